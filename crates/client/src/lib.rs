@@ -1,0 +1,1 @@
+//! The STUN and TURN client as a value

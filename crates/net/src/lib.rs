@@ -1,0 +1,1 @@
+//! Shards: sockets around the relay core

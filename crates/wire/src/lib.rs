@@ -1,0 +1,1 @@
+//! Bytes to STUN and TURN messages and back

@@ -1,0 +1,2 @@
+//! Hairpin.
+fn main() {}
