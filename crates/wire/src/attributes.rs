@@ -1,0 +1,23 @@
+//! The attributes, each a small type of its own. RFC 8489 §14, RFC 8656 §18.
+
+mod address;
+mod channel_number;
+mod data;
+mod error_code;
+mod family;
+mod lifetime;
+mod protection;
+mod requested_transport;
+mod text;
+mod unknown;
+
+pub use address::{MappedAddress, XorAddress, XorMappedAddress, XorPeerAddress, XorRelayedAddress};
+pub use channel_number::ChannelNumberAttribute;
+pub use data::Data;
+pub use error_code::ErrorCode;
+pub use family::RequestedAddressFamily;
+pub use lifetime::Lifetime;
+pub use protection::{Fingerprint, MessageIntegrity, MessageIntegritySha256};
+pub use requested_transport::RequestedTransport;
+pub use text::{Nonce, Realm, Software, Username};
+pub use unknown::UnknownAttributes;

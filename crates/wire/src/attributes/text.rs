@@ -1,0 +1,49 @@
+//! USERNAME, REALM, NONCE and SOFTWARE: text with a limit. RFC 8489 §14.3, §14.9, §14.10, §14.14.
+
+use crate::{Attribute, Malformed, TransactionId};
+
+macro_rules! text {
+    ($(#[$doc:meta])* $name:ident = $code:literal, at most $limit:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub struct $name<'a>(pub &'a str);
+
+        impl $name<'_> {
+            /// The longest value in bytes.
+            pub const LIMIT: usize = $limit;
+        }
+
+        impl<'a> Attribute<'a> for $name<'a> {
+            const TYPE: u16 = $code;
+
+            fn decode(value: &'a [u8], _: TransactionId) -> Result<Self, Malformed> {
+                let malformed = Malformed::Value(Self::TYPE);
+                if value.len() > Self::LIMIT {
+                    return Err(malformed);
+                }
+                std::str::from_utf8(value).map(Self).map_err(|_| malformed)
+            }
+
+            fn encode(&self, value: &mut Vec<u8>, _: TransactionId) {
+                value.extend_from_slice(self.0.as_bytes());
+            }
+        }
+    };
+}
+
+text! {
+    /// USERNAME: who signed, as UTF-8.
+    Username = 0x0006, at most 508
+}
+text! {
+    /// REALM: where the user is known.
+    Realm = 0x0014, at most 763
+}
+text! {
+    /// NONCE: the server's proof of freshness.
+    Nonce = 0x0015, at most 763
+}
+text! {
+    /// SOFTWARE: the name of the sender's program.
+    Software = 0x8022, at most 763
+}

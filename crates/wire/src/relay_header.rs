@@ -1,0 +1,105 @@
+//! What stands before a peer's payload on its way to the client.
+
+use std::net::SocketAddr;
+use std::ops::Deref;
+
+use crate::attributes::{Data, XorAddress, XorPeerAddress};
+use crate::{Attribute, ChannelData, ChannelNumber, Class, Message, Method, TransactionId, method};
+
+/// The bytes that turn a payload into ChannelData or a Data indication, held inline so that the
+/// data path allocates nothing. The payload follows, and then [`RelayHeader::padding`] zero bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct RelayHeader {
+    bytes: [u8; Self::CAPACITY],
+    length: u8,
+    /// Zero bytes that must follow the payload whatever the transport.
+    padding: u8,
+}
+
+impl RelayHeader {
+    /// The longest header: a Data indication from an IPv6 peer.
+    pub const CAPACITY: usize = Message::HEADER + 4 + 20 + 4;
+
+    /// The largest payload that a header can announce for sure.
+    pub const MAX_PAYLOAD: usize = u16::MAX as usize - Self::CAPACITY - 3;
+
+    /// The header of ChannelData; RFC 8656 §12.5 asks for padding on streams only, which
+    /// know their own. `length` must be below 65,536.
+    pub fn channel_data(number: ChannelNumber, length: usize) -> Self {
+        let mut header = Self {
+            bytes: [0; Self::CAPACITY],
+            length: 0,
+            padding: 0,
+        };
+        header.push(&number.get().to_be_bytes());
+        header.push(&(length as u16).to_be_bytes());
+        debug_assert_eq!(header.len(), ChannelData::HEADER);
+        header
+    }
+
+    /// The header of a Data indication. `length` must be at most [`RelayHeader::MAX_PAYLOAD`].
+    /// RFC 8656 §11.6.
+    pub fn data_indication(peer: SocketAddr, length: usize, transaction: TransactionId) -> Self {
+        let padding = crate::padding(length);
+        let address = XorAddress::new(peer, transaction);
+        let after_header = 4 + address.as_bytes().len() + 4 + length + padding;
+        let mut header = Self {
+            bytes: [0; Self::CAPACITY],
+            length: 0,
+            padding: padding as u8,
+        };
+        header.push(&method::encode(Method::Data, Class::Indication).to_be_bytes());
+        header.push(&(after_header as u16).to_be_bytes());
+        header.push(transaction.as_bytes());
+        header.push(&XorPeerAddress::TYPE.to_be_bytes());
+        header.push(&(address.as_bytes().len() as u16).to_be_bytes());
+        header.push(address.as_bytes());
+        header.push(&Data::TYPE.to_be_bytes());
+        header.push(&(length as u16).to_be_bytes());
+        header
+    }
+
+    /// Zero bytes that follow the payload on every transport.
+    pub const fn padding(&self) -> usize {
+        self.padding as usize
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        let at = usize::from(self.length);
+        self.bytes[at..at + bytes.len()].copy_from_slice(bytes);
+        self.length += bytes.len() as u8;
+    }
+}
+
+impl Deref for RelayHeader {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.length)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_data_indication_reads_back_for_both_families() {
+        for peer in ["192.0.2.1:4000", "[2001:db8::1]:4000"] {
+            let peer: SocketAddr = peer.parse().unwrap();
+            for payload in [&b""[..], b"x", b"four", b"five!"] {
+                let id = TransactionId::new([7; 12]);
+                let header = RelayHeader::data_indication(peer, payload.len(), id);
+                let mut packet = header.to_vec();
+                packet.extend_from_slice(payload);
+                packet.resize(packet.len() + header.padding(), 0);
+
+                let message = Message::parse(&packet).unwrap();
+                assert_eq!(message.method(), Method::Data);
+                assert_eq!(message.class(), Class::Indication);
+                assert_eq!(message.get::<XorPeerAddress>().unwrap().unwrap().0, peer);
+                assert_eq!(message.get::<Data<'_>>().unwrap().unwrap().0, payload);
+            }
+        }
+    }
+}
