@@ -1,0 +1,103 @@
+//! What can be read off the sources, without running them.
+
+use clap::ValueEnum;
+
+use crate::command::{cargo, run as run_program};
+use crate::failure::Failure;
+use crate::steps::Steps;
+use crate::workspace::Workspace;
+use crate::{layers, licences, paths, purity, stale};
+
+/// The checks, quickest first.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Check {
+    /// rustfmt would change nothing
+    Format,
+    /// Arrows between our crates only point down
+    Layers,
+    /// The pure crates are fenced, and nothing below them has a clock, a socket, a thread or dice
+    Purity,
+    /// Every package of the graph has a licence that deny.toml allows
+    Licences,
+    /// Every declared dependency is used
+    Stale,
+    /// No file names a path of somebody's machine
+    Paths,
+    /// Clippy has nothing to say
+    Clippy,
+    /// Documentation builds, private items included, and its links lead somewhere
+    Docs,
+}
+
+/// Runs the named checks, or all of them; one that fails does not stop the others.
+pub(crate) fn run(
+    named: &[Check],
+    workspace: &Workspace,
+    steps: &mut Steps,
+) -> Result<(), Failure> {
+    for check in Check::value_variants() {
+        if named.is_empty() || named.contains(check) {
+            // Steps remembers the failure.
+            let _ = steps.run(check.name(), || check.verdict(workspace));
+        }
+    }
+    steps.all_passed()
+}
+
+impl Check {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Format => "format",
+            Self::Layers => "layers",
+            Self::Purity => "purity",
+            Self::Licences => "licences",
+            Self::Stale => "stale",
+            Self::Paths => "paths",
+            Self::Clippy => "clippy",
+            Self::Docs => "docs",
+        }
+    }
+
+    fn verdict(self, workspace: &Workspace) -> Result<(), Failure> {
+        match self {
+            Self::Format => run_program(cargo(workspace).args(["fmt", "--all", "--check"])),
+            Self::Layers => layers::check(workspace),
+            Self::Purity => purity::check(workspace),
+            Self::Licences => licences::check(workspace),
+            Self::Stale => stale::check(workspace),
+            Self::Paths => paths::check(workspace),
+            Self::Clippy => run_program(cargo(workspace).args([
+                "clippy",
+                "--workspace",
+                "--all-targets",
+                "--all-features",
+                "--",
+                "-D",
+                "warnings",
+            ])),
+            Self::Docs => run_program(
+                cargo(workspace)
+                    .args([
+                        "doc",
+                        "--workspace",
+                        "--all-features",
+                        "--no-deps",
+                        "--document-private-items",
+                    ])
+                    .env("RUSTDOCFLAGS", "-D warnings"),
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_check_is_called_on_the_command_line_what_its_heading_says() {
+        for check in Check::value_variants() {
+            assert_eq!(check.to_possible_value().unwrap().get_name(), check.name());
+        }
+    }
+}

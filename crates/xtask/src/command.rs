@@ -1,0 +1,71 @@
+//! Running programs.
+
+use std::env;
+use std::process::{Command, Stdio};
+
+use crate::failure::Failure;
+use crate::workspace::Workspace;
+
+/// Cargo itself, at the root of the workspace.
+pub(crate) fn cargo(workspace: &Workspace) -> Command {
+    // Cargo tells its children which cargo it is; a toolchain chosen with `+` stays chosen.
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(workspace.root());
+    cargo
+}
+
+/// Runs a program to its end; its output is the reader's to see.
+pub(crate) fn run(command: &mut Command) -> Result<(), Failure> {
+    let status = command.status().map_err(|source| Failure::Spawn {
+        command: line(command),
+        source,
+    })?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err(Failure::Unsuccessful {
+            command: line(command),
+            status,
+        })
+    }
+}
+
+/// What a program prints; its complaints are the reader's to see.
+pub(crate) fn output(command: &mut Command) -> Result<String, Failure> {
+    let output = command
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(|source| Failure::Spawn {
+            command: line(command),
+            source,
+        })?;
+    if !output.status.success() {
+        return Err(Failure::Unsuccessful {
+            command: line(command),
+            status: output.status,
+        });
+    }
+    String::from_utf8(output.stdout).map_err(|source| Failure::Output {
+        command: line(command),
+        source,
+    })
+}
+
+/// Whether a program runs and succeeds, in silence.
+pub(crate) fn succeeds(command: &mut Command) -> bool {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}
+
+/// The command as one would type it.
+fn line(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    words
+        .map(|word| word.to_string_lossy())
+        .collect::<Vec<_>>()
+        .join(" ")
+}

@@ -1,0 +1,66 @@
+//! Why a step failed, in words its reader can act on.
+
+use std::fmt::Display;
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitStatus;
+
+use thiserror::Error;
+
+/// Why a step, or the whole run, failed.
+#[derive(Debug, Error)]
+pub(crate) enum Failure {
+    /// A check read the workspace and found these, one sentence each.
+    #[error("{}", .0.join("\n"))]
+    Findings(Vec<String>),
+    /// A program ran and was not content. Its own output, above, says why.
+    #[error("`{command}` ended with {status}")]
+    Unsuccessful { command: String, status: ExitStatus },
+    /// A program did not even start.
+    #[error("cannot run `{command}`: {source}")]
+    Spawn { command: String, source: io::Error },
+    /// A program's output was not what it should be.
+    #[error("cannot read the output of `{command}`: {source}")]
+    Output {
+        command: String,
+        source: std::string::FromUtf8Error,
+    },
+    /// Cargo does not understand the workspace.
+    #[error(transparent)]
+    Metadata(#[from] cargo_metadata::Error),
+    /// A file of the workspace, or of the machine, cannot be used.
+    #[error("{path}: {source}")]
+    File { path: PathBuf, source: io::Error },
+    /// A directory cannot be walked.
+    #[error(transparent)]
+    Walk(#[from] ignore::Error),
+    /// A TOML file of ours does not have the shape we gave it.
+    #[error("{path}: {source}")]
+    Toml {
+        path: PathBuf,
+        source: toml::de::Error,
+    },
+    /// The machine lacks something, and this says what to do about it.
+    #[error("{0}")]
+    Machine(String),
+    /// Steps failed; each has said why where it ran. Their names, in the order they ran.
+    #[error("failed: {}", .0.join(", "))]
+    Steps(Vec<&'static str>),
+}
+
+impl Failure {
+    /// No finding is a pass.
+    pub(crate) fn unless_empty(
+        findings: impl IntoIterator<Item = impl Display>,
+    ) -> Result<(), Self> {
+        let findings: Vec<String> = findings
+            .into_iter()
+            .map(|finding| finding.to_string())
+            .collect();
+        if findings.is_empty() {
+            Ok(())
+        } else {
+            Err(Self::Findings(findings))
+        }
+    }
+}

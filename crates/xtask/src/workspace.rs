@@ -1,0 +1,49 @@
+//! The workspace as cargo sees it.
+
+use std::fs;
+use std::path::Path;
+
+use cargo_metadata::{CargoOpt, Metadata, MetadataCommand};
+use serde::de::DeserializeOwned;
+
+use crate::failure::Failure;
+
+/// The workspace: its place, and cargo's account of every package in its graph.
+pub(crate) struct Workspace {
+    /// All features, all platforms: a rule holds for the optional parts too.
+    pub(crate) metadata: Metadata,
+}
+
+impl Workspace {
+    /// Asks cargo.
+    pub(crate) fn load() -> Result<Self, Failure> {
+        let metadata = MetadataCommand::new()
+            .features(CargoOpt::AllFeatures)
+            .exec()?;
+        Ok(Self { metadata })
+    }
+
+    /// The directory of the workspace's Cargo.toml.
+    pub(crate) fn root(&self) -> &Path {
+        self.metadata.workspace_root.as_std_path()
+    }
+
+    /// Where builds go.
+    pub(crate) fn target(&self) -> &Path {
+        self.metadata.target_directory.as_std_path()
+    }
+
+    /// A file of the workspace, by its path from the root.
+    pub(crate) fn read(&self, path: &str) -> Result<String, Failure> {
+        let path = self.root().join(path);
+        fs::read_to_string(&path).map_err(|source| Failure::File { path, source })
+    }
+
+    /// A TOML file of the workspace, by its path from the root.
+    pub(crate) fn read_toml<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
+        toml::from_str(&self.read(path)?).map_err(|source| Failure::Toml {
+            path: path.into(),
+            source,
+        })
+    }
+}
