@@ -1,1 +1,53 @@
-//! The TURN server as a value
+//! The TURN server as a value. RFC 8489, RFC 8656.
+//!
+//! [`Server`] owns no socket, clock, thread or random source. Bytes, addresses and the time go in;
+//! verdicts and effects come out. The law of the house:
+//!
+//! 1. Call one `handle_*`. It returns a [`Verdict`] on *this packet*; act on it at once.
+//! 2. Drain [`Server::poll_effect`] and perform each [`Effect`].
+//! 3. Ask [`Server::poll_timeout`] when to call [`Server::handle_timeout`].
+//!
+//! A datagram walks: `handle_client` -> `Verdict::Forward` on its way to a peer, `handle_peer` ->
+//! `Verdict::Deliver` on its way back. Neither allocates memory.
+
+mod address;
+mod allocation;
+mod allocations;
+mod auth;
+mod config;
+mod counters;
+mod data;
+pub mod keys;
+mod nonce;
+mod permissions;
+pub mod policy;
+mod ports;
+mod quotas;
+mod reject;
+mod request;
+mod routes;
+mod server;
+mod timers;
+mod verdict;
+
+pub use address::{AllocationId, ClientTuple, PeerAddr, RelayId, Transport};
+pub use allocation::Traffic;
+pub use config::{Config, Limits, PortRange, RelayAddress};
+pub use counters::Counters;
+pub use keys::Keys;
+pub use ports::Ports;
+pub use quotas::Quotas;
+pub use reject::Reject;
+pub use routes::Route;
+pub use server::{Server, Shared};
+pub use verdict::{DropReason, Effect, EndCause, OpenError, Report, Verdict};
+pub use wire::{AddressFamily, ChannelNumber, RelayHeader};
+
+/// Both faces of one instant: timers run on `mono`, credentials and nonces expire on `unix`.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// The monotonic clock.
+    pub mono: std::time::Instant,
+    /// Time since the Unix epoch.
+    pub unix: std::time::Duration,
+}

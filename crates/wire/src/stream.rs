@@ -44,14 +44,13 @@ impl Deframer {
         if std::mem::take(&mut self.spent) {
             self.partial.clear();
         }
-        if self.partial.is_empty() {
-            if let Some(length) = frame_length(input, limit)?
-                && let Some((frame, rest)) = input.split_at_checked(length)
-            {
-                *input = rest;
-                return Ok(Some(frame));
-            }
-            // The length is asked for again below; it cannot have changed.
+        // A frame that lies whole in the input is handed out in place.
+        if self.partial.is_empty()
+            && let Some(length) = frame_length(input, limit)?
+            && let Some((frame, rest)) = input.split_at_checked(length)
+        {
+            *input = rest;
+            return Ok(Some(frame));
         }
         while !input.is_empty() {
             let wanted = match frame_length(&self.partial, limit)? {

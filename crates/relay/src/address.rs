@@ -1,0 +1,55 @@
+//! Who is who: one type per role, so that a client is never taken for a peer.
+
+use std::net::SocketAddr;
+
+use wire::AddressFamily;
+
+/// How a client reaches the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Transport {
+    /// Datagrams.
+    Udp,
+    /// A byte stream.
+    Tcp,
+}
+
+impl Transport {
+    /// The name in logs and URIs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
+        }
+    }
+}
+
+/// The 5-tuple of a client, the only key it is known by. RFC 8656 §3.2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ClientTuple {
+    /// The transport between client and server.
+    pub transport: Transport,
+    /// The client's reflexive address.
+    pub client: SocketAddr,
+    /// The server's address that the client sent to.
+    pub server: SocketAddr,
+}
+
+/// The transport address of a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PeerAddr(pub SocketAddr);
+
+/// An allocation, never reused: a slot that is filled anew has another generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct AllocationId {
+    pub(crate) slot: u32,
+    pub(crate) generation: u32,
+}
+
+/// A relay socket: an allocation has at most one per address family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RelayId {
+    /// Whose socket it is.
+    pub allocation: AllocationId,
+    /// Which of its sockets.
+    pub family: AddressFamily,
+}

@@ -1,0 +1,140 @@
+//! What the operator decided, the same for every shard.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use wire::AddressFamily;
+
+use crate::keys::Keys;
+use crate::policy::Policy;
+
+/// The decisions that a [`crate::Server`] follows.
+#[derive(Debug)]
+pub struct Config {
+    /// Who may allocate, and the realm.
+    pub keys: Keys,
+    /// Seals the nonces; the same for all shards, and random.
+    pub nonce_secret: [u8; 32],
+    /// How long a nonce is good for.
+    pub nonce_lifetime: Duration,
+    /// Where relay sockets are opened. Without any the server answers Binding only.
+    pub relays: Vec<RelayAddress>,
+    /// The ports of relayed transport addresses.
+    pub ports: PortRange,
+    /// Which peers may be reached.
+    pub policy: Policy,
+    /// How much a client may have.
+    pub limits: Limits,
+}
+
+impl Config {
+    /// The relay address of a family: the first, as there is one per family.
+    pub(crate) fn relay(&self, family: AddressFamily) -> Option<RelayAddress> {
+        self.relays
+            .iter()
+            .copied()
+            .find(|relay| AddressFamily::of(relay.local) == family)
+    }
+
+    /// The local face of one of our external relay addresses.
+    pub(crate) fn local_of(&self, external: IpAddr) -> Option<IpAddr> {
+        self.relays
+            .iter()
+            .find(|relay| relay.external == external)
+            .map(|relay| relay.local)
+    }
+
+    /// The face that peers know of an address: ours behind 1:1 NAT have an external one.
+    pub(crate) fn external_of(&self, ip: IpAddr) -> IpAddr {
+        self.relays
+            .iter()
+            .find(|relay| relay.local == ip)
+            .map_or(ip, |relay| relay.external)
+    }
+}
+
+/// An address of this host from which relaying is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RelayAddress {
+    /// The address sockets are bound to.
+    pub local: IpAddr,
+    /// The address the world knows it by; the same unless there is a 1:1 NAT.
+    pub external: IpAddr,
+}
+
+/// Ports from `first` to `last`, both included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PortRange {
+    first: u16,
+    last: u16,
+}
+
+impl PortRange {
+    /// The range, or `None` if it is empty or holds port 0.
+    pub const fn new(first: u16, last: u16) -> Option<Self> {
+        if first == 0 || first > last {
+            None
+        } else {
+            Some(Self { first, last })
+        }
+    }
+
+    /// The first port.
+    pub const fn first(self) -> u16 {
+        self.first
+    }
+
+    /// The last port.
+    pub const fn last(self) -> u16 {
+        self.last
+    }
+
+    /// How many ports.
+    pub const fn count(self) -> usize {
+        (self.last - self.first) as usize + 1
+    }
+}
+
+/// What bounds an allocation and their number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The lifetime granted where none is asked for, and the least. RFC 8656 §7.2.
+    pub default_lifetime: Duration,
+    /// The longest lifetime granted.
+    pub max_lifetime: Duration,
+    /// Allocations per user; `None` is without limit.
+    pub per_user: Option<u32>,
+    /// Allocations in all; `None` is without limit.
+    pub total: Option<u32>,
+    /// Permissions per allocation.
+    pub permissions: usize,
+    /// Channels per allocation.
+    pub channels: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            default_lifetime: Duration::from_secs(600),
+            max_lifetime: Duration::from_secs(3600),
+            per_user: None,
+            total: None,
+            permissions: 256,
+            channels: 256,
+        }
+    }
+}
+
+impl Limits {
+    /// The lifetime granted, in seconds, when `requested` seconds are asked for. RFC 8656 §7.2:
+    /// never below the default, never above the maximum.
+    pub(crate) fn lifetime(&self, requested: Option<u32>) -> u32 {
+        let least = seconds(self.default_lifetime);
+        let most = seconds(self.max_lifetime).max(least);
+        requested.unwrap_or(least).clamp(least, most)
+    }
+}
+
+fn seconds(duration: Duration) -> u32 {
+    u32::try_from(duration.as_secs()).unwrap_or(u32::MAX)
+}

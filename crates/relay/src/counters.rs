@@ -1,0 +1,63 @@
+//! Plain integers, one set per shard.
+
+use crate::{DropReason, Traffic};
+
+/// What a server did so far.
+#[derive(Clone, Debug)]
+pub struct Counters {
+    dropped: [u64; DropReason::ALL.len()],
+    /// Binding requests answered.
+    pub bindings: u64,
+    /// Requests challenged for want of credentials; the normal first step of every client.
+    pub challenges: u64,
+    /// Requests refused with an error code other than the challenge.
+    pub refused: u64,
+    /// Allocations granted.
+    pub opened: u64,
+    /// Allocations ended.
+    pub ended: u64,
+    /// From clients to peers.
+    pub sent: Traffic,
+    /// From peers to clients.
+    pub received: Traffic,
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        Self {
+            dropped: [0; DropReason::ALL.len()],
+            bindings: 0,
+            challenges: 0,
+            refused: 0,
+            opened: 0,
+            ended: 0,
+            sent: Traffic::default(),
+            received: Traffic::default(),
+        }
+    }
+}
+
+impl Counters {
+    /// Packets dropped for this reason.
+    pub const fn dropped(&self, why: DropReason) -> u64 {
+        self.dropped[why as usize]
+    }
+
+    pub(crate) const fn count_drop(&mut self, why: DropReason) {
+        self.dropped[why as usize] += 1;
+    }
+
+    /// Adds those of another shard.
+    pub fn add(&mut self, other: &Self) {
+        for (sum, count) in self.dropped.iter_mut().zip(other.dropped) {
+            *sum += count;
+        }
+        self.bindings += other.bindings;
+        self.challenges += other.challenges;
+        self.refused += other.refused;
+        self.opened += other.opened;
+        self.ended += other.ended;
+        self.sent.add(other.sent);
+        self.received.add(other.received);
+    }
+}

@@ -1,0 +1,142 @@
+//! The data path: a datagram out to a peer, a datagram in from one. RFC 8656 §11, §12.
+//!
+//! Nothing here allocates, and a packet costs one lookup by channel or by peer.
+
+use std::net::{IpAddr, SocketAddr};
+
+use rand::Rng;
+use wire::{ChannelData, RelayHeader, TransactionId};
+
+use crate::permissions::Scope;
+use crate::policy::Permit;
+use crate::{ClientTuple, DropReason, Now, PeerAddr, RelayId, Server, Transport, Verdict};
+
+impl Server {
+    /// ChannelData from a client. RFC 8656 §12.6.
+    pub(crate) fn handle_channel_data<'a>(
+        &mut self,
+        now: Now,
+        client: ClientTuple,
+        packet: &'a [u8],
+    ) -> Verdict<'a> {
+        let Ok(data) = ChannelData::parse(packet) else {
+            return self.drop(DropReason::Malformed);
+        };
+        let Some(bound) = self.routes.by_channel(client, data.number) else {
+            return self.drop(DropReason::NoChannel);
+        };
+        self.forward(now, bound.relay, bound.peer, data.payload)
+    }
+
+    /// Sends application data to a peer, which may be a relayed address of our own.
+    pub(crate) fn forward<'a>(
+        &mut self,
+        now: Now,
+        from: RelayId,
+        to: PeerAddr,
+        payload: &'a [u8],
+    ) -> Verdict<'a> {
+        let Some(allocation) = self.allocations.get_mut(from.allocation) else {
+            return self.drop(DropReason::RelayGone);
+        };
+        if payload.len() > MAX_DATAGRAM {
+            return self.drop(DropReason::TooLarge);
+        }
+        allocation.sent.count(payload.len());
+        self.counters.sent.count(payload.len());
+        let Some(local) = self.config.local_of(to.0.ip()) else {
+            return Verdict::Forward { from, to, payload };
+        };
+        let source = PeerAddr(allocation.relay.relayed);
+        self.hairpin(now, from, source, to, local, payload)
+    }
+
+    /// Both ends are relayed addresses of this server: the far one is served as if the packet had
+    /// travelled, without a way through the kernel if it lives in this shard.
+    fn hairpin<'a>(
+        &mut self,
+        now: Now,
+        from: RelayId,
+        source: PeerAddr,
+        to: PeerAddr,
+        local: IpAddr,
+        payload: &'a [u8],
+    ) -> Verdict<'a> {
+        if let Some(target) = self
+            .allocations
+            .by_relayed(to.0)
+            .and_then(|id| self.allocations.get(id))
+        {
+            let relay = target.relay_id();
+            return self.deliver(now, relay, source, payload);
+        }
+        if self.shared.ports.is_taken(local, to.0.port()) {
+            let to = PeerAddr(SocketAddr::new(local, to.0.port()));
+            return Verdict::Forward { from, to, payload };
+        }
+        if matches!(
+            self.config.policy.judge(to.0),
+            Ok(Permit::Public | Permit::Listed(_))
+        ) {
+            return Verdict::Forward { from, to, payload };
+        }
+        self.drop(DropReason::NoRelay)
+    }
+
+    /// Hands a peer's datagram to the client, if the peer has permission. RFC 8656 §11.4, §12.7.
+    pub(crate) fn deliver<'a>(
+        &mut self,
+        now: Now,
+        relay: RelayId,
+        from: PeerAddr,
+        payload: &'a [u8],
+    ) -> Verdict<'a> {
+        let Some(allocation) = self.allocations.get(relay.allocation) else {
+            return self.drop(DropReason::RelayGone);
+        };
+        let Some(scope) = allocation.permissions.scope(from.0.ip(), now.mono) else {
+            return self.drop(DropReason::NoPeerPermission);
+        };
+        if !self.in_scope(scope, from.0) {
+            return self.drop(DropReason::PeerDenied);
+        }
+        let to = allocation.client;
+        if payload.len() > RelayHeader::MAX_PAYLOAD {
+            return self.drop(DropReason::TooLarge);
+        }
+        let header = match self.routes.by_peer(relay, from) {
+            Some(channel) => RelayHeader::channel_data(channel, payload.len()),
+            None => RelayHeader::data_indication(from.0, payload.len(), self.next_transaction()),
+        };
+        let length = header.len() + payload.len() + header.padding();
+        if to.transport == Transport::Udp && length > MAX_DATAGRAM {
+            return self.drop(DropReason::TooLarge);
+        }
+        if let Some(allocation) = self.allocations.get_mut(relay.allocation) {
+            allocation.received.count(payload.len());
+        }
+        self.counters.received.count(payload.len());
+        Verdict::Deliver {
+            to,
+            header,
+            payload,
+        }
+    }
+
+    /// Whether a permission of this scope covers the peer's port.
+    pub(crate) fn in_scope(&self, scope: Scope, peer: SocketAddr) -> bool {
+        match scope {
+            Scope::EveryPort => true,
+            Scope::SomePorts => self.config.policy.judge(peer).is_ok(),
+        }
+    }
+
+    fn next_transaction(&mut self) -> TransactionId {
+        let mut id = [0; 12];
+        self.rng.fill_bytes(&mut id);
+        TransactionId::new(id)
+    }
+}
+
+/// The largest UDP payload over IPv4. RFC 768, RFC 791.
+const MAX_DATAGRAM: usize = 65_507;

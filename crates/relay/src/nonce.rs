@@ -1,0 +1,136 @@
+//! Nonces without memory: a MAC over the time and the source. RFC 8489 §9.2, §14.10.
+//!
+//! A stranger's challenge costs the server nothing to remember. The source is the address without
+//! the port, since NATs rebind ports in the middle of a session.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ring::hmac;
+use subtle::ConstantTimeEq;
+
+/// Makes and recognises nonces.
+#[derive(Debug)]
+pub(crate) struct Nonces {
+    key: hmac::Key,
+    lifetime: Duration,
+}
+
+impl Nonces {
+    pub(crate) fn new(secret: &[u8; 32], lifetime: Duration) -> Self {
+        Self {
+            key: hmac::Key::new(hmac::HMAC_SHA256, secret),
+            lifetime,
+        }
+    }
+
+    /// A fresh nonce for a source.
+    pub(crate) fn issue(&self, unix: Duration, source: IpAddr) -> Nonce {
+        let issued = (unix.as_secs() as u32).to_be_bytes();
+        let mut sealed = [0; SEALED];
+        sealed[..TIME].copy_from_slice(&issued);
+        sealed[TIME..].copy_from_slice(&self.mac(issued, source));
+        let mut text = [0; TEXT];
+        URL_SAFE_NO_PAD
+            .encode_slice(sealed, &mut text)
+            .expect("20 bytes are 27 characters");
+        Nonce(text)
+    }
+
+    /// Whether a nonce is ours, for this source, and young enough. Clocks of servers that share a
+    /// secret may differ, so a nonce from the near future is as good.
+    pub(crate) fn accepts(&self, nonce: &str, unix: Duration, source: IpAddr) -> bool {
+        let mut sealed = [0; SEALED];
+        // Lengths first: the decoder must not be handed more than fits.
+        if nonce.len() != TEXT || URL_SAFE_NO_PAD.decode_slice(nonce, &mut sealed) != Ok(SEALED) {
+            return false;
+        }
+        let (issued, mac) = sealed.split_at(TIME);
+        let issued: [u8; TIME] = issued.try_into().expect("split at its length");
+        let age = u64::from(u32::from_be_bytes(issued)).abs_diff(unix.as_secs());
+        bool::from(self.mac(issued, source).ct_eq(mac)) && age < self.lifetime.as_secs()
+    }
+
+    fn mac(&self, issued: [u8; TIME], source: IpAddr) -> [u8; MAC] {
+        let mut context = hmac::Context::with_key(&self.key);
+        context.update(&issued);
+        match source {
+            IpAddr::V4(ip) => context.update(&ip.octets()),
+            IpAddr::V6(ip) => context.update(&ip.octets()),
+        }
+        let tag = context.sign();
+        *tag.as_ref().first_chunk().expect("a tag has 32 bytes")
+    }
+}
+
+/// The text of a nonce.
+pub(crate) struct Nonce([u8; TEXT]);
+
+impl Nonce {
+    pub(crate) fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).expect("base64 is ASCII")
+    }
+}
+
+/// Seconds since the epoch, until 2106.
+const TIME: usize = 4;
+/// 128 bits: online guessing is hopeless, and the challenge stays short.
+const MAC: usize = 16;
+const SEALED: usize = TIME + MAC;
+const TEXT: usize = 27;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ISSUED: Duration = Duration::from_secs(1_800_000_000);
+    const LIFETIME: Duration = Duration::from_secs(600);
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_nonce_is_good_for_its_lifetime_to_the_second() {
+        let nonces = Nonces::new(&[1; 32], LIFETIME);
+        let nonce = nonces.issue(ISSUED, ip("192.0.2.1"));
+        let at = |seconds| {
+            nonces.accepts(
+                nonce.as_str(),
+                ISSUED + Duration::from_secs(seconds),
+                ip("192.0.2.1"),
+            )
+        };
+        assert!(at(0) && at(599));
+        assert!(!at(600) && !at(10_000));
+    }
+
+    #[test]
+    fn a_nonce_serves_no_other_source_and_no_other_server() {
+        let nonces = Nonces::new(&[1; 32], LIFETIME);
+        let nonce = nonces.issue(ISSUED, ip("192.0.2.1"));
+        assert!(!nonces.accepts(nonce.as_str(), ISSUED, ip("192.0.2.2")));
+        assert!(!nonces.accepts(nonce.as_str(), ISSUED, ip("2001:db8::1")));
+        let other = Nonces::new(&[2; 32], LIFETIME);
+        assert!(!other.accepts(nonce.as_str(), ISSUED, ip("192.0.2.1")));
+    }
+
+    #[test]
+    fn no_character_of_a_nonce_can_change() {
+        let nonces = Nonces::new(&[1; 32], LIFETIME);
+        let nonce = nonces.issue(ISSUED, ip("192.0.2.1"));
+        for at in 0..TEXT {
+            let mut forged = nonce.as_str().to_owned().into_bytes();
+            forged[at] = if forged[at] == b'A' { b'B' } else { b'A' };
+            let forged = String::from_utf8(forged).unwrap();
+            assert!(
+                !nonces.accepts(&forged, ISSUED, ip("192.0.2.1")),
+                "{forged}"
+            );
+        }
+        assert!(!nonces.accepts("", ISSUED, ip("192.0.2.1")));
+        assert!(!nonces.accepts(&"A".repeat(763), ISSUED, ip("192.0.2.1")));
+    }
+}

@@ -1,0 +1,72 @@
+//! Permissions: which peers may reach an allocation. RFC 8656 §9.
+
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use crate::Reject;
+
+/// The permissions of one allocation, by IP address, in order.
+#[derive(Debug, Default)]
+pub(crate) struct Permissions(Vec<Permission>);
+
+#[derive(Debug)]
+struct Permission {
+    ip: IpAddr,
+    deadline: Instant,
+    scope: Scope,
+}
+
+/// How far a permission reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// Every port of the peer, as the RFC has it.
+    EveryPort,
+    /// The policy allows some ports only: each datagram is judged.
+    SomePorts,
+}
+
+impl Permissions {
+    /// How far a peer may be reached now, if at all.
+    pub(crate) fn scope(&self, ip: IpAddr, now: Instant) -> Option<Scope> {
+        let permission = &self.0[self.find(ip).ok()?];
+        (permission.deadline > now).then_some(permission.scope)
+    }
+
+    /// Whether all of these fit, beside those that live. Those that do not live are forgotten.
+    pub(crate) fn make_room(
+        &mut self,
+        ips: impl Iterator<Item = IpAddr>,
+        limit: usize,
+        now: Instant,
+    ) -> Result<(), Reject> {
+        self.0.retain(|permission| permission.deadline > now);
+        let mut new: Vec<IpAddr> = ips.filter(|ip| self.find(*ip).is_err()).collect();
+        new.sort_unstable();
+        new.dedup();
+        if self.0.len() + new.len() > limit {
+            Err(Reject::TooManyPermissions)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Installs or refreshes a permission.
+    pub(crate) fn install(&mut self, ip: IpAddr, scope: Scope, now: Instant) {
+        let permission = Permission {
+            ip,
+            deadline: now + LIFETIME,
+            scope,
+        };
+        match self.find(ip) {
+            Ok(at) => self.0[at] = permission,
+            Err(at) => self.0.insert(at, permission),
+        }
+    }
+
+    fn find(&self, ip: IpAddr) -> Result<usize, usize> {
+        self.0.binary_search_by_key(&ip, |permission| permission.ip)
+    }
+}
+
+/// Fixed by the protocol. RFC 8656 §9.
+const LIFETIME: Duration = Duration::from_secs(300);

@@ -1,0 +1,187 @@
+//! Which ports of the relay addresses are free, shared by all shards.
+
+use std::net::IpAddr;
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::PortRange;
+
+/// The free ports of every relay address. Lock-free: two bits a port.
+#[derive(Debug)]
+pub struct Ports {
+    range: PortRange,
+    addresses: Vec<AddressPorts>,
+}
+
+#[derive(Debug)]
+struct AddressPorts {
+    local: IpAddr,
+    /// In use by an allocation of ours.
+    taken: Bits,
+    /// Found in use by another program; left alone for a while.
+    foreign: Bits,
+}
+
+impl Ports {
+    /// All free, for these local addresses.
+    pub fn new(locals: impl IntoIterator<Item = IpAddr>, range: PortRange) -> Self {
+        let bits = || Bits::new(range.count());
+        let addresses = locals
+            .into_iter()
+            .map(|local| AddressPorts {
+                local,
+                taken: bits(),
+                foreign: bits(),
+            })
+            .collect();
+        Self { range, addresses }
+    }
+
+    /// Takes the first free port at or behind a random place. `None` if none is free.
+    pub(crate) fn take(&self, local: IpAddr, random: u32) -> Option<u16> {
+        let ports = self.of(local)?;
+        let count = self.range.count();
+        let start = random as usize % count;
+        let index = ports
+            .take_within(start..count)
+            .or_else(|| ports.take_within(0..start))?;
+        Some(self.range.first() + index as u16)
+    }
+
+    /// Gives a port back.
+    pub(crate) fn release(&self, local: IpAddr, port: u16) {
+        if let Some((ports, index)) = self.place(local, port) {
+            ports.taken.clear(index);
+        }
+    }
+
+    /// Gives a port back that another program was found to use: nobody takes it until
+    /// [`Ports::forget_foreign`].
+    pub(crate) fn release_foreign(&self, local: IpAddr, port: u16) {
+        if let Some((ports, index)) = self.place(local, port) {
+            ports.foreign.set(index);
+            ports.taken.clear(index);
+        }
+    }
+
+    /// The port may be tried again.
+    pub(crate) fn forget_foreign(&self, local: IpAddr, port: u16) {
+        if let Some((ports, index)) = self.place(local, port) {
+            ports.foreign.clear(index);
+        }
+    }
+
+    /// Whether some shard's allocation has the port.
+    pub(crate) fn is_taken(&self, local: IpAddr, port: u16) -> bool {
+        self.place(local, port)
+            .is_some_and(|(ports, index)| ports.taken.is_set(index))
+    }
+
+    fn of(&self, local: IpAddr) -> Option<&AddressPorts> {
+        self.addresses.iter().find(|ports| ports.local == local)
+    }
+
+    fn place(&self, local: IpAddr, port: u16) -> Option<(&AddressPorts, usize)> {
+        let index = usize::from(port.checked_sub(self.range.first())?);
+        (port <= self.range.last()).then_some((self.of(local)?, index))
+    }
+}
+
+impl AddressPorts {
+    fn take_within(&self, indices: Range<usize>) -> Option<usize> {
+        let words = indices.start / 64..indices.end.div_ceil(64);
+        for word in words {
+            loop {
+                let used = self.taken.word(word) | self.foreign.word(word);
+                let free = !used & mask(word, &indices);
+                if free == 0 {
+                    break;
+                }
+                let index = word * 64 + free.trailing_zeros() as usize;
+                if self.taken.set(index) {
+                    return Some(index);
+                }
+                // Another shard was faster; look at the word again.
+            }
+        }
+        None
+    }
+}
+
+/// The bits of a word that lie within `indices`.
+fn mask(word: usize, indices: &Range<usize>) -> u64 {
+    let low = indices.start.saturating_sub(word * 64).min(64);
+    let high = indices.end.saturating_sub(word * 64).min(64);
+    let below = |bit: usize| if bit == 64 { u64::MAX } else { (1 << bit) - 1 };
+    below(high) & !below(low)
+}
+
+#[derive(Debug)]
+struct Bits(Vec<AtomicU64>);
+
+impl Bits {
+    fn new(count: usize) -> Self {
+        Self((0..count.div_ceil(64)).map(|_| AtomicU64::new(0)).collect())
+    }
+
+    fn word(&self, word: usize) -> u64 {
+        self.0[word].load(Ordering::Relaxed)
+    }
+
+    fn is_set(&self, index: usize) -> bool {
+        self.word(index / 64) & 1 << (index % 64) != 0
+    }
+
+    /// Sets a bit; whether it was clear.
+    fn set(&self, index: usize) -> bool {
+        let bit = 1 << (index % 64);
+        self.0[index / 64].fetch_or(bit, Ordering::Relaxed) & bit == 0
+    }
+
+    fn clear(&self, index: usize) {
+        self.0[index / 64].fetch_and(!(1 << (index % 64)), Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+
+    const LOCAL: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+    proptest! {
+        #[test]
+        fn every_port_of_the_range_is_given_out_once(
+            first in 1u16..=u16::MAX,
+            length in 0u16..300,
+            randoms in prop::collection::vec(any::<u32>(), 301),
+        ) {
+            let range = PortRange::new(first, first.saturating_add(length)).unwrap();
+            let ports = Ports::new([LOCAL], range);
+            let taken: BTreeSet<u16> = randoms
+                .iter()
+                .map_while(|&random| ports.take(LOCAL, random))
+                .collect();
+            let whole: BTreeSet<u16> = (range.first()..=range.last()).collect();
+            prop_assert_eq!(&taken, &whole);
+            prop_assert_eq!(ports.take(LOCAL, 0), None);
+            ports.release(LOCAL, range.last());
+            prop_assert_eq!(ports.take(LOCAL, 0), Some(range.last()));
+        }
+    }
+
+    #[test]
+    fn a_foreign_port_is_left_alone_until_forgotten() {
+        let ports = Ports::new([LOCAL], PortRange::new(5000, 5001).unwrap());
+        let port = ports.take(LOCAL, 0).unwrap();
+        ports.release_foreign(LOCAL, port);
+        assert!(!ports.is_taken(LOCAL, port));
+        let other = ports.take(LOCAL, 0).unwrap();
+        assert_ne!(port, other);
+        assert_eq!(ports.take(LOCAL, 0), None);
+        ports.forget_foreign(LOCAL, port);
+        assert_eq!(ports.take(LOCAL, 0), Some(port));
+    }
+}

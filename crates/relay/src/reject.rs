@@ -1,0 +1,185 @@
+//! Why a request is refused: the client is told a code, the operator the rest.
+
+use std::time::Duration;
+
+use wire::Malformed;
+
+use crate::policy::Denial;
+use crate::{OpenError, PeerAddr};
+
+/// A refusal. RFC 8489 §14.8, RFC 8656 §19.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Reject {
+    /// No MESSAGE-INTEGRITY: the normal first step of every client.
+    #[error("no credentials yet")]
+    Challenge,
+    /// MESSAGE-INTEGRITY without USERNAME, REALM or NONCE.
+    #[error("USERNAME, REALM or NONCE is missing")]
+    IncompleteCredentials,
+    /// Nobody of this name.
+    #[error("unknown user")]
+    UnknownUser,
+    /// Time-limited credentials after their time.
+    #[error("credentials expired {} ago", humane(.since))]
+    Expired {
+        /// How long ago.
+        since: Duration,
+    },
+    /// The password or the realm is another.
+    #[error("bad integrity: wrong password, secret or realm")]
+    BadIntegrity,
+    /// The nonce is too old or not ours.
+    #[error("stale nonce")]
+    StaleNonce,
+    /// The allocation is another user's.
+    #[error("the allocation belongs to another user")]
+    WrongUser,
+    /// An attribute cannot be read.
+    #[error("malformed: {0}")]
+    Malformed(Malformed),
+    /// An attribute that must be there is not.
+    #[error("attribute {0:#06x} is missing")]
+    MissingAttribute(u16),
+    /// Attributes that must be understood and are not.
+    #[error("unknown comprehension-required attributes {0:04x?}")]
+    UnknownAttributes(Vec<u16>),
+    /// The 5-tuple has an allocation already.
+    #[error("this 5-tuple has an allocation")]
+    AllocationExists,
+    /// The 5-tuple has none.
+    #[error("this 5-tuple has no allocation")]
+    NoAllocation,
+    /// REQUESTED-TRANSPORT is not UDP.
+    #[error("transport protocol {0} is not supported")]
+    UnsupportedTransport(u8),
+    /// No relay address of that family.
+    #[error("no relay address of the requested family (key `addresses` in [relay])")]
+    UnsupportedFamily,
+    /// The peer's or the requested family is not the allocation's.
+    #[error("the allocation is of another address family")]
+    FamilyMismatch,
+    /// The peer policy says no.
+    #[error("peer {denial}")]
+    PeerDenied {
+        /// The peer asked for.
+        peer: PeerAddr,
+        /// The rule that decided.
+        denial: Denial,
+    },
+    /// CHANNEL-NUMBER is outside 0x4000-0x4FFF.
+    #[error("channel number {0:#06x} is out of range")]
+    ChannelRange(u16),
+    /// The channel has another peer, or the peer another channel.
+    #[error("channel or peer is bound otherwise")]
+    ChannelConflict,
+    /// The user has as many allocations as allowed.
+    #[error("the user's quota is reached (key `per-user` in [allocation])")]
+    UserQuota,
+    /// The server has as many allocations as allowed.
+    #[error("the server's quota is reached (key `total` in [allocation])")]
+    TotalQuota,
+    /// The allocation has as many permissions as allowed.
+    #[error("too many permissions (key `permissions` in [allocation])")]
+    TooManyPermissions,
+    /// The allocation has as many channels as allowed.
+    #[error("too many channels (key `channels` in [allocation])")]
+    TooManyChannels,
+    /// No port of the range is free.
+    #[error("no free port (key `ports` in [relay])")]
+    NoPort,
+    /// The relay socket could not be opened.
+    #[error("cannot open a relay socket: {0}")]
+    CannotOpen(OpenError),
+}
+
+impl Reject {
+    /// The error code.
+    pub const fn code(&self) -> u16 {
+        match self {
+            Self::IncompleteCredentials
+            | Self::Malformed(_)
+            | Self::MissingAttribute(_)
+            | Self::ChannelRange(_)
+            | Self::ChannelConflict => 400,
+            Self::Challenge | Self::UnknownUser | Self::Expired { .. } | Self::BadIntegrity => 401,
+            Self::PeerDenied { .. } => 403,
+            Self::UnknownAttributes(_) => 420,
+            Self::AllocationExists | Self::NoAllocation => 437,
+            Self::StaleNonce => 438,
+            Self::UnsupportedFamily => 440,
+            Self::WrongUser => 441,
+            Self::UnsupportedTransport(_) => 442,
+            Self::FamilyMismatch => 443,
+            Self::UserQuota => 486,
+            Self::TotalQuota
+            | Self::TooManyPermissions
+            | Self::TooManyChannels
+            | Self::NoPort
+            | Self::CannotOpen(_) => 508,
+        }
+    }
+
+    /// The reason phrase for people, only told to those who have authenticated.
+    pub const fn phrase(&self) -> &'static str {
+        match self.code() {
+            400 => "Bad Request",
+            401 => "Unauthorized",
+            403 => "Forbidden",
+            420 => "Unknown Attribute",
+            437 => "Allocation Mismatch",
+            438 => "Stale Nonce",
+            440 => "Address Family not Supported",
+            441 => "Wrong Credentials",
+            442 => "Unsupported Transport Protocol",
+            443 => "Peer Address Family Mismatch",
+            486 => "Allocation Quota Reached",
+            _ => "Insufficient Capacity",
+        }
+    }
+
+    /// The name of the cause in logs and metrics.
+    pub const fn cause(&self) -> &'static str {
+        match self {
+            Self::Challenge => "challenge",
+            Self::IncompleteCredentials => "incomplete-credentials",
+            Self::UnknownUser => "unknown-user",
+            Self::Expired { .. } => "credentials-expired",
+            Self::BadIntegrity => "bad-integrity",
+            Self::StaleNonce => "stale-nonce",
+            Self::WrongUser => "wrong-user",
+            Self::Malformed(_) => "malformed",
+            Self::MissingAttribute(_) => "missing-attribute",
+            Self::UnknownAttributes(_) => "unknown-attributes",
+            Self::AllocationExists => "allocation-exists",
+            Self::NoAllocation => "no-allocation",
+            Self::UnsupportedTransport(_) => "unsupported-transport",
+            Self::UnsupportedFamily => "unsupported-family",
+            Self::FamilyMismatch => "family-mismatch",
+            Self::PeerDenied { .. } => "peer-denied",
+            Self::ChannelRange(_) => "channel-range",
+            Self::ChannelConflict => "channel-conflict",
+            Self::UserQuota => "user-quota",
+            Self::TotalQuota => "total-quota",
+            Self::TooManyPermissions => "too-many-permissions",
+            Self::TooManyChannels => "too-many-channels",
+            Self::NoPort => "no-port",
+            Self::CannotOpen(_) => "cannot-open",
+        }
+    }
+}
+
+impl From<Malformed> for Reject {
+    fn from(malformed: Malformed) -> Self {
+        Self::Malformed(malformed)
+    }
+}
+
+/// A duration to the second or coarser, for a sentence.
+fn humane(duration: &Duration) -> String {
+    match duration.as_secs() {
+        seconds @ 0..=119 => format!("{seconds} s"),
+        seconds @ 120..=7199 => format!("{} min", seconds / 60),
+        seconds @ 7200..=172_799 => format!("{} h", seconds / 3600),
+        seconds => format!("{} days", seconds / 86_400),
+    }
+}

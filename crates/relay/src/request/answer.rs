@@ -1,0 +1,143 @@
+//! How answers are written. RFC 8489 §6.3, §9.2.4.
+
+use std::net::SocketAddr;
+
+use wire::attributes::{
+    ErrorCode, Lifetime, Nonce, Realm, Software, UnknownAttributes, XorMappedAddress,
+    XorRelayedAddress,
+};
+use wire::{Class, MacKey, Message, Method, TransactionId, Writer};
+
+use crate::{DropReason, Reject};
+
+/// What a handler has to say to a request that it grants.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// To Allocate.
+    Allocated {
+        /// The relayed transport address.
+        relayed: SocketAddr,
+        /// The client's reflexive address.
+        mapped: SocketAddr,
+        /// Seconds.
+        lifetime: u32,
+    },
+    /// To Refresh.
+    Refreshed {
+        /// Seconds; 0 if the allocation was deleted.
+        lifetime: u32,
+    },
+    /// To CreatePermission and ChannelBind.
+    Granted,
+    /// The answer follows as an effect.
+    Later,
+    /// The answer to the first of these is still to come.
+    Never(DropReason),
+}
+
+/// What an answer must know of its request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Head {
+    pub(crate) method: Method,
+    pub(crate) transaction: TransactionId,
+    pub(crate) fingerprint: bool,
+}
+
+impl Head {
+    pub(crate) fn of(message: &Message<'_>) -> Self {
+        Self {
+            method: message.method(),
+            transaction: message.transaction(),
+            fingerprint: message.has_fingerprint(),
+        }
+    }
+
+    /// The success response, signed.
+    pub(crate) fn succeed<'b>(
+        &self,
+        buffer: &'b mut Vec<u8>,
+        answer: &Answer,
+        key: &MacKey,
+    ) -> &'b [u8] {
+        self.write(buffer, Class::Success, |writer| {
+            match *answer {
+                Answer::Allocated {
+                    relayed,
+                    mapped,
+                    lifetime,
+                } => {
+                    writer
+                        .put(&XorRelayedAddress(relayed))
+                        .put(&Lifetime(lifetime))
+                        .put(&XorMappedAddress(mapped));
+                }
+                Answer::Refreshed { lifetime } => {
+                    writer.put(&Lifetime(lifetime));
+                }
+                Answer::Granted | Answer::Later | Answer::Never(_) => {}
+            }
+            writer.put(&SOFTWARE).sign(key);
+        })
+    }
+
+    /// The error response to someone who has authenticated, signed.
+    pub(crate) fn fail<'b>(
+        &self,
+        buffer: &'b mut Vec<u8>,
+        reject: &Reject,
+        key: &MacKey,
+    ) -> &'b [u8] {
+        self.write(buffer, Class::Error, |writer| {
+            writer.put(&ErrorCode {
+                code: reject.code(),
+                reason: reject.phrase(),
+            });
+            put_unknown(writer, reject);
+            writer.put(&SOFTWARE).sign(key);
+        })
+    }
+
+    /// The error response to a stranger: unsigned, and as short as can be. 401 and 438 carry what
+    /// the next try needs.
+    pub(crate) fn refuse<'b>(
+        &self,
+        buffer: &'b mut Vec<u8>,
+        reject: &Reject,
+        realm: &str,
+        nonce: &str,
+    ) -> &'b [u8] {
+        self.write(buffer, Class::Error, |writer| {
+            writer.put(&ErrorCode {
+                code: reject.code(),
+                reason: "",
+            });
+            put_unknown(writer, reject);
+            if matches!(reject.code(), 401 | 438) {
+                writer.put(&Realm(realm)).put(&Nonce(nonce));
+            }
+        })
+    }
+
+    pub(super) fn write<'b>(
+        &self,
+        buffer: &'b mut Vec<u8>,
+        class: Class,
+        fill: impl FnOnce(&mut Writer<'_>),
+    ) -> &'b [u8] {
+        buffer.clear();
+        let mut writer = Writer::new(buffer, self.method, class, self.transaction);
+        fill(&mut writer);
+        if self.fingerprint {
+            writer.fingerprint();
+        }
+        buffer
+    }
+}
+
+fn put_unknown(writer: &mut Writer<'_>, reject: &Reject) {
+    if let Reject::UnknownAttributes(types) = reject {
+        writer.put(&UnknownAttributes(types.clone()));
+    }
+}
+
+const SOFTWARE: Software<'static> = Software("Hairpin");

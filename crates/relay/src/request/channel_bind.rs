@@ -1,0 +1,57 @@
+//! ChannelBind: binds a channel to a peer. RFC 8656 §12.
+
+use wire::ChannelNumber;
+use wire::attributes::{ChannelNumberAttribute, XorPeerAddress};
+
+use super::Answer;
+use super::create_permission::permitted;
+use crate::auth::Signed;
+use crate::timers::Timer;
+use crate::{Now, PeerAddr, Reject, Route, Server};
+
+/// RFC 8656 §12.2.
+pub(super) fn channel_bind(
+    server: &mut Server,
+    now: Now,
+    request: &Signed<'_>,
+) -> Result<Answer, Reject> {
+    let allocation = server.own_allocation(request)?;
+    let (relay, family) = (allocation.relay_id(), allocation.family());
+    let channels = allocation.channels.len();
+    let ChannelNumberAttribute(number) = request.require()?;
+    let peer = PeerAddr(request.require::<XorPeerAddress>()?.0);
+    let channel = ChannelNumber::new(number).ok_or(Reject::ChannelRange(number))?;
+
+    let bound = server.routes.by_channel(request.client, channel);
+    let by_peer = server.routes.by_peer(relay, peer);
+    if bound.is_some_and(|bound| bound.peer != peer) || by_peer.is_some_and(|by| by != channel) {
+        return Err(Reject::ChannelConflict);
+    }
+    let scope = permitted(server, family, peer)?;
+    let judged = server.config.policy.judge(peer.0);
+    judged.map_err(|denial| Reject::PeerDenied { peer, denial })?;
+    let limits = server.config.limits;
+    if bound.is_none() && channels >= limits.channels {
+        return Err(Reject::TooManyChannels);
+    }
+    let allocation = server.own_allocation(request)?;
+    let ip = peer.0.ip();
+    allocation
+        .permissions
+        .make_room(std::iter::once(ip), limits.permissions, now.mono)?;
+    allocation.permissions.install(ip, scope, now.mono);
+    let timer = Timer::Channel(allocation.id, channel);
+    match bound {
+        Some(bound) => server.timers.disarm(bound.deadline, timer),
+        None => allocation.channels.push(channel),
+    }
+    let route = Route {
+        client: request.client,
+        channel,
+        relay,
+        peer,
+    };
+    let deadline = server.routes.bind(route, now.mono);
+    server.timers.arm(deadline, timer);
+    Ok(Answer::Granted)
+}

@@ -1,0 +1,51 @@
+//! CreatePermission: lets peers reach the allocation. RFC 8656 §10.
+
+use wire::attributes::XorPeerAddress;
+use wire::{AddressFamily, Attribute};
+
+use super::Answer;
+use crate::auth::Signed;
+use crate::permissions::Scope;
+use crate::policy::IpRuling;
+use crate::{Now, PeerAddr, Reject, Server};
+
+/// RFC 8656 §10.2: all of the peers or none.
+pub(super) fn create_permission(
+    server: &mut Server,
+    now: Now,
+    request: &Signed<'_>,
+) -> Result<Answer, Reject> {
+    let family = server.own_allocation(request)?.family();
+    let mut peers = Vec::new();
+    for peer in request.message().get_all::<XorPeerAddress>() {
+        let peer = PeerAddr(peer?.0);
+        peers.push((peer, permitted(server, family, peer)?));
+    }
+    if peers.is_empty() {
+        return Err(Reject::MissingAttribute(XorPeerAddress::TYPE));
+    }
+    let limit = server.config.limits.permissions;
+    let permissions = &mut server.own_allocation(request)?.permissions;
+    let ips = peers.iter().map(|(peer, _)| peer.0.ip());
+    permissions.make_room(ips, limit, now.mono)?;
+    for (peer, scope) in peers {
+        permissions.install(peer.0.ip(), scope, now.mono);
+    }
+    Ok(Answer::Granted)
+}
+
+/// How far the policy lets this peer be reached, whatever its port.
+pub(super) fn permitted(
+    server: &Server,
+    family: AddressFamily,
+    peer: PeerAddr,
+) -> Result<Scope, Reject> {
+    if AddressFamily::of(peer.0.ip()) != family {
+        return Err(Reject::FamilyMismatch);
+    }
+    match server.config.policy.judge_ip(peer.0.ip()) {
+        IpRuling::EveryPort(_) => Ok(Scope::EveryPort),
+        IpRuling::SomePorts => Ok(Scope::SomePorts),
+        IpRuling::NoPort(denial) => Err(Reject::PeerDenied { peer, denial }),
+    }
+}

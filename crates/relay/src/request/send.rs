@@ -1,0 +1,37 @@
+//! Send indications: to a peer without a channel. RFC 8656 §11.
+//!
+//! As hot a path as ChannelData: some browsers never bind a channel.
+
+use wire::Message;
+use wire::attributes::{Data, XorPeerAddress};
+
+use super::TURN_ATTRIBUTES;
+use crate::{ClientTuple, DropReason, Now, PeerAddr, Server, Verdict};
+
+/// RFC 8656 §11.5. Indications are not authenticated; the 5-tuple must have an allocation and the
+/// peer a permission.
+pub(crate) fn send<'a>(
+    server: &mut Server,
+    now: Now,
+    client: ClientTuple,
+    message: &Message<'a>,
+) -> Verdict<'a> {
+    if message.unknown_required(TURN_ATTRIBUTES).next().is_some() {
+        return server.drop(DropReason::UnknownAttribute);
+    }
+    let (Ok(Some(XorPeerAddress(peer))), Ok(Some(Data(payload)))) = (message.get(), message.get())
+    else {
+        return server.drop(DropReason::IncompleteSend);
+    };
+    let Some(allocation) = server.allocations.of(client) else {
+        return server.drop(DropReason::NoAllocation);
+    };
+    let Some(scope) = allocation.permissions.scope(peer.ip(), now.mono) else {
+        return server.drop(DropReason::NoPermission);
+    };
+    let relay = allocation.relay_id();
+    if !server.in_scope(scope, peer) {
+        return server.drop(DropReason::PeerDenied);
+    }
+    server.forward(now, relay, PeerAddr(peer), payload)
+}

@@ -1,0 +1,87 @@
+//! Bound channels: the one sentence every data plane understands. RFC 8656 §12.
+
+use std::time::{Duration, Instant};
+
+use ahash::RandomState;
+use hashbrown::HashMap;
+use wire::ChannelNumber;
+
+use crate::{ClientTuple, PeerAddr, RelayId};
+
+/// One bound channel, read in both directions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// Who bound it.
+    pub client: ClientTuple,
+    /// Under which number.
+    pub channel: ChannelNumber,
+    /// From which relay socket.
+    pub relay: RelayId,
+    /// To whom.
+    pub peer: PeerAddr,
+}
+
+/// All bound channels of a shard, by either end.
+#[derive(Debug)]
+pub(crate) struct Routes {
+    by_channel: HashMap<(ClientTuple, ChannelNumber), Bound, RandomState>,
+    by_peer: HashMap<(RelayId, PeerAddr), ChannelNumber, RandomState>,
+}
+
+/// Where a channel leads, and until when.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bound {
+    pub(crate) relay: RelayId,
+    pub(crate) peer: PeerAddr,
+    pub(crate) deadline: Instant,
+}
+
+impl Routes {
+    pub(crate) fn new(hasher: RandomState) -> Self {
+        Self {
+            by_channel: HashMap::with_hasher(hasher.clone()),
+            by_peer: HashMap::with_hasher(hasher),
+        }
+    }
+
+    /// Where a client's channel leads.
+    pub(crate) fn by_channel(&self, client: ClientTuple, channel: ChannelNumber) -> Option<Bound> {
+        self.by_channel.get(&(client, channel)).copied()
+    }
+
+    /// The channel that a peer is bound to.
+    pub(crate) fn by_peer(&self, relay: RelayId, peer: PeerAddr) -> Option<ChannelNumber> {
+        self.by_peer.get(&(relay, peer)).copied()
+    }
+
+    /// Binds a channel or prolongs it; returns the new deadline.
+    pub(crate) fn bind(&mut self, route: Route, now: Instant) -> Instant {
+        let Route {
+            client,
+            channel,
+            relay,
+            peer,
+        } = route;
+        let deadline = now + LIFETIME;
+        self.by_channel.insert(
+            (client, channel),
+            Bound {
+                relay,
+                peer,
+                deadline,
+            },
+        );
+        self.by_peer.insert((relay, peer), channel);
+        deadline
+    }
+
+    /// Forgets a channel; returns what it was.
+    pub(crate) fn unbind(&mut self, client: ClientTuple, channel: ChannelNumber) -> Option<Bound> {
+        let bound = self.by_channel.remove(&(client, channel))?;
+        self.by_peer.remove(&(bound.relay, bound.peer));
+        Some(bound)
+    }
+}
+
+/// Fixed by the protocol. RFC 8656 §12.
+const LIFETIME: Duration = Duration::from_secs(600);

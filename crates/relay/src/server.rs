@@ -1,0 +1,268 @@
+//! The server of one shard.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use ahash::RandomState;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use wire::{Class, Kind, Message, Method};
+
+use crate::allocation::Allocation;
+use crate::allocations::Allocations;
+use crate::auth::Signed;
+use crate::nonce::Nonces;
+use crate::request::{self, allocate, send};
+use crate::routes::Routes;
+use crate::timers::{Timer, Timers};
+use crate::{
+    AllocationId, ClientTuple, Config, Counters, DropReason, Effect, EndCause, Now, OpenError,
+    PeerAddr, Ports, Quotas, Reject, RelayId, Report, Verdict,
+};
+
+/// What the shards of one process share, on the slow path only.
+#[derive(Debug)]
+pub struct Shared {
+    /// Free ports.
+    pub ports: Ports,
+    /// How many allocations there are.
+    pub quotas: Quotas,
+}
+
+impl Shared {
+    /// For the shards that follow this configuration.
+    pub fn new(config: &Config) -> Self {
+        let locals = config.relays.iter().map(|relay| relay.local);
+        Self {
+            ports: Ports::new(locals, config.ports),
+            quotas: Quotas::default(),
+        }
+    }
+}
+
+/// The whole TURN server of one shard, as a value.
+#[derive(Debug)]
+pub struct Server {
+    pub(crate) config: Arc<Config>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) rng: StdRng,
+    pub(crate) nonces: Nonces,
+    pub(crate) allocations: Allocations,
+    pub(crate) routes: Routes,
+    pub(crate) timers: Timers,
+    pub(crate) effects: VecDeque<Effect>,
+    pub(crate) counters: Counters,
+    /// Where answers are written; grows to the longest and stays.
+    pub(crate) reply: Vec<u8>,
+}
+
+impl Server {
+    /// A server without clients. All its chance comes from `seed`, which must be unpredictable and
+    /// another for each shard.
+    pub fn new(config: Arc<Config>, shared: Arc<Shared>, seed: [u8; 32]) -> Self {
+        let mut rng = StdRng::from_seed(seed);
+        let mut next = || rng.next_u64();
+        // Source addresses are a stranger's choice, so the tables are keyed.
+        let hasher = RandomState::with_seeds(next(), next(), next(), next());
+        Self {
+            nonces: Nonces::new(&config.nonce_secret, config.nonce_lifetime),
+            allocations: Allocations::new(hasher.clone()),
+            routes: Routes::new(hasher),
+            timers: Timers::default(),
+            effects: VecDeque::new(),
+            counters: Counters::default(),
+            reply: Vec::new(),
+            rng,
+            config,
+            shared,
+        }
+    }
+
+    /// A packet from a client: a datagram, or one frame of a stream.
+    pub fn handle_client<'a>(
+        &'a mut self,
+        now: Now,
+        client: ClientTuple,
+        packet: &'a [u8],
+    ) -> Verdict<'a> {
+        self.handle_timeout(now.mono);
+        match Kind::of(packet) {
+            Some(Kind::ChannelData) => self.handle_channel_data(now, client, packet),
+            Some(Kind::Stun) => self.handle_stun(now, client, packet),
+            None => self.drop(DropReason::Foreign),
+        }
+    }
+
+    fn handle_stun<'a>(
+        &'a mut self,
+        now: Now,
+        client: ClientTuple,
+        packet: &'a [u8],
+    ) -> Verdict<'a> {
+        let Ok(message) = Message::parse(packet) else {
+            return self.drop(DropReason::Malformed);
+        };
+        if !message.fingerprint_matches() {
+            return self.drop(DropReason::BadFingerprint);
+        }
+        match message.class() {
+            Class::Request => request::handle(self, now, client, message),
+            Class::Indication => match message.method() {
+                Method::Send => send::send(self, now, client, &message),
+                // A keepalive. RFC 8489 §3.
+                Method::Binding => Verdict::Done,
+                Method::Allocate
+                | Method::Refresh
+                | Method::Data
+                | Method::CreatePermission
+                | Method::ChannelBind
+                | Method::Other(_) => self.drop(DropReason::UnknownIndication),
+            },
+            Class::Success | Class::Error => self.drop(DropReason::UnexpectedResponse),
+        }
+    }
+
+    /// A datagram from a peer, for a relay socket.
+    pub fn handle_peer<'a>(
+        &mut self,
+        now: Now,
+        relay: RelayId,
+        peer: PeerAddr,
+        payload: &'a [u8],
+    ) -> Verdict<'a> {
+        self.handle_timeout(now.mono);
+        // What another shard relays to us comes from our local face; clients know the external one.
+        let ip = self.config.external_of(peer.0.ip());
+        let peer = PeerAddr(SocketAddr::new(ip, peer.0.port()));
+        self.deliver(now, relay, peer, payload)
+    }
+
+    /// How it went with [`Effect::OpenRelay`].
+    pub fn handle_opened(&mut self, now: Instant, relay: RelayId, outcome: Result<(), OpenError>) {
+        match outcome {
+            Ok(()) => allocate::opened(self, now, relay),
+            Err(why) => allocate::not_opened(self, now, relay.allocation, why),
+        }
+    }
+
+    /// A client's connection ended, and with it what it had. RFC 8656 §3.1.
+    pub fn handle_disconnected(&mut self, now: Instant, client: ClientTuple) {
+        if let Some(id) = self.allocations.of(client).map(|allocation| allocation.id) {
+            self.remove_allocation(now, id, EndCause::Disconnected);
+        }
+    }
+
+    /// The server stops: every allocation ends.
+    pub fn handle_shutdown(&mut self, now: Instant) {
+        while let Some(id) = self.allocations.first() {
+            self.remove_allocation(now, id, EndCause::Shutdown);
+        }
+    }
+
+    /// Ends what is due. Early calls are harmless; every `handle_*` that takes a packet calls it,
+    /// so that no packet meets what is over.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some(timer) = self.timers.pop(now) {
+            match timer {
+                Timer::Allocation(id) => self.remove_allocation(now, id, EndCause::Expired),
+                Timer::Channel(id, channel) => {
+                    let Some(allocation) = self.allocations.get_mut(id) else {
+                        continue;
+                    };
+                    allocation.channels.retain(|bound| *bound != channel);
+                    self.routes.unbind(allocation.client, channel);
+                }
+                Timer::ForeignPort(local) => {
+                    self.shared.ports.forget_foreign(local.ip(), local.port());
+                }
+            }
+        }
+    }
+
+    /// When to call [`Server::handle_timeout`] at the latest.
+    pub const fn poll_timeout(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    /// The next effect, until there is none.
+    pub fn poll_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    /// What was done so far.
+    pub const fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// How many allocations there are.
+    pub fn allocations(&self) -> usize {
+        self.allocations.len()
+    }
+
+    /// Whether a client has an allocation.
+    pub fn has_allocation(&self, client: ClientTuple) -> bool {
+        self.allocations.of(client).is_some()
+    }
+
+    /// The allocation that a request may change: open, and the signer's own. RFC 8656 §5.
+    pub(crate) fn own_allocation(
+        &mut self,
+        request: &Signed<'_>,
+    ) -> Result<&mut Allocation, Reject> {
+        let allocation = self.allocations.of_mut(request.client);
+        let allocation = allocation.filter(|allocation| allocation.is_open());
+        let allocation = allocation.ok_or(Reject::NoAllocation)?;
+        if *allocation.user == *request.user {
+            Ok(allocation)
+        } else {
+            Err(Reject::WrongUser)
+        }
+    }
+
+    pub(crate) fn remove_allocation(&mut self, now: Instant, id: AllocationId, cause: EndCause) {
+        let Some(allocation) = self.allocations.remove(id) else {
+            return;
+        };
+        self.timers
+            .disarm(allocation.deadline, Timer::Allocation(id));
+        for channel in &allocation.channels {
+            if let Some(bound) = self.routes.unbind(allocation.client, *channel) {
+                self.timers
+                    .disarm(bound.deadline, Timer::Channel(id, *channel));
+            }
+        }
+        let local = allocation.relay.local;
+        self.shared.ports.release(local.ip(), local.port());
+        self.shared
+            .quotas
+            .release(self.config.keys.account(&allocation.user));
+        self.effects.push_back(Effect::CloseRelay {
+            relay: allocation.relay_id(),
+        });
+        if allocation.is_open() {
+            self.counters.ended += 1;
+            self.effects
+                .push_back(Effect::Report(ended(now, allocation, cause)));
+        }
+    }
+
+    pub(crate) const fn drop<'a>(&mut self, why: DropReason) -> Verdict<'a> {
+        self.counters.count_drop(why);
+        Verdict::Drop(why)
+    }
+}
+
+fn ended(now: Instant, allocation: Allocation, cause: EndCause) -> Report {
+    Report::Ended {
+        allocation: allocation.id,
+        client: allocation.client,
+        age: now.saturating_duration_since(allocation.born),
+        user: allocation.user,
+        relayed: allocation.relay.relayed,
+        cause,
+        sent: allocation.sent,
+        received: allocation.received,
+    }
+}

@@ -1,0 +1,63 @@
+//! One queue of deadlines for everything that ends by itself.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use wire::ChannelNumber;
+
+use crate::AllocationId;
+
+/// What is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Timer {
+    /// An allocation's lifetime.
+    Allocation(AllocationId),
+    /// A channel's lifetime.
+    Channel(AllocationId, ChannelNumber),
+    /// A port that another program had may be free again.
+    ForeignPort(SocketAddr),
+}
+
+/// Deadlines in order. What is removed leaves nothing behind: a client that allocates and deletes
+/// in a loop cannot make the queue grow.
+#[derive(Debug, Default)]
+pub(crate) struct Timers {
+    queue: BTreeSet<(Instant, Timer)>,
+    /// The first of the queue, at hand for every packet.
+    next: Option<Instant>,
+}
+
+impl Timers {
+    pub(crate) fn arm(&mut self, deadline: Instant, timer: Timer) {
+        self.queue.insert((deadline, timer));
+        self.note_next();
+    }
+
+    pub(crate) fn disarm(&mut self, deadline: Instant, timer: Timer) {
+        self.queue.remove(&(deadline, timer));
+        self.note_next();
+    }
+
+    /// When the next one is due.
+    pub(crate) const fn next(&self) -> Option<Instant> {
+        self.next
+    }
+
+    /// Takes one that is due.
+    pub(crate) fn pop(&mut self, now: Instant) -> Option<Timer> {
+        if self.next? > now {
+            return None;
+        }
+        let (_, timer) = self.queue.pop_first()?;
+        self.note_next();
+        Some(timer)
+    }
+
+    fn note_next(&mut self) {
+        self.next = self.queue.first().map(|(deadline, _)| *deadline);
+    }
+}
+
+/// How long a port is left alone that another program was found to use.
+pub(crate) const FOREIGN_PORT: Duration = Duration::from_secs(60);
