@@ -1,2 +1,12 @@
-//! Hairpin.
-fn main() {}
+//! Hairpin, a STUN and TURN relay server. The binary is thin: the command line,
+//! the configuration, and the wiring of shards; no packet is seen here.
+
+mod cli;
+mod config;
+mod serve;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::run()
+}

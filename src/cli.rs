@@ -1,0 +1,145 @@
+//! The command line: a file per subcommand. None of them sees a packet.
+
+mod check;
+mod completions;
+mod credentials;
+pub(crate) mod ice;
+mod man;
+mod policy;
+mod serve;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{self, Config, Host, Refused};
+
+/// A STUN and TURN server, closed by default.
+///
+/// Browsers behind firewalls reach each other through it: they ask for a relayed
+/// address with a user name and a password, and Hairpin passes their packets on.
+/// It relays to public addresses only, until the configuration says otherwise.
+#[derive(Parser)]
+#[command(name = "hairpin", version, arg_required_else_help = true, after_long_help = AFTER_HELP)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Serve(serve::Serve),
+    Check(check::Check),
+    Credentials(credentials::Credentials),
+    Policy(policy::Policy),
+    Completions(completions::Completions),
+    Man(man::Man),
+}
+
+/// Runs what the arguments of this process ask for.
+pub(crate) fn run() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Serve(serve) => serve.run(),
+        Command::Check(check) => check.run(),
+        Command::Credentials(credentials) => credentials.run(),
+        Command::Policy(policy) => policy.run(),
+        Command::Completions(completions) => completions.run(),
+        Command::Man(man) => man.run(),
+    };
+    outcome.unwrap_or_else(|failure| failure.report())
+}
+
+/// Why a subcommand did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    /// The configuration has to be changed.
+    #[error(transparent)]
+    Configuration(#[from] Refused),
+    /// The command line has to be changed.
+    #[error("{0}")]
+    Usage(&'static str),
+    /// The secret file has to be changed.
+    #[error("cannot read the secret from {path}: {source} (option --secret-file)")]
+    Secret { path: PathBuf, source: io::Error },
+    /// The man pages could not be written.
+    #[error("cannot write man pages to {path}: {source} (option --output)")]
+    ManPages { path: PathBuf, source: io::Error },
+    /// The server could not start, or stopped.
+    #[error(transparent)]
+    Serve(#[from] crate::serve::Fault),
+    /// Nobody takes the output.
+    #[error("cannot write the output: {0}")]
+    Output(io::Error),
+}
+
+impl Failure {
+    fn report(&self) -> ExitCode {
+        match self {
+            // A report brings its own headings, and has colours for a terminal.
+            Self::Configuration(Refused::Faulty(report)) => anstream::eprint!("{report:#}"),
+            Self::Configuration(Refused::Unreadable { .. })
+            | Self::Usage(_)
+            | Self::Secret { .. }
+            | Self::ManPages { .. }
+            | Self::Serve(_)
+            | Self::Output(_) => eprintln!("error: {self}"),
+        }
+        match self {
+            Self::Configuration(_) | Self::Usage(_) | Self::Secret { .. } => {
+                ExitCode::from(WRONG_REQUEST)
+            }
+            Self::ManPages { .. } | Self::Serve(_) | Self::Output(_) => ExitCode::FAILURE,
+        }
+    }
+}
+
+/// Where the configuration is.
+#[derive(Args)]
+struct ConfigFile {
+    /// Configuration file; without one the defaults hold.
+    #[arg(long = "config", value_name = "FILE", env = "HAIRPIN_CONFIG")]
+    path: Option<PathBuf>,
+}
+
+impl ConfigFile {
+    /// Reads the configuration; its cautions go to standard error.
+    fn load(&self, host: &Host) -> Result<Config, Refused> {
+        let loaded = config::load(self.path.as_deref(), host)?;
+        if !loaded.report.is_empty() {
+            anstream::eprintln!("{:#}", loaded.report);
+        }
+        Ok(loaded.config)
+    }
+}
+
+/// Writes to standard output. A reader that has seen enough, such as `head`, is no failure.
+fn print(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::Output(error)),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// The exit code for a request that cannot be served as it is; clap uses it too.
+const WRONG_REQUEST: u8 = 2;
+
+const AFTER_HELP: &str = "\
+Examples:
+  hairpin serve                              start with no configuration at all
+  hairpin check --config turnserver.toml     is the file right, and what does it mean
+  hairpin credentials --config turnserver.toml --user alice
+                                             what to paste into a web page
+  hairpin policy explain 10.0.0.7            may clients reach this peer, and why not
+
+Exit codes:
+  0  done
+  1  failed; for `policy explain`: the peer is denied
+  2  the command line or the configuration is wrong
+
+Environment:
+  HAIRPIN_CONFIG  the configuration file, where --config is not given
+  HAIRPIN_SECRET  the secret for `credentials`, where no option names one
+  NO_COLOR        no colours in error reports";

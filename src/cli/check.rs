@@ -1,0 +1,209 @@
+//! `hairpin check`: is the configuration right, and what does it mean.
+
+use std::fmt::{self, Write};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use relay::policy::{Mode, Network};
+
+use super::{ConfigFile, Failure, print};
+use crate::config::{Config, Format, Host, Level, Transport};
+
+/// Check the configuration and say what it means.
+///
+/// Every mistake is shown with its file, line and column and what to write
+/// instead. A file without mistakes is followed by the configuration in effect.
+/// Secrets and passwords are never shown.
+#[derive(Args)]
+#[command(after_long_help = AFTER_HELP)]
+pub(super) struct Check {
+    #[command(flatten)]
+    config: ConfigFile,
+}
+
+impl Check {
+    pub(super) fn run(self) -> Result<ExitCode, Failure> {
+        let host = Host::here();
+        let config = self.config.load(&host)?;
+        let heading = match &self.config.path {
+            Some(path) => format!("ok: {}", path.display()),
+            None => "ok: no configuration file, the defaults hold".to_owned(),
+        };
+        print(&format!(
+            "{heading}\n{}",
+            Summary {
+                config: &config,
+                has_file: self.config.path.is_some()
+            }
+        ))?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// The configuration in effect, in words.
+struct Summary<'c> {
+    config: &'c Config,
+    /// Without a file `serve` makes a secret of its own.
+    has_file: bool,
+}
+
+impl fmt::Display for Summary<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let config = self.config;
+        line(f, "realm", &config.realm)?;
+        line(f, "shards", config.threads)?;
+        line(f, "listeners", listeners(config))?;
+        line(f, "relay addresses", relay_addresses(config))?;
+        line(f, "relay ports", relay_ports(config))?;
+        line(f, "clients", self.clients())?;
+        line(f, "allocations", allocations(config))?;
+        line(f, "peers", peers(config))?;
+        line(f, "log", log(config))
+    }
+}
+
+impl Summary<'_> {
+    fn clients(&self) -> String {
+        let auth = &self.config.auth;
+        if self.config.is_stun_only() {
+            return if self.has_file {
+                "none: this is a STUN server only; `[auth] secrets` or `[auth.users]` make it relay"
+                    .to_owned()
+            } else {
+                "one secret, which `serve` makes and keeps in its state directory".to_owned()
+            };
+        }
+        format!(
+            "{}, {} for time-limited credentials; a nonce is valid for {}",
+            counted(auth.users.len(), "user"),
+            counted(auth.secrets.len(), "secret"),
+            span(auth.nonce_lifetime),
+        )
+    }
+}
+
+fn line(f: &mut fmt::Formatter<'_>, name: &str, value: impl fmt::Display) -> fmt::Result {
+    writeln!(f, "{name:<16} {value}")
+}
+
+fn listeners(config: &Config) -> String {
+    let names = config.listeners.iter().map(|listener| {
+        let transport = match listener.transport {
+            Transport::Udp => "udp",
+            Transport::Tcp => "tcp",
+        };
+        format!("{transport} {}", listener.listen)
+    });
+    names.collect::<Vec<_>>().join(", ")
+}
+
+fn relay_addresses(config: &Config) -> String {
+    if config.relay.addresses.is_empty() {
+        return "none: this host has no address but loopback; name one in `[relay] addresses`"
+            .to_owned();
+    }
+    let names = config.relay.addresses.iter().map(|address| {
+        if address.local == address.external {
+            address.local.to_string()
+        } else {
+            format!("{}, which peers see as {}", address.local, address.external)
+        }
+    });
+    names.collect::<Vec<_>>().join("; ")
+}
+
+fn relay_ports(config: &Config) -> String {
+    let ports = config.relay.ports;
+    let allocations = counted(ports.count(), "allocation");
+    format!(
+        "{}-{}, room for {allocations} on each address",
+        ports.first(),
+        ports.last()
+    )
+}
+
+fn allocations(config: &Config) -> String {
+    let limits = &config.allocation;
+    format!(
+        "live {}, at most {}; {} per user, {} in all; {} and {} each",
+        span(limits.default_lifetime),
+        span(limits.max_lifetime),
+        quota(limits.per_user),
+        quota(limits.total),
+        counted(limits.permissions, "permission"),
+        counted(limits.channels, "channel"),
+    )
+}
+
+fn peers(config: &Config) -> String {
+    let peers = &config.peers;
+    let mut words = match peers.mode {
+        Mode::Closed => {
+            "Public addresses are allowed. Private and special addresses and those of this \
+             host are denied. Clients of this server reach each other."
+                .to_owned()
+        }
+        Mode::AllowList => "Only what is named is allowed.".to_owned(),
+    };
+    if !peers.allow.is_empty() {
+        let _ = write!(words, " Allowed by name: {}.", listed(&peers.allow));
+    }
+    if !peers.deny.is_empty() {
+        let _ = write!(
+            words,
+            " Denied by name, also where allowed: {}.",
+            listed(&peers.deny)
+        );
+    }
+    words.push_str(" The server's own listeners are always denied.");
+    words
+}
+
+fn log(config: &Config) -> String {
+    let level = match config.log.level {
+        Level::Error => "errors",
+        Level::Warn => "warnings",
+        Level::Info => "events",
+        Level::Debug => "events and decisions",
+        Level::Trace => "everything, down to packets",
+    };
+    let format = match config.log.format {
+        Format::Text => "text",
+        Format::Json => "JSON",
+    };
+    let addresses = if config.log.addresses {
+        "with"
+    } else {
+        "without"
+    };
+    format!("{level} as {format}, {addresses} client addresses")
+}
+
+fn span(duration: Duration) -> humantime::FormattedDuration {
+    humantime::format_duration(duration)
+}
+
+fn quota(limit: Option<u32>) -> String {
+    limit.map_or_else(|| "no limit".to_owned(), |limit| format!("at most {limit}"))
+}
+
+fn counted(count: usize, noun: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{plural}")
+}
+
+fn listed(networks: &[Network]) -> String {
+    networks
+        .iter()
+        .map(Network::to_string)
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  hairpin check
+  hairpin check --config turnserver.toml && systemctl restart hairpin
+
+Exit codes: 0 right, 1 failed, 2 wrong usage or configuration.";

@@ -1,0 +1,124 @@
+//! `hairpin policy`: ask the peer policy what it would do.
+
+use std::net::{IpAddr, SocketAddr};
+use std::process::ExitCode;
+use std::str::FromStr;
+
+use clap::{Args, Subcommand};
+use relay::policy::{self, IpRuling};
+
+use super::{ConfigFile, Failure, print};
+use crate::config::Host;
+
+/// Ask the peer policy.
+///
+/// The policy decides to which peers clients may send, and from which they
+/// receive. It is closed: private, special and own addresses are denied until
+/// `[peers] allow` names them.
+#[derive(Args)]
+#[command(after_long_help = AFTER_HELP, arg_required_else_help = true)]
+pub(super) struct Policy {
+    #[command(subcommand)]
+    question: Question,
+}
+
+#[derive(Subcommand)]
+enum Question {
+    Explain(Explain),
+}
+
+/// Say whether clients may reach a peer, and why.
+///
+/// With a port the answer is for that port, as in ChannelBind and Send. Without
+/// one it is for the address, as in CreatePermission.
+#[derive(Args)]
+#[command(after_long_help = AFTER_HELP)]
+struct Explain {
+    /// The peer, such as 192.0.2.7, 192.0.2.7:3478, 2001:db8::7 or [2001:db8::7]:3478.
+    #[arg(value_name = "IP[:PORT]")]
+    peer: Peer,
+
+    #[command(flatten)]
+    config: ConfigFile,
+}
+
+/// A peer, with its port where that is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Peer {
+    Host(IpAddr),
+    Socket(SocketAddr),
+}
+
+impl Policy {
+    pub(super) fn run(self) -> Result<ExitCode, Failure> {
+        match self.question {
+            Question::Explain(explain) => explain.run(),
+        }
+    }
+}
+
+impl Explain {
+    fn run(self) -> Result<ExitCode, Failure> {
+        let host = Host::here();
+        let policy = self.config.load(&host)?.policy(&host);
+        let (allowed, why) = verdict(&policy, self.peer);
+        print(&format!("{why}\n"))?;
+        Ok(if allowed {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        })
+    }
+}
+
+fn verdict(policy: &policy::Policy, peer: Peer) -> (bool, String) {
+    match peer {
+        Peer::Socket(peer) => match policy.judge(peer) {
+            Ok(permit) => (true, permit.to_string()),
+            Err(denial) => (false, format!("{denial:#}")),
+        },
+        Peer::Host(ip) => match policy.judge_ip(ip) {
+            IpRuling::EveryPort(permit) => (true, permit.to_string()),
+            IpRuling::SomePorts => (true, by_port(policy, ip)),
+            IpRuling::NoPort(denial) => (false, format!("{denial:#}")),
+        },
+    }
+}
+
+/// One line per range of ports that is ruled alike.
+fn by_port(policy: &policy::Policy, ip: IpAddr) -> String {
+    let mut lines = String::from("allowed on some ports:");
+    for span in policy.spans(ip) {
+        let why = match span.ruling {
+            Ok(permit) => permit.to_string(),
+            Err(denial) => format!("{denial:#}"),
+        };
+        let (first, last) = (span.ports.start(), span.ports.end());
+        lines.push_str(&format!("\n  {first}-{last}  {why}"));
+    }
+    lines
+}
+
+impl FromStr for Peer {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let ip = text
+            .strip_prefix('[')
+            .and_then(|text| text.strip_suffix(']'))
+            .unwrap_or(text);
+        if let Ok(ip) = ip.parse() {
+            return Ok(Self::Host(ip));
+        }
+        let socket = text.parse().map(Self::Socket);
+        socket.map_err(|_| "write an IP address, or an IP address and a port, such as 192.0.2.7:3478 or [2001:db8::7]:3478")
+    }
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  hairpin policy explain 8.8.8.8
+  hairpin policy explain 10.1.2.3:10000 --config turnserver.toml
+  hairpin policy explain ::ffff:127.0.0.1
+
+Exit codes: 0 allowed, 1 denied, 2 wrong usage or configuration.";

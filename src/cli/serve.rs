@@ -1,0 +1,61 @@
+//! `hairpin serve`: run the server.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::{ConfigFile, Failure};
+use crate::config::Host;
+use crate::serve::{self, Options};
+
+/// Run the STUN and TURN server.
+///
+/// Without a configuration it listens on UDP and TCP port 3478 on all addresses,
+/// makes a secret, keeps it in the state directory, and prints an `iceServers`
+/// entry to paste into a web page. With a configuration it does what that says:
+/// if the file has neither users nor secrets, it answers STUN and relays nothing.
+#[derive(Args)]
+#[command(after_long_help = AFTER_HELP)]
+pub(super) struct Serve {
+    #[command(flatten)]
+    config: ConfigFile,
+
+    /// Directory for what must outlive a restart.
+    ///
+    /// Where it is not given: $STATE_DIRECTORY (set by systemd), then
+    /// $XDG_STATE_HOME/hairpin, then ~/.local/state/hairpin.
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+
+    /// For trying on one machine: let clients reach loopback and private peers.
+    ///
+    /// Never on a server that others can reach: whoever may allocate then reaches
+    /// every service of this host and of its network.
+    #[arg(long)]
+    dev: bool,
+}
+
+impl Serve {
+    pub(super) fn run(self) -> Result<ExitCode, Failure> {
+        let host = Host::here();
+        let config = self.config.load(&host)?;
+        let options = Options {
+            config_file: self.config.path,
+            state_dir: self.state_dir,
+            dev: self.dev,
+        };
+        serve::run(config, host, options)?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  hairpin serve
+  hairpin serve --dev
+  hairpin serve --config /etc/hairpin/turnserver.toml
+
+SIGTERM ends it: allocations are closed and the process exits within 5 seconds.
+
+Exit codes: 0 ended by a signal, 1 failed, 2 wrong usage or configuration.";

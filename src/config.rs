@@ -1,0 +1,292 @@
+//! What the operator asks for: the configuration as plain data, and the way
+//! from `turnserver.toml` to it.
+//!
+//! Three steps, each told all that is wrong at once before the next one starts:
+//! the text becomes a [`file::File`] (`shape`), its values are judged against
+//! each other and against this [`Host`] (`judge`), and out comes a [`Config`]
+//! in which nothing is left to choose.
+
+pub(crate) mod fault;
+mod file;
+pub(crate) mod host;
+mod judge;
+mod keys;
+mod mask;
+pub(crate) mod report;
+pub(crate) mod secret;
+mod shape;
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use std::{fs, io};
+
+use relay::keys::{Keys, NotOpaque};
+use relay::policy::{Mode, Network, Own, Policy};
+use relay::{Limits, PortRange, RelayAddress};
+use serde::Deserialize;
+
+pub(crate) use host::Host;
+pub(crate) use report::Report;
+pub(crate) use secret::{PrecomputedKey, Secret};
+
+/// The whole configuration, every choice made.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Config {
+    /// The realm of long-term credentials.
+    pub(crate) realm: String,
+    /// How many shards run.
+    pub(crate) threads: usize,
+    /// Where clients are heard. Never empty.
+    pub(crate) listeners: Vec<Listener>,
+    /// `[relay]`.
+    pub(crate) relay: Relay,
+    /// `[auth]`. Without users and secrets the server is a STUN server only.
+    pub(crate) auth: Auth,
+    /// `[allocation]`.
+    pub(crate) allocation: Limits,
+    /// `[peers]`.
+    pub(crate) peers: Peers,
+    /// `[log]`.
+    pub(crate) log: Log,
+}
+
+/// One address at which clients are heard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Listener {
+    pub(crate) transport: Transport,
+    pub(crate) listen: SocketAddr,
+}
+
+/// How clients speak to a listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Transport {
+    Udp,
+    Tcp,
+}
+
+/// Where allocations live.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Relay {
+    /// Empty when the host has no address but loopback.
+    pub(crate) addresses: Vec<RelayAddress>,
+    /// The ports allocations take.
+    pub(crate) ports: PortRange,
+}
+
+/// Who may allocate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Auth {
+    /// Secrets for time-limited credentials, all accepted. The first mints new ones.
+    pub(crate) secrets: Vec<Secret>,
+    /// Users by name.
+    pub(crate) users: BTreeMap<String, UserKey>,
+    /// How long a nonce is accepted.
+    pub(crate) nonce_lifetime: Duration,
+}
+
+/// What a user proves to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum UserKey {
+    Password(Secret),
+    /// Bound to the realm it was computed with.
+    Precomputed(PrecomputedKey),
+}
+
+/// To whom allocations may send.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Peers {
+    pub(crate) mode: Mode,
+    pub(crate) allow: Vec<Network>,
+    pub(crate) deny: Vec<Network>,
+}
+
+/// What is logged, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Log {
+    pub(crate) level: Level,
+    pub(crate) format: Format,
+    /// Whether client addresses are logged.
+    pub(crate) addresses: bool,
+}
+
+/// The least important lines that are logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Level {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+/// How a log line is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Format {
+    Text,
+    Json,
+}
+
+impl Config {
+    /// The configuration of an empty file on this host.
+    pub(crate) fn defaults(host: &Host) -> Self {
+        Self {
+            realm: host.name.clone(),
+            threads: host.cores,
+            listeners: Listener::defaults(host),
+            relay: Relay {
+                addresses: host
+                    .routed
+                    .iter()
+                    .map(|&ip| RelayAddress {
+                        local: ip,
+                        external: ip,
+                    })
+                    .collect(),
+                ports: DYNAMIC_PORTS,
+            },
+            auth: Auth {
+                secrets: Vec::new(),
+                users: BTreeMap::new(),
+                nonce_lifetime: Duration::from_secs(600),
+            },
+            allocation: Limits::default(),
+            peers: Peers {
+                mode: Mode::Closed,
+                allow: Vec::new(),
+                deny: Vec::new(),
+            },
+            log: Log {
+                level: Level::Info,
+                format: Format::Text,
+                addresses: false,
+            },
+        }
+    }
+
+    /// Whether anybody can allocate.
+    pub(crate) fn is_stun_only(&self) -> bool {
+        self.auth.users.is_empty() && self.auth.secrets.is_empty()
+    }
+
+    /// Whose credentials are good.
+    ///
+    /// # Errors
+    /// Never for a configuration that was read from a file: names and passwords are judged there.
+    pub(crate) fn keys(&self) -> Result<Keys, NotOpaque> {
+        let mut keys = Keys::new(self.realm.clone());
+        for (name, key) in &self.auth.users {
+            match key {
+                UserKey::Password(password) => keys.add_user(name, password.expose())?,
+                UserKey::Precomputed(key) => keys.add_key(name, *key.expose()),
+            }
+        }
+        for secret in &self.auth.secrets {
+            keys.add_secret(secret.expose().as_bytes());
+        }
+        Ok(keys)
+    }
+
+    /// The peer policy, which also protects what belongs to this host.
+    pub(crate) fn policy(&self, host: &Host) -> Policy {
+        let relays = || self.relay.addresses.iter();
+        let own = Own {
+            listeners: self
+                .listeners
+                .iter()
+                .map(|listener| listener.listen)
+                .collect(),
+            addresses: host.addresses.clone(),
+            relays: relays()
+                .flat_map(|pair| [pair.local, pair.external])
+                .collect(),
+            relay_ports: self.relay.ports.first()..=self.relay.ports.last(),
+        };
+        Policy::new(
+            self.peers.mode,
+            self.peers.allow.clone(),
+            self.peers.deny.clone(),
+            own,
+        )
+    }
+}
+
+impl Listener {
+    /// UDP and TCP on 3478, on all addresses of both families.
+    fn defaults(host: &Host) -> Vec<Self> {
+        let mut every: Vec<IpAddr> = vec![Ipv4Addr::UNSPECIFIED.into()];
+        if host.has_ipv6 {
+            every.push(Ipv6Addr::UNSPECIFIED.into());
+        }
+        let both = |transport| {
+            every.iter().map(move |&ip| Self {
+                transport,
+                listen: SocketAddr::new(ip, STUN_PORT),
+            })
+        };
+        both(Transport::Udp).chain(both(Transport::Tcp)).collect()
+    }
+}
+
+/// A configuration that can be run, and what there is to say about it.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(crate) config: Config,
+    /// Cautions; empty without a file.
+    pub(crate) report: Report,
+}
+
+/// A configuration that cannot be run.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Refused {
+    /// The file is not there, or not for us.
+    #[error("cannot read the configuration file {path}: {source}")]
+    Unreadable { path: PathBuf, source: io::Error },
+    /// The file is wrong.
+    #[error("{0}")]
+    Faulty(Report),
+}
+
+/// Reads the configuration from `path`, or takes the defaults without one.
+pub(crate) fn load(path: Option<&Path>, host: &Host) -> Result<Loaded, Refused> {
+    let Some(path) = path else {
+        return Ok(Loaded {
+            config: Config::defaults(host),
+            report: Report::empty(),
+        });
+    };
+    let text = fs::read_to_string(path).map_err(|source| Refused::Unreadable {
+        path: path.to_owned(),
+        source,
+    })?;
+    read(&text, path, host)
+}
+
+/// Reads the configuration from the text of the file at `path`.
+pub(crate) fn read(text: &str, path: &Path, host: &Host) -> Result<Loaded, Refused> {
+    let shaped = shape::read(text);
+    let (config, findings) = match shaped.file {
+        Ok(file) => judge::judge(file, path, host),
+        Err(findings) => (None, findings),
+    };
+    let report = Report::new(path.display().to_string(), text, &shaped.hidden, findings);
+    match config {
+        Some(config) => Ok(Loaded { config, report }),
+        None => Err(Refused::Faulty(report)),
+    }
+}
+
+/// RFC 8489 §8: where STUN and TURN are expected over UDP and TCP.
+const STUN_PORT: u16 = 3478;
+/// RFC 8656 §7.2 asks for ports of the dynamic range, RFC 6335 §6 says which they are.
+const DYNAMIC_PORTS: PortRange = match PortRange::new(49152, 65535) {
+    Some(ports) => ports,
+    None => unreachable!(),
+};

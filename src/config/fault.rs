@@ -1,0 +1,406 @@
+//! What can be wrong with a configuration file: one variant per mistake, its
+//! sentence naming the key to change, and where it helps, what to write instead.
+
+use std::io;
+use std::net::IpAddr;
+use std::ops::Range;
+use std::path::PathBuf;
+
+use relay::keys::NotOpaque;
+use relay::policy::MalformedNetwork;
+
+/// One remark about a configuration file, and the place it is about.
+#[derive(Debug)]
+pub(crate) struct Finding {
+    /// What is to be said.
+    pub remark: Remark,
+    /// The offending text, in bytes from the start of the file.
+    pub at: Range<usize>,
+    /// Another place that explains this one, and what it says.
+    pub see: Option<(Range<usize>, &'static str)>,
+}
+
+impl Finding {
+    /// A remark about the text at `at`.
+    pub(crate) fn new(remark: impl Into<Remark>, at: Range<usize>) -> Self {
+        Self {
+            remark: remark.into(),
+            at,
+            see: None,
+        }
+    }
+}
+
+/// Faults refuse the file, cautions do not.
+#[derive(Debug)]
+pub(crate) enum Remark {
+    /// The server cannot run with this.
+    Fault(Fault),
+    /// It can, but the operator may not have meant it.
+    Caution(Caution),
+}
+
+impl From<Fault> for Remark {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl From<Caution> for Remark {
+    fn from(caution: Caution) -> Self {
+        Self::Caution(caution)
+    }
+}
+
+/// A mistake that refuses the file.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Fault {
+    /// The text is not TOML.
+    #[error("this is not TOML: {message}")]
+    Syntax {
+        /// The parser's words.
+        message: String,
+    },
+    /// A key or table nobody reads. Silence here is how settings from old guides go dead.
+    #[error("unknown {kind} `{name}`{place}")]
+    Unknown {
+        /// "key" or "table".
+        kind: &'static str,
+        /// As written.
+        name: String,
+        /// The table it stands in, in words after a space.
+        place: String,
+        /// What was probably meant.
+        hint: String,
+    },
+    /// A word that is not among the choices of its key.
+    #[error("`{key}` cannot be `{value}`")]
+    Choice {
+        /// The key.
+        key: String,
+        /// As written.
+        value: String,
+        /// What was probably meant, or all choices.
+        hint: String,
+    },
+    /// A value of another TOML type.
+    #[error("{key} is {found}, expected {expected}")]
+    Type {
+        /// The key in backticks, or "an entry of" it.
+        key: String,
+        /// The type found, with its article.
+        found: &'static str,
+        /// The type expected, with its article.
+        expected: String,
+    },
+    /// A table without a key it cannot do without.
+    #[error("this `[[listener]]` has no `{key}`")]
+    Missing {
+        /// The key.
+        key: &'static str,
+        /// A line that would do.
+        example: &'static str,
+    },
+    /// Text that cannot be read as what it stands for.
+    #[error("`{key}` is not {form}")]
+    Form {
+        /// The key.
+        key: &'static str,
+        /// What it stands for.
+        form: Form,
+    },
+    /// An entry of a peer list that is not a network.
+    #[error("`{key}` holds an entry that is not a network: {source}")]
+    Network {
+        /// The key.
+        key: &'static str,
+        /// Why not.
+        source: MalformedNetwork,
+    },
+    /// A number or duration outside what the server or the protocol can do.
+    #[error("`{key}` must be from {least} to {most}")]
+    Range {
+        /// The key.
+        key: &'static str,
+        /// The smallest possible value.
+        least: String,
+        /// The largest possible value.
+        most: String,
+    },
+    /// The same entry twice.
+    #[error("`{key}` is given twice")]
+    Duplicate {
+        /// The key.
+        key: &'static str,
+    },
+    /// Allocations of one family all live on one address.
+    #[error("`{key}` names a second {family} address: one of each family is used")]
+    SecondOfFamily {
+        /// The key.
+        key: &'static str,
+        /// IPv4 or IPv6.
+        family: &'static str,
+    },
+    /// Nobody could send to this address, or answer from it.
+    #[error("`{key}` cannot be {address}: that is {kind} address")]
+    NotUnicast {
+        /// The key.
+        key: &'static str,
+        /// The address.
+        address: IpAddr,
+        /// Which sort of address, with its article.
+        kind: &'static str,
+    },
+    /// A socket cannot be bound to this address.
+    #[error("`{key}` holds {address}, which this host cannot use: {source}")]
+    NotOnHost {
+        /// The key.
+        key: &'static str,
+        /// The address.
+        address: IpAddr,
+        /// What the kernel said.
+        source: io::Error,
+        /// The addresses that would have worked.
+        here: Vec<IpAddr>,
+    },
+    /// `external` pairs with `addresses`, but the lists differ in length.
+    #[error("`[relay] external` has {external} and `[relay] addresses` has {addresses}")]
+    ExternalCount {
+        /// Entries in `external`, in words.
+        external: String,
+        /// Entries in `addresses`, in words.
+        addresses: String,
+    },
+    /// A pair of an IPv4 and an IPv6 address.
+    #[error("`[relay] external` {external} cannot stand for {local}: the families differ")]
+    ExternalFamily {
+        /// The address peers see.
+        external: IpAddr,
+        /// The address of this host.
+        local: IpAddr,
+    },
+    /// `external` alone names a family for which this host has no address.
+    #[error("`[relay] external` {external} has no address of its family on this host to pair with")]
+    ExternalAlone {
+        /// The address peers see.
+        external: IpAddr,
+    },
+    /// A range that ends before it starts.
+    #[error("`[relay] ports` starts at {first} and ends at {last}")]
+    PortsReversed {
+        /// As written first.
+        first: u16,
+        /// As written last.
+        last: u16,
+    },
+    /// Port 0 cannot be asked for.
+    #[error("`[relay] ports` contains port 0, which no peer can send to")]
+    PortZero,
+    /// A secret everybody knows.
+    #[error("`{key}` is still the placeholder of a guide, which everybody knows")]
+    Placeholder {
+        /// The key.
+        key: &'static str,
+    },
+    /// A secret that can be guessed.
+    #[error(
+        "`{key}` is a secret of {length} bytes, too short to resist guessing: 16 are the least"
+    )]
+    ShortSecret {
+        /// The key.
+        key: &'static str,
+        /// Its length.
+        length: usize,
+    },
+    /// A secret file that cannot be read.
+    #[error("`[auth] secret-files` names {path}, which cannot be read: {source}")]
+    SecretFile {
+        /// As resolved.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// A user name longer than USERNAME can be.
+    #[error("`[auth.users]` has a user name of more than 508 bytes")]
+    LongUserName,
+    /// A name or password that no client could send.
+    #[error("`[auth.users]`: {source}")]
+    User {
+        /// Which, and why.
+        source: NotOpaque,
+    },
+    /// A realm that no client could send back.
+    #[error("`realm` {reason}")]
+    Realm {
+        /// Why no client can.
+        reason: &'static str,
+    },
+    /// One user may hold more than all users together.
+    #[error("`[allocation] per-user` is {per_user}, more than `total` with {total}")]
+    PerUserOverTotal {
+        /// The quota of one.
+        per_user: u32,
+        /// The quota of all.
+        total: u32,
+    },
+    /// A quota that runs out of ports first.
+    #[error("`{key}` is {quota}, but `[relay] ports` has room for {ports} allocations")]
+    QuotaOverPorts {
+        /// The key.
+        key: &'static str,
+        /// As written.
+        quota: u32,
+        /// Ports, on all relay addresses.
+        ports: u32,
+    },
+    /// The default is not allowed by the maximum.
+    #[error("`[allocation] default-lifetime` is longer than `max-lifetime`")]
+    DefaultOverMax,
+}
+
+/// What the text of a value stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Form {
+    /// An IP address and a port.
+    #[error("an IP address and a port")]
+    SocketAddress,
+    /// An IP address.
+    #[error("an IP address")]
+    Address,
+    /// A time span.
+    #[error("a duration")]
+    Duration,
+    /// A port range.
+    #[error("a port range")]
+    Ports,
+    /// The key of a user.
+    #[error("a key: that is 32 hexadecimal digits")]
+    Key,
+}
+
+/// A setting that works but deserves a word.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Caution {
+    /// The kernel picks another port at each start.
+    #[error("`[[listener]] listen` has port 0: the kernel picks another port at each start")]
+    AnyPort,
+    /// Relay ports that may belong to other services.
+    #[error("`[relay] ports` reaches below 1024, where other services of this host live")]
+    PrivilegedPorts,
+    /// A password that can be guessed.
+    #[error("`[auth.users]` has a password that is easy to guess")]
+    WeakPassword,
+    /// A lifetime below what the RFC assumes.
+    #[error(
+        "`[allocation] max-lifetime` is below 10m, the lifetime RFC 8656 lets clients count on"
+    )]
+    ShortLifetime,
+    /// The server's own loopback services are open to whoever may allocate.
+    #[error(
+        "`[peers] allow` opens loopback: clients reach the services that listen only on this host"
+    )]
+    LoopbackPeers,
+    /// An allow list that allows nobody.
+    #[error("`[peers] mode` is \"allow-list\" and `allow` is empty: no peer can be reached")]
+    NoPeers,
+    /// A secret file that other users of the host can read.
+    #[error("`[auth] secret-files` names {path}, which every user of this host may read")]
+    ReadableSecret {
+        /// As resolved.
+        path: PathBuf,
+    },
+}
+
+impl Fault {
+    /// What to write instead, where that is known.
+    pub(crate) fn help(&self) -> Option<String> {
+        Some(match self {
+            Self::Unknown { hint, .. } | Self::Choice { hint, .. } => hint.clone(),
+            Self::Type { found, expected, .. } => return type_help(found, expected).map(str::to_owned),
+            Self::Missing { example, .. } => format!("add a line such as `{example}`"),
+            Self::Form { form, .. } => form.help().to_owned(),
+            Self::NotOnHost { here, .. } => not_on_host_help(here),
+            Self::ExternalCount { .. } => {
+                "give one external address per relay address, in the same order; repeat an address that needs no mapping".to_owned()
+            }
+            Self::ExternalFamily { .. } => "pair IPv4 with IPv4 and IPv6 with IPv6, in the same order".to_owned(),
+            Self::ExternalAlone { .. } => "name the address it stands for in `[relay] addresses`".to_owned(),
+            Self::PortsReversed { first, last } => format!("write \"{last}-{first}\""),
+            Self::PortZero => "start at 1024 or above, such as \"49152-65535\"".to_owned(),
+            Self::Placeholder { .. } | Self::ShortSecret { .. } => {
+                "make one with `openssl rand -base64 32`".to_owned()
+            }
+            Self::SecretFile { .. } => {
+                "a relative path starts at the directory of the configuration file; the file holds one secret, and the user that runs the server must be able to read it".to_owned()
+            }
+            Self::Realm { .. } => "the domain of the service does well, such as \"turn.example.org\"".to_owned(),
+            Self::PerUserOverTotal { .. } => "lower `per-user` or raise `total` (0 = no limit)".to_owned(),
+            Self::QuotaOverPorts { .. } => "lower the quota, widen `[relay] ports`, or write 0 for no limit".to_owned(),
+            Self::DefaultOverMax => "lower `default-lifetime` or raise `max-lifetime`".to_owned(),
+            Self::Syntax { .. } | Self::Network { .. } | Self::Range { .. } | Self::Duplicate { .. } | Self::SecondOfFamily { .. }
+            | Self::NotUnicast { .. } | Self::LongUserName | Self::User { .. } => return None,
+        })
+    }
+}
+
+impl Caution {
+    /// What to do about it.
+    pub(crate) fn help(&self) -> String {
+        match self {
+            Self::AnyPort => "clients expect 3478".to_owned(),
+            Self::PrivilegedPorts => "49152-65535 is the range meant for this".to_owned(),
+            Self::WeakPassword => "make one with `openssl rand -base64 12`".to_owned(),
+            Self::ShortLifetime => {
+                "some clients refresh every few minutes whatever they were granted".to_owned()
+            }
+            Self::LoopbackPeers => {
+                "name the networks that are meant; this is right only for trying on one machine"
+                    .to_owned()
+            }
+            Self::NoPeers => {
+                "name the networks of the peers, such as allow = [\"203.0.113.0/24\"]".to_owned()
+            }
+            Self::ReadableSecret { path } => format!("chmod 600 {}", path.display()),
+        }
+    }
+}
+
+impl Form {
+    fn help(self) -> &'static str {
+        match self {
+            Self::SocketAddress => {
+                "write \"0.0.0.0:3478\" for every IPv4 address, \"[::]:3478\" for every IPv6 address, or one address and port"
+            }
+            Self::Address => {
+                "write it without port and brackets, such as \"192.0.2.7\" or \"2001:db8::7\""
+            }
+            Self::Duration => "write a number and a unit, such as \"90s\", \"10m\" or \"1h 30m\"",
+            Self::Ports => "write the first and the last port, such as \"49152-65535\"",
+            Self::Key => "make one with `printf 'USER:REALM:PASSWORD' | md5sum`",
+        }
+    }
+}
+
+fn type_help(found: &str, expected: &str) -> Option<&'static str> {
+    match (found, expected) {
+        ("a string", "an array") => Some("put it in brackets: [\"…\"]"),
+        ("a table", "an array") => {
+            Some("write its header in double brackets, [[listener]], once per entry")
+        }
+        ("a string", "a whole number" | "true or false") => Some("remove the quotes"),
+        (_, "a string") => Some("put it in quotes"),
+        _ => None,
+    }
+}
+
+fn not_on_host_help(here: &[IpAddr]) -> String {
+    let here: Vec<String> = here.iter().map(IpAddr::to_string).collect();
+    let mut help =
+        "behind 1:1 NAT, `addresses` holds the local address and `external` the public one"
+            .to_owned();
+    if !here.is_empty() {
+        help.push_str("; this host has ");
+        help.push_str(&here.join(", "));
+    }
+    help
+}

@@ -1,0 +1,136 @@
+//! The configuration file as TOML sees it: every key optional, every value with
+//! its place, nothing judged yet.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, Error, MapAccess, Unexpected, Visitor};
+use toml::Spanned;
+
+use super::{Format, Level, Transport};
+
+pub(super) type Text = Spanned<String>;
+pub(super) type Number = Spanned<i64>;
+pub(super) type Texts = Spanned<Vec<Text>>;
+
+#[derive(Default, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub(super) struct File {
+    pub(super) realm: Option<Text>,
+    pub(super) threads: Option<Number>,
+    pub(super) listener: Vec<Spanned<ListenerTable>>,
+    pub(super) relay: RelayTable,
+    pub(super) auth: AuthTable,
+    pub(super) allocation: AllocationTable,
+    pub(super) peers: PeersTable,
+    pub(super) log: LogTable,
+}
+
+#[derive(Default, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub(super) struct ListenerTable {
+    pub(super) transport: Option<Transport>,
+    pub(super) listen: Option<Text>,
+}
+
+#[derive(Default, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub(super) struct RelayTable {
+    pub(super) addresses: Option<Texts>,
+    pub(super) external: Option<Texts>,
+    pub(super) ports: Option<Text>,
+}
+
+#[derive(Default, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub(super) struct AuthTable {
+    pub(super) secrets: Vec<Text>,
+    pub(super) secret_files: Vec<Text>,
+    pub(super) nonce_lifetime: Option<Text>,
+    pub(super) users: BTreeMap<Text, Spanned<UserEntry>>,
+}
+
+#[derive(Default, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub(super) struct AllocationTable {
+    pub(super) default_lifetime: Option<Text>,
+    pub(super) max_lifetime: Option<Text>,
+    pub(super) per_user: Option<Number>,
+    pub(super) total: Option<Number>,
+    pub(super) permissions: Option<Number>,
+    pub(super) channels: Option<Number>,
+}
+
+#[derive(Default, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub(super) struct PeersTable {
+    pub(super) allow: Vec<Text>,
+    pub(super) deny: Vec<Text>,
+    pub(super) mode: Option<Spanned<PeerMode>>,
+}
+
+#[derive(Default, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub(super) struct LogTable {
+    pub(super) level: Option<Level>,
+    pub(super) format: Option<Format>,
+    pub(super) addresses: Option<bool>,
+}
+
+/// The spelling of [`relay::policy::Mode`] in the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum PeerMode {
+    Closed,
+    AllowList,
+}
+
+/// `"password"` or `{ key = "32 hexadecimal digits" }`.
+#[cfg_attr(test, derive(serde::Serialize))]
+pub(super) enum UserEntry {
+    Password(String),
+    Key(Text),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeyTable {
+    key: Option<Text>,
+}
+
+/// By hand, because an untagged enum would lose the place of what is wrong inside.
+impl<'de> Deserialize<'de> for UserEntry {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct PasswordOrKey;
+
+        impl<'de> Visitor<'de> for PasswordOrKey {
+            type Value = UserEntry;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a password in quotes or { key = \"…\" }")
+            }
+
+            fn visit_str<E>(self, password: &str) -> Result<UserEntry, E> {
+                Ok(UserEntry::Password(password.to_owned()))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<UserEntry, A::Error> {
+                let table = KeyTable::deserialize(MapAccessDeserializer::new(map))?;
+                let missing = || A::Error::invalid_type(Unexpected::Map, &self);
+                table.key.map(UserEntry::Key).ok_or_else(missing)
+            }
+        }
+
+        deserializer.deserialize_any(PasswordOrKey)
+    }
+}

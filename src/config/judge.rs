@@ -1,0 +1,145 @@
+//! From [`File`] to [`Config`]: can the values be, one by one, together, and on
+//! this host.
+//!
+//! `None` from any step means "not usable, and said so": the next steps still
+//! run, so that one reading tells all, but what depends on it is not judged.
+
+mod auth;
+mod limits;
+mod net;
+mod peers;
+
+use std::ops::RangeInclusive;
+use std::path::Path;
+use std::time::Duration;
+
+pub(super) use auth::realm_flaw;
+
+use super::fault::{Fault, Finding, Form, Remark};
+use super::file::{File, LogTable, Number, Text};
+use super::host::Host;
+use super::{Config, Format, Level, Log};
+
+/// Judges a file at `path` by the facts of `host`. There is a configuration
+/// unless a finding is a fault.
+pub(super) fn judge(file: File, path: &Path, host: &Host) -> (Option<Config>, Vec<Finding>) {
+    let directory = path.parent().unwrap_or(Path::new(""));
+    let mut judge = Judge {
+        host,
+        directory,
+        findings: Vec::new(),
+    };
+    let realm = judge.realm(file.realm);
+    let threads = judge.threads(file.threads);
+    let listeners = judge.listeners(&file.listener);
+    let relay = judge.relay(&file.relay);
+    let auth = judge.auth(file.auth);
+    let allocation = judge.allocation(&file.allocation, relay.as_ref());
+    let peers = judge.peers(&file.peers);
+    let log = log(&file.log);
+    let config = || {
+        Some(Config {
+            realm: realm?,
+            threads: threads?,
+            listeners: listeners?,
+            relay: relay?,
+            auth: auth?,
+            allocation: allocation?,
+            peers: peers?,
+            log,
+        })
+    };
+    (config(), judge.findings)
+}
+
+/// The findings so far, and what they are found against.
+struct Judge<'h> {
+    host: &'h Host,
+    /// Where relative paths start.
+    directory: &'h Path,
+    findings: Vec<Finding>,
+}
+
+impl Judge<'_> {
+    fn say(&mut self, remark: impl Into<Remark>, at: std::ops::Range<usize>) {
+        self.findings.push(Finding::new(remark, at));
+    }
+
+    /// Says a fault and gives the `None` that stands for it.
+    fn refuse<T>(&mut self, fault: Fault, at: std::ops::Range<usize>) -> Option<T> {
+        self.say(fault, at);
+        None
+    }
+
+    /// As [`Self::refuse`], pointing at a second place that explains it.
+    fn refuse_beside<T>(
+        &mut self,
+        fault: Fault,
+        at: std::ops::Range<usize>,
+        see: Option<(std::ops::Range<usize>, &'static str)>,
+    ) -> Option<T> {
+        self.findings.push(Finding {
+            remark: fault.into(),
+            at,
+            see,
+        });
+        None
+    }
+
+    fn number(
+        &mut self,
+        key: &'static str,
+        written: Option<&Number>,
+        possible: RangeInclusive<u32>,
+        default: u32,
+    ) -> Option<u32> {
+        let Some(written) = written else {
+            return Some(default);
+        };
+        match u32::try_from(*written.get_ref()) {
+            Ok(number) if possible.contains(&number) => Some(number),
+            Ok(_) | Err(_) => {
+                let (least, most) = (possible.start().to_string(), possible.end().to_string());
+                self.refuse(Fault::Range { key, least, most }, written.span())
+            }
+        }
+    }
+
+    fn duration(
+        &mut self,
+        key: &'static str,
+        written: Option<&Text>,
+        possible: RangeInclusive<Duration>,
+        default: Duration,
+    ) -> Option<Duration> {
+        let Some(written) = written else {
+            return Some(default);
+        };
+        let duration = match humantime::parse_duration(written.get_ref()) {
+            Ok(duration) if duration.subsec_nanos() == 0 => duration,
+            Ok(_) | Err(_) => {
+                return self.refuse(
+                    Fault::Form {
+                        key,
+                        form: Form::Duration,
+                    },
+                    written.span(),
+                );
+            }
+        };
+        if possible.contains(&duration) {
+            return Some(duration);
+        }
+        let words = |duration: &Duration| humantime::format_duration(*duration).to_string();
+        let (least, most) = (words(possible.start()), words(possible.end()));
+        self.refuse(Fault::Range { key, least, most }, written.span())
+    }
+}
+
+fn log(table: &LogTable) -> Log {
+    Log {
+        level: table.level.unwrap_or(Level::Info),
+        format: table.format.unwrap_or(Format::Text),
+        addresses: table.addresses.unwrap_or(false),
+    }
+}

@@ -1,0 +1,130 @@
+//! `threads` and `[allocation]`: how much of everything.
+
+use std::time::Duration;
+
+use relay::Limits;
+
+use super::Judge;
+use crate::config::Relay;
+use crate::config::fault::{Caution, Fault};
+use crate::config::file::{AllocationTable, Number, Text};
+
+impl Judge<'_> {
+    pub(super) fn threads(&mut self, written: Option<Number>) -> Option<usize> {
+        match self.number("threads", written.as_ref(), 0..=1024, 0)? {
+            0 => Some(self.host.cores),
+            threads => usize::try_from(threads).ok(),
+        }
+    }
+
+    /// `relay` says how many allocations the ports can hold.
+    pub(super) fn allocation(
+        &mut self,
+        table: &AllocationTable,
+        relay: Option<&Relay>,
+    ) -> Option<Limits> {
+        let lifetimes =
+            self.lifetimes(table.default_lifetime.as_ref(), table.max_lifetime.as_ref());
+        let per_user = self.quota(PER_USER, table.per_user.as_ref(), relay);
+        let total = self.quota(TOTAL, table.total.as_ref(), relay);
+        if let (Some(Some(one)), Some(Some(all)), Some(written)) =
+            (per_user, total, &table.per_user)
+            && one > all
+        {
+            let fault = Fault::PerUserOverTotal {
+                per_user: one,
+                total: all,
+            };
+            let see = table
+                .total
+                .as_ref()
+                .map(|total| (total.span(), "all users together"));
+            return self.refuse_beside(fault, written.span(), see);
+        }
+        let permissions = self.number(
+            "[allocation] permissions",
+            table.permissions.as_ref(),
+            1..=65536,
+            256,
+        );
+        // RFC 8656 §12: 0x4000 to 0x4FFF, there are no more.
+        let channels = self.number(
+            "[allocation] channels",
+            table.channels.as_ref(),
+            1..=4096,
+            256,
+        );
+        let (default_lifetime, max_lifetime) = lifetimes?;
+        Some(Limits {
+            default_lifetime,
+            max_lifetime,
+            per_user: per_user?,
+            total: total?,
+            permissions: usize::try_from(permissions?).ok()?,
+            channels: usize::try_from(channels?).ok()?,
+        })
+    }
+
+    fn lifetimes(
+        &mut self,
+        default: Option<&Text>,
+        max: Option<&Text>,
+    ) -> Option<(Duration, Duration)> {
+        // A lifetime of more than a month is a slip: nobody would miss the port it holds.
+        let possible = Duration::from_secs(1)..=Duration::from_secs(30 * 24 * 3600);
+        let default_lifetime = self.duration(
+            "[allocation] default-lifetime",
+            default,
+            possible.clone(),
+            RFC_LIFETIME,
+        );
+        let max_lifetime = self.duration(
+            "[allocation] max-lifetime",
+            max,
+            possible,
+            Duration::from_secs(3600),
+        );
+        let (default_lifetime, max_lifetime) = (default_lifetime?, max_lifetime?);
+        if default_lifetime > max_lifetime {
+            let written = default.or(max)?;
+            let see = default
+                .and(max)
+                .map(|max| (max.span(), "the longest lifetime granted"));
+            return self.refuse_beside(Fault::DefaultOverMax, written.span(), see);
+        }
+        if let Some(max) = max.filter(|_| max_lifetime < RFC_LIFETIME) {
+            self.say(Caution::ShortLifetime, max.span());
+        }
+        Some((default_lifetime, max_lifetime))
+    }
+
+    /// A number of allocations, 0 for no limit.
+    fn quota(
+        &mut self,
+        key: &'static str,
+        written: Option<&Number>,
+        relay: Option<&Relay>,
+    ) -> Option<Option<u32>> {
+        let quota = self.number(key, written, 0..=u32::MAX, 0)?;
+        if let (Some(relay), Some(written)) = (relay, written) {
+            let ports = relay.capacity();
+            if quota > ports {
+                return self.refuse(Fault::QuotaOverPorts { key, quota, ports }, written.span());
+            }
+        }
+        Some((quota > 0).then_some(quota))
+    }
+}
+
+impl Relay {
+    /// How many allocations the ports can hold: each takes a port on one address.
+    pub(crate) fn capacity(&self) -> u32 {
+        let sockets = self.ports.count() * self.addresses.len().max(1);
+        u32::try_from(sockets).unwrap_or(u32::MAX)
+    }
+}
+
+/// RFC 8656 §3.2: the default lifetime is ten minutes.
+const RFC_LIFETIME: Duration = Duration::from_secs(600);
+const PER_USER: &str = "[allocation] per-user";
+const TOTAL: &str = "[allocation] total";

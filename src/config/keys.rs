@@ -1,0 +1,126 @@
+//! The names of all keys, where they belong, and what a wrong one may have meant.
+
+/// A key, by the table it belongs to ("" is the top of the file).
+type Key = (&'static str, &'static str);
+
+/// Every key of the file. A test holds this list to what the parser reads.
+pub(super) const KEYS: &[Key] = &[
+    ("", "realm"),
+    ("", "threads"),
+    ("listener", "transport"),
+    ("listener", "listen"),
+    ("relay", "addresses"),
+    ("relay", "external"),
+    ("relay", "ports"),
+    ("auth", "secrets"),
+    ("auth", "secret-files"),
+    ("auth", "nonce-lifetime"),
+    ("auth", "users"),
+    ("allocation", "default-lifetime"),
+    ("allocation", "max-lifetime"),
+    ("allocation", "per-user"),
+    ("allocation", "total"),
+    ("allocation", "permissions"),
+    ("allocation", "channels"),
+    ("peers", "allow"),
+    ("peers", "deny"),
+    ("peers", "mode"),
+    ("log", "level"),
+    ("log", "format"),
+    ("log", "addresses"),
+];
+
+/// What guides for coturn call it, and what it is called here.
+const COTURN: &[(&str, &str)] = &[
+    ("listening-port", "`listen` in a `[[listener]]`"),
+    ("listening-ip", "`listen` in a `[[listener]]`"),
+    ("relay-ip", "`[relay] addresses`"),
+    ("external-ip", "`[relay] external`"),
+    ("min-port", "`[relay] ports`"),
+    ("max-port", "`[relay] ports`"),
+    ("static-auth-secret", "`[auth] secrets`"),
+    ("use-auth-secret", "`[auth] secrets`"),
+    ("lt-cred-mech", "`[auth.users]`"),
+    ("user", "`[auth.users]`"),
+    ("stale-nonce", "`[auth] nonce-lifetime`"),
+    ("user-quota", "`[allocation] per-user`"),
+    ("total-quota", "`[allocation] total`"),
+    ("max-allocate-lifetime", "`[allocation] max-lifetime`"),
+    ("allowed-peer-ip", "`[peers] allow`"),
+    ("denied-peer-ip", "`[peers] deny`"),
+    ("verbose", "`[log] level`"),
+];
+
+/// How a table is written in the file.
+pub(super) fn header(table: &str) -> String {
+    match table {
+        "listener" => "[[listener]]".to_owned(),
+        _ => format!("[{table}]"),
+    }
+}
+
+/// A key with its table, the way sentences name it.
+pub(super) fn full_name(table: &str, key: &str) -> String {
+    match table {
+        "" => key.to_owned(),
+        _ => format!("{} {key}", header(table)),
+    }
+}
+
+/// What to say about `name`, which `table` does not know; it knows `known`.
+pub(super) fn hint(table: &str, name: &str, known: &[&str]) -> String {
+    if let Some(near) = nearest(name, known) {
+        return format!("did you mean `{near}`?");
+    }
+    if let Some((_, ours)) = COTURN.iter().find(|(theirs, _)| *theirs == name) {
+        return format!("coturn's `{name}` is {ours} here");
+    }
+    let homes = KEYS
+        .iter()
+        .filter(|(home, key)| *key == name && *home != table);
+    let homes: Vec<String> = homes.map(|(home, _)| place(home)).collect();
+    if !homes.is_empty() {
+        return format!("`{name}` belongs {}", homes.join(" or "));
+    }
+    format!("known here: {}", listed(known))
+}
+
+/// Where a key stands, in words.
+pub(super) fn place(table: &str) -> String {
+    match table {
+        "" => "at the top of the file, before the first table".to_owned(),
+        _ => format!("in `{}`", header(table)),
+    }
+}
+
+/// Words in backticks, separated by commas.
+pub(super) fn listed(words: &[&str]) -> String {
+    let words: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
+    words.join(", ")
+}
+
+/// The known word that a slip of the finger turns into `name`.
+pub(super) fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+    let likeness = |word: &str| strsim::jaro_winkler(name, word);
+    known
+        .iter()
+        .copied()
+        .filter(|word| likeness(word) > 0.85)
+        .max_by(|a, b| likeness(a).total_cmp(&likeness(b)))
+}
+
+/// Whether the value of `key` in `table` has to be hidden. A key nobody knows
+/// may be a misspelt one that holds a secret.
+pub(super) fn holds_a_secret(table: &str, key: &str) -> bool {
+    if key.is_empty() {
+        return table == "auth.users" || table == "auth";
+    }
+    let (table, key) = match key.rsplit_once('.') {
+        Some((path, key)) if table.is_empty() => (path, key),
+        Some(_) => return true,
+        None => (table, key),
+    };
+    let public =
+        KEYS.contains(&(table, key)) && !matches!((table, key), ("auth", "secrets" | "users"));
+    !public
+}

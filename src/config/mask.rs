@@ -1,0 +1,67 @@
+//! Hides secrets in the text of a configuration file before it is shown.
+//!
+//! Where the file was understood, the parser says where its secrets stand. Where
+//! it is not even TOML, every value is taken for a secret unless its key is known
+//! to hold none.
+
+use std::ops::Range;
+
+use super::keys::holds_a_secret;
+
+/// The text with the hidden parts starred out, every byte still in its place.
+pub(super) fn mask(text: &str, hidden: &[Range<usize>]) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for (at, letter) in text.char_indices() {
+        let secret = hidden.iter().any(|range| range.contains(&at));
+        // Quotes and line ends keep the shape of the file readable.
+        if secret && !matches!(letter, '"' | '\'' | '\n' | '\r') {
+            shown.extend(std::iter::repeat_n('*', letter.len_utf8()));
+        } else {
+            shown.push(letter);
+        }
+    }
+    shown
+}
+
+/// What to hide in a text that is not TOML, found line by line.
+pub(super) fn guess(text: &str) -> Vec<Range<usize>> {
+    let mut hidden = Vec::new();
+    let mut table = "";
+    let mut secret = false;
+    let mut start = 0;
+    for line in text.split_inclusive('\n') {
+        let end = start + line.len();
+        let mut from = start;
+        if let Some(header) = header(line) {
+            table = header;
+            secret = holds_a_secret(table, "");
+            from = end;
+        } else if let Some((key, value)) = assignment(line) {
+            secret = holds_a_secret(table, key);
+            from = start + value;
+        }
+        if secret {
+            hidden.push(from..end);
+        }
+        start = end;
+    }
+    hidden
+}
+
+/// The name in a line such as `[auth.users]`.
+fn header(line: &str) -> Option<&str> {
+    let name = line.trim().strip_prefix('[')?.trim_matches(['[', ']', ' ']);
+    name.chars().all(is_bare).then_some(name)
+}
+
+/// The key of a line such as `realm = "x"`, and where its value starts.
+fn assignment(line: &str) -> Option<(&str, usize)> {
+    let (key, value) = line.split_once('=')?;
+    let value = line.len() - value.trim_start().len();
+    let key = key.trim();
+    (!key.is_empty() && key.chars().all(is_bare)).then_some((key, value))
+}
+
+fn is_bare(letter: char) -> bool {
+    letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.')
+}
