@@ -1,6 +1,7 @@
 //! Running programs.
 
 use std::env;
+use std::ffi::OsString;
 use std::process::{Command, Stdio};
 
 use crate::failure::Failure;
@@ -59,6 +60,14 @@ pub(crate) fn succeeds(command: &mut Command) -> bool {
         .stderr(Stdio::null())
         .status()
         .is_ok_and(|status| status.success())
+}
+
+/// Debian keeps `ip` and `nft` where the path of an ordinary user does not lead.
+pub(crate) fn path_with_sbin() -> OsString {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let places = env::split_paths(&path).chain(["/usr/sbin", "/sbin"].map(Into::into));
+    // Only a colon in a directory's name makes this fail, and no directory of PATH has one.
+    env::join_paths(places).unwrap_or(path)
 }
 
 /// The command as one would type it.

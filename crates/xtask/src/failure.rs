@@ -40,9 +40,9 @@ pub(crate) enum Failure {
         path: PathBuf,
         source: toml::de::Error,
     },
-    /// The machine lacks something, and this says what to do about it.
-    #[error("{0}")]
-    Machine(String),
+    /// The machine lacks something that the tests need.
+    #[error("the tests need {0}")]
+    Lack(#[from] Lack),
     /// Steps failed; each has said why where it ran. Their names, in the order they ran.
     #[error("failed: {}", .0.join(", "))]
     Steps(Vec<&'static str>),
@@ -63,4 +63,33 @@ impl Failure {
             Err(Self::Findings(findings))
         }
     }
+}
+
+/// What the tests need and the machine lacks, and what to do about it.
+#[derive(Debug, Error)]
+pub(crate) enum Lack {
+    /// Programs, on a system whose packages we do not know.
+    #[error("programs that Debian packs as: {list}. Install them in this system's way")]
+    Packages { list: String },
+    /// Programs, and only root may install them.
+    #[error("more programs; this installs them:\n\n    sudo sh -c '{line}'\n")]
+    Root { line: String },
+    /// Programs that their packages did not bring.
+    #[error("programs that are missing though their packages were just installed: {list}")]
+    Still { list: String },
+    /// Namespaces, and root itself may not make them: a container.
+    #[error(
+        "network namespaces, and this container forbids them: \
+         give it CAP_SYS_ADMIN and CAP_NET_ADMIN (docker run --privileged)"
+    )]
+    Capabilities,
+    /// Namespaces, and a switch of the kernel forbids them.
+    #[error("network namespaces; this allows them:\n\n    sudo sysctl -w {key}={open}\n")]
+    Switch {
+        key: &'static str,
+        open: &'static str,
+    },
+    /// Namespaces, and nothing we know of forbids them.
+    #[error("network namespaces, and no switch of the kernel says why there are none: run as root")]
+    Namespaces,
 }

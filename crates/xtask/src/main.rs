@@ -9,6 +9,7 @@ mod command;
 mod failure;
 mod layers;
 mod licences;
+mod namespaces;
 mod paths;
 mod purity;
 mod python;

@@ -2,7 +2,7 @@
 //! `tests/requirements.txt`, each pinned by version and hash.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use crate::command::{run, succeeds};
@@ -53,7 +53,7 @@ pub(crate) fn can_make_environments() -> bool {
 }
 
 fn directory(workspace: &Workspace) -> PathBuf {
-    workspace.target().join(Path::new("venv"))
+    workspace.target().join("venv")
 }
 
 const REQUIREMENTS: &str = "tests/requirements.txt";

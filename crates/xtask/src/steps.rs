@@ -79,7 +79,7 @@ mod tests {
         let mut steps = Steps::default();
         steps.run("good", || Ok(())).unwrap();
         steps
-            .run("bad", || Err(Failure::Machine("no".into())))
+            .run("bad", || Err(Failure::Findings(vec!["no".into()])))
             .unwrap_err();
         steps.run("good again", || Ok(())).unwrap();
         assert_eq!(steps.all_passed().unwrap_err().to_string(), "failed: bad");

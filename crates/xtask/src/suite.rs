@@ -1,9 +1,6 @@
 //! The README's test command: what the tests need, the checks, every test.
 
-use std::env;
-use std::ffi::OsString;
-
-use crate::command::{cargo, run as run_program};
+use crate::command::{cargo, path_with_sbin, run as run_program};
 use crate::failure::Failure;
 use crate::steps::Steps;
 use crate::workspace::Workspace;
@@ -28,12 +25,4 @@ pub(crate) fn run(workspace: &Workspace, steps: &mut Steps) -> Result<(), Failur
         )
     });
     steps.all_passed()
-}
-
-/// Debian keeps `ip` and `nft` where the path of an ordinary user does not lead.
-pub(crate) fn path_with_sbin() -> OsString {
-    let path = env::var_os("PATH").unwrap_or_default();
-    let places = env::split_paths(&path).chain(["/usr/sbin", "/sbin"].map(Into::into));
-    // Only a colon in a directory's name makes this fail, and no directory of PATH has one.
-    env::join_paths(places).unwrap_or(path)
 }

@@ -5,11 +5,10 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::command::{run, succeeds};
-use crate::failure::Failure;
-use crate::python;
-use crate::suite::path_with_sbin;
+use crate::command::{path_with_sbin, run, succeeds};
+use crate::failure::{Failure, Lack};
 use crate::workspace::Workspace;
+use crate::{namespaces, python};
 
 /// Installs what is missing where it may, and says what to do where it may not.
 pub(crate) fn install(workspace: &Workspace) -> Result<(), Failure> {
@@ -19,7 +18,7 @@ pub(crate) fn install(workspace: &Workspace) -> Result<(), Failure> {
     }
     install_components()?;
     python::install(workspace)?;
-    try_namespaces()
+    namespaces::try_one()
 }
 
 /// The programs that tests run, and the Debian packages that bring them.
@@ -58,18 +57,13 @@ fn is_on_path(program: &str) -> bool {
 fn install_packages(packages: &[&'static str]) -> Result<(), Failure> {
     let list = packages.join(" ");
     if !Path::new("/etc/debian_version").exists() {
-        return Err(Failure::Machine(format!(
-            "the tests need programs that Debian packs as: {list}. Install them in this system's way"
-        )));
+        return Err(Lack::Packages { list }.into());
     }
-    let line = installation(
-        &list,
-        packages.contains(&COTURN) && Path::new("/run/systemd/system").exists(),
-    );
+    let coturn_would_start =
+        packages.contains(&COTURN) && Path::new("/run/systemd/system").exists();
+    let line = installation(&list, coturn_would_start);
     if !is_root() {
-        return Err(Failure::Machine(format!(
-            "the tests need more programs; this installs them:\n\n    sudo sh -c '{line}'\n"
-        )));
+        return Err(Lack::Root { line }.into());
     }
     eprintln!("{line}");
     run(Command::new("sh")
@@ -77,12 +71,13 @@ fn install_packages(packages: &[&'static str]) -> Result<(), Failure> {
         .env("DEBIAN_FRONTEND", "noninteractive"))?;
     let still = missing();
     if still.is_empty() {
-        return Ok(());
+        Ok(())
+    } else {
+        Err(Lack::Still {
+            list: still.join(" "),
+        }
+        .into())
     }
-    Err(Failure::Machine(format!(
-        "installed, and yet programs are missing: {}",
-        still.join(" ")
-    )))
 }
 
 /// The line that installs packages.
@@ -90,9 +85,9 @@ fn install_packages(packages: &[&'static str]) -> Result<(), Failure> {
 /// Where systemd runs, installing Debian's coturn starts and enables a server on port 3478, the very port that Hairpin
 /// takes by default. The tests want its clients only, so the unit is masked meanwhile and disabled after. A coturn that
 /// was there before is never on the list, and left alone.
-fn installation(list: &str, quiet_coturn: bool) -> String {
+fn installation(list: &str, coturn_would_start: bool) -> String {
     let install = format!("apt-get update && apt-get install --yes --no-install-recommends {list}");
-    if !quiet_coturn {
+    if !coturn_would_start {
         return install;
     }
     let unit = "coturn.service";
@@ -116,52 +111,40 @@ fn install_components() -> Result<(), Failure> {
         .args(missing))
 }
 
-/// Tests build their networks in namespaces of their own. Root may; others may where the kernel lets them.
-fn try_namespaces() -> Result<(), Failure> {
-    let mut unshare = Command::new("unshare");
-    if !is_root() {
-        unshare.args(["--user", "--map-root-user"]);
-    }
-    // Making one is not enough: on some systems it then grants nothing.
-    unshare
-        .args(["--net", "--mount", "ip", "link", "set", "lo", "up"])
-        .env("PATH", path_with_sbin());
-    if succeeds(&mut unshare) {
-        return Ok(());
-    }
-    let remedy = if is_root() {
-        "this container forbids them: give it CAP_SYS_ADMIN and CAP_NET_ADMIN (docker run --privileged)".to_owned()
-    } else {
-        match SWITCHES
-            .iter()
-            .find(|(key, closed, _)| sysctl(key).is_some_and(|value| value == *closed))
-        {
-            Some((key, _, open)) => format!(
-                "allow them:\n\n    sudo sysctl -w {}={open}\n",
-                key.replace('/', ".")
-            ),
-            None => "no switch of the kernel explains it: run the tests as root".to_owned(),
-        }
-    };
-    Err(Failure::Machine(format!(
-        "the tests need network namespaces; {remedy}"
-    )))
-}
-
-/// Where a kernel keeps users from namespaces: the key, its closed value and an open one.
-const SWITCHES: &[(&str, &str, &str)] = &[
-    ("kernel/unprivileged_userns_clone", "0", "1"),
-    ("kernel/apparmor_restrict_unprivileged_userns", "1", "0"),
-    ("user/max_user_namespaces", "0", "10000"),
-];
-
-fn sysctl(key: &str) -> Option<String> {
-    let value = fs::read_to_string(Path::new("/proc/sys").join(key)).ok()?;
-    Some(value.trim().to_owned())
-}
-
-fn is_root() -> bool {
+/// Whether this may install.
+pub(crate) fn is_root() -> bool {
     // /proc belongs to whoever runs: no need for libc, which would need `unsafe`.
     use std::os::unix::fs::MetadataExt;
     fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_package_is_named_once_for_all_its_programs() {
+        let packages: Vec<_> = PROGRAMS.iter().map(|(_, package)| *package).collect();
+        let mut named_once = packages.clone();
+        named_once.dedup();
+        let mut distinct = packages;
+        distinct.sort_unstable();
+        distinct.dedup();
+        assert_eq!(
+            named_once.len(),
+            distinct.len(),
+            "programs of one package must stand together"
+        );
+    }
+
+    #[test]
+    fn coturn_comes_without_its_server_where_systemd_would_start_it() {
+        assert_eq!(
+            installation("coturn", true),
+            "systemctl mask --runtime coturn.service \
+             && apt-get update && apt-get install --yes --no-install-recommends coturn \
+             && systemctl unmask --runtime coturn.service && systemctl disable coturn.service"
+        );
+        assert!(!installation("coturn", false).contains("systemctl"));
+    }
 }
