@@ -1,0 +1,50 @@
+//! aioice, an ICE agent in Python with a TURN client of its own. It drops any response without
+//! MESSAGE-INTEGRITY other than a 401 or 438, so it also proves that responses are signed.
+
+use std::{env, path::Path, process::Command};
+
+use crate::lab::{
+    PATIENCE,
+    program::Program,
+    server::{PASSWORD, Setup, USER},
+    world::{SERVER_V4, SERVER_V6, World, in_own_world},
+};
+
+#[test]
+fn two_agents_meet_relay_to_relay_over_udp() {
+    in_own_world(|world| two_agents_meet(world, &SERVER_V4.to_string(), "udp"));
+}
+
+#[test]
+fn two_agents_meet_relay_to_relay_over_tcp() {
+    in_own_world(|world| two_agents_meet(world, &SERVER_V4.to_string(), "tcp"));
+}
+
+#[test]
+fn two_agents_that_reach_the_server_over_ipv6_meet_on_ipv4_relays() {
+    in_own_world(|world| two_agents_meet(world, &SERVER_V6.to_string(), "udp"));
+}
+
+fn two_agents_meet(world: &World, server: &str, transport: &str) {
+    let setup = Setup {
+        allow_peers: false,
+        ..Setup::default()
+    };
+    let port = setup.port.to_string();
+    let _server = world.serve(setup);
+
+    let python = env::var("HAIRPIN_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned());
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/aioice_relay.py");
+    let mut client = Command::new(python);
+    client
+        .arg(script)
+        .args([server, &port, USER, PASSWORD, transport]);
+    let ended = Program::run(client, "python3", PATIENCE);
+
+    assert!(
+        !ended.output.contains("No module named 'aioice'"),
+        "HAIRPIN_TEST_PYTHON must name a Python with aioice; `cargo xtask test` makes one"
+    );
+    let whole = ended.status.success() && ended.output.ends_with("100 messages each way\n");
+    assert!(whole, "{} {}", ended.status, ended.output);
+}

@@ -1,0 +1,9 @@
+//! Clients nobody here wrote, and promises to the operator, against the built server.
+
+#[path = "../lab/mod.rs"]
+mod lab;
+
+mod aioice;
+mod credentials;
+mod turn_crate;
+mod turnutils;

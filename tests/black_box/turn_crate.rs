@@ -1,0 +1,126 @@
+//! The `turn` crate's client, of webrtc-rs.
+
+use std::{net::Ipv4Addr, sync::Arc};
+
+use tokio::{net::UdpSocket, runtime, time::timeout};
+use turn::client::{Client, ClientConfig};
+use webrtc_util::Conn;
+
+use crate::{
+    credentials::EXPIRED_IN_2001,
+    lab::{
+        PATIENCE,
+        server::{PASSWORD, REALM, Setup, USER},
+        world::{CLIENT_V4, PEER_V4, SERVER_V4, in_own_world},
+    },
+};
+
+#[test]
+fn a_client_and_a_plain_peer_exchange_data() {
+    in_own_world(|world| {
+        let _server = world.serve(Setup::default());
+        block_on(async {
+            let client = client(USER, PASSWORD).await;
+            let relay = client.allocate().await.expect("an allocation");
+            let relayed = relay.local_addr().expect("a relayed address");
+            let peer = UdpSocket::bind((PEER_V4, 0)).await.expect("a free port");
+            let peer_address = peer.local_addr().expect("a bound socket");
+
+            // The first go as Send indications, the rest as ChannelData once the channel stands.
+            let mut buffer = [0; 1500];
+            for number in 0..50 {
+                let (to_peer, to_client) = ([number; 1200], [!number; 900]);
+                relay
+                    .send_to(&to_peer, peer_address)
+                    .await
+                    .expect("it is sent");
+                let (length, from) = peer.recv_from(&mut buffer).await.expect("it arrives");
+                assert_eq!((&buffer[..length], from), (&to_peer[..], relayed));
+
+                peer.send_to(&to_client, relayed).await.expect("it is sent");
+                let (length, from) = relay.recv_from(&mut buffer).await.expect("it arrives");
+                assert_eq!((&buffer[..length], from), (&to_client[..], peer_address));
+            }
+        });
+    });
+}
+
+#[test]
+fn the_reflexive_address_is_the_clients_own() {
+    in_own_world(|world| {
+        let _server = world.serve(Setup::default());
+        block_on(async {
+            let client = client(USER, PASSWORD).await;
+            let reflexive = client.send_binding_request().await.expect("an answer");
+            assert_eq!(reflexive.ip(), CLIENT_V4);
+        });
+    });
+}
+
+#[test]
+fn a_wrong_password_is_answered_401() {
+    in_own_world(|world| {
+        let _server = world.serve(Setup::default());
+        assert_refused(USER, "looking-glass");
+    });
+}
+
+#[test]
+fn an_unknown_user_is_answered_401() {
+    in_own_world(|world| {
+        let _server = world.serve(Setup::default());
+        assert_refused("mallory", PASSWORD);
+    });
+}
+
+#[test]
+fn an_expired_credential_is_answered_401() {
+    in_own_world(|world| {
+        let _server = world.serve(Setup::default());
+        let (user, password) = EXPIRED_IN_2001;
+        assert_refused(user, password);
+    });
+}
+
+fn assert_refused(user: &str, password: &str) {
+    block_on(async {
+        let client = client(user, password).await;
+        let error = client
+            .allocate()
+            .await
+            .err()
+            .expect("a refusal")
+            .to_string();
+        assert!(error.contains("401"), "{error}");
+    });
+}
+
+async fn client(user: &str, password: &str) -> Client {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))
+        .await
+        .expect("a free port");
+    let server = format!("{SERVER_V4}:{}", Setup::default().port);
+    let client = Client::new(ClientConfig {
+        stun_serv_addr: server.clone(),
+        turn_serv_addr: server,
+        username: user.to_owned(),
+        password: password.to_owned(),
+        realm: REALM.to_owned(),
+        software: String::new(),
+        rto_in_ms: 0,
+        conn: Arc::new(socket),
+        vnet: None,
+    })
+    .await
+    .expect("a client");
+    client.listen().await.expect("a client that listens");
+    client
+}
+
+fn block_on(promise: impl Future<Output = ()>) {
+    let runtime = runtime::Builder::new_current_thread().enable_all().build();
+    let in_time = runtime
+        .expect("a runtime")
+        .block_on(async { timeout(PATIENCE, promise).await });
+    in_time.expect("the client hears what it waits for");
+}

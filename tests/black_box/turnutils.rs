@@ -1,0 +1,269 @@
+//! coturn's own clients: `turnutils_uclient` and `turnutils_stunclient`.
+
+use std::{
+    net::{IpAddr, SocketAddr, UdpSocket},
+    process::Command,
+    thread,
+};
+
+use crate::{
+    credentials::{EXPIRED_IN_2001, VALID_UNTIL_2038},
+    lab::{
+        PATIENCE,
+        program::{Ended, Program},
+        server::{PASSWORD, Setup, USER},
+        world::{CLIENT_V4, CLIENT_V6, PEER_V4, PEER_V6, SERVER_V4, SERVER_V6, in_own_world},
+    },
+};
+
+#[test]
+fn channels_carry_data_over_udp() {
+    in_own_world(|world| {
+        let _server = world.serve(Setup::default());
+        let peer = echo(PEER_V4.into());
+        Uclient::to_peer(SERVER_V4.into(), peer).relays_everything();
+    });
+}
+
+#[test]
+fn channels_carry_data_over_tcp() {
+    in_own_world(|world| {
+        let _server = world.serve(Setup::default());
+        let peer = echo(PEER_V4.into());
+        Uclient::to_peer(SERVER_V4.into(), peer)
+            .flag("-t")
+            .relays_everything();
+    });
+}
+
+#[test]
+fn send_indications_carry_data_over_udp() {
+    in_own_world(|world| {
+        let _server = world.serve(Setup::default());
+        let peer = echo(PEER_V4.into());
+        Uclient::to_peer(SERVER_V4.into(), peer)
+            .flag("-s")
+            .relays_everything();
+    });
+}
+
+#[test]
+fn send_indications_carry_data_over_tcp() {
+    in_own_world(|world| {
+        let _server = world.serve(Setup::default());
+        let peer = echo(PEER_V4.into());
+        Uclient::to_peer(SERVER_V4.into(), peer)
+            .flag("-s")
+            .flag("-t")
+            .relays_everything();
+    });
+}
+
+#[test]
+fn two_clients_meet_relay_to_relay_over_udp() {
+    in_own_world(|world| {
+        // The relayed addresses are the server's own: no rule has to allow them.
+        let _server = world.serve(closed());
+        Uclient::pair(SERVER_V4.into()).relays_everything();
+    });
+}
+
+#[test]
+fn two_clients_meet_relay_to_relay_over_tcp_with_send_indications() {
+    in_own_world(|world| {
+        let _server = world.serve(closed());
+        Uclient::pair(SERVER_V4.into())
+            .flag("-s")
+            .flag("-t")
+            .relays_everything();
+    });
+}
+
+#[test]
+fn an_ipv6_relay_carries_data_for_an_ipv6_client() {
+    in_own_world(|world| {
+        let _server = world.serve(Setup::default());
+        let peer = echo(PEER_V6.into());
+        Uclient::to_peer(SERVER_V6.into(), peer)
+            .flag("-x")
+            .relays_everything();
+    });
+}
+
+#[test]
+fn an_ipv6_relay_carries_data_for_an_ipv4_client_over_tcp() {
+    in_own_world(|world| {
+        let _server = world.serve(Setup::default());
+        let peer = echo(PEER_V6.into());
+        Uclient::to_peer(SERVER_V4.into(), peer)
+            .flag("-x")
+            .flag("-t")
+            .relays_everything();
+    });
+}
+
+#[test]
+fn a_wrong_password_opens_nothing() {
+    in_own_world(|world| {
+        let _server = world.serve(Setup::default());
+        let peer = echo(PEER_V4.into());
+        Uclient::to_peer(SERVER_V4.into(), peer)
+            .credential(USER, "looking-glass")
+            .gets_nothing();
+    });
+}
+
+#[test]
+fn a_time_limited_credential_opens_an_allocation() {
+    in_own_world(|world| {
+        let _server = world.serve(Setup::default());
+        let peer = echo(PEER_V4.into());
+        let (name, password) = VALID_UNTIL_2038;
+        Uclient::to_peer(SERVER_V4.into(), peer)
+            .credential(name, password)
+            .relays_everything();
+    });
+}
+
+#[test]
+fn an_expired_credential_opens_nothing() {
+    in_own_world(|world| {
+        let _server = world.serve(Setup::default());
+        let peer = echo(PEER_V4.into());
+        let (name, password) = EXPIRED_IN_2001;
+        Uclient::to_peer(SERVER_V4.into(), peer)
+            .credential(name, password)
+            .gets_nothing();
+    });
+}
+
+#[test]
+fn the_reflexive_address_is_the_clients_own() {
+    in_own_world(|world| {
+        let _server = world.serve(Setup::default());
+        for (server, client) in [
+            (IpAddr::from(SERVER_V4), IpAddr::from(CLIENT_V4)),
+            (SERVER_V6.into(), CLIENT_V6.into()),
+            (SERVER_V4.into(), PEER_V4.into()),
+        ] {
+            let mut stunclient = Command::new("turnutils_stunclient");
+            stunclient
+                .args(["-L", &client.to_string()])
+                .arg(server.to_string());
+            let ended = Program::run(stunclient, "coturn", PATIENCE);
+            let seen = format!("UDP reflexive addr: {client}:");
+            assert!(
+                ended.status.success() && ended.output.contains(&seen),
+                "{ended:?}"
+            );
+        }
+    });
+}
+
+/// `turnutils_uclient`: one or more clients that send messages to a peer which echoes them.
+struct Uclient {
+    server: IpAddr,
+    credential: (String, String),
+    arguments: Vec<String>,
+}
+
+impl Uclient {
+    /// A client and the peer that echoes what it sends.
+    fn to_peer(server: IpAddr, peer: SocketAddr) -> Self {
+        let (ip, port) = (peer.ip().to_string(), peer.port().to_string());
+        Self::new(server)
+            .flag("-e")
+            .flag(&ip)
+            .flag("-r")
+            .flag(&port)
+    }
+
+    /// Two clients that send to each other's relayed address.
+    fn pair(server: IpAddr) -> Self {
+        Self::new(server).flag("-y")
+    }
+
+    fn new(server: IpAddr) -> Self {
+        let credential = (USER.to_owned(), PASSWORD.to_owned());
+        Self {
+            server,
+            credential,
+            arguments: Vec::new(),
+        }
+    }
+
+    fn flag(mut self, flag: &str) -> Self {
+        self.arguments.push(flag.to_owned());
+        self
+    }
+
+    fn credential(mut self, user: &str, password: &str) -> Self {
+        self.credential = (user.to_owned(), password.to_owned());
+        self
+    }
+
+    #[track_caller]
+    fn relays_everything(self) {
+        let ended = self.run();
+        let count = |name| number_after(&ended.output, name);
+        let (sent, received) = (count("tot_send_msgs="), count("tot_recv_msgs="));
+        let whole = ended.status.success()
+            && sent >= Some(MESSAGES)
+            && sent == received
+            && count("Total lost packets ") == Some(0)
+            && count("total send dropped ") == Some(0);
+        assert!(whole, "{} {}", ended.status, ended.output);
+    }
+
+    #[track_caller]
+    fn gets_nothing(self) {
+        let ended = self.run();
+        let refused = !ended.status.success()
+            && ended.output.contains("Cannot complete Allocation")
+            && !ended.output.contains("tot_send_msgs");
+        assert!(refused, "{} {}", ended.status, ended.output);
+    }
+
+    #[track_caller]
+    fn run(self) -> Ended {
+        let (user, password) = &self.credential;
+        let mut command = Command::new("turnutils_uclient");
+        // No second allocation for RTCP: it would ask for reserved ports.
+        command.args(["-c", "-u", user, "-w", password]);
+        command.args(["-n", &MESSAGES.to_string(), "-z", "2", "-l", "1000"]);
+        command.args(&self.arguments).arg(self.server.to_string());
+        Program::run(command, "coturn", PATIENCE)
+    }
+}
+
+/// The number after the last place where `name` stands: the tools repeat their running totals.
+fn number_after(output: &str, name: &str) -> Option<u32> {
+    let (_, rest) = output.rsplit_once(name)?;
+    let end = rest
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(rest.len());
+    rest[..end].parse().ok()
+}
+
+/// A peer that sends everything back.
+fn echo(ip: IpAddr) -> SocketAddr {
+    let socket = UdpSocket::bind((ip, 0)).expect("a free port");
+    let address = socket.local_addr().expect("a bound socket");
+    thread::spawn(move || {
+        let mut packet = [0; 2048];
+        while let Ok((length, from)) = socket.recv_from(&mut packet) {
+            let _ = socket.send_to(&packet[..length], from);
+        }
+    });
+    address
+}
+
+/// A server that relays to none but its own relayed addresses.
+fn closed() -> Setup {
+    Setup {
+        allow_peers: false,
+        ..Setup::default()
+    }
+}
+
+const MESSAGES: u32 = 200;

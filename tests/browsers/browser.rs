@@ -1,0 +1,90 @@
+//! Browsers: without a screen, with a home of their own, and silent towards their makers.
+
+use std::{
+    fs,
+    process::{Command, ExitStatus},
+};
+
+use tempfile::TempDir;
+
+use crate::lab::program::Program;
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Browser {
+    Chromium,
+    Firefox,
+}
+
+/// A browser that shows a page. It ends, and its home is removed, when dropped.
+pub(crate) struct Running {
+    // Fields are dropped in this order: the browser must be gone before its home.
+    program: Program,
+    _home: TempDir,
+}
+
+impl Browser {
+    pub(crate) fn open(self, url: &str) -> Running {
+        let home = TempDir::new().expect("a temporary directory");
+        let (mut command, package) = match self {
+            Self::Chromium => (chromium(&home), "chromium"),
+            Self::Firefox => (firefox(&home), "firefox-esr"),
+        };
+        command
+            .arg(url)
+            .env("HOME", home.path())
+            .env("XDG_RUNTIME_DIR", home.path());
+        Running {
+            program: Program::start(command, package),
+            _home: home,
+        }
+    }
+}
+
+impl Running {
+    /// How the browser ended, if it did.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.program.ended()
+    }
+}
+
+fn chromium(home: &TempDir) -> Command {
+    let mut command = Command::new("chromium");
+    command.args(CHROMIUM_FLAGS);
+    command.arg(format!("--user-data-dir={}", home.path().display()));
+    command
+}
+
+fn firefox(home: &TempDir) -> Command {
+    let preferences =
+        FIREFOX_PREFERENCES.map(|(name, value)| format!("user_pref(\"{name}\", {value});\n"));
+    fs::write(home.path().join("user.js"), preferences.concat()).expect("the home is ours");
+    let mut command = Command::new("firefox-esr");
+    command
+        .args(["--headless", "--no-remote", "--profile"])
+        .arg(home.path());
+    command
+}
+
+const CHROMIUM_FLAGS: [&str; 9] = [
+    "--headless",
+    // The sandbox refuses to run as root, which one is in a user namespace.
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--no-first-run",
+    "--disable-quic",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+];
+
+const FIREFOX_PREFERENCES: [(&str, &str); 8] = [
+    ("app.normandy.enabled", "false"),
+    ("app.update.enabled", "false"),
+    ("browser.aboutwelcome.enabled", "false"),
+    ("browser.shell.checkDefaultBrowser", "false"),
+    ("datareporting.policy.dataSubmissionEnabled", "false"),
+    ("network.captive-portal-service.enabled", "false"),
+    ("network.connectivity-service.enabled", "false"),
+    ("toolkit.telemetry.enabled", "false"),
+];

@@ -1,0 +1,211 @@
+//! The server under test: Hairpin, or coturn to find out whose fault it is when a test fails.
+
+use std::{
+    env, fs,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket},
+    ops::RangeInclusive,
+    thread,
+    time::Duration,
+};
+
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+use super::{
+    PATIENCE,
+    program::{Ended, Program},
+    wait_for,
+    world::{PEER_V4, PEER_V6, SERVER_V4, SERVER_V6, World},
+};
+
+pub(crate) const REALM: &str = "hairpin.test";
+pub(crate) const USER: &str = "alice";
+pub(crate) const PASSWORD: &str = "wonderland";
+pub(crate) const SECRET: &str = "a secret shared with the web application";
+
+/// What a test wants of the server, in no server's own language.
+#[derive(Clone, Debug)]
+pub(crate) struct Setup {
+    pub(crate) port: u16,
+    pub(crate) relay_ports: RangeInclusive<u16>,
+    /// Whether the server relays to `PEER_V4` and `PEER_V6`, which are documentation addresses.
+    pub(crate) allow_peers: bool,
+    pub(crate) log_addresses: bool,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            port: 3478,
+            relay_ports: 49152..=65535,
+            allow_peers: true,
+            log_addresses: false,
+        }
+    }
+}
+
+/// A running server, stopped when dropped.
+pub(crate) struct Server {
+    program: Program,
+    _files: TempDir,
+}
+
+impl Server {
+    pub(crate) fn start(world: &World, setup: Setup) -> Self {
+        let files = TempDir::new().expect("a temporary directory");
+        let program = match Kind::under_test() {
+            Kind::Hairpin => setup.hairpin(world, &files),
+            Kind::Coturn => setup.coturn(world, &files),
+        };
+        let mut server = Self {
+            program,
+            _files: files,
+        };
+        for address in [IpAddr::V4(SERVER_V4), IpAddr::V6(SERVER_V6)] {
+            server.wait_until_ready(SocketAddr::new(address, setup.port));
+        }
+        server
+    }
+
+    /// All the server has logged.
+    pub(crate) fn log(&self) -> String {
+        self.program.output()
+    }
+
+    /// Asks the server to end, and tells how it did.
+    #[track_caller]
+    pub(crate) fn stop(&mut self) -> Ended {
+        self.program.signal(Signal::TERM);
+        self.program.wait(TIME_TO_STOP)
+    }
+
+    fn wait_until_ready(&mut self, listener: SocketAddr) {
+        wait_for("the server to answer", PATIENCE, || {
+            if let Some(status) = self.program.ended() {
+                panic!("the server ended with {status}");
+            }
+            (answers_udp(listener) && TcpStream::connect(listener).is_ok()).then_some(())
+        });
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // A failed test has its message already; a second panic would hide it.
+        if thread::panicking() {
+            return;
+        }
+        self.stop();
+        let log = self.log();
+        assert!(!log.contains("panicked at"), "the server panicked:\n{log}");
+    }
+}
+
+enum Kind {
+    Hairpin,
+    Coturn,
+}
+
+impl Kind {
+    fn under_test() -> Self {
+        match env::var("HAIRPIN_TEST_SERVER").as_deref() {
+            Err(_) | Ok("hairpin") => Self::Hairpin,
+            Ok("coturn") => Self::Coturn,
+            Ok(other) => panic!("HAIRPIN_TEST_SERVER is hairpin or coturn, not {other}"),
+        }
+    }
+}
+
+impl Setup {
+    fn hairpin(&self, world: &World, files: &TempDir) -> Program {
+        let config = files.path().join("turnserver.toml");
+        fs::write(&config, self.toml()).expect("the temporary directory is ours");
+        let binary = env::var("HAIRPIN_BIN");
+        let binary = binary.as_deref().unwrap_or(env!("CARGO_BIN_EXE_hairpin"));
+        let mut command = world.on_server_host(binary);
+        command.args(["serve", "--config"]).arg(config);
+        Program::start(command, "util-linux")
+    }
+
+    fn toml(&self) -> String {
+        let Self {
+            port, relay_ports, ..
+        } = self;
+        let listeners: String = ["udp", "tcp"]
+            .into_iter()
+            .flat_map(|transport| {
+                [
+                    SocketAddr::new(SERVER_V4.into(), *port),
+                    SocketAddr::new(SERVER_V6.into(), *port),
+                ]
+                .map(|listen| {
+                    format!("[[listener]]\ntransport = \"{transport}\"\nlisten = \"{listen}\"\n")
+                })
+            })
+            .collect();
+        let allow = if self.allow_peers {
+            format!("\"{PEER_V4}/32\", \"{PEER_V6}/128\"")
+        } else {
+            String::new()
+        };
+        format!(
+            "realm = \"{REALM}\"\n\
+             {listeners}\
+             [relay]\n\
+             addresses = [\"{SERVER_V4}\", \"{SERVER_V6}\"]\n\
+             ports = \"{}-{}\"\n\
+             [auth]\n\
+             secrets = [\"{SECRET}\"]\n\
+             [auth.users]\n\
+             {USER} = \"{PASSWORD}\"\n\
+             [peers]\n\
+             allow = [{allow}]\n\
+             [log]\n\
+             addresses = {}\n",
+            relay_ports.start(),
+            relay_ports.end(),
+            self.log_addresses,
+        )
+    }
+
+    /// Coturn takes users or a secret, not both: it gets the users.
+    fn coturn(&self, world: &World, files: &TempDir) -> Program {
+        let mut command = world.on_server_host("turnserver");
+        command.args(["-n", "--log-file", "stdout", "--simple-log"]);
+        command.args(["--no-cli", "--no-tls", "--no-dtls", "--lt-cred-mech"]);
+        command.args(["--realm", REALM, "--user", &format!("{USER}:{PASSWORD}")]);
+        for address in [SERVER_V4.to_string(), SERVER_V6.to_string()] {
+            command.args(["--listening-ip", &address, "--relay-ip", &address]);
+        }
+        let Self {
+            port, relay_ports, ..
+        } = self;
+        command.args(["--listening-port", &port.to_string()]);
+        command.args(["--min-port", &relay_ports.start().to_string()]);
+        command.args(["--max-port", &relay_ports.end().to_string()]);
+        command.arg("--pidfile").arg(files.path().join("pid"));
+        command.arg("--userdb").arg(files.path().join("users"));
+        Program::start(command, "coturn")
+    }
+}
+
+/// Whether a STUN Binding request comes back as a response.
+fn answers_udp(server: SocketAddr) -> bool {
+    let any = match server.ip() {
+        IpAddr::V4(_) => IpAddr::from(Ipv4Addr::UNSPECIFIED),
+        IpAddr::V6(_) => IpAddr::from(Ipv6Addr::UNSPECIFIED),
+    };
+    let socket = UdpSocket::bind((any, 0)).expect("a free port");
+    let mut answer = [0; 512];
+    socket
+        .set_read_timeout(Some(Duration::from_millis(100)))
+        .is_ok()
+        && socket.send_to(&BINDING_REQUEST, server).is_ok()
+        && socket.recv(&mut answer).is_ok()
+        && answer[4..20] == BINDING_REQUEST[4..20]
+}
+
+/// What the operator is promised after SIGTERM.
+const TIME_TO_STOP: Duration = Duration::from_secs(5);
+/// Type Binding request, length 0, the magic cookie, a transaction id. RFC 8489 §5.
+const BINDING_REQUEST: [u8; 20] = *b"\x00\x01\x00\x00\x21\x12\xA4\x42is it there?";

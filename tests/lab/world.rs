@@ -1,0 +1,169 @@
+//! Worlds: two hosts joined by a wire, made for one test and gone with it.
+//!
+//! The test and its clients live on one host, the server on the other, so that nothing between
+//! them is a loopback address, which browsers do not use and the server refuses to relay to.
+//! All addresses come from the documentation ranges. Linux makes such hosts of network namespaces,
+//! for which the test runs once more inside fresh ones.
+
+use std::{
+    any::type_name,
+    env,
+    fmt::Write as _,
+    fs,
+    net::{Ipv4Addr, Ipv6Addr},
+    process::{self, Command},
+    thread,
+    time::Duration,
+};
+
+use tempfile::NamedTempFile;
+
+use super::{
+    PATIENCE,
+    program::Program,
+    server::{Server, Setup},
+    wait_for,
+};
+
+pub(crate) const SERVER_V4: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
+pub(crate) const SERVER_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xDB8, 0x51, 0, 0, 0, 0, 1);
+/// The address that a client has unless it asks for another.
+pub(crate) const CLIENT_V4: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 2);
+pub(crate) const CLIENT_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xDB8, 0x51, 0, 0, 0, 0, 2);
+/// Peers share the clients' host but not their net, which the server need not relay to.
+pub(crate) const PEER_V4: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 9);
+pub(crate) const PEER_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xDB8, 0x203, 0, 0, 0, 0, 9);
+
+/// The client's side of the wire. The other side is the server's host.
+pub(crate) struct World {
+    server_host: Program,
+}
+
+/// Runs the test `promise` in a world of its own. Call it as the test's only statement.
+pub(crate) fn in_own_world<F: FnOnce(&World)>(promise: F) {
+    if env::var_os(INSIDE).is_some() {
+        end_after(LIFETIME);
+        promise(&World::new());
+    } else {
+        run_inside(&test_name::<F>());
+    }
+}
+
+impl World {
+    /// Starts a server on the server's host and waits until it answers.
+    pub(crate) fn serve(&self, setup: Setup) -> Server {
+        Server::start(self, setup)
+    }
+
+    /// A command that will run on the server's host.
+    pub(crate) fn on_server_host(&self, program: &str) -> Command {
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--net=/proc/{}/ns/net", self.server_host_pid()));
+        command.arg("--").arg(program);
+        command
+    }
+
+    fn new() -> Self {
+        let mut idle = Command::new("unshare");
+        idle.args(["--net", "sh", "-c", "echo apart; exec sleep infinity"]);
+        let server_host = Program::start(idle, "util-linux");
+        wait_for("the server's host", PATIENCE, || {
+            server_host.output().contains("apart").then_some(())
+        });
+        let world = Self { server_host };
+        configure(Command::new("ip"), &world.client_links());
+        configure(world.on_server_host("ip"), &server_links());
+        world
+    }
+
+    fn client_links(&self) -> String {
+        let mut links = String::from("link set lo up\n");
+        let pid = self.server_host_pid();
+        let _ = writeln!(
+            links,
+            "link add client0 type veth peer name server0 netns {pid}"
+        );
+        for address in [
+            format!("{CLIENT_V4}/24"),
+            format!("{PEER_V4}/32"),
+            format!("{CLIENT_V6}/64 nodad"),
+            format!("{PEER_V6}/128 nodad"),
+        ] {
+            let _ = writeln!(links, "address add {address} dev client0");
+        }
+        links.push_str("link set client0 up\n");
+        // Firefox gathers candidates from the address of the default route.
+        let _ = writeln!(links, "route add default via {SERVER_V4} src {CLIENT_V4}");
+        let _ = writeln!(links, "route add default via {SERVER_V6} src {CLIENT_V6}");
+        links
+    }
+
+    fn server_host_pid(&self) -> i32 {
+        self.server_host.pid().as_raw_nonzero().get()
+    }
+}
+
+/// The server's host can send anywhere, so that what it does not send it did not want to send.
+fn server_links() -> String {
+    format!(
+        "link set lo up\n\
+         address add {SERVER_V4}/24 dev server0\n\
+         address add {SERVER_V6}/64 dev server0 nodad\n\
+         link set server0 up\n\
+         route add default via {CLIENT_V4}\n\
+         route add default via {CLIENT_V6}\n"
+    )
+}
+
+fn configure(mut ip: Command, links: &str) {
+    let batch = NamedTempFile::new().expect("a temporary file");
+    fs::write(batch.path(), links).expect("the temporary file is ours");
+    ip.arg("-batch").arg(batch.path());
+    let ended = Program::run(ip, "iproute2", PATIENCE);
+    assert!(ended.status.success(), "ip failed: {}", ended.output);
+}
+
+/// Runs this test once more, inside namespaces that end with it.
+fn run_inside(test: &str) {
+    let mut unshare = Command::new("unshare");
+    if !rustix::process::geteuid().is_root() {
+        unshare.args(["--user", "--map-root-user"]);
+    }
+    unshare
+        .args(["--net", "--pid", "--mount-proc", "--fork", "--kill-child"])
+        .arg(env::current_exe().expect("the test's own path"))
+        .args(["--exact", test, "--nocapture"])
+        .env(INSIDE, "1");
+    let output = unshare.output().expect("unshare, of Debian's util-linux");
+    let text =
+        [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    let [stdout, stderr] = &text;
+    assert!(
+        !stderr.starts_with("unshare:"),
+        "no namespaces here: {stderr}run the tests as root, or allow unprivileged user namespaces"
+    );
+    // A name that matches no test would pass as well: it counts only if one ran.
+    let passed = output.status.success() && stdout.contains("test result: ok. 1 passed");
+    assert!(passed, "{stdout}{stderr}{}", output.status);
+}
+
+/// The name by which the test harness knows the function around the closure `F`.
+fn test_name<F>() -> String {
+    let path = type_name::<F>();
+    let path = path.strip_suffix("::{{closure}}").expect("a closure");
+    let (_binary, test) = path.split_once("::").expect("a path");
+    test.to_owned()
+}
+
+/// A last resort: every wait has its own, shorter patience.
+fn end_after(lifetime: Duration) {
+    thread::spawn(move || {
+        thread::sleep(lifetime);
+        eprintln!("the test did not end within {lifetime:?}");
+        process::exit(1);
+    });
+}
+
+/// Set in the environment of a test that runs in its own world.
+const INSIDE: &str = "HAIRPIN_TEST_INSIDE";
+const LIFETIME: Duration = Duration::from_secs(120);
