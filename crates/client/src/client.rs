@@ -1,0 +1,213 @@
+//! The client: verbs in, messages and events out.
+
+mod input;
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use rand::rngs::ChaCha12Rng;
+use rand::{Rng, SeedableRng};
+use wire::attributes::{Data, XorPeerAddress};
+use wire::stream::Deframer;
+use wire::{ChannelNumber, Class, Method, RelayHeader, TransactionId, Writer};
+
+use crate::challenge::Challenge;
+use crate::channels::Channels;
+use crate::drops::Drops;
+use crate::exchange::{Attributes, Exchange, Order};
+use crate::keep_alive::KeepAlive;
+use crate::transaction::Transaction;
+use crate::{AllocateOptions, Config, DropReason, Event, Request, Transport};
+
+/// One client of one server: what is on its way, what was granted, what to tell.
+#[derive(Debug)]
+pub struct Client {
+    config: Config,
+    rng: ChaCha12Rng,
+    /// The latest that the server posed; it signs what is asked next.
+    challenge: Option<Challenge>,
+    exchanges: Vec<Exchange>,
+    channels: Channels,
+    keep_alive: KeepAlive,
+    deframer: Deframer,
+    stream_broken: bool,
+    transmits: VecDeque<Vec<u8>>,
+    events: VecDeque<Event>,
+    drops: Drops,
+}
+
+impl Client {
+    /// A client that has asked nothing yet. The seed must come from a good source of randomness:
+    /// transaction ids are drawn from it, and who can guess them can answer in the server's place.
+    pub fn new(config: Config, seed: [u8; 32]) -> Self {
+        Self {
+            config,
+            rng: ChaCha12Rng::from_seed(seed),
+            challenge: None,
+            exchanges: Vec::new(),
+            channels: Channels::default(),
+            keep_alive: KeepAlive::default(),
+            deframer: Deframer::default(),
+            stream_broken: false,
+            transmits: VecDeque::new(),
+            events: VecDeque::new(),
+            drops: Drops::default(),
+        }
+    }
+
+    /// Asks for the reflexive address: [`Event::Bound`]. RFC 8489 §3.
+    pub fn binding(&mut self, now: Instant) {
+        self.ask(now, Request::Binding);
+    }
+
+    /// Asks for an allocation: [`Event::Allocated`]. RFC 8656 §7.1.
+    pub fn allocate(&mut self, now: Instant, options: AllocateOptions) {
+        self.ask(now, Request::Allocate(options));
+    }
+
+    /// Asks for another lifetime of the allocation, zero to end it: [`Event::Refreshed`].
+    /// RFC 8656 §8.1.
+    pub fn refresh(&mut self, now: Instant, lifetime: Duration) {
+        self.ask(now, Request::Refresh { lifetime });
+    }
+
+    /// Asks that these peers may reach the allocation: [`Event::PermissionCreated`]. RFC 8656 §10.1.
+    ///
+    /// # Panics
+    /// If there are more peers than a message holds: some 2,500.
+    pub fn create_permission(&mut self, now: Instant, peers: &[SocketAddr]) {
+        let peers = peers.to_vec();
+        self.ask(now, Request::CreatePermission { peers });
+    }
+
+    /// Asks for a channel to a peer, or to keep the one it has: [`Event::ChannelBound`]. `None` if
+    /// all 4,096 numbers are taken. Data may be sent on the channel at once: on an ordered path the
+    /// bind arrives first. RFC 8656 §12.1.
+    pub fn bind_channel(&mut self, now: Instant, peer: SocketAddr) -> Option<ChannelNumber> {
+        let number = self.channels.take(peer)?;
+        self.ask(now, Request::ChannelBind { number, peer });
+        Some(number)
+    }
+
+    /// Sends a request with any method and attributes: [`Event::Answered`] with the server's answer
+    /// as it came, yes or no. Like the verbs it is signed as soon as the server named realm and
+    /// nonce, and meets a 401 and a 438 once; so `attributes` may be called more than once.
+    ///
+    /// # Panics
+    /// If the attributes do not fit a message.
+    pub fn request(
+        &mut self,
+        now: Instant,
+        method: Method,
+        attributes: impl Fn(&mut Writer<'_>) + Send + 'static,
+    ) {
+        self.start(now, Request::Custom(method), Some(Box::new(attributes)));
+    }
+
+    /// Sends data to a peer in a Send indication. RFC 8656 §11.1.
+    ///
+    /// # Errors
+    /// [`TooLong`] if the message cannot hold it.
+    pub fn send(&mut self, peer: SocketAddr, data: &[u8]) -> Result<(), TooLong> {
+        if data.len() > RelayHeader::MAX_PAYLOAD {
+            return Err(TooLong(data.len()));
+        }
+        let mut packet = Vec::with_capacity(RelayHeader::CAPACITY + data.len() + 3);
+        let id = self.draw_transaction_id();
+        let mut writer = Writer::new(&mut packet, Method::Send, Class::Indication, id);
+        writer.put(&XorPeerAddress(peer)).put(&Data(data));
+        self.finish(writer);
+        self.transmits.push_back(packet);
+        Ok(())
+    }
+
+    /// Sends data on a channel. RFC 8656 §12.5.
+    ///
+    /// # Errors
+    /// [`TooLong`] if it is longer than 65,535 bytes.
+    pub fn send_channel(&mut self, number: ChannelNumber, data: &[u8]) -> Result<(), TooLong> {
+        if data.len() > usize::from(u16::MAX) {
+            return Err(TooLong(data.len()));
+        }
+        let padding = match self.config.transport {
+            Transport::Udp => 0,
+            Transport::Tcp => wire::padding(data.len()),
+        };
+        let header = RelayHeader::channel_data(number, data.len());
+        let mut packet = Vec::with_capacity(header.len() + data.len() + padding);
+        packet.extend_from_slice(&header);
+        packet.extend_from_slice(data);
+        packet.resize(packet.len() + padding, 0);
+        self.transmits.push_back(packet);
+        Ok(())
+    }
+
+    /// The next message to put on the way to the server, whole: a datagram, or bytes for the stream.
+    pub fn poll_transmit(&mut self) -> Option<Vec<u8>> {
+        self.transmits.pop_front()
+    }
+
+    /// The next thing to tell, in the order in which they came about.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// When [`Client::handle_timeout`] is to be called; `None` if there is nothing to wait for.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let exchanges = self.exchanges.iter();
+        exchanges
+            .map(|exchange| exchange.transaction.deadline())
+            .chain(self.keep_alive.deadline())
+            .min()
+    }
+
+    /// How much of what came was ignored for this reason.
+    pub fn dropped(&self, reason: DropReason) -> u64 {
+        self.drops.of(reason)
+    }
+
+    fn ask(&mut self, now: Instant, request: Request) {
+        self.start(now, request, None);
+    }
+
+    fn start(&mut self, now: Instant, request: Request, custom: Option<Attributes>) {
+        let signed = self.challenge.clone().filter(|_| request.is_signed());
+        self.transact(now, Order::new(request, custom, signed));
+    }
+
+    /// Opens a transaction for an order.
+    fn transact(&mut self, now: Instant, order: Order) {
+        let id = self.draw_transaction_id();
+        let mut packet = Vec::new();
+        let mut writer = Writer::new(&mut packet, order.request.method(), Class::Request, id);
+        order.write(&mut writer);
+        self.finish(writer);
+        self.transmits.push_back(packet.clone());
+        let config = &self.config;
+        let transaction =
+            Transaction::start(now, config.transport, &config.retransmission, id, packet);
+        self.exchanges.push(Exchange {
+            order,
+            transaction,
+            forged: false,
+        });
+    }
+
+    fn finish(&self, mut writer: Writer<'_>) {
+        if self.config.fingerprint {
+            writer.fingerprint();
+        }
+    }
+
+    fn draw_transaction_id(&mut self) -> TransactionId {
+        let mut id = [0; 12];
+        self.rng.fill_bytes(&mut id);
+        TransactionId::new(id)
+    }
+}
+
+/// The payload is longer than the length fields of the protocol can say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0} bytes do not fit one message")]
+pub struct TooLong(pub usize);

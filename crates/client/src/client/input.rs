@@ -1,0 +1,182 @@
+//! What comes to the client from outside: messages of the server, and the time.
+
+use std::time::Instant;
+
+use wire::attributes::{Data, ErrorCode, XorPeerAddress};
+use wire::stream::{FrameError, MAX_FRAME};
+use wire::{Attribute, ChannelData, Class, Kind, Message, Method};
+
+use crate::transaction::Turn;
+use crate::{Client, DropReason, Event, Failure, Transport, answer};
+
+impl Client {
+    /// Takes a datagram of the server, or some bytes of its stream, cut anywhere. On datagrams the
+    /// caller sees to it that the sender is the server.
+    pub fn handle_input(&mut self, now: Instant, bytes: &[u8]) {
+        match self.config.transport {
+            Transport::Udp => self.handle_packet(now, bytes),
+            Transport::Tcp => self.handle_stream(now, bytes),
+        }
+    }
+
+    /// Sends again, gives up and keeps alive what is due.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        for mut exchange in std::mem::take(&mut self.exchanges) {
+            match exchange.transaction.handle_timeout(now) {
+                Turn::Wait => {}
+                Turn::Resend(request) => self.transmits.push_back(request.to_vec()),
+                Turn::GiveUp => {
+                    let failure = exchange.gave_up();
+                    let request = exchange.order.request;
+                    self.tell(now, Event::Failed { request, failure });
+                    continue;
+                }
+            }
+            self.exchanges.push(exchange);
+        }
+        while let Some(request) = self.keep_alive.take_due(now) {
+            self.ask(now, request);
+        }
+    }
+
+    fn handle_stream(&mut self, now: Instant, mut bytes: &[u8]) {
+        // Frames borrow from the deframer while the client handles them.
+        let mut deframer = std::mem::take(&mut self.deframer);
+        while !self.stream_broken {
+            match deframer.next(&mut bytes, MAX_FRAME) {
+                Ok(Some(frame)) => self.handle_packet(now, frame),
+                Ok(None) => break,
+                Err(error) => self.break_stream(now, error),
+            }
+        }
+        self.deframer = deframer;
+    }
+
+    fn break_stream(&mut self, now: Instant, error: FrameError) {
+        self.stream_broken = true;
+        self.keep_alive.clear();
+        for exchange in std::mem::take(&mut self.exchanges) {
+            let request = exchange.order.request;
+            let failure = Failure::StreamBroken(error);
+            self.tell(now, Event::Failed { request, failure });
+        }
+        self.tell(now, Event::StreamBroken(error));
+    }
+
+    fn handle_packet(&mut self, now: Instant, packet: &[u8]) {
+        let handled = match Kind::of(packet) {
+            Some(Kind::Stun) => self.handle_message(now, packet),
+            Some(Kind::ChannelData) => self.handle_channel_data(now, packet),
+            None => Err(DropReason::Malformed),
+        };
+        if let Err(reason) = handled {
+            self.drops.count(reason);
+        }
+    }
+
+    fn handle_channel_data(&mut self, now: Instant, packet: &[u8]) -> Result<(), DropReason> {
+        let data = ChannelData::parse(packet).map_err(|_| DropReason::Malformed)?;
+        let peer = self.channels.peer(data.number);
+        let event = Event::Data {
+            peer: peer.ok_or(DropReason::NoChannel)?,
+            payload: data.payload.to_vec(),
+            channel: Some(data.number),
+        };
+        self.tell(now, event);
+        Ok(())
+    }
+
+    fn handle_message(&mut self, now: Instant, packet: &[u8]) -> Result<(), DropReason> {
+        let message = Message::parse(packet).map_err(|_| DropReason::Malformed)?;
+        if !message.fingerprint_matches() {
+            return Err(DropReason::BadFingerprint);
+        }
+        match message.class() {
+            Class::Success => self.handle_answer(now, &message, None),
+            Class::Error => {
+                let error = require(&message)?;
+                self.handle_answer(now, &message, Some(error))
+            }
+            Class::Indication if message.method() == Method::Data => {
+                self.handle_data_indication(now, &message)
+            }
+            Class::Indication | Class::Request => Err(DropReason::NotForClients),
+        }
+    }
+
+    /// RFC 8656 §11.4.
+    fn handle_data_indication(
+        &mut self,
+        now: Instant,
+        message: &Message<'_>,
+    ) -> Result<(), DropReason> {
+        let known = &[XorPeerAddress::TYPE, Data::TYPE];
+        if message.unknown_required(known).next().is_some() {
+            return Err(DropReason::UnknownAttribute);
+        }
+        let XorPeerAddress(peer) = require(message)?;
+        let Data(payload) = require(message)?;
+        let event = Event::Data {
+            peer,
+            payload: payload.to_vec(),
+            channel: None,
+        };
+        self.tell(now, event);
+        Ok(())
+    }
+
+    /// RFC 8489 §6.3.3, §6.3.4, §9.2.5.
+    fn handle_answer(
+        &mut self,
+        now: Instant,
+        message: &Message<'_>,
+        error: Option<ErrorCode<'_>>,
+    ) -> Result<(), DropReason> {
+        let index = self
+            .exchanges
+            .iter()
+            .position(|exchange| exchange.is_answered_by(message))
+            .ok_or(DropReason::NoTransaction)?;
+        if !self.exchanges[index].trusts(message, error) {
+            self.distrust(now, index);
+            return Err(DropReason::BadIntegrity);
+        }
+        let mut order = self.exchanges.remove(index).order;
+        let credentials = self.config.credentials.as_ref();
+        if let Some(challenge) =
+            error.and_then(|error| order.challenged(error, message, credentials))
+        {
+            order.signed = Some(challenge.clone());
+            self.challenge = Some(challenge);
+            self.transact(now, order);
+            return Ok(());
+        }
+        self.tell(now, answer::read(order.request, error, message));
+        Ok(())
+    }
+
+    /// An answer whose integrity is missing or wrong is ignored. On datagrams anyone may have sent
+    /// it and the true one may still come; on a stream nothing better will. RFC 8489 §9.2.5.
+    fn distrust(&mut self, now: Instant, index: usize) {
+        match self.config.transport {
+            Transport::Udp => self.exchanges[index].forged = true,
+            Transport::Tcp => {
+                let request = self.exchanges.remove(index).order.request;
+                let failure = Failure::BadIntegrity;
+                self.tell(now, Event::Failed { request, failure });
+            }
+        }
+    }
+
+    fn tell(&mut self, now: Instant, event: Event) {
+        self.channels.handle_event(&event);
+        if self.config.keep_alive {
+            self.keep_alive.handle_event(now, &event);
+        }
+        self.events.push_back(event);
+    }
+}
+
+fn require<'a, A: Attribute<'a>>(message: &Message<'a>) -> Result<A, DropReason> {
+    message.get().ok().flatten().ok_or(DropReason::Malformed)
+}

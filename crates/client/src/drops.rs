@@ -1,0 +1,50 @@
+//! What the client ignored, and why.
+
+/// Why something received was ignored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DropReason {
+    /// Neither a readable STUN message nor ChannelData, or a message without the attributes that
+    /// its method must have.
+    Malformed,
+    /// FINGERPRINT is there and wrong. RFC 8489 §6.3.
+    BadFingerprint,
+    /// A request, or an indication other than Data: nothing that a server sends.
+    NotForClients,
+    /// An indication with comprehension-required attributes that this client does not know.
+    /// RFC 8489 §6.3.2.
+    UnknownAttribute,
+    /// The answer to nothing that was asked, or to what was answered already.
+    NoTransaction,
+    /// The answer to a signed request, itself unsigned or signed with another key.
+    /// RFC 8489 §9.2.5.
+    BadIntegrity,
+    /// ChannelData on a channel that was never asked for. RFC 8656 §12.6.
+    NoChannel,
+}
+
+impl DropReason {
+    /// All reasons.
+    pub const ALL: [Self; 7] = [
+        Self::Malformed,
+        Self::BadFingerprint,
+        Self::NotForClients,
+        Self::UnknownAttribute,
+        Self::NoTransaction,
+        Self::BadIntegrity,
+        Self::NoChannel,
+    ];
+}
+
+/// A count per reason.
+#[derive(Debug, Default)]
+pub(crate) struct Drops([u64; DropReason::ALL.len()]);
+
+impl Drops {
+    pub(crate) fn count(&mut self, reason: DropReason) {
+        self.0[reason as usize] += 1;
+    }
+
+    pub(crate) fn of(&self, reason: DropReason) -> u64 {
+        self.0[reason as usize]
+    }
+}

@@ -1,0 +1,134 @@
+//! A request and the transactions it takes: unsigned, signed after a 401, signed anew after a 438.
+
+use std::fmt;
+
+use wire::attributes::ErrorCode;
+use wire::{Message, Writer};
+
+use crate::challenge::Challenge;
+use crate::transaction::Transaction;
+use crate::{Credentials, Failure, Request};
+
+/// Writes the attributes of a custom request, as often as a challenge makes it begin again.
+pub(crate) type Attributes = Box<dyn Fn(&mut Writer<'_>) + Send>;
+
+/// A request on its way to its one outcome.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    pub(crate) order: Order,
+    pub(crate) transaction: Transaction,
+    /// An answer was ignored because its integrity was missing or wrong.
+    pub(crate) forged: bool,
+}
+
+/// What is asked, under which name, and which challenges were met for it already.
+pub(crate) struct Order {
+    pub(crate) request: Request,
+    custom: Option<Attributes>,
+    /// The challenge that the request answers from the start, or since an error posed it.
+    pub(crate) signed: Option<Challenge>,
+    /// A 401 was met.
+    unauthenticated: bool,
+    /// A 438 was met.
+    stale: bool,
+}
+
+impl Order {
+    pub(crate) fn new(
+        request: Request,
+        custom: Option<Attributes>,
+        signed: Option<Challenge>,
+    ) -> Self {
+        Self {
+            request,
+            custom,
+            signed,
+            unauthenticated: false,
+            stale: false,
+        }
+    }
+
+    pub(crate) fn write(&self, writer: &mut Writer<'_>) {
+        self.request.write(writer);
+        if let Some(attributes) = &self.custom {
+            attributes(writer);
+        }
+        if let Some(challenge) = &self.signed {
+            challenge.sign(writer);
+        }
+    }
+
+    /// The challenge that this error poses, if meeting it can help: each kind once, and a 401 only
+    /// where no key or that of another realm was tried. RFC 8489 §9.2.5.
+    pub(crate) fn challenged(
+        &mut self,
+        error: ErrorCode<'_>,
+        message: &Message<'_>,
+        credentials: Option<&Credentials>,
+    ) -> Option<Challenge> {
+        let met = match error.code {
+            UNAUTHENTICATED => &mut self.unauthenticated,
+            STALE_NONCE => &mut self.stale,
+            _ => return None,
+        };
+        if *met {
+            return None;
+        }
+        let challenge = Challenge::read(message, credentials?)?;
+        let can_help = match &self.signed {
+            None => error.code == UNAUTHENTICATED,
+            Some(tried) => error.code == STALE_NONCE || tried.realm() != challenge.realm(),
+        };
+        *met = can_help;
+        can_help.then_some(challenge)
+    }
+}
+
+impl Exchange {
+    pub(crate) fn is_answered_by(&self, message: &Message<'_>) -> bool {
+        self.transaction.id() == message.transaction()
+            && self.order.request.method() == message.method()
+    }
+
+    /// Whether an answer is what its sender wrote: to a signed request it must be signed with the
+    /// same key, but for the errors that a server gives before it knows one. RFC 8489 §9.2.4, §9.2.5.
+    pub(crate) fn trusts(&self, message: &Message<'_>, error: Option<ErrorCode<'_>>) -> bool {
+        let Some(signed) = &self.order.signed else {
+            return true;
+        };
+        let before_the_key = error
+            .is_some_and(|error| matches!(error.code, BAD_REQUEST | UNAUTHENTICATED | STALE_NONCE));
+        before_the_key || message.verify(signed.key()).is_ok()
+    }
+
+    /// Why a request was given up.
+    pub(crate) fn gave_up(&self) -> Failure {
+        if self.forged {
+            Failure::BadIntegrity
+        } else {
+            Failure::Timeout
+        }
+    }
+}
+
+impl fmt::Debug for Order {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            request,
+            custom: _,
+            signed,
+            unauthenticated,
+            stale,
+        } = self;
+        f.debug_struct("Order")
+            .field("request", request)
+            .field("signed", signed)
+            .field("unauthenticated", unauthenticated)
+            .field("stale", stale)
+            .finish()
+    }
+}
+
+const BAD_REQUEST: u16 = 400;
+const UNAUTHENTICATED: u16 = 401;
+const STALE_NONCE: u16 = 438;

@@ -1,0 +1,106 @@
+//! What can be asked of a server.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use wire::attributes::{
+    ChannelNumberAttribute, Lifetime, RequestedAddressFamily, RequestedTransport, XorPeerAddress,
+};
+use wire::{AddressFamily, ChannelNumber, Method, Writer};
+
+/// A request, without what authenticates it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// The reflexive address. RFC 8489 §3.
+    Binding,
+    /// An allocation. RFC 8656 §7.1.
+    Allocate(AllocateOptions),
+    /// Another lifetime for the allocation; zero ends it. RFC 8656 §8.1.
+    Refresh {
+        /// The lifetime asked for, in whole seconds.
+        lifetime: Duration,
+    },
+    /// Permissions for the addresses of these peers. RFC 8656 §10.1.
+    CreatePermission {
+        /// The peers; their ports do not matter.
+        peers: Vec<SocketAddr>,
+    },
+    /// A channel, or five more minutes for its permission and ten for itself. RFC 8656 §12.1.
+    ChannelBind {
+        /// The channel.
+        number: ChannelNumber,
+        /// The peer behind it.
+        peer: SocketAddr,
+    },
+    /// A request that the caller wrote: [`crate::Client::request`].
+    Custom(Method),
+}
+
+/// What an Allocate may ask for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AllocateOptions {
+    /// The lifetime in whole seconds; the server's default if `None`.
+    pub lifetime: Option<Duration>,
+    /// The family of the relayed address; if `None` the attribute is left out, which means IPv4.
+    pub family: Option<AddressFamily>,
+}
+
+impl Request {
+    /// The method that asks for it.
+    pub const fn method(&self) -> Method {
+        match self {
+            Self::Binding => Method::Binding,
+            Self::Allocate(_) => Method::Allocate,
+            Self::Refresh { .. } => Method::Refresh,
+            Self::CreatePermission { .. } => Method::CreatePermission,
+            Self::ChannelBind { .. } => Method::ChannelBind,
+            Self::Custom(method) => *method,
+        }
+    }
+
+    /// Whether it carries the credentials from the start. A Binding is for everyone, and a server
+    /// that thinks otherwise says 401.
+    pub(crate) const fn is_signed(&self) -> bool {
+        match self {
+            Self::Binding => false,
+            Self::Allocate(_)
+            | Self::Refresh { .. }
+            | Self::CreatePermission { .. }
+            | Self::ChannelBind { .. }
+            | Self::Custom(_) => true,
+        }
+    }
+
+    /// Writes the attributes; those of a custom request are its caller's.
+    pub(crate) fn write(&self, writer: &mut Writer<'_>) {
+        match self {
+            Self::Binding | Self::Custom(_) => {}
+            Self::Allocate(options) => {
+                writer.put(&RequestedTransport::UDP);
+                if let Some(lifetime) = options.lifetime {
+                    writer.put(&seconds(lifetime));
+                }
+                if let Some(family) = options.family {
+                    writer.put(&RequestedAddressFamily(Ok(family)));
+                }
+            }
+            Self::Refresh { lifetime } => {
+                writer.put(&seconds(*lifetime));
+            }
+            Self::CreatePermission { peers } => {
+                for peer in peers {
+                    writer.put(&XorPeerAddress(*peer));
+                }
+            }
+            Self::ChannelBind { number, peer } => {
+                writer
+                    .put(&ChannelNumberAttribute(number.get()))
+                    .put(&XorPeerAddress(*peer));
+            }
+        }
+    }
+}
+
+fn seconds(lifetime: Duration) -> Lifetime {
+    Lifetime(u32::try_from(lifetime.as_secs()).unwrap_or(u32::MAX))
+}
