@@ -1,1 +1,28 @@
-//! Shards: sockets around the relay core
+//! Shards: sockets around the relay core.
+//!
+//! One shard per core: a thread with a current-thread runtime, one [`relay::Server`], its own
+//! listeners (`SO_REUSEPORT`, so a 5-tuple stays with its shard) and its own relay sockets. Nothing
+//! is shared on the packet path. This crate moves packets and performs effects; it knows no
+//! attribute, no user and no policy.
+#![deny(unsafe_code)]
+
+mod admission;
+mod bind;
+mod clock;
+mod counters;
+mod egress;
+mod fault;
+mod options;
+mod relays;
+mod running;
+mod send_queue;
+mod shard;
+mod stream;
+#[expect(unsafe_code, reason = "the system calls that std has no words for")]
+mod sys;
+mod udp;
+
+pub use counters::NetCounters;
+pub use fault::Fault;
+pub use options::{ListenerOptions, Options, StreamLimits};
+pub use running::{Ended, Running, start};

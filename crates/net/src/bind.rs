@@ -1,0 +1,157 @@
+//! How sockets are bound.
+
+use std::io;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use relay::{OpenError, Transport};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+
+use crate::{Fault, ListenerOptions, sys};
+
+/// Binds one socket per shard for every listener; port 0 becomes a real one.
+pub(crate) fn listeners(
+    options: &[ListenerOptions],
+    shards: usize,
+) -> Result<Vec<Vec<Bound>>, Fault> {
+    let mut by_shard: Vec<Vec<Bound>> = (0..shards).map(|_| Vec::new()).collect();
+    for &ListenerOptions { transport, listen } in options {
+        let fault = |source| Fault::Listen {
+            transport,
+            listen,
+            source,
+        };
+        let listen = claim(transport, listen).map_err(fault)?;
+        for bound in &mut by_shard {
+            let socket = listener(transport, listen, true).map_err(fault)?;
+            bound.push(Bound {
+                transport,
+                listen,
+                socket,
+            });
+        }
+    }
+    Ok(by_shard)
+}
+
+/// A listener's socket of one shard.
+#[derive(Debug)]
+pub(crate) struct Bound {
+    pub(crate) transport: Transport,
+    pub(crate) listen: SocketAddr,
+    pub(crate) socket: Socket,
+}
+
+/// Proves that nobody else has the address, and makes port 0 a real one. With `SO_REUSEPORT` alone
+/// a second server of the same user would silently take half of our clients.
+fn claim(transport: Transport, listen: SocketAddr) -> io::Result<SocketAddr> {
+    let socket = listener(transport, listen, false)?;
+    socket
+        .local_addr()?
+        .as_socket()
+        .ok_or_else(|| io::ErrorKind::InvalidInput.into())
+}
+
+fn listener(transport: Transport, listen: SocketAddr, reuse_port: bool) -> io::Result<Socket> {
+    let socket = match transport {
+        Transport::Udp => udp(listen)?,
+        Transport::Tcp => {
+            let socket = socket(listen, Type::STREAM, Protocol::TCP)?;
+            // Connections of an earlier run may linger; listeners still exclude each other.
+            socket.set_reuse_address(true)?;
+            socket
+        }
+    };
+    socket.set_reuse_port(reuse_port)?;
+    socket.bind(&listen.into())?;
+    match transport {
+        Transport::Udp => sys::receive_destination(socket.as_fd(), listen.is_ipv6())?,
+        Transport::Tcp => socket.listen(BACKLOG)?,
+    }
+    Ok(socket)
+}
+
+/// Binds a relay socket. Relayed datagrams may be fragmented on their way.
+pub(crate) fn relay(local: SocketAddr) -> Result<Socket, OpenError> {
+    let bind = || {
+        let socket = udp(local)?;
+        sys::allow_fragmentation(socket.as_fd(), local.is_ipv6())?;
+        socket.bind(&local.into())?;
+        Ok(socket)
+    };
+    bind().map_err(|error: io::Error| match error.raw_os_error() {
+        Some(libc::EADDRINUSE) => OpenError::InUse,
+        Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => OpenError::Exhausted,
+        Some(libc::EADDRNOTAVAIL) => OpenError::NotLocal,
+        _ => OpenError::Refused,
+    })
+}
+
+/// Makes an accepted connection fit for media.
+pub(crate) fn prepare_stream(socket: SockRef<'_>) -> io::Result<()> {
+    socket.set_tcp_nodelay(true)?;
+    // What the kernel holds back unsent is delay that the send queue cannot cut.
+    socket.set_tcp_notsent_lowat(NOT_SENT)?;
+    let keepalive = TcpKeepalive::new()
+        .with_time(Duration::from_secs(60))
+        .with_interval(Duration::from_secs(15))
+        .with_retries(4);
+    socket.set_tcp_keepalive(&keepalive)
+}
+
+fn udp(address: SocketAddr) -> io::Result<Socket> {
+    let socket = socket(address, Type::DGRAM, Protocol::UDP)?;
+    size_buffers(&socket)?;
+    sys::receive_overflow(socket.as_fd())?;
+    Ok(socket)
+}
+
+fn socket(address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), kind, Some(protocol))?;
+    socket.set_nonblocking(true)?;
+    if address.is_ipv6() {
+        // Without it an IPv6 socket reaches IPv4 addresses in disguise, ::ffff:127.0.0.1 too.
+        socket.set_only_v6(true)?;
+    }
+    Ok(socket)
+}
+
+fn size_buffers(socket: &Socket) -> io::Result<()> {
+    if sys::force_receive_buffer(socket.as_fd(), BUFFER as i32).is_err() {
+        socket.set_recv_buffer_size(BUFFER)?;
+    }
+    socket.set_send_buffer_size(BUFFER)?;
+    // The kernel doubles what it grants, for its own bookkeeping.
+    let granted = socket.recv_buffer_size()? / 2;
+    if granted < BUFFER && !WARNED.swap(true, Ordering::Relaxed) {
+        tracing::warn!(
+            granted,
+            wanted = BUFFER,
+            "the kernel grants small socket buffers, bursts will be lost: \
+             raise the sysctl net.core.rmem_max"
+        );
+    }
+    Ok(())
+}
+
+/// Whether an address stands for every address of its family.
+pub(crate) const fn is_wildcard(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip.is_unspecified(),
+        IpAddr::V6(ip) => matches!(ip, Ipv6Addr::UNSPECIFIED),
+    }
+}
+
+/// Measured: a forwarder loses nothing at twice the rate it manages with the kernel's default.
+const BUFFER: usize = 2 * 1024 * 1024;
+
+/// Unsent bytes that the kernel holds for a TCP client.
+const NOT_SENT: u32 = 128 * 1024;
+
+/// Connections that wait to be accepted.
+const BACKLOG: i32 = 1024;
+
+/// Once is enough: every socket is granted the same.
+static WARNED: AtomicBool = AtomicBool::new(false);

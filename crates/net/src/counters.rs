@@ -1,0 +1,54 @@
+//! What the sockets add to the core's counters.
+
+/// Plain integers, one set per shard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NetCounters {
+    /// Datagrams that the kernel dropped because a receive buffer was full (`SO_RXQ_OVFL`).
+    pub receive_overflow: u64,
+    /// Datagrams that could not be read whole.
+    pub receive_failed: u64,
+    /// Datagrams that the kernel would not send: no route, a firewall, a full send buffer.
+    pub send_failed: u64,
+    /// Packets for a client or a relay socket that is gone.
+    pub send_gone: u64,
+    /// Media frames dropped because a TCP client reads too slowly.
+    pub queue_dropped: u64,
+    /// TCP connections accepted.
+    pub connections: u64,
+    /// TCP connections refused by a cap.
+    pub connections_refused: u64,
+    /// TCP connections ended for what they sent: no frame, or one too long.
+    pub connections_broken: u64,
+    /// TCP connections ended for silence.
+    pub connections_idle: u64,
+}
+
+impl NetCounters {
+    /// Every counter with its name.
+    pub const fn named(&self) -> [(&'static str, u64); 9] {
+        [
+            ("receive-overflow", self.receive_overflow),
+            ("receive-failed", self.receive_failed),
+            ("send-failed", self.send_failed),
+            ("send-gone", self.send_gone),
+            ("queue-dropped", self.queue_dropped),
+            ("connections", self.connections),
+            ("connections-refused", self.connections_refused),
+            ("connections-broken", self.connections_broken),
+            ("connections-idle", self.connections_idle),
+        ]
+    }
+
+    /// Adds those of another shard.
+    pub const fn add(&mut self, other: &Self) {
+        self.receive_overflow += other.receive_overflow;
+        self.receive_failed += other.receive_failed;
+        self.send_failed += other.send_failed;
+        self.send_gone += other.send_gone;
+        self.queue_dropped += other.queue_dropped;
+        self.connections += other.connections;
+        self.connections_refused += other.connections_refused;
+        self.connections_broken += other.connections_broken;
+        self.connections_idle += other.connections_idle;
+    }
+}

@@ -1,0 +1,40 @@
+//! What the operator must mend before the server can start.
+
+use std::io;
+use std::net::SocketAddr;
+
+use relay::Transport;
+
+/// Why the shards cannot start. Each names the key to change.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// A listener cannot be bound.
+    #[error(
+        "cannot listen on {} {listen}: {source} (key `listen` of a [[listener]]){}",
+        .transport.name(),
+        hint(.source)
+    )]
+    Listen {
+        /// How.
+        transport: Transport,
+        /// Where.
+        listen: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A shard's thread or runtime cannot be made.
+    #[error("cannot start a shard: {0} (key `threads`)")]
+    Shard(io::Error),
+}
+
+fn hint(source: &io::Error) -> &'static str {
+    if source.kind() == io::ErrorKind::AddrInUse {
+        "; another program, perhaps another TURN server, has this port: `ss -lnup` shows which"
+    } else if source.kind() == io::ErrorKind::PermissionDenied {
+        "; ports below 1024 need CAP_NET_BIND_SERVICE, which the systemd unit grants"
+    } else if source.kind() == io::ErrorKind::AddrNotAvailable {
+        "; the address is not on this host: behind 1:1 NAT listen on the private address"
+    } else {
+        ""
+    }
+}

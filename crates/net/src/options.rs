@@ -1,0 +1,57 @@
+//! What the shards are told.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use relay::{Config, Report, Transport};
+
+/// Everything [`crate::start`] needs.
+pub struct Options {
+    /// Where clients come in.
+    pub listeners: Vec<ListenerOptions>,
+    /// How many shards; at least one.
+    pub shards: usize,
+    /// What the relay core follows.
+    pub config: Config,
+    /// What bounds TCP clients.
+    pub streams: StreamLimits,
+    /// Is told what happens, on the shard's thread: it must be quick and must not block.
+    pub report: Arc<dyn Fn(Report) + Send + Sync>,
+}
+
+/// A place where clients come in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListenerOptions {
+    /// How.
+    pub transport: Transport,
+    /// Where; port 0 lets the system choose one.
+    pub listen: SocketAddr,
+}
+
+/// What bounds TCP clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StreamLimits {
+    /// Connections in all.
+    pub connections: usize,
+    /// Connections from one source prefix: an IPv4 /24, an IPv6 /48.
+    pub per_prefix: usize,
+    /// How long a client may take until its first valid frame.
+    pub first_frame: Duration,
+    /// How long a client without allocation may be silent.
+    pub idle: Duration,
+    /// Bytes that may wait for one client; beyond, the oldest media is dropped.
+    pub send_queue: usize,
+}
+
+impl Default for StreamLimits {
+    fn default() -> Self {
+        Self {
+            connections: 16_384,
+            per_prefix: 1_024,
+            first_frame: Duration::from_secs(10),
+            idle: Duration::from_secs(60),
+            send_queue: 256 * 1024,
+        }
+    }
+}

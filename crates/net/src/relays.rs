@@ -1,0 +1,58 @@
+//! The relay sockets of a shard.
+
+use std::io;
+use std::task::{Context, Poll, ready};
+
+use hashbrown::HashMap;
+use relay::RelayId;
+use socket2::Socket;
+use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
+use tokio::task::AbortHandle;
+
+use crate::sys;
+
+/// Relay sockets by their id. The map is their only owner: removing one closes it at once, so that
+/// its port is free when the core says so.
+#[derive(Debug, Default)]
+pub(crate) struct Relays(HashMap<RelayId, Relay, ahash::RandomState>);
+
+#[derive(Debug)]
+struct Relay {
+    socket: AsyncFd<Socket>,
+    /// Receives what peers send.
+    task: Option<AbortHandle>,
+}
+
+impl Relays {
+    /// Adds a socket that was bound; must be called within the shard's runtime.
+    pub(crate) fn insert(&mut self, id: RelayId, socket: Socket) -> io::Result<()> {
+        let socket = sys::register(socket)?;
+        self.0.insert(id, Relay { socket, task: None });
+        Ok(())
+    }
+
+    /// The task that ends with the socket.
+    pub(crate) fn set_task(&mut self, id: RelayId, task: AbortHandle) {
+        if let Some(relay) = self.0.get_mut(&id) {
+            relay.task = Some(task);
+        }
+    }
+
+    pub(crate) fn get(&self, id: RelayId) -> Option<&AsyncFd<Socket>> {
+        self.0.get(&id).map(|relay| &relay.socket)
+    }
+
+    pub(crate) fn close(&mut self, id: RelayId) {
+        if let Some(task) = self.0.remove(&id).and_then(|relay| relay.task) {
+            task.abort();
+        }
+    }
+}
+
+/// A socket that can be read, or `None` if polling it failed for good.
+pub(crate) fn poll_readable<'s>(
+    socket: &'s AsyncFd<Socket>,
+    cx: &mut Context<'_>,
+) -> Poll<Option<AsyncFdReadyGuard<'s, Socket>>> {
+    Poll::Ready(ready!(socket.poll_read_ready(cx)).ok())
+}

@@ -1,0 +1,205 @@
+//! One shard: a relay core and the sockets around it, on one thread.
+
+use std::cell::RefCell;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use relay::{
+    ClientTuple, Counters, Effect, Now, OpenError, RelayId, Report, Server, Shared, Transport,
+    Verdict,
+};
+use tokio::sync::watch;
+use tokio::task::LocalSet;
+use tokio::time;
+
+use crate::admission::Admission;
+use crate::bind::{self, Bound};
+use crate::counters::NetCounters;
+use crate::egress::{Egress, UdpListener};
+use crate::sys::{self, Batch};
+use crate::{StreamLimits, clock, stream, udp};
+
+/// What a shard is made from, before it has a thread.
+pub(crate) struct Blueprint {
+    pub(crate) bound: Vec<Bound>,
+    pub(crate) config: Arc<relay::Config>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) streams: StreamLimits,
+    pub(crate) admission: Arc<Admission>,
+    pub(crate) report: Arc<dyn Fn(Report) + Send + Sync>,
+    pub(crate) stop: watch::Receiver<bool>,
+}
+
+/// The state of a shard. Its tasks borrow it for one batch at a time, never across an await.
+pub(crate) struct Shard {
+    pub(crate) server: Server,
+    pub(crate) egress: Egress,
+    pub(crate) limits: StreamLimits,
+    pub(crate) admission: Arc<Admission>,
+    report: Arc<dyn Fn(Report) + Send + Sync>,
+    /// Relay sockets that have no task yet.
+    pub(crate) opened: Vec<RelayId>,
+}
+
+/// What the tasks of a shard's thread share.
+pub(crate) struct Local {
+    pub(crate) shard: RefCell<Shard>,
+    /// Where datagrams are received into.
+    pub(crate) batch: RefCell<Batch>,
+    /// Where streams are read into.
+    pub(crate) scratch: RefCell<Vec<u8>>,
+}
+
+pub(crate) type Handle = Rc<Local>;
+
+/// Runs a shard on this thread until it is told to stop.
+pub(crate) fn run(blueprint: Blueprint) -> io::Result<(Counters, NetCounters)> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let tasks = LocalSet::new();
+    runtime.block_on(tasks.run_until(serve(blueprint)))
+}
+
+async fn serve(blueprint: Blueprint) -> io::Result<(Counters, NetCounters)> {
+    let Blueprint {
+        bound,
+        config,
+        shared,
+        streams,
+        admission,
+        report,
+        mut stop,
+    } = blueprint;
+    let mut listeners = Vec::new();
+    let mut acceptors = Vec::new();
+    for Bound {
+        transport,
+        listen,
+        socket,
+    } in bound
+    {
+        match transport {
+            Transport::Udp => {
+                listeners.push(UdpListener {
+                    listen,
+                    socket: sys::register(socket)?,
+                });
+            }
+            Transport::Tcp => acceptors.push(tokio::net::TcpListener::from_std(socket.into())?),
+        }
+    }
+    let udp_listeners = listeners.len();
+    let shard = Shard {
+        server: Server::new(config, shared, rand::random()),
+        egress: Egress {
+            listeners,
+            ..Egress::default()
+        },
+        limits: streams,
+        admission,
+        report,
+        opened: Vec::new(),
+    };
+    let shard = Rc::new(Local {
+        shard: RefCell::new(shard),
+        batch: RefCell::new(Batch::new()),
+        scratch: RefCell::new(vec![0; SCRATCH]),
+    });
+    let mut tasks = tokio::task::JoinSet::new();
+    for index in 0..udp_listeners {
+        tasks.spawn_local(udp::listen(Rc::clone(&shard), index));
+    }
+    for acceptor in acceptors {
+        tasks.spawn_local(stream::accept(Rc::clone(&shard), acceptor));
+    }
+    tasks.spawn_local(keep_time(Rc::clone(&shard)));
+
+    // A sender that is gone means the same as one that says stop.
+    let _ = stop.wait_for(|stop| *stop).await;
+    tasks.shutdown().await;
+    let mut shard = shard.shard.borrow_mut();
+    shard.server.handle_shutdown(clock::now().mono);
+    shard.settle();
+    Ok((shard.server.counters().clone(), shard.egress.counters))
+}
+
+/// Ends what is due, also when no packet comes.
+async fn keep_time(shard: Handle) {
+    loop {
+        let next = shard.shard.borrow().server.poll_timeout();
+        let tick = time::Instant::now() + TICK;
+        time::sleep_until(next.map_or(tick, |next| tick.min(next.into()))).await;
+        let mut shard = shard.shard.borrow_mut();
+        shard.server.handle_timeout(clock::now().mono);
+        shard.settle();
+    }
+}
+
+impl Shard {
+    /// A packet from a client; whether it was of any use.
+    pub(crate) fn handle_client(&mut self, now: Now, client: ClientTuple, packet: &[u8]) -> bool {
+        match self.server.handle_client(now, client, packet) {
+            Verdict::Forward { from, to, payload } => self.egress.forward(from, to, payload),
+            Verdict::Deliver {
+                to,
+                header,
+                payload,
+            } => self.egress.deliver(to, &header, payload),
+            Verdict::Reply(message) => self.egress.answer(client, message),
+            Verdict::Drop(_) => return false,
+            Verdict::Done => {}
+        }
+        // Effects wait for nobody: a client may send on the strength of what it asked for.
+        self.settle();
+        true
+    }
+
+    /// Performs the effects of what was handled.
+    pub(crate) fn settle(&mut self) {
+        while let Some(effect) = self.server.poll_effect() {
+            match effect {
+                Effect::Send { to, message } => self.egress.answer(to, &message),
+                Effect::OpenRelay { relay, local } => {
+                    let outcome = self.open_relay(relay, local);
+                    self.server.handle_opened(clock::now().mono, relay, outcome);
+                }
+                Effect::CloseRelay { relay } => self.egress.relays.close(relay),
+                Effect::Report(report) => (self.report)(report),
+            }
+        }
+    }
+
+    fn open_relay(&mut self, relay: RelayId, local: SocketAddr) -> Result<(), OpenError> {
+        let socket = bind::relay(local)?;
+        self.egress
+            .relays
+            .insert(relay, socket)
+            .map_err(|_| OpenError::Exhausted)?;
+        self.opened.push(relay);
+        Ok(())
+    }
+}
+
+/// Gives every relay socket that was just opened a task that reads it.
+pub(crate) fn spawn_relays(shard: &Handle) {
+    let opened = std::mem::take(&mut shard.shard.borrow_mut().opened);
+    for relay in opened {
+        let task = tokio::task::spawn_local(udp::relay(Rc::clone(shard), relay));
+        shard
+            .shard
+            .borrow_mut()
+            .egress
+            .relays
+            .set_task(relay, task.abort_handle());
+    }
+}
+
+/// The timers of the core are checked at least so often. What a packet meets is exact anyway.
+const TICK: Duration = Duration::from_secs(1);
+
+/// One read of a stream.
+const SCRATCH: usize = 64 * 1024;

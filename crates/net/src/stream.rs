@@ -1,0 +1,246 @@
+//! TCP clients: frames in, frames out. RFC 8656 §3.1, §12.5.
+
+use std::cell::{Cell, RefCell};
+use std::io::{ErrorKind, IoSlice};
+use std::rc::Rc;
+use std::time::Duration;
+
+use relay::{ClientTuple, Transport};
+use socket2::SockRef;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+use tokio::time::{self, Instant};
+use wire::stream::{Deframer, MAX_FRAME};
+
+use crate::admission::Ticket;
+use crate::send_queue::{SendQueue, Urgency};
+use crate::shard::{Handle, spawn_relays};
+use crate::{bind, clock};
+
+/// Accepts TCP clients.
+pub(crate) async fn accept(shard: Handle, listener: TcpListener) {
+    loop {
+        let (stream, client) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of descriptors, most likely; the connection waits in the backlog.
+                tracing::warn!(%error, "cannot accept a TCP connection");
+                time::sleep(Duration::from_secs(1)).await;
+                continue;
+            }
+        };
+        let ticket = shard.shard.borrow().admission.admit(client.ip());
+        let Some(ticket) = ticket else {
+            shard.shard.borrow_mut().egress.counters.connections_refused += 1;
+            continue;
+        };
+        let prepared = bind::prepare_stream(SockRef::from(&stream));
+        // A client that is gone already needs no service.
+        let (Ok(()), Ok(server)) = (prepared, stream.local_addr()) else {
+            continue;
+        };
+        let tuple = ClientTuple {
+            transport: Transport::Tcp,
+            client,
+            server,
+        };
+        tokio::task::spawn_local(serve(Rc::clone(&shard), stream, tuple, ticket));
+    }
+}
+
+/// Serves one TCP client to its end.
+async fn serve(shard: Handle, stream: TcpStream, client: ClientTuple, _ticket: Ticket) {
+    let limits = shard.shard.borrow().limits;
+    let connection = Rc::new(Connection::new(stream, limits.send_queue));
+    {
+        let mut shard = shard.shard.borrow_mut();
+        shard.egress.counters.connections += 1;
+        shard
+            .egress
+            .connections
+            .insert(client, Rc::clone(&connection));
+    }
+    let end = Session {
+        shard: &shard,
+        connection: &connection,
+        client,
+    }
+    .run()
+    .await;
+
+    let mut shard = shard.shard.borrow_mut();
+    match end {
+        End::Closed => {}
+        End::Broken => shard.egress.counters.connections_broken += 1,
+        End::Idle => shard.egress.counters.connections_idle += 1,
+    }
+    shard.egress.connections.remove(&client);
+    shard.server.handle_disconnected(clock::now().mono, client);
+    shard.settle();
+}
+
+/// Why a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// The client closed it, or the network did.
+    Closed,
+    /// The client sent what is no frame, or reads no answers.
+    Broken,
+    /// The client was silent for too long.
+    Idle,
+}
+
+struct Session<'a> {
+    shard: &'a Handle,
+    connection: &'a Connection,
+    client: ClientTuple,
+}
+
+impl Session<'_> {
+    async fn run(&self) -> End {
+        let limits = self.shard.shard.borrow().limits;
+        let mut deframer = Deframer::default();
+        let mut deadline = Instant::now() + limits.first_frame;
+        loop {
+            tokio::select! {
+                readable = self.connection.stream.readable() => {
+                    if readable.is_err() {
+                        return End::Closed;
+                    }
+                    match self.read(&mut deframer) {
+                        Ok(Progress::Valid) => deadline = Instant::now() + limits.idle,
+                        Ok(Progress::Nothing) => {}
+                        Err(end) => return end,
+                    }
+                    // Others have their turn before the next read.
+                    tokio::task::yield_now().await;
+                }
+                outcome = self.connection.drain() => {
+                    if let Err(end) = outcome {
+                        return end;
+                    }
+                }
+                () = time::sleep_until(deadline) => {
+                    if !self.shard.shard.borrow().server.has_allocation(self.client) {
+                        return End::Idle;
+                    }
+                    deadline = Instant::now() + limits.idle;
+                }
+            }
+        }
+    }
+
+    /// Reads once and handles every frame that is whole.
+    fn read(&self, deframer: &mut Deframer) -> Result<Progress, End> {
+        let mut scratch = self.shard.scratch.borrow_mut();
+        let outcome = match self.connection.stream.try_read(&mut scratch) {
+            Ok(0) => Err(End::Closed),
+            Ok(length) => self.handle(deframer, &scratch[..length]),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(Progress::Nothing),
+            Err(_) => Err(End::Closed),
+        };
+        spawn_relays(self.shard);
+        outcome
+    }
+
+    fn handle(&self, deframer: &mut Deframer, mut input: &[u8]) -> Result<Progress, End> {
+        let mut shard = self.shard.shard.borrow_mut();
+        let now = clock::now();
+        let mut progress = Progress::Nothing;
+        loop {
+            // A stranger gets no more memory than a request needs.
+            let known = shard.server.has_allocation(self.client);
+            let limit = if known { MAX_FRAME } else { STRANGERS_FRAME };
+            match deframer.next(&mut input, limit) {
+                Ok(Some(frame)) => {
+                    if shard.handle_client(now, self.client, frame) {
+                        progress = Progress::Valid;
+                    }
+                }
+                Ok(None) => return Ok(progress),
+                Err(_) => return Err(End::Broken),
+            }
+        }
+    }
+}
+
+/// What a read brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    /// At least one frame that meant something.
+    Valid,
+    /// None.
+    Nothing,
+}
+
+/// The sending side of a TCP client.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    stream: TcpStream,
+    queue: RefCell<SendQueue>,
+    /// The queue holds something again.
+    filled: Notify,
+    /// The client reads nothing and asks for more.
+    stuck: Cell<bool>,
+}
+
+impl Connection {
+    fn new(stream: TcpStream, limit: usize) -> Self {
+        let queue = RefCell::new(SendQueue::new(limit));
+        Self {
+            stream,
+            queue,
+            filled: Notify::new(),
+            stuck: Cell::new(false),
+        }
+    }
+
+    /// Sends a frame, or as much of it as the kernel takes; the rest waits. Returns how many media
+    /// frames were dropped for it.
+    pub(crate) fn send(&self, parts: &[IoSlice<'_>], urgency: Urgency) -> u64 {
+        let mut queue = self.queue.borrow_mut();
+        let length: usize = parts.iter().map(|part| part.len()).sum();
+        let sent = if queue.is_empty() {
+            // An error shows at the next read, where the session ends.
+            self.stream.try_write_vectored(parts).unwrap_or(0)
+        } else {
+            0
+        };
+        if sent == length {
+            return 0;
+        }
+        let mut frame = Vec::with_capacity(length);
+        for part in parts {
+            frame.extend_from_slice(part);
+        }
+        let pushed = queue.push(frame.into(), sent, urgency);
+        self.stuck.set(pushed.is_err());
+        self.filled.notify_one();
+        pushed.unwrap_or(0)
+    }
+
+    /// Sends what waits, when the client reads; returns after each step.
+    async fn drain(&self) -> Result<(), End> {
+        if self.stuck.get() {
+            return Err(End::Broken);
+        }
+        if self.queue.borrow().is_empty() {
+            self.filled.notified().await;
+            return Ok(());
+        }
+        self.stream.writable().await.map_err(|_| End::Closed)?;
+        let mut queue = self.queue.borrow_mut();
+        while let Some(front) = queue.front() {
+            match self.stream.try_write(front) {
+                Ok(sent) => queue.advance(sent),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(_) => return Err(End::Closed),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The longest frame of a client without allocation: a signed request with the longest user name
+/// and realm has room to spare.
+const STRANGERS_FRAME: usize = 4 * 1024;
