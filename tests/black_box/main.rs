@@ -5,5 +5,9 @@ mod lab;
 
 mod aioice;
 mod credentials;
+mod policy;
+mod service;
+mod session;
 mod turn_crate;
 mod turnutils;
+mod two_processes;

@@ -29,10 +29,8 @@ impl Browser {
             Self::Chromium => (chromium(&home), "chromium"),
             Self::Firefox => (firefox(&home), "firefox-esr"),
         };
-        command
-            .arg(url)
-            .env("HOME", home.path())
-            .env("XDG_RUNTIME_DIR", home.path());
+        command.arg(url);
+        command.envs(["HOME", "TMPDIR", "XDG_RUNTIME_DIR"].map(|name| (name, home.path())));
         Running {
             program: Program::start(command, package),
             _home: home,
