@@ -55,10 +55,11 @@ fn authenticated<'a>(
     handler: Handler,
 ) -> Verdict<'a> {
     let head = Head::of(&message);
+    let claim = message.get().ok().flatten().map(|Username(user)| user);
     let signed = match auth::verify(server, now, client, message) {
         Ok(signed) => signed,
         Err(reject) => {
-            report_refused(server, client, &head, &reject);
+            report_refused(server, client, claim, &head, &reject);
             let nonce = server.nonces.issue(now.unix, client.client.ip());
             let realm = server.config.keys.realm();
             return Verdict::Reply(head.refuse(&mut server.reply, &reject, realm, nonce.as_str()));
@@ -69,7 +70,7 @@ fn authenticated<'a>(
         Ok(Answer::Never(why)) => server.drop(why),
         Ok(answer) => Verdict::Reply(head.succeed(&mut server.reply, &answer, &signed.key)),
         Err(reject) => {
-            report_refused(server, client, &head, &reject);
+            report_refused(server, client, claim, &head, &reject);
             Verdict::Reply(head.fail(&mut server.reply, &reject, &signed.key))
         }
     }
@@ -88,6 +89,7 @@ fn understood(signed: &Signed<'_>) -> Result<(), Reject> {
 pub(crate) fn report_refused(
     server: &mut Server,
     client: ClientTuple,
+    user: Option<&str>,
     head: &Head,
     reject: &Reject,
 ) {
@@ -98,6 +100,7 @@ pub(crate) fn report_refused(
     server.counters.refused += 1;
     let report = Report::Refused {
         client,
+        user: user.map(Box::from),
         method: head.method,
         reject: reject.clone(),
     };

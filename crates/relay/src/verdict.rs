@@ -119,6 +119,8 @@ pub enum Report {
     Refused {
         /// Who asked.
         client: ClientTuple,
+        /// The USERNAME, which is only a claim where the refusal is one of credentials.
+        user: Option<Box<str>>,
         /// For what.
         method: Method,
         /// Why not.

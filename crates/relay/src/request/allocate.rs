@@ -206,7 +206,13 @@ fn give_up(server: &mut Server, id: AllocationId, fingerprint: bool, reject: Rej
         to: allocation.client,
         message,
     });
-    super::report_refused(server, allocation.client, &head, &reject);
+    super::report_refused(
+        server,
+        allocation.client,
+        Some(&allocation.user),
+        &head,
+        &reject,
+    );
 }
 
 const fn allocated(allocation: &Allocation) -> Answer {

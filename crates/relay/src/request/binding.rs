@@ -16,7 +16,7 @@ pub(super) fn answer<'a>(
     let mut unknown = message.unknown_required(BINDING_ATTRIBUTES).peekable();
     if unknown.peek().is_some() {
         let reject = Reject::UnknownAttributes(unknown.collect());
-        report_refused(server, client, &head, &reject);
+        report_refused(server, client, None, &head, &reject);
         return Verdict::Reply(head.refuse(&mut server.reply, &reject, "", ""));
     }
     server.counters.bindings += 1;
