@@ -6,15 +6,18 @@
 //! each other and against this [`Host`] (`judge`), and out comes a [`Config`]
 //! in which nothing is left to choose.
 
-pub(crate) mod fault;
+mod caution;
+mod fault;
 mod file;
-pub(crate) mod host;
+mod host;
 mod judge;
 mod keys;
 mod mask;
-pub(crate) mod report;
-pub(crate) mod secret;
+mod report;
+mod secret;
 mod shape;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -204,9 +207,8 @@ impl Config {
                 .map(|listener| listener.listen)
                 .collect(),
             addresses: host.addresses.clone(),
-            relays: relays()
-                .flat_map(|pair| [pair.local, pair.external])
-                .collect(),
+            // Peers know the external face only; the local one is an address of this host.
+            relays: relays().map(|pair| pair.external).collect(),
             relay_ports: self.relay.ports.first()..=self.relay.ports.last(),
         };
         Policy::new(

@@ -9,6 +9,8 @@ use std::path::PathBuf;
 use relay::keys::NotOpaque;
 use relay::policy::MalformedNetwork;
 
+use super::caution::Caution;
+
 /// One remark about a configuration file, and the place it is about.
 #[derive(Debug)]
 pub(crate) struct Finding {
@@ -220,6 +222,9 @@ pub(crate) enum Fault {
         /// What the kernel said.
         source: io::Error,
     },
+    /// A user that nothing identifies.
+    #[error("`[auth.users]` has a user without a password or a key")]
+    NoKey,
     /// A user name longer than USERNAME can be.
     #[error("`[auth.users]` has a user name of more than 508 bytes")]
     LongUserName,
@@ -278,39 +283,6 @@ pub(crate) enum Form {
     Key,
 }
 
-/// A setting that works but deserves a word.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Caution {
-    /// The kernel picks another port at each start.
-    #[error("`[[listener]] listen` has port 0: the kernel picks another port at each start")]
-    AnyPort,
-    /// Relay ports that may belong to other services.
-    #[error("`[relay] ports` reaches below 1024, where other services of this host live")]
-    PrivilegedPorts,
-    /// A password that can be guessed.
-    #[error("`[auth.users]` has a password that is easy to guess")]
-    WeakPassword,
-    /// A lifetime below what the RFC assumes.
-    #[error(
-        "`[allocation] max-lifetime` is below 10m, the lifetime RFC 8656 lets clients count on"
-    )]
-    ShortLifetime,
-    /// The server's own loopback services are open to whoever may allocate.
-    #[error(
-        "`[peers] allow` opens loopback: clients reach the services that listen only on this host"
-    )]
-    LoopbackPeers,
-    /// An allow list that allows nobody.
-    #[error("`[peers] mode` is \"allow-list\" and `allow` is empty: no peer can be reached")]
-    NoPeers,
-    /// A secret file that other users of the host can read.
-    #[error("`[auth] secret-files` names {path}, which every user of this host may read")]
-    ReadableSecret {
-        /// As resolved.
-        path: PathBuf,
-    },
-}
-
 impl Fault {
     /// What to write instead, where that is known.
     pub(crate) fn help(&self) -> Option<String> {
@@ -333,6 +305,7 @@ impl Fault {
             Self::SecretFile { .. } => {
                 "a relative path starts at the directory of the configuration file; the file holds one secret, and the user that runs the server must be able to read it".to_owned()
             }
+            Self::NoKey => "write a password in quotes, or { key = \"…\" }".to_owned(),
             Self::Realm { .. } => "the domain of the service does well, such as \"turn.example.org\"".to_owned(),
             Self::PerUserOverTotal { .. } => "lower `per-user` or raise `total` (0 = no limit)".to_owned(),
             Self::QuotaOverPorts { .. } => "lower the quota, widen `[relay] ports`, or write 0 for no limit".to_owned(),
@@ -340,28 +313,6 @@ impl Fault {
             Self::Syntax { .. } | Self::Network { .. } | Self::Range { .. } | Self::Duplicate { .. } | Self::SecondOfFamily { .. }
             | Self::NotUnicast { .. } | Self::LongUserName | Self::User { .. } => return None,
         })
-    }
-}
-
-impl Caution {
-    /// What to do about it.
-    pub(crate) fn help(&self) -> String {
-        match self {
-            Self::AnyPort => "clients expect 3478".to_owned(),
-            Self::PrivilegedPorts => "49152-65535 is the range meant for this".to_owned(),
-            Self::WeakPassword => "make one with `openssl rand -base64 12`".to_owned(),
-            Self::ShortLifetime => {
-                "some clients refresh every few minutes whatever they were granted".to_owned()
-            }
-            Self::LoopbackPeers => {
-                "name the networks that are meant; this is right only for trying on one machine"
-                    .to_owned()
-            }
-            Self::NoPeers => {
-                "name the networks of the peers, such as allow = [\"203.0.113.0/24\"]".to_owned()
-            }
-            Self::ReadableSecret { path } => format!("chmod 600 {}", path.display()),
-        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::fmt;
 
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserializer, Error, MapAccess, Unexpected, Visitor};
+use serde::de::{Deserializer, MapAccess, Visitor};
 use toml::Spanned;
 
 use super::{Format, Level, Transport};
@@ -99,7 +99,7 @@ pub(super) enum PeerMode {
 #[cfg_attr(test, derive(serde::Serialize))]
 pub(super) enum UserEntry {
     Password(String),
-    Key(Text),
+    Key(Option<Text>),
 }
 
 #[derive(Deserialize)]
@@ -126,8 +126,7 @@ impl<'de> Deserialize<'de> for UserEntry {
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<UserEntry, A::Error> {
                 let table = KeyTable::deserialize(MapAccessDeserializer::new(map))?;
-                let missing = || A::Error::invalid_type(Unexpected::Map, &self);
-                table.key.map(UserEntry::Key).ok_or_else(missing)
+                Ok(UserEntry::Key(table.key))
             }
         }
 

@@ -99,14 +99,11 @@ pub(super) fn listed(words: &[&str]) -> String {
     words.join(", ")
 }
 
-/// The known word that a slip of the finger turns into `name`.
+/// The known word that a slip or two of the finger turn into `name`.
 pub(super) fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
-    let likeness = |word: &str| strsim::jaro_winkler(name, word);
-    known
-        .iter()
-        .copied()
-        .filter(|word| likeness(word) > 0.85)
-        .max_by(|a, b| likeness(a).total_cmp(&likeness(b)))
+    let distance = |word: &str| strsim::osa_distance(name, word);
+    let near = known.iter().copied().min_by_key(|word| distance(word))?;
+    (distance(near) <= near.len().max(3) / 3).then_some(near)
 }
 
 /// Whether the value of `key` in `table` has to be hidden. A key nobody knows

@@ -8,7 +8,8 @@ use relay::keys::{Keys, NotOpaque};
 use toml::Spanned;
 
 use super::Judge;
-use crate::config::fault::{Caution, Fault, Form};
+use crate::config::caution::Caution;
+use crate::config::fault::{Fault, Form};
 use crate::config::file::{AuthTable, Text, UserEntry};
 use crate::config::{Auth, PrecomputedKey, Secret, UserKey};
 
@@ -116,7 +117,8 @@ impl Judge<'_> {
                 self.opaque(&name, &password, &at)?;
                 self.password(name.get_ref(), password, at)?
             }
-            UserEntry::Key(digits) => {
+            UserEntry::Key(None) => return self.refuse(Fault::NoKey, at),
+            UserEntry::Key(Some(digits)) => {
                 self.opaque(&name, "a password stood here", &at)?;
                 let Some(key) = PrecomputedKey::from_hex(digits.get_ref()) else {
                     let (key, form) = ("key", Form::Key);

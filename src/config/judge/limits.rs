@@ -6,7 +6,8 @@ use relay::Limits;
 
 use super::Judge;
 use crate::config::Relay;
-use crate::config::fault::{Caution, Fault};
+use crate::config::caution::Caution;
+use crate::config::fault::Fault;
 use crate::config::file::{AllocationTable, Number, Text};
 
 impl Judge<'_> {

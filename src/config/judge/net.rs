@@ -7,7 +7,8 @@ use relay::{PortRange, RelayAddress};
 use toml::Spanned;
 
 use super::Judge;
-use crate::config::fault::{Caution, Fault, Form};
+use crate::config::caution::Caution;
+use crate::config::fault::{Fault, Form};
 use crate::config::file::{ListenerTable, RelayTable, Text, Texts};
 use crate::config::{DYNAMIC_PORTS, Listener, Relay};
 

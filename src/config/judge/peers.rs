@@ -6,7 +6,8 @@ use relay::policy::{Mode, Network};
 
 use super::Judge;
 use crate::config::Peers;
-use crate::config::fault::{Caution, Fault};
+use crate::config::caution::Caution;
+use crate::config::fault::Fault;
 use crate::config::file::{PeerMode, PeersTable, Text};
 
 impl Judge<'_> {

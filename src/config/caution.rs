@@ -1,0 +1,58 @@
+//! Settings that work, but that the operator may not have meant.
+
+use std::path::PathBuf;
+
+/// A setting that works but deserves a word.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Caution {
+    /// The kernel picks another port at each start.
+    #[error("`[[listener]] listen` has port 0: the kernel picks another port at each start")]
+    AnyPort,
+    /// Relay ports that may belong to other services.
+    #[error("`[relay] ports` reaches below 1024, where other services of this host live")]
+    PrivilegedPorts,
+    /// A password that can be guessed.
+    #[error("`[auth.users]` has a password that is easy to guess")]
+    WeakPassword,
+    /// A lifetime below what the RFC assumes.
+    #[error(
+        "`[allocation] max-lifetime` is below 10m, the lifetime RFC 8656 lets clients count on"
+    )]
+    ShortLifetime,
+    /// The server's own loopback services are open to whoever may allocate.
+    #[error(
+        "`[peers] allow` opens loopback: clients reach the services that listen only on this host"
+    )]
+    LoopbackPeers,
+    /// An allow list that allows nobody.
+    #[error("`[peers] mode` is \"allow-list\" and `allow` is empty: no peer can be reached")]
+    NoPeers,
+    /// A secret file that other users of the host can read.
+    #[error("`[auth] secret-files` names {path}, which every user of this host may read")]
+    ReadableSecret {
+        /// As resolved.
+        path: PathBuf,
+    },
+}
+
+impl Caution {
+    /// What to do about it.
+    pub(crate) fn help(&self) -> String {
+        match self {
+            Self::AnyPort => "clients expect 3478".to_owned(),
+            Self::PrivilegedPorts => "49152-65535 is the range meant for this".to_owned(),
+            Self::WeakPassword => "make one with `openssl rand -base64 12`".to_owned(),
+            Self::ShortLifetime => {
+                "some clients refresh every few minutes whatever they were granted".to_owned()
+            }
+            Self::LoopbackPeers => {
+                "name the networks that are meant; this is right only for trying on one machine"
+                    .to_owned()
+            }
+            Self::NoPeers => {
+                "name the networks of the peers, such as allow = [\"203.0.113.0/24\"]".to_owned()
+            }
+            Self::ReadableSecret { path } => format!("chmod 600 {}", path.display()),
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! What a file says, what is said about it, and that both agree with `turnserver.toml`.
+
+mod faults;
+mod secrets;
+mod shipped;
+mod values;
+
+use std::io;
+use std::net::IpAddr;
+use std::path::Path;
+
+use super::host::{Host, SecretFile};
+use super::secret::Secret;
+use super::{Config, Refused, read};
+
+/// One finding as the operator sees it.
+#[derive(Debug, PartialEq, Eq)]
+struct Told {
+    /// "error: …" or "warning: …".
+    sentence: String,
+    /// File, line and column.
+    place: String,
+    /// The text underlined.
+    underlined: String,
+    help: Option<String>,
+}
+
+/// A host with one address of each family.
+fn host() -> Host {
+    Host {
+        name: "host.example.org".to_owned(),
+        cores: 4,
+        has_ipv6: true,
+        routed: addresses(&["10.0.0.5", "2001:db8::5"]),
+        addresses: addresses(&["127.0.0.1", "10.0.0.5", "2001:db8::5"]),
+        bind: |ip| {
+            if ip.is_unspecified()
+                || addresses(&["127.0.0.1", "10.0.0.5", "2001:db8::5"]).contains(&ip)
+            {
+                Ok(())
+            } else {
+                Err(io::ErrorKind::AddrNotAvailable.into())
+            }
+        },
+        read_secret,
+    }
+}
+
+/// The files of that host.
+fn read_secret(path: &Path) -> io::Result<SecretFile> {
+    let (text, is_public) = match path.to_str() {
+        Some("/etc/hairpin/secret") => ("Zm9yIG9uZSBmaWxlIG9ubHkK", false),
+        Some("/etc/hairpin/public") => ("Zm9yIGFueW9uZSB0byByZWFk", true),
+        Some("/etc/hairpin/weak") => ("changeme", false),
+        _ => return Err(io::ErrorKind::NotFound.into()),
+    };
+    Ok(SecretFile {
+        secret: Secret::new(text),
+        is_public,
+    })
+}
+
+fn addresses(texts: &[&str]) -> Vec<IpAddr> {
+    texts.iter().map(|text| text.parse().unwrap()).collect()
+}
+
+fn path() -> &'static Path {
+    Path::new("/etc/hairpin/turnserver.toml")
+}
+
+/// The configuration of a file about which there is nothing to say.
+fn config(text: &str) -> Config {
+    let loaded = read(text, path(), &host()).unwrap();
+    assert!(loaded.report.is_empty(), "{}", loaded.report);
+    loaded.config
+}
+
+/// What is said about a file that is refused.
+fn refused(text: &str) -> Vec<Told> {
+    match read(text, path(), &host()) {
+        Err(Refused::Faulty(report)) => told(&report.to_string()),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// What is said about a file that is accepted.
+fn warned(text: &str) -> Vec<Told> {
+    told(&read(text, path(), &host()).unwrap().report.to_string())
+}
+
+/// The only thing said about a file that is refused.
+fn fault(text: &str) -> Told {
+    let mut told = refused(text);
+    assert_eq!(told.len(), 1, "{told:#?}");
+    told.remove(0)
+}
+
+/// Reads a report back: what counts is what the operator sees.
+fn told(report: &str) -> Vec<Told> {
+    report.trim_end().split("\n\n").map(finding).collect()
+}
+
+fn finding(block: &str) -> Told {
+    let mut lines = block.lines();
+    let sentence = lines.next().unwrap().to_owned();
+    let place = lines
+        .next()
+        .unwrap()
+        .trim()
+        .trim_start_matches("--> ")
+        .to_owned();
+    let rest: Vec<&str> = lines.collect();
+    let carets = rest.iter().position(|line| line.contains('^')).unwrap();
+    let marked = rest[carets]
+        .char_indices()
+        .filter(|(_, letter)| *letter == '^');
+    let columns: Vec<usize> = marked.map(|(column, _)| column).collect();
+    let source: Vec<char> = rest[carets - 1].chars().collect();
+    let underlined = source
+        .get(columns[0]..=columns[columns.len() - 1])
+        .unwrap_or_default();
+    let help = rest
+        .iter()
+        .find_map(|line| line.trim().strip_prefix("= help: "));
+    Told {
+        sentence,
+        place: place.trim_start_matches("/etc/hairpin/").to_owned(),
+        underlined: underlined.iter().collect(),
+        help: help.map(str::to_owned),
+    }
+}
+
+impl Told {
+    fn is(&self, sentence: &str, place: &str, underlined: &str, help: &str) {
+        let expected = Self {
+            sentence: sentence.to_owned(),
+            place: format!("turnserver.toml:{place}"),
+            underlined: underlined.to_owned(),
+            help: (!help.is_empty()).then(|| help.to_owned()),
+        };
+        assert_eq!(*self, expected);
+    }
+}

@@ -1,0 +1,490 @@
+//! Each mistake: the sentence, the place, the text underlined, and what to write instead.
+
+use super::{fault, refused, warned};
+
+#[test]
+fn a_report_shows_the_line_underlines_the_fault_and_suggests_the_key() {
+    let text =
+        "[[listener]]\ntransport = \"udp\"\nlisten = \"0.0.0.0:3478\"\n\n[relay]\nport = \"1-2\"\n";
+    let report = super::read(text, super::path(), &super::host())
+        .unwrap_err()
+        .to_string();
+    let expected = "\
+error: unknown key `port` in `[relay]`
+ --> /etc/hairpin/turnserver.toml:6:1
+  |
+6 | port = \"***\"
+  | ^^^^
+  |
+  = help: did you mean `ports`?
+";
+    assert_eq!(report, expected);
+}
+
+#[test]
+fn a_file_that_is_not_toml_is_told_its_first_error() {
+    fault("realm = \"a\nthreads = ]\n").is(
+        "error: this is not TOML: invalid basic string, expected `\"`",
+        "1:11",
+        "",
+        "",
+    );
+    fault("[relay]\nports = \"a\"\nports = \"b\"\n").is(
+        "error: this is not TOML: duplicate key",
+        "3:1",
+        "ports",
+        "",
+    );
+}
+
+#[test]
+fn an_error_at_the_end_of_the_file_is_still_shown() {
+    let told = fault("[relay]\naddresses = [\"10.0.0.5\"\n\n");
+    assert_eq!(
+        told.sentence,
+        "error: this is not TOML: unclosed array, expected `]`"
+    );
+    assert_eq!(told.place, "turnserver.toml:2:24");
+}
+
+#[test]
+fn a_misspelt_key_is_shown_the_right_one() {
+    fault("[[listener]]\ntransport = \"udp\"\nlisen = \"[::]:3478\"\n").is(
+        "error: unknown key `lisen` in `[[listener]]`",
+        "3:1",
+        "lisen",
+        "did you mean `listen`?",
+    );
+    fault("[alocation]\ntotal = 1\n").is(
+        "error: unknown table `alocation`",
+        "1:2",
+        "alocation",
+        "did you mean `allocation`?",
+    );
+}
+
+#[test]
+fn a_key_in_the_wrong_table_is_shown_the_right_table() {
+    fault("[log]\nports = \"50000-50010\"\n").is(
+        "error: unknown key `ports` in `[log]`",
+        "2:1",
+        "ports",
+        "`ports` belongs in `[relay]`",
+    );
+    fault("[log]\nrealm = \"x\"\n").is(
+        "error: unknown key `realm` in `[log]`",
+        "2:1",
+        "realm",
+        "`realm` belongs at the top of the file, before the first table",
+    );
+}
+
+#[test]
+fn a_key_of_coturn_is_shown_its_name_here() {
+    fault("static-auth-secret = \"x\"\n").is(
+        "error: unknown key `static-auth-secret`",
+        "1:1",
+        "static-auth-secret",
+        "coturn's `static-auth-secret` is `[auth] secrets` here",
+    );
+}
+
+#[test]
+fn a_key_like_no_other_is_shown_what_there_is() {
+    fault("[relay]\nbandwidth = 3\n").is(
+        "error: unknown key `bandwidth` in `[relay]`",
+        "2:1",
+        "bandwidth",
+        "known here: `addresses`, `external`, `ports`",
+    );
+}
+
+#[test]
+fn a_word_that_is_no_choice_is_shown_the_choices() {
+    fault("[[listener]]\ntransport = \"upd\"\nlisten = \"[::]:3478\"\n").is(
+        "error: `[[listener]] transport` cannot be `upd`",
+        "2:13",
+        "\"upd\"",
+        "did you mean `udp`? One of `udp`, `tcp`",
+    );
+    fault("[peers]\nmode = \"open\"\n").is(
+        "error: `[peers] mode` cannot be `open`",
+        "2:8",
+        "\"open\"",
+        "one of `closed`, `allow-list`",
+    );
+}
+
+#[test]
+fn a_value_of_the_wrong_type_is_told_the_right_one() {
+    fault("threads = \"4\"\n").is(
+        "error: `threads` is a string, expected a whole number",
+        "1:11",
+        "\"4\"",
+        "remove the quotes",
+    );
+    fault("[peers]\nallow = \"10.0.0.0/8\"\n").is(
+        "error: `[peers] allow` is a string, expected an array",
+        "2:9",
+        "\"10.0.0.0/8\"",
+        "put it in brackets: [\"…\"]",
+    );
+    fault("[peers]\ndeny = [\"10.0.0.0/8\", 7]\n").is(
+        "error: an entry of `[peers] deny` is a whole number, expected a string",
+        "2:23",
+        "7",
+        "put it in quotes",
+    );
+    fault("[log]\nlevel = 3\n").is(
+        "error: `[log] level` is a whole number, expected a string",
+        "2:9",
+        "3",
+        "put it in quotes",
+    );
+    fault("[listener]\ntransport = \"udp\"\n").is(
+        "error: `listener` is a table, expected an array",
+        "1:1",
+        "[listener]",
+        "write its header in double brackets, [[listener]], once per entry",
+    );
+}
+
+#[test]
+fn a_user_is_a_password_or_a_key() {
+    fault("[auth.users]\nalice = {}\n").is(
+        "error: `[auth.users]` has a user without a password or a key",
+        "2:9",
+        "{}",
+        "write a password in quotes, or { key = \"…\" }",
+    );
+    fault("[auth.users]\nalice = 3\n").is(
+        "error: `[auth.users] alice` is a whole number, expected a password in quotes or { key = \"…\" }",
+        "2:9",
+        "*",
+        "",
+    );
+    fault("[auth.users]\nalice = { keys = \"x\" }\n").is(
+        "error: unknown key `keys` in `[auth.users.alice]`",
+        "2:11",
+        "keys",
+        "did you mean `key`?",
+    );
+}
+
+#[test]
+fn all_wrong_keys_and_types_are_told_at_once() {
+    let told =
+        refused("reelm = \"x\"\nthreads = true\n[relay]\nport = 3\n[log]\nlevel = \"loud\"\n");
+    let places: Vec<&str> = told.iter().map(|told| told.place.as_str()).collect();
+    assert_eq!(
+        places,
+        [
+            "turnserver.toml:1:1",
+            "turnserver.toml:2:11",
+            "turnserver.toml:4:1",
+            "turnserver.toml:6:9"
+        ]
+    );
+}
+
+#[test]
+fn all_wrong_values_are_told_at_once() {
+    let told = refused(
+        "realm = \"\"\nthreads = 2000\n[relay]\naddresses = [\"192.0.2.1\"]\nports = \"9-1\"\n\
+         [auth]\nsecrets = [\"short\"]\n[allocation]\nmax-lifetime = \"1\"\n[peers]\ndeny = [\"x\", \"y\"]\n",
+    );
+    assert_eq!(told.len(), 8, "{told:#?}");
+}
+
+#[test]
+fn a_listener_needs_transport_and_address() {
+    fault("[[listener]]\nlisten = \"[::]:3478\"\n").is(
+        "error: this `[[listener]]` has no `transport`",
+        "1:1",
+        "[[listener]]",
+        "add a line such as `transport = \"udp\"`",
+    );
+    fault("[[listener]]\ntransport = \"tcp\"\n").is(
+        "error: this `[[listener]]` has no `listen`",
+        "1:1",
+        "[[listener]]",
+        "add a line such as `listen = \"0.0.0.0:3478\"`",
+    );
+}
+
+#[test]
+fn a_malformed_address_is_shown_the_right_form() {
+    fault("[[listener]]\ntransport = \"udp\"\nlisten = \":3478\"\n").is(
+        "error: `[[listener]] listen` is not an IP address and a port",
+        "3:10",
+        "\":3478\"",
+        "write \"0.0.0.0:3478\" for every IPv4 address, \"[::]:3478\" for every IPv6 address, or one address and port",
+    );
+    fault("[relay]\naddresses = [\"eth0\"]\n").is(
+        "error: `[relay] addresses` is not an IP address",
+        "2:14",
+        "\"eth0\"",
+        "write it without port and brackets, such as \"192.0.2.7\" or \"2001:db8::7\"",
+    );
+}
+
+#[test]
+fn the_same_listener_twice_is_refused() {
+    let twice = "[[listener]]\ntransport = \"udp\"\nlisten = \"[::]:3478\"\n".repeat(2);
+    fault(&twice).is(
+        "error: `[[listener]] listen` is given twice",
+        "6:10",
+        "\"[::]:3478\"",
+        "",
+    );
+}
+
+#[test]
+fn one_port_serves_two_transports() {
+    let udp = "[[listener]]\ntransport = \"udp\"\nlisten = \"[::]:3478\"\n";
+    assert_eq!(
+        super::config(&format!("{udp}{}", udp.replace("udp", "tcp")))
+            .listeners
+            .len(),
+        2
+    );
+}
+
+#[test]
+fn an_address_of_another_host_is_refused_with_those_of_this_one() {
+    let help = "behind 1:1 NAT, `addresses` holds the local address and `external` the public one; \
+                this host has 127.0.0.1, 10.0.0.5, 2001:db8::5";
+    fault("[relay]\naddresses = [\"203.0.113.7\"]\n").is(
+        "error: `[relay] addresses` holds 203.0.113.7, which this host cannot use: address not available",
+        "2:14",
+        "\"203.0.113.7\"",
+        help,
+    );
+    fault("[[listener]]\ntransport = \"udp\"\nlisten = \"203.0.113.7:3478\"\n").is(
+        "error: `[[listener]] listen` holds 203.0.113.7, which this host cannot use: address not available",
+        "3:10",
+        "\"203.0.113.7:3478\"",
+        help,
+    );
+}
+
+#[test]
+fn an_address_that_is_no_hosts_is_refused() {
+    fault("[relay]\naddresses = [\"0.0.0.0\"]\n").is(
+        "error: `[relay] addresses` cannot be 0.0.0.0: that is the unspecified address",
+        "2:14",
+        "\"0.0.0.0\"",
+        "",
+    );
+    let told = fault("[relay]\nexternal = [\"ff02::1\"]\n");
+    assert_eq!(
+        told.sentence,
+        "error: `[relay] external` cannot be ff02::1: that is a multicast address"
+    );
+}
+
+#[test]
+fn a_family_has_one_relay_address() {
+    fault("[relay]\naddresses = [\"10.0.0.5\", \"127.0.0.1\"]\n").is(
+        "error: `[relay] addresses` names a second IPv4 address: one of each family is used",
+        "2:26",
+        "\"127.0.0.1\"",
+        "",
+    );
+    fault("[relay]\naddresses = [\"10.0.0.5\", \"::ffff:10.0.0.5\"]\n").is(
+        "error: `[relay] addresses` is given twice",
+        "2:26",
+        "\"::ffff:10.0.0.5\"",
+        "",
+    );
+}
+
+#[test]
+fn external_addresses_pair_with_addresses() {
+    fault("[relay]\naddresses = [\"10.0.0.5\", \"2001:db8::5\"]\nexternal = [\"203.0.113.7\"]\n").is(
+        "error: `[relay] external` has 1 address and `[relay] addresses` has 2 addresses",
+        "3:12",
+        "[\"203.0.113.7\"]",
+        "give one external address per relay address, in the same order; repeat an address that needs no mapping",
+    );
+    fault("[relay]\naddresses = [\"10.0.0.5\"]\nexternal = [\"2001:db8::7\"]\n").is(
+        "error: `[relay] external` 2001:db8::7 cannot stand for 10.0.0.5: the families differ",
+        "3:13",
+        "\"2001:db8::7\"",
+        "pair IPv4 with IPv4 and IPv6 with IPv6, in the same order",
+    );
+}
+
+#[test]
+fn a_port_range_runs_upwards_from_a_port_that_exists() {
+    fault("[relay]\nports = \"60000-50000\"\n").is(
+        "error: `[relay] ports` starts at 60000 and ends at 50000",
+        "2:9",
+        "\"60000-50000\"",
+        "write \"50000-60000\"",
+    );
+    fault("[relay]\nports = \"0-100\"\n").is(
+        "error: `[relay] ports` contains port 0, which no peer can send to",
+        "2:9",
+        "\"0-100\"",
+        "start at 1024 or above, such as \"49152-65535\"",
+    );
+    for malformed in ["49152", "49152-70000", "a-b", "1-2-3", ""] {
+        fault(&format!("[relay]\nports = \"{malformed}\"\n")).is(
+            "error: `[relay] ports` is not a port range",
+            "2:9",
+            &format!("\"{malformed}\""),
+            "write the first and the last port, such as \"49152-65535\"",
+        );
+    }
+}
+
+#[test]
+fn a_malformed_duration_is_shown_the_right_form() {
+    for malformed in ["10", "ten minutes", "", "1500ms", "-1s"] {
+        fault(&format!("[auth]\nnonce-lifetime = \"{malformed}\"\n")).is(
+            "error: `[auth] nonce-lifetime` is not a duration",
+            "2:18",
+            &format!("\"{malformed}\""),
+            "write a number and a unit, such as \"90s\", \"10m\" or \"1h 30m\"",
+        );
+    }
+}
+
+#[test]
+fn a_value_out_of_range_is_told_the_range() {
+    fault("threads = 1025\n").is(
+        "error: `threads` must be from 0 to 1024",
+        "1:11",
+        "1025",
+        "",
+    );
+    fault("threads = -1\n").is("error: `threads` must be from 0 to 1024", "1:11", "-1", "");
+    fault("[allocation]\nchannels = 4097\n").is(
+        "error: `[allocation] channels` must be from 1 to 4096",
+        "2:12",
+        "4097",
+        "",
+    );
+    fault("[allocation]\nmax-lifetime = \"1year\"\n").is(
+        "error: `[allocation] max-lifetime` must be from 1s to 30days",
+        "2:16",
+        "\"1year\"",
+        "",
+    );
+}
+
+#[test]
+fn the_default_lifetime_is_at_most_the_maximum() {
+    fault("[allocation]\ndefault-lifetime = \"2h\"\nmax-lifetime = \"1h\"\n").is(
+        "error: `[allocation] default-lifetime` is longer than `max-lifetime`",
+        "2:20",
+        "\"2h\"",
+        "lower `default-lifetime` or raise `max-lifetime`",
+    );
+    fault("[allocation]\nmax-lifetime = \"5m\"\n").is(
+        "error: `[allocation] default-lifetime` is longer than `max-lifetime`",
+        "2:16",
+        "\"5m\"",
+        "lower `default-lifetime` or raise `max-lifetime`",
+    );
+}
+
+#[test]
+fn quotas_fit_into_each_other_and_into_the_ports() {
+    fault("[allocation]\nper-user = 10\ntotal = 5\n").is(
+        "error: `[allocation] per-user` is 10, more than `total` with 5",
+        "2:12",
+        "10",
+        "lower `per-user` or raise `total` (0 = no limit)",
+    );
+    fault(
+        "[relay]\naddresses = [\"10.0.0.5\"]\nports = \"50000-50009\"\n[allocation]\ntotal = 11\n",
+    )
+    .is(
+        "error: `[allocation] total` is 11, but `[relay] ports` has room for 10 allocations",
+        "5:9",
+        "11",
+        "lower the quota, widen `[relay] ports`, or write 0 for no limit",
+    );
+}
+
+#[test]
+fn a_realm_is_what_a_client_can_send_back() {
+    let help = "the domain of the service does well, such as \"turn.example.org\"";
+    fault("realm = \"\"\n").is("error: `realm` is empty", "1:9", "\"\"", help);
+    fault("realm = 'a\"b'\n").is(
+        "error: `realm` holds a quote or a backslash",
+        "1:9",
+        "'a\"b'",
+        help,
+    );
+    fault("realm = \"a\\tb\"\n").is(
+        "error: `realm` holds a control character",
+        "1:9",
+        "\"a\\tb\"",
+        help,
+    );
+    let told = fault(&format!("realm = \"{}\"\n", "é".repeat(128)));
+    assert_eq!(told.sentence, "error: `realm` has more than 127 characters");
+}
+
+#[test]
+fn a_peer_entry_that_is_no_network_says_why() {
+    let told = fault("[peers]\nallow = [\"10.0.0.0/33\"]\n");
+    assert!(
+        told.sentence
+            .starts_with("error: `[peers] allow` holds an entry that is not a network: "),
+        "{told:?}"
+    );
+    assert_eq!(
+        (told.place.as_str(), told.underlined.as_str()),
+        ("turnserver.toml:2:10", "\"10.0.0.0/33\"")
+    );
+}
+
+#[test]
+fn a_setting_that_works_but_may_not_be_meant_is_a_warning() {
+    let told = warned(
+        "[relay]\nports = \"1000-2000\"\n[allocation]\ndefault-lifetime = \"1m\"\nmax-lifetime = \"2m\"\n",
+    );
+    assert_eq!(told.len(), 2);
+    told[0].is(
+        "warning: `[relay] ports` reaches below 1024, where other services of this host live",
+        "2:9",
+        "\"1000-2000\"",
+        "49152-65535 is the range meant for this",
+    );
+    told[1].is(
+        "warning: `[allocation] max-lifetime` is below 10m, the lifetime RFC 8656 lets clients count on",
+        "5:16",
+        "\"2m\"",
+        "some clients refresh every few minutes whatever they were granted",
+    );
+}
+
+#[test]
+fn opening_loopback_to_clients_is_a_warning() {
+    for entry in ["0.0.0.0/0", "127.0.0.1", "127.0.0.0/8:80", "::/0", "::1"] {
+        let told = warned(&format!("[peers]\nallow = [\"{entry}\"]\n"));
+        assert_eq!(told.len(), 1, "{entry}");
+        assert!(
+            told[0]
+                .sentence
+                .starts_with("warning: `[peers] allow` opens loopback"),
+            "{told:?}"
+        );
+    }
+}
+
+#[test]
+fn an_allow_list_without_entries_and_a_listener_without_a_port_are_warnings() {
+    let told = warned(
+        "[[listener]]\ntransport = \"udp\"\nlisten = \"127.0.0.1:0\"\n[peers]\nmode = \"allow-list\"\n",
+    );
+    assert!(told[0].sentence.contains("has port 0"), "{told:?}");
+    assert!(
+        told[1].sentence.contains("no peer can be reached"),
+        "{told:?}"
+    );
+}

@@ -1,0 +1,225 @@
+//! Secrets and passwords: which are refused, and that no report shows one.
+
+use super::{config, fault, host, path, read, refused, warned};
+use crate::config::{PrecomputedKey, Secret, UserKey};
+
+const GOOD: &str = "3vQ0cW1hZ2ljIG51bWJlcnM=";
+const MAKE_ONE: &str = "make one with `openssl rand -base64 32`";
+
+#[test]
+fn a_placeholder_is_refused_in_every_spelling() {
+    for placeholder in [
+        "changeme",
+        "CHANGE-ME",
+        "change_me",
+        "secret",
+        "Password",
+        "",
+        "north",
+        "***",
+        "<your-secret-here-32-bytes-or-more>",
+        "REPLACE_ME_WITH_A_LONG_RANDOM_STRING",
+    ] {
+        fault(&format!("[auth]\nsecrets = [\"{placeholder}\"]\n")).is(
+            "error: `[auth] secrets` is still the placeholder of a guide, which everybody knows",
+            "2:12",
+            &format!("\"{}\"", "*".repeat(placeholder.len())),
+            MAKE_ONE,
+        );
+    }
+}
+
+#[test]
+fn a_short_secret_is_refused() {
+    fault("[auth]\nsecrets = [\"correct horse\"]\n").is(
+        "error: `[auth] secrets` is a secret of 13 bytes, too short to resist guessing: 16 are the least",
+        "2:12",
+        "\"*************\"",
+        MAKE_ONE,
+    );
+}
+
+#[test]
+fn the_same_secret_twice_is_refused() {
+    let told = fault(&format!("[auth]\nsecrets = [\"{GOOD}\", \"{GOOD}\"]\n"));
+    assert_eq!(told.sentence, "error: `[auth] secrets` is given twice");
+}
+
+#[test]
+fn secrets_come_from_the_file_and_from_files_beside_it() {
+    let auth = config(&format!(
+        "[auth]\nsecrets = [\"{GOOD}\"]\nsecret-files = [\"secret\"]\n"
+    ))
+    .auth;
+    assert_eq!(
+        auth.secrets,
+        [Secret::new(GOOD), Secret::new("Zm9yIG9uZSBmaWxlIG9ubHkK")]
+    );
+}
+
+#[test]
+fn a_secret_file_that_is_missing_or_weak_is_refused() {
+    let told = fault("[auth]\nsecret-files = [\"/run/nothing\"]\n");
+    assert_eq!(
+        told.sentence,
+        "error: `[auth] secret-files` names /run/nothing, which cannot be read: entity not found"
+    );
+    assert_eq!(
+        (told.place.as_str(), told.underlined.as_str()),
+        ("turnserver.toml:2:17", "\"/run/nothing\"")
+    );
+    fault("[auth]\nsecret-files = [\"weak\"]\n").is(
+        "error: `[auth] secret-files` is still the placeholder of a guide, which everybody knows",
+        "2:17",
+        "\"weak\"",
+        MAKE_ONE,
+    );
+}
+
+#[test]
+fn a_secret_file_that_everybody_can_read_is_a_warning() {
+    let told = warned("[auth]\nsecret-files = [\"public\"]\n");
+    assert_eq!(told.len(), 1);
+    told[0].is(
+        "warning: `[auth] secret-files` names /etc/hairpin/public, which every user of this host may read",
+        "2:17",
+        "\"public\"",
+        "chmod 600 /etc/hairpin/public",
+    );
+}
+
+#[test]
+fn users_have_passwords_or_keys() {
+    let users = config(
+        "[auth.users]\nalice = \"wonderland\"\nbob = { key = \"8493fbc53ba582fb4c044c456bdc40eb\" }\n",
+    )
+    .auth
+    .users;
+    assert_eq!(users["alice"], UserKey::Password(Secret::new("wonderland")));
+    let key = PrecomputedKey::from_hex("8493fbc53ba582fb4c044c456bdc40eb").unwrap();
+    assert_eq!(users["bob"], UserKey::Precomputed(key));
+}
+
+#[test]
+fn a_malformed_key_is_refused_unseen() {
+    fault("[auth.users]\nbob = { key = \"8493\" }\n").is(
+        "error: `key` is not a key: that is 32 hexadecimal digits",
+        "2:15",
+        "\"****\"",
+        "make one with `printf 'USER:REALM:PASSWORD' | md5sum`",
+    );
+}
+
+#[test]
+fn a_user_that_no_client_could_be_is_refused() {
+    fault("[auth.users]\n\"\" = \"wonderland\"\n").is(
+        "error: `[auth.users]`: the user name is empty or has characters that RFC 8265 forbids",
+        "2:1",
+        "\"\"",
+        "",
+    );
+    fault("[auth.users]\n\"a\\nb\" = { key = \"8493fbc53ba582fb4c044c456bdc40eb\" }\n").is(
+        "error: `[auth.users]`: the user name is empty or has characters that RFC 8265 forbids",
+        "2:1",
+        "\"a\\nb\"",
+        "",
+    );
+    fault("[auth.users]\nalice = \"\"\n").is(
+        "error: `[auth.users]`: the password is empty or has characters that RFC 8265 forbids",
+        "2:9",
+        "\"\"",
+        "",
+    );
+    let told = fault(&format!(
+        "[auth.users]\n{} = \"wonderland\"\n",
+        "a".repeat(509)
+    ));
+    assert_eq!(
+        told.sentence,
+        "error: `[auth.users]` has a user name of more than 508 bytes"
+    );
+}
+
+#[test]
+fn a_password_that_is_easy_to_guess_is_a_warning_and_a_placeholder_is_refused() {
+    let told = warned("[auth.users]\nrabbit = \"late\"\ntweedledee = \"tweedledee\"\n");
+    assert_eq!(told.len(), 2);
+    told[0].is(
+        "warning: `[auth.users]` has a password that is easy to guess",
+        "2:10",
+        "\"****\"",
+        "make one with `openssl rand -base64 12`",
+    );
+    let told = fault("[auth.users]\nalice = \"password\"\n");
+    assert_eq!(
+        told.sentence,
+        "error: `[auth.users]` is still the placeholder of a guide, which everybody knows"
+    );
+}
+
+#[test]
+fn no_report_shows_a_secret_or_a_password() {
+    const HIDDEN: &str = "Tr0ub4dor&3";
+    let texts = [
+        "[auth]\nsecrets = [\"Tr0ub4dor&3\"]\n",
+        "[auth]\nsecrets = \"Tr0ub4dor&3\"\n",
+        "[auth]\nsecrets = [\"Tr0ub4dor&3\", 3]\n",
+        "[auth]\nsecret = [\"Tr0ub4dor&3\"]\n",
+        "[auth]\nsecrets = [\"Tr0ub4dor&3]\n",
+        "[auth]\nsecrets = [Tr0ub4dor&3]\n",
+        "[auth]\nsecrets = [\n  \"Tr0ub4dor&3\n]\n",
+        "[auth]\nsecrets = [\"\"\"\nTr0ub4dor&3\"\"\"]\n",
+        "auth = { secrets = [\"Tr0ub4dor&3\"] }\n",
+        "auth = { secrets = [\"Tr0ub4dor&3\" }\n",
+        "auth.secrets = [\"Tr0ub4dor&3\"]\n",
+        "auth.secrets = [\"Tr0ub4dor&3]\n",
+        "auth = \"Tr0ub4dor&3\"\n",
+        "static-auth-secret = \"Tr0ub4dor&3\"\n",
+        "static-auth-secret = \"Tr0ub4dor&3\n",
+        "static-auth-secret = Tr0ub4dor&3\n",
+        "[auth.users]\nalice = \"Tr0ub4dor&3\nbob = 3\n",
+        "[auth.users]\nalice = Tr0ub4dor&3\n",
+        "[auth.users]\nalice = [\"Tr0ub4dor&3\"]\n",
+        "[auth.users]\nalice = { password = \"Tr0ub4dor&3\" }\n",
+        "[auth.users]\nalice = { key = \"Tr0ub4dor&3\" }\n",
+        "[auth.users]\nalice = \"Tr0ub4dor&3\"\nalice = \"Tr0ub4dor&3\"\n",
+        "[auth.users]\nrealm = \"Tr0ub4dor&3\nbob = 3\n",
+        "[auth.users]\n\"alice\" \"Tr0ub4dor&3\"\n",
+        "[users]\nalice = \"Tr0ub4dor&3\"\n",
+        "[[users]]\nalice = \"Tr0ub4dor&3\"\n",
+        "[auth.users]\n\"\" = \"Tr0ub4dor&3\"\n",
+    ];
+    for text in texts {
+        let refused = read(text, path(), &host()).unwrap_err();
+        assert!(!refused.to_string().contains(HIDDEN), "{text}{refused}");
+        assert!(!format!("{refused:#}").contains(HIDDEN), "{text}{refused}");
+        assert!(
+            !format!("{refused:?}").contains(HIDDEN),
+            "{text}{refused:?}"
+        );
+    }
+}
+
+#[test]
+fn what_is_no_secret_is_still_shown() {
+    let told = refused("[auth]\nnonce-lifetime = \"soon\"\nsecret-files = [\"there\"]\n");
+    assert_eq!(told[0].underlined, "\"soon\"");
+    assert_eq!(told[1].underlined, "\"there\"");
+    let told = fault("[relay]\nports = [\"49152\n");
+    assert!(
+        told.sentence.starts_with("error: this is not TOML"),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn debug_of_a_configuration_shows_no_secret() {
+    let config = config(&format!(
+        "[auth]\nsecrets = [\"{GOOD}\"]\n[auth.users]\nalice = \"wonderland\"\n"
+    ));
+    let debug = format!("{config:?}");
+    assert!(
+        !debug.contains(GOOD) && !debug.contains("wonderland"),
+        "{debug}"
+    );
+}

@@ -1,0 +1,101 @@
+//! `turnserver.toml` as shipped: complete, and true.
+
+use std::collections::BTreeSet;
+
+use toml::Spanned;
+
+use super::{config, host, path, read};
+use crate::config::file::{File, ListenerTable};
+use crate::config::keys::KEYS;
+use crate::config::{Config, Transport};
+
+const SHIPPED: &str = include_str!("../../../turnserver.toml");
+
+#[test]
+fn the_shipped_file_sets_every_key_to_its_default() {
+    assert_eq!(config(SHIPPED), Config::defaults(&host()));
+    assert_eq!(config(""), Config::defaults(&host()));
+}
+
+#[test]
+fn the_shipped_file_names_every_key_the_parser_reads() {
+    assert_eq!(documented(), known());
+}
+
+#[test]
+fn the_list_of_keys_names_every_key_the_parser_reads() {
+    let listed = KEYS
+        .iter()
+        .map(|&(table, key)| (table.to_owned(), key.to_owned()));
+    assert_eq!(listed.collect::<BTreeSet<_>>(), known());
+}
+
+#[test]
+fn the_examples_in_the_shipped_file_work() {
+    let everything: String = SHIPPED
+        .lines()
+        .map(|line| format!("{}\n", uncommented(line)))
+        .collect();
+    let loaded = read(&everything, path(), &host()).unwrap();
+    assert!(loaded.report.is_empty(), "{}", loaded.report);
+    assert_eq!(loaded.config.realm, "turn.example.org");
+    assert_eq!(loaded.config.listeners[1].transport, Transport::Tcp);
+    assert_eq!(loaded.config.auth.users.len(), 2);
+}
+
+/// The tables and keys of the shipped file, set or commented out. Prose has a
+/// space after its `#`, settings have none.
+fn documented() -> BTreeSet<(String, String)> {
+    let mut table = String::new();
+    let mut keys = BTreeSet::new();
+    for line in SHIPPED.lines().map(uncommented) {
+        if let Some(header) = line.strip_prefix('[') {
+            table = header.trim_matches(['[', ']']).to_owned();
+        } else if let Some((key, _)) = line.split_once(" = ").filter(|_| !line.starts_with('#')) {
+            keys.insert((table.clone(), key.to_owned()));
+        }
+    }
+    // Users have names of their own; the table stands for them.
+    let (users, mut keys): (BTreeSet<_>, BTreeSet<_>) = keys
+        .into_iter()
+        .partition(|(table, _)| table == "auth.users");
+    assert!(!users.is_empty());
+    keys.insert(("auth".to_owned(), "users".to_owned()));
+    keys
+}
+
+fn uncommented(line: &str) -> &str {
+    match line.strip_prefix('#') {
+        Some(setting)
+            if setting.starts_with(|first: char| first == '[' || first.is_ascii_lowercase()) =>
+        {
+            setting
+        }
+        Some(_) | None => line,
+    }
+}
+
+/// The tables and keys that serde knows: all of them, because an absent one is
+/// written as null.
+fn known() -> BTreeSet<(String, String)> {
+    let file = File {
+        listener: vec![Spanned::new(0..0, ListenerTable::default())],
+        ..File::default()
+    };
+    let serde_json::Value::Object(top) = serde_json::to_value(&file).unwrap() else {
+        panic!()
+    };
+    let mut keys = BTreeSet::new();
+    for (name, value) in top {
+        let table = match &value {
+            serde_json::Value::Array(entries) => &entries[0],
+            other => other,
+        };
+        let table = table.get("$__serde_spanned_private_value").unwrap_or(table);
+        match table.as_object() {
+            Some(table) => keys.extend(table.keys().map(|key| (name.clone(), key.clone()))),
+            None => drop(keys.insert((String::new(), name))),
+        }
+    }
+    keys
+}

@@ -1,0 +1,221 @@
+//! What a correct file means.
+
+use std::time::Duration;
+
+use relay::RelayAddress;
+use relay::policy::{IpRuling, Mode, Permit};
+
+use super::{addresses, config, fault, host};
+use crate::config::{Config, Format, Level, Listener, Transport, load};
+
+#[test]
+fn a_file_says_what_it_says() {
+    let config = config(
+        "realm = \"turn.example.org\"\nthreads = 2\n\
+         [[listener]]\ntransport = \"tcp\"\nlisten = \"10.0.0.5:443\"\n\
+         [relay]\nports = \"50000 - 50099\"\n\
+         [auth]\nnonce-lifetime = \"1h 30m\"\n\
+         [allocation]\ndefault-lifetime = \"20m\"\nmax-lifetime = \"2h\"\nper-user = 4\ntotal = 200\n\
+         permissions = 7\nchannels = 8\n\
+         [peers]\nmode = \"allow-list\"\nallow = [\"10.1.2.0/24:10000-20000\"]\ndeny = [\"203.0.113.9\"]\n\
+         [log]\nlevel = \"debug\"\nformat = \"json\"\naddresses = true\n",
+    );
+    assert_eq!(
+        (config.realm.as_str(), config.threads),
+        ("turn.example.org", 2)
+    );
+    let listen = "10.0.0.5:443".parse().unwrap();
+    assert_eq!(
+        config.listeners,
+        [Listener {
+            transport: Transport::Tcp,
+            listen
+        }]
+    );
+    assert_eq!(
+        (config.relay.ports.first(), config.relay.ports.last()),
+        (50000, 50099)
+    );
+    assert_eq!(config.auth.nonce_lifetime, Duration::from_secs(5400));
+    assert_eq!(
+        config.allocation.default_lifetime,
+        Duration::from_secs(1200)
+    );
+    assert_eq!(config.allocation.max_lifetime, Duration::from_secs(7200));
+    assert_eq!(
+        (config.allocation.per_user, config.allocation.total),
+        (Some(4), Some(200))
+    );
+    assert_eq!(
+        (config.allocation.permissions, config.allocation.channels),
+        (7, 8)
+    );
+    assert_eq!(config.peers.mode, Mode::AllowList);
+    assert_eq!(config.peers.allow[0].to_string(), "10.1.2.0/24:10000-20000");
+    assert_eq!(config.peers.deny[0].to_string(), "203.0.113.9");
+    assert_eq!(
+        (config.log.level, config.log.format, config.log.addresses),
+        (Level::Debug, Format::Json, true)
+    );
+}
+
+#[test]
+fn without_a_file_the_host_decides() {
+    let config = load(None, &host()).unwrap().config;
+    assert_eq!(config, Config::defaults(&host()));
+    assert_eq!(
+        (config.realm.as_str(), config.threads),
+        ("host.example.org", 4)
+    );
+    let listeners: Vec<String> = config
+        .listeners
+        .iter()
+        .map(|listener| listener.listen.to_string())
+        .collect();
+    assert_eq!(
+        listeners,
+        ["0.0.0.0:3478", "[::]:3478", "0.0.0.0:3478", "[::]:3478"]
+    );
+    let relays: Vec<_> = config
+        .relay
+        .addresses
+        .iter()
+        .map(|address| address.local)
+        .collect();
+    assert_eq!(relays, addresses(&["10.0.0.5", "2001:db8::5"]));
+    assert!(config.is_stun_only());
+}
+
+#[test]
+fn a_host_without_ipv6_listens_on_ipv4_only() {
+    let host = super::Host {
+        has_ipv6: false,
+        ..host()
+    };
+    let config = Config::defaults(&host);
+    assert!(
+        config
+            .listeners
+            .iter()
+            .all(|listener| listener.listen.is_ipv4())
+    );
+    assert_eq!(config.listeners.len(), 2);
+}
+
+#[test]
+fn zero_threads_are_one_per_core() {
+    assert_eq!(config("threads = 0\n").threads, 4);
+}
+
+#[test]
+fn external_addresses_stand_for_those_in_their_place() {
+    let config = config(
+        "[relay]\naddresses = [\"2001:db8::5\", \"10.0.0.5\"]\nexternal = [\"2001:db8::5\", \"203.0.113.7\"]\n",
+    );
+    assert_eq!(
+        config.relay.addresses,
+        [
+            pair("2001:db8::5", "2001:db8::5"),
+            pair("10.0.0.5", "203.0.113.7"),
+        ]
+    );
+}
+
+#[test]
+fn an_external_address_alone_stands_for_the_hosts_address_of_its_family() {
+    let config = config("[relay]\naddresses = []\nexternal = [\"203.0.113.7\"]\n");
+    assert_eq!(
+        config.relay.addresses,
+        [
+            pair("10.0.0.5", "203.0.113.7"),
+            pair("2001:db8::5", "2001:db8::5"),
+        ]
+    );
+}
+
+#[test]
+fn an_external_address_needs_an_address_of_its_family() {
+    let host = super::Host {
+        routed: addresses(&["10.0.0.5"]),
+        ..host()
+    };
+    let refused = super::read(
+        "[relay]\nexternal = [\"2001:db8::7\"]\n",
+        super::path(),
+        &host,
+    )
+    .unwrap_err();
+    assert!(
+        refused
+            .to_string()
+            .contains("has no address of its family on this host"),
+        "{refused}"
+    );
+}
+
+#[test]
+fn a_quota_may_use_the_ports_of_all_relay_addresses() {
+    let two_addresses = "[relay]\nports = \"50000-50009\"\n[allocation]\ntotal = ";
+    assert_eq!(
+        config(&format!("{two_addresses}20\n")).allocation.total,
+        Some(20)
+    );
+    assert!(
+        fault(&format!("{two_addresses}21\n"))
+            .sentence
+            .contains("room for 20 allocations")
+    );
+}
+
+#[test]
+fn the_policy_knows_what_belongs_to_this_host() {
+    let config = config(
+        "[relay]\naddresses = [\"10.0.0.5\"]\nexternal = [\"203.0.113.7\"]\nports = \"50000-50009\"\n",
+    );
+    let policy = config.policy(&host());
+    let judged = |peer: &str| policy.judge(peer.parse().unwrap());
+    assert_eq!(judged("203.0.113.7:50000"), Ok(Permit::OwnRelay));
+    assert_eq!(judged("10.0.0.5:50009"), Ok(Permit::OwnRelay));
+    for own in [
+        "10.0.0.5:3478",
+        "10.0.0.5:22",
+        "203.0.113.7:3478",
+        "203.0.113.7:80",
+        "127.0.0.1:80",
+        "[2001:db8::5]:80",
+    ] {
+        assert!(judged(own).is_err(), "{own}");
+    }
+    assert_eq!(
+        policy.judge_ip("9.9.9.9".parse().unwrap()),
+        IpRuling::EveryPort(Permit::Public)
+    );
+}
+
+#[test]
+fn the_keys_are_those_of_users_and_secrets() {
+    let config = config(
+        "[auth]\nsecrets = [\"3vQ0cW1hZ2ljIG51bWJlcnM=\"]\n[auth.users]\nalice = \"wonderland\"\n",
+    );
+    let keys = config.keys().unwrap();
+    assert_eq!(keys.realm(), "host.example.org");
+    assert!(!keys.is_empty() && !config.is_stun_only());
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_refused_by_name() {
+    let refused = load(
+        Some(std::path::Path::new("/nonexistent/turnserver.toml")),
+        &host(),
+    )
+    .unwrap_err();
+    let sentence = "cannot read the configuration file /nonexistent/turnserver.toml: ";
+    assert!(refused.to_string().starts_with(sentence), "{refused}");
+}
+
+fn pair(local: &str, external: &str) -> RelayAddress {
+    RelayAddress {
+        local: local.parse().unwrap(),
+        external: external.parse().unwrap(),
+    }
+}
