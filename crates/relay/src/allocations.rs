@@ -96,4 +96,9 @@ impl Allocations {
     pub(crate) fn len(&self) -> usize {
         self.slots.len()
     }
+
+    /// Whether none is left, by any way to find it.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.slots.is_empty() && self.by_client.is_empty() && self.by_relayed.is_empty()
+    }
 }

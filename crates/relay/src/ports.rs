@@ -71,6 +71,12 @@ impl Ports {
         }
     }
 
+    /// How many ports allocations have, over all addresses.
+    pub fn taken(&self) -> usize {
+        let ones = |ports: &AddressPorts| ports.taken.count_ones();
+        self.addresses.iter().map(ones).sum()
+    }
+
     /// Whether some shard's allocation has the port.
     pub(crate) fn is_taken(&self, local: IpAddr, port: u16) -> bool {
         self.place(local, port)
@@ -126,6 +132,11 @@ impl Bits {
 
     fn word(&self, word: usize) -> u64 {
         self.0[word].load(Ordering::Relaxed)
+    }
+
+    fn count_ones(&self) -> usize {
+        let ones = |word: &AtomicU64| word.load(Ordering::Relaxed).count_ones() as usize;
+        self.0.iter().map(ones).sum()
     }
 
     fn is_set(&self, index: usize) -> bool {

@@ -35,6 +35,11 @@ impl Quotas {
         Ok(())
     }
 
+    /// How many allocations there are, over all shards.
+    pub fn total(&self) -> u32 {
+        self.counts().total
+    }
+
     /// Counts one less.
     pub(crate) fn release(&self, account: &str) {
         let mut counts = self.counts();

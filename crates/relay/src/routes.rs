@@ -81,6 +81,11 @@ impl Routes {
         self.by_peer.remove(&(bound.relay, bound.peer));
         Some(bound)
     }
+
+    /// Whether no channel is bound, seen from either end.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.by_channel.is_empty() && self.by_peer.is_empty()
+    }
 }
 
 /// Fixed by the protocol. RFC 8656 §12.

@@ -206,6 +206,14 @@ impl Server {
         self.allocations.of(client).is_some()
     }
 
+    /// Whether every trace of every allocation is gone: what a shard that drains waits for.
+    pub fn is_idle(&self) -> bool {
+        self.allocations.is_empty()
+            && self.routes.is_empty()
+            && self.effects.is_empty()
+            && self.timers.is_idle()
+    }
+
     /// The allocation that a request may change: open, and the signer's own. RFC 8656 §5.
     pub(crate) fn own_allocation(
         &mut self,

@@ -54,6 +54,15 @@ impl Timers {
         Some(timer)
     }
 
+    /// Whether nothing waits but ports of other programs.
+    pub(crate) fn is_idle(&self) -> bool {
+        let mut timers = self.queue.iter().map(|(_, timer)| timer);
+        timers.all(|timer| match timer {
+            Timer::ForeignPort(_) => true,
+            Timer::Allocation(_) | Timer::Channel(..) => false,
+        })
+    }
+
     fn note_next(&mut self) {
         self.next = self.queue.first().map(|(deadline, _)| *deadline);
     }

@@ -1,1 +1,53 @@
-//! A virtual world around the relay core, for tests
+//! A virtual world around the relay core: servers, clients and peers, and a clock that moves when
+//! it is told to.
+//!
+//! Nothing here waits, opens a socket or draws a random number, so a test may live through hours
+//! in no time and always sees the same:
+//!
+//! ```
+//! use relay::DropReason;
+//! use sim::{Outcome::Lost, World, minutes};
+//!
+//! let mut world = World::new();
+//! let (alice, peer) = (world.client("alice"), world.peer());
+//! let relayed = alice.allocate(&mut world, minutes(10));
+//! alice.bind(&mut world, peer);
+//! assert_eq!(alice.send(&mut world, peer, b"hi"), peer.hears(relayed, b"hi"));
+//! world.advance(minutes(10));
+//! assert_eq!(alice.send(&mut world, peer, b"hi"), Lost(DropReason::NoChannel));
+//! ```
+//!
+//! Whatever a test does, the world keeps the books and panics when they do not balance: each
+//! allocation has one port and one count in the quotas, a socket is opened once and closed once,
+//! an answer belongs to its request, and nothing that is due is left lying.
+
+mod answer;
+mod client;
+mod clock;
+mod host;
+mod outcome;
+mod peer;
+mod request;
+mod setting;
+mod world;
+
+use std::time::Duration;
+
+pub use answer::Answer;
+pub use client::Client;
+pub use clock::Clock;
+pub use outcome::Outcome;
+pub use peer::Peer;
+pub use request::Request;
+pub use setting::{EXTERNAL, LISTENER, LOCAL, LOCAL_V6, REALM, config, password};
+pub use world::World;
+
+/// So many minutes.
+pub const fn minutes(count: u64) -> Duration {
+    Duration::from_secs(count * 60)
+}
+
+/// So many seconds.
+pub const fn seconds(count: u64) -> Duration {
+    Duration::from_secs(count)
+}

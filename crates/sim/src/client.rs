@@ -1,0 +1,247 @@
+//! A client: what it knows, and the verbs of TURN.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use relay::{ChannelNumber, ClientTuple, Transport};
+use wire::attributes::{Lifetime, Nonce, Realm, XorRelayedAddress};
+use wire::{MacKey, RelayHeader};
+
+use crate::request::Credentials;
+use crate::{Answer, Outcome, Request, World, seconds};
+
+/// A client. What it remembers lives in the [`World`], so that a test may pass it around freely.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Client(pub(crate) usize);
+
+/// What a client remembers.
+#[derive(Debug)]
+pub(crate) struct Memory {
+    pub(crate) tuple: ClientTuple,
+    pub(crate) shard: usize,
+    pub(crate) credentials: Credentials,
+    /// The key that credentials make, once the realm is known.
+    pub(crate) key: MacKey,
+    pub(crate) relayed: Option<SocketAddr>,
+    pub(crate) channels: Vec<(ChannelNumber, SocketAddr)>,
+    /// Answers that came when nothing was waiting for one.
+    pub(crate) inbox: Vec<Answer>,
+}
+
+/// The verbs of a client that behaves well. They insist: a stale nonce is replaced, and another
+/// refusal is a panic. What may fail is asked with [`Client::ask`].
+impl Client {
+    /// Opens an allocation; returns the relayed transport address.
+    #[track_caller]
+    pub fn allocate(self, world: &mut World, lifetime: Duration) -> SocketAddr {
+        self.insist(world, || Request::allocate().lifetime(lifetime));
+        self.relayed(world)
+    }
+
+    /// Prolongs the allocation; returns the lifetime granted.
+    #[track_caller]
+    pub fn refresh(self, world: &mut World, lifetime: Duration) -> Duration {
+        let answer = self.insist(world, || Request::refresh(lifetime));
+        let Lifetime(granted) = answer.get().expect("a Refresh success has LIFETIME");
+        seconds(granted.into())
+    }
+
+    /// Deletes the allocation.
+    #[track_caller]
+    pub fn delete(self, world: &mut World) {
+        self.refresh(world, Duration::ZERO);
+    }
+
+    /// Lets a peer reach the allocation.
+    #[track_caller]
+    pub fn permit(self, world: &mut World, peer: impl Into<SocketAddr>) {
+        let peer = peer.into();
+        self.insist(world, || Request::create_permission([peer]));
+    }
+
+    /// Binds a channel to a peer: the one it had, or the next.
+    #[track_caller]
+    pub fn bind(self, world: &mut World, peer: impl Into<SocketAddr>) -> ChannelNumber {
+        let peer = peer.into();
+        let channels = &world.memory(self).channels;
+        let number = match channels.iter().find(|(_, bound)| *bound == peer) {
+            Some((number, _)) => *number,
+            None => ChannelNumber::new(ChannelNumber::MIN.get() + channels.len() as u16)
+                .expect("no test binds all channels"),
+        };
+        self.insist(world, || Request::channel_bind(number.get(), peer));
+        let channels = &mut world.memory_mut(self).channels;
+        if !channels.contains(&(number, peer)) {
+            channels.push((number, peer));
+        }
+        number
+    }
+
+    /// Sends application data to a peer: on its channel if the client knows of one, else in a Send
+    /// indication.
+    pub fn send(self, world: &mut World, peer: impl Into<SocketAddr>, payload: &[u8]) -> Outcome {
+        let peer = peer.into();
+        let channels = &world.memory(self).channels;
+        match channels.iter().find(|(_, bound)| *bound == peer) {
+            Some(&(number, _)) => self.send_on(world, number, payload),
+            None => self.tell(world, Request::send(peer, payload)),
+        }
+    }
+
+    /// Sends application data on a channel, bound or not.
+    pub fn send_on(self, world: &mut World, channel: ChannelNumber, payload: &[u8]) -> Outcome {
+        let mut packet = RelayHeader::channel_data(channel, payload.len()).to_vec();
+        packet.extend_from_slice(payload);
+        if world.memory(self).tuple.transport == Transport::Tcp {
+            packet.resize(packet.len() + wire::padding(payload.len()), 0);
+        }
+        self.packet(world, &packet)
+    }
+}
+
+/// The same, message by message.
+impl Client {
+    /// Sends a request and takes the answer.
+    ///
+    /// # Panics
+    /// If there is none.
+    #[track_caller]
+    pub fn ask(self, world: &mut World, request: Request) -> Answer {
+        self.tell(world, request).answer()
+    }
+
+    /// Sends a message, answered or not.
+    #[track_caller]
+    pub fn tell(self, world: &mut World, request: Request) -> Outcome {
+        let (packet, key) = self.write_with_key(world, &request);
+        let outcome = world.client_sends(self, &packet, &key);
+        if let Outcome::Answered(answer) = &outcome {
+            self.note(world, answer);
+        }
+        outcome
+    }
+
+    /// The bytes of a message, to be sent with [`Client::packet`] once or more often.
+    pub fn write(self, world: &mut World, request: &Request) -> Vec<u8> {
+        self.write_with_key(world, request).0
+    }
+
+    /// Sends any bytes.
+    #[track_caller]
+    pub fn packet(self, world: &mut World, packet: &[u8]) -> Outcome {
+        let key = world.memory(self).key.clone();
+        world.client_sends(self, packet, &key)
+    }
+
+    /// The connection ends.
+    pub fn disconnect(self, world: &mut World) {
+        world.disconnect(self);
+    }
+}
+
+/// What a client may tell.
+impl Client {
+    /// This client gets a peer's data in a Data indication.
+    pub fn hears(self, peer: impl Into<SocketAddr>, payload: &[u8]) -> Outcome {
+        Outcome::AtClient {
+            client: self,
+            peer: peer.into(),
+            channel: None,
+            payload: payload.to_vec(),
+        }
+    }
+
+    /// This client gets a peer's data on a channel.
+    pub fn hears_on(
+        self,
+        channel: ChannelNumber,
+        peer: impl Into<SocketAddr>,
+        payload: &[u8],
+    ) -> Outcome {
+        Outcome::AtClient {
+            client: self,
+            peer: peer.into(),
+            channel: Some(channel),
+            payload: payload.to_vec(),
+        }
+    }
+
+    /// The 5-tuple.
+    pub fn tuple(self, world: &World) -> ClientTuple {
+        world.memory(self).tuple
+    }
+
+    /// The relayed transport address of the last allocation.
+    ///
+    /// # Panics
+    /// If there never was one.
+    #[track_caller]
+    pub fn relayed(self, world: &World) -> SocketAddr {
+        world.memory(self).relayed.expect("an allocation")
+    }
+
+    /// The nonce that the client signs under; asks for one if it has none.
+    #[track_caller]
+    pub fn nonce(self, world: &mut World) -> String {
+        self.meet_challenge(world);
+        world.memory(self).credentials.nonce.clone()
+    }
+
+    /// Answers that came without being waited for, since this was last asked.
+    pub fn inbox(self, world: &mut World) -> Vec<Answer> {
+        std::mem::take(&mut world.memory_mut(self).inbox)
+    }
+}
+
+impl Client {
+    #[track_caller]
+    fn insist(self, world: &mut World, request: impl Fn() -> Request) -> Answer {
+        let mut answer = self.ask(world, request());
+        if answer.code() == Some(STALE_NONCE) {
+            answer = self.ask(world, request());
+        }
+        assert!(answer.is_success(), "refused: {answer:?}");
+        assert!(
+            answer.is_signed(),
+            "a success to a signed request is signed"
+        );
+        answer
+    }
+
+    #[track_caller]
+    fn write_with_key(self, world: &mut World, request: &Request) -> (Vec<u8>, MacKey) {
+        if request.is_signed() {
+            self.meet_challenge(world);
+        }
+        let transaction = world.next_transaction();
+        request.write(&world.memory(self).credentials, transaction)
+    }
+
+    /// The first step of every client: an Allocate without credentials, to hear realm and nonce.
+    #[track_caller]
+    fn meet_challenge(self, world: &mut World) {
+        if world.memory(self).credentials.nonce.is_empty() {
+            let answer = self.ask(world, Request::allocate().unsigned());
+            assert_eq!(answer.code(), Some(401), "a stranger is challenged");
+        }
+    }
+
+    /// What every client learns from an answer.
+    fn note(self, world: &mut World, answer: &Answer) {
+        let memory = world.memory_mut(self);
+        if let (Some(Realm(realm)), Some(Nonce(nonce))) = (answer.get(), answer.get()) {
+            memory.credentials.realm = realm.to_owned();
+            memory.credentials.nonce = nonce.to_owned();
+            memory.key = memory.credentials.key();
+        }
+        if let Some(XorRelayedAddress(relayed)) = answer.get() {
+            memory.relayed = Some(relayed);
+        }
+        // The allocation is gone, and its channels with it.
+        if answer.get() == Some(Lifetime(0)) {
+            memory.channels.clear();
+        }
+    }
+}
+
+const STALE_NONCE: u16 = 438;

@@ -1,0 +1,58 @@
+//! What became of a packet.
+
+use std::net::SocketAddr;
+
+use relay::{ChannelNumber, DropReason};
+
+use crate::{Answer, Client};
+
+/// Where a packet, or what the server made of it, ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The sender was answered.
+    Answered(Answer),
+    /// A peer got a datagram.
+    AtPeer {
+        /// Who it comes from in the eyes of the peer.
+        from: SocketAddr,
+        /// The peer.
+        to: SocketAddr,
+        /// The application data.
+        payload: Vec<u8>,
+    },
+    /// A client got application data.
+    AtClient {
+        /// The client.
+        client: Client,
+        /// The peer it is said to come from.
+        peer: SocketAddr,
+        /// The channel it came on, `None` if in a Data indication.
+        channel: Option<ChannelNumber>,
+        /// The application data.
+        payload: Vec<u8>,
+    },
+    /// The server dropped it.
+    Lost(DropReason),
+    /// It was sent to a port of the host that no socket has.
+    NoSocket,
+    /// The server took it and has nothing to say, or not yet.
+    Silent,
+}
+
+impl Outcome {
+    /// The answer.
+    ///
+    /// # Panics
+    /// If there is none.
+    #[track_caller]
+    pub fn answer(self) -> Answer {
+        match self {
+            Self::Answered(answer) => answer,
+            other @ (Self::AtPeer { .. }
+            | Self::AtClient { .. }
+            | Self::Lost(_)
+            | Self::NoSocket
+            | Self::Silent) => panic!("no answer, but {other:?}"),
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! A message from a client, right or wrong in every detail that a test cares for.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use wire::attributes::{
+    ChannelNumberAttribute, Data, Lifetime, Nonce, Realm, RequestedAddressFamily,
+    RequestedTransport, Username, XorPeerAddress,
+};
+use wire::{
+    AddressFamily, Algorithm, Attribute, Class, Key, MacKey, Method, TransactionId, Writer,
+};
+
+/// A request or an indication that is still to be written. Requests are signed unless they say
+/// otherwise, with what the client knows of user, password, realm and nonce.
+pub struct Request {
+    method: Method,
+    class: Class,
+    attributes: Vec<Put>,
+    behind_integrity: Vec<Put>,
+    signed: bool,
+    user: Option<(String, String)>,
+    nonce: Option<String>,
+    without: Vec<u16>,
+    transaction: Option<TransactionId>,
+    fingerprint: bool,
+}
+
+type Put = Box<dyn Fn(&mut Writer<'_>)>;
+
+/// What a client signs with.
+#[derive(Clone, Debug)]
+pub(crate) struct Credentials {
+    pub(crate) username: String,
+    pub(crate) password: String,
+    pub(crate) realm: String,
+    pub(crate) nonce: String,
+}
+
+impl Request {
+    /// A request without attributes, signed.
+    pub const fn new(method: Method) -> Self {
+        Self {
+            method,
+            class: Class::Request,
+            attributes: Vec::new(),
+            behind_integrity: Vec::new(),
+            signed: true,
+            user: None,
+            nonce: None,
+            without: Vec::new(),
+            transaction: None,
+            fingerprint: false,
+        }
+    }
+
+    /// A Binding request, unsigned.
+    pub const fn binding() -> Self {
+        Self::new(Method::Binding).unsigned()
+    }
+
+    /// An Allocate request for UDP.
+    pub fn allocate() -> Self {
+        Self::new(Method::Allocate).put(RequestedTransport::UDP)
+    }
+
+    /// A Refresh request.
+    pub fn refresh(lifetime: Duration) -> Self {
+        Self::new(Method::Refresh).lifetime(lifetime)
+    }
+
+    /// A CreatePermission request.
+    pub fn create_permission<P: Into<SocketAddr>>(peers: impl IntoIterator<Item = P>) -> Self {
+        let request = Self::new(Method::CreatePermission);
+        peers
+            .into_iter()
+            .fold(request, |request, peer| request.peer(peer))
+    }
+
+    /// A ChannelBind request.
+    pub fn channel_bind(number: u16, peer: impl Into<SocketAddr>) -> Self {
+        Self::new(Method::ChannelBind)
+            .put(ChannelNumberAttribute(number))
+            .peer(peer)
+    }
+
+    /// A Send indication.
+    pub fn send(peer: impl Into<SocketAddr>, payload: &[u8]) -> Self {
+        Self::indication(Method::Send)
+            .peer(peer)
+            .put_raw(Data::TYPE, payload)
+    }
+
+    /// An indication without attributes, unsigned.
+    pub const fn indication(method: Method) -> Self {
+        let mut indication = Self::new(method).unsigned();
+        indication.class = Class::Indication;
+        indication
+    }
+
+    /// With an attribute.
+    pub fn put(mut self, attribute: impl Attribute<'static> + 'static) -> Self {
+        self.attributes.push(Box::new(move |writer| {
+            writer.put(&attribute);
+        }));
+        self
+    }
+
+    /// With an attribute of any type and value.
+    pub fn put_raw(mut self, kind: u16, value: &[u8]) -> Self {
+        self.attributes.push(raw(kind, value));
+        self
+    }
+
+    /// With LIFETIME.
+    pub fn lifetime(self, lifetime: Duration) -> Self {
+        let seconds = u32::try_from(lifetime.as_secs()).expect("a lifetime fits its attribute");
+        self.put(Lifetime(seconds))
+    }
+
+    /// With REQUESTED-ADDRESS-FAMILY.
+    pub fn family(self, family: AddressFamily) -> Self {
+        self.put(RequestedAddressFamily(Ok(family)))
+    }
+
+    /// With XOR-PEER-ADDRESS.
+    pub fn peer(self, peer: impl Into<SocketAddr>) -> Self {
+        self.put(XorPeerAddress(peer.into()))
+    }
+
+    /// With an attribute behind MESSAGE-INTEGRITY, where nobody has signed it.
+    pub fn behind_integrity(mut self, kind: u16, value: &[u8]) -> Self {
+        self.behind_integrity.push(raw(kind, value));
+        self
+    }
+
+    /// Without credentials.
+    pub const fn unsigned(mut self) -> Self {
+        self.signed = false;
+        self
+    }
+
+    /// Signed by somebody else.
+    pub fn as_user(mut self, username: &str, password: &str) -> Self {
+        self.user = Some((username.to_owned(), password.to_owned()));
+        self
+    }
+
+    /// Signed under another nonce than the client knows.
+    pub fn nonce(mut self, nonce: &str) -> Self {
+        self.nonce = Some(nonce.to_owned());
+        self
+    }
+
+    /// Signed, but without this one of USERNAME, REALM and NONCE.
+    pub fn without(mut self, kind: u16) -> Self {
+        self.without.push(kind);
+        self
+    }
+
+    /// With this transaction id.
+    pub const fn in_transaction(mut self, transaction: TransactionId) -> Self {
+        self.transaction = Some(transaction);
+        self
+    }
+
+    /// With FINGERPRINT at its end.
+    pub const fn fingerprint(mut self) -> Self {
+        self.fingerprint = true;
+        self
+    }
+
+    pub(crate) const fn is_signed(&self) -> bool {
+        self.signed
+    }
+
+    /// The message, and the key that signs it and its answer.
+    pub(crate) fn write(&self, own: &Credentials, next: TransactionId) -> (Vec<u8>, MacKey) {
+        let (username, password) = match &self.user {
+            Some((username, password)) => (username, password),
+            None => (&own.username, &own.password),
+        };
+        let nonce = self.nonce.as_ref().unwrap_or(&own.nonce);
+        let key = Key::md5(username, &own.realm, password).schedule(Algorithm::Sha1);
+
+        let transaction = self.transaction.unwrap_or(next);
+        let mut bytes = Vec::new();
+        let mut writer = Writer::new(&mut bytes, self.method, self.class, transaction);
+        for put in &self.attributes {
+            put(&mut writer);
+        }
+        if self.signed {
+            if !self.without.contains(&Username::TYPE) {
+                writer.put(&Username(username));
+            }
+            if !self.without.contains(&Realm::TYPE) {
+                writer.put(&Realm(&own.realm));
+            }
+            if !self.without.contains(&Nonce::TYPE) {
+                writer.put(&Nonce(nonce));
+            }
+            writer.sign(&key);
+        }
+        for put in &self.behind_integrity {
+            put(&mut writer);
+        }
+        if self.fingerprint {
+            writer.fingerprint();
+        }
+        (bytes, key)
+    }
+}
+
+fn raw(kind: u16, value: &[u8]) -> Put {
+    let value = value.to_vec();
+    Box::new(move |writer| {
+        writer.put_raw(kind, &value);
+    })
+}
+
+impl Credentials {
+    pub(crate) fn key(&self) -> MacKey {
+        Key::md5(&self.username, &self.realm, &self.password).schedule(Algorithm::Sha1)
+    }
+}

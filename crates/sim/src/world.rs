@@ -1,0 +1,283 @@
+//! The world: its servers, who talks to them, and its clock.
+
+mod books;
+mod way;
+
+use std::collections::BTreeMap;
+use std::net::{Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use relay::{ClientTuple, Config, Counters, Now, OpenError, Report, Server, Shared, Transport};
+use wire::TransactionId;
+
+use crate::client::Memory;
+use crate::host::{Host, Mood};
+use crate::request::Credentials;
+use crate::{Client, Clock, LISTENER, Peer, setting};
+
+/// One host with one server in one or more shards, and all who talk to it.
+#[derive(Debug)]
+pub struct World {
+    clock: Clock,
+    config: Arc<Config>,
+    shared: Arc<Shared>,
+    shards: Vec<Server>,
+    host: Host,
+    clients: Vec<Memory>,
+    by_tuple: BTreeMap<ClientTuple, Client>,
+    peers: u16,
+    transactions: u64,
+    reports: Vec<Report>,
+}
+
+/// Making a world, and moving its clock.
+impl World {
+    /// A server of one shard with [`crate::config`].
+    pub fn new() -> Self {
+        Self::with(|_| {})
+    }
+
+    /// A server of one shard with a changed configuration.
+    pub fn with(change: impl FnOnce(&mut Config)) -> Self {
+        Self::sharded(1, change)
+    }
+
+    /// A server of several shards.
+    pub fn sharded(shards: u8, change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = setting::config();
+        change(&mut config);
+        let shared = Arc::new(Shared::new(&config));
+        let config = Arc::new(config);
+        let server = |seed| Server::new(Arc::clone(&config), Arc::clone(&shared), [seed; 32]);
+        Self {
+            shards: (0..shards).map(server).collect(),
+            clock: Clock::new(),
+            host: Host::default(),
+            clients: Vec::new(),
+            by_tuple: BTreeMap::new(),
+            peers: 0,
+            transactions: 0,
+            reports: Vec::new(),
+            shared,
+            config,
+        }
+    }
+
+    /// The time.
+    pub fn now(&self) -> Now {
+        self.clock.now()
+    }
+
+    /// Time passes, and the servers wake whenever they asked to.
+    pub fn advance(&mut self, duration: Duration) {
+        let end = self.clock.now().mono + duration;
+        let due = |shards: &[Server]| shards.iter().filter_map(Server::poll_timeout).min();
+        while let Some(due) = due(&self.shards).filter(|due| *due <= end) {
+            self.clock.advance_to(due);
+            self.wake();
+        }
+        self.clock.advance_to(end);
+    }
+
+    /// Time passes, and no server wakes: the next packet finds all of it overdue.
+    pub fn oversleep(&mut self, duration: Duration) {
+        self.clock.advance_to(self.clock.now().mono + duration);
+    }
+
+    fn wake(&mut self) {
+        let now = self.clock.now().mono;
+        for shard in 0..self.shards.len() {
+            self.shards[shard].handle_timeout(now);
+            let next = self.shards[shard].poll_timeout();
+            assert!(
+                next.is_none_or(|next| next > now),
+                "what was due is still due"
+            );
+            self.settle(shard);
+        }
+    }
+}
+
+/// Who is in the world.
+impl World {
+    /// A client of this user, with an address of its own, over UDP.
+    pub fn client(&mut self, user: &str) -> Client {
+        self.client_on(0, user)
+    }
+
+    /// The same, served by this shard.
+    pub fn client_on(&mut self, shard: usize, user: &str) -> Client {
+        let tuple = self.next_tuple(Transport::Udp);
+        self.client_at(shard, tuple, user, &setting::password(user))
+    }
+
+    /// A client over TCP.
+    pub fn tcp_client(&mut self, user: &str) -> Client {
+        let tuple = self.next_tuple(Transport::Tcp);
+        self.client_at(0, tuple, user, &setting::password(user))
+    }
+
+    /// A client with any credentials.
+    pub fn client_with(&mut self, user: &str, password: &str) -> Client {
+        let tuple = self.next_tuple(Transport::Udp);
+        self.client_at(0, tuple, user, password)
+    }
+
+    /// A client at a 5-tuple of the test's choice.
+    ///
+    /// # Panics
+    /// If another one is there.
+    pub fn client_at(
+        &mut self,
+        shard: usize,
+        tuple: ClientTuple,
+        user: &str,
+        password: &str,
+    ) -> Client {
+        let client = Client(self.clients.len());
+        let credentials = Credentials {
+            username: user.to_owned(),
+            password: password.to_owned(),
+            realm: String::new(),
+            nonce: String::new(),
+        };
+        self.clients.push(Memory {
+            tuple,
+            shard,
+            key: credentials.key(),
+            credentials,
+            relayed: None,
+            channels: Vec::new(),
+            inbox: Vec::new(),
+        });
+        let other = self.by_tuple.insert(tuple, client);
+        assert_eq!(other, None, "a 5-tuple has one client");
+        client
+    }
+
+    /// A peer with a public IPv4 address of its own.
+    pub fn peer(&mut self) -> Peer {
+        let [high, low] = self.next_peer().to_be_bytes();
+        Peer(SocketAddr::from(([9, 9, high, low], 4000)))
+    }
+
+    /// A peer with a public IPv6 address of its own.
+    pub fn peer_v6(&mut self) -> Peer {
+        let ip = Ipv6Addr::new(0x2620, 0xfe, 0, 0, 0, 0, 9, self.next_peer());
+        Peer(SocketAddr::from((ip, 4000)))
+    }
+
+    fn next_peer(&mut self) -> u16 {
+        self.peers += 1;
+        self.peers
+    }
+
+    fn next_tuple(&self, transport: Transport) -> ClientTuple {
+        let number = u32::try_from(self.clients.len()).expect("few clients");
+        let [_, high, middle, low] = number.to_be_bytes();
+        ClientTuple {
+            transport,
+            client: SocketAddr::from(([100 + high, 113, middle, low], 50_000)),
+            server: LISTENER,
+        }
+    }
+}
+
+/// What the host does to the servers.
+impl World {
+    /// Another program takes a port of a relay address.
+    ///
+    /// # Panics
+    /// If the server has it.
+    pub fn occupy(&mut self, local: SocketAddr) {
+        self.host.occupy(local);
+    }
+
+    /// The other program gives it back.
+    pub fn vacate(&mut self, local: SocketAddr) {
+        self.host.vacate(local);
+    }
+
+    /// From now on no socket can be opened.
+    pub const fn refuse_sockets(&mut self, why: OpenError) {
+        self.host.mood = Mood::Refusing(why);
+    }
+
+    /// From now on opening a socket lasts until [`World::open_sockets`].
+    pub const fn hold_sockets(&mut self) {
+        self.host.mood = Mood::Slow;
+    }
+
+    /// From now on sockets are opened at once, and those that wait for it first.
+    pub fn open_sockets(&mut self) {
+        self.host.mood = Mood::Willing;
+        while let Some(((shard, relay), local)) = self.host.pending.pop_front() {
+            self.open(shard, relay, local);
+            self.settle(shard);
+        }
+    }
+
+    /// The service stops.
+    pub fn shut_down(&mut self) {
+        let now = self.clock.now().mono;
+        for shard in 0..self.shards.len() {
+            self.shards[shard].handle_shutdown(now);
+            self.settle(shard);
+        }
+    }
+}
+
+/// What the world can tell.
+impl World {
+    /// What the servers reported since this was last asked.
+    pub fn reports(&mut self) -> Vec<Report> {
+        std::mem::take(&mut self.reports)
+    }
+
+    /// The counters of all shards together.
+    pub fn counters(&self) -> Counters {
+        let mut sum = Counters::default();
+        for shard in &self.shards {
+            sum.add(shard.counters());
+        }
+        sum
+    }
+
+    /// How many allocations there are.
+    pub fn allocations(&self) -> usize {
+        self.shards.iter().map(Server::allocations).sum()
+    }
+
+    /// Whether no trace of any allocation is left: in the cores, in what they share, on the host.
+    pub fn is_idle(&self) -> bool {
+        self.shards.iter().all(Server::is_idle)
+            && self.shared.ports.taken() == 0
+            && self.shared.quotas.total() == 0
+            && self.host.open_sockets() == 0
+    }
+}
+
+/// What clients remember.
+impl World {
+    pub(crate) fn memory(&self, client: Client) -> &Memory {
+        &self.clients[client.0]
+    }
+
+    pub(crate) fn memory_mut(&mut self, client: Client) -> &mut Memory {
+        &mut self.clients[client.0]
+    }
+
+    pub(crate) fn next_transaction(&mut self) -> TransactionId {
+        self.transactions += 1;
+        let mut id = [0; 12];
+        id[4..].copy_from_slice(&self.transactions.to_be_bytes());
+        TransactionId::new(id)
+    }
+}
+
+impl Default for World {
+    fn default() -> Self {
+        Self::new()
+    }
+}

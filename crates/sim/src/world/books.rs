@@ -1,0 +1,70 @@
+//! Effects performed, and the books that must balance afterwards.
+
+use std::net::SocketAddr;
+
+use relay::{Effect, RelayId};
+use wire::MacKey;
+
+use super::World;
+use crate::host::Mood;
+use crate::{Answer, Client};
+
+impl World {
+    pub(super) fn settle(&mut self, shard: usize) {
+        self.settle_for(shard, None);
+    }
+
+    /// Performs all effects of a shard; returns the answer that a client is waiting for.
+    pub(super) fn settle_for(
+        &mut self,
+        shard: usize,
+        waiting: Option<(Client, &MacKey)>,
+    ) -> Option<Answer> {
+        let mut awaited = None;
+        while let Some(effect) = self.shards[shard].poll_effect() {
+            match effect {
+                Effect::OpenRelay { relay, local } => self.open(shard, relay, local),
+                Effect::CloseRelay { relay } => self.host.close((shard, relay)),
+                Effect::Send { to, message } => {
+                    let client = self.by_tuple[&to];
+                    match waiting {
+                        Some((waiting, key)) if waiting == client && awaited.is_none() => {
+                            awaited = Some(Answer::new(message, key));
+                        }
+                        _ => {
+                            let memory = self.memory_mut(client);
+                            memory.inbox.push(Answer::new(message, &memory.key));
+                        }
+                    }
+                }
+                Effect::Report(report) => self.reports.push(report),
+            }
+        }
+        self.balance();
+        awaited
+    }
+
+    pub(super) fn open(&mut self, shard: usize, relay: RelayId, local: SocketAddr) {
+        if self.host.mood == Mood::Slow {
+            self.host.pending.push_back(((shard, relay), local));
+            return;
+        }
+        let outcome = self.host.open((shard, relay), local);
+        self.shards[shard].handle_opened(self.clock.now().mono, relay, outcome);
+    }
+
+    /// Each allocation has one port and one count.
+    #[track_caller]
+    fn balance(&self) {
+        let allocations = self.allocations();
+        assert_eq!(self.shared.ports.taken(), allocations, "ports taken");
+        assert_eq!(
+            self.shared.quotas.total() as usize,
+            allocations,
+            "allocations counted"
+        );
+        if self.host.pending.is_empty() {
+            assert_eq!(self.host.open_sockets(), allocations, "sockets open");
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! The way of a packet: from whoever sends it through the server to whoever gets it.
+
+use std::net::{IpAddr, SocketAddr};
+
+use relay::{ClientTuple, DropReason, PeerAddr, RelayId, Verdict};
+use wire::attributes::{Data, XorPeerAddress};
+use wire::{ChannelData, Class, Kind, MacKey, Message, Method};
+
+use super::World;
+use crate::client::Memory;
+use crate::{Answer, Client, Outcome};
+
+impl World {
+    pub(crate) fn client_sends(&mut self, client: Client, packet: &[u8], key: &MacKey) -> Outcome {
+        let Memory { tuple, shard, .. } = *self.memory(client);
+        let now = self.clock.now();
+        let verdict = Owned::of(self.shards[shard].handle_client(now, tuple, packet));
+        let mut outcome = self.carry(shard, verdict, Some(key));
+        let waiting = (outcome == Outcome::Silent).then_some((client, key));
+        if let Some(answer) = self.settle_for(shard, waiting) {
+            outcome = Outcome::Answered(answer);
+        }
+        if let Outcome::Answered(answer) = &outcome {
+            assert_answers(packet, answer);
+        }
+        outcome
+    }
+
+    pub(crate) fn peer_sends(
+        &mut self,
+        peer: SocketAddr,
+        relayed: SocketAddr,
+        payload: &[u8],
+    ) -> Outcome {
+        let local = SocketAddr::new(self.inward(relayed.ip()), relayed.port());
+        self.arrive(peer, local, payload)
+    }
+
+    pub(crate) fn disconnect(&mut self, client: Client) {
+        let Memory { tuple, shard, .. } = *self.memory(client);
+        self.shards[shard].handle_disconnected(self.clock.now().mono, tuple);
+        self.settle(shard);
+    }
+
+    /// A datagram arrives at a port of the host.
+    fn arrive(&mut self, from: SocketAddr, local: SocketAddr, payload: &[u8]) -> Outcome {
+        if self.host.is_foreign(local) {
+            // Another program: as far as the sender goes, a peer.
+            return Outcome::AtPeer {
+                from,
+                to: local,
+                payload: payload.to_vec(),
+            };
+        }
+        let Some((shard, relay)) = self.host.socket(local) else {
+            return Outcome::NoSocket;
+        };
+        let now = self.clock.now();
+        let verdict = self.shards[shard].handle_peer(now, relay, PeerAddr(from), payload);
+        let verdict = Owned::of(verdict);
+        let outcome = self.carry(shard, verdict, None);
+        self.settle(shard);
+        outcome
+    }
+
+    /// Brings what the server sends to whom it is for. The sender of a request has the key that
+    /// its answer is signed with; a peer has none and is never answered.
+    fn carry(&mut self, shard: usize, verdict: Owned, sender: Option<&MacKey>) -> Outcome {
+        match verdict {
+            Owned::Forward { from, to, payload } => {
+                let local = self.host.local((shard, from));
+                let local = local.expect("only an open socket sends");
+                if self
+                    .config
+                    .relays
+                    .iter()
+                    .any(|relay| relay.local == to.ip())
+                {
+                    return self.arrive(local, to, &payload);
+                }
+                Outcome::AtPeer {
+                    from: SocketAddr::new(self.outward(local.ip()), local.port()),
+                    to,
+                    payload,
+                }
+            }
+            Owned::Deliver { to, packet } => self.read_at_client(to, &packet),
+            Owned::Drop(why) => Outcome::Lost(why),
+            Owned::Reply(bytes) => {
+                let key = sender.expect("only a client is answered");
+                Outcome::Answered(Answer::new(bytes, key))
+            }
+            Owned::Done => Outcome::Silent,
+        }
+    }
+
+    /// The client reads what is delivered to it.
+    fn read_at_client(&self, to: ClientTuple, packet: &[u8]) -> Outcome {
+        let client = self.by_tuple[&to];
+        let memory = self.memory(client);
+        match Kind::of(packet).expect("STUN or ChannelData") {
+            Kind::ChannelData => {
+                let data = ChannelData::parse(packet).expect("well-formed ChannelData");
+                let bound = memory
+                    .channels
+                    .iter()
+                    .find(|(number, _)| *number == data.number);
+                Outcome::AtClient {
+                    client,
+                    peer: bound.expect("only on a channel of the client's").1,
+                    channel: Some(data.number),
+                    payload: data.payload.to_vec(),
+                }
+            }
+            Kind::Stun => {
+                let message = Message::parse(packet).expect("a well-formed message");
+                assert_eq!(
+                    (message.method(), message.class()),
+                    (Method::Data, Class::Indication)
+                );
+                let XorPeerAddress(peer) = require(message.get());
+                let Data(payload) = require(message.get());
+                Outcome::AtClient {
+                    client,
+                    peer,
+                    channel: None,
+                    payload: payload.to_vec(),
+                }
+            }
+        }
+    }
+
+    fn outward(&self, ip: IpAddr) -> IpAddr {
+        let relay = self.config.relays.iter().find(|relay| relay.local == ip);
+        relay.map_or(ip, |relay| relay.external)
+    }
+
+    fn inward(&self, ip: IpAddr) -> IpAddr {
+        let relay = self.config.relays.iter().find(|relay| relay.external == ip);
+        relay.map_or(ip, |relay| relay.local)
+    }
+}
+
+/// A verdict that borrows nothing, so that the world may act on it.
+enum Owned {
+    Forward {
+        from: RelayId,
+        to: SocketAddr,
+        payload: Vec<u8>,
+    },
+    Deliver {
+        to: ClientTuple,
+        packet: Vec<u8>,
+    },
+    Reply(Vec<u8>),
+    Drop(DropReason),
+    Done,
+}
+
+impl Owned {
+    fn of(verdict: Verdict<'_>) -> Self {
+        match verdict {
+            Verdict::Forward { from, to, payload } => Self::Forward {
+                from,
+                to: to.0,
+                payload: payload.to_vec(),
+            },
+            Verdict::Deliver {
+                to,
+                header,
+                payload,
+            } => {
+                let mut packet = header.to_vec();
+                packet.extend_from_slice(payload);
+                packet.resize(packet.len() + header.padding(), 0);
+                Self::Deliver { to, packet }
+            }
+            Verdict::Reply(bytes) => Self::Reply(bytes.to_vec()),
+            Verdict::Drop(why) => Self::Drop(why),
+            Verdict::Done => Self::Done,
+        }
+    }
+}
+
+/// Only a request is answered, under its own transaction id and method.
+#[track_caller]
+fn assert_answers(packet: &[u8], answer: &Answer) {
+    let request = Message::parse(packet).expect("only a well-formed message is answered");
+    assert_eq!(
+        request.class(),
+        Class::Request,
+        "only a request is answered"
+    );
+    assert_eq!(request.method(), answer.message().method());
+    assert_eq!(request.transaction(), answer.transaction());
+    assert_eq!(
+        request.has_fingerprint(),
+        answer.message().has_fingerprint(),
+        "FINGERPRINT is answered with FINGERPRINT"
+    );
+}
+
+fn require<T>(attribute: Result<Option<T>, wire::Malformed>) -> T {
+    let attribute = attribute.expect("the server writes readable attributes");
+    attribute.expect("a Data indication has both attributes")
+}
