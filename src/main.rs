@@ -3,6 +3,7 @@
 
 mod cli;
 mod config;
+mod log;
 mod serve;
 
 use std::process::ExitCode;

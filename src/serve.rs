@@ -1,8 +1,24 @@
-//! `hairpin serve`: shards, listeners and relay sockets put together.
+//! `hairpin serve`: the wiring. Reads the host, starts the shards, announces, waits for a signal,
+//! stops. No packet is seen here.
 
+mod announce;
+mod descriptors;
+mod state;
+mod systemd;
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use crate::config::{Config, Host};
+use net::{ListenerOptions, Running, StreamLimits};
+use relay::policy::Network;
+use relay::{DropReason, RelayAddress};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::{error, info, warn};
+
+use crate::config::{Config, Host, Transport};
+use crate::log::{self, Reporter};
 
 /// What the command line says about a run.
 #[derive(Debug)]
@@ -18,16 +34,182 @@ pub(crate) struct Options {
 /// Why the server does not run.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Fault {
-    /// The wiring comes with the shards.
-    #[error("serve is not built yet ({0:?})")]
-    NotBuilt(Options),
     /// A user that no client could be.
-    #[error(transparent)]
+    #[error("{0} (table [auth.users])")]
     User(#[from] relay::keys::NotOpaque),
+    /// A host that can only talk to itself.
+    #[error(
+        "this host has no address but loopback, so there is nothing to relay from: set \
+         `addresses` in [relay], or try it on one machine with `hairpin serve --dev`"
+    )]
+    NoRelayAddress,
+    /// Nowhere to keep the secret.
+    #[error("cannot keep the secret in {path}: {source} (option --state-dir)")]
+    State { path: PathBuf, source: io::Error },
+    /// Neither option nor environment names a directory.
+    #[error("there is no place for the secret: name one with --state-dir")]
+    NoStateDir,
+    /// A listener or a shard.
+    #[error(transparent)]
+    Net(#[from] net::Fault),
+    /// The control runtime or its signals.
+    #[error("cannot start: {0}")]
+    Control(io::Error),
+    /// Shards do not end by themselves.
+    #[error("every shard has ended; the lines above say why")]
+    NoShardLeft,
 }
 
 /// Runs the server until a signal ends it.
-pub(crate) fn run(config: Config, _host: Host, options: Options) -> Result<(), Fault> {
-    config.keys()?;
-    Err(Fault::NotBuilt(options))
+pub(crate) fn run(mut config: Config, host: Host, options: Options) -> Result<(), Fault> {
+    log::init(&config.log);
+    let zero_config = options.config_file.is_none();
+    if zero_config {
+        let secret = state::secret(options.state_dir)?;
+        config.auth.secrets.push(secret);
+    }
+    if options.dev {
+        open_for_trying(&mut config, &host);
+    }
+    if !config.is_stun_only() && config.relay.addresses.is_empty() {
+        return Err(Fault::NoRelayAddress);
+    }
+    descriptors::raise(config.relay.ports.count() * config.relay.addresses.len());
+
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    runtime.map_err(Fault::Control)?.block_on(async {
+        let running = net::start(net_options(&config, &host)?)?;
+        say_what_runs(&config, &running);
+        if zero_config {
+            announce::print(&config);
+        }
+        until_told_to_stop(running).await
+    })
 }
+
+/// For trying on one machine: everything near is a peer.
+fn open_for_trying(config: &mut Config, host: &Host) {
+    if config.relay.addresses.is_empty() {
+        let local = IpAddr::from(Ipv4Addr::LOCALHOST);
+        config.relay.addresses.push(RelayAddress {
+            local,
+            external: local,
+        });
+    }
+    let near = NEAR.iter().map(|network| (*network).to_owned());
+    let own = host.addresses.iter().map(ToString::to_string);
+    config.peers.allow.extend(
+        near.chain(own)
+            .filter_map(|network| network.parse::<Network>().ok()),
+    );
+    warn!(
+        "--dev: clients may reach loopback, private networks and this host. \
+         Never run this where strangers can reach it"
+    );
+}
+
+fn net_options(config: &Config, host: &Host) -> Result<net::Options, Fault> {
+    let listeners = config.listeners.iter().map(|listener| ListenerOptions {
+        transport: match listener.transport {
+            Transport::Udp => relay::Transport::Udp,
+            Transport::Tcp => relay::Transport::Tcp,
+        },
+        listen: listener.listen,
+    });
+    let reporter = Reporter::new(&config.log);
+    Ok(net::Options {
+        listeners: listeners.collect(),
+        shards: config.threads,
+        config: relay::Config {
+            keys: config.keys()?,
+            nonce_secret: rand::random(),
+            nonce_lifetime: config.auth.nonce_lifetime,
+            relays: config.relay.addresses.clone(),
+            ports: config.relay.ports,
+            policy: config.policy(host),
+            limits: config.allocation,
+        },
+        streams: StreamLimits::default(),
+        report: Arc::new(move |report| reporter.report(report)),
+    })
+}
+
+fn say_what_runs(config: &Config, running: &Running) {
+    for (transport, listen) in running.listeners() {
+        info!(transport = transport.name(), %listen, "listening");
+    }
+    for RelayAddress { local, external } in &config.relay.addresses {
+        info!(
+            address = %local,
+            external = (external != local).then(|| tracing::field::display(external)),
+            first_port = config.relay.ports.first(),
+            last_port = config.relay.ports.last(),
+            "relaying"
+        );
+    }
+    if config.is_stun_only() {
+        warn!(
+            "STUN only: there are no users and no secrets, so nobody can allocate \
+             (keys `users` and `secrets` in [auth])"
+        );
+    }
+}
+
+async fn until_told_to_stop(mut running: Running) -> Result<(), Fault> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(Fault::Control)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Fault::Control)?;
+    let mut watchdog = systemd::ready();
+    let outcome = loop {
+        tokio::select! {
+            _ = terminate.recv() => break Ok(()),
+            _ = interrupt.recv() => break Ok(()),
+            () = watchdog.due() => watchdog.notify(),
+            ended = running.ended() => match ended {
+                Some(ended) => error!(shard = ended.shard, "shard.ended: its clients are lost"),
+                None => break Err(Fault::NoShardLeft),
+            },
+        }
+    };
+    systemd::stopping();
+    say_what_was_done(running);
+    outcome
+}
+
+fn say_what_was_done(running: Running) {
+    let (relay, net) = running.stop();
+    for why in DropReason::ALL {
+        let packets = relay.dropped(*why);
+        if packets > 0 {
+            info!(cause = why.name(), packets, "dropped");
+        }
+    }
+    for (what, count) in net.named() {
+        if count > 0 {
+            info!(what, count, "sockets");
+        }
+    }
+    info!(
+        allocations = relay.opened,
+        bindings = relay.bindings,
+        challenges = relay.challenges,
+        refused = relay.refused,
+        sent_bytes = relay.sent.bytes,
+        received_bytes = relay.received.bytes,
+        "stopped"
+    );
+}
+
+/// What `--dev` opens: loopback, private, shared and link-local networks.
+const NEAR: &[&str] = &[
+    "127.0.0.0/8",
+    "10.0.0.0/8",
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+    "100.64.0.0/10",
+    "169.254.0.0/16",
+    "::1/128",
+    "fc00::/7",
+    "fe80::/10",
+];

@@ -53,3 +53,9 @@ pub struct RelayId {
     /// Which of its sockets.
     pub family: AddressFamily,
 }
+
+impl std::fmt::Display for AllocationId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}", self.slot, self.generation)
+    }
+}

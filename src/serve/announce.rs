@@ -1,0 +1,95 @@
+//! What a server without configuration tells the person who started it.
+
+use std::fmt::Write;
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use relay::RelayAddress;
+use relay::policy::{Mode, Own, Policy};
+
+use crate::cli::ice::{IceServer, PublicName};
+use crate::config::Config;
+
+/// Prints where it listens, a credential to paste, and what to do if nobody can reach it.
+pub(super) fn print(config: &Config) {
+    let unix = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    // Whoever closed standard output does not want to know.
+    let _ = std::io::Write::write_all(&mut std::io::stdout(), text(config, unix).as_bytes());
+}
+
+fn text(config: &Config, unix: Duration) -> String {
+    let mut text = String::new();
+    let Some(secret) = config.auth.secrets.first() else {
+        return text;
+    };
+    let expiry = (unix + CREDENTIAL_LIFETIME).as_secs();
+    let credential = relay::keys::mint(secret.expose().as_bytes(), Some("try"), expiry);
+    let uris = PublicName::of(config).uris(&config.listeners);
+    text.push_str(
+        "\nPaste this into the RTCPeerConnection of your page; it is good for 24 hours:\n\n",
+    );
+    text.push_str(&IceServer::new(uris, credential).json());
+    text.push('\n');
+    for address in &config.relay.addresses {
+        let _ = writeln!(text, "{}", reach(*address));
+    }
+    text.push_str(
+        "More: `hairpin credentials --help`, and turnserver.toml for a server that stays.\n",
+    );
+    text
+}
+
+/// Who can reach a relay address.
+fn reach(RelayAddress { external, .. }: RelayAddress) -> String {
+    // The same judgement that peers get: what is no public address of a peer is none of ours.
+    let own = Own {
+        listeners: vec![],
+        addresses: vec![],
+        relays: vec![],
+        relay_ports: 1..=1,
+    };
+    let public = Policy::new(Mode::Closed, vec![], vec![], own);
+    if public.judge(SocketAddr::new(external, 3478)).is_ok() {
+        return format!(
+            "{external} is a public address. Let UDP and TCP to port 3478 and UDP to the relay \
+             ports through the firewall.\n"
+        );
+    }
+    let family = match external {
+        IpAddr::V4(_) => "IPv4",
+        IpAddr::V6(_) => "IPv6",
+    };
+    format!(
+        "{external} is not a public address: only machines of the same network reach it. Behind \
+         a 1:1 NAT set `external = [\"YOUR PUBLIC {family}\"]` in [relay].\n"
+    )
+}
+
+const CREDENTIAL_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(ip: &str) -> String {
+        let ip = ip.parse().unwrap();
+        reach(RelayAddress {
+            local: ip,
+            external: ip,
+        })
+    }
+
+    #[test]
+    fn a_private_address_is_said_to_need_an_external_one() {
+        assert!(at("10.0.0.5").contains("external = [\"YOUR PUBLIC IPv4\"]"));
+        assert!(at("fd00::5").contains("external = [\"YOUR PUBLIC IPv6\"]"));
+        assert!(at("100.64.0.1").contains("not a public address"));
+    }
+
+    #[test]
+    fn a_public_address_is_said_to_need_an_open_firewall() {
+        assert!(at("9.9.9.9").contains("is a public address"));
+    }
+}

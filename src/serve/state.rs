@@ -1,0 +1,119 @@
+//! What outlives a restart: the secret of a server without configuration.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use super::Fault;
+use crate::config::Secret;
+
+/// The secret of this host: made at the first run, kept for the next.
+pub(super) fn secret(option: Option<PathBuf>) -> Result<Secret, Fault> {
+    let directory = directory(option, |name| std::env::var_os(name)).ok_or(Fault::NoStateDir)?;
+    let path = directory.join("secret");
+    read_or_make(&directory, &path).map_err(|source| Fault::State { path, source })
+}
+
+/// The option, then systemd's directory, then the user's.
+fn directory(
+    option: Option<PathBuf>,
+    variable: impl Fn(&str) -> Option<std::ffi::OsString>,
+) -> Option<PathBuf> {
+    let named = |name: &str| {
+        variable(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
+    option
+        .or_else(|| named("STATE_DIRECTORY"))
+        .or_else(|| Some(named("XDG_STATE_HOME")?.join("hairpin")))
+        .or_else(|| Some(named("HOME")?.join(".local/state/hairpin")))
+}
+
+fn read_or_make(directory: &Path, path: &Path) -> io::Result<Secret> {
+    match fs::read_to_string(path) {
+        Ok(text) if text.trim().len() >= MIN_LENGTH => return Ok(Secret::new(text.trim())),
+        Ok(_) => {
+            return Err(io::Error::other(
+                "the file is there, and holds no secret of ours",
+            ));
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)?;
+    let secret = STANDARD.encode(rand::random::<[u8; 32]>());
+    // Complete under another name first: a crash leaves no half a secret.
+    let unfinished = path.with_extension("new");
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&unfinished)?;
+    writeln!(file, "{secret}")?;
+    file.sync_all()?;
+    fs::rename(&unfinished, path)?;
+    Ok(Secret::new(secret))
+}
+
+/// 32 random bytes in base64 are 44 characters; half of them would still do.
+const MIN_LENGTH: usize = 22;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn the_secret_of_the_first_run_is_the_secret_of_the_second() {
+        let home = tempfile::tempdir().unwrap();
+        let directory = home.path().join("deep/state");
+        let first = secret(Some(directory.clone())).unwrap();
+        let second = secret(Some(directory.clone())).unwrap();
+        assert_eq!(first, second);
+        let mode = fs::metadata(directory.join("secret"))
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_file_that_holds_no_secret_is_not_overwritten() {
+        let home = tempfile::tempdir().unwrap();
+        fs::write(home.path().join("secret"), "oops").unwrap();
+        let fault = secret(Some(home.path().to_owned())).unwrap_err();
+        assert!(matches!(fault, Fault::State { .. }), "{fault}");
+        assert_eq!(
+            fs::read_to_string(home.path().join("secret")).unwrap(),
+            "oops"
+        );
+    }
+
+    #[test]
+    fn the_option_comes_before_systemd_and_systemd_before_the_user() {
+        let all = |name: &str| Some(format!("/{name}").into());
+        let of =
+            |names: &'static [&str]| move |name: &str| all(name).filter(|_| names.contains(&name));
+        assert_eq!(directory(Some("/o".into()), all), Some("/o".into()));
+        assert_eq!(directory(None, all), Some("/STATE_DIRECTORY".into()));
+        let user = of(&["XDG_STATE_HOME", "HOME"]);
+        assert_eq!(
+            directory(None, user),
+            Some("/XDG_STATE_HOME/hairpin".into())
+        );
+        assert_eq!(
+            directory(None, of(&["HOME"])),
+            Some("/HOME/.local/state/hairpin".into())
+        );
+        assert_eq!(directory(None, of(&[])), None);
+    }
+}

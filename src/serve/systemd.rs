@@ -1,0 +1,50 @@
+//! What systemd is told. Without systemd all of it is silence.
+
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+use tokio::time::{Interval, MissedTickBehavior, interval};
+use tracing::warn;
+
+/// Clients are served from now on. Returns the watchdog to be fed.
+pub(super) fn ready() -> Watchdog {
+    tell(&[NotifyState::Ready]);
+    let period = sd_notify::watchdog_enabled();
+    Watchdog(period.map(|period| {
+        // Twice as often as asked for, as sd_watchdog_enabled(3) recommends.
+        let mut interval = interval((period / 2).max(Duration::from_millis(1)));
+        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        interval
+    }))
+}
+
+/// No client is served any more.
+pub(super) fn stopping() {
+    tell(&[NotifyState::Stopping]);
+}
+
+/// Proves to systemd that the process is alive.
+pub(super) struct Watchdog(Option<Interval>);
+
+impl Watchdog {
+    /// Waits until it is time again; for ever if systemd does not ask.
+    pub(super) async fn due(&mut self) {
+        match &mut self.0 {
+            Some(interval) => {
+                interval.tick().await;
+            }
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Feeds it.
+    pub(super) fn notify(&self) {
+        tell(&[NotifyState::Watchdog]);
+    }
+}
+
+fn tell(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        warn!(%error, "cannot tell systemd");
+    }
+}
