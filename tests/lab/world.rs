@@ -7,9 +7,7 @@
 
 use std::{
     any::type_name,
-    env,
-    fmt::Write as _,
-    fs,
+    env, fs,
     net::{Ipv4Addr, Ipv6Addr},
     process::{self, Command},
     thread,
@@ -71,36 +69,30 @@ impl World {
             server_host.output().contains("apart").then_some(())
         });
         let world = Self { server_host };
-        configure(Command::new("ip"), &world.client_links());
+        configure(Command::new("ip"), &client_links(world.server_host_pid()));
         configure(world.on_server_host("ip"), &server_links());
         world
-    }
-
-    fn client_links(&self) -> String {
-        let mut links = String::from("link set lo up\n");
-        let pid = self.server_host_pid();
-        let _ = writeln!(
-            links,
-            "link add client0 type veth peer name server0 netns {pid}"
-        );
-        for address in [
-            format!("{CLIENT_V4}/24"),
-            format!("{PEER_V4}/32"),
-            format!("{CLIENT_V6}/64 nodad"),
-            format!("{PEER_V6}/128 nodad"),
-        ] {
-            let _ = writeln!(links, "address add {address} dev client0");
-        }
-        links.push_str("link set client0 up\n");
-        // Firefox gathers candidates from the address of the default route.
-        let _ = writeln!(links, "route add default via {SERVER_V4} src {CLIENT_V4}");
-        let _ = writeln!(links, "route add default via {SERVER_V6} src {CLIENT_V6}");
-        links
     }
 
     fn server_host_pid(&self) -> i32 {
         self.server_host.pid().as_raw_nonzero().get()
     }
+}
+
+fn client_links(server_host: i32) -> String {
+    format!(
+        "link set lo up\n\
+         link add client0 address {CLIENT_MAC} type veth \
+             peer name server0 address {SERVER_MAC} netns {server_host}\n\
+         address add {CLIENT_V4}/24 dev client0\n\
+         address add {PEER_V4}/32 dev client0\n\
+         address add {CLIENT_V6}/64 dev client0 nodad\n\
+         address add {PEER_V6}/128 dev client0 nodad\n\
+         link set client0 up\n\
+         neighbor add {SERVER_V6} lladdr {SERVER_MAC} dev client0\n\
+         route add default via {SERVER_V4} src {CLIENT_V4}\n\
+         route add default via {SERVER_V6} src {CLIENT_V6}\n"
+    )
 }
 
 /// The server's host can send anywhere, so that what it does not send it did not want to send.
@@ -110,6 +102,7 @@ fn server_links() -> String {
          address add {SERVER_V4}/24 dev server0\n\
          address add {SERVER_V6}/64 dev server0 nodad\n\
          link set server0 up\n\
+         neighbor add {CLIENT_V6} lladdr {CLIENT_MAC} dev server0\n\
          route add default via {CLIENT_V4}\n\
          route add default via {CLIENT_V6}\n"
     )
@@ -164,6 +157,9 @@ fn end_after(lifetime: Duration) {
     });
 }
 
+/// Known to both sides beforehand: to discover an IPv6 neighbour on a new link takes a second.
+const CLIENT_MAC: &str = "02:00:00:00:00:02";
+const SERVER_MAC: &str = "02:00:00:00:00:01";
 /// Set in the environment of a test that runs in its own world.
 const INSIDE: &str = "HAIRPIN_TEST_INSIDE";
 const LIFETIME: Duration = Duration::from_secs(120);
