@@ -207,3 +207,66 @@ Examples:
   hairpin check --config turnserver.toml && systemctl restart hairpin
 
 Exit codes: 0 right, 1 failed, 2 wrong usage or configuration.";
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config;
+
+    fn summary(text: &str) -> String {
+        let host = Host {
+            name: "host.example.org".to_owned(),
+            cores: 1,
+            routed: vec!["10.0.0.5".parse().unwrap()],
+            bind: |_| Ok(()),
+            ..Host::here()
+        };
+        let config = config::read(text, Path::new("turnserver.toml"), &host)
+            .unwrap()
+            .config;
+        Summary {
+            config: &config,
+            has_file: true,
+        }
+        .to_string()
+    }
+
+    #[test]
+    fn the_summary_says_what_is_in_effect() {
+        let summary = summary(
+            "[[listener]]\ntransport = \"udp\"\nlisten = \"0.0.0.0:3478\"\n\
+             [relay]\nexternal = [\"203.0.113.7\"]\nports = \"50000-50099\"\n\
+             [auth]\nsecrets = [\"3vQ0cW1hZ2ljIG51bWJlcnM=\"]\n[auth.users]\nalice = \"wonderland\"\n\
+             [allocation]\nper-user = 4\n\
+             [peers]\nallow = [\"10.1.2.0/24\"]\ndeny = [\"10.1.2.9\"]\n",
+        );
+        let expected = "\
+realm            host.example.org
+shards           1
+listeners        udp 0.0.0.0:3478
+relay addresses  10.0.0.5, which peers see as 203.0.113.7
+relay ports      50000-50099, room for 100 allocations on each address
+clients          1 user, 1 secret for time-limited credentials; a nonce is valid for 10m
+allocations      live 10m, at most 1h; at most 4 per user, no limit in all; 256 permissions and 256 channels each
+peers            Public addresses are allowed. Private and special addresses and those of this host are denied. \
+Clients of this server reach each other. Allowed by name: 10.1.2.0/24. Denied by name, also where allowed: 10.1.2.9. \
+The server's own listeners are always denied.
+log              events as text, without client addresses
+";
+        assert_eq!(summary, expected);
+    }
+
+    #[test]
+    fn a_file_without_clients_is_called_a_stun_server() {
+        assert!(summary("").contains("this is a STUN server only"));
+    }
+
+    #[test]
+    fn an_allow_list_is_called_one() {
+        let summary = summary("[peers]\nmode = \"allow-list\"\nallow = [\"203.0.113.0/24\"]\n");
+        let sentence = "Only what is named is allowed. Allowed by name: 203.0.113.0/24.";
+        assert!(summary.contains(sentence), "{summary}");
+    }
+}

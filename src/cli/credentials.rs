@@ -170,3 +170,79 @@ Examples:
   printf %s \"$SECRET\" | hairpin credentials --secret-file - --uri
 
 Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.";
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        credentials: Credentials,
+    }
+
+    const NOW: Duration = Duration::from_secs(1_700_000_000);
+
+    /// A host of which nothing is asked.
+    fn config() -> Config {
+        let mut config = Config::defaults(&Host::here());
+        config.relay.addresses.clear();
+        "turn.example.org".clone_into(&mut config.realm);
+        config
+    }
+
+    fn minted(line: &str) -> String {
+        let line = Line::parse_from(line.split(' '));
+        let secret = Secret::new("a secret of many bytes");
+        let server = line.credentials.server(&secret, &config(), NOW).unwrap();
+        server.lines()
+    }
+
+    #[test]
+    fn the_password_is_what_openssl_makes_of_secret_and_user_name() {
+        // printf %s 1700003600:alice | openssl dgst -sha1 -hmac 'a secret of many bytes' -binary | base64
+        let lines = minted("credentials --user alice --ttl 1h --host turn.example.org:443");
+        assert!(
+            lines.contains("username 1700003600:alice\npassword 3UylplD1Vi/YNlB4Yz1jAqe0Qn8=\n"),
+            "{lines}"
+        );
+    }
+
+    #[test]
+    fn without_a_user_the_name_is_the_expiry_alone_a_day_ahead() {
+        // printf %s 1700086400 | openssl dgst -sha1 -hmac 'a secret of many bytes' -binary | base64
+        let lines = minted("credentials");
+        assert!(
+            lines.contains("username 1700086400\npassword IIk6CH8MHEJd/vGrjJQtHg9R8D4=\n"),
+            "{lines}"
+        );
+    }
+
+    #[test]
+    fn a_credential_cannot_outlive_time() {
+        let line = Line::parse_from(["credentials", "--ttl", "18446744073709551615s"]);
+        let server = line.credentials.server(&Secret::new("s"), &config(), NOW);
+        assert!(matches!(server, Err(Failure::Usage(_))), "{server:?}");
+    }
+
+    #[test]
+    fn a_lifetime_has_a_unit_and_is_not_nothing() {
+        for wrong in ["24", "0s", "", "soon"] {
+            assert!(ttl(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(ttl("24h"), Ok(Duration::from_secs(86400)));
+    }
+
+    #[test]
+    fn a_user_name_fits_into_username() {
+        for wrong in ["", "a\nb", &"a".repeat(481)] {
+            assert!(user_name(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(
+            user_name("alice@example.org"),
+            Ok("alice@example.org".to_owned())
+        );
+    }
+}

@@ -1,6 +1,6 @@
 //! The server as a browser wants to hear of it: `iceServers`, and TURN URIs.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use serde::Serialize;
 
@@ -26,8 +26,11 @@ impl IceServer {
 
     /// An object that `new RTCPeerConnection(…)` takes as it is.
     pub(crate) fn json(&self) -> String {
-        let object = serde_json::json!({ "iceServers": [self] });
-        format!("{object:#}\n")
+        let configuration = Configuration {
+            ice_servers: [self],
+        };
+        let json = serde_json::to_string_pretty(&configuration).expect("strings are JSON");
+        json + "\n"
     }
 
     /// The same for programs that take URIs, a line each.
@@ -43,6 +46,13 @@ impl IceServer {
         ));
         lines
     }
+}
+
+/// The part of `RTCConfiguration` that is ours.
+#[derive(Serialize)]
+struct Configuration<'a> {
+    #[serde(rename = "iceServers")]
+    ice_servers: [&'a IceServer; 1],
 }
 
 /// The name under which clients reach the server, and its port if it is not the listeners'.
@@ -85,27 +95,28 @@ impl std::str::FromStr for PublicName {
 
     /// `turn.example.org`, `turn.example.org:443`, `192.0.2.7`, `2001:db8::7` or `[2001:db8::7]:443`.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if let Ok(ip) = text.trim_matches(['[', ']']).parse() {
+        if let Ok(socket) = text.parse::<SocketAddr>() {
+            return Ok(Self {
+                host: bracketed(socket.ip()),
+                port: Some(socket.port()),
+            });
+        }
+        let literal = text
+            .strip_prefix('[')
+            .and_then(|text| text.strip_suffix(']'));
+        if let Ok(ip) = literal.unwrap_or(text).parse() {
             return Ok(Self {
                 host: bracketed(ip),
                 port: None,
             });
         }
-        let (host, port) = match text.rsplit_once(':') {
-            Some((host, port)) => (
-                host,
-                Some(
-                    port.parse()
-                        .map_err(|_| "the port is not a number up to 65535")?,
-                ),
-            ),
+        let (host, port) = match text.split_once(':') {
+            Some((host, port)) => (host, Some(port.parse().map_err(|_| NOT_A_NAME)?)),
             None => (text, None),
         };
-        let is_bare = |letter: char| {
-            letter.is_ascii_alphanumeric() || matches!(letter, '-' | '.' | '[' | ']' | ':')
-        };
+        let is_bare = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '.');
         if host.is_empty() || !host.chars().all(is_bare) {
-            return Err("write a host name or an IP address, without turn: and without a path");
+            return Err(NOT_A_NAME);
         }
         Ok(Self {
             host: host.to_owned(),
@@ -119,5 +130,101 @@ fn bracketed(ip: IpAddr) -> String {
     match ip {
         IpAddr::V4(ip) => ip.to_string(),
         IpAddr::V6(ip) => format!("[{ip}]"),
+    }
+}
+
+const NOT_A_NAME: &str =
+    "write a host name or an IP address, with a port if need be, without turn: and without a path";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listener(transport: Transport, listen: &str) -> Listener {
+        Listener {
+            transport,
+            listen: listen.parse().unwrap(),
+        }
+    }
+
+    fn uris(name: &str, listeners: &[Listener]) -> Vec<String> {
+        name.parse::<PublicName>().unwrap().uris(listeners)
+    }
+
+    #[test]
+    fn each_transport_and_port_is_one_uri_whatever_the_families() {
+        let listeners = [
+            listener(Transport::Udp, "0.0.0.0:3478"),
+            listener(Transport::Udp, "[::]:3478"),
+            listener(Transport::Tcp, "0.0.0.0:3478"),
+            listener(Transport::Tcp, "0.0.0.0:443"),
+        ];
+        assert_eq!(
+            uris("turn.example.org", &listeners),
+            [
+                "turn:turn.example.org:3478?transport=udp",
+                "turn:turn.example.org:3478?transport=tcp",
+                "turn:turn.example.org:443?transport=tcp",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_name_may_bring_the_port_that_clients_see() {
+        let listeners = [listener(Transport::Udp, "0.0.0.0:3478")];
+        for (name, uri) in [
+            ("192.0.2.7", "turn:192.0.2.7:3478?transport=udp"),
+            ("192.0.2.7:80", "turn:192.0.2.7:80?transport=udp"),
+            ("2001:db8::7", "turn:[2001:db8::7]:3478?transport=udp"),
+            ("[2001:db8::7]", "turn:[2001:db8::7]:3478?transport=udp"),
+            ("[2001:db8::7]:80", "turn:[2001:db8::7]:80?transport=udp"),
+            (
+                "turn.example.org:80",
+                "turn:turn.example.org:80?transport=udp",
+            ),
+        ] {
+            assert_eq!(uris(name, &listeners), [uri], "{name}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_no_uri() {
+        for wrong in [
+            "",
+            "turn:a",
+            "turn:a:3478",
+            "https://a",
+            "a b",
+            "a/b",
+            "a:70000",
+            ":80",
+            "a]",
+            "[a",
+            "a\"b",
+        ] {
+            assert!(wrong.parse::<PublicName>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn json_is_an_object_for_a_peer_connection() {
+        let credential = relay::keys::Credential {
+            username: "1:a".to_owned(),
+            password: "p".to_owned(),
+        };
+        let server = IceServer::new(vec!["turn:a:1?transport=udp".to_owned()], credential);
+        let expected = "{
+  \"iceServers\": [
+    {
+      \"urls\": [
+        \"turn:a:1?transport=udp\"
+      ],
+      \"username\": \"1:a\",
+      \"credential\": \"p\"
+    }
+  ]
+}
+";
+        assert_eq!(server.json(), expected);
     }
 }

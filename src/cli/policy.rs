@@ -122,3 +122,66 @@ Examples:
   hairpin policy explain ::ffff:127.0.0.1
 
 Exit codes: 0 allowed, 1 denied, 2 wrong usage or configuration.";
+
+#[cfg(test)]
+mod tests {
+    use relay::policy::{Mode, Own};
+
+    use super::*;
+
+    fn explained(peer: &str) -> (bool, String) {
+        let own = Own {
+            listeners: vec!["0.0.0.0:3478".parse().unwrap()],
+            addresses: vec!["198.18.0.5".parse().unwrap()],
+            relays: vec!["198.18.0.5".parse().unwrap()],
+            relay_ports: 50000..=50009,
+        };
+        let allow = vec!["10.1.2.0/24:10000-20000".parse().unwrap()];
+        let policy = policy::Policy::new(Mode::Closed, allow, Vec::new(), own);
+        verdict(&policy, peer.parse().unwrap())
+    }
+
+    #[test]
+    fn a_peer_is_an_address_with_or_without_a_port() {
+        for right in [
+            "8.8.8.8",
+            "8.8.8.8:53",
+            "2001:db8::7",
+            "[2001:db8::7]",
+            "[2001:db8::7]:53",
+        ] {
+            assert!(right.parse::<Peer>().is_ok(), "{right}");
+        }
+        for wrong in [
+            "",
+            "example.org",
+            "8.8.8.8:",
+            "8.8.8.8:70000",
+            "2001:db8::7:99999",
+            "10.0.0.0/8",
+        ] {
+            assert!(wrong.parse::<Peer>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_verdict_comes_with_its_reason() {
+        let (allowed, why) = explained("9.9.9.9:53");
+        assert!(allowed && why.starts_with("allowed: "), "{why}");
+        let (allowed, why) = explained("::ffff:10.0.0.7");
+        assert!(!allowed && why.starts_with("denied: 10.0.0.7"), "{why}");
+        let (allowed, why) = explained("10.1.2.3:15000");
+        assert!(allowed && why.contains("10.1.2.0/24:10000-20000"), "{why}");
+    }
+
+    #[test]
+    fn an_address_allowed_on_some_ports_is_explained_range_by_range() {
+        let (allowed, why) = explained("10.1.2.3");
+        assert!(allowed, "{why}");
+        let lines: Vec<&str> = why.lines().collect();
+        assert_eq!(lines[0], "allowed on some ports:");
+        assert!(lines[1].starts_with("  1-9999  denied: "), "{why}");
+        assert!(lines[2].starts_with("  10000-20000  allowed: "), "{why}");
+        assert!(lines[3].starts_with("  20001-65535  denied: "), "{why}");
+    }
+}

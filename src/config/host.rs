@@ -129,3 +129,59 @@ fn is_public(_: &fs::Metadata) -> bool {
 const FAR_V4: Ipv4Addr = Ipv4Addr::new(1, 1, 1, 1);
 const FAR_V6: Ipv6Addr = Ipv6Addr::new(0x2606, 0x4700, 0x4700, 0, 0, 0, 0, 0x1111);
 const FAR_PORT: u16 = 3478;
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn a_host_that_speaks_to_nobody_relays_from_nowhere() {
+        let lonely: Vec<IpAddr> = ["127.0.0.1", "::1", "169.254.1.1", "fe80::1"]
+            .iter()
+            .map(|ip| ip.parse().unwrap())
+            .collect();
+        assert_eq!(first(&lonely, IpAddr::is_ipv4), None);
+        assert_eq!(first(&lonely, IpAddr::is_ipv6), None);
+    }
+
+    #[test]
+    fn without_a_default_route_the_first_address_of_a_family_serves() {
+        let interfaces = [
+            "127.0.0.1",
+            "fe80::1",
+            "192.0.2.7",
+            "192.0.2.8",
+            "2001:db8::7",
+        ];
+        let interfaces: Vec<IpAddr> = interfaces.iter().map(|ip| ip.parse().unwrap()).collect();
+        assert_eq!(first(&interfaces, IpAddr::is_ipv4), Some(interfaces[2]));
+        assert_eq!(first(&interfaces, IpAddr::is_ipv6), Some(interfaces[4]));
+    }
+
+    #[test]
+    fn this_host_has_loopback_and_a_name_that_can_be_a_realm() {
+        let host = Host::here();
+        assert_eq!(realm_flaw(&host.name), None);
+        assert!(host.cores > 0);
+        assert!((host.bind)(Ipv4Addr::LOCALHOST.into()).is_ok());
+        // 198.51.100.0/24 is for documentation: it is nobody's.
+        assert!((host.bind)(Ipv4Addr::new(198, 51, 100, 250).into()).is_err());
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_secret_file_is_read_without_its_line_end_and_told_from_a_public_one() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(b"a secret of many bytes\r\n").unwrap();
+        for (mode, public) in [(0o600, false), (0o640, false), (0o644, true)] {
+            fs::set_permissions(file.path(), fs::Permissions::from_mode(mode)).unwrap();
+            let read = read_secret(file.path()).unwrap();
+            assert_eq!(read.secret, Secret::new("a secret of many bytes"));
+            assert_eq!(read.is_public, public, "{mode:o}");
+        }
+    }
+}

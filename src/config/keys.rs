@@ -121,3 +121,48 @@ pub(super) fn holds_a_secret(table: &str, key: &str) -> bool {
         KEYS.contains(&(table, key)) && !matches!((table, key), ("auth", "secrets" | "users"));
     !public
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_of_the_finger_is_recognised_and_another_word_is_not() {
+        for (slip, meant) in [
+            ("port", "ports"),
+            ("lisen", "listen"),
+            ("per_user", "per-user"),
+            ("chanels", "channels"),
+        ] {
+            let known: Vec<&str> = KEYS.iter().map(|&(_, key)| key).collect();
+            assert_eq!(nearest(slip, &known), Some(meant));
+        }
+        assert_eq!(
+            nearest("bandwidth", &["addresses", "external", "ports"]),
+            None
+        );
+        assert_eq!(nearest("", &["udp", "tcp"]), None);
+    }
+
+    #[test]
+    fn what_is_not_known_to_be_public_is_secret() {
+        for (table, key) in [
+            ("", "realm"),
+            ("", "auth.nonce-lifetime"),
+            ("relay", "ports"),
+            ("auth", "secret-files"),
+        ] {
+            assert!(!holds_a_secret(table, key), "{table} {key}");
+        }
+        for (table, key) in [
+            ("auth", "secrets"),
+            ("", "auth.secrets"),
+            ("auth", "users"),
+            ("auth.users", "realm"),
+            ("", "secret"),
+            ("relay", "a.b"),
+        ] {
+            assert!(holds_a_secret(table, key), "{table} {key}");
+        }
+    }
+}

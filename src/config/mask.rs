@@ -65,3 +65,26 @@ fn assignment(line: &str) -> Option<(&str, usize)> {
 fn is_bare(letter: char) -> bool {
     letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.')
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_byte_of_a_masked_text_keeps_its_place() {
+        let text = "a = \"é\nb\"\n";
+        let masked = mask(text, &[4..10]);
+        assert_eq!(masked, "a = \"**\n*\"\n");
+        assert_eq!(masked.len(), text.len());
+    }
+
+    #[test]
+    fn a_broken_file_shows_only_what_is_known_to_be_no_secret() {
+        let text = "realm = \"x\"\n[auth]\nnonce-lifetime = \"10m\"\nsecrets = [\n\"abc\",\n]\n[log]\nlevel = \"info\"\n";
+        let shown = mask(text, &guess(text));
+        assert_eq!(
+            shown,
+            "realm = \"x\"\n[auth]\nnonce-lifetime = \"10m\"\nsecrets = *\n\"***\"*\n*\n[log]\nlevel = \"info\"\n"
+        );
+    }
+}

@@ -1,0 +1,312 @@
+//! The command line, as a person and as a script meet it.
+
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit, Mac};
+use sha1::Sha1;
+
+const SECRET: &str = "bm90IGEgcmVhbCBzZWNyZXQ=";
+
+#[test]
+fn help_teaches_every_subcommand_by_example() {
+    let commands: [&[&str]; 8] = [
+        &[],
+        &["serve"],
+        &["check"],
+        &["credentials"],
+        &["policy"],
+        &["policy", "explain"],
+        &["completions"],
+        &["man"],
+    ];
+    for command in commands {
+        let arguments = [command, &["--help"]].concat();
+        let help = hairpin(&arguments);
+        assert_eq!(help.status.code(), Some(0), "{command:?}");
+        let help = text(&help.stdout);
+        let usage = format!("Usage: {}", [&["hairpin"], command].concat().join(" "));
+        assert!(
+            help.contains(&usage) && help.contains("Examples:"),
+            "{command:?}:\n{help}"
+        );
+    }
+}
+
+#[test]
+fn help_says_which_exit_codes_and_variables_there_are() {
+    let help = text(&hairpin(&["--help"]).stdout);
+    for words in ["Exit codes:", "HAIRPIN_CONFIG", "HAIRPIN_SECRET"] {
+        assert!(help.contains(words), "{words}");
+    }
+    assert!(text(&hairpin(&["completions", "--help"]).stdout).contains("possible values: bash"));
+    assert!(text(&hairpin(&["credentials", "--help"]).stdout).contains("[default: 24h]"));
+}
+
+#[test]
+fn a_wrong_command_line_is_2() {
+    let wrong: [&[&str]; 7] = [
+        &[],
+        &["srve"],
+        &["policy", "explain", "example.org"],
+        &["credentials", "--ttl", "24", "--secret", SECRET],
+        &["credentials", "--secret", SECRET, "--secret-file", "-"],
+        &["credentials"],
+        &["check", "--config", "/nonexistent/turnserver.toml"],
+    ];
+    for arguments in wrong {
+        let outcome = hairpin(arguments);
+        assert_eq!(outcome.status.code(), Some(2), "{arguments:?}");
+        assert!(
+            outcome.stdout.is_empty() && !outcome.stderr.is_empty(),
+            "{arguments:?}"
+        );
+    }
+}
+
+#[test]
+fn a_wrong_configuration_is_2_for_all_who_read_it_and_shows_the_place() {
+    let file = configuration("[relay]\nport = \"50000-50099\"\n");
+    let path = file.path().to_str().unwrap();
+    let readers: [&[&str]; 4] = [
+        &["serve"],
+        &["check"],
+        &["credentials"],
+        &["policy", "explain", "9.9.9.9"],
+    ];
+    for reader in readers {
+        let outcome = hairpin(&[reader, &["--config", path]].concat());
+        assert_eq!(outcome.status.code(), Some(2), "{reader:?}");
+        let report = text(&outcome.stderr);
+        assert!(report.contains(&format!("{path}:2:1")), "{report}");
+        assert!(report.contains("did you mean `ports`?"), "{report}");
+    }
+}
+
+#[test]
+fn check_follows_the_variable_where_no_option_names_a_file() {
+    let file = configuration("realm = \"from.the.variable\"\n");
+    let outcome = Command::new(env!("CARGO_BIN_EXE_hairpin"))
+        .arg("check")
+        .env("HAIRPIN_CONFIG", file.path())
+        .output()
+        .unwrap();
+    assert!(text(&outcome.stdout).contains("from.the.variable"));
+}
+
+#[test]
+fn check_never_shows_a_secret() {
+    let right = format!("[auth]\nsecrets = [\"{SECRET}\"]\n[auth.users]\nalice = \"wonderland\"\n");
+    for (text_of_file, code) in [
+        (right.clone(), 0),
+        (right.replace("[auth]", "[auth]\nx = 1"), 2),
+    ] {
+        let file = configuration(&text_of_file);
+        let outcome = hairpin(&["check", "--config", file.path().to_str().unwrap()]);
+        assert_eq!(outcome.status.code(), Some(code));
+        let said = text(&outcome.stdout) + &text(&outcome.stderr);
+        assert!(
+            !said.contains(SECRET) && !said.contains("wonderland"),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn check_accepts_the_shipped_file() {
+    let outcome = hairpin(&[
+        "check",
+        "--config",
+        concat!(env!("CARGO_MANIFEST_DIR"), "/turnserver.toml"),
+    ]);
+    assert_eq!(outcome.status.code(), Some(0), "{}", text(&outcome.stderr));
+    assert!(text(&outcome.stdout).starts_with("ok: "));
+    assert!(outcome.stderr.is_empty());
+}
+
+#[test]
+fn a_warning_is_shown_and_no_failure() {
+    let file = configuration("[relay]\nports = \"1000-2000\"\n");
+    let outcome = hairpin(&["check", "--config", file.path().to_str().unwrap()]);
+    assert_eq!(outcome.status.code(), Some(0));
+    assert!(text(&outcome.stderr).starts_with("warning: `[relay] ports`"));
+}
+
+#[test]
+fn credentials_are_ice_servers_whose_password_is_the_mac_of_the_user_name() {
+    let file = configuration(&format!(
+        "[[listener]]\ntransport = \"udp\"\nlisten = \"127.0.0.1:3479\"\n[auth]\nsecrets = [\"{SECRET}\"]\n"
+    ));
+    let path = file.path().to_str().unwrap();
+    let arguments = [
+        "credentials",
+        "--config",
+        path,
+        "--user",
+        "alice",
+        "--host",
+        "turn.example.org",
+    ];
+    let outcome = hairpin(&arguments);
+    assert_eq!(outcome.status.code(), Some(0), "{}", text(&outcome.stderr));
+    let object: serde_json::Value = serde_json::from_slice(&outcome.stdout).unwrap();
+    let server = &object["iceServers"][0];
+    assert_eq!(
+        server["urls"][0],
+        "turn:turn.example.org:3479?transport=udp"
+    );
+    let username = server["username"].as_str().unwrap();
+    assert!(username.ends_with(":alice"));
+    assert_eq!(server["credential"], mac(username));
+}
+
+#[test]
+fn a_credential_expires_when_it_was_asked_to() {
+    let expiry = |ttl: &str| -> u64 {
+        let lines = uri_lines(&["--ttl", ttl], Stdio::null(), Some(SECRET));
+        lines[2].strip_prefix("username ").unwrap().parse().unwrap()
+    };
+    let (hour, day) = (expiry("1h"), expiry("1day"));
+    // The second may turn over between the two.
+    assert!((82800..82810).contains(&(day - hour)), "{day} {hour}");
+}
+
+#[test]
+fn a_secret_comes_from_standard_input_or_from_the_environment() {
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    writeln!(writer, "{SECRET}").unwrap();
+    drop(writer);
+    let piped = uri_lines(
+        &["--secret-file", "-", "--host", "192.0.2.7"],
+        reader.into(),
+        None,
+    );
+    assert_eq!(
+        piped[..2],
+        [
+            "turn:192.0.2.7:3478?transport=udp",
+            "turn:192.0.2.7:3478?transport=tcp"
+        ]
+    );
+    for lines in [piped, uri_lines(&[], Stdio::null(), Some(SECRET))] {
+        let username = lines[2].strip_prefix("username ").unwrap();
+        assert_eq!(
+            lines[3].strip_prefix("password "),
+            Some(mac(username).as_str())
+        );
+    }
+}
+
+#[test]
+fn a_denied_peer_is_1_and_an_allowed_one_0() {
+    let denied = hairpin(&["policy", "explain", "::ffff:127.0.0.1"]);
+    assert_eq!(denied.status.code(), Some(1));
+    assert!(
+        text(&denied.stdout).starts_with("denied: 127.0.0.1"),
+        "{}",
+        text(&denied.stdout)
+    );
+    let allowed = hairpin(&["policy", "explain", "9.9.9.9:53"]);
+    assert_eq!(allowed.status.code(), Some(0));
+    assert!(text(&allowed.stdout).starts_with("allowed: "));
+}
+
+#[test]
+fn the_policy_of_a_file_is_explained() {
+    let file = configuration("[peers]\nallow = [\"10.1.2.0/24:10000-20000\"]\n");
+    let path = file.path().to_str().unwrap();
+    let outcome = hairpin(&["policy", "explain", "10.1.2.3:15000", "--config", path]);
+    assert_eq!(outcome.status.code(), Some(0));
+    assert!(text(&outcome.stdout).contains("10.1.2.0/24:10000-20000"));
+}
+
+#[test]
+fn completions_and_man_pages_are_made() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = text(&hairpin(&["completions", shell]).stdout);
+        assert!(script.contains("credentials"), "{shell}");
+    }
+    assert!(text(&hairpin(&["man"]).stdout).contains(".TH hairpin 1"));
+    let directory = tempfile::tempdir().unwrap();
+    let outcome = hairpin(&["man", "--output", directory.path().to_str().unwrap()]);
+    assert_eq!(outcome.status.code(), Some(0), "{}", text(&outcome.stderr));
+    for page in ["hairpin.1", "hairpin-serve.1", "hairpin-policy-explain.1"] {
+        assert!(directory.path().join(page).exists(), "{page}");
+    }
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_failure() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    for arguments in [
+        &["completions", "bash"][..],
+        &["check"],
+        &["man"],
+        &["--help"],
+    ] {
+        let outcome = Command::new(env!("CARGO_BIN_EXE_hairpin"))
+            .args(arguments)
+            .env_remove("HAIRPIN_CONFIG")
+            .stdout(writer.try_clone().unwrap())
+            .output()
+            .unwrap();
+        assert_eq!(
+            outcome.status.code(),
+            Some(0),
+            "{arguments:?}: {}",
+            text(&outcome.stderr)
+        );
+        assert!(
+            outcome.stderr.is_empty(),
+            "{arguments:?}: {}",
+            text(&outcome.stderr)
+        );
+    }
+}
+
+/// Runs the binary without the variables it listens to.
+fn hairpin(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_hairpin"))
+        .args(arguments)
+        .env_remove("HAIRPIN_CONFIG")
+        .env_remove("HAIRPIN_SECRET")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+/// What `credentials --uri` prints.
+fn uri_lines(arguments: &[&str], stdin: Stdio, secret: Option<&str>) -> Vec<String> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hairpin"));
+    command
+        .args(["credentials", "--uri"])
+        .args(arguments)
+        .stdin(stdin);
+    command
+        .env_remove("HAIRPIN_CONFIG")
+        .env_remove("HAIRPIN_SECRET");
+    command.envs(secret.map(|secret| ("HAIRPIN_SECRET", secret)));
+    let outcome = command.output().unwrap();
+    assert_eq!(outcome.status.code(), Some(0), "{}", text(&outcome.stderr));
+    text(&outcome.stdout).lines().map(str::to_owned).collect()
+}
+
+fn configuration(text: &str) -> tempfile::NamedTempFile {
+    let mut file = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    file
+}
+
+/// base64(HMAC-SHA1(secret, user name)), by another road than the binary's.
+fn mac(username: &str) -> String {
+    let mut mac = Hmac::<Sha1>::new_from_slice(SECRET.as_bytes()).unwrap();
+    mac.update(username.as_bytes());
+    STANDARD.encode(mac.finalize().into_bytes())
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
