@@ -275,7 +275,7 @@ fn hairpin(arguments: &[&str]) -> Output {
         .env_remove("HAIRPIN_SECRET")
         .stdin(Stdio::null())
         .output()
-        .unwrap()
+        .expect("the binary runs")
 }
 
 /// What `credentials --uri` prints.
@@ -289,24 +289,28 @@ fn uri_lines(arguments: &[&str], stdin: Stdio, secret: Option<&str>) -> Vec<Stri
         .env_remove("HAIRPIN_CONFIG")
         .env_remove("HAIRPIN_SECRET");
     command.envs(secret.map(|secret| ("HAIRPIN_SECRET", secret)));
-    let outcome = command.output().unwrap();
+    let outcome = command.output().expect("the binary runs");
     assert_eq!(outcome.status.code(), Some(0), "{}", text(&outcome.stderr));
     text(&outcome.stdout).lines().map(str::to_owned).collect()
 }
 
 fn configuration(text: &str) -> tempfile::NamedTempFile {
-    let mut file = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
-    file.write_all(text.as_bytes()).unwrap();
+    let mut file = tempfile::Builder::new()
+        .suffix(".toml")
+        .tempfile()
+        .expect("a temporary file");
+    file.write_all(text.as_bytes())
+        .expect("the file is written");
     file
 }
 
 /// base64(HMAC-SHA1(secret, user name)), by another road than the binary's.
 fn mac(username: &str) -> String {
-    let mut mac = Hmac::<Sha1>::new_from_slice(SECRET.as_bytes()).unwrap();
+    let mut mac = Hmac::<Sha1>::new_from_slice(SECRET.as_bytes()).expect("HMAC takes any key");
     mac.update(username.as_bytes());
     STANDARD.encode(mac.finalize().into_bytes())
 }
 
 fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
+    String::from_utf8(bytes.to_vec()).expect("output is UTF-8")
 }

@@ -34,7 +34,7 @@ enum Question {
 #[derive(Args)]
 #[command(after_long_help = AFTER_HELP)]
 struct Explain {
-    /// The peer, such as 192.0.2.7, 192.0.2.7:3478, 2001:db8::7 or [2001:db8::7]:3478.
+    /// The peer, such as 192.0.2.7, 192.0.2.7:3478 or `[2001:db8::7]:3478`.
     #[arg(value_name = "IP[:PORT]")]
     peer: Peer,
 
@@ -93,8 +93,13 @@ fn by_port(policy: &policy::Policy, ip: IpAddr) -> String {
             Ok(permit) => permit.to_string(),
             Err(denial) => format!("{denial:#}"),
         };
-        let (first, last) = (span.ports.start(), span.ports.end());
-        lines.push_str(&format!("\n  {first}-{last}  {why}"));
+        let (first, last) = span.ports.into_inner();
+        let ports = if first == last {
+            first.to_string()
+        } else {
+            format!("{first}-{last}")
+        };
+        lines.push_str(&format!("\n  {ports:<11}  {why}"));
     }
     lines
 }
@@ -180,7 +185,7 @@ mod tests {
         assert!(allowed, "{why}");
         let lines: Vec<&str> = why.lines().collect();
         assert_eq!(lines[0], "allowed on some ports:");
-        assert!(lines[1].starts_with("  1-9999  denied: "), "{why}");
+        assert!(lines[1].starts_with("  1-9999       denied: "), "{why}");
         assert!(lines[2].starts_with("  10000-20000  allowed: "), "{why}");
         assert!(lines[3].starts_with("  20001-65535  denied: "), "{why}");
     }

@@ -87,11 +87,8 @@ fn known() -> BTreeSet<(String, String)> {
     };
     let mut keys = BTreeSet::new();
     for (name, value) in top {
-        let table = match &value {
-            serde_json::Value::Array(entries) => &entries[0],
-            other => other,
-        };
-        let table = table.get("$__serde_spanned_private_value").unwrap_or(table);
+        // `[[listener]]` is an array of tables.
+        let table = value.get(0).unwrap_or(&value);
         match table.as_object() {
             Some(table) => keys.extend(table.keys().map(|key| (name.clone(), key.clone()))),
             None => drop(keys.insert((String::new(), name))),
