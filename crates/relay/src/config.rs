@@ -36,12 +36,12 @@ impl Config {
             .find(|relay| AddressFamily::of(relay.local) == family)
     }
 
-    /// The local face of one of our external relay addresses.
-    pub(crate) fn local_of(&self, external: IpAddr) -> Option<IpAddr> {
+    /// The relay address of ours that this is, by either of its faces.
+    pub(crate) fn relay_at(&self, ip: IpAddr) -> Option<RelayAddress> {
         self.relays
             .iter()
-            .find(|relay| relay.external == external)
-            .map(|relay| relay.local)
+            .copied()
+            .find(|relay| relay.external == ip || relay.local == ip)
     }
 
     /// The face that peers know of an address: ours behind 1:1 NAT have an external one.

@@ -2,14 +2,16 @@
 //!
 //! Nothing here allocates, and a packet costs one lookup by channel or by peer.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use rand::Rng;
 use wire::{ChannelData, RelayHeader, TransactionId};
 
 use crate::permissions::Scope;
 use crate::policy::Permit;
-use crate::{ClientTuple, DropReason, Now, PeerAddr, RelayId, Server, Transport, Verdict};
+use crate::{
+    ClientTuple, DropReason, Now, PeerAddr, RelayAddress, RelayId, Server, Transport, Verdict,
+};
 
 impl Server {
     /// ChannelData from a client. RFC 8656 §12.6.
@@ -44,11 +46,11 @@ impl Server {
         }
         allocation.sent.count(payload.len());
         self.counters.sent.count(payload.len());
-        let Some(local) = self.config.local_of(to.0.ip()) else {
+        let Some(address) = self.config.relay_at(to.0.ip()) else {
             return Verdict::Forward { from, to, payload };
         };
         let source = PeerAddr(allocation.relay.relayed);
-        self.hairpin(now, from, source, to, local, payload)
+        self.hairpin(now, from, source, to, address, payload)
     }
 
     /// Both ends are relayed addresses of this server: the far one is served as if the packet had
@@ -59,19 +61,22 @@ impl Server {
         from: RelayId,
         source: PeerAddr,
         to: PeerAddr,
-        local: IpAddr,
+        address: RelayAddress,
         payload: &'a [u8],
     ) -> Verdict<'a> {
+        let port = to.0.port();
+        // Behind a 1:1 NAT the local face is a second name of the same relay, and as closed to
+        // the host's other programs.
         if let Some(target) = self
             .allocations
-            .by_relayed(to.0)
+            .by_relayed(SocketAddr::new(address.external, port))
             .and_then(|id| self.allocations.get(id))
         {
             let relay = target.relay_id();
             return self.deliver(now, relay, source, payload);
         }
-        if self.shared.ports.is_taken(local, to.0.port()) {
-            let to = PeerAddr(SocketAddr::new(local, to.0.port()));
+        if self.shared.ports.is_taken(address.local, port) {
+            let to = PeerAddr(SocketAddr::new(address.local, port));
             return Verdict::Forward { from, to, payload };
         }
         if matches!(

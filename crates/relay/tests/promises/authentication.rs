@@ -1,0 +1,222 @@
+//! Long-term credentials: who is challenged, who is refused, and with which code.
+//! RFC 8489 §9.2.4.
+
+use relay::{ClientTuple, DropReason, Reject, Report};
+use sim::Outcome::Lost;
+use sim::{Answer, REALM, Request, World, minutes, password, seconds};
+use wire::attributes::{ErrorCode, Nonce, Realm, Username};
+use wire::{Attribute, Method, TransactionId};
+
+/// The requests that need credentials, each as it would be granted or refused with 437 if signed.
+fn requests() -> [Request; 4] {
+    let peer = sim::Peer::at("9.9.9.9:4000");
+    [
+        Request::allocate(),
+        Request::refresh(minutes(10)),
+        Request::create_permission([peer]),
+        Request::channel_bind(0x4000, peer),
+    ]
+}
+
+#[track_caller]
+fn assert_challenges(answer: &Answer, code: u16) {
+    assert_eq!(answer.code(), Some(code));
+    assert!(!answer.is_signed());
+    assert_eq!(answer.get(), Some(Realm(REALM)));
+    assert!(answer.get::<Nonce<'_>>().is_some());
+}
+
+/// The only refusal since the last look.
+#[track_caller]
+fn refusal(world: &mut World) -> Reject {
+    let mut rejects = world
+        .reports()
+        .into_iter()
+        .filter_map(|report| match report {
+            Report::Refused { reject, .. } => Some(reject),
+            Report::Opened { .. } | Report::Ended { .. } => None,
+        });
+    let reject = rejects.next().expect("a refusal");
+    assert_eq!(rejects.next(), None);
+    reject
+}
+
+#[test]
+fn a_request_without_integrity_is_challenged_whatever_it_asks() {
+    let mut world = World::new();
+    let alice = world.client("alice");
+    for request in requests() {
+        let answer = alice.ask(&mut world, request.unsigned());
+        assert_challenges(&answer, 401);
+    }
+    assert_eq!(world.counters().challenges, 4);
+    // The normal first step of every client is nothing to report.
+    assert_eq!(world.counters().refused, 0);
+    assert!(world.reports().is_empty() && world.is_idle());
+}
+
+#[test]
+fn names_without_integrity_do_not_help() {
+    let mut world = World::new();
+    let alice = world.client("alice");
+    let nonce = alice.nonce(&mut world);
+    let request = Request::allocate()
+        .unsigned()
+        .put(Username("alice"))
+        .put(Realm(REALM))
+        .put_raw(Nonce::TYPE, nonce.as_bytes());
+    assert_challenges(&alice.ask(&mut world, request), 401);
+}
+
+#[test]
+fn a_challenge_carries_no_byte_too_many() {
+    let mut world = World::new();
+    let answer = world
+        .client("alice")
+        .ask(&mut world, Request::allocate().unsigned());
+    let ErrorCode { reason, .. } = answer.get().unwrap();
+    assert_eq!(reason, "");
+    // Header, ERROR-CODE, REALM and NONCE.
+    assert_eq!(answer.as_bytes().len(), 20 + 8 + 16 + 32);
+}
+
+#[test]
+fn integrity_without_username_realm_or_nonce_is_a_bad_request() {
+    let mut world = World::new();
+    let alice = world.client("alice");
+    for missing in [Username::TYPE, Realm::TYPE, Nonce::TYPE] {
+        let answer = alice.ask(&mut world, Request::allocate().without(missing));
+        assert_eq!(answer.code(), Some(400), "without {missing:#06x}");
+        assert!(!answer.is_signed());
+        // Nothing but the code.
+        assert_eq!(answer.as_bytes().len(), 20 + 8);
+        assert_eq!(refusal(&mut world), Reject::IncompleteCredentials);
+    }
+}
+
+#[test]
+fn an_unknown_user_is_unauthorized() {
+    let mut world = World::new();
+    let mallory = world.client_with("mallory", &password("alice"));
+    let answer = mallory.ask(&mut world, Request::allocate());
+    assert_challenges(&answer, 401);
+    assert_eq!(refusal(&mut world), Reject::UnknownUser);
+}
+
+#[test]
+fn a_wrong_password_is_unauthorized() {
+    let mut world = World::new();
+    let mallory = world.client_with("alice", "guessed");
+    for request in requests() {
+        let answer = mallory.ask(&mut world, request);
+        assert_challenges(&answer, 401);
+        assert_eq!(refusal(&mut world), Reject::BadIntegrity);
+    }
+    assert!(world.is_idle());
+}
+
+#[test]
+fn a_nonce_lasts_its_lifetime_to_the_second() {
+    let mut world = World::new();
+    let alice = world.client("alice");
+    alice.allocate(&mut world, minutes(60));
+    world.advance(seconds(599));
+    let answer = alice.ask(&mut world, Request::refresh(minutes(60)));
+    assert!(answer.is_success());
+    world.advance(seconds(1));
+    let old = alice.nonce(&mut world);
+    let answer = alice.ask(&mut world, Request::refresh(minutes(60)));
+    assert_challenges(&answer, 438);
+    assert_eq!(refusal(&mut world), Reject::StaleNonce);
+    // The client has taken the fresh one from the answer.
+    assert_ne!(alice.nonce(&mut world), old);
+    let answer = alice.ask(&mut world, Request::refresh(minutes(60)));
+    assert!(answer.is_success());
+}
+
+#[test]
+fn a_stale_nonce_under_a_wrong_password_is_a_wrong_password() {
+    let mut world = World::new();
+    let alice = world.client("alice");
+    alice.allocate(&mut world, minutes(60));
+    let forged = Request::refresh(minutes(60)).as_user("alice", "guessed");
+    world.advance(minutes(20));
+    assert_challenges(&alice.ask(&mut world, forged), 401);
+    assert_eq!(refusal(&mut world), Reject::BadIntegrity);
+}
+
+#[test]
+fn a_nonce_that_was_never_ours_is_stale() {
+    let mut world = World::new();
+    let alice = world.client("alice");
+    let long = "n".repeat(763);
+    for nonce in ["", "made up", "AAAAAAAAAAAAAAAAAAAAAAAAAAA", &long] {
+        let answer = alice.ask(&mut world, Request::allocate().nonce(nonce));
+        assert_challenges(&answer, 438);
+    }
+}
+
+#[test]
+fn a_nonce_serves_its_source_address_and_any_port_of_it() {
+    let mut world = World::new();
+    let alice = world.client("alice");
+    let nonce = alice.nonce(&mut world);
+    let mut behind = |address: &str| {
+        let tuple = ClientTuple {
+            client: address.parse().unwrap(),
+            ..alice.tuple(&world)
+        };
+        let other = world.client_at(0, tuple, "alice", &password("alice"));
+        other.nonce(&mut world);
+        other.ask(&mut world, Request::allocate().nonce(&nonce))
+    };
+    let rebound = format!("{}:7", alice_ip());
+    assert!(behind(&rebound).is_success());
+    assert_challenges(&behind("100.113.9.9:50000"), 438);
+}
+
+/// The address of a world's first client.
+fn alice_ip() -> std::net::IpAddr {
+    let mut world = World::new();
+    let alice = world.client("alice");
+    alice.tuple(&world).client.ip()
+}
+
+#[test]
+fn a_turn_request_without_the_cookie_is_dropped() {
+    let mut world = World::new();
+    let alice = world.client("alice");
+    let old = TransactionId::from_header([3; 16]);
+    for request in requests() {
+        let request = request.in_transaction(old);
+        assert_eq!(alice.tell(&mut world, request), Lost(DropReason::NoCookie));
+    }
+    assert!(world.is_idle());
+}
+
+#[test]
+fn unreadable_names_are_a_bad_request() {
+    let mut world = World::new();
+    let alice = world.client("alice");
+    for (kind, value) in [
+        (Username::TYPE, &b"\xFF\xFE"[..]),
+        (Realm::TYPE, b"\x80"),
+        (Nonce::TYPE, &[b'n'; 764]),
+    ] {
+        // The first of its kind counts.
+        let request = Request::allocate().put_raw(kind, value);
+        let answer = alice.ask(&mut world, request);
+        assert_eq!(answer.code(), Some(400), "{kind:#06x}");
+        assert!(!answer.is_signed());
+    }
+}
+
+#[test]
+fn a_method_that_is_no_request_of_turn_is_dropped() {
+    let mut world = World::new();
+    let alice = world.client("alice");
+    for method in [Method::Send, Method::Data, Method::Other(0x0AB)] {
+        let outcome = alice.tell(&mut world, Request::new(method));
+        assert_eq!(outcome, Lost(DropReason::UnknownMethod));
+    }
+}

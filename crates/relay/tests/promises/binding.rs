@@ -1,0 +1,137 @@
+//! Binding: for anyone, without state. RFC 8489 §3, §6.3; RFC 3489 §8.
+
+use relay::{ClientTuple, DropReason, Transport};
+use sim::Outcome::{Lost, Silent};
+use sim::{LISTENER, Request, World, password};
+use wire::attributes::{
+    MappedAddress, Software, UnknownAttributes, XorMappedAddress, XorRelayedAddress,
+};
+use wire::{Attribute, Method, TransactionId};
+
+/// As a client of RFC 3489 makes it: sixteen bytes, no magic cookie.
+const OLD: TransactionId = TransactionId::from_header(*b"sixteen old ones");
+
+#[test]
+fn a_stranger_hears_its_reflexive_address() {
+    let mut world = World::new();
+    let alice = world.client("alice");
+    let answer = alice.ask(&mut world, Request::binding());
+    assert!(answer.is_success() && !answer.is_signed());
+    let mapped = answer.get::<XorMappedAddress>().unwrap();
+    assert_eq!(mapped.0, alice.tuple(&world).client);
+    assert_eq!(answer.get::<MappedAddress>(), None);
+    assert!(world.is_idle());
+}
+
+#[test]
+fn an_ipv6_address_is_heard_whole() {
+    let mut world = World::new();
+    let tuple = ClientTuple {
+        transport: Transport::Udp,
+        client: "[2620:fe::77]:1234".parse().unwrap(),
+        server: LISTENER,
+    };
+    let alice = world.client_at(0, tuple, "alice", &password("alice"));
+    let answer = alice.ask(&mut world, Request::binding());
+    assert_eq!(answer.get(), Some(XorMappedAddress(tuple.client)));
+}
+
+#[test]
+fn the_answer_is_no_longer_than_it_must_be() {
+    let mut world = World::new();
+    let answer = world.client("alice").ask(&mut world, Request::binding());
+    // Header and XOR-MAPPED-ADDRESS, nothing else: little to win for a reflector.
+    assert_eq!(answer.as_bytes().len(), 20 + 12);
+}
+
+#[test]
+fn a_client_of_rfc_3489_hears_its_address_unmasked() {
+    let mut world = World::new();
+    let alice = world.client("alice");
+    let answer = alice.ask(&mut world, Request::binding().in_transaction(OLD));
+    assert!(answer.is_success());
+    assert_eq!(answer.message().transaction(), OLD);
+    let mapped = answer.get::<MappedAddress>().unwrap();
+    assert_eq!(mapped.0, alice.tuple(&world).client);
+    assert_eq!(answer.get::<XorMappedAddress>(), None);
+}
+
+#[test]
+fn credentials_are_understood_and_not_needed() {
+    let mut world = World::new();
+    let alice = world.client("alice");
+    let wrong = Request::new(Method::Binding).as_user("nobody", "nothing");
+    let answer = alice.ask(&mut world, wrong);
+    assert!(answer.is_success() && !answer.is_signed());
+}
+
+#[test]
+fn all_unknown_attributes_that_must_be_understood_are_listed() {
+    let mut world = World::new();
+    let alice = world.client("alice");
+    let request = Request::binding()
+        .put_raw(0x7FFF, b"last")
+        .put_raw(Software::TYPE, b"a browser")
+        .put_raw(0x0003, b"")
+        .put_raw(0x8FFF, b"may be ignored")
+        .put(XorRelayedAddress(LISTENER));
+    let answer = alice.ask(&mut world, request);
+    assert_eq!(answer.code(), Some(420));
+    let UnknownAttributes(kinds) = answer.get().unwrap();
+    assert_eq!(kinds, [0x7FFF, 0x0003, XorRelayedAddress::TYPE]);
+    assert_eq!(world.counters().refused, 1);
+}
+
+#[test]
+fn attributes_that_may_be_ignored_are_ignored() {
+    let mut world = World::new();
+    let request = Request::binding()
+        .put_raw(0xFFFF, b"?")
+        .put_raw(0x8000, b"");
+    assert!(world.client("alice").ask(&mut world, request).is_success());
+}
+
+#[test]
+fn a_fingerprint_is_answered_with_a_fingerprint() {
+    let mut world = World::new();
+    let alice = world.client("alice");
+    let answer = alice.ask(&mut world, Request::binding().fingerprint());
+    // The world checks its value.
+    assert!(answer.message().has_fingerprint());
+    let answer = alice.ask(&mut world, Request::binding());
+    assert!(!answer.message().has_fingerprint());
+}
+
+#[test]
+fn a_wrong_fingerprint_is_met_with_silence() {
+    let mut world = World::new();
+    let alice = world.client("alice");
+    let mut packet = alice.write(&mut world, &Request::binding().fingerprint());
+    *packet.last_mut().unwrap() ^= 1;
+    assert_eq!(
+        alice.packet(&mut world, &packet),
+        Lost(DropReason::BadFingerprint)
+    );
+}
+
+#[test]
+fn an_indication_is_a_keepalive_and_never_answered() {
+    let mut world = World::new();
+    let alice = world.client("alice");
+    let keepalive = Request::indication(Method::Binding);
+    assert_eq!(alice.tell(&mut world, keepalive), Silent);
+    let strange = Request::indication(Method::Binding).put_raw(0x7FFF, b"");
+    assert_eq!(alice.tell(&mut world, strange), Silent);
+}
+
+#[test]
+fn a_server_without_relay_addresses_and_users_still_answers() {
+    let mut world = World::with(|config| {
+        config.relays.clear();
+        config.keys = relay::Keys::new(sim::REALM.to_owned());
+    });
+    let alice = world.client("alice");
+    assert!(alice.ask(&mut world, Request::binding()).is_success());
+    let answer = alice.ask(&mut world, Request::allocate());
+    assert_eq!(answer.code(), Some(401));
+}

@@ -1,0 +1,324 @@
+//! ChannelBind and what a channel is. RFC 8656 §12.
+
+use relay::{ChannelNumber, DropReason};
+use sim::Outcome::Lost;
+use sim::{Request, World, minutes, seconds};
+use wire::attributes::{ChannelNumberAttribute, XorPeerAddress};
+use wire::{Attribute, Method};
+
+#[test]
+fn a_channel_carries_data_both_ways() {
+    let mut world = World::new();
+    let (alice, peer) = (world.client("alice"), world.peer());
+    let relayed = alice.allocate(&mut world, minutes(10));
+    let channel = alice.bind(&mut world, peer);
+    assert_eq!(
+        alice.send_on(&mut world, channel, b"hi"),
+        peer.hears(relayed, b"hi")
+    );
+    assert_eq!(
+        peer.send(&mut world, relayed, b"ho"),
+        alice.hears_on(channel, peer, b"ho")
+    );
+}
+
+#[test]
+fn a_bind_installs_a_permission_for_the_whole_address() {
+    let mut world = World::new();
+    let (alice, peer) = (world.client("alice"), world.peer());
+    let relayed = alice.allocate(&mut world, minutes(10));
+    alice.bind(&mut world, peer);
+    let beside = peer.on_port(9);
+    assert_eq!(
+        beside.send(&mut world, relayed, b"x"),
+        alice.hears(beside, b"x")
+    );
+    assert_eq!(
+        alice.send(&mut world, beside, b"x"),
+        beside.hears(relayed, b"x")
+    );
+}
+
+#[test]
+fn a_channel_lasts_600_seconds_to_the_second() {
+    let mut world = World::new();
+    let (alice, peer) = (world.client("alice"), world.peer());
+    let relayed = alice.allocate(&mut world, minutes(60));
+    alice.bind(&mut world, peer);
+    world.advance(seconds(599));
+    assert_eq!(
+        alice.send(&mut world, peer, b"x"),
+        peer.hears(relayed, b"x")
+    );
+    world.advance(seconds(1));
+    assert_eq!(
+        alice.send(&mut world, peer, b"x"),
+        Lost(DropReason::NoChannel)
+    );
+}
+
+#[test]
+fn a_channel_is_over_in_time_even_if_the_shard_overslept() {
+    let mut world = World::new();
+    let (alice, peer) = (world.client("alice"), world.peer());
+    let relayed = alice.allocate(&mut world, minutes(60));
+    alice.bind(&mut world, peer);
+    world.oversleep(seconds(599));
+    alice.permit(&mut world, peer);
+    world.oversleep(seconds(1));
+    assert_eq!(
+        peer.send(&mut world, relayed, b"x"),
+        alice.hears(peer, b"x"),
+        "no longer on the channel"
+    );
+}
+
+#[test]
+fn a_permission_lapses_although_its_channel_lives() {
+    let mut world = World::new();
+    let (alice, peer) = (world.client("alice"), world.peer());
+    let relayed = alice.allocate(&mut world, minutes(60));
+    let channel = alice.bind(&mut world, peer);
+    world.advance(seconds(299));
+    assert_eq!(
+        peer.send(&mut world, relayed, b"x"),
+        alice.hears_on(channel, peer, b"x")
+    );
+    world.advance(seconds(1));
+    assert_eq!(
+        peer.send(&mut world, relayed, b"x"),
+        Lost(DropReason::NoPeerPermission)
+    );
+    alice.permit(&mut world, peer);
+    assert_eq!(
+        peer.send(&mut world, relayed, b"x"),
+        alice.hears_on(channel, peer, b"x")
+    );
+}
+
+#[test]
+fn a_rebind_prolongs_both_channel_and_permission() {
+    let mut world = World::new();
+    let (alice, peer) = (world.client("alice"), world.peer());
+    let relayed = alice.allocate(&mut world, minutes(60));
+    let channel = alice.bind(&mut world, peer);
+    world.advance(seconds(400));
+    assert_eq!(alice.bind(&mut world, peer), channel);
+    world.advance(seconds(299));
+    assert_eq!(
+        peer.send(&mut world, relayed, b"x"),
+        alice.hears_on(channel, peer, b"x")
+    );
+    world.advance(seconds(300));
+    assert_eq!(
+        alice.send(&mut world, peer, b"x"),
+        peer.hears(relayed, b"x")
+    );
+    world.advance(seconds(1));
+    assert_eq!(
+        alice.send(&mut world, peer, b"x"),
+        Lost(DropReason::NoChannel)
+    );
+}
+
+#[test]
+fn neither_data_nor_a_permission_prolongs_a_channel() {
+    let mut world = World::new();
+    let (alice, peer) = (world.client("alice"), world.peer());
+    let relayed = alice.allocate(&mut world, minutes(60));
+    alice.bind(&mut world, peer);
+    for _ in 0..3 {
+        world.advance(seconds(200));
+        alice.permit(&mut world, peer);
+        alice.send(&mut world, peer, b"out");
+        peer.send(&mut world, relayed, b"in");
+    }
+    assert_eq!(
+        alice.send(&mut world, peer, b"x"),
+        Lost(DropReason::NoChannel)
+    );
+}
+
+#[test]
+fn a_number_outside_the_range_is_a_bad_request() {
+    let mut world = World::new();
+    let (alice, peer) = (world.client("alice"), world.peer());
+    alice.allocate(&mut world, minutes(10));
+    for number in [0, 0x3FFF, 0x5000, 0x7FFF, 0xFFFF] {
+        let answer = alice.ask(&mut world, Request::channel_bind(number, peer));
+        assert_eq!(answer.code(), Some(400), "{number:#06x}");
+    }
+    let other = world.peer();
+    for (number, peer) in [(0x4000, peer), (0x4FFF, other)] {
+        let answer = alice.ask(&mut world, Request::channel_bind(number, peer));
+        assert!(answer.is_success(), "{number:#06x}");
+    }
+}
+
+#[test]
+fn a_missing_or_unreadable_number_or_peer_is_a_bad_request() {
+    let mut world = World::new();
+    let (alice, peer) = (world.client("alice"), world.peer());
+    alice.allocate(&mut world, minutes(10));
+    let bind = || Request::new(Method::ChannelBind);
+    for request in [
+        bind(),
+        bind().peer(peer),
+        bind().put(ChannelNumberAttribute(0x4000)),
+        bind()
+            .put_raw(ChannelNumberAttribute::TYPE, &[0x40, 0])
+            .peer(peer),
+        bind()
+            .put(ChannelNumberAttribute(0x4000))
+            .put_raw(XorPeerAddress::TYPE, &[0, 1]),
+    ] {
+        assert_eq!(alice.ask(&mut world, request).code(), Some(400));
+    }
+}
+
+#[test]
+fn a_number_leads_to_one_peer_and_a_peer_has_one_number() {
+    let mut world = World::new();
+    let (alice, peer, other) = (world.client("alice"), world.peer(), world.peer());
+    let relayed = alice.allocate(&mut world, minutes(10));
+    let channel = alice.bind(&mut world, peer);
+    for conflict in [
+        Request::channel_bind(channel.get(), other),
+        Request::channel_bind(channel.get(), peer.on_port(9)),
+        Request::channel_bind(channel.get() + 1, peer),
+    ] {
+        assert_eq!(alice.ask(&mut world, conflict).code(), Some(400));
+    }
+    // And nothing has changed.
+    assert_eq!(
+        alice.send(&mut world, peer, b"x"),
+        peer.hears(relayed, b"x")
+    );
+    assert_eq!(
+        other.send(&mut world, relayed, b"x"),
+        Lost(DropReason::NoPeerPermission)
+    );
+    // Another port is another peer.
+    let beside = Request::channel_bind(channel.get() + 1, peer.on_port(9));
+    assert!(alice.ask(&mut world, beside).is_success());
+}
+
+#[test]
+fn a_refused_bind_prolongs_nothing() {
+    let mut world = World::new();
+    let (alice, peer) = (world.client("alice"), world.peer());
+    let relayed = alice.allocate(&mut world, minutes(60));
+    let channel = alice.bind(&mut world, peer);
+    world.advance(seconds(299));
+    let conflict = Request::channel_bind(channel.get() + 1, peer);
+    assert_eq!(alice.ask(&mut world, conflict).code(), Some(400));
+    world.advance(seconds(1));
+    assert_eq!(
+        peer.send(&mut world, relayed, b"x"),
+        Lost(DropReason::NoPeerPermission)
+    );
+}
+
+#[test]
+fn a_number_may_lead_elsewhere_once_its_channel_is_over() {
+    let mut world = World::new();
+    let (alice, peer, other) = (world.client("alice"), world.peer(), world.peer());
+    let relayed = alice.allocate(&mut world, minutes(60));
+    let channel = alice.bind(&mut world, peer);
+    world.advance(minutes(10));
+    alice.ask(&mut world, Request::allocate().unsigned());
+    let answer = alice.ask(&mut world, Request::channel_bind(channel.get(), other));
+    assert!(answer.is_success());
+    assert_eq!(
+        alice.send_on(&mut world, channel, b"x"),
+        other.hears(relayed, b"x")
+    );
+}
+
+#[test]
+fn a_channel_is_its_clients_own() {
+    let mut world = World::new();
+    let (alice, bob) = (world.client("alice"), world.client("bob"));
+    let (one, two) = (world.peer(), world.peer());
+    let at_alice = alice.allocate(&mut world, minutes(10));
+    let at_bob = bob.allocate(&mut world, minutes(10));
+    let channel = alice.bind(&mut world, one);
+    assert_eq!(
+        bob.send_on(&mut world, channel, b"x"),
+        Lost(DropReason::NoChannel)
+    );
+    assert_eq!(bob.bind(&mut world, two), channel);
+    assert_eq!(
+        alice.send_on(&mut world, channel, b"a"),
+        one.hears(at_alice, b"a")
+    );
+    assert_eq!(
+        bob.send_on(&mut world, channel, b"b"),
+        two.hears(at_bob, b"b")
+    );
+}
+
+#[test]
+fn a_channel_dies_with_its_allocation() {
+    let mut world = World::new();
+    let (alice, peer) = (world.client("alice"), world.peer());
+    alice.allocate(&mut world, minutes(10));
+    alice.bind(&mut world, peer);
+    world.advance(minutes(10));
+    assert_eq!(
+        alice.send(&mut world, peer, b"hi"),
+        Lost(DropReason::NoChannel)
+    );
+    assert!(world.is_idle());
+}
+
+#[test]
+fn a_deleted_allocation_leaves_no_channel_to_the_next() {
+    let mut world = World::new();
+    let (alice, peer) = (world.client("alice"), world.peer());
+    alice.allocate(&mut world, minutes(10));
+    let channel = alice.bind(&mut world, peer);
+    alice.delete(&mut world);
+    let relayed = alice.allocate(&mut world, minutes(10));
+    assert_eq!(
+        alice.send_on(&mut world, channel, b"x"),
+        Lost(DropReason::NoChannel)
+    );
+    assert_eq!(
+        peer.send(&mut world, relayed, b"x"),
+        Lost(DropReason::NoPeerPermission)
+    );
+}
+
+#[test]
+fn more_channels_than_allowed_are_refused() {
+    let mut world = World::with(|config| config.limits.channels = 2);
+    let (alice, peer) = (world.client("alice"), world.peer());
+    alice.allocate(&mut world, minutes(60));
+    let bind = |number| Request::channel_bind(number, peer.on_port(number));
+    for number in [0x4000, 0x4001] {
+        assert!(alice.ask(&mut world, bind(number)).is_success());
+    }
+    assert_eq!(alice.ask(&mut world, bind(0x4002)).code(), Some(508));
+    // One that is bound may be prolonged all the same.
+    assert!(alice.ask(&mut world, bind(0x4001)).is_success());
+    world.advance(minutes(10));
+    alice.ask(&mut world, Request::allocate().unsigned());
+    assert!(alice.ask(&mut world, bind(0x4002)).is_success());
+}
+
+#[test]
+fn data_on_a_channel_that_nobody_bound_is_dropped() {
+    let mut world = World::new();
+    let alice = world.client("alice");
+    let channel = ChannelNumber::MIN;
+    assert_eq!(
+        alice.send_on(&mut world, channel, b"x"),
+        Lost(DropReason::NoChannel)
+    );
+    alice.allocate(&mut world, minutes(10));
+    assert_eq!(
+        alice.send_on(&mut world, channel, b"x"),
+        Lost(DropReason::NoChannel)
+    );
+}

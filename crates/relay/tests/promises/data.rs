@@ -1,0 +1,198 @@
+//! Application data: Send and Data indications, ChannelData. RFC 8656 §11, §12.
+
+use relay::{AddressFamily, DropReason, Traffic};
+use sim::Outcome::Lost;
+use sim::{Request, World, minutes};
+use wire::attributes::{Data, XorPeerAddress};
+use wire::{Attribute, Method};
+
+#[test]
+fn a_payload_of_any_length_arrives_whole() {
+    let mut world = World::new();
+    let (alice, peer) = (world.client("alice"), world.peer());
+    let (bob, far) = (world.tcp_client("bob"), world.peer());
+    for (client, peer) in [(alice, peer), (bob, far)] {
+        let relayed = client.allocate(&mut world, minutes(10));
+        client.permit(&mut world, peer);
+        let bound = peer.on_port(9);
+        let channel = client.bind(&mut world, bound);
+        for length in [0, 1, 2, 3, 4, 5, 1199, 1200, 1201, 9000] {
+            let payload = &vec![0xA5; length];
+            assert_eq!(
+                client.send(&mut world, peer, payload),
+                peer.hears(relayed, payload)
+            );
+            assert_eq!(
+                peer.send(&mut world, relayed, payload),
+                client.hears(peer, payload)
+            );
+            assert_eq!(
+                client.send(&mut world, bound, payload),
+                bound.hears(relayed, payload)
+            );
+            assert_eq!(
+                bound.send(&mut world, relayed, payload),
+                client.hears_on(channel, bound, payload)
+            );
+        }
+    }
+}
+
+#[test]
+fn ipv6_peers_are_reached_the_same_way() {
+    let mut world = World::new();
+    let (alice, peer) = (world.client("alice"), world.peer_v6());
+    let v6 = Request::allocate().family(AddressFamily::V6);
+    assert!(alice.ask(&mut world, v6).is_success());
+    let relayed = alice.relayed(&world);
+    alice.permit(&mut world, peer);
+    assert_eq!(
+        alice.send(&mut world, peer, b"hi"),
+        peer.hears(relayed, b"hi")
+    );
+    assert_eq!(
+        peer.send(&mut world, relayed, b"ho"),
+        alice.hears(peer, b"ho")
+    );
+    let channel = alice.bind(&mut world, peer);
+    assert_eq!(
+        peer.send(&mut world, relayed, b"ho"),
+        alice.hears_on(channel, peer, b"ho")
+    );
+}
+
+#[test]
+fn a_send_indication_lacking_peer_or_data_is_dropped() {
+    let mut world = World::new();
+    let (alice, peer) = (world.client("alice"), world.peer());
+    alice.allocate(&mut world, minutes(10));
+    alice.permit(&mut world, peer);
+    let send = || Request::indication(Method::Send);
+    for incomplete in [
+        send(),
+        send().peer(peer),
+        send().put(Data(b"x")),
+        send().put_raw(XorPeerAddress::TYPE, b"?").put(Data(b"x")),
+    ] {
+        assert_eq!(
+            alice.tell(&mut world, incomplete),
+            Lost(DropReason::IncompleteSend)
+        );
+    }
+}
+
+#[test]
+fn a_send_indication_that_is_not_understood_is_dropped_without_a_word() {
+    let mut world = World::new();
+    let (alice, peer) = (world.client("alice"), world.peer());
+    alice.allocate(&mut world, minutes(10));
+    alice.permit(&mut world, peer);
+    let strange = Request::send(peer, b"x").put_raw(0x7FFF, b"");
+    assert_eq!(
+        alice.tell(&mut world, strange),
+        Lost(DropReason::UnknownAttribute)
+    );
+    let relayed = alice.relayed(&world);
+    let harmless = Request::send(peer, b"x").put_raw(0x8FFF, b"");
+    assert_eq!(alice.tell(&mut world, harmless), peer.hears(relayed, b"x"));
+}
+
+#[test]
+fn a_send_indication_without_allocation_is_dropped() {
+    let mut world = World::new();
+    let (alice, peer) = (world.client("alice"), world.peer());
+    assert_eq!(
+        alice.send(&mut world, peer, b"x"),
+        Lost(DropReason::NoAllocation)
+    );
+}
+
+#[test]
+fn a_client_may_put_a_fingerprint_under_its_indications() {
+    let mut world = World::new();
+    let (alice, peer) = (world.client("alice"), world.peer());
+    let relayed = alice.allocate(&mut world, minutes(10));
+    alice.permit(&mut world, peer);
+    let request = Request::send(peer, b"x").fingerprint();
+    assert_eq!(alice.tell(&mut world, request), peer.hears(relayed, b"x"));
+}
+
+#[test]
+fn channel_data_may_be_padded_and_the_padding_is_not_data() {
+    let mut world = World::new();
+    let (alice, peer) = (world.client("alice"), world.peer());
+    let relayed = alice.allocate(&mut world, minutes(10));
+    alice.bind(&mut world, peer);
+    for padded in [&[0x40, 0, 0, 1, b'x'][..], &[0x40, 0, 0, 1, b'x', 0, 0, 0]] {
+        assert_eq!(alice.packet(&mut world, padded), peer.hears(relayed, b"x"));
+    }
+}
+
+#[test]
+fn channel_data_longer_than_its_packet_is_dropped() {
+    let mut world = World::new();
+    let (alice, peer) = (world.client("alice"), world.peer());
+    alice.allocate(&mut world, minutes(10));
+    alice.bind(&mut world, peer);
+    for cut in [&[0x40, 0, 0, 2, b'x'][..], &[0x40, 0, 0], &[0x40]] {
+        assert_eq!(alice.packet(&mut world, cut), Lost(DropReason::Malformed));
+    }
+}
+
+#[test]
+fn what_fits_no_datagram_is_dropped_and_counted() {
+    let mut world = World::new();
+    let (alice, peer) = (world.tcp_client("alice"), world.peer());
+    let relayed = alice.allocate(&mut world, minutes(10));
+    alice.bind(&mut world, peer);
+    let largest = &vec![1; 65_507];
+    assert_eq!(
+        alice.send(&mut world, peer, largest),
+        peer.hears(relayed, largest)
+    );
+    assert_eq!(
+        alice.send(&mut world, peer, &vec![1; 65_508]),
+        Lost(DropReason::TooLarge)
+    );
+    assert_eq!(world.counters().dropped(DropReason::TooLarge), 1);
+}
+
+#[test]
+fn traffic_is_counted_both_ways_without_headers() {
+    let mut world = World::new();
+    let (alice, peer) = (world.client("alice"), world.peer());
+    let relayed = alice.allocate(&mut world, minutes(10));
+    alice.permit(&mut world, peer);
+    alice.send(&mut world, peer, b"four");
+    alice.bind(&mut world, peer);
+    alice.send(&mut world, peer, b"fives");
+    peer.send(&mut world, relayed, b"three");
+    alice.delete(&mut world);
+    let reports = world.reports();
+    let Some(relay::Report::Ended { sent, received, .. }) = reports.last() else {
+        panic!("{reports:?}");
+    };
+    let (out, back) = (
+        Traffic {
+            packets: 2,
+            bytes: 9,
+        },
+        Traffic {
+            packets: 1,
+            bytes: 5,
+        },
+    );
+    assert_eq!((*sent, *received), (out, back));
+    assert_eq!(world.counters().sent, out);
+    assert_eq!(world.counters().received, back);
+}
+
+#[test]
+fn data_for_an_allocation_that_is_gone_finds_no_socket() {
+    let mut world = World::new();
+    let (alice, peer) = (world.client("alice"), world.peer());
+    let relayed = alice.allocate(&mut world, minutes(10));
+    alice.permit(&mut world, peer);
+    alice.delete(&mut world);
+    assert_eq!(peer.send(&mut world, relayed, b"x"), sim::Outcome::NoSocket);
+}

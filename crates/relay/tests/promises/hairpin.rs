@@ -1,0 +1,208 @@
+//! Two clients of one server: relay to relay, in one shard and across two, with and without a
+//! 1:1 NAT.
+
+use relay::{DropReason, RelayAddress};
+use sim::Outcome::{Lost, NoSocket};
+use sim::{Client, EXTERNAL, LOCAL, Outcome, Peer, World, minutes, seconds};
+
+fn behind_nat(config: &mut relay::Config) {
+    config.relays = vec![RelayAddress {
+        local: LOCAL,
+        external: EXTERNAL,
+    }];
+}
+
+/// Every way in which two clients may sit on one server.
+fn worlds() -> [(World, Client, Client); 4] {
+    let open = |_: &mut relay::Config| {};
+    let meet = |mut world: World, shard| {
+        let (alice, bob) = (world.client("alice"), world.client_on(shard, "bob"));
+        alice.allocate(&mut world, minutes(60));
+        bob.allocate(&mut world, minutes(60));
+        (world, alice, bob)
+    };
+    [
+        meet(World::with(open), 0),
+        meet(World::sharded(2, open), 1),
+        meet(World::with(behind_nat), 0),
+        meet(World::sharded(2, behind_nat), 1),
+    ]
+}
+
+/// The relayed transport address of a client, as a peer of the other.
+fn door(world: &World, client: Client) -> Peer {
+    Peer(client.relayed(world))
+}
+
+#[test]
+fn two_clients_reach_each_other_through_their_relayed_addresses() {
+    for (mut world, alice, bob) in worlds() {
+        let (at_alice, at_bob) = (door(&world, alice), door(&world, bob));
+        alice.permit(&mut world, at_bob);
+        bob.permit(&mut world, at_alice);
+        assert_eq!(
+            alice.send(&mut world, at_bob, b"hi"),
+            bob.hears(at_alice, b"hi")
+        );
+        assert_eq!(
+            bob.send(&mut world, at_alice, b"ho"),
+            alice.hears(at_bob, b"ho")
+        );
+    }
+}
+
+#[test]
+fn they_do_so_on_channels_too() {
+    for (mut world, alice, bob) in worlds() {
+        let (at_alice, at_bob) = (door(&world, alice), door(&world, bob));
+        alice.bind(&mut world, at_bob);
+        let channel = bob.bind(&mut world, at_alice);
+        assert_eq!(
+            alice.send(&mut world, at_bob, b"hi"),
+            bob.hears_on(channel, at_alice, b"hi")
+        );
+    }
+}
+
+#[test]
+fn both_permissions_are_asked_as_if_the_packet_had_travelled() {
+    for (mut world, alice, bob) in worlds() {
+        let (at_alice, at_bob) = (door(&world, alice), door(&world, bob));
+        assert_eq!(
+            alice.send(&mut world, at_bob, b"x"),
+            Lost(DropReason::NoPermission)
+        );
+        alice.bind(&mut world, at_bob);
+        assert_eq!(
+            alice.send(&mut world, at_bob, b"x"),
+            Lost(DropReason::NoPeerPermission)
+        );
+        bob.bind(&mut world, at_alice);
+        world.advance(seconds(300));
+        assert_eq!(
+            alice.send(&mut world, at_bob, b"x"),
+            Lost(DropReason::NoPeerPermission),
+            "lapsed at the far end"
+        );
+    }
+}
+
+#[test]
+fn a_packet_counts_for_both() {
+    for (mut world, alice, bob) in worlds() {
+        let (at_alice, at_bob) = (door(&world, alice), door(&world, bob));
+        alice.permit(&mut world, at_bob);
+        bob.permit(&mut world, at_alice);
+        alice.send(&mut world, at_bob, b"12345");
+        let counters = world.counters();
+        assert_eq!((counters.sent.packets, counters.sent.bytes), (1, 5));
+        assert_eq!((counters.received.packets, counters.received.bytes), (1, 5));
+    }
+}
+
+#[test]
+fn a_client_may_be_its_own_peer() {
+    for (mut world, alice, _) in worlds() {
+        let own = door(&world, alice);
+        alice.permit(&mut world, own);
+        assert_eq!(
+            alice.send(&mut world, own, b"echo"),
+            alice.hears(own, b"echo")
+        );
+    }
+}
+
+#[test]
+fn a_relayed_address_that_nobody_has_leads_nowhere() {
+    for (mut world, alice, bob) in worlds() {
+        let at_bob = door(&world, bob);
+        alice.bind(&mut world, at_bob);
+        bob.delete(&mut world);
+        assert_eq!(
+            alice.send(&mut world, at_bob, b"x"),
+            Lost(DropReason::NoRelay)
+        );
+    }
+}
+
+#[test]
+fn a_port_of_another_program_in_the_relay_range_is_never_reached() {
+    for (mut world, alice, bob) in worlds() {
+        let at_bob = door(&world, bob);
+        bob.delete(&mut world);
+        let local = std::net::SocketAddr::new(LOCAL, at_bob.0.port());
+        world.occupy(local);
+        for door in [at_bob, Peer(local)] {
+            alice.permit(&mut world, door);
+            assert_eq!(
+                alice.send(&mut world, door, b"x"),
+                Lost(DropReason::NoRelay)
+            );
+        }
+    }
+}
+
+/// Behind a 1:1 NAT the local address is a second name of the same thing.
+#[test]
+fn the_local_name_of_a_relay_leads_to_the_relay_or_nowhere() {
+    for (mut world, alice, bob) in worlds() {
+        let (at_alice, at_bob) = (door(&world, alice), door(&world, bob));
+        let local = Peer(std::net::SocketAddr::new(LOCAL, at_bob.0.port()));
+        alice.permit(&mut world, local);
+        bob.permit(&mut world, at_alice);
+        assert_eq!(
+            alice.send(&mut world, local, b"x"),
+            bob.hears(at_alice, b"x")
+        );
+    }
+}
+
+#[test]
+fn clients_behind_a_1_1_nat_see_only_the_external_address() {
+    for shard in [0, 1] {
+        let mut world = World::sharded(2, behind_nat);
+        let alice = world.client_on(shard, "alice");
+        let peer = world.peer();
+        let relayed = alice.allocate(&mut world, minutes(10));
+        assert_eq!(relayed.ip(), EXTERNAL);
+        alice.permit(&mut world, peer);
+        assert_eq!(
+            alice.send(&mut world, peer, b"x"),
+            peer.hears(relayed, b"x")
+        );
+        assert_eq!(
+            peer.send(&mut world, relayed, b"y"),
+            alice.hears(peer, b"y")
+        );
+    }
+}
+
+#[test]
+fn the_servers_listener_is_no_peer() {
+    for (mut world, alice, _) in worlds() {
+        for ip in [LOCAL, EXTERNAL] {
+            let listener = Peer(std::net::SocketAddr::new(ip, 3478));
+            let request = sim::Request::channel_bind(0x4000, listener);
+            assert_eq!(alice.ask(&mut world, request).code(), Some(403));
+            alice.permit(&mut world, listener);
+            let outcome = alice.send(&mut world, listener, b"x");
+            assert_eq!(outcome, Lost(DropReason::PeerDenied));
+        }
+    }
+}
+
+#[test]
+fn a_socket_that_closes_under_way_loses_the_packet_and_nothing_else() {
+    let (mut world, alice, bob) = worlds().into_iter().nth(1).unwrap();
+    let at_bob = door(&world, bob);
+    let peer = world.peer();
+    alice.permit(&mut world, peer);
+    bob.delete(&mut world);
+    let outcome: Outcome = peer.send(&mut world, at_bob.0, b"x");
+    assert_eq!(outcome, NoSocket);
+    let relayed = alice.relayed(&world);
+    assert_eq!(
+        alice.send(&mut world, peer, b"x"),
+        peer.hears(relayed, b"x")
+    );
+}

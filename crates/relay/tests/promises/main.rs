@@ -1,0 +1,20 @@
+//! What the server promises, one file per subject, one sentence per test. RFC 8489, RFC 8656.
+//!
+//! All of it happens in [`sim::World`], in virtual time.
+
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod allocate;
+mod authentication;
+mod bad_input;
+mod binding;
+mod channels;
+mod credentials;
+mod data;
+mod endings;
+mod hairpin;
+mod integrity;
+mod permissions;
+mod ports;
+mod quotas;
+mod refresh;

@@ -1,0 +1,338 @@
+//! CreatePermission and what a permission is. RFC 8656 §9, §10.
+
+use relay::policy::{Mode, Own, Policy};
+use relay::{AddressFamily, DropReason, Reject, Report};
+use sim::Outcome::Lost;
+use sim::{LISTENER, LOCAL, Peer, Request, World, minutes, seconds};
+use wire::attributes::XorPeerAddress;
+use wire::{Attribute, Method};
+
+#[test]
+fn a_permission_lets_data_pass_both_ways() {
+    let mut world = World::new();
+    let (alice, peer) = (world.client("alice"), world.peer());
+    let relayed = alice.allocate(&mut world, minutes(10));
+    assert_eq!(
+        peer.send(&mut world, relayed, b"knock"),
+        Lost(DropReason::NoPeerPermission)
+    );
+    assert_eq!(
+        alice.send(&mut world, peer, b"hi"),
+        Lost(DropReason::NoPermission)
+    );
+    alice.permit(&mut world, peer);
+    assert_eq!(
+        alice.send(&mut world, peer, b"hi"),
+        peer.hears(relayed, b"hi")
+    );
+    assert_eq!(
+        peer.send(&mut world, relayed, b"ho"),
+        alice.hears(peer, b"ho")
+    );
+}
+
+#[test]
+fn a_permission_is_for_an_address_and_not_for_a_port() {
+    let mut world = World::new();
+    let (alice, peer, stranger) = (world.client("alice"), world.peer(), world.peer());
+    let relayed = alice.allocate(&mut world, minutes(10));
+    alice.permit(&mut world, peer.on_port(0));
+    for port in [1, 4000, 65_535] {
+        let peer = peer.on_port(port);
+        assert_eq!(
+            peer.send(&mut world, relayed, b"x"),
+            alice.hears(peer, b"x")
+        );
+        assert_eq!(
+            alice.send(&mut world, peer, b"y"),
+            peer.hears(relayed, b"y")
+        );
+    }
+    assert_eq!(
+        stranger.send(&mut world, relayed, b"x"),
+        Lost(DropReason::NoPeerPermission)
+    );
+}
+
+#[test]
+fn a_permission_is_for_one_allocation() {
+    let mut world = World::new();
+    let (alice, bob, peer) = (world.client("alice"), world.client("bob"), world.peer());
+    alice.allocate(&mut world, minutes(10));
+    let relayed = bob.allocate(&mut world, minutes(10));
+    alice.permit(&mut world, peer);
+    assert_eq!(
+        peer.send(&mut world, relayed, b"x"),
+        Lost(DropReason::NoPeerPermission)
+    );
+    assert_eq!(
+        bob.send(&mut world, peer, b"x"),
+        Lost(DropReason::NoPermission)
+    );
+}
+
+#[test]
+fn a_permission_lasts_300_seconds_to_the_second() {
+    let mut world = World::new();
+    let (alice, peer) = (world.client("alice"), world.peer());
+    let relayed = alice.allocate(&mut world, minutes(60));
+    alice.permit(&mut world, peer);
+    world.advance(seconds(299));
+    assert_eq!(
+        peer.send(&mut world, relayed, b"x"),
+        alice.hears(peer, b"x")
+    );
+    world.advance(seconds(1));
+    assert_eq!(
+        peer.send(&mut world, relayed, b"x"),
+        Lost(DropReason::NoPeerPermission)
+    );
+    assert_eq!(
+        alice.send(&mut world, peer, b"x"),
+        Lost(DropReason::NoPermission)
+    );
+}
+
+#[test]
+fn a_permission_asked_for_again_lasts_300_seconds_more() {
+    let mut world = World::new();
+    let (alice, peer) = (world.client("alice"), world.peer());
+    let relayed = alice.allocate(&mut world, minutes(60));
+    alice.permit(&mut world, peer);
+    world.advance(seconds(200));
+    alice.permit(&mut world, peer);
+    world.advance(seconds(299));
+    assert_eq!(
+        peer.send(&mut world, relayed, b"x"),
+        alice.hears(peer, b"x")
+    );
+    world.advance(seconds(1));
+    assert_eq!(
+        peer.send(&mut world, relayed, b"x"),
+        Lost(DropReason::NoPeerPermission)
+    );
+}
+
+#[test]
+fn neither_data_nor_a_refresh_prolongs_a_permission() {
+    let mut world = World::new();
+    let (alice, peer) = (world.client("alice"), world.peer());
+    let relayed = alice.allocate(&mut world, minutes(60));
+    alice.permit(&mut world, peer);
+    for _ in 0..3 {
+        world.advance(seconds(99));
+        alice.send(&mut world, peer, b"out");
+        peer.send(&mut world, relayed, b"in");
+        alice.refresh(&mut world, minutes(60));
+    }
+    world.advance(seconds(3));
+    assert_eq!(
+        peer.send(&mut world, relayed, b"x"),
+        Lost(DropReason::NoPeerPermission)
+    );
+}
+
+#[test]
+fn several_peers_are_granted_at_once() {
+    let mut world = World::new();
+    let (alice, one, two) = (world.client("alice"), world.peer(), world.peer());
+    let relayed = alice.allocate(&mut world, minutes(10));
+    let request = Request::create_permission([one, two, one]);
+    assert!(alice.ask(&mut world, request).is_success());
+    for peer in [one, two] {
+        assert_eq!(
+            peer.send(&mut world, relayed, b"x"),
+            alice.hears(peer, b"x")
+        );
+    }
+}
+
+#[test]
+fn all_peers_are_granted_or_none() {
+    let mut world = World::new();
+    let (alice, good) = (world.client("alice"), world.peer());
+    let v6 = world.peer_v6();
+    alice.allocate(&mut world, minutes(10));
+    let with_good = || Request::create_permission([good]);
+    let bad: [(u16, Request); 5] = [
+        (443, with_good().peer(v6).peer(good)),
+        (403, with_good().peer(Peer::at("10.0.0.1:80")).peer(good)),
+        (
+            400,
+            with_good().put_raw(XorPeerAddress::TYPE, b"").peer(good),
+        ),
+        (
+            400,
+            with_good().put_raw(XorPeerAddress::TYPE, &[0, 3, 0, 0, 1, 2, 3, 4]),
+        ),
+        (
+            400,
+            with_good().put_raw(XorPeerAddress::TYPE, &[0, 1, 0, 0, 1, 2, 3]),
+        ),
+    ];
+    for (code, request) in bad {
+        assert_eq!(alice.ask(&mut world, request).code(), Some(code));
+        assert_eq!(
+            alice.send(&mut world, good, b"x"),
+            Lost(DropReason::NoPermission)
+        );
+    }
+}
+
+#[test]
+fn nobody_in_particular_is_a_bad_request() {
+    let mut world = World::new();
+    let alice = world.client("alice");
+    alice.allocate(&mut world, minutes(10));
+    let answer = alice.ask(&mut world, Request::new(Method::CreatePermission));
+    assert_eq!(answer.code(), Some(400));
+}
+
+#[test]
+fn a_peer_of_the_other_family_is_refused() {
+    let mut world = World::new();
+    let (v4, v6) = (world.peer(), world.peer_v6());
+    let (alice, bob) = (world.client("alice"), world.client("bob"));
+    alice.allocate(&mut world, minutes(10));
+    let request = Request::allocate().family(AddressFamily::V6);
+    assert!(bob.ask(&mut world, request).is_success());
+    for (client, good, bad) in [(alice, v4, v6), (bob, v6, v4)] {
+        let relayed = client.relayed(&world);
+        client.permit(&mut world, good);
+        assert_eq!(
+            client.send(&mut world, good, b"x"),
+            good.hears(relayed, b"x")
+        );
+        let answer = client.ask(&mut world, Request::create_permission([bad]));
+        assert_eq!(answer.code(), Some(443));
+        let answer = client.ask(&mut world, Request::channel_bind(0x4000, bad));
+        assert_eq!(answer.code(), Some(443));
+    }
+}
+
+#[test]
+fn a_peer_that_the_policy_denies_is_forbidden_and_the_reason_reported() {
+    let mut world = World::new();
+    let alice = world.client("alice");
+    alice.allocate(&mut world, minutes(10));
+    world.reports();
+    for address in ["127.0.0.1:22", "169.254.169.254:80", "192.168.1.1:443"] {
+        let peer = Peer::at(address);
+        for request in [
+            Request::create_permission([peer]),
+            Request::channel_bind(0x4000, peer),
+        ] {
+            assert_eq!(alice.ask(&mut world, request).code(), Some(403));
+            let reports = world.reports();
+            let [Report::Refused { reject, .. }] = &reports[..] else {
+                panic!("{reports:?}");
+            };
+            assert!(
+                matches!(reject, Reject::PeerDenied { peer: denied, .. } if denied.0 == peer.0)
+            );
+        }
+        assert_eq!(
+            alice.send(&mut world, peer, b"x"),
+            Lost(DropReason::NoPermission)
+        );
+    }
+}
+
+/// Only a range of ports of 10.1.2.3 is open.
+fn world_with_some_ports() -> World {
+    World::with(|config| {
+        let own = Own {
+            listeners: vec![LISTENER],
+            addresses: vec![LOCAL],
+            relays: vec![LOCAL],
+            relay_ports: 49_152..=65_535,
+        };
+        let allow = vec!["10.1.2.0/24:5000-6000".parse().unwrap()];
+        config.policy = Policy::new(Mode::Closed, allow, vec![], own);
+    })
+}
+
+#[test]
+fn where_the_policy_opens_some_ports_each_datagram_is_judged() {
+    let mut world = world_with_some_ports();
+    let (alice, host) = (world.client("alice"), Peer::at("10.1.2.3:5000"));
+    let relayed = alice.allocate(&mut world, minutes(10));
+    alice.permit(&mut world, host);
+    for port in [5000, 6000] {
+        let peer = host.on_port(port);
+        assert_eq!(
+            alice.send(&mut world, peer, b"x"),
+            peer.hears(relayed, b"x")
+        );
+        assert_eq!(
+            peer.send(&mut world, relayed, b"x"),
+            alice.hears(peer, b"x")
+        );
+    }
+    for port in [4999, 6001, 22] {
+        let peer = host.on_port(port);
+        assert_eq!(
+            alice.send(&mut world, peer, b"x"),
+            Lost(DropReason::PeerDenied)
+        );
+        assert_eq!(
+            peer.send(&mut world, relayed, b"x"),
+            Lost(DropReason::PeerDenied)
+        );
+    }
+}
+
+#[test]
+fn a_channel_is_judged_by_its_port() {
+    let mut world = world_with_some_ports();
+    let (alice, host) = (world.client("alice"), Peer::at("10.1.2.3:5000"));
+    let relayed = alice.allocate(&mut world, minutes(10));
+    let closed = Request::channel_bind(0x4000, host.on_port(22));
+    assert_eq!(alice.ask(&mut world, closed).code(), Some(403));
+    // And has left no permission behind.
+    assert_eq!(
+        alice.send(&mut world, host, b"x"),
+        Lost(DropReason::NoPermission)
+    );
+    alice.bind(&mut world, host);
+    assert_eq!(
+        alice.send(&mut world, host, b"x"),
+        host.hears(relayed, b"x")
+    );
+    let beside = host.on_port(22);
+    assert_eq!(
+        beside.send(&mut world, relayed, b"x"),
+        Lost(DropReason::PeerDenied)
+    );
+}
+
+#[test]
+fn more_permissions_than_allowed_are_refused_and_none_is_installed() {
+    let mut world = World::with(|config| config.limits.permissions = 2);
+    let (alice, one, two, three) = (
+        world.client("alice"),
+        world.peer(),
+        world.peer(),
+        world.peer(),
+    );
+    let relayed = alice.allocate(&mut world, minutes(60));
+    alice.permit(&mut world, one);
+    let both = || Request::create_permission([two, three]);
+    assert_eq!(alice.ask(&mut world, both()).code(), Some(508));
+    assert_eq!(
+        alice.send(&mut world, two, b"x"),
+        Lost(DropReason::NoPermission)
+    );
+    // The same peer on another port, and the same peer again, are no more than one.
+    let request = Request::create_permission([one, one.on_port(1), two, two]);
+    assert!(alice.ask(&mut world, request).is_success());
+    let bind = Request::channel_bind(0x4000, three);
+    assert_eq!(alice.ask(&mut world, bind).code(), Some(508));
+    assert_eq!(
+        three.send(&mut world, relayed, b"x"),
+        Lost(DropReason::NoPeerPermission)
+    );
+    // What has lapsed makes room.
+    world.advance(minutes(5));
+    assert!(alice.ask(&mut world, both()).is_success());
+}

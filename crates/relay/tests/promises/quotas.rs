@@ -1,0 +1,149 @@
+//! How many allocations there may be. RFC 8656 §7.2.
+
+use relay::keys::mint;
+use relay::{OpenError, PortRange};
+use sim::{Request, World, minutes, seconds};
+use wire::Method;
+
+#[test]
+fn a_user_has_no_more_allocations_than_allowed() {
+    let mut world = World::with(|config| config.limits.per_user = Some(2));
+    for _ in 0..2 {
+        world.client("alice").allocate(&mut world, minutes(10));
+    }
+    let third = world.client("alice");
+    let answer = third.ask(&mut world, Request::allocate());
+    assert_eq!(answer.code(), Some(486));
+    // Others are not concerned.
+    world.client("bob").allocate(&mut world, minutes(10));
+}
+
+#[test]
+fn what_ends_makes_room_at_once() {
+    let mut world = World::with(|config| config.limits.per_user = Some(1));
+    let (one, two, three) = (
+        world.client("alice"),
+        world.client("alice"),
+        world.client("alice"),
+    );
+    one.allocate(&mut world, minutes(10));
+    one.delete(&mut world);
+    two.allocate(&mut world, minutes(10));
+    two.disconnect(&mut world);
+    three.allocate(&mut world, minutes(10));
+    world.advance(minutes(10));
+    one.allocate(&mut world, minutes(10));
+}
+
+#[test]
+fn all_together_have_no_more_than_allowed_over_all_shards() {
+    let mut world = World::sharded(2, |config| config.limits.total = Some(2));
+    let (alice, bob) = (world.client_on(0, "alice"), world.client_on(1, "bob"));
+    alice.allocate(&mut world, minutes(10));
+    bob.allocate(&mut world, minutes(10));
+    for shard in [0, 1] {
+        let carol = world.client_on(shard, "carol");
+        let answer = carol.ask(&mut world, Request::allocate());
+        assert_eq!(answer.code(), Some(508));
+    }
+    bob.delete(&mut world);
+    world
+        .client_on(0, "carol")
+        .allocate(&mut world, minutes(10));
+}
+
+#[test]
+fn a_users_quota_is_one_over_all_shards() {
+    let mut world = World::sharded(2, |config| config.limits.per_user = Some(1));
+    world
+        .client_on(0, "alice")
+        .allocate(&mut world, minutes(10));
+    let second = world.client_on(1, "alice");
+    let answer = second.ask(&mut world, Request::allocate());
+    assert_eq!(answer.code(), Some(486));
+}
+
+#[test]
+fn refused_allocates_use_up_nothing() {
+    let mut world = World::with(|config| {
+        config.limits.per_user = Some(1);
+        config.limits.total = Some(1);
+    });
+    let alice = world.client("alice");
+    for _ in 0..3 {
+        for refused in [
+            Request::allocate().unsigned(),
+            Request::allocate().nonce("stale"),
+            Request::new(Method::Allocate),
+            Request::allocate().put_raw(0x7FFF, b""),
+            Request::allocate().as_user("alice", "guessed"),
+        ] {
+            assert!(!alice.ask(&mut world, refused).is_success());
+        }
+        world.refuse_sockets(OpenError::Exhausted);
+        let answer = alice.ask(&mut world, Request::allocate());
+        assert_eq!(answer.code(), Some(508));
+        world.open_sockets();
+    }
+    alice.allocate(&mut world, minutes(10));
+}
+
+#[test]
+fn an_allocate_without_a_port_uses_up_nothing() {
+    let mut world = World::with(|config| {
+        config.ports = PortRange::new(50_000, 50_000).unwrap();
+        config.limits.per_user = Some(2);
+    });
+    let (first, second) = (world.client("alice"), world.client("alice"));
+    first.allocate(&mut world, minutes(10));
+    for _ in 0..3 {
+        let answer = second.ask(&mut world, Request::allocate());
+        assert_eq!(answer.code(), Some(508));
+    }
+    first.delete(&mut world);
+    second.allocate(&mut world, minutes(10));
+}
+
+#[test]
+fn a_retransmitted_allocate_counts_once() {
+    let mut world = World::with(|config| config.limits.per_user = Some(2));
+    let alice = world.client("alice");
+    let packet = alice.write(&mut world, &Request::allocate());
+    for _ in 0..5 {
+        assert!(alice.packet(&mut world, &packet).answer().is_success());
+    }
+    world.client("alice").allocate(&mut world, minutes(10));
+}
+
+#[test]
+fn time_limited_names_of_one_person_share_a_quota() {
+    let mut world = World::with(|config| {
+        config.keys.add_secret(b"north");
+        config.limits.per_user = Some(1);
+    });
+    let now = world.now().unix.as_secs();
+    let mut guest = |user: Option<&str>, lasts| {
+        let credential = mint(b"north", user, now + lasts);
+        let client = world.client_with(&credential.username, &credential.password);
+        client.ask(&mut world, Request::allocate()).code()
+    };
+    assert_eq!(guest(Some("dave"), 60), None);
+    assert_eq!(guest(Some("dave"), 61), Some(486));
+    assert_eq!(guest(Some("erin"), 60), None);
+    assert_eq!(guest(None, 60), None);
+}
+
+#[test]
+fn an_allocation_that_is_being_opened_counts() {
+    let mut world = World::with(|config| config.limits.per_user = Some(1));
+    let (one, two) = (world.client("alice"), world.client("alice"));
+    world.hold_sockets();
+    one.tell(&mut world, Request::allocate());
+    let answer = two.ask(&mut world, Request::allocate());
+    assert_eq!(answer.code(), Some(486));
+    world.open_sockets();
+    assert_eq!(one.inbox(&mut world).len(), 1);
+    one.delete(&mut world);
+    world.advance(seconds(1));
+    two.allocate(&mut world, minutes(10));
+}
