@@ -1,5 +1,6 @@
 //! Settings that work, but that the operator may not have meant.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 /// A setting that works but deserves a word.
@@ -37,22 +38,22 @@ pub(crate) enum Caution {
 
 impl Caution {
     /// What to do about it.
-    pub(crate) fn help(&self) -> String {
+    pub(crate) fn help(&self) -> Cow<'static, str> {
         match self {
-            Self::AnyPort => "clients expect 3478".to_owned(),
-            Self::PrivilegedPorts => "49152-65535 is the range meant for this".to_owned(),
-            Self::WeakPassword => "make one with `openssl rand -base64 12`".to_owned(),
+            Self::AnyPort => "clients expect 3478".into(),
+            Self::PrivilegedPorts => "49152-65535 is the range meant for this".into(),
+            Self::WeakPassword => "make one with `openssl rand -base64 12`".into(),
             Self::ShortLifetime => {
-                "some clients refresh every few minutes whatever they were granted".to_owned()
+                "some clients refresh every few minutes whatever they were granted".into()
             }
             Self::LoopbackPeers => {
                 "name the networks that are meant; this is right only for trying on one machine"
-                    .to_owned()
+                    .into()
             }
             Self::NoPeers => {
-                "name the networks of the peers, such as allow = [\"203.0.113.0/24\"]".to_owned()
+                "name the networks of the peers, such as allow = [\"203.0.113.0/24\"]".into()
             }
-            Self::ReadableSecret { path } => format!("chmod 600 {}", path.display()),
+            Self::ReadableSecret { path } => format!("chmod 600 {}", path.display()).into(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What can be wrong with a configuration file: one variant per mistake, its
 //! sentence naming the key to change, and where it helps, what to write instead.
 
+use std::borrow::Cow;
 use std::io;
 use std::net::IpAddr;
 use std::ops::Range;
@@ -285,34 +286,37 @@ pub(crate) enum Form {
 
 impl Fault {
     /// What to write instead, where that is known.
-    pub(crate) fn help(&self) -> Option<String> {
-        Some(match self {
-            Self::Unknown { hint, .. } | Self::Choice { hint, .. } => hint.clone(),
-            Self::Type { found, expected, .. } => return type_help(found, expected).map(str::to_owned),
-            Self::Missing { example, .. } => format!("add a line such as `{example}`"),
-            Self::Form { form, .. } => form.help().to_owned(),
-            Self::NotOnHost { here, .. } => not_on_host_help(here),
-            Self::ExternalCount { .. } => {
-                "give one external address per relay address, in the same order; repeat an address that needs no mapping".to_owned()
-            }
-            Self::ExternalFamily { .. } => "pair IPv4 with IPv4 and IPv6 with IPv6, in the same order".to_owned(),
-            Self::ExternalAlone { .. } => "name the address it stands for in `[relay] addresses`".to_owned(),
-            Self::PortsReversed { first, last } => format!("write \"{last}-{first}\""),
-            Self::PortZero => "start at 1024 or above, such as \"49152-65535\"".to_owned(),
-            Self::Placeholder { .. } | Self::ShortSecret { .. } => {
-                "make one with `openssl rand -base64 32`".to_owned()
-            }
-            Self::SecretFile { .. } => {
-                "a relative path starts at the directory of the configuration file; the file holds one secret, and the user that runs the server must be able to read it".to_owned()
-            }
-            Self::NoKey => "write a password in quotes, or { key = \"…\" }".to_owned(),
-            Self::Realm { .. } => "the domain of the service does well, such as \"turn.example.org\"".to_owned(),
-            Self::PerUserOverTotal { .. } => "lower `per-user` or raise `total` (0 = no limit)".to_owned(),
-            Self::QuotaOverPorts { .. } => "lower the quota, widen `[relay] ports`, or write 0 for no limit".to_owned(),
-            Self::DefaultOverMax => "lower `default-lifetime` or raise `max-lifetime`".to_owned(),
-            Self::Syntax { .. } | Self::Network { .. } | Self::Range { .. } | Self::Duplicate { .. } | Self::SecondOfFamily { .. }
-            | Self::NotUnicast { .. } | Self::LongUserName | Self::User { .. } => return None,
-        })
+    pub(crate) fn help(&self) -> Option<Cow<'static, str>> {
+        let help: Cow<'static, str> = match self {
+            Self::Unknown { hint, .. } | Self::Choice { hint, .. } => hint.clone().into(),
+            Self::Type {
+                found, expected, ..
+            } => type_help(found, expected)?.into(),
+            Self::Missing { example, .. } => format!("add a line such as `{example}`").into(),
+            Self::Form { form, .. } => form.help().into(),
+            Self::NotOnHost { here, .. } => not_on_host_help(here).into(),
+            Self::ExternalCount { .. } => PAIRWISE.into(),
+            Self::ExternalFamily { .. } => SAME_FAMILY.into(),
+            Self::ExternalAlone { .. } => NAME_LOCAL.into(),
+            Self::PortsReversed { first, last } => format!("write \"{last}-{first}\"").into(),
+            Self::PortZero => "start at 1024 or above, such as \"49152-65535\"".into(),
+            Self::Placeholder { .. } | Self::ShortSecret { .. } => MAKE_SECRET.into(),
+            Self::SecretFile { .. } => SECRET_FILE.into(),
+            Self::NoKey => "write a password in quotes, or { key = \"…\" }".into(),
+            Self::Realm { .. } => A_REALM.into(),
+            Self::PerUserOverTotal { .. } => LOWER_ONE.into(),
+            Self::QuotaOverPorts { .. } => LOWER_QUOTA.into(),
+            Self::DefaultOverMax => "lower `default-lifetime` or raise `max-lifetime`".into(),
+            Self::Syntax { .. }
+            | Self::Network { .. }
+            | Self::Range { .. }
+            | Self::Duplicate { .. }
+            | Self::SecondOfFamily { .. }
+            | Self::NotUnicast { .. }
+            | Self::LongUserName
+            | Self::User { .. } => return None,
+        };
+        Some(help)
     }
 }
 
@@ -320,7 +324,8 @@ impl Form {
     fn help(self) -> &'static str {
         match self {
             Self::SocketAddress => {
-                "write \"0.0.0.0:3478\" for every IPv4 address, \"[::]:3478\" for every IPv6 address, or one address and port"
+                "write \"0.0.0.0:3478\" for every IPv4 address, \"[::]:3478\" for every IPv6 address, \
+                 or one address and port"
             }
             Self::Address => {
                 "write it without port and brackets, such as \"192.0.2.7\" or \"2001:db8::7\""
@@ -355,3 +360,15 @@ fn not_on_host_help(here: &[IpAddr]) -> String {
     }
     help
 }
+
+const PAIRWISE: &str = "give one external address per relay address, in the same order; \
+                        repeat an address that needs no mapping";
+const SAME_FAMILY: &str = "pair IPv4 with IPv4 and IPv6 with IPv6, in the same order";
+const NAME_LOCAL: &str = "name the address it stands for in `[relay] addresses`";
+const MAKE_SECRET: &str = "make one with `openssl rand -base64 32`";
+const SECRET_FILE: &str = "a relative path starts at the directory of the configuration file; the \
+                           file holds one secret, and the user that runs the server must be able \
+                           to read it";
+const A_REALM: &str = "the domain of the service does well, such as \"turn.example.org\"";
+const LOWER_ONE: &str = "lower `per-user` or raise `total` (0 = no limit)";
+const LOWER_QUOTA: &str = "lower the quota, widen `[relay] ports`, or write 0 for no limit";

@@ -55,7 +55,10 @@ impl Host {
 }
 
 fn name() -> String {
-    let name = gethostname::gethostname().to_string_lossy().into_owned();
+    let name = rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned();
     // The kernel takes any bytes for a host name; a realm is more particular.
     if realm_flaw(&name).is_none() {
         name

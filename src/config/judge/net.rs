@@ -88,17 +88,9 @@ impl Judge<'_> {
         let local = self.addresses(ADDRESSES, table.addresses.as_ref(), Self::on_host);
         let external = self.addresses(EXTERNAL, table.external.as_ref(), |_, _, _, _| Some(()));
         let ports = self.ports(table.ports.as_ref());
-        let addresses = match (
-            table
-                .addresses
-                .as_ref()
-                .filter(|list| !list.get_ref().is_empty()),
-            &table.external,
-        ) {
-            (Some(written), Some(list)) if !list.get_ref().is_empty() => {
-                self.pairwise(written, list, local?, external?)
-            }
-            (Some(_), _) => Some(local?.into_iter().map(plain).collect()),
+        let addresses = match (filled(&table.addresses), filled(&table.external)) {
+            (Some(written), Some(list)) => self.pairwise(written, list, local?, external?),
+            (Some(_), None) => Some(local?.into_iter().map(plain).collect()),
             (None, Some(list)) => self.by_family(list, external?),
             (None, None) => Some(self.host.routed.iter().copied().map(plain).collect()),
         };
@@ -260,6 +252,11 @@ impl Judge<'_> {
             },
         }
     }
+}
+
+/// A list with something in it: an empty one is as good as none.
+fn filled(list: &Option<Texts>) -> Option<&Texts> {
+    list.as_ref().filter(|list| !list.get_ref().is_empty())
 }
 
 fn plain(ip: IpAddr) -> RelayAddress {
