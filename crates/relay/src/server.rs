@@ -110,6 +110,9 @@ impl Server {
         match message.class() {
             Class::Request => request::handle(self, now, client, message),
             Class::Indication => match message.method() {
+                Method::Send if message.transaction().is_rfc3489() => {
+                    self.drop(DropReason::NoCookie)
+                }
                 Method::Send => send::send(self, now, client, &message),
                 // A keepalive. RFC 8489 §3.
                 Method::Binding => Verdict::Done,

@@ -4,7 +4,7 @@ use relay::{AddressFamily, DropReason, Traffic};
 use sim::Outcome::Lost;
 use sim::{Request, World, minutes};
 use wire::attributes::{Data, XorPeerAddress};
-use wire::{Attribute, Method};
+use wire::{Attribute, Method, TransactionId};
 
 #[test]
 fn a_payload_of_any_length_arrives_whole() {
@@ -98,7 +98,17 @@ fn a_send_indication_that_is_not_understood_is_dropped_without_a_word() {
 }
 
 #[test]
-fn a_send_indication_without_allocation_is_dropped() {
+fn a_send_indicati
+#[test]
+fn a_send_indication_without_the_cookie_is_dropped() {
+    let mut world = World::new();
+    let (alice, peer) = (world.client("alice"), world.peer());
+    alice.allocate(&mut world, minutes(10));
+    alice.permit(&mut world, peer);
+    let old = Request::send(peer, b"x").in_transaction(TransactionId::from_header([1; 16]));
+    assert_eq!(alice.tell(&mut world, old), Lost(DropReason::NoCookie));
+}
+on_without_allocation_is_dropped() {
     let mut world = World::new();
     let (alice, peer) = (world.client("alice"), world.peer());
     assert_eq!(
