@@ -165,7 +165,13 @@ async fn until_told_to_stop(mut running: Running) -> Result<(), Fault> {
         tokio::select! {
             _ = terminate.recv() => break Ok(()),
             _ = interrupt.recv() => break Ok(()),
-            () = watchdog.due() => watchdog.notify(),
+            () = watchdog.due() => {
+                if running.is_turning() {
+                    watchdog.notify();
+                } else {
+                    error!("a shard stands still; systemd will restart the service");
+                }
+            }
             ended = running.ended() => match ended {
                 Some(ended) => error!(shard = ended.shard, "shard.ended: its clients are lost"),
                 None => break Err(Fault::NoShardLeft),

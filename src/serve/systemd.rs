@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sd_notify::NotifyState;
-use tokio::time::{Interval, MissedTickBehavior, interval};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use tracing::warn;
 
 /// Clients are served from now on. Returns the watchdog to be fed.
@@ -12,7 +12,8 @@ pub(super) fn ready() -> Watchdog {
     let period = sd_notify::watchdog_enabled();
     Watchdog(period.map(|period| {
         // Twice as often as asked for, as sd_watchdog_enabled(3) recommends.
-        let mut interval = interval((period / 2).max(Duration::from_millis(1)));
+        let period = (period / 2).max(Duration::from_millis(1));
+        let mut interval = interval_at(Instant::now() + period, period);
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
         interval
     }))
@@ -27,7 +28,8 @@ pub(super) fn stopping() {
 pub(super) struct Watchdog(Option<Interval>);
 
 impl Watchdog {
-    /// Waits until it is time again; for ever if systemd does not ask.
+    /// Waits until it is time again; for ever if systemd does not ask. The first time is after one
+    /// period.
     pub(super) async fn due(&mut self) {
         match &mut self.0 {
             Some(interval) => {

@@ -1,7 +1,9 @@
 //! The shards together: start and stop.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 
 use relay::{Counters, Shared, Transport};
@@ -16,9 +18,17 @@ use crate::{Fault, Options, bind};
 #[derive(Debug)]
 pub struct Running {
     listeners: Vec<(Transport, SocketAddr)>,
-    shards: Vec<JoinHandle<std::io::Result<(Counters, NetCounters)>>>,
+    shards: Vec<Shard>,
     stop: watch::Sender<bool>,
     ended: mpsc::UnboundedReceiver<Ended>,
+}
+
+#[derive(Debug)]
+struct Shard {
+    thread: JoinHandle<io::Result<(Counters, NetCounters)>>,
+    heartbeat: Arc<AtomicU64>,
+    /// The heartbeat when it was last looked at.
+    seen: u64,
 }
 
 /// A shard that ended although nobody told it to.
@@ -46,6 +56,7 @@ pub fn start(options: Options) -> Result<Running, Fault> {
 
     let mut shards = Vec::new();
     for (number, bound) in bound.into_iter().enumerate() {
+        let heartbeat = Arc::new(AtomicU64::new(0));
         let blueprint = Blueprint {
             bound,
             config: Arc::clone(&config),
@@ -54,17 +65,22 @@ pub fn start(options: Options) -> Result<Running, Fault> {
             admission: Arc::clone(&admission),
             report: Arc::clone(&options.report),
             stop: stopped.clone(),
+            heartbeat: Arc::clone(&heartbeat),
         };
         let note = EndNote {
             shard: number,
             note_end: note_end.clone(),
         };
-        let thread = thread::Builder::new().name(format!("shard-{number}"));
-        let shard = thread.spawn(move || {
+        let builder = thread::Builder::new().name(format!("shard-{number}"));
+        let thread = builder.spawn(move || {
             let _note = note;
             shard::run(blueprint)
         });
-        shards.push(shard.map_err(Fault::Shard)?);
+        shards.push(Shard {
+            thread: thread.map_err(Fault::Shard)?,
+            heartbeat,
+            seen: 0,
+        });
     }
     Ok(Running {
         listeners,
@@ -86,6 +102,18 @@ impl Running {
         self.ended.recv().await
     }
 
+    /// Whether every shard that has not ended has turned since the last call. Shards turn at least
+    /// once a second; one that does not is caught in a loop or a blocking call.
+    pub fn is_turning(&mut self) -> bool {
+        let mut all = true;
+        for shard in &mut self.shards {
+            let heartbeat = shard.heartbeat.load(Ordering::Relaxed);
+            let turned = std::mem::replace(&mut shard.seen, heartbeat) != heartbeat;
+            all &= turned || shard.thread.is_finished();
+        }
+        all
+    }
+
     /// Stops accepting, ends every allocation with a report, and waits for the shards. Returns
     /// what they did in all.
     pub fn stop(self) -> (Counters, NetCounters) {
@@ -93,7 +121,7 @@ impl Running {
         let _ = self.stop.send(true);
         let mut sum = (Counters::default(), NetCounters::default());
         for shard in self.shards {
-            if let Ok(Ok((relay, net))) = shard.join() {
+            if let Ok(Ok((relay, net))) = shard.thread.join() {
                 sum.0.add(&relay);
                 sum.1.add(&net);
             }

@@ -5,6 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use relay::{
@@ -31,6 +32,8 @@ pub(crate) struct Blueprint {
     pub(crate) admission: Arc<Admission>,
     pub(crate) report: Arc<dyn Fn(Report) + Send + Sync>,
     pub(crate) stop: watch::Receiver<bool>,
+    /// Counts the turns of the shard's clock.
+    pub(crate) heartbeat: Arc<AtomicU64>,
 }
 
 /// The state of a shard. Its tasks borrow it for one batch at a time, never across an await.
@@ -73,6 +76,7 @@ async fn serve(blueprint: Blueprint) -> io::Result<(Counters, NetCounters)> {
         admission,
         report,
         mut stop,
+        heartbeat,
     } = blueprint;
     let mut listeners = Vec::new();
     let mut acceptors = Vec::new();
@@ -116,7 +120,7 @@ async fn serve(blueprint: Blueprint) -> io::Result<(Counters, NetCounters)> {
     for acceptor in acceptors {
         tasks.spawn_local(stream::accept(Rc::clone(&shard), acceptor));
     }
-    tasks.spawn_local(keep_time(Rc::clone(&shard)));
+    tasks.spawn_local(keep_time(Rc::clone(&shard), heartbeat));
 
     // A sender that is gone means the same as one that says stop.
     let _ = stop.wait_for(|stop| *stop).await;
@@ -128,11 +132,12 @@ async fn serve(blueprint: Blueprint) -> io::Result<(Counters, NetCounters)> {
 }
 
 /// Ends what is due, also when no packet comes.
-async fn keep_time(shard: Handle) {
+async fn keep_time(shard: Handle, heartbeat: Arc<AtomicU64>) {
     loop {
         let next = shard.shard.borrow().server.poll_timeout();
         let tick = time::Instant::now() + TICK;
         time::sleep_until(next.map_or(tick, |next| tick.min(next.into()))).await;
+        heartbeat.fetch_add(1, Ordering::Relaxed);
         let mut shard = shard.shard.borrow_mut();
         shard.server.handle_timeout(clock::now().mono);
         shard.settle();
