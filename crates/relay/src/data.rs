@@ -106,12 +106,14 @@ impl Server {
             return self.drop(DropReason::PeerDenied);
         }
         let to = allocation.client;
-        if payload.len() > RelayHeader::MAX_PAYLOAD {
-            return self.drop(DropReason::TooLarge);
-        }
         let header = match self.routes.by_peer(relay, from) {
-            Some(channel) => RelayHeader::channel_data(channel, payload.len()),
-            None => RelayHeader::data_indication(from.0, payload.len(), self.next_transaction()),
+            Some(channel) if payload.len() <= MAX_DATAGRAM => {
+                RelayHeader::channel_data(channel, payload.len())
+            }
+            None if payload.len() <= RelayHeader::MAX_PAYLOAD => {
+                RelayHeader::data_indication(from.0, payload.len(), self.next_transaction())
+            }
+            Some(_) | None => return self.drop(DropReason::TooLarge),
         };
         let length = header.len() + payload.len() + header.padding();
         if to.transport == Transport::Udp && length > MAX_DATAGRAM {

@@ -1,7 +1,7 @@
 //! Application data: Send and Data indications, ChannelData. RFC 8656 §11, §12.
 
 use relay::{AddressFamily, DropReason, Traffic};
-use sim::Outcome::Lost;
+use sim::Outcome::{AtClient, Lost};
 use sim::{Request, World, minutes};
 use wire::attributes::{Data, XorPeerAddress};
 use wire::{Attribute, Method, TransactionId};
@@ -98,8 +98,6 @@ fn a_send_indication_that_is_not_understood_is_dropped_without_a_word() {
 }
 
 #[test]
-fn a_send_indicati
-#[test]
 fn a_send_indication_without_the_cookie_is_dropped() {
     let mut world = World::new();
     let (alice, peer) = (world.client("alice"), world.peer());
@@ -108,7 +106,9 @@ fn a_send_indication_without_the_cookie_is_dropped() {
     let old = Request::send(peer, b"x").in_transaction(TransactionId::from_header([1; 16]));
     assert_eq!(alice.tell(&mut world, old), Lost(DropReason::NoCookie));
 }
-on_without_allocation_is_dropped() {
+
+#[test]
+fn a_send_indication_without_allocation_is_dropped() {
     let mut world = World::new();
     let (alice, peer) = (world.client("alice"), world.peer());
     assert_eq!(
@@ -165,6 +165,23 @@ fn what_fits_no_datagram_is_dropped_and_counted() {
         Lost(DropReason::TooLarge)
     );
     assert_eq!(world.counters().dropped(DropReason::TooLarge), 1);
+}
+
+#[test]
+fn what_does_not_fit_with_its_header_is_dropped_and_counted() {
+    let mut world = World::new();
+    let (alice, peer) = (world.client("alice"), world.peer());
+    let bound = peer.on_port(9);
+    let relayed = alice.allocate(&mut world, minutes(10));
+    alice.permit(&mut world, peer);
+    alice.bind(&mut world, bound);
+    // 65,507 bytes of a datagram, less a header of 4, or of 36 with padding to 4.
+    for (from, fits) in [(bound, 65_503), (peer, 65_468)] {
+        let outcome = from.send(&mut world, relayed, &vec![1; fits]);
+        assert!(matches!(outcome, AtClient { .. }), "{fits}");
+        let outcome = from.send(&mut world, relayed, &vec![1; fits + 1]);
+        assert_eq!(outcome, Lost(DropReason::TooLarge), "{fits} and one");
+    }
 }
 
 #[test]
