@@ -133,7 +133,8 @@ impl Server {
     /// Whether a permission of this scope covers the peer's port.
     pub(crate) fn in_scope(&self, scope: Scope, peer: SocketAddr) -> bool {
         match scope {
-            Scope::EveryPort => true,
+            // Port 0 is none: nothing can be sent there.
+            Scope::EveryPort => peer.port() != 0,
             Scope::SomePorts => self.config.policy.judge(peer).is_ok(),
         }
     }

@@ -40,12 +40,18 @@ pub(super) fn permitted(
     family: AddressFamily,
     peer: PeerAddr,
 ) -> Result<Scope, Reject> {
-    if AddressFamily::of(peer.0.ip()) != family {
+    let ip = peer.0.ip();
+    if AddressFamily::of(ip) != family {
         return Err(Reject::FamilyMismatch);
     }
-    match server.config.policy.judge_ip(peer.0.ip()) {
-        IpRuling::EveryPort(_) => Ok(Scope::EveryPort),
-        IpRuling::SomePorts => Ok(Scope::SomePorts),
-        IpRuling::NoPort(denial) => Err(Reject::PeerDenied { peer, denial }),
+    let scope = match server.config.policy.judge_ip(ip) {
+        IpRuling::EveryPort(_) => Scope::EveryPort,
+        IpRuling::SomePorts => Scope::SomePorts,
+        IpRuling::NoPort(denial) => return Err(Reject::PeerDenied { peer, denial }),
+    };
+    // An IPv4-mapped address stands for an IPv4 one, which an IPv6 socket of ours does not reach.
+    if AddressFamily::of(ip.to_canonical()) != family {
+        return Err(Reject::FamilyMismatch);
     }
+    Ok(scope)
 }

@@ -211,6 +211,41 @@ fn a_peer_of_the_other_family_is_refused() {
 }
 
 #[test]
+fn nothing_is_sent_to_port_zero() {
+    let mut world = World::new();
+    let (alice, peer) = (world.client("alice"), world.peer().on_port(0));
+    alice.allocate(&mut world, minutes(10));
+    let answer = alice.ask(&mut world, Request::channel_bind(0x4000, peer));
+    assert_eq!(answer.code(), Some(403));
+    alice.permit(&mut world, peer);
+    assert_eq!(
+        alice.send(&mut world, peer, b"x"),
+        Lost(DropReason::PeerDenied)
+    );
+}
+
+/// The relay's own address among them: a socket that took it would send IPv4.
+#[test]
+fn an_ipv4_mapped_peer_is_of_no_family() {
+    let mut world = World::new();
+    let (alice, bob) = (world.client("alice"), world.client("bob"));
+    alice.allocate(&mut world, minutes(10));
+    let request = Request::allocate().family(AddressFamily::V6);
+    assert!(bob.ask(&mut world, request).is_success());
+    for address in ["[::ffff:9.9.9.9]:4000", "[::ffff:198.41.0.5]:50000"] {
+        let mapped = Peer::at(address);
+        for client in [alice, bob] {
+            for request in [
+                Request::create_permission([mapped]),
+                Request::channel_bind(0x4000, mapped),
+            ] {
+                assert_eq!(client.ask(&mut world, request).code(), Some(443));
+            }
+        }
+    }
+}
+
+#[test]
 fn a_peer_that_the_policy_denies_is_forbidden_and_the_reason_reported() {
     let mut world = World::new();
     let alice = world.client("alice");
