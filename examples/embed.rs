@@ -1,0 +1,73 @@
+//! Hairpin as a library: a TURN server inside a program of your own, in about sixty lines.
+//!
+//! Run it with `cargo run --example embed`, and try it with coturn's client:
+//! `turnutils_uclient -y -c -u alice -w wonderland -p 3479 127.0.0.1`
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use net::{ListenerOptions, Options, StreamLimits};
+use relay::policy::{Mode, Own, Policy};
+use relay::{Config, Keys, Limits, PortRange, RelayAddress, Report, Transport};
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let local = IpAddr::from(Ipv4Addr::LOCALHOST);
+    let listen = SocketAddr::new(local, 3479);
+    let ports = PortRange::new(50_000, 50_099).ok_or("an empty port range")?;
+
+    // Who may allocate. Your program can mint time-limited credentials for its own users too:
+    // see `relay::keys::mint`.
+    let mut keys = Keys::new("example.org".to_owned());
+    keys.add_user("alice", "wonderland")?;
+
+    // Whom they may reach. Loopback is closed unless it is named, as here, for trying.
+    let own = Own {
+        listeners: vec![listen],
+        addresses: vec![local],
+        relays: vec![local],
+        relay_ports: ports.first()..=ports.last(),
+    };
+    let policy = Policy::new(Mode::Closed, vec!["127.0.0.0/8".parse()?], vec![], own);
+
+    let running = net::start(Options {
+        listeners: vec![
+            ListenerOptions {
+                transport: Transport::Udp,
+                listen,
+            },
+            ListenerOptions {
+                transport: Transport::Tcp,
+                listen,
+            },
+        ],
+        shards: 1,
+        config: Config {
+            keys,
+            nonce_secret: rand::random(),
+            nonce_lifetime: Duration::from_secs(600),
+            relays: vec![RelayAddress {
+                local,
+                external: local,
+            }],
+            ports,
+            policy,
+            limits: Limits::default(),
+        },
+        streams: StreamLimits::default(),
+        report: Arc::new(|report| match report {
+            Report::Opened { user, relayed, .. } => println!("{user} relays from {relayed}"),
+            Report::Ended { user, cause, .. } => println!("{user} is gone: {}", cause.name()),
+            Report::Refused { reject, .. } => println!("refused: {reject}"),
+        }),
+    })?;
+
+    println!("relaying at {listen}; Enter stops it");
+    std::io::stdin().read_line(&mut String::new())?;
+    let (relay, _) = running.stop();
+    println!(
+        "{} allocations, {} bytes to peers",
+        relay.opened, relay.sent.bytes
+    );
+    Ok(())
+}
