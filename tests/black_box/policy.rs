@@ -58,6 +58,21 @@ fn the_servers_own_listeners_are_not_reached() {
     });
 }
 
+#[test]
+fn a_server_without_configuration_is_closed_too() {
+    in_own_world(|world| {
+        let server = world.serve_unconfigured();
+        let printed = &server.printed_ice_servers()[0];
+        let [user, password] = ["username", "credential"].map(|name| printed[name].as_str());
+        let (user, password) = user.zip(password).expect("a credential");
+        let mut session = Session::of(Setup::default().port, user, password);
+        session.allocate(AddressFamily::V4).expect("an allocation");
+        for (class, ip) in DENIED_V4 {
+            assert_denied(world, &mut session, class, ip);
+        }
+    });
+}
+
 #[track_caller]
 fn assert_denied(world: &World, session: &mut Session, class: &str, ip: &str) {
     let peer = SocketAddr::new(ip.parse().expect("an address"), 9);

@@ -35,7 +35,12 @@ fn sigterm_ends_every_allocation_and_the_process() {
 #[test]
 fn the_log_holds_no_address_of_a_client() {
     in_own_world(|world| {
-        let (log, sessions) = log_of_a_busy_minute(world, Setup::default());
+        // Not even where everything is logged.
+        let setup = Setup {
+            log_level: "trace",
+            ..Setup::default()
+        };
+        let (log, sessions) = log_of_a_busy_minute(world, setup);
         for session in sessions {
             let address = session.address();
             assert!(
@@ -68,7 +73,12 @@ fn the_log_holds_the_clients_addresses_when_asked_to() {
 #[test]
 fn the_log_holds_no_password_and_no_secret() {
     in_own_world(|world| {
-        let (log, _) = log_of_a_busy_minute(world, Setup::default());
+        let setup = Setup {
+            log_level: "trace",
+            log_addresses: true,
+            ..Setup::default()
+        };
+        let (log, _) = log_of_a_busy_minute(world, setup);
         for hidden in [PASSWORD, SECRET, WRONG_PASSWORD] {
             assert!(!log.contains(hidden), "{hidden} in {log}");
         }

@@ -15,7 +15,7 @@ use lab::{
     world::{SERVER_V4, World, in_own_world},
 };
 use page::Page;
-use serde_json::json;
+use serde_json::{Value, json};
 
 #[test]
 fn a_call_in_chromium_is_relayed_over_udp() {
@@ -37,6 +37,14 @@ fn a_call_in_firefox_is_relayed_over_tcp() {
     in_own_world(|world| a_call_is_relayed(Browser::Firefox, "tcp", world));
 }
 
+#[test]
+fn the_ice_servers_of_a_server_without_configuration_are_ready_to_paste() {
+    in_own_world(|world| {
+        let server = world.serve_unconfigured();
+        call(Browser::Chromium, server.printed_ice_servers());
+    });
+}
+
 fn a_call_is_relayed(browser: Browser, transport: &str, world: &World) {
     // The relayed addresses are the server's own: no rule has to allow them.
     let setup = Setup {
@@ -45,14 +53,25 @@ fn a_call_is_relayed(browser: Browser, transport: &str, world: &World) {
     };
     let port = setup.port;
     let _server = world.serve(setup);
-    let page = Page::serve(json!([{
-        "urls": format!("turn:{SERVER_V4}:{port}?transport={transport}"),
-        "username": USER,
-        "credential": PASSWORD,
-    }]));
+    let result = call(
+        browser,
+        json!([{
+            "urls": format!("turn:{SERVER_V4}:{port}?transport={transport}"),
+            "username": USER,
+            "credential": PASSWORD,
+        }]),
+    );
+    for end in 0..2 {
+        let way = &result["pairs"][end]["local"]["relayProtocol"];
+        assert_eq!(way, transport, "{result:#}");
+    }
+}
 
+/// Lets the browser call itself, and returns what the page reports of a call that was relayed.
+fn call(browser: Browser, ice_servers: Value) -> Value {
+    let page = Page::serve(ice_servers);
     let mut running = browser.open(page.url());
-    let result = wait_for("the page's result", PATIENCE, || {
+    let result = wait_for("the page's result", CALL, || {
         if let Some(status) = running.ended() {
             panic!("the browser ended with {status}");
         }
@@ -61,15 +80,13 @@ fn a_call_is_relayed(browser: Browser, transport: &str, world: &World) {
 
     assert_eq!(result["same"], true, "the echo differs: {result:#}");
     assert_eq!(result["bytes"], 1024 * 1024, "{result:#}");
-    let pairs = result["pairs"].as_array().expect("a pair of each peer");
-    assert_eq!(pairs.len(), 2, "{result:#}");
-    for pair in pairs {
-        assert_eq!(pair["local"]["candidateType"], "relay", "{result:#}");
-        assert_eq!(pair["remote"]["candidateType"], "relay", "{result:#}");
-        assert_eq!(pair["local"]["relayProtocol"], transport, "{result:#}");
+    for (end, side) in [(0, "local"), (0, "remote"), (1, "local"), (1, "remote")] {
+        let candidate = &result["pairs"][end][side]["candidateType"];
+        assert_eq!(candidate, "relay", "{result:#}");
     }
+    result
 }
 
 /// A browser needs seconds to start, more when two start at once on a small machine; the page
 /// itself gives up before this.
-const PATIENCE: Duration = Duration::from_secs(80);
+const CALL: Duration = Duration::from_secs(80);

@@ -4,11 +4,13 @@ use std::{
     env, fs,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket},
     ops::RangeInclusive,
+    process::Command,
     thread,
     time::Duration,
 };
 
 use rustix::process::Signal;
+use serde_json::{Deserializer, Value};
 use tempfile::TempDir;
 
 use super::{
@@ -30,6 +32,7 @@ pub(crate) struct Setup {
     pub(crate) relay_ports: RangeInclusive<u16>,
     /// Whether the server relays to `PEER_V4` and `PEER_V6`, which are documentation addresses.
     pub(crate) allow_peers: bool,
+    pub(crate) log_level: &'static str,
     pub(crate) log_addresses: bool,
 }
 
@@ -39,6 +42,7 @@ impl Default for Setup {
             port: 3478,
             relay_ports: 49152..=65535,
             allow_peers: true,
+            log_level: "info",
             log_addresses: false,
         }
     }
@@ -57,14 +61,15 @@ impl Server {
             Kind::Hairpin => setup.hairpin(world, &files),
             Kind::Coturn => setup.coturn(world, &files),
         };
-        let mut server = Self {
-            program,
-            _files: files,
-        };
-        for address in [IpAddr::V4(SERVER_V4), IpAddr::V6(SERVER_V6)] {
-            server.wait_until_ready(SocketAddr::new(address, setup.port));
-        }
-        server
+        Self::ready(program, files, setup.port)
+    }
+
+    /// Starts Hairpin as who tries it does: without a configuration.
+    pub(crate) fn start_unconfigured(world: &World) -> Self {
+        let files = TempDir::new().expect("a temporary directory");
+        let mut command = hairpin(world);
+        command.arg("--state-dir").arg(files.path());
+        Self::ready(Program::start(command, "util-linux"), files, 3478)
     }
 
     /// All the server has logged.
@@ -72,11 +77,33 @@ impl Server {
         self.program.output()
     }
 
+    /// The `iceServers` that a server without configuration prints to be pasted.
+    pub(crate) fn printed_ice_servers(&self) -> Value {
+        wait_for("iceServers", PATIENCE, || {
+            let log = self.log();
+            let object = &log[log.find("{\n")?..];
+            let mut values = Deserializer::from_str(object).into_iter::<Value>();
+            let mut printed = values.next()?.ok()?;
+            Some(printed["iceServers"].take())
+        })
+    }
+
     /// Asks the server to end, and tells how it did.
     #[track_caller]
     pub(crate) fn stop(&mut self) -> Ended {
         self.program.signal(Signal::TERM);
         self.program.wait(TIME_TO_STOP)
+    }
+
+    fn ready(program: Program, files: TempDir, port: u16) -> Self {
+        let mut server = Self {
+            program,
+            _files: files,
+        };
+        for address in [IpAddr::V4(SERVER_V4), IpAddr::V6(SERVER_V6)] {
+            server.wait_until_ready(SocketAddr::new(address, port));
+        }
+        server
     }
 
     fn wait_until_ready(&mut self, listener: SocketAddr) {
@@ -120,10 +147,8 @@ impl Setup {
     fn hairpin(&self, world: &World, files: &TempDir) -> Program {
         let config = files.path().join("turnserver.toml");
         fs::write(&config, self.toml()).expect("the temporary directory is ours");
-        let binary = env::var("HAIRPIN_BIN");
-        let binary = binary.as_deref().unwrap_or(env!("CARGO_BIN_EXE_hairpin"));
-        let mut command = world.on_server_host(binary);
-        command.args(["serve", "--config"]).arg(config);
+        let mut command = hairpin(world);
+        command.arg("--config").arg(config);
         Program::start(command, "util-linux")
     }
 
@@ -161,9 +186,11 @@ impl Setup {
              [peers]\n\
              allow = [{allow}]\n\
              [log]\n\
+             level = \"{}\"\n\
              addresses = {}\n",
             relay_ports.start(),
             relay_ports.end(),
+            self.log_level,
             self.log_addresses,
         )
     }
@@ -187,6 +214,16 @@ impl Setup {
         command.arg("--userdb").arg(files.path().join("users"));
         Program::start(command, "coturn")
     }
+}
+
+/// `hairpin serve` on the server's host: the binary that the environment names, or Cargo's.
+fn hairpin(world: &World) -> Command {
+    let binary = env::var("HAIRPIN_BIN");
+    let binary = binary.as_deref().unwrap_or(env!("CARGO_BIN_EXE_hairpin"));
+    let mut command = world.on_server_host(binary);
+    // A configuration of the machine's own is not the test's.
+    command.arg("serve").env_remove("HAIRPIN_CONFIG");
+    command
 }
 
 /// Whether a STUN Binding request comes back as a response.

@@ -53,6 +53,11 @@ impl World {
         Server::start(self, setup)
     }
 
+    /// The same without a configuration.
+    pub(crate) fn serve_unconfigured(&self) -> Server {
+        Server::start_unconfigured(self)
+    }
+
     /// A command that will run on the server's host.
     pub(crate) fn on_server_host(&self, program: &str) -> Command {
         let mut command = Command::new("nsenter");
