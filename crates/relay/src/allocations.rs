@@ -85,12 +85,9 @@ impl Allocations {
         Some(allocation)
     }
 
-    /// Any allocation, in the order of slots.
-    pub(crate) fn first(&self) -> Option<AllocationId> {
-        self.slots
-            .iter()
-            .next()
-            .map(|(_, allocation)| allocation.id)
+    /// All of them, in the order of slots.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = AllocationId> {
+        self.slots.iter().map(|(_, allocation)| allocation.id)
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -4,7 +4,7 @@
 //! verdicts and effects come out. The law of the house:
 //!
 //! 1. Call one `handle_*`. It returns a [`Verdict`] on *this packet*; act on it at once.
-//! 2. Drain [`Server::poll_effect`] and perform each [`Effect`].
+//! 2. Drain [`Server::poll_effect`] and perform each [`Effect`] before asking for the next.
 //! 3. Ask [`Server::poll_timeout`] when to call [`Server::handle_timeout`].
 //!
 //! A datagram walks: `handle_client` -> `Verdict::Forward` on its way to a peer, `handle_peer` ->
@@ -17,6 +17,7 @@ mod auth;
 mod config;
 mod counters;
 mod data;
+mod effects;
 pub mod keys;
 mod nonce;
 mod permissions;

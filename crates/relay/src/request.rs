@@ -104,7 +104,7 @@ pub(crate) fn report_refused(
         method: head.method,
         reject: reject.clone(),
     };
-    server.effects.push_back(Effect::Report(report));
+    server.effects.push(Effect::Report(report));
 }
 
 /// The comprehension-required attributes that TURN requests and indications may have here.

@@ -1,6 +1,5 @@
 //! The server of one shard.
 
-use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,6 +12,7 @@ use wire::{Class, Kind, Message, Method};
 use crate::allocation::Allocation;
 use crate::allocations::Allocations;
 use crate::auth::Signed;
+use crate::effects::Effects;
 use crate::nonce::Nonces;
 use crate::request::{self, allocate, send};
 use crate::routes::Routes;
@@ -52,7 +52,7 @@ pub struct Server {
     pub(crate) allocations: Allocations,
     pub(crate) routes: Routes,
     pub(crate) timers: Timers,
-    pub(crate) effects: VecDeque<Effect>,
+    pub(crate) effects: Effects,
     pub(crate) counters: Counters,
     /// Where answers are written; grows to the longest and stays.
     pub(crate) reply: Vec<u8>,
@@ -71,7 +71,7 @@ impl Server {
             allocations: Allocations::new(hasher.clone()),
             routes: Routes::new(hasher),
             timers: Timers::default(),
-            effects: VecDeque::new(),
+            effects: Effects::default(),
             counters: Counters::default(),
             reply: Vec::new(),
             rng,
@@ -159,7 +159,8 @@ impl Server {
 
     /// The server stops: every allocation ends.
     pub fn handle_shutdown(&mut self, now: Instant) {
-        while let Some(id) = self.allocations.first() {
+        let all: Vec<AllocationId> = self.allocations.ids().collect();
+        for id in all {
             self.remove_allocation(now, id, EndCause::Shutdown);
         }
     }
@@ -189,9 +190,13 @@ impl Server {
         self.timers.next()
     }
 
-    /// The next effect, until there is none.
+    /// The next effect, until there is none. Who asks has performed the one before.
     pub fn poll_effect(&mut self) -> Option<Effect> {
-        self.effects.pop_front()
+        let (effect, freed) = self.effects.pop();
+        if let Some(local) = freed {
+            self.shared.ports.release(local.ip(), local.port());
+        }
+        effect
     }
 
     /// What was done so far.
@@ -244,18 +249,15 @@ impl Server {
                     .disarm(bound.deadline, Timer::Channel(id, *channel));
             }
         }
-        let local = allocation.relay.local;
-        self.shared.ports.release(local.ip(), local.port());
         self.shared
             .quotas
             .release(self.config.keys.account(&allocation.user));
-        self.effects.push_back(Effect::CloseRelay {
-            relay: allocation.relay_id(),
-        });
+        self.effects
+            .push_close(allocation.relay_id(), allocation.relay.local);
         if allocation.is_open() {
             self.counters.ended += 1;
             self.effects
-                .push_back(Effect::Report(ended(now, allocation, cause)));
+                .push(Effect::Report(ended(now, allocation, cause)));
         }
     }
 

@@ -3,7 +3,7 @@
 mod books;
 mod way;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +24,8 @@ pub struct World {
     shared: Arc<Shared>,
     shards: Vec<Server>,
     host: Host,
+    /// Shards that perform no effects for now.
+    slow: BTreeSet<usize>,
     clients: Vec<Memory>,
     by_tuple: BTreeMap<ClientTuple, Client>,
     peers: u16,
@@ -54,6 +56,7 @@ impl World {
             shards: (0..shards).map(server).collect(),
             clock: Clock::new(),
             host: Host::default(),
+            slow: BTreeSet::new(),
             clients: Vec::new(),
             by_tuple: BTreeMap::new(),
             peers: 0,
@@ -216,6 +219,17 @@ impl World {
             self.open(shard, relay, local);
             self.settle(shard);
         }
+    }
+
+    /// From now on a shard performs no effects, as if it were busy, until [`World::wake_shard`].
+    pub fn stall_shard(&mut self, shard: usize) {
+        self.slow.insert(shard);
+    }
+
+    /// The shard performs what has piled up.
+    pub fn wake_shard(&mut self, shard: usize) {
+        self.slow.remove(&shard);
+        self.settle(shard);
     }
 
     /// The service stops.

@@ -104,7 +104,7 @@ fn open(server: &mut Server, id: AllocationId, relay: Relay) {
         allocation: id,
         family: AddressFamily::of(relay.local.ip()),
     };
-    server.effects.push_back(Effect::OpenRelay {
+    server.effects.push(Effect::OpenRelay {
         relay: relay_id,
         local: relay.local,
     });
@@ -114,7 +114,7 @@ fn open(server: &mut Server, id: AllocationId, relay: Relay) {
 pub(crate) fn opened(server: &mut Server, now: Instant, relay: RelayId) {
     let Some(allocation) = server.allocations.get_mut(relay.allocation) else {
         // It ended while its socket was being opened.
-        return server.effects.push_back(Effect::CloseRelay { relay });
+        return server.effects.push(Effect::CloseRelay { relay });
     };
     let id = allocation.id;
     let Phase::Opening { fingerprint, .. } = allocation.phase else {
@@ -138,11 +138,11 @@ pub(crate) fn opened(server: &mut Server, now: Instant, relay: RelayId) {
         relayed: allocation.relay.relayed,
         lifetime: allocation.lifetime,
     };
-    server.effects.push_back(Effect::Send {
+    server.effects.push(Effect::Send {
         to: allocation.client,
         message,
     });
-    server.effects.push_back(Effect::Report(report));
+    server.effects.push(Effect::Report(report));
 }
 
 /// The socket could not be bound: another port, or the client hears 508.
@@ -202,7 +202,7 @@ fn give_up(server: &mut Server, id: AllocationId, fingerprint: bool, reject: Rej
     let head = head_of(&allocation, fingerprint);
     let mut message = Vec::new();
     head.fail(&mut message, &reject, &allocation.key);
-    server.effects.push_back(Effect::Send {
+    server.effects.push(Effect::Send {
         to: allocation.client,
         message,
     });

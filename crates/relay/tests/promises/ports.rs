@@ -120,6 +120,22 @@ fn a_port_found_taken_by_one_shard_is_not_tried_by_the_others() {
     bob.allocate(&mut world, minutes(10));
 }
 
+/// In between, another shard would find it in use and leave it alone as a stranger's.
+#[test]
+fn a_port_is_free_when_its_socket_is_closed_and_not_before() {
+    let mut world = World::sharded(2, |config| {
+        config.ports = PortRange::new(50_000, 50_000).unwrap();
+    });
+    let (alice, bob) = (world.client_on(0, "alice"), world.client_on(1, "bob"));
+    alice.allocate(&mut world, minutes(10));
+    bob.nonce(&mut world);
+    world.stall_shard(0);
+    alice.delete(&mut world);
+    assert_eq!(bob.ask(&mut world, Request::allocate()).code(), Some(508));
+    world.wake_shard(0);
+    bob.allocate(&mut world, minutes(10));
+}
+
 #[test]
 fn when_all_ports_are_taken_by_others_nothing_leaks() {
     let mut world = world_with_ports(70);

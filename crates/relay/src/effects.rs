@@ -1,0 +1,45 @@
+//! What waits to be performed, in the order in which it came about.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+
+use crate::{Effect, RelayId};
+
+/// Effects in order, and the ports that they make free.
+///
+/// A port is free when its socket is closed, not when that is decided: in between another shard
+/// could take the port, find it in use and leave it alone as another program's. Who comes for the
+/// next effect has performed the one before.
+#[derive(Debug, Default)]
+pub(crate) struct Effects {
+    queue: VecDeque<(Effect, Option<SocketAddr>)>,
+    /// What the effect that was handed out last makes free.
+    closing: Option<SocketAddr>,
+}
+
+impl Effects {
+    pub(crate) fn push(&mut self, effect: Effect) {
+        self.queue.push_back((effect, None));
+    }
+
+    /// Closes a relay socket and then gives back its port.
+    pub(crate) fn push_close(&mut self, relay: RelayId, local: SocketAddr) {
+        self.queue
+            .push_back((Effect::CloseRelay { relay }, Some(local)));
+    }
+
+    /// The next effect, and the port that is free since the one before was performed.
+    pub(crate) fn pop(&mut self) -> (Option<Effect>, Option<SocketAddr>) {
+        let freed = self.closing.take();
+        let Some((effect, closing)) = self.queue.pop_front() else {
+            return (None, freed);
+        };
+        self.closing = closing;
+        (Some(effect), freed)
+    }
+
+    /// Whether all of them are performed.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queue.is_empty() && self.closing.is_none()
+    }
+}
