@@ -38,18 +38,6 @@ impl Network {
     }
 }
 
-/// All ports of a network.
-impl From<IpNet> for Network {
-    fn from(net: IpNet) -> Self {
-        let (first_port, last_port) = ALL_PORTS;
-        Self {
-            net: net.trunc(),
-            first_port,
-            last_port,
-        }
-    }
-}
-
 impl FromStr for Network {
     type Err = MalformedNetwork;
 
@@ -297,12 +285,6 @@ mod tests {
             !network("::/0").contains(inside, 150),
             "the families are apart"
         );
-    }
-
-    #[test]
-    fn a_network_from_another_type_covers_all_ports() {
-        let net: IpNet = "10.1.2.3/24".parse().unwrap();
-        assert_eq!(Network::from(net), network("10.1.2.0/24"));
     }
 
     #[test]

@@ -126,7 +126,7 @@ impl fmt::Display for Rule {
 /// The answer for an IP address whose port is not known yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IpRuling {
-    /// Allowed on every port: its datagrams need no further judgement.
+    /// Allowed on every port from 1 on: its datagrams need no further judgement.
     EveryPort(Permit),
     /// Allowed on some ports, or its ports lead to this server's own allocations: each datagram,
     /// to the peer or from it, is judged with its port.
