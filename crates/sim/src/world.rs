@@ -8,7 +8,9 @@ use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use relay::{ClientTuple, Config, Counters, Now, OpenError, Report, Server, Shared, Transport};
+use relay::{
+    ClientTuple, Config, Counters, Now, OpenError, RelayId, Report, Server, Shared, Transport,
+};
 use wire::TransactionId;
 
 use crate::client::Memory;
@@ -261,6 +263,23 @@ impl World {
     /// How many allocations there are.
     pub fn allocations(&self) -> usize {
         self.shards.iter().map(Server::allocations).sum()
+    }
+
+    /// The relay socket of a client's allocation.
+    ///
+    /// # Panics
+    /// If there is none.
+    #[track_caller]
+    pub fn relay_of(&self, client: Client) -> RelayId {
+        let relayed = client.relayed(self);
+        let local = SocketAddr::new(self.inward(relayed.ip()), relayed.port());
+        let (_, relay) = self.host.socket(local).expect("an open relay socket");
+        relay
+    }
+
+    /// A bare server, for who measures it. The world keeps no books of what is done to it here.
+    pub fn server(&mut self, shard: usize) -> &mut Server {
+        &mut self.shards[shard]
     }
 
     /// Whether no trace of any allocation is left: in the cores, in what they share, on the host.

@@ -175,6 +175,22 @@ fn a_nonce_serves_its_source_address_and_any_port_of_it() {
     assert_challenges(&behind("100.113.9.9:50000"), 438);
 }
 
+#[test]
+fn a_nonce_of_one_shard_is_good_at_every_other() {
+    let mut world = World::sharded(2, |_| {});
+    let alice = world.client_on(0, "alice");
+    let nonce = alice.nonce(&mut world);
+    let tuple = ClientTuple {
+        transport: relay::Transport::Tcp,
+        ..alice.tuple(&world)
+    };
+    let elsewhere = world.client_at(1, tuple, "alice", &password("alice"));
+    elsewhere.nonce(&mut world);
+    world.advance(seconds(60));
+    let answer = elsewhere.ask(&mut world, Request::allocate().nonce(&nonce));
+    assert!(answer.is_success());
+}
+
 /// The address of a world's first client.
 fn alice_ip() -> std::net::IpAddr {
     let mut world = World::new();

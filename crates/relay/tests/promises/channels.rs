@@ -89,6 +89,11 @@ fn a_permission_lapses_although_its_channel_lives() {
         peer.send(&mut world, relayed, b"x"),
         Lost(DropReason::NoPeerPermission)
     );
+    // Outwards the channel is enough. RFC 8656 §12.6.
+    assert_eq!(
+        alice.send(&mut world, peer, b"x"),
+        peer.hears(relayed, b"x")
+    );
     alice.permit(&mut world, peer);
     assert_eq!(
         peer.send(&mut world, relayed, b"x"),

@@ -135,7 +135,7 @@ impl World {
         relay.map_or(ip, |relay| relay.external)
     }
 
-    fn inward(&self, ip: IpAddr) -> IpAddr {
+    pub(super) fn inward(&self, ip: IpAddr) -> IpAddr {
         let relay = self.config.relays.iter().find(|relay| relay.external == ip);
         relay.map_or(ip, |relay| relay.local)
     }

@@ -1,0 +1,157 @@
+//! The data path allocates nothing: neither a session's packets nor a stranger's.
+
+use relay::{ClientTuple, Now, PeerAddr, Server, Verdict};
+use sim::{Client, Peer, Request, World, minutes};
+
+/// Packets of each kind.
+const PACKETS: usize = 1000;
+
+/// A client with a channel to one peer and a permission for another.
+struct Session {
+    world: World,
+    alice: Client,
+    bound: Peer,
+    permitted: Peer,
+}
+
+impl Session {
+    fn new() -> Self {
+        let mut world = World::new();
+        let (alice, bound, permitted) = (world.client("alice"), world.peer(), world.peer());
+        alice.allocate(&mut world, minutes(10));
+        alice.bind(&mut world, bound);
+        alice.permit(&mut world, permitted);
+        Self {
+            world,
+            alice,
+            bound,
+            permitted,
+        }
+    }
+
+    /// Counts the allocations of a thousand calls, after one that may still make room.
+    #[track_caller]
+    fn assert_no_allocation(&mut self, mut handle: impl FnMut(&mut Server, Now, ClientTuple)) {
+        let (now, tuple) = (self.world.now(), self.alice.tuple(&self.world));
+        let server = self.world.server(0);
+        handle(server, now, tuple);
+        let counted = allocation_counter::measure(|| {
+            for _ in 0..PACKETS {
+                handle(server, now, tuple);
+            }
+        });
+        assert_eq!(counted.count_total, 0, "{counted:?}");
+    }
+
+    /// The client sends a packet again and again.
+    #[track_caller]
+    fn assert_client_costs_no_allocation(
+        &mut self,
+        packet: &[u8],
+        expected: fn(&Verdict<'_>) -> bool,
+    ) {
+        self.assert_no_allocation(|server, now, tuple| {
+            let verdict = server.handle_client(now, tuple, packet);
+            assert!(expected(&verdict), "{verdict:?}");
+        });
+    }
+
+    /// A peer sends a packet again and again.
+    #[track_caller]
+    fn assert_peer_costs_no_allocation(
+        &mut self,
+        peer: Peer,
+        payload: &[u8],
+        expected: fn(&Verdict<'_>) -> bool,
+    ) {
+        let relay = self.world.relay_of(self.alice);
+        self.assert_no_allocation(|server, now, _| {
+            let verdict = server.handle_peer(now, relay, PeerAddr(peer.0), payload);
+            assert!(expected(&verdict), "{verdict:?}");
+        });
+    }
+}
+
+#[test]
+fn channel_data_costs_no_allocation() {
+    let mut session = Session::new();
+    let packet = [&[0x40, 0, 0x04, 0xB0][..], &[7; 1200]].concat();
+    session.assert_client_costs_no_allocation(
+        &packet,
+        |verdict| matches!(verdict, Verdict::Forward { payload, .. } if payload.len() == 1200),
+    );
+}
+
+#[test]
+fn a_send_indication_costs_no_allocation() {
+    let mut session = Session::new();
+    let request = Request::send(session.permitted, &[7; 1200]);
+    let packet = session.alice.write(&mut session.world, &request);
+    session.assert_client_costs_no_allocation(
+        &packet,
+        |verdict| matches!(verdict, Verdict::Forward { payload, .. } if payload.len() == 1200),
+    );
+}
+
+#[test]
+fn a_peers_packet_costs_no_allocation_on_a_channel_or_off() {
+    let mut session = Session::new();
+    for peer in [session.bound, session.permitted] {
+        session.assert_peer_costs_no_allocation(
+            peer,
+            &[7; 1200],
+            |verdict| matches!(verdict, Verdict::Deliver { payload, .. } if payload.len() == 1200),
+        );
+    }
+}
+
+#[test]
+fn a_packet_from_relay_to_relay_costs_no_allocation() {
+    let mut session = Session::new();
+    let bob = session.world.client("bob");
+    let (alice, world) = (session.alice, &mut session.world);
+    bob.allocate(world, minutes(10));
+    let (at_alice, at_bob) = (alice.relayed(world), bob.relayed(world));
+    alice.permit(world, at_bob);
+    bob.permit(world, at_alice);
+    let packet = alice.write(world, &Request::send(at_bob, &[7; 1200]));
+    session.assert_client_costs_no_allocation(
+        &packet,
+        |verdict| matches!(verdict, Verdict::Deliver { payload, .. } if payload.len() == 1200),
+    );
+}
+
+#[test]
+fn what_is_dropped_costs_no_allocation() {
+    let mut session = Session::new();
+    let stranger = Peer::at("9.9.9.9:9");
+    let unpermitted = Request::send(stranger, &[7; 1200]);
+    let unpermitted = session.alice.write(&mut session.world, &unpermitted);
+    for packet in [&unpermitted, &[0x40, 9, 0, 0][..], b"GET / HTTP/1.1", &[0]] {
+        session.assert_client_costs_no_allocation(packet, |verdict| {
+            matches!(verdict, Verdict::Drop(_))
+        });
+    }
+    session.assert_peer_costs_no_allocation(stranger, &[7; 1200], |verdict| {
+        matches!(verdict, Verdict::Drop(_))
+    });
+}
+
+/// What anyone may ask, so that a flood of it finds nothing to exhaust.
+#[test]
+fn a_strangers_binding_and_challenge_cost_no_allocation() {
+    let mut session = Session::new();
+    for request in [Request::binding(), Request::allocate().unsigned()] {
+        let packet = session.alice.write(&mut session.world, &request);
+        session.assert_client_costs_no_allocation(&packet, |verdict| {
+            matches!(verdict, Verdict::Reply(_))
+        });
+    }
+}
+
+/// Otherwise the tests above would say nothing.
+#[test]
+fn what_allocates_is_counted() {
+    let counted = allocation_counter::measure(|| drop(std::hint::black_box(vec![7; 10])));
+    assert_eq!(counted.count_total, 1);
+}
