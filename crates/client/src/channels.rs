@@ -81,6 +81,7 @@ fn index(number: ChannelNumber) -> usize {
 fn number(index: usize) -> Option<ChannelNumber> {
     let offset = u16::try_from(index).ok()?;
     ChannelNumber::new(ChannelNumber::MIN.get().checked_add(offset)?)
+        .filter(|number| *number <= ChannelNumber::MAX_NEW)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::time::Instant;
 use wire::{AddressFamily, ChannelNumber, MacKey, TransactionId};
 
 use crate::permissions::Permissions;
+use crate::ports::Parity;
 use crate::{AllocationId, ClientTuple, RelayId};
 
 /// Packets and bytes of application data.
@@ -55,6 +56,8 @@ pub(crate) struct Allocation {
 /// The relay socket of an allocation, by its two faces.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Relay {
+    /// Which ports will do, should this one be in use.
+    pub(crate) parity: Parity,
     /// Where it is bound.
     pub(crate) local: SocketAddr,
     /// The relayed transport address: where peers find it.

@@ -37,14 +37,16 @@ impl Ports {
         Self { range, addresses }
     }
 
-    /// Takes the first free port at or behind a random place. `None` if none is free.
-    pub(crate) fn take(&self, local: IpAddr, random: u32) -> Option<u16> {
+    /// Takes the first free port of this parity at or behind a random place. `None` if none is
+    /// free.
+    pub(crate) fn take(&self, local: IpAddr, parity: Parity, random: u32) -> Option<u16> {
         let ports = self.of(local)?;
         let count = self.range.count();
         let start = random as usize % count;
+        let wanted = parity.mask(self.range.first());
         let index = ports
-            .take_within(start..count)
-            .or_else(|| ports.take_within(0..start))?;
+            .take_within(start..count, wanted)
+            .or_else(|| ports.take_within(0..start, wanted))?;
         Some(self.range.first() + index as u16)
     }
 
@@ -94,12 +96,12 @@ impl Ports {
 }
 
 impl AddressPorts {
-    fn take_within(&self, indices: Range<usize>) -> Option<usize> {
+    fn take_within(&self, indices: Range<usize>, wanted: u64) -> Option<usize> {
         let words = indices.start / 64..indices.end.div_ceil(64);
         for word in words {
             loop {
                 let used = self.taken.word(word) | self.foreign.word(word);
-                let free = !used & mask(word, &indices);
+                let free = !used & wanted & mask(word, &indices);
                 if free == 0 {
                     break;
                 }
@@ -111,6 +113,27 @@ impl AddressPorts {
             }
         }
         None
+    }
+}
+
+/// Which ports will do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Parity {
+    /// Every port.
+    Any,
+    /// Even ones, as EVEN-PORT asks for. RFC 8656 §7.2.
+    Even,
+}
+
+impl Parity {
+    /// The bits of a word that will do, in a range that begins with `first`.
+    const fn mask(self, first: u16) -> u64 {
+        const EVEN_BITS: u64 = 0x5555_5555_5555_5555;
+        match (self, first % 2) {
+            (Self::Any, _) => u64::MAX,
+            (Self::Even, 0) => EVEN_BITS,
+            (Self::Even, _) => !EVEN_BITS,
+        }
     }
 }
 
@@ -173,26 +196,37 @@ mod tests {
             let ports = Ports::new([LOCAL], range);
             let taken: BTreeSet<u16> = randoms
                 .iter()
-                .map_while(|&random| ports.take(LOCAL, random))
+                .map_while(|&random| ports.take(LOCAL, Parity::Any, random))
                 .collect();
             let whole: BTreeSet<u16> = (range.first()..=range.last()).collect();
             prop_assert_eq!(&taken, &whole);
-            prop_assert_eq!(ports.take(LOCAL, 0), None);
+            prop_assert_eq!(ports.take(LOCAL, Parity::Any, 0), None);
             ports.release(LOCAL, range.last());
-            prop_assert_eq!(ports.take(LOCAL, 0), Some(range.last()));
+            prop_assert_eq!(ports.take(LOCAL, Parity::Any, 0), Some(range.last()));
+        }
+    }
+
+    #[test]
+    fn an_even_port_is_even_wherever_the_range_begins() {
+        for first in [5000, 5001] {
+            let ports = Ports::new([LOCAL], PortRange::new(first, 5199).unwrap());
+            let even: Vec<u16> =
+                std::iter::from_fn(|| ports.take(LOCAL, Parity::Even, 77)).collect();
+            assert_eq!(even.len(), usize::from(5200 - first) / 2);
+            assert!(even.iter().all(|port| port % 2 == 0), "{even:?}");
         }
     }
 
     #[test]
     fn a_foreign_port_is_left_alone_until_forgotten() {
         let ports = Ports::new([LOCAL], PortRange::new(5000, 5001).unwrap());
-        let port = ports.take(LOCAL, 0).unwrap();
+        let port = ports.take(LOCAL, Parity::Any, 0).unwrap();
         ports.release_foreign(LOCAL, port);
         assert!(!ports.is_taken(LOCAL, port));
-        let other = ports.take(LOCAL, 0).unwrap();
+        let other = ports.take(LOCAL, Parity::Any, 0).unwrap();
         assert_ne!(port, other);
-        assert_eq!(ports.take(LOCAL, 0), None);
+        assert_eq!(ports.take(LOCAL, Parity::Any, 0), None);
         ports.forget_foreign(LOCAL, port);
-        assert_eq!(ports.take(LOCAL, 0), Some(port));
+        assert_eq!(ports.take(LOCAL, Parity::Any, 0), Some(port));
     }
 }

@@ -66,7 +66,7 @@ pub enum Reject {
         /// The rule that decided.
         denial: Denial,
     },
-    /// CHANNEL-NUMBER is outside 0x4000-0x4FFF.
+    /// CHANNEL-NUMBER is outside 0x4000-0x7FFF.
     #[error("channel number {0:#06x} is out of range")]
     ChannelRange(u16),
     /// The channel has another peer, or the peer another channel.
@@ -84,6 +84,9 @@ pub enum Reject {
     /// The allocation has as many channels as allowed.
     #[error("too many channels (key `channels` in [allocation])")]
     TooManyChannels,
+    /// A port pair cannot be reserved.
+    #[error("reserving the next port is not supported")]
+    NoReservation,
     /// No port of the range is free.
     #[error("no free port (key `ports` in [relay])")]
     NoPort,
@@ -114,6 +117,7 @@ impl Reject {
             Self::TotalQuota
             | Self::TooManyPermissions
             | Self::TooManyChannels
+            | Self::NoReservation
             | Self::NoPort
             | Self::CannotOpen(_) => 508,
         }
@@ -162,6 +166,7 @@ impl Reject {
             Self::TotalQuota => "total-quota",
             Self::TooManyPermissions => "too-many-permissions",
             Self::TooManyChannels => "too-many-channels",
+            Self::NoReservation => "no-reservation",
             Self::NoPort => "no-port",
             Self::CannotOpen(_) => "cannot-open",
         }

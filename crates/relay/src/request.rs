@@ -11,7 +11,7 @@ pub(crate) mod send;
 pub(crate) use answer::{Answer, Head};
 
 use wire::attributes::{
-    ChannelNumberAttribute, Data, Lifetime, Nonce, Realm, RequestedAddressFamily,
+    ChannelNumberAttribute, Data, EvenPort, Lifetime, Nonce, Realm, RequestedAddressFamily,
     RequestedTransport, Username, XorPeerAddress,
 };
 use wire::{Attribute, Message, Method};
@@ -111,6 +111,7 @@ pub(crate) fn report_refused(
 pub(crate) const TURN_ATTRIBUTES: &[u16] = &[
     ChannelNumberAttribute::TYPE,
     Data::TYPE,
+    EvenPort::TYPE,
     Lifetime::TYPE,
     Nonce::TYPE,
     Realm::TYPE,

@@ -4,6 +4,7 @@ mod address;
 mod channel_number;
 mod data;
 mod error_code;
+mod even_port;
 mod family;
 mod lifetime;
 mod protection;
@@ -15,6 +16,7 @@ pub use address::{MappedAddress, XorAddress, XorMappedAddress, XorPeerAddress, X
 pub use channel_number::ChannelNumberAttribute;
 pub use data::Data;
 pub use error_code::ErrorCode;
+pub use even_port::EvenPort;
 pub use family::RequestedAddressFamily;
 pub use lifetime::Lifetime;
 pub use protection::{Fingerprint, MessageIntegrity, MessageIntegritySha256};

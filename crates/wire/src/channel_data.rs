@@ -2,7 +2,11 @@
 
 use crate::Malformed;
 
-/// A channel number, 0x4000..=0x4FFF. RFC 8656 §12.
+/// A channel number, 0x4000..=0x7FFF.
+///
+/// RFC 8656 §12 tells new clients to keep to 0x4000..=0x4FFF, so that whoever shares a port with
+/// them can tell ChannelData by its first byte; RFC 5766 §11 gave its clients all of this range,
+/// and they are still about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ChannelNumber(u16);
 
@@ -10,12 +14,14 @@ impl ChannelNumber {
     /// The smallest one.
     pub const MIN: Self = Self(0x4000);
     /// The largest one.
-    pub const MAX: Self = Self(0x4FFF);
+    pub const MAX: Self = Self(0x7FFF);
+    /// The largest one that RFC 8656 gives to new clients.
+    pub const MAX_NEW: Self = Self(0x4FFF);
 
     /// The channel with this number, if it is one.
     pub const fn new(number: u16) -> Option<Self> {
         match number {
-            0x4000..=0x4FFF => Some(Self(number)),
+            0x4000..=0x7FFF => Some(Self(number)),
             _ => None,
         }
     }
@@ -66,7 +72,7 @@ mod tests {
     #[test]
     fn an_empty_payload_is_a_message() {
         assert_eq!(
-            ChannelData::parse(&[0x4F, 0xFF, 0, 0]).unwrap().payload,
+            ChannelData::parse(&[0x7F, 0xFF, 0, 0]).unwrap().payload,
             b""
         );
     }
@@ -79,7 +85,7 @@ mod tests {
         );
         assert_eq!(ChannelData::parse(&[0x40, 0, 0]), Err(Malformed::Truncated));
         assert_eq!(
-            ChannelData::parse(&[0x50, 0, 0, 0]),
+            ChannelData::parse(&[0x80, 0, 0, 0]),
             Err(Malformed::LeadingBits)
         );
     }

@@ -31,12 +31,13 @@ pub use relay_header::RelayHeader;
 pub use transaction::TransactionId;
 pub use writer::Writer;
 
-/// What the first byte of a packet announces. RFC 7983, with the channel range of RFC 8656 §12.
+/// What the first byte of a packet announces. RFC 7983, with the channel range of RFC 5766 §11:
+/// see [`ChannelNumber`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// 0..=3: a STUN message.
     Stun,
-    /// 64..=79: ChannelData.
+    /// 64..=127: ChannelData.
     ChannelData,
 }
 
@@ -45,7 +46,7 @@ impl Kind {
     pub fn of(packet: &[u8]) -> Option<Self> {
         match packet.first()? {
             0x00..=0x03 => Some(Self::Stun),
-            0x40..=0x4F => Some(Self::ChannelData),
+            0x40..=0x7F => Some(Self::ChannelData),
             _ => None,
         }
     }

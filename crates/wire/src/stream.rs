@@ -171,7 +171,7 @@ mod tests {
     #[test]
     fn a_byte_that_begins_no_frame_ends_the_stream() {
         assert_eq!(
-            frames_of(&[b"SSH-2.0-OpenSSH\r\n"]),
+            frames_of(&[b"\x16\x03\x01\x02\x00"]),
             Err(FrameError::Unknown)
         );
         let after_a_frame = [channel_data(b"abc"), vec![0xFF]].concat();

@@ -48,7 +48,7 @@ impl Judge<'_> {
             1..=65536,
             256,
         );
-        // RFC 8656 §12: 0x4000 to 0x4FFF, there are no more.
+        // RFC 8656 §12: new clients have 0x4000 to 0x4FFF, there are no more.
         let channels = self.number(
             "[allocation] channels",
             table.channels.as_ref(),

@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 
 use rand::Rng;
 use wire::AddressFamily;
-use wire::attributes::{Lifetime, RequestedAddressFamily, RequestedTransport};
+use wire::attributes::{EvenPort, Lifetime, RequestedAddressFamily, RequestedTransport};
 
 use super::{Answer, Head};
 use crate::allocation::{Allocation, Phase, Relay};
 use crate::auth::Signed;
 use crate::permissions::Permissions;
+use crate::ports::Parity;
 use crate::timers::{FOREIGN_PORT, Timer};
 use crate::{
     AllocationId, DropReason, Effect, Now, OpenError, Reject, RelayAddress, RelayId, Report,
@@ -34,12 +35,13 @@ pub(super) fn allocate(
         return Err(Reject::UnsupportedTransport(transport.0));
     }
     let address = relay_address(server, request.get()?)?;
+    let parity = parity(request.get()?)?;
     let lifetime = request.get::<Lifetime>()?.map(|lifetime| lifetime.0);
     let lifetime = server.config.limits.lifetime(lifetime);
 
     let account = server.config.keys.account(request.user);
     server.shared.quotas.admit(account, &server.config.limits)?;
-    let Some(relay) = take_port(server, address) else {
+    let Some(relay) = take_port(server, address, parity) else {
         server.shared.quotas.release(account);
         return Err(Reject::NoPort);
     };
@@ -88,12 +90,24 @@ fn relay_address(
     server.config.relay(family).ok_or(Reject::UnsupportedFamily)
 }
 
-fn take_port(server: &mut Server, address: RelayAddress) -> Option<Relay> {
+/// RFC 8656 §7.2: who asks for a reservation that cannot be made hears 508.
+fn parity(requested: Option<EvenPort>) -> Result<Parity, Reject> {
+    match requested {
+        None => Ok(Parity::Any),
+        Some(EvenPort {
+            reserve_next: false,
+        }) => Ok(Parity::Even),
+        Some(EvenPort { reserve_next: true }) => Err(Reject::NoReservation),
+    }
+}
+
+fn take_port(server: &mut Server, address: RelayAddress, parity: Parity) -> Option<Relay> {
     let port = server
         .shared
         .ports
-        .take(address.local, server.rng.next_u32())?;
+        .take(address.local, parity, server.rng.next_u32())?;
     Some(Relay {
+        parity,
         local: SocketAddr::new(address.local, port),
         relayed: SocketAddr::new(address.external, port),
     })
@@ -187,6 +201,7 @@ fn another_port(server: &mut Server, relay: Relay) -> Option<Relay> {
             local: relay.local.ip(),
             external,
         },
+        relay.parity,
     )
 }
 

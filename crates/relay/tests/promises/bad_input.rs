@@ -126,7 +126,7 @@ fn every_first_byte_leads_where_it_should() {
             // Other methods: 0x0081 and up.
             0x02 => DropReason::UnknownMethod,
             0x03 => DropReason::UnexpectedResponse,
-            0x40..=0x4F => DropReason::NoChannel,
+            0x40..=0x7F => DropReason::NoChannel,
             _ => DropReason::Foreign,
         };
         assert_eq!(outcome, Lost(expected), "{first:#04x}");

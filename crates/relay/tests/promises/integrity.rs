@@ -93,7 +93,7 @@ fn every_refusal_of_a_known_client_is_signed() {
     let tcp = Request::new(Method::Allocate).put(RequestedTransport(6));
     let refusals = [
         (alice, 400, Request::new(Method::CreatePermission)),
-        (alice, 400, Request::channel_bind(0x5000, peer)),
+        (alice, 400, Request::channel_bind(0x8000, peer)),
         (alice, 403, Request::create_permission([denied])),
         (
             alice,
@@ -144,7 +144,7 @@ fn a_fingerprint_behind_the_integrity_is_answered_with_one() {
         Request::allocate(),
         Request::create_permission([peer]),
         Request::channel_bind(0x4000, peer),
-        Request::channel_bind(0x5000, peer),
+        Request::channel_bind(0x8000, peer),
         Request::refresh(seconds(0)),
     ] {
         alice.ask(&mut world, request.fingerprint());

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use relay::{DropReason, OpenError, PortRange, Reject, Report};
 use sim::Outcome::{Lost, Silent};
 use sim::{LOCAL, Request, World, minutes, seconds};
+use wire::attributes::{EvenPort, XorRelayedAddress};
 
 /// A server with ports from 50,000.
 fn world_with_ports(count: u16) -> World {
@@ -212,4 +213,33 @@ fn a_host_that_gives_no_socket_is_insufficient_capacity_and_reported() {
     }
     world.open_sockets();
     alice.allocate(&mut world, minutes(10));
+}
+
+#[test]
+fn who_asks_for_an_even_port_gets_one_or_none() {
+    let mut world = world_with_ports(4);
+    for name in ["alice", "bob"] {
+        let client = world.client(name);
+        let asked = Request::allocate().put(EvenPort {
+            reserve_next: false,
+        });
+        let answer = client.ask(&mut world, asked);
+        let XorRelayedAddress(relayed) = answer.get().unwrap();
+        assert_eq!(relayed.port() % 2, 0);
+    }
+    // Odd ports are left, which are of no use to the third.
+    let carol = world.client("carol");
+    let asked = Request::allocate().put(EvenPort {
+        reserve_next: false,
+    });
+    assert_eq!(carol.ask(&mut world, asked).code(), Some(508));
+    carol.allocate(&mut world, minutes(10));
+}
+
+#[test]
+fn a_reservation_that_cannot_be_made_is_refused() {
+    let mut world = World::new();
+    let alice = world.client("alice");
+    let asked = Request::allocate().put(EvenPort { reserve_next: true });
+    assert_eq!(alice.ask(&mut world, asked).code(), Some(508));
 }
