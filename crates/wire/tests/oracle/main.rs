@@ -139,6 +139,7 @@ fn is_longer_than_allowed(raw: RawAttribute<'_>) -> bool {
             [_, 0x01, ..] => 8,
             _ => 20,
         },
+        EvenPort::TYPE => 1,
         Lifetime::TYPE
         | ChannelNumberAttribute::TYPE
         | RequestedTransport::TYPE
@@ -193,7 +194,7 @@ fn samples() -> impl Strategy<Value = Vec<Sample>> {
 /// Messages of sound attributes with some among them that are not: protection at any place, and
 /// known types with the values of others.
 fn noise() -> impl Strategy<Value = Vec<u8>> {
-    let length = prop::sample::select(vec![0usize, 4, 5, 8, 20, 24, 32]);
+    let length = prop::sample::select(vec![0usize, 1, 4, 5, 8, 20, 24, 32]);
     let odd = (
         prop::sample::select(KINDS.to_vec()),
         length.prop_flat_map(|length| prop::collection::vec(0u8..5, length)),

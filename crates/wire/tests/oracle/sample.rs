@@ -25,6 +25,7 @@ pub(crate) enum Sample {
     ChannelNumber(u16),
     Transport(u8),
     Family(AddressFamily),
+    EvenPort(bool),
     Data(Vec<u8>),
     /// One that has no name here.
     Other(u16, Vec<u8>),
@@ -59,6 +60,7 @@ impl Sample {
                 Ok(family) => Self::Family(family),
                 Err(_) => Self::Other(raw.kind, value.to_vec()),
             },
+            EvenPort::TYPE => Self::EvenPort(EvenPort::decode(value, id)?.reserve_next),
             Data::TYPE => Self::Data(Data::decode(value, id)?.0.to_vec()),
             kind => Self::Other(kind, value.to_vec()),
         })
@@ -84,6 +86,9 @@ impl Sample {
             Self::ChannelNumber(number) => writer.put(&ChannelNumberAttribute(*number)),
             Self::Transport(protocol) => writer.put(&RequestedTransport(*protocol)),
             Self::Family(family) => writer.put(&RequestedAddressFamily(Ok(*family))),
+            Self::EvenPort(reserve_next) => writer.put(&EvenPort {
+                reserve_next: *reserve_next,
+            }),
             Self::Data(data) => writer.put(&Data(data)),
             Self::Other(kind, value) => writer.put_raw(*kind, value),
         };
@@ -109,6 +114,7 @@ impl Sample {
             Self::Transport(17) => turn::RequestedTrasport::default().into(),
             Self::Transport(_) => return None,
             Self::Family(family) => turn::RequestedAddressFamily::new(their_family(*family)).into(),
+            Self::EvenPort(reserve_next) => turn::EvenPort::new(*reserve_next).into(),
             Self::Data(data) => turn::Data::new(data).into(),
             Self::Other(..) => return None,
         })
@@ -154,6 +160,9 @@ impl Sample {
             Self::Family(family) => theirs
                 .as_requested_address_family()
                 .is_ok_and(|it| it.family() == their_family(*family)),
+            Self::EvenPort(reserve_next) => theirs
+                .as_even_port()
+                .is_ok_and(|it| it.reserve() == *reserve_next),
             Self::Data(data) => theirs.as_data().is_ok_and(|it| it.as_bytes() == data),
             Self::Other(kind, value) => {
                 let data = theirs.as_unknown().ok().and_then(|it| it.attribute_data());
@@ -189,6 +198,7 @@ pub(crate) fn sample() -> impl Strategy<Value = Sample> {
         any::<u16>().prop_map(Sample::ChannelNumber),
         any::<u8>().prop_map(Sample::Transport),
         prop::sample::select(vec![AddressFamily::V4, AddressFamily::V6]).prop_map(Sample::Family),
+        any::<bool>().prop_map(Sample::EvenPort),
         bytes().prop_map(Sample::Data),
         (0x7A00u16..0x7B00, bytes()).prop_map(|(kind, value)| Sample::Other(kind, value)),
     ]
