@@ -14,7 +14,7 @@ use wire::stream::{Deframer, MAX_FRAME};
 
 use crate::admission::Ticket;
 use crate::send_queue::{SendQueue, Urgency};
-use crate::shard::{Handle, spawn_relays};
+use crate::shard::{Handle, Shard, spawn_relays};
 use crate::{bind, clock};
 
 /// Accepts TCP clients.
@@ -52,14 +52,7 @@ pub(crate) async fn accept(shard: Handle, listener: TcpListener) {
 async fn serve(shard: Handle, stream: TcpStream, client: ClientTuple, _ticket: Ticket) {
     let limits = shard.shard.borrow().limits;
     let connection = Rc::new(Connection::new(stream, limits.send_queue));
-    {
-        let mut shard = shard.shard.borrow_mut();
-        shard.egress.counters.connections += 1;
-        shard
-            .egress
-            .connections
-            .insert(client, Rc::clone(&connection));
-    }
+    shard.shard.borrow_mut().connect(client, &connection);
     let end = Session {
         shard: &shard,
         connection: &connection,
@@ -67,16 +60,45 @@ async fn serve(shard: Handle, stream: TcpStream, client: ClientTuple, _ticket: T
     }
     .run()
     .await;
+    shard
+        .shard
+        .borrow_mut()
+        .disconnect(client, &connection, end);
+}
 
-    let mut shard = shard.shard.borrow_mut();
-    match end {
-        End::Closed => {}
-        End::Broken => shard.egress.counters.connections_broken += 1,
-        End::Idle => shard.egress.counters.connections_idle += 1,
+impl Shard {
+    fn connect(&mut self, client: ClientTuple, connection: &Rc<Connection>) {
+        self.egress.counters.connections += 1;
+        let earlier = self
+            .egress
+            .connections
+            .insert(client, Rc::clone(connection));
+        if earlier.is_some() {
+            // The client was reset and is back on its port before its old connection was seen to
+            // have ended. What that one had is not this one's.
+            self.server.handle_disconnected(clock::now().mono, client);
+            self.settle();
+        }
     }
-    shard.egress.connections.remove(&client);
-    shard.server.handle_disconnected(clock::now().mono, client);
-    shard.settle();
+
+    /// Whether this connection is the client's, and not one that its successor replaced.
+    fn is_connected(&self, client: ClientTuple, connection: &Connection) -> bool {
+        let current = self.egress.connections.get(&client);
+        current.is_some_and(|current| std::ptr::eq(Rc::as_ptr(current), connection))
+    }
+
+    fn disconnect(&mut self, client: ClientTuple, connection: &Connection, end: End) {
+        match end {
+            End::Closed => {}
+            End::Broken => self.egress.counters.connections_broken += 1,
+            End::Idle => self.egress.counters.connections_idle += 1,
+        }
+        if self.is_connected(client, connection) {
+            self.egress.connections.remove(&client);
+            self.server.handle_disconnected(clock::now().mono, client);
+            self.settle();
+        }
+    }
 }
 
 /// Why a connection ended.
@@ -145,6 +167,9 @@ impl Session<'_> {
 
     fn handle(&self, deframer: &mut Deframer, mut input: &[u8]) -> Result<Progress, End> {
         let mut shard = self.shard.shard.borrow_mut();
+        if !shard.is_connected(self.client, self.connection) {
+            return Err(End::Closed);
+        }
         let now = clock::now();
         let mut progress = Progress::Nothing;
         loop {
