@@ -1,0 +1,275 @@
+//! Every prefix and every single-byte corruption of a captured session, live.
+
+use std::{
+    io::Write,
+    net::{Ipv4Addr, Shutdown, SocketAddr, UdpSocket},
+    time::Duration,
+};
+
+use crate::{
+    bystander::Bystander,
+    lab::{PATIENCE, world::in_own_world},
+    oracle::{self, Outcome, Standing, assert_answers},
+    server::{SERVER, Server, Setup},
+    session::{Session, peer_at},
+    stream::{connect, frames, read_to_end},
+};
+
+#[test]
+fn no_cut_or_corrupted_datagram_of_a_stranger_does_anything() {
+    in_own_world(|_| {
+        let server = Server::start(Setup::default());
+        let bystander = Bystander::start();
+        for fingerprint in [false, true] {
+            let capture = Capture::on_udp(fingerprint);
+            for ip in [CLIENT, OTHER_CLIENT] {
+                let socket = UdpSocket::bind((ip, 0)).expect("a free port");
+                socket.connect(SERVER).expect("a route to the server");
+                capture.fire(&socket, capture.stranger(ip));
+            }
+        }
+        bystander.finish().assert_undisturbed();
+        server.stop();
+    });
+}
+
+#[test]
+fn no_cut_or_corrupted_datagram_in_a_clients_name_harms_its_session() {
+    in_own_world(|_| {
+        let server = Server::start(Setup::default());
+        let bystander = Bystander::start();
+        for fingerprint in [false, true] {
+            let mut capture = Capture::on_udp(fingerprint);
+            let standing = capture.owner();
+            capture.fire(capture.session.datagrams(), standing);
+            capture.assert_session_lives();
+        }
+        bystander.finish().assert_undisturbed();
+        server.stop();
+    });
+}
+
+#[test]
+fn no_cut_or_corrupted_stream_of_a_stranger_does_anything() {
+    in_own_world(|_| {
+        let server = Server::start(Setup::default());
+        let bystander = Bystander::start();
+        let mut broken = 0;
+        for fingerprint in [false, true] {
+            let capture = Capture::on_tcp(fingerprint);
+            for input in capture.bad_input() {
+                broken += capture.connect_and_fire(&input, &[], capture.stranger(CLIENT));
+            }
+        }
+        bystander.finish().assert_undisturbed();
+        assert_eq!(server.stop().sockets("connections-broken"), broken);
+    });
+}
+
+#[test]
+fn no_cut_or_corrupted_stream_of_a_client_does_more_than_end_it() {
+    in_own_world(|_| {
+        let server = Server::start(Setup::default());
+        let bystander = Bystander::start();
+        let capture = Capture::on_tcp(false);
+        // The same requests from another port open another allocation.
+        let [_, _, allocate, permit, bind, ..] = &capture.messages[..] else {
+            panic!("a session is longer");
+        };
+        let opening = [&allocate[..], permit, bind].concat();
+        let mut broken = 0;
+        for input in capture.bad_input() {
+            broken += capture.connect_and_fire(&input, &opening, capture.stranger(CLIENT));
+        }
+        bystander.finish().assert_undisturbed();
+        assert_eq!(server.stop().sockets("connections-broken"), broken);
+    });
+}
+
+/// A session, the bytes its client sent, and a peer that hears what is relayed.
+struct Capture {
+    session: Session,
+    messages: Vec<Vec<u8>>,
+    nonce: Vec<u8>,
+    peer: UdpSocket,
+    address: SocketAddr,
+}
+
+/// What a hostile client sends, and whether it goes on afterwards.
+struct BadInput {
+    bytes: Vec<u8>,
+    is_cut: bool,
+}
+
+impl Capture {
+    fn on_udp(fingerprint: bool) -> Self {
+        Self::of(Session::udp(), fingerprint)
+    }
+
+    fn on_tcp(fingerprint: bool) -> Self {
+        Self::of(Session::tcp(), fingerprint)
+    }
+
+    fn of(mut session: Session, fingerprint: bool) -> Self {
+        if fingerprint {
+            session = session.with_fingerprint();
+        }
+        let (peer, address) = peer_at(PEER);
+        session.binding();
+        session.allocate().expect("an allocation");
+        session.permit(address).expect("a permission");
+        let channel = session.bind_channel(address).expect("a channel");
+        session.send(address, b"in an indication");
+        session.send_channel(channel, b"on a channel, padded");
+        session
+            .refresh(Duration::from_secs(600))
+            .expect("an allocation to refresh");
+        let messages = session.sent().to_vec();
+        assert_eq!(messages.len(), 8, "Allocate is asked for twice");
+        let mut nonces = messages.iter().filter_map(|message| oracle::nonce(message));
+        let nonce = nonces.next().expect("a signed request");
+        let capture = Self {
+            session,
+            messages,
+            nonce,
+            peer,
+            address,
+        };
+        assert_eq!(capture.relayed(2).len(), 2);
+        capture
+    }
+
+    fn bad_input(&self) -> impl Iterator<Item = BadInput> + '_ {
+        self.messages.iter().flat_map(|message| {
+            let cut = (0..message.len()).map(|length| BadInput {
+                bytes: message[..length].to_vec(),
+                is_cut: true,
+            });
+            let corrupted = (0..message.len()).flat_map(|at| {
+                [0x01, 0x80, 0xFF].map(|flip| {
+                    let mut bytes = message.clone();
+                    bytes[at] ^= flip;
+                    BadInput {
+                        bytes,
+                        is_cut: false,
+                    }
+                })
+            });
+            cut.chain(corrupted)
+        })
+    }
+
+    /// Who has nothing but what was captured.
+    fn stranger(&self, ip: Ipv4Addr) -> Standing {
+        Standing {
+            nonce: self.nonce.clone(),
+            same_ip: ip == CLIENT,
+            allocation: None,
+            peer: self.address,
+        }
+    }
+
+    /// Who sends from the session's own 5-tuple.
+    fn owner(&self) -> Standing {
+        let signed = &self.messages[2];
+        Standing {
+            allocation: signed[8..20].try_into().ok(),
+            ..self.stranger(CLIENT)
+        }
+    }
+
+    /// Sends all bad input as datagrams, one by one, and watches what each leads to.
+    fn fire(&self, socket: &UdpSocket, mut standing: Standing) {
+        socket
+            .set_read_timeout(Some(PATIENCE))
+            .expect("patience is not zero");
+        let mut answer = [0; 2048];
+        for (number, BadInput { bytes, .. }) in self.bad_input().enumerate() {
+            let outcome = standing.outcome(&bytes);
+            standing.learn(&bytes, &outcome);
+            let fence = fence(number);
+            socket.send(&bytes).expect("the server is there");
+            socket.send(&fence).expect("the server is there");
+            // What is answered at all is answered before the fence.
+            let mut answers = Vec::new();
+            loop {
+                let length = socket.recv(&mut answer).expect("an answer to the fence");
+                if answer[4..20] == fence[4..20] {
+                    break;
+                }
+                answers.push(answer[..length].to_vec());
+            }
+            self.assert_became(&[(bytes, outcome)], &answers);
+        }
+    }
+
+    /// Sends `opening` and bad input on a connection of its own and watches what it leads to.
+    /// Returns 1 if the server had to end the connection.
+    fn connect_and_fire(&self, input: &BadInput, opening: &[u8], mut standing: Standing) -> u64 {
+        let mut bytes = [opening, &input.bytes].concat();
+        if !input.is_cut {
+            bytes.extend_from_slice(&fence(0));
+        }
+        let mut stream = connect((CLIENT, 0).into(), SERVER);
+        // One that was cut off early cannot take it all.
+        let _ = stream.write_all(&bytes);
+        let expected = standing.outcome_of_stream(&bytes);
+        if !expected.broken {
+            stream.shutdown(Shutdown::Write).expect("a connection");
+        }
+        let answers = read_to_end(&stream, PATIENCE);
+        self.assert_became(&expected.frames, &frames(&answers));
+        u64::from(expected.broken)
+    }
+
+    /// Compares what was sent, and what should come of it, with what came.
+    fn assert_became(&self, sent: &[(Vec<u8>, Outcome)], answers: &[impl AsRef<[u8]>]) {
+        let (mut answers, mut awaited) = (answers.iter().map(AsRef::as_ref), Vec::new());
+        for (packet, outcome) in sent {
+            match outcome {
+                Outcome::Silence => {}
+                Outcome::Success | Outcome::Refused(_) => {
+                    let answer = answers.next();
+                    let answer = answer.unwrap_or_else(|| panic!("no answer to {packet:02x?}"));
+                    assert_answers(answer, packet, outcome);
+                }
+                Outcome::Relayed(payload) => awaited.push(payload.clone()),
+            }
+        }
+        let unasked: Vec<&[u8]> = answers.collect();
+        assert!(unasked.is_empty(), "{sent:02x?} led to {unasked:02x?}");
+        assert_eq!(self.relayed(awaited.len()), awaited, "{sent:02x?}");
+    }
+
+    /// What the peer heard, which is at least this many datagrams.
+    fn relayed(&self, at_least: usize) -> Vec<Vec<u8>> {
+        let mut buffer = [0; 2048];
+        let mut heard = Vec::new();
+        loop {
+            let more = heard.len() < at_least;
+            self.peer.set_nonblocking(!more).expect("a socket");
+            match self.peer.recv(&mut buffer) {
+                Ok(length) => heard.push(buffer[..length].to_vec()),
+                Err(_) => return heard,
+            }
+        }
+    }
+
+    fn assert_session_lives(&mut self) {
+        let refreshed = self.session.refresh(Duration::from_secs(600));
+        assert_eq!(refreshed, Ok(()));
+        self.session.send(self.address, b"still there?");
+        assert_eq!(self.relayed(1), [b"still there?"]);
+    }
+}
+
+/// A Binding request that tells itself apart: what was sent before it was handled before it.
+fn fence(number: usize) -> [u8; 20] {
+    let mut request = *b"\x00\x01\x00\x00\x21\x12\xA4\x42fence       ";
+    request[12..].copy_from_slice(&number.to_be_bytes());
+    request
+}
+
+const CLIENT: Ipv4Addr = Ipv4Addr::LOCALHOST;
+const OTHER_CLIENT: Ipv4Addr = Ipv4Addr::new(127, 7, 0, 1);
+const PEER: Ipv4Addr = Ipv4Addr::new(127, 100, 0, 1);

@@ -1,0 +1,17 @@
+//! Hostile clients against the running server: bytes that mean nothing, streams that stand still,
+//! frames cut anywhere, peers that cannot be reached.
+//!
+//! Every test has a host of its own, on which all of 127.0.0.0/8 can be client or peer.
+
+#[expect(dead_code, reason = "the other tests use the rest of the lab")]
+#[path = "../lab/mod.rs"]
+mod lab;
+
+mod bad_input;
+mod bystander;
+mod frames;
+mod oracle;
+mod server;
+mod session;
+mod silence;
+mod stream;

@@ -1,0 +1,206 @@
+//! A server on the test's own host, and what can be seen of it from outside.
+
+use std::{
+    env, fs,
+    net::{Ipv4Addr, SocketAddr},
+    process::Command,
+    thread,
+    time::Duration,
+};
+
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+use crate::lab::{
+    PATIENCE,
+    program::{Ended, Program},
+    server::{PASSWORD, REALM, USER},
+    wait_for,
+};
+
+/// Where the server is, unless a test says otherwise. The host is the test's own, so is the port.
+pub(crate) const SERVER: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 3478);
+
+/// What a test wants of the server.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Setup {
+    /// Each is a UDP and a TCP listener.
+    pub(crate) listen: &'static [&'static str],
+    /// One, so that whoever is disturbed would be: all clients share it.
+    pub(crate) threads: usize,
+    /// Below the ports that clients get from the system.
+    pub(crate) relay_ports: &'static str,
+    /// Which peers are allowed beside public ones.
+    pub(crate) allow: &'static [&'static str],
+    /// Whether anybody can allocate.
+    pub(crate) users: bool,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            listen: &["127.0.0.1:3478"],
+            threads: 1,
+            relay_ports: "20000-29999",
+            allow: &["127.0.0.0/8"],
+            users: true,
+        }
+    }
+}
+
+/// A running server, stopped when dropped.
+pub(crate) struct Server {
+    program: Program,
+    _files: TempDir,
+}
+
+impl Server {
+    /// Starts a server and waits until it listens.
+    pub(crate) fn start(setup: Setup) -> Self {
+        let files = TempDir::new().expect("a temporary directory");
+        let program = setup.start(&files);
+        let server = Self {
+            program,
+            _files: files,
+        };
+        wait_for("the server to listen", PATIENCE, || {
+            let listening = server.log().matches(" listening ").count();
+            (listening == 2 * setup.listen.len()).then_some(())
+        });
+        server
+    }
+
+    /// All the server has logged.
+    pub(crate) fn log(&self) -> String {
+        self.program.output()
+    }
+
+    /// Waits for a line that has all of these words.
+    #[track_caller]
+    pub(crate) fn wait_for_line(&self, words: &[&str]) -> String {
+        wait_for(&format!("a line with {words:?}"), PATIENCE, || {
+            let log = self.log();
+            let line = log
+                .lines()
+                .find(|line| words.iter().all(|word| line.contains(word)));
+            line.map(str::to_owned)
+        })
+    }
+
+    /// The memory that the process has, in bytes.
+    pub(crate) fn memory(&self) -> u64 {
+        self.status("VmRSS:")
+    }
+
+    /// Asks the server to end; what it did stands in its last lines.
+    #[track_caller]
+    pub(crate) fn stop(mut self) -> Totals {
+        self.program.signal(Signal::TERM);
+        let Ended { status, output } = self.program.wait(TIME_TO_STOP);
+        assert_eq!(status.code(), Some(0), "{output}");
+        assert_sane(&output);
+        Totals(output)
+    }
+
+    fn status(&self, field: &str) -> u64 {
+        let pid = self.program.pid().as_raw_nonzero();
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("a living process");
+        let line = status.lines().find_map(|line| line.strip_prefix(field));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        1024 * kib.expect("a size").parse::<u64>().expect("a number")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // A failed test has its message already; a second panic would hide it.
+        if !thread::panicking() {
+            assert_sane(&self.log());
+        }
+    }
+}
+
+#[track_caller]
+fn assert_sane(log: &str) {
+    assert!(!log.contains("panicked"), "the server panicked:\n{log}");
+}
+
+/// What a server did in all, as it says at its end.
+#[derive(Debug)]
+pub(crate) struct Totals(String);
+
+impl Totals {
+    /// How often this happened at the sockets.
+    pub(crate) fn sockets(&self, what: &str) -> u64 {
+        self.number(&format!("sockets what=\"{what}\" count="))
+    }
+
+    /// How many packets were dropped for this cause.
+    pub(crate) fn dropped(&self, cause: &str) -> u64 {
+        self.number(&format!("dropped cause=\"{cause}\" packets="))
+    }
+
+    /// What does not happen is not said.
+    fn number(&self, label: &str) -> u64 {
+        let Some((_, rest)) = self.0.split_once(label) else {
+            return 0;
+        };
+        let number = rest.split_whitespace().next().expect("a number");
+        number.parse().expect("a number")
+    }
+}
+
+/// The program under test.
+pub(crate) fn hairpin() -> Command {
+    let binary = env::var("HAIRPIN_BIN");
+    Command::new(binary.as_deref().unwrap_or(env!("CARGO_BIN_EXE_hairpin")))
+}
+
+impl Setup {
+    /// Starts a server, which need not come to listen.
+    pub(crate) fn start(&self, files: &TempDir) -> Program {
+        let config = files.path().join("turnserver.toml");
+        fs::write(&config, self.toml()).expect("the temporary directory is ours");
+        let mut command = hairpin();
+        command.args(["serve", "--config"]).arg(config);
+        Program::start(command, "util-linux")
+    }
+
+    fn toml(&self) -> String {
+        let Self {
+            threads,
+            relay_ports,
+            ..
+        } = self;
+        let listeners: String = self
+            .listen
+            .iter()
+            .flat_map(|listen| {
+                ["udp", "tcp"].map(|transport| {
+                    format!("[[listener]]\ntransport = \"{transport}\"\nlisten = \"{listen}\"\n")
+                })
+            })
+            .collect();
+        let users = if self.users {
+            format!("[auth.users]\n{USER} = \"{PASSWORD}\"\n")
+        } else {
+            String::new()
+        };
+        format!(
+            "realm = \"{REALM}\"\n\
+             threads = {threads}\n\
+             {listeners}\
+             [relay]\n\
+             addresses = [\"127.0.0.1\"]\n\
+             ports = \"{relay_ports}\"\n\
+             {users}\
+             [peers]\n\
+             allow = {:?}\n",
+            self.allow,
+        )
+    }
+}
+
+/// What the operator is promised after SIGTERM.
+const TIME_TO_STOP: Duration = Duration::from_secs(5);

@@ -1,0 +1,164 @@
+//! Streams that say nothing, too little, or nothing of use.
+
+use std::{
+    io::{ErrorKind, Read, Write},
+    net::{IpAddr, Ipv4Addr, TcpStream},
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::{
+    bystander::Bystander,
+    lab::{PATIENCE, world::in_own_world},
+    server::{SERVER, Server, Setup},
+    stream::{connect, read_to_end},
+};
+
+#[test]
+fn connections_that_say_nothing_cost_little_and_are_closed_in_time() {
+    in_own_world(|_| {
+        allow_many_files();
+        let server = Server::start(Setup::default());
+        let bystander = Bystander::start();
+        let before = server.memory();
+        let start = Instant::now();
+        let silent: Vec<TcpStream> = (0..2000_u16)
+            .map(|number| connect((crowd(number), 0).into(), SERVER))
+            .collect();
+        let connected = Instant::now();
+        // The last one to be accepted is served, and so were those before it.
+        let mut last = connect((Ipv4Addr::LOCALHOST, 0).into(), SERVER);
+        assert!(is_answered(&mut last));
+        let each = server.memory().saturating_sub(before) / 2000;
+        println!("a silent connection costs {each} bytes");
+        assert!(each <= MOST_FOR_SILENCE, "{each} bytes each");
+
+        for stream in &silent {
+            let said = read_to_end(stream, FIRST_FRAME + LATE);
+            assert!(said.is_empty(), "{said:02x?}");
+        }
+        assert!(start.elapsed() >= FIRST_FRAME, "they were closed early");
+        assert!(connected.elapsed() <= FIRST_FRAME + LATE);
+        // Who said something is not silent.
+        assert!(is_answered(&mut last));
+        bystander.finish().assert_undisturbed();
+        assert_eq!(server.stop().sockets("connections-idle"), 2000);
+    });
+}
+
+#[test]
+fn a_connection_without_a_frame_of_use_is_closed_in_time_however_busy() {
+    in_own_world(|_| {
+        let server = Server::start(Setup::default());
+        let bystander = Bystander::start();
+        let useless: [&[u8]; 4] = [
+            // A byte of a request at a time.
+            b"\x00",
+            // Nobody asked for a response.
+            b"\x01\x01\x00\x00\x21\x12\xA4\x42not to you..",
+            // Nobody bound this channel.
+            b"\x40\x00\x00\x04lost",
+            // An Allocate without the magic cookie.
+            b"\x00\x03\x00\x00old as clients..",
+        ];
+        let attempts = useless.map(|bytes| {
+            thread::spawn(move || {
+                let mut stream = connect((Ipv4Addr::LOCALHOST, 0).into(), SERVER);
+                let start = Instant::now();
+                while start.elapsed() < FIRST_FRAME + LATE {
+                    // It fails once the server has closed, which is what is awaited.
+                    let _ = stream.write_all(bytes);
+                    if is_closed(&mut stream) {
+                        return start.elapsed();
+                    }
+                    thread::sleep(Duration::from_millis(500));
+                }
+                panic!("{bytes:02x?} keeps a connection open");
+            })
+        });
+        for attempt in attempts {
+            let took = attempt.join().expect("an end in time");
+            assert!(took >= FIRST_FRAME, "closed after {took:?}");
+        }
+        bystander.finish().assert_undisturbed();
+        assert_eq!(server.stop().sockets("connections-idle"), 4);
+    });
+}
+
+#[test]
+fn one_net_cannot_take_every_connection() {
+    in_own_world(|_| {
+        allow_many_files();
+        let server = Server::start(Setup::default());
+        let from =
+            |net: u8, host: u8| connect((Ipv4Addr::new(127, net, 0, host), 0).into(), SERVER);
+        let mut crowd: Vec<TcpStream> = (0..PER_PREFIX + 76)
+            .map(|number| from(9, (number % 250) as u8))
+            .collect();
+        let mut other = from(10, 1);
+        assert!(is_answered(&mut other));
+
+        let (accepted, refused) = crowd.split_at_mut(PER_PREFIX);
+        for stream in refused {
+            assert!(read_to_end(stream, PATIENCE).is_empty());
+        }
+        for stream in accepted.iter_mut().take(10) {
+            assert!(is_answered(stream));
+        }
+        // A place that is left is free again.
+        drop(crowd.swap_remove(0));
+        let answered = || is_answered(&mut from(9, 251)).then_some(());
+        crate::lab::wait_for("a free place", PATIENCE, answered);
+        let refused = server.stop().sockets("connections-refused");
+        assert!(refused >= 76, "{refused} refused");
+    });
+}
+
+/// Whether a Binding over this connection is answered.
+fn is_answered(stream: &mut TcpStream) -> bool {
+    let mut answer = [0; 32];
+    stream
+        .set_read_timeout(Some(PATIENCE))
+        .expect("patience is not zero");
+    stream
+        .write_all(b"\x00\x01\x00\x00\x21\x12\xA4\x42is it there?")
+        .is_ok()
+        && stream.read_exact(&mut answer).is_ok()
+        && answer.starts_with(&[0x01, 0x01])
+}
+
+fn is_closed(stream: &mut TcpStream) -> bool {
+    stream.set_nonblocking(true).expect("a socket");
+    let closed = match stream.read(&mut [0; 64]) {
+        Ok(length) => length == 0,
+        Err(error) => error.kind() != ErrorKind::WouldBlock,
+    };
+    stream.set_nonblocking(false).expect("a socket");
+    closed
+}
+
+/// Two nets, as one cannot have so many connections.
+fn crowd(number: u16) -> IpAddr {
+    let [net, host] = [number % 2 + 1, number / 2 % 250 + 1].map(|part| part as u8);
+    Ipv4Addr::new(127, net, 0, host).into()
+}
+
+/// The server does so by itself.
+fn allow_many_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    setrlimit(Resource::Nofile, raised).expect("the limit that was granted");
+}
+
+/// What the server promises, see `net::StreamLimits`.
+const FIRST_FRAME: Duration = Duration::from_secs(10);
+const PER_PREFIX: usize = 1024;
+/// How long after the deadline a busy machine may close a connection.
+const LATE: Duration = Duration::from_secs(5);
+/// What a connection may cost the process before its first byte. The kernel's part is its own.
+const MOST_FOR_SILENCE: u64 = 4096;
