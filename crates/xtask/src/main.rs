@@ -9,6 +9,7 @@ mod command;
 mod failure;
 mod layers;
 mod licences;
+mod load;
 mod namespaces;
 mod paths;
 mod purity;
@@ -50,6 +51,8 @@ enum Task {
     Test,
     /// Installs what the tests need and nothing else
     Tools,
+    /// Measures what a relayed packet costs, against Debian's coturn (package coturn) in the same run
+    Load(load::Load),
 }
 
 fn main() -> ExitCode {
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
     let outcome = Workspace::load().and_then(|workspace| match arguments.task {
         Task::Check { checks } => check::run(&checks, &workspace, &mut steps),
         Task::Test => suite::run(&workspace, &mut steps),
+        Task::Load(load) => load::compare(load, &workspace),
         Task::Tools => steps.run("tools", || tools::install(&workspace)),
     });
     steps.sum_up();
