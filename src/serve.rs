@@ -65,8 +65,9 @@ pub(crate) fn run(mut config: Config, host: Host, options: Options) -> Result<()
     log::init(&config.log);
     let zero_config = options.config_file.is_none();
     if zero_config {
-        let secret = state::secret(options.state_dir)?;
+        let (secret, path) = state::secret(options.state_dir)?;
         config.auth.secrets.push(secret);
+        info!(path = %path.display(), "secret kept; `hairpin credentials --secret-file` mints from it");
     }
     if options.dev {
         open_for_trying(&mut config, &host);
@@ -82,7 +83,7 @@ pub(crate) fn run(mut config: Config, host: Host, options: Options) -> Result<()
     runtime.map_err(Fault::Control)?.block_on(async {
         let running = net::start(net_options(&config, &host)?)?;
         say_what_runs(&config, &running);
-        if zero_config {
+        if zero_config && !systemd::owns_output() {
             announce::print(&config);
         }
         until_told_to_stop(running).await

@@ -11,11 +11,14 @@ use base64::engine::general_purpose::STANDARD;
 use super::Fault;
 use crate::config::Secret;
 
-/// The secret of this host: made at the first run, kept for the next.
-pub(super) fn secret(option: Option<PathBuf>) -> Result<Secret, Fault> {
+/// The secret of this host, made at the first run and kept for the next, and its file.
+pub(super) fn secret(option: Option<PathBuf>) -> Result<(Secret, PathBuf), Fault> {
     let directory = directory(option, |name| std::env::var_os(name)).ok_or(Fault::NoStateDir)?;
     let path = directory.join("secret");
-    read_or_make(&directory, &path).map_err(|source| Fault::State { path, source })
+    match read_or_make(&directory, &path) {
+        Ok(secret) => Ok((secret, path)),
+        Err(source) => Err(Fault::State { path, source }),
+    }
 }
 
 /// The option, then systemd's directory, then the user's.

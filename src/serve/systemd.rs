@@ -6,6 +6,11 @@ use sd_notify::NotifyState;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use tracing::warn;
 
+/// Whether what is printed lands in the journal, where a credential has no place.
+pub(super) fn owns_output() -> bool {
+    std::env::var_os("JOURNAL_STREAM").is_some()
+}
+
 /// Clients are served from now on. Returns the watchdog to be fed.
 pub(super) fn ready() -> Watchdog {
     tell(&[NotifyState::Ready]);

@@ -38,7 +38,8 @@ pub struct ClientTuple {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PeerAddr(pub SocketAddr);
 
-/// An allocation, never reused: a slot that is filled anew has another generation.
+/// An allocation, never reused: a slot that is filled anew has another generation. Each shard
+/// begins at a random one, so that a log can tell the allocations of all shards apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct AllocationId {
     pub(crate) slot: u32,
@@ -56,6 +57,6 @@ pub struct RelayId {
 
 impl std::fmt::Display for AllocationId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}.{}", self.slot, self.generation)
+        write!(f, "{}.{:08x}", self.slot, self.generation)
     }
 }

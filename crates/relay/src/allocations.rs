@@ -18,12 +18,12 @@ pub(crate) struct Allocations {
 }
 
 impl Allocations {
-    pub(crate) fn new(hasher: RandomState) -> Self {
+    pub(crate) fn new(hasher: RandomState, generation: u32) -> Self {
         Self {
             slots: Slab::new(),
             by_client: HashMap::with_hasher(hasher.clone()),
             by_relayed: HashMap::with_hasher(hasher),
-            generation: 0,
+            generation,
         }
     }
 

@@ -88,7 +88,7 @@ impl Server {
         self.drop(DropReason::NoRelay)
     }
 
-    /// Hands a peer's datagram to the client, if the peer has permission. RFC 8656 §11.4, §12.7.
+    /// Hands a peer's datagram to the client, if the peer has permission. RFC 8656 §11.3, §12.7.
     pub(crate) fn deliver<'a>(
         &mut self,
         now: Now,

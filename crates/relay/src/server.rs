@@ -68,7 +68,7 @@ impl Server {
         let hasher = RandomState::with_seeds(next(), next(), next(), next());
         Self {
             nonces: Nonces::new(&config.nonce_secret, config.nonce_lifetime),
-            allocations: Allocations::new(hasher.clone()),
+            allocations: Allocations::new(hasher.clone(), rng.next_u32()),
             routes: Routes::new(hasher),
             timers: Timers::default(),
             effects: Effects::default(),

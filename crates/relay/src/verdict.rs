@@ -188,7 +188,7 @@ drop_reasons! {
     UnknownIndication = "unknown-indication",
     /// An indication with an attribute that must be understood and is not. RFC 8489 §6.3.2.
     UnknownAttribute = "unknown-attribute",
-    /// A Send indication without XOR-PEER-ADDRESS or DATA. RFC 8656 §11.5.
+    /// A Send indication without XOR-PEER-ADDRESS or DATA. RFC 8656 §11.2.
     IncompleteSend = "incomplete-send",
     /// A Send indication from a client without allocation.
     NoAllocation = "no-allocation",

@@ -38,7 +38,7 @@ impl RelayHeader {
     }
 
     /// The header of a Data indication. `length` must be at most [`RelayHeader::MAX_PAYLOAD`].
-    /// RFC 8656 §11.6.
+    /// RFC 8656 §11.3.
     pub fn data_indication(peer: SocketAddr, length: usize, transaction: TransactionId) -> Self {
         let padding = crate::padding(length);
         let address = XorAddress::new(peer, transaction);

@@ -8,7 +8,7 @@ use wire::attributes::{Data, XorPeerAddress};
 use super::TURN_ATTRIBUTES;
 use crate::{ClientTuple, DropReason, Now, PeerAddr, Server, Verdict};
 
-/// RFC 8656 §11.5. Indications are not authenticated; the 5-tuple must have an allocation and the
+/// RFC 8656 §11.2. Indications are not authenticated; the 5-tuple must have an allocation and the
 /// peer a permission.
 pub(crate) fn send<'a>(
     server: &mut Server,

@@ -1,4 +1,4 @@
-//! EVEN-PORT. RFC 8656 §18.8.
+//! EVEN-PORT. RFC 8656 §18.7.
 
 use crate::{Attribute, Malformed, TransactionId};
 

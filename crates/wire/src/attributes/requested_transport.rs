@@ -1,4 +1,4 @@
-//! REQUESTED-TRANSPORT. RFC 8656 §18.7.
+//! REQUESTED-TRANSPORT. RFC 8656 §18.8.
 
 use crate::{Attribute, Malformed, TransactionId};
 
