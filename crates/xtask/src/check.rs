@@ -6,7 +6,7 @@ use crate::command::{cargo, run as run_program};
 use crate::failure::Failure;
 use crate::steps::Steps;
 use crate::workspace::Workspace;
-use crate::{layers, licences, paths, purity, stale};
+use crate::{layers, licences, paths, promised, purity, stale};
 
 /// The checks, quickest first.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -23,6 +23,8 @@ pub(crate) enum Check {
     Stale,
     /// No file names a path of somebody's machine
     Paths,
+    /// Every test that the README names exists
+    Promised,
     /// Clippy has nothing to say
     Clippy,
     /// Documentation builds, private items included, and its links lead somewhere
@@ -53,6 +55,7 @@ impl Check {
             Self::Licences => "licences",
             Self::Stale => "stale",
             Self::Paths => "paths",
+            Self::Promised => "promised",
             Self::Clippy => "clippy",
             Self::Docs => "docs",
         }
@@ -66,6 +69,7 @@ impl Check {
             Self::Licences => licences::check(workspace),
             Self::Stale => stale::check(workspace),
             Self::Paths => paths::check(workspace),
+            Self::Promised => promised::check(workspace),
             Self::Clippy => run_program(cargo(workspace).args([
                 "clippy",
                 "--workspace",
