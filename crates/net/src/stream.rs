@@ -1,7 +1,8 @@
 //! TCP clients: frames in, frames out. RFC 8656 §3.1, §12.5.
 
 use std::cell::{Cell, RefCell};
-use std::io::{ErrorKind, IoSlice};
+use std::io::{self, ErrorKind, IoSlice};
+use std::mem;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use tokio::time::{self, Instant};
 use wire::stream::{Deframer, MAX_FRAME};
 
 use crate::admission::Ticket;
-use crate::send_queue::{SendQueue, Urgency};
+use crate::send_queue::{SendQueue, Stuck, Urgency};
 use crate::shard::{Handle, Shard, spawn_relays};
 use crate::{bind, clock};
 
@@ -87,6 +88,15 @@ impl Shard {
         current.is_some_and(|current| std::ptr::eq(Rc::as_ptr(current), connection))
     }
 
+    /// A stranger gets no more memory than a request needs.
+    fn longest_frame(&self, client: ClientTuple) -> usize {
+        if self.server.has_allocation(client) {
+            MAX_FRAME
+        } else {
+            STRANGERS_FRAME
+        }
+    }
+
     fn disconnect(&mut self, client: ClientTuple, connection: &Connection, end: End) {
         match end {
             End::Closed => {}
@@ -121,20 +131,20 @@ struct Session<'a> {
 impl Session<'_> {
     async fn run(&self) -> End {
         let limits = self.shard.shard.borrow().limits;
-        let mut deframer = Deframer::default();
+        let mut input = Input::default();
         let mut deadline = Instant::now() + limits.first_frame;
         loop {
             tokio::select! {
-                readable = self.connection.stream.readable() => {
+                readable = self.readable(&input) => {
                     if readable.is_err() {
                         return End::Closed;
                     }
-                    match self.read(&mut deframer) {
+                    match self.take_turn(&mut input) {
                         Ok(Progress::Valid) => deadline = Instant::now() + limits.idle,
                         Ok(Progress::Nothing) => {}
                         Err(end) => return end,
                     }
-                    // Others have their turn before the next read.
+                    // Others have their turn before the next one.
                     tokio::task::yield_now().await;
                 }
                 outcome = self.connection.drain() => {
@@ -152,41 +162,70 @@ impl Session<'_> {
         }
     }
 
-    /// Reads once and handles every frame that is whole.
-    fn read(&self, deframer: &mut Deframer) -> Result<Progress, End> {
-        let mut scratch = self.shard.scratch.borrow_mut();
-        let outcome = match self.connection.stream.try_read(&mut scratch) {
-            Ok(0) => Err(End::Closed),
-            Ok(length) => self.handle(deframer, &scratch[..length]),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(Progress::Nothing),
-            Err(_) => Err(End::Closed),
+    async fn readable(&self, input: &Input) -> io::Result<()> {
+        if input.rest.is_empty() {
+            self.connection.stream.readable().await?;
+        }
+        Ok(())
+    }
+
+    /// Handles what an earlier turn left over, or else reads once and handles that.
+    fn take_turn(&self, Input { deframer, rest }: &mut Input) -> Result<Progress, End> {
+        let outcome = if rest.is_empty() {
+            let mut scratch = self.shard.scratch.borrow_mut();
+            let most = self.shard.shard.borrow().longest_frame(self.client);
+            let most = most.min(scratch.len());
+            match self.connection.stream.try_read(&mut scratch[..most]) {
+                Ok(0) => Err(End::Closed),
+                Ok(length) => {
+                    let mut bytes = &scratch[..length];
+                    let outcome = self.handle(deframer, &mut bytes);
+                    rest.extend_from_slice(bytes);
+                    outcome
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(Progress::Nothing),
+                Err(_) => Err(End::Closed),
+            }
+        } else {
+            let whole = mem::take(rest);
+            let mut bytes = whole.as_slice();
+            let outcome = self.handle(deframer, &mut bytes);
+            *rest = bytes.to_vec();
+            outcome
         };
         spawn_relays(self.shard);
         outcome
     }
 
-    fn handle(&self, deframer: &mut Deframer, mut input: &[u8]) -> Result<Progress, End> {
+    /// Handles the frames that are whole, as many as one turn may take.
+    fn handle(&self, deframer: &mut Deframer, bytes: &mut &[u8]) -> Result<Progress, End> {
         let mut shard = self.shard.shard.borrow_mut();
         if !shard.is_connected(self.client, self.connection) {
             return Err(End::Closed);
         }
         let now = clock::now();
         let mut progress = Progress::Nothing;
-        loop {
-            // A stranger gets no more memory than a request needs.
-            let known = shard.server.has_allocation(self.client);
-            let limit = if known { MAX_FRAME } else { STRANGERS_FRAME };
-            match deframer.next(&mut input, limit) {
+        for _ in 0..TURN {
+            match deframer.next(bytes, shard.longest_frame(self.client)) {
                 Ok(Some(frame)) => {
                     if shard.handle_client(now, self.client, frame) {
                         progress = Progress::Valid;
                     }
                 }
-                Ok(None) => return Ok(progress),
+                Ok(None) => break,
                 Err(_) => return Err(End::Broken),
             }
         }
+        Ok(progress)
     }
+}
+
+/// What came from the client and is not handled yet.
+#[derive(Debug, Default)]
+struct Input {
+    deframer: Deframer,
+    /// Frames for the next turn; mostly none.
+    rest: Vec<u8>,
 }
 
 /// What a read brought.
@@ -238,10 +277,14 @@ impl Connection {
         for part in parts {
             frame.extend_from_slice(part);
         }
-        let pushed = queue.push(frame.into(), sent, urgency);
-        self.stuck.set(pushed.is_err());
         self.filled.notify_one();
-        pushed.unwrap_or(0)
+        match queue.push(frame.into(), sent, urgency) {
+            Ok(dropped) => dropped,
+            Err(Stuck) => {
+                self.stuck.set(true);
+                0
+            }
+        }
     }
 
     /// Sends what waits, when the client reads; returns after each step.
@@ -255,12 +298,12 @@ impl Connection {
         }
         self.stream.writable().await.map_err(|_| End::Closed)?;
         let mut queue = self.queue.borrow_mut();
-        while let Some(front) = queue.front() {
-            match self.stream.try_write(front) {
-                Ok(sent) => queue.advance(sent),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                Err(_) => return Err(End::Closed),
-            }
+        let mut parts = [IoSlice::new(&[]); TURN];
+        let count = queue.gather(&mut parts);
+        match self.stream.try_write_vectored(&parts[..count]) {
+            Ok(sent) => queue.advance(sent),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(_) => return Err(End::Closed),
         }
         Ok(())
     }
@@ -269,3 +312,7 @@ impl Connection {
 /// The longest frame of a client without allocation: a signed request with the longest user name
 /// and realm has room to spare.
 const STRANGERS_FRAME: usize = 4 * 1024;
+
+/// Frames that are handled or sent before others have their turn: small frames are many, and all
+/// clients of a shard wait for the one that is served.
+const TURN: usize = 64;
