@@ -9,6 +9,7 @@ mod lab;
 
 mod bad_input;
 mod bystander;
+mod flood;
 mod frames;
 mod oracle;
 mod server;

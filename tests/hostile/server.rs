@@ -93,6 +93,11 @@ impl Server {
         self.status("VmRSS:")
     }
 
+    /// The most memory that the process ever had, in bytes.
+    pub(crate) fn peak_memory(&self) -> u64 {
+        self.status("VmHWM:")
+    }
+
     /// Asks the server to end; what it did stands in its last lines.
     #[track_caller]
     pub(crate) fn stop(mut self) -> Totals {

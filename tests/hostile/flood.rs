@@ -1,0 +1,199 @@
+//! Clients that take more than they read, and what it costs the others.
+
+use std::{
+    io::{ErrorKind, Read, Write},
+    net::{Ipv4Addr, TcpStream, UdpSocket},
+    time::{Duration, Instant},
+};
+
+use crate::{
+    bystander::Bystander,
+    lab::{PATIENCE, wait_for, world::in_own_world},
+    server::{SERVER, Server, Setup},
+    session::{Session, peer_at},
+    stream::{connect, take_frame},
+};
+
+#[test]
+fn a_client_that_does_not_read_loses_old_media_and_costs_no_memory() {
+    in_own_world(|_| {
+        let server = Server::start(Setup::default());
+        let (peer, address) = peer_at(PEER);
+        let mut session = Session::tcp();
+        let relayed = session.allocate().expect("an allocation");
+        session.bind_channel(address).expect("a channel");
+        peer.connect(relayed).expect("a route to the server");
+        let bystander = Bystander::start();
+        let before = server.peak_memory();
+
+        let mut last = flood(&peer, 64 << 20, 8192);
+        let grown = server.peak_memory() - before;
+        println!("a client that does not read costs {grown} bytes");
+        assert!(grown <= MOST_FOR_MEDIA, "{grown} bytes");
+
+        // The last ones, slowly, so that all of them reach the server.
+        for _ in 0..20 {
+            std::thread::sleep(Duration::from_millis(5));
+            last += 1;
+            peer.send(&media(last, 1000)).expect("the server is there");
+        }
+        let heard = read_media_until(session.stream(), last);
+        println!("{} of {last} datagrams came", heard.len());
+        assert!(heard.is_sorted(), "out of order");
+        assert!(heard.ends_with(&(last - 19..=last).collect::<Vec<u32>>()));
+        // With all read, nothing is in the way any more.
+        peer.send(&media(last + 1, 10))
+            .expect("the server is there");
+        assert_eq!(read_media_until(session.stream(), last + 1), [last + 1]);
+
+        bystander.finish().assert_undisturbed();
+        assert!(server.stop().sockets("queue-dropped") > 0);
+    });
+}
+
+#[test]
+fn media_in_crumbs_costs_no_more_memory_than_in_loaves() {
+    in_own_world(|_| {
+        let server = Server::start(Setup::default());
+        let mut clients = Vec::new();
+        for _ in 0..CROWD {
+            let (peer, address) = peer_at(PEER);
+            let mut session = Session::tcp();
+            let relayed = session.allocate().expect("an allocation");
+            session.bind_channel(address).expect("a channel");
+            peer.connect(relayed).expect("a route to the server");
+            clients.push((session, peer));
+        }
+        // What the kernel holds is filled with loaves, so that what the server holds is crumbs.
+        for (_, peer) in &clients {
+            flood(peer, 4 << 20, 8192);
+        }
+        let before = server.peak_memory();
+        for (_, peer) in &clients {
+            flood(peer, 200_000, 4);
+        }
+        let grown = server.peak_memory() - before;
+        println!("{CROWD} clients that do not read crumbs cost {grown} bytes");
+        assert!(grown <= CROWD * MOST_FOR_CRUMBS, "{grown} bytes");
+    });
+}
+
+#[test]
+fn a_client_that_reads_no_answers_is_cut_off() {
+    in_own_world(|_| {
+        let server = Server::start(Setup::default());
+        let bystander = Bystander::start();
+        let before = server.peak_memory();
+        let stream = connect((Ipv4Addr::LOCALHOST, 0).into(), SERVER);
+        stream.set_write_timeout(Some(PATIENCE)).expect("not zero");
+        let requests = b"\x00\x01\x00\x00\x21\x12\xA4\x42what am I?  ".repeat(3000);
+        let start = Instant::now();
+        let end = loop {
+            if let Err(error) = (&stream).write_all(&requests) {
+                break error.kind();
+            }
+            assert!(start.elapsed() < PATIENCE, "it is served for ever");
+        };
+        assert!(
+            [ErrorKind::ConnectionReset, ErrorKind::BrokenPipe].contains(&end),
+            "{end:?}"
+        );
+        let grown = server.peak_memory() - before;
+        println!("a client that reads no answers costs {grown} bytes");
+        assert!(grown <= MOST_FOR_MEDIA, "{grown} bytes");
+        bystander.finish().assert_undisturbed();
+        assert_eq!(server.stop().sockets("connections-broken"), 1);
+    });
+}
+
+#[test]
+fn a_client_that_asks_all_the_time_does_not_stall_others() {
+    in_own_world(|_| {
+        let server = Server::start(Setup::default());
+        let bystander = Bystander::start();
+        let start = Instant::now();
+        let clients: Vec<_> = (0..4)
+            .map(|_| std::thread::spawn(move || ask_until(start + Duration::from_secs(3))))
+            .collect();
+        let answers: u64 = clients
+            .into_iter()
+            .map(|client| client.join().expect("a client that is served"))
+            .sum();
+        println!("{answers} answers");
+        bystander.finish().assert_undisturbed();
+        server.stop();
+    });
+}
+
+/// Keeps a connection full of requests, and reads the answers.
+fn ask_until(deadline: Instant) -> u64 {
+    let stream = connect((Ipv4Addr::LOCALHOST, 0).into(), SERVER);
+    stream.set_nonblocking(true).expect("a socket");
+    let requests = b"\x00\x01\x00\x00\x21\x12\xA4\x42what am I?  ".repeat(3000);
+    let (mut written, mut read) = (0, 0);
+    let mut buffer = vec![0; 1 << 16];
+    while Instant::now() < deadline {
+        if let Ok(length) = (&stream).write(&requests[written % 20..]) {
+            written += length;
+        }
+        match (&stream).read(&mut buffer) {
+            Ok(0) => panic!("the server closed the connection"),
+            Ok(length) => read += length as u64,
+            Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+        }
+    }
+    read / 32
+}
+
+/// Sends so many bytes as datagrams of this length, as fast as the server takes them. Returns the
+/// number of the last.
+fn flood(peer: &UdpSocket, bytes: usize, length: usize) -> u32 {
+    let count = u32::try_from(bytes / length).expect("fewer than that");
+    for number in 1..=count {
+        peer.send(&media(number, length))
+            .expect("the server is there");
+        if number % 64 == 0 {
+            // The kernel drops what nobody fetches: no flood reaches a server that has no time.
+            std::thread::yield_now();
+        }
+    }
+    count
+}
+
+/// A datagram that shows its number, and whether it is whole.
+fn media(number: u32, length: usize) -> Vec<u8> {
+    let number = number.to_be_bytes();
+    number.iter().copied().cycle().take(length.max(4)).collect()
+}
+
+/// Reads until the datagram with this number has come; every one must be whole.
+fn read_media_until(mut stream: &TcpStream, last: u32) -> Vec<u32> {
+    stream
+        .set_read_timeout(Some(PATIENCE))
+        .expect("patience is not zero");
+    let (mut bytes, mut buffer, mut heard) = (Vec::new(), vec![0; 1 << 16], Vec::new());
+    wait_for("the newest media", PATIENCE, || {
+        let length = stream.read(&mut buffer).expect("the connection lives");
+        bytes.extend_from_slice(&buffer[..length]);
+        while let Some((frame, rest)) = take_frame(&bytes) {
+            let announced = usize::from(u16::from_be_bytes([frame[2], frame[3]]));
+            let payload = &frame[4..4 + announced];
+            let number = payload.first_chunk().expect("a number");
+            let number = u32::from_be_bytes(*number);
+            assert!(payload == media(number, announced), "a frame is broken");
+            heard.push(number);
+            bytes = rest.to_vec();
+        }
+        (heard.last() == Some(&last)).then_some(())
+    });
+    assert!(bytes.is_empty(), "more than was sent");
+    heard
+}
+
+const PEER: Ipv4Addr = Ipv4Addr::new(127, 100, 0, 1);
+/// The queue of 256 KiB, the buffers of a shard that were not used before, and what the allocator
+/// needs around them.
+const MOST_FOR_MEDIA: u64 = 2 << 20;
+const CROWD: u64 = 8;
+/// The queue again, and half as much for the allocator.
+const MOST_FOR_CRUMBS: u64 = 384 << 10;
