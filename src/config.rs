@@ -25,6 +25,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{fs, io};
 
+use net::StreamLimits;
 use relay::keys::{Keys, NotOpaque};
 use relay::policy::{Mode, Network, Own, Policy};
 use relay::{Limits, PortRange, RelayAddress};
@@ -49,6 +50,8 @@ pub(crate) struct Config {
     pub(crate) auth: Auth,
     /// `[allocation]`.
     pub(crate) allocation: Limits,
+    /// `[tcp]`.
+    pub(crate) tcp: StreamLimits,
     /// `[peers]`.
     pub(crate) peers: Peers,
     /// `[log]`.
@@ -161,6 +164,7 @@ impl Config {
                 nonce_lifetime: Duration::from_secs(600),
             },
             allocation: Limits::default(),
+            tcp: StreamLimits::default(),
             peers: Peers {
                 mode: Mode::Closed,
                 allow: Vec::new(),

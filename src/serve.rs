@@ -11,7 +11,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use net::{ListenerOptions, Running, StreamLimits};
+use net::{ListenerOptions, Running};
 use relay::policy::Network;
 use relay::{DropReason, RelayAddress};
 use tokio::signal::unix::{SignalKind, signal};
@@ -132,7 +132,7 @@ fn net_options(config: &Config, host: &Host) -> Result<net::Options, Fault> {
             policy: config.policy(host),
             limits: config.allocation,
         },
-        streams: StreamLimits::default(),
+        streams: config.tcp,
         report: Arc::new(move |report| reporter.report(report)),
     })
 }

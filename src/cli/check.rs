@@ -58,6 +58,7 @@ impl fmt::Display for Summary<'_> {
         line(f, "relay ports", relay_ports(config))?;
         line(f, "clients", self.clients())?;
         line(f, "allocations", allocations(config))?;
+        line(f, "tcp clients", tcp(config))?;
         line(f, "peers", peers(config))?;
         line(f, "log", log(config))
     }
@@ -133,6 +134,17 @@ fn allocations(config: &Config) -> String {
         quota(limits.total),
         counted(limits.permissions, "permission"),
         counted(limits.channels, "channel"),
+    )
+}
+
+fn tcp(config: &Config) -> String {
+    let limits = &config.tcp;
+    format!(
+        "at most {}, {} of one network; closed after {} without a first request, {} of silence",
+        limits.connections,
+        limits.per_prefix,
+        span(limits.first_frame),
+        span(limits.idle),
     )
 }
 
@@ -250,6 +262,7 @@ relay addresses  10.0.0.5, which peers see as 203.0.113.7
 relay ports      50000-50099, room for 100 allocations on each address
 clients          1 user, 1 secret for time-limited credentials; a nonce is valid for 10m
 allocations      live 10m, at most 1h; at most 4 per user, no limit in all; 256 permissions and 256 channels each
+tcp clients      at most 16384, 1024 of one network; closed after 10s without a first request, 1m of silence
 peers            Public addresses are allowed. Private and special addresses and those of this host are denied. \
 Clients of this server reach each other. Allowed by name: 10.1.2.0/24. Denied by name, also where allowed: 10.1.2.9. \
 The server's own listeners are always denied.

@@ -25,6 +25,7 @@ pub(super) struct File {
     pub(super) relay: RelayTable,
     pub(super) auth: AuthTable,
     pub(super) allocation: AllocationTable,
+    pub(super) tcp: TcpTable,
     pub(super) peers: PeersTable,
     pub(super) log: LogTable,
 }
@@ -66,6 +67,17 @@ pub(super) struct AllocationTable {
     pub(super) total: Option<Number>,
     pub(super) permissions: Option<Number>,
     pub(super) channels: Option<Number>,
+}
+
+#[derive(Default, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub(super) struct TcpTable {
+    pub(super) connections: Option<Number>,
+    pub(super) per_prefix: Option<Number>,
+    pub(super) first_frame: Option<Text>,
+    pub(super) idle: Option<Text>,
+    pub(super) send_queue: Option<Number>,
 }
 
 #[derive(Default, Deserialize)]

@@ -8,6 +8,7 @@ mod auth;
 mod limits;
 mod net;
 mod peers;
+mod tcp;
 
 use std::ops::RangeInclusive;
 use std::path::Path;
@@ -35,6 +36,7 @@ pub(super) fn judge(file: File, path: &Path, host: &Host) -> (Option<Config>, Ve
     let relay = judge.relay(&file.relay);
     let auth = judge.auth(file.auth);
     let allocation = judge.allocation(&file.allocation, relay.as_ref());
+    let tcp = judge.tcp(&file.tcp);
     let peers = judge.peers(&file.peers);
     let log = log(&file.log);
     let config = || {
@@ -45,6 +47,7 @@ pub(super) fn judge(file: File, path: &Path, host: &Host) -> (Option<Config>, Ve
             relay: relay?,
             auth: auth?,
             allocation: allocation?,
+            tcp: tcp?,
             peers: peers?,
             log,
         })

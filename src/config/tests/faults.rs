@@ -488,3 +488,15 @@ fn an_allow_list_without_entries_and_a_listener_without_a_port_are_warnings() {
         "{told:?}"
     );
 }
+
+#[test]
+fn limits_of_tcp_clients_are_held_to_what_can_be() {
+    for (line, range) in [
+        ("per-prefix = 0", "from 1 to 1000000"),
+        ("send-queue = 1000", "from 131072 to 134217728"),
+        ("first-frame = \"0s\"", "from 1s to 1h"),
+    ] {
+        let told = fault(&format!("[tcp]\n{line}\n"));
+        assert!(told.sentence.ends_with(range), "{told:?}");
+    }
+}

@@ -1,0 +1,60 @@
+//! `[tcp]`: what bounds TCP clients.
+
+use std::time::Duration;
+
+use net::StreamLimits;
+
+use super::Judge;
+use crate::config::file::{Number, TcpTable};
+
+impl Judge<'_> {
+    pub(super) fn tcp(&mut self, table: &TcpTable) -> Option<StreamLimits> {
+        let defaults = StreamLimits::default();
+        let possible = Duration::from_secs(1)..=Duration::from_secs(3600);
+        let first_frame = self.duration(
+            "[tcp] first-frame",
+            table.first_frame.as_ref(),
+            possible.clone(),
+            defaults.first_frame,
+        );
+        let idle = self.duration("[tcp] idle", table.idle.as_ref(), possible, defaults.idle);
+        let connections = self.count(
+            "[tcp] connections",
+            table.connections.as_ref(),
+            1..=1_000_000,
+            defaults.connections,
+        );
+        let per_prefix = self.count(
+            "[tcp] per-prefix",
+            table.per_prefix.as_ref(),
+            1..=1_000_000,
+            defaults.per_prefix,
+        );
+        // The largest frame must fit; a second of video at 1 Gbit/s is as much as makes sense.
+        let send_queue = self.count(
+            "[tcp] send-queue",
+            table.send_queue.as_ref(),
+            128 * 1024..=128 * 1024 * 1024,
+            defaults.send_queue,
+        );
+        Some(StreamLimits {
+            connections: connections?,
+            per_prefix: per_prefix?,
+            first_frame: first_frame?,
+            idle: idle?,
+            send_queue: send_queue?,
+        })
+    }
+
+    fn count(
+        &mut self,
+        key: &'static str,
+        written: Option<&Number>,
+        possible: std::ops::RangeInclusive<u32>,
+        default: usize,
+    ) -> Option<usize> {
+        let default = u32::try_from(default).unwrap_or(u32::MAX);
+        let count = self.number(key, written, possible, default)?;
+        usize::try_from(count).ok()
+    }
+}
