@@ -76,6 +76,7 @@ impl RoundTrips {
         let at = |percent: usize| self.0[(count - 1) * percent / 100];
         let (median, p99, slowest) = (at(50), at(99), at(100));
         println!("bystander: {count} round trips, median {median:?}, p99 {p99:?}, max {slowest:?}");
+        assert!(median < SLOWED, "{median:?} in the middle");
         assert!(p99 < STALLED, "{p99:?} at the 99th percentile");
     }
 }
@@ -85,5 +86,6 @@ const PEER: Ipv4Addr = Ipv4Addr::new(127, 200, 0, 1);
 /// What has not come back by then never will.
 const LOST: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(1);
-/// Far above what a debug build on a busy machine needs, far below a stall that one hears.
+/// Far above what a debug build on a busy machine needs, far below what one hears.
+const SLOWED: Duration = Duration::from_millis(30);
 const STALLED: Duration = Duration::from_millis(200);

@@ -16,6 +16,7 @@ use wire::stream::{Deframer, MAX_FRAME};
 use crate::admission::Ticket;
 use crate::send_queue::{SendQueue, Stuck, Urgency};
 use crate::shard::{Handle, Shard, spawn_relays};
+use crate::sys::BATCH;
 use crate::{bind, clock};
 
 /// Accepts TCP clients.
@@ -313,6 +314,6 @@ impl Connection {
 /// and realm has room to spare.
 const STRANGERS_FRAME: usize = 4 * 1024;
 
-/// Frames that are handled or sent before others have their turn: small frames are many, and all
-/// clients of a shard wait for the one that is served.
-const TURN: usize = 64;
+/// Frames that are handled or sent before others have their turn: as many as datagrams. Small
+/// frames are many in one read, and all clients of a shard wait for the one that is served.
+const TURN: usize = BATCH;
