@@ -75,6 +75,7 @@ pub fn start(options: Options) -> Result<Running, Fault> {
         let thread = builder.spawn(move || {
             let _note = note;
             shard::run(blueprint)
+                .inspect_err(|error| tracing::error!(shard = number, %error, "shard.failed"))
         });
         shards.push(Shard {
             thread: thread.map_err(Fault::Shard)?,
@@ -140,5 +141,88 @@ impl Drop for EndNote {
     fn drop(&mut self) {
         // Nobody listens while the process stops.
         let _ = self.note_end.send(Ended { shard: self.shard });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ListenerOptions, StreamLimits};
+    use relay::policy::{Mode, Own, Policy};
+    use relay::{Config, Keys, Limits, PortRange, RelayAddress, Report};
+    use std::io::Write;
+    use std::net::{IpAddr, Ipv4Addr, TcpStream, UdpSocket};
+    use std::time::Duration;
+
+    const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+    fn options(shards: usize, report: impl Fn(Report) + Send + Sync + 'static) -> Options {
+        let own = Own {
+            listeners: vec![],
+            addresses: vec![],
+            relays: vec![],
+            relay_ports: 1..=1,
+        };
+        let listeners = [Transport::Udp, Transport::Tcp].map(|transport| ListenerOptions {
+            transport,
+            listen: (LOCAL, 0).into(),
+        });
+        Options {
+            listeners: listeners.into(),
+            shards,
+            config: Config {
+                keys: Keys::new("hairpin.test".to_owned()),
+                nonce_secret: [7; 32],
+                nonce_lifetime: Duration::from_secs(600),
+                relays: vec![RelayAddress {
+                    local: LOCAL,
+                    external: LOCAL,
+                }],
+                ports: PortRange::new(20_000, 20_999).unwrap(),
+                policy: Policy::new(Mode::Closed, vec![], vec![], own),
+                limits: Limits::default(),
+            },
+            streams: StreamLimits::default(),
+            report: Arc::new(report),
+        }
+    }
+
+    fn ended(running: &mut Running) -> Option<Ended> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .unwrap();
+        let ended = runtime.block_on(async {
+            tokio::time::timeout(Duration::from_secs(10), running.ended()).await
+        });
+        ended.expect("a shard that ends")
+    }
+
+    #[test]
+    fn a_shard_in_which_anything_panics_ends_and_says_so() {
+        // A Binding with an attribute that must be understood and is not: its refusal is reported.
+        let refused = b"\x00\x01\x00\x04\x21\x12\xA4\x42over and out\x00\x02\x00\x00";
+        for transport in [Transport::Udp, Transport::Tcp] {
+            let mut running = start(options(1, |_| panic!("a fault"))).unwrap();
+            let at = |wanted| {
+                let mut listeners = running.listeners().iter();
+                listeners
+                    .find(|(transport, _)| *transport == wanted)
+                    .unwrap()
+                    .1
+            };
+            match transport {
+                Transport::Udp => {
+                    let client = UdpSocket::bind((LOCAL, 0)).unwrap();
+                    client.send_to(refused, at(transport)).unwrap();
+                }
+                Transport::Tcp => {
+                    let mut client = TcpStream::connect(at(transport)).unwrap();
+                    client.write_all(refused).unwrap();
+                }
+            }
+            assert_eq!(ended(&mut running), Some(Ended { shard: 0 }));
+            assert_eq!(ended(&mut running), None);
+        }
     }
 }

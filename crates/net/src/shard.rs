@@ -6,13 +6,14 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use relay::{
     ClientTuple, Counters, Effect, Now, OpenError, RelayId, Report, Server, Shared, Transport,
     Verdict,
 };
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::LocalSet;
 use tokio::time;
 
@@ -54,6 +55,8 @@ pub(crate) struct Local {
     pub(crate) batch: RefCell<Batch>,
     /// Where streams are read into.
     pub(crate) scratch: RefCell<Vec<u8>>,
+    /// A task panicked, and what it left half done is not to be trusted: the shard ends.
+    panicked: Notify,
 }
 
 pub(crate) type Handle = Rc<Local>;
@@ -112,6 +115,7 @@ async fn serve(blueprint: Blueprint) -> io::Result<(Counters, NetCounters)> {
         shard: RefCell::new(shard),
         batch: RefCell::new(Batch::new()),
         scratch: RefCell::new(vec![0; SCRATCH]),
+        panicked: Notify::new(),
     });
     let mut tasks = tokio::task::JoinSet::new();
     for index in 0..udp_listeners {
@@ -122,13 +126,18 @@ async fn serve(blueprint: Blueprint) -> io::Result<(Counters, NetCounters)> {
     }
     tasks.spawn_local(keep_time(Rc::clone(&shard), heartbeat));
 
-    // A sender that is gone means the same as one that says stop.
-    let _ = stop.wait_for(|stop| *stop).await;
+    let outcome = tokio::select! {
+        // A sender that is gone means the same as one that says stop.
+        _ = stop.wait_for(|stop| *stop) => Ok(()),
+        _ = tasks.join_next() => Err(io::Error::other("a listener or the clock stopped")),
+        () = shard.panicked.notified() => Err(io::Error::other("a task panicked")),
+    };
     tasks.shutdown().await;
+    // Also after a fault: the other shards want the ports back.
     let mut shard = shard.shard.borrow_mut();
     shard.server.handle_shutdown(clock::now().mono);
     shard.settle();
-    Ok((shard.server.counters().clone(), shard.egress.counters))
+    outcome.map(|()| (shard.server.counters().clone(), shard.egress.counters))
 }
 
 /// Ends what is due, also when no packet comes.
@@ -147,7 +156,9 @@ async fn keep_time(shard: Handle, heartbeat: Arc<AtomicU64>) {
 impl Shard {
     /// A packet from a client; whether it was of any use.
     pub(crate) fn handle_client(&mut self, now: Now, client: ClientTuple, packet: &[u8]) -> bool {
-        match self.server.handle_client(now, client, packet) {
+        let verdict = self.server.handle_client(now, client, packet);
+        let useful = !matches!(verdict, Verdict::Drop(_));
+        match verdict {
             Verdict::Forward { from, to, payload } => self.egress.forward(from, to, payload),
             Verdict::Deliver {
                 to,
@@ -155,12 +166,12 @@ impl Shard {
                 payload,
             } => self.egress.deliver(to, &header, payload),
             Verdict::Reply(message) => self.egress.answer(client, message),
-            Verdict::Drop(_) => return false,
-            Verdict::Done => {}
+            Verdict::Drop(_) | Verdict::Done => {}
         }
-        // Effects wait for nobody: a client may send on the strength of what it asked for.
+        // Effects wait for nobody: a client may send on the strength of what it asked for, and a
+        // packet that is dropped may still have found an allocation to be over.
         self.settle();
-        true
+        useful
     }
 
     /// Performs the effects of what was handled.
@@ -189,17 +200,36 @@ impl Shard {
     }
 }
 
+/// Spawns a task of the shard.
+pub(crate) fn spawn(
+    shard: &Handle,
+    task: impl Future<Output = ()> + 'static,
+) -> tokio::task::AbortHandle {
+    let alarm = Alarm(Rc::clone(shard));
+    let guarded = async move {
+        let _alarm = alarm;
+        task.await;
+    };
+    tokio::task::spawn_local(guarded).abort_handle()
+}
+
+/// Tells when a task panics. The runtime would go on without it, and with all that it held.
+struct Alarm(Handle);
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.panicked.notify_one();
+        }
+    }
+}
+
 /// Gives every relay socket that was just opened a task that reads it.
 pub(crate) fn spawn_relays(shard: &Handle) {
     let opened = std::mem::take(&mut shard.shard.borrow_mut().opened);
     for relay in opened {
-        let task = tokio::task::spawn_local(udp::relay(Rc::clone(shard), relay));
-        shard
-            .shard
-            .borrow_mut()
-            .egress
-            .relays
-            .set_task(relay, task.abort_handle());
+        let task = spawn(shard, udp::relay(Rc::clone(shard), relay));
+        shard.shard.borrow_mut().egress.relays.set_task(relay, task);
     }
 }
 

@@ -15,7 +15,7 @@ use wire::stream::{Deframer, MAX_FRAME};
 
 use crate::admission::Ticket;
 use crate::send_queue::{SendQueue, Stuck, Urgency};
-use crate::shard::{Handle, Shard, spawn_relays};
+use crate::shard::{Handle, Shard, spawn, spawn_relays};
 use crate::sys::BATCH;
 use crate::{bind, clock};
 
@@ -46,7 +46,7 @@ pub(crate) async fn accept(shard: Handle, listener: TcpListener) {
             client,
             server,
         };
-        tokio::task::spawn_local(serve(Rc::clone(&shard), stream, tuple, ticket));
+        spawn(&shard, serve(Rc::clone(&shard), stream, tuple, ticket));
     }
 }
 

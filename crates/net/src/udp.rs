@@ -134,8 +134,12 @@ fn poll_batch(
                 return Poll::Ready(Some(count));
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => readable.clear_ready(),
-            // An error that waits at the socket is taken off it by being told.
-            Err(_) => counters.receive_failed += 1,
+            // An error that waits at the socket is taken off it by being told. One that stays,
+            // such as want of memory, must not hold the shard.
+            Err(_) => {
+                counters.receive_failed += 1;
+                return Poll::Ready(Some(0));
+            }
         }
     }
 }
