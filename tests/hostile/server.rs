@@ -2,7 +2,8 @@
 
 use std::{
     env, fs,
-    net::{Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::Path,
     process::Command,
     thread,
     time::Duration,
@@ -19,8 +20,7 @@ use crate::lab::{
 };
 
 /// Where the server is, unless a test says otherwise. The host is the test's own, so is the port.
-pub(crate) const SERVER: SocketAddr =
-    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 3478);
+pub(crate) const SERVER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 3478);
 
 /// What a test wants of the server.
 #[derive(Clone, Copy, Debug)]
@@ -31,10 +31,14 @@ pub(crate) struct Setup {
     pub(crate) threads: usize,
     /// Below the ports that clients get from the system.
     pub(crate) relay_ports: &'static str,
+    /// The address that relays.
+    pub(crate) relay: Ipv4Addr,
     /// Which peers are allowed beside public ones.
     pub(crate) allow: &'static [&'static str],
     /// Whether anybody can allocate.
     pub(crate) users: bool,
+    /// The limits of TCP clients, where they are not the default.
+    pub(crate) tcp: &'static str,
 }
 
 impl Default for Setup {
@@ -43,8 +47,10 @@ impl Default for Setup {
             listen: &["127.0.0.1:3478"],
             threads: 1,
             relay_ports: "20000-29999",
+            relay: Ipv4Addr::LOCALHOST,
             allow: &["127.0.0.0/8"],
             users: true,
+            tcp: "",
         }
     }
 }
@@ -57,16 +63,33 @@ pub(crate) struct Server {
 
 impl Server {
     /// Starts a server and waits until it listens.
+    #[track_caller]
     pub(crate) fn start(setup: Setup) -> Self {
         let files = TempDir::new().expect("a temporary directory");
         let program = setup.start(&files);
-        let server = Self {
+        Self::ready(program, files, 2 * setup.listen.len())
+    }
+
+    /// Starts a server without configuration, which keeps what it must keep in `home`.
+    #[track_caller]
+    pub(crate) fn start_unconfigured(home: &Path, arguments: &[&str]) -> Self {
+        let files = TempDir::new().expect("a temporary directory");
+        // Both families, UDP and TCP.
+        Self::ready(start_unconfigured(home, arguments), files, 4)
+    }
+
+    #[track_caller]
+    fn ready(program: Program, files: TempDir, listeners: usize) -> Self {
+        let mut server = Self {
             program,
             _files: files,
         };
         wait_for("the server to listen", PATIENCE, || {
+            if let Some(status) = server.program.ended() {
+                panic!("the server ended with {status}");
+            }
             let listening = server.log().matches(" listening ").count();
-            (listening == 2 * setup.listen.len()).then_some(())
+            (listening == listeners).then_some(())
         });
         server
     }
@@ -156,10 +179,22 @@ impl Totals {
     }
 }
 
-/// The program under test.
-pub(crate) fn hairpin() -> Command {
+fn hairpin() -> Command {
     let binary = env::var("HAIRPIN_BIN");
-    Command::new(binary.as_deref().unwrap_or(env!("CARGO_BIN_EXE_hairpin")))
+    let mut command = Command::new(binary.as_deref().unwrap_or(env!("CARGO_BIN_EXE_hairpin")));
+    command.arg("serve");
+    // What the tests are started with is not what the server is.
+    for variable in ["HAIRPIN_CONFIG", "STATE_DIRECTORY", "XDG_STATE_HOME"] {
+        command.env_remove(variable);
+    }
+    command
+}
+
+/// Starts a server without configuration, which need not come to listen.
+pub(crate) fn start_unconfigured(home: &Path, arguments: &[&str]) -> Program {
+    let mut command = hairpin();
+    command.args(arguments).env("HOME", home);
+    Program::start(command, "util-linux")
 }
 
 impl Setup {
@@ -168,7 +203,7 @@ impl Setup {
         let config = files.path().join("turnserver.toml");
         fs::write(&config, self.toml()).expect("the temporary directory is ours");
         let mut command = hairpin();
-        command.args(["serve", "--config"]).arg(config);
+        command.arg("--config").arg(config);
         Program::start(command, "util-linux")
     }
 
@@ -176,6 +211,9 @@ impl Setup {
         let Self {
             threads,
             relay_ports,
+            relay,
+            allow,
+            tcp,
             ..
         } = self;
         let listeners: String = self
@@ -197,12 +235,13 @@ impl Setup {
              threads = {threads}\n\
              {listeners}\
              [relay]\n\
-             addresses = [\"127.0.0.1\"]\n\
+             addresses = [\"{relay}\"]\n\
              ports = \"{relay_ports}\"\n\
              {users}\
+             [tcp]\n\
+             {tcp}\n\
              [peers]\n\
-             allow = {:?}\n",
-            self.allow,
+             allow = {allow:?}\n"
         )
     }
 }

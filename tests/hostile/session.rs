@@ -2,7 +2,7 @@
 
 use std::{
     io::{Read, Write},
-    net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket},
     sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
 };
@@ -40,9 +40,19 @@ enum Link {
 impl Session {
     /// A client on UDP.
     pub(crate) fn udp() -> Self {
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-        socket.connect(SERVER).expect("a route to the server");
-        Self::on(Link::Udp(socket), USER, PASSWORD)
+        Self::udp_to(SERVER, USER, PASSWORD)
+    }
+
+    /// A client on UDP of a server at another address, with other credentials.
+    pub(crate) fn udp_to(server: SocketAddr, user: &str, password: &str) -> Self {
+        let any: IpAddr = match server {
+            SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        let socket = UdpSocket::bind((any, 0)).expect("a free port");
+        // From now on only what comes from this very address is received.
+        socket.connect(server).expect("a route to the server");
+        Self::on(Link::Udp(socket), user, password)
     }
 
     /// A client on TCP, from its own address.

@@ -11,8 +11,9 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::{
     bystander::Bystander,
-    lab::{PATIENCE, world::in_own_world},
+    lab::{PATIENCE, wait_for, world::in_own_world},
     server::{SERVER, Server, Setup},
+    session::Session,
     stream::{connect, read_to_end},
 };
 
@@ -51,7 +52,10 @@ fn connections_that_say_nothing_cost_little_and_are_closed_in_time() {
 #[test]
 fn a_connection_without_a_frame_of_use_is_closed_in_time_however_busy() {
     in_own_world(|_| {
-        let server = Server::start(Setup::default());
+        let server = Server::start(Setup {
+            tcp: "first-frame = \"3s\"",
+            ..Setup::default()
+        });
         let bystander = Bystander::start();
         let useless: [&[u8]; 4] = [
             // A byte of a request at a time.
@@ -63,24 +67,25 @@ fn a_connection_without_a_frame_of_use_is_closed_in_time_however_busy() {
             // An Allocate without the magic cookie.
             b"\x00\x03\x00\x00old as clients..",
         ];
+        let deadline = Duration::from_secs(3);
         let attempts = useless.map(|bytes| {
             thread::spawn(move || {
                 let mut stream = connect((Ipv4Addr::LOCALHOST, 0).into(), SERVER);
                 let start = Instant::now();
-                while start.elapsed() < FIRST_FRAME + LATE {
+                while start.elapsed() < deadline + LATE {
                     // It fails once the server has closed, which is what is awaited.
                     let _ = stream.write_all(bytes);
                     if is_closed(&mut stream) {
                         return start.elapsed();
                     }
-                    thread::sleep(Duration::from_millis(500));
+                    thread::sleep(Duration::from_millis(200));
                 }
                 panic!("{bytes:02x?} keeps a connection open");
             })
         });
         for attempt in attempts {
             let took = attempt.join().expect("an end in time");
-            assert!(took >= FIRST_FRAME, "closed after {took:?}");
+            assert!(took >= deadline, "closed after {took:?}");
         }
         bystander.finish().assert_undisturbed();
         assert_eq!(server.stop().sockets("connections-idle"), 4);
@@ -88,31 +93,54 @@ fn a_connection_without_a_frame_of_use_is_closed_in_time_however_busy() {
 }
 
 #[test]
-fn one_net_cannot_take_every_connection() {
+fn a_client_that_falls_silent_is_closed_unless_it_has_an_allocation() {
     in_own_world(|_| {
-        allow_many_files();
-        let server = Server::start(Setup::default());
+        let server = Server::start(Setup {
+            tcp: "idle = \"1s\"",
+            ..Setup::default()
+        });
+        let mut visitor = connect((Ipv4Addr::LOCALHOST, 0).into(), SERVER);
+        let mut resident = Session::tcp();
+        resident.allocate().expect("an allocation");
+        assert!(is_answered(&mut visitor));
+        let start = Instant::now();
+        assert!(read_to_end(&visitor, LATE).is_empty());
+        assert!(start.elapsed() >= Duration::from_millis(900));
+        // Long enough to be closed several times over.
+        thread::sleep(Duration::from_secs(3));
+        resident.binding();
+        // Without its allocation it is a visitor, too.
+        resident
+            .refresh(Duration::ZERO)
+            .expect("the allocation's end");
+        assert!(read_to_end(resident.stream(), LATE).is_empty());
+        assert_eq!(server.stop().sockets("connections-idle"), 2);
+    });
+}
+
+#[test]
+fn connections_have_limits_for_one_net_and_for_all() {
+    in_own_world(|_| {
+        let server = Server::start(Setup {
+            tcp: "per-prefix = 4\nconnections = 6",
+            ..Setup::default()
+        });
         let from =
             |net: u8, host: u8| connect((Ipv4Addr::new(127, net, 0, host), 0).into(), SERVER);
-        let mut crowd: Vec<TcpStream> = (0..PER_PREFIX + 76)
-            .map(|number| from(9, (number % 250) as u8))
-            .collect();
-        let mut other = from(10, 1);
-        assert!(is_answered(&mut other));
-
-        let (accepted, refused) = crowd.split_at_mut(PER_PREFIX);
-        for stream in refused {
-            assert!(read_to_end(stream, PATIENCE).is_empty());
-        }
-        for stream in accepted.iter_mut().take(10) {
+        let is_refused = |stream: &TcpStream| read_to_end(stream, PATIENCE).is_empty();
+        let mut one_net: Vec<TcpStream> = (1..=4).map(|host| from(9, host)).collect();
+        assert!(is_refused(&from(9, 5)));
+        let mut other_net = [from(10, 1), from(10, 2)];
+        assert!(is_refused(&from(11, 1)));
+        for stream in one_net.iter_mut().chain(&mut other_net) {
             assert!(is_answered(stream));
         }
         // A place that is left is free again.
-        drop(crowd.swap_remove(0));
-        let answered = || is_answered(&mut from(9, 251)).then_some(());
-        crate::lab::wait_for("a free place", PATIENCE, answered);
-        let refused = server.stop().sockets("connections-refused");
-        assert!(refused >= 76, "{refused} refused");
+        one_net.pop();
+        wait_for("a free place", PATIENCE, || {
+            is_answered(&mut from(9, 6)).then_some(())
+        });
+        assert!(server.stop().sockets("connections-refused") >= 2);
     });
 }
 
@@ -155,9 +183,8 @@ fn allow_many_files() {
     setrlimit(Resource::Nofile, raised).expect("the limit that was granted");
 }
 
-/// What the server promises, see `net::StreamLimits`.
+/// The default.
 const FIRST_FRAME: Duration = Duration::from_secs(10);
-const PER_PREFIX: usize = 1024;
 /// How long after the deadline a busy machine may close a connection.
 const LATE: Duration = Duration::from_secs(5);
 /// What a connection may cost the process before its first byte. The kernel's part is its own.

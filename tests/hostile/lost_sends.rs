@@ -1,0 +1,90 @@
+//! Peers that cannot be reached. Every client sends to some, and its allocation must not mind.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    process::Command,
+    time::Duration,
+};
+
+use crate::{
+    lab::{
+        PATIENCE,
+        program::Program,
+        world::{CLIENT_V4, PEER_V4, in_own_world},
+    },
+    server::{Server, Setup},
+    session::{Refused, Session, peer_at},
+};
+
+#[test]
+fn a_send_that_fails_hurts_nothing() {
+    in_own_world(|_| {
+        for (kind, ip) in UNREACHABLE {
+            let mut route = Command::new("ip");
+            route.args(["route", "add", kind, ip]);
+            let ended = Program::run(route, "iproute2", PATIENCE);
+            assert!(ended.status.success(), "{}", ended.output);
+        }
+        let server = Server::start(Setup {
+            relay: CLIENT_V4,
+            allow: &["192.0.2.0/24", "198.51.100.255", "203.0.113.9"],
+            ..Setup::default()
+        });
+        for mut session in [Session::udp(), Session::tcp()] {
+            let relayed = session.allocate().expect("an allocation");
+            let (peer, address) = peer_at(PEER_V4);
+            let channel = session.bind_channel(address).expect("a channel");
+            let round_trip = |session: &mut Session| {
+                let mut buffer = [0; 64];
+                session.send_channel(channel, b"there");
+                let length = peer.recv(&mut buffer).expect("the peer hears");
+                assert_eq!(&buffer[..length], b"there");
+                peer.send_to(b"back", relayed).expect("the relay is there");
+                assert_eq!(session.receive(PATIENCE).as_deref(), Some(&b"back"[..]));
+            };
+            round_trip(&mut session);
+            for lost in lost_peers() {
+                session.permit(lost).expect("a permission");
+                session.send(lost, b"nobody hears");
+                match session.bind_channel(lost) {
+                    Ok(nowhere) => session.send_channel(nowhere, b"nobody hears"),
+                    Err(refused) => assert_eq!((refused, lost.port()), (Refused(403), 0)),
+                }
+                round_trip(&mut session);
+            }
+            session
+                .refresh(Duration::from_secs(600))
+                .expect("an allocation that lives");
+        }
+        let totals = server.stop();
+        // In both sessions one indication, as port 0 gets no channel.
+        assert_eq!(totals.dropped("peer-denied"), 2);
+        // An indication and ChannelData to each, but for port 0, and for the closed port, which
+        // the kernel takes for a place to send to.
+        let refused_by_kernel = lost_peers().len() as u64 - 2;
+        assert_eq!(totals.sockets("send-failed"), 4 * refused_by_kernel);
+    });
+}
+
+/// Where nothing can be sent to, or nobody is.
+fn lost_peers() -> Vec<SocketAddr> {
+    let (closed_port, address) = peer_at(PEER_V4);
+    drop(closed_port);
+    let mut peers = vec![
+        address,
+        SocketAddr::from((PEER_V4, 0)),
+        SocketAddr::from((BROADCAST, 9)),
+    ];
+    peers.extend(UNREACHABLE.map(|(_, ip)| SocketAddr::new(ip.parse().expect("an address"), 9)));
+    peers
+}
+
+/// To all hosts of the lab's net, which takes more than a socket to send to.
+const BROADCAST: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 255);
+/// Every way in which a route can say no.
+const UNREACHABLE: [(&str, &str); 4] = [
+    ("unreachable", "192.0.2.1"),
+    ("prohibit", "192.0.2.2"),
+    ("blackhole", "192.0.2.3"),
+    ("throw", "192.0.2.4"),
+];

@@ -1,0 +1,117 @@
+//! `hairpin serve` with nothing else, and with a file that lets nobody in.
+
+use std::net::Ipv4Addr;
+
+use serde_json::{Deserializer, Value};
+use tempfile::TempDir;
+
+use crate::{
+    lab::{
+        PATIENCE,
+        server::{PASSWORD, USER},
+        wait_for,
+        world::{CLIENT_V4, in_own_world},
+    },
+    server::{SERVER, Server, Setup, start_unconfigured},
+    session::{Refused, Session, peer_at},
+};
+
+#[test]
+fn what_it_prints_authenticates_and_still_does_after_a_restart() {
+    in_own_world(|_| {
+        let home = TempDir::new().expect("a temporary directory");
+        let server = Server::start_unconfigured(home.path(), &[]);
+        let printed = printed_ice_server(&server);
+        let urls = printed["urls"].as_array().expect("several");
+        for transport in ["udp", "tcp"] {
+            let url = format!("turn:{CLIENT_V4}:3478?transport={transport}");
+            assert!(urls.contains(&url.as_str().into()), "{url} in {urls:?}");
+        }
+        let relayed = client_of(&printed).allocate().expect("an allocation");
+        assert_eq!(relayed.ip(), CLIENT_V4);
+        server.stop();
+
+        let server = Server::start_unconfigured(home.path(), &[]);
+        client_of(&printed).allocate().expect("the same secret");
+        let forged = Session::udp_to(SERVER, text(&printed["username"]), "made up").allocate();
+        assert_eq!(forged, Err(Refused(401)));
+        server.stop();
+    });
+}
+
+#[test]
+fn loopback_peers_are_for_who_asks_for_them() {
+    in_own_world(|_| {
+        let home = TempDir::new().expect("a temporary directory");
+        let (peer, address) = peer_at(Ipv4Addr::LOCALHOST);
+
+        let server = Server::start_unconfigured(home.path(), &[]);
+        let mut session = client_of(&printed_ice_server(&server));
+        session.allocate().expect("an allocation");
+        assert_eq!(session.permit(address), Err(Refused(403)));
+        assert_eq!(session.bind_channel(address), Err(Refused(403)));
+        session.send(address, b"psst");
+        session.binding();
+        peer.set_nonblocking(true).expect("a socket");
+        assert!(peer.recv(&mut [0; 16]).is_err(), "it was sent all the same");
+        server.stop();
+
+        let server = Server::start_unconfigured(home.path(), &["--dev"]);
+        let mut session = client_of(&printed_ice_server(&server));
+        session.allocate().expect("an allocation");
+        session.permit(address).expect("a permission");
+        session.send(address, b"hello");
+        session.binding();
+        let mut heard = [0; 16];
+        let length = peer.recv(&mut heard).expect("the data");
+        assert_eq!(&heard[..length], b"hello");
+        server.wait_for_line(&["WARN", "--dev", "loopback"]);
+    });
+}
+
+#[test]
+fn without_a_place_for_the_secret_it_says_what_is_missing() {
+    in_own_world(|_| {
+        let nowhere = std::path::Path::new("");
+        let ended = start_unconfigured(nowhere, &[]).wait(PATIENCE);
+        assert_eq!(ended.status.code(), Some(1), "{}", ended.output);
+        assert!(ended.output.contains("--state-dir"), "{}", ended.output);
+    });
+}
+
+#[test]
+fn a_file_without_users_and_secrets_makes_a_stun_server_that_says_so() {
+    in_own_world(|_| {
+        let server = Server::start(Setup {
+            users: false,
+            ..Setup::default()
+        });
+        for mut session in [Session::udp(), Session::tcp()] {
+            session.binding();
+            assert_eq!(session.allocate(), Err(Refused(401)));
+        }
+        server.wait_for_line(&["WARN", "STUN only", "users"]);
+        server.wait_for_line(&["request.refused", "method=\"Allocate\"", "code=401", USER]);
+        assert!(!server.log().contains(PASSWORD));
+    });
+}
+
+/// The entry that is printed to be pasted.
+fn printed_ice_server(server: &Server) -> Value {
+    wait_for("iceServers", PATIENCE, || {
+        let log = server.log();
+        let object = &log[log.find("{\n")?..];
+        let mut values = Deserializer::from_str(object).into_iter::<Value>();
+        let mut printed = values.next()?.ok()?;
+        Some(printed["iceServers"][0].take())
+    })
+}
+
+fn client_of(ice_server: &Value) -> Session {
+    let [user, password] = ["username", "credential"].map(|key| text(&ice_server[key]));
+    Session::udp_to(SERVER, user, password)
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().expect("a string")
+}
