@@ -55,9 +55,6 @@ pub(crate) enum Fault {
     /// The control runtime or its signals.
     #[error("cannot start: {0}")]
     Control(io::Error),
-    /// Shards do not end by themselves.
-    #[error("every shard has ended; the lines above say why")]
-    NoShardLeft,
 }
 
 /// Runs the server until a signal ends it.
@@ -162,10 +159,10 @@ async fn until_told_to_stop(mut running: Running) -> Result<(), Fault> {
     let mut terminate = signal(SignalKind::terminate()).map_err(Fault::Control)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Fault::Control)?;
     let mut watchdog = systemd::ready();
-    let outcome = loop {
+    loop {
         tokio::select! {
-            _ = terminate.recv() => break Ok(()),
-            _ = interrupt.recv() => break Ok(()),
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
             () = watchdog.due() => {
                 if running.is_turning() {
                     watchdog.notify();
@@ -173,15 +170,16 @@ async fn until_told_to_stop(mut running: Running) -> Result<(), Fault> {
                     error!("a shard stands still; systemd will restart the service");
                 }
             }
-            ended = running.ended() => match ended {
-                Some(ended) => error!(shard = ended.shard, "shard.ended: its clients are lost"),
-                None => break Err(Fault::NoShardLeft),
-            },
+            failed = running.failed() => error!(
+                shard = failed.shard,
+                error = %failed.source,
+                "shard.failed: it begins anew, and its clients must allocate again"
+            ),
         }
-    };
+    }
     systemd::stopping();
     say_what_was_done(running);
-    outcome
+    Ok(())
 }
 
 fn say_what_was_done(running: Running) {

@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use std::rc::Rc;
 
 use hashbrown::HashMap;
-use relay::{ClientTuple, PeerAddr, RelayHeader, RelayId, Transport};
+use relay::{ClientTuple, PeerAddr, RelayHeader, RelayId, Transport, Verdict};
 use socket2::Socket;
 use tokio::io::unix::AsyncFd;
 
@@ -44,8 +44,21 @@ impl UdpListener {
 }
 
 impl Egress {
+    /// Application data to where the verdict says.
+    pub(crate) fn carry(&mut self, verdict: Verdict<'_>) {
+        match verdict {
+            Verdict::Forward { from, to, payload } => self.forward(from, to, payload),
+            Verdict::Deliver {
+                to,
+                header,
+                payload,
+            } => self.deliver(to, &header, payload),
+            Verdict::Reply(_) | Verdict::Drop(_) | Verdict::Done => {}
+        }
+    }
+
     /// Application data to a peer. A send that fails is the peer's loss, never the allocation's.
-    pub(crate) fn forward(&mut self, from: RelayId, to: PeerAddr, payload: &[u8]) {
+    fn forward(&mut self, from: RelayId, to: PeerAddr, payload: &[u8]) {
         let Some(socket) = self.relays.get(from) else {
             self.counters.send_gone += 1;
             return;
@@ -63,7 +76,7 @@ impl Egress {
     }
 
     /// Application data to a client, under its header.
-    pub(crate) fn deliver(&mut self, to: ClientTuple, header: &RelayHeader, payload: &[u8]) {
+    fn deliver(&mut self, to: ClientTuple, header: &RelayHeader, payload: &[u8]) {
         // On a stream every frame ends at a multiple of four. RFC 8656 §12.5.
         let padding = match to.transport {
             Transport::Udp => header.padding(),

@@ -25,4 +25,4 @@ mod udp;
 pub use counters::NetCounters;
 pub use fault::Fault;
 pub use options::{ListenerOptions, Options, StreamLimits};
-pub use running::{Ended, Running, start};
+pub use running::{Failed, Running, start};

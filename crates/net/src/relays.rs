@@ -1,12 +1,11 @@
 //! The relay sockets of a shard.
 
 use std::io;
-use std::task::{Context, Poll, ready};
 
 use hashbrown::HashMap;
 use relay::RelayId;
 use socket2::Socket;
-use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
+use tokio::io::unix::AsyncFd;
 use tokio::task::AbortHandle;
 
 use crate::sys;
@@ -47,12 +46,4 @@ impl Relays {
             task.abort();
         }
     }
-}
-
-/// A socket that can be read, or `None` if polling it failed for good.
-pub(crate) fn poll_readable<'s>(
-    socket: &'s AsyncFd<Socket>,
-    cx: &mut Context<'_>,
-) -> Poll<Option<AsyncFdReadyGuard<'s, Socket>>> {
-    Poll::Ready(ready!(socket.poll_read_ready(cx)).ok())
 }

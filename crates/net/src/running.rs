@@ -2,9 +2,11 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use relay::{Counters, Shared, Transport};
 use tokio::sync::{mpsc, watch};
@@ -20,22 +22,24 @@ pub struct Running {
     listeners: Vec<(Transport, SocketAddr)>,
     shards: Vec<Shard>,
     stop: watch::Sender<bool>,
-    ended: mpsc::UnboundedReceiver<Ended>,
+    failed: mpsc::UnboundedReceiver<Failed>,
 }
 
 #[derive(Debug)]
 struct Shard {
-    thread: JoinHandle<io::Result<(Counters, NetCounters)>>,
+    thread: JoinHandle<(Counters, NetCounters)>,
     heartbeat: Arc<AtomicU64>,
     /// The heartbeat when it was last looked at.
     seen: u64,
 }
 
-/// A shard that ended although nobody told it to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ended {
+/// A shard that failed, which only a fault in this program or a host without memory can bring about.
+#[derive(Debug)]
+pub struct Failed {
     /// Which one, from 0.
     pub shard: usize,
+    /// Why.
+    pub source: io::Error,
 }
 
 /// Binds the listeners and starts the shards. When it returns, clients are served.
@@ -52,7 +56,8 @@ pub fn start(options: Options) -> Result<Running, Fault> {
     let shared = Arc::new(Shared::new(&config));
     let admission = Arc::new(Admission::new(&options.streams));
     let (stop, stopped) = watch::channel(false);
-    let (note_end, ended) = mpsc::unbounded_channel();
+    let (tell, failed) = mpsc::unbounded_channel();
+    let (ready, is_ready) = std::sync::mpsc::channel();
 
     let mut shards = Vec::new();
     for (number, bound) in bound.into_iter().enumerate() {
@@ -66,29 +71,51 @@ pub fn start(options: Options) -> Result<Running, Fault> {
             report: Arc::clone(&options.report),
             stop: stopped.clone(),
             heartbeat: Arc::clone(&heartbeat),
+            ready: ready.clone(),
         };
-        let note = EndNote {
-            shard: number,
-            note_end: note_end.clone(),
-        };
+        let tell = tell.clone();
         let builder = thread::Builder::new().name(format!("shard-{number}"));
-        let thread = builder.spawn(move || {
-            let _note = note;
-            shard::run(blueprint)
-                .inspect_err(|error| tracing::error!(shard = number, %error, "shard.failed"))
-        });
+        let thread = builder.spawn(move || live(&blueprint, number, &tell));
         shards.push(Shard {
             thread: thread.map_err(Fault::Shard)?,
             heartbeat,
             seen: 0,
         });
     }
-    Ok(Running {
+    let mut running = Running {
         listeners,
         shards,
         stop,
-        ended,
-    })
+        failed,
+    };
+    running.wait_until_ready(&is_ready)?;
+    Ok(running)
+}
+
+/// One life after the other, until a shard is told to stop. A new life hears the same clients, for
+/// the sockets are the blueprint's; the others keep theirs, for the group of sockets is unchanged.
+fn live(
+    blueprint: &Blueprint,
+    number: usize,
+    tell: &mpsc::UnboundedSender<Failed>,
+) -> (Counters, NetCounters) {
+    loop {
+        let life = panic::catch_unwind(AssertUnwindSafe(|| shard::run(blueprint)));
+        let source = match life {
+            Ok(Ok(counters)) => return counters,
+            Ok(Err(error)) => error,
+            Err(_) => io::Error::other("the shard panicked"),
+        };
+        // Nobody listens while the process stops.
+        let _ = tell.send(Failed {
+            shard: number,
+            source,
+        });
+        thread::sleep(PAUSE);
+        if *blueprint.stop.borrow() {
+            return Default::default();
+        }
+    }
 }
 
 impl Running {
@@ -97,32 +124,45 @@ impl Running {
         &self.listeners
     }
 
-    /// Waits until a shard ends by itself, which only a fault in this program can bring about.
-    /// The others go on. `None` once all have ended.
-    pub async fn ended(&mut self) -> Option<Ended> {
-        self.ended.recv().await
+    /// Waits until a shard fails. Its clients have lost what they had; it begins anew by itself.
+    pub async fn failed(&mut self) -> Failed {
+        match self.failed.recv().await {
+            Some(failed) => failed,
+            // Every thread has ended: none can fail any more.
+            None => std::future::pending().await,
+        }
     }
 
-    /// Whether every shard that has not ended has turned since the last call. Shards turn at least
-    /// once a second; one that does not is caught in a loop or a blocking call.
+    fn wait_until_ready(&mut self, is_ready: &std::sync::mpsc::Receiver<()>) -> Result<(), Fault> {
+        for _ in 0..self.shards.len() {
+            while is_ready.recv_timeout(PAUSE).is_err() {
+                if let Ok(Failed { source, .. }) = self.failed.try_recv() {
+                    return Err(Fault::Shard(source));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether every shard has turned since the last call. Shards turn at least once a second; one
+    /// that does not is caught in a loop or a blocking call, or fails again and again.
     pub fn is_turning(&mut self) -> bool {
         let mut all = true;
         for shard in &mut self.shards {
             let heartbeat = shard.heartbeat.load(Ordering::Relaxed);
-            let turned = std::mem::replace(&mut shard.seen, heartbeat) != heartbeat;
-            all &= turned || shard.thread.is_finished();
+            all &= std::mem::replace(&mut shard.seen, heartbeat) != heartbeat;
         }
         all
     }
 
     /// Stops accepting, ends every allocation with a report, and waits for the shards. Returns
     /// what they did in all.
-    pub fn stop(self) -> (Counters, NetCounters) {
+    pub fn stop(mut self) -> (Counters, NetCounters) {
         // Shards that are gone need not hear it.
         let _ = self.stop.send(true);
         let mut sum = (Counters::default(), NetCounters::default());
-        for shard in self.shards {
-            if let Ok(Ok((relay, net))) = shard.thread.join() {
+        for shard in self.shards.drain(..) {
+            if let Ok((relay, net)) = shard.thread.join() {
                 sum.0.add(&relay);
                 sum.1.add(&net);
             }
@@ -131,18 +171,15 @@ impl Running {
     }
 }
 
-/// Tells that a shard's thread ended, also by a panic.
-struct EndNote {
-    shard: usize,
-    note_end: mpsc::UnboundedSender<Ended>,
-}
-
-impl Drop for EndNote {
+impl Drop for Running {
     fn drop(&mut self) {
-        // Nobody listens while the process stops.
-        let _ = self.note_end.send(Ended { shard: self.shard });
+        // Shards that are gone need not hear it.
+        let _ = self.stop.send(true);
     }
 }
+
+/// Between two lives of a shard, so that a fault that comes at once does not fill the log.
+const PAUSE: Duration = Duration::from_millis(500);
 
 #[cfg(test)]
 mod tests {
@@ -187,42 +224,54 @@ mod tests {
         }
     }
 
-    fn ended(running: &mut Running) -> Option<Ended> {
+    fn failed(running: &mut Running) -> Failed {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .build()
             .unwrap();
-        let ended = runtime.block_on(async {
-            tokio::time::timeout(Duration::from_secs(10), running.ended()).await
+        let failed = runtime.block_on(async {
+            tokio::time::timeout(Duration::from_secs(10), running.failed()).await
         });
-        ended.expect("a shard that ends")
+        failed.expect("a shard that fails")
+    }
+
+    fn at(running: &Running, wanted: Transport) -> SocketAddr {
+        let mut listeners = running.listeners().iter();
+        let listener = listeners.find(|(transport, _)| *transport == wanted);
+        listener.unwrap().1
     }
 
     #[test]
-    fn a_shard_in_which_anything_panics_ends_and_says_so() {
+    fn a_shard_in_which_anything_panics_says_so_and_begins_anew() {
         // A Binding with an attribute that must be understood and is not: its refusal is reported.
         let refused = b"\x00\x01\x00\x04\x21\x12\xA4\x42over and out\x00\x02\x00\x00";
         for transport in [Transport::Udp, Transport::Tcp] {
             let mut running = start(options(1, |_| panic!("a fault"))).unwrap();
-            let at = |wanted| {
-                let mut listeners = running.listeners().iter();
-                listeners
-                    .find(|(transport, _)| *transport == wanted)
-                    .unwrap()
-                    .1
-            };
+            let client = UdpSocket::bind((LOCAL, 0)).unwrap();
+            client.connect(at(&running, Transport::Udp)).unwrap();
             match transport {
                 Transport::Udp => {
-                    let client = UdpSocket::bind((LOCAL, 0)).unwrap();
-                    client.send_to(refused, at(transport)).unwrap();
+                    client.send(refused).unwrap();
                 }
                 Transport::Tcp => {
-                    let mut client = TcpStream::connect(at(transport)).unwrap();
+                    let mut client = TcpStream::connect(at(&running, transport)).unwrap();
                     client.write_all(refused).unwrap();
                 }
             }
-            assert_eq!(ended(&mut running), Some(Ended { shard: 0 }));
-            assert_eq!(ended(&mut running), None);
+            assert_eq!(failed(&mut running).shard, 0);
+            // The same client, at the same socket, is heard by the next life.
+            client
+                .set_read_timeout(Some(Duration::from_secs(10)))
+                .unwrap();
+            client
+                .send(b"\x00\x01\x00\x00\x21\x12\xA4\x42anyone there")
+                .unwrap();
+            // What the refusal was answered before the panic may come first.
+            let mut answer = [0; 64];
+            while !answer.starts_with(&[0x01, 0x01]) {
+                client.recv(&mut answer).unwrap();
+            }
+            running.stop();
         }
     }
 }

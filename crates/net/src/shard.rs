@@ -4,8 +4,8 @@ use std::cell::RefCell;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -13,8 +13,9 @@ use relay::{
     ClientTuple, Counters, Effect, Now, OpenError, RelayId, Report, Server, Shared, Transport,
     Verdict,
 };
+use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
-use tokio::task::LocalSet;
+use tokio::task::{JoinSet, LocalSet};
 use tokio::time;
 
 use crate::admission::Admission;
@@ -24,7 +25,7 @@ use crate::egress::{Egress, UdpListener};
 use crate::sys::{self, Batch};
 use crate::{StreamLimits, clock, stream, udp};
 
-/// What a shard is made from, before it has a thread.
+/// What a shard is made from, once and again.
 pub(crate) struct Blueprint {
     pub(crate) bound: Vec<Bound>,
     pub(crate) config: Arc<relay::Config>,
@@ -35,6 +36,8 @@ pub(crate) struct Blueprint {
     pub(crate) stop: watch::Receiver<bool>,
     /// Counts the turns of the shard's clock.
     pub(crate) heartbeat: Arc<AtomicU64>,
+    /// Is told once clients are served.
+    pub(crate) ready: mpsc::Sender<()>,
 }
 
 /// The state of a shard. Its tasks borrow it for one batch at a time, never across an await.
@@ -62,7 +65,11 @@ pub(crate) struct Local {
 pub(crate) type Handle = Rc<Local>;
 
 /// Runs a shard on this thread until it is told to stop.
-pub(crate) fn run(blueprint: Blueprint) -> io::Result<(Counters, NetCounters)> {
+///
+/// # Errors
+/// If it cannot begin, or a task panicked. What its clients had is given up then; their sockets
+/// are the blueprint's and stay, so that a new life of the shard hears the same clients.
+pub(crate) fn run(blueprint: &Blueprint) -> io::Result<(Counters, NetCounters)> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -70,62 +77,26 @@ pub(crate) fn run(blueprint: Blueprint) -> io::Result<(Counters, NetCounters)> {
     runtime.block_on(tasks.run_until(serve(blueprint)))
 }
 
-async fn serve(blueprint: Blueprint) -> io::Result<(Counters, NetCounters)> {
-    let Blueprint {
-        bound,
-        config,
-        shared,
-        streams,
-        admission,
-        report,
-        mut stop,
-        heartbeat,
-    } = blueprint;
-    let mut listeners = Vec::new();
-    let mut acceptors = Vec::new();
-    for Bound {
-        transport,
-        listen,
-        socket,
-    } in bound
-    {
-        match transport {
-            Transport::Udp => {
-                listeners.push(UdpListener {
-                    listen,
-                    socket: sys::register(socket)?,
-                });
-            }
-            Transport::Tcp => acceptors.push(tokio::net::TcpListener::from_std(socket.into())?),
-        }
-    }
+async fn serve(blueprint: &Blueprint) -> io::Result<(Counters, NetCounters)> {
+    let Sockets {
+        listeners,
+        acceptors,
+    } = Sockets::of(&blueprint.bound)?;
     let udp_listeners = listeners.len();
-    let shard = Shard {
-        server: Server::new(config, shared, rand::random()),
-        egress: Egress {
-            listeners,
-            ..Egress::default()
-        },
-        limits: streams,
-        admission,
-        report,
-        opened: Vec::new(),
-    };
-    let shard = Rc::new(Local {
-        shard: RefCell::new(shard),
-        batch: RefCell::new(Batch::new()),
-        scratch: RefCell::new(vec![0; SCRATCH]),
-        panicked: Notify::new(),
-    });
-    let mut tasks = tokio::task::JoinSet::new();
+    let shard = Rc::new(Local::new(Shard::new(blueprint, listeners)));
+    let mut tasks = JoinSet::new();
     for index in 0..udp_listeners {
         tasks.spawn_local(udp::listen(Rc::clone(&shard), index));
     }
     for acceptor in acceptors {
         tasks.spawn_local(stream::accept(Rc::clone(&shard), acceptor));
     }
+    let heartbeat = Arc::clone(&blueprint.heartbeat);
     tasks.spawn_local(keep_time(Rc::clone(&shard), heartbeat));
+    // Who started the shards has stopped listening if this is not its first life.
+    let _ = blueprint.ready.send(());
 
+    let mut stop = blueprint.stop.clone();
     let outcome = tokio::select! {
         // A sender that is gone means the same as one that says stop.
         _ = stop.wait_for(|stop| *stop) => Ok(()),
@@ -138,6 +109,40 @@ async fn serve(blueprint: Blueprint) -> io::Result<(Counters, NetCounters)> {
     shard.server.handle_shutdown(clock::now().mono);
     shard.settle();
     outcome.map(|()| (shard.server.counters().clone(), shard.egress.counters))
+}
+
+/// The sockets of one life of a shard, on its runtime.
+struct Sockets {
+    listeners: Vec<UdpListener>,
+    acceptors: Vec<TcpListener>,
+}
+
+impl Sockets {
+    fn of(bound: &[Bound]) -> io::Result<Self> {
+        let (mut listeners, mut acceptors) = (Vec::new(), Vec::new());
+        for Bound {
+            transport,
+            listen,
+            socket,
+        } in bound
+        {
+            let socket = socket.try_clone()?;
+            match transport {
+                Transport::Udp => {
+                    let socket = sys::register(socket)?;
+                    listeners.push(UdpListener {
+                        listen: *listen,
+                        socket,
+                    });
+                }
+                Transport::Tcp => acceptors.push(TcpListener::from_std(socket.into())?),
+            }
+        }
+        Ok(Self {
+            listeners,
+            acceptors,
+        })
+    }
 }
 
 /// Ends what is due, also when no packet comes.
@@ -153,25 +158,53 @@ async fn keep_time(shard: Handle, heartbeat: Arc<AtomicU64>) {
     }
 }
 
+impl Local {
+    fn new(shard: Shard) -> Self {
+        Self {
+            shard: RefCell::new(shard),
+            batch: RefCell::new(Batch::new()),
+            scratch: RefCell::new(vec![0; SCRATCH]),
+            panicked: Notify::new(),
+        }
+    }
+}
+
 impl Shard {
+    fn new(blueprint: &Blueprint, listeners: Vec<UdpListener>) -> Self {
+        let config = Arc::clone(&blueprint.config);
+        let shared = Arc::clone(&blueprint.shared);
+        Self {
+            server: Server::new(config, shared, rand::random()),
+            egress: Egress {
+                listeners,
+                ..Egress::default()
+            },
+            limits: blueprint.streams,
+            admission: Arc::clone(&blueprint.admission),
+            report: Arc::clone(&blueprint.report),
+            opened: Vec::new(),
+        }
+    }
+
     /// A packet from a client; whether it was of any use.
     pub(crate) fn handle_client(&mut self, now: Now, client: ClientTuple, packet: &[u8]) -> bool {
-        let verdict = self.server.handle_client(now, client, packet);
-        let useful = !matches!(verdict, Verdict::Drop(_));
-        match verdict {
-            Verdict::Forward { from, to, payload } => self.egress.forward(from, to, payload),
-            Verdict::Deliver {
-                to,
-                header,
-                payload,
-            } => self.egress.deliver(to, &header, payload),
-            Verdict::Reply(message) => self.egress.answer(client, message),
-            Verdict::Drop(_) | Verdict::Done => {}
-        }
+        let (useful, idle) = match self.server.handle_client(now, client, packet) {
+            Verdict::Reply(message) => {
+                self.egress.answer(client, message);
+                (true, false)
+            }
+            Verdict::Drop(_) => (false, false),
+            Verdict::Done => (true, true),
+            verdict @ (Verdict::Forward { .. } | Verdict::Deliver { .. }) => {
+                self.egress.carry(verdict);
+                (true, false)
+            }
+        };
         // Effects wait for nobody: a client may send on the strength of what it asked for, and a
         // packet that is dropped may still have found an allocation to be over.
         self.settle();
-        useful
+        // A stranger's keepalive keeps nothing.
+        useful && (!idle || self.server.has_allocation(client))
     }
 
     /// Performs the effects of what was handled.

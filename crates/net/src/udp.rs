@@ -6,13 +6,12 @@ use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::task::{Context, Poll, ready};
 
-use relay::{ClientTuple, PeerAddr, RelayId, Transport, Verdict};
+use relay::{ClientTuple, PeerAddr, RelayId, Transport};
 use socket2::Socket;
 use tokio::io::unix::AsyncFd;
 
 use crate::counters::NetCounters;
 use crate::egress::{Egress, UdpListener};
-use crate::relays::poll_readable;
 use crate::shard::{Handle, Shard, spawn_relays};
 use crate::sys::{BATCH, Batch, Envelope};
 use crate::{bind, clock};
@@ -53,28 +52,29 @@ impl Shard {
         seen: &mut u32,
         cx: &mut Context<'_>,
     ) -> Poll<()> {
-        let Egress {
-            listeners,
-            counters,
-            ..
-        } = &mut self.egress;
-        let UdpListener { listen, ref socket } = listeners[index];
-        let Some(count) = ready!(poll_batch(socket, batch, counters, cx)) else {
-            return Poll::Ready(());
-        };
-        let now = clock::now();
-        for datagram in 0..count {
-            let Some((envelope, packet)) = batch.datagram(datagram) else {
-                self.egress.counters.receive_failed += 1;
-                continue;
+        loop {
+            let Egress {
+                listeners,
+                counters,
+                ..
+            } = &mut self.egress;
+            let UdpListener { listen, ref socket } = listeners[index];
+            let Some(Received { count, is_last }) = ready!(poll_batch(socket, batch, counters, cx))
+            else {
+                return Poll::Ready(());
             };
-            self.egress.counters.receive_overflow += overflow_since(seen, envelope);
-            let client = client_tuple(listen, envelope);
-            self.handle_client(now, client, packet);
+            let now = clock::now();
+            for datagram in 0..count {
+                let Some((envelope, packet)) = batch.datagram(datagram) else {
+                    self.egress.counters.receive_failed += 1;
+                    continue;
+                };
+                self.egress.counters.receive_overflow += overflow_since(seen, envelope);
+                let client = client_tuple(listen, envelope);
+                self.handle_client(now, client, packet);
+            }
+            ready!(others_turn(is_last, cx));
         }
-        // Others have their turn before the next batch.
-        cx.waker().wake_by_ref();
-        Poll::Pending
     }
 
     fn poll_relay(
@@ -84,34 +84,46 @@ impl Shard {
         seen: &mut u32,
         cx: &mut Context<'_>,
     ) -> Poll<()> {
-        let Self { server, egress, .. } = self;
-        let Some(socket) = egress.relays.get(relay) else {
-            return Poll::Ready(());
-        };
-        let Some(count) = ready!(poll_batch(socket, batch, &mut egress.counters, cx)) else {
-            return Poll::Ready(());
-        };
-        let now = clock::now();
-        for datagram in 0..count {
-            let Some((envelope, payload)) = batch.datagram(datagram) else {
-                egress.counters.receive_failed += 1;
-                continue;
+        loop {
+            let Self { server, egress, .. } = self;
+            let Some(socket) = egress.relays.get(relay) else {
+                return Poll::Ready(());
             };
-            egress.counters.receive_overflow += overflow_since(seen, envelope);
-            match server.handle_peer(now, relay, PeerAddr(envelope.from), payload) {
-                Verdict::Forward { from, to, payload } => egress.forward(from, to, payload),
-                Verdict::Deliver {
-                    to,
-                    header,
-                    payload,
-                } => egress.deliver(to, &header, payload),
-                Verdict::Reply(_) | Verdict::Drop(_) | Verdict::Done => {}
+            let Some(Received { count, is_last }) =
+                ready!(poll_batch(socket, batch, &mut egress.counters, cx))
+            else {
+                return Poll::Ready(());
+            };
+            let now = clock::now();
+            for datagram in 0..count {
+                let Some((envelope, payload)) = batch.datagram(datagram) else {
+                    egress.counters.receive_failed += 1;
+                    continue;
+                };
+                egress.counters.receive_overflow += overflow_since(seen, envelope);
+                egress.carry(server.handle_peer(now, relay, PeerAddr(envelope.from), payload));
             }
+            self.settle();
+            ready!(others_turn(is_last, cx));
         }
-        self.settle();
-        cx.waker().wake_by_ref();
-        Poll::Pending
     }
+}
+
+/// Others have their turn before the next batch, if there is one.
+fn others_turn(is_last: bool, cx: &mut Context<'_>) -> Poll<()> {
+    if is_last {
+        return Poll::Ready(());
+    }
+    cx.waker().wake_by_ref();
+    Poll::Pending
+}
+
+/// What a socket had.
+struct Received {
+    /// Datagrams in the batch.
+    count: usize,
+    /// Whether nothing is left, so that waiting is all there is to do.
+    is_last: bool,
 }
 
 /// Receives a batch; `None` if the socket cannot be polled any more.
@@ -120,25 +132,29 @@ fn poll_batch(
     batch: &mut Batch,
     counters: &mut NetCounters,
     cx: &mut Context<'_>,
-) -> Poll<Option<usize>> {
+) -> Poll<Option<Received>> {
     loop {
-        let Some(mut readable) = ready!(poll_readable(socket, cx)) else {
+        let Ok(mut readable) = ready!(socket.poll_read_ready(cx)) else {
             return Poll::Ready(None);
         };
         match batch.receive(socket.get_ref().as_fd()) {
             Ok(count) => {
                 // Less than asked for means that nothing is left: no second call to hear so.
-                if count < BATCH {
+                let is_last = count < BATCH;
+                if is_last {
                     readable.clear_ready();
                 }
-                return Poll::Ready(Some(count));
+                return Poll::Ready(Some(Received { count, is_last }));
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => readable.clear_ready(),
             // An error that waits at the socket is taken off it by being told. One that stays,
             // such as want of memory, must not hold the shard.
             Err(_) => {
                 counters.receive_failed += 1;
-                return Poll::Ready(Some(0));
+                return Poll::Ready(Some(Received {
+                    count: 0,
+                    is_last: false,
+                }));
             }
         }
     }
