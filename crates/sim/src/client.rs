@@ -4,8 +4,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use relay::{ChannelNumber, ClientTuple, Transport};
-use wire::attributes::{Lifetime, Nonce, Realm, XorRelayedAddress};
-use wire::{MacKey, RelayHeader};
+use wire::attributes::{
+    ChannelNumberAttribute, Lifetime, Nonce, Realm, XorPeerAddress, XorRelayedAddress,
+};
+use wire::{MacKey, Message, Method, RelayHeader};
 
 use crate::request::Credentials;
 use crate::{Answer, Outcome, Request, World, seconds};
@@ -26,6 +28,39 @@ pub(crate) struct Memory {
     pub(crate) channels: Vec<(ChannelNumber, SocketAddr)>,
     /// Answers that came when nothing was waiting for one.
     pub(crate) inbox: Vec<Answer>,
+}
+
+impl Memory {
+    /// What every client learns from the answer to a packet of its own.
+    pub(crate) fn note(&mut self, packet: &[u8], answer: &Answer) {
+        if let (Some(Realm(realm)), Some(Nonce(nonce))) = (answer.get(), answer.get()) {
+            self.credentials.realm = realm.to_owned();
+            self.credentials.nonce = nonce.to_owned();
+            self.key = self.credentials.key();
+        }
+        if let Some(XorRelayedAddress(relayed)) = answer.get() {
+            self.relayed = Some(relayed);
+        }
+        // The allocation is gone, and its channels with it.
+        if answer.get() == Some(Lifetime(0)) {
+            self.channels.clear();
+        }
+        if answer.is_success() && answer.message().method() == Method::ChannelBind {
+            self.note_channel(packet);
+        }
+    }
+
+    fn note_channel(&mut self, packet: &[u8]) {
+        let request = Message::parse(packet).expect("only a message is answered");
+        let number = request.get::<ChannelNumberAttribute>();
+        let peer = request.get::<XorPeerAddress>();
+        let (Ok(Some(number)), Ok(Some(XorPeerAddress(peer)))) = (number, peer) else {
+            panic!("a channel was bound without number or peer");
+        };
+        let number = ChannelNumber::new(number.0).expect("a channel was bound outside the range");
+        self.channels.retain(|(known, _)| *known != number);
+        self.channels.push((number, peer));
+    }
 }
 
 /// The verbs of a client that behaves well. They insist: a stale nonce is replaced, and another
@@ -70,10 +105,6 @@ impl Client {
                 .expect("no test binds all channels"),
         };
         self.insist(world, || Request::channel_bind(number.get(), peer));
-        let channels = &mut world.memory_mut(self).channels;
-        if !channels.contains(&(number, peer)) {
-            channels.push((number, peer));
-        }
         number
     }
 
@@ -114,11 +145,7 @@ impl Client {
     #[track_caller]
     pub fn tell(self, world: &mut World, request: Request) -> Outcome {
         let (packet, key) = self.write_with_key(world, &request);
-        let outcome = world.client_sends(self, &packet, &key);
-        if let Outcome::Answered(answer) = &outcome {
-            self.note(world, answer);
-        }
-        outcome
+        world.client_sends(self, &packet, &key)
     }
 
     /// The bytes of a message, to be sent with [`Client::packet`] once or more often.
@@ -223,23 +250,6 @@ impl Client {
         if world.memory(self).credentials.nonce.is_empty() {
             let answer = self.ask(world, Request::allocate().unsigned());
             assert_eq!(answer.code(), Some(401), "a stranger is challenged");
-        }
-    }
-
-    /// What every client learns from an answer.
-    fn note(self, world: &mut World, answer: &Answer) {
-        let memory = world.memory_mut(self);
-        if let (Some(Realm(realm)), Some(Nonce(nonce))) = (answer.get(), answer.get()) {
-            memory.credentials.realm = realm.to_owned();
-            memory.credentials.nonce = nonce.to_owned();
-            memory.key = memory.credentials.key();
-        }
-        if let Some(XorRelayedAddress(relayed)) = answer.get() {
-            memory.relayed = Some(relayed);
-        }
-        // The allocation is gone, and its channels with it.
-        if answer.get() == Some(Lifetime(0)) {
-            memory.channels.clear();
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use relay::policy::Permit;
 use relay::{ClientTuple, DropReason, PeerAddr, RelayId, Verdict};
 use wire::attributes::{Data, XorPeerAddress};
 use wire::{ChannelData, Class, Kind, MacKey, Message, Method};
@@ -22,6 +23,7 @@ impl World {
         }
         if let Outcome::Answered(answer) = &outcome {
             assert_answers(packet, answer);
+            self.memory_mut(client).note(packet, answer);
         }
         outcome
     }
@@ -78,6 +80,9 @@ impl World {
                 {
                     return self.arrive(local, to, &payload);
                 }
+                let ruling = self.config.policy.judge(to);
+                let permit = ruling.expect("nothing leaves for a peer that the policy denies");
+                assert_ne!(permit, Permit::OwnRelay, "a relay is no stranger");
                 Outcome::AtPeer {
                     from: SocketAddr::new(self.outward(local.ip()), local.port()),
                     to,
