@@ -6,6 +6,7 @@ use std::time::Duration;
 use wire::AddressFamily;
 
 use crate::keys::Keys;
+use crate::nonce::NonceSecret;
 use crate::policy::Policy;
 
 /// The decisions that a [`crate::Server`] follows.
@@ -13,8 +14,8 @@ use crate::policy::Policy;
 pub struct Config {
     /// Who may allocate, and the realm.
     pub keys: Keys,
-    /// Seals the nonces; the same for all shards, and random.
-    pub nonce_secret: [u8; 32],
+    /// Seals the nonces.
+    pub nonce_secret: NonceSecret,
     /// How long a nonce is good for.
     pub nonce_lifetime: Duration,
     /// Where relay sockets are opened. Without any the server answers Binding only.

@@ -75,7 +75,7 @@ impl Server {
             let relay = target.relay_id();
             return self.deliver(now, relay, source, payload);
         }
-        if self.shared.ports.is_taken(address.local, port) {
+        if self.shared.ports.is_open(address.local, port) {
             let to = PeerAddr(SocketAddr::new(address.local, port));
             return Verdict::Forward { from, to, payload };
         }
@@ -104,6 +104,9 @@ impl Server {
         };
         if !self.in_scope(scope, from.0) {
             return self.drop(DropReason::PeerDenied);
+        }
+        if self.is_impostor(from.0) {
+            return self.drop(DropReason::NoRelay);
         }
         let to = allocation.client;
         let header = match self.routes.by_peer(relay, from) {
@@ -137,6 +140,16 @@ impl Server {
             Scope::EveryPort => peer.port() != 0,
             Scope::SomePorts => self.config.policy.judge(peer).is_ok(),
         }
+    }
+
+    /// Whether a peer speaks from a relay address of ours without being a relay: another program of
+    /// this host, which only an allow entry makes a peer.
+    fn is_impostor(&self, peer: SocketAddr) -> bool {
+        let Some(address) = self.config.relay_at(peer.ip()) else {
+            return false;
+        };
+        !self.shared.ports.is_open(address.local, peer.port())
+            && self.config.policy.judge(peer) == Ok(Permit::OwnRelay)
     }
 
     fn next_transaction(&mut self) -> TransactionId {

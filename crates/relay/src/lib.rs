@@ -17,6 +17,7 @@ mod auth;
 mod config;
 mod counters;
 mod data;
+mod drop_reason;
 mod effects;
 pub mod keys;
 mod nonce;
@@ -25,6 +26,7 @@ pub mod policy;
 mod ports;
 mod quotas;
 mod reject;
+mod report;
 mod request;
 mod routes;
 mod server;
@@ -35,14 +37,17 @@ pub use address::{AllocationId, ClientTuple, PeerAddr, RelayId, Transport};
 pub use allocation::Traffic;
 pub use config::{Config, Limits, PortRange, RelayAddress};
 pub use counters::Counters;
+pub use drop_reason::DropReason;
 pub use keys::Keys;
+pub use nonce::NonceSecret;
 pub use ports::Ports;
 pub use quotas::Quotas;
 pub use reject::Reject;
+pub use report::{EndCause, Report};
 pub use routes::Route;
 pub use server::{Server, Shared};
-pub use verdict::{DropReason, Effect, EndCause, OpenError, Report, Verdict};
-pub use wire::{AddressFamily, ChannelNumber, RelayHeader};
+pub use verdict::{Effect, OpenError, Verdict};
+pub use wire::{AddressFamily, ChannelNumber, Method, RelayHeader};
 
 /// Both faces of one instant: timers run on `mono`, credentials and nonces expire on `unix`.
 #[derive(Clone, Copy, Debug)]

@@ -11,6 +11,16 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::hmac;
 use subtle::ConstantTimeEq;
 
+/// Seals nonces: random, and the same for all shards.
+#[derive(Clone, Copy)]
+pub struct NonceSecret(pub [u8; 32]);
+
+impl std::fmt::Debug for NonceSecret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("NonceSecret(***)")
+    }
+}
+
 /// Makes and recognises nonces.
 #[derive(Debug)]
 pub(crate) struct Nonces {
@@ -19,9 +29,9 @@ pub(crate) struct Nonces {
 }
 
 impl Nonces {
-    pub(crate) fn new(secret: &[u8; 32], lifetime: Duration) -> Self {
+    pub(crate) fn new(secret: NonceSecret, lifetime: Duration) -> Self {
         Self {
-            key: hmac::Key::new(hmac::HMAC_SHA256, secret),
+            key: hmac::Key::new(hmac::HMAC_SHA256, &secret.0),
             lifetime,
         }
     }
@@ -94,7 +104,7 @@ mod tests {
 
     #[test]
     fn a_nonce_is_good_for_its_lifetime_to_the_second() {
-        let nonces = Nonces::new(&[1; 32], LIFETIME);
+        let nonces = Nonces::new(NonceSecret([1; 32]), LIFETIME);
         let nonce = nonces.issue(ISSUED, ip("192.0.2.1"));
         let at = |seconds| {
             nonces.accepts(
@@ -109,17 +119,17 @@ mod tests {
 
     #[test]
     fn a_nonce_serves_no_other_source_and_no_other_server() {
-        let nonces = Nonces::new(&[1; 32], LIFETIME);
+        let nonces = Nonces::new(NonceSecret([1; 32]), LIFETIME);
         let nonce = nonces.issue(ISSUED, ip("192.0.2.1"));
         assert!(!nonces.accepts(nonce.as_str(), ISSUED, ip("192.0.2.2")));
         assert!(!nonces.accepts(nonce.as_str(), ISSUED, ip("2001:db8::1")));
-        let other = Nonces::new(&[2; 32], LIFETIME);
+        let other = Nonces::new(NonceSecret([2; 32]), LIFETIME);
         assert!(!other.accepts(nonce.as_str(), ISSUED, ip("192.0.2.1")));
     }
 
     #[test]
     fn no_character_of_a_nonce_can_change() {
-        let nonces = Nonces::new(&[1; 32], LIFETIME);
+        let nonces = Nonces::new(NonceSecret([1; 32]), LIFETIME);
         let nonce = nonces.issue(ISSUED, ip("192.0.2.1"));
         for at in 0..TEXT {
             let mut forged = nonce.as_str().to_owned().into_bytes();

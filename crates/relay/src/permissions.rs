@@ -32,7 +32,8 @@ impl Permissions {
         (permission.deadline > now).then_some(permission.scope)
     }
 
-    /// Whether all of these fit, beside those that live. Those that do not live are forgotten.
+    /// Whether all of these, each named once, fit beside those that live. Those that do not live
+    /// are forgotten.
     pub(crate) fn make_room(
         &mut self,
         ips: impl Iterator<Item = IpAddr>,
@@ -40,10 +41,8 @@ impl Permissions {
         now: Instant,
     ) -> Result<(), Reject> {
         self.0.retain(|permission| permission.deadline > now);
-        let mut new: Vec<IpAddr> = ips.filter(|ip| self.find(*ip).is_err()).collect();
-        new.sort_unstable();
-        new.dedup();
-        if self.0.len() + new.len() > limit {
+        let new = ips.filter(|ip| self.find(*ip).is_err()).count();
+        if self.0.len() + new > limit {
             Err(Reject::TooManyPermissions)
         } else {
             Ok(())

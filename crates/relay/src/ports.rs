@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::PortRange;
 
-/// The free ports of every relay address. Lock-free: two bits a port.
+/// The free ports of every relay address. Lock-free: three bits a port.
 #[derive(Debug)]
 pub struct Ports {
     range: PortRange,
@@ -16,8 +16,10 @@ pub struct Ports {
 #[derive(Debug)]
 struct AddressPorts {
     local: IpAddr,
-    /// In use by an allocation of ours.
+    /// Promised to an allocation of ours.
     taken: Bits,
+    /// Bound by its socket: from then on no other program can have it.
+    open: Bits,
     /// Found in use by another program; left alone for a while.
     foreign: Bits,
 }
@@ -31,6 +33,7 @@ impl Ports {
             .map(|local| AddressPorts {
                 local,
                 taken: bits(),
+                open: bits(),
                 foreign: bits(),
             })
             .collect();
@@ -50,9 +53,17 @@ impl Ports {
         Some(self.range.first() + index as u16)
     }
 
+    /// The socket of a port that was taken is bound.
+    pub(crate) fn opened(&self, local: IpAddr, port: u16) {
+        if let Some((ports, index)) = self.place(local, port) {
+            ports.open.set(index);
+        }
+    }
+
     /// Gives a port back.
     pub(crate) fn release(&self, local: IpAddr, port: u16) {
         if let Some((ports, index)) = self.place(local, port) {
+            ports.open.clear(index);
             ports.taken.clear(index);
         }
     }
@@ -79,10 +90,10 @@ impl Ports {
         self.addresses.iter().map(ones).sum()
     }
 
-    /// Whether some shard's allocation has the port.
-    pub(crate) fn is_taken(&self, local: IpAddr, port: u16) -> bool {
+    /// Whether some shard's allocation has the port, and no other program.
+    pub(crate) fn is_open(&self, local: IpAddr, port: u16) -> bool {
         self.place(local, port)
-            .is_some_and(|(ports, index)| ports.taken.is_set(index))
+            .is_some_and(|(ports, index)| ports.open.is_set(index))
     }
 
     fn of(&self, local: IpAddr) -> Option<&AddressPorts> {
@@ -222,7 +233,6 @@ mod tests {
         let ports = Ports::new([LOCAL], PortRange::new(5000, 5001).unwrap());
         let port = ports.take(LOCAL, Parity::Any, 0).unwrap();
         ports.release_foreign(LOCAL, port);
-        assert!(!ports.is_taken(LOCAL, port));
         let other = ports.take(LOCAL, Parity::Any, 0).unwrap();
         assert_ne!(port, other);
         assert_eq!(ports.take(LOCAL, Parity::Any, 0), None);

@@ -41,7 +41,7 @@ pub enum Reject {
     #[error("attribute {0:#06x} is missing")]
     MissingAttribute(u16),
     /// Attributes that must be understood and are not.
-    #[error("unknown comprehension-required attributes {0:04x?}")]
+    #[error("unknown comprehension-required attributes {}", first_of(.0))]
     UnknownAttributes(Vec<u16>),
     /// The 5-tuple has an allocation already.
     #[error("this 5-tuple has an allocation")]
@@ -176,6 +176,16 @@ impl Reject {
 impl From<Malformed> for Reject {
     fn from(malformed: Malformed) -> Self {
         Self::Malformed(malformed)
+    }
+}
+
+/// The first few types: strangers decide how many there are.
+fn first_of(types: &[u16]) -> String {
+    const SHOWN: usize = 8;
+    let first = &types[..types.len().min(SHOWN)];
+    match types.len() - first.len() {
+        0 => format!("{first:04x?}"),
+        more => format!("{first:04x?} and {more} more"),
     }
 }
 

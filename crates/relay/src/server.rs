@@ -67,7 +67,7 @@ impl Server {
         // Source addresses are a stranger's choice, so the tables are keyed.
         let hasher = RandomState::with_seeds(next(), next(), next(), next());
         Self {
-            nonces: Nonces::new(&config.nonce_secret, config.nonce_lifetime),
+            nonces: Nonces::new(config.nonce_secret, config.nonce_lifetime),
             allocations: Allocations::new(hasher.clone(), rng.next_u32()),
             routes: Routes::new(hasher),
             timers: Timers::default(),

@@ -1,12 +1,10 @@
 //! What comes out of the server: a verdict on this packet, effects for all the rest.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::Duration;
 
-use wire::{Method, RelayHeader};
+use wire::RelayHeader;
 
-use crate::{AllocationId, ClientTuple, PeerAddr, Reject, RelayId, Traffic};
+use crate::{ClientTuple, DropReason, PeerAddr, RelayId, Report};
 
 /// What to do with the packet that was just handled.
 #[derive(Debug)]
@@ -78,134 +76,4 @@ pub enum OpenError {
     /// The system said no in another way.
     #[error("the system refused the socket")]
     Refused,
-}
-
-/// What happened to whom.
-#[derive(Clone, Debug)]
-pub enum Report {
-    /// An allocation was granted.
-    Opened {
-        /// Which one.
-        allocation: AllocationId,
-        /// Whose.
-        client: ClientTuple,
-        /// The USERNAME.
-        user: Arc<str>,
-        /// The relayed transport address, as the client was told.
-        relayed: SocketAddr,
-        /// The lifetime granted, in seconds.
-        lifetime: u32,
-    },
-    /// An allocation is gone.
-    Ended {
-        /// Which one.
-        allocation: AllocationId,
-        /// Whose.
-        client: ClientTuple,
-        /// The USERNAME.
-        user: Arc<str>,
-        /// The relayed transport address.
-        relayed: SocketAddr,
-        /// Why.
-        cause: EndCause,
-        /// How long it lived.
-        age: Duration,
-        /// From client to peers.
-        sent: Traffic,
-        /// From peers to client.
-        received: Traffic,
-    },
-    /// A request was refused.
-    Refused {
-        /// Who asked.
-        client: ClientTuple,
-        /// The USERNAME, which is only a claim where the refusal is one of credentials.
-        user: Option<Box<str>>,
-        /// For what.
-        method: Method,
-        /// Why not.
-        reject: Reject,
-    },
-}
-
-/// Why an allocation ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EndCause {
-    /// The client asked for it, by a Refresh with lifetime 0.
-    Deleted,
-    /// Its lifetime was over.
-    Expired,
-    /// The client's connection ended.
-    Disconnected,
-    /// The server stops.
-    Shutdown,
-}
-
-impl EndCause {
-    /// The name in logs and metrics.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Deleted => "deleted",
-            Self::Expired => "expired",
-            Self::Disconnected => "disconnected",
-            Self::Shutdown => "shutdown",
-        }
-    }
-}
-
-macro_rules! drop_reasons {
-    ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
-        /// Why a packet went nowhere. Nobody is told; each has a counter of its own.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub enum DropReason { $($(#[$doc])* $variant,)* }
-
-        impl DropReason {
-            /// All of them.
-            pub const ALL: &[Self] = &[$(Self::$variant,)*];
-
-            /// The name in logs and metrics.
-            pub const fn name(self) -> &'static str {
-                match self { $(Self::$variant => $name,)* }
-            }
-        }
-    };
-}
-
-drop_reasons! {
-    /// Neither STUN nor ChannelData by its first byte. RFC 7983.
-    Foreign = "foreign",
-    /// Announced as STUN or ChannelData, and cannot be read.
-    Malformed = "malformed",
-    /// FINGERPRINT does not match. RFC 8489 §6.3.
-    BadFingerprint = "bad-fingerprint",
-    /// A TURN method without the magic cookie. RFC 8489 §5.
-    NoCookie = "no-cookie",
-    /// A response, which nobody asked for.
-    UnexpectedResponse = "unexpected-response",
-    /// A request with a method the server does not know. RFC 8489 §6.3.
-    UnknownMethod = "unknown-method",
-    /// An indication with a method that is none.
-    UnknownIndication = "unknown-indication",
-    /// An indication with an attribute that must be understood and is not. RFC 8489 §6.3.2.
-    UnknownAttribute = "unknown-attribute",
-    /// A Send indication without XOR-PEER-ADDRESS or DATA. RFC 8656 §11.2.
-    IncompleteSend = "incomplete-send",
-    /// A Send indication from a client without allocation.
-    NoAllocation = "no-allocation",
-    /// An Allocate again while its socket is being opened.
-    AllocationOpening = "allocation-opening",
-    /// ChannelData on a channel that is not bound.
-    NoChannel = "no-channel",
-    /// To a peer without permission.
-    NoPermission = "no-permission",
-    /// From a peer without permission.
-    NoPeerPermission = "no-peer-permission",
-    /// To or from a peer that the policy denies on this port.
-    PeerDenied = "peer-denied",
-    /// To a relayed address of ours that nobody has.
-    NoRelay = "no-relay",
-    /// A peer's packet for a relay socket that is gone.
-    RelayGone = "relay-gone",
-    /// Too large for one datagram.
-    TooLarge = "too-large",
 }

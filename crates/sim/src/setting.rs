@@ -41,7 +41,7 @@ pub fn config() -> Config {
     };
     Config {
         keys,
-        nonce_secret: [7; 32],
+        nonce_secret: relay::NonceSecret([7; 32]),
         nonce_lifetime: minutes(10),
         relays: vec![here(LOCAL), here(LOCAL_V6)],
         ports,

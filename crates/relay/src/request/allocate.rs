@@ -135,6 +135,8 @@ pub(crate) fn opened(server: &mut Server, now: Instant, relay: RelayId) {
         return;
     };
     allocation.phase = Phase::Open;
+    let local = allocation.relay.local;
+    server.shared.ports.opened(local.ip(), local.port());
     allocation.born = now;
     allocation.deadline = now + Duration::from_secs(allocation.lifetime.into());
     server

@@ -48,7 +48,8 @@ impl Head {
         Self {
             method: message.method(),
             transaction: message.transaction(),
-            fingerprint: message.has_fingerprint(),
+            // RFC 3489 knows none.
+            fingerprint: message.has_fingerprint() && !message.transaction().is_rfc3489(),
         }
     }
 

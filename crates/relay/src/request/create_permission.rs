@@ -1,5 +1,8 @@
 //! CreatePermission: lets peers reach the allocation. RFC 8656 §10.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
 use wire::attributes::XorPeerAddress;
 use wire::{AddressFamily, Attribute};
 
@@ -16,20 +19,26 @@ pub(super) fn create_permission(
     request: &Signed<'_>,
 ) -> Result<Answer, Reject> {
     let family = server.own_allocation(request)?.family();
-    let mut peers = Vec::new();
+    let limit = server.config.limits.permissions;
+    let mut scopes = BTreeMap::new();
     for peer in request.message().get_all::<XorPeerAddress>() {
         let peer = PeerAddr(peer?.0);
-        peers.push((peer, permitted(server, family, peer)?));
+        let Entry::Vacant(unseen) = scopes.entry(peer.0.ip()) else {
+            continue;
+        };
+        unseen.insert(permitted(server, family, peer)?);
+        // More than can be granted are not worth judging.
+        if scopes.len() > limit {
+            return Err(Reject::TooManyPermissions);
+        }
     }
-    if peers.is_empty() {
+    if scopes.is_empty() {
         return Err(Reject::MissingAttribute(XorPeerAddress::TYPE));
     }
-    let limit = server.config.limits.permissions;
     let permissions = &mut server.own_allocation(request)?.permissions;
-    let ips = peers.iter().map(|(peer, _)| peer.0.ip());
-    permissions.make_room(ips, limit, now.mono)?;
-    for (peer, scope) in peers {
-        permissions.install(peer.0.ip(), scope, now.mono);
+    permissions.make_room(scopes.keys().copied(), limit, now.mono)?;
+    for (ip, scope) in scopes {
+        permissions.install(ip, scope, now.mono);
     }
     Ok(Answer::Granted)
 }

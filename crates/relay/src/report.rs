@@ -1,0 +1,82 @@
+//! What the operator is told: who came, who went and why, who was refused.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use wire::Method;
+
+use crate::{AllocationId, ClientTuple, Reject, Traffic};
+
+/// What happened to whom.
+#[derive(Clone, Debug)]
+pub enum Report {
+    /// An allocation was granted.
+    Opened {
+        /// Which one.
+        allocation: AllocationId,
+        /// Whose.
+        client: ClientTuple,
+        /// The USERNAME.
+        user: Arc<str>,
+        /// The relayed transport address, as the client was told.
+        relayed: SocketAddr,
+        /// The lifetime granted, in seconds.
+        lifetime: u32,
+    },
+    /// An allocation is gone.
+    Ended {
+        /// Which one.
+        allocation: AllocationId,
+        /// Whose.
+        client: ClientTuple,
+        /// The USERNAME.
+        user: Arc<str>,
+        /// The relayed transport address.
+        relayed: SocketAddr,
+        /// Why.
+        cause: EndCause,
+        /// How long it lived.
+        age: Duration,
+        /// From client to peers.
+        sent: Traffic,
+        /// From peers to client.
+        received: Traffic,
+    },
+    /// A request was refused.
+    Refused {
+        /// Who asked.
+        client: ClientTuple,
+        /// The USERNAME, which is only a claim where the refusal is one of credentials.
+        user: Option<Box<str>>,
+        /// For what.
+        method: Method,
+        /// Why not.
+        reject: Reject,
+    },
+}
+
+/// Why an allocation ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndCause {
+    /// The client asked for it, by a Refresh with lifetime 0.
+    Deleted,
+    /// Its lifetime was over.
+    Expired,
+    /// The client's connection ended.
+    Disconnected,
+    /// The server stops.
+    Shutdown,
+}
+
+impl EndCause {
+    /// The name in logs and metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Deleted => "deleted",
+            Self::Expired => "expired",
+            Self::Disconnected => "disconnected",
+            Self::Shutdown => "shutdown",
+        }
+    }
+}
