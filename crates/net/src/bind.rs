@@ -83,10 +83,18 @@ pub(crate) fn relay(local: SocketAddr) -> Result<Socket, OpenError> {
     };
     bind().map_err(|error: io::Error| match error.raw_os_error() {
         Some(libc::EADDRINUSE) => OpenError::InUse,
-        Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => OpenError::Exhausted,
         Some(libc::EADDRNOTAVAIL) => OpenError::NotLocal,
+        _ if is_exhausted(&error) => OpenError::Exhausted,
         _ => OpenError::Refused,
     })
+}
+
+/// Whether the process or the host has no more descriptors or memory to give.
+pub(crate) fn is_exhausted(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM)
+    )
 }
 
 /// Makes an accepted connection fit for media.
@@ -124,13 +132,15 @@ fn size_buffers(socket: &Socket) -> io::Result<()> {
     }
     socket.set_send_buffer_size(BUFFER)?;
     // The kernel doubles what it grants, for its own bookkeeping.
-    let granted = socket.recv_buffer_size()? / 2;
-    if granted < BUFFER && !WARNED.swap(true, Ordering::Relaxed) {
+    let receive = socket.recv_buffer_size()? / 2;
+    let send = socket.send_buffer_size()? / 2;
+    if receive.min(send) < BUFFER && !WARNED.swap(true, Ordering::Relaxed) {
         tracing::warn!(
-            granted,
+            receive,
+            send,
             wanted = BUFFER,
             "the kernel grants small socket buffers, bursts will be lost: \
-             raise the sysctl net.core.rmem_max"
+             raise the sysctls net.core.rmem_max and net.core.wmem_max"
         );
     }
     Ok(())

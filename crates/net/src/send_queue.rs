@@ -14,6 +14,8 @@ pub(crate) struct SendQueue {
     sent: usize,
     /// What the frames cost in memory.
     cost: usize,
+    /// The part of it that is answers.
+    answers: usize,
     limit: usize,
 }
 
@@ -42,6 +44,7 @@ impl SendQueue {
             frames: VecDeque::new(),
             sent: 0,
             cost: 0,
+            answers: 0,
             limit,
         }
     }
@@ -63,6 +66,10 @@ impl SendQueue {
             "only the first frame can be half sent"
         );
         let frame = Frame { bytes, urgency };
+        // Answers are all that a stranger can make us keep.
+        if !frame.is_media() && self.answers + frame.cost() > ANSWERS {
+            return Err(Stuck);
+        }
         let mut dropped = 0;
         while self.cost + frame.cost() > self.limit && !(self.is_empty() && sent > 0) {
             // Half a frame on the wire needs its other half, or the stream is broken.
@@ -81,6 +88,7 @@ impl SendQueue {
             self.sent = sent;
         }
         self.cost += frame.cost();
+        self.answers += frame.cost_of_answer();
         self.frames.push_back(frame);
         Ok(dropped)
     }
@@ -104,6 +112,7 @@ impl SendQueue {
         {
             self.sent -= first.bytes.len();
             self.cost -= first.cost();
+            self.answers -= first.cost_of_answer();
         }
     }
 }
@@ -114,10 +123,17 @@ impl Frame {
         self.bytes.len() + KEEPING
     }
 
+    fn cost_of_answer(&self) -> usize {
+        if self.is_media() { 0 } else { self.cost() }
+    }
+
     fn is_media(&self) -> bool {
         self.urgency == Urgency::Media
     }
 }
+
+/// What answers may cost: some hundred of them. A client that leaves more unread is not served.
+const ANSWERS: usize = 16 * 1024;
 
 /// What a frame costs beside its bytes: its place in the queue, and what the allocator adds. Without
 /// it a client that does not read could be sent empty datagrams until they fill many times the limit.
@@ -185,6 +201,15 @@ mod tests {
     }
 
     #[test]
+    fn a_stranger_makes_the_server_keep_little() {
+        let mut queue = SendQueue::new(256 * 1024);
+        let kept = (0..10_000).take_while(|_| queue.push(frame(1, 32), 0, Urgency::Answer).is_ok());
+        assert!(kept.count() <= ANSWERS / 32);
+        assert!(queue.cost <= ANSWERS);
+        assert_eq!(queue.push(frame(2, 1000), 0, Urgency::Media), Ok(0));
+    }
+
+    #[test]
     fn empty_datagrams_fill_the_queue_too() {
         let mut queue = SendQueue::new(64 * 1024);
         let dropped: u64 = (0..10_000)
@@ -210,6 +235,8 @@ mod tests {
                 prop_assert!(queue.cost <= most);
                 let cost: usize = queue.frames.iter().map(Frame::cost).sum();
                 prop_assert_eq!(cost, queue.cost);
+                let answers: usize = queue.frames.iter().map(Frame::cost_of_answer).sum();
+                prop_assert_eq!(answers, queue.answers);
                 wire.extend(self::read(&mut queue, read));
             }
             wire.extend(drain(&mut queue));

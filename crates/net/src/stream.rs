@@ -2,10 +2,10 @@
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, ErrorKind, IoSlice};
-use std::mem;
 use std::rc::Rc;
 use std::time::Duration;
 
+use bytes::{Buf, BytesMut};
 use relay::{ClientTuple, Transport};
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
@@ -25,9 +25,11 @@ pub(crate) async fn accept(shard: Handle, listener: TcpListener) {
         let (stream, client) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
-                // Out of descriptors, most likely; the connection waits in the backlog.
-                tracing::warn!(%error, "cannot accept a TCP connection");
-                time::sleep(Duration::from_secs(1)).await;
+                // Other errors are those of one connection, which is gone. accept(2)
+                if bind::is_exhausted(&error) {
+                    tracing::warn!(%error, "cannot accept TCP connections for the moment");
+                    time::sleep(Duration::from_secs(1)).await;
+                }
                 continue;
             }
         };
@@ -188,10 +190,14 @@ impl Session<'_> {
                 Err(_) => Err(End::Closed),
             }
         } else {
-            let whole = mem::take(rest);
-            let mut bytes = whole.as_slice();
+            let mut bytes = &rest[..];
             let outcome = self.handle(deframer, &mut bytes);
-            *rest = bytes.to_vec();
+            let left = bytes.len();
+            rest.advance(rest.len() - left);
+            if rest.is_empty() {
+                // Most clients never need it again.
+                *rest = BytesMut::new();
+            }
             outcome
         };
         spawn_relays(self.shard);
@@ -226,7 +232,7 @@ impl Session<'_> {
 struct Input {
     deframer: Deframer,
     /// Frames for the next turn; mostly none.
-    rest: Vec<u8>,
+    rest: BytesMut,
 }
 
 /// What a read brought.
