@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use net::{ListenerOptions, Running};
 use relay::policy::Network;
-use relay::{DropReason, RelayAddress};
+use relay::{DropReason, NonceSecret, RelayAddress};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info, warn};
 
@@ -59,7 +59,7 @@ pub(crate) enum Fault {
 
 /// Runs the server until a signal ends it.
 pub(crate) fn run(mut config: Config, host: Host, options: Options) -> Result<(), Fault> {
-    log::init(&config.log);
+    let log = log::init(&config.log);
     let zero_config = options.config_file.is_none();
     if zero_config {
         let (secret, path) = state::secret(options.state_dir)?;
@@ -72,7 +72,10 @@ pub(crate) fn run(mut config: Config, host: Host, options: Options) -> Result<()
     if !config.is_stun_only() && config.relay.addresses.is_empty() {
         return Err(Fault::NoRelayAddress);
     }
-    descriptors::raise(config.relay.ports.count() * config.relay.addresses.len());
+    descriptors::raise(
+        config.relay.ports.count() * config.relay.addresses.len(),
+        config.tcp.connections,
+    );
 
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -84,7 +87,14 @@ pub(crate) fn run(mut config: Config, host: Host, options: Options) -> Result<()
             announce::print(&config);
         }
         until_told_to_stop(running).await
-    })
+    })?;
+    if log.lost_lines() > 0 {
+        warn!(
+            lines = log.lost_lines(),
+            "lines of this log were lost: its reader is too slow"
+        );
+    }
+    Ok(())
 }
 
 /// For trying on one machine: everything near is a peer.
@@ -122,7 +132,7 @@ fn net_options(config: &Config, host: &Host) -> Result<net::Options, Fault> {
         shards: config.threads,
         config: relay::Config {
             keys: config.keys()?,
-            nonce_secret: rand::random(),
+            nonce_secret: NonceSecret(rand::random()),
             nonce_lifetime: config.auth.nonce_lifetime,
             relays: config.relay.addresses.clone(),
             ports: config.relay.ports,

@@ -3,8 +3,9 @@
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::warn;
 
-/// Raises this process's limit as far as it may, and says so if that is too little for `ports`.
-pub(super) fn raise(ports: usize) {
+/// Raises this process's limit as far as it may, and says so if that is too little for all ports
+/// and all TCP clients at once.
+pub(super) fn raise(ports: usize, connections: usize) {
     let limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {
         let raised = Rlimit {
@@ -16,16 +17,18 @@ pub(super) fn raise(ports: usize) {
         }
     }
     let granted = getrlimit(Resource::Nofile).current;
-    let wanted = ports as u64 + OTHERS;
+    let wanted = (ports + connections) as u64 + OTHERS;
     if granted.is_some_and(|granted| granted < wanted) {
         warn!(
             granted,
             wanted,
-            "the limit of open files is lower than the relay ports: allocations will be refused \
-             with 508 before the ports are used up (LimitNOFILE= in the unit, or `ulimit -n`)"
+            "the limit of open files is lower than relay ports and TCP clients together: \
+             allocations will be refused with 508 before the ports are used up \
+             (LimitNOFILE= in the unit, or `ulimit -n`; keys `ports` in [relay], `connections` \
+             in [tcp])"
         );
     }
 }
 
-/// Listeners, runtimes, logs, and some TCP clients.
+/// Listeners, runtimes, logs.
 const OTHERS: u64 = 256;

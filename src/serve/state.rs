@@ -1,12 +1,13 @@
 //! What outlives a restart: the secret of a server without configuration.
 
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use tempfile::NamedTempFile;
 
 use super::Fault;
 use crate::config::Secret;
@@ -38,33 +39,37 @@ fn directory(
 }
 
 fn read_or_make(directory: &Path, path: &Path) -> io::Result<Secret> {
-    match fs::read_to_string(path) {
-        Ok(text) if text.trim().len() >= MIN_LENGTH => return Ok(Secret::new(text.trim())),
-        Ok(_) => {
-            return Err(io::Error::other(
-                "the file is there, and holds no secret of ours",
-            ));
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error),
+    if let Some(secret) = read(path)? {
+        return Ok(secret);
     }
     fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(directory)?;
     let secret = STANDARD.encode(rand::random::<[u8; 32]>());
-    // Complete under another name first: a crash leaves no half a secret.
-    let unfinished = path.with_extension("new");
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&unfinished)?;
+    // Complete under another name first, and then never over a file that is there: neither a crash
+    // nor a second server that starts now leaves a secret that is not the one in use.
+    let mut file = NamedTempFile::new_in(directory)?;
     writeln!(file, "{secret}")?;
-    file.sync_all()?;
-    fs::rename(&unfinished, path)?;
-    Ok(Secret::new(secret))
+    file.as_file().sync_all()?;
+    match file.persist_noclobber(path) {
+        Ok(_) => Ok(Secret::new(secret)),
+        Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {
+            read(path).and_then(|found| found.ok_or(error.error))
+        }
+        Err(error) => Err(error.error),
+    }
+}
+
+fn read(path: &Path) -> io::Result<Option<Secret>> {
+    match fs::read_to_string(path) {
+        Ok(text) if text.trim().len() >= MIN_LENGTH => Ok(Some(Secret::new(text.trim()))),
+        Ok(_) => Err(io::Error::other(
+            "the file is there, and holds no secret of ours",
+        )),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// 32 random bytes in base64 are 44 characters; half of them would still do.

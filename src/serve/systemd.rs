@@ -1,5 +1,6 @@
 //! What systemd is told. Without systemd all of it is silence.
 
+use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
@@ -8,7 +9,13 @@ use tracing::warn;
 
 /// Whether what is printed lands in the journal, where a credential has no place.
 pub(super) fn owns_output() -> bool {
-    std::env::var_os("JOURNAL_STREAM").is_some()
+    // The variable names the stream as `device:inode`, and is inherited by shells that write
+    // elsewhere. systemd.exec(5)
+    let Ok(stdout) = std::fs::metadata("/proc/self/fd/1") else {
+        return false;
+    };
+    let stream = format!("{}:{}", stdout.dev(), stdout.ino());
+    std::env::var("JOURNAL_STREAM").is_ok_and(|journal| journal == stream)
 }
 
 /// Clients are served from now on. Returns the watchdog to be fed.

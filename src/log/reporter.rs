@@ -1,0 +1,127 @@
+//! What the relay core reports, as lines.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use relay::{AllocationId, ClientTuple, EndCause, Method, Reject, Report, Traffic};
+use tracing::field::{DisplayValue, display};
+use tracing::{info, warn};
+
+use super::refusals::Refusals;
+use crate::config::Log;
+
+/// Writes what the relay core reports.
+pub(crate) struct Reporter {
+    /// Whether lines say who the clients are.
+    addresses: bool,
+    refusals: Refusals,
+}
+
+impl Reporter {
+    /// Says who the clients are only if the configuration does.
+    pub(crate) fn new(log: &Log) -> Self {
+        Self {
+            addresses: log.addresses,
+            refusals: Refusals::default(),
+        }
+    }
+
+    /// Logs one report.
+    pub(crate) fn report(&self, report: Report) {
+        match report {
+            Report::Opened {
+                allocation,
+                client,
+                user,
+                relayed,
+                lifetime,
+            } => info!(
+                %allocation,
+                transport = client.transport.name(),
+                client = self.shown(client.client),
+                user = &*user,
+                %relayed,
+                lifetime,
+                "allocation.opened"
+            ),
+            Report::Ended {
+                allocation,
+                client,
+                user,
+                relayed,
+                cause,
+                age,
+                sent,
+                received,
+            } => self.ended(
+                allocation,
+                client,
+                &user,
+                relayed,
+                (cause, age),
+                [sent, received],
+            ),
+            Report::Refused {
+                client,
+                user,
+                method,
+                reject,
+            } => self.refused(client, user.as_deref(), method, &reject),
+        }
+    }
+
+    fn ended(
+        &self,
+        allocation: AllocationId,
+        client: ClientTuple,
+        user: &str,
+        relayed: SocketAddr,
+        (cause, age): (EndCause, Duration),
+        [sent, received]: [Traffic; 2],
+    ) {
+        info!(
+            %allocation,
+            cause = cause.name(),
+            transport = client.transport.name(),
+            client = self.shown(client.client),
+            user,
+            %relayed,
+            seconds = age.as_secs(),
+            sent_packets = sent.packets,
+            sent_bytes = sent.bytes,
+            received_packets = received.packets,
+            received_bytes = received.bytes,
+            "allocation.ended"
+        );
+    }
+
+    fn refused(&self, client: ClientTuple, user: Option<&str>, method: Method, reject: &Reject) {
+        let Some(silent) = self.refusals.may_log(reject.cause(), Instant::now()) else {
+            return;
+        };
+        warn!(
+            method = method.name(),
+            code = reject.code(),
+            cause = reject.cause(),
+            reason = %reject,
+            user,
+            client = self.shown(client.client),
+            peer = self.denied_peer(reject),
+            silent = (silent > 0).then_some(silent),
+            "request.refused"
+        );
+    }
+
+    fn shown(&self, client: SocketAddr) -> Option<DisplayValue<SocketAddr>> {
+        self.addresses.then(|| display(client))
+    }
+
+    /// A peer is a person's address, too.
+    fn denied_peer(&self, reject: &Reject) -> Option<DisplayValue<SocketAddr>> {
+        if let Reject::PeerDenied { peer, .. } = reject {
+            self.shown(peer.0)
+        } else {
+            None
+        }
+    }
+}
