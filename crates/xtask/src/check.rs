@@ -6,7 +6,7 @@ use crate::command::{cargo, run as run_program};
 use crate::failure::Failure;
 use crate::steps::Steps;
 use crate::workspace::Workspace;
-use crate::{layers, licences, paths, promised, purity, stale};
+use crate::{layers, licences, links, paths, promised, purity, stale};
 
 /// The checks, quickest first.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -23,6 +23,8 @@ pub(crate) enum Check {
     Stale,
     /// No file names a path of somebody's machine
     Paths,
+    /// Links between our documents lead somewhere
+    Links,
     /// Every test that the README names exists
     Promised,
     /// Clippy has nothing to say
@@ -55,6 +57,7 @@ impl Check {
             Self::Licences => "licences",
             Self::Stale => "stale",
             Self::Paths => "paths",
+            Self::Links => "links",
             Self::Promised => "promised",
             Self::Clippy => "clippy",
             Self::Docs => "docs",
@@ -69,6 +72,7 @@ impl Check {
             Self::Licences => licences::check(workspace),
             Self::Stale => stale::check(workspace),
             Self::Paths => paths::check(workspace),
+            Self::Links => links::check(workspace),
             Self::Promised => promised::check(workspace),
             Self::Clippy => run_program(cargo(workspace).args([
                 "clippy",

@@ -1,14 +1,15 @@
 //! The project's own checks and its test command: `cargo xtask`.
 //!
 //! A *step* is a name and a verdict. Steps that read the workspace are values in, findings out, each in a file of its
-//! own ([`layers`], [`purity`], [`licences`], [`stale`], [`paths`], [`promised`]); the rest run a program ([`check`],
-//! [`suite`], [`tools`], [`load`]). [`steps`] times them and sums up.
+//! own ([`layers`], [`purity`], [`licences`], [`stale`], [`paths`], [`links`], [`promised`]); the rest run a program
+//! ([`check`], [`suite`], [`tools`], [`load`]). [`steps`] times them and sums up.
 
 mod check;
 mod command;
 mod failure;
 mod layers;
 mod licences;
+mod links;
 mod load;
 mod namespaces;
 mod paths;
