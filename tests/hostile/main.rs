@@ -11,6 +11,7 @@ mod bad_input;
 mod bystander;
 mod flood;
 mod frames;
+mod lost_log;
 mod lost_sends;
 mod oracle;
 mod own_addresses;

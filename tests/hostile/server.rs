@@ -179,7 +179,7 @@ impl Totals {
     }
 }
 
-fn hairpin() -> Command {
+pub(crate) fn hairpin() -> Command {
     let binary = env::var("HAIRPIN_BIN");
     let mut command = Command::new(binary.as_deref().unwrap_or(env!("CARGO_BIN_EXE_hairpin")));
     command.arg("serve");
@@ -207,7 +207,7 @@ impl Setup {
         Program::start(command, "util-linux")
     }
 
-    fn toml(&self) -> String {
+    pub(crate) fn toml(&self) -> String {
         let Self {
             threads,
             relay_ports,
