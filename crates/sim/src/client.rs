@@ -22,12 +22,12 @@ pub(crate) struct Memory {
     pub(crate) tuple: ClientTuple,
     pub(crate) shard: usize,
     pub(crate) credentials: Credentials,
-    /// The key that credentials make, once the realm is known.
-    pub(crate) key: MacKey,
     pub(crate) relayed: Option<SocketAddr>,
     pub(crate) channels: Vec<(ChannelNumber, SocketAddr)>,
     /// Answers that came when nothing was waiting for one.
     pub(crate) inbox: Vec<Answer>,
+    /// What signs the answer to an Allocate that is still to come.
+    pub(crate) awaits: Option<MacKey>,
 }
 
 impl Memory {
@@ -36,7 +36,6 @@ impl Memory {
         if let (Some(Realm(realm)), Some(Nonce(nonce))) = (answer.get(), answer.get()) {
             self.credentials.realm = realm.to_owned();
             self.credentials.nonce = nonce.to_owned();
-            self.key = self.credentials.key();
         }
         if let Some(XorRelayedAddress(relayed)) = answer.get() {
             self.relayed = Some(relayed);
@@ -144,20 +143,24 @@ impl Client {
     /// Sends a message, answered or not.
     #[track_caller]
     pub fn tell(self, world: &mut World, request: Request) -> Outcome {
-        let (packet, key) = self.write_with_key(world, &request);
-        world.client_sends(self, &packet, &key)
+        let packet = self.write(world, &request);
+        self.packet(world, &packet)
     }
 
     /// The bytes of a message, to be sent with [`Client::packet`] once or more often.
+    #[track_caller]
     pub fn write(self, world: &mut World, request: &Request) -> Vec<u8> {
-        self.write_with_key(world, request).0
+        if request.is_signed() {
+            self.meet_challenge(world);
+        }
+        let transaction = world.next_transaction();
+        request.write(&world.memory(self).credentials, transaction)
     }
 
     /// Sends any bytes.
     #[track_caller]
     pub fn packet(self, world: &mut World, packet: &[u8]) -> Outcome {
-        let key = world.memory(self).key.clone();
-        world.client_sends(self, packet, &key)
+        world.client_sends(self, packet)
     }
 
     /// The connection ends.
@@ -233,15 +236,6 @@ impl Client {
             "a success to a signed request is signed"
         );
         answer
-    }
-
-    #[track_caller]
-    fn write_with_key(self, world: &mut World, request: &Request) -> (Vec<u8>, MacKey) {
-        if request.is_signed() {
-            self.meet_challenge(world);
-        }
-        let transaction = world.next_transaction();
-        request.write(&world.memory(self).credentials, transaction)
     }
 
     /// The first step of every client: an Allocate without credentials, to hear realm and nonce.

@@ -18,8 +18,8 @@
 //! ```
 //!
 //! Whatever a test does, the world keeps the books and panics when they do not balance: each
-//! allocation has one port and one count in the quotas, a socket is opened once and closed once,
-//! an answer belongs to its request, and nothing that is due is left lying.
+//! allocation has one port, one socket and one count in the quotas, an answer belongs to its
+//! request, nothing leaves for a peer that the policy denies, and nothing that is due is left lying.
 
 mod answer;
 mod client;

@@ -7,9 +7,7 @@ use wire::attributes::{
     ChannelNumberAttribute, Data, Lifetime, Nonce, Realm, RequestedAddressFamily,
     RequestedTransport, Username, XorPeerAddress,
 };
-use wire::{
-    AddressFamily, Algorithm, Attribute, Class, Key, MacKey, Method, TransactionId, Writer,
-};
+use wire::{AddressFamily, Algorithm, Attribute, Class, Key, Method, TransactionId, Writer};
 
 /// A request or an indication that is still to be written. Requests are signed unless they say
 /// otherwise, with what the client knows of user, password, realm and nonce.
@@ -174,8 +172,8 @@ impl Request {
         self.signed
     }
 
-    /// The message, and the key that signs it and its answer.
-    pub(crate) fn write(&self, own: &Credentials, next: TransactionId) -> (Vec<u8>, MacKey) {
+    /// The message.
+    pub(crate) fn write(&self, own: &Credentials, next: TransactionId) -> Vec<u8> {
         let (username, password) = match &self.user {
             Some((username, password)) => (username, password),
             None => (&own.username, &own.password),
@@ -207,7 +205,7 @@ impl Request {
         if self.fingerprint {
             writer.fingerprint();
         }
-        (bytes, key)
+        bytes
     }
 }
 
@@ -216,10 +214,4 @@ fn raw(kind: u16, value: &[u8]) -> Put {
     Box::new(move |writer| {
         writer.put_raw(kind, &value);
     })
-}
-
-impl Credentials {
-    pub(crate) fn key(&self) -> MacKey {
-        Key::md5(&self.username, &self.realm, &self.password).schedule(Algorithm::Sha1)
-    }
 }

@@ -150,11 +150,11 @@ impl World {
         self.clients.push(Memory {
             tuple,
             shard,
-            key: credentials.key(),
             credentials,
             relayed: None,
             channels: Vec::new(),
             inbox: Vec::new(),
+            awaits: None,
         });
         let other = self.by_tuple.insert(tuple, client);
         assert_eq!(other, None, "a 5-tuple has one client");
@@ -275,6 +275,11 @@ impl World {
         let local = SocketAddr::new(self.inward(relayed.ip()), relayed.port());
         let (_, relay) = self.host.socket(local).expect("an open relay socket");
         relay
+    }
+
+    /// Whether a relay socket is bound here.
+    pub fn has_socket(&self, local: SocketAddr) -> bool {
+        self.host.socket(local).is_some()
     }
 
     /// A bare server, for who measures it. The world keeps no books of what is done to it here.

@@ -3,26 +3,16 @@
 use std::net::SocketAddr;
 
 use relay::{Effect, RelayId};
-use wire::MacKey;
 
 use super::World;
+use crate::Answer;
 use crate::host::Mood;
-use crate::{Answer, Client};
 
 impl World {
+    /// Performs all effects of a shard.
     pub(super) fn settle(&mut self, shard: usize) {
-        self.settle_for(shard, None);
-    }
-
-    /// Performs all effects of a shard; returns the answer that a client is waiting for.
-    pub(super) fn settle_for(
-        &mut self,
-        shard: usize,
-        waiting: Option<(Client, &MacKey)>,
-    ) -> Option<Answer> {
-        let mut awaited = None;
         if self.slow.contains(&shard) {
-            return None;
+            return;
         }
         while let Some(effect) = self.shards[shard].poll_effect() {
             match effect {
@@ -30,21 +20,15 @@ impl World {
                 Effect::CloseRelay { relay } => self.host.close((shard, relay)),
                 Effect::Send { to, message } => {
                     let client = self.by_tuple[&to];
-                    match waiting {
-                        Some((waiting, key)) if waiting == client && awaited.is_none() => {
-                            awaited = Some(Answer::new(message, key));
-                        }
-                        _ => {
-                            let memory = self.memory_mut(client);
-                            memory.inbox.push(Answer::new(message, &memory.key));
-                        }
-                    }
+                    let memory = self.memory_mut(client);
+                    let key = memory.awaits.take();
+                    let key = key.expect("nothing is sent that no Allocate has asked for");
+                    memory.inbox.push(Answer::new(message, &key));
                 }
                 Effect::Report(report) => self.reports.push(report),
             }
         }
         self.balance();
-        awaited
     }
 
     pub(super) fn open(&mut self, shard: usize, relay: RelayId, local: SocketAddr) {

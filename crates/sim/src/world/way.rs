@@ -4,21 +4,27 @@ use std::net::{IpAddr, SocketAddr};
 
 use relay::policy::Permit;
 use relay::{ClientTuple, DropReason, PeerAddr, RelayId, Verdict};
-use wire::attributes::{Data, XorPeerAddress};
-use wire::{ChannelData, Class, Kind, MacKey, Message, Method};
+use wire::attributes::{Data, Username, XorPeerAddress};
+use wire::{Algorithm, ChannelData, Class, Key, Kind, MacKey, Message, Method, TransactionId};
 
 use super::World;
 use crate::client::Memory;
-use crate::{Answer, Client, Outcome};
+use crate::{Answer, Client, Outcome, setting};
 
 impl World {
-    pub(crate) fn client_sends(&mut self, client: Client, packet: &[u8], key: &MacKey) -> Outcome {
+    pub(crate) fn client_sends(&mut self, client: Client, packet: &[u8]) -> Outcome {
         let Memory { tuple, shard, .. } = *self.memory(client);
         let now = self.clock.now();
         let verdict = Owned::of(self.shards[shard].handle_client(now, tuple, packet));
-        let mut outcome = self.carry(shard, verdict, Some(key));
-        let waiting = (outcome == Outcome::Silent).then_some((client, key));
-        if let Some(answer) = self.settle_for(shard, waiting) {
+        let key = self.signer(client, packet);
+        let mut outcome = self.carry(shard, verdict, key.as_ref());
+        let waits = allocate_id(packet).filter(|_| outcome == Outcome::Silent);
+        if waits.is_some() {
+            self.memory_mut(client).awaits = key;
+        }
+        self.settle(shard);
+        let is_awaited = |answer: &mut Answer| Some(answer.transaction()) == waits;
+        if let Some(answer) = self.memory_mut(client).inbox.pop_if(is_awaited) {
             outcome = Outcome::Answered(answer);
         }
         if let Outcome::Answered(answer) = &outcome {
@@ -26,6 +32,24 @@ impl World {
             self.memory_mut(client).note(packet, answer);
         }
         outcome
+    }
+
+    /// The key of the user in whose name a packet is signed: the client's own or one that
+    /// everybody knows. `None` if the packet is no message.
+    fn signer(&self, client: Client, packet: &[u8]) -> Option<MacKey> {
+        let message = Message::parse(packet).ok()?;
+        let own = &self.memory(client).credentials;
+        let signer = match message.get() {
+            Ok(Some(Username(name))) => name,
+            Ok(None) | Err(_) => &own.username,
+        };
+        let password = if signer == own.username {
+            own.password.clone()
+        } else {
+            setting::password(signer)
+        };
+        let key = Key::md5(signer, self.config.keys.realm(), &password);
+        Some(key.schedule(Algorithm::Sha1))
     }
 
     pub(crate) fn peer_sends(
@@ -185,6 +209,13 @@ impl Owned {
             Verdict::Done => Self::Done,
         }
     }
+}
+
+/// The transaction of an Allocate request, the only one whose answer may come later.
+fn allocate_id(packet: &[u8]) -> Option<TransactionId> {
+    let message = Message::parse(packet).ok()?;
+    let kind = (message.method(), message.class());
+    (kind == (Method::Allocate, Class::Request)).then_some(message.transaction())
 }
 
 /// Only a request is answered, under its own transaction id and method.
