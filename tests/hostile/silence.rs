@@ -188,4 +188,4 @@ const FIRST_FRAME: Duration = Duration::from_secs(10);
 /// How long after the deadline a busy machine may close a connection.
 const LATE: Duration = Duration::from_secs(5);
 /// What a connection may cost the process before its first byte. The kernel's part is its own.
-const MOST_FOR_SILENCE: u64 = 4096;
+const MOST_FOR_SILENCE: u64 = 2560;

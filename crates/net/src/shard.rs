@@ -233,21 +233,16 @@ impl Shard {
     }
 }
 
-/// Spawns a task of the shard.
-pub(crate) fn spawn(
-    shard: &Handle,
-    task: impl Future<Output = ()> + 'static,
-) -> tokio::task::AbortHandle {
-    let alarm = Alarm(Rc::clone(shard));
-    let guarded = async move {
-        let _alarm = alarm;
-        task.await;
-    };
-    tokio::task::spawn_local(guarded).abort_handle()
-}
+/// Tells when the task that holds it panics. The runtime would go on without that task, and with
+/// all that it held.
+pub(crate) struct Alarm(Handle);
 
-/// Tells when a task panics. The runtime would go on without it, and with all that it held.
-struct Alarm(Handle);
+impl Alarm {
+    /// For a task of this shard.
+    pub(crate) fn of(shard: &Handle) -> Self {
+        Self(Rc::clone(shard))
+    }
+}
 
 impl Drop for Alarm {
     fn drop(&mut self) {
@@ -261,8 +256,13 @@ impl Drop for Alarm {
 pub(crate) fn spawn_relays(shard: &Handle) {
     let opened = std::mem::take(&mut shard.shard.borrow_mut().opened);
     for relay in opened {
-        let task = spawn(shard, udp::relay(Rc::clone(shard), relay));
-        shard.shard.borrow_mut().egress.relays.set_task(relay, task);
+        let task = tokio::task::spawn_local(udp::relay(Rc::clone(shard), relay));
+        shard
+            .shard
+            .borrow_mut()
+            .egress
+            .relays
+            .set_task(relay, task.abort_handle());
     }
 }
 

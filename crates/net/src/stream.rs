@@ -15,7 +15,7 @@ use wire::stream::{Deframer, MAX_FRAME};
 
 use crate::admission::Ticket;
 use crate::send_queue::{SendQueue, Stuck, Urgency};
-use crate::shard::{Handle, Shard, spawn, spawn_relays};
+use crate::shard::{Alarm, Handle, Shard, spawn_relays};
 use crate::sys::BATCH;
 use crate::{bind, clock};
 
@@ -48,12 +48,13 @@ pub(crate) async fn accept(shard: Handle, listener: TcpListener) {
             client,
             server,
         };
-        spawn(&shard, serve(Rc::clone(&shard), stream, tuple, ticket));
+        tokio::task::spawn_local(serve(Rc::clone(&shard), stream, tuple, ticket));
     }
 }
 
 /// Serves one TCP client to its end.
 async fn serve(shard: Handle, stream: TcpStream, client: ClientTuple, _ticket: Ticket) {
+    let _alarm = Alarm::of(&shard);
     let limits = shard.shard.borrow().limits;
     let connection = Rc::new(Connection::new(stream, limits.send_queue));
     shard.shard.borrow_mut().connect(client, &connection);

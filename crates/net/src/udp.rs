@@ -12,7 +12,7 @@ use tokio::io::unix::AsyncFd;
 
 use crate::counters::NetCounters;
 use crate::egress::{Egress, UdpListener};
-use crate::shard::{Handle, Shard, spawn_relays};
+use crate::shard::{Alarm, Handle, Shard, spawn_relays};
 use crate::sys::{BATCH, Batch, Envelope};
 use crate::{bind, clock};
 
@@ -33,6 +33,7 @@ pub(crate) async fn listen(shard: Handle, index: usize) {
 
 /// Serves the peers of one relay socket.
 pub(crate) async fn relay(shard: Handle, relay: RelayId) {
+    let _alarm = Alarm::of(&shard);
     let mut overflow = 0;
     poll_fn(|cx| {
         let mut batch = shard.batch.borrow_mut();
