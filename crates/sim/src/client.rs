@@ -26,8 +26,9 @@ pub(crate) struct Memory {
     pub(crate) channels: Vec<(ChannelNumber, SocketAddr)>,
     /// Answers that came when nothing was waiting for one.
     pub(crate) inbox: Vec<Answer>,
-    /// What signs the answer to an Allocate that is still to come.
-    pub(crate) awaits: Option<MacKey>,
+    /// What may sign an answer that comes later: the keys of all Allocates that were not answered
+    /// at once. An answer may still come when the client has left and asked again.
+    pub(crate) awaits: Vec<MacKey>,
 }
 
 impl Memory {

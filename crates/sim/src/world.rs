@@ -154,7 +154,7 @@ impl World {
             relayed: None,
             channels: Vec::new(),
             inbox: Vec::new(),
-            awaits: None,
+            awaits: Vec::new(),
         });
         let other = self.by_tuple.insert(tuple, client);
         assert_eq!(other, None, "a 5-tuple has one client");

@@ -21,9 +21,8 @@ impl World {
                 Effect::Send { to, message } => {
                     let client = self.by_tuple[&to];
                     let memory = self.memory_mut(client);
-                    let key = memory.awaits.take();
-                    let key = key.expect("nothing is sent that no Allocate has asked for");
-                    memory.inbox.push(Answer::new(message, &key));
+                    let answer = Answer::new(message, &memory.awaits);
+                    memory.inbox.push(answer);
                 }
                 Effect::Report(report) => self.reports.push(report),
             }

@@ -20,7 +20,7 @@ impl World {
         let mut outcome = self.carry(shard, verdict, key.as_ref());
         let waits = allocate_id(packet).filter(|_| outcome == Outcome::Silent);
         if waits.is_some() {
-            self.memory_mut(client).awaits = key;
+            self.memory_mut(client).awaits.extend(key);
         }
         self.settle(shard);
         let is_awaited = |answer: &mut Answer| Some(answer.transaction()) == waits;
@@ -117,7 +117,7 @@ impl World {
             Owned::Drop(why) => Outcome::Lost(why),
             Owned::Reply(bytes) => {
                 let key = sender.expect("only a client is answered");
-                Outcome::Answered(Answer::new(bytes, key))
+                Outcome::Answered(Answer::new(bytes, std::slice::from_ref(key)))
             }
             Owned::Done => Outcome::Silent,
         }
