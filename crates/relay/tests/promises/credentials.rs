@@ -51,6 +51,22 @@ fn a_key_computed_elsewhere_is_as_good_as_its_password() {
 }
 
 #[test]
+fn a_realm_is_empty_until_there_is_a_user_a_key_or_a_secret() {
+    let empty = || Keys::new(REALM.to_owned());
+    assert!(empty().is_empty());
+    let additions: [fn(&mut Keys); 3] = [
+        |keys| keys.add_user("alice", "wonderland").unwrap(),
+        |keys| keys.add_key("alice", [7; 16]),
+        |keys| keys.add_secret(b"north"),
+    ];
+    for add in additions {
+        let mut keys = empty();
+        add(&mut keys);
+        assert!(!keys.is_empty());
+    }
+}
+
+#[test]
 fn every_secret_makes_good_credentials() {
     let mut world = world_with_secrets();
     for secret in [b"north", b"south"] {

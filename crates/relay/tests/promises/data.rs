@@ -1,6 +1,6 @@
 //! Application data: Send and Data indications, ChannelData. RFC 8656 §11, §12.
 
-use relay::{AddressFamily, DropReason, Traffic};
+use relay::{AddressFamily, DropReason, RelayHeader, Traffic};
 use sim::Outcome::{AtClient, Lost};
 use sim::{Request, World, minutes};
 use wire::attributes::{Data, XorPeerAddress};
@@ -181,6 +181,25 @@ fn what_does_not_fit_with_its_header_is_dropped_and_counted() {
         assert!(matches!(outcome, AtClient { .. }), "{fits}");
         let outcome = from.send(&mut world, relayed, &vec![1; fits + 1]);
         assert_eq!(outcome, Lost(DropReason::TooLarge), "{fits} and one");
+    }
+}
+
+/// The length fields have sixteen bits, and no peer of a real host sends as much.
+#[test]
+fn what_no_header_can_announce_is_dropped_on_streams_too() {
+    let mut world = World::new();
+    let (alice, peer) = (world.tcp_client("alice"), world.peer());
+    let bound = peer.on_port(9);
+    let relayed = alice.allocate(&mut world, minutes(10));
+    alice.permit(&mut world, peer);
+    alice.bind(&mut world, bound);
+    for (from, fits) in [(bound, 65_507), (peer, RelayHeader::MAX_PAYLOAD)] {
+        let outcome = from.send(&mut world, relayed, &vec![1; fits]);
+        assert!(matches!(outcome, AtClient { .. }), "{fits}");
+        for length in [fits + 1, 0x1_0000, 0x1_0001] {
+            let outcome = from.send(&mut world, relayed, &vec![1; length]);
+            assert_eq!(outcome, Lost(DropReason::TooLarge), "{length}");
+        }
     }
 }
 

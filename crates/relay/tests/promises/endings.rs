@@ -61,6 +61,24 @@ fn each_ending_is_reported_once_with_its_cause_and_age() {
 }
 
 #[test]
+fn a_server_is_idle_when_all_is_over_and_its_effects_are_performed() {
+    let mut world = World::new();
+    let (alice, peer) = (world.client("alice"), world.peer());
+    assert!(world.server(0).is_idle());
+    world.hold_sockets();
+    alice.tell(&mut world, Request::allocate());
+    assert!(!world.server(0).is_idle());
+    world.open_sockets();
+    assert!(!world.server(0).is_idle());
+    alice.bind(&mut world, peer);
+    world.stall_shard(0);
+    alice.delete(&mut world);
+    assert!(!world.server(0).is_idle());
+    world.wake_shard(0);
+    assert!(world.server(0).is_idle());
+}
+
+#[test]
 fn a_shutdown_ends_every_allocation_of_every_shard() {
     let mut world = World::sharded(3, |_| {});
     for shard in [0, 1, 2, 0, 1, 2] {

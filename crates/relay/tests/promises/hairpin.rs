@@ -1,7 +1,7 @@
 //! Two clients of one server: relay to relay, in one shard and across two, with and without a
 //! 1:1 NAT.
 
-use relay::{DropReason, RelayAddress};
+use relay::{DropReason, RelayAddress, Verdict};
 use sim::Outcome::{Lost, NoSocket};
 use sim::{Client, EXTERNAL, LOCAL, Outcome, Peer, World, minutes, seconds};
 
@@ -88,6 +88,23 @@ fn both_permissions_are_asked_as_if_the_packet_had_travelled() {
 }
 
 #[test]
+fn within_a_shard_the_packet_never_meets_the_kernel_and_else_it_does_once() {
+    for (at_once, (mut world, alice, bob)) in [true, false, true, false].into_iter().zip(worlds()) {
+        let (at_alice, at_bob) = (door(&world, alice), door(&world, bob));
+        alice.permit(&mut world, at_bob);
+        bob.permit(&mut world, at_alice);
+        let packet = alice.write(&mut world, &sim::Request::send(at_bob, b"x"));
+        let (now, from, to) = (world.now(), alice.tuple(&world), bob.tuple(&world));
+        match world.server(0).handle_client(now, from, &packet) {
+            Verdict::Deliver { to: client, .. } => assert!(at_once && client == to),
+            // To the local face: the external one would lead out to the NAT.
+            Verdict::Forward { to, .. } => assert!(!at_once && to.0.ip() == LOCAL),
+            other @ (Verdict::Reply(_) | Verdict::Drop(_) | Verdict::Done) => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
 fn a_packet_counts_for_both() {
     for (mut world, alice, bob) in worlds() {
         let (at_alice, at_bob) = (door(&world, alice), door(&world, bob));
@@ -139,6 +156,23 @@ fn a_port_of_another_program_in_the_relay_range_is_never_reached() {
                 Lost(DropReason::NoRelay)
             );
         }
+    }
+}
+
+/// A permission for the address of one relay is not one for every program beside it.
+#[test]
+fn another_program_that_speaks_from_the_relay_range_is_not_heard() {
+    for (mut world, alice, bob) in worlds() {
+        let at_bob = door(&world, bob);
+        alice.permit(&mut world, at_bob);
+        bob.delete(&mut world);
+        let local = Peer(std::net::SocketAddr::new(LOCAL, at_bob.0.port()));
+        world.occupy(local.0);
+        let at_alice = alice.relayed(&world);
+        assert_eq!(
+            local.send(&mut world, at_alice, b"x"),
+            Lost(DropReason::NoRelay)
+        );
     }
 }
 
