@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use net::{ListenerOptions, Options, StreamLimits};
 use relay::policy::{Mode, Own, Policy};
-use relay::{Config, Keys, Limits, NonceSecret, PortRange, RelayAddress, Report, Transport};
+use relay::{
+    Config, Keys, Limits, NonceSecret, PortRange, RelayAddress, Report, Sha256, Transport,
+};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let local = IpAddr::from(Ipv4Addr::LOCALHOST);
@@ -44,6 +46,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         shards: 1,
         config: Config {
             keys,
+            sha256: Sha256::Offer,
             nonce_secret: NonceSecret(rand::random()),
             nonce_lifetime: Duration::from_secs(600),
             relays: vec![RelayAddress {

@@ -28,7 +28,7 @@ use std::{fs, io};
 use net::StreamLimits;
 use relay::keys::{Keys, NotOpaque};
 use relay::policy::{Mode, Network, Own, Policy};
-use relay::{Limits, PortRange, RelayAddress};
+use relay::{Limits, PortRange, RelayAddress, Sha256};
 use serde::Deserialize;
 
 pub(crate) use host::Host;
@@ -92,6 +92,8 @@ pub(crate) struct Auth {
     pub(crate) users: BTreeMap<String, UserKey>,
     /// How long a nonce is accepted.
     pub(crate) nonce_lifetime: Duration,
+    /// Whether SHA-256 is offered or required.
+    pub(crate) sha256: Sha256,
 }
 
 /// What a user proves to know.
@@ -162,6 +164,7 @@ impl Config {
                 secrets: Vec::new(),
                 users: BTreeMap::new(),
                 nonce_lifetime: Duration::from_secs(600),
+                sha256: Sha256::Offer,
             },
             allocation: Limits::default(),
             tcp: StreamLimits::default(),

@@ -132,6 +132,7 @@ fn net_options(config: &Config, host: &Host) -> Result<net::Options, Fault> {
         shards: config.threads,
         config: relay::Config {
             keys: config.keys()?,
+            sha256: config.auth.sha256,
             nonce_secret: NonceSecret(rand::random()),
             nonce_lifetime: config.auth.nonce_lifetime,
             relays: config.relay.addresses.clone(),

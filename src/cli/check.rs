@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
+use relay::Sha256;
 use relay::policy::{Mode, Network};
 
 use super::{ConfigFile, Failure, print};
@@ -76,10 +77,15 @@ impl Summary<'_> {
             };
         }
         format!(
-            "{}, {} for time-limited credentials; a nonce is valid for {}",
+            "{}, {} for time-limited credentials; a nonce is valid for {}; SHA-256 is {}",
             counted(auth.users.len(), "user"),
             counted(auth.secrets.len(), "secret"),
             span(auth.nonce_lifetime),
+            match auth.sha256 {
+                Sha256::Off => "off",
+                Sha256::Offer => "offered",
+                Sha256::Require => "required",
+            },
         )
     }
 }
@@ -260,7 +266,7 @@ shards           1
 listeners        udp 0.0.0.0:3478
 relay addresses  10.0.0.5, which peers see as 203.0.113.7
 relay ports      50000-50099, room for 100 allocations on each address
-clients          1 user, 1 secret for time-limited credentials; a nonce is valid for 10m
+clients          1 user, 1 secret for time-limited credentials; a nonce is valid for 10m; SHA-256 is offered
 allocations      live 10m, at most 1h; at most 4 per user, no limit in all; 256 permissions and 256 channels each
 tcp clients      at most 16384, 1024 of one network; closed after 10s without a first request, 1m of silence
 peers            Public addresses are allowed. Private and special addresses and those of this host are denied. \

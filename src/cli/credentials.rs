@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use std::{fs, io};
 
 use clap::Args;
-use relay::keys;
+use relay::keys::{self, Mint};
 
 use super::ice::{IceServer, PublicName};
 use super::{Failure, print};
@@ -54,6 +54,11 @@ pub(super) struct Credentials {
     #[arg(long, value_name = "HOST")]
     host: Option<PublicName>,
 
+    /// Derive the password with HMAC-SHA256 instead of HMAC-SHA1. Hairpin takes both; other
+    /// servers may not.
+    #[arg(long)]
+    sha256: bool,
+
     /// Print turn: URIs, user name and password as lines instead of JSON.
     #[arg(long)]
     uri: bool,
@@ -89,7 +94,13 @@ impl Credentials {
             return Err(Failure::Usage("--ttl reaches beyond the end of time"));
         };
         let name = self.host.clone().unwrap_or_else(|| PublicName::of(config));
+        let mint = if self.sha256 {
+            Mint::Sha256
+        } else {
+            Mint::Sha1
+        };
         let credential = keys::mint(
+            mint,
             secret.expose().as_bytes(),
             self.user.as_deref(),
             expiry.as_secs(),

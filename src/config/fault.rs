@@ -120,6 +120,9 @@ pub(crate) enum Fault {
         /// Why not.
         source: MalformedNetwork,
     },
+    /// Users given by MD5 keys, and SHA-256 required.
+    #[error("`[auth] sha256` is \"require\", but a user is given by an MD5 key")]
+    KeyUnderRequire,
     /// A number or duration outside what the server or the protocol can do.
     #[error("`{key}` must be from {least} to {most}")]
     Range {
@@ -306,6 +309,7 @@ impl Fault {
             Self::Realm { .. } => A_REALM.into(),
             Self::PerUserOverTotal { .. } => LOWER_ONE.into(),
             Self::QuotaOverPorts { .. } => LOWER_QUOTA.into(),
+            Self::KeyUnderRequire => "give the password instead, or write \"offer\"".into(),
             Self::DefaultOverMax => "lower `default-lifetime` or raise `max-lifetime`".into(),
             Self::Syntax { .. }
             | Self::Network { .. }

@@ -54,6 +54,7 @@ pub(super) struct AuthTable {
     pub(super) secrets: Vec<Text>,
     pub(super) secret_files: Vec<Text>,
     pub(super) nonce_lifetime: Option<Text>,
+    pub(super) sha256: Option<Spanned<Sha256Policy>>,
     pub(super) users: BTreeMap<Text, Spanned<UserEntry>>,
 }
 
@@ -96,6 +97,16 @@ pub(super) struct LogTable {
     pub(super) level: Option<Level>,
     pub(super) format: Option<Format>,
     pub(super) addresses: Option<bool>,
+}
+
+/// The spelling of [`relay::Sha256`] in the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Sha256Policy {
+    Off,
+    Offer,
+    Require,
 }
 
 /// The spelling of [`relay::policy::Mode`] in the file.

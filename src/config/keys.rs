@@ -15,6 +15,7 @@ pub(super) const KEYS: &[Key] = &[
     ("auth", "secrets"),
     ("auth", "secret-files"),
     ("auth", "nonce-lifetime"),
+    ("auth", "sha256"),
     ("auth", "users"),
     ("allocation", "default-lifetime"),
     ("allocation", "max-lifetime"),

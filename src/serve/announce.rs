@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use relay::RelayAddress;
+use relay::keys::{Mint, mint};
 use relay::policy::{Mode, Own, Policy};
 
 use crate::cli::ice::{IceServer, PublicName};
@@ -25,7 +26,7 @@ fn text(config: &Config, unix: Duration) -> String {
         return text;
     };
     let expiry = (unix + CREDENTIAL_LIFETIME).as_secs();
-    let credential = relay::keys::mint(secret.expose().as_bytes(), Some("try"), expiry);
+    let credential = mint(Mint::Sha1, secret.expose().as_bytes(), Some("try"), expiry);
     let uris = PublicName::of(config).uris(&config.listeners);
     text.push_str(
         "\nPaste this into the RTCPeerConnection of your page; it is good for 24 hours:\n\n",

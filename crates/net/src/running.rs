@@ -186,7 +186,7 @@ mod tests {
     use super::*;
     use crate::{ListenerOptions, StreamLimits};
     use relay::policy::{Mode, Own, Policy};
-    use relay::{Config, Keys, Limits, NonceSecret, PortRange, RelayAddress, Report};
+    use relay::{Config, Keys, Limits, NonceSecret, PortRange, RelayAddress, Report, Sha256};
     use std::io::Write;
     use std::net::{IpAddr, Ipv4Addr, TcpStream, UdpSocket};
     use std::time::Duration;
@@ -209,6 +209,7 @@ mod tests {
             shards,
             config: Config {
                 keys: Keys::new("hairpin.test".to_owned()),
+                sha256: Sha256::Offer,
                 nonce_secret: NonceSecret([7; 32]),
                 nonce_lifetime: Duration::from_secs(600),
                 relays: vec![RelayAddress {

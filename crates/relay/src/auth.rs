@@ -1,9 +1,12 @@
 //! Long-term credentials, in the order of RFC 8489 §9.2.4.
 
-use wire::attributes::{Nonce, Realm, Username};
-use wire::{Attribute, MacKey, Message};
+use std::borrow::Cow;
 
-use crate::{ClientTuple, Now, Reject, Server};
+use wire::attributes::{Nonce, PasswordAlgorithm, Realm, UserHash, Username};
+use wire::{Algorithm, Attribute, MacKey, Message};
+
+use crate::keys::Proof;
+use crate::{ClientTuple, Now, Reject, Server, Sha256};
 
 /// A request whose integrity was verified. Only [`verify`] makes one, and [`Message`] shows nothing
 /// that stands behind the integrity, so no handler can read what nobody signed.
@@ -11,7 +14,7 @@ use crate::{ClientTuple, Now, Reject, Server};
 pub(crate) struct Signed<'a> {
     message: Message<'a>,
     /// Who signed.
-    pub(crate) user: &'a str,
+    pub(crate) user: Cow<'a, str>,
     /// With which key; the answer is signed with it.
     pub(crate) key: MacKey,
     /// From where.
@@ -41,13 +44,19 @@ pub(crate) fn verify<'a>(
     client: ClientTuple,
     message: Message<'a>,
 ) -> Result<Signed<'a>, Reject> {
-    if !message.is_signed() {
-        return Err(Reject::Challenge);
+    let integrity = message.integrity().ok_or(Reject::Challenge)?;
+    let user = user(server, &message)?;
+    let Realm(_) = message.get()?.ok_or(Reject::IncompleteCredentials)?;
+    let Nonce(nonce) = message.get()?.ok_or(Reject::IncompleteCredentials)?;
+    // Who says nothing of algorithms is an old client, and answered as one. RFC 8489 §9.2.4.
+    let old = (PasswordAlgorithm::MD5, Algorithm::Sha1);
+    let chosen = server.offered.chosen(&message)?;
+    let (password, integrity) = chosen.map_or(old, |password| (password, integrity));
+    let is_new = password == PasswordAlgorithm::SHA256 && integrity == Algorithm::Sha256;
+    if server.config.sha256 == Sha256::Require && !is_new {
+        return Err(Reject::Sha256Required);
     }
-    let incomplete = Reject::IncompleteCredentials;
-    let Username(user) = message.get()?.ok_or(incomplete.clone())?;
-    let Realm(_) = message.get()?.ok_or(incomplete.clone())?;
-    let Nonce(nonce) = message.get()?.ok_or(incomplete)?;
+    let user = user.ok_or(Reject::UnknownUser)?;
 
     // An allocation keeps its key: credentials that expire do not end what they opened.
     let kept = server
@@ -56,7 +65,14 @@ pub(crate) fn verify<'a>(
         .filter(|allocation| *allocation.user == *user);
     let key = match kept.filter(|allocation| message.verify(&allocation.key).is_ok()) {
         Some(allocation) => allocation.key.clone(),
-        None => server.config.keys.authenticate(user, now.unix, &message)?,
+        None => {
+            let proof = Proof {
+                message: &message,
+                password,
+                integrity,
+            };
+            server.config.keys.authenticate(&user, now.unix, proof)?
+        }
     };
     // Only now: a stale nonce under a wrong password is a wrong password.
     if !server.nonces.accepts(nonce, now.unix, client.client.ip()) {
@@ -68,4 +84,18 @@ pub(crate) fn verify<'a>(
         key,
         client,
     })
+}
+
+/// Who a request says it is from, if that is anyone we could know. RFC 8489 §9.2.4.
+fn user<'a>(server: &Server, message: &Message<'a>) -> Result<Option<Cow<'a, str>>, Reject> {
+    if let Some(Username(user)) = message.get()? {
+        return Ok(Some(user.into()));
+    }
+    match message.get()? {
+        Some(hash) if server.offered.user_hash => {
+            let user = server.config.keys.named(&hash);
+            Ok(user.map(|user| user.to_owned().into()))
+        }
+        Some(UserHash(_)) | None => Err(Reject::IncompleteCredentials),
+    }
 }

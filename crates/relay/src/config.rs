@@ -8,12 +8,15 @@ use wire::AddressFamily;
 use crate::keys::Keys;
 use crate::nonce::NonceSecret;
 use crate::policy::Policy;
+use crate::sha256::Sha256;
 
 /// The decisions that a [`crate::Server`] follows.
 #[derive(Debug)]
 pub struct Config {
     /// Who may allocate, and the realm.
     pub keys: Keys,
+    /// Whether SHA-256 is offered or required.
+    pub sha256: Sha256,
     /// Seals the nonces.
     pub nonce_secret: NonceSecret,
     /// How long a nonce is good for.

@@ -1,26 +1,36 @@
 //! Whose credentials are good: users with passwords, and shared secrets for time-limited ones.
-//! RFC 8489 §9.2; the TURN REST convention of draft-uberti-behave-turn-rest.
+//! RFC 8489 §9.2.
+
+mod time_limited;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use hmac::{Hmac, KeyInit, Mac};
 use precis_profiles::OpaqueString;
 use precis_profiles::precis_core::profile::PrecisFastInvocation;
-use sha1::Sha1;
+use wire::attributes::{PasswordAlgorithm, UserHash};
 use wire::{Algorithm, Key, MacKey, Message};
-use zeroize::Zeroizing;
 
 use crate::Reject;
+pub use time_limited::{Credential, Mint, mint};
+use time_limited::{Secret, TimeLimited};
 
 /// The realm and everyone in it.
 #[derive(Debug)]
 pub struct Keys {
     realm: String,
-    users: BTreeMap<String, Key>,
+    users: BTreeMap<String, User>,
+    /// The users by the hash of their names.
+    hashes: BTreeMap<UserHash, String>,
     secrets: Vec<Secret>,
+}
+
+/// What a user's password became.
+#[derive(Debug)]
+struct User {
+    md5: Key,
+    /// Unknown where only the other was given.
+    sha256: Option<Key>,
 }
 
 impl Keys {
@@ -29,6 +39,7 @@ impl Keys {
         Self {
             realm,
             users: BTreeMap::new(),
+            hashes: BTreeMap::new(),
             secrets: Vec::new(),
         }
     }
@@ -41,20 +52,32 @@ impl Keys {
     pub fn add_user(&mut self, name: &str, password: &str) -> Result<(), NotOpaque> {
         let name = OpaqueString::enforce(name).map_err(|_| NotOpaque::Name)?;
         let password = OpaqueString::enforce(password).map_err(|_| NotOpaque::Password)?;
-        let key = Key::md5(&name, &self.realm, &password);
-        self.users.insert(name.into_owned(), key);
+        let user = User {
+            md5: Key::md5(&name, &self.realm, &password),
+            sha256: Some(Key::sha256(&name, &self.realm, &password)),
+        };
+        self.add(&name, user);
         Ok(())
     }
 
     /// Adds a user by the key that was derived from the password: MD5 over `user:realm:password`.
+    /// As long as there is one, SHA-256 keys are offered to nobody: which user asks is known too
+    /// late.
     pub fn add_key(&mut self, name: &str, key: [u8; 16]) {
-        self.users.insert(name.to_owned(), Key::precomputed(&key));
+        let md5 = Key::precomputed(&key);
+        self.add(name, User { md5, sha256: None });
+    }
+
+    fn add(&mut self, name: &str, user: User) {
+        let hash = UserHash::of(name, &self.realm);
+        self.hashes.insert(hash, name.to_owned());
+        self.users.insert(name.to_owned(), user);
     }
 
     /// Adds a secret whose owner may mint time-limited credentials. All secrets are good at once,
     /// so that they can be rotated.
     pub fn add_secret(&mut self, secret: &[u8]) {
-        self.secrets.push(Secret(secret.to_vec().into()));
+        self.secrets.push(Secret::new(secret));
     }
 
     /// The realm.
@@ -67,26 +90,38 @@ impl Keys {
         self.users.is_empty() && self.secrets.is_empty()
     }
 
+    /// Whether every user can be known by a SHA-256 key.
+    pub(crate) fn has_sha256(&self) -> bool {
+        self.users.values().all(|user| user.sha256.is_some())
+    }
+
+    /// Whether every name that may come is known beforehand. Those of time-limited credentials are
+    /// not: they hold their time.
+    pub(crate) const fn has_names(&self) -> bool {
+        self.secrets.is_empty()
+    }
+
+    /// The user with this hash of the name.
+    pub(crate) fn named(&self, hash: &UserHash) -> Option<&str> {
+        self.hashes.get(hash).map(String::as_str)
+    }
+
     /// The key that signed a message in this user's name.
     pub(crate) fn authenticate(
         &self,
         user: &str,
         unix: Duration,
-        message: &Message<'_>,
+        proof: Proof<'_>,
     ) -> Result<MacKey, Reject> {
-        let signed_by = |key: &MacKey| message.verify(key).is_ok();
-        if let Some(key) = self.users.get(user) {
-            let key = key.schedule(Algorithm::Sha1);
-            return if signed_by(&key) {
-                Ok(key)
-            } else {
-                Err(Reject::BadIntegrity)
-            };
+        if let Some(user) = self.users.get(user) {
+            return proof
+                .by(user.key(proof.password))
+                .ok_or(Reject::BadIntegrity);
         }
         let limited = TimeLimited::read(user).filter(|_| !self.secrets.is_empty());
         let Some(TimeLimited { expiry, .. }) = limited else {
             // As long as for a wrong password: how long it takes must not tell who is known.
-            signed_by(&Key::precomputed(&[0; 16]).schedule(Algorithm::Sha1));
+            proof.by(Some(&Key::precomputed(&[0; 32])));
             return Err(Reject::UnknownUser);
         };
         if expiry <= unix {
@@ -94,11 +129,13 @@ impl Keys {
                 since: unix - expiry,
             });
         }
-        self.secrets
+        let passwords = self
+            .secrets
             .iter()
-            .map(|secret| Key::md5(user, &self.realm, &secret.password(user)))
-            .map(|key| key.schedule(Algorithm::Sha1))
-            .find(signed_by)
+            .flat_map(|secret| [Mint::Sha1, Mint::Sha256].map(|mint| secret.password(mint, user)));
+        passwords
+            .map(|password| derive(proof.password, user, &self.realm, &password))
+            .find_map(|key| proof.by(Some(&key)))
             .ok_or(Reject::BadIntegrity)
     }
 
@@ -113,6 +150,42 @@ impl Keys {
     }
 }
 
+impl User {
+    fn key(&self, password: PasswordAlgorithm) -> Option<&Key> {
+        if password == PasswordAlgorithm::SHA256 {
+            self.sha256.as_ref()
+        } else {
+            Some(&self.md5)
+        }
+    }
+}
+
+/// What a message offers to be verified by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Proof<'m> {
+    pub(crate) message: &'m Message<'m>,
+    /// How the key was derived.
+    pub(crate) password: PasswordAlgorithm,
+    /// What it was used for.
+    pub(crate) integrity: Algorithm,
+}
+
+impl Proof<'_> {
+    /// The key made ready, if it is the one that signed.
+    fn by(&self, key: Option<&Key>) -> Option<MacKey> {
+        let key = key?.schedule(self.integrity);
+        self.message.verify(&key).is_ok().then_some(key)
+    }
+}
+
+fn derive(password: PasswordAlgorithm, user: &str, realm: &str, secret: &str) -> Key {
+    if password == PasswordAlgorithm::SHA256 {
+        Key::sha256(user, realm, secret)
+    } else {
+        Key::md5(user, realm, secret)
+    }
+}
+
 /// A name or a password that no client could send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotOpaque {
@@ -124,77 +197,9 @@ pub enum NotOpaque {
     Password,
 }
 
-/// A user name and its password.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Credential {
-    /// USERNAME.
-    pub username: String,
-    /// The password, base64.
-    pub password: String,
-}
-
-/// Mints a time-limited credential: user name `expiry:user` (or `expiry` alone), password
-/// base64(HMAC-SHA1(secret, user name)). `expiry` is in seconds since the Unix epoch.
-pub fn mint(secret: &[u8], user: Option<&str>, expiry: u64) -> Credential {
-    let username = user.map_or_else(|| expiry.to_string(), |user| format!("{expiry}:{user}"));
-    let password = Secret(secret.to_vec().into()).password(&username);
-    Credential { username, password }
-}
-
-struct Secret(Zeroizing<Vec<u8>>);
-
-impl Secret {
-    fn password(&self, username: &str) -> String {
-        let mut mac = Hmac::<Sha1>::new_from_slice(&self.0).expect("HMAC takes any key");
-        mac.update(username.as_bytes());
-        STANDARD.encode(mac.finalize().into_bytes())
-    }
-}
-
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Secret(***)")
-    }
-}
-
-/// A user name of the form `expiry` or `expiry:user`.
-struct TimeLimited<'a> {
-    expiry: Duration,
-    name: Option<&'a str>,
-}
-
-impl<'a> TimeLimited<'a> {
-    fn read(user: &'a str) -> Option<Self> {
-        let (expiry, name) = match user.split_once(':') {
-            Some((expiry, name)) => (expiry, Some(name)),
-            None => (user, None),
-        };
-        // `parse` alone would take a leading plus sign.
-        if !expiry.bytes().all(|digit| digit.is_ascii_digit()) {
-            return None;
-        }
-        Some(Self {
-            expiry: Duration::from_secs(expiry.parse().ok()?),
-            name,
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_minted_password_is_the_hmac_of_its_name() {
-        // printf %s 1800000000:alice | openssl dgst -sha1 -hmac north -binary | base64
-        let credential = mint(b"north", Some("alice"), 1_800_000_000);
-        assert_eq!(credential.username, "1800000000:alice");
-        assert_eq!(credential.password, "sIm7pn/teO7y3AyXGeXl/xAQR6Q=");
-        // printf %s 1800000000 | openssl dgst -sha1 -hmac north -binary | base64
-        let credential = mint(b"north", None, 1_800_000_000);
-        assert_eq!(credential.username, "1800000000");
-        assert_eq!(credential.password, "4T8K1gDWaxdgRxU6Bb5OYX1vip8=");
-    }
 
     #[test]
     fn names_of_one_person_are_one_account() {
@@ -205,20 +210,6 @@ mod tests {
         assert_eq!(keys.account("1900000000:alice"), "alice");
         assert_eq!(keys.account("1900000000"), "1900000000");
         assert_eq!(keys.account("17:static"), "17:static");
-    }
-
-    #[test]
-    fn what_is_not_a_number_has_no_expiry() {
-        for name in [
-            "",
-            ":alice",
-            "+17:alice",
-            "alice:17",
-            "0x17:alice",
-            "99999999999999999999",
-        ] {
-            assert!(TimeLimited::read(name).is_none(), "{name}");
-        }
     }
 
     #[test]

@@ -30,6 +30,7 @@ mod report;
 mod request;
 mod routes;
 mod server;
+mod sha256;
 mod timers;
 mod verdict;
 
@@ -46,6 +47,7 @@ pub use reject::Reject;
 pub use report::{EndCause, Report};
 pub use routes::Route;
 pub use server::{Server, Shared};
+pub use sha256::Sha256;
 pub use verdict::{Effect, OpenError, Verdict};
 pub use wire::{AddressFamily, ChannelNumber, Method, RelayHeader};
 

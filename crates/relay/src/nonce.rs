@@ -26,11 +26,15 @@ impl std::fmt::Debug for NonceSecret {
 pub(crate) struct Nonces {
     key: hmac::Key,
     lifetime: Duration,
+    /// Begins every nonce: the nonce cookie and the security features, or nothing.
+    prefix: &'static str,
 }
 
 impl Nonces {
-    pub(crate) fn new(secret: NonceSecret, lifetime: Duration) -> Self {
+    pub(crate) fn new(secret: NonceSecret, lifetime: Duration, prefix: &'static str) -> Self {
+        debug_assert!(prefix.len() <= PREFIX);
         Self {
+            prefix,
             key: hmac::Key::new(hmac::HMAC_SHA256, &secret.0),
             lifetime,
         }
@@ -42,16 +46,25 @@ impl Nonces {
         let mut sealed = [0; SEALED];
         sealed[..TIME].copy_from_slice(&issued);
         sealed[TIME..].copy_from_slice(&self.mac(issued, source));
-        let mut text = [0; TEXT];
+        let mut nonce = Nonce {
+            text: [0; PREFIX + TEXT],
+            length: self.prefix.len() + TEXT,
+        };
+        let (prefix, text) = nonce.text.split_at_mut(self.prefix.len());
+        prefix.copy_from_slice(self.prefix.as_bytes());
         URL_SAFE_NO_PAD
-            .encode_slice(sealed, &mut text)
+            .encode_slice(sealed, text)
             .expect("20 bytes are 27 characters");
-        Nonce(text)
+        nonce
     }
 
     /// Whether a nonce is ours, for this source, and young enough. Clocks of servers that share a
     /// secret may differ, so a nonce from the near future is as good.
     pub(crate) fn accepts(&self, nonce: &str, unix: Duration, source: IpAddr) -> bool {
+        // Without what was offered it is not ours: somebody between may have taken it away.
+        let Some(nonce) = nonce.strip_prefix(self.prefix) else {
+            return false;
+        };
         let mut sealed = [0; SEALED];
         // Lengths first: the decoder must not be handed more than fits.
         if nonce.len() != TEXT || URL_SAFE_NO_PAD.decode_slice(nonce, &mut sealed) != Ok(SEALED) {
@@ -76,11 +89,14 @@ impl Nonces {
 }
 
 /// The text of a nonce.
-pub(crate) struct Nonce([u8; TEXT]);
+pub(crate) struct Nonce {
+    text: [u8; PREFIX + TEXT],
+    length: usize,
+}
 
 impl Nonce {
     pub(crate) fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.0).expect("base64 is ASCII")
+        std::str::from_utf8(&self.text[..self.length]).expect("base64 is ASCII")
     }
 }
 
@@ -90,6 +106,8 @@ const TIME: usize = 4;
 const MAC: usize = 16;
 const SEALED: usize = TIME + MAC;
 const TEXT: usize = 27;
+/// Nonce cookie and security features. RFC 8489 §9.2.
+const PREFIX: usize = 13;
 
 #[cfg(test)]
 mod tests {
@@ -104,7 +122,7 @@ mod tests {
 
     #[test]
     fn a_nonce_is_good_for_its_lifetime_to_the_second() {
-        let nonces = Nonces::new(NonceSecret([1; 32]), LIFETIME);
+        let nonces = Nonces::new(NonceSecret([1; 32]), LIFETIME, "");
         let nonce = nonces.issue(ISSUED, ip("192.0.2.1"));
         let at = |seconds| {
             nonces.accepts(
@@ -119,19 +137,19 @@ mod tests {
 
     #[test]
     fn a_nonce_serves_no_other_source_and_no_other_server() {
-        let nonces = Nonces::new(NonceSecret([1; 32]), LIFETIME);
+        let nonces = Nonces::new(NonceSecret([1; 32]), LIFETIME, "");
         let nonce = nonces.issue(ISSUED, ip("192.0.2.1"));
         assert!(!nonces.accepts(nonce.as_str(), ISSUED, ip("192.0.2.2")));
         assert!(!nonces.accepts(nonce.as_str(), ISSUED, ip("2001:db8::1")));
-        let other = Nonces::new(NonceSecret([2; 32]), LIFETIME);
+        let other = Nonces::new(NonceSecret([2; 32]), LIFETIME, "");
         assert!(!other.accepts(nonce.as_str(), ISSUED, ip("192.0.2.1")));
     }
 
     #[test]
     fn no_character_of_a_nonce_can_change() {
-        let nonces = Nonces::new(NonceSecret([1; 32]), LIFETIME);
+        let nonces = Nonces::new(NonceSecret([1; 32]), LIFETIME, "obMatJos2gAAA");
         let nonce = nonces.issue(ISSUED, ip("192.0.2.1"));
-        for at in 0..TEXT {
+        for at in 0..nonce.as_str().len() {
             let mut forged = nonce.as_str().to_owned().into_bytes();
             forged[at] = if forged[at] == b'A' { b'B' } else { b'A' };
             let forged = String::from_utf8(forged).unwrap();

@@ -16,6 +16,12 @@ pub enum Reject {
     /// MESSAGE-INTEGRITY without USERNAME, REALM or NONCE.
     #[error("USERNAME, REALM or NONCE is missing")]
     IncompleteCredentials,
+    /// PASSWORD-ALGORITHM and PASSWORD-ALGORITHMS are not what was offered. RFC 8489 §9.2.4.
+    #[error("password algorithms are not those offered: somebody between may bid them down")]
+    BidDown,
+    /// The client does not use SHA-256.
+    #[error("SHA-256 is required (key `sha256` in [auth])")]
+    Sha256Required,
     /// Nobody of this name.
     #[error("unknown user")]
     UnknownUser,
@@ -100,11 +106,16 @@ impl Reject {
     pub const fn code(&self) -> u16 {
         match self {
             Self::IncompleteCredentials
+            | Self::BidDown
             | Self::Malformed(_)
             | Self::MissingAttribute(_)
             | Self::ChannelRange(_)
             | Self::ChannelConflict => 400,
-            Self::Challenge | Self::UnknownUser | Self::Expired { .. } | Self::BadIntegrity => 401,
+            Self::Challenge
+            | Self::Sha256Required
+            | Self::UnknownUser
+            | Self::Expired { .. }
+            | Self::BadIntegrity => 401,
             Self::PeerDenied { .. } => 403,
             Self::UnknownAttributes(_) => 420,
             Self::AllocationExists | Self::NoAllocation => 437,
@@ -146,6 +157,8 @@ impl Reject {
         match self {
             Self::Challenge => "challenge",
             Self::IncompleteCredentials => "incomplete-credentials",
+            Self::BidDown => "bid-down",
+            Self::Sha256Required => "sha256-required",
             Self::UnknownUser => "unknown-user",
             Self::Expired { .. } => "credentials-expired",
             Self::BadIntegrity => "bad-integrity",

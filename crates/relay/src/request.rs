@@ -8,11 +8,11 @@ mod create_permission;
 mod refresh;
 pub(crate) mod send;
 
-pub(crate) use answer::{Answer, Head};
+pub(crate) use answer::{Answer, Challenge, Head};
 
 use wire::attributes::{
-    ChannelNumberAttribute, Data, EvenPort, Lifetime, Nonce, Realm, RequestedAddressFamily,
-    RequestedTransport, Username, XorPeerAddress,
+    ChannelNumberAttribute, Data, EvenPort, Lifetime, Nonce, PasswordAlgorithm, Realm,
+    RequestedAddressFamily, RequestedTransport, UserHash, Username, XorPeerAddress,
 };
 use wire::{Attribute, Message, Method};
 
@@ -61,8 +61,12 @@ fn authenticated<'a>(
         Err(reject) => {
             report_refused(server, client, claim, &head, &reject);
             let nonce = server.nonces.issue(now.unix, client.client.ip());
-            let realm = server.config.keys.realm();
-            return Verdict::Reply(head.refuse(&mut server.reply, &reject, realm, nonce.as_str()));
+            let challenge = Challenge {
+                realm: server.config.keys.realm(),
+                nonce: nonce.as_str(),
+                algorithms: server.offered.algorithms,
+            };
+            return Verdict::Reply(head.refuse(&mut server.reply, &reject, Some(&challenge)));
         }
     };
     match understood(&signed).and_then(|()| handler(server, now, &signed)) {
@@ -114,9 +118,11 @@ pub(crate) const TURN_ATTRIBUTES: &[u16] = &[
     EvenPort::TYPE,
     Lifetime::TYPE,
     Nonce::TYPE,
+    PasswordAlgorithm::TYPE,
     Realm::TYPE,
     RequestedAddressFamily::TYPE,
     RequestedTransport::TYPE,
+    UserHash::TYPE,
     Username::TYPE,
     XorPeerAddress::TYPE,
 ];

@@ -16,6 +16,7 @@ use crate::effects::Effects;
 use crate::nonce::Nonces;
 use crate::request::{self, allocate, send};
 use crate::routes::Routes;
+use crate::sha256::Offered;
 use crate::timers::{Timer, Timers};
 use crate::{
     AllocationId, ClientTuple, Config, Counters, DropReason, Effect, EndCause, Now, OpenError,
@@ -48,6 +49,7 @@ pub struct Server {
     pub(crate) config: Arc<Config>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) rng: StdRng,
+    pub(crate) offered: Offered,
     pub(crate) nonces: Nonces,
     pub(crate) allocations: Allocations,
     pub(crate) routes: Routes,
@@ -66,8 +68,15 @@ impl Server {
         let mut next = || rng.next_u64();
         // Source addresses are a stranger's choice, so the tables are keyed.
         let hasher = RandomState::with_seeds(next(), next(), next(), next());
+        let keys = &config.keys;
+        let offered = Offered::new(config.sha256, keys.has_sha256(), keys.has_names());
         Self {
-            nonces: Nonces::new(config.nonce_secret, config.nonce_lifetime),
+            nonces: Nonces::new(
+                config.nonce_secret,
+                config.nonce_lifetime,
+                offered.nonce_prefix,
+            ),
+            offered,
             allocations: Allocations::new(hasher.clone(), rng.next_u32()),
             routes: Routes::new(hasher),
             timers: Timers::default(),

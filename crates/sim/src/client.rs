@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use relay::{ChannelNumber, ClientTuple, Transport};
 use wire::attributes::{
-    ChannelNumberAttribute, Lifetime, Nonce, Realm, XorPeerAddress, XorRelayedAddress,
+    ChannelNumberAttribute, Lifetime, Nonce, PasswordAlgorithms, Realm, XorPeerAddress,
+    XorRelayedAddress,
 };
 use wire::{MacKey, Message, Method, RelayHeader};
 
@@ -37,6 +38,9 @@ impl Memory {
         if let (Some(Realm(realm)), Some(Nonce(nonce))) = (answer.get(), answer.get()) {
             self.credentials.realm = realm.to_owned();
             self.credentials.nonce = nonce.to_owned();
+            if let Some(PasswordAlgorithms(offered)) = answer.get() {
+                self.credentials.algorithms = offered.to_vec();
+            }
         }
         if let Some(XorRelayedAddress(relayed)) = answer.get() {
             self.relayed = Some(relayed);

@@ -38,7 +38,7 @@ pub use client::Client;
 pub use clock::Clock;
 pub use outcome::Outcome;
 pub use peer::Peer;
-pub use request::Request;
+pub use request::{Proof, Request};
 pub use setting::{EXTERNAL, LISTENER, LOCAL, LOCAL_V6, REALM, config, password};
 pub use world::World;
 

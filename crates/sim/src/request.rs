@@ -4,10 +4,12 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use wire::attributes::{
-    ChannelNumberAttribute, Data, Lifetime, Nonce, Realm, RequestedAddressFamily,
-    RequestedTransport, Username, XorPeerAddress,
+    ChannelNumberAttribute, Data, Lifetime, Nonce, PasswordAlgorithm, PasswordAlgorithms, Realm,
+    RequestedAddressFamily, RequestedTransport, Username, XorPeerAddress,
 };
-use wire::{AddressFamily, Algorithm, Attribute, Class, Key, Method, TransactionId, Writer};
+use wire::{
+    AddressFamily, Algorithm, Attribute, Class, Key, MacKey, Method, TransactionId, Writer,
+};
 
 /// A request or an indication that is still to be written. Requests are signed unless they say
 /// otherwise, with what the client knows of user, password, realm and nonce.
@@ -22,6 +24,17 @@ pub struct Request {
     without: Vec<u16>,
     transaction: Option<TransactionId>,
     fingerprint: bool,
+    proof: Proof,
+}
+
+/// How a request is signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// As RFC 5389 has it: an MD5 key, MESSAGE-INTEGRITY, no word of algorithms.
+    Old,
+    /// As RFC 8489 has it: this algorithm is chosen from what was offered, and
+    /// MESSAGE-INTEGRITY-SHA256 signs.
+    New(PasswordAlgorithm),
 }
 
 type Put = Box<dyn Fn(&mut Writer<'_>)>;
@@ -33,6 +46,21 @@ pub(crate) struct Credentials {
     pub(crate) password: String,
     pub(crate) realm: String,
     pub(crate) nonce: String,
+    /// What the server offered.
+    pub(crate) algorithms: Vec<u8>,
+}
+
+impl Proof {
+    /// The key that signs.
+    pub(crate) fn key(self, username: &str, realm: &str, password: &str) -> MacKey {
+        match self {
+            Self::Old => Key::md5(username, realm, password).schedule(Algorithm::Sha1),
+            Self::New(PasswordAlgorithm::SHA256) => {
+                Key::sha256(username, realm, password).schedule(Algorithm::Sha256)
+            }
+            Self::New(_) => Key::md5(username, realm, password).schedule(Algorithm::Sha256),
+        }
+    }
 }
 
 impl Request {
@@ -49,6 +77,7 @@ impl Request {
             without: Vec::new(),
             transaction: None,
             fingerprint: false,
+            proof: Proof::Old,
         }
     }
 
@@ -150,6 +179,12 @@ impl Request {
         self
     }
 
+    /// Signed in this way.
+    pub const fn proof(mut self, proof: Proof) -> Self {
+        self.proof = proof;
+        self
+    }
+
     /// Signed, but without this one of USERNAME, REALM and NONCE.
     pub fn without(mut self, kind: u16) -> Self {
         self.without.push(kind);
@@ -179,7 +214,7 @@ impl Request {
             None => (&own.username, &own.password),
         };
         let nonce = self.nonce.as_ref().unwrap_or(&own.nonce);
-        let key = Key::md5(username, &own.realm, password).schedule(Algorithm::Sha1);
+        let key = self.proof.key(username, &own.realm, password);
 
         let transaction = self.transaction.unwrap_or(next);
         let mut bytes = Vec::new();
@@ -196,6 +231,14 @@ impl Request {
             }
             if !self.without.contains(&Nonce::TYPE) {
                 writer.put(&Nonce(nonce));
+            }
+            if let Proof::New(chosen) = self.proof {
+                if !self.without.contains(&PasswordAlgorithm::TYPE) {
+                    writer.put(&chosen);
+                }
+                if !self.without.contains(&PasswordAlgorithms::TYPE) {
+                    writer.put(&PasswordAlgorithms(&own.algorithms));
+                }
             }
             writer.sign(&key);
         }

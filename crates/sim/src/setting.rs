@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use relay::policy::{Mode, Own, Policy};
-use relay::{Config, Keys, Limits, PortRange, RelayAddress};
+use relay::{Config, Keys, Limits, PortRange, RelayAddress, Sha256};
 
 use crate::minutes;
 
@@ -41,6 +41,7 @@ pub fn config() -> Config {
     };
     Config {
         keys,
+        sha256: Sha256::Off,
         nonce_secret: relay::NonceSecret([7; 32]),
         nonce_lifetime: minutes(10),
         relays: vec![here(LOCAL), here(LOCAL_V6)],

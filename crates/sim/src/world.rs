@@ -146,6 +146,7 @@ impl World {
             password: password.to_owned(),
             realm: String::new(),
             nonce: String::new(),
+            algorithms: Vec::new(),
         };
         self.clients.push(Memory {
             tuple,

@@ -1,7 +1,9 @@
 //! A STUN message, read in place. RFC 8489 §5, §14.
 
 use crate::attributes::{Fingerprint, MessageIntegrity, MessageIntegritySha256};
-use crate::{Attribute, Class, IntegrityError, MacKey, Malformed, Method, TransactionId, method};
+use crate::{
+    Algorithm, Attribute, Class, IntegrityError, MacKey, Malformed, Method, TransactionId, method,
+};
 
 /// A well-formed STUN message inside a packet.
 #[derive(Clone, Copy, Debug)]
@@ -135,7 +137,16 @@ impl<'a> Message<'a> {
 
     /// Whether MESSAGE-INTEGRITY or MESSAGE-INTEGRITY-SHA256 is present.
     pub fn is_signed(&self) -> bool {
-        self.sha1.or(self.sha256).is_some()
+        self.integrity().is_some()
+    }
+
+    /// The algorithm of the integrity attribute, the better one where both are present.
+    pub fn integrity(&self) -> Option<Algorithm> {
+        if self.sha256.is_some() {
+            Some(Algorithm::Sha256)
+        } else {
+            self.sha1.map(|_| Algorithm::Sha1)
+        }
     }
 
     /// Checks the integrity attribute of the key's algorithm, in constant time.

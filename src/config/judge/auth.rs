@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
 
+use relay::Sha256;
 use relay::keys::{Keys, NotOpaque};
 use toml::Spanned;
 
 use super::Judge;
 use crate::config::caution::Caution;
 use crate::config::fault::{Fault, Form};
-use crate::config::file::{AuthTable, Text, UserEntry};
+use crate::config::file::{AuthTable, Sha256Policy, Text, UserEntry};
 use crate::config::{Auth, PrecomputedKey, Secret, UserKey};
 
 impl Judge<'_> {
@@ -31,11 +32,35 @@ impl Judge<'_> {
         let default = Duration::from_secs(600);
         let key = "[auth] nonce-lifetime";
         let nonce_lifetime = self.duration(key, table.nonce_lifetime.as_ref(), possible, default);
+        let (users, sha256) = self.sha256(table.sha256.as_ref(), users)?;
         Some(Auth {
             secrets: secrets?,
-            users: users?,
+            users,
             nonce_lifetime: nonce_lifetime?,
+            sha256,
         })
+    }
+
+    /// A user of whom only an MD5 key is known cannot be asked for SHA-256.
+    fn sha256(
+        &mut self,
+        written: Option<&Spanned<Sha256Policy>>,
+        users: Option<BTreeMap<String, UserKey>>,
+    ) -> Option<(BTreeMap<String, UserKey>, Sha256)> {
+        let users = users?;
+        let policy = match written.map(Spanned::get_ref) {
+            Some(Sha256Policy::Off) => Sha256::Off,
+            Some(Sha256Policy::Offer) | None => Sha256::Offer,
+            Some(Sha256Policy::Require) => Sha256::Require,
+        };
+        let is_md5 = |key: &UserKey| matches!(key, UserKey::Precomputed(_));
+        if let Some(written) = written
+            && policy == Sha256::Require
+            && users.values().any(is_md5)
+        {
+            return self.refuse(Fault::KeyUnderRequire, written.span());
+        }
+        Some((users, policy))
     }
 
     /// The secrets in the file, then those in files of their own.

@@ -500,3 +500,17 @@ fn limits_of_tcp_clients_are_held_to_what_can_be() {
         assert!(told.sentence.ends_with(range), "{told:?}");
     }
 }
+
+#[test]
+fn sha256_cannot_be_required_of_a_user_with_an_md5_key() {
+    let key = "0123456789abcdef0123456789abcdef";
+    fault(&format!(
+        "[auth]\nsha256 = \"require\"\n[auth.users]\nalice = {{ key = \"{key}\" }}\n"
+    ))
+    .is(
+        "error: `[auth] sha256` is \"require\", but a user is given by an MD5 key",
+        "2:10",
+        "\"require\"",
+        "give the password instead, or write \"offer\"",
+    );
+}

@@ -39,7 +39,7 @@ pub(super) fn allocate(
     let lifetime = request.get::<Lifetime>()?.map(|lifetime| lifetime.0);
     let lifetime = server.config.limits.lifetime(lifetime);
 
-    let account = server.config.keys.account(request.user);
+    let account = server.config.keys.account(&request.user);
     server.shared.quotas.admit(account, &server.config.limits)?;
     let Some(relay) = take_port(server, address, parity) else {
         server.shared.quotas.release(account);
@@ -52,7 +52,7 @@ pub(super) fn allocate(
     let id = server.allocations.insert(|id| Allocation {
         id,
         client: request.client,
-        user: Arc::from(request.user),
+        user: Arc::from(&*request.user),
         key: request.key.clone(),
         transaction: head.transaction,
         lifetime,

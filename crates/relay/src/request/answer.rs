@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 
 use wire::attributes::{
-    ErrorCode, Lifetime, Nonce, Realm, Software, UnknownAttributes, XorMappedAddress,
-    XorRelayedAddress,
+    ErrorCode, Lifetime, Nonce, PasswordAlgorithms, Realm, Software, UnknownAttributes,
+    XorMappedAddress, XorRelayedAddress,
 };
 use wire::{Class, MacKey, Message, Method, TransactionId, Writer};
 
@@ -33,6 +33,13 @@ pub(crate) enum Answer {
     Later,
     /// The answer to the first of these is still to come.
     Never(DropReason),
+}
+
+/// What the next try of a client needs. RFC 8489 §9.2.3.1.
+pub(crate) struct Challenge<'a> {
+    pub(crate) realm: &'a str,
+    pub(crate) nonce: &'a str,
+    pub(crate) algorithms: Option<PasswordAlgorithms<'a>>,
 }
 
 /// What an answer must know of its request.
@@ -104,8 +111,7 @@ impl Head {
         &self,
         buffer: &'b mut Vec<u8>,
         reject: &Reject,
-        realm: &str,
-        nonce: &str,
+        challenge: Option<&Challenge<'_>>,
     ) -> &'b [u8] {
         self.write(buffer, Class::Error, |writer| {
             writer.put(&ErrorCode {
@@ -113,8 +119,13 @@ impl Head {
                 reason: "",
             });
             put_unknown(writer, reject);
-            if matches!(reject.code(), 401 | 438) {
-                writer.put(&Realm(realm)).put(&Nonce(nonce));
+            if let Some(challenge) = challenge.filter(|_| matches!(reject.code(), 401 | 438)) {
+                writer
+                    .put(&Realm(challenge.realm))
+                    .put(&Nonce(challenge.nonce));
+                if let Some(algorithms) = &challenge.algorithms {
+                    writer.put(algorithms);
+                }
             }
         })
     }

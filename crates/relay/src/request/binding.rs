@@ -1,6 +1,8 @@
 //! Binding: the reflexive address, for anyone. RFC 8489 §3, RFC 3489 §8.
 
-use wire::attributes::{MappedAddress, Nonce, Realm, Username, XorMappedAddress};
+use wire::attributes::{
+    MappedAddress, Nonce, PasswordAlgorithm, Realm, UserHash, Username, XorMappedAddress,
+};
 use wire::{Attribute, Class, Message};
 
 use super::{Head, report_refused};
@@ -17,7 +19,7 @@ pub(super) fn answer<'a>(
     if unknown.peek().is_some() {
         let reject = Reject::UnknownAttributes(unknown.collect());
         report_refused(server, client, None, &head, &reject);
-        return Verdict::Reply(head.refuse(&mut server.reply, &reject, "", ""));
+        return Verdict::Reply(head.refuse(&mut server.reply, &reject, None));
     }
     server.counters.bindings += 1;
     Verdict::Reply(head.write(&mut server.reply, Class::Success, |writer| {
@@ -30,4 +32,10 @@ pub(super) fn answer<'a>(
 }
 
 /// Credentials are understood, and not needed.
-const BINDING_ATTRIBUTES: &[u16] = &[Nonce::TYPE, Realm::TYPE, Username::TYPE];
+const BINDING_ATTRIBUTES: &[u16] = &[
+    Nonce::TYPE,
+    PasswordAlgorithm::TYPE,
+    Realm::TYPE,
+    UserHash::TYPE,
+    Username::TYPE,
+];

@@ -1,7 +1,7 @@
 //! Where credentials come from: passwords, precomputed keys, shared secrets. RFC 8489 §9.2.2; the
 //! TURN REST convention.
 
-use relay::keys::mint;
+use relay::keys::{Mint, mint};
 use relay::{Keys, Reject, Report};
 use sim::{Client, REALM, Request, World, minutes, seconds};
 use wire::Key;
@@ -18,7 +18,7 @@ fn world_with_secrets() -> World {
 
 /// A client with a credential that this secret's owner made, to last so many seconds.
 fn guest(world: &mut World, secret: &[u8], user: Option<&str>, lasts: u64) -> Client {
-    let credential = mint(secret, user, world.now().unix.as_secs() + lasts);
+    let credential = mint(Mint::Sha1, secret, user, world.now().unix.as_secs() + lasts);
     world.client_with(&credential.username, &credential.password)
 }
 
@@ -122,7 +122,12 @@ fn an_allocation_outlives_its_credential() {
 #[test]
 fn a_time_cannot_be_written_over_a_password() {
     let mut world = world_with_secrets();
-    let credential = mint(b"north", Some("bob"), world.now().unix.as_secs() - 1);
+    let credential = mint(
+        Mint::Sha1,
+        b"north",
+        Some("bob"),
+        world.now().unix.as_secs() - 1,
+    );
     let later = world.now().unix.as_secs() + 3600;
     let stretched = format!("{later}:bob");
     let mallory = world.client_with(&stretched, &credential.password);

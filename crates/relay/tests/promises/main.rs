@@ -18,3 +18,4 @@ mod permissions;
 mod ports;
 mod quotas;
 mod refresh;
+mod sha256;

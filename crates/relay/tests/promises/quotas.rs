@@ -1,6 +1,6 @@
 //! How many allocations there may be. RFC 8656 §7.2.
 
-use relay::keys::mint;
+use relay::keys::{Mint, mint};
 use relay::{OpenError, PortRange};
 use sim::{Request, World, minutes, seconds};
 use wire::Method;
@@ -123,7 +123,7 @@ fn time_limited_names_of_one_person_share_a_quota() {
     });
     let now = world.now().unix.as_secs();
     let mut guest = |user: Option<&str>, lasts| {
-        let credential = mint(b"north", user, now + lasts);
+        let credential = mint(Mint::Sha1, b"north", user, now + lasts);
         let client = world.client_with(&credential.username, &credential.password);
         client.ask(&mut world, Request::allocate()).code()
     };

@@ -5,11 +5,11 @@ use std::net::{IpAddr, SocketAddr};
 use relay::policy::Permit;
 use relay::{ClientTuple, DropReason, PeerAddr, RelayId, Verdict};
 use wire::attributes::{Data, Username, XorPeerAddress};
-use wire::{Algorithm, ChannelData, Class, Key, Kind, MacKey, Message, Method, TransactionId};
+use wire::{Algorithm, ChannelData, Class, Kind, MacKey, Message, Method, TransactionId};
 
 use super::World;
 use crate::client::Memory;
-use crate::{Answer, Client, Outcome, setting};
+use crate::{Answer, Client, Outcome, Proof, setting};
 
 impl World {
     pub(crate) fn client_sends(&mut self, client: Client, packet: &[u8]) -> Outcome {
@@ -48,8 +48,11 @@ impl World {
         } else {
             setting::password(signer)
         };
-        let key = Key::md5(signer, self.config.keys.realm(), &password);
-        Some(key.schedule(Algorithm::Sha1))
+        let proof = match (message.integrity(), message.get()) {
+            (Some(Algorithm::Sha256), Ok(Some(chosen))) => Proof::New(chosen),
+            _ => Proof::Old,
+        };
+        Some(proof.key(signer, self.config.keys.realm(), &password))
     }
 
     pub(crate) fn peer_sends(

@@ -1,0 +1,218 @@
+//! RFC 8489's newer authentication: offered, chosen, held against who bids it down.
+
+use relay::{Reject, Report, Sha256};
+use sim::{Answer, Client, Proof, REALM, Request, World, minutes};
+use wire::attributes::{
+    Nonce, PasswordAlgorithm, PasswordAlgorithms, UserHash, Username, XorRelayedAddress,
+};
+use wire::{Algorithm, Attribute};
+
+const NEW: Proof = Proof::New(PasswordAlgorithm::SHA256);
+
+fn world(policy: Sha256) -> World {
+    World::with(|config| config.sha256 = policy)
+}
+
+/// What a client hears first, and remembers.
+fn challenge(world: &mut World, client: Client) -> Answer {
+    client.ask(world, Request::allocate().unsigned())
+}
+
+#[test]
+fn a_challenge_offers_sha256_first_and_says_so_in_its_nonce() {
+    let mut world = world(Sha256::Offer);
+    let alice = world.client("alice");
+    let challenge = challenge(&mut world, alice);
+    assert_eq!(challenge.code(), Some(401));
+    let Nonce(nonce) = challenge.get().unwrap();
+    // Bits 0 and 1 of 24: password algorithms, username anonymity.
+    assert!(nonce.starts_with("obMatJos2wAAA"), "{nonce}");
+    let PasswordAlgorithms(offered) = challenge.get().unwrap();
+    assert_eq!(offered, [0, 2, 0, 0, 0, 1, 0, 0]);
+}
+
+#[test]
+fn a_client_that_chooses_sha256_is_answered_with_sha256() {
+    let mut world = world(Sha256::Offer);
+    let (alice, peer) = (world.client("alice"), world.peer());
+    challenge(&mut world, alice);
+    let opened = alice.ask(&mut world, Request::allocate().proof(NEW));
+    assert!(opened.is_success());
+    assert_eq!(opened.message().integrity(), Some(Algorithm::Sha256));
+    let permitted = alice.ask(&mut world, Request::create_permission([peer]).proof(NEW));
+    assert!(permitted.is_success());
+    let refused = alice.ask(&mut world, Request::channel_bind(1, peer).proof(NEW));
+    assert_eq!(refused.code(), Some(400));
+    assert_eq!(refused.message().integrity(), Some(Algorithm::Sha256));
+}
+
+#[test]
+fn md5_keys_may_be_chosen_under_the_better_integrity() {
+    let mut world = world(Sha256::Offer);
+    let alice = world.client("alice");
+    challenge(&mut world, alice);
+    let md5 = Proof::New(PasswordAlgorithm::MD5);
+    let opened = alice.ask(&mut world, Request::allocate().proof(md5));
+    assert!(opened.is_success());
+    assert_eq!(opened.message().integrity(), Some(Algorithm::Sha256));
+}
+
+#[test]
+fn a_client_that_knows_nothing_of_it_goes_on_as_before() {
+    let mut world = world(Sha256::Offer);
+    let alice = world.client("alice");
+    challenge(&mut world, alice);
+    let opened = alice.ask(&mut world, Request::allocate());
+    assert!(opened.is_success());
+    assert_eq!(opened.message().integrity(), Some(Algorithm::Sha1));
+}
+
+#[test]
+fn who_drops_an_algorithm_from_the_offer_is_found_out() {
+    let mut world = world(Sha256::Offer);
+    let alice = world.client("alice");
+    challenge(&mut world, alice);
+    let md5 = || Request::allocate().proof(Proof::New(PasswordAlgorithm::MD5));
+    // The stronger one is gone from what the client saw and echoes.
+    let fewer = md5()
+        .without(PasswordAlgorithms::TYPE)
+        .put(PasswordAlgorithms(&[0, 1, 0, 0]));
+    for bid_down in [
+        fewer,
+        md5().without(PasswordAlgorithms::TYPE),
+        md5().without(PasswordAlgorithm::TYPE),
+        Request::allocate().proof(Proof::New(PasswordAlgorithm(7))),
+    ] {
+        let answer = alice.ask(&mut world, bid_down);
+        assert_eq!(answer.code(), Some(400));
+        assert!(!answer.is_signed());
+    }
+    assert!(alice.ask(&mut world, md5()).is_success());
+}
+
+#[test]
+fn who_takes_the_cookie_off_the_nonce_is_found_out() {
+    let mut world = world(Sha256::Offer);
+    let alice = world.client("alice");
+    let challenge = challenge(&mut world, alice);
+    let Nonce(nonce) = challenge.get().unwrap();
+    // Without it the client would take the server for an old one.
+    let bare = Request::allocate().nonce(&nonce[13..]);
+    assert_eq!(alice.ask(&mut world, bare).code(), Some(438));
+    let other = Request::allocate().nonce(&nonce.replace("wAAA", "AAAA"));
+    assert_eq!(alice.ask(&mut world, other).code(), Some(438));
+}
+
+#[test]
+fn a_wrong_password_under_sha256_is_unauthorized() {
+    let mut world = world(Sha256::Offer);
+    let alice = world.client("alice");
+    challenge(&mut world, alice);
+    let wrong = Request::allocate()
+        .as_user("alice", "looking-glass")
+        .proof(NEW);
+    assert_eq!(alice.ask(&mut world, wrong).code(), Some(401));
+}
+
+#[test]
+fn a_hash_of_the_name_is_as_good_as_the_name() {
+    let mut world = world(Sha256::Offer);
+    let alice = world.client("alice");
+    challenge(&mut world, alice);
+    let hashed = |name| {
+        Request::allocate()
+            .proof(NEW)
+            .without(Username::TYPE)
+            .put(UserHash::of(name, REALM))
+    };
+    let stranger = alice.ask(&mut world, hashed("mallory"));
+    assert_eq!(stranger.code(), Some(401));
+    let opened = alice.ask(&mut world, hashed("alice"));
+    let XorRelayedAddress(_) = opened.get().unwrap();
+    // It is alice's, whichever way she says so.
+    let refresh = Request::refresh(minutes(10)).proof(NEW);
+    assert!(alice.ask(&mut world, refresh).is_success());
+    let reported = world
+        .reports()
+        .iter()
+        .any(|report| matches!(report, Report::Opened { user, .. } if **user == *"alice"));
+    assert!(reported);
+}
+
+#[test]
+fn hashes_are_not_offered_where_names_cannot_be_known() {
+    let mut world = World::with(|config| {
+        config.sha256 = Sha256::Offer;
+        config.keys.add_secret(b"north");
+    });
+    let alice = world.client("alice");
+    let challenge = challenge(&mut world, alice);
+    let Nonce(nonce) = challenge.get().unwrap();
+    assert!(nonce.starts_with("obMatJos2gAAA"), "{nonce}");
+    let hashed = Request::allocate()
+        .proof(NEW)
+        .without(Username::TYPE)
+        .put(UserHash::of("alice", REALM));
+    assert_eq!(alice.ask(&mut world, hashed).code(), Some(400));
+}
+
+#[test]
+fn sha256_keys_are_not_offered_where_one_user_has_none() {
+    let mut world = World::with(|config| {
+        config.sha256 = Sha256::Offer;
+        config.keys.add_key("dave", [7; 16]);
+    });
+    let alice = world.client("alice");
+    let challenge = challenge(&mut world, alice);
+    let PasswordAlgorithms(offered) = challenge.get().unwrap();
+    assert_eq!(offered, [0, 1, 0, 0]);
+}
+
+#[test]
+fn where_it_is_required_old_clients_are_refused_and_the_log_says_why() {
+    let mut world = world(Sha256::Require);
+    let alice = world.client("alice");
+    let challenge = challenge(&mut world, alice);
+    let PasswordAlgorithms(offered) = challenge.get().unwrap();
+    assert_eq!(offered, [0, 2, 0, 0]);
+    assert_eq!(alice.ask(&mut world, Request::allocate()).code(), Some(401));
+    let reported = world.reports().iter().any(|report| {
+        matches!(
+            report,
+            Report::Refused {
+                reject: Reject::Sha256Required,
+                ..
+            }
+        )
+    });
+    assert!(reported);
+    assert!(
+        alice
+            .ask(&mut world, Request::allocate().proof(NEW))
+            .is_success()
+    );
+}
+
+#[test]
+fn where_it_is_off_nothing_is_said_of_it() {
+    let mut world = world(Sha256::Off);
+    let alice = world.client("alice");
+    let challenge = challenge(&mut world, alice);
+    assert_eq!(challenge.get::<PasswordAlgorithms<'_>>(), None);
+    let Nonce(nonce) = challenge.get().unwrap();
+    assert!(!nonce.starts_with("obMatJos2"));
+    assert_eq!(
+        alice.ask(&mut world, Request::allocate().proof(NEW)).code(),
+        Some(401)
+    );
+}
+
+#[test]
+fn a_binding_may_carry_all_of_it_unread() {
+    let mut world = world(Sha256::Offer);
+    let alice = world.client("alice");
+    let binding = Request::binding()
+        .put(PasswordAlgorithm::SHA256)
+        .put(UserHash::of("alice", REALM));
+    assert!(alice.ask(&mut world, binding).is_success());
+}
