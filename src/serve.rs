@@ -14,7 +14,7 @@ use std::sync::Arc;
 use net::{ListenerOptions, Running};
 use relay::policy::Network;
 use relay::{DropReason, NonceSecret, RelayAddress};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info, warn};
 
 use crate::config::{Config, Host, Transport};
@@ -81,12 +81,15 @@ pub(crate) fn run(mut config: Config, host: Host, options: Options) -> Result<()
         .enable_all()
         .build();
     runtime.map_err(Fault::Control)?.block_on(async {
+        // Before anybody is served: from then on a signal finds allocations to end.
+        let signals = Signals::new()?;
         let running = net::start(net_options(&config, &host)?)?;
         say_what_runs(&config, &running);
         if zero_config && !systemd::owns_output() {
             announce::print(&config);
         }
-        until_told_to_stop(running).await
+        until_told_to_stop(running, signals).await;
+        Ok::<(), Fault>(())
     })?;
     if log.lost_lines() > 0 {
         warn!(
@@ -166,14 +169,29 @@ fn say_what_runs(config: &Config, running: &Running) {
     }
 }
 
-async fn until_told_to_stop(mut running: Running) -> Result<(), Fault> {
-    let mut terminate = signal(SignalKind::terminate()).map_err(Fault::Control)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(Fault::Control)?;
+/// What tells the server to stop.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// From now on the process does not die of them.
+    fn new() -> Result<Self, Fault> {
+        let signal = |kind| signal(kind).map_err(Fault::Control);
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+}
+
+async fn until_told_to_stop(mut running: Running, mut signals: Signals) {
     let mut watchdog = systemd::ready();
     loop {
         tokio::select! {
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
+            _ = signals.terminate.recv() => break,
+            _ = signals.interrupt.recv() => break,
             () = watchdog.due() => {
                 if running.is_turning() {
                     watchdog.notify();
@@ -190,7 +208,6 @@ async fn until_told_to_stop(mut running: Running) -> Result<(), Fault> {
     }
     systemd::stopping();
     say_what_was_done(running);
-    Ok(())
 }
 
 fn say_what_was_done(running: Running) {
