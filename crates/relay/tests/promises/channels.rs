@@ -278,6 +278,28 @@ fn a_channel_dies_with_its_allocation() {
 }
 
 #[test]
+fn a_channel_that_is_over_takes_no_other_with_it() {
+    let mut world = World::new();
+    let (alice, early, late) = (world.client("alice"), world.peer(), world.peer());
+    let relayed = alice.allocate(&mut world, minutes(60));
+    alice.bind(&mut world, early);
+    world.advance(minutes(5));
+    alice.bind(&mut world, late);
+    world.advance(minutes(5));
+    assert_eq!(
+        alice.send(&mut world, early, b"x"),
+        Lost(DropReason::NoChannel)
+    );
+    assert_eq!(
+        alice.send(&mut world, late, b"x"),
+        late.hears(relayed, b"x")
+    );
+    // The one that is left ends with the allocation.
+    alice.delete(&mut world);
+    assert!(world.is_idle());
+}
+
+#[test]
 fn a_deleted_allocation_leaves_no_channel_to_the_next() {
     let mut world = World::new();
     let (alice, peer) = (world.client("alice"), world.peer());

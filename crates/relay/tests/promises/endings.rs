@@ -79,6 +79,18 @@ fn a_server_is_idle_when_all_is_over_and_its_effects_are_performed() {
 }
 
 #[test]
+fn a_server_knows_who_has_an_allocation() {
+    let mut world = World::new();
+    let alice = world.client("alice");
+    let tuple = alice.tuple(&world);
+    assert!(!world.server(0).has_allocation(tuple));
+    alice.allocate(&mut world, minutes(10));
+    assert!(world.server(0).has_allocation(tuple));
+    alice.delete(&mut world);
+    assert!(!world.server(0).has_allocation(tuple));
+}
+
+#[test]
 fn a_shutdown_ends_every_allocation_of_every_shard() {
     let mut world = World::sharded(3, |_| {});
     for shard in [0, 1, 2, 0, 1, 2] {
