@@ -2,9 +2,10 @@
 //! that nobody signed.
 
 use wire::attributes::{
-    ChannelNumberAttribute, Data, ErrorCode, EvenPort, Lifetime, MappedAddress, Nonce, Realm,
-    RequestedAddressFamily, RequestedTransport, Software, UnknownAttributes, Username,
-    XorMappedAddress, XorPeerAddress, XorRelayedAddress,
+    ChannelNumberAttribute, Data, ErrorCode, EvenPort, Lifetime, MappedAddress, Nonce,
+    PasswordAlgorithm, PasswordAlgorithms, Realm, RequestedAddressFamily, RequestedTransport,
+    Software, UnknownAttributes, UserHash, Username, XorMappedAddress, XorPeerAddress,
+    XorRelayedAddress,
 };
 use wire::{Algorithm, Attribute, Key, MacKey, Message, Writer};
 
@@ -65,11 +66,14 @@ fn assert_attributes(message: &Message<'_>) {
     assert_round_trip::<Lifetime>(message);
     assert_round_trip::<MappedAddress>(message);
     assert_round_trip::<Nonce<'_>>(message);
+    assert_round_trip::<PasswordAlgorithm>(message);
+    assert_round_trip::<PasswordAlgorithms<'_>>(message);
     assert_round_trip::<Realm<'_>>(message);
     assert_round_trip::<RequestedAddressFamily>(message);
     assert_round_trip::<RequestedTransport>(message);
     assert_round_trip::<Software<'_>>(message);
     assert_round_trip::<UnknownAttributes>(message);
+    assert_round_trip::<UserHash>(message);
     assert_round_trip::<Username<'_>>(message);
     assert_round_trip::<XorMappedAddress>(message);
     assert_round_trip::<XorPeerAddress>(message);

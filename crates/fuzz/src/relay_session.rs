@@ -7,8 +7,9 @@
 
 use std::net::SocketAddr;
 
-use relay::{AddressFamily, OpenError, PortRange};
-use sim::{Client, LOCAL, Outcome, Peer, Request, World, password, seconds};
+use relay::{AddressFamily, OpenError, PortRange, Sha256};
+use sim::{Client, LOCAL, Outcome, Peer, Proof, Request, World, password, seconds};
+use wire::attributes::PasswordAlgorithm;
 use wire::{ChannelNumber, TransactionId};
 
 use crate::input::Input;
@@ -37,6 +38,7 @@ impl Session {
     /// Little of everything, so that each limit is met.
     fn new() -> Self {
         let mut world = World::sharded(SHARDS, |config| {
+            config.sha256 = Sha256::Offer;
             config.ports = PortRange::new(FIRST_PORT, FIRST_PORT + 3).expect("a range");
             config.limits.per_user = Some(2);
             config.limits.total = Some(4);
@@ -66,10 +68,12 @@ impl Session {
     }
 
     fn step(&mut self, input: &mut Input<'_>) {
-        let (verb, client) = (input.byte(), input.pick(&self.clients));
+        let (verb, who) = (input.byte(), input.byte());
+        let client = self.clients[usize::from(who) % self.clients.len()];
         match verb % 16 {
             0..=6 => {
-                let request = self.request(verb % 16, input);
+                let proof = PROOFS[usize::from(who >> 6)];
+                let request = self.request(verb % 16, input).proof(proof);
                 self.last = client.write(&mut self.world, &request);
                 self.send_last(client);
             }
@@ -218,6 +222,14 @@ const FIRST_PORT: u16 = 50_000;
 
 /// More than a program needs, fewer than a fuzzer would waste.
 const STEPS: usize = 200;
+
+/// Few sign in the new way.
+const PROOFS: [Proof; 4] = [
+    Proof::Old,
+    Proof::Old,
+    Proof::New(PasswordAlgorithm::MD5),
+    Proof::New(PasswordAlgorithm::SHA256),
+];
 
 const METHODS: [wire::Method; 8] = [
     wire::Method::Binding,
