@@ -10,7 +10,8 @@ use std::time::Duration;
 use net::{ListenerOptions, Options, StreamLimits};
 use relay::policy::{Mode, Own, Policy};
 use relay::{
-    Config, Keys, Limits, NonceSecret, PortRange, RelayAddress, Report, Sha256, Transport,
+    Allowance, Config, Keys, Limits, NonceSecret, PortRange, RelayAddress, Report, Sha256,
+    Transport,
 };
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -56,6 +57,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             ports,
             policy,
             limits: Limits::default(),
+            unauthenticated: Allowance::default(),
         },
         streams: StreamLimits::default(),
         report: Arc::new(|report| match report {

@@ -28,10 +28,11 @@ use std::{fs, io};
 use net::StreamLimits;
 use relay::keys::{Keys, NotOpaque};
 use relay::policy::{Mode, Network, Own, Policy};
-use relay::{Limits, PortRange, RelayAddress, Sha256};
+use relay::{Allowance, Limits, PortRange, RelayAddress, Sha256};
 use serde::Deserialize;
 
 pub(crate) use host::Host;
+pub(crate) use judge::spelled;
 pub(crate) use report::Report;
 pub(crate) use secret::{PrecomputedKey, Secret};
 
@@ -50,6 +51,8 @@ pub(crate) struct Config {
     pub(crate) auth: Auth,
     /// `[allocation]`.
     pub(crate) allocation: Limits,
+    /// `[unauthenticated]`.
+    pub(crate) unauthenticated: Allowance,
     /// `[tcp]`.
     pub(crate) tcp: StreamLimits,
     /// `[peers]`.
@@ -167,6 +170,7 @@ impl Config {
                 sha256: Sha256::Offer,
             },
             allocation: Limits::default(),
+            unauthenticated: Allowance::default(),
             tcp: StreamLimits::default(),
             peers: Peers {
                 mode: Mode::Closed,

@@ -142,6 +142,7 @@ fn net_options(config: &Config, host: &Host) -> Result<net::Options, Fault> {
             ports: config.relay.ports,
             policy: config.policy(host),
             limits: config.allocation,
+            unauthenticated: config.unauthenticated,
         },
         streams: config.tcp,
         report: Arc::new(move |report| reporter.report(report)),

@@ -5,11 +5,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use relay::Sha256;
 use relay::policy::{Mode, Network};
+use relay::{Allowance, Sha256};
 
 use super::{ConfigFile, Failure, print};
-use crate::config::{Config, Format, Host, Level, Transport};
+use crate::config::{Config, Format, Host, Level, Transport, spelled};
 
 /// Check the configuration and say what it means.
 ///
@@ -59,6 +59,7 @@ impl fmt::Display for Summary<'_> {
         line(f, "relay ports", relay_ports(config))?;
         line(f, "clients", self.clients())?;
         line(f, "allocations", allocations(config))?;
+        line(f, "strangers", strangers(config))?;
         line(f, "tcp clients", tcp(config))?;
         line(f, "peers", peers(config))?;
         line(f, "log", log(config))
@@ -140,6 +141,21 @@ fn allocations(config: &Config) -> String {
         quota(limits.total),
         counted(limits.permissions, "permission"),
         counted(limits.channels, "channel"),
+    )
+}
+
+fn strangers(config: &Config) -> String {
+    let Allowance { per_prefix, total } = config.unauthenticated;
+    if per_prefix.or(total).is_none() {
+        return "hear more than they send, without limit: this server can be used to attack others"
+            .to_owned();
+    }
+    let words =
+        |rate| spelled(rate).map_or_else(|| "any amount".to_owned(), |rate| rate + " per second");
+    format!(
+        "hear at most this much more than they send: {} to one network, {} in all",
+        words(per_prefix),
+        words(total),
     )
 }
 
@@ -268,6 +284,7 @@ relay addresses  10.0.0.5, which peers see as 203.0.113.7
 relay ports      50000-50099, room for 100 allocations on each address
 clients          1 user, 1 secret for time-limited credentials; a nonce is valid for 10m; SHA-256 is offered
 allocations      live 10m, at most 1h; at most 4 per user, no limit in all; 256 permissions and 256 channels each
+strangers        hear at most this much more than they send: 16KiB per second to one network, 256KiB per second in all
 tcp clients      at most 16384, 1024 of one network; closed after 10s without a first request, 1m of silence
 peers            Public addresses are allowed. Private and special addresses and those of this host are denied. \
 Clients of this server reach each other. Allowed by name: 10.1.2.0/24. Denied by name, also where allowed: 10.1.2.9. \
@@ -280,6 +297,15 @@ log              events as text, without client addresses
     #[test]
     fn a_file_without_clients_is_called_a_stun_server() {
         assert!(summary("").contains("this is a STUN server only"));
+    }
+
+    #[test]
+    fn what_strangers_hear_is_said_and_warned_of_if_it_is_without_limit() {
+        let some = summary("[unauthenticated]\nper-prefix = \"unlimited\"\ntotal = \"1500B\"\n");
+        let sentence = "any amount to one network, 1500B per second in all";
+        assert!(some.contains(sentence), "{some}");
+        let none = "[unauthenticated]\nper-prefix = \"unlimited\"\ntotal = \"unlimited\"\n";
+        assert!(summary(none).contains("can be used to attack others"));
     }
 
     #[test]

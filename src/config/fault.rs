@@ -262,6 +262,9 @@ pub(crate) enum Fault {
         /// Ports, on all relay addresses.
         ports: u32,
     },
+    /// One source prefix may hear more than all of them together.
+    #[error("`[unauthenticated] per-prefix` is more than `total`")]
+    PrefixOverTotal,
     /// The default is not allowed by the maximum.
     #[error("`[allocation] default-lifetime` is longer than `max-lifetime`")]
     DefaultOverMax,
@@ -279,6 +282,9 @@ pub(crate) enum Form {
     /// A time span.
     #[error("a duration")]
     Duration,
+    /// A size.
+    #[error("a number of bytes")]
+    Bytes,
     /// A port range.
     #[error("a port range")]
     Ports,
@@ -310,6 +316,7 @@ impl Fault {
             Self::PerUserOverTotal { .. } => LOWER_ONE.into(),
             Self::QuotaOverPorts { .. } => LOWER_QUOTA.into(),
             Self::KeyUnderRequire => "give the password instead, or write \"offer\"".into(),
+            Self::PrefixOverTotal => "lower `per-prefix` or raise `total`".into(),
             Self::DefaultOverMax => "lower `default-lifetime` or raise `max-lifetime`".into(),
             Self::Syntax { .. }
             | Self::Network { .. }
@@ -335,6 +342,9 @@ impl Form {
                 "write it without port and brackets, such as \"192.0.2.7\" or \"2001:db8::7\""
             }
             Self::Duration => "write a number and a unit, such as \"90s\", \"10m\" or \"1h 30m\"",
+            Self::Bytes => {
+                "write a number and a unit, such as \"16KiB\" or \"2MiB\", or \"unlimited\""
+            }
             Self::Ports => "write the first and the last port, such as \"49152-65535\"",
             Self::Key => "make one with `printf 'USER:REALM:PASSWORD' | md5sum`",
         }

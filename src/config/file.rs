@@ -25,6 +25,7 @@ pub(super) struct File {
     pub(super) relay: RelayTable,
     pub(super) auth: AuthTable,
     pub(super) allocation: AllocationTable,
+    pub(super) unauthenticated: UnauthenticatedTable,
     pub(super) tcp: TcpTable,
     pub(super) peers: PeersTable,
     pub(super) log: LogTable,
@@ -68,6 +69,14 @@ pub(super) struct AllocationTable {
     pub(super) total: Option<Number>,
     pub(super) permissions: Option<Number>,
     pub(super) channels: Option<Number>,
+}
+
+#[derive(Default, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub(super) struct UnauthenticatedTable {
+    pub(super) per_prefix: Option<Text>,
+    pub(super) total: Option<Text>,
 }
 
 #[derive(Default, Deserialize)]

@@ -9,12 +9,14 @@ mod limits;
 mod net;
 mod peers;
 mod tcp;
+mod unauthenticated;
 
 use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
 
 pub(super) use auth::realm_flaw;
+pub(crate) use unauthenticated::spelled;
 
 use super::fault::{Fault, Finding, Form, Remark};
 use super::file::{File, LogTable, Number, Text};
@@ -36,6 +38,7 @@ pub(super) fn judge(file: File, path: &Path, host: &Host) -> (Option<Config>, Ve
     let relay = judge.relay(&file.relay);
     let auth = judge.auth(file.auth);
     let allocation = judge.allocation(&file.allocation, relay.as_ref());
+    let unauthenticated = judge.unauthenticated(&file.unauthenticated);
     let tcp = judge.tcp(&file.tcp);
     let peers = judge.peers(&file.peers);
     let log = log(&file.log);
@@ -47,6 +50,7 @@ pub(super) fn judge(file: File, path: &Path, host: &Host) -> (Option<Config>, Ve
             relay: relay?,
             auth: auth?,
             allocation: allocation?,
+            unauthenticated: unauthenticated?,
             tcp: tcp?,
             peers: peers?,
             log,

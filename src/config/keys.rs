@@ -23,6 +23,8 @@ pub(super) const KEYS: &[Key] = &[
     ("allocation", "total"),
     ("allocation", "permissions"),
     ("allocation", "channels"),
+    ("unauthenticated", "per-prefix"),
+    ("unauthenticated", "total"),
     ("tcp", "connections"),
     ("tcp", "per-prefix"),
     ("tcp", "first-frame"),

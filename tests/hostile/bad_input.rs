@@ -18,7 +18,11 @@ use crate::{
 #[test]
 fn no_cut_or_corrupted_datagram_of_a_stranger_does_anything() {
     in_own_world(|_| {
-        let server = Server::start(Setup::default());
+        let server = Server::start(Setup {
+            // All that is to be answered is answered, also to one address.
+            unauthenticated: "per-prefix = \"unlimited\"\ntotal = \"unlimited\"",
+            ..Setup::default()
+        });
         let bystander = Bystander::start();
         for fingerprint in [false, true] {
             let capture = Capture::on_udp(fingerprint);

@@ -15,6 +15,7 @@ mod lost_log;
 mod lost_sends;
 mod oracle;
 mod own_addresses;
+mod reflection;
 mod server;
 mod session;
 mod silence;

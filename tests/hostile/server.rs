@@ -37,6 +37,8 @@ pub(crate) struct Setup {
     pub(crate) allow: &'static [&'static str],
     /// Whether anybody can allocate.
     pub(crate) users: bool,
+    /// How much strangers hear beyond what they send, where it is not the default.
+    pub(crate) unauthenticated: &'static str,
     /// The limits of TCP clients, where they are not the default.
     pub(crate) tcp: &'static str,
 }
@@ -50,6 +52,7 @@ impl Default for Setup {
             relay: Ipv4Addr::LOCALHOST,
             allow: &["127.0.0.0/8"],
             users: true,
+            unauthenticated: "",
             tcp: "",
         }
     }
@@ -213,6 +216,7 @@ impl Setup {
             relay_ports,
             relay,
             allow,
+            unauthenticated,
             tcp,
             ..
         } = self;
@@ -238,6 +242,8 @@ impl Setup {
              addresses = [\"{relay}\"]\n\
              ports = \"{relay_ports}\"\n\
              {users}\
+             [unauthenticated]\n\
+             {unauthenticated}\n\
              [tcp]\n\
              {tcp}\n\
              [peers]\n\

@@ -174,7 +174,7 @@ fn crowd(number: u16) -> IpAddr {
 }
 
 /// The server does so by itself.
-fn allow_many_files() {
+pub(crate) fn allow_many_files() {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {
         current: limit.maximum,

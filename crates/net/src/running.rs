@@ -186,7 +186,9 @@ mod tests {
     use super::*;
     use crate::{ListenerOptions, StreamLimits};
     use relay::policy::{Mode, Own, Policy};
-    use relay::{Config, Keys, Limits, NonceSecret, PortRange, RelayAddress, Report, Sha256};
+    use relay::{
+        Allowance, Config, Keys, Limits, NonceSecret, PortRange, RelayAddress, Report, Sha256,
+    };
     use std::io::Write;
     use std::net::{IpAddr, Ipv4Addr, TcpStream, UdpSocket};
     use std::time::Duration;
@@ -219,6 +221,7 @@ mod tests {
                 ports: PortRange::new(20_000, 20_999).unwrap(),
                 policy: Policy::new(Mode::Closed, vec![], vec![], own),
                 limits: Limits::default(),
+                unauthenticated: Allowance::default(),
             },
             streams: StreamLimits::default(),
             report: Arc::new(report),

@@ -2,9 +2,10 @@
 
 use std::hint::black_box;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
-use relay::{AddressFamily, ClientTuple, PeerAddr, PortRange, RelayId, Verdict};
+use relay::{AddressFamily, Allowance, ClientTuple, PeerAddr, PortRange, RelayId, Verdict};
 use sim::{Client, Request, World, minutes};
 
 /// One client with a channel to one peer and a permission for another.
@@ -49,6 +50,34 @@ fn alone(criterion: &mut Criterion) {
         group.bench_function(name, |bencher| {
             let peer = PeerAddr(peer.0);
             bencher.iter(|| seen(server.handle_peer(now, relay, peer, black_box(&payload))));
+        });
+    }
+    group.finish();
+}
+
+/// What anyone may ask, from an address that the server does not know.
+fn strangers(criterion: &mut Criterion) {
+    let mut world = World::new();
+    let stranger = world.client("alice");
+    let (start, tuple) = (world.now(), stranger.tuple(&world));
+    let requests = [
+        ("binding", Request::binding()),
+        ("challenge", Request::allocate().unsigned()),
+    ];
+    let mut group = criterion.benchmark_group("stranger");
+    for (name, request) in requests {
+        let packet = stranger.write(&mut world, &request);
+        let server = world.server(0);
+        let mut now = start;
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                // Slow enough for the budget of unauthenticated answers.
+                now.mono += Duration::from_millis(5);
+                seen(server.handle_client(now, tuple, black_box(&packet)));
+            });
+        });
+        group.bench_function(format!("{name} over the budget"), |bencher| {
+            bencher.iter(|| seen(server.handle_client(now, tuple, black_box(&packet))));
         });
     }
     group.finish();
@@ -118,6 +147,8 @@ impl Crowd {
     fn gather(count: usize) -> Self {
         let mut world = World::with(|config| {
             config.ports = PortRange::new(1, u16::MAX).expect("a range");
+            // All of them come in the same moment.
+            config.unauthenticated = UNLIMITED;
         });
         let families = [AddressFamily::V4, AddressFamily::V6];
         let members = (0..count)
@@ -193,10 +224,15 @@ fn seen(verdict: Verdict<'_>) {
 /// On the channel that every member has.
 const CHANNEL_DATA: [u8; 11] = *b"\x40\x00\x00\x07payload";
 
+const UNLIMITED: Allowance = Allowance {
+    per_prefix: None,
+    total: None,
+};
+
 /// Coprime to every crowd, so that each member has its turn.
 const STRIDE: usize = 7_919;
 
 const CROWD: usize = 100_000;
 
-criterion_group!(benches, alone, in_a_crowd, endings);
+criterion_group!(benches, alone, strangers, in_a_crowd, endings);
 criterion_main!(benches);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use wire::AddressFamily;
 
+use crate::Allowance;
 use crate::keys::Keys;
 use crate::nonce::NonceSecret;
 use crate::policy::Policy;
@@ -29,6 +30,8 @@ pub struct Config {
     pub policy: Policy,
     /// How much a client may have.
     pub limits: Limits,
+    /// How much strangers hear beyond what they send.
+    pub unauthenticated: Allowance,
 }
 
 impl Config {

@@ -33,6 +33,9 @@ drop_reasons! {
     UnknownMethod = "unknown-method",
     /// An indication with a method that is none.
     UnknownIndication = "unknown-indication",
+    /// A request of someone who has not authenticated, whose answer is longer than itself while the
+    /// budget for such answers is used up.
+    OverBudget = "over-budget",
     /// An indication with an attribute that must be understood and is not. RFC 8489 §6.3.2.
     UnknownAttribute = "unknown-attribute",
     /// A Send indication without XOR-PEER-ADDRESS or DATA. RFC 8656 §11.2.

@@ -14,6 +14,7 @@ mod address;
 mod allocation;
 mod allocations;
 mod auth;
+mod budget;
 mod config;
 mod counters;
 mod data;
@@ -36,6 +37,7 @@ mod verdict;
 
 pub use address::{AllocationId, ClientTuple, PeerAddr, RelayId, Transport};
 pub use allocation::Traffic;
+pub use budget::{Allowance, Budget};
 pub use config::{Config, Limits, PortRange, RelayAddress};
 pub use counters::Counters;
 pub use drop_reason::DropReason;

@@ -10,6 +10,7 @@ pub(crate) mod send;
 
 pub(crate) use answer::{Answer, Challenge, Head};
 
+use rand::Rng;
 use wire::attributes::{
     ChannelNumberAttribute, Data, EvenPort, Lifetime, Nonce, PasswordAlgorithm, Realm,
     RequestedAddressFamily, RequestedTransport, UserHash, Username, XorPeerAddress,
@@ -17,7 +18,7 @@ use wire::attributes::{
 use wire::{Attribute, Message, Method};
 
 use crate::auth::{self, Signed};
-use crate::{ClientTuple, DropReason, Effect, Now, Reject, Report, Server, Verdict};
+use crate::{ClientTuple, DropReason, Effect, Now, Reject, Report, Server, Transport, Verdict};
 
 /// Every request there is.
 pub(crate) fn handle<'a>(
@@ -27,7 +28,10 @@ pub(crate) fn handle<'a>(
     message: Message<'a>,
 ) -> Verdict<'a> {
     match message.method() {
-        Method::Binding => binding::answer(server, client, &message),
+        Method::Binding => {
+            let refused = binding::answer(server, client, &message);
+            unauthenticated(server, now, client, &message, refused)
+        }
         _ if message.transaction().is_rfc3489() => server.drop(DropReason::NoCookie),
         Method::Allocate => authenticated(server, now, client, message, allocate::allocate),
         Method::Refresh => authenticated(server, now, client, message, refresh::refresh),
@@ -55,18 +59,17 @@ fn authenticated<'a>(
     handler: Handler,
 ) -> Verdict<'a> {
     let head = Head::of(&message);
-    let claim = message.get().ok().flatten().map(|Username(user)| user);
     let signed = match auth::verify(server, now, client, message) {
         Ok(signed) => signed,
         Err(reject) => {
-            report_refused(server, client, claim, &head, &reject);
             let nonce = server.nonces.issue(now.unix, client.client.ip());
             let challenge = Challenge {
                 realm: server.config.keys.realm(),
                 nonce: nonce.as_str(),
                 algorithms: server.offered.algorithms,
             };
-            return Verdict::Reply(head.refuse(&mut server.reply, &reject, Some(&challenge)));
+            head.refuse(&mut server.reply, &reject, Some(&challenge));
+            return unauthenticated(server, now, client, &message, Some(reject));
         }
     };
     match understood(&signed).and_then(|()| handler(server, now, &signed)) {
@@ -74,8 +77,52 @@ fn authenticated<'a>(
         Ok(Answer::Never(why)) => server.drop(why),
         Ok(answer) => Verdict::Reply(head.succeed(&mut server.reply, &answer, &signed.key)),
         Err(reject) => {
-            report_refused(server, client, claim, &head, &reject);
+            report_refused(server, client, claim(&message), &head, &reject);
             Verdict::Reply(head.fail(&mut server.reply, &reject, &signed.key))
+        }
+    }
+}
+
+/// Who a client says it is, signed or not.
+fn claim<'a>(request: &Message<'a>) -> Option<&'a str> {
+    request.get().ok().flatten().map(|Username(user)| user)
+}
+
+/// Sends what stands in `server.reply` to someone who has not authenticated. No such answer leaves
+/// in another way, so this is where the budget holds, and only what leaves is counted.
+fn unauthenticated<'a>(
+    server: &'a mut Server,
+    now: Now,
+    client: ClientTuple,
+    request: &Message<'_>,
+    refused: Option<Reject>,
+) -> Verdict<'a> {
+    let excess = server.reply.len().saturating_sub(request.as_bytes().len());
+    if excess > 0 && !may_amplify(server, now, client, excess) {
+        return server.drop(DropReason::OverBudget);
+    }
+    match refused {
+        Some(reject) => {
+            let (claim, head) = (claim(request), Head::of(request));
+            report_refused(server, client, claim, &head, &reject);
+        }
+        None => server.counters.bindings += 1,
+    }
+    Verdict::Reply(&server.reply)
+}
+
+/// Whether a client may hear so many bytes more than it sent.
+fn may_amplify(server: &mut Server, now: Now, client: ClientTuple, excess: usize) -> bool {
+    match client.transport {
+        // Who completes a handshake is where it says to be.
+        Transport::Tcp => true,
+        // Who has an allocation has authenticated.
+        Transport::Udp => {
+            if server.has_allocation(client) {
+                return true;
+            }
+            let (to, chance) = (client.client.ip(), server.rng.next_u32());
+            server.shared.budget.admit(now.mono, to, excess, chance)
         }
     }
 }

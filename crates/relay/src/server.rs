@@ -19,8 +19,8 @@ use crate::routes::Routes;
 use crate::sha256::Offered;
 use crate::timers::{Timer, Timers};
 use crate::{
-    AllocationId, ClientTuple, Config, Counters, DropReason, Effect, EndCause, Now, OpenError,
-    PeerAddr, Ports, Quotas, Reject, RelayId, Report, Verdict,
+    AllocationId, Budget, ClientTuple, Config, Counters, DropReason, Effect, EndCause, Now,
+    OpenError, PeerAddr, Ports, Quotas, Reject, RelayId, Report, Verdict,
 };
 
 /// What the shards of one process share, on the slow path only.
@@ -30,6 +30,8 @@ pub struct Shared {
     pub ports: Ports,
     /// How many allocations there are.
     pub quotas: Quotas,
+    /// What strangers may still hear.
+    pub budget: Budget,
 }
 
 impl Shared {
@@ -39,6 +41,7 @@ impl Shared {
         Self {
             ports: Ports::new(locals, config.ports),
             quotas: Quotas::default(),
+            budget: Budget::new(config.unauthenticated, &config.nonce_secret),
         }
     }
 }

@@ -1,6 +1,8 @@
 //! The data path allocates nothing: neither a session's packets nor a stranger's.
 
-use relay::{ClientTuple, Now, PeerAddr, Server, Verdict};
+use std::net::IpAddr;
+
+use relay::{ClientTuple, DropReason, Now, PeerAddr, Server, Verdict};
 use sim::{Client, Peer, Request, World, minutes};
 
 /// Packets of each kind.
@@ -147,6 +149,36 @@ fn a_strangers_binding_and_challenge_cost_no_allocation() {
             matches!(verdict, Verdict::Reply(_))
         });
     }
+}
+
+#[test]
+fn a_hundred_thousand_strangers_cost_no_memory_answered_or_not() {
+    let mut session = Session::new();
+    let requests = [Request::binding(), Request::allocate().unsigned()];
+    let packets = requests.map(|request| session.alice.write(&mut session.world, &request));
+    let (now, tuple) = (session.world.now(), session.alice.tuple(&session.world));
+    let server = session.world.server(0);
+    let (mut answered, mut silent) = (0, 0);
+    let mut ask = |stranger: u32, packet| {
+        let ip = IpAddr::from((stranger << 8).to_be_bytes());
+        let client = (ip, tuple.client.port()).into();
+        match server.handle_client(now, ClientTuple { client, ..tuple }, packet) {
+            Verdict::Reply(_) => answered += 1,
+            Verdict::Drop(DropReason::OverBudget) => silent += 1,
+            other @ (Verdict::Forward { .. }
+            | Verdict::Deliver { .. }
+            | Verdict::Drop(_)
+            | Verdict::Done) => panic!("{other:?}"),
+        }
+    };
+    packets.iter().for_each(|packet| ask(0, packet));
+    let counted = allocation_counter::measure(|| {
+        for stranger in 1..=100_000 {
+            packets.iter().for_each(|packet| ask(stranger, packet));
+        }
+    });
+    assert_eq!(counted.count_total, 0, "{counted:?}");
+    assert!(answered > 1000 && silent > 100_000);
 }
 
 /// Otherwise the tests above would say nothing.

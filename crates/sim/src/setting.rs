@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use relay::policy::{Mode, Own, Policy};
-use relay::{Config, Keys, Limits, PortRange, RelayAddress, Sha256};
+use relay::{Allowance, Config, Keys, Limits, PortRange, RelayAddress, Sha256};
 
 use crate::minutes;
 
@@ -48,6 +48,7 @@ pub fn config() -> Config {
         ports,
         policy: Policy::new(Mode::Closed, vec![], vec![], own(ports)),
         limits: Limits::default(),
+        unauthenticated: Allowance::default(),
     }
 }
 

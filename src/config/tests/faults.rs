@@ -514,3 +514,32 @@ fn sha256_cannot_be_required_of_a_user_with_an_md5_key() {
         "give the password instead, or write \"offer\"",
     );
 }
+
+#[test]
+fn what_strangers_hear_is_held_to_what_can_be() {
+    for (line, sentence) in [
+        ("total = \"many\"", "is not a number of bytes"),
+        ("total = \"16\"", "is not a number of bytes"),
+        ("total = \"16 apples\"", "is not a number of bytes"),
+        ("total = \"99999999999GiB\"", "is not a number of bytes"),
+        (
+            "total = \"0B\"",
+            "must be from 1KiB to 1GiB, or \"unlimited\"",
+        ),
+        (
+            "total = \"2GiB\"",
+            "must be from 1KiB to 1GiB, or \"unlimited\"",
+        ),
+        (
+            "per-prefix = \"1MiB\"",
+            "`[unauthenticated] per-prefix` is more than `total`",
+        ),
+        (
+            "per-prefix = \"2KiB\"\ntotal = \"1KiB\"",
+            "is more than `total`",
+        ),
+    ] {
+        let told = fault(&format!("[unauthenticated]\n{line}\n"));
+        assert!(told.sentence.ends_with(sentence), "{told:?}");
+    }
+}

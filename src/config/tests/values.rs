@@ -1,5 +1,6 @@
 //! What a correct file means.
 
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use relay::RelayAddress;
@@ -57,6 +58,21 @@ fn a_file_says_what_it_says() {
         (config.log.level, config.log.format, config.log.addresses),
         (Level::Debug, Format::Json, true)
     );
+}
+
+#[test]
+fn bytes_per_second_have_a_unit_or_no_limit() {
+    for (written, meant) in [
+        ("1024B", Some(1024)),
+        ("16KiB", Some(16_384)),
+        (" 2 MiB ", Some(2 << 20)),
+        ("1GiB", Some(1 << 30)),
+        ("unlimited", None),
+    ] {
+        let config = config(&format!("[unauthenticated]\ntotal = \"{written}\"\n"));
+        let total = config.unauthenticated.total.map(NonZeroU64::get);
+        assert_eq!(total, meant, "{written}");
+    }
 }
 
 #[test]

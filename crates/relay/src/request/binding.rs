@@ -5,30 +5,30 @@ use wire::attributes::{
 };
 use wire::{Attribute, Class, Message};
 
-use super::{Head, report_refused};
-use crate::{ClientTuple, Reject, Server, Verdict};
+use super::Head;
+use crate::{ClientTuple, Reject, Server};
 
-/// Answers without authentication and without state.
-pub(super) fn answer<'a>(
-    server: &'a mut Server,
+/// Writes the answer, without authentication and without state, and says if it is a refusal.
+pub(super) fn answer(
+    server: &mut Server,
     client: ClientTuple,
     message: &Message<'_>,
-) -> Verdict<'a> {
+) -> Option<Reject> {
     let head = Head::of(message);
     let mut unknown = message.unknown_required(BINDING_ATTRIBUTES).peekable();
     if unknown.peek().is_some() {
         let reject = Reject::UnknownAttributes(unknown.collect());
-        report_refused(server, client, None, &head, &reject);
-        return Verdict::Reply(head.refuse(&mut server.reply, &reject, None));
+        head.refuse(&mut server.reply, &reject, None);
+        return Some(reject);
     }
-    server.counters.bindings += 1;
-    Verdict::Reply(head.write(&mut server.reply, Class::Success, |writer| {
+    head.write(&mut server.reply, Class::Success, |writer| {
         if head.transaction.is_rfc3489() {
             writer.put(&MappedAddress(client.client));
         } else {
             writer.put(&XorMappedAddress(client.client));
         }
-    }))
+    });
+    None
 }
 
 /// Credentials are understood, and not needed.

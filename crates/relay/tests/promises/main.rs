@@ -8,6 +8,7 @@ mod allocate;
 mod authentication;
 mod bad_input;
 mod binding;
+mod budget;
 mod channels;
 mod credentials;
 mod data;

@@ -1,0 +1,308 @@
+//! The amplification budget: how many bytes strangers hear beyond what they send. RFC 8489 §16.1.2.
+//!
+//! The source address of a datagram is whatever its sender wrote there. A server that answers with
+//! more than it was sent strengthens an attack on whoever has that address, so what answers to
+//! unauthenticated requests add is rationed: per source prefix, which is what one victim owns, and
+//! in all. An answer no longer than its request adds nothing and is never held back.
+//!
+//! Strangers choose their addresses, so nothing is kept for any of them. There is a table of a
+//! fixed size, and a prefix has the cell that a keyed hash of it names. Prefixes that share a cell
+//! share an allowance, without knowing the key nobody can aim at another's cell, and chance does
+//! little: only what is *sent* is charged, so the allowance in all keeps at most `total /
+//! per_prefix` cells (16 by default) empty for long, of 65,536.
+//!
+//! Where more is asked than may be answered, chance decides, not who comes first: what was given
+//! ahead of time beyond a second's worth makes refusals likelier, until as much is refused as is
+//! too much. So every request has the same chance, which is that of the allowance to the demand:
+//! no flood, however it times and cuts its requests, shuts an honest client out. That one asks up
+//! to seven times (RFC 8489 §6.2.1) and needs to be heard once; then it can authenticate.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::num::NonZeroU64;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use ahash::RandomState;
+use ring::hmac;
+
+use crate::NonceSecret;
+
+/// How many bytes per second the answers to unauthenticated requests may be longer than these. As
+/// much may come at once as in a second, and by chance twice that; `None` is without limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allowance {
+    /// To one source prefix: an IPv4 /24 or an IPv6 /48.
+    pub per_prefix: Option<NonZeroU64>,
+    /// In all, over all shards.
+    pub total: Option<NonZeroU64>,
+}
+
+impl Default for Allowance {
+    fn default() -> Self {
+        Self {
+            per_prefix: NonZeroU64::new(16 * 1024),
+            total: NonZeroU64::new(256 * 1024),
+        }
+    }
+}
+
+/// What is left of the [`Allowance`]. One for all shards: the clients of one prefix are spread over
+/// them. It is no bottleneck, because who is refused under a flood only reads.
+pub struct Budget {
+    allowance: Allowance,
+    hasher: RandomState,
+    /// When the first question was asked; cells count from here.
+    epoch: OnceLock<Instant>,
+    total: Cell,
+    prefixes: Box<[Cell]>,
+}
+
+impl Budget {
+    /// The secret keys the table, by way of a MAC: what the table gives away is not the secret.
+    pub(crate) fn new(allowance: Allowance, secret: &NonceSecret) -> Self {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &secret.0);
+        let tag = hmac::sign(&key, b"amplification budget");
+        let (words, _) = tag.as_ref().as_chunks();
+        let seed = |at: usize| u64::from_be_bytes(words[at]);
+        Self {
+            allowance,
+            hasher: RandomState::with_seeds(seed(0), seed(1), seed(2), seed(3)),
+            epoch: OnceLock::new(),
+            total: Cell::default(),
+            prefixes: (0..CELLS).map(|_| Cell::default()).collect(),
+        }
+    }
+
+    /// Whether `to` may hear so many bytes more than were sent in its name; charges them if so.
+    /// `chance` is any number, each as likely as the others.
+    pub(crate) fn admit(&self, now: Instant, to: IpAddr, excess: usize, chance: u32) -> bool {
+        let Allowance { per_prefix, total } = self.allowance;
+        let now = self.count(now);
+        // Who is lucky may take what is earned later.
+        let bad_luck = (SECOND * u64::from(chance)) >> u32::BITS;
+        let latest = now.saturating_add(2 * SECOND - 1 - bad_luck);
+        let excess = u64::try_from(excess).unwrap_or(u64::MAX);
+        let prefix = self.cell(to);
+        // What one refuses is not charged to the other. Another shard may come in between, which
+        // costs an answer that could have been sent, never one too many.
+        prefix.has_room(latest, per_prefix)
+            && self.total.take(now, latest, excess, total)
+            && prefix.take(now, latest, excess, per_prefix)
+    }
+
+    fn cell(&self, ip: IpAddr) -> &Cell {
+        let hash = self.hasher.hash_one(prefix(ip));
+        &self.prefixes[hash as usize % CELLS]
+    }
+
+    /// Nanoseconds since the epoch, enough for centuries. Another shard may have read its clock
+    /// a little before it.
+    fn count(&self, now: Instant) -> u64 {
+        let epoch = *self.epoch.get_or_init(|| now);
+        u64::try_from(now.saturating_duration_since(epoch).as_nanos()).unwrap_or(u64::MAX)
+    }
+}
+
+/// Without the cells.
+impl fmt::Debug for Budget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Budget")
+            .field("allowance", &self.allowance)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The generic cell rate algorithm (ITU-T I.371): the time at which all that was given is earned.
+/// It needs no timer, and a cell that nobody uses is full again by itself.
+#[derive(Default)]
+struct Cell(AtomicU64);
+
+impl Cell {
+    /// Whether what was given is earned by `latest`.
+    fn has_room(&self, latest: u64, rate: Option<NonZeroU64>) -> bool {
+        rate.is_none() || self.0.load(Ordering::Relaxed) < latest
+    }
+
+    /// Charges if there is room at all, be it less than is charged: else a flood of short answers
+    /// would leave no room for a long one, ever.
+    fn take(&self, now: u64, latest: u64, bytes: u64, rate: Option<NonZeroU64>) -> bool {
+        let Some(rate) = rate else {
+            return true;
+        };
+        let cost = bytes.saturating_mul(SECOND).div_ceil(rate.get());
+        let charged = |earned: u64| (earned < latest).then(|| earned.max(now).saturating_add(cost));
+        self.0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, charged)
+            .is_ok()
+    }
+}
+
+/// What one party can be expected to own, told apart by family.
+fn prefix(ip: IpAddr) -> (bool, u64) {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => (false, u64::from(ip.to_bits() >> 8)),
+        IpAddr::V6(ip) => (true, (ip.to_bits() >> 80) as u64),
+    }
+}
+
+/// In nanoseconds. So far ahead of its time an answer is given for certain, and by chance one
+/// second more.
+const SECOND: u64 = 1_000_000_000;
+/// Half a MiB. When an operator raises `total` a hundredfold, 1,600 cells can be empty at once, and
+/// one prefix in forty shares one of them.
+const CELLS: usize = 1 << 16;
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const RATE: u64 = 4096;
+    /// Nothing beyond what is certain.
+    const UNLUCKY: u32 = u32::MAX;
+
+    fn budget(per_prefix: u64, total: u64) -> Budget {
+        let allowance = Allowance {
+            per_prefix: NonZeroU64::new(per_prefix),
+            total: NonZeroU64::new(total),
+        };
+        Budget::new(allowance, &NonceSecret([7; 32]))
+    }
+
+    fn start() -> Instant {
+        sim::Clock::new().now().mono
+    }
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    /// How many bytes a source hears at once, when each answer adds so many.
+    fn drained(budget: &Budget, now: Instant, to: IpAddr, excess: usize) -> usize {
+        excess
+            * (0..100_000)
+                .take_while(|_| budget.admit(now, to, excess, UNLUCKY))
+                .count()
+    }
+
+    #[test]
+    fn a_second_is_given_at_once_and_the_rest_as_it_is_earned() {
+        let (budget, now, to) = (budget(RATE, 0), start(), ip("192.0.2.1"));
+        assert_eq!(drained(&budget, now, to, 64), 4096);
+        assert_eq!(
+            drained(&budget, now + Duration::from_millis(250), to, 64),
+            1024
+        );
+        assert_eq!(
+            drained(&budget, now + Duration::from_millis(500), to, 64),
+            1024
+        );
+        // Nothing is saved up.
+        assert_eq!(
+            drained(&budget, now + Duration::from_secs(3600), to, 64),
+            4096
+        );
+    }
+
+    #[test]
+    fn a_prefix_is_a_24_or_a_48() {
+        for (one, same, other) in [
+            ("192.0.2.1", "192.0.2.255", "192.0.3.1"),
+            ("192.0.2.1", "::ffff:192.0.2.9", "192.1.2.1"),
+            ("2001:db8:1::1", "2001:db8:1:ffff::2", "2001:db8:2::1"),
+        ] {
+            let (budget, now) = (budget(RATE, 0), start());
+            drained(&budget, now, ip(one), 64);
+            assert!(!budget.admit(now, ip(same), 64, UNLUCKY), "{same}");
+            assert!(budget.admit(now, ip(other), 64, UNLUCKY), "{other}");
+        }
+    }
+
+    #[test]
+    fn what_one_limit_refuses_is_not_charged_to_the_other() {
+        let (budget, now) = (budget(RATE, 2 * RATE), start());
+        drained(&budget, now, ip("192.0.2.1"), 64);
+        // The prefix has used its half, and asking on takes nothing of the other half.
+        for _ in 0..1000 {
+            assert!(!budget.admit(now, ip("192.0.2.1"), 64, UNLUCKY));
+        }
+        assert_eq!(drained(&budget, now, ip("192.0.3.1"), 64), 4096);
+        // All is used up, and who was refused because of it has its own all the same.
+        for _ in 0..1000 {
+            assert!(!budget.admit(now, ip("192.0.4.1"), 64, UNLUCKY));
+        }
+        let later = now + Duration::from_secs(1);
+        assert_eq!(drained(&budget, later, ip("192.0.4.1"), 64), 4096);
+    }
+
+    #[test]
+    fn short_answers_leave_room_for_long_ones() {
+        let (budget, now) = (budget(0, RATE), start());
+        drained(&budget, now, ip("192.0.2.1"), 12);
+        let later = now + Duration::from_millis(3);
+        assert!(budget.admit(later, ip("192.0.2.1"), 600, UNLUCKY));
+    }
+
+    #[test]
+    fn the_lucky_hear_a_second_more_and_nobody_hears_two() {
+        for (chance, most) in [(0, 8192), (u32::MAX / 2, 6144), (UNLUCKY, 4096)] {
+            let (budget, now) = (budget(RATE, 0), start());
+            let asked = (0..1000).filter(|_| budget.admit(now, ip("192.0.2.1"), 64, chance));
+            assert_eq!(64 * asked.count(), most);
+        }
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "shards are threads")]
+    fn shards_that_ask_at_the_same_time_do_not_exceed_it_together() {
+        let (budget, now) = (budget(0, 64 * RATE), start());
+        let ask = |net: u8| drained(&budget, now, IpAddr::from([192, 0, net, 1]), 64);
+        let heard: usize = std::thread::scope(|scope| {
+            let shards = [0, 1, 2, 3].map(|net| scope.spawn(move || ask(net)));
+            shards.into_iter().map(|shard| shard.join().unwrap()).sum()
+        });
+        assert_eq!(heard, 64 * 4096);
+    }
+
+    #[test]
+    fn the_table_is_used_evenly() {
+        let budget = budget(RATE, 0);
+        let used = (0..CELLS as u32).filter(|net| {
+            let to = IpAddr::from((net << 8).to_be_bytes());
+            budget.cell(to).0.fetch_add(1, Ordering::Relaxed) == 0
+        });
+        // As many balls as bins leave 1/e of them empty.
+        let share = used.count() as f64 / CELLS as f64;
+        assert!((0.62..0.645).contains(&share), "{share}");
+    }
+
+    proptest! {
+        #[test]
+        fn no_sequence_takes_more_than_the_allowance(
+            per_prefix in 1_u64..100_000,
+            total in 1_u64..100_000,
+            steps in prop::collection::vec((0_u64..400, 0_u8..4, 1_usize..800, any::<u32>()), 1..400),
+        ) {
+            let budget = budget(per_prefix, total);
+            let (begin, mut passed) = (start(), 0);
+            let (mut to_each, mut to_all) = ([0; 4], 0);
+            for (pause, net, excess, chance) in steps {
+                passed += pause;
+                let now = begin + Duration::from_millis(passed);
+                if budget.admit(now, IpAddr::from([192, 0, net, 1]), excess, chance) {
+                    to_each[usize::from(net)] += excess as u64;
+                    to_all += excess as u64;
+                }
+                // Two seconds' worth, what was earned since, and the end of the last answer.
+                let most = |rate: u64| rate * (2000 + passed) / 1000 + 800;
+                prop_assert!(to_all <= most(total));
+                prop_assert!(to_each.iter().all(|heard| *heard <= most(per_prefix)));
+            }
+        }
+    }
+}
