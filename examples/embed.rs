@@ -61,7 +61,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         },
         streams: StreamLimits::default(),
         report: Arc::new(|report| match report {
-            Report::Opened { user, relayed, .. } => println!("{user} relays from {relayed}"),
+            Report::Opened { user, relayed, .. } => println!("{user} relays from {relayed:?}"),
             Report::Ended { user, cause, .. } => println!("{user} is gone: {}", cause.name()),
             Report::Refused { reject, .. } => println!("refused: {reject}"),
         }),

@@ -40,7 +40,7 @@ impl Reporter {
                 transport = client.transport.name(),
                 client = self.shown(client.client),
                 user = &*user,
-                %relayed,
+                relayed = shown_relayed(&relayed),
                 lifetime,
                 "allocation.opened"
             ),
@@ -57,7 +57,7 @@ impl Reporter {
                 allocation,
                 client,
                 &user,
-                relayed,
+                &relayed,
                 (cause, age),
                 [sent, received],
             ),
@@ -75,7 +75,7 @@ impl Reporter {
         allocation: AllocationId,
         client: ClientTuple,
         user: &str,
-        relayed: SocketAddr,
+        relayed: &[SocketAddr],
         (cause, age): (EndCause, Duration),
         [sent, received]: [Traffic; 2],
     ) {
@@ -85,7 +85,7 @@ impl Reporter {
             transport = client.transport.name(),
             client = self.shown(client.client),
             user,
-            %relayed,
+            relayed = shown_relayed(relayed),
             seconds = age.as_secs(),
             sent_packets = sent.packets,
             sent_bytes = sent.bytes,
@@ -124,4 +124,10 @@ impl Reporter {
             None
         }
     }
+}
+
+/// One address, or the two of a dual allocation.
+fn shown_relayed(relayed: &[SocketAddr]) -> String {
+    let shown: Vec<String> = relayed.iter().map(SocketAddr::to_string).collect();
+    shown.join(",")
 }

@@ -11,7 +11,7 @@ use crate::{
     lab::{
         PATIENCE,
         program::{Ended, Program},
-        server::{PASSWORD, Setup, USER},
+        server::{PASSWORD, Server, Setup, USER},
         world::{CLIENT_V4, CLIENT_V6, PEER_V4, PEER_V6, SERVER_V4, SERVER_V6, in_own_world},
     },
 };
@@ -103,6 +103,65 @@ fn an_ipv6_relay_carries_data_for_an_ipv4_client_over_tcp() {
 }
 
 #[test]
+fn reserved_ports_for_rtcp_carry_data_over_udp() {
+    in_own_world(|world| {
+        let _server = world.serve(Setup::default());
+        let peer = echo_with_rtcp(PEER_V4.into());
+        Uclient::to_peer(SERVER_V4.into(), peer)
+            .with_rtcp()
+            .relays_everything();
+    });
+}
+
+#[test]
+fn reserved_ports_for_rtcp_carry_data_over_tcp_for_several_clients() {
+    in_own_world(|world| {
+        let _server = world.serve(Setup::default());
+        let peer = echo_with_rtcp(PEER_V4.into());
+        Uclient::to_peer(SERVER_V4.into(), peer)
+            .with_rtcp()
+            .flag("-t")
+            .flag("-m")
+            .flag("5")
+            .relays_everything();
+    });
+}
+
+#[test]
+fn two_clients_with_rtcp_meet_relay_to_relay() {
+    in_own_world(|world| {
+        let _server = world.serve(closed());
+        Uclient::pair(SERVER_V4.into())
+            .with_rtcp()
+            .relays_everything();
+    });
+}
+
+#[test]
+fn a_dual_allocation_carries_data_to_an_ipv4_peer() {
+    in_own_world(|world| {
+        let server = world.serve(Setup::default());
+        let peer = echo(PEER_V4.into());
+        Uclient::to_peer(SERVER_V4.into(), peer)
+            .flag("-Z")
+            .relays_everything();
+        assert_dual(&server);
+    });
+}
+
+#[test]
+fn a_dual_allocation_carries_data_to_an_ipv6_peer() {
+    in_own_world(|world| {
+        let server = world.serve(Setup::default());
+        let peer = echo(PEER_V6.into());
+        Uclient::to_peer(SERVER_V4.into(), peer)
+            .flag("-Z")
+            .relays_everything();
+        assert_dual(&server);
+    });
+}
+
+#[test]
 fn a_wrong_password_opens_nothing() {
     in_own_world(|world| {
         let _server = world.serve(Setup::default());
@@ -164,6 +223,8 @@ fn the_reflexive_address_is_the_clients_own() {
 struct Uclient {
     server: IpAddr,
     credential: (String, String),
+    /// Whether it makes a second allocation for RTCP, on the port that is reserved with the first.
+    rtcp: bool,
     arguments: Vec<String>,
 }
 
@@ -188,12 +249,18 @@ impl Uclient {
         Self {
             server,
             credential,
+            rtcp: false,
             arguments: Vec::new(),
         }
     }
 
     fn flag(mut self, flag: &str) -> Self {
         self.arguments.push(flag.to_owned());
+        self
+    }
+
+    const fn with_rtcp(mut self) -> Self {
+        self.rtcp = true;
         self
     }
 
@@ -228,8 +295,10 @@ impl Uclient {
     fn run(self) -> Ended {
         let (user, password) = &self.credential;
         let mut command = Command::new("turnutils_uclient");
-        // No second allocation for RTCP: it would ask for reserved ports.
-        command.args(["-c", "-u", user, "-w", password]);
+        command.args(["-u", user, "-w", password]);
+        if !self.rtcp {
+            command.arg("-c");
+        }
         command.args(["-n", &MESSAGES.to_string(), "-z", "2", "-l", "1000"]);
         command.args(&self.arguments).arg(self.server.to_string());
         Program::run(command, "coturn", PATIENCE)
@@ -247,7 +316,19 @@ fn number_after(output: &str, name: &str) -> Option<u32> {
 
 /// A peer that sends everything back.
 fn echo(ip: IpAddr) -> SocketAddr {
-    let socket = UdpSocket::bind((ip, 0)).expect("a free port");
+    echo_on(UdpSocket::bind((ip, 0)).expect("a free port"))
+}
+
+/// The same, also on the next port.
+fn echo_with_rtcp(ip: IpAddr) -> SocketAddr {
+    // Below the ports that the kernel gives out, and nobody else is in this world.
+    for port in [5000, 5001] {
+        echo_on(UdpSocket::bind((ip, port)).expect("a port of an empty host"));
+    }
+    SocketAddr::new(ip, 5000)
+}
+
+fn echo_on(socket: UdpSocket) -> SocketAddr {
     let address = socket.local_addr().expect("a bound socket");
     thread::spawn(move || {
         let mut packet = [0; 2048];
@@ -256,6 +337,18 @@ fn echo(ip: IpAddr) -> SocketAddr {
         }
     });
     address
+}
+
+/// The log shows an allocation with an address of each family.
+#[track_caller]
+fn assert_dual(server: &Server) {
+    let log = server.log();
+    let is_dual = |line: &str| {
+        line.contains("allocation.opened")
+            && line.contains(&SERVER_V4.to_string())
+            && line.contains(&SERVER_V6.to_string())
+    };
+    assert!(log.lines().any(is_dual), "{log}");
 }
 
 /// A server that relays to none but its own relayed addresses.

@@ -2,10 +2,10 @@
 //! that nobody signed.
 
 use wire::attributes::{
-    ChannelNumberAttribute, Data, ErrorCode, EvenPort, Lifetime, MappedAddress, Nonce,
-    PasswordAlgorithm, PasswordAlgorithms, Realm, RequestedAddressFamily, RequestedTransport,
-    Software, UnknownAttributes, UserHash, Username, XorMappedAddress, XorPeerAddress,
-    XorRelayedAddress,
+    AdditionalAddressFamily, AddressErrorCode, ChannelNumberAttribute, Data, ErrorCode, EvenPort,
+    Lifetime, MappedAddress, Nonce, PasswordAlgorithm, PasswordAlgorithms, Realm,
+    RequestedAddressFamily, RequestedTransport, ReservationToken, Software, UnknownAttributes,
+    UserHash, Username, XorMappedAddress, XorPeerAddress, XorRelayedAddress,
 };
 use wire::{Algorithm, Attribute, Key, MacKey, Message, Writer};
 
@@ -59,6 +59,8 @@ fn assert_written_again(message: &Message<'_>, key: &MacKey) {
 
 /// Every typed attribute is read, and written the same if its form has but one spelling.
 fn assert_attributes(message: &Message<'_>) {
+    assert_round_trip::<AdditionalAddressFamily>(message);
+    assert_round_trip::<AddressErrorCode<'_>>(message);
     assert_round_trip::<ChannelNumberAttribute>(message);
     assert_round_trip::<Data<'_>>(message);
     assert_round_trip::<ErrorCode<'_>>(message);
@@ -71,6 +73,7 @@ fn assert_attributes(message: &Message<'_>) {
     assert_round_trip::<Realm<'_>>(message);
     assert_round_trip::<RequestedAddressFamily>(message);
     assert_round_trip::<RequestedTransport>(message);
+    assert_round_trip::<ReservationToken>(message);
     assert_round_trip::<Software<'_>>(message);
     assert_round_trip::<UnknownAttributes>(message);
     assert_round_trip::<UserHash>(message);

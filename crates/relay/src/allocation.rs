@@ -4,11 +4,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use wire::attributes::ReservationToken;
 use wire::{AddressFamily, ChannelNumber, MacKey, TransactionId};
 
 use crate::permissions::Permissions;
 use crate::ports::Parity;
-use crate::{AllocationId, ClientTuple, RelayId};
+use crate::{AllocationId, ClientTuple, Reject, RelayId};
 
 /// Packets and bytes of application data.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,8 +44,11 @@ pub(crate) struct Allocation {
     /// The lifetime that Allocate was granted, in seconds.
     pub(crate) lifetime: u32,
     pub(crate) born: Instant,
-    pub(crate) deadline: Instant,
-    pub(crate) relay: Relay,
+    pub(crate) relays: Relays,
+    /// Why a dual allocation has one relay socket only.
+    pub(crate) refused: Option<Box<Refused>>,
+    /// Names the port that was reserved with this allocation.
+    pub(crate) token: Option<ReservationToken>,
     pub(crate) phase: Phase,
     pub(crate) permissions: Permissions,
     /// What [`crate::routes::Routes`] knows of this client.
@@ -53,44 +57,135 @@ pub(crate) struct Allocation {
     pub(crate) received: Traffic,
 }
 
-/// The relay socket of an allocation, by its two faces.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Relay {
-    /// Which ports will do, should this one be in use.
-    pub(crate) parity: Parity,
-    /// Where it is bound.
-    pub(crate) local: SocketAddr,
-    /// The relayed transport address: where peers find it.
-    pub(crate) relayed: SocketAddr,
-}
-
-/// No success before the socket is bound.
+/// No success before all is known of every socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
-    /// The socket is asked for; the client waits.
+    /// A socket is asked for; the client waits.
     Opening {
         /// Whether the answer wants a FINGERPRINT.
         fingerprint: bool,
-        /// Ports tried before this one.
-        tries: u32,
     },
     /// The client has heard success.
     Open,
 }
 
+/// The family that a client asked for and does not get.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub(crate) family: AddressFamily,
+    pub(crate) reject: Reject,
+}
+
+/// The relay sockets of an allocation: at most one per family, IPv4 first.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Relays([Option<Relay>; 2]);
+
+/// A relay socket of an allocation, by its two faces.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Relay {
+    /// Which ports will do, should this one be in use; `None` if no other.
+    pub(crate) parity: Option<Parity>,
+    /// Where it is bound.
+    pub(crate) local: SocketAddr,
+    /// The relayed transport address: where peers find it.
+    pub(crate) relayed: SocketAddr,
+    pub(crate) socket: RelaySocket,
+    /// When its lifetime is over; counts from the success.
+    pub(crate) deadline: Instant,
+}
+
+/// How far a relay socket is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RelaySocket {
+    /// The shard is to open it.
+    AskedFor {
+        /// Ports tried before this one.
+        tries: u32,
+    },
+    /// It is bound.
+    Bound,
+}
+
 impl Allocation {
-    pub(crate) const fn relay_id(&self) -> RelayId {
-        RelayId {
-            allocation: self.id,
-            family: self.family(),
-        }
-    }
-
-    pub(crate) const fn family(&self) -> AddressFamily {
-        AddressFamily::of(self.relay.local.ip())
-    }
-
     pub(crate) fn is_open(&self) -> bool {
         self.phase == Phase::Open
+    }
+
+    /// The relay socket of a family, whether or not there is one.
+    pub(crate) const fn relay_id(&self, family: AddressFamily) -> RelayId {
+        RelayId {
+            allocation: self.id,
+            family,
+        }
+    }
+}
+
+impl Relays {
+    /// One or two sockets of different families.
+    pub(crate) fn new(relays: impl IntoIterator<Item = Relay>) -> Self {
+        let mut all = Self::default();
+        for relay in relays {
+            all.set(relay);
+        }
+        all
+    }
+
+    pub(crate) const fn get(&self, family: AddressFamily) -> Option<&Relay> {
+        self.0[place(family)].as_ref()
+    }
+
+    pub(crate) const fn get_mut(&mut self, family: AddressFamily) -> Option<&mut Relay> {
+        self.0[place(family)].as_mut()
+    }
+
+    /// Puts a socket in its place; returns what was there.
+    pub(crate) const fn set(&mut self, relay: Relay) -> Option<Relay> {
+        self.0[place(relay.family())].replace(relay)
+    }
+
+    pub(crate) const fn take(&mut self, family: AddressFamily) -> Option<Relay> {
+        self.0[place(family)].take()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Relay> {
+        self.0.iter().flatten()
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Relay> {
+        self.0.iter_mut().flatten()
+    }
+
+    pub(crate) const fn is_empty(&self) -> bool {
+        matches!(self.0, [None, None])
+    }
+
+    /// The relayed transport addresses, IPv4 first.
+    pub(crate) fn relayed(&self) -> impl Iterator<Item = SocketAddr> {
+        self.iter().map(|relay| relay.relayed)
+    }
+}
+
+impl Relay {
+    pub(crate) const fn family(&self) -> AddressFamily {
+        AddressFamily::of(self.local.ip())
+    }
+
+    /// The next port, if it was taken along to be reserved and is not promised yet.
+    pub(crate) fn next(&self) -> Option<Self> {
+        let next = |address: SocketAddr| SocketAddr::new(address.ip(), address.port() + 1);
+        (self.parity == Some(Parity::EvenAndNext)).then(|| Self {
+            parity: None,
+            local: next(self.local),
+            relayed: next(self.relayed),
+            socket: RelaySocket::AskedFor { tries: 0 },
+            deadline: self.deadline,
+        })
+    }
+}
+
+const fn place(family: AddressFamily) -> usize {
+    match family {
+        AddressFamily::V4 => 0,
+        AddressFamily::V6 => 1,
     }
 }

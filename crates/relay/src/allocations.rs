@@ -7,13 +7,13 @@ use hashbrown::HashMap;
 use slab::Slab;
 
 use crate::allocation::{Allocation, Relay};
-use crate::{AllocationId, ClientTuple};
+use crate::{AllocationId, ClientTuple, RelayId};
 
 #[derive(Debug)]
 pub(crate) struct Allocations {
     slots: Slab<Allocation>,
     by_client: HashMap<ClientTuple, AllocationId, RandomState>,
-    by_relayed: HashMap<SocketAddr, AllocationId, RandomState>,
+    by_relayed: HashMap<SocketAddr, RelayId, RandomState>,
     generation: u32,
 }
 
@@ -48,8 +48,16 @@ impl Allocations {
     }
 
     /// Who has a relayed transport address.
-    pub(crate) fn by_relayed(&self, relayed: SocketAddr) -> Option<AllocationId> {
+    pub(crate) fn by_relayed(&self, relayed: SocketAddr) -> Option<RelayId> {
         self.by_relayed.get(&relayed).copied()
+    }
+
+    pub(crate) fn relay(&self, id: RelayId) -> Option<&Relay> {
+        self.get(id.allocation)?.relays.get(id.family)
+    }
+
+    pub(crate) fn relay_mut(&mut self, id: RelayId) -> Option<&mut Relay> {
+        self.get_mut(id.allocation)?.relays.get_mut(id.family)
     }
 
     /// Adds the allocation that `make` makes of its id.
@@ -63,25 +71,39 @@ impl Allocations {
         };
         let allocation = entry.insert(make(id));
         self.by_client.insert(allocation.client, id);
-        self.by_relayed.insert(allocation.relay.relayed, id);
+        for relay in allocation.relays.iter() {
+            let relay_id = allocation.relay_id(relay.family());
+            self.by_relayed.insert(relay.relayed, relay_id);
+        }
         id
     }
 
-    /// Moves an allocation to another relay socket, after the first could not be opened.
-    pub(crate) fn replace_relay(&mut self, id: AllocationId, relay: Relay) {
-        let Some(allocation) = self.get_mut(id) else {
+    /// Moves an allocation to another relay socket of the family, after the first could not be
+    /// opened.
+    pub(crate) fn replace_relay(&mut self, id: RelayId, relay: Relay) {
+        let Some(allocation) = self.get_mut(id.allocation) else {
             return;
         };
-        let old = std::mem::replace(&mut allocation.relay, relay);
-        self.by_relayed.remove(&old.relayed);
+        if let Some(old) = allocation.relays.set(relay) {
+            self.by_relayed.remove(&old.relayed);
+        }
         self.by_relayed.insert(relay.relayed, id);
+    }
+
+    /// Takes one relay socket from an allocation.
+    pub(crate) fn remove_relay(&mut self, id: RelayId) -> Option<Relay> {
+        let relay = self.get_mut(id.allocation)?.relays.take(id.family)?;
+        self.by_relayed.remove(&relay.relayed);
+        Some(relay)
     }
 
     pub(crate) fn remove(&mut self, id: AllocationId) -> Option<Allocation> {
         self.get(id)?;
         let allocation = self.slots.remove(id.slot as usize);
         self.by_client.remove(&allocation.client);
-        self.by_relayed.remove(&allocation.relay.relayed);
+        for relayed in allocation.relays.relayed() {
+            self.by_relayed.remove(&relayed);
+        }
         Some(allocation)
     }
 
@@ -92,6 +114,11 @@ impl Allocations {
 
     pub(crate) fn len(&self) -> usize {
         self.slots.len()
+    }
+
+    /// How many relay sockets they have, also those still to be opened.
+    pub(crate) fn relays(&self) -> usize {
+        self.by_relayed.len()
     }
 
     /// Whether none is left, by any way to find it.

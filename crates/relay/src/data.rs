@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use rand::Rng;
 use wire::{ChannelData, RelayHeader, TransactionId};
 
+use crate::allocation::Relay;
 use crate::permissions::Scope;
 use crate::policy::Permit;
 use crate::{
@@ -41,6 +42,9 @@ impl Server {
         let Some(allocation) = self.allocations.get_mut(from.allocation) else {
             return self.drop(DropReason::RelayGone);
         };
+        let Some(&Relay { relayed, .. }) = allocation.relays.get(from.family) else {
+            return self.drop(DropReason::RelayGone);
+        };
         if payload.len() > MAX_DATAGRAM {
             return self.drop(DropReason::TooLarge);
         }
@@ -49,7 +53,7 @@ impl Server {
         let Some(address) = self.config.relay_at(to.0.ip()) else {
             return Verdict::Forward { from, to, payload };
         };
-        let source = PeerAddr(allocation.relay.relayed);
+        let source = PeerAddr(relayed);
         self.hairpin(now, from, source, to, address, payload)
     }
 
@@ -67,12 +71,8 @@ impl Server {
         let port = to.0.port();
         // Behind a 1:1 NAT the local face is a second name of the same relay, and as closed to
         // the host's other programs.
-        if let Some(target) = self
-            .allocations
-            .by_relayed(SocketAddr::new(address.external, port))
-            .and_then(|id| self.allocations.get(id))
-        {
-            let relay = target.relay_id();
+        let relayed = SocketAddr::new(address.external, port);
+        if let Some(relay) = self.allocations.by_relayed(relayed) {
             return self.deliver(now, relay, source, payload);
         }
         if self.shared.ports.is_open(address.local, port) {
@@ -96,7 +96,9 @@ impl Server {
         from: PeerAddr,
         payload: &'a [u8],
     ) -> Verdict<'a> {
-        let Some(allocation) = self.allocations.get(relay.allocation) else {
+        let allocation = self.allocations.get(relay.allocation);
+        let allocation = allocation.filter(|it| it.relays.get(relay.family).is_some());
+        let Some(allocation) = allocation else {
             return self.drop(DropReason::RelayGone);
         };
         let Some(scope) = allocation.permissions.scope(from.0.ip(), now.mono) else {

@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use wire::AddressFamily;
+
 use crate::Reject;
 
 /// The permissions of one allocation, by IP address, in order.
@@ -60,6 +62,12 @@ impl Permissions {
             Ok(at) => self.0[at] = permission,
             Err(at) => self.0.insert(at, permission),
         }
+    }
+
+    /// Forgets those of a family. RFC 8656 §8.1.
+    pub(crate) fn forget(&mut self, family: AddressFamily) {
+        self.0
+            .retain(|permission| AddressFamily::of(permission.ip) != family);
     }
 
     fn find(&self, ip: IpAddr) -> Result<usize, usize> {

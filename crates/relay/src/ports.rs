@@ -47,9 +47,13 @@ impl Ports {
         let count = self.range.count();
         let start = random as usize % count;
         let wanted = parity.mask(self.range.first());
+        let claim = |index| match parity {
+            Parity::Any | Parity::Even => ports.taken.set(index),
+            Parity::EvenAndNext => index + 1 < count && ports.take_with_next(index),
+        };
         let index = ports
-            .take_within(start..count, wanted)
-            .or_else(|| ports.take_within(0..start, wanted))?;
+            .take_within(start..count, wanted, claim)
+            .or_else(|| ports.take_within(0..start, wanted, claim))?;
         Some(self.range.first() + index as u16)
     }
 
@@ -84,7 +88,7 @@ impl Ports {
         }
     }
 
-    /// How many ports allocations have, over all addresses.
+    /// How many ports allocations have or are reserved, over all addresses.
     pub fn taken(&self) -> usize {
         let ones = |ports: &AddressPorts| ports.taken.count_ones();
         self.addresses.iter().map(ones).sum()
@@ -107,23 +111,40 @@ impl Ports {
 }
 
 impl AddressPorts {
-    fn take_within(&self, indices: Range<usize>, wanted: u64) -> Option<usize> {
+    /// The first of these ports that is free, wanted, and can be claimed.
+    fn take_within(
+        &self,
+        indices: Range<usize>,
+        wanted: u64,
+        claim: impl Fn(usize) -> bool,
+    ) -> Option<usize> {
         let words = indices.start / 64..indices.end.div_ceil(64);
         for word in words {
-            loop {
-                let used = self.taken.word(word) | self.foreign.word(word);
-                let free = !used & wanted & mask(word, &indices);
-                if free == 0 {
-                    break;
-                }
+            let used = self.taken.word(word) | self.foreign.word(word);
+            let mut free = !used & wanted & mask(word, &indices);
+            while free != 0 {
                 let index = word * 64 + free.trailing_zeros() as usize;
-                if self.taken.set(index) {
+                if claim(index) {
                     return Some(index);
                 }
-                // Another shard was faster; look at the word again.
+                // Another shard was faster, or the next port is of no use.
+                free &= free - 1;
             }
         }
         None
+    }
+
+    /// Claims a port and the one behind it, or neither.
+    fn take_with_next(&self, index: usize) -> bool {
+        let next = index + 1;
+        if self.taken.is_set(next) || self.foreign.is_set(next) || !self.taken.set(index) {
+            return false;
+        }
+        let both = self.taken.set(next);
+        if !both {
+            self.taken.clear(index);
+        }
+        both
     }
 }
 
@@ -134,6 +155,8 @@ pub(crate) enum Parity {
     Any,
     /// Even ones, as EVEN-PORT asks for. RFC 8656 §7.2.
     Even,
+    /// Even ones whose next port is free too, and is taken along to be reserved.
+    EvenAndNext,
 }
 
 impl Parity {
@@ -142,8 +165,8 @@ impl Parity {
         const EVEN_BITS: u64 = 0x5555_5555_5555_5555;
         match (self, first % 2) {
             (Self::Any, _) => u64::MAX,
-            (Self::Even, 0) => EVEN_BITS,
-            (Self::Even, _) => !EVEN_BITS,
+            (Self::Even | Self::EvenAndNext, 0) => EVEN_BITS,
+            (Self::Even | Self::EvenAndNext, _) => !EVEN_BITS,
         }
     }
 }
@@ -226,6 +249,28 @@ mod tests {
             assert_eq!(even.len(), usize::from(5200 - first) / 2);
             assert!(even.iter().all(|port| port % 2 == 0), "{even:?}");
         }
+    }
+
+    #[test]
+    fn pairs_begin_even_and_lie_within_the_range_wherever_it_begins() {
+        // The first range has pairs that lie across two words of bits.
+        for (first, last, pairs) in [(5001, 5200, 99), (5000, 5200, 100), (5000, 5199, 100)] {
+            let ports = Ports::new([LOCAL], PortRange::new(first, last).unwrap());
+            let even: Vec<u16> =
+                std::iter::from_fn(|| ports.take(LOCAL, Parity::EvenAndNext, 77)).collect();
+            assert_eq!((even.len(), ports.taken()), (pairs, 2 * pairs));
+            assert!(even.iter().all(|port| port % 2 == 0), "{even:?}");
+            assert!(even.iter().all(|port| (first..last).contains(port)));
+        }
+    }
+
+    #[test]
+    fn a_pair_is_taken_whole_or_not_at_all() {
+        let ports = Ports::new([LOCAL], PortRange::new(5000, 5003).unwrap());
+        ports.release_foreign(LOCAL, 5001);
+        assert_eq!(ports.take(LOCAL, Parity::EvenAndNext, 0), Some(5002));
+        assert_eq!(ports.take(LOCAL, Parity::EvenAndNext, 0), None);
+        assert_eq!(ports.take(LOCAL, Parity::Any, 0), Some(5000));
     }
 
     #[test]

@@ -90,8 +90,14 @@ pub enum Reject {
     /// The allocation has as many channels as allowed.
     #[error("too many channels (key `channels` in [allocation])")]
     TooManyChannels,
-    /// A port pair cannot be reserved.
-    #[error("reserving the next port is not supported")]
+    /// Attributes that exclude each other.
+    #[error("the request has attributes that exclude each other")]
+    Contradiction,
+    /// Too many ports are reserved.
+    #[error("too many ports are reserved already")]
+    TooManyReservations,
+    /// RESERVATION-TOKEN names no port that is kept for this user.
+    #[error("the reservation is unknown, used, over or another user's")]
     NoReservation,
     /// No port of the range is free.
     #[error("no free port (key `ports` in [relay])")]
@@ -109,6 +115,7 @@ impl Reject {
             | Self::BidDown
             | Self::Malformed(_)
             | Self::MissingAttribute(_)
+            | Self::Contradiction
             | Self::ChannelRange(_)
             | Self::ChannelConflict => 400,
             Self::Challenge
@@ -128,6 +135,7 @@ impl Reject {
             Self::TotalQuota
             | Self::TooManyPermissions
             | Self::TooManyChannels
+            | Self::TooManyReservations
             | Self::NoReservation
             | Self::NoPort
             | Self::CannotOpen(_) => 508,
@@ -179,6 +187,8 @@ impl Reject {
             Self::TotalQuota => "total-quota",
             Self::TooManyPermissions => "too-many-permissions",
             Self::TooManyChannels => "too-many-channels",
+            Self::Contradiction => "contradiction",
+            Self::TooManyReservations => "too-many-reservations",
             Self::NoReservation => "no-reservation",
             Self::NoPort => "no-port",
             Self::CannotOpen(_) => "cannot-open",

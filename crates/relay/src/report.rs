@@ -19,8 +19,8 @@ pub enum Report {
         client: ClientTuple,
         /// The USERNAME.
         user: Arc<str>,
-        /// The relayed transport address, as the client was told.
-        relayed: SocketAddr,
+        /// The relayed transport addresses, as the client was told: IPv4 first, one per family.
+        relayed: Vec<SocketAddr>,
         /// The lifetime granted, in seconds.
         lifetime: u32,
     },
@@ -32,8 +32,8 @@ pub enum Report {
         client: ClientTuple,
         /// The USERNAME.
         user: Arc<str>,
-        /// The relayed transport address.
-        relayed: SocketAddr,
+        /// The relayed transport addresses that it had to its end.
+        relayed: Vec<SocketAddr>,
         /// Why.
         cause: EndCause,
         /// How long it lived.

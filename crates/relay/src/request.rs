@@ -1,10 +1,11 @@
 //! Requests: one file each, in the order of the RFC's checks, refusals by `?`.
 
-pub(crate) mod allocate;
+mod allocate;
 mod answer;
 mod binding;
 mod channel_bind;
 mod create_permission;
+pub(crate) mod opening;
 mod refresh;
 pub(crate) mod send;
 
@@ -13,7 +14,8 @@ pub(crate) use answer::{Answer, Challenge, Head};
 use rand::Rng;
 use wire::attributes::{
     ChannelNumberAttribute, Data, EvenPort, Lifetime, Nonce, PasswordAlgorithm, Realm,
-    RequestedAddressFamily, RequestedTransport, UserHash, Username, XorPeerAddress,
+    RequestedAddressFamily, RequestedTransport, ReservationToken, UserHash, Username,
+    XorPeerAddress,
 };
 use wire::{Attribute, Message, Method};
 
@@ -169,6 +171,7 @@ pub(crate) const TURN_ATTRIBUTES: &[u16] = &[
     Realm::TYPE,
     RequestedAddressFamily::TYPE,
     RequestedTransport::TYPE,
+    ReservationToken::TYPE,
     UserHash::TYPE,
     Username::TYPE,
     XorPeerAddress::TYPE,

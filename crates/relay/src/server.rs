@@ -14,13 +14,13 @@ use crate::allocations::Allocations;
 use crate::auth::Signed;
 use crate::effects::Effects;
 use crate::nonce::Nonces;
-use crate::request::{self, allocate, send};
+use crate::request::{self, opening, send};
 use crate::routes::Routes;
 use crate::sha256::Offered;
 use crate::timers::{Timer, Timers};
 use crate::{
     AllocationId, Budget, ClientTuple, Config, Counters, DropReason, Effect, EndCause, Now,
-    OpenError, PeerAddr, Ports, Quotas, Reject, RelayId, Report, Verdict,
+    OpenError, PeerAddr, Ports, Quotas, Reject, RelayId, Reservations, Verdict,
 };
 
 /// What the shards of one process share, on the slow path only.
@@ -30,6 +30,8 @@ pub struct Shared {
     pub ports: Ports,
     /// How many allocations there are.
     pub quotas: Quotas,
+    /// Ports kept for a second allocation.
+    pub reservations: Reservations,
     /// What strangers may still hear.
     pub budget: Budget,
 }
@@ -41,6 +43,7 @@ impl Shared {
         Self {
             ports: Ports::new(locals, config.ports),
             quotas: Quotas::default(),
+            reservations: Reservations::default(),
             budget: Budget::new(config.unauthenticated, &config.nonce_secret),
         }
     }
@@ -57,6 +60,8 @@ pub struct Server {
     pub(crate) allocations: Allocations,
     pub(crate) routes: Routes,
     pub(crate) timers: Timers,
+    /// Whether [`Timer::Reservations`] is armed.
+    pub(crate) reservations_reminder: bool,
     pub(crate) effects: Effects,
     pub(crate) counters: Counters,
     /// Where answers are written; grows to the longest and stays.
@@ -83,6 +88,7 @@ impl Server {
             allocations: Allocations::new(hasher.clone(), rng.next_u32()),
             routes: Routes::new(hasher),
             timers: Timers::default(),
+            reservations_reminder: false,
             effects: Effects::default(),
             counters: Counters::default(),
             reply: Vec::new(),
@@ -157,8 +163,8 @@ impl Server {
     /// How it went with [`Effect::OpenRelay`].
     pub fn handle_opened(&mut self, now: Instant, relay: RelayId, outcome: Result<(), OpenError>) {
         match outcome {
-            Ok(()) => allocate::opened(self, now, relay),
-            Err(why) => allocate::not_opened(self, now, relay.allocation, why),
+            Ok(()) => opening::opened(self, now, relay),
+            Err(why) => opening::not_opened(self, now, relay, why),
         }
     }
 
@@ -182,7 +188,7 @@ impl Server {
     pub fn handle_timeout(&mut self, now: Instant) {
         while let Some(timer) = self.timers.pop(now) {
             match timer {
-                Timer::Allocation(id) => self.remove_allocation(now, id, EndCause::Expired),
+                Timer::Relay(relay) => self.expire(now, relay),
                 Timer::Channel(id, channel) => {
                     let Some(allocation) = self.allocations.get_mut(id) else {
                         continue;
@@ -193,7 +199,19 @@ impl Server {
                 Timer::ForeignPort(local) => {
                     self.shared.ports.forget_foreign(local.ip(), local.port());
                 }
+                Timer::Reservations => self.expire_reservations(now),
             }
+        }
+    }
+
+    fn expire_reservations(&mut self, now: Instant) {
+        for local in self.shared.reservations.expire(now) {
+            self.shared.ports.release(local.ip(), local.port());
+        }
+        let next = self.shared.reservations.next_deadline();
+        self.reservations_reminder = next.is_some();
+        if let Some(next) = next {
+            self.timers.arm(next, Timer::Reservations);
         }
     }
 
@@ -219,6 +237,11 @@ impl Server {
     /// How many allocations there are.
     pub fn allocations(&self) -> usize {
         self.allocations.len()
+    }
+
+    /// How many relay sockets they have, also those still to be opened: a dual allocation has two.
+    pub fn relays(&self) -> usize {
+        self.allocations.relays()
     }
 
     /// Whether a client has an allocation.
@@ -249,45 +272,8 @@ impl Server {
         }
     }
 
-    pub(crate) fn remove_allocation(&mut self, now: Instant, id: AllocationId, cause: EndCause) {
-        let Some(allocation) = self.allocations.remove(id) else {
-            return;
-        };
-        self.timers
-            .disarm(allocation.deadline, Timer::Allocation(id));
-        for channel in &allocation.channels {
-            if let Some(bound) = self.routes.unbind(allocation.client, *channel) {
-                self.timers
-                    .disarm(bound.deadline, Timer::Channel(id, *channel));
-            }
-        }
-        self.shared
-            .quotas
-            .release(self.config.keys.account(&allocation.user));
-        self.effects
-            .push_close(allocation.relay_id(), allocation.relay.local);
-        if allocation.is_open() {
-            self.counters.ended += 1;
-            self.effects
-                .push(Effect::Report(ended(now, allocation, cause)));
-        }
-    }
-
     pub(crate) const fn drop<'a>(&mut self, why: DropReason) -> Verdict<'a> {
         self.counters.count_drop(why);
         Verdict::Drop(why)
-    }
-}
-
-fn ended(now: Instant, allocation: Allocation, cause: EndCause) -> Report {
-    Report::Ended {
-        allocation: allocation.id,
-        client: allocation.client,
-        age: now.saturating_duration_since(allocation.born),
-        user: allocation.user,
-        relayed: allocation.relay.relayed,
-        cause,
-        sent: allocation.sent,
-        received: allocation.received,
     }
 }

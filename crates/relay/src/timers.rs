@@ -6,17 +6,19 @@ use std::time::{Duration, Instant};
 
 use wire::ChannelNumber;
 
-use crate::AllocationId;
+use crate::{AllocationId, RelayId};
 
 /// What is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Timer {
-    /// An allocation's lifetime.
-    Allocation(AllocationId),
+    /// The lifetime of an allocation, which may differ between its families.
+    Relay(RelayId),
     /// A channel's lifetime.
     Channel(AllocationId, ChannelNumber),
     /// A port that another program had may be free again.
     ForeignPort(SocketAddr),
+    /// A reserved port that nobody came for is free again.
+    Reservations,
 }
 
 /// Deadlines in order. What is removed leaves nothing behind: a client that allocates and deletes
@@ -54,12 +56,12 @@ impl Timers {
         Some(timer)
     }
 
-    /// Whether nothing waits but ports of other programs.
+    /// Whether nothing waits but ports: of other programs, and reserved ones.
     pub(crate) fn is_idle(&self) -> bool {
         let mut timers = self.queue.iter().map(|(_, timer)| timer);
         timers.all(|timer| match timer {
-            Timer::ForeignPort(_) => true,
-            Timer::Allocation(_) | Timer::Channel(..) => false,
+            Timer::ForeignPort(_) | Timer::Reservations => true,
+            Timer::Relay(_) | Timer::Channel(..) => false,
         })
     }
 

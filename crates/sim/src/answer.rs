@@ -71,6 +71,16 @@ impl Answer {
             .expect("the server writes readable attributes")
     }
 
+    /// All attributes of a type.
+    ///
+    /// # Panics
+    /// If one of them is unreadable.
+    #[track_caller]
+    pub fn get_all<'a, A: Attribute<'a> + 'a>(&'a self) -> Vec<A> {
+        let all = self.message().get_all().collect::<Result<_, _>>();
+        all.expect("the server writes readable attributes")
+    }
+
     pub(crate) fn transaction(&self) -> TransactionId {
         self.message().transaction()
     }

@@ -3,10 +3,10 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use relay::{ChannelNumber, ClientTuple, Transport};
+use relay::{AddressFamily, ChannelNumber, ClientTuple, Transport};
 use wire::attributes::{
-    ChannelNumberAttribute, Lifetime, Nonce, PasswordAlgorithms, Realm, XorPeerAddress,
-    XorRelayedAddress,
+    ChannelNumberAttribute, Lifetime, Nonce, PasswordAlgorithms, Realm, RequestedAddressFamily,
+    XorPeerAddress, XorRelayedAddress,
 };
 use wire::{MacKey, Message, Method, RelayHeader};
 
@@ -45,9 +45,15 @@ impl Memory {
         if let Some(XorRelayedAddress(relayed)) = answer.get() {
             self.relayed = Some(relayed);
         }
-        // The allocation is gone, and its channels with it.
+        // The allocation is gone, or what it had of one family, and channels with it.
         if answer.get() == Some(Lifetime(0)) {
-            self.channels.clear();
+            let request = Message::parse(packet).expect("only a message is answered");
+            let named = request.get().expect("what was granted is readable");
+            self.channels.retain(|(_, peer)| {
+                named.is_some_and(|RequestedAddressFamily(family)| {
+                    family != Ok(AddressFamily::of(peer.ip()))
+                })
+            });
         }
         if answer.is_success() && answer.message().method() == Method::ChannelBind {
             self.note_channel(packet);

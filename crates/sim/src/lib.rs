@@ -18,7 +18,7 @@
 //! ```
 //!
 //! Whatever a test does, the world keeps the books and panics when they do not balance: each
-//! allocation has one port, one socket and one count in the quotas, an answer belongs to its
+//! allocation has one count in the quotas, each of its relay sockets one port, an answer belongs to its
 //! request, nothing leaves for a peer that the policy denies, and nothing that is due is left lying.
 
 mod answer;

@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use wire::attributes::{
-    ChannelNumberAttribute, Data, Lifetime, Nonce, PasswordAlgorithm, PasswordAlgorithms, Realm,
-    RequestedAddressFamily, RequestedTransport, Username, XorPeerAddress,
+    AdditionalAddressFamily, ChannelNumberAttribute, Data, EvenPort, Lifetime, Nonce,
+    PasswordAlgorithm, PasswordAlgorithms, Realm, RequestedAddressFamily, RequestedTransport,
+    ReservationToken, Username, XorPeerAddress,
 };
 use wire::{
     AddressFamily, Algorithm, Attribute, Class, Key, MacKey, Method, TransactionId, Writer,
@@ -148,6 +149,21 @@ impl Request {
     /// With REQUESTED-ADDRESS-FAMILY.
     pub fn family(self, family: AddressFamily) -> Self {
         self.put(RequestedAddressFamily(Ok(family)))
+    }
+
+    /// With ADDITIONAL-ADDRESS-FAMILY: for a dual allocation.
+    pub fn dual(self) -> Self {
+        self.put(AdditionalAddressFamily(Ok(AddressFamily::V6)))
+    }
+
+    /// With EVEN-PORT that asks for the next port to be reserved.
+    pub fn reserve_next(self) -> Self {
+        self.put(EvenPort { reserve_next: true })
+    }
+
+    /// With RESERVATION-TOKEN.
+    pub fn reserved(self, token: ReservationToken) -> Self {
+        self.put(token)
     }
 
     /// With XOR-PEER-ADDRESS.

@@ -224,6 +224,19 @@ impl World {
         }
     }
 
+    /// The socket that waits longest is opened, and the others wait on.
+    ///
+    /// # Panics
+    /// If none waits.
+    pub fn open_one_socket(&mut self) {
+        let waiting = self.host.pending.pop_front();
+        let ((shard, relay), local) = waiting.expect("a socket that was asked for");
+        self.host.mood = Mood::Willing;
+        self.open(shard, relay, local);
+        self.host.mood = Mood::Slow;
+        self.settle(shard);
+    }
+
     /// From now on a shard performs no effects, as if it were busy, until [`World::wake_shard`].
     pub fn stall_shard(&mut self, shard: usize) {
         self.slow.insert(shard);
@@ -266,6 +279,16 @@ impl World {
         self.shards.iter().map(Server::allocations).sum()
     }
 
+    /// How many ports are reserved.
+    pub fn reservations(&self) -> usize {
+        self.shared.reservations.count()
+    }
+
+    /// How many ports are taken, by allocations and by reservations.
+    pub fn ports_taken(&self) -> usize {
+        self.shared.ports.taken()
+    }
+
     /// The relay socket of a client's allocation.
     ///
     /// # Panics
@@ -291,7 +314,8 @@ impl World {
     /// Whether no trace of any allocation is left: in the cores, in what they share, on the host.
     pub fn is_idle(&self) -> bool {
         self.shards.iter().all(Server::is_idle)
-            && self.shared.ports.taken() == 0
+            // Reserved ports are no trace: they are free again in time, used or not.
+            && self.shared.ports.taken() == self.shared.reservations.count()
             && self.shared.quotas.total() == 0
             && self.host.open_sockets() == 0
     }

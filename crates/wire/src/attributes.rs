@@ -1,6 +1,7 @@
 //! The attributes, each a small type of its own. RFC 8489 §14, RFC 8656 §18.
 
 mod address;
+mod address_error_code;
 mod channel_number;
 mod data;
 mod error_code;
@@ -10,20 +11,23 @@ mod lifetime;
 mod password_algorithm;
 mod protection;
 mod requested_transport;
+mod reservation_token;
 mod text;
 mod unknown;
 mod user_hash;
 
 pub use address::{MappedAddress, XorAddress, XorMappedAddress, XorPeerAddress, XorRelayedAddress};
+pub use address_error_code::AddressErrorCode;
 pub use channel_number::ChannelNumberAttribute;
 pub use data::Data;
 pub use error_code::ErrorCode;
 pub use even_port::EvenPort;
-pub use family::RequestedAddressFamily;
+pub use family::{AdditionalAddressFamily, DraftAdditionalAddressFamily, RequestedAddressFamily};
 pub use lifetime::Lifetime;
 pub use password_algorithm::{PasswordAlgorithm, PasswordAlgorithms};
 pub use protection::{Fingerprint, MessageIntegrity, MessageIntegritySha256};
 pub use requested_transport::RequestedTransport;
+pub use reservation_token::ReservationToken;
 pub use text::{Nonce, Realm, Software, Username};
 pub use unknown::UnknownAttributes;
 pub use user_hash::UserHash;

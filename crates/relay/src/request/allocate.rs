@@ -1,25 +1,25 @@
-//! Allocate. RFC 8656 §7.
+//! Allocate: what is asked for, and the ports for it. RFC 8656 §7.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rand::Rng;
 use wire::AddressFamily;
-use wire::attributes::{EvenPort, Lifetime, RequestedAddressFamily, RequestedTransport};
+use wire::attributes::{
+    AdditionalAddressFamily, DraftAdditionalAddressFamily, EvenPort, Lifetime,
+    RequestedAddressFamily, RequestedTransport, ReservationToken,
+};
 
+use super::opening::{self, allocated};
 use super::{Answer, Head};
-use crate::allocation::{Allocation, Phase, Relay};
+use crate::allocation::{Allocation, Phase, Refused, Relay, RelaySocket, Relays};
 use crate::auth::Signed;
 use crate::permissions::Permissions;
 use crate::ports::Parity;
-use crate::timers::{FOREIGN_PORT, Timer};
-use crate::{
-    AllocationId, DropReason, Effect, Now, OpenError, Reject, RelayAddress, RelayId, Report,
-    Server, Traffic,
-};
+use crate::{DropReason, Now, Reject, RelayAddress, Server, Traffic};
 
-/// Begins an allocation: the answer comes when its socket is bound. RFC 8656 §7.2, whose order
+/// Begins an allocation: the answer comes when its sockets are bound. RFC 8656 §7.2, whose order
 /// these checks keep.
 pub(super) fn allocate(
     server: &mut Server,
@@ -34,20 +34,22 @@ pub(super) fn allocate(
     if transport != RequestedTransport::UDP {
         return Err(Reject::UnsupportedTransport(transport.0));
     }
-    let address = relay_address(server, request.get()?)?;
-    let parity = parity(request.get()?)?;
+    let wanted = Wanted::read(server, request)?;
     let lifetime = request.get::<Lifetime>()?.map(|lifetime| lifetime.0);
     let lifetime = server.config.limits.lifetime(lifetime);
 
-    let account = server.config.keys.account(&request.user);
-    server.shared.quotas.admit(account, &server.config.limits)?;
-    let Some(relay) = take_port(server, address, parity) else {
-        server.shared.quotas.release(account);
-        return Err(Reject::NoPort);
+    let config = Arc::clone(&server.config);
+    let account = config.keys.account(&request.user);
+    server.shared.quotas.admit(account, &config.limits)?;
+    let (relays, refused) = match take_ports(server, now, wanted, account) {
+        Ok(taken) => taken,
+        Err(reject) => {
+            server.shared.quotas.release(account);
+            return Err(reject);
+        }
     };
     let phase = Phase::Opening {
         fingerprint: head.fingerprint,
-        tries: 0,
     };
     let id = server.allocations.insert(|id| Allocation {
         id,
@@ -57,15 +59,16 @@ pub(super) fn allocate(
         transaction: head.transaction,
         lifetime,
         born: now.mono,
-        deadline: now.mono,
-        relay,
+        relays,
+        refused: refused.map(Box::new),
+        token: None,
         phase,
         permissions: Permissions::default(),
         channels: Vec::new(),
         sent: Traffic::default(),
         received: Traffic::default(),
     });
-    open(server, id, relay);
+    opening::ask_for_all(server, id, relays);
     Ok(Answer::Later)
 }
 
@@ -80,6 +83,54 @@ fn repeat(existing: &Allocation, request: &Signed<'_>, head: &Head) -> Result<An
     Ok(allocated(existing))
 }
 
+/// Which relayed transport addresses an Allocate asks for.
+enum Wanted {
+    /// One.
+    One(RelayAddress, Parity),
+    /// One of each family: a dual allocation.
+    Both(Parity),
+    /// The one that was reserved with an earlier allocation.
+    Reserved(ReservationToken),
+}
+
+impl Wanted {
+    /// RFC 8656 §7.2: which attributes exclude each other.
+    fn read(server: &Server, request: &Signed<'_>) -> Result<Self, Reject> {
+        let token = request.get::<ReservationToken>()?;
+        let even_port = request.get::<EvenPort>()?;
+        let family = request.get::<RequestedAddressFamily>()?;
+        let additional = additional_family(request)?;
+        let parity = match even_port {
+            None => Parity::Any,
+            Some(EvenPort {
+                reserve_next: false,
+            }) => Parity::Even,
+            Some(EvenPort { reserve_next: true }) => Parity::EvenAndNext,
+        };
+        match (token, additional) {
+            (Some(token), None) if even_port.is_none() && family.is_none() => {
+                Ok(Self::Reserved(token))
+            }
+            (None, Some(Ok(AddressFamily::V6)))
+                if family.is_none() && parity != Parity::EvenAndNext =>
+            {
+                Ok(Self::Both(parity))
+            }
+            (None, None) => Ok(Self::One(relay_address(server, family)?, parity)),
+            (Some(_), _) | (None, Some(_)) => Err(Reject::Contradiction),
+        }
+    }
+}
+
+/// The family that is wanted beside IPv4, under the number of the RFC or of its drafts.
+fn additional_family(request: &Signed<'_>) -> Result<Option<Result<AddressFamily, u8>>, Reject> {
+    if let Some(AdditionalAddressFamily(family)) = request.get()? {
+        return Ok(Some(family));
+    }
+    let draft = request.get::<DraftAdditionalAddressFamily>()?;
+    Ok(draft.map(|DraftAdditionalAddressFamily(family)| family))
+}
+
 /// RFC 8656 §7.2: IPv4 unless asked otherwise, whatever the client's own family is.
 fn relay_address(
     server: &Server,
@@ -90,165 +141,70 @@ fn relay_address(
     server.config.relay(family).ok_or(Reject::UnsupportedFamily)
 }
 
-/// RFC 8656 §7.2: who asks for a reservation that cannot be made hears 508.
-fn parity(requested: Option<EvenPort>) -> Result<Parity, Reject> {
-    match requested {
-        None => Ok(Parity::Any),
-        Some(EvenPort {
-            reserve_next: false,
-        }) => Ok(Parity::Even),
-        Some(EvenPort { reserve_next: true }) => Err(Reject::NoReservation),
+/// Ports for what is wanted, and what of it cannot be had.
+fn take_ports(
+    server: &mut Server,
+    now: Now,
+    wanted: Wanted,
+    account: &str,
+) -> Result<(Relays, Option<Refused>), Reject> {
+    match wanted {
+        Wanted::One(address, parity) => {
+            if parity == Parity::EvenAndNext && !server.shared.reservations.have_room(account) {
+                return Err(Reject::TooManyReservations);
+            }
+            let relay = take_port(server, now.mono, address, parity)?;
+            Ok((Relays::new([relay]), None))
+        }
+        Wanted::Both(parity) => take_both(server, now, parity),
+        Wanted::Reserved(token) => {
+            let reservations = &server.shared.reservations;
+            let relay = reservations.redeem(token, account, now.mono);
+            let relay = relay.ok_or(Reject::NoReservation)?;
+            Ok((Relays::new([relay]), None))
+        }
     }
 }
 
-fn take_port(server: &mut Server, address: RelayAddress, parity: Parity) -> Option<Relay> {
-    let port = server
-        .shared
-        .ports
-        .take(address.local, parity, server.rng.next_u32())?;
-    Some(Relay {
-        parity,
+/// RFC 8656 §7.2: if one family cannot be had the other is granted; if neither, the error is that
+/// of IPv4.
+fn take_both(
+    server: &mut Server,
+    now: Now,
+    parity: Parity,
+) -> Result<(Relays, Option<Refused>), Reject> {
+    let mut take = |family| {
+        let address = server.config.relay(family);
+        address
+            .ok_or(Reject::UnsupportedFamily)
+            .and_then(|address| take_port(server, now.mono, address, parity))
+            .map_err(|reject| Refused { family, reject })
+    };
+    let (v4, v6) = (take(AddressFamily::V4), take(AddressFamily::V6));
+    match (v4, v6) {
+        (Ok(v4), Ok(v6)) => Ok((Relays::new([v4, v6]), None)),
+        (Ok(relay), Err(refused)) | (Err(refused), Ok(relay)) => {
+            Ok((Relays::new([relay]), Some(refused)))
+        }
+        (Err(v4), Err(_)) => Err(v4.reject),
+    }
+}
+
+/// Takes a port that will do, for a socket that is still to be opened.
+pub(super) fn take_port(
+    server: &mut Server,
+    now: Instant,
+    address: RelayAddress,
+    parity: Parity,
+) -> Result<Relay, Reject> {
+    let random = server.rng.next_u32();
+    let port = server.shared.ports.take(address.local, parity, random);
+    let port = port.ok_or(Reject::NoPort)?;
+    Ok(Relay {
+        parity: Some(parity),
         local: SocketAddr::new(address.local, port),
         relayed: SocketAddr::new(address.external, port),
+        socket: RelaySocket::AskedFor { tries: 0 },
+        deadline: now,
     })
 }
-
-fn open(server: &mut Server, id: AllocationId, relay: Relay) {
-    let relay_id = RelayId {
-        allocation: id,
-        family: AddressFamily::of(relay.local.ip()),
-    };
-    server.effects.push(Effect::OpenRelay {
-        relay: relay_id,
-        local: relay.local,
-    });
-}
-
-/// The socket is bound: the client hears success.
-pub(crate) fn opened(server: &mut Server, now: Instant, relay: RelayId) {
-    let Some(allocation) = server.allocations.get_mut(relay.allocation) else {
-        // It ended while its socket was being opened.
-        return server.effects.push(Effect::CloseRelay { relay });
-    };
-    let id = allocation.id;
-    let Phase::Opening { fingerprint, .. } = allocation.phase else {
-        return;
-    };
-    allocation.phase = Phase::Open;
-    let local = allocation.relay.local;
-    server.shared.ports.opened(local.ip(), local.port());
-    allocation.born = now;
-    allocation.deadline = now + Duration::from_secs(allocation.lifetime.into());
-    server
-        .timers
-        .arm(allocation.deadline, Timer::Allocation(id));
-    server.counters.opened += 1;
-
-    let head = head_of(allocation, fingerprint);
-    let mut message = Vec::new();
-    head.succeed(&mut message, &allocated(allocation), &allocation.key);
-    let report = Report::Opened {
-        allocation: id,
-        client: allocation.client,
-        user: Arc::clone(&allocation.user),
-        relayed: allocation.relay.relayed,
-        lifetime: allocation.lifetime,
-    };
-    server.effects.push(Effect::Send {
-        to: allocation.client,
-        message,
-    });
-    server.effects.push(Effect::Report(report));
-}
-
-/// The socket could not be bound: another port, or the client hears 508.
-pub(crate) fn not_opened(server: &mut Server, now: Instant, id: AllocationId, why: OpenError) {
-    let Some(allocation) = server.allocations.get(id) else {
-        return;
-    };
-    let Phase::Opening { fingerprint, tries } = allocation.phase else {
-        return;
-    };
-    let relay = allocation.relay;
-    let (ip, port) = (relay.local.ip(), relay.local.port());
-    if why != OpenError::InUse {
-        server.shared.ports.release(ip, port);
-        return give_up(server, id, fingerprint, Reject::CannotOpen(why));
-    }
-    server.shared.ports.release_foreign(ip, port);
-    server
-        .timers
-        .arm(now + FOREIGN_PORT, Timer::ForeignPort(relay.local));
-    let another = (tries < MAX_TRIES)
-        .then(|| another_port(server, relay))
-        .flatten();
-    let Some(another) = another else {
-        return give_up(server, id, fingerprint, Reject::NoPort);
-    };
-    server.allocations.replace_relay(id, another);
-    if let Some(allocation) = server.allocations.get_mut(id) {
-        allocation.phase = Phase::Opening {
-            fingerprint,
-            tries: tries + 1,
-        };
-    }
-    open(server, id, another);
-}
-
-fn another_port(server: &mut Server, relay: Relay) -> Option<Relay> {
-    let external: IpAddr = relay.relayed.ip();
-    take_port(
-        server,
-        RelayAddress {
-            local: relay.local.ip(),
-            external,
-        },
-        relay.parity,
-    )
-}
-
-/// Forgets an allocation that never was; its port is given back already.
-fn give_up(server: &mut Server, id: AllocationId, fingerprint: bool, reject: Reject) {
-    let Some(allocation) = server.allocations.remove(id) else {
-        return;
-    };
-    server
-        .shared
-        .quotas
-        .release(server.config.keys.account(&allocation.user));
-    let head = head_of(&allocation, fingerprint);
-    let mut message = Vec::new();
-    head.fail(&mut message, &reject, &allocation.key);
-    server.effects.push(Effect::Send {
-        to: allocation.client,
-        message,
-    });
-    super::report_refused(
-        server,
-        allocation.client,
-        Some(&allocation.user),
-        &head,
-        &reject,
-    );
-}
-
-const fn allocated(allocation: &Allocation) -> Answer {
-    Answer::Allocated {
-        relayed: allocation.relay.relayed,
-        mapped: allocation.client.client,
-        lifetime: allocation.lifetime,
-    }
-}
-
-const fn head_of(allocation: &Allocation, fingerprint: bool) -> Head {
-    let transaction = allocation.transaction;
-    Head {
-        method: wire::Method::Allocate,
-        transaction,
-        fingerprint,
-    }
-}
-
-/// A port that another program has costs a system call to find out; what is found is remembered
-/// for a while, so the next request goes on where this one gave up.
-const MAX_TRIES: u32 = 64;

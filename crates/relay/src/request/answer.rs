@@ -3,10 +3,10 @@
 use std::net::SocketAddr;
 
 use wire::attributes::{
-    ErrorCode, Lifetime, Nonce, PasswordAlgorithms, Realm, Software, UnknownAttributes,
-    XorMappedAddress, XorRelayedAddress,
+    AddressErrorCode, ErrorCode, Lifetime, Nonce, PasswordAlgorithms, Realm, ReservationToken,
+    Software, UnknownAttributes, XorMappedAddress, XorRelayedAddress,
 };
-use wire::{Class, MacKey, Message, Method, TransactionId, Writer};
+use wire::{AddressFamily, Class, MacKey, Message, Method, TransactionId, Writer};
 
 use crate::{DropReason, Reject};
 
@@ -15,12 +15,16 @@ use crate::{DropReason, Reject};
 pub(crate) enum Answer {
     /// To Allocate.
     Allocated {
-        /// The relayed transport address.
-        relayed: SocketAddr,
+        /// The relayed transport addresses, one per family.
+        relayed: Vec<SocketAddr>,
+        /// The family that was asked for and is not granted, and why.
+        refused: Option<(AddressFamily, Reject)>,
         /// The client's reflexive address.
         mapped: SocketAddr,
         /// Seconds.
         lifetime: u32,
+        /// Names the next port, which was reserved.
+        token: Option<ReservationToken>,
     },
     /// To Refresh.
     Refreshed {
@@ -68,19 +72,33 @@ impl Head {
         key: &MacKey,
     ) -> &'b [u8] {
         self.write(buffer, Class::Success, |writer| {
-            match *answer {
+            match answer {
                 Answer::Allocated {
                     relayed,
+                    refused,
                     mapped,
                     lifetime,
+                    token,
                 } => {
+                    for relayed in relayed {
+                        writer.put(&XorRelayedAddress(*relayed));
+                    }
                     writer
-                        .put(&XorRelayedAddress(relayed))
-                        .put(&Lifetime(lifetime))
-                        .put(&XorMappedAddress(mapped));
+                        .put(&Lifetime(*lifetime))
+                        .put(&XorMappedAddress(*mapped));
+                    if let Some(token) = token {
+                        writer.put(token);
+                    }
+                    if let Some((family, reject)) = refused {
+                        writer.put(&AddressErrorCode {
+                            family: *family,
+                            code: reject.code(),
+                            reason: reject.phrase(),
+                        });
+                    }
                 }
                 Answer::Refreshed { lifetime } => {
-                    writer.put(&Lifetime(lifetime));
+                    writer.put(&Lifetime(*lifetime));
                 }
                 Answer::Granted | Answer::Later | Answer::Never(_) => {}
             }

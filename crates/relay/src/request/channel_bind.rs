@@ -1,13 +1,13 @@
 //! ChannelBind: binds a channel to a peer. RFC 8656 §12.
 
-use wire::ChannelNumber;
 use wire::attributes::{ChannelNumberAttribute, XorPeerAddress};
+use wire::{AddressFamily, ChannelNumber};
 
 use super::Answer;
 use super::create_permission::permitted;
 use crate::auth::Signed;
 use crate::timers::Timer;
-use crate::{Now, PeerAddr, Reject, Route, Server};
+use crate::{Now, PeerAddr, Reject, RelayId, Route, Server};
 
 /// RFC 8656 §12.2.
 pub(super) fn channel_bind(
@@ -16,18 +16,22 @@ pub(super) fn channel_bind(
     request: &Signed<'_>,
 ) -> Result<Answer, Reject> {
     let allocation = server.own_allocation(request)?;
-    let (relay, family) = (allocation.relay_id(), allocation.family());
+    let (id, relays) = (allocation.id, allocation.relays);
     let channels = allocation.channels.len();
     let ChannelNumberAttribute(number) = request.require()?;
     let peer = PeerAddr(request.require::<XorPeerAddress>()?.0);
     let channel = ChannelNumber::new(number).ok_or(Reject::ChannelRange(number))?;
+    let relay = RelayId {
+        allocation: id,
+        family: AddressFamily::of(peer.0.ip()),
+    };
 
     let bound = server.routes.by_channel(request.client, channel);
     let by_peer = server.routes.by_peer(relay, peer);
     if bound.is_some_and(|bound| bound.peer != peer) || by_peer.is_some_and(|by| by != channel) {
         return Err(Reject::ChannelConflict);
     }
-    let scope = permitted(server, family, peer)?;
+    let scope = permitted(server, &relays, peer)?;
     let judged = server.config.policy.judge(peer.0);
     judged.map_err(|denial| Reject::PeerDenied { peer, denial })?;
     let limits = server.config.limits;

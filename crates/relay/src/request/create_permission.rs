@@ -7,6 +7,7 @@ use wire::attributes::XorPeerAddress;
 use wire::{AddressFamily, Attribute};
 
 use super::Answer;
+use crate::allocation::Relays;
 use crate::auth::Signed;
 use crate::permissions::Scope;
 use crate::policy::IpRuling;
@@ -18,7 +19,7 @@ pub(super) fn create_permission(
     now: Now,
     request: &Signed<'_>,
 ) -> Result<Answer, Reject> {
-    let family = server.own_allocation(request)?.family();
+    let relays = server.own_allocation(request)?.relays;
     let limit = server.config.limits.permissions;
     let mut scopes = BTreeMap::new();
     for peer in request.message().get_all::<XorPeerAddress>() {
@@ -26,7 +27,7 @@ pub(super) fn create_permission(
         let Entry::Vacant(unseen) = scopes.entry(peer.0.ip()) else {
             continue;
         };
-        unseen.insert(permitted(server, family, peer)?);
+        unseen.insert(permitted(server, &relays, peer)?);
         // More than can be granted are not worth judging.
         if scopes.len() > limit {
             return Err(Reject::TooManyPermissions);
@@ -44,13 +45,10 @@ pub(super) fn create_permission(
 }
 
 /// How far the policy lets this peer be reached, whatever its port.
-pub(super) fn permitted(
-    server: &Server,
-    family: AddressFamily,
-    peer: PeerAddr,
-) -> Result<Scope, Reject> {
+pub(super) fn permitted(server: &Server, relays: &Relays, peer: PeerAddr) -> Result<Scope, Reject> {
     let ip = peer.0.ip();
-    if AddressFamily::of(ip) != family {
+    let family = AddressFamily::of(ip);
+    if relays.get(family).is_none() {
         return Err(Reject::FamilyMismatch);
     }
     let scope = match server.config.policy.judge_ip(ip) {

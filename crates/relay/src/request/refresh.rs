@@ -2,35 +2,67 @@
 
 use std::time::Duration;
 
+use wire::AddressFamily;
 use wire::attributes::{Lifetime, RequestedAddressFamily};
 
 use super::Answer;
+use crate::allocation::Allocation;
 use crate::auth::Signed;
 use crate::timers::Timer;
-use crate::{EndCause, Now, Reject, Server};
+use crate::{EndCause, Now, Reject, RelayId, Server};
 
-/// RFC 8656 §8.2.
+/// RFC 8656 §8.2. Of a dual allocation the client may name one family, which is prolonged or
+/// deleted alone, with its permissions and channels: RFC 8656 §8.1.
 pub(super) fn refresh(
     server: &mut Server,
     now: Now,
     request: &Signed<'_>,
 ) -> Result<Answer, Reject> {
     let allocation = server.own_allocation(request)?;
-    if let Some(RequestedAddressFamily(family)) = request.get()?
-        && family != Ok(allocation.family())
-    {
-        return Err(Reject::FamilyMismatch);
-    }
-    let (id, old) = (allocation.id, allocation.deadline);
+    let named = named_family(allocation, request.get()?)?;
+    let id = allocation.id;
     let requested = request.get::<Lifetime>()?.map(|lifetime| lifetime.0);
     if requested == Some(0) {
-        server.remove_allocation(now.mono, id, EndCause::Deleted);
+        match named {
+            Some(family) => {
+                let relay = allocation.relay_id(family);
+                server.remove_relay(now.mono, relay, EndCause::Deleted);
+            }
+            None => server.remove_allocation(now.mono, id, EndCause::Deleted),
+        }
         return Ok(Answer::Refreshed { lifetime: 0 });
     }
     let lifetime = server.config.limits.lifetime(requested);
     let deadline = now.mono + Duration::from_secs(lifetime.into());
-    server.timers.disarm(old, Timer::Allocation(id));
-    server.timers.arm(deadline, Timer::Allocation(id));
-    server.own_allocation(request)?.deadline = deadline;
+    let Some(allocation) = server.allocations.get_mut(id) else {
+        return Err(Reject::NoAllocation);
+    };
+    for relay in allocation.relays.iter_mut() {
+        let family = relay.family();
+        if named.is_none_or(|named| named == family) {
+            let timer = Timer::Relay(RelayId {
+                allocation: id,
+                family,
+            });
+            server.timers.disarm(relay.deadline, timer);
+            server.timers.arm(deadline, timer);
+            relay.deadline = deadline;
+        }
+    }
     Ok(Answer::Refreshed { lifetime })
+}
+
+/// The family that the request names: one that the allocation has. RFC 8656 §8.2.
+fn named_family(
+    allocation: &Allocation,
+    requested: Option<RequestedAddressFamily>,
+) -> Result<Option<AddressFamily>, Reject> {
+    let Some(RequestedAddressFamily(family)) = requested else {
+        return Ok(None);
+    };
+    let family = family.map_err(|_| Reject::FamilyMismatch)?;
+    match allocation.relays.get(family) {
+        Some(_) => Ok(Some(family)),
+        None => Err(Reject::FamilyMismatch),
+    }
 }

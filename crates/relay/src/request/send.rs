@@ -2,8 +2,8 @@
 //!
 //! As hot a path as ChannelData: some browsers never bind a channel.
 
-use wire::Message;
 use wire::attributes::{Data, XorPeerAddress};
+use wire::{AddressFamily, Message};
 
 use super::TURN_ATTRIBUTES;
 use crate::{ClientTuple, DropReason, Now, PeerAddr, Server, Verdict};
@@ -29,7 +29,7 @@ pub(crate) fn send<'a>(
     let Some(scope) = allocation.permissions.scope(peer.ip(), now.mono) else {
         return server.drop(DropReason::NoPermission);
     };
-    let relay = allocation.relay_id();
+    let relay = allocation.relay_id(AddressFamily::of(peer.ip()));
     if !server.in_scope(scope, peer) {
         return server.drop(DropReason::PeerDenied);
     }

@@ -50,8 +50,8 @@ fn an_opened_allocation_is_reported() {
     };
     assert_eq!(*client, alice.tuple(&world));
     assert_eq!(
-        (&**user, *relayed, *lifetime),
-        ("alice", relay_address, 1200)
+        (&**user, &relayed[..], *lifetime),
+        ("alice", &[relay_address][..], 1200)
     );
 }
 

@@ -235,11 +235,3 @@ fn who_asks_for_an_even_port_gets_one_or_none() {
     assert_eq!(carol.ask(&mut world, asked).code(), Some(508));
     carol.allocate(&mut world, minutes(10));
 }
-
-#[test]
-fn a_reservation_that_cannot_be_made_is_refused() {
-    let mut world = World::new();
-    let alice = world.client("alice");
-    let asked = Request::allocate().put(EvenPort { reserve_next: true });
-    assert_eq!(alice.ask(&mut world, asked).code(), Some(508));
-}

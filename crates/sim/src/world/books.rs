@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use relay::{Effect, RelayId};
+use relay::{Effect, RelayId, Server};
 
 use super::World;
 use crate::Answer;
@@ -39,21 +39,27 @@ impl World {
         self.shards[shard].handle_opened(self.clock.now().mono, relay, outcome);
     }
 
-    /// Each allocation has one port and one count.
+    /// Each allocation has one count, and each of its relay sockets one port.
     #[track_caller]
     fn balance(&self) {
         if !self.slow.is_empty() {
             return;
         }
         let allocations = self.allocations();
-        assert_eq!(self.shared.ports.taken(), allocations, "ports taken");
         assert_eq!(
             self.shared.quotas.total() as usize,
             allocations,
             "allocations counted"
         );
+        let relays: usize = self.shards.iter().map(Server::relays).sum();
+        let (taken, reserved) = (self.shared.ports.taken(), self.shared.reservations.count());
         if self.host.pending.is_empty() {
-            assert_eq!(self.host.open_sockets(), allocations, "sockets open");
+            assert_eq!(taken, relays + reserved, "ports taken");
+            assert_eq!(self.host.open_sockets(), relays, "sockets open");
+        } else {
+            // Who asks for a port to be reserved holds it until the socket is open.
+            let most = 2 * relays + reserved;
+            assert!((relays..=most).contains(&taken), "ports taken");
         }
     }
 }

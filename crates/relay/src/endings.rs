@@ -1,0 +1,102 @@
+//! How allocations end: whole, or one family of a dual one. RFC 8656 §8.
+
+use std::time::Instant;
+
+use crate::allocation::{Allocation, Relay};
+use crate::timers::Timer;
+use crate::{AllocationId, Effect, EndCause, RelayId, Report, Server};
+
+impl Server {
+    /// A lifetime is over; that of a dual allocation's other family may not be.
+    pub(crate) fn expire(&mut self, now: Instant, relay: RelayId) {
+        let Some(allocation) = self.allocations.get(relay.allocation) else {
+            return;
+        };
+        if allocation.relays.iter().all(|relay| relay.deadline <= now) {
+            self.remove_allocation(now, relay.allocation, EndCause::Expired);
+        } else {
+            self.remove_relay(now, relay, EndCause::Expired);
+        }
+    }
+
+    /// Ends an allocation with all it has.
+    pub(crate) fn remove_allocation(&mut self, now: Instant, id: AllocationId, cause: EndCause) {
+        let Some(allocation) = self.allocations.remove(id) else {
+            return;
+        };
+        for channel in &allocation.channels {
+            if let Some(bound) = self.routes.unbind(allocation.client, *channel) {
+                self.timers
+                    .disarm(bound.deadline, Timer::Channel(id, *channel));
+            }
+        }
+        self.shared
+            .quotas
+            .release(self.config.keys.account(&allocation.user));
+        for relay in allocation.relays.iter() {
+            let relay_id = allocation.relay_id(relay.family());
+            self.close(relay_id, relay);
+        }
+        if allocation.is_open() {
+            self.counters.ended += 1;
+            self.effects
+                .push(Effect::Report(ended(now, allocation, cause)));
+        }
+    }
+
+    /// Ends what an allocation has of one family, and the allocation with its last. RFC 8656 §8.1:
+    /// permissions and channels of the other family stay.
+    pub(crate) fn remove_relay(&mut self, now: Instant, id: RelayId, cause: EndCause) {
+        let Some(allocation) = self.allocations.get(id.allocation) else {
+            return;
+        };
+        if allocation
+            .relays
+            .iter()
+            .all(|relay| relay.family() == id.family)
+        {
+            return self.remove_allocation(now, id.allocation, cause);
+        }
+        if let Some(relay) = self.allocations.remove_relay(id) {
+            self.close(id, &relay);
+        }
+        let Some(allocation) = self.allocations.get_mut(id.allocation) else {
+            return;
+        };
+        allocation.permissions.forget(id.family);
+        let (client, routes, timers) = (allocation.client, &mut self.routes, &mut self.timers);
+        allocation.channels.retain(|channel| {
+            let bound = routes.by_channel(client, *channel);
+            let Some(bound) = bound.filter(|bound| bound.relay == id) else {
+                return true;
+            };
+            routes.unbind(client, *channel);
+            timers.disarm(bound.deadline, Timer::Channel(id.allocation, *channel));
+            false
+        });
+    }
+
+    /// Closes a relay socket, and gives back what was taken for it.
+    fn close(&mut self, id: RelayId, relay: &Relay) {
+        self.timers.disarm(relay.deadline, Timer::Relay(id));
+        self.effects.push_close(id, relay.local);
+        if let Some(next) = relay.next() {
+            self.shared
+                .ports
+                .release(next.local.ip(), next.local.port());
+        }
+    }
+}
+
+fn ended(now: Instant, allocation: Allocation, cause: EndCause) -> Report {
+    Report::Ended {
+        allocation: allocation.id,
+        client: allocation.client,
+        age: now.saturating_duration_since(allocation.born),
+        user: allocation.user,
+        relayed: allocation.relays.relayed().collect(),
+        cause,
+        sent: allocation.sent,
+        received: allocation.received,
+    }
+}

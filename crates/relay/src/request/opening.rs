@@ -1,0 +1,226 @@
+//! The second half of Allocate: sockets are opened, and only then the client hears. RFC 8656 §7.2,
+//! §7.3.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rand::Rng;
+use wire::AddressFamily;
+use wire::attributes::ReservationToken;
+
+use super::allocate::take_port;
+use super::{Answer, Head, report_refused};
+use crate::allocation::{Allocation, Phase, Refused, Relay, RelaySocket, Relays};
+use crate::timers::{FOREIGN_PORT, Timer};
+use crate::{AllocationId, Effect, OpenError, Reject, RelayAddress, RelayId, Report, Server};
+
+/// Asks the shard for the sockets of an allocation.
+pub(super) fn ask_for_all(server: &mut Server, id: AllocationId, relays: Relays) {
+    for relay in relays.iter() {
+        let relay_id = RelayId {
+            allocation: id,
+            family: relay.family(),
+        };
+        ask_for(server, relay_id, relay);
+    }
+}
+
+fn ask_for(server: &mut Server, id: RelayId, relay: &Relay) {
+    server.effects.push(Effect::OpenRelay {
+        relay: id,
+        local: relay.local,
+    });
+}
+
+/// A socket is bound.
+pub(crate) fn opened(server: &mut Server, now: Instant, id: RelayId) {
+    let Some(relay) = server.allocations.relay_mut(id) else {
+        // It ended while its socket was being opened.
+        return server.effects.push(Effect::CloseRelay { relay: id });
+    };
+    relay.socket = RelaySocket::Bound;
+    let local = relay.local;
+    server.shared.ports.opened(local.ip(), local.port());
+    conclude(server, now, id.allocation);
+}
+
+/// A socket could not be bound: another port, or this family is refused.
+pub(crate) fn not_opened(server: &mut Server, now: Instant, id: RelayId, why: OpenError) {
+    let Some(&relay) = server.allocations.relay(id) else {
+        return;
+    };
+    let RelaySocket::AskedFor { tries } = relay.socket else {
+        return;
+    };
+    let ports = &server.shared.ports;
+    if let Some(next) = relay.next() {
+        ports.release(next.local.ip(), next.local.port());
+    }
+    let (ip, port) = (relay.local.ip(), relay.local.port());
+    if why != OpenError::InUse {
+        ports.release(ip, port);
+        return refuse(server, now, id, Reject::CannotOpen(why));
+    }
+    ports.release_foreign(ip, port);
+    let forget = now + FOREIGN_PORT;
+    server.timers.arm(forget, Timer::ForeignPort(relay.local));
+    match another(server, now, &relay, tries + 1) {
+        Some(another) => {
+            server.allocations.replace_relay(id, another);
+            ask_for(server, id, &another);
+        }
+        None => refuse(server, now, id, Reject::NoPort),
+    }
+}
+
+/// The next port to try, if any will do but the first.
+fn another(server: &mut Server, now: Instant, relay: &Relay, tries: u32) -> Option<Relay> {
+    let parity = relay.parity.filter(|_| tries <= MAX_TRIES)?;
+    let address = RelayAddress {
+        local: relay.local.ip(),
+        external: relay.relayed.ip(),
+    };
+    let another = take_port(server, now, address, parity).ok()?;
+    Some(Relay {
+        socket: RelaySocket::AskedFor { tries },
+        ..another
+    })
+}
+
+/// A socket cannot be had, and its port is given back already.
+fn refuse(server: &mut Server, now: Instant, id: RelayId, reject: Reject) {
+    server.allocations.remove_relay(id);
+    let Some(allocation) = server.allocations.get_mut(id.allocation) else {
+        return;
+    };
+    let family = id.family;
+    // If neither family can be had, the error is that of IPv4. RFC 8656 §7.2.
+    if allocation.refused.is_none() || family == AddressFamily::V4 {
+        allocation.refused = Some(Box::new(Refused { family, reject }));
+    }
+    conclude(server, now, id.allocation);
+}
+
+/// Answers once all is known of every socket.
+fn conclude(server: &mut Server, now: Instant, id: AllocationId) {
+    let Some(allocation) = server.allocations.get(id) else {
+        return;
+    };
+    let Phase::Opening { fingerprint } = allocation.phase else {
+        return;
+    };
+    let relays = allocation.relays;
+    if relays
+        .iter()
+        .any(|relay| relay.socket != RelaySocket::Bound)
+    {
+        return;
+    }
+    if relays.is_empty() {
+        give_up(server, id, fingerprint);
+    } else {
+        grant(server, now, id, fingerprint);
+    }
+}
+
+/// The client hears success.
+fn grant(server: &mut Server, now: Instant, id: AllocationId, fingerprint: bool) {
+    let token = reserve_next(server, now, id);
+    let Some(allocation) = server.allocations.get_mut(id) else {
+        return;
+    };
+    allocation.token = token;
+    allocation.phase = Phase::Open;
+    allocation.born = now;
+    let deadline = now + Duration::from_secs(allocation.lifetime.into());
+    for relay in allocation.relays.iter_mut() {
+        relay.deadline = deadline;
+        let id = RelayId {
+            allocation: id,
+            family: relay.family(),
+        };
+        server.timers.arm(deadline, Timer::Relay(id));
+    }
+    server.counters.opened += 1;
+
+    let head = head_of(allocation, fingerprint);
+    let mut message = Vec::new();
+    head.succeed(&mut message, &allocated(allocation), &allocation.key);
+    let report = Report::Opened {
+        allocation: id,
+        client: allocation.client,
+        user: Arc::clone(&allocation.user),
+        relayed: allocation.relays.relayed().collect(),
+        lifetime: allocation.lifetime,
+    };
+    server.effects.push(Effect::Send {
+        to: allocation.client,
+        message,
+    });
+    server.effects.push(Effect::Report(report));
+}
+
+/// Promises the next port to whoever comes with the token, if EVEN-PORT asked for it.
+fn reserve_next(server: &mut Server, now: Instant, id: AllocationId) -> Option<ReservationToken> {
+    let allocation = server.allocations.get_mut(id)?;
+    let mut relays = allocation.relays.iter_mut();
+    let (relay, next) = relays.find_map(|relay| relay.next().map(|next| (relay, next)))?;
+    // From now on the port is the reservation's, not the allocation's.
+    relay.parity = None;
+    let account = server.config.keys.account(&allocation.user);
+    let mut token = [0; 8];
+    server.rng.fill_bytes(&mut token);
+    let token = ReservationToken(token);
+    let kept = server.shared.reservations.keep(token, next, account, now);
+    // Reservations are over in the order in which they were made, so one reminder is enough.
+    if !server.reservations_reminder {
+        server.reservations_reminder = true;
+        server.timers.arm(kept, Timer::Reservations);
+    }
+    Some(token)
+}
+
+/// Forgets an allocation that never was; its ports are given back already.
+fn give_up(server: &mut Server, id: AllocationId, fingerprint: bool) {
+    let Some(mut allocation) = server.allocations.remove(id) else {
+        return;
+    };
+    let account = server.config.keys.account(&allocation.user);
+    server.shared.quotas.release(account);
+    let refused = allocation.refused.take();
+    let reject = refused.map_or(Reject::NoPort, |refused| refused.reject);
+    let head = head_of(&allocation, fingerprint);
+    let mut message = Vec::new();
+    head.fail(&mut message, &reject, &allocation.key);
+    server.effects.push(Effect::Send {
+        to: allocation.client,
+        message,
+    });
+    let user = Some(&*allocation.user);
+    report_refused(server, allocation.client, user, &head, &reject);
+}
+
+/// What the client heard, and hears again.
+pub(super) fn allocated(allocation: &Allocation) -> Answer {
+    let refused = allocation.refused.as_ref();
+    Answer::Allocated {
+        relayed: allocation.relays.relayed().collect(),
+        refused: refused.map(|refused| (refused.family, refused.reject.clone())),
+        mapped: allocation.client.client,
+        lifetime: allocation.lifetime,
+        token: allocation.token,
+    }
+}
+
+const fn head_of(allocation: &Allocation, fingerprint: bool) -> Head {
+    let transaction = allocation.transaction;
+    Head {
+        method: wire::Method::Allocate,
+        transaction,
+        fingerprint,
+    }
+}
+
+/// A port that another program has costs a system call to find out; what is found is remembered
+/// for a while, so the next request goes on where this one gave up.
+const MAX_TRIES: u32 = 64;

@@ -1,0 +1,107 @@
+//! Ports kept for a second allocation of the same account. RFC 8656 §7.2.
+//!
+//! The second Allocate comes on another 5-tuple, so on any shard: what is kept is shared. It is the
+//! number that is kept, not a socket, since a socket belongs to the shard that bound it. No
+//! allocation of ours gets the number meanwhile; should another program bind it, the token is
+//! answered 508, as RFC 8656 §7.2 has it for an address that is no longer available.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use wire::attributes::ReservationToken;
+
+use crate::allocation::Relay;
+
+/// Reserved ports by their token. Touched when one is reserved, redeemed or over, never by a packet.
+#[derive(Debug, Default)]
+pub struct Reservations(Mutex<BTreeMap<ReservationToken, Reservation>>);
+
+#[derive(Debug)]
+struct Reservation {
+    relay: Relay,
+    account: Box<str>,
+    deadline: Instant,
+}
+
+impl Reservations {
+    /// Whether an account may have one more. Shards that ask at once may go over the limit by one
+    /// each, which does no harm.
+    pub(crate) fn have_room(&self, account: &str) -> bool {
+        let all = self.all();
+        let own = all.values().filter(|kept| *kept.account == *account);
+        all.len() < IN_ALL && own.count() < PER_ACCOUNT
+    }
+
+    /// Keeps a port that was taken; returns until when.
+    pub(crate) fn keep(
+        &self,
+        token: ReservationToken,
+        relay: Relay,
+        account: &str,
+        now: Instant,
+    ) -> Instant {
+        let deadline = now + LIFETIME;
+        let account = account.into();
+        let reservation = Reservation {
+            relay,
+            account,
+            deadline,
+        };
+        self.all().insert(token, reservation);
+        deadline
+    }
+
+    /// Gives a port to whom it was promised, once.
+    pub(crate) fn redeem(
+        &self,
+        token: ReservationToken,
+        account: &str,
+        now: Instant,
+    ) -> Option<Relay> {
+        let mut all = self.all();
+        let kept = all.get(&token)?;
+        if *kept.account != *account || kept.deadline <= now {
+            return None;
+        }
+        all.remove(&token).map(|kept| kept.relay)
+    }
+
+    /// Forgets what is over; returns the ports that nobody came for.
+    pub(crate) fn expire(&self, now: Instant) -> Vec<SocketAddr> {
+        let mut freed = Vec::new();
+        self.all().retain(|_, kept| {
+            let lives = kept.deadline > now;
+            if !lives {
+                freed.push(kept.relay.local);
+            }
+            lives
+        });
+        freed
+    }
+
+    /// When the next one is over.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        self.all().values().map(|kept| kept.deadline).min()
+    }
+
+    /// How many ports are reserved, over all shards.
+    pub fn count(&self) -> usize {
+        self.all().len()
+    }
+
+    /// Each change is one call on the map, so a shard that panicked does not spoil it.
+    fn all(&self) -> MutexGuard<'_, BTreeMap<ReservationToken, Reservation>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// RFC 8656 §7.2: at least this.
+const LIFETIME: Duration = Duration::from_secs(30);
+
+/// A reserved port is one that no allocation can have, so there are few: clients redeem at once.
+const IN_ALL: usize = 1024;
+
+/// No account can take them all from the others.
+const PER_ACCOUNT: usize = 64;
