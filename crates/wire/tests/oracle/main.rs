@@ -140,6 +140,7 @@ fn is_longer_than_allowed(raw: RawAttribute<'_>) -> bool {
             _ => 20,
         },
         EvenPort::TYPE => 1,
+        ReservationToken::TYPE => 8,
         Lifetime::TYPE
         | ChannelNumberAttribute::TYPE
         | RequestedTransport::TYPE

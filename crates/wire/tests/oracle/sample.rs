@@ -26,6 +26,8 @@ pub(crate) enum Sample {
     Transport(u8),
     Family(AddressFamily),
     EvenPort(bool),
+    Token([u8; 8]),
+    AddressError(AddressFamily, u16, String),
     Data(Vec<u8>),
     /// One that has no name here.
     Other(u16, Vec<u8>),
@@ -61,6 +63,11 @@ impl Sample {
                 Err(_) => Self::Other(raw.kind, value.to_vec()),
             },
             EvenPort::TYPE => Self::EvenPort(EvenPort::decode(value, id)?.reserve_next),
+            ReservationToken::TYPE => Self::Token(ReservationToken::decode(value, id)?.0),
+            AddressErrorCode::TYPE => {
+                let error = AddressErrorCode::decode(value, id)?;
+                Self::AddressError(error.family, error.code, error.reason.to_owned())
+            }
             Data::TYPE => Self::Data(Data::decode(value, id)?.0.to_vec()),
             kind => Self::Other(kind, value.to_vec()),
         })
@@ -89,6 +96,12 @@ impl Sample {
             Self::EvenPort(reserve_next) => writer.put(&EvenPort {
                 reserve_next: *reserve_next,
             }),
+            Self::Token(token) => writer.put(&ReservationToken(*token)),
+            Self::AddressError(family, code, reason) => writer.put(&AddressErrorCode {
+                family: *family,
+                code: *code,
+                reason,
+            }),
             Self::Data(data) => writer.put(&Data(data)),
             Self::Other(kind, value) => writer.put_raw(*kind, value),
         };
@@ -115,6 +128,11 @@ impl Sample {
             Self::Transport(_) => return None,
             Self::Family(family) => turn::RequestedAddressFamily::new(their_family(*family)).into(),
             Self::EvenPort(reserve_next) => turn::EvenPort::new(*reserve_next).into(),
+            Self::Token(token) => turn::ReservationToken::from(token).into(),
+            Self::AddressError(family, code, reason) => {
+                let error = TheirError::new(*code, reason).ok()?;
+                turn::AddressErrorCode::new(their_family(*family), error).into()
+            }
             Self::Data(data) => turn::Data::new(data).into(),
             Self::Other(..) => return None,
         })
@@ -163,6 +181,16 @@ impl Sample {
             Self::EvenPort(reserve_next) => theirs
                 .as_even_port()
                 .is_ok_and(|it| it.reserve() == *reserve_next),
+            Self::Token(token) => theirs
+                .as_reservation_token()
+                .is_ok_and(|it| it.token() == token),
+            Self::AddressError(family, code, reason) => {
+                theirs.as_address_error_code().is_ok_and(|it| {
+                    let error = it.error_code();
+                    it.family() == their_family(*family)
+                        && (error.error_code(), error.reason()) == (*code, reason)
+                })
+            }
             Self::Data(data) => theirs.as_data().is_ok_and(|it| it.as_bytes() == data),
             Self::Other(kind, value) => {
                 let data = theirs.as_unknown().ok().and_then(|it| it.attribute_data());
@@ -199,6 +227,15 @@ pub(crate) fn sample() -> impl Strategy<Value = Sample> {
         any::<u8>().prop_map(Sample::Transport),
         prop::sample::select(vec![AddressFamily::V4, AddressFamily::V6]).prop_map(Sample::Family),
         any::<bool>().prop_map(Sample::EvenPort),
+        any::<[u8; 8]>().prop_map(Sample::Token),
+        (any::<bool>(), 300u16..700, ".{0,60}").prop_map(|(v6, code, reason)| {
+            let family = if v6 {
+                AddressFamily::V6
+            } else {
+                AddressFamily::V4
+            };
+            Sample::AddressError(family, code, reason)
+        }),
         bytes().prop_map(Sample::Data),
         (0x7A00u16..0x7B00, bytes()).prop_map(|(kind, value)| Sample::Other(kind, value)),
     ]
