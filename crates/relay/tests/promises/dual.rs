@@ -2,7 +2,9 @@
 
 use std::net::SocketAddr;
 
-use relay::{AddressFamily, DropReason, EndCause, OpenError, PortRange, Reject, Report};
+use relay::{
+    AddressFamily, DropReason, EndCause, OpenError, PeerAddr, PortRange, Reject, Report, Verdict,
+};
 use sim::Outcome::{Lost, Silent};
 use sim::{Answer, Client, LOCAL, LOCAL_V6, Request, World, minutes, seconds};
 use wire::TransactionId;
@@ -313,6 +315,22 @@ fn deleting_one_family_leaves_the_other_its_permissions_and_channels() {
         alice.delete(&mut world);
         assert!(world.is_idle());
     }
+}
+
+#[test]
+fn what_still_arrives_for_a_family_that_was_deleted_is_for_nobody() {
+    let mut world = World::new();
+    let (alice, peer) = (world.client("alice"), world.peer());
+    allocate(&mut world, alice);
+    let relay = world.relay_of(alice);
+    assert_eq!(relay.family, AddressFamily::V4);
+    let delete = Request::refresh(seconds(0)).family(AddressFamily::V4);
+    alice.ask(&mut world, delete);
+    let now = world.now();
+    let late = world
+        .server(0)
+        .handle_peer(now, relay, PeerAddr(peer.0), b"hi");
+    assert!(matches!(late, Verdict::Drop(DropReason::RelayGone)));
 }
 
 #[test]

@@ -101,6 +101,19 @@ fn each_reservation_has_its_own_30_seconds() {
 }
 
 #[test]
+fn a_port_that_is_reserved_long_after_the_last_is_free_in_time_as_well() {
+    let mut world = World::new();
+    for _ in 0..3 {
+        let client = world.client("alice");
+        reserve(&mut world, client);
+        assert_eq!(world.reservations(), 1);
+        world.advance(seconds(30));
+        assert_eq!(world.reservations(), 0);
+        world.advance(seconds(30));
+    }
+}
+
+#[test]
 fn a_reservation_outlives_the_allocation_that_made_it() {
     let mut world = World::new();
     let (rtp, rtcp) = (world.client("alice"), world.client("alice"));
