@@ -20,6 +20,7 @@ fn a_stranger_hears_its_reflexive_address() {
     let mapped = answer.get::<XorMappedAddress>().unwrap();
     assert_eq!(mapped.0, alice.tuple(&world).client);
     assert_eq!(answer.get::<MappedAddress>(), None);
+    assert_eq!(world.counters().bindings, 1);
     assert!(world.is_idle());
 }
 

@@ -158,6 +158,24 @@ fn when_all_ports_are_taken_by_others_nothing_leaks() {
     }
 }
 
+/// Each try costs the shard a system call while others wait.
+#[test]
+fn a_request_gives_up_after_65_ports_and_the_next_goes_on_from_there() {
+    let mut world = world_with_ports(70);
+    let ports = (50_000..50_070).map(port);
+    ports.clone().for_each(|port| world.occupy(port));
+    let alice = world.client("alice");
+    let answer = alice.ask(&mut world, Request::allocate());
+    assert_eq!(answer.code(), Some(508));
+    ports.for_each(|port| world.vacate(port));
+    // Five were not tried and so are not known to be another program's.
+    for _ in 0..5 {
+        world.client("alice").allocate(&mut world, minutes(10));
+    }
+    let answer = alice.ask(&mut world, Request::allocate());
+    assert_eq!(answer.code(), Some(508));
+}
+
 #[test]
 fn all_ports_are_used_before_any_is_refused() {
     let mut world = world_with_ports(100);
