@@ -2,10 +2,11 @@
 //! that nobody signed.
 
 use wire::attributes::{
-    AdditionalAddressFamily, AddressErrorCode, ChannelNumberAttribute, Data, ErrorCode, EvenPort,
-    Lifetime, MappedAddress, Nonce, PasswordAlgorithm, PasswordAlgorithms, Realm,
-    RequestedAddressFamily, RequestedTransport, ReservationToken, Software, UnknownAttributes,
-    UserHash, Username, XorMappedAddress, XorPeerAddress, XorRelayedAddress,
+    AdditionalAddressFamily, AddressErrorCode, ChannelNumberAttribute, Data,
+    DraftAdditionalAddressFamily, ErrorCode, EvenPort, Lifetime, MappedAddress, Nonce,
+    PasswordAlgorithm, PasswordAlgorithms, Realm, RequestedAddressFamily, RequestedTransport,
+    ReservationToken, Software, UnknownAttributes, UserHash, Username, XorMappedAddress,
+    XorPeerAddress, XorRelayedAddress,
 };
 use wire::{Algorithm, Attribute, Key, MacKey, Message, Writer};
 
@@ -61,8 +62,11 @@ fn assert_written_again(message: &Message<'_>, key: &MacKey) {
 fn assert_attributes(message: &Message<'_>) {
     assert_round_trip::<AdditionalAddressFamily>(message);
     assert_round_trip::<AddressErrorCode<'_>>(message);
+    assert_round_trip::<AdditionalAddressFamily>(message);
+    assert_round_trip::<AddressErrorCode<'_>>(message);
     assert_round_trip::<ChannelNumberAttribute>(message);
     assert_round_trip::<Data<'_>>(message);
+    assert_round_trip::<DraftAdditionalAddressFamily>(message);
     assert_round_trip::<ErrorCode<'_>>(message);
     assert_round_trip::<EvenPort>(message);
     assert_round_trip::<Lifetime>(message);
@@ -73,6 +77,7 @@ fn assert_attributes(message: &Message<'_>) {
     assert_round_trip::<Realm<'_>>(message);
     assert_round_trip::<RequestedAddressFamily>(message);
     assert_round_trip::<RequestedTransport>(message);
+    assert_round_trip::<ReservationToken>(message);
     assert_round_trip::<ReservationToken>(message);
     assert_round_trip::<Software<'_>>(message);
     assert_round_trip::<UnknownAttributes>(message);
