@@ -25,7 +25,7 @@ pub(crate) enum Check {
     Paths,
     /// Links between our documents lead somewhere
     Links,
-    /// Every test that the README names exists
+    /// Every test that README and docs/conformance.md name exists, and every obligation has a test or a reason
     Promised,
     /// Clippy has nothing to say
     Clippy,

@@ -1,4 +1,8 @@
-//! Tests that the README names: each must exist, or the feature is only claimed.
+//! Tests that our documents name: each must exist, or what they say is only claimed.
+//!
+//! Two documents are read. In the README's table of features, what "works" names a test. In
+//! `docs/conformance.md` each row is an obligation of an RFC, and its last cell names the tests that fail without it, or
+//! says why there is none.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,31 +15,74 @@ use crate::workspace::Workspace;
 
 /// Looks every named test up in the sources.
 pub(crate) fn check(workspace: &Workspace) -> Result<(), Failure> {
-    let readme = workspace.root().join("README.md");
-    let features = read(&readme)?;
     let tests = tests_below(workspace.root())?;
-    Failure::unless_empty(findings(&features, &tests))
-}
-
-fn findings(features: &str, tests: &BTreeSet<String>) -> Vec<String> {
     let mut findings = Vec::new();
-    for row in features.lines().filter(|line| line.starts_with('|')) {
-        let named: Vec<&str> = row
-            .split('`')
-            .skip(1)
-            .step_by(2)
-            .filter(|name| is_sentence(name))
-            .collect();
-        if named.is_empty() && row.contains("| works |") {
-            findings.push(format!("README.md: no test is named in: {row}"));
-        }
-        let unknown = named.into_iter().filter(|name| !tests.contains(*name));
-        findings.extend(unknown.map(|name| format!("README.md: there is no test `{name}`")));
+    for (document, judge) in DOCUMENTS {
+        let text = workspace.read(document)?;
+        let found = text.lines().filter(|line| line.starts_with('|'));
+        let found = found.flat_map(|row| judge(row, &tests));
+        findings.extend(found.map(|finding| format!("{document}: {finding}")));
     }
-    findings
+    Failure::unless_empty(findings)
 }
 
-/// Tests are named as sentences; other code in the table is shorter.
+/// What is wrong with a row of a document's tables.
+type Judge = fn(&str, &BTreeSet<String>) -> Vec<String>;
+
+const DOCUMENTS: [(&str, Judge); 2] = [("README.md", feature), ("docs/conformance.md", obligation)];
+
+/// A feature that works names a test.
+fn feature(row: &str, tests: &BTreeSet<String>) -> Vec<String> {
+    let named: Vec<&str> = quoted(row).filter(|name| is_sentence(name)).collect();
+    if named.is_empty() && row.contains("| works |") {
+        return vec![format!("no test is named in: {row}")];
+    }
+    unknown(named, tests)
+}
+
+/// An obligation is a section, a sentence, and tests or a reason.
+fn obligation(row: &str, tests: &BTreeSet<String>) -> Vec<String> {
+    let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+    let [section, asked, proof] = cells[..] else {
+        return vec![format!("a row has three cells: {row}")];
+    };
+    if section == "§" || section.starts_with("--") {
+        return Vec::new();
+    }
+    if section.is_empty() || asked.is_empty() {
+        return vec![format!("section or obligation is missing: {row}")];
+    }
+    let reason = REASONS.iter().find_map(|why| proof.strip_prefix(why));
+    let named: Vec<&str> = match reason {
+        Some(reason) if reason.trim().is_empty() => {
+            return vec![format!("a reason is missing: {row}")];
+        }
+        // What a reason quotes may be a key or an attribute.
+        Some(reason) => quoted(reason).filter(|name| is_sentence(name)).collect(),
+        None => quoted(proof).collect(),
+    };
+    if named.is_empty() && reason.is_none() {
+        return vec![format!("neither a test nor a reason: {row}")];
+    }
+    unknown(named, tests)
+}
+
+/// What the last cell of an obligation without a test begins with.
+const REASONS: [&str; 3] = ["does not apply: ", "not met: ", "open: "];
+
+fn unknown(named: Vec<&str>, tests: &BTreeSet<String>) -> Vec<String> {
+    let unknown = named.into_iter().filter(|name| !tests.contains(*name));
+    unknown
+        .map(|name| format!("there is no test `{name}`"))
+        .collect()
+}
+
+/// What stands between backticks.
+fn quoted(row: &str) -> impl Iterator<Item = &str> {
+    row.split('`').skip(1).step_by(2)
+}
+
+/// Tests are named as sentences; other code in a table is shorter.
 fn is_sentence(name: &str) -> bool {
     name.matches('_').count() >= 2
         && name
@@ -88,19 +135,46 @@ mod tests {
 
     #[test]
     fn a_test_that_exists_may_be_named() {
-        assert_eq!(
-            findings("| cats | works | `a_cat_has_nine_lives` |", &known()),
-            [""; 0]
-        );
-        assert_eq!(findings("| dogs | not yet | |", &known()), [""; 0]);
+        let nothing: [&str; 0] = [];
+        let row = "| cats | works | `a_cat_has_nine_lives` |";
+        assert_eq!(feature(row, &known()), nothing);
+        assert_eq!(feature("| dogs | not yet | |", &known()), nothing);
+        let row = "| 9.1 | Cats live often. | `a_cat_has_nine_lives` |";
+        assert_eq!(obligation(row, &known()), nothing);
     }
 
     #[test]
     fn a_feature_without_a_test_or_with_an_unknown_one_is_a_finding() {
-        assert_eq!(findings("| cats | works | |", &known()).len(), 1);
-        assert_eq!(
-            findings("| cats | works | `no_test_at_all` |", &known()).len(),
-            1
-        );
+        assert_eq!(feature("| cats | works | |", &known()).len(), 1);
+        let row = "| cats | works | `no_test_at_all` |";
+        assert_eq!(feature(row, &known()).len(), 1);
+    }
+
+    #[test]
+    fn an_obligation_without_test_and_reason_is_a_finding() {
+        for row in [
+            "| 9.1 | Cats live often. | |",
+            "| 9.1 | Cats live often. | surely |",
+            "| 9.1 | Cats live often. | open: |",
+            "| 9.1 | Cats live often. | `no_test_at_all` |",
+            "| 9.1 | Cats live often. | `lives` |",
+            "| 9.1 | Cats live often. | not met: see `no_test_at_all` |",
+            "| | Cats live often. | `a_cat_has_nine_lives` |",
+            "| 9.1 | `a_cat_has_nine_lives` |",
+        ] {
+            assert_eq!(obligation(row, &known()).len(), 1, "{row}");
+        }
+    }
+
+    #[test]
+    fn a_reason_may_stand_for_a_test_and_quote_what_it_likes() {
+        let nothing: [&str; 0] = [];
+        for row in [
+            "| § | asked | test |",
+            "|---|---|---|",
+            "| 9.2 | Dogs may bark. | does not apply: no `dog` is kept |",
+        ] {
+            assert_eq!(obligation(row, &known()), nothing, "{row}");
+        }
     }
 }
