@@ -1,0 +1,111 @@
+//! Many datagrams per call, each in its envelope.
+
+use std::io;
+use std::mem;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use super::address::address;
+use super::control::{CONTROL, Control, read_control};
+
+/// Datagrams per call.
+pub(crate) const BATCH: usize = 16;
+
+/// Room for the largest datagram there is.
+const SLOT: usize = 65_536;
+
+/// Receives datagrams, many at a time, into buffers that are used again and again.
+pub(crate) struct Batch {
+    buffers: Box<[u8]>,
+    received: [Option<Received>; BATCH],
+}
+
+/// A datagram's envelope.
+#[derive(Clone, Copy, Debug)]
+struct Received {
+    length: usize,
+    envelope: Envelope,
+}
+
+/// What the kernel tells of a datagram beside its bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Envelope {
+    /// The sender.
+    pub(crate) from: SocketAddr,
+    /// The address it was sent to, where [`receive_destination`] asked for it.
+    pub(crate) to: Option<IpAddr>,
+    /// Datagrams dropped at this socket so far, once there are any.
+    pub(crate) overflow: Option<u32>,
+}
+
+impl Batch {
+    pub(crate) fn new() -> Self {
+        Self {
+            buffers: vec![0; BATCH * SLOT].into(),
+            received: [None; BATCH],
+        }
+    }
+
+    /// Receives what is there, at most [`BATCH`] datagrams, without waiting; returns how many.
+    ///
+    /// # Errors
+    /// `WouldBlock` when nothing is there; otherwise what `recvmmsg(2)` says.
+    pub(crate) fn receive(&mut self, socket: BorrowedFd<'_>) -> io::Result<usize> {
+        // SAFETY: all three are plain C structures, for which zero is a value.
+        let mut headers: [libc::mmsghdr; BATCH] = unsafe { mem::zeroed() };
+        // SAFETY: as above.
+        let mut names: [libc::sockaddr_storage; BATCH] = unsafe { mem::zeroed() };
+        // SAFETY: as above.
+        let mut slices: [libc::iovec; BATCH] = unsafe { mem::zeroed() };
+        let mut controls = [Control::default(); BATCH];
+        for (index, buffer) in self.buffers.chunks_exact_mut(SLOT).enumerate() {
+            slices[index] = libc::iovec {
+                iov_base: buffer.as_mut_ptr().cast(),
+                iov_len: buffer.len(),
+            };
+            let header = &mut headers[index].msg_hdr;
+            header.msg_name = (&raw mut names[index]).cast();
+            header.msg_namelen = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
+            header.msg_iov = &raw mut slices[index];
+            header.msg_iovlen = 1;
+            header.msg_control = controls[index].0.as_mut_ptr().cast();
+            header.msg_controllen = CONTROL as _;
+        }
+        // SAFETY: every pointer above is to a buffer of the length beside it, which outlives the
+        // call and is written by nobody else.
+        let received = unsafe {
+            libc::recvmmsg(
+                socket.as_raw_fd(),
+                headers.as_mut_ptr(),
+                BATCH as _,
+                libc::MSG_DONTWAIT as _,
+                std::ptr::null_mut(),
+            )
+        };
+        let count = usize::try_from(received).map_err(|_| io::Error::last_os_error())?;
+        for (index, header) in headers.iter().enumerate().take(count) {
+            let whole = header.msg_hdr.msg_flags & libc::MSG_TRUNC == 0;
+            let from = address(&names[index]).filter(|_| whole);
+            self.received[index] = from.map(|from| {
+                let mut envelope = Envelope {
+                    from,
+                    to: None,
+                    overflow: None,
+                };
+                read_control(&header.msg_hdr, &mut envelope);
+                Received {
+                    length: header.msg_len as usize,
+                    envelope,
+                }
+            });
+        }
+        Ok(count)
+    }
+
+    /// A datagram of the last [`Batch::receive`]; `None` if it could not be read whole.
+    pub(crate) fn datagram(&self, index: usize) -> Option<(Envelope, &[u8])> {
+        let Received { length, envelope } = self.received[index]?;
+        let start = index * SLOT;
+        Some((envelope, &self.buffers[start..start + length]))
+    }
+}
