@@ -76,9 +76,10 @@ pub(crate) struct Refused {
     pub(crate) reject: Reject,
 }
 
-/// The relay sockets of an allocation: at most one per family, IPv4 first.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Relays([Option<Relay>; 2]);
+/// The relay sockets of an allocation: at most one per family, IPv4 first. They are boxed since few
+/// allocations have both.
+#[derive(Debug, Default)]
+pub(crate) struct Relays([Option<Box<Relay>>; 2]);
 
 /// A relay socket of an allocation, by its two faces.
 #[derive(Clone, Copy, Debug)]
@@ -130,29 +131,35 @@ impl Relays {
         all
     }
 
-    pub(crate) const fn get(&self, family: AddressFamily) -> Option<&Relay> {
-        self.0[place(family)].as_ref()
+    /// Whether there is a socket of this family.
+    pub(crate) const fn has(&self, family: AddressFamily) -> bool {
+        self.0[place(family)].is_some()
     }
 
-    pub(crate) const fn get_mut(&mut self, family: AddressFamily) -> Option<&mut Relay> {
-        self.0[place(family)].as_mut()
+    pub(crate) fn get(&self, family: AddressFamily) -> Option<&Relay> {
+        self.0[place(family)].as_deref()
+    }
+
+    pub(crate) fn get_mut(&mut self, family: AddressFamily) -> Option<&mut Relay> {
+        self.0[place(family)].as_deref_mut()
     }
 
     /// Puts a socket in its place; returns what was there.
-    pub(crate) const fn set(&mut self, relay: Relay) -> Option<Relay> {
-        self.0[place(relay.family())].replace(relay)
+    pub(crate) fn set(&mut self, relay: Relay) -> Option<Relay> {
+        let earlier = self.0[place(relay.family())].replace(Box::new(relay));
+        earlier.map(|relay| *relay)
     }
 
-    pub(crate) const fn take(&mut self, family: AddressFamily) -> Option<Relay> {
-        self.0[place(family)].take()
+    pub(crate) fn take(&mut self, family: AddressFamily) -> Option<Relay> {
+        self.0[place(family)].take().map(|relay| *relay)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Relay> {
-        self.0.iter().flatten()
+        self.0.iter().flatten().map(|relay| &**relay)
     }
 
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Relay> {
-        self.0.iter_mut().flatten()
+        self.0.iter_mut().flatten().map(|relay| &mut **relay)
     }
 
     pub(crate) const fn is_empty(&self) -> bool {

@@ -3,17 +3,21 @@
 use std::net::SocketAddr;
 
 use ahash::RandomState;
-use hashbrown::HashMap;
+use hashbrown::HashTable;
 use slab::Slab;
+use wire::AddressFamily;
 
 use crate::allocation::{Allocation, Relay};
 use crate::{AllocationId, ClientTuple, RelayId};
 
+/// The tables hold ids only: what an allocation is found by stands in the allocation, which whoever
+/// finds it reads next. A key beside each id would cost more memory than the id ten times over.
 #[derive(Debug)]
 pub(crate) struct Allocations {
     slots: Slab<Allocation>,
-    by_client: HashMap<ClientTuple, AllocationId, RandomState>,
-    by_relayed: HashMap<SocketAddr, RelayId, RandomState>,
+    by_client: HashTable<AllocationId>,
+    by_relayed: HashTable<RelayId>,
+    hasher: RandomState,
     generation: u32,
 }
 
@@ -21,8 +25,9 @@ impl Allocations {
     pub(crate) fn new(hasher: RandomState, generation: u32) -> Self {
         Self {
             slots: Slab::new(),
-            by_client: HashMap::with_hasher(hasher.clone()),
-            by_relayed: HashMap::with_hasher(hasher),
+            by_client: HashTable::new(),
+            by_relayed: HashTable::new(),
+            hasher,
             generation,
         }
     }
@@ -40,16 +45,21 @@ impl Allocations {
     }
 
     pub(crate) fn of(&self, client: ClientTuple) -> Option<&Allocation> {
-        self.get(*self.by_client.get(&client)?)
+        let hash = self.hasher.hash_one(client);
+        let is_of = |id: &AllocationId| self.get(*id).is_some_and(|it| it.client == client);
+        self.get(*self.by_client.find(hash, is_of)?)
     }
 
     pub(crate) fn of_mut(&mut self, client: ClientTuple) -> Option<&mut Allocation> {
-        self.get_mut(*self.by_client.get(&client)?)
+        let id = self.of(client)?.id;
+        self.get_mut(id)
     }
 
     /// Who has a relayed transport address.
     pub(crate) fn by_relayed(&self, relayed: SocketAddr) -> Option<RelayId> {
-        self.by_relayed.get(&relayed).copied()
+        let hash = self.hasher.hash_one(relayed);
+        let has = |id: &RelayId| self.relay(*id).is_some_and(|it| it.relayed == relayed);
+        self.by_relayed.find(hash, has).copied()
     }
 
     pub(crate) fn relay(&self, id: RelayId) -> Option<&Relay> {
@@ -69,11 +79,13 @@ impl Allocations {
             slot,
             generation: self.generation,
         };
-        let allocation = entry.insert(make(id));
-        self.by_client.insert(allocation.client, id);
-        for relay in allocation.relays.iter() {
-            let relay_id = allocation.relay_id(relay.family());
-            self.by_relayed.insert(relay.relayed, relay_id);
+        entry.insert(make(id));
+        self.list_client(id);
+        for family in [AddressFamily::V4, AddressFamily::V6] {
+            self.list_relayed(RelayId {
+                allocation: id,
+                family,
+            });
         }
         id
     }
@@ -81,28 +93,26 @@ impl Allocations {
     /// Moves an allocation to another relay socket of the family, after the first could not be
     /// opened.
     pub(crate) fn replace_relay(&mut self, id: RelayId, relay: Relay) {
-        let Some(allocation) = self.get_mut(id.allocation) else {
-            return;
-        };
-        if let Some(old) = allocation.relays.set(relay) {
-            self.by_relayed.remove(&old.relayed);
+        self.remove_relay(id);
+        if let Some(allocation) = self.get_mut(id.allocation) {
+            allocation.relays.set(relay);
+            self.list_relayed(id);
         }
-        self.by_relayed.insert(relay.relayed, id);
     }
 
     /// Takes one relay socket from an allocation.
     pub(crate) fn remove_relay(&mut self, id: RelayId) -> Option<Relay> {
         let relay = self.get_mut(id.allocation)?.relays.take(id.family)?;
-        self.by_relayed.remove(&relay.relayed);
+        self.unlist_relayed(id, relay.relayed);
         Some(relay)
     }
 
     pub(crate) fn remove(&mut self, id: AllocationId) -> Option<Allocation> {
         self.get(id)?;
         let allocation = self.slots.remove(id.slot as usize);
-        self.by_client.remove(&allocation.client);
-        for relayed in allocation.relays.relayed() {
-            self.by_relayed.remove(&relayed);
+        self.unlist_client(id, allocation.client);
+        for relay in allocation.relays.iter() {
+            self.unlist_relayed(allocation.relay_id(relay.family()), relay.relayed);
         }
         Some(allocation)
     }
@@ -124,5 +134,46 @@ impl Allocations {
     /// Whether none is left, by any way to find it.
     pub(crate) fn is_empty(&self) -> bool {
         self.slots.is_empty() && self.by_client.is_empty() && self.by_relayed.is_empty()
+    }
+}
+
+/// The tables.
+impl Allocations {
+    fn list_client(&mut self, id: AllocationId) {
+        let Self { slots, hasher, .. } = self;
+        // Every id that is listed has its slot.
+        let hash = |id: &AllocationId| {
+            let allocation = slots.get(id.slot as usize);
+            allocation.map_or(0, |allocation| hasher.hash_one(allocation.client))
+        };
+        self.by_client.insert_unique(hash(&id), id, hash);
+    }
+
+    fn unlist_client(&mut self, id: AllocationId, client: ClientTuple) {
+        let hash = self.hasher.hash_one(client);
+        if let Ok(entry) = self.by_client.find_entry(hash, |listed| *listed == id) {
+            entry.remove();
+        }
+    }
+
+    /// Does nothing if there is no such relay socket.
+    fn list_relayed(&mut self, id: RelayId) {
+        if self.relay(id).is_none() {
+            return;
+        }
+        let Self { slots, hasher, .. } = self;
+        let hash = |id: &RelayId| {
+            let allocation = slots.get(id.allocation.slot as usize);
+            let relay = allocation.and_then(|allocation| allocation.relays.get(id.family));
+            relay.map_or(0, |relay| hasher.hash_one(relay.relayed))
+        };
+        self.by_relayed.insert_unique(hash(&id), id, hash);
+    }
+
+    fn unlist_relayed(&mut self, id: RelayId, relayed: SocketAddr) {
+        let hash = self.hasher.hash_one(relayed);
+        if let Ok(entry) = self.by_relayed.find_entry(hash, |listed| *listed == id) {
+            entry.remove();
+        }
     }
 }

@@ -7,7 +7,6 @@ use std::net::SocketAddr;
 use rand::Rng;
 use wire::{ChannelData, RelayHeader, TransactionId};
 
-use crate::allocation::Relay;
 use crate::permissions::Scope;
 use crate::policy::Permit;
 use crate::{
@@ -42,9 +41,9 @@ impl Server {
         let Some(allocation) = self.allocations.get_mut(from.allocation) else {
             return self.drop(DropReason::RelayGone);
         };
-        let Some(&Relay { relayed, .. }) = allocation.relays.get(from.family) else {
+        if !allocation.relays.has(from.family) {
             return self.drop(DropReason::RelayGone);
-        };
+        }
         if payload.len() > MAX_DATAGRAM {
             return self.drop(DropReason::TooLarge);
         }
@@ -53,8 +52,7 @@ impl Server {
         let Some(address) = self.config.relay_at(to.0.ip()) else {
             return Verdict::Forward { from, to, payload };
         };
-        let source = PeerAddr(relayed);
-        self.hairpin(now, from, source, to, address, payload)
+        self.hairpin(now, from, to, address, payload)
     }
 
     /// Both ends are relayed addresses of this server: the far one is served as if the packet had
@@ -63,7 +61,6 @@ impl Server {
         &mut self,
         now: Now,
         from: RelayId,
-        source: PeerAddr,
         to: PeerAddr,
         address: RelayAddress,
         payload: &'a [u8],
@@ -73,7 +70,10 @@ impl Server {
         // the host's other programs.
         let relayed = SocketAddr::new(address.external, port);
         if let Some(relay) = self.allocations.by_relayed(relayed) {
-            return self.deliver(now, relay, source, payload);
+            let Some(source) = self.allocations.relay(from) else {
+                return self.drop(DropReason::RelayGone);
+            };
+            return self.deliver(now, relay, PeerAddr(source.relayed), payload);
         }
         if self.shared.ports.is_open(address.local, port) {
             let to = PeerAddr(SocketAddr::new(address.local, port));
@@ -97,7 +97,7 @@ impl Server {
         payload: &'a [u8],
     ) -> Verdict<'a> {
         let allocation = self.allocations.get(relay.allocation);
-        let allocation = allocation.filter(|it| it.relays.get(relay.family).is_some());
+        let allocation = allocation.filter(|it| it.relays.has(relay.family));
         let Some(allocation) = allocation else {
             return self.drop(DropReason::RelayGone);
         };

@@ -60,7 +60,17 @@ impl Permissions {
         };
         match self.find(ip) {
             Ok(at) => self.0[at] = permission,
-            Err(at) => self.0.insert(at, permission),
+            Err(at) => {
+                self.grow();
+                self.0.insert(at, permission);
+            }
+        }
+    }
+
+    /// Most clients have one peer; left to itself the list would begin with room for four.
+    fn grow(&mut self) {
+        if self.0.len() == self.0.capacity() {
+            self.0.reserve_exact(self.0.len().max(1));
         }
     }
 

@@ -9,14 +9,15 @@ use wire::ChannelNumber;
 use crate::{AllocationId, RelayId};
 
 /// What is due.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Timer {
     /// The lifetime of an allocation, which may differ between its families.
     Relay(RelayId),
     /// A channel's lifetime.
     Channel(AllocationId, ChannelNumber),
-    /// A port that another program had may be free again.
-    ForeignPort(SocketAddr),
+    /// A port that another program had may be free again. It is boxed because it is rare, and
+    /// every timer would be as large.
+    ForeignPort(Box<SocketAddr>),
     /// A reserved port that nobody came for is free again.
     Reservations,
 }

@@ -1,5 +1,7 @@
 //! MESSAGE-INTEGRITY and the keys behind it. RFC 8489 §9, §14.5, §14.6.
 
+use hmac::block_api::HmacCore;
+use hmac::digest::block_api::{Buffer, CoreProxy};
 use hmac::{Hmac, KeyInit, Mac};
 use md5::{Digest, Md5};
 use sha1::Sha1;
@@ -96,13 +98,14 @@ fn schedule<M: KeyInit>(key: &[u8]) -> M {
     M::new_from_slice(key).expect("HMAC takes a key of any length")
 }
 
-/// A key made ready for one algorithm.
+/// A key made ready for one algorithm. It is kept as long as an allocation: only the two states of
+/// the hash, without the block that a running MAC collects its input in.
 #[derive(Clone)]
 pub enum MacKey {
     /// For MESSAGE-INTEGRITY.
-    Sha1(Hmac<Sha1>),
+    Sha1(HmacCore<Sha1>),
     /// For MESSAGE-INTEGRITY-SHA256.
-    Sha256(Hmac<Sha256>),
+    Sha256(HmacCore<Sha256>),
 }
 
 impl MacKey {
@@ -115,8 +118,8 @@ impl MacKey {
     ) -> Result<(), IntegrityError> {
         let covered = offset + 4 + code.len();
         match self {
-            Self::Sha1(mac) => fed(mac, message, offset, covered).verify_slice(code),
-            Self::Sha256(mac) => fed(mac, message, offset, covered).verify_slice(code),
+            Self::Sha1(key) => fed(sha1(key), message, offset, covered).verify_slice(code),
+            Self::Sha256(key) => fed(sha256(key), message, offset, covered).verify_slice(code),
         }
         .map_err(|_| Wrong)
     }
@@ -127,12 +130,12 @@ impl MacKey {
         let message = &buffer[start..];
         let offset = message.len() - 4;
         match self {
-            Self::Sha1(mac) => {
-                let code = fed(mac, message, offset, message.len() + 20).finalize();
+            Self::Sha1(key) => {
+                let code = fed(sha1(key), message, offset, message.len() + 20).finalize();
                 buffer.extend_from_slice(&code.into_bytes());
             }
-            Self::Sha256(mac) => {
-                let code = fed(mac, message, offset, message.len() + 32).finalize();
+            Self::Sha256(key) => {
+                let code = fed(sha256(key), message, offset, message.len() + 32).finalize();
                 buffer.extend_from_slice(&code.into_bytes());
             }
         }
@@ -145,11 +148,18 @@ impl std::fmt::Debug for MacKey {
     }
 }
 
+fn sha1(key: &HmacCore<Sha1>) -> Hmac<Sha1> {
+    Hmac::compose(key.clone(), Buffer::<HmacCore<Sha1>>::default())
+}
+
+fn sha256(key: &HmacCore<Sha256>) -> Hmac<Sha256> {
+    Hmac::compose(key.clone(), Buffer::<HmacCore<Sha256>>::default())
+}
+
 /// The MAC over a message up to `offset`, whose length field is read as if the message ended with
 /// the integrity attribute, at `covered`. RFC 8489 §14.5.
-fn fed<M: Mac + Clone>(mac: &M, message: &[u8], offset: usize, covered: usize) -> M {
+fn fed<M: Mac>(mut mac: M, message: &[u8], offset: usize, covered: usize) -> M {
     let length = u16::try_from(covered - crate::Message::HEADER).unwrap_or(u16::MAX);
-    let mut mac = mac.clone();
     mac.update(&message[..2]);
     mac.update(&length.to_be_bytes());
     mac.update(&message[4..offset]);

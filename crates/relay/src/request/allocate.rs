@@ -68,7 +68,7 @@ pub(super) fn allocate(
         sent: Traffic::default(),
         received: Traffic::default(),
     });
-    opening::ask_for_all(server, id, relays);
+    opening::ask_for_all(server, id);
     Ok(Answer::Later)
 }
 

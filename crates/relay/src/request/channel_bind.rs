@@ -1,5 +1,7 @@
 //! ChannelBind: binds a channel to a peer. RFC 8656 §12.
 
+use std::sync::Arc;
+
 use wire::attributes::{ChannelNumberAttribute, XorPeerAddress};
 use wire::{AddressFamily, ChannelNumber};
 
@@ -16,8 +18,7 @@ pub(super) fn channel_bind(
     request: &Signed<'_>,
 ) -> Result<Answer, Reject> {
     let allocation = server.own_allocation(request)?;
-    let (id, relays) = (allocation.id, allocation.relays);
-    let channels = allocation.channels.len();
+    let id = allocation.id;
     let ChannelNumberAttribute(number) = request.require()?;
     let peer = PeerAddr(request.require::<XorPeerAddress>()?.0);
     let channel = ChannelNumber::new(number).ok_or(Reject::ChannelRange(number))?;
@@ -31,22 +32,23 @@ pub(super) fn channel_bind(
     if bound.is_some_and(|bound| bound.peer != peer) || by_peer.is_some_and(|by| by != channel) {
         return Err(Reject::ChannelConflict);
     }
-    let scope = permitted(server, &relays, peer)?;
-    let judged = server.config.policy.judge(peer.0);
+    let config = Arc::clone(&server.config);
+    let (policy, limits) = (&config.policy, &config.limits);
+    let allocation = server.own_allocation(request)?;
+    let scope = permitted(policy, &allocation.relays, peer)?;
+    let judged = policy.judge(peer.0);
     judged.map_err(|denial| Reject::PeerDenied { peer, denial })?;
-    let limits = server.config.limits;
-    if bound.is_none() && channels >= limits.channels {
+    if bound.is_none() && allocation.channels.len() >= limits.channels {
         return Err(Reject::TooManyChannels);
     }
-    let allocation = server.own_allocation(request)?;
     let ip = peer.0.ip();
     allocation
         .permissions
         .make_room(std::iter::once(ip), limits.permissions, now.mono)?;
     allocation.permissions.install(ip, scope, now.mono);
-    let timer = Timer::Channel(allocation.id, channel);
+    let timer = Timer::Channel(id, channel);
     match bound {
-        Some(bound) => server.timers.disarm(bound.deadline, timer),
+        Some(bound) => server.timers.disarm(bound.deadline, timer.clone()),
         None => allocation.channels.push(channel),
     }
     let route = Route {

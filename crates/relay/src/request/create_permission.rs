@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::sync::Arc;
 
 use wire::attributes::XorPeerAddress;
 use wire::{AddressFamily, Attribute};
@@ -10,7 +11,7 @@ use super::Answer;
 use crate::allocation::Relays;
 use crate::auth::Signed;
 use crate::permissions::Scope;
-use crate::policy::IpRuling;
+use crate::policy::{IpRuling, Policy};
 use crate::{Now, PeerAddr, Reject, Server};
 
 /// RFC 8656 §10.2: all of the peers or none.
@@ -19,15 +20,16 @@ pub(super) fn create_permission(
     now: Now,
     request: &Signed<'_>,
 ) -> Result<Answer, Reject> {
-    let relays = server.own_allocation(request)?.relays;
-    let limit = server.config.limits.permissions;
+    let config = Arc::clone(&server.config);
+    let limit = config.limits.permissions;
+    let allocation = server.own_allocation(request)?;
     let mut scopes = BTreeMap::new();
     for peer in request.message().get_all::<XorPeerAddress>() {
         let peer = PeerAddr(peer?.0);
         let Entry::Vacant(unseen) = scopes.entry(peer.0.ip()) else {
             continue;
         };
-        unseen.insert(permitted(server, &relays, peer)?);
+        unseen.insert(permitted(&config.policy, &allocation.relays, peer)?);
         // More than can be granted are not worth judging.
         if scopes.len() > limit {
             return Err(Reject::TooManyPermissions);
@@ -36,7 +38,7 @@ pub(super) fn create_permission(
     if scopes.is_empty() {
         return Err(Reject::MissingAttribute(XorPeerAddress::TYPE));
     }
-    let permissions = &mut server.own_allocation(request)?.permissions;
+    let permissions = &mut allocation.permissions;
     permissions.make_room(scopes.keys().copied(), limit, now.mono)?;
     for (ip, scope) in scopes {
         permissions.install(ip, scope, now.mono);
@@ -45,13 +47,13 @@ pub(super) fn create_permission(
 }
 
 /// How far the policy lets this peer be reached, whatever its port.
-pub(super) fn permitted(server: &Server, relays: &Relays, peer: PeerAddr) -> Result<Scope, Reject> {
+pub(super) fn permitted(policy: &Policy, relays: &Relays, peer: PeerAddr) -> Result<Scope, Reject> {
     let ip = peer.0.ip();
     let family = AddressFamily::of(ip);
-    if relays.get(family).is_none() {
+    if !relays.has(family) {
         return Err(Reject::FamilyMismatch);
     }
-    let scope = match server.config.policy.judge_ip(ip) {
+    let scope = match policy.judge_ip(ip) {
         IpRuling::EveryPort(_) => Scope::EveryPort,
         IpRuling::SomePorts => Scope::SomePorts,
         IpRuling::NoPort(denial) => return Err(Reject::PeerDenied { peer, denial }),

@@ -10,23 +10,27 @@ use wire::attributes::ReservationToken;
 
 use super::allocate::take_port;
 use super::{Answer, Head, report_refused};
-use crate::allocation::{Allocation, Phase, Refused, Relay, RelaySocket, Relays};
+use crate::allocation::{Allocation, Phase, Refused, Relay, RelaySocket};
+use crate::effects::Effects;
 use crate::timers::{FOREIGN_PORT, Timer};
 use crate::{AllocationId, Effect, OpenError, Reject, RelayAddress, RelayId, Report, Server};
 
 /// Asks the shard for the sockets of an allocation.
-pub(super) fn ask_for_all(server: &mut Server, id: AllocationId, relays: Relays) {
-    for relay in relays.iter() {
-        let relay_id = RelayId {
-            allocation: id,
-            family: relay.family(),
-        };
-        ask_for(server, relay_id, relay);
+pub(super) fn ask_for_all(server: &mut Server, id: AllocationId) {
+    let Some(allocation) = server.allocations.get(id) else {
+        return;
+    };
+    for relay in allocation.relays.iter() {
+        ask_for(
+            &mut server.effects,
+            allocation.relay_id(relay.family()),
+            relay,
+        );
     }
 }
 
-fn ask_for(server: &mut Server, id: RelayId, relay: &Relay) {
-    server.effects.push(Effect::OpenRelay {
+fn ask_for(effects: &mut Effects, id: RelayId, relay: &Relay) {
+    effects.push(Effect::OpenRelay {
         relay: id,
         local: relay.local,
     });
@@ -63,11 +67,12 @@ pub(crate) fn not_opened(server: &mut Server, now: Instant, id: RelayId, why: Op
     }
     ports.release_foreign(ip, port);
     let forget = now + FOREIGN_PORT;
-    server.timers.arm(forget, Timer::ForeignPort(relay.local));
+    let local = Box::new(relay.local);
+    server.timers.arm(forget, Timer::ForeignPort(local));
     match another(server, now, &relay, tries + 1) {
         Some(another) => {
             server.allocations.replace_relay(id, another);
-            ask_for(server, id, &another);
+            ask_for(&mut server.effects, id, &another);
         }
         None => refuse(server, now, id, Reject::NoPort),
     }
@@ -109,7 +114,7 @@ fn conclude(server: &mut Server, now: Instant, id: AllocationId) {
     let Phase::Opening { fingerprint } = allocation.phase else {
         return;
     };
-    let relays = allocation.relays;
+    let relays = &allocation.relays;
     if relays
         .iter()
         .any(|relay| relay.socket != RelaySocket::Bound)

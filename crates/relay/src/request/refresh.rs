@@ -44,7 +44,7 @@ pub(super) fn refresh(
                 allocation: id,
                 family,
             });
-            server.timers.disarm(relay.deadline, timer);
+            server.timers.disarm(relay.deadline, timer.clone());
             server.timers.arm(deadline, timer);
             relay.deadline = deadline;
         }
