@@ -21,7 +21,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     // Who may allocate. Your program can mint time-limited credentials for its own users too:
     // see `relay::keys::mint`.
-    let mut keys = Keys::new("example.org".to_owned());
+    let mut keys = Keys::new("example.org");
     keys.add_user("alice", "wonderland")?;
 
     // Whom they may reach. Loopback is closed unless it is named, as here, for trying.
@@ -46,7 +46,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ],
         shards: 1,
         config: Config {
-            keys,
+            realms: keys.into(),
             sha256: Sha256::Offer,
             nonce_secret: NonceSecret(rand::random()),
             nonce_lifetime: Duration::from_secs(600),

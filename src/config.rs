@@ -28,7 +28,7 @@ use std::{fs, io};
 use net::StreamLimits;
 use relay::keys::{Keys, NotOpaque};
 use relay::policy::{Mode, Network, Own, Policy};
-use relay::{Allowance, Limits, PortRange, RelayAddress, Sha256};
+use relay::{Allowance, Limits, PortRange, Realms, RelayAddress, Sha256};
 use serde::Deserialize;
 
 pub(crate) use host::Host;
@@ -194,8 +194,8 @@ impl Config {
     ///
     /// # Errors
     /// Never for a configuration that was read from a file: names and passwords are judged there.
-    pub(crate) fn keys(&self) -> Result<Keys, NotOpaque> {
-        let mut keys = Keys::new(self.realm.clone());
+    pub(crate) fn realms(&self) -> Result<Realms, NotOpaque> {
+        let mut keys = Keys::new(&*self.realm);
         for (name, key) in &self.auth.users {
             match key {
                 UserKey::Password(password) => keys.add_user(name, password.expose())?,
@@ -205,7 +205,7 @@ impl Config {
         for secret in &self.auth.secrets {
             keys.add_secret(secret.expose().as_bytes());
         }
-        Ok(keys)
+        Ok(keys.into())
     }
 
     /// The peer policy, which also protects what belongs to this host.

@@ -134,7 +134,7 @@ fn net_options(config: &Config, host: &Host) -> Result<net::Options, Fault> {
         listeners: listeners.collect(),
         shards: config.threads,
         config: relay::Config {
-            keys: config.keys()?,
+            realms: config.realms()?,
             sha256: config.auth.sha256,
             nonce_secret: NonceSecret(rand::random()),
             nonce_lifetime: config.auth.nonce_lifetime,

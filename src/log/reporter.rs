@@ -32,6 +32,7 @@ impl Reporter {
             Report::Opened {
                 allocation,
                 client,
+                realm,
                 user,
                 relayed,
                 lifetime,
@@ -39,6 +40,7 @@ impl Reporter {
                 %allocation,
                 transport = client.transport.name(),
                 client = self.shown(client.client),
+                realm = &*realm,
                 user = &*user,
                 relayed = shown_relayed(&relayed),
                 lifetime,
@@ -47,6 +49,7 @@ impl Reporter {
             Report::Ended {
                 allocation,
                 client,
+                realm,
                 user,
                 relayed,
                 cause,
@@ -56,17 +59,18 @@ impl Reporter {
             } => self.ended(
                 allocation,
                 client,
-                &user,
+                [&realm, &user],
                 &relayed,
                 (cause, age),
                 [sent, received],
             ),
             Report::Refused {
                 client,
+                realm,
                 user,
                 method,
                 reject,
-            } => self.refused(client, user.as_deref(), method, &reject),
+            } => self.refused(client, (&realm, user.as_deref()), method, &reject),
         }
     }
 
@@ -74,7 +78,7 @@ impl Reporter {
         &self,
         allocation: AllocationId,
         client: ClientTuple,
-        user: &str,
+        [realm, user]: [&str; 2],
         relayed: &[SocketAddr],
         (cause, age): (EndCause, Duration),
         [sent, received]: [Traffic; 2],
@@ -84,6 +88,7 @@ impl Reporter {
             cause = cause.name(),
             transport = client.transport.name(),
             client = self.shown(client.client),
+            realm,
             user,
             relayed = shown_relayed(relayed),
             seconds = age.as_secs(),
@@ -95,7 +100,13 @@ impl Reporter {
         );
     }
 
-    fn refused(&self, client: ClientTuple, user: Option<&str>, method: Method, reject: &Reject) {
+    fn refused(
+        &self,
+        client: ClientTuple,
+        (realm, user): (&str, Option<&str>),
+        method: Method,
+        reject: &Reject,
+    ) {
         let Some(silent) = self.refusals.may_log(reject.cause(), Instant::now()) else {
             return;
         };
@@ -104,6 +115,7 @@ impl Reporter {
             code = reject.code(),
             cause = reject.cause(),
             reason = %reject,
+            realm,
             user,
             client = self.shown(client.client),
             peer = self.denied_peer(reject),

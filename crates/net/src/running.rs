@@ -210,7 +210,7 @@ mod tests {
             listeners: listeners.into(),
             shards,
             config: Config {
-                keys: Keys::new("hairpin.test".to_owned()),
+                realms: Keys::new("hairpin.test").into(),
                 sha256: Sha256::Offer,
                 nonce_secret: NonceSecret([7; 32]),
                 nonce_lifetime: Duration::from_secs(600),

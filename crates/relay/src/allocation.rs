@@ -9,6 +9,7 @@ use wire::{AddressFamily, ChannelNumber, MacKey, TransactionId};
 
 use crate::permissions::Permissions;
 use crate::ports::Parity;
+use crate::realms::RealmId;
 use crate::{AllocationId, ClientTuple, Reject, RelayId};
 
 /// Packets and bytes of application data.
@@ -36,6 +37,8 @@ impl Traffic {
 pub(crate) struct Allocation {
     pub(crate) id: AllocationId,
     pub(crate) client: ClientTuple,
+    pub(crate) realm: RealmId,
+    /// Without the realm.
     pub(crate) user: Arc<str>,
     /// Verifies what the client signs and signs what it is answered.
     pub(crate) key: MacKey,
@@ -110,6 +113,11 @@ pub(crate) enum RelaySocket {
 impl Allocation {
     pub(crate) fn is_open(&self) -> bool {
         self.phase == Phase::Open
+    }
+
+    /// Whether it is this user's, the name without the realm.
+    pub(crate) fn is_of(&self, realm: RealmId, user: &str) -> bool {
+        self.realm == realm && *self.user == *user
     }
 
     /// The relay socket of a family, whether or not there is one.

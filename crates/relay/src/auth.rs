@@ -6,6 +6,7 @@ use wire::attributes::{Nonce, PasswordAlgorithm, Realm, UserHash, Username};
 use wire::{Algorithm, Attribute, MacKey, Message};
 
 use crate::keys::Proof;
+use crate::realms::RealmId;
 use crate::{ClientTuple, Now, Reject, Server, Sha256};
 
 /// A request whose integrity was verified. Only [`verify`] makes one, and [`Message`] shows nothing
@@ -13,8 +14,9 @@ use crate::{ClientTuple, Now, Reject, Server, Sha256};
 #[derive(Debug)]
 pub(crate) struct Signed<'a> {
     message: Message<'a>,
-    /// Who signed.
+    /// Who signed: a user of this realm, by the name without it.
     pub(crate) user: Cow<'a, str>,
+    pub(crate) realm: RealmId,
     /// With which key; the answer is signed with it.
     pub(crate) key: MacKey,
     /// From where.
@@ -45,8 +47,8 @@ pub(crate) fn verify<'a>(
     message: Message<'a>,
 ) -> Result<Signed<'a>, Reject> {
     let integrity = message.integrity().ok_or(Reject::Challenge)?;
-    let user = user(server, &message)?;
-    let Realm(_) = message.get()?.ok_or(Reject::IncompleteCredentials)?;
+    let username = username(server, &message)?;
+    let Realm(realm) = message.get()?.ok_or(Reject::IncompleteCredentials)?;
     let Nonce(nonce) = message.get()?.ok_or(Reject::IncompleteCredentials)?;
     // Who says nothing of algorithms is an old client, and answered as one. RFC 8489 §9.2.4.
     let old = (PasswordAlgorithm::MD5, Algorithm::Sha1);
@@ -56,22 +58,28 @@ pub(crate) fn verify<'a>(
     if server.config.sha256 == Sha256::Require && !is_new {
         return Err(Reject::Sha256Required);
     }
-    let user = user.ok_or(Reject::UnknownUser)?;
+    let realms = &server.config.realms;
+    let signed_with = realms.named(realm).ok_or(Reject::UnknownRealm)?;
+    let username = username.ok_or(Reject::UnknownUser)?;
+    let signer = realms.signer(username, signed_with);
 
     // An allocation keeps its key: credentials that expire do not end what they opened.
     let kept = server
         .allocations
         .of(client)
-        .filter(|allocation| *allocation.user == *user);
+        .filter(|allocation| allocation.is_of(signer.realm, signer.user()));
     let key = match kept.filter(|allocation| message.verify(&allocation.key).is_ok()) {
         Some(allocation) => allocation.key.clone(),
         None => {
             let proof = Proof {
                 message: &message,
+                username: signer.username(),
+                realm,
                 password,
                 integrity,
             };
-            server.config.keys.authenticate(&user, now.unix, proof)?
+            let keys = realms.keys(signer.realm);
+            keys.authenticate(signer.user(), now.unix, proof)?
         }
     };
     // Only now: a stale nonce under a wrong password is a wrong password.
@@ -80,21 +88,49 @@ pub(crate) fn verify<'a>(
     }
     Ok(Signed {
         message,
-        user,
+        realm: signer.realm,
+        user: signer.into_user(),
         key,
         client,
     })
 }
 
-/// Who a request says it is from, if that is anyone we could know. RFC 8489 §9.2.4.
-fn user<'a>(server: &Server, message: &Message<'a>) -> Result<Option<Cow<'a, str>>, Reject> {
+/// The realm that a refusal names, which the next try is signed with. RFC 8489 §9.2.4.
+///
+/// A name that ends in a realm is told that one, known or not: who can sign with no other hears
+/// so, and who guesses learns nothing.
+pub(crate) fn realm_told(
+    server: &Server,
+    client: ClientTuple,
+    message: &Message<'_>,
+    reject: &Reject,
+) -> RealmId {
+    let realms = &server.config.realms;
+    let listeners = realms.at(client.server);
+    if *reject == Reject::Challenge {
+        return listeners;
+    }
+    let signed_with = message.get().ok().flatten();
+    let signed_with = signed_with.and_then(|Realm(realm)| realms.named(realm));
+    let signed_with = signed_with.unwrap_or(listeners);
+    if *reject == Reject::StaleNonce {
+        // There is nothing wrong with the realm.
+        return signed_with;
+    }
+    let username = message.get().ok().flatten();
+    let own = username.and_then(|Username(name)| realms.of_user(name));
+    own.unwrap_or(signed_with)
+}
+
+/// How a request names its user, if that is anyone we could know. RFC 8489 §9.2.4.
+fn username<'a>(server: &Server, message: &Message<'a>) -> Result<Option<Cow<'a, str>>, Reject> {
     if let Some(Username(user)) = message.get()? {
         return Ok(Some(user.into()));
     }
     match message.get()? {
         Some(hash) if server.offered.user_hash => {
-            let user = server.config.keys.named(&hash);
-            Ok(user.map(|user| user.to_owned().into()))
+            let name = server.shared.names.spelled(&hash);
+            Ok(name.map(|name| name.to_owned().into()))
         }
         Some(UserHash(_)) | None => Err(Reject::IncompleteCredentials),
     }

@@ -6,16 +6,16 @@ use std::time::Duration;
 use wire::AddressFamily;
 
 use crate::Allowance;
-use crate::keys::Keys;
 use crate::nonce::NonceSecret;
 use crate::policy::Policy;
+use crate::realms::Realms;
 use crate::sha256::Sha256;
 
 /// The decisions that a [`crate::Server`] follows.
 #[derive(Debug)]
 pub struct Config {
-    /// Who may allocate, and the realm.
-    pub keys: Keys,
+    /// Who may allocate, by realm.
+    pub realms: Realms,
     /// Whether SHA-256 is offered or required.
     pub sha256: Sha256,
     /// Seals the nonces.
@@ -109,7 +109,7 @@ pub struct Limits {
     pub default_lifetime: Duration,
     /// The longest lifetime granted.
     pub max_lifetime: Duration,
-    /// Allocations per user; `None` is without limit.
+    /// Allocations per user, unless a realm says otherwise; `None` is without limit.
     pub per_user: Option<u32>,
     /// Allocations in all; `None` is without limit.
     pub total: Option<u32>,

@@ -1,5 +1,6 @@
 //! How allocations end: whole, or one family of a dual one. RFC 8656 §8.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::allocation::{Allocation, Relay};
@@ -30,17 +31,18 @@ impl Server {
                     .disarm(bound.deadline, Timer::Channel(id, *channel));
             }
         }
-        self.shared
-            .quotas
-            .release(self.config.keys.account(&allocation.user));
+        let realms = &self.config.realms;
+        let account = realms.account(allocation.realm, &allocation.user);
+        self.shared.quotas.release(account);
         for relay in allocation.relays.iter() {
             let relay_id = allocation.relay_id(relay.family());
             self.close(relay_id, relay);
         }
         if allocation.is_open() {
             self.counters.ended += 1;
-            self.effects
-                .push(Effect::Report(ended(now, allocation, cause)));
+            let realm = Arc::clone(self.config.realms.name(allocation.realm));
+            let report = ended(now, realm, allocation, cause);
+            self.effects.push(Effect::Report(report));
         }
     }
 
@@ -88,11 +90,12 @@ impl Server {
     }
 }
 
-fn ended(now: Instant, allocation: Allocation, cause: EndCause) -> Report {
+fn ended(now: Instant, realm: Arc<str>, allocation: Allocation, cause: EndCause) -> Report {
     Report::Ended {
         allocation: allocation.id,
         client: allocation.client,
         age: now.saturating_duration_since(allocation.born),
+        realm,
         user: allocation.user,
         relayed: allocation.relays.relayed().collect(),
         cause,

@@ -1,45 +1,46 @@
-//! Whose credentials are good: users with passwords, and shared secrets for time-limited ones.
-//! RFC 8489 §9.2.
+//! Whose credentials are good in a realm: users with passwords, and shared secrets for time-limited
+//! ones. RFC 8489 §9.2.
 
 mod time_limited;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use precis_profiles::OpaqueString;
 use precis_profiles::precis_core::profile::PrecisFastInvocation;
-use wire::attributes::{PasswordAlgorithm, UserHash};
+use wire::attributes::PasswordAlgorithm;
 use wire::{Algorithm, Key, MacKey, Message};
+use zeroize::Zeroizing;
 
 use crate::Reject;
 pub use time_limited::{Credential, Mint, mint};
 use time_limited::{Secret, TimeLimited};
 
-/// The realm and everyone in it.
+/// A realm and everyone in it. In the realm `example.org`, `alice` and `alice@example.org` are the
+/// same user: clients may say which realm they mean, and are known without it.
 #[derive(Debug)]
 pub struct Keys {
-    realm: String,
+    realm: Arc<str>,
+    /// By their names without the realm.
     users: BTreeMap<String, User>,
-    /// The users by the hash of their names.
-    hashes: BTreeMap<UserHash, String>,
     secrets: Vec<Secret>,
 }
 
-/// What a user's password became.
-#[derive(Debug)]
-struct User {
-    md5: Key,
-    /// Unknown where only the other was given.
-    sha256: Option<Key>,
+/// What is known of a user.
+enum User {
+    /// A password, from which follows the key of whatever realm a client was challenged with.
+    Password(Zeroizing<String>),
+    /// MD5 over `user:realm:password`, good for this spelling of the name and in this realm only.
+    Key { md5: Key, spelled: String },
 }
 
 impl Keys {
     /// Nobody yet.
-    pub const fn new(realm: String) -> Self {
+    pub fn new(realm: impl Into<Arc<str>>) -> Self {
         Self {
-            realm,
+            realm: realm.into(),
             users: BTreeMap::new(),
-            hashes: BTreeMap::new(),
             secrets: Vec::new(),
         }
     }
@@ -52,26 +53,21 @@ impl Keys {
     pub fn add_user(&mut self, name: &str, password: &str) -> Result<(), NotOpaque> {
         let name = OpaqueString::enforce(name).map_err(|_| NotOpaque::Name)?;
         let password = OpaqueString::enforce(password).map_err(|_| NotOpaque::Password)?;
-        let user = User {
-            md5: Key::md5(&name, &self.realm, &password),
-            sha256: Some(Key::sha256(&name, &self.realm, &password)),
-        };
-        self.add(&name, user);
+        let password = Zeroizing::new(password.into_owned());
+        let name = self.own_name(&name).to_owned();
+        self.users.insert(name, User::Password(password));
         Ok(())
     }
 
     /// Adds a user by the key that was derived from the password: MD5 over `user:realm:password`.
-    /// As long as there is one, SHA-256 keys are offered to nobody: which user asks is known too
-    /// late.
+    /// Such a user signs with this realm only. As long as there is one, SHA-256 keys are offered to
+    /// nobody: which user asks is known too late.
     pub fn add_key(&mut self, name: &str, key: [u8; 16]) {
-        let md5 = Key::precomputed(&key);
-        self.add(name, User { md5, sha256: None });
-    }
-
-    fn add(&mut self, name: &str, user: User) {
-        let hash = UserHash::of(name, &self.realm);
-        self.hashes.insert(hash, name.to_owned());
-        self.users.insert(name.to_owned(), user);
+        let user = User::Key {
+            md5: Key::precomputed(&key),
+            spelled: name.to_owned(),
+        };
+        self.users.insert(self.own_name(name).to_owned(), user);
     }
 
     /// Adds a secret whose owner may mint time-limited credentials. All secrets are good at once,
@@ -81,7 +77,7 @@ impl Keys {
     }
 
     /// The realm.
-    pub fn realm(&self) -> &str {
+    pub const fn realm(&self) -> &Arc<str> {
         &self.realm
     }
 
@@ -90,56 +86,87 @@ impl Keys {
         self.users.is_empty() && self.secrets.is_empty()
     }
 
-    /// Whether every user can be known by a SHA-256 key.
-    pub(crate) fn has_sha256(&self) -> bool {
-        self.users.values().all(|user| user.sha256.is_some())
+    /// A user's name without this realm: `alice` of `alice@example.org` in `example.org`, and any
+    /// other name as it is.
+    pub fn own_name<'n>(&self, name: &'n str) -> &'n str {
+        let own = name
+            .strip_suffix(&*self.realm)
+            .and_then(|name| name.strip_suffix('@'));
+        own.filter(|own| !own.is_empty()).unwrap_or(name)
     }
 
-    /// Whether every name that may come is known beforehand. Those of time-limited credentials are
-    /// not: they hold their time.
-    pub(crate) const fn has_names(&self) -> bool {
-        self.secrets.is_empty()
+    /// Whether every user can be known by any key: of SHA-256, and of another realm.
+    pub(crate) fn has_passwords(&self) -> bool {
+        let mut users = self.users.values();
+        users.all(|user| matches!(user, User::Password(_)))
     }
 
-    /// The user with this hash of the name.
-    pub(crate) fn named(&self, hash: &UserHash) -> Option<&str> {
-        self.hashes.get(hash).map(String::as_str)
+    /// The names of users without the realm, if every name that may come is known beforehand. Those
+    /// of time-limited credentials are not: they hold their time.
+    pub(crate) fn names(&self) -> Option<impl Iterator<Item = &str>> {
+        let names = self.users.keys().map(String::as_str);
+        self.secrets.is_empty().then_some(names)
     }
 
-    /// The key that signed a message in this user's name.
+    /// The key that signed a message in the name of a user, given without the realm.
     pub(crate) fn authenticate(
         &self,
         user: &str,
         unix: Duration,
         proof: Proof<'_>,
     ) -> Result<MacKey, Reject> {
-        if let Some(user) = self.users.get(user) {
-            return proof
-                .by(user.key(proof.password))
-                .ok_or(Reject::BadIntegrity);
+        let known = self.users.get(user);
+        let limited = TimeLimited::read(user);
+        if known.is_none()
+            && !self.secrets.is_empty()
+            && let Some(TimeLimited { expiry, .. }) = limited
+        {
+            return self.authenticate_limited(expiry, unix, proof);
         }
-        let limited = TimeLimited::read(user).filter(|_| !self.secrets.is_empty());
-        let Some(TimeLimited { expiry, .. }) = limited else {
-            // As long as for a wrong password: how long it takes must not tell who is known.
-            proof.by(Some(&Key::precomputed(&[0; 32])));
-            return Err(Reject::UnknownUser);
+        // How long it takes must not tell who is known, so it is as long for everybody.
+        let password = match known {
+            Some(User::Password(password)) => password,
+            Some(User::Key { .. }) | None => "",
         };
+        let derived = proof.derive(password);
+        match known {
+            Some(User::Password(_)) => proof.by(&derived).ok_or(Reject::BadIntegrity),
+            Some(User::Key { md5, spelled }) => {
+                let is_meant = spelled == proof.username && *self.realm == *proof.realm;
+                let signed = proof.by(if is_meant { md5 } else { &derived });
+                let is_md5 = proof.password != PasswordAlgorithm::SHA256;
+                signed
+                    .filter(|_| is_meant && is_md5)
+                    .ok_or(Reject::BadIntegrity)
+            }
+            None => {
+                proof.by(&derived);
+                Err(Reject::UnknownUser)
+            }
+        }
+    }
+
+    fn authenticate_limited(
+        &self,
+        expiry: Duration,
+        unix: Duration,
+        proof: Proof<'_>,
+    ) -> Result<MacKey, Reject> {
         if expiry <= unix {
             return Err(Reject::Expired {
                 since: unix - expiry,
             });
         }
-        let passwords = self
-            .secrets
+        let both = [Mint::Sha1, Mint::Sha256];
+        self.secrets
             .iter()
-            .flat_map(|secret| [Mint::Sha1, Mint::Sha256].map(|mint| secret.password(mint, user)));
-        passwords
-            .map(|password| derive(proof.password, user, &self.realm, &password))
-            .find_map(|key| proof.by(Some(&key)))
+            .flat_map(|secret| both.map(|mint| secret.password(mint, proof.username)))
+            .find_map(|password| proof.by(&proof.derive(&password)))
             .ok_or(Reject::BadIntegrity)
     }
 
-    /// Whose quota a user name falls under: time-limited names of one person are one account.
+    /// Whose quota a name without the realm falls under: time-limited names of one person are one
+    /// account.
     pub(crate) fn account<'a>(&self, user: &'a str) -> &'a str {
         if self.users.contains_key(user) {
             return user;
@@ -150,13 +177,9 @@ impl Keys {
     }
 }
 
-impl User {
-    fn key(&self, password: PasswordAlgorithm) -> Option<&Key> {
-        if password == PasswordAlgorithm::SHA256 {
-            self.sha256.as_ref()
-        } else {
-            Some(&self.md5)
-        }
+impl std::fmt::Debug for User {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("User(***)")
     }
 }
 
@@ -164,6 +187,10 @@ impl User {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Proof<'m> {
     pub(crate) message: &'m Message<'m>,
+    /// USERNAME as the client spells it, and REALM as the client signed it: keys are derived over
+    /// both.
+    pub(crate) username: &'m str,
+    pub(crate) realm: &'m str,
     /// How the key was derived.
     pub(crate) password: PasswordAlgorithm,
     /// What it was used for.
@@ -172,17 +199,17 @@ pub(crate) struct Proof<'m> {
 
 impl Proof<'_> {
     /// The key made ready, if it is the one that signed.
-    fn by(&self, key: Option<&Key>) -> Option<MacKey> {
-        let key = key?.schedule(self.integrity);
+    fn by(&self, key: &Key) -> Option<MacKey> {
+        let key = key.schedule(self.integrity);
         self.message.verify(&key).is_ok().then_some(key)
     }
-}
 
-fn derive(password: PasswordAlgorithm, user: &str, realm: &str, secret: &str) -> Key {
-    if password == PasswordAlgorithm::SHA256 {
-        Key::sha256(user, realm, secret)
-    } else {
-        Key::md5(user, realm, secret)
+    fn derive(&self, password: &str) -> Key {
+        if self.password == PasswordAlgorithm::SHA256 {
+            Key::sha256(self.username, self.realm, password)
+        } else {
+            Key::md5(self.username, self.realm, password)
+        }
     }
 }
 
@@ -203,7 +230,7 @@ mod tests {
 
     #[test]
     fn names_of_one_person_are_one_account() {
-        let mut keys = Keys::new("example.org".into());
+        let mut keys = Keys::new("example.org");
         keys.add_secret(b"north");
         keys.add_user("17:static", "password").unwrap();
         assert_eq!(keys.account("1800000000:alice"), "alice");
@@ -213,8 +240,24 @@ mod tests {
     }
 
     #[test]
+    fn a_user_is_the_same_with_and_without_the_realm() {
+        let keys = Keys::new("example.org");
+        for (name, own) in [
+            ("alice", "alice"),
+            ("alice@example.org", "alice"),
+            ("alice@example.net", "alice@example.net"),
+            ("aliceexample.org", "aliceexample.org"),
+            ("a@b@example.org", "a@b"),
+            ("@example.org", "@example.org"),
+            ("example.org", "example.org"),
+        ] {
+            assert_eq!(keys.own_name(name), own);
+        }
+    }
+
+    #[test]
     fn no_debug_output_shows_a_secret() {
-        let mut keys = Keys::new("example.org".into());
+        let mut keys = Keys::new("example.org");
         keys.add_secret(b"north");
         keys.add_user("alice", "wonderland").unwrap();
         let text = format!("{keys:?}");

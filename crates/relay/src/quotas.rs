@@ -1,9 +1,10 @@
-//! How many allocations there are, per account and in all, shared by all shards.
+//! How many allocations there are, per account, per realm and in all, shared by all shards.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::{Limits, Reject};
+use crate::Reject;
+use crate::realms::{Account, Quota, RealmId};
 
 /// Counts allocations. Touched when one begins or ends, never by a packet.
 #[derive(Debug, Default)]
@@ -12,25 +13,36 @@ pub struct Quotas(Mutex<Counts>);
 #[derive(Debug, Default)]
 struct Counts {
     total: u32,
+    realms: BTreeMap<RealmId, RealmCounts>,
+}
+
+#[derive(Debug, Default)]
+struct RealmCounts {
+    total: u32,
     accounts: BTreeMap<Box<str>, u32>,
 }
 
 impl Quotas {
     /// Counts one more, if the limits allow.
-    pub(crate) fn admit(&self, account: &str, limits: &Limits) -> Result<(), Reject> {
+    pub(crate) fn admit(&self, account: Account<'_>, quota: &Quota) -> Result<(), Reject> {
         let mut counts = self.counts();
-        if limits.total.is_some_and(|limit| counts.total >= limit) {
+        if quota.total.is_some_and(|limit| counts.total >= limit) {
             return Err(Reject::TotalQuota);
         }
-        if let Some(limit) = limits.per_user {
-            match counts.accounts.get_mut(account) {
+        let realm = counts.realms.entry(account.realm).or_default();
+        if quota.realm.is_some_and(|limit| realm.total >= limit) {
+            return Err(Reject::RealmQuota);
+        }
+        if let Some(limit) = quota.per_user {
+            match realm.accounts.get_mut(account.name) {
                 Some(count) if *count >= limit => return Err(Reject::UserQuota),
                 Some(count) => *count += 1,
                 None => {
-                    counts.accounts.insert(account.into(), 1);
+                    realm.accounts.insert(account.name.into(), 1);
                 }
             }
         }
+        realm.total += 1;
         counts.total += 1;
         Ok(())
     }
@@ -41,13 +53,17 @@ impl Quotas {
     }
 
     /// Counts one less.
-    pub(crate) fn release(&self, account: &str) {
+    pub(crate) fn release(&self, account: Account<'_>) {
         let mut counts = self.counts();
         counts.total = counts.total.saturating_sub(1);
-        if let Some(count) = counts.accounts.get_mut(account) {
+        let Some(realm) = counts.realms.get_mut(&account.realm) else {
+            return;
+        };
+        realm.total = realm.total.saturating_sub(1);
+        if let Some(count) = realm.accounts.get_mut(account.name) {
             *count -= 1;
             if *count == 0 {
-                counts.accounts.remove(account);
+                realm.accounts.remove(account.name);
             }
         }
     }

@@ -22,6 +22,9 @@ pub enum Reject {
     /// The client does not use SHA-256.
     #[error("SHA-256 is required (key `sha256` in [auth])")]
     Sha256Required,
+    /// REALM is not one that a client could have heard here.
+    #[error("REALM is none of this server's (key `realm`)")]
+    UnknownRealm,
     /// Nobody of this name.
     #[error("unknown user")]
     UnknownUser,
@@ -31,7 +34,7 @@ pub enum Reject {
         /// How long ago.
         since: Duration,
     },
-    /// The password or the realm is another.
+    /// The password, or the realm that the key is bound to, is another.
     #[error("bad integrity: wrong password, secret or realm")]
     BadIntegrity,
     /// The nonce is too old or not ours.
@@ -79,8 +82,11 @@ pub enum Reject {
     #[error("channel or peer is bound otherwise")]
     ChannelConflict,
     /// The user has as many allocations as allowed.
-    #[error("the user's quota is reached (key `per-user` in [allocation])")]
+    #[error("the user's quota is reached (key `per-user` in [allocation] or [[auth.realm]])")]
     UserQuota,
+    /// The user's realm has as many allocations as allowed.
+    #[error("the realm's quota is reached (key `total` in [[auth.realm]])")]
+    RealmQuota,
     /// The server has as many allocations as allowed.
     #[error("the server's quota is reached (key `total` in [allocation])")]
     TotalQuota,
@@ -120,6 +126,7 @@ impl Reject {
             | Self::ChannelConflict => 400,
             Self::Challenge
             | Self::Sha256Required
+            | Self::UnknownRealm
             | Self::UnknownUser
             | Self::Expired { .. }
             | Self::BadIntegrity => 401,
@@ -131,7 +138,7 @@ impl Reject {
             Self::WrongUser => 441,
             Self::UnsupportedTransport(_) => 442,
             Self::FamilyMismatch => 443,
-            Self::UserQuota => 486,
+            Self::UserQuota | Self::RealmQuota => 486,
             Self::TotalQuota
             | Self::TooManyPermissions
             | Self::TooManyChannels
@@ -167,6 +174,7 @@ impl Reject {
             Self::IncompleteCredentials => "incomplete-credentials",
             Self::BidDown => "bid-down",
             Self::Sha256Required => "sha256-required",
+            Self::UnknownRealm => "unknown-realm",
             Self::UnknownUser => "unknown-user",
             Self::Expired { .. } => "credentials-expired",
             Self::BadIntegrity => "bad-integrity",
@@ -184,6 +192,7 @@ impl Reject {
             Self::ChannelRange(_) => "channel-range",
             Self::ChannelConflict => "channel-conflict",
             Self::UserQuota => "user-quota",
+            Self::RealmQuota => "realm-quota",
             Self::TotalQuota => "total-quota",
             Self::TooManyPermissions => "too-many-permissions",
             Self::TooManyChannels => "too-many-channels",

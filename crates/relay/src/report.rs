@@ -17,7 +17,9 @@ pub enum Report {
         allocation: AllocationId,
         /// Whose.
         client: ClientTuple,
-        /// The USERNAME.
+        /// Where the user is known.
+        realm: Arc<str>,
+        /// The USERNAME, without the realm if it ends in it.
         user: Arc<str>,
         /// The relayed transport addresses, as the client was told: IPv4 first, one per family.
         relayed: Vec<SocketAddr>,
@@ -30,7 +32,9 @@ pub enum Report {
         allocation: AllocationId,
         /// Whose.
         client: ClientTuple,
-        /// The USERNAME.
+        /// Where the user is known.
+        realm: Arc<str>,
+        /// The USERNAME, without the realm if it ends in it.
         user: Arc<str>,
         /// The relayed transport addresses that it had to its end.
         relayed: Vec<SocketAddr>,
@@ -47,6 +51,8 @@ pub enum Report {
     Refused {
         /// Who asked.
         client: ClientTuple,
+        /// Where the user would be known, or the realm of the listener.
+        realm: Arc<str>,
         /// The USERNAME, which is only a claim where the refusal is one of credentials.
         user: Option<Box<str>>,
         /// For what.

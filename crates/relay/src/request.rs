@@ -11,6 +11,8 @@ pub(crate) mod send;
 
 pub(crate) use answer::{Answer, Challenge, Head};
 
+use std::sync::Arc;
+
 use rand::Rng;
 use wire::attributes::{
     ChannelNumberAttribute, Data, EvenPort, Lifetime, Nonce, PasswordAlgorithm, Realm,
@@ -20,6 +22,7 @@ use wire::attributes::{
 use wire::{Attribute, Message, Method};
 
 use crate::auth::{self, Signed};
+use crate::realms::RealmId;
 use crate::{ClientTuple, DropReason, Effect, Now, Reject, Report, Server, Transport, Verdict};
 
 /// Every request there is.
@@ -31,7 +34,9 @@ pub(crate) fn handle<'a>(
 ) -> Verdict<'a> {
     match message.method() {
         Method::Binding => {
+            let realm = server.config.realms.at(client.server);
             let refused = binding::answer(server, client, &message);
+            let refused = refused.map(|reject| (reject, realm));
             unauthenticated(server, now, client, &message, refused)
         }
         _ if message.transaction().is_rfc3489() => server.drop(DropReason::NoCookie),
@@ -65,13 +70,14 @@ fn authenticated<'a>(
         Ok(signed) => signed,
         Err(reject) => {
             let nonce = server.nonces.issue(now.unix, client.client.ip());
+            let realm = auth::realm_told(server, client, &message, &reject);
             let challenge = Challenge {
-                realm: server.config.keys.realm(),
+                realm: server.config.realms.name(realm),
                 nonce: nonce.as_str(),
                 algorithms: server.offered.algorithms,
             };
             head.refuse(&mut server.reply, &reject, Some(&challenge));
-            return unauthenticated(server, now, client, &message, Some(reject));
+            return unauthenticated(server, now, client, &message, Some((reject, realm)));
         }
     };
     match understood(&signed).and_then(|()| handler(server, now, &signed)) {
@@ -79,7 +85,12 @@ fn authenticated<'a>(
         Ok(Answer::Never(why)) => server.drop(why),
         Ok(answer) => Verdict::Reply(head.succeed(&mut server.reply, &answer, &signed.key)),
         Err(reject) => {
-            report_refused(server, client, claim(&message), &head, &reject);
+            let whose = Whose {
+                client,
+                realm: signed.realm,
+                user: Some(&signed.user),
+            };
+            report_refused(server, whose, &head, &reject);
             Verdict::Reply(head.fail(&mut server.reply, &reject, &signed.key))
         }
     }
@@ -97,16 +108,21 @@ fn unauthenticated<'a>(
     now: Now,
     client: ClientTuple,
     request: &Message<'_>,
-    refused: Option<Reject>,
+    refused: Option<(Reject, RealmId)>,
 ) -> Verdict<'a> {
     let excess = server.reply.len().saturating_sub(request.as_bytes().len());
     if excess > 0 && !may_amplify(server, now, client, excess) {
         return server.drop(DropReason::OverBudget);
     }
     match refused {
-        Some(reject) => {
-            let (claim, head) = (claim(request), Head::of(request));
-            report_refused(server, client, claim, &head, &reject);
+        Some((reject, realm)) => {
+            let (user, head) = (claim(request), Head::of(request));
+            let whose = Whose {
+                client,
+                realm,
+                user,
+            };
+            report_refused(server, whose, &head, &reject);
         }
         None => server.counters.bindings += 1,
     }
@@ -139,21 +155,23 @@ fn understood(signed: &Signed<'_>) -> Result<(), Reject> {
     }
 }
 
-pub(crate) fn report_refused(
-    server: &mut Server,
-    client: ClientTuple,
-    user: Option<&str>,
-    head: &Head,
-    reject: &Reject,
-) {
+/// Whose request is refused, as far as that is known.
+pub(crate) struct Whose<'a> {
+    pub(crate) client: ClientTuple,
+    pub(crate) realm: RealmId,
+    pub(crate) user: Option<&'a str>,
+}
+
+pub(crate) fn report_refused(server: &mut Server, whose: Whose<'_>, head: &Head, reject: &Reject) {
     if *reject == Reject::Challenge {
         server.counters.challenges += 1;
         return;
     }
     server.counters.refused += 1;
     let report = Report::Refused {
-        client,
-        user: user.map(Box::from),
+        client: whose.client,
+        realm: Arc::clone(server.config.realms.name(whose.realm)),
+        user: whose.user.map(Box::from),
         method: head.method,
         reject: reject.clone(),
     };

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use wire::attributes::ReservationToken;
 
 use crate::allocation::Relay;
+use crate::realms::{Account, RealmId};
 
 /// Reserved ports by their token. Touched when one is reserved, redeemed or over, never by a packet.
 #[derive(Debug, Default)]
@@ -21,6 +22,7 @@ pub struct Reservations(Mutex<BTreeMap<ReservationToken, Reservation>>);
 #[derive(Debug)]
 struct Reservation {
     relay: Relay,
+    realm: RealmId,
     account: Box<str>,
     deadline: Instant,
 }
@@ -28,9 +30,9 @@ struct Reservation {
 impl Reservations {
     /// Whether an account may have one more. Shards that ask at once may go over the limit by one
     /// each, which does no harm.
-    pub(crate) fn have_room(&self, account: &str) -> bool {
+    pub(crate) fn have_room(&self, account: Account<'_>) -> bool {
         let all = self.all();
-        let own = all.values().filter(|kept| *kept.account == *account);
+        let own = all.values().filter(|kept| kept.is_of(account));
         all.len() < IN_ALL && own.count() < PER_ACCOUNT
     }
 
@@ -39,14 +41,14 @@ impl Reservations {
         &self,
         token: ReservationToken,
         relay: Relay,
-        account: &str,
+        account: Account<'_>,
         now: Instant,
     ) -> Instant {
         let deadline = now + LIFETIME;
-        let account = account.into();
         let reservation = Reservation {
             relay,
-            account,
+            realm: account.realm,
+            account: account.name.into(),
             deadline,
         };
         self.all().insert(token, reservation);
@@ -57,12 +59,12 @@ impl Reservations {
     pub(crate) fn redeem(
         &self,
         token: ReservationToken,
-        account: &str,
+        account: Account<'_>,
         now: Instant,
     ) -> Option<Relay> {
         let mut all = self.all();
         let kept = all.get(&token)?;
-        if *kept.account != *account || kept.deadline <= now {
+        if !kept.is_of(account) || kept.deadline <= now {
             return None;
         }
         all.remove(&token).map(|kept| kept.relay)
@@ -94,6 +96,12 @@ impl Reservations {
     /// Each change is one call on the map, so a shard that panicked does not spoil it.
     fn all(&self) -> MutexGuard<'_, BTreeMap<ReservationToken, Reservation>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Reservation {
+    fn is_of(&self, account: Account<'_>) -> bool {
+        self.realm == account.realm && *self.account == *account.name
     }
 }
 

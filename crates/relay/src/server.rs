@@ -14,6 +14,7 @@ use crate::allocations::Allocations;
 use crate::auth::Signed;
 use crate::effects::Effects;
 use crate::nonce::Nonces;
+use crate::realms::Names;
 use crate::request::{self, opening, send};
 use crate::routes::Routes;
 use crate::sha256::Offered;
@@ -34,6 +35,8 @@ pub struct Shared {
     pub reservations: Reservations,
     /// What strangers may still hear.
     pub budget: Budget,
+    /// Who a USERHASH stands for.
+    pub(crate) names: Names,
 }
 
 impl Shared {
@@ -45,6 +48,7 @@ impl Shared {
             quotas: Quotas::default(),
             reservations: Reservations::default(),
             budget: Budget::new(config.unauthenticated, &config.nonce_secret),
+            names: Names::of(&config.realms),
         }
     }
 }
@@ -76,8 +80,8 @@ impl Server {
         let mut next = || rng.next_u64();
         // Source addresses are a stranger's choice, so the tables are keyed.
         let hasher = RandomState::with_seeds(next(), next(), next(), next());
-        let keys = &config.keys;
-        let offered = Offered::new(config.sha256, keys.has_sha256(), keys.has_names());
+        let realms = &config.realms;
+        let offered = Offered::new(config.sha256, realms.have_passwords(), realms.have_names());
         Self {
             nonces: Nonces::new(
                 config.nonce_secret,
@@ -265,7 +269,7 @@ impl Server {
         let allocation = self.allocations.of_mut(request.client);
         let allocation = allocation.filter(|allocation| allocation.is_open());
         let allocation = allocation.ok_or(Reject::NoAllocation)?;
-        if *allocation.user == *request.user {
+        if allocation.is_of(request.realm, &request.user) {
             Ok(allocation)
         } else {
             Err(Reject::WrongUser)

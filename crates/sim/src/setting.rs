@@ -29,7 +29,7 @@ pub fn password(user: &str) -> String {
 /// The configuration that [`crate::World::new`] begins with: the defaults of the core, both
 /// families, no 1:1 NAT, and the users alice, bob and carol.
 pub fn config() -> Config {
-    let mut keys = Keys::new(REALM.to_owned());
+    let mut keys = Keys::new(REALM);
     for user in USERS {
         keys.add_user(user, &password(user))
             .expect("name and password are plain ASCII");
@@ -40,7 +40,7 @@ pub fn config() -> Config {
         external: local,
     };
     Config {
-        keys,
+        realms: keys.into(),
         sha256: Sha256::Off,
         nonce_secret: relay::NonceSecret([7; 32]),
         nonce_lifetime: minutes(10),

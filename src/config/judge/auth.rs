@@ -157,7 +157,7 @@ impl Judge<'_> {
 
     /// Whether a client could send these: the relay core is asked, as it will be at the start.
     fn opaque(&mut self, name: &Text, password: &str, at: &Range<usize>) -> Option<()> {
-        match Keys::new(String::new()).add_user(name.get_ref(), password) {
+        match Keys::new("").add_user(name.get_ref(), password) {
             Ok(()) => Some(()),
             Err(source) => {
                 let at = match source {

@@ -213,9 +213,9 @@ fn the_keys_are_those_of_users_and_secrets() {
     let config = config(
         "[auth]\nsecrets = [\"3vQ0cW1hZ2ljIG51bWJlcnM=\"]\n[auth.users]\nalice = \"wonderland\"\n",
     );
-    let keys = config.keys().unwrap();
-    assert_eq!(keys.realm(), "host.example.org");
-    assert!(!keys.is_empty() && !config.is_stun_only());
+    let mut realms = config.realms().unwrap();
+    assert_eq!(&**realms.default_keys().realm(), "host.example.org");
+    assert!(!realms.is_empty() && !config.is_stun_only());
 }
 
 #[test]

@@ -17,6 +17,7 @@ use crate::allocation::{Allocation, Phase, Refused, Relay, RelaySocket, Relays};
 use crate::auth::Signed;
 use crate::permissions::Permissions;
 use crate::ports::Parity;
+use crate::realms::Account;
 use crate::{DropReason, Now, Reject, RelayAddress, Server, Traffic};
 
 /// Begins an allocation: the answer comes when its sockets are bound. RFC 8656 §7.2, whose order
@@ -39,8 +40,9 @@ pub(super) fn allocate(
     let lifetime = server.config.limits.lifetime(lifetime);
 
     let config = Arc::clone(&server.config);
-    let account = config.keys.account(&request.user);
-    server.shared.quotas.admit(account, &config.limits)?;
+    let account = config.realms.account(request.realm, &request.user);
+    let quota = config.realms.quota(request.realm, &config.limits);
+    server.shared.quotas.admit(account, &quota)?;
     let (relays, refused) = match take_ports(server, now, wanted, account) {
         Ok(taken) => taken,
         Err(reject) => {
@@ -54,6 +56,7 @@ pub(super) fn allocate(
     let id = server.allocations.insert(|id| Allocation {
         id,
         client: request.client,
+        realm: request.realm,
         user: Arc::from(&*request.user),
         key: request.key.clone(),
         transaction: head.transaction,
@@ -74,7 +77,8 @@ pub(super) fn allocate(
 
 /// A retransmission hears what the first heard; anything else is a mismatch. RFC 8656 §7.2 step 2.
 fn repeat(existing: &Allocation, request: &Signed<'_>, head: &Head) -> Result<Answer, Reject> {
-    if existing.transaction != head.transaction || *existing.user != *request.user {
+    let is_own = existing.is_of(request.realm, &request.user);
+    if existing.transaction != head.transaction || !is_own {
         return Err(Reject::AllocationExists);
     }
     if !existing.is_open() {
@@ -146,7 +150,7 @@ fn take_ports(
     server: &mut Server,
     now: Now,
     wanted: Wanted,
-    account: &str,
+    account: Account<'_>,
 ) -> Result<(Relays, Option<Refused>), Reject> {
     match wanted {
         Wanted::One(address, parity) => {

@@ -9,7 +9,7 @@ use wire::AddressFamily;
 use wire::attributes::ReservationToken;
 
 use super::allocate::take_port;
-use super::{Answer, Head, report_refused};
+use super::{Answer, Head, Whose, report_refused};
 use crate::allocation::{Allocation, Phase, Refused, Relay, RelaySocket};
 use crate::effects::Effects;
 use crate::timers::{FOREIGN_PORT, Timer};
@@ -154,6 +154,7 @@ fn grant(server: &mut Server, now: Instant, id: AllocationId, fingerprint: bool)
     let report = Report::Opened {
         allocation: id,
         client: allocation.client,
+        realm: Arc::clone(server.config.realms.name(allocation.realm)),
         user: Arc::clone(&allocation.user),
         relayed: allocation.relays.relayed().collect(),
         lifetime: allocation.lifetime,
@@ -172,7 +173,10 @@ fn reserve_next(server: &mut Server, now: Instant, id: AllocationId) -> Option<R
     let (relay, next) = relays.find_map(|relay| relay.next().map(|next| (relay, next)))?;
     // From now on the port is the reservation's, not the allocation's.
     relay.parity = None;
-    let account = server.config.keys.account(&allocation.user);
+    let account = server
+        .config
+        .realms
+        .account(allocation.realm, &allocation.user);
     let mut token = [0; 8];
     server.rng.fill_bytes(&mut token);
     let token = ReservationToken(token);
@@ -190,7 +194,10 @@ fn give_up(server: &mut Server, id: AllocationId, fingerprint: bool) {
     let Some(mut allocation) = server.allocations.remove(id) else {
         return;
     };
-    let account = server.config.keys.account(&allocation.user);
+    let account = server
+        .config
+        .realms
+        .account(allocation.realm, &allocation.user);
     server.shared.quotas.release(account);
     let refused = allocation.refused.take();
     let reject = refused.map_or(Reject::NoPort, |refused| refused.reject);
@@ -201,8 +208,12 @@ fn give_up(server: &mut Server, id: AllocationId, fingerprint: bool) {
         to: allocation.client,
         message,
     });
-    let user = Some(&*allocation.user);
-    report_refused(server, allocation.client, user, &head, &reject);
+    let whose = Whose {
+        client: allocation.client,
+        realm: allocation.realm,
+        user: Some(&allocation.user),
+    };
+    report_refused(server, whose, &head, &reject);
 }
 
 /// What the client heard, and hears again.

@@ -186,7 +186,7 @@ fn every_answer_to_a_stranger_is_rationed() {
 #[test]
 fn eighty_browsers_of_one_network_start_in_the_same_moment() {
     let mut world = World::with(|config| {
-        config.keys = relay::Keys::new("turn.example-company.com".to_owned());
+        config.realms = relay::Keys::new("turn.example-company.com").into();
     });
     for port in 0..80 {
         let browser = at(&mut world, &format!("203.0.113.7:{}", 4000 + port));

@@ -9,10 +9,14 @@ use wire::Key;
 /// A server with two secrets, the newer one first, and a user of its own.
 fn world_with_secrets() -> World {
     World::with(|config| {
-        config.keys = Keys::new(REALM.to_owned());
-        config.keys.add_secret(b"south");
-        config.keys.add_secret(b"north");
-        config.keys.add_user("alice", "wonderland").unwrap();
+        config.realms = Keys::new(REALM).into();
+        config.realms.default_keys().add_secret(b"south");
+        config.realms.default_keys().add_secret(b"north");
+        config
+            .realms
+            .default_keys()
+            .add_user("alice", "wonderland")
+            .unwrap();
     })
 }
 
@@ -38,10 +42,9 @@ fn assert_refused(world: &mut World, client: Client, why: &Reject) {
 fn a_key_computed_elsewhere_is_as_good_as_its_password() {
     let key = Key::md5("alice", REALM, "wonderland");
     let mut world = World::with(|config| {
-        config.keys = Keys::new(REALM.to_owned());
-        config
-            .keys
-            .add_key("alice", key.as_bytes().try_into().unwrap());
+        config.realms = Keys::new(REALM).into();
+        let key = key.as_bytes().try_into().unwrap();
+        config.realms.default_keys().add_key("alice", key);
     });
     world
         .client_with("alice", "wonderland")
@@ -52,7 +55,7 @@ fn a_key_computed_elsewhere_is_as_good_as_its_password() {
 
 #[test]
 fn a_realm_is_empty_until_there_is_a_user_a_key_or_a_secret() {
-    let empty = || Keys::new(REALM.to_owned());
+    let empty = || Keys::new(REALM);
     assert!(empty().is_empty());
     let additions: [fn(&mut Keys); 3] = [
         |keys| keys.add_user("alice", "wonderland").unwrap(),

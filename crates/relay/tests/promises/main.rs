@@ -19,6 +19,7 @@ mod integrity;
 mod permissions;
 mod ports;
 mod quotas;
+mod realms;
 mod refresh;
 mod reservations;
 mod sha256;

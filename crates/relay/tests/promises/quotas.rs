@@ -118,7 +118,7 @@ fn a_retransmitted_allocate_counts_once() {
 #[test]
 fn time_limited_names_of_one_person_share_a_quota() {
     let mut world = World::with(|config| {
-        config.keys.add_secret(b"north");
+        config.realms.default_keys().add_secret(b"north");
         config.limits.per_user = Some(1);
     });
     let now = world.now().unix.as_secs();

@@ -158,7 +158,7 @@ fn a_token_is_of_no_use_to_another_user() {
 
 #[test]
 fn a_token_is_good_under_every_name_of_its_account() {
-    let mut world = World::with(|config| config.keys.add_secret(b"north"));
+    let mut world = World::with(|config| config.realms.default_keys().add_secret(b"north"));
     let [first, second] = [1_800_001_000, 1_800_002_000].map(|expiry| {
         let credential = mint(Mint::Sha1, b"north", Some("dave"), expiry);
         world.client_with(&credential.username, &credential.password)

@@ -143,7 +143,7 @@ fn a_hash_of_the_name_is_as_good_as_the_name() {
 fn hashes_are_not_offered_where_names_cannot_be_known() {
     let mut world = World::with(|config| {
         config.sha256 = Sha256::Offer;
-        config.keys.add_secret(b"north");
+        config.realms.default_keys().add_secret(b"north");
     });
     let alice = world.client("alice");
     let challenge = challenge(&mut world, alice);
@@ -160,7 +160,7 @@ fn hashes_are_not_offered_where_names_cannot_be_known() {
 fn sha256_keys_are_not_offered_where_one_user_has_none() {
     let mut world = World::with(|config| {
         config.sha256 = Sha256::Offer;
-        config.keys.add_key("dave", [7; 16]);
+        config.realms.default_keys().add_key("dave", [7; 16]);
     });
     let alice = world.client("alice");
     let challenge = challenge(&mut world, alice);

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use relay::policy::Permit;
 use relay::{ClientTuple, DropReason, PeerAddr, RelayId, Verdict};
-use wire::attributes::{Data, Username, XorPeerAddress};
+use wire::attributes::{Data, Realm, Username, XorPeerAddress};
 use wire::{Algorithm, ChannelData, Class, Kind, MacKey, Message, Method, TransactionId};
 
 use super::World;
@@ -56,7 +56,11 @@ impl World {
             (Some(Algorithm::Sha256), Ok(Some(chosen))) => Proof::New(chosen),
             _ => Proof::Old,
         };
-        Some(proof.key(signer, self.config.keys.realm(), &password))
+        let signed_with = match message.get() {
+            Ok(Some(Realm(realm))) => realm,
+            Ok(None) | Err(_) => setting::REALM,
+        };
+        Some(proof.key(signer, signed_with, &password))
     }
 
     pub(crate) fn peer_sends(

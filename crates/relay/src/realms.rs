@@ -1,0 +1,268 @@
+//! Realms: who is known where, and with which realm a client is challenged. RFC 8489 §9.2.
+//!
+//! A client is challenged with the realm of the listener that it came to. Its user may be of another:
+//! `alice@example.org` is alice of the realm `example.org`, if there is one, whatever the listener.
+//! She signs with the realm that she was challenged with, since keys are derived over REALM as the
+//! client heard it and browsers give up on a second challenge. Only who is known by a precomputed
+//! key must sign with the realm of that key; any 401 to a name of a realm says which that is.
+
+mod names;
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+
+use crate::Limits;
+use crate::keys::Keys;
+pub(crate) use names::Names;
+
+/// All realms of a server: the default one, and others.
+#[derive(Debug)]
+pub struct Realms {
+    /// The default one first. Never empty.
+    all: Vec<Realm>,
+    by_name: BTreeMap<Arc<str>, RealmId>,
+    by_listener: BTreeMap<SocketAddr, RealmId>,
+}
+
+/// A realm beside the default one.
+#[derive(Debug)]
+pub struct Realm {
+    /// Its name, and everyone in it.
+    pub keys: Keys,
+    /// The addresses of the server at which clients are challenged with it. An unspecified IP
+    /// address stands for every one of its family.
+    pub listeners: Vec<SocketAddr>,
+    /// Allocations of all its users together; `None` is without limit.
+    pub total: Option<u32>,
+    /// Allocations of each of its users; `None` is as in [`Limits`].
+    pub per_user: Option<u32>,
+}
+
+/// A realm of this server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct RealmId(u32);
+
+/// Whose quota an allocation falls under: a person of a realm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Account<'a> {
+    pub(crate) realm: RealmId,
+    pub(crate) name: &'a str,
+}
+
+/// How many allocations an account's realm allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Quota {
+    pub(crate) per_user: Option<u32>,
+    pub(crate) realm: Option<u32>,
+    /// All realms together.
+    pub(crate) total: Option<u32>,
+}
+
+impl From<Keys> for Realms {
+    /// One realm only.
+    fn from(keys: Keys) -> Self {
+        let mut realms = Self {
+            all: Vec::new(),
+            by_name: BTreeMap::new(),
+            by_listener: BTreeMap::new(),
+        };
+        realms.add(Realm {
+            keys,
+            listeners: Vec::new(),
+            total: None,
+            per_user: None,
+        });
+        realms
+    }
+}
+
+impl Realms {
+    /// Adds a realm. Of two with one name or one listener the later one is found by it.
+    pub fn add(&mut self, realm: Realm) {
+        let id = u32::try_from(self.all.len()).expect("a configuration has fewer realms");
+        let id = RealmId(id);
+        self.by_name.insert(Arc::clone(realm.keys.realm()), id);
+        for listener in &realm.listeners {
+            self.by_listener.insert(*listener, id);
+        }
+        self.all.push(realm);
+    }
+
+    /// Everyone in the default realm.
+    pub fn default_keys(&mut self) -> &mut Keys {
+        &mut self.all[0].keys
+    }
+
+    /// Whether nobody can authenticate: a STUN-only server.
+    pub fn is_empty(&self) -> bool {
+        self.all.iter().all(|realm| realm.keys.is_empty())
+    }
+
+    pub(crate) fn keys(&self, id: RealmId) -> &Keys {
+        &self.all[id.0 as usize].keys
+    }
+
+    /// The name of a realm.
+    pub(crate) fn name(&self, id: RealmId) -> &Arc<str> {
+        self.keys(id).realm()
+    }
+
+    /// The realm that clients of a server address are challenged with.
+    pub(crate) fn at(&self, server: SocketAddr) -> RealmId {
+        let every: IpAddr = match server {
+            SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        let every = SocketAddr::new(every, server.port());
+        let found = [server, every].map(|listener| self.by_listener.get(&listener));
+        found
+            .into_iter()
+            .flatten()
+            .next()
+            .copied()
+            .unwrap_or(DEFAULT)
+    }
+
+    /// The realm of this name.
+    pub(crate) fn named(&self, name: &str) -> Option<RealmId> {
+        self.by_name.get(name).copied()
+    }
+
+    /// The realm that a user name ends in: `example.org` of `alice@example.org`.
+    pub(crate) fn of_user(&self, user: &str) -> Option<RealmId> {
+        let (user, realm) = user.rsplit_once('@')?;
+        self.named(realm).filter(|_| !user.is_empty())
+    }
+
+    /// Who a request says it is from: a user of the realm in the name, or else of the realm that it
+    /// is signed with.
+    pub(crate) fn signer<'a>(&self, username: Cow<'a, str>, signed_with: RealmId) -> Signer<'a> {
+        let realm = self.of_user(&username).unwrap_or(signed_with);
+        let length = self.keys(realm).own_name(&username).len();
+        Signer {
+            realm,
+            username,
+            length,
+        }
+    }
+
+    /// Whose quota a user falls under, by the name without the realm.
+    pub(crate) fn account<'a>(&self, realm: RealmId, user: &'a str) -> Account<'a> {
+        let name = self.keys(realm).account(user);
+        Account { realm, name }
+    }
+
+    /// What bounds the number of allocations in a realm.
+    pub(crate) fn quota(&self, realm: RealmId, limits: &Limits) -> Quota {
+        let Realm {
+            total, per_user, ..
+        } = self.all[realm.0 as usize];
+        Quota {
+            per_user: per_user.or(limits.per_user),
+            realm: total,
+            total: limits.total,
+        }
+    }
+
+    /// Whether every user of every realm can be known by any key.
+    pub(crate) fn have_passwords(&self) -> bool {
+        self.all.iter().all(|realm| realm.keys.has_passwords())
+    }
+
+    /// Whether a hash can stand for every name that may come. Of several realms a user may be
+    /// challenged with another than the own one, which needs a password, and the hash cannot say so.
+    pub(crate) fn have_names(&self) -> bool {
+        let known = self.all.iter().all(|realm| realm.keys.names().is_some());
+        known && (self.all.len() == 1 || self.have_passwords())
+    }
+}
+
+/// A user as a request names it.
+#[derive(Debug)]
+pub(crate) struct Signer<'a> {
+    /// Where the user is known.
+    pub(crate) realm: RealmId,
+    /// As the client spells it.
+    username: Cow<'a, str>,
+    /// How much of that is the name without the realm.
+    length: usize,
+}
+
+impl<'a> Signer<'a> {
+    /// The name as the client spells it.
+    pub(crate) fn username(&self) -> &str {
+        &self.username
+    }
+
+    /// The name without the realm.
+    pub(crate) fn user(&self) -> &str {
+        &self.username[..self.length]
+    }
+
+    /// The name without the realm.
+    pub(crate) fn into_user(self) -> Cow<'a, str> {
+        match self.username {
+            Cow::Borrowed(name) => Cow::Borrowed(&name[..self.length]),
+            Cow::Owned(mut name) => {
+                name.truncate(self.length);
+                Cow::Owned(name)
+            }
+        }
+    }
+}
+
+const DEFAULT: RealmId = RealmId(0);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn realms() -> Realms {
+        let mut realms = Realms::from(Keys::new("example.org"));
+        let listeners = ["198.51.100.1:3478", "0.0.0.0:3479"];
+        realms.add(Realm {
+            keys: Keys::new("example.net"),
+            listeners: listeners.map(|listener| listener.parse().unwrap()).into(),
+            total: None,
+            per_user: None,
+        });
+        realms
+    }
+
+    #[test]
+    fn a_listener_has_its_realm_or_the_default_one() {
+        let realms = realms();
+        for (server, realm) in [
+            ("198.51.100.1:3478", "example.net"),
+            ("198.51.100.2:3478", "example.org"),
+            ("198.51.100.2:3479", "example.net"),
+            ("[2001:db8::1]:3479", "example.org"),
+        ] {
+            let at = realms.at(server.parse().unwrap());
+            assert_eq!(&**realms.name(at), realm, "{server}");
+        }
+    }
+
+    #[test]
+    fn a_user_is_of_the_realm_in_the_name_if_there_is_one() {
+        let realms = realms();
+        let signed_with = realms.named("example.net").unwrap();
+        for (username, user, realm) in [
+            ("alice", "alice", "example.net"),
+            ("alice@example.net", "alice", "example.net"),
+            ("alice@example.org", "alice", "example.org"),
+            ("17:alice@example.org", "17:alice", "example.org"),
+            ("alice@example.com", "alice@example.com", "example.net"),
+            ("@example.org", "@example.org", "example.net"),
+        ] {
+            for username in [Cow::Borrowed(username), Cow::Owned(username.to_owned())] {
+                let signer = realms.signer(username, signed_with);
+                assert_eq!(signer.user(), user);
+                assert_eq!(&**realms.name(signer.realm), realm);
+                assert_eq!(signer.into_user(), user);
+            }
+        }
+    }
+}

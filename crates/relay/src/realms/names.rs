@@ -1,0 +1,44 @@
+//! Names by their hashes: who a USERHASH stands for, without trying every user. RFC 8489 §9.2.4,
+//! §14.4.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use wire::attributes::UserHash;
+
+use super::{DEFAULT, RealmId, Realms};
+
+/// Every way in which a known user may be hashed, for all shards. It grows with the users times the
+/// realms that clients are challenged with, both of which the operator decides.
+#[derive(Debug, Default)]
+pub(crate) struct Names(BTreeMap<UserHash, Arc<str>>);
+
+impl Names {
+    /// The names of all realms, if hashes can stand for them.
+    pub(crate) fn of(realms: &Realms) -> Self {
+        if !realms.have_names() {
+            return Self::default();
+        }
+        let listeners = realms.by_listener.values().copied();
+        let challenged: BTreeSet<RealmId> = listeners.chain([DEFAULT]).collect();
+        let mut hashes = BTreeMap::new();
+        for realm in &realms.all {
+            let own = &**realm.keys.realm();
+            for name in realm.keys.names().into_iter().flatten() {
+                hashes.insert(UserHash::of(name, own), Arc::from(name));
+                let full: Arc<str> = format!("{name}@{own}").into();
+                // Also under its own realm, with which it may not be challenged first.
+                let all = challenged.iter().map(|id| &**realms.name(*id));
+                for signed_with in all.chain([own]) {
+                    hashes.insert(UserHash::of(&full, signed_with), Arc::clone(&full));
+                }
+            }
+        }
+        Self(hashes)
+    }
+
+    /// The name behind a hash, as its user spells it.
+    pub(crate) fn spelled(&self, hash: &UserHash) -> Option<&str> {
+        self.0.get(hash).map(|name| &**name)
+    }
+}
