@@ -21,7 +21,7 @@ impl Credentials {
     /// [`CredentialsError`] if one of them cannot be used with any server.
     pub fn new(username: &str, password: &str) -> Result<Self, CredentialsError> {
         let username = OpaqueString::enforce(username).map_err(|_| CredentialsError::Username)?;
-        if username.len() > Username::LIMIT {
+        if username.len() > Username::WRITTEN {
             return Err(CredentialsError::UsernameTooLong);
         }
         let password = OpaqueString::enforce(password).map_err(|_| CredentialsError::Password)?;
@@ -54,7 +54,7 @@ pub enum CredentialsError {
     #[error("the username is empty or has control characters")]
     Username,
     /// The prepared username does not fit its attribute.
-    #[error("the username is longer than {} bytes", Username::LIMIT)]
+    #[error("the username is longer than {} bytes", Username::WRITTEN)]
     UsernameTooLong,
     /// The password is empty or has characters that RFC 8265 forbids.
     #[error("the password is empty or has control characters")]

@@ -46,14 +46,18 @@ pub(crate) fn verify<'a>(
     client: ClientTuple,
     message: Message<'a>,
 ) -> Result<Signed<'a>, Reject> {
-    let integrity = message.integrity().ok_or(Reject::Challenge)?;
+    let mut integrity = message.integrity().ok_or(Reject::Challenge)?;
+    if server.config.sha256 == Sha256::Off {
+        integrity = Algorithm::Sha1;
+    }
     let username = username(server, &message)?;
     let Realm(realm) = message.get()?.ok_or(Reject::IncompleteCredentials)?;
     let Nonce(nonce) = message.get()?.ok_or(Reject::IncompleteCredentials)?;
-    // Who says nothing of algorithms is an old client, and answered as one. RFC 8489 §9.2.4.
+    // Who says nothing of algorithms is an old client, and answered as one; who chooses one is
+    // answered with SHA-256, whatever it signed with. RFC 8489 §9.2.4.
     let old = (PasswordAlgorithm::MD5, Algorithm::Sha1);
     let chosen = server.offered.chosen(&message)?;
-    let (password, integrity) = chosen.map_or(old, |password| (password, integrity));
+    let (password, answer) = chosen.map_or(old, |password| (password, Algorithm::Sha256));
     let is_new = password == PasswordAlgorithm::SHA256 && integrity == Algorithm::Sha256;
     if server.config.sha256 == Sha256::Require && !is_new {
         return Err(Reject::Sha256Required);
@@ -67,9 +71,11 @@ pub(crate) fn verify<'a>(
     let kept = server
         .allocations
         .of(client)
-        .filter(|allocation| allocation.is_of(signer.realm, signer.user()));
-    let key = match kept.filter(|allocation| message.verify(&allocation.key).is_ok()) {
-        Some(allocation) => allocation.key.clone(),
+        .filter(|allocation| allocation.is_of(signer.realm, signer.user()))
+        .map(|allocation| &allocation.key)
+        .filter(|key| key.algorithm() == answer && answer == integrity);
+    let key = match kept.filter(|key| message.verify(key).is_ok()) {
+        Some(key) => key.clone(),
         None => {
             let proof = Proof {
                 message: &message,
@@ -77,6 +83,7 @@ pub(crate) fn verify<'a>(
                 realm,
                 password,
                 integrity,
+                answer,
             };
             let keys = realms.keys(signer.realm);
             keys.authenticate(signer.user(), now.unix, proof)?

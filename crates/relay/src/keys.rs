@@ -36,7 +36,7 @@ enum User {
 }
 
 impl Keys {
-    /// Nobody yet.
+    /// Nobody yet. The realm is one that [`is_opaque`]: clients prepare it before they hash it.
     pub fn new(realm: impl Into<Arc<str>>) -> Self {
         Self {
             realm: realm.into(),
@@ -108,7 +108,8 @@ impl Keys {
         self.secrets.is_empty().then_some(names)
     }
 
-    /// The key that signed a message in the name of a user, given without the realm.
+    /// The key that signed a message in the name of a user, given without the realm, made ready
+    /// for the answer.
     pub(crate) fn authenticate(
         &self,
         user: &str,
@@ -195,13 +196,20 @@ pub(crate) struct Proof<'m> {
     pub(crate) password: PasswordAlgorithm,
     /// What it was used for.
     pub(crate) integrity: Algorithm,
+    /// What it will be used for.
+    pub(crate) answer: Algorithm,
 }
 
 impl Proof<'_> {
     /// The key made ready, if it is the one that signed.
     fn by(&self, key: &Key) -> Option<MacKey> {
-        let key = key.schedule(self.integrity);
-        self.message.verify(&key).is_ok().then_some(key)
+        let signer = key.schedule(self.integrity);
+        self.message.verify(&signer).ok()?;
+        if self.answer == self.integrity {
+            Some(signer)
+        } else {
+            Some(key.schedule(self.answer))
+        }
     }
 
     fn derive(&self, password: &str) -> Key {
@@ -211,6 +219,12 @@ impl Proof<'_> {
             Key::md5(self.username, self.realm, password)
         }
     }
+}
+
+/// Whether a text is as OpaqueString leaves it, so that all who prepare it hash the same bytes.
+/// RFC 8265 §4.2.
+pub fn is_opaque(text: &str) -> bool {
+    OpaqueString::enforce(text).is_ok_and(|prepared| prepared == text)
 }
 
 /// A name or a password that no client could send.
@@ -252,6 +266,17 @@ mod tests {
             ("example.org", "example.org"),
         ] {
             assert_eq!(keys.own_name(name), own);
+        }
+    }
+
+    #[test]
+    fn a_text_is_opaque_if_nothing_prepares_it_further() {
+        for opaque in ["example.org", "two words", "caf\u{e9}"] {
+            assert!(is_opaque(opaque), "{opaque:?}");
+        }
+        // Nothing, a control character, a combining accent, a space of another kind.
+        for other in ["", "a\tb", "cafe\u{301}", "two\u{3000}words"] {
+            assert!(!is_opaque(other), "{other:?}");
         }
     }
 

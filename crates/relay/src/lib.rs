@@ -44,7 +44,7 @@ pub use budget::{Allowance, Budget};
 pub use config::{Config, Limits, PortRange, RelayAddress};
 pub use counters::Counters;
 pub use drop_reason::DropReason;
-pub use keys::Keys;
+pub use keys::{Keys, is_opaque};
 pub use nonce::NonceSecret;
 pub use ports::Ports;
 pub use quotas::Quotas;

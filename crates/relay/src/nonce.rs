@@ -1,9 +1,10 @@
 //! Nonces without memory: a MAC over the time and the source. RFC 8489 §9.2, §14.10.
 //!
-//! A stranger's challenge costs the server nothing to remember. The source is the address without
-//! the port, since NATs rebind ports in the middle of a session.
+//! A stranger's challenge costs the server nothing to remember. A nonce is good from every port of
+//! its source, since NATs rebind ports in the middle of a session; it holds the port it was given
+//! to all the same, so that no two sources hear the same nonce. RFC 8489 §9.2.4.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use base64::Engine;
@@ -41,11 +42,13 @@ impl Nonces {
     }
 
     /// A fresh nonce for a source.
-    pub(crate) fn issue(&self, unix: Duration, source: IpAddr) -> Nonce {
+    pub(crate) fn issue(&self, unix: Duration, source: SocketAddr) -> Nonce {
         let issued = (unix.as_secs() as u32).to_be_bytes();
         let mut sealed = [0; SEALED];
-        sealed[..TIME].copy_from_slice(&issued);
-        sealed[TIME..].copy_from_slice(&self.mac(issued, source));
+        let (told, mac) = sealed.split_at_mut(TOLD);
+        told[..TIME].copy_from_slice(&issued);
+        told[TIME..].copy_from_slice(&source.port().to_be_bytes());
+        mac.copy_from_slice(&self.mac(told, source.ip()));
         let mut nonce = Nonce {
             text: [0; PREFIX + TEXT],
             length: self.prefix.len() + TEXT,
@@ -70,15 +73,15 @@ impl Nonces {
         if nonce.len() != TEXT || URL_SAFE_NO_PAD.decode_slice(nonce, &mut sealed) != Ok(SEALED) {
             return false;
         }
-        let (issued, mac) = sealed.split_at(TIME);
-        let issued: [u8; TIME] = issued.try_into().expect("split at its length");
+        let (told, mac) = sealed.split_at(TOLD);
+        let issued = *told.first_chunk().expect("the time comes first");
         let age = u64::from(u32::from_be_bytes(issued)).abs_diff(unix.as_secs());
-        bool::from(self.mac(issued, source).ct_eq(mac)) && age < self.lifetime.as_secs()
+        bool::from(self.mac(told, source).ct_eq(mac)) && age < self.lifetime.as_secs()
     }
 
-    fn mac(&self, issued: [u8; TIME], source: IpAddr) -> [u8; MAC] {
+    fn mac(&self, told: &[u8], source: IpAddr) -> [u8; MAC] {
         let mut context = hmac::Context::with_key(&self.key);
-        context.update(&issued);
+        context.update(told);
         match source {
             IpAddr::V4(ip) => context.update(&ip.octets()),
             IpAddr::V6(ip) => context.update(&ip.octets()),
@@ -102,9 +105,11 @@ impl Nonce {
 
 /// Seconds since the epoch, until 2106.
 const TIME: usize = 4;
-/// 128 bits: online guessing is hopeless, and the challenge stays short.
-const MAC: usize = 16;
-const SEALED: usize = TIME + MAC;
+/// The time, and the port that asked.
+const TOLD: usize = TIME + 2;
+/// 112 bits: online guessing is hopeless, and the challenge stays short.
+const MAC: usize = 14;
+const SEALED: usize = TOLD + MAC;
 const TEXT: usize = 27;
 /// Nonce cookie and security features. RFC 8489 §9.2.
 const PREFIX: usize = 13;
@@ -120,10 +125,14 @@ mod tests {
         text.parse().unwrap()
     }
 
+    fn source(ip: &str, port: u16) -> SocketAddr {
+        SocketAddr::new(self::ip(ip), port)
+    }
+
     #[test]
     fn a_nonce_is_good_for_its_lifetime_to_the_second() {
         let nonces = Nonces::new(NonceSecret([1; 32]), LIFETIME, "");
-        let nonce = nonces.issue(ISSUED, ip("192.0.2.1"));
+        let nonce = nonces.issue(ISSUED, source("192.0.2.1", 5000));
         let at = |seconds| {
             nonces.accepts(
                 nonce.as_str(),
@@ -138,7 +147,7 @@ mod tests {
     #[test]
     fn a_nonce_serves_no_other_source_and_no_other_server() {
         let nonces = Nonces::new(NonceSecret([1; 32]), LIFETIME, "");
-        let nonce = nonces.issue(ISSUED, ip("192.0.2.1"));
+        let nonce = nonces.issue(ISSUED, source("192.0.2.1", 5000));
         assert!(!nonces.accepts(nonce.as_str(), ISSUED, ip("192.0.2.2")));
         assert!(!nonces.accepts(nonce.as_str(), ISSUED, ip("2001:db8::1")));
         let other = Nonces::new(NonceSecret([2; 32]), LIFETIME, "");
@@ -146,9 +155,21 @@ mod tests {
     }
 
     #[test]
+    fn no_two_sources_hear_the_same_nonce() {
+        let nonces = Nonces::new(NonceSecret([1; 32]), LIFETIME, "");
+        let mut heard = std::collections::BTreeSet::new();
+        for host in ["192.0.2.1", "192.0.2.2", "2001:db8::1"] {
+            for port in 1..=u16::MAX {
+                let nonce = nonces.issue(ISSUED, source(host, port));
+                assert!(heard.insert(nonce.as_str().to_owned()));
+            }
+        }
+    }
+
+    #[test]
     fn no_character_of_a_nonce_can_change() {
         let nonces = Nonces::new(NonceSecret([1; 32]), LIFETIME, "obMatJos2gAAA");
-        let nonce = nonces.issue(ISSUED, ip("192.0.2.1"));
+        let nonce = nonces.issue(ISSUED, source("192.0.2.1", 5000));
         for at in 0..nonce.as_str().len() {
             let mut forged = nonce.as_str().to_owned().into_bytes();
             forged[at] = if forged[at] == b'A' { b'B' } else { b'A' };

@@ -54,6 +54,7 @@ mod tests;
 use std::iter;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+pub(crate) use face::is_tunnelled;
 pub use face::{Face, Form};
 pub use network::{MalformedNetwork, Network};
 pub use own::Own;

@@ -75,6 +75,9 @@ pub enum Reject {
         /// The rule that decided.
         denial: Denial,
     },
+    /// The client's own address is one that a tunnel leads to.
+    #[error("the client comes through a 6to4, Teredo or ISATAP tunnel")]
+    TunnelledClient,
     /// CHANNEL-NUMBER is outside 0x4000-0x7FFF.
     #[error("channel number {0:#06x} is out of range")]
     ChannelRange(u16),
@@ -130,7 +133,7 @@ impl Reject {
             | Self::UnknownUser
             | Self::Expired { .. }
             | Self::BadIntegrity => 401,
-            Self::PeerDenied { .. } => 403,
+            Self::PeerDenied { .. } | Self::TunnelledClient => 403,
             Self::UnknownAttributes(_) => 420,
             Self::AllocationExists | Self::NoAllocation => 437,
             Self::StaleNonce => 438,
@@ -189,6 +192,7 @@ impl Reject {
             Self::UnsupportedFamily => "unsupported-family",
             Self::FamilyMismatch => "family-mismatch",
             Self::PeerDenied { .. } => "peer-denied",
+            Self::TunnelledClient => "tunnelled-client",
             Self::ChannelRange(_) => "channel-range",
             Self::ChannelConflict => "channel-conflict",
             Self::UserQuota => "user-quota",

@@ -69,7 +69,7 @@ fn authenticated<'a>(
     let signed = match auth::verify(server, now, client, message) {
         Ok(signed) => signed,
         Err(reject) => {
-            let nonce = server.nonces.issue(now.unix, client.client.ip());
+            let nonce = server.nonces.issue(now.unix, client.client);
             let realm = auth::realm_told(server, client, &message, &reject);
             let challenge = Challenge {
                 realm: server.config.realms.name(realm),

@@ -109,6 +109,14 @@ pub enum MacKey {
 }
 
 impl MacKey {
+    /// What it signs with.
+    pub const fn algorithm(&self) -> Algorithm {
+        match self {
+            Self::Sha1(_) => Algorithm::Sha1,
+            Self::Sha256(_) => Algorithm::Sha256,
+        }
+    }
+
     /// Compares `code` with the MAC of the first `offset` bytes of a message.
     pub(crate) fn verify(
         &self,

@@ -28,7 +28,8 @@ impl Judge<'_> {
     pub(super) fn auth(&mut self, table: AuthTable) -> Option<Auth> {
         let secrets = self.secrets(&table);
         let users = self.users(table.users);
-        let possible = Duration::from_secs(1)..=Duration::from_secs(24 * 3600);
+        // At most an hour: RFC 8656 §5.
+        let possible = Duration::from_secs(1)..=Duration::from_secs(3600);
         let default = Duration::from_secs(600);
         let key = "[auth] nonce-lifetime";
         let nonce_lifetime = self.duration(key, table.nonce_lifetime.as_ref(), possible, default);
@@ -197,10 +198,11 @@ pub(in crate::config) fn realm_flaw(realm: &str) -> Option<&'static str> {
     if realm.contains(['"', '\\']) {
         return Some("holds a quote or a backslash");
     }
-    realm
-        .chars()
-        .any(char::is_control)
-        .then_some("holds a control character")
+    if realm.chars().any(char::is_control) {
+        return Some("holds a control character");
+    }
+    // Clients prepare it before they hash it, and would hash something else.
+    (!relay::is_opaque(realm)).then_some("has characters that RFC 8265 writes otherwise or forbids")
 }
 
 /// Whether the text is what guides and sample files print.

@@ -372,6 +372,12 @@ fn a_value_out_of_range_is_told_the_range() {
         "\"1year\"",
         "",
     );
+    fault("[auth]\nnonce-lifetime = \"61m\"\n").is(
+        "error: `[auth] nonce-lifetime` must be from 1s to 1h",
+        "2:18",
+        "\"61m\"",
+        "",
+    );
 }
 
 #[test]
@@ -423,6 +429,12 @@ fn a_realm_is_what_a_client_can_send_back() {
         "error: `realm` holds a control character",
         "1:9",
         "\"a\\tb\"",
+        help,
+    );
+    fault("realm = '\u{212B}ngstrom'\n").is(
+        "error: `realm` has characters that RFC 8265 writes otherwise or forbids",
+        "1:9",
+        "'\u{212B}ngstrom'",
         help,
     );
     let told = fault(&format!("realm = \"{}\"\n", "é".repeat(128)));

@@ -15,7 +15,7 @@ fn a_file_says_what_it_says() {
         "realm = \"turn.example.org\"\nthreads = 2\n\
          [[listener]]\ntransport = \"tcp\"\nlisten = \"10.0.0.5:443\"\n\
          [relay]\nports = \"50000 - 50099\"\n\
-         [auth]\nnonce-lifetime = \"1h 30m\"\n\
+         [auth]\nnonce-lifetime = \"50m 30s\"\n\
          [allocation]\ndefault-lifetime = \"20m\"\nmax-lifetime = \"2h\"\nper-user = 4\ntotal = 200\n\
          permissions = 7\nchannels = 8\n\
          [peers]\nmode = \"allow-list\"\nallow = [\"10.1.2.0/24:10000-20000\"]\ndeny = [\"203.0.113.9\"]\n\
@@ -37,7 +37,7 @@ fn a_file_says_what_it_says() {
         (config.relay.ports.first(), config.relay.ports.last()),
         (50000, 50099)
     );
-    assert_eq!(config.auth.nonce_lifetime, Duration::from_secs(5400));
+    assert_eq!(config.auth.nonce_lifetime, Duration::from_secs(3030));
     assert_eq!(
         config.allocation.default_lifetime,
         Duration::from_secs(1200)

@@ -54,6 +54,16 @@ impl Face {
     }
 }
 
+/// Whether packets to this address travel in a tunnel: 6to4, Teredo or ISATAP.
+pub(crate) fn is_tunnelled(ip: IpAddr) -> bool {
+    Face::outer(ip).embedded().any(|face| {
+        matches!(
+            face.form,
+            Form::SixToFour | Form::TeredoServer | Form::TeredoClient | Form::Isatap
+        )
+    })
+}
+
 /// How a peer address spells the address judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {

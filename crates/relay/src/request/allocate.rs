@@ -16,9 +16,10 @@ use super::{Answer, Head};
 use crate::allocation::{Allocation, Phase, Refused, Relay, RelaySocket, Relays};
 use crate::auth::Signed;
 use crate::permissions::Permissions;
+use crate::policy::is_tunnelled;
 use crate::ports::Parity;
 use crate::realms::Account;
-use crate::{DropReason, Now, Reject, RelayAddress, Server, Traffic};
+use crate::{ClientTuple, DropReason, Now, Reject, RelayAddress, Server, Traffic};
 
 /// Begins an allocation: the answer comes when its sockets are bound. RFC 8656 §7.2, whose order
 /// these checks keep.
@@ -31,6 +32,7 @@ pub(super) fn allocate(
     if let Some(existing) = server.allocations.of(request.client) {
         return repeat(existing, request, &head);
     }
+    refuse_tunnels(request.client)?;
     let transport: RequestedTransport = request.require()?;
     if transport != RequestedTransport::UDP {
         return Err(Reject::UnsupportedTransport(transport.0));
@@ -73,6 +75,15 @@ pub(super) fn allocate(
     });
     opening::ask_for_all(server, id);
     Ok(Answer::Later)
+}
+
+/// A tunnel's end and a relay could send one packet to and fro between them. RFC 8656 §21.4.
+fn refuse_tunnels(client: ClientTuple) -> Result<(), Reject> {
+    if is_tunnelled(client.client.ip()) {
+        Err(Reject::TunnelledClient)
+    } else {
+        Ok(())
+    }
 }
 
 /// A retransmission hears what the first heard; anything else is a mismatch. RFC 8656 §7.2 step 2.

@@ -94,6 +94,29 @@ fn a_family_that_nobody_knows_is_refused() {
     }
 }
 
+/// RFC 8656 §21.4.
+#[test]
+fn a_client_behind_a_tunnel_gets_no_allocation() {
+    let mut world = World::new();
+    let mut allocate = |client: &str| {
+        let tuple = ClientTuple {
+            transport: Transport::Udp,
+            client: client.parse().unwrap(),
+            server: LISTENER,
+        };
+        let client = world.client_at(0, tuple, "alice", &password("alice"));
+        let answer = client.ask(&mut world, Request::allocate());
+        assert!(answer.is_signed());
+        answer.code()
+    };
+    // 6to4, Teredo, ISATAP; and a neighbour of the first.
+    assert_eq!(allocate("[2002:909:909::1]:4000"), Some(403));
+    assert_eq!(allocate("[2001:0:4136:e378::1]:4000"), Some(403));
+    assert_eq!(allocate("[2620:fe::5efe:909:909]:4000"), Some(403));
+    assert_eq!(allocate("[2003:909:909::1]:4000"), None);
+    assert_eq!(world.allocations(), 1);
+}
+
 #[test]
 fn a_missing_or_unreadable_transport_is_a_bad_request() {
     let mut world = World::new();

@@ -176,6 +176,21 @@ fn a_nonce_serves_its_source_address_and_any_port_of_it() {
 }
 
 #[test]
+fn two_ports_of_one_address_hear_two_nonces_at_the_same_moment() {
+    let mut world = World::new();
+    let alice = world.client("alice");
+    let mut behind = |port| {
+        let tuple = ClientTuple {
+            client: std::net::SocketAddr::new(alice_ip(), port),
+            ..alice.tuple(&world)
+        };
+        let client = world.client_at(0, tuple, "alice", &password("alice"));
+        client.nonce(&mut world)
+    };
+    assert_ne!(behind(7), behind(8));
+}
+
+#[test]
 fn a_nonce_of_one_shard_is_good_at_every_other() {
     let mut world = World::sharded(2, |_| {});
     let alice = world.client_on(0, "alice");
@@ -216,6 +231,7 @@ fn unreadable_names_are_a_bad_request() {
     let alice = world.client("alice");
     for (kind, value) in [
         (Username::TYPE, &b"\xFF\xFE"[..]),
+        (Username::TYPE, &[b'n'; 764]),
         (Realm::TYPE, b"\x80"),
         (Nonce::TYPE, &[b'n'; 764]),
     ] {
@@ -225,6 +241,18 @@ fn unreadable_names_are_a_bad_request() {
         assert_eq!(answer.code(), Some(400), "{kind:#06x}");
         assert!(!answer.is_signed());
     }
+}
+
+/// As long as RFC 5389 allowed.
+#[test]
+fn a_name_of_763_bytes_is_read_and_may_be_a_users() {
+    let name = "n".repeat(763);
+    let mut world = World::with(|config| {
+        let keys = config.realms.default_keys();
+        keys.add_user(&name, "password").unwrap();
+    });
+    let long = world.client_with(&name, "password");
+    assert!(long.ask(&mut world, Request::allocate()).is_success());
 }
 
 #[test]

@@ -16,6 +16,7 @@ mod dual;
 mod endings;
 mod hairpin;
 mod integrity;
+mod messages;
 mod permissions;
 mod ports;
 mod quotas;

@@ -1,11 +1,12 @@
 //! RFC 8489's newer authentication: offered, chosen, held against who bids it down.
 
 use relay::{Reject, Report, Sha256};
-use sim::{Answer, Client, Proof, REALM, Request, World, minutes};
+use sim::{Answer, Client, Proof, REALM, Request, World, minutes, password};
 use wire::attributes::{
-    Nonce, PasswordAlgorithm, PasswordAlgorithms, UserHash, Username, XorRelayedAddress,
+    Nonce, PasswordAlgorithm, PasswordAlgorithms, Realm, RequestedTransport, UserHash, Username,
+    XorRelayedAddress,
 };
-use wire::{Algorithm, Attribute};
+use wire::{Algorithm, Attribute, Class, Key, Method, TransactionId, Writer};
 
 const NEW: Proof = Proof::New(PasswordAlgorithm::SHA256);
 
@@ -55,6 +56,84 @@ fn md5_keys_may_be_chosen_under_the_better_integrity() {
     let opened = alice.ask(&mut world, Request::allocate().proof(md5));
     assert!(opened.is_success());
     assert_eq!(opened.message().integrity(), Some(Algorithm::Sha256));
+}
+
+#[test]
+fn who_names_an_algorithm_is_answered_with_sha256_whatever_it_signed_with() {
+    let mut world = world(Sha256::Offer);
+    let alice = world.client("alice");
+    let challenge = challenge(&mut world, alice);
+    let Nonce(nonce) = challenge.get().unwrap();
+    let key = Key::sha256("alice", REALM, &password("alice")).schedule(Algorithm::Sha1);
+    // The second is verified although the first has left a key for SHA-256.
+    for (method, id) in [(Method::Allocate, 5), (Method::Refresh, 6)] {
+        let mut packet = Vec::new();
+        Writer::new(
+            &mut packet,
+            method,
+            Class::Request,
+            TransactionId::new([id; 12]),
+        )
+        .put(&RequestedTransport::UDP)
+        .put(&Username("alice"))
+        .put(&Realm(REALM))
+        .put(&Nonce(nonce))
+        .put(&PasswordAlgorithm::SHA256)
+        .put(&challenge.get::<PasswordAlgorithms<'_>>().unwrap())
+        .sign(&key);
+        let answer = alice.packet(&mut world, &packet).answer();
+        assert!(answer.is_success());
+        assert_eq!(answer.message().integrity(), Some(Algorithm::Sha256));
+    }
+}
+
+#[test]
+fn who_names_none_is_answered_with_sha1_whatever_it_signed_with() {
+    let mut world = world(Sha256::Offer);
+    let alice = world.client("alice");
+    challenge(&mut world, alice);
+    let unnamed = |request: Request| {
+        request
+            .proof(Proof::New(PasswordAlgorithm::MD5))
+            .without(PasswordAlgorithm::TYPE)
+            .without(PasswordAlgorithms::TYPE)
+    };
+    for request in [Request::allocate(), Request::refresh(minutes(10))] {
+        let answer = alice.ask(&mut world, unnamed(request));
+        assert!(answer.is_success());
+        assert_eq!(answer.message().integrity(), Some(Algorithm::Sha1));
+    }
+}
+
+#[test]
+fn each_challenge_offers_the_algorithms_again_and_names_nobody() {
+    let mut world = world(Sha256::Offer);
+    let alice = world.client("alice");
+    challenge(&mut world, alice);
+    let ask = |user: &str, password: &str| {
+        let request = Request::allocate().as_user(user, password);
+        request.proof(NEW)
+    };
+    let stale = Request::allocate().proof(NEW).nonce("obMatJos2wAAAold");
+    for (code, request) in [
+        (401, ask("mallory", "?")),
+        (401, ask("alice", "looking-glass")),
+        (438, stale),
+    ] {
+        let answer = alice.ask(&mut world, request);
+        assert_eq!(answer.code(), Some(code));
+        assert!(answer.get::<PasswordAlgorithms<'_>>().is_some());
+        let Nonce(nonce) = answer.get().unwrap();
+        assert!(nonce.starts_with("obMatJos2wAAA"), "{nonce}");
+        assert_eq!(answer.get::<Username<'_>>(), None);
+        assert_eq!(answer.get::<UserHash>(), None);
+    }
+    // The last nonce is a valid one.
+    assert!(
+        alice
+            .ask(&mut world, Request::allocate().proof(NEW))
+            .is_success()
+    );
 }
 
 #[test]

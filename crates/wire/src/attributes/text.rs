@@ -9,7 +9,7 @@ macro_rules! text {
         pub struct $name<'a>(pub &'a str);
 
         impl $name<'_> {
-            /// The longest value in bytes.
+            /// The longest value that is read, in bytes.
             pub const LIMIT: usize = $limit;
         }
 
@@ -32,8 +32,13 @@ macro_rules! text {
 }
 
 text! {
-    /// USERNAME: who signed, as UTF-8.
-    Username = 0x0006, at most 508
+    /// USERNAME: who signed, as UTF-8. RFC 5389 allowed 763 bytes, RFC 8489 reads as many and
+    /// writes at most [`Username::WRITTEN`].
+    Username = 0x0006, at most 763
+}
+impl Username<'_> {
+    /// The longest value that may be written, in bytes. RFC 8489 §14.3.
+    pub const WRITTEN: usize = 508;
 }
 text! {
     /// REALM: where the user is known.
