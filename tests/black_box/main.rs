@@ -9,5 +9,6 @@ mod policy;
 mod service;
 mod session;
 mod turn_crate;
+mod turn_proto;
 mod turnutils;
 mod two_processes;

@@ -32,6 +32,10 @@ pub(crate) struct Setup {
     pub(crate) relay_ports: RangeInclusive<u16>,
     /// Whether the server relays to `PEER_V4` and `PEER_V6`, which are documentation addresses.
     pub(crate) allow_peers: bool,
+    /// Whether there is a shared secret beside the user; if so, names cannot be hashed.
+    pub(crate) has_secret: bool,
+    /// `[auth] sha256`.
+    pub(crate) sha256: &'static str,
     pub(crate) log_level: &'static str,
     pub(crate) log_addresses: bool,
 }
@@ -42,6 +46,8 @@ impl Default for Setup {
             port: 3478,
             relay_ports: 49152..=65535,
             allow_peers: true,
+            has_secret: true,
+            sha256: "offer",
             log_level: "info",
             log_addresses: false,
         }
@@ -173,6 +179,11 @@ impl Setup {
         } else {
             String::new()
         };
+        let secrets = if self.has_secret {
+            format!("\"{SECRET}\"")
+        } else {
+            String::new()
+        };
         format!(
             "realm = \"{REALM}\"\n\
              {listeners}\
@@ -180,7 +191,8 @@ impl Setup {
              addresses = [\"{SERVER_V4}\", \"{SERVER_V6}\"]\n\
              ports = \"{}-{}\"\n\
              [auth]\n\
-             secrets = [\"{SECRET}\"]\n\
+             secrets = [{secrets}]\n\
+             sha256 = \"{}\"\n\
              [auth.users]\n\
              {USER} = \"{PASSWORD}\"\n\
              [peers]\n\
@@ -190,6 +202,7 @@ impl Setup {
              addresses = {}\n",
             relay_ports.start(),
             relay_ports.end(),
+            self.sha256,
             self.log_level,
             self.log_addresses,
         )

@@ -53,11 +53,12 @@ pub(crate) fn verify<'a>(
     let username = username(server, &message)?;
     let Realm(realm) = message.get()?.ok_or(Reject::IncompleteCredentials)?;
     let Nonce(nonce) = message.get()?.ok_or(Reject::IncompleteCredentials)?;
-    // Who says nothing of algorithms is an old client, and answered as one; who chooses one is
-    // answered with SHA-256, whatever it signed with. RFC 8489 §9.2.4.
+    // Who says nothing of algorithms is an old client, and answered as one. RFC 8489 §9.2.4 would
+    // have all others answered with SHA-256; those that choose an algorithm and yet sign with
+    // SHA-1, as no client may, understand only their own.
     let old = (PasswordAlgorithm::MD5, Algorithm::Sha1);
     let chosen = server.offered.chosen(&message)?;
-    let (password, answer) = chosen.map_or(old, |password| (password, Algorithm::Sha256));
+    let (password, answer) = chosen.map_or(old, |password| (password, integrity));
     let is_new = password == PasswordAlgorithm::SHA256 && integrity == Algorithm::Sha256;
     if server.config.sha256 == Sha256::Require && !is_new {
         return Err(Reject::Sha256Required);

@@ -36,6 +36,8 @@ pub enum Proof {
     /// As RFC 8489 has it: this algorithm is chosen from what was offered, and
     /// MESSAGE-INTEGRITY-SHA256 signs.
     New(PasswordAlgorithm),
+    /// As no RFC has it: this algorithm is chosen, and yet MESSAGE-INTEGRITY signs.
+    Mixed(PasswordAlgorithm),
 }
 
 type Put = Box<dyn Fn(&mut Writer<'_>)>;
@@ -54,12 +56,20 @@ pub(crate) struct Credentials {
 impl Proof {
     /// The key that signs.
     pub(crate) fn key(self, username: &str, realm: &str, password: &str) -> MacKey {
+        let key = match self.chosen() {
+            Some(PasswordAlgorithm::SHA256) => Key::sha256(username, realm, password),
+            Some(_) | None => Key::md5(username, realm, password),
+        };
+        key.schedule(match self {
+            Self::Old | Self::Mixed(_) => Algorithm::Sha1,
+            Self::New(_) => Algorithm::Sha256,
+        })
+    }
+
+    const fn chosen(self) -> Option<PasswordAlgorithm> {
         match self {
-            Self::Old => Key::md5(username, realm, password).schedule(Algorithm::Sha1),
-            Self::New(PasswordAlgorithm::SHA256) => {
-                Key::sha256(username, realm, password).schedule(Algorithm::Sha256)
-            }
-            Self::New(_) => Key::md5(username, realm, password).schedule(Algorithm::Sha256),
+            Self::Old => None,
+            Self::New(chosen) | Self::Mixed(chosen) => Some(chosen),
         }
     }
 }
@@ -248,7 +258,7 @@ impl Request {
             if !self.without.contains(&Nonce::TYPE) {
                 writer.put(&Nonce(nonce));
             }
-            if let Proof::New(chosen) = self.proof {
+            if let Some(chosen) = self.proof.chosen() {
                 if !self.without.contains(&PasswordAlgorithm::TYPE) {
                     writer.put(&chosen);
                 }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use relay::policy::Permit;
 use relay::{ClientTuple, DropReason, PeerAddr, RelayId, Verdict};
 use wire::attributes::{Data, Realm, Username, XorPeerAddress};
-use wire::{ChannelData, Class, Kind, MacKey, Message, Method, TransactionId};
+use wire::{Algorithm, ChannelData, Class, Kind, MacKey, Message, Method, TransactionId};
 
 use super::World;
 use crate::client::Memory;
@@ -52,9 +52,10 @@ impl World {
         } else {
             setting::password(signer)
         };
-        let proof = match message.get() {
-            Ok(Some(chosen)) => Proof::New(chosen),
-            Ok(None) | Err(_) => Proof::Old,
+        let proof = match (message.integrity(), message.get()) {
+            (Some(Algorithm::Sha256), Ok(Some(chosen))) => Proof::New(chosen),
+            (_, Ok(Some(chosen))) => Proof::Mixed(chosen),
+            (_, Ok(None) | Err(_)) => Proof::Old,
         };
         let signed_with = match message.get() {
             Ok(Some(Realm(realm))) => realm,

@@ -1,0 +1,376 @@
+//! ystreet's `turn-client-proto`: a client that speaks RFC 8489's newer authentication.
+
+use std::{
+    io::{ErrorKind, Read, Write},
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket},
+    time::{Duration, Instant},
+};
+
+use stun_proto::{
+    Instant as Moment,
+    agent::Transmit,
+    auth::Feature,
+    types::{TransportType, message::IntegrityAlgorithm},
+};
+use turn_client_proto::{
+    api::{TurnClientApi, TurnConfig, TurnEvent, TurnPollRet, TurnRecvRet},
+    client::TurnClient,
+    prelude::DelayedTransmitBuild,
+    tcp::TurnClientTcp,
+    types::{AddressFamily, TurnCredentials},
+    udp::TurnClientUdp,
+};
+
+use crate::lab::{
+    PATIENCE,
+    server::{PASSWORD, Setup, USER},
+    world::{PEER_V4, PEER_V6, SERVER_V4, in_own_world},
+};
+
+#[test]
+fn a_client_that_knows_sha256_has_a_whole_session_with_it_over_udp() {
+    in_own_world(|world| {
+        let _server = world.serve(Setup::default());
+        whole_session(Partner::new(TransportType::Udp, sha256()));
+    });
+}
+
+#[test]
+fn a_client_that_knows_sha256_has_a_whole_session_with_it_over_tcp() {
+    in_own_world(|world| {
+        let _server = world.serve(Setup::default());
+        whole_session(Partner::new(TransportType::Tcp, sha256()));
+    });
+}
+
+#[test]
+fn where_sha256_is_required_who_knows_it_is_served() {
+    in_own_world(|world| {
+        let _server = world.serve(Setup {
+            sha256: "require",
+            ..Setup::default()
+        });
+        let mut both = TurnConfig::new(credentials());
+        both.add_supported_integrity(IntegrityAlgorithm::Sha256);
+        whole_session(Partner::new(TransportType::Udp, both));
+        whole_session(Partner::new(TransportType::Tcp, sha256()));
+    });
+}
+
+#[test]
+fn where_sha256_is_required_who_knows_only_sha1_gets_nothing() {
+    in_own_world(|world| {
+        let server = world.serve(Setup {
+            sha256: "require",
+            log_level: "debug",
+            ..Setup::default()
+        });
+        let mut sha1 = TurnConfig::new(credentials());
+        let once = Duration::from_millis(300);
+        sha1.set_request_retransmits(once, once, 1, once);
+        Partner::new(TransportType::Udp, sha1).is_refused();
+        assert!(!server.log().contains("allocation.opened"));
+    });
+}
+
+/// It names MD5 when it is asked to choose, and still signs and expects SHA-1.
+#[test]
+fn a_client_that_knows_only_sha1_has_a_whole_session_with_it() {
+    in_own_world(|world| {
+        for (port, sha256) in [(3478, "offer"), (3479, "off")] {
+            let _server = world.serve(Setup {
+                port,
+                sha256,
+                ..Setup::default()
+            });
+            for transport in [TransportType::Udp, TransportType::Tcp] {
+                let sha1 = TurnConfig::new(credentials());
+                whole_session(Partner::at(port, transport, sha1));
+            }
+        }
+    });
+}
+
+#[test]
+fn a_client_that_hides_its_name_has_a_whole_session_and_never_tells_it() {
+    in_own_world(|world| {
+        let server = world.serve(Setup {
+            has_secret: false,
+            ..Setup::default()
+        });
+        for transport in [TransportType::Udp, TransportType::Tcp] {
+            let mut anonymous = sha256();
+            anonymous.set_anonymous_username(Feature::Required);
+            let said = whole_session(Partner::new(transport, anonymous));
+            let name = USER.as_bytes();
+            assert!(!said.windows(name.len()).any(|part| part == name));
+        }
+        // The server knows it all the same.
+        assert!(server.log().contains(&format!("user=\"{USER}\"")));
+    });
+}
+
+#[test]
+fn a_dual_allocation_under_sha256_reaches_peers_of_both_families() {
+    in_own_world(|world| {
+        let _server = world.serve(Setup::default());
+        let mut config = sha256();
+        config.add_address_family(AddressFamily::IPV6);
+        let mut partner = Partner::new(TransportType::Udp, config);
+        let mut relayed = [partner.allocated(), partner.allocated()];
+        relayed.sort();
+        let peers = [IpAddr::from(PEER_V4), PEER_V6.into()];
+        for (relayed, peer) in relayed.into_iter().zip(peers) {
+            let peer = UdpSocket::bind((peer, 0)).expect("a free port");
+            partner.permit(peer.local_addr().expect("a bound socket").ip());
+            partner.exchange(&peer, relayed, "by an indication");
+        }
+        partner.delete();
+    });
+}
+
+fn credentials() -> TurnCredentials {
+    TurnCredentials::new(USER, PASSWORD)
+}
+
+/// Knows nothing older.
+fn sha256() -> TurnConfig {
+    let mut config = TurnConfig::new(credentials());
+    config.set_supported_integrity(IntegrityAlgorithm::Sha256);
+    config
+}
+
+/// Allocate, Refresh, permission, channel, data both ways by either, and the end. Returns all that
+/// the client said.
+fn whole_session(mut partner: Partner) -> Vec<u8> {
+    let relayed = partner.allocated();
+    partner.outlives_its_first_lifetime();
+    let peer = UdpSocket::bind((PEER_V4, 0)).expect("a free port");
+    let address = peer.local_addr().expect("a bound socket");
+    partner.permit(address.ip());
+    partner.exchange(&peer, relayed, "by an indication");
+    partner.bind(address);
+    partner.exchange(&peer, relayed, "by a channel");
+    partner.delete();
+    partner.said
+}
+
+/// The client and its socket.
+struct Partner {
+    client: TurnClient,
+    socket: Socket,
+    began: Instant,
+    /// How far the client's clock is ahead of ours.
+    ahead: Duration,
+    said: Vec<u8>,
+}
+
+enum Socket {
+    Udp(UdpSocket),
+    Tcp(TcpStream),
+}
+
+impl Partner {
+    fn new(transport: TransportType, config: TurnConfig) -> Self {
+        Self::at(Setup::default().port, transport, config)
+    }
+
+    fn at(port: u16, transport: TransportType, config: TurnConfig) -> Self {
+        let server = SocketAddr::from((SERVER_V4, port));
+        let (socket, client) = match transport {
+            TransportType::Udp => {
+                let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).expect("a free port");
+                socket.connect(server).expect("a route to the server");
+                let local = socket.local_addr().expect("a connected socket");
+                let client = TurnClientUdp::allocate(local, server, config).into();
+                (Socket::Udp(socket), client)
+            }
+            TransportType::Tcp => {
+                let socket = TcpStream::connect(server).expect("the server listens");
+                let local = socket.local_addr().expect("a connected socket");
+                let client = TurnClientTcp::allocate(local, server, config).into();
+                (Socket::Tcp(socket), client)
+            }
+        };
+        Self {
+            client,
+            socket,
+            began: Instant::now(),
+            ahead: Duration::ZERO,
+            said: Vec::new(),
+        }
+    }
+
+    /// The next relayed address.
+    fn allocated(&mut self) -> SocketAddr {
+        let event = self.event();
+        let TurnEvent::AllocationCreated(_, relayed) = event else {
+            panic!("an Allocate led to {event:?}");
+        };
+        relayed
+    }
+
+    fn is_refused(&mut self) {
+        let event = self.event();
+        assert!(
+            matches!(event, TurnEvent::AllocationCreateFailed(_)),
+            "{event:?}"
+        );
+    }
+
+    /// The client's clock jumps to a moment when it refreshes, and to one when it would be over
+    /// without that.
+    fn outlives_its_first_lifetime(&mut self) {
+        for minutes in [29, 2] {
+            self.ahead += Duration::from_secs(minutes * 60);
+            let heard = self.said.len();
+            while self.turn().is_some() {}
+            let refreshed = self.said.len() > heard;
+            assert_eq!(refreshed, minutes == 29, "a Refresh, once");
+        }
+        assert_eq!(self.client.relayed_addresses().count(), 1);
+    }
+
+    fn permit(&mut self, peer: IpAddr) {
+        let now = self.now();
+        let asked = self.client.create_permission(TransportType::Udp, peer, now);
+        asked.expect("an allocation");
+        let event = self.event();
+        assert!(
+            matches!(event, TurnEvent::PermissionCreated(_, ip) if ip == peer),
+            "{event:?}"
+        );
+    }
+
+    fn bind(&mut self, peer: SocketAddr) {
+        let now = self.now();
+        let asked = self.client.bind_channel(TransportType::Udp, peer, now);
+        asked.expect("an allocation");
+        let event = self.event();
+        assert!(
+            matches!(event, TurnEvent::ChannelCreated(_, bound) if bound == peer),
+            "{event:?}"
+        );
+    }
+
+    /// Data to the peer and back. Its length is a multiple of four: on streams the client neither
+    /// pads ChannelData, as RFC 8656 §12.5 demands, nor expects it to be padded.
+    fn exchange(&mut self, peer: &UdpSocket, relayed: SocketAddr, words: &str) {
+        let address = peer.local_addr().expect("a bound socket");
+        let now = self.now();
+        let sent = self
+            .client
+            .send_to(TransportType::Udp, address, words.as_bytes(), now);
+        let sent = sent.expect("a permission").expect("something to send");
+        self.say(&sent.data.build());
+
+        let mut buffer = [0; 1500];
+        let patience = peer.set_read_timeout(Some(PATIENCE));
+        patience.expect("patience is not zero");
+        let (length, from) = peer.recv_from(&mut buffer).expect("it arrives");
+        assert_eq!((&buffer[..length], from), (words.as_bytes(), relayed));
+
+        peer.send_to(b"heard it", relayed).expect("a route");
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            assert!(Instant::now() < deadline, "the peer was not heard");
+            if let Some(Turn::Data(from, payload)) = self.turn() {
+                assert_eq!((from, &payload[..]), (address, &b"heard it"[..]));
+                return;
+            }
+        }
+    }
+
+    fn delete(&mut self) {
+        let now = self.now();
+        self.client.delete(now).expect("an allocation");
+        let deadline = Instant::now() + PATIENCE;
+        while !matches!(self.client.poll(self.now()), TurnPollRet::Closed) {
+            assert!(Instant::now() < deadline, "the end was not granted");
+            self.turn();
+        }
+    }
+
+    #[track_caller]
+    fn event(&mut self) -> TurnEvent {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            assert!(Instant::now() < deadline, "nothing came of it");
+            if let Some(Turn::Event(event)) = self.turn() {
+                return event;
+            }
+        }
+    }
+
+    /// Says what the client has to say and hears what comes within a moment.
+    fn turn(&mut self) -> Option<Turn> {
+        let now = self.now();
+        self.client.poll(now);
+        if let Some(event) = self.client.poll_event() {
+            return Some(Turn::Event(event));
+        }
+        if let Some(data) = self.client.poll_recv(now) {
+            return Some(Turn::Data(data.peer, data.data().to_vec()));
+        }
+        while let Some(transmit) = self.client.poll_transmit(now) {
+            self.say(&transmit.data);
+        }
+        let packet = self.hear()?;
+        let (transport, from, to) = (
+            self.client.transport(),
+            self.client.remote_addr(),
+            self.client.local_addr(),
+        );
+        let heard = Transmit::new(packet, transport, from, to);
+        match self.client.recv(heard, now) {
+            TurnRecvRet::PeerData(data) => Some(Turn::Data(data.peer, data.data().to_vec())),
+            // A refusal that the client cannot meet is ignored: it gives up in its own time.
+            TurnRecvRet::Handled | TurnRecvRet::Ignored(_) => Some(Turn::Heard),
+            icmp @ TurnRecvRet::PeerIcmp { .. } => panic!("nothing is unreachable: {icmp:?}"),
+        }
+    }
+
+    fn now(&self) -> Moment {
+        Moment::from_std(self.began) + self.ahead
+    }
+
+    fn say(&mut self, packet: &[u8]) {
+        self.said.extend_from_slice(packet);
+        let sent = match &mut self.socket {
+            Socket::Udp(socket) => socket.send(packet).map(drop),
+            Socket::Tcp(socket) => socket.write_all(packet),
+        };
+        sent.expect("the server's host is there");
+    }
+
+    /// What comes within a moment, if anything does.
+    fn hear(&mut self) -> Option<Vec<u8>> {
+        let moment = Some(Duration::from_millis(200));
+        let mut buffer = vec![0; 2048];
+        let heard = match &mut self.socket {
+            Socket::Udp(socket) => {
+                socket.set_read_timeout(moment).expect("not zero");
+                socket.recv(&mut buffer)
+            }
+            Socket::Tcp(socket) => {
+                socket.set_read_timeout(moment).expect("not zero");
+                socket.read(&mut buffer)
+            }
+        };
+        match heard {
+            Ok(length) => {
+                buffer.truncate(length);
+                Some(buffer)
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => None,
+            Err(error) => panic!("the server is gone: {error}"),
+        }
+    }
+}
+
+/// What a turn led to.
+enum Turn {
+    Event(TurnEvent),
+    Data(SocketAddr, Vec<u8>),
+    Heard,
+}
