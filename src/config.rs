@@ -11,6 +11,7 @@ mod fault;
 mod file;
 mod host;
 mod judge;
+mod key_name;
 mod keys;
 mod mask;
 mod report;
@@ -97,6 +98,22 @@ pub(crate) struct Auth {
     pub(crate) nonce_lifetime: Duration,
     /// Whether SHA-256 is offered or required.
     pub(crate) sha256: Sha256,
+    /// Realms beside the default one.
+    pub(crate) realms: Vec<Realm>,
+}
+
+/// A realm beside the default one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Realm {
+    pub(crate) name: String,
+    /// Where clients are challenged with it.
+    pub(crate) listeners: Vec<SocketAddr>,
+    pub(crate) secrets: Vec<Secret>,
+    pub(crate) users: BTreeMap<String, UserKey>,
+    /// Allocations of one user; `None` is as in `[allocation]`.
+    pub(crate) per_user: Option<u32>,
+    /// Allocations of all its users; `None` is without limit.
+    pub(crate) total: Option<u32>,
 }
 
 /// What a user proves to know.
@@ -168,6 +185,7 @@ impl Config {
                 users: BTreeMap::new(),
                 nonce_lifetime: Duration::from_secs(600),
                 sha256: Sha256::Offer,
+                realms: Vec::new(),
             },
             allocation: Limits::default(),
             unauthenticated: Allowance::default(),
@@ -185,9 +203,16 @@ impl Config {
         }
     }
 
-    /// Whether anybody can allocate.
+    /// Whether nobody can allocate.
     pub(crate) fn is_stun_only(&self) -> bool {
-        self.auth.users.is_empty() && self.auth.secrets.is_empty()
+        let Auth {
+            secrets,
+            users,
+            realms,
+            ..
+        } = &self.auth;
+        let nobody = |realm: &Realm| realm.secrets.is_empty() && realm.users.is_empty();
+        secrets.is_empty() && users.is_empty() && realms.iter().all(nobody)
     }
 
     /// Whose credentials are good.
@@ -195,17 +220,16 @@ impl Config {
     /// # Errors
     /// Never for a configuration that was read from a file: names and passwords are judged there.
     pub(crate) fn realms(&self) -> Result<Realms, NotOpaque> {
-        let mut keys = Keys::new(&*self.realm);
-        for (name, key) in &self.auth.users {
-            match key {
-                UserKey::Password(password) => keys.add_user(name, password.expose())?,
-                UserKey::Precomputed(key) => keys.add_key(name, *key.expose()),
-            }
+        let mut realms = Realms::from(keys(&self.realm, &self.auth.users, &self.auth.secrets)?);
+        for realm in &self.auth.realms {
+            realms.add(relay::Realm {
+                keys: keys(&realm.name, &realm.users, &realm.secrets)?,
+                listeners: realm.listeners.clone(),
+                total: realm.total,
+                per_user: realm.per_user,
+            });
         }
-        for secret in &self.auth.secrets {
-            keys.add_secret(secret.expose().as_bytes());
-        }
-        Ok(keys.into())
+        Ok(realms)
     }
 
     /// The peer policy, which also protects what belongs to this host.
@@ -231,7 +255,34 @@ impl Config {
     }
 }
 
+/// Everyone in a realm.
+fn keys(
+    realm: &str,
+    users: &BTreeMap<String, UserKey>,
+    secrets: &[Secret],
+) -> Result<Keys, NotOpaque> {
+    let mut keys = Keys::new(realm);
+    for (name, key) in users {
+        match key {
+            UserKey::Password(password) => keys.add_user(name, password.expose())?,
+            UserKey::Precomputed(key) => keys.add_key(name, *key.expose()),
+        }
+    }
+    for secret in secrets {
+        keys.add_secret(secret.expose().as_bytes());
+    }
+    Ok(keys)
+}
+
 impl Listener {
+    /// Whether clients may come to this address here. Either may stand for every address of its
+    /// family.
+    fn covers(&self, address: SocketAddr) -> bool {
+        let (own, other) = (self.listen.ip(), address.ip());
+        let same = own == other || own.is_unspecified() || other.is_unspecified();
+        self.listen.port() == address.port() && own.is_ipv4() == other.is_ipv4() && same
+    }
+
     /// UDP and TCP on 3478, on all addresses of both families.
     fn defaults(host: &Host) -> Vec<Self> {
         let mut every: Vec<IpAddr> = vec![Ipv4Addr::UNSPECIFIED.into()];

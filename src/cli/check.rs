@@ -1,6 +1,7 @@
 //! `hairpin check`: is the configuration right, and what does it mean.
 
 use std::fmt::{self, Write};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use relay::policy::{Mode, Network};
 use relay::{Allowance, Sha256};
 
 use super::{ConfigFile, Failure, print};
-use crate::config::{Config, Format, Host, Level, Transport, spelled};
+use crate::config::{Config, Format, Host, Level, Realm, Transport, spelled};
 
 /// Check the configuration and say what it means.
 ///
@@ -58,6 +59,9 @@ impl fmt::Display for Summary<'_> {
         line(f, "relay addresses", relay_addresses(config))?;
         line(f, "relay ports", relay_ports(config))?;
         line(f, "clients", self.clients())?;
+        for realm in &config.auth.realms {
+            line(f, "other realm", other_realm(realm))?;
+        }
         line(f, "allocations", allocations(config))?;
         line(f, "strangers", strangers(config))?;
         line(f, "tcp clients", tcp(config))?;
@@ -104,6 +108,26 @@ fn listeners(config: &Config) -> String {
         format!("{transport} {}", listener.listen)
     });
     names.collect::<Vec<_>>().join(", ")
+}
+
+fn other_realm(realm: &Realm) -> String {
+    let mut words = format!(
+        "{}: {}, {}; {} per user, {} in all",
+        realm.name,
+        counted(realm.users.len(), "user"),
+        counted(realm.secrets.len(), "secret"),
+        realm
+            .per_user
+            .map_or_else(|| "as many".to_owned(), |limit| format!("at most {limit}")),
+        quota(realm.total),
+    );
+    if realm.listeners.is_empty() {
+        let _ = write!(words, "; known by names such as alice@{}", realm.name);
+    } else {
+        let listeners: Vec<_> = realm.listeners.iter().map(SocketAddr::to_string).collect();
+        let _ = write!(words, "; asked for at {}", listeners.join(", "));
+    }
+    words
 }
 
 fn relay_addresses(config: &Config) -> String {
@@ -273,6 +297,10 @@ mod tests {
             "[[listener]]\ntransport = \"udp\"\nlisten = \"0.0.0.0:3478\"\n\
              [relay]\nexternal = [\"203.0.113.7\"]\nports = \"50000-50099\"\n\
              [auth]\nsecrets = [\"3vQ0cW1hZ2ljIG51bWJlcnM=\"]\n[auth.users]\nalice = \"wonderland\"\n\
+             [[auth.realm]]\nname = \"example.net\"\nlisteners = [\"10.0.0.5:3478\"]\ntotal = 10\n\
+             secrets = [\"5qLqO1tM0lYcN3S0\"]\n\
+             [[auth.realm]]\nname = \"example.com\"\nper-user = 2\n\
+             [auth.realm.users]\nalice = \"looking-glass\"\n\
              [allocation]\nper-user = 4\n\
              [peers]\nallow = [\"10.1.2.0/24\"]\ndeny = [\"10.1.2.9\"]\n",
         );
@@ -283,6 +311,8 @@ listeners        udp 0.0.0.0:3478
 relay addresses  10.0.0.5, which peers see as 203.0.113.7
 relay ports      50000-50099, room for 100 allocations on each address
 clients          1 user, 1 secret for time-limited credentials; a nonce is valid for 10m; SHA-256 is offered
+other realm      example.net: 0 users, 1 secret; as many per user, at most 10 in all; asked for at 10.0.0.5:3478
+other realm      example.com: 1 user, 0 secrets; at most 2 per user, no limit in all; known by names such as alice@example.com
 allocations      live 10m, at most 1h; at most 4 per user, no limit in all; 256 permissions and 256 channels each
 strangers        hear at most this much more than they send: 16KiB per second to one network, 256KiB per second in all
 tcp clients      at most 16384, 1024 of one network; closed after 10s without a first request, 1m of silence

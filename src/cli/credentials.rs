@@ -44,6 +44,11 @@ pub(super) struct Credentials {
     #[arg(long, value_name = "NAME", value_parser = user_name)]
     user: Option<String>,
 
+    /// A realm of --config or $HAIRPIN_CONFIG: its first secret is used, and the user name ends
+    /// in it, as in `EXPIRY:USER@REALM`.
+    #[arg(long, value_name = "REALM")]
+    realm: Option<String>,
+
     /// How long the credential is accepted.
     #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = ttl)]
     ttl: Duration,
@@ -99,44 +104,67 @@ impl Credentials {
         } else {
             Mint::Sha1
         };
-        let credential = keys::mint(
-            mint,
-            secret.expose().as_bytes(),
-            self.user.as_deref(),
-            expiry.as_secs(),
-        );
+        let user = match (&self.user, &self.realm) {
+            (Some(user), Some(realm)) => Some(format!("{user}@{realm}")),
+            (Some(user), None) => Some(user.clone()),
+            (None, Some(_)) => return Err(Failure::Usage("--realm needs --user")),
+            (None, None) => None,
+        };
+        let secret = secret.expose().as_bytes();
+        let credential = keys::mint(mint, secret, user.as_deref(), expiry.as_secs());
         Ok(IceServer::new(name.uris(&config.listeners), credential))
     }
 
     /// The secret, and the configuration that says where the server is.
     fn secret(&self, host: &Host) -> Result<(Secret, Config), Failure> {
         if let Some(path) = &self.config {
-            return first_secret(path, host);
+            return self.first_secret(path, host);
         }
         let secret = match (&self.secret, &self.secret_file) {
             (Some(secret), _) => secret.clone(),
             (None, Some(path)) => read(path)?,
             (None, None) => match (env::var("HAIRPIN_SECRET"), env::var_os("HAIRPIN_CONFIG")) {
                 (Ok(secret), _) => secret,
-                (Err(_), Some(path)) => return first_secret(Path::new(&path), host),
+                (Err(_), Some(path)) => return self.first_secret(Path::new(&path), host),
                 (Err(_), None) => return Err(Failure::Usage(NO_SECRET)),
             },
         };
         if secret.is_empty() {
             return Err(Failure::Usage("the secret is empty"));
         }
+        if self.realm.is_some() {
+            return Err(Failure::Usage(
+                "--realm chooses a secret of a configuration: name one with --config",
+            ));
+        }
         Ok((Secret::new(secret), Config::defaults(host)))
+    }
+
+    fn first_secret(&self, path: &Path, host: &Host) -> Result<(Secret, Config), Failure> {
+        let config = config::load(Some(path), host)?.config;
+        let secret = match &self.realm {
+            Some(realm) => first_of_realm(&config, realm)?,
+            None => config.auth.secrets.first().ok_or(Failure::Usage(
+                "the configuration has no secret: add one to `[auth] secrets`",
+            ))?,
+        };
+        Ok((secret.clone(), config))
     }
 }
 
-fn first_secret(path: &Path, host: &Host) -> Result<(Secret, Config), Failure> {
-    let config = config::load(Some(path), host)?.config;
-    match config.auth.secrets.first() {
-        Some(secret) => Ok((secret.clone(), config)),
-        None => Err(Failure::Usage(
-            "the configuration has no secret: add one to `[auth] secrets`",
-        )),
-    }
+fn first_of_realm<'c>(config: &'c Config, realm: &str) -> Result<&'c Secret, Failure> {
+    let mut others = config.auth.realms.iter();
+    let secrets = if realm == config.realm {
+        &config.auth.secrets
+    } else {
+        let other = others.find(|other| other.name == realm);
+        let other = other.ok_or(Failure::Usage(
+            "the configuration has no realm of this name",
+        ))?;
+        &other.secrets
+    };
+    let none = Failure::Usage("the realm has no secret: add one to its `secrets`");
+    secrets.first().ok_or(none)
 }
 
 /// The secret in a file, without the line end that editors and `openssl rand` add.
@@ -229,6 +257,38 @@ mod tests {
             lines.contains("username 1700086400\npassword IIk6CH8MHEJd/vGrjJQtHg9R8D4=\n"),
             "{lines}"
         );
+    }
+
+    #[test]
+    fn the_user_name_ends_in_the_realm() {
+        // printf %s 1700003600:alice@example.net | openssl dgst -sha1 -hmac 'a secret of many bytes' -binary | base64
+        let lines = minted("credentials --user alice --realm example.net --ttl 1h");
+        assert!(
+            lines.contains(
+                "username 1700003600:alice@example.net\npassword hRVEXZOWWzd3qofEgRSSGWbIZek=\n"
+            ),
+            "{lines}"
+        );
+        let line = Line::parse_from(["credentials", "--realm", "example.net"]);
+        let server = line.credentials.server(&Secret::new("s"), &config(), NOW);
+        assert!(matches!(server, Err(Failure::Usage(_))), "{server:?}");
+    }
+
+    #[test]
+    fn a_realm_has_a_secret_of_its_own() {
+        let text = "realm = \"example.org\"\n[auth]\nsecrets = [\"3vQ0cW1hZ2ljIG51bWJlcnM=\"]\n\
+                    [[auth.realm]]\nname = \"example.net\"\nsecrets = [\"5qLqO1tM0lYcN3S0\"]\n\
+                    [[auth.realm]]\nname = \"example.com\"\n[auth.realm.users]\nbob = \"wonderland\"\n";
+        let host = Host {
+            bind: |_| Ok(()),
+            ..Host::here()
+        };
+        let config = config::read(text, Path::new("x"), &host).unwrap().config;
+        let first = |realm| first_of_realm(&config, realm).map(Secret::expose).ok();
+        assert_eq!(first("example.org"), Some("3vQ0cW1hZ2ljIG51bWJlcnM="));
+        assert_eq!(first("example.net"), Some("5qLqO1tM0lYcN3S0"));
+        assert_eq!(first("example.com"), None);
+        assert_eq!(first("example.edu"), None);
     }
 
     #[test]

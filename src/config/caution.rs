@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::path::PathBuf;
 
+use super::key_name::KeyName;
+
 /// A setting that works but deserves a word.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Caution {
@@ -13,8 +15,11 @@ pub(crate) enum Caution {
     #[error("`[relay] ports` reaches below 1024, where other services of this host live")]
     PrivilegedPorts,
     /// A password that can be guessed.
-    #[error("`[auth.users]` has a password that is easy to guess")]
-    WeakPassword,
+    #[error("{key} has a password that is easy to guess")]
+    WeakPassword {
+        /// The table.
+        key: KeyName,
+    },
     /// A lifetime below what the RFC assumes.
     #[error(
         "`[allocation] max-lifetime` is below 10m, the lifetime RFC 8656 lets clients count on"
@@ -28,9 +33,17 @@ pub(crate) enum Caution {
     /// An allow list that allows nobody.
     #[error("`[peers] mode` is \"allow-list\" and `allow` is empty: no peer can be reached")]
     NoPeers,
+    /// A realm that nobody is in.
+    #[error("{key} has neither secrets nor users: nobody can authenticate in it")]
+    EmptyRealm {
+        /// The table.
+        key: KeyName,
+    },
     /// A secret file that other users of the host can read.
-    #[error("`[auth] secret-files` names {path}, which every user of this host may read")]
+    #[error("{key} names {path}, which every user of this host may read")]
     ReadableSecret {
+        /// The key.
+        key: KeyName,
         /// As resolved.
         path: PathBuf,
     },
@@ -42,7 +55,7 @@ impl Caution {
         match self {
             Self::AnyPort => "clients expect 3478".into(),
             Self::PrivilegedPorts => "49152-65535 is the range meant for this".into(),
-            Self::WeakPassword => "make one with `openssl rand -base64 12`".into(),
+            Self::WeakPassword { .. } => "make one with `openssl rand -base64 12`".into(),
             Self::ShortLifetime => {
                 "some clients refresh every few minutes whatever they were granted".into()
             }
@@ -53,7 +66,10 @@ impl Caution {
             Self::NoPeers => {
                 "name the networks of the peers, such as allow = [\"203.0.113.0/24\"]".into()
             }
-            Self::ReadableSecret { path } => format!("chmod 600 {}", path.display()).into(),
+            Self::EmptyRealm { .. } => {
+                "give it `secrets`, `secret-files` or `[auth.realm.users]`".into()
+            }
+            Self::ReadableSecret { path, .. } => format!("chmod 600 {}", path.display()).into(),
         }
     }
 }

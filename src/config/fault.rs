@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::path::PathBuf;
 
@@ -11,6 +11,7 @@ use relay::keys::NotOpaque;
 use relay::policy::MalformedNetwork;
 
 use super::caution::Caution;
+pub(crate) use super::key_name::KeyName;
 
 /// One remark about a configuration file, and the place it is about.
 #[derive(Debug)]
@@ -97,26 +98,28 @@ pub(crate) enum Fault {
         expected: String,
     },
     /// A table without a key it cannot do without.
-    #[error("this `[[listener]]` has no `{key}`")]
+    #[error("this `{table}` has no `{key}`")]
     Missing {
+        /// The table's header.
+        table: &'static str,
         /// The key.
         key: &'static str,
         /// A line that would do.
         example: &'static str,
     },
     /// Text that cannot be read as what it stands for.
-    #[error("`{key}` is not {form}")]
+    #[error("{key} is not {form}")]
     Form {
         /// The key.
-        key: &'static str,
+        key: KeyName,
         /// What it stands for.
         form: Form,
     },
     /// An entry of a peer list that is not a network.
-    #[error("`{key}` holds an entry that is not a network: {source}")]
+    #[error("{key} holds an entry that is not a network: {source}")]
     Network {
         /// The key.
-        key: &'static str,
+        key: KeyName,
         /// Why not.
         source: MalformedNetwork,
     },
@@ -124,44 +127,44 @@ pub(crate) enum Fault {
     #[error("`[auth] sha256` is \"require\", but a user is given by an MD5 key")]
     KeyUnderRequire,
     /// A number or duration outside what the server or the protocol can do.
-    #[error("`{key}` must be from {least} to {most}")]
+    #[error("{key} must be from {least} to {most}")]
     Range {
         /// The key.
-        key: &'static str,
+        key: KeyName,
         /// The smallest possible value.
         least: String,
         /// The largest possible value.
         most: String,
     },
     /// The same entry twice.
-    #[error("`{key}` is given twice")]
+    #[error("{key} is given twice")]
     Duplicate {
         /// The key.
-        key: &'static str,
+        key: KeyName,
     },
     /// Allocations of one family all live on one address.
-    #[error("`{key}` names a second {family} address: one of each family is used")]
+    #[error("{key} names a second {family} address: one of each family is used")]
     SecondOfFamily {
         /// The key.
-        key: &'static str,
+        key: KeyName,
         /// IPv4 or IPv6.
         family: &'static str,
     },
     /// Nobody could send to this address, or answer from it.
-    #[error("`{key}` cannot be {address}: that is {kind} address")]
+    #[error("{key} cannot be {address}: that is {kind} address")]
     NotUnicast {
         /// The key.
-        key: &'static str,
+        key: KeyName,
         /// The address.
         address: IpAddr,
         /// Which sort of address, with its article.
         kind: &'static str,
     },
     /// A socket cannot be bound to this address.
-    #[error("`{key}` holds {address}, which this host cannot use: {source}")]
+    #[error("{key} holds {address}, which this host cannot use: {source}")]
     NotOnHost {
         /// The key.
-        key: &'static str,
+        key: KeyName,
         /// The address.
         address: IpAddr,
         /// What the kernel said.
@@ -203,46 +206,64 @@ pub(crate) enum Fault {
     #[error("`[relay] ports` contains port 0, which no peer can send to")]
     PortZero,
     /// A secret everybody knows.
-    #[error("`{key}` is still the placeholder of a guide, which everybody knows")]
+    #[error("{key} is still the placeholder of a guide, which everybody knows")]
     Placeholder {
         /// The key.
-        key: &'static str,
+        key: KeyName,
     },
     /// A secret that can be guessed.
-    #[error(
-        "`{key}` is a secret of {length} bytes, too short to resist guessing: 16 are the least"
-    )]
+    #[error("{key} is a secret of {length} bytes, too short to resist guessing: 16 are the least")]
     ShortSecret {
         /// The key.
-        key: &'static str,
+        key: KeyName,
         /// Its length.
         length: usize,
     },
     /// A secret file that cannot be read.
-    #[error("`[auth] secret-files` names {path}, which cannot be read: {source}")]
+    #[error("{key} names {path}, which cannot be read: {source}")]
     SecretFile {
+        /// The key.
+        key: KeyName,
         /// As resolved.
         path: PathBuf,
         /// What the kernel said.
         source: io::Error,
     },
     /// A user that nothing identifies.
-    #[error("`[auth.users]` has a user without a password or a key")]
-    NoKey,
+    #[error("{key} has a user without a password or a key")]
+    NoKey {
+        /// The table.
+        key: KeyName,
+    },
     /// A user name longer than USERNAME can be.
-    #[error("`[auth.users]` has a user name of more than 508 bytes")]
-    LongUserName,
+    #[error("{key} has a user name of more than 508 bytes")]
+    LongUserName {
+        /// The table.
+        key: KeyName,
+    },
     /// A name or password that no client could send.
-    #[error("`[auth.users]`: {source}")]
+    #[error("{key}: {source}")]
     User {
+        /// The table.
+        key: KeyName,
         /// Which, and why.
         source: NotOpaque,
     },
     /// A realm that no client could send back.
-    #[error("`realm` {reason}")]
+    #[error("{key} {reason}")]
     Realm {
+        /// The key.
+        key: KeyName,
         /// Why no client can.
         reason: &'static str,
+    },
+    /// Clients are to be challenged where none are heard.
+    #[error("{key} names {address}, where no `[[listener]]` listens")]
+    NoListener {
+        /// The key.
+        key: KeyName,
+        /// As written.
+        address: SocketAddr,
     },
     /// One user may hold more than all users together.
     #[error("`[allocation] per-user` is {per_user}, more than `total` with {total}")]
@@ -253,10 +274,10 @@ pub(crate) enum Fault {
         total: u32,
     },
     /// A quota that runs out of ports first.
-    #[error("`{key}` is {quota}, but `[relay] ports` has room for {ports} allocations")]
+    #[error("{key} is {quota}, but `[relay] ports` has room for {ports} allocations")]
     QuotaOverPorts {
         /// The key.
-        key: &'static str,
+        key: KeyName,
         /// As written.
         quota: u32,
         /// Ports, on all relay addresses.
@@ -299,8 +320,10 @@ impl Fault {
         let help: Cow<'static, str> = match self {
             Self::Unknown { hint, .. } | Self::Choice { hint, .. } => hint.clone().into(),
             Self::Type {
-                found, expected, ..
-            } => type_help(found, expected)?.into(),
+                key,
+                found,
+                expected,
+            } => type_help(key, found, expected)?.into(),
             Self::Missing { example, .. } => format!("add a line such as `{example}`").into(),
             Self::Form { form, .. } => form.help().into(),
             Self::NotOnHost { here, .. } => not_on_host_help(here).into(),
@@ -311,8 +334,9 @@ impl Fault {
             Self::PortZero => "start at 1024 or above, such as \"49152-65535\"".into(),
             Self::Placeholder { .. } | Self::ShortSecret { .. } => MAKE_SECRET.into(),
             Self::SecretFile { .. } => SECRET_FILE.into(),
-            Self::NoKey => "write a password in quotes, or { key = \"…\" }".into(),
+            Self::NoKey { .. } => "write a password in quotes, or { key = \"…\" }".into(),
             Self::Realm { .. } => A_REALM.into(),
+            Self::NoListener { .. } => LISTENED.into(),
             Self::PerUserOverTotal { .. } => LOWER_ONE.into(),
             Self::QuotaOverPorts { .. } => LOWER_QUOTA.into(),
             Self::KeyUnderRequire => "give the password instead, or write \"offer\"".into(),
@@ -324,7 +348,7 @@ impl Fault {
             | Self::Duplicate { .. }
             | Self::SecondOfFamily { .. }
             | Self::NotUnicast { .. }
-            | Self::LongUserName
+            | Self::LongUserName { .. }
             | Self::User { .. } => return None,
         };
         Some(help)
@@ -351,8 +375,11 @@ impl Form {
     }
 }
 
-fn type_help(found: &str, expected: &str) -> Option<&'static str> {
+fn type_help(key: &str, found: &str, expected: &str) -> Option<&'static str> {
     match (found, expected) {
+        ("an array", "a string") if key == "`realm`" => {
+            Some("`realm` is the default one, others are [[auth.realm]]")
+        }
         ("a string", "an array") => Some("put it in brackets: [\"…\"]"),
         ("a table", "an array") => {
             Some("write its header in double brackets, [[listener]], once per entry")
@@ -384,5 +411,6 @@ const SECRET_FILE: &str = "a relative path starts at the directory of the config
                            file holds one secret, and the user that runs the server must be able \
                            to read it";
 const A_REALM: &str = "the domain of the service does well, such as \"turn.example.org\"";
+const LISTENED: &str = "repeat the `listen` of a `[[listener]]`, or name one address of a \"0.0.0.0\" or \"[::]\" listener";
 const LOWER_ONE: &str = "lower `per-user` or raise `total` (0 = no limit)";
 const LOWER_QUOTA: &str = "lower the quota, widen `[relay] ports`, or write 0 for no limit";

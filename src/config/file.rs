@@ -57,6 +57,20 @@ pub(super) struct AuthTable {
     pub(super) nonce_lifetime: Option<Text>,
     pub(super) sha256: Option<Spanned<Sha256Policy>>,
     pub(super) users: BTreeMap<Text, Spanned<UserEntry>>,
+    pub(super) realm: Vec<Spanned<RealmTable>>,
+}
+
+#[derive(Default, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub(super) struct RealmTable {
+    pub(super) name: Option<Text>,
+    pub(super) listeners: Vec<Text>,
+    pub(super) secrets: Vec<Text>,
+    pub(super) secret_files: Vec<Text>,
+    pub(super) per_user: Option<Number>,
+    pub(super) total: Option<Number>,
+    pub(super) users: BTreeMap<Text, Spanned<UserEntry>>,
 }
 
 #[derive(Default, Deserialize)]

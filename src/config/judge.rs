@@ -5,9 +5,11 @@
 //! run, so that one reading tells all, but what depends on it is not judged.
 
 mod auth;
+mod credentials;
 mod limits;
 mod net;
 mod peers;
+mod realms;
 mod tcp;
 mod unauthenticated;
 
@@ -18,7 +20,7 @@ use std::time::Duration;
 pub(super) use auth::realm_flaw;
 pub(crate) use unauthenticated::spelled;
 
-use super::fault::{Fault, Finding, Form, Remark};
+use super::fault::{Fault, Finding, Form, KeyName, Remark};
 use super::file::{File, LogTable, Number, Text};
 use super::host::Host;
 use super::{Config, Format, Level, Log};
@@ -36,7 +38,12 @@ pub(super) fn judge(file: File, path: &Path, host: &Host) -> (Option<Config>, Ve
     let threads = judge.threads(file.threads);
     let listeners = judge.listeners(&file.listener);
     let relay = judge.relay(&file.relay);
-    let auth = judge.auth(file.auth);
+    let auth = judge.auth(
+        file.auth,
+        realm.as_deref(),
+        listeners.as_deref(),
+        relay.as_ref(),
+    );
     let allocation = judge.allocation(&file.allocation, relay.as_ref());
     let unauthenticated = judge.unauthenticated(&file.unauthenticated);
     let tcp = judge.tcp(&file.tcp);
@@ -95,7 +102,7 @@ impl Judge<'_> {
 
     fn number(
         &mut self,
-        key: &'static str,
+        key: impl Into<KeyName>,
         written: Option<&Number>,
         possible: RangeInclusive<u32>,
         default: u32,
@@ -106,6 +113,7 @@ impl Judge<'_> {
         match u32::try_from(*written.get_ref()) {
             Ok(number) if possible.contains(&number) => Some(number),
             Ok(_) | Err(_) => {
+                let key = key.into();
                 let (least, most) = (possible.start().to_string(), possible.end().to_string());
                 self.refuse(Fault::Range { key, least, most }, written.span())
             }
@@ -125,13 +133,8 @@ impl Judge<'_> {
         let duration = match humantime::parse_duration(written.get_ref()) {
             Ok(duration) if duration.subsec_nanos() == 0 => duration,
             Ok(_) | Err(_) => {
-                return self.refuse(
-                    Fault::Form {
-                        key,
-                        form: Form::Duration,
-                    },
-                    written.span(),
-                );
+                let (key, form) = (key.into(), Form::Duration);
+                return self.refuse(Fault::Form { key, form }, written.span());
             }
         };
         if possible.contains(&duration) {
@@ -139,6 +142,7 @@ impl Judge<'_> {
         }
         let words = |duration: &Duration| humantime::format_duration(*duration).to_string();
         let (least, most) = (words(possible.start()), words(possible.end()));
+        let key = key.into();
         self.refuse(Fault::Range { key, least, most }, written.span())
     }
 }

@@ -17,6 +17,13 @@ pub(super) const KEYS: &[Key] = &[
     ("auth", "nonce-lifetime"),
     ("auth", "sha256"),
     ("auth", "users"),
+    ("auth.realm", "name"),
+    ("auth.realm", "listeners"),
+    ("auth.realm", "secrets"),
+    ("auth.realm", "secret-files"),
+    ("auth.realm", "per-user"),
+    ("auth.realm", "total"),
+    ("auth.realm", "users"),
     ("allocation", "default-lifetime"),
     ("allocation", "max-lifetime"),
     ("allocation", "per-user"),
@@ -62,7 +69,7 @@ const COTURN: &[(&str, &str)] = &[
 /// How a table is written in the file.
 pub(super) fn header(table: &str) -> String {
     match table {
-        "listener" => "[[listener]]".to_owned(),
+        "listener" | "auth.realm" => format!("[[{table}]]"),
         _ => format!("[{table}]"),
     }
 }
@@ -118,16 +125,15 @@ pub(super) fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
 /// may be a misspelt one that holds a secret.
 pub(super) fn holds_a_secret(table: &str, key: &str) -> bool {
     if key.is_empty() {
-        return table == "auth.users" || table == "auth";
+        return table == "auth" || table.starts_with("auth.");
     }
     let (table, key) = match key.rsplit_once('.') {
         Some((path, key)) if table.is_empty() => (path, key),
         Some(_) => return true,
         None => (table, key),
     };
-    let public =
-        KEYS.contains(&(table, key)) && !matches!((table, key), ("auth", "secrets" | "users"));
-    !public
+    let credentials = matches!((table, key), ("auth" | "auth.realm", "secrets" | "users"));
+    credentials || !KEYS.contains(&(table, key))
 }
 
 #[cfg(test)]
@@ -159,6 +165,7 @@ mod tests {
             ("", "auth.nonce-lifetime"),
             ("relay", "ports"),
             ("auth", "secret-files"),
+            ("auth.realm", "name"),
         ] {
             assert!(!holds_a_secret(table, key), "{table} {key}");
         }
@@ -167,6 +174,9 @@ mod tests {
             ("", "auth.secrets"),
             ("auth", "users"),
             ("auth.users", "realm"),
+            ("auth.realm", "secrets"),
+            ("", "auth.realm.secrets"),
+            ("auth.realm.users", "name"),
             ("", "secret"),
             ("relay", "a.b"),
         ] {

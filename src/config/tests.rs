@@ -1,6 +1,7 @@
 //! What a file says, what is said about it, and that both agree with `turnserver.toml`.
 
 mod faults;
+mod realms;
 mod secrets;
 mod shipped;
 mod values;

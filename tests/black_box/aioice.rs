@@ -9,10 +9,24 @@ use crate::lab::{
     server::{PASSWORD, Setup, USER},
     world::{SERVER_V4, SERVER_V6, World, in_own_world},
 };
+use crate::realms::REALMS;
 
 #[test]
 fn two_agents_meet_relay_to_relay_over_udp() {
     in_own_world(|world| two_agents_meet(world, &SERVER_V4.to_string(), "udp"));
+}
+
+/// Like browsers, they give up on a second challenge.
+#[test]
+fn two_agents_of_another_realm_meet_after_one_challenge_each() {
+    in_own_world(|world| {
+        let setup = Setup {
+            more: REALMS.to_owned(),
+            ..closed()
+        };
+        let user = ["alice@example.net", "looking-glass"];
+        agents_of(user, world, setup, &SERVER_V4.to_string(), "udp");
+    });
 }
 
 #[test]
@@ -26,10 +40,24 @@ fn two_agents_that_reach_the_server_over_ipv6_meet_on_ipv4_relays() {
 }
 
 fn two_agents_meet(world: &World, server: &str, transport: &str) {
-    let setup = Setup {
+    agents_of([USER, PASSWORD], world, closed(), server, transport);
+}
+
+/// The relayed addresses are the server's own: no rule has to allow them.
+fn closed() -> Setup {
+    Setup {
         allow_peers: false,
         ..Setup::default()
-    };
+    }
+}
+
+fn agents_of(
+    [user, password]: [&str; 2],
+    world: &World,
+    setup: Setup,
+    server: &str,
+    transport: &str,
+) {
     let port = setup.port.to_string();
     let _server = world.serve(setup);
 
@@ -38,7 +66,7 @@ fn two_agents_meet(world: &World, server: &str, transport: &str) {
     let mut client = Command::new(python);
     client
         .arg(script)
-        .args([server, &port, USER, PASSWORD, transport]);
+        .args([server, &port, user, password, transport]);
     let ended = Program::run(client, "python3", PATIENCE);
 
     assert!(

@@ -6,6 +6,7 @@ mod lab;
 mod aioice;
 mod credentials;
 mod policy;
+mod realms;
 mod service;
 mod session;
 mod turn_crate;

@@ -220,7 +220,7 @@ fn the_reflexive_address_is_the_clients_own() {
 }
 
 /// `turnutils_uclient`: one or more clients that send messages to a peer which echoes them.
-struct Uclient {
+pub(crate) struct Uclient {
     server: IpAddr,
     credential: (String, String),
     /// Whether it makes a second allocation for RTCP, on the port that is reserved with the first.
@@ -230,7 +230,7 @@ struct Uclient {
 
 impl Uclient {
     /// A client and the peer that echoes what it sends.
-    fn to_peer(server: IpAddr, peer: SocketAddr) -> Self {
+    pub(crate) fn to_peer(server: IpAddr, peer: SocketAddr) -> Self {
         let (ip, port) = (peer.ip().to_string(), peer.port().to_string());
         Self::new(server)
             .flag("-e")
@@ -254,7 +254,7 @@ impl Uclient {
         }
     }
 
-    fn flag(mut self, flag: &str) -> Self {
+    pub(crate) fn flag(mut self, flag: &str) -> Self {
         self.arguments.push(flag.to_owned());
         self
     }
@@ -264,13 +264,13 @@ impl Uclient {
         self
     }
 
-    fn credential(mut self, user: &str, password: &str) -> Self {
+    pub(crate) fn credential(mut self, user: &str, password: &str) -> Self {
         self.credential = (user.to_owned(), password.to_owned());
         self
     }
 
     #[track_caller]
-    fn relays_everything(self) {
+    pub(crate) fn relays_everything(self) {
         let ended = self.run();
         let count = |name| number_after(&ended.output, name);
         let (sent, received) = (count("tot_send_msgs="), count("tot_recv_msgs="));
@@ -283,7 +283,7 @@ impl Uclient {
     }
 
     #[track_caller]
-    fn gets_nothing(self) {
+    pub(crate) fn gets_nothing(self) {
         let ended = self.run();
         let refused = !ended.status.success()
             && ended.output.contains("Cannot complete Allocation")
@@ -315,7 +315,7 @@ fn number_after(output: &str, name: &str) -> Option<u32> {
 }
 
 /// A peer that sends everything back.
-fn echo(ip: IpAddr) -> SocketAddr {
+pub(crate) fn echo(ip: IpAddr) -> SocketAddr {
     echo_on(UdpSocket::bind((ip, 0)).expect("a free port"))
 }
 

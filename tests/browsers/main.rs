@@ -38,6 +38,22 @@ fn a_call_in_firefox_is_relayed_over_tcp() {
 }
 
 #[test]
+fn a_call_in_chromium_is_relayed_for_a_user_of_another_realm() {
+    in_own_world(|world| {
+        let more = "[[auth.realm]]\nname = \"example.net\"\n\
+                    [auth.realm.users]\nalice = \"looking-glass\"\n";
+        let setup = Setup {
+            more: more.to_owned(),
+            ..closed()
+        };
+        let url = format!("turn:{SERVER_V4}:{}?transport=udp", setup.port);
+        let _server = world.serve(setup);
+        let credentials = ["alice@example.net", "looking-glass"];
+        call(Browser::Chromium, ice_servers(&url, credentials));
+    });
+}
+
+#[test]
 fn the_ice_servers_of_a_server_without_configuration_are_ready_to_paste() {
     in_own_world(|world| {
         let server = world.serve_unconfigured();
@@ -46,25 +62,26 @@ fn the_ice_servers_of_a_server_without_configuration_are_ready_to_paste() {
 }
 
 fn a_call_is_relayed(browser: Browser, transport: &str, world: &World) {
-    // The relayed addresses are the server's own: no rule has to allow them.
-    let setup = Setup {
-        allow_peers: false,
-        ..Setup::default()
-    };
-    let port = setup.port;
+    let setup = closed();
+    let url = format!("turn:{SERVER_V4}:{}?transport={transport}", setup.port);
     let _server = world.serve(setup);
-    let result = call(
-        browser,
-        json!([{
-            "urls": format!("turn:{SERVER_V4}:{port}?transport={transport}"),
-            "username": USER,
-            "credential": PASSWORD,
-        }]),
-    );
+    let result = call(browser, ice_servers(&url, [USER, PASSWORD]));
     for end in 0..2 {
         let way = &result["pairs"][end]["local"]["relayProtocol"];
         assert_eq!(way, transport, "{result:#}");
     }
+}
+
+/// The relayed addresses are the server's own: no rule has to allow them.
+fn closed() -> Setup {
+    Setup {
+        allow_peers: false,
+        ..Setup::default()
+    }
+}
+
+fn ice_servers(url: &str, [username, credential]: [&str; 2]) -> Value {
+    json!([{ "urls": url, "username": username, "credential": credential }])
 }
 
 /// Lets the browser call itself, and returns what the page reports of a call that was relayed.

@@ -38,6 +38,8 @@ pub(crate) struct Setup {
     pub(crate) sha256: &'static str,
     pub(crate) log_level: &'static str,
     pub(crate) log_addresses: bool,
+    /// More of the configuration, in Hairpin's own words.
+    pub(crate) more: String,
 }
 
 impl Default for Setup {
@@ -50,6 +52,7 @@ impl Default for Setup {
             sha256: "offer",
             log_level: "info",
             log_addresses: false,
+            more: String::new(),
         }
     }
 }
@@ -199,12 +202,14 @@ impl Setup {
              allow = [{allow}]\n\
              [log]\n\
              level = \"{}\"\n\
-             addresses = {}\n",
+             addresses = {}\n\
+             {}",
             relay_ports.start(),
             relay_ports.end(),
             self.sha256,
             self.log_level,
             self.log_addresses,
+            self.more,
         )
     }
 

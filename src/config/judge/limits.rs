@@ -7,7 +7,7 @@ use relay::Limits;
 use super::Judge;
 use crate::config::Relay;
 use crate::config::caution::Caution;
-use crate::config::fault::Fault;
+use crate::config::fault::{Fault, KeyName};
 use crate::config::file::{AllocationTable, Number, Text};
 
 impl Judge<'_> {
@@ -100,13 +100,14 @@ impl Judge<'_> {
     }
 
     /// A number of allocations, 0 for no limit.
-    fn quota(
+    pub(super) fn quota(
         &mut self,
-        key: &'static str,
+        key: impl Into<KeyName>,
         written: Option<&Number>,
         relay: Option<&Relay>,
     ) -> Option<Option<u32>> {
-        let quota = self.number(key, written, 0..=u32::MAX, 0)?;
+        let key = key.into();
+        let quota = self.number(key.clone(), written, 0..=u32::MAX, 0)?;
         if let (Some(relay), Some(written)) = (relay, written) {
             let ports = relay.capacity();
             if quota > ports {

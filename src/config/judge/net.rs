@@ -46,7 +46,8 @@ impl Judge<'_> {
         match twin {
             Some((_, first)) => {
                 let see = Some((first.clone(), "first here"));
-                self.refuse_beside(Fault::Duplicate { key: LISTEN }, at, see)
+                let key = LISTEN.into();
+                self.refuse_beside(Fault::Duplicate { key }, at, see)
             }
             None => Some((listener, at)),
         }
@@ -56,16 +57,30 @@ impl Judge<'_> {
         let (at, table) = (table.span(), table.get_ref());
         let transport = table.transport.or_else(|| {
             let (key, example) = ("transport", "transport = \"udp\"");
-            self.refuse(Fault::Missing { key, example }, at.clone())
+            self.refuse(
+                Fault::Missing {
+                    table: LISTENER,
+                    key,
+                    example,
+                },
+                at.clone(),
+            )
         });
         let Some(written) = &table.listen else {
             let (key, example) = ("listen", "listen = \"0.0.0.0:3478\"");
-            return self.refuse(Fault::Missing { key, example }, at);
+            return self.refuse(
+                Fault::Missing {
+                    table: LISTENER,
+                    key,
+                    example,
+                },
+                at,
+            );
         };
         let Ok(listen) = written.get_ref().parse::<SocketAddr>() else {
             return self.refuse(
                 Fault::Form {
-                    key: LISTEN,
+                    key: LISTEN.into(),
                     form: Form::SocketAddress,
                 },
                 written.span(),
@@ -118,10 +133,10 @@ impl Judge<'_> {
             let same_family = |other: &(IpAddr, _)| other.0.is_ipv4() == ip.is_ipv4();
             if let Some((other, first)) = addresses.iter().find(|other| same_family(other)) {
                 let fault = if *other == ip {
-                    Fault::Duplicate { key }
+                    Fault::Duplicate { key: key.into() }
                 } else {
                     Fault::SecondOfFamily {
-                        key,
+                        key: key.into(),
                         family: family(ip),
                     }
                 };
@@ -145,7 +160,7 @@ impl Judge<'_> {
         let Ok(address) = written.get_ref().parse::<IpAddr>() else {
             return self.refuse(
                 Fault::Form {
-                    key,
+                    key: key.into(),
                     form: Form::Address,
                 },
                 written.span(),
@@ -153,6 +168,7 @@ impl Judge<'_> {
         };
         let address = address.to_canonical();
         if let Some(kind) = not_unicast(address) {
+            let key = key.into();
             return self.refuse(Fault::NotUnicast { key, address, kind }, written.span());
         }
         check(self, key, address, written)?;
@@ -167,7 +183,7 @@ impl Judge<'_> {
         let here = self.host.addresses.clone();
         self.refuse(
             Fault::NotOnHost {
-                key,
+                key: key.into(),
                 address,
                 source,
                 here,
@@ -235,7 +251,7 @@ impl Judge<'_> {
         match ends {
             None => self.refuse(
                 Fault::Form {
-                    key: PORTS,
+                    key: PORTS.into(),
                     form: Form::Ports,
                 },
                 written.span(),
@@ -287,6 +303,7 @@ fn count(addresses: &[IpAddr]) -> String {
     }
 }
 
+const LISTENER: &str = "[[listener]]";
 const LISTEN: &str = "[[listener]] listen";
 const ADDRESSES: &str = "[relay] addresses";
 const EXTERNAL: &str = "[relay] external";

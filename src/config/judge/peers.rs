@@ -48,7 +48,10 @@ impl Judge<'_> {
     fn network(&mut self, key: &'static str, written: &Text) -> Option<Network> {
         match written.get_ref().parse() {
             Ok(network) => Some(network),
-            Err(source) => self.refuse(Fault::Network { key, source }, written.span()),
+            Err(source) => {
+                let key = key.into();
+                self.refuse(Fault::Network { key, source }, written.span())
+            }
         }
     }
 }

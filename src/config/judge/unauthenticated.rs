@@ -46,11 +46,24 @@ impl Judge<'_> {
             Some(rate) if (LEAST..=MOST).contains(&rate) => Some(NonZeroU64::new(rate)),
             Some(_) => {
                 let (least, most) = ("1KiB".to_owned(), "1GiB, or \"unlimited\"".to_owned());
-                self.refuse(Fault::Range { key, least, most }, written.span())
+                self.refuse(
+                    Fault::Range {
+                        key: key.into(),
+                        least,
+                        most,
+                    },
+                    written.span(),
+                )
             }
             None => {
                 let form = Form::Bytes;
-                self.refuse(Fault::Form { key, form }, written.span())
+                self.refuse(
+                    Fault::Form {
+                        key: key.into(),
+                        form,
+                    },
+                    written.span(),
+                )
             }
         }
     }

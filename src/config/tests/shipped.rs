@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use toml::Spanned;
 
 use super::{config, host, path, read};
-use crate::config::file::{File, ListenerTable};
+use crate::config::file::{AuthTable, File, ListenerTable, RealmTable};
 use crate::config::keys::KEYS;
 use crate::config::{Config, Transport};
 
@@ -41,6 +41,7 @@ fn the_examples_in_the_shipped_file_work() {
     assert_eq!(loaded.config.realm, "turn.example.org");
     assert_eq!(loaded.config.listeners[1].transport, Transport::Tcp);
     assert_eq!(loaded.config.auth.users.len(), 2);
+    assert_eq!(loaded.config.auth.realms[0].users.len(), 1);
 }
 
 /// The tables and keys of the shipped file, set or commented out. Prose has a
@@ -56,11 +57,12 @@ fn documented() -> BTreeSet<(String, String)> {
         }
     }
     // Users have names of their own; the table stands for them.
-    let (users, mut keys): (BTreeSet<_>, BTreeSet<_>) = keys
-        .into_iter()
-        .partition(|(table, _)| table == "auth.users");
-    assert!(!users.is_empty());
-    keys.insert(("auth".to_owned(), "users".to_owned()));
+    for table in ["auth", "auth.realm"] {
+        let before = keys.len();
+        keys.retain(|(other, _)| *other != format!("{table}.users"));
+        assert_ne!(keys.len(), before);
+        keys.insert((table.to_owned(), "users".to_owned()));
+    }
     keys
 }
 
@@ -80,19 +82,36 @@ fn uncommented(line: &str) -> &str {
 fn known() -> BTreeSet<(String, String)> {
     let file = File {
         listener: vec![Spanned::new(0..0, ListenerTable::default())],
+        auth: AuthTable {
+            realm: vec![Spanned::new(0..0, RealmTable::default())],
+            ..AuthTable::default()
+        },
         ..File::default()
     };
     let serde_json::Value::Object(top) = serde_json::to_value(&file).unwrap() else {
         panic!()
     };
     let mut keys = BTreeSet::new();
-    for (name, value) in top {
+    collect("", &top, &mut keys);
+    keys
+}
+
+fn collect(
+    table: &str,
+    entries: &serde_json::Map<String, serde_json::Value>,
+    keys: &mut BTreeSet<(String, String)>,
+) {
+    for (name, value) in entries {
         // `[[listener]]` is an array of tables.
-        let table = value.get(0).unwrap_or(&value);
-        match table.as_object() {
-            Some(table) => keys.extend(table.keys().map(|key| (name.clone(), key.clone()))),
-            None => drop(keys.insert((String::new(), name))),
+        let inner = value.get(0).unwrap_or(value);
+        match inner.as_object() {
+            // Users have names of their own.
+            Some(inner) if name != "users" => {
+                let path = [table, name].map(str::to_owned);
+                let path = path.into_iter().filter(|part| !part.is_empty());
+                collect(&path.collect::<Vec<_>>().join("."), inner, keys);
+            }
+            Some(_) | None => drop(keys.insert((table.to_owned(), name.clone()))),
         }
     }
-    keys
 }

@@ -1,0 +1,60 @@
+//! Several realms on one server: each with its own users, asked for at a listener or named by who
+//! comes.
+
+use crate::{
+    lab::{
+        server::{PASSWORD, REALM, Setup, USER},
+        world::{PEER_V4, SERVER_V4, in_own_world},
+    },
+    turnutils::{Uclient, echo},
+};
+
+#[test]
+fn two_listeners_serve_two_realms() {
+    in_own_world(|world| {
+        let server = world.serve(two_listeners());
+        let peer = echo(PEER_V4.into());
+        let client = || Uclient::to_peer(SERVER_V4.into(), peer);
+        let other = || client().flag("-p").flag("3479");
+        client().relays_everything();
+        other().credential(USER, OTHER_PASSWORD).relays_everything();
+        other().credential(USER, PASSWORD).gets_nothing();
+        client().credential(USER, OTHER_PASSWORD).gets_nothing();
+        let log = server.log();
+        for realm in [REALM, "example.net"] {
+            let opened = format!("realm=\"{realm}\" user=\"{USER}\"");
+            assert!(log.contains(&opened), "{log}");
+        }
+    });
+}
+
+#[test]
+fn a_user_with_a_realm_in_the_name_is_known_at_every_listener() {
+    in_own_world(|world| {
+        let _server = world.serve(two_listeners());
+        let peer = echo(PEER_V4.into());
+        let client = || {
+            let client = Uclient::to_peer(SERVER_V4.into(), peer);
+            client.credential("alice@example.net", OTHER_PASSWORD)
+        };
+        client().relays_everything();
+        client().flag("-t").relays_everything();
+    });
+}
+
+fn two_listeners() -> Setup {
+    Setup {
+        more: format!(
+            "[[listener]]\ntransport = \"udp\"\nlisten = \"{SERVER_V4}:3479\"\n\
+             [[auth.realm]]\nname = \"example.net\"\nlisteners = [\"{SERVER_V4}:3479\"]\n\
+             [auth.realm.users]\n{USER} = \"{OTHER_PASSWORD}\"\n"
+        ),
+        ..Setup::default()
+    }
+}
+
+/// A realm that no listener asks for.
+pub(crate) const REALMS: &str =
+    "[[auth.realm]]\nname = \"example.net\"\n[auth.realm.users]\nalice = \"looking-glass\"\n";
+
+const OTHER_PASSWORD: &str = "looking-glass";
