@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use net::{ListenerOptions, Options, StreamLimits};
+use relay::keys::TokenKeys;
 use relay::policy::{Mode, Own, Policy};
 use relay::{
     Allowance, Config, Keys, Limits, NonceSecret, PortRange, RelayAddress, Report, Sha256,
@@ -47,6 +48,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         shards: 1,
         config: Config {
             realms: keys.into(),
+            tokens: TokenKeys::default(),
             sha256: Sha256::Offer,
             nonce_secret: NonceSecret(rand::random()),
             nonce_lifetime: Duration::from_secs(600),

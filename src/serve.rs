@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use net::{ListenerOptions, Running};
+use relay::keys::TokenKeys;
 use relay::policy::Network;
 use relay::{DropReason, NonceSecret, RelayAddress};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -135,6 +136,7 @@ fn net_options(config: &Config, host: &Host) -> Result<net::Options, Fault> {
         shards: config.threads,
         config: relay::Config {
             realms: config.realms()?,
+            tokens: TokenKeys::default(),
             sha256: config.auth.sha256,
             nonce_secret: NonceSecret(rand::random()),
             nonce_lifetime: config.auth.nonce_lifetime,

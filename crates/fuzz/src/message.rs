@@ -2,11 +2,11 @@
 //! that nobody signed.
 
 use wire::attributes::{
-    AdditionalAddressFamily, AddressErrorCode, ChannelNumberAttribute, Data,
+    AccessToken, AdditionalAddressFamily, AddressErrorCode, ChannelNumberAttribute, Data,
     DraftAdditionalAddressFamily, ErrorCode, EvenPort, Lifetime, MappedAddress, Nonce,
     PasswordAlgorithm, PasswordAlgorithms, Realm, RequestedAddressFamily, RequestedTransport,
-    ReservationToken, Software, UnknownAttributes, UserHash, Username, XorMappedAddress,
-    XorPeerAddress, XorRelayedAddress,
+    ReservationToken, Software, ThirdPartyAuthorization, UnknownAttributes, UserHash, Username,
+    XorMappedAddress, XorPeerAddress, XorRelayedAddress,
 };
 use wire::{Algorithm, Attribute, Key, MacKey, Message, Writer};
 
@@ -60,8 +60,7 @@ fn assert_written_again(message: &Message<'_>, key: &MacKey) {
 
 /// Every typed attribute is read, and written the same if its form has but one spelling.
 fn assert_attributes(message: &Message<'_>) {
-    assert_round_trip::<AdditionalAddressFamily>(message);
-    assert_round_trip::<AddressErrorCode<'_>>(message);
+    assert_round_trip::<AccessToken<'_>>(message);
     assert_round_trip::<AdditionalAddressFamily>(message);
     assert_round_trip::<AddressErrorCode<'_>>(message);
     assert_round_trip::<ChannelNumberAttribute>(message);
@@ -78,8 +77,8 @@ fn assert_attributes(message: &Message<'_>) {
     assert_round_trip::<RequestedAddressFamily>(message);
     assert_round_trip::<RequestedTransport>(message);
     assert_round_trip::<ReservationToken>(message);
-    assert_round_trip::<ReservationToken>(message);
     assert_round_trip::<Software<'_>>(message);
+    assert_round_trip::<ThirdPartyAuthorization<'_>>(message);
     assert_round_trip::<UnknownAttributes>(message);
     assert_round_trip::<UserHash>(message);
     assert_round_trip::<Username<'_>>(message);

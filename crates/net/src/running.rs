@@ -185,6 +185,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 mod tests {
     use super::*;
     use crate::{ListenerOptions, StreamLimits};
+    use relay::keys::TokenKeys;
     use relay::policy::{Mode, Own, Policy};
     use relay::{
         Allowance, Config, Keys, Limits, NonceSecret, PortRange, RelayAddress, Report, Sha256,
@@ -211,6 +212,7 @@ mod tests {
             shards,
             config: Config {
                 realms: Keys::new("hairpin.test").into(),
+                tokens: TokenKeys::default(),
                 sha256: Sha256::Offer,
                 nonce_secret: NonceSecret([7; 32]),
                 nonce_lifetime: Duration::from_secs(600),

@@ -7,9 +7,11 @@ use std::time::Instant;
 use wire::attributes::ReservationToken;
 use wire::{AddressFamily, ChannelNumber, MacKey, TransactionId};
 
+use crate::auth::{self, Signed};
+use crate::keys::Grant;
 use crate::permissions::Permissions;
 use crate::ports::Parity;
-use crate::realms::RealmId;
+use crate::realms::{Account, RealmId, Realms};
 use crate::{AllocationId, ClientTuple, Reject, RelayId};
 
 /// Packets and bytes of application data.
@@ -42,6 +44,8 @@ pub(crate) struct Allocation {
     pub(crate) user: Arc<str>,
     /// Verifies what the client signs and signs what it is answered.
     pub(crate) key: MacKey,
+    /// What the token granted that the key is of; `None` if it is of a password.
+    pub(crate) grant: Option<Box<Grant>>,
     /// The Allocate that this answers: the same again hears the same.
     pub(crate) transaction: TransactionId,
     /// The lifetime that Allocate was granted, in seconds.
@@ -118,6 +122,35 @@ impl Allocation {
     /// Whether it is this user's, the name without the realm.
     pub(crate) fn is_of(&self, realm: RealmId, user: &str) -> bool {
         self.realm == realm && *self.user == *user
+    }
+
+    /// Whether whoever signed this may change it. RFC 8656 §5: who opened it. Tokens name nobody,
+    /// so the bearer of one may change what was opened with any: RFC 7635 §9 has clients renew with
+    /// a new token, and that may be of another key.
+    pub(crate) fn belongs_to(&self, request: &Signed<'_>) -> bool {
+        match (&self.grant, &request.grant) {
+            (Some(_), Some(_)) => self.realm == request.realm,
+            (None, None) => self.is_of(request.realm, &request.user),
+            (Some(_), None) | (None, Some(_)) => false,
+        }
+    }
+
+    /// Whose quota it falls under.
+    pub(crate) fn account<'a>(&'a self, realms: &'a Realms) -> Account<'a> {
+        auth::account(realms, self.realm, &self.user, self.grant.as_deref())
+    }
+
+    /// From now on it lives on the token that renewed it, whose key signs. It still falls under the
+    /// quota of the token that opened it. RFC 7635 §9.
+    pub(crate) fn renew(&mut self, request: &Signed<'_>) {
+        let (Some(grant), Some(renewed)) = (&mut self.grant, &request.grant) else {
+            return;
+        };
+        grant.validity = renewed.validity;
+        self.key = request.key.clone();
+        if *self.user != *request.user {
+            self.user = Arc::from(&*request.user);
+        }
     }
 
     /// The relay socket of a family, whether or not there is one.

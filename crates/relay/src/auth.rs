@@ -1,26 +1,30 @@
 //! Long-term credentials, in the order of RFC 8489 §9.2.4.
 
+pub(crate) mod third_party;
+
 use std::borrow::Cow;
 
-use wire::attributes::{Nonce, PasswordAlgorithm, Realm, UserHash, Username};
-use wire::{Algorithm, Attribute, MacKey, Message};
+use wire::attributes::{Lifetime, Nonce, PasswordAlgorithm, Realm, UserHash, Username};
+use wire::{Algorithm, Attribute, MacKey, Malformed, Message};
 
-use crate::keys::Proof;
-use crate::realms::RealmId;
-use crate::{ClientTuple, Now, Reject, Server, Sha256};
+use crate::keys::{Grant, Proof};
+use crate::realms::{Account, RealmId, Realms};
+use crate::{ClientTuple, Limits, Now, Reject, Server, Sha256};
 
 /// A request whose integrity was verified. Only [`verify`] makes one, and [`Message`] shows nothing
 /// that stands behind the integrity, so no handler can read what nobody signed.
 #[derive(Debug)]
 pub(crate) struct Signed<'a> {
     message: Message<'a>,
-    /// Who signed: a user of this realm, by the name without it.
+    /// Who signed: a user of this realm, by the name without it, or the id of a token's key.
     pub(crate) user: Cow<'a, str>,
     pub(crate) realm: RealmId,
     /// With which key; the answer is signed with it.
     pub(crate) key: MacKey,
     /// From where.
     pub(crate) client: ClientTuple,
+    /// What the token granted that the key is of; `None` if it is of a password.
+    pub(crate) grant: Option<Box<Grant>>,
 }
 
 impl<'a> Signed<'a> {
@@ -37,6 +41,55 @@ impl<'a> Signed<'a> {
     pub(crate) const fn message(&self) -> &Message<'a> {
         &self.message
     }
+
+    /// Whose quota falls on what the request opens.
+    pub(crate) fn account<'s>(&'s self, realms: &'s Realms) -> Account<'s> {
+        account(realms, self.realm, &self.user, self.grant.as_deref())
+    }
+
+    /// The lifetime granted, in seconds: as RFC 8656 §7.2 has it, and no longer than the token is
+    /// good. RFC 7635 §9.
+    pub(crate) fn lifetime(&self, limits: &Limits, now: Now) -> Result<u32, Reject> {
+        let requested = self.get::<Lifetime>()?.map(|lifetime| lifetime.0);
+        let lifetime = limits.lifetime(requested);
+        match &self.grant {
+            Some(grant) => Ok(lifetime.min(grant.validity.left(now.unix)?)),
+            None => Ok(lifetime),
+        }
+    }
+}
+
+/// Whose quota an allocation falls under: a person's, or the one of the token that opened it.
+pub(crate) fn account<'a>(
+    realms: &'a Realms,
+    realm: RealmId,
+    user: &'a str,
+    grant: Option<&'a Grant>,
+) -> Account<'a> {
+    match grant {
+        Some(Grant { account: name, .. }) => Account { realm, name },
+        None => realms.account(realm, user),
+    }
+}
+
+/// Why a request is not taken for signed.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub(crate) reject: Reject,
+    /// Signs the answer, where the client would believe no other.
+    pub(crate) key: Option<Box<MacKey>>,
+}
+
+impl From<Reject> for Refused {
+    fn from(reject: Reject) -> Self {
+        Self { reject, key: None }
+    }
+}
+
+impl From<Malformed> for Refused {
+    fn from(malformed: Malformed) -> Self {
+        Reject::from(malformed).into()
+    }
 }
 
 /// Whether a request is signed by someone we know, with a nonce of ours.
@@ -45,10 +98,13 @@ pub(crate) fn verify<'a>(
     now: Now,
     client: ClientTuple,
     message: Message<'a>,
-) -> Result<Signed<'a>, Reject> {
+) -> Result<Signed<'a>, Refused> {
     let mut integrity = message.integrity().ok_or(Reject::Challenge)?;
     if server.config.sha256 == Sha256::Off {
         integrity = Algorithm::Sha1;
+    }
+    if let Some(signed) = third_party::verify(server, now, client, message, integrity)? {
+        return Ok(signed);
     }
     let username = username(server, &message)?;
     let Realm(realm) = message.get()?.ok_or(Reject::IncompleteCredentials)?;
@@ -61,7 +117,7 @@ pub(crate) fn verify<'a>(
     let (password, answer) = chosen.map_or(old, |password| (password, integrity));
     let is_new = password == PasswordAlgorithm::SHA256 && integrity == Algorithm::Sha256;
     if server.config.sha256 == Sha256::Require && !is_new {
-        return Err(Reject::Sha256Required);
+        return Err(Reject::Sha256Required.into());
     }
     let realms = &server.config.realms;
     let signed_with = realms.named(realm).ok_or(Reject::UnknownRealm)?;
@@ -72,6 +128,7 @@ pub(crate) fn verify<'a>(
     let kept = server
         .allocations
         .of(client)
+        .filter(|allocation| allocation.grant.is_none())
         .filter(|allocation| allocation.is_of(signer.realm, signer.user()))
         .map(|allocation| &allocation.key)
         .filter(|key| key.algorithm() == answer && answer == integrity);
@@ -92,7 +149,7 @@ pub(crate) fn verify<'a>(
     };
     // Only now: a stale nonce under a wrong password is a wrong password.
     if !server.nonces.accepts(nonce, now.unix, client.client.ip()) {
-        return Err(Reject::StaleNonce);
+        return Err(Reject::StaleNonce.into());
     }
     Ok(Signed {
         message,
@@ -100,6 +157,7 @@ pub(crate) fn verify<'a>(
         user: signer.into_user(),
         key,
         client,
+        grant: None,
     })
 }
 

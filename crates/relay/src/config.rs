@@ -6,6 +6,7 @@ use std::time::Duration;
 use wire::AddressFamily;
 
 use crate::Allowance;
+use crate::keys::TokenKeys;
 use crate::nonce::NonceSecret;
 use crate::policy::Policy;
 use crate::realms::Realms;
@@ -16,6 +17,8 @@ use crate::sha256::Sha256;
 pub struct Config {
     /// Who may allocate, by realm.
     pub realms: Realms,
+    /// Whose access tokens are good.
+    pub tokens: TokenKeys,
     /// Whether SHA-256 is offered or required.
     pub sha256: Sha256,
     /// Seals the nonces.

@@ -31,8 +31,7 @@ impl Server {
                     .disarm(bound.deadline, Timer::Channel(id, *channel));
             }
         }
-        let realms = &self.config.realms;
-        let account = realms.account(allocation.realm, &allocation.user);
+        let account = allocation.account(&self.config.realms);
         self.shared.quotas.release(account);
         for relay in allocation.relays.iter() {
             let relay_id = allocation.relay_id(relay.family());

@@ -1,6 +1,7 @@
 //! Whose credentials are good in a realm: users with passwords, and shared secrets for time-limited
-//! ones. RFC 8489 §9.2.
+//! ones (RFC 8489 §9.2). Beside them, keys for the tokens of third parties (RFC 7635).
 
+mod oauth;
 mod time_limited;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,8 @@ use wire::{Algorithm, Key, MacKey, Message};
 use zeroize::Zeroizing;
 
 use crate::Reject;
+pub(crate) use oauth::Grant;
+pub use oauth::{Encryption, Token, TokenKey, TokenKeys, Validity};
 pub use time_limited::{Credential, Mint, mint};
 use time_limited::{Secret, TimeLimited};
 

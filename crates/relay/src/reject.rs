@@ -7,7 +7,7 @@ use wire::Malformed;
 use crate::policy::Denial;
 use crate::{OpenError, PeerAddr};
 
-/// A refusal. RFC 8489 §14.8, RFC 8656 §19.
+/// A refusal. RFC 8489 §14.8, RFC 8656 §19, RFC 7635 §7.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Reject {
     /// No MESSAGE-INTEGRITY: the normal first step of every client.
@@ -28,14 +28,31 @@ pub enum Reject {
     /// Nobody of this name.
     #[error("unknown user")]
     UnknownUser,
-    /// Time-limited credentials after their time.
+    /// Time-limited credentials or an access token after their time.
     #[error("credentials expired {} ago", humane(.since))]
     Expired {
         /// How long ago.
         since: Duration,
     },
-    /// The password, or the realm that the key is bound to, is another.
-    #[error("bad integrity: wrong password, secret or realm")]
+    /// USERNAME names no key that opens access tokens.
+    #[error("no key of this id opens access tokens (table [[oauth.key]])")]
+    UnknownKey,
+    /// The key that opens the access token is not in use yet, or no longer.
+    #[error(
+        "the access token's key is not good now (keys `not-before`, `expires` in [[oauth.key]])"
+    )]
+    KeyNotValid,
+    /// The access token cannot be opened.
+    #[error("the access token is not sealed with this key for this server name, or is no token")]
+    BadToken,
+    /// The access token was issued later than now, and not by a little.
+    #[error("the access token was issued {} from now: a clock is wrong", humane(.by))]
+    TokenEarly {
+        /// How far ahead its timestamp is.
+        by: Duration,
+    },
+    /// The password, or the realm that the key is bound to, is another, or the token's key.
+    #[error("bad integrity: wrong password, secret, realm or mac_key")]
     BadIntegrity,
     /// The nonce is too old or not ours.
     #[error("stale nonce")]
@@ -132,6 +149,10 @@ impl Reject {
             | Self::UnknownRealm
             | Self::UnknownUser
             | Self::Expired { .. }
+            | Self::UnknownKey
+            | Self::KeyNotValid
+            | Self::BadToken
+            | Self::TokenEarly { .. }
             | Self::BadIntegrity => 401,
             Self::PeerDenied { .. } | Self::TunnelledClient => 403,
             Self::UnknownAttributes(_) => 420,
@@ -180,6 +201,10 @@ impl Reject {
             Self::UnknownRealm => "unknown-realm",
             Self::UnknownUser => "unknown-user",
             Self::Expired { .. } => "credentials-expired",
+            Self::UnknownKey => "unknown-key",
+            Self::KeyNotValid => "key-not-valid",
+            Self::BadToken => "bad-token",
+            Self::TokenEarly { .. } => "token-early",
             Self::BadIntegrity => "bad-integrity",
             Self::StaleNonce => "stale-nonce",
             Self::WrongUser => "wrong-user",

@@ -15,13 +15,14 @@ use std::sync::Arc;
 
 use rand::Rng;
 use wire::attributes::{
-    ChannelNumberAttribute, Data, EvenPort, Lifetime, Nonce, PasswordAlgorithm, Realm,
+    AccessToken, ChannelNumberAttribute, Data, EvenPort, Lifetime, Nonce, PasswordAlgorithm, Realm,
     RequestedAddressFamily, RequestedTransport, ReservationToken, UserHash, Username,
     XorPeerAddress,
 };
 use wire::{Attribute, Message, Method};
 
-use crate::auth::{self, Signed};
+use crate::auth::third_party::takes_token;
+use crate::auth::{self, Refused, Signed};
 use crate::realms::RealmId;
 use crate::{ClientTuple, DropReason, Effect, Now, Reject, Report, Server, Transport, Verdict};
 
@@ -68,13 +69,15 @@ fn authenticated<'a>(
     let head = Head::of(&message);
     let signed = match auth::verify(server, now, client, message) {
         Ok(signed) => signed,
-        Err(reject) => {
+        Err(Refused { reject, key }) => {
             let nonce = server.nonces.issue(now.unix, client.client);
             let realm = auth::realm_told(server, client, &message, &reject);
             let challenge = Challenge {
                 realm: server.config.realms.name(realm),
                 nonce: nonce.as_str(),
                 algorithms: server.offered.algorithms,
+                third_party: server.config.tokens.announced(),
+                key,
             };
             head.refuse(&mut server.reply, &reject, Some(&challenge));
             return unauthenticated(server, now, client, &message, Some((reject, realm)));
@@ -147,7 +150,12 @@ fn may_amplify(server: &mut Server, now: Now, client: ClientTuple, excess: usize
 
 /// RFC 8489 §6.3.1, after authentication.
 fn understood(signed: &Signed<'_>) -> Result<(), Reject> {
-    let unknown: Vec<u16> = signed.message().unknown_required(TURN_ATTRIBUTES).collect();
+    let message = signed.message();
+    let understands_tokens = takes_token(message.method());
+    let unknown = message.unknown_required(TURN_ATTRIBUTES);
+    let unknown: Vec<u16> = unknown
+        .filter(|kind| !(understands_tokens && *kind == AccessToken::TYPE))
+        .collect();
     if unknown.is_empty() {
         Ok(())
     } else {
@@ -178,7 +186,8 @@ pub(crate) fn report_refused(server: &mut Server, whose: Whose<'_>, head: &Head,
     server.effects.push(Effect::Report(report));
 }
 
-/// The comprehension-required attributes that TURN requests and indications may have here.
+/// The comprehension-required attributes that TURN requests and indications may have here, besides
+/// the tokens of third parties.
 pub(crate) const TURN_ATTRIBUTES: &[u16] = &[
     ChannelNumberAttribute::TYPE,
     Data::TYPE,

@@ -269,7 +269,7 @@ impl Server {
         let allocation = self.allocations.of_mut(request.client);
         let allocation = allocation.filter(|allocation| allocation.is_open());
         let allocation = allocation.ok_or(Reject::NoAllocation)?;
-        if allocation.is_of(request.realm, &request.user) {
+        if allocation.belongs_to(request) {
             Ok(allocation)
         } else {
             Err(Reject::WrongUser)

@@ -11,7 +11,7 @@ use wire::attributes::{
 use wire::{MacKey, Message, Method, RelayHeader};
 
 use crate::request::Credentials;
-use crate::{Answer, Outcome, Request, World, seconds};
+use crate::{AccessGrant, Answer, Outcome, Request, World, seconds};
 
 /// A client. What it remembers lives in the [`World`], so that a test may pass it around freely.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -172,6 +172,14 @@ impl Client {
     #[track_caller]
     pub fn packet(self, world: &mut World, packet: &[u8]) -> Outcome {
         world.client_sends(self, packet)
+    }
+
+    /// From now on the client has this token, and signs with the key in it.
+    pub fn take_token(self, world: &mut World, grant: AccessGrant) {
+        world.grants.push(grant.clone());
+        let credentials = &mut world.memory_mut(self).credentials;
+        grant.kid.clone_into(&mut credentials.username);
+        credentials.token = Some(grant);
     }
 
     /// The connection ends.

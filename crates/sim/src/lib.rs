@@ -38,8 +38,8 @@ pub use client::Client;
 pub use clock::Clock;
 pub use outcome::Outcome;
 pub use peer::Peer;
-pub use request::{Proof, Request};
-pub use setting::{EXTERNAL, LISTENER, LOCAL, LOCAL_V6, REALM, config, password};
+pub use request::{AccessGrant, Proof, Request};
+pub use setting::{EXTERNAL, LISTENER, LOCAL, LOCAL_V6, REALM, SERVER_NAME, config, password};
 pub use world::World;
 
 /// So many minutes.

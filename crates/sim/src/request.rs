@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use wire::attributes::{
-    AdditionalAddressFamily, ChannelNumberAttribute, Data, EvenPort, Lifetime, Nonce,
+    AccessToken, AdditionalAddressFamily, ChannelNumberAttribute, Data, EvenPort, Lifetime, Nonce,
     PasswordAlgorithm, PasswordAlgorithms, Realm, RequestedAddressFamily, RequestedTransport,
     ReservationToken, Username, XorPeerAddress,
 };
@@ -51,19 +51,50 @@ pub(crate) struct Credentials {
     pub(crate) nonce: String,
     /// What the server offered.
     pub(crate) algorithms: Vec<u8>,
+    /// In place of a password: what an authorization server gave.
+    pub(crate) token: Option<AccessGrant>,
+}
+
+/// An access token, and the key in it.
+#[derive(Clone, Debug)]
+pub struct AccessGrant {
+    /// The id of the key that sealed the token: goes into USERNAME.
+    pub kid: String,
+    /// Goes into ACCESS-TOKEN.
+    pub token: Vec<u8>,
+    /// Signs.
+    pub mac_key: Vec<u8>,
+}
+
+impl AccessGrant {
+    /// The key that signs.
+    pub(crate) fn key(&self, integrity: Algorithm) -> MacKey {
+        Key::precomputed(&self.mac_key).schedule(integrity)
+    }
+}
+
+impl Credentials {
+    /// The token that speaks for this user.
+    pub(crate) fn token_of(&self, username: &str) -> Option<&AccessGrant> {
+        self.token.as_ref().filter(|grant| grant.kid == username)
+    }
 }
 
 impl Proof {
+    const fn integrity(self) -> Algorithm {
+        match self {
+            Self::Old | Self::Mixed(_) => Algorithm::Sha1,
+            Self::New(_) => Algorithm::Sha256,
+        }
+    }
+
     /// The key that signs.
     pub(crate) fn key(self, username: &str, realm: &str, password: &str) -> MacKey {
         let key = match self.chosen() {
             Some(PasswordAlgorithm::SHA256) => Key::sha256(username, realm, password),
             Some(_) | None => Key::md5(username, realm, password),
         };
-        key.schedule(match self {
-            Self::Old | Self::Mixed(_) => Algorithm::Sha1,
-            Self::New(_) => Algorithm::Sha256,
-        })
+        key.schedule(self.integrity())
     }
 
     const fn chosen(self) -> Option<PasswordAlgorithm> {
@@ -211,7 +242,7 @@ impl Request {
         self
     }
 
-    /// Signed, but without this one of USERNAME, REALM and NONCE.
+    /// Signed, but without this attribute of those that signing adds.
     pub fn without(mut self, kind: u16) -> Self {
         self.without.push(kind);
         self
@@ -233,6 +264,12 @@ impl Request {
         self.signed
     }
 
+    /// RFC 7635 §9: Allocate and Refresh do, other requests name its key only.
+    fn carries_token(&self) -> bool {
+        matches!(self.method, Method::Allocate | Method::Refresh)
+            && !self.without.contains(&AccessToken::TYPE)
+    }
+
     /// The message.
     pub(crate) fn write(&self, own: &Credentials, next: TransactionId) -> Vec<u8> {
         let (username, password) = match &self.user {
@@ -240,7 +277,11 @@ impl Request {
             None => (&own.username, &own.password),
         };
         let nonce = self.nonce.as_ref().unwrap_or(&own.nonce);
-        let key = self.proof.key(username, &own.realm, password);
+        let token = own.token_of(username);
+        let key = match token {
+            Some(grant) => grant.key(self.proof.integrity()),
+            None => self.proof.key(username, &own.realm, password),
+        };
 
         let transaction = self.transaction.unwrap_or(next);
         let mut bytes = Vec::new();
@@ -257,6 +298,9 @@ impl Request {
             }
             if !self.without.contains(&Nonce::TYPE) {
                 writer.put(&Nonce(nonce));
+            }
+            if let Some(grant) = token.filter(|_| self.carries_token()) {
+                writer.put(&AccessToken(&grant.token));
             }
             if let Some(chosen) = self.proof.chosen() {
                 if !self.without.contains(&PasswordAlgorithm::TYPE) {

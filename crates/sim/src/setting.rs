@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use relay::keys::TokenKeys;
 use relay::policy::{Mode, Own, Policy};
 use relay::{Allowance, Config, Keys, Limits, PortRange, RelayAddress, Sha256};
 
@@ -9,6 +10,8 @@ use crate::minutes;
 
 /// The realm of the server.
 pub const REALM: &str = "example.org";
+/// The name of the server to authorization servers. There are none at first.
+pub const SERVER_NAME: &str = "turn.example.org";
 /// Where clients send to.
 pub const LISTENER: SocketAddr = SocketAddr::new(LOCAL, 3478);
 /// The IPv4 address that relay sockets are bound to. Public: the policy denies documentation's.
@@ -41,6 +44,7 @@ pub fn config() -> Config {
     };
     Config {
         realms: keys.into(),
+        tokens: TokenKeys::new(SERVER_NAME.to_owned()),
         sha256: Sha256::Off,
         nonce_secret: relay::NonceSecret([7; 32]),
         nonce_lifetime: minutes(10),

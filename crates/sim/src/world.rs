@@ -16,7 +16,7 @@ use wire::TransactionId;
 use crate::client::Memory;
 use crate::host::{Host, Mood};
 use crate::request::Credentials;
-use crate::{Client, Clock, LISTENER, Peer, setting};
+use crate::{AccessGrant, Client, Clock, LISTENER, Peer, setting};
 
 /// One host with one server in one or more shards, and all who talk to it.
 #[derive(Debug)]
@@ -29,6 +29,8 @@ pub struct World {
     /// Shards that perform no effects for now.
     slow: BTreeSet<usize>,
     clients: Vec<Memory>,
+    /// All tokens that clients ever had: one may send what another wrote.
+    pub(crate) grants: Vec<AccessGrant>,
     by_tuple: BTreeMap<ClientTuple, Client>,
     peers: u16,
     transactions: u64,
@@ -60,6 +62,7 @@ impl World {
             host: Host::default(),
             slow: BTreeSet::new(),
             clients: Vec::new(),
+            grants: Vec::new(),
             by_tuple: BTreeMap::new(),
             peers: 0,
             transactions: 0,
@@ -129,6 +132,13 @@ impl World {
         self.client_at(0, tuple, user, password)
     }
 
+    /// A client with what an authorization server gave it.
+    pub fn client_with_token(&mut self, grant: AccessGrant) -> Client {
+        let client = self.client_with(&grant.kid, "");
+        client.take_token(self, grant);
+        client
+    }
+
     /// A client at a 5-tuple of the test's choice.
     ///
     /// # Panics
@@ -147,6 +157,7 @@ impl World {
             realm: String::new(),
             nonce: String::new(),
             algorithms: Vec::new(),
+            token: None,
         };
         self.clients.push(Memory {
             tuple,

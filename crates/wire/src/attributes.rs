@@ -1,5 +1,7 @@
-//! The attributes, each a small type of its own. RFC 8489 §14, RFC 8656 §18.
+//! The attributes, each a small type of its own. RFC 8489 §14, RFC 8656 §18,
+//! RFC 7635 §6.
 
+mod access_token;
 mod address;
 mod address_error_code;
 mod channel_number;
@@ -16,6 +18,7 @@ mod text;
 mod unknown;
 mod user_hash;
 
+pub use access_token::AccessToken;
 pub use address::{MappedAddress, XorAddress, XorMappedAddress, XorPeerAddress, XorRelayedAddress};
 pub use address_error_code::AddressErrorCode;
 pub use channel_number::ChannelNumberAttribute;
@@ -28,6 +31,6 @@ pub use password_algorithm::{PasswordAlgorithm, PasswordAlgorithms};
 pub use protection::{Fingerprint, MessageIntegrity, MessageIntegritySha256};
 pub use requested_transport::RequestedTransport;
 pub use reservation_token::ReservationToken;
-pub use text::{Nonce, Realm, Software, Username};
+pub use text::{Nonce, Realm, Software, ThirdPartyAuthorization, Username};
 pub use unknown::UnknownAttributes;
 pub use user_hash::UserHash;

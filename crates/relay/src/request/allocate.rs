@@ -7,8 +7,8 @@ use std::time::Instant;
 use rand::Rng;
 use wire::AddressFamily;
 use wire::attributes::{
-    AdditionalAddressFamily, DraftAdditionalAddressFamily, EvenPort, Lifetime,
-    RequestedAddressFamily, RequestedTransport, ReservationToken,
+    AdditionalAddressFamily, DraftAdditionalAddressFamily, EvenPort, RequestedAddressFamily,
+    RequestedTransport, ReservationToken,
 };
 
 use super::opening::{self, allocated};
@@ -38,11 +38,9 @@ pub(super) fn allocate(
         return Err(Reject::UnsupportedTransport(transport.0));
     }
     let wanted = Wanted::read(server, request)?;
-    let lifetime = request.get::<Lifetime>()?.map(|lifetime| lifetime.0);
-    let lifetime = server.config.limits.lifetime(lifetime);
-
     let config = Arc::clone(&server.config);
-    let account = config.realms.account(request.realm, &request.user);
+    let lifetime = request.lifetime(&config.limits, now)?;
+    let account = request.account(&config.realms);
     let quota = config.realms.quota(request.realm, &config.limits);
     server.shared.quotas.admit(account, &quota)?;
     let (relays, refused) = match take_ports(server, now, wanted, account) {
@@ -61,6 +59,7 @@ pub(super) fn allocate(
         realm: request.realm,
         user: Arc::from(&*request.user),
         key: request.key.clone(),
+        grant: request.grant.clone(),
         transaction: head.transaction,
         lifetime,
         born: now.mono,
@@ -88,8 +87,7 @@ fn refuse_tunnels(client: ClientTuple) -> Result<(), Reject> {
 
 /// A retransmission hears what the first heard; anything else is a mismatch. RFC 8656 §7.2 step 2.
 fn repeat(existing: &Allocation, request: &Signed<'_>, head: &Head) -> Result<Answer, Reject> {
-    let is_own = existing.is_of(request.realm, &request.user);
-    if existing.transaction != head.transaction || !is_own {
+    if existing.transaction != head.transaction || !existing.belongs_to(request) {
         return Err(Reject::AllocationExists);
     }
     if !existing.is_open() {

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use wire::attributes::{
     AddressErrorCode, ErrorCode, Lifetime, Nonce, PasswordAlgorithms, Realm, ReservationToken,
-    Software, UnknownAttributes, XorMappedAddress, XorRelayedAddress,
+    Software, ThirdPartyAuthorization, UnknownAttributes, XorMappedAddress, XorRelayedAddress,
 };
 use wire::{AddressFamily, Class, MacKey, Message, Method, TransactionId, Writer};
 
@@ -39,11 +39,15 @@ pub(crate) enum Answer {
     Never(DropReason),
 }
 
-/// What the next try of a client needs. RFC 8489 §9.2.3.1.
+/// What the next try of a client needs. RFC 8489 §9.2.4.
 pub(crate) struct Challenge<'a> {
     pub(crate) realm: &'a str,
     pub(crate) nonce: &'a str,
     pub(crate) algorithms: Option<PasswordAlgorithms<'a>>,
+    /// The server name that third parties know, if tokens are taken. RFC 7635 §4.
+    pub(crate) third_party: Option<&'a str>,
+    /// Signs the answer, if the client is known well enough.
+    pub(crate) key: Option<Box<MacKey>>,
 }
 
 /// What an answer must know of its request.
@@ -123,8 +127,8 @@ impl Head {
         })
     }
 
-    /// The error response to a stranger: unsigned, and as short as can be. 401 and 438 carry what
-    /// the next try needs.
+    /// The error response to a stranger: as short as can be. 401 and 438 carry what the next try
+    /// needs. coturn's client forgets third parties that a 438 does not name again.
     pub(crate) fn refuse<'b>(
         &self,
         buffer: &'b mut Vec<u8>,
@@ -143,6 +147,12 @@ impl Head {
                     .put(&Nonce(challenge.nonce));
                 if let Some(algorithms) = &challenge.algorithms {
                     writer.put(algorithms);
+                }
+                if let Some(name) = challenge.third_party {
+                    writer.put(&ThirdPartyAuthorization(name));
+                }
+                if let Some(key) = &challenge.key {
+                    writer.sign(key);
                 }
             }
         })

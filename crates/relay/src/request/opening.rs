@@ -169,14 +169,13 @@ fn grant(server: &mut Server, now: Instant, id: AllocationId, fingerprint: bool)
 /// Promises the next port to whoever comes with the token, if EVEN-PORT asked for it.
 fn reserve_next(server: &mut Server, now: Instant, id: AllocationId) -> Option<ReservationToken> {
     let allocation = server.allocations.get_mut(id)?;
-    let mut relays = allocation.relays.iter_mut();
-    let (relay, next) = relays.find_map(|relay| relay.next().map(|next| (relay, next)))?;
-    // From now on the port is the reservation's, not the allocation's.
-    relay.parity = None;
-    let account = server
-        .config
-        .realms
-        .account(allocation.realm, &allocation.user);
+    let next = allocation.relays.iter_mut().find_map(|relay| {
+        let next = relay.next()?;
+        // From now on the port is the reservation's, not the allocation's.
+        relay.parity = None;
+        Some(next)
+    })?;
+    let account = allocation.account(&server.config.realms);
     let mut token = [0; 8];
     server.rng.fill_bytes(&mut token);
     let token = ReservationToken(token);
@@ -194,10 +193,7 @@ fn give_up(server: &mut Server, id: AllocationId, fingerprint: bool) {
     let Some(mut allocation) = server.allocations.remove(id) else {
         return;
     };
-    let account = server
-        .config
-        .realms
-        .account(allocation.realm, &allocation.user);
+    let account = allocation.account(&server.config.realms);
     server.shared.quotas.release(account);
     let refused = allocation.refused.take();
     let reject = refused.map_or(Reject::NoPort, |refused| refused.reject);

@@ -32,11 +32,12 @@ pub(super) fn refresh(
         }
         return Ok(Answer::Refreshed { lifetime: 0 });
     }
-    let lifetime = server.config.limits.lifetime(requested);
+    let lifetime = request.lifetime(&server.config.limits, now)?;
     let deadline = now.mono + Duration::from_secs(lifetime.into());
     let Some(allocation) = server.allocations.get_mut(id) else {
         return Err(Reject::NoAllocation);
     };
+    allocation.renew(request);
     for relay in allocation.relays.iter_mut() {
         let family = relay.family();
         if named.is_none_or(|named| named == family) {

@@ -24,3 +24,4 @@ mod realms;
 mod refresh;
 mod reservations;
 mod sha256;
+mod tokens;

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use relay::policy::Permit;
 use relay::{ClientTuple, DropReason, PeerAddr, RelayId, Verdict};
-use wire::attributes::{Data, Realm, Username, XorPeerAddress};
+use wire::attributes::{AccessToken, Data, Realm, Username, XorPeerAddress};
 use wire::{Algorithm, ChannelData, Class, Kind, MacKey, Message, Method, TransactionId};
 
 use super::World;
@@ -47,6 +47,13 @@ impl World {
             Ok(Some(Username(name))) => name,
             Ok(None) | Err(_) => &own.username,
         };
+        let token = match message.get() {
+            Ok(Some(AccessToken(token))) => self.grants.iter().find(|grant| grant.token == token),
+            Ok(None) | Err(_) => own.token_of(signer),
+        };
+        if let Some(grant) = token {
+            return Some(grant.key(message.integrity().unwrap_or(Algorithm::Sha1)));
+        }
         let password = if signer == own.username {
             own.password.clone()
         } else {

@@ -1,4 +1,5 @@
-//! USERNAME, REALM, NONCE and SOFTWARE: text with a limit. RFC 8489 §14.3, §14.9, §14.10, §14.14.
+//! USERNAME, REALM, NONCE, SOFTWARE and THIRD-PARTY-AUTHORIZATION: text with a limit.
+//! RFC 8489 §14.3, §14.9, §14.10, §14.14; RFC 7635 §6.1.
 
 use crate::{Attribute, Malformed, TransactionId};
 
@@ -51,4 +52,9 @@ text! {
 text! {
     /// SOFTWARE: the name of the sender's program.
     Software = 0x8022, at most 763
+}
+text! {
+    /// THIRD-PARTY-AUTHORIZATION: the name by which authorization servers know this server. The RFC
+    /// sets no limit; this is that of coturn's client.
+    ThirdPartyAuthorization = 0x802E, at most 255
 }

@@ -1,0 +1,125 @@
+//! Requests signed with the key of an access token. RFC 7635 §7, within RFC 8489 §9.2.4.
+
+use wire::attributes::{AccessToken, Nonce, Realm, Username};
+use wire::{Algorithm, MacKey, Message, Method};
+
+use super::{Refused, Signed};
+use crate::keys::Grant;
+use crate::realms::Signer;
+use crate::request::TURN_ATTRIBUTES;
+use crate::{ClientTuple, Now, Reject, Server, Sha256};
+
+/// Whether tokens are understood in requests of this method. RFC 7635 §9.
+pub(crate) const fn takes_token(method: Method) -> bool {
+    matches!(method, Method::Allocate | Method::Refresh)
+}
+
+/// Whether a request is signed with the key of a token, that it carries or that opened its
+/// allocation, and with a nonce of ours. `None` if it is not, but may be signed with a password.
+pub(super) fn verify<'a>(
+    server: &Server,
+    now: Now,
+    client: ClientTuple,
+    message: Message<'a>,
+    integrity: Algorithm,
+) -> Result<Option<Signed<'a>>, Refused> {
+    let bearer = match token(server, &message)? {
+        Some(token) => Some(present(server, now, &message, integrity, token)?),
+        None => earlier(server, client, &message)?,
+    };
+    let Some(Bearer { signer, key, grant }) = bearer else {
+        return Ok(None);
+    };
+    let Nonce(nonce) = message.get()?.ok_or(Reject::IncompleteCredentials)?;
+    if !server.nonces.accepts(nonce, now.unix, client.client.ip()) {
+        // RFC 7635 §8 has clients discard what is not signed.
+        return Err(Refused {
+            reject: Reject::StaleNonce,
+            key: Some(key.into()),
+        });
+    }
+    Ok(Some(Signed {
+        message,
+        realm: signer.realm,
+        user: signer.into_user(),
+        key,
+        client,
+        grant: Some(grant),
+    }))
+}
+
+/// Who has a token, or had.
+struct Bearer<'a> {
+    /// The key's id in place of a user.
+    signer: Signer<'a>,
+    key: MacKey,
+    grant: Box<Grant>,
+}
+
+/// The token of a request. RFC 7635 §7: where none was asked for, the attribute is unknown, and the
+/// client must hear so before it is told that nobody has the name of its key.
+fn token<'a>(server: &Server, message: &Message<'a>) -> Result<Option<AccessToken<'a>>, Reject> {
+    let token = message.get()?;
+    if token.is_some() && server.config.tokens.is_empty() {
+        let unknown = message.unknown_required(TURN_ATTRIBUTES).collect();
+        return Err(Reject::UnknownAttributes(unknown));
+    }
+    Ok(token.filter(|_| takes_token(message.method())))
+}
+
+/// Whether the key in the token signed the request. There is no password that it is derived from,
+/// so the answer is signed as the request is.
+fn present<'a>(
+    server: &Server,
+    now: Now,
+    message: &Message<'a>,
+    integrity: Algorithm,
+    AccessToken(sealed): AccessToken<'_>,
+) -> Result<Bearer<'a>, Reject> {
+    let Username(kid) = message.get()?.ok_or(Reject::IncompleteCredentials)?;
+    let Realm(realm) = message.get()?.ok_or(Reject::IncompleteCredentials)?;
+    let Nonce(_) = message.get()?.ok_or(Reject::IncompleteCredentials)?;
+    // What was offered may be bid down all the same.
+    server.offered.chosen(message)?;
+    if server.config.sha256 == Sha256::Require && integrity == Algorithm::Sha1 {
+        return Err(Reject::Sha256Required);
+    }
+    let realms = &server.config.realms;
+    let signed_with = realms.named(realm).ok_or(Reject::UnknownRealm)?;
+    let token = server.config.tokens.open(kid, sealed, now.unix)?;
+    let key = token.signer(message, integrity);
+    Ok(Bearer {
+        signer: realms.signer(kid.into(), signed_with),
+        key: key.ok_or(Reject::BadIntegrity)?,
+        grant: Grant::new(&token, kid, sealed),
+    })
+}
+
+/// Whether the allocation was opened or renewed with a token whose key signed this request too.
+fn earlier<'a>(
+    server: &Server,
+    client: ClientTuple,
+    message: &Message<'a>,
+) -> Result<Option<Bearer<'a>>, Reject> {
+    let allocation = server.allocations.of(client);
+    let Some((allocation, grant)) =
+        allocation.and_then(|found| Some((found, found.grant.as_ref()?)))
+    else {
+        return Ok(None);
+    };
+    let (Some(Username(kid)), Some(Realm(realm))) = (message.get()?, message.get()?) else {
+        return Ok(None);
+    };
+    let realms = &server.config.realms;
+    let Some(signed_with) = realms.named(realm) else {
+        return Ok(None);
+    };
+    let signer = realms.signer(kid.into(), signed_with);
+    let is_same = allocation.is_of(signer.realm, signer.user());
+    let bearer = || Bearer {
+        signer,
+        key: allocation.key.clone(),
+        grant: grant.clone(),
+    };
+    Ok((is_same && message.verify(&allocation.key).is_ok()).then(bearer))
+}
