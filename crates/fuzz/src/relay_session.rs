@@ -7,10 +7,14 @@
 
 use std::net::SocketAddr;
 
+use relay::keys::{Encryption, Token, TokenKey, TokenKeys, Validity};
 use relay::{AddressFamily, OpenError, PortRange, Sha256};
-use sim::{Client, LOCAL, Outcome, Peer, Proof, Request, World, password, seconds};
+use sim::{
+    AccessGrant, Client, LOCAL, Outcome, Peer, Proof, Request, SERVER_NAME, World, password,
+    seconds,
+};
 use wire::attributes::PasswordAlgorithm;
-use wire::{ChannelNumber, TransactionId};
+use wire::{ChannelNumber, Key, TransactionId};
 
 use crate::input::Input;
 
@@ -29,6 +33,10 @@ pub(crate) fn run(bytes: &[u8]) {
 struct Session {
     world: World,
     clients: Vec<Client>,
+    /// Who comes with a token in place of a password.
+    bearer: Client,
+    /// How many tokens were sealed.
+    tokens: u8,
     peers: Vec<Peer>,
     /// The packet that was sent last, for whoever repeats it.
     last: Vec<u8>,
@@ -39,6 +47,10 @@ impl Session {
     fn new() -> Self {
         let mut world = World::sharded(SHARDS, |config| {
             config.sha256 = Sha256::Offer;
+            config.tokens = TokenKeys::new(SERVER_NAME.to_owned());
+            for kid in KIDS {
+                config.tokens.add(kid, token_key());
+            }
             config.ports = PortRange::new(FIRST_PORT, FIRST_PORT + 3).expect("a range");
             config.limits.per_user = Some(2);
             config.limits.total = Some(4);
@@ -52,6 +64,7 @@ impl Session {
             world.tcp_client("carol"),
             world.client_with("mallory", "guessed"),
         ];
+        let bearer = world.client_with_token(token(&world, 0));
         let peers = vec![
             world.peer(),
             world.peer(),
@@ -62,6 +75,8 @@ impl Session {
         Self {
             world,
             clients,
+            bearer,
+            tokens: 1,
             peers,
             last: Vec::new(),
         }
@@ -69,7 +84,10 @@ impl Session {
 
     fn step(&mut self, input: &mut Input<'_>) {
         let (verb, who) = (input.byte(), input.byte());
-        let client = self.clients[usize::from(who) % self.clients.len()];
+        let client = match who % 64 {
+            60.. => self.bearer,
+            _ => self.clients[usize::from(who) % self.clients.len()],
+        };
         match verb % 16 {
             0..=6 => {
                 let proof = PROOFS[usize::from(who >> 6)];
@@ -91,6 +109,11 @@ impl Session {
                 from.send(&mut self.world, to.0, payload);
             }
             9 => self.time_passes(input),
+            10 if client == self.bearer => {
+                let token = token(&self.world, self.tokens);
+                self.tokens = self.tokens.wrapping_add(1);
+                client.take_token(&mut self.world, token);
+            }
             10 => client.disconnect(&mut self.world),
             11 => self.host_changes(input),
             12 => {
@@ -217,6 +240,30 @@ impl Session {
     }
 }
 
+/// What both authorization servers share with the server.
+fn token_key() -> TokenKey {
+    TokenKey::new(Encryption::A256Gcm, &[7; 32]).expect("32 bytes are a key")
+}
+
+/// A token for ten minutes, from one of the authorization servers.
+fn token(world: &World, number: u8) -> AccessGrant {
+    let mac_key = vec![number; 20];
+    let token = Token {
+        mac_key: Key::precomputed(&mac_key),
+        validity: Validity {
+            issued: world.now().unix,
+            lifetime: 600,
+        },
+    };
+    AccessGrant {
+        kid: KIDS[usize::from(number) % KIDS.len()].to_owned(),
+        token: token_key().seal(SERVER_NAME, [number; 12], &token),
+        mac_key,
+    }
+}
+
+/// One is also the name of a user.
+const KIDS: [&str; 2] = ["north", "bob"];
 const SHARDS: u8 = 2;
 const FIRST_PORT: u16 = 50_000;
 

@@ -147,6 +147,39 @@ fn a_challenge_names_the_server_to_third_parties() {
 }
 
 #[test]
+fn a_challenge_with_the_longest_names_fits_the_smallest_mtu() {
+    let mut world = world_with(|config| {
+        config.sha256 = Sha256::Offer;
+        config.tokens = TokenKeys::new("s".repeat(ThirdPartyAuthorization::LIMIT));
+        config.tokens.add("north", north());
+        config.realms = relay::Keys::new("r".repeat(127)).into();
+    });
+    let mint = Mint::new(1).mac_key(&[5; 32]);
+    let mut grant = mint.now(&world);
+    let token = Token {
+        mac_key: Key::precomputed(&grant.mac_key),
+        validity: Validity {
+            issued: world.now().unix,
+            lifetime: 60,
+        },
+    };
+    let name = "s".repeat(ThirdPartyAuthorization::LIMIT);
+    grant.token = north().seal(&name, [1; 12], &token);
+    let guest = world.client_with_token(grant);
+    let challenge = guest.ask(&mut world, Request::allocate().unsigned().fingerprint());
+    let stale = Request::allocate()
+        .nonce("stale")
+        .proof(Proof::New(PasswordAlgorithm::SHA256))
+        .fingerprint();
+    let stale = guest.ask(&mut world, stale);
+    assert_eq!((challenge.code(), stale.code()), (Some(401), Some(438)));
+    // RFC 8489 §6.1: 576 bytes without the headers of IPv4 and UDP.
+    for answer in [challenge, stale] {
+        assert!(answer.as_bytes().len() <= 548, "{answer:?}");
+    }
+}
+
+#[test]
 fn without_a_key_no_third_party_is_spoken_of() {
     let mut world = World::new();
     let stranger = world.client("alice");

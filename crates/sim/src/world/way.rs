@@ -47,10 +47,14 @@ impl World {
             Ok(Some(Username(name))) => name,
             Ok(None) | Err(_) => &own.username,
         };
-        let token = match message.get() {
-            Ok(Some(AccessToken(token))) => self.grants.iter().find(|grant| grant.token == token),
-            Ok(None) | Err(_) => own.token_of(signer),
+        let takes_token = matches!(message.method(), Method::Allocate | Method::Refresh);
+        let shown = match message.get() {
+            Ok(Some(AccessToken(token))) if takes_token => {
+                self.grants.iter().find(|grant| grant.token == token)
+            }
+            Ok(Some(_) | None) | Err(_) => None,
         };
+        let token = shown.or_else(|| own.token_of(signer));
         if let Some(grant) = token {
             return Some(grant.key(message.integrity().unwrap_or(Algorithm::Sha1)));
         }
