@@ -9,6 +9,7 @@ mod policy;
 mod realms;
 mod service;
 mod session;
+mod sha256;
 mod turn_crate;
 mod turn_proto;
 mod turnutils;

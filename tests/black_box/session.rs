@@ -7,7 +7,7 @@ use std::{
 };
 
 use client::{
-    AllocateOptions, Client, Config, Credentials, Event, Failure, Retransmission, Transport,
+    AllocateOptions, Client, Config, Credentials, Event, Failure, Retransmission, Sha256, Transport,
 };
 use wire::AddressFamily;
 
@@ -34,12 +34,17 @@ impl Session {
     }
 
     pub(crate) fn of(port: u16, user: &str, password: &str) -> Self {
+        Self::with(port, user, password, Sha256::default())
+    }
+
+    pub(crate) fn with(port: u16, user: &str, password: &str, sha256: Sha256) -> Self {
         let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).expect("a free port");
         socket
             .connect((SERVER_V4, port))
             .expect("a route to the server");
         let mut config = Config::new(Transport::Udp);
         config.credentials = Some(Credentials::new(user, password).expect("plain credentials"));
+        config.sha256 = sha256;
         // Nothing is lost here, and a test that counts packets wants each of them once.
         config.retransmission = Retransmission {
             rto: PATIENCE,

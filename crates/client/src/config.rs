@@ -1,6 +1,6 @@
 //! What a client is told once.
 
-use crate::{Credentials, Retransmission};
+use crate::{Credentials, Retransmission, Sha256};
 
 /// What carries messages between client and server, as far as the protocol cares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub struct Config {
     pub transport: Transport,
     /// Who the client is; without, a 401 ends a request.
     pub credentials: Option<Credentials>,
+    /// What the client makes of SHA-256.
+    pub sha256: Sha256,
     /// When requests are sent again and given up.
     pub retransmission: Retransmission,
     /// Whether allocation, permissions and channels are refreshed before they expire.
@@ -32,6 +34,7 @@ impl Config {
         Self {
             transport,
             credentials: None,
+            sha256: Sha256::default(),
             retransmission: Retransmission::default(),
             keep_alive: false,
             fingerprint: false,

@@ -18,19 +18,23 @@ pub enum DropReason {
     /// The answer to a signed request, itself unsigned or signed with another key.
     /// RFC 8489 §9.2.5.
     BadIntegrity,
+    /// An answer whose nonce announces PASSWORD-ALGORITHMS, without them: somebody between may have
+    /// taken them away. RFC 8489 §9.2.5.
+    BidDown,
     /// ChannelData on a channel that was never asked for. RFC 8656 §12.6.
     NoChannel,
 }
 
 impl DropReason {
     /// All reasons.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Malformed,
         Self::BadFingerprint,
         Self::NotForClients,
         Self::UnknownAttribute,
         Self::NoTransaction,
         Self::BadIntegrity,
+        Self::BidDown,
         Self::NoChannel,
     ];
 }

@@ -7,7 +7,7 @@ use wire::{Message, Writer};
 
 use crate::challenge::Challenge;
 use crate::transaction::Transaction;
-use crate::{Credentials, Failure, Request};
+use crate::{Config, Failure, Request};
 
 /// Writes the attributes of a custom request, as often as a challenge makes it begin again.
 pub(crate) type Attributes = Box<dyn Fn(&mut Writer<'_>) + Send>;
@@ -58,13 +58,14 @@ impl Order {
         }
     }
 
-    /// The challenge that this error poses, if meeting it can help: each kind once, and a 401 only
-    /// where no key or that of another realm was tried. RFC 8489 §9.2.5.
+    /// The challenge that this error poses, if it may be met and meeting it can help: each kind
+    /// once, and a 401 only where no key or that of another realm was tried. RFC 8489 §9.2.5.
     pub(crate) fn challenged(
         &mut self,
         error: ErrorCode<'_>,
         message: &Message<'_>,
-        credentials: Option<&Credentials>,
+        config: &Config,
+        before: Option<&Challenge>,
     ) -> Option<Challenge> {
         let met = match error.code {
             UNAUTHENTICATED => &mut self.unauthenticated,
@@ -74,7 +75,8 @@ impl Order {
         if *met {
             return None;
         }
-        let challenge = Challenge::read(message, credentials?)?;
+        let credentials = config.credentials.as_ref()?;
+        let challenge = Challenge::read(message, credentials, config.sha256, before)?;
         let can_help = match &self.signed {
             None => error.code == UNAUTHENTICATED,
             Some(tried) => error.code == STALE_NONCE || tried.realm() != challenge.realm(),
@@ -91,14 +93,13 @@ impl Exchange {
     }
 
     /// Whether an answer is what its sender wrote: to a signed request it must be signed with the
-    /// same key, but for the errors that a server gives before it knows one. RFC 8489 §9.2.4, §9.2.5.
+    /// same key, but for the errors that the client meets: they come from before the server knows
+    /// one. An unsigned 400 comes from there too and is yet ignored. RFC 8489 §9.2.4, §9.2.5.
     pub(crate) fn trusts(&self, message: &Message<'_>, error: Option<ErrorCode<'_>>) -> bool {
         let Some(signed) = &self.order.signed else {
             return true;
         };
-        let before_the_key = error
-            .is_some_and(|error| matches!(error.code, BAD_REQUEST | UNAUTHENTICATED | STALE_NONCE));
-        before_the_key || message.verify(signed.key()).is_ok()
+        error.is_some_and(is_challenge) || message.verify(signed.key()).is_ok()
     }
 
     /// Why a request was given up.
@@ -109,6 +110,11 @@ impl Exchange {
             Failure::Timeout
         }
     }
+}
+
+/// Whether an error asks for credentials or for another nonce.
+pub(crate) fn is_challenge(error: ErrorCode<'_>) -> bool {
+    matches!(error.code, UNAUTHENTICATED | STALE_NONCE)
 }
 
 impl fmt::Debug for Order {
@@ -129,6 +135,5 @@ impl fmt::Debug for Order {
     }
 }
 
-const BAD_REQUEST: u16 = 400;
 const UNAUTHENTICATED: u16 = 401;
 const STALE_NONCE: u16 = 438;

@@ -30,8 +30,8 @@
 //! # }
 //! ```
 //!
-//! A 401 is met with the credentials and a 438 with the new nonce, once each per request; the
-//! caller sees only the outcome. Every request ends in exactly one event. What the client ignores,
+//! A 401 is met with the credentials and a 438 with the new nonce, once each per request, with
+//! SHA-256 where the server offers it ([`Sha256`]); the caller sees only the outcome. Every request ends in exactly one event. What the client ignores,
 //! as the RFCs bid it, it counts: [`Client::dropped`].
 
 mod answer;
@@ -45,6 +45,7 @@ mod event;
 mod exchange;
 mod keep_alive;
 mod request;
+mod sha256;
 mod transaction;
 
 pub use client::{Client, TooLong};
@@ -53,4 +54,5 @@ pub use credentials::{Credentials, CredentialsError};
 pub use drops::DropReason;
 pub use event::{Event, Failure};
 pub use request::{AllocateOptions, Request};
+pub use sha256::Sha256;
 pub use transaction::Retransmission;

@@ -63,24 +63,17 @@ impl Offered {
         &self,
         message: &Message<'_>,
     ) -> Result<Option<PasswordAlgorithm>, Reject> {
-        let Some(PasswordAlgorithms(offered)) = self.algorithms else {
+        let Some(offered) = self.algorithms else {
             return Ok(None);
         };
-        match (message.get()?, message.get()?) {
+        match (message.get()?, message.get::<PasswordAlgorithms<'_>>()?) {
             (None, None) => Ok(None),
-            (Some(chosen), Some(PasswordAlgorithms(echoed)))
-                if echoed == offered && contains(offered, chosen) =>
+            (Some(chosen), Some(echoed))
+                if echoed == offered && offered.iter().any(|it| it == chosen) =>
             {
                 Ok(Some(chosen))
             }
             (Some(_), _) | (None, Some(_)) => Err(Reject::BidDown),
         }
     }
-}
-
-fn contains(offered: &[u8], PasswordAlgorithm(chosen): PasswordAlgorithm) -> bool {
-    let (entries, _) = offered.as_chunks::<4>();
-    entries
-        .iter()
-        .any(|[n0, n1, ..]| u16::from_be_bytes([*n0, *n1]) == chosen)
 }

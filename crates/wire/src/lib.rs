@@ -16,6 +16,7 @@ mod malformed;
 mod message;
 mod method;
 mod relay_header;
+mod security_features;
 pub mod stream;
 mod transaction;
 mod writer;
@@ -28,6 +29,7 @@ pub use malformed::Malformed;
 pub use message::{Attributes, Message, RawAttribute};
 pub use method::{Class, Method};
 pub use relay_header::RelayHeader;
+pub use security_features::SecurityFeatures;
 pub use transaction::TransactionId;
 pub use writer::Writer;
 

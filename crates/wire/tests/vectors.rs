@@ -1,6 +1,8 @@
 //! The test vectors of RFC 5769 and of RFC 8489 Appendix B.1, read and written.
 
-use wire::attributes::{Nonce, Realm, Software, Username, XorMappedAddress};
+use wire::attributes::{
+    Nonce, PasswordAlgorithm, Realm, Software, UserHash, Username, XorMappedAddress,
+};
 use wire::{Algorithm, Class, Key, MacKey, Message, Method, TransactionId, Writer};
 
 /// RFC 5769 §2: username, password and transaction id of the short-term vectors.
@@ -191,10 +193,10 @@ fn the_sha256_request_verifies_and_is_written_byte_for_byte() {
         Class::Request,
         TransactionId::new(LONG_TERM_ID),
     )
-    .put_raw(0x001E, &SHA256_REQUEST[24..56])
+    .put(&UserHash::of(LONG_TERM_USERNAME, REALM))
     .put(&Nonce("obMatJos2AAACf//499k954d6OL34oL9FSTvy64sA"))
     .put(&Realm(REALM))
-    .put_raw(0x001D, &[0, 2, 0, 0])
+    .put(&PasswordAlgorithm::SHA256)
     .sign(&key);
     assert_eq!(written, SHA256_REQUEST);
 }

@@ -6,8 +6,10 @@ use wire::attributes::{Data, ErrorCode, XorPeerAddress};
 use wire::stream::{FrameError, MAX_FRAME};
 use wire::{Attribute, ChannelData, Class, Kind, Message, Method};
 
+use crate::exchange::is_challenge;
+use crate::sha256::is_bid_down;
 use crate::transaction::Turn;
-use crate::{Client, DropReason, Event, Failure, Transport, answer};
+use crate::{Client, DropReason, Event, Failure, Sha256, Transport, answer};
 
 impl Client {
     /// Takes a datagram of the server, or some bytes of its stream, cut anywhere. On datagrams the
@@ -141,10 +143,14 @@ impl Client {
             self.distrust(now, index);
             return Err(DropReason::BadIntegrity);
         }
+        let heeds = self.config.sha256 != Sha256::Off && !error.is_some_and(is_challenge);
+        if heeds && is_bid_down(message) {
+            return Err(DropReason::BidDown);
+        }
         let mut order = self.exchanges.remove(index).order;
-        let credentials = self.config.credentials.as_ref();
+        let (config, before) = (&self.config, self.challenge.as_ref());
         if let Some(challenge) =
-            error.and_then(|error| order.challenged(error, message, credentials))
+            error.and_then(|error| order.challenged(error, message, config, before))
         {
             order.signed = Some(challenge.clone());
             self.challenge = Some(challenge);

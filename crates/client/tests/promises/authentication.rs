@@ -196,9 +196,13 @@ fn on_a_stream_a_forged_answer_is_the_outcome_at_once() {
 }
 
 #[test]
-fn errors_from_before_the_key_need_no_integrity() {
+fn a_400_to_a_signed_request_counts_only_if_it_is_signed() {
     let (mut world, signed) = signed_allocate(Transport::Udp);
-    world.input(&Answer::error(&signed, 400, "Bad Request").unsigned());
+    let refusal = || Answer::error(&signed, 400, "Bad Request");
+    world.input(&refusal().unsigned());
+    assert_eq!(world.client.poll_event(), None);
+    assert_eq!(world.client.dropped(DropReason::BadIntegrity), 1);
+    world.input(&refusal().signed(&key()));
     assert_eq!(
         world.event(),
         failed(allocate_request(), refused(400, "Bad Request"))

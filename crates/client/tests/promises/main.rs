@@ -17,6 +17,8 @@ mod retransmission;
 #[cfg(test)]
 mod server;
 #[cfg(test)]
+mod sha256;
+#[cfg(test)]
 mod streams;
 #[cfg(test)]
 mod world;

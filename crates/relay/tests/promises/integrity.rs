@@ -1,12 +1,12 @@
 //! What is signed counts, what is not does not; and what the server says to whom it knows is
 //! signed. RFC 8489 §9.2.4, §14.5; RFC 8656 §5.
 
-use relay::{AddressFamily, DropReason};
+use relay::{AddressFamily, DropReason, Sha256};
 use sim::Outcome::Lost;
-use sim::{Request, World, minutes, password, seconds};
+use sim::{Proof, Request, World, minutes, password, seconds};
 use wire::attributes::{
-    Lifetime, Nonce, Realm, RequestedAddressFamily, RequestedTransport, UnknownAttributes,
-    Username, XorPeerAddress,
+    Lifetime, Nonce, PasswordAlgorithm, Realm, RequestedAddressFamily, RequestedTransport,
+    UnknownAttributes, Username, XorPeerAddress,
 };
 use wire::{Algorithm, Attribute, Class, Key, Method, TransactionId, Writer};
 
@@ -172,16 +172,23 @@ fn an_integrity_of_another_algorithm_is_no_integrity() {
 
 #[test]
 fn no_single_byte_of_a_signed_request_can_change() {
-    let mut world = World::new();
-    let alice = world.client("alice");
-    alice.allocate(&mut world, minutes(10));
-    let packet = alice.write(&mut world, &Request::refresh(seconds(0)));
-    for at in 0..packet.len() {
-        let mut forged = packet.clone();
-        forged[at] ^= 0x01;
-        alice.packet(&mut world, &forged);
-        assert_eq!(world.allocations(), 1, "byte {at}");
+    for proof in [
+        Proof::Old,
+        Proof::New(PasswordAlgorithm::MD5),
+        Proof::New(PasswordAlgorithm::SHA256),
+    ] {
+        let mut world = World::with(|config| config.sha256 = Sha256::Offer);
+        let alice = world.client("alice");
+        alice.allocate(&mut world, minutes(10));
+        let request = Request::refresh(seconds(0)).proof(proof);
+        let packet = alice.write(&mut world, &request);
+        for at in 0..packet.len() {
+            let mut forged = packet.clone();
+            forged[at] ^= 0x01;
+            alice.packet(&mut world, &forged);
+            assert_eq!(world.allocations(), 1, "{proof:?}, byte {at}");
+        }
+        alice.packet(&mut world, &packet);
+        assert_eq!(world.allocations(), 0);
     }
-    alice.packet(&mut world, &packet);
-    assert_eq!(world.allocations(), 0);
 }

@@ -35,6 +35,20 @@ impl Attribute<'_> for PasswordAlgorithm {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PasswordAlgorithms<'a>(pub &'a [u8]);
 
+impl<'a> PasswordAlgorithms<'a> {
+    /// The algorithms in their order, without their parameters; those behind an entry that is cut
+    /// short are not there.
+    pub fn iter(&self) -> impl Iterator<Item = PasswordAlgorithm> + use<'a> {
+        let mut rest = self.0;
+        std::iter::from_fn(move || {
+            let (&[n0, n1, l0, l1], behind) = rest.split_first_chunk()?;
+            let length = usize::from(u16::from_be_bytes([l0, l1]));
+            rest = behind.get(length + crate::padding(length)..)?;
+            Some(PasswordAlgorithm(u16::from_be_bytes([n0, n1])))
+        })
+    }
+}
+
 impl<'a> Attribute<'a> for PasswordAlgorithms<'a> {
     const TYPE: u16 = 0x8002;
 
@@ -44,5 +58,25 @@ impl<'a> Attribute<'a> for PasswordAlgorithms<'a> {
 
     fn encode(&self, value: &mut Vec<u8>, _: TransactionId) {
         value.extend_from_slice(self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_of_algorithms_is_read_past_their_parameters() {
+        let list = [0, 7, 0, 3, b'a', b'b', b'c', 0, 0, 2, 0, 0, 0, 1, 0, 0];
+        let read = |list| {
+            let numbers = PasswordAlgorithms(list).iter().map(|it| it.0);
+            numbers.collect::<Vec<_>>()
+        };
+        assert_eq!(read(&list), [7, 2, 1]);
+        // Cut short: the parameters, an entry, everything.
+        assert_eq!(read(&list[..7]), [0; 0]);
+        assert_eq!(read(&list[..11]), [7]);
+        assert_eq!(read(&[]), [0; 0]);
+        assert_eq!(read(&[0, 2, 0xFF, 0xFF]), [0; 0]);
     }
 }

@@ -1,0 +1,84 @@
+//! The project's own client and SHA-256: what it may use, must use and will not do without.
+
+use std::net::UdpSocket;
+
+use client::Sha256;
+use wire::AddressFamily;
+
+use crate::{
+    lab::{
+        PATIENCE,
+        server::{PASSWORD, Setup, USER},
+        world::{PEER_V4, in_own_world},
+    },
+    session::{Refused, Session},
+};
+
+#[test]
+fn our_client_and_our_server_agree_on_sha256_wherever_both_may_use_it() {
+    in_own_world(|world| {
+        // With and without a shared secret: without, the name is hashed.
+        for (port, sha256, has_secret) in [
+            (3478, "offer", true),
+            (3479, "offer", false),
+            (3480, "require", true),
+            (3481, "require", false),
+        ] {
+            let _server = world.serve(Setup {
+                port,
+                sha256,
+                has_secret,
+                ..Setup::default()
+            });
+            for ours in [Sha256::Accept, Sha256::Require] {
+                assert_relays(Session::with(port, USER, PASSWORD, ours));
+            }
+        }
+    });
+}
+
+#[test]
+fn our_client_falls_back_to_sha1_where_it_may_and_the_server_offers_nothing_else() {
+    in_own_world(|world| {
+        let _server = world.serve(Setup {
+            sha256: "off",
+            ..Setup::default()
+        });
+        for ours in [Sha256::Off, Sha256::Accept] {
+            assert_relays(Session::with(3478, USER, PASSWORD, ours));
+        }
+        assert_refused(Sha256::Require);
+    });
+}
+
+#[test]
+fn our_client_is_refused_where_it_wants_no_sha256_and_the_server_requires_it() {
+    in_own_world(|world| {
+        let _server = world.serve(Setup {
+            sha256: "require",
+            ..Setup::default()
+        });
+        assert_refused(Sha256::Off);
+    });
+}
+
+#[track_caller]
+fn assert_refused(ours: Sha256) {
+    let mut session = Session::with(3478, USER, PASSWORD, ours);
+    assert_eq!(session.allocate(AddressFamily::V4), Err(Refused(401)));
+}
+
+fn assert_relays(mut session: Session) {
+    let relayed = session.allocate(AddressFamily::V4).expect("an allocation");
+    let peer = UdpSocket::bind((PEER_V4, 0)).expect("a free port");
+    let patience = peer.set_read_timeout(Some(PATIENCE));
+    patience.expect("patience is not zero");
+    let address = peer.local_addr().expect("a bound socket");
+    session.bind_channel(address).expect("a channel");
+    session.send(address, b"over");
+    let mut buffer = [0; 16];
+    let (length, from) = peer.recv_from(&mut buffer).expect("it arrives");
+    assert_eq!((&buffer[..length], from), (&b"over"[..], relayed));
+    peer.send_to(b"and back", relayed).expect("a route");
+    assert_eq!(session.receive(), (address, b"and back".to_vec()));
+}
