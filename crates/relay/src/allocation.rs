@@ -9,6 +9,7 @@ use wire::{AddressFamily, ChannelNumber, MacKey, TransactionId};
 
 use crate::auth::{self, Signed};
 use crate::keys::Grant;
+use crate::mobility::Mobile;
 use crate::permissions::Permissions;
 use crate::ports::Parity;
 use crate::realms::{Account, RealmId, Realms};
@@ -62,6 +63,8 @@ pub(crate) struct Allocation {
     pub(crate) channels: Vec<ChannelNumber>,
     pub(crate) sent: Traffic,
     pub(crate) received: Traffic,
+    /// What it takes to move; `None` if the client asked for no ticket. RFC 8016.
+    pub(crate) mobile: Option<Box<Mobile>>,
 }
 
 /// No success before all is known of every socket.
@@ -71,6 +74,8 @@ pub(crate) enum Phase {
     Opening {
         /// Whether the answer wants a FINGERPRINT.
         fingerprint: bool,
+        /// Whether it wants a ticket.
+        ticket: bool,
     },
     /// The client has heard success.
     Open,

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use ahash::RandomState;
-use hashbrown::HashTable;
+use hashbrown::{HashMap, HashTable};
 use slab::Slab;
 use wire::AddressFamily;
 
@@ -16,6 +16,8 @@ use crate::{AllocationId, ClientTuple, RelayId};
 pub(crate) struct Allocations {
     slots: Slab<Allocation>,
     by_client: HashTable<AllocationId>,
+    /// Where clients are going to: mostly none is. RFC 8016.
+    by_next: HashMap<ClientTuple, AllocationId, RandomState>,
     by_relayed: HashTable<RelayId>,
     hasher: RandomState,
     generation: u32,
@@ -26,6 +28,7 @@ impl Allocations {
         Self {
             slots: Slab::new(),
             by_client: HashTable::new(),
+            by_next: HashMap::with_hasher(hasher.clone()),
             by_relayed: HashTable::new(),
             hasher,
             generation,
@@ -44,15 +47,24 @@ impl Allocations {
             .filter(|allocation| allocation.id == id)
     }
 
+    /// Whose 5-tuple this is, or will be.
     pub(crate) fn of(&self, client: ClientTuple) -> Option<&Allocation> {
         let hash = self.hasher.hash_one(client);
         let is_of = |id: &AllocationId| self.get(*id).is_some_and(|it| it.client == client);
-        self.get(*self.by_client.find(hash, is_of)?)
+        let settled = self.by_client.find(hash, is_of);
+        self.get(*settled.or_else(|| self.going_to(client))?)
     }
 
     pub(crate) fn of_mut(&mut self, client: ClientTuple) -> Option<&mut Allocation> {
         let id = self.of(client)?.id;
         self.get_mut(id)
+    }
+
+    fn going_to(&self, client: ClientTuple) -> Option<&AllocationId> {
+        if self.by_next.is_empty() {
+            return None;
+        }
+        self.by_next.get(&client)
     }
 
     /// Who has a relayed transport address.
@@ -107,6 +119,30 @@ impl Allocations {
         Some(relay)
     }
 
+    /// Finds an allocation also by the 5-tuple that its client is going to.
+    pub(crate) fn add_next(&mut self, id: AllocationId, next: ClientTuple) {
+        self.by_next.insert(next, id);
+    }
+
+    /// The client goes there no more.
+    pub(crate) fn forget_next(&mut self, next: ClientTuple) {
+        self.by_next.remove(&next);
+    }
+
+    /// Gives an allocation another 5-tuple; returns the one it had, which leads nowhere any more.
+    pub(crate) fn change_client(
+        &mut self,
+        id: AllocationId,
+        client: ClientTuple,
+    ) -> Option<ClientTuple> {
+        let old = self.get(id)?.client;
+        self.unlist_client(id, old);
+        self.get_mut(id)?.client = client;
+        self.list_client(id);
+        self.by_next.remove(&client);
+        Some(old)
+    }
+
     pub(crate) fn remove(&mut self, id: AllocationId) -> Option<Allocation> {
         self.get(id)?;
         let allocation = self.slots.remove(id.slot as usize);
@@ -133,7 +169,10 @@ impl Allocations {
 
     /// Whether none is left, by any way to find it.
     pub(crate) fn is_empty(&self) -> bool {
-        self.slots.is_empty() && self.by_client.is_empty() && self.by_relayed.is_empty()
+        self.slots.is_empty()
+            && self.by_client.is_empty()
+            && self.by_next.is_empty()
+            && self.by_relayed.is_empty()
     }
 }
 

@@ -33,6 +33,8 @@ pub struct Config {
     pub policy: Policy,
     /// How much a client may have.
     pub limits: Limits,
+    /// Whether a client may take its allocation to another 5-tuple. RFC 8016.
+    pub mobility: bool,
     /// How much strangers hear beyond what they send.
     pub unauthenticated: Allowance,
 }

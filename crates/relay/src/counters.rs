@@ -16,6 +16,8 @@ pub struct Counters {
     pub opened: u64,
     /// Allocations ended.
     pub ended: u64,
+    /// Allocations that settled on another 5-tuple.
+    pub moved: u64,
     /// From clients to peers.
     pub sent: Traffic,
     /// From peers to clients.
@@ -31,6 +33,7 @@ impl Default for Counters {
             refused: 0,
             opened: 0,
             ended: 0,
+            moved: 0,
             sent: Traffic::default(),
             received: Traffic::default(),
         }
@@ -57,6 +60,7 @@ impl Counters {
         self.refused += other.refused;
         self.opened += other.opened;
         self.ended += other.ended;
+        self.moved += other.moved;
         self.sent.add(other.sent);
         self.received.add(other.received);
     }

@@ -5,10 +5,11 @@
 use std::net::SocketAddr;
 
 use rand::Rng;
-use wire::{ChannelData, RelayHeader, TransactionId};
+use wire::{ChannelData, ChannelNumber, RelayHeader, TransactionId};
 
 use crate::permissions::Scope;
 use crate::policy::Permit;
+use crate::routes::Bound;
 use crate::{
     ClientTuple, DropReason, Now, PeerAddr, RelayAddress, RelayId, Server, Transport, Verdict,
 };
@@ -24,10 +25,19 @@ impl Server {
         let Ok(data) = ChannelData::parse(packet) else {
             return self.drop(DropReason::Malformed);
         };
-        let Some(bound) = self.routes.by_channel(client, data.number) else {
+        let Some(bound) = self.route(client, data.number) else {
             return self.drop(DropReason::NoChannel);
         };
         self.forward(now, bound.relay, bound.peer, data.payload)
+    }
+
+    /// Where a channel leads. A client that moves is known by its old 5-tuple until this.
+    fn route(&mut self, client: ClientTuple, channel: ChannelNumber) -> Option<Bound> {
+        let bound = self.routes.by_channel(client, channel);
+        if bound.is_none() && self.settle(client) {
+            return self.routes.by_channel(client, channel);
+        }
+        bound
     }
 
     /// Sends application data to a peer, which may be a relayed address of our own.
@@ -111,6 +121,9 @@ impl Server {
             return self.drop(DropReason::NoRelay);
         }
         let to = allocation.client;
+        if to.is_nobody() {
+            return self.drop(DropReason::ClientAway);
+        }
         let header = match self.routes.by_peer(relay, from) {
             Some(channel) if payload.len() <= MAX_DATAGRAM => {
                 RelayHeader::channel_data(channel, payload.len())

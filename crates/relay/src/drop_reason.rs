@@ -46,6 +46,14 @@ drop_reasons! {
     AllocationOpening = "allocation-opening",
     /// ChannelData on a channel that is not bound.
     NoChannel = "no-channel",
+    /// From a client that moves to this shard and sends more than is kept until its allocation is here.
+    MoveQueueFull = "move-queue-full",
+    /// From a client that moved and was overtaken by newer packets of its own.
+    MovedOn = "moved-on",
+    /// With the ticket of an allocation that is between two shards.
+    AllocationMoving = "allocation-moving",
+    /// To a client whose connection ended and that has not come back with its ticket.
+    ClientAway = "client-away",
     /// To a peer without permission.
     NoPermission = "no-permission",
     /// From a peer without permission.

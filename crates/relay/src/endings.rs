@@ -31,11 +31,22 @@ impl Server {
                     .disarm(bound.deadline, Timer::Channel(id, *channel));
             }
         }
-        let account = allocation.account(&self.config.realms);
-        self.shared.quotas.release(account);
         for relay in allocation.relays.iter() {
             let relay_id = allocation.relay_id(relay.family());
             self.close(relay_id, relay);
+        }
+        if let Some(next) = allocation.next() {
+            self.forget_next(next);
+        }
+        self.conclude(now, allocation, cause);
+    }
+
+    /// Gives back what an allocation shares with others but ports, and tells of its end.
+    pub(crate) fn conclude(&mut self, now: Instant, allocation: Allocation, cause: EndCause) {
+        let account = allocation.account(&self.config.realms);
+        self.shared.quotas.release(account);
+        if let Some(mobile) = &allocation.mobile {
+            self.shared.whereabouts.remove(mobile.number);
         }
         if allocation.is_open() {
             self.counters.ended += 1;
@@ -92,7 +103,7 @@ impl Server {
 fn ended(now: Instant, realm: Arc<str>, allocation: Allocation, cause: EndCause) -> Report {
     Report::Ended {
         allocation: allocation.id,
-        client: allocation.client,
+        client: allocation.seen_at(),
         age: now.saturating_duration_since(allocation.born),
         realm,
         user: allocation.user,

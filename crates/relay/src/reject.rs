@@ -75,6 +75,24 @@ pub enum Reject {
     /// The 5-tuple has none.
     #[error("this 5-tuple has no allocation")]
     NoAllocation,
+    /// Tickets are neither given nor taken. RFC 8016 §3.1.2.
+    #[error("mobility is off (key `mobility` in [allocation])")]
+    MobilityForbidden,
+    /// MOBILITY-TICKET in an Allocate is not empty. RFC 8016 §3.1.2.
+    #[error("a ticket that is asked for is empty")]
+    TicketInAllocate,
+    /// MOBILITY-TICKET is none of ours.
+    #[error("the ticket is not one of this server")]
+    BadTicket,
+    /// The ticket was used already.
+    #[error("the ticket was used, and a newer one given")]
+    UsedTicket,
+    /// The ticket comes from the 5-tuple that the allocation has.
+    #[error("the client of the ticket is where it was")]
+    NotMoved,
+    /// The allocation of the ticket is over.
+    #[error("the allocation of the ticket is over")]
+    AllocationOver,
     /// REQUESTED-TRANSPORT is not UDP.
     #[error("transport protocol {0} is not supported")]
     UnsupportedTransport(u8),
@@ -143,7 +161,11 @@ impl Reject {
             | Self::MissingAttribute(_)
             | Self::Contradiction
             | Self::ChannelRange(_)
-            | Self::ChannelConflict => 400,
+            | Self::ChannelConflict
+            | Self::TicketInAllocate
+            | Self::BadTicket
+            | Self::UsedTicket
+            | Self::NotMoved => 400,
             Self::Challenge
             | Self::Sha256Required
             | Self::UnknownRealm
@@ -155,8 +177,9 @@ impl Reject {
             | Self::TokenEarly { .. }
             | Self::BadIntegrity => 401,
             Self::PeerDenied { .. } | Self::TunnelledClient => 403,
+            Self::MobilityForbidden => 405,
             Self::UnknownAttributes(_) => 420,
-            Self::AllocationExists | Self::NoAllocation => 437,
+            Self::AllocationExists | Self::NoAllocation | Self::AllocationOver => 437,
             Self::StaleNonce => 438,
             Self::UnsupportedFamily => 440,
             Self::WrongUser => 441,
@@ -179,6 +202,7 @@ impl Reject {
             400 => "Bad Request",
             401 => "Unauthorized",
             403 => "Forbidden",
+            405 => "Mobility Forbidden",
             420 => "Unknown Attribute",
             437 => "Allocation Mismatch",
             438 => "Stale Nonce",
@@ -213,6 +237,12 @@ impl Reject {
             Self::UnknownAttributes(_) => "unknown-attributes",
             Self::AllocationExists => "allocation-exists",
             Self::NoAllocation => "no-allocation",
+            Self::MobilityForbidden => "mobility-forbidden",
+            Self::TicketInAllocate => "ticket-in-allocate",
+            Self::BadTicket => "bad-ticket",
+            Self::UsedTicket => "used-ticket",
+            Self::NotMoved => "not-moved",
+            Self::AllocationOver => "allocation-over",
             Self::UnsupportedTransport(_) => "unsupported-transport",
             Self::UnsupportedFamily => "unsupported-family",
             Self::FamilyMismatch => "family-mismatch",

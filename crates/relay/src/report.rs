@@ -47,6 +47,19 @@ pub enum Report {
         /// From peers to client.
         received: Traffic,
     },
+    /// An allocation follows its client to another 5-tuple. RFC 8016.
+    Moved {
+        /// Which one.
+        allocation: AllocationId,
+        /// Its name until now: another, if it came from another shard.
+        was: AllocationId,
+        /// Where the client is now.
+        client: ClientTuple,
+        /// The user's realm.
+        realm: Arc<str>,
+        /// The USERNAME, without the realm if it ends in it.
+        user: Arc<str>,
+    },
     /// A request was refused.
     Refused {
         /// Who asked.
@@ -73,6 +86,8 @@ pub enum EndCause {
     Disconnected,
     /// The server stops.
     Shutdown,
+    /// The shard that its client moved to had no room for its socket.
+    Stranded,
 }
 
 impl EndCause {
@@ -83,6 +98,7 @@ impl EndCause {
             Self::Expired => "expired",
             Self::Disconnected => "disconnected",
             Self::Shutdown => "shutdown",
+            Self::Stranded => "stranded",
         }
     }
 }

@@ -7,6 +7,7 @@ mod channel_bind;
 mod create_permission;
 pub(crate) mod opening;
 mod refresh;
+mod relocate;
 pub(crate) mod send;
 
 pub(crate) use answer::{Answer, Challenge, Head};
@@ -86,6 +87,10 @@ fn authenticated<'a>(
     match understood(&signed).and_then(|()| handler(server, now, &signed)) {
         Ok(Answer::Later) => Verdict::Done,
         Ok(Answer::Never(why)) => server.drop(why),
+        Ok(Answer::Elsewhere(host)) => {
+            server.pass_to(host, client, message.as_bytes());
+            Verdict::Done
+        }
         Ok(answer) => Verdict::Reply(head.succeed(&mut server.reply, &answer, &signed.key)),
         Err(reject) => {
             let whose = Whose {

@@ -81,6 +81,12 @@ impl Routes {
             known.deadline = deadline;
             return deadline;
         }
+        self.bind_until(route, deadline);
+        deadline
+    }
+
+    /// Binds a channel that is not bound, until a deadline that it has already.
+    pub(crate) fn bind_until(&mut self, route: Route, deadline: Instant) {
         let place = self.places.insert(Place { route, deadline });
         let place = u32::try_from(place).expect("memory ends before");
         let Self { places, hasher, .. } = self;
@@ -90,7 +96,24 @@ impl Routes {
         self.by_channel.insert_unique(hash(&place), place, hash);
         let hash = |place: &u32| route(place).map_or(0, |it| by_peer(hasher, it));
         self.by_peer.insert_unique(hash(&place), place, hash);
-        deadline
+    }
+
+    /// Gives a channel to the 5-tuple that its client has now.
+    pub(crate) fn rebind(&mut self, old: ClientTuple, new: ClientTuple, channel: ChannelNumber) {
+        if let Some(bound) = self.unbind(old, channel) {
+            let Bound {
+                relay,
+                peer,
+                deadline,
+            } = bound;
+            let route = Route {
+                client: new,
+                channel,
+                relay,
+                peer,
+            };
+            self.bind_until(route, deadline);
+        }
     }
 
     /// Forgets a channel; returns what it was.

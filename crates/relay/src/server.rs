@@ -13,6 +13,7 @@ use crate::allocation::Allocation;
 use crate::allocations::Allocations;
 use crate::auth::Signed;
 use crate::effects::Effects;
+use crate::mobility::{Guests, Tickets};
 use crate::nonce::Nonces;
 use crate::realms::Names;
 use crate::request::{self, opening, send};
@@ -21,7 +22,8 @@ use crate::sha256::Offered;
 use crate::timers::{Timer, Timers};
 use crate::{
     AllocationId, Budget, ClientTuple, Config, Counters, DropReason, Effect, EndCause, Now,
-    OpenError, PeerAddr, Ports, Quotas, Reject, RelayId, Reservations, Verdict,
+    OpenError, PeerAddr, Ports, Quotas, Reject, RelayId, Reservations, ShardId, Verdict,
+    Whereabouts,
 };
 
 /// What the shards of one process share, on the slow path only.
@@ -37,6 +39,8 @@ pub struct Shared {
     pub budget: Budget,
     /// Who a USERHASH stands for.
     pub(crate) names: Names,
+    /// Where the allocations are that may move.
+    pub whereabouts: Whereabouts,
 }
 
 impl Shared {
@@ -49,6 +53,7 @@ impl Shared {
             reservations: Reservations::default(),
             budget: Budget::new(config.unauthenticated, &config.nonce_secret),
             names: Names::of(&config.realms),
+            whereabouts: Whereabouts::default(),
         }
     }
 }
@@ -58,11 +63,14 @@ impl Shared {
 pub struct Server {
     pub(crate) config: Arc<Config>,
     pub(crate) shared: Arc<Shared>,
+    pub(crate) shard: ShardId,
     pub(crate) rng: StdRng,
     pub(crate) offered: Offered,
     pub(crate) nonces: Nonces,
+    pub(crate) tickets: Tickets,
     pub(crate) allocations: Allocations,
     pub(crate) routes: Routes,
+    pub(crate) guests: Guests,
     pub(crate) timers: Timers,
     /// Whether [`Timer::Reservations`] is armed.
     pub(crate) reservations_reminder: bool,
@@ -74,8 +82,10 @@ pub struct Server {
 
 impl Server {
     /// A server without clients. All its chance comes from `seed`, which must be unpredictable and
-    /// another for each shard.
-    pub fn new(config: Arc<Config>, shared: Arc<Shared>, seed: [u8; 32]) -> Self {
+    /// another for each shard. `shard` is its number among those that share `shared`; what an
+    /// earlier server of that number had is forgotten.
+    pub fn new(config: Arc<Config>, shared: Arc<Shared>, shard: ShardId, seed: [u8; 32]) -> Self {
+        shared.whereabouts.forget(shard);
         let mut rng = StdRng::from_seed(seed);
         let mut next = || rng.next_u64();
         // Source addresses are a stranger's choice, so the tables are keyed.
@@ -89,14 +99,17 @@ impl Server {
                 offered.nonce_prefix,
             ),
             offered,
+            tickets: Tickets::new(&config.nonce_secret),
             allocations: Allocations::new(hasher.clone(), rng.next_u32()),
-            routes: Routes::new(hasher),
+            routes: Routes::new(hasher.clone()),
+            guests: Guests::new(hasher),
             timers: Timers::default(),
             reservations_reminder: false,
             effects: Effects::default(),
             counters: Counters::default(),
             reply: Vec::new(),
             rng,
+            shard,
             config,
             shared,
         }
@@ -110,6 +123,19 @@ impl Server {
         packet: &'a [u8],
     ) -> Verdict<'a> {
         self.handle_timeout(now.mono);
+        if self.guests.has(client) {
+            return self.handle_guest(client, packet);
+        }
+        self.handle_packet(now, client, packet)
+    }
+
+    /// A packet whose client is this shard's to serve.
+    pub(crate) fn handle_packet<'a>(
+        &'a mut self,
+        now: Now,
+        client: ClientTuple,
+        packet: &'a [u8],
+    ) -> Verdict<'a> {
         match Kind::of(packet) {
             Some(Kind::ChannelData) => self.handle_channel_data(now, client, packet),
             Some(Kind::Stun) => self.handle_stun(now, client, packet),
@@ -174,9 +200,8 @@ impl Server {
 
     /// A client's connection ended, and with it what it had. RFC 8656 §3.1.
     pub fn handle_disconnected(&mut self, now: Instant, client: ClientTuple) {
-        if let Some(id) = self.allocations.of(client).map(|allocation| allocation.id) {
-            self.remove_allocation(now, id, EndCause::Disconnected);
-        }
+        self.lose_guest(client);
+        self.lose(now, client);
     }
 
     /// The server stops: every allocation ends.
@@ -248,15 +273,16 @@ impl Server {
         self.allocations.relays()
     }
 
-    /// Whether a client has an allocation.
+    /// Whether a client has an allocation, here or in a shard that it moves from.
     pub fn has_allocation(&self, client: ClientTuple) -> bool {
-        self.allocations.of(client).is_some()
+        self.allocations.of(client).is_some() || self.guests.has(client)
     }
 
     /// Whether every trace of every allocation is gone: what a shard that drains waits for.
     pub fn is_idle(&self) -> bool {
         self.allocations.is_empty()
             && self.routes.is_empty()
+            && self.guests.is_empty()
             && self.effects.is_empty()
             && self.timers.is_idle()
     }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use wire::RelayHeader;
 
-use crate::{ClientTuple, DropReason, PeerAddr, RelayId, Report};
+use crate::{ClientTuple, DropReason, Mail, PeerAddr, RelayId, Report, ShardId};
 
 /// What to do with the packet that was just handled.
 #[derive(Debug)]
@@ -55,6 +55,39 @@ pub enum Effect {
     /// Close a relay socket.
     CloseRelay {
         /// The socket.
+        relay: RelayId,
+    },
+    /// Send application data to a peer, as [`Verdict::Forward`].
+    Forward {
+        /// The socket to send from.
+        from: RelayId,
+        /// The peer.
+        to: PeerAddr,
+        /// The application data.
+        payload: Vec<u8>,
+    },
+    /// Send application data to a client, as [`Verdict::Deliver`].
+    Deliver {
+        /// The client.
+        to: ClientTuple,
+        /// ChannelData or Data indication header.
+        header: RelayHeader,
+        /// The application data.
+        payload: Vec<u8>,
+    },
+    /// Write to another shard: [`crate::Server::handle_mail`]. The sockets of [`Mail::Arrive`] go
+    /// along.
+    Mail {
+        /// The shard.
+        to: ShardId,
+        /// What to write.
+        mail: Mail,
+    },
+    /// Serve a socket that came along with [`Mail::Arrive`].
+    AdoptRelay {
+        /// Its name in the shard that it came from.
+        was: RelayId,
+        /// The name of the socket from now on.
         relay: RelayId,
     },
     /// Tell the operator.

@@ -72,6 +72,10 @@ fn ask(server: &mut Server, now: Now, tuple: ClientTuple, packet: &[u8]) {
             Effect::OpenRelay { relay, .. } => server.handle_opened(now.mono, relay, Ok(())),
             Effect::Send { message, .. } => granted |= is_success(&message),
             Effect::CloseRelay { .. } | Effect::Report(_) => {}
+            Effect::Forward { .. }
+            | Effect::Deliver { .. }
+            | Effect::Mail { .. }
+            | Effect::AdoptRelay { .. } => panic!("nobody moves here"),
         }
     }
     assert!(granted);

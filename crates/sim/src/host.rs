@@ -17,9 +17,14 @@ pub(crate) struct Host {
     foreign: BTreeSet<SocketAddr>,
     /// What the host answers to whoever asks for a socket.
     pub(crate) mood: Mood,
+    /// Sockets between two shards, with what the kernel keeps for them.
+    between: BTreeMap<RelayId, (SocketAddr, Waiting)>,
     /// Sockets asked for while opening takes its time.
     pub(crate) pending: VecDeque<(Socket, SocketAddr)>,
 }
+
+/// Datagrams that nobody has read yet, each with its sender.
+pub(crate) type Waiting = Vec<(SocketAddr, Vec<u8>)>;
 
 /// How the host treats who asks for a socket.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,6 +59,39 @@ impl Host {
         if let Some(local) = self.locals.remove(&socket) {
             self.sockets.remove(&local);
         }
+    }
+
+    /// A socket leaves a shard for another one.
+    pub(crate) fn depart(&mut self, socket: Socket) {
+        let local = self.locals.remove(&socket);
+        let local = local.expect("only an open socket travels");
+        self.sockets.remove(&local);
+        self.between.insert(socket.1, (local, Waiting::new()));
+    }
+
+    /// A socket that left a shard under the name `was` comes to another one. Returns where it is
+    /// bound, and what it was sent meanwhile.
+    pub(crate) fn adopt(&mut self, was: RelayId, socket: Socket) -> (SocketAddr, Waiting) {
+        let (local, waiting) = self.between.remove(&was).expect("a socket that left");
+        self.locals.insert(socket, local);
+        self.sockets.insert(local, socket);
+        (local, waiting)
+    }
+
+    /// A socket that left a shard comes to none: it is closed.
+    pub(crate) fn give_up(&mut self, was: RelayId) {
+        self.between.remove(&was);
+    }
+
+    /// Keeps a datagram for a socket that is between two shards; whether this is one.
+    pub(crate) fn wait(&mut self, from: SocketAddr, local: SocketAddr, payload: &[u8]) -> bool {
+        let mut between = self.between.values_mut();
+        let found = between.find(|(bound, _)| *bound == local);
+        if let Some((_, waiting)) = found {
+            waiting.push((from, payload.to_vec()));
+            return true;
+        }
+        false
     }
 
     /// Who receives what is sent to a port.

@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use wire::attributes::{
-    AccessToken, AdditionalAddressFamily, ChannelNumberAttribute, Data, EvenPort, Lifetime, Nonce,
-    PasswordAlgorithm, PasswordAlgorithms, Realm, RequestedAddressFamily, RequestedTransport,
-    ReservationToken, Username, XorPeerAddress,
+    AccessToken, AdditionalAddressFamily, ChannelNumberAttribute, Data, EvenPort, Lifetime,
+    MobilityTicket, Nonce, PasswordAlgorithm, PasswordAlgorithms, Realm, RequestedAddressFamily,
+    RequestedTransport, ReservationToken, Username, XorPeerAddress,
 };
 use wire::{
     AddressFamily, Algorithm, Attribute, Class, Key, MacKey, Method, TransactionId, Writer,
@@ -205,6 +205,11 @@ impl Request {
     /// With RESERVATION-TOKEN.
     pub fn reserved(self, token: ReservationToken) -> Self {
         self.put(token)
+    }
+
+    /// With MOBILITY-TICKET: empty, it asks for one.
+    pub fn ticket(self, ticket: &[u8]) -> Self {
+        self.put_raw(MobilityTicket::TYPE, ticket)
     }
 
     /// With XOR-PEER-ADDRESS.

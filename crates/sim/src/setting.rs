@@ -52,6 +52,7 @@ pub fn config() -> Config {
         ports,
         policy: Policy::new(Mode::Closed, vec![], vec![], own(ports)),
         limits: Limits::default(),
+        mobility: true,
         unauthenticated: Allowance::default(),
     }
 }

@@ -1,6 +1,7 @@
 //! The world: its servers, who talks to them, and its clock.
 
 mod books;
+mod post;
 mod way;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,14 +10,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use relay::{
-    ClientTuple, Config, Counters, Now, OpenError, RelayId, Report, Server, Shared, Transport,
+    ClientTuple, Config, Counters, Now, OpenError, RelayId, Report, Server, ShardId, Shared,
+    Transport,
 };
 use wire::TransactionId;
 
 use crate::client::Memory;
 use crate::host::{Host, Mood};
 use crate::request::Credentials;
-use crate::{AccessGrant, Client, Clock, LISTENER, Peer, setting};
+use crate::{AccessGrant, Client, Clock, LISTENER, Outcome, Peer, setting};
 
 /// One host with one server in one or more shards, and all who talk to it.
 #[derive(Debug)]
@@ -35,6 +37,9 @@ pub struct World {
     peers: u16,
     transactions: u64,
     reports: Vec<Report>,
+    post: post::Post,
+    /// What became of packets that waited somewhere, since it was last asked for.
+    late: Vec<Outcome>,
 }
 
 /// Making a world, and moving its clock.
@@ -55,7 +60,7 @@ impl World {
         change(&mut config);
         let shared = Arc::new(Shared::new(&config));
         let config = Arc::new(config);
-        let server = |seed| Server::new(Arc::clone(&config), Arc::clone(&shared), [seed; 32]);
+        let server = |number| begin(&config, &shared, number);
         Self {
             shards: (0..shards).map(server).collect(),
             clock: Clock::new(),
@@ -67,6 +72,8 @@ impl World {
             peers: 0,
             transactions: 0,
             reports: Vec::new(),
+            post: post::Post::default(),
+            late: Vec::new(),
             shared,
             config,
         }
@@ -173,6 +180,27 @@ impl World {
         client
     }
 
+    /// A client again, from another address and through another shard: it knows all that it knew.
+    ///
+    /// # Panics
+    /// If another client is at the address that is next.
+    pub fn roam(&mut self, client: Client, shard: usize, transport: Transport) -> Client {
+        let Memory {
+            credentials,
+            relayed,
+            channels,
+            ..
+        } = self.memory(client);
+        let known = (credentials.clone(), *relayed, channels.clone());
+        let tuple = self.next_tuple(transport);
+        let roamed = self.client_at(shard, tuple, &known.0.username, &known.0.password);
+        let memory = self.memory_mut(roamed);
+        (memory.credentials, memory.relayed, memory.channels) = known;
+        // A nonce belongs to an address.
+        memory.credentials.nonce = String::new();
+        roamed
+    }
+
     /// A peer with a public IPv4 address of its own.
     pub fn peer(&mut self) -> Peer {
         let [high, low] = self.next_peer().to_be_bytes();
@@ -271,6 +299,16 @@ impl World {
 
 /// What the world can tell.
 impl World {
+    /// What became of packets that had to wait, since this was last asked.
+    pub fn late(&mut self) -> Vec<Outcome> {
+        std::mem::take(&mut self.late)
+    }
+
+    /// How many allocations have a ticket.
+    pub fn tickets(&self) -> usize {
+        self.shared.whereabouts.count()
+    }
+
     /// What the servers reported since this was last asked.
     pub fn reports(&mut self) -> Vec<Report> {
         std::mem::take(&mut self.reports)
@@ -328,8 +366,15 @@ impl World {
             // Reserved ports are no trace: they are free again in time, used or not.
             && self.shared.ports.taken() == self.shared.reservations.count()
             && self.shared.quotas.total() == 0
+            && self.shared.whereabouts.count() == 0
             && self.host.open_sockets() == 0
     }
+}
+
+/// A shard of this number, at the beginning of a life.
+fn begin(config: &Arc<Config>, shared: &Arc<Shared>, number: u8) -> Server {
+    let (config, shared) = (Arc::clone(config), Arc::clone(shared));
+    Server::new(config, shared, ShardId(number.into()), [number; 32])
 }
 
 /// What clients remember.

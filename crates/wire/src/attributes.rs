@@ -1,5 +1,5 @@
 //! The attributes, each a small type of its own. RFC 8489 §14, RFC 8656 §18,
-//! RFC 7635 §6.
+//! RFC 7635 §6, RFC 8016 §3.3.
 
 mod access_token;
 mod address;
@@ -10,6 +10,7 @@ mod error_code;
 mod even_port;
 mod family;
 mod lifetime;
+mod mobility_ticket;
 mod password_algorithm;
 mod protection;
 mod requested_transport;
@@ -27,6 +28,7 @@ pub use error_code::ErrorCode;
 pub use even_port::EvenPort;
 pub use family::{AdditionalAddressFamily, DraftAdditionalAddressFamily, RequestedAddressFamily};
 pub use lifetime::Lifetime;
+pub use mobility_ticket::MobilityTicket;
 pub use password_algorithm::{PasswordAlgorithm, PasswordAlgorithms};
 pub use protection::{Fingerprint, MessageIntegrity, MessageIntegritySha256};
 pub use requested_transport::RequestedTransport;

@@ -7,8 +7,8 @@ use std::time::Instant;
 use rand::Rng;
 use wire::AddressFamily;
 use wire::attributes::{
-    AdditionalAddressFamily, DraftAdditionalAddressFamily, EvenPort, RequestedAddressFamily,
-    RequestedTransport, ReservationToken,
+    AdditionalAddressFamily, DraftAdditionalAddressFamily, EvenPort, MobilityTicket,
+    RequestedAddressFamily, RequestedTransport, ReservationToken,
 };
 
 use super::opening::{self, allocated};
@@ -30,13 +30,14 @@ pub(super) fn allocate(
 ) -> Result<Answer, Reject> {
     let head = Head::of(request.message());
     if let Some(existing) = server.allocations.of(request.client) {
-        return repeat(existing, request, &head);
+        return repeat(server, existing, request, &head);
     }
     refuse_tunnels(request.client)?;
     let transport: RequestedTransport = request.require()?;
     if transport != RequestedTransport::UDP {
         return Err(Reject::UnsupportedTransport(transport.0));
     }
+    let ticket = wants_ticket(server, request)?;
     let wanted = Wanted::read(server, request)?;
     let config = Arc::clone(&server.config);
     let lifetime = request.lifetime(&config.limits, now)?;
@@ -52,6 +53,7 @@ pub(super) fn allocate(
     };
     let phase = Phase::Opening {
         fingerprint: head.fingerprint,
+        ticket,
     };
     let id = server.allocations.insert(|id| Allocation {
         id,
@@ -71,13 +73,14 @@ pub(super) fn allocate(
         channels: Vec::new(),
         sent: Traffic::default(),
         received: Traffic::default(),
+        mobile: None,
     });
     opening::ask_for_all(server, id);
     Ok(Answer::Later)
 }
 
 /// A tunnel's end and a relay could send one packet to and fro between them. RFC 8656 §21.4.
-fn refuse_tunnels(client: ClientTuple) -> Result<(), Reject> {
+pub(super) fn refuse_tunnels(client: ClientTuple) -> Result<(), Reject> {
     if is_tunnelled(client.client.ip()) {
         Err(Reject::TunnelledClient)
     } else {
@@ -86,14 +89,29 @@ fn refuse_tunnels(client: ClientTuple) -> Result<(), Reject> {
 }
 
 /// A retransmission hears what the first heard; anything else is a mismatch. RFC 8656 §7.2 step 2.
-fn repeat(existing: &Allocation, request: &Signed<'_>, head: &Head) -> Result<Answer, Reject> {
+fn repeat(
+    server: &Server,
+    existing: &Allocation,
+    request: &Signed<'_>,
+    head: &Head,
+) -> Result<Answer, Reject> {
     if existing.transaction != head.transaction || !existing.belongs_to(request) {
         return Err(Reject::AllocationExists);
     }
     if !existing.is_open() {
         return Ok(Answer::Never(DropReason::AllocationOpening));
     }
-    Ok(allocated(existing))
+    Ok(allocated(existing, &server.tickets))
+}
+
+/// Whether the client wants a ticket, to take its allocation along. RFC 8016 §3.1.2.
+fn wants_ticket(server: &Server, request: &Signed<'_>) -> Result<bool, Reject> {
+    match request.get::<MobilityTicket<'_>>()? {
+        None => Ok(false),
+        Some(MobilityTicket([])) if server.config.mobility => Ok(true),
+        Some(MobilityTicket([])) => Err(Reject::MobilityForbidden),
+        Some(_) => Err(Reject::TicketInAllocate),
+    }
 }
 
 /// Which relayed transport addresses an Allocate asks for.

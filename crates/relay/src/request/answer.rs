@@ -3,11 +3,13 @@
 use std::net::SocketAddr;
 
 use wire::attributes::{
-    AddressErrorCode, ErrorCode, Lifetime, Nonce, PasswordAlgorithms, Realm, ReservationToken,
-    Software, ThirdPartyAuthorization, UnknownAttributes, XorMappedAddress, XorRelayedAddress,
+    AddressErrorCode, ErrorCode, Lifetime, MobilityTicket, Nonce, PasswordAlgorithms, Realm,
+    ReservationToken, Software, ThirdPartyAuthorization, UnknownAttributes, XorMappedAddress,
+    XorRelayedAddress,
 };
 use wire::{AddressFamily, Class, MacKey, Message, Method, TransactionId, Writer};
 
+use crate::mobility::{Sealed, ShardId};
 use crate::{DropReason, Reject};
 
 /// What a handler has to say to a request that it grants.
@@ -25,16 +27,22 @@ pub(crate) enum Answer {
         lifetime: u32,
         /// Names the next port, which was reserved.
         token: Option<ReservationToken>,
+        /// The first ticket, if it was asked for.
+        ticket: Option<Sealed>,
     },
     /// To Refresh.
     Refreshed {
         /// Seconds; 0 if the allocation was deleted.
         lifetime: u32,
+        /// The next ticket, if one was used.
+        ticket: Option<Sealed>,
     },
     /// To CreatePermission and ChannelBind.
     Granted,
     /// The answer follows as an effect.
     Later,
+    /// Another shard has the allocation, and answers.
+    Elsewhere(ShardId),
     /// The answer to the first of these is still to come.
     Never(DropReason),
 }
@@ -83,6 +91,7 @@ impl Head {
                     mapped,
                     lifetime,
                     token,
+                    ticket,
                 } => {
                     for relayed in relayed {
                         writer.put(&XorRelayedAddress(*relayed));
@@ -93,6 +102,7 @@ impl Head {
                     if let Some(token) = token {
                         writer.put(token);
                     }
+                    put_ticket(writer, ticket.as_ref());
                     if let Some((family, reject)) = refused {
                         writer.put(&AddressErrorCode {
                             family: *family,
@@ -101,10 +111,11 @@ impl Head {
                         });
                     }
                 }
-                Answer::Refreshed { lifetime } => {
+                Answer::Refreshed { lifetime, ticket } => {
                     writer.put(&Lifetime(*lifetime));
+                    put_ticket(writer, ticket.as_ref());
                 }
-                Answer::Granted | Answer::Later | Answer::Never(_) => {}
+                Answer::Granted | Answer::Later | Answer::Elsewhere(_) | Answer::Never(_) => {}
             }
             writer.put(&SOFTWARE).sign(key);
         })
@@ -171,6 +182,12 @@ impl Head {
             writer.fingerprint();
         }
         buffer
+    }
+}
+
+fn put_ticket(writer: &mut Writer<'_>, ticket: Option<&Sealed>) {
+    if let Some(ticket) = ticket {
+        writer.put(&MobilityTicket(ticket));
     }
 }
 

@@ -18,7 +18,7 @@ pub(super) fn channel_bind(
     request: &Signed<'_>,
 ) -> Result<Answer, Reject> {
     let allocation = server.own_allocation(request)?;
-    let id = allocation.id;
+    let (id, client) = (allocation.id, allocation.client);
     let ChannelNumberAttribute(number) = request.require()?;
     let peer = PeerAddr(request.require::<XorPeerAddress>()?.0);
     let channel = ChannelNumber::new(number).ok_or(Reject::ChannelRange(number))?;
@@ -27,7 +27,7 @@ pub(super) fn channel_bind(
         family: AddressFamily::of(peer.0.ip()),
     };
 
-    let bound = server.routes.by_channel(request.client, channel);
+    let bound = server.routes.by_channel(client, channel);
     let by_peer = server.routes.by_peer(relay, peer);
     if bound.is_some_and(|bound| bound.peer != peer) || by_peer.is_some_and(|by| by != channel) {
         return Err(Reject::ChannelConflict);
@@ -52,7 +52,7 @@ pub(super) fn channel_bind(
         None => allocation.channels.push(channel),
     }
     let route = Route {
-        client: request.client,
+        client,
         channel,
         relay,
         peer,

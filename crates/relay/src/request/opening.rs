@@ -12,6 +12,7 @@ use super::allocate::take_port;
 use super::{Answer, Head, Whose, report_refused};
 use crate::allocation::{Allocation, Phase, Refused, Relay, RelaySocket};
 use crate::effects::Effects;
+use crate::mobility::{Mobile, Ticket, Tickets};
 use crate::timers::{FOREIGN_PORT, Timer};
 use crate::{AllocationId, Effect, OpenError, Reject, RelayAddress, RelayId, Report, Server};
 
@@ -111,7 +112,11 @@ fn conclude(server: &mut Server, now: Instant, id: AllocationId) {
     let Some(allocation) = server.allocations.get(id) else {
         return;
     };
-    let Phase::Opening { fingerprint } = allocation.phase else {
+    let Phase::Opening {
+        fingerprint,
+        ticket,
+    } = allocation.phase
+    else {
         return;
     };
     let relays = &allocation.relays;
@@ -124,18 +129,22 @@ fn conclude(server: &mut Server, now: Instant, id: AllocationId) {
     if relays.is_empty() {
         give_up(server, id, fingerprint);
     } else {
-        grant(server, now, id, fingerprint);
+        grant(server, now, id, (fingerprint, ticket));
     }
 }
 
 /// The client hears success.
-fn grant(server: &mut Server, now: Instant, id: AllocationId, fingerprint: bool) {
+fn grant(server: &mut Server, now: Instant, id: AllocationId, (fingerprint, ticket): (bool, bool)) {
     let token = reserve_next(server, now, id);
     let Some(allocation) = server.allocations.get_mut(id) else {
         return;
     };
     allocation.token = token;
     allocation.phase = Phase::Open;
+    if ticket {
+        let number = server.shared.whereabouts.enter(server.shard, id);
+        allocation.mobile = Some(Box::new(Mobile::new(number)));
+    }
     allocation.born = now;
     let deadline = now + Duration::from_secs(allocation.lifetime.into());
     for relay in allocation.relays.iter_mut() {
@@ -150,7 +159,11 @@ fn grant(server: &mut Server, now: Instant, id: AllocationId, fingerprint: bool)
 
     let head = head_of(allocation, fingerprint);
     let mut message = Vec::new();
-    head.succeed(&mut message, &allocated(allocation), &allocation.key);
+    head.succeed(
+        &mut message,
+        &allocated(allocation, &server.tickets),
+        &allocation.key,
+    );
     let report = Report::Opened {
         allocation: id,
         client: allocation.client,
@@ -213,14 +226,16 @@ fn give_up(server: &mut Server, id: AllocationId, fingerprint: bool) {
 }
 
 /// What the client heard, and hears again.
-pub(super) fn allocated(allocation: &Allocation) -> Answer {
+pub(super) fn allocated(allocation: &Allocation, tickets: &Tickets) -> Answer {
     let refused = allocation.refused.as_ref();
+    let mobile = allocation.mobile.as_ref();
     Answer::Allocated {
         relayed: allocation.relays.relayed().collect(),
         refused: refused.map(|refused| (refused.family, refused.reject.clone())),
         mapped: allocation.client.client,
         lifetime: allocation.lifetime,
         token: allocation.token,
+        ticket: mobile.map(|mobile| tickets.seal(Ticket::first(mobile.number))),
     }
 }
 

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use wire::AddressFamily;
-use wire::attributes::{Lifetime, RequestedAddressFamily};
+use wire::attributes::{Lifetime, MobilityTicket, RequestedAddressFamily};
 
 use super::Answer;
+use super::relocate::relocate;
 use crate::allocation::Allocation;
 use crate::auth::Signed;
 use crate::timers::Timer;
-use crate::{EndCause, Now, Reject, RelayId, Server};
+use crate::{AllocationId, EndCause, Now, Reject, RelayId, Server};
 
 /// RFC 8656 §8.2. Of a dual allocation the client may name one family, which is prolonged or
 /// deleted alone, with its permissions and channels: RFC 8656 §8.1.
@@ -18,9 +19,24 @@ pub(super) fn refresh(
     now: Now,
     request: &Signed<'_>,
 ) -> Result<Answer, Reject> {
-    let allocation = server.own_allocation(request)?;
+    if let Some(ticket) = request.get::<MobilityTicket<'_>>()? {
+        return relocate(server, now, request, ticket);
+    }
+    let id = server.own_allocation(request)?.id;
+    let lifetime = prolong(server, now, request, id)?;
+    let ticket = None;
+    Ok(Answer::Refreshed { lifetime, ticket })
+}
+
+/// Gives an allocation the lifetime that is asked for, or ends it; returns the seconds granted.
+pub(super) fn prolong(
+    server: &mut Server,
+    now: Now,
+    request: &Signed<'_>,
+    id: AllocationId,
+) -> Result<u32, Reject> {
+    let allocation = server.allocations.get(id).ok_or(Reject::NoAllocation)?;
     let named = named_family(allocation, request.get()?)?;
-    let id = allocation.id;
     let requested = request.get::<Lifetime>()?.map(|lifetime| lifetime.0);
     if requested == Some(0) {
         match named {
@@ -30,7 +46,7 @@ pub(super) fn refresh(
             }
             None => server.remove_allocation(now.mono, id, EndCause::Deleted),
         }
-        return Ok(Answer::Refreshed { lifetime: 0 });
+        return Ok(0);
     }
     let lifetime = request.lifetime(&server.config.limits, now)?;
     let deadline = now.mono + Duration::from_secs(lifetime.into());
@@ -50,7 +66,7 @@ pub(super) fn refresh(
             relay.deadline = deadline;
         }
     }
-    Ok(Answer::Refreshed { lifetime })
+    Ok(lifetime)
 }
 
 /// The family that the request names: one that the allocation has. RFC 8656 §8.2.

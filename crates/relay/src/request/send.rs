@@ -26,10 +26,14 @@ pub(crate) fn send<'a>(
     let Some(allocation) = server.allocations.of(client) else {
         return server.drop(DropReason::NoAllocation);
     };
-    let Some(scope) = allocation.permissions.scope(peer.ip(), now.mono) else {
+    let scope = allocation.permissions.scope(peer.ip(), now.mono);
+    let relay = allocation.relay_id(AddressFamily::of(peer.ip()));
+    if allocation.is_next(client) {
+        server.settle(client);
+    }
+    let Some(scope) = scope else {
         return server.drop(DropReason::NoPermission);
     };
-    let relay = allocation.relay_id(AddressFamily::of(peer.ip()));
     if !server.in_scope(scope, peer) {
         return server.drop(DropReason::PeerDenied);
     }

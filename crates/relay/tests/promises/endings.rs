@@ -11,7 +11,7 @@ fn endings(world: &mut World) -> Vec<(relay::ClientTuple, EndCause, u64)> {
             Report::Ended {
                 client, cause, age, ..
             } => Some((client, cause, age.as_secs())),
-            Report::Opened { .. } | Report::Refused { .. } => None,
+            Report::Opened { .. } | Report::Moved { .. } | Report::Refused { .. } => None,
         })
         .collect()
 }

@@ -17,6 +17,8 @@ mod endings;
 mod hairpin;
 mod integrity;
 mod messages;
+mod mobility;
+mod moving;
 mod permissions;
 mod ports;
 mod quotas;

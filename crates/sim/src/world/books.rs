@@ -5,12 +5,19 @@ use std::net::SocketAddr;
 use relay::{Effect, RelayId, Server};
 
 use super::World;
+use super::way::Owned;
 use crate::Answer;
 use crate::host::Mood;
 
 impl World {
     /// Performs all effects of a shard.
     pub(super) fn settle(&mut self, shard: usize) {
+        self.perform(shard);
+        self.deliver_mail();
+        self.balance();
+    }
+
+    pub(super) fn perform(&mut self, shard: usize) {
         if self.slow.contains(&shard) {
             return;
         }
@@ -25,9 +32,24 @@ impl World {
                     memory.inbox.push(answer);
                 }
                 Effect::Report(report) => self.reports.push(report),
+                Effect::Forward { from, to, payload } => {
+                    let to = to.0;
+                    self.carry_late(shard, Owned::Forward { from, to, payload });
+                }
+                Effect::Deliver {
+                    to,
+                    header,
+                    payload,
+                } => self.carry_late(shard, Owned::deliver(to, &header, &payload)),
+                Effect::Mail { to, mail } => self.send_mail(shard, to, mail),
+                Effect::AdoptRelay { was, relay } => self.adopt(shard, was, relay),
             }
         }
-        self.balance();
+    }
+
+    fn carry_late(&mut self, shard: usize, verdict: Owned) {
+        let outcome = self.carry(shard, verdict, None);
+        self.late.push(outcome);
     }
 
     pub(super) fn open(&mut self, shard: usize, relay: RelayId, local: SocketAddr) {
@@ -42,7 +64,7 @@ impl World {
     /// Each allocation has one count, and each of its relay sockets one port.
     #[track_caller]
     fn balance(&self) {
-        if !self.slow.is_empty() {
+        if !self.slow.is_empty() || self.post.is_under_way() {
             return;
         }
         let allocations = self.allocations();

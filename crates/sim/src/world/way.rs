@@ -5,7 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 use relay::policy::Permit;
 use relay::{ClientTuple, DropReason, PeerAddr, RelayId, Verdict};
 use wire::attributes::{AccessToken, Data, Realm, Username, XorPeerAddress};
-use wire::{Algorithm, ChannelData, Class, Kind, MacKey, Message, Method, TransactionId};
+use wire::{
+    Algorithm, ChannelData, Class, Kind, MacKey, Message, Method, RelayHeader, TransactionId,
+};
 
 use super::World;
 use crate::client::Memory;
@@ -18,7 +20,8 @@ impl World {
         let verdict = Owned::of(self.shards[shard].handle_client(now, tuple, packet));
         let key = self.signer(client, packet);
         let mut outcome = self.carry(shard, verdict, key.as_ref());
-        let waits = allocate_id(packet).filter(|_| outcome == Outcome::Silent);
+        let waits = request_id(packet).filter(|_| outcome == Outcome::Silent);
+        let late = self.late.len();
         let memory = self.memory_mut(client);
         let unread = memory.inbox.len();
         if waits.is_some() {
@@ -30,6 +33,12 @@ impl World {
             && let Some(answer) = inbox.pop_if(|answer| Some(answer.transaction()) == waits)
         {
             outcome = Outcome::Answered(answer);
+        }
+        if outcome == Outcome::Silent
+            && self.late.len() == late + 1
+            && let Some(only) = self.late.pop()
+        {
+            outcome = only;
         }
         if let Outcome::Answered(answer) = &outcome {
             assert_answers(packet, answer);
@@ -92,7 +101,12 @@ impl World {
     }
 
     /// A datagram arrives at a port of the host.
-    fn arrive(&mut self, from: SocketAddr, local: SocketAddr, payload: &[u8]) -> Outcome {
+    pub(super) fn arrive(
+        &mut self,
+        from: SocketAddr,
+        local: SocketAddr,
+        payload: &[u8],
+    ) -> Outcome {
         if self.host.is_foreign(local) {
             // Another program: as far as the sender goes, a peer.
             return Outcome::AtPeer {
@@ -100,6 +114,9 @@ impl World {
                 to: local,
                 payload: payload.to_vec(),
             };
+        }
+        if self.host.wait(from, local, payload) {
+            return Outcome::Silent;
         }
         let Some((shard, relay)) = self.host.socket(local) else {
             return Outcome::NoSocket;
@@ -114,7 +131,12 @@ impl World {
 
     /// Brings what the server sends to whom it is for. The sender of a request has the key that
     /// its answer is signed with; a peer has none and is never answered.
-    fn carry(&mut self, shard: usize, verdict: Owned, sender: Option<&MacKey>) -> Outcome {
+    pub(super) fn carry(
+        &mut self,
+        shard: usize,
+        verdict: Owned,
+        sender: Option<&MacKey>,
+    ) -> Outcome {
         match verdict {
             Owned::Forward { from, to, payload } => {
                 let local = self.host.local((shard, from));
@@ -194,7 +216,7 @@ impl World {
 }
 
 /// A verdict that borrows nothing, so that the world may act on it.
-enum Owned {
+pub(super) enum Owned {
     Forward {
         from: RelayId,
         to: SocketAddr,
@@ -210,6 +232,13 @@ enum Owned {
 }
 
 impl Owned {
+    pub(super) fn deliver(to: ClientTuple, header: &RelayHeader, payload: &[u8]) -> Self {
+        let mut packet = header.to_vec();
+        packet.extend_from_slice(payload);
+        packet.resize(packet.len() + header.padding(), 0);
+        Self::Deliver { to, packet }
+    }
+
     fn of(verdict: Verdict<'_>) -> Self {
         match verdict {
             Verdict::Forward { from, to, payload } => Self::Forward {
@@ -221,12 +250,7 @@ impl Owned {
                 to,
                 header,
                 payload,
-            } => {
-                let mut packet = header.to_vec();
-                packet.extend_from_slice(payload);
-                packet.resize(packet.len() + header.padding(), 0);
-                Self::Deliver { to, packet }
-            }
+            } => Self::deliver(to, &header, payload),
             Verdict::Reply(bytes) => Self::Reply(bytes.to_vec()),
             Verdict::Drop(why) => Self::Drop(why),
             Verdict::Done => Self::Done,
@@ -234,11 +258,11 @@ impl Owned {
     }
 }
 
-/// The transaction of an Allocate request, the only one whose answer may come later.
-fn allocate_id(packet: &[u8]) -> Option<TransactionId> {
+/// The transaction of a request. The answer to an Allocate may come later, and when a client moves
+/// between shards the answer to anything.
+fn request_id(packet: &[u8]) -> Option<TransactionId> {
     let message = Message::parse(packet).ok()?;
-    let kind = (message.method(), message.class());
-    (kind == (Method::Allocate, Class::Request)).then_some(message.transaction())
+    (message.class() == Class::Request).then_some(message.transaction())
 }
 
 /// Only a request is answered, under its own transaction id and method.

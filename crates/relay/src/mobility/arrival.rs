@@ -1,0 +1,135 @@
+//! An allocation goes from one shard to another, with all it has.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::allocation::Allocation;
+use crate::mobility::{Arrival, Mail, Place, ShardId};
+use crate::timers::Timer;
+use crate::{AllocationId, Effect, EndCause, RelayId, Report, Route, Server, Transport};
+
+impl Server {
+    /// Sends an allocation to the shard that its client has settled at, if that is another one.
+    pub(super) fn hand_over(&mut self, id: AllocationId) {
+        let allocation = self.allocations.get_mut(id);
+        let mobile = allocation.and_then(|allocation| allocation.mobile.as_mut());
+        let Some((to, number)) = mobile.and_then(|it| Some((it.via.take()?, it.number))) else {
+            return;
+        };
+        let Some(allocation) = self.allocations.remove(id) else {
+            return;
+        };
+        for relay in allocation.relays.iter() {
+            let timer = Timer::Relay(allocation.relay_id(relay.family()));
+            self.timers.disarm(relay.deadline, timer);
+        }
+        let mut channels = Vec::new();
+        for channel in &allocation.channels {
+            if let Some(bound) = self.routes.unbind(allocation.client, *channel) {
+                let timer = Timer::Channel(id, *channel);
+                self.timers.disarm(bound.deadline, timer);
+                channels.push((*channel, bound));
+            }
+        }
+        self.shared.whereabouts.note(number, Place::Between);
+        let mail = Mail::Arrive(Box::new(Arrival {
+            allocation,
+            channels,
+        }));
+        self.effects.push(Effect::Mail { to, mail });
+    }
+
+    /// Takes in an allocation whose client has settled here.
+    pub(super) fn handle_arrival(&mut self, from: ShardId, arrival: Arrival) {
+        let Arrival {
+            allocation,
+            channels,
+        } = arrival;
+        let (was, user) = (allocation.id, Arc::clone(&allocation.user));
+        let realm = Arc::clone(self.config.realms.name(allocation.realm));
+        let settled = allocation.client;
+        let id = self.install(allocation);
+        let Some(client) = self.allocations.get(id).map(|allocation| allocation.client) else {
+            return;
+        };
+        for (channel, bound) in channels {
+            let relay = RelayId {
+                allocation: id,
+                family: bound.relay.family,
+            };
+            let route = Route {
+                client,
+                channel,
+                relay,
+                peer: bound.peer,
+            };
+            self.routes.bind_until(route, bound.deadline);
+            let timer = Timer::Channel(id, channel);
+            self.timers.arm(bound.deadline, timer);
+        }
+        self.counters.moved += 1;
+        self.effects.push(Effect::Report(Report::Moved {
+            allocation: id,
+            was,
+            client: settled,
+            realm,
+            user,
+        }));
+        self.recall(settled, from);
+    }
+
+    /// Enters an allocation of another shard under an id of this one. Its sockets follow.
+    fn install(&mut self, mut allocation: Allocation) -> AllocationId {
+        let (was, client) = (allocation.id, allocation.client);
+        // A stream that is no guest any more has ended, and if the 5-tuple has an allocation again
+        // this shard began anew meanwhile: the client will have to show its ticket.
+        let is_gone = client.transport == Transport::Tcp && !self.guests.has(client);
+        let is_lost = is_gone || self.allocations.of(client).is_some();
+        if let Some(mobile) = allocation.mobile.as_mut().filter(|_| is_lost) {
+            mobile.lost = Some(client);
+        }
+        let id = self.allocations.insert(|id| Allocation {
+            id,
+            client: if is_lost { client.nobody(id) } else { client },
+            ..allocation
+        });
+        let Some(allocation) = self.allocations.get(id) else {
+            return id;
+        };
+        if let Some(mobile) = &allocation.mobile {
+            let place = Place::At(self.shard, id);
+            self.shared.whereabouts.note(mobile.number, place);
+        }
+        for relay in allocation.relays.iter() {
+            let family = relay.family();
+            let adopted = allocation.relay_id(family);
+            self.timers.arm(relay.deadline, Timer::Relay(adopted));
+            let was = RelayId {
+                allocation: was,
+                family,
+            };
+            let relay = adopted;
+            self.effects.push(Effect::AdoptRelay { was, relay });
+        }
+        id
+    }
+
+    /// Mail that nobody will read any more, because the shard that it was for has stopped: the
+    /// allocation that is in it ends, if there is one. Its sockets are closed already.
+    pub fn handle_undelivered(&mut self, now: Instant, mail: Mail) {
+        let Mail::Arrive(arrival) = mail else {
+            return;
+        };
+        let allocation = arrival.allocation;
+        for relay in allocation.relays.iter() {
+            let (ip, port) = (relay.local.ip(), relay.local.port());
+            self.shared.ports.release(ip, port);
+        }
+        self.conclude(now, allocation, EndCause::Shutdown);
+    }
+
+    /// A relay socket did not arrive with its allocation: the host has no room for it.
+    pub fn handle_stranded(&mut self, now: Instant, relay: RelayId) {
+        self.remove_relay(now, relay, EndCause::Stranded);
+    }
+}

@@ -1,0 +1,113 @@
+//! Clients whose allocation is, or just was, in another shard.
+
+use std::collections::VecDeque;
+
+use ahash::RandomState;
+use hashbrown::HashMap;
+
+use crate::ClientTuple;
+use crate::mobility::ShardId;
+
+/// The guests of a shard: 5-tuples whose packets are not its own to handle, or not yet. Each has
+/// shown a ticket of ours under a signature, so strangers cannot make the table grow.
+#[derive(Debug)]
+pub(crate) struct Guests(HashMap<ClientTuple, Guest, RandomState>);
+
+/// What is done with a guest's packets.
+#[derive(Debug)]
+pub(crate) struct Guest {
+    /// Who has the allocation; `None` if it is this shard or nobody.
+    pub(crate) host: Option<ShardId>,
+    /// What was passed earlier comes back first.
+    pub(crate) recall: Option<Recall>,
+}
+
+/// Packets that wait until all that was passed before them has come back.
+#[derive(Debug)]
+pub(crate) struct Recall {
+    /// Whom they were passed to.
+    pub(crate) from: ShardId,
+    pub(crate) held: VecDeque<Vec<u8>>,
+}
+
+impl Guests {
+    pub(crate) fn new(hasher: RandomState) -> Self {
+        Self(HashMap::with_hasher(hasher))
+    }
+
+    /// Mostly there are none, and then this costs a packet nothing.
+    pub(crate) fn has(&self, client: ClientTuple) -> bool {
+        !self.0.is_empty() && self.0.contains_key(&client)
+    }
+
+    pub(crate) fn get_mut(&mut self, client: ClientTuple) -> Option<&mut Guest> {
+        self.0.get_mut(&client)
+    }
+
+    /// From now on a client's packets are passed to this host.
+    pub(crate) fn pass_to(&mut self, client: ClientTuple, host: ShardId) {
+        let guest = self.0.entry(client).or_insert(Guest {
+            host: None,
+            recall: None,
+        });
+        guest.host = Some(host);
+    }
+
+    /// Nothing is passed any more, and what was comes back. Whether it was passed to this host; if
+    /// so, a [`crate::Mail::Fence`] is due.
+    pub(crate) fn recall(&mut self, client: ClientTuple, host: ShardId) -> bool {
+        let Some(guest) = self.0.get_mut(&client) else {
+            return false;
+        };
+        if guest.host != Some(host) || guest.recall.is_some() {
+            return false;
+        }
+        guest.host = None;
+        guest.recall = Some(Recall {
+            from: host,
+            held: VecDeque::new(),
+        });
+        true
+    }
+
+    /// All has come back from a host: what waited for it, in order.
+    pub(crate) fn release(&mut self, client: ClientTuple, host: ShardId) -> VecDeque<Vec<u8>> {
+        let recall = self
+            .0
+            .get_mut(&client)
+            .and_then(|guest| guest.recall.take_if(|recall| recall.from == host));
+        let Some(Recall { held, .. }) = recall else {
+            return VecDeque::new();
+        };
+        if self
+            .0
+            .get(&client)
+            .is_some_and(|guest| guest.host.is_none())
+        {
+            self.0.remove(&client);
+        }
+        held
+    }
+
+    pub(crate) fn remove(&mut self, client: ClientTuple) -> Option<Guest> {
+        self.0.remove(&client)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Recall {
+    /// Keeps a packet; gives it back if there are too many already.
+    pub(crate) fn hold(&mut self, packet: Vec<u8>) -> Result<(), Vec<u8>> {
+        if self.held.len() >= HELD {
+            return Err(packet);
+        }
+        self.held.push_back(packet);
+        Ok(())
+    }
+}
+
+/// Packets held for one client: what it sends while a fence goes to another shard and comes back.
+const HELD: usize = 256;

@@ -1,0 +1,82 @@
+//! The host's side: packets of its clients that come by way of another shard.
+
+use wire::attributes::MobilityTicket;
+use wire::{Class, Message, Method};
+
+use crate::mobility::{Mail, Place, ShardId};
+use crate::{ClientTuple, Effect, Now, Server, Verdict};
+
+impl Server {
+    /// A packet that another shard passed, as if its client were ours.
+    pub(super) fn handle_passed(
+        &mut self,
+        now: Now,
+        from: ShardId,
+        client: ClientTuple,
+        packet: Vec<u8>,
+    ) {
+        if !self.knows(client) && !self.is_asked_for(&packet) {
+            let mail = Mail::Return { client, packet };
+            return self.effects.push(Effect::Mail { to: from, mail });
+        }
+        if let Some(message) = self.take(now, client, &packet) {
+            let mail = Mail::Reply { client, message };
+            self.effects.push(Effect::Mail { to: from, mail });
+        }
+        let Some(allocation) = self.allocations.of_mut(client) else {
+            let mail = Mail::Forget { client };
+            return self.effects.push(Effect::Mail { to: from, mail });
+        };
+        let id = allocation.id;
+        let next = allocation.mobile.as_mut().and_then(|it| it.next.as_mut());
+        if let Some(next) = next.filter(|next| next.client == client) {
+            next.via = Some(from);
+        }
+        self.hand_over(id);
+    }
+
+    /// Handles a packet whose sender waits for no verdict: the verdict becomes an effect. Returns the
+    /// answer, if there is one.
+    pub(super) fn take(&mut self, now: Now, client: ClientTuple, packet: &[u8]) -> Option<Vec<u8>> {
+        let effect = match self.handle_packet(now, client, packet) {
+            Verdict::Reply(message) => return Some(message.to_vec()),
+            Verdict::Forward { from, to, payload } => Effect::Forward {
+                from,
+                to,
+                payload: payload.to_vec(),
+            },
+            Verdict::Deliver {
+                to,
+                header,
+                payload,
+            } => Effect::Deliver {
+                to,
+                header,
+                payload: payload.to_vec(),
+            },
+            Verdict::Drop(_) | Verdict::Done => return None,
+        };
+        self.effects.push(effect);
+        None
+    }
+
+    fn knows(&self, client: ClientTuple) -> bool {
+        self.allocations.of(client).is_some()
+    }
+
+    /// Whether this is a Refresh with the ticket of an allocation of ours. It is not verified here.
+    fn is_asked_for(&self, packet: &[u8]) -> bool {
+        let Ok(message) = Message::parse(packet) else {
+            return false;
+        };
+        if (message.class(), message.method()) != (Class::Request, Method::Refresh) {
+            return false;
+        }
+        let Ok(Some(MobilityTicket(ticket))) = message.get() else {
+            return false;
+        };
+        let place = self.tickets.open(ticket);
+        let place = place.and_then(|ticket| self.shared.whereabouts.find(ticket.number));
+        matches!(place, Some(Place::At(shard, _)) if shard == self.shard)
+    }
+}

@@ -1,0 +1,92 @@
+//! What shards write to each other while a client moves between them.
+
+use wire::ChannelNumber;
+
+use crate::allocation::Allocation;
+use crate::routes::Bound;
+use crate::{ClientTuple, RelayId};
+
+/// A shard of the process, by its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ShardId(pub u16);
+
+/// From shard to shard. Between two of them mail arrives in the order in which it was sent.
+///
+/// The *host* has the allocation; the *guest shard* has the 5-tuple that its client moves to.
+#[derive(Debug)]
+pub enum Mail {
+    /// To the host: a packet of a client that is moving.
+    Pass {
+        /// The new 5-tuple.
+        client: ClientTuple,
+        /// A datagram, or one frame of a stream.
+        packet: Vec<u8>,
+    },
+    /// To the host: the connection of a client that is moving ended.
+    Disconnected {
+        /// The new 5-tuple.
+        client: ClientTuple,
+    },
+    /// From the host: the answer to a packet that was passed.
+    Reply {
+        /// The new 5-tuple.
+        client: ClientTuple,
+        /// The response.
+        message: Vec<u8>,
+    },
+    /// From the host, which knows the client no more: a packet that was passed comes back.
+    Return {
+        /// The new 5-tuple.
+        client: ClientTuple,
+        /// As it was passed.
+        packet: Vec<u8>,
+    },
+    /// From the host: nothing is to be passed for this client any more.
+    Forget {
+        /// The 5-tuple.
+        client: ClientTuple,
+    },
+    /// From the host: the allocation itself.
+    Arrive(Box<Arrival>),
+    /// To the host: what was passed before this comes back before [`Mail::Fenced`] does.
+    Fence {
+        /// The 5-tuple.
+        client: ClientTuple,
+    },
+    /// From the host: the answer to [`Mail::Fence`].
+    Fenced {
+        /// The 5-tuple.
+        client: ClientTuple,
+    },
+}
+
+impl Mail {
+    /// Whether this may be lost like a packet, if an inbox is full. Of the rest there is never more
+    /// than one of a kind for each client that moves, and it must arrive.
+    pub const fn is_packet(&self) -> bool {
+        match self {
+            Self::Pass { .. } | Self::Reply { .. } | Self::Return { .. } => true,
+            Self::Disconnected { .. }
+            | Self::Forget { .. }
+            | Self::Arrive(_)
+            | Self::Fence { .. }
+            | Self::Fenced { .. } => false,
+        }
+    }
+}
+
+/// An allocation between two shards: all it has but its sockets, which travel beside it.
+#[derive(Debug)]
+pub struct Arrival {
+    /// Still under the id that it had with its last host.
+    pub(crate) allocation: Allocation,
+    pub(crate) channels: Vec<(ChannelNumber, Bound)>,
+}
+
+impl Arrival {
+    /// The sockets that travel with it, by the names that they had.
+    pub fn relays(&self) -> impl Iterator<Item = RelayId> {
+        let relays = self.allocation.relays.iter();
+        relays.map(|relay| self.allocation.relay_id(relay.family()))
+    }
+}

@@ -1,0 +1,98 @@
+//! The guest shard's side: packets of clients whose allocation is in another shard.
+
+use crate::mobility::{Mail, ShardId};
+use crate::{ClientTuple, DropReason, Effect, Now, Server, Verdict};
+
+impl Server {
+    /// From now on a client's packets go to the shard that has its allocation, beginning with this.
+    pub(crate) fn pass_to(&mut self, host: ShardId, client: ClientTuple, packet: &[u8]) {
+        self.guests.pass_to(client, host);
+        self.pass_packet(host, client, packet.to_vec());
+    }
+
+    /// A packet of a guest.
+    pub(crate) fn handle_guest<'a>(&mut self, client: ClientTuple, packet: &[u8]) -> Verdict<'a> {
+        let Some(guest) = self.guests.get_mut(client) else {
+            return Verdict::Done;
+        };
+        if let Some(recall) = &mut guest.recall {
+            return match recall.hold(packet.to_vec()) {
+                Ok(()) => Verdict::Done,
+                Err(_) => self.drop(DropReason::MoveQueueFull),
+            };
+        }
+        if let Some(host) = guest.host {
+            self.pass_packet(host, client, packet.to_vec());
+        }
+        Verdict::Done
+    }
+
+    /// The host answers what was passed to it.
+    pub(super) fn handle_passed_reply(&mut self, from: ShardId, to: ClientTuple, message: Vec<u8>) {
+        // Else the client's connection ended, and who is there now is somebody else.
+        let guest = self.guests.get_mut(to);
+        if guest.is_some_and(|guest| guest.host == Some(from)) {
+            self.effects.push(Effect::Send { to, message });
+        }
+    }
+
+    /// The host knows nothing of a client: what was passed is handled here, in its order.
+    pub(super) fn handle_returned(
+        &mut self,
+        now: Now,
+        from: ShardId,
+        client: ClientTuple,
+        packet: Vec<u8>,
+    ) {
+        self.recall(client, from);
+        let Some(guest) = self.guests.get_mut(client) else {
+            // Newer packets were handled already.
+            self.drop(DropReason::MovedOn);
+            return;
+        };
+        match guest.host {
+            Some(host) => self.pass_packet(host, client, packet),
+            None => self.take_own(now, client, &packet),
+        }
+    }
+
+    /// What was passed to a host comes back, if anything was.
+    pub(super) fn recall(&mut self, client: ClientTuple, host: ShardId) {
+        if self.guests.recall(client, host) {
+            let mail = Mail::Fence { client };
+            self.effects.push(Effect::Mail { to: host, mail });
+        }
+    }
+
+    /// All that was passed has come back: now what came from the client meanwhile.
+    pub(super) fn release(&mut self, now: Now, from: ShardId, client: ClientTuple) {
+        for packet in self.guests.release(client, from) {
+            if self.guests.has(client) {
+                self.handle_guest(client, &packet);
+            } else {
+                self.take_own(now, client, &packet);
+            }
+        }
+    }
+
+    /// The connection of a guest ended.
+    pub(crate) fn lose_guest(&mut self, client: ClientTuple) {
+        let guest = self.guests.remove(client);
+        if let Some(to) = guest.and_then(|guest| guest.host) {
+            let mail = Mail::Disconnected { client };
+            self.effects.push(Effect::Mail { to, mail });
+        }
+    }
+
+    fn take_own(&mut self, now: Now, client: ClientTuple, packet: &[u8]) {
+        if let Some(message) = self.take(now, client, packet) {
+            let to = client;
+            self.effects.push(Effect::Send { to, message });
+        }
+    }
+
+    fn pass_packet(&mut self, to: ShardId, client: ClientTuple, packet: Vec<u8>) {
+        let mail = Mail::Pass { client, packet };
+        self.effects.push(Effect::Mail { to, mail });
+    }
+}

@@ -1,0 +1,71 @@
+//! Where the allocations are that may move, for the shard that is shown a ticket.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::AllocationId;
+use crate::mobility::ShardId;
+
+/// Every allocation with a ticket, by its number. Touched when one begins, moves or ends, and when a
+/// ticket is shown; never by a packet of data.
+#[derive(Debug, Default)]
+pub struct Whereabouts(Mutex<Register>);
+
+#[derive(Debug, Default)]
+struct Register {
+    /// The number that was given last.
+    last: u64,
+    places: BTreeMap<u64, Place>,
+}
+
+/// Where an allocation is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// In a shard, where it has this id.
+    At(ShardId, AllocationId),
+    /// On its way from one shard to another.
+    Between,
+}
+
+impl Whereabouts {
+    /// Enters a new allocation; returns its number.
+    pub(crate) fn enter(&self, shard: ShardId, id: AllocationId) -> u64 {
+        let mut register = self.register();
+        register.last += 1;
+        let number = register.last;
+        register.places.insert(number, Place::At(shard, id));
+        number
+    }
+
+    /// Where an allocation is, if it is still there.
+    pub(crate) fn find(&self, number: u64) -> Option<Place> {
+        self.register().places.get(&number).copied()
+    }
+
+    /// An allocation left for another shard, or came to it. Only who has it says so.
+    pub(crate) fn note(&self, number: u64, place: Place) {
+        self.register().places.insert(number, place);
+    }
+
+    /// An allocation ended.
+    pub(crate) fn remove(&self, number: u64) {
+        self.register().places.remove(&number);
+    }
+
+    /// How many allocations may move.
+    pub fn count(&self) -> usize {
+        self.register().places.len()
+    }
+
+    /// A new life of a shard has nothing of what its last one had.
+    pub(crate) fn forget(&self, shard: ShardId) {
+        self.register()
+            .places
+            .retain(|_, place| !matches!(place, Place::At(at, _) if *at == shard));
+    }
+
+    /// Each change is one call on the map, so a shard that panicked does not spoil it.
+    fn register(&self) -> MutexGuard<'_, Register> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,101 @@
+//! Refresh with a ticket: the client comes from another 5-tuple. RFC 8016 §3.2.2.
+
+use wire::attributes::MobilityTicket;
+
+use super::allocate::refuse_tunnels;
+use super::refresh::prolong;
+use super::{Answer, Head};
+use crate::auth::Signed;
+use crate::mobility::{Move, Path, Place, Ticket};
+use crate::{AllocationId, DropReason, Now, Reject, Server};
+
+/// RFC 8016 §3.2.2, whose order these checks keep: not the 5-tuple but the ticket says which
+/// allocation it is.
+pub(super) fn relocate(
+    server: &mut Server,
+    now: Now,
+    request: &Signed<'_>,
+    MobilityTicket(ticket): MobilityTicket<'_>,
+) -> Result<Answer, Reject> {
+    if !server.config.mobility {
+        return Err(Reject::MobilityForbidden);
+    }
+    refuse_tunnels(request.client)?;
+    let ticket = server.tickets.open(ticket).ok_or(Reject::BadTicket)?;
+    let place = server.shared.whereabouts.find(ticket.number);
+    match place.ok_or(Reject::AllocationOver)? {
+        Place::At(shard, id) if shard == server.shard => arrive(server, now, request, ticket, id),
+        Place::At(..) if has_own(server, request) => Err(Reject::AllocationExists),
+        Place::At(shard, _) => Ok(Answer::Elsewhere(shard)),
+        // Its client settles somewhere at this very moment, and uses a ticket elsewhere.
+        Place::Between => Ok(Answer::Never(DropReason::AllocationMoving)),
+    }
+}
+
+/// The allocation is in this shard.
+fn arrive(
+    server: &mut Server,
+    now: Now,
+    request: &Signed<'_>,
+    ticket: Ticket,
+    id: AllocationId,
+) -> Result<Answer, Reject> {
+    let allocation = server.allocations.get(id).ok_or(Reject::AllocationOver)?;
+    let mobile = allocation.mobile.as_ref().ok_or(Reject::AllocationOver)?;
+    let transaction = Head::of(request.message()).transaction;
+    let is_own = allocation.belongs_to(request);
+    let again = mobile
+        .last
+        .filter(|last| (last.transaction, last.client) == (transaction, request.client));
+    if let Some(Move { lifetime, .. }) = again.filter(|_| is_own) {
+        let ticket = Some(server.tickets.seal(mobile.ticket()));
+        return Ok(Answer::Refreshed { lifetime, ticket });
+    }
+    let next = mobile.next;
+    let is_next = next.is_some_and(|next| next.client == request.client);
+    if allocation.client == request.client || is_next {
+        return Err(Reject::NotMoved);
+    }
+    if ticket.moves != mobile.moves {
+        return Err(Reject::UsedTicket);
+    }
+    if !is_own {
+        return Err(Reject::WrongUser);
+    }
+    if has_own(server, request) {
+        return Err(Reject::AllocationExists);
+    }
+    let lifetime = prolong(server, now, request, id)?;
+    let Some(allocation) = server.allocations.get_mut(id) else {
+        // It was deleted, whole.
+        let ticket = None;
+        return Ok(Answer::Refreshed { lifetime, ticket });
+    };
+    let Some(mobile) = allocation.mobile.as_mut() else {
+        return Err(Reject::AllocationOver);
+    };
+    mobile.moves = Ticket::next(mobile.moves);
+    mobile.last = Some(Move {
+        transaction,
+        client: request.client,
+        lifetime,
+    });
+    mobile.next = Some(Path {
+        client: request.client,
+        via: None,
+    });
+    let ticket = server.tickets.seal(mobile.ticket());
+    if let Some(next) = next {
+        server.forget_next(next);
+    }
+    server.allocations.add_next(id, request.client);
+    Ok(Answer::Refreshed {
+        lifetime,
+        ticket: Some(ticket),
+    })
+}
+
+/// Whether the 5-tuple has an allocation, to which it would be a second one.
+fn has_own(server: &Server, request: &Signed<'_>) -> bool {
+    server.allocations.of(request.client).is_some()
+}

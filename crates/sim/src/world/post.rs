@@ -1,0 +1,108 @@
+//! Mail between the shards, and what it takes along.
+
+use std::collections::VecDeque;
+
+use relay::{Mail, RelayId, ShardId};
+
+use super::World;
+
+/// Mail on its way, in the order in which it was written.
+#[derive(Debug, Default)]
+pub(crate) struct Post {
+    mail: VecDeque<Letter>,
+    /// Nothing is delivered for now.
+    held: bool,
+}
+
+#[derive(Debug)]
+struct Letter {
+    from: usize,
+    to: usize,
+    mail: Mail,
+}
+
+impl Post {
+    pub(super) fn is_under_way(&self) -> bool {
+        !self.mail.is_empty()
+    }
+}
+
+/// What the post does to the servers.
+impl World {
+    /// From now on mail waits for [`World::deliver_one`] or [`World::release_mail`].
+    pub const fn hold_mail(&mut self) {
+        self.post.held = true;
+    }
+
+    /// From now on mail is delivered at once, and first what waits.
+    pub fn release_mail(&mut self) {
+        self.post.held = false;
+        self.deliver_mail();
+    }
+
+    /// The letter that was written first is delivered, and the others wait on. Whether there was one.
+    pub fn deliver_one(&mut self) -> bool {
+        let Some(letter) = self.post.mail.pop_front() else {
+            return false;
+        };
+        self.hand_in(letter);
+        true
+    }
+
+    /// The letters for this shard are lost, and their writers told: it has stopped for good.
+    pub fn lose_mail_to(&mut self, shard: usize) {
+        let now = self.now().mono;
+        let (lost, kept) = std::mem::take(&mut self.post.mail)
+            .into_iter()
+            .partition::<VecDeque<_>, _>(|letter| letter.to == shard);
+        self.post.mail = kept;
+        for Letter { from, mail, .. } in lost {
+            if let Mail::Arrive(arrival) = &mail {
+                for relay in arrival.relays() {
+                    self.host.give_up(relay);
+                }
+            }
+            self.shards[from].handle_undelivered(now, mail);
+            self.settle(from);
+        }
+    }
+
+    /// A shard fails: what it had is gone, and it begins anew. Its mail waits for its new life.
+    pub fn restart_shard(&mut self, shard: usize) {
+        let now = self.now().mono;
+        self.shards[shard].handle_shutdown(now);
+        self.perform(shard);
+        let number = u8::try_from(shard).expect("few shards");
+        self.shards[shard] = super::begin(&self.config, &self.shared, number);
+        self.settle(shard);
+    }
+
+    pub(super) fn send_mail(&mut self, from: usize, to: ShardId, mail: Mail) {
+        if let Mail::Arrive(arrival) = &mail {
+            for relay in arrival.relays() {
+                self.host.depart((from, relay));
+            }
+        }
+        let to = usize::from(to.0);
+        self.post.mail.push_back(Letter { from, to, mail });
+    }
+
+    pub(super) fn deliver_mail(&mut self) {
+        while !self.post.held && self.deliver_one() {}
+    }
+
+    fn hand_in(&mut self, Letter { from, to, mail }: Letter) {
+        let from = ShardId(u16::try_from(from).expect("few shards"));
+        self.shards[to].handle_mail(self.clock.now(), from, mail);
+        self.perform(to);
+    }
+
+    /// A socket is read by another shard from now on, and first what waits in it.
+    pub(super) fn adopt(&mut self, shard: usize, was: RelayId, relay: RelayId) {
+        let (local, waiting) = self.host.adopt(was, (shard, relay));
+        for (peer, payload) in waiting {
+            let outcome = self.arrive(peer, local, &payload);
+            self.late.push(outcome);
+        }
+    }
+}
