@@ -59,11 +59,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             ports,
             policy,
             limits: Limits::default(),
+            mobility: true,
             unauthenticated: Allowance::default(),
         },
         streams: StreamLimits::default(),
         report: Arc::new(|report| match report {
             Report::Opened { user, relayed, .. } => println!("{user} relays from {relayed:?}"),
+            Report::Moved { user, .. } => println!("{user} has another address"),
             Report::Ended { user, cause, .. } => println!("{user} is gone: {}", cause.name()),
             Report::Refused { reject, .. } => println!("refused: {reject}"),
         }),

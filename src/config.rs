@@ -52,6 +52,8 @@ pub(crate) struct Config {
     pub(crate) auth: Auth,
     /// `[allocation]`.
     pub(crate) allocation: Limits,
+    /// `[allocation] mobility`.
+    pub(crate) mobility: bool,
     /// `[unauthenticated]`.
     pub(crate) unauthenticated: Allowance,
     /// `[tcp]`.
@@ -188,6 +190,7 @@ impl Config {
                 realms: Vec::new(),
             },
             allocation: Limits::default(),
+            mobility: true,
             unauthenticated: Allowance::default(),
             tcp: StreamLimits::default(),
             peers: Peers {

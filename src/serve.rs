@@ -144,6 +144,7 @@ fn net_options(config: &Config, host: &Host) -> Result<net::Options, Fault> {
             ports: config.relay.ports,
             policy: config.policy(host),
             limits: config.allocation,
+            mobility: config.mobility,
             unauthenticated: config.unauthenticated,
         },
         streams: config.tcp,

@@ -158,13 +158,18 @@ fn relay_ports(config: &Config) -> String {
 fn allocations(config: &Config) -> String {
     let limits = &config.allocation;
     format!(
-        "live {}, at most {}; {} per user, {} in all; {} and {} each",
+        "live {}, at most {}; {} per user, {} in all; {} and {} each; {}",
         span(limits.default_lifetime),
         span(limits.max_lifetime),
         quota(limits.per_user),
         quota(limits.total),
         counted(limits.permissions, "permission"),
         counted(limits.channels, "channel"),
+        if config.mobility {
+            "may follow their clients to other addresses"
+        } else {
+            "may not follow their clients to other addresses"
+        },
     )
 }
 
@@ -313,7 +318,7 @@ relay ports      50000-50099, room for 100 allocations on each address
 clients          1 user, 1 secret for time-limited credentials; a nonce is valid for 10m; SHA-256 is offered
 other realm      example.net: 0 users, 1 secret; as many per user, at most 10 in all; asked for at 10.0.0.5:3478
 other realm      example.com: 1 user, 0 secrets; at most 2 per user, no limit in all; known by names such as alice@example.com
-allocations      live 10m, at most 1h; at most 4 per user, no limit in all; 256 permissions and 256 channels each
+allocations      live 10m, at most 1h; at most 4 per user, no limit in all; 256 permissions and 256 channels each; may follow their clients to other addresses
 strangers        hear at most this much more than they send: 16KiB per second to one network, 256KiB per second in all
 tcp clients      at most 16384, 1024 of one network; closed after 10s without a first request, 1m of silence
 peers            Public addresses are allowed. Private and special addresses and those of this host are denied. \

@@ -83,6 +83,7 @@ pub(super) struct AllocationTable {
     pub(super) total: Option<Number>,
     pub(super) permissions: Option<Number>,
     pub(super) channels: Option<Number>,
+    pub(super) mobility: Option<bool>,
 }
 
 #[derive(Default, Deserialize)]

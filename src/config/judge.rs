@@ -57,6 +57,7 @@ pub(super) fn judge(file: File, path: &Path, host: &Host) -> (Option<Config>, Ve
             relay: relay?,
             auth: auth?,
             allocation: allocation?,
+            mobility: file.allocation.mobility.unwrap_or(true),
             unauthenticated: unauthenticated?,
             tcp: tcp?,
             peers: peers?,

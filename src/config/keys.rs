@@ -30,6 +30,7 @@ pub(super) const KEYS: &[Key] = &[
     ("allocation", "total"),
     ("allocation", "permissions"),
     ("allocation", "channels"),
+    ("allocation", "mobility"),
     ("unauthenticated", "per-prefix"),
     ("unauthenticated", "total"),
     ("tcp", "connections"),

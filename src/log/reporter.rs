@@ -64,6 +64,21 @@ impl Reporter {
                 (cause, age),
                 [sent, received],
             ),
+            Report::Moved {
+                allocation,
+                was,
+                client,
+                realm,
+                user,
+            } => info!(
+                %allocation,
+                was = (was != allocation).then(|| display(was)),
+                transport = client.transport.name(),
+                client = self.shown(client.client),
+                realm = &*realm,
+                user = &*user,
+                "allocation.moved"
+            ),
             Report::Refused {
                 client,
                 realm,

@@ -162,6 +162,59 @@ fn a_dual_allocation_carries_data_to_an_ipv6_peer() {
 }
 
 #[test]
+fn clients_that_change_their_address_go_on_over_udp() {
+    in_own_world(|world| {
+        let server = world.serve(four_shards());
+        let peer = echo(PEER_V4.into());
+        Uclient::to_peer(SERVER_V4.into(), peer)
+            .moving()
+            .relays_everything();
+        assert_moved(&server);
+    });
+}
+
+#[test]
+fn clients_that_change_their_address_go_on_over_tcp() {
+    in_own_world(|world| {
+        let server = world.serve(four_shards());
+        let peer = echo(PEER_V4.into());
+        Uclient::to_peer(SERVER_V4.into(), peer)
+            .moving()
+            .flag("-t")
+            .relays_everything();
+        assert_moved(&server);
+    });
+}
+
+#[test]
+fn clients_that_change_their_address_go_on_with_send_indications_relay_to_relay() {
+    in_own_world(|world| {
+        let server = world.serve(Setup {
+            allow_peers: false,
+            ..four_shards()
+        });
+        Uclient::pair(SERVER_V4.into())
+            .moving()
+            .flag("-s")
+            .relays_everything();
+        assert_moved(&server);
+    });
+}
+
+#[test]
+fn dual_allocations_follow_clients_that_change_their_address() {
+    in_own_world(|world| {
+        let server = world.serve(four_shards());
+        let peer = echo(PEER_V6.into());
+        Uclient::to_peer(SERVER_V4.into(), peer)
+            .moving()
+            .flag("-Z")
+            .relays_everything();
+        assert_moved(&server);
+    });
+}
+
+#[test]
 fn a_wrong_password_opens_nothing() {
     in_own_world(|world| {
         let _server = world.serve(Setup::default());
@@ -259,6 +312,11 @@ impl Uclient {
         self
     }
 
+    /// Eight clients that each take their allocation to another socket before they send.
+    fn moving(self) -> Self {
+        self.flag("-M").flag("-m").flag("8")
+    }
+
     const fn with_rtcp(mut self) -> Self {
         self.rtcp = true;
         self
@@ -349,6 +407,27 @@ fn assert_dual(server: &Server) {
             && line.contains(&SERVER_V6.to_string())
     };
     assert!(log.lines().any(is_dual), "{log}");
+}
+
+/// The log shows that clients moved, and some of them from shard to shard: the allocation has
+/// another name there.
+#[track_caller]
+fn assert_moved(server: &Server) {
+    let log = server.log();
+    let moved: Vec<_> = log
+        .lines()
+        .filter(|line| line.contains("allocation.moved"))
+        .collect();
+    let crossed = moved.iter().filter(|line| line.contains("was="));
+    assert!(moved.len() >= 8 && crossed.count() >= 1, "{log}");
+}
+
+/// Clients rarely come to the same of four shards again.
+fn four_shards() -> Setup {
+    Setup {
+        threads: 4,
+        ..Setup::default()
+    }
 }
 
 /// A server that relays to none but its own relayed addresses.

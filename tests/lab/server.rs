@@ -29,6 +29,8 @@ pub(crate) const SECRET: &str = "a secret shared with the web application";
 #[derive(Clone, Debug)]
 pub(crate) struct Setup {
     pub(crate) port: u16,
+    /// Shards: 0 is one per core.
+    pub(crate) threads: u16,
     pub(crate) relay_ports: RangeInclusive<u16>,
     /// Whether the server relays to `PEER_V4` and `PEER_V6`, which are documentation addresses.
     pub(crate) allow_peers: bool,
@@ -46,6 +48,7 @@ impl Default for Setup {
     fn default() -> Self {
         Self {
             port: 3478,
+            threads: 0,
             relay_ports: 49152..=65535,
             allow_peers: true,
             has_secret: true,
@@ -163,7 +166,10 @@ impl Setup {
 
     fn toml(&self) -> String {
         let Self {
-            port, relay_ports, ..
+            port,
+            threads,
+            relay_ports,
+            ..
         } = self;
         let listeners: String = ["udp", "tcp"]
             .into_iter()
@@ -189,6 +195,7 @@ impl Setup {
         };
         format!(
             "realm = \"{REALM}\"\n\
+             threads = {threads}\n\
              {listeners}\
              [relay]\n\
              addresses = [\"{SERVER_V4}\", \"{SERVER_V6}\"]\n\
@@ -217,7 +224,13 @@ impl Setup {
     fn coturn(&self, world: &World, files: &TempDir) -> Program {
         let mut command = world.on_server_host("turnserver");
         command.args(["-n", "--log-file", "stdout", "--simple-log"]);
-        command.args(["--no-cli", "--no-tls", "--no-dtls", "--lt-cred-mech"]);
+        command.args([
+            "--no-cli",
+            "--no-tls",
+            "--no-dtls",
+            "--lt-cred-mech",
+            "--mobility",
+        ]);
         command.args(["--realm", REALM, "--user", &format!("{USER}:{PASSWORD}")]);
         for address in [SERVER_V4.to_string(), SERVER_V6.to_string()] {
             command.args(["--listening-ip", &address, "--relay-ip", &address]);

@@ -11,6 +11,8 @@ pub struct NetCounters {
     pub send_failed: u64,
     /// Packets for a client or a relay socket that is gone.
     pub send_gone: u64,
+    /// Packets of clients that move between shards, dropped because a shard's inbox was full.
+    pub inbox_full: u64,
     /// Media frames dropped because a TCP client reads too slowly.
     pub queue_dropped: u64,
     /// TCP connections accepted.
@@ -25,12 +27,13 @@ pub struct NetCounters {
 
 impl NetCounters {
     /// Every counter with its name.
-    pub const fn named(&self) -> [(&'static str, u64); 9] {
+    pub const fn named(&self) -> [(&'static str, u64); 10] {
         [
             ("receive-overflow", self.receive_overflow),
             ("receive-failed", self.receive_failed),
             ("send-failed", self.send_failed),
             ("send-gone", self.send_gone),
+            ("inbox-full", self.inbox_full),
             ("queue-dropped", self.queue_dropped),
             ("connections", self.connections),
             ("connections-refused", self.connections_refused),
@@ -45,6 +48,7 @@ impl NetCounters {
         self.receive_failed += other.receive_failed;
         self.send_failed += other.send_failed;
         self.send_gone += other.send_gone;
+        self.inbox_full += other.inbox_full;
         self.queue_dropped += other.queue_dropped;
         self.connections += other.connections;
         self.connections_refused += other.connections_refused;

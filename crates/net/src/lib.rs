@@ -12,6 +12,7 @@ mod clock;
 mod counters;
 mod egress;
 mod fault;
+mod inbox;
 mod options;
 mod relays;
 mod running;

@@ -41,6 +41,15 @@ impl Relays {
         self.0.get(&id).map(|relay| &relay.socket)
     }
 
+    /// Takes a socket out, open and unread, for another shard.
+    pub(crate) fn take(&mut self, id: RelayId) -> Option<Socket> {
+        let Relay { socket, task } = self.0.remove(&id)?;
+        if let Some(task) = task {
+            task.abort();
+        }
+        Some(socket.into_inner())
+    }
+
     pub(crate) fn close(&mut self, id: RelayId) {
         if let Some(task) = self.0.remove(&id).and_then(|relay| relay.task) {
             task.abort();

@@ -8,13 +8,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use relay::{Counters, Shared, Transport};
+use relay::{Counters, ShardId, Shared, Transport};
 use tokio::sync::{mpsc, watch};
 
 use crate::admission::Admission;
 use crate::counters::NetCounters;
 use crate::shard::{self, Blueprint};
-use crate::{Fault, Options, bind};
+use crate::{Fault, Options, bind, inbox};
 
 /// Shards at work.
 #[derive(Debug)]
@@ -59,10 +59,14 @@ pub fn start(options: Options) -> Result<Running, Fault> {
     let (tell, failed) = mpsc::unbounded_channel();
     let (ready, is_ready) = std::sync::mpsc::channel();
 
+    let (post, inboxes) = inbox::open(bound.len());
     let mut shards = Vec::new();
-    for (number, bound) in bound.into_iter().enumerate() {
+    for (number, (bound, inbox)) in bound.into_iter().zip(inboxes).enumerate() {
         let heartbeat = Arc::new(AtomicU64::new(0));
         let blueprint = Blueprint {
+            number: ShardId(u16::try_from(number).expect("there are fewer shards than ports")),
+            post: Arc::clone(&post),
+            inbox: Arc::new(inbox),
             bound,
             config: Arc::clone(&config),
             shared: Arc::clone(&shared),
@@ -223,6 +227,7 @@ mod tests {
                 ports: PortRange::new(20_000, 20_999).unwrap(),
                 policy: Policy::new(Mode::Closed, vec![], vec![], own),
                 limits: Limits::default(),
+                mobility: true,
                 unauthenticated: Allowance::default(),
             },
             streams: StreamLimits::default(),

@@ -10,9 +10,10 @@ use std::thread;
 use std::time::Duration;
 
 use relay::{
-    ClientTuple, Counters, Effect, Now, OpenError, RelayId, Report, Server, Shared, Transport,
-    Verdict,
+    ClientTuple, Counters, Effect, Mail, Now, OpenError, RelayId, Report, Server, ShardId, Shared,
+    Transport, Verdict,
 };
+use socket2::Socket;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 use tokio::task::{JoinSet, LocalSet};
@@ -22,11 +23,15 @@ use crate::admission::Admission;
 use crate::bind::{self, Bound};
 use crate::counters::NetCounters;
 use crate::egress::{Egress, UdpListener};
+use crate::inbox::{self, Inbox, Letter, Post, Unsent};
 use crate::sys::{self, Batch};
 use crate::{StreamLimits, clock, stream, udp};
 
 /// What a shard is made from, once and again.
 pub(crate) struct Blueprint {
+    pub(crate) number: ShardId,
+    pub(crate) post: Arc<Post>,
+    pub(crate) inbox: Arc<Inbox>,
     pub(crate) bound: Vec<Bound>,
     pub(crate) config: Arc<relay::Config>,
     pub(crate) shared: Arc<Shared>,
@@ -49,6 +54,10 @@ pub(crate) struct Shard {
     report: Arc<dyn Fn(Report) + Send + Sync>,
     /// Relay sockets that have no task yet.
     pub(crate) opened: Vec<RelayId>,
+    number: ShardId,
+    post: Arc<Post>,
+    /// Sockets that came with the letter that is being read.
+    arrived: Vec<(RelayId, Socket)>,
 }
 
 /// What the tasks of a shard's thread share.
@@ -91,6 +100,9 @@ async fn serve(blueprint: &Blueprint) -> io::Result<(Counters, NetCounters)> {
     for acceptor in acceptors {
         tasks.spawn_local(stream::accept(Rc::clone(&shard), acceptor));
     }
+    let (post, inbox) = (Arc::clone(&blueprint.post), Arc::clone(&blueprint.inbox));
+    let mail = inbox::read(Rc::clone(&shard), post, blueprint.number, inbox);
+    tasks.spawn_local(mail);
     let heartbeat = Arc::clone(&blueprint.heartbeat);
     tasks.spawn_local(keep_time(Rc::clone(&shard), heartbeat));
     // Who started the shards has stopped listening if this is not its first life.
@@ -106,6 +118,12 @@ async fn serve(blueprint: &Blueprint) -> io::Result<(Counters, NetCounters)> {
     tasks.shutdown().await;
     // Also after a fault: the other shards want the ports back.
     let mut shard = shard.shard.borrow_mut();
+    if outcome.is_ok() {
+        // No next life will read it.
+        while let Some(letter) = blueprint.inbox.last() {
+            shard.handle_letter(letter);
+        }
+    }
     shard.server.handle_shutdown(clock::now().mono);
     shard.settle();
     outcome.map(|()| (shard.server.counters().clone(), shard.egress.counters))
@@ -174,7 +192,7 @@ impl Shard {
         let config = Arc::clone(&blueprint.config);
         let shared = Arc::clone(&blueprint.shared);
         Self {
-            server: Server::new(config, shared, rand::random()),
+            server: Server::new(config, shared, blueprint.number, rand::random()),
             egress: Egress {
                 listeners,
                 ..Egress::default()
@@ -183,6 +201,9 @@ impl Shard {
             admission: Arc::clone(&blueprint.admission),
             report: Arc::clone(&blueprint.report),
             opened: Vec::new(),
+            number: blueprint.number,
+            post: Arc::clone(&blueprint.post),
+            arrived: Vec::new(),
         }
     }
 
@@ -218,7 +239,67 @@ impl Shard {
                 }
                 Effect::CloseRelay { relay } => self.egress.relays.close(relay),
                 Effect::Report(report) => (self.report)(report),
+                Effect::Forward { from, to, payload } => {
+                    let payload = &payload;
+                    self.egress.carry(Verdict::Forward { from, to, payload });
+                }
+                Effect::Deliver {
+                    to,
+                    header,
+                    payload,
+                } => self.egress.carry(Verdict::Deliver {
+                    to,
+                    header,
+                    payload: &payload,
+                }),
+                Effect::Mail { to, mail } => self.write(to, mail),
+                Effect::AdoptRelay { was, relay } => self.adopt(was, relay),
             }
+        }
+    }
+
+    /// What another shard writes.
+    pub(crate) fn handle_letter(&mut self, letter: Letter) {
+        self.arrived = letter.sockets;
+        let now = clock::now();
+        self.server.handle_mail(now, letter.from, letter.mail);
+        self.settle();
+        self.arrived.clear();
+    }
+
+    fn write(&mut self, to: ShardId, mail: Mail) {
+        let mut sockets = Vec::new();
+        if let Mail::Arrive(arrival) = &mail {
+            for relay in arrival.relays() {
+                sockets.extend(self.egress.relays.take(relay).map(|socket| (relay, socket)));
+            }
+        }
+        let from = self.number;
+        let letter = Letter {
+            from,
+            mail,
+            sockets,
+        };
+        match self.post.send(to, letter) {
+            Ok(()) => {}
+            Err(Unsent::Full) => self.egress.counters.inbox_full += 1,
+            Err(Unsent::Gone(Letter { mail, sockets, .. })) => {
+                // Closed before their ports are free.
+                drop(sockets);
+                self.server.handle_undelivered(clock::now().mono, mail);
+            }
+        }
+    }
+
+    /// Serves a socket that came from another shard.
+    fn adopt(&mut self, was: RelayId, relay: RelayId) {
+        let found = self.arrived.iter().position(|(name, _)| *name == was);
+        let socket = found.map(|at| self.arrived.swap_remove(at).1);
+        let adopted = socket.is_some_and(|socket| self.egress.relays.insert(relay, socket).is_ok());
+        if adopted {
+            self.opened.push(relay);
+        } else {
+            self.server.handle_stranded(clock::now().mono, relay);
         }
     }
 

@@ -1,0 +1,171 @@
+//! Mail between the shards: what a client's move from one to another takes. RFC 8016.
+//!
+//! No shard waits for another, and no lock is on the way of a packet: mail is put into a queue, and
+//! read when the shard comes to it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use relay::{Mail, RelayId, ShardId};
+use socket2::Socket;
+use tokio::sync::Mutex;
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+
+use crate::shard::{Handle, spawn_relays};
+
+/// Mail with what goes along.
+#[derive(Debug)]
+pub(crate) struct Letter {
+    pub(crate) from: ShardId,
+    pub(crate) mail: Mail,
+    /// The sockets of [`Mail::Arrive`], by the names that they had. They stay open all the way, and
+    /// the kernel keeps what they receive.
+    pub(crate) sockets: Vec<(RelayId, Socket)>,
+}
+
+/// Where the mail of all shards is put in.
+#[derive(Debug)]
+pub(crate) struct Post(Vec<Slot>);
+
+#[derive(Debug)]
+struct Slot {
+    letters: UnboundedSender<Letter>,
+    /// Packets among them. The queue is bounded by this: of other mail each client that moves has
+    /// one letter at a time.
+    packets: AtomicUsize,
+}
+
+/// Where a shard's mail comes out. It belongs to no life of the shard: the next one reads on.
+#[derive(Debug)]
+pub(crate) struct Inbox(Mutex<UnboundedReceiver<Letter>>);
+
+/// Why a letter could not be put in.
+#[derive(Debug)]
+pub(crate) enum Unsent {
+    /// A packet, of which there are too many.
+    Full,
+    /// The shard has stopped.
+    Gone(Letter),
+}
+
+/// A post office for so many shards.
+pub(crate) fn open(shards: usize) -> (Arc<Post>, Vec<Inbox>) {
+    let (slots, inboxes) = (0..shards)
+        .map(|_| {
+            let (letters, inbox) = mpsc::unbounded_channel();
+            let packets = AtomicUsize::new(0);
+            (Slot { letters, packets }, Inbox(Mutex::new(inbox)))
+        })
+        .unzip();
+    (Arc::new(Post(slots)), inboxes)
+}
+
+impl Post {
+    /// Puts a letter in.
+    ///
+    /// # Errors
+    /// [`Unsent`]. Only a packet can find the inbox full.
+    pub(crate) fn send(&self, to: ShardId, letter: Letter) -> Result<(), Unsent> {
+        let Some(slot) = self.0.get(usize::from(to.0)) else {
+            return Err(Unsent::Gone(letter));
+        };
+        let is_packet = letter.mail.is_packet();
+        // Several may pass here at once: the bound is one of memory, not a matter of one packet.
+        if is_packet && slot.packets.load(Ordering::Relaxed) >= PACKETS {
+            return Err(Unsent::Full);
+        }
+        slot.packets.fetch_add(is_packet.into(), Ordering::Relaxed);
+        slot.letters.send(letter).map_err(|unsent| {
+            slot.packets.fetch_sub(is_packet.into(), Ordering::Relaxed);
+            Unsent::Gone(unsent.0)
+        })
+    }
+
+    fn taken_out(&self, shard: ShardId, letter: &Letter) {
+        if let Some(slot) = self.0.get(usize::from(shard.0)) {
+            let is_packet = letter.mail.is_packet();
+            slot.packets.fetch_sub(is_packet.into(), Ordering::Relaxed);
+        }
+    }
+}
+
+/// Reads the mail of a shard.
+pub(crate) async fn read(shard: Handle, post: Arc<Post>, own: ShardId, inbox: Arc<Inbox>) {
+    let mut letters = inbox.0.lock().await;
+    while let Some(letter) = letters.recv().await {
+        post.taken_out(own, &letter);
+        shard.shard.borrow_mut().handle_letter(letter);
+        spawn_relays(&shard);
+    }
+}
+
+impl Inbox {
+    /// The next letter that is there already, for a shard that stops.
+    pub(crate) fn last(&self) -> Option<Letter> {
+        self.0.try_lock().ok()?.try_recv().ok()
+    }
+}
+
+/// Packets in one inbox: those of a few clients for as long as a shard may take for a turn.
+const PACKETS: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use relay::{ClientTuple, Transport};
+
+    const TO: ShardId = ShardId(1);
+
+    fn letter(mail: Mail) -> Letter {
+        Letter {
+            from: ShardId(0),
+            mail,
+            sockets: Vec::new(),
+        }
+    }
+
+    fn client() -> ClientTuple {
+        ClientTuple {
+            transport: Transport::Udp,
+            client: ([192, 0, 2, 1], 50_000).into(),
+            server: ([192, 0, 2, 2], 3478).into(),
+        }
+    }
+
+    fn packet() -> Letter {
+        letter(Mail::Pass {
+            client: client(),
+            packet: vec![0; 20],
+        })
+    }
+
+    #[test]
+    fn a_full_inbox_takes_no_packet_but_all_other_mail() {
+        let (post, inboxes) = open(2);
+        for _ in 0..PACKETS {
+            post.send(TO, packet()).unwrap();
+        }
+        assert!(matches!(post.send(TO, packet()), Err(Unsent::Full)));
+        let fence = Mail::Fence { client: client() };
+        post.send(TO, letter(fence)).unwrap();
+        // Others are not concerned, and who reads makes room.
+        post.send(ShardId(0), packet()).unwrap();
+        let read = inboxes[1].last().unwrap();
+        post.taken_out(TO, &read);
+        post.send(TO, packet()).unwrap();
+        assert!(matches!(post.send(TO, packet()), Err(Unsent::Full)));
+    }
+
+    #[test]
+    fn a_letter_to_a_shard_that_has_stopped_comes_back() {
+        let (post, inboxes) = open(2);
+        drop(inboxes);
+        for _ in 0..=PACKETS {
+            assert!(matches!(post.send(TO, packet()), Err(Unsent::Gone(_))));
+        }
+        assert!(matches!(
+            post.send(ShardId(2), packet()),
+            Err(Unsent::Gone(_))
+        ));
+    }
+}
