@@ -196,6 +196,7 @@ fn clients_that_change_their_address_go_on_with_send_indications_relay_to_relay(
         Uclient::pair(SERVER_V4.into())
             .moving()
             .flag("-s")
+            .flag("-t")
             .relays_everything();
         assert_moved(&server);
     });

@@ -71,6 +71,8 @@ pub struct Server {
     pub(crate) allocations: Allocations,
     pub(crate) routes: Routes,
     pub(crate) guests: Guests,
+    /// The shard that passed the packet which is being handled, if it was passed.
+    pub(crate) passed_by: Option<ShardId>,
     pub(crate) timers: Timers,
     /// Whether [`Timer::Reservations`] is armed.
     pub(crate) reservations_reminder: bool,
@@ -103,6 +105,7 @@ impl Server {
             allocations: Allocations::new(hasher.clone(), rng.next_u32()),
             routes: Routes::new(hasher.clone()),
             guests: Guests::new(hasher),
+            passed_by: None,
             timers: Timers::default(),
             reservations_reminder: false,
             effects: Effects::default(),

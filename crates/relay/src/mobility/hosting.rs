@@ -19,20 +19,20 @@ impl Server {
             let mail = Mail::Return { client, packet };
             return self.effects.push(Effect::Mail { to: from, mail });
         }
-        if let Some(message) = self.take(now, client, &packet) {
+        self.passed_by = Some(from);
+        let answer = self.take(now, client, &packet);
+        self.passed_by = None;
+        if let Some(message) = answer {
             let mail = Mail::Reply { client, message };
             self.effects.push(Effect::Mail { to: from, mail });
         }
-        let Some(allocation) = self.allocations.of_mut(client) else {
-            let mail = Mail::Forget { client };
-            return self.effects.push(Effect::Mail { to: from, mail });
-        };
-        let id = allocation.id;
-        let next = allocation.mobile.as_mut().and_then(|it| it.next.as_mut());
-        if let Some(next) = next.filter(|next| next.client == client) {
-            next.via = Some(from);
+        match self.allocations.of(client).map(|allocation| allocation.id) {
+            Some(id) => self.hand_over(id),
+            None => {
+                let mail = Mail::Forget { client };
+                self.effects.push(Effect::Mail { to: from, mail });
+            }
         }
-        self.hand_over(id);
     }
 
     /// Handles a packet whose sender waits for no verdict: the verdict becomes an effect. Returns the

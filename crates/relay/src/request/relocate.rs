@@ -82,13 +82,18 @@ fn arrive(
     });
     mobile.next = Some(Path {
         client: request.client,
-        via: None,
+        via: server.passed_by,
     });
+    let is_lost = mobile.lost.is_some();
     let ticket = server.tickets.seal(mobile.ticket());
     if let Some(next) = next {
         server.forget_next(next);
     }
     server.allocations.add_next(id, request.client);
+    if is_lost {
+        // The old connection has ended already.
+        server.settle(request.client);
+    }
     Ok(Answer::Refreshed {
         lifetime,
         ticket: Some(ticket),

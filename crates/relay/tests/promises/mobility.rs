@@ -356,10 +356,9 @@ fn an_allocation_with_a_ticket_outlives_its_connection_and_waits_for_its_client(
     let lost = peer.send(&mut world, relayed, b"anyone?");
     assert_eq!(lost, Outcome::Lost(DropReason::ClientAway));
 
+    // Back again it is served at once: there is no old 5-tuple to be served as before.
     let away = world.roam(home, 0, Transport::Tcp);
     ticket(&away.ask(&mut world, shown(&first)));
-    let heard = away.send(&mut world, peer, b"back");
-    assert_eq!(heard, peer.hears(relayed, b"back"));
     let heard = peer.send(&mut world, relayed, b"there");
     assert_eq!(heard, away.hears_on(channel, peer, b"there"));
     world.advance(minutes(10));

@@ -313,8 +313,12 @@ fn the_end_of_the_old_connection_brings_the_allocation_to_the_new_shard() {
 #[test]
 fn an_allocation_that_lost_its_connection_is_found_from_another_shard() {
     let mut scene = Scene::over(Transport::Tcp, Transport::Tcp);
+    let channel = scene.home.bind(&mut scene.world, scene.peer);
     scene.home.disconnect(&mut scene.world);
     scene.show();
+    assert_eq!(scene.world.server(1).allocations(), 1);
+    let heard = scene.peer.send(&mut scene.world, scene.relayed, b"there");
+    assert_eq!(heard, scene.away.hears_on(channel, scene.peer, b"there"));
     scene.assert_served(scene.away);
 }
 
