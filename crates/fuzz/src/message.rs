@@ -3,10 +3,10 @@
 
 use wire::attributes::{
     AccessToken, AdditionalAddressFamily, AddressErrorCode, ChannelNumberAttribute, Data,
-    DraftAdditionalAddressFamily, ErrorCode, EvenPort, Lifetime, MappedAddress, Nonce,
-    PasswordAlgorithm, PasswordAlgorithms, Realm, RequestedAddressFamily, RequestedTransport,
-    ReservationToken, Software, ThirdPartyAuthorization, UnknownAttributes, UserHash, Username,
-    XorMappedAddress, XorPeerAddress, XorRelayedAddress,
+    DraftAdditionalAddressFamily, ErrorCode, EvenPort, Lifetime, MappedAddress, MobilityTicket,
+    Nonce, PasswordAlgorithm, PasswordAlgorithms, Realm, RequestedAddressFamily,
+    RequestedTransport, ReservationToken, Software, ThirdPartyAuthorization, UnknownAttributes,
+    UserHash, Username, XorMappedAddress, XorPeerAddress, XorRelayedAddress,
 };
 use wire::{Algorithm, Attribute, Key, MacKey, Message, Writer};
 
@@ -70,6 +70,7 @@ fn assert_attributes(message: &Message<'_>) {
     assert_round_trip::<EvenPort>(message);
     assert_round_trip::<Lifetime>(message);
     assert_round_trip::<MappedAddress>(message);
+    assert_round_trip::<MobilityTicket<'_>>(message);
     assert_round_trip::<Nonce<'_>>(message);
     assert_round_trip::<PasswordAlgorithm>(message);
     assert_round_trip::<PasswordAlgorithms<'_>>(message);

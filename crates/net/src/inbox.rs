@@ -45,7 +45,7 @@ pub(crate) enum Unsent {
     /// A packet, of which there are too many.
     Full,
     /// The shard has stopped.
-    Gone(Letter),
+    Gone(Box<Letter>),
 }
 
 /// A post office for so many shards.
@@ -67,7 +67,7 @@ impl Post {
     /// [`Unsent`]. Only a packet can find the inbox full.
     pub(crate) fn send(&self, to: ShardId, letter: Letter) -> Result<(), Unsent> {
         let Some(slot) = self.0.get(usize::from(to.0)) else {
-            return Err(Unsent::Gone(letter));
+            return Err(Unsent::Gone(letter.into()));
         };
         let is_packet = letter.mail.is_packet();
         // Several may pass here at once: the bound is one of memory, not a matter of one packet.
@@ -77,7 +77,7 @@ impl Post {
         slot.packets.fetch_add(is_packet.into(), Ordering::Relaxed);
         slot.letters.send(letter).map_err(|unsent| {
             slot.packets.fetch_sub(is_packet.into(), Ordering::Relaxed);
-            Unsent::Gone(unsent.0)
+            Unsent::Gone(unsent.0.into())
         })
     }
 

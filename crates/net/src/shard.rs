@@ -283,7 +283,8 @@ impl Shard {
         match self.post.send(to, letter) {
             Ok(()) => {}
             Err(Unsent::Full) => self.egress.counters.inbox_full += 1,
-            Err(Unsent::Gone(Letter { mail, sockets, .. })) => {
+            Err(Unsent::Gone(letter)) => {
+                let Letter { mail, sockets, .. } = *letter;
                 // Closed before their ports are free.
                 drop(sockets);
                 self.server.handle_undelivered(clock::now().mono, mail);
