@@ -61,6 +61,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             limits: Limits::default(),
             mobility: true,
             unauthenticated: Allowance::default(),
+            redirects: vec![],
         },
         streams: StreamLimits::default(),
         report: Arc::new(|report| match report {

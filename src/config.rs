@@ -29,7 +29,7 @@ use std::{fs, io};
 use net::StreamLimits;
 use relay::keys::{Keys, NotOpaque};
 use relay::policy::{Mode, Network, Own, Policy};
-use relay::{Allowance, Limits, PortRange, Realms, RelayAddress, Sha256};
+use relay::{Allowance, Limits, PortRange, Realms, Redirect, RelayAddress, Sha256};
 use serde::Deserialize;
 
 pub(crate) use host::Host;
@@ -54,6 +54,8 @@ pub(crate) struct Config {
     pub(crate) allocation: Limits,
     /// `[allocation] mobility`.
     pub(crate) mobility: bool,
+    /// `[[redirect]]`, in order.
+    pub(crate) redirects: Vec<Redirect>,
     /// `[unauthenticated]`.
     pub(crate) unauthenticated: Allowance,
     /// `[tcp]`.
@@ -191,6 +193,7 @@ impl Config {
             },
             allocation: Limits::default(),
             mobility: true,
+            redirects: Vec::new(),
             unauthenticated: Allowance::default(),
             tcp: StreamLimits::default(),
             peers: Peers {

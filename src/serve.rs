@@ -3,6 +3,7 @@
 
 mod announce;
 mod descriptors;
+mod ending;
 mod state;
 mod systemd;
 
@@ -14,12 +15,12 @@ use std::sync::Arc;
 use net::{ListenerOptions, Running};
 use relay::keys::TokenKeys;
 use relay::policy::Network;
-use relay::{DropReason, NonceSecret, RelayAddress};
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing::{error, info, warn};
+use relay::{NonceSecret, RelayAddress};
+use tracing::{info, warn};
 
 use crate::config::{Config, Host, Transport};
 use crate::log::{self, Reporter};
+use ending::Signals;
 
 /// What the command line says about a run.
 #[derive(Debug)]
@@ -89,7 +90,7 @@ pub(crate) fn run(mut config: Config, host: Host, options: Options) -> Result<()
         if zero_config && !systemd::owns_output() {
             announce::print(&config);
         }
-        until_told_to_stop(running, signals).await;
+        ending::wait(running, signals).await;
         Ok::<(), Fault>(())
     })?;
     if log.lost_lines() > 0 {
@@ -146,6 +147,7 @@ fn net_options(config: &Config, host: &Host) -> Result<net::Options, Fault> {
             limits: config.allocation,
             mobility: config.mobility,
             unauthenticated: config.unauthenticated,
+            redirects: config.redirects.clone(),
         },
         streams: config.tcp,
         report: Arc::new(move |report| reporter.report(report)),
@@ -171,71 +173,6 @@ fn say_what_runs(config: &Config, running: &Running) {
              (keys `users` and `secrets` in [auth])"
         );
     }
-}
-
-/// What tells the server to stop.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    /// From now on the process does not die of them.
-    fn new() -> Result<Self, Fault> {
-        let signal = |kind| signal(kind).map_err(Fault::Control);
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    }
-}
-
-async fn until_told_to_stop(mut running: Running, mut signals: Signals) {
-    let mut watchdog = systemd::ready();
-    loop {
-        tokio::select! {
-            _ = signals.terminate.recv() => break,
-            _ = signals.interrupt.recv() => break,
-            () = watchdog.due() => {
-                if running.is_turning() {
-                    watchdog.notify();
-                } else {
-                    error!("a shard stands still; systemd will restart the service");
-                }
-            }
-            failed = running.failed() => error!(
-                shard = failed.shard,
-                error = %failed.source,
-                "shard.failed: it begins anew, and its clients must allocate again"
-            ),
-        }
-    }
-    systemd::stopping();
-    say_what_was_done(running);
-}
-
-fn say_what_was_done(running: Running) {
-    let (relay, net) = running.stop();
-    for why in DropReason::ALL {
-        let packets = relay.dropped(*why);
-        if packets > 0 {
-            info!(cause = why.name(), packets, "dropped");
-        }
-    }
-    for (what, count) in net.named() {
-        if count > 0 {
-            info!(what, count, "sockets");
-        }
-    }
-    info!(
-        allocations = relay.opened,
-        bindings = relay.bindings,
-        challenges = relay.challenges,
-        refused = relay.refused,
-        sent_bytes = relay.sent.bytes,
-        received_bytes = relay.received.bytes,
-        "stopped"
-    );
 }
 
 /// What `--dev` opens: loopback, private, shared and link-local networks.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 use relay::policy::{Mode, Network};
-use relay::{Allowance, Sha256};
+use relay::{Allowance, Redirect, Sha256, When};
 
 use super::{ConfigFile, Failure, print};
 use crate::config::{Config, Format, Host, Level, Realm, Transport, spelled};
@@ -63,6 +63,9 @@ impl fmt::Display for Summary<'_> {
             line(f, "other realm", other_realm(realm))?;
         }
         line(f, "allocations", allocations(config))?;
+        for redirect in &config.redirects {
+            line(f, "redirect", redirected(redirect))?;
+        }
         line(f, "strangers", strangers(config))?;
         line(f, "tcp clients", tcp(config))?;
         line(f, "peers", peers(config))?;
@@ -171,6 +174,20 @@ fn allocations(config: &Config) -> String {
             "may not follow their clients to other addresses"
         },
     )
+}
+
+fn redirected(redirect: &Redirect) -> String {
+    let whose = match &redirect.realm {
+        Some(realm) => format!("users of {realm}"),
+        None => "everyone".to_owned(),
+    };
+    let when = match redirect.when {
+        When::Always => String::new(),
+        When::Draining => " while the server drains".to_owned(),
+        When::Allocations(limit) => format!(" while there are {limit} allocations or more"),
+    };
+    let to: Vec<_> = redirect.to.iter().map(SocketAddr::to_string).collect();
+    format!("{whose}{when}, to {}", to.join(" or "))
 }
 
 fn strangers(config: &Config) -> String {
@@ -307,6 +324,8 @@ mod tests {
              [[auth.realm]]\nname = \"example.com\"\nper-user = 2\n\
              [auth.realm.users]\nalice = \"looking-glass\"\n\
              [allocation]\nper-user = 4\n\
+             [[redirect]]\nto = [\"203.0.113.9:3478\", \"[2001:db8::9]:3478\"]\nwhen = \"draining\"\n\
+             [[redirect]]\nto = [\"203.0.113.9:3478\"]\nwhen = { allocations = 90 }\nrealm = \"example.net\"\n\
              [peers]\nallow = [\"10.1.2.0/24\"]\ndeny = [\"10.1.2.9\"]\n",
         );
         let expected = "\
@@ -319,6 +338,8 @@ clients          1 user, 1 secret for time-limited credentials; a nonce is valid
 other realm      example.net: 0 users, 1 secret; as many per user, at most 10 in all; asked for at 10.0.0.5:3478
 other realm      example.com: 1 user, 0 secrets; at most 2 per user, no limit in all; known by names such as alice@example.com
 allocations      live 10m, at most 1h; at most 4 per user, no limit in all; 256 permissions and 256 channels each; may follow their clients to other addresses
+redirect         everyone while the server drains, to 203.0.113.9:3478 or [2001:db8::9]:3478
+redirect         users of example.net while there are 90 allocations or more, to 203.0.113.9:3478
 strangers        hear at most this much more than they send: 16KiB per second to one network, 256KiB per second in all
 tcp clients      at most 16384, 1024 of one network; closed after 10s without a first request, 1m of silence
 peers            Public addresses are allowed. Private and special addresses and those of this host are denied. \

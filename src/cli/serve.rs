@@ -57,5 +57,8 @@ Examples:
   hairpin serve --config /etc/hairpin/turnserver.toml
 
 SIGTERM ends it: allocations are closed and the process exits within 5 seconds.
+SIGUSR1 drains it: no new allocation is granted (clients are sent elsewhere by a
+[[redirect]] with when = \"draining\", or refused), those there are go on, and the
+process exits when the last one has ended. SIGUSR1 again ends it at once.
 
 Exit codes: 0 ended by a signal, 1 failed, 2 wrong usage or configuration.";

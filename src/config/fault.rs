@@ -1,6 +1,8 @@
 //! What can be wrong with a configuration file: one variant per mistake, its
 //! sentence naming the key to change, and where it helps, what to write instead.
 
+mod redirect;
+
 use std::borrow::Cow;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -12,6 +14,7 @@ use relay::policy::MalformedNetwork;
 
 use super::caution::Caution;
 pub(crate) use super::key_name::KeyName;
+pub(crate) use redirect::RedirectFault;
 
 /// One remark about a configuration file, and the place it is about.
 #[derive(Debug)]
@@ -286,6 +289,9 @@ pub(crate) enum Fault {
     /// One source prefix may hear more than all of them together.
     #[error("`[unauthenticated] per-prefix` is more than `total`")]
     PrefixOverTotal,
+    /// In a `[[redirect]]`.
+    #[error(transparent)]
+    Redirect(#[from] RedirectFault),
     /// The default is not allowed by the maximum.
     #[error("`[allocation] default-lifetime` is longer than `max-lifetime`")]
     DefaultOverMax,
@@ -340,6 +346,7 @@ impl Fault {
             Self::PerUserOverTotal { .. } => LOWER_ONE.into(),
             Self::QuotaOverPorts { .. } => LOWER_QUOTA.into(),
             Self::KeyUnderRequire => "give the password instead, or write \"offer\"".into(),
+            Self::Redirect(fault) => fault.help(),
             Self::PrefixOverTotal => "lower `per-prefix` or raise `total`".into(),
             Self::DefaultOverMax => "lower `default-lifetime` or raise `max-lifetime`".into(),
             Self::Syntax { .. }

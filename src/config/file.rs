@@ -25,6 +25,7 @@ pub(super) struct File {
     pub(super) relay: RelayTable,
     pub(super) auth: AuthTable,
     pub(super) allocation: AllocationTable,
+    pub(super) redirect: Vec<Spanned<RedirectTable>>,
     pub(super) unauthenticated: UnauthenticatedTable,
     pub(super) tcp: TcpTable,
     pub(super) peers: PeersTable,
@@ -84,6 +85,15 @@ pub(super) struct AllocationTable {
     pub(super) permissions: Option<Number>,
     pub(super) channels: Option<Number>,
     pub(super) mobility: Option<bool>,
+}
+
+#[derive(Default, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub(super) struct RedirectTable {
+    pub(super) to: Option<Vec<Text>>,
+    pub(super) when: Option<Spanned<WhenEntry>>,
+    pub(super) realm: Option<Text>,
 }
 
 #[derive(Default, Deserialize)]
@@ -153,6 +163,50 @@ pub(super) enum UserEntry {
 #[serde(deny_unknown_fields)]
 struct KeyTable {
     key: Option<Text>,
+}
+
+/// `"always"`, `"draining"` or `{ allocations = 1000 }`.
+#[cfg_attr(test, derive(serde::Serialize))]
+pub(super) enum WhenEntry {
+    Always,
+    Draining,
+    Allocations(Number),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AllocationsTable {
+    allocations: Number,
+}
+
+/// By hand, as [`UserEntry`].
+impl<'de> Deserialize<'de> for WhenEntry {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct WordOrLoad;
+
+        impl<'de> Visitor<'de> for WordOrLoad {
+            type Value = WhenEntry;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("\"always\", \"draining\" or { allocations = … }")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, word: &str) -> Result<WhenEntry, E> {
+                match word {
+                    "always" => Ok(WhenEntry::Always),
+                    "draining" => Ok(WhenEntry::Draining),
+                    _ => Err(E::unknown_variant(word, &["always", "draining"])),
+                }
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<WhenEntry, A::Error> {
+                let table = AllocationsTable::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(WhenEntry::Allocations(table.allocations))
+            }
+        }
+
+        deserializer.deserialize_any(WordOrLoad)
+    }
 }
 
 /// By hand, because an untagged enum would lose the place of what is wrong inside.

@@ -10,6 +10,7 @@ mod limits;
 mod net;
 mod peers;
 mod realms;
+mod redirects;
 mod tcp;
 mod unauthenticated;
 
@@ -18,6 +19,7 @@ use std::path::Path;
 use std::time::Duration;
 
 pub(super) use auth::realm_flaw;
+use redirects::Surroundings;
 pub(crate) use unauthenticated::spelled;
 
 use super::fault::{Fault, Finding, Form, KeyName, Remark};
@@ -45,6 +47,16 @@ pub(super) fn judge(file: File, path: &Path, host: &Host) -> (Option<Config>, Ve
         relay.as_ref(),
     );
     let allocation = judge.allocation(&file.allocation, relay.as_ref());
+    let others = auth.as_ref().map(|auth| auth.realms.iter());
+    let around = Surroundings {
+        listeners: listeners.as_deref(),
+        relay: relay.as_ref(),
+        realms: realm.as_deref().zip(others).map(|(realm, others)| {
+            let others = others.map(|other| &*other.name);
+            std::iter::once(realm).chain(others).collect()
+        }),
+    };
+    let redirects = judge.redirects(file.redirect, &around);
     let unauthenticated = judge.unauthenticated(&file.unauthenticated);
     let tcp = judge.tcp(&file.tcp);
     let peers = judge.peers(&file.peers);
@@ -58,6 +70,7 @@ pub(super) fn judge(file: File, path: &Path, host: &Host) -> (Option<Config>, Ve
             auth: auth?,
             allocation: allocation?,
             mobility: file.allocation.mobility.unwrap_or(true),
+            redirects: redirects?,
             unauthenticated: unauthenticated?,
             tcp: tcp?,
             peers: peers?,

@@ -31,6 +31,9 @@ pub(super) const KEYS: &[Key] = &[
     ("allocation", "permissions"),
     ("allocation", "channels"),
     ("allocation", "mobility"),
+    ("redirect", "to"),
+    ("redirect", "when"),
+    ("redirect", "realm"),
     ("unauthenticated", "per-prefix"),
     ("unauthenticated", "total"),
     ("tcp", "connections"),
@@ -65,12 +68,13 @@ const COTURN: &[(&str, &str)] = &[
     ("allowed-peer-ip", "`[peers] allow`"),
     ("denied-peer-ip", "`[peers] deny`"),
     ("verbose", "`[log] level`"),
+    ("alternate-server", "`to` in a `[[redirect]]`"),
 ];
 
 /// How a table is written in the file.
 pub(super) fn header(table: &str) -> String {
     match table {
-        "listener" | "auth.realm" => format!("[[{table}]]"),
+        "listener" | "auth.realm" | "redirect" => format!("[[{table}]]"),
         _ => format!("[{table}]"),
     }
 }

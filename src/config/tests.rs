@@ -2,6 +2,7 @@
 
 mod faults;
 mod realms;
+mod redirects;
 mod secrets;
 mod shipped;
 mod values;

@@ -31,6 +31,11 @@ pub(super) fn ready() -> Watchdog {
     }))
 }
 
+/// No new client is served; those that are served need not hurry.
+pub(super) fn draining() {
+    tell(&[NotifyState::Status("draining: no new allocations")]);
+}
+
 /// No client is served any more.
 pub(super) fn stopping() {
     tell(&[NotifyState::Stopping]);

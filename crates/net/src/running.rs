@@ -22,6 +22,7 @@ pub struct Running {
     listeners: Vec<(Transport, SocketAddr)>,
     shards: Vec<Shard>,
     stop: watch::Sender<bool>,
+    shared: Arc<Shared>,
     failed: mpsc::UnboundedReceiver<Failed>,
 }
 
@@ -90,6 +91,7 @@ pub fn start(options: Options) -> Result<Running, Fault> {
         listeners,
         shards,
         stop,
+        shared,
         failed,
     };
     running.wait_until_ready(&is_ready)?;
@@ -157,6 +159,23 @@ impl Running {
             all &= std::mem::replace(&mut shard.seen, heartbeat) != heartbeat;
         }
         all
+    }
+
+    /// From now on no shard grants a new allocation, and each serves those it has to the end. The
+    /// listeners stay, also those of shards without clients: were one to go, the kernel would
+    /// spread the others' clients anew.
+    pub fn drain(&self) {
+        self.shared.drain();
+    }
+
+    /// Whether the shards were told to drain and the last allocation of all has ended.
+    pub fn is_drained(&self) -> bool {
+        self.shared.is_drained()
+    }
+
+    /// How many allocations there are.
+    pub fn allocations(&self) -> u32 {
+        self.shared.quotas.total()
     }
 
     /// Stops accepting, ends every allocation with a report, and waits for the shards. Returns
@@ -229,6 +248,7 @@ mod tests {
                 limits: Limits::default(),
                 mobility: true,
                 unauthenticated: Allowance::default(),
+                redirects: vec![],
             },
             streams: StreamLimits::default(),
             report: Arc::new(report),

@@ -10,6 +10,7 @@ use crate::keys::TokenKeys;
 use crate::nonce::NonceSecret;
 use crate::policy::Policy;
 use crate::realms::Realms;
+use crate::redirect::Redirect;
 use crate::sha256::Sha256;
 
 /// The decisions that a [`crate::Server`] follows.
@@ -37,6 +38,8 @@ pub struct Config {
     pub mobility: bool,
     /// How much strangers hear beyond what they send.
     pub unauthenticated: Allowance,
+    /// Who is sent to another server: the first rule that concerns a client.
+    pub redirects: Vec<Redirect>,
 }
 
 impl Config {

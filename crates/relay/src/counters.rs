@@ -10,8 +10,10 @@ pub struct Counters {
     pub bindings: u64,
     /// Requests challenged for want of credentials; the normal first step of every client.
     pub challenges: u64,
-    /// Requests refused with an error code other than the challenge.
+    /// Requests refused with an error code other than the challenge and the redirection.
     pub refused: u64,
+    /// Clients sent to another server.
+    pub redirected: u64,
     /// Allocations granted.
     pub opened: u64,
     /// Allocations ended.
@@ -31,6 +33,7 @@ impl Default for Counters {
             bindings: 0,
             challenges: 0,
             refused: 0,
+            redirected: 0,
             opened: 0,
             ended: 0,
             moved: 0,
@@ -58,6 +61,7 @@ impl Counters {
         self.bindings += other.bindings;
         self.challenges += other.challenges;
         self.refused += other.refused;
+        self.redirected += other.redirected;
         self.opened += other.opened;
         self.ended += other.ended;
         self.moved += other.moved;

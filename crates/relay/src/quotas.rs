@@ -14,6 +14,18 @@ pub struct Quotas(Mutex<Counts>);
 struct Counts {
     total: u32,
     realms: BTreeMap<RealmId, RealmCounts>,
+    /// Whether none is admitted any more. Kept with the counts, so that who sees none left knows
+    /// that none will come.
+    draining: bool,
+}
+
+/// How full the server is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Load {
+    pub(crate) total: u32,
+    /// Of one realm.
+    pub(crate) realm: u32,
+    pub(crate) draining: bool,
 }
 
 #[derive(Debug, Default)]
@@ -26,6 +38,9 @@ impl Quotas {
     /// Counts one more, if the limits allow.
     pub(crate) fn admit(&self, account: Account<'_>, quota: &Quota) -> Result<(), Reject> {
         let mut counts = self.counts();
+        if counts.draining {
+            return Err(Reject::Draining);
+        }
         if quota.total.is_some_and(|limit| counts.total >= limit) {
             return Err(Reject::TotalQuota);
         }
@@ -45,6 +60,28 @@ impl Quotas {
         realm.total += 1;
         counts.total += 1;
         Ok(())
+    }
+
+    /// Admits no more.
+    pub(crate) fn drain(&self) {
+        self.counts().draining = true;
+    }
+
+    /// Whether the last allocation ended, and no other will be admitted.
+    pub(crate) fn is_drained(&self) -> bool {
+        let counts = self.counts();
+        counts.draining && counts.total == 0
+    }
+
+    /// How full the server is, and this realm.
+    pub(crate) fn load(&self, realm: RealmId) -> Load {
+        let counts = self.counts();
+        let of_realm = counts.realms.get(&realm);
+        Load {
+            total: counts.total,
+            realm: of_realm.map_or(0, |realm| realm.total),
+            draining: counts.draining,
+        }
     }
 
     /// How many allocations there are, over all shards.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use wire::Malformed;
 
 use crate::policy::Denial;
-use crate::{OpenError, PeerAddr};
+use crate::{Alternate, OpenError, PeerAddr};
 
 /// A refusal. RFC 8489 §14.8, RFC 8656 §19, RFC 7635 §7.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -119,6 +119,14 @@ pub enum Reject {
     /// The channel has another peer, or the peer another channel.
     #[error("channel or peer is bound otherwise")]
     ChannelConflict,
+    /// Another server is to be tried. RFC 8489 §10.
+    #[error("the client is sent to {} (table [[redirect]])", .0.same)]
+    TryAlternate(Alternate),
+    /// The server grants no new allocations, and ends with the last one. There is no code for it:
+    /// 508 makes clients turn to another server at once and come back to this one after a minute
+    /// (RFC 8656 §7.4), 486 would tell the user of a quota, and 403 not to come back.
+    #[error("the server drains and grants no new allocations")]
+    Draining,
     /// The user has as many allocations as allowed.
     #[error("the user's quota is reached (key `per-user` in [allocation] or [[auth.realm]])")]
     UserQuota,
@@ -155,6 +163,7 @@ impl Reject {
     /// The error code.
     pub const fn code(&self) -> u16 {
         match self {
+            Self::TryAlternate(_) => 300,
             Self::IncompleteCredentials
             | Self::BidDown
             | Self::Malformed(_)
@@ -186,7 +195,8 @@ impl Reject {
             Self::UnsupportedTransport(_) => 442,
             Self::FamilyMismatch => 443,
             Self::UserQuota | Self::RealmQuota => 486,
-            Self::TotalQuota
+            Self::Draining
+            | Self::TotalQuota
             | Self::TooManyPermissions
             | Self::TooManyChannels
             | Self::TooManyReservations
@@ -199,6 +209,7 @@ impl Reject {
     /// The reason phrase for people, only told to those who have authenticated.
     pub const fn phrase(&self) -> &'static str {
         match self.code() {
+            300 => "Try Alternate",
             400 => "Bad Request",
             401 => "Unauthorized",
             403 => "Forbidden",
@@ -250,6 +261,8 @@ impl Reject {
             Self::TunnelledClient => "tunnelled-client",
             Self::ChannelRange(_) => "channel-range",
             Self::ChannelConflict => "channel-conflict",
+            Self::TryAlternate(_) => "try-alternate",
+            Self::Draining => "draining",
             Self::UserQuota => "user-quota",
             Self::RealmQuota => "realm-quota",
             Self::TotalQuota => "total-quota",

@@ -180,6 +180,10 @@ pub(crate) fn report_refused(server: &mut Server, whose: Whose<'_>, head: &Head,
         server.counters.challenges += 1;
         return;
     }
+    if let Reject::TryAlternate(_) = reject {
+        server.counters.redirected += 1;
+        return;
+    }
     server.counters.refused += 1;
     let report = Report::Refused {
         client: whose.client,

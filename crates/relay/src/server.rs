@@ -56,6 +56,17 @@ impl Shared {
             whereabouts: Whereabouts::default(),
         }
     }
+
+    /// From now on the shards grant no new allocation, and serve those they have to the end. There
+    /// is no way back.
+    pub fn drain(&self) {
+        self.quotas.drain();
+    }
+
+    /// Whether the shards were told to drain and the last allocation has ended.
+    pub fn is_drained(&self) -> bool {
+        self.quotas.is_drained()
+    }
 }
 
 /// The whole TURN server of one shard, as a value.

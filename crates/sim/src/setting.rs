@@ -54,6 +54,7 @@ pub fn config() -> Config {
         limits: Limits::default(),
         mobility: true,
         unauthenticated: Allowance::default(),
+        redirects: vec![],
     }
 }
 

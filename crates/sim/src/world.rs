@@ -287,6 +287,11 @@ impl World {
         self.settle(shard);
     }
 
+    /// The service drains.
+    pub fn drain(&mut self) {
+        self.shared.drain();
+    }
+
     /// The service stops.
     pub fn shut_down(&mut self) {
         let now = self.clock.now().mono;
@@ -353,6 +358,11 @@ impl World {
     /// Whether a relay socket is bound here.
     pub fn has_socket(&self, local: SocketAddr) -> bool {
         self.host.socket(local).is_some()
+    }
+
+    /// Whether the service is drained.
+    pub fn is_drained(&self) -> bool {
+        self.shared.is_drained()
     }
 
     /// A bare server, for who measures it. The world keeps no books of what is done to it here.

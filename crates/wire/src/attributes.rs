@@ -20,7 +20,9 @@ mod unknown;
 mod user_hash;
 
 pub use access_token::AccessToken;
-pub use address::{MappedAddress, XorAddress, XorMappedAddress, XorPeerAddress, XorRelayedAddress};
+pub use address::{
+    AlternateServer, MappedAddress, XorAddress, XorMappedAddress, XorPeerAddress, XorRelayedAddress,
+};
 pub use address_error_code::AddressErrorCode;
 pub use channel_number::ChannelNumberAttribute;
 pub use data::Data;

@@ -282,7 +282,7 @@ fn plain(ip: IpAddr) -> RelayAddress {
     }
 }
 
-fn not_unicast(ip: IpAddr) -> Option<&'static str> {
+pub(super) fn not_unicast(ip: IpAddr) -> Option<&'static str> {
     if ip.is_unspecified() {
         return Some("the unspecified");
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use toml::Spanned;
 
 use super::{config, host, path, read};
-use crate::config::file::{AuthTable, File, ListenerTable, RealmTable};
+use crate::config::file::{AuthTable, File, ListenerTable, RealmTable, RedirectTable};
 use crate::config::keys::KEYS;
 use crate::config::{Config, Transport};
 
@@ -41,6 +41,7 @@ fn the_examples_in_the_shipped_file_work() {
     assert_eq!(loaded.config.realm, "turn.example.org");
     assert_eq!(loaded.config.listeners[1].transport, Transport::Tcp);
     assert_eq!(loaded.config.auth.users.len(), 2);
+    assert_eq!(loaded.config.redirects.len(), 2);
     assert_eq!(loaded.config.auth.realms[0].users.len(), 1);
 }
 
@@ -86,6 +87,7 @@ fn known() -> BTreeSet<(String, String)> {
             realm: vec![Spanned::new(0..0, RealmTable::default())],
             ..AuthTable::default()
         },
+        redirect: vec![Spanned::new(0..0, RedirectTable::default())],
         ..File::default()
     };
     let serde_json::Value::Object(top) = serde_json::to_value(&file).unwrap() else {

@@ -19,7 +19,7 @@ use crate::permissions::Permissions;
 use crate::policy::is_tunnelled;
 use crate::ports::Parity;
 use crate::realms::Account;
-use crate::{ClientTuple, DropReason, Now, Reject, RelayAddress, Server, Traffic};
+use crate::{ClientTuple, Config, DropReason, Now, Reject, RelayAddress, Server, Traffic};
 
 /// Begins an allocation: the answer comes when its sockets are bound. RFC 8656 §7.2, whose order
 /// these checks keep.
@@ -40,6 +40,10 @@ pub(super) fn allocate(
     let ticket = wants_ticket(server, request)?;
     let wanted = Wanted::read(server, request)?;
     let config = Arc::clone(&server.config);
+    // What was reserved here is to be had nowhere else.
+    if !matches!(wanted, Wanted::Reserved(_)) {
+        redirect(server, &config, request)?;
+    }
     let lifetime = request.lifetime(&config.limits, now)?;
     let account = request.account(&config.realms);
     let quota = config.realms.quota(request.realm, &config.limits);
@@ -86,6 +90,19 @@ pub(super) fn refuse_tunnels(client: ClientTuple) -> Result<(), Reject> {
     } else {
         Ok(())
     }
+}
+
+/// RFC 8656 §7.2 step 11: at any point. Here the request is known to be one that a server could
+/// grant.
+fn redirect(server: &mut Server, config: &Config, request: &Signed<'_>) -> Result<(), Reject> {
+    if config.redirects.is_empty() {
+        return Ok(());
+    }
+    let realm = config.realms.name(request.realm);
+    let load = server.shared.quotas.load(request.realm);
+    let chance = server.rng.next_u32();
+    let mut rules = config.redirects.iter();
+    rules.try_for_each(|rule| rule.check(request.client.client, realm, load, chance))
 }
 
 /// A retransmission hears what the first heard; anything else is a mismatch. RFC 8656 §7.2 step 2.

@@ -3,14 +3,14 @@
 use std::net::SocketAddr;
 
 use wire::attributes::{
-    AddressErrorCode, ErrorCode, Lifetime, MobilityTicket, Nonce, PasswordAlgorithms, Realm,
-    ReservationToken, Software, ThirdPartyAuthorization, UnknownAttributes, XorMappedAddress,
-    XorRelayedAddress,
+    AddressErrorCode, AlternateServer, ErrorCode, Lifetime, MobilityTicket, Nonce,
+    PasswordAlgorithms, Realm, ReservationToken, Software, ThirdPartyAuthorization,
+    UnknownAttributes, XorMappedAddress, XorRelayedAddress,
 };
 use wire::{AddressFamily, Class, MacKey, Message, Method, TransactionId, Writer};
 
 use crate::mobility::{Sealed, ShardId};
-use crate::{DropReason, Reject};
+use crate::{Alternate, DropReason, Reject};
 
 /// What a handler has to say to a request that it grants.
 #[derive(Debug)]
@@ -134,6 +134,7 @@ impl Head {
                 reason: reject.phrase(),
             });
             put_unknown(writer, reject);
+            put_alternate(writer, reject);
             writer.put(&SOFTWARE).sign(key);
         })
     }
@@ -194,6 +195,16 @@ fn put_ticket(writer: &mut Writer<'_>, ticket: Option<&Sealed>) {
 fn put_unknown(writer: &mut Writer<'_>, reject: &Reject) {
     if let Reject::UnknownAttributes(types) = reject {
         writer.put(&UnknownAttributes(types.clone()));
+    }
+}
+
+/// RFC 8489 §10: first the one of the client's family.
+fn put_alternate(writer: &mut Writer<'_>, reject: &Reject) {
+    if let Reject::TryAlternate(Alternate { same, other }) = reject {
+        writer.put(&AlternateServer(*same));
+        if let Some(other) = other {
+            writer.put(&AlternateServer(*other));
+        }
     }
 }
 

@@ -1,25 +1,36 @@
-//! Transport addresses, plain and XORed. RFC 8489 §14.1, §14.2, RFC 8656 §18.3, §18.5.
+//! Transport addresses, plain and XORed. RFC 8489 §14.1, §14.2, §14.15, RFC 8656 §18.3, §18.5.
 
 use std::net::{IpAddr, SocketAddr};
 
 use crate::{AddressFamily, Attribute, Malformed, TransactionId};
 
-/// MAPPED-ADDRESS, for clients that know only RFC 3489. RFC 8489 §14.1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MappedAddress(pub SocketAddr);
+macro_rules! plain_address {
+    ($(#[$doc:meta])* $name:ident = $code:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub struct $name(pub SocketAddr);
 
-impl Attribute<'_> for MappedAddress {
-    const TYPE: u16 = 0x0001;
+        impl Attribute<'_> for $name {
+            const TYPE: u16 = $code;
 
-    fn decode(value: &[u8], _: TransactionId) -> Result<Self, Malformed> {
-        decode(value, &[0; 16])
-            .map(Self)
-            .ok_or(Malformed::Value(Self::TYPE))
-    }
+            fn decode(value: &[u8], _: TransactionId) -> Result<Self, Malformed> {
+                decode(value, &[0; 16]).map(Self).ok_or(Malformed::Value(Self::TYPE))
+            }
 
-    fn encode(&self, value: &mut Vec<u8>, _: TransactionId) {
-        value.extend_from_slice(XorAddress::masked(self.0, &[0; 16]).as_bytes());
-    }
+            fn encode(&self, value: &mut Vec<u8>, _: TransactionId) {
+                value.extend_from_slice(XorAddress::masked(self.0, &[0; 16]).as_bytes());
+            }
+        }
+    };
+}
+
+plain_address! {
+    /// MAPPED-ADDRESS, for clients that know only RFC 3489. RFC 8489 §14.1.
+    MappedAddress = 0x0001
+}
+plain_address! {
+    /// ALTERNATE-SERVER: another server for the client to try. RFC 8489 §14.15.
+    AlternateServer = 0x8023
 }
 
 macro_rules! xor_address {

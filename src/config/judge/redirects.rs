@@ -1,0 +1,171 @@
+//! `[[redirect]]`: who is sent to another server.
+
+use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
+
+use relay::{Redirect, When};
+use toml::Spanned;
+
+use super::Judge;
+use super::net::not_unicast;
+use crate::config::fault::{Fault, Form, RedirectFault};
+use crate::config::file::{Number, RedirectTable, Text, WhenEntry};
+use crate::config::{Listener, Relay};
+
+/// What rules refer to.
+pub(super) struct Surroundings<'c> {
+    pub(super) listeners: Option<&'c [Listener]>,
+    pub(super) relay: Option<&'c Relay>,
+    /// All realms, the default one first.
+    pub(super) realms: Option<Vec<&'c str>>,
+}
+
+impl Judge<'_> {
+    pub(super) fn redirects(
+        &mut self,
+        tables: Vec<Spanned<RedirectTable>>,
+        around: &Surroundings<'_>,
+    ) -> Option<Vec<Redirect>> {
+        let read: Vec<_> = tables
+            .into_iter()
+            .map(|table| self.redirect(table, around))
+            .collect();
+        read.into_iter().collect()
+    }
+
+    fn redirect(
+        &mut self,
+        table: Spanned<RedirectTable>,
+        around: &Surroundings<'_>,
+    ) -> Option<Redirect> {
+        let at = table.span();
+        let RedirectTable { to, when, realm } = table.into_inner();
+        let to = self.alternates(to.as_deref().unwrap_or_default(), at.clone(), around);
+        let when = self.when(when, at, around.relay);
+        let realm = realm.map(|written| self.known_realm(written, around));
+        Some(Redirect {
+            to: to?,
+            when: when?,
+            realm: match realm {
+                Some(realm) => Some(realm?.into()),
+                None => None,
+            },
+        })
+    }
+
+    fn alternates(
+        &mut self,
+        written: &[Text],
+        table: Range<usize>,
+        around: &Surroundings<'_>,
+    ) -> Option<Vec<SocketAddr>> {
+        if written.is_empty() {
+            let (key, example) = ("to", "to = [\"203.0.113.9:3478\"]");
+            return self.refuse(
+                Fault::Missing {
+                    table: "[[redirect]]",
+                    key,
+                    example,
+                },
+                table,
+            );
+        }
+        let mut read: Vec<(SocketAddr, Range<usize>)> = Vec::new();
+        let mut usable = true;
+        for written in written {
+            let Some(address) = self.alternate(written, around) else {
+                usable = false;
+                continue;
+            };
+            if let Some((_, first)) = read.iter().find(|(other, _)| *other == address) {
+                let see = Some((first.clone(), "first here"));
+                let key = TO.into();
+                return self.refuse_beside(Fault::Duplicate { key }, written.span(), see);
+            }
+            read.push((address, written.span()));
+        }
+        usable.then(|| read.into_iter().map(|(address, _)| address).collect())
+    }
+
+    fn alternate(&mut self, written: &Text, around: &Surroundings<'_>) -> Option<SocketAddr> {
+        let at = written.span();
+        let Ok(address) = written.get_ref().parse::<SocketAddr>() else {
+            let (key, form) = (TO.into(), Form::SocketAddress);
+            return self.refuse(Fault::Form { key, form }, at);
+        };
+        let address = SocketAddr::new(address.ip().to_canonical(), address.port());
+        if let Some(kind) = not_unicast(address.ip()) {
+            let (key, address) = (TO.into(), address.ip());
+            return self.refuse(Fault::NotUnicast { key, address, kind }, at);
+        }
+        if address.port() == 0 {
+            return self.refuse(RedirectFault::PortZero.into(), at);
+        }
+        if self.is_own(address, around) {
+            return self.refuse(RedirectFault::Itself { address }.into(), at);
+        }
+        Some(address)
+    }
+
+    /// Whether clients that send to this address come here.
+    fn is_own(&self, address: SocketAddr, around: &Surroundings<'_>) -> bool {
+        let relays = around.relay.map_or(&[][..], |relay| &relay.addresses);
+        // Behind 1:1 NAT clients know the external address of what is bound to the local one.
+        let faces = relays.iter().filter(|pair| pair.external == address.ip());
+        let locals = faces.map(|pair| pair.local);
+        let mut locals = locals.chain([address.ip()]);
+        let is_here = |ip: IpAddr| ip.is_loopback() || self.host.addresses.contains(&ip);
+        let listeners = around.listeners.unwrap_or_default();
+        locals.any(|local| {
+            let local = SocketAddr::new(local, address.port());
+            listeners.iter().any(|listener| {
+                let bound = listener.listen.ip();
+                listener.covers(local) && (bound == local.ip() || is_here(local.ip()))
+            })
+        })
+    }
+
+    fn when(
+        &mut self,
+        written: Option<Spanned<WhenEntry>>,
+        table: Range<usize>,
+        relay: Option<&Relay>,
+    ) -> Option<When> {
+        match written.map(Spanned::into_inner) {
+            Some(WhenEntry::Always) => Some(When::Always),
+            Some(WhenEntry::Draining) => Some(When::Draining),
+            Some(WhenEntry::Allocations(limit)) => self.threshold(&limit, relay),
+            None => {
+                let (key, example) = ("when", "when = \"draining\"");
+                self.refuse(
+                    Fault::Missing {
+                        table: "[[redirect]]",
+                        key,
+                        example,
+                    },
+                    table,
+                )
+            }
+        }
+    }
+
+    fn threshold(&mut self, written: &Number, relay: Option<&Relay>) -> Option<When> {
+        let key = "[[redirect]] when.allocations";
+        self.number(key, Some(written), 1..=u32::MAX, 1)?;
+        let limit = self.quota(key, Some(written), relay)?;
+        limit.map(When::Allocations)
+    }
+
+    fn known_realm(&mut self, written: Text, around: &Surroundings<'_>) -> Option<String> {
+        let Some(realms) = &around.realms else {
+            return Some(written.into_inner());
+        };
+        if realms.contains(&&**written.get_ref()) {
+            return Some(written.into_inner());
+        }
+        let known = realms.iter().map(|realm| format!("`{realm}`")).collect();
+        self.refuse(RedirectFault::UnknownRealm { known }.into(), written.span())
+    }
+}
+
+const TO: &str = "[[redirect]] to";

@@ -1,0 +1,110 @@
+//! `[[redirect]]`: what it means, and what is refused.
+
+use relay::{Redirect, When};
+
+use super::{config, fault};
+
+const DRAINING: &str = "when = \"draining\"\n";
+
+fn to(addresses: &str) -> String {
+    format!("[[redirect]]\n{DRAINING}to = [{addresses}]\n")
+}
+
+#[test]
+fn a_redirect_says_what_it_says() {
+    let config = config(
+        "realm = \"example.org\"\n\
+         [[redirect]]\nto = [\"203.0.113.9:3478\", \"[2001:db8::9]:3478\"]\nwhen = \"draining\"\n\
+         [[redirect]]\nto = [\"203.0.113.9:3479\"]\nwhen = { allocations = 90 }\nrealm = \"example.org\"\n\
+         [[redirect]]\nto = [\"[2001:db8::9]:3478\"]\nwhen = \"always\"\n",
+    );
+    let redirect = |to: &[&str], when, realm: Option<&str>| Redirect {
+        to: to.iter().map(|to| to.parse().unwrap()).collect(),
+        when,
+        realm: realm.map(Into::into),
+    };
+    let both = ["203.0.113.9:3478", "[2001:db8::9]:3478"];
+    let expected = [
+        redirect(&both, When::Draining, None),
+        redirect(
+            &["203.0.113.9:3479"],
+            When::Allocations(90),
+            Some("example.org"),
+        ),
+        redirect(&both[1..], When::Always, None),
+    ];
+    assert_eq!(config.redirects, expected);
+}
+
+#[test]
+fn a_redirect_needs_a_place_and_a_time() {
+    fault(&format!("[[redirect]]\n{DRAINING}")).is(
+        "error: this `[[redirect]]` has no `to`",
+        "1:1",
+        "[[redirect]]",
+        "add a line such as `to = [\"203.0.113.9:3478\"]`",
+    );
+    let told = fault("[[redirect]]\nto = [\"203.0.113.9:3478\"]\n");
+    assert_eq!(told.sentence, "error: this `[[redirect]]` has no `when`");
+    fault("[[redirect]]\nto = [\"203.0.113.9:3478\"]\nwhen = \"drianing\"\n").is(
+        "error: `[[redirect]] when` cannot be `drianing`",
+        "3:8",
+        "\"drianing\"",
+        "did you mean `draining`? One of `always`, `draining`",
+    );
+    let told = fault("[[redirect]]\nto = [\"203.0.113.9:3478\"]\nwhen = { allocations = 0 }\n");
+    let sentence = "error: `[[redirect]] when.allocations` must be from 1 to 4294967295";
+    assert_eq!(told.sentence, sentence);
+    let told = fault("[[redirect]]\nto = [\"203.0.113.9:3478\"]\nwhen = { allocations = 99999 }\n");
+    assert!(told.sentence.contains("has room for 32768 allocations"));
+}
+
+#[test]
+fn clients_are_not_sent_back_to_where_they_are() {
+    for own in ["10.0.0.5:3478", "127.0.0.1:3478", "[2001:db8::5]:3478"] {
+        fault(&to(&format!("\"{own}\""))).is(
+            &format!("error: `[[redirect]] to` names {own}, where this server listens itself"),
+            "3:7",
+            &format!("\"{own}\""),
+            "name another server, as its clients reach it",
+        );
+    }
+    // By the address that clients know, too.
+    let behind_nat = format!(
+        "{}[[listener]]\ntransport = \"udp\"\nlisten = \"10.0.0.5:3479\"\n\
+         [relay]\naddresses = [\"10.0.0.5\"]\nexternal = [\"203.0.113.7\"]\n",
+        to("\"203.0.113.7:3479\"")
+    );
+    let told = fault(&behind_nat);
+    assert!(told.sentence.contains("listens itself"), "{told:?}");
+    // Another port of this host is another server.
+    assert_eq!(config(&to("\"10.0.0.5:3479\"")).redirects.len(), 1);
+}
+
+#[test]
+fn clients_are_sent_to_an_address_that_can_be() {
+    let told = fault(&to("\"0.0.0.0:3478\""));
+    let sentence = "error: `[[redirect]] to` cannot be 0.0.0.0: that is the unspecified address";
+    assert_eq!(told.sentence, sentence);
+    let told = fault(&to("\"turn.example.net:3478\""));
+    let sentence = "error: `[[redirect]] to` is not an IP address and a port";
+    assert_eq!(told.sentence, sentence);
+    let told = fault(&to("\"203.0.113.9:0\""));
+    assert!(told.sentence.contains("has port 0"), "{told:?}");
+    let told = fault(&to("\"203.0.113.9:3478\", \"203.0.113.9:3478\""));
+    assert_eq!(told.sentence, "error: `[[redirect]] to` is given twice");
+}
+
+#[test]
+fn a_redirect_is_for_a_realm_that_there_is() {
+    let text = format!(
+        "realm = \"example.org\"\n{}realm = \"example.com\"\n",
+        to("\"203.0.113.9:3478\"")
+    );
+    fault(&text).is(
+        "error: `[[redirect]] realm` is none of this server's",
+        "5:9",
+        "\"example.com\"",
+        "there is `example.org`",
+    );
+}

@@ -1,0 +1,145 @@
+//! How the server ends: at once, or when its last client is done.
+
+use std::future::pending;
+use std::time::{Duration, Instant};
+
+use net::Running;
+use relay::DropReason;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::{Interval, interval};
+use tracing::{error, info};
+
+use super::{Fault, systemd};
+
+/// What tells the server to end.
+pub(super) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    /// SIGUSR1. SIGHUP asks servers to read their configuration again.
+    drain: Signal,
+}
+
+impl Signals {
+    /// From now on the process does not die of them.
+    pub(super) fn new() -> Result<Self, Fault> {
+        let signal = |kind| signal(kind).map_err(Fault::Control);
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            drain: signal(SignalKind::user_defined1())?,
+        })
+    }
+}
+
+/// Waits until the server is to end, and ends it.
+pub(super) async fn wait(mut running: Running, mut signals: Signals) {
+    let mut watchdog = systemd::ready();
+    let mut draining: Option<Draining> = None;
+    loop {
+        tokio::select! {
+            _ = signals.terminate.recv() => break,
+            _ = signals.interrupt.recv() => break,
+            _ = signals.drain.recv() => {
+                // Who asks twice does not want to wait.
+                if draining.is_some() {
+                    break;
+                }
+                draining = Some(Draining::begin(&running));
+            }
+            () = next_look(&mut draining) => {
+                if draining.as_mut().is_some_and(|draining| draining.is_over(&running)) {
+                    break;
+                }
+            }
+            () = watchdog.due() => {
+                if running.is_turning() {
+                    watchdog.notify();
+                } else {
+                    error!("a shard stands still; systemd will restart the service");
+                }
+            }
+            failed = running.failed() => error!(
+                shard = failed.shard,
+                error = %failed.source,
+                "shard.failed: it begins anew, and its clients must allocate again"
+            ),
+        }
+    }
+    systemd::stopping();
+    say_what_was_done(running);
+}
+
+/// A server that grants nothing new and waits for its last allocation to end.
+struct Draining {
+    looks: Interval,
+    said: Instant,
+}
+
+impl Draining {
+    fn begin(running: &Running) -> Self {
+        running.drain();
+        systemd::draining();
+        info!(
+            allocations = running.allocations(),
+            "draining: nothing new is granted; SIGTERM, or SIGUSR1 again, ends it at once"
+        );
+        Self {
+            looks: interval(LOOK),
+            said: Instant::now(),
+        }
+    }
+
+    /// Whether the last allocation has ended.
+    fn is_over(&mut self, running: &Running) -> bool {
+        if running.is_drained() {
+            info!("drained");
+            return true;
+        }
+        if self.said.elapsed() >= SAY {
+            self.said = Instant::now();
+            info!(allocations = running.allocations(), "draining");
+        }
+        false
+    }
+}
+
+/// Waits for the next look at a server that drains; for ever at one that does not.
+async fn next_look(draining: &mut Option<Draining>) {
+    match draining {
+        Some(draining) => {
+            draining.looks.tick().await;
+        }
+        None => pending().await,
+    }
+}
+
+fn say_what_was_done(running: Running) {
+    let (relay, net) = running.stop();
+    for why in DropReason::ALL {
+        let packets = relay.dropped(*why);
+        if packets > 0 {
+            info!(cause = why.name(), packets, "dropped");
+        }
+    }
+    for (what, count) in net.named() {
+        if count > 0 {
+            info!(what, count, "sockets");
+        }
+    }
+    info!(
+        allocations = relay.opened,
+        bindings = relay.bindings,
+        challenges = relay.challenges,
+        refused = relay.refused,
+        redirected = relay.redirected,
+        sent_bytes = relay.sent.bytes,
+        received_bytes = relay.received.bytes,
+        "stopped"
+    );
+}
+
+/// How often a server that drains is looked at.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// How often it says what it waits for.
+const SAY: Duration = Duration::from_secs(60);
