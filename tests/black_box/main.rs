@@ -5,6 +5,7 @@ mod lab;
 
 mod aioice;
 mod credentials;
+mod draining;
 mod policy;
 mod realms;
 mod service;

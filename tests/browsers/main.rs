@@ -1,6 +1,7 @@
 //! Browsers nobody here wrote, each calling itself through the built server.
 
 #[path = "../lab/mod.rs"]
+#[expect(dead_code, reason = "the other tests use the rest of the lab")]
 mod lab;
 
 mod browser;

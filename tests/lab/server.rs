@@ -107,6 +107,30 @@ impl Server {
         self.program.wait(TIME_TO_STOP)
     }
 
+    /// Asks the server to grant nothing new and to end with its last allocation.
+    #[track_caller]
+    pub(crate) fn drain(&self) {
+        self.signal(Signal::USR1);
+        wait_for("the server to drain", PATIENCE, || {
+            self.log().contains("draining").then_some(())
+        });
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        self.program.signal(signal);
+    }
+
+    /// Whether the server runs.
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.program.ended().is_none()
+    }
+
+    /// Waits for the server to end by itself.
+    #[track_caller]
+    pub(crate) fn wait(&mut self) -> Ended {
+        self.program.wait(TIME_TO_STOP)
+    }
+
     fn ready(program: Program, files: TempDir, port: u16) -> Self {
         let mut server = Self {
             program,

@@ -1,0 +1,120 @@
+//! A server that drains, and the one that its clients are sent to.
+
+use std::{net::UdpSocket, time::Duration};
+
+use rustix::process::Signal;
+use wire::AddressFamily;
+
+use crate::{
+    lab::{
+        server::{Server, Setup},
+        world::{PEER_V4, SERVER_V4, World, in_own_world},
+    },
+    session::{Refused, Session},
+    turnutils::{Uclient, echo},
+};
+
+#[test]
+fn a_drained_server_exits_when_its_last_allocation_has_ended() {
+    in_own_world(|world| {
+        let mut server = world.serve(Setup::default());
+        let (mut session, relayed) = allocated();
+        server.drain();
+
+        let late = Session::new(Setup::default().port).allocate(AddressFamily::V4);
+        assert_eq!(late, Err(Refused(508)));
+
+        // What was granted goes on, with new permissions too.
+        let peer = UdpSocket::bind((PEER_V4, 0)).expect("a free port");
+        let address = peer.local_addr().expect("a bound socket");
+        session.create_permission(address).expect("a permission");
+        peer.send_to(b"hello", relayed).expect("a route");
+        assert_eq!(session.receive(), (address, b"hello".to_vec()));
+        session
+            .refresh(Duration::from_secs(600))
+            .expect("a refresh");
+        assert!(server.is_running());
+
+        session.refresh(Duration::ZERO).expect("an end");
+        let ended = server.wait();
+        assert_eq!(ended.status.code(), Some(0), "{}", ended.output);
+        assert!(ended.output.contains("drained"), "{}", ended.output);
+    });
+}
+
+#[test]
+fn a_server_without_clients_is_drained_at_once() {
+    in_own_world(|world| {
+        let mut server = world.serve(Setup::default());
+        server.drain();
+        assert_eq!(server.wait().status.code(), Some(0));
+    });
+}
+
+#[test]
+fn a_drained_server_ends_at_once_when_asked_again() {
+    in_own_world(|world| {
+        for signal in [Signal::USR1, Signal::TERM] {
+            let mut server = world.serve(Setup::default());
+            let _session = allocated();
+            server.drain();
+            server.signal(signal);
+            let ended = server.wait();
+            assert_eq!(ended.status.code(), Some(0), "{}", ended.output);
+            let report = ended.output.contains("cause=\"shutdown\"");
+            assert!(report, "{}", ended.output);
+        }
+    });
+}
+
+#[test]
+fn a_client_is_sent_to_another_server_while_the_first_drains() {
+    in_own_world(|world| {
+        let [mut old, new] = two_servers(world, "when = \"draining\"");
+        let peer = echo(PEER_V4.into());
+        // Before, the server keeps who comes.
+        let (mut session, _) = allocated();
+        old.drain();
+        Uclient::to_peer(SERVER_V4.into(), peer).relays_everything();
+        Uclient::to_peer(SERVER_V4.into(), peer)
+            .flag("-t")
+            .relays_everything();
+        assert!(new.log().matches("allocation.opened").count() >= 2);
+
+        session.refresh(Duration::ZERO).expect("an end");
+        assert_eq!(old.wait().status.code(), Some(0));
+    });
+}
+
+#[test]
+fn a_client_is_sent_to_another_server_by_one_that_only_does_that() {
+    in_own_world(|world| {
+        let [first, second] = two_servers(world, "when = \"always\"");
+        let peer = echo(PEER_V4.into());
+        Uclient::to_peer(SERVER_V4.into(), peer).relays_everything();
+        assert!(!first.log().contains("allocation.opened"));
+        assert!(second.log().contains("allocation.opened"));
+    });
+}
+
+/// The server that clients know, which sends them to the other.
+fn two_servers(world: &World, when: &str) -> [Server; 2] {
+    let first = Setup {
+        relay_ports: 50000..=50999,
+        more: format!("[[redirect]]\nto = [\"{SERVER_V4}:3479\"]\n{when}\n"),
+        ..Setup::default()
+    };
+    let second = Setup {
+        port: 3479,
+        relay_ports: 51000..=51999,
+        ..Setup::default()
+    };
+    [world.serve(first), world.serve(second)]
+}
+
+/// A session with an allocation, and its relayed address.
+fn allocated() -> (Session, std::net::SocketAddr) {
+    let mut session = Session::new(Setup::default().port);
+    let relayed = session.allocate(AddressFamily::V4);
+    (session, relayed.expect("an allocation"))
+}
