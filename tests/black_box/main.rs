@@ -14,4 +14,5 @@ mod sha256;
 mod turn_crate;
 mod turn_proto;
 mod turnutils;
+mod turnutils_oddities;
 mod two_processes;

@@ -4,6 +4,7 @@ use std::{
     net::{IpAddr, SocketAddr, UdpSocket},
     process::Command,
     thread,
+    time::{Duration, Instant},
 };
 
 use crate::{
@@ -279,6 +280,9 @@ pub(crate) struct Uclient {
     credential: (String, String),
     /// Whether it makes a second allocation for RTCP, on the port that is reserved with the first.
     rtcp: bool,
+    /// Of a message, in bytes.
+    length: u32,
+    messages: u32,
     arguments: Vec<String>,
 }
 
@@ -304,6 +308,8 @@ impl Uclient {
             server,
             credential,
             rtcp: false,
+            length: 1000,
+            messages: 200,
             arguments: Vec::new(),
         }
     }
@@ -323,6 +329,16 @@ impl Uclient {
         self
     }
 
+    pub(crate) const fn messages(mut self, messages: u32) -> Self {
+        self.messages = messages;
+        self
+    }
+
+    pub(crate) const fn length(mut self, length: u32) -> Self {
+        self.length = length;
+        self
+    }
+
     pub(crate) fn credential(mut self, user: &str, password: &str) -> Self {
         self.credential = (user.to_owned(), password.to_owned());
         self
@@ -330,11 +346,12 @@ impl Uclient {
 
     #[track_caller]
     pub(crate) fn relays_everything(self) {
+        let messages = self.messages;
         let ended = self.run();
         let count = |name| number_after(&ended.output, name);
         let (sent, received) = (count("tot_send_msgs="), count("tot_recv_msgs="));
         let whole = ended.status.success()
-            && sent >= Some(MESSAGES)
+            && sent >= Some(messages)
             && sent == received
             && count("Total lost packets ") == Some(0)
             && count("total send dropped ") == Some(0);
@@ -351,16 +368,39 @@ impl Uclient {
     }
 
     #[track_caller]
+    pub(crate) fn relays_nothing(self) {
+        let messages = self.messages;
+        let ended = self.run();
+        let count = |name| number_after(&ended.output, name);
+        let none = count("tot_send_msgs=") >= Some(messages) && count("tot_recv_msgs=") == Some(0);
+        assert!(none, "{} {}", ended.status, ended.output);
+    }
+
+    #[track_caller]
     fn run(self) -> Ended {
+        Program::run(self.command(), "coturn", PATIENCE)
+    }
+
+    /// Ends it after a while if it has not ended by itself.
+    pub(crate) fn run_for(self, a_while: Duration) {
+        let mut program = Program::start(self.command(), "coturn");
+        let deadline = Instant::now() + a_while;
+        while program.ended().is_none() && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn command(&self) -> Command {
         let (user, password) = &self.credential;
         let mut command = Command::new("turnutils_uclient");
         command.args(["-u", user, "-w", password]);
         if !self.rtcp {
             command.arg("-c");
         }
-        command.args(["-n", &MESSAGES.to_string(), "-z", "2", "-l", "1000"]);
+        command.args(["-n", &self.messages.to_string(), "-z", "2"]);
+        command.args(["-l", &self.length.to_string()]);
         command.args(&self.arguments).arg(self.server.to_string());
-        Program::run(command, "coturn", PATIENCE)
+        command
     }
 }
 
@@ -438,5 +478,3 @@ fn closed() -> Setup {
         ..Setup::default()
     }
 }
-
-const MESSAGES: u32 = 200;

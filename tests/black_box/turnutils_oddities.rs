@@ -1,0 +1,131 @@
+//! What `turnutils_uclient` can do beside a plain session: options that few clients use, and
+//! misbehaviour.
+
+use std::time::Duration;
+
+use crate::{
+    lab::{
+        server::{SECRET, Setup, USER},
+        world::{PEER_V4, SERVER_V4, SERVER_V6, in_own_world},
+    },
+    turnutils::{Uclient, echo},
+};
+
+#[test]
+fn an_ipv4_relay_may_be_asked_for_by_its_family() {
+    in_own_world(|world| {
+        let _server = world.serve(Setup::default());
+        let peer = echo(PEER_V4.into());
+        Uclient::to_peer(SERVER_V6.into(), peer)
+            .flag("-X")
+            .relays_everything();
+    });
+}
+
+#[test]
+fn channel_data_padded_on_datagrams_is_relayed_without_the_padding() {
+    in_own_world(|world| {
+        let _server = world.serve(Setup::default());
+        let peer = echo(PEER_V4.into());
+        Uclient::to_peer(SERVER_V4.into(), peer)
+            .flag("-D")
+            .length(997)
+            .relays_everything();
+    });
+}
+
+#[test]
+fn messages_of_any_length_are_relayed_over_tcp() {
+    in_own_world(|world| {
+        let _server = world.serve(Setup::default());
+        let peer = echo(PEER_V4.into());
+        // The tool's messages begin with a header of 16 bytes.
+        for length in [17, 998, 1499] {
+            Uclient::to_peer(SERVER_V4.into(), peer)
+                .flag("-t")
+                .length(length)
+                .relays_everything();
+        }
+    });
+}
+
+#[test]
+fn permissions_and_channels_asked_for_again_and_again_do_no_harm() {
+    in_own_world(|world| {
+        let _server = world.serve(Setup::default());
+        let peer = echo(PEER_V4.into());
+        for transport in ["-v", "-t"] {
+            Uclient::to_peer(SERVER_V4.into(), peer)
+                .flag("-G")
+                .flag(transport)
+                .relays_everything();
+        }
+    });
+}
+
+#[test]
+fn attributes_of_others_that_may_be_ignored_are_ignored_in_a_session() {
+    in_own_world(|world| {
+        let _server = world.serve(Setup::default());
+        let peer = echo(PEER_V4.into());
+        // coturn's own NEW-BANDWIDTH, and ORIGIN of a draft.
+        for option in [["-a", "100000"], ["-o", "example.org"]] {
+            let [flag, value] = option;
+            Uclient::to_peer(SERVER_V4.into(), peer)
+                .flag(flag)
+                .flag(value)
+                .relays_everything();
+        }
+    });
+}
+
+#[test]
+fn a_client_that_mints_its_credential_from_the_secret_is_served() {
+    in_own_world(|world| {
+        let server = world.serve(Setup::default());
+        let peer = echo(PEER_V4.into());
+        Uclient::to_peer(SERVER_V4.into(), peer)
+            .flag("-W")
+            .flag(SECRET)
+            .relays_everything();
+        // Its name is a time and the user.
+        assert!(server.log().contains(&format!(":{USER}\"")));
+    });
+}
+
+#[test]
+fn without_a_permission_nothing_passes() {
+    in_own_world(|world| {
+        let server = world.serve(Setup::default());
+        let peer = echo(PEER_V4.into());
+        Uclient::to_peer(SERVER_V4.into(), peer)
+            .flag("-I")
+            .flag("-s")
+            .relays_nothing();
+        assert!(!server.log().contains("sent_packets=1"));
+    });
+}
+
+/// Chance decides how the tool's tests of what is wrong go, and how many messages they lose, so
+/// what counts is who comes after: negative tests of attributes, of the protocol, clients that
+/// leave without a word and come back, and clients that connect and exit at once.
+#[test]
+fn after_clients_that_misbehave_others_are_served_as_before() {
+    in_own_world(|world| {
+        let _server = world.serve(Setup::default());
+        let peer = echo(PEER_V4.into());
+        for misbehaviour in ["-N", "-R", "-B", "-O"] {
+            for how in ["-s", "-t"] {
+                let client = Uclient::to_peer(SERVER_V4.into(), peer);
+                client.flag(misbehaviour).flag(how).run_for(A_WHILE);
+                Uclient::to_peer(SERVER_V4.into(), peer)
+                    .flag(how)
+                    .messages(10)
+                    .relays_everything();
+            }
+        }
+    });
+}
+
+/// Where messages were lost the tool waits for them much longer than this.
+const A_WHILE: Duration = Duration::from_secs(2);
