@@ -16,3 +16,4 @@ mod turn_proto;
 mod turnutils;
 mod turnutils_oddities;
 mod two_processes;
+mod uclient;

@@ -6,7 +6,7 @@ use crate::{
         server::{PASSWORD, REALM, Setup, USER},
         world::{PEER_V4, SERVER_V4, in_own_world},
     },
-    turnutils::{Uclient, echo},
+    uclient::{Uclient, echo},
 };
 
 #[test]

@@ -8,7 +8,7 @@ use crate::{
         server::{SECRET, Setup, USER},
         world::{PEER_V4, SERVER_V4, SERVER_V6, in_own_world},
     },
-    turnutils::{Uclient, echo},
+    uclient::{Uclient, echo},
 };
 
 #[test]

@@ -459,3 +459,19 @@ fn a_request_to_move_is_as_good_as_its_signature() {
     assert_eq!(lost, Outcome::Lost(DropReason::NoAllocation));
     ticket(&away.ask(&mut world, shown(&first)));
 }
+
+/// RFC 8656 §21.4: it could not have opened one from there.
+#[test]
+fn no_allocation_moves_to_the_end_of_a_tunnel() {
+    let mut world = World::new();
+    let home = world.client("alice");
+    let ticket = allocate(home, &mut world);
+    let tuple = relay::ClientTuple {
+        client: "[2002:909:909::1]:4000".parse().unwrap(),
+        ..home.tuple(&world)
+    };
+    let away = world.client_at(0, tuple, "alice", &sim::password("alice"));
+    assert_eq!(away.ask(&mut world, shown(&ticket)).code(), Some(403));
+    let next = world.roam(home, 0, Transport::Udp);
+    assert!(next.ask(&mut world, shown(&ticket)).is_success());
+}

@@ -1,0 +1,178 @@
+//! `turnutils_uclient`, coturn's client, and a peer for it.
+
+use std::{
+    net::{IpAddr, SocketAddr, UdpSocket},
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
+
+use crate::lab::{
+    PATIENCE,
+    program::{Ended, Program},
+    server::{PASSWORD, USER},
+};
+
+/// One or more clients that send messages to a peer which echoes them.
+pub(crate) struct Uclient {
+    server: IpAddr,
+    credential: (String, String),
+    /// Whether it makes a second allocation for RTCP, on the port that is reserved with the first.
+    rtcp: bool,
+    /// Of a message, in bytes.
+    length: u32,
+    messages: u32,
+    arguments: Vec<String>,
+}
+
+impl Uclient {
+    /// A client and the peer that echoes what it sends.
+    pub(crate) fn to_peer(server: IpAddr, peer: SocketAddr) -> Self {
+        let (ip, port) = (peer.ip().to_string(), peer.port().to_string());
+        Self::new(server)
+            .flag("-e")
+            .flag(&ip)
+            .flag("-r")
+            .flag(&port)
+    }
+
+    /// Two clients that send to each other's relayed address.
+    pub(crate) fn pair(server: IpAddr) -> Self {
+        Self::new(server).flag("-y")
+    }
+
+    fn new(server: IpAddr) -> Self {
+        let credential = (USER.to_owned(), PASSWORD.to_owned());
+        Self {
+            server,
+            credential,
+            rtcp: false,
+            length: 1000,
+            messages: 200,
+            arguments: Vec::new(),
+        }
+    }
+
+    pub(crate) fn flag(mut self, flag: &str) -> Self {
+        self.arguments.push(flag.to_owned());
+        self
+    }
+
+    /// Eight clients that each take their allocation to another socket before they send.
+    pub(crate) fn moving(self) -> Self {
+        self.flag("-M").flag("-m").flag("8")
+    }
+
+    pub(crate) const fn with_rtcp(mut self) -> Self {
+        self.rtcp = true;
+        self
+    }
+
+    pub(crate) const fn messages(mut self, messages: u32) -> Self {
+        self.messages = messages;
+        self
+    }
+
+    pub(crate) const fn length(mut self, length: u32) -> Self {
+        self.length = length;
+        self
+    }
+
+    pub(crate) fn credential(mut self, user: &str, password: &str) -> Self {
+        self.credential = (user.to_owned(), password.to_owned());
+        self
+    }
+
+    #[track_caller]
+    pub(crate) fn relays_everything(self) {
+        let messages = self.messages;
+        let ended = self.run();
+        let count = |name| number_after(&ended.output, name);
+        let (sent, received) = (count("tot_send_msgs="), count("tot_recv_msgs="));
+        let whole = ended.status.success()
+            && sent >= Some(messages)
+            && sent == received
+            && count("Total lost packets ") == Some(0)
+            && count("total send dropped ") == Some(0);
+        assert!(whole, "{} {}", ended.status, ended.output);
+    }
+
+    #[track_caller]
+    pub(crate) fn gets_nothing(self) {
+        let ended = self.run();
+        let refused = !ended.status.success()
+            && ended.output.contains("Cannot complete Allocation")
+            && !ended.output.contains("tot_send_msgs");
+        assert!(refused, "{} {}", ended.status, ended.output);
+    }
+
+    #[track_caller]
+    pub(crate) fn relays_nothing(self) {
+        let messages = self.messages;
+        let ended = self.run();
+        let count = |name| number_after(&ended.output, name);
+        let none = count("tot_send_msgs=") >= Some(messages) && count("tot_recv_msgs=") == Some(0);
+        assert!(none, "{} {}", ended.status, ended.output);
+    }
+
+    #[track_caller]
+    fn run(self) -> Ended {
+        Program::run(self.command(), "coturn", PATIENCE)
+    }
+
+    /// Ends it after a while if it has not ended by itself.
+    pub(crate) fn run_for(self, a_while: Duration) {
+        let mut program = Program::start(self.command(), "coturn");
+        let deadline = Instant::now() + a_while;
+        while program.ended().is_none() && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn command(&self) -> Command {
+        let (user, password) = &self.credential;
+        let mut command = Command::new("turnutils_uclient");
+        command.args(["-u", user, "-w", password]);
+        if !self.rtcp {
+            command.arg("-c");
+        }
+        command.args(["-n", &self.messages.to_string(), "-z", "2"]);
+        command.args(["-l", &self.length.to_string()]);
+        command.args(&self.arguments).arg(self.server.to_string());
+        command
+    }
+}
+
+/// The number after the last place where `name` stands: the tools repeat their running totals.
+fn number_after(output: &str, name: &str) -> Option<u32> {
+    let (_, rest) = output.rsplit_once(name)?;
+    let end = rest
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(rest.len());
+    rest[..end].parse().ok()
+}
+
+/// A peer that sends everything back.
+pub(crate) fn echo(ip: IpAddr) -> SocketAddr {
+    echo_on(UdpSocket::bind((ip, 0)).expect("a free port"))
+}
+
+/// The same, also on the next port.
+pub(crate) fn echo_with_rtcp(ip: IpAddr) -> SocketAddr {
+    // Below the ports that the kernel gives out, and nobody else is in this world.
+    for port in [5000, 5001] {
+        echo_on(UdpSocket::bind((ip, port)).expect("a port of an empty host"));
+    }
+    SocketAddr::new(ip, 5000)
+}
+
+fn echo_on(socket: UdpSocket) -> SocketAddr {
+    let address = socket.local_addr().expect("a bound socket");
+    thread::spawn(move || {
+        let mut packet = [0; 2048];
+        while let Ok((length, from)) = socket.recv_from(&mut packet) {
+            let _ = socket.send_to(&packet[..length], from);
+        }
+    });
+    address
+}
