@@ -1,19 +1,19 @@
 //! What can be wrong with a configuration file: one variant per mistake, its
 //! sentence naming the key to change, and where it helps, what to write instead.
 
+mod auth;
 mod redirect;
 
 use std::borrow::Cow;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::ops::Range;
-use std::path::PathBuf;
 
-use relay::keys::NotOpaque;
 use relay::policy::MalformedNetwork;
 
 use super::caution::Caution;
 pub(crate) use super::key_name::KeyName;
+pub(crate) use auth::AuthFault;
 pub(crate) use redirect::RedirectFault;
 
 /// One remark about a configuration file, and the place it is about.
@@ -126,9 +126,6 @@ pub(crate) enum Fault {
         /// Why not.
         source: MalformedNetwork,
     },
-    /// Users given by MD5 keys, and SHA-256 required.
-    #[error("`[auth] sha256` is \"require\", but a user is given by an MD5 key")]
-    KeyUnderRequire,
     /// A number or duration outside what the server or the protocol can do.
     #[error("{key} must be from {least} to {most}")]
     Range {
@@ -208,66 +205,6 @@ pub(crate) enum Fault {
     /// Port 0 cannot be asked for.
     #[error("`[relay] ports` contains port 0, which no peer can send to")]
     PortZero,
-    /// A secret everybody knows.
-    #[error("{key} is still the placeholder of a guide, which everybody knows")]
-    Placeholder {
-        /// The key.
-        key: KeyName,
-    },
-    /// A secret that can be guessed.
-    #[error("{key} is a secret of {length} bytes, too short to resist guessing: 16 are the least")]
-    ShortSecret {
-        /// The key.
-        key: KeyName,
-        /// Its length.
-        length: usize,
-    },
-    /// A secret file that cannot be read.
-    #[error("{key} names {path}, which cannot be read: {source}")]
-    SecretFile {
-        /// The key.
-        key: KeyName,
-        /// As resolved.
-        path: PathBuf,
-        /// What the kernel said.
-        source: io::Error,
-    },
-    /// A user that nothing identifies.
-    #[error("{key} has a user without a password or a key")]
-    NoKey {
-        /// The table.
-        key: KeyName,
-    },
-    /// A user name longer than USERNAME can be.
-    #[error("{key} has a user name of more than 508 bytes")]
-    LongUserName {
-        /// The table.
-        key: KeyName,
-    },
-    /// A name or password that no client could send.
-    #[error("{key}: {source}")]
-    User {
-        /// The table.
-        key: KeyName,
-        /// Which, and why.
-        source: NotOpaque,
-    },
-    /// A realm that no client could send back.
-    #[error("{key} {reason}")]
-    Realm {
-        /// The key.
-        key: KeyName,
-        /// Why no client can.
-        reason: &'static str,
-    },
-    /// Clients are to be challenged where none are heard.
-    #[error("{key} names {address}, where no `[[listener]]` listens")]
-    NoListener {
-        /// The key.
-        key: KeyName,
-        /// As written.
-        address: SocketAddr,
-    },
     /// One user may hold more than all users together.
     #[error("`[allocation] per-user` is {per_user}, more than `total` with {total}")]
     PerUserOverTotal {
@@ -289,6 +226,9 @@ pub(crate) enum Fault {
     /// One source prefix may hear more than all of them together.
     #[error("`[unauthenticated] per-prefix` is more than `total`")]
     PrefixOverTotal,
+    /// In a realm, or with who is in it.
+    #[error(transparent)]
+    Auth(#[from] AuthFault),
     /// In a `[[redirect]]`.
     #[error(transparent)]
     Redirect(#[from] RedirectFault),
@@ -338,14 +278,9 @@ impl Fault {
             Self::ExternalAlone { .. } => NAME_LOCAL.into(),
             Self::PortsReversed { first, last } => format!("write \"{last}-{first}\"").into(),
             Self::PortZero => "start at 1024 or above, such as \"49152-65535\"".into(),
-            Self::Placeholder { .. } | Self::ShortSecret { .. } => MAKE_SECRET.into(),
-            Self::SecretFile { .. } => SECRET_FILE.into(),
-            Self::NoKey { .. } => "write a password in quotes, or { key = \"…\" }".into(),
-            Self::Realm { .. } => A_REALM.into(),
-            Self::NoListener { .. } => LISTENED.into(),
             Self::PerUserOverTotal { .. } => LOWER_ONE.into(),
             Self::QuotaOverPorts { .. } => LOWER_QUOTA.into(),
-            Self::KeyUnderRequire => "give the password instead, or write \"offer\"".into(),
+            Self::Auth(fault) => fault.help()?,
             Self::Redirect(fault) => fault.help(),
             Self::PrefixOverTotal => "lower `per-prefix` or raise `total`".into(),
             Self::DefaultOverMax => "lower `default-lifetime` or raise `max-lifetime`".into(),
@@ -354,9 +289,7 @@ impl Fault {
             | Self::Range { .. }
             | Self::Duplicate { .. }
             | Self::SecondOfFamily { .. }
-            | Self::NotUnicast { .. }
-            | Self::LongUserName { .. }
-            | Self::User { .. } => return None,
+            | Self::NotUnicast { .. } => return None,
         };
         Some(help)
     }
@@ -413,11 +346,5 @@ const PAIRWISE: &str = "give one external address per relay address, in the same
                         repeat an address that needs no mapping";
 const SAME_FAMILY: &str = "pair IPv4 with IPv4 and IPv6 with IPv6, in the same order";
 const NAME_LOCAL: &str = "name the address it stands for in `[relay] addresses`";
-const MAKE_SECRET: &str = "make one with `openssl rand -base64 32`";
-const SECRET_FILE: &str = "a relative path starts at the directory of the configuration file; the \
-                           file holds one secret, and the user that runs the server must be able \
-                           to read it";
-const A_REALM: &str = "the domain of the service does well, such as \"turn.example.org\"";
-const LISTENED: &str = "repeat the `listen` of a `[[listener]]`, or name one address of a \"0.0.0.0\" or \"[::]\" listener";
 const LOWER_ONE: &str = "lower `per-user` or raise `total` (0 = no limit)";
 const LOWER_QUOTA: &str = "lower the quota, widen `[relay] ports`, or write 0 for no limit";

@@ -19,13 +19,12 @@ use std::path::Path;
 use std::time::Duration;
 
 pub(super) use auth::realm_flaw;
-use redirects::Surroundings;
 pub(crate) use unauthenticated::spelled;
 
 use super::fault::{Fault, Finding, Form, KeyName, Remark};
 use super::file::{File, LogTable, Number, Text};
 use super::host::Host;
-use super::{Config, Format, Level, Log};
+use super::{Config, Format, Level, Listener, Log, Relay};
 
 /// Judges a file at `path` by the facts of `host`. There is a configuration
 /// unless a finding is a fault.
@@ -36,27 +35,19 @@ pub(super) fn judge(file: File, path: &Path, host: &Host) -> (Option<Config>, Ve
         directory,
         findings: Vec::new(),
     };
+    let names = realm_names(&file, host);
     let realm = judge.realm(file.realm);
     let threads = judge.threads(file.threads);
     let listeners = judge.listeners(&file.listener);
     let relay = judge.relay(&file.relay);
-    let auth = judge.auth(
-        file.auth,
-        realm.as_deref(),
-        listeners.as_deref(),
-        relay.as_ref(),
-    );
-    let allocation = judge.allocation(&file.allocation, relay.as_ref());
-    let others = auth.as_ref().map(|auth| auth.realms.iter());
     let around = Surroundings {
+        realms: &names,
         listeners: listeners.as_deref(),
         relay: relay.as_ref(),
-        realms: realm.as_deref().zip(others).map(|(realm, others)| {
-            let others = others.map(|other| &*other.name);
-            std::iter::once(realm).chain(others).collect()
-        }),
     };
-    let redirects = judge.redirects(file.redirect, &around);
+    let auth = judge.auth(file.auth, around);
+    let allocation = judge.allocation(&file.allocation, relay.as_ref());
+    let redirects = judge.redirects(file.redirect, around);
     let unauthenticated = judge.unauthenticated(&file.unauthenticated);
     let tcp = judge.tcp(&file.tcp);
     let peers = judge.peers(&file.peers);
@@ -88,26 +79,42 @@ struct Judge<'h> {
     findings: Vec<Finding>,
 }
 
+/// What tables of several kinds refer to; `None` where it was not usable.
+#[derive(Clone, Copy)]
+struct Surroundings<'c> {
+    /// The names of all realms as written, the default one first.
+    realms: &'c [String],
+    listeners: Option<&'c [Listener]>,
+    relay: Option<&'c Relay>,
+}
+
+fn realm_names(file: &File, host: &Host) -> Vec<String> {
+    let default = file.realm.as_ref().map_or(&host.name, Text::get_ref);
+    let others = file.auth.realm.iter();
+    let others = others.filter_map(|other| Some(other.get_ref().name.as_ref()?.get_ref()));
+    std::iter::once(default).chain(others).cloned().collect()
+}
+
 impl Judge<'_> {
     fn say(&mut self, remark: impl Into<Remark>, at: std::ops::Range<usize>) {
         self.findings.push(Finding::new(remark, at));
     }
 
     /// Says a fault and gives the `None` that stands for it.
-    fn refuse<T>(&mut self, fault: Fault, at: std::ops::Range<usize>) -> Option<T> {
-        self.say(fault, at);
+    fn refuse<T>(&mut self, fault: impl Into<Fault>, at: std::ops::Range<usize>) -> Option<T> {
+        self.say(fault.into(), at);
         None
     }
 
     /// As [`Self::refuse`], pointing at a second place that explains it.
     fn refuse_beside<T>(
         &mut self,
-        fault: Fault,
+        fault: impl Into<Fault>,
         at: std::ops::Range<usize>,
         see: Option<(std::ops::Range<usize>, &'static str)>,
     ) -> Option<T> {
         self.findings.push(Finding {
-            remark: fault.into(),
+            remark: fault.into().into(),
             at,
             see,
         });

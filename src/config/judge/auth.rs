@@ -5,11 +5,11 @@ use std::time::Duration;
 use relay::Sha256;
 use toml::Spanned;
 
-use super::Judge;
 use super::credentials::Credentials;
-use crate::config::fault::Fault;
+use super::{Judge, Surroundings};
+use crate::config::fault::AuthFault;
 use crate::config::file::{AuthTable, Sha256Policy, Text};
-use crate::config::{Auth, Listener, Realm, Relay, UserKey};
+use crate::config::{Auth, Realm, UserKey};
 
 impl Judge<'_> {
     pub(super) fn realm(&mut self, written: Option<Text>) -> Option<String> {
@@ -19,20 +19,13 @@ impl Judge<'_> {
         match realm_flaw(written.get_ref()) {
             Some(reason) => {
                 let key = "realm".into();
-                self.refuse(Fault::Realm { key, reason }, written.span())
+                self.refuse(AuthFault::Realm { key, reason }, written.span())
             }
             None => Some(written.into_inner()),
         }
     }
 
-    /// `realm` is the default realm, `listeners` and `relay` what other realms refer to.
-    pub(super) fn auth(
-        &mut self,
-        table: AuthTable,
-        realm: Option<&str>,
-        listeners: Option<&[Listener]>,
-        relay: Option<&Relay>,
-    ) -> Option<Auth> {
+    pub(super) fn auth(&mut self, table: AuthTable, around: Surroundings<'_>) -> Option<Auth> {
         // At most an hour: RFC 8656 §5.
         let possible = Duration::from_secs(1)..=Duration::from_secs(3600);
         let default = Duration::from_secs(600);
@@ -44,8 +37,9 @@ impl Judge<'_> {
             secret_files: table.secret_files,
             users: table.users,
         };
-        let credentials = self.credentials(written, realm.unwrap_or_default());
-        let realms = self.realms(table.realm, realm, listeners, relay);
+        let default = around.realms.first().map_or("", String::as_str);
+        let credentials = self.credentials(written, default, around.realms);
+        let realms = self.realms(table.realm, around);
         let ((secrets, users), realms) = (credentials?, realms?);
         let sha256 = self.sha256(table.sha256.as_ref(), || {
             let others = realms.iter().flat_map(|realm: &Realm| realm.users.values());
@@ -76,7 +70,7 @@ impl Judge<'_> {
             && policy == Sha256::Require
             && users().any(is_md5)
         {
-            return self.refuse(Fault::KeyUnderRequire, written.span());
+            return self.refuse(AuthFault::KeyUnderRequire, written.span());
         }
         Some(policy)
     }

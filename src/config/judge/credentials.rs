@@ -8,7 +8,7 @@ use toml::Spanned;
 
 use super::Judge;
 use crate::config::caution::Caution;
-use crate::config::fault::{Fault, Form, KeyName};
+use crate::config::fault::{AuthFault, Fault, Form, KeyName};
 use crate::config::file::{Text, UserEntry};
 use crate::config::{PrecomputedKey, Secret, UserKey};
 
@@ -44,15 +44,16 @@ impl Credentials {
 }
 
 impl Judge<'_> {
-    /// The secrets and the users of the realm.
+    /// The secrets and the users of the realm; `realms` are all of the file.
     pub(super) fn credentials(
         &mut self,
         written: Credentials,
         realm: &str,
+        realms: &[String],
     ) -> Option<(Vec<Secret>, BTreeMap<String, UserKey>)> {
         let secrets = self.secrets(&written);
         let key = written.key(Key::Users);
-        let users = self.users(&key, written.users, realm);
+        let users = self.users(&key, written.users, realm, realms);
         secrets.zip(users)
     }
 
@@ -99,7 +100,7 @@ impl Judge<'_> {
             }
             Err(source) => {
                 let key = key.clone();
-                self.refuse(Fault::SecretFile { key, path, source }, written.span())
+                self.refuse(AuthFault::SecretFile { key, path, source }, written.span())
             }
         }
     }
@@ -109,11 +110,11 @@ impl Judge<'_> {
     fn strong(&mut self, key: &KeyName, secret: Secret, at: &Range<usize>) -> Option<Secret> {
         let key = key.clone();
         if is_placeholder(secret.expose()) {
-            return self.refuse(Fault::Placeholder { key }, at.clone());
+            return self.refuse(AuthFault::Placeholder { key }, at.clone());
         }
         let length = secret.expose().len();
         if length < 16 {
-            return self.refuse(Fault::ShortSecret { key, length }, at.clone());
+            return self.refuse(AuthFault::ShortSecret { key, length }, at.clone());
         }
         Some(secret)
     }
@@ -123,6 +124,7 @@ impl Judge<'_> {
         key: &KeyName,
         entries: BTreeMap<Text, Spanned<UserEntry>>,
         realm: &str,
+        realms: &[String],
     ) -> Option<BTreeMap<String, UserKey>> {
         let mut seen: BTreeMap<String, Range<usize>> = BTreeMap::new();
         let mut users = Some(BTreeMap::new());
@@ -130,12 +132,20 @@ impl Judge<'_> {
             // With and without the realm a name is one user.
             let own = Keys::new(realm).own_name(name.get_ref()).to_owned();
             let at = name.span();
-            let user = match seen.get(&own) {
-                Some(first) => {
+            let key = key.clone();
+            let ends_in =
+                |other: &&String| Keys::new(&***other).own_name(name.get_ref()) != *name.get_ref();
+            let foreign = realms.iter().filter(|other| **other != realm).find(ends_in);
+            let user = match (seen.get(&own), foreign) {
+                (Some(first), _) => {
                     let see = Some((first.clone(), "first here"));
-                    self.refuse_beside(Fault::Duplicate { key: key.clone() }, at.clone(), see)
+                    self.refuse_beside(AuthFault::SameUser { key }, at.clone(), see)
                 }
-                None => self.user(key, name, entry),
+                (None, Some(realm)) => {
+                    let realm = realm.clone();
+                    self.refuse(AuthFault::ForeignUser { key, realm }, at.clone())
+                }
+                (None, None) => self.user(&key, name, entry),
             };
             seen.insert(own, at);
             users = users.zip(user).map(|(mut users, (name, key))| {
@@ -154,7 +164,7 @@ impl Judge<'_> {
     ) -> Option<(String, UserKey)> {
         // RFC 8489 §14.3: fewer than 509 bytes.
         if name.get_ref().len() > 508 {
-            return self.refuse(Fault::LongUserName { key: of.clone() }, name.span());
+            return self.refuse(AuthFault::LongUserName { key: of.clone() }, name.span());
         }
         let at = entry.span();
         let key = match entry.into_inner() {
@@ -162,7 +172,7 @@ impl Judge<'_> {
                 self.opaque(of, &name, &password, &at)?;
                 self.password(of, name.get_ref(), password, at)?
             }
-            UserEntry::Key(None) => return self.refuse(Fault::NoKey { key: of.clone() }, at),
+            UserEntry::Key(None) => return self.refuse(AuthFault::NoKey { key: of.clone() }, at),
             UserEntry::Key(Some(digits)) => {
                 self.opaque(of, &name, "a password stood here", &at)?;
                 let Some(key) = PrecomputedKey::from_hex(digits.get_ref()) else {
@@ -191,7 +201,7 @@ impl Judge<'_> {
                     NotOpaque::Password => at.clone(),
                 };
                 let key = key.clone();
-                self.refuse(Fault::User { key, source }, at)
+                self.refuse(AuthFault::User { key, source }, at)
             }
         }
     }
@@ -204,7 +214,7 @@ impl Judge<'_> {
         at: Range<usize>,
     ) -> Option<UserKey> {
         if is_placeholder(&password) {
-            return self.refuse(Fault::Placeholder { key: key.clone() }, at);
+            return self.refuse(AuthFault::Placeholder { key: key.clone() }, at);
         }
         if password.len() < 8 || password == name {
             self.say(Caution::WeakPassword { key: key.clone() }, at);

@@ -5,96 +5,101 @@ use std::ops::Range;
 
 use toml::Spanned;
 
-use super::Judge;
 use super::auth::realm_flaw;
 use super::credentials::Credentials;
+use super::{Judge, Surroundings};
 use crate::config::caution::Caution;
-use crate::config::fault::{Fault, Form, KeyName};
-use crate::config::file::{Number, RealmTable, Text};
-use crate::config::{Listener, Realm, Relay};
+use crate::config::fault::{AuthFault, Fault, Form, KeyName};
+use crate::config::file::{RealmTable, Text};
+use crate::config::{Listener, Realm};
+
+/// What realms have used up, and where: each name and each listener is had once.
+#[derive(Default)]
+struct Used {
+    /// The default realm has no place.
+    names: Vec<(String, Option<Range<usize>>)>,
+    listeners: Vec<(SocketAddr, Range<usize>)>,
+}
 
 impl Judge<'_> {
-    /// `default` is the default realm; every name is used once, and so is every listener.
     pub(super) fn realms(
         &mut self,
         tables: Vec<Spanned<RealmTable>>,
-        default: Option<&str>,
-        listeners: Option<&[Listener]>,
-        relay: Option<&Relay>,
+        around: Surroundings<'_>,
     ) -> Option<Vec<Realm>> {
-        let mut names: Vec<(String, Option<Range<usize>>)> = Vec::new();
-        names.extend(default.map(|default| (default.to_owned(), None)));
-        let mut challenged: Vec<(SocketAddr, Range<usize>)> = Vec::new();
-        let mut realms = Some(Vec::new());
-        for table in tables {
-            let at = table.span();
-            let table = table.into_inner();
-            let realm = self
-                .realm_name(table.name.as_ref(), at.clone(), &mut names)
-                .and_then(|name| {
-                    let key = |key| KeyName::in_realm(key, Some(name.clone()));
-                    let written = &table.listeners;
-                    let challenged =
-                        self.challenged(&key(LISTENERS), written, listeners, &mut challenged);
-                    let per_user = self.realm_quota(&key(PER_USER), table.per_user, relay);
-                    let total = self.realm_quota(&key(TOTAL), table.total, relay);
-                    let written = Credentials {
-                        of: Some(name.clone()),
-                        secrets: table.secrets,
-                        secret_files: table.secret_files,
-                        users: table.users,
-                    };
-                    let (secrets, users) = self.credentials(written, &name)?;
-                    if secrets.is_empty() && users.is_empty() {
-                        let key = KeyName::in_realm("[[auth.realm]]", Some(name.clone()));
-                        self.say(Caution::EmptyRealm { key }, at);
-                    }
-                    Some(Realm {
-                        name,
-                        listeners: challenged?,
-                        secrets,
-                        users,
-                        per_user: per_user?,
-                        total: total?,
-                    })
-                });
-            realms = realms.zip(realm).map(|(mut realms, realm)| {
-                realms.push(realm);
-                realms
-            });
+        let default = around.realms.first();
+        let mut used = Used {
+            names: default
+                .map(|name| (name.clone(), None))
+                .into_iter()
+                .collect(),
+            ..Used::default()
+        };
+        let read: Vec<_> = tables
+            .into_iter()
+            .map(|table| self.other_realm(table, around, &mut used))
+            .collect();
+        read.into_iter().collect()
+    }
+
+    fn other_realm(
+        &mut self,
+        table: Spanned<RealmTable>,
+        around: Surroundings<'_>,
+        used: &mut Used,
+    ) -> Option<Realm> {
+        let at = table.span();
+        let table = table.into_inner();
+        let name = self.realm_name(table.name.as_ref(), at.clone(), used)?;
+        let key = |key| KeyName::in_realm(key, Some(name.clone()));
+        let listeners = self.challenged(&key(LISTENERS), &table.listeners, around, used);
+        let per_user = self.quota(key(PER_USER), table.per_user.as_ref(), around.relay);
+        let total = self.quota(key(TOTAL), table.total.as_ref(), around.relay);
+        let written = Credentials {
+            of: Some(name.clone()),
+            secrets: table.secrets,
+            secret_files: table.secret_files,
+            users: table.users,
+        };
+        let (secrets, users) = self.credentials(written, &name, around.realms)?;
+        if secrets.is_empty() && users.is_empty() {
+            self.say(Caution::EmptyRealm { key: key(TABLE) }, at);
         }
-        realms
+        Some(Realm {
+            name,
+            listeners: listeners?,
+            secrets,
+            users,
+            per_user: per_user?,
+            total: total?,
+        })
     }
 
     fn realm_name(
         &mut self,
         written: Option<&Text>,
         at: Range<usize>,
-        names: &mut Vec<(String, Option<Range<usize>>)>,
+        used: &mut Used,
     ) -> Option<String> {
         let Some(written) = written else {
-            let table = "[[auth.realm]]";
-            let (key, example) = ("name", "name = \"example.net\"");
-            return self.refuse(
-                Fault::Missing {
-                    table,
-                    key,
-                    example,
-                },
-                at,
-            );
+            let fault = Fault::Missing {
+                table: TABLE,
+                key: "name",
+                example: "name = \"example.net\"",
+            };
+            return self.refuse(fault, at);
         };
         let name = written.get_ref();
         if let Some(reason) = realm_flaw(name) {
             let key = NAME.into();
-            return self.refuse(Fault::Realm { key, reason }, written.span());
+            return self.refuse(AuthFault::Realm { key, reason }, written.span());
         }
-        if let Some((_, first)) = names.iter().find(|(other, _)| other == name) {
+        if let Some((_, first)) = used.names.iter().find(|(other, _)| other == name) {
             let see = first.clone().map(|first| (first, "first here"));
             let key = KeyName::in_realm(NAME, Some(name.clone()));
             return self.refuse_beside(Fault::Duplicate { key }, written.span(), see);
         }
-        names.push((name.clone(), Some(written.span())));
+        used.names.push((name.clone(), Some(written.span())));
         Some(name.clone())
     }
 
@@ -103,55 +108,45 @@ impl Judge<'_> {
         &mut self,
         key: &KeyName,
         written: &[Text],
-        listeners: Option<&[Listener]>,
-        others: &mut Vec<(SocketAddr, Range<usize>)>,
+        around: Surroundings<'_>,
+        used: &mut Used,
     ) -> Option<Vec<SocketAddr>> {
-        let mut read = Some(Vec::new());
+        let mut read = Vec::new();
         for written in written {
-            let listener = self.challenged_at(key, written, listeners, others);
-            others.extend(listener.map(|listener| (listener, written.span())));
-            read = read.zip(listener).map(|(mut read, listener)| {
-                read.push(listener);
-                read
-            });
+            let listener = self.challenged_at(key, written, around, used);
+            used.listeners
+                .extend(listener.map(|listener| (listener, written.span())));
+            read.push(listener);
         }
-        read
+        read.into_iter().collect()
     }
 
     fn challenged_at(
         &mut self,
         key: &KeyName,
         written: &Text,
-        listeners: Option<&[Listener]>,
-        others: &[(SocketAddr, Range<usize>)],
+        around: Surroundings<'_>,
+        used: &Used,
     ) -> Option<SocketAddr> {
         let (key, at) = (key.clone(), written.span());
         let Ok(address) = written.get_ref().parse::<SocketAddr>() else {
             let form = Form::SocketAddress;
             return self.refuse(Fault::Form { key, form }, at);
         };
-        if let Some((_, first)) = others.iter().find(|(other, _)| *other == address) {
+        if let Some((_, first)) = used.listeners.iter().find(|(other, _)| *other == address) {
             let see = Some((first.clone(), "first here"));
             return self.refuse_beside(Fault::Duplicate { key }, at, see);
         }
         let is_heard = |listener: &Listener| listener.covers(address);
+        let listeners = around.listeners;
         if listeners.is_some_and(|listeners| !listeners.iter().any(is_heard)) {
-            return self.refuse(Fault::NoListener { key, address }, at);
+            return self.refuse(AuthFault::NoListener { key, address }, at);
         }
         Some(address)
     }
-
-    /// A number of allocations; 0 is no limit of the realm's own.
-    fn realm_quota(
-        &mut self,
-        key: &KeyName,
-        written: Option<Number>,
-        relay: Option<&Relay>,
-    ) -> Option<Option<u32>> {
-        self.quota(key.clone(), written.as_ref(), relay)
-    }
 }
 
+const TABLE: &str = "[[auth.realm]]";
 const NAME: &str = "[[auth.realm]] name";
 const LISTENERS: &str = "[[auth.realm]] listeners";
 const PER_USER: &str = "[[auth.realm]] per-user";

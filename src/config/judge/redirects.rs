@@ -6,25 +6,17 @@ use std::ops::Range;
 use relay::{Redirect, When};
 use toml::Spanned;
 
-use super::Judge;
 use super::net::not_unicast;
+use super::{Judge, Surroundings};
+use crate::config::Relay;
 use crate::config::fault::{Fault, Form, RedirectFault};
 use crate::config::file::{Number, RedirectTable, Text, WhenEntry};
-use crate::config::{Listener, Relay};
-
-/// What rules refer to.
-pub(super) struct Surroundings<'c> {
-    pub(super) listeners: Option<&'c [Listener]>,
-    pub(super) relay: Option<&'c Relay>,
-    /// All realms, the default one first.
-    pub(super) realms: Option<Vec<&'c str>>,
-}
 
 impl Judge<'_> {
     pub(super) fn redirects(
         &mut self,
         tables: Vec<Spanned<RedirectTable>>,
-        around: &Surroundings<'_>,
+        around: Surroundings<'_>,
     ) -> Option<Vec<Redirect>> {
         let read: Vec<_> = tables
             .into_iter()
@@ -36,7 +28,7 @@ impl Judge<'_> {
     fn redirect(
         &mut self,
         table: Spanned<RedirectTable>,
-        around: &Surroundings<'_>,
+        around: Surroundings<'_>,
     ) -> Option<Redirect> {
         let at = table.span();
         let RedirectTable { to, when, realm } = table.into_inner();
@@ -57,18 +49,15 @@ impl Judge<'_> {
         &mut self,
         written: &[Text],
         table: Range<usize>,
-        around: &Surroundings<'_>,
+        around: Surroundings<'_>,
     ) -> Option<Vec<SocketAddr>> {
         if written.is_empty() {
-            let (key, example) = ("to", "to = [\"203.0.113.9:3478\"]");
-            return self.refuse(
-                Fault::Missing {
-                    table: "[[redirect]]",
-                    key,
-                    example,
-                },
-                table,
-            );
+            let fault = Fault::Missing {
+                table: TABLE,
+                key: "to",
+                example: "to = [\"203.0.113.9:3478\"]",
+            };
+            return self.refuse(fault, table);
         }
         let mut read: Vec<(SocketAddr, Range<usize>)> = Vec::new();
         let mut usable = true;
@@ -87,7 +76,7 @@ impl Judge<'_> {
         usable.then(|| read.into_iter().map(|(address, _)| address).collect())
     }
 
-    fn alternate(&mut self, written: &Text, around: &Surroundings<'_>) -> Option<SocketAddr> {
+    fn alternate(&mut self, written: &Text, around: Surroundings<'_>) -> Option<SocketAddr> {
         let at = written.span();
         let Ok(address) = written.get_ref().parse::<SocketAddr>() else {
             let (key, form) = (TO.into(), Form::SocketAddress);
@@ -99,16 +88,16 @@ impl Judge<'_> {
             return self.refuse(Fault::NotUnicast { key, address, kind }, at);
         }
         if address.port() == 0 {
-            return self.refuse(RedirectFault::PortZero.into(), at);
+            return self.refuse(RedirectFault::PortZero, at);
         }
         if self.is_own(address, around) {
-            return self.refuse(RedirectFault::Itself { address }.into(), at);
+            return self.refuse(RedirectFault::Itself { address }, at);
         }
         Some(address)
     }
 
     /// Whether clients that send to this address come here.
-    fn is_own(&self, address: SocketAddr, around: &Surroundings<'_>) -> bool {
+    fn is_own(&self, address: SocketAddr, around: Surroundings<'_>) -> bool {
         let relays = around.relay.map_or(&[][..], |relay| &relay.addresses);
         // Behind 1:1 NAT clients know the external address of what is bound to the local one.
         let faces = relays.iter().filter(|pair| pair.external == address.ip());
@@ -136,15 +125,12 @@ impl Judge<'_> {
             Some(WhenEntry::Draining) => Some(When::Draining),
             Some(WhenEntry::Allocations(limit)) => self.threshold(&limit, relay),
             None => {
-                let (key, example) = ("when", "when = \"draining\"");
-                self.refuse(
-                    Fault::Missing {
-                        table: "[[redirect]]",
-                        key,
-                        example,
-                    },
-                    table,
-                )
+                let fault = Fault::Missing {
+                    table: TABLE,
+                    key: "when",
+                    example: "when = \"draining\"",
+                };
+                self.refuse(fault, table)
             }
         }
     }
@@ -156,16 +142,18 @@ impl Judge<'_> {
         limit.map(When::Allocations)
     }
 
-    fn known_realm(&mut self, written: Text, around: &Surroundings<'_>) -> Option<String> {
-        let Some(realms) = &around.realms else {
-            return Some(written.into_inner());
-        };
-        if realms.contains(&&**written.get_ref()) {
+    fn known_realm(&mut self, written: Text, around: Surroundings<'_>) -> Option<String> {
+        if around.realms.contains(written.get_ref()) {
             return Some(written.into_inner());
         }
-        let known = realms.iter().map(|realm| format!("`{realm}`")).collect();
-        self.refuse(RedirectFault::UnknownRealm { known }.into(), written.span())
+        let known = around
+            .realms
+            .iter()
+            .map(|realm| format!("`{realm}`"))
+            .collect();
+        self.refuse(RedirectFault::UnknownRealm { known }, written.span())
     }
 }
 
+const TABLE: &str = "[[redirect]]";
 const TO: &str = "[[redirect]] to";

@@ -113,16 +113,39 @@ fn a_faulty_credential_is_told_with_its_realm() {
 fn a_user_with_and_without_the_realm_is_one_user() {
     let users = "alice = \"wonderland\"\n\"alice@example.net\" = \"looking-glass\"\n";
     fault(&format!("{NET}[auth.realm.users]\n{users}")).is(
-        "error: `[auth.realm.users]` of `example.net` is given twice",
+        "error: `[auth.realm.users]` of `example.net` has one user twice, with the realm in the name and without",
         "5:1",
         "\"alice@example.net\"",
         "",
     );
     let told = fault(&format!("realm = \"example.net\"\n[auth.users]\n{users}"));
-    assert_eq!(told.sentence, "error: `[auth.users]` is given twice");
+    assert!(
+        told.sentence
+            .starts_with("error: `[auth.users]` has one user twice")
+    );
     assert_eq!(
         config(&format!("[auth.users]\n{users}")).auth.users.len(),
         2
+    );
+}
+
+#[test]
+fn a_user_whose_name_ends_in_another_realm_is_refused() {
+    let told = fault(&format!(
+        "[auth.users]\n\"alice@example.net\" = \"wonderland\"\n{NET}{SECRET}"
+    ));
+    told.is(
+        "error: `[auth.users]` has a user whose name ends in the realm `example.net`, where such clients are looked for",
+        "2:1",
+        "\"alice@example.net\"",
+        "move the user to the table of `example.net`",
+    );
+    let told = fault(&format!(
+        "realm = \"example.org\"\n{NET}[auth.realm.users]\n\"bob@example.org\" = \"wonderland\"\n"
+    ));
+    assert!(
+        told.sentence
+            .starts_with("error: `[auth.realm.users]` of `example.net` has a user")
     );
 }
 

@@ -1,0 +1,120 @@
+//! What can be wrong with realms, and with who is in them.
+
+use std::borrow::Cow;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use relay::keys::NotOpaque;
+
+use super::KeyName;
+
+/// A mistake in `realm`, `[auth]` or `[[auth.realm]]`.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AuthFault {
+    /// Users given by MD5 keys, and SHA-256 required.
+    #[error("`[auth] sha256` is \"require\", but a user is given by an MD5 key")]
+    KeyUnderRequire,
+    /// A secret everybody knows.
+    #[error("{key} is still the placeholder of a guide, which everybody knows")]
+    Placeholder {
+        /// The key.
+        key: KeyName,
+    },
+    /// A secret that can be guessed.
+    #[error("{key} is a secret of {length} bytes, too short to resist guessing: 16 are the least")]
+    ShortSecret {
+        /// The key.
+        key: KeyName,
+        /// Its length.
+        length: usize,
+    },
+    /// A secret file that cannot be read.
+    #[error("{key} names {path}, which cannot be read: {source}")]
+    SecretFile {
+        /// The key.
+        key: KeyName,
+        /// As resolved.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// A user that nothing identifies.
+    #[error("{key} has a user without a password or a key")]
+    NoKey {
+        /// The table.
+        key: KeyName,
+    },
+    /// A name is one user with and without the realm.
+    #[error("{key} has one user twice, with the realm in the name and without")]
+    SameUser {
+        /// The table.
+        key: KeyName,
+    },
+    /// A user name that ends in a realm belongs to that realm.
+    #[error(
+        "{key} has a user whose name ends in the realm `{realm}`, where such clients are looked for"
+    )]
+    ForeignUser {
+        /// The table.
+        key: KeyName,
+        /// The other realm.
+        realm: String,
+    },
+    /// A user name longer than USERNAME can be.
+    #[error("{key} has a user name of more than 508 bytes")]
+    LongUserName {
+        /// The table.
+        key: KeyName,
+    },
+    /// A name or password that no client could send.
+    #[error("{key}: {source}")]
+    User {
+        /// The table.
+        key: KeyName,
+        /// Which, and why.
+        source: NotOpaque,
+    },
+    /// A realm that no client could send back.
+    #[error("{key} {reason}")]
+    Realm {
+        /// The key.
+        key: KeyName,
+        /// Why no client can.
+        reason: &'static str,
+    },
+    /// Clients are to be challenged where none are heard.
+    #[error("{key} names {address}, where no `[[listener]]` listens")]
+    NoListener {
+        /// The key.
+        key: KeyName,
+        /// As written.
+        address: SocketAddr,
+    },
+}
+
+impl AuthFault {
+    /// What to write instead, where that is known.
+    pub(crate) fn help(&self) -> Option<Cow<'static, str>> {
+        let help = match self {
+            Self::KeyUnderRequire => "give the password instead, or write \"offer\"",
+            Self::Placeholder { .. } | Self::ShortSecret { .. } => MAKE_SECRET,
+            Self::SecretFile { .. } => SECRET_FILE,
+            Self::NoKey { .. } => "write a password in quotes, or { key = \"…\" }",
+            Self::ForeignUser { realm, .. } => {
+                return Some(format!("move the user to the table of `{realm}`").into());
+            }
+            Self::Realm { .. } => A_REALM,
+            Self::NoListener { .. } => LISTENED,
+            Self::SameUser { .. } | Self::LongUserName { .. } | Self::User { .. } => return None,
+        };
+        Some(help.into())
+    }
+}
+
+const MAKE_SECRET: &str = "make one with `openssl rand -base64 32`";
+const SECRET_FILE: &str = "a relative path starts at the directory of the configuration file; the \
+                           file holds one secret, and the user that runs the server must be able \
+                           to read it";
+const A_REALM: &str = "the domain of the service does well, such as \"turn.example.org\"";
+const LISTENED: &str = "repeat the `listen` of a `[[listener]]`, or name one address of a \"0.0.0.0\" or \"[::]\" listener";
