@@ -11,7 +11,7 @@ use crate::{
         world::{PEER_V4, SERVER_V4, World, in_own_world},
     },
     session::{Refused, Session},
-    turnutils::{Uclient, echo},
+    uclient::{Uclient, echo},
 };
 
 #[test]
