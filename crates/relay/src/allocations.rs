@@ -49,15 +49,11 @@ impl Allocations {
 
     /// Whose 5-tuple this is, or will be.
     pub(crate) fn of(&self, client: ClientTuple) -> Option<&Allocation> {
-        let hash = self.hasher.hash_one(client);
-        let is_of = |id: &AllocationId| self.get(*id).is_some_and(|it| it.client == client);
-        let settled = self.by_client.find(hash, is_of);
-        self.get(*settled.or_else(|| self.going_to(client))?)
+        self.slots.get(self.find(client)?.slot as usize)
     }
 
     pub(crate) fn of_mut(&mut self, client: ClientTuple) -> Option<&mut Allocation> {
-        let id = self.of(client)?.id;
-        self.get_mut(id)
+        self.slots.get_mut(self.find(client)?.slot as usize)
     }
 
     fn going_to(&self, client: ClientTuple) -> Option<&AllocationId> {
@@ -84,6 +80,7 @@ impl Allocations {
 
     /// Adds the allocation that `make` makes of its id.
     pub(crate) fn insert(&mut self, make: impl FnOnce(AllocationId) -> Allocation) -> AllocationId {
+        self.make_room();
         self.generation = self.generation.wrapping_add(1);
         let entry = self.slots.vacant_entry();
         let slot = u32::try_from(entry.key()).expect("there are fewer ports than that");
@@ -100,6 +97,14 @@ impl Allocations {
             });
         }
         id
+    }
+
+    /// Left to themselves the slots would double, and half of them could be empty.
+    fn make_room(&mut self) {
+        let taken = self.slots.len();
+        if taken == self.slots.capacity() {
+            self.slots.reserve_exact((taken / 8).max(16));
+        }
     }
 
     /// Moves an allocation to another relay socket of the family, after the first could not be
@@ -176,11 +181,20 @@ impl Allocations {
     }
 }
 
-/// The tables.
+/// The tables. Every id that is listed has its slot.
 impl Allocations {
+    fn find(&self, client: ClientTuple) -> Option<AllocationId> {
+        let hash = self.hasher.hash_one(client);
+        let is_of = |id: &AllocationId| {
+            let allocation = self.slots.get(id.slot as usize);
+            allocation.is_some_and(|it| it.client == client)
+        };
+        let settled = self.by_client.find(hash, is_of);
+        settled.or_else(|| self.going_to(client)).copied()
+    }
+
     fn list_client(&mut self, id: AllocationId) {
         let Self { slots, hasher, .. } = self;
-        // Every id that is listed has its slot.
         let hash = |id: &AllocationId| {
             let allocation = slots.get(id.slot as usize);
             allocation.map_or(0, |allocation| hasher.hash_one(allocation.client))
