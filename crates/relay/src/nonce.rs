@@ -49,16 +49,21 @@ impl Nonces {
         told[..TIME].copy_from_slice(&issued);
         told[TIME..].copy_from_slice(&source.port().to_be_bytes());
         mac.copy_from_slice(&self.mac(told, source.ip()));
-        let mut nonce = Nonce {
-            text: [0; PREFIX + TEXT],
-            length: self.prefix.len() + TEXT,
-        };
+        let mut nonce = self.blank();
         let (prefix, text) = nonce.text.split_at_mut(self.prefix.len());
         prefix.copy_from_slice(self.prefix.as_bytes());
         URL_SAFE_NO_PAD
             .encode_slice(sealed, text)
             .expect("20 bytes are 27 characters");
         nonce
+    }
+
+    /// As long as any, and good for nothing.
+    pub(crate) const fn blank(&self) -> Nonce {
+        Nonce {
+            text: [b'-'; PREFIX + TEXT],
+            length: self.prefix.len() + TEXT,
+        }
     }
 
     /// Whether a nonce is ours, for this source, and young enough. Clocks of servers that share a

@@ -160,6 +160,11 @@ pub enum Reject {
 }
 
 impl Reject {
+    /// Whether the answer carries what the next try needs. RFC 8489 §9.2.4.
+    pub(crate) const fn is_challenge(&self) -> bool {
+        matches!(self.code(), 401 | 438)
+    }
+
     /// The error code.
     pub const fn code(&self) -> u16 {
         match self {

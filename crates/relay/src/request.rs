@@ -38,7 +38,7 @@ pub(crate) fn handle<'a>(
         Method::Binding => {
             let realm = server.config.realms.at(client.server);
             let refused = binding::answer(server, client, &message);
-            let refused = refused.map(|reject| (reject, realm));
+            let refused = refused.map(|reject| (reject.into(), realm));
             unauthenticated(server, now, client, &message, refused)
         }
         _ if message.transaction().is_rfc3489() => server.drop(DropReason::NoCookie),
@@ -70,18 +70,11 @@ fn authenticated<'a>(
     let head = Head::of(&message);
     let signed = match auth::verify(server, now, client, message) {
         Ok(signed) => signed,
-        Err(Refused { reject, key }) => {
-            let nonce = server.nonces.issue(now.unix, client.client);
-            let realm = auth::realm_told(server, client, &message, &reject);
-            let challenge = Challenge {
-                realm: server.config.realms.name(realm),
-                nonce: nonce.as_str(),
-                algorithms: server.offered.algorithms,
-                third_party: server.config.tokens.announced(),
-                key,
-            };
-            head.refuse(&mut server.reply, &reject, Some(&challenge));
-            return unauthenticated(server, now, client, &message, Some((reject, realm)));
+        Err(refused) => {
+            let realm = auth::realm_told(server, client, &message, &refused.reject);
+            let draft = server.nonces.blank();
+            write_refusal(server, &head, &refused, realm, draft.as_str());
+            return unauthenticated(server, now, client, &message, Some((refused, realm)));
         }
     };
     match understood(&signed).and_then(|()| handler(server, now, &signed)) {
@@ -104,33 +97,50 @@ fn authenticated<'a>(
     }
 }
 
+fn write_refusal(server: &mut Server, head: &Head, refused: &Refused, realm: RealmId, nonce: &str) {
+    let challenge = Challenge {
+        realm: server.config.realms.name(realm),
+        nonce,
+        algorithms: server.offered.algorithms,
+        third_party: server.config.tokens.announced(),
+        key: refused.key.as_deref(),
+    };
+    head.refuse(&mut server.reply, &refused.reject, Some(&challenge));
+}
+
 /// Who a client says it is, signed or not.
 fn claim<'a>(request: &Message<'a>) -> Option<&'a str> {
     request.get().ok().flatten().map(|Username(user)| user)
 }
 
 /// Sends what stands in `server.reply` to someone who has not authenticated. No such answer leaves
-/// in another way, so this is where the budget holds, and only what leaves is counted.
+/// in another way, so this is where the budget holds, and only what leaves is counted. A challenge
+/// stands there with a blank nonce: a real one costs more than all the rest, and is made for those
+/// only who hear it.
 fn unauthenticated<'a>(
     server: &'a mut Server,
     now: Now,
     client: ClientTuple,
     request: &Message<'_>,
-    refused: Option<(Reject, RealmId)>,
+    refused: Option<(Refused, RealmId)>,
 ) -> Verdict<'a> {
     let excess = server.reply.len().saturating_sub(request.as_bytes().len());
     if excess > 0 && !may_amplify(server, now, client, excess) {
         return server.drop(DropReason::OverBudget);
     }
     match refused {
-        Some((reject, realm)) => {
+        Some((refused, realm)) => {
             let (user, head) = (claim(request), Head::of(request));
+            if refused.reject.is_challenge() {
+                let nonce = server.nonces.issue(now.unix, client.client);
+                write_refusal(server, &head, &refused, realm, nonce.as_str());
+            }
             let whose = Whose {
                 client,
                 realm,
                 user,
             };
-            report_refused(server, whose, &head, &reject);
+            report_refused(server, whose, &head, &refused.reject);
         }
         None => server.counters.bindings += 1,
     }

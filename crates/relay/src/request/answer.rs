@@ -55,7 +55,7 @@ pub(crate) struct Challenge<'a> {
     /// The server name that third parties know, if tokens are taken. RFC 7635 §4.
     pub(crate) third_party: Option<&'a str>,
     /// Signs the answer, if the client is known well enough.
-    pub(crate) key: Option<Box<MacKey>>,
+    pub(crate) key: Option<&'a MacKey>,
 }
 
 /// What an answer must know of its request.
@@ -153,7 +153,7 @@ impl Head {
                 reason: "",
             });
             put_unknown(writer, reject);
-            if let Some(challenge) = challenge.filter(|_| matches!(reject.code(), 401 | 438)) {
+            if let Some(challenge) = challenge.filter(|_| reject.is_challenge()) {
                 writer
                     .put(&Realm(challenge.realm))
                     .put(&Nonce(challenge.nonce));
@@ -163,7 +163,7 @@ impl Head {
                 if let Some(name) = challenge.third_party {
                     writer.put(&ThirdPartyAuthorization(name));
                 }
-                if let Some(key) = &challenge.key {
+                if let Some(key) = challenge.key {
                     writer.sign(key);
                 }
             }
