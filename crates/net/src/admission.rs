@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ahash::RandomState;
 use hashbrown::HashMap;
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use relay::SourcePrefix;
 
 use crate::StreamLimits;
 
@@ -20,7 +20,7 @@ pub(crate) struct Admission {
 #[derive(Debug, Default)]
 struct Counts {
     total: usize,
-    by_prefix: HashMap<IpNet, usize, RandomState>,
+    by_prefix: HashMap<SourcePrefix, usize, RandomState>,
 }
 
 impl Admission {
@@ -35,7 +35,7 @@ impl Admission {
 
     /// A place for one more connection, given back when the ticket is dropped.
     pub(crate) fn admit(self: &Arc<Self>, source: IpAddr) -> Option<Ticket> {
-        let prefix = prefix(source);
+        let prefix = SourcePrefix::of(source);
         let mut counts = self.counts();
         if counts.total >= self.total {
             return None;
@@ -61,7 +61,7 @@ impl Admission {
 #[derive(Debug)]
 pub(crate) struct Ticket {
     admission: Arc<Admission>,
-    prefix: IpNet,
+    prefix: SourcePrefix,
 }
 
 impl Drop for Ticket {
@@ -74,14 +74,6 @@ impl Drop for Ticket {
                 counts.by_prefix.remove(&self.prefix);
             }
         }
-    }
-}
-
-/// What one party can be expected to own.
-fn prefix(source: IpAddr) -> IpNet {
-    match source {
-        IpAddr::V4(ip) => Ipv4Net::new_assert(ip, 24).trunc().into(),
-        IpAddr::V6(ip) => Ipv6Net::new_assert(ip, 48).trunc().into(),
     }
 }
 

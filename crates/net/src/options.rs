@@ -34,7 +34,7 @@ pub struct ListenerOptions {
 pub struct StreamLimits {
     /// Connections in all.
     pub connections: usize,
-    /// Connections from one source prefix: an IPv4 /24, an IPv6 /48.
+    /// Connections from one [`relay::SourcePrefix`].
     pub per_prefix: usize,
     /// How long a client may take until its first valid frame.
     pub first_frame: Duration,

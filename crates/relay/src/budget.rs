@@ -27,13 +27,13 @@ use std::time::Instant;
 use ahash::RandomState;
 use ring::hmac;
 
-use crate::NonceSecret;
+use crate::{NonceSecret, SourcePrefix};
 
 /// How many bytes per second the answers to unauthenticated requests may be longer than these. As
 /// much may come at once as in a second, and by chance twice that; `None` is without limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Allowance {
-    /// To one source prefix: an IPv4 /24 or an IPv6 /48.
+    /// To one [`SourcePrefix`].
     pub per_prefix: Option<NonZeroU64>,
     /// In all, over all shards.
     pub total: Option<NonZeroU64>,
@@ -93,7 +93,7 @@ impl Budget {
     }
 
     fn cell(&self, ip: IpAddr) -> &Cell {
-        let hash = self.hasher.hash_one(prefix(ip));
+        let hash = self.hasher.hash_one(SourcePrefix::of(ip));
         &self.prefixes[hash as usize % CELLS]
     }
 
@@ -136,14 +136,6 @@ impl Cell {
         self.0
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, charged)
             .is_ok()
-    }
-}
-
-/// What one party can be expected to own, told apart by family.
-fn prefix(ip: IpAddr) -> (bool, u64) {
-    match ip.to_canonical() {
-        IpAddr::V4(ip) => (false, u64::from(ip.to_bits() >> 8)),
-        IpAddr::V6(ip) => (true, (ip.to_bits() >> 80) as u64),
     }
 }
 
@@ -210,17 +202,11 @@ mod tests {
     }
 
     #[test]
-    fn a_prefix_is_a_24_or_a_48() {
-        for (one, same, other) in [
-            ("192.0.2.1", "192.0.2.255", "192.0.3.1"),
-            ("192.0.2.1", "::ffff:192.0.2.9", "192.1.2.1"),
-            ("2001:db8:1::1", "2001:db8:1:ffff::2", "2001:db8:2::1"),
-        ] {
-            let (budget, now) = (budget(RATE, 0), start());
-            drained(&budget, now, ip(one), 64);
-            assert!(!budget.admit(now, ip(same), 64, UNLUCKY), "{same}");
-            assert!(budget.admit(now, ip(other), 64, UNLUCKY), "{other}");
-        }
+    fn a_prefix_has_its_share_and_leaves_others_theirs() {
+        let (budget, now) = (budget(RATE, 0), start());
+        drained(&budget, now, ip("192.0.2.1"), 64);
+        assert!(!budget.admit(now, ip("192.0.2.255"), 64, UNLUCKY));
+        assert!(budget.admit(now, ip("192.0.3.1"), 64, UNLUCKY));
     }
 
     #[test]

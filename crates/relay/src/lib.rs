@@ -37,6 +37,7 @@ mod reservations;
 mod routes;
 mod server;
 mod sha256;
+mod source_prefix;
 mod timers;
 mod verdict;
 
@@ -59,6 +60,7 @@ pub use reservations::Reservations;
 pub use routes::Route;
 pub use server::{Server, Shared};
 pub use sha256::Sha256;
+pub use source_prefix::SourcePrefix;
 pub use verdict::{Effect, OpenError, Verdict};
 pub use wire::{AddressFamily, ChannelNumber, Method, RelayHeader};
 
