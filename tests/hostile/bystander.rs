@@ -1,7 +1,8 @@
 //! A session beside whatever a test does, which must not notice.
 
 use std::{
-    net::Ipv4Addr,
+    fmt,
+    net::{Ipv4Addr, UdpSocket},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -15,41 +16,52 @@ use crate::session::{Session, peer_at};
 /// Exchanges data with a peer, there and back, until asked how it went.
 pub(crate) struct Bystander {
     stop: Arc<AtomicBool>,
-    thread: JoinHandle<Vec<Duration>>,
+    thread: JoinHandle<RoundTrips>,
 }
 
-/// How long the ways there and back took, sorted. None was lost: that fails the test.
-#[derive(Debug)]
-pub(crate) struct RoundTrips(Vec<Duration>);
+/// What became of the datagrams that were sent there and back.
+#[derive(Debug, Default)]
+pub(crate) struct RoundTrips {
+    /// How long they took, sorted.
+    took: Vec<Duration>,
+    lost: usize,
+}
 
 impl Bystander {
     /// Opens its session, and exchanges from now on.
     pub(crate) fn start() -> Self {
+        Self::every(PAUSE)
+    }
+
+    /// The same, with this pause after each way there and back.
+    pub(crate) fn every(pause: Duration) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let mut session = Session::udp();
         let relayed = session.allocate().expect("an allocation");
         let (peer, address) = peer_at(PEER);
         let channel = session.bind_channel(address).expect("a channel");
         let stopped = Arc::clone(&stop);
+        peer.set_read_timeout(Some(LOST)).expect("not zero");
         let exchange = move || {
-            let mut took = Vec::new();
-            let mut buffer = [0; 2048];
+            let mut trips = RoundTrips::default();
             while !stopped.load(Ordering::Relaxed) {
                 let start = Instant::now();
-                let text = format!("round trip {}", took.len());
+                let text = format!("round trip {}", trips.count());
                 session.send_channel(channel, text.as_bytes());
-                let length = peer.recv(&mut buffer).expect("nothing is lost to the peer");
-                assert_eq!(&buffer[..length], text.as_bytes());
-                peer.send_to(&buffer[..length], relayed)
-                    .expect("the relayed address is there");
-                let back = session
-                    .receive(LOST)
-                    .expect("nothing is lost to the client");
-                assert_eq!(back, text.as_bytes());
-                took.push(start.elapsed());
-                thread::sleep(PAUSE);
+                let came = peer_hears(&peer, text.as_bytes()) && {
+                    peer.send_to(text.as_bytes(), relayed)
+                        .expect("the relayed address is there");
+                    client_hears(&mut session, text.as_bytes())
+                };
+                if came {
+                    trips.took.push(start.elapsed());
+                } else {
+                    trips.lost += 1;
+                }
+                thread::sleep(pause);
             }
-            took
+            trips.took.sort_unstable();
+            trips
         };
         Self {
             stop,
@@ -61,23 +73,77 @@ impl Bystander {
     #[track_caller]
     pub(crate) fn finish(self) -> RoundTrips {
         self.stop.store(true, Ordering::Relaxed);
-        let mut took = self.thread.join().expect("a session that nobody disturbs");
-        took.sort_unstable();
-        RoundTrips(took)
+        self.thread.join().expect("a session that lives")
     }
 }
 
+/// What comes late was given up as lost already.
+fn peer_hears(peer: &UdpSocket, text: &[u8]) -> bool {
+    let mut buffer = [0; 64];
+    while let Ok(length) = peer.recv(&mut buffer) {
+        if &buffer[..length] == text {
+            return true;
+        }
+    }
+    false
+}
+
+fn client_hears(session: &mut Session, text: &[u8]) -> bool {
+    while let Some(heard) = session.receive(LOST) {
+        if heard == text {
+            return true;
+        }
+    }
+    false
+}
+
 impl RoundTrips {
-    /// Fails if the session had to wait for others, and tells how it went.
+    /// Those of many sessions together.
+    pub(crate) fn of_all(all: impl IntoIterator<Item = Self>) -> Self {
+        let mut sum = Self::default();
+        for mut trips in all {
+            sum.took.append(&mut trips.took);
+            sum.lost += trips.lost;
+        }
+        sum.took.sort_unstable();
+        sum
+    }
+
+    /// Fails if anything was lost or the session had to wait for others, and tells how it went.
     #[track_caller]
     pub(crate) fn assert_undisturbed(&self) {
-        let count = self.0.len();
-        assert!(count > 0, "no round trip came to an end");
-        let at = |percent: usize| self.0[(count - 1) * percent / 100];
-        let (median, p99, slowest) = (at(50), at(99), at(100));
-        println!("bystander: {count} round trips, median {median:?}, p99 {p99:?}, max {slowest:?}");
+        println!("bystander: {self}");
+        self.assert_lossless();
+        let (median, p99) = (self.at(50), self.at(99));
         assert!(median < SLOWED, "{median:?} in the middle");
         assert!(p99 < STALLED, "{p99:?} at the 99th percentile");
+    }
+
+    /// Fails if anything was lost.
+    #[track_caller]
+    pub(crate) fn assert_lossless(&self) {
+        assert!(!self.took.is_empty(), "no round trip came to an end");
+        assert_eq!(self.lost, 0, "lost of {}", self.count());
+    }
+
+    fn count(&self) -> usize {
+        self.took.len() + self.lost
+    }
+
+    fn at(&self, percent: usize) -> Duration {
+        let last = self.took.len().saturating_sub(1);
+        self.took.get(last * percent / 100).copied().unwrap_or(LOST)
+    }
+}
+
+impl fmt::Display for RoundTrips {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (count, lost) = (self.count(), self.lost);
+        let [median, p99, slowest] = [50, 99, 100].map(|percent| self.at(percent));
+        write!(
+            f,
+            "{count} round trips, {lost} lost, median {median:?}, p99 {p99:?}, max {slowest:?}"
+        )
     }
 }
 

@@ -19,5 +19,6 @@ mod reflection;
 mod server;
 mod session;
 mod silence;
+mod strangers;
 mod stream;
 mod zero_configuration;

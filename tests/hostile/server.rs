@@ -41,6 +41,8 @@ pub(crate) struct Setup {
     pub(crate) unauthenticated: &'static str,
     /// The limits of TCP clients, where they are not the default.
     pub(crate) tcp: &'static str,
+    /// The only processor that the server may use, where it is not free to choose.
+    pub(crate) processor: Option<usize>,
 }
 
 impl Default for Setup {
@@ -54,6 +56,7 @@ impl Default for Setup {
             users: true,
             unauthenticated: "",
             tcp: "",
+            processor: None,
         }
     }
 }
@@ -124,6 +127,17 @@ impl Server {
         self.status("VmHWM:")
     }
 
+    /// The processor time that the server has used.
+    pub(crate) fn processor_time(&self) -> Duration {
+        let pid = self.program.pid().as_raw_nonzero();
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("a living process");
+        // The second field, a name in parentheses, may hold spaces. proc_pid_stat(5)
+        let (_, fields) = stat.rsplit_once(") ").expect("a name");
+        let ticks = fields.split_whitespace().skip(11).take(2);
+        let ticks = ticks.map(|field| field.parse::<u64>().expect("a number"));
+        Duration::from_millis(10 * ticks.sum::<u64>())
+    }
+
     /// Asks the server to end; what it did stands in its last lines.
     #[track_caller]
     pub(crate) fn stop(mut self) -> Totals {
@@ -183,8 +197,15 @@ impl Totals {
 }
 
 pub(crate) fn hairpin() -> Command {
-    let binary = env::var("HAIRPIN_BIN");
-    let mut command = Command::new(binary.as_deref().unwrap_or(env!("CARGO_BIN_EXE_hairpin")));
+    serving(Command::new(binary()))
+}
+
+/// The binary that the environment names, or Cargo's.
+fn binary() -> String {
+    env::var("HAIRPIN_BIN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_hairpin").to_owned())
+}
+
+fn serving(mut command: Command) -> Command {
     command.arg("serve");
     // What the tests are started with is not what the server is.
     for variable in ["HAIRPIN_CONFIG", "STATE_DIRECTORY", "XDG_STATE_HOME"] {
@@ -205,7 +226,14 @@ impl Setup {
     pub(crate) fn start(&self, files: &TempDir) -> Program {
         let config = files.path().join("turnserver.toml");
         fs::write(&config, self.toml()).expect("the temporary directory is ours");
-        let mut command = hairpin();
+        let mut command = match self.processor {
+            Some(processor) => {
+                let mut command = Command::new("taskset");
+                command.args(["-c", &processor.to_string(), &binary()]);
+                serving(command)
+            }
+            None => hairpin(),
+        };
         command.arg("--config").arg(config);
         Program::start(command, "util-linux")
     }

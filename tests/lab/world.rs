@@ -130,7 +130,7 @@ fn run_inside(test: &str) {
     unshare
         .args(["--net", "--pid", "--mount-proc", "--fork", "--kill-child"])
         .arg(env::current_exe().expect("the test's own path"))
-        .args(["--exact", test, "--nocapture"])
+        .args(["--exact", test, "--include-ignored", "--nocapture"])
         .env(INSIDE, "1");
     let output = unshare.output().expect("unshare, of Debian's util-linux");
     let text =
@@ -143,6 +143,8 @@ fn run_inside(test: &str) {
     // A name that matches no test would pass as well: it counts only if one ran.
     let passed = output.status.success() && stdout.contains("test result: ok. 1 passed");
     assert!(passed, "{stdout}{stderr}{}", output.status);
+    // What was measured, for `--nocapture`.
+    print!("{stdout}");
 }
 
 /// The name by which the test harness knows the function around the closure `F`.

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use crate::command::{cargo, output, run};
 use crate::failure::Failure;
+use crate::flood::{self, Flood};
 use crate::workspace::Workspace;
 
 /// How the load looks.
@@ -29,10 +30,21 @@ pub(crate) struct Load {
     /// Bytes of a message
     #[arg(long, default_value_t = 1000)]
     length: usize,
+    #[command(flatten)]
+    flood: Flood,
+}
+
+/// Compares servers, or floods one.
+pub(crate) fn measure(load: Load, workspace: &Workspace) -> Result<(), Failure> {
+    if load.flood.flood {
+        flood::measure(load.flood, workspace)
+    } else {
+        compare(load, workspace)
+    }
 }
 
 /// Runs both servers by turns and prints their costs.
-pub(crate) fn compare(load: Load, workspace: &Workspace) -> Result<(), Failure> {
+fn compare(load: Load, workspace: &Workspace) -> Result<(), Failure> {
     run(cargo(workspace).args(["build", "--release", "--bin", "hairpin"]))?;
     let place = workspace.target().join("load");
     let config = place.join("turnserver.toml");
@@ -122,7 +134,7 @@ fn coturn_command(place: &Path) -> Command {
     command
 }
 
-fn pinned(processor: &str, program: impl AsRef<std::ffi::OsStr>) -> Command {
+pub(crate) fn pinned(processor: &str, program: impl AsRef<std::ffi::OsStr>) -> Command {
     let mut command = Command::new("taskset");
     command.args(["-c", processor]).arg(program);
     command

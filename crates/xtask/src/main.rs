@@ -7,6 +7,7 @@
 mod check;
 mod command;
 mod failure;
+mod flood;
 mod layers;
 mod licences;
 mod links;
@@ -53,7 +54,8 @@ enum Task {
     Test,
     /// Installs what the tests need and nothing else
     Tools,
-    /// Measures what a relayed packet costs, against Debian's coturn (package coturn) in the same run
+    /// Measures what a relayed packet costs, against Debian's coturn (package coturn) in the same run, or what a flood
+    /// costs
     Load(load::Load),
 }
 
@@ -63,7 +65,7 @@ fn main() -> ExitCode {
     let outcome = Workspace::load().and_then(|workspace| match arguments.task {
         Task::Check { checks } => check::run(&checks, &workspace, &mut steps),
         Task::Test => suite::run(&workspace, &mut steps),
-        Task::Load(load) => load::compare(load, &workspace),
+        Task::Load(load) => load::measure(load, &workspace),
         Task::Tools => steps.run("tools", || tools::install(&workspace)),
     });
     steps.sum_up();

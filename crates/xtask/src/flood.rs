@@ -1,0 +1,41 @@
+//! `cargo xtask load --flood`: what strangers who ask all the time do to running sessions.
+//!
+//! The measuring is a test of `tests/hostile`, which is left out of test runs because its numbers are those of the
+//! machine. The server has processor 0 to itself; strangers, clients and peers share processor 1, in a network
+//! namespace of their own.
+
+use crate::command::{cargo, run};
+use crate::failure::Failure;
+use crate::load::pinned;
+use crate::workspace::Workspace;
+
+/// How the flood looks.
+#[derive(Clone, Copy, clap::Args)]
+pub(crate) struct Flood {
+    /// Strangers who ask, beside twenty sessions, instead of comparing with coturn
+    #[arg(long)]
+    pub(crate) flood: bool,
+    /// Requests of strangers a second
+    #[arg(long, default_value_t = 100_000, requires = "flood")]
+    rate: u32,
+    /// How long they ask
+    #[arg(long, default_value_t = 10, requires = "flood")]
+    seconds: u32,
+}
+
+/// Runs the measurement, which prints what it finds.
+pub(crate) fn measure(flood: Flood, workspace: &Workspace) -> Result<(), Failure> {
+    run(cargo(workspace).args(["build", "--release", "--bin", "hairpin"]))?;
+    run(cargo(workspace).args(["test", "--test", "hostile", "--no-run"]))?;
+    let mut measuring = pinned("1", cargo(workspace).get_program());
+    measuring
+        .current_dir(workspace.root())
+        .args(["test", "--test", "hostile", "--"])
+        .args(["--ignored", "--exact", "--nocapture", MEASUREMENT])
+        .env("HAIRPIN_BIN", workspace.target().join("release/hairpin"))
+        .env("HAIRPIN_FLOOD_RATE", flood.rate.to_string())
+        .env("HAIRPIN_FLOOD_SECONDS", flood.seconds.to_string());
+    run(&mut measuring)
+}
+
+const MEASUREMENT: &str = "reflection::twenty_sessions_beside_a_flood_are_measured";
