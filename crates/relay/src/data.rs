@@ -128,7 +128,7 @@ impl Server {
             Some(channel) if payload.len() <= MAX_DATAGRAM => {
                 RelayHeader::channel_data(channel, payload.len())
             }
-            None if payload.len() <= RelayHeader::MAX_PAYLOAD => {
+            None if payload.len() <= RelayHeader::max_payload(from.0) => {
                 RelayHeader::data_indication(from.0, payload.len(), self.next_transaction())
             }
             Some(_) | None => return self.drop(DropReason::TooLarge),

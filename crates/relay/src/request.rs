@@ -16,9 +16,9 @@ use std::sync::Arc;
 
 use rand::Rng;
 use wire::attributes::{
-    AccessToken, ChannelNumberAttribute, Data, EvenPort, Lifetime, Nonce, PasswordAlgorithm, Realm,
-    RequestedAddressFamily, RequestedTransport, ReservationToken, UserHash, Username,
-    XorPeerAddress,
+    AccessToken, ChannelNumberAttribute, Data, ErrorCode, EvenPort, Lifetime, MappedAddress, Nonce,
+    PasswordAlgorithm, Realm, RequestedAddressFamily, RequestedTransport, ReservationToken,
+    UnknownAttributes, UserHash, Username, XorMappedAddress, XorPeerAddress, XorRelayedAddress,
 };
 use wire::{Attribute, Message, Method};
 
@@ -205,20 +205,25 @@ pub(crate) fn report_refused(server: &mut Server, whose: Whose<'_>, head: &Head,
     server.effects.push(Effect::Report(report));
 }
 
-/// The comprehension-required attributes that TURN requests and indications may have here, besides
-/// the tokens of third parties.
+/// The comprehension-required attributes that TURN knows without being told more of a server. One
+/// that has no place in a message is ignored there: RFC 8489 §6.3.
 pub(crate) const TURN_ATTRIBUTES: &[u16] = &[
     ChannelNumberAttribute::TYPE,
     Data::TYPE,
+    ErrorCode::TYPE,
     EvenPort::TYPE,
     Lifetime::TYPE,
+    MappedAddress::TYPE,
     Nonce::TYPE,
     PasswordAlgorithm::TYPE,
     Realm::TYPE,
     RequestedAddressFamily::TYPE,
     RequestedTransport::TYPE,
     ReservationToken::TYPE,
+    UnknownAttributes::TYPE,
     UserHash::TYPE,
     Username::TYPE,
+    XorMappedAddress::TYPE,
     XorPeerAddress::TYPE,
+    XorRelayedAddress::TYPE,
 ];

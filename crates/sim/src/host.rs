@@ -21,6 +21,17 @@ pub(crate) struct Host {
     between: BTreeMap<RelayId, (SocketAddr, Waiting)>,
     /// Sockets asked for while opening takes its time.
     pub(crate) pending: VecDeque<(Socket, SocketAddr)>,
+    /// What was asked for and what was said, for who keeps count.
+    pub(crate) log: Vec<(Socket, Talk)>,
+}
+
+/// What server and host say to each other of a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Talk {
+    /// The server asks for it, bound here.
+    Asked(SocketAddr),
+    /// The host answers.
+    Answered(Result<(), OpenError>),
 }
 
 /// Datagrams that nobody has read yet, each with its sender.
@@ -104,6 +115,11 @@ impl Host {
         self.locals.get(&socket).copied()
     }
 
+    /// Where the relay sockets are bound, in order.
+    pub(crate) fn bound(&self) -> impl Iterator<Item = SocketAddr> {
+        self.sockets.keys().copied()
+    }
+
     /// How many relay sockets there are.
     pub(crate) fn open_sockets(&self) -> usize {
         self.sockets.len()
@@ -118,6 +134,11 @@ impl Host {
     /// The other program is gone.
     pub(crate) fn vacate(&mut self, local: SocketAddr) {
         self.foreign.remove(&local);
+    }
+
+    /// All other programs are gone.
+    pub(crate) fn vacate_all(&mut self) {
+        self.foreign.clear();
     }
 
     /// Whether another program has a port.

@@ -22,18 +22,23 @@
 //! request, nothing leaves for a peer that the policy denies, and nothing that is due is left lying.
 
 mod answer;
+mod choices;
 mod client;
 mod clock;
 mod host;
+mod model;
+mod network;
 mod outcome;
 mod peer;
 mod request;
 mod setting;
+pub mod trial;
 mod world;
 
 use std::time::Duration;
 
 pub use answer::Answer;
+pub use choices::{Choices, Dice};
 pub use client::Client;
 pub use clock::Clock;
 pub use outcome::Outcome;

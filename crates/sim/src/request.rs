@@ -167,6 +167,13 @@ impl Request {
         indication
     }
 
+    /// A success response, which no client sends.
+    pub const fn response(method: Method) -> Self {
+        let mut response = Self::new(method);
+        response.class = Class::Success;
+        response
+    }
+
     /// With an attribute.
     pub fn put(mut self, attribute: impl Attribute<'static> + 'static) -> Self {
         self.attributes.push(Box::new(move |writer| {

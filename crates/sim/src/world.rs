@@ -16,7 +16,7 @@ use relay::{
 use wire::TransactionId;
 
 use crate::client::Memory;
-use crate::host::{Host, Mood};
+use crate::host::{Host, Mood, Socket, Talk};
 use crate::request::Credentials;
 use crate::{AccessGrant, Client, Clock, LISTENER, Outcome, Peer, setting};
 
@@ -244,6 +244,11 @@ impl World {
         self.host.vacate(local);
     }
 
+    /// All other programs give their ports back.
+    pub(crate) fn vacate_all(&mut self) {
+        self.host.vacate_all();
+    }
+
     /// From now on no socket can be opened.
     pub const fn refuse_sockets(&mut self, why: OpenError) {
         self.host.mood = Mood::Refusing(why);
@@ -363,6 +368,27 @@ impl World {
     /// Whether the service is drained.
     pub fn is_drained(&self) -> bool {
         self.shared.is_drained()
+    }
+
+    /// Whether another program has a port of a relay address, given by either face.
+    pub(crate) fn is_occupied(&self, address: SocketAddr) -> bool {
+        let ip = self.inward(address.ip());
+        self.host.is_foreign(SocketAddr::new(ip, address.port()))
+    }
+
+    /// Where relay sockets are bound, in order.
+    pub(crate) fn bound(&self) -> Vec<SocketAddr> {
+        self.host.bound().collect()
+    }
+
+    /// What servers and host said to each other of sockets, since this was last asked.
+    pub(crate) fn talk(&mut self) -> Vec<(Socket, Talk)> {
+        std::mem::take(&mut self.host.log)
+    }
+
+    /// How many sockets wait to be opened.
+    pub(crate) fn waiting_sockets(&self) -> usize {
+        self.host.pending.len()
     }
 
     /// A bare server, for who measures it. The world keeps no books of what is done to it here.

@@ -20,8 +20,16 @@ impl RelayHeader {
     /// The longest header: a Data indication from an IPv6 peer.
     pub const CAPACITY: usize = Message::HEADER + 4 + 20 + 4;
 
-    /// The largest payload that a header can announce for sure.
+    /// The largest payload that a header can announce whoever the peer is.
     pub const MAX_PAYLOAD: usize = u16::MAX as usize - Self::CAPACITY - 3;
+
+    /// The largest payload that the header of a Data indication from this peer can announce.
+    pub const fn max_payload(peer: SocketAddr) -> usize {
+        // A message's length is a multiple of four.
+        let most = u16::MAX as usize & !3;
+        let address = if peer.is_ipv4() { 8 } else { 20 };
+        most - (4 + address) - 4
+    }
 
     /// The header of ChannelData; RFC 8656 §12.5 asks for padding on streams only, which
     /// know their own. `length` must be below 65,536.
@@ -37,7 +45,7 @@ impl RelayHeader {
         header
     }
 
-    /// The header of a Data indication. `length` must be at most [`RelayHeader::MAX_PAYLOAD`].
+    /// The header of a Data indication. `length` must be at most [`RelayHeader::max_payload`].
     /// RFC 8656 §11.3.
     pub fn data_indication(peer: SocketAddr, length: usize, transaction: TransactionId) -> Self {
         let padding = crate::padding(length);
@@ -100,6 +108,20 @@ mod tests {
                 assert_eq!(message.get::<XorPeerAddress>().unwrap().unwrap().0, peer);
                 assert_eq!(message.get::<Data<'_>>().unwrap().unwrap().0, payload);
             }
+        }
+    }
+
+    #[test]
+    fn the_largest_payload_is_announced_and_one_byte_more_could_not_be() {
+        for peer in ["192.0.2.1:4000", "[2001:db8::1]:4000"] {
+            let peer: SocketAddr = peer.parse().unwrap();
+            let most = RelayHeader::max_payload(peer);
+            let header = RelayHeader::data_indication(peer, most, TransactionId::new([7; 12]));
+            let mut packet = header.to_vec();
+            packet.resize(packet.len() + most + header.padding(), 1);
+            let message = Message::parse(&packet).unwrap();
+            assert_eq!(message.get::<Data<'_>>().unwrap().unwrap().0.len(), most);
+            assert!(packet.len() + 4 - Message::HEADER > usize::from(u16::MAX));
         }
     }
 }

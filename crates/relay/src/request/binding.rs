@@ -1,23 +1,22 @@
 //! Binding: the reflexive address, for anyone. RFC 8489 §3, RFC 3489 §8.
 
-use wire::attributes::{
-    MappedAddress, Nonce, PasswordAlgorithm, Realm, UserHash, Username, XorMappedAddress,
-};
-use wire::{Attribute, Class, Message};
+use wire::attributes::{MappedAddress, XorMappedAddress};
+use wire::{Class, Message};
 
-use super::Head;
+use super::{Head, TURN_ATTRIBUTES};
 use crate::{ClientTuple, Reject, Server};
 
 /// Writes the answer, without authentication and without state, and says if it is a refusal.
+/// Credentials are understood, and not needed.
 pub(super) fn answer(
     server: &mut Server,
     client: ClientTuple,
     message: &Message<'_>,
 ) -> Option<Reject> {
     let head = Head::of(message);
-    let mut unknown = message.unknown_required(BINDING_ATTRIBUTES).peekable();
-    if unknown.peek().is_some() {
-        let reject = Reject::UnknownAttributes(unknown.collect());
+    let unknown: Vec<u16> = message.unknown_required(TURN_ATTRIBUTES).collect();
+    if !unknown.is_empty() {
+        let reject = Reject::UnknownAttributes(unknown);
         head.refuse(&mut server.reply, &reject, None);
         return Some(reject);
     }
@@ -30,12 +29,3 @@ pub(super) fn answer(
     });
     None
 }
-
-/// Credentials are understood, and not needed.
-const BINDING_ATTRIBUTES: &[u16] = &[
-    Nonce::TYPE,
-    PasswordAlgorithm::TYPE,
-    Realm::TYPE,
-    UserHash::TYPE,
-    Username::TYPE,
-];

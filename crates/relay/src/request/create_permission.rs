@@ -23,8 +23,11 @@ pub(super) fn create_permission(
     let config = Arc::clone(&server.config);
     let limit = config.limits.permissions;
     let allocation = server.own_allocation(request)?;
+    let peers = || request.message().get_all::<XorPeerAddress>();
+    // Whether all of it can be read comes before what is in it.
+    peers().try_for_each(|peer| peer.map(drop))?;
     let mut scopes = BTreeMap::new();
-    for peer in request.message().get_all::<XorPeerAddress>() {
+    for peer in peers() {
         let peer = PeerAddr(peer?.0);
         let Entry::Vacant(unseen) = scopes.entry(peer.0.ip()) else {
             continue;

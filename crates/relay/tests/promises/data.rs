@@ -193,7 +193,7 @@ fn what_no_header_can_announce_is_dropped_on_streams_too() {
     let relayed = alice.allocate(&mut world, minutes(10));
     alice.permit(&mut world, peer);
     alice.bind(&mut world, bound);
-    for (from, fits) in [(bound, 65_507), (peer, RelayHeader::MAX_PAYLOAD)] {
+    for (from, fits) in [(bound, 65_507), (peer, RelayHeader::max_payload(peer.0))] {
         let outcome = from.send(&mut world, relayed, &vec![1; fits]);
         assert!(matches!(outcome, AtClient { .. }), "{fits}");
         for length in [fits + 1, 0x1_0000, 0x1_0001] {

@@ -7,7 +7,7 @@ use relay::{Effect, RelayId, Server};
 use super::World;
 use super::way::Owned;
 use crate::Answer;
-use crate::host::Mood;
+use crate::host::{Mood, Talk};
 
 impl World {
     /// Performs all effects of a shard.
@@ -23,7 +23,10 @@ impl World {
         }
         while let Some(effect) = self.shards[shard].poll_effect() {
             match effect {
-                Effect::OpenRelay { relay, local } => self.open(shard, relay, local),
+                Effect::OpenRelay { relay, local } => {
+                    self.host.log.push(((shard, relay), Talk::Asked(local)));
+                    self.open(shard, relay, local);
+                }
                 Effect::CloseRelay { relay } => self.host.close((shard, relay)),
                 Effect::Send { to, message } => {
                     let client = self.by_tuple[&to];
@@ -58,6 +61,8 @@ impl World {
             return;
         }
         let outcome = self.host.open((shard, relay), local);
+        let answer = Talk::Answered(outcome);
+        self.host.log.push(((shard, relay), answer));
         self.shards[shard].handle_opened(self.clock.now().mono, relay, outcome);
     }
 

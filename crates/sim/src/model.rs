@@ -1,0 +1,242 @@
+//! The RFC as a program: what a server does with what reaches it. RFC 8489, RFC 8656.
+//!
+//! The model is told what the server is told, in the same order and at the same time: packets,
+//! connections that end, sockets that the host opens or refuses. It says what must come of it. Its
+//! numbers are the RFC's and its state is the plainest that will do, a map for everything; of the
+//! server it knows nothing but the words: the names of drops and refusals, so that a wrong cause is
+//! found like a wrong code. What is chance in the server, which free port and which token, the model
+//! learns from what the server did, after it has checked that it might.
+//!
+//! An extension of the protocol is one more file: what it adds to [`Terms`], to [`Allocation`] and
+//! to the request that carries it.
+
+mod allocate;
+mod credentials;
+mod data;
+mod expect;
+mod requests;
+mod sockets;
+mod terms;
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use relay::{AddressFamily, ClientTuple, DropReason};
+use wire::attributes::ReservationToken;
+use wire::{Class, Kind, Message, Method};
+
+use crate::host::Socket;
+pub(crate) use allocate::Wanted;
+pub(crate) use expect::{Ending, Expect, Reply, Token};
+pub(crate) use terms::{Sha256, Terms};
+
+/// All that a server has to remember.
+#[derive(Debug)]
+pub(crate) struct Model {
+    terms: Terms,
+    now: Duration,
+    /// The nonces handed out: to whom, and in which second.
+    nonces: BTreeMap<String, (SocketAddr, u64)>,
+    allocations: BTreeMap<ClientTuple, Allocation>,
+    /// Sockets that the host was asked for: for whom, and where.
+    sockets: BTreeMap<Socket, (ClientTuple, SocketAddr)>,
+    /// Ports kept for a second allocation. RFC 8656 §7.2.
+    reserved: BTreeMap<ReservationToken, Reserved>,
+    /// Ports that another program was found to have: they are left alone for a while.
+    avoided: BTreeMap<SocketAddr, Duration>,
+    /// Answers that are due since the last packet, in order.
+    pub(crate) answers: Vec<(ClientTuple, Reply)>,
+    /// Allocations that ended, since this was last taken.
+    pub(crate) endings: Vec<Ending>,
+}
+
+/// What one 5-tuple has. RFC 8656 §6.
+#[derive(Debug)]
+struct Allocation {
+    user: String,
+    /// The answer to the request that made it, as far as it was clear from the start.
+    head: Reply,
+    /// Seconds, as granted to it.
+    lifetime: u32,
+    /// What was asked for and is not decided yet; empty from the success on.
+    opening: BTreeMap<AddressFamily, Wanted>,
+    /// The relayed transport addresses, by their local face, and until when.
+    relays: BTreeMap<AddressFamily, (SocketAddr, Duration)>,
+    permissions: BTreeMap<IpAddr, Duration>,
+    channels: BTreeMap<u16, (SocketAddr, Duration)>,
+    token: Token,
+    address_error: Option<(AddressFamily, u16)>,
+    born: Duration,
+    /// Packets and bytes of application data, to peers and from them.
+    sent: (u64, u64),
+    received: (u64, u64),
+}
+
+/// A port that is kept for whoever comes with the token.
+#[derive(Debug)]
+struct Reserved {
+    local: SocketAddr,
+    account: String,
+    until: Duration,
+}
+
+impl Model {
+    /// A server that nobody has talked to.
+    pub(crate) const fn new(terms: Terms, now: Duration) -> Self {
+        Self {
+            terms,
+            now,
+            nonces: BTreeMap::new(),
+            allocations: BTreeMap::new(),
+            sockets: BTreeMap::new(),
+            reserved: BTreeMap::new(),
+            avoided: BTreeMap::new(),
+            answers: Vec::new(),
+            endings: Vec::new(),
+        }
+    }
+
+    /// Time passes: what is over is gone. Whatever has a deadline does not live at it.
+    pub(crate) fn at(&mut self, now: Duration) {
+        self.now = now;
+        self.reserved.retain(|_, kept| kept.until > now);
+        self.avoided.retain(|_, until| *until > now);
+        for allocation in self.allocations.values_mut() {
+            allocation.permissions.retain(|_, until| *until > now);
+            allocation.channels.retain(|_, (_, until)| *until > now);
+        }
+        let tuples: Vec<ClientTuple> = self.allocations.keys().copied().collect();
+        for tuple in tuples {
+            let relays = &self.allocations[&tuple].relays;
+            let over = relays.iter().filter(|(_, (_, until))| *until <= now);
+            let mut over: Vec<_> = over.map(|(family, (_, until))| (*until, *family)).collect();
+            over.sort();
+            for (until, family) in over {
+                self.end_family(tuple, family, until, "expired");
+            }
+        }
+    }
+
+    /// A packet from a client: what comes of it at once. RFC 7983, RFC 8656 §12.
+    pub(crate) fn packet(&mut self, from: ClientTuple, packet: &[u8]) -> Expect {
+        match Kind::of(packet) {
+            None => Expect::Lost(DropReason::Foreign),
+            Some(Kind::ChannelData) => self.channel_data(from, packet),
+            Some(Kind::Stun) => self.message(from, packet),
+        }
+    }
+
+    /// RFC 8489 §6.3.
+    fn message(&mut self, from: ClientTuple, packet: &[u8]) -> Expect {
+        let Ok(message) = Message::parse(packet) else {
+            return Expect::Lost(DropReason::Malformed);
+        };
+        if !message.fingerprint_matches() {
+            return Expect::Lost(DropReason::BadFingerprint);
+        }
+        // RFC 8656 §5: TURN has no use for the messages of RFC 3489.
+        let old = message.transaction().is_rfc3489();
+        match (message.class(), message.method()) {
+            (Class::Request, Method::Binding) => Expect::Reply(self.binding(from, &message)),
+            (Class::Request, _) if old => Expect::Lost(DropReason::NoCookie),
+            (
+                Class::Request,
+                Method::Allocate | Method::Refresh | Method::CreatePermission | Method::ChannelBind,
+            ) => self.request(from, &message),
+            (Class::Request, Method::Send | Method::Data | Method::Other(_)) => {
+                Expect::Lost(DropReason::UnknownMethod)
+            }
+            // A keepalive. RFC 8489 §3.
+            (Class::Indication, Method::Binding) => Expect::Nothing,
+            (Class::Indication, Method::Send) if old => Expect::Lost(DropReason::NoCookie),
+            (Class::Indication, Method::Send) => self.send(from, &message),
+            (Class::Indication, _) => Expect::Lost(DropReason::UnknownIndication),
+            (Class::Success | Class::Error, _) => Expect::Lost(DropReason::UnexpectedResponse),
+        }
+    }
+
+    /// The client's connection ended, and its 5-tuple with it. RFC 8656 §3.1.
+    pub(crate) fn disconnect(&mut self, client: ClientTuple) {
+        self.end(client, self.now, "disconnected");
+    }
+
+    /// An allocation ends with all it has. RFC 8656 §6.
+    fn end(&mut self, client: ClientTuple, when: Duration, cause: &'static str) {
+        let Some(allocation) = self.allocations.remove(&client) else {
+            return;
+        };
+        self.sockets.retain(|_, (owner, _)| *owner != client);
+        if allocation.is_open() {
+            self.endings.push(Ending {
+                client,
+                cause,
+                age: when - allocation.born,
+                sent: allocation.sent,
+                received: allocation.received,
+            });
+        }
+    }
+
+    /// What an allocation has of one family ends, and the allocation with its last. RFC 8656 §8.1.
+    fn end_family(
+        &mut self,
+        client: ClientTuple,
+        family: AddressFamily,
+        when: Duration,
+        cause: &'static str,
+    ) {
+        let Some(allocation) = self.allocations.get_mut(&client) else {
+            return;
+        };
+        if allocation.relays.keys().all(|only| *only == family) {
+            return self.end(client, when, cause);
+        }
+        let is_other = |ip: IpAddr| AddressFamily::of(ip) != family;
+        allocation.permissions.retain(|ip, _| is_other(*ip));
+        allocation
+            .channels
+            .retain(|_, (peer, _)| is_other(peer.ip()));
+        if let Some((local, _)) = allocation.relays.remove(&family) {
+            self.sockets.retain(|_, (_, at)| *at != local);
+        }
+    }
+}
+
+/// What the simulator asks in order to be mean.
+impl Model {
+    /// Whether a client has an allocation, be it still to be opened.
+    pub(crate) fn has_allocation(&self, client: ClientTuple) -> bool {
+        self.allocations.contains_key(&client)
+    }
+
+    /// Whether a client has a permission.
+    pub(crate) fn has_permission(&self, client: ClientTuple) -> bool {
+        let allocation = self.allocations.get(&client);
+        allocation.is_some_and(|it| !it.permissions.is_empty())
+    }
+
+    /// All times at which something will be over.
+    pub(crate) fn deadlines(&self) -> Vec<Duration> {
+        let all = self.allocations.values();
+        let owned = all.flat_map(|it| {
+            let relays = it.relays.values().map(|(_, until)| *until);
+            let channels = it.channels.values().map(|(_, until)| *until);
+            relays
+                .chain(it.permissions.values().copied())
+                .chain(channels)
+        });
+        let kept = self.reserved.values().map(|kept| kept.until);
+        owned
+            .chain(kept)
+            .chain(self.avoided.values().copied())
+            .collect()
+    }
+}
+
+impl Allocation {
+    /// Whether the client has heard success; before, it has nothing.
+    fn is_open(&self) -> bool {
+        self.opening.is_empty()
+    }
+}

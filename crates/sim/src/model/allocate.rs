@@ -1,0 +1,283 @@
+//! Allocate. RFC 8656 §7.2, whose checks stand here in their order.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+
+use relay::{AddressFamily, ClientTuple, DropReason};
+use wire::Message;
+use wire::attributes::{
+    AdditionalAddressFamily, DraftAdditionalAddressFamily, EvenPort, Lifetime,
+    RequestedAddressFamily, RequestedTransport, ReservationToken,
+};
+
+use super::credentials::Signer;
+use super::expect::{Refusal, refuse};
+use super::requests::{granted_lifetime, seconds};
+use super::sockets::Parity;
+use super::{Allocation, Expect, Model, Reply, Reserved, Token};
+
+/// What becomes of one family that was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// The host is to be asked for a socket on such a port.
+    ToAsk(Parity),
+    /// The host was asked.
+    Asked(Parity, SocketAddr),
+    /// There is a socket.
+    Bound(Parity, SocketAddr),
+    /// There is none to be had.
+    Refused(u16, &'static str),
+}
+
+impl Model {
+    pub(super) fn allocate(
+        &mut self,
+        from: ClientTuple,
+        signer: &Signer,
+        message: &Message<'_>,
+        reply: Reply,
+    ) -> Result<Expect, Refusal> {
+        // Step 2, and the note on retransmissions.
+        if let Some(existing) = self.allocations.get(&from) {
+            if (existing.head.transaction, &existing.user) != (reply.transaction, &signer.user) {
+                return Err(refuse(437, "allocation-exists"));
+            }
+            if !existing.is_open() {
+                return Ok(Expect::Lost(DropReason::AllocationOpening));
+            }
+            return Ok(Expect::Reply(self.allocated(from, reply)));
+        }
+        // §21.4: a packet could go to and fro between a tunnel's end and a relay.
+        if is_tunnelled(from.client.ip()) {
+            return Err(refuse(403, "tunnelled-client"));
+        }
+        // Step 3.
+        let transport: Option<RequestedTransport> = message.get()?;
+        match transport {
+            None => return Err(refuse(400, "missing-attribute")),
+            Some(RequestedTransport(17)) => {}
+            Some(_) => return Err(refuse(442, "unsupported-transport")),
+        }
+        let wanted = self.families(message)?;
+        let lifetime: Option<Lifetime> = message.get()?;
+        let lifetime = lifetime.map(|Lifetime(seconds)| seconds);
+        let lifetime = granted_lifetime(lifetime, self.terms.max_lifetime);
+        self.check_quota(&signer.user)?;
+        let opening = self.find_ports(wanted, &signer.user)?;
+        let allocation = Allocation {
+            user: signer.user.clone(),
+            head: reply,
+            lifetime,
+            opening,
+            relays: BTreeMap::new(),
+            permissions: BTreeMap::new(),
+            channels: BTreeMap::new(),
+            token: Token::Absent,
+            address_error: None,
+            born: self.now,
+            sent: (0, 0),
+            received: (0, 0),
+        };
+        self.allocations.insert(from, allocation);
+        Ok(Expect::Later)
+    }
+
+    /// Steps 5 to 9: which attributes exclude each other, and which families are asked for.
+    fn families(&self, message: &Message<'_>) -> Result<Asked, Refusal> {
+        let token: Option<ReservationToken> = message.get()?;
+        let even: Option<EvenPort> = message.get()?;
+        let family: Option<RequestedAddressFamily> = message.get()?;
+        let mut additional: Option<AdditionalAddressFamily> = message.get()?;
+        if additional.is_none() {
+            // As the drafts of the RFC numbered it.
+            let draft: Option<DraftAdditionalAddressFamily> = message.get()?;
+            additional = draft.map(|draft| AdditionalAddressFamily(draft.0));
+        }
+        let contradiction = Err(refuse(400, "contradiction"));
+        let parity = match even {
+            None => Parity::Any,
+            Some(even) if even.reserve_next => Parity::Pair,
+            Some(_) => Parity::Even,
+        };
+        if let Some(token) = token {
+            if even.is_some() || family.is_some() || additional.is_some() {
+                return contradiction;
+            }
+            return Ok(Asked::Reserved(token));
+        }
+        if let Some(AdditionalAddressFamily(additional)) = additional {
+            let excluded = family.is_some() || parity == Parity::Pair;
+            if excluded || additional != Ok(AddressFamily::V6) {
+                return contradiction;
+            }
+            return Ok(Asked::Both(parity));
+        }
+        let family = family.map_or(Ok(AddressFamily::V4), |RequestedAddressFamily(it)| it);
+        match family {
+            Ok(family) if self.terms.relays.contains_key(&family) => Ok(Asked::One(family, parity)),
+            Ok(_) | Err(_) => Err(refuse(440, "unsupported-family")),
+        }
+    }
+
+    /// Step 10.
+    fn check_quota(&self, user: &str) -> Result<(), Refusal> {
+        let own = self.allocations.values().filter(|it| it.user == user);
+        if self.allocations.len() >= self.terms.total {
+            return Err(refuse(508, "total-quota"));
+        }
+        if own.count() >= self.terms.per_user {
+            return Err(refuse(486, "user-quota"));
+        }
+        Ok(())
+    }
+
+    /// Whether there are ports for what is asked.
+    fn find_ports(&mut self, asked: Asked, user: &str) -> Result<Families, Refusal> {
+        let find = |family| match self.terms.relays.get(&family) {
+            None => Wanted::Refused(440, "unsupported-family"),
+            Some(_) => Wanted::ToAsk(asked.parity()),
+        };
+        let mut wanted = match asked {
+            Asked::One(family, _) => Families::from([(family, find(family))]),
+            Asked::Both(_) => [AddressFamily::V4, AddressFamily::V6]
+                .map(|family| (family, find(family)))
+                .into(),
+            Asked::Reserved(token) => {
+                let kept = self
+                    .reserved
+                    .get(&token)
+                    .filter(|kept| kept.account == user);
+                let Some(Reserved { local, .. }) = kept else {
+                    return Err(refuse(508, "no-reservation"));
+                };
+                let wanted = (
+                    AddressFamily::of(local.ip()),
+                    Wanted::ToAsk(Parity::This(*local)),
+                );
+                self.reserved.remove(&token);
+                Families::from([wanted])
+            }
+        };
+        for (family, wanted) in &mut wanted {
+            if let Wanted::ToAsk(parity) = *wanted
+                && !self.has_port(*family, parity)
+            {
+                *wanted = Wanted::Refused(508, "no-port");
+            }
+        }
+        match refusal(&wanted) {
+            Some(refusal) => Err(refusal),
+            None => Ok(wanted),
+        }
+    }
+
+    /// All is known of every socket: the client hears.
+    pub(super) fn conclude(&mut self, client: ClientTuple) {
+        let Some(allocation) = self.allocations.get_mut(&client) else {
+            return;
+        };
+        let undecided = |wanted: &Wanted| matches!(wanted, Wanted::ToAsk(_) | Wanted::Asked(..));
+        if allocation.opening.values().any(undecided) {
+            return;
+        }
+        let opening = std::mem::take(&mut allocation.opening);
+        let reply = allocation.head.clone();
+        if let Some(refusal) = refusal(&opening) {
+            self.allocations.remove(&client);
+            self.answers.push((client, reply.refused(refusal)));
+            return;
+        }
+        let until = self.now + seconds(allocation.lifetime);
+        allocation.born = self.now;
+        for (family, wanted) in opening {
+            match wanted {
+                Wanted::Bound(parity, local) => {
+                    allocation.relays.insert(family, (local, until));
+                    if parity == Parity::Pair {
+                        allocation.token = Token::New;
+                    }
+                }
+                Wanted::Refused(code, _) => allocation.address_error = Some((family, code)),
+                Wanted::ToAsk(_) | Wanted::Asked(..) => {}
+            }
+        }
+        let reply = self.allocated(client, reply);
+        self.answers.push((client, reply));
+    }
+
+    /// The success response.
+    fn allocated(&self, client: ClientTuple, mut reply: Reply) -> Reply {
+        let allocation = &self.allocations[&client];
+        let relays = allocation.relays.values();
+        reply.relayed = relays
+            .map(|(local, _)| self.terms.outward(*local))
+            .collect();
+        reply.lifetime = Some(allocation.lifetime);
+        reply.mapped = Some(client.client);
+        reply.token = allocation.token;
+        reply.address_error = allocation.address_error;
+        reply
+    }
+
+    /// The token of a pair's second port was handed out: the port is kept for it.
+    pub(crate) fn heard_token(&mut self, client: ClientTuple, token: ReservationToken) {
+        let Some(allocation) = self.allocations.get_mut(&client) else {
+            return;
+        };
+        if allocation.token != Token::New {
+            return;
+        }
+        allocation.token = Token::Known(token);
+        let mut relays = allocation.relays.values();
+        if let Some((local, _)) = relays.next() {
+            let reserved = Reserved {
+                local: SocketAddr::new(local.ip(), local.port() + 1),
+                account: allocation.user.clone(),
+                until: self.now + RESERVATION_LIFETIME,
+            };
+            self.reserved.insert(token, reserved);
+        }
+    }
+}
+
+type Families = BTreeMap<AddressFamily, Wanted>;
+
+/// Which relayed transport addresses a request asks for.
+#[derive(Clone, Copy)]
+enum Asked {
+    One(AddressFamily, Parity),
+    Both(Parity),
+    Reserved(ReservationToken),
+}
+
+impl Asked {
+    const fn parity(self) -> Parity {
+        match self {
+            Self::One(_, parity) | Self::Both(parity) => parity,
+            Self::Reserved(_) => Parity::Any,
+        }
+    }
+}
+
+/// If nothing of what was asked can be had: why, IPv4 first.
+fn refusal(wanted: &Families) -> Option<Refusal> {
+    let mut first = None;
+    for wanted in wanted.values() {
+        match *wanted {
+            Wanted::Refused(code, cause) => first = first.or(Some(refuse(code, cause))),
+            Wanted::ToAsk(_) | Wanted::Asked(..) | Wanted::Bound(..) => return None,
+        }
+    }
+    first
+}
+
+/// 6to4 (RFC 3056) and Teredo (RFC 4380), as far as anyone here comes out of a tunnel.
+fn is_tunnelled(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(_) => false,
+        IpAddr::V6(ip) => matches!(ip.segments(), [0x2002, ..] | [0x2001, 0, ..]),
+    }
+}
+
+/// RFC 8656 §7.2: at least 30 seconds.
+const RESERVATION_LIFETIME: std::time::Duration = seconds(30);

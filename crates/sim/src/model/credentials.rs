@@ -1,0 +1,183 @@
+//! Who asks. RFC 8489 §9.2.4, whose checks stand here in their order.
+
+use relay::ClientTuple;
+use wire::attributes::{Nonce, PasswordAlgorithm, PasswordAlgorithms, Realm, UserHash, Username};
+use wire::{Algorithm, Attribute, Key, Message};
+
+use super::expect::{Refusal, Reply, refuse};
+use super::{Expect, Model, Sha256};
+
+/// Someone who has authenticated.
+pub(super) struct Signer {
+    pub(super) user: String,
+    /// What the answer is signed with.
+    pub(super) algorithm: Algorithm,
+}
+
+impl Model {
+    /// A TURN request: who asks, whether all of it is understood, and then what is asked.
+    pub(super) fn request(&mut self, from: ClientTuple, message: &Message<'_>) -> Expect {
+        let reply = Reply::to(message);
+        let signer = match self.authenticate(from, message) {
+            Ok(signer) => signer,
+            Err(refusal) => {
+                // A client that lacks what it needs to authenticate is told.
+                let challenge = matches!(refusal.code, 401 | 438);
+                let mut reply = reply.refused(refusal);
+                reply.challenge = challenge;
+                if challenge {
+                    reply.algorithms = self.offer();
+                }
+                return Expect::Reply(reply);
+            }
+        };
+        let reply = reply.signed(signer.algorithm);
+        let unknown = unknown(message);
+        let refusal = Refusal {
+            unknown,
+            ..refuse(420, "unknown-attributes")
+        };
+        if !refusal.unknown.is_empty() {
+            return Expect::Reply(reply.refused(refusal));
+        }
+        match self.granted_to(from, &signer, message, reply.clone()) {
+            Ok(expect) => expect,
+            Err(refusal) => Expect::Reply(reply.refused(refusal)),
+        }
+    }
+
+    fn authenticate(&self, from: ClientTuple, message: &Message<'_>) -> Result<Signer, Refusal> {
+        if !message.is_signed() {
+            return Err(refuse(401, "challenge"));
+        }
+        let user = self.user(message)?;
+        let incomplete = || refuse(400, "incomplete-credentials");
+        let Realm(realm) = message.get()?.ok_or_else(incomplete)?;
+        let Nonce(nonce) = message.get()?.ok_or_else(incomplete)?;
+
+        let chosen = self.chosen(message)?;
+        // Who has no word for algorithms is a client of RFC 5389, and answered as one. What signed
+        // is held against the better of the two attributes, if that is spoken.
+        let password = chosen.unwrap_or(PasswordAlgorithm::MD5);
+        let is_offered = self.terms.sha256 != Sha256::Off;
+        let integrity = message.integrity().filter(|_| is_offered);
+        let integrity = integrity.unwrap_or(Algorithm::Sha1);
+        let answer = chosen.map_or(Algorithm::Sha1, |_| Algorithm::Sha256);
+        let is_new = password == PasswordAlgorithm::SHA256 && integrity == Algorithm::Sha256;
+        if self.terms.sha256 == Sha256::Require && !is_new {
+            return Err(refuse(401, "sha256-required"));
+        }
+        if realm != self.terms.realm {
+            return Err(refuse(401, "unknown-realm"));
+        }
+        let known = user.and_then(|user| self.terms.users.get_key_value(&user));
+        let (user, secret) = known.ok_or_else(|| refuse(401, "unknown-user"))?;
+        let key = if password == PasswordAlgorithm::SHA256 {
+            Key::sha256(user, &self.terms.realm, secret)
+        } else {
+            Key::md5(user, &self.terms.realm, secret)
+        };
+        if message.verify(&key.schedule(integrity)).is_err() {
+            return Err(refuse(401, "bad-integrity"));
+        }
+        let second = self.now.as_secs();
+        let is_fresh = self.nonces.get(nonce).is_some_and(|(source, issued)| {
+            source.ip() == from.client.ip() && second - issued < self.terms.nonce_lifetime
+        });
+        if !is_fresh {
+            return Err(refuse(438, "stale-nonce"));
+        }
+        Ok(Signer {
+            user: user.clone(),
+            algorithm: answer,
+        })
+    }
+
+    /// Who a request says it is from: by USERNAME, or by USERHASH where that is offered.
+    fn user(&self, message: &Message<'_>) -> Result<Option<String>, Refusal> {
+        if let Some(Username(name)) = message.get()? {
+            return Ok(Some(name.to_owned()));
+        }
+        let hash: Option<UserHash> = message.get()?;
+        if let (Some(hash), false) = (hash, self.terms.sha256 == Sha256::Off) {
+            let realm = &self.terms.realm;
+            let mut names = self.terms.users.keys();
+            return Ok(names
+                .find(|name| UserHash::of(name, realm) == hash)
+                .cloned());
+        }
+        Err(refuse(400, "incomplete-credentials"))
+    }
+
+    /// The algorithm that a request names; both attributes must be there, and the offer echoed, or
+    /// somebody between bids it down.
+    fn chosen(&self, message: &Message<'_>) -> Result<Option<PasswordAlgorithm>, Refusal> {
+        if self.terms.sha256 == Sha256::Off {
+            return Ok(None);
+        }
+        let chosen: Option<PasswordAlgorithm> = message.get()?;
+        let echo: Option<PasswordAlgorithms<'_>> = message.get()?;
+        match (chosen, echo) {
+            (None, None) => Ok(None),
+            (Some(chosen), Some(PasswordAlgorithms(echo)))
+                if echo == self.offer() && self.terms.algorithms().contains(&chosen) =>
+            {
+                Ok(Some(chosen))
+            }
+            (Some(_), _) | (None, Some(_)) => Err(refuse(400, "bid-down")),
+        }
+    }
+
+    /// The value of PASSWORD-ALGORITHMS: numbers, each with no parameters. RFC 8489 §14.11.
+    fn offer(&self) -> Vec<u8> {
+        let all = self.terms.algorithms().iter();
+        all.flat_map(|algorithm| [0, algorithm.0 as u8, 0, 0])
+            .collect()
+    }
+
+    /// A nonce was handed out. It is good from every port of the source, and yet no other source
+    /// may hear the same.
+    ///
+    /// # Errors
+    /// If another has.
+    pub(crate) fn heard_nonce(&mut self, client: ClientTuple, nonce: &str) -> Result<(), String> {
+        let issued = (client.client, self.now.as_secs());
+        match self.nonces.insert(nonce.to_owned(), issued) {
+            Some((other, _)) if other != client.client => {
+                Err(format!("the nonce {nonce} was handed out to {other} too"))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
+/// RFC 8489 §6.3.1: comprehension-required attributes that are not understood. One that is known
+/// and has no place here is ignored (§6.3).
+pub(super) fn unknown(message: &Message<'_>) -> Vec<u16> {
+    message.unknown_required(KNOWN).collect()
+}
+
+/// The comprehension-required attributes of RFC 8489 §18.3.1 and RFC 8656 §18, but DONT-FRAGMENT,
+/// which the server does not support yet.
+const KNOWN: &[u16] = &[
+    0x0001, // MAPPED-ADDRESS
+    Username::TYPE,
+    0x0008, // MESSAGE-INTEGRITY
+    0x0009, // ERROR-CODE
+    0x000A, // UNKNOWN-ATTRIBUTES
+    0x000C, // CHANNEL-NUMBER
+    0x000D, // LIFETIME
+    0x0012, // XOR-PEER-ADDRESS
+    0x0013, // DATA
+    Realm::TYPE,
+    Nonce::TYPE,
+    0x0016, // XOR-RELAYED-ADDRESS
+    0x0017, // REQUESTED-ADDRESS-FAMILY
+    0x0018, // EVEN-PORT
+    0x0019, // REQUESTED-TRANSPORT
+    0x001C, // MESSAGE-INTEGRITY-SHA256
+    PasswordAlgorithm::TYPE,
+    UserHash::TYPE,
+    0x0020, // XOR-MAPPED-ADDRESS
+    0x0022, // RESERVATION-TOKEN
+];

@@ -1,0 +1,140 @@
+//! Data, out and in. RFC 8656 §11, §12.
+
+use std::net::SocketAddr;
+
+use relay::{AddressFamily, ClientTuple, DropReason, Transport};
+use wire::attributes::{Data, XorPeerAddress};
+use wire::{ChannelData, Message, padding};
+
+use super::credentials::unknown;
+use super::{Expect, Model};
+
+impl Model {
+    /// RFC 8656 §12.6.
+    pub(super) fn channel_data(&mut self, from: ClientTuple, packet: &[u8]) -> Expect {
+        let Ok(data) = ChannelData::parse(packet) else {
+            return Expect::Lost(DropReason::Malformed);
+        };
+        let allocation = self.allocations.get(&from);
+        let bound = allocation.and_then(|it| it.channels.get(&data.number.get()));
+        match bound {
+            Some((peer, _)) => self.to_peer(from, *peer, data.payload),
+            None => Expect::Lost(DropReason::NoChannel),
+        }
+    }
+
+    /// RFC 8656 §11.2.
+    pub(super) fn send(&mut self, from: ClientTuple, message: &Message<'_>) -> Expect {
+        // RFC 8489 §6.3.2.
+        if !unknown(message).is_empty() {
+            return Expect::Lost(DropReason::UnknownAttribute);
+        }
+        let (Ok(Some(XorPeerAddress(peer))), Ok(Some(Data(payload)))) =
+            (message.get(), message.get())
+        else {
+            return Expect::Lost(DropReason::IncompleteSend);
+        };
+        let Some(allocation) = self.allocations.get(&from) else {
+            return Expect::Lost(DropReason::NoAllocation);
+        };
+        if !allocation.permissions.contains_key(&peer.ip()) {
+            return Expect::Lost(DropReason::NoPermission);
+        }
+        if !self.terms.allows(peer) {
+            return Expect::Lost(DropReason::PeerDenied);
+        }
+        self.to_peer(from, peer, payload)
+    }
+
+    /// A datagram leaves from the relayed transport address of the peer's family.
+    fn to_peer(&mut self, from: ClientTuple, to: SocketAddr, payload: &[u8]) -> Expect {
+        if payload.len() > MAX_DATAGRAM {
+            return Expect::Lost(DropReason::TooLarge);
+        }
+        let family = AddressFamily::of(to.ip());
+        let Some(allocation) = self.allocations.get_mut(&from) else {
+            return Expect::Lost(DropReason::NoAllocation);
+        };
+        let Some((local, _)) = allocation.relays.get(&family).copied() else {
+            return Expect::Lost(DropReason::RelayGone);
+        };
+        count(&mut allocation.sent, payload);
+        let source = self.terms.outward(local);
+        let Some(far) = self.terms.inward(to) else {
+            return Expect::ToPeer {
+                from: source,
+                to,
+                payload: payload.to_vec(),
+            };
+        };
+        // Another relayed transport address of this server: a peer like any other.
+        match self.holder(far) {
+            Some(owner) => self.to_client(owner, source, payload),
+            None => Expect::Lost(DropReason::NoRelay),
+        }
+    }
+
+    /// A datagram from a peer arrives at a port of a relay address.
+    pub(crate) fn datagram(&mut self, from: SocketAddr, to: SocketAddr, payload: &[u8]) -> Expect {
+        let from = self.terms.outward(from);
+        match self.terms.inward(to).and_then(|local| self.holder(local)) {
+            Some(owner) => self.to_client(owner, from, payload),
+            None => Expect::NoSocket,
+        }
+    }
+
+    /// RFC 8656 §11.3, §12.7.
+    fn to_client(&mut self, to: ClientTuple, from: SocketAddr, payload: &[u8]) -> Expect {
+        let is_impostor = self.terms.inward(from).is_some_and(|local| {
+            self.holder(local).is_none() && self.terms.allows_as_relay_only(from)
+        });
+        let Some(allocation) = self.allocations.get_mut(&to) else {
+            return Expect::Lost(DropReason::RelayGone);
+        };
+        if !allocation.permissions.contains_key(&from.ip()) {
+            return Expect::Lost(DropReason::NoPeerPermission);
+        }
+        if !self.terms.allows(from) {
+            return Expect::Lost(DropReason::PeerDenied);
+        }
+        if is_impostor {
+            return Expect::Lost(DropReason::NoRelay);
+        }
+        let mut channels = allocation.channels.iter();
+        let channel = channels
+            .find(|(_, (peer, _))| *peer == from)
+            .map(|(number, _)| *number);
+        if !fits(to.transport, from, channel.is_some(), payload.len()) {
+            return Expect::Lost(DropReason::TooLarge);
+        }
+        count(&mut allocation.received, payload);
+        Expect::ToClient {
+            to,
+            peer: from,
+            channel,
+            payload: payload.to_vec(),
+        }
+    }
+}
+
+/// Whether a payload fits: into the length fields of RFC 8489 §5 and RFC 8656 §12.4, and over UDP
+/// into a datagram.
+fn fits(transport: Transport, peer: SocketAddr, on_channel: bool, payload: usize) -> bool {
+    let header = 4;
+    let address = if peer.is_ipv4() { 8 } else { 20 };
+    let announced = if on_channel {
+        payload
+    } else {
+        header + address + header + payload + padding(payload)
+    };
+    let whole = announced + if on_channel { header } else { Message::HEADER };
+    announced <= usize::from(u16::MAX) && (transport == Transport::Tcp || whole <= MAX_DATAGRAM)
+}
+
+const fn count((packets, bytes): &mut (u64, u64), payload: &[u8]) {
+    *packets += 1;
+    *bytes += payload.len() as u64;
+}
+
+/// 65,535 bytes of an IPv4 packet without its header and UDP's. RFC 791, RFC 768.
+const MAX_DATAGRAM: usize = 65_535 - 20 - 8;

@@ -1,0 +1,207 @@
+//! What is asked, once it is known who asks; Allocate has a file of its own.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use relay::{AddressFamily, ClientTuple};
+use wire::attributes::{ChannelNumberAttribute, Lifetime, RequestedAddressFamily, XorPeerAddress};
+use wire::{Message, Method};
+
+use super::credentials::{Signer, unknown};
+use super::expect::{Refusal, Reply, refuse};
+use super::{Allocation, Expect, Model};
+
+impl Model {
+    /// Binding: for everyone. RFC 8489 §3, §12.
+    pub(super) fn binding(&self, from: ClientTuple, message: &Message<'_>) -> Reply {
+        let mut reply = Reply::to(message);
+        let unknown = unknown(message);
+        if unknown.is_empty() {
+            reply.mapped = Some(from.client);
+            return reply;
+        }
+        reply.refused(Refusal {
+            unknown,
+            ..refuse(420, "unknown-attributes")
+        })
+    }
+
+    /// What comes of a request of someone who has authenticated.
+    pub(super) fn granted_to(
+        &mut self,
+        from: ClientTuple,
+        signer: &Signer,
+        message: &Message<'_>,
+        reply: Reply,
+    ) -> Result<Expect, Refusal> {
+        match message.method() {
+            Method::Allocate => return self.allocate(from, signer, message, reply),
+            Method::Refresh => return self.refresh(from, signer, message, reply),
+            Method::CreatePermission => self.create_permission(from, signer, message)?,
+            Method::ChannelBind => self.channel_bind(from, signer, message)?,
+            Method::Binding | Method::Send | Method::Data | Method::Other(_) => {}
+        }
+        Ok(Expect::Reply(reply))
+    }
+
+    /// RFC 8656 §5: the allocation of the 5-tuple, which only its own user may change.
+    fn own(&mut self, from: ClientTuple, signer: &Signer) -> Result<&mut Allocation, Refusal> {
+        let allocation = self.allocations.get_mut(&from);
+        let allocation = allocation.filter(|allocation| allocation.is_open());
+        let allocation = allocation.ok_or_else(|| refuse(437, "no-allocation"))?;
+        if allocation.user == signer.user {
+            Ok(allocation)
+        } else {
+            Err(refuse(441, "wrong-user"))
+        }
+    }
+
+    /// RFC 8656 §8.2.
+    fn refresh(
+        &mut self,
+        from: ClientTuple,
+        signer: &Signer,
+        message: &Message<'_>,
+        mut reply: Reply,
+    ) -> Result<Expect, Refusal> {
+        let (now, max) = (self.now, self.terms.max_lifetime);
+        let allocation = self.own(from, signer)?;
+        let named: Option<RequestedAddressFamily> = message.get()?;
+        let named = named.map(|RequestedAddressFamily(family)| family);
+        let families: Vec<AddressFamily> = match named {
+            None => allocation.relays.keys().copied().collect(),
+            Some(Ok(family)) if allocation.relays.contains_key(&family) => vec![family],
+            Some(_) => return Err(refuse(443, "family-mismatch")),
+        };
+        let asked: Option<Lifetime> = message.get()?;
+        let asked = asked.map(|Lifetime(seconds)| seconds);
+        if asked == Some(0) {
+            for family in families {
+                self.end_family(from, family, now, "deleted");
+            }
+            reply.lifetime = Some(0);
+            return Ok(Expect::Reply(reply));
+        }
+        let lifetime = granted_lifetime(asked, max);
+        for family in families {
+            if let Some((_, until)) = allocation.relays.get_mut(&family) {
+                *until = now + seconds(lifetime);
+            }
+        }
+        reply.lifetime = Some(lifetime);
+        Ok(Expect::Reply(reply))
+    }
+
+    /// RFC 8656 §10.2: all of the peers or none.
+    fn create_permission(
+        &mut self,
+        from: ClientTuple,
+        signer: &Signer,
+        message: &Message<'_>,
+    ) -> Result<(), Refusal> {
+        self.own(from, signer)?;
+        let peers: Result<Vec<XorPeerAddress>, _> = message.get_all().collect();
+        let peers = peers?;
+        if peers.is_empty() {
+            return Err(refuse(400, "missing-attribute"));
+        }
+        let mut ips = BTreeSet::new();
+        for XorPeerAddress(peer) in peers {
+            self.check_peer(from, peer.ip())?;
+            ips.insert(peer.ip());
+            if ips.len() > self.terms.permissions {
+                break;
+            }
+        }
+        self.permit(from, &ips)
+    }
+
+    /// RFC 8656 §12.2.
+    fn channel_bind(
+        &mut self,
+        from: ClientTuple,
+        signer: &Signer,
+        message: &Message<'_>,
+    ) -> Result<(), Refusal> {
+        let (now, limit) = (self.now, self.terms.channels);
+        let allocation = self.own(from, signer)?;
+        let missing = || refuse(400, "missing-attribute");
+        let ChannelNumberAttribute(number) = message.get()?.ok_or_else(missing)?;
+        let XorPeerAddress(peer) = message.get()?.ok_or_else(missing)?;
+        // RFC 8656 has clients use 0x4000-0x4FFF; those of RFC 5766 §11, up to 0x7FFF, are served.
+        if !(0x4000..=0x7FFF).contains(&number) {
+            return Err(refuse(400, "channel-range"));
+        }
+        let mut channels = allocation.channels.iter();
+        if channels.any(|(other, (at, _))| (*other == number) != (*at == peer)) {
+            return Err(refuse(400, "channel-conflict"));
+        }
+        let is_full =
+            allocation.channels.len() >= limit && !allocation.channels.contains_key(&number);
+        self.check_peer(from, peer.ip())?;
+        if !self.terms.allows(peer) {
+            return Err(refuse(403, "peer-denied"));
+        }
+        if is_full {
+            return Err(refuse(508, "too-many-channels"));
+        }
+        self.permit(from, &BTreeSet::from([peer.ip()]))?;
+        if let Some(allocation) = self.allocations.get_mut(&from) {
+            let until = now + CHANNEL_LIFETIME;
+            allocation.channels.insert(number, (peer, until));
+        }
+        Ok(())
+    }
+
+    /// Whether a peer is of a family of the allocation's, and the operator allows it.
+    fn check_peer(&self, from: ClientTuple, ip: IpAddr) -> Result<(), Refusal> {
+        let family = AddressFamily::of(ip);
+        let mismatch = || refuse(443, "family-mismatch");
+        if !self.allocations[&from].relays.contains_key(&family) {
+            return Err(mismatch());
+        }
+        if !self.terms.allows_some_port(ip) {
+            return Err(refuse(403, "peer-denied"));
+        }
+        // An IPv4 address in IPv6 clothes is of neither family.
+        if AddressFamily::of(ip.to_canonical()) != family {
+            return Err(mismatch());
+        }
+        Ok(())
+    }
+
+    /// Installs or refreshes permissions, if all of them fit. RFC 8656 §9.
+    fn permit(&mut self, from: ClientTuple, ips: &BTreeSet<IpAddr>) -> Result<(), Refusal> {
+        let (until, limit) = (self.now + PERMISSION_LIFETIME, self.terms.permissions);
+        let Some(allocation) = self.allocations.get_mut(&from) else {
+            return Ok(());
+        };
+        let permissions = &mut allocation.permissions;
+        let new = ips.iter().filter(|ip| !permissions.contains_key(ip));
+        if permissions.len() + new.count() > limit {
+            return Err(refuse(508, "too-many-permissions"));
+        }
+        permissions.extend(ips.iter().map(|ip| (*ip, until)));
+        Ok(())
+    }
+}
+
+/// RFC 8656 §7.2: what is asked for but no more than the most, and no less than the default.
+pub(super) fn granted_lifetime(asked: Option<u32>, most: u32) -> u32 {
+    asked
+        .unwrap_or(DEFAULT_LIFETIME)
+        .min(most)
+        .max(DEFAULT_LIFETIME)
+}
+
+pub(super) const fn seconds(count: u32) -> Duration {
+    Duration::from_secs(count as u64)
+}
+
+/// RFC 8656 §3.2: 10 minutes.
+const DEFAULT_LIFETIME: u32 = 600;
+/// RFC 8656 §9.
+const PERMISSION_LIFETIME: Duration = seconds(300);
+/// RFC 8656 §12.
+const CHANNEL_LIFETIME: Duration = seconds(600);

@@ -1,0 +1,82 @@
+//! What the RFCs leave to the operator.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+
+use relay::AddressFamily;
+use relay::policy::{IpRuling, Permit, Policy};
+use wire::attributes::PasswordAlgorithm;
+
+/// The operator's decisions, as far as the model needs them.
+#[derive(Debug)]
+pub(crate) struct Terms {
+    pub(crate) realm: String,
+    /// Names and passwords.
+    pub(crate) users: BTreeMap<String, String>,
+    pub(crate) sha256: Sha256,
+    /// Seconds for which a nonce is good.
+    pub(crate) nonce_lifetime: u64,
+    /// Relay addresses: the face that sockets are bound to, and the one that the world knows.
+    pub(crate) relays: BTreeMap<AddressFamily, (IpAddr, IpAddr)>,
+    pub(crate) ports: RangeInclusive<u16>,
+    /// Seconds.
+    pub(crate) max_lifetime: u32,
+    pub(crate) per_user: usize,
+    pub(crate) total: usize,
+    pub(crate) permissions: usize,
+    pub(crate) channels: usize,
+    /// Which peers the operator allows is no matter of the RFC's: the policy is asked.
+    pub(crate) policy: Policy,
+}
+
+/// Whether the newer authentication of RFC 8489 is spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sha256 {
+    Off,
+    Offer,
+    Require,
+}
+
+impl Terms {
+    /// What is offered in PASSWORD-ALGORITHMS, the best first. RFC 8489 §9.2.1.
+    pub(super) const fn algorithms(&self) -> &'static [PasswordAlgorithm] {
+        match self.sha256 {
+            Sha256::Off => &[],
+            Sha256::Offer => &[PasswordAlgorithm::SHA256, PasswordAlgorithm::MD5],
+            Sha256::Require => &[PasswordAlgorithm::SHA256],
+        }
+    }
+
+    /// Whether the operator allows this peer.
+    pub(super) fn allows(&self, peer: SocketAddr) -> bool {
+        self.policy.judge(peer).is_ok()
+    }
+
+    /// Whether the operator allows any port of this peer.
+    pub(super) fn allows_some_port(&self, ip: IpAddr) -> bool {
+        !matches!(self.policy.judge_ip(ip), IpRuling::NoPort(_))
+    }
+
+    /// Whether the operator allows this peer as a relayed transport address and nothing else.
+    pub(super) fn allows_as_relay_only(&self, peer: SocketAddr) -> bool {
+        self.policy.judge(peer) == Ok(Permit::OwnRelay)
+    }
+
+    /// The local face of a relay address of ours, given by either face.
+    pub(super) fn inward(&self, address: SocketAddr) -> Option<SocketAddr> {
+        let mut all = self.relays.values();
+        let is_it =
+            |(local, external): &&(IpAddr, IpAddr)| [*local, *external].contains(&address.ip());
+        let (local, _) = all.find(is_it)?;
+        Some(SocketAddr::new(*local, address.port()))
+    }
+
+    /// The face of an address that the world knows.
+    pub(super) fn outward(&self, address: SocketAddr) -> SocketAddr {
+        let mut all = self.relays.values();
+        let external = all.find(|(local, _)| *local == address.ip());
+        let ip = external.map_or(address.ip(), |(_, external)| *external);
+        SocketAddr::new(ip, address.port())
+    }
+}

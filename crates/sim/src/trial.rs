@@ -1,0 +1,186 @@
+//! A trial: the virtual world and the model live through the same steps, and must agree.
+//!
+//! Clients write what chance has them write, knowing what they have heard; a virtual network loses,
+//! delays and doubles it. Whatever reaches a server is told to the model first. Where the server
+//! does something else, the trial ends with a [`Difference`].
+//!
+//! A run is a list of steps that chance has chosen, each complete in itself, so it can be run again
+//! without some of them: [`Difference`] comes with the shortest list that was found to fail.
+
+mod act;
+mod choose;
+mod compare;
+mod coverage;
+mod read;
+mod scene;
+mod shrink;
+mod step;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use relay::ClientTuple;
+use wire::attributes::ReservationToken;
+
+use crate::model::Model;
+use crate::network::Network;
+use crate::request::Credentials;
+use crate::{Client, World, password};
+pub use coverage::Coverage;
+use scene::Scene;
+pub use shrink::{Difference, run};
+use step::Step;
+
+/// The world and the model, side by side.
+#[derive(Debug)]
+struct Trial {
+    scene: Scene,
+    world: World,
+    model: Model,
+    network: Network<Parcel>,
+    people: Vec<Person>,
+    /// Reservation tokens that anyone has heard of.
+    tokens: Vec<ReservationToken>,
+    transactions: u64,
+    begun: Duration,
+    /// Whether the host does not give sockets at once.
+    is_host_ill: bool,
+    /// Numbers the payloads.
+    payloads: u32,
+    coverage: Coverage,
+    /// What happened, for who reads it; kept only when asked for.
+    trace: Option<Vec<String>>,
+}
+
+/// A client and what it knows.
+#[derive(Debug)]
+struct Person {
+    client: Client,
+    tuple: ClientTuple,
+    credentials: Credentials,
+    /// The last packet it sent.
+    last: Vec<u8>,
+    /// Relayed transport addresses of its own that it has heard of.
+    relayed: Vec<SocketAddr>,
+    /// Until when what it sends on a stream must wait for what it sent before.
+    stream: Duration,
+}
+
+/// What is under way.
+#[derive(Debug)]
+enum Parcel {
+    ToServer {
+        who: usize,
+        packet: Vec<u8>,
+        back: Option<Duration>,
+    },
+    FromPeer {
+        from: SocketAddr,
+        to: SocketAddr,
+        payload: Vec<u8>,
+    },
+    ToClient {
+        who: usize,
+        answer: crate::Answer,
+    },
+}
+
+impl Trial {
+    fn new(scene: Scene) -> Self {
+        let mut world = scene.world();
+        let model = Model::new(scene.terms(), world.now().unix);
+        let people = scene.people().into_iter().map(|(user, tuple, shard)| {
+            let credentials = Credentials {
+                username: user.to_owned(),
+                password: password(user),
+                realm: String::new(),
+                nonce: String::new(),
+                algorithms: Vec::new(),
+            };
+            Person {
+                client: world.client_at(shard, tuple, user, &credentials.password),
+                tuple,
+                credentials,
+                last: Vec::new(),
+                relayed: Vec::new(),
+                stream: Duration::ZERO,
+            }
+        });
+        Self {
+            people: people.collect(),
+            begun: world.now().unix,
+            scene,
+            world,
+            model,
+            network: Network::new(),
+            tokens: Vec::new(),
+            transactions: 0,
+            is_host_ill: false,
+            payloads: 0,
+            coverage: Coverage::default(),
+            trace: None,
+        }
+    }
+
+    /// Makes one step: what it sends is under way, and arrives if it is time.
+    fn step(&mut self, step: &Step) -> Result<(), String> {
+        self.coverage.steps += 1;
+        self.coverage.note("step", step.name());
+        self.say(|trial| format!("{:12.3?} {step:?}", trial.elapsed()));
+        self.act(step)?;
+        self.pass(Duration::ZERO)
+    }
+
+    /// Time passes, and what is under way arrives.
+    fn pass(&mut self, duration: Duration) -> Result<(), String> {
+        let end = self.now() + duration;
+        while let Some((arrival, parcel)) = self.network.arrive(end) {
+            self.advance(arrival)?;
+            self.arrive(parcel)?;
+        }
+        self.advance(end)
+    }
+
+    fn advance(&mut self, to: Duration) -> Result<(), String> {
+        let left = to.saturating_sub(self.now());
+        if left.is_zero() {
+            return Ok(());
+        }
+        self.world.advance(left);
+        self.model.at(self.now());
+        self.settle(None, None)
+    }
+
+    /// In the end everyone leaves, and nothing may be left.
+    fn finish(&mut self) -> Result<(), String> {
+        self.pass(Duration::from_secs(10))?;
+        self.world.open_sockets();
+        self.settle(None, None)?;
+        // No lifetime is longer.
+        self.pass(Duration::from_secs(3601))?;
+        if self.world.is_idle() {
+            Ok(())
+        } else {
+            Err("all lifetimes are over, and something is left".to_owned())
+        }
+    }
+
+    fn now(&self) -> Duration {
+        self.world.now().unix
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.now() - self.begun
+    }
+
+    fn is_stream(&self, who: usize) -> bool {
+        self.people[who].tuple.transport == relay::Transport::Tcp
+    }
+
+    fn say(&mut self, line: impl FnOnce(&Self) -> String) {
+        if self.trace.is_some() {
+            let line = line(self);
+            self.trace.get_or_insert_default().push(line);
+        }
+    }
+}

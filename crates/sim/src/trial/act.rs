@@ -1,0 +1,321 @@
+//! Steps made: who sends what, and what happens when it arrives.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use wire::attributes::{
+    AdditionalAddressFamily, ChannelNumberAttribute, Data, EvenPort, Lifetime, Nonce,
+    PasswordAlgorithms, Realm, RequestedAddressFamily, RequestedTransport, ReservationToken,
+    UserHash, Username, XorPeerAddress, XorRelayedAddress,
+};
+use wire::{Attribute, ChannelData, TransactionId};
+
+use super::step::{Ask, Manner, Place, Signing, Step, Ticket, Transaction};
+use super::{Parcel, Trial};
+use crate::network::Fate;
+use crate::{Answer, EXTERNAL, LISTENER, LOCAL, LOCAL_V6, Proof, REALM, Request, password};
+
+impl Trial {
+    pub(super) fn act(&mut self, step: &Step) -> Result<(), String> {
+        match step {
+            Step::Tell { who, ask, fate } => {
+                let packet = self.write(*who, ask);
+                self.people[*who].last = packet;
+                self.send(*who, fate);
+            }
+            Step::Again { who, fate } => self.send(*who, fate),
+            Step::Damage {
+                who,
+                at,
+                bits,
+                fate,
+            } => {
+                damage(&mut self.people[*who].last, usize::from(*at), *bits);
+                self.send(*who, fate);
+            }
+            Step::ChannelData {
+                who,
+                channel,
+                length,
+                lie,
+                fate,
+            } => {
+                let payload = self.payload(*length);
+                self.people[*who].last = self.channel_data(*who, *channel, &payload, *lie);
+                self.send(*who, fate);
+            }
+            Step::Garbage { who, bytes, fate } => {
+                self.people[*who].last.clone_from(bytes);
+                self.send(*who, fate);
+            }
+            Step::PeerSends {
+                from,
+                to,
+                length,
+                fate,
+            } => {
+                let (from, to) = (self.address(*from), self.address(*to));
+                let payload = self.payload(*length);
+                // Between the families there is no way.
+                let late = fate.there.iter().filter(|_| from.is_ipv4() == to.is_ipv4());
+                for late in late {
+                    let payload = payload.clone();
+                    let parcel = Parcel::FromPeer { from, to, payload };
+                    self.network.send(self.now() + *late, parcel);
+                }
+            }
+            Step::Wait(duration) => self.pass(*duration)?,
+            Step::Disconnect { who } => {
+                let person = &self.people[*who];
+                self.model.disconnect(person.tuple);
+                person.client.disconnect(&mut self.world);
+                self.settle(None, None)?;
+            }
+            Step::Occupy { .. } | Step::Vacate | Step::Host(_) | Step::OpenOne => {
+                self.host(step)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn host(&mut self, step: &Step) -> Result<(), String> {
+        match step {
+            Step::Occupy { port, v6 } => {
+                let local = self.port(*port, *v6, true);
+                if !self.world.has_socket(local) {
+                    self.world.occupy(local);
+                }
+            }
+            Step::Vacate => self.world.vacate_all(),
+            Step::Host(manner) => self.treat(*manner),
+            Step::OpenOne if self.world.waiting_sockets() > 0 => self.world.open_one_socket(),
+            _ => {}
+        }
+        self.settle(None, None)
+    }
+
+    fn treat(&mut self, manner: Manner) {
+        self.is_host_ill = !matches!(manner, Manner::Willing);
+        match manner {
+            Manner::Willing => self.world.open_sockets(),
+            Manner::Slow => self.world.hold_sockets(),
+            Manner::Refusing(why) => self.world.refuse_sockets(why),
+        }
+    }
+
+    /// A client's last packet is sent.
+    fn send(&mut self, who: usize, fate: &Fate) {
+        for late in &fate.there {
+            let mut arrival = self.now() + *late;
+            if self.is_stream(who) {
+                arrival = arrival.max(self.people[who].stream);
+                self.people[who].stream = arrival;
+            }
+            let (packet, back) = (self.people[who].last.clone(), fate.back);
+            let parcel = Parcel::ToServer { who, packet, back };
+            self.network.send(arrival, parcel);
+        }
+    }
+
+    pub(super) fn arrive(&mut self, parcel: Parcel) -> Result<(), String> {
+        self.coverage.packets += 1;
+        match parcel {
+            Parcel::ToServer { who, packet, back } => {
+                let (client, tuple) = (self.people[who].client, self.people[who].tuple);
+                let expected = self.model.packet(tuple, &packet);
+                let outcome = client.packet(&mut self.world, &packet);
+                self.settle(Some((who, expected, outcome)), back)
+            }
+            Parcel::FromPeer { from, to, payload } => {
+                if self.world.is_occupied(to) {
+                    return Ok(());
+                }
+                let expected = self.model.datagram(from, to, &payload);
+                let outcome = crate::Peer(from).send(&mut self.world, to, &payload);
+                self.settle(Some((usize::MAX, expected, outcome)), None)
+            }
+            Parcel::ToClient { who, answer } => {
+                self.hear(who, &answer);
+                Ok(())
+            }
+        }
+    }
+
+    /// A client reads an answer.
+    fn hear(&mut self, who: usize, answer: &Answer) {
+        let person = &mut self.people[who];
+        if let (Some(Realm(realm)), Some(Nonce(nonce))) = (answer.get(), answer.get()) {
+            person.credentials.realm = realm.to_owned();
+            person.credentials.nonce = nonce.to_owned();
+            let algorithms: Option<PasswordAlgorithms<'_>> = answer.get();
+            person.credentials.algorithms = algorithms.map_or(vec![], |all| all.0.to_vec());
+        }
+        let relayed: Vec<XorRelayedAddress> = answer.get_all();
+        if !relayed.is_empty() {
+            person.relayed = relayed
+                .into_iter()
+                .map(|XorRelayedAddress(at)| at)
+                .collect();
+        }
+        self.tokens.extend(answer.get::<ReservationToken>());
+    }
+
+    /// The bytes of a message.
+    fn write(&mut self, who: usize, ask: &Ask) -> Vec<u8> {
+        self.transactions += 1;
+        let mut request = if ask.indication {
+            Request::indication(ask.method)
+        } else if ask.is_response {
+            Request::response(ask.method)
+        } else {
+            Request::new(ask.method)
+        };
+        if let Some(number) = ask.transport {
+            request = request.put(RequestedTransport(number));
+        }
+        if let Some(seconds) = ask.lifetime {
+            request = request.put(Lifetime(seconds));
+        }
+        if let Some(family) = ask.family {
+            request = request.put(RequestedAddressFamily(family));
+        }
+        if let Some(family) = ask.additional {
+            request = request.put(AdditionalAddressFamily(family));
+        }
+        if let Some(reserve_next) = ask.even_port {
+            request = request.put(EvenPort { reserve_next });
+        }
+        if let Some(ticket) = ask.token {
+            request = request.put(self.token(ticket));
+        }
+        if let Some(number) = ask.channel {
+            request = request.put(ChannelNumberAttribute(number));
+        }
+        for peer in &ask.peers {
+            request = request.put(XorPeerAddress(self.address(*peer)));
+        }
+        if let Some(length) = ask.data {
+            request = request.put_raw(Data::TYPE, &self.payload(length));
+        }
+        if let Some((kind, value)) = &ask.odd {
+            request = request.put_raw(*kind, value);
+        }
+        if let Some((kind, value)) = &ask.unsigned_odd {
+            request = request.behind_integrity(*kind, value);
+        }
+        if ask.fingerprint {
+            request = request.fingerprint();
+        }
+        request = self.sign(who, ask, request);
+        let transaction = self.transaction(who, ask.transaction);
+        request.write(&self.people[who].credentials, transaction)
+    }
+
+    fn sign(&self, who: usize, ask: &Ask, request: Request) -> Request {
+        let own = &self.people[who].credentials;
+        let request = match ask.algorithm {
+            // A client does not choose from an offer that it has not seen.
+            Some(algorithm) if !own.algorithms.is_empty() => request.proof(Proof::New(algorithm)),
+            Some(_) | None => request,
+        };
+        match ask.signing {
+            Signing::Unsigned => request.unsigned(),
+            Signing::Own => request,
+            Signing::Hashed => request
+                .put(UserHash::of(&own.username, REALM))
+                .without(Username::TYPE),
+            Signing::Bob => request.as_user("bob", &password("bob")),
+            Signing::WrongPassword => request.as_user(&own.username, "a guess"),
+            Signing::InventedNonce => request.nonce("invented"),
+            Signing::NonceOf(other) => request.nonce(&self.people[other].credentials.nonce),
+            Signing::Without(kind) => request.without(kind),
+        }
+    }
+
+    fn transaction(&self, who: usize, transaction: Transaction) -> TransactionId {
+        let mut id = [0; 16];
+        id[8..].copy_from_slice(&self.transactions.to_be_bytes());
+        let last = self.people[who].last.get(4..20);
+        match (transaction, last.and_then(|last| last.try_into().ok())) {
+            (Transaction::Last, Some(last)) => TransactionId::from_header(last),
+            (Transaction::Rfc3489, _) => TransactionId::from_header(id),
+            (Transaction::Last | Transaction::Next, _) => {
+                id[..4].copy_from_slice(&TransactionId::COOKIE);
+                TransactionId::from_header(id)
+            }
+        }
+    }
+
+    fn token(&self, ticket: Ticket) -> ReservationToken {
+        let heard = match ticket {
+            Ticket::Heard(back) => self.tokens.iter().rev().nth(usize::from(back)),
+            Ticket::Invented => None,
+        };
+        heard.copied().unwrap_or(ReservationToken([0xAA; 8]))
+    }
+
+    fn channel_data(&self, who: usize, channel: u16, payload: &[u8], lie: i8) -> Vec<u8> {
+        let length = (payload.len() as u16).saturating_add_signed(lie.into());
+        let mut packet = channel.to_be_bytes().to_vec();
+        packet.extend(length.to_be_bytes());
+        packet.extend_from_slice(payload);
+        debug_assert_eq!(packet.len(), ChannelData::HEADER + payload.len());
+        if self.is_stream(who) {
+            packet.resize(packet.len() + wire::padding(payload.len()), 0);
+        }
+        packet
+    }
+
+    /// Data that nobody else has sent.
+    fn payload(&mut self, length: u16) -> Vec<u8> {
+        self.payloads += 1;
+        let mut payload = self.payloads.to_be_bytes().to_vec();
+        payload.resize(usize::from(length), 0xA5);
+        payload
+    }
+
+    fn address(&self, place: Place) -> SocketAddr {
+        match place {
+            Place::V4(number) => ([9, 9, 0, number / 2], 4000 + u16::from(number % 2)).into(),
+            Place::V6(number) => {
+                let ip = [0x2620, 0xfe, 0, 0, 0, 0, 9, u16::from(number / 2)];
+                (ip, 4000 + u16::from(number % 2)).into()
+            }
+            Place::Private => ([10, 0, 0, 1], 80).into(),
+            Place::Listener => LISTENER,
+            Place::PortZero => ([9, 9, 0, 0], 0).into(),
+            Place::Mapped => ([0, 0, 0, 0, 0, 0xFFFF, 0x0909, 0], 4000).into(),
+            Place::Relayed { who, v6 } => {
+                let mut heard = self.people[who].relayed.iter();
+                let heard = heard.find(|at| at.is_ipv6() == v6);
+                heard.copied().unwrap_or_else(|| self.port(0, v6, false))
+            }
+            Place::Port { port, v6, local } => self.port(port, v6, local),
+        }
+    }
+
+    /// A port of the range, or next to it.
+    fn port(&self, port: u8, v6: bool, local: bool) -> SocketAddr {
+        let (first, last) = self.scene.ports;
+        let port = first + u16::from(port) % (last - first + 2);
+        match (v6, local) {
+            (true, _) => (LOCAL_V6, port).into(),
+            (false, true) => (LOCAL, port).into(),
+            (false, false) => (EXTERNAL, port).into(),
+        }
+    }
+}
+
+/// Changes a bit or more, or cuts the end off.
+fn damage(packet: &mut Vec<u8>, at: usize, bits: u8) {
+    match packet.len() {
+        0 => packet.push(bits),
+        length if bits == 0 => packet.truncate(at % length),
+        length => packet[at % length] ^= bits,
+    }
+}
+
+/// So late an answer comes, or never.
+pub(super) fn late(back: Option<Duration>, now: Duration) -> Option<Duration> {
+    back.map(|late| now + late)
+}

@@ -1,0 +1,451 @@
+//! What happens next: mostly what a client would do, sometimes what none should.
+
+use std::time::Duration;
+
+use relay::OpenError;
+use wire::attributes::{Nonce, PasswordAlgorithm, PasswordAlgorithms, Realm, Username};
+use wire::{AddressFamily, Attribute, Method};
+
+use super::Trial;
+use super::step::{Ask, Manner, Place, Signing, Step, Ticket, Transaction};
+use crate::choices::Choices;
+use crate::network::Fate;
+
+impl Trial {
+    /// Chooses a step that makes sense here and now, more often than not.
+    pub(super) fn choose(&self, choices: &mut Choices<'_>) -> Step {
+        let who = self.who(choices);
+        // A host that is not well gets better soon.
+        if self.world.waiting_sockets() > 0 && choices.rarely(6) {
+            return choices
+                .pick(&[Act::OpenOne, Act::Heal])
+                .step(self, choices, who);
+        }
+        if self.is_host_ill && choices.rarely(8) {
+            return Step::Host(Manner::Willing);
+        }
+        let has_allocation = self.model.has_allocation(self.people[who].tuple);
+        let act = if has_allocation {
+            choices.weighted(&[
+                (80, Act::Tell),
+                (10, Act::Again),
+                (3, Act::Damage),
+                (40, Act::ChannelData),
+                (1, Act::Garbage),
+                (60, Act::PeerSends),
+                (40, Act::Wait),
+                (1, Act::Disconnect),
+                (1, Act::Occupy),
+                (1, Act::Vacate),
+                (1, Act::Host),
+            ])
+        } else {
+            choices.weighted(&[
+                (40, Act::Tell),
+                (4, Act::Again),
+                (1, Act::Damage),
+                (1, Act::ChannelData),
+                (1, Act::Garbage),
+                (4, Act::PeerSends),
+                (8, Act::Wait),
+                (1, Act::Disconnect),
+                (1, Act::Occupy),
+                (1, Act::Vacate),
+                (1, Act::Host),
+            ])
+        };
+        act.step(self, choices, who)
+    }
+
+    /// Someone; seldom one of the last two, who get nothing.
+    fn who(&self, choices: &mut Choices<'_>) -> usize {
+        let count = self.people.len();
+        if choices.rarely(32) {
+            count - 1 - choices.below(2)
+        } else {
+            choices.below(count - 2)
+        }
+    }
+
+    fn tell(&self, choices: &mut Choices<'_>, who: usize) -> Step {
+        let tuple = self.people[who].tuple;
+        let method = if !self.model.has_allocation(tuple) {
+            choices.weighted(&[
+                (2, Method::Binding),
+                (40, Method::Allocate),
+                (1, Method::Refresh),
+                (1, Method::CreatePermission),
+                (1, Method::ChannelBind),
+                (1, Method::Send),
+                (1, Method::Data),
+                (1, Method::Other(0x00A)),
+            ])
+        } else if !self.model.has_permission(tuple) {
+            choices.weighted(&[
+                (1, Method::Allocate),
+                (1, Method::Refresh),
+                (8, Method::CreatePermission),
+                (8, Method::ChannelBind),
+                (2, Method::Send),
+            ])
+        } else {
+            choices.weighted(&[
+                (2, Method::Binding),
+                (4, Method::Allocate),
+                (16, Method::Refresh),
+                (30, Method::CreatePermission),
+                (40, Method::ChannelBind),
+                (60, Method::Send),
+                (1, Method::Data),
+                (1, Method::Other(0x00A)),
+            ])
+        };
+        let mut ask = self.proper(choices, who, method);
+        if choices.rarely(6) {
+            self.spoil(choices, &mut ask);
+        }
+        let fate = self.fate(choices, who);
+        let ask = Box::new(ask);
+        Step::Tell { who, ask, fate }
+    }
+
+    /// A message as a client should write it.
+    fn proper(&self, choices: &mut Choices<'_>, who: usize, method: Method) -> Ask {
+        let mut ask = Ask {
+            method,
+            indication: matches!(method, Method::Send | Method::Data),
+            is_response: false,
+            transport: None,
+            lifetime: None,
+            family: None,
+            additional: None,
+            even_port: None,
+            token: None,
+            channel: None,
+            peers: Vec::new(),
+            data: None,
+            odd: None,
+            unsigned_odd: None,
+            signing: Signing::Own,
+            algorithm: self.algorithm(choices, who),
+            transaction: Transaction::Next,
+            fingerprint: choices.rarely(3),
+        };
+        match method {
+            Method::Allocate => {
+                ask.transport = Some(17);
+                if choices.flag() {
+                    ask.lifetime = Some(lifetime(choices));
+                }
+                options(choices, &mut ask);
+            }
+            Method::Refresh => {
+                ask.lifetime = Some(match choices.below(5) {
+                    0 => 0,
+                    _ => lifetime(choices),
+                });
+                if choices.rarely(4) {
+                    ask.family = Some(family(choices));
+                }
+            }
+            Method::CreatePermission => {
+                let count = choices.pick(&[1, 1, 1, 2, 2, 3, 5]);
+                ask.peers = (0..count).map(|_| self.place(choices)).collect();
+            }
+            Method::ChannelBind => {
+                ask.channel = Some(channel(choices));
+                ask.peers = vec![self.place(choices)];
+            }
+            Method::Send | Method::Data => {
+                ask.signing = Signing::Unsigned;
+                ask.peers = vec![self.place(choices)];
+                ask.data = Some(length(choices, 65_400));
+            }
+            Method::Binding | Method::Other(_) => ask.signing = Signing::Unsigned,
+        }
+        ask
+    }
+
+    /// One of those offered, or none as an old client.
+    fn algorithm(&self, choices: &mut Choices<'_>, who: usize) -> Option<PasswordAlgorithm> {
+        let offered = &self.people[who].credentials.algorithms;
+        let (entries, _) = offered.as_chunks::<4>();
+        let chosen = choices.below(entries.len() + 1);
+        let entry = entries
+            .get(chosen)
+            .or(entries.first().filter(|_| choices.flag()))?;
+        Some(PasswordAlgorithm(u16::from_be_bytes([entry[0], entry[1]])))
+    }
+
+    /// One detail that is not as it should be.
+    fn spoil(&self, choices: &mut Choices<'_>, ask: &mut Ask) {
+        match choices.below(20) {
+            0 => ask.signing = Signing::Unsigned,
+            1 => ask.signing = Signing::Bob,
+            2 => ask.signing = Signing::WrongPassword,
+            3 => ask.signing = Signing::InventedNonce,
+            4 => ask.signing = Signing::NonceOf(choices.below(self.people.len())),
+            5 => ask.signing = Signing::Without(choices.pick(&CREDENTIALS)),
+            6 => ask.signing = Signing::Hashed,
+            7 => ask.algorithm = Some(PasswordAlgorithm(3)),
+            8 => ask.transaction = Transaction::Last,
+            9 => ask.transaction = Transaction::Rfc3489,
+            10 => ask.transport = choices.pick(&[None, Some(6), Some(0)]),
+            11 => ask.odd = Some(odd(choices)),
+            12 => ask.unsigned_odd = Some(odd(choices)),
+            13 if choices.rarely(3) => ask.is_response = true,
+            13 => ask.indication = !ask.indication,
+            14 => ask.family = Some(choices.pick(&FAMILIES)),
+            15 => ask.additional = Some(choices.pick(&FAMILIES)),
+            16 => ask.channel = choices.pick(&[None, Some(0x3FFF), Some(0x8000), Some(0x7FFF)]),
+            17 => ask.peers.clear(),
+            18 => ask.data = None,
+            _ => {
+                ask.token = Some(Ticket::Invented);
+                ask.even_port = choices.pick(&[None, Some(true)]);
+            }
+        }
+    }
+
+    fn fate(&self, choices: &mut Choices<'_>, who: usize) -> Fate {
+        if !self.scene.rough {
+            Fate::calm()
+        } else if self.is_stream(who) {
+            Fate::rough(choices).in_order()
+        } else {
+            Fate::rough(choices)
+        }
+    }
+
+    fn peer_fate(&self, choices: &mut Choices<'_>) -> Fate {
+        if self.scene.rough {
+            Fate::rough(choices)
+        } else {
+            Fate::calm()
+        }
+    }
+
+    fn place(&self, choices: &mut Choices<'_>) -> Place {
+        match choices.below(32) {
+            0..=17 => Place::V4(choices.pick(&[0, 0, 0, 1, 1, 2, 2, 3, 4, 5, 6, 7])),
+            18..=21 => Place::V6(choices.below(4) as u8),
+            22..=29 => self.relayed(choices),
+            30 => Place::Port {
+                port: choices.byte(),
+                v6: choices.flag(),
+                local: choices.flag(),
+            },
+            _ => choices.pick(&[
+                Place::Private,
+                Place::Listener,
+                Place::PortZero,
+                Place::Mapped,
+            ]),
+        }
+    }
+
+    fn relayed(&self, choices: &mut Choices<'_>) -> Place {
+        Place::Relayed {
+            who: choices.below(self.people.len()),
+            v6: choices.rarely(4),
+        }
+    }
+
+    /// Where a peer sends to: most likely this client's relayed transport address.
+    fn destination(&self, choices: &mut Choices<'_>, who: usize) -> Place {
+        match choices.below(16) {
+            0 => Place::Port {
+                port: choices.byte(),
+                v6: choices.flag(),
+                local: true,
+            },
+            1 | 2 => self.relayed(choices),
+            _ => Place::Relayed {
+                who,
+                v6: choices.rarely(4),
+            },
+        }
+    }
+
+    /// How long nothing happens: not at all, a moment, or until something is about to be over.
+    fn pause(&self, choices: &mut Choices<'_>) -> Duration {
+        match choices.below(32) {
+            0..=27 => Duration::from_millis(u64::from(choices.byte())),
+            28 => Duration::from_secs(u64::from(choices.byte())),
+            29 if choices.rarely(16) => Duration::from_secs(u64::from(choices.byte()) * 16),
+            _ => {
+                let mut deadlines = self.model.deadlines();
+                deadlines.sort();
+                if deadlines.is_empty() {
+                    return Duration::from_secs(1);
+                }
+                // Of those that are next, or any.
+                let next = if choices.rarely(8) {
+                    deadlines.len()
+                } else {
+                    3
+                };
+                let at = usize::from(choices.byte()) % next.min(deadlines.len());
+                let left = deadlines[at].saturating_sub(self.now());
+                match choices.below(4) {
+                    0 => left.saturating_sub(Duration::from_nanos(1)),
+                    1 => left + Duration::from_nanos(1),
+                    _ => left,
+                }
+            }
+        }
+    }
+}
+
+/// What may happen, before it is said how.
+#[derive(Clone, Copy)]
+enum Act {
+    Tell,
+    Again,
+    Damage,
+    ChannelData,
+    Garbage,
+    PeerSends,
+    Wait,
+    Disconnect,
+    Occupy,
+    Vacate,
+    Host,
+    OpenOne,
+    Heal,
+}
+
+impl Act {
+    fn step(self, trial: &Trial, choices: &mut Choices<'_>, who: usize) -> Step {
+        match self {
+            Self::Tell => trial.tell(choices, who),
+            Self::Again => {
+                let fate = trial.fate(choices, who);
+                Step::Again { who, fate }
+            }
+            Self::Damage => Step::Damage {
+                who,
+                at: choices.number(),
+                bits: choices.byte(),
+                fate: trial.fate(choices, who),
+            },
+            Self::ChannelData => Step::ChannelData {
+                who,
+                channel: channel(choices),
+                length: length(choices, 65_535),
+                lie: choices.weighted(&[(14, 0), (1, 1), (1, -1)]),
+                fate: trial.fate(choices, who),
+            },
+            Self::Garbage => Step::Garbage {
+                who,
+                bytes: garbage(choices),
+                fate: trial.fate(choices, who),
+            },
+            Self::PeerSends => Step::PeerSends {
+                from: trial.place(choices),
+                to: trial.destination(choices, who),
+                length: length(choices, 65_507),
+                fate: trial.peer_fate(choices),
+            },
+            Self::Wait => Step::Wait(trial.pause(choices)),
+            Self::Disconnect if trial.is_stream(who) => Step::Disconnect { who },
+            // A datagram has no connection that could end.
+            Self::Disconnect => Step::Wait(Duration::ZERO),
+            Self::Occupy => Step::Occupy {
+                port: choices.byte(),
+                v6: choices.flag(),
+            },
+            Self::Vacate => Step::Vacate,
+            Self::Host => Step::Host(choices.weighted(&[
+                (4, Manner::Slow),
+                (1, Manner::Refusing(OpenError::Exhausted)),
+                (1, Manner::Refusing(OpenError::NotLocal)),
+                (1, Manner::Refusing(OpenError::Refused)),
+                (1, Manner::Refusing(OpenError::InUse)),
+            ])),
+            Self::OpenOne => Step::OpenOne,
+            Self::Heal => Step::Host(Manner::Willing),
+        }
+    }
+}
+
+/// What an Allocate may ask for beside the ordinary.
+fn options(choices: &mut Choices<'_>, ask: &mut Ask) {
+    match choices.below(12) {
+        0..=4 => {}
+        5 => ask.family = Some(family(choices)),
+        6 | 7 => ask.additional = Some(Ok(AddressFamily::V6)),
+        8 => ask.even_port = Some(false),
+        9 | 10 => {
+            ask.even_port = Some(true);
+            if choices.rarely(4) {
+                ask.family = Some(family(choices));
+            }
+        }
+        _ => ask.token = Some(Ticket::Heard(choices.below(3) as u8)),
+    }
+}
+
+fn family(choices: &mut Choices<'_>) -> Result<AddressFamily, u8> {
+    Ok(choices.pick(&[AddressFamily::V4, AddressFamily::V6]))
+}
+
+fn lifetime(choices: &mut Choices<'_>) -> u32 {
+    choices.pick(&[1, 600, 601, 777, 3600, 3601, u32::MAX])
+}
+
+fn channel(choices: &mut Choices<'_>) -> u16 {
+    choices.weighted(&[
+        (6, 0x4000),
+        (4, 0x4001),
+        (2, 0x4FFF),
+        (1, 0x5000),
+        (1, 0x7FFF),
+    ])
+}
+
+/// Short, but for a few that do not fit somewhere on their way.
+fn length(choices: &mut Choices<'_>, most: u16) -> u16 {
+    match choices.below(256) {
+        0..=3 => most - u16::from(choices.byte() / 4),
+        4 => most.min(65_470),
+        5..=16 => 1200,
+        _ => choices.below(9) as u16,
+    }
+}
+
+fn garbage(choices: &mut Choices<'_>) -> Vec<u8> {
+    let length = choices.below(40);
+    let mut bytes = choices.take(length);
+    if choices.flag()
+        && let Some(first) = bytes.first_mut()
+    {
+        // What looks like STUN or ChannelData at first.
+        *first = choices.pick(&[0x00, 0x01, 0x40, 0x4F]);
+    }
+    bytes
+}
+
+/// An attribute that may be unknown, misplaced or unreadable.
+fn odd(choices: &mut Choices<'_>) -> (u16, Vec<u8>) {
+    let kind = choices.pick(&ODD);
+    let length = choices.pick(&[0, 1, 4, 8]);
+    (kind, choices.take(length))
+}
+
+/// Known and expected, known and out of place, unknown; required and optional.
+const ODD: [u16; 14] = [
+    0x0003, 0x0006, 0x000C, 0x000D, 0x0012, 0x0013, 0x0016, 0x0017, 0x0019, 0x0020, 0x0024, 0x7FFF,
+    0x8000, 0xC0FE,
+];
+
+const CREDENTIALS: [u16; 5] = [
+    Username::TYPE,
+    Realm::TYPE,
+    Nonce::TYPE,
+    PasswordAlgorithm::TYPE,
+    PasswordAlgorithms::TYPE,
+];
+
+const FAMILIES: [Result<AddressFamily, u8>; 3] =
+    [Ok(AddressFamily::V4), Ok(AddressFamily::V6), Err(0)];

@@ -1,0 +1,289 @@
+//! What the server did, held against what the model says.
+
+use std::time::Duration;
+
+use relay::{ClientTuple, DropReason, Reject, Report};
+use wire::attributes::{Nonce, PasswordAlgorithms};
+
+use super::{Parcel, Trial, read};
+use crate::host::Talk;
+use crate::model::{Ending, Expect, Reply, Token};
+use crate::{Answer, Outcome};
+
+/// Who sent (no person if a peer did), what must become of it and what did.
+pub(super) type Judged = (usize, Expect, Outcome);
+
+impl Trial {
+    /// Holds everything that happened since the last time against the model. `back` is how long
+    /// answers are under way.
+    pub(super) fn settle(
+        &mut self,
+        judged: Option<Judged>,
+        back: Option<Duration>,
+    ) -> Result<(), String> {
+        let sender = judged.as_ref().and_then(|(who, ..)| self.people.get(*who));
+        self.talk(sender.map(|person| person.tuple))?;
+        let (mut causes, mut endings) = self.reports();
+
+        let mut answers = Vec::new();
+        let mut expected = std::mem::take(&mut self.model.answers);
+        if let Some((who, expect, outcome)) = judged {
+            self.say(|_| format!("{:14}expected {}", "", brief(&expect)));
+            self.say(|_| format!("{:14}happened {}", "", brief(&outcome)));
+            let outcome = self.judge(who, expect, outcome, &mut expected)?;
+            answers.extend(outcome.map(|answer| (who, answer)));
+        }
+        for who in 0..self.people.len() {
+            let inbox = self.people[who].client.inbox(&mut self.world);
+            answers.extend(inbox.into_iter().map(|answer| (who, answer)));
+        }
+        expected.sort_by_key(|(client, _)| *client);
+        answers.sort_by_key(|(who, _)| self.people[*who].tuple);
+        if answers.len() != expected.len() {
+            return Err(format!("expected answers {expected:?}, got {answers:?}"));
+        }
+        for ((who, answer), (client, reply)) in answers.into_iter().zip(expected) {
+            self.coverage.digest(answer.as_bytes());
+            let tuple = self.people[who].tuple;
+            let cause = causes.iter().position(|(at, _)| *at == tuple);
+            let cause = cause.map(|at| causes.remove(at).1);
+            self.hold(who, &answer, cause, client, reply)?;
+            if let Some(arrival) = super::act::late(back, self.now()) {
+                self.network.send(arrival, Parcel::ToClient { who, answer });
+            }
+        }
+        if !causes.is_empty() {
+            return Err(format!("refusals reported that nobody heard: {causes:?}"));
+        }
+        endings.sort();
+        self.model.endings.sort();
+        let expected = std::mem::take(&mut self.model.endings);
+        for ending in &expected {
+            self.coverage.note("outcome", ending.cause);
+        }
+        if endings != expected {
+            return Err(format!("expected endings {expected:?}, got {endings:?}"));
+        }
+        let (bound, open) = (self.model.bound(), self.world.bound());
+        if bound != open {
+            return Err(format!(
+                "expected sockets at {bound:?}, they are at {open:?}"
+            ));
+        }
+        Ok(())
+    }
+
+    /// What server and host said to each other of sockets.
+    fn talk(&mut self, sender: Option<ClientTuple>) -> Result<(), String> {
+        for (socket, talk) in self.world.talk() {
+            self.say(|_| format!("{:14}socket   {talk:?}", ""));
+            match talk {
+                Talk::Asked(local) => self
+                    .model
+                    .asked(socket, local, sender)
+                    .map_err(|why| format!("a socket at {local} is asked for: {why}"))?,
+                Talk::Answered(outcome) => self.model.opened(socket, outcome),
+            }
+        }
+        if self.model.is_waiting_in_vain() {
+            return Err("a socket could be had, and is not asked for".to_owned());
+        }
+        Ok(())
+    }
+
+    fn reports(&mut self) -> (Vec<(ClientTuple, &'static str)>, Vec<Ending>) {
+        let (mut causes, mut endings) = (Vec::new(), Vec::new());
+        for report in self.world.reports() {
+            match report {
+                Report::Opened { .. } => {}
+                Report::Refused { client, reject, .. } => causes.push((client, cause(&reject))),
+                Report::Ended {
+                    client,
+                    cause,
+                    age,
+                    sent,
+                    received,
+                    ..
+                } => endings.push(Ending {
+                    client,
+                    cause: cause.name(),
+                    age,
+                    sent: (sent.packets, sent.bytes),
+                    received: (received.packets, received.bytes),
+                }),
+            }
+        }
+        (causes, endings)
+    }
+
+    /// Holds what became of a packet at once against what must; returns the answer, if there is one
+    /// where one may be.
+    fn judge(
+        &mut self,
+        who: usize,
+        expect: Expect,
+        outcome: Outcome,
+        expected: &mut Vec<(ClientTuple, Reply)>,
+    ) -> Result<Option<Answer>, String> {
+        if self.is_rationed(who, &expect) && outcome == Outcome::Lost(DropReason::OverBudget) {
+            self.coverage.note("drop", DropReason::OverBudget.name());
+            return Ok(None);
+        }
+        let agrees = match (&expect, &outcome) {
+            (Expect::Reply(_) | Expect::Later, Outcome::Answered(_))
+            | (Expect::Later | Expect::Nothing, Outcome::Silent)
+            | (Expect::NoSocket, Outcome::NoSocket) => true,
+            (Expect::Lost(expected), Outcome::Lost(why)) => {
+                self.coverage.note("drop", why.name());
+                expected == why
+            }
+            (
+                Expect::ToPeer { from, to, payload },
+                Outcome::AtPeer {
+                    from: source,
+                    to: peer,
+                    payload: data,
+                },
+            ) => {
+                self.coverage.note("outcome", "to-peer");
+                (from, to, payload) == (source, peer, data)
+            }
+            (
+                Expect::ToClient {
+                    to,
+                    peer,
+                    channel,
+                    payload,
+                },
+                Outcome::AtClient {
+                    client,
+                    peer: source,
+                    channel: number,
+                    payload: data,
+                },
+            ) => {
+                self.coverage.note("outcome", way(who, channel.is_some()));
+                let number = number.map(relay::ChannelNumber::get);
+                let reader = client.tuple(&self.world);
+                (*to, peer, *channel, payload) == (reader, source, number, data)
+            }
+            _ => false,
+        };
+        if !agrees {
+            return Err(format!(
+                "expected {}, got {}",
+                brief(&expect),
+                brief(&outcome)
+            ));
+        }
+        self.digest(&outcome);
+        if let Expect::Reply(reply) = expect {
+            expected.push((self.people[who].tuple, reply));
+        }
+        Ok(match outcome {
+            Outcome::Answered(answer) => Some(answer),
+            _ => None,
+        })
+    }
+
+    fn digest(&mut self, outcome: &Outcome) {
+        let coverage = &mut self.coverage;
+        match outcome {
+            // Digested as a whole later on.
+            Outcome::Answered(_) => {}
+            Outcome::AtPeer { from, to, payload } => {
+                coverage.digest(&[from.port().to_be_bytes(), to.port().to_be_bytes()].concat());
+                coverage.digest(payload);
+            }
+            Outcome::AtClient { peer, payload, .. } => {
+                coverage.digest(&peer.port().to_be_bytes());
+                coverage.digest(payload);
+            }
+            Outcome::Lost(why) => coverage.digest(why.name().as_bytes()),
+            Outcome::NoSocket | Outcome::Silent => coverage.digest(&[0]),
+        }
+    }
+
+    /// Whether this is an answer that the amplification budget may hold back: one to a stranger.
+    fn is_rationed(&self, who: usize, expect: &Expect) -> bool {
+        let Expect::Reply(reply) = expect else {
+            return false;
+        };
+        self.scene.rationed
+            && reply.signed.is_none()
+            && !self.is_stream(who)
+            && !self.model.has_allocation(self.people[who].tuple)
+    }
+
+    /// Holds an answer against what it must be, and tells the model what was chance in it.
+    fn hold(
+        &mut self,
+        who: usize,
+        answer: &Answer,
+        cause: Option<&'static str>,
+        client: ClientTuple,
+        mut expected: Reply,
+    ) -> Result<(), String> {
+        let actual = read::read(answer, cause)?;
+        self.note(&expected);
+        if let (Token::New, Token::Known(token)) = (expected.token, actual.token) {
+            self.model.heard_token(client, token);
+            expected.token = actual.token;
+        }
+        if let Some(Nonce(nonce)) = answer.get() {
+            let has_cookie = nonce.starts_with("obMatJos2");
+            if has_cookie != answer.get::<PasswordAlgorithms<'_>>().is_some() {
+                return Err(format!(
+                    "the nonce {nonce} does not go with what is offered"
+                ));
+            }
+            self.model.heard_nonce(client, nonce)?;
+        }
+        if self.people[who].tuple == client && actual == expected {
+            return Ok(());
+        }
+        Err(format!("{client:?}: expected {expected:?}, got {actual:?}"))
+    }
+
+    fn note(&mut self, reply: &Reply) {
+        match reply.refused {
+            Some((_, cause)) => self.coverage.note("refusal", cause),
+            None => self.coverage.note("granted", reply.method.name()),
+        }
+        if let Some((_, code)) = reply.address_error {
+            let name = if code == 440 { "440" } else { "508" };
+            self.coverage.note("one family of two", name);
+        }
+        if reply.relayed.len() == 2 {
+            self.coverage.note("outcome", "dual");
+        }
+        match reply.token {
+            Token::Absent => {}
+            Token::New => self.coverage.note("outcome", "reserved"),
+            Token::Known(_) => self.coverage.note("outcome", "reserved, heard again"),
+        }
+    }
+}
+
+const fn cause(reject: &Reject) -> &'static str {
+    reject.cause()
+}
+
+fn way(who: usize, on_channel: bool) -> &'static str {
+    match (who, on_channel) {
+        (usize::MAX, true) => "to-client, channel",
+        (usize::MAX, false) => "to-client, indication",
+        (_, true) => "client-to-client, channel",
+        (_, false) => "client-to-client, indication",
+    }
+}
+
+/// In one line, however long the payload.
+fn brief(what: &impl std::fmt::Debug) -> String {
+    let mut text = format!("{what:?}");
+    if text.len() > 400 {
+        text.truncate(text.floor_char_boundary(400));
+        text.push_str("...");
+    }
+    text
+}

@@ -1,0 +1,182 @@
+//! Where a trial takes place: an operator's configuration, and who is there.
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+use relay::policy::{Mode, Own, Policy};
+use relay::{AddressFamily, Allowance, ClientTuple, Config, PortRange, RelayAddress, Transport};
+
+use crate::choices::Choices;
+use crate::model::{self, Terms};
+use crate::{EXTERNAL, LISTENER, LOCAL, LOCAL_V6, REALM, World, password};
+
+/// A configuration that matters to what is told apart.
+#[derive(Clone, Debug)]
+pub(crate) struct Scene {
+    shards: u8,
+    sha256: model::Sha256,
+    pub(crate) ports: (u16, u16),
+    families: Families,
+    /// Whether the IPv4 relay address stands behind a 1:1 NAT.
+    nat: bool,
+    /// Whether limits are so low that they are met.
+    tight: bool,
+    /// Whether strangers meet the end of the amplification budget.
+    pub(crate) rationed: bool,
+    /// Whether packets are lost, late and doubled.
+    pub(crate) rough: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Families {
+    Both,
+    V4,
+    V6,
+}
+
+impl Scene {
+    pub(crate) fn choose(choices: &mut Choices<'_>) -> Self {
+        let first = 50_000 + u16::from(choices.flag());
+        let count = choices.pick(&[1, 3, 4, 8, 40]);
+        Self {
+            shards: choices.pick(&[1, 2, 2, 3]),
+            sha256: choices.pick(&[
+                model::Sha256::Off,
+                model::Sha256::Offer,
+                model::Sha256::Offer,
+                model::Sha256::Require,
+            ]),
+            ports: (first, first + count),
+            families: choices.weighted(&[
+                (6, Families::Both),
+                (1, Families::V4),
+                (1, Families::V6),
+            ]),
+            nat: choices.rarely(3),
+            tight: choices.flag(),
+            rationed: choices.rarely(8),
+            rough: choices.flag(),
+        }
+    }
+
+    /// A server as the scene has it, and nobody there yet.
+    pub(crate) fn world(&self) -> World {
+        World::sharded(self.shards, |config| self.configure(config))
+    }
+
+    fn configure(&self, config: &mut Config) {
+        config.sha256 = match self.sha256 {
+            model::Sha256::Off => relay::Sha256::Off,
+            model::Sha256::Offer => relay::Sha256::Offer,
+            model::Sha256::Require => relay::Sha256::Require,
+        };
+        config.ports = PortRange::new(self.ports.0, self.ports.1).expect("a range");
+        let relays = self.relays().into_iter();
+        config.relays = relays
+            .map(|(_, (local, external))| RelayAddress { local, external })
+            .collect();
+        config.policy = self.policy();
+        if self.tight {
+            config.limits.per_user = Some(TIGHT.per_user);
+            config.limits.total = Some(TIGHT.total);
+            config.limits.permissions = TIGHT.permissions;
+            config.limits.channels = TIGHT.channels;
+        }
+        if !self.rationed {
+            config.unauthenticated = Allowance {
+                per_prefix: None,
+                total: None,
+            };
+        } else {
+            config.unauthenticated.per_prefix = std::num::NonZeroU64::new(100);
+        }
+    }
+
+    fn relays(&self) -> Vec<(AddressFamily, (IpAddr, IpAddr))> {
+        let external = if self.nat { EXTERNAL } else { LOCAL };
+        let v4 = (AddressFamily::V4, (LOCAL, external));
+        let v6 = (AddressFamily::V6, (LOCAL_V6, LOCAL_V6));
+        match self.families {
+            Families::Both => vec![v4, v6],
+            Families::V4 => vec![v4],
+            Families::V6 => vec![v6],
+        }
+    }
+
+    /// Closed, and open to relayed transport addresses of this server by both of their faces.
+    fn policy(&self) -> Policy {
+        let faces = self
+            .relays()
+            .into_iter()
+            .flat_map(|(_, (local, external))| [local, external]);
+        let own = Own {
+            listeners: vec![LISTENER],
+            addresses: vec![LOCAL, LOCAL_V6],
+            relays: faces.collect(),
+            relay_ports: self.ports.0..=self.ports.1,
+        };
+        Policy::new(Mode::Closed, vec![], vec![], own)
+    }
+
+    /// The same in the words of the model. Numbers that the scene does not change are the RFC's.
+    pub(crate) fn terms(&self) -> Terms {
+        let limit = |tight: usize, loose| if self.tight { tight } else { loose };
+        Terms {
+            realm: REALM.to_owned(),
+            users: ["alice", "bob", "carol"]
+                .map(|user| (user.to_owned(), password(user)))
+                .into(),
+            sha256: self.sha256,
+            nonce_lifetime: 600,
+            relays: self.relays().into_iter().collect(),
+            ports: self.ports.0..=self.ports.1,
+            max_lifetime: 3600,
+            per_user: limit(TIGHT.per_user as usize, usize::MAX),
+            total: limit(TIGHT.total as usize, usize::MAX),
+            permissions: limit(TIGHT.permissions, 256),
+            channels: limit(TIGHT.channels, 256),
+            policy: self.policy(),
+        }
+    }
+
+    /// Who is there: user, 5-tuple and shard.
+    pub(crate) fn people(&self) -> Vec<(&'static str, ClientTuple, usize)> {
+        let last = usize::from(self.shards - 1);
+        let v4 = |last: u8, port| SocketAddr::from(([100, 113, 0, last], port));
+        let v6 = Ipv6Addr::new(0x2620, 0xfe, 0, 0, 0, 0, 0, 0x77);
+        let tunnelled = Ipv6Addr::new(0x2002, 0x6471, 0, 0, 0, 0, 0, 1);
+        let tuple = |transport, client| ClientTuple {
+            transport,
+            client,
+            server: LISTENER,
+        };
+        vec![
+            ("alice", tuple(Transport::Udp, v4(1, 5000)), 0),
+            ("alice", tuple(Transport::Udp, v4(2, 5000)), last),
+            // Behind one NAT with the first.
+            ("bob", tuple(Transport::Udp, v4(1, 5001)), last / 2),
+            ("bob", tuple(Transport::Udp, (v6, 5000).into()), last),
+            ("carol", tuple(Transport::Tcp, v4(1, 5000)), 0),
+            ("carol", tuple(Transport::Tcp, v4(3, 5000)), last),
+            ("alice", tuple(Transport::Udp, v4(4, 5000)), 0),
+            // Out of a 6to4 tunnel.
+            ("bob", tuple(Transport::Udp, (tunnelled, 5000).into()), 0),
+            // Whom nobody knows.
+            ("mallory", tuple(Transport::Udp, v4(5, 5000)), 0),
+        ]
+    }
+}
+
+/// Limits that a few clients meet.
+struct Limits {
+    per_user: u32,
+    total: u32,
+    permissions: usize,
+    channels: usize,
+}
+
+const TIGHT: Limits = Limits {
+    per_user: 2,
+    total: 4,
+    permissions: 3,
+    channels: 2,
+};

@@ -1,0 +1,116 @@
+//! Runs, and what is told of one that fails.
+
+use std::any::Any;
+use std::fmt;
+use std::panic::{self, AssertUnwindSafe};
+
+use super::scene::Scene;
+use super::step::Step;
+use super::{Coverage, Trial};
+use crate::choices::Choices;
+
+/// The server did something else than the model says, in a scene and so many steps.
+pub struct Difference {
+    scene: Scene,
+    /// The fewest steps found that show it.
+    steps: Vec<Step>,
+    /// What happens in them, and at the end what differs.
+    trace: Vec<String>,
+}
+
+/// Makes so many steps, or fewer if the choices end before.
+///
+/// # Errors
+/// The first [`Difference`], made short.
+pub fn run(choices: &mut Choices<'_>, steps: usize) -> Result<Coverage, Box<Difference>> {
+    let scene = Scene::choose(choices);
+    let mut made = Vec::new();
+    let outcome = guarded(|| {
+        let mut trial = Trial::new(scene.clone());
+        while made.len() < steps && !choices.is_over() {
+            let step = trial.choose(choices);
+            made.push(step.clone());
+            trial.step(&step)?;
+        }
+        trial.finish()?;
+        Ok(trial.coverage)
+    });
+    outcome.map_err(|_| Box::new(Difference::shortened(scene, made)))
+}
+
+impl Difference {
+    /// Leaves out what can be left out: first halves, then quarters, at last single steps.
+    fn shortened(scene: Scene, mut steps: Vec<Step>) -> Self {
+        let hook = panic::take_hook();
+        panic::set_hook(Box::new(|_| {}));
+        let mut size = steps.len().div_ceil(2);
+        while size > 0 {
+            let before = steps.len();
+            let mut at = 0;
+            while at < steps.len() {
+                let mut fewer = steps.clone();
+                fewer.drain(at..steps.len().min(at + size));
+                if replay(&scene, &fewer).is_err() {
+                    steps = fewer;
+                } else {
+                    at += size;
+                }
+            }
+            // What could not be left out before may be now.
+            if steps.len() == before {
+                size /= 2;
+            }
+        }
+        let trace = replay(&scene, &steps).err();
+        panic::set_hook(hook);
+        let trace = trace.unwrap_or_else(|| vec!["it does not fail again".to_owned()]);
+        Self {
+            scene,
+            steps,
+            trace,
+        }
+    }
+}
+
+/// Lives through steps again; if they fail, tells how.
+fn replay(scene: &Scene, steps: &[Step]) -> Result<(), Vec<String>> {
+    let mut trial = Trial::new(scene.clone());
+    trial.trace = Some(Vec::new());
+    let outcome = guarded(|| {
+        steps.iter().try_for_each(|step| trial.step(step))?;
+        trial.finish()
+    });
+    outcome.map_err(|why| {
+        let mut trace = trial.trace.take().unwrap_or_default();
+        trace.push(why);
+        trace
+    })
+}
+
+/// A panic, of the server's or of the world that keeps its books, is a difference too.
+fn guarded<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|cause| Err(spoken(&*cause)))
+}
+
+fn spoken(cause: &(dyn Any + Send)) -> String {
+    let text = cause.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| cause.downcast_ref().copied());
+    format!("panic: {}", text.unwrap_or("without words"))
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{:?}", self.scene)?;
+        writeln!(f, "after {} steps:", self.steps.len())?;
+        for line in &self.trace {
+            writeln!(f, "{line}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}

@@ -1,0 +1,179 @@
+//! What may happen: each step says all there is to know of it, so that a run is a list of steps.
+
+use std::time::Duration;
+
+use relay::OpenError;
+use wire::attributes::PasswordAlgorithm;
+use wire::{AddressFamily, Method};
+
+use crate::network::Fate;
+
+/// One transition of the world.
+#[derive(Clone, Debug)]
+pub(crate) enum Step {
+    /// A client writes a message and sends it.
+    Tell {
+        who: usize,
+        ask: Box<Ask>,
+        fate: Fate,
+    },
+    /// A client sends its last packet again, as after no answer. RFC 8489 §6.2.1.
+    Again { who: usize, fate: Fate },
+    /// A client's last packet arrives damaged.
+    Damage {
+        who: usize,
+        at: u16,
+        bits: u8,
+        fate: Fate,
+    },
+    /// A client sends ChannelData that announces so much more or less than it holds.
+    ChannelData {
+        who: usize,
+        channel: u16,
+        length: u16,
+        lie: i8,
+        fate: Fate,
+    },
+    /// A client sends any bytes.
+    Garbage {
+        who: usize,
+        bytes: Vec<u8>,
+        fate: Fate,
+    },
+    /// A peer sends a datagram.
+    PeerSends {
+        from: Place,
+        to: Place,
+        length: u16,
+        fate: Fate,
+    },
+    /// Time passes.
+    Wait(Duration),
+    /// A client's connection ends.
+    Disconnect { who: usize },
+    /// Another program takes a port, if it is free.
+    Occupy { port: u8, v6: bool },
+    /// Other programs give all ports back.
+    Vacate,
+    /// From now on the host treats those who ask for sockets like this.
+    Host(Manner),
+    /// The socket that waits longest is opened.
+    OpenOne,
+}
+
+/// How the host treats those who ask for sockets.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Manner {
+    Willing,
+    Slow,
+    Refusing(OpenError),
+}
+
+/// A transport address, by what it is to the server.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Place {
+    /// A public peer; two of a kind share an address.
+    V4(u8),
+    V6(u8),
+    /// A peer that the policy denies.
+    Private,
+    /// Where the server listens.
+    Listener,
+    /// A public peer's port 0.
+    PortZero,
+    /// A public IPv4 peer in IPv6 clothes.
+    Mapped,
+    /// A relayed transport address that this client has heard of.
+    Relayed {
+        who: usize,
+        v6: bool,
+    },
+    /// A port of the range, by the face that sockets are bound to or by the other.
+    Port {
+        port: u8,
+        v6: bool,
+        local: bool,
+    },
+}
+
+/// A message of a client, right or wrong in every detail.
+#[derive(Clone, Debug)]
+pub(crate) struct Ask {
+    pub(crate) method: Method,
+    pub(crate) indication: bool,
+    /// It is what only a server sends.
+    pub(crate) is_response: bool,
+    pub(crate) transport: Option<u8>,
+    pub(crate) lifetime: Option<u32>,
+    pub(crate) family: Option<Result<AddressFamily, u8>>,
+    pub(crate) additional: Option<Result<AddressFamily, u8>>,
+    pub(crate) even_port: Option<bool>,
+    pub(crate) token: Option<Ticket>,
+    pub(crate) channel: Option<u16>,
+    pub(crate) peers: Vec<Place>,
+    /// The length of DATA.
+    pub(crate) data: Option<u16>,
+    /// Any other attribute, signed or not.
+    pub(crate) odd: Option<(u16, Vec<u8>)>,
+    pub(crate) unsigned_odd: Option<(u16, Vec<u8>)>,
+    pub(crate) signing: Signing,
+    pub(crate) algorithm: Option<PasswordAlgorithm>,
+    pub(crate) transaction: Transaction,
+    pub(crate) fingerprint: bool,
+}
+
+/// Which RESERVATION-TOKEN.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Ticket {
+    /// The last one, or one before, that anyone has heard of.
+    Heard(u8),
+    Invented,
+}
+
+/// Which transaction id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Transaction {
+    Next,
+    /// That of the client's last message.
+    Last,
+    /// One without the magic cookie.
+    Rfc3489,
+}
+
+/// Who signs, and with what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Signing {
+    Unsigned,
+    Own,
+    /// By USERHASH.
+    Hashed,
+    Bob,
+    WrongPassword,
+    InventedNonce,
+    /// The nonce that another client has heard.
+    NonceOf(usize),
+    /// Without this one of the attributes that belong to it.
+    Without(u16),
+}
+
+impl Step {
+    /// The name of its kind.
+    pub(crate) const fn name(&self) -> &'static str {
+        match self {
+            Self::Tell { .. } => "tell",
+            Self::Again { .. } => "again",
+            Self::Damage { .. } => "damage",
+            Self::ChannelData { .. } => "channel-data",
+            Self::Garbage { .. } => "garbage",
+            Self::PeerSends { .. } => "peer-sends",
+            Self::Wait(_) => "wait",
+            Self::Disconnect { .. } => "disconnect",
+            Self::Occupy { .. } => "occupy",
+            Self::Vacate => "vacate",
+            Self::Host(Manner::Willing) => "host-willing",
+            Self::Host(Manner::Slow) => "host-slow",
+            Self::Host(Manner::Refusing(_)) => "host-refusing",
+            Self::OpenOne => "open-one",
+        }
+    }
+}

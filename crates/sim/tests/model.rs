@@ -1,0 +1,179 @@
+//! The server against the reference model, over random steps. `README.md` says how to take more of
+//! them, and what to do with a difference.
+
+use std::env;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+use sim::Choices;
+use sim::trial::{self, Coverage};
+
+#[test]
+fn the_server_does_what_the_model_says_over_a_million_steps() {
+    let steps = number("HAIRPIN_SIM_STEPS").unwrap_or(1_000_000);
+    let first = number("HAIRPIN_SIM_SEED").unwrap_or(1);
+    let last = first + steps.div_ceil(STEPS_OF_A_RUN as u64);
+    let coverage = Mutex::new(Coverage::default());
+    let next = AtomicU64::new(first);
+    let work = || {
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= last {
+                break;
+            }
+            match trial::run(&mut Choices::seeded(seed), STEPS_OF_A_RUN) {
+                Ok(run) => coverage.lock().expect("no run panics").add(&run),
+                Err(difference) => {
+                    // The other threads need not go on.
+                    next.store(last, Ordering::Relaxed);
+                    panic!("HAIRPIN_SIM_SEED={seed} HAIRPIN_SIM_STEPS=1\n{difference}");
+                }
+            }
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(work);
+        }
+    });
+    let coverage = coverage.into_inner().expect("no run panics");
+    println!("{coverage}");
+    if steps >= 1_000_000 {
+        assert_everything_happened(&coverage);
+    }
+}
+
+/// A run that does nothing agrees with every model.
+fn assert_everything_happened(coverage: &Coverage) {
+    for (kind, names) in EVERYTHING {
+        for name in *names {
+            let count = coverage.count(kind, name);
+            assert!(count > 0, "{kind} {name} never happened:\n{coverage}");
+        }
+    }
+}
+
+#[test]
+fn the_same_seed_is_the_same_run_to_the_byte() {
+    let run = |seed| trial::run(&mut Choices::seeded(seed), 300).expect("no difference");
+    for seed in 1..=8 {
+        assert_eq!(run(seed), run(seed), "seed {seed}");
+    }
+    assert_ne!(run(1).digest, run(2).digest);
+}
+
+fn number(variable: &str) -> Option<u64> {
+    let text = env::var(variable).ok()?;
+    Some(text.parse().expect("the variable is a number"))
+}
+
+/// So many that a run leads somewhere, and so few that it can be read.
+const STEPS_OF_A_RUN: usize = 1000;
+
+/// All that the model knows of.
+const EVERYTHING: &[(&str, &[&str])] = &[
+    (
+        "step",
+        &[
+            "again",
+            "channel-data",
+            "damage",
+            "disconnect",
+            "garbage",
+            "host-refusing",
+            "host-slow",
+            "host-willing",
+            "occupy",
+            "open-one",
+            "peer-sends",
+            "tell",
+            "vacate",
+            "wait",
+        ],
+    ),
+    (
+        "granted",
+        &[
+            "Allocate",
+            "Binding",
+            "ChannelBind",
+            "CreatePermission",
+            "Refresh",
+        ],
+    ),
+    ("one family of two", &["440", "508"]),
+    (
+        "outcome",
+        &[
+            "client-to-client, channel",
+            "client-to-client, indication",
+            "deleted",
+            "disconnected",
+            "dual",
+            "expired",
+            "reserved",
+            "reserved, heard again",
+            "to-client, channel",
+            "to-client, indication",
+            "to-peer",
+        ],
+    ),
+    (
+        "drop",
+        &[
+            "allocation-opening",
+            "bad-fingerprint",
+            "foreign",
+            "incomplete-send",
+            "malformed",
+            "no-allocation",
+            "no-channel",
+            "no-cookie",
+            "no-peer-permission",
+            "no-permission",
+            "no-relay",
+            "over-budget",
+            "peer-denied",
+            "too-large",
+            "unexpected-response",
+            "unknown-attribute",
+            "unknown-indication",
+            "unknown-method",
+        ],
+    ),
+    (
+        "refusal",
+        &[
+            "allocation-exists",
+            "bad-integrity",
+            "bid-down",
+            "cannot-open",
+            "challenge",
+            "channel-conflict",
+            "channel-range",
+            "contradiction",
+            "family-mismatch",
+            "incomplete-credentials",
+            "malformed",
+            "missing-attribute",
+            "no-allocation",
+            "no-port",
+            "no-reservation",
+            "peer-denied",
+            "sha256-required",
+            "stale-nonce",
+            "too-many-channels",
+            "too-many-permissions",
+            "total-quota",
+            "tunnelled-client",
+            "unknown-attributes",
+            "unknown-realm",
+            "unknown-user",
+            "unsupported-family",
+            "unsupported-transport",
+            "user-quota",
+            "wrong-user",
+        ],
+    ),
+];
