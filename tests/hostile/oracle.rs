@@ -315,18 +315,28 @@ const DATA: u16 = 0x0013;
 const REALM: u16 = 0x0014;
 const NONCE: u16 = 0x0015;
 const FINGERPRINT: u16 = 0x8028;
-/// CHANNEL-NUMBER, LIFETIME, EVEN-PORT, REQUESTED-ADDRESS-FAMILY, REQUESTED-TRANSPORT and those above.
-const KNOWN: [u16; 10] = [
+/// All that RFC 8489 and RFC 8656 name, but DONT-FRAGMENT, in the order of their numbers.
+const KNOWN: [u16; 20] = [
+    0x0001,
     USERNAME,
+    MESSAGE_INTEGRITY,
+    ERROR_CODE,
+    0x000A,
     0x000C,
     0x000D,
     XOR_PEER_ADDRESS,
     DATA,
     REALM,
     NONCE,
+    0x0016,
     0x0017,
     0x0018,
     0x0019,
+    0x001C,
+    0x001D,
+    0x001E,
+    0x0020,
+    0x0022,
 ];
 
 /// `printf alice:hairpin.test:wonderland | md5sum`. RFC 8489 §18.5.1.1.

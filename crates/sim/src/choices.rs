@@ -47,7 +47,7 @@ impl<'a> Choices<'a> {
 
     /// Less than `limit`, which is at most 256.
     pub(crate) fn below(&mut self, limit: usize) -> usize {
-        usize::from(self.byte()) * limit >> 8
+        (usize::from(self.byte()) * limit) >> 8
     }
 
     pub(crate) fn flag(&mut self) -> bool {
@@ -90,8 +90,8 @@ impl Dice {
     fn roll(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut roll = self.0;
-        roll = (roll ^ roll >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        roll = (roll ^ roll >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
-        roll ^ roll >> 31
+        roll = (roll ^ (roll >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        roll = (roll ^ (roll >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        roll ^ (roll >> 31)
     }
 }

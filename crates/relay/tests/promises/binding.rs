@@ -2,7 +2,7 @@
 
 use relay::{ClientTuple, DropReason, Transport};
 use sim::Outcome::{Lost, Silent};
-use sim::{LISTENER, Request, World, password};
+use sim::{LISTENER, Request, World, minutes, password};
 use wire::attributes::{
     MappedAddress, Software, UnknownAttributes, XorMappedAddress, XorRelayedAddress,
 };

@@ -184,6 +184,19 @@ fn what_does_not_fit_with_its_header_is_dropped_and_counted() {
     }
 }
 
+#[test]
+fn the_largest_datagram_of_an_ipv4_peer_reaches_a_client_on_a_stream() {
+    let mut world = World::new();
+    let (alice, peer) = (world.tcp_client("alice"), world.peer());
+    let relayed = alice.allocate(&mut world, minutes(10));
+    alice.permit(&mut world, peer);
+    let payload = &vec![1; 65_507];
+    assert_eq!(
+        peer.send(&mut world, relayed, payload),
+        alice.hears(peer, payload)
+    );
+}
+
 /// The length fields have sixteen bits, and no peer of a real host sends as much.
 #[test]
 fn what_no_header_can_announce_is_dropped_on_streams_too() {

@@ -180,6 +180,17 @@ fn all_peers_are_granted_or_none() {
 }
 
 #[test]
+fn what_cannot_be_read_is_a_bad_request_whatever_stands_before_it() {
+    let mut world = World::new();
+    let (alice, v6) = (world.client("alice"), world.peer_v6());
+    alice.allocate(&mut world, minutes(10));
+    for peer in [v6, Peer::at("10.0.0.1:80")] {
+        let request = Request::create_permission([peer]).put_raw(XorPeerAddress::TYPE, b"");
+        assert_eq!(alice.ask(&mut world, request).code(), Some(400));
+    }
+}
+
+#[test]
 fn nobody_in_particular_is_a_bad_request() {
     let mut world = World::new();
     let alice = world.client("alice");

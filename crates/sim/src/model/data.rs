@@ -18,7 +18,7 @@ impl Model {
         let allocation = self.allocations.get(&from);
         let bound = allocation.and_then(|it| it.channels.get(&data.number.get()));
         match bound {
-            Some((peer, _)) => self.to_peer(from, *peer, data.payload),
+            Some((peer, _)) => self.relay_to_peer(from, *peer, data.payload),
             None => Expect::Lost(DropReason::NoChannel),
         }
     }
@@ -43,11 +43,11 @@ impl Model {
         if !self.terms.allows(peer) {
             return Expect::Lost(DropReason::PeerDenied);
         }
-        self.to_peer(from, peer, payload)
+        self.relay_to_peer(from, peer, payload)
     }
 
     /// A datagram leaves from the relayed transport address of the peer's family.
-    fn to_peer(&mut self, from: ClientTuple, to: SocketAddr, payload: &[u8]) -> Expect {
+    fn relay_to_peer(&mut self, from: ClientTuple, to: SocketAddr, payload: &[u8]) -> Expect {
         if payload.len() > MAX_DATAGRAM {
             return Expect::Lost(DropReason::TooLarge);
         }
@@ -69,7 +69,7 @@ impl Model {
         };
         // Another relayed transport address of this server: a peer like any other.
         match self.holder(far) {
-            Some(owner) => self.to_client(owner, source, payload),
+            Some(owner) => self.relay_to_client(owner, source, payload),
             None => Expect::Lost(DropReason::NoRelay),
         }
     }
@@ -78,13 +78,13 @@ impl Model {
     pub(crate) fn datagram(&mut self, from: SocketAddr, to: SocketAddr, payload: &[u8]) -> Expect {
         let from = self.terms.outward(from);
         match self.terms.inward(to).and_then(|local| self.holder(local)) {
-            Some(owner) => self.to_client(owner, from, payload),
+            Some(owner) => self.relay_to_client(owner, from, payload),
             None => Expect::NoSocket,
         }
     }
 
     /// RFC 8656 §11.3, §12.7.
-    fn to_client(&mut self, to: ClientTuple, from: SocketAddr, payload: &[u8]) -> Expect {
+    fn relay_to_client(&mut self, to: ClientTuple, from: SocketAddr, payload: &[u8]) -> Expect {
         let is_impostor = self.terms.inward(from).is_some_and(|local| {
             self.holder(local).is_none() && self.terms.allows_as_relay_only(from)
         });

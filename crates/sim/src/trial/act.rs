@@ -10,7 +10,7 @@ use wire::attributes::{
 };
 use wire::{Attribute, ChannelData, TransactionId};
 
-use super::step::{Ask, Manner, Place, Signing, Step, Ticket, Transaction};
+use super::step::{Ask, HostStep, Manner, Place, Signing, Step, Ticket, Transaction};
 use super::{Parcel, Trial};
 use crate::network::Fate;
 use crate::{Answer, EXTERNAL, LISTENER, LOCAL, LOCAL_V6, Proof, REALM, Request, password};
@@ -71,25 +71,26 @@ impl Trial {
                 person.client.disconnect(&mut self.world);
                 self.settle(None, None)?;
             }
-            Step::Occupy { .. } | Step::Vacate | Step::Host(_) | Step::OpenOne => {
-                self.host(step)?;
-            }
+            Step::Host(step) => self.host(*step)?,
         }
         Ok(())
     }
 
-    fn host(&mut self, step: &Step) -> Result<(), String> {
+    fn host(&mut self, step: HostStep) -> Result<(), String> {
         match step {
-            Step::Occupy { port, v6 } => {
-                let local = self.port(*port, *v6, true);
+            HostStep::Occupy { port, v6 } => {
+                let local = self.port(port, v6, true);
                 if !self.world.has_socket(local) {
                     self.world.occupy(local);
                 }
             }
-            Step::Vacate => self.world.vacate_all(),
-            Step::Host(manner) => self.treat(*manner),
-            Step::OpenOne if self.world.waiting_sockets() > 0 => self.world.open_one_socket(),
-            _ => {}
+            HostStep::Vacate => self.world.vacate_all(),
+            HostStep::Treat(manner) => self.treat(manner),
+            HostStep::OpenOne => {
+                if self.world.waiting_sockets() > 0 {
+                    self.world.open_one_socket();
+                }
+            }
         }
         self.settle(None, None)
     }

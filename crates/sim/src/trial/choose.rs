@@ -7,7 +7,7 @@ use wire::attributes::{Nonce, PasswordAlgorithm, PasswordAlgorithms, Realm, User
 use wire::{AddressFamily, Attribute, Method};
 
 use super::Trial;
-use super::step::{Ask, Manner, Place, Signing, Step, Ticket, Transaction};
+use super::step::{Ask, HostStep, Manner, Place, Signing, Step, Ticket, Transaction};
 use crate::choices::Choices;
 use crate::network::Fate;
 
@@ -22,7 +22,7 @@ impl Trial {
                 .step(self, choices, who);
         }
         if self.is_host_ill && choices.rarely(8) {
-            return Step::Host(Manner::Willing);
+            return Step::Host(HostStep::Treat(Manner::Willing));
         }
         let has_allocation = self.model.has_allocation(self.people[who].tuple);
         let act = if has_allocation {
@@ -351,20 +351,20 @@ impl Act {
             Self::Disconnect if trial.is_stream(who) => Step::Disconnect { who },
             // A datagram has no connection that could end.
             Self::Disconnect => Step::Wait(Duration::ZERO),
-            Self::Occupy => Step::Occupy {
+            Self::Occupy => Step::Host(HostStep::Occupy {
                 port: choices.byte(),
                 v6: choices.flag(),
-            },
-            Self::Vacate => Step::Vacate,
-            Self::Host => Step::Host(choices.weighted(&[
+            }),
+            Self::Vacate => Step::Host(HostStep::Vacate),
+            Self::Host => Step::Host(HostStep::Treat(choices.weighted(&[
                 (4, Manner::Slow),
                 (1, Manner::Refusing(OpenError::Exhausted)),
                 (1, Manner::Refusing(OpenError::NotLocal)),
                 (1, Manner::Refusing(OpenError::Refused)),
                 (1, Manner::Refusing(OpenError::InUse)),
-            ])),
-            Self::OpenOne => Step::OpenOne,
-            Self::Heal => Step::Host(Manner::Willing),
+            ]))),
+            Self::OpenOne => Step::Host(HostStep::OpenOne),
+            Self::Heal => Step::Host(HostStep::Treat(Manner::Willing)),
         }
     }
 }

@@ -129,7 +129,27 @@ impl Trial {
             self.coverage.note("drop", DropReason::OverBudget.name());
             return Ok(None);
         }
-        let agrees = match (&expect, &outcome) {
+        if !self.agrees(who, &expect, &outcome) {
+            return Err(format!(
+                "expected {}, got {}",
+                brief(&expect),
+                brief(&outcome)
+            ));
+        }
+        self.digest(&outcome);
+        if let Expect::Reply(reply) = expect {
+            expected.push((self.people[who].tuple, reply));
+        }
+        if let Outcome::Answered(answer) = outcome {
+            Ok(Some(answer))
+        } else {
+            Ok(None)
+        }
+    }
+
+    /// Whether this is what must become of it, but for what an answer says.
+    fn agrees(&mut self, who: usize, expect: &Expect, outcome: &Outcome) -> bool {
+        match (expect, outcome) {
             (Expect::Reply(_) | Expect::Later, Outcome::Answered(_))
             | (Expect::Later | Expect::Nothing, Outcome::Silent)
             | (Expect::NoSocket, Outcome::NoSocket) => true,
@@ -168,22 +188,7 @@ impl Trial {
                 (*to, peer, *channel, payload) == (reader, source, number, data)
             }
             _ => false,
-        };
-        if !agrees {
-            return Err(format!(
-                "expected {}, got {}",
-                brief(&expect),
-                brief(&outcome)
-            ));
         }
-        self.digest(&outcome);
-        if let Expect::Reply(reply) = expect {
-            expected.push((self.people[who].tuple, reply));
-        }
-        Ok(match outcome {
-            Outcome::Answered(answer) => Some(answer),
-            _ => None,
-        })
     }
 
     fn digest(&mut self, outcome: &Outcome) {

@@ -51,12 +51,19 @@ pub(crate) enum Step {
     Wait(Duration),
     /// A client's connection ends.
     Disconnect { who: usize },
+    /// Something happens to the host.
+    Host(HostStep),
+}
+
+/// What happens to the host.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum HostStep {
     /// Another program takes a port, if it is free.
     Occupy { port: u8, v6: bool },
     /// Other programs give all ports back.
     Vacate,
-    /// From now on the host treats those who ask for sockets like this.
-    Host(Manner),
+    /// From now on it treats those who ask for sockets like this.
+    Treat(Manner),
     /// The socket that waits longest is opened.
     OpenOne,
 }
@@ -168,12 +175,12 @@ impl Step {
             Self::PeerSends { .. } => "peer-sends",
             Self::Wait(_) => "wait",
             Self::Disconnect { .. } => "disconnect",
-            Self::Occupy { .. } => "occupy",
-            Self::Vacate => "vacate",
-            Self::Host(Manner::Willing) => "host-willing",
-            Self::Host(Manner::Slow) => "host-slow",
-            Self::Host(Manner::Refusing(_)) => "host-refusing",
-            Self::OpenOne => "open-one",
+            Self::Host(HostStep::Occupy { .. }) => "occupy",
+            Self::Host(HostStep::Vacate) => "vacate",
+            Self::Host(HostStep::Treat(Manner::Willing)) => "host-willing",
+            Self::Host(HostStep::Treat(Manner::Slow)) => "host-slow",
+            Self::Host(HostStep::Treat(Manner::Refusing(_))) => "host-refusing",
+            Self::Host(HostStep::OpenOne) => "open-one",
         }
     }
 }
