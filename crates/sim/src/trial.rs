@@ -96,6 +96,7 @@ impl Trial {
                 realm: String::new(),
                 nonce: String::new(),
                 algorithms: Vec::new(),
+                token: None,
             };
             Person {
                 client: world.client_at(shard, tuple, user, &credentials.password),

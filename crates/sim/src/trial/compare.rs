@@ -95,7 +95,7 @@ impl Trial {
         let (mut causes, mut endings) = (Vec::new(), Vec::new());
         for report in self.world.reports() {
             match report {
-                Report::Opened { .. } => {}
+                Report::Opened { .. } | Report::Moved { .. } => {}
                 Report::Refused { client, reject, .. } => causes.push((client, cause(&reject))),
                 Report::Ended {
                     client,
