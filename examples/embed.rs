@@ -62,6 +62,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             mobility: true,
             unauthenticated: Allowance::default(),
             redirects: vec![],
+            nat_discovery: vec![],
         },
         streams: StreamLimits::default(),
         report: Arc::new(|report| match report {

@@ -29,7 +29,7 @@ use std::{fs, io};
 use net::StreamLimits;
 use relay::keys::{Keys, NotOpaque};
 use relay::policy::{Mode, Network, Own, Policy};
-use relay::{Allowance, Limits, PortRange, Realms, Redirect, RelayAddress, Sha256};
+use relay::{Allowance, Limits, NatDiscovery, PortRange, Realms, Redirect, RelayAddress, Sha256};
 use serde::Deserialize;
 
 pub(crate) use host::Host;
@@ -48,6 +48,8 @@ pub(crate) struct Config {
     pub(crate) listeners: Vec<Listener>,
     /// `[relay]`.
     pub(crate) relay: Relay,
+    /// `[nat-discovery]`. One of each family at most; every corner has a listener.
+    pub(crate) nat_discovery: Vec<NatDiscovery>,
     /// `[auth]`. Without users and secrets the server is a STUN server only.
     pub(crate) auth: Auth,
     /// `[allocation]`.
@@ -184,6 +186,7 @@ impl Config {
                     .collect(),
                 ports: DYNAMIC_PORTS,
             },
+            nat_discovery: Vec::new(),
             auth: Auth {
                 secrets: Vec::new(),
                 users: BTreeMap::new(),

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use net::{ListenerOptions, Running};
 use relay::keys::TokenKeys;
 use relay::policy::Network;
-use relay::{NonceSecret, RelayAddress};
+use relay::{NatDiscovery, NonceSecret, RelayAddress};
 use tracing::{info, warn};
 
 use crate::config::{Config, Host, Transport};
@@ -148,6 +148,7 @@ fn net_options(config: &Config, host: &Host) -> Result<net::Options, Fault> {
             mobility: config.mobility,
             unauthenticated: config.unauthenticated,
             redirects: config.redirects.clone(),
+            nat_discovery: config.nat_discovery.clone(),
         },
         streams: config.tcp,
         report: Arc::new(move |report| reporter.report(report)),
@@ -165,6 +166,21 @@ fn say_what_runs(config: &Config, running: &Running) {
             first_port = config.relay.ports.first(),
             last_port = config.relay.ports.last(),
             "relaying"
+        );
+    }
+    for NatDiscovery {
+        primary,
+        alternate,
+        ports: [first_port, second_port],
+        ..
+    } in &config.nat_discovery
+    {
+        info!(
+            address = %primary.external,
+            alternate = %alternate.external,
+            first_port,
+            second_port,
+            "discovering NATs"
         );
     }
     if config.is_stun_only() {

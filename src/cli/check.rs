@@ -1,7 +1,7 @@
 //! `hairpin check`: is the configuration right, and what does it mean.
 
 use std::fmt::{self, Write};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -67,6 +67,7 @@ impl fmt::Display for Summary<'_> {
             line(f, "redirect", redirected(redirect))?;
         }
         line(f, "strangers", strangers(config))?;
+        line(f, "nat discovery", nat_discovery(config))?;
         line(f, "tcp clients", tcp(config))?;
         line(f, "peers", peers(config))?;
         line(f, "log", log(config))
@@ -148,6 +149,15 @@ fn relay_addresses(config: &Config) -> String {
     names.collect::<Vec<_>>().join("; ")
 }
 
+/// An address of this host, and what clients see of it behind 1:1 NAT.
+fn faces(local: IpAddr, external: IpAddr) -> String {
+    if local == external {
+        local.to_string()
+    } else {
+        format!("{local} (seen as {external})")
+    }
+}
+
 fn relay_ports(config: &Config) -> String {
     let ports = config.relay.ports;
     let allocations = counted(ports.count(), "allocation");
@@ -203,6 +213,22 @@ fn strangers(config: &Config) -> String {
         words(per_prefix),
         words(total),
     )
+}
+
+fn nat_discovery(config: &Config) -> String {
+    if config.nat_discovery.is_empty() {
+        return "off: clients see one address of this server".to_owned();
+    }
+    let corners = config.nat_discovery.iter().map(|discovery| {
+        let [first, second] = discovery.ports;
+        let (primary, alternate) = (discovery.primary, discovery.alternate);
+        format!(
+            "{} and {}, each on ports {first} and {second}",
+            faces(primary.local, primary.external),
+            faces(alternate.local, alternate.external)
+        )
+    });
+    corners.collect::<Vec<_>>().join("; ")
 }
 
 fn tcp(config: &Config) -> String {
@@ -318,6 +344,7 @@ mod tests {
         let summary = summary(
             "[[listener]]\ntransport = \"udp\"\nlisten = \"0.0.0.0:3478\"\n\
              [relay]\nexternal = [\"203.0.113.7\"]\nports = \"50000-50099\"\n\
+             [nat-discovery]\nalternate = \"10.0.0.6:3479\"\nexternal = [\"203.0.113.8\"]\n\
              [auth]\nsecrets = [\"3vQ0cW1hZ2ljIG51bWJlcnM=\"]\n[auth.users]\nalice = \"wonderland\"\n\
              [[auth.realm]]\nname = \"example.net\"\nlisteners = [\"10.0.0.5:3478\"]\ntotal = 10\n\
              secrets = [\"5qLqO1tM0lYcN3S0\"]\n\
@@ -331,7 +358,7 @@ mod tests {
         let expected = "\
 realm            host.example.org
 shards           1
-listeners        udp 0.0.0.0:3478
+listeners        udp 0.0.0.0:3478, udp 10.0.0.5:3479, udp 10.0.0.6:3479
 relay addresses  10.0.0.5, which peers see as 203.0.113.7
 relay ports      50000-50099, room for 100 allocations on each address
 clients          1 user, 1 secret for time-limited credentials; a nonce is valid for 10m; SHA-256 is offered
@@ -341,6 +368,7 @@ allocations      live 10m, at most 1h; at most 4 per user, no limit in all; 256 
 redirect         everyone while the server drains, to 203.0.113.9:3478 or [2001:db8::9]:3478
 redirect         users of example.net while there are 90 allocations or more, to 203.0.113.9:3478
 strangers        hear at most this much more than they send: 16KiB per second to one network, 256KiB per second in all
+nat discovery    10.0.0.5 (seen as 203.0.113.7) and 10.0.0.6 (seen as 203.0.113.8), each on ports 3478 and 3479
 tcp clients      at most 16384, 1024 of one network; closed after 10s without a first request, 1m of silence
 peers            Public addresses are allowed. Private and special addresses and those of this host are denied. \
 Clients of this server reach each other. Allowed by name: 10.1.2.0/24. Denied by name, also where allowed: 10.1.2.9. \

@@ -2,6 +2,8 @@
 //! sentence naming the key to change, and where it helps, what to write instead.
 
 mod auth;
+mod form;
+mod nat_discovery;
 mod redirect;
 
 use std::borrow::Cow;
@@ -14,6 +16,8 @@ use relay::policy::MalformedNetwork;
 use super::caution::Caution;
 pub(crate) use super::key_name::KeyName;
 pub(crate) use auth::AuthFault;
+pub(crate) use form::Form;
+pub(crate) use nat_discovery::NatDiscoveryFault;
 pub(crate) use redirect::RedirectFault;
 
 /// One remark about a configuration file, and the place it is about.
@@ -232,32 +236,12 @@ pub(crate) enum Fault {
     /// In a `[[redirect]]`.
     #[error(transparent)]
     Redirect(#[from] RedirectFault),
+    /// In `[nat-discovery]`.
+    #[error(transparent)]
+    NatDiscovery(#[from] NatDiscoveryFault),
     /// The default is not allowed by the maximum.
     #[error("`[allocation] default-lifetime` is longer than `max-lifetime`")]
     DefaultOverMax,
-}
-
-/// What the text of a value stands for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Form {
-    /// An IP address and a port.
-    #[error("an IP address and a port")]
-    SocketAddress,
-    /// An IP address.
-    #[error("an IP address")]
-    Address,
-    /// A time span.
-    #[error("a duration")]
-    Duration,
-    /// A size.
-    #[error("a number of bytes")]
-    Bytes,
-    /// A port range.
-    #[error("a port range")]
-    Ports,
-    /// The key of a user.
-    #[error("a key: that is 32 hexadecimal digits")]
-    Key,
 }
 
 impl Fault {
@@ -282,6 +266,7 @@ impl Fault {
             Self::QuotaOverPorts { .. } => LOWER_QUOTA.into(),
             Self::Auth(fault) => fault.help()?,
             Self::Redirect(fault) => fault.help(),
+            Self::NatDiscovery(fault) => fault.help(),
             Self::PrefixOverTotal => "lower `per-prefix` or raise `total`".into(),
             Self::DefaultOverMax => "lower `default-lifetime` or raise `max-lifetime`".into(),
             Self::Syntax { .. }
@@ -292,26 +277,6 @@ impl Fault {
             | Self::NotUnicast { .. } => return None,
         };
         Some(help)
-    }
-}
-
-impl Form {
-    fn help(self) -> &'static str {
-        match self {
-            Self::SocketAddress => {
-                "write \"0.0.0.0:3478\" for every IPv4 address, \"[::]:3478\" for every IPv6 address, \
-                 or one address and port"
-            }
-            Self::Address => {
-                "write it without port and brackets, such as \"192.0.2.7\" or \"2001:db8::7\""
-            }
-            Self::Duration => "write a number and a unit, such as \"90s\", \"10m\" or \"1h 30m\"",
-            Self::Bytes => {
-                "write a number and a unit, such as \"16KiB\" or \"2MiB\", or \"unlimited\""
-            }
-            Self::Ports => "write the first and the last port, such as \"49152-65535\"",
-            Self::Key => "make one with `printf 'USER:REALM:PASSWORD' | md5sum`",
-        }
     }
 }
 

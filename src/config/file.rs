@@ -3,10 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Range;
 
 use serde::Deserialize;
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use toml::Spanned;
 
 use super::{Format, Level, Transport};
@@ -14,6 +15,8 @@ use super::{Format, Level, Transport};
 pub(super) type Text = Spanned<String>;
 pub(super) type Number = Spanned<i64>;
 pub(super) type Texts = Spanned<Vec<Text>>;
+/// `"text"` or `["text", "text"]`.
+pub(super) type OneOrMore = Spanned<Several>;
 
 #[derive(Default, Deserialize)]
 #[cfg_attr(test, derive(serde::Serialize))]
@@ -23,6 +26,7 @@ pub(super) struct File {
     pub(super) threads: Option<Number>,
     pub(super) listener: Vec<Spanned<ListenerTable>>,
     pub(super) relay: RelayTable,
+    pub(super) nat_discovery: NatDiscoveryTable,
     pub(super) auth: AuthTable,
     pub(super) allocation: AllocationTable,
     pub(super) redirect: Vec<Spanned<RedirectTable>>,
@@ -47,6 +51,14 @@ pub(super) struct RelayTable {
     pub(super) addresses: Option<Texts>,
     pub(super) external: Option<Texts>,
     pub(super) ports: Option<Text>,
+}
+
+#[derive(Default, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub(super) struct NatDiscoveryTable {
+    pub(super) alternate: Option<OneOrMore>,
+    pub(super) external: Option<Texts>,
 }
 
 #[derive(Default, Deserialize)]
@@ -232,5 +244,50 @@ impl<'de> Deserialize<'de> for UserEntry {
         }
 
         deserializer.deserialize_any(PasswordOrKey)
+    }
+}
+
+/// What [`OneOrMore`] holds.
+#[cfg_attr(test, derive(serde::Serialize))]
+pub(super) enum Several {
+    One(String),
+    List(Vec<Text>),
+}
+
+impl Several {
+    /// Each text and its place.
+    pub(super) fn texts(list: &OneOrMore) -> Vec<(&str, Range<usize>)> {
+        match list.get_ref() {
+            Self::One(text) => vec![(text, list.span())],
+            Self::List(texts) => texts
+                .iter()
+                .map(|text| (text.get_ref().as_str(), text.span()))
+                .collect(),
+        }
+    }
+}
+
+/// By hand for the same reason.
+impl<'de> Deserialize<'de> for Several {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct TextOrTexts;
+
+        impl<'de> Visitor<'de> for TextOrTexts {
+            type Value = Several;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string or an array")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Several, E> {
+                Ok(Several::One(text.to_owned()))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, texts: A) -> Result<Several, A::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(texts)).map(Several::List)
+            }
+        }
+
+        deserializer.deserialize_any(TextOrTexts)
     }
 }

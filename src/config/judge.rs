@@ -7,6 +7,7 @@
 mod auth;
 mod credentials;
 mod limits;
+mod nat_discovery;
 mod net;
 mod peers;
 mod realms;
@@ -38,8 +39,14 @@ pub(super) fn judge(file: File, path: &Path, host: &Host) -> (Option<Config>, Ve
     let names = realm_names(&file, host);
     let realm = judge.realm(file.realm);
     let threads = judge.threads(file.threads);
-    let listeners = judge.listeners(&file.listener);
+    let mut listeners = judge.listeners(&file.listener);
     let relay = judge.relay(&file.relay);
+    let nat_discovery = match (&mut listeners, &relay) {
+        (Some(listeners), Some(relay)) => {
+            judge.nat_discovery(&file.nat_discovery, listeners, relay)
+        }
+        (None, _) | (_, None) => None,
+    };
     let around = Surroundings {
         realms: &names,
         listeners: listeners.as_deref(),
@@ -58,6 +65,7 @@ pub(super) fn judge(file: File, path: &Path, host: &Host) -> (Option<Config>, Ve
             threads: threads?,
             listeners: listeners?,
             relay: relay?,
+            nat_discovery: nat_discovery?,
             auth: auth?,
             allocation: allocation?,
             mobility: file.allocation.mobility.unwrap_or(true),

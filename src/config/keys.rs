@@ -12,6 +12,8 @@ pub(super) const KEYS: &[Key] = &[
     ("relay", "addresses"),
     ("relay", "external"),
     ("relay", "ports"),
+    ("nat-discovery", "alternate"),
+    ("nat-discovery", "external"),
     ("auth", "secrets"),
     ("auth", "secret-files"),
     ("auth", "nonce-lifetime"),
@@ -67,6 +69,8 @@ const COTURN: &[(&str, &str)] = &[
     ("max-allocate-lifetime", "`[allocation] max-lifetime`"),
     ("allowed-peer-ip", "`[peers] allow`"),
     ("denied-peer-ip", "`[peers] deny`"),
+    ("alt-listening-port", "`[nat-discovery] alternate`"),
+    ("rfc5780", "`[nat-discovery] alternate`"),
     ("verbose", "`[log] level`"),
     ("alternate-server", "`to` in a `[[redirect]]`"),
 ];

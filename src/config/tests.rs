@@ -1,6 +1,7 @@
 //! What a file says, what is said about it, and that both agree with `turnserver.toml`.
 
 mod faults;
+mod nat_discovery;
 mod realms;
 mod redirects;
 mod secrets;
@@ -27,18 +28,16 @@ struct Told {
     help: Option<String>,
 }
 
-/// A host with one address of each family.
+/// A host with two addresses of each family.
 fn host() -> Host {
     Host {
         name: "host.example.org".to_owned(),
         cores: 4,
         has_ipv6: true,
         routed: addresses(&["10.0.0.5", "2001:db8::5"]),
-        addresses: addresses(&["127.0.0.1", "10.0.0.5", "2001:db8::5"]),
+        addresses: addresses(HERE),
         bind: |ip| {
-            if ip.is_unspecified()
-                || addresses(&["127.0.0.1", "10.0.0.5", "2001:db8::5"]).contains(&ip)
-            {
+            if ip.is_unspecified() || addresses(HERE).contains(&ip) {
                 Ok(())
             } else {
                 Err(io::ErrorKind::AddrNotAvailable.into())
@@ -47,6 +46,14 @@ fn host() -> Host {
         read_secret,
     }
 }
+
+const HERE: &[&str] = &[
+    "127.0.0.1",
+    "10.0.0.5",
+    "10.0.0.6",
+    "2001:db8::5",
+    "2001:db8::6",
+];
 
 /// The files of that host.
 fn read_secret(path: &Path) -> io::Result<SecretFile> {

@@ -6,6 +6,7 @@ mod lab;
 mod aioice;
 mod credentials;
 mod draining;
+mod nat_discovery;
 mod policy;
 mod realms;
 mod service;

@@ -1,7 +1,7 @@
 //! Browsers nobody here wrote, each calling itself through the built server.
 
-#[path = "../lab/mod.rs"]
 #[expect(dead_code, reason = "the other tests use the rest of the lab")]
+#[path = "../lab/mod.rs"]
 mod lab;
 
 mod browser;

@@ -12,7 +12,7 @@ use crate::{
     lab::{PATIENCE, wait_for, world::in_own_world},
     server::{SERVER, Server, Setup},
     session::{Session, peer_at},
-    stream::{connect, frames, read_to_end, take_frame},
+    stream::{connect, take_frame},
 };
 
 #[test]
@@ -76,30 +76,6 @@ fn media_in_crumbs_costs_no_more_memory_than_in_loaves() {
         let grown = server.peak_memory() - before;
         println!("{CROWD} clients that do not read crumbs cost {grown} bytes");
         assert!(grown <= CROWD * MOST_FOR_CRUMBS, "{grown} bytes");
-    });
-}
-
-#[test]
-fn a_client_that_closed_its_side_still_hears_what_it_asked() {
-    in_own_world(|_| {
-        let server = Server::start(Setup::default());
-        let (peer, address) = peer_at(PEER);
-        let mut session = Session::tcp();
-        let relayed = session.allocate().expect("an allocation");
-        session.bind_channel(address).expect("a channel");
-        peer.connect(relayed).expect("a route to the server");
-        // Media fills what the kernel holds and what the server holds; the answer stands behind it.
-        flood(&peer, 4 << 20, 8192);
-        let mut stream = session.stream();
-        let request = b"\x00\x01\x00\x00\x21\x12\xA4\x42the last one";
-        stream.write_all(request).expect("the connection lives");
-        stream.shutdown(Shutdown::Write).expect("a connection");
-        let heard = read_to_end(stream, PATIENCE);
-        let heard = frames(&heard);
-        let last = heard.last().expect("media and an answer");
-        assert_eq!(last[..2], [0x01, 0x01], "a success");
-        assert_eq!(last[4..20], request[4..]);
-        assert_eq!(server.stop().sockets("connections-broken"), 0);
     });
 }
 

@@ -32,9 +32,18 @@ pub(crate) const CLIENT_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xDB8, 0x51, 0, 0, 
 pub(crate) const PEER_V4: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 9);
 pub(crate) const PEER_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xDB8, 0x203, 0, 0, 0, 0, 9);
 
+/// A second address of the server's host, for a server that is given it.
+pub(crate) const ALTERNATE_V4: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 3);
+pub(crate) const ALTERNATE_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xDB8, 0x51, 0, 0, 0, 0, 3);
+
 /// The client's side of the wire. The other side is the server's host.
 pub(crate) struct World {
-    server_host: Program,
+    server_host: Host,
+}
+
+/// A host of its own, gone with this value.
+pub(crate) struct Host {
+    idle: Program,
 }
 
 /// Runs the test `promise` in a world of its own. Call it as the test's only statement.
@@ -60,27 +69,64 @@ impl World {
 
     /// A command that will run on the server's host.
     pub(crate) fn on_server_host(&self, program: &str) -> Command {
+        self.server_host.command(program)
+    }
+
+    /// Gives the server's host its second addresses.
+    pub(crate) fn add_alternates(&self) {
+        let addresses = format!(
+            "address add {ALTERNATE_V4}/24 dev server0\n\
+             address add {ALTERNATE_V6}/64 dev server0 nodad\n"
+        );
+        configure(self.on_server_host("ip"), &addresses);
+        let neighbour = format!("neighbor add {ALTERNATE_V6} lladdr {SERVER_MAC} dev client0\n");
+        configure(Command::new("ip"), &neighbour);
+    }
+
+    /// Drops what comes to the client's host and matches a rule of nftables.
+    pub(crate) fn drop_incoming(&self, rule: &str) {
+        let mut nft = Command::new("nft");
+        nft.arg(format!(
+            "add table inet lab; \
+             add chain inet lab incoming {{ type filter hook input priority 0; }}; \
+             add rule inet lab incoming {rule} drop"
+        ));
+        let ended = Program::run(nft, "nftables", PATIENCE);
+        assert!(ended.status.success(), "nft failed: {}", ended.output);
+    }
+
+    fn new() -> Self {
+        let world = Self {
+            server_host: Host::new(),
+        };
+        configure(Command::new("ip"), &client_links(world.server_host.pid()));
+        configure(world.on_server_host("ip"), &server_links());
+        world
+    }
+}
+
+impl Host {
+    /// A host without any link.
+    fn new() -> Self {
+        let mut idle = Command::new("unshare");
+        idle.args(["--net", "sh", "-c", "echo apart; exec sleep infinity"]);
+        let idle = Program::start(idle, "util-linux");
+        wait_for("a host", PATIENCE, || {
+            idle.output().contains("apart").then_some(())
+        });
+        Self { idle }
+    }
+
+    /// A command that will run there.
+    pub(crate) fn command(&self, program: &str) -> Command {
         let mut command = Command::new("nsenter");
-        command.arg(format!("--net=/proc/{}/ns/net", self.server_host_pid()));
+        command.arg(format!("--net=/proc/{}/ns/net", self.pid()));
         command.arg("--").arg(program);
         command
     }
 
-    fn new() -> Self {
-        let mut idle = Command::new("unshare");
-        idle.args(["--net", "sh", "-c", "echo apart; exec sleep infinity"]);
-        let server_host = Program::start(idle, "util-linux");
-        wait_for("the server's host", PATIENCE, || {
-            server_host.output().contains("apart").then_some(())
-        });
-        let world = Self { server_host };
-        configure(Command::new("ip"), &client_links(world.server_host_pid()));
-        configure(world.on_server_host("ip"), &server_links());
-        world
-    }
-
-    fn server_host_pid(&self) -> i32 {
-        self.server_host.pid().as_raw_nonzero().get()
+    fn pid(&self) -> i32 {
+        self.idle.pid().as_raw_nonzero().get()
     }
 }
 

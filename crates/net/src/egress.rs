@@ -53,7 +53,7 @@ impl Egress {
                 header,
                 payload,
             } => self.deliver(to, &header, payload),
-            Verdict::Reply(_) | Verdict::Drop(_) | Verdict::Done => {}
+            Verdict::Reply(_) | Verdict::ReplyAs { .. } | Verdict::Drop(_) | Verdict::Done => {}
         }
     }
 

@@ -249,6 +249,7 @@ mod tests {
                 mobility: true,
                 unauthenticated: Allowance::default(),
                 redirects: vec![],
+                nat_discovery: vec![],
             },
             streams: StreamLimits::default(),
             report: Arc::new(report),

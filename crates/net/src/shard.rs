@@ -214,6 +214,10 @@ impl Shard {
                 self.egress.answer(client, message);
                 (true, false)
             }
+            Verdict::ReplyAs { via, message } => {
+                self.egress.answer(via, message);
+                (true, false)
+            }
             Verdict::Drop(_) => (false, false),
             Verdict::Done => (true, true),
             verdict @ (Verdict::Forward { .. } | Verdict::Deliver { .. }) => {

@@ -69,9 +69,6 @@ async fn serve(shard: Handle, stream: TcpStream, client: ClientTuple, _ticket: T
         .shard
         .borrow_mut()
         .disconnect(client, &connection, end);
-    if end == End::Closed {
-        connection.finish().await;
-    }
 }
 
 impl Shard {
@@ -298,19 +295,6 @@ impl Connection {
         }
     }
 
-    /// Sends what waits to a client that has closed its side only: it may still listen for the
-    /// answer to what it asked last.
-    async fn finish(&self) {
-        let rest = async {
-            while !self.queue.borrow().is_empty() {
-                self.drain().await?;
-            }
-            Ok::<_, End>(())
-        };
-        // Who does not read it in time, or is gone, goes without.
-        let _ = time::timeout(FAREWELL, rest).await;
-    }
-
     /// Sends what waits, when the client reads; returns after each step.
     async fn drain(&self) -> Result<(), End> {
         if self.stuck.get() {
@@ -336,9 +320,6 @@ impl Connection {
 /// The longest frame of a client without allocation: a signed request with the longest user name
 /// and realm has room to spare.
 const STRANGERS_FRAME: usize = 4 * 1024;
-
-/// How long what waits may take to be read once its client has no more to say.
-const FAREWELL: Duration = Duration::from_secs(5);
 
 /// Frames that are handled or sent before others have their turn: as many as datagrams. Small
 /// frames are many in one read, and all clients of a shard wait for the one that is served.

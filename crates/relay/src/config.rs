@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use wire::AddressFamily;
 
-use crate::Allowance;
 use crate::keys::TokenKeys;
 use crate::nonce::NonceSecret;
 use crate::policy::Policy;
 use crate::realms::Realms;
 use crate::redirect::Redirect;
 use crate::sha256::Sha256;
+use crate::{Allowance, NatDiscovery};
 
 /// The decisions that a [`crate::Server`] follows.
 #[derive(Debug)]
@@ -40,6 +40,9 @@ pub struct Config {
     pub unauthenticated: Allowance,
     /// Who is sent to another server: the first rule that concerns a client.
     pub redirects: Vec<Redirect>,
+    /// From where Binding is answered for who explores its NAT: one entry per address family at
+    /// most, none without a second address.
+    pub nat_discovery: Vec<NatDiscovery>,
 }
 
 impl Config {

@@ -1,4 +1,4 @@
-//! The TURN server as a value. RFC 8489, RFC 8656.
+//! The STUN and TURN server as a value. RFC 8489, RFC 8656, RFC 5780.
 //!
 //! [`Server`] owns no socket, clock, thread or random source. Bytes, addresses and the time go in;
 //! verdicts and effects come out. The law of the house:
@@ -23,6 +23,7 @@ mod effects;
 mod endings;
 pub mod keys;
 mod mobility;
+mod nat_discovery;
 mod nonce;
 mod permissions;
 pub mod policy;
@@ -49,6 +50,7 @@ pub use counters::Counters;
 pub use drop_reason::DropReason;
 pub use keys::{Keys, is_opaque};
 pub use mobility::{Arrival, Mail, ShardId, Whereabouts};
+pub use nat_discovery::{HostAddress, NatDiscovery};
 pub use nonce::NonceSecret;
 pub use ports::Ports;
 pub use quotas::Quotas;

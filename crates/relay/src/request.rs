@@ -35,12 +35,7 @@ pub(crate) fn handle<'a>(
     message: Message<'a>,
 ) -> Verdict<'a> {
     match message.method() {
-        Method::Binding => {
-            let realm = server.config.realms.at(client.server);
-            let refused = binding::answer(server, client, &message);
-            let refused = refused.map(|reject| (reject.into(), realm));
-            unauthenticated(server, now, client, &message, refused)
-        }
+        Method::Binding => binding::binding(server, now, client, &message),
         _ if message.transaction().is_rfc3489() => server.drop(DropReason::NoCookie),
         Method::Allocate => authenticated(server, now, client, message, allocate::allocate),
         Method::Refresh => authenticated(server, now, client, message, refresh::refresh),
@@ -74,7 +69,8 @@ fn authenticated<'a>(
             let realm = auth::realm_told(server, client, &message, &refused.reject);
             let draft = server.nonces.blank();
             write_refusal(server, &head, &refused, realm, draft.as_str());
-            return unauthenticated(server, now, client, &message, Some((refused, realm)));
+            let refused = Some((refused, realm));
+            return unauthenticated(server, now, client, client, &message, refused);
         }
     };
     match understood(&signed).and_then(|()| handler(server, now, &signed)) {
@@ -113,19 +109,20 @@ fn claim<'a>(request: &Message<'a>) -> Option<&'a str> {
     request.get().ok().flatten().map(|Username(user)| user)
 }
 
-/// Sends what stands in `server.reply` to someone who has not authenticated. No such answer leaves
-/// in another way, so this is where the budget holds, and only what leaves is counted. A challenge
-/// stands there with a blank nonce: a real one costs more than all the rest, and is made for those
-/// only who hear it.
+/// Sends what stands in `server.reply` to someone who has not authenticated, as if it had asked on
+/// the 5-tuple `via`. No such answer leaves in another way, so this is where the budget holds, and
+/// only what leaves is counted. A challenge stands there with a blank nonce: a real one costs more
+/// than all the rest, and is made for those only who hear it.
 fn unauthenticated<'a>(
     server: &'a mut Server,
     now: Now,
     client: ClientTuple,
+    via: ClientTuple,
     request: &Message<'_>,
     refused: Option<(Refused, RealmId)>,
 ) -> Verdict<'a> {
     let excess = server.reply.len().saturating_sub(request.as_bytes().len());
-    if excess > 0 && !may_amplify(server, now, client, excess) {
+    if excess > 0 && !may_amplify(server, now, via, excess) {
         return server.drop(DropReason::OverBudget);
     }
     match refused {
@@ -144,20 +141,25 @@ fn unauthenticated<'a>(
         }
         None => server.counters.bindings += 1,
     }
-    Verdict::Reply(&server.reply)
+    let message = &server.reply[..];
+    if via == client {
+        Verdict::Reply(message)
+    } else {
+        Verdict::ReplyAs { via, message }
+    }
 }
 
-/// Whether a client may hear so many bytes more than it sent.
-fn may_amplify(server: &mut Server, now: Now, client: ClientTuple, excess: usize) -> bool {
-    match client.transport {
+/// Whether who is at the other end of a 5-tuple may hear so many bytes more than were sent.
+fn may_amplify(server: &mut Server, now: Now, via: ClientTuple, excess: usize) -> bool {
+    match via.transport {
         // Who completes a handshake is where it says to be.
         Transport::Tcp => true,
         // Who has an allocation has authenticated.
         Transport::Udp => {
-            if server.has_allocation(client) {
+            if server.has_allocation(via) {
                 return true;
             }
-            let (to, chance) = (client.client.ip(), server.rng.next_u32());
+            let (to, chance) = (via.client.ip(), server.rng.next_u32());
             server.shared.budget.admit(now.mono, to, excess, chance)
         }
     }

@@ -29,6 +29,14 @@ pub enum Verdict<'a> {
     },
     /// Answer the sender.
     Reply(&'a [u8]),
+    /// Answer the sender as if it had asked on another 5-tuple: from another of the server's UDP
+    /// listeners, to another of the client's ports. RFC 5780 §6.1.
+    ReplyAs {
+        /// The 5-tuple that the answer travels on.
+        via: ClientTuple,
+        /// The message.
+        message: &'a [u8],
+    },
     /// Nothing, and why. Already counted.
     Drop(DropReason),
     /// Nothing more; effects may be waiting.

@@ -63,9 +63,11 @@ impl Crowd {
 fn ask(server: &mut Server, now: Now, tuple: ClientTuple, packet: &[u8]) {
     let mut granted = match server.handle_client(now, tuple, packet) {
         Verdict::Reply(answer) => is_success(answer),
-        Verdict::Forward { .. } | Verdict::Deliver { .. } | Verdict::Drop(_) | Verdict::Done => {
-            false
-        }
+        Verdict::Forward { .. }
+        | Verdict::Deliver { .. }
+        | Verdict::ReplyAs { .. }
+        | Verdict::Drop(_)
+        | Verdict::Done => false,
     };
     while let Some(effect) = server.poll_effect() {
         match effect {

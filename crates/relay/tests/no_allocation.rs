@@ -167,6 +167,7 @@ fn a_hundred_thousand_strangers_cost_no_memory_answered_or_not() {
             Verdict::Drop(DropReason::OverBudget) => silent += 1,
             other @ (Verdict::Forward { .. }
             | Verdict::Deliver { .. }
+            | Verdict::ReplyAs { .. }
             | Verdict::Drop(_)
             | Verdict::Done) => panic!("{other:?}"),
         }

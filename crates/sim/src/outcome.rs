@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use relay::{ChannelNumber, DropReason};
+use relay::{ChannelNumber, ClientTuple, DropReason};
 
 use crate::{Answer, Client};
 
@@ -11,6 +11,8 @@ use crate::{Answer, Client};
 pub enum Outcome {
     /// The sender was answered.
     Answered(Answer),
+    /// The sender was answered on another 5-tuple than it asked on.
+    AnsweredAs(ClientTuple, Answer),
     /// A peer got a datagram.
     AtPeer {
         /// Who it comes from in the eyes of the peer.
@@ -48,7 +50,8 @@ impl Outcome {
     pub fn answer(self) -> Answer {
         match self {
             Self::Answered(answer) => answer,
-            other @ (Self::AtPeer { .. }
+            other @ (Self::AnsweredAs(..)
+            | Self::AtPeer { .. }
             | Self::AtClient { .. }
             | Self::Lost(_)
             | Self::NoSocket

@@ -55,6 +55,7 @@ pub fn config() -> Config {
         mobility: true,
         unauthenticated: Allowance::default(),
         redirects: vec![],
+        nat_discovery: vec![],
     }
 }
 

@@ -1,5 +1,5 @@
-//! The attributes, each a small type of its own. RFC 8489 §14, RFC 8656 §18,
-//! RFC 7635 §6, RFC 8016 §3.3.
+//! The attributes, each a small type of its own. RFC 8489 §14, RFC 8656 §18, RFC 7635 §6,
+//! RFC 8016 §3.3, RFC 5780 §7.
 
 mod access_token;
 mod address;
@@ -11,6 +11,7 @@ mod even_port;
 mod family;
 mod lifetime;
 mod mobility_ticket;
+mod nat_discovery;
 mod password_algorithm;
 mod protection;
 mod requested_transport;
@@ -21,7 +22,8 @@ mod user_hash;
 
 pub use access_token::AccessToken;
 pub use address::{
-    AlternateServer, MappedAddress, XorAddress, XorMappedAddress, XorPeerAddress, XorRelayedAddress,
+    AlternateServer, ChangedAddress, MappedAddress, OtherAddress, ResponseOrigin, SourceAddress,
+    XorAddress, XorMappedAddress, XorPeerAddress, XorRelayedAddress,
 };
 pub use address_error_code::AddressErrorCode;
 pub use channel_number::ChannelNumberAttribute;
@@ -31,6 +33,7 @@ pub use even_port::EvenPort;
 pub use family::{AdditionalAddressFamily, DraftAdditionalAddressFamily, RequestedAddressFamily};
 pub use lifetime::Lifetime;
 pub use mobility_ticket::MobilityTicket;
+pub use nat_discovery::{ChangeRequest, Padding, ResponsePort};
 pub use password_algorithm::{PasswordAlgorithm, PasswordAlgorithms};
 pub use protection::{Fingerprint, MessageIntegrity, MessageIntegritySha256};
 pub use requested_transport::RequestedTransport;

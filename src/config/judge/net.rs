@@ -151,7 +151,7 @@ impl Judge<'_> {
         usable.then(|| addresses.into_iter().map(|(ip, _)| ip).collect())
     }
 
-    fn address(
+    pub(super) fn address(
         &mut self,
         key: &'static str,
         written: &Text,
@@ -202,8 +202,8 @@ impl Judge<'_> {
     ) -> Option<Vec<RelayAddress>> {
         if local.len() != external.len() {
             let fault = Fault::ExternalCount {
-                external: count(&external),
-                addresses: count(&local),
+                external: count(external.len()),
+                addresses: count(local.len()),
             };
             return self.refuse_beside(
                 fault,
@@ -292,12 +292,12 @@ pub(super) fn not_unicast(ip: IpAddr) -> Option<&'static str> {
     (ip == IpAddr::V4(Ipv4Addr::BROADCAST)).then_some("the broadcast")
 }
 
-fn family(ip: IpAddr) -> &'static str {
+pub(super) fn family(ip: IpAddr) -> &'static str {
     if ip.is_ipv4() { "IPv4" } else { "IPv6" }
 }
 
-fn count(addresses: &[IpAddr]) -> String {
-    match addresses.len() {
+pub(super) fn count(addresses: usize) -> String {
+    match addresses {
         1 => "1 address".to_owned(),
         many => format!("{many} addresses"),
     }

@@ -253,7 +253,7 @@ fn one_port_serves_two_transports() {
 #[test]
 fn an_address_of_another_host_is_refused_with_those_of_this_one() {
     let help = "behind 1:1 NAT, `addresses` holds the local address and `external` the public one; \
-                this host has 127.0.0.1, 10.0.0.5, 2001:db8::5";
+                this host has 127.0.0.1, 10.0.0.5, 10.0.0.6, 2001:db8::5, 2001:db8::6";
     fault("[relay]\naddresses = [\"203.0.113.7\"]\n").is(
         "error: `[relay] addresses` holds 203.0.113.7, which this host cannot use: address not available",
         "2:14",

@@ -54,6 +54,11 @@ impl Server {
                 header,
                 payload: payload.to_vec(),
             },
+            // Any shard's listener will do.
+            Verdict::ReplyAs { via, message } => Effect::Send {
+                to: via,
+                message: message.to_vec(),
+            },
             Verdict::Drop(_) | Verdict::Done => return None,
         };
         self.effects.push(effect);

@@ -2,7 +2,7 @@
 //! the session beside them loses nothing. The world checks every answer that is given.
 
 use relay::DropReason;
-use sim::Outcome::{Answered, AtClient, AtPeer, Lost, NoSocket, Silent};
+use sim::Outcome::{Answered, AnsweredAs, AtClient, AtPeer, Lost, NoSocket, Silent};
 use sim::{Client, Outcome, Peer, Request, World, minutes};
 use wire::{Kind, Message};
 
@@ -58,7 +58,7 @@ impl Bystander {
 fn assert_fitting(packet: &[u8], outcome: &Outcome) {
     match outcome {
         // The world has checked that this is a request and the answer its own.
-        Answered(_) | Lost(_) | Silent => {}
+        Answered(_) | AnsweredAs(..) | Lost(_) | Silent => {}
         AtPeer { .. } | AtClient { .. } => assert!(
             Kind::of(packet) == Some(Kind::ChannelData) || Message::parse(packet).is_ok(),
             "relayed, and yet no message"

@@ -99,7 +99,10 @@ fn within_a_shard_the_packet_never_meets_the_kernel_and_else_it_does_once() {
             Verdict::Deliver { to: client, .. } => assert!(at_once && client == to),
             // To the local face: the external one would lead out to the NAT.
             Verdict::Forward { to, .. } => assert!(!at_once && to.0.ip() == LOCAL),
-            other @ (Verdict::Reply(_) | Verdict::Drop(_) | Verdict::Done) => panic!("{other:?}"),
+            other @ (Verdict::Reply(_)
+            | Verdict::ReplyAs { .. }
+            | Verdict::Drop(_)
+            | Verdict::Done) => panic!("{other:?}"),
         }
     }
 }

@@ -20,6 +20,7 @@ mod integrity;
 mod messages;
 mod mobility;
 mod moving;
+mod nat_discovery;
 mod permissions;
 mod ports;
 mod quotas;

@@ -44,6 +44,10 @@ impl World {
             assert_answers(packet, answer);
             self.memory_mut(client).note(packet, answer);
         }
+        if let Outcome::AnsweredAs(via, answer) = &outcome {
+            assert_answers(packet, answer);
+            assert_ne!(*via, tuple, "there is a verdict for this");
+        }
         outcome
     }
 
@@ -164,6 +168,10 @@ impl World {
                 let key = sender.expect("only a client is answered");
                 Outcome::Answered(Answer::new(bytes, std::slice::from_ref(key)))
             }
+            Owned::ReplyAs(via, bytes) => {
+                assert!(sender.is_some(), "only a client is answered");
+                Outcome::AnsweredAs(via, Answer::new(bytes, &[]))
+            }
             Owned::Done => Outcome::Silent,
         }
     }
@@ -227,6 +235,7 @@ pub(super) enum Owned {
         packet: Vec<u8>,
     },
     Reply(Vec<u8>),
+    ReplyAs(ClientTuple, Vec<u8>),
     Drop(DropReason),
     Done,
 }
@@ -252,6 +261,7 @@ impl Owned {
                 payload,
             } => Self::deliver(to, &header, payload),
             Verdict::Reply(bytes) => Self::Reply(bytes.to_vec()),
+            Verdict::ReplyAs { via, message } => Self::ReplyAs(via, message.to_vec()),
             Verdict::Drop(why) => Self::Drop(why),
             Verdict::Done => Self::Done,
         }

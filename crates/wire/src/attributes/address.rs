@@ -1,4 +1,5 @@
-//! Transport addresses, plain and XORed. RFC 8489 §14.1, §14.2, §14.15, RFC 8656 §18.3, §18.5.
+//! Transport addresses, plain and XORed. RFC 8489 §14.1, §14.2, §14.15, RFC 8656 §18.3, §18.5,
+//! RFC 5780 §7.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -25,12 +26,31 @@ macro_rules! plain_address {
 }
 
 plain_address! {
-    /// MAPPED-ADDRESS, for clients that know only RFC 3489. RFC 8489 §14.1.
+    /// ALTERNATE-SERVER: another server for the client to try. RFC 8489 §14.15.
+    AlternateServer = 0x8023
+}
+plain_address! {
+    /// MAPPED-ADDRESS: the client's reflexive address as it is, for clients that know only RFC
+    /// 3489, and beside XOR-MAPPED-ADDRESS for those that look for a NAT that rewrites addresses in
+    /// payloads. RFC 8489 §14.1, RFC 5780 §6.1.
     MappedAddress = 0x0001
 }
 plain_address! {
-    /// ALTERNATE-SERVER: another server for the client to try. RFC 8489 §14.15.
-    AlternateServer = 0x8023
+    /// SOURCE-ADDRESS: where an answer was sent from, for clients that know only RFC 3489.
+    /// RFC 3489 §11.2.5.
+    SourceAddress = 0x0004
+}
+plain_address! {
+    /// CHANGED-ADDRESS: what OTHER-ADDRESS is to clients that know only RFC 3489. RFC 3489 §11.2.3.
+    ChangedAddress = 0x0005
+}
+plain_address! {
+    /// RESPONSE-ORIGIN: where an answer was sent from. RFC 5780 §7.3.
+    ResponseOrigin = 0x802B
+}
+plain_address! {
+    /// OTHER-ADDRESS: where an answer would come from if both were changed. RFC 5780 §7.4.
+    OtherAddress = 0x802C
 }
 
 macro_rules! xor_address {

@@ -1,0 +1,162 @@
+//! What clients nobody here wrote learn of their NAT: coturn's `turnutils_natdiscovery` by RFC
+//! 5780, Debian's `stun` by RFC 3489. No NAT stands between; a firewall that lets in little filters
+//! as one does, and is told apart only if every answer comes from where it should.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    process::Command,
+};
+
+use crate::lab::{
+    PATIENCE,
+    program::Program,
+    server::{Server, Setup},
+    world::{
+        ALTERNATE_V4, ALTERNATE_V6, CLIENT_V4, CLIENT_V6, SERVER_V4, SERVER_V6, World, in_own_world,
+    },
+};
+
+#[test]
+fn natdiscovery_finds_a_mapping_that_does_not_change() {
+    in_own_world(|world| {
+        let _server = two_addresses(world);
+        let found = natdiscovery(SERVER_V4.into(), &["-m"]);
+        assert_says(&found, "NAT with Endpoint Independent Mapping!");
+        assert_says(&found, "No ALG: Mapped == XOR-Mapped");
+        // The first answer names the other address, the second comes from it.
+        assert_says(&found, "Other addr: : 198.51.100.3:3479");
+        assert_says(&found, "Response origin: : 198.51.100.3:3478");
+    });
+}
+
+#[test]
+fn natdiscovery_finds_no_filter_where_there_is_none() {
+    in_own_world(|world| {
+        let _server = two_addresses(world);
+        for options in [&["-f"][..], &["-f", "-P"]] {
+            let found = natdiscovery(SERVER_V4.into(), options);
+            assert_says(&found, "NAT with Endpoint Independent Filtering!");
+        }
+    });
+}
+
+#[test]
+fn natdiscovery_finds_a_filter_by_address() {
+    in_own_world(|world| {
+        let _server = two_addresses(world);
+        world.drop_incoming(&format!("ip saddr {ALTERNATE_V4}"));
+        let found = natdiscovery(SERVER_V4.into(), &["-f"]);
+        assert_says(&found, "NAT with Address Dependent Filtering!");
+        assert_says(&found, "Response origin: : 198.51.100.1:3479");
+    });
+}
+
+#[test]
+fn natdiscovery_finds_a_filter_by_address_and_port() {
+    in_own_world(|world| {
+        let _server = two_addresses(world);
+        world.drop_incoming("udp sport 3479");
+        let found = natdiscovery(SERVER_V4.into(), &["-f"]);
+        assert_says(&found, "NAT with Address and Port Dependent Filtering!");
+    });
+}
+
+#[test]
+fn natdiscovery_finds_the_same_over_ipv6() {
+    in_own_world(|world| {
+        let _server = two_addresses(world);
+        let local = CLIENT_V6.to_string();
+        let found = natdiscovery(SERVER_V6.into(), &["-m", "-f", "-L", &local]);
+        assert_says(&found, "Other addr: : 2001:db8:51::3:3479");
+        assert_says(&found, "NAT with Endpoint Independent Filtering!");
+        world.drop_incoming(&format!("ip6 saddr {ALTERNATE_V6}"));
+        let found = natdiscovery(SERVER_V6.into(), &["-f", "-L", &local]);
+        assert_says(&found, "NAT with Address Dependent Filtering!");
+    });
+}
+
+#[test]
+fn natdiscovery_hears_at_the_port_that_it_asks_for_that_its_mapping_lives() {
+    in_own_world(|world| {
+        let _server = two_addresses(world);
+        let found = natdiscovery(SERVER_V4.into(), &["-t", "-T", "1"]);
+        assert_says(&found, "RFC 5780 response 2");
+        assert!(!found.contains("timeout"), "{found}");
+    });
+}
+
+#[test]
+fn natdiscovery_hears_padded_answers() {
+    in_own_world(|world| {
+        let _server = two_addresses(world);
+        let found = natdiscovery(SERVER_V4.into(), &["-m", "-P"]);
+        assert_says(&found, "NAT with Endpoint Independent Mapping!");
+        let found = natdiscovery(SERVER_V4.into(), &["-H", "-P"]);
+        assert_says(&found, "maybe a successful hairpinning");
+    });
+}
+
+#[test]
+fn natdiscovery_is_told_that_there_is_no_second_address() {
+    in_own_world(|world| {
+        let _server = world.serve(Setup::default());
+        let found = natdiscovery(SERVER_V4.into(), &["-m", "-f"]);
+        assert_says(&found, "UDP reflexive addr");
+        assert!(!found.contains("RFC 5780 response"), "{found}");
+    });
+}
+
+#[test]
+fn stun_of_rfc_3489_finds_the_internet_open() {
+    in_own_world(|world| {
+        let _server = two_addresses(world);
+        let found = stun(SERVER_V4.into());
+        assert_says(&found, "Primary: Open");
+        assert_says(&found, "ChangedAddress = 198.51.100.3:3479");
+        assert_says(&found, "SourceAddress = 198.51.100.1:3479");
+    });
+}
+
+#[test]
+fn stun_of_rfc_3489_finds_a_firewall() {
+    in_own_world(|world| {
+        let _server = two_addresses(world);
+        world.drop_incoming(&format!("ip saddr {ALTERNATE_V4}"));
+        assert_says(&stun(SERVER_V4.into()), "Primary: Firewall");
+    });
+}
+
+/// A server whose host has two addresses of each family.
+fn two_addresses(world: &World) -> Server {
+    world.add_alternates();
+    let alternates = [ALTERNATE_V4.into(), ALTERNATE_V6.into()];
+    let [v4, v6] = alternates.map(|ip: IpAddr| SocketAddr::new(ip, 3479));
+    world.serve(Setup {
+        more: format!("[nat-discovery]\nalternate = [\"{v4}\", \"{v6}\"]\n"),
+        ..Setup::default()
+    })
+}
+
+/// What coturn's client says.
+#[track_caller]
+fn natdiscovery(server: IpAddr, options: &[&str]) -> String {
+    let mut command = Command::new("turnutils_natdiscovery");
+    if server.is_ipv4() {
+        command.args(["-L", &CLIENT_V4.to_string()]);
+    }
+    command.args(options).arg(server.to_string());
+    Program::run(command, "coturn", PATIENCE).output
+}
+
+/// What Debian's client says. It ends with the number of what it found.
+#[track_caller]
+fn stun(server: IpAddr) -> String {
+    let mut command = Command::new("stun");
+    command.arg(server.to_string()).arg("-v");
+    Program::run(command, "stun-client", PATIENCE).output
+}
+
+#[track_caller]
+fn assert_says(found: &str, words: &str) {
+    assert!(found.contains(words), "not found: {words}\n{found}");
+}
