@@ -30,6 +30,15 @@ pub(crate) struct Recall {
     pub(crate) held: VecDeque<Vec<u8>>,
 }
 
+impl Guest {
+    /// Whether a host may answer its client: also one that has just forgotten it, as it does before
+    /// it answers the Refresh that deletes the allocation.
+    pub(crate) fn may_hear(&self, host: ShardId) -> bool {
+        let recalled = self.recall.as_ref().map(|recall| recall.from);
+        self.host == Some(host) || recalled == Some(host)
+    }
+}
+
 impl Guests {
     pub(crate) fn new(hasher: RandomState) -> Self {
         Self(HashMap::with_hasher(hasher))

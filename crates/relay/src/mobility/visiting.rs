@@ -31,7 +31,7 @@ impl Server {
     pub(super) fn handle_passed_reply(&mut self, from: ShardId, to: ClientTuple, message: Vec<u8>) {
         // Else the client's connection ended, and who is there now is somebody else.
         let guest = self.guests.get_mut(to);
-        if guest.is_some_and(|guest| guest.host == Some(from)) {
+        if guest.is_some_and(|guest| guest.may_hear(from)) {
             self.effects.push(Effect::Send { to, message });
         }
     }

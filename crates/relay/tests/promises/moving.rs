@@ -238,6 +238,14 @@ fn a_five_tuple_with_an_allocation_of_its_own_shard_is_passed_nowhere() {
 }
 
 #[test]
+fn who_deletes_from_the_new_five_tuple_at_once_hears_so() {
+    let mut scene = Scene::new();
+    scene.show();
+    scene.away.delete(&mut scene.world);
+    assert!(scene.world.is_idle());
+}
+
+#[test]
 fn a_client_moves_on_from_shard_to_shard_and_back() {
     let mut scene = Scene::new();
     let mut ticket_in_hand = scene.ticket.clone();
