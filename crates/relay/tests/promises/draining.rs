@@ -1,8 +1,10 @@
 //! A server that drains: it grants nothing new and serves what it has granted to the end.
 
-use relay::{DropReason, Redirect, Reject, Report, When};
+use relay::{DropReason, Redirect, Reject, Report, Transport, When};
 use sim::Outcome::Lost;
 use sim::{Request, World, minutes};
+
+use crate::mobility;
 
 #[test]
 fn a_draining_server_grants_nothing_new_on_any_shard() {
@@ -45,6 +47,24 @@ fn what_was_granted_is_served_to_its_end() {
     // It does not come back.
     let answer = alice.ask(&mut world, Request::allocate());
     assert_ne!(answer.code(), None);
+}
+
+#[test]
+fn a_client_of_a_draining_server_may_still_move_and_is_waited_for_on_the_way() {
+    let mut world = World::sharded(2, |_| {});
+    let home = world.client_on(0, "alice");
+    let ticket = mobility::allocate(home, &mut world);
+    world.drain();
+    let away = world.roam(home, 1, Transport::Udp);
+    world.hold_mail();
+    away.tell(&mut world, mobility::shown(&ticket));
+    while world.deliver_one() {
+        assert!(!world.is_drained());
+    }
+    world.release_mail();
+    assert!(away.inbox(&mut world)[0].is_success());
+    away.delete(&mut world);
+    assert!(world.is_drained());
 }
 
 #[test]

@@ -9,6 +9,8 @@ use sim::{Answer, Client, LISTENER, Proof, REALM, Request, World, minutes, passw
 use wire::attributes::{Nonce, PasswordAlgorithm, ReservationToken, UserHash, Username};
 use wire::{Attribute, Key};
 
+use crate::mobility;
+
 const NET: &str = "example.net";
 /// Where clients are challenged with [`NET`].
 const NET_LISTENER: SocketAddr = SocketAddr::new(sim::LOCAL, 3479);
@@ -273,6 +275,21 @@ fn a_namesake_of_another_realm_is_another_user() {
     // By either spelling she is herself.
     let as_self = Request::refresh(minutes(10)).as_user("alice", &own);
     assert!(alice.ask(&mut world, as_self).is_success());
+}
+
+#[test]
+fn a_ticket_is_no_good_to_a_namesake_of_another_realm() {
+    let mut world = World::with(two_realms);
+    let alice = client_at(&mut world, LISTENER, "alice", &password("alice"));
+    let ticket = mobility::allocate(alice, &mut world);
+    let namesake = password("alice@example.net");
+    let other = client_at(&mut world, NET_LISTENER, "alice", &namesake);
+    let answer = other.ask(&mut world, mobility::shown(&ticket));
+    assert_eq!(answer.code(), Some(441));
+    let own = password("alice");
+    let moved = client_at(&mut world, NET_LISTENER, "alice@example.org", &own);
+    let answer = moved.ask(&mut world, mobility::shown(&ticket));
+    assert!(answer.is_success(), "{answer:?}");
 }
 
 #[test]
