@@ -196,6 +196,10 @@ impl Trial {
         match outcome {
             // Digested as a whole later on.
             Outcome::Answered(_) => {}
+            Outcome::AnsweredAs(via, answer) => {
+                coverage.digest(&via.server.port().to_be_bytes());
+                coverage.digest(answer.as_bytes());
+            }
             Outcome::AtPeer { from, to, payload } => {
                 coverage.digest(&[from.port().to_be_bytes(), to.port().to_be_bytes()].concat());
                 coverage.digest(payload);
