@@ -1,5 +1,7 @@
 //! The test vectors of RFC 5769 and of RFC 8489 Appendix B.1, read and written.
 
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
 use wire::attributes::{
     Nonce, PasswordAlgorithm, Realm, Software, UserHash, Username, XorMappedAddress,
 };
@@ -220,4 +222,25 @@ fn what_stands_behind_the_integrity_is_not_there() {
     assert!(message.has_fingerprint() && message.fingerprint_matches());
     assert_eq!(message.get::<Realm<'_>>(), Ok(None));
     assert_eq!(message.attributes().count(), 1);
+}
+
+/// RFC 8489 §14.6 lets a usage allow that the code is cut short; TURN does not.
+#[test]
+fn a_truncated_integrity_is_no_integrity() {
+    let key = Key::sha256(LONG_TERM_USERNAME, REALM, LONG_TERM_PASSWORD);
+    let scheduled = key.schedule(Algorithm::Sha256);
+    let signed = &SHA256_REQUEST[..SHA256_REQUEST.len() - 36];
+    for length in [16, 20, 28, 32] {
+        let mut packet = signed.to_vec();
+        let body = (packet.len() + 4 + length - Message::HEADER) as u16;
+        packet[2..4].copy_from_slice(&body.to_be_bytes());
+        let mut mac = Hmac::<Sha256>::new_from_slice(key.as_bytes()).unwrap();
+        mac.update(&packet);
+        let code = mac.finalize().into_bytes();
+        packet.extend_from_slice(&[0x00, 0x1C, 0x00, length as u8]);
+        packet.extend_from_slice(&code[..length]);
+        let message = Message::parse(&packet).unwrap();
+        let verdict = message.verify(&scheduled);
+        assert_eq!(verdict.is_ok(), length == 32, "{length}: {verdict:?}");
+    }
 }

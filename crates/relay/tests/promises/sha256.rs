@@ -3,7 +3,8 @@
 use relay::{Reject, Report, Sha256};
 use sim::{Answer, Client, Proof, REALM, Request, World, minutes};
 use wire::attributes::{
-    Nonce, PasswordAlgorithm, PasswordAlgorithms, UserHash, Username, XorRelayedAddress,
+    ChannelNumberAttribute, Nonce, PasswordAlgorithm, PasswordAlgorithms, Realm, UserHash,
+    Username, XorRelayedAddress,
 };
 use wire::{Algorithm, Attribute};
 
@@ -119,6 +120,54 @@ fn each_challenge_offers_the_algorithms_again_and_names_nobody() {
             .ask(&mut world, Request::allocate().proof(NEW))
             .is_success()
     );
+}
+
+/// RFC 8489 §9.2.4: of two things that are wrong the earlier check is the one that speaks.
+#[test]
+fn the_checks_are_made_in_the_order_of_the_rfc() {
+    let mut world = world(Sha256::Offer);
+    let alice = world.client("alice");
+    challenge(&mut world, alice);
+    let request = || Request::allocate().proof(NEW);
+    let bid_down = |request: Request| request.without(PasswordAlgorithms::TYPE);
+    let unknown = |request: Request| request.as_user("mallory", "?");
+    let wrong = |request: Request| request.as_user("alice", "looking-glass");
+    let stale = |request: Request| request.nonce("obMatJos2wAAAold");
+    let strange = |request: Request| request.put_raw(0x7FFF, b"");
+    for (request, code, cause) in [
+        (
+            unknown(bid_down(request())).unsigned(),
+            401,
+            Reject::Challenge,
+        ),
+        (
+            bid_down(unknown(request())).without(Realm::TYPE),
+            400,
+            Reject::IncompleteCredentials,
+        ),
+        (unknown(bid_down(request())), 400, Reject::BidDown),
+        (stale(unknown(request())), 401, Reject::UnknownUser),
+        (stale(wrong(request())), 401, Reject::BadIntegrity),
+        (strange(stale(request())), 438, Reject::StaleNonce),
+        (
+            strange(request()).put(ChannelNumberAttribute(1)),
+            420,
+            Reject::UnknownAttributes(vec![0x7FFF]),
+        ),
+    ] {
+        world.reports();
+        assert_eq!(alice.ask(&mut world, request).code(), Some(code));
+        let reports = world.reports();
+        // A challenge is nothing to report.
+        if cause == Reject::Challenge {
+            assert!(reports.is_empty());
+            continue;
+        }
+        let [Report::Refused { reject, .. }] = &reports[..] else {
+            panic!("{reports:?}");
+        };
+        assert_eq!(*reject, cause);
+    }
 }
 
 #[test]
