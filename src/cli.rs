@@ -7,6 +7,7 @@ pub(crate) mod ice;
 mod man;
 mod policy;
 mod serve;
+mod token;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -33,6 +34,7 @@ enum Command {
     Serve(serve::Serve),
     Check(check::Check),
     Credentials(credentials::Credentials),
+    Token(token::MintToken),
     Policy(policy::Policy),
     Completions(completions::Completions),
     Man(man::Man),
@@ -44,6 +46,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Serve(serve) => serve.run(),
         Command::Check(check) => check.run(),
         Command::Credentials(credentials) => credentials.run(),
+        Command::Token(token) => token.run(),
         Command::Policy(policy) => policy.run(),
         Command::Completions(completions) => completions.run(),
         Command::Man(man) => man.run(),
@@ -132,6 +135,7 @@ Examples:
   hairpin check --config turnserver.toml     is the file right, and what does it mean
   hairpin credentials --config turnserver.toml --user alice
                                              what to paste into a web page
+  hairpin token --config turnserver.toml     what an authorization server would issue
   hairpin policy explain 10.0.0.7            may clients reach this peer, and why not
 
 Exit codes:

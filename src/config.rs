@@ -22,12 +22,13 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{fs, io};
 
 use net::StreamLimits;
-use relay::keys::{Keys, NotOpaque};
+use relay::keys::{Keys, NotOpaque, TokenKeys};
 use relay::policy::{Mode, Network, Own, Policy};
 use relay::{Allowance, Limits, NatDiscovery, PortRange, Realms, Redirect, RelayAddress, Sha256};
 use serde::Deserialize;
@@ -35,7 +36,7 @@ use serde::Deserialize;
 pub(crate) use host::Host;
 pub(crate) use judge::spelled;
 pub(crate) use report::Report;
-pub(crate) use secret::{PrecomputedKey, Secret};
+pub(crate) use secret::{PrecomputedKey, Secret, TokenSecret};
 
 /// The whole configuration, every choice made.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,6 +53,8 @@ pub(crate) struct Config {
     pub(crate) nat_discovery: Vec<NatDiscovery>,
     /// `[auth]`. Without users and secrets the server is a STUN server only.
     pub(crate) auth: Auth,
+    /// `[oauth]`.
+    pub(crate) oauth: Oauth,
     /// `[allocation]`.
     pub(crate) allocation: Limits,
     /// `[allocation] mobility`.
@@ -120,6 +123,25 @@ pub(crate) struct Realm {
     pub(crate) per_user: Option<u32>,
     /// Allocations of all its users; `None` is without limit.
     pub(crate) total: Option<u32>,
+}
+
+/// Whose access tokens are good. RFC 7635.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Oauth {
+    /// The name that authorization servers know this server by.
+    pub(crate) server_name: String,
+    /// The keys shared with them. Without any there are no tokens.
+    pub(crate) keys: Vec<OauthKey>,
+}
+
+/// A key shared with an authorization server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct OauthKey {
+    /// What clients write into USERNAME.
+    pub(crate) id: String,
+    pub(crate) secret: TokenSecret,
+    /// When it is good, since the Unix epoch.
+    pub(crate) valid: Range<Duration>,
 }
 
 /// What a user proves to know.
@@ -194,6 +216,10 @@ impl Config {
                 sha256: Sha256::Offer,
                 realms: Vec::new(),
             },
+            oauth: Oauth {
+                server_name: host.name.clone(),
+                keys: Vec::new(),
+            },
             allocation: Limits::default(),
             mobility: true,
             redirects: Vec::new(),
@@ -221,7 +247,17 @@ impl Config {
             ..
         } = &self.auth;
         let nobody = |realm: &Realm| realm.secrets.is_empty() && realm.users.is_empty();
-        secrets.is_empty() && users.is_empty() && realms.iter().all(nobody)
+        let no_users = secrets.is_empty() && users.is_empty() && realms.iter().all(nobody);
+        no_users && self.oauth.keys.is_empty()
+    }
+
+    /// Whose access tokens are good.
+    pub(crate) fn tokens(&self) -> TokenKeys {
+        let mut tokens = TokenKeys::new(self.oauth.server_name.clone());
+        for key in &self.oauth.keys {
+            tokens.add(&key.id, key.secret.expose().within(key.valid.clone()));
+        }
+        tokens
     }
 
     /// Whose credentials are good.

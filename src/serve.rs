@@ -13,7 +13,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use net::{ListenerOptions, Running};
-use relay::keys::TokenKeys;
 use relay::policy::Network;
 use relay::{NatDiscovery, NonceSecret, RelayAddress};
 use tracing::{info, warn};
@@ -137,7 +136,7 @@ fn net_options(config: &Config, host: &Host) -> Result<net::Options, Fault> {
         shards: config.threads,
         config: relay::Config {
             realms: config.realms()?,
-            tokens: TokenKeys::default(),
+            tokens: config.tokens(),
             sha256: config.auth.sha256,
             nonce_secret: NonceSecret(rand::random()),
             nonce_lifetime: config.auth.nonce_lifetime,
@@ -185,8 +184,8 @@ fn say_what_runs(config: &Config, running: &Running) {
     }
     if config.is_stun_only() {
         warn!(
-            "STUN only: there are no users and no secrets, so nobody can allocate \
-             (keys `users` and `secrets` in [auth])"
+            "STUN only: there are no users, secrets and token keys, so nobody can allocate \
+             (keys `users` and `secrets` in [auth], table [[oauth.key]])"
         );
     }
 }

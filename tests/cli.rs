@@ -12,11 +12,12 @@ const SECRET: &str = "bm90IGEgcmVhbCBzZWNyZXQ=";
 
 #[test]
 fn help_teaches_every_subcommand_by_example() {
-    let commands: [&[&str]; 8] = [
+    let commands: [&[&str]; 9] = [
         &[],
         &["serve"],
         &["check"],
         &["credentials"],
+        &["token"],
         &["policy"],
         &["policy", "explain"],
         &["completions"],
@@ -47,13 +48,15 @@ fn help_says_which_exit_codes_and_variables_there_are() {
 
 #[test]
 fn a_wrong_command_line_is_2() {
-    let wrong: [&[&str]; 7] = [
+    let wrong: [&[&str]; 9] = [
         &[],
         &["srve"],
         &["policy", "explain", "example.org"],
         &["credentials", "--ttl", "24", "--secret", SECRET],
         &["credentials", "--secret", SECRET, "--secret-file", "-"],
         &["credentials"],
+        &["token"],
+        &["token", "--config", "turnserver.toml", "--lifetime", "60"],
         &["check", "--config", "/nonexistent/turnserver.toml"],
     ];
     for arguments in wrong {
@@ -70,10 +73,11 @@ fn a_wrong_command_line_is_2() {
 fn a_wrong_configuration_is_2_for_all_who_read_it_and_shows_the_place() {
     let file = configuration("[relay]\nport = \"50000-50099\"\n");
     let path = file.path().to_str().unwrap();
-    let readers: [&[&str]; 4] = [
+    let readers: [&[&str]; 5] = [
         &["serve"],
         &["check"],
         &["credentials"],
+        &["token"],
         &["policy", "explain", "9.9.9.9"],
     ];
     for reader in readers {
@@ -197,6 +201,30 @@ fn a_secret_comes_from_standard_input_or_from_the_environment() {
             Some(mac(username).as_str())
         );
     }
+}
+
+#[test]
+fn a_token_is_sealed_with_the_key_of_a_file() {
+    let file = configuration(
+        "[[oauth.key]]\nid = \"north\"\nkey = \"ccQYbo3PSwCWXWzxvBBRhZqgsuOErrPAXcQgdJ5tC8g=\"\n",
+    );
+    let path = file.path().to_str().unwrap();
+    let minted = || {
+        let outcome = hairpin(&["token", "--config", path]);
+        assert_eq!(outcome.status.code(), Some(0), "{}", text(&outcome.stderr));
+        text(&outcome.stdout)
+    };
+    let (one, other) = (minted(), minted());
+    let [kid, token, mac_key] = one.lines().collect::<Vec<_>>()[..] else {
+        panic!("{one}");
+    };
+    assert_eq!(kid, "kid north");
+    // Nonce length and nonce, key length, key, timestamp, lifetime, tag.
+    let token = STANDARD.decode(token.strip_prefix("token ").unwrap());
+    assert_eq!(token.unwrap().len(), 2 + 12 + 2 + 20 + 8 + 4 + 16);
+    let mac_key = STANDARD.decode(mac_key.strip_prefix("mac_key ").unwrap());
+    assert_eq!(mac_key.unwrap().len(), 20);
+    assert_ne!(one, other);
 }
 
 #[test]

@@ -62,6 +62,9 @@ impl fmt::Display for Summary<'_> {
         for realm in &config.auth.realms {
             line(f, "other realm", other_realm(realm))?;
         }
+        if !config.oauth.keys.is_empty() {
+            line(f, "token clients", token_clients(config))?;
+        }
         line(f, "allocations", allocations(config))?;
         for redirect in &config.redirects {
             line(f, "redirect", redirected(redirect))?;
@@ -132,6 +135,17 @@ fn other_realm(realm: &Realm) -> String {
         let _ = write!(words, "; asked for at {}", listeners.join(", "));
     }
     words
+}
+
+fn token_clients(config: &Config) -> String {
+    let ids = config.oauth.keys.iter().map(|key| &*key.id);
+    let ids: Vec<&str> = ids.collect();
+    format!(
+        "{} of authorization servers, which know this server as {}: {}",
+        counted(ids.len(), "key"),
+        config.oauth.server_name,
+        ids.join(", "),
+    )
 }
 
 fn relay_addresses(config: &Config) -> String {
@@ -350,6 +364,9 @@ mod tests {
              secrets = [\"5qLqO1tM0lYcN3S0\"]\n\
              [[auth.realm]]\nname = \"example.com\"\nper-user = 2\n\
              [auth.realm.users]\nalice = \"looking-glass\"\n\
+             [oauth]\nserver-name = \"turn.example.org\"\n\
+             [[oauth.key]]\nid = \"north\"\nkey = \"ccQYbo3PSwCWXWzxvBBRhZqgsuOErrPAXcQgdJ5tC8g=\"\n\
+             [[oauth.key]]\nid = \"south\"\nalgorithm = \"A128GCM\"\nkey = \"i1lS7dGBqJ5Fd2+Ue3XOyw==\"\n\
              [allocation]\nper-user = 4\n\
              [[redirect]]\nto = [\"203.0.113.9:3478\", \"[2001:db8::9]:3478\"]\nwhen = \"draining\"\n\
              [[redirect]]\nto = [\"203.0.113.9:3478\"]\nwhen = { allocations = 90 }\nrealm = \"example.net\"\n\
@@ -364,6 +381,7 @@ relay ports      50000-50099, room for 100 allocations on each address
 clients          1 user, 1 secret for time-limited credentials; a nonce is valid for 10m; SHA-256 is offered
 other realm      example.net: 0 users, 1 secret; as many per user, at most 10 in all; asked for at 10.0.0.5:3478
 other realm      example.com: 1 user, 0 secrets; at most 2 per user, no limit in all; known by names such as alice@example.com
+token clients    2 keys of authorization servers, which know this server as turn.example.org: north, south
 allocations      live 10m, at most 1h; at most 4 per user, no limit in all; 256 permissions and 256 channels each; may follow their clients to other addresses
 redirect         everyone while the server drains, to 203.0.113.9:3478 or [2001:db8::9]:3478
 redirect         users of example.net while there are 90 allocations or more, to 203.0.113.9:3478

@@ -39,6 +39,15 @@ pub(crate) enum Caution {
         /// The table.
         key: KeyName,
     },
+    /// A name for authorization servers, and none of them.
+    #[error("`[oauth] server-name` does nothing without an `[[oauth.key]]`")]
+    IdleServerName,
+    /// A key that others have, too.
+    #[error("{key} is a sample that everybody knows")]
+    SampleKey {
+        /// The key.
+        key: KeyName,
+    },
     /// A secret file that other users of the host can read.
     #[error("{key} names {path}, which every user of this host may read")]
     ReadableSecret {
@@ -68,6 +77,10 @@ impl Caution {
             }
             Self::EmptyRealm { .. } => {
                 "give it `secrets`, `secret-files` or `[auth.realm.users]`".into()
+            }
+            Self::IdleServerName => "add one, or remove the name".into(),
+            Self::SampleKey { .. } => {
+                "use it for tests only: with it anybody can make tokens for this server".into()
             }
             Self::ReadableSecret { path, .. } => format!("chmod 600 {}", path.display()).into(),
         }

@@ -4,6 +4,7 @@
 mod auth;
 mod form;
 mod nat_discovery;
+mod oauth;
 mod redirect;
 
 use std::borrow::Cow;
@@ -18,6 +19,7 @@ pub(crate) use super::key_name::KeyName;
 pub(crate) use auth::AuthFault;
 pub(crate) use form::Form;
 pub(crate) use nat_discovery::NatDiscoveryFault;
+pub(crate) use oauth::OauthFault;
 pub(crate) use redirect::RedirectFault;
 
 /// One remark about a configuration file, and the place it is about.
@@ -233,6 +235,9 @@ pub(crate) enum Fault {
     /// In a realm, or with who is in it.
     #[error(transparent)]
     Auth(#[from] AuthFault),
+    /// In an `[[oauth.key]]`.
+    #[error(transparent)]
+    Oauth(#[from] OauthFault),
     /// In a `[[redirect]]`.
     #[error(transparent)]
     Redirect(#[from] RedirectFault),
@@ -265,6 +270,7 @@ impl Fault {
             Self::PerUserOverTotal { .. } => LOWER_ONE.into(),
             Self::QuotaOverPorts { .. } => LOWER_QUOTA.into(),
             Self::Auth(fault) => fault.help()?,
+            Self::Oauth(fault) => fault.help()?,
             Self::Redirect(fault) => fault.help(),
             Self::NatDiscovery(fault) => fault.help(),
             Self::PrefixOverTotal => "lower `per-prefix` or raise `total`".into(),

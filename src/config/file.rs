@@ -28,6 +28,7 @@ pub(super) struct File {
     pub(super) relay: RelayTable,
     pub(super) nat_discovery: NatDiscoveryTable,
     pub(super) auth: AuthTable,
+    pub(super) oauth: OauthTable,
     pub(super) allocation: AllocationTable,
     pub(super) redirect: Vec<Spanned<RedirectTable>>,
     pub(super) unauthenticated: UnauthenticatedTable,
@@ -89,6 +90,26 @@ pub(super) struct RealmTable {
 #[derive(Default, Deserialize)]
 #[cfg_attr(test, derive(serde::Serialize))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub(super) struct OauthTable {
+    pub(super) server_name: Option<Text>,
+    pub(super) key: Vec<Spanned<OauthKeyTable>>,
+}
+
+#[derive(Default, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub(super) struct OauthKeyTable {
+    pub(super) id: Option<Text>,
+    pub(super) key: Option<Text>,
+    pub(super) key_file: Option<Text>,
+    pub(super) algorithm: Option<Algorithm>,
+    pub(super) not_before: Option<Text>,
+    pub(super) expires: Option<Text>,
+}
+
+#[derive(Default, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub(super) struct AllocationTable {
     pub(super) default_lifetime: Option<Text>,
     pub(super) max_lifetime: Option<Text>,
@@ -143,6 +164,16 @@ pub(super) struct LogTable {
     pub(super) level: Option<Level>,
     pub(super) format: Option<Format>,
     pub(super) addresses: Option<bool>,
+}
+
+/// The spelling of [`relay::keys::Encryption`] in the file, which is that of RFC 7518.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+pub(super) enum Algorithm {
+    #[serde(rename = "A256GCM")]
+    A256Gcm,
+    #[serde(rename = "A128GCM")]
+    A128Gcm,
 }
 
 /// The spelling of [`relay::Sha256`] in the file.

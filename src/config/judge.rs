@@ -9,6 +9,7 @@ mod credentials;
 mod limits;
 mod nat_discovery;
 mod net;
+mod oauth;
 mod peers;
 mod realms;
 mod redirects;
@@ -53,6 +54,7 @@ pub(super) fn judge(file: File, path: &Path, host: &Host) -> (Option<Config>, Ve
         relay: relay.as_ref(),
     };
     let auth = judge.auth(file.auth, around);
+    let oauth = judge.oauth(file.oauth, realm.as_deref());
     let allocation = judge.allocation(&file.allocation, relay.as_ref());
     let redirects = judge.redirects(file.redirect, around);
     let unauthenticated = judge.unauthenticated(&file.unauthenticated);
@@ -67,6 +69,7 @@ pub(super) fn judge(file: File, path: &Path, host: &Host) -> (Option<Config>, Ve
             relay: relay?,
             nat_discovery: nat_discovery?,
             auth: auth?,
+            oauth: oauth?,
             allocation: allocation?,
             mobility: file.allocation.mobility.unwrap_or(true),
             redirects: redirects?,

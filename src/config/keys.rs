@@ -26,6 +26,13 @@ pub(super) const KEYS: &[Key] = &[
     ("auth.realm", "per-user"),
     ("auth.realm", "total"),
     ("auth.realm", "users"),
+    ("oauth", "server-name"),
+    ("oauth.key", "id"),
+    ("oauth.key", "key"),
+    ("oauth.key", "key-file"),
+    ("oauth.key", "algorithm"),
+    ("oauth.key", "not-before"),
+    ("oauth.key", "expires"),
     ("allocation", "default-lifetime"),
     ("allocation", "max-lifetime"),
     ("allocation", "per-user"),
@@ -63,6 +70,7 @@ const COTURN: &[(&str, &str)] = &[
     ("use-auth-secret", "`[auth] secrets`"),
     ("lt-cred-mech", "`[auth.users]`"),
     ("user", "`[auth.users]`"),
+    ("oauth", "a `[[oauth.key]]`"),
     ("stale-nonce", "`[auth] nonce-lifetime`"),
     ("user-quota", "`[allocation] per-user`"),
     ("total-quota", "`[allocation] total`"),
@@ -78,7 +86,7 @@ const COTURN: &[(&str, &str)] = &[
 /// How a table is written in the file.
 pub(super) fn header(table: &str) -> String {
     match table {
-        "listener" | "auth.realm" | "redirect" => format!("[[{table}]]"),
+        "listener" | "auth.realm" | "oauth.key" | "redirect" => format!("[[{table}]]"),
         _ => format!("[{table}]"),
     }
 }
@@ -134,14 +142,18 @@ pub(super) fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
 /// may be a misspelt one that holds a secret.
 pub(super) fn holds_a_secret(table: &str, key: &str) -> bool {
     if key.is_empty() {
-        return table == "auth" || table.starts_with("auth.");
+        let (top, _) = table.split_once('.').unwrap_or((table, ""));
+        return matches!(top, "auth" | "oauth");
     }
     let (table, key) = match key.rsplit_once('.') {
         Some((path, key)) if table.is_empty() => (path, key),
         Some(_) => return true,
         None => (table, key),
     };
-    let credentials = matches!((table, key), ("auth" | "auth.realm", "secrets" | "users"));
+    let credentials = matches!(
+        (table, key),
+        ("auth" | "auth.realm", "secrets" | "users") | ("oauth.key", "key")
+    );
     credentials || !KEYS.contains(&(table, key))
 }
 
@@ -175,6 +187,7 @@ mod tests {
             ("relay", "ports"),
             ("auth", "secret-files"),
             ("auth.realm", "name"),
+            ("oauth.key", "key-file"),
         ] {
             assert!(!holds_a_secret(table, key), "{table} {key}");
         }
@@ -186,6 +199,10 @@ mod tests {
             ("auth.realm", "secrets"),
             ("", "auth.realm.secrets"),
             ("auth.realm.users", "name"),
+            ("oauth.key", "key"),
+            ("", "oauth.key.key"),
+            ("oauth", ""),
+            ("oauth.key", ""),
             ("", "secret"),
             ("relay", "a.b"),
         ] {

@@ -2,6 +2,10 @@
 
 use std::fmt;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use relay::keys::{Encryption, TokenKey};
+
 /// A shared secret or a password. `Debug` hides it and there is no `Display`:
 /// whoever needs the text has to write [`Secret::expose`].
 #[derive(Clone, PartialEq, Eq)]
@@ -57,6 +61,48 @@ impl fmt::Debug for PrecomputedKey {
     }
 }
 
+/// The key that an authorization server seals tokens with.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct TokenSecret {
+    encryption: Encryption,
+    bytes: Vec<u8>,
+}
+
+impl TokenSecret {
+    /// `None` if the algorithm has keys of another length.
+    pub(crate) fn new(encryption: Encryption, bytes: Vec<u8>) -> Option<Self> {
+        (bytes.len() == encryption.key_length()).then_some(Self { encryption, bytes })
+    }
+
+    /// Reads base64 in either alphabet, padded or not: key stores use one, RFC 7518 the other.
+    pub(crate) fn bytes(base64: &str) -> Option<Vec<u8>> {
+        let standard = base64.replace('-', "+").replace('_', "/");
+        STANDARD_NO_PAD.decode(standard.trim_end_matches('=')).ok()
+    }
+
+    /// Whether these are the bytes of RFC 7635's samples or of coturn's.
+    pub(crate) fn is_sample(bytes: &[u8]) -> bool {
+        SAMPLES.iter().any(|sample| bytes.starts_with(sample))
+    }
+
+    /// The key, ready for use.
+    pub(crate) fn expose(&self) -> TokenKey {
+        TokenKey::new(self.encryption, &self.bytes).expect("`new` compares the lengths")
+    }
+}
+
+impl fmt::Debug for TokenSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+const SAMPLES: [&[u8]; 3] = [
+    b"0123456789012345",
+    b"1234567890123456",
+    b"HGkj32KJGiuy098s",
+];
+
 fn nibble(digit: u8) -> Option<u8> {
     // A hexadecimal digit is below 16, the conversion cannot lose anything.
     char::from(digit).to_digit(16).map(|value| value as u8)
@@ -71,6 +117,19 @@ mod tests {
         let key = PrecomputedKey::from_hex("8493fbc53ba582fb4c044c456bdc40eb");
         assert_eq!(format!("{:?}", Secret::new("wonderland")), "***");
         assert_eq!(format!("{key:?}"), "Some(***)");
+        let key = TokenSecret::new(Encryption::A128Gcm, vec![7; 16]);
+        assert_eq!(format!("{key:?}"), "Some(***)");
+    }
+
+    #[test]
+    fn a_token_key_is_read_from_base64_in_either_alphabet() {
+        let bytes = [0xFB, 0xEF, 0xBE, 0xFF];
+        for text in ["++++/w==", "++++/w", "----_w", "----_w=="] {
+            assert_eq!(TokenSecret::bytes(text).as_deref(), Some(&bytes[..]));
+        }
+        for wrong in ["+", "é", "a b", "++++/x"] {
+            assert_eq!(TokenSecret::bytes(wrong), None, "{wrong}");
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod realms;
 mod service;
 mod session;
 mod sha256;
+mod tokens;
 mod turn_crate;
 mod turn_proto;
 mod turnutils;

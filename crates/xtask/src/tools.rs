@@ -31,6 +31,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("stun", "stun-client"),
     ("systemd-analyze", "systemd"),
     ("turnutils_natdiscovery", COTURN),
+    ("turnutils_oauth", COTURN),
     ("turnutils_stunclient", COTURN),
     ("turnutils_uclient", COTURN),
     ("unshare", "util-linux"),

@@ -88,7 +88,7 @@ impl Judge<'_> {
         usable.then(|| secrets.into_iter().map(|(secret, _)| secret).collect())
     }
 
-    fn secret_file(&mut self, key: &KeyName, written: &Text) -> Option<Secret> {
+    pub(super) fn secret_file(&mut self, key: &KeyName, written: &Text) -> Option<Secret> {
         let path = self.directory.join(written.get_ref());
         match (self.host.read_secret)(&path) {
             Ok(file) => {

@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use toml::Spanned;
 
 use super::{config, host, path, read};
-use crate::config::file::{AuthTable, File, ListenerTable, RealmTable, RedirectTable};
+use crate::config::file::{
+    AuthTable, File, ListenerTable, OauthKeyTable, OauthTable, RealmTable, RedirectTable,
+};
 use crate::config::keys::KEYS;
 use crate::config::{Config, Transport};
 
@@ -43,6 +45,7 @@ fn the_examples_in_the_shipped_file_work() {
     assert_eq!(loaded.config.auth.users.len(), 2);
     assert_eq!(loaded.config.redirects.len(), 2);
     assert_eq!(loaded.config.auth.realms[0].users.len(), 1);
+    assert_eq!(loaded.config.oauth.keys.len(), 2);
 }
 
 /// The tables and keys of the shipped file, set or commented out. Prose has a
@@ -88,6 +91,10 @@ fn known() -> BTreeSet<(String, String)> {
             ..AuthTable::default()
         },
         redirect: vec![Spanned::new(0..0, RedirectTable::default())],
+        oauth: OauthTable {
+            key: vec![Spanned::new(0..0, OauthKeyTable::default())],
+            ..OauthTable::default()
+        },
         ..File::default()
     };
     let serde_json::Value::Object(top) = serde_json::to_value(&file).unwrap() else {
