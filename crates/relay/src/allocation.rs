@@ -140,6 +140,18 @@ impl Allocation {
         }
     }
 
+    /// Whether whoever signed this may take it along to another 5-tuple. A ticket can be seen on its
+    /// way, and there is no 5-tuple that only one client has, so of those with a token it is the
+    /// bearer of the very one that it lives on.
+    pub(crate) fn follows(&self, request: &Signed<'_>) -> bool {
+        let same = |grant: &Grant, shown: &Grant| {
+            grant.nonce == shown.nonce && self.is_of(request.realm, &request.user)
+        };
+        self.belongs_to(request)
+            && (self.grant.as_ref().zip(request.grant.as_ref()))
+                .is_none_or(|(grant, shown)| same(grant, shown))
+    }
+
     /// Whose quota it falls under.
     pub(crate) fn account<'a>(&'a self, realms: &'a Realms) -> Account<'a> {
         auth::account(realms, self.realm, &self.user, self.grant.as_deref())
@@ -152,6 +164,7 @@ impl Allocation {
             return;
         };
         grant.validity = renewed.validity;
+        grant.nonce = renewed.nonce;
         self.key = request.key.clone();
         if *self.user != *request.user {
             self.user = Arc::from(&*request.user);

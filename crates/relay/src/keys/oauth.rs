@@ -243,21 +243,24 @@ pub(crate) struct Grant {
     pub(crate) validity: Validity,
     /// Whose quota falls on what is opened with the token.
     pub(crate) account: Box<str>,
+    /// Tells the token from others of the same key.
+    pub(crate) nonce: [u8; NONCE_LEN],
 }
 
 impl Grant {
     pub(crate) fn new(token: &Token, kid: &str, sealed: &[u8]) -> Box<Self> {
+        let nonce = nonce(sealed).map_or([0; NONCE_LEN], |(nonce, _)| nonce);
         Box::new(Self {
             validity: token.validity,
-            account: account(kid, sealed),
+            account: account(kid, nonce),
+            nonce,
         })
     }
 }
 
 /// Whose quota falls on what a token opens: its own. The nonce tells it from all others that its
 /// key sealed, and no user name has a line break.
-fn account(kid: &str, sealed: &[u8]) -> Box<str> {
-    let nonce = nonce(sealed).map_or([0; NONCE_LEN], |(nonce, _)| nonce);
+fn account(kid: &str, nonce: [u8; NONCE_LEN]) -> Box<str> {
     let digits = nonce.map(|byte| format!("{byte:02x}")).concat();
     format!("{kid}\n{digits}").into()
 }

@@ -43,7 +43,7 @@ fn arrive(
     let allocation = server.allocations.get(id).ok_or(Reject::AllocationOver)?;
     let mobile = allocation.mobile.as_ref().ok_or(Reject::AllocationOver)?;
     let transaction = Head::of(request.message()).transaction;
-    let is_own = allocation.belongs_to(request);
+    let is_own = allocation.follows(request);
     let again = mobile
         .last
         .filter(|last| (last.transaction, last.client) == (transaction, request.client));

@@ -14,6 +14,8 @@ use wire::attributes::{
 };
 use wire::{Algorithm, Attribute, Key};
 
+use crate::mobility;
+
 const NORTH: [u8; 32] = [1; 32];
 const SOUTH: [u8; 16] = [2; 16];
 const MAC_KEY: [u8; 20] = [3; 20];
@@ -494,6 +496,32 @@ fn one_token_is_one_account_to_quotas() {
     fourth.allocate(&mut world, minutes(10));
     first.delete(&mut world);
     second.allocate(&mut world, minutes(10));
+}
+
+#[test]
+fn a_bearer_takes_an_allocation_along_with_the_token_that_it_lives_on() {
+    let mut world = world();
+    let (home, peer) = (guest(&mut world), world.peer());
+    let ticket = mobility::allocate(home, &mut world);
+    home.bind(&mut world, peer);
+    let relayed = home.relayed(&world);
+    // Whoever saw the ticket on its way, and has a token of the same key.
+    let thief = Mint::new(2).client(&mut world);
+    let answer = thief.ask(&mut world, mobility::shown(&ticket));
+    assert_eq!(answer.code(), Some(441));
+
+    let away = world.roam(home, 0, relay::Transport::Udp);
+    let moved = away.ask(&mut world, mobility::shown(&ticket));
+    assert!(moved.is_success());
+    away.permit(&mut world, peer);
+    let heard = away.send(&mut world, peer, b"here");
+    assert_eq!(heard, peer.hears(relayed, b"here"));
+    // From the new place it is renewed as from the old one.
+    let new = Mint::new(3).south().now(&world);
+    away.take_token(&mut world, new);
+    away.refresh(&mut world, minutes(10));
+    away.delete(&mut world);
+    assert!(world.is_idle());
 }
 
 #[test]
