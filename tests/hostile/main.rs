@@ -13,6 +13,7 @@ mod flood;
 mod frames;
 mod lost_log;
 mod lost_sends;
+mod memory;
 mod oracle;
 mod own_addresses;
 mod reflection;

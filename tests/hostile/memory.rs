@@ -1,0 +1,38 @@
+//! What an allocation costs the process, with its socket and the task that reads it.
+
+use crate::{
+    lab::world::in_own_world,
+    server::{Server, Setup},
+    session::Session,
+    silence::allow_many_files,
+};
+
+#[test]
+fn thousands_of_idle_allocations_cost_the_process_little_each() {
+    in_own_world(|_| {
+        allow_many_files();
+        // All of them come from one address at one moment.
+        let server = Server::start(Setup {
+            unauthenticated: "per-prefix = \"unlimited\"\ntotal = \"unlimited\"",
+            ..Setup::default()
+        });
+        let mut first = Session::udp();
+        first.allocate().expect("an allocation");
+        let before = server.memory();
+        let sessions: Vec<Session> = (0..ALLOCATIONS)
+            .map(|_| {
+                let mut session = Session::udp();
+                session.allocate().expect("an allocation");
+                session
+            })
+            .collect();
+        let each = server.memory().saturating_sub(before) / ALLOCATIONS;
+        println!("{ALLOCATIONS} allocations cost {each} bytes each");
+        assert!(each <= MOST, "{each} bytes each");
+        drop(sessions);
+    });
+}
+
+const ALLOCATIONS: u64 = 3000;
+/// At most a KiB is the core's; the rest is the runtime's. The kernel's part is its own.
+const MOST: u64 = 2560;
