@@ -8,6 +8,7 @@ mod deframer;
 mod input;
 mod message;
 mod relay_session;
+mod trial;
 
 /// A target and the name of its corpus.
 #[derive(Clone, Copy, Debug)]
@@ -42,5 +43,11 @@ pub const RELAY_SESSION: Target = Target {
     run: relay_session::run,
 };
 
+/// Steps of a server and all who talk to it, held against the reference model.
+pub const TRIAL: Target = Target {
+    name: "trial",
+    run: trial::run,
+};
+
 /// All targets.
-pub const TARGETS: [Target; 4] = [MESSAGE, CHANNEL_DATA, DEFRAMER, RELAY_SESSION];
+pub const TARGETS: [Target; 5] = [MESSAGE, CHANNEL_DATA, DEFRAMER, RELAY_SESSION, TRIAL];

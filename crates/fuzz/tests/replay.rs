@@ -6,7 +6,7 @@ use std::fs;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 
-use fuzz::{CHANNEL_DATA, DEFRAMER, MESSAGE, RELAY_SESSION, TARGETS, Target};
+use fuzz::{CHANNEL_DATA, DEFRAMER, MESSAGE, RELAY_SESSION, TARGETS, TRIAL, Target};
 
 #[test]
 fn messages_hold_their_promises() {
@@ -26,6 +26,11 @@ fn streams_hold_their_promises() {
 #[test]
 fn sessions_hold_their_promises() {
     replay_and_mutate(RELAY_SESSION, 3_000);
+}
+
+#[test]
+fn trials_go_as_the_model_says() {
+    replay_and_mutate(TRIAL, 1_000);
 }
 
 #[test]
