@@ -4,7 +4,7 @@ pub(crate) mod third_party;
 
 use std::borrow::Cow;
 
-use wire::attributes::{Lifetime, Nonce, PasswordAlgorithm, Realm, UserHash, Username};
+use wire::attributes::{Lifetime, Nonce, Realm, UserHash, Username};
 use wire::{Algorithm, Attribute, MacKey, Malformed, Message};
 
 use crate::keys::{Grant, Proof};
@@ -109,16 +109,8 @@ pub(crate) fn verify<'a>(
     let username = username(server, &message)?;
     let Realm(realm) = message.get()?.ok_or(Reject::IncompleteCredentials)?;
     let Nonce(nonce) = message.get()?.ok_or(Reject::IncompleteCredentials)?;
-    // Who says nothing of algorithms is an old client, and answered as one. RFC 8489 §9.2.4 would
-    // have all others answered with SHA-256; those that choose an algorithm and yet sign with
-    // SHA-1, as no client may, understand only their own.
-    let old = (PasswordAlgorithm::MD5, Algorithm::Sha1);
-    let chosen = server.offered.chosen(&message)?;
-    let (password, answer) = chosen.map_or(old, |password| (password, integrity));
-    let is_new = password == PasswordAlgorithm::SHA256 && integrity == Algorithm::Sha256;
-    if server.config.sha256 == Sha256::Require && !is_new {
-        return Err(Reject::Sha256Required.into());
-    }
+    let policy = server.config.sha256;
+    let algorithms = server.offered.algorithms(policy, &message, integrity)?;
     let realms = &server.config.realms;
     let signed_with = realms.named(realm).ok_or(Reject::UnknownRealm)?;
     let username = username.ok_or(Reject::UnknownUser)?;
@@ -131,7 +123,7 @@ pub(crate) fn verify<'a>(
         .filter(|allocation| allocation.grant.is_none())
         .filter(|allocation| allocation.is_of(signer.realm, signer.user()))
         .map(|allocation| &allocation.key)
-        .filter(|key| key.algorithm() == answer && answer == integrity);
+        .filter(|key| key.algorithm() == algorithms.answer && algorithms.answer == integrity);
     let key = match kept.filter(|key| message.verify(key).is_ok()) {
         Some(key) => key.clone(),
         None => {
@@ -139,9 +131,7 @@ pub(crate) fn verify<'a>(
                 message: &message,
                 username: signer.username(),
                 realm,
-                password,
-                integrity,
-                answer,
+                algorithms,
             };
             let keys = realms.keys(signer.realm);
             keys.authenticate(signer.user(), now.unix, proof)?

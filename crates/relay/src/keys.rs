@@ -11,10 +11,11 @@ use std::time::Duration;
 use precis_profiles::OpaqueString;
 use precis_profiles::precis_core::profile::PrecisFastInvocation;
 use wire::attributes::PasswordAlgorithm;
-use wire::{Algorithm, Key, MacKey, Message};
+use wire::{Key, MacKey, Message};
 use zeroize::Zeroizing;
 
 use crate::Reject;
+use crate::sha256::Algorithms;
 pub(crate) use oauth::Grant;
 pub use oauth::{Encryption, Token, TokenKey, TokenKeys, Validity};
 pub use time_limited::{Credential, Mint, mint};
@@ -138,7 +139,7 @@ impl Keys {
             Some(User::Key { md5, spelled }) => {
                 let is_meant = spelled == proof.username && *self.realm == *proof.realm;
                 let signed = proof.by(if is_meant { md5 } else { &derived });
-                let is_md5 = proof.password != PasswordAlgorithm::SHA256;
+                let is_md5 = proof.algorithms.password != PasswordAlgorithm::SHA256;
                 signed
                     .filter(|_| is_meant && is_md5)
                     .ok_or(Reject::BadIntegrity)
@@ -195,28 +196,23 @@ pub(crate) struct Proof<'m> {
     /// both.
     pub(crate) username: &'m str,
     pub(crate) realm: &'m str,
-    /// How the key was derived.
-    pub(crate) password: PasswordAlgorithm,
-    /// What it was used for.
-    pub(crate) integrity: Algorithm,
-    /// What it will be used for.
-    pub(crate) answer: Algorithm,
+    pub(crate) algorithms: Algorithms,
 }
 
 impl Proof<'_> {
     /// The key made ready, if it is the one that signed.
     fn by(&self, key: &Key) -> Option<MacKey> {
-        let signer = key.schedule(self.integrity);
+        let signer = key.schedule(self.algorithms.integrity);
         self.message.verify(&signer).ok()?;
-        if self.answer == self.integrity {
+        if self.algorithms.answer == self.algorithms.integrity {
             Some(signer)
         } else {
-            Some(key.schedule(self.answer))
+            Some(key.schedule(self.algorithms.answer))
         }
     }
 
     fn derive(&self, password: &str) -> Key {
-        if self.password == PasswordAlgorithm::SHA256 {
+        if self.algorithms.password == PasswordAlgorithm::SHA256 {
             Key::sha256(self.username, self.realm, password)
         } else {
             Key::md5(self.username, self.realm, password)

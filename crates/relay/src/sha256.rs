@@ -1,7 +1,7 @@
 //! What of RFC 8489's newer authentication is offered, and how clients are told. RFC 8489 §9.2.
 
-use wire::Message;
 use wire::attributes::{PasswordAlgorithm, PasswordAlgorithms};
+use wire::{Algorithm, Message};
 
 use crate::Reject;
 
@@ -15,6 +15,17 @@ pub enum Sha256 {
     Offer,
     /// Clients that do not know it are refused.
     Require,
+}
+
+/// How a request was signed, and how its answer will be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Algorithms {
+    /// How the key was derived.
+    pub(crate) password: PasswordAlgorithm,
+    /// What the key was used for.
+    pub(crate) integrity: Algorithm,
+    /// What it will be used for.
+    pub(crate) answer: Algorithm,
 }
 
 /// What the challenges of a server say. It depends on the configuration alone, so that a nonce
@@ -55,6 +66,30 @@ impl Offered {
             algorithms: Some(PasswordAlgorithms(algorithms)),
             user_hash: has_names,
         }
+    }
+
+    /// The algorithms of a request that is signed with `integrity`. RFC 8489 §9.2.4.
+    pub(crate) fn algorithms(
+        &self,
+        policy: Sha256,
+        message: &Message<'_>,
+        integrity: Algorithm,
+    ) -> Result<Algorithms, Reject> {
+        // Who says nothing of algorithms is an old client, and answered as one. The RFC would have
+        // all others answered with SHA-256; those that choose an algorithm and yet sign with SHA-1,
+        // as no client may, understand only their own.
+        let old = (PasswordAlgorithm::MD5, Algorithm::Sha1);
+        let chosen = self.chosen(message)?;
+        let (password, answer) = chosen.map_or(old, |password| (password, integrity));
+        let is_new = password == PasswordAlgorithm::SHA256 && integrity == Algorithm::Sha256;
+        if policy == Sha256::Require && !is_new {
+            return Err(Reject::Sha256Required);
+        }
+        Ok(Algorithms {
+            password,
+            integrity,
+            answer,
+        })
     }
 
     /// The algorithm that a request chose, `None` if it says nothing of it. RFC 8489 §9.2.4: what
