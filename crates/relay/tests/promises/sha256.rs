@@ -3,10 +3,10 @@
 use relay::{Reject, Report, Sha256};
 use sim::{Answer, Client, Proof, REALM, Request, World, minutes};
 use wire::attributes::{
-    ChannelNumberAttribute, Nonce, PasswordAlgorithm, PasswordAlgorithms, Realm, UserHash,
-    Username, XorRelayedAddress,
+    ChannelNumberAttribute, Nonce, PasswordAlgorithm, PasswordAlgorithms, Realm,
+    RequestedTransport, UserHash, Username, XorRelayedAddress,
 };
-use wire::{Algorithm, Attribute};
+use wire::{Algorithm, Attribute, Class, Key, Method, TransactionId, Writer};
 
 const NEW: Proof = Proof::New(PasswordAlgorithm::SHA256);
 
@@ -88,6 +88,37 @@ fn who_names_none_is_answered_with_sha1_whatever_it_signed_with() {
         let answer = alice.ask(&mut world, unnamed(request));
         assert!(answer.is_success());
         assert_eq!(answer.message().integrity(), Some(Algorithm::Sha1));
+    }
+}
+
+/// RFC 8489 §9.2.4. With an allocation and without: its key must be no way round.
+#[test]
+fn where_both_integrities_are_there_that_of_sha256_decides() {
+    let key = |password: &str| Key::md5("alice", REALM, password);
+    let (right, wrong) = (key(&sim::password("alice")), key("looking-glass"));
+    for (sha1, sha256, code) in [
+        (&right, &right, None),
+        (&wrong, &right, None),
+        (&right, &wrong, Some(401)),
+        (&wrong, &wrong, Some(401)),
+    ] {
+        let mut world = world(Sha256::Offer);
+        let (alice, bob) = (world.client("alice"), world.client("alice"));
+        alice.allocate(&mut world, minutes(10));
+        for (client, method) in [(alice, Method::Refresh), (bob, Method::Allocate)] {
+            let nonce = client.nonce(&mut world);
+            let mut packet = Vec::new();
+            let id = TransactionId::new([5; 12]);
+            Writer::new(&mut packet, method, Class::Request, id)
+                .put(&RequestedTransport::UDP)
+                .put(&Username("alice"))
+                .put(&Realm(REALM))
+                .put(&Nonce(&nonce))
+                .sign(&sha1.schedule(Algorithm::Sha1))
+                .sign(&sha256.schedule(Algorithm::Sha256));
+            let answer = client.packet(&mut world, &packet).answer();
+            assert_eq!(answer.code(), code);
+        }
     }
 }
 
