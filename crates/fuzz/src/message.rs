@@ -2,11 +2,12 @@
 //! that nobody signed.
 
 use wire::attributes::{
-    AccessToken, AdditionalAddressFamily, AddressErrorCode, ChannelNumberAttribute, Data,
-    DraftAdditionalAddressFamily, ErrorCode, EvenPort, Lifetime, MappedAddress, MobilityTicket,
-    Nonce, PasswordAlgorithm, PasswordAlgorithms, Realm, RequestedAddressFamily,
-    RequestedTransport, ReservationToken, Software, ThirdPartyAuthorization, UnknownAttributes,
-    UserHash, Username, XorMappedAddress, XorPeerAddress, XorRelayedAddress,
+    AccessToken, AdditionalAddressFamily, AddressErrorCode, AlternateServer,
+    ChannelNumberAttribute, Data, DraftAdditionalAddressFamily, ErrorCode, EvenPort, Lifetime,
+    MappedAddress, MobilityTicket, Nonce, PasswordAlgorithm, PasswordAlgorithms, Realm,
+    RequestedAddressFamily, RequestedTransport, ReservationToken, Software,
+    ThirdPartyAuthorization, UnknownAttributes, UserHash, Username, XorMappedAddress,
+    XorPeerAddress, XorRelayedAddress,
 };
 use wire::{Algorithm, Attribute, Key, MacKey, Message, Writer};
 
@@ -63,6 +64,7 @@ fn assert_attributes(message: &Message<'_>) {
     assert_round_trip::<AccessToken<'_>>(message);
     assert_round_trip::<AdditionalAddressFamily>(message);
     assert_round_trip::<AddressErrorCode<'_>>(message);
+    assert_round_trip::<AlternateServer>(message);
     assert_round_trip::<ChannelNumberAttribute>(message);
     assert_round_trip::<Data<'_>>(message);
     assert_round_trip::<DraftAdditionalAddressFamily>(message);

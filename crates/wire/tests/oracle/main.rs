@@ -132,6 +132,7 @@ fn is_longer_than_allowed(raw: RawAttribute<'_>) -> bool {
     let allowed = match raw.kind {
         MappedAddress::TYPE
         | XorMappedAddress::TYPE
+        | AlternateServer::TYPE
         | XorPeerAddress::TYPE
         | XorRelayedAddress::TYPE => match raw.value {
             [_, 0x01, ..] => 8,

@@ -21,6 +21,7 @@ pub(crate) enum Sample {
     XorMapped(SocketAddr),
     Peer(SocketAddr),
     Relayed(SocketAddr),
+    Alternate(SocketAddr),
     Lifetime(u32),
     ChannelNumber(u16),
     Transport(u8),
@@ -53,6 +54,7 @@ impl Sample {
             XorMappedAddress::TYPE => Self::XorMapped(XorMappedAddress::decode(value, id)?.0),
             XorPeerAddress::TYPE => Self::Peer(XorPeerAddress::decode(value, id)?.0),
             XorRelayedAddress::TYPE => Self::Relayed(XorRelayedAddress::decode(value, id)?.0),
+            AlternateServer::TYPE => Self::Alternate(AlternateServer::decode(value, id)?.0),
             Lifetime::TYPE => Self::Lifetime(Lifetime::decode(value, id)?.0),
             ChannelNumberAttribute::TYPE => {
                 Self::ChannelNumber(ChannelNumberAttribute::decode(value, id)?.0)
@@ -89,6 +91,7 @@ impl Sample {
             Self::XorMapped(address) => writer.put(&XorMappedAddress(*address)),
             Self::Peer(address) => writer.put(&XorPeerAddress(*address)),
             Self::Relayed(address) => writer.put(&XorRelayedAddress(*address)),
+            Self::Alternate(address) => writer.put(&AlternateServer(*address)),
             Self::Lifetime(seconds) => writer.put(&Lifetime(*seconds)),
             Self::ChannelNumber(number) => writer.put(&ChannelNumberAttribute(*number)),
             Self::Transport(protocol) => writer.put(&RequestedTransport(*protocol)),
@@ -122,6 +125,7 @@ impl Sample {
             Self::XorMapped(address) => stun::XorMappedAddress::from(*address).into(),
             Self::Peer(address) => turn::XorPeerAddress::from(*address).into(),
             Self::Relayed(address) => turn::XorRelayedAddress::from(*address).into(),
+            Self::Alternate(address) => stun::AlternateServer::from(*address).into(),
             Self::Lifetime(seconds) => turn::LifeTime::new(*seconds).into(),
             Self::ChannelNumber(number) => turn::ChannelNumber::new(*number).into(),
             Self::Transport(17) => turn::RequestedTrasport::default().into(),
@@ -165,6 +169,9 @@ impl Sample {
                 .is_ok_and(|it| it.socket_address() == address),
             Self::Relayed(address) => theirs
                 .as_xor_relayed_address()
+                .is_ok_and(|it| it.socket_address() == address),
+            Self::Alternate(address) => theirs
+                .as_alternate_server()
                 .is_ok_and(|it| it.socket_address() == address),
             Self::Lifetime(seconds) => theirs
                 .as_life_time()
@@ -222,6 +229,7 @@ pub(crate) fn sample() -> impl Strategy<Value = Sample> {
         any::<SocketAddr>().prop_map(|it| Sample::XorMapped(bare(it))),
         any::<SocketAddr>().prop_map(|it| Sample::Peer(bare(it))),
         any::<SocketAddr>().prop_map(|it| Sample::Relayed(bare(it))),
+        any::<SocketAddr>().prop_map(|it| Sample::Alternate(bare(it))),
         any::<u32>().prop_map(Sample::Lifetime),
         any::<u16>().prop_map(Sample::ChannelNumber),
         any::<u8>().prop_map(Sample::Transport),
