@@ -134,6 +134,7 @@ fn say_what_was_done(running: Running) {
         redirected = relay.redirected,
         sent_bytes = relay.sent.bytes,
         received_bytes = relay.received.bytes,
+        icmp = relay.icmp,
         "stopped"
     );
 }

@@ -3,9 +3,9 @@
 
 use wire::attributes::{
     AccessToken, AdditionalAddressFamily, AddressErrorCode, AlternateServer,
-    ChannelNumberAttribute, Data, DraftAdditionalAddressFamily, ErrorCode, EvenPort, Lifetime,
-    MappedAddress, MobilityTicket, Nonce, PasswordAlgorithm, PasswordAlgorithms, Realm,
-    RequestedAddressFamily, RequestedTransport, ReservationToken, Software,
+    ChannelNumberAttribute, Data, DontFragment, DraftAdditionalAddressFamily, ErrorCode, EvenPort,
+    Icmp, Lifetime, MappedAddress, MobilityTicket, Nonce, PasswordAlgorithm, PasswordAlgorithms,
+    Realm, RequestedAddressFamily, RequestedTransport, ReservationToken, Software,
     ThirdPartyAuthorization, UnknownAttributes, UserHash, Username, XorMappedAddress,
     XorPeerAddress, XorRelayedAddress,
 };
@@ -67,9 +67,11 @@ fn assert_attributes(message: &Message<'_>) {
     assert_round_trip::<AlternateServer>(message);
     assert_round_trip::<ChannelNumberAttribute>(message);
     assert_round_trip::<Data<'_>>(message);
+    assert_round_trip::<DontFragment>(message);
     assert_round_trip::<DraftAdditionalAddressFamily>(message);
     assert_round_trip::<ErrorCode<'_>>(message);
     assert_round_trip::<EvenPort>(message);
+    assert_round_trip::<Icmp>(message);
     assert_round_trip::<Lifetime>(message);
     assert_round_trip::<MappedAddress>(message);
     assert_round_trip::<MobilityTicket<'_>>(message);

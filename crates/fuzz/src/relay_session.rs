@@ -8,7 +8,7 @@
 use std::net::SocketAddr;
 
 use relay::keys::{Encryption, Token, TokenKey, TokenKeys, Validity};
-use relay::{AddressFamily, OpenError, PortRange, Sha256};
+use relay::{AddressFamily, Icmp, OpenError, PortRange, Sha256};
 use sim::{
     AccessGrant, Client, LOCAL, Outcome, Peer, Proof, Request, SERVER_NAME, World, password,
     seconds,
@@ -106,7 +106,16 @@ impl Session {
             8 => {
                 let (from, to) = (self.peer(input), self.peer(input));
                 let payload = input.bytes(4);
-                from.send(&mut self.world, to.0, payload);
+                if who < ICMP {
+                    let icmp = Icmp {
+                        kind: who,
+                        code: payload.len() as u8,
+                        data: who.into(),
+                    };
+                    from.is_lost(&mut self.world, to.0, icmp);
+                } else {
+                    from.send(&mut self.world, to.0, payload);
+                }
             }
             9 => self.time_passes(input),
             10 if client == self.bearer => {
@@ -264,6 +273,10 @@ fn token(world: &World, number: u8) -> AccessGrant {
 
 /// One is also the name of a user.
 const KIDS: [&str; 2] = ["north", "bob"];
+
+/// Below it what arrives is an ICMP error, of this type, and not a datagram.
+const ICMP: u8 = 16;
+
 const SHARDS: u8 = 2;
 const FIRST_PORT: u16 = 50_000;
 

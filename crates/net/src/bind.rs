@@ -73,11 +73,11 @@ fn listener(transport: Transport, listen: SocketAddr, reuse_port: bool) -> io::R
     Ok(socket)
 }
 
-/// Binds a relay socket. Relayed datagrams may be fragmented on their way.
+/// Binds a relay socket.
 pub(crate) fn relay(local: SocketAddr) -> Result<Socket, OpenError> {
     let bind = || {
         let socket = udp(local)?;
-        sys::allow_fragmentation(socket.as_fd(), local.is_ipv6())?;
+        sys::receive_losses(socket.as_fd(), local.is_ipv6())?;
         socket.bind(&local.into())?;
         Ok(socket)
     };
@@ -112,7 +112,11 @@ pub(crate) fn prepare_stream(socket: SockRef<'_>) -> io::Result<()> {
 fn udp(address: SocketAddr) -> io::Result<Socket> {
     let socket = socket(address, Type::DGRAM, Protocol::UDP)?;
     size_buffers(&socket)?;
+    let is_v6 = address.is_ipv6();
     sys::receive_overflow(socket.as_fd())?;
+    // What is relayed either way keeps its marks, and may be fragmented on its way.
+    sys::receive_marking(socket.as_fd(), is_v6)?;
+    sys::allow_fragmentation(socket.as_fd(), is_v6)?;
     Ok(socket)
 }
 

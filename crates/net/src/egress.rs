@@ -1,21 +1,22 @@
 //! Everything a shard sends.
 
-use std::io::IoSlice;
+use std::io::{ErrorKind, IoSlice};
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::rc::Rc;
 
 use hashbrown::HashMap;
-use relay::{ClientTuple, PeerAddr, RelayHeader, RelayId, Transport, Verdict};
+use relay::{ClientTuple, RelayHeader, RelayId, Transport, Verdict};
 use socket2::Socket;
 use tokio::io::unix::AsyncFd;
 
 use crate::bind;
 use crate::counters::NetCounters;
+use crate::marking::Marking;
 use crate::relays::Relays;
 use crate::send_queue::Urgency;
 use crate::stream::Connection;
-use crate::sys;
+use crate::sys::{self, Label};
 
 /// The sockets of a shard, as seen by what leaves it.
 #[derive(Debug, Default)]
@@ -44,39 +45,56 @@ impl UdpListener {
 }
 
 impl Egress {
-    /// Application data to where the verdict says.
-    pub(crate) fn carry(&mut self, verdict: Verdict<'_>) {
+    /// Application data to where the verdict says, marked as it came. RFC 8656 §14.
+    pub(crate) fn carry(&mut self, verdict: Verdict<'_>, marking: Marking) {
         match verdict {
-            Verdict::Forward { from, to, payload } => self.forward(from, to, payload),
+            Verdict::Forward {
+                from,
+                to,
+                dont_fragment,
+                payload,
+            } => {
+                let label = Label {
+                    to: to.0,
+                    from: None,
+                    marking,
+                    dont_fragment,
+                };
+                self.forward(from, &label, payload);
+            }
             Verdict::Deliver {
                 to,
                 header,
                 payload,
-            } => self.deliver(to, &header, payload),
+            } => self.deliver(to, marking, &header, payload),
             Verdict::Reply(_) | Verdict::ReplyAs { .. } | Verdict::Drop(_) | Verdict::Done => {}
         }
     }
 
     /// Application data to a peer. A send that fails is the peer's loss, never the allocation's.
-    fn forward(&mut self, from: RelayId, to: PeerAddr, payload: &[u8]) {
-        let Some(socket) = self.relays.get(from) else {
+    fn forward(&mut self, from: RelayId, label: &Label, payload: &[u8]) {
+        let Some(relay) = self.relays.get_mut(from) else {
             self.counters.send_gone += 1;
             return;
         };
-        if sys::send(
-            socket.get_ref().as_fd(),
-            to.0,
-            None,
-            &[IoSlice::new(payload)],
-        )
-        .is_err()
+        let socket = relay.socket.get_ref().as_fd();
+        let parts = [IoSlice::new(payload)];
+        let mut outcome = sys::send(socket, label, &parts);
+        if let Err(error) = &outcome
+            && error.kind() != ErrorKind::WouldBlock
         {
+            // What ICMP said of an earlier datagram is told in place of sending this one, once.
+            // Being told takes the error off the socket, but not the loss out of its queue.
+            relay.has_losses = true;
+            outcome = sys::send(socket, label, &parts);
+        }
+        if outcome.is_err() {
             self.counters.send_failed += 1;
         }
     }
 
     /// Application data to a client, under its header.
-    fn deliver(&mut self, to: ClientTuple, header: &RelayHeader, payload: &[u8]) {
+    fn deliver(&mut self, to: ClientTuple, marking: Marking, header: &RelayHeader, payload: &[u8]) {
         // On a stream every frame ends at a multiple of four. RFC 8656 §12.5.
         let padding = match to.transport {
             Transport::Udp => header.padding(),
@@ -87,17 +105,19 @@ impl Egress {
             IoSlice::new(payload),
             IoSlice::new(&[0; 3][..padding]),
         ];
-        self.send(to, &parts, Urgency::Media);
+        self.send(to, marking, &parts, Urgency::Media);
     }
 
     /// A message to a client.
     pub(crate) fn answer(&mut self, to: ClientTuple, message: &[u8]) {
-        self.send(to, &[IoSlice::new(message)], Urgency::Answer);
+        let parts = [IoSlice::new(message)];
+        self.send(to, Marking::PLAIN, &parts, Urgency::Answer);
     }
 
-    fn send(&mut self, to: ClientTuple, parts: &[IoSlice<'_>], urgency: Urgency) {
+    fn send(&mut self, to: ClientTuple, marking: Marking, parts: &[IoSlice<'_>], urgency: Urgency) {
         match to.transport {
-            Transport::Udp => self.send_datagram(to, parts),
+            Transport::Udp => self.send_datagram(to, marking, parts),
+            // A stream has one marking, whatever it carries. RFC 8656 §16.
             Transport::Tcp => match self.connections.get(&to) {
                 Some(connection) => {
                     self.counters.queue_dropped += connection.send(parts, urgency);
@@ -107,7 +127,7 @@ impl Egress {
         }
     }
 
-    fn send_datagram(&mut self, to: ClientTuple, parts: &[IoSlice<'_>]) {
+    fn send_datagram(&mut self, to: ClientTuple, marking: Marking, parts: &[IoSlice<'_>]) {
         let Some(listener) = self
             .listeners
             .iter()
@@ -118,7 +138,13 @@ impl Egress {
         };
         // A host with several addresses answers from the one that was asked.
         let from = bind::is_wildcard(listener.listen.ip()).then_some(to.server.ip());
-        if sys::send(listener.socket.get_ref().as_fd(), to.client, from, parts).is_err() {
+        let label = Label {
+            to: to.client,
+            from,
+            marking,
+            dont_fragment: false,
+        };
+        if sys::send(listener.socket.get_ref().as_fd(), &label, parts).is_err() {
             self.counters.send_failed += 1;
         }
     }

@@ -13,6 +13,7 @@ mod counters;
 mod egress;
 mod fault;
 mod inbox;
+mod marking;
 mod options;
 mod relays;
 mod running;

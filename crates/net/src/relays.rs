@@ -15,18 +15,26 @@ use crate::sys;
 #[derive(Debug, Default)]
 pub(crate) struct Relays(HashMap<RelayId, Relay, ahash::RandomState>);
 
+/// A relay socket.
 #[derive(Debug)]
-struct Relay {
-    socket: AsyncFd<Socket>,
+pub(crate) struct Relay {
+    pub(crate) socket: AsyncFd<Socket>,
     /// Receives what peers send.
     task: Option<AbortHandle>,
+    /// Whether losses may wait to be taken.
+    pub(crate) has_losses: bool,
 }
 
 impl Relays {
     /// Adds a socket that was bound; must be called within the shard's runtime.
     pub(crate) fn insert(&mut self, id: RelayId, socket: Socket) -> io::Result<()> {
         let socket = sys::register(socket)?;
-        self.0.insert(id, Relay { socket, task: None });
+        let relay = Relay {
+            socket,
+            task: None,
+            has_losses: false,
+        };
+        self.0.insert(id, relay);
         Ok(())
     }
 
@@ -37,13 +45,20 @@ impl Relays {
         }
     }
 
-    pub(crate) fn get(&self, id: RelayId) -> Option<&AsyncFd<Socket>> {
-        self.0.get(&id).map(|relay| &relay.socket)
+    /// Losses may wait at a socket, although no call on it tells so.
+    pub(crate) fn note_losses(&mut self, id: RelayId) {
+        if let Some(relay) = self.0.get_mut(&id) {
+            relay.has_losses = true;
+        }
+    }
+
+    pub(crate) fn get_mut(&mut self, id: RelayId) -> Option<&mut Relay> {
+        self.0.get_mut(&id)
     }
 
     /// Takes a socket out, open and unread, for another shard.
     pub(crate) fn take(&mut self, id: RelayId) -> Option<Socket> {
-        let Relay { socket, task } = self.0.remove(&id)?;
+        let Relay { socket, task, .. } = self.0.remove(&id)?;
         if let Some(task) = task {
             task.abort();
         }

@@ -24,6 +24,7 @@ use crate::bind::{self, Bound};
 use crate::counters::NetCounters;
 use crate::egress::{Egress, UdpListener};
 use crate::inbox::{self, Inbox, Letter, Post, Unsent};
+use crate::marking::Marking;
 use crate::sys::{self, Batch};
 use crate::{StreamLimits, clock, stream, udp};
 
@@ -207,8 +208,15 @@ impl Shard {
         }
     }
 
-    /// A packet from a client; whether it was of any use.
-    pub(crate) fn handle_client(&mut self, now: Now, client: ClientTuple, packet: &[u8]) -> bool {
+    /// A packet from a client; whether it was of any use. What it carries to a peer is marked as it
+    /// is.
+    pub(crate) fn handle_client(
+        &mut self,
+        now: Now,
+        client: ClientTuple,
+        marking: Marking,
+        packet: &[u8],
+    ) -> bool {
         let (useful, idle) = match self.server.handle_client(now, client, packet) {
             Verdict::Reply(message) => {
                 self.egress.answer(client, message);
@@ -221,7 +229,7 @@ impl Shard {
             Verdict::Drop(_) => (false, false),
             Verdict::Done => (true, true),
             verdict @ (Verdict::Forward { .. } | Verdict::Deliver { .. }) => {
-                self.egress.carry(verdict);
+                self.egress.carry(verdict, marking);
                 (true, false)
             }
         };
@@ -243,19 +251,34 @@ impl Shard {
                 }
                 Effect::CloseRelay { relay } => self.egress.relays.close(relay),
                 Effect::Report(report) => (self.report)(report),
-                Effect::Forward { from, to, payload } => {
-                    let payload = &payload;
-                    self.egress.carry(Verdict::Forward { from, to, payload });
+                // A shard's mail brings packets without their marking. Few come that way, and best
+                // effort is what RFC 8656 §14 has for who cannot tell.
+                Effect::Forward {
+                    from,
+                    to,
+                    dont_fragment,
+                    payload,
+                } => {
+                    let verdict = Verdict::Forward {
+                        from,
+                        to,
+                        dont_fragment,
+                        payload: &payload,
+                    };
+                    self.egress.carry(verdict, Marking::PLAIN);
                 }
                 Effect::Deliver {
                     to,
                     header,
                     payload,
-                } => self.egress.carry(Verdict::Deliver {
-                    to,
-                    header,
-                    payload: &payload,
-                }),
+                } => {
+                    let verdict = Verdict::Deliver {
+                        to,
+                        header,
+                        payload: &payload,
+                    };
+                    self.egress.carry(verdict, Marking::PLAIN);
+                }
                 Effect::Mail { to, mail } => self.write(to, mail),
                 Effect::AdoptRelay { was, relay } => self.adopt(was, relay),
             }
@@ -302,6 +325,7 @@ impl Shard {
         let socket = found.map(|at| self.arrived.swap_remove(at).1);
         let adopted = socket.is_some_and(|socket| self.egress.relays.insert(relay, socket).is_ok());
         if adopted {
+            self.egress.relays.note_losses(relay);
             self.opened.push(relay);
         } else {
             self.server.handle_stranded(clock::now().mono, relay);

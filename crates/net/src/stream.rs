@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, ErrorKind, IoSlice};
+use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -14,9 +15,10 @@ use tokio::time::{self, Instant};
 use wire::stream::{Deframer, MAX_FRAME};
 
 use crate::admission::Ticket;
+use crate::marking::Marking;
 use crate::send_queue::{SendQueue, Stuck, Urgency};
 use crate::shard::{Alarm, Handle, Shard, spawn_relays};
-use crate::sys::BATCH;
+use crate::sys::{self, BATCH};
 use crate::{bind, clock};
 
 /// Accepts TCP clients.
@@ -216,7 +218,7 @@ impl Session<'_> {
         for _ in 0..TURN {
             match deframer.next(bytes, shard.longest_frame(self.client)) {
                 Ok(Some(frame)) => {
-                    if shard.handle_client(now, self.client, frame) {
+                    if shard.handle_client(now, self.client, self.connection.marking, frame) {
                         progress = Progress::Valid;
                     }
                 }
@@ -249,6 +251,8 @@ enum Progress {
 #[derive(Debug)]
 pub(crate) struct Connection {
     stream: TcpStream,
+    /// What is sent to peers for this client.
+    marking: Marking,
     queue: RefCell<SendQueue>,
     /// The queue holds something again.
     filled: Notify,
@@ -259,8 +263,12 @@ pub(crate) struct Connection {
 impl Connection {
     fn new(stream: TcpStream, limit: usize) -> Self {
         let queue = RefCell::new(SendQueue::new(limit));
+        // A connection whose marking cannot be told is plain.
+        let is_v6 = stream.peer_addr().is_ok_and(|client| client.is_ipv6());
+        let marking = sys::stream_marking(stream.as_fd(), is_v6).unwrap_or_default();
         Self {
             stream,
+            marking: marking.without_ecn(),
             queue,
             filled: Notify::new(),
             stuck: Cell::new(false),

@@ -1,28 +1,36 @@
-//! The system calls that std has no words for: many datagrams per call, the address a
-//! datagram was sent to, socket options. The only `unsafe` of this crate.
+//! The system calls that std has no words for: many datagrams per call, what an IP header says,
+//! what became of datagrams that were lost, socket options. The only `unsafe` of this crate.
 
 mod address;
 mod control;
+mod losses;
 mod options;
 mod receive;
 mod send;
+mod stream;
 
 use std::io;
 
 use socket2::Socket;
+use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+pub(crate) use losses::{Loss, take_loss};
 pub(crate) use options::{
-    allow_fragmentation, force_receive_buffer, receive_destination, receive_overflow,
+    allow_fragmentation, force_receive_buffer, receive_destination, receive_losses,
+    receive_marking, receive_overflow,
 };
 pub(crate) use receive::{BATCH, Batch, Envelope};
-pub(crate) use send::send;
+pub(crate) use send::{Label, send};
+pub(crate) use stream::stream_marking;
 
-/// Lets the runtime of this thread watch a socket.
+/// Lets the runtime of this thread watch a socket that is only ever waited for to be read. A loss
+/// to be taken counts as priority data, and that as something to read.
 pub(crate) fn register(socket: Socket) -> io::Result<AsyncFd<Socket>> {
     // SAFETY: a `Socket` owns its descriptor and names the same one until it is dropped, and
     // nothing here takes it out of the `AsyncFd`.
-    unsafe { AsyncFd::register(socket) }.map_err(io::Error::from)
+    unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE | Interest::PRIORITY) }
+        .map_err(io::Error::from)
 }
 
 #[cfg(test)]

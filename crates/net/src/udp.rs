@@ -10,10 +10,11 @@ use relay::{ClientTuple, PeerAddr, RelayId, Transport};
 use socket2::Socket;
 use tokio::io::unix::AsyncFd;
 
-use crate::counters::NetCounters;
 use crate::egress::{Egress, UdpListener};
+use crate::marking::Marking;
+use crate::relays::Relay;
 use crate::shard::{Alarm, Handle, Shard, spawn_relays};
-use crate::sys::{BATCH, Batch, Envelope};
+use crate::sys::{self, BATCH, Batch, Envelope, Loss};
 use crate::{bind, clock};
 
 /// Serves the clients of one UDP listener.
@@ -60,9 +61,13 @@ impl Shard {
                 ..
             } = &mut self.egress;
             let UdpListener { listen, ref socket } = listeners[index];
-            let Some(Received { count, is_last }) = ready!(poll_batch(socket, batch, counters, cx))
-            else {
-                return Poll::Ready(());
+            let (count, is_last) = match ready!(poll_batch(socket, batch, cx)) {
+                Received::Datagrams { count, is_last } => (count, is_last),
+                Received::Error => {
+                    counters.receive_failed += 1;
+                    (0, false)
+                }
+                Received::Nothing => return Poll::Ready(()),
             };
             let now = clock::now();
             for datagram in 0..count {
@@ -72,7 +77,7 @@ impl Shard {
                 };
                 self.egress.counters.receive_overflow += overflow_since(seen, envelope);
                 let client = client_tuple(listen, envelope);
-                self.handle_client(now, client, packet);
+                self.handle_client(now, client, envelope.marking, packet);
             }
             ready!(others_turn(is_last, cx));
         }
@@ -87,13 +92,24 @@ impl Shard {
     ) -> Poll<()> {
         loop {
             let Self { server, egress, .. } = self;
-            let Some(socket) = egress.relays.get(relay) else {
-                return Poll::Ready(());
-            };
-            let Some(Received { count, is_last }) =
-                ready!(poll_batch(socket, batch, &mut egress.counters, cx))
+            let Some(Relay {
+                socket, has_losses, ..
+            }) = egress.relays.get_mut(relay)
             else {
                 return Poll::Ready(());
+            };
+            let received = if *has_losses {
+                Received::Error
+            } else {
+                ready!(poll_batch(socket, batch, cx))
+            };
+            let (count, is_last) = match received {
+                Received::Datagrams { count, is_last } => (count, is_last),
+                Received::Error => {
+                    self.tell_losses(relay);
+                    return others_turn(false, cx);
+                }
+                Received::Nothing => return Poll::Ready(()),
             };
             let now = clock::now();
             for datagram in 0..count {
@@ -102,11 +118,44 @@ impl Shard {
                     continue;
                 };
                 egress.counters.receive_overflow += overflow_since(seen, envelope);
-                egress.carry(server.handle_peer(now, relay, PeerAddr(envelope.from), payload));
+                let peer = PeerAddr(envelope.from);
+                let verdict = server.handle_peer(now, relay, peer, payload);
+                egress.carry(verdict, envelope.marking);
             }
             self.settle();
             ready!(others_turn(is_last, cx));
         }
+    }
+
+    /// Tells the client of a relay socket what became of its datagrams. RFC 8656 §11.5.
+    fn tell_losses(&mut self, relay: RelayId) {
+        let now = clock::now();
+        let (mut taken, mut last) = (0, None);
+        while taken < BATCH {
+            let Some(Relay { socket, .. }) = self.egress.relays.get_mut(relay) else {
+                break;
+            };
+            let Ok(loss) = sys::take_loss(socket.get_ref().as_fd()) else {
+                break;
+            };
+            taken += 1;
+            // A datagram too big for our own link is noted as often as its sending was tried.
+            let is_repeated = loss.is_some_and(|loss: Loss| loss.is_local) && loss == last;
+            last = loss;
+            if let Some(Loss { to, icmp, .. }) = loss.filter(|_| !is_repeated) {
+                let verdict = self.server.handle_icmp(now, relay, PeerAddr(to), icmp);
+                self.egress.carry(verdict, Marking::PLAIN);
+            }
+        }
+        if let Some(open) = self.egress.relays.get_mut(relay) {
+            // So many at a time, as with datagrams.
+            let is_told = taken < BATCH;
+            if taken == 0 && !open.has_losses {
+                self.egress.counters.receive_failed += 1;
+            }
+            open.has_losses = !is_told;
+        }
+        self.settle();
     }
 }
 
@@ -120,43 +169,40 @@ fn others_turn(is_last: bool, cx: &mut Context<'_>) -> Poll<()> {
 }
 
 /// What a socket had.
-struct Received {
+enum Received {
     /// Datagrams in the batch.
-    count: usize,
-    /// Whether nothing is left, so that waiting is all there is to do.
-    is_last: bool,
+    Datagrams {
+        /// How many.
+        count: usize,
+        /// Whether nothing is left, so that waiting is all there is to do.
+        is_last: bool,
+    },
+    /// An error in their place. One that waits at the socket is taken off it by being told. One
+    /// that stays, such as want of memory, must not hold the shard.
+    Error,
+    /// It cannot be polled any more.
+    Nothing,
 }
 
-/// Receives a batch; `None` if the socket cannot be polled any more.
-fn poll_batch(
-    socket: &AsyncFd<Socket>,
-    batch: &mut Batch,
-    counters: &mut NetCounters,
-    cx: &mut Context<'_>,
-) -> Poll<Option<Received>> {
+/// Receives a batch.
+fn poll_batch(socket: &AsyncFd<Socket>, batch: &mut Batch, cx: &mut Context<'_>) -> Poll<Received> {
     loop {
         let Ok(mut readable) = ready!(socket.poll_read_ready(cx)) else {
-            return Poll::Ready(None);
+            return Poll::Ready(Received::Nothing);
         };
         match batch.receive(socket.get_ref().as_fd()) {
             Ok(count) => {
-                // Less than asked for means that nothing is left: no second call to hear so.
+                // Less than asked for means that nothing is left, or that an error came in between:
+                // one that came since the socket was found ready makes it ready anew. No second
+                // call to hear so.
                 let is_last = count < BATCH;
                 if is_last {
                     readable.clear_ready();
                 }
-                return Poll::Ready(Some(Received { count, is_last }));
+                return Poll::Ready(Received::Datagrams { count, is_last });
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => readable.clear_ready(),
-            // An error that waits at the socket is taken off it by being told. One that stays,
-            // such as want of memory, must not hold the shard.
-            Err(_) => {
-                counters.receive_failed += 1;
-                return Poll::Ready(Some(Received {
-                    count: 0,
-                    is_last: false,
-                }));
-            }
+            Err(_) => return Poll::Ready(Received::Error),
         }
     }
 }

@@ -14,6 +14,8 @@ pub struct Counters {
     pub refused: u64,
     /// Clients sent to another server.
     pub redirected: u64,
+    /// ICMP errors that clients were told of.
+    pub icmp: u64,
     /// Allocations granted.
     pub opened: u64,
     /// Allocations ended.
@@ -34,6 +36,7 @@ impl Default for Counters {
             challenges: 0,
             refused: 0,
             redirected: 0,
+            icmp: 0,
             opened: 0,
             ended: 0,
             moved: 0,
@@ -62,6 +65,7 @@ impl Counters {
         self.challenges += other.challenges;
         self.refused += other.refused;
         self.redirected += other.redirected;
+        self.icmp += other.icmp;
         self.opened += other.opened;
         self.ended += other.ended;
         self.moved += other.moved;

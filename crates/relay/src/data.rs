@@ -2,10 +2,11 @@
 //!
 //! Nothing here allocates, and a packet costs one lookup by channel or by peer.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use rand::Rng;
-use wire::{ChannelData, ChannelNumber, RelayHeader, TransactionId};
+use wire::attributes::Icmp;
+use wire::{AddressFamily, ChannelData, ChannelNumber, RelayHeader, TransactionId};
 
 use crate::permissions::Scope;
 use crate::policy::Permit;
@@ -13,6 +14,17 @@ use crate::routes::Bound;
 use crate::{
     ClientTuple, DropReason, Now, PeerAddr, RelayAddress, RelayId, Server, Transport, Verdict,
 };
+
+/// A datagram on its way out to a peer.
+#[derive(Clone, Copy)]
+pub(crate) struct Outgoing<'a> {
+    pub(crate) from: RelayId,
+    pub(crate) to: PeerAddr,
+    /// Whether the DF bit is to be set. What sockets receive does not show whether it was set
+    /// there, so only a Send indication can ask for it: RFC 8656 §14, alternate behaviour.
+    pub(crate) dont_fragment: bool,
+    pub(crate) payload: &'a [u8],
+}
 
 impl Server {
     /// ChannelData from a client. RFC 8656 §12.6.
@@ -28,7 +40,13 @@ impl Server {
         let Some(bound) = self.route(client, data.number) else {
             return self.drop(DropReason::NoChannel);
         };
-        self.forward(now, bound.relay, bound.peer, data.payload)
+        let outgoing = Outgoing {
+            from: bound.relay,
+            to: bound.peer,
+            dont_fragment: false,
+            payload: data.payload,
+        };
+        self.forward(now, outgoing)
     }
 
     /// Where a channel leads. A client that moves is known by its old 5-tuple until this.
@@ -41,13 +59,8 @@ impl Server {
     }
 
     /// Sends application data to a peer, which may be a relayed address of our own.
-    pub(crate) fn forward<'a>(
-        &mut self,
-        now: Now,
-        from: RelayId,
-        to: PeerAddr,
-        payload: &'a [u8],
-    ) -> Verdict<'a> {
+    pub(crate) fn forward<'a>(&mut self, now: Now, outgoing: Outgoing<'a>) -> Verdict<'a> {
+        let Outgoing { from, payload, .. } = outgoing;
         let Some(allocation) = self.allocations.get_mut(from.allocation) else {
             return self.drop(DropReason::RelayGone);
         };
@@ -59,10 +72,10 @@ impl Server {
         }
         allocation.sent.count(payload.len());
         self.counters.sent.count(payload.len());
-        let Some(address) = self.config.relay_at(to.0.ip()) else {
-            return Verdict::Forward { from, to, payload };
-        };
-        self.hairpin(now, from, to, address, payload)
+        match self.config.relay_at(outgoing.to.0.ip()) {
+            Some(address) => self.hairpin(now, address, outgoing),
+            None => outgoing.leave(),
+        }
     }
 
     /// Both ends are relayed addresses of this server: the far one is served as if the packet had
@@ -70,30 +83,28 @@ impl Server {
     fn hairpin<'a>(
         &mut self,
         now: Now,
-        from: RelayId,
-        to: PeerAddr,
         address: RelayAddress,
-        payload: &'a [u8],
+        outgoing: Outgoing<'a>,
     ) -> Verdict<'a> {
-        let port = to.0.port();
+        let port = outgoing.to.0.port();
         // Behind a 1:1 NAT the local face is a second name of the same relay, and as closed to
         // the host's other programs.
         let relayed = SocketAddr::new(address.external, port);
         if let Some(relay) = self.allocations.by_relayed(relayed) {
-            let Some(source) = self.allocations.relay(from) else {
+            let Some(source) = self.allocations.relay(outgoing.from) else {
                 return self.drop(DropReason::RelayGone);
             };
-            return self.deliver(now, relay, PeerAddr(source.relayed), payload);
+            return self.deliver(now, relay, PeerAddr(source.relayed), outgoing.payload);
         }
         if self.shared.ports.is_open(address.local, port) {
             let to = PeerAddr(SocketAddr::new(address.local, port));
-            return Verdict::Forward { from, to, payload };
+            return Outgoing { to, ..outgoing }.leave();
         }
         if matches!(
-            self.config.policy.judge(to.0),
+            self.config.policy.judge(outgoing.to.0),
             Ok(Permit::Public | Permit::Listed(_))
         ) {
-            return Verdict::Forward { from, to, payload };
+            return outgoing.leave();
         }
         self.drop(DropReason::NoRelay)
     }
@@ -106,23 +117,15 @@ impl Server {
         from: PeerAddr,
         payload: &'a [u8],
     ) -> Verdict<'a> {
-        let allocation = self.allocations.get(relay.allocation);
-        let allocation = allocation.filter(|it| it.relays.has(relay.family));
-        let Some(allocation) = allocation else {
-            return self.drop(DropReason::RelayGone);
-        };
-        let Some(scope) = allocation.permissions.scope(from.0.ip(), now.mono) else {
-            return self.drop(DropReason::NoPeerPermission);
+        let (to, scope) = match self.client_of(now, relay, from.0.ip()) {
+            Ok(found) => found,
+            Err(why) => return self.drop(why),
         };
         if !self.in_scope(scope, from.0) {
             return self.drop(DropReason::PeerDenied);
         }
         if self.is_impostor(from.0) {
             return self.drop(DropReason::NoRelay);
-        }
-        let to = allocation.client;
-        if to.is_nobody() {
-            return self.drop(DropReason::ClientAway);
         }
         let header = match self.routes.by_peer(relay, from) {
             Some(channel) if payload.len() <= MAX_DATAGRAM => {
@@ -146,6 +149,48 @@ impl Server {
             header,
             payload,
         }
+    }
+
+    /// Tells a client of an ICMP error about what it sent to `peer`. RFC 8656 §11.5.
+    pub(crate) fn deliver_icmp(
+        &mut self,
+        now: Now,
+        relay: RelayId,
+        peer: PeerAddr,
+        icmp: Icmp,
+    ) -> Verdict<'static> {
+        let Some(icmp) = worth_telling(relay.family, icmp) else {
+            return self.drop(DropReason::IcmpType);
+        };
+        // The address alone is asked, as the RFC has it: the port may not be known.
+        let to = match self.client_of(now, relay, peer.0.ip()) {
+            Ok((client, _)) => client,
+            Err(why) => return self.drop(why),
+        };
+        self.counters.icmp += 1;
+        Verdict::Deliver {
+            to,
+            header: RelayHeader::icmp_indication(peer.0, icmp, self.next_transaction()),
+            payload: &[],
+        }
+    }
+
+    /// Who hears what comes from a peer to a relay socket, and how far its permission reaches.
+    fn client_of(
+        &self,
+        now: Now,
+        relay: RelayId,
+        peer: IpAddr,
+    ) -> Result<(ClientTuple, Scope), DropReason> {
+        let allocation = self.allocations.get(relay.allocation);
+        let allocation = allocation.filter(|it| it.relays.has(relay.family));
+        let allocation = allocation.ok_or(DropReason::RelayGone)?;
+        let scope = allocation.permissions.scope(peer, now.mono);
+        let scope = scope.ok_or(DropReason::NoPeerPermission)?;
+        if allocation.client.is_nobody() {
+            return Err(DropReason::ClientAway);
+        }
+        Ok((allocation.client, scope))
     }
 
     /// Whether a permission of this scope covers the peer's port.
@@ -172,6 +217,37 @@ impl Server {
         self.rng.fill_bytes(&mut id);
         TransactionId::new(id)
     }
+}
+
+impl<'a> Outgoing<'a> {
+    /// Out through the kernel.
+    const fn leave(self) -> Verdict<'a> {
+        let Self {
+            from,
+            to,
+            dont_fragment,
+            payload,
+        } = self;
+        Verdict::Forward {
+            from,
+            to,
+            dont_fragment,
+            payload,
+        }
+    }
+}
+
+/// An ICMP error as clients are told of it, if they are: of the types that RFC 8656 §11.5 names,
+/// with the MTU where a datagram was too big, else with error data of zero (RFC 8656 §18.13).
+const fn worth_telling(family: AddressFamily, icmp: Icmp) -> Option<Icmp> {
+    let data = match (family, icmp.kind, icmp.code) {
+        // Destination unreachable: fragmentation needed. Packet too big.
+        (AddressFamily::V4, 3, 4) | (AddressFamily::V6, 2, _) => icmp.data,
+        // Destination unreachable. Time exceeded.
+        (AddressFamily::V4, 3 | 11, _) | (AddressFamily::V6, 1 | 3, _) => 0,
+        (AddressFamily::V4 | AddressFamily::V6, _, _) => return None,
+    };
+    Some(Icmp { data, ..icmp })
 }
 
 /// The largest UDP payload over IPv4. RFC 768, RFC 791.

@@ -62,6 +62,8 @@ drop_reasons! {
     PeerDenied = "peer-denied",
     /// To or from a relayed address of ours that nobody has.
     NoRelay = "no-relay",
+    /// An ICMP error of a type that concerns no client. RFC 8656 §11.5.
+    IcmpType = "icmp-type",
     /// A peer's packet for a relay socket that is gone.
     RelayGone = "relay-gone",
     /// Too large for one datagram.

@@ -64,6 +64,7 @@ pub use server::{Server, Shared};
 pub use sha256::Sha256;
 pub use source_prefix::SourcePrefix;
 pub use verdict::{Effect, OpenError, Verdict};
+pub use wire::attributes::Icmp;
 pub use wire::{AddressFamily, ChannelNumber, Key, Method, RelayHeader};
 
 /// Both faces of one instant: timers run on `mono`, credentials and nonces expire on `unix`.

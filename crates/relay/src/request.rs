@@ -5,6 +5,7 @@ mod answer;
 mod binding;
 mod channel_bind;
 mod create_permission;
+mod dont_fragment;
 pub(crate) mod opening;
 mod refresh;
 mod relocate;
@@ -16,9 +17,10 @@ use std::sync::Arc;
 
 use rand::Rng;
 use wire::attributes::{
-    AccessToken, ChannelNumberAttribute, Data, ErrorCode, EvenPort, Lifetime, MappedAddress, Nonce,
-    PasswordAlgorithm, Realm, RequestedAddressFamily, RequestedTransport, ReservationToken,
-    UnknownAttributes, UserHash, Username, XorMappedAddress, XorPeerAddress, XorRelayedAddress,
+    AccessToken, ChannelNumberAttribute, Data, DontFragment, ErrorCode, EvenPort, Lifetime,
+    MappedAddress, Nonce, PasswordAlgorithm, Realm, RequestedAddressFamily, RequestedTransport,
+    ReservationToken, UnknownAttributes, UserHash, Username, XorMappedAddress, XorPeerAddress,
+    XorRelayedAddress,
 };
 use wire::{Attribute, Message, Method};
 
@@ -212,6 +214,7 @@ pub(crate) fn report_refused(server: &mut Server, whose: Whose<'_>, head: &Head,
 pub(crate) const TURN_ATTRIBUTES: &[u16] = &[
     ChannelNumberAttribute::TYPE,
     Data::TYPE,
+    DontFragment::TYPE,
     ErrorCode::TYPE,
     EvenPort::TYPE,
     Lifetime::TYPE,

@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use wire::AddressFamily;
 use wire::attributes::ReservationToken;
 
 use crate::allocation::Relay;
@@ -53,6 +54,11 @@ impl Reservations {
         };
         self.all().insert(token, reservation);
         deadline
+    }
+
+    /// Of which family a reserved port is.
+    pub(crate) fn family(&self, token: ReservationToken) -> Option<AddressFamily> {
+        self.all().get(&token).map(|kept| kept.relay.family())
     }
 
     /// Gives a port to whom it was promised, once.

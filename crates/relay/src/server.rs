@@ -7,6 +7,7 @@ use std::time::Instant;
 use ahash::RandomState;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use wire::attributes::Icmp;
 use wire::{Class, Kind, Message, Method};
 
 use crate::allocation::Allocation;
@@ -198,10 +199,28 @@ impl Server {
         payload: &'a [u8],
     ) -> Verdict<'a> {
         self.handle_timeout(now.mono);
-        // What another shard relays to us comes from our local face; clients know the external one.
-        let ip = self.config.external_of(peer.0.ip());
-        let peer = PeerAddr(SocketAddr::new(ip, peer.0.port()));
+        let peer = self.as_clients_know(peer);
         self.deliver(now, relay, peer, payload)
+    }
+
+    /// An ICMP error about a datagram that a relay socket sent to `peer`; the port is 0 if the
+    /// system does not tell it. The verdict borrows nothing of the server. RFC 8656 §11.5.
+    pub fn handle_icmp(
+        &mut self,
+        now: Now,
+        relay: RelayId,
+        peer: PeerAddr,
+        icmp: Icmp,
+    ) -> Verdict<'static> {
+        self.handle_timeout(now.mono);
+        let peer = self.as_clients_know(peer);
+        self.deliver_icmp(now, relay, peer, icmp)
+    }
+
+    /// What another shard relays to us comes from our local face; clients know the external one.
+    fn as_clients_know(&self, peer: PeerAddr) -> PeerAddr {
+        let ip = self.config.external_of(peer.0.ip());
+        PeerAddr(SocketAddr::new(ip, peer.0.port()))
     }
 
     /// How it went with [`Effect::OpenRelay`].

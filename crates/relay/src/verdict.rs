@@ -15,6 +15,8 @@ pub enum Verdict<'a> {
         from: RelayId,
         /// The peer.
         to: PeerAddr,
+        /// Whether the DF bit is to be set.
+        dont_fragment: bool,
         /// The application data, a slice of the packet handled.
         payload: &'a [u8],
     },
@@ -24,7 +26,7 @@ pub enum Verdict<'a> {
         to: ClientTuple,
         /// ChannelData or Data indication header.
         header: RelayHeader,
-        /// The application data, a slice of the packet handled.
+        /// The application data, a slice of the packet handled; empty under an ICMP error.
         payload: &'a [u8],
     },
     /// Answer the sender.
@@ -71,6 +73,8 @@ pub enum Effect {
         from: RelayId,
         /// The peer.
         to: PeerAddr,
+        /// Whether the DF bit is to be set.
+        dont_fragment: bool,
         /// The application data.
         payload: Vec<u8>,
     },

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use relay::{ClientTuple, DropReason, Now, PeerAddr, Server, Verdict};
+use relay::{ClientTuple, DropReason, Icmp, Now, PeerAddr, Server, Verdict};
 use sim::{Client, Peer, Request, World, minutes};
 
 /// Packets of each kind.
@@ -85,14 +85,34 @@ fn channel_data_costs_no_allocation() {
 }
 
 #[test]
-fn a_send_indication_costs_no_allocation() {
+fn a_send_indication_costs_no_allocation_with_dont_fragment_or_without() {
     let mut session = Session::new();
-    let request = Request::send(session.permitted, &[7; 1200]);
-    let packet = session.alice.write(&mut session.world, &request);
-    session.assert_client_costs_no_allocation(
-        &packet,
-        |verdict| matches!(verdict, Verdict::Forward { payload, .. } if payload.len() == 1200),
-    );
+    let request = || Request::send(session.permitted, &[7; 1200]);
+    for request in [request(), request().dont_fragment()] {
+        let packet = session.alice.write(&mut session.world, &request);
+        session.assert_client_costs_no_allocation(
+            &packet,
+            |verdict| matches!(verdict, Verdict::Forward { payload, .. } if payload.len() == 1200),
+        );
+    }
+}
+
+#[test]
+fn an_icmp_error_costs_no_allocation_told_or_not() {
+    let mut session = Session::new();
+    let relay = session.world.relay_of(session.alice);
+    let (permitted, stranger) = (session.permitted, Peer::at("9.9.9.9:9"));
+    for (peer, is_told) in [(permitted, true), (stranger, false)] {
+        session.assert_no_allocation(|server, now, _| {
+            let icmp = Icmp {
+                kind: 3,
+                code: 3,
+                data: 0,
+            };
+            let verdict = server.handle_icmp(now, relay, PeerAddr(peer.0), icmp);
+            assert_eq!(matches!(verdict, Verdict::Deliver { .. }), is_told);
+        });
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use relay::{AddressFamily, ChannelNumber, ClientTuple, Transport};
+use relay::{AddressFamily, ChannelNumber, ClientTuple, Icmp, Transport};
 use wire::attributes::{
     ChannelNumberAttribute, Lifetime, Nonce, PasswordAlgorithms, Realm, RequestedAddressFamily,
     XorPeerAddress, XorRelayedAddress,
@@ -197,6 +197,15 @@ impl Client {
             peer: peer.into(),
             channel: None,
             payload: payload.to_vec(),
+        }
+    }
+
+    /// This client is told of an ICMP error about what it sent to a peer.
+    pub fn is_told(self, peer: impl Into<SocketAddr>, icmp: Icmp) -> Outcome {
+        Outcome::IcmpAtClient {
+            client: self,
+            peer: peer.into(),
+            icmp,
         }
     }
 

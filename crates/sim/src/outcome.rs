@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use relay::{ChannelNumber, ClientTuple, DropReason};
+use relay::{ChannelNumber, ClientTuple, DropReason, Icmp};
 
 use crate::{Answer, Client};
 
@@ -19,6 +19,8 @@ pub enum Outcome {
         from: SocketAddr,
         /// The peer.
         to: SocketAddr,
+        /// Whether its DF bit is set.
+        dont_fragment: bool,
         /// The application data.
         payload: Vec<u8>,
     },
@@ -32,6 +34,15 @@ pub enum Outcome {
         channel: Option<ChannelNumber>,
         /// The application data.
         payload: Vec<u8>,
+    },
+    /// A client was told of an ICMP error.
+    IcmpAtClient {
+        /// The client.
+        client: Client,
+        /// The peer that the lost datagram was for.
+        peer: SocketAddr,
+        /// The error.
+        icmp: Icmp,
     },
     /// The server dropped it.
     Lost(DropReason),
@@ -53,6 +64,7 @@ impl Outcome {
             other @ (Self::AnsweredAs(..)
             | Self::AtPeer { .. }
             | Self::AtClient { .. }
+            | Self::IcmpAtClient { .. }
             | Self::Lost(_)
             | Self::NoSocket
             | Self::Silent) => panic!("no answer, but {other:?}"),

@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use relay::Icmp;
+
 use crate::{Outcome, World};
 
 /// A peer.
@@ -28,11 +30,27 @@ impl Peer {
         world.peer_sends(self.0, relayed, payload)
     }
 
+    /// Somebody on the way from a relayed transport address to this peer tells the server that a
+    /// datagram was lost.
+    pub fn is_lost(self, world: &mut World, relayed: SocketAddr, icmp: Icmp) -> Outcome {
+        world.icmp_arrives(relayed, self.0, icmp)
+    }
+
     /// This peer gets a datagram from a relayed transport address.
     pub fn hears(self, relayed: SocketAddr, payload: &[u8]) -> Outcome {
+        self.gets(relayed, payload, false)
+    }
+
+    /// The same with the DF bit set.
+    pub fn hears_unfragmented(self, relayed: SocketAddr, payload: &[u8]) -> Outcome {
+        self.gets(relayed, payload, true)
+    }
+
+    fn gets(self, relayed: SocketAddr, payload: &[u8], dont_fragment: bool) -> Outcome {
         Outcome::AtPeer {
             from: relayed,
             to: self.0,
+            dont_fragment,
             payload: payload.to_vec(),
         }
     }

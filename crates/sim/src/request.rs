@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use wire::attributes::{
-    AccessToken, AdditionalAddressFamily, ChannelNumberAttribute, Data, EvenPort, Lifetime,
-    MobilityTicket, Nonce, PasswordAlgorithm, PasswordAlgorithms, Realm, RequestedAddressFamily,
-    RequestedTransport, ReservationToken, Username, XorPeerAddress,
+    AccessToken, AdditionalAddressFamily, ChannelNumberAttribute, Data, DontFragment, EvenPort,
+    Lifetime, MobilityTicket, Nonce, PasswordAlgorithm, PasswordAlgorithms, Realm,
+    RequestedAddressFamily, RequestedTransport, ReservationToken, Username, XorPeerAddress,
 };
 use wire::{
     AddressFamily, Algorithm, Attribute, Class, Key, MacKey, Method, TransactionId, Writer,
@@ -202,6 +202,11 @@ impl Request {
     /// With ADDITIONAL-ADDRESS-FAMILY: for a dual allocation.
     pub fn dual(self) -> Self {
         self.put(AdditionalAddressFamily(Ok(AddressFamily::V6)))
+    }
+
+    /// With DONT-FRAGMENT.
+    pub fn dont_fragment(self) -> Self {
+        self.put(DontFragment)
     }
 
     /// With EVEN-PORT that asks for the next port to be reserved.

@@ -3,11 +3,12 @@
 use std::net::SocketAddr;
 use std::ops::Deref;
 
-use crate::attributes::{Data, XorAddress, XorPeerAddress};
+use crate::attributes::{Data, Icmp, XorAddress, XorPeerAddress};
 use crate::{Attribute, ChannelData, ChannelNumber, Class, Message, Method, TransactionId, method};
 
 /// The bytes that turn a payload into ChannelData or a Data indication, held inline so that the
 /// data path allocates nothing. The payload follows, and then [`RelayHeader::padding`] zero bytes.
+/// An ICMP error has no payload: its Data indication is all header.
 #[derive(Clone, Copy, Debug)]
 pub struct RelayHeader {
     bytes: [u8; Self::CAPACITY],
@@ -17,11 +18,14 @@ pub struct RelayHeader {
 }
 
 impl RelayHeader {
-    /// The longest header: a Data indication from an IPv6 peer.
-    pub const CAPACITY: usize = Message::HEADER + 4 + 20 + 4;
+    /// The longest header: a Data indication of an ICMP error about an IPv6 peer.
+    pub const CAPACITY: usize = Self::WITH_PEER + 4 + 8;
 
     /// The largest payload that a header can announce whoever the peer is.
-    pub const MAX_PAYLOAD: usize = u16::MAX as usize - Self::CAPACITY - 3;
+    pub const MAX_PAYLOAD: usize = u16::MAX as usize - Self::WITH_PEER - 4 - 3;
+
+    /// A STUN header and the XOR-PEER-ADDRESS of an IPv6 peer.
+    const WITH_PEER: usize = Message::HEADER + 4 + 20;
 
     /// The largest payload that the header of a Data indication from this peer can announce.
     pub const fn max_payload(peer: SocketAddr) -> usize {
@@ -34,11 +38,7 @@ impl RelayHeader {
     /// The header of ChannelData; RFC 8656 §12.5 asks for padding on streams only, which
     /// know their own. `length` must be below 65,536.
     pub fn channel_data(number: ChannelNumber, length: usize) -> Self {
-        let mut header = Self {
-            bytes: [0; Self::CAPACITY],
-            length: 0,
-            padding: 0,
-        };
+        let mut header = Self::empty();
         header.push(&number.get().to_be_bytes());
         header.push(&(length as u16).to_be_bytes());
         debug_assert_eq!(header.len(), ChannelData::HEADER);
@@ -49,22 +49,45 @@ impl RelayHeader {
     /// RFC 8656 §11.3.
     pub fn data_indication(peer: SocketAddr, length: usize, transaction: TransactionId) -> Self {
         let padding = crate::padding(length);
+        let mut header = Self::indication(peer, length + padding, transaction);
+        header.padding = padding as u8;
+        header.push(&Data::TYPE.to_be_bytes());
+        header.push(&(length as u16).to_be_bytes());
+        header
+    }
+
+    /// A Data indication of an ICMP error about a datagram to `peer`, with nothing to follow.
+    /// RFC 8656 §11.5.
+    pub fn icmp_indication(peer: SocketAddr, icmp: Icmp, transaction: TransactionId) -> Self {
+        let value = icmp.to_bytes();
+        let mut header = Self::indication(peer, value.len(), transaction);
+        header.push(&Icmp::TYPE.to_be_bytes());
+        header.push(&(value.len() as u16).to_be_bytes());
+        header.push(&value);
+        header
+    }
+
+    /// A Data indication up to XOR-PEER-ADDRESS; one attribute of `length` bytes, padding
+    /// included, is to follow.
+    fn indication(peer: SocketAddr, length: usize, transaction: TransactionId) -> Self {
         let address = XorAddress::new(peer, transaction);
-        let after_header = 4 + address.as_bytes().len() + 4 + length + padding;
-        let mut header = Self {
-            bytes: [0; Self::CAPACITY],
-            length: 0,
-            padding: padding as u8,
-        };
+        let after_header = 4 + address.as_bytes().len() + 4 + length;
+        let mut header = Self::empty();
         header.push(&method::encode(Method::Data, Class::Indication).to_be_bytes());
         header.push(&(after_header as u16).to_be_bytes());
         header.push(transaction.as_bytes());
         header.push(&XorPeerAddress::TYPE.to_be_bytes());
         header.push(&(address.as_bytes().len() as u16).to_be_bytes());
         header.push(address.as_bytes());
-        header.push(&Data::TYPE.to_be_bytes());
-        header.push(&(length as u16).to_be_bytes());
         header
+    }
+
+    const fn empty() -> Self {
+        Self {
+            bytes: [0; Self::CAPACITY],
+            length: 0,
+            padding: 0,
+        }
     }
 
     /// Zero bytes that follow the payload on every transport.
@@ -122,6 +145,26 @@ mod tests {
             let message = Message::parse(&packet).unwrap();
             assert_eq!(message.get::<Data<'_>>().unwrap().unwrap().0.len(), most);
             assert!(packet.len() + 4 - Message::HEADER > usize::from(u16::MAX));
+        }
+    }
+
+    #[test]
+    fn an_icmp_error_reads_back_for_both_families() {
+        for peer in ["192.0.2.1:4000", "[2001:db8::1]:4000"] {
+            let peer: SocketAddr = peer.parse().unwrap();
+            let icmp = Icmp {
+                kind: 3,
+                code: 4,
+                data: 1400,
+            };
+            let header = RelayHeader::icmp_indication(peer, icmp, TransactionId::new([7; 12]));
+            assert_eq!((header.len() % 4, header.padding()), (0, 0));
+            let message = Message::parse(&header).unwrap();
+            assert_eq!(message.method(), Method::Data);
+            assert_eq!(message.class(), Class::Indication);
+            assert_eq!(message.get(), Ok(Some(XorPeerAddress(peer))));
+            assert_eq!(message.get(), Ok(Some(icmp)));
+            assert_eq!(message.get::<Data<'_>>(), Ok(None));
         }
     }
 }

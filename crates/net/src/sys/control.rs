@@ -1,83 +1,96 @@
 //! Control messages: what the kernel tells of a datagram beside its bytes, and is told.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::{iter, slice};
 
-use super::Envelope;
+use crate::marking::Marking;
 
-/// Room for the control messages asked for, aligned as the kernel wants it.
+/// Room for the control messages of one datagram, aligned as the kernel wants it.
 #[derive(Clone, Copy)]
-#[repr(align(8))]
-pub(super) struct Control(pub(super) [u8; CONTROL]);
+#[repr(C, align(8))]
+pub(super) struct Control {
+    bytes: [u8; CONTROL],
+    /// How many bytes were written.
+    length: usize,
+}
 
-pub(super) const CONTROL: usize = 96;
+/// The most at once: of a datagram from IPv6 its destination, traffic class and the overflow.
+const CONTROL: usize = 96;
 
 impl Default for Control {
     fn default() -> Self {
-        Self([0; CONTROL])
-    }
-}
-
-pub(super) fn read_control(header: &libc::msghdr, envelope: &mut Envelope) {
-    // SAFETY: the kernel filled the control buffer of this header and set its length; the macros
-    // walk within it. The data is read unaligned, as its place promises no alignment.
-    unsafe {
-        let mut message = libc::CMSG_FIRSTHDR(header);
-        while let Some(head) = message.as_ref() {
-            let data = libc::CMSG_DATA(message);
-            match (head.cmsg_level, head.cmsg_type) {
-                (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
-                    let info: libc::in_pktinfo = data.cast::<libc::in_pktinfo>().read_unaligned();
-                    envelope.to = Some(Ipv4Addr::from(u32::from_be(info.ipi_addr.s_addr)).into());
-                }
-                (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
-                    let info: libc::in6_pktinfo = data.cast::<libc::in6_pktinfo>().read_unaligned();
-                    envelope.to = Some(Ipv6Addr::from(info.ipi6_addr.s6_addr).into());
-                }
-                (libc::SOL_SOCKET, libc::SO_RXQ_OVFL) => {
-                    envelope.overflow = Some(data.cast::<u32>().read_unaligned());
-                }
-                _ => {}
-            }
-            message = libc::CMSG_NXTHDR(header, message);
+        Self {
+            bytes: [0; CONTROL],
+            length: 0,
         }
     }
 }
 
-/// Writes the one control message of `header` and sets its length.
-pub(super) fn write_source(header: &mut libc::msghdr, from: IpAddr) {
-    match from {
-        IpAddr::V4(ip) => {
-            let s_addr = u32::from(ip).to_be();
-            let info = libc::in_pktinfo {
-                ipi_ifindex: 0,
-                ipi_spec_dst: libc::in_addr { s_addr },
-                ipi_addr: libc::in_addr { s_addr: 0 },
-            };
-            write_control(header, libc::IPPROTO_IP, libc::IP_PKTINFO, info);
+impl Control {
+    /// Lets a header receive as much as there is room for.
+    pub(super) const fn receive(&mut self, header: &mut libc::msghdr) {
+        header.msg_control = self.bytes.as_mut_ptr().cast();
+        header.msg_controllen = CONTROL as _;
+    }
+
+    /// Lets a header send what was pushed.
+    pub(super) const fn send(&mut self, header: &mut libc::msghdr) {
+        if self.length > 0 {
+            header.msg_control = self.bytes.as_mut_ptr().cast();
+            header.msg_controllen = self.length as _;
         }
-        IpAddr::V6(ip) => {
-            let info = libc::in6_pktinfo {
-                ipi6_addr: libc::in6_addr {
-                    s6_addr: ip.octets(),
-                },
-                ipi6_ifindex: 0,
-            };
-            write_control(header, libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, info);
+    }
+
+    /// Appends a message. All that is sent with one datagram must fit.
+    pub(super) fn push<T: Copy>(&mut self, level: i32, kind: i32, value: T) {
+        let length = size_of::<T>() as u32;
+        // SAFETY: these only compute.
+        let (whole, space) = unsafe { (libc::CMSG_LEN(length), libc::CMSG_SPACE(length)) };
+        assert!(self.length + space as usize <= CONTROL, "no room");
+        // SAFETY: there is room for the whole message at this place, which is aligned because the
+        // buffer is and every message takes a multiple of its alignment.
+        unsafe {
+            let message = self.bytes.as_mut_ptr().add(self.length);
+            let message = message.cast::<libc::cmsghdr>();
+            (*message).cmsg_level = level;
+            (*message).cmsg_type = kind;
+            (*message).cmsg_len = whole as _;
+            libc::CMSG_DATA(message).cast::<T>().write_unaligned(value);
         }
+        self.length += space as usize;
     }
 }
 
-fn write_control<T: Copy>(header: &mut libc::msghdr, level: i32, kind: i32, value: T) {
-    let length = size_of::<T>() as u32;
-    // SAFETY: the control buffer is zeroed, aligned and larger than any message written here.
-    unsafe {
-        let Some(message) = libc::CMSG_FIRSTHDR(header).as_mut() else {
-            return;
-        };
-        message.cmsg_level = level;
-        message.cmsg_type = kind;
-        message.cmsg_len = libc::CMSG_LEN(length) as _;
-        libc::CMSG_DATA(message).cast::<T>().write_unaligned(value);
-        header.msg_controllen = libc::CMSG_SPACE(length) as _;
-    }
+/// The control messages of a header: level, type, data.
+///
+/// # Safety
+/// The header's control buffer is aligned for a `cmsghdr`, was filled by the kernel, which set its
+/// length, and lives as long as the header is borrowed.
+pub(super) unsafe fn messages(header: &libc::msghdr) -> impl Iterator<Item = (i32, i32, &[u8])> {
+    // SAFETY: as the caller has it.
+    let mut next = unsafe { libc::CMSG_FIRSTHDR(header) };
+    iter::from_fn(move || {
+        // SAFETY: the macros give null or a message that lies in the buffer.
+        let message = unsafe { next.as_ref() }?;
+        // SAFETY: this only computes.
+        let before_data = unsafe { libc::CMSG_LEN(0) } as usize;
+        let length = (message.cmsg_len as usize).checked_sub(before_data)?;
+        // SAFETY: the kernel wrote as much data as the message says.
+        let data = unsafe { slice::from_raw_parts(libc::CMSG_DATA(next), length) };
+        // SAFETY: as above.
+        next = unsafe { libc::CMSG_NXTHDR(header, next) };
+        Some((message.cmsg_level, message.cmsg_type, data))
+    })
+}
+
+/// The marking of a packet, if that is what a control message tells: IPv4 in a byte, IPv6 in an
+/// `int`.
+pub(super) fn marking(level: i32, kind: i32, data: &[u8]) -> Option<Marking> {
+    let octet = match ((level, kind), data) {
+        ((libc::IPPROTO_IP, libc::IP_TOS), &[octet]) => octet,
+        ((libc::IPPROTO_IP, libc::IP_TOS) | (libc::IPPROTO_IPV6, libc::IPV6_TCLASS), _) => {
+            i32::from_ne_bytes(*data.first_chunk()?).try_into().ok()?
+        }
+        _ => return None,
+    };
+    Some(Marking(octet))
 }

@@ -22,7 +22,27 @@ pub(crate) fn force_receive_buffer(socket: BorrowedFd<'_>, bytes: i32) -> io::Re
     set_option(socket, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, bytes)
 }
 
-/// Leaves the DF bit clear: relayed datagrams may be fragmented. RFC 8656 §14.
+/// Asks for [`super::Envelope::marking`].
+pub(crate) fn receive_marking(socket: BorrowedFd<'_>, is_v6: bool) -> io::Result<()> {
+    if is_v6 {
+        set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVTCLASS, 1)
+    } else {
+        set_option(socket, libc::IPPROTO_IP, libc::IP_RECVTOS, 1)
+    }
+}
+
+/// Asks for [`super::take_loss`]; while a loss waits to be taken, the socket is ready to be read.
+pub(crate) fn receive_losses(socket: BorrowedFd<'_>, is_v6: bool) -> io::Result<()> {
+    if is_v6 {
+        set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVERR, 1)?;
+    } else {
+        set_option(socket, libc::IPPROTO_IP, libc::IP_RECVERR, 1)?;
+    }
+    set_option(socket, libc::SOL_SOCKET, libc::SO_SELECT_ERR_QUEUE, 1)
+}
+
+/// Lets datagrams be fragmented, on this host (to IPv6) or on their way (to IPv4, with DF clear).
+/// RFC 8656 §14.
 pub(crate) fn allow_fragmentation(socket: BorrowedFd<'_>, is_v6: bool) -> io::Result<()> {
     if is_v6 {
         set_option(
@@ -32,16 +52,28 @@ pub(crate) fn allow_fragmentation(socket: BorrowedFd<'_>, is_v6: bool) -> io::Re
             libc::IPV6_PMTUDISC_DONT,
         )
     } else {
-        set_option(
-            socket,
-            libc::IPPROTO_IP,
-            libc::IP_MTU_DISCOVER,
-            libc::IP_PMTUDISC_DONT,
-        )
+        // Not `DONT`, under which the kernel keeps "fragmentation needed" to itself: it is the
+        // answer to what was sent with DF a moment ago.
+        discover_mtu(socket, libc::IP_PMTUDISC_OMIT)
     }
 }
 
-fn set_option(socket: BorrowedFd<'_>, level: i32, name: i32, value: i32) -> io::Result<()> {
+/// Sets the DF bit of what is sent to IPv4 from now on. The path is asked by each datagram, whatever
+/// earlier ones heard of it: to discover its MTU is up to who asked for DF.
+pub(crate) fn forbid_fragmentation(socket: BorrowedFd<'_>) -> io::Result<()> {
+    discover_mtu(socket, libc::IP_PMTUDISC_PROBE)
+}
+
+fn discover_mtu(socket: BorrowedFd<'_>, how: i32) -> io::Result<()> {
+    set_option(socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, how)
+}
+
+pub(super) fn set_option(
+    socket: BorrowedFd<'_>,
+    level: i32,
+    name: i32,
+    value: i32,
+) -> io::Result<()> {
     // SAFETY: the value is an `int` of the length told.
     let outcome = unsafe {
         libc::setsockopt(

@@ -2,11 +2,12 @@
 
 use std::io;
 use std::mem;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use super::address::address;
-use super::control::{CONTROL, Control, read_control};
+use super::control::{self, Control};
+use crate::marking::Marking;
 
 /// Datagrams per call.
 pub(crate) const BATCH: usize = 16;
@@ -32,8 +33,10 @@ struct Received {
 pub(crate) struct Envelope {
     /// The sender.
     pub(crate) from: SocketAddr,
-    /// The address it was sent to, where [`receive_destination`] asked for it.
+    /// The address it was sent to, where [`super::receive_destination`] asked for it.
     pub(crate) to: Option<IpAddr>,
+    /// Its DSCP and ECN, where [`super::receive_marking`] asked for them.
+    pub(crate) marking: Marking,
     /// Datagrams dropped at this socket so far, once there are any.
     pub(crate) overflow: Option<u32>,
 }
@@ -68,8 +71,7 @@ impl Batch {
             header.msg_namelen = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
             header.msg_iov = &raw mut slices[index];
             header.msg_iovlen = 1;
-            header.msg_control = controls[index].0.as_mut_ptr().cast();
-            header.msg_controllen = CONTROL as _;
+            controls[index].receive(header);
         }
         // SAFETY: every pointer above is to a buffer of the length beside it, which outlives the
         // call and is written by nobody else.
@@ -90,9 +92,13 @@ impl Batch {
                 let mut envelope = Envelope {
                     from,
                     to: None,
+                    marking: Marking::PLAIN,
                     overflow: None,
                 };
-                read_control(&header.msg_hdr, &mut envelope);
+                // SAFETY: the kernel has just filled the header's control buffer, which still
+                // lives.
+                let messages = unsafe { control::messages(&header.msg_hdr) };
+                messages.for_each(|(level, kind, data)| envelope.read(level, kind, data));
                 Received {
                     length: header.msg_len as usize,
                     envelope,
@@ -107,5 +113,26 @@ impl Batch {
         let Received { length, envelope } = self.received[index]?;
         let start = index * SLOT;
         Some((envelope, &self.buffers[start..start + length]))
+    }
+}
+
+impl Envelope {
+    /// Takes note of a control message.
+    fn read(&mut self, level: i32, kind: i32, data: &[u8]) {
+        match (level, kind) {
+            // The destination stands behind the interface and the address it was routed to.
+            (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
+                let ip = data.get(8..).and_then(|ip| ip.first_chunk::<4>());
+                self.to = ip.map(|ip| Ipv4Addr::from(*ip).into());
+            }
+            (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
+                let ip = data.first_chunk::<16>();
+                self.to = ip.map(|ip| Ipv6Addr::from(*ip).into());
+            }
+            (libc::SOL_SOCKET, libc::SO_RXQ_OVFL) => {
+                self.overflow = data.first_chunk().map(|it| u32::from_ne_bytes(*it));
+            }
+            _ => self.marking = control::marking(level, kind, data).unwrap_or(self.marking),
+        }
     }
 }

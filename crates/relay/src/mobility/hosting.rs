@@ -40,9 +40,15 @@ impl Server {
     pub(super) fn take(&mut self, now: Now, client: ClientTuple, packet: &[u8]) -> Option<Vec<u8>> {
         let effect = match self.handle_packet(now, client, packet) {
             Verdict::Reply(message) => return Some(message.to_vec()),
-            Verdict::Forward { from, to, payload } => Effect::Forward {
+            Verdict::Forward {
                 from,
                 to,
+                dont_fragment,
+                payload,
+            } => Effect::Forward {
+                from,
+                to,
+                dont_fragment,
                 payload: payload.to_vec(),
             },
             Verdict::Deliver {

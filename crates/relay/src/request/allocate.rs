@@ -12,7 +12,7 @@ use wire::attributes::{
 };
 
 use super::opening::{self, allocated};
-use super::{Answer, Head};
+use super::{Answer, Head, dont_fragment};
 use crate::allocation::{Allocation, Phase, Refused, Relay, RelaySocket, Relays};
 use crate::auth::Signed;
 use crate::permissions::Permissions;
@@ -37,6 +37,7 @@ pub(super) fn allocate(
     if transport != RequestedTransport::UDP {
         return Err(Reject::UnsupportedTransport(transport.0));
     }
+    dont_fragment::check(server, request)?;
     let ticket = wants_ticket(server, request)?;
     let wanted = Wanted::read(server, request)?;
     let config = Arc::clone(&server.config);

@@ -2,10 +2,11 @@
 //!
 //! As hot a path as ChannelData: some browsers never bind a channel.
 
-use wire::attributes::{Data, XorPeerAddress};
+use wire::attributes::{Data, DontFragment, XorPeerAddress};
 use wire::{AddressFamily, Message};
 
-use super::TURN_ATTRIBUTES;
+use super::{TURN_ATTRIBUTES, dont_fragment};
+use crate::data::Outgoing;
 use crate::{ClientTuple, DropReason, Now, PeerAddr, Server, Verdict};
 
 /// RFC 8656 §11.2. Indications are not authenticated; the 5-tuple must have an allocation and the
@@ -19,7 +20,8 @@ pub(crate) fn send<'a>(
     if message.unknown_required(TURN_ATTRIBUTES).next().is_some() {
         return server.drop(DropReason::UnknownAttribute);
     }
-    let (Ok(Some(XorPeerAddress(peer))), Ok(Some(Data(payload)))) = (message.get(), message.get())
+    let (Ok(Some(XorPeerAddress(peer))), Ok(Some(Data(payload))), Ok(asked)) =
+        (message.get(), message.get(), message.get::<DontFragment>())
     else {
         return server.drop(DropReason::IncompleteSend);
     };
@@ -37,5 +39,11 @@ pub(crate) fn send<'a>(
     if !server.in_scope(scope, peer) {
         return server.drop(DropReason::PeerDenied);
     }
-    server.forward(now, relay, PeerAddr(peer), payload)
+    let outgoing = Outgoing {
+        from: relay,
+        to: PeerAddr(peer),
+        dont_fragment: asked.is_some() && dont_fragment::counts(client, relay.family),
+        payload,
+    };
+    server.forward(now, outgoing)
 }

@@ -2,7 +2,7 @@
 //! the session beside them loses nothing. The world checks every answer that is given.
 
 use relay::DropReason;
-use sim::Outcome::{Answered, AnsweredAs, AtClient, AtPeer, Lost, NoSocket, Silent};
+use sim::Outcome::{Answered, AnsweredAs, AtClient, AtPeer, IcmpAtClient, Lost, NoSocket, Silent};
 use sim::{Client, Outcome, Peer, Request, World, minutes};
 use wire::{Kind, Message};
 
@@ -64,6 +64,7 @@ fn assert_fitting(packet: &[u8], outcome: &Outcome) {
             "relayed, and yet no message"
         ),
         NoSocket => panic!("sent to a port of this host"),
+        IcmpAtClient { .. } => panic!("nobody has said so"),
     }
 }
 

@@ -162,6 +162,8 @@ impl Trial {
                 Outcome::AtPeer {
                     from: source,
                     to: peer,
+                    // Nobody here asks for it.
+                    dont_fragment: false,
                     payload: data,
                 },
             ) => {
@@ -200,13 +202,19 @@ impl Trial {
                 coverage.digest(&via.server.port().to_be_bytes());
                 coverage.digest(answer.as_bytes());
             }
-            Outcome::AtPeer { from, to, payload } => {
+            Outcome::AtPeer {
+                from, to, payload, ..
+            } => {
                 coverage.digest(&[from.port().to_be_bytes(), to.port().to_be_bytes()].concat());
                 coverage.digest(payload);
             }
             Outcome::AtClient { peer, payload, .. } => {
                 coverage.digest(&peer.port().to_be_bytes());
                 coverage.digest(payload);
+            }
+            Outcome::IcmpAtClient { peer, icmp, .. } => {
+                coverage.digest(&peer.port().to_be_bytes());
+                coverage.digest(&icmp.to_bytes());
             }
             Outcome::Lost(why) => coverage.digest(why.name().as_bytes()),
             Outcome::NoSocket | Outcome::Silent => coverage.digest(&[0]),

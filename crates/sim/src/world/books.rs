@@ -35,9 +35,19 @@ impl World {
                     memory.inbox.push(answer);
                 }
                 Effect::Report(report) => self.reports.push(report),
-                Effect::Forward { from, to, payload } => {
-                    let to = to.0;
-                    self.carry_late(shard, Owned::Forward { from, to, payload });
+                Effect::Forward {
+                    from,
+                    to,
+                    dont_fragment,
+                    payload,
+                } => {
+                    let verdict = Owned::Forward {
+                        from,
+                        to: to.0,
+                        dont_fragment,
+                        payload,
+                    };
+                    self.carry_late(shard, verdict);
                 }
                 Effect::Deliver {
                     to,

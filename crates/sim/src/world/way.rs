@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use relay::policy::Permit;
-use relay::{ClientTuple, DropReason, PeerAddr, RelayId, Verdict};
+use relay::{ClientTuple, DropReason, Icmp, PeerAddr, RelayId, Verdict};
 use wire::attributes::{AccessToken, Data, Realm, Username, XorPeerAddress};
 use wire::{
     Algorithm, ChannelData, Class, Kind, MacKey, Message, Method, RelayHeader, TransactionId,
@@ -98,6 +98,25 @@ impl World {
         self.arrive(peer, local, payload)
     }
 
+    /// An ICMP error about what was sent from a relayed transport address to a peer.
+    pub(crate) fn icmp_arrives(
+        &mut self,
+        relayed: SocketAddr,
+        peer: SocketAddr,
+        icmp: Icmp,
+    ) -> Outcome {
+        let local = SocketAddr::new(self.inward(relayed.ip()), relayed.port());
+        let Some((shard, relay)) = self.host.socket(local) else {
+            return Outcome::NoSocket;
+        };
+        let now = self.clock.now();
+        let verdict = self.shards[shard].handle_icmp(now, relay, PeerAddr(peer), icmp);
+        let verdict = Owned::of(verdict);
+        let outcome = self.carry(shard, verdict, None);
+        self.settle(shard);
+        outcome
+    }
+
     pub(crate) fn disconnect(&mut self, client: Client) {
         let Memory { tuple, shard, .. } = *self.memory(client);
         self.shards[shard].handle_disconnected(self.clock.now().mono, tuple);
@@ -116,6 +135,7 @@ impl World {
             return Outcome::AtPeer {
                 from,
                 to: local,
+                dont_fragment: false,
                 payload: payload.to_vec(),
             };
         }
@@ -142,7 +162,12 @@ impl World {
         sender: Option<&MacKey>,
     ) -> Outcome {
         match verdict {
-            Owned::Forward { from, to, payload } => {
+            Owned::Forward {
+                from,
+                to,
+                dont_fragment,
+                payload,
+            } => {
                 let local = self.host.local((shard, from));
                 let local = local.expect("only an open socket sends");
                 if self
@@ -159,6 +184,7 @@ impl World {
                 Outcome::AtPeer {
                     from: SocketAddr::new(self.outward(local.ip()), local.port()),
                     to,
+                    dont_fragment,
                     payload,
                 }
             }
@@ -201,6 +227,10 @@ impl World {
                     (Method::Data, Class::Indication)
                 );
                 let XorPeerAddress(peer) = require(message.get());
+                if let Some(icmp) = message.get().expect("a readable attribute") {
+                    assert_eq!(message.get::<Data<'_>>(), Ok(None), "an error has no data");
+                    return Outcome::IcmpAtClient { client, peer, icmp };
+                }
                 let Data(payload) = require(message.get());
                 Outcome::AtClient {
                     client,
@@ -228,6 +258,7 @@ pub(super) enum Owned {
     Forward {
         from: RelayId,
         to: SocketAddr,
+        dont_fragment: bool,
         payload: Vec<u8>,
     },
     Deliver {
@@ -250,9 +281,15 @@ impl Owned {
 
     fn of(verdict: Verdict<'_>) -> Self {
         match verdict {
-            Verdict::Forward { from, to, payload } => Self::Forward {
+            Verdict::Forward {
+                from,
+                to,
+                dont_fragment,
+                payload,
+            } => Self::Forward {
                 from,
                 to: to.0,
+                dont_fragment,
                 payload: payload.to_vec(),
             },
             Verdict::Deliver {

@@ -138,6 +138,7 @@ fn is_longer_than_allowed(raw: RawAttribute<'_>) -> bool {
             [_, 0x01, ..] => 8,
             _ => 20,
         },
+        DontFragment::TYPE => 0,
         EvenPort::TYPE => 1,
         ReservationToken::TYPE => 8,
         Lifetime::TYPE

@@ -30,6 +30,7 @@ pub(crate) enum Sample {
     Token([u8; 8]),
     AddressError(AddressFamily, u16, String),
     Data(Vec<u8>),
+    DontFragment,
     /// One that has no name here.
     Other(u16, Vec<u8>),
 }
@@ -71,6 +72,10 @@ impl Sample {
                 Self::AddressError(error.family, error.code, error.reason.to_owned())
             }
             Data::TYPE => Self::Data(Data::decode(value, id)?.0.to_vec()),
+            DontFragment::TYPE => {
+                DontFragment::decode(value, id)?;
+                Self::DontFragment
+            }
             kind => Self::Other(kind, value.to_vec()),
         })
     }
@@ -106,6 +111,7 @@ impl Sample {
                 reason,
             }),
             Self::Data(data) => writer.put(&Data(data)),
+            Self::DontFragment => writer.put(&DontFragment),
             Self::Other(kind, value) => writer.put_raw(*kind, value),
         };
     }
@@ -138,6 +144,7 @@ impl Sample {
                 turn::AddressErrorCode::new(their_family(*family), error).into()
             }
             Self::Data(data) => turn::Data::new(data).into(),
+            Self::DontFragment => turn::DontFragment::default().into(),
             Self::Other(..) => return None,
         })
     }
@@ -199,6 +206,7 @@ impl Sample {
                 })
             }
             Self::Data(data) => theirs.as_data().is_ok_and(|it| it.as_bytes() == data),
+            Self::DontFragment => theirs.is_dont_fragment(),
             Self::Other(kind, value) => {
                 let data = theirs.as_unknown().ok().and_then(|it| it.attribute_data());
                 theirs.attribute_type().as_u16() == *kind && data.is_none_or(|data| data == value)
@@ -245,6 +253,7 @@ pub(crate) fn sample() -> impl Strategy<Value = Sample> {
             Sample::AddressError(family, code, reason)
         }),
         bytes().prop_map(Sample::Data),
+        Just(Sample::DontFragment),
         (0x7A00u16..0x7B00, bytes()).prop_map(|(kind, value)| Sample::Other(kind, value)),
     ]
 }
