@@ -55,6 +55,7 @@ impl Channels {
             | Event::PermissionCreated { .. }
             | Event::Answered { .. }
             | Event::Data { .. }
+            | Event::Lost { .. }
             | Event::Failed { .. }
             | Event::StreamBroken(_) => {}
         }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rand::rngs::ChaCha12Rng;
 use rand::{Rng, SeedableRng};
-use wire::attributes::{Data, XorPeerAddress};
+use wire::attributes::{Data, DontFragment, XorPeerAddress};
 use wire::stream::Deframer;
 use wire::{ChannelNumber, Class, Method, RelayHeader, TransactionId, Writer};
 
@@ -110,13 +110,35 @@ impl Client {
     /// # Errors
     /// [`TooLong`] if the message cannot hold it.
     pub fn send(&mut self, peer: SocketAddr, data: &[u8]) -> Result<(), TooLong> {
+        self.indicate(peer, data, false)
+    }
+
+    /// The same, and the server is to set the DF bit of the datagram: where it does not fit it is
+    /// lost, and [`Event::Lost`] may say so. RFC 8656 §11.1.
+    ///
+    /// # Errors
+    /// [`TooLong`] if the message cannot hold it.
+    pub fn send_unfragmented(&mut self, peer: SocketAddr, data: &[u8]) -> Result<(), TooLong> {
+        self.indicate(peer, data, true)
+    }
+
+    fn indicate(
+        &mut self,
+        peer: SocketAddr,
+        data: &[u8],
+        dont_fragment: bool,
+    ) -> Result<(), TooLong> {
         if data.len() > RelayHeader::MAX_PAYLOAD {
             return Err(TooLong(data.len()));
         }
         let mut packet = Vec::with_capacity(RelayHeader::CAPACITY + data.len() + 3);
         let id = self.draw_transaction_id();
         let mut writer = Writer::new(&mut packet, Method::Send, Class::Indication, id);
-        writer.put(&XorPeerAddress(peer)).put(&Data(data));
+        writer.put(&XorPeerAddress(peer));
+        if dont_fragment {
+            writer.put(&DontFragment);
+        }
+        writer.put(&Data(data));
         self.finish(writer);
         self.transmits.push_back(packet);
         Ok(())

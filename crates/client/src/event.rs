@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use wire::attributes::Icmp;
 use wire::stream::FrameError;
 use wire::{ChannelNumber, Malformed, Method};
 
@@ -60,6 +61,13 @@ pub enum Event {
         payload: Vec<u8>,
         /// The channel it came on, `None` if in a Data indication.
         channel: Option<ChannelNumber>,
+    },
+    /// A datagram for a peer was lost. RFC 8656 §11.6.
+    Lost {
+        /// The peer; the port is 0 where the server does not know it.
+        peer: SocketAddr,
+        /// What the server heard of it, of ICMP or ICMPv6 as the peer's family has it.
+        icmp: Icmp,
     },
     /// A request came to nothing.
     Failed {

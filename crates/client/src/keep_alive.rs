@@ -46,6 +46,7 @@ impl KeepAlive {
             Event::Bound { .. }
             | Event::Answered { .. }
             | Event::Data { .. }
+            | Event::Lost { .. }
             | Event::Failed { .. }
             | Event::StreamBroken(_) => {}
         }

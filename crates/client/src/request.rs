@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use wire::attributes::{
-    ChannelNumberAttribute, Lifetime, RequestedAddressFamily, RequestedTransport, XorPeerAddress,
+    ChannelNumberAttribute, DontFragment, Lifetime, RequestedAddressFamily, RequestedTransport,
+    XorPeerAddress,
 };
 use wire::{AddressFamily, ChannelNumber, Method, Writer};
 
@@ -43,6 +44,8 @@ pub struct AllocateOptions {
     pub lifetime: Option<Duration>,
     /// The family of the relayed address; if `None` the attribute is left out, which means IPv4.
     pub family: Option<AddressFamily>,
+    /// Whether the server is asked if it can set the DF bit: one that cannot refuses with 420.
+    pub dont_fragment: bool,
 }
 
 impl Request {
@@ -82,6 +85,9 @@ impl Request {
                 }
                 if let Some(family) = options.family {
                     writer.put(&RequestedAddressFamily(Ok(family)));
+                }
+                if options.dont_fragment {
+                    writer.put(&DontFragment);
                 }
             }
             Self::Refresh { lifetime } => {

@@ -106,7 +106,7 @@ impl Client {
         }
     }
 
-    /// RFC 8656 §11.4.
+    /// RFC 8656 §11.4, §11.6.
     fn handle_data_indication(
         &mut self,
         now: Instant,
@@ -117,6 +117,10 @@ impl Client {
             return Err(DropReason::UnknownAttribute);
         }
         let XorPeerAddress(peer) = require(message)?;
+        if let Ok(Some(icmp)) = message.get() {
+            self.tell(now, Event::Lost { peer, icmp });
+            return Ok(());
+        }
         let Data(payload) = require(message)?;
         let event = Event::Data {
             peer,

@@ -76,6 +76,7 @@ fn an_allocate_asks_for_what_it_was_told_to() {
     let options = AllocateOptions {
         lifetime: Some(Duration::from_millis(90_900)),
         family: Some(AddressFamily::V6),
+        ..AllocateOptions::default()
     };
     world.client.allocate(world.now, options);
     let packet = world.packet();

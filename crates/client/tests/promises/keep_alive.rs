@@ -61,7 +61,7 @@ fn a_short_allocation_is_refreshed_at_half_its_life() {
     let mut world = kept_alive();
     let options = AllocateOptions {
         lifetime: Some(Duration::from_secs(60)),
-        family: None,
+        ..AllocateOptions::default()
     };
     world.client.allocate(world.now, options);
     world.settle();

@@ -3,8 +3,10 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use client::{Config, DropReason, Event, Failure, Request, TooLong, Transport};
-use wire::attributes::{ChannelNumberAttribute, Data, XorPeerAddress};
+use client::{
+    AllocateOptions, Client, Config, DropReason, Event, Failure, Request, TooLong, Transport,
+};
+use wire::attributes::{ChannelNumberAttribute, Data, DontFragment, Icmp, XorPeerAddress};
 use wire::{
     ChannelData, ChannelNumber, Class, Message, Method, RelayHeader, TransactionId, Writer,
 };
@@ -47,6 +49,45 @@ fn data_leaves_in_a_send_indication() {
     assert_eq!(message.get(), Ok(Some(XorPeerAddress(peer(1)))));
     assert_eq!(message.get(), Ok(Some(Data(b"hello"))));
     assert_eq!(world.client.poll_timeout(), None);
+}
+
+#[test]
+fn data_that_must_not_be_fragmented_says_so() {
+    let mut world = World::udp();
+    let options = AllocateOptions {
+        dont_fragment: true,
+        ..AllocateOptions::default()
+    };
+    world.client.allocate(world.now, options);
+    let request = world.packet();
+    let message = Message::parse(&request).unwrap();
+    assert_eq!(message.get(), Ok(Some(DontFragment)));
+    for (whole, expected) in [(false, None), (true, Some(DontFragment))] {
+        let send = if whole {
+            Client::send_unfragmented
+        } else {
+            Client::send
+        };
+        send(&mut world.client, peer(1), b"hello").unwrap();
+        let packet = world.packet();
+        let message = Message::parse(&packet).unwrap();
+        assert_eq!(message.get(), Ok(expected));
+        assert_eq!(message.get(), Ok(Some(Data(b"hello"))));
+    }
+}
+
+#[test]
+fn a_loss_is_told_with_what_icmp_said_of_it() {
+    let mut world = World::udp();
+    let icmp = Icmp {
+        kind: 3,
+        code: 4,
+        data: 1400,
+    };
+    let id = TransactionId::new([9; 12]);
+    world.input(&RelayHeader::icmp_indication(peer(1), icmp, id));
+    let peer = peer(1);
+    assert_eq!(world.event(), Event::Lost { peer, icmp });
 }
 
 #[test]
