@@ -4,8 +4,13 @@
 mod lab;
 
 mod aioice;
+mod capture;
 mod credentials;
 mod draining;
+mod families;
+mod far;
+mod losses;
+mod marks;
 mod nat_discovery;
 mod policy;
 mod realms;

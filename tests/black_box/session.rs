@@ -1,7 +1,8 @@
-//! Sessions: the project's own client on a UDP socket, for what no other client would ask.
+//! Sessions: the project's own client on a socket, for what no other client would ask.
 
 use std::{
-    net::{Ipv4Addr, SocketAddr, UdpSocket},
+    io::{Read, Write},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket},
     sync::atomic::{AtomicU8, Ordering},
     time::{Duration, Instant},
 };
@@ -9,18 +10,24 @@ use std::{
 use client::{
     AllocateOptions, Client, Config, Credentials, Event, Failure, Retransmission, Sha256, Transport,
 };
-use wire::AddressFamily;
+use socket2::{Domain, SockRef, Socket, Type};
+use wire::{AddressFamily, ChannelNumber, attributes::Icmp};
 
 use crate::lab::{
     PATIENCE,
-    server::{PASSWORD, USER},
-    world::SERVER_V4,
+    server::{PASSWORD, Setup, USER},
+    world::{SERVER_V4, SERVER_V6},
 };
 
 /// A client and its socket.
 pub(crate) struct Session {
-    socket: UdpSocket,
+    link: Link,
     client: Client,
+}
+
+enum Link {
+    Udp(UdpSocket),
+    Tcp(TcpStream),
 }
 
 /// The error code of a refusal.
@@ -38,11 +45,32 @@ impl Session {
     }
 
     pub(crate) fn with(port: u16, user: &str, password: &str, sha256: Sha256) -> Self {
-        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).expect("a free port");
-        socket
-            .connect((SERVER_V4, port))
-            .expect("a route to the server");
-        let mut config = Config::new(Transport::Udp);
+        let link = Link::to((SERVER_V4, port).into(), Transport::Udp, 0);
+        Self::on(link, user, password, sha256)
+    }
+
+    /// A client of this family on this transport, of the server that listens where it does unless
+    /// told otherwise.
+    pub(crate) fn over(transport: Transport, family: AddressFamily) -> Self {
+        Self::marked(transport, family, 0)
+    }
+
+    /// The same with this DSCP from its first packet on.
+    pub(crate) fn marked(transport: Transport, family: AddressFamily, marking: u8) -> Self {
+        let server: IpAddr = match family {
+            AddressFamily::V4 => SERVER_V4.into(),
+            AddressFamily::V6 => SERVER_V6.into(),
+        };
+        let server = SocketAddr::new(server, Setup::default().port);
+        let link = Link::to(server, transport, marking);
+        Self::on(link, USER, PASSWORD, Sha256::default())
+    }
+
+    fn on(link: Link, user: &str, password: &str, sha256: Sha256) -> Self {
+        let mut config = Config::new(match link {
+            Link::Udp(_) => Transport::Udp,
+            Link::Tcp(_) => Transport::Tcp,
+        });
         config.credentials = Some(Credentials::new(user, password).expect("plain credentials"));
         config.sha256 = sha256;
         // Nothing is lost here, and a test that counts packets wants each of them once.
@@ -56,22 +84,37 @@ impl Session {
         static SEEDS: AtomicU8 = AtomicU8::new(0);
         let seed = [SEEDS.fetch_add(1, Ordering::Relaxed); 32];
         Self {
-            socket,
+            link,
             client: Client::new(config, seed),
         }
     }
 
     /// The address that the server sees.
     pub(crate) fn address(&self) -> SocketAddr {
-        self.socket.local_addr().expect("a connected socket")
+        match &self.link {
+            Link::Udp(socket) => socket.local_addr(),
+            Link::Tcp(stream) => stream.local_addr(),
+        }
+        .expect("a connected socket")
+    }
+
+    /// From now on packets of this client have this DSCP and ECN.
+    pub(crate) fn mark(&self, marking: u8) {
+        mark(&self.link.socket(), self.address(), marking);
     }
 
     /// The relayed address of a new allocation.
     pub(crate) fn allocate(&mut self, family: AddressFamily) -> Result<SocketAddr, Refused> {
-        let options = AllocateOptions {
+        self.allocate_with(AllocateOptions {
             family: Some(family),
             ..AllocateOptions::default()
-        };
+        })
+    }
+
+    pub(crate) fn allocate_with(
+        &mut self,
+        options: AllocateOptions,
+    ) -> Result<SocketAddr, Refused> {
         let event = self.ask(|client, now| client.allocate(now, options))?;
         let Event::Allocated { relayed, .. } = event else {
             panic!("an Allocate led to {event:?}");
@@ -89,22 +132,42 @@ impl Session {
             .map(drop)
     }
 
-    pub(crate) fn bind_channel(&mut self, peer: SocketAddr) -> Result<(), Refused> {
-        self.ask(|client, now| {
-            client.bind_channel(now, peer).expect("a free channel");
-        })
-        .map(drop)
+    pub(crate) fn bind_channel(&mut self, peer: SocketAddr) -> Result<ChannelNumber, Refused> {
+        let mut number = None;
+        self.ask(|client, now| number = client.bind_channel(now, peer))?;
+        Ok(number.expect("a free channel"))
     }
 
     /// Sends a Send indication and a Binding after it: when that is answered, the server is done
     /// with the indication too.
     pub(crate) fn send(&mut self, peer: SocketAddr, data: &[u8]) {
-        self.client.send(peer, data).expect("data that fits");
+        self.post(peer, data);
         self.ask(|client, now| client.binding(now))
             .expect("a Binding is for everyone");
     }
 
+    /// Sends a Send indication and waits for nothing.
+    pub(crate) fn post(&mut self, peer: SocketAddr, data: &[u8]) {
+        self.client.send(peer, data).expect("data that fits");
+        self.flush();
+    }
+
+    /// The same with DONT-FRAGMENT.
+    pub(crate) fn post_unfragmented(&mut self, peer: SocketAddr, data: &[u8]) {
+        let sent = self.client.send_unfragmented(peer, data);
+        sent.expect("data that fits");
+        self.flush();
+    }
+
+    /// Sends ChannelData and waits for nothing.
+    pub(crate) fn post_on(&mut self, channel: ChannelNumber, data: &[u8]) {
+        let sent = self.client.send_channel(channel, data);
+        sent.expect("data that fits");
+        self.flush();
+    }
+
     /// What the next peer's datagram holds, and whose it is.
+    #[track_caller]
     pub(crate) fn receive(&mut self) -> (SocketAddr, Vec<u8>) {
         let event = self.next_event();
         let Event::Data { peer, payload, .. } = event else {
@@ -113,6 +176,24 @@ impl Session {
         (peer, payload)
     }
 
+    /// Which peer's datagram was lost, and why.
+    #[track_caller]
+    pub(crate) fn loss(&mut self) -> (SocketAddr, Icmp) {
+        let event = self.next_event();
+        let Event::Lost { peer, icmp } = event else {
+            panic!("a loss was awaited, {event:?} came");
+        };
+        (peer, icmp)
+    }
+
+    /// Asks something that everyone is answered: whatever came before the answer is an error.
+    #[track_caller]
+    pub(crate) fn assert_nothing_else_comes(&mut self) {
+        let answer = self.ask(|client, now| client.binding(now));
+        assert!(matches!(answer, Ok(Event::Bound { .. })), "{answer:?}");
+    }
+
+    #[track_caller]
     fn ask(&mut self, ask: impl FnOnce(&mut Client, Instant)) -> Result<Event, Refused> {
         ask(&mut self.client, Instant::now());
         let event = self.next_event();
@@ -125,22 +206,83 @@ impl Session {
         Err(Refused(code))
     }
 
-    fn next_event(&mut self) -> Event {
+    #[track_caller]
+    pub(crate) fn next_event(&mut self) -> Event {
         let mut packet = [0; 65536];
-        self.socket
-            .set_read_timeout(Some(PATIENCE))
-            .expect("patience is not zero");
         loop {
-            while let Some(packet) = self.client.poll_transmit() {
-                self.socket
-                    .send(&packet)
-                    .expect("the server's host is there");
-            }
+            self.flush();
             if let Some(event) = self.client.poll_event() {
                 return event;
             }
-            let length = self.socket.recv(&mut packet).expect("the server answers");
+            let length = self.link.receive(&mut packet);
             self.client.handle_input(Instant::now(), &packet[..length]);
         }
     }
+
+    fn flush(&mut self) {
+        while let Some(packet) = self.client.poll_transmit() {
+            self.link.send(&packet);
+        }
+    }
+}
+
+impl Link {
+    fn to(server: SocketAddr, transport: Transport, marking: u8) -> Self {
+        match transport {
+            Transport::Udp => {
+                let any: IpAddr = match server {
+                    SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+                    SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+                };
+                let socket = UdpSocket::bind((any, 0)).expect("a free port");
+                socket.connect(server).expect("a route to the server");
+                mark(&(&socket).into(), server, marking);
+                Self::Udp(socket)
+            }
+            Transport::Tcp => {
+                let socket = Socket::new(Domain::for_address(server), Type::STREAM, None);
+                let socket = socket.expect("a socket");
+                // The first packets count.
+                mark(&(&socket).into(), server, marking);
+                socket.connect(&server.into()).expect("a listener");
+                Self::Tcp(socket.into())
+            }
+        }
+    }
+
+    fn socket(&self) -> SockRef<'_> {
+        match self {
+            Self::Udp(socket) => socket.into(),
+            Self::Tcp(stream) => stream.into(),
+        }
+    }
+
+    fn send(&self, packet: &[u8]) {
+        match self {
+            Self::Udp(socket) => socket.send(packet).map(drop),
+            Self::Tcp(stream) => (&*stream).write_all(packet),
+        }
+        .expect("the server's host is there");
+    }
+
+    #[track_caller]
+    fn receive(&self, packet: &mut [u8]) -> usize {
+        let patience = self.socket().set_read_timeout(Some(PATIENCE));
+        patience.expect("patience is not zero");
+        match self {
+            Self::Udp(socket) => socket.recv(packet),
+            Self::Tcp(stream) => (&*stream).read(packet),
+        }
+        .expect("the server answers")
+    }
+}
+
+/// Sets DSCP and ECN of a socket that sends to an address. TCP has an ECN of its own.
+pub(crate) fn mark(socket: &SockRef<'_>, to: SocketAddr, marking: u8) {
+    if to.is_ipv4() {
+        socket.set_tos_v4(marking.into())
+    } else {
+        socket.set_tclass_v6(marking.into())
+    }
+    .expect("an octet");
 }

@@ -153,13 +153,18 @@ impl Session {
         self.flush();
     }
 
-    /// What the next datagram of a peer holds, if one comes in time.
+    /// What the next datagram of a peer holds, if one comes in time. Of losses nothing is asked here.
     pub(crate) fn receive(&mut self, patience: Duration) -> Option<Vec<u8>> {
-        let event = self.next_event(patience)?;
-        let Event::Data { payload, .. } = event else {
-            panic!("data was awaited, {event:?} came");
-        };
-        Some(payload)
+        loop {
+            let event = self.next_event(patience)?;
+            if matches!(event, Event::Lost { .. }) {
+                continue;
+            }
+            let Event::Data { payload, .. } = event else {
+                panic!("data was awaited, {event:?} came");
+            };
+            return Some(payload);
+        }
     }
 
     #[track_caller]

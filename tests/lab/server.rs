@@ -17,7 +17,7 @@ use super::{
     PATIENCE,
     program::{Ended, Program},
     wait_for,
-    world::{PEER_V4, PEER_V6, SERVER_V4, SERVER_V6, World},
+    world::{FAR_V4, FAR_V6, PEER_V4, PEER_V6, SERVER_V4, SERVER_V6, World},
 };
 
 pub(crate) const REALM: &str = "hairpin.test";
@@ -32,7 +32,8 @@ pub(crate) struct Setup {
     /// Shards: 0 is one per core.
     pub(crate) threads: u16,
     pub(crate) relay_ports: RangeInclusive<u16>,
-    /// Whether the server relays to `PEER_V4` and `PEER_V6`, which are documentation addresses.
+    /// Whether the server relays to `PEER_V4`, `PEER_V6` and the far host, which have documentation
+    /// addresses.
     pub(crate) allow_peers: bool,
     /// Whether there is a shared secret beside the user; if so, names cannot be hashed.
     pub(crate) has_secret: bool,
@@ -62,7 +63,7 @@ impl Default for Setup {
 
 /// A running server, stopped when dropped.
 pub(crate) struct Server {
-    program: Program,
+    pub(crate) program: Program,
     _files: TempDir,
 }
 
@@ -208,7 +209,12 @@ impl Setup {
             })
             .collect();
         let allow = if self.allow_peers {
-            format!("\"{PEER_V4}/32\", \"{PEER_V6}/128\"")
+            [PEER_V4, FAR_V4]
+                .map(|ip| format!("\"{ip}/32\""))
+                .into_iter()
+                .chain([PEER_V6, FAR_V6].map(|ip| format!("\"{ip}/128\"")))
+                .collect::<Vec<_>>()
+                .join(", ")
         } else {
             String::new()
         };

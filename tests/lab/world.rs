@@ -36,6 +36,10 @@ pub(crate) const PEER_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xDB8, 0x203, 0, 0, 0
 pub(crate) const ALTERNATE_V4: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 3);
 pub(crate) const ALTERNATE_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xDB8, 0x51, 0, 0, 0, 0, 3);
 
+/// Addresses behind the clients' host, for a test to put a host there.
+pub(crate) const FAR_V4: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 9);
+pub(crate) const FAR_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xDB8, 0x192, 0, 0, 0, 0, 9);
+
 /// The client's side of the wire. The other side is the server's host.
 pub(crate) struct World {
     server_host: Host,
@@ -107,7 +111,7 @@ impl World {
 
 impl Host {
     /// A host without any link.
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut idle = Command::new("unshare");
         idle.args(["--net", "sh", "-c", "echo apart; exec sleep infinity"]);
         let idle = Program::start(idle, "util-linux");
@@ -125,7 +129,7 @@ impl Host {
         command
     }
 
-    fn pid(&self) -> i32 {
+    pub(crate) fn pid(&self) -> i32 {
         self.idle.pid().as_raw_nonzero().get()
     }
 }
@@ -159,7 +163,7 @@ fn server_links() -> String {
     )
 }
 
-fn configure(mut ip: Command, links: &str) {
+pub(crate) fn configure(mut ip: Command, links: &str) {
     let batch = NamedTempFile::new().expect("a temporary file");
     fs::write(batch.path(), links).expect("the temporary file is ours");
     ip.arg("-batch").arg(batch.path());

@@ -1,0 +1,250 @@
+//! Datagrams that are lost on their way to a peer: the client hears why, and loses nothing else.
+//! RFC 8656 §11.5, §14, §15.
+
+use client::{AllocateOptions, Event, Transport};
+use rustix::process::Signal;
+use wire::AddressFamily::{self, V4, V6};
+use wire::attributes::Icmp;
+
+use crate::{
+    capture::Capture,
+    families::{assert_hears, peer},
+    far::FarHost,
+    lab::{
+        server::Setup,
+        world::{FAR_V4, FAR_V6, SERVER_V4, in_own_world},
+    },
+    session::{Refused, Session},
+};
+
+const PORT_UNREACHABLE_V4: Icmp = Icmp {
+    kind: 3,
+    code: 3,
+    data: 0,
+};
+const PORT_UNREACHABLE_V6: Icmp = Icmp {
+    kind: 1,
+    code: 4,
+    data: 0,
+};
+
+const fn fragmentation_needed(mtu: u16) -> Icmp {
+    Icmp {
+        kind: 3,
+        code: 4,
+        data: mtu as u32,
+    }
+}
+
+const fn packet_too_big(mtu: u16) -> Icmp {
+    Icmp {
+        kind: 2,
+        code: 0,
+        data: mtu as u32,
+    }
+}
+
+#[test]
+fn a_client_hears_that_a_peers_port_is_closed() {
+    in_own_world(|world| {
+        let _server = world.serve(Setup::default());
+        for transport in [Transport::Udp, Transport::Tcp] {
+            for (family, unreachable) in [(V4, PORT_UNREACHABLE_V4), (V6, PORT_UNREACHABLE_V6)] {
+                let mut session = Session::over(transport, V4);
+                session.allocate(family).expect("an allocation");
+                let (closed, address) = peer(family);
+                drop(closed);
+                session.create_permission(address).expect("a permission");
+                session.post(address, b"is anybody there?");
+                assert_eq!(session.loss(), (address, unreachable));
+                let channel = session.bind_channel(address).expect("a channel");
+                session.post_on(channel, b"and on a channel?");
+                assert_eq!(session.loss(), (address, unreachable));
+                session.assert_nothing_else_comes();
+            }
+        }
+    });
+}
+
+#[test]
+fn a_loss_that_waits_at_the_socket_takes_no_other_datagram_with_it() {
+    in_own_world(|world| {
+        // Told as fast as they come, not a few a second.
+        FarHost::behind(1500);
+        let mut server = world.serve(Setup::default());
+        for family in [V4, V6] {
+            let mut session = Session::over(Transport::Udp, V4);
+            let relayed = session.allocate(family).expect("an allocation");
+            let (closed, nowhere) = peer(family);
+            drop(closed);
+            let (open, address) = peer(family);
+            session.create_permission(address).expect("a permission");
+            for number in 0..ROUNDS {
+                // In one turn of the server: the first is lost before the second is sent.
+                server.program.signal(Signal::STOP);
+                session.post(nowhere, b"lost");
+                session.post(address, &number.to_be_bytes());
+                open.send_to(b"back", relayed)
+                    .expect("a route to the relay");
+                server.program.signal(Signal::CONT);
+                assert_hears(&open, relayed, &number.to_be_bytes());
+            }
+            let (mut back, mut lost) = (0, 0);
+            while back + lost < 2 * ROUNDS {
+                let event = session.next_event();
+                if matches!(event, Event::Lost { peer, .. } if peer == nowhere) {
+                    lost += 1;
+                } else {
+                    assert!(matches!(event, Event::Data { .. }), "{event:?}");
+                    back += 1;
+                }
+            }
+            assert_eq!((back, lost), (ROUNDS, ROUNDS));
+        }
+        let log = server.stop().output;
+        for failed in ["send-failed", "receive-failed"] {
+            assert!(!log.contains(failed), "{log}");
+        }
+    });
+}
+
+#[test]
+fn what_is_too_big_for_a_link_on_its_way_is_told_with_the_mtu_or_fragmented() {
+    in_own_world(|world| {
+        let far = FarHost::behind(MTU);
+        let _server = world.serve(Setup::default());
+        let (peer, address) = far.peer(FAR_V4);
+        for transport in [Transport::Udp, Transport::Tcp] {
+            let mut session = Session::over(transport, V4);
+            let asking = AllocateOptions {
+                dont_fragment: true,
+                ..AllocateOptions::default()
+            };
+            let relayed = session.allocate_with(asking).expect("an allocation");
+            session.create_permission(address).expect("a permission");
+            session.post_unfragmented(address, &[7; 1400]);
+            assert_eq!(session.loss(), (address, fragmentation_needed(MTU)));
+            // What fits arrives whole, what may be fragmented arrives in fragments. To have heard
+            // of the MTU changes neither.
+            session.post_unfragmented(address, &[7; FITS]);
+            assert_hears(&peer, relayed, &[7; FITS]);
+            session.post(address, &[7; 1400]);
+            assert_hears(&peer, relayed, &[7; 1400]);
+            session.post_unfragmented(address, &[7; FITS + 1]);
+            assert_eq!(session.loss(), (address, fragmentation_needed(MTU)));
+            session.assert_nothing_else_comes();
+        }
+    });
+}
+
+/// Over IPv6 only hosts fragment: the server does as soon as it has heard of the MTU, unless a
+/// client on a stream has asked it not to.
+#[test]
+fn what_is_too_big_for_an_ipv6_link_is_told_once_and_then_fragmented() {
+    in_own_world(|world| {
+        let far = FarHost::behind(MTU);
+        let _server = world.serve(Setup::default());
+        let (peer, address) = far.peer(FAR_V6);
+        let mut session = Session::over(Transport::Udp, V6);
+        let relayed = session.allocate(V6).expect("an allocation");
+        session.create_permission(address).expect("a permission");
+        session.post(address, &[7; 1400]);
+        assert_eq!(session.loss(), (address, packet_too_big(MTU)));
+        session.post(address, &[7; 1400]);
+        assert_hears(&peer, relayed, &[7; 1400]);
+        // From datagram to datagram DONT-FRAGMENT does not count over IPv6.
+        session.post_unfragmented(address, &[7; 1400]);
+        assert_hears(&peer, relayed, &[7; 1400]);
+
+        let mut session = Session::over(Transport::Tcp, V4);
+        session.allocate(V6).expect("an allocation");
+        session.create_permission(address).expect("a permission");
+        session.post_unfragmented(address, &[7; 1400]);
+        assert_eq!(session.loss(), (address, packet_too_big(MTU)));
+        session.assert_nothing_else_comes();
+    });
+}
+
+#[test]
+fn what_is_too_big_for_the_servers_own_link_is_told_once() {
+    in_own_world(|world| {
+        let _server = world.serve(Setup::default());
+        for (family, too_big) in [(V4, fragmentation_needed(1500)), (V6, packet_too_big(1500))] {
+            let mut session = Session::over(Transport::Tcp, V4);
+            let relayed = session.allocate(family).expect("an allocation");
+            let (peer, address) = peer(family);
+            session.create_permission(address).expect("a permission");
+            session.post_unfragmented(address, &[7; 2000]);
+            let (lost, icmp) = session.loss();
+            // Of its own losses over IPv4 the kernel does not tell the port.
+            assert_eq!((lost.ip(), icmp), (address.ip(), too_big));
+            session.assert_nothing_else_comes();
+            let mut wire = Capture::of(family);
+            session.post(address, &[7; 2000]);
+            assert_hears(&peer, relayed, &[7; 2000]);
+            let packet = wire.next(relayed.ip(), address.ip());
+            assert!(packet.is_fragment && !packet.dont_fragment, "{packet:?}");
+        }
+    });
+}
+
+#[test]
+fn df_is_set_on_the_wire_where_it_is_asked_for_and_nowhere_else() {
+    in_own_world(|world| {
+        let _server = world.serve(Setup::default());
+        let mut wire = Capture::of(V4);
+        for transport in [Transport::Udp, Transport::Tcp] {
+            let mut session = Session::over(transport, V4);
+            let relayed = session.allocate(V4).expect("an allocation");
+            let (peer, address) = peer(V4);
+            let channel = session.bind_channel(address).expect("a channel");
+            let mut df_of = |post: &dyn Fn(&mut Session)| {
+                post(&mut session);
+                let packet = wire.next(SERVER_V4.into(), address.ip());
+                (packet.payload.len(), packet.dont_fragment)
+            };
+            assert_eq!(df_of(&|it| it.post(address, b"1")), (1, false));
+            assert_eq!(df_of(&|it| it.post_unfragmented(address, b"22")), (2, true));
+            assert_eq!(df_of(&|it| it.post_on(channel, b"333")), (3, false));
+            assert_eq!(df_of(&|it| it.post(address, b"4444")), (4, false));
+            if transport == Transport::Udp {
+                peer.send_to(b"back", relayed)
+                    .expect("a route to the relay");
+                session.receive();
+                let client = session.address().ip();
+                let mut packet = wire.next(SERVER_V4.into(), client);
+                while !packet.payload.ends_with(b"back") {
+                    packet = wire.next(SERVER_V4.into(), client);
+                }
+                assert!(!packet.dont_fragment);
+            }
+        }
+    });
+}
+
+/// No socket shows the DF bit of what it received, which that translation must know.
+#[test]
+fn df_is_not_promised_for_translation_from_ipv4_datagrams_to_ipv6() {
+    in_own_world(|world| {
+        let _server = world.serve(Setup::default());
+        let ask = |transport, client: AddressFamily| {
+            Session::over(transport, client)
+                .allocate_with(AllocateOptions {
+                    family: Some(V6),
+                    dont_fragment: true,
+                    ..AllocateOptions::default()
+                })
+                .map(drop)
+        };
+        assert_eq!(ask(Transport::Udp, V4), Err(Refused(420)));
+        assert_eq!(ask(Transport::Udp, V6), Ok(()));
+        assert_eq!(ask(Transport::Tcp, V4), Ok(()));
+    });
+}
+
+/// Of the narrow link.
+const MTU: u16 = 1300;
+/// The largest payload that fits it over IPv4.
+const FITS: usize = MTU as usize - 28;
+/// Few enough for the budgets of the host, many enough to meet every order of events.
+const ROUNDS: u32 = 50;

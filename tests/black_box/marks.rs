@@ -1,0 +1,144 @@
+//! DSCP and ECN go with each datagram, whatever its family becomes. RFC 8656 §13-16.
+
+use std::net::IpAddr;
+
+use client::Transport;
+use rustix::process::Signal;
+use wire::AddressFamily::{self, V4, V6};
+
+use crate::{
+    capture::{Capture, Packet},
+    families::{PAIRS, peer},
+    lab::{
+        server::Setup,
+        world::{SERVER_V4, SERVER_V6, in_own_world},
+    },
+    session::{Session, mark},
+};
+
+#[test]
+fn every_datagram_of_a_batch_keeps_its_dscp_and_ecn_on_the_way_to_the_peer() {
+    in_own_world(|world| {
+        let server = world.serve(Setup::default());
+        for (client, relay) in PAIRS {
+            let mut wire = Capture::of(relay);
+            let mut session = Session::over(Transport::Udp, client);
+            session.allocate(relay).expect("an allocation");
+            let (_peer, address) = peer(relay);
+            let channel = session.bind_channel(address).expect("a channel");
+            // More than fit a batch, and all there at once.
+            server.program.signal(Signal::STOP);
+            for marking in markings() {
+                session.mark(marking);
+                session.post(address, &[marking]);
+                session.post_on(channel, &[marking]);
+            }
+            server.program.signal(Signal::CONT);
+            for marking in markings().flat_map(|marking| [marking; 2]) {
+                let packet = wire.next(server_of(relay), address.ip());
+                assert_eq!(
+                    (&packet.payload[..], packet.marking),
+                    (&[marking][..], marking)
+                );
+            }
+        }
+    });
+}
+
+#[test]
+fn every_datagram_of_a_batch_keeps_its_dscp_and_ecn_on_the_way_to_the_client() {
+    in_own_world(|world| {
+        let server = world.serve(Setup::default());
+        for (client, relay) in PAIRS {
+            let mut wire = Capture::of(client);
+            let mut session = Session::over(Transport::Udp, client);
+            let relayed = session.allocate(relay).expect("an allocation");
+            let (on_channel, bound) = peer(relay);
+            let (other, _) = peer(relay);
+            session.bind_channel(bound).expect("a channel");
+            server.program.signal(Signal::STOP);
+            for marking in markings() {
+                for peer in [&on_channel, &other] {
+                    mark(&peer.into(), relayed, marking);
+                    let sent = peer.send_to(&[0xDA, 0x7A, marking], relayed);
+                    sent.expect("a route to the relay");
+                }
+            }
+            server.program.signal(Signal::CONT);
+            for marking in markings().flat_map(|marking| [marking; 2]) {
+                let packet = delivered(&mut wire, &session, &[0xDA, 0x7A, marking]);
+                assert_eq!(packet.marking, marking);
+            }
+        }
+    });
+}
+
+#[test]
+fn a_stream_lends_its_dscp_to_what_it_carries_and_keeps_its_ecn() {
+    in_own_world(|world| {
+        let _server = world.serve(Setup::default());
+        for (client, relay) in PAIRS {
+            let mut wire = Capture::of(relay);
+            let mut session = Session::marked(Transport::Tcp, client, EXPEDITED);
+            session.allocate(relay).expect("an allocation");
+            let (_peer, address) = peer(relay);
+            session.create_permission(address).expect("a permission");
+            session.post(address, b"x");
+            let packet = wire.next(server_of(relay), address.ip());
+            assert_eq!(packet.marking, EXPEDITED, "{client:?} to {relay:?}");
+        }
+    });
+}
+
+#[test]
+fn what_is_relayed_from_client_to_client_keeps_its_marks_too() {
+    in_own_world(|world| {
+        let _server = world.serve(Setup::default());
+        let mut wire = Capture::of(V4);
+        let (mut alice, mut bob) = (
+            Session::over(Transport::Udp, V4),
+            Session::over(Transport::Udp, V4),
+        );
+        let at_alice = alice.allocate(V4).expect("an allocation");
+        let at_bob = bob.allocate(V4).expect("an allocation");
+        alice.create_permission(at_bob).expect("a permission");
+        bob.create_permission(at_alice).expect("a permission");
+        alice.mark(EXPEDITED | CONGESTED);
+        alice.post(at_bob, b"between relays");
+        assert_eq!(bob.receive(), (at_alice, b"between relays".to_vec()));
+        let packet = delivered(&mut wire, &bob, b"between relays");
+        assert_eq!(packet.marking, EXPEDITED | CONGESTED);
+    });
+}
+
+/// DSCPs with every ECN, and none of either.
+fn markings() -> impl Iterator<Item = u8> {
+    [0, 0x28, EXPEDITED, 0xC0, 0xFC]
+        .into_iter()
+        .flat_map(|dscp| (0..=CONGESTED).map(move |ecn| dscp | ecn))
+}
+
+/// The next packet for a client that carries this. What is between is something else.
+#[track_caller]
+fn delivered(wire: &mut Capture, session: &Session, data: &[u8]) -> Packet {
+    let client = session.address().ip();
+    let server = server_of(AddressFamily::of(client));
+    loop {
+        let packet = wire.next(server, client);
+        if packet.payload.windows(data.len()).any(|it| it == data) {
+            return packet;
+        }
+    }
+}
+
+fn server_of(family: AddressFamily) -> IpAddr {
+    match family {
+        V4 => SERVER_V4.into(),
+        V6 => SERVER_V6.into(),
+    }
+}
+
+/// Expedited forwarding. RFC 3246.
+const EXPEDITED: u8 = 46 << 2;
+/// ECN: congestion experienced. RFC 3168 §5.
+const CONGESTED: u8 = 0b11;
