@@ -133,8 +133,10 @@ impl Judge<'_> {
             let own = Keys::new(realm).own_name(name.get_ref()).to_owned();
             let at = name.span();
             let key = key.clone();
-            let ends_in =
-                |other: &&String| Keys::new(&***other).own_name(name.get_ref()) != *name.get_ref();
+            let ends_in = |other: &&String| {
+                let name = name.get_ref();
+                Keys::new(other.as_str()).own_name(name) != name
+            };
             let foreign = realms.iter().filter(|other| **other != realm).find(ends_in);
             let user = match (seen.get(&own), foreign) {
                 (Some(first), _) => {
