@@ -22,6 +22,22 @@ fn an_ipv4_relay_may_be_asked_for_by_its_family() {
     });
 }
 
+/// In the Allocate and in each Send indication.
+#[test]
+fn a_client_that_asks_for_df_is_served_over_udp_and_tcp() {
+    in_own_world(|world| {
+        let _server = world.serve(Setup::default());
+        let peer = echo(PEER_V4.into());
+        for transport in ["-v", "-t"] {
+            Uclient::to_peer(SERVER_V4.into(), peer)
+                .flag("-g")
+                .flag("-s")
+                .flag(transport)
+                .relays_everything();
+        }
+    });
+}
+
 #[test]
 fn channel_data_padded_on_datagrams_is_relayed_without_the_padding() {
     in_own_world(|world| {
