@@ -109,6 +109,7 @@ pub(crate) fn verify<'a>(
     let username = username(server, &message)?;
     let Realm(realm) = message.get()?.ok_or(Reject::IncompleteCredentials)?;
     let Nonce(nonce) = message.get()?.ok_or(Reject::IncompleteCredentials)?;
+    third_party::refuse_unasked(server, &message)?;
     let policy = server.config.sha256;
     let algorithms = server.offered.algorithms(policy, &message, integrity)?;
     let realms = &server.config.realms;

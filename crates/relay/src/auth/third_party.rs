@@ -23,7 +23,8 @@ pub(super) fn verify<'a>(
     message: Message<'a>,
     integrity: Algorithm,
 ) -> Result<Option<Signed<'a>>, Refused> {
-    let bearer = match token(server, &message)? {
+    let token = message.get()?.filter(|_| takes_token(message.method()));
+    let bearer = match token.filter(|_| !server.config.tokens.is_empty()) {
         Some(token) => Some(present(server, now, &message, integrity, token)?),
         None => earlier(server, client, &message)?,
     };
@@ -56,15 +57,15 @@ struct Bearer<'a> {
     grant: Box<Grant>,
 }
 
-/// The token of a request. RFC 7635 §7: where none was asked for, the attribute is unknown, and the
-/// client must hear so before it is told that nobody has the name of its key.
-fn token<'a>(server: &Server, message: &Message<'a>) -> Result<Option<AccessToken<'a>>, Reject> {
-    let token = message.get()?;
+/// RFC 7635 §7: a token that was not asked for is an unknown attribute, and the client must hear so
+/// before it is told that nobody has the name of its key.
+pub(super) fn refuse_unasked(server: &Server, message: &Message<'_>) -> Result<(), Reject> {
+    let token: Option<AccessToken<'_>> = message.get()?;
     if token.is_some() && server.config.tokens.is_empty() {
         let unknown = message.unknown_required(TURN_ATTRIBUTES).collect();
         return Err(Reject::UnknownAttributes(unknown));
     }
-    Ok(token.filter(|_| takes_token(message.method())))
+    Ok(())
 }
 
 /// Whether the key in the token signed the request. There is no password that it is derived from,

@@ -587,6 +587,9 @@ fn a_token_that_nobody_asked_for_is_an_unknown_attribute() {
     assert_eq!(answer.code(), Some(420));
     let UnknownAttributes(unknown) = answer.get().unwrap();
     assert_eq!(unknown, [0x7FFF, AccessToken::TYPE]);
+    // What is missing is missing all the same.
+    let nameless = Request::allocate().without(Username::TYPE);
+    assert_eq!(guest.ask(&mut world, nameless).code(), Some(400));
 }
 
 #[test]

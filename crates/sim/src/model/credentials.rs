@@ -54,6 +54,12 @@ impl Model {
         let incomplete = || refuse(400, "incomplete-credentials");
         let Realm(realm) = message.get()?.ok_or_else(incomplete)?;
         let Nonce(nonce) = message.get()?.ok_or_else(incomplete)?;
+        // RFC 7635 §7: nobody asked for a token.
+        if message.attributes().any(|found| found.kind == 0x001B) {
+            let unknown = unknown(message);
+            let refusal = refuse(420, "unknown-attributes");
+            return Err(Refusal { unknown, ..refusal });
+        }
 
         let chosen = self.chosen(message)?;
         // Who has no word for algorithms is a client of RFC 5389, and answered as one. What signed
