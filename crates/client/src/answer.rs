@@ -25,7 +25,7 @@ pub(crate) fn read(request: Request, error: Option<ErrorCode<'_>>, message: &Mes
         (_, Some(failure)) => Err(failure),
         (Request::Binding, None) => bound(message),
         (Request::Allocate(_), None) => allocated(message),
-        (Request::Refresh { .. }, None) => refreshed(message),
+        (Request::Refresh { .. } | Request::Relocate { .. }, None) => refreshed(message),
         (Request::CreatePermission { peers }, None) => Ok(Event::PermissionCreated {
             peers: peers.clone(),
         }),

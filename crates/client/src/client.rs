@@ -18,7 +18,7 @@ use crate::drops::Drops;
 use crate::exchange::{Attributes, Exchange, Order};
 use crate::keep_alive::KeepAlive;
 use crate::transaction::Transaction;
-use crate::{AllocateOptions, Config, DropReason, Event, Request, Transport};
+use crate::{AllocateOptions, Config, DropReason, Event, Request, Ticket, Transport};
 
 /// One client of one server: what is on its way, what was granted, what to tell.
 #[derive(Debug)]
@@ -30,6 +30,8 @@ pub struct Client {
     exchanges: Vec<Exchange>,
     channels: Channels,
     keep_alive: KeepAlive,
+    /// Takes the allocation along.
+    ticket: Option<Ticket>,
     deframer: Deframer,
     stream_broken: bool,
     transmits: VecDeque<Vec<u8>>,
@@ -48,6 +50,7 @@ impl Client {
             exchanges: Vec::new(),
             channels: Channels::default(),
             keep_alive: KeepAlive::default(),
+            ticket: None,
             deframer: Deframer::default(),
             stream_broken: false,
             transmits: VecDeque::new(),
@@ -70,6 +73,23 @@ impl Client {
     /// RFC 8656 §8.1.
     pub fn refresh(&mut self, now: Instant, lifetime: Duration) {
         self.ask(now, Request::Refresh { lifetime });
+    }
+
+    /// From now on the client is at another address, or on another transport: what it transmits
+    /// leaves there. Asks for the allocation that it had: [`Event::Refreshed`]; channels and
+    /// permissions stay. Data should wait for that. Returns whether there is a ticket to ask with:
+    /// see [`AllocateOptions::mobile`]. RFC 8016 §3.2.1.
+    ///
+    /// What was asked and is not answered yet goes on from the new address.
+    pub fn relocate(&mut self, now: Instant, transport: Transport, lifetime: Duration) -> bool {
+        self.config.transport = transport;
+        self.deframer = Deframer::default();
+        self.stream_broken = false;
+        let Some(ticket) = self.ticket.clone() else {
+            return false;
+        };
+        self.ask(now, Request::Relocate { lifetime, ticket });
+        true
     }
 
     /// Asks that these peers may reach the allocation: [`Event::PermissionCreated`]. RFC 8656 §10.1.

@@ -46,6 +46,7 @@ mod exchange;
 mod keep_alive;
 mod request;
 mod sha256;
+mod ticket;
 mod transaction;
 
 pub use client::{Client, TooLong};
@@ -55,4 +56,5 @@ pub use drops::DropReason;
 pub use event::{Event, Failure};
 pub use request::{AllocateOptions, Request};
 pub use sha256::Sha256;
+pub use ticket::Ticket;
 pub use transaction::Retransmission;

@@ -4,10 +4,12 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use wire::attributes::{
-    ChannelNumberAttribute, DontFragment, Lifetime, RequestedAddressFamily, RequestedTransport,
-    XorPeerAddress,
+    ChannelNumberAttribute, DontFragment, Lifetime, MobilityTicket, RequestedAddressFamily,
+    RequestedTransport, XorPeerAddress,
 };
 use wire::{AddressFamily, ChannelNumber, Method, Writer};
+
+use crate::Ticket;
 
 /// A request, without what authenticates it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +22,13 @@ pub enum Request {
     Refresh {
         /// The lifetime asked for, in whole seconds.
         lifetime: Duration,
+    },
+    /// The allocation that the client had at another address. RFC 8016 §3.2.1.
+    Relocate {
+        /// The lifetime asked for, in whole seconds.
+        lifetime: Duration,
+        /// What the server gave for it.
+        ticket: Ticket,
     },
     /// Permissions for the addresses of these peers. RFC 8656 §10.1.
     CreatePermission {
@@ -46,6 +55,9 @@ pub struct AllocateOptions {
     pub family: Option<AddressFamily>,
     /// Whether the server is asked if it can set the DF bit: one that cannot refuses with 420.
     pub dont_fragment: bool,
+    /// Whether to ask for a ticket, so that [`crate::Client::relocate`] can take the allocation
+    /// along. RFC 8016 §3.1.1.
+    pub mobile: bool,
 }
 
 impl Request {
@@ -54,7 +66,7 @@ impl Request {
         match self {
             Self::Binding => Method::Binding,
             Self::Allocate(_) => Method::Allocate,
-            Self::Refresh { .. } => Method::Refresh,
+            Self::Refresh { .. } | Self::Relocate { .. } => Method::Refresh,
             Self::CreatePermission { .. } => Method::CreatePermission,
             Self::ChannelBind { .. } => Method::ChannelBind,
             Self::Custom(method) => *method,
@@ -68,6 +80,7 @@ impl Request {
             Self::Binding => false,
             Self::Allocate(_)
             | Self::Refresh { .. }
+            | Self::Relocate { .. }
             | Self::CreatePermission { .. }
             | Self::ChannelBind { .. }
             | Self::Custom(_) => true,
@@ -89,9 +102,17 @@ impl Request {
                 if options.dont_fragment {
                     writer.put(&DontFragment);
                 }
+                if options.mobile {
+                    writer.put(&MobilityTicket(b""));
+                }
             }
             Self::Refresh { lifetime } => {
                 writer.put(&seconds(*lifetime));
+            }
+            Self::Relocate { lifetime, ticket } => {
+                writer
+                    .put(&seconds(*lifetime))
+                    .put(&MobilityTicket(&ticket.0));
             }
             Self::CreatePermission { peers } => {
                 for peer in peers {

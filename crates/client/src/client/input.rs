@@ -2,14 +2,14 @@
 
 use std::time::Instant;
 
-use wire::attributes::{Data, ErrorCode, XorPeerAddress};
+use wire::attributes::{Data, ErrorCode, MobilityTicket, XorPeerAddress};
 use wire::stream::{FrameError, MAX_FRAME};
 use wire::{Attribute, ChannelData, Class, Kind, Message, Method};
 
 use crate::exchange::is_challenge;
 use crate::sha256::is_bid_down;
 use crate::transaction::Turn;
-use crate::{Client, DropReason, Event, Failure, Sha256, Transport, answer};
+use crate::{Client, DropReason, Event, Failure, Sha256, Ticket, Transport, answer};
 
 impl Client {
     /// Takes a datagram of the server, or some bytes of its stream, cut anywhere. On datagrams the
@@ -161,8 +161,21 @@ impl Client {
             self.transact(now, order);
             return Ok(());
         }
-        self.tell(now, answer::read(order.request, error, message));
+        let event = answer::read(order.request, error, message);
+        self.note_ticket(&event, message);
+        self.tell(now, event);
         Ok(())
+    }
+
+    /// Each ticket is good for one move, and the answer to it has the next. RFC 8016 §3.2.3.
+    fn note_ticket(&mut self, event: &Event, message: &Message<'_>) {
+        let ticket = message.get().ok().flatten();
+        let ticket = ticket.map(|MobilityTicket(ticket)| Ticket(ticket.to_vec()));
+        if matches!(event, Event::Allocated { .. }) {
+            self.ticket = ticket;
+        } else if matches!(event, Event::Refreshed { .. }) && ticket.is_some() {
+            self.ticket = ticket;
+        }
     }
 
     /// An answer whose integrity is missing or wrong is ignored. On datagrams anyone may have sent

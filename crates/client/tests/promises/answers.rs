@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use client::{AllocateOptions, Config, DropReason, Event, Failure, Request, Transport};
 use wire::attributes::{
-    Lifetime, MappedAddress, RequestedAddressFamily, RequestedTransport, UnknownAttributes,
-    XorMappedAddress, XorPeerAddress, XorRelayedAddress,
+    Lifetime, MappedAddress, MobilityTicket, RequestedAddressFamily, RequestedTransport,
+    UnknownAttributes, XorMappedAddress, XorPeerAddress, XorRelayedAddress,
 };
 use wire::{AddressFamily, Attribute, Class, Message, Method, TransactionId, Writer};
 
@@ -76,6 +76,7 @@ fn an_allocate_asks_for_what_it_was_told_to() {
     let options = AllocateOptions {
         lifetime: Some(Duration::from_millis(90_900)),
         family: Some(AddressFamily::V6),
+        mobile: true,
         ..AllocateOptions::default()
     };
     world.client.allocate(world.now, options);
@@ -83,6 +84,7 @@ fn an_allocate_asks_for_what_it_was_told_to() {
     let message = Message::parse(&packet).unwrap();
     assert_eq!(message.get(), Ok(Some(RequestedTransport::UDP)));
     assert_eq!(message.get(), Ok(Some(Lifetime(90))));
+    assert_eq!(message.get(), Ok(Some(MobilityTicket(b""))));
     assert_eq!(
         message.get(),
         Ok(Some(RequestedAddressFamily(Ok(AddressFamily::V6))))

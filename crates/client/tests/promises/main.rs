@@ -8,6 +8,7 @@ mod answers;
 mod authentication;
 #[cfg(test)]
 mod keep_alive;
+mod moving;
 #[cfg(test)]
 mod noise;
 #[cfg(test)]

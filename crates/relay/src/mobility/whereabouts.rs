@@ -69,3 +69,25 @@ impl Whereabouts {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shard_that_begins_anew_has_nothing_of_its_last_life() {
+        let whereabouts = Whereabouts::default();
+        let id = AllocationId {
+            slot: 0,
+            generation: 7,
+        };
+        let [first, second, third] =
+            [ShardId(0), ShardId(1), ShardId(0)].map(|shard| whereabouts.enter(shard, id));
+        whereabouts.note(third, Place::Between);
+        whereabouts.forget(ShardId(0));
+        assert_eq!(whereabouts.find(first), None);
+        assert_eq!(whereabouts.find(second), Some(Place::At(ShardId(1), id)));
+        // That is its next shard's.
+        assert_eq!(whereabouts.find(third), Some(Place::Between));
+    }
+}
