@@ -11,6 +11,7 @@ mod families;
 mod far;
 mod losses;
 mod marks;
+mod mobility;
 mod nat_discovery;
 mod policy;
 mod realms;

@@ -57,12 +57,7 @@ impl Session {
 
     /// The same with this DSCP from its first packet on.
     pub(crate) fn marked(transport: Transport, family: AddressFamily, marking: u8) -> Self {
-        let server: IpAddr = match family {
-            AddressFamily::V4 => SERVER_V4.into(),
-            AddressFamily::V6 => SERVER_V6.into(),
-        };
-        let server = SocketAddr::new(server, Setup::default().port);
-        let link = Link::to(server, transport, marking);
+        let link = Link::to(listener(family), transport, marking);
         Self::on(link, USER, PASSWORD, Sha256::default())
     }
 
@@ -120,6 +115,18 @@ impl Session {
             panic!("an Allocate led to {event:?}");
         };
         Ok(relayed)
+    }
+
+    /// Gives up the socket, and takes the allocation to a new one.
+    pub(crate) fn roam(
+        &mut self,
+        transport: Transport,
+        family: AddressFamily,
+    ) -> Result<(), Refused> {
+        self.link = Link::to(listener(family), transport, 0);
+        let lifetime = Duration::from_secs(600);
+        self.ask(|client, now| assert!(client.relocate(now, transport, lifetime), "a ticket"))
+            .map(drop)
     }
 
     pub(crate) fn refresh(&mut self, lifetime: Duration) -> Result<(), Refused> {
@@ -275,6 +282,15 @@ impl Link {
         }
         .expect("the server answers")
     }
+}
+
+/// Where the server listens unless told otherwise.
+fn listener(family: AddressFamily) -> SocketAddr {
+    let server: IpAddr = match family {
+        AddressFamily::V4 => SERVER_V4.into(),
+        AddressFamily::V6 => SERVER_V6.into(),
+    };
+    SocketAddr::new(server, Setup::default().port)
 }
 
 /// Sets DSCP and ECN of a socket that sends to an address. TCP has an ECN of its own.

@@ -8,6 +8,7 @@ use crate::{
         PATIENCE,
         program::Program,
         server::{Server, Setup, USER},
+        wait_for,
         world::{CLIENT_V4, CLIENT_V6, PEER_V4, PEER_V6, SERVER_V4, SERVER_V6, in_own_world},
     },
     uclient::{Uclient, echo, echo_with_rtcp},
@@ -286,13 +287,12 @@ fn assert_dual(server: &Server) {
 /// another name there.
 #[track_caller]
 fn assert_moved(server: &Server) {
-    let log = server.log();
-    let moved: Vec<_> = log
-        .lines()
-        .filter(|line| line.contains("allocation.moved"))
-        .collect();
-    let crossed = moved.iter().filter(|line| line.contains("was="));
-    assert!(moved.len() >= 8 && crossed.count() >= 1, "{log}");
+    wait_for("lines of moves", PATIENCE, || {
+        let log = server.log();
+        let moved = log.lines().filter(|line| line.contains("allocation.moved"));
+        let crossed = moved.clone().filter(|line| line.contains("was="));
+        (moved.count() >= 8 && crossed.count() >= 1).then_some(())
+    });
 }
 
 /// Clients rarely come to the same of four shards again.

@@ -31,6 +31,7 @@ pub(crate) struct Setup {
     pub(crate) port: u16,
     /// Shards: 0 is one per core.
     pub(crate) threads: u16,
+    pub(crate) mobility: bool,
     pub(crate) relay_ports: RangeInclusive<u16>,
     /// Whether the server relays to `PEER_V4`, `PEER_V6` and the far host, which have documentation
     /// addresses.
@@ -50,6 +51,7 @@ impl Default for Setup {
         Self {
             port: 3478,
             threads: 0,
+            mobility: true,
             relay_ports: 49152..=65535,
             allow_peers: true,
             has_secret: true,
@@ -193,6 +195,7 @@ impl Setup {
         let Self {
             port,
             threads,
+            mobility,
             relay_ports,
             ..
         } = self;
@@ -235,6 +238,8 @@ impl Setup {
              sha256 = \"{}\"\n\
              [auth.users]\n\
              {USER} = \"{PASSWORD}\"\n\
+             [allocation]\n\
+             mobility = {mobility}\n\
              [peers]\n\
              allow = [{allow}]\n\
              [log]\n\

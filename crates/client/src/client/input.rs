@@ -171,9 +171,9 @@ impl Client {
     fn note_ticket(&mut self, event: &Event, message: &Message<'_>) {
         let ticket = message.get().ok().flatten();
         let ticket = ticket.map(|MobilityTicket(ticket)| Ticket(ticket.to_vec()));
-        if matches!(event, Event::Allocated { .. }) {
-            self.ticket = ticket;
-        } else if matches!(event, Event::Refreshed { .. }) && ticket.is_some() {
+        let is_new = matches!(event, Event::Allocated { .. });
+        let is_next = matches!(event, Event::Refreshed { .. }) && ticket.is_some();
+        if is_new || is_next {
             self.ticket = ticket;
         }
     }

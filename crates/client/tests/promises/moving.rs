@@ -38,9 +38,9 @@ fn allocated_with(ticket: Option<&[u8]>) -> World {
 /// The ticket that the client shows with its next packet, and that packet.
 fn shown(world: &mut World) -> (Vec<u8>, Vec<u8>) {
     let packet = world.packet();
-    let message = Message::parse(&packet).unwrap();
+    let message = Message::parse(&packet).expect("a message");
     assert_eq!(message.method(), Method::Refresh);
-    let MobilityTicket(ticket) = message.get().unwrap().expect("a ticket");
+    let MobilityTicket(ticket) = message.get().ok().flatten().expect("a ticket");
     (ticket.to_vec(), packet.clone())
 }
 

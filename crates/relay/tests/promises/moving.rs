@@ -478,6 +478,30 @@ fn an_allocation_that_no_shard_takes_in_any_more_ends_with_a_report() {
 }
 
 #[test]
+fn an_allocation_whose_socket_finds_no_room_in_the_new_shard_ends_with_a_report() {
+    let mut scene = Scene::new();
+    let next = scene.show();
+    scene.world.refuse_sockets(relay::OpenError::Exhausted);
+    scene.world.reports();
+    scene.away.send(&mut scene.world, scene.peer, b"settled");
+    let reports = scene.world.reports();
+    let [
+        Report::Moved { .. },
+        Report::Ended {
+            cause: EndCause::Stranded,
+            ..
+        },
+    ] = &reports[..]
+    else {
+        panic!("{reports:?}");
+    };
+    assert!(scene.world.is_idle());
+    let third = scene.world.roam(scene.home, 2, Transport::Udp);
+    let answer = third.ask(&mut scene.world, shown(&next));
+    assert_eq!(answer.code(), Some(437));
+}
+
+#[test]
 fn a_ticket_that_is_shown_while_the_allocation_travels_is_answered_when_it_is_shown_again() {
     let mut scene = Scene::new();
     let next = scene.show();

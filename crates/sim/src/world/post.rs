@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use relay::{Mail, RelayId, ShardId};
 
 use super::World;
+use crate::host::Mood;
 
 /// Mail on its way, in the order in which it was written.
 #[derive(Debug, Default)]
@@ -99,6 +100,11 @@ impl World {
 
     /// A socket is read by another shard from now on, and first what waits in it.
     pub(super) fn adopt(&mut self, shard: usize, was: RelayId, relay: RelayId) {
+        if let Mood::Refusing(_) = self.host.mood {
+            self.host.give_up(was);
+            let now = self.clock.now().mono;
+            return self.shards[shard].handle_stranded(now, relay);
+        }
         let (local, waiting) = self.host.adopt(was, (shard, relay));
         for (peer, payload) in waiting {
             let outcome = self.arrive(peer, local, &payload);

@@ -1,0 +1,154 @@
+//! Mobility over real sockets, with more shards than one: a new 5-tuple comes to any of them. RFC 8016.
+
+use std::net::{SocketAddr, UdpSocket};
+
+use client::{AllocateOptions, Transport};
+use wire::AddressFamily;
+
+use crate::{
+    lab::{
+        PATIENCE,
+        server::{Server, Setup},
+        wait_for,
+        world::{PEER_V4, in_own_world},
+    },
+    session::{Refused, Session},
+};
+
+#[test]
+fn nothing_is_lost_or_overtaken_while_an_allocation_moves_over_udp() {
+    in_own_world(|world| {
+        let server = world.serve(four_shards());
+        let mut scene = Scene::new();
+        for _ in 0..ROUNDS {
+            scene.roam(Transport::Udp, AddressFamily::V4);
+            scene.exchange();
+        }
+        assert_crossings(&server);
+    });
+}
+
+#[test]
+fn nothing_is_lost_or_overtaken_while_an_allocation_moves_over_tcp() {
+    in_own_world(|world| {
+        let server = world.serve(four_shards());
+        let mut scene = Scene::new();
+        for _ in 0..ROUNDS {
+            scene.roam(Transport::Tcp, AddressFamily::V4);
+            scene.exchange();
+        }
+        assert_crossings(&server);
+    });
+}
+
+#[test]
+fn an_allocation_changes_between_udp_and_tcp_and_between_ipv4_and_ipv6() {
+    in_own_world(|world| {
+        let server = world.serve(four_shards());
+        let mut scene = Scene::new();
+        for _ in 0..ROUNDS / 4 {
+            for transport in [Transport::Udp, Transport::Tcp] {
+                for family in [AddressFamily::V6, AddressFamily::V4] {
+                    scene.roam(transport, family);
+                    scene.exchange();
+                }
+            }
+        }
+        assert_crossings(&server);
+    });
+}
+
+#[test]
+fn where_mobility_is_off_no_ticket_is_given() {
+    in_own_world(|world| {
+        let _server = world.serve(Setup {
+            mobility: false,
+            ..four_shards()
+        });
+        let mut session = Session::new(Setup::default().port);
+        assert_eq!(session.allocate_with(MOBILE), Err(Refused(405)));
+    });
+}
+
+/// A client with an allocation that may move, and a peer on its channel.
+struct Scene {
+    session: Session,
+    peer: UdpSocket,
+    relayed: SocketAddr,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let peer = UdpSocket::bind((PEER_V4, 0)).expect("a free port");
+        let patience = peer.set_read_timeout(Some(PATIENCE));
+        patience.expect("patience is not zero");
+        let mut session = Session::new(Setup::default().port);
+        let relayed = session.allocate_with(MOBILE).expect("an allocation");
+        Self {
+            session,
+            peer,
+            relayed,
+        }
+    }
+
+    #[track_caller]
+    fn roam(&mut self, transport: Transport, family: AddressFamily) {
+        self.session.roam(transport, family).expect("a good ticket");
+    }
+
+    /// The client sends as fast as it can, and the peer answers each packet at once: so most of
+    /// this is on its way while the allocation goes over.
+    #[track_caller]
+    fn exchange(&mut self) {
+        let here = self.peer.local_addr().expect("a bound socket");
+        let channel = self.session.bind_channel(here).expect("a channel");
+        for number in 0..PACKETS {
+            self.session.post_on(channel, &number.to_be_bytes());
+        }
+        let mut packet = [0; 64];
+        for number in 0..PACKETS {
+            let (length, from) = self.peer.recv_from(&mut packet).expect("every packet");
+            let heard = (&packet[..length], from);
+            assert_eq!(heard, (&number.to_be_bytes()[..], self.relayed));
+            let sent = self.peer.send_to(&packet[..length], from);
+            sent.expect("a route to the server");
+        }
+        for number in 0..PACKETS {
+            let heard = self.session.receive();
+            assert_eq!(heard, (here, number.to_be_bytes().to_vec()));
+        }
+    }
+}
+
+/// The log shows that the allocation moved in every round, and often from shard to shard: it has
+/// another name there.
+#[track_caller]
+fn assert_crossings(server: &Server) {
+    // The log is written when there is time.
+    let log = wait_for("a line for each move", PATIENCE, || {
+        let log = server.log();
+        let moved = log.matches("allocation.moved").count();
+        (moved == ROUNDS).then_some(log)
+    });
+    let crossed = log.lines().filter(|line| line.contains(" was="));
+    assert!(crossed.count() >= ROUNDS / 4, "{log}");
+}
+
+fn four_shards() -> Setup {
+    Setup {
+        threads: 4,
+        ..Setup::default()
+    }
+}
+
+/// With a ticket.
+const MOBILE: AllocateOptions = AllocateOptions {
+    lifetime: None,
+    family: None,
+    dont_fragment: false,
+    mobile: true,
+};
+
+/// Three of four new 5-tuples come to another shard.
+const ROUNDS: usize = 20;
+const PACKETS: u16 = 100;
