@@ -58,9 +58,9 @@ impl Uclient {
         self
     }
 
-    /// Eight clients that each take their allocation to another socket before they send.
+    /// Five clients that each take their allocation to another socket before they send.
     pub(crate) fn moving(self) -> Self {
-        self.flag("-M").flag("-m").flag("8")
+        self.flag("-M").flag("-m").flag("5")
     }
 
     pub(crate) const fn with_rtcp(mut self) -> Self {

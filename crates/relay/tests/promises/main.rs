@@ -19,6 +19,7 @@ mod endings;
 mod hairpin;
 mod icmp;
 mod integrity;
+mod journeys;
 mod messages;
 mod mobility;
 mod moving;
