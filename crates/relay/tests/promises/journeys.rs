@@ -143,7 +143,10 @@ impl Journey {
     }
 
     fn note(&mut self, outcome: Outcome) {
-        if let Outcome::AtPeer { payload, from, to } = outcome {
+        if let Outcome::AtPeer {
+            payload, from, to, ..
+        } = outcome
+        {
             assert_eq!((from, to), (self.relayed, self.peer.0));
             self.heard.push(payload.try_into().unwrap());
         }
