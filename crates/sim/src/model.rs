@@ -14,6 +14,7 @@ mod allocate;
 mod credentials;
 mod data;
 mod expect;
+mod mobility;
 mod requests;
 mod sockets;
 mod terms;
@@ -28,7 +29,8 @@ use wire::{Class, Kind, Message, Method};
 
 use crate::host::Socket;
 pub(crate) use allocate::Wanted;
-pub(crate) use expect::{Ending, Expect, Reply, Token};
+pub(crate) use expect::{Ending, Expect, Reply, Ticket, Token};
+use mobility::Mobile;
 pub(crate) use terms::{Sha256, Terms};
 
 /// All that a server has to remember.
@@ -38,22 +40,35 @@ pub(crate) struct Model {
     now: Duration,
     /// The nonces handed out: to whom, and in which second.
     nonces: BTreeMap<String, (SocketAddr, u64)>,
-    allocations: BTreeMap<ClientTuple, Allocation>,
-    /// Sockets that the host was asked for: for whom, and where.
-    sockets: BTreeMap<Socket, (ClientTuple, SocketAddr)>,
+    allocations: BTreeMap<Id, Allocation>,
+    /// How many there were.
+    numbered: Id,
+    /// Sockets that the host was asked for: for which allocation, and where.
+    sockets: BTreeMap<Socket, (Id, SocketAddr)>,
     /// Ports kept for a second allocation. RFC 8656 §7.2.
     reserved: BTreeMap<ReservationToken, Reserved>,
+    /// Tickets handed out: of which allocation, after how many moves. RFC 8016.
+    tickets: BTreeMap<Vec<u8>, (Id, u32)>,
     /// Ports that another program was found to have: they are left alone for a while.
     avoided: BTreeMap<SocketAddr, Duration>,
     /// Answers that are due since the last packet, in order.
     pub(crate) answers: Vec<(ClientTuple, Reply)>,
     /// Allocations that ended, since this was last taken.
     pub(crate) endings: Vec<Ending>,
+    /// Where clients have moved to, since this was last taken.
+    pub(crate) moves: Vec<ClientTuple>,
 }
+
+/// Which allocation; never that of another.
+type Id = u64;
 
 /// What one 5-tuple has. RFC 8656 §6.
 #[derive(Debug)]
 struct Allocation {
+    client: ClientTuple,
+    /// Whether that connection is there no more: the client may come from another with its ticket.
+    is_lost: bool,
+    mobile: Option<Mobile>,
     user: String,
     /// The answer to the request that made it, as far as it was clear from the start.
     head: Reply,
@@ -89,11 +104,14 @@ impl Model {
             now,
             nonces: BTreeMap::new(),
             allocations: BTreeMap::new(),
+            numbered: 0,
             sockets: BTreeMap::new(),
             reserved: BTreeMap::new(),
+            tickets: BTreeMap::new(),
             avoided: BTreeMap::new(),
             answers: Vec::new(),
             endings: Vec::new(),
+            moves: Vec::new(),
         }
     }
 
@@ -106,14 +124,14 @@ impl Model {
             allocation.permissions.retain(|_, until| *until > now);
             allocation.channels.retain(|_, (_, until)| *until > now);
         }
-        let tuples: Vec<ClientTuple> = self.allocations.keys().copied().collect();
-        for tuple in tuples {
-            let relays = &self.allocations[&tuple].relays;
+        let ids: Vec<Id> = self.allocations.keys().copied().collect();
+        for id in ids {
+            let relays = &self.allocations[&id].relays;
             let over = relays.iter().filter(|(_, (_, until))| *until <= now);
             let mut over: Vec<_> = over.map(|(family, (_, until))| (*until, *family)).collect();
             over.sort();
             for (until, family) in over {
-                self.end_family(tuple, family, until, "expired");
+                self.end_family(id, family, until, "expired");
             }
         }
     }
@@ -156,20 +174,30 @@ impl Model {
         }
     }
 
-    /// The client's connection ended, and its 5-tuple with it. RFC 8656 §3.1.
-    pub(crate) fn disconnect(&mut self, client: ClientTuple) {
-        self.end(client, self.now, "disconnected");
+    /// The allocation that a client has, or is moving.
+    fn find(&self, client: ClientTuple) -> Option<Id> {
+        let mut all = self.allocations.iter();
+        let found = all.find(|(_, it)| it.is_at(client) || it.next() == Some(client));
+        found.map(|(id, _)| *id)
+    }
+
+    fn of(&self, client: ClientTuple) -> Option<&Allocation> {
+        self.allocations.get(&self.find(client)?)
+    }
+
+    fn of_mut(&mut self, client: ClientTuple) -> Option<&mut Allocation> {
+        self.allocations.get_mut(&self.find(client)?)
     }
 
     /// An allocation ends with all it has. RFC 8656 §6.
-    fn end(&mut self, client: ClientTuple, when: Duration, cause: &'static str) {
-        let Some(allocation) = self.allocations.remove(&client) else {
+    fn end(&mut self, id: Id, when: Duration, cause: &'static str) {
+        let Some(allocation) = self.allocations.remove(&id) else {
             return;
         };
-        self.sockets.retain(|_, (owner, _)| *owner != client);
+        self.sockets.retain(|_, (owner, _)| *owner != id);
         if allocation.is_open() {
             self.endings.push(Ending {
-                client,
+                client: allocation.client,
                 cause,
                 age: when - allocation.born,
                 sent: allocation.sent,
@@ -179,18 +207,12 @@ impl Model {
     }
 
     /// What an allocation has of one family ends, and the allocation with its last. RFC 8656 §8.1.
-    fn end_family(
-        &mut self,
-        client: ClientTuple,
-        family: AddressFamily,
-        when: Duration,
-        cause: &'static str,
-    ) {
-        let Some(allocation) = self.allocations.get_mut(&client) else {
+    fn end_family(&mut self, id: Id, family: AddressFamily, when: Duration, cause: &'static str) {
+        let Some(allocation) = self.allocations.get_mut(&id) else {
             return;
         };
         if allocation.relays.keys().all(|only| *only == family) {
-            return self.end(client, when, cause);
+            return self.end(id, when, cause);
         }
         let is_other = |ip: IpAddr| AddressFamily::of(ip) != family;
         allocation.permissions.retain(|ip, _| is_other(*ip));
@@ -207,13 +229,12 @@ impl Model {
 impl Model {
     /// Whether a client has an allocation, be it still to be opened.
     pub(crate) fn has_allocation(&self, client: ClientTuple) -> bool {
-        self.allocations.contains_key(&client)
+        self.find(client).is_some()
     }
 
     /// Whether a client has a permission.
     pub(crate) fn has_permission(&self, client: ClientTuple) -> bool {
-        let allocation = self.allocations.get(&client);
-        allocation.is_some_and(|it| !it.permissions.is_empty())
+        self.of(client).is_some_and(|it| !it.permissions.is_empty())
     }
 
     /// All times at which something will be over.
@@ -235,6 +256,11 @@ impl Model {
 }
 
 impl Allocation {
+    /// Whether this is where the client is.
+    fn is_at(&self, client: ClientTuple) -> bool {
+        self.client == client && !self.is_lost
+    }
+
     /// Whether the client has heard success; before, it has nothing.
     fn is_open(&self) -> bool {
         self.opening.is_empty()

@@ -41,6 +41,8 @@ struct Trial {
     people: Vec<Person>,
     /// Reservation tokens that anyone has heard of.
     tokens: Vec<ReservationToken>,
+    /// Mobility tickets that anyone has heard of.
+    tickets: Vec<Vec<u8>>,
     transactions: u64,
     begun: Duration,
     /// Whether the host does not give sockets at once.
@@ -115,6 +117,7 @@ impl Trial {
             model,
             network: Network::new(),
             tokens: Vec::new(),
+            tickets: Vec::new(),
             transactions: 0,
             is_host_ill: false,
             payloads: 0,

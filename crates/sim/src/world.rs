@@ -40,6 +40,9 @@ pub struct World {
     post: post::Post,
     /// What became of packets that waited somewhere, since it was last asked for.
     late: Vec<Outcome>,
+    /// Shards whose effects are being performed, one on behalf of another: what is still to come of
+    /// them is in no book.
+    performing: usize,
 }
 
 /// Making a world, and moving its clock.
@@ -74,6 +77,7 @@ impl World {
             reports: Vec::new(),
             post: post::Post::default(),
             late: Vec::new(),
+            performing: 0,
             shared,
             config,
         }

@@ -56,14 +56,15 @@ fn arrive(
     if allocation.client == request.client || is_next {
         return Err(Reject::NotMoved);
     }
+    // As early as where the allocation is in another shard, so that the answer is the same.
+    if has_own(server, request) {
+        return Err(Reject::AllocationExists);
+    }
     if ticket.moves != mobile.moves {
         return Err(Reject::UsedTicket);
     }
     if !is_own {
         return Err(Reject::WrongUser);
-    }
-    if has_own(server, request) {
-        return Err(Reject::AllocationExists);
     }
     let lifetime = prolong(server, now, request, id)?;
     let Some(allocation) = server.allocations.get_mut(id) else {

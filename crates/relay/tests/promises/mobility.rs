@@ -276,6 +276,21 @@ fn a_five_tuple_with_an_allocation_gets_no_second_one() {
 }
 
 #[test]
+fn a_five_tuple_with_an_allocation_hears_so_first_on_whatever_shard() {
+    let mut world = World::sharded(2, |_| {});
+    let home = world.client_on(0, "alice");
+    let first = allocate(home, &mut world);
+    for shard in [0, 1] {
+        // Neither may use the ticket, be it that it is used or that it is another's.
+        for user in ["alice", "bob"] {
+            let other = world.client_on(shard, user);
+            other.allocate(&mut world, minutes(10));
+            assert_eq!(other.ask(&mut world, shown(&first)).code(), Some(437));
+        }
+    }
+}
+
+#[test]
 fn a_client_that_moves_on_before_it_settles_leaves_nothing_between() {
     let mut world = World::new();
     let (home, away, peer, first) = scene(&mut world, Transport::Udp);

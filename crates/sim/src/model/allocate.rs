@@ -14,7 +14,7 @@ use super::credentials::Signer;
 use super::expect::{Refusal, refuse};
 use super::requests::{granted_lifetime, seconds};
 use super::sockets::Parity;
-use super::{Allocation, Expect, Model, Reply, Reserved, Token};
+use super::{Allocation, Expect, Id, Model, Reply, Reserved, Terms, Token};
 
 /// What becomes of one family that was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,14 +38,14 @@ impl Model {
         reply: Reply,
     ) -> Result<Expect, Refusal> {
         // Step 2, and the note on retransmissions.
-        if let Some(existing) = self.allocations.get(&from) {
+        if let Some(existing) = self.of(from) {
             if (existing.head.transaction, &existing.user) != (reply.transaction, &signer.user) {
                 return Err(refuse(437, "allocation-exists"));
             }
             if !existing.is_open() {
                 return Ok(Expect::Lost(DropReason::AllocationOpening));
             }
-            return Ok(Expect::Reply(self.allocated(from, reply)));
+            return Ok(Expect::Reply(existing.answer(&self.terms, from, reply)));
         }
         // §21.4: a packet could go to and fro between a tunnel's end and a relay.
         if is_tunnelled(from.client.ip()) {
@@ -58,13 +58,18 @@ impl Model {
             Some(RequestedTransport(17)) => {}
             Some(_) => return Err(refuse(442, "unsupported-transport")),
         }
+        let mobile = self.wants_ticket(message)?;
         let wanted = self.families(message)?;
         let lifetime: Option<Lifetime> = message.get()?;
         let lifetime = lifetime.map(|Lifetime(seconds)| seconds);
         let lifetime = granted_lifetime(lifetime, self.terms.max_lifetime);
         self.check_quota(&signer.user)?;
         let opening = self.find_ports(wanted, &signer.user)?;
+        self.numbered += 1;
         let allocation = Allocation {
+            client: from,
+            is_lost: false,
+            mobile,
             user: signer.user.clone(),
             head: reply,
             lifetime,
@@ -78,7 +83,7 @@ impl Model {
             sent: (0, 0),
             received: (0, 0),
         };
-        self.allocations.insert(from, allocation);
+        self.allocations.insert(self.numbered, allocation);
         Ok(Expect::Later)
     }
 
@@ -172,8 +177,8 @@ impl Model {
     }
 
     /// All is known of every socket: the client hears.
-    pub(super) fn conclude(&mut self, client: ClientTuple) {
-        let Some(allocation) = self.allocations.get_mut(&client) else {
+    pub(super) fn conclude(&mut self, id: Id) {
+        let Some(allocation) = self.allocations.get_mut(&id) else {
             return;
         };
         let undecided = |wanted: &Wanted| matches!(wanted, Wanted::ToAsk(_) | Wanted::Asked(..));
@@ -183,7 +188,8 @@ impl Model {
         let opening = std::mem::take(&mut allocation.opening);
         let reply = allocation.head.clone();
         if let Some(refusal) = refusal(&opening) {
-            self.allocations.remove(&client);
+            let client = allocation.client;
+            self.allocations.remove(&id);
             self.answers.push((client, reply.refused(refusal)));
             return;
         }
@@ -201,27 +207,15 @@ impl Model {
                 Wanted::ToAsk(_) | Wanted::Asked(..) => {}
             }
         }
-        let reply = self.allocated(client, reply);
+        let client = allocation.client;
+        let reply = allocation.answer(&self.terms, client, reply);
         self.answers.push((client, reply));
-    }
-
-    /// The success response.
-    fn allocated(&self, client: ClientTuple, mut reply: Reply) -> Reply {
-        let allocation = &self.allocations[&client];
-        let relays = allocation.relays.values();
-        reply.relayed = relays
-            .map(|(local, _)| self.terms.outward(*local))
-            .collect();
-        reply.lifetime = Some(allocation.lifetime);
-        reply.mapped = Some(client.client);
-        reply.token = allocation.token;
-        reply.address_error = allocation.address_error;
-        reply
     }
 
     /// The token of a pair's second port was handed out: the port is kept for it.
     pub(crate) fn heard_token(&mut self, client: ClientTuple, token: ReservationToken) {
-        let Some(allocation) = self.allocations.get_mut(&client) else {
+        let now = self.now;
+        let Some(allocation) = self.of_mut(client) else {
             return;
         };
         if allocation.token != Token::New {
@@ -233,10 +227,24 @@ impl Model {
             let reserved = Reserved {
                 local: SocketAddr::new(local.ip(), local.port() + 1),
                 account: allocation.user.clone(),
-                until: self.now + RESERVATION_LIFETIME,
+                until: now + RESERVATION_LIFETIME,
             };
             self.reserved.insert(token, reserved);
         }
+    }
+}
+
+impl Allocation {
+    /// The success response, to a request from this 5-tuple.
+    fn answer(&self, terms: &Terms, client: ClientTuple, mut reply: Reply) -> Reply {
+        let relays = self.relays.values();
+        reply.relayed = relays.map(|(local, _)| terms.outward(*local)).collect();
+        reply.lifetime = Some(self.lifetime);
+        reply.mapped = Some(client.client);
+        reply.token = self.token;
+        reply.address_error = self.address_error;
+        reply.ticket = self.mobile.as_ref().map(|mobile| mobile.first.clone());
+        reply
     }
 }
 
@@ -272,7 +280,7 @@ fn refusal(wanted: &Families) -> Option<Refusal> {
 }
 
 /// 6to4 (RFC 3056) and Teredo (RFC 4380), as far as anyone here comes out of a tunnel.
-fn is_tunnelled(ip: IpAddr) -> bool {
+pub(super) fn is_tunnelled(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(_) => false,
         IpAddr::V6(ip) => matches!(ip.segments(), [0x2002, ..] | [0x2001, 0, ..]),

@@ -7,7 +7,7 @@ use wire::attributes::{Data, XorPeerAddress};
 use wire::{ChannelData, Message, padding};
 
 use super::credentials::unknown;
-use super::{Expect, Model};
+use super::{Expect, Id, Model};
 
 impl Model {
     /// RFC 8656 §12.6.
@@ -15,7 +15,9 @@ impl Model {
         let Ok(data) = ChannelData::parse(packet) else {
             return Expect::Lost(DropReason::Malformed);
         };
-        let allocation = self.allocations.get(&from);
+        // RFC 8016 §3.2.2: the first data from a new 5-tuple is the end of the old one.
+        self.settle(from);
+        let allocation = self.of(from);
         let bound = allocation.and_then(|it| it.channels.get(&data.number.get()));
         match bound {
             Some((peer, _)) => self.relay_to_peer(from, *peer, data.payload),
@@ -34,7 +36,8 @@ impl Model {
         else {
             return Expect::Lost(DropReason::IncompleteSend);
         };
-        let Some(allocation) = self.allocations.get(&from) else {
+        self.settle(from);
+        let Some(allocation) = self.of(from) else {
             return Expect::Lost(DropReason::NoAllocation);
         };
         if !allocation.permissions.contains_key(&peer.ip()) {
@@ -52,7 +55,7 @@ impl Model {
             return Expect::Lost(DropReason::TooLarge);
         }
         let family = AddressFamily::of(to.ip());
-        let Some(allocation) = self.allocations.get_mut(&from) else {
+        let Some(allocation) = self.of_mut(from) else {
             return Expect::Lost(DropReason::NoAllocation);
         };
         let Some((local, _)) = allocation.relays.get(&family).copied() else {
@@ -84,7 +87,7 @@ impl Model {
     }
 
     /// RFC 8656 §11.3, §12.7.
-    fn relay_to_client(&mut self, to: ClientTuple, from: SocketAddr, payload: &[u8]) -> Expect {
+    fn relay_to_client(&mut self, to: Id, from: SocketAddr, payload: &[u8]) -> Expect {
         let is_impostor = self.terms.inward(from).is_some_and(|local| {
             self.holder(local).is_none() && self.terms.allows_as_relay_only(from)
         });
@@ -100,6 +103,10 @@ impl Model {
         if is_impostor {
             return Expect::Lost(DropReason::NoRelay);
         }
+        if allocation.is_lost {
+            return Expect::Lost(DropReason::ClientAway);
+        }
+        let to = allocation.client;
         let mut channels = allocation.channels.iter();
         let channel = channels
             .find(|(_, (peer, _))| *peer == from)

@@ -51,6 +51,8 @@ pub(crate) struct Reply {
     pub(crate) relayed: Vec<SocketAddr>,
     pub(crate) token: Token,
     pub(crate) address_error: Option<(AddressFamily, u16)>,
+    /// MOBILITY-TICKET.
+    pub(crate) ticket: Option<Ticket>,
     /// UNKNOWN-ATTRIBUTES.
     pub(crate) unknown: Vec<u16>,
     /// Whether REALM and NONCE are there.
@@ -68,6 +70,14 @@ pub(crate) enum Token {
     /// One that nobody has heard of before.
     New,
     Known(ReservationToken),
+}
+
+/// MOBILITY-TICKET, in an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Ticket {
+    /// One that nobody has heard of before: of this allocation, after so many moves.
+    New(u64, u32),
+    Known(Vec<u8>),
 }
 
 /// An allocation that ended.
@@ -120,6 +130,7 @@ impl Reply {
             relayed: Vec::new(),
             token: Token::Absent,
             address_error: None,
+            ticket: None,
             unknown: Vec::new(),
             challenge: false,
             algorithms: Vec::new(),
@@ -170,6 +181,9 @@ impl fmt::Debug for Reply {
         }
         if self.token != Token::Absent {
             text.entry(&format_args!("token {:?}", self.token));
+        }
+        if let Some(ticket) = &self.ticket {
+            text.entry(&format_args!("ticket {ticket:?}"));
         }
         if self.challenge {
             text.entry(&format_args!("challenge, algorithms {:?}", self.algorithms));

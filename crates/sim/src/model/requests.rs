@@ -5,12 +5,14 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use relay::{AddressFamily, ClientTuple};
-use wire::attributes::{ChannelNumberAttribute, Lifetime, RequestedAddressFamily, XorPeerAddress};
+use wire::attributes::{
+    ChannelNumberAttribute, Lifetime, MobilityTicket, RequestedAddressFamily, XorPeerAddress,
+};
 use wire::{Message, Method};
 
 use super::credentials::{Signer, unknown};
 use super::expect::{Refusal, Reply, refuse};
-use super::{Allocation, Expect, Model};
+use super::{Allocation, Expect, Id, Model};
 
 impl Model {
     /// Binding: for everyone. RFC 8489 §3, §12.
@@ -47,7 +49,7 @@ impl Model {
 
     /// RFC 8656 §5: the allocation of the 5-tuple, which only its own user may change.
     fn own(&mut self, from: ClientTuple, signer: &Signer) -> Result<&mut Allocation, Refusal> {
-        let allocation = self.allocations.get_mut(&from);
+        let allocation = self.of_mut(from);
         let allocation = allocation.filter(|allocation| allocation.is_open());
         let allocation = allocation.ok_or_else(|| refuse(437, "no-allocation"))?;
         if allocation.user == signer.user {
@@ -65,8 +67,21 @@ impl Model {
         message: &Message<'_>,
         mut reply: Reply,
     ) -> Result<Expect, Refusal> {
+        let ticket: Option<MobilityTicket<'_>> = message.get()?;
+        if let Some(MobilityTicket(ticket)) = ticket {
+            return self.relocate(from, signer, message, ticket, reply);
+        }
+        self.own(from, signer)?;
+        if let Some(id) = self.find(from) {
+            reply.lifetime = Some(self.prolong(id, message)?);
+        }
+        Ok(Expect::Reply(reply))
+    }
+
+    /// Gives an allocation the lifetime that is asked for, or ends it; returns the seconds granted.
+    pub(super) fn prolong(&mut self, id: Id, message: &Message<'_>) -> Result<u32, Refusal> {
         let (now, max) = (self.now, self.terms.max_lifetime);
-        let allocation = self.own(from, signer)?;
+        let allocation = &self.allocations[&id];
         let named: Option<RequestedAddressFamily> = message.get()?;
         let named = named.map(|RequestedAddressFamily(family)| family);
         let families: Vec<AddressFamily> = match named {
@@ -78,19 +93,18 @@ impl Model {
         let asked = asked.map(|Lifetime(seconds)| seconds);
         if asked == Some(0) {
             for family in families {
-                self.end_family(from, family, now, "deleted");
+                self.end_family(id, family, now, "deleted");
             }
-            reply.lifetime = Some(0);
-            return Ok(Expect::Reply(reply));
+            return Ok(0);
         }
         let lifetime = granted_lifetime(asked, max);
-        for family in families {
-            if let Some((_, until)) = allocation.relays.get_mut(&family) {
+        let relays = self.allocations.get_mut(&id).map(|it| &mut it.relays);
+        for (family, (_, until)) in relays.into_iter().flatten() {
+            if families.contains(family) {
                 *until = now + seconds(lifetime);
             }
         }
-        reply.lifetime = Some(lifetime);
-        Ok(Expect::Reply(reply))
+        Ok(lifetime)
     }
 
     /// RFC 8656 §10.2: all of the peers or none.
@@ -147,7 +161,7 @@ impl Model {
             return Err(refuse(508, "too-many-channels"));
         }
         self.permit(from, &BTreeSet::from([peer.ip()]))?;
-        if let Some(allocation) = self.allocations.get_mut(&from) {
+        if let Some(allocation) = self.of_mut(from) {
             let until = now + CHANNEL_LIFETIME;
             allocation.channels.insert(number, (peer, until));
         }
@@ -158,7 +172,8 @@ impl Model {
     fn check_peer(&self, from: ClientTuple, ip: IpAddr) -> Result<(), Refusal> {
         let family = AddressFamily::of(ip);
         let mismatch = || refuse(443, "family-mismatch");
-        if !self.allocations[&from].relays.contains_key(&family) {
+        let allocation = self.of(from);
+        if !allocation.is_some_and(|it| it.relays.contains_key(&family)) {
             return Err(mismatch());
         }
         if !self.terms.allows_some_port(ip) {
@@ -174,7 +189,7 @@ impl Model {
     /// Installs or refreshes permissions, if all of them fit. RFC 8656 §9.
     fn permit(&mut self, from: ClientTuple, ips: &BTreeSet<IpAddr>) -> Result<(), Refusal> {
         let (until, limit) = (self.now + PERMISSION_LIFETIME, self.terms.permissions);
-        let Some(allocation) = self.allocations.get_mut(&from) else {
+        let Some(allocation) = self.of_mut(from) else {
             return Ok(());
         };
         let permissions = &mut allocation.permissions;

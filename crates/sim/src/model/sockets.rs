@@ -7,7 +7,7 @@ use relay::{AddressFamily, ClientTuple, OpenError};
 
 use super::allocate::Wanted;
 use super::requests::seconds;
-use super::{Model, Token};
+use super::{Id, Model, Token};
 use crate::host::Socket;
 
 /// Which ports will do.
@@ -76,14 +76,14 @@ impl Model {
     }
 
     /// Whose open socket is bound to a port.
-    pub(super) fn holder(&self, local: SocketAddr) -> Option<ClientTuple> {
+    pub(super) fn holder(&self, local: SocketAddr) -> Option<Id> {
         let mut all = self.allocations.iter();
-        let holds = |(_, it): &(&ClientTuple, &super::Allocation)| {
+        let holds = |(_, it): &(&Id, &super::Allocation)| {
             let mut opening = it.opening.values();
             it.relays.values().any(|(at, _)| *at == local)
                 || opening.any(|wanted| matches!(wanted, Wanted::Bound(_, at) if *at == local))
         };
-        all.find(holds).map(|(client, _)| *client)
+        all.find(holds).map(|(id, _)| *id)
     }
 
     /// All ports that sockets are bound to.
@@ -105,6 +105,7 @@ impl Model {
         sender: Option<ClientTuple>,
     ) -> Result<(), String> {
         let known = self.sockets.get(&socket).map(|(owner, _)| *owner);
+        let sender = sender.and_then(|client| self.find(client));
         let owner = known.or(sender).ok_or("nobody needs a socket")?;
         let family = AddressFamily::of(local.ip());
         let allocation = self.allocations.get(&owner);
@@ -158,7 +159,7 @@ impl Model {
         self.conclude(owner);
     }
 
-    fn decide(&mut self, owner: ClientTuple, family: AddressFamily, wanted: Wanted) {
+    fn decide(&mut self, owner: Id, family: AddressFamily, wanted: Wanted) {
         if let Some(allocation) = self.allocations.get_mut(&owner) {
             allocation.opening.insert(family, wanted);
         }

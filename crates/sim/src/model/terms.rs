@@ -26,6 +26,8 @@ pub(crate) struct Terms {
     pub(crate) total: usize,
     pub(crate) permissions: usize,
     pub(crate) channels: usize,
+    /// Whether tickets are given and taken. RFC 8016.
+    pub(crate) mobility: bool,
     /// Which peers the operator allows is no matter of the RFC's: the policy is asked.
     pub(crate) policy: Policy,
 }

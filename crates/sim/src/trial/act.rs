@@ -3,9 +3,10 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use relay::{Counters, DropReason};
 use wire::attributes::{
-    AdditionalAddressFamily, ChannelNumberAttribute, Data, EvenPort, Lifetime, Nonce,
-    PasswordAlgorithms, Realm, RequestedAddressFamily, RequestedTransport, ReservationToken,
+    AdditionalAddressFamily, ChannelNumberAttribute, Data, EvenPort, Lifetime, MobilityTicket,
+    Nonce, PasswordAlgorithms, Realm, RequestedAddressFamily, RequestedTransport, ReservationToken,
     UserHash, Username, XorPeerAddress, XorRelayedAddress,
 };
 use wire::{Attribute, ChannelData, TransactionId};
@@ -13,7 +14,9 @@ use wire::{Attribute, ChannelData, TransactionId};
 use super::step::{Ask, HostStep, Manner, Place, Signing, Step, Ticket, Transaction};
 use super::{Parcel, Trial};
 use crate::network::Fate;
-use crate::{Answer, EXTERNAL, LISTENER, LOCAL, LOCAL_V6, Proof, REALM, Request, password};
+use crate::{
+    Answer, EXTERNAL, LISTENER, LOCAL, LOCAL_V6, Outcome, Proof, REALM, Request, password,
+};
 
 impl Trial {
     pub(super) fn act(&mut self, step: &Step) -> Result<(), String> {
@@ -124,7 +127,11 @@ impl Trial {
             Parcel::ToServer { who, packet, back } => {
                 let (client, tuple) = (self.people[who].client, self.people[who].tuple);
                 let expected = self.model.packet(tuple, &packet);
-                let outcome = client.packet(&mut self.world, &packet);
+                let before = self.world.counters();
+                let mut outcome = client.packet(&mut self.world, &packet);
+                if outcome == Outcome::Silent {
+                    outcome = self.dropped_since(&before);
+                }
                 self.settle(Some((who, expected, outcome)), back)
             }
             Parcel::FromPeer { from, to, payload } => {
@@ -140,6 +147,14 @@ impl Trial {
                 Ok(())
             }
         }
+    }
+
+    /// What another shard drops of what was passed to it shows in its counters only.
+    fn dropped_since(&self, before: &Counters) -> Outcome {
+        let now = self.world.counters();
+        let mut all = DropReason::ALL.iter();
+        let why = all.find(|why| now.dropped(**why) > before.dropped(**why));
+        why.map_or(Outcome::Silent, |why| Outcome::Lost(*why))
     }
 
     /// A client reads an answer.
@@ -159,6 +174,9 @@ impl Trial {
                 .collect();
         }
         self.tokens.extend(answer.get::<ReservationToken>());
+        let ticket: Option<MobilityTicket<'_>> = answer.get();
+        self.tickets
+            .extend(ticket.map(|MobilityTicket(ticket)| ticket.to_vec()));
     }
 
     /// The bytes of a message.
@@ -188,6 +206,9 @@ impl Trial {
         }
         if let Some(ticket) = ask.token {
             request = request.put(self.token(ticket));
+        }
+        if let Some(ticket) = ask.mobility {
+            request = request.ticket(&self.ticket(ticket));
         }
         if let Some(number) = ask.channel {
             request = request.put(ChannelNumberAttribute(number));
@@ -253,6 +274,17 @@ impl Trial {
             Ticket::Invented => None,
         };
         heard.copied().unwrap_or(ReservationToken([0xAA; 8]))
+    }
+
+    fn ticket(&self, ticket: Option<Ticket>) -> Vec<u8> {
+        match ticket {
+            None => vec![],
+            Some(Ticket::Heard(back)) => {
+                let heard = self.tickets.iter().rev().nth(usize::from(back));
+                heard.cloned().unwrap_or_else(|| vec![b'A'; 32])
+            }
+            Some(Ticket::Invented) => vec![b'B'; 32],
+        }
     }
 
     fn channel_data(&self, who: usize, channel: u16, payload: &[u8], lie: i8) -> Vec<u8> {

@@ -1,10 +1,14 @@
 //! What happens next: mostly what a client would do, sometimes what none should.
 
+mod details;
+
 use std::time::Duration;
 
 use relay::OpenError;
-use wire::attributes::{Nonce, PasswordAlgorithm, PasswordAlgorithms, Realm, Username};
-use wire::{AddressFamily, Attribute, Method};
+use wire::Method;
+use wire::attributes::PasswordAlgorithm;
+
+use details::{CREDENTIALS, FAMILIES, channel, family, garbage, length, lifetime, odd, options};
 
 use super::Trial;
 use super::step::{Ask, HostStep, Manner, Place, Signing, Step, Ticket, Transaction};
@@ -69,11 +73,15 @@ impl Trial {
 
     fn tell(&self, choices: &mut Choices<'_>, who: usize) -> Step {
         let tuple = self.people[who].tuple;
-        let method = if !self.model.has_allocation(tuple) {
+        let has_allocation = self.model.has_allocation(tuple);
+        let method = if !has_allocation {
             choices.weighted(&[
                 (2, Method::Binding),
                 (40, Method::Allocate),
-                (1, Method::Refresh),
+                (
+                    if self.tickets.is_empty() { 1 } else { 20 },
+                    Method::Refresh,
+                ),
                 (1, Method::CreatePermission),
                 (1, Method::ChannelBind),
                 (1, Method::Send),
@@ -101,6 +109,9 @@ impl Trial {
             ])
         };
         let mut ask = self.proper(choices, who, method);
+        if method == Method::Refresh && choices.rarely(if has_allocation { 8 } else { 2 }) {
+            ask.mobility = Some(Some(Ticket::Heard(choices.below(3) as u8)));
+        }
         if choices.rarely(6) {
             self.spoil(choices, &mut ask);
         }
@@ -121,6 +132,7 @@ impl Trial {
             additional: None,
             even_port: None,
             token: None,
+            mobility: None,
             channel: None,
             peers: Vec::new(),
             data: None,
@@ -138,6 +150,9 @@ impl Trial {
                     ask.lifetime = Some(lifetime(choices));
                 }
                 options(choices, &mut ask);
+                if choices.rarely(3) {
+                    ask.mobility = Some(None);
+                }
             }
             Method::Refresh => {
                 ask.lifetime = Some(match choices.below(5) {
@@ -192,6 +207,7 @@ impl Trial {
             9 => ask.transaction = Transaction::Rfc3489,
             10 => ask.transport = choices.pick(&[None, Some(6), Some(0)]),
             11 => ask.odd = Some(odd(choices)),
+            12 if choices.flag() => ask.mobility = Some(Some(Ticket::Invented)),
             12 => ask.unsigned_odd = Some(odd(choices)),
             13 if choices.rarely(3) => ask.is_response = true,
             13 => ask.indication = !ask.indication,
@@ -368,84 +384,3 @@ impl Act {
         }
     }
 }
-
-/// What an Allocate may ask for beside the ordinary.
-fn options(choices: &mut Choices<'_>, ask: &mut Ask) {
-    match choices.below(12) {
-        0..=4 => {}
-        5 => ask.family = Some(family(choices)),
-        6 | 7 => ask.additional = Some(Ok(AddressFamily::V6)),
-        8 => ask.even_port = Some(false),
-        9 | 10 => {
-            ask.even_port = Some(true);
-            if choices.rarely(4) {
-                ask.family = Some(family(choices));
-            }
-        }
-        _ => ask.token = Some(Ticket::Heard(choices.below(3) as u8)),
-    }
-}
-
-fn family(choices: &mut Choices<'_>) -> Result<AddressFamily, u8> {
-    Ok(choices.pick(&[AddressFamily::V4, AddressFamily::V6]))
-}
-
-fn lifetime(choices: &mut Choices<'_>) -> u32 {
-    choices.pick(&[1, 600, 601, 777, 3600, 3601, u32::MAX])
-}
-
-fn channel(choices: &mut Choices<'_>) -> u16 {
-    choices.weighted(&[
-        (6, 0x4000),
-        (4, 0x4001),
-        (2, 0x4FFF),
-        (1, 0x5000),
-        (1, 0x7FFF),
-    ])
-}
-
-/// Short, but for a few that do not fit somewhere on their way.
-fn length(choices: &mut Choices<'_>, most: u16) -> u16 {
-    match choices.below(256) {
-        0..=3 => most - u16::from(choices.byte() / 4),
-        4 => most.min(65_470),
-        5..=16 => 1200,
-        _ => choices.below(9) as u16,
-    }
-}
-
-fn garbage(choices: &mut Choices<'_>) -> Vec<u8> {
-    let length = choices.below(40);
-    let mut bytes = choices.take(length);
-    if choices.flag()
-        && let Some(first) = bytes.first_mut()
-    {
-        // What looks like STUN or ChannelData at first.
-        *first = choices.pick(&[0x00, 0x01, 0x40, 0x4F]);
-    }
-    bytes
-}
-
-/// An attribute that may be unknown, misplaced or unreadable.
-fn odd(choices: &mut Choices<'_>) -> (u16, Vec<u8>) {
-    let kind = choices.pick(&ODD);
-    let length = choices.pick(&[0, 1, 4, 8]);
-    (kind, choices.take(length))
-}
-
-/// Known and expected, known and out of place, unknown; required and optional.
-const ODD: [u16; 14] = [
-    0x0003, 0x0006, 0x000C, 0x000D, 0x0012, 0x0013, 0x0016, 0x0017, 0x0019, 0x0020, 0x0024, 0x7FFF,
-    0x8000, 0xC0FE,
-];
-
-const CREDENTIALS: [u16; 5] = [
-    Username::TYPE,
-    Realm::TYPE,
-    Nonce::TYPE,
-    PasswordAlgorithm::TYPE,
-    PasswordAlgorithms::TYPE,
-];
-
-const FAMILIES: [Result<AddressFamily, u8>; 3] =
-    [Ok(AddressFamily::V4), Ok(AddressFamily::V6), Err(0)];

@@ -7,8 +7,15 @@ use wire::attributes::{Nonce, PasswordAlgorithms};
 
 use super::{Parcel, Trial, read};
 use crate::host::Talk;
-use crate::model::{Ending, Expect, Reply, Token};
+use crate::model::{Ending, Expect, Reply, Ticket, Token};
 use crate::{Answer, Outcome};
+
+/// Refusals with their causes, allocations that ended, and where clients have moved to.
+type Reports = (
+    Vec<(ClientTuple, &'static str)>,
+    Vec<Ending>,
+    Vec<ClientTuple>,
+);
 
 /// Who sent (no person if a peer did), what must become of it and what did.
 pub(super) type Judged = (usize, Expect, Outcome);
@@ -23,7 +30,14 @@ impl Trial {
     ) -> Result<(), String> {
         let sender = judged.as_ref().and_then(|(who, ..)| self.people.get(*who));
         self.talk(sender.map(|person| person.tuple))?;
-        let (mut causes, mut endings) = self.reports();
+        let (mut causes, mut endings, moves) = self.reports();
+        let expected = std::mem::take(&mut self.model.moves);
+        if moves != expected {
+            return Err(format!("expected moves to {expected:?}, got {moves:?}"));
+        }
+        for _ in moves {
+            self.coverage.note("outcome", "moved");
+        }
 
         let mut answers = Vec::new();
         let mut expected = std::mem::take(&mut self.model.answers);
@@ -91,11 +105,12 @@ impl Trial {
         Ok(())
     }
 
-    fn reports(&mut self) -> (Vec<(ClientTuple, &'static str)>, Vec<Ending>) {
-        let (mut causes, mut endings) = (Vec::new(), Vec::new());
+    fn reports(&mut self) -> Reports {
+        let (mut causes, mut endings, mut moves) = (Vec::new(), Vec::new(), Vec::new());
         for report in self.world.reports() {
             match report {
-                Report::Opened { .. } | Report::Moved { .. } => {}
+                Report::Opened { .. } => {}
+                Report::Moved { client, .. } => moves.push(client),
                 Report::Refused { client, reject, .. } => causes.push((client, cause(&reject))),
                 Report::Ended {
                     client,
@@ -113,7 +128,7 @@ impl Trial {
                 }),
             }
         }
-        (causes, endings)
+        (causes, endings, moves)
     }
 
     /// Holds what became of a packet at once against what must; returns the answer, if there is one
@@ -187,7 +202,9 @@ impl Trial {
                 self.coverage.note("outcome", way(who, channel.is_some()));
                 let number = number.map(relay::ChannelNumber::get);
                 let reader = client.tuple(&self.world);
-                (*to, peer, *channel, payload) == (reader, source, number, data)
+                // ChannelData does not name the peer.
+                (*to, *channel, payload) == (reader, number, data)
+                    && (channel.is_some() || peer == source)
             }
             _ => false,
         }
@@ -246,6 +263,12 @@ impl Trial {
         if let (Token::New, Token::Known(token)) = (expected.token, actual.token) {
             self.model.heard_token(client, token);
             expected.token = actual.token;
+        }
+        if let (Some(ticket @ Ticket::New(..)), Some(Ticket::Known(heard))) =
+            (&expected.ticket, &actual.ticket)
+        {
+            self.model.heard_ticket(ticket, heard)?;
+            expected.ticket = actual.ticket.clone();
         }
         if let Some(Nonce(nonce)) = answer.get() {
             let has_cookie = nonce.starts_with("obMatJos2");

@@ -2,12 +2,13 @@
 
 use wire::Attribute;
 use wire::attributes::{
-    AddressErrorCode, ErrorCode, Lifetime, MappedAddress, Nonce, PasswordAlgorithms, Realm,
-    ReservationToken, Software, UnknownAttributes, XorMappedAddress, XorRelayedAddress,
+    AddressErrorCode, ErrorCode, Lifetime, MappedAddress, MobilityTicket, Nonce,
+    PasswordAlgorithms, Realm, ReservationToken, Software, UnknownAttributes, XorMappedAddress,
+    XorRelayedAddress,
 };
 
 use crate::Answer;
-use crate::model::{Reply, Token};
+use crate::model::{Reply, Ticket, Token};
 
 /// Reads an answer; `cause` is what the server reported if it refused.
 ///
@@ -48,6 +49,9 @@ pub(super) fn read(answer: &Answer, cause: Option<&'static str>) -> Result<Reply
             .get()
             .map_or(Token::Absent, |token: ReservationToken| Token::Known(token)),
         address_error: address_error.map(|it| (it.family, it.code)),
+        ticket: answer
+            .get()
+            .map(|MobilityTicket(ticket)| Ticket::Known(ticket.to_vec())),
         unknown: answer
             .get()
             .map_or(vec![], |UnknownAttributes(types)| types),
@@ -60,11 +64,12 @@ pub(super) fn read(answer: &Answer, cause: Option<&'static str>) -> Result<Reply
 }
 
 /// What of an answer [`read`] sees.
-const EXPECTED: [u16; 12] = [
+const EXPECTED: [u16; 13] = [
     MappedAddress::TYPE,
     ErrorCode::TYPE,
     UnknownAttributes::TYPE,
     Lifetime::TYPE,
+    MobilityTicket::TYPE,
     Realm::TYPE,
     Nonce::TYPE,
     XorRelayedAddress::TYPE,

@@ -22,6 +22,8 @@ pub(crate) struct Scene {
     tight: bool,
     /// Whether strangers meet the end of the amplification budget.
     pub(crate) rationed: bool,
+    /// Whether clients may move.
+    mobility: bool,
     /// Whether packets are lost, late and doubled.
     pub(crate) rough: bool,
 }
@@ -54,6 +56,7 @@ impl Scene {
             nat: choices.rarely(3),
             tight: choices.flag(),
             rationed: choices.rarely(8),
+            mobility: !choices.rarely(4),
             rough: choices.flag(),
         }
     }
@@ -74,6 +77,7 @@ impl Scene {
         config.relays = relays
             .map(|(_, (local, external))| RelayAddress { local, external })
             .collect();
+        config.mobility = self.mobility;
         config.policy = self.policy();
         if self.tight {
             config.limits.per_user = Some(TIGHT.per_user);
@@ -134,6 +138,7 @@ impl Scene {
             total: limit(TIGHT.total as usize, usize::MAX),
             permissions: limit(TIGHT.permissions, 256),
             channels: limit(TIGHT.channels, 256),
+            mobility: self.mobility,
             policy: self.policy(),
         }
     }

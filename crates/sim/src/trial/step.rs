@@ -116,6 +116,8 @@ pub(crate) struct Ask {
     pub(crate) additional: Option<Result<AddressFamily, u8>>,
     pub(crate) even_port: Option<bool>,
     pub(crate) token: Option<Ticket>,
+    /// MOBILITY-TICKET: none shown, but asked for, or one.
+    pub(crate) mobility: Option<Option<Ticket>>,
     pub(crate) channel: Option<u16>,
     pub(crate) peers: Vec<Place>,
     /// The length of DATA.
@@ -129,7 +131,7 @@ pub(crate) struct Ask {
     pub(crate) fingerprint: bool,
 }
 
-/// Which RESERVATION-TOKEN.
+/// Which RESERVATION-TOKEN, or which MOBILITY-TICKET.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Ticket {
     /// The last one, or one before, that anyone has heard of.

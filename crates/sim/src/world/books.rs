@@ -21,6 +21,7 @@ impl World {
         if self.slow.contains(&shard) {
             return;
         }
+        self.performing += 1;
         while let Some(effect) = self.shards[shard].poll_effect() {
             match effect {
                 Effect::OpenRelay { relay, local } => {
@@ -58,6 +59,7 @@ impl World {
                 Effect::AdoptRelay { was, relay } => self.adopt(shard, was, relay),
             }
         }
+        self.performing -= 1;
     }
 
     fn carry_late(&mut self, shard: usize, verdict: Owned) {
@@ -79,7 +81,7 @@ impl World {
     /// Each allocation has one count, and each of its relay sockets one port.
     #[track_caller]
     fn balance(&self) {
-        if !self.slow.is_empty() || self.post.is_under_way() {
+        if self.performing > 0 || !self.slow.is_empty() || self.post.is_under_way() {
             return;
         }
         let allocations = self.allocations();

@@ -209,10 +209,12 @@ impl World {
         match Kind::of(packet).expect("STUN or ChannelData") {
             Kind::ChannelData => {
                 let data = ChannelData::parse(packet).expect("well-formed ChannelData");
-                let bound = memory
-                    .channels
-                    .iter()
-                    .find(|(number, _)| *number == data.number);
+                let bound = |memory: &Memory| {
+                    let mut channels = memory.channels.iter();
+                    channels.find(|(number, _)| *number == data.number).copied()
+                };
+                // A client that moved bound it on another 5-tuple.
+                let bound = bound(memory).or_else(|| self.clients.iter().find_map(bound));
                 Outcome::AtClient {
                     client,
                     peer: bound.expect("only on a channel of the client's").1,

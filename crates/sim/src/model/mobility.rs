@@ -1,0 +1,176 @@
+//! Mobility: a client that takes its allocation to another 5-tuple. RFC 8016.
+
+use relay::ClientTuple;
+use wire::attributes::MobilityTicket;
+use wire::{Message, TransactionId};
+
+use super::allocate::is_tunnelled;
+use super::credentials::Signer;
+use super::expect::{Refusal, Ticket, refuse};
+use super::{Allocation, Expect, Model, Reply};
+
+/// What an allocation has that may move.
+#[derive(Debug)]
+pub(super) struct Mobile {
+    /// The ticket that came with the allocation, and the one that is good now.
+    pub(super) first: Ticket,
+    ticket: Ticket,
+    moves: u32,
+    /// The Refresh that used a ticket last, from where, and the seconds that it was granted.
+    last: Option<(TransactionId, ClientTuple, u32)>,
+    /// Where the client is going, until data comes from there.
+    next: Option<ClientTuple>,
+}
+
+impl Allocation {
+    pub(super) fn next(&self) -> Option<ClientTuple> {
+        self.mobile.as_ref()?.next
+    }
+}
+
+impl Model {
+    /// §3.1.2: whether a ticket is asked for, and may be.
+    pub(super) fn wants_ticket(&self, message: &Message<'_>) -> Result<Option<Mobile>, Refusal> {
+        let asked: Option<MobilityTicket<'_>> = message.get()?;
+        let Some(MobilityTicket(ticket)) = asked else {
+            return Ok(None);
+        };
+        if !ticket.is_empty() {
+            return Err(refuse(400, "ticket-in-allocate"));
+        }
+        if !self.terms.mobility {
+            return Err(refuse(405, "mobility-forbidden"));
+        }
+        let first = Ticket::New(self.numbered + 1, 0);
+        Ok(Some(Mobile {
+            first: first.clone(),
+            ticket: first,
+            moves: 0,
+            last: None,
+            next: None,
+        }))
+    }
+
+    /// §3.2.2: the ticket, not the 5-tuple, says which allocation is meant.
+    pub(super) fn relocate(
+        &mut self,
+        from: ClientTuple,
+        signer: &Signer,
+        message: &Message<'_>,
+        shown: &[u8],
+        mut reply: Reply,
+    ) -> Result<Expect, Refusal> {
+        if !self.terms.mobility {
+            return Err(refuse(405, "mobility-forbidden"));
+        }
+        // RFC 8656 §21.4.
+        if is_tunnelled(from.client.ip()) {
+            return Err(refuse(403, "tunnelled-client"));
+        }
+        let heard = self.tickets.get(shown);
+        let &(id, moves) = heard.ok_or_else(|| refuse(400, "bad-ticket"))?;
+        let has_own = self.find(from).is_some();
+        let over = || refuse(437, "allocation-over");
+        let allocation = self.allocations.get(&id).ok_or_else(over)?;
+        let mobile = allocation.mobile.as_ref().ok_or_else(over)?;
+        let is_own = allocation.user == signer.user;
+        // The same again hears the same: the ticket before is kept for that.
+        if let Some((transaction, client, lifetime)) = mobile.last
+            && (transaction, client, is_own) == (reply.transaction, from, true)
+        {
+            reply.lifetime = Some(lifetime);
+            reply.ticket = Some(mobile.ticket.clone());
+            return Ok(Expect::Reply(reply));
+        }
+        if allocation.is_at(from) || mobile.next == Some(from) {
+            return Err(refuse(400, "not-moved"));
+        }
+        // RFC 8656 §7.2: no second allocation for a 5-tuple.
+        if has_own {
+            return Err(refuse(437, "allocation-exists"));
+        }
+        if mobile.moves != moves {
+            return Err(refuse(400, "used-ticket"));
+        }
+        if !is_own {
+            return Err(refuse(441, "wrong-user"));
+        }
+        let lifetime = self.prolong(id, message)?;
+        reply.lifetime = Some(lifetime);
+        let Some(allocation) = self.allocations.get_mut(&id) else {
+            return Ok(Expect::Reply(reply));
+        };
+        let is_lost = allocation.is_lost;
+        if let Some(mobile) = &mut allocation.mobile {
+            mobile.moves += 1;
+            mobile.last = Some((reply.transaction, from, lifetime));
+            mobile.next = Some(from);
+            mobile.ticket = Ticket::New(id, mobile.moves);
+            reply.ticket = Some(mobile.ticket.clone());
+        }
+        if is_lost {
+            self.settle(from);
+        }
+        Ok(Expect::Reply(reply))
+    }
+
+    /// The client is where it was going to, and the old 5-tuple is forgotten.
+    pub(super) fn settle(&mut self, client: ClientTuple) {
+        let Some(allocation) = self.of_mut(client) else {
+            return;
+        };
+        if allocation.next() != Some(client) {
+            return;
+        }
+        if let Some(mobile) = &mut allocation.mobile {
+            mobile.next = None;
+        }
+        allocation.client = client;
+        allocation.is_lost = false;
+        self.moves.push(client);
+    }
+
+    /// A client's connection ended, and its 5-tuple with it (RFC 8656 §3.1), unless it has a ticket
+    /// to come back with.
+    pub(crate) fn disconnect(&mut self, client: ClientTuple) {
+        let Some(id) = self.find(client) else {
+            return;
+        };
+        let Some(allocation) = self.allocations.get_mut(&id) else {
+            return;
+        };
+        let is_open = allocation.is_open();
+        let Some(mobile) = allocation.mobile.as_mut().filter(|_| is_open) else {
+            return self.end(id, self.now, "disconnected");
+        };
+        match mobile.next {
+            Some(next) if next == client => mobile.next = None,
+            Some(next) => self.settle(next),
+            None => allocation.is_lost = true,
+        }
+    }
+
+    /// A ticket was handed out.
+    ///
+    /// # Errors
+    /// If it was handed out before.
+    pub(crate) fn heard_ticket(&mut self, expected: &Ticket, ticket: &[u8]) -> Result<(), String> {
+        let Ticket::New(id, moves) = *expected else {
+            return Ok(());
+        };
+        if self.tickets.insert(ticket.to_vec(), (id, moves)).is_some() {
+            return Err(format!("ticket {ticket:02x?} was handed out before"));
+        }
+        let known = Ticket::Known(ticket.to_vec());
+        let allocation = self.allocations.get_mut(&id);
+        if let Some(mobile) = allocation.and_then(|it| it.mobile.as_mut()) {
+            if moves == 0 {
+                mobile.first = known.clone();
+            }
+            if mobile.moves == moves {
+                mobile.ticket = known;
+            }
+        }
+        Ok(())
+    }
+}
