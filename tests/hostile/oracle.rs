@@ -315,8 +315,8 @@ const DATA: u16 = 0x0013;
 const REALM: u16 = 0x0014;
 const NONCE: u16 = 0x0015;
 const FINGERPRINT: u16 = 0x8028;
-/// All that RFC 8489 and RFC 8656 name, but DONT-FRAGMENT, in the order of their numbers.
-const KNOWN: [u16; 20] = [
+/// All that RFC 8489 and RFC 8656 name, in the order of their numbers.
+const KNOWN: [u16; 21] = [
     0x0001,
     USERNAME,
     MESSAGE_INTEGRITY,
@@ -332,6 +332,7 @@ const KNOWN: [u16; 20] = [
     0x0017,
     0x0018,
     0x0019,
+    0x001A,
     0x001C,
     0x001D,
     0x001E,

@@ -118,6 +118,7 @@ const EVERYTHING: &[(&str, &[&str])] = &[
             "to-client, channel",
             "to-client, indication",
             "to-peer",
+            "to-peer, DF",
         ],
     ),
     (

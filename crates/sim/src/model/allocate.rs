@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
-use relay::{AddressFamily, ClientTuple, DropReason};
-use wire::Message;
+use relay::{AddressFamily, ClientTuple, DropReason, Transport};
 use wire::attributes::{
-    AdditionalAddressFamily, DraftAdditionalAddressFamily, EvenPort, Lifetime,
+    AdditionalAddressFamily, DontFragment, DraftAdditionalAddressFamily, EvenPort, Lifetime,
     RequestedAddressFamily, RequestedTransport, ReservationToken,
 };
+use wire::{Attribute, Message};
 
 use super::credentials::Signer;
 use super::expect::{Refusal, refuse};
@@ -58,6 +58,14 @@ impl Model {
             Some(RequestedTransport(17)) => {}
             Some(_) => return Err(refuse(442, "unsupported-transport")),
         }
+        // Step 4.
+        if self.cannot_fragment(from, message)? {
+            let unknown = vec![DontFragment::TYPE];
+            return Err(Refusal {
+                unknown,
+                ..refuse(420, "unknown-attributes")
+            });
+        }
         let mobile = self.wants_ticket(message)?;
         let wanted = self.families(message)?;
         let lifetime: Option<Lifetime> = message.get()?;
@@ -85,6 +93,23 @@ impl Model {
         };
         self.allocations.insert(self.numbered, allocation);
         Ok(Expect::Later)
+    }
+
+    /// Whether DONT-FRAGMENT is asked for where it cannot be: sockets do not show whether DF was set
+    /// in what they receive, and without that the attribute is unknown where IPv4 is translated to
+    /// IPv6 (§3.7).
+    fn cannot_fragment(&self, from: ClientTuple, message: &Message<'_>) -> Result<bool, Refusal> {
+        if message.get::<DontFragment>()?.is_none() {
+            return Ok(false);
+        }
+        let v6 = Ok(AddressFamily::V6);
+        let token: Option<ReservationToken> = message.get()?;
+        let reserved = token.and_then(|token| self.reserved.get(&token));
+        let wants_v6 = reserved.is_some_and(|kept| kept.local.is_ipv6())
+            || message.get()? == Some(RequestedAddressFamily(v6))
+            || message.get()? == Some(AdditionalAddressFamily(v6))
+            || message.get()? == Some(DraftAdditionalAddressFamily(v6));
+        Ok(wants_v6 && from.transport == Transport::Udp && from.client.is_ipv4())
     }
 
     /// Steps 5 to 9: which attributes exclude each other, and which families are asked for.

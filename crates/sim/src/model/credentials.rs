@@ -163,8 +163,7 @@ pub(super) fn unknown(message: &Message<'_>) -> Vec<u16> {
     message.unknown_required(KNOWN).collect()
 }
 
-/// The comprehension-required attributes of RFC 8489 §18.3.1 and RFC 8656 §18, but DONT-FRAGMENT,
-/// which the server does not support yet.
+/// The comprehension-required attributes of RFC 8489 §18.3.1 and RFC 8656 §18.
 const KNOWN: &[u16] = &[
     0x0001, // MAPPED-ADDRESS
     Username::TYPE,
@@ -181,6 +180,7 @@ const KNOWN: &[u16] = &[
     0x0017, // REQUESTED-ADDRESS-FAMILY
     0x0018, // EVEN-PORT
     0x0019, // REQUESTED-TRANSPORT
+    0x001A, // DONT-FRAGMENT
     0x001C, // MESSAGE-INTEGRITY-SHA256
     PasswordAlgorithm::TYPE,
     UserHash::TYPE,

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use relay::{AddressFamily, ClientTuple, DropReason, Transport};
-use wire::attributes::{Data, XorPeerAddress};
+use wire::attributes::{Data, DontFragment, XorPeerAddress};
 use wire::{ChannelData, Message, padding};
 
 use super::credentials::unknown;
@@ -20,7 +20,7 @@ impl Model {
         let allocation = self.of(from);
         let bound = allocation.and_then(|it| it.channels.get(&data.number.get()));
         match bound {
-            Some((peer, _)) => self.relay_to_peer(from, *peer, data.payload),
+            Some((peer, _)) => self.relay_to_peer(from, *peer, false, data.payload),
             None => Expect::Lost(DropReason::NoChannel),
         }
     }
@@ -31,8 +31,8 @@ impl Model {
         if !unknown(message).is_empty() {
             return Expect::Lost(DropReason::UnknownAttribute);
         }
-        let (Ok(Some(XorPeerAddress(peer))), Ok(Some(Data(payload)))) =
-            (message.get(), message.get())
+        let (Ok(Some(XorPeerAddress(peer))), Ok(Some(Data(payload))), Ok(asked)) =
+            (message.get(), message.get(), message.get::<DontFragment>())
         else {
             return Expect::Lost(DropReason::IncompleteSend);
         };
@@ -46,11 +46,21 @@ impl Model {
         if !self.terms.allows(peer) {
             return Expect::Lost(DropReason::PeerDenied);
         }
-        self.relay_to_peer(from, peer, payload)
+        // §13: where datagrams are translated or are IPv6, what came decides, and the attribute is
+        // ignored; on a stream nothing came that could (§15).
+        let both_v4 = from.client.is_ipv4() && peer.is_ipv4();
+        let dont_fragment = asked.is_some() && (both_v4 || from.transport == Transport::Tcp);
+        self.relay_to_peer(from, peer, dont_fragment, payload)
     }
 
     /// A datagram leaves from the relayed transport address of the peer's family.
-    fn relay_to_peer(&mut self, from: ClientTuple, to: SocketAddr, payload: &[u8]) -> Expect {
+    fn relay_to_peer(
+        &mut self,
+        from: ClientTuple,
+        to: SocketAddr,
+        dont_fragment: bool,
+        payload: &[u8],
+    ) -> Expect {
         if payload.len() > MAX_DATAGRAM {
             return Expect::Lost(DropReason::TooLarge);
         }
@@ -67,6 +77,7 @@ impl Model {
             return Expect::ToPeer {
                 from: source,
                 to,
+                dont_fragment,
                 payload: payload.to_vec(),
             };
         };
@@ -97,14 +108,14 @@ impl Model {
         if !allocation.permissions.contains_key(&from.ip()) {
             return Expect::Lost(DropReason::NoPeerPermission);
         }
+        if allocation.is_lost {
+            return Expect::Lost(DropReason::ClientAway);
+        }
         if !self.terms.allows(from) {
             return Expect::Lost(DropReason::PeerDenied);
         }
         if is_impostor {
             return Expect::Lost(DropReason::NoRelay);
-        }
-        if allocation.is_lost {
-            return Expect::Lost(DropReason::ClientAway);
         }
         let to = allocation.client;
         let mut channels = allocation.channels.iter();

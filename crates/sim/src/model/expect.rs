@@ -19,6 +19,8 @@ pub(crate) enum Expect {
     ToPeer {
         from: SocketAddr,
         to: SocketAddr,
+        /// Whether its DF bit is set.
+        dont_fragment: bool,
         payload: Vec<u8>,
     },
     /// A client gets data: on a channel, or in a Data indication.

@@ -5,8 +5,8 @@ mod details;
 use std::time::Duration;
 
 use relay::OpenError;
-use wire::Method;
-use wire::attributes::PasswordAlgorithm;
+use wire::attributes::{DontFragment, PasswordAlgorithm};
+use wire::{Attribute, Method};
 
 use details::{CREDENTIALS, FAMILIES, channel, family, garbage, length, lifetime, odd, options};
 
@@ -153,6 +153,9 @@ impl Trial {
                 if choices.rarely(3) {
                     ask.mobility = Some(None);
                 }
+                if choices.rarely(8) {
+                    ask.odd = Some((DontFragment::TYPE, vec![]));
+                }
             }
             Method::Refresh => {
                 ask.lifetime = Some(match choices.below(5) {
@@ -175,6 +178,9 @@ impl Trial {
                 ask.signing = Signing::Unsigned;
                 ask.peers = vec![self.place(choices)];
                 ask.data = Some(length(choices, 65_400));
+                if choices.rarely(4) {
+                    ask.odd = Some((DontFragment::TYPE, vec![]));
+                }
             }
             Method::Binding | Method::Other(_) => ask.signing = Signing::Unsigned,
         }

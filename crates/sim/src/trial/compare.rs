@@ -173,17 +173,22 @@ impl Trial {
                 expected == why
             }
             (
-                Expect::ToPeer { from, to, payload },
+                Expect::ToPeer {
+                    from,
+                    to,
+                    dont_fragment,
+                    payload,
+                },
                 Outcome::AtPeer {
                     from: source,
                     to: peer,
-                    // Nobody here asks for it.
-                    dont_fragment: false,
+                    dont_fragment: is_set,
                     payload: data,
                 },
             ) => {
-                self.coverage.note("outcome", "to-peer");
-                (from, to, payload) == (source, peer, data)
+                let name = if *is_set { "to-peer, DF" } else { "to-peer" };
+                self.coverage.note("outcome", name);
+                (from, to, dont_fragment, payload) == (source, peer, is_set, data)
             }
             (
                 Expect::ToClient {
