@@ -69,6 +69,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             Report::Opened { user, relayed, .. } => println!("{user} relays from {relayed:?}"),
             Report::Moved { user, .. } => println!("{user} has another address"),
             Report::Ended { user, cause, .. } => println!("{user} is gone: {}", cause.name()),
+            Report::Partner { partner, news } => println!("{partner}: {news:?}"),
             Report::Refused { reject, .. } => println!("refused: {reject}"),
         }),
     })?;

@@ -280,12 +280,14 @@ impl Config {
     /// The peer policy, which also protects what belongs to this host.
     pub(crate) fn policy(&self, host: &Host) -> Policy {
         let relays = || self.relay.addresses.iter();
+        // Peers reach neither where clients are heard nor where partners write to.
+        let listeners = self.listeners.iter().map(|listener| listener.listen);
+        let partners = self.nat_discovery.iter().filter_map(|discovery| {
+            let port = discovery.partner()?.port;
+            Some(SocketAddr::new(discovery.primary.local, port))
+        });
         let own = Own {
-            listeners: self
-                .listeners
-                .iter()
-                .map(|listener| listener.listen)
-                .collect(),
+            listeners: listeners.chain(partners).collect(),
             addresses: host.addresses.clone(),
             // Peers know the external face only; the local one is an address of this host.
             relays: relays().map(|pair| pair.external).collect(),

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use net::{ListenerOptions, Running};
 use relay::policy::Network;
-use relay::{NatDiscovery, NonceSecret, RelayAddress};
+use relay::{NatDiscovery, NonceSecret, RelayAddress, SecondAddress};
 use tracing::{info, warn};
 
 use crate::config::{Config, Host, Transport};
@@ -176,7 +176,11 @@ fn say_what_runs(config: &Config, running: &Running) {
     {
         info!(
             address = %primary.external,
-            alternate = %alternate.external,
+            alternate = %match alternate {
+                SecondAddress::Here(address) => address.external,
+                SecondAddress::Partner(partner) => partner.address,
+            },
+            partner = matches!(alternate, SecondAddress::Partner(_)),
             first_port,
             second_port,
             "discovering NATs"

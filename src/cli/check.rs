@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 use relay::policy::{Mode, Network};
-use relay::{Allowance, Redirect, Sha256, When};
+use relay::{Allowance, Partner, Redirect, SecondAddress, Sha256, When};
 
 use super::{ConfigFile, Failure, print};
 use crate::config::{Config, Format, Host, Level, Realm, Transport, spelled};
@@ -235,12 +235,14 @@ fn nat_discovery(config: &Config) -> String {
     }
     let corners = config.nat_discovery.iter().map(|discovery| {
         let [first, second] = discovery.ports;
-        let (primary, alternate) = (discovery.primary, discovery.alternate);
-        format!(
-            "{} and {}, each on ports {first} and {second}",
-            faces(primary.local, primary.external),
-            faces(alternate.local, alternate.external)
-        )
+        let primary = faces(discovery.primary.local, discovery.primary.external);
+        let alternate = match &discovery.alternate {
+            SecondAddress::Here(address) => faces(address.local, address.external),
+            SecondAddress::Partner(Partner { address, port, .. }) => {
+                format!("the partner {address} (udp {port} between both)")
+            }
+        };
+        format!("{primary} and {alternate}, each on ports {first} and {second}")
     });
     corners.collect::<Vec<_>>().join("; ")
 }
@@ -394,6 +396,17 @@ The server's own listeners are always denied.
 log              events as text, without client addresses
 ";
         assert_eq!(summary, expected);
+    }
+
+    #[test]
+    fn a_partner_is_named_and_its_secret_is_not() {
+        let summary = summary(
+            "[nat-discovery]\npartner = \"203.0.113.8:3479\"\nsecret = \"3vQ0cW1hZ2ljIG51bWJlcnM=\"\n",
+        );
+        let line = "nat discovery    10.0.0.5 and the partner 203.0.113.8 (udp 3480 between both), \
+                    each on ports 3478 and 3479\n";
+        assert!(summary.contains(line), "{summary}");
+        assert!(!summary.contains("3vQ0"), "{summary}");
     }
 
     #[test]

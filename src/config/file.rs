@@ -60,6 +60,10 @@ pub(super) struct RelayTable {
 pub(super) struct NatDiscoveryTable {
     pub(super) alternate: Option<OneOrMore>,
     pub(super) external: Option<Texts>,
+    pub(super) partner: Option<OneOrMore>,
+    pub(super) port: Option<Number>,
+    pub(super) secret: Option<Text>,
+    pub(super) secret_file: Option<Text>,
 }
 
 #[derive(Default, Deserialize)]

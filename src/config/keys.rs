@@ -14,6 +14,10 @@ pub(super) const KEYS: &[Key] = &[
     ("relay", "ports"),
     ("nat-discovery", "alternate"),
     ("nat-discovery", "external"),
+    ("nat-discovery", "partner"),
+    ("nat-discovery", "port"),
+    ("nat-discovery", "secret"),
+    ("nat-discovery", "secret-file"),
     ("auth", "secrets"),
     ("auth", "secret-files"),
     ("auth", "nonce-lifetime"),
@@ -152,7 +156,9 @@ pub(super) fn holds_a_secret(table: &str, key: &str) -> bool {
     };
     let credentials = matches!(
         (table, key),
-        ("auth" | "auth.realm", "secrets" | "users") | ("oauth.key", "key")
+        ("auth" | "auth.realm", "secrets" | "users")
+            | ("nat-discovery", "secret")
+            | ("oauth.key", "key")
     );
     credentials || !KEYS.contains(&(table, key))
 }
@@ -164,7 +170,7 @@ mod tests {
     #[test]
     fn a_slip_of_the_finger_is_recognised_and_another_word_is_not() {
         for (slip, meant) in [
-            ("port", "ports"),
+            ("prts", "ports"),
             ("lisen", "listen"),
             ("per_user", "per-user"),
             ("chanels", "channels"),
@@ -195,6 +201,7 @@ mod tests {
             ("auth", "secrets"),
             ("", "auth.secrets"),
             ("auth", "users"),
+            ("nat-discovery", "secret"),
             ("auth.users", "realm"),
             ("auth.realm", "secrets"),
             ("", "auth.realm.secrets"),

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use relay::{AllocationId, ClientTuple, EndCause, Method, Reject, Report, Traffic};
+use relay::{AllocationId, ClientTuple, EndCause, Method, PartnerNews, Reject, Report, Traffic};
 use tracing::field::{DisplayValue, display};
 use tracing::{info, warn};
 
@@ -79,6 +79,7 @@ impl Reporter {
                 user = &*user,
                 "allocation.moved"
             ),
+            Report::Partner { partner, news } => partner_news(partner, news),
             Report::Refused {
                 client,
                 realm,
@@ -150,6 +151,17 @@ impl Reporter {
         } else {
             None
         }
+    }
+}
+
+fn partner_news(partner: SocketAddr, news: PartnerNews) {
+    match news {
+        PartnerNews::Met => info!(%partner, "partner.met"),
+        PartnerNews::Lost => warn!(
+            %partner,
+            "partner.lost: clients are told of no second address until it is met again"
+        ),
+        PartnerNews::Refused(flaw) => warn!(%partner, reason = %flaw, "partner.refused"),
     }
 }
 

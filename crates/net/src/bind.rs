@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use relay::{OpenError, Transport};
+use relay::{AddressFamily, OpenError, Transport};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 use crate::{Fault, ListenerOptions, sys};
@@ -34,6 +34,45 @@ pub(crate) fn listeners(
         }
     }
     Ok(by_shard)
+}
+
+/// Binds the sockets that partners write to, one for all shards: it is read by one of them.
+pub(crate) fn partners(config: &relay::Config) -> Result<Vec<PartnerSocket>, Fault> {
+    let mut sockets = Vec::new();
+    for discovery in &config.nat_discovery {
+        let Some(partner) = discovery.partner() else {
+            continue;
+        };
+        let listen = SocketAddr::new(discovery.primary.local, partner.port);
+        let bind = || {
+            let socket = udp(listen)?;
+            socket.bind(&listen.into())?;
+            Ok(socket)
+        };
+        sockets.push(PartnerSocket {
+            family: discovery.family(),
+            partner: partner.socket(),
+            socket: bind().map_err(|source| Fault::Partner { listen, source })?,
+        });
+    }
+    Ok(sockets)
+}
+
+/// A socket for what a partner and this server write to each other.
+#[derive(Debug)]
+pub(crate) struct PartnerSocket {
+    pub(crate) family: AddressFamily,
+    pub(crate) partner: SocketAddr,
+    pub(crate) socket: Socket,
+}
+
+impl PartnerSocket {
+    pub(crate) fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self {
+            socket: self.socket.try_clone()?,
+            ..*self
+        })
+    }
 }
 
 /// A listener's socket of one shard.

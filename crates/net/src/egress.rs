@@ -6,11 +6,11 @@ use std::os::fd::AsFd;
 use std::rc::Rc;
 
 use hashbrown::HashMap;
-use relay::{ClientTuple, RelayHeader, RelayId, Transport, Verdict};
+use relay::{AddressFamily, ClientTuple, RelayHeader, RelayId, Transport, Verdict};
 use socket2::Socket;
 use tokio::io::unix::AsyncFd;
 
-use crate::bind;
+use crate::bind::{self, PartnerSocket};
 use crate::counters::NetCounters;
 use crate::marking::Marking;
 use crate::relays::Relays;
@@ -22,6 +22,7 @@ use crate::sys::{self, Label};
 #[derive(Debug, Default)]
 pub(crate) struct Egress {
     pub(crate) listeners: Vec<UdpListener>,
+    pub(crate) partners: Vec<PartnerSocket>,
     pub(crate) relays: Relays,
     pub(crate) connections: HashMap<ClientTuple, Rc<Connection>, ahash::RandomState>,
     pub(crate) counters: NetCounters,
@@ -45,7 +46,8 @@ impl UdpListener {
 }
 
 impl Egress {
-    /// Application data to where the verdict says, marked as it came. RFC 8656 §14.
+    /// What a verdict sends to others than the sender, to where it says; application data is marked
+    /// as it came. RFC 8656 §14.
     pub(crate) fn carry(&mut self, verdict: Verdict<'_>, marking: Marking) {
         match verdict {
             Verdict::Forward {
@@ -67,7 +69,9 @@ impl Egress {
                 header,
                 payload,
             } => self.deliver(to, marking, &header, payload),
-            Verdict::Reply(_) | Verdict::ReplyAs { .. } | Verdict::Drop(_) | Verdict::Done => {}
+            Verdict::ReplyAs { via, message } => self.answer(via, message),
+            Verdict::AskPartner { family, note } => self.tell_partner(family, note),
+            Verdict::Reply(_) | Verdict::Drop(_) | Verdict::Done => {}
         }
     }
 
@@ -106,6 +110,25 @@ impl Egress {
             IoSlice::new(&[0; 3][..padding]),
         ];
         self.send(to, marking, &parts, Urgency::Media);
+    }
+
+    /// A note to the partner of a family.
+    pub(crate) fn tell_partner(&mut self, family: AddressFamily, note: &[u8]) {
+        let mut partners = self.partners.iter();
+        let Some(partner) = partners.find(|partner| partner.family == family) else {
+            self.counters.send_gone += 1;
+            return;
+        };
+        let label = Label {
+            to: partner.partner,
+            from: None,
+            marking: Marking::PLAIN,
+            dont_fragment: false,
+        };
+        let parts = [IoSlice::new(note)];
+        if sys::send(partner.socket.as_fd(), &label, &parts).is_err() {
+            self.counters.send_failed += 1;
+        }
     }
 
     /// A message to a client.

@@ -22,6 +22,17 @@ pub enum Fault {
         /// What the system said.
         source: io::Error,
     },
+    /// The port for the partner cannot be bound.
+    #[error(
+        "cannot listen for the partner on udp {listen}: {source} (key `port` in [nat-discovery]){}",
+        hint(.source)
+    )]
+    Partner {
+        /// Where.
+        listen: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
     /// A shard's thread or runtime cannot be made.
     #[error("cannot start a shard: {0} (key `threads`)")]
     Shard(io::Error),

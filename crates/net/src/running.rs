@@ -49,6 +49,7 @@ pub struct Failed {
 /// [`Fault`], if a listener cannot be bound or a thread cannot be made.
 pub fn start(options: Options) -> Result<Running, Fault> {
     let bound = bind::listeners(&options.listeners, options.shards.max(1))?;
+    let partners = Arc::new(bind::partners(&options.config)?);
     let listeners = bound[0]
         .iter()
         .map(|bound| (bound.transport, bound.listen))
@@ -69,6 +70,7 @@ pub fn start(options: Options) -> Result<Running, Fault> {
             post: Arc::clone(&post),
             inbox: Arc::new(inbox),
             bound,
+            partners: Arc::clone(&partners),
             config: Arc::clone(&config),
             shared: Arc::clone(&shared),
             streams: options.streams,

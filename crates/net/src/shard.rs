@@ -20,7 +20,7 @@ use tokio::task::{JoinSet, LocalSet};
 use tokio::time;
 
 use crate::admission::Admission;
-use crate::bind::{self, Bound};
+use crate::bind::{self, Bound, PartnerSocket};
 use crate::counters::NetCounters;
 use crate::egress::{Egress, UdpListener};
 use crate::inbox::{self, Inbox, Letter, Post, Unsent};
@@ -34,6 +34,7 @@ pub(crate) struct Blueprint {
     pub(crate) post: Arc<Post>,
     pub(crate) inbox: Arc<Inbox>,
     pub(crate) bound: Vec<Bound>,
+    pub(crate) partners: Arc<Vec<PartnerSocket>>,
     pub(crate) config: Arc<relay::Config>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) streams: StreamLimits,
@@ -93,8 +94,19 @@ async fn serve(blueprint: &Blueprint) -> io::Result<(Counters, NetCounters)> {
         acceptors,
     } = Sockets::of(&blueprint.bound)?;
     let udp_listeners = listeners.len();
-    let shard = Rc::new(Local::new(Shard::new(blueprint, listeners)));
+    let mut shard = Shard::new(blueprint, listeners);
+    for partner in blueprint.partners.iter() {
+        shard.egress.partners.push(partner.try_clone()?);
+    }
+    let shard = Rc::new(Local::new(shard));
     let mut tasks = JoinSet::new();
+    if blueprint.number == KEEPS_PARTNERS {
+        for partner in blueprint.partners.iter() {
+            let socket = sys::register(partner.socket.try_clone()?)?;
+            tasks.spawn_local(udp::partner(Rc::clone(&shard), socket));
+        }
+        shard.shard.borrow_mut().server.keep_partners(clock::now());
+    }
     for index in 0..udp_listeners {
         tasks.spawn_local(udp::listen(Rc::clone(&shard), index));
     }
@@ -172,7 +184,7 @@ async fn keep_time(shard: Handle, heartbeat: Arc<AtomicU64>) {
         time::sleep_until(next.map_or(tick, |next| tick.min(next.into()))).await;
         heartbeat.fetch_add(1, Ordering::Relaxed);
         let mut shard = shard.shard.borrow_mut();
-        shard.server.handle_timeout(clock::now().mono);
+        shard.server.handle_timeout(clock::now());
         shard.settle();
     }
 }
@@ -222,13 +234,12 @@ impl Shard {
                 self.egress.answer(client, message);
                 (true, false)
             }
-            Verdict::ReplyAs { via, message } => {
-                self.egress.answer(via, message);
-                (true, false)
-            }
             Verdict::Drop(_) => (false, false),
             Verdict::Done => (true, true),
-            verdict @ (Verdict::Forward { .. } | Verdict::Deliver { .. }) => {
+            verdict @ (Verdict::Forward { .. }
+            | Verdict::Deliver { .. }
+            | Verdict::ReplyAs { .. }
+            | Verdict::AskPartner { .. }) => {
                 self.egress.carry(verdict, marking);
                 (true, false)
             }
@@ -249,6 +260,7 @@ impl Shard {
                     let outcome = self.open_relay(relay, local);
                     self.server.handle_opened(clock::now().mono, relay, outcome);
                 }
+                Effect::TellPartner { family, note } => self.egress.tell_partner(family, &note),
                 Effect::CloseRelay { relay } => self.egress.relays.close(relay),
                 Effect::Report(report) => (self.report)(report),
                 // A shard's mail brings packets without their marking. Few come that way, and best
@@ -378,6 +390,9 @@ pub(crate) fn spawn_relays(shard: &Handle) {
 
 /// The timers of the core are checked at least so often. What a packet meets is exact anyway.
 const TICK: Duration = Duration::from_secs(1);
+
+/// The shard that hears the partners. Any one will do, and this one is always there.
+const KEEPS_PARTNERS: ShardId = ShardId(0);
 
 /// One read of a stream.
 const SCRATCH: usize = 64 * 1024;

@@ -46,7 +46,47 @@ pub(crate) async fn relay(shard: Handle, relay: RelayId) {
     .await;
 }
 
+/// Serves one partner.
+pub(crate) async fn partner(shard: Handle, socket: AsyncFd<Socket>) {
+    poll_fn(|cx| {
+        let mut batch = shard.batch.borrow_mut();
+        let mut shard = shard.shard.borrow_mut();
+        shard.poll_partner(&socket, &mut batch, cx)
+    })
+    .await;
+}
+
 impl Shard {
+    fn poll_partner(
+        &mut self,
+        socket: &AsyncFd<Socket>,
+        batch: &mut Batch,
+        cx: &mut Context<'_>,
+    ) -> Poll<()> {
+        loop {
+            let Self { server, egress, .. } = self;
+            let (count, is_last) = match ready!(poll_batch(socket, batch, cx)) {
+                Received::Datagrams { count, is_last } => (count, is_last),
+                Received::Error => {
+                    egress.counters.receive_failed += 1;
+                    (0, false)
+                }
+                Received::Nothing => return Poll::Ready(()),
+            };
+            let now = clock::now();
+            for datagram in 0..count {
+                let Some((envelope, packet)) = batch.datagram(datagram) else {
+                    egress.counters.receive_failed += 1;
+                    continue;
+                };
+                let verdict = server.handle_partner(now, envelope.from, packet);
+                egress.carry(verdict, Marking::PLAIN);
+            }
+            self.settle();
+            ready!(others_turn(is_last, cx));
+        }
+    }
+
     fn poll_listener(
         &mut self,
         index: usize,

@@ -103,7 +103,8 @@ fn endings(criterion: &mut Criterion) {
         bencher.iter_batched_ref(
             || Crowd::gather(CROWD),
             |crowd| {
-                let later = crowd.world.now().mono + minutes(60);
+                let mut later = crowd.world.now();
+                later.mono += minutes(60);
                 let server = crowd.world.server(0);
                 server.handle_timeout(later);
                 while server.poll_effect().is_some() {}

@@ -66,6 +66,12 @@ drop_reasons! {
     IcmpType = "icmp-type",
     /// A peer's packet for a relay socket that is gone.
     RelayGone = "relay-gone",
+    /// On the port for partners, from somebody else.
+    NoPartner = "no-partner",
+    /// A partner's note that is not sealed with our secret, or says what it should not.
+    BadNote = "bad-note",
+    /// A partner's note that is too old, was heard before, or is for another life of this server.
+    StaleNote = "stale-note",
     /// Too large for one datagram.
     TooLarge = "too-large",
 }

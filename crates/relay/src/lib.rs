@@ -50,14 +50,16 @@ pub use counters::Counters;
 pub use drop_reason::DropReason;
 pub use keys::{Keys, is_opaque};
 pub use mobility::{Arrival, Mail, ShardId, Whereabouts};
-pub use nat_discovery::{HostAddress, NatDiscovery};
+pub use nat_discovery::{
+    HostAddress, NatDiscovery, Partner, PartnerFlaw, PartnerSecret, SecondAddress,
+};
 pub use nonce::NonceSecret;
 pub use ports::Ports;
 pub use quotas::Quotas;
 pub use realms::{Realm, Realms};
 pub use redirect::{Alternate, Redirect, When};
 pub use reject::Reject;
-pub use report::{EndCause, Report};
+pub use report::{EndCause, PartnerNews, Report};
 pub use reservations::Reservations;
 pub use routes::Route;
 pub use server::{Server, Shared};

@@ -208,7 +208,7 @@ impl Server {
     /// What another shard writes. Mail comes through its own queue, so that no lock is on the packet
     /// path; all that follows from it comes as effects.
     pub fn handle_mail(&mut self, now: Now, from: ShardId, mail: Mail) {
-        self.handle_timeout(now.mono);
+        self.handle_timeout(now);
         match mail {
             Mail::Pass { client, packet } => self.handle_passed(now, from, client, packet),
             Mail::Disconnected { client } => self.lose(now.mono, client),

@@ -1,15 +1,27 @@
 //! NAT behaviour discovery: from where a Binding response leaves. RFC 5780 §6, RFC 3489 §8.1.
 //!
 //! Two addresses times two ports are the four corners from which a response may come. A client
-//! compares what its NAT does for each of them. Without a second address nothing of this is
-//! offered, and what asks for it is an unknown attribute.
+//! compares what its NAT does for each of them. The second address is of this host, or of a
+//! partner's. Without one nothing of this is offered, and what asks for it is an unknown attribute.
 
+mod line;
+mod link;
+mod note;
+mod window;
+
+pub(crate) use line::{Line, Lines};
+pub(crate) use link::Link;
+pub(crate) use note::{Errand, LENGTH};
+
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use wire::AddressFamily;
 use wire::attributes::ChangeRequest;
+use zeroize::Zeroizing;
 
-use crate::Transport;
+use crate::{DropReason, Transport};
 
 /// The corners of one address family.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,11 +29,94 @@ pub struct NatDiscovery {
     /// The address that clients know, A1 in RFC 5780.
     pub primary: HostAddress,
     /// The address that they are told of, A2.
-    pub alternate: HostAddress,
+    pub alternate: SecondAddress,
     /// The port that clients know and the one that they are told of, P1 and P2: not the same.
     pub ports: [u16; 2],
     /// Whether there are listeners for TCP at all corners, too.
     pub tcp: bool,
+}
+
+/// Who has the second address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecondAddress {
+    /// This host.
+    Here(HostAddress),
+    /// Another host, whose server has this one for its partner.
+    Partner(Partner),
+}
+
+/// A server on another host, with the same two ports.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Partner {
+    /// The address that the world knows it by.
+    pub address: IpAddr,
+    /// The UDP port that partners write to, the same on both hosts and none of the two.
+    pub port: u16,
+    /// What both know.
+    pub secret: PartnerSecret,
+}
+
+impl Partner {
+    /// Where its notes come from and ours go to.
+    pub const fn socket(&self) -> SocketAddr {
+        SocketAddr::new(self.address, self.port)
+    }
+}
+
+/// Seals what partners write to each other.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PartnerSecret(Zeroizing<Vec<u8>>);
+
+impl PartnerSecret {
+    /// Should be 16 bytes at least that nobody can guess.
+    pub fn new(secret: &[u8]) -> Self {
+        Self(Zeroizing::new(secret.to_vec()))
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for PartnerSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PartnerSecret(***)")
+    }
+}
+
+/// Why a packet that came from a partner's address is not obeyed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PartnerFlaw {
+    /// It is not sealed with our secret.
+    #[error(
+        "it has another secret, or somebody writes in its name (key `secret` in [nat-discovery])"
+    )]
+    Secret,
+    /// It is too old, or of the future.
+    #[error("its clock is {} s off: let both hosts set theirs by NTP", .off.as_secs())]
+    Clock {
+        /// How far.
+        off: Duration,
+    },
+    /// Its address or ports are not those that it should have.
+    #[error(
+        "it has another address or other ports than expected: `partner` in [nat-discovery] is the \
+         address of its first UDP [[listener]], and both ports are the same on both hosts"
+    )]
+    Setting,
+    /// It was heard before, or meant for another life of this server.
+    #[error("what it wrote was heard before, or is not for this run of this server")]
+    Replayed,
+}
+
+impl PartnerFlaw {
+    /// What it counts as.
+    pub const fn drop_reason(self) -> DropReason {
+        match self {
+            Self::Secret | Self::Setting => DropReason::BadNote,
+            Self::Clock { .. } | Self::Replayed => DropReason::StaleNote,
+        }
+    }
 }
 
 /// An address of this host.
@@ -45,7 +140,11 @@ impl NatDiscovery {
             return None;
         }
         let ip = server.ip().to_canonical();
-        let alternate_ip = which([self.primary.local, self.alternate.local], ip)?;
+        let alternate_ip = match &self.alternate {
+            SecondAddress::Here(alternate) => which([self.primary.local, alternate.local], ip)?,
+            SecondAddress::Partner(_) if ip == self.primary.local => false,
+            SecondAddress::Partner(_) => return None,
+        };
         let alternate_port = which(self.ports, server.port())?;
         Some(Corner {
             alternate_ip,
@@ -53,21 +152,31 @@ impl NatDiscovery {
         })
     }
 
-    /// Where a socket of this host is bound for a corner.
-    pub(crate) fn local(&self, corner: Corner) -> SocketAddr {
-        SocketAddr::new(self.address(corner).local, self.port(corner))
+    /// Where a socket of this host is bound for a corner, `None` if the corner is the partner's.
+    pub(crate) fn local(&self, corner: Corner) -> Option<SocketAddr> {
+        let ip = match &self.alternate {
+            _ if !corner.alternate_ip => self.primary.local,
+            SecondAddress::Here(alternate) => alternate.local,
+            SecondAddress::Partner(_) => return None,
+        };
+        Some(SocketAddr::new(ip, self.port(corner)))
     }
 
     /// What clients see of a corner.
     pub(crate) fn external(&self, corner: Corner) -> SocketAddr {
-        SocketAddr::new(self.address(corner).external, self.port(corner))
+        let ip = match &self.alternate {
+            _ if !corner.alternate_ip => self.primary.external,
+            SecondAddress::Here(alternate) => alternate.external,
+            SecondAddress::Partner(partner) => partner.address,
+        };
+        SocketAddr::new(ip, self.port(corner))
     }
 
-    const fn address(&self, corner: Corner) -> HostAddress {
-        if corner.alternate_ip {
-            self.alternate
-        } else {
-            self.primary
+    /// The partner that has the second address, unless this host has it.
+    pub const fn partner(&self) -> Option<&Partner> {
+        match &self.alternate {
+            SecondAddress::Here(_) => None,
+            SecondAddress::Partner(partner) => Some(partner),
         }
     }
 
@@ -84,6 +193,19 @@ pub(crate) struct Corner {
 }
 
 impl Corner {
+    /// Where a client asked that a partner writes of.
+    const fn at_partner(alternate_port: bool) -> Self {
+        Self {
+            alternate_ip: true,
+            alternate_port,
+        }
+    }
+
+    /// Whether it has the second port.
+    pub(crate) const fn alternate_port(self) -> bool {
+        self.alternate_port
+    }
+
     /// The corner that CHANGE-REQUEST leads to from this one. RFC 5780 §6.1, Table 1.
     pub(crate) const fn changed(self, change: ChangeRequest) -> Self {
         Self {

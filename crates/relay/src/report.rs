@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use wire::Method;
 
-use crate::{AllocationId, ClientTuple, Reject, Traffic};
+use crate::{AllocationId, ClientTuple, PartnerFlaw, Reject, Traffic};
 
 /// What happened to whom.
 #[derive(Clone, Debug)]
@@ -60,6 +60,13 @@ pub enum Report {
         /// The USERNAME, without the realm if it ends in it.
         user: Arc<str>,
     },
+    /// Of the partner for NAT discovery.
+    Partner {
+        /// Where it writes from.
+        partner: SocketAddr,
+        /// What of it.
+        news: PartnerNews,
+    },
     /// A request was refused.
     Refused {
         /// Who asked.
@@ -73,6 +80,17 @@ pub enum Report {
         /// Why not.
         reject: Reject,
     },
+}
+
+/// What becomes of a partner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PartnerNews {
+    /// It is there, and clients are told of its address.
+    Met,
+    /// It has fallen silent, and NAT discovery is off until it is met again.
+    Lost,
+    /// Something came in its name that is not obeyed. Told at most once a minute.
+    Refused(PartnerFlaw),
 }
 
 /// Why an allocation ended.

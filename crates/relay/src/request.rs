@@ -12,6 +12,7 @@ mod relocate;
 pub(crate) mod send;
 
 pub(crate) use answer::{Answer, Challenge, Head};
+pub(crate) use binding::{Origin, Success};
 
 use std::sync::Arc;
 
@@ -152,7 +153,7 @@ fn unauthenticated<'a>(
 }
 
 /// Whether who is at the other end of a 5-tuple may hear so many bytes more than were sent.
-fn may_amplify(server: &mut Server, now: Now, via: ClientTuple, excess: usize) -> bool {
+pub(crate) fn may_amplify(server: &mut Server, now: Now, via: ClientTuple, excess: usize) -> bool {
     match via.transport {
         // Who completes a handshake is where it says to be.
         Transport::Tcp => true,

@@ -15,6 +15,7 @@ use crate::allocations::Allocations;
 use crate::auth::Signed;
 use crate::effects::Effects;
 use crate::mobility::{Guests, Tickets};
+use crate::nat_discovery::{Lines, Link};
 use crate::nonce::Nonces;
 use crate::realms::Names;
 use crate::request::{self, opening, send};
@@ -42,6 +43,8 @@ pub struct Shared {
     pub(crate) names: Names,
     /// Where the allocations are that may move.
     pub whereabouts: Whereabouts,
+    /// What partners are written on.
+    pub(crate) lines: Lines,
 }
 
 impl Shared {
@@ -55,6 +58,7 @@ impl Shared {
             budget: Budget::new(config.unauthenticated, &config.nonce_secret),
             names: Names::of(&config.realms),
             whereabouts: Whereabouts::default(),
+            lines: Lines::new(&config.nat_discovery),
         }
     }
 
@@ -88,6 +92,8 @@ pub struct Server {
     pub(crate) timers: Timers,
     /// Whether [`Timer::Reservations`] is armed.
     pub(crate) reservations_reminder: bool,
+    /// The partners that this shard keeps in touch with.
+    pub(crate) links: Vec<Link>,
     pub(crate) effects: Effects,
     pub(crate) counters: Counters,
     /// Where answers are written; grows to the longest and stays.
@@ -120,6 +126,7 @@ impl Server {
             passed_by: None,
             timers: Timers::default(),
             reservations_reminder: false,
+            links: Vec::new(),
             effects: Effects::default(),
             counters: Counters::default(),
             reply: Vec::new(),
@@ -137,7 +144,7 @@ impl Server {
         client: ClientTuple,
         packet: &'a [u8],
     ) -> Verdict<'a> {
-        self.handle_timeout(now.mono);
+        self.handle_timeout(now);
         if self.guests.has(client) {
             return self.handle_guest(client, packet);
         }
@@ -198,7 +205,7 @@ impl Server {
         peer: PeerAddr,
         payload: &'a [u8],
     ) -> Verdict<'a> {
-        self.handle_timeout(now.mono);
+        self.handle_timeout(now);
         let peer = self.as_clients_know(peer);
         self.deliver(now, relay, peer, payload)
     }
@@ -212,7 +219,7 @@ impl Server {
         peer: PeerAddr,
         icmp: Icmp,
     ) -> Verdict<'static> {
-        self.handle_timeout(now.mono);
+        self.handle_timeout(now);
         let peer = self.as_clients_know(peer);
         self.deliver_icmp(now, relay, peer, icmp)
     }
@@ -247,10 +254,11 @@ impl Server {
 
     /// Ends what is due. Early calls are harmless; every `handle_*` that takes a packet calls it,
     /// so that no packet meets what is over.
-    pub fn handle_timeout(&mut self, now: Instant) {
-        while let Some(timer) = self.timers.pop(now) {
+    pub fn handle_timeout(&mut self, now: Now) {
+        while let Some(timer) = self.timers.pop(now.mono) {
             match timer {
-                Timer::Relay(relay) => self.expire(now, relay),
+                Timer::Partner(family) => self.remind_partner(now, family),
+                Timer::Relay(relay) => self.expire(now.mono, relay),
                 Timer::Channel(id, channel) => {
                     let Some(allocation) = self.allocations.get_mut(id) else {
                         continue;
@@ -261,7 +269,7 @@ impl Server {
                 Timer::ForeignPort(local) => {
                     self.shared.ports.forget_foreign(local.ip(), local.port());
                 }
-                Timer::Reservations => self.expire_reservations(now),
+                Timer::Reservations => self.expire_reservations(now.mono),
             }
         }
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use wire::ChannelNumber;
+use wire::{AddressFamily, ChannelNumber};
 
 use crate::{AllocationId, RelayId};
 
@@ -20,6 +20,8 @@ pub(crate) enum Timer {
     ForeignPort(Box<SocketAddr>),
     /// A reserved port that nobody came for is free again.
     Reservations,
+    /// A keepalive to the partner of this family.
+    Partner(AddressFamily),
 }
 
 /// Deadlines in order. What is removed leaves nothing behind: a client that allocates and deletes
@@ -57,11 +59,11 @@ impl Timers {
         Some(timer)
     }
 
-    /// Whether nothing waits but ports: of other programs, and reserved ones.
+    /// Whether nothing waits but ports, of other programs and reserved ones, and partners.
     pub(crate) fn is_idle(&self) -> bool {
         let mut timers = self.queue.iter().map(|(_, timer)| timer);
         timers.all(|timer| match timer {
-            Timer::ForeignPort(_) | Timer::Reservations => true,
+            Timer::ForeignPort(_) | Timer::Reservations | Timer::Partner(_) => true,
             Timer::Relay(_) | Timer::Channel(..) => false,
         })
     }

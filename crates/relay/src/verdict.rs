@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use wire::RelayHeader;
+use wire::{AddressFamily, RelayHeader};
 
 use crate::{ClientTuple, DropReason, Mail, PeerAddr, RelayId, Report, ShardId};
 
@@ -38,6 +38,13 @@ pub enum Verdict<'a> {
         via: ClientTuple,
         /// The message.
         message: &'a [u8],
+    },
+    /// Let the partner answer, from its address: write to it.
+    AskPartner {
+        /// The partner: there is one per family at most.
+        family: AddressFamily,
+        /// The note.
+        note: &'a [u8],
     },
     /// Nothing, and why. Already counted.
     Drop(DropReason),
@@ -101,6 +108,13 @@ pub enum Effect {
         was: RelayId,
         /// The name of the socket from now on.
         relay: RelayId,
+    },
+    /// Write to the partner of this family.
+    TellPartner {
+        /// Which one.
+        family: AddressFamily,
+        /// The note.
+        note: Vec<u8>,
     },
     /// Tell the operator.
     Report(Report),

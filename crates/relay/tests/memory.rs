@@ -66,6 +66,7 @@ fn ask(server: &mut Server, now: Now, tuple: ClientTuple, packet: &[u8]) {
         Verdict::Forward { .. }
         | Verdict::Deliver { .. }
         | Verdict::ReplyAs { .. }
+        | Verdict::AskPartner { .. }
         | Verdict::Drop(_)
         | Verdict::Done => false,
     };
@@ -73,7 +74,7 @@ fn ask(server: &mut Server, now: Now, tuple: ClientTuple, packet: &[u8]) {
         match effect {
             Effect::OpenRelay { relay, .. } => server.handle_opened(now.mono, relay, Ok(())),
             Effect::Send { message, .. } => granted |= is_success(&message),
-            Effect::CloseRelay { .. } | Effect::Report(_) => {}
+            Effect::TellPartner { .. } | Effect::CloseRelay { .. } | Effect::Report(_) => {}
             Effect::Forward { .. }
             | Effect::Deliver { .. }
             | Effect::Mail { .. }

@@ -188,6 +188,7 @@ fn a_hundred_thousand_strangers_cost_no_memory_answered_or_not() {
             other @ (Verdict::Forward { .. }
             | Verdict::Deliver { .. }
             | Verdict::ReplyAs { .. }
+            | Verdict::AskPartner { .. }
             | Verdict::Drop(_)
             | Verdict::Done) => panic!("{other:?}"),
         }

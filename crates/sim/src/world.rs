@@ -1,6 +1,7 @@
 //! The world: its servers, who talks to them, and its clock.
 
 mod books;
+mod partner;
 mod post;
 mod way;
 
@@ -39,6 +40,8 @@ pub struct World {
     reports: Vec<Report>,
     post: post::Post,
     /// What became of packets that waited somewhere, since it was last asked for.
+    /// Notes that wait for the partner.
+    to_partner: Vec<Vec<u8>>,
     late: Vec<Outcome>,
     /// Shards whose effects are being performed, one on behalf of another: what is still to come of
     /// them is in no book.
@@ -76,6 +79,7 @@ impl World {
             transactions: 0,
             reports: Vec::new(),
             post: post::Post::default(),
+            to_partner: Vec::new(),
             late: Vec::new(),
             performing: 0,
             shared,
@@ -105,12 +109,12 @@ impl World {
     }
 
     fn wake(&mut self) {
-        let now = self.clock.now().mono;
+        let now = self.clock.now();
         for shard in 0..self.shards.len() {
             self.shards[shard].handle_timeout(now);
             let next = self.shards[shard].poll_timeout();
             assert!(
-                next.is_none_or(|next| next > now),
+                next.is_none_or(|next| next > now.mono),
                 "what was due is still due"
             );
             self.settle(shard);
@@ -148,6 +152,11 @@ impl World {
         let client = self.client_with(&grant.kid, "");
         client.take_token(self, grant);
         client
+    }
+
+    /// The client at a 5-tuple, if there is one.
+    pub fn client_of(&self, tuple: ClientTuple) -> Option<Client> {
+        self.by_tuple.get(&tuple).copied()
     }
 
     /// A client at a 5-tuple of the test's choice.

@@ -52,6 +52,33 @@ pub(crate) enum NatDiscoveryFault {
         /// The first address and port.
         first: SocketAddr,
     },
+    /// One host with two addresses, or two hosts with one each.
+    #[error("`[nat-discovery] partner` and `alternate` exclude each other")]
+    Both,
+    /// A host cannot be its own partner.
+    #[error("`[nat-discovery] partner` {address} is this host itself")]
+    PartnerHere {
+        /// The address.
+        address: IpAddr,
+    },
+    /// Anyone could send in the partner's name.
+    #[error("`[nat-discovery] partner` needs a secret that both hosts know")]
+    NoSecret,
+    /// Which of both?
+    #[error("`[nat-discovery] secret-file` and `secret` exclude each other")]
+    TwoSecrets,
+    /// A secret that nobody shares.
+    #[error("`{key}` means nothing without `partner`")]
+    NoPartner {
+        /// The key.
+        key: &'static str,
+    },
+    /// Clients send there.
+    #[error("`[nat-discovery] port` is {port}, where clients are heard")]
+    ClientsPort {
+        /// The port.
+        port: u16,
+    },
     /// Each pairs with an `alternate`, but the lists differ in length.
     #[error("`[nat-discovery] external` has {external} and `alternate` has {alternate}")]
     ExternalCount {
@@ -85,6 +112,23 @@ impl NatDiscoveryFault {
             Self::PortZero { .. } => "3479 is usual beside 3478".into(),
             Self::SameAddress { .. } | Self::SamePort { .. } => {
                 "clients compare two addresses and two ports (RFC 5780): both must differ".into()
+            }
+            Self::Both => {
+                "name a second address of this host, or another host that has one of its own".into()
+            }
+            Self::PartnerHere { .. } => {
+                "name the other host; a second address of this one is an `alternate`".into()
+            }
+            Self::NoSecret => {
+                "make one with `openssl rand -base64 32` and write it as `secret` on both hosts"
+                    .into()
+            }
+            Self::TwoSecrets => "keep the file".into(),
+            Self::NoPartner { .. } => {
+                "name the other host, such as partner = \"203.0.113.8:3479\"".into()
+            }
+            Self::ClientsPort { .. } => {
+                "partners write to a port of their own, the same on both hosts".into()
             }
             Self::ExternalCount { .. } | Self::ExternalFamily { .. } => {
                 "give one external address per alternate, in the same order; repeat an address \

@@ -107,7 +107,12 @@ impl Judge<'_> {
 
     /// A shared secret opens the relay to whoever guesses it, offline and without end:
     /// each credential seen on the wire proves a guess right or wrong.
-    fn strong(&mut self, key: &KeyName, secret: Secret, at: &Range<usize>) -> Option<Secret> {
+    pub(super) fn strong(
+        &mut self,
+        key: &KeyName,
+        secret: Secret,
+        at: &Range<usize>,
+    ) -> Option<Secret> {
         let key = key.clone();
         if is_placeholder(secret.expose()) {
             return self.refuse(AuthFault::Placeholder { key }, at.clone());

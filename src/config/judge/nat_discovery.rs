@@ -3,13 +3,13 @@
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 
-use relay::{HostAddress, NatDiscovery};
+use relay::{HostAddress, NatDiscovery, Partner, PartnerSecret, SecondAddress};
 
 use super::Judge;
 use super::net::{count, family, not_unicast};
-use crate::config::fault::{Fault, Form, NatDiscoveryFault};
-use crate::config::file::{NatDiscoveryTable, OneOrMore, Several};
-use crate::config::{Listener, Relay, Transport};
+use crate::config::fault::{Fault, Form, KeyName, NatDiscoveryFault};
+use crate::config::file::{NatDiscoveryTable, OneOrMore, Several, Text};
+use crate::config::{Listener, Relay, Secret, Transport};
 
 /// An address and port, and where they are written.
 type Written = (SocketAddr, Range<usize>);
@@ -23,36 +23,122 @@ impl Judge<'_> {
         relay: &Relay,
     ) -> Option<Vec<NatDiscovery>> {
         let alternates = self.sockets(ALTERNATE, table.alternate.as_ref())?;
+        let partners = self.sockets(PARTNER, table.partner.as_ref())?;
+        if let ([(_, alternate), ..], [(_, partner), ..]) = (&alternates[..], &partners[..]) {
+            let see = Some((alternate.clone(), "one host with two addresses"));
+            return self.refuse_beside(NatDiscoveryFault::Both, partner.clone(), see);
+        }
         let externals = self.externals(table, &alternates)?;
+        let secret = self.partner_secret(table, &partners);
+        let port = self.number(PORT, table.port.as_ref(), 1..=65_535, DEFAULT_PORT);
         let mut found = Vec::new();
-        for ((alternate, at), external) in alternates.into_iter().zip(externals) {
-            let local = alternate.ip();
-            if let Err(source) = (self.host.bind)(local) {
-                let here = self.host.addresses.clone();
-                let (key, address) = (ALTERNATE.into(), local);
-                let fault = Fault::NotOnHost {
-                    key,
-                    address,
-                    source,
-                    here,
-                };
-                return self.refuse(fault, at);
-            }
-            let first = self.first(ALTERNATE, alternate, &at, listeners, relay)?;
-            let mut discovery = NatDiscovery {
-                primary: HostAddress {
-                    local: first.ip(),
-                    external: external_of(first.ip(), relay),
-                },
-                alternate: HostAddress { local, external },
-                ports: [first.port(), alternate.port()],
-                tcp: false,
+        for (written, external) in alternates.into_iter().zip(externals) {
+            found.push(self.second_address(written, external, listeners, relay)?);
+        }
+        let (secret, port) = (secret?, port?);
+        for (second, at) in partners {
+            let partner = Partner {
+                address: second.ip(),
+                port: port as u16,
+                secret: PartnerSecret::new(secret.expose().as_bytes()),
             };
-            discovery.tcp = listens(listeners, Transport::Tcp, first);
-            add_corners(listeners, &discovery);
-            found.push(discovery);
+            found.push(self.partner(partner, (second, at), listeners, relay)?);
         }
         Some(found)
+    }
+
+    /// A second address of this host.
+    fn second_address(
+        &mut self,
+        (alternate, at): Written,
+        external: IpAddr,
+        listeners: &mut Vec<Listener>,
+        relay: &Relay,
+    ) -> Option<NatDiscovery> {
+        let local = alternate.ip();
+        if let Err(source) = (self.host.bind)(local) {
+            let here = self.host.addresses.clone();
+            let (key, address) = (ALTERNATE.into(), local);
+            let fault = Fault::NotOnHost {
+                key,
+                address,
+                source,
+                here,
+            };
+            return self.refuse(fault, at);
+        }
+        let first = self.first(ALTERNATE, alternate, &at, listeners, relay)?;
+        let discovery = NatDiscovery {
+            primary: host_address(first.ip(), relay),
+            alternate: SecondAddress::Here(HostAddress { local, external }),
+            ports: [first.port(), alternate.port()],
+            tcp: listens(listeners, Transport::Tcp, first),
+        };
+        add_corners(listeners, &discovery);
+        Some(discovery)
+    }
+
+    /// The address of another host.
+    fn partner(
+        &mut self,
+        partner: Partner,
+        (second, at): Written,
+        listeners: &mut Vec<Listener>,
+        relay: &Relay,
+    ) -> Option<NatDiscovery> {
+        let address = second.ip();
+        let is_external = |pair: &relay::RelayAddress| pair.external == address;
+        if self.host.addresses.contains(&address) || relay.addresses.iter().any(is_external) {
+            return self.refuse(NatDiscoveryFault::PartnerHere { address }, at);
+        }
+        let first = self.first(PARTNER, second, &at, listeners, relay)?;
+        let ports = [first.port(), second.port()];
+        if ports.contains(&partner.port) {
+            let port = partner.port;
+            return self.refuse(NatDiscoveryFault::ClientsPort { port }, at);
+        }
+        let discovery = NatDiscovery {
+            primary: host_address(first.ip(), relay),
+            alternate: SecondAddress::Partner(partner),
+            ports,
+            tcp: false,
+        };
+        add_corners(listeners, &discovery);
+        Some(discovery)
+    }
+
+    /// The secret shared with the partner; empty, and used by nobody, where there is none.
+    fn partner_secret(
+        &mut self,
+        table: &NatDiscoveryTable,
+        partners: &[Written],
+    ) -> Option<Secret> {
+        let filled = |text: &&Text| !text.get_ref().is_empty();
+        let inline = table.secret.as_ref().filter(filled);
+        let file = table.secret_file.as_ref().filter(filled);
+        let (key, written) = match (inline, file) {
+            (Some(_), Some(file)) => {
+                return self.refuse(NatDiscoveryFault::TwoSecrets, file.span());
+            }
+            (Some(inline), None) => (SECRET, inline),
+            (None, Some(file)) => (SECRET_FILE, file),
+            (None, None) => {
+                return match partners {
+                    [] => Some(Secret::new("")),
+                    [(_, at), ..] => self.refuse(NatDiscoveryFault::NoSecret, at.clone()),
+                };
+            }
+        };
+        if partners.is_empty() {
+            return self.refuse(NatDiscoveryFault::NoPartner { key }, written.span());
+        }
+        let name = KeyName::from(key);
+        let secret = if key == SECRET {
+            Secret::new(written.get_ref())
+        } else {
+            self.secret_file(&name, written)?
+        };
+        self.strong(&name, secret, &written.span())
     }
 
     /// The address and port of the first UDP listener of the family, which `second` must not share.
@@ -159,31 +245,30 @@ impl Judge<'_> {
     }
 }
 
-/// What clients see of an address that is in `[relay]`, too.
-fn external_of(local: IpAddr, relay: &Relay) -> IpAddr {
+/// An address of this host, and what clients see of it if `[relay]` says so.
+fn host_address(local: IpAddr, relay: &Relay) -> HostAddress {
     let mut pairs = relay.addresses.iter();
-    pairs
-        .find(|pair| pair.local == local)
-        .map_or(local, |pair| pair.external)
+    let pair = pairs.find(|pair| pair.local == local);
+    let external = pair.map_or(local, |pair| pair.external);
+    HostAddress { local, external }
 }
 
 /// A listener at every corner that has none, of every transport that the first one is for.
 fn add_corners(listeners: &mut Vec<Listener>, discovery: &NatDiscovery) {
-    let NatDiscovery {
-        primary,
-        alternate,
-        ports,
-        tcp,
-    } = discovery;
-    let transports = if *tcp {
+    let mut addresses = vec![discovery.primary.local];
+    match &discovery.alternate {
+        SecondAddress::Here(alternate) => addresses.push(alternate.local),
+        SecondAddress::Partner(_) => {}
+    }
+    let transports = if discovery.tcp {
         &[Transport::Udp, Transport::Tcp][..]
     } else {
         &[Transport::Udp]
     };
     for &transport in transports {
-        for port in ports {
-            for address in [primary, alternate] {
-                let listen = SocketAddr::new(address.local, *port);
+        for port in discovery.ports {
+            for address in &addresses {
+                let listen = SocketAddr::new(*address, port);
                 if !listens(listeners, transport, listen) {
                     listeners.push(Listener { transport, listen });
                 }
@@ -204,3 +289,8 @@ fn listens(listeners: &[Listener], transport: Transport, at: SocketAddr) -> bool
 
 const ALTERNATE: &str = "[nat-discovery] alternate";
 const EXTERNAL: &str = "[nat-discovery] external";
+const PARTNER: &str = "[nat-discovery] partner";
+const PORT: &str = "[nat-discovery] port";
+const SECRET: &str = "[nat-discovery] secret";
+const SECRET_FILE: &str = "[nat-discovery] secret-file";
+const DEFAULT_PORT: u32 = 3480;

@@ -1,6 +1,6 @@
 //! `[nat-discovery]`: what it means, and what is said of its mistakes.
 
-use relay::NatDiscovery;
+use relay::{NatDiscovery, Partner, PartnerSecret, SecondAddress};
 
 use super::{config, fault};
 use crate::config::{Config, Listener, Transport};
@@ -22,7 +22,10 @@ fn corner(transport: Transport, listen: &str) -> Listener {
 
 /// Where an address is bound and what clients see of it.
 fn faces(discovery: &NatDiscovery) -> [String; 4] {
-    let (primary, alternate) = (discovery.primary, discovery.alternate);
+    let SecondAddress::Here(alternate) = discovery.alternate else {
+        panic!("{discovery:?}");
+    };
+    let primary = discovery.primary;
     [
         primary.local,
         primary.external,
@@ -238,5 +241,121 @@ fn a_wrong_type_is_told_both_right_ones() {
     assert_eq!(
         told.sentence,
         "error: `[nat-discovery] alternate` is a whole number, expected a string or an array"
+    );
+}
+
+const PARTNER: &str = "partner = \"203.0.113.8:3479\"\n";
+const SECRET: &str = "secret = \"3vQ0cW1hZ2ljIG51bWJlcnM=\"\n";
+
+#[test]
+fn a_partner_is_another_host_with_the_same_ports() {
+    let config = of(BOTH, &format!("{PARTNER}{SECRET}"));
+    let [discovery] = &config.nat_discovery[..] else {
+        panic!("{:?}", config.nat_discovery);
+    };
+    let partner = Partner {
+        address: "203.0.113.8".parse().unwrap(),
+        port: 3480,
+        secret: PartnerSecret::new(b"3vQ0cW1hZ2ljIG51bWJlcnM="),
+    };
+    assert_eq!(discovery.alternate, SecondAddress::Partner(partner));
+    assert_eq!((discovery.ports, discovery.tcp), ([3478, 3479], false));
+    // The second port of the one address, over UDP.
+    let added = corner(Transport::Udp, "10.0.0.5:3479");
+    assert_eq!(config.listeners[2..], [added]);
+}
+
+#[test]
+fn a_partners_secret_may_have_a_file_of_its_own_and_is_never_shown() {
+    let file = "secret-file = \"secret\"\nport = 4000\n";
+    let config = of(BOTH, &format!("{PARTNER}{file}"));
+    let partner = Partner {
+        address: "203.0.113.8".parse().unwrap(),
+        port: 4000,
+        secret: PartnerSecret::new(b"Zm9yIG9uZSBmaWxlIG9ubHkK"),
+    };
+    let expected = SecondAddress::Partner(partner);
+    assert_eq!(config.nat_discovery[0].alternate, expected);
+    assert!(!format!("{config:?}").contains("Zm9y"));
+    let report = super::read(
+        &format!("{BOTH}[nat-discovery]\n{PARTNER}{SECRET}ports = 3\n"),
+        super::path(),
+        &super::host(),
+    );
+    assert!(!report.unwrap_err().to_string().contains("3vQ0"));
+}
+
+#[test]
+fn clients_do_not_reach_the_port_for_the_partner_through_the_relay() {
+    let config = config(&format!(
+        "[peers]\nallow = [\"10.0.0.0/24\"]\n[nat-discovery]\n{PARTNER}{SECRET}"
+    ));
+    let policy = config.policy(&super::host());
+    assert!(policy.judge("10.0.0.5:3480".parse().unwrap()).is_err());
+    assert!(policy.judge("10.0.0.5:3481".parse().unwrap()).is_ok());
+}
+
+#[test]
+fn a_partner_and_an_alternate_exclude_each_other() {
+    said(
+        BOTH,
+        &format!("alternate = \"10.0.0.6:3479\"\n{PARTNER}{SECRET}"),
+        "`[nat-discovery] partner` and `alternate` exclude each other",
+        "\"203.0.113.8:3479\"",
+        "name a second address of this host, or another host that has one of its own",
+    );
+}
+
+#[test]
+fn a_partner_is_not_this_host_and_has_two_other_ports() {
+    let itself = format!("partner = \"10.0.0.6:3479\"\n{SECRET}");
+    said(
+        BOTH,
+        &itself,
+        "`[nat-discovery] partner` 10.0.0.6 is this host itself",
+        "\"10.0.0.6:3479\"",
+        "name the other host; a second address of this one is an `alternate`",
+    );
+    let same_port = format!("partner = \"203.0.113.8:3478\"\n{SECRET}");
+    let told = fault(&format!("{BOTH}[nat-discovery]\n{same_port}"));
+    assert!(
+        told.sentence
+            .contains("has the same port as the listener 10.0.0.5:3478")
+    );
+    said(
+        BOTH,
+        &format!("{PARTNER}{SECRET}port = 3479"),
+        "`[nat-discovery] port` is 3479, where clients are heard",
+        "\"203.0.113.8:3479\"",
+        "partners write to a port of their own, the same on both hosts",
+    );
+}
+
+#[test]
+fn partners_share_one_secret_that_cannot_be_guessed() {
+    said(
+        BOTH,
+        PARTNER,
+        "`[nat-discovery] partner` needs a secret that both hosts know",
+        "\"203.0.113.8:3479\"",
+        "make one with `openssl rand -base64 32` and write it as `secret` on both hosts",
+    );
+    let told = fault(&format!(
+        "{BOTH}[nat-discovery]\n{PARTNER}secret = \"short\"\n"
+    ));
+    assert!(
+        told.sentence
+            .starts_with("error: `[nat-discovery] secret` is a secret of 5 bytes")
+    );
+    let both = format!("{BOTH}[nat-discovery]\n{PARTNER}{SECRET}secret-file = \"secret\"\n");
+    let told = fault(&both);
+    assert_eq!(
+        told.sentence,
+        "error: `[nat-discovery] secret-file` and `secret` exclude each other"
+    );
+    let told = fault(&format!("{BOTH}[nat-discovery]\n{SECRET}"));
+    assert_eq!(
+        told.sentence,
+        "error: `[nat-discovery] secret` means nothing without `partner`"
     );
 }

@@ -65,6 +65,10 @@ impl Server {
                 to: via,
                 message: message.to_vec(),
             },
+            Verdict::AskPartner { family, note } => Effect::TellPartner {
+                family,
+                note: note.to_vec(),
+            },
             Verdict::Drop(_) | Verdict::Done => return None,
         };
         self.effects.push(effect);

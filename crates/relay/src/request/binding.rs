@@ -1,16 +1,17 @@
 //! Binding: the reflexive address, for anyone. RFC 8489 §3, RFC 5780 §6, RFC 3489 §8.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use wire::attributes::{
     ChangeRequest, ChangedAddress, MappedAddress, OtherAddress, Padding, ResponseOrigin,
     ResponsePort, SourceAddress, XorMappedAddress,
 };
-use wire::{Attribute, Class, Message, Writer};
+use wire::{AddressFamily, Attribute, Class, Message, Writer};
 
-use super::{Head, TURN_ATTRIBUTES, unauthenticated};
-use crate::nat_discovery::{Corner, NatDiscovery};
-use crate::{ClientTuple, Config, Now, Reject, Server, Transport, Verdict};
+use super::{Head, TURN_ATTRIBUTES, may_amplify, unauthenticated};
+use crate::nat_discovery::{Corner, Errand, LENGTH, Line, Lines, NatDiscovery};
+use crate::{ClientTuple, Config, DropReason, Now, Reject, Server, Transport, Verdict};
 
 /// Answers without authentication and without state. Credentials are understood, and not needed.
 pub(super) fn binding<'a>(
@@ -20,10 +21,14 @@ pub(super) fn binding<'a>(
     message: &Message<'a>,
 ) -> Verdict<'a> {
     let head = Head::of(message);
-    match plan(&server.config, client, message) {
-        Ok((success, via)) => {
+    match plan(&server.config, &server.shared.lines, client, message) {
+        Ok((success, Way::Via(via))) => {
             success.write(&head, &mut server.reply);
             unauthenticated(server, now, client, via, message, None)
+        }
+        Ok((success, Way::ByPartner(errand))) => {
+            success.write(&head, &mut server.reply);
+            ask_partner(server, now, client, message, errand)
         }
         Err(reject) => {
             head.refuse(&mut server.reply, &reject, None);
@@ -34,20 +39,29 @@ pub(super) fn binding<'a>(
     }
 }
 
-/// What to say, and on which 5-tuple.
+/// How an answer reaches the client.
+enum Way {
+    /// From here, as if the client had asked on this 5-tuple.
+    Via(ClientTuple),
+    /// From the partner.
+    ByPartner(Errand),
+}
+
+/// What to say, and which way.
 fn plan(
     config: &Config,
+    lines: &Lines,
     client: ClientTuple,
     message: &Message<'_>,
-) -> Result<(Success, ClientTuple), Reject> {
+) -> Result<(Success, Way), Reject> {
     let plain = Success {
         mapped: client.client,
         origin: None,
         padding: None,
     };
-    let Some((discovery, asked)) = discovery(config, client) else {
+    let Some((discovery, asked)) = discovery(config, lines, client) else {
         understood(message, &[])?;
-        return Ok((plain, client));
+        return Ok((plain, Way::Via(client)));
     };
     let wish = Wish::of(client.transport, message)?;
     let from = asked.changed(wish.change);
@@ -59,21 +73,65 @@ fn plan(
         padding: wish.padding,
         ..plain
     };
+    let to_port = wish.port.unwrap_or(client.client.port());
+    let Some(local) = discovery.local(from) else {
+        let errand = Errand {
+            transaction: message.transaction(),
+            fingerprint: Head::of(message).fingerprint,
+            mapped: client.client,
+            to_port,
+            alternate_port: asked.alternate_port(),
+            change_port: wish.change.port,
+            padding: wish.padding.map(|length| length.min(MTU) as u16),
+        };
+        return Ok((success, Way::ByPartner(errand)));
+    };
     let mut via = client;
-    via.client
-        .set_port(wish.port.unwrap_or(client.client.port()));
+    via.client.set_port(to_port);
     if from != asked {
-        via.server = discovery.local(from);
+        via.server = local;
     }
-    Ok((success, via))
+    Ok((success, Way::Via(via)))
 }
 
-/// Whether the server has another address than the one that the client sent to, and which.
-fn discovery(config: &Config, client: ClientTuple) -> Option<(&NatDiscovery, Corner)> {
+/// Whether there is another address than the one that the client sent to, and which corner that is.
+fn discovery<'c>(
+    config: &'c Config,
+    lines: &Lines,
+    client: ClientTuple,
+) -> Option<(&'c NatDiscovery, Corner)> {
     config.nat_discovery.iter().find_map(|discovery| {
         let corner = discovery.corner(client.transport, client.server)?;
-        Some((discovery, corner))
+        let line = lines.of(discovery.family());
+        line.is_none_or(Line::is_met).then_some((discovery, corner))
     })
+}
+
+/// Has the partner answer. `server.reply` holds what it will say: the budget is charged here with
+/// that or with the note, whichever is longer, and there once more.
+fn ask_partner<'a>(
+    server: &'a mut Server,
+    now: Now,
+    client: ClientTuple,
+    request: &Message<'_>,
+    errand: Errand,
+) -> Verdict<'a> {
+    let family = AddressFamily::of(client.client.ip());
+    let shared = Arc::clone(&server.shared);
+    let Some(line) = shared.lines.of(family) else {
+        return server.drop(DropReason::NoPartner);
+    };
+    let longest = server.reply.len().max(LENGTH);
+    let excess = longest.saturating_sub(request.as_bytes().len());
+    let mut via = client;
+    via.client.set_port(errand.to_port);
+    if excess > 0 && !may_amplify(server, now, via, excess) {
+        return server.drop(DropReason::OverBudget);
+    }
+    server.reply.clear();
+    server.reply.extend(line.errand(now.unix, errand));
+    let note = &server.reply;
+    Verdict::AskPartner { family, note }
 }
 
 /// What of RFC 5780 a client asks for.

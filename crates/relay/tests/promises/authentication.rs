@@ -34,7 +34,10 @@ fn refusal(world: &mut World) -> Reject {
         .into_iter()
         .filter_map(|report| match report {
             Report::Refused { reject, .. } => Some(reject),
-            Report::Opened { .. } | Report::Moved { .. } | Report::Ended { .. } => None,
+            Report::Opened { .. }
+            | Report::Moved { .. }
+            | Report::Partner { .. }
+            | Report::Ended { .. } => None,
         });
     let reject = rejects.next().expect("a refusal");
     assert_eq!(rejects.next(), None);

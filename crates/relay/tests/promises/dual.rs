@@ -348,7 +348,10 @@ fn with_its_last_family_the_allocation_ends() {
         .into_iter()
         .filter_map(|report| match report {
             Report::Ended { cause, .. } => Some(cause),
-            Report::Opened { .. } | Report::Moved { .. } | Report::Refused { .. } => None,
+            Report::Opened { .. }
+            | Report::Moved { .. }
+            | Report::Partner { .. }
+            | Report::Refused { .. } => None,
         })
         .collect();
     assert_eq!(ended, [EndCause::Deleted]);

@@ -11,7 +11,10 @@ fn endings(world: &mut World) -> Vec<(relay::ClientTuple, EndCause, u64)> {
             Report::Ended {
                 client, cause, age, ..
             } => Some((client, cause, age.as_secs())),
-            Report::Opened { .. } | Report::Moved { .. } | Report::Refused { .. } => None,
+            Report::Opened { .. }
+            | Report::Moved { .. }
+            | Report::Partner { .. }
+            | Report::Refused { .. } => None,
         })
         .collect()
 }

@@ -101,6 +101,7 @@ fn within_a_shard_the_packet_never_meets_the_kernel_and_else_it_does_once() {
             Verdict::Forward { to, .. } => assert!(!at_once && to.0.ip() == LOCAL),
             other @ (Verdict::Reply(_)
             | Verdict::ReplyAs { .. }
+            | Verdict::AskPartner { .. }
             | Verdict::Drop(_)
             | Verdict::Done) => panic!("{other:?}"),
         }

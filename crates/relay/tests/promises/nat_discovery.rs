@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use relay::{ClientTuple, DropReason, HostAddress, NatDiscovery, Transport};
+use relay::{ClientTuple, DropReason, HostAddress, NatDiscovery, SecondAddress, Transport};
 use sim::Outcome::{Answered, AnsweredAs, Lost};
 use sim::{Answer, Client, Outcome, Request, World, password};
 use wire::attributes::{
@@ -21,13 +21,13 @@ fn world() -> World {
         config.nat_discovery = vec![
             NatDiscovery {
                 primary: address("198.41.0.5", "193.0.14.7"),
-                alternate: address("198.41.0.6", "193.0.14.8"),
+                alternate: SecondAddress::Here(address("198.41.0.6", "193.0.14.8")),
                 ports: [3478, 3479],
                 tcp: true,
             },
             NatDiscovery {
                 primary: address("2620:fe::5", "2620:fe::5"),
-                alternate: address("2620:fe::6", "2620:fe::6"),
+                alternate: SecondAddress::Here(address("2620:fe::6", "2620:fe::6")),
                 ports: [3478, 3480],
                 tcp: false,
             },

@@ -53,7 +53,10 @@ fn zero_deletes_at_once_and_the_5_tuple_is_free_right_after() {
         .into_iter()
         .filter_map(|report| match report {
             Report::Ended { cause, .. } => Some(cause),
-            Report::Opened { .. } | Report::Moved { .. } | Report::Refused { .. } => None,
+            Report::Opened { .. }
+            | Report::Moved { .. }
+            | Report::Partner { .. }
+            | Report::Refused { .. } => None,
         })
         .collect();
     assert_eq!(causes, [EndCause::Deleted]);

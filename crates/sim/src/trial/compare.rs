@@ -109,8 +109,8 @@ impl Trial {
         let (mut causes, mut endings, mut moves) = (Vec::new(), Vec::new(), Vec::new());
         for report in self.world.reports() {
             match report {
-                Report::Opened { .. } => {}
-                Report::Moved { client, .. } => moves.push(client),
+                // A trial has no partner.
+                Report::Opened { .. } | Report::Partner { .. } => {}
                 Report::Refused { client, reject, .. } => causes.push((client, cause(&reject))),
                 Report::Ended {
                     client,

@@ -55,6 +55,7 @@ impl World {
                     header,
                     payload,
                 } => self.carry_late(shard, Owned::deliver(to, &header, &payload)),
+                Effect::TellPartner { note, .. } => self.to_partner.push(note),
                 Effect::Mail { to, mail } => self.send_mail(shard, to, mail),
                 Effect::AdoptRelay { was, relay } => self.adopt(shard, was, relay),
             }

@@ -198,6 +198,10 @@ impl World {
                 assert!(sender.is_some(), "only a client is answered");
                 Outcome::AnsweredAs(via, Answer::new(bytes, &[]))
             }
+            Owned::AskPartner(note) => {
+                self.to_partner.push(note);
+                Outcome::Silent
+            }
             Owned::Done => Outcome::Silent,
         }
     }
@@ -269,6 +273,7 @@ pub(super) enum Owned {
     },
     Reply(Vec<u8>),
     ReplyAs(ClientTuple, Vec<u8>),
+    AskPartner(Vec<u8>),
     Drop(DropReason),
     Done,
 }
@@ -301,6 +306,7 @@ impl Owned {
             } => Self::deliver(to, &header, payload),
             Verdict::Reply(bytes) => Self::Reply(bytes.to_vec()),
             Verdict::ReplyAs { via, message } => Self::ReplyAs(via, message.to_vec()),
+            Verdict::AskPartner { note, .. } => Self::AskPartner(note.to_vec()),
             Verdict::Drop(why) => Self::Drop(why),
             Verdict::Done => Self::Done,
         }

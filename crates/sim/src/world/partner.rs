@@ -1,0 +1,44 @@
+//! A server on another host, with which this one answers who explores its NAT.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use relay::{Server, ShardId, Verdict};
+
+use super::World;
+use crate::{Answer, Outcome};
+
+impl World {
+    /// The first shard begins a life with a seed of its own, in which it keeps the links to the
+    /// partners. What it had is given up.
+    pub fn keep_partners(&mut self, life: u8) {
+        let (config, shared) = (Arc::clone(&self.config), Arc::clone(&self.shared));
+        self.shards[0] = Server::new(config, shared, ShardId(0), [life; 32]);
+        self.shards[0].keep_partners(self.clock.now());
+        self.wake();
+    }
+
+    /// What the servers wrote to their partner since this was last asked.
+    pub fn notes(&mut self) -> Vec<Vec<u8>> {
+        std::mem::take(&mut self.to_partner)
+    }
+
+    /// A datagram comes to the port for partners.
+    pub fn partner_writes(&mut self, from: SocketAddr, packet: &[u8]) -> Outcome {
+        let now = self.clock.now();
+        let verdict = self.shards[0].handle_partner(now, from, packet);
+        let outcome = match verdict {
+            Verdict::ReplyAs { via, message } => {
+                Outcome::AnsweredAs(via, Answer::new(message.to_vec(), &[]))
+            }
+            Verdict::Drop(why) => Outcome::Lost(why),
+            Verdict::Done => Outcome::Silent,
+            other @ (Verdict::Forward { .. }
+            | Verdict::Deliver { .. }
+            | Verdict::Reply(_)
+            | Verdict::AskPartner { .. }) => panic!("not for a partner: {other:?}"),
+        };
+        self.settle(0);
+        outcome
+    }
+}
