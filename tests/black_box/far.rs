@@ -37,6 +37,11 @@ impl FarHost {
         Self(host)
     }
 
+    /// A command that will run there.
+    pub(crate) fn command(&self, program: &str) -> Command {
+        self.0.command(program)
+    }
+
     /// A socket there, and where it is.
     pub(crate) fn peer(&self, ip: impl Into<IpAddr>) -> (UdpSocket, SocketAddr) {
         let pid = self.0.pid();

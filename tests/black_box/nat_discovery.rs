@@ -7,12 +7,15 @@ use std::{
     process::Command,
 };
 
+use crate::far::FarHost;
 use crate::lab::{
     PATIENCE,
     program::Program,
     server::{Server, Setup},
+    wait_for,
     world::{
-        ALTERNATE_V4, ALTERNATE_V6, CLIENT_V4, CLIENT_V6, SERVER_V4, SERVER_V6, World, in_own_world,
+        ALTERNATE_V4, ALTERNATE_V6, CLIENT_V4, CLIENT_V6, FAR_V4, FAR_V6, SERVER_V4, SERVER_V6,
+        World, in_own_world,
     },
 };
 
@@ -124,6 +127,125 @@ fn stun_of_rfc_3489_finds_a_firewall() {
         world.drop_incoming(&format!("ip saddr {ALTERNATE_V4}"));
         assert_says(&stun(SERVER_V4.into()), "Primary: Firewall");
     });
+}
+
+#[test]
+fn two_hosts_with_one_address_each_find_what_one_with_two_does() {
+    in_own_world(|world| {
+        let _partners = Partners::start(world);
+        let found = natdiscovery(SERVER_V4.into(), &["-m", "-f"]);
+        assert_says(&found, "NAT with Endpoint Independent Mapping!");
+        assert_says(&found, "NAT with Endpoint Independent Filtering!");
+        assert_says(&found, "Other addr: : 192.0.2.9:3479");
+        assert_says(&found, "Response origin: : 192.0.2.9:3479");
+        // Whichever is asked first.
+        let found = natdiscovery(FAR_V4.into(), &["-m", "-f", "-P"]);
+        assert_says(&found, "NAT with Endpoint Independent Mapping!");
+        assert_says(&found, "NAT with Endpoint Independent Filtering!");
+        assert_says(&found, "Response origin: : 198.51.100.1:3479");
+        let found = natdiscovery(SERVER_V6.into(), &["-f", "-L", &CLIENT_V6.to_string()]);
+        assert_says(&found, "NAT with Endpoint Independent Filtering!");
+        assert_says(&found, "Response origin: : 2001:db8:192::9:3479");
+    });
+}
+
+#[test]
+fn two_hosts_with_one_address_each_tell_filters_apart() {
+    in_own_world(|world| {
+        let _partners = Partners::start(world);
+        world.drop_incoming(&format!("ip saddr {FAR_V4}"));
+        let found = natdiscovery(SERVER_V4.into(), &["-f"]);
+        assert_says(&found, "NAT with Address Dependent Filtering!");
+        world.drop_incoming("udp sport 3479");
+        let found = natdiscovery(SERVER_V4.into(), &["-f"]);
+        assert_says(&found, "NAT with Address and Port Dependent Filtering!");
+    });
+}
+
+#[test]
+fn stun_of_rfc_3489_takes_two_partners_for_one_server() {
+    in_own_world(|world| {
+        let _partners = Partners::start(world);
+        let found = stun(SERVER_V4.into());
+        assert_says(&found, "Primary: Open");
+        assert_says(&found, "SourceAddress = 192.0.2.9:3478");
+        world.drop_incoming(&format!("ip saddr {FAR_V4}"));
+        assert_says(&stun(SERVER_V4.into()), "Primary: Firewall");
+    });
+}
+
+#[test]
+fn without_its_partner_a_host_offers_one_address_and_with_it_two_again() {
+    in_own_world(|world| {
+        let mut partners = Partners::start(world);
+        partners.there.stop();
+        partners.here.wait_for_line("partner.lost");
+        let found = natdiscovery(SERVER_V4.into(), &["-m", "-f"]);
+        assert_says(&found, "UDP reflexive addr");
+        assert!(!found.contains("RFC 5780 response"), "{found}");
+        partners.there = partners.start_there();
+        partners.there.wait_for_line("partner.met");
+        // The other hears of it with the same note.
+        wait_for("a second address", PATIENCE, || {
+            let found = natdiscovery(SERVER_V4.into(), &["-f"]);
+            found
+                .contains("NAT with Endpoint Independent Filtering!")
+                .then_some(())
+        });
+    });
+}
+
+/// Two servers that have met, each on a host with one address of each family.
+struct Partners {
+    here: Server,
+    there: Server,
+    far: FarHost,
+}
+
+impl Partners {
+    #[track_caller]
+    fn start(world: &World) -> Self {
+        let far = FarHost::behind(1500);
+        let here = world.serve(Setup {
+            more: partner_of([FAR_V4.into(), FAR_V6.into()]),
+            ..Setup::default()
+        });
+        let there = start_there(&far);
+        for server in [&here, &there] {
+            // One of each family.
+            wait_for("partners to meet", PATIENCE, || {
+                (server.log().matches("partner.met").count() == 2).then_some(())
+            });
+        }
+        Self { here, there, far }
+    }
+
+    #[track_caller]
+    fn start_there(&self) -> Server {
+        start_there(&self.far)
+    }
+}
+
+#[track_caller]
+fn start_there(far: &FarHost) -> Server {
+    let listeners = [IpAddr::from(FAR_V4), FAR_V6.into()].map(|ip| SocketAddr::new(ip, 3478));
+    let mut toml = String::new();
+    for listen in listeners {
+        for transport in ["udp", "tcp"] {
+            toml += &format!("[[listener]]\ntransport = \"{transport}\"\nlisten = \"{listen}\"\n");
+        }
+    }
+    toml += &partner_of([SERVER_V4.into(), SERVER_V6.into()]);
+    Server::start_anywhere(|program| far.command(program), &toml, &listeners)
+}
+
+/// The table that makes a server the partner of another host's.
+fn partner_of(other: [IpAddr; 2]) -> String {
+    let [v4, v6] = other.map(|ip| SocketAddr::new(ip, 3479));
+    format!(
+        "[nat-discovery]\npartner = [\"{v4}\", \"{v6}\"]\n\
+         secret = \"what only the two of them know\"\n"
+    )
 }
 
 /// A server whose host has two addresses of each family.

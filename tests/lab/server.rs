@@ -87,6 +87,34 @@ impl Server {
         Self::ready(Program::start(command, "util-linux"), files, 3478)
     }
 
+    /// Starts Hairpin on any host, with a configuration of the test's own, and waits until it
+    /// answers.
+    pub(crate) fn start_anywhere(
+        on_host: impl FnOnce(&str) -> Command,
+        toml: &str,
+        listeners: &[SocketAddr],
+    ) -> Self {
+        let files = TempDir::new().expect("a temporary directory");
+        let config = files.path().join("turnserver.toml");
+        fs::write(&config, toml).expect("the temporary directory is ours");
+        let mut command = serve(on_host);
+        command.arg("--config").arg(config);
+        let mut server = Self {
+            program: Program::start(command, "util-linux"),
+            _files: files,
+        };
+        for listener in listeners {
+            server.wait_until_ready(*listener);
+        }
+        server
+    }
+
+    /// Waits for a line of the log that has these words.
+    #[track_caller]
+    pub(crate) fn wait_for_line(&self, words: &str) {
+        wait_for(words, PATIENCE, || self.log().contains(words).then_some(()));
+    }
+
     /// All the server has logged.
     pub(crate) fn log(&self) -> String {
         self.program.output()
@@ -282,11 +310,16 @@ impl Setup {
     }
 }
 
-/// `hairpin serve` on the server's host: the binary that the environment names, or Cargo's.
+/// `hairpin serve` on the server's host.
 fn hairpin(world: &World) -> Command {
+    serve(|program| world.on_server_host(program))
+}
+
+/// `hairpin serve` on a host: the binary that the environment names, or Cargo's.
+fn serve(on_host: impl FnOnce(&str) -> Command) -> Command {
     let binary = env::var("HAIRPIN_BIN");
     let binary = binary.as_deref().unwrap_or(env!("CARGO_BIN_EXE_hairpin"));
-    let mut command = world.on_server_host(binary);
+    let mut command = on_host(binary);
     // A configuration of the machine's own is not the test's.
     command.arg("serve").env_remove("HAIRPIN_CONFIG");
     command
