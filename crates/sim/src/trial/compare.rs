@@ -111,6 +111,7 @@ impl Trial {
             match report {
                 // A trial has no partner.
                 Report::Opened { .. } | Report::Partner { .. } => {}
+                Report::Moved { client, .. } => moves.push(client),
                 Report::Refused { client, reject, .. } => causes.push((client, cause(&reject))),
                 Report::Ended {
                     client,
