@@ -27,6 +27,8 @@ pub(crate) struct Packet {
     /// Of IPv4.
     pub(crate) dont_fragment: bool,
     pub(crate) is_fragment: bool,
+    /// As much as ICMP quotes of it: the IPv4 header, and the ports.
+    pub(crate) head: Vec<u8>,
     /// Behind the UDP header; of a fragment that is none, anything.
     pub(crate) payload: Vec<u8>,
 }
@@ -84,6 +86,7 @@ fn read_v4(packet: &[u8]) -> Option<Packet> {
         marking: header[1],
         dont_fragment: header[6] & 0x40 != 0,
         is_fragment: u16::from_be_bytes([header[6] & 0x3F, header[7]]) != 0,
+        head: packet.get(..length + 8).unwrap_or_default().to_vec(),
         payload: packet.get(length + 8..).unwrap_or_default().to_vec(),
     })
 }
@@ -99,6 +102,7 @@ fn read_v6(packet: &[u8]) -> Option<Packet> {
         marking: header[0] << 4 | header[1] >> 4,
         dont_fragment: false,
         is_fragment,
+        head: Vec::new(),
         payload: rest.get(8..).unwrap_or_default().to_vec(),
     })
 }
