@@ -56,9 +56,11 @@ impl Reservations {
         deadline
     }
 
-    /// Of which family a reserved port is.
-    pub(crate) fn family(&self, token: ReservationToken) -> Option<AddressFamily> {
-        self.all().get(&token).map(|kept| kept.relay.family())
+    /// Of which family a port is that is reserved still.
+    pub(crate) fn family(&self, token: ReservationToken, now: Instant) -> Option<AddressFamily> {
+        let all = self.all();
+        let kept = all.get(&token).filter(|kept| kept.deadline > now);
+        kept.map(|kept| kept.relay.family())
     }
 
     /// Gives a port to whom it was promised, once.

@@ -37,7 +37,7 @@ pub(super) fn allocate(
     if transport != RequestedTransport::UDP {
         return Err(Reject::UnsupportedTransport(transport.0));
     }
-    dont_fragment::check(server, request)?;
+    dont_fragment::check(server, now, request)?;
     let ticket = wants_ticket(server, request)?;
     let wanted = Wanted::read(server, request)?;
     let config = Arc::clone(&server.config);

@@ -8,7 +8,7 @@ use wire::attributes::{
 use wire::{AddressFamily, Attribute};
 
 use crate::auth::Signed;
-use crate::{ClientTuple, Reject, Server, Transport};
+use crate::{ClientTuple, Now, Reject, Server, Transport};
 
 /// Whether DONT-FRAGMENT in a Send indication counts. RFC 8656 §13 has it ignored where datagrams
 /// are translated, or are IPv6 on both sides: there the DF bit or Fragment header of the datagram
@@ -23,20 +23,20 @@ pub(super) fn counts(client: ClientTuple, relay: AddressFamily) -> bool {
 /// Refuses an Allocate with DONT-FRAGMENT, as if the attribute were unknown, if it asks for a
 /// translation from IPv4 datagrams to IPv6: no socket shows the DF bit of what it received, and
 /// RFC 8656 §3.7 lets no such server pretend. Everywhere else DF can be set: RFC 8656 §7.2 step 4.
-pub(super) fn check(server: &Server, request: &Signed<'_>) -> Result<(), Reject> {
+pub(super) fn check(server: &Server, now: Now, request: &Signed<'_>) -> Result<(), Reject> {
     let asked = request.get::<DontFragment>()?.is_some();
     let from_v4 =
         request.client.transport == Transport::Udp && family(request.client) == AddressFamily::V4;
-    if asked && from_v4 && wants_v6(server, request)? {
+    if asked && from_v4 && wants_v6(server, now, request)? {
         return Err(Reject::UnknownAttributes(vec![DontFragment::TYPE]));
     }
     Ok(())
 }
 
-fn wants_v6(server: &Server, request: &Signed<'_>) -> Result<bool, Reject> {
+fn wants_v6(server: &Server, now: Now, request: &Signed<'_>) -> Result<bool, Reject> {
     let v6 = Ok(AddressFamily::V6);
     let token = request.get::<ReservationToken>()?;
-    let reserved = token.and_then(|token| server.shared.reservations.family(token));
+    let reserved = token.and_then(|token| server.shared.reservations.family(token, now.mono));
     let requested = request.get()?;
     let additional = request.get()?;
     let draft = request.get()?;

@@ -3,7 +3,7 @@
 
 use relay::{AddressFamily, ClientTuple, DropReason, Transport};
 use sim::Outcome::Lost;
-use sim::{Client, Request, World, minutes, password};
+use sim::{Client, Request, World, minutes, password, seconds};
 use wire::attributes::{
     DontFragment, DraftAdditionalAddressFamily, UnknownAttributes, XorRelayedAddress,
 };
@@ -130,6 +130,18 @@ fn a_token_for_an_ipv6_port_is_not_used_up_by_asking_for_it() {
     assert_eq!(second.ask(&mut world, asked).code(), Some(420));
     let unasked = Request::allocate().reserved(token);
     assert!(second.ask(&mut world, unasked).is_success());
+}
+
+/// The shard that reserved the port has not noticed yet.
+#[test]
+fn a_token_that_is_over_is_none_whatever_it_was_for() {
+    let mut world = World::sharded(2, |_| {});
+    let (first, second) = (world.client("alice"), world.client_on(1, "alice"));
+    let pair = Request::allocate().family(V6).reserve_next();
+    let token = first.ask(&mut world, pair).get().unwrap();
+    world.oversleep(seconds(30));
+    let asked = Request::allocate().reserved(token).dont_fragment();
+    assert_eq!(second.ask(&mut world, asked).code(), Some(508));
 }
 
 #[test]
