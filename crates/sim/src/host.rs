@@ -32,6 +32,8 @@ pub(crate) enum Talk {
     Asked(SocketAddr),
     /// The host answers.
     Answered(Result<(), OpenError>),
+    /// The one that was bound here has not arrived with its allocation.
+    Stranded(SocketAddr),
 }
 
 /// Datagrams that nobody has read yet, each with its sender.
@@ -90,8 +92,9 @@ impl Host {
     }
 
     /// A socket that left a shard comes to none: it is closed.
-    pub(crate) fn give_up(&mut self, was: RelayId) {
-        self.between.remove(&was);
+    /// Returns where it was bound.
+    pub(crate) fn give_up(&mut self, was: RelayId) -> Option<SocketAddr> {
+        self.between.remove(&was).map(|(local, _)| local)
     }
 
     /// Keeps a datagram for a socket that is between two shards; whether this is one.

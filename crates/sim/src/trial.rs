@@ -19,7 +19,7 @@ mod step;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use relay::ClientTuple;
+use relay::{ClientTuple, Icmp};
 use wire::attributes::ReservationToken;
 
 use crate::model::Model;
@@ -80,6 +80,11 @@ enum Parcel {
         from: SocketAddr,
         to: SocketAddr,
         payload: Vec<u8>,
+    },
+    Icmp {
+        from: SocketAddr,
+        peer: SocketAddr,
+        icmp: Icmp,
     },
     ToClient {
         who: usize,
@@ -178,7 +183,8 @@ impl Trial {
     }
 
     fn is_stream(&self, who: usize) -> bool {
-        self.people[who].tuple.transport == relay::Transport::Tcp
+        let person = self.people.get(who);
+        person.is_some_and(|person| person.tuple.transport == relay::Transport::Tcp)
     }
 
     fn say(&mut self, line: impl FnOnce(&Self) -> String) {
@@ -188,3 +194,6 @@ impl Trial {
         }
     }
 }
+
+/// In the place of a client, where a peer sends.
+const NOBODY: usize = usize::MAX;

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use relay::{AddressFamily, ClientTuple, DropReason, Transport};
+use relay::{AddressFamily, ClientTuple, DropReason, Icmp, Transport};
 use wire::attributes::{Data, DontFragment, XorPeerAddress};
 use wire::{ChannelData, Message, padding};
 
@@ -94,6 +94,32 @@ impl Model {
         match self.terms.inward(to).and_then(|local| self.holder(local)) {
             Some(owner) => self.relay_to_client(owner, from, payload),
             None => Expect::NoSocket,
+        }
+    }
+
+    /// An ICMP error about what left a port of a relay address for a peer. §11.5.
+    pub(crate) fn icmp(&mut self, relayed: SocketAddr, peer: SocketAddr, icmp: Icmp) -> Expect {
+        let owner = self.terms.inward(relayed).and_then(|at| self.holder(at));
+        let Some(allocation) = owner.and_then(|owner| self.allocations.get(&owner)) else {
+            return Expect::NoSocket;
+        };
+        // §18.13: the MTU if a datagram was too big, else zero.
+        let data = match (peer.is_ipv4(), icmp.kind, icmp.code) {
+            (true, 3, 4) | (false, 2, _) => icmp.data,
+            (true, 3 | 11, _) | (false, 1 | 3, _) => 0,
+            _ => return Expect::Lost(DropReason::IcmpType),
+        };
+        let peer = self.terms.outward(peer);
+        if !allocation.permissions.contains_key(&peer.ip()) {
+            return Expect::Lost(DropReason::NoPeerPermission);
+        }
+        if allocation.is_lost {
+            return Expect::Lost(DropReason::ClientAway);
+        }
+        Expect::ToldOfLoss {
+            to: allocation.client,
+            peer,
+            icmp: Icmp { data, ..icmp },
         }
     }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use relay::{AddressFamily, ClientTuple, DropReason};
+use relay::{AddressFamily, ClientTuple, DropReason, Icmp};
 use wire::attributes::ReservationToken;
 use wire::{Algorithm, Message, Method, TransactionId};
 
@@ -29,6 +29,12 @@ pub(crate) enum Expect {
         peer: SocketAddr,
         channel: Option<u16>,
         payload: Vec<u8>,
+    },
+    /// A client is told of an ICMP error.
+    ToldOfLoss {
+        to: ClientTuple,
+        peer: SocketAddr,
+        icmp: Icmp,
     },
     /// It is dropped.
     Lost(DropReason),

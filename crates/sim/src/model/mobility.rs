@@ -1,6 +1,8 @@
 //! Mobility: a client that takes its allocation to another 5-tuple. RFC 8016.
 
-use relay::ClientTuple;
+use std::net::SocketAddr;
+
+use relay::{AddressFamily, ClientTuple};
 use wire::attributes::MobilityTicket;
 use wire::{Message, TransactionId};
 
@@ -128,6 +130,15 @@ impl Model {
         allocation.client = client;
         allocation.is_lost = false;
         self.moves.push(client);
+    }
+
+    /// A relay socket was lost on its way to where the client has moved to, and with it what the
+    /// allocation has of its family.
+    pub(crate) fn stranded(&mut self, local: SocketAddr) {
+        if let Some(id) = self.holder(local) {
+            let family = AddressFamily::of(local.ip());
+            self.end_family(id, family, self.now, "stranded");
+        }
     }
 
     /// A client's connection ended, and its 5-tuple with it (RFC 8656 §3.1), unless it has a ticket

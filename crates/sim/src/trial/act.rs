@@ -12,7 +12,7 @@ use wire::attributes::{
 use wire::{Attribute, ChannelData, TransactionId};
 
 use super::step::{Ask, HostStep, Manner, Place, Signing, Step, Ticket, Transaction};
-use super::{Parcel, Trial};
+use super::{NOBODY, Parcel, Trial};
 use crate::network::Fate;
 use crate::{
     Answer, EXTERNAL, LISTENER, LOCAL, LOCAL_V6, Outcome, Proof, REALM, Request, password,
@@ -64,6 +64,23 @@ impl Trial {
                 for late in late {
                     let payload = payload.clone();
                     let parcel = Parcel::FromPeer { from, to, payload };
+                    self.network.send(self.now() + *late, parcel);
+                }
+            }
+            Step::Icmp {
+                from,
+                peer,
+                icmp,
+                fate,
+            } => {
+                let (from, peer) = (self.address(*from), self.address(*peer));
+                let late = fate
+                    .there
+                    .iter()
+                    .filter(|_| from.is_ipv4() == peer.is_ipv4());
+                for late in late {
+                    let icmp = *icmp;
+                    let parcel = Parcel::Icmp { from, peer, icmp };
                     self.network.send(self.now() + *late, parcel);
                 }
             }
@@ -140,7 +157,15 @@ impl Trial {
                 }
                 let expected = self.model.datagram(from, to, &payload);
                 let outcome = crate::Peer(from).send(&mut self.world, to, &payload);
-                self.settle(Some((usize::MAX, expected, outcome)), None)
+                self.settle(Some((NOBODY, expected, outcome)), None)
+            }
+            Parcel::Icmp { from, peer, icmp } => {
+                if self.world.is_occupied(from) {
+                    return Ok(());
+                }
+                let expected = self.model.icmp(from, peer, icmp);
+                let outcome = crate::Peer(peer).is_lost(&mut self.world, from, icmp);
+                self.settle(Some((NOBODY, expected, outcome)), None)
             }
             Parcel::ToClient { who, answer } => {
                 self.hear(who, &answer);

@@ -4,14 +4,14 @@ mod details;
 
 use std::time::Duration;
 
-use relay::OpenError;
+use relay::{Icmp, OpenError};
 use wire::attributes::{DontFragment, PasswordAlgorithm};
 use wire::{Attribute, Method};
 
 use details::{CREDENTIALS, FAMILIES, channel, family, garbage, length, lifetime, odd, options};
 
-use super::Trial;
 use super::step::{Ask, HostStep, Manner, Place, Signing, Step, Ticket, Transaction};
+use super::{NOBODY, Trial};
 use crate::choices::Choices;
 use crate::network::Fate;
 
@@ -36,7 +36,8 @@ impl Trial {
                 (3, Act::Damage),
                 (40, Act::ChannelData),
                 (1, Act::Garbage),
-                (60, Act::PeerSends),
+                (56, Act::PeerSends),
+                (4, Act::Icmp),
                 (40, Act::Wait),
                 (1, Act::Disconnect),
                 (1, Act::Occupy),
@@ -239,14 +240,6 @@ impl Trial {
         }
     }
 
-    fn peer_fate(&self, choices: &mut Choices<'_>) -> Fate {
-        if self.scene.rough {
-            Fate::rough(choices)
-        } else {
-            Fate::calm()
-        }
-    }
-
     fn place(&self, choices: &mut Choices<'_>) -> Place {
         match choices.below(32) {
             0..=17 => Place::V4(choices.pick(&[0, 0, 0, 1, 1, 2, 2, 3, 4, 5, 6, 7])),
@@ -328,6 +321,7 @@ enum Act {
     ChannelData,
     Garbage,
     PeerSends,
+    Icmp,
     Wait,
     Disconnect,
     Occupy,
@@ -367,7 +361,17 @@ impl Act {
                 from: trial.place(choices),
                 to: trial.destination(choices, who),
                 length: length(choices, 65_507),
-                fate: trial.peer_fate(choices),
+                fate: trial.fate(choices, NOBODY),
+            },
+            Self::Icmp => Step::Icmp {
+                from: trial.destination(choices, who),
+                peer: trial.place(choices),
+                icmp: Icmp {
+                    kind: choices.pick(&[0, 1, 2, 3, 3, 3, 4, 11]),
+                    code: choices.below(5) as u8,
+                    data: choices.pick(&[0, 1280, u32::MAX]),
+                },
+                fate: trial.fate(choices, NOBODY),
             },
             Self::Wait => Step::Wait(trial.pause(choices)),
             Self::Disconnect if trial.is_stream(who) => Step::Disconnect { who },

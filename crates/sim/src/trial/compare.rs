@@ -5,7 +5,7 @@ use std::time::Duration;
 use relay::{ClientTuple, DropReason, Reject, Report};
 use wire::attributes::{Nonce, PasswordAlgorithms};
 
-use super::{Parcel, Trial, read};
+use super::{NOBODY, Parcel, Trial, read};
 use crate::host::Talk;
 use crate::model::{Ending, Expect, Reply, Ticket, Token};
 use crate::{Answer, Outcome};
@@ -97,6 +97,7 @@ impl Trial {
                     .asked(socket, local, sender)
                     .map_err(|why| format!("a socket at {local} is asked for: {why}"))?,
                 Talk::Answered(outcome) => self.model.opened(socket, outcome),
+                Talk::Stranded(local) => self.model.stranded(local),
             }
         }
         if self.model.is_waiting_in_vain() {
@@ -190,6 +191,17 @@ impl Trial {
                 let name = if *is_set { "to-peer, DF" } else { "to-peer" };
                 self.coverage.note("outcome", name);
                 (from, to, dont_fragment, payload) == (source, peer, is_set, data)
+            }
+            (
+                Expect::ToldOfLoss { to, peer, icmp },
+                Outcome::IcmpAtClient {
+                    client,
+                    peer: about,
+                    icmp: told,
+                },
+            ) => {
+                self.coverage.note("outcome", "told of a loss");
+                (*to, peer, icmp) == (client.tuple(&self.world), about, told)
             }
             (
                 Expect::ToClient {
@@ -317,8 +329,8 @@ const fn cause(reject: &Reject) -> &'static str {
 
 fn way(who: usize, on_channel: bool) -> &'static str {
     match (who, on_channel) {
-        (usize::MAX, true) => "to-client, channel",
-        (usize::MAX, false) => "to-client, indication",
+        (NOBODY, true) => "to-client, channel",
+        (NOBODY, false) => "to-client, indication",
         (_, true) => "client-to-client, channel",
         (_, false) => "client-to-client, indication",
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use relay::OpenError;
+use relay::{Icmp, OpenError};
 use wire::attributes::PasswordAlgorithm;
 use wire::{AddressFamily, Method};
 
@@ -45,6 +45,13 @@ pub(crate) enum Step {
         from: Place,
         to: Place,
         length: u16,
+        fate: Fate,
+    },
+    /// An ICMP error comes back for what was sent from a relayed transport address to a peer.
+    Icmp {
+        from: Place,
+        peer: Place,
+        icmp: Icmp,
         fate: Fate,
     },
     /// Time passes.
@@ -175,6 +182,7 @@ impl Step {
             Self::ChannelData { .. } => "channel-data",
             Self::Garbage { .. } => "garbage",
             Self::PeerSends { .. } => "peer-sends",
+            Self::Icmp { .. } => "icmp",
             Self::Wait(_) => "wait",
             Self::Disconnect { .. } => "disconnect",
             Self::Host(HostStep::Occupy { .. }) => "occupy",

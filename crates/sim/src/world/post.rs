@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use relay::{Mail, RelayId, ShardId};
 
 use super::World;
-use crate::host::Mood;
+use crate::host::{Mood, Talk};
 
 /// Mail on its way, in the order in which it was written.
 #[derive(Debug, Default)]
@@ -101,7 +101,9 @@ impl World {
     /// A socket is read by another shard from now on, and first what waits in it.
     pub(super) fn adopt(&mut self, shard: usize, was: RelayId, relay: RelayId) {
         if let Mood::Refusing(_) = self.host.mood {
-            self.host.give_up(was);
+            let local = self.host.give_up(was);
+            let talk = local.map(|local| ((shard, relay), Talk::Stranded(local)));
+            self.host.log.extend(talk);
             let now = self.clock.now().mono;
             return self.shards[shard].handle_stranded(now, relay);
         }
