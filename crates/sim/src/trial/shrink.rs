@@ -39,28 +39,10 @@ pub fn run(choices: &mut Choices<'_>, steps: usize) -> Result<Coverage, Box<Diff
 }
 
 impl Difference {
-    /// Leaves out what can be left out: first halves, then quarters, at last single steps.
     fn shortened(scene: Scene, mut steps: Vec<Step>) -> Self {
         let hook = panic::take_hook();
         panic::set_hook(Box::new(|_| {}));
-        let mut size = steps.len().div_ceil(2);
-        while size > 0 {
-            let before = steps.len();
-            let mut at = 0;
-            while at < steps.len() {
-                let mut fewer = steps.clone();
-                fewer.drain(at..steps.len().min(at + size));
-                if replay(&scene, &fewer).is_err() {
-                    steps = fewer;
-                } else {
-                    at += size;
-                }
-            }
-            // What could not be left out before may be now.
-            if steps.len() == before {
-                size /= 2;
-            }
-        }
+        steps = shortest(steps, |fewer| replay(&scene, fewer).is_err());
         let trace = replay(&scene, &steps).err();
         panic::set_hook(hook);
         let trace = trace.unwrap_or_else(|| vec!["it does not fail again".to_owned()]);
@@ -70,6 +52,29 @@ impl Difference {
             trace,
         }
     }
+}
+
+/// Leaves out what can be left out: first halves, then quarters, at last single steps.
+fn shortest(mut steps: Vec<Step>, fails: impl Fn(&[Step]) -> bool) -> Vec<Step> {
+    let mut size = steps.len().div_ceil(2);
+    while size > 0 {
+        let before = steps.len();
+        let mut at = 0;
+        while at < steps.len() {
+            let mut fewer = steps.clone();
+            fewer.drain(at..steps.len().min(at + size));
+            if fails(&fewer) {
+                steps = fewer;
+            } else {
+                at += size;
+            }
+        }
+        // What could not be left out before may be now.
+        if steps.len() == before {
+            size /= 2;
+        }
+    }
+    steps
 }
 
 /// Lives through steps again; if they fail, tells how.
@@ -112,5 +117,46 @@ impl fmt::Display for Difference {
 impl fmt::Debug for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Model;
+    use std::time::Duration;
+
+    /// Lives through a run with a server that gives longer lifetimes than the model allows.
+    fn difference_to_a_stricter_model() -> Result<(), String> {
+        let mut choices = Choices::seeded(1);
+        let scene = Scene::choose(&mut choices);
+        let mut terms = scene.terms();
+        terms.max_lifetime = 600;
+        let mut trial = Trial::new(scene);
+        trial.model = Model::new(terms, trial.now());
+        (0..1000).try_for_each(|_| {
+            let step = trial.choose(&mut choices);
+            trial.step(&step)
+        })
+    }
+
+    #[test]
+    fn a_server_that_does_otherwise_is_found_out() {
+        let difference = difference_to_a_stricter_model().expect_err("a longer lifetime");
+        assert!(difference.contains("expected ["), "{difference}");
+    }
+
+    #[test]
+    fn of_many_steps_those_are_left_without_which_nothing_fails() {
+        let steps = (0..100).map(|second| Step::Wait(Duration::from_secs(second)));
+        let fails = |steps: &[Step]| {
+            let has = |second| {
+                let mut all = steps.iter();
+                all.any(|step| matches!(step, Step::Wait(it) if it.as_secs() == second))
+            };
+            has(17) && has(71)
+        };
+        let left = shortest(steps.collect(), fails);
+        assert_eq!(format!("{left:?}"), "[Wait(17s), Wait(71s)]");
     }
 }
