@@ -2,8 +2,12 @@
 
 use std::net::IpAddr;
 
-use relay::{ClientTuple, DropReason, Icmp, Now, PeerAddr, Server, Verdict};
+use relay::{
+    ClientTuple, DropReason, HostAddress, Icmp, NatDiscovery, Now, Partner, PartnerSecret,
+    PeerAddr, SecondAddress, Server, Verdict,
+};
 use sim::{Client, Peer, Request, World, minutes};
+use wire::attributes::ChangeRequest;
 
 /// Packets of each kind.
 const PACKETS: usize = 1000;
@@ -169,6 +173,84 @@ fn a_strangers_binding_and_challenge_cost_no_allocation() {
             matches!(verdict, Verdict::Reply(_))
         });
     }
+}
+
+/// Answered from elsewhere, by this host or by its partner.
+#[test]
+fn a_strangers_change_request_costs_no_allocation() {
+    let local = |ip: &str| {
+        let ip = ip.parse().unwrap();
+        HostAddress {
+            local: ip,
+            external: ip,
+        }
+    };
+    let partner = Partner {
+        address: "199.7.83.42".parse().unwrap(),
+        port: 3480,
+        secret: PartnerSecret::new(b"what only the two of them know"),
+    };
+    let discovery = |primary: &str, alternate| NatDiscovery {
+        primary: local(primary),
+        alternate,
+        ports: [3478, 3479],
+        tcp: false,
+    };
+    let world = |primary, alternate| {
+        World::with(|config| config.nat_discovery = vec![discovery(primary, alternate)])
+    };
+    let request = Request::binding().put(ChangeRequest {
+        ip: true,
+        port: true,
+    });
+    let mut here = world("198.41.0.5", SecondAddress::Here(local("198.41.0.6")));
+    let alice = here.client("alice");
+    let packet = alice.write(&mut here, &request);
+    let tuple = alice.tuple(&here);
+    measure(&mut here, |server, now| {
+        let verdict = server.handle_client(now, tuple, &packet);
+        assert!(matches!(verdict, Verdict::ReplyAs { .. }), "{verdict:?}");
+    });
+    // Two that meet: the note that one writes, the other reads.
+    let mut there = world("198.41.0.5", SecondAddress::Partner(partner.clone()));
+    let other = Partner {
+        address: "198.41.0.5".parse().unwrap(),
+        ..partner
+    };
+    let mut far = world("199.7.83.42", SecondAddress::Partner(other));
+    there.keep_partners(1);
+    far.keep_partners(2);
+    let (a, b) = (
+        "198.41.0.5:3480".parse().unwrap(),
+        "199.7.83.42:3480".parse().unwrap(),
+    );
+    for _ in 0..3 {
+        for note in there.notes() {
+            far.partner_writes(a, &note);
+        }
+        for note in far.notes() {
+            there.partner_writes(b, &note);
+        }
+    }
+    measure(&mut there, |server, now| {
+        let verdict = server.handle_client(now, tuple, &packet);
+        assert!(matches!(verdict, Verdict::AskPartner { .. }), "{verdict:?}");
+    });
+    measure(&mut there, |server, now| {
+        let verdict = server.handle_partner(now, b, &[0; 104]);
+        assert!(matches!(verdict, Verdict::Drop(_)), "{verdict:?}");
+    });
+}
+
+/// Counts the allocations of a few calls, after one that may still make room: few, as the budget is
+/// one of strangers.
+#[track_caller]
+fn measure(world: &mut World, mut handle: impl FnMut(&mut Server, Now)) {
+    let now = world.now();
+    let server = world.server(0);
+    handle(server, now);
+    let counted = allocation_counter::measure(|| (0..100).for_each(|_| handle(server, now)));
+    assert_eq!(counted.count_total, 0, "{counted:?}");
 }
 
 #[test]

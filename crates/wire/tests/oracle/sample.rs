@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use proptest::prelude::*;
-use stun_rs::attributes::{stun, turn};
+use stun_rs::attributes::{discovery, stun, turn};
 use stun_rs::{AddressFamily as TheirFamily, ErrorCode as TheirError, StunAttribute};
 use wire::attributes::*;
 use wire::{AddressFamily, Attribute, Malformed, RawAttribute, TransactionId, Writer};
@@ -21,6 +21,8 @@ pub(crate) enum Sample {
     XorMapped(SocketAddr),
     Peer(SocketAddr),
     Relayed(SocketAddr),
+    Origin(SocketAddr),
+    OtherAddress(SocketAddr),
     Alternate(SocketAddr),
     Lifetime(u32),
     ChannelNumber(u16),
@@ -56,6 +58,8 @@ impl Sample {
             XorPeerAddress::TYPE => Self::Peer(XorPeerAddress::decode(value, id)?.0),
             XorRelayedAddress::TYPE => Self::Relayed(XorRelayedAddress::decode(value, id)?.0),
             AlternateServer::TYPE => Self::Alternate(AlternateServer::decode(value, id)?.0),
+            ResponseOrigin::TYPE => Self::Origin(ResponseOrigin::decode(value, id)?.0),
+            OtherAddress::TYPE => Self::OtherAddress(OtherAddress::decode(value, id)?.0),
             Lifetime::TYPE => Self::Lifetime(Lifetime::decode(value, id)?.0),
             ChannelNumberAttribute::TYPE => {
                 Self::ChannelNumber(ChannelNumberAttribute::decode(value, id)?.0)
@@ -97,6 +101,8 @@ impl Sample {
             Self::Peer(address) => writer.put(&XorPeerAddress(*address)),
             Self::Relayed(address) => writer.put(&XorRelayedAddress(*address)),
             Self::Alternate(address) => writer.put(&AlternateServer(*address)),
+            Self::Origin(address) => writer.put(&ResponseOrigin(*address)),
+            Self::OtherAddress(address) => writer.put(&OtherAddress(*address)),
             Self::Lifetime(seconds) => writer.put(&Lifetime(*seconds)),
             Self::ChannelNumber(number) => writer.put(&ChannelNumberAttribute(*number)),
             Self::Transport(protocol) => writer.put(&RequestedTransport(*protocol)),
@@ -132,6 +138,8 @@ impl Sample {
             Self::Peer(address) => turn::XorPeerAddress::from(*address).into(),
             Self::Relayed(address) => turn::XorRelayedAddress::from(*address).into(),
             Self::Alternate(address) => stun::AlternateServer::from(*address).into(),
+            Self::Origin(address) => discovery::ResponseOrigin::from(*address).into(),
+            Self::OtherAddress(address) => discovery::OtherAddress::from(*address).into(),
             Self::Lifetime(seconds) => turn::LifeTime::new(*seconds).into(),
             Self::ChannelNumber(number) => turn::ChannelNumber::new(*number).into(),
             Self::Transport(17) => turn::RequestedTrasport::default().into(),
@@ -179,6 +187,12 @@ impl Sample {
                 .is_ok_and(|it| it.socket_address() == address),
             Self::Alternate(address) => theirs
                 .as_alternate_server()
+                .is_ok_and(|it| it.socket_address() == address),
+            Self::Origin(address) => theirs
+                .as_response_origin()
+                .is_ok_and(|it| it.socket_address() == address),
+            Self::OtherAddress(address) => theirs
+                .as_other_address()
                 .is_ok_and(|it| it.socket_address() == address),
             Self::Lifetime(seconds) => theirs
                 .as_life_time()
@@ -238,6 +252,8 @@ pub(crate) fn sample() -> impl Strategy<Value = Sample> {
         any::<SocketAddr>().prop_map(|it| Sample::Peer(bare(it))),
         any::<SocketAddr>().prop_map(|it| Sample::Relayed(bare(it))),
         any::<SocketAddr>().prop_map(|it| Sample::Alternate(bare(it))),
+        any::<SocketAddr>().prop_map(|it| Sample::Origin(bare(it))),
+        any::<SocketAddr>().prop_map(|it| Sample::OtherAddress(bare(it))),
         any::<u32>().prop_map(Sample::Lifetime),
         any::<u16>().prop_map(Sample::ChannelNumber),
         any::<u8>().prop_map(Sample::Transport),
