@@ -9,7 +9,7 @@ use wire::{AddressFamily, ChannelNumber, MacKey, TransactionId};
 
 use crate::auth::{self, Signed};
 use crate::keys::Grant;
-use crate::mobility::Mobile;
+use crate::mobility::{Holder, Mobile};
 use crate::permissions::Permissions;
 use crate::ports::Parity;
 use crate::realms::{Account, RealmId, Realms};
@@ -169,6 +169,18 @@ impl Allocation {
         if *self.user != *request.user {
             self.user = Arc::from(&*request.user);
         }
+    }
+
+    /// Whose it is, if a password opened it: tokens are verified anew with every request.
+    pub(crate) fn holder(&self) -> Option<Holder> {
+        let Self {
+            realm, user, key, ..
+        } = self;
+        self.grant.is_none().then(|| Holder {
+            realm: *realm,
+            user: Arc::clone(user),
+            key: key.clone(),
+        })
     }
 
     /// The relay socket of a family, whether or not there is one.

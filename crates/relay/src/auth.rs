@@ -4,10 +4,11 @@ pub(crate) mod third_party;
 
 use std::borrow::Cow;
 
-use wire::attributes::{Lifetime, Nonce, Realm, UserHash, Username};
-use wire::{Algorithm, Attribute, MacKey, Malformed, Message};
+use wire::attributes::{Lifetime, MobilityTicket, Nonce, Realm, UserHash, Username};
+use wire::{Algorithm, Attribute, MacKey, Malformed, Message, Method};
 
 use crate::keys::{Grant, Proof};
+use crate::mobility::Holder;
 use crate::realms::{Account, RealmId, Realms};
 use crate::{ClientTuple, Limits, Now, Reject, Server, Sha256};
 
@@ -118,15 +119,12 @@ pub(crate) fn verify<'a>(
     let signer = realms.signer(username, signed_with);
 
     // An allocation keeps its key: credentials that expire do not end what they opened.
-    let kept = server
-        .allocations
-        .of(client)
-        .filter(|allocation| allocation.grant.is_none())
-        .filter(|allocation| allocation.is_of(signer.realm, signer.user()))
-        .map(|allocation| &allocation.key)
+    let kept = holder(server, client, &message)
+        .filter(|holder| (holder.realm, &*holder.user) == (signer.realm, signer.user()))
+        .map(|holder| holder.key)
         .filter(|key| key.algorithm() == algorithms.answer && algorithms.answer == integrity);
     let key = match kept.filter(|key| message.verify(key).is_ok()) {
-        Some(key) => key.clone(),
+        Some(key) => key,
         None => {
             let proof = Proof {
                 message: &message,
@@ -150,6 +148,20 @@ pub(crate) fn verify<'a>(
         client,
         grant: None,
     })
+}
+
+/// Whose the allocation is that a request concerns: that of its 5-tuple, or else that of its ticket,
+/// in whatever shard it is.
+fn holder(server: &Server, client: ClientTuple, message: &Message<'_>) -> Option<Holder> {
+    if let Some(allocation) = server.allocations.of(client) {
+        return allocation.holder();
+    }
+    if message.method() != Method::Refresh {
+        return None;
+    }
+    let MobilityTicket(ticket) = message.get().ok()??;
+    let ticket = server.tickets.open(ticket)?;
+    server.shared.whereabouts.holder(ticket.number)
 }
 
 /// The realm that a refusal names, which the next try is signed with. RFC 8489 §9.2.4.

@@ -23,8 +23,8 @@ mod whereabouts;
 pub(crate) use guests::Guests;
 pub use mail::{Arrival, Mail, ShardId};
 pub(crate) use ticket::{Sealed, Ticket, Tickets};
-pub(crate) use whereabouts::Place;
 pub use whereabouts::Whereabouts;
+pub(crate) use whereabouts::{Holder, Place};
 
 use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::sync::Arc;

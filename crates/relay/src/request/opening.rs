@@ -142,7 +142,8 @@ fn grant(server: &mut Server, now: Instant, id: AllocationId, (fingerprint, tick
     allocation.token = token;
     allocation.phase = Phase::Open;
     if ticket {
-        let number = server.shared.whereabouts.enter(server.shard, id);
+        let holder = allocation.holder();
+        let number = server.shared.whereabouts.enter(server.shard, id, holder);
         allocation.mobile = Some(Box::new(Mobile::new(number)));
     }
     allocation.born = now;

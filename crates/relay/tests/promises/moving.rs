@@ -2,6 +2,7 @@
 //!
 //! The host is shard 0, and the client comes back by way of shard 1.
 
+use relay::keys::{Mint, mint};
 use relay::{ClientTuple, DropReason, EndCause, Report, Transport};
 use sim::{Client, Outcome, Peer, Request, World, minutes, seconds};
 use wire::attributes::{MobilityTicket, XorPeerAddress};
@@ -593,6 +594,28 @@ fn a_move_between_shards_is_reported_once_with_both_names_and_the_accounts_go_on
         panic!("{reports:?}");
     };
     assert_eq!((sent.packets, sent.bytes), (2, 9));
+}
+
+#[test]
+fn a_client_whose_credential_has_expired_takes_its_allocation_along_and_opens_no_other() {
+    for shard in [0, 1] {
+        let mut world = World::sharded(2, |config| {
+            config.realms.default_keys().add_secret(b"north");
+        });
+        let expiry = world.now().unix.as_secs() + 60;
+        let credential = mint(Mint::Sha1, b"north", Some("dora"), expiry);
+        let home = world.client_with(&credential.username, &credential.password);
+        let first = allocate(home, &mut world);
+        world.advance(seconds(61));
+        let away = world.roam(home, shard, Transport::Udp);
+        ticket(&away.ask(&mut world, shown(&first)));
+        // Who has the ticket and does not know the password is told nothing.
+        let thief = world.client_with(&credential.username, "a guess");
+        assert_eq!(thief.ask(&mut world, shown(&first)).code(), Some(401));
+        let other = world.roam(home, shard, Transport::Udp);
+        let answer = other.ask(&mut world, Request::allocate());
+        assert_eq!(answer.code(), Some(401));
+    }
 }
 
 #[test]
