@@ -90,13 +90,16 @@ impl Server {
         // Behind a 1:1 NAT the local face is a second name of the same relay, and as closed to
         // the host's other programs.
         let relayed = SocketAddr::new(address.external, port);
-        if let Some(relay) = self.allocations.by_relayed(relayed) {
+        // One that is still being opened is nobody's yet, whatever the shard.
+        let is_open = self.shared.ports.is_open(address.local, port);
+        let here = self.allocations.by_relayed(relayed);
+        if let Some(relay) = here.filter(|_| is_open) {
             let Some(source) = self.allocations.relay(outgoing.from) else {
                 return self.drop(DropReason::RelayGone);
             };
             return self.deliver(now, relay, PeerAddr(source.relayed), outgoing.payload);
         }
-        if self.shared.ports.is_open(address.local, port) {
+        if is_open {
             let to = PeerAddr(SocketAddr::new(address.local, port));
             return Outgoing { to, ..outgoing }.leave();
         }

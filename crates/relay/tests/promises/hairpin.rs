@@ -1,9 +1,11 @@
 //! Two clients of one server: relay to relay, in one shard and across two, with and without a
 //! 1:1 NAT.
 
-use relay::{DropReason, RelayAddress, Verdict};
-use sim::Outcome::{Lost, NoSocket};
-use sim::{Client, EXTERNAL, LOCAL, Outcome, Peer, World, minutes, seconds};
+use std::net::SocketAddr;
+
+use relay::{DropReason, PortRange, RelayAddress, Verdict};
+use sim::Outcome::{Lost, NoSocket, Silent};
+use sim::{Client, EXTERNAL, LOCAL, Outcome, Peer, Request, World, minutes, seconds};
 
 fn behind_nat(config: &mut relay::Config) {
     config.relays = vec![RelayAddress {
@@ -93,7 +95,7 @@ fn within_a_shard_the_packet_never_meets_the_kernel_and_else_it_does_once() {
         let (at_alice, at_bob) = (door(&world, alice), door(&world, bob));
         alice.permit(&mut world, at_bob);
         bob.permit(&mut world, at_alice);
-        let packet = alice.write(&mut world, &sim::Request::send(at_bob, b"x"));
+        let packet = alice.write(&mut world, &Request::send(at_bob, b"x"));
         let (now, from, to) = (world.now(), alice.tuple(&world), bob.tuple(&world));
         match world.server(0).handle_client(now, from, &packet) {
             Verdict::Deliver { to: client, .. } => assert!(at_once && client == to),
@@ -151,7 +153,7 @@ fn a_port_of_another_program_in_the_relay_range_is_never_reached() {
     for (mut world, alice, bob) in worlds() {
         let at_bob = door(&world, bob);
         bob.delete(&mut world);
-        let local = std::net::SocketAddr::new(LOCAL, at_bob.0.port());
+        let local = SocketAddr::new(LOCAL, at_bob.0.port());
         world.occupy(local);
         for door in [at_bob, Peer(local)] {
             alice.permit(&mut world, door);
@@ -243,4 +245,27 @@ fn a_socket_that_closes_under_way_loses_the_packet_and_nothing_else() {
         alice.send(&mut world, peer, b"x"),
         peer.hears(relayed, b"x")
     );
+}
+
+#[test]
+fn a_relay_that_is_still_being_opened_is_nobody_on_whatever_shard() {
+    for shard in [0, 1] {
+        let mut world = World::sharded(2, |config| {
+            config.ports = PortRange::new(50_000, 50_001).expect("a range");
+        });
+        let (alice, bob) = (world.client_on(0, "alice"), world.client_on(shard, "bob"));
+        let relayed = alice.allocate(&mut world, minutes(10));
+        bob.nonce(&mut world);
+        world.hold_sockets();
+        assert_eq!(bob.tell(&mut world, Request::allocate()), Silent);
+        let port = if relayed.port() == 50_000 {
+            50_001
+        } else {
+            50_000
+        };
+        let opening = SocketAddr::new(relayed.ip(), port);
+        alice.permit(&mut world, opening);
+        let sent = alice.send(&mut world, opening, b"early");
+        assert_eq!(sent, Lost(DropReason::NoRelay));
+    }
 }
