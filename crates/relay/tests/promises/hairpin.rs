@@ -172,7 +172,7 @@ fn another_program_that_speaks_from_the_relay_range_is_not_heard() {
         let at_bob = door(&world, bob);
         alice.permit(&mut world, at_bob);
         bob.delete(&mut world);
-        let local = Peer(std::net::SocketAddr::new(LOCAL, at_bob.0.port()));
+        let local = Peer(SocketAddr::new(LOCAL, at_bob.0.port()));
         world.occupy(local.0);
         let at_alice = alice.relayed(&world);
         assert_eq!(
@@ -187,7 +187,7 @@ fn another_program_that_speaks_from_the_relay_range_is_not_heard() {
 fn the_local_name_of_a_relay_leads_to_the_relay_or_nowhere() {
     for (mut world, alice, bob) in worlds() {
         let (at_alice, at_bob) = (door(&world, alice), door(&world, bob));
-        let local = Peer(std::net::SocketAddr::new(LOCAL, at_bob.0.port()));
+        let local = Peer(SocketAddr::new(LOCAL, at_bob.0.port()));
         alice.permit(&mut world, local);
         bob.permit(&mut world, at_alice);
         assert_eq!(
@@ -221,7 +221,7 @@ fn clients_behind_a_1_1_nat_see_only_the_external_address() {
 fn the_servers_listener_is_no_peer() {
     for (mut world, alice, _) in worlds() {
         for ip in [LOCAL, EXTERNAL] {
-            let listener = Peer(std::net::SocketAddr::new(ip, 3478));
+            let listener = Peer(SocketAddr::new(ip, 3478));
             let request = sim::Request::channel_bind(0x4000, listener);
             assert_eq!(alice.ask(&mut world, request).code(), Some(403));
             alice.permit(&mut world, listener);
