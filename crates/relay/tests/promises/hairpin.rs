@@ -222,7 +222,7 @@ fn the_servers_listener_is_no_peer() {
     for (mut world, alice, _) in worlds() {
         for ip in [LOCAL, EXTERNAL] {
             let listener = Peer(SocketAddr::new(ip, 3478));
-            let request = sim::Request::channel_bind(0x4000, listener);
+            let request = Request::channel_bind(0x4000, listener);
             assert_eq!(alice.ask(&mut world, request).code(), Some(403));
             alice.permit(&mut world, listener);
             let outcome = alice.send(&mut world, listener, b"x");
