@@ -39,6 +39,16 @@ pub(crate) enum Caution {
         /// The table.
         key: KeyName,
     },
+    /// A load that the quotas keep from being reached.
+    #[error(
+        "`[[redirect]] when` waits for {limit} allocations, but there are never more than {total}"
+    )]
+    IdleRedirect {
+        /// As written.
+        limit: u32,
+        /// The quota.
+        total: u32,
+    },
     /// A name for authorization servers, and none of them.
     #[error("`[oauth] server-name` does nothing without an `[[oauth.key]]`")]
     IdleServerName,
@@ -77,6 +87,9 @@ impl Caution {
             }
             Self::EmptyRealm { .. } => {
                 "give it `secrets`, `secret-files` or `[auth.realm.users]`".into()
+            }
+            Self::IdleRedirect { .. } => {
+                "lower it, or raise `total` in [allocation] or in the realm".into()
             }
             Self::IdleServerName => "add one, or remove the name".into(),
             Self::SampleKey { .. } => {

@@ -212,8 +212,10 @@ pub(crate) enum Fault {
     #[error("`[relay] ports` contains port 0, which no peer can send to")]
     PortZero,
     /// One user may hold more than all users together.
-    #[error("`[allocation] per-user` is {per_user}, more than `total` with {total}")]
+    #[error("{key} is {per_user}, more than `total` with {total}")]
     PerUserOverTotal {
+        /// The key.
+        key: KeyName,
         /// The quota of one.
         per_user: u32,
         /// The quota of all.
@@ -261,7 +263,7 @@ impl Fault {
             } => type_help(key, found, expected)?.into(),
             Self::Missing { example, .. } => format!("add a line such as `{example}`").into(),
             Self::Form { form, .. } => form.help().into(),
-            Self::NotOnHost { here, .. } => not_on_host_help(here).into(),
+            Self::NotOnHost { key, here, .. } => not_on_host_help(key, here).into(),
             Self::ExternalCount { .. } => PAIRWISE.into(),
             Self::ExternalFamily { .. } => SAME_FAMILY.into(),
             Self::ExternalAlone { .. } => NAME_LOCAL.into(),
@@ -288,24 +290,34 @@ impl Fault {
 
 fn type_help(key: &str, found: &str, expected: &str) -> Option<&'static str> {
     match (found, expected) {
-        ("an array", "a string") if key == "`realm`" => {
-            Some("`realm` is the default one, others are [[auth.realm]]")
-        }
-        ("a string", "an array") => Some("put it in brackets: [\"…\"]"),
-        ("a table", "an array") => {
-            Some("write its header in double brackets, [[listener]], once per entry")
-        }
-        ("a string", "a whole number" | "true or false") => Some("remove the quotes"),
+        ("an array", "a string") if key == "`realm`" => Some(REALMS),
+        ("a string", "an array") => match key {
+            "`[auth] realm`" => Some(REALMS),
+            "`[oauth] key`" => Some("a key has a table of its own, [[oauth.key]], with an `id`"),
+            _ => Some("put it in brackets: [\"…\"]"),
+        },
+        ("a table", "an array") => match key {
+            "`listener`" => Some("write [[listener]] in double brackets, once per entry"),
+            "`redirect`" => Some("write [[redirect]] in double brackets, once per entry"),
+            "`[auth] realm`" => Some("write [[auth.realm]] in double brackets, once per entry"),
+            "`[oauth] key`" => Some("write [[oauth.key]] in double brackets, once per entry"),
+            _ => None,
+        },
+        ("a string", "a whole number") => Some("remove the quotes"),
+        ("a string", "true or false") => Some("write true or false, without quotes"),
         (_, "a string") => Some("put it in quotes"),
         _ => None,
     }
 }
 
-fn not_on_host_help(here: &[IpAddr]) -> String {
+fn not_on_host_help(key: &KeyName, here: &[IpAddr]) -> String {
     let here: Vec<String> = here.iter().map(IpAddr::to_string).collect();
+    let local = match key.key() {
+        "[nat-discovery] alternate" => "`alternate`",
+        _ => "`[relay] addresses`",
+    };
     let mut help =
-        "behind 1:1 NAT, `addresses` holds the local address and `external` the public one"
-            .to_owned();
+        format!("behind 1:1 NAT, {local} holds the local address and `external` the public one");
     if !here.is_empty() {
         help.push_str("; this host has ");
         help.push_str(&here.join(", "));
@@ -317,5 +329,7 @@ const PAIRWISE: &str = "give one external address per relay address, in the same
                         repeat an address that needs no mapping";
 const SAME_FAMILY: &str = "pair IPv4 with IPv4 and IPv6 with IPv6, in the same order";
 const NAME_LOCAL: &str = "name the address it stands for in `[relay] addresses`";
+const REALMS: &str =
+    "the default realm is `realm` at the top of the file, others are [[auth.realm]]";
 const LOWER_ONE: &str = "lower `per-user` or raise `total` (0 = no limit)";
 const LOWER_QUOTA: &str = "lower the quota, widen `[relay] ports`, or write 0 for no limit";

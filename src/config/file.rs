@@ -217,14 +217,17 @@ struct KeyTable {
 pub(super) enum WhenEntry {
     Always,
     Draining,
-    Allocations(Number),
+    Allocations(Option<Number>),
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct AllocationsTable {
-    allocations: Number,
+    allocations: Option<Number>,
 }
+
+/// How [`WhenEntry`] is written.
+const WHEN: &[&str] = &["always", "draining", "{ allocations = 1000 }"];
 
 /// By hand, as [`UserEntry`].
 impl<'de> Deserialize<'de> for WhenEntry {
@@ -242,7 +245,7 @@ impl<'de> Deserialize<'de> for WhenEntry {
                 match word {
                     "always" => Ok(WhenEntry::Always),
                     "draining" => Ok(WhenEntry::Draining),
-                    _ => Err(E::unknown_variant(word, &["always", "draining"])),
+                    _ => Err(E::unknown_variant(word, WHEN)),
                 }
             }
 

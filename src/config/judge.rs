@@ -56,7 +56,11 @@ pub(super) fn judge(file: File, path: &Path, host: &Host) -> (Option<Config>, Ve
     let auth = judge.auth(file.auth, around);
     let oauth = judge.oauth(file.oauth, realm.as_deref());
     let allocation = judge.allocation(&file.allocation, relay.as_ref());
+    let at = file.redirect.iter().map(redirects::place).collect();
     let redirects = judge.redirects(file.redirect, around);
+    if let (Some(rules), Some(limits), Some(auth)) = (&redirects, &allocation, &auth) {
+        judge.idle_redirects(rules, at, limits, auth);
+    }
     let unauthenticated = judge.unauthenticated(&file.unauthenticated);
     let tcp = judge.tcp(&file.tcp);
     let peers = judge.peers(&file.peers);

@@ -22,6 +22,11 @@ impl KeyName {
             whose: Some(whose.to_owned()),
         }
     }
+
+    /// The key with its table.
+    pub(super) const fn key(&self) -> &'static str {
+        self.key
+    }
 }
 
 impl From<&'static str> for KeyName {

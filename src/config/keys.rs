@@ -91,6 +91,7 @@ const COTURN: &[(&str, &str)] = &[
 pub(super) fn header(table: &str) -> String {
     match table {
         "listener" | "auth.realm" | "oauth.key" | "redirect" => format!("[[{table}]]"),
+        "redirect.when" => "[[redirect]] when".to_owned(),
         _ => format!("[{table}]"),
     }
 }
@@ -99,6 +100,7 @@ pub(super) fn header(table: &str) -> String {
 pub(super) fn full_name(table: &str, key: &str) -> String {
     match table {
         "" => key.to_owned(),
+        "redirect.when" => format!("[[redirect]] when.{key}"),
         _ => format!("{} {key}", header(table)),
     }
 }
@@ -160,7 +162,7 @@ pub(super) fn holds_a_secret(table: &str, key: &str) -> bool {
             | ("nat-discovery", "secret")
             | ("oauth.key", "key")
     );
-    credentials || !KEYS.contains(&(table, key))
+    credentials || !KEYS.contains(&(table, key)) && (table, key) != ("redirect.when", "allocations")
 }
 
 #[cfg(test)]
@@ -194,6 +196,7 @@ mod tests {
             ("auth", "secret-files"),
             ("auth.realm", "name"),
             ("oauth.key", "key-file"),
+            ("redirect.when", "allocations"),
         ] {
             assert!(!holds_a_secret(table, key), "{table} {key}");
         }

@@ -26,22 +26,12 @@ impl Judge<'_> {
     ) -> Option<Limits> {
         let lifetimes =
             self.lifetimes(table.default_lifetime.as_ref(), table.max_lifetime.as_ref());
-        let per_user = self.quota(PER_USER, table.per_user.as_ref(), relay);
-        let total = self.quota(TOTAL, table.total.as_ref(), relay);
-        if let (Some(Some(one)), Some(Some(all)), Some(written)) =
-            (per_user, total, &table.per_user)
-            && one > all
-        {
-            let fault = Fault::PerUserOverTotal {
-                per_user: one,
-                total: all,
-            };
-            let see = table
-                .total
-                .as_ref()
-                .map(|total| (total.span(), "all users together"));
-            return self.refuse_beside(fault, written.span(), see);
-        }
+        let quotas = self.quotas(
+            [PER_USER, TOTAL].map(KeyName::from),
+            table.per_user.as_ref(),
+            table.total.as_ref(),
+            relay,
+        );
         let permissions = self.number(
             "[allocation] permissions",
             table.permissions.as_ref(),
@@ -56,11 +46,12 @@ impl Judge<'_> {
             256,
         );
         let (default_lifetime, max_lifetime) = lifetimes?;
+        let (per_user, total) = quotas?;
         Some(Limits {
             default_lifetime,
             max_lifetime,
-            per_user: per_user?,
-            total: total?,
+            per_user,
+            total,
             permissions: usize::try_from(permissions?).ok()?,
             channels: usize::try_from(channels?).ok()?,
         })
@@ -97,6 +88,30 @@ impl Judge<'_> {
             self.say(Caution::ShortLifetime, max.span());
         }
         Some((default_lifetime, max_lifetime))
+    }
+
+    /// How many allocations one user may hold, and all of them together.
+    pub(super) fn quotas(
+        &mut self,
+        [one, all]: [KeyName; 2],
+        per_user: Option<&Number>,
+        total: Option<&Number>,
+        relay: Option<&Relay>,
+    ) -> Option<(Option<u32>, Option<u32>)> {
+        let limit = self.quota(one.clone(), per_user, relay);
+        let limits = limit.zip(self.quota(all, total, relay))?;
+        match (limits, per_user) {
+            ((Some(per_user), Some(all)), Some(written)) if per_user > all => {
+                let fault = Fault::PerUserOverTotal {
+                    key: one,
+                    per_user,
+                    total: all,
+                };
+                let see = total.map(|total| (total.span(), "all users together"));
+                self.refuse_beside(fault, written.span(), see)
+            }
+            _ => Some(limits),
+        }
     }
 
     /// A number of allocations, 0 for no limit.

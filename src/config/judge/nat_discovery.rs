@@ -93,7 +93,10 @@ impl Judge<'_> {
         }
         let first = self.first(PARTNER, second, &at, listeners, relay)?;
         let ports = [first.port(), second.port()];
-        if ports.contains(&partner.port) {
+        let is_taken = |listener: &Listener| {
+            listener.transport == Transport::Udp && listener.listen.port() == partner.port
+        };
+        if ports.contains(&partner.port) || listeners.iter().any(is_taken) {
             let port = partner.port;
             return self.refuse(NatDiscoveryFault::ClientsPort { port }, at);
         }

@@ -53,8 +53,8 @@ impl Judge<'_> {
         let name = self.realm_name(table.name.as_ref(), at.clone(), used)?;
         let key = |key| KeyName::in_realm(key, Some(name.clone()));
         let listeners = self.challenged(&key(LISTENERS), &table.listeners, around, used);
-        let per_user = self.quota(key(PER_USER), table.per_user.as_ref(), around.relay);
-        let total = self.quota(key(TOTAL), table.total.as_ref(), around.relay);
+        let (one, all) = (table.per_user.as_ref(), table.total.as_ref());
+        let quotas = self.quotas([PER_USER, TOTAL].map(key), one, all, around.relay);
         let written = Credentials {
             of: Some(name.clone()),
             secrets: table.secrets,
@@ -65,13 +65,14 @@ impl Judge<'_> {
         if secrets.is_empty() && users.is_empty() {
             self.say(Caution::EmptyRealm { key: key(TABLE) }, at);
         }
+        let (per_user, total) = quotas?;
         Some(Realm {
             name,
             listeners: listeners?,
             secrets,
             users,
-            per_user: per_user?,
-            total: total?,
+            per_user,
+            total,
         })
     }
 

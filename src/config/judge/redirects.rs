@@ -3,14 +3,15 @@
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 
-use relay::{Redirect, When};
+use relay::{Limits, Redirect, When};
 use toml::Spanned;
 
 use super::net::not_unicast;
 use super::{Judge, Surroundings};
-use crate::config::Relay;
+use crate::config::caution::Caution;
 use crate::config::fault::{Fault, Form, RedirectFault};
 use crate::config::file::{Number, RedirectTable, Text, WhenEntry};
+use crate::config::{Auth, Relay};
 
 impl Judge<'_> {
     pub(super) fn redirects(
@@ -23,6 +24,29 @@ impl Judge<'_> {
             .map(|table| self.redirect(table, around))
             .collect();
         read.into_iter().collect()
+    }
+
+    /// Says which rules wait for more allocations than there can be; `at` is where each says so.
+    pub(super) fn idle_redirects(
+        &mut self,
+        rules: &[Redirect],
+        at: Vec<Range<usize>>,
+        limits: &Limits,
+        auth: &Auth,
+    ) {
+        for (rule, at) in rules.iter().zip(at) {
+            let When::Allocations(limit) = rule.when else {
+                continue;
+            };
+            let mut realms = auth.realms.iter();
+            let realm = realms.find(|realm| rule.realm.as_deref() == Some(&*realm.name));
+            let totals = [limits.total, realm.and_then(|realm| realm.total)];
+            if let Some(total) = totals.into_iter().flatten().min()
+                && limit > total
+            {
+                self.say(Caution::IdleRedirect { limit, total }, at);
+            }
+        }
     }
 
     fn redirect(
@@ -123,7 +147,15 @@ impl Judge<'_> {
         match written.map(Spanned::into_inner) {
             Some(WhenEntry::Always) => Some(When::Always),
             Some(WhenEntry::Draining) => Some(When::Draining),
-            Some(WhenEntry::Allocations(limit)) => self.threshold(&limit, relay),
+            Some(WhenEntry::Allocations(Some(limit))) => self.threshold(&limit, relay),
+            Some(WhenEntry::Allocations(None)) => {
+                let fault = Fault::Missing {
+                    table: "[[redirect]] when",
+                    key: "allocations",
+                    example: "when = { allocations = 1000 }",
+                };
+                self.refuse(fault, table)
+            }
             None => {
                 let fault = Fault::Missing {
                     table: TABLE,
@@ -153,6 +185,12 @@ impl Judge<'_> {
             .collect();
         self.refuse(RedirectFault::UnknownRealm { known }, written.span())
     }
+}
+
+/// Where a rule says when it holds.
+pub(super) fn place(table: &Spanned<RedirectTable>) -> Range<usize> {
+    let when = table.get_ref().when.as_ref();
+    when.map_or_else(|| table.span(), Spanned::span)
 }
 
 const TABLE: &str = "[[redirect]]";

@@ -145,7 +145,25 @@ fn a_value_of_the_wrong_type_is_told_the_right_one() {
         "error: `listener` is a table, expected an array",
         "1:1",
         "[listener]",
-        "write its header in double brackets, [[listener]], once per entry",
+        "write [[listener]] in double brackets, once per entry",
+    );
+    fault("[oauth.key]\nid = \"north\"\n").is(
+        "error: `[oauth] key` is a table, expected an array",
+        "1:1",
+        "[oauth.key]",
+        "write [[oauth.key]] in double brackets, once per entry",
+    );
+    fault("[oauth]\nkey = \"north\"\n").is(
+        "error: `[oauth] key` is a string, expected an array",
+        "2:7",
+        "\"*****\"",
+        "a key has a table of its own, [[oauth.key]], with an `id`",
+    );
+    fault("[allocation]\nmobility = \"yes\"\n").is(
+        "error: `[allocation] mobility` is a string, expected true or false",
+        "2:12",
+        "\"yes\"",
+        "write true or false, without quotes",
     );
 }
 
@@ -252,7 +270,7 @@ fn one_port_serves_two_transports() {
 
 #[test]
 fn an_address_of_another_host_is_refused_with_those_of_this_one() {
-    let help = "behind 1:1 NAT, `addresses` holds the local address and `external` the public one; \
+    let help = "behind 1:1 NAT, `[relay] addresses` holds the local address and `external` the public one; \
                 this host has 127.0.0.1, 10.0.0.5, 10.0.0.6, 2001:db8::5, 2001:db8::6";
     fault("[relay]\naddresses = [\"203.0.113.7\"]\n").is(
         "error: `[relay] addresses` holds 203.0.113.7, which this host cannot use: address not available",

@@ -172,6 +172,11 @@ fn an_alternate_is_an_address_of_this_host_and_a_port() {
         told.sentence
             .contains("holds 10.0.0.7, which this host cannot use")
     );
+    let help = told.help.unwrap_or_default();
+    assert!(
+        help.contains("`alternate` holds the local address"),
+        "{help}"
+    );
     let told = fault(&format!(
         "{BOTH}[nat-discovery]\nalternate = \"0.0.0.0:3479\"\n"
     ));
@@ -329,6 +334,9 @@ fn a_partner_is_not_this_host_and_has_two_other_ports() {
         "\"203.0.113.8:3479\"",
         "partners write to a port of their own, the same on both hosts",
     );
+    let third = format!("{BOTH}[[listener]]\ntransport = \"udp\"\nlisten = \"10.0.0.5:3480\"\n");
+    let told = fault(&format!("{third}[nat-discovery]\n{PARTNER}{SECRET}"));
+    assert!(told.sentence.contains("`[nat-discovery] port` is 3480"));
 }
 
 #[test]

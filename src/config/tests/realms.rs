@@ -64,7 +64,13 @@ fn a_realm_is_not_written_like_the_default_one() {
         "error: `realm` is an array, expected a string",
         "1:1",
         "[[realm]]",
-        "`realm` is the default one, others are [[auth.realm]]",
+        "the default realm is `realm` at the top of the file, others are [[auth.realm]]",
+    );
+    fault("[auth]\nrealm = \"example.net\"\n").is(
+        "error: `[auth] realm` is a string, expected an array",
+        "2:9",
+        "\"***********\"",
+        "the default realm is `realm` at the top of the file, others are [[auth.realm]]",
     );
 }
 
@@ -107,6 +113,16 @@ fn a_faulty_credential_is_told_with_its_realm() {
     let told = fault(&format!("{NET}{SECRET}total = 1000000\n"));
     let sentence = "error: `[[auth.realm]] total` of `example.net` is 1000000, but `[relay] ports` has room for 32768 allocations";
     assert_eq!(told.sentence, sentence);
+}
+
+#[test]
+fn one_user_of_a_realm_has_no_more_than_all_of_them() {
+    fault(&format!("{NET}{SECRET}per-user = 10\ntotal = 5\n")).is(
+        "error: `[[auth.realm]] per-user` of `example.net` is 10, more than `total` with 5",
+        "4:12",
+        "10",
+        "lower `per-user` or raise `total` (0 = no limit)",
+    );
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use relay::{Redirect, When};
 
-use super::{config, fault};
+use super::{config, fault, warned};
 
 const DRAINING: &str = "when = \"draining\"\n";
 
@@ -50,13 +50,58 @@ fn a_redirect_needs_a_place_and_a_time() {
         "error: `[[redirect]] when` cannot be `drianing`",
         "3:8",
         "\"drianing\"",
-        "did you mean `draining`? One of `always`, `draining`",
+        "did you mean `draining`? One of `always`, `draining`, `{ allocations = 1000 }`",
     );
+    let load = |load: &str| {
+        fault(&format!(
+            "[[redirect]]\nto = [\"203.0.113.9:3478\"]\nwhen = {load}\n"
+        ))
+    };
+    load("{ allocation = 90 }").is(
+        "error: unknown key `allocation` in `[[redirect]] when`",
+        "3:10",
+        "allocation",
+        "did you mean `allocations`?",
+    );
+    load("{ allocations = \"90\" }").is(
+        "error: `[[redirect]] when.allocations` is a string, expected a whole number",
+        "3:24",
+        "\"90\"",
+        "remove the quotes",
+    );
+    let told = load("{}");
+    let sentence = "error: this `[[redirect]] when` has no `allocations`";
+    assert_eq!(told.sentence, sentence);
     let told = fault("[[redirect]]\nto = [\"203.0.113.9:3478\"]\nwhen = { allocations = 0 }\n");
     let sentence = "error: `[[redirect]] when.allocations` must be from 1 to 4294967295";
     assert_eq!(told.sentence, sentence);
     let told = fault("[[redirect]]\nto = [\"203.0.113.9:3478\"]\nwhen = { allocations = 99999 }\n");
     assert!(told.sentence.contains("has room for 32768 allocations"));
+}
+
+#[test]
+fn a_redirect_over_a_load_that_is_never_reached_is_a_warning() {
+    let rule = "[[redirect]]\nto = [\"203.0.113.9:3478\"]\nwhen = { allocations = 90 }\n";
+    let realm =
+        "[[auth.realm]]\nname = \"example.net\"\nsecrets = [\"3vQ0cW1hZ2ljIG51bWJlcnM=\"]\n";
+    let of_realm = format!("{rule}realm = \"example.net\"\n{realm}");
+    for text in [
+        format!("{rule}[allocation]\ntotal = 89\n"),
+        format!("{of_realm}total = 89\n"),
+        format!("{of_realm}total = 200\n[allocation]\ntotal = 89\n"),
+    ] {
+        let told = warned(&text);
+        let sentence = "warning: `[[redirect]] when` waits for 90 allocations, but there are never more than 89";
+        assert_eq!((told.len(), &*told[0].sentence), (1, sentence));
+        assert_eq!(told[0].underlined, "{ allocations = 90 }");
+    }
+    for text in [
+        rule.to_owned(),
+        format!("{rule}[allocation]\ntotal = 90\n"),
+        format!("{rule}{realm}total = 89\n"),
+    ] {
+        assert_eq!(config(&text).redirects.len(), 1);
+    }
 }
 
 #[test]
