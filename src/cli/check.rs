@@ -3,14 +3,14 @@
 use std::fmt::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use clap::Args;
 use relay::policy::{Mode, Network};
 use relay::{Allowance, Partner, Redirect, SecondAddress, Sha256, When};
 
 use super::{ConfigFile, Failure, print};
-use crate::config::{Config, Format, Host, Level, Realm, Transport, spelled};
+use crate::config::{Config, Format, Host, Level, OauthKey, Realm, Transport, spelled};
 
 /// Check the configuration and say what it means.
 ///
@@ -138,14 +138,29 @@ fn other_realm(realm: &Realm) -> String {
 }
 
 fn token_clients(config: &Config) -> String {
-    let ids = config.oauth.keys.iter().map(|key| &*key.id);
-    let ids: Vec<&str> = ids.collect();
+    let keys = config.oauth.keys.iter().map(token_key);
+    let keys: Vec<String> = keys.collect();
     format!(
         "{} of authorization servers, which know this server as {}: {}",
-        counted(ids.len(), "key"),
+        counted(keys.len(), "key"),
         config.oauth.server_name,
-        ids.join(", "),
+        keys.join(", "),
     )
+}
+
+/// Its id, and when it is good if not always.
+fn token_key(key: &OauthKey) -> String {
+    let mut words = key.id.clone();
+    let mut say = |word, time| {
+        if let Some(time) = UNIX_EPOCH.checked_add(time) {
+            let _ = write!(words, " {word} {}", humantime::format_rfc3339_seconds(time));
+        }
+    };
+    if key.valid.start > Duration::ZERO {
+        say("from", key.valid.start);
+    }
+    say("until", key.valid.end);
+    words
 }
 
 fn relay_addresses(config: &Config) -> String {
@@ -368,7 +383,8 @@ mod tests {
              [auth.realm.users]\nalice = \"looking-glass\"\n\
              [oauth]\nserver-name = \"turn.example.org\"\n\
              [[oauth.key]]\nid = \"north\"\nkey = \"ccQYbo3PSwCWXWzxvBBRhZqgsuOErrPAXcQgdJ5tC8g=\"\n\
-             [[oauth.key]]\nid = \"south\"\nalgorithm = \"A128GCM\"\nkey = \"i1lS7dGBqJ5Fd2+Ue3XOyw==\"\n\
+             [[oauth.key]]\nid = \"south\"\nnot-before = \"2026-01-01T00:00:00Z\"\n\
+             expires = \"2028-01-01T00:00:00Z\"\nalgorithm = \"A128GCM\"\nkey = \"i1lS7dGBqJ5Fd2+Ue3XOyw==\"\n\
              [allocation]\nper-user = 4\n\
              [[redirect]]\nto = [\"203.0.113.9:3478\", \"[2001:db8::9]:3478\"]\nwhen = \"draining\"\n\
              [[redirect]]\nto = [\"203.0.113.9:3478\"]\nwhen = { allocations = 90 }\nrealm = \"example.net\"\n\
@@ -383,7 +399,7 @@ relay ports      50000-50099, room for 100 allocations on each address
 clients          1 user, 1 secret for time-limited credentials; a nonce is valid for 10m; SHA-256 is offered
 other realm      example.net: 0 users, 1 secret; as many per user, at most 10 in all; asked for at 10.0.0.5:3478
 other realm      example.com: 1 user, 0 secrets; at most 2 per user, no limit in all; known by names such as alice@example.com
-token clients    2 keys of authorization servers, which know this server as turn.example.org: north, south
+token clients    2 keys of authorization servers, which know this server as turn.example.org: north, south from 2026-01-01T00:00:00Z until 2028-01-01T00:00:00Z
 allocations      live 10m, at most 1h; at most 4 per user, no limit in all; 256 permissions and 256 channels each; may follow their clients to other addresses
 redirect         everyone while the server drains, to 203.0.113.9:3478 or [2001:db8::9]:3478
 redirect         users of example.net while there are 90 allocations or more, to 203.0.113.9:3478
