@@ -1,5 +1,6 @@
 //! The server as a browser wants to hear of it: `iceServers`, and TURN URIs.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use serde::Serialize;
@@ -7,11 +8,21 @@ use serde::Serialize;
 use crate::config::{Config, Listener, Transport};
 
 /// One entry of `RTCConfiguration.iceServers`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct IceServer {
     urls: Vec<String>,
     username: String,
     credential: String,
+}
+
+/// Without the password.
+impl fmt::Debug for IceServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IceServer")
+            .field("urls", &self.urls)
+            .field("username", &self.username)
+            .finish_non_exhaustive()
+    }
 }
 
 impl IceServer {

@@ -1,5 +1,6 @@
 //! `hairpin token`: an access token, as an authorization server would seal it.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -118,7 +119,7 @@ impl MintToken {
 type Chance = ([u8; 12], [u8; 32]);
 
 /// What the client is given: the names of RFC 7635, Appendix B.
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 struct Minted {
     access_token: String,
     token_type: &'static str,
@@ -127,6 +128,15 @@ struct Minted {
     kid: String,
     key: String,
     alg: &'static str,
+}
+
+/// Without the key.
+impl fmt::Debug for Minted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Minted")
+            .field("kid", &self.kid)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Minted {
