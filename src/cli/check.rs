@@ -357,8 +357,7 @@ mod tests {
             name: "host.example.org".to_owned(),
             cores: 1,
             routed: vec!["10.0.0.5".parse().unwrap()],
-            bind: |_| Ok(()),
-            ..Host::here()
+            ..Host::anywhere()
         };
         let config = config::read(text, Path::new("turnserver.toml"), &host)
             .unwrap()
