@@ -108,6 +108,9 @@ fn tests_in(source: &str) -> Vec<String> {
     for line in source.lines().map(str::trim_start) {
         if line.starts_with("#[test]") || line.starts_with("#[tokio::test") {
             is_test = true;
+        } else if line.starts_with("#[ignore") {
+            // What does not run holds nothing to anything.
+            is_test = false;
         } else if let Some((_, name)) = line.split_once("fn ")
             && std::mem::take(&mut is_test)
         {
@@ -129,7 +132,8 @@ mod tests {
     use super::*;
 
     fn known() -> BTreeSet<String> {
-        let source = "#[test]\nfn a_cat_has_nine_lives() {}\n\nfn no_test_at_all() {}\n";
+        let source = "#[test]\nfn a_cat_has_nine_lives() {}\n\nfn no_test_at_all() {}\n\n\
+                      #[test]\n#[ignore = \"it sleeps\"]\nfn a_cat_at_night() {}\n";
         tests_in(source).into_iter().collect()
     }
 
@@ -146,8 +150,10 @@ mod tests {
     #[test]
     fn a_feature_without_a_test_or_with_an_unknown_one_is_a_finding() {
         assert_eq!(feature("| cats | works | |", &known()).len(), 1);
-        let row = "| cats | works | `no_test_at_all` |";
-        assert_eq!(feature(row, &known()).len(), 1);
+        for none in ["no_test_at_all", "a_cat_at_night"] {
+            let row = format!("| cats | works | `{none}` |");
+            assert_eq!(feature(&row, &known()).len(), 1);
+        }
     }
 
     #[test]
