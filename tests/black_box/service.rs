@@ -1,8 +1,9 @@
 //! What the operator is promised: an orderly end, and a log that keeps the clients' addresses to
 //! itself.
 
-use std::net::UdpSocket;
+use std::net::{SocketAddr, UdpSocket};
 
+use client::{AllocateOptions, Transport};
 use wire::AddressFamily;
 
 use crate::{
@@ -40,9 +41,8 @@ fn the_log_holds_no_address_of_a_client() {
             log_level: "trace",
             ..Setup::default()
         };
-        let (log, sessions) = log_of_a_busy_minute(world, setup);
-        for session in sessions {
-            let address = session.address();
+        let (log, clients) = log_of_a_busy_minute(world, setup);
+        for address in clients {
             assert!(
                 !log.contains(&address.ip().to_string()),
                 "{address} in {log}"
@@ -62,9 +62,8 @@ fn the_log_holds_the_clients_addresses_when_asked_to() {
             log_addresses: true,
             ..Setup::default()
         };
-        let (log, sessions) = log_of_a_busy_minute(world, setup);
-        for session in sessions {
-            let address = session.address();
+        let (log, clients) = log_of_a_busy_minute(world, setup);
+        for address in clients {
             assert!(log.contains(&address.to_string()), "{address} not in {log}");
         }
     });
@@ -76,39 +75,57 @@ fn the_log_holds_no_password_and_no_secret() {
         let setup = Setup {
             log_level: "trace",
             log_addresses: true,
+            more: format!(
+                "[[auth.realm]]\nname = \"example.net\"\nsecrets = [\"{OTHER_SECRET}\"]\n\
+                 [[oauth.key]]\nid = \"north\"\nkey = \"{TOKEN_KEY}\"\n"
+            ),
             ..Setup::default()
         };
         let (log, _) = log_of_a_busy_minute(world, setup);
-        for hidden in [PASSWORD, SECRET, WRONG_PASSWORD] {
+        for hidden in [PASSWORD, SECRET, WRONG_PASSWORD, OTHER_SECRET, TOKEN_KEY] {
             assert!(!log.contains(hidden), "{hidden} in {log}");
         }
     });
 }
 
-/// What a server logs that relayed data and refused all that it can refuse, and the clients.
-fn log_of_a_busy_minute(world: &World, setup: Setup) -> (String, [Session; 2]) {
+/// What a server logs that relayed data, followed a client and refused others, and from where they
+/// all came.
+fn log_of_a_busy_minute(world: &World, setup: Setup) -> (String, [SocketAddr; 3]) {
     let port = setup.port;
-    let mut server: Server = world.serve(setup);
+    let mut server: Server = world.serve(Setup {
+        // No port that the kernel gives to a client.
+        relay_ports: 61_000..=65_535,
+        ..setup
+    });
     let mut welcome = Session::new(port);
     let mut stranger = Session::of(port, USER, WRONG_PASSWORD);
     assert_eq!(welcome.address().ip(), CLIENT_V4);
 
-    let relayed = welcome.allocate(AddressFamily::V4).expect("an allocation");
+    let mobile = AllocateOptions {
+        mobile: true,
+        ..AllocateOptions::default()
+    };
+    let relayed = welcome.allocate_with(mobile).expect("an allocation");
     let peer = UdpSocket::bind((PEER_V4, 0)).expect("a free port");
     let address = peer.local_addr().expect("a bound socket");
     welcome.create_permission(address).expect("a permission");
     peer.send_to(b"hello", relayed).expect("a route");
     assert_eq!(welcome.receive(), (address, b"hello".to_vec()));
+    let was = welcome.address();
+    let moved = welcome.roam(Transport::Udp, AddressFamily::V4);
+    moved.expect("a good ticket");
+    welcome.send(address, b"from elsewhere");
     let loopback = "127.0.0.1:9".parse().expect("an address");
     assert_eq!(welcome.bind_channel(loopback), Err(Refused(403)));
     assert_eq!(stranger.allocate(AddressFamily::V4), Err(Refused(401)));
 
     let log = server.stop().output;
-    assert!(
-        log.contains("allocation.opened") && log.contains("allocation.ended"),
-        "{log}"
-    );
-    (log, [welcome, stranger])
+    for event in ["opened", "moved", "ended"] {
+        assert!(log.contains(&format!("allocation.{event}")), "{log}");
+    }
+    (log, [was, welcome.address(), stranger.address()])
 }
 
 const WRONG_PASSWORD: &str = "looking-glass";
+const OTHER_SECRET: &str = "a secret of another realm";
+const TOKEN_KEY: &str = "ccQYbo3PSwCWXWzxvBBRhZqgsuOErrPAXcQgdJ5tC8g=";
