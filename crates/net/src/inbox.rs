@@ -43,7 +43,7 @@ pub(crate) struct Inbox(Mutex<UnboundedReceiver<Letter>>);
 #[derive(Debug)]
 pub(crate) enum Unsent {
     /// A packet, of which there are too many.
-    Full,
+    Full(Box<Letter>),
     /// The shard has stopped.
     Gone(Box<Letter>),
 }
@@ -72,7 +72,7 @@ impl Post {
         let is_packet = letter.mail.is_packet();
         // Several may pass here at once: the bound is one of memory, not a matter of one packet.
         if is_packet && slot.packets.load(Ordering::Relaxed) >= PACKETS {
-            return Err(Unsent::Full);
+            return Err(Unsent::Full(letter.into()));
         }
         slot.packets.fetch_add(is_packet.into(), Ordering::Relaxed);
         slot.letters.send(letter).map_err(|unsent| {
@@ -145,7 +145,7 @@ mod tests {
         for _ in 0..PACKETS {
             post.send(TO, packet()).unwrap();
         }
-        assert!(matches!(post.send(TO, packet()), Err(Unsent::Full)));
+        assert!(matches!(post.send(TO, packet()), Err(Unsent::Full(_))));
         let fence = Mail::Fence { client: client() };
         post.send(TO, letter(fence)).unwrap();
         // Others are not concerned, and who reads makes room.
@@ -153,7 +153,7 @@ mod tests {
         let read = inboxes[1].last().unwrap();
         post.taken_out(TO, &read);
         post.send(TO, packet()).unwrap();
-        assert!(matches!(post.send(TO, packet()), Err(Unsent::Full)));
+        assert!(matches!(post.send(TO, packet()), Err(Unsent::Full(_))));
     }
 
     #[test]

@@ -319,16 +319,18 @@ impl Shard {
             mail,
             sockets,
         };
-        match self.post.send(to, letter) {
-            Ok(()) => {}
-            Err(Unsent::Full) => self.egress.counters.inbox_full += 1,
-            Err(Unsent::Gone(letter)) => {
-                let Letter { mail, sockets, .. } = *letter;
-                // Closed before their ports are free.
-                drop(sockets);
-                self.server.handle_undelivered(clock::now().mono, mail);
+        let unsent = match self.post.send(to, letter) {
+            Ok(()) => return,
+            Err(Unsent::Full(letter)) => {
+                self.egress.counters.inbox_full += 1;
+                letter
             }
-        }
+            Err(Unsent::Gone(letter)) => letter,
+        };
+        let Letter { mail, sockets, .. } = *unsent;
+        // Closed before their ports are free.
+        drop(sockets);
+        self.server.handle_undelivered(clock::now().mono, mail);
     }
 
     /// Serves a socket that came from another shard.

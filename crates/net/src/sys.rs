@@ -27,8 +27,8 @@ pub(crate) use stream::stream_marking;
 /// Lets the runtime of this thread watch a socket that is only ever waited for to be read. A loss
 /// to be taken counts as priority data, and that as something to read.
 pub(crate) fn register(socket: Socket) -> io::Result<AsyncFd<Socket>> {
-    // SAFETY: a `Socket` owns its descriptor and names the same one until it is dropped, and
-    // nothing here takes it out of the `AsyncFd`.
+    // SAFETY: a `Socket` owns its descriptor and names the same one until it is dropped. Who takes
+    // it out of the `AsyncFd` ends the registration by that.
     unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE | Interest::PRIORITY) }
         .map_err(io::Error::from)
 }

@@ -213,14 +213,15 @@ impl Server {
             Mail::Pass { client, packet } => self.handle_passed(now, from, client, packet),
             Mail::Disconnected { client } => self.lose(now.mono, client),
             Mail::Fence { client } => {
-                let mail = Mail::Fenced { client };
+                let is_known = self.knows(client);
+                let mail = Mail::Fenced { client, is_known };
                 self.effects.push(Effect::Mail { to: from, mail });
             }
             Mail::Reply { client, message } => self.handle_passed_reply(from, client, message),
             Mail::Return { client, packet } => self.handle_returned(now, from, client, packet),
             Mail::Forget { client } => self.recall(client, from),
             Mail::Arrive(arrival) => self.handle_arrival(from, *arrival),
-            Mail::Fenced { client } => self.release(now, from, client),
+            Mail::Fenced { client, is_known } => self.release(now, from, client, is_known),
         }
     }
 }

@@ -114,13 +114,20 @@ impl Server {
         id
     }
 
-    /// Mail that nobody will read any more, because the shard that it was for has stopped: the
-    /// allocation that is in it ends, if there is one. Its sockets are closed already.
+    /// Mail that nobody will read, because the shard that it was for has stopped or its inbox takes
+    /// no more packets: the allocation that is in it ends, if there is one. Its sockets are closed
+    /// already.
     pub fn handle_undelivered(&mut self, now: Instant, mail: Mail) {
-        let Mail::Arrive(arrival) = mail else {
-            return;
+        let allocation = match mail {
+            Mail::Arrive(arrival) => arrival.allocation,
+            Mail::Pass { client, .. } => return self.guests.forget_asking(client),
+            Mail::Disconnected { .. }
+            | Mail::Reply { .. }
+            | Mail::Return { .. }
+            | Mail::Forget { .. }
+            | Mail::Fence { .. }
+            | Mail::Fenced { .. } => return,
         };
-        let allocation = arrival.allocation;
         for relay in allocation.relays.iter() {
             let (ip, port) = (relay.local.ip(), relay.local.port());
             self.shared.ports.release(ip, port);

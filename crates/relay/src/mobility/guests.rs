@@ -20,6 +20,8 @@ pub(crate) struct Guest {
     pub(crate) host: Option<ShardId>,
     /// What was passed earlier comes back first.
     pub(crate) recall: Option<Recall>,
+    /// Whether the host was passed nothing yet but the packet that asks it.
+    pub(crate) is_asking: bool,
 }
 
 /// Packets that wait until all that was passed before them has come back.
@@ -58,8 +60,19 @@ impl Guests {
         let guest = self.0.entry(client).or_insert(Guest {
             host: None,
             recall: None,
+            is_asking: true,
         });
         guest.host = Some(host);
+        guest.is_asking = true;
+    }
+
+    /// What was passed to the host is lost. A host that was not even asked will never say that it
+    /// knows the client no more. If something is to come back, the fence finds that out.
+    pub(crate) fn forget_asking(&mut self, client: ClientTuple) {
+        let guest = self.0.get(&client);
+        if guest.is_some_and(|guest| guest.is_asking && guest.recall.is_none()) {
+            self.0.remove(&client);
+        }
     }
 
     /// Nothing is passed any more, and what was comes back. Whether it was passed to this host; if
@@ -77,25 +90,6 @@ impl Guests {
             held: VecDeque::new(),
         });
         true
-    }
-
-    /// All has come back from a host: what waited for it, in order.
-    pub(crate) fn release(&mut self, client: ClientTuple, host: ShardId) -> VecDeque<Vec<u8>> {
-        let recall = self
-            .0
-            .get_mut(&client)
-            .and_then(|guest| guest.recall.take_if(|recall| recall.from == host));
-        let Some(Recall { held, .. }) = recall else {
-            return VecDeque::new();
-        };
-        if self
-            .0
-            .get(&client)
-            .is_some_and(|guest| guest.host.is_none())
-        {
-            self.0.remove(&client);
-        }
-        held
     }
 
     pub(crate) fn remove(&mut self, client: ClientTuple) -> Option<Guest> {

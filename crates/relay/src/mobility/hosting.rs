@@ -75,7 +75,7 @@ impl Server {
         None
     }
 
-    fn knows(&self, client: ClientTuple) -> bool {
+    pub(super) fn knows(&self, client: ClientTuple) -> bool {
         self.allocations.of(client).is_some()
     }
 

@@ -57,6 +57,9 @@ pub enum Mail {
     Fenced {
         /// The 5-tuple.
         client: ClientTuple,
+        /// Whether an allocation of the host has it, or will: what was passed before the fence may
+        /// have asked for that after all.
+        is_known: bool,
     },
 }
 

@@ -1,5 +1,6 @@
 //! The guest shard's side: packets of clients whose allocation is in another shard.
 
+use crate::mobility::guests::Recall;
 use crate::mobility::{Mail, ShardId};
 use crate::{ClientTuple, DropReason, Effect, Now, Server, Verdict};
 
@@ -21,6 +22,7 @@ impl Server {
                 Err(_) => self.drop(DropReason::MoveQueueFull),
             };
         }
+        guest.is_asking = false;
         if let Some(host) = guest.host {
             self.pass_packet(host, client, packet.to_vec());
         }
@@ -51,7 +53,10 @@ impl Server {
             return;
         };
         match guest.host {
-            Some(host) => self.pass_packet(host, client, packet),
+            Some(host) => {
+                guest.is_asking = false;
+                self.pass_packet(host, client, packet);
+            }
             None => self.take_own(now, client, &packet),
         }
     }
@@ -59,14 +64,44 @@ impl Server {
     /// What was passed to a host comes back, if anything was.
     pub(super) fn recall(&mut self, client: ClientTuple, host: ShardId) {
         if self.guests.recall(client, host) {
-            let mail = Mail::Fence { client };
-            self.effects.push(Effect::Mail { to: host, mail });
+            self.fence(client, host);
         }
     }
 
+    fn fence(&mut self, client: ClientTuple, host: ShardId) {
+        let mail = Mail::Fence { client };
+        self.effects.push(Effect::Mail { to: host, mail });
+    }
+
     /// All that was passed has come back: now what came from the client meanwhile.
-    pub(super) fn release(&mut self, now: Now, from: ShardId, client: ClientTuple) {
-        for packet in self.guests.release(client, from) {
+    pub(super) fn release(&mut self, now: Now, from: ShardId, client: ClientTuple, is_known: bool) {
+        let has_own = self.knows(client);
+        let Some(guest) = self.guests.get_mut(client) else {
+            return;
+        };
+        let Some(recall) = guest.recall.take_if(|recall| recall.from == from) else {
+            return;
+        };
+        let held = match guest.host.take() {
+            // What came back asked another host, and that may have forgotten the client already.
+            Some(host) => {
+                guest.recall = Some(Recall {
+                    from: host,
+                    ..recall
+                });
+                return self.fence(client, host);
+            }
+            // What was passed behind the packet that the host refused asked it anew.
+            None if is_known && !has_own => {
+                guest.host = Some(from);
+                recall.held
+            }
+            None => {
+                self.guests.remove(client);
+                recall.held
+            }
+        };
+        for packet in held {
             if self.guests.has(client) {
                 self.handle_guest(client, &packet);
             } else {

@@ -637,6 +637,74 @@ fn strangers_leave_nothing_in_a_shard_that_they_show_tickets_to() {
 }
 
 #[test]
+fn a_request_to_move_that_no_inbox_takes_leaves_nothing_behind() {
+    let mut scene = Scene::new();
+    let refresh = scene.away.write(&mut scene.world, &shown(&scene.ticket));
+    scene.world.hold_mail();
+    scene.away.packet(&mut scene.world, &refresh);
+    scene.world.lose_mail_to(0);
+    scene.world.release_mail();
+    assert!(scene.world.server(1).is_idle());
+    // The same again is a request like any other.
+    ticket(&scene.away.packet(&mut scene.world, &refresh).answer());
+    // What is lost on the way later costs a packet, not the way.
+    scene.world.hold_mail();
+    scene.away.send(&mut scene.world, scene.peer, b"lost");
+    scene.world.lose_mail_to(0);
+    scene.world.release_mail();
+    scene.assert_served(scene.away);
+    assert!(scene.world.server(0).is_idle());
+}
+
+#[test]
+fn a_client_that_is_forgotten_and_taken_in_again_meanwhile_is_passed_on() {
+    let mut scene = Scene::new();
+    let next = scene.show();
+    let third = scene.world.roam(scene.home, 2, Transport::Udp);
+    let [used, good] =
+        [&scene.ticket, &next].map(|ticket| third.write(&mut scene.world, &shown(ticket)));
+    scene.world.hold_mail();
+    third.packet(&mut scene.world, &used);
+    third.packet(&mut scene.world, &good);
+    scene.world.release_mail();
+    let answers = third.inbox(&mut scene.world);
+    let codes: Vec<_> = answers.iter().map(sim::Answer::code).collect();
+    assert_eq!(codes, [Some(400), None]);
+    scene.assert_served(third);
+    assert_eq!(scene.world.server(2).allocations(), 1);
+}
+
+#[test]
+fn a_client_that_two_hosts_forget_at_once_leaves_nothing_behind() {
+    let mut scene = Scene::new();
+    scene.show();
+    // Of alice, too: in shard 2, and its ticket is used up as well.
+    let other = scene.world.client_on(2, "alice");
+    let others = allocate(other, &mut scene.world);
+    let there = scene.world.roam(other, 2, Transport::Udp);
+    ticket(&there.ask(&mut scene.world, shown(&others)));
+    let third = scene.world.roam(scene.home, 1, Transport::Udp);
+    let used = [&scene.ticket, &others].map(|it| third.write(&mut scene.world, &shown(it)));
+    scene.world.hold_mail();
+    for packet in used {
+        third.packet(&mut scene.world, &packet);
+    }
+    // The first host refuses one and returns the other, and is slow to answer the fence.
+    for _ in 0..5 {
+        scene.world.deliver_one();
+    }
+    scene.world.stall_shard(0);
+    scene.world.release_mail();
+    scene.world.wake_shard(0);
+    let answers = third.inbox(&mut scene.world);
+    let codes: Vec<_> = answers.iter().map(sim::Answer::code).collect();
+    assert_eq!(codes, [Some(400), Some(400)]);
+    scene.home.delete(&mut scene.world);
+    other.delete(&mut scene.world);
+    assert!(scene.world.is_idle());
+}
+
+#[test]
 fn a_dual_allocation_takes_both_its_sockets_along() {
     let mut world = World::sharded(2, |_| {});
     let home = world.client("alice");
