@@ -112,6 +112,12 @@ impl Server {
         let hasher = RandomState::with_seeds(next(), next(), next(), next());
         let realms = &config.realms;
         let offered = Offered::new(config.sha256, realms.have_passwords(), realms.have_names());
+        // What an earlier server reserved is over in its time all the same.
+        let mut timers = Timers::default();
+        let reserved = shared.reservations.next_deadline();
+        if let Some(deadline) = reserved {
+            timers.arm(deadline, Timer::Reservations);
+        }
         Self {
             nonces: Nonces::new(
                 config.nonce_secret,
@@ -124,8 +130,8 @@ impl Server {
             routes: Routes::new(hasher.clone()),
             guests: Guests::new(hasher),
             passed_by: None,
-            timers: Timers::default(),
-            reservations_reminder: false,
+            timers,
+            reservations_reminder: reserved.is_some(),
             links: Vec::new(),
             effects: Effects::default(),
             counters: Counters::default(),
@@ -249,6 +255,10 @@ impl Server {
         let all: Vec<AllocationId> = self.allocations.ids().collect();
         for id in all {
             self.remove_allocation(now, id, EndCause::Shutdown);
+        }
+        // Other shards, or the next life of this one, are not reminded of them.
+        for local in self.timers.foreign_ports() {
+            self.shared.ports.forget_foreign(local.ip(), local.port());
         }
     }
 

@@ -59,6 +59,14 @@ impl Timers {
         Some(timer)
     }
 
+    /// The ports of other programs that are to be tried again.
+    pub(crate) fn foreign_ports(&self) -> impl Iterator<Item = SocketAddr> {
+        self.queue.iter().filter_map(|(_, timer)| match timer {
+            Timer::ForeignPort(local) => Some(**local),
+            Timer::Relay(_) | Timer::Channel(..) | Timer::Reservations | Timer::Partner(_) => None,
+        })
+    }
+
     /// Whether nothing waits but ports, of other programs and reserved ones, and partners.
     pub(crate) fn is_idle(&self) -> bool {
         let mut timers = self.queue.iter().map(|(_, timer)| timer);

@@ -253,3 +253,16 @@ fn who_asks_for_an_even_port_gets_one_or_none() {
     assert_eq!(carol.ask(&mut world, asked).code(), Some(508));
     carol.allocate(&mut world, minutes(10));
 }
+
+#[test]
+fn a_port_that_another_program_gives_back_is_found_again_although_the_shard_failed() {
+    let mut world = world_with_ports(1);
+    let alice = world.client("alice");
+    world.occupy(port(50_000));
+    let refused = alice.ask(&mut world, Request::allocate());
+    assert_eq!(refused.code(), Some(508));
+    world.vacate(port(50_000));
+    world.restart_shard(0);
+    world.advance(minutes(2));
+    alice.allocate(&mut world, minutes(10));
+}

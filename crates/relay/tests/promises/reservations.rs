@@ -310,3 +310,14 @@ fn nobody_reserves_more_than_a_few_ports_at_a_time() {
     world.advance(seconds(30));
     assert_eq!(world.reservations(), 0);
 }
+
+#[test]
+fn a_reservation_is_over_in_its_time_although_the_shard_failed() {
+    let mut world = World::with(with_ports(2));
+    let rtp = world.client("alice");
+    reserve(&mut world, rtp);
+    world.restart_shard(0);
+    assert_eq!((world.reservations(), world.ports_taken()), (1, 1));
+    world.advance(seconds(30));
+    assert_eq!((world.reservations(), world.ports_taken()), (0, 0));
+}
