@@ -179,7 +179,11 @@ fn without_its_partner_a_host_offers_one_address_and_with_it_two_again() {
     in_own_world(|world| {
         let mut partners = Partners::start(world);
         partners.there.stop();
-        partners.here.wait_for_line("partner.lost");
+        // One of each family, 15 seconds after they were last heard.
+        wait_for("the partner to be lost", 2 * PATIENCE, || {
+            let lost = partners.here.log().matches("partner.lost").count();
+            (lost == 2).then_some(())
+        });
         let found = natdiscovery(SERVER_V4.into(), &["-m", "-f"]);
         assert_says(&found, "UDP reflexive addr");
         assert!(!found.contains("RFC 5780 response"), "{found}");
