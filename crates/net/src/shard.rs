@@ -330,7 +330,7 @@ impl Shard {
         let Letter { mail, sockets, .. } = *unsent;
         // Closed before their ports are free.
         drop(sockets);
-        self.server.handle_undelivered(clock::now().mono, mail);
+        self.server.handle_undelivered(clock::now().mono, to, mail);
     }
 
     /// Serves a socket that came from another shard.

@@ -117,13 +117,17 @@ impl Server {
     /// Mail that nobody will read, because the shard that it was for has stopped or its inbox takes
     /// no more packets: the allocation that is in it ends, if there is one. Its sockets are closed
     /// already.
-    pub fn handle_undelivered(&mut self, now: Instant, mail: Mail) {
+    pub fn handle_undelivered(&mut self, now: Instant, to: ShardId, mail: Mail) {
         let allocation = match mail {
             Mail::Arrive(arrival) => arrival.allocation,
             Mail::Pass { client, .. } => return self.guests.forget_asking(client),
+            // It would have told as much.
+            Mail::Return { client, .. } => {
+                let mail = Mail::Forget { client };
+                return self.effects.push(Effect::Mail { to, mail });
+            }
             Mail::Disconnected { .. }
             | Mail::Reply { .. }
-            | Mail::Return { .. }
             | Mail::Forget { .. }
             | Mail::Fence { .. }
             | Mail::Fenced { .. } => return,

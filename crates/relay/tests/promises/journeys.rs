@@ -20,6 +20,8 @@ enum Step {
     Hear,
     /// So many letters arrive.
     Deliver(u8),
+    /// The next letter does not, if it is a packet: an inbox was full.
+    Lose,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -30,6 +32,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Disconnect),
         2 => Just(Step::Hear),
         6 => (1..5_u8).prop_map(Step::Deliver),
+        1 => Just(Step::Lose),
     ]
 }
 
@@ -90,6 +93,9 @@ impl Journey {
                 for _ in 0..letters {
                     self.world.deliver_one();
                 }
+            }
+            Step::Lose => {
+                self.world.lose_packet();
             }
         }
         self.listen();

@@ -657,6 +657,19 @@ fn a_request_to_move_that_no_inbox_takes_leaves_nothing_behind() {
 }
 
 #[test]
+fn a_request_to_move_that_comes_back_to_a_full_inbox_leaves_nothing_behind() {
+    let mut scene = Scene::new();
+    let refresh = scene.away.write(&mut scene.world, &shown(&scene.ticket));
+    scene.world.hold_mail();
+    scene.away.packet(&mut scene.world, &refresh);
+    scene.home.delete(&mut scene.world);
+    scene.world.deliver_one();
+    assert!(scene.world.lose_packet());
+    scene.world.release_mail();
+    assert!(scene.world.is_idle());
+}
+
+#[test]
 fn a_client_that_is_forgotten_and_taken_in_again_meanwhile_is_passed_on() {
     let mut scene = Scene::new();
     let next = scene.show();

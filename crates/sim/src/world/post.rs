@@ -52,20 +52,35 @@ impl World {
 
     /// The letters for this shard are lost, and their writers told: it has stopped for good.
     pub fn lose_mail_to(&mut self, shard: usize) {
-        let now = self.now().mono;
         let (lost, kept) = std::mem::take(&mut self.post.mail)
             .into_iter()
             .partition::<VecDeque<_>, _>(|letter| letter.to == shard);
         self.post.mail = kept;
-        for Letter { from, mail, .. } in lost {
+        for Letter { from, to, mail } in lost {
             if let Mail::Arrive(arrival) = &mail {
                 for relay in arrival.relays() {
                     self.host.give_up(relay);
                 }
             }
-            self.shards[from].handle_undelivered(now, mail);
-            self.settle(from);
+            self.lose(from, to, mail);
         }
+    }
+
+    /// The letter that was written first is lost if it is one that may be, as if the inbox were
+    /// full. Whether it was.
+    pub fn lose_packet(&mut self) -> bool {
+        let is_packet = |letter: &mut Letter| letter.mail.is_packet();
+        let Some(Letter { from, to, mail }) = self.post.mail.pop_front_if(is_packet) else {
+            return false;
+        };
+        self.lose(from, to, mail);
+        true
+    }
+
+    fn lose(&mut self, from: usize, to: usize, mail: Mail) {
+        let now = self.now().mono;
+        self.shards[from].handle_undelivered(now, shard_id(to), mail);
+        self.settle(from);
     }
 
     /// A shard fails: what it had is gone, and it begins anew. Its mail waits for its new life.
@@ -93,8 +108,7 @@ impl World {
     }
 
     fn hand_in(&mut self, Letter { from, to, mail }: Letter) {
-        let from = ShardId(u16::try_from(from).expect("few shards"));
-        self.shards[to].handle_mail(self.clock.now(), from, mail);
+        self.shards[to].handle_mail(self.clock.now(), shard_id(from), mail);
         self.perform(to);
     }
 
@@ -113,4 +127,8 @@ impl World {
             self.late.push(outcome);
         }
     }
+}
+
+fn shard_id(shard: usize) -> ShardId {
+    ShardId(u16::try_from(shard).expect("few shards"))
 }
