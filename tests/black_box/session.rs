@@ -1,38 +1,21 @@
 //! Sessions: the project's own client on a socket, for what no other client would ask.
 
 use std::{
-    io::{Read, Write},
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket},
-    sync::atomic::{AtomicU8, Ordering},
-    time::{Duration, Instant},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    time::Duration,
 };
 
-use client::{
-    AllocateOptions, Client, Config, Credentials, Event, Failure, Retransmission, Sha256, Transport,
-};
+use client::{AllocateOptions, Event, Sha256, Transport};
 use socket2::{Domain, SockRef, Socket, Type};
-use wire::{AddressFamily, ChannelNumber, attributes::Icmp};
+use wire::{AddressFamily, attributes::Icmp};
 
+pub(crate) use crate::lab::session::{Refused, Session};
 use crate::lab::{
     PATIENCE,
     server::{PASSWORD, Setup, USER},
+    session::{Link, config},
     world::{SERVER_V4, SERVER_V6},
 };
-
-/// A client and its socket.
-pub(crate) struct Session {
-    link: Link,
-    client: Client,
-}
-
-enum Link {
-    Udp(UdpSocket),
-    Tcp(TcpStream),
-}
-
-/// The error code of a refusal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Refused(pub(crate) u16);
 
 impl Session {
     /// A client of the server that listens on `port`.
@@ -46,7 +29,8 @@ impl Session {
 
     pub(crate) fn with(port: u16, user: &str, password: &str, sha256: Sha256) -> Self {
         let link = Link::to((SERVER_V4, port).into(), Transport::Udp, 0);
-        Self::on(link, user, password, sha256)
+        let config = config(&link, user, password, sha256);
+        Self::on(link, config)
     }
 
     /// A client of this family on this transport, of the server that listens where it does unless
@@ -58,30 +42,8 @@ impl Session {
     /// The same with this DSCP from its first packet on.
     pub(crate) fn marked(transport: Transport, family: AddressFamily, marking: u8) -> Self {
         let link = Link::to(listener(family), transport, marking);
-        Self::on(link, USER, PASSWORD, Sha256::default())
-    }
-
-    fn on(link: Link, user: &str, password: &str, sha256: Sha256) -> Self {
-        let mut config = Config::new(match link {
-            Link::Udp(_) => Transport::Udp,
-            Link::Tcp(_) => Transport::Tcp,
-        });
-        config.credentials = Some(Credentials::new(user, password).expect("plain credentials"));
-        config.sha256 = sha256;
-        // Nothing is lost here, and a test that counts packets wants each of them once.
-        config.retransmission = Retransmission {
-            rto: PATIENCE,
-            requests: 1,
-            last_wait: 1,
-            ..Retransmission::default()
-        };
-        // Transaction ids must differ between the clients of one server, no more.
-        static SEEDS: AtomicU8 = AtomicU8::new(0);
-        let seed = [SEEDS.fetch_add(1, Ordering::Relaxed); 32];
-        Self {
-            link,
-            client: Client::new(config, seed),
-        }
+        let config = config(&link, USER, PASSWORD, Sha256::default());
+        Self::on(link, config)
     }
 
     /// The address that the server sees.
@@ -106,17 +68,6 @@ impl Session {
         })
     }
 
-    pub(crate) fn allocate_with(
-        &mut self,
-        options: AllocateOptions,
-    ) -> Result<SocketAddr, Refused> {
-        let event = self.ask(|client, now| client.allocate(now, options))?;
-        let Event::Allocated { relayed, .. } = event else {
-            panic!("an Allocate led to {event:?}");
-        };
-        Ok(relayed)
-    }
-
     /// Gives up the socket, and takes the allocation to a new one.
     pub(crate) fn roam(
         &mut self,
@@ -129,22 +80,6 @@ impl Session {
             .map(drop)
     }
 
-    pub(crate) fn refresh(&mut self, lifetime: Duration) -> Result<(), Refused> {
-        self.ask(|client, now| client.refresh(now, lifetime))
-            .map(drop)
-    }
-
-    pub(crate) fn create_permission(&mut self, peer: SocketAddr) -> Result<(), Refused> {
-        self.ask(|client, now| client.create_permission(now, &[peer]))
-            .map(drop)
-    }
-
-    pub(crate) fn bind_channel(&mut self, peer: SocketAddr) -> Result<ChannelNumber, Refused> {
-        let mut number = None;
-        self.ask(|client, now| number = client.bind_channel(now, peer))?;
-        Ok(number.expect("a free channel"))
-    }
-
     /// Sends a Send indication and a Binding after it: when that is answered, the server is done
     /// with the indication too.
     pub(crate) fn send(&mut self, peer: SocketAddr, data: &[u8]) {
@@ -153,22 +88,9 @@ impl Session {
             .expect("a Binding is for everyone");
     }
 
-    /// Sends a Send indication and waits for nothing.
-    pub(crate) fn post(&mut self, peer: SocketAddr, data: &[u8]) {
-        self.client.send(peer, data).expect("data that fits");
-        self.flush();
-    }
-
-    /// The same with DONT-FRAGMENT.
+    /// Sends a Send indication with DONT-FRAGMENT and waits for nothing.
     pub(crate) fn post_unfragmented(&mut self, peer: SocketAddr, data: &[u8]) {
         let sent = self.client.send_unfragmented(peer, data);
-        sent.expect("data that fits");
-        self.flush();
-    }
-
-    /// Sends ChannelData and waits for nothing.
-    pub(crate) fn post_on(&mut self, channel: ChannelNumber, data: &[u8]) {
-        let sent = self.client.send_channel(channel, data);
         sent.expect("data that fits");
         self.flush();
     }
@@ -201,35 +123,8 @@ impl Session {
     }
 
     #[track_caller]
-    fn ask(&mut self, ask: impl FnOnce(&mut Client, Instant)) -> Result<Event, Refused> {
-        ask(&mut self.client, Instant::now());
-        let event = self.next_event();
-        let Event::Failed { request, failure } = event else {
-            return Ok(event);
-        };
-        let Failure::Refused { code, .. } = failure else {
-            panic!("{request:?}: {failure}");
-        };
-        Err(Refused(code))
-    }
-
-    #[track_caller]
     pub(crate) fn next_event(&mut self) -> Event {
-        let mut packet = [0; 65536];
-        loop {
-            self.flush();
-            if let Some(event) = self.client.poll_event() {
-                return event;
-            }
-            let length = self.link.receive(&mut packet);
-            self.client.handle_input(Instant::now(), &packet[..length]);
-        }
-    }
-
-    fn flush(&mut self) {
-        while let Some(packet) = self.client.poll_transmit() {
-            self.link.send(&packet);
-        }
+        self.event_within(PATIENCE).expect("the server answers")
     }
 }
 
@@ -262,25 +157,6 @@ impl Link {
             Self::Udp(socket) => socket.into(),
             Self::Tcp(stream) => stream.into(),
         }
-    }
-
-    fn send(&self, packet: &[u8]) {
-        match self {
-            Self::Udp(socket) => socket.send(packet).map(drop),
-            Self::Tcp(stream) => (&*stream).write_all(packet),
-        }
-        .expect("the server's host is there");
-    }
-
-    #[track_caller]
-    fn receive(&self, packet: &mut [u8]) -> usize {
-        let patience = self.socket().set_read_timeout(Some(PATIENCE));
-        patience.expect("patience is not zero");
-        match self {
-            Self::Udp(socket) => socket.recv(packet),
-            Self::Tcp(stream) => (&*stream).read(packet),
-        }
-        .expect("the server answers")
     }
 }
 

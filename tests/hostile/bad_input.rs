@@ -123,10 +123,10 @@ impl Capture {
         let (peer, address) = peer_at(PEER);
         session.binding();
         session.allocate().expect("an allocation");
-        session.permit(address).expect("a permission");
+        session.create_permission(address).expect("a permission");
         let channel = session.bind_channel(address).expect("a channel");
-        session.send(address, b"in an indication");
-        session.send_channel(channel, b"on a channel, padded");
+        session.post(address, b"in an indication");
+        session.post_on(channel, b"on a channel, padded");
         session
             .refresh(Duration::from_secs(600))
             .expect("an allocation to refresh");
@@ -267,7 +267,7 @@ impl Capture {
     fn assert_session_lives(&mut self) {
         let refreshed = self.session.refresh(Duration::from_secs(600));
         assert_eq!(refreshed, Ok(()));
-        self.session.send(self.address, b"still there?");
+        self.session.post(self.address, b"still there?");
         assert_eq!(self.relayed(1), [b"still there?"]);
     }
 }

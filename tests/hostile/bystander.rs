@@ -47,7 +47,7 @@ impl Bystander {
             while !stopped.load(Ordering::Relaxed) {
                 let start = Instant::now();
                 let text = format!("round trip {}", trips.count());
-                session.send_channel(channel, text.as_bytes());
+                session.post_on(channel, text.as_bytes());
                 let came = peer_hears(&peer, text.as_bytes()) && {
                     peer.send_to(text.as_bytes(), relayed)
                         .expect("the relayed address is there");

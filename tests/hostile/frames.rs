@@ -78,7 +78,7 @@ fn channel_data_as_long_as_can_be_does_not_hang_the_connection() {
         // UDP carries no more than 65,507 bytes, ChannelData announces up to 65,535.
         for length in [65_503, 65_507, 65_508, 65_535, 0, 1] {
             let data = vec![0x5A; length];
-            session.send_channel(channel, &data);
+            session.post_on(channel, &data);
             session.binding();
             if length <= 65_507 {
                 let heard = peer.recv(&mut buffer).expect("the peer hears it");
@@ -178,7 +178,7 @@ impl Client {
         session.allocate().expect("an allocation");
         let (peer, address) = peer_at(PEER);
         let channel = session.bind_channel(address).expect("a channel");
-        session.send(address, b"send 0");
+        session.post(address, b"send 0");
         let send = session.sent().last().expect("an indication").clone();
         let mut buffer = [0; 64];
         let length = peer.recv(&mut buffer).expect("it is relayed");

@@ -36,7 +36,7 @@ fn a_send_that_fails_hurts_nothing() {
             let channel = session.bind_channel(address).expect("a channel");
             let round_trip = |session: &mut Session| {
                 let mut buffer = [0; 64];
-                session.send_channel(channel, b"there");
+                session.post_on(channel, b"there");
                 let length = peer.recv(&mut buffer).expect("the peer hears");
                 assert_eq!(&buffer[..length], b"there");
                 peer.send_to(b"back", relayed).expect("the relay is there");
@@ -44,10 +44,10 @@ fn a_send_that_fails_hurts_nothing() {
             };
             round_trip(&mut session);
             for lost in lost_peers() {
-                session.permit(lost).expect("a permission");
-                session.send(lost, b"nobody hears");
+                session.create_permission(lost).expect("a permission");
+                session.post(lost, b"nobody hears");
                 match session.bind_channel(lost) {
-                    Ok(nowhere) => session.send_channel(nowhere, b"nobody hears"),
+                    Ok(nowhere) => session.post_on(nowhere, b"nobody hears"),
                     Err(refused) => assert_eq!((refused, lost.port()), (Refused(403), 0)),
                 }
                 round_trip(&mut session);

@@ -48,9 +48,9 @@ fn loopback_peers_are_for_who_asks_for_them() {
         let server = Server::start_unconfigured(home.path(), &[]);
         let mut session = client_of(&printed_ice_server(&server));
         session.allocate().expect("an allocation");
-        assert_eq!(session.permit(address), Err(Refused(403)));
+        assert_eq!(session.create_permission(address), Err(Refused(403)));
         assert_eq!(session.bind_channel(address), Err(Refused(403)));
-        session.send(address, b"psst");
+        session.post(address, b"psst");
         session.binding();
         peer.set_nonblocking(true).expect("a socket");
         assert!(peer.recv(&mut [0; 16]).is_err(), "it was sent all the same");
@@ -59,8 +59,8 @@ fn loopback_peers_are_for_who_asks_for_them() {
         let server = Server::start_unconfigured(home.path(), &["--dev"]);
         let mut session = client_of(&printed_ice_server(&server));
         session.allocate().expect("an allocation");
-        session.permit(address).expect("a permission");
-        session.send(address, b"hello");
+        session.create_permission(address).expect("a permission");
+        session.post(address, b"hello");
         session.binding();
         let mut heard = [0; 16];
         let length = peer.recv(&mut heard).expect("the data");

@@ -1,11 +1,12 @@
 //! The lab: a small world of its own for every test, the server running in it, and programs that
 //! nobody here wrote as its clients.
 //!
-//! Nothing here knows a packet. A test says what it wants of the server (`Setup`), starts it
+//! Nothing here but `session`, the project's own client, knows a packet. A test says what it wants of the server (`Setup`), starts it
 //! (`World::serve`), lets a client loose on it and reads what the client says.
 
 pub(crate) mod program;
 pub(crate) mod server;
+pub(crate) mod session;
 pub(crate) mod world;
 
 use std::{
