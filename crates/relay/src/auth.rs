@@ -182,6 +182,8 @@ pub(crate) fn realm_told(
     }
     let signed_with = message.get().ok().flatten();
     let signed_with = signed_with.and_then(|Realm(realm)| realms.named(realm));
+    // There may be such a realm, but not for a token at this listener.
+    let signed_with = signed_with.filter(|_| *reject != Reject::UnknownRealm);
     let signed_with = signed_with.unwrap_or(listeners);
     if *reject == Reject::StaleNonce {
         // There is nothing wrong with the realm.

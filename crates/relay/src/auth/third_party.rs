@@ -25,7 +25,7 @@ pub(super) fn verify<'a>(
 ) -> Result<Option<Signed<'a>>, Refused> {
     let token = message.get()?.filter(|_| takes_token(message.method()));
     let bearer = match token.filter(|_| !server.config.tokens.is_empty()) {
-        Some(token) => Some(present(server, now, &message, integrity, token)?),
+        Some(token) => Some(present(server, now, client, &message, integrity, token)?),
         None => earlier(server, client, &message)?,
     };
     let Some(Bearer { signer, key, grant }) = bearer else {
@@ -73,6 +73,7 @@ pub(super) fn refuse_unasked(server: &Server, message: &Message<'_>) -> Result<(
 fn present<'a>(
     server: &Server,
     now: Now,
+    client: ClientTuple,
     message: &Message<'a>,
     integrity: Algorithm,
     AccessToken(sealed): AccessToken<'_>,
@@ -87,6 +88,12 @@ fn present<'a>(
     }
     let realms = &server.config.realms;
     let signed_with = realms.named(realm).ok_or(Reject::UnknownRealm)?;
+    // A token names no realm. Unless its key does, what it opens is of the listener's: its bearer
+    // is not to choose whose quota it uses.
+    let is_chosen = realms.of_user(kid).is_none() && signed_with != realms.at(client.server);
+    if message.method() == Method::Allocate && is_chosen {
+        return Err(Reject::UnknownRealm);
+    }
     let token = server.config.tokens.open(kid, sealed, now.unix)?;
     let key = token.signer(message, integrity);
     Ok(Bearer {

@@ -567,6 +567,30 @@ fn a_token_without_username_realm_or_nonce_is_a_bad_request() {
 }
 
 #[test]
+fn a_token_opens_an_allocation_in_the_realm_of_the_listener_and_no_other() {
+    let mut world = world_with(|config| {
+        config.realms.add(relay::Realm {
+            keys: relay::Keys::new("example.net"),
+            listeners: vec![],
+            total: Some(1),
+            per_user: None,
+        });
+    });
+    let guest = guest(&mut world);
+    guest.ask(&mut world, Request::allocate().unsigned());
+    let elsewhere = Request::allocate()
+        .without(Realm::TYPE)
+        .put(Realm("example.net"));
+    let answer = guest.ask(&mut world, elsewhere);
+    assert_eq!(
+        (answer.code(), answer.get()),
+        (Some(401), Some(Realm(REALM)))
+    );
+    assert_eq!(refusal(&mut world), Reject::UnknownRealm);
+    guest.allocate(&mut world, minutes(10));
+}
+
+#[test]
 fn a_token_without_integrity_is_challenged() {
     let mut world = world();
     let grant = Mint::new(1).now(&world);
