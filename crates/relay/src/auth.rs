@@ -8,8 +8,7 @@ use wire::attributes::{Lifetime, MobilityTicket, Nonce, Realm, UserHash, Usernam
 use wire::{Algorithm, Attribute, MacKey, Malformed, Message, Method};
 
 use crate::keys::{Grant, Proof};
-use crate::mobility::Holder;
-use crate::realms::{Account, RealmId, Realms};
+use crate::realms::{Account, RealmId, Realms, Signer};
 use crate::{ClientTuple, Limits, Now, Reject, Server, Sha256};
 
 /// A request whose integrity was verified. Only [`verify`] makes one, and [`Message`] shows nothing
@@ -48,10 +47,19 @@ impl<'a> Signed<'a> {
         account(realms, self.realm, &self.user, self.grant.as_deref())
     }
 
+    /// The lifetime asked for, in seconds.
+    pub(crate) fn requested_lifetime(&self) -> Result<Option<u32>, Reject> {
+        Ok(self.get::<Lifetime>()?.map(|lifetime| lifetime.0))
+    }
+
     /// The lifetime granted, in seconds: as RFC 8656 §7.2 has it, and no longer than the token is
     /// good. RFC 7635 §9.
-    pub(crate) fn lifetime(&self, limits: &Limits, now: Now) -> Result<u32, Reject> {
-        let requested = self.get::<Lifetime>()?.map(|lifetime| lifetime.0);
+    pub(crate) fn lifetime(
+        &self,
+        requested: Option<u32>,
+        limits: &Limits,
+        now: Now,
+    ) -> Result<u32, Reject> {
         let lifetime = limits.lifetime(requested);
         match &self.grant {
             Some(grant) => Ok(lifetime.min(grant.validity.left(now.unix)?)),
@@ -104,7 +112,9 @@ pub(crate) fn verify<'a>(
     if server.config.sha256 == Sha256::Off {
         integrity = Algorithm::Sha1;
     }
-    if let Some(signed) = third_party::verify(server, now, client, message, integrity)? {
+    if !server.config.tokens.is_empty()
+        && let Some(signed) = third_party::verify(server, now, client, message, integrity)?
+    {
         return Ok(signed);
     }
     let username = username(server, &message)?;
@@ -120,9 +130,7 @@ pub(crate) fn verify<'a>(
     let signer = realms.signer(username, signed_with);
 
     // An allocation keeps its key: credentials that expire do not end what they opened.
-    let kept = holder(server, client, &message)
-        .filter(|holder| (holder.realm, &*holder.user) == (signer.realm, signer.user()))
-        .map(|holder| holder.key)
+    let kept = kept_key(server, client, &message, &signer)
         .filter(|key| key.algorithm() == algorithms.answer && algorithms.answer == integrity);
     let key = match kept.filter(|key| message.verify(key).is_ok()) {
         Some(key) => key,
@@ -151,18 +159,27 @@ pub(crate) fn verify<'a>(
     })
 }
 
-/// Whose the allocation is that a request concerns: that of its 5-tuple, or else that of its ticket,
-/// in whatever shard it is.
-fn holder(server: &Server, client: ClientTuple, message: &Message<'_>) -> Option<Holder> {
+/// The key of the allocation that a request concerns, if the signer opened it: of the one of its
+/// 5-tuple, or else of the one of its ticket, in whatever shard it is.
+fn kept_key(
+    server: &Server,
+    client: ClientTuple,
+    message: &Message<'_>,
+    signer: &Signer<'_>,
+) -> Option<MacKey> {
     if let Some(allocation) = server.allocations.of(client) {
-        return allocation.holder();
+        let is_signers =
+            allocation.grant.is_none() && allocation.is_of(signer.realm, signer.user());
+        return is_signers.then(|| allocation.key.clone());
     }
     if message.method() != Method::Refresh {
         return None;
     }
     let MobilityTicket(ticket) = message.get().ok()??;
     let ticket = server.tickets.open(ticket)?;
-    server.shared.whereabouts.holder(ticket.number)
+    let holder = server.shared.whereabouts.holder(ticket.number)?;
+    let is_signers = (holder.realm, &*holder.user) == (signer.realm, signer.user());
+    is_signers.then_some(holder.key)
 }
 
 /// The realm that a refusal names, which the next try is signed with. RFC 8489 §9.2.4.

@@ -49,13 +49,20 @@ impl Server {
         self.forward(now, outgoing)
     }
 
-    /// Where a channel leads. A client that moves is known by its old 5-tuple until this.
+    /// Where a channel leads.
     fn route(&mut self, client: ClientTuple, channel: ChannelNumber) -> Option<Bound> {
         let bound = self.routes.by_channel(client, channel);
-        if bound.is_none() && self.settle(client) {
-            return self.routes.by_channel(client, channel);
+        bound.or_else(|| self.route_settled(client, channel))
+    }
+
+    /// A client that moves is known by its old 5-tuple until this.
+    #[cold]
+    fn route_settled(&mut self, client: ClientTuple, channel: ChannelNumber) -> Option<Bound> {
+        if self.settle(client) {
+            self.routes.by_channel(client, channel)
+        } else {
+            None
         }
-        bound
     }
 
     /// Sends application data to a peer, which may be a relayed address of our own.

@@ -49,7 +49,10 @@ impl Nonces {
         told[..TIME].copy_from_slice(&issued);
         told[TIME..].copy_from_slice(&source.port().to_be_bytes());
         mac.copy_from_slice(&self.mac(told, source.ip()));
-        let mut nonce = self.blank();
+        let mut nonce = Nonce {
+            text: [0; PREFIX + TEXT],
+            length: self.prefix.len() + TEXT,
+        };
         let (prefix, text) = nonce.text.split_at_mut(self.prefix.len());
         prefix.copy_from_slice(self.prefix.as_bytes());
         URL_SAFE_NO_PAD
@@ -59,11 +62,8 @@ impl Nonces {
     }
 
     /// As long as any, and good for nothing.
-    pub(crate) const fn blank(&self) -> Nonce {
-        Nonce {
-            text: [b'-'; PREFIX + TEXT],
-            length: self.prefix.len() + TEXT,
-        }
+    pub(crate) fn blank(&self) -> &'static str {
+        &BLANK[..self.prefix.len() + TEXT]
     }
 
     /// Whether a nonce is ours, for this source, and young enough. Clocks of servers that share a
@@ -118,6 +118,9 @@ const SEALED: usize = TOLD + MAC;
 const TEXT: usize = 27;
 /// Nonce cookie and security features. RFC 8489 §9.2.
 const PREFIX: usize = 13;
+/// What [`Nonces::blank`] is a part of.
+const BLANK: &str = "----------------------------------------";
+const _: () = assert!(BLANK.len() == PREFIX + TEXT);
 
 #[cfg(test)]
 mod tests {

@@ -71,7 +71,7 @@ fn authenticated<'a>(
         Err(refused) => {
             let realm = auth::realm_told(server, client, &message, &refused.reject);
             let draft = server.nonces.blank();
-            write_refusal(server, &head, &refused, realm, draft.as_str());
+            write_refusal(server, &head, &refused, realm, draft);
             let refused = Some((refused, realm));
             return unauthenticated(server, now, client, client, &message, refused);
         }
@@ -213,23 +213,25 @@ pub(crate) fn report_refused(server: &mut Server, whose: Whose<'_>, head: &Head,
 /// The comprehension-required attributes that TURN knows without being told more of a server. One
 /// that has no place in a message is ignored there: RFC 8489 §6.3.
 pub(crate) const TURN_ATTRIBUTES: &[u16] = &[
-    ChannelNumberAttribute::TYPE,
+    // The list is searched from here: first what most Send indications and requests have.
+    XorPeerAddress::TYPE,
     Data::TYPE,
+    Username::TYPE,
+    Realm::TYPE,
+    Nonce::TYPE,
+    Lifetime::TYPE,
+    // The rest by name.
+    ChannelNumberAttribute::TYPE,
     DontFragment::TYPE,
     ErrorCode::TYPE,
     EvenPort::TYPE,
-    Lifetime::TYPE,
     MappedAddress::TYPE,
-    Nonce::TYPE,
     PasswordAlgorithm::TYPE,
-    Realm::TYPE,
     RequestedAddressFamily::TYPE,
     RequestedTransport::TYPE,
     ReservationToken::TYPE,
     UnknownAttributes::TYPE,
     UserHash::TYPE,
-    Username::TYPE,
     XorMappedAddress::TYPE,
-    XorPeerAddress::TYPE,
     XorRelayedAddress::TYPE,
 ];

@@ -158,6 +158,7 @@ impl Server {
     }
 
     /// A packet whose client is this shard's to serve.
+    #[inline]
     pub(crate) fn handle_packet<'a>(
         &'a mut self,
         now: Now,
@@ -264,7 +265,16 @@ impl Server {
 
     /// Ends what is due. Early calls are harmless; every `handle_*` that takes a packet calls it,
     /// so that no packet meets what is over.
+    #[inline]
     pub fn handle_timeout(&mut self, now: Now) {
+        if self.timers.are_due(now.mono) {
+            self.end_what_is_due(now);
+        }
+    }
+
+    /// Out of line, as nothing is due when most packets come.
+    #[cold]
+    fn end_what_is_due(&mut self, now: Now) {
         while let Some(timer) = self.timers.pop(now.mono) {
             match timer {
                 Timer::Partner(family) => self.remind_partner(now, family),

@@ -49,9 +49,15 @@ impl Timers {
         self.next
     }
 
+    /// Whether one is due.
+    #[inline]
+    pub(crate) fn are_due(&self, now: Instant) -> bool {
+        self.next.is_some_and(|next| next <= now)
+    }
+
     /// Takes one that is due.
     pub(crate) fn pop(&mut self, now: Instant) -> Option<Timer> {
-        if self.next? > now {
+        if !self.are_due(now) {
             return None;
         }
         let (_, timer) = self.queue.pop_first()?;

@@ -9,6 +9,8 @@ use crate::{
 #[derive(Clone, Copy, Debug)]
 pub struct Message<'a> {
     bytes: &'a [u8],
+    method: Method,
+    class: Class,
     /// Where the attributes that count end: at the first integrity or fingerprint attribute.
     end: usize,
     /// Offsets of the attributes that protect the message.
@@ -26,7 +28,7 @@ impl<'a> Message<'a> {
     /// # Errors
     /// Whatever makes it no STUN message; values of attributes are checked only when asked for.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Malformed> {
-        let &[first, _, l0, l1] = bytes.first_chunk().ok_or(Malformed::Truncated)?;
+        let &[first, second, l0, l1] = bytes.first_chunk().ok_or(Malformed::Truncated)?;
         let body = bytes
             .len()
             .checked_sub(Self::HEADER)
@@ -38,8 +40,11 @@ impl<'a> Message<'a> {
         if length % 4 != 0 || length != body {
             return Err(Malformed::Length);
         }
+        let (method, class) = method::decode(u16::from_be_bytes([first, second]));
         let mut message = Self {
             bytes,
+            method,
+            class,
             end: bytes.len(),
             sha1: None,
             sha256: None,
@@ -75,17 +80,13 @@ impl<'a> Message<'a> {
     }
 
     /// What the message is about.
-    pub fn method(&self) -> Method {
-        self.kind().0
+    pub const fn method(&self) -> Method {
+        self.method
     }
 
     /// Which part it plays.
-    pub fn class(&self) -> Class {
-        self.kind().1
-    }
-
-    fn kind(&self) -> (Method, Class) {
-        method::decode(u16::from_be_bytes([self.bytes[0], self.bytes[1]]))
+    pub const fn class(&self) -> Class {
+        self.class
     }
 
     /// The id that ties answer and request.

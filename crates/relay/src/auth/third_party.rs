@@ -16,6 +16,7 @@ pub(crate) const fn takes_token(method: Method) -> bool {
 
 /// Whether a request is signed with the key of a token, that it carries or that opened its
 /// allocation, and with a nonce of ours. `None` if it is not, but may be signed with a password.
+/// Not to be asked where no tokens are taken: no allocation is of one there.
 pub(super) fn verify<'a>(
     server: &Server,
     now: Now,
@@ -24,7 +25,7 @@ pub(super) fn verify<'a>(
     integrity: Algorithm,
 ) -> Result<Option<Signed<'a>>, Refused> {
     let token = message.get()?.filter(|_| takes_token(message.method()));
-    let bearer = match token.filter(|_| !server.config.tokens.is_empty()) {
+    let bearer = match token {
         Some(token) => Some(present(server, now, client, &message, integrity, token)?),
         None => earlier(server, client, &message)?,
     };

@@ -47,6 +47,7 @@ impl Guests {
     }
 
     /// Mostly there are none, and then this costs a packet nothing.
+    #[inline]
     pub(crate) fn has(&self, client: ClientTuple) -> bool {
         !self.0.is_empty() && self.0.contains_key(&client)
     }

@@ -12,6 +12,7 @@ impl Server {
     }
 
     /// A packet of a guest.
+    #[cold]
     pub(crate) fn handle_guest<'a>(&mut self, client: ClientTuple, packet: &[u8]) -> Verdict<'a> {
         let Some(guest) = self.guests.get_mut(client) else {
             return Verdict::Done;

@@ -45,7 +45,7 @@ pub(super) fn allocate(
     if !matches!(wanted, Wanted::Reserved(_)) {
         redirect(server, &config, request)?;
     }
-    let lifetime = request.lifetime(&config.limits, now)?;
+    let lifetime = request.lifetime(request.requested_lifetime()?, &config.limits, now)?;
     let account = request.account(&config.realms);
     let quota = config.realms.quota(request.realm, &config.limits);
     server.shared.quotas.admit(account, &quota)?;

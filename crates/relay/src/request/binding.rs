@@ -20,8 +20,11 @@ pub(super) fn binding<'a>(
     client: ClientTuple,
     message: &Message<'a>,
 ) -> Verdict<'a> {
+    let Some((discovery, asked)) = discovery(&server.config, &server.shared.lines, client) else {
+        return plain(server, now, client, message);
+    };
     let head = Head::of(message);
-    match plan(&server.config, &server.shared.lines, client, message) {
+    match plan(discovery, asked, client, message) {
         Ok((success, Way::Via(via))) => {
             success.write(&head, &mut server.reply);
             unauthenticated(server, now, client, via, message, None)
@@ -30,13 +33,38 @@ pub(super) fn binding<'a>(
             success.write(&head, &mut server.reply);
             ask_partner(server, now, client, message, errand)
         }
-        Err(reject) => {
-            head.refuse(&mut server.reply, &reject, None);
-            let realm = server.config.realms.at(client.server);
-            let refused = Some((reject.into(), realm));
-            unauthenticated(server, now, client, client, message, refused)
-        }
+        Err(reject) => refuse(server, now, client, message, reject),
     }
+}
+
+/// Answers from where there is no other address, so that nothing but the reflexive one can be asked
+/// for.
+fn plain<'a>(
+    server: &'a mut Server,
+    now: Now,
+    client: ClientTuple,
+    message: &Message<'a>,
+) -> Verdict<'a> {
+    if let Err(reject) = understood(message, &[]) {
+        return refuse(server, now, client, message, reject);
+    }
+    let success = Success::plain(client.client);
+    success.write(&Head::of(message), &mut server.reply);
+    unauthenticated(server, now, client, client, message, None)
+}
+
+#[cold]
+fn refuse<'a>(
+    server: &'a mut Server,
+    now: Now,
+    client: ClientTuple,
+    message: &Message<'a>,
+    reject: Reject,
+) -> Verdict<'a> {
+    Head::of(message).refuse(&mut server.reply, &reject, None);
+    let realm = server.config.realms.at(client.server);
+    let refused = Some((reject.into(), realm));
+    unauthenticated(server, now, client, client, message, refused)
 }
 
 /// How an answer reaches the client.
@@ -49,20 +77,11 @@ enum Way {
 
 /// What to say, and which way.
 fn plan(
-    config: &Config,
-    lines: &Lines,
+    discovery: &NatDiscovery,
+    asked: Corner,
     client: ClientTuple,
     message: &Message<'_>,
 ) -> Result<(Success, Way), Reject> {
-    let plain = Success {
-        mapped: client.client,
-        origin: None,
-        padding: None,
-    };
-    let Some((discovery, asked)) = discovery(config, lines, client) else {
-        understood(message, &[])?;
-        return Ok((plain, Way::Via(client)));
-    };
     let wish = Wish::of(client.transport, message)?;
     let from = asked.changed(wish.change);
     let success = Success {
@@ -71,7 +90,7 @@ fn plan(
             other: discovery.external(asked.opposite()),
         }),
         padding: wish.padding,
-        ..plain
+        ..Success::plain(client.client)
     };
     let to_port = wish.port.unwrap_or(client.client.port());
     let Some(local) = discovery.local(from) else {
@@ -191,6 +210,15 @@ pub(crate) struct Origin {
 }
 
 impl Success {
+    /// The reflexive address, and nothing else.
+    const fn plain(mapped: SocketAddr) -> Self {
+        Self {
+            mapped,
+            origin: None,
+            padding: None,
+        }
+    }
+
     pub(crate) fn write(&self, head: &Head, buffer: &mut Vec<u8>) {
         head.write(buffer, Class::Success, |writer| {
             if head.transaction.is_rfc3489() {

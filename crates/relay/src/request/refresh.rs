@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use wire::AddressFamily;
-use wire::attributes::{Lifetime, MobilityTicket, RequestedAddressFamily};
+use wire::attributes::{MobilityTicket, RequestedAddressFamily};
 
 use super::Answer;
 use super::relocate::relocate;
@@ -37,7 +37,7 @@ pub(super) fn prolong(
 ) -> Result<u32, Reject> {
     let allocation = server.allocations.get(id).ok_or(Reject::NoAllocation)?;
     let named = named_family(allocation, request.get()?)?;
-    let requested = request.get::<Lifetime>()?.map(|lifetime| lifetime.0);
+    let requested = request.requested_lifetime()?;
     if requested == Some(0) {
         match named {
             Some(family) => {
@@ -48,7 +48,7 @@ pub(super) fn prolong(
         }
         return Ok(0);
     }
-    let lifetime = request.lifetime(&server.config.limits, now)?;
+    let lifetime = request.lifetime(requested, &server.config.limits, now)?;
     let deadline = now.mono + Duration::from_secs(lifetime.into());
     let Some(allocation) = server.allocations.get_mut(id) else {
         return Err(Reject::NoAllocation);
