@@ -3,14 +3,17 @@
 mod check;
 mod completions;
 mod credentials;
+mod doctor;
 pub(crate) mod ice;
 mod man;
 mod policy;
+mod probe;
 mod serve;
 mod token;
 
-use std::io::{self, Write};
-use std::path::PathBuf;
+use std::fs;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
@@ -36,6 +39,8 @@ enum Command {
     Credentials(credentials::Credentials),
     Token(token::MintToken),
     Policy(policy::Policy),
+    Probe(probe::Probe),
+    Doctor(doctor::Doctor),
     Completions(completions::Completions),
     Man(man::Man),
 }
@@ -48,6 +53,8 @@ pub(crate) fn run() -> ExitCode {
         Command::Credentials(credentials) => credentials.run(),
         Command::Token(token) => token.run(),
         Command::Policy(policy) => policy.run(),
+        Command::Probe(probe) => probe.run(),
+        Command::Doctor(doctor) => doctor.run(),
         Command::Completions(completions) => completions.run(),
         Command::Man(man) => man.run(),
     };
@@ -64,14 +71,24 @@ enum Failure {
     #[error("{0}")]
     Usage(&'static str),
     /// The secret file has to be changed.
-    #[error("cannot read the secret from {path}: {source} (option --secret-file)")]
-    Secret { path: PathBuf, source: io::Error },
+    #[error("cannot read the secret from {path}: {source} (option {option})")]
+    Secret {
+        path: PathBuf,
+        option: &'static str,
+        source: io::Error,
+    },
     /// The man pages could not be written.
     #[error("cannot write man pages to {path}: {source} (option --output)")]
     ManPages { path: PathBuf, source: io::Error },
     /// The server could not start, or stopped.
     #[error(transparent)]
     Serve(#[from] crate::serve::Fault),
+    /// Nothing could be probed.
+    #[error(transparent)]
+    Probe(#[from] ::probe::Fault),
+    /// The host is out of something.
+    #[error("cannot start the runtime: {0}")]
+    Runtime(io::Error),
     /// Nobody takes the output.
     #[error("cannot write the output: {0}")]
     Output(io::Error),
@@ -87,13 +104,17 @@ impl Failure {
             | Self::Secret { .. }
             | Self::ManPages { .. }
             | Self::Serve(_)
+            | Self::Probe(_)
+            | Self::Runtime(_)
             | Self::Output(_) => eprintln!("error: {self}"),
         }
         match self {
-            Self::Configuration(_) | Self::Usage(_) | Self::Secret { .. } => {
+            Self::Configuration(_) | Self::Usage(_) | Self::Secret { .. } | Self::Probe(_) => {
                 ExitCode::from(WRONG_REQUEST)
             }
-            Self::ManPages { .. } | Self::Serve(_) | Self::Output(_) => ExitCode::FAILURE,
+            Self::ManPages { .. } | Self::Serve(_) | Self::Runtime(_) | Self::Output(_) => {
+                ExitCode::FAILURE
+            }
         }
     }
 }
@@ -117,6 +138,33 @@ impl ConfigFile {
     }
 }
 
+/// The secret in a file, or on standard input, without the line end that editors and
+/// `openssl rand` add.
+fn read_secret(path: &Path, option: &'static str) -> Result<String, Failure> {
+    let mut text = String::new();
+    let outcome = if path == Path::new("-") {
+        io::stdin().read_to_string(&mut text)
+    } else {
+        fs::File::open(path).and_then(|mut file| file.read_to_string(&mut text))
+    };
+    outcome.map_err(|source| Failure::Secret {
+        path: path.to_owned(),
+        option,
+        source,
+    })?;
+    Ok(text.trim_end_matches(['\n', '\r']).to_owned())
+}
+
+/// Writes to standard output what has colours for a terminal, and only there.
+fn print_styled(text: &str) -> Result<(), Failure> {
+    let mut plain = Vec::new();
+    let choice = anstream::AutoStream::choice(&io::stdout());
+    anstream::AutoStream::new(&mut plain, choice)
+        .write_all(text.as_bytes())
+        .map_err(Failure::Output)?;
+    print(&String::from_utf8_lossy(&plain))
+}
+
 /// Writes to standard output. A reader that has seen enough, such as `head`, is no failure.
 fn print(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
@@ -137,11 +185,15 @@ Examples:
                                              what to paste into a web page
   hairpin token --config turnserver.toml     what an authorization server would issue
   hairpin policy explain 10.0.0.7            may clients reach this peer, and why not
+  hairpin probe                              what NAT is this host behind
+  hairpin doctor turn:turn.example.org --secret-file secret
+                                             does this server work
 
 Exit codes:
   0  done
   1  failed; for `policy explain`: the peer is denied
   2  the command line or the configuration is wrong
+  `probe` has codes of its own: see `hairpin probe --help`
 
 Environment:
   HAIRPIN_CONFIG  the configuration file, where --config is not given

@@ -1,17 +1,15 @@
 //! `hairpin credentials`: a user name and a password that expire by themselves.
 
 use std::env;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use std::{fs, io};
 
 use clap::Args;
 use relay::keys::{self, Mint};
 
 use super::ice::{IceServer, PublicName};
-use super::{Failure, print};
+use super::{Failure, print, read_secret};
 use crate::config::{self, Config, Host, Secret};
 
 /// Make a time-limited user name and password from a shared secret.
@@ -117,7 +115,7 @@ impl Credentials {
         }
         let secret = match (&self.secret, &self.secret_file) {
             (Some(secret), _) => secret.clone(),
-            (None, Some(path)) => read(path)?,
+            (None, Some(path)) => read_secret(path, "--secret-file")?,
             (None, None) => match (env::var("HAIRPIN_SECRET"), env::var_os("HAIRPIN_CONFIG")) {
                 (Ok(secret), _) => secret,
                 (Err(_), Some(path)) => return self.first_secret(Path::new(&path), host),
@@ -160,21 +158,6 @@ fn first_of_realm<'c>(config: &'c Config, realm: &str) -> Result<&'c Secret, Fai
     };
     let none = Failure::Usage("the realm has no secret: add one to its `secrets`");
     secrets.first().ok_or(none)
-}
-
-/// The secret in a file, without the line end that editors and `openssl rand` add.
-fn read(path: &Path) -> Result<String, Failure> {
-    let mut text = String::new();
-    let outcome = if path == Path::new("-") {
-        io::stdin().read_to_string(&mut text)
-    } else {
-        fs::File::open(path).and_then(|mut file| file.read_to_string(&mut text))
-    };
-    outcome.map_err(|source| Failure::Secret {
-        path: path.to_owned(),
-        source,
-    })?;
-    Ok(text.trim_end_matches(['\n', '\r']).to_owned())
 }
 
 fn user_name(text: &str) -> Result<String, &'static str> {

@@ -29,7 +29,7 @@ const BELOW: &[(&str, &[&str])] = &[
     ("hairpin-xdp", &["hairpin-relay"]),
     ("hairpin-keys", &["hairpin-relay"]),
     ("hairpin-ops", &["hairpin-relay"]),
-    ("hairpin-probe", &["hairpin-client", "hairpin-relay"]),
+    ("hairpin-probe", &["hairpin-client", "hairpin-wire"]),
     (
         "hairpin-sim",
         &["hairpin-client", "hairpin-relay", "hairpin-wire"],

@@ -1,0 +1,207 @@
+//! Whether a STUN or TURN server works from here, and what to change if not.
+//!
+//! What a client of the server does is done for real: an allocation, permissions, channels, data to
+//! another allocation and to a plain socket, a refresh, the end.
+
+mod certificate;
+mod connect;
+mod credentials;
+mod finding;
+mod link;
+mod policy;
+mod relaying;
+mod stranger;
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::net::UdpSocket;
+use tokio::task::JoinSet;
+
+use crate::findings::is_behind_nat;
+use crate::host::{Fault, Trust};
+use crate::{Bind, Families, Resolver, Service, Target, Transport, Uri};
+use connect::Connector;
+pub use credentials::Login;
+pub use finding::{Code, Finding, Severity};
+use link::{Carrier, Link};
+
+/// What to examine, and how.
+#[derive(Clone)]
+pub struct Examination {
+    /// The servers.
+    pub servers: Vec<Uri>,
+    /// How to authenticate with TURN servers; without, only what strangers see is examined.
+    pub login: Option<Login>,
+    /// The realm that the servers should have, if it is known.
+    pub realm: Option<String>,
+    /// What to send from.
+    pub bind: Bind,
+    /// Address families to ask over.
+    pub families: Families,
+    /// Certificates to trust instead of the browsers', in PEM.
+    pub roots: Option<PathBuf>,
+}
+
+/// Examines all servers at once, and tells when each is done. Takes at most 15 seconds.
+///
+/// # Errors
+/// [`Fault`], if nothing can be examined; what is wrong with servers is in the findings.
+pub async fn examine(
+    examination: &Examination,
+    mut progress: impl FnMut(&Uri),
+) -> Result<Vec<Finding>, Fault> {
+    let trust = Trust::new(examination.roots.as_deref())?;
+    let examination = Arc::new(examination.clone());
+    let resolver = Arc::new(Resolver::of_host());
+    let mut tasks = JoinSet::new();
+    for (index, uri) in examination.servers.iter().enumerate() {
+        let patient = Patient {
+            uri: uri.clone(),
+            examination: Arc::clone(&examination),
+            findings: Vec::new(),
+        };
+        let (resolver, trust) = (Arc::clone(&resolver), trust.clone());
+        tasks.spawn(async move { (index, patient.examine(&resolver, &trust).await) });
+    }
+    let mut all = vec![Vec::new(); examination.servers.len()];
+    // A task that panicked has told so on standard error.
+    while let Some(Ok((index, findings))) = tasks.join_next().await {
+        progress(&examination.servers[index]);
+        all[index] = findings;
+    }
+    Ok(all.into_iter().flatten().collect())
+}
+
+/// The address that a server sees when `from` asks it over UDP; `None` if it cannot be asked.
+pub async fn reflexive_address(server: &Uri, from: IpAddr) -> Option<IpAddr> {
+    let targets = Resolver::of_host()
+        .resolve(server, Transport::Udp)
+        .await
+        .ok()?;
+    let mut targets = targets.into_iter();
+    let target = targets.find(|target| target.address.is_ipv4() == from.is_ipv4())?;
+    let socket = UdpSocket::bind((from, 0)).await.ok()?;
+    let server = target.address;
+    let mut link = Link::new(Carrier::Udp { socket, server }, None, PATIENCE);
+    Some(link.binding().await?.ip())
+}
+
+/// A server, and what was found of it.
+struct Patient {
+    uri: Uri,
+    examination: Arc<Examination>,
+    findings: Vec<Finding>,
+}
+
+/// The server cannot be examined any further: why is among the findings.
+struct Stopped;
+
+impl Patient {
+    async fn examine(mut self, resolver: &Resolver, trust: &Trust) -> Vec<Finding> {
+        let until = Instant::now() + LIMIT;
+        let walk = self.walk(resolver, trust);
+        // Whether it stopped early shows in the findings.
+        if tokio::time::timeout_at(until.into(), walk).await.is_err() {
+            self.find(
+                Code::OutOfTime,
+                format!("not done within {} seconds", LIMIT.as_secs()),
+            );
+        }
+        self.findings
+    }
+
+    async fn walk(&mut self, resolver: &Resolver, trust: &Trust) -> Result<(), Stopped> {
+        let targets = self.targets(resolver).await?;
+        for target in targets {
+            let connector = Connector::new(self, target, trust);
+            self.examine_at(&connector).await?;
+        }
+        Ok(())
+    }
+
+    /// The first server of each transport, as a client would take it.
+    async fn targets(&mut self, resolver: &Resolver) -> Result<Vec<Target>, Stopped> {
+        let usual = if self.uri.is_secure {
+            Transport::Tcp
+        } else {
+            Transport::Udp
+        };
+        let mut targets = match resolver.resolve(&self.uri, usual).await {
+            Ok(targets) => targets,
+            Err(why) => {
+                self.find(Code::Unresolved, why.to_string());
+                return Err(Stopped);
+            }
+        };
+        targets.retain(|target| self.examination.families.has(target.address));
+        let mut firsts: Vec<Target> = Vec::new();
+        for target in targets {
+            if firsts
+                .iter()
+                .all(|first| first.transport != target.transport)
+            {
+                firsts.push(target);
+            }
+        }
+        if firsts.is_empty() {
+            let sentence = format!("{} has no address of the family asked for", self.uri.host);
+            self.find(Code::Unresolved, sentence);
+            return Err(Stopped);
+        }
+        Ok(firsts)
+    }
+
+    /// From the first Binding to the end of the allocation.
+    async fn examine_at(&mut self, connector: &Connector) -> Result<(), Stopped> {
+        self.bind(connector).await?;
+        if self.uri.service == Service::Stun {
+            return Ok(());
+        }
+        self.challenge(connector).await?;
+        let Some(login) = self.examination.login.clone() else {
+            return Ok(());
+        };
+        let credentials = self.credentials(&login)?;
+        let mut allocation = self.allocate(connector, &login, &credentials).await?;
+        self.relayed_address(connector.target.address, allocation.relayed);
+        self.relay(connector, &credentials, &mut allocation).await?;
+        self.outside(connector, &mut allocation).await;
+        self.peer_policy(&mut allocation).await;
+        self.lifetime(allocation).await;
+        self.other_family(connector, &credentials).await;
+        self.clock(connector, &login).await;
+        Ok(())
+    }
+
+    fn find(&mut self, code: Code, sentence: impl Into<String>) {
+        // Names, realms and reasons are the server's words.
+        let sentence: String = sentence.into();
+        let sentence = sentence.chars().flat_map(|letter| {
+            let escaped = letter.is_control().then(|| letter.escape_default());
+            let plain = (!letter.is_control()).then_some(letter);
+            escaped.into_iter().flatten().chain(plain)
+        });
+        self.findings.push(Finding {
+            code,
+            uri: Some(self.uri.clone()),
+            sentence: sentence.take(LONGEST).collect(),
+        });
+    }
+}
+
+/// What an examination may take in all.
+const LIMIT: Duration = Duration::from_secs(14);
+
+/// What a single answer may take: it is asked for three times meanwhile.
+const PATIENCE: Duration = Duration::from_millis(2_400);
+
+/// Characters of a sentence.
+const LONGEST: usize = 400;
+
+/// An address as strangers on the Internet cannot have it.
+fn is_private(address: SocketAddr) -> bool {
+    is_behind_nat(address.ip()) || address.ip().is_loopback() || address.ip().is_unspecified()
+}

@@ -1,0 +1,206 @@
+//! What a browser would say of a server's certificate.
+
+use std::fmt::Debug;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
+use x509_parser::parse_x509_certificate;
+
+use super::Code;
+
+/// Notes what the usual verifier says, and lets the connection stand, so that the rest can be
+/// examined too.
+#[derive(Debug)]
+pub(super) struct Witness {
+    usual: Arc<WebPkiServerVerifier>,
+    seen: Mutex<Option<Seen>>,
+}
+
+/// A chain and what is thought of it.
+#[derive(Clone, Debug)]
+struct Seen {
+    /// The server's own certificate first.
+    chain: Vec<CertificateDer<'static>>,
+    verdict: Result<(), Error>,
+    at: UnixTime,
+}
+
+impl Witness {
+    pub(super) fn new(usual: Arc<WebPkiServerVerifier>) -> Self {
+        Self {
+            usual,
+            seen: Mutex::new(None),
+        }
+    }
+
+    /// What was found of the last certificate, as code and sentence.
+    pub(super) fn finding(&self) -> Option<(Code, String)> {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.as_ref().map(Seen::finding)
+    }
+}
+
+impl ServerCertVerifier for Witness {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let verdict = self
+            .usual
+            .verify_server_cert(end_entity, intermediates, name, ocsp, now);
+        let chain = std::iter::once(end_entity).chain(intermediates);
+        let seen = Seen {
+            chain: chain
+                .map(|certificate| certificate.clone().into_owned())
+                .collect(),
+            verdict: verdict.map(drop),
+            at: now,
+        };
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(seen);
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.usual
+            .verify_tls12_signature(message, certificate, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.usual
+            .verify_tls13_signature(message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.usual.supported_verify_schemes()
+    }
+}
+
+impl Seen {
+    fn finding(&self) -> (Code, String) {
+        match &self.verdict {
+            Ok(()) => self.good(),
+            Err(Error::InvalidCertificate(why)) => self.bad(why),
+            Err(why) => (
+                Code::CertificateRefused,
+                format!("the certificate cannot be used: {why}"),
+            ),
+        }
+    }
+
+    fn good(&self) -> (Code, String) {
+        let Some(days) = self.days_left() else {
+            return (
+                Code::CertificateGood,
+                "the certificate is trusted".to_owned(),
+            );
+        };
+        let sentence = format!("the certificate is trusted and expires in {days} days");
+        if days < SOON {
+            (Code::CertificateEndsSoon, sentence)
+        } else {
+            (Code::CertificateGood, sentence)
+        }
+    }
+
+    fn bad(&self, why: &CertificateError) -> (Code, String) {
+        // The library may add kinds of errors; those that have no name here are told in its words.
+        #[expect(
+            clippy::wildcard_enum_match_arm,
+            reason = "the enum is the library's, and open"
+        )]
+        match why {
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+                let days = self.days_left().map_or(0, i64::unsigned_abs);
+                (
+                    Code::CertificateExpired,
+                    format!("the certificate expired {days} days ago"),
+                )
+            }
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                (
+                    Code::NameMismatch,
+                    format!("the certificate is for {}", self.names()),
+                )
+            }
+            CertificateError::UnknownIssuer => self.unknown_issuer(),
+            other => (
+                Code::CertificateRefused,
+                format!("the certificate cannot be used: {other}"),
+            ),
+        }
+    }
+
+    /// The chain ends where nobody trusts it.
+    fn unknown_issuer(&self) -> (Code, String) {
+        let last = self.chain.last().map(|last| parse_x509_certificate(last));
+        let Some(Ok((_, last))) = last else {
+            return (
+                Code::CertificateRefused,
+                "the certificate cannot be read".to_owned(),
+            );
+        };
+        let (subject, issuer) = (last.subject(), last.issuer());
+        if subject == issuer && self.chain.len() == 1 {
+            return (
+                Code::SelfSigned,
+                format!("the certificate is signed by itself ({subject:.200})"),
+            );
+        }
+        let sentence = format!(
+            "the server sends {}, which end at \"{issuer}\", and that is no trusted root",
+            match self.chain.len() {
+                1 => "one certificate".to_owned(),
+                several => format!("{several} certificates"),
+            }
+        );
+        (
+            Code::ChainIncomplete,
+            sentence.replace("certificate, which end", "certificate, which ends"),
+        )
+    }
+
+    fn days_left(&self) -> Option<i64> {
+        let (_, certificate) = parse_x509_certificate(self.chain.first()?).ok()?;
+        let end = certificate.validity().not_after.timestamp();
+        let now = i64::try_from(self.at.as_secs()).ok()?;
+        Some((end - now).div_euclid(DAY))
+    }
+
+    fn names(&self) -> String {
+        let names = self.chain.first().and_then(|first| {
+            let (_, certificate) = parse_x509_certificate(first).ok()?;
+            let names = certificate.subject_alternative_name().ok()??;
+            let names = names.value.general_names.iter();
+            Some(
+                names
+                    .map(ToString::to_string)
+                    .collect::<Vec<_>>()
+                    .join(", "),
+            )
+        });
+        names.unwrap_or_else(|| "no name at all".to_owned())
+    }
+}
+
+/// Seconds.
+const DAY: i64 = 86_400;
+
+/// Days: what renews certificates by itself does so much earlier.
+const SOON: i64 = 14;

@@ -1,0 +1,124 @@
+//! Connections of the kind that a URI asks for.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use client::Credentials;
+use rustls::pki_types::ServerName;
+use tokio::net::UdpSocket;
+
+use super::certificate::Witness;
+use super::link::{Carrier, Link};
+use super::{Code, PATIENCE, Patient};
+use crate::host::{self, Trust};
+use crate::{Bind, Host, Target, Transport};
+
+/// Makes connections with one server.
+pub(super) struct Connector {
+    pub(super) target: Target,
+    bind: Bind,
+    /// What TLS needs, if the URI asks for it.
+    tls: Option<Tls>,
+}
+
+struct Tls {
+    name: io::Result<ServerName<'static>>,
+    witness: Arc<Witness>,
+}
+
+/// Why there is no connection.
+pub(super) enum NoLink {
+    Connect(io::Error),
+    Tls(io::Error),
+    Dtls,
+}
+
+impl Connector {
+    pub(super) fn new(patient: &Patient, target: Target, trust: &Trust) -> Self {
+        let tls = patient.uri.is_secure.then(|| Tls {
+            name: match &patient.uri.host {
+                Host::Address(ip) => Ok(ServerName::from(*ip)),
+                Host::Name(name) => ServerName::try_from(name.clone()).map_err(io::Error::other),
+            },
+            witness: Arc::new(Witness::new(trust.verifier())),
+        });
+        Self {
+            target,
+            bind: patient.examination.bind.clone(),
+            tls,
+        }
+    }
+
+    /// A new 5-tuple.
+    pub(super) async fn connect(&self, credentials: Option<Credentials>) -> Result<Link, NoLink> {
+        let carrier = tokio::time::timeout(PATIENCE, self.carrier());
+        let late = || NoLink::Connect(io::ErrorKind::TimedOut.into());
+        let carrier = carrier.await.map_err(|_| late())??;
+        Ok(Link::new(carrier, credentials, PATIENCE))
+    }
+
+    async fn carrier(&self) -> Result<Carrier, NoLink> {
+        let address = self.target.address;
+        match (self.target.transport, &self.tls) {
+            (Transport::Udp, None) => {
+                let socket = self.socket().map_err(NoLink::Connect)?;
+                Ok(Carrier::Udp {
+                    socket,
+                    server: address,
+                })
+            }
+            (Transport::Udp, Some(_)) => Err(NoLink::Dtls),
+            (Transport::Tcp, tls) => {
+                let stream = host::connect(address, &self.bind).await;
+                let stream = stream.map_err(NoLink::Connect)?;
+                let Some(tls) = tls else {
+                    return Ok(Carrier::Stream(Box::new(stream)));
+                };
+                let name = match &tls.name {
+                    Ok(name) => name.clone(),
+                    Err(why) => return Err(NoLink::Tls(io::Error::other(why.to_string()))),
+                };
+                let connector = Trust::watched_by(Arc::clone(&tls.witness) as _);
+                let stream = connector.connect(name, stream).await.map_err(NoLink::Tls)?;
+                Ok(Carrier::Stream(Box::new(stream)))
+            }
+        }
+    }
+
+    /// A UDP socket of this host that can reach the server.
+    pub(super) fn socket(&self) -> io::Result<UdpSocket> {
+        let socket = host::open(&self.bind, self.target.address)?;
+        UdpSocket::from_std(socket.into())
+    }
+
+    /// What the last certificate was like.
+    pub(super) fn certificate(&self) -> Option<(Code, String)> {
+        self.tls.as_ref()?.witness.finding()
+    }
+
+    /// How the server is spoken to, for sentences.
+    pub(super) fn way(&self) -> Way {
+        Way {
+            address: self.target.address,
+            name: match (self.target.transport, &self.tls) {
+                (Transport::Udp, None) => "UDP",
+                (Transport::Udp, Some(_)) => "DTLS",
+                (Transport::Tcp, None) => "TCP",
+                (Transport::Tcp, Some(_)) => "TLS",
+            },
+        }
+    }
+}
+
+/// An address and a transport.
+pub(super) struct Way {
+    address: SocketAddr,
+    name: &'static str,
+}
+
+impl std::fmt::Display for Way {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} over {}", self.address, self.name)
+    }
+}

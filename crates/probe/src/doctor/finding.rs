@@ -1,0 +1,216 @@
+//! Everything the doctor can say, each under a code that stays the same. `docs/doctor.md` lists
+//! them for people.
+
+use std::fmt;
+
+use crate::Uri;
+
+/// One thing that was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// What it is.
+    pub code: Code,
+    /// The server it is about; `None` if it is about this host.
+    pub uri: Option<Uri>,
+    /// What was seen, as a sentence.
+    pub sentence: String,
+}
+
+/// How much a finding matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// As it should be, or good to know.
+    Note,
+    /// Works, but for some users or not for long.
+    Warning,
+    /// Does not work, or is dangerous.
+    Error,
+}
+
+macro_rules! codes {
+    ($($code:literal $name:ident $severity:ident $meaning:literal $remedy:literal)*) => {
+        /// The code of a finding.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Code {
+            $(#[doc = $meaning] $name,)*
+        }
+
+        impl Code {
+            /// All of them, by number.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// The code itself.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $code,)* }
+            }
+
+            /// How much it matters.
+            pub const fn severity(self) -> Severity {
+                match self { $(Self::$name => Severity::$severity,)* }
+            }
+
+            /// What it means, whatever was seen.
+            pub const fn meaning(self) -> &'static str {
+                match self { $(Self::$name => $meaning,)* }
+            }
+
+            /// What to change; empty where nothing needs to be.
+            pub const fn remedy(self) -> &'static str {
+                match self { $(Self::$name => $remedy,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    "D001" Unresolved Error "The server's name leads to no address."
+        "Correct the name in the URI, or publish A and AAAA records for it."
+    "D002" NoUdpAnswer Error "The server does not answer over UDP."
+        "See that the server runs and listens on this port, and that every firewall between lets UDP to it pass, both ways."
+    "D003" NoConnection Error "The server takes no TCP connection."
+        "See that the server listens on this port for TCP, and that every firewall between lets it pass."
+    "D004" Broken Error "The connection ended before the server answered."
+        "See the server's log: it may speak TLS on this port (turns:), or something else than STUN."
+    "D005" NotStun Error "What answers is no STUN server, or one that makes no sense."
+        "Correct host and port in the URI."
+    "D010" NoTls Error "There is no TLS or DTLS on this port."
+        "Give the server a certificate and a key that belong together, and see that this port is its TLS port."
+    "D011" CertificateExpired Error "The certificate has expired."
+        "Renew it, and see that the server takes up the new one: many read it only when they start."
+    "D012" ChainIncomplete Error "The certificate does not lead to a root that is trusted: an intermediate certificate is missing, or the authority is a private one."
+        "Configure the file with the whole chain (certbot calls it fullchain.pem). Browsers may help themselves, TURN clients do not."
+    "D013" NameMismatch Error "The certificate is for another name."
+        "Get a certificate for the name in the URI, or use a name that the certificate has."
+    "D014" SelfSigned Error "The certificate is signed by itself."
+        "Get one from an authority that browsers trust, or give --ca if all clients trust yours."
+    "D015" CertificateEndsSoon Warning "The certificate expires within two weeks."
+        "See that it is renewed by itself, and that the server takes up the new one."
+    "D016" CertificateGood Note "The certificate is good." ""
+    "D017" CertificateRefused Error "The certificate cannot be used."
+        "Replace it; `openssl x509 -text` shows what it says."
+    "D018" DtlsNotExamined Warning "DTLS could not be examined."
+        "The doctor speaks DTLS with ECDSA certificates only. Browsers do not use TURN over DTLS."
+    "D020" Bound Note "The server answers Binding requests." ""
+    "D021" NotBound Warning "The server refuses Binding requests, which browsers send first."
+        "Let the server answer STUN without credentials, or expect longer call set-ups."
+    "D022" NoAuthentication Error "The server gives allocations to anyone."
+        "Demand credentials at once: open relays are found within days, and used for attacks."
+    "D023" Challenged Note "The server asks strangers for credentials, as it should: the first 401 of each session is normal." ""
+    "D024" NoChallenge Error "The server refuses strangers without telling realm and nonce, so nobody can authenticate."
+        "Set a realm; in coturn also lt-cred-mech or use-auth-secret."
+    "D025" RealmDiffers Error "The server's realm is not the one expected."
+        "Passwords that were stored as keys are good for one realm only: set the realm that they were made with, or make them anew."
+    "D026" Amplifies Warning "The server sends strangers much more than they send."
+        "A server like this is used to flood others. Limit what strangers are answered; Hairpin does, under [unauthenticated]."
+    "D027" Sha256 Note "The server offers SHA-256 (RFC 8489)." ""
+    "D028" Redirects Warning "The server sends clients to another one."
+        "Look at that server too: what is found here is not what clients meet."
+    "D030" CredentialsRefused Error "The server does not accept the user name and password."
+        "Compare both with the server's configuration; a key made for another realm is refused like a wrong password."
+    "D031" SecretRefused Error "The server does not accept credentials made from the secret."
+        "Compare the secret with the server's (static-auth-secret in coturn, auth.secrets in Hairpin), spaces and line ends too."
+    "D032" CredentialExpired Error "The credential has expired."
+        "Mint a new one for every call; a day is a usual life."
+    "D033" ClockAhead Warning "The server refuses a credential that is still good for a minute: its clock is ahead."
+        "Set the clock of the server, or of whatever mints the credentials, by NTP."
+    "D034" ExpiryIgnored Warning "The server accepts a credential that expired an hour ago."
+        "See that the server's clock is right and that it checks the expiry; otherwise a leaked credential is good for ever."
+    "D035" NonceRefused Error "The server finds every nonce stale, also its own."
+        "If several servers share this name, give them the same nonce secret; otherwise see the server's clock."
+    "D036" AllocationRefused Error "The server refuses an allocation."
+        "See the code: 486 quota of the user, 508 no free port, 403 forbidden, 437 mismatch, 440 address family, 442 transport."
+    "D040" RelayedPrivate Error "The relayed address is private: peers on the Internet cannot reach it."
+        "Tell the server its public address (external-ip in coturn, relay.external in Hairpin)."
+    "D041" RelayedElsewhere Note "The relayed address is another one than the server's." ""
+    "D042" NoRelay Error "Nothing comes through the relay: not even from one allocation of the server to another."
+        "See that the external address is right, that the relay ports are open, and that the server relays to itself."
+    "D043" RelayPortsClosed Error "A datagram from outside does not reach the relayed address."
+        "Open the relay ports (UDP) in every firewall before the server, and see that the external address is right."
+    "D044" PeerForbidden Note "The server does not relay to this host's address, so the way in from outside was not tried." ""
+    "D045" Relays Note "Data passes the relay." ""
+    "D046" Loses Warning "The relay loses packets."
+        "Look at the server's CPU and socket buffers (net.core.rmem_max), and at the line between."
+    "D047" SmallPayload Warning "Datagrams of the size of video do not pass the relay."
+        "See the MTU on the way, and that fragments are not dropped."
+    "D048" PermissionRefused Error "The server refuses a permission or a channel."
+        "See the server's peer policy and log."
+    "D049" OneFramingOnly Error "Data passes in one framing only."
+        "Send indications and ChannelData must both work; browsers use one or the other."
+    "D050" RelaysIpv6 Note "The server relays to IPv6 peers." ""
+    "D051" NoIpv6 Note "The server does not relay to IPv6 peers." ""
+    "D052" NotRefreshed Error "The allocation cannot be refreshed."
+        "Calls end when the first lifetime does: see the server's log."
+    "D053" NotDeleted Warning "The allocation outlives its deletion."
+        "Clients that come back at once are refused with 437, and quotas fill up."
+    "D060" RelaysToLoopback Error "The server relays to its own host's loopback addresses."
+        "Forbid it at once (no allow-loopback-peers in coturn): whatever listens there only for the host itself is open to every user."
+    "D061" RelaysToLinkLocal Error "The server relays to link-local addresses, where clouds keep their metadata service."
+        "Forbid 169.254.0.0/16 and fe80::/10 at once: the host's cloud credentials may be read through it."
+    "D062" RelaysToPrivate Warning "The server relays to private networks."
+        "Forbid them unless peers live there (denied-peer-ip in coturn; Hairpin does by default)."
+    "D063" PolicyCloses Note "The server relays to public addresses only." ""
+    "D070" RelayPortsTaken Error "Relay ports are in use by other programs."
+        "Choose another range (relay.ports), or keep other programs out of it (net.ipv4.ip_local_reserved_ports)."
+    "D071" FewFiles Warning "The file limit allows fewer allocations than the configuration."
+        "Raise LimitNOFILE in the unit, or lower the limits under [allocation]."
+    "D072" SmallBuffers Warning "The kernel grants small socket buffers, which lose bursts."
+        "sysctl -w net.core.rmem_max=4194304, and the same in /etc/sysctl.d."
+    "D073" ExternalDiffers Error "The configured external address is not the one that the Internet sees."
+        "Set relay.external to the address seen, or remove it where the host has a public one."
+    "D074" FirewallHint Note "A firewall is active on this host."
+        "See that it lets through UDP and TCP to the listeners, and UDP to the relay ports."
+    "D075" NotSandboxed Note "The service runs without the sandbox of the shipped unit file."
+        "Use packaging/systemd/hairpin.service, or compare `systemd-analyze security hairpin`."
+    "D076" ListenerClosed Error "Nothing listens where the configuration says."
+        "Start the server, or see its log for why it did not."
+    "D099" OutOfTime Error "The examination did not end in time."
+        "Try again; if it stays so, the server answers very slowly."
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Note => "note",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_in_order_and_everything_that_is_wrong_has_a_remedy() {
+        assert!(Code::ALL.is_sorted_by(|one, two| one.as_str() < two.as_str()));
+        for code in Code::ALL {
+            let is_wrong = code.severity() > Severity::Note;
+            assert!(!is_wrong || !code.remedy().is_empty(), "{code}");
+            assert!(code.meaning().ends_with('.'), "{code}");
+        }
+    }
+
+    #[test]
+    fn the_manual_lists_every_code_as_it_is() {
+        let manual = include_str!("../../../../docs/doctor.md");
+        for code in Code::ALL {
+            let row = format!(
+                "| {code} | {} | {} | {} |",
+                code.severity(),
+                code.meaning(),
+                code.remedy()
+            );
+            assert!(
+                manual.contains(row.trim_end()),
+                "missing in docs/doctor.md: {row}"
+            );
+        }
+    }
+}

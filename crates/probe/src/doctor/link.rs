@@ -1,0 +1,160 @@
+//! One 5-tuple with a server: a client and what carries its messages.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use client::{Client, Credentials, Event, Retransmission};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::UdpSocket;
+
+use super::PATIENCE;
+
+/// A client and its connection.
+pub(super) struct Link {
+    pub(super) client: Client,
+    carrier: Carrier,
+    buffer: Vec<u8>,
+    /// Bytes of the first request and of its answer, as UDP payload or stream.
+    pub(super) first: Sizes,
+}
+
+/// What carries a client's messages.
+pub(super) enum Carrier {
+    /// Datagrams from and to one server.
+    Udp {
+        socket: UdpSocket,
+        server: SocketAddr,
+    },
+    /// TCP or TLS.
+    Stream(Box<dyn Stream>),
+}
+
+pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// How much was sent and how much came for it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Sizes {
+    pub(super) request: usize,
+    pub(super) answer: usize,
+}
+
+impl Link {
+    pub(super) fn new(
+        carrier: Carrier,
+        credentials: Option<Credentials>,
+        timeout: Duration,
+    ) -> Self {
+        let transport = match carrier {
+            Carrier::Udp { .. } => client::Transport::Udp,
+            Carrier::Stream(_) => client::Transport::Tcp,
+        };
+        let mut config = client::Config::new(transport);
+        config.credentials = credentials;
+        config.retransmission = Retransmission {
+            rto: timeout / 6,
+            requests: 3,
+            last_wait: 3,
+            stream_timeout: timeout,
+        };
+        Self {
+            client: Client::new(config, rand::random()),
+            carrier,
+            buffer: vec![0; 65_536],
+            first: Sizes::default(),
+        }
+    }
+
+    /// The reflexive address, if the server tells it.
+    pub(super) async fn binding(&mut self) -> Option<SocketAddr> {
+        let now = Instant::now();
+        self.client.binding(now);
+        let event = self.next(now + PATIENCE).await.ok()?;
+        if let Event::Bound { mapped } = event {
+            Some(mapped)
+        } else {
+            None
+        }
+    }
+
+    /// The socket, free for other peers.
+    pub(super) fn into_socket(self) -> Option<UdpSocket> {
+        match self.carrier {
+            Carrier::Udp { socket, .. } => Some(socket),
+            Carrier::Stream(_) => None,
+        }
+    }
+
+    /// Sends what the client has to say and returns the next thing that it has to tell, at the
+    /// latest at `until`.
+    ///
+    /// # Errors
+    /// `TimedOut` when nothing came, or what ended the connection.
+    pub(super) async fn next(&mut self, until: Instant) -> io::Result<Event> {
+        loop {
+            self.flush().await?;
+            if let Some(event) = self.client.poll_event() {
+                return Ok(event);
+            }
+            let deadline = self
+                .client
+                .poll_timeout()
+                .map_or(until, |own| own.min(until));
+            let read = self.carrier.read(&mut self.buffer);
+            match tokio::time::timeout_at(deadline.into(), read).await {
+                Ok(length) => {
+                    let length = length?;
+                    if self.first.answer == 0 {
+                        self.first.answer = length;
+                    }
+                    let bytes = &self.buffer[..length];
+                    self.client.handle_input(Instant::now(), bytes);
+                }
+                Err(_) if Instant::now() >= until => return Err(io::ErrorKind::TimedOut.into()),
+                Err(_) => self.client.handle_timeout(Instant::now()),
+            }
+        }
+    }
+
+    /// Sends what the client has to say.
+    pub(super) async fn flush(&mut self) -> io::Result<()> {
+        while let Some(bytes) = self.client.poll_transmit() {
+            if self.first.request == 0 {
+                self.first.request = bytes.len();
+            }
+            self.carrier.write(&bytes).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Carrier {
+    async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Udp { socket, server } => loop {
+                // Errors are those of single datagrams that we sent; other senders are strangers.
+                if let Ok((length, from)) = socket.recv_from(buffer).await
+                    && from == *server
+                {
+                    return Ok(length);
+                }
+            },
+            Self::Stream(stream) => match stream.read(buffer).await? {
+                0 => Err(io::ErrorKind::UnexpectedEof.into()),
+                length => Ok(length),
+            },
+        }
+    }
+
+    async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Udp { socket, server } => socket.send_to(bytes, *server).await.map(drop),
+            Self::Stream(stream) => {
+                stream.write_all(bytes).await?;
+                stream.flush().await
+            }
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! What the server shows to who has not authenticated: Binding, and the challenge.
+
+use std::io;
+use std::time::Instant;
+
+use client::{Event, Failure};
+use wire::attributes::{Nonce, PasswordAlgorithms, Realm, RequestedTransport};
+use wire::{Message, Method};
+
+use super::connect::{Connector, NoLink};
+use super::link::Link;
+use super::{Code, PATIENCE, Patient, Stopped};
+use crate::Transport;
+
+impl Patient {
+    /// A connection, or the finding that there is none.
+    pub(super) async fn connect(
+        &mut self,
+        connector: &Connector,
+        credentials: Option<client::Credentials>,
+    ) -> Result<Link, Stopped> {
+        let way = connector.way();
+        match connector.connect(credentials).await {
+            Ok(link) => Ok(link),
+            Err(NoLink::Connect(why)) => {
+                let code = match connector.target.transport {
+                    Transport::Udp => Code::NoUdpAnswer,
+                    Transport::Tcp => Code::NoConnection,
+                };
+                self.find(code, format!("cannot connect to {way}: {why}"));
+                Err(Stopped)
+            }
+            Err(NoLink::Tls(why)) => {
+                self.find(Code::NoTls, format!("no TLS with {way}: {why}"));
+                Err(Stopped)
+            }
+            Err(NoLink::Dtls) => {
+                self.find(Code::DtlsNotExamined, format!("{way} was not asked"));
+                Err(Stopped)
+            }
+        }
+    }
+
+    /// The reflexive address. Everything that keeps a client from the server shows here first.
+    pub(super) async fn bind(&mut self, connector: &Connector) -> Result<(), Stopped> {
+        let mut link = self.connect(connector, None).await?;
+        let way = connector.way();
+        if let Some((code, sentence)) = connector.certificate() {
+            self.find(code, sentence);
+        }
+        let asked = Instant::now();
+        link.client.binding(asked);
+        match link.next(asked + PATIENCE).await {
+            Ok(Event::Bound { mapped }) => {
+                let round_trip = asked.elapsed().as_secs_f64() * 1e3;
+                let sentence = format!("{way} answers in {round_trip:.1} ms and sees {mapped}");
+                self.find(Code::Bound, sentence);
+                Ok(())
+            }
+            Ok(Event::Failed {
+                failure: Failure::Refused { code, reason },
+                ..
+            }) => {
+                let sentence = format!("{way} refuses a Binding request with {code} {reason}");
+                self.find(Code::NotBound, sentence);
+                Ok(())
+            }
+            Ok(Event::Failed {
+                failure: Failure::Timeout,
+                ..
+            }) => Err(self.silent(connector)),
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(self.silent(connector)),
+            Ok(Event::Failed { failure, .. }) => {
+                self.find(Code::NotStun, format!("{way}: {failure}"));
+                Err(Stopped)
+            }
+            Ok(_) => {
+                self.find(Code::NotStun, format!("{way} answers something else"));
+                Err(Stopped)
+            }
+            Err(why) => {
+                self.find(Code::Broken, format!("{way}: {why}"));
+                Err(Stopped)
+            }
+        }
+    }
+
+    /// No answer at all.
+    fn silent(&mut self, connector: &Connector) -> Stopped {
+        let code = match connector.target.transport {
+            Transport::Udp => Code::NoUdpAnswer,
+            Transport::Tcp => Code::NotStun,
+        };
+        self.find(code, format!("no answer from {}", connector.way()));
+        Stopped
+    }
+
+    /// An Allocate without credentials: it must be refused, shortly, with what the next try needs.
+    pub(super) async fn challenge(&mut self, connector: &Connector) -> Result<(), Stopped> {
+        let mut link = self.connect(connector, None).await?;
+        let asked = Instant::now();
+        link.client.request(asked, Method::Allocate, |writer| {
+            writer.put(&RequestedTransport::UDP);
+        });
+        let event = link.next(asked + PATIENCE).await;
+        let Ok(Event::Answered { code, message, .. }) = event else {
+            return Err(self.silent(connector));
+        };
+        let Ok(answer) = Message::parse(&message) else {
+            return Err(self.silent(connector));
+        };
+        if connector.target.transport == Transport::Udp {
+            self.amplification(link.first.request, link.first.answer);
+        }
+        match code {
+            None => {
+                let sentence = "an Allocate without credentials is granted".to_owned();
+                self.find(Code::NoAuthentication, sentence);
+                Ok(())
+            }
+            Some(401) => self.read_challenge(&answer),
+            Some(300) => {
+                self.find(Code::Redirects, "clients are sent to another server");
+                Err(Stopped)
+            }
+            Some(code) => {
+                let sentence = format!("an Allocate without credentials is answered {code}");
+                self.find(Code::AllocationRefused, sentence);
+                Err(Stopped)
+            }
+        }
+    }
+
+    fn read_challenge(&mut self, answer: &Message<'_>) -> Result<(), Stopped> {
+        let realm = answer.get::<Realm<'_>>().ok().flatten();
+        let nonce = answer.get::<Nonce<'_>>().ok().flatten();
+        let (Some(Realm(realm)), Some(Nonce(nonce))) = (realm, nonce) else {
+            let sentence = "the 401 names no realm or no nonce".to_owned();
+            self.find(Code::NoChallenge, sentence);
+            return Err(Stopped);
+        };
+        self.find(
+            Code::Challenged,
+            format!("strangers are answered 401, realm \"{realm}\""),
+        );
+        let expected = self.examination.realm.clone();
+        if let Some(expected) = expected.filter(|expected| expected != realm) {
+            let sentence = format!("the realm is \"{realm}\", not \"{expected}\"");
+            self.find(Code::RealmDiffers, sentence);
+        }
+        let algorithms = answer.get::<PasswordAlgorithms<'_>>().ok().flatten();
+        if algorithms.is_some() && nonce.starts_with(NONCE_COOKIE) {
+            self.find(Code::Sha256, "SHA-256 is offered beside the old algorithms");
+        }
+        Ok(())
+    }
+
+    fn amplification(&mut self, request: usize, answer: usize) {
+        let factor = answer as f64 / request.max(1) as f64;
+        if factor > MUCH {
+            let sentence = format!(
+                "an Allocate of {request} bytes is answered with {answer}, {factor:.1} times as many"
+            );
+            self.find(Code::Amplifies, sentence);
+        }
+    }
+}
+
+/// RFC 8489 §9.2: begins the nonces of servers that know more than MD5.
+const NONCE_COOKIE: &str = "obMatJos2";
+
+/// A challenge needs realm and nonce, so that it is longer than the request. Beyond this it says
+/// more than it needs.
+const MUCH: f64 = 4.0;

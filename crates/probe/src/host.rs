@@ -1,0 +1,287 @@
+//! The discovery on this host: its sockets, its clock, its resolver.
+
+mod hops;
+mod sockets;
+mod stream;
+
+use std::cell::Cell;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use crate::resolve::{Resolver, Unresolved};
+use crate::uri::{Service, Transport, Uri};
+use crate::{Config, Discovery, Findings, Progress, Verdict};
+pub(crate) use sockets::open;
+use sockets::{Heard, Sockets};
+pub use stream::{NoAnswer, StreamAnswer};
+pub(crate) use stream::{Trust, connect};
+
+/// What to probe, and how.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The servers.
+    pub servers: Vec<Uri>,
+    /// What to send from.
+    pub bind: Bind,
+    /// How long a question waits for its answer.
+    pub timeout: Duration,
+    /// Whether to learn how long a silent mapping lives, and the longest silence tried.
+    pub lifetime: Option<Duration>,
+    /// Address families to leave out.
+    pub families: Families,
+    /// Certificates to trust instead of the browsers', in PEM.
+    pub roots: Option<PathBuf>,
+}
+
+/// What to send from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Bind {
+    /// What the routes say.
+    #[default]
+    Any,
+    /// An address of this host.
+    Address(IpAddr),
+    /// An interface of this host.
+    Interface(String),
+}
+
+/// Address families to probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Families {
+    /// IPv4.
+    pub v4: bool,
+    /// IPv6.
+    pub v6: bool,
+}
+
+/// All that was learned.
+#[derive(Debug)]
+pub struct Report {
+    /// The servers asked, and where their names lead.
+    pub servers: Vec<(Uri, Result<Vec<SocketAddr>, Unresolved>)>,
+    /// IPv4, if it was to be probed.
+    pub v4: Option<Family>,
+    /// IPv6, if it was to be probed.
+    pub v6: Option<Family>,
+    /// What came of TCP and TLS.
+    pub streams: Vec<Stream>,
+}
+
+/// What came of an address family.
+#[derive(Debug)]
+pub enum Family {
+    /// No server has such an address.
+    NoServer,
+    /// This host has no way to such addresses.
+    NoRoute,
+    /// What was found.
+    Probed {
+        /// The servers over UDP, in the order of the findings.
+        servers: Vec<(Uri, SocketAddr)>,
+        /// What was found.
+        findings: Box<Findings>,
+    },
+}
+
+/// What came of a server over TCP or TLS.
+#[derive(Debug)]
+pub struct Stream {
+    /// The server.
+    pub uri: Uri,
+    /// Where it is.
+    pub address: SocketAddr,
+    /// Its answer.
+    pub outcome: Result<StreamAnswer, NoAnswer>,
+}
+
+/// Why nothing could be probed.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// A socket cannot be made.
+    #[error("cannot open a UDP socket: {0} (option --bind)")]
+    Socket(#[source] std::io::Error),
+    /// The file with certificates cannot be used.
+    #[error("cannot read certificates from {path}: {why} (option --ca)")]
+    Roots {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
+    /// A URI of a service that is not probed.
+    #[error("{0} is a TURN URI: name a stun: or stuns: server")]
+    NotStun(Uri),
+}
+
+/// Probes, and tells how far it is.
+///
+/// # Errors
+/// [`Fault`], if nothing can be probed; servers that cannot be reached are in the report.
+pub async fn probe(options: &Options, progress: impl Fn(Progress)) -> Result<Report, Fault> {
+    let mut uris = options.servers.iter();
+    if let Some(turn) = uris.find(|uri| uri.service == Service::Turn) {
+        return Err(Fault::NotStun(turn.clone()));
+    }
+    let trust = Trust::new(options.roots.as_deref())?;
+    let servers = resolve(options).await;
+    let both = Cell::new([Progress::default(); 2]);
+    let tell = |family: usize, state: Progress| {
+        let mut states = both.get();
+        states[family] = state;
+        both.set(states);
+        progress(Progress {
+            questions: states[0].questions + states[1].questions,
+            ended: states[0].ended + states[1].ended,
+        });
+    };
+    let (v4, v6, streams) = tokio::join!(
+        family(options, &servers, true, |state| tell(0, state)),
+        family(options, &servers, false, |state| tell(1, state)),
+        stream::ask_all(options, &servers, &trust),
+    );
+    Ok(Report {
+        v4: v4?,
+        v6: v6?,
+        streams,
+        servers,
+    })
+}
+
+type Servers = Vec<(Uri, Result<Vec<SocketAddr>, Unresolved>)>;
+
+async fn resolve(options: &Options) -> Servers {
+    let resolver = Resolver::of_host();
+    let mut servers = Vec::new();
+    for uri in &options.servers {
+        // TLS runs over TCP; all else is asked over UDP first.
+        let transport = if uri.is_secure {
+            Transport::Tcp
+        } else {
+            Transport::Udp
+        };
+        let mut found = resolver.resolve(uri, transport).await.map(|targets| {
+            let addresses = targets.into_iter().map(|target| target.address);
+            addresses.collect::<Vec<_>>()
+        });
+        if let Ok(addresses) = &mut found {
+            addresses.retain(|address| options.families.has(*address));
+            addresses.dedup();
+        }
+        servers.push((uri.clone(), found));
+    }
+    servers
+}
+
+/// Every address of every server.
+fn flat(servers: &Servers) -> impl Iterator<Item = (&Uri, SocketAddr)> {
+    let found = servers
+        .iter()
+        .filter_map(|(uri, found)| Some((uri, found.as_ref().ok()?)));
+    found.flat_map(|(uri, found)| found.iter().map(move |address| (uri, *address)))
+}
+
+/// Probes one address family over UDP.
+async fn family(
+    options: &Options,
+    servers: &Servers,
+    is_v4: bool,
+    progress: impl Fn(Progress),
+) -> Result<Option<Family>, Fault> {
+    if !options.families.wants(is_v4, &options.bind) {
+        return Ok(None);
+    }
+    let udp = flat(servers).filter(|(uri, _)| !uri.is_secure);
+    let mut servers: Vec<(Uri, SocketAddr)> = Vec::new();
+    for (uri, address) in udp.filter(|(_, address)| address.is_ipv4() == is_v4) {
+        if servers.len() < MAX_SERVERS && servers.iter().all(|(_, known)| *known != address) {
+            servers.push((uri.clone(), address));
+        }
+    }
+    let Some((_, first)) = servers.first() else {
+        return Ok(Some(Family::NoServer));
+    };
+    let with_lifetime = options.lifetime.is_some();
+    let Some(sockets) = Sockets::open(&options.bind, *first, with_lifetime)? else {
+        return Ok(Some(Family::NoRoute));
+    };
+    let config = Config {
+        servers: servers.iter().map(|(_, address)| *address).collect(),
+        timeout: options.timeout,
+        lifetime: options.lifetime,
+    };
+    let findings = Box::new(discover(config, sockets, progress).await);
+    Ok(Some(Family::Probed { servers, findings }))
+}
+
+/// Runs a discovery to its end.
+async fn discover(config: Config, mut sockets: Sockets, progress: impl Fn(Progress)) -> Findings {
+    let locals = sockets.locals();
+    let mut discovery = Discovery::new(Instant::now(), config, locals, rand::random());
+    loop {
+        while let Some(transmit) = discovery.poll_transmit() {
+            sockets.send(&transmit);
+        }
+        progress(discovery.progress());
+        let Some(deadline) = discovery.poll_timeout() else {
+            break;
+        };
+        match tokio::time::timeout_at(deadline.into(), sockets.receive()).await {
+            Ok(Heard::Datagram { at, from, packet }) => {
+                discovery.handle_input(Instant::now(), at, from, &packet);
+            }
+            Ok(Heard::Hop { router, packet }) => {
+                discovery.handle_hop(Instant::now(), router, &packet);
+            }
+            Err(_) => discovery.handle_timeout(Instant::now()),
+        }
+    }
+    discovery.findings()
+}
+
+impl Families {
+    pub(crate) const fn has(self, address: SocketAddr) -> bool {
+        if address.is_ipv4() { self.v4 } else { self.v6 }
+    }
+
+    fn wants(self, is_v4: bool, bind: &Bind) -> bool {
+        let bindable = match bind {
+            Bind::Any | Bind::Interface(_) => true,
+            Bind::Address(ip) => ip.is_ipv4() == is_v4,
+        };
+        bindable && if is_v4 { self.v4 } else { self.v6 }
+    }
+}
+
+impl Family {
+    fn verdict(&self, is_tcp_open: bool) -> Option<Verdict> {
+        match self {
+            Self::NoServer | Self::NoRoute => None,
+            Self::Probed { findings, .. } => Some(Verdict::of(findings, is_tcp_open)),
+        }
+    }
+}
+
+impl Report {
+    /// What it means in all: a call needs only one address family.
+    pub fn verdict(&self) -> Verdict {
+        let is_open = |is_v4| {
+            let mut streams = self.streams.iter();
+            streams.any(|stream| stream.address.is_ipv4() == is_v4 && stream.outcome.is_ok())
+        };
+        let verdicts = [(&self.v4, true), (&self.v6, false)];
+        let verdicts = verdicts.into_iter().filter_map(|(family, is_v4)| {
+            let family = family.as_ref()?;
+            family.verdict(is_open(is_v4))
+        });
+        let without_udp = if is_open(true) || is_open(false) {
+            Verdict::NeedsTurnOverTcp
+        } else {
+            Verdict::Blocked
+        };
+        verdicts.fold(without_udp, Verdict::better)
+    }
+}
+
+/// More than tell anything new.
+const MAX_SERVERS: usize = 8;

@@ -1,0 +1,202 @@
+//! A Binding over TCP, and over TLS.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use client::{Client, Event, Failure, Retransmission};
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::ServerCertVerifier;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio_rustls::TlsConnector;
+
+use super::{Bind, Fault, Options, Servers, Stream, flat};
+use crate::uri::{Host, Uri};
+
+/// What a server said over a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StreamAnswer {
+    /// The address that it saw.
+    pub mapped: SocketAddr,
+    /// From the request to the answer, without the connection's making.
+    pub round_trip: Duration,
+}
+
+/// Why a stream brought no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum NoAnswer {
+    /// There is no connection.
+    #[error("cannot connect: {0}")]
+    Connect(io::Error),
+    /// There is a connection, and no TLS.
+    #[error("no TLS: {0}")]
+    Tls(io::Error),
+    /// The connection ended.
+    #[error("the connection broke: {0}")]
+    Broken(io::Error),
+    /// The server says no.
+    #[error("{0}")]
+    Refused(Failure),
+    /// Nothing came in time.
+    #[error("no answer in time")]
+    Timeout,
+}
+
+/// Whose certificates are believed.
+#[derive(Clone)]
+pub(crate) struct Trust(Arc<WebPkiServerVerifier>);
+
+impl Trust {
+    /// Mozilla's list, or the certificates of a file instead.
+    pub(crate) fn new(roots: Option<&Path>) -> Result<Self, Fault> {
+        let mut store = RootCertStore::empty();
+        match roots {
+            None => store.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
+            Some(path) => {
+                let fault = |why: String| Fault::Roots {
+                    path: path.to_owned(),
+                    why,
+                };
+                let found = CertificateDer::pem_file_iter(path);
+                for certificate in found.map_err(|error| fault(error.to_string()))? {
+                    let certificate = certificate.map_err(|error| fault(error.to_string()))?;
+                    store
+                        .add(certificate)
+                        .map_err(|error| fault(error.to_string()))?;
+                }
+                if store.is_empty() {
+                    return Err(fault("it holds none".to_owned()));
+                }
+            }
+        }
+        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(store), provider());
+        let verifier = verifier.build().expect("roots, and no revocation lists");
+        Ok(Self(verifier))
+    }
+
+    /// What these roots say of a server.
+    pub(crate) fn verifier(&self) -> Arc<WebPkiServerVerifier> {
+        Arc::clone(&self.0)
+    }
+
+    /// Makes TLS connections that `verifier` lets stand.
+    pub(crate) fn watched_by(verifier: Arc<dyn ServerCertVerifier>) -> TlsConnector {
+        let config = ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .expect("ring has the usual protocol versions")
+            .dangerous()
+            .with_custom_certificate_verifier(verifier)
+            .with_no_client_auth();
+        TlsConnector::from(Arc::new(config))
+    }
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
+
+/// Asks every server over TCP, or TLS if its URI says so, all at once.
+pub(super) async fn ask_all(options: &Options, servers: &Servers, trust: &Trust) -> Vec<Stream> {
+    let mut asked = Vec::new();
+    for (uri, address) in flat(servers) {
+        let (uri, bind, trust) = (uri.clone(), options.bind.clone(), trust.clone());
+        let timeout = options.timeout;
+        asked.push(tokio::spawn(async move {
+            let answer = tokio::time::timeout(timeout, ask(&uri, address, &bind, &trust, timeout));
+            let outcome = answer.await.unwrap_or(Err(NoAnswer::Timeout));
+            Stream {
+                uri,
+                address,
+                outcome,
+            }
+        }));
+    }
+    let mut streams = Vec::new();
+    for stream in asked {
+        // A task that panicked has told so on standard error.
+        streams.extend(stream.await);
+    }
+    streams
+}
+
+async fn ask(
+    uri: &Uri,
+    address: SocketAddr,
+    bind: &Bind,
+    trust: &Trust,
+    timeout: Duration,
+) -> Result<StreamAnswer, NoAnswer> {
+    let stream = connect(address, bind).await.map_err(NoAnswer::Connect)?;
+    if !uri.is_secure {
+        return exchange(stream, timeout).await;
+    }
+    let name = match &uri.host {
+        Host::Address(ip) => ServerName::from(*ip),
+        Host::Name(name) => ServerName::try_from(name.clone())
+            .map_err(|error| NoAnswer::Tls(io::Error::other(error)))?,
+    };
+    let connector = Trust::watched_by(trust.verifier());
+    let stream = connector
+        .connect(name, stream)
+        .await
+        .map_err(NoAnswer::Tls)?;
+    exchange(stream, timeout).await
+}
+
+/// A TCP connection from where it is asked to come from.
+pub(crate) async fn connect(address: SocketAddr, bind: &Bind) -> io::Result<TcpStream> {
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
+    match bind {
+        Bind::Any => {}
+        Bind::Address(ip) => socket.bind(SocketAddr::new(*ip, 0))?,
+        Bind::Interface(name) => SockRef::from(&socket).bind_device(Some(name.as_bytes()))?,
+    }
+    socket.connect(address).await
+}
+
+/// One Binding. RFC 8489 §6.2.2.
+async fn exchange(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    timeout: Duration,
+) -> Result<StreamAnswer, NoAnswer> {
+    let mut config = client::Config::new(client::Transport::Tcp);
+    config.retransmission = Retransmission {
+        stream_timeout: timeout,
+        ..Retransmission::default()
+    };
+    let mut client = Client::new(config, rand::random());
+    let asked = Instant::now();
+    client.binding(asked);
+    while let Some(bytes) = client.poll_transmit() {
+        stream.write_all(&bytes).await.map_err(NoAnswer::Broken)?;
+    }
+    stream.flush().await.map_err(NoAnswer::Broken)?;
+    let mut buffer = [0; 2_048];
+    loop {
+        match stream.read(&mut buffer).await.map_err(NoAnswer::Broken)? {
+            0 => return Err(NoAnswer::Broken(io::ErrorKind::UnexpectedEof.into())),
+            length => client.handle_input(Instant::now(), &buffer[..length]),
+        }
+        match client.poll_event() {
+            Some(Event::Bound { mapped }) => {
+                let round_trip = asked.elapsed();
+                return Ok(StreamAnswer { mapped, round_trip });
+            }
+            Some(Event::Failed { failure, .. }) => return Err(NoAnswer::Refused(failure)),
+            // No other question was asked.
+            Some(_) | None => {}
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! From a URI to transport addresses. RFC 8489 §8, RFC 5928.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use hickory_resolver::TokioResolver;
+use hickory_resolver::proto::rr::{RData, RecordType};
+
+use crate::uri::{Host, Service, Transport, Uri};
+
+/// Asks the resolvers that the host has.
+#[derive(Debug)]
+pub struct Resolver(Option<TokioResolver>);
+
+/// A server of a URI: where, and by which transport.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Where it is.
+    pub address: SocketAddr,
+    /// How it is spoken to.
+    pub transport: Transport,
+}
+
+/// Why a URI leads nowhere.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unresolved {
+    /// The host names no resolver.
+    #[error("this host has no DNS resolver configured, so names cannot be looked up")]
+    NoResolver,
+    /// There is no such name, or it has no address.
+    #[error("the name {0} has no address in DNS")]
+    NoAddress(String),
+    /// DNS cannot be asked.
+    #[error("cannot look up {name}: {why}")]
+    Failed {
+        /// What was looked up.
+        name: String,
+        /// What the resolver says.
+        why: String,
+    },
+}
+
+impl Resolver {
+    /// As the host is configured.
+    pub fn of_host() -> Self {
+        let builder = TokioResolver::builder_tokio().ok();
+        Self(builder.and_then(|mut builder| {
+            let options = builder.options_mut();
+            options.timeout = TIMEOUT;
+            options.attempts = 2;
+            builder.build().ok()
+        }))
+    }
+
+    /// The servers of a URI, the preferred ones first. `transport` is what the caller wants where
+    /// the URI leaves it open.
+    ///
+    /// # Errors
+    /// [`Unresolved`], if there are none.
+    pub async fn resolve(
+        &self,
+        uri: &Uri,
+        transport: Transport,
+    ) -> Result<Vec<Target>, Unresolved> {
+        let transport = uri.transport.unwrap_or(transport);
+        let at = |ip, port| Target {
+            address: SocketAddr::new(ip, port),
+            transport,
+        };
+        let name = match &uri.host {
+            Host::Address(ip) => return Ok(vec![at(*ip, uri.port_or_default())]),
+            Host::Name(name) => name,
+        };
+        let resolver = self.0.as_ref().ok_or(Unresolved::NoResolver)?;
+        // A port that is said means that very host. RFC 8489 §8, RFC 5928 §3.
+        let services = match uri.port {
+            Some(_) => vec![],
+            None => services(resolver, uri, name, transport).await,
+        };
+        let mut targets = Vec::new();
+        for service in services {
+            let found = addresses(resolver, &service.name).await.unwrap_or_default();
+            targets.extend(found.into_iter().map(|ip| Target {
+                address: SocketAddr::new(ip, service.port),
+                transport: service.transport,
+            }));
+        }
+        if targets.is_empty() {
+            let found = addresses(resolver, name).await?;
+            targets = found
+                .into_iter()
+                .map(|ip| at(ip, uri.port_or_default()))
+                .collect();
+        }
+        Ok(targets)
+    }
+}
+
+/// A host and port that DNS names for a service.
+struct Named {
+    name: String,
+    port: u16,
+    transport: Transport,
+}
+
+/// What NAPTR and SRV records say, the preferred first. Records that cannot be had are as good as
+/// none: the name itself is the last resort.
+async fn services(
+    resolver: &TokioResolver,
+    uri: &Uri,
+    name: &str,
+    transport: Transport,
+) -> Vec<Named> {
+    let mut services = Vec::new();
+    if uri.service == Service::Turn && uri.transport.is_none() {
+        services = pointers(resolver, uri, name).await;
+    }
+    if services.is_empty() {
+        for service in service_names(uri, transport) {
+            services.extend(located(resolver, &format!("{service}.{name}"), transport).await);
+        }
+    }
+    services
+}
+
+/// The SRV services of a URI. RFC 8489 §8, RFC 5780 §5.1, RFC 5928 §5.
+fn service_names(uri: &Uri, transport: Transport) -> &'static [&'static str] {
+    match (uri.service, uri.is_secure, transport) {
+        (Service::Stun, false, Transport::Udp) => &["_stun-behavior._udp", "_stun._udp"],
+        (Service::Stun, false, Transport::Tcp) => &["_stun-behavior._tcp", "_stun._tcp"],
+        (Service::Stun, true, Transport::Udp) => &["_stuns._udp"],
+        (Service::Stun, true, Transport::Tcp) => &["_stun-behaviors._tcp", "_stuns._tcp"],
+        (Service::Turn, false, Transport::Udp) => &["_turn._udp"],
+        (Service::Turn, false, Transport::Tcp) => &["_turn._tcp"],
+        (Service::Turn, true, Transport::Udp) => &["_turns._udp"],
+        (Service::Turn, true, Transport::Tcp) => &["_turns._tcp"],
+    }
+}
+
+/// SRV records, by priority and then weight. RFC 2782.
+async fn located(resolver: &TokioResolver, service: &str, transport: Transport) -> Vec<Named> {
+    let Ok(answer) = resolver.srv_lookup(service).await else {
+        return vec![];
+    };
+    let mut records: Vec<_> = answer
+        .answers()
+        .iter()
+        .filter_map(|record| {
+            if let RData::SRV(record) = &record.data {
+                Some(record)
+            } else {
+                None
+            }
+        })
+        .collect();
+    records.sort_by_key(|record| (record.priority, std::cmp::Reverse(record.weight)));
+    // "." says that the service is not to be had there.
+    records.retain(|record| !record.target.is_root());
+    let named = |record: &&hickory_resolver::proto::rr::rdata::SRV| Named {
+        name: record.target.to_ascii(),
+        port: record.port,
+        transport,
+    };
+    records.iter().map(named).collect()
+}
+
+/// NAPTR records of the relay service, each followed to its end. RFC 5928 §3.
+async fn pointers(resolver: &TokioResolver, uri: &Uri, name: &str) -> Vec<Named> {
+    let Ok(answer) = resolver.lookup(name, RecordType::NAPTR).await else {
+        return vec![];
+    };
+    let mut records: Vec<_> = answer
+        .answers()
+        .iter()
+        .filter_map(|record| {
+            if let RData::NAPTR(record) = &record.data {
+                Some(record)
+            } else {
+                None
+            }
+        })
+        .collect();
+    records.sort_by_key(|record| (record.order, record.preference));
+    let mut named = Vec::new();
+    for record in records {
+        let services = String::from_utf8_lossy(&record.services).to_ascii_lowercase();
+        let mut parts = services.split(':');
+        if parts.next() != Some("relay") {
+            continue;
+        }
+        for transport in parts.filter_map(|part| protocol(part, uri.is_secure)) {
+            let target = record.replacement.to_ascii();
+            match &record.flags[..] {
+                b"s" | b"S" => named.extend(located(resolver, &target, transport).await),
+                b"a" | b"A" => named.push(Named {
+                    name: target,
+                    port: uri.port_or_default(),
+                    transport,
+                }),
+                // A further NAPTR would be followed without end.
+                _ => {}
+            }
+        }
+    }
+    named
+}
+
+/// RFC 5928 §6: the application protocol tags of the relay service.
+fn protocol(tag: &str, is_secure: bool) -> Option<Transport> {
+    match (tag, is_secure) {
+        ("turn.udp", false) => Some(Transport::Udp),
+        ("turn.tcp", false) | ("turn.tls", true) => Some(Transport::Tcp),
+        ("turn.dtls", true) => Some(Transport::Udp),
+        _ => None,
+    }
+}
+
+async fn addresses(resolver: &TokioResolver, name: &str) -> Result<Vec<IpAddr>, Unresolved> {
+    match resolver.lookup_ip(name).await {
+        Ok(found) => Ok(found.iter().collect()),
+        Err(error) if error.is_no_records_found() || error.is_nx_domain() => {
+            Err(Unresolved::NoAddress(name.to_owned()))
+        }
+        Err(error) => Err(Unresolved::Failed {
+            name: name.to_owned(),
+            why: error.to_string(),
+        }),
+    }
+}
+
+/// Per try; there are two.
+const TIMEOUT: Duration = Duration::from_secs(2);

@@ -1,0 +1,210 @@
+//! `hairpin doctor`: whether a STUN or TURN server works, and what to change if not.
+
+mod host;
+mod human;
+mod json;
+mod own;
+
+use std::io::{IsTerminal, stderr};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use indicatif::ProgressBar;
+use probe::doctor::{Examination, Finding, Login, Severity};
+use probe::{Bind, Families, Uri};
+use relay::keys::{self, Mint};
+
+use super::{Failure, print, print_styled, read_secret};
+use crate::config::{self, Config, Host, Secret};
+
+/// Find out whether a STUN or TURN server works from here, and what to change if not.
+///
+/// Does what clients do, with any server: a Binding, the challenge, an allocation,
+/// data to another allocation and to a plain socket and back, a refresh, the end; for
+/// turns: also the certificate, as browsers judge it. Each finding has a code, which
+/// docs/doctor.md explains. Takes at most 15 seconds and sends some 200 datagrams.
+#[derive(Args)]
+#[command(after_long_help = AFTER_HELP)]
+pub(super) struct Doctor {
+    /// Servers: turn:HOST[:PORT][?transport=udp|tcp], turns:…, stun:…, stuns:…
+    #[arg(value_name = "URI", required_unless_present = "config")]
+    servers: Vec<Uri>,
+
+    /// Authenticate as this user.
+    #[arg(long, value_name = "NAME", requires = "password_source")]
+    user: Option<String>,
+
+    /// The user's password. Every user of this host can see it in the list of
+    /// processes: prefer --password-file.
+    #[arg(long, value_name = "PASSWORD", groups = ["password_source", "login"], requires = "user")]
+    password: Option<String>,
+
+    /// A file that holds the password; `-` is standard input.
+    #[arg(long, value_name = "FILE", groups = ["password_source", "login"], requires = "user")]
+    password_file: Option<PathBuf>,
+
+    /// Authenticate with credentials made from this shared secret. Prefer --secret-file.
+    #[arg(long, value_name = "SECRET", group = "login")]
+    secret: Option<String>,
+
+    /// A file that holds the secret; `-` is standard input.
+    #[arg(long, value_name = "FILE", group = "login")]
+    secret_file: Option<PathBuf>,
+
+    /// The configuration of the Hairpin on this host: its listeners are examined with its own
+    /// credentials, and the host with them.
+    #[arg(long, value_name = "FILE", conflicts_with = "login")]
+    config: Option<PathBuf>,
+
+    /// The realm that the servers should have.
+    #[arg(long, value_name = "REALM")]
+    realm: Option<String>,
+
+    /// A STUN server outside, to compare external addresses with (with --config).
+    #[arg(
+        long,
+        value_name = "URI",
+        default_value = "stun:stun.cloudflare.com:3478"
+    )]
+    outside: Uri,
+
+    /// Send from this address or interface.
+    #[arg(long, value_name = "IP|INTERFACE", value_parser = super::probe::bind)]
+    bind: Option<Bind>,
+
+    /// Trust the certificates in this PEM file instead of those that browsers trust.
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+
+    /// Ask over IPv4 only.
+    #[arg(short = '4', conflicts_with = "v6")]
+    v4: bool,
+
+    /// Ask over IPv6 only.
+    #[arg(short = '6')]
+    v6: bool,
+}
+
+impl Doctor {
+    pub(super) fn run(self) -> Result<ExitCode, Failure> {
+        let config = self.own_config()?;
+        let mut examination = Examination {
+            servers: self.servers.clone(),
+            login: self.login()?,
+            realm: self.realm.clone(),
+            bind: self.bind.clone().unwrap_or_default(),
+            families: Families {
+                v4: !self.v6,
+                v6: !self.v4,
+            },
+            roots: self.ca.clone(),
+        };
+        if let Some(config) = &config {
+            own::complete(&mut examination, config);
+        }
+        let findings = self.examine(&examination, config.as_ref())?;
+        if self.json {
+            print(&json::text(&findings))?;
+        } else {
+            print_styled(&human::text(&examination, &findings))?;
+        }
+        let is_bad = findings
+            .iter()
+            .any(|finding| finding.code.severity() == Severity::Error);
+        Ok(if is_bad {
+            ExitCode::FAILURE
+        } else {
+            ExitCode::SUCCESS
+        })
+    }
+
+    /// The configuration as the server would read it, but for its listeners' ports, which are in
+    /// use by the server itself.
+    fn own_config(&self) -> Result<Option<Config>, Failure> {
+        let Some(path) = &self.config else {
+            return Ok(None);
+        };
+        let host = Host {
+            bind: |_| Ok(()),
+            ..Host::here()
+        };
+        let loaded = config::load(Some(path), &host)?;
+        Ok(Some(loaded.config))
+    }
+
+    fn login(&self) -> Result<Option<Login>, Failure> {
+        if let Some(user) = &self.user {
+            let password = match (&self.password, &self.password_file) {
+                (Some(password), _) => password.clone(),
+                (None, Some(path)) => read_secret(path, "--password-file")?,
+                (None, None) => return Err(Failure::Usage("--user needs a password")),
+            };
+            return Ok(Some(Login::Password {
+                user: user.clone(),
+                password,
+            }));
+        }
+        let secret = match (&self.secret, &self.secret_file) {
+            (Some(secret), _) => secret.clone(),
+            (None, Some(path)) => read_secret(path, "--secret-file")?,
+            (None, None) => return Ok(None),
+        };
+        Ok(Some(minting(Secret::new(secret))))
+    }
+
+    fn examine(
+        &self,
+        examination: &Examination,
+        config: Option<&Config>,
+    ) -> Result<Vec<Finding>, Failure> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(Failure::Runtime)?;
+        let bar = if stderr().is_terminal() {
+            ProgressBar::new_spinner().with_message("examining")
+        } else {
+            ProgressBar::hidden()
+        };
+        bar.enable_steady_tick(Duration::from_millis(100));
+        let mut findings = runtime.block_on(probe::doctor::examine(examination, |uri| {
+            bar.set_message(format!("examined {uri}"));
+        }))?;
+        if let Some(config) = config {
+            findings.extend(host::examine(config));
+            findings.extend(runtime.block_on(host::compare_external(config, &self.outside)));
+        }
+        bar.finish_and_clear();
+        Ok(findings)
+    }
+}
+
+/// Credentials as a web service would mint them.
+fn minting(secret: Secret) -> Login {
+    Login::Secret(Arc::new(move |expiry| {
+        let secret = secret.expose().as_bytes();
+        let credential = keys::mint(Mint::Sha1, secret, Some("doctor"), expiry);
+        (credential.username, credential.password)
+    }))
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  hairpin doctor turn:turn.example.org --secret-file secret
+  hairpin doctor turn:turn.example.org turns:turn.example.org:443?transport=tcp \\
+      --user alice --password-file pw
+  sudo hairpin doctor --config /etc/hairpin/turnserver.toml
+                                             on the server itself
+  hairpin doctor stun:stun.example.org       what strangers see
+
+Exit codes:
+  0  no errors; there may be warnings
+  1  at least one error, or the examination failed
+  2  the command line or the configuration is wrong";

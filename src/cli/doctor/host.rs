@@ -1,0 +1,149 @@
+//! What only the host knows: its ports, limits, buffers, firewall, and the unit's sandbox.
+
+mod process;
+mod sockets;
+
+use std::fs;
+use std::path::Path;
+
+use probe::Uri;
+use probe::doctor::{Code, Finding, reflexive_address};
+
+use crate::config::{Config, Listener, Transport};
+use process::Process;
+use sockets::UdpTable;
+
+/// Looks at this host with the eyes of its configuration.
+pub(super) fn examine(config: &Config) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let table = UdpTable::read();
+    let server = Process::serving();
+    findings.extend(listeners(config, &table));
+    findings.extend(relay_ports(config, &table));
+    findings.extend(buffers());
+    findings.extend(firewall());
+    if let Some(server) = server {
+        findings.extend(files(config, &server));
+        findings.extend(sandbox(&server));
+    }
+    findings
+}
+
+/// What the Internet sees of this host, against `[relay] external`. What cannot be asked cannot be
+/// compared: a host without a way out is told so by the rest.
+pub(super) async fn compare_external(config: &Config, outside: &Uri) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for relay in &config.relay.addresses {
+        let seen = reflexive_address(outside, relay.local).await;
+        if let Some(seen) = seen.filter(|seen| *seen != relay.external) {
+            let sentence = format!(
+                "{outside} sees {seen} when {} asks, and {} is configured",
+                relay.local, relay.external
+            );
+            findings.push(finding(Code::ExternalDiffers, sentence));
+        }
+    }
+    findings
+}
+
+fn listeners(config: &Config, table: &UdpTable) -> Vec<Finding> {
+    let udp = config
+        .listeners
+        .iter()
+        .filter(|listener| listener.transport == Transport::Udp);
+    let closed = udp.filter(|listener| table.owner(listener.listen).is_none());
+    let sentence = |listener: &Listener| format!("no UDP socket is bound to {}", listener.listen);
+    closed
+        .map(|listener| finding(Code::ListenerClosed, sentence(listener)))
+        .collect()
+}
+
+/// Ports of the range that somebody else holds: sockets of other users than the listener's.
+fn relay_ports(config: &Config, table: &UdpTable) -> Option<Finding> {
+    let mut listeners = config.listeners.iter();
+    let server = listeners.find_map(|listener| table.owner(listener.listen));
+    let ports = config.relay.ports.first()..=config.relay.ports.last();
+    let taken = table.ports_of_others(ports.clone(), server);
+    let first = taken.first()?;
+    let sentence = format!(
+        "{} of the relay ports {}-{} are in use by other programs, {first} for one",
+        taken.len(),
+        ports.start(),
+        ports.end()
+    );
+    // A stray one or two are stepped over by the server.
+    (taken.len() * FEW > config.relay.ports.count())
+        .then(|| finding(Code::RelayPortsTaken, sentence))
+}
+
+/// Each relay socket is a file.
+fn files(config: &Config, server: &Process) -> Option<Finding> {
+    let limit = server.open_files()?;
+    let ports = config.relay.ports.count() as u64 * config.relay.addresses.len() as u64;
+    let wanted = config
+        .allocation
+        .total
+        .map_or(ports, |total| u64::from(total).min(ports));
+    let sentence = format!(
+        "the server may open {limit} files, and its configuration allows {wanted} allocations"
+    );
+    (limit < wanted).then(|| finding(Code::FewFiles, sentence))
+}
+
+fn buffers() -> Option<Finding> {
+    let limit: u64 = read("/proc/sys/net/core/rmem_max")?.trim().parse().ok()?;
+    let sentence = format!("net.core.rmem_max is {limit}, the server asks for {BUFFER}");
+    (limit < BUFFER).then(|| finding(Code::SmallBuffers, sentence))
+}
+
+fn firewall() -> Option<Finding> {
+    let is_active = [
+        (
+            "ufw",
+            read("/etc/ufw/ufw.conf").is_some_and(|conf| conf.contains("ENABLED=yes")),
+        ),
+        ("firewalld", Path::new("/run/firewalld").exists()),
+        (
+            "iptables",
+            tables("/proc/net/ip_tables_names") || tables("/proc/net/ip6_tables_names"),
+        ),
+    ];
+    let names: Vec<_> = is_active
+        .iter()
+        .filter(|(_, active)| *active)
+        .map(|(name, _)| *name)
+        .collect();
+    let sentence = format!("{} is active on this host", names.join(" and "));
+    (!names.is_empty()).then(|| finding(Code::FirewallHint, sentence))
+}
+
+fn tables(path: &str) -> bool {
+    read(path).is_some_and(|names| names.lines().any(|name| name == "filter"))
+}
+
+fn sandbox(server: &Process) -> Option<Finding> {
+    let is_sandboxed = server.is_sandboxed()?;
+    let sentence = format!(
+        "process {} has neither NoNewPrivileges nor a system call filter",
+        server.pid()
+    );
+    (!is_sandboxed).then(|| finding(Code::NotSandboxed, sentence))
+}
+
+fn read(path: &str) -> Option<String> {
+    fs::read_to_string(path).ok()
+}
+
+fn finding(code: Code, sentence: String) -> Finding {
+    Finding {
+        code,
+        uri: None,
+        sentence,
+    }
+}
+
+/// Bytes of receive buffer that the server asks for.
+const BUFFER: u64 = 2 * 1024 * 1024;
+
+/// One port in so many may be somebody else's.
+const FEW: usize = 20;
