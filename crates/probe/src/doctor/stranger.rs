@@ -4,7 +4,7 @@ use std::io;
 use std::time::Instant;
 
 use client::{Event, Failure};
-use wire::attributes::{Nonce, PasswordAlgorithms, Realm, RequestedTransport};
+use wire::attributes::{AlternateServer, Nonce, PasswordAlgorithms, Realm, RequestedTransport};
 use wire::{Message, Method};
 
 use super::connect::{Connector, NoLink};
@@ -120,7 +120,9 @@ impl Patient {
             }
             Some(401) => self.read_challenge(&answer),
             Some(300) => {
-                self.find(Code::Redirects, "clients are sent to another server");
+                let other = answer.get::<AlternateServer>().ok().flatten();
+                let to = other.map_or_else(|| "nowhere".to_owned(), |other| other.0.to_string());
+                self.find(Code::Redirects, format!("clients are sent to {to}"));
                 Err(Stopped)
             }
             Some(code) => {
