@@ -210,6 +210,7 @@ impl Inquiry {
             | Event::PermissionCreated { .. }
             | Event::ChannelBound { .. }
             | Event::Data { .. }
+            | Event::Lost { .. }
             | Event::StreamBroken(_) => None,
         }
     }
