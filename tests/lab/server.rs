@@ -310,23 +310,26 @@ impl Setup {
     }
 }
 
+/// `hairpin`: the binary that the environment names, or Cargo's.
+pub(crate) fn binary() -> String {
+    env::var("HAIRPIN_BIN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_hairpin").to_owned())
+}
+
 /// `hairpin serve` on the server's host.
 fn hairpin(world: &World) -> Command {
     serve(|program| world.on_server_host(program))
 }
 
-/// `hairpin serve` on a host: the binary that the environment names, or Cargo's.
+/// `hairpin serve` on a host.
 fn serve(on_host: impl FnOnce(&str) -> Command) -> Command {
-    let binary = env::var("HAIRPIN_BIN");
-    let binary = binary.as_deref().unwrap_or(env!("CARGO_BIN_EXE_hairpin"));
-    let mut command = on_host(binary);
+    let mut command = on_host(&binary());
     // A configuration of the machine's own is not the test's.
     command.arg("serve").env_remove("HAIRPIN_CONFIG");
     command
 }
 
 /// Whether a STUN Binding request comes back as a response.
-fn answers_udp(server: SocketAddr) -> bool {
+pub(crate) fn answers_udp(server: SocketAddr) -> bool {
     let any = match server.ip() {
         IpAddr::V4(_) => IpAddr::from(Ipv4Addr::UNSPECIFIED),
         IpAddr::V6(_) => IpAddr::from(Ipv6Addr::UNSPECIFIED),

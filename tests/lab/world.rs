@@ -52,12 +52,25 @@ pub(crate) struct Host {
 
 /// Runs the test `promise` in a world of its own. Call it as the test's only statement.
 pub(crate) fn in_own_world<F: FnOnce(&World)>(promise: F) {
+    in_own_namespaces(&test_name::<F>(), || promise(&World::new()));
+}
+
+/// Runs the test of this name in fresh namespaces, where there is no link yet.
+pub(crate) fn in_own_namespaces(test: &str, promise: impl FnOnce()) {
     if env::var_os(INSIDE).is_some() {
         end_after(LIFETIME);
-        promise(&World::new());
+        promise();
     } else {
-        run_inside(&test_name::<F>());
+        run_inside(test);
     }
+}
+
+/// The name by which the test harness knows the function around the closure `F`.
+pub(crate) fn test_name<F>() -> String {
+    let path = type_name::<F>();
+    let path = path.strip_suffix("::{{closure}}").expect("a closure");
+    let (_binary, test) = path.split_once("::").expect("a path");
+    test.to_owned()
 }
 
 impl World {
@@ -195,14 +208,6 @@ fn run_inside(test: &str) {
     assert!(passed, "{stdout}{stderr}{}", output.status);
     // What was measured, for `--nocapture`.
     print!("{stdout}");
-}
-
-/// The name by which the test harness knows the function around the closure `F`.
-fn test_name<F>() -> String {
-    let path = type_name::<F>();
-    let path = path.strip_suffix("::{{closure}}").expect("a closure");
-    let (_binary, test) = path.split_once("::").expect("a path");
-    test.to_owned()
 }
 
 /// A last resort: every wait has its own, shorter patience.

@@ -1,0 +1,54 @@
+//! How long a silent mapping lives: the router is told, and the probe must find out.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::{nats::Nat, net::on_the_internet, probe, servers::Kind};
+
+#[test]
+fn the_lifetime_of_a_mapping_is_found_between_two_silences() {
+    on_the_internet(|internet| {
+        let home = internet.home(1, Nat::PortRestricted);
+        for key in [
+            "nf_conntrack_udp_timeout",
+            "nf_conntrack_udp_timeout_stream",
+        ] {
+            home.set_router(&format!("netfilter/{key}"), &LIFETIME.as_secs().to_string());
+        }
+        let kinds = [Kind::Alternate, Kind::Coturn];
+        let _servers = kinds.map(Kind::start);
+        let probes = kinds.map(|kind| probe::start(&home, &kind.uris(), &["--lifetime=14s"]));
+        for running in probes {
+            let told = running.told();
+            let [at_least, below] = ["at_least_seconds", "below_seconds"]
+                .map(|name| told.v4()["lifetime"][name].as_f64().expect("a number"));
+            let lifetime = LIFETIME.as_secs_f64();
+            // The router counts from the last packet, the probe from when it heard of it: what
+            // survived was shorter than the lifetime, what did not may look a little shorter, too.
+            assert!(at_least < lifetime, "{told:#?}");
+            assert!(below > lifetime - DELAY, "{told:#?}");
+            assert!(below - at_least < 2.0, "{told:#?}");
+            // To know it is not needed for the verdict.
+            assert_eq!(told.report["verdict"], "mostly-direct", "{told:#?}");
+        }
+    });
+}
+
+#[test]
+fn ordinary_servers_cannot_tell_the_lifetime() {
+    on_the_internet(|internet| {
+        let home = internet.home(1, Nat::PortRestricted);
+        let _servers = Kind::Ordinary.start();
+        let told = probe::run(&home, &Kind::Ordinary.uris(), &["--lifetime=14s"]);
+        assert_eq!(told.v4()["lifetime"], Value::Null);
+        let why = "no server that answered speaks RFC 5780";
+        assert_eq!(told.v4()["unknown"]["lifetime"], why);
+    });
+}
+
+/// What the router is told.
+const LIFETIME: Duration = Duration::from_secs(8);
+
+/// Seconds, on a machine that has much else to do.
+const DELAY: f64 = 1.5;

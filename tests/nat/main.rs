@@ -1,0 +1,14 @@
+//! NATs that Linux makes, and what `hairpin probe` says of each; then calls between two of them.
+
+#[expect(dead_code, reason = "the other tests use the rest of the lab")]
+#[path = "../lab/mod.rs"]
+mod lab;
+
+mod lifetime;
+mod nats;
+mod net;
+mod own_nats;
+mod probe;
+mod servers;
+mod verdicts;
+mod ways;

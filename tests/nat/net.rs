@@ -1,0 +1,230 @@
+//! The net of these tests: the Internet, and homes that a router joins to it.
+//!
+//! The test's own host is the Internet: servers run on it, at addresses of its own, and it passes on
+//! what homes send each other. Every home has a router, which is a host of its own, and behind it
+//! the host that probes and calls. A carrier's router may stand between. Addresses outside come
+//! from the documentation ranges, those inside are what homes and carriers have.
+
+use std::{
+    fs,
+    net::{Ipv4Addr, Ipv6Addr},
+    process::Command,
+};
+
+use tempfile::NamedTempFile;
+
+use crate::{
+    lab::{
+        PATIENCE,
+        program::{Ended, Program},
+        world::{Host, configure, in_own_namespaces, test_name},
+    },
+    nats::Nat,
+};
+
+/// The Internet of one test.
+pub(crate) struct Internet(());
+
+/// A host behind a router. All of it is gone with this value.
+pub(crate) struct Home {
+    pub(crate) host: Host,
+    router: Host,
+    _carrier: Option<Host>,
+    /// The address that its host has itself.
+    pub(crate) inside: Ipv4Addr,
+    /// The address that the Internet sees.
+    pub(crate) outside: Ipv4Addr,
+}
+
+/// Runs the test `promise` with an Internet of its own. Call it as the test's only statement.
+pub(crate) fn on_the_internet<F: FnOnce(&Internet)>(promise: F) {
+    in_own_namespaces(&test_name::<F>(), || promise(&Internet::new()));
+}
+
+impl Internet {
+    fn new() -> Self {
+        fs::write("/proc/sys/net/ipv4/ip_forward", "1").expect("a namespace of our own");
+        fs::write("/proc/sys/net/ipv6/conf/all/forwarding", "1").expect("a namespace of our own");
+        let mut links = "link set lo up\n".to_owned();
+        for last in SERVERS {
+            links += &format!("address add {}/32 dev lo\n", server_v4(last));
+            links += &format!("address add {}/128 dev lo nodad\n", server_v6(last));
+        }
+        configure(Command::new("ip"), &links);
+        Self(())
+    }
+
+    /// A home behind `nat`. `number`, from 1 on, tells it from the others of this Internet.
+    pub(crate) fn home(&self, number: u8, nat: Nat) -> Home {
+        let (host, router) = (Host::new(), Host::new());
+        let outside = Ipv4Addr::new(203, 0, 113, number);
+        let is_public = nat == Nat::None;
+        let inside = if is_public {
+            Ipv4Addr::new(192, 0, 2, 2)
+        } else {
+            Ipv4Addr::new(192, 168, number, 2)
+        };
+        let carrier = (nat == Nat::Carrier).then(Host::new);
+        configure(
+            Command::new("ip"),
+            &uplink(number, carrier.as_ref().unwrap_or(&router).pid()),
+        );
+        if let Some(carrier) = &carrier {
+            configure(carrier.command("ip"), &wan(outside));
+            configure(carrier.command("ip"), &carrier_lan(router.pid()));
+            configure(router.command("ip"), &carried_wan());
+            routes(carrier, &Nat::PortRestricted.rules(outside, CARRIED));
+        } else {
+            configure(router.command("ip"), &wan(outside));
+        }
+        configure(router.command("ip"), &lan(inside, host.pid()));
+        configure(host.command("ip"), &host_links(inside));
+        let outside_of_router = if carrier.is_some() { CARRIED } else { outside };
+        routes(&router, &nat.rules(outside_of_router, inside));
+        if is_public {
+            let back = format!("route add {inside} via {outside} dev wan{number} onlink\n");
+            configure(Command::new("ip"), &back);
+        }
+        if nat == Nat::Ipv6Firewall {
+            ipv6(number, &router, &host);
+        }
+        Home {
+            host,
+            router,
+            _carrier: carrier,
+            inside,
+            outside: if is_public { inside } else { outside },
+        }
+    }
+}
+
+impl Home {
+    /// Sets a value below `/proc/sys/net` of the router.
+    pub(crate) fn set_router(&self, key: &str, value: &str) {
+        set(&self.router, key, value);
+    }
+}
+
+/// An address of the Internet's own, by its last byte, which is one of [`SERVERS`].
+pub(crate) const fn server_v4(last: u8) -> Ipv4Addr {
+    Ipv4Addr::new(198, 51, 100, last)
+}
+
+/// The same over IPv6.
+pub(crate) const fn server_v6(last: u8) -> Ipv6Addr {
+    Ipv6Addr::new(0x2001, 0xDB8, 0x51, 0, 0, 0, 0, last as u16)
+}
+
+/// The Internet's end of a home's link.
+fn uplink(number: u8, router: i32) -> String {
+    format!(
+        "link add wan{number} type veth peer name wan netns {router}\n\
+         address add {GATEWAY}/32 dev wan{number}\n\
+         link set wan{number} up\n\
+         route add 203.0.113.{number} dev wan{number}\n"
+    )
+}
+
+fn wan(outside: Ipv4Addr) -> String {
+    format!(
+        "link set lo up\n\
+         address add {outside}/32 dev wan\n\
+         link set wan up\n\
+         route add {GATEWAY} dev wan\n\
+         route add default via {GATEWAY}\n"
+    )
+}
+
+fn carrier_lan(router: i32) -> String {
+    format!(
+        "link add lan type veth peer name wan netns {router}\n\
+         address add 100.64.0.1/24 dev lan\n\
+         link set lan up\n"
+    )
+}
+
+fn carried_wan() -> String {
+    format!(
+        "link set lo up\n\
+         address add {CARRIED}/24 dev wan\n\
+         link set wan up\n\
+         route add default via 100.64.0.1\n"
+    )
+}
+
+fn lan(inside: Ipv4Addr, host: i32) -> String {
+    let router = router_of(inside);
+    format!(
+        "link add lan type veth peer name lan0 netns {host}\n\
+         address add {router}/24 dev lan\n\
+         link set lan up\n"
+    )
+}
+
+fn host_links(inside: Ipv4Addr) -> String {
+    let router = router_of(inside);
+    format!(
+        "link set lo up\n\
+         address add {inside}/24 dev lan0\n\
+         link set lan0 up\n\
+         route add default via {router}\n"
+    )
+}
+
+/// Gives a home a net of IPv6, which nothing translates.
+fn ipv6(number: u8, router: &Host, host: &Host) {
+    let [net, link] = ["1", "ff"].map(|kind| format!("2001:db8:{kind}:{number}:"));
+    let outside = format!(
+        "address add {link}:1/64 dev wan{number} nodad\n\
+         route add {net}:/64 via {link}:2\n"
+    );
+    configure(Command::new("ip"), &outside);
+    let between = format!(
+        "address add {link}:2/64 dev wan nodad\n\
+         address add {net}:1/64 dev lan nodad\n\
+         route add default via {link}:1\n"
+    );
+    configure(router.command("ip"), &between);
+    let inside = format!(
+        "address add {net}:2/64 dev lan0 nodad\n\
+         route add default via {net}:1\n"
+    );
+    configure(host.command("ip"), &inside);
+}
+
+/// Makes a router of a host: it forwards, by `rules` of nftables.
+fn routes(router: &Host, rules: &str) {
+    set(router, "ipv4/ip_forward", "1");
+    set(router, "ipv6/conf/all/forwarding", "1");
+    let file = NamedTempFile::new().expect("a temporary file");
+    fs::write(file.path(), rules).expect("the temporary file is ours");
+    let mut nft = router.command("nft");
+    nft.arg("--file").arg(file.path());
+    assert_done(&Program::run(nft, "nftables", PATIENCE), rules);
+}
+
+fn set(host: &Host, key: &str, value: &str) {
+    let mut shell = host.command("sh");
+    let key = format!("/proc/sys/net/{key}");
+    shell.args(["-c", "echo \"$1\" > \"$0\"", &key, value]);
+    assert_done(&Program::run(shell, "dash", PATIENCE), &key);
+}
+
+#[track_caller]
+fn assert_done(ended: &Ended, what: &str) {
+    assert!(ended.status.success(), "{what}: {}", ended.output);
+}
+
+const fn router_of(inside: Ipv4Addr) -> Ipv4Addr {
+    let [a, b, c, _] = inside.octets();
+    Ipv4Addr::new(a, b, c, 1)
+}
+
+/// The last bytes of the servers' addresses.
+const SERVERS: [u8; 8] = [1, 2, 11, 12, 21, 22, 31, 32];
+
+/// Where every home's way into the Internet begins.
+const GATEWAY: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 254);
+
+/// The address that a carrier gives to a home's router. RFC 6598.
+const CARRIED: Ipv4Addr = Ipv4Addr::new(100, 64, 0, 2);

@@ -1,0 +1,112 @@
+//! The lab is what it says: tools that nobody here wrote find its NATs to be what they are called.
+//! `turnutils_natdiscovery` of coturn asks by RFC 5780, Debian's `stun` by RFC 3489.
+
+use crate::{
+    lab::{PATIENCE, program::Program},
+    nats::Nat,
+    net::{Home, on_the_internet, server_v4},
+    servers::Kind,
+};
+
+#[test]
+fn others_find_no_nat_where_there_is_none() {
+    on_the_internet(|internet| {
+        let home = internet.home(1, Nat::None);
+        assert_eq!(home.inside, home.outside);
+        others_find(
+            &home,
+            "Open",
+            "Endpoint Independent",
+            "Endpoint Independent",
+        );
+    });
+}
+
+#[test]
+fn others_find_the_full_cone() {
+    on_the_internet(|internet| {
+        let home = internet.home(1, Nat::FullCone);
+        let name = "Independent Mapping, Independent Filter";
+        others_find(&home, name, "Endpoint Independent", "Endpoint Independent");
+    });
+}
+
+#[test]
+fn others_find_the_restricted_cone() {
+    on_the_internet(|internet| {
+        let home = internet.home(1, Nat::Restricted);
+        let name = "Independent Mapping, Address Dependent Filter";
+        others_find(&home, name, "Endpoint Independent", "Address Dependent");
+    });
+}
+
+#[test]
+fn others_find_the_port_restricted_cone() {
+    on_the_internet(|internet| {
+        let home = internet.home(1, Nat::PortRestricted);
+        let name = "Independent Mapping, Port Dependent Filter";
+        others_find(
+            &home,
+            name,
+            "Endpoint Independent",
+            "Address and Port Dependent",
+        );
+    });
+}
+
+#[test]
+fn others_find_the_symmetric_nat() {
+    on_the_internet(|internet| {
+        let home = internet.home(1, Nat::Symmetric);
+        others_find(
+            &home,
+            "Dependent Mapping",
+            "Address and Port Dependent",
+            "Address and Port Dependent",
+        );
+    });
+}
+
+#[test]
+fn others_find_udp_blocked_where_it_is() {
+    on_the_internet(|internet| {
+        let home = internet.home(1, Nat::UdpBlocked);
+        let _server = Kind::Coturn.start();
+        assert_says(&stun(&home), "Blocked");
+    });
+}
+
+/// What `stun` calls it, and the behaviours that `turnutils_natdiscovery` tells.
+#[track_caller]
+fn others_find(home: &Home, name: &str, mapping: &str, filtering: &str) {
+    let _server = Kind::Coturn.start();
+    let found = stun(home);
+    assert_says(&found, &format!("Primary: {name}"));
+    let found = natdiscovery(home);
+    assert_says(&found, &format!("{mapping} Mapping!"));
+    assert_says(&found, &format!("{filtering} Filtering!"));
+    let outside = home.outside;
+    assert_says(&found, &format!("UDP reflexive addr: {outside}:"));
+}
+
+/// What coturn's client says.
+#[track_caller]
+fn natdiscovery(home: &Home) -> String {
+    let mut command = home.host.command("turnutils_natdiscovery");
+    command.args(["-m", "-f", "-L", &home.inside.to_string()]);
+    command.arg(server_v4(21).to_string());
+    Program::run(command, "coturn", 2 * PATIENCE).output
+}
+
+/// What Debian's client says. It ends with the number of what it found.
+#[track_caller]
+fn stun(home: &Home) -> String {
+    let mut command = home.host.command("stun");
+    command.arg(server_v4(21).to_string()).arg("-v");
+    Program::run(command, "stun-client", 2 * PATIENCE).output
+}
+
+#[track_caller]
+fn assert_says(found: &str, words: &str) {
+    assert!(found.contains(words), "not found: {words}\n{found}");
+}

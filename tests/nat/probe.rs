@@ -1,0 +1,70 @@
+//! The probe: run on a host of a home, and what it says read back.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::{
+    lab::{PATIENCE, program::Program, server::binary},
+    net::Home,
+};
+
+/// A probe under way.
+pub(crate) struct Running(Program);
+
+/// What a probe says in the end.
+#[derive(Debug)]
+pub(crate) struct Told {
+    /// The exit code.
+    pub(crate) code: i32,
+    /// The JSON.
+    pub(crate) report: Value,
+}
+
+/// Starts a probe that asks the servers of `uris`.
+pub(crate) fn start(home: &Home, uris: &[String], options: &[&str]) -> Running {
+    let mut command = home.host.command(&binary());
+    command.args(["probe", "--json", "--timeout", TIMEOUT]);
+    Running::start(command, uris, options)
+}
+
+/// The same, to its end.
+#[track_caller]
+pub(crate) fn run(home: &Home, uris: &[String], options: &[&str]) -> Told {
+    start(home, uris, options).told()
+}
+
+impl Running {
+    fn start(mut command: Command, uris: &[String], options: &[&str]) -> Self {
+        // Without any, it would ask public servers.
+        assert!(!uris.is_empty(), "no server to ask");
+        command.args(options).args(uris);
+        Self(Program::start(command, "util-linux"))
+    }
+
+    /// Waits for its end.
+    #[track_caller]
+    pub(crate) fn told(mut self) -> Told {
+        let ended = self.0.wait(3 * PATIENCE);
+        let report = serde_json::from_str(&ended.output);
+        Told {
+            code: ended.status.code().expect("it ends by itself"),
+            report: report.unwrap_or_else(|why| panic!("{why}: {}", ended.output)),
+        }
+    }
+}
+
+impl Told {
+    /// What is said of IPv4.
+    pub(crate) fn v4(&self) -> &Value {
+        &self.report["ipv4"]
+    }
+
+    /// What is said of IPv6.
+    pub(crate) fn v6(&self) -> &Value {
+        &self.report["ipv6"]
+    }
+}
+
+/// A question is asked three times meanwhile. Long enough for a machine that has much else to do.
+const TIMEOUT: &str = "2s";
