@@ -4,11 +4,14 @@
 #[path = "../lab/mod.rs"]
 mod lab;
 
+mod dns;
 mod lifetime;
+mod names;
 mod nats;
 mod net;
 mod own_nats;
 mod probe;
 mod servers;
+mod tls;
 mod verdicts;
 mod ways;

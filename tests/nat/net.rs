@@ -118,7 +118,8 @@ pub(crate) const fn server_v6(last: u8) -> Ipv6Addr {
 /// The Internet's end of a home's link.
 fn uplink(number: u8, router: i32) -> String {
     format!(
-        "link add wan{number} type veth peer name wan netns {router}\n\
+        "link add wan{number} address {INTERNET_MAC} type veth \
+             peer name wan address {WAN_MAC} netns {router}\n\
          address add {GATEWAY}/32 dev wan{number}\n\
          link set wan{number} up\n\
          route add 203.0.113.{number} dev wan{number}\n"
@@ -155,7 +156,8 @@ fn carried_wan() -> String {
 fn lan(inside: Ipv4Addr, host: i32) -> String {
     let router = router_of(inside);
     format!(
-        "link add lan type veth peer name lan0 netns {host}\n\
+        "link add lan address {LAN_MAC} type veth \
+             peer name lan0 address {HOST_MAC} netns {host}\n\
          address add {router}/24 dev lan\n\
          link set lan up\n"
     )
@@ -171,22 +173,27 @@ fn host_links(inside: Ipv4Addr) -> String {
     )
 }
 
-/// Gives a home a net of IPv6, which nothing translates.
+/// Gives a home a net of IPv6, which nothing translates. Neighbours are known beforehand: to discover
+/// one on a new link takes a second.
 fn ipv6(number: u8, router: &Host, host: &Host) {
     let [net, link] = ["1", "ff"].map(|kind| format!("2001:db8:{kind}:{number}:"));
     let outside = format!(
         "address add {link}:1/64 dev wan{number} nodad\n\
+         neighbor add {link}:2 lladdr {WAN_MAC} dev wan{number}\n\
          route add {net}:/64 via {link}:2\n"
     );
     configure(Command::new("ip"), &outside);
     let between = format!(
         "address add {link}:2/64 dev wan nodad\n\
          address add {net}:1/64 dev lan nodad\n\
+         neighbor add {link}:1 lladdr {INTERNET_MAC} dev wan\n\
+         neighbor add {net}:2 lladdr {HOST_MAC} dev lan\n\
          route add default via {link}:1\n"
     );
     configure(router.command("ip"), &between);
     let inside = format!(
         "address add {net}:2/64 dev lan0 nodad\n\
+         neighbor add {net}:1 lladdr {LAN_MAC} dev lan0\n\
          route add default via {net}:1\n"
     );
     configure(host.command("ip"), &inside);
@@ -228,3 +235,8 @@ const GATEWAY: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 254);
 
 /// The address that a carrier gives to a home's router. RFC 6598.
 const CARRIED: Ipv4Addr = Ipv4Addr::new(100, 64, 0, 2);
+
+const INTERNET_MAC: &str = "02:00:00:00:00:01";
+const WAN_MAC: &str = "02:00:00:00:00:02";
+const LAN_MAC: &str = "02:00:00:00:00:03";
+const HOST_MAC: &str = "02:00:00:00:00:04";

@@ -1,6 +1,6 @@
 //! From where the probe asks, and over which family.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     lab::{PATIENCE, program::Program, server::binary, world::configure},
@@ -55,20 +55,21 @@ fn the_probe_asks_from_the_address_or_interface_that_it_is_given() {
         configure(home.host.command("ip"), SECOND_WAY);
         let _server = Kind::Alternate.start();
         let binds = [
-            ("192.168.1.3", "192.168.1.3:"),
-            ("192.168.1.2", "192.168.1.2:"),
-            ("lan0", "192.168.1.2:"),
+            ("192.168.1.3", "192.168.1.3:", Value::Null),
+            ("192.168.1.2", "192.168.1.2:", Value::Null),
+            // An interface has both families.
+            ("lan0", "192.168.1.2:", json!({ "state": "no-server" })),
         ];
-        let probes = binds.map(|(bind, local)| {
+        let probes = binds.map(|(bind, local, v6)| {
             let uris = Kind::Alternate.uris();
-            (probe::start(&home, &uris, &["--bind", bind]), local)
+            (probe::start(&home, &uris, &["--bind", bind]), local, v6)
         });
-        for (running, local) in probes {
+        for (running, local, v6) in probes {
             let told = running.told();
             let found = told.v4()["local"].as_str().expect("an address");
             assert!(found.starts_with(local), "{told:#?}");
             assert_eq!(told.v4()["mapping"], "endpoint-independent", "{told:#?}");
-            assert_eq!(told.report["ipv6"]["state"], "no-server", "{told:#?}");
+            assert_eq!(*told.v6(), v6, "{told:#?}");
         }
         let told = probe::run(&home, &Kind::Alternate.uris(), &["--bind", "dead0"]);
         assert_eq!(told.report["verdict"], "blocked", "{told:#?}");

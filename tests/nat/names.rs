@@ -1,0 +1,114 @@
+//! From names to servers: SRV, NAPTR and addresses, as DNS has them.
+
+use serde_json::{Value, json};
+
+use crate::{
+    dns::Zone,
+    lab::{
+        PATIENCE,
+        program::Program,
+        server::{PASSWORD, USER, binary},
+    },
+    nats::Nat,
+    net::{on_the_internet, server_v4, server_v6},
+    probe,
+    servers::Kind,
+};
+
+#[test]
+fn the_servers_of_a_name_are_those_that_dns_says() {
+    on_the_internet(|internet| {
+        let home = internet.home(1, Nat::Ipv6Firewall);
+        let _servers = [Kind::Alternate, Kind::Ordinary].map(Kind::start);
+        zone().publish();
+        let [first, second] = [31, 32].map(|last| json!(format!("{}:3478", server_v4(last))));
+        let behavior = json!([
+            format!("{}:3478", server_v4(1)),
+            format!("[{}]:3478", server_v6(1))
+        ]);
+        for (uri, addresses) in [
+            // SRV, by priority.
+            ("stun:plain.example", json!([second, first])),
+            // A server that speaks RFC 5780 is better than any other.
+            ("stun:discovery.example", behavior.clone()),
+            // No SRV: the addresses of the name, at the port of the scheme.
+            ("stun:host.example", behavior),
+            // A port means that very host.
+            (
+                "stun:plain.example:3478",
+                json!([format!("{}:3478", server_v4(2))]),
+            ),
+            // A service that is said not to be there leaves the name itself.
+            ("stun:dot.example", json!([first])),
+        ] {
+            let uris = [uri.to_owned()];
+            let told = probe::run(&home, &uris, &[]);
+            let found = told.report["servers"][0]["addresses"].as_array().cloned();
+            let mut found = found.unwrap_or_else(|| panic!("{told:#?}"));
+            // In which order the families come is the resolver's choice.
+            if found.len() > 1 && uri != "stun:plain.example" {
+                found.sort_by_key(|address| address.to_string().contains('['));
+            }
+            assert_eq!(Value::Array(found), addresses, "{uri}");
+            assert_eq!(told.code, 0, "{uri} {told:#?}");
+        }
+        let told = probe::run(&home, &["stun:nowhere.example".to_owned()], &[]);
+        let why = "the name nowhere.example has no address in DNS";
+        assert_eq!(told.report["servers"][0]["error"], why);
+        assert_eq!(told.code, 20, "{told:#?}");
+    });
+}
+
+#[test]
+fn a_relay_is_found_through_naptr() {
+    on_the_internet(|internet| {
+        let home = internet.home(1, Nat::PortRestricted);
+        let _server = Kind::Alternate.start();
+        // The name's own address is nobody's.
+        Zone::default()
+            .a("relay.example", server_v4(12))
+            .naptr("relay.example", "s", "RELAY:turn.udp", "_turn._udp.example")
+            .srv("_turn._udp.example", 0, "one.example", 3478)
+            .a("one.example", server_v4(1))
+            .publish();
+        let examine = |uri: &str| {
+            let mut doctor = home.host.command(&binary());
+            doctor.args([
+                "doctor",
+                "--json",
+                "-4",
+                "--user",
+                USER,
+                "--password",
+                PASSWORD,
+            ]);
+            doctor.arg(uri);
+            Program::run(doctor, "util-linux", 2 * PATIENCE)
+        };
+        let found = examine("turn:relay.example");
+        assert!(found.status.success(), "{}", found.output);
+        // The counter-check: NAPTR is for those who leave the transport open.
+        let lost = examine("turn:relay.example?transport=udp");
+        assert!(!lost.status.success(), "{}", lost.output);
+    });
+}
+
+/// Some names of every kind.
+fn zone() -> Zone {
+    Zone::default()
+        .srv("_stun._udp.plain.example", 20, "first.example", 3478)
+        .srv("_stun._udp.plain.example", 10, "second.example", 3478)
+        .a("plain.example", server_v4(2))
+        .a("first.example", server_v4(31))
+        .a("second.example", server_v4(32))
+        .srv(
+            "_stun-behavior._udp.discovery.example",
+            0,
+            "host.example",
+            3478,
+        )
+        .a("host.example", server_v4(1))
+        .aaaa("host.example", server_v6(1))
+        .srv("_stun._udp.dot.example", 0, ".", 0)
+        .a("dot.example", server_v4(31))
+}
