@@ -23,11 +23,17 @@ pub(crate) struct Running {
 }
 
 impl Browser {
+    /// Opens it on the test's own host.
     pub(crate) fn open(self, url: &str) -> Running {
+        self.open_at(|program| Command::new(program), url)
+    }
+
+    /// Opens it where `at` lets a program run.
+    pub(crate) fn open_at(self, at: impl FnOnce(&str) -> Command, url: &str) -> Running {
         let home = TempDir::new().expect("a temporary directory");
         let (mut command, package) = match self {
-            Self::Chromium => (chromium(&home), "chromium"),
-            Self::Firefox => (firefox(&home), "firefox-esr"),
+            Self::Chromium => (chromium(at("chromium"), &home), "chromium"),
+            Self::Firefox => (firefox(at("firefox-esr"), &home), "firefox-esr"),
         };
         command.arg(url);
         command.envs(["HOME", "TMPDIR", "XDG_RUNTIME_DIR"].map(|name| (name, home.path())));
@@ -45,18 +51,16 @@ impl Running {
     }
 }
 
-fn chromium(home: &TempDir) -> Command {
-    let mut command = Command::new("chromium");
+fn chromium(mut command: Command, home: &TempDir) -> Command {
     command.args(CHROMIUM_FLAGS);
     command.arg(format!("--user-data-dir={}", home.path().display()));
     command
 }
 
-fn firefox(home: &TempDir) -> Command {
+fn firefox(mut command: Command, home: &TempDir) -> Command {
     let preferences =
         FIREFOX_PREFERENCES.map(|(name, value)| format!("user_pref(\"{name}\", {value});\n"));
     fs::write(home.path().join("user.js"), preferences.concat()).expect("the home is ours");
-    let mut command = Command::new("firefox-esr");
     command
         .args(["--headless", "--no-remote", "--profile"])
         .arg(home.path());

@@ -4,8 +4,13 @@
 #[path = "../lab/mod.rs"]
 mod lab;
 
+#[expect(dead_code, reason = "the browsers' own tests use the rest")]
+#[path = "../browsers/browser.rs"]
+mod browser;
+mod calls;
 mod dns;
 mod lifetime;
+mod meeting;
 mod names;
 mod nats;
 mod net;

@@ -263,6 +263,12 @@ impl Family {
 }
 
 impl Report {
+    /// Whether a datagram was sent at all: a server over TLS tells nothing of UDP.
+    pub fn is_udp_asked(&self) -> bool {
+        let mut families = [&self.v4, &self.v6].into_iter().flatten();
+        families.any(|family| matches!(family, Family::Probed { .. }))
+    }
+
     /// What it means in all: a call needs only one address family.
     pub fn verdict(&self) -> Verdict {
         let is_open = |is_v4| {
@@ -274,10 +280,11 @@ impl Report {
             let family = family.as_ref()?;
             family.verdict(is_open(is_v4))
         });
-        let without_udp = if is_open(true) || is_open(false) {
-            Verdict::NeedsTurnOverTcp
-        } else {
-            Verdict::Blocked
+        let is_tcp_open = is_open(true) || is_open(false);
+        let without_udp = match (is_tcp_open, self.is_udp_asked()) {
+            (true, true) => Verdict::NeedsTurnOverTcp,
+            (true, false) => Verdict::Undecided,
+            (false, _) => Verdict::Blocked,
         };
         verdicts.fold(without_udp, Verdict::better)
     }

@@ -2,19 +2,19 @@
 
 use crate::{Behaviour, Findings, Mapping};
 
-/// Whether calls work without a relay.
+/// Whether calls work without a relay, in the order of preference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verdict {
     /// Direct calls work, whatever the other side has.
     Direct,
     /// Direct calls work unless the other side has a symmetric NAT.
     Mostly,
+    /// Too little is known: one ordinary server cannot tell.
+    Undecided,
     /// A TURN server is needed for all but the most open peers.
     NeedsTurn,
     /// UDP does not pass: a TURN server over TCP or TLS is needed.
     NeedsTurnOverTcp,
-    /// Too little is known: one ordinary server cannot tell.
-    Undecided,
     /// Nothing passes.
     Blocked,
 }

@@ -9,4 +9,5 @@ mod nats;
 mod noise;
 mod script;
 mod servers;
+mod verdicts;
 mod world;
