@@ -20,6 +20,7 @@ fn help_teaches_every_subcommand_by_example() {
         &["token"],
         &["policy"],
         &["policy", "explain"],
+        &["probe"],
         &["completions"],
         &["man"],
     ];
@@ -66,6 +67,44 @@ fn a_wrong_command_line_is_2() {
             outcome.stdout.is_empty() && !outcome.stderr.is_empty(),
             "{arguments:?}"
         );
+    }
+}
+
+#[test]
+fn a_wrong_probe_is_2_and_the_sentence_names_what_is_wrong() {
+    let wrong: [(&[&str], &[&str]); 9] = [
+        (&["http:example.org"], &["URI", "stun, stuns"]),
+        (&["stun:example.org:0"], &["URI", "1 to 65535"]),
+        (&["turn:example.org"], &["turn:example.org", "name a stun"]),
+        (&["--bind", "a/b"], &["--bind", "IP address"]),
+        (&["--timeout", "3"], &["--timeout"]),
+        (&["--timeout", "2m"], &["--timeout", "100ms to 1m"]),
+        (&["--lifetime=1s"], &["--lifetime", "10s to 2h"]),
+        (&["--ca", "/nonexistent/ca.pem"], &["--ca", "/nonexistent"]),
+        (&["-4", "-6"], &["-4", "-6"]),
+    ];
+    for (arguments, words) in wrong {
+        // Never without a server: it would ask public ones.
+        let outcome = hairpin(&[&["probe", "stun:127.0.0.1"], arguments].concat());
+        assert_eq!(outcome.status.code(), Some(2), "{arguments:?}");
+        assert!(outcome.stdout.is_empty(), "{arguments:?}");
+        let sentence = text(&outcome.stderr);
+        for word in words {
+            assert!(sentence.contains(word), "{arguments:?}: {sentence}");
+        }
+    }
+}
+
+#[test]
+fn help_for_the_probe_says_what_each_exit_code_means() {
+    let help = text(&hairpin(&["probe", "--help"]).stdout);
+    for line in [
+        "0   direct calls work",
+        "10  a TURN server is needed",
+        "20  no server was reached",
+        "[default: 3s]",
+    ] {
+        assert!(help.contains(line), "{line}: {help}");
     }
 }
 

@@ -14,6 +14,7 @@ mod meeting;
 mod names;
 mod nats;
 mod net;
+mod output;
 mod own_nats;
 mod probe;
 mod servers;
