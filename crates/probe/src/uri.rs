@@ -170,8 +170,8 @@ fn authority_parts(authority: &str) -> Result<(Host, Option<u16>), NotAUri> {
     if let Ok(address) = authority.parse::<IpAddr>() {
         return Ok((Host::Address(address), None));
     }
-    let (name, port) = match authority.split_once(':') {
-        Some((name, text)) => (name, Some(port(text)?)),
+    let (name, text) = match authority.split_once(':') {
+        Some((name, text)) => (name, Some(text)),
         None => (authority, None),
     };
     // What a resolver would take for a number is no name, and spaces only hide a mistake.
@@ -179,6 +179,7 @@ fn authority_parts(authority: &str) -> Result<(Host, Option<u16>), NotAUri> {
     if name.is_empty() || name.len() > 253 || !name.chars().all(is_bare) {
         return Err(NotAUri::Host);
     }
+    let port = text.map(port).transpose()?;
     match name.parse() {
         Ok(address) => Ok((Host::Address(IpAddr::V4(address)), port)),
         Err(_) => Ok((Host::Name(name.to_owned()), port)),
