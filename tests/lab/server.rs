@@ -99,8 +99,13 @@ impl Server {
         fs::write(&config, toml).expect("the temporary directory is ours");
         let mut command = serve(on_host);
         command.arg("--config").arg(config);
+        Self::at(listeners, Program::start(command, "util-linux"), files)
+    }
+
+    /// The server that `program` is, once it answers at all its `listeners`. Its files stay as long.
+    pub(crate) fn at(listeners: &[SocketAddr], program: Program, files: TempDir) -> Self {
         let mut server = Self {
-            program: Program::start(command, "util-linux"),
+            program,
             _files: files,
         };
         for listener in listeners {
@@ -163,14 +168,8 @@ impl Server {
     }
 
     fn ready(program: Program, files: TempDir, port: u16) -> Self {
-        let mut server = Self {
-            program,
-            _files: files,
-        };
-        for address in [IpAddr::V4(SERVER_V4), IpAddr::V6(SERVER_V6)] {
-            server.wait_until_ready(SocketAddr::new(address, port));
-        }
-        server
+        let both = [IpAddr::V4(SERVER_V4), IpAddr::V6(SERVER_V6)];
+        Self::at(&both.map(|ip| SocketAddr::new(ip, port)), program, files)
     }
 
     fn wait_until_ready(&mut self, listener: SocketAddr) {
@@ -329,7 +328,7 @@ fn serve(on_host: impl FnOnce(&str) -> Command) -> Command {
 }
 
 /// Whether a STUN Binding request comes back as a response.
-pub(crate) fn answers_udp(server: SocketAddr) -> bool {
+fn answers_udp(server: SocketAddr) -> bool {
     let any = match server.ip() {
         IpAddr::V4(_) => IpAddr::from(Ipv4Addr::UNSPECIFIED),
         IpAddr::V6(_) => IpAddr::from(Ipv6Addr::UNSPECIFIED),

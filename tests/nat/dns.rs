@@ -18,7 +18,7 @@ use tempfile::NamedTempFile;
 
 use crate::{
     lab::{PATIENCE, program::Program},
-    net::server_v4,
+    net::{RESOLVER, server_v4},
 };
 
 /// Names, and what is known of each.
@@ -64,7 +64,7 @@ impl Zone {
 
     /// Lets everybody know, through the only resolver that the test's programs have.
     pub(crate) fn publish(self) {
-        let address = server_v4(11);
+        let address = server_v4(RESOLVER);
         let socket = UdpSocket::bind((address, 53)).expect("a namespace of our own");
         thread::spawn(move || self.serve(&socket));
         let file = NamedTempFile::new().expect("a temporary file");

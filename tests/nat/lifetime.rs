@@ -18,7 +18,7 @@ fn the_lifetime_of_a_mapping_is_found_between_two_silences() {
         }
         let kinds = [Kind::Alternate, Kind::Coturn];
         let _servers = kinds.map(Kind::start);
-        let probes = kinds.map(|kind| probe::start(&home, &kind.uris(), &["--lifetime=14s"]));
+        let probes = kinds.map(|kind| probe::start(&home, &kind.uris(), &["--lifetime=12s"]));
         for running in probes {
             let told = running.told();
             let [at_least, below] = ["at_least_seconds", "below_seconds"]
@@ -40,7 +40,7 @@ fn ordinary_servers_cannot_tell_the_lifetime() {
     on_the_internet(|internet| {
         let home = internet.home(1, Nat::PortRestricted);
         let _servers = Kind::Ordinary.start();
-        let told = probe::run(&home, &Kind::Ordinary.uris(), &["--lifetime=14s"]);
+        let told = probe::run(&home, &Kind::Ordinary.uris(), &["--lifetime=12s"]);
         assert_eq!(told.v4()["lifetime"], Value::Null);
         let why = "no server that answered speaks RFC 5780";
         assert_eq!(told.v4()["unknown"]["lifetime"], why);
@@ -48,7 +48,7 @@ fn ordinary_servers_cannot_tell_the_lifetime() {
 }
 
 /// What the router is told.
-const LIFETIME: Duration = Duration::from_secs(8);
+const LIFETIME: Duration = Duration::from_secs(6);
 
 /// Seconds, on a machine that has much else to do.
 const DELAY: f64 = 1.5;

@@ -16,7 +16,7 @@ use axum::{
 use serde_json::Value;
 use tokio::runtime;
 
-use crate::net::server_v4;
+use crate::net::{WEB, server_v4};
 
 /// What is pinned to the board, by name.
 #[derive(Clone, Default)]
@@ -40,10 +40,10 @@ impl Meeting {
             )
             .route("/board/{name}", get(read).post(pin))
             .with_state(board.clone());
-        let listener = TcpListener::bind((server_v4(12), 80)).expect("a namespace of our own");
+        let listener = TcpListener::bind((server_v4(WEB), 80)).expect("a namespace of our own");
         thread::spawn(move || serve(listener, router));
         Self {
-            url: format!("http://{}/", server_v4(12)),
+            url: format!("http://{}/", server_v4(WEB)),
             board,
         }
     }

@@ -10,7 +10,7 @@ use crate::{
         server::{PASSWORD, USER, binary},
     },
     nats::Nat,
-    net::{on_the_internet, server_v4, server_v6},
+    net::{WEB, on_the_internet, server_v4, server_v6},
     probe,
     servers::Kind,
 };
@@ -67,9 +67,9 @@ fn a_relay_is_found_through_naptr() {
     on_the_internet(|internet| {
         let home = internet.home(1, Nat::PortRestricted);
         let _server = Kind::Alternate.start();
-        // The name's own address is nobody's.
+        // At the name's own address nobody relays.
         Zone::default()
-            .a("relay.example", server_v4(12))
+            .a("relay.example", server_v4(WEB))
             .naptr("relay.example", "s", "RELAY:turn.udp", "_turn._udp.example")
             .srv("_turn._udp.example", 0, "one.example", 3478)
             .a("one.example", server_v4(1))

@@ -22,9 +22,9 @@ pub(crate) enum Nat {
     Symmetric,
     /// A home's NAT behind a carrier's, both port-restricted.
     Carrier,
-    /// A NAT that lets TCP pass, and no UDP.
+    /// A NAT that lets TCP pass, and refuses UDP.
     UdpBlocked,
-    /// Nothing passes.
+    /// Nothing passes, and nobody says so.
     Blocked,
     /// IPv4 behind a port-restricted NAT; over IPv6 a firewall that lets in answers only.
     Ipv6Firewall,
@@ -48,7 +48,7 @@ impl Nat {
             }
             Self::PortRestricted | Self::Carrier => CLOSED.to_owned() + &nat("", MASQUERADE),
             Self::Symmetric => CLOSED.to_owned() + &nat("", "oifname wan masquerade fully-random"),
-            Self::UdpBlocked => forbid("meta l4proto udp drop") + &nat("", MASQUERADE),
+            Self::UdpBlocked => forbid("meta l4proto udp reject") + &nat("", MASQUERADE),
             Self::Blocked => forbid("drop"),
             Self::Ipv6Firewall => ANSWERS_ONLY.to_owned() + CLOSED + &nat("", MASQUERADE),
         }

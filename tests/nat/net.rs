@@ -228,7 +228,13 @@ const fn router_of(inside: Ipv4Addr) -> Ipv4Addr {
 }
 
 /// The last bytes of the servers' addresses.
-const SERVERS: [u8; 8] = [1, 2, 11, 12, 21, 22, 31, 32];
+const SERVERS: [u8; 10] = [1, 2, 11, 12, 21, 22, 31, 32, RESOLVER, WEB];
+
+/// Where DNS is asked.
+pub(crate) const RESOLVER: u8 = 53;
+
+/// Where pages are.
+pub(crate) const WEB: u8 = 80;
 
 /// Where every home's way into the Internet begins.
 const GATEWAY: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 254);

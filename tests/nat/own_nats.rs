@@ -72,7 +72,8 @@ fn others_find_udp_blocked_where_it_is() {
     on_the_internet(|internet| {
         let home = internet.home(1, Nat::UdpBlocked);
         let _server = Kind::Coturn.start();
-        assert_says(&stun(&home), "Blocked");
+        let found = stun(&home).wait(2 * PATIENCE).output;
+        assert_says(&found, "Primary: Blocked");
     });
 }
 
@@ -80,30 +81,29 @@ fn others_find_udp_blocked_where_it_is() {
 #[track_caller]
 fn others_find(home: &Home, name: &str, mapping: &str, filtering: &str) {
     let _server = Kind::Coturn.start();
-    let found = stun(home);
+    let [mut natdiscovery, mut stun] = [natdiscovery(home), stun(home)];
+    let found = stun.wait(2 * PATIENCE).output;
     assert_says(&found, &format!("Primary: {name}"));
-    let found = natdiscovery(home);
+    let found = natdiscovery.wait(2 * PATIENCE).output;
     assert_says(&found, &format!("{mapping} Mapping!"));
     assert_says(&found, &format!("{filtering} Filtering!"));
     let outside = home.outside;
     assert_says(&found, &format!("UDP reflexive addr: {outside}:"));
 }
 
-/// What coturn's client says.
-#[track_caller]
-fn natdiscovery(home: &Home) -> String {
+/// Coturn's client.
+fn natdiscovery(home: &Home) -> Program {
     let mut command = home.host.command("turnutils_natdiscovery");
     command.args(["-m", "-f", "-L", &home.inside.to_string()]);
     command.arg(server_v4(21).to_string());
-    Program::run(command, "coturn", 2 * PATIENCE).output
+    Program::start(command, "coturn")
 }
 
-/// What Debian's client says. It ends with the number of what it found.
-#[track_caller]
-fn stun(home: &Home) -> String {
+/// Debian's client.
+fn stun(home: &Home) -> Program {
     let mut command = home.host.command("stun");
     command.arg(server_v4(21).to_string()).arg("-v");
-    Program::run(command, "stun-client", 2 * PATIENCE).output
+    Program::start(command, "stun-client")
 }
 
 #[track_caller]

@@ -1,50 +1,72 @@
 //! Servers on the Internet, each kind at addresses of its own, so that all of them run at once.
 
 use std::{
-    fs,
-    net::{IpAddr, SocketAddr, TcpStream},
+    net::{IpAddr, SocketAddr},
     process::Command,
-    thread,
 };
 
-use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::{
     lab::{
         PATIENCE,
         program::Program,
-        server::{PASSWORD, REALM, USER, answers_udp, binary},
+        server::{PASSWORD, REALM, Server, USER},
         wait_for,
     },
     net::{server_v4, server_v6},
 };
 
-/// A running server. It is stopped, and must not have panicked, when dropped.
-pub(crate) struct Server {
-    program: Program,
-    _files: TempDir,
-}
-
-/// What a server can tell of a NAT.
+/// What a server can tell of a NAT, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// Hairpin on a host with two addresses: RFC 5780.
     Alternate,
+    /// Two of Hairpin with one address each, as partners: the same.
+    Partners,
     /// Coturn on a host with two addresses: the same.
     Coturn,
-    /// Hairpin twice without RFC 5780.
+    /// Hairpin at two addresses, without RFC 5780.
     Ordinary,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 3] = [Self::Alternate, Self::Coturn, Self::Ordinary];
+    pub(crate) const ALL: [Self; 4] = [
+        Self::Alternate,
+        Self::Partners,
+        Self::Coturn,
+        Self::Ordinary,
+    ];
 
     /// Whether it speaks RFC 5780.
     pub(crate) const fn tells_all(self) -> bool {
         match self {
-            Self::Alternate | Self::Coturn => true,
+            Self::Alternate | Self::Partners | Self::Coturn => true,
             Self::Ordinary => false,
+        }
+    }
+
+    /// What a probe is given to ask it.
+    pub(crate) fn uris(self) -> Vec<String> {
+        self.asked(|last| format!("stun:{}", server_v4(last)))
+    }
+
+    /// The same over IPv6.
+    pub(crate) fn uris_v6(self) -> Vec<String> {
+        self.asked(|last| format!("stun:[{}]", server_v6(last)))
+    }
+
+    /// Starts it, and waits until it answers.
+    pub(crate) fn start(self) -> Vec<Server> {
+        let [first, second] = self.addresses();
+        match self {
+            Self::Alternate => {
+                let table = format!("[nat-discovery]\nalternate = {}\n", at_3479(second));
+                vec![hairpin(&[first], &table)]
+            }
+            Self::Partners => partners(first, second),
+            Self::Coturn => vec![coturn(&[first, second], &[])],
+            Self::Ordinary => vec![hairpin(&[first, second], "")],
         }
     }
 
@@ -52,62 +74,37 @@ impl Kind {
     const fn addresses(self) -> [u8; 2] {
         match self {
             Self::Alternate => [1, 2],
+            Self::Partners => [11, 12],
             Self::Coturn => [21, 22],
             Self::Ordinary => [31, 32],
         }
     }
 
-    /// What a probe is given to ask it.
-    pub(crate) fn uris(self) -> Vec<String> {
-        let [first, second] = self
-            .addresses()
-            .map(|last| format!("stun:{}", server_v4(last)));
-        match self {
-            Self::Alternate | Self::Coturn => vec![first],
-            Self::Ordinary => vec![first, second],
-        }
-    }
-
-    /// The same over IPv6.
-    pub(crate) fn uris_v6(self) -> Vec<String> {
-        let [first, second] = self
-            .addresses()
-            .map(|last| format!("stun:[{}]", server_v6(last)));
-        match self {
-            Self::Alternate | Self::Coturn => vec![first],
-            Self::Ordinary => vec![first, second],
-        }
-    }
-
-    /// Starts it, and waits until it answers.
-    pub(crate) fn start(self) -> Server {
-        let [first, second] = self.addresses();
-        match self {
-            Self::Alternate => {
-                let [v4, v6] = [IpAddr::from(server_v4(second)), server_v6(second).into()]
-                    .map(|ip| SocketAddr::new(ip, 3479));
-                let more = format!("[nat-discovery]\nalternate = [\"{v4}\", \"{v6}\"]\n");
-                hairpin(&[first], &more)
-            }
-            Self::Coturn => coturn(&[first, second], &[]),
-            Self::Ordinary => hairpin(&[first, second], ""),
+    /// One address is asked of who tells the other by itself.
+    fn asked(self, uri: impl Fn(u8) -> String) -> Vec<String> {
+        let [first, second] = self.addresses().map(uri);
+        if self.tells_all() {
+            vec![first]
+        } else {
+            vec![first, second]
         }
     }
 }
 
 /// Starts Hairpin. It relays from the first of its addresses, to homes and to itself.
 pub(crate) fn hairpin(addresses: &[u8], more: &str) -> Server {
-    let files = TempDir::new().expect("a temporary directory");
-    let listeners: String = listeners(addresses)
+    let listeners = listeners(addresses);
+    let tables: String = listeners
+        .iter()
         .flat_map(|listen| ["udp", "tcp"].map(|transport| (transport, listen)))
         .map(|(transport, listen)| {
             format!("[[listener]]\ntransport = \"{transport}\"\nlisten = \"{listen}\"\n")
         })
         .collect();
-    let config = format!(
+    let toml = format!(
         "realm = \"{REALM}\"\n\
          threads = 2\n\
-         {listeners}\
+         {tables}\
          [relay]\n\
          addresses = [\"{}\"]\n\
          [auth.users]\n\
@@ -117,67 +114,56 @@ pub(crate) fn hairpin(addresses: &[u8], more: &str) -> Server {
          {more}",
         server_v4(addresses[0])
     );
-    let path = files.path().join("turnserver.toml");
-    fs::write(&path, config).expect("the temporary directory is ours");
-    let mut command = Command::new(binary());
-    command.args(["serve", "--config"]).arg(path);
-    Server::ready(Program::start(command, "util-linux"), files, addresses)
+    Server::start_anywhere(|program| Command::new(program), &toml, &listeners)
 }
 
-/// Starts coturn, which serves RFC 5780 if it has two addresses.
+/// Two servers that have met.
+fn partners(first: u8, second: u8) -> Vec<Server> {
+    let servers = [(first, second), (second, first)].map(|(own, other)| {
+        let table = format!(
+            "[nat-discovery]\npartner = {}\nsecret = \"what only the two of them know\"\n",
+            at_3479(other)
+        );
+        hairpin(&[own], &table)
+    });
+    for server in &servers {
+        // Once over each family.
+        wait_for("partners to meet", PATIENCE, || {
+            (server.log().matches("partner.met").count() == 2).then_some(())
+        });
+    }
+    servers.into()
+}
+
+/// Starts coturn, which speaks RFC 5780 if it has two addresses.
 pub(crate) fn coturn(addresses: &[u8], more: &[&str]) -> Server {
     let files = TempDir::new().expect("a temporary directory");
     let mut command = Command::new("turnserver");
     command.args(["-n", "--log-file", "stdout", "--simple-log", "--no-cli"]);
     command.args(["--stun-only", "--no-dtls"]);
-    for address in addresses {
-        for ip in [
-            server_v4(*address).to_string(),
-            server_v6(*address).to_string(),
-        ] {
-            command.args(["--listening-ip", &ip]);
-        }
+    let listeners = listeners(addresses);
+    for listener in &listeners {
+        command.args(["--listening-ip", &listener.ip().to_string()]);
     }
     command.args(["--listening-port", "3478", "--alt-listening-port", "3479"]);
     command.arg("--pidfile").arg(files.path().join("pid"));
     command.arg("--userdb").arg(files.path().join("users"));
     command.args(more);
-    Server::ready(Program::start(command, "coturn"), files, addresses)
+    Server::at(&listeners, Program::start(command, "coturn"), files)
 }
 
-impl Server {
-    fn ready(program: Program, files: TempDir, addresses: &[u8]) -> Self {
-        let mut server = Self {
-            program,
-            _files: files,
-        };
-        for listener in listeners(addresses) {
-            wait_for("the server to answer", PATIENCE, || {
-                if let Some(status) = server.program.ended() {
-                    panic!("the server ended with {status}");
-                }
-                (answers_udp(listener) && TcpStream::connect(listener).is_ok()).then_some(())
-            });
-        }
-        server
-    }
+/// The second address and port of an RFC 5780 server, of both families, as a key of the
+/// configuration has them.
+fn at_3479(last: u8) -> String {
+    let [v4, v6] = both(last).map(|ip| SocketAddr::new(ip, 3479));
+    format!("[\"{v4}\", \"{v6}\"]")
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        // A failed test has its message already; a second panic would hide it.
-        if thread::panicking() {
-            return;
-        }
-        self.program.signal(Signal::TERM);
-        let log = self.program.wait(PATIENCE).output;
-        assert!(!log.contains("panicked at"), "the server panicked:\n{log}");
-    }
+fn listeners(addresses: &[u8]) -> Vec<SocketAddr> {
+    let ips = addresses.iter().flat_map(|last| both(*last));
+    ips.map(|ip| SocketAddr::new(ip, 3478)).collect()
 }
 
-fn listeners(addresses: &[u8]) -> impl Iterator<Item = SocketAddr> {
-    addresses.iter().flat_map(|last| {
-        [IpAddr::from(server_v4(*last)), server_v6(*last).into()]
-            .map(|ip| SocketAddr::new(ip, 3478))
-    })
+fn both(last: u8) -> [IpAddr; 2] {
+    [server_v4(last).into(), server_v6(last).into()]
 }

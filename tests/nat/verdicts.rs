@@ -240,7 +240,7 @@ fn assert_as_expected(home: &Home, kind: Kind, told: &Told, expected: &Expected)
 
 /// Starts the servers and asks each kind, all at the same time.
 fn probe_by(home: &Home, kinds: &[Kind]) -> Vec<(Kind, Told)> {
-    let _servers: Vec<_> = kinds.iter().map(|kind| kind.start()).collect();
+    let _servers: Vec<_> = kinds.iter().flat_map(|kind| kind.start()).collect();
     let probes: Vec<_> = kinds
         .iter()
         .map(|kind| (*kind, probe::start(home, &kind.uris(), &[])))
