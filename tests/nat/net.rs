@@ -105,7 +105,34 @@ impl Home {
     }
 }
 
-/// An address of the Internet's own, by its last byte, which is one of [`SERVERS`].
+/// A host of its own on the Internet, at the addresses of a server. There may be one.
+pub(crate) fn server_host(last: u8) -> Host {
+    let host = Host::new();
+    let (v4, v6) = (server_v4(last), server_v6(last));
+    let links = format!(
+        "link add far address {INTERNET_MAC} type veth \
+             peer name wan address {WAN_MAC} netns {}\n\
+         address add {GATEWAY}/32 dev far\n\
+         address add 2001:db8:fa::1/64 dev far nodad\n\
+         link set far up\n\
+         neighbor add 2001:db8:fa::2 lladdr {WAN_MAC} dev far\n\
+         route add {v4} dev far\n\
+         route add {v6} via 2001:db8:fa::2\n",
+        host.pid()
+    );
+    configure(Command::new("ip"), &links);
+    configure(host.command("ip"), &wan(v4));
+    let links = format!(
+        "address add 2001:db8:fa::2/64 dev wan nodad\n\
+         address add {v6}/128 dev wan nodad\n\
+         neighbor add 2001:db8:fa::1 lladdr {INTERNET_MAC} dev wan\n\
+         route add default via 2001:db8:fa::1\n"
+    );
+    configure(host.command("ip"), &links);
+    host
+}
+
+/// A server's address, by its last byte.
 pub(crate) const fn server_v4(last: u8) -> Ipv4Addr {
     Ipv4Addr::new(198, 51, 100, last)
 }
@@ -227,8 +254,8 @@ const fn router_of(inside: Ipv4Addr) -> Ipv4Addr {
     Ipv4Addr::new(a, b, c, 1)
 }
 
-/// The last bytes of the servers' addresses.
-const SERVERS: [u8; 10] = [1, 2, 11, 12, 21, 22, 31, 32, RESOLVER, WEB];
+/// The last bytes of the addresses of servers on the test's own host.
+const SERVERS: [u8; 9] = [1, 2, 11, 21, 22, 31, 32, RESOLVER, WEB];
 
 /// Where DNS is asked.
 pub(crate) const RESOLVER: u8 = 53;

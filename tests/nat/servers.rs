@@ -13,8 +13,9 @@ use crate::{
         program::Program,
         server::{PASSWORD, REALM, Server, USER},
         wait_for,
+        world::Host,
     },
-    net::{server_v4, server_v6},
+    net::{server_host, server_v4, server_v6},
 };
 
 /// What a server can tell of a NAT, and how.
@@ -28,6 +29,13 @@ pub(crate) enum Kind {
     Coturn,
     /// Hairpin at two addresses, without RFC 5780.
     Ordinary,
+}
+
+/// Servers that run. They are stopped when dropped.
+pub(crate) struct Serving {
+    // Fields are dropped in this order: the servers must be gone before their host.
+    _servers: Vec<Server>,
+    _host: Option<Host>,
 }
 
 impl Kind {
@@ -57,16 +65,20 @@ impl Kind {
     }
 
     /// Starts it, and waits until it answers.
-    pub(crate) fn start(self) -> Vec<Server> {
+    pub(crate) fn start(self) -> Serving {
         let [first, second] = self.addresses();
-        match self {
+        let server = match self {
             Self::Alternate => {
                 let table = format!("[nat-discovery]\nalternate = {}\n", at_3479(second));
-                vec![hairpin(&[first], &table)]
+                hairpin(&[first], &table)
             }
-            Self::Partners => partners(first, second),
-            Self::Coturn => vec![coturn(&[first, second], &[])],
-            Self::Ordinary => vec![hairpin(&[first, second], "")],
+            Self::Partners => return partners(first, second),
+            Self::Coturn => coturn(&[first, second], &[]),
+            Self::Ordinary => hairpin(&[first, second], ""),
+        };
+        Serving {
+            _servers: vec![server],
+            _host: None,
         }
     }
 
@@ -93,6 +105,10 @@ impl Kind {
 
 /// Starts Hairpin. It relays from the first of its addresses, to homes and to itself.
 pub(crate) fn hairpin(addresses: &[u8], more: &str) -> Server {
+    hairpin_at(|program| Command::new(program), addresses, more)
+}
+
+fn hairpin_at(on_host: impl FnOnce(&str) -> Command, addresses: &[u8], more: &str) -> Server {
     let listeners = listeners(addresses);
     let tables: String = listeners
         .iter()
@@ -114,25 +130,30 @@ pub(crate) fn hairpin(addresses: &[u8], more: &str) -> Server {
          {more}",
         server_v4(addresses[0])
     );
-    Server::start_anywhere(|program| Command::new(program), &toml, &listeners)
+    Server::start_anywhere(on_host, &toml, &listeners)
 }
 
-/// Two servers that have met.
-fn partners(first: u8, second: u8) -> Vec<Server> {
-    let servers = [(first, second), (second, first)].map(|(own, other)| {
-        let table = format!(
-            "[nat-discovery]\npartner = {}\nsecret = \"what only the two of them know\"\n",
-            at_3479(other)
-        );
-        hairpin(&[own], &table)
-    });
+/// Two servers that have met, the second on another host.
+fn partners(first: u8, second: u8) -> Serving {
+    let table = |other| {
+        let other = at_3479(other);
+        format!("[nat-discovery]\npartner = {other}\nsecret = \"known to the two of them\"\n")
+    };
+    let host = server_host(second);
+    let servers = vec![
+        hairpin(&[first], &table(second)),
+        hairpin_at(|program| host.command(program), &[second], &table(first)),
+    ];
     for server in &servers {
         // Once over each family.
         wait_for("partners to meet", PATIENCE, || {
             (server.log().matches("partner.met").count() == 2).then_some(())
         });
     }
-    servers.into()
+    Serving {
+        _servers: servers,
+        _host: Some(host),
+    }
 }
 
 /// Starts coturn, which speaks RFC 5780 if it has two addresses.

@@ -160,8 +160,9 @@ fn a_firewall_of_ipv6_is_not_taken_for_a_nat() {
     on_the_internet(|internet| {
         let home = internet.home(1, Nat::Ipv6Firewall);
         let _servers = Kind::ALL.map(Kind::start);
-        for kind in Kind::ALL {
-            let told = probe::run(&home, &kind.uris_v6(), &[]);
+        let probes = Kind::ALL.map(|kind| (kind, probe::start(&home, &kind.uris_v6(), &[])));
+        for (kind, running) in probes {
+            let told = running.told();
             let v6 = told.v6();
             assert_eq!(
                 told.report["verdict"], "mostly-direct",
@@ -240,7 +241,7 @@ fn assert_as_expected(home: &Home, kind: Kind, told: &Told, expected: &Expected)
 
 /// Starts the servers and asks each kind, all at the same time.
 fn probe_by(home: &Home, kinds: &[Kind]) -> Vec<(Kind, Told)> {
-    let _servers: Vec<_> = kinds.iter().flat_map(|kind| kind.start()).collect();
+    let _servers: Vec<_> = kinds.iter().map(|kind| kind.start()).collect();
     let probes: Vec<_> = kinds
         .iter()
         .map(|kind| (*kind, probe::start(home, &kind.uris(), &[])))
