@@ -19,20 +19,16 @@ use crate::{
 #[test]
 fn two_peers_behind_symmetric_nats_call_each_other_through_hairpin() {
     on_the_internet(|internet| {
-        let results = call(internet, Nat::Symmetric, Help::Turn);
-        for result in &results {
-            assert_eq!(result["state"], "connected", "{results:#?}");
-            let way = result["way"].as_array().expect("two candidates");
-            assert!(way.contains(&json!("relay")), "{results:#?}");
-        }
-        assert_eq!(results[0]["heard"], results[0]["said"], "{results:#?}");
+        let results = call(internet, [Nat::Symmetric; 2], Help::Turn);
+        assert_connected(&results);
+        assert_relayed(&results);
     });
 }
 
 #[test]
 fn two_peers_behind_symmetric_nats_cannot_call_each_other_without_turn() {
     on_the_internet(|internet| {
-        for result in call(internet, Nat::Symmetric, Help::Stun) {
+        for result in call(internet, [Nat::Symmetric; 2], Help::Stun) {
             assert_eq!(result["state"], "failed", "{result:#}");
             // They know what STUN can tell them, and it does not help.
             let gathered = result["gathered"].as_array().expect("candidates");
@@ -41,15 +37,51 @@ fn two_peers_behind_symmetric_nats_cannot_call_each_other_without_turn() {
     });
 }
 
+/// What the probe calls `mostly-direct`.
 #[test]
 fn two_peers_behind_port_restricted_nats_call_each_other_without_turn() {
     on_the_internet(|internet| {
-        let results = call(internet, Nat::PortRestricted, Help::Stun);
-        for result in &results {
-            assert_eq!(result["state"], "connected", "{results:#?}");
-        }
-        assert_eq!(results[0]["heard"], results[0]["said"], "{results:#?}");
+        assert_connected(&call(internet, [Nat::PortRestricted; 2], Help::Stun));
     });
+}
+
+/// What the probe calls `direct`: whatever the other side has.
+#[test]
+fn a_peer_behind_a_restricted_cone_calls_one_behind_a_symmetric_nat_without_turn() {
+    on_the_internet(|internet| {
+        let nats = [Nat::Restricted, Nat::Symmetric];
+        assert_connected(&call(internet, nats, Help::Stun));
+    });
+}
+
+/// What the probe calls `needs-turn-over-tcp`.
+#[test]
+fn a_peer_whose_firewall_refuses_udp_calls_through_hairpin_over_tcp() {
+    on_the_internet(|internet| {
+        let nats = [Nat::UdpBlocked, Nat::Symmetric];
+        let results = call(internet, nats, Help::TurnOverTcp);
+        assert_connected(&results);
+        assert_relayed(&results);
+    });
+}
+
+/// Both say so, and the caller heard what it said.
+#[track_caller]
+fn assert_connected(results: &[Value; 2]) {
+    for result in results {
+        assert_eq!(result["state"], "connected", "{results:#?}");
+    }
+    assert_ne!(results[0]["said"], Value::Null, "{results:#?}");
+    assert_eq!(results[0]["heard"], results[0]["said"], "{results:#?}");
+}
+
+/// On its way from each to the other the call passes a relay.
+#[track_caller]
+fn assert_relayed(results: &[Value; 2]) {
+    for result in results {
+        let way = result["way"].as_array().expect("two candidates");
+        assert!(way.contains(&json!("relay")), "{results:#?}");
+    }
 }
 
 /// What the peers have beside each other.
@@ -57,27 +89,26 @@ fn two_peers_behind_port_restricted_nats_call_each_other_without_turn() {
 enum Help {
     Stun,
     Turn,
+    TurnOverTcp,
 }
 
 impl Help {
     fn ice_servers(self) -> Value {
         let server = server_v4(1);
-        match self {
-            Self::Stun => json!([{ "urls": format!("stun:{server}") }]),
-            Self::Turn => json!([{
-                "urls": format!("turn:{server}"),
-                "username": USER,
-                "credential": PASSWORD,
-            }]),
-        }
+        let url = match self {
+            Self::Stun => return json!([{ "urls": format!("stun:{server}") }]),
+            Self::Turn => format!("turn:{server}?transport=udp"),
+            Self::TurnOverTcp => format!("turn:{server}?transport=tcp"),
+        };
+        json!([{ "urls": url, "username": USER, "credential": PASSWORD }])
     }
 }
 
 /// What caller and callee say in the end, each behind a NAT of its own.
-fn call(internet: &Internet, nat: Nat, help: Help) -> [Value; 2] {
+fn call(internet: &Internet, nats: [Nat; 2], help: Help) -> [Value; 2] {
     let _server = hairpin(&[1], "");
     let meeting = Meeting::open(help.ice_servers());
-    let homes = [1, 2].map(|number| internet.home(number, nat));
+    let homes = [(1, nats[0]), (2, nats[1])].map(|(number, nat)| internet.home(number, nat));
     let roles = ["caller", "callee"];
     let mut peers: Vec<Running> = homes
         .iter()

@@ -26,6 +26,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("chromium", "chromium"),
     ("firefox-esr", "firefox-esr"),
     ("ip", "iproute2"),
+    ("mount", "mount"),
     ("nft", "nftables"),
     ("python3", "python3"),
     ("stun", "stun-client"),
