@@ -12,7 +12,7 @@ const SECRET: &str = "bm90IGEgcmVhbCBzZWNyZXQ=";
 
 #[test]
 fn help_teaches_every_subcommand_by_example() {
-    let commands: [&[&str]; 9] = [
+    let commands: [&[&str]; 10] = [
         &[],
         &["serve"],
         &["check"],
