@@ -72,7 +72,7 @@ fn a_wrong_command_line_is_2() {
 
 #[test]
 fn a_wrong_probe_is_2_and_the_sentence_names_what_is_wrong() {
-    let wrong: [(&[&str], &[&str]); 9] = [
+    let wrong: [(&[&str], &[&str]); 10] = [
         (&["http:example.org"], &["URI", "stun, stuns"]),
         (&["stun:example.org:0"], &["URI", "1 to 65535"]),
         (&["turn:example.org"], &["turn:example.org", "name a stun"]),
@@ -82,6 +82,7 @@ fn a_wrong_probe_is_2_and_the_sentence_names_what_is_wrong() {
         (&["--lifetime=1s"], &["--lifetime", "10s to 2h"]),
         (&["--ca", "/nonexistent/ca.pem"], &["--ca", "/nonexistent"]),
         (&["-4", "-6"], &["-4", "-6"]),
+        (&["-6", "--bind", "127.0.0.1"], &["--bind", "-6"]),
     ];
     for (arguments, words) in wrong {
         // Never without a server: it would ask public ones.

@@ -63,6 +63,13 @@ pub(super) struct Probe {
 
 impl Probe {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
+        if let Some(Bind::Address(ip)) = self.bind
+            && (self.v4 && ip.is_ipv6() || self.v6 && ip.is_ipv4())
+        {
+            return Err(Failure::Usage(
+                "--bind names an address of the family that -4 or -6 leaves out",
+            ));
+        }
         let is_json = self.json;
         let options = self.options();
         let report = Self::probe(&options)?;
