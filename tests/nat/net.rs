@@ -86,7 +86,8 @@ impl Internet {
             configure(Command::new("ip"), &back);
         }
         if nat == Nat::Ipv6Firewall {
-            ipv6(number, &router, &host);
+            assert_eq!(number, 1, "one home has IPv6");
+            ipv6(&router, &host);
         }
         Home {
             host,
@@ -200,28 +201,27 @@ fn host_links(inside: Ipv4Addr) -> String {
     )
 }
 
-/// Gives a home a net of IPv6, which nothing translates. Neighbours are known beforehand: to discover
+/// Gives the first home a net of IPv6, which nothing translates. Neighbours are known beforehand: to discover
 /// one on a new link takes a second.
-fn ipv6(number: u8, router: &Host, host: &Host) {
-    let [net, link] = ["1", "ff"].map(|kind| format!("2001:db8:{kind}:{number}:"));
+fn ipv6(router: &Host, host: &Host) {
     let outside = format!(
-        "address add {link}:1/64 dev wan{number} nodad\n\
-         neighbor add {link}:2 lladdr {WAN_MAC} dev wan{number}\n\
-         route add {net}:/64 via {link}:2\n"
+        "address add 2001:db8:ff::1/64 dev wan1 nodad\n\
+         neighbor add 2001:db8:ff::2 lladdr {WAN_MAC} dev wan1\n\
+         route add {INSIDE_V6} via 2001:db8:ff::2\n"
     );
     configure(Command::new("ip"), &outside);
     let between = format!(
-        "address add {link}:2/64 dev wan nodad\n\
-         address add {net}:1/64 dev lan nodad\n\
-         neighbor add {link}:1 lladdr {INTERNET_MAC} dev wan\n\
-         neighbor add {net}:2 lladdr {HOST_MAC} dev lan\n\
-         route add default via {link}:1\n"
+        "address add 2001:db8:ff::2/64 dev wan nodad\n\
+         address add 2001:db8:1::1/64 dev lan nodad\n\
+         neighbor add 2001:db8:ff::1 lladdr {INTERNET_MAC} dev wan\n\
+         neighbor add {INSIDE_V6} lladdr {HOST_MAC} dev lan\n\
+         route add default via 2001:db8:ff::1\n"
     );
     configure(router.command("ip"), &between);
     let inside = format!(
-        "address add {net}:2/64 dev lan0 nodad\n\
-         neighbor add {net}:1 lladdr {LAN_MAC} dev lan0\n\
-         route add default via {net}:1\n"
+        "address add {INSIDE_V6}/64 dev lan0 nodad\n\
+         neighbor add 2001:db8:1::1 lladdr {LAN_MAC} dev lan0\n\
+         route add default via 2001:db8:1::1\n"
     );
     configure(host.command("ip"), &inside);
 }
@@ -268,6 +268,9 @@ const GATEWAY: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 254);
 
 /// The address that a carrier gives to a home's router. RFC 6598.
 const CARRIED: Ipv4Addr = Ipv4Addr::new(100, 64, 0, 2);
+
+/// The address that a host with IPv6 has.
+pub(crate) const INSIDE_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xDB8, 1, 0, 0, 0, 0, 2);
 
 const INTERNET_MAC: &str = "02:00:00:00:00:01";
 const WAN_MAC: &str = "02:00:00:00:00:02";

@@ -1,10 +1,12 @@
 //! The lab is what it says: tools that nobody here wrote find its NATs to be what they are called.
 //! `turnutils_natdiscovery` of coturn asks by RFC 5780, Debian's `stun` by RFC 3489.
 
+use std::net::IpAddr;
+
 use crate::{
     lab::{PATIENCE, program::Program},
     nats::Nat,
-    net::{Home, on_the_internet, server_v4},
+    net::{Home, INSIDE_V6, on_the_internet, server_v4, server_v6},
     servers::Kind,
 };
 
@@ -68,6 +70,34 @@ fn others_find_the_symmetric_nat() {
 }
 
 #[test]
+fn others_find_a_home_behind_a_carriers_nat_to_be_port_restricted() {
+    on_the_internet(|internet| {
+        let home = internet.home(1, Nat::Carrier);
+        let name = "Independent Mapping, Port Dependent Filter";
+        others_find(
+            &home,
+            name,
+            "Endpoint Independent",
+            "Address and Port Dependent",
+        );
+    });
+}
+
+#[test]
+fn others_find_the_firewall_of_ipv6() {
+    on_the_internet(|internet| {
+        let home = internet.home(1, Nat::Ipv6Firewall);
+        let _server = Kind::Coturn.start();
+        let found = natdiscovery(&home, INSIDE_V6.into(), server_v6(21).into())
+            .wait(2 * PATIENCE)
+            .output;
+        assert_says(&found, &format!("UDP reflexive addr: {INSIDE_V6}:"));
+        assert_says(&found, "Endpoint Independent Mapping!");
+        assert_says(&found, "Address and Port Dependent Filtering!");
+    });
+}
+
+#[test]
 fn others_find_udp_blocked_where_it_is() {
     on_the_internet(|internet| {
         let home = internet.home(1, Nat::UdpBlocked);
@@ -81,7 +111,8 @@ fn others_find_udp_blocked_where_it_is() {
 #[track_caller]
 fn others_find(home: &Home, name: &str, mapping: &str, filtering: &str) {
     let _server = Kind::Coturn.start();
-    let [mut natdiscovery, mut stun] = [natdiscovery(home), stun(home)];
+    let mut natdiscovery = natdiscovery(home, home.inside.into(), server_v4(21).into());
+    let mut stun = stun(home);
     let found = stun.wait(2 * PATIENCE).output;
     assert_says(&found, &format!("Primary: {name}"));
     let found = natdiscovery.wait(2 * PATIENCE).output;
@@ -92,10 +123,10 @@ fn others_find(home: &Home, name: &str, mapping: &str, filtering: &str) {
 }
 
 /// Coturn's client.
-fn natdiscovery(home: &Home) -> Program {
+fn natdiscovery(home: &Home, local: IpAddr, server: IpAddr) -> Program {
     let mut command = home.host.command("turnutils_natdiscovery");
-    command.args(["-m", "-f", "-L", &home.inside.to_string()]);
-    command.arg(server_v4(21).to_string());
+    command.args(["-m", "-f", "-L", &local.to_string()]);
+    command.arg(server.to_string());
     Program::start(command, "coturn")
 }
 

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::{
     nats::Nat,
-    net::{Home, on_the_internet},
+    net::{Home, INSIDE_V6, on_the_internet},
     probe::{self, Told},
     servers::Kind,
 };
@@ -171,6 +171,8 @@ fn a_firewall_of_ipv6_is_not_taken_for_a_nat() {
             assert_eq!(told.code, 0);
             assert_eq!(v6["mapping"], "none", "{kind:?} {told:#?}");
             assert_eq!(v6["local"], v6["mapped"], "{kind:?} {told:#?}");
+            let local = v6["local"].as_str().unwrap_or_default();
+            assert!(local.starts_with(&format!("[{INSIDE_V6}]:")), "{told:#?}");
             assert_eq!(told.v4()["state"], "no-server");
             if kind.tells_all() {
                 assert_eq!(
