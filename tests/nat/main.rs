@@ -18,6 +18,7 @@ mod output;
 mod own_nats;
 mod probe;
 mod servers;
+mod sizes;
 mod tls;
 mod verdicts;
 mod ways;

@@ -27,6 +27,7 @@ pub(crate) struct Internet(());
 
 /// A host behind a router. All of it is gone with this value.
 pub(crate) struct Home {
+    number: u8,
     pub(crate) host: Host,
     router: Host,
     _carrier: Option<Host>,
@@ -90,6 +91,7 @@ impl Internet {
             ipv6(&router, &host);
         }
         Home {
+            number,
             host,
             router,
             _carrier: carrier,
@@ -100,6 +102,27 @@ impl Internet {
 }
 
 impl Home {
+    /// Lets its link to the Internet take packets of so many bytes at most.
+    pub(crate) fn narrow(&self, bytes: u16) {
+        let uplink = format!("link set wan{} mtu {bytes}\n", self.number);
+        configure(Command::new("ip"), &uplink);
+        let wan = format!("link set wan mtu {bytes}\n");
+        configure(self.router.command("ip"), &wan);
+    }
+
+    /// Lets no fragment in, not even the first of a datagram.
+    pub(crate) fn lose_fragments(&self) {
+        load(
+            &self.router,
+            "table netdev short {\n\
+               chain ingress {\n\
+                 type filter hook ingress device wan priority 0;\n\
+                 ip frag-off & 0x3fff != 0 drop\n\
+               }\n\
+             }\n",
+        );
+    }
+
     /// Sets a value below `/proc/sys/net` of the router.
     pub(crate) fn set_router(&self, key: &str, value: &str) {
         set(&self.router, key, value);
@@ -230,6 +253,10 @@ fn ipv6(router: &Host, host: &Host) {
 fn routes(router: &Host, rules: &str) {
     set(router, "ipv4/ip_forward", "1");
     set(router, "ipv6/conf/all/forwarding", "1");
+    load(router, rules);
+}
+
+fn load(router: &Host, rules: &str) {
     let file = NamedTempFile::new().expect("a temporary file");
     fs::write(file.path(), rules).expect("the temporary file is ours");
     let mut nft = router.command("nft");

@@ -268,6 +268,9 @@ impl Discovery {
                     Extra::Plain,
                 );
             }
+            (Purpose::Padding(length), Reply::Answered(answer)) if length == PADDED[0] => {
+                self.ask_longer(question.to, answer.length.saturating_sub(length));
+            }
             (Purpose::LifetimeOpen(_) | Purpose::LifetimeAsk(_), _) => {
                 self.conclude_silence(now, question.purpose, reply);
             }
@@ -321,15 +324,26 @@ impl Discovery {
             port: true,
         };
         self.ask(Purpose::FilterPort, Socket::FilterPort, server, port);
-        for length in PADDED {
-            self.ask(
-                Purpose::Padding(length),
-                Socket::Padding,
-                server,
-                Extra::PadTo(length),
-            );
-        }
+        self.ask_padded(server, PADDED[0], PADDED[0]);
         self.open_silent(server);
+    }
+
+    /// All other lengths, once it is known by how many bytes an answer is longer than its question.
+    /// Where a link takes it at once, it is the answer that shall have the length.
+    fn ask_longer(&mut self, server: SocketAddr, surplus: usize) {
+        for &length in &PADDED[1..] {
+            let asked = if length <= UNFRAGMENTED && surplus <= MAX_SURPLUS {
+                length - surplus
+            } else {
+                length
+            };
+            self.ask_padded(server, length, asked);
+        }
+    }
+
+    fn ask_padded(&mut self, server: SocketAddr, length: usize, asked: usize) {
+        let purpose = Purpose::Padding(length);
+        self.ask(purpose, Socket::Padding, server, Extra::PadTo(asked));
     }
 
     fn other_port(&self, server: SocketAddr) -> SocketAddr {
@@ -360,4 +374,10 @@ const HOPS: u8 = 5;
 
 /// Bytes of UDP payload that are tried: what every host takes, what IPv6 promises, what fits common
 /// links (with a tunnel or without), and what must be cut into fragments.
-pub(crate) const PADDED: [usize; 6] = [548, 1_232, 1_372, 1_472, 2_000, 4_000];
+pub(crate) const PADDED: [usize; 6] = [548, 1_232, 1_372, UNFRAGMENTED, 2_000, 4_000];
+
+/// The largest UDP payload that an Ethernet link takes in one piece over IPv4.
+pub(crate) const UNFRAGMENTED: usize = 1_472;
+
+/// Who answers with more does not pad as much as it was asked, but as much as its own link takes.
+const MAX_SURPLUS: usize = 200;

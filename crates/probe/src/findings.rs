@@ -27,7 +27,7 @@ pub struct Findings {
     pub ports: Result<Ports, Unknown>,
     /// Whether datagrams pass that are longer than the link takes at once. RFC 4787 §11.
     pub fragments: Result<bool, Unknown>,
-    /// The largest UDP payload tried that was answered.
+    /// The largest UDP payload, of those tried, that passed.
     pub largest_payload: Result<usize, Unknown>,
     /// How long a silent mapping lives. RFC 4787 §4.3.
     pub lifetime: Result<Lifetime, Unknown>,
@@ -156,6 +156,10 @@ pub enum Unknown {
     /// The answer was of no use.
     #[error("the server's answer makes no sense")]
     Senseless,
+    /// Padded questions were not answered, or their answers are longer than what passes: a server
+    /// may pad them as much as its own link takes.
+    #[error("no padded answer arrived: none was given, or it was too long for the way back")]
+    NoPaddedAnswer,
     /// The NAT has several addresses and changes between them.
     #[error("the mapped address changes")]
     SeveralAddresses,

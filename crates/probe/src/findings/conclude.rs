@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::{Behaviour, DoubleNat, Findings, Lifetime, Mapping, Outcome, Ports, Unknown};
-use crate::discovery::Config;
+use crate::discovery::{Config, UNFRAGMENTED};
 use crate::inquiry::{Answer, Reply};
 use crate::notes::Notes;
 
@@ -173,7 +173,9 @@ fn largest_payload(notes: &Notes) -> Result<usize, Unknown> {
     match notes.padding.values().next() {
         Some(Reply::Refused(code)) => Err(Unknown::Refused(*code)),
         Some(Reply::Senseless) => Err(Unknown::Senseless),
-        Some(Reply::Silent | Reply::Returned | Reply::Answered(_)) | None => Err(Unknown::NoAnswer),
+        Some(Reply::Silent | Reply::Returned | Reply::Answered(_)) | None => {
+            Err(Unknown::NoPaddedAnswer)
+        }
     }
 }
 
@@ -228,6 +230,3 @@ fn is_carrier(ip: IpAddr) -> bool {
         IpAddr::V6(_) => false,
     }
 }
-
-/// The largest UDP payload that an Ethernet link takes in one piece over IPv4.
-const UNFRAGMENTED: usize = 1_472;

@@ -9,5 +9,6 @@ mod nats;
 mod noise;
 mod script;
 mod servers;
+mod sizes;
 mod verdicts;
 mod world;

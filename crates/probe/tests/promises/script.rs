@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use probe::{Config, Discovery, Findings, Socket, Transmit};
-use wire::attributes::{OtherAddress, ResponsePort, XorMappedAddress};
+use wire::attributes::{OtherAddress, Padding, ResponsePort, XorMappedAddress};
 use wire::{Class, Message, Method, Writer};
 
 pub(crate) const LOCAL: &str = "192.168.1.10";
@@ -66,18 +66,33 @@ pub(crate) fn run(
 
 /// The answer of a server that speaks RFC 5780 to a plain request.
 pub(crate) fn answer(request: &Transmit, lifetime: bool) -> Vec<u8> {
+    padded_answer(request, lifetime, None)
+}
+
+/// The same with so many bytes of padding.
+pub(crate) fn padded_answer(request: &Transmit, lifetime: bool, padding: Option<usize>) -> Vec<u8> {
     let mapped = SocketAddr::new(PUBLIC.parse().unwrap(), port(request.from, lifetime));
     let message = Message::parse(&request.payload).unwrap();
     let mut answer = Vec::new();
-    Writer::new(
+    let mut writer = Writer::new(
         &mut answer,
         Method::Binding,
         Class::Success,
         message.transaction(),
-    )
-    .put(&XorMappedAddress(mapped))
-    .put(&OtherAddress(address(OTHER)));
+    );
+    writer
+        .put(&XorMappedAddress(mapped))
+        .put(&OtherAddress(address(OTHER)));
+    if let Some(padding) = padding {
+        writer.put(&Padding(&vec![0; padding]));
+    }
     answer
+}
+
+/// How many bytes of padding the request has.
+pub(crate) fn padding(request: &Transmit) -> Option<usize> {
+    let message = Message::parse(&request.payload).unwrap();
+    message.get::<Padding<'_>>().unwrap().map(|it| it.0.len())
 }
 
 /// The port that the request wants its answer at.
