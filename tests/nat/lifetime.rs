@@ -16,7 +16,7 @@ fn the_lifetime_of_a_mapping_is_found_between_two_silences() {
         ] {
             home.set_router(&format!("netfilter/{key}"), &LIFETIME.as_secs().to_string());
         }
-        let kinds = [Kind::Alternate, Kind::Coturn];
+        let kinds = [Kind::Alternate, Kind::Partners, Kind::Coturn];
         let _servers = kinds.map(Kind::start);
         let probes = kinds.map(|kind| probe::start(&home, &kind.uris(), &["--lifetime=12s"]));
         for running in probes {

@@ -1,11 +1,14 @@
 //! A second NAT shows where a router of a carrier tells of itself.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use probe::DoubleNat;
 
-use crate::script::{answer, discovery};
+use wire::attributes::XorMappedAddress;
+use wire::{Class, Message, Method, Writer};
+
+use crate::script::{LOCAL, answer, discovery, run};
 
 fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
@@ -68,4 +71,26 @@ fn a_router_that_quotes_nonsense_is_not_believed() {
         discovery.handle_hop(now, ip("100.64.0.1"), packet);
     }
     assert!(discovery.findings().hops.is_empty());
+}
+
+#[test]
+fn a_server_that_sees_a_private_address_shows_a_second_nat() {
+    for (seen, is_second) in [
+        ("100.64.0.9", true),
+        ("10.0.0.9", true),
+        ("198.51.100.7", false),
+        // Without a NAT: the server is in the same net.
+        (LOCAL, false),
+    ] {
+        let mapped = SocketAddr::new(ip(seen), 50_000);
+        let (findings, _) = run(None, |_, transmit| {
+            let transaction = Message::parse(&transmit.payload).unwrap().transaction();
+            let mut answer = Vec::new();
+            Writer::new(&mut answer, Method::Binding, Class::Success, transaction)
+                .put(&XorMappedAddress(mapped));
+            vec![(transmit.from, transmit.to, answer)]
+        });
+        let second = is_second.then_some(DoubleNat::PrivateMapping(mapped));
+        assert_eq!(findings.double_nat, second, "{seen}");
+    }
 }
