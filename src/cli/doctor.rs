@@ -174,14 +174,21 @@ impl Doctor {
             ProgressBar::hidden()
         };
         bar.enable_steady_tick(Duration::from_millis(100));
-        let mut findings = runtime.block_on(probe::doctor::examine(examination, |uri| {
+        let servers = probe::doctor::examine(examination, |uri| {
             bar.set_message(format!("examined {uri}"));
-        }))?;
-        if let Some(config) = config {
-            findings.extend(host::examine(config));
-            findings.extend(runtime.block_on(host::compare_external(config, &self.outside)));
-        }
+        });
+        // All at once, so that all of it ends in time.
+        let (servers, host) = runtime.block_on(async {
+            tokio::join!(servers, async {
+                match config {
+                    Some(config) => host::examine(config, &self.outside).await,
+                    None => Vec::new(),
+                }
+            })
+        });
         bar.finish_and_clear();
+        let mut findings = servers?;
+        findings.extend(host);
         Ok(findings)
     }
 }

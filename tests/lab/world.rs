@@ -112,6 +112,15 @@ impl World {
         assert!(ended.status.success(), "nft failed: {}", ended.output);
     }
 
+    /// Gives the server's host a table of nftables.
+    #[allow(dead_code, reason = "each test binary needs another part of the lab")]
+    pub(crate) fn filter_server(&self, table: &str) {
+        let mut nft = self.on_server_host("nft");
+        nft.arg(table);
+        let ended = Program::run(nft, "nftables", PATIENCE);
+        assert!(ended.status.success(), "nft failed: {}", ended.output);
+    }
+
     fn new() -> Self {
         let world = Self {
             server_host: Host::new(),

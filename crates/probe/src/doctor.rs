@@ -6,8 +6,10 @@
 mod certificate;
 mod connect;
 mod credentials;
+mod dtls;
 mod finding;
 mod link;
+mod outside;
 mod policy;
 mod relaying;
 mod stranger;
@@ -66,13 +68,26 @@ pub async fn examine(
         let (resolver, trust) = (Arc::clone(&resolver), trust.clone());
         tasks.spawn(async move { (index, patient.examine(&resolver, &trust).await) });
     }
-    let mut all = vec![Vec::new(); examination.servers.len()];
-    // A task that panicked has told so on standard error.
-    while let Some(Ok((index, findings))) = tasks.join_next().await {
-        progress(&examination.servers[index]);
-        all[index] = findings;
+    let mut all = vec![None; examination.servers.len()];
+    while let Some(outcome) = tasks.join_next().await {
+        // A task that panicked has told so on standard error.
+        if let Ok((index, findings)) = outcome {
+            progress(&examination.servers[index]);
+            all[index] = Some(findings);
+        }
     }
-    Ok(all.into_iter().flatten().collect())
+    let servers = examination.servers.iter().zip(all);
+    let findings = servers.flat_map(|(uri, findings)| findings.unwrap_or_else(|| failed(uri)));
+    Ok(findings.collect())
+}
+
+/// What is found of a server whose examination ended by a fault of its own.
+fn failed(uri: &Uri) -> Vec<Finding> {
+    vec![Finding {
+        code: Code::OutOfTime,
+        uri: Some(uri.clone()),
+        sentence: "the examination failed by itself".to_owned(),
+    }]
 }
 
 /// The address that a server sees when `from` asks it over UDP; `None` if it cannot be asked.
@@ -84,8 +99,7 @@ pub async fn reflexive_address(server: &Uri, from: IpAddr) -> Option<IpAddr> {
     let mut targets = targets.into_iter();
     let target = targets.find(|target| target.address.is_ipv4() == from.is_ipv4())?;
     let socket = UdpSocket::bind((from, 0)).await.ok()?;
-    let server = target.address;
-    let mut link = Link::new(Carrier::Udp { socket, server }, None, PATIENCE);
+    let mut link = Link::new(Carrier::udp(socket, target.address), None, PATIENCE);
     Some(link.binding().await?.ip())
 }
 
@@ -117,7 +131,8 @@ impl Patient {
         let targets = self.targets(resolver).await?;
         for target in targets {
             let connector = Connector::new(self, target, trust);
-            self.examine_at(&connector).await?;
+            // What stops at one transport need not stop at the next.
+            let _ = self.examine_at(&connector).await;
         }
         Ok(())
     }
@@ -170,26 +185,43 @@ impl Patient {
         self.relay(connector, &credentials, &mut allocation).await?;
         self.outside(connector, &mut allocation).await;
         self.peer_policy(&mut allocation).await;
+        let relayed = allocation.relayed;
         self.lifetime(allocation).await;
-        self.other_family(connector, &credentials).await;
+        self.other_family(connector, &credentials, relayed).await;
         self.clock(connector, &login).await;
         Ok(())
     }
 
     fn find(&mut self, code: Code, sentence: impl Into<String>) {
         // Names, realms and reasons are the server's words.
-        let sentence: String = sentence.into();
-        let sentence = sentence.chars().flat_map(|letter| {
-            let escaped = letter.is_control().then(|| letter.escape_default());
-            let plain = (!letter.is_control()).then_some(letter);
-            escaped.into_iter().flatten().chain(plain)
-        });
         self.findings.push(Finding {
             code,
             uri: Some(self.uri.clone()),
-            sentence: sentence.take(LONGEST).collect(),
+            sentence: escaped(&sentence.into()),
         });
     }
+}
+
+/// A sentence without what commands a terminal or turns its letters around, and of bounded length.
+fn escaped(sentence: &str) -> String {
+    let mut text = String::new();
+    for letter in sentence.chars().take(LONGEST) {
+        if is_unseen(letter) {
+            text.extend(letter.escape_default());
+        } else {
+            text.push(letter);
+        }
+    }
+    text
+}
+
+/// Control characters, and those that say how others are shown. Unicode's Cc, and of Cf and Z what
+/// has no shape or changes the line or the direction.
+fn is_unseen(letter: char) -> bool {
+    letter.is_control()
+        || matches!(letter, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{feff}')
+        || matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
+        || matches!(letter, '\u{2060}'..='\u{206f}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// What an examination may take in all.
@@ -198,10 +230,30 @@ const LIMIT: Duration = Duration::from_secs(14);
 /// What a single answer may take: it is asked for three times meanwhile.
 const PATIENCE: Duration = Duration::from_millis(2_400);
 
-/// Characters of a sentence.
+/// Characters of a sentence, before they are escaped.
 const LONGEST: usize = 400;
 
 /// An address as strangers on the Internet cannot have it.
 fn is_private(address: SocketAddr) -> bool {
     is_behind_nat(address.ip()) || address.ip().is_loopback() || address.ip().is_unspecified()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sentence_cannot_command_a_terminal_nor_turn_letters_around() {
+        let said = escaped("a\u{1b}[2Jb\u{202e}c\r\nd\u{200b}e");
+        assert_eq!(said, "a\\u{1b}[2Jb\\u{202e}c\\r\\nd\\u{200b}e");
+        assert_eq!(
+            escaped("Ω is plain, \"so\" is this"),
+            "Ω is plain, \"so\" is this"
+        );
+    }
+
+    #[test]
+    fn a_sentence_has_an_end() {
+        assert!(escaped(&"\u{202e}".repeat(100_000)).len() <= LONGEST * 8);
+    }
 }

@@ -14,7 +14,7 @@ use process::Process;
 use sockets::UdpTable;
 
 /// Looks at this host with the eyes of its configuration.
-pub(super) fn examine(config: &Config) -> Vec<Finding> {
+pub(super) async fn examine(config: &Config, outside: &Uri) -> Vec<Finding> {
     let mut findings = Vec::new();
     let table = UdpTable::read();
     let server = Process::serving();
@@ -26,21 +26,27 @@ pub(super) fn examine(config: &Config) -> Vec<Finding> {
         findings.extend(files(config, &server));
         findings.extend(sandbox(&server));
     }
+    findings.extend(compare_external(config, outside).await);
     findings
 }
 
-/// What the Internet sees of this host, against `[relay] external`. What cannot be asked cannot be
-/// compared: a host without a way out is told so by the rest.
-pub(super) async fn compare_external(config: &Config, outside: &Uri) -> Vec<Finding> {
+/// What the Internet sees of this host, against `[relay] external`.
+async fn compare_external(config: &Config, outside: &Uri) -> Vec<Finding> {
     let mut findings = Vec::new();
     for relay in &config.relay.addresses {
-        let seen = reflexive_address(outside, relay.local).await;
-        if let Some(seen) = seen.filter(|seen| *seen != relay.external) {
-            let sentence = format!(
-                "{outside} sees {seen} when {} asks, and {} is configured",
-                relay.local, relay.external
-            );
-            findings.push(finding(Code::ExternalDiffers, sentence));
+        let (local, external) = (relay.local, relay.external);
+        match reflexive_address(outside, local).await {
+            None => {
+                let sentence = format!("{outside} does not answer {local}");
+                findings.push(finding(Code::ExternalUnknown, sentence));
+            }
+            Some(seen) if seen != external => {
+                let sentence = format!(
+                    "{outside} sees {seen} when {local} asks, and {external} is configured"
+                );
+                findings.push(finding(Code::ExternalDiffers, sentence));
+            }
+            Some(_) => {}
         }
     }
     findings
@@ -63,7 +69,13 @@ fn relay_ports(config: &Config, table: &UdpTable) -> Option<Finding> {
     let mut listeners = config.listeners.iter();
     let server = listeners.find_map(|listener| table.owner(listener.listen));
     let ports = config.relay.ports.first()..=config.relay.ports.last();
-    let taken = table.ports_of_others(ports.clone(), server);
+    let relays: Vec<_> = config
+        .relay
+        .addresses
+        .iter()
+        .map(|relay| relay.local)
+        .collect();
+    let taken = table.ports_of_others(ports.clone(), &relays, server);
     let first = taken.first()?;
     let sentence = format!(
         "{} of the relay ports {}-{} are in use by other programs, {first} for one",

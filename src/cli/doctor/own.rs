@@ -9,7 +9,13 @@ use crate::config::{Config, Listener, Transport, UserKey};
 /// Fills in what the command line left open: servers, login and realm.
 pub(super) fn complete(examination: &mut Examination, config: &Config) {
     if examination.servers.is_empty() {
-        let listeners = config.listeners.iter();
+        // Who is in a realm of its own cannot be asked with the login of the others.
+        let realms = &config.auth.realms;
+        let is_default = |listener: &&Listener| {
+            let mut theirs = realms.iter().flat_map(|realm| &realm.listeners);
+            theirs.all(|address| *address != listener.listen)
+        };
+        let listeners = config.listeners.iter().filter(is_default);
         examination.servers = listeners
             .filter_map(|listener| uri(*listener, config))
             .collect();

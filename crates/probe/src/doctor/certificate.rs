@@ -1,12 +1,15 @@
 //! What a browser would say of a server's certificate.
 
 use std::fmt::Debug;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
+use x509_parser::extensions::GeneralName;
 use x509_parser::parse_x509_certificate;
 
 use super::Code;
@@ -24,6 +27,8 @@ pub(super) struct Witness {
 struct Seen {
     /// The server's own certificate first.
     chain: Vec<CertificateDer<'static>>,
+    /// Whether the chain is all that the server sent.
+    is_whole: bool,
     verdict: Result<(), Error>,
     at: UnixTime,
 }
@@ -40,6 +45,33 @@ impl Witness {
     pub(super) fn finding(&self) -> Option<(Code, String)> {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.as_ref().map(Seen::finding)
+    }
+}
+
+impl Witness {
+    /// Notes what is to be said where nothing but the server's own certificate is told, as over
+    /// DTLS: whether its name and time are right.
+    pub(super) fn see_leaf(&self, leaf: &[u8], name: &ServerName<'_>) {
+        let leaf = CertificateDer::from(leaf);
+        let now = UnixTime::now();
+        let mut verdict = self.usual.verify_server_cert(&leaf, &[], name, &[], now);
+        if let Err(Error::InvalidCertificate(CertificateError::UnknownIssuer)) = verdict
+            && !is_self_signed(&leaf)
+        {
+            verdict = ParsedCertificate::try_from(&leaf)
+                .and_then(|parsed| verify_server_name(&parsed, name))
+                .map(|()| ServerCertVerified::assertion());
+        }
+        self.note(Seen {
+            chain: vec![leaf.into_owned()],
+            is_whole: false,
+            verdict: verdict.map(drop),
+            at: now,
+        });
+    }
+
+    fn note(&self, seen: Seen) {
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(seen);
     }
 }
 
@@ -60,10 +92,11 @@ impl ServerCertVerifier for Witness {
             chain: chain
                 .map(|certificate| certificate.clone().into_owned())
                 .collect(),
+            is_whole: true,
             verdict: verdict.map(drop),
             at: now,
         };
-        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(seen);
+        self.note(seen);
         Ok(ServerCertVerified::assertion())
     }
 
@@ -111,7 +144,12 @@ impl Seen {
                 "the certificate is trusted".to_owned(),
             );
         };
-        let sentence = format!("the certificate is trusted and expires in {days} days");
+        let judged = if self.is_whole {
+            "the certificate is trusted"
+        } else {
+            "the certificate is for this name (its chain shows over TLS only)"
+        };
+        let sentence = format!("{judged} and expires in {days} days");
         if days < SOON {
             (Code::CertificateEndsSoon, sentence)
         } else {
@@ -126,13 +164,7 @@ impl Seen {
             reason = "the enum is the library's, and open"
         )]
         match why {
-            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-                let days = self.days_left().map_or(0, i64::unsigned_abs);
-                (
-                    Code::CertificateExpired,
-                    format!("the certificate expired {days} days ago"),
-                )
-            }
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => self.expired(),
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                 (
                     Code::NameMismatch,
@@ -140,6 +172,9 @@ impl Seen {
                 )
             }
             CertificateError::UnknownIssuer => self.unknown_issuer(),
+            // As `openssl req -x509` makes them they also claim to be authorities, which is what
+            // the library minds.
+            _ if self.chain.first().is_some_and(is_self_signed) => self.unknown_issuer(),
             other => (
                 Code::CertificateRefused,
                 format!("the certificate cannot be used: {other}"),
@@ -176,8 +211,31 @@ impl Seen {
         )
     }
 
+    /// It may be another one of the chain.
+    fn expired(&self) -> (Code, String) {
+        let days: Vec<_> = self
+            .chain
+            .iter()
+            .map(|it| self.days_until_end_of(it))
+            .collect();
+        let which = days
+            .iter()
+            .position(|days| days.is_some_and(|days| days < 0));
+        let days = which.and_then(|which| days[which]).unwrap_or_default();
+        let which = match which {
+            None | Some(0) => "the certificate".to_owned(),
+            Some(number) => format!("intermediate certificate {number}"),
+        };
+        let sentence = format!("{which} expired {} days ago", days.unsigned_abs());
+        (Code::CertificateExpired, sentence)
+    }
+
     fn days_left(&self) -> Option<i64> {
-        let (_, certificate) = parse_x509_certificate(self.chain.first()?).ok()?;
+        self.days_until_end_of(self.chain.first()?)
+    }
+
+    fn days_until_end_of(&self, certificate: &CertificateDer<'_>) -> Option<i64> {
+        let (_, certificate) = parse_x509_certificate(certificate).ok()?;
         let end = certificate.validity().not_after.timestamp();
         let now = i64::try_from(self.at.as_secs()).ok()?;
         Some((end - now).div_euclid(DAY))
@@ -188,14 +246,31 @@ impl Seen {
             let (_, certificate) = parse_x509_certificate(first).ok()?;
             let names = certificate.subject_alternative_name().ok()??;
             let names = names.value.general_names.iter();
-            Some(
-                names
-                    .map(ToString::to_string)
-                    .collect::<Vec<_>>()
-                    .join(", "),
-            )
+            Some(names.map(plain).collect::<Vec<_>>().join(", "))
         });
         names.unwrap_or_else(|| "no name at all".to_owned())
+    }
+}
+
+fn is_self_signed(certificate: &CertificateDer<'_>) -> bool {
+    parse_x509_certificate(certificate)
+        .is_ok_and(|(_, certificate)| certificate.subject() == certificate.issuer())
+}
+
+/// A name as people write it.
+fn plain(name: &GeneralName<'_>) -> String {
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the enum is the library's, and these two are what servers are named by"
+    )]
+    match name {
+        GeneralName::DNSName(name) => (*name).to_owned(),
+        GeneralName::IPAddress(octets) => match octets.len() {
+            4 => <[u8; 4]>::try_from(*octets).map(IpAddr::from),
+            _ => <[u8; 16]>::try_from(*octets).map(IpAddr::from),
+        }
+        .map_or_else(|_| name.to_string(), |ip| ip.to_string()),
+        other => other.to_string(),
     }
 }
 

@@ -3,12 +3,14 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use client::Credentials;
 use rustls::pki_types::ServerName;
 use tokio::net::UdpSocket;
 
 use super::certificate::Witness;
+use super::dtls::{NoSession, Session};
 use super::link::{Carrier, Link};
 use super::{Code, PATIENCE, Patient};
 use crate::host::{self, Trust};
@@ -27,11 +29,27 @@ struct Tls {
     witness: Arc<Witness>,
 }
 
+impl Tls {
+    fn name(&self) -> Result<ServerName<'static>, NoLink> {
+        match &self.name {
+            Ok(name) => Ok(name.clone()),
+            Err(why) => Err(NoLink::Tls(io::Error::other(why.to_string()))),
+        }
+    }
+}
+
+/// Waits no longer than until then.
+async fn before<T>(until: Instant, outcome: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    let late = |_| Err(io::ErrorKind::TimedOut.into());
+    let outcome = tokio::time::timeout_at(until.into(), outcome).await;
+    outcome.unwrap_or_else(late)
+}
+
 /// Why there is no connection.
 pub(super) enum NoLink {
     Connect(io::Error),
     Tls(io::Error),
-    Dtls,
+    Dtls(NoSession),
 }
 
 impl Connector {
@@ -52,35 +70,34 @@ impl Connector {
 
     /// A new 5-tuple.
     pub(super) async fn connect(&self, credentials: Option<Credentials>) -> Result<Link, NoLink> {
-        let carrier = tokio::time::timeout(PATIENCE, self.carrier());
-        let late = || NoLink::Connect(io::ErrorKind::TimedOut.into());
-        let carrier = carrier.await.map_err(|_| late())??;
+        let carrier = self.carrier(Instant::now() + PATIENCE).await?;
         Ok(Link::new(carrier, credentials, PATIENCE))
     }
 
-    async fn carrier(&self) -> Result<Carrier, NoLink> {
+    async fn carrier(&self, until: Instant) -> Result<Carrier, NoLink> {
         let address = self.target.address;
         match (self.target.transport, &self.tls) {
             (Transport::Udp, None) => {
                 let socket = self.socket().map_err(NoLink::Connect)?;
-                Ok(Carrier::Udp {
-                    socket,
-                    server: address,
-                })
+                Ok(Carrier::udp(socket, address))
             }
-            (Transport::Udp, Some(_)) => Err(NoLink::Dtls),
+            (Transport::Udp, Some(tls)) => {
+                let name = tls.name()?;
+                let socket = self.socket().map_err(NoLink::Connect)?;
+                let session = Session::connect(socket, address, until).await;
+                let (session, leaf) = session.map_err(NoLink::Dtls)?;
+                tls.witness.see_leaf(&leaf, &name);
+                Ok(Carrier::Dtls(Box::new(session)))
+            }
             (Transport::Tcp, tls) => {
-                let stream = host::connect(address, &self.bind).await;
-                let stream = stream.map_err(NoLink::Connect)?;
+                let stream = host::connect(address, &self.bind);
+                let stream = before(until, stream).await.map_err(NoLink::Connect)?;
                 let Some(tls) = tls else {
                     return Ok(Carrier::Stream(Box::new(stream)));
                 };
-                let name = match &tls.name {
-                    Ok(name) => name.clone(),
-                    Err(why) => return Err(NoLink::Tls(io::Error::other(why.to_string()))),
-                };
                 let connector = Trust::watched_by(Arc::clone(&tls.witness) as _);
-                let stream = connector.connect(name, stream).await.map_err(NoLink::Tls)?;
+                let stream = connector.connect(tls.name()?, stream);
+                let stream = before(until, stream).await.map_err(NoLink::Tls)?;
                 Ok(Carrier::Stream(Box::new(stream)))
             }
         }

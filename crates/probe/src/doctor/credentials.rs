@@ -29,6 +29,8 @@ pub enum Login {
 pub(super) struct Allocation {
     pub(super) link: Link,
     pub(super) relayed: SocketAddr,
+    /// The family that was asked for.
+    pub(super) family: Option<AddressFamily>,
 }
 
 impl Patient {
@@ -60,10 +62,14 @@ impl Patient {
     ) -> Result<Allocation, Stopped> {
         let user = credentials.username();
         let expired = expired_since(user);
-        let failure = match (
-            self.try_allocate(connector, credentials, None).await?,
-            expired,
-        ) {
+        let mut outcome = self.try_allocate(connector, credentials, None).await?;
+        if let Err(Failure::Refused { code: 440, .. }) = outcome {
+            // Without a family IPv4 is meant, whatever the server has. RFC 8656 §7.1.
+            self.find(Code::NoIpv4, "asked for an IPv4 address: 440");
+            let family = Some(AddressFamily::V6);
+            outcome = self.try_allocate(connector, credentials, family).await?;
+        }
+        let failure = match (outcome, expired) {
             (Ok(allocation), None) => return Ok(allocation),
             (Ok(allocation), Some(ago)) => {
                 let sentence = format!("user \"{user}\" expired {ago} seconds ago and is accepted");
@@ -97,7 +103,10 @@ impl Patient {
                 Code::AllocationRefused,
                 format!("the server answers {code} {reason}"),
             ),
-            (failure, _) => (Code::AllocationRefused, failure.to_string()),
+            (failure, _) => (
+                Code::AllocationRefused,
+                format!("a signed Allocate: {failure}"),
+            ),
         };
         self.find(code, sentence);
         Err(Stopped)
@@ -119,15 +128,27 @@ impl Patient {
         link.client.allocate(asked, options);
         // A 401 and a 438 may each take a round of their own.
         let outcome = match link.next(asked + PATIENCE * 2).await {
-            Ok(Event::Allocated { relayed, .. }) => Ok(Allocation { link, relayed }),
+            Ok(Event::Allocated { relayed, .. }) => Ok(Allocation {
+                link,
+                relayed,
+                family,
+            }),
             Ok(Event::Failed { failure, .. }) => Err(failure),
             Ok(_) | Err(_) => Err(Failure::Timeout),
         };
         Ok(outcome)
     }
 
-    /// Whether peers of the other family can be reached.
-    pub(super) async fn other_family(&mut self, connector: &Connector, credentials: &Credentials) {
+    /// Whether peers of the other family can be reached, where the usual one is relayed.
+    pub(super) async fn other_family(
+        &mut self,
+        connector: &Connector,
+        credentials: &Credentials,
+        relayed: SocketAddr,
+    ) {
+        if relayed.is_ipv6() {
+            return self.find(Code::RelaysIpv6, format!("{relayed} is relayed"));
+        }
         let family = Some(AddressFamily::V6);
         let Ok(outcome) = self.try_allocate(connector, credentials, family).await else {
             return;
@@ -160,6 +181,10 @@ impl Patient {
         if let Some(true) = self.accepts(connector, login, now() - HOUR).await {
             let sentence = "a credential that expired an hour ago is accepted";
             self.find(Code::ExpiryIgnored, sentence);
+        } else if let Some(true) = self.accepts(connector, login, now() - GRACE).await {
+            let sentence =
+                "a credential that expired two minutes ago is accepted, one of an hour ago is not";
+            self.find(Code::ClockBehind, sentence);
         }
     }
 
@@ -205,5 +230,6 @@ fn now() -> u64 {
 
 /// Seconds.
 const MINUTE: u64 = 60;
+const GRACE: u64 = 120;
 const HOUR: u64 = 3_600;
 const DAY: u64 = 86_400;

@@ -9,6 +9,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::UdpSocket;
 
 use super::PATIENCE;
+use super::dtls::Session;
 
 /// A client and its connection.
 pub(super) struct Link {
@@ -25,7 +26,11 @@ pub(super) enum Carrier {
     Udp {
         socket: UdpSocket,
         server: SocketAddr,
+        /// Who else sent to this socket, if anybody did.
+        stranger: Option<SocketAddr>,
     },
+    /// Datagrams inside DTLS.
+    Dtls(Box<Session>),
     /// TCP or TLS.
     Stream(Box<dyn Stream>),
 }
@@ -48,7 +53,7 @@ impl Link {
         timeout: Duration,
     ) -> Self {
         let transport = match carrier {
-            Carrier::Udp { .. } => client::Transport::Udp,
+            Carrier::Udp { .. } | Carrier::Dtls(_) => client::Transport::Udp,
             Carrier::Stream(_) => client::Transport::Tcp,
         };
         let mut config = client::Config::new(transport);
@@ -83,7 +88,15 @@ impl Link {
     pub(super) fn into_socket(self) -> Option<UdpSocket> {
         match self.carrier {
             Carrier::Udp { socket, .. } => Some(socket),
-            Carrier::Stream(_) => None,
+            Carrier::Dtls(_) | Carrier::Stream(_) => None,
+        }
+    }
+
+    /// Who answered in place of the server, if anybody did.
+    pub(super) const fn stranger(&self) -> Option<SocketAddr> {
+        match self.carrier {
+            Carrier::Udp { stranger, .. } => stranger,
+            Carrier::Dtls(_) | Carrier::Stream(_) => None,
         }
     }
 
@@ -131,16 +144,31 @@ impl Link {
 }
 
 impl Carrier {
+    pub(super) const fn udp(socket: UdpSocket, server: SocketAddr) -> Self {
+        Self::Udp {
+            socket,
+            server,
+            stranger: None,
+        }
+    }
+
     async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
-            Self::Udp { socket, server } => loop {
-                // Errors are those of single datagrams that we sent; other senders are strangers.
-                if let Ok((length, from)) = socket.recv_from(buffer).await
-                    && from == *server
-                {
+            Self::Udp {
+                socket,
+                server,
+                stranger,
+            } => loop {
+                // Errors are those of single datagrams that we sent.
+                let Ok((length, from)) = socket.recv_from(buffer).await else {
+                    continue;
+                };
+                if from == *server {
                     return Ok(length);
                 }
+                stranger.get_or_insert(from);
             },
+            Self::Dtls(session) => session.read(buffer).await,
             Self::Stream(stream) => match stream.read(buffer).await? {
                 0 => Err(io::ErrorKind::UnexpectedEof.into()),
                 length => Ok(length),
@@ -150,7 +178,8 @@ impl Carrier {
 
     async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         match self {
-            Self::Udp { socket, server } => socket.send_to(bytes, *server).await.map(drop),
+            Self::Udp { socket, server, .. } => socket.send_to(bytes, *server).await.map(drop),
+            Self::Dtls(session) => session.write(bytes).await,
             Self::Stream(stream) => {
                 stream.write_all(bytes).await?;
                 stream.flush().await

@@ -1,16 +1,17 @@
 //! What the server shows to who has not authenticated: Binding, and the challenge.
 
 use std::io;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use client::{Event, Failure};
 use wire::attributes::{AlternateServer, Nonce, PasswordAlgorithms, Realm, RequestedTransport};
 use wire::{Message, Method};
 
 use super::connect::{Connector, NoLink};
+use super::dtls::NoSession;
 use super::link::Link;
 use super::{Code, PATIENCE, Patient, Stopped};
-use crate::Transport;
+use crate::{Service, Transport};
 
 impl Patient {
     /// A connection, or the finding that there is none.
@@ -34,8 +35,12 @@ impl Patient {
                 self.find(Code::NoTls, format!("no TLS with {way}: {why}"));
                 Err(Stopped)
             }
-            Err(NoLink::Dtls) => {
-                self.find(Code::DtlsNotExamined, format!("{way} was not asked"));
+            Err(NoLink::Dtls(NoSession::Silent)) => {
+                self.find(Code::NoTls, format!("no answer to DTLS from {way}"));
+                Err(Stopped)
+            }
+            Err(NoLink::Dtls(why)) => {
+                self.find(Code::DtlsNotExamined, format!("{way}: {why}"));
                 Err(Stopped)
             }
         }
@@ -62,14 +67,20 @@ impl Patient {
                 ..
             }) => {
                 let sentence = format!("{way} refuses a Binding request with {code} {reason}");
-                self.find(Code::NotBound, sentence);
+                let code = match self.uri.service {
+                    Service::Stun => Code::NoStun,
+                    Service::Turn => Code::NotBound,
+                };
+                self.find(code, sentence);
                 Ok(())
             }
             Ok(Event::Failed {
                 failure: Failure::Timeout,
                 ..
-            }) => Err(self.silent(connector)),
-            Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(self.silent(connector)),
+            }) => Err(self.silent(connector, &link)),
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                Err(self.silent(connector, &link))
+            }
             Ok(Event::Failed { failure, .. }) => {
                 self.find(Code::NotStun, format!("{way}: {failure}"));
                 Err(Stopped)
@@ -85,13 +96,27 @@ impl Patient {
         }
     }
 
-    /// No answer at all.
-    fn silent(&mut self, connector: &Connector) -> Stopped {
-        let code = match connector.target.transport {
-            Transport::Udp => Code::NoUdpAnswer,
-            Transport::Tcp => Code::NotStun,
+    /// No answer at all, or none that can be taken for one.
+    fn silent(&mut self, connector: &Connector, link: &Link) -> Stopped {
+        let way = connector.way();
+        let (code, sentence) = match (link.first.answer, link.stranger()) {
+            (0, Some(stranger)) => (
+                Code::WrongSource,
+                format!("{way} was asked, and {stranger} answers"),
+            ),
+            (0, None) => match connector.target.transport {
+                Transport::Udp => (Code::NoUdpAnswer, format!("no answer from {way}")),
+                Transport::Tcp => (
+                    Code::NotStun,
+                    format!("{way} takes the connection and says nothing"),
+                ),
+            },
+            (length, _) => (
+                Code::NotStun,
+                format!("{way} sends {length} bytes that are no answer"),
+            ),
         };
-        self.find(code, format!("no answer from {}", connector.way()));
+        self.find(code, sentence);
         Stopped
     }
 
@@ -104,10 +129,10 @@ impl Patient {
         });
         let event = link.next(asked + PATIENCE).await;
         let Ok(Event::Answered { code, message, .. }) = event else {
-            return Err(self.silent(connector));
+            return Err(self.no_turn(connector, event));
         };
         let Ok(answer) = Message::parse(&message) else {
-            return Err(self.silent(connector));
+            return Err(self.silent(connector, &link));
         };
         if connector.target.transport == Transport::Udp {
             self.amplification(link.first.request, link.first.answer);
@@ -116,13 +141,29 @@ impl Patient {
             None => {
                 let sentence = "an Allocate without credentials is granted".to_owned();
                 self.find(Code::NoAuthentication, sentence);
+                link.client.refresh(Instant::now(), Duration::ZERO);
+                // If it does not get there the allocation ends by itself.
+                let _ = link.flush().await;
                 Ok(())
             }
             Some(401) => self.read_challenge(&answer),
             Some(300) => {
                 let other = answer.get::<AlternateServer>().ok().flatten();
-                let to = other.map_or_else(|| "nowhere".to_owned(), |other| other.0.to_string());
-                self.find(Code::Redirects, format!("clients are sent to {to}"));
+                let other = other.map(|AlternateServer(other)| other);
+                let (code, sentence) = match other {
+                    Some(other) if other != connector.target.address => {
+                        (Code::Redirects, format!("clients are sent to {other}"))
+                    }
+                    Some(itself) => (
+                        Code::RedirectsNowhere,
+                        format!("clients are sent to {itself}, where they are"),
+                    ),
+                    None => (
+                        Code::RedirectsNowhere,
+                        "the 300 names no server to go to".to_owned(),
+                    ),
+                };
+                self.find(code, sentence);
                 Err(Stopped)
             }
             Some(code) => {
@@ -131,6 +172,18 @@ impl Patient {
                 Err(Stopped)
             }
         }
+    }
+
+    /// Binding was answered, and an Allocate is not.
+    fn no_turn(&mut self, connector: &Connector, outcome: io::Result<Event>) -> Stopped {
+        let why = match outcome {
+            Ok(Event::StreamBroken(why)) => why.to_string(),
+            Err(why) if why.kind() != io::ErrorKind::TimedOut => why.to_string(),
+            Ok(_) | Err(_) => "no answer in time".to_owned(),
+        };
+        let sentence = format!("an Allocate to {}: {why}", connector.way());
+        self.find(Code::NotTurn, sentence);
+        Stopped
     }
 
     fn read_challenge(&mut self, answer: &Message<'_>) -> Result<(), Stopped> {

@@ -34,13 +34,19 @@ impl UdpTable {
         owner.map(|entry| entry.user)
     }
 
-    /// The ports of a range that are bound by other users than this one.
+    /// The ports of a range that cannot be had on these addresses, since other users than this one
+    /// have them there or on all addresses.
     pub(super) fn ports_of_others(
         &self,
         range: RangeInclusive<u16>,
+        addresses: &[IpAddr],
         user: Option<u32>,
     ) -> Vec<u16> {
         let others = self.0.iter().filter(|entry| Some(entry.user) != user);
+        let others = others.filter(|entry| {
+            let ip = entry.local.ip().to_canonical();
+            ip.is_unspecified() || addresses.contains(&ip)
+        });
         let mut ports: Vec<u16> = others
             .map(|entry| entry.local.port())
             .filter(|port| range.contains(port))
@@ -104,8 +110,32 @@ nonsense
         assert_eq!(at("192.0.2.7:49152"), Some(0));
         assert_eq!(at("[2001:db8::1]:3478"), Some(998));
         assert_eq!(at("[2001:db8::1]:49152"), None);
-        assert_eq!(table.ports_of_others(49_152..=65_535, Some(998)), [49_152]);
-        assert!(table.ports_of_others(49_152..=65_535, Some(0)).is_empty());
-        assert_eq!(table.ports_of_others(1..=65_535, None), [3_478, 49_152]);
+    }
+
+    #[test]
+    #[cfg(target_endian = "little")]
+    fn a_port_is_taken_where_others_hold_it_on_this_address_or_on_all() {
+        let table = UdpTable(entries(TABLE).collect());
+        let taken =
+            |range, at: &str, user| table.ports_of_others(range, &[at.parse().unwrap()], user);
+        assert_eq!(taken(49_152..=65_535, "192.0.2.7", Some(998)), [49_152]);
+        assert!(taken(49_152..=65_535, "192.0.2.7", Some(0)).is_empty());
+        // What is bound to loopback is in nobody's way elsewhere.
+        assert_eq!(taken(1..=65_535, "192.0.2.7", None), [49_152]);
+        assert_eq!(taken(1..=65_535, "127.0.0.1", None), [3_478, 49_152]);
+    }
+
+    #[test]
+    fn lines_that_are_cut_off_or_of_another_form_are_passed_over() {
+        let [heading, first, ..] = TABLE.lines().collect::<Vec<_>>()[..] else {
+            panic!("a table");
+        };
+        for length in 0..first.len() {
+            let cut = format!("{heading}\n{}\n", &first[..length]);
+            assert!(entries(&cut).count() <= 1);
+        }
+        let odd =
+            "0: 0100007F:0D96F 0 0 0 0 0 0 0\n0: XYZ:1 0 0 0 0 0 0 0\n0: 0A:1 0 0 0 0 0 1 0\n";
+        assert_eq!(entries(&format!("{heading}\n{odd}")).count(), 0);
     }
 }

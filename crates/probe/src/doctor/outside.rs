@@ -1,0 +1,150 @@
+//! Data between the relay and a plain socket, as peers without a relay have it.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use client::{Event, Failure};
+use tokio::net::UdpSocket;
+
+use super::connect::Connector;
+use super::credentials::Allocation;
+use super::link::{Carrier, Link};
+use super::relaying::{WAIT, ask};
+use super::{Code, PATIENCE, Patient, is_private};
+
+impl Patient {
+    /// A datagram from outside, and one back in each framing.
+    pub(super) async fn outside(&mut self, connector: &Connector, near: &mut Allocation) {
+        let relayed = near.relayed;
+        let server = connector.target.address;
+        if server.is_ipv4() != relayed.is_ipv4() {
+            let sentence = format!("peers of {relayed} have another family than {server}");
+            return self.find(Code::OutsideUntried, sentence);
+        }
+        let Some((socket, reflexive)) = plain_socket(connector).await else {
+            let sentence = format!("{server} does not tell over UDP what address this host has");
+            return self.find(Code::OutsideUntried, sentence);
+        };
+        let permission = ask(&mut near.link, |client, now| {
+            client.create_permission(now, &[reflexive]);
+        });
+        match permission.await {
+            Ok(()) => {}
+            Err(Failure::Refused { code: 403, .. }) => {
+                let sentence = format!("peers at {} are forbidden", reflexive.ip());
+                return self.find(Code::OutsideUntried, sentence);
+            }
+            Err(failure) => return self.refused("a permission for this host", &failure),
+        }
+        if let Some(peer) = way_in(&socket, near).await {
+            self.way_out(&socket, near, peer).await;
+        } else if is_private(reflexive) && !is_private(relayed) {
+            // Many a NAT does not let its own side in by its public address.
+            let sentence = format!(
+                "{reflexive} is on a private network with the server, and {relayed} is outside"
+            );
+            self.find(Code::OutsideUntried, sentence);
+        } else {
+            let sentence =
+                format!("{TRIES} datagrams from {reflexive} to {relayed} did not arrive");
+            self.find(Code::RelayPortsClosed, sentence);
+        }
+    }
+
+    /// From the relay to where the datagram came from, which a NAT may have made another port.
+    async fn way_out(&mut self, socket: &UdpSocket, near: &mut Allocation, peer: SocketAddr) {
+        let relayed = near.relayed;
+        let mut channel = None;
+        let bound = ask(&mut near.link, |client, now| {
+            channel = client.bind_channel(now, peer);
+        });
+        if let Err(failure) = bound.await {
+            return self.refused("a channel to this host", &failure);
+        }
+        let by_send = came_out(socket, near, |near| {
+            // What is too long is never that short.
+            let _ = near.link.client.send(peer, OUTWARD);
+        });
+        let by_send = by_send.await;
+        let by_channel = came_out(socket, near, |near| {
+            if let Some(channel) = channel {
+                let _ = near.link.client.send_channel(channel, OUTWARD);
+            }
+        });
+        let (code, sentence) = match (by_send, by_channel.await) {
+            (true, true) => (
+                Code::ReachesOutside,
+                format!("datagrams pass between {peer} and {relayed}, in both framings"),
+            ),
+            (false, false) => (
+                Code::NothingOut,
+                format!("{peer} reaches {relayed}, and nothing comes back"),
+            ),
+            (true, false) => (
+                Code::OneFramingOnly,
+                format!("Send indications reach {peer}, ChannelData does not"),
+            ),
+            (false, true) => (
+                Code::OneFramingOnly,
+                format!("ChannelData reaches {peer}, Send indications do not"),
+            ),
+        };
+        self.find(code, sentence);
+    }
+}
+
+/// Sends to the relayed address, and tells where the relay says that it came from.
+async fn way_in(socket: &UdpSocket, near: &mut Allocation) -> Option<SocketAddr> {
+    for _ in 0..TRIES {
+        // A datagram that cannot leave is as lost as any other.
+        let _ = socket.send_to(INWARD, near.relayed).await;
+        let until = Instant::now() + WAIT;
+        while let Ok(event) = near.link.next(until).await {
+            if let Event::Data { peer, payload, .. } = event
+                && payload == INWARD
+            {
+                return Some(peer);
+            }
+        }
+    }
+    None
+}
+
+/// Whether what the client sends comes to the socket, from the relayed address.
+async fn came_out(
+    socket: &UdpSocket,
+    near: &mut Allocation,
+    send: impl Fn(&mut Allocation),
+) -> bool {
+    let mut buffer = [0; 64];
+    for _ in 0..TRIES {
+        send(near);
+        if near.link.flush().await.is_err() {
+            return false;
+        }
+        let until = Instant::now() + WAIT;
+        while let Ok(Ok((length, from))) =
+            tokio::time::timeout_at(until.into(), socket.recv_from(&mut buffer)).await
+        {
+            if from == near.relayed && &buffer[..length] == OUTWARD {
+                return true;
+            }
+        }
+    }
+    false
+}
+
+/// A socket as peers have it, and how the server sees it.
+async fn plain_socket(connector: &Connector) -> Option<(UdpSocket, SocketAddr)> {
+    let socket = connector.socket().ok()?;
+    let server = connector.target.address;
+    let mut link = Link::new(Carrier::udp(socket, server), None, PATIENCE);
+    let mapped = link.binding().await?;
+    Some((link.into_socket()?, mapped))
+}
+
+/// Datagrams one way, before it is said to be closed.
+const TRIES: u32 = 3;
+
+const INWARD: &[u8] = b"from outside";
+const OUTWARD: &[u8] = b"from within";

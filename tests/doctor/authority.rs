@@ -1,0 +1,98 @@
+//! A certificate authority for one test: a root, an intermediate, and what they sign.
+
+use std::fs;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, SanType,
+    date_time_ymd,
+};
+use tempfile::TempDir;
+
+/// The authority and the files it wrote.
+pub(crate) struct Authority {
+    root: CertifiedIssuer<'static, KeyPair>,
+    intermediate: CertifiedIssuer<'static, KeyPair>,
+    files: TempDir,
+}
+
+/// What a certificate is to be like.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wish {
+    pub(crate) name: Name,
+    pub(crate) is_expired: bool,
+    /// Whether the server sends the intermediate certificate.
+    pub(crate) is_complete: bool,
+}
+
+/// Whose certificate it is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Name {
+    Address(IpAddr),
+    Host(&'static str),
+}
+
+impl Authority {
+    pub(crate) fn new() -> Self {
+        let root =
+            CertifiedIssuer::self_signed(of_authority("a root of this test"), key()).unwrap();
+        let params = of_authority("an intermediate of this test");
+        let intermediate = CertifiedIssuer::signed_by(params, key(), &root).unwrap();
+        let files = TempDir::new().unwrap();
+        fs::write(files.path().join("root.pem"), root.pem()).unwrap();
+        Self {
+            root,
+            intermediate,
+            files,
+        }
+    }
+
+    /// The file of the root, for `--ca`.
+    pub(crate) fn root(&self) -> String {
+        self.file("root.pem")
+    }
+
+    /// Signs a certificate; the files of the chain and of its key.
+    pub(crate) fn issue(&self, wish: Wish) -> (String, String) {
+        let mut params = CertificateParams::default();
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "a server");
+        params.subject_alt_names = vec![match wish.name {
+            Name::Address(ip) => SanType::IpAddress(ip),
+            Name::Host(name) => SanType::DnsName(name.try_into().unwrap()),
+        }];
+        if wish.is_expired {
+            params.not_before = date_time_ymd(2020, 1, 1);
+            params.not_after = date_time_ymd(2021, 1, 1);
+        }
+        let key = key();
+        let certificate = params.signed_by(&key, &self.intermediate).unwrap();
+        let mut chain = certificate.pem();
+        if wish.is_complete {
+            chain += &self.intermediate.pem();
+        }
+        let (chain_file, key_file) = (self.file("chain.pem"), self.file("key.pem"));
+        fs::write(&chain_file, chain).unwrap();
+        fs::write(&key_file, key.serialize_pem()).unwrap();
+        (chain_file, key_file)
+    }
+
+    fn file(&self, name: &str) -> String {
+        let path: PathBuf = self.files.path().join(name);
+        path.to_str().unwrap().to_owned()
+    }
+}
+
+fn of_authority(name: &str) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params
+}
+
+/// ECDSA on P-256, which all servers take.
+fn key() -> KeyPair {
+    KeyPair::generate().unwrap()
+}

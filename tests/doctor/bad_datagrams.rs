@@ -1,0 +1,194 @@
+//! Servers that behave badly over UDP: each ends soon, with a finding that says what was seen.
+
+use std::collections::HashSet;
+use std::net::UdpSocket;
+
+use wire::attributes::AlternateServer;
+use wire::{Class, Message, Method, TransactionId, Writer};
+
+use crate::report::{Report, examine};
+use crate::script::{bound, challenged, is_signed, on_datagrams, refused};
+
+/// Examines a server that answers Binding and plays this script for all else.
+fn examine_allocations(mut script: impl FnMut(&[u8]) -> Vec<Vec<u8>> + Send + 'static) -> Report {
+    let server = on_datagrams(move |request, from| match bound(request, from) {
+        Some(answer) => vec![answer],
+        None => script(request),
+    });
+    examine_as_user(&format!("turn:{server}"))
+}
+
+fn examine_as_user(uri: &str) -> Report {
+    examine(&[uri, "--user", "alice", "--password", "wonderland"])
+}
+
+#[test]
+fn silence_is_d002() {
+    let server = on_datagrams(|_, _| vec![]);
+    examine_as_user(&format!("turn:{server}")).assert_errors(&["D002"]);
+}
+
+#[test]
+fn garbage_is_d005() {
+    let server = on_datagrams(|_, _| vec![b"\xFF\xFE no idea what you mean".to_vec()]);
+    examine_as_user(&format!("turn:{server}")).assert_errors(&["D005"]);
+}
+
+#[test]
+fn an_answer_from_another_address_is_d006() {
+    let stranger = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let other = stranger.local_addr().unwrap();
+    let server = on_datagrams(move |request, from| {
+        stranger
+            .send_to(&bound(request, from).unwrap(), from)
+            .unwrap();
+        vec![]
+    });
+    let report = examine_as_user(&format!("turn:{server}"));
+    report.assert_errors(&["D006"]);
+    assert!(
+        report
+            .sentence("D006")
+            .unwrap()
+            .contains(&other.to_string()),
+        "{report}"
+    );
+}
+
+#[test]
+fn the_first_of_each_answer_lost_is_no_fault_of_a_server_for_stun() {
+    let mut met = HashSet::new();
+    let server = on_datagrams(move |request, from| {
+        let is_new = met.insert(request.to_vec());
+        bound(request, from)
+            .filter(|_| !is_new)
+            .into_iter()
+            .collect()
+    });
+    examine(&[&format!("stun:{server}")]).assert_clean();
+}
+
+#[test]
+fn answers_that_come_twice_are_heard_once() {
+    let report = examine_allocations(|request| vec![challenged(request, 401, "a realm"); 2]);
+    report.assert_errors(&["D030"]);
+}
+
+#[test]
+fn a_redirect_to_nowhere_is_d037() {
+    examine_allocations(|request| vec![refused(request, 300, "go away")]).assert_errors(&["D037"]);
+}
+
+#[test]
+fn a_redirect_to_another_server_is_a_warning_that_names_it() {
+    let report = examine_allocations(|request| {
+        let asked = Message::parse(request).unwrap();
+        let mut packet = Vec::new();
+        let mut writer = Writer::new(
+            &mut packet,
+            Method::Allocate,
+            Class::Error,
+            asked.transaction(),
+        );
+        let code = wire::attributes::ErrorCode {
+            code: 300,
+            reason: "try elsewhere",
+        };
+        let other = "203.0.113.5:3478".parse().unwrap();
+        writer.put(&code).put(&AlternateServer(other));
+        vec![packet]
+    });
+    assert_eq!(report.codes("warning"), ["D028"], "{report}");
+    assert!(
+        report
+            .sentence("D028")
+            .unwrap()
+            .contains("203.0.113.5:3478"),
+        "{report}"
+    );
+}
+
+#[test]
+fn a_400_a_420_and_a_500_to_all_are_told_with_the_code() {
+    for code in [400, 420, 500] {
+        let server = on_datagrams(move |request, _| vec![refused(request, code, "no")]);
+        let report = examine_as_user(&format!("turn:{server}"));
+        report.assert_errors(&["D036"]);
+        assert!(
+            report.sentence("D036").unwrap().contains(&code.to_string()),
+            "{report}"
+        );
+        assert_eq!(report.codes("warning"), ["D021"], "{report}");
+        examine(&[&format!("stun:{server}")]).assert_errors(&["D007"]);
+    }
+}
+
+#[test]
+fn a_401_for_ever_is_d030() {
+    examine_allocations(|request| vec![challenged(request, 401, "a realm")])
+        .assert_errors(&["D030"]);
+}
+
+#[test]
+fn a_401_for_ever_of_ever_another_realm_is_d030() {
+    let mut number = 0;
+    let report = examine_allocations(move |request| {
+        number += 1;
+        vec![challenged(request, 401, &format!("realm {number}"))]
+    });
+    report.assert_errors(&["D030"]);
+}
+
+#[test]
+fn a_401_without_realm_and_nonce_is_d024() {
+    examine_allocations(|request| vec![refused(request, 401, "no")]).assert_errors(&["D024"]);
+}
+
+#[test]
+fn a_438_for_ever_is_d035() {
+    let report = examine_allocations(|request| {
+        let code = if is_signed(request) { 438 } else { 401 };
+        vec![challenged(request, code, "a realm")]
+    });
+    report.assert_errors(&["D035"]);
+}
+
+#[test]
+fn a_server_that_falls_silent_after_the_challenge_is_told_so() {
+    let report = examine_allocations(|request| {
+        let answer = (!is_signed(request)).then(|| challenged(request, 401, "a realm"));
+        answer.into_iter().collect()
+    });
+    report.assert_errors(&["D036"]);
+}
+
+#[test]
+fn answers_to_nobodys_question_are_d005() {
+    let server = on_datagrams(|_, _| {
+        let mut packet = Vec::new();
+        let nobody = TransactionId::new([7; 12]);
+        Writer::new(&mut packet, Method::Binding, Class::Success, nobody);
+        vec![packet; 20]
+    });
+    examine_as_user(&format!("turn:{server}")).assert_errors(&["D005"]);
+}
+
+#[test]
+fn what_a_server_says_cannot_command_a_terminal() {
+    let words = "\u{1b}]0;owned\u{7}\u{1b}[2J\r\n\u{202e}evil \u{200b}".repeat(20);
+    let realm = words.clone();
+    let reports = [
+        examine_allocations(move |request| vec![challenged(request, 401, &realm)]),
+        examine_allocations(move |request| vec![refused(request, 500, &words)]),
+    ];
+    for report in reports {
+        assert_eq!(report.exit, Some(1), "{report}");
+        let is_plain = |letter: char| {
+            letter == '\n' || !(letter.is_control() || "\u{202e}\u{200b}".contains(letter))
+        };
+        assert!(report.text.chars().all(is_plain), "{:?}", report.text);
+        // Nor what JSON would turn into such letters again.
+        assert!(report.to_string().chars().all(is_plain), "{report}");
+        assert!(report.text.len() < 10_000, "{}", report.text.len());
+    }
+}

@@ -1,0 +1,110 @@
+//! Servers that behave badly over TCP: each ends soon, with a finding that says what was seen.
+
+use std::io::Write;
+use std::thread;
+use std::time::Duration;
+
+use crate::report::{Report, examine};
+use crate::script::{bound, challenged, converse, on_connections, refused};
+
+fn examine_as_user(server: std::net::SocketAddr) -> Report {
+    let uri = format!("turn:{server}?transport=tcp");
+    examine(&[&uri, "--user", "alice", "--password", "wonderland"])
+}
+
+#[test]
+fn who_accepts_and_says_nothing_is_d005() {
+    let server = on_connections(|stream| {
+        thread::sleep(Duration::from_secs(60));
+        drop(stream);
+    });
+    examine_as_user(server).assert_errors(&["D005"]);
+    let tls = format!("turns:{server}");
+    examine(&[&tls, "--user", "alice", "--password", "wonderland"]).assert_errors(&["D010"]);
+}
+
+#[test]
+fn who_hangs_up_is_d004() {
+    let server = on_connections(drop);
+    examine_as_user(server).assert_errors(&["D004"]);
+}
+
+#[test]
+fn a_web_server_is_d005() {
+    let server = on_connections(|stream| {
+        let page = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n".to_vec();
+        converse(stream, |_, _| vec![page.clone()]);
+    });
+    examine_as_user(server).assert_errors(&["D005"]);
+}
+
+#[test]
+fn garbage_without_end_is_d005() {
+    let server = on_connections(|mut stream| while stream.write_all(&[0xFF; 65_536]).is_ok() {});
+    examine_as_user(server).assert_errors(&["D005"]);
+}
+
+#[test]
+fn frames_of_nobody_without_end_are_d005() {
+    // ChannelData without data, on a channel that nobody bound.
+    let frames = [0x40, 0x01, 0x00, 0x00].repeat(16_384);
+    let server = on_connections(move |mut stream| while stream.write_all(&frames).is_ok() {});
+    examine_as_user(server).assert_errors(&["D005"]);
+}
+
+#[test]
+fn who_hangs_up_after_the_challenge_is_told_so() {
+    let server = on_connections(|stream| {
+        let mut asked = 0;
+        converse(stream.try_clone().unwrap(), |request, from| {
+            asked += 1;
+            match bound(request, from) {
+                Some(answer) => vec![answer],
+                None if asked == 1 => vec![challenged(request, 401, "a realm")],
+                None => {
+                    let _ = stream.shutdown(std::net::Shutdown::Both);
+                    vec![]
+                }
+            }
+        });
+    });
+    examine_as_user(server).assert_errors(&["D036"]);
+}
+
+#[test]
+fn who_hangs_up_on_an_allocate_is_d029() {
+    let server = on_connections(|stream| {
+        converse(stream.try_clone().unwrap(), |request, from| {
+            let answer = bound(request, from);
+            if answer.is_none() {
+                let _ = stream.shutdown(std::net::Shutdown::Both);
+            }
+            answer.into_iter().collect()
+        });
+    });
+    examine_as_user(server).assert_errors(&["D029"]);
+}
+
+#[test]
+fn a_401_for_ever_is_d030_and_a_438_is_d035() {
+    for (code, finding) in [(401, "D030"), (438, "D035")] {
+        let server = on_connections(move |stream| {
+            converse(stream, |request, from| {
+                vec![bound(request, from).unwrap_or_else(|| {
+                    let is_signed = crate::script::is_signed(request);
+                    challenged(request, if is_signed { code } else { 401 }, "a realm")
+                })]
+            });
+        });
+        examine_as_user(server).assert_errors(&[finding]);
+    }
+}
+
+#[test]
+fn a_500_to_all_is_told_with_the_code() {
+    let server =
+        on_connections(|stream| converse(stream, |request, _| vec![refused(request, 500, "no")]));
+    let report = examine_as_user(server);
+    report.assert_errors(&["D036"]);
+    assert!(report.sentence("D036").unwrap().contains("500"), "{report}");
+}

@@ -1,0 +1,167 @@
+//! Servers that work: the doctor finds nothing to change.
+
+use std::fs;
+use std::net::SocketAddr;
+
+use tempfile::NamedTempFile;
+
+use crate::lab::server::{PASSWORD, REALM, SECRET, Setup, USER};
+use crate::lab::world::{CLIENT_V4, PEER_V4, SERVER_V4, SERVER_V6, World, in_own_world};
+use crate::report::{Report, examine};
+
+const USER_LOGIN: [&str; 4] = ["--user", USER, "--password", PASSWORD];
+
+#[test]
+fn hairpin_is_found_well_over_udp_and_tcp_with_a_password() {
+    in_own_world(|world| {
+        let _server = world.serve(Setup::default());
+        for transport in ["udp", "tcp"] {
+            let uri = format!("turn:{SERVER_V4}?transport={transport}");
+            let bind = PEER_V4.to_string();
+            let more = ["--realm", REALM, "--bind", &bind];
+            let report = examine(&[&[uri.as_str()][..], &USER_LOGIN, &more].concat());
+            report.assert_clean();
+            // Binding, challenge, echo, sizes, IPv6, policy.
+            report.assert_has(&["D020", "D023", "D045", "D050", "D054", "D063"]);
+            report.assert_has(&["D055"]);
+        }
+    });
+}
+
+#[test]
+fn hairpin_is_found_well_with_a_secret() {
+    in_own_world(|world| {
+        let _server = world.serve(Setup::default());
+        let uri = format!("turn:{SERVER_V4}");
+        let secret = NamedTempFile::new().unwrap();
+        fs::write(secret.path(), format!("{SECRET}\n")).unwrap();
+        let report = examine(&[&uri, "--secret-file", secret.path().to_str().unwrap()]);
+        report.assert_clean();
+        // This host's address is not one that the server relays to.
+        report.assert_has(&["D044", "D045"]);
+    });
+}
+
+#[test]
+fn hairpin_is_found_well_over_ipv6() {
+    in_own_world(|world| {
+        let _server = world.serve(Setup::default());
+        let uri = format!("turn:[{SERVER_V6}]");
+        examine(&[&[uri.as_str()][..], &USER_LOGIN].concat()).assert_clean();
+    });
+}
+
+#[test]
+fn a_server_of_ipv6_only_is_not_found_wanting() {
+    in_own_world(|world| {
+        let file = NamedTempFile::new().unwrap();
+        let toml = format!(
+            "realm = \"{REALM}\"\n[[listener]]\ntransport = \"udp\"\nlisten = \"[{SERVER_V6}]:3480\"\n\
+             [relay]\naddresses = [\"{SERVER_V6}\"]\n[auth.users]\n{USER} = \"{PASSWORD}\"\n"
+        );
+        let _server = serve(world, &file, &toml, "[2001:db8:51::1]:3480");
+        let report = examine(&[&["turn:[2001:db8:51::1]:3480"][..], &USER_LOGIN].concat());
+        report.assert_clean();
+        report.assert_has(&["D045", "D063"]);
+    });
+}
+
+#[test]
+fn a_server_of_a_lab_is_not_reproached_its_private_addresses() {
+    in_own_world(|world| {
+        give_addresses(world, "10.7.0.1/24", "10.7.0.2/24");
+        let file = NamedTempFile::new().unwrap();
+        let toml = format!(
+            "realm = \"{REALM}\"\n[[listener]]\ntransport = \"udp\"\nlisten = \"10.7.0.1:3480\"\n\
+             [relay]\naddresses = [\"10.7.0.1\"]\n[auth.users]\n{USER} = \"{PASSWORD}\"\n"
+        );
+        let _server = serve(world, &file, &toml, "10.7.0.1:3480");
+        let report = examine(&[&["turn:10.7.0.1:3480"][..], &USER_LOGIN].concat());
+        report.assert_clean();
+    });
+}
+
+#[test]
+fn a_server_behind_one_to_one_nat_is_found_well_from_outside_and_from_within() {
+    in_own_world(|world| {
+        give_addresses(world, "10.7.0.1/24", "10.7.0.2/24");
+        // What the Internet knows the server by leads to its private address, and back.
+        let external = "203.0.113.80";
+        let rules = format!(
+            "table ip one {{ \
+             chain in {{ type nat hook prerouting priority -100; ip daddr {external} dnat to 10.7.0.1; }}; \
+             chain out {{ type nat hook postrouting priority 100; ip saddr 10.7.0.1 ip daddr != 10.7.0.0/24 snat to {external}; }} }}"
+        );
+        world.filter_server(&rules);
+        let file = NamedTempFile::new().unwrap();
+        let toml = format!(
+            "realm = \"{REALM}\"\n[[listener]]\ntransport = \"udp\"\nlisten = \"10.7.0.1:3480\"\n\
+             [relay]\naddresses = [\"10.7.0.1\"]\nexternal = [\"{external}\"]\n\
+             [auth.users]\n{USER} = \"{PASSWORD}\"\n[peers]\nallow = [\"{PEER_V4}/32\"]\n"
+        );
+        let _server = serve(world, &file, &toml, "10.7.0.1:3480");
+        let bind = PEER_V4.to_string();
+        let outside = ["turn:203.0.113.80:3480", "--bind", &bind];
+        let report = examine(&[&outside[..], &USER_LOGIN].concat());
+        report.assert_clean();
+        report.assert_has(&["D045", "D055"]);
+        let bind = "10.7.0.2";
+        let within = ["turn:10.7.0.1:3480", "--bind", bind];
+        let report = examine(&[&within[..], &USER_LOGIN].concat());
+        report.assert_clean();
+        report.assert_has(&["D041", "D044"]);
+    });
+}
+
+#[test]
+fn who_asks_for_stun_only_hears_nothing_of_turn() {
+    in_own_world(|world| {
+        let _server = world.serve(Setup::default());
+        let report = examine(&[&format!("stun:{SERVER_V4}")]);
+        report.assert_clean();
+        assert_eq!(report.codes("note"), ["D020"], "{report}");
+        assert!(
+            report
+                .sentence("D020")
+                .unwrap()
+                .contains(&CLIENT_V4.to_string())
+        );
+    });
+}
+
+#[test]
+fn losses_on_the_way_are_a_warning_and_no_failure() {
+    in_own_world(|world| {
+        let _server = world.serve(Setup::default());
+        world.drop_incoming("udp sport 3478 numgen inc mod 12 == 5");
+        let uri = format!("turn:{SERVER_V4}");
+        let report: Report = examine(&[&[uri.as_str()][..], &USER_LOGIN].concat());
+        assert_eq!(report.codes("error"), [""; 0], "{report}");
+        assert_eq!(report.codes("warning"), ["D046"], "{report}");
+        assert_eq!(report.exit, Some(0));
+    });
+}
+
+/// More addresses for both hosts.
+fn give_addresses(world: &World, server: &str, client: &str) {
+    for (mut ip, address, device) in [
+        (world.on_server_host("ip"), server, "server0"),
+        (std::process::Command::new("ip"), client, "client0"),
+    ] {
+        ip.args(["address", "add", address, "dev", device]);
+        assert!(ip.status().unwrap().success());
+    }
+}
+
+/// A Hairpin on the server's host with a configuration of its own.
+fn serve(
+    world: &World,
+    file: &NamedTempFile,
+    toml: &str,
+    listener: &str,
+) -> crate::lab::program::Program {
+    fs::write(file.path(), toml).unwrap();
+    let server = crate::coturn::hairpin_with(world, file.path());
+    crate::coturn::wait_for_binding(listener.parse::<SocketAddr>().unwrap());
+    server
+}

@@ -1,0 +1,251 @@
+//! Ten deliberate faults of coturn, and more: the doctor names each.
+
+use std::net::IpAddr;
+
+use crate::authority::{Authority, Name, Wish};
+use crate::coturn::{Coturn, minted};
+use crate::lab::server::{PASSWORD, SECRET, USER};
+use crate::lab::world::{CLIENT_V4, PEER_V4, SERVER_V4, World, in_own_world};
+use crate::report::{Report, examine};
+
+/// Coturn relays to anybody by default, so the doctor comes from where peers are.
+fn examine_with_user(uri: &str, more: &[&str]) -> Report {
+    let bind = PEER_V4.to_string();
+    let login = ["--user", USER, "--password", PASSWORD, "--bind", &bind];
+    examine(&[&[uri][..], &login, more].concat())
+}
+
+fn uri() -> String {
+    format!("turn:{SERVER_V4}")
+}
+
+#[test]
+fn coturn_as_it_comes_works_but_relays_to_private_networks() {
+    in_own_world(|world| {
+        let _coturn = Coturn::start(world, &[]);
+        for transport in ["udp", "tcp"] {
+            let report = examine_with_user(&format!("{}?transport={transport}", uri()), &[]);
+            assert_eq!(report.codes("error"), ["D061"], "{report}");
+            assert_eq!(report.codes("warning"), ["D062"], "{report}");
+            report.assert_has(&["D020", "D023", "D045", "D054", "D055"]);
+        }
+    });
+}
+
+#[test]
+fn a_wrong_secret_is_d031() {
+    in_own_world(|world| {
+        let _coturn = Coturn::start_with_secret(world, "another secret");
+        examine(&[&uri(), "--secret", SECRET]).assert_errors(&["D031"]);
+    });
+}
+
+#[test]
+fn an_expired_credential_is_d032() {
+    in_own_world(|world| {
+        let _coturn = Coturn::start_with_secret(world, SECRET);
+        let (user, password) = minted(SECRET, "doctor", 1_600_000_000);
+        let report = examine(&[&uri(), "--user", &user, "--password", &password]);
+        report.assert_errors(&["D032"]);
+    });
+}
+
+#[test]
+fn an_external_address_that_is_private_is_d040() {
+    in_own_world(|world| {
+        let _coturn = Coturn::start(world, &["--external-ip", "10.99.0.1"]);
+        let report = examine_with_user(&uri(), &["--realm", "hairpin.test"]);
+        report.assert_has(&["D040"]);
+        assert_eq!(report.exit, Some(1), "{report}");
+    });
+}
+
+#[test]
+fn an_external_address_of_somebody_else_is_d043() {
+    in_own_world(|world| {
+        let _coturn = Coturn::start(world, &["--external-ip", "203.0.113.77"]);
+        let report = examine_with_user(&uri(), &[]);
+        report.assert_has(&["D041", "D043"]);
+        assert_eq!(report.exit, Some(1), "{report}");
+    });
+}
+
+#[test]
+fn relay_ports_closed_by_a_firewall_are_d043() {
+    in_own_world(|world| {
+        let _coturn = Coturn::start(world, &[]);
+        world.filter_server(
+            "table inet closed { chain in { type filter hook input priority 0; \
+             iifname \"server0\" udp dport 49152-65535 drop; } }",
+        );
+        examine_with_user(&uri(), &[]).assert_has(&["D043", "D045"]);
+    });
+}
+
+#[test]
+fn a_server_that_cannot_reach_its_own_relay_addresses_is_d042() {
+    in_own_world(|world| {
+        let _coturn = Coturn::start(world, &[]);
+        world.filter_server(
+            "table inet closed { chain in { type filter hook input priority 0; \
+             udp dport 49152-65535 drop; } }",
+        );
+        examine_with_user(&uri(), &[]).assert_has(&["D042", "D043"]);
+    });
+}
+
+#[test]
+fn an_expired_certificate_is_d011() {
+    in_own_world(|world| {
+        let wish = Wish {
+            is_expired: true,
+            ..RIGHT
+        };
+        let report = examine_certificate(world, wish);
+        report.assert_has(&["D011", "D045"]);
+        assert!(
+            report.sentence("D011").unwrap().contains("days ago"),
+            "{report}"
+        );
+    });
+}
+
+#[test]
+fn a_missing_intermediate_certificate_is_d012() {
+    in_own_world(|world| {
+        let wish = Wish {
+            is_complete: false,
+            ..RIGHT
+        };
+        let report = examine_certificate(world, wish);
+        report.assert_has(&["D012", "D045"]);
+        let sentence = report.sentence("D012").unwrap();
+        assert!(
+            sentence.contains("an intermediate of this test"),
+            "{report}"
+        );
+    });
+}
+
+#[test]
+fn a_certificate_for_another_name_is_d013() {
+    in_own_world(|world| {
+        let wish = Wish {
+            name: Name::Host("turn.example.org"),
+            ..RIGHT
+        };
+        let report = examine_certificate(world, wish);
+        report.assert_has(&["D013", "D045"]);
+        let sentence = report.sentence("D013").unwrap();
+        assert!(sentence.ends_with("for turn.example.org"), "{report}");
+    });
+}
+
+#[test]
+fn a_certificate_that_is_right_is_d016_over_tls_and_dtls() {
+    in_own_world(|world| {
+        let authority = Authority::new();
+        let _coturn = with_certificate(world, &authority, RIGHT);
+        for transport in ["tcp", "udp"] {
+            let uri = format!("turns:{SERVER_V4}?transport={transport}");
+            let report = examine_with_user(&uri, &["--ca", &authority.root()]);
+            report.assert_has(&["D016", "D020", "D045", "D055"]);
+            assert_eq!(report.codes("error"), [""; 0], "{report}");
+        }
+    });
+}
+
+#[test]
+fn no_certificate_at_all_is_d010() {
+    in_own_world(|world| {
+        let _coturn = Coturn::start(world, &["--no-tls", "--no-dtls"]);
+        examine_with_user(&format!("turns:{SERVER_V4}:3478"), &[]).assert_errors(&["D010"]);
+    });
+}
+
+#[test]
+fn an_open_relay_to_loopback_is_d060() {
+    in_own_world(|world| {
+        let _coturn = Coturn::start(world, &["--allow-loopback-peers"]);
+        let report = examine_with_user(&uri(), &[]);
+        report.assert_errors(&["D060", "D061"]);
+    });
+}
+
+#[test]
+fn tcp_closed_is_d003() {
+    in_own_world(|world| {
+        let _coturn = Coturn::start(world, &["--no-tcp"]);
+        let tcp = format!("{}?transport=tcp", uri());
+        examine_with_user(&tcp, &[]).assert_errors(&["D003"]);
+    });
+}
+
+#[test]
+fn another_realm_is_d025() {
+    in_own_world(|world| {
+        let _coturn = Coturn::start(world, DENY_PRIVATE);
+        let report = examine_with_user(&uri(), &["--realm", "example.org"]);
+        report.assert_errors(&["D025"]);
+    });
+}
+
+#[test]
+fn a_relay_without_authentication_is_d022() {
+    in_own_world(|world| {
+        let _coturn = Coturn::start_bare(world, &["--no-auth"]);
+        examine(&[&uri()]).assert_errors(&["D022"]);
+    });
+}
+
+#[test]
+fn a_server_of_stun_alone_is_d029_for_who_asks_for_turn() {
+    in_own_world(|world| {
+        let _coturn = Coturn::start_bare(world, &["--stun-only"]);
+        examine(&[&uri()]).assert_errors(&["D029"]);
+        examine(&[&format!("stun:{SERVER_V4}")]).assert_clean();
+    });
+}
+
+#[test]
+fn a_private_network_that_only_the_host_knows_is_no_fault() {
+    in_own_world(|world| {
+        let _coturn = Coturn::start(world, DENY_PRIVATE);
+        let bind = CLIENT_V4.to_string();
+        let login = ["--user", USER, "--password", PASSWORD, "--bind", &bind];
+        examine(&[&[uri().as_str()][..], &login].concat()).assert_clean();
+    });
+}
+
+/// A certificate of the server's address, with its chain.
+const RIGHT: Wish = Wish {
+    name: Name::Address(IpAddr::V4(SERVER_V4)),
+    is_expired: false,
+    is_complete: true,
+};
+
+/// What an operator of coturn has to forbid.
+const DENY_PRIVATE: &[&str] = &[
+    "--denied-peer-ip=10.0.0.0-10.255.255.255",
+    "--denied-peer-ip=172.16.0.0-172.31.255.255",
+    "--denied-peer-ip=192.168.0.0-192.168.255.255",
+    "--denied-peer-ip=100.64.0.0-100.127.255.255",
+    "--denied-peer-ip=169.254.0.0-169.254.255.255",
+    "--denied-peer-ip=127.0.0.0-127.255.255.255",
+    "--denied-peer-ip=0.0.0.0-0.255.255.255",
+];
+
+fn examine_certificate(world: &World, wish: Wish) -> Report {
+    let authority = Authority::new();
+    let _coturn = with_certificate(world, &authority, wish);
+    let uri = format!("turns:{SERVER_V4}");
+    let report = examine_with_user(&uri, &["--ca", &authority.root()]);
+    assert_eq!(report.exit, Some(1), "{report}");
+    report
+}
+
+fn with_certificate(world: &World, authority: &Authority, wish: Wish) -> Coturn {
+    let (chain, key) = authority.issue(wish);
+    let files = ["--cert", &chain, "--pkey", &key];
+    Coturn::start(world, &[&files, DENY_PRIVATE].concat())
+}

@@ -1,0 +1,160 @@
+//! What only the host knows: the server's own configuration, and where the host does not keep to it.
+
+use std::fs;
+use std::process::Command;
+
+use tempfile::NamedTempFile;
+
+use crate::coturn::{hairpin, hairpin_with, wait_for_binding};
+use crate::lab::PATIENCE;
+use crate::lab::program::Program;
+use crate::lab::server::{PASSWORD, REALM, USER};
+use crate::lab::world::{CLIENT_V4, SERVER_V4, World, in_own_world};
+use crate::report::{Report, examine_with};
+use crate::script::{bound, on_datagrams_at};
+
+/// A configuration with few relay ports.
+fn configuration(more_of_relay: &str) -> NamedTempFile {
+    let file = NamedTempFile::new().unwrap();
+    let listeners: String = ["udp", "tcp"]
+        .map(|transport| {
+            format!("[[listener]]\ntransport = \"{transport}\"\nlisten = \"{SERVER_V4}:3478\"\n")
+        })
+        .concat();
+    let toml = format!(
+        "realm = \"{REALM}\"\n{listeners}\
+         [relay]\naddresses = [\"{SERVER_V4}\"]\nports = \"49152-49251\"\n{more_of_relay}\n\
+         [auth.users]\n{USER} = \"{PASSWORD}\"\n"
+    );
+    fs::write(file.path(), toml).unwrap();
+    file
+}
+
+/// Examines on the server's host, with a STUN server that this world has on the other.
+fn examine_there(world: &World, config: &NamedTempFile) -> Report {
+    let outside = on_datagrams_at(CLIENT_V4, |request, from| {
+        bound(request, from).into_iter().collect()
+    });
+    let config = config.path().to_str().unwrap();
+    let outside = format!("stun:{outside}");
+    let arguments = ["--config", config, "--outside", &outside];
+    examine_with(world.on_server_host(&hairpin()), &arguments)
+}
+
+#[test]
+fn a_host_that_keeps_to_its_configuration_is_found_well() {
+    in_own_world(|world| {
+        let config = configuration("");
+        let _server = hairpin_with(world, config.path());
+        wait_for_binding((SERVER_V4, 3478).into());
+        let report = examine_there(world, &config);
+        assert_eq!(report.codes("error"), [""; 0], "{report}");
+        assert_eq!(report.exit, Some(0), "{report}");
+        // Both listeners, with the login of the file.
+        let relays = report
+            .codes("note")
+            .iter()
+            .filter(|code| **code == "D045")
+            .count();
+        assert_eq!(relays, 2, "{report}");
+        // The test has no unit around it.
+        report.assert_has(&["D075"]);
+    });
+}
+
+#[test]
+fn a_server_that_does_not_run_is_told_so() {
+    in_own_world(|world| {
+        let report = examine_there(world, &configuration(""));
+        assert_eq!(report.exit, Some(1), "{report}");
+        report.assert_has(&["D002", "D003", "D076"]);
+    });
+}
+
+#[test]
+fn an_external_address_that_the_internet_does_not_see_is_d073() {
+    in_own_world(|world| {
+        let config = configuration("external = [\"203.0.113.77\"]");
+        let _server = hairpin_with(world, config.path());
+        wait_for_binding((SERVER_V4, 3478).into());
+        let report = examine_there(world, &config);
+        report.assert_has(&["D073"]);
+        let sentence = report.sentence("D073").unwrap();
+        assert!(sentence.contains("203.0.113.77"), "{report}");
+        assert!(sentence.contains(&SERVER_V4.to_string()), "{report}");
+        assert_eq!(report.exit, Some(1), "{report}");
+    });
+}
+
+#[test]
+fn a_server_outside_that_does_not_answer_is_no_error() {
+    in_own_world(|world| {
+        let config = configuration("");
+        let _server = hairpin_with(world, config.path());
+        wait_for_binding((SERVER_V4, 3478).into());
+        let silent = format!("stun:{CLIENT_V4}:9");
+        let arguments = [
+            "--config",
+            config.path().to_str().unwrap(),
+            "--outside",
+            &silent,
+        ];
+        let report = examine_with(world.on_server_host(&hairpin()), &arguments);
+        report.assert_has(&["D077"]);
+        assert_eq!(report.exit, Some(0), "{report}");
+    });
+}
+
+#[test]
+fn a_low_file_limit_is_d071() {
+    in_own_world(|world| {
+        let config = configuration("");
+        let server = hairpin_with(world, config.path());
+        wait_for_binding((SERVER_V4, 3478).into());
+        let mut prlimit = Command::new("prlimit");
+        let pid = server.pid().as_raw_nonzero().to_string();
+        prlimit.args(["--pid", &pid, "--nofile=64:64"]);
+        assert!(
+            Program::run(prlimit, "util-linux", PATIENCE)
+                .status
+                .success()
+        );
+        let report = examine_there(world, &config);
+        report.assert_has(&["D071"]);
+        assert!(
+            report.sentence("D071").unwrap().contains("64 files"),
+            "{report}"
+        );
+    });
+}
+
+#[test]
+fn relay_ports_that_other_programs_hold_are_d070() {
+    in_own_world(|world| {
+        let config = configuration("");
+        let _server = hairpin_with(world, config.path());
+        wait_for_binding((SERVER_V4, 3478).into());
+        let mut squatter = world.on_server_host("setpriv");
+        squatter.args(["--reuid=65534", "--clear-groups", "python3", "-c", SQUATTER]);
+        let squatter = Program::start(squatter, "util-linux");
+        crate::lab::wait_for("ports to be taken", PATIENCE, || {
+            squatter.output().contains("taken").then_some(())
+        });
+        let report = examine_there(world, &config);
+        report.assert_has(&["D070"]);
+        assert!(
+            report.sentence("D070").unwrap().starts_with("30 of"),
+            "{report}"
+        );
+        assert_eq!(report.exit, Some(1), "{report}");
+    });
+}
+
+/// Holds thirty ports of the range.
+const SQUATTER: &str = "
+import socket, time
+held = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(30)]
+for number, one in enumerate(held): one.bind(('0.0.0.0', 49160 + number))
+print('taken', flush=True)
+time.sleep(100)
+";

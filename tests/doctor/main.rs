@@ -1,0 +1,15 @@
+//! `hairpin doctor` against servers that work, servers that do not, and what only pretends to be one.
+
+#[path = "../lab/mod.rs"]
+#[allow(dead_code, reason = "each test binary needs another part of the lab")]
+mod lab;
+
+mod authority;
+mod bad_datagrams;
+mod bad_streams;
+mod clean;
+mod coturn;
+mod faults;
+mod host;
+mod report;
+mod script;

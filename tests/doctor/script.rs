@@ -1,0 +1,105 @@
+//! Servers that follow a script, on a port of the loopback that the kernel gives.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::thread;
+
+use wire::attributes::{ErrorCode, Nonce, Realm, XorMappedAddress};
+use wire::{Class, Message, Method, Writer};
+
+/// Answers datagrams with what the script makes of each.
+pub(crate) fn on_datagrams(
+    script: impl FnMut(&[u8], SocketAddr) -> Vec<Vec<u8>> + Send + 'static,
+) -> SocketAddr {
+    on_datagrams_at(Ipv4Addr::LOCALHOST, script)
+}
+
+/// The same on another address of this host.
+pub(crate) fn on_datagrams_at(
+    ip: Ipv4Addr,
+    mut script: impl FnMut(&[u8], SocketAddr) -> Vec<Vec<u8>> + Send + 'static,
+) -> SocketAddr {
+    let socket = UdpSocket::bind((ip, 0)).unwrap();
+    let address = socket.local_addr().unwrap();
+    thread::spawn(move || {
+        let mut packet = [0; 2_048];
+        while let Ok((length, from)) = socket.recv_from(&mut packet) {
+            for answer in script(&packet[..length], from) {
+                // Who asked may be gone.
+                let _ = socket.send_to(&answer, from);
+            }
+        }
+    });
+    address
+}
+
+/// Answers every connection in a thread of its own.
+pub(crate) fn on_connections(script: impl Fn(TcpStream) + Clone + Send + 'static) -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        while let Ok((stream, _)) = listener.accept() {
+            let script = script.clone();
+            thread::spawn(move || script(stream));
+        }
+    });
+    address
+}
+
+/// Reads requests from a stream, one at a time as clients send them, and answers each.
+pub(crate) fn converse(
+    mut stream: TcpStream,
+    mut script: impl FnMut(&[u8], SocketAddr) -> Vec<Vec<u8>>,
+) {
+    let from = stream.peer_addr().unwrap();
+    let mut buffer = [0; 2_048];
+    while let Ok(length @ 1..) = stream.read(&mut buffer) {
+        for answer in script(&buffer[..length], from) {
+            if stream.write_all(&answer).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// A success to a Binding request; `None` to any other.
+pub(crate) fn bound(request: &[u8], from: SocketAddr) -> Option<Vec<u8>> {
+    let message = Message::parse(request).ok()?;
+    (message.method() == Method::Binding).then(|| {
+        answer(request, Class::Success, |writer| {
+            writer.put(&XorMappedAddress(from));
+        })
+    })
+}
+
+/// A refusal of any request.
+pub(crate) fn refused(request: &[u8], code: u16, reason: &str) -> Vec<u8> {
+    answer(request, Class::Error, |writer| {
+        writer.put(&ErrorCode { code, reason });
+    })
+}
+
+/// A refusal with realm and nonce.
+pub(crate) fn challenged(request: &[u8], code: u16, realm: &str) -> Vec<u8> {
+    answer(request, Class::Error, |writer| {
+        writer.put(&ErrorCode {
+            code,
+            reason: "as ever",
+        });
+        writer.put(&Realm(realm)).put(&Nonce("one that never ends"));
+    })
+}
+
+/// Whether a request is signed.
+pub(crate) fn is_signed(request: &[u8]) -> bool {
+    const MESSAGE_INTEGRITY: [u8; 4] = [0x00, 0x08, 0x00, 0x14];
+    request.windows(4).any(|bytes| bytes == MESSAGE_INTEGRITY)
+}
+
+fn answer(request: &[u8], class: Class, attributes: impl FnOnce(&mut Writer<'_>)) -> Vec<u8> {
+    let message = Message::parse(request).expect("a request");
+    let mut packet = Vec::new();
+    let mut writer = Writer::new(&mut packet, message.method(), class, message.transaction());
+    attributes(&mut writer);
+    packet
+}
