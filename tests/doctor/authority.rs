@@ -12,7 +12,6 @@ use tempfile::TempDir;
 
 /// The authority and the files it wrote.
 pub(crate) struct Authority {
-    root: CertifiedIssuer<'static, KeyPair>,
     intermediate: CertifiedIssuer<'static, KeyPair>,
     files: TempDir,
 }
@@ -42,7 +41,6 @@ impl Authority {
         let files = TempDir::new().unwrap();
         fs::write(files.path().join("root.pem"), root.pem()).unwrap();
         Self {
-            root,
             intermediate,
             files,
         }

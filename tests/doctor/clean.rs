@@ -90,7 +90,7 @@ fn a_server_behind_one_to_one_nat_is_found_well_from_outside_and_from_within() {
         let rules = format!(
             "table ip one {{ \
              chain in {{ type nat hook prerouting priority -100; ip daddr {external} dnat to 10.7.0.1; }}; \
-             chain out {{ type nat hook postrouting priority 100; ip saddr 10.7.0.1 ip daddr != 10.7.0.0/24 snat to {external}; }} }}"
+             chain out {{ type nat hook postrouting priority 100; ip saddr 10.7.0.1 ip daddr != 10.7.0.0/24 snat to {external}; }}; }}"
         );
         world.filter_server(&rules);
         let file = NamedTempFile::new().unwrap();

@@ -76,7 +76,7 @@ fn relay_ports_closed_by_a_firewall_are_d043() {
         let _coturn = Coturn::start(world, &[]);
         world.filter_server(
             "table inet closed { chain in { type filter hook input priority 0; \
-             iifname \"server0\" udp dport 49152-65535 drop; } }",
+             iifname \"server0\" udp dport 49152-65535 drop; }; }",
         );
         examine_with_user(&uri(), &[]).assert_has(&["D043", "D045"]);
     });
@@ -88,7 +88,7 @@ fn a_server_that_cannot_reach_its_own_relay_addresses_is_d042() {
         let _coturn = Coturn::start(world, &[]);
         world.filter_server(
             "table inet closed { chain in { type filter hook input priority 0; \
-             udp dport 49152-65535 drop; } }",
+             udp dport 49152-65535 drop; }; }",
         );
         examine_with_user(&uri(), &[]).assert_has(&["D042", "D043"]);
     });

@@ -134,9 +134,9 @@ fn relay_ports_that_other_programs_hold_are_d070() {
         let config = configuration("");
         let _server = hairpin_with(world, config.path());
         wait_for_binding((SERVER_V4, 3478).into());
-        let mut squatter = world.on_server_host("setpriv");
-        squatter.args(["--reuid=65534", "--clear-groups", "python3", "-c", SQUATTER]);
-        let squatter = Program::start(squatter, "util-linux");
+        let mut squatter = world.on_server_host("python3");
+        squatter.args(["-c", SQUATTER]);
+        let squatter = Program::start(squatter, "python3");
         crate::lab::wait_for("ports to be taken", PATIENCE, || {
             squatter.output().contains("taken").then_some(())
         });
@@ -150,9 +150,10 @@ fn relay_ports_that_other_programs_hold_are_d070() {
     });
 }
 
-/// Holds thirty ports of the range.
+/// Holds thirty ports of the range, as another user.
 const SQUATTER: &str = "
-import socket, time
+import os, socket, time
+os.setuid(65534)
 held = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(30)]
 for number, one in enumerate(held): one.bind(('0.0.0.0', 49160 + number))
 print('taken', flush=True)

@@ -205,6 +205,8 @@ impl Patient {
 /// A sentence without what commands a terminal or turns its letters around, and of bounded length.
 fn escaped(sentence: &str) -> String {
     let mut text = String::new();
+    // Coturn ends its reasons with zeros.
+    let sentence = sentence.trim_end_matches('\0');
     for letter in sentence.chars().take(LONGEST) {
         if is_unseen(letter) {
             text.extend(letter.escape_default());

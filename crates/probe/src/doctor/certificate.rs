@@ -279,3 +279,6 @@ const DAY: i64 = 86_400;
 
 /// Days: what renews certificates by itself does so much earlier.
 const SOON: i64 = 14;
+
+#[cfg(test)]
+mod tests;

@@ -175,10 +175,13 @@ fn nobody() -> io::Result<DtlsCertificate> {
     let key = EcdsaKeyPair::generate_pkcs8(algorithm, &SystemRandom::new());
     let key = key.map_err(|_| io::Error::other("no randomness"))?;
     Ok(DtlsCertificate {
-        certificate: Vec::new(),
+        certificate: EMPTY_SEQUENCE.to_vec(),
         private_key: key.as_ref().to_vec(),
     })
 }
+
+/// In DER: a certificate that says nothing.
+const EMPTY_SEQUENCE: [u8; 2] = [0x30, 0];
 
 /// Bytes of the longest datagram.
 const LARGEST: usize = 65_536;

@@ -25,6 +25,10 @@ impl Patient {
             let sentence = format!("{server} does not tell over UDP what address this host has");
             return self.find(Code::OutsideUntried, sentence);
         };
+        if [server.ip(), relayed.ip()].contains(&reflexive.ip()) {
+            let sentence = format!("this host has the server's address {}", reflexive.ip());
+            return self.find(Code::OutsideUntried, sentence);
+        }
         let permission = ask(&mut near.link, |client, now| {
             client.create_permission(now, &[reflexive]);
         });

@@ -143,16 +143,36 @@ impl Patient {
             self.find(Code::NotRefreshed, failure.to_string());
             return;
         }
-        let deleted = ask(link, refresh(Duration::ZERO)).await;
-        let after = ask(link, refresh(Duration::from_secs(600))).await;
-        // A server may end the connection with the allocation, or hear nothing more on it.
-        let is_gone = after.is_err();
-        if let Err(failure) = deleted {
+        if let Err(failure) = ask(link, refresh(Duration::ZERO)).await {
             self.find(Code::NotDeleted, format!("the deletion: {failure}"));
-        } else if !is_gone {
-            let sentence = "a Refresh after the deletion is granted";
+            return;
+        }
+        if is_still_there(link, allocation.relayed).await {
+            let sentence = format!(
+                "{} is there {DELETING:?} after its deletion",
+                allocation.relayed
+            );
             self.find(Code::NotDeleted, sentence);
         }
+    }
+}
+
+/// Whether an allocation outlives its deletion by more than servers take that delete by a timer.
+/// A permission does not prolong it, as another Refresh would.
+async fn is_still_there(link: &mut Link, relayed: SocketAddr) -> bool {
+    let until = Instant::now() + DELETING;
+    loop {
+        let permission = ask(link, |client, now| {
+            client.create_permission(now, &[relayed]);
+        });
+        // The server may refuse, end the connection with the allocation, or hear nothing more on it.
+        if permission.await.is_err() {
+            return false;
+        }
+        if Instant::now() > until {
+            return true;
+        }
+        tokio::time::sleep(DELETING / 5).await;
     }
 }
 
@@ -333,6 +353,9 @@ const PACE: Duration = Duration::from_millis(5);
 
 /// For the last of them.
 pub(super) const WAIT: Duration = Duration::from_millis(700);
+
+/// For an allocation to be gone.
+const DELETING: Duration = Duration::from_millis(1_500);
 
 /// Bytes, about those of a frame of speech.
 const SHORT: usize = 100;

@@ -1,0 +1,218 @@
+//! Certificates of an authority made here, judged at times that the tests choose.
+
+use std::time::Duration;
+
+use rcgen::{
+    BasicConstraints, Certificate, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair,
+    date_time_ymd,
+};
+use rustls::RootCertStore;
+
+use super::*;
+
+const NAME: &str = "turn.example.org";
+
+/// 2030-01-01, seconds since 1970: when the certificates of servers here end.
+const END: u64 = 1_893_456_000;
+
+/// A root, an intermediate that it signed, and who believes in the root.
+struct World {
+    intermediate: CertifiedIssuer<'static, KeyPair>,
+    witness: Witness,
+}
+
+impl World {
+    fn new() -> Self {
+        Self::with_intermediate_until(2_040)
+    }
+
+    fn with_intermediate_until(year: i32) -> Self {
+        let root = CertifiedIssuer::self_signed(authority("a root", 2_050), key()).unwrap();
+        let params = authority("an intermediate", year);
+        let intermediate = CertifiedIssuer::signed_by(params, key(), &root).unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(root.der().clone()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let usual = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider);
+        Self {
+            intermediate,
+            witness: Witness::new(usual.build().unwrap()),
+        }
+    }
+
+    fn server(&self) -> Certificate {
+        server().signed_by(&key(), &self.intermediate).unwrap()
+    }
+
+    fn intermediate(&self) -> CertificateDer<'static> {
+        self.intermediate.der().clone()
+    }
+
+    /// What is found of a chain, this long before the server's certificate ends.
+    fn judge(
+        &self,
+        chain: &[CertificateDer<'static>],
+        name: &str,
+        days_left: i64,
+    ) -> (Code, String) {
+        let now = END.checked_add_signed(-days_left * DAY).unwrap();
+        let now = UnixTime::since_unix_epoch(Duration::from_secs(now));
+        let name = ServerName::try_from(name).unwrap();
+        let (leaf, others) = chain.split_first().unwrap();
+        let verdict = self
+            .witness
+            .verify_server_cert(leaf, others, &name, &[], now);
+        // Whatever is found, the rest of the server is examined, too.
+        verdict.unwrap();
+        self.witness.finding().unwrap()
+    }
+
+    fn whole_chain(&self) -> [CertificateDer<'static>; 2] {
+        [self.server().der().clone(), self.intermediate()]
+    }
+}
+
+fn server() -> CertificateParams {
+    let mut params = CertificateParams::new([NAME.to_owned()]).unwrap();
+    params.not_before = date_time_ymd(2_020, 1, 1);
+    params.not_after = date_time_ymd(2_030, 1, 1);
+    params
+        .distinguished_name
+        .push(DnType::CommonName, "a server");
+    params
+}
+
+fn authority(name: &str, until: i32) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.not_before = date_time_ymd(2_020, 1, 1);
+    params.not_after = date_time_ymd(until, 1, 1);
+    params.distinguished_name.push(DnType::CommonName, name);
+    params
+}
+
+fn key() -> KeyPair {
+    KeyPair::generate().unwrap()
+}
+
+#[test]
+fn a_whole_chain_is_good() {
+    let world = World::new();
+    let (code, sentence) = world.judge(&world.whole_chain(), NAME, 60);
+    assert_eq!(code, Code::CertificateGood);
+    assert!(sentence.ends_with("expires in 60 days"), "{sentence}");
+}
+
+#[test]
+fn the_last_two_weeks_are_a_warning() {
+    let world = World::new();
+    let chain = world.whole_chain();
+    assert_eq!(world.judge(&chain, NAME, 14).0, Code::CertificateGood);
+    let (code, sentence) = world.judge(&chain, NAME, 13);
+    assert_eq!(code, Code::CertificateEndsSoon);
+    assert!(sentence.ends_with("expires in 13 days"), "{sentence}");
+}
+
+#[test]
+fn an_expired_certificate_is_told_with_its_days() {
+    let world = World::new();
+    let (code, sentence) = world.judge(&world.whole_chain(), NAME, -3);
+    assert_eq!(code, Code::CertificateExpired);
+    assert_eq!(sentence, "the certificate expired 3 days ago");
+}
+
+#[test]
+fn an_expired_intermediate_is_not_taken_for_the_servers_own() {
+    let world = World::with_intermediate_until(2_025);
+    let (code, sentence) = world.judge(&world.whole_chain(), NAME, 365);
+    assert_eq!(code, Code::CertificateExpired);
+    assert!(
+        sentence.starts_with("intermediate certificate 1 expired"),
+        "{sentence}"
+    );
+}
+
+#[test]
+fn a_certificate_of_the_future_cannot_be_used() {
+    let world = World::new();
+    let (code, _) = world.judge(&world.whole_chain(), NAME, 11 * 366);
+    assert_eq!(code, Code::CertificateRefused);
+}
+
+#[test]
+fn a_missing_intermediate_is_named() {
+    let world = World::new();
+    let (code, sentence) = world.judge(&[world.server().der().clone()], NAME, 60);
+    assert_eq!(code, Code::ChainIncomplete);
+    assert!(
+        sentence.contains("one certificate, which ends at"),
+        "{sentence}"
+    );
+    assert!(sentence.contains("an intermediate"), "{sentence}");
+}
+
+#[test]
+fn another_name_is_told_with_those_there_are() {
+    let world = World::new();
+    let (code, sentence) = world.judge(&world.whole_chain(), "stun.example.org", 60);
+    assert_eq!(code, Code::NameMismatch);
+    assert_eq!(sentence, "the certificate is for turn.example.org");
+}
+
+#[test]
+fn a_certificate_signed_by_itself_is_told_so_whether_it_claims_to_be_an_authority_or_not() {
+    let world = World::new();
+    for is_ca in [IsCa::NoCa, IsCa::Ca(BasicConstraints::Unconstrained)] {
+        let mut params = server();
+        params.is_ca = is_ca;
+        let own = params.self_signed(&key()).unwrap();
+        let (code, sentence) = world.judge(&[own.der().clone()], NAME, 60);
+        assert_eq!(code, Code::SelfSigned, "{sentence}");
+        assert!(sentence.contains("a server"), "{sentence}");
+    }
+}
+
+#[test]
+fn garbage_cannot_be_used_whatever_its_length() {
+    let world = World::new();
+    let right = world.server().der().to_vec();
+    for length in (0..right.len()).step_by(7) {
+        let cut = CertificateDer::from(right[..length].to_vec());
+        let (code, _) = world.judge(&[cut], NAME, 60);
+        assert_eq!(code, Code::CertificateRefused, "{length} bytes");
+    }
+}
+
+#[test]
+fn a_changed_byte_never_makes_a_certificate_good() {
+    let world = World::new();
+    let right = world.server().der().to_vec();
+    for at in (0..right.len()).step_by(5) {
+        let mut changed = right.clone();
+        changed[at] ^= 0x55;
+        let chain = [CertificateDer::from(changed), world.intermediate()];
+        let (code, _) = world.judge(&chain, NAME, 60);
+        assert_ne!(code, Code::CertificateGood, "byte {at}");
+    }
+}
+
+#[test]
+fn a_certificate_alone_is_judged_by_name_and_time_and_not_by_its_chain() {
+    let world = World::new();
+    let leaf = world.server();
+    let judge = |leaf: &Certificate, name: &'static str| {
+        let name = ServerName::try_from(name).unwrap();
+        world.witness.see_leaf(leaf.der(), &name);
+        world.witness.finding().unwrap()
+    };
+    let (code, sentence) = judge(&leaf, NAME);
+    assert_eq!(code, Code::CertificateGood);
+    assert!(sentence.contains("over TLS only"), "{sentence}");
+    assert_eq!(judge(&leaf, "stun.example.org").0, Code::NameMismatch);
+    let own = server().self_signed(&key()).unwrap();
+    assert_eq!(judge(&own, NAME).0, Code::SelfSigned);
+    let mut past = server();
+    past.not_after = date_time_ymd(2_021, 1, 1);
+    let past = past.signed_by(&key(), &world.intermediate).unwrap();
+    assert_eq!(judge(&past, NAME).0, Code::CertificateExpired);
+}
