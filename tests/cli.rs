@@ -12,7 +12,7 @@ const SECRET: &str = "bm90IGEgcmVhbCBzZWNyZXQ=";
 
 #[test]
 fn help_teaches_every_subcommand_by_example() {
-    let commands: [&[&str]; 10] = [
+    let commands: [&[&str]; 11] = [
         &[],
         &["serve"],
         &["check"],
@@ -21,6 +21,7 @@ fn help_teaches_every_subcommand_by_example() {
         &["policy"],
         &["policy", "explain"],
         &["probe"],
+        &["doctor"],
         &["completions"],
         &["man"],
     ];
@@ -294,13 +295,20 @@ fn the_policy_of_a_file_is_explained() {
 fn completions_and_man_pages_are_made() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = text(&hairpin(&["completions", shell]).stdout);
-        assert!(script.contains("credentials"), "{shell}");
+        for word in ["credentials", "doctor", "outside"] {
+            assert!(script.contains(word), "{shell}: {word}");
+        }
     }
     assert!(text(&hairpin(&["man"]).stdout).contains(".TH hairpin 1"));
     let directory = tempfile::tempdir().unwrap();
     let outcome = hairpin(&["man", "--output", directory.path().to_str().unwrap()]);
     assert_eq!(outcome.status.code(), Some(0), "{}", text(&outcome.stderr));
-    for page in ["hairpin.1", "hairpin-serve.1", "hairpin-policy-explain.1"] {
+    for page in [
+        "hairpin.1",
+        "hairpin-serve.1",
+        "hairpin-policy-explain.1",
+        "hairpin-doctor.1",
+    ] {
         assert!(directory.path().join(page).exists(), "{page}");
     }
 }

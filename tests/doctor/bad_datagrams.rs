@@ -35,6 +35,15 @@ fn garbage_is_d005() {
 }
 
 #[test]
+fn silence_and_garbage_in_place_of_dtls_are_d010() {
+    let silence = on_datagrams(|_, _| vec![]);
+    let garbage = on_datagrams(|_, _| vec![b"\x16 no idea what you mean".to_vec(); 2]);
+    for server in [silence, garbage] {
+        examine_as_user(&format!("turns:{server}?transport=udp")).assert_errors(&["D010"]);
+    }
+}
+
+#[test]
 fn an_answer_from_another_address_is_d006() {
     let stranger = UdpSocket::bind("127.0.0.1:0").unwrap();
     let other = stranger.local_addr().unwrap();

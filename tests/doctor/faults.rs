@@ -4,6 +4,8 @@ use std::net::IpAddr;
 
 use crate::authority::{Authority, Name, Wish};
 use crate::coturn::{Coturn, minted};
+use crate::lab::PATIENCE;
+use crate::lab::program::Program;
 use crate::lab::server::{PASSWORD, SECRET, USER};
 use crate::lab::world::{CLIENT_V4, PEER_V4, SERVER_V4, World, in_own_world};
 use crate::report::{Report, examine};
@@ -152,6 +154,28 @@ fn a_certificate_that_is_right_is_d016_over_tls_and_dtls() {
             report.assert_has(&["D016", "D020", "D045", "D055"]);
             assert_eq!(report.codes("error"), [""; 0], "{report}");
         }
+    });
+}
+
+#[test]
+fn dtls_with_an_rsa_certificate_is_not_examined_and_no_fault() {
+    in_own_world(|world| {
+        let files = tempfile::tempdir().unwrap();
+        let [certificate, key] =
+            ["chain.pem", "key.pem"].map(|name| files.path().join(name).display().to_string());
+        let mut openssl = std::process::Command::new("openssl");
+        openssl.args([
+            "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=rsa",
+        ]);
+        openssl.args(["-out", &certificate, "-keyout", &key]);
+        assert!(Program::run(openssl, "openssl", PATIENCE).status.success());
+        let _coturn = Coturn::start(world, &["--cert", &certificate, "--pkey", &key]);
+        let report = examine_with_user(&format!("turns:{SERVER_V4}?transport=udp"), &[]);
+        assert_eq!(report.codes("warning"), ["D018"], "{report}");
+        assert_eq!(report.exit, Some(0), "{report}");
+        // Over TLS it is examined, and signed by itself.
+        let report = examine_with_user(&format!("turns:{SERVER_V4}"), &[]);
+        report.assert_has(&["D014", "D045"]);
     });
 }
 

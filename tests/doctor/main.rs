@@ -8,6 +8,7 @@ mod authority;
 mod bad_datagrams;
 mod bad_streams;
 mod clean;
+mod clocks;
 mod coturn;
 mod faults;
 mod host;

@@ -37,6 +37,9 @@ pub(super) enum NoSession {
     /// Nothing came back.
     #[error("no answer")]
     Silent,
+    /// Something came back, and no end of it.
+    #[error("what answers does not end the handshake")]
+    Unfinished,
     /// The two have nothing in common; an RSA certificate is the usual reason.
     #[error("no handshake without an ECDSA certificate ({0})")]
     NoHandshake(String),
@@ -75,7 +78,7 @@ impl Session {
                 Ok(Ok(())) => return Err(NoSession::NoHandshake("closed".to_owned())),
                 Ok(Err(why)) => return Err(NoSession::NoHandshake(why.to_string())),
                 Err(_) if session.is_answered => {
-                    return Err(NoSession::NoHandshake("not done in time".to_owned()));
+                    return Err(NoSession::Unfinished);
                 }
                 Err(_) => return Err(NoSession::Silent),
             }

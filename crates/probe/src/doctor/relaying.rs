@@ -176,7 +176,7 @@ async fn is_still_there(link: &mut Link, relayed: SocketAddr) -> bool {
     }
 }
 
-/// Asks, and waits for the answer; data that comes meanwhile is not what was asked for.
+/// Asks, and waits for the answer; data that comes meanwhile, or is lost, is not what was asked for.
 pub(super) async fn ask(
     link: &mut Link,
     question: impl FnOnce(&mut Client, Instant),
@@ -185,7 +185,7 @@ pub(super) async fn ask(
     question(&mut link.client, now);
     loop {
         match link.next(now + PATIENCE).await {
-            Ok(Event::Data { .. }) => {}
+            Ok(Event::Data { .. } | Event::Lost { .. }) => {}
             Ok(Event::Failed { failure, .. }) => return Err(failure),
             Ok(Event::StreamBroken(why)) => return Err(Failure::StreamBroken(why)),
             Ok(_) => return Ok(()),

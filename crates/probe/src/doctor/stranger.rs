@@ -35,12 +35,12 @@ impl Patient {
                 self.find(Code::NoTls, format!("no TLS with {way}: {why}"));
                 Err(Stopped)
             }
-            Err(NoLink::Dtls(NoSession::Silent)) => {
-                self.find(Code::NoTls, format!("no answer to DTLS from {way}"));
-                Err(Stopped)
-            }
             Err(NoLink::Dtls(why)) => {
-                self.find(Code::DtlsNotExamined, format!("{way}: {why}"));
+                let code = match why {
+                    NoSession::Silent | NoSession::Unfinished | NoSession::Io(_) => Code::NoTls,
+                    NoSession::NoHandshake(_) => Code::DtlsNotExamined,
+                };
+                self.find(code, format!("{way}: {why}"));
                 Err(Stopped)
             }
         }

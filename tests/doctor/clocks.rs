@@ -1,0 +1,107 @@
+//! Servers whose clock is not ours, as time-limited credentials show it.
+
+use std::net::SocketAddr;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use wire::attributes::{
+    ErrorCode, Lifetime, RequestedAddressFamily, Username, XorMappedAddress, XorRelayedAddress,
+};
+use wire::{Algorithm, Class, Key, Message, Method, Writer};
+
+use crate::coturn::minted;
+use crate::lab::server::SECRET;
+use crate::report::{Report, examine};
+use crate::script::{bound, challenged, is_signed, on_datagrams};
+
+const REALM: &str = "a realm";
+
+/// Examines a server that accepts a credential if `is_good` says so of the seconds until it
+/// expires. All that it does with an allocation is to refuse.
+fn examine_credentials(is_good: impl Fn(i64) -> bool + Send + 'static) -> Report {
+    let server = on_datagrams(move |request, from| {
+        let answer = match bound(request, from) {
+            Some(answer) => answer,
+            None if !is_signed(request) => challenged(request, 401, REALM),
+            None => authenticated(request, from, &is_good),
+        };
+        vec![answer]
+    });
+    examine(&[&format!("turn:{server}"), "--secret", SECRET])
+}
+
+fn authenticated(request: &[u8], from: SocketAddr, is_good: impl Fn(i64) -> bool) -> Vec<u8> {
+    let message = Message::parse(request).unwrap();
+    let Username(name) = message.get().unwrap().unwrap();
+    let (expiry, user) = name.split_once(':').unwrap();
+    let expiry: u64 = expiry.parse().unwrap();
+    if !is_good(expiry as i64 - now() as i64) {
+        return challenged(request, 401, REALM);
+    }
+    let (_, password) = minted(SECRET, user, expiry);
+    let key = Key::md5(name, REALM, &password).schedule(Algorithm::Sha1);
+    let wants_family = message.get::<RequestedAddressFamily>().unwrap().is_some();
+    let is_granted = message.method() == Method::Allocate && !wants_family;
+    let class = if is_granted {
+        Class::Success
+    } else {
+        Class::Error
+    };
+    let mut packet = Vec::new();
+    let mut writer = Writer::new(&mut packet, message.method(), class, message.transaction());
+    if is_granted {
+        let relayed = "127.0.0.1:9".parse().unwrap();
+        writer
+            .put(&XorRelayedAddress(relayed))
+            .put(&XorMappedAddress(from));
+        writer.put(&Lifetime(600));
+    } else {
+        writer.put(&ErrorCode {
+            code: 400,
+            reason: "not here",
+        });
+    }
+    writer.sign(&key);
+    packet
+}
+
+fn now() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap()
+        .as_secs()
+}
+
+/// Of the codes about credentials, those that were found.
+fn about_credentials(report: &Report) -> Vec<&str> {
+    let codes = ["D030", "D031", "D032", "D033", "D034", "D038"];
+    codes
+        .into_iter()
+        .filter(|code| report.sentence(code).is_some())
+        .collect()
+}
+
+#[test]
+fn a_clock_that_is_right_is_no_finding() {
+    let report = examine_credentials(|left| left > 0);
+    assert!(about_credentials(&report).is_empty(), "{report}");
+    // The rest was met as it is.
+    report.assert_has(&["D048", "D052"]);
+}
+
+#[test]
+fn a_clock_that_is_ahead_is_d033() {
+    let report = examine_credentials(|left| left > 180);
+    assert_eq!(about_credentials(&report), ["D033"], "{report}");
+}
+
+#[test]
+fn a_clock_that_is_minutes_behind_is_d038() {
+    let report = examine_credentials(|left| left > -600);
+    assert_eq!(about_credentials(&report), ["D038"], "{report}");
+}
+
+#[test]
+fn a_server_that_does_not_look_at_the_expiry_is_d034() {
+    let report = examine_credentials(|_| true);
+    assert_eq!(about_credentials(&report), ["D034"], "{report}");
+}
