@@ -34,12 +34,12 @@ pub(crate) enum Name {
 
 impl Authority {
     pub(crate) fn new() -> Self {
-        let root =
-            CertifiedIssuer::self_signed(of_authority("a root of this test"), key()).unwrap();
+        let root = CertifiedIssuer::self_signed(of_authority("a root of this test"), key())
+            .expect("a certificate");
         let params = of_authority("an intermediate of this test");
-        let intermediate = CertifiedIssuer::signed_by(params, key(), &root).unwrap();
-        let files = TempDir::new().unwrap();
-        fs::write(files.path().join("root.pem"), root.pem()).unwrap();
+        let intermediate = CertifiedIssuer::signed_by(params, key(), &root).expect("a certificate");
+        let files = TempDir::new().expect("a temporary directory");
+        fs::write(files.path().join("root.pem"), root.pem()).expect("the directory is ours");
         Self {
             intermediate,
             files,
@@ -59,27 +59,29 @@ impl Authority {
             .push(DnType::CommonName, "a server");
         params.subject_alt_names = vec![match wish.name {
             Name::Address(ip) => SanType::IpAddress(ip),
-            Name::Host(name) => SanType::DnsName(name.try_into().unwrap()),
+            Name::Host(name) => SanType::DnsName(name.try_into().expect("a name of ASCII")),
         }];
         if wish.is_expired {
             params.not_before = date_time_ymd(2020, 1, 1);
             params.not_after = date_time_ymd(2021, 1, 1);
         }
         let key = key();
-        let certificate = params.signed_by(&key, &self.intermediate).unwrap();
+        let certificate = params
+            .signed_by(&key, &self.intermediate)
+            .expect("a certificate");
         let mut chain = certificate.pem();
         if wish.is_complete {
             chain += &self.intermediate.pem();
         }
         let (chain_file, key_file) = (self.file("chain.pem"), self.file("key.pem"));
-        fs::write(&chain_file, chain).unwrap();
-        fs::write(&key_file, key.serialize_pem()).unwrap();
+        fs::write(&chain_file, chain).expect("the directory is ours");
+        fs::write(&key_file, key.serialize_pem()).expect("the directory is ours");
         (chain_file, key_file)
     }
 
     fn file(&self, name: &str) -> String {
         let path: PathBuf = self.files.path().join(name);
-        path.to_str().unwrap().to_owned()
+        path.to_str().expect("a path of ASCII").to_owned()
     }
 }
 
@@ -92,5 +94,5 @@ fn of_authority(name: &str) -> CertificateParams {
 
 /// ECDSA on P-256, which all servers take.
 fn key() -> KeyPair {
-    KeyPair::generate().unwrap()
+    KeyPair::generate().expect("a key")
 }

@@ -73,11 +73,13 @@ fn a_server_of_a_lab_is_not_reproached_its_private_addresses() {
         let file = NamedTempFile::new().unwrap();
         let toml = format!(
             "realm = \"{REALM}\"\n[[listener]]\ntransport = \"udp\"\nlisten = \"10.7.0.1:3480\"\n\
-             [relay]\naddresses = [\"10.7.0.1\"]\n[auth.users]\n{USER} = \"{PASSWORD}\"\n"
+             [relay]\naddresses = [\"10.7.0.1\"]\n[auth.users]\n{USER} = \"{PASSWORD}\"\n\
+             [peers]\nallow = [\"10.0.0.0/8\", \"192.168.0.0/16\"]\n"
         );
         let _server = serve(world, &file, &toml, "10.7.0.1:3480");
         let report = examine(&[&["turn:10.7.0.1:3480"][..], &USER_LOGIN].concat());
         report.assert_clean();
+        report.assert_has(&["D055", "D063"]);
     });
 }
 
@@ -149,7 +151,7 @@ fn give_addresses(world: &World, server: &str, client: &str) {
         (std::process::Command::new("ip"), client, "client0"),
     ] {
         ip.args(["address", "add", address, "dev", device]);
-        assert!(ip.status().unwrap().success());
+        assert!(ip.status().expect("iproute2").success());
     }
 }
 
@@ -160,8 +162,8 @@ fn serve(
     toml: &str,
     listener: &str,
 ) -> crate::lab::program::Program {
-    fs::write(file.path(), toml).unwrap();
+    fs::write(file.path(), toml).expect("the file is ours");
     let server = crate::coturn::hairpin_with(world, file.path());
-    crate::coturn::wait_for_binding(listener.parse::<SocketAddr>().unwrap());
+    crate::coturn::wait_for_binding(listener.parse::<SocketAddr>().expect("an address"));
     server
 }

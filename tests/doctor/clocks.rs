@@ -30,16 +30,18 @@ fn examine_credentials(is_good: impl Fn(i64) -> bool + Send + 'static) -> Report
 }
 
 fn authenticated(request: &[u8], from: SocketAddr, is_good: impl Fn(i64) -> bool) -> Vec<u8> {
-    let message = Message::parse(request).unwrap();
-    let Username(name) = message.get().unwrap().unwrap();
-    let (expiry, user) = name.split_once(':').unwrap();
-    let expiry: u64 = expiry.parse().unwrap();
+    let message = Message::parse(request).expect("a request");
+    let Username(name) = message.get().ok().flatten().expect("a user name");
+    let (expiry, user) = name.split_once(':').expect("an expiry");
+    let expiry: u64 = expiry.parse().expect("a number");
     if !is_good(expiry as i64 - now() as i64) {
         return challenged(request, 401, REALM);
     }
     let (_, password) = minted(SECRET, user, expiry);
     let key = Key::md5(name, REALM, &password).schedule(Algorithm::Sha1);
-    let wants_family = message.get::<RequestedAddressFamily>().unwrap().is_some();
+    let wants_family = message
+        .get::<RequestedAddressFamily>()
+        .is_ok_and(|family| family.is_some());
     let is_granted = message.method() == Method::Allocate && !wants_family;
     let class = if is_granted {
         Class::Success
@@ -49,7 +51,7 @@ fn authenticated(request: &[u8], from: SocketAddr, is_good: impl Fn(i64) -> bool
     let mut packet = Vec::new();
     let mut writer = Writer::new(&mut packet, message.method(), class, message.transaction());
     if is_granted {
-        let relayed = "127.0.0.1:9".parse().unwrap();
+        let relayed = "127.0.0.1:9".parse().expect("an address");
         writer
             .put(&XorRelayedAddress(relayed))
             .put(&XorMappedAddress(from));
@@ -67,7 +69,7 @@ fn authenticated(request: &[u8], from: SocketAddr, is_good: impl Fn(i64) -> bool
 fn now() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
-        .unwrap()
+        .expect("a time after 1970")
         .as_secs()
 }
 

@@ -37,7 +37,7 @@ impl Coturn {
     }
 
     pub(crate) fn start_bare(world: &World, options: &[&str]) -> Self {
-        let files = TempDir::new().unwrap();
+        let files = TempDir::new().expect("a temporary directory");
         let mut command = world.on_server_host("turnserver");
         command.args(["-n", "--log-file", "stdout", "--simple-log", "--no-cli"]);
         command.args(["--realm", REALM, "--listening-ip", &SERVER_V4.to_string()]);
@@ -78,9 +78,9 @@ pub(crate) fn wait_for_binding(server: SocketAddr) {
     } else {
         "[::]:0"
     };
-    let socket = UdpSocket::bind(any).unwrap();
+    let socket = UdpSocket::bind(any).expect("a free port");
     let patience = Some(Duration::from_millis(100));
-    socket.set_read_timeout(patience).unwrap();
+    socket.set_read_timeout(patience).expect("a time");
     wait_for("an answer over UDP", PATIENCE, || {
         let mut answer = [0; 512];
         // Nobody is there yet, perhaps.
@@ -98,7 +98,7 @@ fn wait_for_connection(server: SocketAddr) {
 /// A user name that expires at `expiry`, and its password. The TURN REST convention.
 pub(crate) fn minted(secret: &str, user: &str, expiry: u64) -> (String, String) {
     let name = format!("{expiry}:{user}");
-    let mut mac = Hmac::<Sha1>::new_from_slice(secret.as_bytes()).unwrap();
+    let mut mac = Hmac::<Sha1>::new_from_slice(secret.as_bytes()).expect("any length will do");
     mac.update(name.as_bytes());
     let password = STANDARD.encode(mac.finalize().into_bytes());
     (name, password)

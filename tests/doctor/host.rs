@@ -15,7 +15,7 @@ use crate::script::{bound, on_datagrams_at};
 
 /// A configuration with few relay ports.
 fn configuration(more_of_relay: &str) -> NamedTempFile {
-    let file = NamedTempFile::new().unwrap();
+    let file = NamedTempFile::new().expect("a temporary file");
     let listeners: String = ["udp", "tcp"]
         .map(|transport| {
             format!("[[listener]]\ntransport = \"{transport}\"\nlisten = \"{SERVER_V4}:3478\"\n")
@@ -26,7 +26,7 @@ fn configuration(more_of_relay: &str) -> NamedTempFile {
          [relay]\naddresses = [\"{SERVER_V4}\"]\nports = \"49152-49251\"\n{more_of_relay}\n\
          [auth.users]\n{USER} = \"{PASSWORD}\"\n"
     );
-    fs::write(file.path(), toml).unwrap();
+    fs::write(file.path(), toml).expect("the file is ours");
     file
 }
 
@@ -35,7 +35,7 @@ fn examine_there(world: &World, config: &NamedTempFile) -> Report {
     let outside = on_datagrams_at(CLIENT_V4, |request, from| {
         bound(request, from).into_iter().collect()
     });
-    let config = config.path().to_str().unwrap();
+    let config = config.path().to_str().expect("a path of ASCII");
     let outside = format!("stun:{outside}");
     let arguments = ["--config", config, "--outside", &outside];
     examine_with(world.on_server_host(&hairpin()), &arguments)
@@ -48,8 +48,7 @@ fn a_host_that_keeps_to_its_configuration_is_found_well() {
         let _server = hairpin_with(world, config.path());
         wait_for_binding((SERVER_V4, 3478).into());
         let report = examine_there(world, &config);
-        assert_eq!(report.codes("error"), [""; 0], "{report}");
-        assert_eq!(report.exit, Some(0), "{report}");
+        report.assert_clean();
         // Both listeners, with the login of the file.
         let relays = report
             .codes("note")
@@ -59,6 +58,23 @@ fn a_host_that_keeps_to_its_configuration_is_found_well() {
         assert_eq!(relays, 2, "{report}");
         // The test has no unit around it.
         report.assert_has(&["D075"]);
+    });
+}
+
+#[test]
+fn a_host_behind_one_to_one_nat_is_found_well() {
+    in_own_world(|world| {
+        let external = "203.0.113.80";
+        world.filter_server(&format!(
+            "table ip one {{ chain out {{ type nat hook postrouting priority 100; \
+             ip daddr {CLIENT_V4} snat to {external}; }}; }}"
+        ));
+        let config = configuration(&format!("external = [\"{external}\"]"));
+        let _server = hairpin_with(world, config.path());
+        wait_for_binding((SERVER_V4, 3478).into());
+        let report = examine_there(world, &config);
+        report.assert_clean();
+        report.assert_has(&["D041", "D044", "D045"]);
     });
 }
 

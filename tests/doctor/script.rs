@@ -19,8 +19,8 @@ pub(crate) fn on_datagrams_at(
     ip: Ipv4Addr,
     mut script: impl FnMut(&[u8], SocketAddr) -> Vec<Vec<u8>> + Send + 'static,
 ) -> SocketAddr {
-    let socket = UdpSocket::bind((ip, 0)).unwrap();
-    let address = socket.local_addr().unwrap();
+    let socket = UdpSocket::bind((ip, 0)).expect("a free port");
+    let address = socket.local_addr().expect("a bound socket");
     thread::spawn(move || {
         let mut packet = [0; 2_048];
         while let Ok((length, from)) = socket.recv_from(&mut packet) {
@@ -35,8 +35,8 @@ pub(crate) fn on_datagrams_at(
 
 /// Answers every connection in a thread of its own.
 pub(crate) fn on_connections(script: impl Fn(TcpStream) + Clone + Send + 'static) -> SocketAddr {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let address = listener.local_addr().unwrap();
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    let address = listener.local_addr().expect("a bound socket");
     thread::spawn(move || {
         while let Ok((stream, _)) = listener.accept() {
             let script = script.clone();
@@ -51,7 +51,7 @@ pub(crate) fn converse(
     mut stream: TcpStream,
     mut script: impl FnMut(&[u8], SocketAddr) -> Vec<Vec<u8>>,
 ) {
-    let from = stream.peer_addr().unwrap();
+    let from = stream.peer_addr().expect("a connection");
     let mut buffer = [0; 2_048];
     while let Ok(length @ 1..) = stream.read(&mut buffer) {
         for answer in script(&buffer[..length], from) {

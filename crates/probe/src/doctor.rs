@@ -90,8 +90,14 @@ fn failed(uri: &Uri) -> Vec<Finding> {
     }]
 }
 
-/// The address that a server sees when `from` asks it over UDP; `None` if it cannot be asked.
+/// The address that a server sees when `from` asks it over UDP; `None` if it cannot be asked, or
+/// not in the time that an examination takes.
 pub async fn reflexive_address(server: &Uri, from: IpAddr) -> Option<IpAddr> {
+    let address = ask_reflexive_address(server, from);
+    tokio::time::timeout(LIMIT, address).await.ok()?
+}
+
+async fn ask_reflexive_address(server: &Uri, from: IpAddr) -> Option<IpAddr> {
     let targets = Resolver::of_host()
         .resolve(server, Transport::Udp)
         .await
@@ -182,7 +188,11 @@ impl Patient {
         let credentials = self.credentials(&login)?;
         let mut allocation = self.allocate(connector, &login, &credentials).await?;
         self.relayed_address(connector.target.address, allocation.relayed);
-        self.relay(connector, &credentials, &mut allocation).await?;
+        let relay = self.relay(connector, &credentials, &mut allocation);
+        if let Err(stopped) = relay.await {
+            allocation.end().await;
+            return Err(stopped);
+        }
         self.outside(connector, &mut allocation).await;
         self.peer_policy(&mut allocation).await;
         let relayed = allocation.relayed;
@@ -237,7 +247,12 @@ const LONGEST: usize = 400;
 
 /// An address as strangers on the Internet cannot have it.
 fn is_private(address: SocketAddr) -> bool {
-    is_behind_nat(address.ip()) || address.ip().is_loopback() || address.ip().is_unspecified()
+    let ip = address.ip();
+    let is_link_local = match ip {
+        IpAddr::V4(ip) => ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    };
+    is_link_local || is_behind_nat(ip) || ip.is_loopback() || ip.is_unspecified()
 }
 
 #[cfg(test)]

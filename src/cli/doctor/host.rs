@@ -20,7 +20,7 @@ pub(super) async fn examine(config: &Config, outside: &Uri) -> Vec<Finding> {
     let server = Process::serving();
     findings.extend(listeners(config, &table));
     findings.extend(relay_ports(config, &table));
-    findings.extend(buffers());
+    findings.extend(buffers(server.as_ref()));
     findings.extend(firewall());
     if let Some(server) = server {
         findings.extend(files(config, &server));
@@ -102,7 +102,11 @@ fn files(config: &Config, server: &Process) -> Option<Finding> {
     (limit < wanted).then(|| finding(Code::FewFiles, sentence))
 }
 
-fn buffers() -> Option<Finding> {
+/// Who may administrate the network is not bound to the limit. socket(7), SO_RCVBUFFORCE.
+fn buffers(server: Option<&Process>) -> Option<Finding> {
+    if server.and_then(Process::may_force_buffers) == Some(true) {
+        return None;
+    }
     let limit: u64 = read("/proc/sys/net/core/rmem_max")?.trim().parse().ok()?;
     let sentence = format!("net.core.rmem_max is {limit}, the server asks for {BUFFER}");
     (limit < BUFFER).then(|| finding(Code::SmallBuffers, sentence))

@@ -61,7 +61,7 @@ impl Patient {
         credentials: &Credentials,
     ) -> Result<Allocation, Stopped> {
         let user = credentials.username();
-        let expired = expired_since(user);
+        let expired = expired_since(user, now());
         let mut outcome = self.try_allocate(connector, credentials, None).await?;
         if let Err(Failure::Refused { code: 440, .. }) = outcome {
             // Without a family IPv4 is meant, whatever the server has. RFC 8656 §7.1.
@@ -215,12 +215,12 @@ impl Allocation {
     }
 }
 
-/// Seconds since a time-limited user name expired, if it has. The TURN REST convention.
-fn expired_since(user: &str) -> Option<u64> {
+/// Seconds since a time-limited user name expired, if it has by `now`. The TURN REST convention.
+fn expired_since(user: &str, now: u64) -> Option<u64> {
     let expiry: u64 = user.split(':').next()?.parse().ok()?;
     // A number that was a time in this millennium; others are names.
     let is_time = expiry > 1_000_000_000;
-    now().checked_sub(expiry).filter(|_| is_time)
+    now.checked_sub(expiry).filter(|_| is_time)
 }
 
 fn now() -> u64 {
@@ -233,3 +233,23 @@ const MINUTE: u64 = 60;
 const GRACE: u64 = 120;
 const HOUR: u64 = 3_600;
 const DAY: u64 = 86_400;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_time_before_the_name_expires() {
+        let now = 1_800_000_000;
+        assert_eq!(expired_since("1799999990:alice", now), Some(10));
+        assert_eq!(expired_since("1799999990", now), Some(10));
+        assert_eq!(expired_since("1800000000:alice", now), Some(0));
+        assert_eq!(expired_since("1800000001:alice", now), None);
+        // Names that begin with a number are names.
+        assert_eq!(expired_since("4711", now), None);
+        assert_eq!(expired_since("007:bond", now), None);
+        assert_eq!(expired_since("alice:1799999990", now), None);
+        assert_eq!(expired_since("99999999999999999999999:alice", now), None);
+        assert_eq!(expired_since("", now), None);
+    }
+}

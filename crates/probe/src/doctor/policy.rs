@@ -6,7 +6,7 @@ use client::Failure;
 
 use super::credentials::Allocation;
 use super::relaying::ask;
-use super::{Code, Patient};
+use super::{Code, Patient, is_private};
 
 impl Patient {
     /// Asks for permissions that must be refused. Nothing is sent there.
@@ -14,6 +14,10 @@ impl Patient {
         let forbidden = forbidden(allocation.relayed.ip());
         let mut is_closed = true;
         for (code, peers) in forbidden {
+            // A relay on a private network is there for the peers on it.
+            if *code == Code::RelaysToPrivate && is_private(allocation.relayed) {
+                continue;
+            }
             let mut granted = Vec::new();
             for peer in *peers {
                 let permission = ask(&mut allocation.link, |client, now| {
@@ -33,7 +37,11 @@ impl Patient {
             }
         }
         if is_closed {
-            let sentence = "permissions for loopback, link-local and private peers are refused";
+            let sentence = if is_private(allocation.relayed) {
+                "permissions for loopback and link-local peers are refused"
+            } else {
+                "permissions for loopback, link-local and private peers are refused"
+            };
             self.find(Code::PolicyCloses, sentence);
         }
     }

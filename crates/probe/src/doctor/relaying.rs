@@ -365,3 +365,28 @@ const VIDEO: usize = 1_200;
 
 /// Bytes that are tried.
 const SIZES: [usize; 4] = [500, VIDEO, 1_400, 1_460];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_back_twice_is_one_datagram_and_what_was_never_sent_is_none() {
+        let left = [Instant::now(); 3];
+        let mut tally = Tally::default();
+        for number in [0, 0, 2, 3, u32::MAX, 0] {
+            tally.take(&datagram(number, SHORT), &left);
+        }
+        tally.take(b"cut", &left);
+        assert_eq!(tally.returned(), 2);
+        assert_eq!(tally.round_trips.len(), 2);
+    }
+
+    #[test]
+    fn round_trips_are_told_from_the_fastest_to_the_slowest() {
+        let mut tally = Tally::default();
+        assert_eq!(tally.round_trips(), [0.0; 3]);
+        tally.round_trips = [9, 2, 5].map(Duration::from_millis).to_vec();
+        assert_eq!(tally.round_trips(), [2.0, 5.0, 9.0]);
+    }
+}

@@ -11,7 +11,8 @@ impl Process {
     pub(super) fn serving() -> Option<Self> {
         let processes = fs::read_dir("/proc").ok()?.flatten();
         let ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-        ids.map(Self).find(Self::serves)
+        ids.map(Self)
+            .find(|process| process.serves() && process.shares_network())
     }
 
     pub(super) const fn pid(&self) -> u32 {
@@ -26,6 +27,21 @@ impl Process {
     /// Whether it can gain no privilege, or its system calls are filtered.
     pub(super) fn is_sandboxed(&self) -> Option<bool> {
         is_sandboxed(&self.read("status")?)
+    }
+
+    /// Whether it gets socket buffers beyond the limit for all.
+    pub(super) fn may_force_buffers(&self) -> Option<bool> {
+        may_administrate_network(&self.read("status")?)
+    }
+
+    /// Whether it is on this host as the network sees it, and not in a container of its own. Who
+    /// may not look takes it for granted.
+    fn shares_network(&self) -> bool {
+        let of = |process: &str| fs::read_link(format!("/proc/{process}/ns/net")).ok();
+        match (of("self"), of(&self.0.to_string())) {
+            (Some(ours), Some(theirs)) => ours == theirs,
+            (None, _) | (_, None) => true,
+        }
     }
 
     fn serves(&self) -> bool {
@@ -54,6 +70,15 @@ fn is_sandboxed(status: &str) -> Option<bool> {
     Some(value("NoNewPrivs")? > 0 || value("Seccomp")? > 0)
 }
 
+/// capabilities(7): CAP_NET_ADMIN in the effective set.
+fn may_administrate_network(status: &str) -> Option<bool> {
+    const CAP_NET_ADMIN: u64 = 1 << 12;
+    let mut lines = status.lines();
+    let line = lines.find_map(|line| line.strip_prefix("CapEff:"))?;
+    let effective = u64::from_str_radix(line.trim(), 16).ok()?;
+    Some(effective & CAP_NET_ADMIN != 0)
+}
+
 /// Whether a command line, its words ended by zeros, is that of a server.
 fn serves(command: &str) -> bool {
     let mut words = command.split('\0');
@@ -75,6 +100,7 @@ Max locked memory         8388608              8388608              bytes
     const STATUS: &str = "\
 Name:\thairpin
 Uid:\t998\t998\t998\t998
+CapEff:\t0000000000001400
 NoNewPrivs:\t1
 Seccomp:\t2
 Seccomp_filters:\t5
@@ -100,6 +126,15 @@ Seccomp_filters:\t5
         let neither = without("NoNewPrivs", "1").replace("Seccomp:\t2", "Seccomp:\t0");
         assert_eq!(is_sandboxed(&neither), Some(false));
         assert_eq!(is_sandboxed("Name:\thairpin\n"), None);
+    }
+
+    #[test]
+    fn who_may_administrate_the_network_is_known_by_its_capabilities() {
+        assert_eq!(may_administrate_network(STATUS), Some(true));
+        let bound_to_low_ports = STATUS.replace("1400", "0400");
+        assert_eq!(may_administrate_network(&bound_to_low_ports), Some(false));
+        assert_eq!(may_administrate_network("CapEff:\tno number"), None);
+        assert_eq!(may_administrate_network(""), None);
     }
 
     #[test]
