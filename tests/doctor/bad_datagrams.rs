@@ -154,6 +154,13 @@ fn a_401_without_realm_and_nonce_is_d024() {
 }
 
 #[test]
+fn a_challenge_of_many_times_the_request_is_d026() {
+    let realm = "r".repeat(700);
+    let report = examine_allocations(move |request| vec![challenged(request, 401, &realm)]);
+    assert_eq!(report.codes("warning"), ["D026"], "{report}");
+}
+
+#[test]
 fn a_438_for_ever_is_d035() {
     let report = examine_allocations(|request| {
         let code = if is_signed(request) { 438 } else { 401 };

@@ -116,7 +116,7 @@ fn firewall() -> Option<Finding> {
     let is_active = [
         (
             "ufw",
-            read("/etc/ufw/ufw.conf").is_some_and(|conf| conf.contains("ENABLED=yes")),
+            read("/etc/ufw/ufw.conf").is_some_and(|conf| ufw_is_enabled(&conf)),
         ),
         ("firewalld", Path::new("/run/firewalld").exists()),
         (
@@ -134,7 +134,16 @@ fn firewall() -> Option<Finding> {
 }
 
 fn tables(path: &str) -> bool {
-    read(path).is_some_and(|names| names.lines().any(|name| name == "filter"))
+    read(path).is_some_and(|names| filters(&names))
+}
+
+fn ufw_is_enabled(conf: &str) -> bool {
+    conf.lines().any(|line| line.trim() == "ENABLED=yes")
+}
+
+/// Whether a list of the tables in use has the one that filters.
+fn filters(names: &str) -> bool {
+    names.lines().any(|name| name == "filter")
 }
 
 fn sandbox(server: &Process) -> Option<Finding> {
@@ -163,3 +172,19 @@ const BUFFER: u64 = 2 * 1024 * 1024;
 
 /// One port in so many may be somebody else's.
 const FEW: usize = 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_firewall_counts_where_it_is_switched_on() {
+        assert!(ufw_is_enabled("# ufw\nENABLED=yes\nLOGLEVEL=low\n"));
+        assert!(!ufw_is_enabled(
+            "# set ENABLED=yes to start it\nENABLED=no\n"
+        ));
+        assert!(filters("nat\nfilter\n"));
+        assert!(!filters("nat\nmangle\n"));
+        assert!(!filters(""));
+    }
+}

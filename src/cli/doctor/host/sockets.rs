@@ -135,7 +135,7 @@ nonsense
             assert!(entries(&cut).count() <= 1);
         }
         let odd =
-            "0: 0100007F:0D96F 0 0 0 0 0 0 0\n0: XYZ:1 0 0 0 0 0 0 0\n0: 0A:1 0 0 0 0 0 1 0\n";
+            "0: 0100007F:1D96F 0 0 0 0 0 0 0\n0: XYZ:1 0 0 0 0 0 0 0\n0: 0A:1 0 0 0 0 0 1 0\n";
         assert_eq!(entries(&format!("{heading}\n{odd}")).count(), 0);
     }
 }
