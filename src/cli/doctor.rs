@@ -29,7 +29,7 @@ use crate::config::{self, Config, Host, Secret};
 #[derive(Args)]
 #[command(after_long_help = AFTER_HELP)]
 pub(super) struct Doctor {
-    /// Servers: turn:HOST[:PORT][?transport=udp|tcp], turns:…, stun:…, stuns:…
+    /// Servers: `turn:HOST[:PORT][?transport=udp|tcp]`, `turns:…`, `stun:…`, `stuns:…`
     #[arg(value_name = "URI", required_unless_present = "config")]
     servers: Vec<Uri>,
 

@@ -11,6 +11,7 @@ mod finding;
 mod link;
 mod outside;
 mod policy;
+mod redirect;
 mod relaying;
 mod stranger;
 

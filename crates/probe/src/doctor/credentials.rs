@@ -78,36 +78,10 @@ impl Patient {
             }
             (Err(failure), _) => failure,
         };
-        let (code, sentence) = match (&failure, login) {
-            (Failure::Refused { code: 401, .. }, _) if let Some(ago) = expired => (
-                Code::CredentialExpired,
-                format!("user \"{user}\" expired {ago} seconds ago"),
-            ),
-            (Failure::Refused { code: 401, .. }, Login::Password { .. }) => (
-                Code::CredentialsRefused,
-                format!("the server answers 401 to user \"{user}\" with this password"),
-            ),
-            (Failure::Refused { code: 401, .. }, Login::Secret(_)) => (
-                Code::SecretRefused,
-                "the server answers 401 to a credential made from this secret".to_owned(),
-            ),
-            (Failure::Refused { code: 438, .. }, _) => (
-                Code::NonceRefused,
-                "the server answers 438 to its own fresh nonce".to_owned(),
-            ),
-            (Failure::Refused { code: 300, .. }, _) => (
-                Code::Redirects,
-                "clients are sent to another server".to_owned(),
-            ),
-            (Failure::Refused { code, reason }, _) => (
-                Code::AllocationRefused,
-                format!("the server answers {code} {reason}"),
-            ),
-            (failure, _) => (
-                Code::AllocationRefused,
-                format!("a signed Allocate: {failure}"),
-            ),
-        };
+        if let Failure::Refused { code: 300, .. } = failure {
+            return Err(self.redirected_user(connector, credentials).await);
+        }
+        let (code, sentence) = refusal(&failure, login, user, expired);
         self.find(code, sentence);
         Err(Stopped)
     }
@@ -212,6 +186,36 @@ impl Allocation {
         self.link.client.refresh(Instant::now(), Duration::ZERO);
         // If it does not get there the allocation ends by itself.
         let _ = self.link.flush().await;
+    }
+}
+
+/// What it means that a user gets no allocation.
+fn refusal(failure: &Failure, login: &Login, user: &str, expired: Option<u64>) -> (Code, String) {
+    match (failure, login) {
+        (Failure::Refused { code: 401, .. }, _) if let Some(ago) = expired => (
+            Code::CredentialExpired,
+            format!("user \"{user}\" expired {ago} seconds ago"),
+        ),
+        (Failure::Refused { code: 401, .. }, Login::Password { .. }) => (
+            Code::CredentialsRefused,
+            format!("the server answers 401 to user \"{user}\" with this password"),
+        ),
+        (Failure::Refused { code: 401, .. }, Login::Secret(_)) => (
+            Code::SecretRefused,
+            "the server answers 401 to a credential made from this secret".to_owned(),
+        ),
+        (Failure::Refused { code: 438, .. }, _) => (
+            Code::NonceRefused,
+            "the server answers 438 to its own fresh nonce".to_owned(),
+        ),
+        (Failure::Refused { code, reason }, _) => (
+            Code::AllocationRefused,
+            format!("the server answers {code} {reason}"),
+        ),
+        (failure, _) => (
+            Code::AllocationRefused,
+            format!("a signed Allocate: {failure}"),
+        ),
     }
 }
 

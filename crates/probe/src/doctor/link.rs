@@ -111,10 +111,17 @@ impl Link {
             if let Some(event) = self.client.poll_event() {
                 return Ok(event);
             }
-            let deadline = self
-                .client
-                .poll_timeout()
-                .map_or(until, |own| own.min(until));
+            // Asked for each time: who sends without end is always ready to be read.
+            let now = Instant::now();
+            if now >= until {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            let own = self.client.poll_timeout();
+            if own.is_some_and(|own| own <= now) {
+                self.client.handle_timeout(now);
+                continue;
+            }
+            let deadline = own.map_or(until, |own| own.min(until));
             let read = self.carrier.read(&mut self.buffer);
             match tokio::time::timeout_at(deadline.into(), read).await {
                 Ok(length) => {
@@ -125,8 +132,8 @@ impl Link {
                     let bytes = &self.buffer[..length];
                     self.client.handle_input(Instant::now(), bytes);
                 }
-                Err(_) if Instant::now() >= until => return Err(io::ErrorKind::TimedOut.into()),
-                Err(_) => self.client.handle_timeout(Instant::now()),
+                // Whose time it is shows above.
+                Err(_) => {}
             }
         }
     }

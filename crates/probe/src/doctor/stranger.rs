@@ -4,7 +4,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use client::{Event, Failure};
-use wire::attributes::{AlternateServer, Nonce, PasswordAlgorithms, Realm, RequestedTransport};
+use wire::attributes::{Nonce, PasswordAlgorithms, Realm, RequestedTransport};
 use wire::{Message, Method};
 
 use super::connect::{Connector, NoLink};
@@ -134,7 +134,8 @@ impl Patient {
         let Ok(answer) = Message::parse(&message) else {
             return Err(self.silent(connector, &link));
         };
-        if connector.target.transport == Transport::Udp {
+        // DTLS asks for a cookie first, which nobody in another's name has.
+        if connector.target.transport == Transport::Udp && !self.uri.is_secure {
             self.amplification(link.first.request, link.first.answer);
         }
         match code {
@@ -147,25 +148,7 @@ impl Patient {
                 Ok(())
             }
             Some(401) => self.read_challenge(&answer),
-            Some(300) => {
-                let other = answer.get::<AlternateServer>().ok().flatten();
-                let other = other.map(|AlternateServer(other)| other);
-                let (code, sentence) = match other {
-                    Some(other) if other != connector.target.address => {
-                        (Code::Redirects, format!("clients are sent to {other}"))
-                    }
-                    Some(itself) => (
-                        Code::RedirectsNowhere,
-                        format!("clients are sent to {itself}, where they are"),
-                    ),
-                    None => (
-                        Code::RedirectsNowhere,
-                        "the 300 names no server to go to".to_owned(),
-                    ),
-                };
-                self.find(code, sentence);
-                Err(Stopped)
-            }
+            Some(300) => Err(self.redirected(connector, &answer)),
             Some(code) => {
                 let sentence = format!("an Allocate without credentials is answered {code}");
                 self.find(Code::AllocationRefused, sentence);

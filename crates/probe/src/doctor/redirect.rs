@@ -1,0 +1,61 @@
+//! Servers that send clients on. RFC 8489 §10.
+
+use std::time::Instant;
+
+use client::{Credentials, Event};
+use wire::attributes::{AlternateServer, RequestedTransport};
+use wire::{Message, Method};
+
+use super::connect::Connector;
+use super::{Code, PATIENCE, Patient, Stopped};
+
+impl Patient {
+    /// What a 300 says of where to go.
+    pub(super) fn redirected(&mut self, connector: &Connector, answer: &Message<'_>) -> Stopped {
+        let other = answer.get::<AlternateServer>().ok().flatten();
+        let other = other.map(|AlternateServer(other)| other);
+        let (code, sentence) = match other {
+            Some(other) if other != connector.target.address => {
+                (Code::Redirects, format!("clients are sent to {other}"))
+            }
+            Some(itself) => (
+                Code::RedirectsNowhere,
+                format!("clients are sent to {itself}, where they are"),
+            ),
+            None => (
+                Code::RedirectsNowhere,
+                "the 300 names no server to go to".to_owned(),
+            ),
+        };
+        self.find(code, sentence);
+        Stopped
+    }
+
+    /// The same where users only are sent on. They are asked once more, for the answer as it came.
+    pub(super) async fn redirected_user(
+        &mut self,
+        connector: &Connector,
+        credentials: &Credentials,
+    ) -> Stopped {
+        let mut link = match self.connect(connector, Some(credentials.clone())).await {
+            Ok(link) => link,
+            Err(stopped) => return stopped,
+        };
+        let asked = Instant::now();
+        link.client.request(asked, Method::Allocate, |writer| {
+            writer.put(&RequestedTransport::UDP);
+        });
+        // The challenge takes a round of its own.
+        if let Ok(Event::Answered {
+            code: Some(300),
+            message,
+            ..
+        }) = link.next(asked + PATIENCE * 2).await
+            && let Ok(answer) = Message::parse(&message)
+        {
+            return self.redirected(connector, &answer);
+        }
+        self.find(Code::Redirects, "clients are sent to another server");
+        Stopped
+    }
+}
