@@ -2,12 +2,14 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use tempfile::NamedTempFile;
 
 use crate::lab::server::{PASSWORD, REALM, SECRET, Setup, USER};
 use crate::lab::world::{CLIENT_V4, PEER_V4, SERVER_V4, SERVER_V6, World, in_own_world};
 use crate::report::{Report, examine};
+use crate::script::delayed;
 
 const USER_LOGIN: [&str; 4] = ["--user", USER, "--password", PASSWORD];
 
@@ -145,6 +147,18 @@ fn a_server_that_sends_its_users_on_is_a_warning_that_says_where() {
         let sentence = report.sentence("D028").unwrap();
         assert!(sentence.contains("203.0.113.5:3478"), "{report}");
         assert_eq!(report.codes("error"), [""; 0], "{report}");
+    });
+}
+
+#[test]
+fn a_server_at_the_other_end_of_the_world_is_examined_in_time() {
+    in_own_world(|world| {
+        let _server = world.serve(Setup::default());
+        // Both ways: 300 ms.
+        let server = delayed((SERVER_V4, 3478).into(), Duration::from_millis(150));
+        let report = examine(&[&format!("turn:{server}"), "--secret", SECRET]);
+        report.assert_clean();
+        report.assert_has(&["D045", "D050", "D054", "D063"]);
     });
 }
 

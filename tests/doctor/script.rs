@@ -1,8 +1,11 @@
 //! Servers that follow a script, on a port of the loopback that the kernel gives.
 
+use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::sync::{Arc, mpsc};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use wire::attributes::{ErrorCode, Nonce, Realm, XorMappedAddress};
 use wire::{Class, Message, Method, Writer};
@@ -28,6 +31,47 @@ pub(crate) fn on_datagrams_at(
                 // Who asked may be gone.
                 let _ = socket.send_to(&answer, from);
             }
+        }
+    });
+    address
+}
+
+/// Passes datagrams on to a server and back, each after this long; every client from a port of its
+/// own.
+pub(crate) fn delayed(server: SocketAddr, delay: Duration) -> SocketAddr {
+    let front = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    let address = front.local_addr().expect("a bound socket");
+    let front = Arc::new(front);
+    let (later, due) = mpsc::channel::<(Instant, Box<dyn Fn() + Send>)>();
+    thread::spawn(move || {
+        // All are late by the same time, so they are due in the order in which they came.
+        for (at, send) in due {
+            thread::sleep(at.saturating_duration_since(Instant::now()));
+            send();
+        }
+    });
+    thread::spawn(move || {
+        let mut backs: HashMap<SocketAddr, Arc<UdpSocket>> = HashMap::new();
+        let mut packet = [0; 2_048];
+        while let Ok((length, client)) = front.recv_from(&mut packet) {
+            let back = backs.entry(client).or_insert_with(|| {
+                let back = UdpSocket::bind("0.0.0.0:0").expect("a free port");
+                back.connect(server).expect("a way to the server");
+                let back = Arc::new(back);
+                let (from, front, later) = (Arc::clone(&back), Arc::clone(&front), later.clone());
+                thread::spawn(move || {
+                    let mut packet = [0; 2_048];
+                    while let Ok(length) = from.recv(&mut packet) {
+                        let (front, packet) = (Arc::clone(&front), packet[..length].to_vec());
+                        let send = move || drop(front.send_to(&packet, client));
+                        let _ = later.send((Instant::now() + delay, Box::new(send)));
+                    }
+                });
+                back
+            });
+            let (back, packet) = (Arc::clone(back), packet[..length].to_vec());
+            let send = move || drop(back.send(&packet));
+            let _ = later.send((Instant::now() + delay, Box::new(send)));
         }
     });
     address

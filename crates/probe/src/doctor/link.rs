@@ -123,17 +123,14 @@ impl Link {
             }
             let deadline = own.map_or(until, |own| own.min(until));
             let read = self.carrier.read(&mut self.buffer);
-            match tokio::time::timeout_at(deadline.into(), read).await {
-                Ok(length) => {
-                    let length = length?;
-                    if self.first.answer == 0 {
-                        self.first.answer = length;
-                    }
-                    let bytes = &self.buffer[..length];
-                    self.client.handle_input(Instant::now(), bytes);
+            // Whose time it is if it is over shows above.
+            if let Ok(length) = tokio::time::timeout_at(deadline.into(), read).await {
+                let length = length?;
+                if self.first.answer == 0 {
+                    self.first.answer = length;
                 }
-                // Whose time it is shows above.
-                Err(_) => {}
+                let bytes = &self.buffer[..length];
+                self.client.handle_input(Instant::now(), bytes);
             }
         }
     }

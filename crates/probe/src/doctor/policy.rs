@@ -1,43 +1,36 @@
 //! Whether the server keeps its users out of places that are not theirs.
 
+use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Instant;
 
-use client::Failure;
+use client::{Event, Failure};
 
 use super::credentials::Allocation;
-use super::relaying::ask;
-use super::{Code, Patient, is_private};
+use super::link::Link;
+use super::{Code, PATIENCE, Patient, is_private};
 
 impl Patient {
     /// Asks for permissions that must be refused. Nothing is sent there.
     pub(super) async fn peer_policy(&mut self, allocation: &mut Allocation) {
-        let forbidden = forbidden(allocation.relayed.ip());
-        let mut is_closed = true;
+        let is_private = is_private(allocation.relayed);
+        // A relay on a private network is there for the peers on it.
+        let is_meant = |code| is_private && code == Code::RelaysToPrivate;
+        let forbidden = forbidden(allocation.relayed.ip()).iter();
+        let forbidden: Vec<_> = forbidden.filter(|(code, _)| !is_meant(*code)).collect();
+        let peers: Vec<_> = forbidden.iter().flat_map(|(_, peers)| *peers).collect();
+        let answers = permissions(&mut allocation.link, &peers).await;
         for (code, peers) in forbidden {
-            // A relay on a private network is there for the peers on it.
-            if *code == Code::RelaysToPrivate && is_private(allocation.relayed) {
-                continue;
-            }
-            let mut granted = Vec::new();
-            for peer in *peers {
-                let permission = ask(&mut allocation.link, |client, now| {
-                    client.create_permission(now, &[SocketAddr::new(*peer, DISCARD)]);
-                });
-                match permission.await {
-                    Ok(()) => granted.push(peer.to_string()),
-                    Err(Failure::Refused { .. }) => {}
-                    // Silence is no refusal, and would be met again.
-                    Err(_) => return,
-                }
-            }
+            let granted = peers.iter().filter(|peer| answers.granted.contains(peer));
+            let granted: Vec<_> = granted.map(ToString::to_string).collect();
             if !granted.is_empty() {
-                is_closed = false;
                 let sentence = format!("a permission is granted for {}", granted.join(", "));
                 self.find(*code, sentence);
             }
         }
-        if is_closed {
-            let sentence = if is_private(allocation.relayed) {
+        // Silence is no refusal.
+        if answers.refused == peers.len() {
+            let sentence = if is_private {
                 "permissions for loopback and link-local peers are refused"
             } else {
                 "permissions for loopback, link-local and private peers are refused"
@@ -45,6 +38,36 @@ impl Patient {
             self.find(Code::PolicyCloses, sentence);
         }
     }
+}
+
+/// What the server says to permissions.
+#[derive(Debug, Default)]
+struct Answers {
+    granted: HashSet<IpAddr>,
+    refused: usize,
+}
+
+/// Asks for a permission for each of these, all at once.
+async fn permissions(link: &mut Link, peers: &[&IpAddr]) -> Answers {
+    let now = Instant::now();
+    for peer in peers {
+        let peer = SocketAddr::new(**peer, DISCARD);
+        link.client.create_permission(now, &[peer]);
+    }
+    let mut answers = Answers::default();
+    let mut left = peers.len();
+    while left > 0
+        && let Ok(event) = link.next(now + PATIENCE).await
+    {
+        if let Event::PermissionCreated { peers } = event {
+            answers.granted.extend(peers.iter().map(SocketAddr::ip));
+            left -= 1;
+        } else if let Event::Failed { failure, .. } = event {
+            answers.refused += usize::from(matches!(failure, Failure::Refused { .. }));
+            left -= 1;
+        }
+    }
+    answers
 }
 
 /// Addresses that are no peers on the Internet, of the family that is relayed, and what it means if
