@@ -25,7 +25,7 @@ use super::{Failure, print, print_styled};
 #[derive(Args)]
 #[command(after_long_help = AFTER_HELP)]
 pub(super) struct Probe {
-    /// STUN servers: stun:HOST[:PORT] asks over UDP and TCP, stuns:HOST[:PORT] over TLS.
+    /// STUN servers: `stun:HOST[:PORT]` asks over UDP and TCP, `stuns:HOST[:PORT]` over TLS.
     /// Without any, two public ones are asked: stun.cloudflare.com and stun.l.google.com.
     #[arg(value_name = "URI")]
     servers: Vec<Uri>,
