@@ -28,13 +28,16 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("ip", "iproute2"),
     ("mount", "mount"),
     ("nft", "nftables"),
+    ("openssl", "openssl"),
     ("python3", "python3"),
     ("stun", "stun-client"),
     ("systemd-analyze", "systemd"),
+    ("turnserver", COTURN),
     ("turnutils_natdiscovery", COTURN),
     ("turnutils_oauth", COTURN),
     ("turnutils_stunclient", COTURN),
     ("turnutils_uclient", COTURN),
+    ("prlimit", "util-linux"),
     ("unshare", "util-linux"),
 ];
 
