@@ -194,7 +194,7 @@ pub(crate) fn realm_told(
 ) -> RealmId {
     let realms = &server.config.realms;
     let listeners = realms.at(client.server);
-    if *reject == Reject::Challenge {
+    if matches!(reject, Reject::Challenge) {
         return listeners;
     }
     let signed_with = message.get().ok().flatten();

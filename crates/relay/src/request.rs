@@ -191,7 +191,7 @@ pub(crate) struct Whose<'a> {
 }
 
 pub(crate) fn report_refused(server: &mut Server, whose: Whose<'_>, head: &Head, reject: &Reject) {
-    if *reject == Reject::Challenge {
+    if matches!(reject, Reject::Challenge) {
         server.counters.challenges += 1;
         return;
     }

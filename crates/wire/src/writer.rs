@@ -21,9 +21,10 @@ impl<'b> Writer<'b> {
         transaction: TransactionId,
     ) -> Self {
         let start = buffer.len();
-        buffer.extend_from_slice(&method::encode(method, class).to_be_bytes());
-        buffer.extend_from_slice(&[0, 0]);
-        buffer.extend_from_slice(transaction.as_bytes());
+        let mut header = [0; crate::Message::HEADER];
+        header[..2].copy_from_slice(&method::encode(method, class).to_be_bytes());
+        header[4..].copy_from_slice(transaction.as_bytes());
+        buffer.extend_from_slice(&header);
         Self {
             buffer,
             start,
@@ -75,15 +76,17 @@ impl<'b> Writer<'b> {
         kind: u16,
         encode: impl FnOnce(&mut Vec<u8>, TransactionId),
     ) -> &mut Self {
-        self.buffer.extend_from_slice(&kind.to_be_bytes());
-        self.buffer.extend_from_slice(&[0, 0]);
+        let [k0, k1] = kind.to_be_bytes();
+        self.buffer.extend_from_slice(&[k0, k1, 0, 0]);
         let value = self.buffer.len();
         encode(self.buffer, self.transaction);
         let length = self.buffer.len() - value;
         let field = u16::try_from(length).expect("attribute values stay below 64 KiB");
         self.buffer[value - 2..value].copy_from_slice(&field.to_be_bytes());
-        self.buffer
-            .resize(self.buffer.len() + crate::padding(length), 0);
+        let padding = crate::padding(length);
+        if padding > 0 {
+            self.buffer.resize(self.buffer.len() + padding, 0);
+        }
         self.set_length();
         self
     }
