@@ -23,6 +23,7 @@ use std::time::{Duration, Instant};
 use tokio::net::UdpSocket;
 use tokio::task::JoinSet;
 
+use crate::escape::escaped;
 use crate::findings::is_behind_nat;
 use crate::host::{Fault, Trust};
 use crate::{Bind, Families, Resolver, Service, Target, Transport, Uri};
@@ -213,38 +214,11 @@ impl Patient {
     }
 }
 
-/// A sentence without what commands a terminal or turns its letters around, and of bounded length.
-fn escaped(sentence: &str) -> String {
-    let mut text = String::new();
-    // Coturn ends its reasons with zeros.
-    let sentence = sentence.trim_end_matches('\0');
-    for letter in sentence.chars().take(LONGEST) {
-        if is_unseen(letter) {
-            text.extend(letter.escape_default());
-        } else {
-            text.push(letter);
-        }
-    }
-    text
-}
-
-/// Control characters, and those that say how others are shown. Unicode's Cc, and of Cf and Z what
-/// has no shape or changes the line or the direction.
-fn is_unseen(letter: char) -> bool {
-    letter.is_control()
-        || matches!(letter, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{feff}')
-        || matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
-        || matches!(letter, '\u{2060}'..='\u{206f}' | '\u{e0000}'..='\u{e0fff}')
-}
-
 /// What an examination may take in all.
 const LIMIT: Duration = Duration::from_secs(14);
 
 /// What a single answer may take: it is asked for three times meanwhile.
 const PATIENCE: Duration = Duration::from_millis(2_400);
-
-/// Characters of a sentence, before they are escaped.
-const LONGEST: usize = 400;
 
 /// An address as strangers on the Internet cannot have it.
 fn is_private(address: SocketAddr) -> bool {
@@ -254,24 +228,4 @@ fn is_private(address: SocketAddr) -> bool {
         IpAddr::V6(ip) => ip.is_unicast_link_local(),
     };
     is_link_local || is_behind_nat(ip) || ip.is_loopback() || ip.is_unspecified()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_sentence_cannot_command_a_terminal_nor_turn_letters_around() {
-        let said = escaped("a\u{1b}[2Jb\u{202e}c\r\nd\u{200b}e");
-        assert_eq!(said, "a\\u{1b}[2Jb\\u{202e}c\\r\\nd\\u{200b}e");
-        assert_eq!(
-            escaped("Ω is plain, \"so\" is this"),
-            "Ω is plain, \"so\" is this"
-        );
-    }
-
-    #[test]
-    fn a_sentence_has_an_end() {
-        assert!(escaped(&"\u{202e}".repeat(100_000)).len() <= LONGEST * 8);
-    }
 }

@@ -11,6 +11,7 @@
 
 mod discovery;
 pub mod doctor;
+mod escape;
 mod findings;
 mod host;
 mod inquiry;

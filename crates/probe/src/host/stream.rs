@@ -19,6 +19,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 
 use super::{Bind, Fault, Options, Servers, Stream, flat};
+use crate::escape::escaped;
 use crate::uri::{Host, Uri};
 
 /// What a server said over a stream.
@@ -30,20 +31,20 @@ pub struct StreamAnswer {
     pub round_trip: Duration,
 }
 
-/// Why a stream brought no answer.
+/// Why a stream brought no answer. Reasons and names are the server's words: they are escaped.
 #[derive(Debug, thiserror::Error)]
 pub enum NoAnswer {
     /// There is no connection.
-    #[error("cannot connect: {0}")]
+    #[error("cannot connect: {}", escaped(&.0.to_string()))]
     Connect(io::Error),
     /// There is a connection, and no TLS.
-    #[error("no TLS: {0}")]
+    #[error("no TLS: {}", escaped(&.0.to_string()))]
     Tls(io::Error),
     /// The connection ended.
-    #[error("the connection broke: {0}")]
+    #[error("the connection broke: {}", escaped(&.0.to_string()))]
     Broken(io::Error),
     /// The server says no.
-    #[error("{0}")]
+    #[error("{}", escaped(&.0.to_string()))]
     Refused(Failure),
     /// Nothing came in time.
     #[error("no answer in time")]
@@ -197,6 +198,24 @@ async fn exchange(
             Some(Event::Failed { failure, .. }) => return Err(NoAnswer::Refused(failure)),
             // No other question was asked.
             Some(_) | None => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_words_of_a_server_that_refuses_cannot_command_a_terminal() {
+        let reason = "no\u{1b}[2J\u{202e}\r\n".repeat(1_000);
+        let refused = NoAnswer::Refused(Failure::Refused { code: 420, reason });
+        let broken = NoAnswer::Tls(io::Error::other("for \u{9b}2J"));
+        for why in [refused, broken] {
+            let told = why.to_string();
+            let is_plain = |letter: char| !letter.is_control() && letter != '\u{202e}';
+            assert!(told.chars().all(is_plain), "{told:?}");
+            assert!(told.len() < 4_000, "{}", told.len());
         }
     }
 }

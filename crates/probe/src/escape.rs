@@ -1,0 +1,48 @@
+//! The words of others, as they may stand on a terminal: realms, reasons, names in certificates.
+
+/// A sentence without what commands a terminal or turns its letters around, and of bounded length.
+pub(crate) fn escaped(sentence: &str) -> String {
+    let mut text = String::new();
+    // Coturn ends its reasons with zeros.
+    let sentence = sentence.trim_end_matches('\0');
+    for letter in sentence.chars().take(LONGEST) {
+        if is_unseen(letter) {
+            text.extend(letter.escape_default());
+        } else {
+            text.push(letter);
+        }
+    }
+    text
+}
+
+/// Control characters, and those that say how others are shown. Unicode's Cc, and of Cf and Z what
+/// has no shape or changes the line or the direction.
+fn is_unseen(letter: char) -> bool {
+    letter.is_control()
+        || matches!(letter, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{feff}')
+        || matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
+        || matches!(letter, '\u{2060}'..='\u{206f}' | '\u{e0000}'..='\u{e0fff}')
+}
+
+/// Characters of a sentence, before they are escaped.
+const LONGEST: usize = 400;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sentence_cannot_command_a_terminal_nor_turn_letters_around() {
+        let said = escaped("a\u{1b}[2Jb\u{202e}c\r\nd\u{200b}e");
+        assert_eq!(said, "a\\u{1b}[2Jb\\u{202e}c\\r\\nd\\u{200b}e");
+        assert_eq!(
+            escaped("Ω is plain, \"so\" is this"),
+            "Ω is plain, \"so\" is this"
+        );
+    }
+
+    #[test]
+    fn a_sentence_has_an_end() {
+        assert!(escaped(&"\u{202e}".repeat(100_000)).len() <= LONGEST * 8);
+    }
+}
