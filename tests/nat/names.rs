@@ -63,6 +63,28 @@ fn the_servers_of_a_name_are_those_that_dns_says() {
 }
 
 #[test]
+fn who_names_many_addresses_has_few_of_them_asked() {
+    on_the_internet(|internet| {
+        let home = internet.home(1, Nat::PortRestricted);
+        let _server = Kind::Ordinary.start();
+        let mut zone = Zone::default().a("many.example", server_v4(31));
+        for last in 200..220 {
+            zone = zone.a("many.example", server_v4(last));
+        }
+        zone.publish();
+        let told = probe::run(&home, &["stun:many.example".to_owned()], &["-4"]);
+        for asked in [
+            &told.report["servers"][0]["addresses"],
+            &told.report["streams"],
+            &told.v4()["servers"],
+        ] {
+            let asked = asked.as_array().map(Vec::len);
+            assert_eq!(asked, Some(8), "{told:#?}");
+        }
+    });
+}
+
+#[test]
 fn a_relay_is_found_through_naptr() {
     on_the_internet(|internet| {
         let home = internet.home(1, Nat::PortRestricted);

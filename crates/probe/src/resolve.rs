@@ -6,6 +6,7 @@ use std::time::Duration;
 use hickory_resolver::TokioResolver;
 use hickory_resolver::proto::rr::{RData, RecordType};
 
+use crate::escape::escaped;
 use crate::uri::{Host, Service, Transport, Uri};
 
 /// Asks the resolvers that the host has.
@@ -52,7 +53,8 @@ impl Resolver {
         }))
     }
 
-    /// The servers of a URI, the preferred ones first. `transport` is what the caller wants where
+    /// The servers of a URI, the preferred ones first and a few at most, since whoever writes the
+    /// records would otherwise say how many hosts are asked. `transport` is what the caller wants where
     /// the URI leaves it open.
     ///
     /// # Errors
@@ -78,7 +80,7 @@ impl Resolver {
             None => services(resolver, uri, name, transport).await,
         };
         let mut targets = Vec::new();
-        for service in services {
+        for service in services.into_iter().take(MANY) {
             let found = addresses(resolver, &service.name).await.unwrap_or_default();
             targets.extend(found.into_iter().map(|ip| Target {
                 address: SocketAddr::new(ip, service.port),
@@ -92,8 +94,20 @@ impl Resolver {
                 .map(|ip| at(ip, uri.port_or_default()))
                 .collect();
         }
-        Ok(targets)
+        Ok(few(targets))
     }
+}
+
+/// No more of each address family than are of use.
+fn few(mut targets: Vec<Target>) -> Vec<Target> {
+    let mut left = [MANY; 2];
+    targets.retain(|target| {
+        let left = &mut left[usize::from(target.address.is_ipv6())];
+        let is_left = *left > 0;
+        *left = left.saturating_sub(1);
+        is_left
+    });
+    targets
 }
 
 /// A host and port that DNS names for a service.
@@ -182,7 +196,7 @@ async fn pointers(resolver: &TokioResolver, uri: &Uri, name: &str) -> Vec<Named>
         .collect();
     records.sort_by_key(|record| (record.order, record.preference));
     let mut named = Vec::new();
-    for record in records {
+    for record in records.into_iter().take(MANY) {
         let services = String::from_utf8_lossy(&record.services).to_ascii_lowercase();
         let mut parts = services.split(':');
         if parts.next() != Some("relay") {
@@ -223,10 +237,32 @@ async fn addresses(resolver: &TokioResolver, name: &str) -> Result<Vec<IpAddr>, 
         }
         Err(error) => Err(Unresolved::Failed {
             name: name.to_owned(),
-            why: error.to_string(),
+            why: escaped(&error.to_string()),
         }),
     }
 }
 
 /// Per try; there are two.
 const TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Records of a kind that are followed, and addresses of a family that are asked.
+const MANY: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_names_a_thousand_addresses_has_a_few_of_each_family_asked() {
+        let target = |ip: IpAddr| Target {
+            address: SocketAddr::new(ip, 3478),
+            transport: Transport::Udp,
+        };
+        let v4 = (0..1_000u32).map(|number| target(IpAddr::V4(number.into())));
+        let v6 = (0..1_000u128).map(|number| target(IpAddr::V6(number.into())));
+        let all: Vec<_> = v4.chain(v6).collect();
+        let preferred = [&all[..MANY], &all[1_000..1_000 + MANY]].concat();
+        assert_eq!(few(all), preferred);
+        assert_eq!(few(preferred.clone()), preferred);
+    }
+}
