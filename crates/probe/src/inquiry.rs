@@ -1,6 +1,6 @@
 //! One question to a STUN server: a Binding from one socket to one address, with what RFC 5780 adds.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use client::{Client, Event, Retransmission, Transport};
@@ -261,16 +261,30 @@ fn read(packet: &[u8], (at, from, took): (Socket, SocketAddr, Duration)) -> Opti
         Some(XorMappedAddress(mapped)) => mapped,
         None => message.get::<MappedAddress>().ok()??.0,
     };
+    if !is_host(from, mapped) {
+        return None;
+    }
     // One that cannot be read is none: an old server may put anything there.
     let other = message.get::<OtherAddress>().ok().flatten();
+    let other = other.map(|other| other.0);
     Some(Answer {
         at,
         from,
         mapped,
-        other: other.map(|other| other.0),
+        other: other.filter(|other| is_host(from, *other)),
         length: packet.len(),
         took,
     })
+}
+
+/// Whether an address that `server` tells can be a host's. It will be asked, and nobody is to make
+/// us call on a group, on everybody, or on ourselves.
+fn is_host(server: SocketAddr, told: SocketAddr) -> bool {
+    let (from, ip) = (server.ip().to_canonical(), told.ip().to_canonical());
+    let is_broadcast = matches!(ip, IpAddr::V4(ip) if ip.is_broadcast());
+    told.port() != 0
+        && !(ip.is_unspecified() || ip.is_multicast() || is_broadcast)
+        && (!ip.is_loopback() || from.is_loopback())
 }
 
 /// Sent three times and given up after `timeout`; what dies on its way is sent once, since the

@@ -1,11 +1,14 @@
 //! Lost packets, answers that come twice or from elsewhere, garbage: none of it misleads.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use probe::{Behaviour, Mapping, Outcome, Socket};
+use probe::{Behaviour, Mapping, Outcome, Socket, Transmit};
+use wire::attributes::{OtherAddress, XorMappedAddress};
+use wire::{Class, Message, Method, Writer};
 
-use crate::script::{SERVER, address, answer, run};
+use crate::script::{PUBLIC, SERVER, address, answer, run};
 
 #[test]
 fn each_question_survives_the_loss_of_two_requests_in_three() {
@@ -104,4 +107,46 @@ fn a_request_that_comes_back_to_another_socket_shows_hairpinning() {
         )]
     });
     assert_eq!(findings.hairpinning, Ok(true));
+}
+
+#[test]
+fn nobody_is_asked_who_cannot_be_a_host_on_the_internet_whatever_the_server_tells() {
+    for told in [
+        "224.0.0.251:5353",
+        "255.255.255.255:7",
+        "0.0.0.0:3479",
+        "127.0.0.1:631",
+        "[::ffff:127.0.0.1]:631",
+        "[ff02::fb]:5353",
+        "203.0.113.2:0",
+    ] {
+        let told = address(told);
+        let mapped = SocketAddr::new(PUBLIC.parse().unwrap(), 50_000);
+        for (mapped, other) in [(mapped, told), (told, address("203.0.113.2:3479"))] {
+            let (findings, _) = run(None, |_, transmit| {
+                assert_ne!(transmit.to, told);
+                vec![(transmit.from, transmit.to, telling(transmit, mapped, other))]
+            });
+            // A server without another address is an ordinary one; a mapped address that is none
+            // is no answer.
+            let is_senseless = matches!(findings.servers[..], [Outcome::Senseless]);
+            assert_eq!(is_senseless, mapped == told, "{told} {findings:?}");
+            assert!(findings.filtering.is_err(), "{told} {findings:?}");
+        }
+    }
+}
+
+/// An answer with these addresses.
+fn telling(request: &Transmit, mapped: SocketAddr, other: SocketAddr) -> Vec<u8> {
+    let asked = Message::parse(&request.payload).unwrap();
+    let mut answer = Vec::new();
+    Writer::new(
+        &mut answer,
+        Method::Binding,
+        Class::Success,
+        asked.transaction(),
+    )
+    .put(&XorMappedAddress(mapped))
+    .put(&OtherAddress(other));
+    answer
 }
