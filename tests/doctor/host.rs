@@ -1,6 +1,7 @@
 //! What only the host knows: the server's own configuration, and where the host does not keep to it.
 
 use std::fs;
+use std::net::UdpSocket;
 use std::process::Command;
 
 use tempfile::NamedTempFile;
@@ -9,7 +10,7 @@ use crate::coturn::{hairpin, hairpin_with, wait_for_binding};
 use crate::lab::PATIENCE;
 use crate::lab::program::Program;
 use crate::lab::server::{PASSWORD, REALM, USER};
-use crate::lab::world::{CLIENT_V4, SERVER_V4, World, in_own_world};
+use crate::lab::world::{CLIENT_V4, PEER_V4, SERVER_V4, SERVER_V6, World, in_own_world};
 use crate::report::{Report, examine_with};
 use crate::script::{bound, on_datagrams_at};
 
@@ -118,6 +119,34 @@ fn a_server_outside_that_does_not_answer_is_no_error() {
         let report = examine_with(world.on_server_host(&hairpin()), &arguments);
         report.assert_has(&["D077"]);
         assert_eq!(report.exit, Some(0), "{report}");
+    });
+}
+
+#[test]
+fn a_server_outside_that_dns_is_slow_to_tell_of_does_not_make_a_run_longer() {
+    in_own_world(|world| {
+        // Resolvers that hear and say nothing.
+        let silent = [CLIENT_V4, PEER_V4].map(|ip| UdpSocket::bind((ip, 53)).expect("our own"));
+        let file = NamedTempFile::new().expect("a temporary file");
+        let resolvers = format!("nameserver {CLIENT_V4}\nnameserver {PEER_V4}\n");
+        fs::write(file.path(), resolvers).expect("the file is ours");
+        // The mounts of the test are its own, too.
+        let mut mount = Command::new("mount");
+        mount.arg("--bind").arg(file.path()).arg("/etc/resolv.conf");
+        assert!(Program::run(mount, "mount", PATIENCE).status.success());
+        let config = configuration("");
+        let toml = fs::read_to_string(config.path()).expect("the file is ours");
+        let relay = format!("addresses = [\"{SERVER_V4}\"");
+        let toml = toml.replace(&relay, &format!("{relay}, \"{SERVER_V6}\""));
+        fs::write(config.path(), toml).expect("the file is ours");
+        let config = config.path().to_str().expect("a path of ASCII");
+        let arguments = ["--config", config, "--outside", "stun:outside.example"];
+        let report = examine_with(world.on_server_host(&hairpin()), &arguments);
+        let unknown = report.codes("note");
+        let unknown = unknown.iter().filter(|code| **code == "D077");
+        // The address of each family.
+        assert_eq!(unknown.count(), 2, "{report}");
+        drop(silent);
     });
 }
 

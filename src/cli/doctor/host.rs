@@ -33,9 +33,14 @@ pub(super) async fn examine(config: &Config, outside: &Uri) -> Vec<Finding> {
 /// What the Internet sees of this host, against `[relay] external`.
 async fn compare_external(config: &Config, outside: &Uri) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for relay in &config.relay.addresses {
-        let (local, external) = (relay.local, relay.external);
-        match reflexive_address(outside, local).await {
+    // All at once: there may be more addresses than can be waited for one by one.
+    let asked = config.relay.addresses.iter().map(|relay| {
+        let (local, external, outside) = (relay.local, relay.external, outside.clone());
+        let seen = tokio::spawn(async move { reflexive_address(&outside, local).await });
+        (local, external, seen)
+    });
+    for (local, external, seen) in asked.collect::<Vec<_>>() {
+        match seen.await.ok().flatten() {
             None => {
                 let sentence = format!("{outside} does not answer {local}");
                 findings.push(finding(Code::ExternalUnknown, sentence));
