@@ -6,7 +6,7 @@ use std::net::UdpSocket;
 use wire::attributes::AlternateServer;
 use wire::{Class, Message, Method, TransactionId, Writer};
 
-use crate::report::{Report, examine};
+use crate::report::{Report, examine, read};
 use crate::script::{bound, challenged, is_signed, on_datagrams, refused};
 
 /// Examines a server that answers Binding and plays this script for all else.
@@ -207,4 +207,23 @@ fn what_a_server_says_cannot_command_a_terminal() {
         assert!(report.to_string().chars().all(is_plain), "{report}");
         assert!(report.text.len() < 10_000, "{}", report.text.len());
     }
+}
+
+#[test]
+fn people_read_the_verdict_first_and_of_each_fault_what_to_do() {
+    let realm = "a realm\u{1b}[2J\u{202e}";
+    let server = on_datagrams(move |request, from| match bound(request, from) {
+        Some(answer) => vec![answer],
+        None => vec![challenged(request, 401, realm)],
+    });
+    let uri = format!("turn:{server}");
+    let text = read(&[&uri, "--user", "alice", "--password", "wonderland"]);
+    assert!(text.starts_with("It does not work: 1 error.\n"), "{text}");
+    for words in [&uri, "error   D030", "note    D023", "-> Compare both with"] {
+        assert!(text.contains(words), "not found: {words}\n{text}");
+    }
+    // The worst comes first, and nobody reads the password or colours a file.
+    assert!(text.find("D030") < text.find("D023"), "{text}");
+    assert!(!text.contains("wonderland"), "{text}");
+    assert!(!text.contains(['\u{1b}', '\u{202e}']), "{text:?}");
 }

@@ -35,6 +35,14 @@ fn coturn_as_it_comes_works_but_relays_to_private_networks() {
 }
 
 #[test]
+fn a_name_that_leads_nowhere_is_d001() {
+    // A world of its own has nobody to ask.
+    in_own_world(|_| {
+        examine(&["turn:nowhere.invalid", "--secret", SECRET]).assert_errors(&["D001"]);
+    });
+}
+
+#[test]
 fn a_wrong_secret_is_d031() {
     in_own_world(|world| {
         let _coturn = Coturn::start_with_secret(world, "another secret");

@@ -20,9 +20,23 @@ pub(crate) struct Report {
 /// Examines with `hairpin doctor … --json`, which must end as it promises: soon and with sense.
 #[track_caller]
 pub(crate) fn examine(arguments: &[&str]) -> Report {
+    examine_with(hairpin(), arguments)
+}
+
+/// What people read, on no terminal.
+#[track_caller]
+pub(crate) fn read(arguments: &[&str]) -> String {
+    let mut doctor = hairpin();
+    doctor
+        .env_remove("HAIRPIN_CONFIG")
+        .env_remove("CLICOLOR_FORCE");
+    doctor.arg("doctor").args(arguments);
+    Program::run(doctor, "util-linux", PROMISE + STARTING).output
+}
+
+fn hairpin() -> Command {
     let binary = env::var("HAIRPIN_BIN");
-    let binary = binary.as_deref().unwrap_or(env!("CARGO_BIN_EXE_hairpin"));
-    examine_with(Command::new(binary), arguments)
+    Command::new(binary.as_deref().unwrap_or(env!("CARGO_BIN_EXE_hairpin")))
 }
 
 /// The same, by a command that leads to `hairpin` elsewhere.
