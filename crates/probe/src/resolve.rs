@@ -196,13 +196,19 @@ async fn pointers(resolver: &TokioResolver, uri: &Uri, name: &str) -> Vec<Named>
         .collect();
     records.sort_by_key(|record| (record.order, record.preference));
     let mut named = Vec::new();
-    for record in records.into_iter().take(MANY) {
-        let services = String::from_utf8_lossy(&record.services).to_ascii_lowercase();
-        let mut parts = services.split(':');
-        if parts.next() != Some("relay") {
-            continue;
-        }
-        for transport in parts.filter_map(|part| protocol(part, uri.is_secure)) {
+    let mut relays: Vec<_> = records
+        .into_iter()
+        .map(|record| {
+            let services = String::from_utf8_lossy(&record.services);
+            (record, services.to_ascii_lowercase())
+        })
+        .filter(|(_, services)| services.split(':').next() == Some("relay"))
+        .collect();
+    relays.truncate(MANY);
+    for (record, services) in relays {
+        let transports = services.split(':').skip(1);
+        let transports = transports.filter_map(|part| protocol(part, uri.is_secure));
+        for transport in transports.take(MANY) {
             let target = record.replacement.to_ascii();
             match &record.flags[..] {
                 b"s" | b"S" => named.extend(located(resolver, &target, transport).await),
