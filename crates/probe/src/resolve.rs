@@ -98,11 +98,12 @@ impl Resolver {
     }
 }
 
-/// No more of each address family than are of use.
+/// No more of each address family and transport than are of use.
 fn few(mut targets: Vec<Target>) -> Vec<Target> {
-    let mut left = [MANY; 2];
+    let mut left = [[MANY; 2]; 2];
     targets.retain(|target| {
-        let left = &mut left[usize::from(target.address.is_ipv6())];
+        let is_tcp = target.transport == Transport::Tcp;
+        let left = &mut left[usize::from(target.address.is_ipv6())][usize::from(is_tcp)];
         let is_left = *left > 0;
         *left = left.saturating_sub(1);
         is_left
@@ -259,16 +260,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_names_a_thousand_addresses_has_a_few_of_each_family_asked() {
-        let target = |ip: IpAddr| Target {
+    fn who_names_a_thousand_addresses_has_a_few_of_each_kind_asked() {
+        let target = |ip: IpAddr, transport| Target {
             address: SocketAddr::new(ip, 3478),
-            transport: Transport::Udp,
+            transport,
         };
-        let v4 = (0..1_000u32).map(|number| target(IpAddr::V4(number.into())));
-        let v6 = (0..1_000u128).map(|number| target(IpAddr::V6(number.into())));
-        let all: Vec<_> = v4.chain(v6).collect();
-        let preferred = [&all[..MANY], &all[1_000..1_000 + MANY]].concat();
-        assert_eq!(few(all), preferred);
-        assert_eq!(few(preferred.clone()), preferred);
+        let each = [Transport::Udp, Transport::Tcp].map(|transport| {
+            let v4 = (0..1_000u32).map(|number| target(IpAddr::V4(number.into()), transport));
+            let v6 = (0..1_000u128).map(|number| target(IpAddr::V6(number.into()), transport));
+            [v4.collect::<Vec<_>>(), v6.collect()].concat()
+        });
+        let all = each.concat();
+        let preferred: Vec<_> = all.chunks(1_000).flat_map(|kind| &kind[..MANY]).collect();
+        let asked = few(all.clone());
+        assert_eq!(asked.iter().collect::<Vec<_>>(), preferred);
+        assert_eq!(few(asked.clone()), asked);
     }
 }
