@@ -161,6 +161,12 @@ fn a_challenge_of_many_times_the_request_is_d026() {
 }
 
 #[test]
+fn a_short_challenge_that_comes_many_times_is_d026() {
+    let report = examine_allocations(|request| vec![challenged(request, 401, "a realm"); 20]);
+    assert_eq!(report.codes("warning"), ["D026"], "{report}");
+}
+
+#[test]
 fn a_438_for_ever_is_d035() {
     let report = examine_allocations(|request| {
         let code = if is_signed(request) { 438 } else { 401 };

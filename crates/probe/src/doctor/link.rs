@@ -16,8 +16,8 @@ pub(super) struct Link {
     pub(super) client: Client,
     carrier: Carrier,
     buffer: Vec<u8>,
-    /// Bytes of the first request and of its answer, as UDP payload or stream.
-    pub(super) first: Sizes,
+    /// Bytes of all that was sent and of all that came, as UDP payload or stream.
+    pub(super) bytes: Sizes,
 }
 
 /// What carries a client's messages.
@@ -42,8 +42,8 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 /// How much was sent and how much came for it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Sizes {
-    pub(super) request: usize,
-    pub(super) answer: usize,
+    pub(super) sent: usize,
+    pub(super) received: usize,
 }
 
 impl Link {
@@ -68,7 +68,7 @@ impl Link {
             client: Client::new(config, rand::random()),
             carrier,
             buffer: vec![0; 65_536],
-            first: Sizes::default(),
+            bytes: Sizes::default(),
         }
     }
 
@@ -126,9 +126,7 @@ impl Link {
             // Whose time it is if it is over shows above.
             if let Ok(length) = tokio::time::timeout_at(deadline.into(), read).await {
                 let length = length?;
-                if self.first.answer == 0 {
-                    self.first.answer = length;
-                }
+                self.bytes.received += length;
                 let bytes = &self.buffer[..length];
                 self.client.handle_input(Instant::now(), bytes);
             }
@@ -138,9 +136,7 @@ impl Link {
     /// Sends what the client has to say.
     pub(super) async fn flush(&mut self) -> io::Result<()> {
         while let Some(bytes) = self.client.poll_transmit() {
-            if self.first.request == 0 {
-                self.first.request = bytes.len();
-            }
+            self.bytes.sent += bytes.len();
             self.carrier.write(&bytes).await?;
         }
         Ok(())

@@ -99,7 +99,7 @@ impl Patient {
     /// No answer at all, or none that can be taken for one.
     fn silent(&mut self, connector: &Connector, link: &Link) -> Stopped {
         let way = connector.way();
-        let (code, sentence) = match (link.first.answer, link.stranger()) {
+        let (code, sentence) = match (link.bytes.received, link.stranger()) {
             (0, Some(stranger)) => (
                 Code::WrongSource,
                 format!("{way} was asked, and {stranger} answers"),
@@ -136,7 +136,10 @@ impl Patient {
         };
         // DTLS asks for a cookie first, which nobody in another's name has.
         if connector.target.transport == Transport::Udp && !self.uri.is_secure {
-            self.amplification(link.first.request, link.first.answer);
+            // Some answer more than once: nothing else was asked here.
+            let until = Instant::now() + MORE;
+            while link.next(until).await.is_ok() {}
+            self.amplification(link.bytes.sent, link.bytes.received);
         }
         match code {
             None => {
@@ -193,11 +196,11 @@ impl Patient {
         Ok(())
     }
 
-    fn amplification(&mut self, request: usize, answer: usize) {
-        let factor = answer as f64 / request.max(1) as f64;
+    fn amplification(&mut self, sent: usize, received: usize) {
+        let factor = received as f64 / sent.max(1) as f64;
         if factor > MUCH {
             let sentence = format!(
-                "an Allocate of {request} bytes is answered with {answer}, {factor:.1} times as many"
+                "an Allocate of {sent} bytes is answered with {received}, {factor:.1} times as many"
             );
             self.find(Code::Amplifies, sentence);
         }
@@ -210,3 +213,6 @@ const NONCE_COOKIE: &str = "obMatJos2";
 /// A challenge needs realm and nonce, so that it is longer than the request. Beyond this it says
 /// more than it needs.
 const MUCH: f64 = 4.0;
+
+/// For answers beyond the first.
+const MORE: Duration = Duration::from_millis(200);
