@@ -30,6 +30,8 @@ fn coturn_as_it_comes_works_but_relays_to_private_networks() {
             assert_eq!(report.codes("error"), ["D061"], "{report}");
             assert_eq!(report.codes("warning"), ["D062"], "{report}");
             report.assert_has(&["D020", "D023", "D045", "D054", "D055"]);
+            // It knows no more than MD5.
+            assert_eq!(report.sentence("D027"), None, "{report}");
         }
     });
 }
