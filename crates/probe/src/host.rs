@@ -269,6 +269,12 @@ impl Report {
         families.any(|family| matches!(family, Family::Probed { .. }))
     }
 
+    /// Whether a server was reached over TCP and no TLS came of it: nothing is blocked.
+    pub fn is_tls_refused(&self) -> bool {
+        let mut streams = self.streams.iter();
+        streams.any(|stream| matches!(stream.outcome, Err(NoAnswer::Tls(_))))
+    }
+
     /// What it means in all: a call needs only one address family.
     pub fn verdict(&self) -> Verdict {
         let is_open = |is_v4| {
@@ -284,6 +290,7 @@ impl Report {
         let without_udp = match (is_tcp_open, self.is_udp_asked()) {
             (true, true) => Verdict::NeedsTurnOverTcp,
             (true, false) => Verdict::Undecided,
+            (false, false) if self.is_tls_refused() => Verdict::Undecided,
             (false, _) => Verdict::Blocked,
         };
         verdicts.fold(without_udp, Verdict::better)

@@ -49,6 +49,9 @@ pub(super) fn because(report: &Report) -> &'static str {
             "UDP does not pass, TCP does: a firewall. Media must go through a relay that listens on \
              TCP, or on TLS at port 443 where only web traffic is let through."
         }
+        Verdict::Undecided if !report.is_udp_asked() && report.is_tls_refused() => {
+            "A server was reached over TCP, but TLS with it failed: see below. UDP was not asked."
+        }
         Verdict::Undecided if !report.is_udp_asked() => {
             "UDP was not asked: name a stun: server, too."
         }
