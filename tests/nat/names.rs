@@ -85,7 +85,7 @@ fn who_names_many_addresses_has_few_of_them_asked() {
 }
 
 #[test]
-fn a_relay_is_found_through_naptr() {
+fn a_relay_is_found_through_naptr_and_srv() {
     on_the_internet(|internet| {
         let home = internet.home(1, Nat::PortRestricted);
         let _server = Kind::Alternate.start();
@@ -95,6 +95,9 @@ fn a_relay_is_found_through_naptr() {
             .naptr("relay.example", "s", "RELAY:turn.udp", "_turn._udp.example")
             .srv("_turn._udp.example", 0, "one.example", 3478)
             .a("one.example", server_v4(1))
+            // Without NAPTR every transport is asked for.
+            .a("stream.example", server_v4(WEB))
+            .srv("_turn._tcp.stream.example", 0, "one.example", 3478)
             .publish();
         let examine = |uri: &str| {
             let mut doctor = home.host.command(&binary());
@@ -111,6 +114,8 @@ fn a_relay_is_found_through_naptr() {
             Program::run(doctor, "util-linux", 2 * PATIENCE)
         };
         let found = examine("turn:relay.example");
+        assert!(found.status.success(), "{}", found.output);
+        let found = examine("turn:stream.example");
         assert!(found.status.success(), "{}", found.output);
         // The counter-check: NAPTR is for those who leave the transport open.
         let lost = examine("turn:relay.example?transport=udp");

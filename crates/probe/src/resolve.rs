@@ -131,11 +131,28 @@ async fn services(
         services = pointers(resolver, uri, name).await;
     }
     if services.is_empty() {
-        for service in service_names(uri, transport) {
-            services.extend(located(resolver, &format!("{service}.{name}"), transport).await);
+        for &transport in transports(uri, transport) {
+            for service in service_names(uri, transport) {
+                services.extend(located(resolver, &format!("{service}.{name}"), transport).await);
+            }
         }
     }
     services
+}
+
+/// The transports to ask DNS for: a TURN URI that says none leaves the choice to the records.
+/// RFC 5928 §3.
+fn transports(uri: &Uri, usual: Transport) -> &'static [Transport] {
+    match (uri.service, uri.transport, uri.is_secure, usual) {
+        (Service::Turn, None, false, _) => &[Transport::Udp, Transport::Tcp],
+        (Service::Turn, None, true, _) => &[Transport::Tcp, Transport::Udp],
+        (Service::Turn, Some(_), _, Transport::Udp) | (Service::Stun, _, _, Transport::Udp) => {
+            &[Transport::Udp]
+        }
+        (Service::Turn, Some(_), _, Transport::Tcp) | (Service::Stun, _, _, Transport::Tcp) => {
+            &[Transport::Tcp]
+        }
+    }
 }
 
 /// The SRV services of a URI. RFC 8489 §8, RFC 5780 §5.1, RFC 5928 §5.
@@ -152,7 +169,7 @@ fn service_names(uri: &Uri, transport: Transport) -> &'static [&'static str] {
     }
 }
 
-/// SRV records, by priority and then weight. RFC 2782.
+/// SRV records, by priority, and within one by chance. RFC 2782.
 async fn located(resolver: &TokioResolver, service: &str, transport: Transport) -> Vec<Named> {
     let Ok(answer) = resolver.srv_lookup(service).await else {
         return vec![];
@@ -168,7 +185,7 @@ async fn located(resolver: &TokioResolver, service: &str, transport: Transport) 
             }
         })
         .collect();
-    records.sort_by_key(|record| (record.priority, std::cmp::Reverse(record.weight)));
+    records.sort_by_cached_key(|record| (record.priority, turn(record.weight, rand::random())));
     // "." says that the service is not to be had there.
     records.retain(|record| !record.target.is_root());
     let named = |record: &&hickory_resolver::proto::rr::rdata::SRV| Named {
@@ -177,6 +194,14 @@ async fn located(resolver: &TokioResolver, service: &str, transport: Transport) 
         transport,
     };
     records.iter().map(named).collect()
+}
+
+/// Sorts records of one priority so that each comes first in proportion to its weight: the times of
+/// arrival of processes with these rates. `chance` is from 0 to 1.
+fn turn(weight: u16, chance: f64) -> u64 {
+    // Weight 0 is for records that are hardly ever to come before others.
+    let rate = f64::from(weight).max(0.01);
+    (-(1.0 - chance).ln() / rate * 1e12) as u64
 }
 
 /// NAPTR records of the relay service, each followed to its end. RFC 5928 §3.
@@ -257,6 +282,9 @@ const MANY: usize = 8;
 
 #[cfg(test)]
 mod tests {
+    use rand::rngs::ChaCha12Rng;
+    use rand::{RngExt, SeedableRng};
+
     use super::*;
 
     #[test]
@@ -275,5 +303,21 @@ mod tests {
         let asked = few(all.clone());
         assert_eq!(asked.iter().collect::<Vec<_>>(), preferred);
         assert_eq!(few(asked.clone()), asked);
+    }
+
+    #[test]
+    fn of_two_records_the_heavier_comes_first_as_often_as_its_weight_says() {
+        let mut rng = ChaCha12Rng::from_seed([5; 32]);
+        let mut first = |heavy, light| {
+            let draws = (0..10_000).filter(|_| {
+                let (one, two) = (rng.random(), rng.random());
+                turn(heavy, one) < turn(light, two)
+            });
+            draws.count()
+        };
+        assert!((8_800..9_200).contains(&first(90, 10)));
+        assert!((4_800..5_200).contains(&first(7, 7)));
+        assert!(first(10, 0) > 9_900);
+        assert!((4_800..5_200).contains(&first(0, 0)));
     }
 }
