@@ -1,4 +1,5 @@
-//! Servers whose clock is not ours, as time-limited credentials show it.
+//! Servers that answer without doing: with a clock that is not ours, as time-limited credentials show
+//! it, or with allocations that stay.
 
 use std::net::SocketAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -18,18 +19,31 @@ const REALM: &str = "a realm";
 /// Examines a server that accepts a credential if `is_good` says so of the seconds until it
 /// expires. All that it does with an allocation is to refuse.
 fn examine_credentials(is_good: impl Fn(i64) -> bool + Send + 'static) -> Report {
+    examine_server(is_good, &[Method::Allocate])
+}
+
+/// The same of one that says yes to these requests, and does nothing.
+fn examine_server(
+    is_good: impl Fn(i64) -> bool + Send + 'static,
+    granted: &'static [Method],
+) -> Report {
     let server = on_datagrams(move |request, from| {
         let answer = match bound(request, from) {
             Some(answer) => answer,
             None if !is_signed(request) => challenged(request, 401, REALM),
-            None => authenticated(request, from, &is_good),
+            None => authenticated(request, from, &is_good, granted),
         };
         vec![answer]
     });
     examine(&[&format!("turn:{server}"), "--secret", SECRET])
 }
 
-fn authenticated(request: &[u8], from: SocketAddr, is_good: impl Fn(i64) -> bool) -> Vec<u8> {
+fn authenticated(
+    request: &[u8],
+    from: SocketAddr,
+    is_good: impl Fn(i64) -> bool,
+    granted: &[Method],
+) -> Vec<u8> {
     let message = Message::parse(request).expect("a request");
     let Username(name) = message.get().ok().flatten().expect("a user name");
     let (expiry, user) = name.split_once(':').expect("an expiry");
@@ -42,7 +56,7 @@ fn authenticated(request: &[u8], from: SocketAddr, is_good: impl Fn(i64) -> bool
     let wants_family = message
         .get::<RequestedAddressFamily>()
         .is_ok_and(|family| family.is_some());
-    let is_granted = message.method() == Method::Allocate && !wants_family;
+    let is_granted = granted.contains(&message.method()) && !wants_family;
     let class = if is_granted {
         Class::Success
     } else {
@@ -106,4 +120,12 @@ fn a_clock_that_is_minutes_behind_is_d038() {
 fn a_server_that_does_not_look_at_the_expiry_is_d034() {
     let report = examine_credentials(|_| true);
     assert_eq!(about_credentials(&report), ["D034"], "{report}");
+}
+
+#[test]
+fn an_allocation_that_is_there_after_its_deletion_is_d053() {
+    let yes = &[Method::Allocate, Method::Refresh, Method::CreatePermission];
+    let report = examine_server(|left| left > 0, yes);
+    report.assert_has(&["D053"]);
+    assert!(report.sentence("D052").is_none(), "{report}");
 }
