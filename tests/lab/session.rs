@@ -93,7 +93,13 @@ impl Session {
     #[track_caller]
     pub(crate) fn ask(&mut self, ask: impl FnOnce(&mut Client, Instant)) -> Result<Event, Refused> {
         ask(&mut self.client, Instant::now());
-        let event = self.event_within(PATIENCE).expect("the server answers");
+        let event = loop {
+            let event = self.event_within(PATIENCE).expect("the server answers");
+            // What became of an earlier datagram is told when it is known.
+            if !matches!(event, Event::Lost { .. }) {
+                break event;
+            }
+        };
         let Event::Failed { request, failure } = event else {
             return Ok(event);
         };
