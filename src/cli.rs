@@ -10,6 +10,7 @@ mod policy;
 mod probe;
 mod serve;
 mod token;
+mod way;
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -17,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use tokio::runtime::Runtime;
 
 use crate::config::{self, Config, Host, Refused};
 
@@ -136,6 +138,12 @@ impl ConfigFile {
         }
         Ok(loaded.config)
     }
+}
+
+/// What the commands that ask servers run on.
+fn runtime() -> Result<Runtime, Failure> {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_all().build().map_err(Failure::Runtime)
 }
 
 /// The secret in a file, or on standard input, without the line end that editors and

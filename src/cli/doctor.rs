@@ -13,11 +13,12 @@ use std::time::Duration;
 
 use clap::Args;
 use indicatif::ProgressBar;
+use probe::Uri;
 use probe::doctor::{Examination, Finding, Login, Severity};
-use probe::{Bind, Families, Uri};
 use relay::keys::{self, Mint};
 
-use super::{Failure, print, print_styled, read_secret};
+use super::way::Way;
+use super::{Failure, print, print_styled, read_secret, runtime};
 use crate::config::{self, Config, Host, Secret};
 
 /// Find out whether a STUN or TURN server works from here, and what to change if not.
@@ -71,25 +72,12 @@ pub(super) struct Doctor {
     )]
     outside: Uri,
 
-    /// Send from this address or interface.
-    #[arg(long, value_name = "IP|INTERFACE", value_parser = super::probe::bind)]
-    bind: Option<Bind>,
-
-    /// Trust the certificates in this PEM file instead of those that browsers trust.
-    #[arg(long, value_name = "FILE")]
-    ca: Option<PathBuf>,
-
     /// Print JSON.
     #[arg(long)]
     json: bool,
 
-    /// Ask over IPv4 only.
-    #[arg(short = '4', conflicts_with = "v6")]
-    v4: bool,
-
-    /// Ask over IPv6 only.
-    #[arg(short = '6')]
-    v6: bool,
+    #[command(flatten)]
+    way: Way,
 }
 
 impl Doctor {
@@ -99,12 +87,9 @@ impl Doctor {
             servers: self.servers.clone(),
             login: self.login()?,
             realm: self.realm.clone(),
-            bind: self.bind.clone().unwrap_or_default(),
-            families: Families {
-                v4: !self.v6,
-                v6: !self.v4,
-            },
-            roots: self.ca.clone(),
+            bind: self.way.bind.clone().unwrap_or_default(),
+            families: self.way.families(),
+            roots: self.way.ca.clone(),
         };
         if let Some(config) = &config {
             own::complete(&mut examination, config);
@@ -131,11 +116,7 @@ impl Doctor {
         let Some(path) = &self.config else {
             return Ok(None);
         };
-        let host = Host {
-            bind: |_| Ok(()),
-            ..Host::here()
-        };
-        let loaded = config::load(Some(path), &host)?;
+        let loaded = config::load(Some(path), &Host::anywhere())?;
         Ok(Some(loaded.config))
     }
 
@@ -164,10 +145,7 @@ impl Doctor {
         examination: &Examination,
         config: Option<&Config>,
     ) -> Result<Vec<Finding>, Failure> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(Failure::Runtime)?;
+        let runtime = runtime()?;
         let bar = if stderr().is_terminal() {
             ProgressBar::new_spinner().with_message("examining")
         } else {

@@ -5,16 +5,15 @@ mod json;
 mod meaning;
 
 use std::io::{IsTerminal, stderr};
-use std::net::IpAddr;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use probe::{Bind, Families, Options, Report, Uri, Verdict};
+use probe::{Bind, Options, Report, Uri, Verdict};
 
-use super::{Failure, print, print_styled};
+use super::way::Way;
+use super::{Failure, print, print_styled, runtime};
 
 /// Find out what the NAT in front of this host does, and what that means for a WebRTC call.
 ///
@@ -30,10 +29,6 @@ pub(super) struct Probe {
     #[arg(value_name = "URI")]
     servers: Vec<Uri>,
 
-    /// Send from this address or interface.
-    #[arg(long, value_name = "IP|INTERFACE", value_parser = bind)]
-    bind: Option<Bind>,
-
     /// How long a question waits for its answer; it is asked three times meanwhile.
     #[arg(long, value_name = "DURATION", default_value = "3s", value_parser = timeout)]
     timeout: Duration,
@@ -44,27 +39,18 @@ pub(super) struct Probe {
           require_equals = true, value_parser = lifetime)]
     lifetime: Option<Duration>,
 
-    /// Trust the certificates in this PEM file instead of those that browsers trust.
-    #[arg(long, value_name = "FILE")]
-    ca: Option<PathBuf>,
-
     /// Print JSON.
     #[arg(long)]
     json: bool,
 
-    /// Ask over IPv4 only.
-    #[arg(short = '4', conflicts_with = "v6")]
-    v4: bool,
-
-    /// Ask over IPv6 only.
-    #[arg(short = '6')]
-    v6: bool,
+    #[command(flatten)]
+    way: Way,
 }
 
 impl Probe {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
-        if let Some(Bind::Address(ip)) = self.bind
-            && (self.v4 && ip.is_ipv6() || self.v6 && ip.is_ipv4())
+        if let Some(Bind::Address(ip)) = self.way.bind
+            && (self.way.v4 && ip.is_ipv6() || self.way.v6 && ip.is_ipv4())
         {
             return Err(Failure::Usage(
                 "--bind names an address of the family that -4 or -6 leaves out",
@@ -90,22 +76,16 @@ impl Probe {
         };
         Options {
             servers,
-            bind: self.bind.unwrap_or_default(),
+            families: self.way.families(),
+            bind: self.way.bind.unwrap_or_default(),
             timeout: self.timeout,
             lifetime: self.lifetime,
-            families: Families {
-                v4: !self.v6,
-                v6: !self.v4,
-            },
-            roots: self.ca,
+            roots: self.way.ca,
         }
     }
 
     fn probe(options: &Options) -> Result<Report, Failure> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(Failure::Runtime)?;
+        let runtime = runtime()?;
         let bar = if stderr().is_terminal() {
             let style = ProgressStyle::with_template("{spinner} {pos}/{len} questions, {elapsed}");
             ProgressBar::new(0).with_style(style.expect("a template"))
@@ -129,18 +109,6 @@ fn exit_code(verdict: Verdict) -> ExitCode {
         Verdict::NeedsTurn | Verdict::NeedsTurnOverTcp => 10,
         Verdict::Blocked => 20,
     })
-}
-
-/// What `--bind` takes.
-pub(super) fn bind(text: &str) -> Result<Bind, &'static str> {
-    if let Ok(ip) = text.parse::<IpAddr>() {
-        return Ok(Bind::Address(ip));
-    }
-    // What Linux lets an interface be called.
-    if (1..=15).contains(&text.len()) && !text.contains(['/', ' ']) {
-        return Ok(Bind::Interface(text.to_owned()));
-    }
-    Err("expected an IP address or the name of an interface")
 }
 
 fn timeout(text: &str) -> Result<Duration, String> {
