@@ -1,0 +1,88 @@
+//! How many instructions a packet takes, for callgrind: one kind of packet, so many times.
+//!
+//! ```sh
+//! cargo bench -p hairpin-relay --bench instructions --no-run       # prints where the program is
+//! valgrind --tool=callgrind PROGRAM KIND 10000                     # and once with 0, to take off what the start costs
+//! ```
+//!
+//! Counts do not depend on how busy a machine is. Results are kept in `docs/performance.md`.
+
+use std::env;
+use std::hint::black_box;
+
+use relay::{PeerAddr, Verdict};
+use sim::{Request, World, minutes};
+
+fn main() {
+    let mut arguments = env::args().skip(1);
+    let kind = arguments.next().unwrap_or_default();
+    // Without a number, as cargo calls it among all benches, it shows that every kind works.
+    let count = arguments.next().and_then(|count| count.parse().ok());
+    match count {
+        Some(count) => run(&kind, count),
+        None => KINDS.iter().for_each(|kind| run(kind, 1)),
+    }
+}
+
+/// What stands in the table of `docs/performance.md`.
+const KINDS: &[&str] = &[
+    "channel-data",
+    "send",
+    "peer-on-channel",
+    "peer-as-indication",
+    "binding",
+    "challenge",
+    "refresh",
+];
+
+/// One client with an allocation, a channel to one peer and a permission for another.
+fn run(kind: &str, count: usize) {
+    let mut world = World::new();
+    let (alice, bound, permitted) = (world.client("alice"), world.peer(), world.peer());
+    alice.allocate(&mut world, minutes(10));
+    alice.bind(&mut world, bound);
+    alice.permit(&mut world, permitted);
+    let payload = [7; 1200];
+    let from_peer = |peer| Packet::FromPeer(PeerAddr(peer));
+    let packet = match kind {
+        "channel-data" => Packet::FromClient([&[0x40, 0, 0x04, 0xB0][..], &payload].concat()),
+        "send" => {
+            let request = Request::send(permitted, &payload);
+            Packet::FromClient(alice.write(&mut world, &request))
+        }
+        "peer-on-channel" => from_peer(bound.0),
+        "peer-as-indication" => from_peer(permitted.0),
+        "binding" => Packet::FromClient(alice.write(&mut world, &Request::binding())),
+        "challenge" => {
+            let request = Request::allocate().unsigned();
+            Packet::FromClient(alice.write(&mut world, &request))
+        }
+        "refresh" => {
+            let request = Request::refresh(minutes(10));
+            Packet::FromClient(alice.write(&mut world, &request))
+        }
+        _ => panic!("{kind} is none of {KINDS:?}"),
+    };
+    let (now, tuple, relay) = (world.now(), alice.tuple(&world), world.relay_of(alice));
+    let server = world.server(0);
+    for _ in 0..count {
+        match &packet {
+            Packet::FromClient(packet) => {
+                seen(server.handle_client(now, tuple, black_box(packet)));
+            }
+            Packet::FromPeer(peer) => {
+                seen(server.handle_peer(now, relay, *peer, black_box(&payload)));
+            }
+        }
+    }
+}
+
+enum Packet {
+    FromClient(Vec<u8>),
+    FromPeer(PeerAddr),
+}
+
+/// Looks at the verdict, so that none of it is optimised away.
+fn seen(verdict: Verdict<'_>) {
+    black_box(&verdict);
+}
