@@ -129,6 +129,11 @@ impl Allocation {
         self.realm == realm && *self.user == *user
     }
 
+    /// Whether a password opened it, and this user's.
+    pub(crate) fn is_of_password(&self, realm: RealmId, user: &str) -> bool {
+        self.grant.is_none() && self.is_of(realm, user)
+    }
+
     /// Whether whoever signed this may change it. RFC 8656 §5: who opened it. Tokens name nobody,
     /// so the bearer of one may change what was opened with any: RFC 7635 §9 has clients renew with
     /// a new token, and that may be of another key.

@@ -3,10 +3,12 @@
 pub(crate) mod third_party;
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use wire::attributes::{Lifetime, MobilityTicket, Nonce, Realm, UserHash, Username};
 use wire::{Algorithm, Attribute, MacKey, Malformed, Message, Method};
 
+use crate::allocation::Allocation;
 use crate::keys::{Grant, Proof};
 use crate::realms::{Account, RealmId, Realms, Signer};
 use crate::{ClientTuple, Limits, Now, Reject, Server, Sha256};
@@ -146,7 +148,8 @@ pub(crate) fn verify<'a>(
         }
     };
     // Only now: a stale nonce under a wrong password is a wrong password.
-    if !server.nonces.accepts(nonce, now.unix, client.client.ip()) {
+    let is_own = |allocation: &Allocation| allocation.is_of_password(signer.realm, signer.user());
+    if !is_fresh(server, now, client, nonce, is_own) {
         return Err(Reject::StaleNonce.into());
     }
     Ok(Signed {
@@ -159,6 +162,28 @@ pub(crate) fn verify<'a>(
     })
 }
 
+/// Whether a nonce is good for a signer; `is_own` tells its allocation from another user's.
+///
+/// One that the signer's allocation was made with, or has heard since, is good for as long as the
+/// allocation lives. Clients may be told 438 at any time (RFC 8489 §9.2.4), but in the middle of a
+/// call werift ends at it and mediastreamer2 does not hear it.
+fn is_fresh(
+    server: &Server,
+    now: Now,
+    client: ClientTuple,
+    nonce: &str,
+    is_own: impl FnOnce(&Allocation) -> bool,
+) -> bool {
+    let source = client.client.ip();
+    server.nonces.accepts(nonce, now.unix, source, || {
+        let allocation = server.allocations.of(client);
+        let own = allocation.filter(|allocation| is_own(allocation));
+        own.map_or(Duration::ZERO, |allocation| {
+            now.mono.saturating_duration_since(allocation.born)
+        })
+    })
+}
+
 /// The key of the allocation that a request concerns, if the signer opened it: of the one of its
 /// 5-tuple, or else of the one of its ticket, in whatever shard it is.
 fn kept_key(
@@ -168,8 +193,7 @@ fn kept_key(
     signer: &Signer<'_>,
 ) -> Option<MacKey> {
     if let Some(allocation) = server.allocations.of(client) {
-        let is_signers =
-            allocation.grant.is_none() && allocation.is_of(signer.realm, signer.user());
+        let is_signers = allocation.is_of_password(signer.realm, signer.user());
         return is_signers.then(|| allocation.key.clone());
     }
     if message.method() != Method::Refresh {

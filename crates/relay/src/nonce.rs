@@ -1,16 +1,19 @@
-//! Nonces without memory: a MAC over the time and the source. RFC 8489 §9.2, §14.10.
+//! Nonces without memory: a MAC over the time, a serial number and the source. RFC 8489 §9.2, §14.10.
 //!
 //! A stranger's challenge costs the server nothing to remember. A nonce is good from every port of
-//! its source, since NATs rebind ports in the middle of a session; it holds the port it was given
-//! to all the same, so that no two sources hear the same nonce. RFC 8489 §9.2.4.
+//! its source, since NATs rebind ports in the middle of a session. The serial number makes every
+//! nonce another one: no two sources may hear the same (RFC 8489 §9.2.4), and pjnath gives up a
+//! request that is answered 438 with the nonce it has already.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::hmac;
 use subtle::ConstantTimeEq;
+
+use crate::ShardId;
 
 /// Seals nonces: random, and the same for all shards.
 #[derive(Clone, Copy)]
@@ -29,26 +32,39 @@ pub(crate) struct Nonces {
     lifetime: Duration,
     /// Begins every nonce: the nonce cookie and the security features, or nothing.
     prefix: &'static str,
+    /// The shard in the first byte, so that no two shards count alike, and a count in the others.
+    serial: [u8; SERIAL],
 }
 
 impl Nonces {
-    pub(crate) fn new(secret: NonceSecret, lifetime: Duration, prefix: &'static str) -> Self {
+    /// `start` is where the shard begins to count: by chance, since other servers may have the
+    /// same secret.
+    pub(crate) fn new(
+        secret: NonceSecret,
+        lifetime: Duration,
+        prefix: &'static str,
+        shard: ShardId,
+        start: u32,
+    ) -> Self {
         debug_assert!(prefix.len() <= PREFIX);
+        let [_, count @ ..] = start.to_be_bytes();
+        let [.., shard] = shard.0.to_be_bytes();
         Self {
             prefix,
             key: hmac::Key::new(hmac::HMAC_SHA256, &secret.0),
             lifetime,
+            serial: [shard, count[0], count[1], count[2]],
         }
     }
 
-    /// A fresh nonce for a source.
-    pub(crate) fn issue(&self, unix: Duration, source: SocketAddr) -> Nonce {
+    /// A fresh nonce for a source, unlike every other.
+    pub(crate) fn issue(&mut self, unix: Duration, source: IpAddr) -> Nonce {
         let issued = (unix.as_secs() as u32).to_be_bytes();
         let mut sealed = [0; SEALED];
         let (told, mac) = sealed.split_at_mut(TOLD);
         told[..TIME].copy_from_slice(&issued);
-        told[TIME..].copy_from_slice(&source.port().to_be_bytes());
-        mac.copy_from_slice(&self.mac(told, source.ip()));
+        told[TIME..].copy_from_slice(&self.next_serial());
+        mac.copy_from_slice(&self.mac(told, source));
         let mut nonce = Nonce {
             text: [0; PREFIX + TEXT],
             length: self.prefix.len() + TEXT,
@@ -66,22 +82,46 @@ impl Nonces {
         &BLANK[..self.prefix.len() + TEXT]
     }
 
-    /// Whether a nonce is ours, for this source, and young enough. Clocks of servers that share a
-    /// secret may differ, so a nonce from the near future is as good.
-    pub(crate) fn accepts(&self, nonce: &str, unix: Duration, source: IpAddr) -> bool {
-        // Without what was offered it is not ours: somebody between may have taken it away.
-        let Some(nonce) = nonce.strip_prefix(self.prefix) else {
+    /// Whether a nonce is ours, for this source, and young enough. `beyond` is for how long it may
+    /// be used beyond its lifetime: by an allocation that was made with it.
+    pub(crate) fn accepts(
+        &self,
+        nonce: &str,
+        unix: Duration,
+        source: IpAddr,
+        beyond: impl FnOnce() -> Duration,
+    ) -> bool {
+        let Some(age) = self.age(nonce, unix, source) else {
             return false;
         };
+        age < self.lifetime.as_secs() || age < (self.lifetime + beyond()).as_secs()
+    }
+
+    /// How many seconds ago a nonce of ours was made for this source. Clocks of servers that share
+    /// a secret may differ, so one from the near future counts as one of the near past.
+    fn age(&self, nonce: &str, unix: Duration, source: IpAddr) -> Option<u64> {
+        // Without what was offered it is not ours: somebody between may have taken it away.
+        let nonce = nonce.strip_prefix(self.prefix)?;
         let mut sealed = [0; SEALED];
         // Lengths first: the decoder must not be handed more than fits.
         if nonce.len() != TEXT || URL_SAFE_NO_PAD.decode_slice(nonce, &mut sealed) != Ok(SEALED) {
-            return false;
+            return None;
         }
         let (told, mac) = sealed.split_at(TOLD);
+        let is_ours = bool::from(self.mac(told, source).ct_eq(mac));
         let issued = *told.first_chunk().expect("the time comes first");
-        let age = u64::from(u32::from_be_bytes(issued)).abs_diff(unix.as_secs());
-        bool::from(self.mac(told, source).ct_eq(mac)) && age < self.lifetime.as_secs()
+        is_ours.then(|| u64::from(u32::from_be_bytes(issued)).abs_diff(unix.as_secs()))
+    }
+
+    fn next_serial(&mut self) -> [u8; SERIAL] {
+        let [shard, count @ ..] = &mut self.serial;
+        for byte in count.iter_mut().rev() {
+            *byte = byte.wrapping_add(1);
+            if *byte != 0 {
+                break;
+            }
+        }
+        [*shard, count[0], count[1], count[2]]
     }
 
     fn mac(&self, told: &[u8], source: IpAddr) -> [u8; MAC] {
@@ -110,10 +150,11 @@ impl Nonce {
 
 /// Seconds since the epoch, until 2106.
 const TIME: usize = 4;
-/// The time, and the port that asked.
-const TOLD: usize = TIME + 2;
-/// 112 bits: online guessing is hopeless, and the challenge stays short.
-const MAC: usize = 14;
+/// A byte for the shard, and 16 million nonces of each in a second.
+const SERIAL: usize = 4;
+const TOLD: usize = TIME + SERIAL;
+/// 96 bits: online guessing is hopeless, and the challenge stays short.
+const MAC: usize = 12;
 const SEALED: usize = TOLD + MAC;
 const TEXT: usize = 27;
 /// Nonce cookie and security features. RFC 8489 §9.2.
@@ -127,67 +168,83 @@ mod tests {
     use super::*;
 
     const ISSUED: Duration = Duration::from_secs(1_800_000_000);
-    const LIFETIME: Duration = Duration::from_secs(600);
+    const LIFETIME: Duration = Duration::from_secs(3600);
+    const HERE: &str = "192.0.2.1";
 
     fn ip(text: &str) -> IpAddr {
         text.parse().unwrap()
     }
 
-    fn source(ip: &str, port: u16) -> SocketAddr {
-        SocketAddr::new(self::ip(ip), port)
+    fn nonces(secret: u8, prefix: &'static str) -> Nonces {
+        Nonces::new(NonceSecret([secret; 32]), LIFETIME, prefix, ShardId(0), 0)
+    }
+
+    fn accepts(nonces: &Nonces, nonce: &str, unix: Duration, source: &str) -> bool {
+        nonces.accepts(nonce, unix, ip(source), || Duration::ZERO)
     }
 
     #[test]
     fn a_nonce_is_good_for_its_lifetime_to_the_second() {
-        let nonces = Nonces::new(NonceSecret([1; 32]), LIFETIME, "");
-        let nonce = nonces.issue(ISSUED, source("192.0.2.1", 5000));
+        let mut nonces = nonces(1, "");
+        let nonce = nonces.issue(ISSUED, ip(HERE));
         let at = |seconds| {
-            nonces.accepts(
-                nonce.as_str(),
-                ISSUED + Duration::from_secs(seconds),
-                ip("192.0.2.1"),
-            )
+            let then = ISSUED + Duration::from_secs(seconds);
+            accepts(&nonces, nonce.as_str(), then, HERE)
         };
-        assert!(at(0) && at(599));
-        assert!(!at(600) && !at(10_000));
+        assert!(at(0) && at(3599));
+        assert!(!at(3600) && !at(10_000));
+    }
+
+    #[test]
+    fn a_nonce_may_be_given_more_time() {
+        let mut nonces = nonces(1, "");
+        let nonce = nonces.issue(ISSUED, ip(HERE));
+        let at = |seconds, beyond| {
+            let then = ISSUED + Duration::from_secs(seconds);
+            let beyond = || Duration::from_secs(beyond);
+            nonces.accepts(nonce.as_str(), then, ip(HERE), beyond)
+        };
+        assert!(at(3600, 1) && at(10_000, 6401));
+        assert!(!at(3600, 0) && !at(10_000, 6400));
     }
 
     #[test]
     fn a_nonce_serves_no_other_source_and_no_other_server() {
-        let nonces = Nonces::new(NonceSecret([1; 32]), LIFETIME, "");
-        let nonce = nonces.issue(ISSUED, source("192.0.2.1", 5000));
-        assert!(!nonces.accepts(nonce.as_str(), ISSUED, ip("192.0.2.2")));
-        assert!(!nonces.accepts(nonce.as_str(), ISSUED, ip("2001:db8::1")));
-        let other = Nonces::new(NonceSecret([2; 32]), LIFETIME, "");
-        assert!(!other.accepts(nonce.as_str(), ISSUED, ip("192.0.2.1")));
+        let mut nonces = nonces(1, "");
+        let nonce = nonces.issue(ISSUED, ip(HERE));
+        assert!(!accepts(&nonces, nonce.as_str(), ISSUED, "192.0.2.2"));
+        assert!(!accepts(&nonces, nonce.as_str(), ISSUED, "2001:db8::1"));
+        let other = self::nonces(2, "");
+        assert!(!accepts(&other, nonce.as_str(), ISSUED, HERE));
     }
 
     #[test]
-    fn no_two_sources_hear_the_same_nonce() {
-        let nonces = Nonces::new(NonceSecret([1; 32]), LIFETIME, "");
+    fn no_nonce_is_heard_twice_whatever_the_source_and_the_shard() {
         let mut heard = std::collections::BTreeSet::new();
-        for host in ["192.0.2.1", "192.0.2.2", "2001:db8::1"] {
-            for port in 1..=u16::MAX {
-                let nonce = nonces.issue(ISSUED, source(host, port));
-                assert!(heard.insert(nonce.as_str().to_owned()));
+        for shard in [0, 1, 255] {
+            let secret = NonceSecret([1; 32]);
+            // The count goes over every one of its bytes.
+            let mut nonces = Nonces::new(secret, LIFETIME, "", ShardId(shard), 0x00FF_FF00);
+            for host in [HERE, HERE, "192.0.2.2", "2001:db8::1"] {
+                for _ in 0..=u16::MAX {
+                    let nonce = nonces.issue(ISSUED, ip(host));
+                    assert!(heard.insert(nonce.as_str().to_owned()));
+                }
             }
         }
     }
 
     #[test]
     fn no_character_of_a_nonce_can_change() {
-        let nonces = Nonces::new(NonceSecret([1; 32]), LIFETIME, "obMatJos2gAAA");
-        let nonce = nonces.issue(ISSUED, source("192.0.2.1", 5000));
+        let mut nonces = nonces(1, "obMatJos2gAAA");
+        let nonce = nonces.issue(ISSUED, ip(HERE));
         for at in 0..nonce.as_str().len() {
             let mut forged = nonce.as_str().to_owned().into_bytes();
             forged[at] = if forged[at] == b'A' { b'B' } else { b'A' };
             let forged = String::from_utf8(forged).unwrap();
-            assert!(
-                !nonces.accepts(&forged, ISSUED, ip("192.0.2.1")),
-                "{forged}"
-            );
+            assert!(!accepts(&nonces, &forged, ISSUED, HERE), "{forged}");
         }
-        assert!(!nonces.accepts("", ISSUED, ip("192.0.2.1")));
-        assert!(!nonces.accepts(&"A".repeat(763), ISSUED, ip("192.0.2.1")));
+        assert!(!accepts(&nonces, "", ISSUED, HERE));
+        assert!(!accepts(&nonces, &"A".repeat(763), ISSUED, HERE));
     }
 }

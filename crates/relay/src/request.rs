@@ -132,7 +132,7 @@ fn unauthenticated<'a>(
         Some((refused, realm)) => {
             let (user, head) = (claim(request), Head::of(request));
             if refused.reject.is_challenge() {
-                let nonce = server.nonces.issue(now.unix, client.client);
+                let nonce = server.nonces.issue(now.unix, client.client.ip());
                 write_refusal(server, &head, &refused, realm, nonce.as_str());
             }
             let whose = Whose {

@@ -123,6 +123,8 @@ impl Server {
                 config.nonce_secret,
                 config.nonce_lifetime,
                 offered.nonce_prefix,
+                shard,
+                rng.next_u32(),
             ),
             offered,
             tickets: Tickets::new(&config.nonce_secret),

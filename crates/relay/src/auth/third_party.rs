@@ -3,7 +3,8 @@
 use wire::attributes::{AccessToken, Nonce, Realm, Username};
 use wire::{Algorithm, MacKey, Message, Method};
 
-use super::{Refused, Signed};
+use super::{Refused, Signed, is_fresh};
+use crate::allocation::Allocation;
 use crate::keys::Grant;
 use crate::realms::Signer;
 use crate::request::TURN_ATTRIBUTES;
@@ -33,7 +34,9 @@ pub(super) fn verify<'a>(
         return Ok(None);
     };
     let Nonce(nonce) = message.get()?.ok_or(Reject::IncompleteCredentials)?;
-    if !server.nonces.accepts(nonce, now.unix, client.client.ip()) {
+    let is_own =
+        |allocation: &Allocation| allocation.grant.is_some() && allocation.realm == signer.realm;
+    if !is_fresh(server, now, client, nonce, is_own) {
         // RFC 7635 §8 has clients discard what is not signed.
         return Err(Refused {
             reject: Reject::StaleNonce,

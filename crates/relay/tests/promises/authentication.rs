@@ -120,21 +120,81 @@ fn a_wrong_password_is_unauthorized() {
 
 #[test]
 fn a_nonce_lasts_its_lifetime_to_the_second() {
+    for (age, code) in [(599, None), (600, Some(438))] {
+        let mut world = World::new();
+        let alice = world.client("alice");
+        let old = alice.nonce(&mut world);
+        world.advance(seconds(age));
+        let answer = alice.ask(&mut world, Request::allocate());
+        assert_eq!(answer.code(), code);
+        if code.is_none() {
+            continue;
+        }
+        assert_challenges(&answer, 438);
+        assert_eq!(refusal(&mut world), Reject::StaleNonce);
+        // The client has taken the fresh one from the answer.
+        assert_ne!(alice.nonce(&mut world), old);
+        assert!(alice.ask(&mut world, Request::allocate()).is_success());
+    }
+}
+
+/// werift ends its call at the first 438, and mediastreamer2 hears none after it has gathered.
+#[test]
+fn a_nonce_is_good_for_as_long_as_the_allocation_lives_that_was_made_with_it() {
+    let mut world = World::new();
+    let (alice, peer) = (world.client("alice"), world.peer());
+    // As old as can be when the allocation is made.
+    let nonce = alice.nonce(&mut world);
+    world.advance(seconds(599));
+    alice.allocate(&mut world, minutes(60));
+    for _ in 0..10 {
+        world.advance(minutes(50));
+        alice.refresh(&mut world, minutes(60));
+        alice.permit(&mut world, peer);
+        alice.bind(&mut world, peer);
+        assert_eq!(alice.nonce(&mut world), nonce);
+    }
+    // With the allocation it ends.
+    alice.delete(&mut world);
+    let answer = alice.ask(&mut world, Request::allocate());
+    assert_challenges(&answer, 438);
+}
+
+/// What an allocation allows its own user is not for others, nor for what was signed long before.
+#[test]
+fn a_live_allocation_makes_no_nonce_good_that_is_older_or_anothers() {
     let mut world = World::new();
     let alice = world.client("alice");
+    let early = alice.nonce(&mut world);
+    world.advance(minutes(10));
+    alice.ask(&mut world, Request::allocate());
+    let nonce = alice.nonce(&mut world);
     alice.allocate(&mut world, minutes(60));
-    world.advance(seconds(599));
-    let answer = alice.ask(&mut world, Request::refresh(minutes(60)));
-    assert!(answer.is_success());
-    world.advance(seconds(1));
-    let old = alice.nonce(&mut world);
-    let answer = alice.ask(&mut world, Request::refresh(minutes(60)));
-    assert_challenges(&answer, 438);
-    assert_eq!(refusal(&mut world), Reject::StaleNonce);
-    // The client has taken the fresh one from the answer.
-    assert_ne!(alice.nonce(&mut world), old);
-    let answer = alice.ask(&mut world, Request::refresh(minutes(60)));
-    assert!(answer.is_success());
+    world.advance(minutes(10));
+    let as_bob = Request::refresh(minutes(10)).as_user("bob", &password("bob"));
+    for (request, code) in [
+        (Request::refresh(minutes(60)).nonce(&early), 438),
+        (as_bob.nonce(&nonce), 438),
+        (Request::refresh(minutes(60)).nonce("made up"), 438),
+    ] {
+        let answer = alice.ask(&mut world, request);
+        assert_eq!(answer.code(), Some(code));
+    }
+    let request = Request::refresh(minutes(60)).nonce(&nonce);
+    assert!(alice.ask(&mut world, request).is_success());
+}
+
+/// pjnath gives up a request that is answered 438 with the nonce it has.
+#[test]
+fn two_challenges_in_one_instant_have_two_nonces() {
+    let mut world = World::new();
+    let alice = world.client("alice");
+    let mut heard = std::collections::BTreeSet::new();
+    for _ in 0..100 {
+        let answer = alice.ask(&mut world, Request::allocate().unsigned());
+        let nonce: Nonce<'_> = answer.get().unwrap();
+        assert!(heard.insert(nonce.0.to_owned()));
+    }
 }
 
 #[test]

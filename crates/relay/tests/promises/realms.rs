@@ -255,11 +255,11 @@ fn a_stale_nonce_leaves_the_realm_that_was_signed_with() {
         "alice@example.net",
         &password("alice@example.net"),
     );
-    alice.allocate(&mut world, minutes(60));
+    alice.nonce(&mut world);
     world.advance(minutes(20));
-    let answer = alice.ask(&mut world, Request::refresh(minutes(60)));
+    let answer = alice.ask(&mut world, Request::allocate());
     assert_names(&answer, 438, REALM);
-    alice.refresh(&mut world, minutes(60));
+    alice.allocate(&mut world, minutes(60));
 }
 
 #[test]

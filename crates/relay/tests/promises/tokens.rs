@@ -528,16 +528,29 @@ fn a_bearer_takes_an_allocation_along_with_the_token_that_it_lives_on() {
 fn a_stale_nonce_under_a_good_token_is_told_so_in_a_signed_answer() {
     let mut world = world();
     let guest = guest(&mut world);
-    guest.allocate(&mut world, minutes(60));
+    guest.nonce(&mut world);
     world.advance(minutes(10));
-    let answer = guest.ask(&mut world, Request::refresh(minutes(10)));
+    let answer = guest.ask(&mut world, Request::allocate());
     assert_eq!(answer.code(), Some(438));
     // RFC 7635 §8: clients discard what is not signed.
     assert!(answer.is_signed());
     let name = answer.get();
     assert_eq!(name, Some(ThirdPartyAuthorization(SERVER_NAME)));
-    let answer = guest.ask(&mut world, Request::refresh(minutes(10)));
-    assert!(answer.is_success());
+    guest.allocate(&mut world, minutes(60));
+}
+
+#[test]
+fn a_nonce_outlasts_its_lifetime_with_an_allocation_that_a_token_opened() {
+    let mut world = world();
+    let guest = guest(&mut world);
+    guest.allocate(&mut world, minutes(60));
+    let nonce = guest.nonce(&mut world);
+    for _ in 0..4 {
+        world.advance(minutes(9));
+        let answer = guest.ask(&mut world, Request::refresh(minutes(10)));
+        assert!(answer.is_success());
+    }
+    assert_eq!(guest.nonce(&mut world), nonce);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Who asks. RFC 8489 §9.2.4, whose checks stand here in their order.
 
+use std::time::Duration;
+
 use relay::ClientTuple;
 use wire::attributes::{Nonce, PasswordAlgorithm, PasswordAlgorithms, Realm, UserHash, Username};
 use wire::{Algorithm, Attribute, Key, Message};
@@ -87,8 +89,12 @@ impl Model {
             return Err(refuse(401, "bad-integrity"));
         }
         let second = self.now.as_secs();
+        // A nonce that an allocation was made with, or heard since, is good as long as it lives.
+        let own = self.of(from).filter(|it| it.user == *user);
+        let beyond = own.map_or(Duration::ZERO, |it| self.now - it.born);
         let is_fresh = self.nonces.get(nonce).is_some_and(|(source, issued)| {
-            source.ip() == from.client.ip() && second - issued < self.terms.nonce_lifetime
+            let lifetime = Duration::from_secs(self.terms.nonce_lifetime) + beyond;
+            source.ip() == from.client.ip() && second - issued < lifetime.as_secs()
         });
         if !is_fresh {
             return Err(refuse(438, "stale-nonce"));
@@ -141,18 +147,18 @@ impl Model {
             .collect()
     }
 
-    /// A nonce was handed out. It is good from every port of the source, and yet no other source
-    /// may hear the same.
+    /// A nonce was handed out. It is good from every port of the source, and yet nobody may hear
+    /// the same again.
     ///
     /// # Errors
-    /// If another has.
+    /// If somebody has.
     pub(crate) fn heard_nonce(&mut self, client: ClientTuple, nonce: &str) -> Result<(), String> {
         let issued = (client.client, self.now.as_secs());
         match self.nonces.insert(nonce.to_owned(), issued) {
-            Some((other, _)) if other != client.client => {
-                Err(format!("the nonce {nonce} was handed out to {other} too"))
-            }
-            Some(_) | None => Ok(()),
+            Some((other, _)) => Err(format!(
+                "the nonce {nonce} was handed out to {other} before"
+            )),
+            None => Ok(()),
         }
     }
 }
