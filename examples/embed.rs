@@ -11,8 +11,8 @@ use net::{ListenerOptions, Options, StreamLimits};
 use relay::keys::TokenKeys;
 use relay::policy::{Mode, Own, Policy};
 use relay::{
-    Allowance, Config, Keys, Limits, NonceSecret, PortRange, RelayAddress, Report, Sha256,
-    Transport,
+    Allowance, Config, IcmpTold, Keys, Limits, NonceSecret, PortRange, RelayAddress, Report,
+    Sha256, Transport,
 };
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -60,6 +60,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             policy,
             limits: Limits::default(),
             mobility: true,
+            icmp: IcmpTold::Rfc8489,
             unauthenticated: Allowance::default(),
             redirects: vec![],
             nat_discovery: vec![],

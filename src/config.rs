@@ -30,7 +30,9 @@ use std::{fs, io};
 use net::StreamLimits;
 use relay::keys::{Keys, NotOpaque, TokenKeys};
 use relay::policy::{Mode, Network, Own, Policy};
-use relay::{Allowance, Limits, NatDiscovery, PortRange, Realms, Redirect, RelayAddress, Sha256};
+use relay::{
+    Allowance, IcmpTold, Limits, NatDiscovery, PortRange, Realms, Redirect, RelayAddress, Sha256,
+};
 use serde::Deserialize;
 
 pub(crate) use host::Host;
@@ -59,6 +61,8 @@ pub(crate) struct Config {
     pub(crate) allocation: Limits,
     /// `[allocation] mobility`.
     pub(crate) mobility: bool,
+    /// `[allocation] icmp`.
+    pub(crate) icmp: IcmpTold,
     /// `[[redirect]]`, in order.
     pub(crate) redirects: Vec<Redirect>,
     /// `[unauthenticated]`.
@@ -222,6 +226,7 @@ impl Config {
             },
             allocation: Limits::default(),
             mobility: true,
+            icmp: IcmpTold::Rfc8489,
             redirects: Vec::new(),
             unauthenticated: Allowance::default(),
             tcp: StreamLimits::default(),

@@ -145,6 +145,7 @@ fn net_options(config: &Config, host: &Host) -> Result<net::Options, Fault> {
             policy: config.policy(host),
             limits: config.allocation,
             mobility: config.mobility,
+            icmp: config.icmp,
             unauthenticated: config.unauthenticated,
             redirects: config.redirects.clone(),
             nat_discovery: config.nat_discovery.clone(),

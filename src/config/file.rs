@@ -122,6 +122,7 @@ pub(super) struct AllocationTable {
     pub(super) permissions: Option<Number>,
     pub(super) channels: Option<Number>,
     pub(super) mobility: Option<bool>,
+    pub(super) icmp: Option<IcmpPolicy>,
 }
 
 #[derive(Default, Deserialize)]
@@ -150,6 +151,7 @@ pub(super) struct TcpTable {
     pub(super) first_frame: Option<Text>,
     pub(super) idle: Option<Text>,
     pub(super) send_queue: Option<Number>,
+    pub(super) data_indication: Option<Number>,
 }
 
 #[derive(Default, Deserialize)]
@@ -188,6 +190,16 @@ pub(super) enum Sha256Policy {
     Off,
     Offer,
     Require,
+}
+
+/// The spelling of [`relay::IcmpTold`] in the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum IcmpPolicy {
+    Rfc8489,
+    Always,
+    Never,
 }
 
 /// The spelling of [`relay::policy::Mode`] in the file.

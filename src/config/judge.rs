@@ -20,11 +20,13 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
 
+use relay::{IcmpTold, Limits};
+
 pub(super) use auth::realm_flaw;
 pub(crate) use unauthenticated::spelled;
 
 use super::fault::{Fault, Finding, Form, KeyName, Remark};
-use super::file::{File, LogTable, Number, Text};
+use super::file::{File, IcmpPolicy, LogTable, Number, Text};
 use super::host::Host;
 use super::{Config, Format, Level, Listener, Log, Relay};
 
@@ -55,7 +57,13 @@ pub(super) fn judge(file: File, path: &Path, host: &Host) -> (Option<Config>, Ve
     };
     let auth = judge.auth(file.auth, around);
     let oauth = judge.oauth(file.oauth, realm.as_deref());
+    let stream_indication = judge.data_indication(&file.tcp);
     let allocation = judge.allocation(&file.allocation, relay.as_ref());
+    let allocation = allocation.zip(stream_indication);
+    let allocation = allocation.map(|(limits, stream_indication)| Limits {
+        stream_indication,
+        ..limits
+    });
     let at = file.redirect.iter().map(redirects::place).collect();
     let redirects = judge.redirects(file.redirect, around);
     if let (Some(rules), Some(limits), Some(auth)) = (&redirects, &allocation, &auth) {
@@ -76,6 +84,7 @@ pub(super) fn judge(file: File, path: &Path, host: &Host) -> (Option<Config>, Ve
             oauth: oauth?,
             allocation: allocation?,
             mobility: file.allocation.mobility.unwrap_or(true),
+            icmp: icmp(file.allocation.icmp),
             redirects: redirects?,
             unauthenticated: unauthenticated?,
             tcp: tcp?,
@@ -180,6 +189,15 @@ impl Judge<'_> {
         let (least, most) = (words(possible.start()), words(possible.end()));
         let key = key.into();
         self.refuse(Fault::Range { key, least, most }, written.span())
+    }
+}
+
+fn icmp(written: Option<IcmpPolicy>) -> IcmpTold {
+    match written {
+        None => IcmpTold::default(),
+        Some(IcmpPolicy::Rfc8489) => IcmpTold::Rfc8489,
+        Some(IcmpPolicy::Always) => IcmpTold::Always,
+        Some(IcmpPolicy::Never) => IcmpTold::Never,
     }
 }
 

@@ -249,6 +249,7 @@ mod tests {
                 policy: Policy::new(Mode::Closed, vec![], vec![], own),
                 limits: Limits::default(),
                 mobility: true,
+                icmp: relay::IcmpTold::Rfc8489,
                 unauthenticated: Allowance::default(),
                 redirects: vec![],
                 nat_discovery: vec![],

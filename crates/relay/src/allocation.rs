@@ -61,6 +61,10 @@ pub(crate) struct Allocation {
     pub(crate) permissions: Permissions,
     /// What [`crate::routes::Routes`] knows of this client.
     pub(crate) channels: Vec<ChannelNumber>,
+    /// Whether the client has shown that it knows RFC 8489's algorithms.
+    pub(crate) knows_rfc8489: bool,
+    /// Whether the client has sent an empty datagram, and so knows what one is.
+    pub(crate) sends_empty: bool,
     pub(crate) sent: Traffic,
     pub(crate) received: Traffic,
     /// What it takes to move; `None` if the client asked for no ticket. RFC 8016.

@@ -5,7 +5,9 @@ pub(crate) mod third_party;
 use std::borrow::Cow;
 use std::time::Duration;
 
-use wire::attributes::{Lifetime, MobilityTicket, Nonce, Realm, UserHash, Username};
+use wire::attributes::{
+    Lifetime, MobilityTicket, Nonce, PasswordAlgorithm, Realm, UserHash, Username,
+};
 use wire::{Algorithm, Attribute, MacKey, Malformed, Message, Method};
 
 use crate::allocation::Allocation;
@@ -42,6 +44,13 @@ impl<'a> Signed<'a> {
 
     pub(crate) const fn message(&self) -> &Message<'a> {
         &self.message
+    }
+
+    /// Whether the client uses an algorithm of RFC 8489, as none does that knows only RFC 5389.
+    pub(crate) fn knows_rfc8489(&self) -> bool {
+        let chosen = self.message.get::<PasswordAlgorithm>();
+        chosen.is_ok_and(|chosen| chosen.is_some())
+            || self.message.integrity() == Some(Algorithm::Sha256)
     }
 
     /// Whose quota falls on what the request opens.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use wire::AddressFamily;
 
+use crate::allocation::Allocation;
 use crate::keys::TokenKeys;
 use crate::nonce::NonceSecret;
 use crate::policy::Policy;
@@ -36,6 +37,8 @@ pub struct Config {
     pub limits: Limits,
     /// Whether a client may take its allocation to another 5-tuple. RFC 8016.
     pub mobility: bool,
+    /// Which clients are told of ICMP errors.
+    pub icmp: IcmpTold,
     /// How much strangers hear beyond what they send.
     pub unauthenticated: Allowance,
     /// Who is sent to another server: the first rule that concerns a client.
@@ -56,10 +59,10 @@ impl Config {
 
     /// The relay address of ours that this is, by either of its faces.
     pub(crate) fn relay_at(&self, ip: IpAddr) -> Option<RelayAddress> {
-        self.relays
-            .iter()
-            .copied()
+        let mut relays = self.relays.iter();
+        relays
             .find(|relay| relay.external == ip || relay.local == ip)
+            .copied()
     }
 
     /// The face that peers know of an address: ours behind 1:1 NAT have an external one.
@@ -113,6 +116,31 @@ impl PortRange {
     }
 }
 
+/// Which clients are told of ICMP errors about what they sent. RFC 8656 §11.5.
+///
+/// The Data indication of an ICMP error has no DATA. No client of RFC 5766 knows such a thing: at the
+/// first one pion and webrtc-rs stop reading for good.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum IcmpTold {
+    /// Clients whose Allocate used an algorithm of RFC 8489, and so are as new as the indication.
+    #[default]
+    Rfc8489,
+    /// Every client, as RFC 8656 has it.
+    Always,
+    /// None.
+    Never,
+}
+
+impl IcmpTold {
+    pub(crate) const fn is_for(self, allocation: &Allocation) -> bool {
+        match self {
+            Self::Rfc8489 => allocation.knows_rfc8489,
+            Self::Always => true,
+            Self::Never => false,
+        }
+    }
+}
+
 /// What bounds an allocation and their number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -128,6 +156,10 @@ pub struct Limits {
     pub permissions: usize,
     /// Channels per allocation.
     pub channels: usize,
+    /// The longest Data indication to a client on a stream, in bytes, with header and padding.
+    /// Firefox ends a connection at one of more than 2,048, which any peer can send. Whatever is
+    /// said here, 65,535 is the most: libnice and pion have no room for a longer frame.
+    pub stream_indication: usize,
 }
 
 impl Default for Limits {
@@ -139,6 +171,7 @@ impl Default for Limits {
             total: None,
             permissions: 256,
             channels: 256,
+            stream_indication: 2_048,
         }
     }
 }
@@ -150,6 +183,10 @@ impl Limits {
         let least = seconds(self.default_lifetime);
         let most = seconds(self.max_lifetime).max(least);
         requested.unwrap_or(least).clamp(least, most)
+    }
+
+    pub(crate) fn stream_indication(&self) -> usize {
+        self.stream_indication.min(usize::from(u16::MAX))
     }
 }
 

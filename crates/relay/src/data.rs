@@ -2,12 +2,13 @@
 //!
 //! Nothing here allocates, and a packet costs one lookup by channel or by peer.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use rand::Rng;
 use wire::attributes::Icmp;
 use wire::{AddressFamily, ChannelData, ChannelNumber, RelayHeader, TransactionId};
 
+use crate::allocation::Allocation;
 use crate::permissions::Scope;
 use crate::policy::Permit;
 use crate::routes::Bound;
@@ -77,6 +78,9 @@ impl Server {
         if payload.len() > MAX_DATAGRAM {
             return self.drop(DropReason::TooLarge);
         }
+        if payload.is_empty() {
+            allocation.sends_empty = true;
+        }
         allocation.sent.count(payload.len());
         self.counters.sent.count(payload.len());
         match self.config.relay_at(outgoing.to.0.ip()) {
@@ -119,7 +123,11 @@ impl Server {
         self.drop(DropReason::NoRelay)
     }
 
-    /// Hands a peer's datagram to the client, if the peer has permission. RFC 8656 §11.3, §12.7.
+    /// Hands a peer's datagram to the client, if the peer has a channel or a permission. RFC 8656
+    /// §11.3, §12.7.
+    ///
+    /// The RFC asks for the permission of a channel's peer, too. aioice and werift renew their
+    /// channels and never a permission, so a channel is enough for as long as it lives.
     pub(crate) fn deliver<'a>(
         &mut self,
         now: Now,
@@ -127,17 +135,22 @@ impl Server {
         from: PeerAddr,
         payload: &'a [u8],
     ) -> Verdict<'a> {
-        let (to, scope) = match self.client_of(now, relay, from.0.ip()) {
+        let channel = self.routes.by_peer(relay, from);
+        let (allocation, scope) = match self.hearer_of(now, relay, from.0, channel.is_some()) {
             Ok(found) => found,
             Err(why) => return self.drop(why),
         };
+        let (to, sends_empty) = (allocation.client, allocation.sends_empty);
         if !self.in_scope(scope, from.0) {
             return self.drop(DropReason::PeerDenied);
+        }
+        if payload.is_empty() && !sends_empty {
+            return self.drop(DropReason::EmptyDatagram);
         }
         if self.is_impostor(from.0) {
             return self.drop(DropReason::NoRelay);
         }
-        let header = match self.routes.by_peer(relay, from) {
+        let header = match channel {
             Some(channel) if payload.len() <= MAX_DATAGRAM => {
                 RelayHeader::channel_data(channel, payload.len())
             }
@@ -147,8 +160,14 @@ impl Server {
             Some(_) | None => return self.drop(DropReason::TooLarge),
         };
         let length = header.len() + payload.len() + header.padding();
-        if to.transport == Transport::Udp && length > MAX_DATAGRAM {
-            return self.drop(DropReason::TooLarge);
+        match to.transport {
+            Transport::Udp if length > MAX_DATAGRAM => return self.drop(DropReason::TooLarge),
+            Transport::Tcp
+                if channel.is_none() && length > self.config.limits.stream_indication() =>
+            {
+                return self.drop(DropReason::IndicationTooLong);
+            }
+            Transport::Udp | Transport::Tcp => {}
         }
         if let Some(allocation) = self.allocations.get_mut(relay.allocation) {
             allocation.received.count(payload.len());
@@ -172,9 +191,12 @@ impl Server {
         let Some(icmp) = worth_telling(relay.family, icmp) else {
             return self.drop(DropReason::IcmpType);
         };
-        // The address alone is asked, as the RFC has it: the port may not be known.
-        let to = match self.client_of(now, relay, peer.0.ip()) {
-            Ok((client, _)) => client,
+        let has_channel = self.routes.by_peer(relay, peer).is_some();
+        let to = match self.hearer_of(now, relay, peer.0, has_channel) {
+            Ok((allocation, _)) if !self.config.icmp.is_for(allocation) => {
+                return self.drop(DropReason::IcmpUnasked);
+            }
+            Ok((allocation, _)) => allocation.client,
             Err(why) => return self.drop(why),
         };
         self.counters.icmp += 1;
@@ -185,22 +207,34 @@ impl Server {
         }
     }
 
-    /// Who hears what comes from a peer to a relay socket, and how far its permission reaches.
-    fn client_of(
+    /// The allocation whose client hears what comes from a peer to a relay socket, and how far the
+    /// peer's permission reaches: everywhere, if it has a channel.
+    fn hearer_of(
         &self,
         now: Now,
         relay: RelayId,
-        peer: IpAddr,
-    ) -> Result<(ClientTuple, Scope), DropReason> {
+        peer: SocketAddr,
+        has_channel: bool,
+    ) -> Result<(&Allocation, Scope), DropReason> {
         let allocation = self.allocations.get(relay.allocation);
         let allocation = allocation.filter(|it| it.relays.has(relay.family));
         let allocation = allocation.ok_or(DropReason::RelayGone)?;
-        let scope = allocation.permissions.scope(peer, now.mono);
-        let scope = scope.ok_or(DropReason::NoPeerPermission)?;
+        let scope = if has_channel {
+            Scope::EveryPort
+        } else {
+            let scope = allocation.permissions.scope(peer.ip(), now.mono);
+            scope.ok_or(DropReason::NoPeerPermission)?
+        };
         if allocation.client.is_nobody() {
             return Err(DropReason::ClientAway);
         }
-        Ok((allocation.client, scope))
+        Ok((allocation, scope))
+    }
+
+    /// What a channel is worth to its peer, with or without a permission.
+    pub(crate) fn scope_of_channel(&self, relay: RelayId, peer: PeerAddr) -> Option<Scope> {
+        let channel = self.routes.by_peer(relay, peer);
+        channel.map(|_| Scope::EveryPort)
     }
 
     /// Whether a permission of this scope covers the peer's port.
@@ -223,8 +257,10 @@ impl Server {
     }
 
     fn next_transaction(&mut self) -> TransactionId {
+        let (first, rest) = (self.rng.next_u64(), self.rng.next_u32());
         let mut id = [0; 12];
-        self.rng.fill_bytes(&mut id);
+        id[..8].copy_from_slice(&first.to_le_bytes());
+        id[8..].copy_from_slice(&rest.to_le_bytes());
         TransactionId::new(id)
     }
 }

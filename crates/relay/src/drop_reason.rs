@@ -64,6 +64,11 @@ drop_reasons! {
     NoRelay = "no-relay",
     /// An ICMP error of a type that concerns no client. RFC 8656 §11.5.
     IcmpType = "icmp-type",
+    /// An ICMP error for a client that has not shown that it knows what that is. Key `icmp` in
+    /// `[allocation]`.
+    IcmpUnasked = "icmp-unasked",
+    /// From a peer, without a payload, to a client that has sent no such datagram itself.
+    EmptyDatagram = "empty-datagram",
     /// A peer's packet for a relay socket that is gone.
     RelayGone = "relay-gone",
     /// On the port for partners, from somebody else.
@@ -74,4 +79,7 @@ drop_reasons! {
     StaleNote = "stale-note",
     /// Too large for one datagram.
     TooLarge = "too-large",
+    /// A Data indication that is longer than a client on a stream may be sent. Key
+    /// `data-indication` in `[tcp]`.
+    IndicationTooLong = "indication-too-long",
 }

@@ -45,7 +45,7 @@ mod verdict;
 pub use address::{AllocationId, ClientTuple, PeerAddr, RelayId, Transport};
 pub use allocation::Traffic;
 pub use budget::{Allowance, Budget};
-pub use config::{Config, Limits, PortRange, RelayAddress};
+pub use config::{Config, IcmpTold, Limits, PortRange, RelayAddress};
 pub use counters::Counters;
 pub use drop_reason::DropReason;
 pub use keys::{Keys, is_opaque};

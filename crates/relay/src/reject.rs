@@ -136,10 +136,11 @@ pub enum Reject {
     /// The server has as many allocations as allowed.
     #[error("the server's quota is reached (key `total` in [allocation])")]
     TotalQuota,
-    /// The allocation has as many permissions as allowed.
+    /// The allocation has as many permissions as allowed. The RFC's code is 508, at which Firefox
+    /// gives up the whole server; at 403 every client goes on with its other peers.
     #[error("too many permissions (key `permissions` in [allocation])")]
     TooManyPermissions,
-    /// The allocation has as many channels as allowed.
+    /// The allocation has as many channels as allowed: 403 as for permissions.
     #[error("too many channels (key `channels` in [allocation])")]
     TooManyChannels,
     /// Attributes that exclude each other.
@@ -190,7 +191,10 @@ impl Reject {
             | Self::BadToken
             | Self::TokenEarly { .. }
             | Self::BadIntegrity => 401,
-            Self::PeerDenied { .. } | Self::TunnelledClient => 403,
+            Self::PeerDenied { .. }
+            | Self::TunnelledClient
+            | Self::TooManyPermissions
+            | Self::TooManyChannels => 403,
             Self::MobilityForbidden => 405,
             Self::UnknownAttributes(_) => 420,
             Self::AllocationExists | Self::NoAllocation | Self::AllocationOver => 437,
@@ -202,8 +206,6 @@ impl Reject {
             Self::UserQuota | Self::RealmQuota => 486,
             Self::Draining
             | Self::TotalQuota
-            | Self::TooManyPermissions
-            | Self::TooManyChannels
             | Self::TooManyReservations
             | Self::NoReservation
             | Self::NoPort

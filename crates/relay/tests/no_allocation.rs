@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use relay::{
-    ClientTuple, DropReason, HostAddress, Icmp, NatDiscovery, Now, Partner, PartnerSecret,
-    PeerAddr, SecondAddress, Server, Verdict,
+    ClientTuple, Config, DropReason, HostAddress, Icmp, IcmpTold, NatDiscovery, Now, Partner,
+    PartnerSecret, PeerAddr, SecondAddress, Server, Verdict,
 };
 use sim::{Client, Peer, Request, World, minutes};
 use wire::attributes::ChangeRequest;
@@ -22,7 +22,11 @@ struct Session {
 
 impl Session {
     fn new() -> Self {
-        let mut world = World::new();
+        Self::with(|_| {})
+    }
+
+    fn with(change: impl FnOnce(&mut Config)) -> Self {
+        let mut world = World::with(change);
         let (alice, bound, permitted) = (world.client("alice"), world.peer(), world.peer());
         alice.allocate(&mut world, minutes(10));
         alice.bind(&mut world, bound);
@@ -103,10 +107,16 @@ fn a_send_indication_costs_no_allocation_with_dont_fragment_or_without() {
 
 #[test]
 fn an_icmp_error_costs_no_allocation_told_or_not() {
-    let mut session = Session::new();
+    for told in [IcmpTold::Always, IcmpTold::Never] {
+        icmp_errors_cost_no_allocation(told);
+    }
+}
+
+fn icmp_errors_cost_no_allocation(told: IcmpTold) {
+    let mut session = Session::with(|config| config.icmp = told);
     let relay = session.world.relay_of(session.alice);
     let (permitted, stranger) = (session.permitted, Peer::at("9.9.9.9:9"));
-    for (peer, is_told) in [(permitted, true), (stranger, false)] {
+    for (peer, is_told) in [(permitted, told == IcmpTold::Always), (stranger, false)] {
         session.assert_no_allocation(|server, now, _| {
             let icmp = Icmp {
                 kind: 3,

@@ -83,6 +83,10 @@ struct Allocation {
     token: Token,
     address_error: Option<(AddressFamily, u16)>,
     born: Duration,
+    /// Whether it was asked for with an algorithm of RFC 8489.
+    knows_rfc8489: bool,
+    /// Whether the client has sent an empty datagram.
+    sends_empty: bool,
     /// Packets and bytes of application data, to peers and from them.
     sent: (u64, u64),
     received: (u64, u64),

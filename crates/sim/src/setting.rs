@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use relay::keys::TokenKeys;
 use relay::policy::{Mode, Own, Policy};
-use relay::{Allowance, Config, Keys, Limits, PortRange, RelayAddress, Sha256};
+use relay::{Allowance, Config, IcmpTold, Keys, Limits, PortRange, RelayAddress, Sha256};
 
 use crate::minutes;
 
@@ -53,6 +53,7 @@ pub fn config() -> Config {
         policy: Policy::new(Mode::Closed, vec![], vec![], own(ports)),
         limits: Limits::default(),
         mobility: true,
+        icmp: IcmpTold::Rfc8489,
         unauthenticated: Allowance::default(),
         redirects: vec![],
         nat_discovery: vec![],

@@ -54,6 +54,7 @@ impl Judge<'_> {
             total,
             permissions: usize::try_from(permissions?).ok()?,
             channels: usize::try_from(channels?).ok()?,
+            ..Limits::default()
         })
     }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use net::StreamLimits;
+use relay::Limits;
 
 use super::Judge;
 use crate::config::file::{Number, TcpTable};
@@ -44,6 +45,17 @@ impl Judge<'_> {
             idle: idle?,
             send_queue: send_queue?,
         })
+    }
+
+    /// The longest Data indication to a client over TCP.
+    pub(super) fn data_indication(&mut self, table: &TcpTable) -> Option<usize> {
+        self.count(
+            "[tcp] data-indication",
+            table.data_indication.as_ref(),
+            // What every IPv6 link carries must fit, and RFC 8656 has no longer frames.
+            1280..=65535,
+            Limits::default().stream_indication,
+        )
     }
 
     fn count(

@@ -76,6 +76,8 @@ pub(super) fn allocate(
         phase,
         permissions: Permissions::default(),
         channels: Vec::new(),
+        knows_rfc8489: request.knows_rfc8489(),
+        sends_empty: false,
         sent: Traffic::default(),
         received: Traffic::default(),
         mobile: None,

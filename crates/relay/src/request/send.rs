@@ -10,7 +10,7 @@ use crate::data::Outgoing;
 use crate::{ClientTuple, DropReason, Now, PeerAddr, Server, Verdict};
 
 /// RFC 8656 §11.2. Indications are not authenticated; the 5-tuple must have an allocation and the
-/// peer a permission.
+/// peer a permission, or a channel.
 pub(crate) fn send<'a>(
     server: &mut Server,
     now: Now,
@@ -33,6 +33,7 @@ pub(crate) fn send<'a>(
     if allocation.is_next(client) {
         server.settle(client);
     }
+    let scope = scope.or_else(|| server.scope_of_channel(relay, PeerAddr(peer)));
     let Some(scope) = scope else {
         return server.drop(DropReason::NoPermission);
     };

@@ -79,7 +79,7 @@ fn both_permissions_are_asked_as_if_the_packet_had_travelled() {
             alice.send(&mut world, at_bob, b"x"),
             Lost(DropReason::NoPeerPermission)
         );
-        bob.bind(&mut world, at_alice);
+        bob.permit(&mut world, at_alice);
         world.advance(seconds(300));
         assert_eq!(
             alice.send(&mut world, at_bob, b"x"),

@@ -2,10 +2,10 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use relay::{DropReason, Icmp, PeerAddr, RelayAddress, Verdict};
+use relay::{DropReason, Icmp, IcmpTold, PeerAddr, RelayAddress, Sha256, Verdict};
 use sim::Outcome::{Lost, NoSocket};
-use sim::{Client, EXTERNAL, LOCAL, Peer, Request, World, minutes, seconds};
-use wire::attributes::XorRelayedAddress;
+use sim::{Client, EXTERNAL, LOCAL, Peer, Proof, Request, World, minutes, seconds};
+use wire::attributes::{PasswordAlgorithm, XorRelayedAddress};
 
 const PORT_UNREACHABLE: Icmp = Icmp {
     kind: 3,
@@ -15,16 +15,73 @@ const PORT_UNREACHABLE: Icmp = Icmp {
 
 /// The addresses of a dual allocation.
 #[track_caller]
-fn allocate_both(world: &mut World, client: Client) -> [SocketAddr; 2] {
+pub(crate) fn allocate_both(world: &mut World, client: Client) -> [SocketAddr; 2] {
     let answer = client.ask(world, Request::allocate().dual());
     let both = answer.get_all::<XorRelayedAddress>();
     let both: Vec<SocketAddr> = both.into_iter().map(|it| it.0).collect();
     both.try_into().unwrap()
 }
 
+/// Where every client is told.
+fn world() -> World {
+    World::with(|config| config.icmp = IcmpTold::Always)
+}
+
+/// pion and webrtc-rs stop reading at a Data indication without DATA. None of them signs with an
+/// algorithm of RFC 8489.
+#[test]
+fn an_old_client_hears_nothing_of_icmp_and_a_new_one_does() {
+    for (told, hears_old, hears_new) in [
+        (IcmpTold::default(), false, true),
+        (IcmpTold::Always, true, true),
+        (IcmpTold::Never, false, false),
+    ] {
+        let mut world = World::with(|config| {
+            config.sha256 = Sha256::Offer;
+            config.icmp = told;
+        });
+        let (old, new, peer) = (world.client("alice"), world.client("bob"), world.peer());
+        let request = Request::allocate().proof(Proof::New(PasswordAlgorithm::SHA256));
+        assert!(new.ask(&mut world, request).is_success());
+        old.allocate(&mut world, minutes(10));
+        for (client, hears) in [(old, hears_old), (new, hears_new)] {
+            let relayed = client.relayed(&world);
+            client.permit(&mut world, peer);
+            let expected = if hears {
+                client.is_told(peer, PORT_UNREACHABLE)
+            } else {
+                Lost(DropReason::IcmpUnasked)
+            };
+            assert_eq!(
+                peer.is_lost(&mut world, relayed, PORT_UNREACHABLE),
+                expected
+            );
+        }
+    }
+}
+
+/// A client of MD5 that says so has read RFC 8489 all the same.
+#[test]
+fn an_algorithm_that_is_named_is_enough_to_be_told() {
+    let mut world = World::with(|config| config.sha256 = Sha256::Offer);
+    let (alice, peer) = (world.client("alice"), world.peer());
+    let request = Request::allocate().proof(Proof::New(PasswordAlgorithm::MD5));
+    assert!(alice.ask(&mut world, request).is_success());
+    let relayed = alice.relayed(&world);
+    alice.bind(&mut world, peer);
+    for _ in 0..2 {
+        assert_eq!(
+            peer.is_lost(&mut world, relayed, PORT_UNREACHABLE),
+            alice.is_told(peer, PORT_UNREACHABLE)
+        );
+        // The channel is enough when the permission has lapsed.
+        world.advance(seconds(300));
+    }
+}
+
 #[test]
 fn a_client_is_told_that_its_datagram_was_lost() {
-    let mut world = World::new();
+    let mut world = world();
     let peer = world.peer();
     for client in [world.client("alice"), world.tcp_client("bob")] {
         let relayed = client.allocate(&mut world, minutes(10));
@@ -39,7 +96,7 @@ fn a_client_is_told_that_its_datagram_was_lost() {
 
 #[test]
 fn an_error_comes_in_an_indication_even_where_a_channel_is_bound() {
-    let mut world = World::new();
+    let mut world = world();
     let (alice, peer) = (world.client("alice"), world.peer());
     let relayed = alice.allocate(&mut world, minutes(10));
     alice.bind(&mut world, peer);
@@ -51,7 +108,7 @@ fn an_error_comes_in_an_indication_even_where_a_channel_is_bound() {
 
 #[test]
 fn of_a_peer_without_permission_nothing_is_told() {
-    let mut world = World::new();
+    let mut world = world();
     let (alice, peer, other) = (world.client("alice"), world.peer(), world.peer());
     let relayed = alice.allocate(&mut world, minutes(60));
     alice.permit(&mut world, peer);
@@ -70,7 +127,7 @@ fn of_a_peer_without_permission_nothing_is_told() {
 
 #[test]
 fn of_a_permission_the_address_alone_counts_and_the_port_may_be_unknown() {
-    let mut world = World::new();
+    let mut world = world();
     let (alice, peer) = (world.client("alice"), world.peer());
     let relayed = alice.allocate(&mut world, minutes(10));
     alice.permit(&mut world, peer);
@@ -84,7 +141,7 @@ fn of_a_permission_the_address_alone_counts_and_the_port_may_be_unknown() {
 
 #[test]
 fn errors_of_the_types_that_the_rfc_names_are_told_and_no_others() {
-    let mut world = World::new();
+    let mut world = world();
     let alice = world.client("alice");
     let [v4, v6] = allocate_both(&mut world, alice);
     let families: [(_, _, &[u8]); 2] = [
@@ -112,7 +169,7 @@ fn errors_of_the_types_that_the_rfc_names_are_told_and_no_others() {
 
 #[test]
 fn the_mtu_is_told_where_a_datagram_was_too_big_and_else_zero() {
-    let mut world = World::new();
+    let mut world = world();
     let alice = world.client("alice");
     let [at_v4, at_v6] = allocate_both(&mut world, alice);
     let (v4, v6) = (world.peer(), world.peer_v6());
@@ -143,6 +200,7 @@ fn the_mtu_is_told_where_a_datagram_was_too_big_and_else_zero() {
 #[test]
 fn an_error_about_another_relay_names_its_external_address() {
     let mut world = World::sharded(2, |config| {
+        config.icmp = IcmpTold::Always;
         config.relays = vec![RelayAddress {
             local: LOCAL,
             external: EXTERNAL,
@@ -161,7 +219,7 @@ fn an_error_about_another_relay_names_its_external_address() {
 
 #[test]
 fn an_error_prolongs_nothing_and_counts_as_no_traffic() {
-    let mut world = World::new();
+    let mut world = world();
     let (alice, peer) = (world.client("alice"), world.peer());
     let relayed = alice.allocate(&mut world, minutes(60));
     alice.permit(&mut world, peer);
@@ -177,7 +235,7 @@ fn an_error_prolongs_nothing_and_counts_as_no_traffic() {
 
 #[test]
 fn an_error_for_an_allocation_that_is_gone_reaches_nobody() {
-    let mut world = World::new();
+    let mut world = world();
     let (alice, peer) = (world.client("alice"), world.peer());
     let relayed = alice.allocate(&mut world, minutes(10));
     let relay = world.relay_of(alice);

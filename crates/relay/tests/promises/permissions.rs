@@ -364,7 +364,7 @@ fn more_permissions_than_allowed_are_refused_and_none_is_installed() {
     let relayed = alice.allocate(&mut world, minutes(60));
     alice.permit(&mut world, one);
     let both = || Request::create_permission([two, three]);
-    assert_eq!(alice.ask(&mut world, both()).code(), Some(508));
+    assert_eq!(alice.ask(&mut world, both()).code(), Some(403));
     assert_eq!(
         alice.send(&mut world, two, b"x"),
         Lost(DropReason::NoPermission)
@@ -375,7 +375,7 @@ fn more_permissions_than_allowed_are_refused_and_none_is_installed() {
         assert!(alice.ask(&mut world, request).is_success());
     }
     let bind = Request::channel_bind(0x4000, three);
-    assert_eq!(alice.ask(&mut world, bind).code(), Some(508));
+    assert_eq!(alice.ask(&mut world, bind).code(), Some(403));
     assert_eq!(
         three.send(&mut world, relayed, b"x"),
         Lost(DropReason::NoPeerPermission)

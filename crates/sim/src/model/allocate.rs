@@ -6,9 +6,9 @@ use std::net::{IpAddr, SocketAddr};
 use relay::{AddressFamily, ClientTuple, DropReason, Transport};
 use wire::attributes::{
     AdditionalAddressFamily, DontFragment, DraftAdditionalAddressFamily, EvenPort, Lifetime,
-    RequestedAddressFamily, RequestedTransport, ReservationToken,
+    PasswordAlgorithm, RequestedAddressFamily, RequestedTransport, ReservationToken,
 };
-use wire::{Attribute, Message};
+use wire::{Algorithm, Attribute, Message};
 
 use super::credentials::Signer;
 use super::expect::{Refusal, refuse};
@@ -88,6 +88,8 @@ impl Model {
             token: Token::Absent,
             address_error: None,
             born: self.now,
+            knows_rfc8489: names_algorithm(message),
+            sends_empty: false,
             sent: (0, 0),
             received: (0, 0),
         };
@@ -314,3 +316,10 @@ pub(super) fn is_tunnelled(ip: IpAddr) -> bool {
 
 /// RFC 8656 §7.2: at least 30 seconds.
 const RESERVATION_LIFETIME: std::time::Duration = seconds(30);
+
+/// Whether a request uses what RFC 8489 added to authentication.
+fn names_algorithm(message: &Message<'_>) -> bool {
+    let mut kinds = message.attributes().map(|attribute| attribute.kind);
+    kinds.any(|kind| kind == PasswordAlgorithm::TYPE)
+        || message.integrity() == Some(Algorithm::Sha256)
+}

@@ -7,7 +7,7 @@ use wire::attributes::{Data, DontFragment, XorPeerAddress};
 use wire::{ChannelData, Message, padding};
 
 use super::credentials::unknown;
-use super::{Expect, Id, Model};
+use super::{Allocation, Expect, Id, Model};
 
 impl Model {
     /// RFC 8656 §12.6.
@@ -40,7 +40,7 @@ impl Model {
         let Some(allocation) = self.of(from) else {
             return Expect::Lost(DropReason::NoAllocation);
         };
-        if !allocation.permissions.contains_key(&peer.ip()) {
+        if !allocation.may_exchange_with(peer) {
             return Expect::Lost(DropReason::NoPermission);
         }
         if !self.terms.allows(peer) {
@@ -71,6 +71,7 @@ impl Model {
         let Some((local, _)) = allocation.relays.get(&family).copied() else {
             return Expect::Lost(DropReason::RelayGone);
         };
+        allocation.sends_empty |= payload.is_empty();
         count(&mut allocation.sent, payload);
         let source = self.terms.outward(local);
         let Some(far) = self.terms.inward(to) else {
@@ -110,11 +111,15 @@ impl Model {
             _ => return Expect::Lost(DropReason::IcmpType),
         };
         let peer = self.terms.outward(peer);
-        if !allocation.permissions.contains_key(&peer.ip()) {
+        if !allocation.may_exchange_with(peer) {
             return Expect::Lost(DropReason::NoPeerPermission);
         }
         if allocation.is_lost {
             return Expect::Lost(DropReason::ClientAway);
+        }
+        // Left to those that are as new as the indication: older clients end at the first one.
+        if !self.terms.icmp_for_all && !allocation.knows_rfc8489 {
+            return Expect::Lost(DropReason::IcmpUnasked);
         }
         Expect::ToldOfLoss {
             to: allocation.client,
@@ -131,7 +136,7 @@ impl Model {
         let Some(allocation) = self.allocations.get_mut(&to) else {
             return Expect::Lost(DropReason::RelayGone);
         };
-        if !allocation.permissions.contains_key(&from.ip()) {
+        if !allocation.may_exchange_with(from) {
             return Expect::Lost(DropReason::NoPeerPermission);
         }
         if allocation.is_lost {
@@ -140,16 +145,20 @@ impl Model {
         if !self.terms.allows(from) {
             return Expect::Lost(DropReason::PeerDenied);
         }
+        if payload.is_empty() && !allocation.sends_empty {
+            return Expect::Lost(DropReason::EmptyDatagram);
+        }
         if is_impostor {
             return Expect::Lost(DropReason::NoRelay);
         }
         let to = allocation.client;
-        let mut channels = allocation.channels.iter();
-        let channel = channels
-            .find(|(_, (peer, _))| *peer == from)
-            .map(|(number, _)| *number);
+        let channel = allocation.channel_to(from);
         if !fits(to.transport, from, channel.is_some(), payload.len()) {
             return Expect::Lost(DropReason::TooLarge);
+        }
+        let length = indication_length(from, payload.len());
+        if to.transport == Transport::Tcp && channel.is_none() && length > LONGEST_ON_STREAM {
+            return Expect::Lost(DropReason::IndicationTooLong);
         }
         count(&mut allocation.received, payload);
         Expect::ToClient {
@@ -161,19 +170,42 @@ impl Model {
     }
 }
 
+impl Allocation {
+    /// The channel that a peer is bound to.
+    fn channel_to(&self, peer: SocketAddr) -> Option<u16> {
+        let mut channels = self.channels.iter();
+        let found = channels.find(|(_, (bound, _))| *bound == peer);
+        found.map(|(number, _)| *number)
+    }
+
+    /// RFC 8656 §9 wants a permission for all data. A channel is as good here while it lives, since
+    /// some clients renew nothing else.
+    fn may_exchange_with(&self, peer: SocketAddr) -> bool {
+        self.permissions.contains_key(&peer.ip()) || self.channel_to(peer).is_some()
+    }
+}
+
 /// Whether a payload fits: into the length fields of RFC 8489 §5 and RFC 8656 §12.4, and over UDP
 /// into a datagram.
 fn fits(transport: Transport, peer: SocketAddr, on_channel: bool, payload: usize) -> bool {
-    let header = 4;
-    let address = if peer.is_ipv4() { 8 } else { 20 };
-    let announced = if on_channel {
-        payload
+    let (header, whole) = if on_channel {
+        (4, 4 + payload)
     } else {
-        header + address + header + payload + padding(payload)
+        (Message::HEADER, indication_length(peer, payload))
     };
-    let whole = announced + if on_channel { header } else { Message::HEADER };
+    let announced = whole - header;
     announced <= usize::from(u16::MAX) && (transport == Transport::Tcp || whole <= MAX_DATAGRAM)
 }
+
+/// A Data indication: STUN header, XOR-PEER-ADDRESS, DATA and its padding. RFC 8656 §11.3.
+const fn indication_length(peer: SocketAddr, payload: usize) -> usize {
+    let header = 4;
+    let address = if peer.is_ipv4() { 8 } else { 20 };
+    Message::HEADER + header + address + header + payload + padding(payload)
+}
+
+/// What Firefox still takes over TCP; the server's default.
+const LONGEST_ON_STREAM: usize = 2_048;
 
 const fn count((packets, bytes): &mut (u64, u64), payload: &[u8]) {
     *packets += 1;

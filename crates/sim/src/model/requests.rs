@@ -158,7 +158,7 @@ impl Model {
             return Err(refuse(403, "peer-denied"));
         }
         if is_full {
-            return Err(refuse(508, "too-many-channels"));
+            return Err(refuse(403, "too-many-channels"));
         }
         self.permit(from, &BTreeSet::from([peer.ip()]))?;
         if let Some(allocation) = self.of_mut(from) {
@@ -195,7 +195,7 @@ impl Model {
         let permissions = &mut allocation.permissions;
         let new = ips.iter().filter(|ip| !permissions.contains_key(ip));
         if permissions.len() + new.count() > limit {
-            return Err(refuse(508, "too-many-permissions"));
+            return Err(refuse(403, "too-many-permissions"));
         }
         permissions.extend(ips.iter().map(|ip| (*ip, until)));
         Ok(())

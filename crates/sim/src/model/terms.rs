@@ -28,6 +28,8 @@ pub(crate) struct Terms {
     pub(crate) channels: usize,
     /// Whether tickets are given and taken. RFC 8016.
     pub(crate) mobility: bool,
+    /// Whether also old clients are told of ICMP errors.
+    pub(crate) icmp_for_all: bool,
     /// Which peers the operator allows is no matter of the RFC's: the policy is asked.
     pub(crate) policy: Policy,
 }

@@ -3,7 +3,9 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use relay::policy::{Mode, Own, Policy};
-use relay::{AddressFamily, Allowance, ClientTuple, Config, PortRange, RelayAddress, Transport};
+use relay::{
+    AddressFamily, Allowance, ClientTuple, Config, IcmpTold, PortRange, RelayAddress, Transport,
+};
 
 use crate::choices::Choices;
 use crate::model::{self, Terms};
@@ -24,6 +26,8 @@ pub(crate) struct Scene {
     pub(crate) rationed: bool,
     /// Whether clients may move.
     mobility: bool,
+    /// Whether also old clients are told of ICMP errors.
+    icmp_for_all: bool,
     /// Whether packets are lost, late and doubled.
     pub(crate) rough: bool,
 }
@@ -57,6 +61,7 @@ impl Scene {
             tight: choices.flag(),
             rationed: choices.rarely(8),
             mobility: !choices.rarely(4),
+            icmp_for_all: choices.rarely(3),
             rough: choices.flag(),
         }
     }
@@ -78,6 +83,9 @@ impl Scene {
             .map(|(_, (local, external))| RelayAddress { local, external })
             .collect();
         config.mobility = self.mobility;
+        if self.icmp_for_all {
+            config.icmp = IcmpTold::Always;
+        }
         config.policy = self.policy();
         if self.tight {
             config.limits.per_user = Some(TIGHT.per_user);
@@ -139,6 +147,7 @@ impl Scene {
             permissions: limit(TIGHT.permissions, 256),
             channels: limit(TIGHT.channels, 256),
             mobility: self.mobility,
+            icmp_for_all: self.icmp_for_all,
             policy: self.policy(),
         }
     }

@@ -47,6 +47,8 @@ pub(super) fn length(choices: &mut Choices<'_>, most: u16) -> u16 {
         0..=3 => most - u16::from(choices.byte() / 4),
         4 => most.min(65_470),
         5..=16 => 1200,
+        // About as long as a Data indication on a stream may be.
+        17..=20 => 2000 + u16::from(choices.byte() / 16),
         _ => choices.below(9) as u16,
     }
 }
