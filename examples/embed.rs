@@ -11,7 +11,7 @@ use net::{ListenerOptions, Options, StreamLimits};
 use relay::keys::TokenKeys;
 use relay::policy::{Mode, Own, Policy};
 use relay::{
-    Allowance, Config, IcmpTold, Keys, Limits, NonceSecret, PortRange, RelayAddress, Report,
+    Allowance, Config, IcmpTold, Keys, Limits, PortRange, ProcessSecret, RelayAddress, Report,
     Sha256, Transport,
 };
 
@@ -50,7 +50,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             realms: keys.into(),
             tokens: TokenKeys::default(),
             sha256: Sha256::Offer,
-            nonce_secret: NonceSecret(rand::random()),
+            secret: ProcessSecret(rand::random()),
+            nonce_secret: None,
             nonce_lifetime: Duration::from_secs(600),
             relays: vec![RelayAddress {
                 local,

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use net::{ListenerOptions, Running};
 use relay::policy::Network;
-use relay::{NatDiscovery, NonceSecret, RelayAddress, SecondAddress};
+use relay::{NatDiscovery, ProcessSecret, RelayAddress, SecondAddress};
 use tracing::{info, warn};
 
 use crate::config::{Config, Host, Transport};
@@ -138,7 +138,8 @@ fn net_options(config: &Config, host: &Host) -> Result<net::Options, Fault> {
             realms: config.realms()?,
             tokens: config.tokens(),
             sha256: config.auth.sha256,
-            nonce_secret: NonceSecret(rand::random()),
+            secret: ProcessSecret(rand::random()),
+            nonce_secret: None,
             nonce_lifetime: config.auth.nonce_lifetime,
             relays: config.relay.addresses.clone(),
             ports: config.relay.ports,

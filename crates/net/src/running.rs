@@ -213,7 +213,7 @@ mod tests {
     use relay::keys::TokenKeys;
     use relay::policy::{Mode, Own, Policy};
     use relay::{
-        Allowance, Config, Keys, Limits, NonceSecret, PortRange, RelayAddress, Report, Sha256,
+        Allowance, Config, Keys, Limits, PortRange, ProcessSecret, RelayAddress, Report, Sha256,
     };
     use std::io::Write;
     use std::net::{IpAddr, Ipv4Addr, TcpStream, UdpSocket};
@@ -239,7 +239,8 @@ mod tests {
                 realms: Keys::new("hairpin.test").into(),
                 tokens: TokenKeys::default(),
                 sha256: Sha256::Offer,
-                nonce_secret: NonceSecret([7; 32]),
+                secret: ProcessSecret([7; 32]),
+                nonce_secret: None,
                 nonce_lifetime: Duration::from_secs(600),
                 relays: vec![RelayAddress {
                     local: LOCAL,

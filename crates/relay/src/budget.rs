@@ -25,9 +25,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use ahash::RandomState;
-use ring::hmac;
 
-use crate::{NonceSecret, SourcePrefix};
+use crate::{ProcessSecret, SourcePrefix};
 
 /// How many bytes per second the answers to unauthenticated requests may be longer than these. As
 /// much may come at once as in a second, and by chance twice that; `None` is without limit.
@@ -61,10 +60,9 @@ pub struct Budget {
 
 impl Budget {
     /// The secret keys the table, by way of a MAC: what the table gives away is not the secret.
-    pub(crate) fn new(allowance: Allowance, secret: &NonceSecret) -> Self {
-        let key = hmac::Key::new(hmac::HMAC_SHA256, &secret.0);
-        let tag = hmac::sign(&key, b"amplification budget");
-        let (words, _) = tag.as_ref().as_chunks();
+    pub(crate) fn new(allowance: Allowance, secret: &ProcessSecret) -> Self {
+        let key = secret.derived(b"amplification budget");
+        let (words, _) = key.as_chunks();
         let seed = |at: usize| u64::from_be_bytes(words[at]);
         Self {
             allowance,
@@ -163,7 +161,7 @@ mod tests {
             per_prefix: NonZeroU64::new(per_prefix),
             total: NonZeroU64::new(total),
         };
-        Budget::new(allowance, &NonceSecret([7; 32]))
+        Budget::new(allowance, &ProcessSecret([7; 32]))
     }
 
     fn start() -> Instant {

@@ -12,7 +12,7 @@ use crate::policy::Policy;
 use crate::realms::Realms;
 use crate::redirect::Redirect;
 use crate::sha256::Sha256;
-use crate::{Allowance, NatDiscovery};
+use crate::{Allowance, NatDiscovery, ProcessSecret};
 
 /// The decisions that a [`crate::Server`] follows.
 #[derive(Debug)]
@@ -23,8 +23,10 @@ pub struct Config {
     pub tokens: TokenKeys,
     /// Whether SHA-256 is offered or required.
     pub sha256: Sha256,
-    /// Seals the nonces.
-    pub nonce_secret: NonceSecret,
+    /// Seals and keys what no other server has to read.
+    pub secret: ProcessSecret,
+    /// Seals the nonces, where other servers take them; else the secret of the process does.
+    pub nonce_secret: Option<NonceSecret>,
     /// How long a nonce is good for.
     pub nonce_lifetime: Duration,
     /// Where relay sockets are opened. Without any the server answers Binding only.
@@ -49,6 +51,12 @@ pub struct Config {
 }
 
 impl Config {
+    /// What the nonces are sealed with.
+    pub(crate) fn nonces_sealed_with(&self) -> NonceSecret {
+        let own = || NonceSecret(self.secret.derived(b"nonces"));
+        self.nonce_secret.unwrap_or_else(own)
+    }
+
     /// The relay address of a family: the first, as there is one per family.
     pub(crate) fn relay(&self, family: AddressFamily) -> Option<RelayAddress> {
         self.relays

@@ -55,7 +55,7 @@ impl Shared {
             ports: Ports::new(locals, config.ports),
             quotas: Quotas::default(),
             reservations: Reservations::default(),
-            budget: Budget::new(config.unauthenticated, &config.nonce_secret),
+            budget: Budget::new(config.unauthenticated, &config.secret),
             names: Names::of(&config.realms),
             whereabouts: Whereabouts::default(),
             lines: Lines::new(&config.nat_discovery),
@@ -120,14 +120,14 @@ impl Server {
         }
         Self {
             nonces: Nonces::new(
-                config.nonce_secret,
+                config.nonces_sealed_with(),
                 config.nonce_lifetime,
                 offered.nonce_prefix,
                 shard,
                 rng.next_u32(),
             ),
             offered,
-            tickets: Tickets::new(&config.nonce_secret),
+            tickets: Tickets::new(&config.secret),
             allocations: Allocations::new(hasher.clone(), rng.next_u32()),
             routes: Routes::new(hasher.clone()),
             guests: Guests::new(hasher),

@@ -4,7 +4,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use relay::keys::TokenKeys;
 use relay::policy::{Mode, Own, Policy};
-use relay::{Allowance, Config, IcmpTold, Keys, Limits, PortRange, RelayAddress, Sha256};
+use relay::{
+    Allowance, Config, IcmpTold, Keys, Limits, PortRange, ProcessSecret, RelayAddress, Sha256,
+};
 
 use crate::minutes;
 
@@ -46,7 +48,8 @@ pub fn config() -> Config {
         realms: keys.into(),
         tokens: TokenKeys::new(SERVER_NAME.to_owned()),
         sha256: Sha256::Off,
-        nonce_secret: relay::NonceSecret([7; 32]),
+        secret: ProcessSecret([7; 32]),
+        nonce_secret: None,
         nonce_lifetime: minutes(10),
         relays: vec![here(LOCAL), here(LOCAL_V6)],
         ports,

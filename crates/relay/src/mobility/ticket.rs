@@ -1,7 +1,7 @@
 //! Tickets: a number that only this server reads. RFC 8016 §3.1.2, §5.
 //!
 //! A ticket is eight bytes, unlike those of any other ticket, encrypted and authenticated under keys
-//! that come from the server's secret: it tells nothing, and none can be made or changed elsewhere.
+//! that come from the secret of the process: it tells nothing, and none can be made or changed elsewhere.
 //! The construction is that of a synthetic IV (RFC 5297) with HMAC-SHA256: the tag over the plaintext
 //! is sent, and it also keys the pad that hides the plaintext. So a ticket needs no memory and no
 //! dice, and is the same again whenever it is asked for again.
@@ -14,7 +14,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::hmac;
 use subtle::ConstantTimeEq;
 
-use crate::NonceSecret;
+use crate::ProcessSecret;
 
 /// What a ticket says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,12 +36,8 @@ pub(crate) struct Tickets {
 }
 
 impl Tickets {
-    pub(crate) fn new(secret: &NonceSecret) -> Self {
-        let master = hmac::Key::new(hmac::HMAC_SHA256, &secret.0);
-        let derived = |label: &[u8]| {
-            let key = hmac::sign(&master, label);
-            hmac::Key::new(hmac::HMAC_SHA256, key.as_ref())
-        };
+    pub(crate) fn new(secret: &ProcessSecret) -> Self {
+        let derived = |label: &[u8]| hmac::Key::new(hmac::HMAC_SHA256, &secret.derived(label));
         Self {
             tag: derived(b"mobility ticket, authentication"),
             pad: derived(b"mobility ticket, encryption"),
@@ -129,15 +125,15 @@ mod tests {
 
     #[test]
     fn a_ticket_opens_with_the_secret_that_sealed_it_and_no_other() {
-        let tickets = Tickets::new(&NonceSecret([1; 32]));
+        let tickets = Tickets::new(&ProcessSecret([1; 32]));
         assert_eq!(tickets.open(&tickets.seal(TICKET)), Some(TICKET));
-        let others = Tickets::new(&NonceSecret([2; 32]));
+        let others = Tickets::new(&ProcessSecret([2; 32]));
         assert_eq!(others.open(&tickets.seal(TICKET)), None);
     }
 
     #[test]
     fn no_bit_of_a_ticket_can_change() {
-        let tickets = Tickets::new(&NonceSecret([1; 32]));
+        let tickets = Tickets::new(&ProcessSecret([1; 32]));
         let sealed = tickets.seal(TICKET);
         for bit in 0..TEXT * 8 {
             let mut forged = sealed;
@@ -151,7 +147,7 @@ mod tests {
 
     #[test]
     fn the_next_ticket_has_nothing_in_common_with_the_last() {
-        let tickets = Tickets::new(&NonceSecret([1; 32]));
+        let tickets = Tickets::new(&ProcessSecret([1; 32]));
         let last = tickets.seal(TICKET);
         let next = tickets.seal(Ticket {
             moves: Ticket::next(TICKET.moves),
@@ -164,7 +160,7 @@ mod tests {
 
     #[test]
     fn a_ticket_is_text_without_a_nul() {
-        let sealed = Tickets::new(&NonceSecret([1; 32])).seal(TICKET);
+        let sealed = Tickets::new(&ProcessSecret([1; 32])).seal(TICKET);
         assert!(sealed.iter().all(u8::is_ascii_graphic));
     }
 }
