@@ -58,7 +58,7 @@ pub use nonce::NonceSecret;
 pub use ports::Ports;
 pub use quotas::Quotas;
 pub use realms::{Realm, Realms};
-pub use redirect::{Alternate, Redirect, When};
+pub use redirect::{Alternate, Redirect, Target, When};
 pub use reject::Reject;
 pub use report::{EndCause, PartnerNews, Report};
 pub use reservations::Reservations;

@@ -19,12 +19,11 @@ struct Counts {
     draining: bool,
 }
 
-/// How full the server is.
+/// How full the server is, or one realm of it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Load {
-    pub(crate) total: u32,
-    /// Of one realm.
-    pub(crate) realm: u32,
+    pub(crate) allocations: u32,
+    /// Whether none is admitted any more.
     pub(crate) draining: bool,
 }
 
@@ -73,13 +72,12 @@ impl Quotas {
         counts.draining && counts.total == 0
     }
 
-    /// How full the server is, and this realm.
-    pub(crate) fn load(&self, realm: RealmId) -> Load {
+    /// How full this realm is, or the server.
+    pub(crate) fn load(&self, realm: Option<RealmId>) -> Load {
         let counts = self.counts();
-        let of_realm = counts.realms.get(&realm);
+        let of_realm = |realm| counts.realms.get(&realm).map_or(0, |realm| realm.total);
         Load {
-            total: counts.total,
-            realm: of_realm.map_or(0, |realm| realm.total),
+            allocations: realm.map_or(counts.total, of_realm),
             draining: counts.draining,
         }
     }

@@ -1,25 +1,48 @@
-//! Clients that are sent to another server: ALTERNATE-SERVER. RFC 8489 §10, RFC 8656 §7.2 step 11.
+//! Rules that send clients to another server: ALTERNATE-SERVER. RFC 8489 §10, RFC 8656 §7.2 step 11.
 //!
-//! Only an Allocate of who has authenticated is redirected, in a signed answer. Without a signature
-//! whoever stands between could send clients to a server of their own; and the list of servers is
-//! not for strangers. What a client has already stays where it is.
+//! Where a rule is for everyone, the first Allocate is answered with it, before the client has shown
+//! who it is, and so unsigned. RFC 8489 §14.8 would have 300 sent to those only who have signed, in a
+//! signed answer. But Chromium and all that is built on libwebrtc take the nonce of the first server
+//! along, sign the next request with it, and give up when the next server refuses that nonce: they
+//! would get no relay at all. A client that never had a nonce asks the next server for one. What the
+//! signature would prevent is open anyhow, since those clients follow an unsigned 300: somebody on
+//! the way can make one without our help. A client that has something here already, or a port that
+//! was reserved for it, stays.
+//!
+//! Whose realm a client is of is known when it has signed. So is a client that heard a challenge
+//! just before a rule began to hold. Where servers share the secret of their nonces
+//! ([`crate::Config::nonce_secret`]), the signed 300 has REALM and a fresh NONCE, and the next server
+//! takes the very next request of all clients that follow a 300. Without such a secret Chromium gets
+//! no relay from a signed 300, while Firefox, libnice and libjuice do, and which client it is cannot
+//! be seen. Then a rule over a load lets the client stay, as there is room for one more, or else the
+//! client is sent on in place of a 508; a server that drains or only sends on has nothing better
+//! than the 300.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::Reject;
 use crate::quotas::Load;
+use crate::{ClientTuple, Transport};
 
 /// A rule that sends clients elsewhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Redirect {
-    /// To one of these, by chance. Those of the client's family count, since a client keeps the
-    /// transport and may have no other family; without any it is not redirected.
-    pub to: Vec<SocketAddr>,
+    /// To one of these, by chance. Those of the client's family and transport count, since a client
+    /// keeps the transport and may have no other family; without any it is not redirected.
+    pub to: Vec<Target>,
     /// As long as this holds.
     pub when: When,
-    /// Users of this realm only.
+    /// Users of this realm only. Set [`crate::Config::nonce_secret`], too.
     pub realm: Option<Arc<str>>,
+}
+
+/// Where another server is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Its address.
+    pub address: SocketAddr,
+    /// What it speaks there; `None` is both UDP and TCP.
+    pub transport: Option<Transport>,
 }
 
 /// When a [`Redirect`] holds.
@@ -43,36 +66,49 @@ pub struct Alternate {
 }
 
 impl Redirect {
-    /// Refuses a client whom this rule sends elsewhere.
-    pub(crate) fn check(
-        &self,
-        client: SocketAddr,
-        realm: &str,
-        load: Load,
-        chance: u32,
-    ) -> Result<(), Reject> {
-        let concerned = self.realm.as_deref().is_none_or(|own| own == realm);
-        let holds = match self.when {
+    /// Whether the rule holds under this load, of its realm or in all.
+    pub(crate) const fn holds(&self, load: Load) -> bool {
+        match self.when {
             When::Always => true,
             When::Draining => load.draining,
-            When::Allocations(limit) if self.realm.is_some() => load.realm >= limit,
-            When::Allocations(limit) => load.total >= limit,
-        };
-        if !concerned || !holds {
-            return Ok(());
-        }
-        let is_same = |to: &SocketAddr| to.is_ipv4() == client.is_ipv4();
-        let same = self.one_of(is_same, chance);
-        let other = self.one_of(|to| !is_same(to), chance);
-        match same {
-            Some(same) => Err(Reject::TryAlternate(Alternate { same, other })),
-            None => Ok(()),
+            When::Allocations(limit) => load.allocations >= limit,
         }
     }
 
-    fn one_of(&self, wanted: impl Fn(&SocketAddr) -> bool, chance: u32) -> Option<SocketAddr> {
-        let all = || self.to.iter().copied().filter(|to| wanted(to));
+    /// Where the rule sends a client, if it has a place for it.
+    pub(crate) fn alternate(&self, client: ClientTuple, chance: u32) -> Option<Alternate> {
+        let is_same = |to: &SocketAddr| to.is_ipv4() == client.client.is_ipv4();
+        let same = self.one_of(client.transport, is_same, chance)?;
+        let other = self.one_of(client.transport, |to| !is_same(to), chance);
+        Some(Alternate { same, other })
+    }
+
+    fn one_of(
+        &self,
+        transport: Transport,
+        wanted: impl Fn(&SocketAddr) -> bool,
+        chance: u32,
+    ) -> Option<SocketAddr> {
+        let speaking = || self.to.iter().filter(|to| to.speaks(transport));
+        let all = || speaking().map(|to| to.address).filter(|to| wanted(to));
         let count = all().count();
         all().nth(chance as usize % count.max(1))
+    }
+}
+
+impl Target {
+    /// Whether clients of this transport may come there.
+    pub fn speaks(self, transport: Transport) -> bool {
+        self.transport.is_none_or(|own| own == transport)
+    }
+}
+
+impl From<SocketAddr> for Target {
+    /// For both transports.
+    fn from(address: SocketAddr) -> Self {
+        Self {
+            address,
+            transport: None,
+        }
     }
 }

@@ -10,8 +10,9 @@ pub(crate) mod opening;
 mod refresh;
 mod relocate;
 pub(crate) mod send;
+mod try_alternate;
 
-pub(crate) use answer::{Answer, Challenge, Head};
+pub(crate) use answer::{Answer, Challenge, Head, NextTry};
 pub(crate) use binding::{Origin, Success};
 
 use std::sync::Arc;
@@ -28,7 +29,9 @@ use wire::{Attribute, Message, Method};
 use crate::auth::third_party::takes_token;
 use crate::auth::{self, Refused, Signed};
 use crate::realms::RealmId;
-use crate::{ClientTuple, DropReason, Effect, Now, Reject, Report, Server, Transport, Verdict};
+use crate::{
+    ClientTuple, DropReason, Effect, Now, Reject, Report, Server, Transport, Verdict, nonce,
+};
 
 /// Every request there is.
 pub(crate) fn handle<'a>(
@@ -68,7 +71,11 @@ fn authenticated<'a>(
     let head = Head::of(&message);
     let signed = match auth::verify(server, now, client, message) {
         Ok(signed) => signed,
-        Err(refused) => {
+        Err(mut refused) => {
+            if message.method() == Method::Allocate && refused.reject == Reject::Challenge {
+                let sent_on = try_alternate::stranger(server, client, &message);
+                refused = sent_on.map_or_else(Refused::from, |()| refused);
+            }
             let realm = auth::realm_told(server, client, &message, &refused.reject);
             let draft = server.nonces.blank();
             write_refusal(server, &head, &refused, realm, draft);
@@ -91,7 +98,9 @@ fn authenticated<'a>(
                 user: Some(&signed.user),
             };
             report_refused(server, whose, &head, &reject);
-            Verdict::Reply(head.fail(&mut server.reply, &reject, &signed.key))
+            let next_try = try_alternate::next_try(server, now, &signed, &reject);
+            let next_try = next_try.as_ref();
+            Verdict::Reply(head.fail(&mut server.reply, &reject, next_try, &signed.key))
         }
     }
 }
@@ -132,7 +141,7 @@ fn unauthenticated<'a>(
         Some((refused, realm)) => {
             let (user, head) = (claim(request), Head::of(request));
             if refused.reject.is_challenge() {
-                let nonce = server.nonces.issue(now.unix, client.client.ip());
+                let nonce = fresh_nonce(server, now, client);
                 write_refusal(server, &head, &refused, realm, nonce.as_str());
             }
             let whose = Whose {
@@ -150,6 +159,11 @@ fn unauthenticated<'a>(
     } else {
         Verdict::ReplyAs { via, message }
     }
+}
+
+/// A nonce that this client can sign under.
+fn fresh_nonce(server: &mut Server, now: Now, client: ClientTuple) -> nonce::Nonce {
+    server.nonces.issue(now.unix, client.client.ip())
 }
 
 /// Whether who is at the other end of a 5-tuple may hear so many bytes more than were sent.

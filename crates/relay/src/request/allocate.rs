@@ -12,14 +12,14 @@ use wire::attributes::{
 };
 
 use super::opening::{self, allocated};
-use super::{Answer, Head, dont_fragment};
+use super::{Answer, Head, dont_fragment, try_alternate};
 use crate::allocation::{Allocation, Phase, Refused, Relay, RelaySocket, Relays};
 use crate::auth::Signed;
 use crate::permissions::Permissions;
 use crate::policy::is_tunnelled;
 use crate::ports::Parity;
 use crate::realms::Account;
-use crate::{ClientTuple, Config, DropReason, Now, Reject, RelayAddress, Server, Traffic};
+use crate::{ClientTuple, DropReason, Now, Reject, RelayAddress, Server, Traffic};
 
 /// Begins an allocation: the answer comes when its sockets are bound. RFC 8656 §7.2, whose order
 /// these checks keep.
@@ -41,21 +41,16 @@ pub(super) fn allocate(
     let ticket = wants_ticket(server, request)?;
     let wanted = Wanted::read(server, request)?;
     let config = Arc::clone(&server.config);
-    // What was reserved here is to be had nowhere else.
-    if !matches!(wanted, Wanted::Reserved(_)) {
-        redirect(server, &config, request)?;
-    }
+    // RFC 8656 §7.2 step 11, which may come at any point: here the request is known to be one that
+    // a server could grant. What was reserved here is to be had nowhere else.
+    let elsewhere = match wanted {
+        Wanted::Reserved(_) => None,
+        Wanted::One(..) | Wanted::Both(_) => try_alternate::known(server, request)?,
+    };
     let lifetime = request.lifetime(request.requested_lifetime()?, &config.limits, now)?;
     let account = request.account(&config.realms);
-    let quota = config.realms.quota(request.realm, &config.limits);
-    server.shared.quotas.admit(account, &quota)?;
-    let (relays, refused) = match take_ports(server, now, wanted, account) {
-        Ok(taken) => taken,
-        Err(reject) => {
-            server.shared.quotas.release(account);
-            return Err(reject);
-        }
-    };
+    let taken = take_room(server, now, wanted, account);
+    let (relays, refused) = taken.map_err(|reject| try_alternate::rather(elsewhere, reject))?;
     let phase = Phase::Opening {
         fingerprint: head.fingerprint,
         ticket,
@@ -93,19 +88,6 @@ pub(super) fn refuse_tunnels(client: ClientTuple) -> Result<(), Reject> {
     } else {
         Ok(())
     }
-}
-
-/// RFC 8656 §7.2 step 11: at any point. Here the request is known to be one that a server could
-/// grant.
-fn redirect(server: &mut Server, config: &Config, request: &Signed<'_>) -> Result<(), Reject> {
-    if config.redirects.is_empty() {
-        return Ok(());
-    }
-    let realm = config.realms.name(request.realm);
-    let load = server.shared.quotas.load(request.realm);
-    let chance = server.rng.next_u32();
-    let mut rules = config.redirects.iter();
-    rules.try_for_each(|rule| rule.check(request.client.client, realm, load, chance))
 }
 
 /// A retransmission hears what the first heard; anything else is a mismatch. RFC 8656 §7.2 step 2.
@@ -190,6 +172,22 @@ fn relay_address(
     let family = requested.map_or(Ok(AddressFamily::V4), |requested| requested.0);
     let family = family.map_err(|_| Reject::UnsupportedFamily)?;
     server.config.relay(family).ok_or(Reject::UnsupportedFamily)
+}
+
+/// A count in the quotas and ports, both or neither.
+fn take_room(
+    server: &mut Server,
+    now: Now,
+    wanted: Wanted,
+    account: Account<'_>,
+) -> Result<(Relays, Option<Refused>), Reject> {
+    let quota = server
+        .config
+        .realms
+        .quota(account.realm, &server.config.limits);
+    server.shared.quotas.admit(account, &quota)?;
+    let taken = take_ports(server, now, wanted, account);
+    taken.inspect_err(|_| server.shared.quotas.release(account))
 }
 
 /// Ports for what is wanted, and what of it cannot be had.

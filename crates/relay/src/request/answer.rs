@@ -10,7 +10,8 @@ use wire::attributes::{
 use wire::{AddressFamily, Class, MacKey, Message, Method, TransactionId, Writer};
 
 use crate::mobility::{Sealed, ShardId};
-use crate::{Alternate, DropReason, Reject};
+use crate::redirect::Alternate;
+use crate::{DropReason, Reject, nonce};
 
 /// What a handler has to say to a request that it grants.
 #[derive(Debug)]
@@ -56,6 +57,13 @@ pub(crate) struct Challenge<'a> {
     pub(crate) third_party: Option<&'a str>,
     /// Signs the answer, if the client is known well enough.
     pub(crate) key: Option<&'a MacKey>,
+}
+
+/// What the next server wants of the first request to it, if it takes our nonces. Chromium signs
+/// that request with what it knows, and no challenge to it is answered.
+pub(crate) struct NextTry<'a> {
+    pub(crate) realm: &'a str,
+    pub(crate) nonce: nonce::Nonce,
 }
 
 /// What an answer must know of its request.
@@ -126,6 +134,7 @@ impl Head {
         &self,
         buffer: &'b mut Vec<u8>,
         reject: &Reject,
+        next_try: Option<&NextTry<'_>>,
         key: &MacKey,
     ) -> &'b [u8] {
         self.write(buffer, Class::Error, |writer| {
@@ -135,6 +144,9 @@ impl Head {
             });
             put_unknown(writer, reject);
             put_alternate(writer, reject);
+            if let Some(NextTry { realm, nonce }) = next_try {
+                writer.put(&Realm(realm)).put(&Nonce(nonce.as_str()));
+            }
             writer.put(&SOFTWARE).sign(key);
         })
     }
@@ -153,6 +165,7 @@ impl Head {
                 reason: "",
             });
             put_unknown(writer, reject);
+            put_alternate(writer, reject);
             if let Some(challenge) = challenge.filter(|_| reject.is_challenge()) {
                 writer
                     .put(&Realm(challenge.realm))

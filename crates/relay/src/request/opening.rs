@@ -213,7 +213,7 @@ fn give_up(server: &mut Server, id: AllocationId, fingerprint: bool) {
     let reject = refused.map_or(Reject::NoPort, |refused| refused.reject);
     let head = head_of(&allocation, fingerprint);
     let mut message = Vec::new();
-    head.fail(&mut message, &reject, &allocation.key);
+    head.fail(&mut message, &reject, None, &allocation.key);
     server.effects.push(Effect::Send {
         to: allocation.client,
         message,

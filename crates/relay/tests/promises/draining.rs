@@ -1,6 +1,8 @@
 //! A server that drains: it grants nothing new and serves what it has granted to the end.
 
-use relay::{DropReason, Redirect, Reject, Report, Transport, When};
+use std::net::SocketAddr;
+
+use relay::{DropReason, Redirect, Reject, Report, Target, Transport, When};
 use sim::Outcome::Lost;
 use sim::{Request, World, minutes};
 
@@ -101,9 +103,10 @@ fn a_reserved_port_is_no_longer_available() {
 
 #[test]
 fn a_rule_sends_clients_elsewhere_while_the_server_drains_and_not_before() {
+    let other: SocketAddr = "203.0.113.9:3478".parse().unwrap();
     let mut world = World::with(|config| {
         config.redirects = vec![Redirect {
-            to: vec!["203.0.113.9:3478".parse().unwrap()],
+            to: vec![Target::from(other)],
             when: When::Draining,
             realm: None,
         }];
@@ -111,7 +114,7 @@ fn a_rule_sends_clients_elsewhere_while_the_server_drains_and_not_before() {
     let (alice, bob) = (world.client("alice"), world.client("bob"));
     alice.allocate(&mut world, minutes(10));
     world.drain();
-    let answer = bob.ask(&mut world, Request::allocate());
+    let answer = bob.ask(&mut world, Request::allocate().unsigned());
     assert_eq!(answer.code(), Some(300));
     alice.refresh(&mut world, minutes(10));
 }

@@ -24,6 +24,7 @@ mod messages;
 mod mobility;
 mod moving;
 mod nat_discovery;
+mod nonces_of_several_servers;
 mod partners;
 mod permissions;
 mod ports;

@@ -3,33 +3,43 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
-use relay::{Keys, Realm, Redirect, When};
-use sim::{Answer, Client, Request, World, minutes, password};
-use wire::attributes::AlternateServer;
+use relay::{DropReason, Keys, NonceSecret, Realm, Redirect, Target, Transport, When};
+use sim::{Answer, Client, Outcome, Request, World, minutes, password};
+use wire::attributes::{
+    AlternateServer, ErrorCode, Nonce, Realm as RealmAttribute, ReservationToken, Software,
+};
+use wire::{AddressFamily, Method};
 
-const TO: [&str; 3] = [
+use crate::nonces_of_several_servers::challenged;
+
+pub(crate) const TO: [&str; 3] = [
     "203.0.113.9:3478",
     "203.0.113.10:3478",
     "[2001:db8::9]:3478",
 ];
 
-fn redirect(to: &[&str], when: When) -> Redirect {
+pub(crate) fn redirect(to: &[&str], when: When) -> Redirect {
+    let address = |to: &&str| Target::from(to.parse::<SocketAddr>().unwrap());
     Redirect {
-        to: to.iter().map(|to| to.parse().unwrap()).collect(),
+        to: to.iter().map(address).collect(),
         when,
         realm: None,
     }
 }
 
-fn world(redirects: Vec<Redirect>) -> World {
+pub(crate) fn world(redirects: Vec<Redirect>) -> World {
     World::with(|config| config.redirects = redirects)
 }
 
-fn alternates(answer: &Answer) -> Vec<SocketAddr> {
+pub(crate) fn alternates(answer: &Answer) -> Vec<SocketAddr> {
     let all = answer.get_all::<AlternateServer>();
     all.into_iter()
         .map(|AlternateServer(address)| address)
         .collect()
+}
+
+fn stranger() -> Request {
+    Request::allocate().unsigned()
 }
 
 /// A client that comes over IPv6.
@@ -46,9 +56,8 @@ fn client_v6(world: &mut World) -> Client {
 fn an_allocate_is_answered_with_another_server_of_the_clients_family() {
     let mut world = world(vec![redirect(&TO[..], When::Always)]);
     let alice = world.client("alice");
-    let answer = alice.ask(&mut world, Request::allocate());
+    let answer = alice.ask(&mut world, stranger());
     assert_eq!(answer.code(), Some(300));
-    assert!(answer.is_signed());
     // One of the client's family first, one of the other behind it.
     let [same, other] = alternates(&answer)[..] else {
         panic!("{answer:?}");
@@ -56,25 +65,46 @@ fn an_allocate_is_answered_with_another_server_of_the_clients_family() {
     assert!(TO[..2].contains(&&*same.to_string()));
     assert_eq!(other.to_string(), TO[2]);
     let six = client_v6(&mut world);
-    let answer = six.ask(&mut world, Request::allocate());
+    let answer = six.ask(&mut world, stranger());
     assert_eq!(alternates(&answer)[0].to_string(), TO[2]);
     assert_eq!(alternates(&answer).len(), 2);
     assert!(world.is_idle());
     assert_eq!(world.counters().redirected, 2);
     assert_eq!(world.counters().refused, 0);
+    assert_eq!(world.counters().challenges, 0);
 }
 
 #[test]
-fn who_has_not_authenticated_is_not_redirected() {
+fn a_client_is_sent_on_before_it_has_a_nonce_to_take_along() {
+    let mut world = world(vec![redirect(&TO[..1], When::Always)]);
+    let alice = world.client("alice");
+    let answer = alice.ask(&mut world, stranger());
+    assert!(!answer.is_signed());
+    // Strangers may be anyone, so not a byte more than they need.
+    assert_eq!(answer.get::<ErrorCode<'_>>().unwrap().reason, "");
+    assert_eq!(answer.get::<RealmAttribute<'_>>(), None);
+    assert_eq!(answer.get::<Nonce<'_>>(), None);
+    assert_eq!(answer.get::<Software<'_>>(), None);
+}
+
+#[test]
+fn only_an_allocate_is_sent_on_and_no_credentials_that_are_wrong() {
     let mut world = world(vec![redirect(&TO[..], When::Always)]);
     let mallory = world.client_with("alice", "guessed");
-    for request in [Request::allocate().unsigned(), Request::allocate()] {
+    let refresh = || Request::refresh(minutes(10));
+    let requests = [
+        refresh().unsigned(),
+        Request::new(Method::CreatePermission).unsigned(),
+        refresh(),
+        Request::allocate(),
+        Request::allocate().nonce("of another server"),
+    ];
+    for request in requests {
         let answer = mallory.ask(&mut world, request);
         assert_eq!(answer.code(), Some(401));
         assert!(alternates(&answer).is_empty());
     }
-    let answer = mallory.ask(&mut world, Request::binding());
-    assert!(answer.is_success());
+    assert!(mallory.ask(&mut world, Request::binding()).is_success());
 }
 
 #[test]
@@ -86,8 +116,43 @@ fn a_client_of_a_family_that_no_address_has_stays() {
     // The first rule has nothing for IPv4, the second does not hold yet.
     world.client("alice").allocate(&mut world, minutes(10));
     let bob = world.client("bob");
-    let answer = bob.ask(&mut world, Request::allocate());
+    let answer = bob.ask(&mut world, stranger());
     assert_eq!(alternates(&answer), [TO[0].parse().unwrap()]);
+}
+
+#[test]
+fn a_client_is_never_sent_to_a_port_of_another_transport() {
+    let only = |address: &str, transport| Target {
+        address: address.parse().unwrap(),
+        transport: Some(transport),
+    };
+    let rule = |to| Redirect {
+        to,
+        ..redirect(&[], When::Always)
+    };
+    let udp = only(TO[0], Transport::Udp);
+    let mut world = world(vec![rule(vec![udp])]);
+    world.tcp_client("alice").allocate(&mut world, minutes(10));
+    let alice = world.client("alice");
+    let answer = alice.ask(&mut world, stranger());
+    assert_eq!(alternates(&answer), [TO[0].parse().unwrap()]);
+
+    let tcp = "203.0.113.9:443";
+    let both = vec![
+        udp,
+        only(tcp, Transport::Tcp),
+        // Of the other family there is something for UDP alone.
+        only(TO[2], Transport::Udp),
+    ];
+    let mut world = self::world(vec![rule(both)]);
+    for _ in 0..20 {
+        let (alice, bob) = (world.tcp_client("alice"), world.client("bob"));
+        let answer = alice.ask(&mut world, stranger());
+        assert_eq!(alternates(&answer), [tcp.parse().unwrap()]);
+        let answer = bob.ask(&mut world, stranger());
+        let expected = [TO[0], TO[2]].map(|to| to.parse().unwrap());
+        assert_eq!(alternates(&answer), expected);
+    }
 }
 
 #[test]
@@ -96,7 +161,7 @@ fn clients_spread_over_all_addresses() {
     let seen: BTreeSet<SocketAddr> = (0..40)
         .map(|_| {
             let alice = world.client("alice");
-            alternates(&alice.ask(&mut world, Request::allocate()))[0]
+            alternates(&alice.ask(&mut world, stranger()))[0]
         })
         .collect();
     assert_eq!(seen.len(), 2);
@@ -108,7 +173,7 @@ fn a_full_server_sends_clients_on_until_there_is_room() {
     let [one, two, three] = ["alice", "bob", "carol"].map(|user| world.client(user));
     one.allocate(&mut world, minutes(10));
     two.allocate(&mut world, minutes(20));
-    let answer = three.ask(&mut world, Request::allocate());
+    let answer = three.ask(&mut world, stranger());
     assert_eq!(answer.code(), Some(300));
     world.advance(minutes(10));
     three.allocate(&mut world, minutes(10));
@@ -122,6 +187,7 @@ fn what_a_client_has_stays_where_it_is() {
     assert!(alice.packet(&mut world, &packet).answer().is_success());
     // A retransmission hears what the first heard.
     assert!(alice.packet(&mut world, &packet).answer().is_success());
+    assert_eq!(alice.ask(&mut world, stranger()).code(), Some(401));
     alice.bind(&mut world, peer);
     alice.refresh(&mut world, minutes(20));
     alice.delete(&mut world);
@@ -132,34 +198,133 @@ fn a_reserved_port_is_to_be_had_here_only() {
     let mut world = world(vec![redirect(&TO[..1], When::Allocations(1))]);
     let (first, second) = (world.client("alice"), world.client("alice"));
     let reserved = first.ask(&mut world, Request::allocate().reserve_next());
-    let request = Request::allocate().reserved(reserved.get().unwrap());
+    let token: ReservationToken = reserved.get().unwrap();
+    let asked = second.ask(&mut world, stranger().reserved(token));
+    assert_eq!(asked.code(), Some(401));
+    let request = Request::allocate().reserved(token);
     assert!(second.ask(&mut world, request).is_success());
+}
+
+#[test]
+fn what_strangers_hear_of_other_servers_is_rationed_like_all_they_hear() {
+    let mut world = world(vec![redirect(&TO[..1], When::Always)]);
+    let victim = world.client("alice");
+    let (mut asked, mut heard) = (0, 0);
+    loop {
+        let packet = victim.write(&mut world, &stranger());
+        match victim.packet(&mut world, &packet) {
+            Outcome::Answered(answer) => heard += answer.as_bytes().len() - packet.len(),
+            Outcome::Lost(DropReason::OverBudget) => break,
+            other @ (Outcome::AnsweredAs(..)
+            | Outcome::AtPeer { .. }
+            | Outcome::AtClient { .. }
+            | Outcome::IcmpAtClient { .. }
+            | Outcome::Lost(_)
+            | Outcome::NoSocket
+            | Outcome::Silent) => panic!("{other:?}"),
+        }
+        asked += 1;
+        assert!(asked < 5000);
+    }
+    assert!(heard >= 16 * 1024, "{heard}");
+    assert_eq!(world.counters().redirected, asked);
+    // A 300 is shorter than a challenge.
+    assert!(asked > 16 * 1024 / 20, "{asked}");
+    // TCP clients are where they say to be.
+    let bob = world.tcp_client("bob");
+    assert_eq!(bob.ask(&mut world, stranger()).code(), Some(300));
+}
+
+/// A second realm, whose users are known by their names.
+fn add_realm(config: &mut relay::Config) {
+    let mut keys = Keys::new("example.net");
+    for user in ["alice@example.net", "bob@example.net"] {
+        keys.add_user(user, &password(user)).unwrap();
+    }
+    config.realms.add(Realm {
+        keys,
+        listeners: vec![],
+        total: None,
+        per_user: None,
+    });
+    config.nonce_secret = Some(NonceSecret::shared(b"known to all nodes"));
+}
+
+fn of_realm(rule: Redirect) -> Redirect {
+    Redirect {
+        realm: Some("example.net".into()),
+        ..rule
+    }
 }
 
 #[test]
 fn a_rule_for_one_realm_concerns_no_other() {
     let mut world = World::with(|config| {
-        let mut keys = Keys::new("example.net");
-        for user in ["alice@example.net", "bob@example.net"] {
-            keys.add_user(user, &password(user)).unwrap();
-        }
-        config.realms.add(Realm {
-            keys,
-            listeners: vec![],
-            total: None,
-            per_user: None,
-        });
-        config.redirects = vec![Redirect {
-            realm: Some("example.net".into()),
-            ..redirect(&TO[..1], When::Allocations(1))
-        }];
+        add_realm(config);
+        config.redirects = vec![of_realm(redirect(&TO[..1], When::Allocations(1)))];
     });
     // The realm's own allocations count.
     for user in ["alice", "bob", "alice@example.net"] {
         world.client(user).allocate(&mut world, minutes(10));
     }
     let bob = world.client("bob@example.net");
+    // Nobody knows yet that it is of this realm.
+    assert_eq!(bob.ask(&mut world, stranger()).code(), Some(401));
     let answer = bob.ask(&mut world, Request::allocate());
     assert_eq!(answer.code(), Some(300));
+    // The next server takes the realm that the client can sign with.
+    let realm = answer.get::<RealmAttribute<'_>>().unwrap();
+    assert_eq!(realm.0, sim::REALM);
     world.client("carol").allocate(&mut world, minutes(10));
+}
+
+#[test]
+fn the_first_rule_that_may_concern_a_client_is_waited_for() {
+    let rules = [
+        of_realm(redirect(&TO[..1], When::Allocations(1))),
+        redirect(&TO[1..2], When::Always),
+    ];
+    let mut world = World::with(|config| {
+        add_realm(config);
+        config.redirects = rules.to_vec();
+    });
+    let second = [TO[1].parse().unwrap()];
+    let alice = world.client("alice@example.net");
+    // As long as the first rule does not hold, all go to the second.
+    assert_eq!(alternates(&alice.ask(&mut world, stranger())), second);
+
+    let mut world = World::with(|config| {
+        add_realm(config);
+        config.redirects = rules.to_vec();
+        config.redirects[0].when = When::Always;
+    });
+    for (user, expected) in [("alice@example.net", TO[0]), ("alice", TO[1])] {
+        let client = world.client(user);
+        assert_eq!(client.ask(&mut world, stranger()).code(), Some(401));
+        let answer = client.ask(&mut world, Request::allocate());
+        assert_eq!(alternates(&answer), [expected.parse().unwrap()]);
+    }
+}
+
+#[test]
+fn a_rule_for_one_realm_that_has_no_address_for_a_client_is_not_waited_for() {
+    let mut world = World::with(|config| {
+        add_realm(config);
+        config.redirects = vec![
+            of_realm(redirect(&TO[2..], When::Always)),
+            redirect(&TO[..1], When::Always),
+        ];
+    });
+    let alice = world.client("alice");
+    let answer = alice.ask(&mut world, stranger());
+    assert_eq!(alternates(&answer), [TO[0].parse().unwrap()]);
+}
+
+#[test]
+fn a_request_that_no_server_would_grant_is_refused_here() {
+    let mut world = world(vec![redirect(&TO[..1], When::Always)]);
+    let alice = challenged(&mut world, "alice");
+    let family = AddressFamily::V6;
+    let contradiction = Request::allocate().dual().family(family);
+    assert_eq!(alice.ask(&mut world, contradiction).code(), Some(400));
 }
