@@ -36,6 +36,8 @@ use relay::{
 use serde::Deserialize;
 
 pub(crate) use host::Host;
+#[cfg(test)]
+pub(crate) use host::SecretFile;
 pub(crate) use judge::spelled;
 pub(crate) use report::Report;
 pub(crate) use secret::{PrecomputedKey, Secret, TokenSecret};
@@ -91,6 +93,15 @@ pub(crate) enum Transport {
     Tcp,
 }
 
+impl From<Transport> for relay::Transport {
+    fn from(transport: Transport) -> Self {
+        match transport {
+            Transport::Udp => Self::Udp,
+            Transport::Tcp => Self::Tcp,
+        }
+    }
+}
+
 /// Where allocations live.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Relay {
@@ -109,6 +120,8 @@ pub(crate) struct Auth {
     pub(crate) users: BTreeMap<String, UserKey>,
     /// How long a nonce is accepted.
     pub(crate) nonce_lifetime: Duration,
+    /// Seals nonces that the servers which share it accept, too.
+    pub(crate) nonce_secret: Option<Secret>,
     /// Whether SHA-256 is offered or required.
     pub(crate) sha256: Sha256,
     /// Realms beside the default one.
@@ -217,6 +230,7 @@ impl Config {
                 secrets: Vec::new(),
                 users: BTreeMap::new(),
                 nonce_lifetime: Duration::from_secs(600),
+                nonce_secret: None,
                 sha256: Sha256::Offer,
                 realms: Vec::new(),
             },

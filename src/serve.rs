@@ -14,10 +14,10 @@ use std::sync::Arc;
 
 use net::{ListenerOptions, Running};
 use relay::policy::Network;
-use relay::{NatDiscovery, ProcessSecret, RelayAddress, SecondAddress};
+use relay::{NatDiscovery, NonceSecret, ProcessSecret, RelayAddress, SecondAddress};
 use tracing::{info, warn};
 
-use crate::config::{Config, Host, Transport};
+use crate::config::{Config, Host};
 use crate::log::{self, Reporter};
 use ending::Signals;
 
@@ -124,13 +124,11 @@ fn open_for_trying(config: &mut Config, host: &Host) {
 
 fn net_options(config: &Config, host: &Host) -> Result<net::Options, Fault> {
     let listeners = config.listeners.iter().map(|listener| ListenerOptions {
-        transport: match listener.transport {
-            Transport::Udp => relay::Transport::Udp,
-            Transport::Tcp => relay::Transport::Tcp,
-        },
+        transport: listener.transport.into(),
         listen: listener.listen,
     });
     let reporter = Reporter::new(&config.log);
+    let nonce_secret = config.auth.nonce_secret.as_ref();
     Ok(net::Options {
         listeners: listeners.collect(),
         shards: config.threads,
@@ -139,7 +137,7 @@ fn net_options(config: &Config, host: &Host) -> Result<net::Options, Fault> {
             tokens: config.tokens(),
             sha256: config.auth.sha256,
             secret: ProcessSecret(rand::random()),
-            nonce_secret: None,
+            nonce_secret: nonce_secret.map(|text| NonceSecret::shared(text.expose().as_bytes())),
             nonce_lifetime: config.auth.nonce_lifetime,
             relays: config.relay.addresses.clone(),
             ports: config.relay.ports,

@@ -7,7 +7,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use clap::Args;
 use relay::policy::{Mode, Network};
-use relay::{Allowance, Partner, Redirect, SecondAddress, Sha256, When};
+use relay::{Allowance, Partner, Redirect, SecondAddress, Sha256, Target, When};
 
 use super::{ConfigFile, Failure, print};
 use crate::config::{Config, Format, Host, Level, OauthKey, Realm, Transport, spelled};
@@ -89,10 +89,14 @@ impl Summary<'_> {
             };
         }
         format!(
-            "{}, {} for time-limited credentials; a nonce is valid for {}; SHA-256 is {}",
+            "{}, {} for time-limited credentials; a nonce is valid for {}{}; SHA-256 is {}",
             counted(auth.users.len(), "user"),
             counted(auth.secrets.len(), "secret"),
             span(auth.nonce_lifetime),
+            match auth.nonce_secret {
+                Some(_) => " at every server with the same nonce secret",
+                None => "",
+            },
             match auth.sha256 {
                 Sha256::Off => "off",
                 Sha256::Offer => "offered",
@@ -225,7 +229,7 @@ fn redirected(redirect: &Redirect) -> String {
         When::Draining => " while the server drains".to_owned(),
         When::Allocations(limit) => format!(" while there are {limit} allocations or more"),
     };
-    let to: Vec<_> = redirect.to.iter().map(SocketAddr::to_string).collect();
+    let to: Vec<_> = redirect.to.iter().map(Target::to_string).collect();
     format!("{whose}{when}, to {}", to.join(" or "))
 }
 
@@ -350,13 +354,19 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::config;
+    use crate::config::{self, Secret, SecretFile};
 
     fn summary(text: &str) -> String {
         let host = Host {
             name: "host.example.org".to_owned(),
             cores: 1,
             routed: vec!["10.0.0.5".parse().unwrap()],
+            read_secret: |_| {
+                Ok(SecretFile {
+                    secret: Secret::new("bm9uY2VzIG9mIGFsbCBub2Rlcwo="),
+                    is_public: false,
+                })
+            },
             ..Host::anywhere()
         };
         let config = config::read(text, Path::new("turnserver.toml"), &host)
@@ -375,7 +385,7 @@ mod tests {
             "[[listener]]\ntransport = \"udp\"\nlisten = \"0.0.0.0:3478\"\n\
              [relay]\nexternal = [\"203.0.113.7\"]\nports = \"50000-50099\"\n\
              [nat-discovery]\nalternate = \"10.0.0.6:3479\"\nexternal = [\"203.0.113.8\"]\n\
-             [auth]\nsecrets = [\"3vQ0cW1hZ2ljIG51bWJlcnM=\"]\n[auth.users]\nalice = \"wonderland\"\n\
+             [auth]\nsecrets = [\"3vQ0cW1hZ2ljIG51bWJlcnM=\"]\nnonce-secret-file = \"nonce.secret\"\n[auth.users]\nalice = \"wonderland\"\n\
              [[auth.realm]]\nname = \"example.net\"\nlisteners = [\"10.0.0.5:3478\"]\ntotal = 10\n\
              secrets = [\"5qLqO1tM0lYcN3S0\"]\n\
              [[auth.realm]]\nname = \"example.com\"\nper-user = 2\n\
@@ -386,7 +396,7 @@ mod tests {
              expires = \"2028-01-01T00:00:00Z\"\nalgorithm = \"A128GCM\"\nkey = \"i1lS7dGBqJ5Fd2+Ue3XOyw==\"\n\
              [allocation]\nper-user = 4\n\
              [[redirect]]\nto = [\"203.0.113.9:3478\", \"[2001:db8::9]:3478\"]\nwhen = \"draining\"\n\
-             [[redirect]]\nto = [\"203.0.113.9:3478\"]\nwhen = { allocations = 90 }\nrealm = \"example.net\"\n\
+             [[redirect]]\nto = [\"203.0.113.9:443/tcp\"]\nwhen = { allocations = 90 }\nrealm = \"example.net\"\n\
              [peers]\nallow = [\"10.1.2.0/24\"]\ndeny = [\"10.1.2.9\"]\n",
         );
         let expected = "\
@@ -395,13 +405,13 @@ shards           1
 listeners        udp 0.0.0.0:3478, udp 10.0.0.5:3479, udp 10.0.0.6:3479
 relay addresses  10.0.0.5, which peers see as 203.0.113.7
 relay ports      50000-50099, room for 100 allocations on each address
-clients          1 user, 1 secret for time-limited credentials; a nonce is valid for 10m; SHA-256 is offered
+clients          1 user, 1 secret for time-limited credentials; a nonce is valid for 10m at every server with the same nonce secret; SHA-256 is offered
 other realm      example.net: 0 users, 1 secret; as many per user, at most 10 in all; asked for at 10.0.0.5:3478
 other realm      example.com: 1 user, 0 secrets; at most 2 per user, no limit in all; known by names such as alice@example.com
 token clients    2 keys of authorization servers, which know this server as turn.example.org: north, south from 2026-01-01T00:00:00Z until 2028-01-01T00:00:00Z
 allocations      live 10m, at most 1h; at most 4 per user, no limit in all; 256 permissions and 256 channels each; may follow their clients to other addresses
 redirect         everyone while the server drains, to 203.0.113.9:3478 or [2001:db8::9]:3478
-redirect         users of example.net while there are 90 allocations or more, to 203.0.113.9:3478
+redirect         users of example.net while there are 90 allocations or more, to 203.0.113.9:443/tcp
 strangers        hear at most this much more than they send: 16KiB per second to one network, 256KiB per second in all
 nat discovery    10.0.0.5 (seen as 203.0.113.7) and 10.0.0.6 (seen as 203.0.113.8), each on ports 3478 and 3479
 tcp clients      at most 16384, 1024 of one network; closed after 10s without a first request, 1m of silence

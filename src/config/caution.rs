@@ -49,6 +49,12 @@ pub(crate) enum Caution {
         /// The quota.
         total: u32,
     },
+    /// A port that most people's clients do not go to.
+    #[error("`[[redirect]] to` has port {port}, which Chromium sends nothing to")]
+    BlockedPort {
+        /// As written.
+        port: u16,
+    },
     /// A name for authorization servers, and none of them.
     #[error("`[oauth] server-name` does nothing without an `[[oauth.key]]`")]
     IdleServerName,
@@ -90,6 +96,14 @@ impl Caution {
             }
             Self::IdleRedirect { .. } => {
                 "lower it, or raise `total` in [allocation] or in the realm".into()
+            }
+            Self::BlockedPort { port: ..1024 } => {
+                "its users would get no relay: below 1024 it goes to 80 and 443 only".into()
+            }
+            Self::BlockedPort { .. } => {
+                "its users would get no relay: the port belongs to another protocol; take 3478, 443 \
+                 or 80"
+                    .into()
             }
             Self::IdleServerName => "add one, or remove the name".into(),
             Self::SampleKey { .. } => {

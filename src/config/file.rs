@@ -73,6 +73,7 @@ pub(super) struct AuthTable {
     pub(super) secrets: Vec<Text>,
     pub(super) secret_files: Vec<Text>,
     pub(super) nonce_lifetime: Option<Text>,
+    pub(super) nonce_secret_file: Option<Text>,
     pub(super) sha256: Option<Spanned<Sha256Policy>>,
     pub(super) users: BTreeMap<Text, Spanned<UserEntry>>,
     pub(super) realm: Vec<Spanned<RealmTable>>,

@@ -51,6 +51,7 @@ pub(super) fn judge(file: File, path: &Path, host: &Host) -> (Option<Config>, Ve
         (None, _) | (_, None) => None,
     };
     let around = Surroundings {
+        shares_nonces: file.auth.nonce_secret_file.is_some(),
         realms: &names,
         listeners: listeners.as_deref(),
         relay: relay.as_ref(),
@@ -109,6 +110,8 @@ struct Surroundings<'c> {
     /// The names of all realms as written, the default one first.
     realms: &'c [String],
     listeners: Option<&'c [Listener]>,
+    /// Whether other servers take the nonces of this one.
+    shares_nonces: bool,
     relay: Option<&'c Relay>,
 }
 

@@ -18,6 +18,7 @@
 //! client is sent on in place of a 508; a server that drains or only sends on has nothing better
 //! than the 300.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -100,6 +101,15 @@ impl Target {
     /// Whether clients of this transport may come there.
     pub fn speaks(self, transport: Transport) -> bool {
         self.transport.is_none_or(|own| own == transport)
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.transport {
+            Some(transport) => write!(f, "{}/{}", self.address, transport.name()),
+            None => write!(f, "{}", self.address),
+        }
     }
 }
 

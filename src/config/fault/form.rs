@@ -9,6 +9,9 @@ pub(crate) enum Form {
     /// The same where all addresses of a family are no choice.
     #[error("an IP address and a port")]
     OneSocketAddress,
+    /// The same, of one transport or of both.
+    #[error("an IP address and a port, alone or with /udp or /tcp")]
+    Target,
     /// An IP address.
     #[error("an IP address")]
     Address,
@@ -36,6 +39,10 @@ impl Form {
             }
             Self::OneSocketAddress => {
                 "write one address and port, such as \"203.0.113.8:3479\" or \"[2001:db8::8]:3479\""
+            }
+            Self::Target => {
+                "write \"203.0.113.9:3478\" for clients over UDP and TCP, \"203.0.113.9:3478/udp\" or \
+                 \"203.0.113.9:443/tcp\" for those of one"
             }
             Self::Address => {
                 "write it without port and brackets, such as \"192.0.2.7\" or \"2001:db8::7\""

@@ -31,6 +31,14 @@ impl Judge<'_> {
         let default = Duration::from_secs(600);
         let key = "[auth] nonce-lifetime";
         let nonce_lifetime = self.duration(key, table.nonce_lifetime.as_ref(), possible, default);
+        let key = "[auth] nonce-secret-file".into();
+        let nonce_secret = match &table.nonce_secret_file {
+            Some(written) => {
+                let secret = self.secret_file(&key, written);
+                secret.and_then(|secret| self.strong(&key, secret, &written.span()).map(Some))
+            }
+            None => Some(None),
+        };
         let written = Credentials {
             of: None,
             secrets: table.secrets,
@@ -49,6 +57,7 @@ impl Judge<'_> {
             secrets,
             users,
             nonce_lifetime: nonce_lifetime?,
+            nonce_secret: nonce_secret?,
             sha256,
             realms,
         })

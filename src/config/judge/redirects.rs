@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 
-use relay::{Limits, Redirect, When};
+use relay::{Limits, Redirect, Target, Transport, When};
 use toml::Spanned;
 
 use super::net::not_unicast;
@@ -74,7 +74,7 @@ impl Judge<'_> {
         written: &[Text],
         table: Range<usize>,
         around: Surroundings<'_>,
-    ) -> Option<Vec<SocketAddr>> {
+    ) -> Option<Vec<Target>> {
         if written.is_empty() {
             let fault = Fault::Missing {
                 table: TABLE,
@@ -83,45 +83,50 @@ impl Judge<'_> {
             };
             return self.refuse(fault, table);
         }
-        let mut read: Vec<(SocketAddr, Range<usize>)> = Vec::new();
+        let mut read: Vec<(Target, Range<usize>)> = Vec::new();
         let mut usable = true;
         for written in written {
-            let Some(address) = self.alternate(written, around) else {
+            let Some(target) = self.target(written, around) else {
                 usable = false;
                 continue;
             };
-            if let Some((_, first)) = read.iter().find(|(other, _)| *other == address) {
+            if let Some((_, first)) = read.iter().find(|(other, _)| overlap(*other, target)) {
                 let see = Some((first.clone(), "first here"));
                 let key = TO.into();
                 return self.refuse_beside(Fault::Duplicate { key }, written.span(), see);
             }
-            read.push((address, written.span()));
+            read.push((target, written.span()));
         }
-        usable.then(|| read.into_iter().map(|(address, _)| address).collect())
+        usable.then(|| read.into_iter().map(|(target, _)| target).collect())
     }
 
-    fn alternate(&mut self, written: &Text, around: Surroundings<'_>) -> Option<SocketAddr> {
+    fn target(&mut self, written: &Text, around: Surroundings<'_>) -> Option<Target> {
         let at = written.span();
-        let Ok(address) = written.get_ref().parse::<SocketAddr>() else {
-            let (key, form) = (TO.into(), Form::SocketAddress);
+        let Some(Target { address, transport }) = read_target(written.get_ref()) else {
+            let (key, form) = (TO.into(), Form::Target);
             return self.refuse(Fault::Form { key, form }, at);
         };
-        let address = SocketAddr::new(address.ip().to_canonical(), address.port());
         if let Some(kind) = not_unicast(address.ip()) {
             let (key, address) = (TO.into(), address.ip());
             return self.refuse(Fault::NotUnicast { key, address, kind }, at);
         }
-        if address.port() == 0 {
+        let port = address.port();
+        if port == 0 {
             return self.refuse(RedirectFault::PortZero, at);
         }
-        if self.is_own(address, around) {
-            return self.refuse(RedirectFault::Itself { address }, at);
+        let target = Target { address, transport };
+        if self.is_own(target, around) {
+            return self.refuse(RedirectFault::Itself { target }, at);
         }
-        Some(address)
+        if is_blocked(port) {
+            self.say(Caution::BlockedPort { port }, at);
+        }
+        Some(target)
     }
 
     /// Whether clients that send to this address come here.
-    fn is_own(&self, address: SocketAddr, around: Surroundings<'_>) -> bool {
+    fn is_own(&self, target: Target, around: Surroundings<'_>) -> bool {
+        let address = target.address;
         let relays = around.relay.map_or(&[][..], |relay| &relay.addresses);
         // Behind 1:1 NAT clients know the external address of what is bound to the local one.
         let faces = relays.iter().filter(|pair| pair.external == address.ip());
@@ -133,7 +138,8 @@ impl Judge<'_> {
             let local = SocketAddr::new(local, address.port());
             listeners.iter().any(|listener| {
                 let bound = listener.listen.ip();
-                listener.covers(local) && (bound == local.ip() || is_here(local.ip()))
+                let is_heard = target.speaks(listener.transport.into());
+                is_heard && listener.covers(local) && (bound == local.ip() || is_here(local.ip()))
             })
         })
     }
@@ -175,15 +181,60 @@ impl Judge<'_> {
     }
 
     fn known_realm(&mut self, written: Text, around: Surroundings<'_>) -> Option<String> {
-        if around.realms.contains(written.get_ref()) {
-            return Some(written.into_inner());
+        let at = written.span();
+        if !around.realms.contains(written.get_ref()) {
+            let known = around.realms.iter().map(|realm| format!("`{realm}`"));
+            let known = known.collect();
+            return self.refuse(RedirectFault::UnknownRealm { known }, at);
         }
-        let known = around
-            .realms
-            .iter()
-            .map(|realm| format!("`{realm}`"))
-            .collect();
-        self.refuse(RedirectFault::UnknownRealm { known }, written.span())
+        if !around.shares_nonces {
+            return self.refuse(RedirectFault::RealmWithoutNonceSecret, at);
+        }
+        Some(written.into_inner())
+    }
+}
+
+/// An address and a port, and the transport behind it if there is one.
+fn read_target(written: &str) -> Option<Target> {
+    let (address, transport) = match written.rsplit_once('/') {
+        Some((address, "udp")) => (address, Some(Transport::Udp)),
+        Some((address, "tcp")) => (address, Some(Transport::Tcp)),
+        Some(_) => return None,
+        None => (written, None),
+    };
+    let address: SocketAddr = address.parse().ok()?;
+    Some(Target {
+        address: SocketAddr::new(address.ip().to_canonical(), address.port()),
+        transport,
+    })
+}
+
+/// Whether some clients may be sent to both, which are one place then.
+fn overlap(one: Target, other: Target) -> bool {
+    let same = one.transport.is_none_or(|own| other.speaks(own));
+    one.address == other.address && same
+}
+
+/// Whether Chromium refuses to send TURN to a port.
+const fn is_blocked(port: u16) -> bool {
+    match port {
+        80 | 443 => false,
+        ..1024 => true,
+        // Kept for other protocols, by Firefox too.
+        1719
+        | 1720
+        | 1723
+        | 2049
+        | 3659
+        | 4045
+        | 5060
+        | 5061
+        | 6000
+        | 6566
+        | 6665..=6669
+        | 6697
+        | 10080 => true,
+        1024.. => false,
     }
 }
 

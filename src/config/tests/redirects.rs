@@ -1,13 +1,24 @@
 //! `[[redirect]]`: what it means, and what is refused.
 
-use relay::{Redirect, When};
+use std::net::SocketAddr;
+
+use relay::{Redirect, Target, Transport, When};
 
 use super::{config, fault, warned};
 
 const DRAINING: &str = "when = \"draining\"\n";
+/// What a rule for one realm needs.
+const SHARED: &str = "[auth]\nnonce-secret-file = \"nonce.secret\"\n";
 
 fn to(addresses: &str) -> String {
     format!("[[redirect]]\n{DRAINING}to = [{addresses}]\n")
+}
+
+fn target(address: &str, transport: Option<Transport>) -> Target {
+    Target {
+        transport,
+        ..address.parse::<SocketAddr>().unwrap().into()
+    }
 }
 
 #[test]
@@ -16,10 +27,11 @@ fn a_redirect_says_what_it_says() {
         "realm = \"example.org\"\n\
          [[redirect]]\nto = [\"203.0.113.9:3478\", \"[2001:db8::9]:3478\"]\nwhen = \"draining\"\n\
          [[redirect]]\nto = [\"203.0.113.9:3479\"]\nwhen = { allocations = 90 }\nrealm = \"example.org\"\n\
-         [[redirect]]\nto = [\"[2001:db8::9]:3478\"]\nwhen = \"always\"\n",
+         [[redirect]]\nto = [\"[2001:db8::9]:3478\"]\nwhen = \"always\"\n\
+         [auth]\nnonce-secret-file = \"nonce.secret\"\n",
     );
     let redirect = |to: &[&str], when, realm: Option<&str>| Redirect {
-        to: to.iter().map(|to| to.parse().unwrap()).collect(),
+        to: to.iter().map(|to| target(to, None)).collect(),
         when,
         realm: realm.map(Into::into),
     };
@@ -84,7 +96,7 @@ fn a_redirect_over_a_load_that_is_never_reached_is_a_warning() {
     let rule = "[[redirect]]\nto = [\"203.0.113.9:3478\"]\nwhen = { allocations = 90 }\n";
     let realm =
         "[[auth.realm]]\nname = \"example.net\"\nsecrets = [\"3vQ0cW1hZ2ljIG51bWJlcnM=\"]\n";
-    let of_realm = format!("{rule}realm = \"example.net\"\n{realm}");
+    let of_realm = format!("{rule}realm = \"example.net\"\n{SHARED}{realm}");
     for text in [
         format!("{rule}[allocation]\ntotal = 89\n"),
         format!("{of_realm}total = 89\n"),
@@ -131,13 +143,110 @@ fn clients_are_sent_to_an_address_that_can_be() {
     let told = fault(&to("\"0.0.0.0:3478\""));
     let sentence = "error: `[[redirect]] to` cannot be 0.0.0.0: that is the unspecified address";
     assert_eq!(told.sentence, sentence);
-    let told = fault(&to("\"turn.example.net:3478\""));
-    let sentence = "error: `[[redirect]] to` is not an IP address and a port";
-    assert_eq!(told.sentence, sentence);
+    for wrong in [
+        "turn.example.net:3478",
+        "203.0.113.9",
+        "203.0.113.9:3478/tls",
+        "203.0.113.9:3478/UDP",
+        "203.0.113.9:3478/",
+        "203.0.113.9/udp",
+        "203.0.113.9:3478/udp/tcp",
+    ] {
+        fault(&to(&format!("\"{wrong}\""))).is(
+            "error: `[[redirect]] to` is not an IP address and a port, alone or with /udp or /tcp",
+            "3:7",
+            &format!("\"{wrong}\""),
+            "write \"203.0.113.9:3478\" for clients over UDP and TCP, \"203.0.113.9:3478/udp\" or \
+             \"203.0.113.9:443/tcp\" for those of one",
+        );
+    }
     let told = fault(&to("\"203.0.113.9:0\""));
     assert!(told.sentence.contains("has port 0"), "{told:?}");
     let told = fault(&to("\"203.0.113.9:3478\", \"203.0.113.9:3478\""));
     assert_eq!(told.sentence, "error: `[[redirect]] to` is given twice");
+}
+
+#[test]
+fn each_transport_may_have_a_port_of_its_own() {
+    let both = config(&to(
+        "\"203.0.113.9:3478/udp\", \"203.0.113.9:443/tcp\", \"203.0.113.9:3478/tcp\"",
+    ));
+    let expected = [
+        target("203.0.113.9:3478", Some(Transport::Udp)),
+        target("203.0.113.9:443", Some(Transport::Tcp)),
+        target("203.0.113.9:3478", Some(Transport::Tcp)),
+    ];
+    assert_eq!(both.redirects[0].to, expected);
+    // A port for both transports is one for each.
+    for twice in [["", "/udp"], ["/tcp", ""], ["/tcp", "/tcp"]] {
+        let [one, other] = twice.map(|suffix| format!("\"203.0.113.9:3478{suffix}\""));
+        let told = fault(&to(&format!("{one}, {other}")));
+        assert_eq!(told.sentence, "error: `[[redirect]] to` is given twice");
+        assert_eq!(told.underlined, other);
+    }
+}
+
+#[test]
+fn a_port_of_this_server_is_its_own_for_the_transport_that_it_listens_to_only() {
+    let listener = "[[listener]]\ntransport = \"udp\"\nlisten = \"10.0.0.5:3478\"\n";
+    for (suffix, is_own) in [("", true), ("/udp", true), ("/tcp", false)] {
+        let text = to(&format!("\"10.0.0.5:3478{suffix}\"")) + listener;
+        if is_own {
+            let told = fault(&text);
+            let sentence = format!(
+                "error: `[[redirect]] to` names 10.0.0.5:3478{suffix}, where this server listens itself"
+            );
+            assert_eq!(told.sentence, sentence);
+        } else {
+            assert_eq!(config(&text).redirects.len(), 1);
+        }
+    }
+}
+
+#[test]
+fn a_port_that_chromium_sends_nothing_to_is_a_warning() {
+    let low = "its users would get no relay: below 1024 it goes to 80 and 443 only";
+    let other = "its users would get no relay: the port belongs to another protocol; take 3478, \
+                 443 or 80";
+    for (port, help) in [
+        (53, low),
+        (444, low),
+        (1023, low),
+        (5060, other),
+        (10080, other),
+    ] {
+        let target = format!("\"203.0.113.9:{port}/udp\"");
+        let told = warned(&to(&target));
+        assert_eq!(told.len(), 1);
+        told[0].is(
+            &format!("warning: `[[redirect]] to` has port {port}, which Chromium sends nothing to"),
+            "3:7",
+            &target,
+            help,
+        );
+    }
+    for port in [80, 443, 1024, 3478, 5349, 65535] {
+        config(&to(&format!("\"203.0.113.9:{port}\"")));
+    }
+}
+
+#[test]
+fn a_rule_for_one_realm_needs_nonces_that_the_next_server_takes() {
+    let rule = to("\"203.0.113.9:3478\"") + "realm = \"host.example.org\"\n";
+    fault(&rule).is(
+        "error: `[[redirect]] realm` needs `[auth] nonce-secret-file`: of which realm a client is \
+         shows when it has signed, and from then on Chromium signs to the next server with a nonce \
+         of this one",
+        "4:9",
+        "\"host.example.org\"",
+        "give all servers the same secret, such as nonce-secret-file = \"nonce.secret\" in [auth]; \
+         or remove `realm`, and everyone is sent on at the first request",
+    );
+    let config = config(&(rule + SHARED));
+    assert_eq!(
+        config.redirects[0].realm.as_deref(),
+        Some("host.example.org")
+    );
 }
 
 #[test]

@@ -89,6 +89,37 @@ fn a_secret_file_that_everybody_can_read_is_a_warning() {
 }
 
 #[test]
+fn servers_may_share_the_secret_of_their_nonces() {
+    let auth = |text: &str| config(&format!("[auth]\n{text}")).auth;
+    assert_eq!(auth("").nonce_secret, None);
+    let expected = Some(Secret::new("bm9uY2VzIG9mIGFsbCBub2Rlcwo="));
+    let auth = auth("nonce-secret-file = \"nonce.secret\"\n");
+    assert_eq!(auth.nonce_secret, expected);
+    // It mints no credentials.
+    assert_eq!(auth.secrets, []);
+}
+
+#[test]
+fn the_file_of_the_nonce_secret_is_judged_like_those_of_other_secrets() {
+    let told = fault("[auth]\nnonce-secret-file = \"nothing\"\n");
+    assert_eq!(
+        told.sentence,
+        "error: `[auth] nonce-secret-file` names /etc/hairpin/nothing, which cannot be read: entity not found"
+    );
+    fault("[auth]\nnonce-secret-file = \"short\"\n").is(
+        "error: `[auth] nonce-secret-file` is a secret of 15 bytes, too short to resist guessing: 16 are the least",
+        "2:21",
+        "\"short\"",
+        MAKE_ONE,
+    );
+    let told = warned("[auth]\nnonce-secret-file = \"public\"\n");
+    assert_eq!(
+        told[0].sentence,
+        "warning: `[auth] nonce-secret-file` names /etc/hairpin/public, which every user of this host may read"
+    );
+}
+
+#[test]
 fn users_have_passwords_or_keys() {
     let users = config(
         "[auth.users]\nalice = \"wonderland\"\nbob = { key = \"8493fbc53ba582fb4c044c456bdc40eb\" }\n",
