@@ -7,9 +7,10 @@ use wire::AddressFamily;
 
 use crate::{
     lab::{
-        server::{Server, Setup},
-        world::{PEER_V4, SERVER_V4, World, in_own_world},
+        server::Setup,
+        world::{PEER_V4, SERVER_V4, in_own_world},
     },
+    redirects::two_servers,
     session::{Refused, Session},
     uclient::{Uclient, echo},
 };
@@ -84,32 +85,6 @@ fn a_client_is_sent_to_another_server_while_the_first_drains() {
         session.refresh(Duration::ZERO).expect("an end");
         assert_eq!(old.wait().status.code(), Some(0));
     });
-}
-
-#[test]
-fn a_client_is_sent_to_another_server_by_one_that_only_does_that() {
-    in_own_world(|world| {
-        let [first, second] = two_servers(world, "when = \"always\"");
-        let peer = echo(PEER_V4.into());
-        Uclient::to_peer(SERVER_V4.into(), peer).relays_everything();
-        assert!(!first.log().contains("allocation.opened"));
-        assert!(second.log().contains("allocation.opened"));
-    });
-}
-
-/// The server that clients know, which sends them to the other.
-fn two_servers(world: &World, when: &str) -> [Server; 2] {
-    let first = Setup {
-        relay_ports: 50000..=50999,
-        more: format!("[[redirect]]\nto = [\"{SERVER_V4}:3479\"]\n{when}\n"),
-        ..Setup::default()
-    };
-    let second = Setup {
-        port: 3479,
-        relay_ports: 51000..=51999,
-        ..Setup::default()
-    };
-    [world.serve(first), world.serve(second)]
 }
 
 /// A session with an allocation, and its relayed address.

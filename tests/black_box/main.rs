@@ -15,6 +15,7 @@ mod mobility;
 mod nat_discovery;
 mod policy;
 mod realms;
+mod redirects;
 mod service;
 mod session;
 mod sha256;

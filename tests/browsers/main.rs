@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use browser::Browser;
 use lab::{
-    server::{PASSWORD, Setup, USER},
+    server::{PASSWORD, REALM, Setup, USER},
     wait_for,
     world::{SERVER_V4, World, in_own_world},
 };
@@ -36,6 +36,26 @@ fn a_call_in_firefox_is_relayed_over_udp() {
 #[test]
 fn a_call_in_firefox_is_relayed_over_tcp() {
     in_own_world(|world| a_call_is_relayed(Browser::Firefox, "tcp", world));
+}
+
+#[test]
+fn a_call_in_chromium_follows_a_redirect_over_udp() {
+    in_own_world(|world| a_redirect_is_followed(Browser::Chromium, "udp", world));
+}
+
+#[test]
+fn a_call_in_chromium_follows_a_redirect_over_tcp() {
+    in_own_world(|world| a_redirect_is_followed(Browser::Chromium, "tcp", world));
+}
+
+#[test]
+fn a_call_in_firefox_follows_a_redirect_over_udp() {
+    in_own_world(|world| a_redirect_is_followed(Browser::Firefox, "udp", world));
+}
+
+#[test]
+fn a_call_in_firefox_follows_a_redirect_over_tcp() {
+    in_own_world(|world| a_redirect_is_followed(Browser::Firefox, "tcp", world));
 }
 
 #[test]
@@ -70,6 +90,44 @@ fn a_call_is_relayed(browser: Browser, transport: &str, world: &World) {
     for end in 0..2 {
         let way = &result["pairs"][end]["local"]["relayProtocol"];
         assert_eq!(way, transport, "{result:#}");
+    }
+}
+
+/// By the first request, before there is a nonce; and by the signed one, under a nonce that the
+/// next server takes.
+fn a_redirect_is_followed(browser: Browser, transport: &str, world: &World) {
+    const FROM: u16 = 51_000;
+    let redirect = |port, whose: &str| {
+        format!(
+            "[[redirect]]\nto = [\"{SERVER_V4}:{port}/{transport}\"]\nwhen = \"always\"\n{whose}"
+        )
+    };
+    let second = Setup {
+        port: 3479,
+        relay_ports: FROM..=FROM + 999,
+        nonce_secret: Some("a secret shared by all nodes"),
+        ..closed()
+    };
+    let server = |port, whose: &str| Setup {
+        port,
+        relay_ports: 50_000..=50_999,
+        more: redirect(second.port, whose),
+        ..second.clone()
+    };
+    let unsigned = server(3480, "");
+    let signed = server(3481, &format!("realm = \"{REALM}\"\n"));
+    let _second = world.serve(second.clone());
+    for first in [unsigned, signed] {
+        let url = format!("turn:{SERVER_V4}:{}?transport={transport}", first.port);
+        let first = world.serve(first);
+        let result = call(browser, ice_servers(&url, [USER, PASSWORD]));
+        for end in 0..2 {
+            let local = &result["pairs"][end]["local"];
+            assert_eq!(local["relayProtocol"], transport, "{result:#}");
+            let port = local["port"].as_u64().expect("a port");
+            assert!(port >= FROM.into(), "{result:#}");
+        }
+        assert!(!first.log().contains("allocation.opened"));
     }
 }
 

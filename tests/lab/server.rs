@@ -40,6 +40,8 @@ pub(crate) struct Setup {
     pub(crate) has_secret: bool,
     /// `[auth] sha256`.
     pub(crate) sha256: &'static str,
+    /// What is in the file of `[auth] nonce-secret-file`.
+    pub(crate) nonce_secret: Option<&'static str>,
     pub(crate) log_level: &'static str,
     pub(crate) log_addresses: bool,
     /// More of the configuration, in Hairpin's own words.
@@ -56,6 +58,7 @@ impl Default for Setup {
             allow_peers: true,
             has_secret: true,
             sha256: "offer",
+            nonce_secret: None,
             log_level: "info",
             log_addresses: false,
             more: String::new(),
@@ -213,6 +216,10 @@ impl Setup {
     fn hairpin(&self, world: &World, files: &TempDir) -> Program {
         let config = files.path().join("turnserver.toml");
         fs::write(&config, self.toml()).expect("the temporary directory is ours");
+        if let Some(secret) = self.nonce_secret {
+            let file = files.path().join(NONCE_SECRET);
+            fs::write(&file, secret).expect("the temporary directory is ours");
+        }
         let mut command = hairpin(world);
         command.arg("--config").arg(config);
         Program::start(command, "util-linux")
@@ -253,6 +260,10 @@ impl Setup {
         } else {
             String::new()
         };
+        let nonce_secret = match self.nonce_secret {
+            Some(_) => format!("nonce-secret-file = \"{NONCE_SECRET}\"\n"),
+            None => String::new(),
+        };
         format!(
             "realm = \"{REALM}\"\n\
              threads = {threads}\n\
@@ -263,6 +274,7 @@ impl Setup {
              [auth]\n\
              secrets = [{secrets}]\n\
              sha256 = \"{}\"\n\
+             {nonce_secret}\
              [auth.users]\n\
              {USER} = \"{PASSWORD}\"\n\
              [allocation]\n\
@@ -343,6 +355,8 @@ fn answers_udp(server: SocketAddr) -> bool {
         && answer[4..20] == BINDING_REQUEST[4..20]
 }
 
+/// Beside the configuration.
+const NONCE_SECRET: &str = "nonce.secret";
 /// What the operator is promised after SIGTERM.
 const TIME_TO_STOP: Duration = Duration::from_secs(5);
 /// Type Binding request, length 0, the magic cookie, a transaction id. RFC 8489 §5.

@@ -1,0 +1,169 @@
+//! Clients that a server sends to another one, and what they bring along.
+
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+
+use wire::attributes::{
+    AlternateServer, ErrorCode, Nonce, Realm, RequestedTransport, Username, XorRelayedAddress,
+};
+use wire::{AddressFamily, Algorithm, Class, Key, Message, Method, TransactionId, Writer};
+
+use crate::{
+    lab::{
+        PATIENCE,
+        server::{PASSWORD, REALM, Server, Setup, USER},
+        world::{CLIENT_V4, PEER_V4, SERVER_V4, World, in_own_world},
+    },
+    session::Session,
+    uclient::{Uclient, echo},
+};
+
+/// The server that clients know, which sends them to the other.
+pub(crate) fn two_servers(world: &World, when: &str) -> [Server; 2] {
+    let first = Setup {
+        more: format!("[[redirect]]\nto = [\"{SERVER_V4}:3479\"]\n{when}\n"),
+        ..setup(3478)
+    };
+    [world.serve(first), world.serve(setup(3479))]
+}
+
+/// A server on a port of its own, on the same host as the others.
+fn setup(port: u16) -> Setup {
+    let first = 50_000 + (port - 3478) * 1000;
+    Setup {
+        port,
+        relay_ports: first..=first + 999,
+        ..Setup::default()
+    }
+}
+
+#[test]
+fn a_client_is_sent_to_another_server_by_one_that_only_does_that() {
+    in_own_world(|world| {
+        let [first, second] = two_servers(world, "when = \"always\"");
+        let peer = echo(PEER_V4.into());
+        Uclient::to_peer(SERVER_V4.into(), peer).relays_everything();
+        assert!(!first.log().contains("allocation.opened"));
+        assert!(second.log().contains("allocation.opened"));
+    });
+}
+
+#[test]
+fn a_client_over_tcp_is_sent_to_the_port_for_tcp_and_one_over_udp_to_that_for_udp() {
+    in_own_world(|world| {
+        let to = format!("\"{SERVER_V4}:3479/udp\", \"{SERVER_V4}:3480/tcp\"");
+        let _first = world.serve(Setup {
+            more: format!("[[redirect]]\nto = [{to}]\nwhen = \"always\"\n"),
+            ..setup(3478)
+        });
+        let [for_udp, for_tcp] = [3479, 3480].map(|port| world.serve(setup(port)));
+        let opened = || [&for_udp, &for_tcp].map(|server| server.log().contains(OPENED));
+        let peer = echo(PEER_V4.into());
+        Uclient::to_peer(SERVER_V4.into(), peer).relays_everything();
+        assert_eq!(opened(), [true, false]);
+        let tcp = Uclient::to_peer(SERVER_V4.into(), peer).flag("-t");
+        tcp.relays_everything();
+        assert_eq!(opened(), [true, true]);
+    });
+}
+
+#[test]
+fn a_client_that_has_signed_is_taken_by_the_next_server_at_once_if_both_share_a_secret() {
+    in_own_world(|world| {
+        const SHARED: Option<&str> = Some("a secret shared by all nodes");
+        for (port, nonce_secret, taken) in [
+            (3479, SHARED, true),
+            (3481, Some("a secret of other nodes"), false),
+            (3483, None, false),
+        ] {
+            let first = world.serve(Setup {
+                nonce_secret: SHARED,
+                more: format!("[[redirect]]\nto = [\"{SERVER_V4}:{port}\"]\nwhen = \"draining\"\n"),
+                ..setup(port - 1)
+            });
+            let _second = world.serve(Setup {
+                nonce_secret,
+                ..setup(port)
+            });
+            // As long as it has an allocation the first server drains.
+            let mut session = Session::new(port - 1);
+            session.allocate(AddressFamily::V4).expect("an allocation");
+            let mut client = ChromiumLike::new(port - 1);
+            assert_eq!(client.allocate(), Some(401));
+            first.drain();
+            assert_eq!(client.allocate(), Some(300));
+            assert_eq!(client.server.port(), port);
+            let expected = if taken { None } else { Some(438) };
+            assert_eq!(client.allocate(), expected, "{port}");
+        }
+    });
+}
+
+#[test]
+fn a_client_without_a_nonce_is_sent_on_before_it_gets_one() {
+    in_own_world(|world| {
+        let _servers = two_servers(world, "when = \"always\"");
+        let mut client = ChromiumLike::new(3478);
+        assert_eq!(client.allocate(), Some(300));
+        assert_eq!(client.allocate(), Some(401));
+        assert_eq!(client.allocate(), None);
+    });
+}
+
+/// A client that believes all it is told and signs whenever it can, as Chromium does.
+struct ChromiumLike {
+    socket: UdpSocket,
+    server: SocketAddr,
+    /// Realm and nonce.
+    told: Option<(String, String)>,
+    transactions: u8,
+}
+
+impl ChromiumLike {
+    fn new(port: u16) -> Self {
+        let socket = UdpSocket::bind((CLIENT_V4, 0)).expect("a free port");
+        let patience = socket.set_read_timeout(Some(PATIENCE));
+        patience.expect("not zero");
+        Self {
+            socket,
+            server: (IpAddr::from(SERVER_V4), port).into(),
+            told: None,
+            transactions: 0,
+        }
+    }
+
+    /// Sends an Allocate to the server that it was sent to last, and learns from the answer;
+    /// returns the error code.
+    #[track_caller]
+    fn allocate(&mut self) -> Option<u16> {
+        self.transactions += 1;
+        let transaction = TransactionId::new([self.transactions; 12]);
+        let mut packet = Vec::new();
+        let mut writer = Writer::new(&mut packet, Method::Allocate, Class::Request, transaction);
+        writer.put(&RequestedTransport::UDP);
+        if let Some((realm, nonce)) = &self.told {
+            assert_eq!(realm, REALM);
+            let key = Key::md5(USER, realm, PASSWORD).schedule(Algorithm::Sha1);
+            writer.put(&Username(USER)).put(&Realm(realm));
+            writer.put(&Nonce(nonce)).sign(&key);
+        }
+        let sent = self.socket.send_to(&packet, self.server);
+        sent.expect("the server is there");
+
+        let mut answer = [0; 2048];
+        let (length, from) = self.socket.recv_from(&mut answer).expect("an answer");
+        assert_eq!(from, self.server);
+        let answer = Message::parse(&answer[..length]).expect("an answer");
+        if let (Ok(Some(Realm(realm))), Ok(Some(Nonce(nonce)))) = (answer.get(), answer.get()) {
+            self.told = Some((realm.to_owned(), nonce.to_owned()));
+        }
+        if let Ok(Some(AlternateServer(other))) = answer.get() {
+            self.server = other;
+        }
+        let error = answer.get::<ErrorCode<'_>>().expect("a readable answer");
+        let relayed = answer.get::<XorRelayedAddress>();
+        assert_eq!(error.is_none(), relayed != Ok(None));
+        error.map(|error| error.code)
+    }
+}
+
+const OPENED: &str = "allocation.opened";
