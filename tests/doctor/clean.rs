@@ -136,17 +136,22 @@ fn who_asks_for_stun_only_hears_nothing_of_turn() {
 #[test]
 fn a_server_that_sends_its_users_on_is_a_warning_that_says_where() {
     in_own_world(|world| {
-        let setup = Setup {
-            more: "[[redirect]]\nto = [\"203.0.113.5:3478\"]\nwhen = \"always\"\n".to_owned(),
-            ..Setup::default()
-        };
-        let _server = world.serve(setup);
-        let uri = format!("turn:{SERVER_V4}");
-        let report = examine(&[&[uri.as_str()][..], &USER_LOGIN].concat());
-        assert_eq!(report.codes("warning"), ["D028"], "{report}");
-        let sentence = report.sentence("D028").unwrap();
-        assert!(sentence.contains("203.0.113.5:3478"), "{report}");
-        assert_eq!(report.codes("error"), [""; 0], "{report}");
+        // By the first request, or once it is known whose user it is.
+        for whose in [String::new(), format!("realm = \"{REALM}\"\n")] {
+            let rule = "[[redirect]]\nto = [\"203.0.113.5:3478\"]\nwhen = \"always\"\n";
+            let setup = Setup {
+                nonce_secret: Some("a secret shared by all nodes"),
+                more: rule.to_owned() + &whose,
+                ..Setup::default()
+            };
+            let _server = world.serve(setup);
+            let uri = format!("turn:{SERVER_V4}");
+            let report = examine(&[&[uri.as_str()][..], &USER_LOGIN].concat());
+            assert_eq!(report.codes("warning"), ["D028"], "{report}");
+            let sentence = report.sentence("D028").unwrap();
+            assert!(sentence.contains("203.0.113.5:3478"), "{report}");
+            assert_eq!(report.codes("error"), [""; 0], "{report}");
+        }
     });
 }
 

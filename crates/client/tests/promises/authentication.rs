@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use client::{AllocateOptions, Config, DropReason, Event, Failure, Request, Transport};
-use wire::attributes::{Nonce, Realm, Username};
+use wire::attributes::{AlternateServer, Nonce, Realm, Username};
 use wire::{Message, Method};
 
 use crate::server::{Answer, PASSWORD, REALM, Server, grant_allocate, key, key_for};
@@ -21,6 +21,26 @@ fn signed_allocate(transport: Transport) -> (World, Vec<u8>) {
     world.input(&Answer::challenge(&unsigned, 401, REALM, "nonce-1"));
     let signed = world.packet();
     (world, signed)
+}
+
+#[test]
+fn a_client_is_told_that_it_is_sent_on_before_or_after_it_has_signed() {
+    let other = AlternateServer("203.0.113.9:3478".parse().unwrap());
+    let sent_on = failed(allocate_request(), refused(300, ""));
+    let mut world = World::udp();
+    world.client.allocate(world.now, AllocateOptions::default());
+    let unsigned = world.packet();
+    world.input(&Answer::error(&unsigned, 300, "").put(&other).unsigned());
+    assert_eq!(world.event(), sent_on);
+
+    // Whoever stands between could send a client that has signed anywhere, too.
+    let (mut world, signed) = signed_allocate(Transport::Udp);
+    world.input(&Answer::error(&signed, 300, "").put(&other).unsigned());
+    assert_eq!(world.client.poll_event(), None);
+    let answer = Answer::error(&signed, 300, "").put(&other);
+    let answer = answer.put(&Realm(REALM)).put(&Nonce("nonce-2"));
+    world.input(&answer.signed(&key()));
+    assert_eq!(world.event(), sent_on);
 }
 
 #[test]

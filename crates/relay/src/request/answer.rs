@@ -64,6 +64,8 @@ pub(crate) struct Challenge<'a> {
 pub(crate) struct NextTry<'a> {
     pub(crate) realm: &'a str,
     pub(crate) nonce: nonce::Nonce,
+    /// The nonce says whether they are there, and a client that knows them looks. RFC 8489 §9.2.5.
+    pub(crate) algorithms: Option<PasswordAlgorithms<'static>>,
 }
 
 /// What an answer must know of its request.
@@ -144,8 +146,13 @@ impl Head {
             });
             put_unknown(writer, reject);
             put_alternate(writer, reject);
-            if let Some(NextTry { realm, nonce }) = next_try {
-                writer.put(&Realm(realm)).put(&Nonce(nonce.as_str()));
+            if let Some(next) = next_try {
+                put_means(
+                    writer,
+                    next.realm,
+                    next.nonce.as_str(),
+                    next.algorithms.as_ref(),
+                );
             }
             writer.put(&SOFTWARE).sign(key);
         })
@@ -167,12 +174,8 @@ impl Head {
             put_unknown(writer, reject);
             put_alternate(writer, reject);
             if let Some(challenge) = challenge.filter(|_| reject.is_challenge()) {
-                writer
-                    .put(&Realm(challenge.realm))
-                    .put(&Nonce(challenge.nonce));
-                if let Some(algorithms) = &challenge.algorithms {
-                    writer.put(algorithms);
-                }
+                let algorithms = challenge.algorithms.as_ref();
+                put_means(writer, challenge.realm, challenge.nonce, algorithms);
                 if let Some(name) = challenge.third_party {
                     writer.put(&ThirdPartyAuthorization(name));
                 }
@@ -208,6 +211,19 @@ fn put_ticket(writer: &mut Writer<'_>, ticket: Option<&Sealed>) {
 fn put_unknown(writer: &mut Writer<'_>, reject: &Reject) {
     if let Reject::UnknownAttributes(types) = reject {
         writer.put(&UnknownAttributes(types.clone()));
+    }
+}
+
+/// What a request is signed with beside what the client knows itself. RFC 8489 §9.2.4.
+fn put_means(
+    writer: &mut Writer<'_>,
+    realm: &str,
+    nonce: &str,
+    algorithms: Option<&PasswordAlgorithms<'_>>,
+) {
+    writer.put(&Realm(realm)).put(&Nonce(nonce));
+    if let Some(algorithms) = algorithms {
+        writer.put(algorithms);
     }
 }
 

@@ -64,7 +64,7 @@ pub(super) fn rather(alternate: Option<Alternate>, reject: Reject) -> Reject {
 }
 
 /// What the first request to the next server is signed with, if that shares the secret of our
-/// nonces: the realm that the client signed with here, and a nonce.
+/// nonces: the realm that the client signed with here, a nonce, and the algorithms it announces.
 pub(super) fn next_try<'a>(
     server: &mut Server,
     now: Now,
@@ -76,7 +76,12 @@ pub(super) fn next_try<'a>(
     }
     let Realm(realm) = request.get().ok().flatten()?;
     let nonce = fresh_nonce(server, now, request.client);
-    Some(NextTry { realm, nonce })
+    let algorithms = server.offered.algorithms;
+    Some(NextTry {
+        realm,
+        nonce,
+        algorithms,
+    })
 }
 
 /// The first rule that concerns a client, and where it sends the client. Of a stranger the realm is

@@ -3,9 +3,10 @@
 
 use std::time::Duration;
 
-use relay::{Config, NonceSecret, PortRange, ProcessSecret, Redirect, When};
-use sim::{Client, Request, World, minutes};
-use wire::attributes::{Nonce, Realm};
+use relay::{Config, NonceSecret, PortRange, ProcessSecret, Redirect, Sha256, When};
+use sim::{Client, Proof, Request, World, minutes};
+use wire::SecurityFeatures;
+use wire::attributes::{Nonce, PasswordAlgorithm, PasswordAlgorithms, Realm};
 
 use crate::mobility;
 use crate::redirects::{TO, alternates, redirect};
@@ -60,6 +61,35 @@ fn a_server_takes_the_nonces_of_those_that_share_its_secret() {
             assert_eq!(client.ask(&mut other, request).code(), Some(438));
         }
     }
+}
+
+#[test]
+fn a_redirect_offers_the_algorithms_that_its_nonce_announces() {
+    let offering = |process, rule| {
+        World::with(|config| {
+            be_node(config, process, SHARED, rule);
+            config.sha256 = Sha256::Offer;
+        })
+    };
+    let allocate = || Request::allocate().proof(Proof::New(PasswordAlgorithm::SHA256));
+    let mut first = offering(1, always());
+    let client = challenged(&mut first, "alice");
+    let answer = client.ask(&mut first, allocate());
+    assert_eq!(answer.code(), Some(300));
+    let nonce = answer.get::<Nonce<'_>>().unwrap().0;
+    assert!(SecurityFeatures::of(nonce).unwrap().password_algorithms);
+    let offered = answer.get::<PasswordAlgorithms<'_>>().unwrap();
+    assert_eq!(offered.iter().next(), Some(PasswordAlgorithm::SHA256));
+
+    let mut second = offering(2, None);
+    let client = second.client("alice");
+    let answer = client.ask(&mut second, allocate().nonce(nonce));
+    assert!(answer.is_success());
+    // A server that offers nothing does not know the nonce by its beginning.
+    let mut old = node(3, SHARED, None);
+    let client = old.client("alice");
+    let answer = client.ask(&mut old, Request::allocate().nonce(nonce));
+    assert_eq!(answer.code(), Some(438));
 }
 
 #[test]
