@@ -1,8 +1,8 @@
 //! Rules that send clients to another server: ALTERNATE-SERVER. RFC 8489 §10, RFC 8656 §7.2 step 11.
 //!
 //! Where a rule is for everyone, the first Allocate is answered with it, before the client has shown
-//! who it is, and so unsigned. RFC 8489 §14.8 would have 300 sent to those only who have signed, in a
-//! signed answer. But Chromium and all that is built on libwebrtc take the nonce of the first server
+//! who it is, and so unsigned. RFC 8489 §10 leaves that open; §14.8 would have 300 sent to those only
+//! who have signed, in a signed answer. But Chromium and all that is built on libwebrtc take the nonce of the first server
 //! along, sign the next request with it, and give up when the next server refuses that nonce: they
 //! would get no relay at all. A client that never had a nonce asks the next server for one. What the
 //! signature would prevent is open anyhow, since those clients follow an unsigned 300: somebody on
