@@ -1,22 +1,25 @@
 //! Rules that send clients to another server: ALTERNATE-SERVER. RFC 8489 §10, RFC 8656 §7.2 step 11.
 //!
-//! Where a rule is for everyone, the first Allocate is answered with it, before the client has shown
-//! who it is, and so unsigned. RFC 8489 §10 leaves that open; §14.8 would have 300 sent to those only
-//! who have signed, in a signed answer. But Chromium and all that is built on libwebrtc take the nonce of the first server
-//! along, sign the next request with it, and give up when the next server refuses that nonce: they
-//! would get no relay at all. A client that never had a nonce asks the next server for one. What the
-//! signature would prevent is open anyhow, since those clients follow an unsigned 300: somebody on
-//! the way can make one without our help. A client that has something here already, or a port that
-//! was reserved for it, stays.
+//! **A rule for everyone** answers the first Allocate, before the client has shown who it is, and so
+//! unsigned. Chromium and all that is built on libwebrtc take the nonce of the first server along,
+//! sign the next request with it, and give up when the next server refuses that nonce: sent on by a
+//! signed 300 they would get no relay at all. A client that has no nonce yet asks the next server for
+//! one. RFC 8489 §10 leaves it open whether a 300 is signed, while §14.8 wants it signed, so that
+//! nobody on the way can write one. These clients follow an unsigned 300, so that somebody on the way
+//! can write one whether this server signs its own or not.
 //!
-//! Whose realm a client is of is known when it has signed. So is a client that heard a challenge
-//! just before a rule began to hold. Where servers share the secret of their nonces
-//! ([`crate::Config::nonce_secret`]), the signed 300 has REALM and a fresh NONCE, and the next server
-//! takes the very next request of all clients that follow a 300. Without such a secret Chromium gets
-//! no relay from a signed 300, while Firefox, libnice and libjuice do, and which client it is cannot
-//! be seen. Then a rule over a load lets the client stay, as there is room for one more, or else the
-//! client is sent on in place of a 508; a server that drains or only sends on has nothing better
-//! than the 300.
+//! **A rule for one realm** is decided when a request is signed, since only then the realm is known.
+//! It needs a secret of the nonces that the servers share ([`crate::Config::nonce_secret`]): the
+//! signed 300 then has REALM and a fresh NONCE, and the next server takes the very next request of
+//! all clients that follow a 300.
+//!
+//! **A rule for everyone may meet a signed request**, too: a client was challenged, and before it
+//! answered the rule began to hold. Where the nonces are shared it is sent on as above. Where they
+//! are not, Firefox, libnice and libjuice can follow and Chromium cannot, and the server cannot see
+//! which of them it is. So a rule over a load lets the client stay while there is room, and sends it
+//! on in place of a 508. A server that drains, or sends everyone on, has nothing better than the 300.
+//!
+//! A client that has an allocation here, or a port that was reserved for it, is never sent on.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -33,7 +36,7 @@ pub struct Redirect {
     pub to: Vec<Target>,
     /// As long as this holds.
     pub when: When,
-    /// Users of this realm only. Set [`crate::Config::nonce_secret`], too.
+    /// Users of this realm only; needs [`crate::Config::nonce_secret`].
     pub realm: Option<Arc<str>>,
 }
 
