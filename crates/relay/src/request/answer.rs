@@ -144,7 +144,7 @@ impl Head {
                 code: reject.code(),
                 reason: reject.phrase(),
             });
-            put_unknown(writer, reject);
+            self.put_unknown(writer, reject);
             put_alternate(writer, reject);
             if let Some(next) = next_try {
                 put_means(
@@ -171,7 +171,7 @@ impl Head {
                 code: reject.code(),
                 reason: "",
             });
-            put_unknown(writer, reject);
+            self.put_unknown(writer, reject);
             put_alternate(writer, reject);
             if let Some(challenge) = challenge.filter(|_| reject.is_challenge()) {
                 let algorithms = challenge.algorithms.as_ref();
@@ -184,6 +184,18 @@ impl Head {
                 }
             }
         })
+    }
+
+    /// RFC 3489 §11.2.10 knows no padding: of an odd number of types one is repeated.
+    fn put_unknown(&self, writer: &mut Writer<'_>, reject: &Reject) {
+        let Reject::UnknownAttributes(types) = reject else {
+            return;
+        };
+        let mut types = types.clone();
+        if self.transaction.is_rfc3489() && !types.len().is_multiple_of(2) {
+            types.extend(types.last().copied());
+        }
+        writer.put(&UnknownAttributes(types));
     }
 
     pub(super) fn write<'b>(
@@ -205,12 +217,6 @@ impl Head {
 fn put_ticket(writer: &mut Writer<'_>, ticket: Option<&Sealed>) {
     if let Some(ticket) = ticket {
         writer.put(&MobilityTicket(ticket));
-    }
-}
-
-fn put_unknown(writer: &mut Writer<'_>, reject: &Reject) {
-    if let Reject::UnknownAttributes(types) = reject {
-        writer.put(&UnknownAttributes(types.clone()));
     }
 }
 

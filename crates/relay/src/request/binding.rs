@@ -185,14 +185,25 @@ impl Wish {
 }
 
 /// Whether nothing is asked for but what TURN knows and what is known beside it.
+///
+/// A CHANGE-REQUEST without flags asks for nothing, and is understood also where there is no other
+/// address: PJSIP's client and all that is made from Debian's `stun` send one in every Binding.
 fn understood(message: &Message<'_>, beside: &[u16]) -> Result<(), Reject> {
     let unknown = message.unknown_required(TURN_ATTRIBUTES);
-    let unknown: Vec<u16> = unknown.filter(|kind| !beside.contains(kind)).collect();
+    let is_known = |kind: &u16| {
+        beside.contains(kind) || (*kind == ChangeRequest::TYPE && changes_nothing(message))
+    };
+    let unknown: Vec<u16> = unknown.filter(|kind| !is_known(kind)).collect();
     if unknown.is_empty() {
         Ok(())
     } else {
         Err(Reject::UnknownAttributes(unknown))
     }
+}
+
+/// Whether CHANGE-REQUEST is there and has no flags.
+fn changes_nothing(message: &Message<'_>) -> bool {
+    message.get() == Ok(Some(ChangeRequest::default()))
 }
 
 /// A success response, unsigned.

@@ -82,6 +82,32 @@ fn all_unknown_attributes_that_must_be_understood_are_listed() {
     assert_eq!(world.counters().refused, 1);
 }
 
+/// RFC 3489 §11.2.10: its clients know no padding.
+#[test]
+fn a_client_without_the_cookie_hears_an_even_number_of_unknown_types() {
+    let mut world = World::new();
+    let alice = world.client("alice");
+    let unknown = [0x7FFF_u16, 0x0002, 0x0005, 0x7FFE];
+    for (count, heard) in [
+        (1, &[0x7FFF_u16, 0x7FFF][..]),
+        (2, &[0x7FFF, 0x0002]),
+        (3, &[0x7FFF, 0x0002, 0x0005, 0x0005]),
+        (4, &unknown),
+    ] {
+        let request = || {
+            let kinds = unknown[..count].iter();
+            kinds.fold(Request::binding(), |it, kind| it.put_raw(*kind, b""))
+        };
+        let answer = alice.ask(&mut world, request().in_transaction(OLD));
+        assert_eq!(answer.code(), Some(420));
+        assert_eq!(answer.get(), Some(UnknownAttributes(heard.to_vec())));
+        // Who knows padding hears each once.
+        let answer = alice.ask(&mut world, request());
+        let once = unknown[..count].to_vec();
+        assert_eq!(answer.get(), Some(UnknownAttributes(once)));
+    }
+}
+
 #[test]
 fn attributes_that_are_known_and_out_of_place_are_ignored() {
     let mut world = World::new();

@@ -173,7 +173,8 @@ fn nobody_names_another_address_to_answer_to() {
     let answer = client.ask(&mut world, request);
     assert_eq!(answer.code(), Some(420));
     let UnknownAttributes(kinds) = answer.get().unwrap();
-    assert_eq!(kinds, [0x0002]);
+    // One is repeated: see `a_client_without_the_cookie_hears_an_even_number_of_unknown_types`.
+    assert_eq!(kinds, [0x0002, 0x0002]);
 }
 
 #[test]
@@ -234,8 +235,10 @@ fn without_a_second_address_nothing_of_it_is_known() {
     let mut world = World::new();
     let client = world.client("alice");
     for request in [
-        change(false, false),
+        change(true, false),
+        change(false, true),
         change(true, true).in_transaction(OLD),
+        Request::binding().put_raw(ChangeRequest::TYPE, &[0; 3]),
         Request::binding().put(ResponsePort(5000)),
         Request::binding().put_raw(Padding::TYPE, &[0; 100]),
     ] {
@@ -244,6 +247,28 @@ fn without_a_second_address_nothing_of_it_is_known() {
     let answer = client.ask(&mut world, Request::binding());
     assert_eq!(answer.get::<OtherAddress>(), None);
     assert_eq!(answer.get::<ResponseOrigin>(), None);
+}
+
+/// PJSIP and Debian's `stun` send it in every Binding.
+#[test]
+fn a_change_request_without_flags_asks_for_nothing() {
+    let mut corners = world();
+    let mut plain = World::new();
+    for world in [&mut corners, &mut plain] {
+        for transport in [Transport::Udp, Transport::Tcp] {
+            for server in ["198.41.0.5:3478", "198.41.0.7:3478"] {
+                let client = at(world, transport, CLIENT, server);
+                let answer = client.ask(world, change(false, false));
+                assert_eq!(answer.get(), Some(XorMappedAddress(socket(CLIENT))));
+                let answer = client.ask(world, change(false, false).in_transaction(OLD));
+                assert_eq!(answer.get(), Some(MappedAddress(socket(CLIENT))));
+            }
+        }
+    }
+    // Of what else is unknown there is still a word.
+    let client = plain.client("alice");
+    let answer = client.ask(&mut plain, change(false, false).put_raw(0x7FFF, b""));
+    assert_eq!(answer.get(), Some(UnknownAttributes(vec![0x7FFF])));
 }
 
 #[test]

@@ -18,10 +18,22 @@ impl Model {
     /// Binding: for everyone. RFC 8489 §3, §12.
     pub(super) fn binding(&self, from: ClientTuple, message: &Message<'_>) -> Reply {
         let mut reply = Reply::to(message);
-        let unknown = unknown(message);
+        let mut unknown = unknown(message);
+        // There is no other address, and who asks for none needs none. RFC 3489 §11.2.4.
+        let mut all = message.attributes();
+        let change = all.find(|it| it.kind == CHANGE_REQUEST);
+        if let Some(&[_, _, _, flags]) = change.map(|it| it.value)
+            && flags & (CHANGE_IP | CHANGE_PORT) == 0
+        {
+            unknown.retain(|kind| *kind != CHANGE_REQUEST);
+        }
         if unknown.is_empty() {
             reply.mapped = Some(from.client);
             return reply;
+        }
+        // RFC 3489 §11.2.10: a multiple of four bytes.
+        if message.transaction().is_rfc3489() && unknown.len() % 2 == 1 {
+            unknown.extend(unknown.last().copied());
         }
         reply.refused(Refusal {
             unknown,
@@ -214,6 +226,10 @@ pub(super) const fn seconds(count: u32) -> Duration {
     Duration::from_secs(count as u64)
 }
 
+/// RFC 3489 §11.2.4.
+const CHANGE_REQUEST: u16 = 0x0003;
+const CHANGE_IP: u8 = 0x04;
+const CHANGE_PORT: u8 = 0x02;
 /// RFC 8656 §3.2: 10 minutes.
 const DEFAULT_LIFETIME: u32 = 600;
 /// RFC 8656 §9.
