@@ -13,7 +13,7 @@ use crate::{
     lab::{PATIENCE, world::in_own_world},
     server::{SERVER, Server, Setup},
     session::{Session, peer_at},
-    stream::{connect_with, frames, read_to_end, reset_when_closed},
+    stream::{connect, connect_with, frames, read_to_end, reset_when_closed},
 };
 
 #[test]
@@ -91,6 +91,27 @@ fn channel_data_as_long_as_can_be_does_not_hang_the_connection() {
         drop(session);
         server.wait_for_line(&["allocation.ended", "cause=\"disconnected\""]);
         assert_eq!(server.stop().dropped("too-large"), 2);
+    });
+}
+
+/// RFC 8489 §5. Waiting for the rest of such a frame would be waiting for nothing.
+#[test]
+fn a_stun_length_that_is_no_multiple_of_four_ends_the_connection_at_once() {
+    in_own_world(|_| {
+        let server = Server::start(Setup::default());
+        let client = Client::new();
+        let stranger = connect((Ipv4Addr::LOCALHOST, 0).into(), SERVER);
+        for mut stream in [&stranger, client.session.stream()] {
+            let mut bytes = binding(1).to_vec();
+            bytes.extend_from_slice(b"\x00\x01\x00\x02");
+            stream.write_all(&bytes).expect("a connection");
+        }
+        for stream in [&stranger, client.session.stream()] {
+            let answers = read_to_end(stream, PATIENCE);
+            assert_eq!(frames(&answers).len(), 1, "what came before is answered");
+        }
+        server.wait_for_line(&["allocation.ended", "cause=\"disconnected\""]);
+        assert_eq!(server.stop().sockets("connections-broken"), 2);
     });
 }
 

@@ -65,8 +65,10 @@ impl Standing {
                 [first, ..] if !matches!(first, 0..=3 | 0x40..=0x7F) => true,
                 [first, _, high, low, ..] => {
                     let announced = usize::from(u16::from_be_bytes([*high, *low]));
-                    let header = if *first < 0x40 { 20 } else { 4 };
-                    self.allocation.is_none() && header + announced > STRANGERS_FRAME
+                    let is_stun = *first < 0x40;
+                    let header = if is_stun { 20 } else { 4 };
+                    let too_long = header + announced > STRANGERS_FRAME;
+                    is_stun && announced % 4 != 0 || self.allocation.is_none() && too_long
                 }
                 _ => false,
             };

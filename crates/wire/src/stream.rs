@@ -8,6 +8,12 @@ pub enum FrameError {
     /// The first byte begins neither a STUN message nor ChannelData.
     #[error("neither STUN nor ChannelData")]
     Unknown,
+    /// A STUN message announces a length that none can have. RFC 8489 §5.
+    #[error("a STUN length of {length}, which is no multiple of four")]
+    Uneven {
+        /// Bytes announced behind the header.
+        length: usize,
+    },
     /// The frame is longer than allowed here.
     #[error("frame of {length} bytes where {limit} are allowed")]
     TooLong {
@@ -90,6 +96,10 @@ fn frame_length(bytes: &[u8], limit: usize) -> Result<Option<usize>, FrameError>
     };
     let announced = usize::from(u16::from_be_bytes([l0, l1]));
     let length = match kind {
+        // A stream that is out of step shows here, three times of four.
+        Kind::Stun if !announced.is_multiple_of(4) => {
+            return Err(FrameError::Uneven { length: announced });
+        }
         Kind::Stun => Message::HEADER + announced,
         Kind::ChannelData => ChannelData::HEADER + announced + crate::padding(announced),
     };
@@ -176,6 +186,22 @@ mod tests {
         );
         let after_a_frame = [channel_data(b"abc"), vec![0xFF]].concat();
         assert_eq!(frames_of(&[&after_a_frame]), Err(FrameError::Unknown));
+    }
+
+    #[test]
+    fn a_stun_length_that_is_no_multiple_of_four_ends_the_stream_before_the_body_comes() {
+        for length in [1_u8, 2, 3, 5, 255] {
+            let header = [0x00, 0x01, 0x00, length];
+            let length = usize::from(length);
+            let refused = Err(FrameError::Uneven { length });
+            assert_eq!(frames_of(&[&header]), refused);
+            // Also where it is split, and behind frames that are right.
+            assert_eq!(frames_of(&[&header[..3], &header[3..]]), refused);
+            let behind = [stun(2), channel_data(b"abc"), header.to_vec()].concat();
+            assert_eq!(frames_of(&[&behind]), refused);
+        }
+        // ChannelData has any length.
+        assert_eq!(frames_of(&[&channel_data(b"abc")]).unwrap().len(), 1);
     }
 
     #[test]

@@ -68,6 +68,24 @@ fn a_stream_that_loses_its_frames_ends_every_request() {
 }
 
 #[test]
+fn a_stun_length_that_is_no_multiple_of_four_is_told_as_what_it_is() {
+    let mut world = World::tcp();
+    world.client.binding(world.now);
+    world.input(b"\x01\x01\x00\x0D");
+    let broken = FrameError::Uneven { length: 13 };
+    let failure = Failure::StreamBroken(broken);
+    assert_eq!(
+        failure.to_string(),
+        "the stream broke: a STUN length of 13, which is no multiple of four"
+    );
+    assert_eq!(
+        world.client.poll_event(),
+        Some(failed(Request::Binding, failure))
+    );
+    assert_eq!(world.event(), Event::StreamBroken(broken));
+}
+
+#[test]
 fn a_whole_session_runs_over_a_stream() {
     let mut world = World::tcp();
     world.allocate();
