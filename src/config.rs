@@ -229,7 +229,7 @@ impl Config {
             auth: Auth {
                 secrets: Vec::new(),
                 users: BTreeMap::new(),
-                nonce_lifetime: Duration::from_secs(600),
+                nonce_lifetime: Duration::from_secs(3600),
                 nonce_secret: None,
                 sha256: Sha256::Offer,
                 realms: Vec::new(),

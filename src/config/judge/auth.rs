@@ -26,11 +26,12 @@ impl Judge<'_> {
     }
 
     pub(super) fn auth(&mut self, table: AuthTable, around: Surroundings<'_>) -> Option<Auth> {
-        // At most an hour: RFC 8656 §5.
-        let possible = Duration::from_secs(1)..=Duration::from_secs(3600);
-        let default = Duration::from_secs(600);
+        // At most an hour (RFC 8656 §5), and no less unless asked for: some clients end at the
+        // first 438.
+        let hour = Duration::from_secs(3600);
+        let possible = Duration::from_secs(1)..=hour;
         let key = "[auth] nonce-lifetime";
-        let nonce_lifetime = self.duration(key, table.nonce_lifetime.as_ref(), possible, default);
+        let nonce_lifetime = self.duration(key, table.nonce_lifetime.as_ref(), possible, hour);
         let key = "[auth] nonce-secret-file".into();
         let nonce_secret = match &table.nonce_secret_file {
             Some(written) => {

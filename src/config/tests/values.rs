@@ -9,6 +9,14 @@ use relay::policy::{IpRuling, Mode, Permit};
 use super::{addresses, config, fault, host};
 use crate::config::{Config, Format, Level, Listener, Transport, load};
 
+/// RFC 8656 §5 has an hour as the longest.
+#[test]
+fn a_nonce_is_good_for_an_hour_unless_the_file_says_less() {
+    assert_eq!(config("").auth.nonce_lifetime, Duration::from_secs(3600));
+    let less = config("[auth]\nnonce-lifetime = \"10m\"\n");
+    assert_eq!(less.auth.nonce_lifetime, Duration::from_secs(600));
+}
+
 #[test]
 fn a_file_says_what_it_says() {
     let config = config(
