@@ -269,11 +269,13 @@ fn nat_discovery(config: &Config) -> String {
 fn tcp(config: &Config) -> String {
     let limits = &config.tcp;
     format!(
-        "at most {}, {} of one network; closed after {} without a first request, {} of silence",
+        "at most {}, {} of one network; closed after {} without a first request, {} of silence, \
+         {} without an allocation",
         limits.connections,
         limits.per_prefix,
         span(limits.first_frame),
         span(limits.idle),
+        span(limits.stranger_lifetime),
     )
 }
 
@@ -405,7 +407,7 @@ shards           1
 listeners        udp 0.0.0.0:3478, udp 10.0.0.5:3479, udp 10.0.0.6:3479
 relay addresses  10.0.0.5, which peers see as 203.0.113.7
 relay ports      50000-50099, room for 100 allocations on each address
-clients          1 user, 1 secret for time-limited credentials; a nonce is valid for 10m at every server with the same nonce secret; SHA-256 is offered
+clients          1 user, 1 secret for time-limited credentials; a nonce is valid for 1h at every server with the same nonce secret; SHA-256 is offered
 other realm      example.net: 0 users, 1 secret; as many per user, at most 10 in all; asked for at 10.0.0.5:3478
 other realm      example.com: 1 user, 0 secrets; at most 2 per user, no limit in all; known by names such as alice@example.com
 token clients    2 keys of authorization servers, which know this server as turn.example.org: north, south from 2026-01-01T00:00:00Z until 2028-01-01T00:00:00Z
@@ -414,7 +416,7 @@ redirect         everyone while the server drains, to 203.0.113.9:3478 or [2001:
 redirect         users of example.net while there are 90 allocations or more, to 203.0.113.9:443/tcp
 strangers        hear at most this much more than they send: 16KiB per second to one network, 256KiB per second in all
 nat discovery    10.0.0.5 (seen as 203.0.113.7) and 10.0.0.6 (seen as 203.0.113.8), each on ports 3478 and 3479
-tcp clients      at most 16384, 1024 of one network; closed after 10s without a first request, 1m of silence
+tcp clients      at most 16384, 1024 of one network; closed after 10s without a first request, 1m of silence, 1h without an allocation
 peers            Public addresses are allowed. Private and special addresses and those of this host are denied. \
 Clients of this server reach each other. Allowed by name: 10.1.2.0/24. Denied by name, also where allowed: 10.1.2.9. \
 The server's own listeners are always denied.

@@ -151,6 +151,7 @@ pub(super) struct TcpTable {
     pub(super) per_prefix: Option<Number>,
     pub(super) first_frame: Option<Text>,
     pub(super) idle: Option<Text>,
+    pub(super) stranger_lifetime: Option<Text>,
     pub(super) send_queue: Option<Number>,
     pub(super) data_indication: Option<Number>,
 }

@@ -55,6 +55,7 @@ pub(super) const KEYS: &[Key] = &[
     ("tcp", "per-prefix"),
     ("tcp", "first-frame"),
     ("tcp", "idle"),
+    ("tcp", "stranger-lifetime"),
     ("tcp", "send-queue"),
     ("tcp", "data-indication"),
     ("peers", "allow"),

@@ -109,6 +109,18 @@ fn natdiscovery_is_told_that_there_is_no_second_address() {
     });
 }
 
+/// It asks with a CHANGE-REQUEST without flags, and so does all that is made from it.
+#[test]
+fn stun_of_rfc_3489_hears_its_address_from_a_server_with_one() {
+    in_own_world(|world| {
+        let _server = world.serve(Setup::default());
+        let found = stun(SERVER_V4.into());
+        assert_says(&found, &format!("MappedAddress = {CLIENT_V4}:"));
+        // A success, to the first of its questions.
+        assert_says(&found, "Received message of type 257  id=1");
+    });
+}
+
 #[test]
 fn stun_of_rfc_3489_finds_the_internet_open() {
     in_own_world(|world| {

@@ -118,6 +118,76 @@ fn a_client_that_falls_silent_is_closed_unless_it_has_an_allocation() {
     });
 }
 
+/// RFC 8489 §3, RFC 5626 §4.4.2; the blank Send indication is pjnath's.
+#[test]
+fn a_keepalive_now_and_then_keeps_a_strangers_connection_open() {
+    in_own_world(|_| {
+        let server = Server::start(Setup {
+            tcp: "idle = \"2s\"",
+            ..Setup::default()
+        });
+        let mut visitors = KEEPALIVES.map(|_| connect((Ipv4Addr::LOCALHOST, 0).into(), SERVER));
+        // Several times as long as they may be silent.
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_secs(6) {
+            for (visitor, keepalive) in visitors.iter_mut().zip(KEEPALIVES) {
+                visitor.write_all(keepalive).expect("a connection");
+                assert!(!is_closed(visitor), "{:?}", start.elapsed());
+            }
+            thread::sleep(Duration::from_millis(500));
+        }
+        let fallen_silent = Instant::now();
+        for visitor in &visitors {
+            assert!(read_to_end(visitor, LATE).is_empty());
+        }
+        assert!(fallen_silent.elapsed() >= Duration::from_secs(1));
+        assert_eq!(server.stop().sockets("connections-idle"), 2);
+    });
+}
+
+#[test]
+fn a_stranger_is_closed_in_the_end_whatever_it_sends() {
+    in_own_world(|_| {
+        let server = Server::start(Setup {
+            tcp: "stranger-lifetime = \"3s\"",
+            ..Setup::default()
+        });
+        let lifetime = Duration::from_secs(3);
+        let mut resident = Session::tcp();
+        resident.allocate().expect("an allocation");
+        let sent = [KEEPALIVES[0], KEEPALIVES[1], BINDING];
+        let strangers = sent.map(|bytes| {
+            thread::spawn(move || {
+                let mut stream = connect((Ipv4Addr::LOCALHOST, 0).into(), SERVER);
+                let start = Instant::now();
+                while start.elapsed() < lifetime + LATE {
+                    // It fails once the server has closed, which is what is awaited.
+                    let _ = stream.write_all(bytes);
+                    thread::sleep(Duration::from_millis(100));
+                    if is_closed(&mut stream) {
+                        return start.elapsed();
+                    }
+                }
+                panic!("{bytes:02x?} keeps a connection open");
+            })
+        });
+        for stranger in strangers {
+            let took = stranger.join().expect("an end in time");
+            assert!(took >= lifetime, "closed after {took:?}");
+        }
+        // A client with an allocation is none, and has all the time again when that is gone.
+        resident.binding();
+        thread::sleep(lifetime);
+        resident
+            .refresh(Duration::ZERO)
+            .expect("the allocation's end");
+        let start = Instant::now();
+        assert!(read_to_end(resident.stream(), lifetime + LATE).is_empty());
+        assert!(start.elapsed() >= lifetime - Duration::from_millis(200));
+        assert_eq!(server.stop().sockets("connections-overdue"), 4);
+    });
+}
+
 #[test]
 fn connections_have_limits_for_one_net_and_for_all() {
     in_own_world(|_| {
@@ -150,21 +220,24 @@ fn is_answered(stream: &mut TcpStream) -> bool {
     stream
         .set_read_timeout(Some(PATIENCE))
         .expect("patience is not zero");
-    stream
-        .write_all(b"\x00\x01\x00\x00\x21\x12\xA4\x42is it there?")
-        .is_ok()
+    stream.write_all(BINDING).is_ok()
         && stream.read_exact(&mut answer).is_ok()
         && answer.starts_with(&[0x01, 0x01])
 }
 
+/// Whether the server has closed, with answers unread or none.
 fn is_closed(stream: &mut TcpStream) -> bool {
     stream.set_nonblocking(true).expect("a socket");
-    let closed = match stream.read(&mut [0; 64]) {
-        Ok(length) => length == 0,
-        Err(error) => error.kind() != ErrorKind::WouldBlock,
+    let mut buffer = [0; 512];
+    let end = loop {
+        match stream.read(&mut buffer) {
+            Ok(0) => break true,
+            Ok(_) => {}
+            Err(error) => break error.kind() != ErrorKind::WouldBlock,
+        }
     };
     stream.set_nonblocking(false).expect("a socket");
-    closed
+    end
 }
 
 /// Two nets, as one cannot have so many connections.
@@ -183,6 +256,12 @@ pub(crate) fn allow_many_files() {
     setrlimit(Resource::Nofile, raised).expect("the limit that was granted");
 }
 
+const BINDING: &[u8] = b"\x00\x01\x00\x00\x21\x12\xA4\x42is it there?";
+/// A Binding indication, and a Send indication without anything.
+const KEEPALIVES: [&[u8]; 2] = [
+    b"\x00\x11\x00\x00\x21\x12\xA4\x42still there.",
+    b"\x00\x16\x00\x00\x21\x12\xA4\x42still there.",
+];
 /// The default.
 const FIRST_FRAME: Duration = Duration::from_secs(10);
 /// How long after the deadline a busy machine may close a connection.

@@ -23,11 +23,13 @@ pub struct NetCounters {
     pub connections_broken: u64,
     /// TCP connections ended for silence.
     pub connections_idle: u64,
+    /// TCP connections ended after too long without an allocation.
+    pub connections_overdue: u64,
 }
 
 impl NetCounters {
     /// Every counter with its name.
-    pub const fn named(&self) -> [(&'static str, u64); 10] {
+    pub const fn named(&self) -> [(&'static str, u64); 11] {
         [
             ("receive-overflow", self.receive_overflow),
             ("receive-failed", self.receive_failed),
@@ -39,6 +41,7 @@ impl NetCounters {
             ("connections-refused", self.connections_refused),
             ("connections-broken", self.connections_broken),
             ("connections-idle", self.connections_idle),
+            ("connections-overdue", self.connections_overdue),
         ]
     }
 
@@ -54,5 +57,6 @@ impl NetCounters {
         self.connections_refused += other.connections_refused;
         self.connections_broken += other.connections_broken;
         self.connections_idle += other.connections_idle;
+        self.connections_overdue += other.connections_overdue;
     }
 }

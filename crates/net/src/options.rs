@@ -40,6 +40,8 @@ pub struct StreamLimits {
     pub first_frame: Duration,
     /// How long a client without allocation may be silent.
     pub idle: Duration,
+    /// How long a client may be without an allocation, whatever it sends.
+    pub stranger_lifetime: Duration,
     /// Bytes that may wait for one client; beyond, the oldest media is dropped.
     pub send_queue: usize,
 }
@@ -51,6 +53,7 @@ impl Default for StreamLimits {
             per_prefix: 1_024,
             first_frame: Duration::from_secs(10),
             idle: Duration::from_secs(60),
+            stranger_lifetime: Duration::from_secs(3600),
             send_queue: 256 * 1024,
         }
     }

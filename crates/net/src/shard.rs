@@ -229,26 +229,26 @@ impl Shard {
         marking: Marking,
         packet: &[u8],
     ) -> bool {
-        let (useful, idle) = match self.server.handle_client(now, client, packet) {
+        let useful = match self.server.handle_client(now, client, packet) {
             Verdict::Reply(message) => {
                 self.egress.answer(client, message);
-                (true, false)
+                true
             }
-            Verdict::Drop(_) => (false, false),
-            Verdict::Done => (true, true),
+            Verdict::Drop(_) => false,
+            // Also a keepalive: a Binding indication, a blank Send indication.
+            Verdict::Done => true,
             verdict @ (Verdict::Forward { .. }
             | Verdict::Deliver { .. }
             | Verdict::ReplyAs { .. }
             | Verdict::AskPartner { .. }) => {
                 self.egress.carry(verdict, marking);
-                (true, false)
+                true
             }
         };
         // Effects wait for nobody: a client may send on the strength of what it asked for, and a
         // packet that is dropped may still have found an allocation to be over.
         self.settle();
-        // A stranger's keepalive keeps nothing.
-        useful && (!idle || self.server.has_allocation(client))
+        useful
     }
 
     /// Performs the effects of what was handled.

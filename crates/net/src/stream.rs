@@ -19,7 +19,7 @@ use crate::marking::Marking;
 use crate::send_queue::{SendQueue, Stuck, Urgency};
 use crate::shard::{Alarm, Handle, Shard, spawn_relays};
 use crate::sys::{self, BATCH};
-use crate::{bind, clock};
+use crate::{StreamLimits, bind, clock};
 
 /// Accepts TCP clients.
 pub(crate) async fn accept(shard: Handle, listener: TcpListener) {
@@ -108,6 +108,7 @@ impl Shard {
             End::Closed => {}
             End::Broken => self.egress.counters.connections_broken += 1,
             End::Idle => self.egress.counters.connections_idle += 1,
+            End::Overdue => self.egress.counters.connections_overdue += 1,
         }
         if self.is_connected(client, connection) {
             self.egress.connections.remove(&client);
@@ -126,6 +127,8 @@ enum End {
     Broken,
     /// The client was silent for too long.
     Idle,
+    /// The client was without an allocation for too long.
+    Overdue,
 }
 
 struct Session<'a> {
@@ -138,7 +141,7 @@ impl Session<'_> {
     async fn run(&self) -> End {
         let limits = self.shard.shard.borrow().limits;
         let mut input = Input::default();
-        let mut deadline = Instant::now() + limits.first_frame;
+        let mut deadlines = Deadlines::new(limits);
         loop {
             tokio::select! {
                 readable = self.readable(&input) => {
@@ -146,7 +149,7 @@ impl Session<'_> {
                         return End::Closed;
                     }
                     match self.take_turn(&mut input) {
-                        Ok(Progress::Valid) => deadline = Instant::now() + limits.idle,
+                        Ok(Progress::Valid) => deadlines.put_off(self.has_allocation()),
                         Ok(Progress::Nothing) => {}
                         Err(end) => return end,
                     }
@@ -158,14 +161,19 @@ impl Session<'_> {
                         return end;
                     }
                 }
-                () = time::sleep_until(deadline) => {
-                    if !self.shard.shard.borrow().server.has_allocation(self.client) {
-                        return End::Idle;
+                () = time::sleep_until(deadlines.next()) => {
+                    if !self.has_allocation() {
+                        return deadlines.passed();
                     }
-                    deadline = Instant::now() + limits.idle;
+                    deadlines.put_off(true);
                 }
             }
         }
+    }
+
+    fn has_allocation(&self) -> bool {
+        let shard = self.shard.shard.borrow();
+        shard.server.has_allocation(self.client)
     }
 
     async fn readable(&self, input: &Input) -> io::Result<()> {
@@ -227,6 +235,50 @@ impl Session<'_> {
             }
         }
         Ok(progress)
+    }
+}
+
+/// When a connection ends, unless its client has an allocation then.
+struct Deadlines {
+    limits: StreamLimits,
+    silent: Instant,
+    stranger: Instant,
+    /// Whether the client had one when these were put off.
+    has_allocation: bool,
+}
+
+impl Deadlines {
+    fn new(limits: StreamLimits) -> Self {
+        let now = Instant::now();
+        Self {
+            limits,
+            silent: now + limits.first_frame,
+            stranger: now + limits.stranger_lifetime,
+            has_allocation: false,
+        }
+    }
+
+    fn next(&self) -> Instant {
+        self.silent.min(self.stranger)
+    }
+
+    /// The client sent something of use, or has an allocation. Whatever a stranger sends, it ends in
+    /// time, counted from the end of its last allocation.
+    fn put_off(&mut self, has_allocation: bool) {
+        let now = Instant::now();
+        self.silent = now + self.limits.idle;
+        let had_allocation = std::mem::replace(&mut self.has_allocation, has_allocation);
+        if has_allocation || had_allocation {
+            self.stranger = now + self.limits.stranger_lifetime;
+        }
+    }
+
+    fn passed(&self) -> End {
+        if self.stranger <= Instant::now() {
+            End::Overdue
+        } else {
+            End::Idle
+        }
     }
 }
 

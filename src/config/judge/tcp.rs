@@ -19,6 +19,13 @@ impl Judge<'_> {
             defaults.first_frame,
         );
         let idle = self.duration("[tcp] idle", table.idle.as_ref(), possible, defaults.idle);
+        // No more than a day: strangers are many, and the connections few.
+        let stranger_lifetime = self.duration(
+            "[tcp] stranger-lifetime",
+            table.stranger_lifetime.as_ref(),
+            Duration::from_secs(1)..=Duration::from_secs(24 * 3600),
+            defaults.stranger_lifetime,
+        );
         let connections = self.count(
             "[tcp] connections",
             table.connections.as_ref(),
@@ -43,6 +50,7 @@ impl Judge<'_> {
             per_prefix: per_prefix?,
             first_frame: first_frame?,
             idle: idle?,
+            stranger_lifetime: stranger_lifetime?,
             send_queue: send_queue?,
         })
     }

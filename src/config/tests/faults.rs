@@ -525,6 +525,7 @@ fn limits_of_tcp_clients_are_held_to_what_can_be() {
         ("per-prefix = 0", "from 1 to 1000000"),
         ("send-queue = 1000", "from 131072 to 134217728"),
         ("first-frame = \"0s\"", "from 1s to 1h"),
+        ("stranger-lifetime = \"2d\"", "from 1s to 1day"),
     ] {
         let told = fault(&format!("[tcp]\n{line}\n"));
         assert!(told.sentence.ends_with(range), "{told:?}");

@@ -23,7 +23,7 @@ pub(crate) fn send<'a>(
     let (Ok(Some(XorPeerAddress(peer))), Ok(Some(Data(payload))), Ok(asked)) =
         (message.get(), message.get(), message.get::<DontFragment>())
     else {
-        return server.drop(DropReason::IncompleteSend);
+        return incomplete(server, message);
     };
     let Some(allocation) = server.allocations.of(client) else {
         return server.drop(DropReason::NoAllocation);
@@ -47,4 +47,16 @@ pub(crate) fn send<'a>(
         payload,
     };
     server.forward(now, outgoing)
+}
+
+/// One that has neither peer nor data is pjnath's keepalive, and no error.
+#[cold]
+fn incomplete<'a>(server: &mut Server, message: &Message<'a>) -> Verdict<'a> {
+    let is_keepalive =
+        message.get::<XorPeerAddress>() == Ok(None) && message.get::<Data<'_>>() == Ok(None);
+    if is_keepalive {
+        Verdict::Done
+    } else {
+        server.drop(DropReason::IncompleteSend)
+    }
 }

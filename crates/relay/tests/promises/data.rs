@@ -1,7 +1,7 @@
 //! Application data: Send and Data indications, ChannelData. RFC 8656 §11, §12.
 
 use relay::{AddressFamily, DropReason, Traffic};
-use sim::Outcome::{AtClient, Lost};
+use sim::Outcome::{AtClient, Lost, Silent};
 use sim::{Request, World, minutes};
 use wire::attributes::{Data, XorPeerAddress};
 use wire::{Attribute, Method, TransactionId};
@@ -71,16 +71,35 @@ fn a_send_indication_lacking_peer_or_data_is_dropped() {
     alice.permit(&mut world, peer);
     let send = || Request::indication(Method::Send);
     for incomplete in [
-        send(),
         send().peer(peer),
         send().put(Data(b"x")),
         send().put_raw(XorPeerAddress::TYPE, b"?").put(Data(b"x")),
+        send().put_raw(XorPeerAddress::TYPE, b"?"),
     ] {
         assert_eq!(
             alice.tell(&mut world, incomplete),
             Lost(DropReason::IncompleteSend)
         );
     }
+}
+
+/// pjnath sends it as its keepalive.
+#[test]
+fn a_send_indication_with_neither_peer_nor_data_is_a_keepalive_and_no_error() {
+    let mut world = World::new();
+    let (alice, stranger) = (world.client("alice"), world.client("bob"));
+    alice.allocate(&mut world, minutes(10));
+    for client in [alice, stranger] {
+        let blank = Request::indication(Method::Send);
+        assert_eq!(client.tell(&mut world, blank), Silent);
+    }
+    assert_eq!(world.counters().dropped(DropReason::IncompleteSend), 0);
+    // It is still a message that must be understood.
+    let strange = Request::indication(Method::Send).put_raw(0x7FFF, b"");
+    assert_eq!(
+        alice.tell(&mut world, strange),
+        Lost(DropReason::UnknownAttribute)
+    );
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use relay::{AddressFamily, ClientTuple, DropReason, Icmp, Transport};
 use wire::attributes::{Data, DontFragment, XorPeerAddress};
-use wire::{ChannelData, Message, padding};
+use wire::{Attribute, ChannelData, Message, padding};
 
 use super::credentials::unknown;
 use super::{Allocation, Expect, Id, Model};
@@ -30,6 +30,11 @@ impl Model {
         // RFC 8489 §6.3.2.
         if !unknown(message).is_empty() {
             return Expect::Lost(DropReason::UnknownAttribute);
+        }
+        // What says neither to whom nor what is a keepalive.
+        let mut all = message.attributes();
+        if !all.any(|it| [XorPeerAddress::TYPE, Data::TYPE].contains(&it.kind)) {
+            return Expect::Nothing;
         }
         let (Ok(Some(XorPeerAddress(peer))), Ok(Some(Data(payload))), Ok(asked)) =
             (message.get(), message.get(), message.get::<DontFragment>())

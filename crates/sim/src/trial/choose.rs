@@ -182,8 +182,20 @@ impl Trial {
                 if choices.rarely(4) {
                     ask.odd = Some((DontFragment::TYPE, vec![]));
                 }
+                if choices.rarely(32) {
+                    // A keepalive of pjnath's.
+                    ask.peers.clear();
+                    ask.data = None;
+                }
             }
-            Method::Binding | Method::Other(_) => ask.signing = Signing::Unsigned,
+            Method::Binding => {
+                ask.signing = Signing::Unsigned;
+                if choices.rarely(2) {
+                    // CHANGE-REQUEST, as PJSIP and Debian's `stun` send it, or with a flag.
+                    ask.odd = Some((0x0003, vec![0, 0, 0, choices.pick(&[0, 0, 1, 2, 4, 6])]));
+                }
+            }
+            Method::Other(_) => ask.signing = Signing::Unsigned,
         }
         ask
     }
