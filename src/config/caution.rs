@@ -21,10 +21,19 @@ pub(crate) enum Caution {
         key: KeyName,
     },
     /// A lifetime below what the RFC assumes.
-    #[error(
-        "`[allocation] max-lifetime` is below 10m, the lifetime RFC 8656 lets clients count on"
-    )]
-    ShortLifetime,
+    #[error("{key} is below 10m, the lifetime RFC 8656 lets clients count on")]
+    ShortLifetime {
+        /// The key.
+        key: KeyName,
+    },
+    /// A realm that some clients have no room for.
+    #[error("{key} has {length} bytes, and some clients have room for 63")]
+    LongRealm {
+        /// The key.
+        key: KeyName,
+        /// Bytes.
+        length: usize,
+    },
     /// The server's own loopback services are open to whoever may allocate.
     #[error(
         "`[peers] allow` opens loopback: clients reach the services that listen only on this host"
@@ -81,8 +90,15 @@ impl Caution {
             Self::AnyPort => "clients expect 3478".into(),
             Self::PrivilegedPorts => "49152-65535 is the range meant for this".into(),
             Self::WeakPassword { .. } => "make one with `openssl rand -base64 12`".into(),
-            Self::ShortLifetime => {
-                "some clients refresh every few minutes whatever they were granted".into()
+            Self::ShortLifetime { .. } => {
+                "the calls of libjuice (OBS, libdatachannel), rice and werift end: they refresh \
+                 after nine minutes or more, whatever they were granted"
+                    .into()
+            }
+            Self::LongRealm { .. } => {
+                "shorten it: libpeer writes past its buffer at 64 bytes; mediastreamer2 \
+                 (Linphone) and the KVS SDK have room for 127"
+                    .into()
             }
             Self::LoopbackPeers => {
                 "name the networks that are meant; this is right only for trying on one machine"

@@ -110,7 +110,9 @@ fn fault(text: &str) -> Told {
 
 /// Reads a report back: what counts is what the operator sees.
 fn told(report: &str) -> Vec<Told> {
-    report.trim_end().split("\n\n").map(finding).collect()
+    let findings = report.trim_end().split("\n\n");
+    let said = findings.filter(|finding| !finding.is_empty());
+    said.map(finding).collect()
 }
 
 fn finding(block: &str) -> Told {

@@ -7,7 +7,8 @@ use toml::Spanned;
 
 use super::credentials::Credentials;
 use super::{Judge, Surroundings};
-use crate::config::fault::AuthFault;
+use crate::config::caution::Caution;
+use crate::config::fault::{AuthFault, KeyName};
 use crate::config::file::{AuthTable, Sha256Policy, Text};
 use crate::config::{Auth, Realm, UserKey};
 
@@ -21,7 +22,19 @@ impl Judge<'_> {
                 let key = "realm".into();
                 self.refuse(AuthFault::Realm { key, reason }, written.span())
             }
-            None => Some(written.into_inner()),
+            None => {
+                self.caution_long(&"realm".into(), &written);
+                Some(written.into_inner())
+            }
+        }
+    }
+
+    /// A realm travels in every 401, into buffers that not every client has measured.
+    pub(super) fn caution_long(&mut self, key: &KeyName, realm: &Text) {
+        let length = realm.get_ref().len();
+        if length > 63 {
+            let key = key.clone();
+            self.say(Caution::LongRealm { key, length }, realm.span());
         }
     }
 

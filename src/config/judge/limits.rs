@@ -65,18 +65,9 @@ impl Judge<'_> {
     ) -> Option<(Duration, Duration)> {
         // A lifetime of more than a month is a slip: nobody would miss the port it holds.
         let possible = Duration::from_secs(1)..=Duration::from_secs(30 * 24 * 3600);
-        let default_lifetime = self.duration(
-            "[allocation] default-lifetime",
-            default,
-            possible.clone(),
-            RFC_LIFETIME,
-        );
-        let max_lifetime = self.duration(
-            "[allocation] max-lifetime",
-            max,
-            possible,
-            Duration::from_secs(3600),
-        );
+        let default_lifetime =
+            self.duration(DEFAULT_LIFETIME, default, possible.clone(), RFC_LIFETIME);
+        let max_lifetime = self.duration(MAX_LIFETIME, max, possible, Duration::from_secs(3600));
         let (default_lifetime, max_lifetime) = (default_lifetime?, max_lifetime?);
         if default_lifetime > max_lifetime {
             let written = default.or(max)?;
@@ -85,8 +76,14 @@ impl Judge<'_> {
                 .map(|max| (max.span(), "the longest lifetime granted"));
             return self.refuse_beside(Fault::DefaultOverMax, written.span(), see);
         }
-        if let Some(max) = max.filter(|_| max_lifetime < RFC_LIFETIME) {
-            self.say(Caution::ShortLifetime, max.span());
+        for (key, written, lifetime) in [
+            (DEFAULT_LIFETIME, default, default_lifetime),
+            (MAX_LIFETIME, max, max_lifetime),
+        ] {
+            if let Some(written) = written.filter(|_| lifetime < RFC_LIFETIME) {
+                let key = key.into();
+                self.say(Caution::ShortLifetime { key }, written.span());
+            }
         }
         Some((default_lifetime, max_lifetime))
     }
@@ -144,5 +141,7 @@ impl Relay {
 
 /// RFC 8656 §3.2: the default lifetime is ten minutes.
 const RFC_LIFETIME: Duration = Duration::from_secs(600);
+const DEFAULT_LIFETIME: &str = "[allocation] default-lifetime";
+const MAX_LIFETIME: &str = "[allocation] max-lifetime";
 const PER_USER: &str = "[allocation] per-user";
 const TOTAL: &str = "[allocation] total";

@@ -100,6 +100,7 @@ impl Judge<'_> {
             let key = KeyName::in_realm(NAME, Some(name.clone()));
             return self.refuse_beside(Fault::Duplicate { key }, written.span(), see);
         }
+        self.caution_long(&NAME.into(), written);
         used.names.push((name.clone(), Some(written.span())));
         Some(name.clone())
     }

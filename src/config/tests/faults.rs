@@ -478,19 +478,55 @@ fn a_setting_that_works_but_may_not_be_meant_is_a_warning() {
     let told = warned(
         "[relay]\nports = \"1000-2000\"\n[allocation]\ndefault-lifetime = \"1m\"\nmax-lifetime = \"2m\"\n",
     );
-    assert_eq!(told.len(), 2);
+    assert_eq!(told.len(), 3);
     told[0].is(
         "warning: `[relay] ports` reaches below 1024, where other services of this host live",
         "2:9",
         "\"1000-2000\"",
         "49152-65535 is the range meant for this",
     );
-    told[1].is(
-        "warning: `[allocation] max-lifetime` is below 10m, the lifetime RFC 8656 lets clients count on",
-        "5:16",
-        "\"2m\"",
-        "some clients refresh every few minutes whatever they were granted",
+    for (told, key, place, written) in [
+        (&told[1], "default-lifetime", "4:20", "\"1m\""),
+        (&told[2], "max-lifetime", "5:16", "\"2m\""),
+    ] {
+        told.is(
+            &format!("warning: `[allocation] {key}` is below 10m, the lifetime RFC 8656 lets clients count on"),
+            place,
+            written,
+            "the calls of libjuice (OBS, libdatachannel), rice and werift end: they refresh after nine \
+             minutes or more, whatever they were granted",
+        );
+    }
+    assert_eq!(
+        warned("[allocation]\ndefault-lifetime = \"599s\"\n").len(),
+        1
     );
+    assert_eq!(warned("[allocation]\nmax-lifetime = \"10m\"\n"), []);
+}
+
+#[test]
+fn a_realm_that_some_clients_have_no_room_for_is_a_warning() {
+    let (most, more) = ("r".repeat(63), "r".repeat(64));
+    assert_eq!(warned(&format!("realm = \"{most}\"\n")), []);
+    let help = "shorten it: libpeer writes past its buffer at 64 bytes; mediastreamer2 (Linphone) and \
+                the KVS SDK have room for 127";
+    warned(&format!("realm = \"{more}\"\n"))[0].is(
+        "warning: `realm` has 64 bytes, and some clients have room for 63",
+        "1:9",
+        &format!("\"{more}\""),
+        help,
+    );
+    // Bytes, not characters.
+    let accents = "\u{e9}".repeat(32);
+    warned(&format!(
+        "[[auth.realm]]\nname = \"{accents}\"\nsecrets = [\"3vQ0cW1hZ2ljIG51bWJlcnM=\"]\n"
+    ))[0]
+        .is(
+            "warning: `[[auth.realm]] name` has 64 bytes, and some clients have room for 63",
+            "2:8",
+            &format!("\"{accents}\""),
+            help,
+        );
 }
 
 #[test]
