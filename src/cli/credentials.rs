@@ -18,7 +18,8 @@ use crate::config::{self, Config, Host, Secret};
 /// the secret accepts the credential until it expires: nothing is stored, so a web
 /// service can make its own in the same way. The user name is `EXPIRY:USER` or
 /// `EXPIRY`, in seconds since 1970, and the password is
-/// base64(HMAC-SHA1(secret, user name)).
+/// base64(HMAC-SHA1(secret, user name)). Hairpin also takes `USER:EXPIRY`, and an
+/// expiry with a fraction.
 ///
 /// The secret is taken from one of --secret, --secret-file and --config, then from
 /// $HAIRPIN_SECRET, then from the file in $HAIRPIN_CONFIG.

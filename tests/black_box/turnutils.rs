@@ -3,7 +3,7 @@
 use std::{net::IpAddr, process::Command};
 
 use crate::{
-    credentials::{EXPIRED_IN_2001, VALID_UNTIL_2038},
+    credentials::{ELSEWHERE, EXPIRED_IN_2001, IN_MILLISECONDS, VALID_UNTIL_2038, WITHOUT_EXPIRY},
     lab::{
         PATIENCE,
         program::Program,
@@ -233,6 +233,42 @@ fn a_time_limited_credential_opens_an_allocation() {
         Uclient::to_peer(SERVER_V4.into(), peer)
             .credential(name, password)
             .relays_everything();
+    });
+}
+
+#[test]
+fn time_limited_names_in_the_forms_of_other_servers_open_an_allocation() {
+    in_own_world(|world| {
+        let _server = world.serve(Setup::default());
+        let peer = echo(PEER_V4.into());
+        for (name, password) in ELSEWHERE {
+            Uclient::to_peer(SERVER_V4.into(), peer)
+                .credential(name, password)
+                .relays_everything();
+        }
+    });
+}
+
+#[test]
+fn the_log_says_what_is_wrong_with_a_time_limited_name() {
+    in_own_world(|world| {
+        let server = world.serve(Setup::default());
+        let peer = echo(PEER_V4.into());
+        for ((name, password), sentence) in [
+            (
+                IN_MILLISECONDS,
+                "the expiry in the name is in milliseconds, and must be in seconds",
+            ),
+            (
+                WITHOUT_EXPIRY,
+                "are for EXPIRY:USER, USER:EXPIRY or EXPIRY, in seconds since 1970",
+            ),
+        ] {
+            Uclient::to_peer(SERVER_V4.into(), peer)
+                .credential(name, password)
+                .gets_nothing();
+            server.wait_for_line(sentence);
+        }
     });
 }
 

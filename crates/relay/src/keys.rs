@@ -4,6 +4,7 @@
 mod oauth;
 mod time_limited;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,13 +29,21 @@ pub struct Keys {
     realm: Arc<str>,
     /// By their names without the realm.
     users: BTreeMap<String, User>,
+    /// Names as they were written, where OpaqueString makes them those of users.
+    spellings: BTreeMap<String, String>,
+    /// Whether some password was written otherwise than OpaqueString leaves it.
+    has_spellings: bool,
     secrets: Vec<Secret>,
 }
 
 /// What is known of a user.
 enum User {
     /// A password, from which follows the key of whatever realm a client was challenged with.
-    Password(Zeroizing<String>),
+    Password {
+        prepared: Zeroizing<String>,
+        /// As it was written, where that is something else: not every client prepares it.
+        written: Option<Zeroizing<String>>,
+    },
     /// MD5 over `user:realm:password`, good for this spelling of the name and in this realm only.
     Key { md5: Key, spelled: String },
 }
@@ -45,21 +54,30 @@ impl Keys {
         Self {
             realm: realm.into(),
             users: BTreeMap::new(),
+            spellings: BTreeMap::new(),
+            has_spellings: false,
             secrets: Vec::new(),
         }
     }
 
-    /// Adds a user by password.
+    /// Adds a user by password. Both are good as OpaqueString prepares them, as clients should, and as
+    /// they are written here, as many do.
     ///
     /// # Errors
     /// If name or password has characters that OpaqueString forbids, such as control characters.
     /// RFC 8265 §4.2.
     pub fn add_user(&mut self, name: &str, password: &str) -> Result<(), NotOpaque> {
-        let name = OpaqueString::enforce(name).map_err(|_| NotOpaque::Name)?;
-        let password = OpaqueString::enforce(password).map_err(|_| NotOpaque::Password)?;
-        let password = Zeroizing::new(password.into_owned());
-        let name = self.own_name(&name).to_owned();
-        self.users.insert(name, User::Password(password));
+        let prepared_name = prepared(name).ok_or(NotOpaque::Name)?;
+        let prepared = prepared(password).ok_or(NotOpaque::Password)?;
+        let written = (*prepared != *password).then(|| Zeroizing::new(password.to_owned()));
+        let prepared = Zeroizing::new(prepared.into_owned());
+        self.has_spellings |= written.is_some();
+        let own = self.own_name(&prepared_name).to_owned();
+        let spelled = self.own_name(name).to_owned();
+        if spelled != own {
+            self.spellings.insert(spelled, own.clone());
+        }
+        self.users.insert(own, User::Password { prepared, written });
         Ok(())
     }
 
@@ -102,61 +120,74 @@ impl Keys {
     /// Whether every user can be known by any key: of SHA-256, and of another realm.
     pub(crate) fn has_passwords(&self) -> bool {
         let mut users = self.users.values();
-        users.all(|user| matches!(user, User::Password(_)))
+        users.all(|user| matches!(user, User::Password { .. }))
     }
 
     /// The names of users without the realm, if every name that may come is known beforehand. Those
     /// of time-limited credentials are not: they hold their time.
     pub(crate) fn names(&self) -> Option<impl Iterator<Item = &str>> {
-        let names = self.users.keys().map(String::as_str);
+        let names = self.users.keys().chain(self.spellings.keys());
+        let names = names.map(String::as_str);
         self.secrets.is_empty().then_some(names)
     }
 
     /// The key that signed a message in the name of a user, given without the realm, made ready
     /// for the answer.
+    ///
+    /// How long a refusal takes must not tell who is known: what is tried depends on the name and on
+    /// all keys of the realm, never on whose name it is. A try is a hash over name, realm and
+    /// password, and an HMAC over the message. There is one, two in a realm where some password was
+    /// written otherwise than OpaqueString leaves it, and before them two per secret for a name with
+    /// an expiry in the future.
     pub(crate) fn authenticate(
         &self,
         user: &str,
         unix: Duration,
         proof: Proof<'_>,
     ) -> Result<MacKey, Reject> {
-        let known = self.users.get(user);
-        let limited = TimeLimited::read(user);
-        if known.is_none()
-            && !self.secrets.is_empty()
-            && let Some(TimeLimited { expiry, .. }) = limited
-        {
-            return self.authenticate_limited(expiry, unix, proof);
+        let known = self.users.get(self.prepared_name(user));
+        let by_secret = self.by_secret(user, unix, proof);
+        if known.is_none() && by_secret.is_ok() {
+            return by_secret;
         }
-        // How long it takes must not tell who is known, so it is as long for everybody.
-        let password = match known {
-            Some(User::Password(password)) => password,
-            Some(User::Key { .. }) | None => "",
-        };
-        let derived = proof.derive(password);
-        match known {
-            Some(User::Password(_)) => proof.by(&derived).ok_or(Reject::BadIntegrity),
-            Some(User::Key { md5, spelled }) => {
-                let is_meant = spelled == proof.username && *self.realm == *proof.realm;
-                let signed = proof.by(if is_meant { md5 } else { &derived });
-                let is_md5 = proof.algorithms.password != PasswordAlgorithm::SHA256;
-                signed
-                    .filter(|_| is_meant && is_md5)
-                    .ok_or(Reject::BadIntegrity)
-            }
-            None => {
-                proof.by(&derived);
-                Err(Reject::UnknownUser)
-            }
+        let own = self.by_own_key(known, proof);
+        if known.is_some() {
+            own.ok_or(Reject::BadIntegrity)
+        } else {
+            by_secret
         }
     }
 
-    fn authenticate_limited(
-        &self,
-        expiry: Duration,
-        unix: Duration,
-        proof: Proof<'_>,
-    ) -> Result<MacKey, Reject> {
+    /// Whether the user's password or key signed. Of nobody an empty password is tried.
+    fn by_own_key(&self, known: Option<&User>, proof: Proof<'_>) -> Option<MacKey> {
+        let (prepared, written) = match known {
+            Some(User::Password { prepared, written }) => (&***prepared, written.as_ref()),
+            Some(User::Key { .. }) | None => ("", None),
+        };
+        let derived = proof.derive(prepared);
+        let first = if let Some(User::Key { md5, spelled }) = known {
+            let is_meant = spelled == proof.username && *self.realm == *proof.realm;
+            let is_md5 = proof.algorithms.password != PasswordAlgorithm::SHA256;
+            let signed = proof.by(if is_meant { md5 } else { &derived });
+            signed.filter(|_| is_meant && is_md5)
+        } else {
+            proof.by(&derived)
+        };
+        let is_done = !self.has_spellings || known.is_some() && first.is_some();
+        if is_done {
+            return first;
+        }
+        let second = proof.by(&proof.derive(written.map_or(prepared, |written| written)));
+        first.or(second.filter(|_| written.is_some()))
+    }
+
+    /// Whether the owner of a secret minted the credential. All secrets and both hashes are tried,
+    /// since nothing says which it was.
+    fn by_secret(&self, user: &str, unix: Duration, proof: Proof<'_>) -> Result<MacKey, Reject> {
+        if self.secrets.is_empty() {
+            return Err(Reject::UnknownUser);
+        }
+        let TimeLimited { expiry, .. } = TimeLimited::read(user)?;
         if expiry <= unix {
             return Err(Reject::Expired {
                 since: unix - expiry,
@@ -170,15 +201,20 @@ impl Keys {
             .ok_or(Reject::BadIntegrity)
     }
 
+    /// The name of the user who may spell it so.
+    fn prepared_name<'a>(&'a self, user: &'a str) -> &'a str {
+        self.spellings.get(user).map_or(user, String::as_str)
+    }
+
     /// Whose quota a name without the realm falls under: time-limited names of one person are one
     /// account.
-    pub(crate) fn account<'a>(&self, user: &'a str) -> &'a str {
+    pub(crate) fn account<'a>(&'a self, user: &'a str) -> &'a str {
+        let user = self.prepared_name(user);
         if self.users.contains_key(user) {
             return user;
         }
-        TimeLimited::read(user)
-            .and_then(|limited| limited.name)
-            .unwrap_or(user)
+        let limited = TimeLimited::read(user).ok();
+        limited.and_then(|limited| limited.name).unwrap_or(user)
     }
 }
 
@@ -202,6 +238,8 @@ pub(crate) struct Proof<'m> {
 impl Proof<'_> {
     /// The key made ready, if it is the one that signed.
     fn by(&self, key: &Key) -> Option<MacKey> {
+        #[cfg(test)]
+        TRIES.set(TRIES.get() + 1);
         let signer = key.schedule(self.algorithms.integrity);
         self.message.verify(&signer).ok()?;
         if self.algorithms.answer == self.algorithms.integrity {
@@ -223,7 +261,13 @@ impl Proof<'_> {
 /// Whether a text is as OpaqueString leaves it, so that all who prepare it hash the same bytes.
 /// RFC 8265 §4.2.
 pub fn is_opaque(text: &str) -> bool {
-    OpaqueString::enforce(text).is_ok_and(|prepared| prepared == text)
+    prepared(text).is_some_and(|prepared| prepared == text)
+}
+
+/// A text as OpaqueString leaves it; `None` if it is empty or has characters that it forbids.
+/// RFC 8265 §4.2.
+pub fn prepared(text: &str) -> Option<Cow<'_, str>> {
+    OpaqueString::enforce(text).ok()
 }
 
 /// A name or a password that no client could send.
@@ -238,7 +282,15 @@ pub enum NotOpaque {
 }
 
 #[cfg(test)]
+thread_local! {
+    /// How often a key was tried.
+    static TRIES: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
+#[cfg(test)]
 mod tests {
+    use wire::{Algorithm, Class, Method, TransactionId, Writer};
+
     use super::*;
 
     #[test]
@@ -250,6 +302,76 @@ mod tests {
         assert_eq!(keys.account("1900000000:alice"), "alice");
         assert_eq!(keys.account("1900000000"), "1900000000");
         assert_eq!(keys.account("17:static"), "17:static");
+    }
+
+    #[test]
+    fn both_orders_of_a_time_limited_name_are_one_account() {
+        let mut keys = Keys::new("example.org");
+        keys.add_secret(b"north");
+        for name in [
+            "1800000000:alice",
+            "alice:1900000000",
+            "1800000000.5:alice",
+            "alice:1900000000.25",
+        ] {
+            assert_eq!(keys.account(name), "alice", "{name}");
+        }
+        assert_eq!(keys.account("1800000000:1900000000"), "1900000000");
+        assert_eq!(keys.account("1900000000:"), "1900000000:");
+    }
+
+    #[test]
+    fn both_spellings_of_a_name_are_one_account() {
+        let mut keys = Keys::new("example.org");
+        keys.add_user("Zoe\u{308}", "password").unwrap();
+        for name in ["Zoe\u{308}", "Zo\u{eb}"] {
+            assert_eq!(keys.account(name), "Zo\u{eb}");
+        }
+    }
+
+    /// How many hashes and HMACs a wrong password costs under each of these names.
+    fn tries(keys: &Keys, names: &[&str]) -> Vec<usize> {
+        let signer = Key::md5("mallory", "example.org", "guessed").schedule(Algorithm::Sha1);
+        let mut buffer = Vec::new();
+        let id = TransactionId::new([7; 12]);
+        Writer::new(&mut buffer, Method::Allocate, Class::Request, id).sign(&signer);
+        let message = Message::parse(&buffer).unwrap();
+        let cost = |name: &&str| {
+            let proof = Proof {
+                message: &message,
+                username: name,
+                realm: "example.org",
+                algorithms: Algorithms {
+                    password: PasswordAlgorithm::MD5,
+                    integrity: Algorithm::Sha1,
+                    answer: Algorithm::Sha1,
+                },
+            };
+            TRIES.set(0);
+            let refused = keys.authenticate(name, Duration::from_secs(1_800_000_000), proof);
+            refused.unwrap_err();
+            TRIES.get()
+        };
+        names.iter().map(cost).collect()
+    }
+
+    /// What a refusal costs must not tell who is known.
+    #[test]
+    fn a_wrong_password_costs_the_same_under_every_name_known_or_not() {
+        let plain = ["alice", "bob", "carol", "nobody", "1700000000:alice"];
+        let limited = ["1900000000:alice", "1900000000:known", "carol:1900000000"];
+        let mut keys = Keys::new("example.org");
+        keys.add_user("alice", "wonderland").unwrap();
+        keys.add_user("1900000000:known", "wonderland").unwrap();
+        keys.add_key("bob", [7; 16]);
+        assert_eq!(tries(&keys, &plain), [1; 5]);
+        assert_eq!(tries(&keys, &limited), [1; 3]);
+        keys.add_user("carol", "cafe\u{301}").unwrap();
+        assert_eq!(tries(&keys, &plain), [2; 5]);
+        keys.add_secret(b"north");
+        keys.add_secret(b"south");
+        assert_eq!(tries(&keys, &plain), [2; 5]);
+        assert_eq!(tries(&keys, &limited), [6; 3]);
     }
 
     #[test]

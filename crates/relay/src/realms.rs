@@ -149,7 +149,7 @@ impl Realms {
     }
 
     /// Whose quota a user falls under, by the name without the realm.
-    pub(crate) fn account<'a>(&self, realm: RealmId, user: &'a str) -> Account<'a> {
+    pub(crate) fn account<'a>(&'a self, realm: RealmId, user: &'a str) -> Account<'a> {
         let name = self.keys(realm).account(user);
         Account { realm, name }
     }

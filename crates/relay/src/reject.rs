@@ -28,6 +28,15 @@ pub enum Reject {
     /// Nobody of this name.
     #[error("unknown user")]
     UnknownUser,
+    /// Nobody of this name, which is like one of time-limited credentials and holds no time.
+    #[error(
+        "unknown user, and no expiry in the name: time-limited credentials are for EXPIRY:USER, \
+         USER:EXPIRY or EXPIRY, in seconds since 1970 (EXPIRY first where USER is a number)"
+    )]
+    NoExpiry,
+    /// A time-limited name would be good for thousands of years.
+    #[error("the expiry in the name is in milliseconds, and must be in seconds since 1970")]
+    ExpiryInMilliseconds,
     /// Time-limited credentials or an access token after their time.
     #[error("credentials expired {} ago", humane(.since))]
     Expired {
@@ -185,6 +194,8 @@ impl Reject {
             | Self::Sha256Required
             | Self::UnknownRealm
             | Self::UnknownUser
+            | Self::NoExpiry
+            | Self::ExpiryInMilliseconds
             | Self::Expired { .. }
             | Self::UnknownKey
             | Self::KeyNotValid
@@ -242,6 +253,8 @@ impl Reject {
             Self::Sha256Required => "sha256-required",
             Self::UnknownRealm => "unknown-realm",
             Self::UnknownUser => "unknown-user",
+            Self::NoExpiry => "no-expiry",
+            Self::ExpiryInMilliseconds => "expiry-in-milliseconds",
             Self::Expired { .. } => "credentials-expired",
             Self::UnknownKey => "unknown-key",
             Self::KeyNotValid => "key-not-valid",

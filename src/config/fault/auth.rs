@@ -45,8 +45,11 @@ pub(crate) enum AuthFault {
         /// The table.
         key: KeyName,
     },
-    /// A name is one user with and without the realm.
-    #[error("{key} has one user twice, with the realm in the name and without")]
+    /// A name is one user with and without the realm, and however its letters are composed.
+    #[error(
+        "{key} has one user twice, with the realm in the name and without, or in two spellings \
+         that RFC 8265 makes one"
+    )]
     SameUser {
         /// The table.
         key: KeyName,

@@ -1,5 +1,6 @@
 //! Secrets and users, of `[auth]` and of `[[auth.realm]]` alike: what clients have to know.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -134,8 +135,11 @@ impl Judge<'_> {
         let mut seen: BTreeMap<String, Range<usize>> = BTreeMap::new();
         let mut users = Some(BTreeMap::new());
         for (name, entry) in entries {
-            // With and without the realm a name is one user.
-            let own = Keys::new(realm).own_name(name.get_ref()).to_owned();
+            // With and without the realm a name is one user, and so it is in all its spellings. One
+            // that cannot be prepared is refused below.
+            let prepared = relay::keys::prepared(name.get_ref());
+            let prepared = prepared.unwrap_or(Cow::Borrowed(name.get_ref()));
+            let own = Keys::new(realm).own_name(&prepared).to_owned();
             let at = name.span();
             let key = key.clone();
             let ends_in = |other: &&String| {

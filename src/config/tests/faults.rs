@@ -569,6 +569,14 @@ fn limits_of_tcp_clients_are_held_to_what_can_be() {
 }
 
 #[test]
+fn two_spellings_of_one_name_are_one_user() {
+    let told =
+        fault("[auth.users]\n\"Zo\u{eb}\" = \"wonderland\"\n\"Zoe\u{308}\" = \"looking-glass\"\n");
+    let sentence = "error: `[auth.users]` has one user twice";
+    assert!(told.sentence.starts_with(sentence), "{told:?}");
+}
+
+#[test]
 fn sha256_cannot_be_required_of_a_user_with_an_md5_key() {
     let key = "0123456789abcdef0123456789abcdef";
     fault(&format!(

@@ -10,6 +10,8 @@ use sha1::Sha1;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
+use crate::Reject;
+
 /// A user name and its password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credential {
@@ -63,28 +65,60 @@ impl std::fmt::Debug for Secret {
     }
 }
 
-/// A user name of the form `expiry` or `expiry:user`.
+/// A user name that holds the time until which it is good: `expiry:user`, `user:expiry` or `expiry`.
+/// coturn takes all three, and so minters of all three are in use.
+#[derive(Debug)]
 pub(super) struct TimeLimited<'a> {
+    /// Since the Unix epoch.
     pub(super) expiry: Duration,
     pub(super) name: Option<&'a str>,
 }
 
 impl<'a> TimeLimited<'a> {
-    pub(super) fn read(user: &'a str) -> Option<Self> {
+    /// Reads a name that no user has.
+    ///
+    /// A number before the first colon is the expiry, whatever stands behind it: who mints
+    /// `expiry:user` and lets people choose their names must not let them choose the expiry.
+    ///
+    /// # Errors
+    /// What is wrong, if the name is like one of these, or else that nobody has it.
+    pub(super) fn read(user: &'a str) -> Result<Self, Reject> {
         let (expiry, name) = match user.split_once(':') {
-            Some((expiry, name)) => (expiry, Some(name)),
             None => (user, None),
+            Some((first, name)) if whole_seconds(first).is_some() => (first, Some(name)),
+            Some((first, rest)) => match rest.rsplit_once(':') {
+                // The user's name has colons, too.
+                Some((_, last)) => (last, Some(&user[..user.len() - last.len() - 1])),
+                None => (rest, Some(first)),
+            },
         };
-        // `parse` alone would take a leading plus sign.
-        if !expiry.bytes().all(|digit| digit.is_ascii_digit()) {
-            return None;
+        match whole_seconds(expiry) {
+            Some(MILLISECONDS..) => Err(Reject::ExpiryInMilliseconds),
+            Some(expiry @ EARLIEST..) => Ok(Self {
+                expiry: Duration::from_secs(expiry),
+                name: name.filter(|name| !name.is_empty()),
+            }),
+            None if name.is_none() && !user.starts_with(|first: char| first.is_ascii_digit()) => {
+                Err(Reject::UnknownUser)
+            }
+            Some(_) | None => Err(Reject::NoExpiry),
         }
-        Some(Self {
-            expiry: Duration::from_secs(expiry.parse().ok()?),
-            name,
-        })
     }
 }
+
+/// The whole seconds of a number that may have a fraction, as JavaScript's `Date.now() / 1000` has.
+/// `None` if it is no number; one that is too large for anything is as large as can be.
+fn whole_seconds(text: &str) -> Option<u64> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    let is_number =
+        |digits: &str| !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit());
+    (is_number(whole) && is_number(fraction)).then(|| whole.parse().unwrap_or(u64::MAX))
+}
+
+/// Seconds reach this in the year 5138, and milliseconds did in 1973.
+const MILLISECONDS: u64 = 100_000_000_000;
+/// September 2001, before anybody minted. What is less is a user's number or a lifetime.
+const EARLIEST: u64 = 1_000_000_000;
 
 #[cfg(test)]
 mod tests {
@@ -112,17 +146,73 @@ mod tests {
         );
     }
 
+    #[track_caller]
+    fn read(name: &str) -> (u64, Option<&str>) {
+        let limited = TimeLimited::read(name).unwrap();
+        (limited.expiry.as_secs(), limited.name)
+    }
+
     #[test]
-    fn what_is_not_a_number_has_no_expiry() {
+    fn an_expiry_stands_before_the_user_or_behind_or_alone() {
+        for (name, user) in [
+            ("1800000000", None),
+            ("1800000000:", None),
+            (":1800000000", None),
+            ("1800000000:alice", Some("alice")),
+            ("alice:1800000000", Some("alice")),
+            ("1800000000:a:b", Some("a:b")),
+            ("a:b:1800000000", Some("a:b")),
+            // A number comes first only as an expiry.
+            ("1800000000:1900000000", Some("1900000000")),
+            ("1800000000:alice:1900000000", Some("alice:1900000000")),
+        ] {
+            assert_eq!(read(name), (1_800_000_000, user), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_fraction_of_a_second_is_no_second() {
+        for name in ["1800000000.999", "1800000000.5:alice", "alice:1800000000.0"] {
+            assert_eq!(read(name).0, 1_800_000_000, "{name}");
+        }
+    }
+
+    #[test]
+    fn an_expiry_in_milliseconds_is_told_from_one_in_seconds() {
         for name in [
-            "",
-            ":alice",
-            "+17:alice",
-            "alice:17",
-            "0x17:alice",
+            "1800000000000:alice",
+            "alice:1800000000000",
+            "1800000000000.5",
+            "100000000000",
             "99999999999999999999",
         ] {
-            assert!(TimeLimited::read(name).is_none(), "{name}");
+            let refused = TimeLimited::read(name).unwrap_err();
+            assert_eq!(refused, Reject::ExpiryInMilliseconds, "{name}");
+        }
+        assert_eq!(read("99999999999:alice").0, 99_999_999_999);
+    }
+
+    #[test]
+    fn a_name_that_is_like_a_time_limited_one_is_told_from_any_other() {
+        for name in [
+            "alice:tomorrow",
+            "2026-12-01:alice",
+            "2026-12-01",
+            "+1800000000:alice",
+            "0x6B49D200:alice",
+            "1800000000.:alice",
+            "alice:",
+            ":",
+            // A lifetime, and a user's number before the expiry.
+            "3600:alice",
+            "42:1800000000",
+        ] {
+            let refused = TimeLimited::read(name).unwrap_err();
+            assert_eq!(refused, Reject::NoExpiry, "{name}");
+        }
+        for name in ["", "alice", "alice@example.org", "+17"] {
+            let refused = TimeLimited::read(name).unwrap_err();
+            assert_eq!(refused, Reject::UnknownUser, "{name}");
         }
     }
 }

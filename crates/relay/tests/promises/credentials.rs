@@ -2,7 +2,7 @@
 //! TURN REST convention.
 
 use relay::keys::{Mint, mint};
-use relay::{Keys, Reject, Report};
+use relay::{Keys, Reject, Report, Sha256};
 use sim::{Client, REALM, Request, World, minutes, seconds};
 use wire::Key;
 
@@ -135,6 +135,146 @@ fn a_time_cannot_be_written_over_a_password() {
     let stretched = format!("{later}:bob");
     let mallory = world.client_with(&stretched, &credential.password);
     assert_refused(&mut world, mallory, &Reject::BadIntegrity);
+}
+
+/// Names with the password of each under the secret `north`: `printf %s NAME | openssl dgst -sha1
+/// -hmac north -binary | base64`. Worlds begin at 1800000000.
+const MINTED_ELSEWHERE: [(&str, &str); 4] = [
+    ("alice:1800000060", "yzinL+jz6DXGatnlNpzaokA+1N0="),
+    ("1800000060.5:alice", "pHYK2gE37Risss7JqckoYtCp/sU="),
+    ("alice:1800000060.25", "nrlT42uZ1dcRQ2dMeHpCGkqRr1w="),
+    ("1800000060.75", "tp7HENmR0/38pMNY1s2zsJYOdAA="),
+];
+
+/// coturn takes `USER:EXPIRY`, too; a fraction is what JavaScript makes of a time.
+#[test]
+fn an_expiry_may_stand_behind_the_user_and_have_a_fraction() {
+    let mut world = world_with_secrets();
+    for (name, password) in MINTED_ELSEWHERE {
+        let client = world.client_with(name, password);
+        client.allocate(&mut world, minutes(10));
+        client.delete(&mut world);
+        let mallory = world.client_with(&format!("x{name}"), password);
+        assert_eq!(
+            mallory.ask(&mut world, Request::allocate()).code(),
+            Some(401)
+        );
+    }
+    // It ends with its whole second.
+    world.advance(seconds(60));
+    for (name, password) in MINTED_ELSEWHERE {
+        let client = world.client_with(name, password);
+        let since = seconds(0);
+        assert_refused(&mut world, client, &Reject::Expired { since });
+    }
+}
+
+/// Otherwise people who choose their names would choose how long they are good.
+#[test]
+fn where_user_and_expiry_are_numbers_the_first_is_the_expiry() {
+    let mut world = world_with_secrets();
+    let good = world.client_with("1800000060:1900000000", "Rhq8HGoxh6Vef5MmWyqNiX1w/o8=");
+    good.allocate(&mut world, minutes(10));
+    let over = world.client_with("1799999999:1900000000", "OsnQERz4T6KXTupxvRREyiU1foo=");
+    let since = seconds(1);
+    assert_refused(&mut world, over, &Reject::Expired { since });
+    // Behind a number that is no time there is none either, and the forms are told.
+    let other = world.client_with("42:1800000060", "MgUrRq5a7EdIjrnFkk/75ZxF/bI=");
+    assert_refused(&mut world, other, &Reject::NoExpiry);
+}
+
+/// They would be good for 57,000 years.
+#[test]
+fn an_expiry_in_milliseconds_is_refused_and_told_as_what_it_is() {
+    let mut world = world_with_secrets();
+    for (name, password) in [
+        ("1800000060000:alice", "B5Vy+jJu28lg2u6HzuVNZvqipbs="),
+        ("alice:1800000060000", "wVQ5aBEebgNMX3ruEtw0+PEsruY="),
+    ] {
+        let client = world.client_with(name, password);
+        assert_refused(&mut world, client, &Reject::ExpiryInMilliseconds);
+    }
+    let told = Reject::ExpiryInMilliseconds.to_string();
+    assert!(told.contains("milliseconds") && told.contains("must be in seconds"));
+}
+
+#[test]
+fn a_name_that_is_like_a_time_limited_one_is_told_the_forms_that_are_wanted() {
+    let mut world = world_with_secrets();
+    for (name, password) in [
+        ("2026-12-01:alice", "BVCnx7hmV9HCZ2Rfe5iYvxm+8Z4="),
+        ("alice:tomorrow", "Wz0RQeJa9ZHw+8GI4YsXTs17t74="),
+    ] {
+        let client = world.client_with(name, password);
+        assert_refused(&mut world, client, &Reject::NoExpiry);
+    }
+    assert!(
+        Reject::NoExpiry
+            .to_string()
+            .contains("EXPIRY:USER, USER:EXPIRY or EXPIRY")
+    );
+    let nobody = world.client_with("nobody", "wonderland");
+    assert_refused(&mut world, nobody, &Reject::UnknownUser);
+    // Where no secret is configured there is nothing to be told.
+    let mut world = World::new();
+    for name in ["alice:tomorrow", "1800000060000:alice"] {
+        let client = world.client_with(name, "wonderland");
+        assert_refused(&mut world, client, &Reject::UnknownUser);
+    }
+}
+
+/// A name and a password as many keyboards and files have them, with a combining accent and a wide
+/// space, and as OpaqueString leaves them.
+const SPELLINGS: [(&str, &str); 2] = [
+    ("Zoe\u{308}", "cafe\u{301} au\u{3000}lait"),
+    ("Zo\u{eb}", "caf\u{e9} au lait"),
+];
+
+/// RFC 8489 §9.2.2 has clients prepare both, and many do not.
+#[test]
+fn a_name_and_a_password_are_good_as_they_are_written_and_as_rfc_8265_prepares_them() {
+    let [(written, written_password), (prepared, _)] = SPELLINGS;
+    for policy in [Sha256::Off, Sha256::Offer] {
+        let mut world = World::with(|config| {
+            config.sha256 = policy;
+            let keys = config.realms.default_keys();
+            keys.add_user(written, written_password).unwrap();
+        });
+        for (name, _) in SPELLINGS {
+            for (_, password) in SPELLINGS {
+                for own in [name.to_owned(), format!("{name}@{REALM}")] {
+                    let client = world.client_with(&own, password);
+                    client.allocate(&mut world, minutes(10));
+                }
+            }
+            let mallory = world.client_with(name, "cafe au lait");
+            assert_refused(&mut world, mallory, &Reject::BadIntegrity);
+        }
+    }
+    // A name that was written as it is prepared has one spelling.
+    let mut world = World::with(|config| {
+        let keys = config.realms.default_keys();
+        keys.add_user(prepared, written_password).unwrap();
+    });
+    let other = world.client_with(written, written_password);
+    assert_refused(&mut world, other, &Reject::UnknownUser);
+}
+
+#[test]
+fn both_spellings_of_a_name_have_one_quota() {
+    let [(written, password), (prepared, _)] = SPELLINGS;
+    let mut world = World::with(|config| {
+        config.limits.per_user = Some(1);
+        let keys = config.realms.default_keys();
+        keys.add_user(written, password).unwrap();
+    });
+    let first = world.client_with(written, password);
+    first.allocate(&mut world, minutes(10));
+    let second = world.client_with(prepared, password);
+    assert_eq!(
+        second.ask(&mut world, Request::allocate()).code(),
+        Some(486)
+    );
 }
 
 #[test]

@@ -133,6 +133,25 @@ fn time_limited_names_of_one_person_share_a_quota() {
     assert_eq!(guest(None, 60), None);
 }
 
+/// `printf %s NAME | openssl dgst -sha1 -hmac north -binary | base64`.
+#[test]
+fn time_limited_names_of_one_person_share_a_quota_in_every_form() {
+    let mut world = World::with(|config| {
+        config.realms.default_keys().add_secret(b"north");
+        config.limits.per_user = Some(1);
+    });
+    let mut answered = Vec::new();
+    for (name, password) in [
+        ("dave:1800000060", "53pL7BN3SvQ7J7S1XxcVUhaiELM="),
+        ("dave:1800000061", "Ur2sy/0pPbsBCVZoFZMLkXZEmo0="),
+        ("1800000060.5:dave", "3vPM5lui1W5uuqQV9FLTmkROeZo="),
+    ] {
+        let client = world.client_with(name, password);
+        answered.push(client.ask(&mut world, Request::allocate()).code());
+    }
+    assert_eq!(answered, [None, Some(486), Some(486)]);
+}
+
 #[test]
 fn an_allocation_that_is_being_opened_counts() {
     let mut world = World::with(|config| config.limits.per_user = Some(1));
