@@ -103,7 +103,7 @@ fn repeat(
     if !existing.is_open() {
         return Ok(Answer::Never(DropReason::AllocationOpening));
     }
-    Ok(allocated(existing, &server.tickets))
+    Ok(allocated(existing, request.client.client, &server.tickets))
 }
 
 /// Whether the client wants a ticket, to take its allocation along. RFC 8016 §3.1.2.

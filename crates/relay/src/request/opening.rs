@@ -1,6 +1,7 @@
 //! The second half of Allocate: sockets are opened, and only then the client hears. RFC 8656 §7.2,
 //! §7.3.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -162,7 +163,7 @@ fn grant(server: &mut Server, now: Instant, id: AllocationId, (fingerprint, tick
     let mut message = Vec::new();
     head.succeed(
         &mut message,
-        &allocated(allocation, &server.tickets),
+        &allocated(allocation, allocation.client.client, &server.tickets),
         &allocation.key,
     );
     let report = Report::Opened {
@@ -226,14 +227,14 @@ fn give_up(server: &mut Server, id: AllocationId, fingerprint: bool) {
     report_refused(server, whose, &head, &reject);
 }
 
-/// What the client heard, and hears again.
-pub(super) fn allocated(allocation: &Allocation, tickets: &Tickets) -> Answer {
+/// What the client heard, and hears again, wherever it is now.
+pub(super) fn allocated(allocation: &Allocation, mapped: SocketAddr, tickets: &Tickets) -> Answer {
     let refused = allocation.refused.as_ref();
     let mobile = allocation.mobile.as_ref();
     Answer::Allocated {
         relayed: allocation.relays.relayed().collect(),
         refused: refused.map(|refused| (refused.family, refused.reject.clone())),
-        mapped: allocation.client.client,
+        mapped,
         lifetime: allocation.lifetime,
         token: allocation.token,
         ticket: mobile.map(|mobile| tickets.seal(Ticket::first(mobile.number))),

@@ -54,6 +54,22 @@ fn an_allocate_again_hears_the_same_ticket() {
     assert_eq!(alice.packet(&mut world, &packet).answer(), first);
 }
 
+/// Found by the model: it heard the address that the allocation had last come from.
+#[test]
+fn an_allocate_again_from_a_client_that_comes_back_hears_its_own_address() {
+    let mut world = World::new();
+    let home = world.client("alice");
+    let packet = home.write(&mut world, &Request::allocate().ticket(b""));
+    let first = home.packet(&mut world, &packet).answer();
+    let away = world.roam(home, 0, Transport::Udp);
+    let peer = world.peer();
+    let moved = away.ask(&mut world, shown(&ticket(&first)));
+    // The first data is what moves it.
+    away.tell(&mut world, Request::send(peer, b"x"));
+    home.ask(&mut world, shown(&ticket(&moved)));
+    assert_eq!(home.packet(&mut world, &packet).answer(), first);
+}
+
 #[test]
 fn where_mobility_is_forbidden_tickets_are_neither_given_nor_taken() {
     let mut world = World::with(|config| config.mobility = false);
