@@ -13,6 +13,10 @@ use std::hint::black_box;
 use relay::{PeerAddr, Verdict};
 use sim::{Request, World, minutes};
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the program around the core may be told what to do"
+)]
 fn main() {
     let mut arguments = env::args().skip(1);
     let kind = arguments.next().unwrap_or_default();

@@ -125,13 +125,20 @@ impl Nonces {
     }
 
     fn mac(&self, told: &[u8], source: IpAddr) -> [u8; MAC] {
-        let mut context = hmac::Context::with_key(&self.key);
-        context.update(told);
-        match source {
-            IpAddr::V4(ip) => context.update(&ip.octets()),
-            IpAddr::V6(ip) => context.update(&ip.octets()),
-        }
-        let tag = context.sign();
+        let mut sealed = [0; TOLD + 16];
+        let (head, address) = sealed.split_at_mut(TOLD);
+        head.copy_from_slice(told);
+        let length = match source {
+            IpAddr::V4(ip) => {
+                address[..4].copy_from_slice(&ip.octets());
+                4
+            }
+            IpAddr::V6(ip) => {
+                address.copy_from_slice(&ip.octets());
+                16
+            }
+        };
+        let tag = hmac::sign(&self.key, &sealed[..TOLD + length]);
         *tag.as_ref().first_chunk().expect("a tag has 32 bytes")
     }
 }

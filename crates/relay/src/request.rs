@@ -72,7 +72,9 @@ fn authenticated<'a>(
     let signed = match auth::verify(server, now, client, message) {
         Ok(signed) => signed,
         Err(mut refused) => {
-            if message.method() == Method::Allocate && refused.reject == Reject::Challenge {
+            let is_first =
+                message.method() == Method::Allocate && matches!(refused.reject, Reject::Challenge);
+            if is_first && !server.config.redirects.is_empty() {
                 let sent_on = try_alternate::stranger(server, client, &message);
                 refused = sent_on.map_or_else(Refused::from, |()| refused);
             }

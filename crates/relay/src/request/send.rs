@@ -3,7 +3,7 @@
 //! As hot a path as ChannelData: some browsers never bind a channel.
 
 use wire::attributes::{Data, DontFragment, XorPeerAddress};
-use wire::{AddressFamily, Message};
+use wire::{AddressFamily, Attribute, Message};
 
 use super::{TURN_ATTRIBUTES, dont_fragment};
 use crate::data::Outgoing;
@@ -52,11 +52,10 @@ pub(crate) fn send<'a>(
 /// One that has neither peer nor data is pjnath's keepalive, and no error.
 #[cold]
 fn incomplete<'a>(server: &mut Server, message: &Message<'a>) -> Verdict<'a> {
-    let is_keepalive =
-        message.get::<XorPeerAddress>() == Ok(None) && message.get::<Data<'_>>() == Ok(None);
-    if is_keepalive {
-        Verdict::Done
-    } else {
+    let mut kinds = message.attributes().map(|attribute| attribute.kind);
+    if kinds.any(|kind| matches!(kind, XorPeerAddress::TYPE | Data::TYPE)) {
         server.drop(DropReason::IncompleteSend)
+    } else {
+        Verdict::Done
     }
 }
