@@ -25,6 +25,9 @@ pub(crate) struct Memory {
     pub(crate) credentials: Credentials,
     pub(crate) relayed: Option<SocketAddr>,
     pub(crate) channels: Vec<(ChannelNumber, SocketAddr)>,
+    /// Channels that it had when it deleted an allocation. If they were of another, which has moved
+    /// on by then, they live.
+    pub(crate) given_up: Vec<(ChannelNumber, SocketAddr)>,
     /// Answers that came when nothing was waiting for one.
     pub(crate) inbox: Vec<Answer>,
     /// What may sign an answer that comes later: the keys of all Allocates that were not answered
@@ -49,11 +52,13 @@ impl Memory {
         if answer.get() == Some(Lifetime(0)) {
             let request = Message::parse(packet).expect("only a message is answered");
             let named = request.get().expect("what was granted is readable");
-            self.channels.retain(|(_, peer)| {
+            let (kept, gone) = self.channels.iter().partition(|(_, peer)| {
                 named.is_some_and(|RequestedAddressFamily(family)| {
                     family != Ok(AddressFamily::of(peer.ip()))
                 })
             });
+            self.channels = kept;
+            self.given_up.extend::<Vec<_>>(gone);
         }
         if answer.is_success() && answer.message().method() == Method::ChannelBind {
             self.note_channel(packet);

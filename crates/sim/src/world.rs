@@ -185,6 +185,7 @@ impl World {
             credentials,
             relayed: None,
             channels: Vec::new(),
+            given_up: Vec::new(),
             inbox: Vec::new(),
             awaits: Vec::new(),
         });

@@ -6,7 +6,8 @@ use relay::policy::Permit;
 use relay::{ClientTuple, DropReason, Icmp, PeerAddr, RelayId, Verdict};
 use wire::attributes::{AccessToken, Data, Realm, Username, XorPeerAddress};
 use wire::{
-    Algorithm, ChannelData, Class, Kind, MacKey, Message, Method, RelayHeader, TransactionId,
+    Algorithm, ChannelData, ChannelNumber, Class, Kind, MacKey, Message, Method, RelayHeader,
+    TransactionId,
 };
 
 use super::World;
@@ -213,12 +214,16 @@ impl World {
         match Kind::of(packet).expect("STUN or ChannelData") {
             Kind::ChannelData => {
                 let data = ChannelData::parse(packet).expect("well-formed ChannelData");
-                let bound = |memory: &Memory| {
-                    let mut channels = memory.channels.iter();
+                let find = |channels: &[(ChannelNumber, SocketAddr)]| {
+                    let mut channels = channels.iter();
                     channels.find(|(number, _)| *number == data.number).copied()
                 };
+                let bound = |memory: &Memory| find(&memory.channels);
+                let given_up = |memory: &Memory| find(&memory.given_up);
                 // A client that moved bound it on another 5-tuple.
-                let bound = bound(memory).or_else(|| self.clients.iter().find_map(bound));
+                let bound = bound(memory)
+                    .or_else(|| self.clients.iter().find_map(bound))
+                    .or_else(|| self.clients.iter().find_map(given_up));
                 Outcome::AtClient {
                     client,
                     peer: bound.expect("only on a channel of the client's").1,
