@@ -127,16 +127,13 @@ impl<'a> Message<'a> {
 
     /// Comprehension-required types that are not in `known`, in order of appearance.
     /// RFC 8489 §6.3.
-    #[expect(
-        clippy::manual_contains,
-        reason = "`contains` is a call for each attribute, which costs a Send indication 4 % more"
-    )]
     pub fn unknown_required<'k>(
         &self,
         known: &'k [u16],
     ) -> impl Iterator<Item = u16> + use<'a, 'k> {
         self.attributes()
             .map(|attribute| attribute.kind)
+            // `contains` would be a call for each attribute: 4 % of a Send indication.
             .filter(move |kind| *kind < 0x8000 && !known.iter().any(|it| it == kind))
     }
 
