@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use std::rc::Rc;
 
 use hashbrown::HashMap;
-use relay::{AddressFamily, ClientTuple, RelayHeader, RelayId, Transport, Verdict};
+use relay::{AddressFamily, ClientTuple, Destination, Outgoing, RelayHeader, RelayId, Transport};
 use socket2::Socket;
 use tokio::io::unix::AsyncFd;
 
@@ -17,6 +17,7 @@ use crate::relays::Relays;
 use crate::send_queue::Urgency;
 use crate::stream::Connection;
 use crate::sys::{self, Label};
+use crate::turn::Turn;
 
 /// The sockets of a shard, as seen by what leaves it.
 #[derive(Debug, Default)]
@@ -26,6 +27,8 @@ pub(crate) struct Egress {
     pub(crate) relays: Relays,
     pub(crate) connections: HashMap<ClientTuple, Rc<Connection>, ahash::RandomState>,
     pub(crate) counters: NetCounters,
+    /// Where a turn keeps its answers.
+    answers: Vec<u8>,
 }
 
 /// A UDP socket that clients send to.
@@ -46,32 +49,48 @@ impl UdpListener {
 }
 
 impl Egress {
-    /// What a verdict sends to others than the sender, to where it says; application data is marked
-    /// as it came. RFC 8656 §14.
-    pub(crate) fn carry(&mut self, verdict: Verdict<'_>, marking: Marking) {
-        match verdict {
-            Verdict::Forward {
-                from,
-                to,
-                dont_fragment,
-                payload,
-            } => {
+    /// Of a shard that has no more than listeners yet.
+    pub(crate) fn of(listeners: Vec<UdpListener>) -> Self {
+        Self {
+            listeners,
+            ..Self::default()
+        }
+    }
+
+    /// Begins a turn.
+    pub(crate) fn begin<'p>(&mut self) -> Turn<'p> {
+        Turn::new(std::mem::take(&mut self.answers))
+    }
+
+    /// Sends all that a turn has collected.
+    pub(crate) fn flush(&mut self, turn: Turn<'_>) {
+        for (outgoing, marking) in turn.departures() {
+            self.send(outgoing, marking);
+        }
+        self.answers = turn.into_answers();
+    }
+
+    /// Sends one datagram or frame. RFC 8656 §14.
+    pub(crate) fn send(&mut self, outgoing: Outgoing<&[u8]>, marking: Marking) {
+        let Outgoing { to, contents } = outgoing;
+        match to {
+            Destination::Peer(hop) => {
                 let label = Label {
-                    to: to.0,
+                    to: hop.to.0,
                     from: None,
                     marking,
-                    dont_fragment,
+                    dont_fragment: hop.dont_fragment,
                 };
-                self.forward(from, &label, payload);
+                self.forward(hop.from, &label, contents);
             }
-            Verdict::Deliver {
-                to,
-                header,
-                payload,
-            } => self.deliver(to, marking, &header, payload),
-            Verdict::ReplyAs { via, message } => self.answer(via, message),
-            Verdict::AskPartner { family, note } => self.tell_partner(family, note),
-            Verdict::Reply(_) | Verdict::Drop(_) | Verdict::Done => {}
+            Destination::Client { client, header } => {
+                self.deliver(client, marking, &header, contents);
+            }
+            Destination::Answer(to) => {
+                let parts = [IoSlice::new(contents)];
+                self.send_to_client(to, marking, &parts, Urgency::Answer);
+            }
+            Destination::Partner(family) => self.tell_partner(family, contents),
         }
     }
 
@@ -109,11 +128,11 @@ impl Egress {
             IoSlice::new(payload),
             IoSlice::new(&[0; 3][..padding]),
         ];
-        self.send(to, marking, &parts, Urgency::Media);
+        self.send_to_client(to, marking, &parts, Urgency::Media);
     }
 
     /// A note to the partner of a family.
-    pub(crate) fn tell_partner(&mut self, family: AddressFamily, note: &[u8]) {
+    fn tell_partner(&mut self, family: AddressFamily, note: &[u8]) {
         let mut partners = self.partners.iter();
         let Some(partner) = partners.find(|partner| partner.family == family) else {
             self.counters.send_gone += 1;
@@ -131,13 +150,13 @@ impl Egress {
         }
     }
 
-    /// A message to a client.
-    pub(crate) fn answer(&mut self, to: ClientTuple, message: &[u8]) {
-        let parts = [IoSlice::new(message)];
-        self.send(to, Marking::PLAIN, &parts, Urgency::Answer);
-    }
-
-    fn send(&mut self, to: ClientTuple, marking: Marking, parts: &[IoSlice<'_>], urgency: Urgency) {
+    fn send_to_client(
+        &mut self,
+        to: ClientTuple,
+        marking: Marking,
+        parts: &[IoSlice<'_>],
+        urgency: Urgency,
+    ) {
         match to.transport {
             Transport::Udp => self.send_datagram(to, marking, parts),
             // A stream has one marking, whatever it carries. RFC 8656 §16.

@@ -22,6 +22,7 @@ mod shard;
 mod stream;
 #[expect(unsafe_code, reason = "the system calls that std has no words for")]
 mod sys;
+mod turn;
 mod udp;
 
 pub use counters::NetCounters;

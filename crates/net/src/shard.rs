@@ -26,6 +26,7 @@ use crate::egress::{Egress, UdpListener};
 use crate::inbox::{self, Inbox, Letter, Post, Unsent};
 use crate::marking::Marking;
 use crate::sys::{self, Batch};
+use crate::turn::Turn;
 use crate::{StreamLimits, clock, stream, udp};
 
 /// What a shard is made from, once and again.
@@ -206,10 +207,7 @@ impl Shard {
         let shared = Arc::clone(&blueprint.shared);
         Self {
             server: Server::new(config, shared, blueprint.number, rand::random()),
-            egress: Egress {
-                listeners,
-                ..Egress::default()
-            },
+            egress: Egress::of(listeners),
             limits: blueprint.streams,
             admission: Arc::clone(&blueprint.admission),
             report: Arc::clone(&blueprint.report),
@@ -220,77 +218,43 @@ impl Shard {
         }
     }
 
-    /// A packet from a client; whether it was of any use. What it carries to a peer is marked as it
-    /// is.
-    pub(crate) fn handle_client(
+    /// A packet from a client; whether it was of any use. Keepalives are: a Binding indication, a
+    /// blank Send indication.
+    pub(crate) fn handle_client<'p>(
         &mut self,
+        turn: &mut Turn<'p>,
         now: Now,
         client: ClientTuple,
         marking: Marking,
-        packet: &[u8],
+        packet: &'p [u8],
     ) -> bool {
-        let useful = match self.server.handle_client(now, client, packet) {
-            Verdict::Reply(message) => {
-                self.egress.answer(client, message);
-                true
-            }
-            Verdict::Drop(_) => false,
-            // Also a keepalive: a Binding indication, a blank Send indication.
-            Verdict::Done => true,
-            verdict @ (Verdict::Forward { .. }
-            | Verdict::Deliver { .. }
-            | Verdict::ReplyAs { .. }
-            | Verdict::AskPartner { .. }) => {
-                self.egress.carry(verdict, marking);
-                true
-            }
-        };
-        // Effects wait for nobody: a client may send on the strength of what it asked for, and a
-        // packet that is dropped may still have found an allocation to be over.
-        self.settle();
+        let verdict = self.server.handle_client(now, client, packet);
+        let useful = !matches!(verdict, Verdict::Drop(_));
+        turn.push(verdict, marking);
         useful
+    }
+
+    /// Ends a turn: sends what it collected, and performs what follows from it. Effects wait for no
+    /// packet: a client may send on the strength of what it asked for, and a packet that is dropped
+    /// may still have found an allocation to be over.
+    pub(crate) fn end(&mut self, turn: Turn<'_>) {
+        self.egress.flush(turn);
+        self.settle();
     }
 
     /// Performs the effects of what was handled.
     pub(crate) fn settle(&mut self) {
         while let Some(effect) = self.server.poll_effect() {
             match effect {
-                Effect::Send { to, message } => self.egress.answer(to, &message),
+                // A shard's mail brings packets without their marking. Few come that way, and best
+                // effort is what RFC 8656 §14 has for who cannot tell.
+                Effect::Send(outgoing) => self.egress.send(outgoing.borrowed(), Marking::PLAIN),
                 Effect::OpenRelay { relay, local } => {
                     let outcome = self.open_relay(relay, local);
                     self.server.handle_opened(clock::now().mono, relay, outcome);
                 }
-                Effect::TellPartner { family, note } => self.egress.tell_partner(family, &note),
                 Effect::CloseRelay { relay } => self.egress.relays.close(relay),
                 Effect::Report(report) => (self.report)(report),
-                // A shard's mail brings packets without their marking. Few come that way, and best
-                // effort is what RFC 8656 §14 has for who cannot tell.
-                Effect::Forward {
-                    from,
-                    to,
-                    dont_fragment,
-                    payload,
-                } => {
-                    let verdict = Verdict::Forward {
-                        from,
-                        to,
-                        dont_fragment,
-                        payload: &payload,
-                    };
-                    self.egress.carry(verdict, Marking::PLAIN);
-                }
-                Effect::Deliver {
-                    to,
-                    header,
-                    payload,
-                } => {
-                    let verdict = Verdict::Deliver {
-                        to,
-                        header,
-                        payload: &payload,
-                    };
-                    self.egress.carry(verdict, Marking::PLAIN);
-                }
                 Effect::Mail { to, mail } => self.write(to, mail),
                 Effect::AdoptRelay { was, relay } => self.adopt(was, relay),
             }

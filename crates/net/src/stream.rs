@@ -225,10 +225,13 @@ impl Session<'_> {
         let mut progress = Progress::Nothing;
         for _ in 0..TURN {
             match deframer.next(bytes, shard.longest_frame(self.client)) {
+                // The next frame may take the place of this one: each is a turn.
                 Ok(Some(frame)) => {
-                    if shard.handle_client(now, self.client, self.connection.marking, frame) {
+                    let (mut turn, marking) = (shard.egress.begin(), self.connection.marking);
+                    if shard.handle_client(&mut turn, now, self.client, marking, frame) {
                         progress = Progress::Valid;
                     }
+                    shard.end(turn);
                 }
                 Ok(None) => break,
                 Err(_) => return Err(End::Broken),

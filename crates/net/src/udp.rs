@@ -73,16 +73,16 @@ impl Shard {
                 }
                 Received::Nothing => return Poll::Ready(()),
             };
-            let now = clock::now();
+            let (now, mut turn) = (clock::now(), egress.begin());
             for datagram in 0..count {
                 let Some((envelope, packet)) = batch.datagram(datagram) else {
                     egress.counters.receive_failed += 1;
                     continue;
                 };
                 let verdict = server.handle_partner(now, envelope.from, packet);
-                egress.carry(verdict, Marking::PLAIN);
+                turn.push(verdict, Marking::PLAIN);
             }
-            self.settle();
+            self.end(turn);
             ready!(others_turn(is_last, cx));
         }
     }
@@ -109,7 +109,7 @@ impl Shard {
                 }
                 Received::Nothing => return Poll::Ready(()),
             };
-            let now = clock::now();
+            let (now, mut turn) = (clock::now(), self.egress.begin());
             for datagram in 0..count {
                 let Some((envelope, packet)) = batch.datagram(datagram) else {
                     self.egress.counters.receive_failed += 1;
@@ -117,8 +117,9 @@ impl Shard {
                 };
                 self.egress.counters.receive_overflow += overflow_since(seen, envelope);
                 let client = client_tuple(listen, envelope);
-                self.handle_client(now, client, envelope.marking, packet);
+                self.handle_client(&mut turn, now, client, envelope.marking, packet);
             }
+            self.end(turn);
             ready!(others_turn(is_last, cx));
         }
     }
@@ -151,7 +152,7 @@ impl Shard {
                 }
                 Received::Nothing => return Poll::Ready(()),
             };
-            let now = clock::now();
+            let (now, mut turn) = (clock::now(), egress.begin());
             for datagram in 0..count {
                 let Some((envelope, payload)) = batch.datagram(datagram) else {
                     egress.counters.receive_failed += 1;
@@ -160,16 +161,16 @@ impl Shard {
                 egress.counters.receive_overflow += overflow_since(seen, envelope);
                 let peer = PeerAddr(envelope.from);
                 let verdict = server.handle_peer(now, relay, peer, payload);
-                egress.carry(verdict, envelope.marking);
+                turn.push(verdict, envelope.marking);
             }
-            self.settle();
+            self.end(turn);
             ready!(others_turn(is_last, cx));
         }
     }
 
     /// Tells the client of a relay socket what became of its datagrams. RFC 8656 §11.5.
     fn tell_losses(&mut self, relay: RelayId) {
-        let now = clock::now();
+        let (now, mut turn) = (clock::now(), self.egress.begin());
         let (mut taken, mut last) = (0, None);
         while taken < BATCH {
             let Some(Relay { socket, .. }) = self.egress.relays.get_mut(relay) else {
@@ -184,7 +185,7 @@ impl Shard {
             last = loss;
             if let Some(Loss { to, icmp, .. }) = loss.filter(|_| !is_repeated) {
                 let verdict = self.server.handle_icmp(now, relay, PeerAddr(to), icmp);
-                self.egress.carry(verdict, Marking::PLAIN);
+                turn.push(verdict, Marking::PLAIN);
             }
         }
         if let Some(open) = self.egress.relays.get_mut(relay) {
@@ -195,7 +196,7 @@ impl Shard {
             }
             open.has_losses = !is_told;
         }
-        self.settle();
+        self.end(turn);
     }
 }
 

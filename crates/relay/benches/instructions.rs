@@ -87,6 +87,6 @@ enum Packet {
 }
 
 /// Looks at the verdict, so that none of it is optimised away.
-fn seen(verdict: Verdict<'_>) {
+fn seen(verdict: Verdict<'_, '_>) {
     black_box(&verdict);
 }

@@ -218,7 +218,7 @@ impl Member {
 }
 
 /// Looks at the verdict, so that none of it is optimised away.
-fn seen(verdict: Verdict<'_>) {
+fn seen(verdict: Verdict<'_, '_>) {
     black_box(&verdict);
 }
 

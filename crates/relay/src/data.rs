@@ -13,41 +13,30 @@ use crate::permissions::Scope;
 use crate::policy::Permit;
 use crate::routes::Bound;
 use crate::{
-    ClientTuple, DropReason, Now, PeerAddr, RelayAddress, RelayId, Server, Transport, Verdict,
+    ClientTuple, Destination, DropReason, Hop, Now, Outgoing, PeerAddr, RelayAddress, RelayId,
+    Server, Transport, Verdict,
 };
-
-/// A datagram on its way out to a peer.
-#[derive(Clone, Copy)]
-pub(crate) struct Outgoing<'a> {
-    pub(crate) from: RelayId,
-    pub(crate) to: PeerAddr,
-    /// Whether the DF bit is to be set. What sockets receive does not show whether it was set
-    /// there, so only a Send indication can ask for it: RFC 8656 §14, alternate behaviour.
-    pub(crate) dont_fragment: bool,
-    pub(crate) payload: &'a [u8],
-}
 
 impl Server {
     /// ChannelData from a client. RFC 8656 §12.6.
-    pub(crate) fn handle_channel_data<'a>(
+    pub(crate) fn handle_channel_data<'p>(
         &mut self,
         now: Now,
         client: ClientTuple,
-        packet: &'a [u8],
-    ) -> Verdict<'a> {
+        packet: &'p [u8],
+    ) -> Verdict<'static, 'p> {
         let Ok(data) = ChannelData::parse(packet) else {
-            return self.drop(DropReason::Malformed);
+            return self.discard(DropReason::Malformed);
         };
         let Some(bound) = self.route(client, data.number) else {
-            return self.drop(DropReason::NoChannel);
+            return self.discard(DropReason::NoChannel);
         };
-        let outgoing = Outgoing {
+        let hop = Hop {
             from: bound.relay,
             to: bound.peer,
             dont_fragment: false,
-            payload: data.payload,
         };
-        self.forward(now, outgoing)
+        self.forward(now, hop, data.payload)
     }
 
     /// Where a channel leads.
@@ -67,37 +56,43 @@ impl Server {
     }
 
     /// Sends application data to a peer, which may be a relayed address of our own.
-    pub(crate) fn forward<'a>(&mut self, now: Now, outgoing: Outgoing<'a>) -> Verdict<'a> {
-        let Outgoing { from, payload, .. } = outgoing;
+    pub(crate) fn forward<'p>(
+        &mut self,
+        now: Now,
+        hop: Hop,
+        payload: &'p [u8],
+    ) -> Verdict<'static, 'p> {
+        let from = hop.from;
         let Some(allocation) = self.allocations.get_mut(from.allocation) else {
-            return self.drop(DropReason::RelayGone);
+            return self.discard(DropReason::RelayGone);
         };
         if !allocation.relays.has(from.family) {
-            return self.drop(DropReason::RelayGone);
+            return self.discard(DropReason::RelayGone);
         }
         if payload.len() > MAX_DATAGRAM {
-            return self.drop(DropReason::TooLarge);
+            return self.discard(DropReason::TooLarge);
         }
         if payload.is_empty() {
             allocation.sends_empty = true;
         }
         allocation.sent.count(payload.len());
         self.counters.sent.count(payload.len());
-        match self.config.relay_at(outgoing.to.0.ip()) {
-            Some(address) => self.hairpin(now, address, outgoing),
-            None => outgoing.leave(),
+        match self.config.relay_at(hop.to.0.ip()) {
+            Some(address) => self.hairpin(now, address, hop, payload),
+            None => hop.leave(payload),
         }
     }
 
     /// Both ends are relayed addresses of this server: the far one is served as if the packet had
     /// travelled, without a way through the kernel if it lives in this shard.
-    fn hairpin<'a>(
+    fn hairpin<'p>(
         &mut self,
         now: Now,
         address: RelayAddress,
-        outgoing: Outgoing<'a>,
-    ) -> Verdict<'a> {
-        let port = outgoing.to.0.port();
+        hop: Hop,
+        payload: &'p [u8],
+    ) -> Verdict<'static, 'p> {
+        let port = hop.to.0.port();
         // Behind a 1:1 NAT the local face is a second name of the same relay, and as closed to
         // the host's other programs.
         let relayed = SocketAddr::new(address.external, port);
@@ -105,22 +100,22 @@ impl Server {
         let is_open = self.shared.ports.is_open(address.local, port);
         let here = self.allocations.by_relayed(relayed);
         if let Some(relay) = here.filter(|_| is_open) {
-            let Some(source) = self.allocations.relay(outgoing.from) else {
-                return self.drop(DropReason::RelayGone);
+            let Some(source) = self.allocations.relay(hop.from) else {
+                return self.discard(DropReason::RelayGone);
             };
-            return self.deliver(now, relay, PeerAddr(source.relayed), outgoing.payload);
+            return self.deliver(now, relay, PeerAddr(source.relayed), payload);
         }
         if is_open {
             let to = PeerAddr(SocketAddr::new(address.local, port));
-            return Outgoing { to, ..outgoing }.leave();
+            return Hop { to, ..hop }.leave(payload);
         }
         if matches!(
-            self.config.policy.judge(outgoing.to.0),
+            self.config.policy.judge(hop.to.0),
             Ok(Permit::Public | Permit::Listed(_))
         ) {
-            return outgoing.leave();
+            return hop.leave(payload);
         }
-        self.drop(DropReason::NoRelay)
+        self.discard(DropReason::NoRelay)
     }
 
     /// Hands a peer's datagram to the client, if the peer has a channel or a permission. RFC 8656
@@ -128,27 +123,27 @@ impl Server {
     ///
     /// The RFC asks for the permission of a channel's peer, too. aioice and werift renew their
     /// channels and never a permission, so a channel is enough for as long as it lives.
-    pub(crate) fn deliver<'a>(
+    pub(crate) fn deliver<'p>(
         &mut self,
         now: Now,
         relay: RelayId,
         from: PeerAddr,
-        payload: &'a [u8],
-    ) -> Verdict<'a> {
+        payload: &'p [u8],
+    ) -> Verdict<'static, 'p> {
         let channel = self.routes.by_peer(relay, from);
         let (allocation, scope) = match self.hearer_of(now, relay, from.0, channel.is_some()) {
             Ok(found) => found,
-            Err(why) => return self.drop(why),
+            Err(why) => return self.discard(why),
         };
         let (to, sends_empty) = (allocation.client, allocation.sends_empty);
         if !self.in_scope(scope, from.0) {
-            return self.drop(DropReason::PeerDenied);
+            return self.discard(DropReason::PeerDenied);
         }
         if payload.is_empty() && !sends_empty {
-            return self.drop(DropReason::EmptyDatagram);
+            return self.discard(DropReason::EmptyDatagram);
         }
         if self.is_impostor(from.0) {
-            return self.drop(DropReason::NoRelay);
+            return self.discard(DropReason::NoRelay);
         }
         let header = match channel {
             Some(channel) if payload.len() <= MAX_DATAGRAM => {
@@ -157,15 +152,15 @@ impl Server {
             None if payload.len() <= RelayHeader::max_payload(from.0) => {
                 RelayHeader::data_indication(from.0, payload.len(), self.next_transaction())
             }
-            Some(_) | None => return self.drop(DropReason::TooLarge),
+            Some(_) | None => return self.discard(DropReason::TooLarge),
         };
         let length = header.len() + payload.len() + header.padding();
         match to.transport {
-            Transport::Udp if length > MAX_DATAGRAM => return self.drop(DropReason::TooLarge),
+            Transport::Udp if length > MAX_DATAGRAM => return self.discard(DropReason::TooLarge),
             Transport::Tcp
                 if channel.is_none() && length > self.config.limits.stream_indication() =>
             {
-                return self.drop(DropReason::IndicationTooLong);
+                return self.discard(DropReason::IndicationTooLong);
             }
             Transport::Udp | Transport::Tcp => {}
         }
@@ -173,11 +168,10 @@ impl Server {
             allocation.received.count(payload.len());
         }
         self.counters.received.count(payload.len());
-        Verdict::Deliver {
-            to,
-            header,
-            payload,
-        }
+        Verdict::Relay(Outgoing {
+            to: Destination::Client { client: to, header },
+            contents: payload,
+        })
     }
 
     /// Tells a client of an ICMP error about what it sent to `peer`. RFC 8656 §11.5.
@@ -187,24 +181,24 @@ impl Server {
         relay: RelayId,
         peer: PeerAddr,
         icmp: Icmp,
-    ) -> Verdict<'static> {
+    ) -> Verdict<'static, 'static> {
         let Some(icmp) = worth_telling(relay.family, icmp) else {
-            return self.drop(DropReason::IcmpType);
+            return self.discard(DropReason::IcmpType);
         };
         let has_channel = self.routes.by_peer(relay, peer).is_some();
         let to = match self.hearer_of(now, relay, peer.0, has_channel) {
             Ok((allocation, _)) if !self.config.icmp.is_for(allocation) => {
-                return self.drop(DropReason::IcmpUnasked);
+                return self.discard(DropReason::IcmpUnasked);
             }
             Ok((allocation, _)) => allocation.client,
-            Err(why) => return self.drop(why),
+            Err(why) => return self.discard(why),
         };
         self.counters.icmp += 1;
-        Verdict::Deliver {
-            to,
-            header: RelayHeader::icmp_indication(peer.0, icmp, self.next_transaction()),
-            payload: &[],
-        }
+        let header = RelayHeader::icmp_indication(peer.0, icmp, self.next_transaction());
+        Verdict::Relay(Outgoing {
+            to: Destination::Client { client: to, header },
+            contents: &[],
+        })
     }
 
     /// The allocation whose client hears what comes from a peer to a relay socket, and how far the
@@ -265,21 +259,13 @@ impl Server {
     }
 }
 
-impl<'a> Outgoing<'a> {
+impl Hop {
     /// Out through the kernel.
-    const fn leave(self) -> Verdict<'a> {
-        let Self {
-            from,
-            to,
-            dont_fragment,
-            payload,
-        } = self;
-        Verdict::Forward {
-            from,
-            to,
-            dont_fragment,
-            payload,
-        }
+    const fn leave(self, payload: &[u8]) -> Verdict<'static, '_> {
+        Verdict::Relay(Outgoing {
+            to: Destination::Peer(self),
+            contents: payload,
+        })
     }
 }
 

@@ -3,13 +3,13 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
-use crate::{Effect, RelayId};
+use crate::{ClientTuple, Effect, Outgoing, RelayId};
 
 /// Effects in order, and the ports that they make free.
 ///
 /// A port is free when its socket is closed, not when that is decided: in between another shard
-/// could take the port, find it in use and leave it alone as another program's. Who comes for the
-/// next effect has performed the one before.
+/// could take the port, find it in use and leave it alone as another program's. `pop` is called again
+/// only after the last effect was performed; that is when its port is free.
 #[derive(Debug, Default)]
 pub(crate) struct Effects {
     queue: VecDeque<(Effect, Option<SocketAddr>)>,
@@ -20,6 +20,11 @@ pub(crate) struct Effects {
 impl Effects {
     pub(crate) fn push(&mut self, effect: Effect) {
         self.queue.push_back((effect, None));
+    }
+
+    /// A message to a client that waits for it.
+    pub(crate) fn answer(&mut self, to: ClientTuple, contents: Vec<u8>) {
+        self.push(Effect::Send(Outgoing::answer(to, contents)));
     }
 
     /// Closes a relay socket and then gives back its port.

@@ -3,12 +3,14 @@
 //! [`Server`] owns no socket, clock, thread or random source. Bytes, addresses and the time go in;
 //! verdicts and effects come out. The law of the house:
 //!
-//! 1. Call one `handle_*`. It returns a [`Verdict`] on *this packet*; act on it at once.
-//! 2. Drain [`Server::poll_effect`] and perform each [`Effect`] before asking for the next.
+//! 1. Call one `handle_*` for each packet of a turn. It returns a [`Verdict`] on *this packet*: an
+//!    answer is the server's until the next call, application data is the packet's.
+//! 2. Send what the verdicts say, in their order. Then drain [`Server::poll_effect`], and perform
+//!    each [`Effect`] before asking for the next.
 //! 3. Ask [`Server::poll_timeout`] when to call [`Server::handle_timeout`].
 //!
-//! A datagram walks: `handle_client` -> `Verdict::Forward` on its way to a peer, `handle_peer` ->
-//! `Verdict::Deliver` on its way back. Neither allocates memory.
+//! A datagram walks: `handle_client` -> `Verdict::Relay` to a [`Destination::Peer`], and back:
+//! `handle_peer` -> `Verdict::Relay` to a [`Destination::Client`]. Neither allocates memory.
 
 mod address;
 mod allocation;
@@ -25,6 +27,7 @@ pub mod keys;
 mod mobility;
 mod nat_discovery;
 mod nonce;
+mod outgoing;
 mod permissions;
 pub mod policy;
 mod ports;
@@ -55,6 +58,7 @@ pub use nat_discovery::{
     HostAddress, NatDiscovery, Partner, PartnerFlaw, PartnerSecret, SecondAddress,
 };
 pub use nonce::NonceSecret;
+pub use outgoing::{Destination, Hop, Outgoing};
 pub use ports::Ports;
 pub use quotas::Quotas;
 pub use realms::{Realm, Realms};

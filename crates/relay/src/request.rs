@@ -30,19 +30,20 @@ use crate::auth::third_party::takes_token;
 use crate::auth::{self, Refused, Signed};
 use crate::realms::RealmId;
 use crate::{
-    ClientTuple, DropReason, Effect, Now, Reject, Report, Server, Transport, Verdict, nonce,
+    ClientTuple, DropReason, Effect, Now, Outgoing, Reject, Report, Server, Transport, Verdict,
+    nonce,
 };
 
 /// Every request there is.
-pub(crate) fn handle<'a>(
-    server: &'a mut Server,
+pub(crate) fn handle<'s>(
+    server: &'s mut Server,
     now: Now,
     client: ClientTuple,
-    message: Message<'a>,
-) -> Verdict<'a> {
+    message: Message<'_>,
+) -> Verdict<'s, 'static> {
     match message.method() {
         Method::Binding => binding::binding(server, now, client, &message),
-        _ if message.transaction().is_rfc3489() => server.drop(DropReason::NoCookie),
+        _ if message.transaction().is_rfc3489() => server.discard(DropReason::NoCookie),
         Method::Allocate => authenticated(server, now, client, message, allocate::allocate),
         Method::Refresh => authenticated(server, now, client, message, refresh::refresh),
         Method::CreatePermission => authenticated(
@@ -55,19 +56,19 @@ pub(crate) fn handle<'a>(
         Method::ChannelBind => {
             authenticated(server, now, client, message, channel_bind::channel_bind)
         }
-        Method::Send | Method::Data | Method::Other(_) => server.drop(DropReason::UnknownMethod),
+        Method::Send | Method::Data | Method::Other(_) => server.discard(DropReason::UnknownMethod),
     }
 }
 
 type Handler = fn(&mut Server, Now, &Signed<'_>) -> Result<Answer, Reject>;
 
-fn authenticated<'a>(
-    server: &'a mut Server,
+fn authenticated<'s>(
+    server: &'s mut Server,
     now: Now,
     client: ClientTuple,
-    message: Message<'a>,
+    message: Message<'_>,
     handler: Handler,
-) -> Verdict<'a> {
+) -> Verdict<'s, 'static> {
     let head = Head::of(&message);
     let signed = match auth::verify(server, now, client, message) {
         Ok(signed) => signed,
@@ -87,12 +88,15 @@ fn authenticated<'a>(
     };
     match understood(&signed).and_then(|()| handler(server, now, &signed)) {
         Ok(Answer::Later) => Verdict::Done,
-        Ok(Answer::Never(why)) => server.drop(why),
+        Ok(Answer::Never(why)) => server.discard(why),
         Ok(Answer::Elsewhere(host)) => {
             server.pass_to(host, client, message.as_bytes());
             Verdict::Done
         }
-        Ok(answer) => Verdict::Reply(head.succeed(&mut server.reply, &answer, &signed.key)),
+        Ok(answer) => {
+            let contents = head.succeed(&mut server.reply, &answer, &signed.key);
+            Verdict::Answer(Outgoing::answer(client, contents))
+        }
         Err(reject) => {
             let whose = Whose {
                 client,
@@ -102,7 +106,8 @@ fn authenticated<'a>(
             report_refused(server, whose, &head, &reject);
             let next_try = try_alternate::next_try(server, now, &signed, &reject);
             let next_try = next_try.as_ref();
-            Verdict::Reply(head.fail(&mut server.reply, &reject, next_try, &signed.key))
+            let contents = head.fail(&mut server.reply, &reject, next_try, &signed.key);
+            Verdict::Answer(Outgoing::answer(client, contents))
         }
     }
 }
@@ -127,17 +132,17 @@ fn claim<'a>(request: &Message<'a>) -> Option<&'a str> {
 /// the 5-tuple `via`. No such answer leaves in another way, so this is where the budget holds, and
 /// only what leaves is counted. A challenge stands there with a blank nonce: a real one costs more
 /// than all the rest, and is made for those only who hear it.
-fn unauthenticated<'a>(
-    server: &'a mut Server,
+fn unauthenticated<'s>(
+    server: &'s mut Server,
     now: Now,
     client: ClientTuple,
     via: ClientTuple,
     request: &Message<'_>,
     refused: Option<(Refused, RealmId)>,
-) -> Verdict<'a> {
+) -> Verdict<'s, 'static> {
     let excess = server.reply.len().saturating_sub(request.as_bytes().len());
     if excess > 0 && !may_amplify(server, now, via, excess) {
-        return server.drop(DropReason::OverBudget);
+        return server.discard(DropReason::OverBudget);
     }
     match refused {
         Some((refused, realm)) => {
@@ -155,12 +160,7 @@ fn unauthenticated<'a>(
         }
         None => server.counters.bindings += 1,
     }
-    let message = &server.reply[..];
-    if via == client {
-        Verdict::Reply(message)
-    } else {
-        Verdict::ReplyAs { via, message }
-    }
+    Verdict::Answer(Outgoing::answer(via, &server.reply))
 }
 
 /// A nonce that this client can sign under.

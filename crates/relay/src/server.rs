@@ -146,12 +146,12 @@ impl Server {
     }
 
     /// A packet from a client: a datagram, or one frame of a stream.
-    pub fn handle_client<'a>(
-        &'a mut self,
+    pub fn handle_client<'s, 'p>(
+        &'s mut self,
         now: Now,
         client: ClientTuple,
-        packet: &'a [u8],
-    ) -> Verdict<'a> {
+        packet: &'p [u8],
+    ) -> Verdict<'s, 'p> {
         self.handle_timeout(now);
         if self.guests.has(client) {
             return self.handle_guest(client, packet);
@@ -161,36 +161,36 @@ impl Server {
 
     /// A packet whose client is this shard's to serve.
     #[inline]
-    pub(crate) fn handle_packet<'a>(
-        &'a mut self,
+    pub(crate) fn handle_packet<'s, 'p>(
+        &'s mut self,
         now: Now,
         client: ClientTuple,
-        packet: &'a [u8],
-    ) -> Verdict<'a> {
+        packet: &'p [u8],
+    ) -> Verdict<'s, 'p> {
         match Kind::of(packet) {
             Some(Kind::ChannelData) => self.handle_channel_data(now, client, packet),
             Some(Kind::Stun) => self.handle_stun(now, client, packet),
-            None => self.drop(DropReason::Foreign),
+            None => self.discard(DropReason::Foreign),
         }
     }
 
-    fn handle_stun<'a>(
-        &'a mut self,
+    fn handle_stun<'s, 'p>(
+        &'s mut self,
         now: Now,
         client: ClientTuple,
-        packet: &'a [u8],
-    ) -> Verdict<'a> {
+        packet: &'p [u8],
+    ) -> Verdict<'s, 'p> {
         let Ok(message) = Message::parse(packet) else {
-            return self.drop(DropReason::Malformed);
+            return self.discard(DropReason::Malformed);
         };
         if !message.fingerprint_matches() {
-            return self.drop(DropReason::BadFingerprint);
+            return self.discard(DropReason::BadFingerprint);
         }
         match message.class() {
             Class::Request => request::handle(self, now, client, message),
             Class::Indication => match message.method() {
                 Method::Send if message.transaction().is_rfc3489() => {
-                    self.drop(DropReason::NoCookie)
+                    self.discard(DropReason::NoCookie)
                 }
                 Method::Send => send::send(self, now, client, &message),
                 // A keepalive. RFC 8489 §3.
@@ -200,20 +200,20 @@ impl Server {
                 | Method::Data
                 | Method::CreatePermission
                 | Method::ChannelBind
-                | Method::Other(_) => self.drop(DropReason::UnknownIndication),
+                | Method::Other(_) => self.discard(DropReason::UnknownIndication),
             },
-            Class::Success | Class::Error => self.drop(DropReason::UnexpectedResponse),
+            Class::Success | Class::Error => self.discard(DropReason::UnexpectedResponse),
         }
     }
 
     /// A datagram from a peer, for a relay socket.
-    pub fn handle_peer<'a>(
+    pub fn handle_peer<'p>(
         &mut self,
         now: Now,
         relay: RelayId,
         peer: PeerAddr,
-        payload: &'a [u8],
-    ) -> Verdict<'a> {
+        payload: &'p [u8],
+    ) -> Verdict<'static, 'p> {
         self.handle_timeout(now);
         let peer = self.as_clients_know(peer);
         self.deliver(now, relay, peer, payload)
@@ -227,7 +227,7 @@ impl Server {
         relay: RelayId,
         peer: PeerAddr,
         icmp: Icmp,
-    ) -> Verdict<'static> {
+    ) -> Verdict<'static, 'static> {
         self.handle_timeout(now);
         let peer = self.as_clients_know(peer);
         self.deliver_icmp(now, relay, peer, icmp)
@@ -312,7 +312,8 @@ impl Server {
         self.timers.next()
     }
 
-    /// The next effect, until there is none. Who asks has performed the one before.
+    /// The next effect, until there is none. It is called again only after the last effect was
+    /// performed; that is when the port of a socket that was closed is released.
     pub fn poll_effect(&mut self) -> Option<Effect> {
         let (effect, freed) = self.effects.pop();
         if let Some(local) = freed {
@@ -365,7 +366,8 @@ impl Server {
         }
     }
 
-    pub(crate) const fn drop<'a>(&mut self, why: DropReason) -> Verdict<'a> {
+    /// Counts a packet that goes nowhere.
+    pub(crate) const fn discard(&mut self, why: DropReason) -> Verdict<'static, 'static> {
         self.counters.count_drop(why);
         Verdict::Drop(why)
     }

@@ -2,66 +2,28 @@
 
 use std::net::SocketAddr;
 
-use wire::{AddressFamily, RelayHeader};
+use crate::{DropReason, Mail, Outgoing, RelayId, Report, ShardId};
 
-use crate::{ClientTuple, DropReason, Mail, PeerAddr, RelayId, Report, ShardId};
-
-/// What to do with the packet that was just handled.
+/// What to do with the packet that was just handled. An answer borrows the server (`'s`), which
+/// wrote it; application data borrows the packet (`'p`), so that a whole batch can be handled before
+/// any of its data is sent.
 #[derive(Debug)]
-pub enum Verdict<'a> {
-    /// Send `payload` from a relay socket to a peer.
-    Forward {
-        /// The socket to send from.
-        from: RelayId,
-        /// The peer.
-        to: PeerAddr,
-        /// Whether the DF bit is to be set.
-        dont_fragment: bool,
-        /// The application data, a slice of the packet handled.
-        payload: &'a [u8],
-    },
-    /// Send `header`, `payload` and padding to a client as one datagram or one frame.
-    Deliver {
-        /// The client.
-        to: ClientTuple,
-        /// ChannelData or Data indication header.
-        header: RelayHeader,
-        /// The application data, a slice of the packet handled; empty under an ICMP error.
-        payload: &'a [u8],
-    },
-    /// Answer the sender.
-    Reply(&'a [u8]),
-    /// Answer the sender as if it had asked on another 5-tuple: from another of the server's UDP
-    /// listeners, to another of the client's ports. RFC 5780 §6.1.
-    ReplyAs {
-        /// The 5-tuple that the answer travels on.
-        via: ClientTuple,
-        /// The message.
-        message: &'a [u8],
-    },
-    /// Let the partner answer, from its address: write to it.
-    AskPartner {
-        /// The partner: there is one per family at most.
-        family: AddressFamily,
-        /// The note.
-        note: &'a [u8],
-    },
+pub enum Verdict<'s, 'p> {
+    /// Send a message that the server holds until it is asked again.
+    Answer(Outgoing<&'s [u8]>),
+    /// Send application data, a slice of the packet handled; empty under an ICMP error.
+    Relay(Outgoing<&'p [u8]>),
     /// Nothing, and why. Already counted.
     Drop(DropReason),
     /// Nothing more; effects may be waiting.
     Done,
 }
 
-/// Everything that is not the verdict on one packet. Drain them after each call.
+/// Everything that is not the verdict on one packet. Drain them after each turn.
 #[derive(Debug)]
 pub enum Effect {
-    /// Send a message to a client.
-    Send {
-        /// The client.
-        to: ClientTuple,
-        /// The message.
-        message: Vec<u8>,
-    },
+    /// Send a message, or application data that came by way of another shard.
+    Send(Outgoing<Vec<u8>>),
     /// Bind a UDP socket, then tell [`crate::Server::handle_opened`] how it went.
     OpenRelay {
         /// The name of the socket from now on.
@@ -73,26 +35,6 @@ pub enum Effect {
     CloseRelay {
         /// The socket.
         relay: RelayId,
-    },
-    /// Send application data to a peer, as [`Verdict::Forward`].
-    Forward {
-        /// The socket to send from.
-        from: RelayId,
-        /// The peer.
-        to: PeerAddr,
-        /// Whether the DF bit is to be set.
-        dont_fragment: bool,
-        /// The application data.
-        payload: Vec<u8>,
-    },
-    /// Send application data to a client, as [`Verdict::Deliver`].
-    Deliver {
-        /// The client.
-        to: ClientTuple,
-        /// ChannelData or Data indication header.
-        header: RelayHeader,
-        /// The application data.
-        payload: Vec<u8>,
     },
     /// Write to another shard: [`crate::Server::handle_mail`]. The sockets of [`Mail::Arrive`] go
     /// along.
@@ -108,13 +50,6 @@ pub enum Effect {
         was: RelayId,
         /// The name of the socket from now on.
         relay: RelayId,
-    },
-    /// Write to the partner of this family.
-    TellPartner {
-        /// Which one.
-        family: AddressFamily,
-        /// The note.
-        note: Vec<u8>,
     },
     /// Tell the operator.
     Report(Report),

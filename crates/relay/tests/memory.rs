@@ -62,23 +62,15 @@ impl Crowd {
 /// A request that is granted, at once or when the socket is open.
 fn ask(server: &mut Server, now: Now, tuple: ClientTuple, packet: &[u8]) {
     let mut granted = match server.handle_client(now, tuple, packet) {
-        Verdict::Reply(answer) => is_success(answer),
-        Verdict::Forward { .. }
-        | Verdict::Deliver { .. }
-        | Verdict::ReplyAs { .. }
-        | Verdict::AskPartner { .. }
-        | Verdict::Drop(_)
-        | Verdict::Done => false,
+        Verdict::Answer(answer) => is_success(answer.contents),
+        Verdict::Relay(_) | Verdict::Drop(_) | Verdict::Done => false,
     };
     while let Some(effect) = server.poll_effect() {
         match effect {
             Effect::OpenRelay { relay, .. } => server.handle_opened(now.mono, relay, Ok(())),
-            Effect::Send { message, .. } => granted |= is_success(&message),
-            Effect::TellPartner { .. } | Effect::CloseRelay { .. } | Effect::Report(_) => {}
-            Effect::Forward { .. }
-            | Effect::Deliver { .. }
-            | Effect::Mail { .. }
-            | Effect::AdoptRelay { .. } => panic!("nobody moves here"),
+            Effect::Send(outgoing) => granted |= is_success(&outgoing.contents),
+            Effect::CloseRelay { .. } | Effect::Report(_) => {}
+            Effect::Mail { .. } | Effect::AdoptRelay { .. } => panic!("nobody moves here"),
         }
     }
     assert!(granted);

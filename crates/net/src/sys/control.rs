@@ -13,8 +13,9 @@ pub(super) struct Control {
     length: usize,
 }
 
-/// The most at once: of a datagram from IPv6 its destination, traffic class and the overflow.
-const CONTROL: usize = 96;
+/// The most at once: of a datagram from IPv6 its destination (40), traffic class (24), the overflow
+/// (24) and, of several in one, the length of each (24).
+const CONTROL: usize = 128;
 
 impl Default for Control {
     fn default() -> Self {

@@ -86,7 +86,9 @@ impl Batch {
         };
         let count = usize::try_from(received).map_err(|_| io::Error::last_os_error())?;
         for (index, header) in headers.iter().enumerate().take(count) {
-            let whole = header.msg_hdr.msg_flags & libc::MSG_TRUNC == 0;
+            // Without all that was asked for, an answer could leave from another address.
+            let cut = libc::MSG_TRUNC | libc::MSG_CTRUNC;
+            let whole = header.msg_hdr.msg_flags & cut == 0;
             let from = address(&names[index]).filter(|_| whole);
             self.received[index] = from.map(|from| {
                 let mut envelope = Envelope {

@@ -4,7 +4,7 @@ use wire::attributes::MobilityTicket;
 use wire::{Class, Message, Method};
 
 use crate::mobility::{Mail, Place, ShardId};
-use crate::{ClientTuple, Effect, Now, Server, Verdict};
+use crate::{ClientTuple, Destination, Effect, Now, Outgoing, Server, Verdict};
 
 impl Server {
     /// A packet that another shard passed, as if its client were ours.
@@ -38,40 +38,17 @@ impl Server {
     /// Handles a packet whose sender waits for no verdict: the verdict becomes an effect. Returns the
     /// answer, if there is one.
     pub(super) fn take(&mut self, now: Now, client: ClientTuple, packet: &[u8]) -> Option<Vec<u8>> {
-        let effect = match self.handle_packet(now, client, packet) {
-            Verdict::Reply(message) => return Some(message.to_vec()),
-            Verdict::Forward {
-                from,
-                to,
-                dont_fragment,
-                payload,
-            } => Effect::Forward {
-                from,
-                to,
-                dont_fragment,
-                payload: payload.to_vec(),
-            },
-            Verdict::Deliver {
-                to,
-                header,
-                payload,
-            } => Effect::Deliver {
-                to,
-                header,
-                payload: payload.to_vec(),
-            },
+        let outgoing = match self.handle_packet(now, client, packet) {
+            Verdict::Answer(Outgoing {
+                to: Destination::Answer(to),
+                contents,
+            }) if to == client => return Some(contents.to_vec()),
             // Any shard's listener will do.
-            Verdict::ReplyAs { via, message } => Effect::Send {
-                to: via,
-                message: message.to_vec(),
-            },
-            Verdict::AskPartner { family, note } => Effect::TellPartner {
-                family,
-                note: note.to_vec(),
-            },
+            Verdict::Answer(outgoing) => outgoing.owned(),
+            Verdict::Relay(outgoing) => outgoing.owned(),
             Verdict::Drop(_) | Verdict::Done => return None,
         };
-        self.effects.push(effect);
+        self.effects.push(Effect::Send(outgoing));
         None
     }
 

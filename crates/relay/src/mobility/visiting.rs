@@ -13,14 +13,18 @@ impl Server {
 
     /// A packet of a guest.
     #[cold]
-    pub(crate) fn handle_guest<'a>(&mut self, client: ClientTuple, packet: &[u8]) -> Verdict<'a> {
+    pub(crate) fn handle_guest(
+        &mut self,
+        client: ClientTuple,
+        packet: &[u8],
+    ) -> Verdict<'static, 'static> {
         let Some(guest) = self.guests.get_mut(client) else {
             return Verdict::Done;
         };
         if let Some(recall) = &mut guest.recall {
             return match recall.hold(packet.to_vec()) {
                 Ok(()) => Verdict::Done,
-                Err(_) => self.drop(DropReason::MoveQueueFull),
+                Err(_) => self.discard(DropReason::MoveQueueFull),
             };
         }
         guest.is_asking = false;
@@ -35,7 +39,7 @@ impl Server {
         // Else the client's connection ended, and who is there now is somebody else.
         let guest = self.guests.get_mut(to);
         if guest.is_some_and(|guest| guest.may_hear(from)) {
-            self.effects.push(Effect::Send { to, message });
+            self.effects.answer(to, message);
         }
     }
 
@@ -50,7 +54,7 @@ impl Server {
         self.recall(client, from);
         let Some(guest) = self.guests.get_mut(client) else {
             // Newer packets were handled already.
-            self.drop(DropReason::MovedOn);
+            self.discard(DropReason::MovedOn);
             return;
         };
         match guest.host {
@@ -122,8 +126,7 @@ impl Server {
 
     fn take_own(&mut self, now: Now, client: ClientTuple, packet: &[u8]) {
         if let Some(message) = self.take(now, client, packet) {
-            let to = client;
-            self.effects.push(Effect::Send { to, message });
+            self.effects.answer(client, message);
         }
     }
 

@@ -23,7 +23,8 @@ use super::{Corner, Errand, PartnerFlaw};
 use crate::request::{Head, Origin, Success, may_amplify};
 use crate::timers::Timer;
 use crate::{
-    ClientTuple, DropReason, Effect, Now, PartnerNews, Report, Server, Transport, Verdict,
+    ClientTuple, Destination, DropReason, Effect, Now, Outgoing, PartnerNews, Report, Server,
+    Transport, Verdict,
 };
 
 /// What the shard that keeps the link to a partner knows of it.
@@ -81,7 +82,12 @@ impl Server {
 
     /// A datagram that came to the port for partners. RFC 5780 knows one server with two addresses;
     /// how two servers come to be one is theirs.
-    pub fn handle_partner(&mut self, now: Now, from: SocketAddr, packet: &[u8]) -> Verdict<'_> {
+    pub fn handle_partner(
+        &mut self,
+        now: Now,
+        from: SocketAddr,
+        packet: &[u8],
+    ) -> Verdict<'_, 'static> {
         self.handle_timeout(now);
         let shared = Arc::clone(&self.shared);
         let from = SocketAddr::new(from.ip().to_canonical(), from.port());
@@ -89,7 +95,7 @@ impl Server {
         let link = links.find(|link| link.partner == from);
         let found = link.and_then(|link| Some((shared.lines.of(link.family)?, link)));
         let Some((line, link)) = found else {
-            return self.drop(DropReason::NoPartner);
+            return self.discard(DropReason::NoPartner);
         };
         let (family, partner) = (link.family, link.partner);
         match link.hear(now, line, packet) {
@@ -107,13 +113,13 @@ impl Server {
                 if link.may_complain(now.mono) {
                     self.report_partner(partner, PartnerNews::Refused(flaw));
                 }
-                self.drop(flaw.drop_reason())
+                self.discard(flaw.drop_reason())
             }
         }
     }
 
     /// Answers a client of the partner's, which asked there to be answered from here.
-    fn run(&mut self, now: Now, family: AddressFamily, errand: Errand) -> Verdict<'_> {
+    fn run(&mut self, now: Now, family: AddressFamily, errand: Errand) -> Verdict<'_, 'static> {
         let config = Arc::clone(&self.config);
         let mut discoveries = config.nat_discovery.iter();
         let discovery = discoveries.find(|discovery| discovery.family() == family);
@@ -125,7 +131,7 @@ impl Server {
         let of_family = AddressFamily::of(errand.mapped.ip()) == family;
         let local = discovery.and_then(|discovery| Some((discovery, discovery.local(from)?)));
         let Some((discovery, server)) = local.filter(|_| of_family && errand.to_port != 0) else {
-            return self.drop(DropReason::BadNote);
+            return self.discard(DropReason::BadNote);
         };
         let head = Head {
             method: Method::Binding,
@@ -149,11 +155,10 @@ impl Server {
         // The partner has charged it, too: one that is taken over does not strengthen an attack.
         let excess = self.reply.len().saturating_sub(errand.least_request());
         if excess > 0 && !may_amplify(self, now, via, excess) {
-            return self.drop(DropReason::OverBudget);
+            return self.discard(DropReason::OverBudget);
         }
         self.counters.bindings += 1;
-        let message = &self.reply;
-        Verdict::ReplyAs { via, message }
+        Verdict::Answer(Outgoing::answer(via, &self.reply))
     }
 
     /// A keepalive is due, or it is time to give a partner up.
@@ -187,7 +192,10 @@ impl Server {
     fn tell_partner(&mut self, now: Now, family: AddressFamily) {
         if let Some(line) = self.shared.lines.of(family) {
             let note = line.keepalive(now.unix).to_vec();
-            self.effects.push(Effect::TellPartner { family, note });
+            self.effects.push(Effect::Send(Outgoing {
+                to: Destination::Partner(family),
+                contents: note,
+            }));
         }
     }
 }

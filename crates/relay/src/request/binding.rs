@@ -11,15 +11,17 @@ use wire::{AddressFamily, Attribute, Class, Message, Writer};
 
 use super::{Head, TURN_ATTRIBUTES, may_amplify, unauthenticated};
 use crate::nat_discovery::{Corner, Errand, LENGTH, Line, Lines, NatDiscovery};
-use crate::{ClientTuple, Config, DropReason, Now, Reject, Server, Transport, Verdict};
+use crate::{
+    ClientTuple, Config, Destination, DropReason, Now, Outgoing, Reject, Server, Transport, Verdict,
+};
 
 /// Answers without authentication and without state. Credentials are understood, and not needed.
-pub(super) fn binding<'a>(
-    server: &'a mut Server,
+pub(super) fn binding<'s>(
+    server: &'s mut Server,
     now: Now,
     client: ClientTuple,
-    message: &Message<'a>,
-) -> Verdict<'a> {
+    message: &Message<'_>,
+) -> Verdict<'s, 'static> {
     let Some((discovery, asked)) = discovery(&server.config, &server.shared.lines, client) else {
         return plain(server, now, client, message);
     };
@@ -39,12 +41,12 @@ pub(super) fn binding<'a>(
 
 /// Answers from where there is no other address, so that nothing but the reflexive one can be asked
 /// for.
-fn plain<'a>(
-    server: &'a mut Server,
+fn plain<'s>(
+    server: &'s mut Server,
     now: Now,
     client: ClientTuple,
-    message: &Message<'a>,
-) -> Verdict<'a> {
+    message: &Message<'_>,
+) -> Verdict<'s, 'static> {
     if let Err(reject) = understood(message, &[]) {
         return refuse(server, now, client, message, reject);
     }
@@ -54,13 +56,13 @@ fn plain<'a>(
 }
 
 #[cold]
-fn refuse<'a>(
-    server: &'a mut Server,
+fn refuse<'s>(
+    server: &'s mut Server,
     now: Now,
     client: ClientTuple,
-    message: &Message<'a>,
+    message: &Message<'_>,
     reject: Reject,
-) -> Verdict<'a> {
+) -> Verdict<'s, 'static> {
     Head::of(message).refuse(&mut server.reply, &reject, None);
     let realm = server.config.realms.at(client.server);
     let refused = Some((reject.into(), realm));
@@ -128,29 +130,31 @@ fn discovery<'c>(
 
 /// Has the partner answer. `server.reply` holds what it will say: the budget is charged here with
 /// that or with the note, whichever is longer, and there once more.
-fn ask_partner<'a>(
-    server: &'a mut Server,
+fn ask_partner<'s>(
+    server: &'s mut Server,
     now: Now,
     client: ClientTuple,
     request: &Message<'_>,
     errand: Errand,
-) -> Verdict<'a> {
+) -> Verdict<'s, 'static> {
     let family = AddressFamily::of(client.client.ip());
     let shared = Arc::clone(&server.shared);
     let Some(line) = shared.lines.of(family) else {
-        return server.drop(DropReason::NoPartner);
+        return server.discard(DropReason::NoPartner);
     };
     let longest = server.reply.len().max(LENGTH);
     let excess = longest.saturating_sub(request.as_bytes().len());
     let mut via = client;
     via.client.set_port(errand.to_port);
     if excess > 0 && !may_amplify(server, now, via, excess) {
-        return server.drop(DropReason::OverBudget);
+        return server.discard(DropReason::OverBudget);
     }
     server.reply.clear();
     server.reply.extend(line.errand(now.unix, errand));
-    let note = &server.reply;
-    Verdict::AskPartner { family, note }
+    Verdict::Answer(Outgoing {
+        to: Destination::Partner(family),
+        contents: &server.reply,
+    })
 }
 
 /// What of RFC 5780 a client asks for.

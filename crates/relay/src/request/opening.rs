@@ -174,10 +174,7 @@ fn grant(server: &mut Server, now: Instant, id: AllocationId, (fingerprint, tick
         relayed: allocation.relays.relayed().collect(),
         lifetime: allocation.lifetime,
     };
-    server.effects.push(Effect::Send {
-        to: allocation.client,
-        message,
-    });
+    server.effects.answer(allocation.client, message);
     server.effects.push(Effect::Report(report));
 }
 
@@ -215,10 +212,7 @@ fn give_up(server: &mut Server, id: AllocationId, fingerprint: bool) {
     let head = head_of(&allocation, fingerprint);
     let mut message = Vec::new();
     head.fail(&mut message, &reject, None, &allocation.key);
-    server.effects.push(Effect::Send {
-        to: allocation.client,
-        message,
-    });
+    server.effects.answer(allocation.client, message);
     let whose = Whose {
         client: allocation.client,
         realm: allocation.realm,

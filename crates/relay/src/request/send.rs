@@ -6,19 +6,18 @@ use wire::attributes::{Data, DontFragment, XorPeerAddress};
 use wire::{AddressFamily, Attribute, Message};
 
 use super::{TURN_ATTRIBUTES, dont_fragment};
-use crate::data::Outgoing;
-use crate::{ClientTuple, DropReason, Now, PeerAddr, Server, Verdict};
+use crate::{ClientTuple, DropReason, Hop, Now, PeerAddr, Server, Verdict};
 
 /// RFC 8656 §11.2. Indications are not authenticated; the 5-tuple must have an allocation and the
 /// peer a permission, or a channel.
-pub(crate) fn send<'a>(
+pub(crate) fn send<'p>(
     server: &mut Server,
     now: Now,
     client: ClientTuple,
-    message: &Message<'a>,
-) -> Verdict<'a> {
+    message: &Message<'p>,
+) -> Verdict<'static, 'p> {
     if message.unknown_required(TURN_ATTRIBUTES).next().is_some() {
-        return server.drop(DropReason::UnknownAttribute);
+        return server.discard(DropReason::UnknownAttribute);
     }
     let (Ok(Some(XorPeerAddress(peer))), Ok(Some(Data(payload))), Ok(asked)) =
         (message.get(), message.get(), message.get::<DontFragment>())
@@ -26,7 +25,7 @@ pub(crate) fn send<'a>(
         return incomplete(server, message);
     };
     let Some(allocation) = server.allocations.of(client) else {
-        return server.drop(DropReason::NoAllocation);
+        return server.discard(DropReason::NoAllocation);
     };
     let scope = allocation.permissions.scope(peer.ip(), now.mono);
     let relay = allocation.relay_id(AddressFamily::of(peer.ip()));
@@ -35,26 +34,25 @@ pub(crate) fn send<'a>(
     }
     let scope = scope.or_else(|| server.scope_of_channel(relay, PeerAddr(peer)));
     let Some(scope) = scope else {
-        return server.drop(DropReason::NoPermission);
+        return server.discard(DropReason::NoPermission);
     };
     if !server.in_scope(scope, peer) {
-        return server.drop(DropReason::PeerDenied);
+        return server.discard(DropReason::PeerDenied);
     }
-    let outgoing = Outgoing {
+    let hop = Hop {
         from: relay,
         to: PeerAddr(peer),
         dont_fragment: asked.is_some() && dont_fragment::counts(client, relay.family),
-        payload,
     };
-    server.forward(now, outgoing)
+    server.forward(now, hop, payload)
 }
 
 /// One that has neither peer nor data is pjnath's keepalive, and no error.
 #[cold]
-fn incomplete<'a>(server: &mut Server, message: &Message<'a>) -> Verdict<'a> {
+fn incomplete(server: &mut Server, message: &Message<'_>) -> Verdict<'static, 'static> {
     let mut kinds = message.attributes().map(|attribute| attribute.kind);
     if kinds.any(|kind| matches!(kind, XorPeerAddress::TYPE | Data::TYPE)) {
-        server.drop(DropReason::IncompleteSend)
+        server.discard(DropReason::IncompleteSend)
     } else {
         Verdict::Done
     }

@@ -287,9 +287,9 @@ proptest! {
             let (now, net, packet) = (world.now(), usize::from(net), &packets[packet]);
             for _ in 0..times {
                 sent[net] += packet.len();
-                if let Verdict::Reply(answer) = world.server(0).handle_client(now, tuple, packet) {
-                    heard[net] += answer.len();
-                    longest = longest.max(answer.len());
+                if let Verdict::Answer(answer) = world.server(0).handle_client(now, tuple, packet) {
+                    heard[net] += answer.contents.len();
+                    longest = longest.max(answer.contents.len());
                 }
             }
             // Two seconds' worth, what was earned since, and the end of the last answer.
@@ -320,8 +320,8 @@ fn flood_on(world: &mut World, shard: usize, client: Client) -> usize {
     let server = world.server(shard);
     let heard = (0..ENOUGH).map(|_| {
         let verdict = server.handle_client(now, tuple, &packet);
-        if let Verdict::Reply(answer) = verdict {
-            return answer.len() - packet.len();
+        if let Verdict::Answer(answer) = verdict {
+            return answer.contents.len() - packet.len();
         }
         assert!(matches!(verdict, Verdict::Drop(OVER)), "{verdict:?}");
         0

@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use relay::{DropReason, PortRange, RelayAddress, Verdict};
+use relay::{Destination, DropReason, Outgoing, PortRange, RelayAddress, Verdict};
 use sim::Outcome::{Lost, NoSocket, Silent};
 use sim::{Client, EXTERNAL, LOCAL, Outcome, Peer, Request, World, minutes, seconds};
 
@@ -98,14 +98,18 @@ fn within_a_shard_the_packet_never_meets_the_kernel_and_else_it_does_once() {
         let packet = alice.write(&mut world, &Request::send(at_bob, b"x"));
         let (now, from, to) = (world.now(), alice.tuple(&world), bob.tuple(&world));
         match world.server(0).handle_client(now, from, &packet) {
-            Verdict::Deliver { to: client, .. } => assert!(at_once && client == to),
+            Verdict::Relay(Outgoing {
+                to: Destination::Client { client, .. },
+                ..
+            }) => assert!(at_once && client == to),
             // To the local face: the external one would lead out to the NAT.
-            Verdict::Forward { to, .. } => assert!(!at_once && to.0.ip() == LOCAL),
-            other @ (Verdict::Reply(_)
-            | Verdict::ReplyAs { .. }
-            | Verdict::AskPartner { .. }
-            | Verdict::Drop(_)
-            | Verdict::Done) => panic!("{other:?}"),
+            Verdict::Relay(Outgoing {
+                to: Destination::Peer(hop),
+                ..
+            }) => assert!(!at_once && hop.to.0.ip() == LOCAL),
+            other @ (Verdict::Relay(_) | Verdict::Answer(_) | Verdict::Drop(_) | Verdict::Done) => {
+                panic!("{other:?}")
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The form of what the server says, whatever it says. RFC 8489 §5, §6, §14; RFC 8656 §5, §18.
 
-use relay::{AddressFamily, Keys, Limits, Verdict};
+use relay::{AddressFamily, Destination, Keys, Limits, Outgoing, Verdict};
 use sim::{Answer, Proof, Request, World, minutes, password, seconds};
 use wire::attributes::{
     AddressErrorCode, ChannelNumberAttribute, Data, ErrorCode, EvenPort, Lifetime,
@@ -51,13 +51,14 @@ fn each_data_indication_has_a_transaction_of_its_own() {
     for _ in 0..100 {
         let from = relay::PeerAddr(peer.0);
         let verdict = world.server(0).handle_peer(now, relay, from, b"four");
-        let Verdict::Deliver {
-            header, payload, ..
-        } = verdict
+        let Verdict::Relay(Outgoing {
+            to: Destination::Client { header, .. },
+            contents,
+        }) = verdict
         else {
             panic!("{verdict:?}");
         };
-        let packet = [&header, payload].concat();
+        let packet = [&header, contents].concat();
         let message = Message::parse(&packet).unwrap();
         assert_eq!(message.method(), Method::Data);
         assert!(seen.insert(message.transaction().as_bytes().to_vec()));

@@ -464,10 +464,10 @@ fn a_user_with_the_name_of_a_key_is_somebody_else() {
     let server = world.server(0);
     let now = namesake.now();
     let verdict = server.handle_client(now, tuple, &packet);
-    let relay::Verdict::Reply(answer) = verdict else {
+    let relay::Verdict::Answer(answer) = verdict else {
         panic!("{verdict:?}");
     };
-    let answer = wire::Message::parse(answer).unwrap();
+    let answer = wire::Message::parse(answer.contents).unwrap();
     let error: wire::attributes::ErrorCode<'_> = answer.get().unwrap().unwrap();
     assert_eq!(error.code, 441);
 }

@@ -2,10 +2,10 @@
 
 use std::net::SocketAddr;
 
-use relay::{Effect, RelayId, Server};
+use relay::{Destination, Effect, Outgoing, RelayId, Server};
 
 use super::World;
-use super::way::Owned;
+use super::way::Fate;
 use crate::Answer;
 use crate::host::{Mood, Talk};
 
@@ -29,43 +29,29 @@ impl World {
                     self.open(shard, relay, local);
                 }
                 Effect::CloseRelay { relay } => self.host.close((shard, relay)),
-                Effect::Send { to, message } => {
+                Effect::Send(Outgoing {
+                    to: Destination::Answer(to),
+                    contents,
+                }) => {
                     let client = self.by_tuple[&to];
                     let memory = self.memory_mut(client);
-                    let answer = Answer::new(message, &memory.awaits);
+                    let answer = Answer::new(contents, &memory.awaits);
                     memory.inbox.push(answer);
                 }
-                Effect::Report(report) => self.reports.push(report),
-                Effect::Forward {
-                    from,
-                    to,
-                    dont_fragment,
-                    payload,
-                } => {
-                    let verdict = Owned::Forward {
-                        from,
-                        to: to.0,
-                        dont_fragment,
-                        payload,
-                    };
-                    self.carry_late(shard, verdict);
+                Effect::Send(Outgoing {
+                    to: Destination::Partner(_),
+                    contents,
+                }) => self.to_partner.push(contents),
+                Effect::Send(outgoing) => {
+                    let outcome = self.carry(shard, Fate::Leaves(outgoing), None);
+                    self.late.push(outcome);
                 }
-                Effect::Deliver {
-                    to,
-                    header,
-                    payload,
-                } => self.carry_late(shard, Owned::deliver(to, &header, &payload)),
-                Effect::TellPartner { note, .. } => self.to_partner.push(note),
+                Effect::Report(report) => self.reports.push(report),
                 Effect::Mail { to, mail } => self.send_mail(shard, to, mail),
                 Effect::AdoptRelay { was, relay } => self.adopt(shard, was, relay),
             }
         }
         self.performing -= 1;
-    }
-
-    fn carry_late(&mut self, shard: usize, verdict: Owned) {
-        let outcome = self.carry(shard, verdict, None);
-        self.late.push(outcome);
     }
 
     pub(super) fn open(&mut self, shard: usize, relay: RelayId, local: SocketAddr) {

@@ -3,10 +3,11 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use relay::{Server, ShardId, Verdict};
+use relay::{Server, ShardId};
 
 use super::World;
-use crate::{Answer, Outcome};
+use super::way::Fate;
+use crate::Outcome;
 
 impl World {
     /// The first shard begins a life with a seed of its own, in which it keeps the links to the
@@ -26,18 +27,8 @@ impl World {
     /// A datagram comes to the port for partners.
     pub fn partner_writes(&mut self, from: SocketAddr, packet: &[u8]) -> Outcome {
         let now = self.clock.now();
-        let verdict = self.shards[0].handle_partner(now, from, packet);
-        let outcome = match verdict {
-            Verdict::ReplyAs { via, message } => {
-                Outcome::AnsweredAs(via, Answer::new(message.to_vec(), &[]))
-            }
-            Verdict::Drop(why) => Outcome::Lost(why),
-            Verdict::Done => Outcome::Silent,
-            other @ (Verdict::Forward { .. }
-            | Verdict::Deliver { .. }
-            | Verdict::Reply(_)
-            | Verdict::AskPartner { .. }) => panic!("not for a partner: {other:?}"),
-        };
+        let verdict = Fate::from(self.shards[0].handle_partner(now, from, packet));
+        let outcome = self.carry(0, verdict, None);
         self.settle(0);
         outcome
     }

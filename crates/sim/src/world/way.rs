@@ -3,11 +3,10 @@
 use std::net::{IpAddr, SocketAddr};
 
 use relay::policy::Permit;
-use relay::{ClientTuple, DropReason, Icmp, PeerAddr, RelayId, Verdict};
+use relay::{ClientTuple, Destination, DropReason, Hop, Icmp, Outgoing, PeerAddr, Verdict};
 use wire::attributes::{AccessToken, Data, Realm, Username, XorPeerAddress};
 use wire::{
-    Algorithm, ChannelData, ChannelNumber, Class, Kind, MacKey, Message, Method, RelayHeader,
-    TransactionId,
+    Algorithm, ChannelData, ChannelNumber, Class, Kind, MacKey, Message, Method, TransactionId,
 };
 
 use super::World;
@@ -18,9 +17,10 @@ impl World {
     pub(crate) fn client_sends(&mut self, client: Client, packet: &[u8]) -> Outcome {
         let Memory { tuple, shard, .. } = *self.memory(client);
         let now = self.clock.now();
-        let verdict = Owned::of(self.shards[shard].handle_client(now, tuple, packet));
+        let verdict = Fate::from(self.shards[shard].handle_client(now, tuple, packet));
         let key = self.signer(client, packet);
-        let mut outcome = self.carry(shard, verdict, key.as_ref());
+        let sender = key.as_ref().map(|key| (tuple, key));
+        let mut outcome = self.carry(shard, verdict, sender);
         let waits = request_id(packet).filter(|_| outcome == Outcome::Silent);
         let late = self.late.len();
         let memory = self.memory_mut(client);
@@ -112,8 +112,7 @@ impl World {
         };
         let now = self.clock.now();
         let verdict = self.shards[shard].handle_icmp(now, relay, PeerAddr(peer), icmp);
-        let verdict = Owned::of(verdict);
-        let outcome = self.carry(shard, verdict, None);
+        let outcome = self.carry(shard, Fate::from(verdict), None);
         self.settle(shard);
         outcome
     }
@@ -148,8 +147,7 @@ impl World {
         };
         let now = self.clock.now();
         let verdict = self.shards[shard].handle_peer(now, relay, PeerAddr(from), payload);
-        let verdict = Owned::of(verdict);
-        let outcome = self.carry(shard, verdict, None);
+        let outcome = self.carry(shard, Fate::from(verdict), None);
         self.settle(shard);
         outcome
     }
@@ -159,51 +157,64 @@ impl World {
     pub(super) fn carry(
         &mut self,
         shard: usize,
-        verdict: Owned,
-        sender: Option<&MacKey>,
+        verdict: Fate,
+        sender: Option<(ClientTuple, &MacKey)>,
     ) -> Outcome {
         match verdict {
-            Owned::Forward {
-                from,
-                to,
-                dont_fragment,
-                payload,
-            } => {
-                let local = self.host.local((shard, from));
-                let local = local.expect("only an open socket sends");
-                if self
-                    .config
-                    .relays
-                    .iter()
-                    .any(|relay| relay.local == to.ip())
-                {
-                    return self.arrive(local, to, &payload);
+            Fate::Leaves(outgoing) => self.bring(shard, outgoing, sender),
+            Fate::Dropped(why) => Outcome::Lost(why),
+            Fate::Done => Outcome::Silent,
+        }
+    }
+
+    /// Brings what leaves to whom it is for.
+    fn bring(
+        &mut self,
+        shard: usize,
+        Outgoing { to, contents }: Outgoing<Vec<u8>>,
+        sender: Option<(ClientTuple, &MacKey)>,
+    ) -> Outcome {
+        match to {
+            Destination::Peer(hop) => self.bring_to_peer(shard, hop, contents),
+            Destination::Client { client, header } => {
+                let mut packet = header.to_vec();
+                packet.extend_from_slice(&contents);
+                packet.resize(packet.len() + header.padding(), 0);
+                self.read_at_client(client, &packet)
+            }
+            Destination::Answer(to) => match sender {
+                Some((asker, key)) if asker == to => {
+                    Outcome::Answered(Answer::new(contents, std::slice::from_ref(key)))
                 }
-                let ruling = self.config.policy.judge(to);
-                let permit = ruling.expect("nothing leaves for a peer that the policy denies");
-                assert_ne!(permit, Permit::OwnRelay, "a relay is no stranger");
-                Outcome::AtPeer {
-                    from: SocketAddr::new(self.outward(local.ip()), local.port()),
-                    to,
-                    dont_fragment,
-                    payload,
-                }
-            }
-            Owned::Deliver { to, packet } => self.read_at_client(to, &packet),
-            Owned::Drop(why) => Outcome::Lost(why),
-            Owned::Reply(bytes) => {
-                let key = sender.expect("only a client is answered");
-                Outcome::Answered(Answer::new(bytes, std::slice::from_ref(key)))
-            }
-            Owned::ReplyAs(via, bytes) => {
-                assert!(sender.is_some(), "only a client is answered");
-                Outcome::AnsweredAs(via, Answer::new(bytes, &[]))
-            }
-            Owned::AskPartner(note) => {
-                self.to_partner.push(note);
+                Some(_) | None => Outcome::AnsweredAs(to, Answer::new(contents, &[])),
+            },
+            Destination::Partner(_) => {
+                self.to_partner.push(contents);
                 Outcome::Silent
             }
-            Owned::Done => Outcome::Silent,
+        }
+    }
+
+    fn bring_to_peer(&mut self, shard: usize, hop: Hop, payload: Vec<u8>) -> Outcome {
+        let to = hop.to.0;
+        let local = self.host.local((shard, hop.from));
+        let local = local.expect("only an open socket sends");
+        if self
+            .config
+            .relays
+            .iter()
+            .any(|relay| relay.local == to.ip())
+        {
+            return self.arrive(local, to, &payload);
+        }
+        let ruling = self.config.policy.judge(to);
+        let permit = ruling.expect("nothing leaves for a peer that the policy denies");
+        assert_ne!(permit, Permit::OwnRelay, "a relay is no stranger");
+        Outcome::AtPeer {
+            from: SocketAddr::new(self.outward(local.ip()), local.port()),
+            to,
+            dont_fragment: hop.dont_fragment,
+            payload,
         }
     }
 
@@ -265,54 +276,18 @@ impl World {
 }
 
 /// A verdict that borrows nothing, so that the world may act on it.
-pub(super) enum Owned {
-    Forward {
-        from: RelayId,
-        to: SocketAddr,
-        dont_fragment: bool,
-        payload: Vec<u8>,
-    },
-    Deliver {
-        to: ClientTuple,
-        packet: Vec<u8>,
-    },
-    Reply(Vec<u8>),
-    ReplyAs(ClientTuple, Vec<u8>),
-    AskPartner(Vec<u8>),
-    Drop(DropReason),
+pub(super) enum Fate {
+    Leaves(Outgoing<Vec<u8>>),
+    Dropped(DropReason),
     Done,
 }
 
-impl Owned {
-    pub(super) fn deliver(to: ClientTuple, header: &RelayHeader, payload: &[u8]) -> Self {
-        let mut packet = header.to_vec();
-        packet.extend_from_slice(payload);
-        packet.resize(packet.len() + header.padding(), 0);
-        Self::Deliver { to, packet }
-    }
-
-    fn of(verdict: Verdict<'_>) -> Self {
+impl From<Verdict<'_, '_>> for Fate {
+    fn from(verdict: Verdict<'_, '_>) -> Self {
         match verdict {
-            Verdict::Forward {
-                from,
-                to,
-                dont_fragment,
-                payload,
-            } => Self::Forward {
-                from,
-                to: to.0,
-                dont_fragment,
-                payload: payload.to_vec(),
-            },
-            Verdict::Deliver {
-                to,
-                header,
-                payload,
-            } => Self::deliver(to, &header, payload),
-            Verdict::Reply(bytes) => Self::Reply(bytes.to_vec()),
-            Verdict::ReplyAs { via, message } => Self::ReplyAs(via, message.to_vec()),
-            Verdict::AskPartner { note, .. } => Self::AskPartner(note.to_vec()),
-            Verdict::Drop(why) => Self::Drop(why),
+            Verdict::Answer(outgoing) => Self::Leaves(outgoing.owned()),
+            Verdict::Relay(outgoing) => Self::Leaves(outgoing.owned()),
+            Verdict::Drop(why) => Self::Dropped(why),
             Verdict::Done => Self::Done,
         }
     }

@@ -1,0 +1,80 @@
+//! What a turn sends: collected while its packets are handled, and sent together.
+
+use std::ops::Range;
+
+use arrayvec::ArrayVec;
+use relay::{Destination, Outgoing, Verdict};
+
+use crate::marking::Marking;
+use crate::sys::BATCH;
+
+/// What leaves in answer to one batch of packets, in the order in which it came about. Application
+/// data lies in the packets (`'p`); answers are copied, as the server writes the next where the last
+/// one stood.
+pub(crate) struct Turn<'p> {
+    departures: ArrayVec<Departure<'p>, BATCH>,
+    answers: Vec<u8>,
+}
+
+struct Departure<'p> {
+    to: Destination,
+    marking: Marking,
+    contents: Contents<'p>,
+}
+
+enum Contents<'p> {
+    Data(&'p [u8]),
+    /// Where it stands among the answers of the turn.
+    Answer(Range<usize>),
+}
+
+impl<'p> Turn<'p> {
+    /// With room for answers that an earlier turn made.
+    pub(crate) fn new(mut answers: Vec<u8>) -> Self {
+        answers.clear();
+        Self {
+            departures: ArrayVec::new(),
+            answers,
+        }
+    }
+
+    /// Notes what a verdict sends; there is one for each packet of a batch. Application data is
+    /// marked as the packet was that brought it (RFC 8656 §14), answers are plain.
+    pub(crate) fn push(&mut self, verdict: Verdict<'_, 'p>, marking: Marking) {
+        let departure = match verdict {
+            Verdict::Relay(Outgoing { to, contents }) => Departure {
+                to,
+                marking,
+                contents: Contents::Data(contents),
+            },
+            Verdict::Answer(Outgoing { to, contents }) => {
+                let start = self.answers.len();
+                self.answers.extend_from_slice(contents);
+                Departure {
+                    to,
+                    marking: Marking::PLAIN,
+                    contents: Contents::Answer(start..self.answers.len()),
+                }
+            }
+            Verdict::Drop(_) | Verdict::Done => return,
+        };
+        self.departures.push(departure);
+    }
+
+    /// All that was noted, in its order.
+    pub(crate) fn departures(&self) -> impl Iterator<Item = (Outgoing<&[u8]>, Marking)> {
+        self.departures.iter().map(|departure| {
+            let contents = match &departure.contents {
+                Contents::Data(payload) => payload,
+                Contents::Answer(place) => &self.answers[place.clone()],
+            };
+            let to = departure.to;
+            (Outgoing { to, contents }, departure.marking)
+        })
+    }
+
+    /// The room for answers, for the next turn.
+    pub(crate) fn into_answers(self) -> Vec<u8> {
+        self.answers
+    }
+}
