@@ -10,6 +10,7 @@ use wire::{AddressFamily, ChannelNumber, MacKey, TransactionId};
 use crate::auth::{self, Signed};
 use crate::keys::Grant;
 use crate::mobility::{Holder, Mobile};
+use crate::nonce::Issued;
 use crate::permissions::Permissions;
 use crate::ports::Parity;
 use crate::realms::{Account, RealmId, Realms};
@@ -45,6 +46,8 @@ pub(crate) struct Allocation {
     pub(crate) user: Arc<str>,
     /// Verifies what the client signs and signs what it is answered.
     pub(crate) key: MacKey,
+    /// When the nonce was made that the Allocate was signed under.
+    pub(crate) opened_with: Issued,
     /// What the token granted that the key is of; `None` if it is of a password.
     pub(crate) grant: Option<Box<Grant>>,
     /// The Allocate that this answers: the same again hears the same.
@@ -183,12 +186,17 @@ impl Allocation {
     /// Whose it is, if a password opened it: tokens are verified anew with every request.
     pub(crate) fn holder(&self) -> Option<Holder> {
         let Self {
-            realm, user, key, ..
+            realm,
+            user,
+            key,
+            opened_with,
+            ..
         } = self;
         self.grant.is_none().then(|| Holder {
             realm: *realm,
             user: Arc::clone(user),
             key: key.clone(),
+            opened_with: *opened_with,
         })
     }
 

@@ -3,15 +3,14 @@
 pub(crate) mod third_party;
 
 use std::borrow::Cow;
-use std::time::Duration;
 
 use wire::attributes::{
     Lifetime, MobilityTicket, Nonce, PasswordAlgorithm, Realm, UserHash, Username,
 };
 use wire::{Algorithm, Attribute, MacKey, Malformed, Message, Method};
 
-use crate::allocation::Allocation;
 use crate::keys::{Grant, Proof};
+use crate::nonce::Issued;
 use crate::realms::{Account, RealmId, Realms, Signer};
 use crate::{ClientTuple, Limits, Now, Reject, Server, Sha256};
 
@@ -25,6 +24,10 @@ pub(crate) struct Signed<'a> {
     pub(crate) realm: RealmId,
     /// With which key; the answer is signed with it.
     pub(crate) key: MacKey,
+    /// What the key was used for, of what may be used here.
+    integrity: Algorithm,
+    /// When the nonce was made.
+    pub(crate) nonce: Issued,
     /// From where.
     pub(crate) client: ClientTuple,
     /// What the token granted that the key is of; `None` if it is of a password.
@@ -49,8 +52,7 @@ impl<'a> Signed<'a> {
     /// Whether the client uses an algorithm of RFC 8489, as none does that knows only RFC 5389.
     pub(crate) fn knows_rfc8489(&self) -> bool {
         let chosen = self.message.get::<PasswordAlgorithm>();
-        chosen.is_ok_and(|chosen| chosen.is_some())
-            || self.message.integrity() == Some(Algorithm::Sha256)
+        self.integrity == Algorithm::Sha256 || chosen.is_ok_and(|chosen| chosen.is_some())
     }
 
     /// Whose quota falls on what the request opens.
@@ -141,7 +143,10 @@ pub(crate) fn verify<'a>(
     let signer = realms.signer(username, signed_with);
 
     // An allocation keeps its key: credentials that expire do not end what they opened.
-    let kept = kept_key(server, client, &message, &signer)
+    let kept = kept(server, client, &message, &signer);
+    let opened_with = kept.as_ref().map(|kept| kept.opened_with);
+    let kept = kept
+        .map(|kept| kept.key)
         .filter(|key| key.algorithm() == algorithms.answer && algorithms.answer == integrity);
     let key = match kept.filter(|key| message.verify(key).is_ok()) {
         Some(key) => key,
@@ -157,53 +162,58 @@ pub(crate) fn verify<'a>(
         }
     };
     // Only now: a stale nonce under a wrong password is a wrong password.
-    let is_own = |allocation: &Allocation| allocation.is_of_password(signer.realm, signer.user());
-    if !is_fresh(server, now, client, nonce, is_own) {
-        return Err(Reject::StaleNonce.into());
-    }
+    let nonce = fresh(server, now, client, nonce, opened_with).ok_or(Reject::StaleNonce)?;
     Ok(Signed {
         message,
         realm: signer.realm,
         user: signer.into_user(),
         key,
+        integrity,
+        nonce,
         client,
         grant: None,
     })
 }
 
-/// Whether a nonce is good for a signer; `is_own` tells its allocation from another user's.
+/// When a nonce was made, if it is good for the signer. `opened_with` is when the nonce was made
+/// with which the signer's allocation was opened.
 ///
-/// One that the signer's allocation was made with, or has heard since, is good for as long as the
-/// allocation lives. Clients may be told 438 at any time (RFC 8489 §9.2.4), but in the middle of a
-/// call werift ends at it and mediastreamer2 does not hear it.
-fn is_fresh(
+/// That nonce, and every later one for the client's address, is good for as long as the allocation
+/// lives. Clients may be told 438 at any time (RFC 8489 §9.2.4), but in the middle of a call werift
+/// ends at it and mediastreamer2 does not hear it. No earlier one is: what was signed for an earlier
+/// allocation cannot be sent again to this one.
+fn fresh(
     server: &Server,
     now: Now,
     client: ClientTuple,
     nonce: &str,
-    is_own: impl FnOnce(&Allocation) -> bool,
-) -> bool {
-    let source = client.client.ip();
-    server.nonces.accepts(nonce, now.unix, source, || {
-        let allocation = server.allocations.of(client);
-        let own = allocation.filter(|allocation| is_own(allocation));
-        own.map_or(Duration::ZERO, |allocation| {
-            now.mono.saturating_duration_since(allocation.born)
-        })
-    })
+    opened_with: Option<Issued>,
+) -> Option<Issued> {
+    let issued = server.nonces.issued(nonce, client.client.ip())?;
+    let is_of_allocation = opened_with.is_some_and(|opened_with| opened_with <= issued);
+    (is_of_allocation || server.nonces.is_young(issued, now.unix)).then_some(issued)
 }
 
-/// The key of the allocation that a request concerns, if the signer opened it: of the one of its
-/// 5-tuple, or else of the one of its ticket, in whatever shard it is.
-fn kept_key(
+/// What an allocation remembers of the request that opened it, for those that follow.
+struct Kept {
+    key: MacKey,
+    opened_with: Issued,
+}
+
+/// Of the allocation that a request concerns, if the signer opened it: of the one of its 5-tuple, or
+/// else of the one of its ticket, in whatever shard it is.
+fn kept(
     server: &Server,
     client: ClientTuple,
     message: &Message<'_>,
     signer: &Signer<'_>,
-) -> Option<MacKey> {
+) -> Option<Kept> {
     if let Some(allocation) = server.allocations.of(client) {
         let is_signers = allocation.is_of_password(signer.realm, signer.user());
-        return is_signers.then(|| allocation.key.clone());
+        return is_signers.then(|| Kept {
+            key: allocation.key.clone(),
+            opened_with: allocation.opened_with,
+        });
     }
     if message.method() != Method::Refresh {
         return None;
@@ -212,7 +222,10 @@ fn kept_key(
     let ticket = server.tickets.open(ticket)?;
     let holder = server.shared.whereabouts.holder(ticket.number)?;
     let is_signers = (holder.realm, &*holder.user) == (signer.realm, signer.user());
-    is_signers.then_some(holder.key)
+    is_signers.then_some(Kept {
+        key: holder.key,
+        opened_with: holder.opened_with,
+    })
 }
 
 /// The realm that a refusal names, which the next try is signed with. RFC 8489 §9.2.4.

@@ -72,14 +72,23 @@ impl Server {
         if payload.len() > MAX_DATAGRAM {
             return self.discard(DropReason::TooLarge);
         }
-        if payload.is_empty() {
-            allocation.sends_empty = true;
-        }
         allocation.sent.count(payload.len());
         self.counters.sent.count(payload.len());
-        match self.config.relay_at(hop.to.0.ip()) {
+        let verdict = match self.config.relay_at(hop.to.0.ip()) {
             Some(address) => self.hairpin(now, address, hop, payload),
             None => hop.leave(payload),
+        };
+        if payload.is_empty() && !matches!(verdict, Verdict::Drop(DropReason::NoRelay)) {
+            self.note_empty(from);
+        }
+        verdict
+    }
+
+    /// A client has sent an empty datagram, and may hear some.
+    #[cold]
+    fn note_empty(&mut self, from: RelayId) {
+        if let Some(allocation) = self.allocations.get_mut(from.allocation) {
+            allocation.sends_empty = true;
         }
     }
 
@@ -201,8 +210,8 @@ impl Server {
         })
     }
 
-    /// The allocation whose client hears what comes from a peer to a relay socket, and how far the
-    /// peer's permission reaches: everywhere, if it has a channel.
+    /// The allocation whose client hears what comes from a peer to a relay socket, and by what right
+    /// the peer is heard: its channel, or a permission.
     fn hearer_of(
         &self,
         now: Now,
@@ -214,7 +223,7 @@ impl Server {
         let allocation = allocation.filter(|it| it.relays.has(relay.family));
         let allocation = allocation.ok_or(DropReason::RelayGone)?;
         let scope = if has_channel {
-            Scope::EveryPort
+            Scope::Channel
         } else {
             let scope = allocation.permissions.scope(peer.ip(), now.mono);
             scope.ok_or(DropReason::NoPeerPermission)?
@@ -225,10 +234,10 @@ impl Server {
         Ok((allocation, scope))
     }
 
-    /// What a channel is worth to its peer, with or without a permission.
+    /// The right of a channel's peer, which needs no permission.
     pub(crate) fn scope_of_channel(&self, relay: RelayId, peer: PeerAddr) -> Option<Scope> {
         let channel = self.routes.by_peer(relay, peer);
-        channel.map(|_| Scope::EveryPort)
+        channel.map(|_| Scope::Channel)
     }
 
     /// Whether a permission of this scope covers the peer's port.
@@ -237,6 +246,7 @@ impl Server {
             // Port 0 is none: nothing can be sent there.
             Scope::EveryPort => peer.port() != 0,
             Scope::SomePorts => self.config.policy.judge(peer).is_ok(),
+            Scope::Channel => true,
         }
     }
 

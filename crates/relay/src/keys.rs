@@ -214,7 +214,9 @@ impl Keys {
             return user;
         }
         let limited = TimeLimited::read(user).ok();
-        limited.and_then(|limited| limited.name).unwrap_or(user)
+        let name = limited.and_then(|limited| limited.name);
+        // The realm may stand before the expiry.
+        name.map_or(user, |name| self.own_name(name))
     }
 }
 

@@ -15,7 +15,7 @@ use subtle::ConstantTimeEq;
 
 use crate::ShardId;
 
-/// Seals nonces: random, and the same for all shards.
+/// Seals nonces, and is the same for all shards: random, or made of what several servers share.
 #[derive(Clone, Copy)]
 pub struct NonceSecret(pub [u8; 32]);
 
@@ -32,7 +32,8 @@ pub(crate) struct Nonces {
     lifetime: Duration,
     /// Begins every nonce: the nonce cookie and the security features, or nothing.
     prefix: &'static str,
-    /// The shard in the first byte, so that no two shards count alike, and a count in the others.
+    /// The shard in the first byte, so that the shards of a process count apart, and a count in the
+    /// others.
     serial: [u8; SERIAL],
 }
 
@@ -57,7 +58,7 @@ impl Nonces {
         }
     }
 
-    /// A fresh nonce for a source, unlike every other.
+    /// A fresh nonce for a source, unlike every other of this process.
     pub(crate) fn issue(&mut self, unix: Duration, source: IpAddr) -> Nonce {
         let issued = (unix.as_secs() as u32).to_be_bytes();
         let mut sealed = [0; SEALED];
@@ -82,24 +83,8 @@ impl Nonces {
         &BLANK[..self.prefix.len() + TEXT]
     }
 
-    /// Whether a nonce is ours, for this source, and young enough. `beyond` is for how long it may
-    /// be used beyond its lifetime: by an allocation that was made with it.
-    pub(crate) fn accepts(
-        &self,
-        nonce: &str,
-        unix: Duration,
-        source: IpAddr,
-        beyond: impl FnOnce() -> Duration,
-    ) -> bool {
-        let Some(age) = self.age(nonce, unix, source) else {
-            return false;
-        };
-        age < self.lifetime.as_secs() || age < (self.lifetime + beyond()).as_secs()
-    }
-
-    /// How many seconds ago a nonce of ours was made for this source. Clocks of servers that share
-    /// a secret may differ, so one from the near future counts as one of the near past.
-    fn age(&self, nonce: &str, unix: Duration, source: IpAddr) -> Option<u64> {
+    /// In which second a nonce was made, if it is ours and for this source.
+    pub(crate) fn issued(&self, nonce: &str, source: IpAddr) -> Option<Issued> {
         // Without what was offered it is not ours: somebody between may have taken it away.
         let nonce = nonce.strip_prefix(self.prefix)?;
         let mut sealed = [0; SEALED];
@@ -110,7 +95,13 @@ impl Nonces {
         let (told, mac) = sealed.split_at(TOLD);
         let is_ours = bool::from(self.mac(told, source).ct_eq(mac));
         let issued = *told.first_chunk().expect("the time comes first");
-        is_ours.then(|| u64::from(u32::from_be_bytes(issued)).abs_diff(unix.as_secs()))
+        is_ours.then(|| Issued(u32::from_be_bytes(issued)))
+    }
+
+    /// Whether a nonce is young enough. Clocks of servers that share a secret may differ, so one
+    /// from the future counts as one that is as old.
+    pub(crate) fn is_young(&self, issued: Issued, unix: Duration) -> bool {
+        u64::from(issued.0).abs_diff(unix.as_secs()) < self.lifetime.as_secs()
     }
 
     fn next_serial(&mut self) -> [u8; SERIAL] {
@@ -142,6 +133,11 @@ impl Nonces {
         *tag.as_ref().first_chunk().expect("a tag has 32 bytes")
     }
 }
+
+/// The second in which a nonce was made, since the Unix epoch by the clock of the server that made
+/// it. Two of them are compared with each other where the clock may have been set meanwhile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Issued(u32);
 
 /// The text of a nonce.
 pub(crate) struct Nonce {
@@ -187,7 +183,8 @@ mod tests {
     }
 
     fn accepts(nonces: &Nonces, nonce: &str, unix: Duration, source: &str) -> bool {
-        nonces.accepts(nonce, unix, ip(source), || Duration::ZERO)
+        let issued = nonces.issued(nonce, ip(source));
+        issued.is_some_and(|issued| nonces.is_young(issued, unix))
     }
 
     #[test]
@@ -200,19 +197,6 @@ mod tests {
         };
         assert!(at(0) && at(3599));
         assert!(!at(3600) && !at(10_000));
-    }
-
-    #[test]
-    fn a_nonce_may_be_given_more_time() {
-        let mut nonces = nonces(1, "");
-        let nonce = nonces.issue(ISSUED, ip(HERE));
-        let at = |seconds, beyond| {
-            let then = ISSUED + Duration::from_secs(seconds);
-            let beyond = || Duration::from_secs(beyond);
-            nonces.accepts(nonce.as_str(), then, ip(HERE), beyond)
-        };
-        assert!(at(3600, 1) && at(10_000, 6401));
-        assert!(!at(3600, 0) && !at(10_000, 6400));
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub(crate) enum Scope {
     EveryPort,
     /// The policy allows some ports only: each datagram is judged.
     SomePorts,
+    /// The port of a channel, which was judged when the channel was bound. No permission has it.
+    Channel,
 }
 
 impl Permissions {

@@ -1,14 +1,21 @@
 //! How many allocations there are, per account, per realm and in all, shared by all shards.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::Reject;
 use crate::realms::{Account, Quota, RealmId};
 
-/// Counts allocations. Touched when one begins or ends, never by a packet.
+/// Counts allocations. The counts are locked when one begins or ends, never by a packet of data or
+/// of a stranger.
 #[derive(Debug, Default)]
-pub struct Quotas(Mutex<Counts>);
+pub struct Quotas {
+    counts: Mutex<Counts>,
+    /// As in the counts, for all who only look: a flood of strangers must not contend for a lock.
+    total: AtomicU32,
+    draining: AtomicBool,
+}
 
 #[derive(Debug, Default)]
 struct Counts {
@@ -17,14 +24,6 @@ struct Counts {
     /// Whether none is admitted any more. Kept with the counts, so that who sees none left knows
     /// that none will come.
     draining: bool,
-}
-
-/// How full the server is, or one realm of it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Load {
-    pub(crate) allocations: u32,
-    /// Whether none is admitted any more.
-    pub(crate) draining: bool,
 }
 
 #[derive(Debug, Default)]
@@ -58,12 +57,14 @@ impl Quotas {
         }
         realm.total += 1;
         counts.total += 1;
+        self.total.store(counts.total, Ordering::Relaxed);
         Ok(())
     }
 
     /// Admits no more.
     pub(crate) fn drain(&self) {
         self.counts().draining = true;
+        self.draining.store(true, Ordering::Relaxed);
     }
 
     /// Whether the last allocation ended, and no other will be admitted.
@@ -72,25 +73,27 @@ impl Quotas {
         counts.draining && counts.total == 0
     }
 
-    /// How full this realm is, or the server.
-    pub(crate) fn load(&self, realm: Option<RealmId>) -> Load {
+    /// Whether none is admitted any more.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// How many allocations users of a realm have.
+    pub(crate) fn of_realm(&self, realm: RealmId) -> u32 {
         let counts = self.counts();
-        let of_realm = |realm| counts.realms.get(&realm).map_or(0, |realm| realm.total);
-        Load {
-            allocations: realm.map_or(counts.total, of_realm),
-            draining: counts.draining,
-        }
+        counts.realms.get(&realm).map_or(0, |realm| realm.total)
     }
 
     /// How many allocations there are, over all shards.
     pub fn total(&self) -> u32 {
-        self.counts().total
+        self.total.load(Ordering::Relaxed)
     }
 
     /// Counts one less.
     pub(crate) fn release(&self, account: Account<'_>) {
         let mut counts = self.counts();
         counts.total = counts.total.saturating_sub(1);
+        self.total.store(counts.total, Ordering::Relaxed);
         let Some(realm) = counts.realms.get_mut(&account.realm) else {
             return;
         };
@@ -105,6 +108,6 @@ impl Quotas {
 
     /// Numbers cannot be left half-changed, so a shard that panicked does not spoil them.
     fn counts(&self) -> MutexGuard<'_, Counts> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -25,8 +25,8 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::quotas::Load;
-use crate::{ClientTuple, Transport};
+use crate::realms::RealmId;
+use crate::{ClientTuple, Quotas, Transport};
 
 /// A rule that sends clients elsewhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,12 +70,14 @@ pub struct Alternate {
 }
 
 impl Redirect {
-    /// Whether the rule holds under this load, of its realm or in all.
-    pub(crate) const fn holds(&self, load: Load) -> bool {
+    /// Whether the rule holds now; `realm` is the one that it names.
+    pub(crate) fn holds(&self, quotas: &Quotas, realm: Option<RealmId>) -> bool {
         match self.when {
             When::Always => true,
-            When::Draining => load.draining,
-            When::Allocations(limit) => load.allocations >= limit,
+            When::Draining => quotas.is_draining(),
+            When::Allocations(limit) => {
+                realm.map_or_else(|| quotas.total(), |realm| quotas.of_realm(realm)) >= limit
+            }
         }
     }
 

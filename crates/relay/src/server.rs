@@ -111,7 +111,10 @@ impl Server {
         // Source addresses are a stranger's choice, so the tables are keyed.
         let hasher = RandomState::with_seeds(next(), next(), next(), next());
         let realms = &config.realms;
-        let offered = Offered::new(config.sha256, realms.have_passwords(), realms.have_names());
+        // What begins a nonce must be alike at all servers that share the secret of nonces, whatever
+        // users each has.
+        let has_names = config.nonce_secret.is_none() && realms.have_names();
+        let offered = Offered::new(config.sha256, realms.have_passwords(), has_names);
         // What an earlier server reserved is over in its time all the same.
         let mut timers = Timers::default();
         let reserved = shared.reservations.next_deadline();

@@ -83,6 +83,8 @@ struct Allocation {
     token: Token,
     address_error: Option<(AddressFamily, u16)>,
     born: Duration,
+    /// In which second the nonce was made that it was asked for with.
+    opened_with: u64,
     /// Whether it was asked for with an algorithm of RFC 8489.
     knows_rfc8489: bool,
     /// Whether the client has sent an empty datagram.

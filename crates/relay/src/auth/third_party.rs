@@ -3,8 +3,7 @@
 use wire::attributes::{AccessToken, Nonce, Realm, Username};
 use wire::{Algorithm, MacKey, Message, Method};
 
-use super::{Refused, Signed, is_fresh};
-use crate::allocation::Allocation;
+use super::{Refused, Signed, fresh};
 use crate::keys::Grant;
 use crate::realms::Signer;
 use crate::request::TURN_ATTRIBUTES;
@@ -34,20 +33,23 @@ pub(super) fn verify<'a>(
         return Ok(None);
     };
     let Nonce(nonce) = message.get()?.ok_or(Reject::IncompleteCredentials)?;
-    let is_own =
-        |allocation: &Allocation| allocation.grant.is_some() && allocation.realm == signer.realm;
-    if !is_fresh(server, now, client, nonce, is_own) {
+    let allocation = server.allocations.of(client);
+    let own = allocation.filter(|it| it.grant.is_some() && it.realm == signer.realm);
+    let opened_with = own.map(|allocation| allocation.opened_with);
+    let Some(nonce) = fresh(server, now, client, nonce, opened_with) else {
         // RFC 7635 §8 has clients discard what is not signed.
         return Err(Refused {
             reject: Reject::StaleNonce,
             key: Some(key.into()),
         });
-    }
+    };
     Ok(Some(Signed {
         message,
         realm: signer.realm,
         user: signer.into_user(),
         key,
+        integrity,
+        nonce,
         client,
         grant: Some(grant),
     }))

@@ -77,32 +77,39 @@ pub(super) struct TimeLimited<'a> {
 impl<'a> TimeLimited<'a> {
     /// Reads a name that no user has.
     ///
-    /// A number before the first colon is the expiry, whatever stands behind it: who mints
-    /// `expiry:user` and lets people choose their names must not let them choose the expiry.
+    /// A time before the first colon is the expiry, whatever stands behind it: who mints
+    /// `expiry:user` and lets people choose their names must not let them choose the expiry. So
+    /// `user:expiry` is for users whose names are no times: a telephone number is none.
     ///
     /// # Errors
     /// What is wrong, if the name is like one of these, or else that nobody has it.
     pub(super) fn read(user: &'a str) -> Result<Self, Reject> {
-        let (expiry, name) = match user.split_once(':') {
-            None => (user, None),
-            Some((first, name)) if whole_seconds(first).is_some() => (first, Some(name)),
-            Some((first, rest)) => match rest.rsplit_once(':') {
-                // The user's name has colons, too.
-                Some((_, last)) => (last, Some(&user[..user.len() - last.len() - 1])),
-                None => (rest, Some(first)),
-            },
-        };
-        match whole_seconds(expiry) {
-            Some(MILLISECONDS..) => Err(Reject::ExpiryInMilliseconds),
-            Some(expiry @ EARLIEST..) => Ok(Self {
-                expiry: Duration::from_secs(expiry),
-                name: name.filter(|name| !name.is_empty()),
-            }),
-            None if name.is_none() && !user.starts_with(|first: char| first.is_ascii_digit()) => {
-                Err(Reject::UnknownUser)
+        let (first, behind) = user.split_once(':').unzip();
+        // The user's name may have colons, too.
+        let (before, last) = user.rsplit_once(':').unzip();
+        let (first, last) = (first.unwrap_or(user), last.unwrap_or_default());
+        let [first_number, last_number] = [first, last].map(whole_seconds);
+        let (expiry, name) = match (first_number, last_number) {
+            (Some(expiry @ EARLIEST..LATEST), _) => (expiry, behind),
+            (_, Some(expiry @ EARLIEST..LATEST)) => (expiry, before),
+            // As good as never.
+            (Some(expiry @ LATEST..MILLISECONDS), _) => (expiry, behind),
+            (Some(MILLISECONDS..), _) | (_, Some(MILLISECONDS..)) => {
+                return Err(Reject::ExpiryInMilliseconds);
             }
-            Some(_) | None => Err(Reject::NoExpiry),
-        }
+            (Some(_) | None, Some(_) | None) => {
+                let is_like = behind.is_some() || user.starts_with(|it: char| it.is_ascii_digit());
+                return Err(if is_like {
+                    Reject::NoExpiry
+                } else {
+                    Reject::UnknownUser
+                });
+            }
+        };
+        Ok(Self {
+            expiry: Duration::from_secs(expiry),
+            name: name.filter(|name| !name.is_empty()),
+        })
     }
 }
 
@@ -119,6 +126,8 @@ fn whole_seconds(text: &str) -> Option<u64> {
 const MILLISECONDS: u64 = 100_000_000_000;
 /// September 2001, before anybody minted. What is less is a user's number or a lifetime.
 const EARLIEST: u64 = 1_000_000_000;
+/// The year 2100. What is more may be meant as never, or may be a user's telephone number.
+const LATEST: u64 = 4_102_444_800;
 
 #[cfg(test)]
 mod tests {
@@ -164,6 +173,9 @@ mod tests {
             ("a:b:1800000000", Some("a:b")),
             // A number comes first only as an expiry.
             ("1800000000:1900000000", Some("1900000000")),
+            ("42:1800000000", Some("42")),
+            ("14155550123:1800000000", Some("14155550123")),
+            ("9999999999:1800000000", Some("9999999999")),
             ("1800000000:alice:1900000000", Some("alice:1900000000")),
         ] {
             assert_eq!(read(name), (1_800_000_000, user), "{name}");
@@ -203,9 +215,8 @@ mod tests {
             "1800000000.:alice",
             "alice:",
             ":",
-            // A lifetime, and a user's number before the expiry.
+            // A lifetime.
             "3600:alice",
-            "42:1800000000",
         ] {
             let refused = TimeLimited::read(name).unwrap_err();
             assert_eq!(refused, Reject::NoExpiry, "{name}");

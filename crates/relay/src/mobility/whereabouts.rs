@@ -7,6 +7,7 @@ use wire::MacKey;
 
 use crate::AllocationId;
 use crate::mobility::ShardId;
+use crate::nonce::Issued;
 use crate::realms::RealmId;
 
 /// Every allocation with a ticket, by its number. Touched when one begins, moves or ends, and when a
@@ -34,6 +35,8 @@ pub(crate) struct Holder {
     pub(crate) realm: RealmId,
     pub(crate) user: Arc<str>,
     pub(crate) key: MacKey,
+    /// When the nonce was made that it was opened with.
+    pub(crate) opened_with: Issued,
 }
 
 /// Where an allocation is.

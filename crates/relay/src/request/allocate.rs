@@ -61,6 +61,7 @@ pub(super) fn allocate(
         realm: request.realm,
         user: Arc::from(&*request.user),
         key: request.key.clone(),
+        opened_with: request.nonce,
         grant: request.grant.clone(),
         transaction: head.transaction,
         lifetime,

@@ -41,11 +41,14 @@ pub(super) fn channel_bind(
     if bound.is_none() && allocation.channels.len() >= limits.channels {
         return Err(Reject::TooManyChannels);
     }
-    let ip = peer.0.ip();
-    allocation
-        .permissions
-        .make_room(std::iter::once(ip), limits.permissions, now.mono)?;
-    allocation.permissions.install(ip, scope, now.mono);
+    let ip = std::iter::once(peer.0.ip());
+    let permissions = &mut allocation.permissions;
+    match permissions.make_room(ip, limits.permissions, now.mono) {
+        Ok(()) => permissions.install(peer.0.ip(), scope, now.mono),
+        // A channel that lives goes on without a permission.
+        Err(_) if bound.is_some() => {}
+        Err(reject) => return Err(reject),
+    }
     let timer = Timer::Channel(id, channel);
     match bound {
         Some(bound) => server.timers.disarm(bound.deadline, timer.clone()),

@@ -10,6 +10,7 @@ use wire::AddressFamily;
 use wire::attributes::ReservationToken;
 
 use super::allocate::take_port;
+use super::try_alternate::rather_than_give_up;
 use super::{Answer, Head, Whose, report_refused};
 use crate::allocation::{Allocation, Phase, Refused, Relay, RelaySocket};
 use crate::effects::Effects;
@@ -209,6 +210,7 @@ fn give_up(server: &mut Server, id: AllocationId, fingerprint: bool) {
     server.shared.quotas.release(account);
     let refused = allocation.refused.take();
     let reject = refused.map_or(Reject::NoPort, |refused| refused.reject);
+    let reject = rather_than_give_up(server, allocation.client, allocation.realm, reject);
     let head = head_of(&allocation, fingerprint);
     let mut message = Vec::new();
     head.fail(&mut message, &reject, None, &allocation.key);

@@ -63,6 +63,19 @@ pub(super) fn rather(alternate: Option<Alternate>, reject: Reject) -> Reject {
     }
 }
 
+/// The refusal of an Allocate for which no socket could be opened: as [`rather`], if a rule has a
+/// place for the client.
+pub(super) fn rather_than_give_up(
+    server: &mut Server,
+    client: ClientTuple,
+    realm: RealmId,
+    reject: Reject,
+) -> Reject {
+    let decision = decision(server, client, Some(realm));
+    let alternate = decision.map(|(_, alternate)| alternate);
+    rather(alternate, reject)
+}
+
 /// What the first request to the next server is signed with, if that shares the secret of our
 /// nonces: the realm that the client signed with here, a nonce, and the algorithms it announces.
 pub(super) fn next_try<'a>(
@@ -102,7 +115,7 @@ fn decision(
             None => None,
         };
         let concerns = of.is_none() || realm.is_none() || of == realm;
-        let holds = concerns && rule.holds(quotas.load(of));
+        let holds = concerns && rule.holds(quotas, of);
         let alternate = holds.then(|| rule.alternate(client, chance)).flatten();
         alternate.map(|alternate| (rule, alternate))
     })

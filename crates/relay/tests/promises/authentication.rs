@@ -1,11 +1,13 @@
 //! Long-term credentials: who is challenged, who is refused, and with which code.
 //! RFC 8489 §9.2.4.
 
-use relay::{ClientTuple, DropReason, Reject, Report};
+use std::time::Duration;
+
+use relay::{ClientTuple, DropReason, Reject, Report, Verdict};
 use sim::Outcome::Lost;
 use sim::{Answer, REALM, Request, World, minutes, password, seconds};
 use wire::attributes::{ErrorCode, Nonce, Realm, Username};
-use wire::{Attribute, Method, TransactionId};
+use wire::{Attribute, Class, Message, Method, TransactionId};
 
 /// The requests that need credentials, each as it would be granted or refused with 437 if signed.
 fn requests() -> [Request; 4] {
@@ -158,6 +160,64 @@ fn a_nonce_is_good_for_as_long_as_the_allocation_lives_that_was_made_with_it() {
     alice.delete(&mut world);
     let answer = alice.ask(&mut world, Request::allocate());
     assert_challenges(&answer, 438);
+}
+
+/// Neither a second that has just begun nor a socket that opens late makes a difference.
+#[test]
+fn a_nonce_that_made_an_allocation_in_its_last_moment_stays_good() {
+    let mut world = World::with(|config| config.nonce_lifetime = seconds(60));
+    world.advance(Duration::from_millis(100));
+    let alice = world.client("alice");
+    let nonce = alice.nonce(&mut world);
+    world.advance(Duration::from_millis(58_700));
+    world.hold_sockets();
+    alice.tell(&mut world, Request::allocate());
+    world.advance(seconds(3));
+    world.open_sockets();
+    for _ in 0..40 {
+        world.advance(Duration::from_millis(250));
+        let refresh = Request::refresh(minutes(10)).nonce(&nonce);
+        assert_eq!(alice.ask(&mut world, refresh).code(), None);
+    }
+}
+
+/// A host without a clock of its own sets it when the network comes.
+#[test]
+fn a_nonce_stays_good_for_its_allocation_when_the_clock_is_set() {
+    for (forward, back) in [(minutes(120), minutes(0)), (minutes(0), minutes(120))] {
+        let mut world = World::new();
+        let alice = world.client("alice");
+        alice.allocate(&mut world, minutes(10));
+        let packet = alice.write(&mut world, &Request::refresh(minutes(10)));
+        let (now, tuple) = (world.now(), alice.tuple(&world));
+        let set = relay::Now {
+            unix: now.unix + forward - back,
+            ..now
+        };
+        let verdict = world.server(0).handle_client(set, tuple, &packet);
+        let Verdict::Answer(answer) = verdict else {
+            panic!("{verdict:?}");
+        };
+        let answer = Message::parse(answer.contents).unwrap();
+        assert_eq!(answer.class(), Class::Success);
+    }
+}
+
+/// Whoever has seen the end of one call cannot end the next from the same port.
+#[test]
+fn what_was_signed_for_an_earlier_allocation_does_not_end_a_later_one() {
+    let mut world = World::with(|config| config.nonce_lifetime = seconds(60));
+    let alice = world.client("alice");
+    alice.allocate(&mut world, minutes(60));
+    let captured = alice.write(&mut world, &Request::refresh(seconds(0)));
+    assert!(alice.packet(&mut world, &captured).answer().is_success());
+    world.advance(seconds(30));
+    // Challenged anew.
+    alice.ask(&mut world, Request::allocate().unsigned());
+    alice.allocate(&mut world, minutes(60));
+    world.advance(minutes(30));
+    let answer = alice.packet(&mut world, &captured).answer();
+    assert_eq!((answer.code(), world.allocations()), (Some(438), 1));
 }
 
 /// What an allocation allows its own user is not for others, nor for what was signed long before.

@@ -114,6 +114,30 @@ fn a_live_channel_carries_data_both_ways_after_its_permission_has_lapsed() {
     }
 }
 
+/// Any error to a ChannelBind ends Chromium's connection through it.
+#[test]
+fn a_live_channel_is_renewed_where_there_is_no_room_for_its_permission() {
+    let mut world = World::with(|config| config.limits.permissions = 2);
+    let alice = world.client("alice");
+    alice.allocate(&mut world, minutes(60));
+    let (peer, one, other) = (world.peer(), world.peer(), world.peer());
+    let channel = alice.bind(&mut world, peer);
+    world.advance(seconds(310));
+    for _ in 0..3 {
+        alice.permit(&mut world, one);
+        alice.permit(&mut world, other);
+        world.advance(seconds(190));
+        let again = Request::channel_bind(channel.get(), peer);
+        assert!(alice.ask(&mut world, again).is_success());
+    }
+    // A new one has to wait.
+    let new = world.peer();
+    alice.permit(&mut world, one);
+    alice.permit(&mut world, other);
+    let bind = Request::channel_bind(channel.get() + 1, new);
+    assert_eq!(alice.ask(&mut world, bind).code(), Some(403));
+}
+
 #[test]
 fn a_channel_without_a_permission_is_worth_something_to_its_own_peer_alone() {
     let mut world = World::new();

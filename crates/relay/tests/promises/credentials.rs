@@ -178,9 +178,45 @@ fn where_user_and_expiry_are_numbers_the_first_is_the_expiry() {
     let over = world.client_with("1799999999:1900000000", "OsnQERz4T6KXTupxvRREyiU1foo=");
     let since = seconds(1);
     assert_refused(&mut world, over, &Reject::Expired { since });
-    // Behind a number that is no time there is none either, and the forms are told.
+    // A number that is no time is a user's.
     let other = world.client_with("42:1800000060", "MgUrRq5a7EdIjrnFkk/75ZxF/bI=");
-    assert_refused(&mut world, other, &Reject::NoExpiry);
+    other.allocate(&mut world, minutes(10));
+}
+
+/// As a time, this one would be good until the year 2418.
+#[test]
+fn a_telephone_number_in_front_is_a_user_and_no_expiry() {
+    let mut world = world_with_secrets();
+    let over = world.client_with("14155550123:1799999999", "GLjEh9sFVZIBW8Kv3cZVvG+XtKk=");
+    let since = seconds(1);
+    assert_refused(&mut world, over, &Reject::Expired { since });
+}
+
+#[test]
+fn the_names_of_one_person_are_one_account_in_either_order() {
+    let mut world = World::with(|config| {
+        config.realms.default_keys().add_secret(b"north");
+        config.limits.per_user = Some(1);
+    });
+    for names in [
+        [
+            ("14155550123:1800000060", "ukzX72etA2fzBS1yWxk7Anq2KyU="),
+            ("14155550123:1800000061", "euC2s65Wngr6dg5VVHlO/yK5R2g="),
+        ],
+        [
+            (
+                "alice@example.org:1800000060",
+                "QVEqtFI0sxN3qRnrfAAw+XpaKrk=",
+            ),
+            ("alice:1800000061", "GOozKMTYbN1bg3KW+u8rOi8NVko="),
+        ],
+    ] {
+        let codes = names.map(|(name, password)| {
+            let client = world.client_with(name, password);
+            client.ask(&mut world, Request::allocate()).code()
+        });
+        assert_eq!(codes, [None, Some(486)]);
+    }
 }
 
 /// They would be good for 57,000 years.

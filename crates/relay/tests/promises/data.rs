@@ -1,8 +1,10 @@
 //! Application data: Send and Data indications, ChannelData. RFC 8656 §11, §12.
 
+use std::net::SocketAddr;
+
 use relay::{AddressFamily, DropReason, Traffic};
 use sim::Outcome::{AtClient, Lost, Silent};
-use sim::{Request, World, minutes};
+use sim::{LOCAL, Request, World, minutes};
 use wire::attributes::{Data, XorPeerAddress};
 use wire::{Attribute, Method, TransactionId};
 
@@ -308,6 +310,12 @@ fn an_empty_datagram_that_never_left_shows_nothing() {
     assert_eq!(
         alice.send(&mut world, other, b""),
         Lost(DropReason::NoPermission)
+    );
+    let nobody = SocketAddr::new(LOCAL, 60_000);
+    alice.permit(&mut world, nobody);
+    assert_eq!(
+        alice.send(&mut world, nobody, b""),
+        Lost(DropReason::NoRelay)
     );
     assert_eq!(
         peer.send(&mut world, relayed, b""),

@@ -60,6 +60,22 @@ fn an_old_client_hears_nothing_of_icmp_and_a_new_one_does() {
     }
 }
 
+/// Where SHA-256 is switched off nobody looks at what stands behind MESSAGE-INTEGRITY.
+#[test]
+fn what_nobody_signed_makes_no_client_new() {
+    let mut world = World::new();
+    let (alice, peer) = (world.client("alice"), world.peer());
+    const MESSAGE_INTEGRITY_SHA256: u16 = 0x001C;
+    let request = Request::allocate().behind_integrity(MESSAGE_INTEGRITY_SHA256, &[0; 32]);
+    assert!(alice.ask(&mut world, request).is_success());
+    let relayed = alice.relayed(&world);
+    alice.permit(&mut world, peer);
+    assert_eq!(
+        peer.is_lost(&mut world, relayed, PORT_UNREACHABLE),
+        Lost(DropReason::IcmpUnasked)
+    );
+}
+
 /// A client of MD5 that says so has read RFC 8489 all the same.
 #[test]
 fn an_algorithm_that_is_named_is_enough_to_be_told() {

@@ -1,7 +1,7 @@
 //! Mobility within a shard. RFC 8016.
 
 use relay::{DropReason, EndCause, Report, Transport};
-use sim::{Answer, Client, Outcome, Peer, Request, World, minutes, seconds};
+use sim::{Answer, Client, Outcome, Peer, Request, World, minutes, password, seconds};
 use wire::Attribute;
 use wire::attributes::{ErrorCode, Lifetime, MobilityTicket, XorPeerAddress};
 
@@ -239,7 +239,7 @@ fn a_used_ticket_serves_no_other_user_even_in_the_same_transaction() {
     let transaction = wire::TransactionId::new([9; 12]);
     let request = || shown(&first).in_transaction(transaction);
     ticket(&away.ask(&mut world, request()));
-    let stolen = request().as_user("bob", &sim::password("bob"));
+    let stolen = request().as_user("bob", &password("bob"));
     let answer = away.ask(&mut world, stolen);
     assert!(!answer.is_success() && answer.get::<MobilityTicket<'_>>().is_none());
 }
@@ -501,8 +501,49 @@ fn no_allocation_moves_to_the_end_of_a_tunnel() {
         client: "[2002:909:909::1]:4000".parse().unwrap(),
         ..home.tuple(&world)
     };
-    let away = world.client_at(0, tuple, "alice", &sim::password("alice"));
+    let away = world.client_at(0, tuple, "alice", &password("alice"));
     assert_eq!(away.ask(&mut world, shown(&ticket)).code(), Some(403));
     let next = world.roam(home, 0, Transport::Udp);
     assert!(next.ask(&mut world, shown(&ticket)).is_success());
+}
+
+/// A NAT may give a client another port in the middle of a call.
+#[test]
+fn a_nonce_of_the_call_is_good_with_its_ticket_from_another_port() {
+    for shard in [0, 1] {
+        let mut world = World::sharded(2, |config| config.nonce_lifetime = seconds(60));
+        let home = world.client("alice");
+        let ticket = allocate(home, &mut world);
+        let nonce = home.nonce(&mut world);
+        world.advance(seconds(120));
+        let mut tuple = home.tuple(&world);
+        tuple.client.set_port(tuple.client.port() + 1000);
+        let away = world.client_at(shard, tuple, "alice", &password("alice"));
+        let answer = away.ask(&mut world, shown(&ticket).nonce(&nonce));
+        assert!(answer.is_success());
+    }
+}
+
+#[test]
+fn what_an_allocation_knows_of_its_client_goes_along_to_another_shard() {
+    let mut world = World::sharded(2, |config| config.nonce_lifetime = seconds(60));
+    let home = world.client_on(0, "alice");
+    let ticket = allocate(home, &mut world);
+    let (relayed, peer) = (home.relayed(&world), world.peer());
+    let channel = home.bind(&mut world, peer);
+    home.send(&mut world, peer, b"");
+    world.advance(seconds(301));
+    let away = world.roam(home, 1, Transport::Udp);
+    assert!(away.ask(&mut world, shown(&ticket)).is_success());
+    let nonce = away.nonce(&mut world);
+    away.send_on(&mut world, channel, b"y");
+    for _ in 0..2 {
+        assert_eq!(
+            peer.send(&mut world, relayed, b""),
+            away.hears_on(channel, peer, b"")
+        );
+        world.advance(seconds(200));
+        let refresh = Request::refresh(minutes(10)).nonce(&nonce);
+        assert!(away.ask(&mut world, refresh).is_success());
+    }
 }

@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
-use relay::{DropReason, Keys, NonceSecret, Realm, Redirect, Target, Transport, When};
+use relay::{
+    Config, DropReason, Keys, NonceSecret, OpenError, ProcessSecret, Realm, Redirect, Sha256,
+    Target, Transport, When,
+};
 use sim::{Answer, Client, Outcome, Request, World, minutes, password};
 use wire::attributes::{
     AlternateServer, ErrorCode, Nonce, Realm as RealmAttribute, ReservationToken, Software,
@@ -236,7 +239,7 @@ fn what_strangers_hear_of_other_servers_is_rationed_like_all_they_hear() {
 }
 
 /// A second realm, whose users are known by their names.
-fn add_realm(config: &mut relay::Config) {
+fn add_realm(config: &mut Config) {
     let mut keys = Keys::new("example.net");
     for user in ["alice@example.net", "bob@example.net"] {
         keys.add_user(user, &password(user)).unwrap();
@@ -327,4 +330,37 @@ fn a_request_that_no_server_would_grant_is_refused_here() {
     let family = AddressFamily::V6;
     let contradiction = Request::allocate().dual().family(family);
     assert_eq!(alice.ask(&mut world, contradiction).code(), Some(400));
+}
+
+/// No port is free, or no descriptor: what is known late is told as what is known at once.
+#[test]
+fn a_client_whose_socket_cannot_be_opened_is_sent_on_in_place_of_a_508() {
+    let mut world =
+        World::with(|config| config.redirects = vec![redirect(&TO[..1], When::Allocations(1))]);
+    let (alice, bob) = (world.client("alice"), world.client("bob"));
+    alice.nonce(&mut world);
+    bob.allocate(&mut world, minutes(10));
+    world.refuse_sockets(OpenError::Exhausted);
+    let answer = alice.ask(&mut world, Request::allocate());
+    assert_eq!(answer.code(), Some(300));
+}
+
+#[test]
+fn nodes_that_share_a_nonce_secret_take_each_others_nonces_whatever_users_they_have() {
+    let node = |process, change: fn(&mut Config)| {
+        World::with(|config| {
+            config.secret = ProcessSecret([process; 32]);
+            config.nonce_secret = Some(NonceSecret::shared(b"known to all nodes"));
+            config.sha256 = Sha256::Offer;
+            change(config);
+        })
+    };
+    let mut first = node(1, |_| {});
+    let mut second = node(2, |config| {
+        config.realms.default_keys().add_secret(b"north");
+    });
+    let nonce = first.client("alice").nonce(&mut first);
+    let alice = second.client("alice");
+    let answer = alice.ask(&mut second, Request::allocate().nonce(&nonce));
+    assert!(answer.is_success());
 }

@@ -6,9 +6,9 @@ use std::net::{IpAddr, SocketAddr};
 use relay::{AddressFamily, ClientTuple, DropReason, Transport};
 use wire::attributes::{
     AdditionalAddressFamily, DontFragment, DraftAdditionalAddressFamily, EvenPort, Lifetime,
-    PasswordAlgorithm, RequestedAddressFamily, RequestedTransport, ReservationToken,
+    RequestedAddressFamily, RequestedTransport, ReservationToken,
 };
-use wire::{Algorithm, Attribute, Message};
+use wire::{Attribute, Message};
 
 use super::credentials::Signer;
 use super::expect::{Refusal, refuse};
@@ -88,7 +88,8 @@ impl Model {
             token: Token::Absent,
             address_error: None,
             born: self.now,
-            knows_rfc8489: names_algorithm(message),
+            opened_with: signer.nonce,
+            knows_rfc8489: signer.knows_rfc8489,
             sends_empty: false,
             sent: (0, 0),
             received: (0, 0),
@@ -316,10 +317,3 @@ pub(super) fn is_tunnelled(ip: IpAddr) -> bool {
 
 /// RFC 8656 §7.2: at least 30 seconds.
 const RESERVATION_LIFETIME: std::time::Duration = seconds(30);
-
-/// Whether a request uses what RFC 8489 added to authentication.
-fn names_algorithm(message: &Message<'_>) -> bool {
-    let mut kinds = message.attributes().map(|attribute| attribute.kind);
-    kinds.any(|kind| kind == PasswordAlgorithm::TYPE)
-        || message.integrity() == Some(Algorithm::Sha256)
-}

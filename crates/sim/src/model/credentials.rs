@@ -1,19 +1,23 @@
 //! Who asks. RFC 8489 §9.2.4, whose checks stand here in their order.
 
-use std::time::Duration;
-
 use relay::ClientTuple;
-use wire::attributes::{Nonce, PasswordAlgorithm, PasswordAlgorithms, Realm, UserHash, Username};
-use wire::{Algorithm, Attribute, Key, Message};
+use wire::attributes::{
+    MobilityTicket, Nonce, PasswordAlgorithm, PasswordAlgorithms, Realm, UserHash, Username,
+};
+use wire::{Algorithm, Attribute, Key, Message, Method};
 
 use super::expect::{Refusal, Reply, refuse};
-use super::{Expect, Model, Sha256};
+use super::{Allocation, Expect, Model, Sha256};
 
 /// Someone who has authenticated.
 pub(super) struct Signer {
     pub(super) user: String,
     /// What the answer is signed with.
     pub(super) algorithm: Algorithm,
+    /// In which second the nonce was made.
+    pub(super) nonce: u64,
+    /// Whether an algorithm of RFC 8489 was chosen or used.
+    pub(super) knows_rfc8489: bool,
 }
 
 impl Model {
@@ -88,21 +92,36 @@ impl Model {
         if message.verify(&key.schedule(integrity)).is_err() {
             return Err(refuse(401, "bad-integrity"));
         }
+        // A nonce that an allocation was made with, or a later one, is good as long as it lives.
+        let own = self.concerned(from, message);
+        let opened_with = own.filter(|it| it.user == *user).map(|it| it.opened_with);
         let second = self.now.as_secs();
-        // A nonce that an allocation was made with, or heard since, is good as long as it lives.
-        let own = self.of(from).filter(|it| it.user == *user);
-        let beyond = own.map_or(Duration::ZERO, |it| self.now - it.born);
-        let is_fresh = self.nonces.get(nonce).is_some_and(|(source, issued)| {
-            let lifetime = Duration::from_secs(self.terms.nonce_lifetime) + beyond;
-            source.ip() == from.client.ip() && second - issued < lifetime.as_secs()
+        let heard = self.nonces.get(nonce);
+        let issued = heard.filter(|(source, issued)| {
+            let is_young = second - issued < self.terms.nonce_lifetime;
+            let is_of_allocation = opened_with.is_some_and(|opened_with| opened_with <= *issued);
+            source.ip() == from.client.ip() && (is_young || is_of_allocation)
         });
-        if !is_fresh {
-            return Err(refuse(438, "stale-nonce"));
-        }
+        let (_, nonce) = issued.ok_or_else(|| refuse(438, "stale-nonce"))?;
+        let is_sha256 = integrity == Algorithm::Sha256;
         Ok(Signer {
             user: user.clone(),
             algorithm: answer,
+            nonce: *nonce,
+            // The attribute counts where nothing is offered, too.
+            knows_rfc8489: is_sha256 || message.get::<PasswordAlgorithm>()?.is_some(),
         })
+    }
+
+    /// The allocation that a request concerns: of its 5-tuple, or else of its ticket.
+    fn concerned(&self, from: ClientTuple, message: &Message<'_>) -> Option<&Allocation> {
+        if let Some(allocation) = self.of(from) {
+            return Some(allocation);
+        }
+        let ticket: Option<MobilityTicket<'_>> = message.get().ok()?;
+        let MobilityTicket(ticket) = ticket.filter(|_| message.method() == Method::Refresh)?;
+        let (id, _) = self.tickets.get(ticket)?;
+        self.allocations.get(id)
     }
 
     /// Who a request says it is from: by USERNAME, or by USERHASH where that is offered.

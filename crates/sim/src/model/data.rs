@@ -76,22 +76,28 @@ impl Model {
         let Some((local, _)) = allocation.relays.get(&family).copied() else {
             return Expect::Lost(DropReason::RelayGone);
         };
-        allocation.sends_empty |= payload.is_empty();
         count(&mut allocation.sent, payload);
         let source = self.terms.outward(local);
-        let Some(far) = self.terms.inward(to) else {
-            return Expect::ToPeer {
+        let far = self.terms.inward(to);
+        let owner = far.and_then(|far| self.holder(far));
+        let expect = match (far, owner) {
+            (None, _) => Expect::ToPeer {
                 from: source,
                 to,
                 dont_fragment,
                 payload: payload.to_vec(),
-            };
+            },
+            // Another relayed transport address of this server: a peer like any other.
+            (Some(_), Some(owner)) => self.relay_to_client(owner, source, payload),
+            (Some(_), None) => return Expect::Lost(DropReason::NoRelay),
         };
-        // Another relayed transport address of this server: a peer like any other.
-        match self.holder(far) {
-            Some(owner) => self.relay_to_client(owner, source, payload),
-            None => Expect::Lost(DropReason::NoRelay),
+        // Who has sent an empty datagram knows what one is.
+        if payload.is_empty()
+            && let Some(allocation) = self.of_mut(from)
+        {
+            allocation.sends_empty = true;
         }
+        expect
     }
 
     /// A datagram from a peer arrives at a port of a relay address.

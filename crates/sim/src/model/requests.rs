@@ -172,7 +172,12 @@ impl Model {
         if is_full {
             return Err(refuse(403, "too-many-channels"));
         }
-        self.permit(from, &BTreeSet::from([peer.ip()]))?;
+        let permitted = self.permit(from, &BTreeSet::from([peer.ip()]));
+        let lives = self
+            .of(from)
+            .is_some_and(|it| it.channels.contains_key(&number));
+        // A channel that lives goes on without a permission.
+        permitted.or_else(|refusal| if lives { Ok(()) } else { Err(refusal) })?;
         if let Some(allocation) = self.of_mut(from) {
             let until = now + CHANNEL_LIFETIME;
             allocation.channels.insert(number, (peer, until));
