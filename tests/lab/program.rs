@@ -4,7 +4,7 @@ use std::{
     fs,
     io::ErrorKind,
     os::unix::process::CommandExt,
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, ChildStdin, Command, ExitStatus, Stdio},
     thread,
     time::Duration,
 };
@@ -30,13 +30,25 @@ pub(crate) struct Ended {
 
 impl Program {
     /// Starts `command`, which Debian keeps in `package`.
-    pub(crate) fn start(mut command: Command, package: &str) -> Self {
+    pub(crate) fn start(command: Command, package: &str) -> Self {
+        Self::start_with(Stdio::null(), command, package)
+    }
+
+    /// The same for a program that is talked to.
+    #[allow(dead_code, reason = "each test binary needs another part of the lab")]
+    pub(crate) fn start_talking(command: Command, package: &str) -> (Self, ChildStdin) {
+        let mut program = Self::start_with(Stdio::piped(), command, package);
+        let input = program.child.stdin.take().expect("a pipe");
+        (program, input)
+    }
+
+    fn start_with(input: Stdio, mut command: Command, package: &str) -> Self {
         let name = command.get_program().to_string_lossy().into_owned();
         // A file, not a pipe: nobody has to drain it, and grandchildren may keep it open.
         let output = NamedTempFile::new().expect("a temporary file");
         let writer = || Stdio::from(output.as_file().try_clone().expect("a file handle"));
         command
-            .stdin(Stdio::null())
+            .stdin(input)
             .stdout(writer())
             .stderr(writer())
             .process_group(0);

@@ -52,13 +52,19 @@ pub(crate) struct Host {
 
 /// Runs the test `promise` in a world of its own. Call it as the test's only statement.
 pub(crate) fn in_own_world<F: FnOnce(&World)>(promise: F) {
-    in_own_namespaces(&test_name::<F>(), || promise(&World::new()));
+    in_own_namespaces(&test_name::<F>(), LIFETIME, || promise(&World::new()));
+}
+
+/// The same for a test that may take as long as `lifetime`.
+#[allow(dead_code, reason = "each test binary needs another part of the lab")]
+pub(crate) fn in_own_world_for<F: FnOnce(&World)>(lifetime: Duration, promise: F) {
+    in_own_namespaces(&test_name::<F>(), lifetime, || promise(&World::new()));
 }
 
 /// Runs the test of this name in fresh namespaces, where there is no link yet.
-pub(crate) fn in_own_namespaces(test: &str, promise: impl FnOnce()) {
+pub(crate) fn in_own_namespaces(test: &str, lifetime: Duration, promise: impl FnOnce()) {
     if env::var_os(INSIDE).is_some() {
-        end_after(LIFETIME);
+        end_after(lifetime);
         promise();
     } else {
         run_inside(test);
@@ -233,4 +239,5 @@ const CLIENT_MAC: &str = "02:00:00:00:00:02";
 const SERVER_MAC: &str = "02:00:00:00:00:01";
 /// Set in the environment of a test that runs in its own world.
 const INSIDE: &str = "HAIRPIN_TEST_INSIDE";
-const LIFETIME: Duration = Duration::from_secs(120);
+/// Of a test, unless it asks for more.
+pub(crate) const LIFETIME: Duration = Duration::from_secs(120);

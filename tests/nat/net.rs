@@ -9,6 +9,7 @@ use std::{
     fs,
     net::{Ipv4Addr, Ipv6Addr},
     process::Command,
+    time::Duration,
 };
 
 use tempfile::NamedTempFile;
@@ -17,7 +18,7 @@ use crate::{
     lab::{
         PATIENCE,
         program::{Ended, Program},
-        world::{Host, configure, in_own_namespaces, test_name},
+        world::{Host, LIFETIME, configure, in_own_namespaces, test_name},
     },
     nats::Nat,
 };
@@ -39,7 +40,12 @@ pub(crate) struct Home {
 
 /// Runs the test `promise` with an Internet of its own. Call it as the test's only statement.
 pub(crate) fn on_the_internet<F: FnOnce(&Internet)>(promise: F) {
-    in_own_namespaces(&test_name::<F>(), || promise(&Internet::new()));
+    on_the_internet_for(LIFETIME, promise);
+}
+
+/// The same for a test that may take as long as `lifetime`.
+pub(crate) fn on_the_internet_for<F: FnOnce(&Internet)>(lifetime: Duration, promise: F) {
+    in_own_namespaces(&test_name::<F>(), lifetime, || promise(&Internet::new()));
 }
 
 impl Internet {

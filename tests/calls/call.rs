@@ -1,0 +1,102 @@
+//! Calls: two peers, each at home behind a NAT, and what each hears of the other.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    lab::wait_for,
+    net::{Home, Internet},
+    peer::Peer,
+    stack::End,
+};
+
+/// A call that stands. It ends with this value.
+pub(crate) struct Call {
+    peers: [Peer; 2],
+    // Dropped after the peers that live there.
+    _homes: [Home; 2],
+}
+
+/// What a peer heard, and when it last heard more.
+struct Ear {
+    received: u64,
+    heard_at: Instant,
+    longest_silence: Duration,
+}
+
+impl Call {
+    /// Lets the first of two peers call the second, each behind the NAT that makes it need its transport, and waits until
+    /// both are connected.
+    #[track_caller]
+    pub(crate) fn connect(internet: &Internet, ends: [End; 2]) -> Self {
+        let [first, second] = ends.map(|end| end.transport.nat());
+        let homes = [internet.home(1, first), internet.home(2, second)];
+        let mut caller = Peer::start(&homes[0], ends[0], "offer");
+        let mut callee = Peer::start(&homes[1], ends[1], "answer");
+        callee.tell(&caller.description());
+        caller.tell(&callee.description());
+        let mut peers = [caller, callee];
+        wait_for("both peers to connect", CONNECTING, || {
+            peers.iter_mut().for_each(Peer::listen);
+            peers.iter().all(|peer| peer.is_connected).then_some(())
+        });
+        Self {
+            peers,
+            _homes: homes,
+        }
+    }
+
+    /// Both peers hear each other all the time, to the last moment, without a silence that people would notice.
+    /// Returns the longest one.
+    #[track_caller]
+    pub(crate) fn goes_on_for(&mut self, duration: Duration) -> Duration {
+        let end = Instant::now() + duration;
+        let mut ears = self.peers.each_ref().map(Ear::new);
+        let before = ears.each_ref().map(|ear| ear.received);
+        while Instant::now() < end {
+            thread::sleep(Duration::from_millis(250));
+            for (peer, ear) in self.peers.iter_mut().zip(&mut ears) {
+                peer.listen();
+                ear.hear(peer);
+            }
+        }
+        let longest = ears.each_ref().map(|ear| ear.longest_silence);
+        for (ear, before) in ears.iter().zip(before) {
+            assert!(ear.received > before, "nothing was heard in {duration:?}");
+        }
+        longest[0].max(longest[1])
+    }
+}
+
+impl Ear {
+    fn new(peer: &Peer) -> Self {
+        Self {
+            received: peer.received,
+            heard_at: Instant::now(),
+            longest_silence: Duration::ZERO,
+        }
+    }
+
+    #[track_caller]
+    fn hear(&mut self, peer: &Peer) {
+        let silence = self.heard_at.elapsed();
+        self.longest_silence = self.longest_silence.max(silence);
+        if peer.received > self.received {
+            self.received = peer.received;
+            self.heard_at = Instant::now();
+        }
+        let received = self.received;
+        assert!(
+            silence < SILENCE,
+            "silence after {received} messages of the other peer"
+        );
+    }
+}
+
+/// Peers report what they received once a second: a silence looks longer than it is by as much.
+pub(crate) const SILENCE: Duration = Duration::from_secs(5);
+
+/// Some wait for each other's retransmissions of DTLS, on a machine that is busy with other tests.
+const CONNECTING: Duration = Duration::from_secs(40);

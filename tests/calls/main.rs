@@ -1,0 +1,24 @@
+//! Calls between clients that nobody here wrote, each on a host of its own behind a NAT.
+//!
+//! The clients are programs of `tests/clients`. No two of them can reach each other but through relayed addresses.
+
+#[expect(dead_code, reason = "the other tests use the rest of the lab")]
+#[path = "../lab/mod.rs"]
+mod lab;
+
+#[expect(dead_code, reason = "the tests of NATs use the rest")]
+#[path = "../nat/nats.rs"]
+mod nats;
+#[expect(dead_code, reason = "the tests of NATs use the rest")]
+#[path = "../nat/net.rs"]
+mod net;
+#[expect(dead_code, reason = "the tests of NATs use the rest")]
+#[path = "../nat/servers.rs"]
+mod servers;
+
+mod call;
+mod mixed;
+mod peer;
+mod stack;
+mod ten_minutes;
+mod turn_crate;

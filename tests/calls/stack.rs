@@ -1,0 +1,116 @@
+//! The stacks, and how their peers are started.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use crate::{lab::world::Host, nats::Nat};
+
+/// What a peer is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stack {
+    Aioice,
+    Aiortc,
+    Libnice,
+    NodeDatachannel,
+    Pion,
+    Werift,
+}
+
+/// How a peer reaches the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Transport {
+    Udp,
+    Tcp,
+}
+
+/// One end of a call.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct End {
+    pub(crate) stack: Stack,
+    pub(crate) transport: Transport,
+}
+
+impl Stack {
+    pub(crate) const fn over_udp(self) -> End {
+        End {
+            stack: self,
+            transport: Transport::Udp,
+        }
+    }
+
+    pub(crate) const fn over_tcp(self) -> End {
+        End {
+            stack: self,
+            transport: Transport::Tcp,
+        }
+    }
+
+    /// The peer's program on its host, without its arguments.
+    pub(crate) fn command(self, host: &Host) -> Command {
+        match self {
+            Self::Aioice => script(host, &python(), "aioice_peer.py"),
+            Self::Aiortc => script(host, &python(), "aiortc_peer.py"),
+            // Debian keeps libnice for its own Python.
+            Self::Libnice => script(host, "/usr/bin/python3", "nice_peer.py"),
+            Self::NodeDatachannel => node(host, "node-datachannel"),
+            Self::Pion => host.command(&built("pion_peer").to_string_lossy()),
+            Self::Werift => node(host, "werift"),
+        }
+    }
+}
+
+impl Transport {
+    /// As in a URI.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
+        }
+    }
+
+    /// The NAT that makes a peer need TURN over this transport.
+    pub(crate) const fn nat(self) -> Nat {
+        match self {
+            Self::Udp => Nat::Symmetric,
+            Self::Tcp => Nat::UdpBlocked,
+        }
+    }
+}
+
+fn script(host: &Host, interpreter: &str, name: &str) -> Command {
+    let mut command = host.command(interpreter);
+    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients");
+    command.arg(scripts.join(name));
+    command
+}
+
+/// A Python that has aiortc and aioice.
+fn python() -> String {
+    env::var("HAIRPIN_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned())
+}
+
+/// A package of npm, which offers the interface of browsers.
+fn node(host: &Host, package: &str) -> Command {
+    let mut command = script(host, "node", "node_peer.cjs");
+    command.args(["--stack", package]);
+    command.env("NODE_PATH", built("node_modules"));
+    command
+}
+
+/// What `cargo xtask tools` made for the clients.
+fn built(name: &str) -> PathBuf {
+    let directory = env::var_os("HAIRPIN_TEST_CLIENTS").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("target/clients"),
+        PathBuf::from,
+    );
+    let path = directory.join(name);
+    assert!(
+        path.exists(),
+        "there is no {}: `cargo xtask tools` makes it, and HAIRPIN_TEST_CLIENTS says where",
+        path.display()
+    );
+    path
+}

@@ -1,0 +1,81 @@
+//! The `turn` crate, of webrtc-rs: no more than a TURN client, so that the other end of its call is a socket.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::{
+    net::UdpSocket,
+    runtime,
+    time::{Instant, interval, timeout},
+};
+use turn::client::{Client, ClientConfig};
+use webrtc_util::Conn;
+
+use crate::{
+    call::SILENCE,
+    lab::{
+        server::{PASSWORD, REALM, Setup, USER},
+        world::{PEER_V4, SERVER_V4},
+    },
+};
+
+/// A client and its peer, who hear each other all the time.
+pub(crate) fn converse_for(duration: Duration) {
+    let runtime = runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime").block_on(async {
+        let client = client().await;
+        let relay = client.allocate().await.expect("an allocation");
+        let relayed = relay.local_addr().expect("a relayed address");
+        let peer = UdpSocket::bind((PEER_V4, 0)).await.expect("a free port");
+        let peer_address = peer.local_addr().expect("a bound socket");
+        let end = Instant::now() + duration;
+        tokio::join!(
+            speak(&relay, peer_address, end),
+            speak(&peer, relayed, end),
+            hear(&relay, end),
+            hear(&peer, end),
+        );
+    });
+}
+
+async fn speak(socket: &(impl Conn + ?Sized), to: SocketAddr, end: Instant) {
+    let mut ticks = interval(Duration::from_millis(200));
+    while Instant::now() < end {
+        ticks.tick().await;
+        socket.send_to(b"hello", to).await.expect("it is sent");
+    }
+}
+
+async fn hear(socket: &(impl Conn + ?Sized), end: Instant) {
+    let mut buffer = [0; 100];
+    while Instant::now() < end {
+        let heard = timeout(SILENCE, socket.recv_from(&mut buffer)).await;
+        let (length, _) = heard.expect("no silence").expect("a socket that lives");
+        assert_eq!(&buffer[..length], b"hello");
+    }
+}
+
+async fn client() -> Client {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))
+        .await
+        .expect("a free port");
+    let server = format!("{SERVER_V4}:{}", Setup::default().port);
+    let client = Client::new(ClientConfig {
+        stun_serv_addr: server.clone(),
+        turn_serv_addr: server,
+        username: USER.to_owned(),
+        password: PASSWORD.to_owned(),
+        realm: REALM.to_owned(),
+        software: String::new(),
+        rto_in_ms: 0,
+        conn: Arc::new(socket),
+        vnet: None,
+    })
+    .await
+    .expect("a client");
+    client.listen().await.expect("a client that listens");
+    client
+}
