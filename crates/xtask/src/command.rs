@@ -2,7 +2,8 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::process::{Command, Stdio};
+use std::io;
+use std::process::{Command, ExitStatus, Stdio};
 
 use crate::failure::Failure;
 use crate::workspace::Workspace;
@@ -17,17 +18,16 @@ pub(crate) fn cargo(workspace: &Workspace) -> Command {
 
 /// Runs a program to its end; its output is the reader's to see.
 pub(crate) fn run(command: &mut Command) -> Result<(), Failure> {
-    let status = command.status().map_err(|source| Failure::Spawn {
-        command: line(command),
-        source,
-    })?;
-    if status.success() {
-        Ok(())
-    } else {
-        Err(Failure::Unsuccessful {
-            command: line(command),
-            status,
-        })
+    let status = command.status();
+    ended(line(command), status)
+}
+
+/// What it means how a program ended.
+pub(crate) fn ended(command: String, status: io::Result<ExitStatus>) -> Result<(), Failure> {
+    match status {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(Failure::Unsuccessful { command, status }),
+        Err(source) => Err(Failure::Spawn { command, source }),
     }
 }
 
@@ -71,7 +71,7 @@ pub(crate) fn path_with_sbin() -> OsString {
 }
 
 /// The command as one would type it.
-fn line(command: &Command) -> String {
+pub(crate) fn line(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     words
         .map(|word| word.to_string_lossy())

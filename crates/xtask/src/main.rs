@@ -4,7 +4,9 @@
 //! own ([`layers`], [`purity`], [`licences`], [`stale`], [`paths`], [`links`], [`promised`]); the rest run a program
 //! ([`check`], [`suite`], [`tools`], [`load`]). [`steps`] times them and sums up.
 
+mod background;
 mod check;
+mod clients;
 mod command;
 mod failure;
 mod flood;

@@ -18,7 +18,7 @@ pub(crate) fn install(workspace: &Workspace) -> Result<(), Failure> {
     let interpreter = interpreter(workspace);
     let current = fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted);
     // The interpreter that it was made from may be gone.
-    if current && succeeds(Command::new(&interpreter).args(["-c", "import aioice"])) {
+    if current && succeeds(Command::new(&interpreter).args(["-c", "import aiortc"])) {
         return Ok(());
     }
     run(Command::new("python3")

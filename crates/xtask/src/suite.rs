@@ -1,28 +1,58 @@
 //! The README's test command: what the tests need, the checks, every test.
 
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::background::Background;
 use crate::command::{cargo, path_with_sbin, run as run_program};
 use crate::failure::Failure;
 use crate::steps::Steps;
 use crate::workspace::Workspace;
-use crate::{check, python, tools};
+use crate::{check, clients, python, tools};
 
 /// Runs it all. A check that fails does not keep the tests from telling more.
+///
+/// Calls of ten minutes hardly use the machine: they begin as soon as there is a server, and go on beside the checks and
+/// the other tests.
 pub(crate) fn run(workspace: &Workspace, steps: &mut Steps) -> Result<(), Failure> {
     steps.run("tools", || tools::install(workspace))?;
-    // Steps remembers the failure.
-    let _ = check::run(&[], workspace, steps);
     // The tests that run the server run what an operator would.
     steps.run("release", || {
         run_program(cargo(workspace).args(["build", "--release", "--bin", "hairpin"]))
     })?;
+    // Built beforehand, so that the calls do not wait for the checks to leave the build directory.
+    steps.run("calls", || {
+        run_program(tests(workspace).args(["--test", "calls", "--no-run"]))
+    })?;
+    let long_calls = Background::start(&mut long_calls(workspace), long_calls_output(workspace))?;
+    // Steps remembers the failures.
+    let _ = check::run(&[], workspace, steps);
     let _ = steps.run("tests", || {
-        run_program(
-            cargo(workspace)
-                .args(["test", "--workspace", "--all-features", "--no-fail-fast"])
-                .env("HAIRPIN_BIN", workspace.target().join("release/hairpin"))
-                .env("HAIRPIN_TEST_PYTHON", python::interpreter(workspace))
-                .env("PATH", path_with_sbin()),
-        )
+        run_program(tests(workspace).arg("--no-fail-fast"))
     });
+    let _ = steps.run("long calls", || long_calls.join());
     steps.all_passed()
+}
+
+/// `cargo test` of everything, with what the tests need to know.
+fn tests(workspace: &Workspace) -> Command {
+    let mut tests = cargo(workspace);
+    tests
+        .args(["test", "--workspace", "--all-features"])
+        .env("HAIRPIN_BIN", workspace.target().join("release/hairpin"))
+        .env("HAIRPIN_TEST_CLIENTS", clients::directory(workspace))
+        .env("HAIRPIN_TEST_PYTHON", python::interpreter(workspace))
+        .env("PATH", path_with_sbin());
+    tests
+}
+
+/// All of them side by side, whatever the number of cores.
+fn long_calls(workspace: &Workspace) -> Command {
+    let mut calls = tests(workspace);
+    calls.args(["--test", "calls", "--", "--ignored", "--test-threads", "64"]);
+    calls
+}
+
+fn long_calls_output(workspace: &Workspace) -> PathBuf {
+    workspace.target().join("long-calls.log")
 }

@@ -8,7 +8,7 @@ use std::process::Command;
 use crate::command::{path_with_sbin, run, succeeds};
 use crate::failure::{Failure, Lack};
 use crate::workspace::Workspace;
-use crate::{namespaces, python};
+use crate::{clients, namespaces, python};
 
 /// Installs what is missing where it may, and says what to do where it may not.
 pub(crate) fn install(workspace: &Workspace) -> Result<(), Failure> {
@@ -18,6 +18,7 @@ pub(crate) fn install(workspace: &Workspace) -> Result<(), Failure> {
     }
     install_components()?;
     python::install(workspace)?;
+    clients::install(workspace)?;
     namespaces::try_one()
 }
 
@@ -25,9 +26,12 @@ pub(crate) fn install(workspace: &Workspace) -> Result<(), Failure> {
 const PROGRAMS: &[(&str, &str)] = &[
     ("chromium", "chromium"),
     ("firefox-esr", "firefox-esr"),
+    ("go", "golang-go"),
     ("ip", "iproute2"),
     ("mount", "mount"),
     ("nft", "nftables"),
+    ("node", "nodejs"),
+    ("npm", "npm"),
     ("openssl", "openssl"),
     ("python3", "python3"),
     ("stun", "stun-client"),
@@ -53,6 +57,7 @@ fn missing() -> Vec<&'static str> {
     if !python::can_make_environments() {
         packages.push("python3-venv");
     }
+    packages.extend(clients::missing());
     packages.dedup();
     packages
 }

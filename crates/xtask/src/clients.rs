@@ -1,0 +1,75 @@
+//! What the peers of `tests/clients` are made of, besides Python's packages: a program of Go, built from what Debian keeps
+//! of pion; packages of npm, each pinned by version and hash; libnice, which Debian keeps for its own Python.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::command::{run, succeeds};
+use crate::failure::Failure;
+use crate::workspace::Workspace;
+
+/// Makes what is missing or older than its source.
+pub(crate) fn install(workspace: &Workspace) -> Result<(), Failure> {
+    let directory = directory(workspace);
+    fs::create_dir_all(&directory).map_err(at(&directory))?;
+    build_pion(workspace)?;
+    install_npm(workspace)
+}
+
+/// Where it all is.
+pub(crate) fn directory(workspace: &Workspace) -> PathBuf {
+    workspace.target().join("clients")
+}
+
+/// Debian packages that are not there, and bring no program to look for.
+pub(crate) fn missing() -> impl Iterator<Item = &'static str> {
+    let pion = Path::new(GOPATH).join("src/github.com/pion/webrtc");
+    let pion = (!pion.exists()).then_some(&["golang-github-pion-webrtc.v3-dev"][..]);
+    // Another Python may come first on the path.
+    let nice = "import gi; gi.require_version('Nice', '0.1'); from gi.repository import Nice";
+    let nice = !succeeds(Command::new("/usr/bin/python3").args(["-c", nice]));
+    let nice = nice.then_some(&["gir1.2-nice-0.1", "python3-gi"][..]);
+    pion.into_iter().chain(nice).flatten().copied()
+}
+
+/// Go knows itself what is old.
+fn build_pion(workspace: &Workspace) -> Result<(), Failure> {
+    let directory = directory(workspace);
+    run(Command::new("go")
+        .arg("build")
+        .arg("-o")
+        .arg(directory.join("pion_peer"))
+        .arg(workspace.root().join("tests/clients/pion_peer.go"))
+        // Debian's packages are no modules.
+        .env("GO111MODULE", "off")
+        .env("GOPATH", GOPATH)
+        .env("GOCACHE", directory.join("go-cache")))
+}
+
+/// No package's own script runs: they are not asked to build or fetch anything.
+fn install_npm(workspace: &Workspace) -> Result<(), Failure> {
+    let directory = directory(workspace);
+    let wanted = workspace.read("tests/clients/package-lock.json")?;
+    // What was installed last, kept beside it.
+    let stamp = directory.join("installed.json");
+    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
+        return Ok(());
+    }
+    for list in ["package.json", "package-lock.json"] {
+        let (from, to) = (format!("tests/clients/{list}"), directory.join(list));
+        fs::write(&to, workspace.read(&from)?).map_err(at(&to))?;
+    }
+    run(Command::new("npm")
+        .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"])
+        .current_dir(&directory))?;
+    fs::write(&stamp, wanted).map_err(at(&stamp))
+}
+
+fn at(path: &Path) -> impl FnOnce(std::io::Error) -> Failure {
+    let path = path.to_owned();
+    |source| Failure::File { path, source }
+}
+
+/// Where Debian keeps the sources of Go's packages.
+const GOPATH: &str = "/usr/share/gocode";
