@@ -1,15 +1,10 @@
 //! A far host: behind the clients' host, at the end of a narrow link.
 
 use std::{
-    fs::{self, File},
-    io,
+    fs,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
-    os::fd::AsFd,
     process::Command,
-    thread,
 };
-
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::lab::{
     PATIENCE,
@@ -44,15 +39,7 @@ impl FarHost {
 
     /// A socket there, and where it is.
     pub(crate) fn peer(&self, ip: impl Into<IpAddr>) -> (UdpSocket, SocketAddr) {
-        let pid = self.0.pid();
-        let ip = ip.into();
-        // A socket stays where it was made, whoever uses it.
-        let made = thread::spawn(move || -> io::Result<UdpSocket> {
-            let there = File::open(format!("/proc/{pid}/ns/net"))?;
-            move_into_link_name_space(there.as_fd(), Some(LinkNameSpaceType::Network))?;
-            UdpSocket::bind((ip, 0))
-        });
-        let socket = made.join().expect("no panic").expect("a free port");
+        let socket = self.0.socket(ip.into());
         let address = socket.local_addr().expect("a bound socket");
         socket
             .set_read_timeout(Some(PATIENCE))

@@ -1,20 +1,26 @@
 //! Calls: two peers, each at home behind a NAT, and what each hears of the other.
 
 use std::{
+    net::SocketAddrV4,
     thread,
     time::{Duration, Instant},
 };
+
+use serde_json::Value;
 
 use crate::{
     lab::wait_for,
     net::{Home, Internet},
     peer::Peer,
+    sdp::relayed,
     stack::End,
 };
 
 /// A call that stands. It ends with this value.
 pub(crate) struct Call {
     peers: [Peer; 2],
+    /// Where each is reached.
+    pub(crate) relayed: [SocketAddrV4; 2],
     // Dropped after the peers that live there.
     _homes: [Home; 2],
 }
@@ -31,12 +37,24 @@ impl Call {
     /// both are connected.
     #[track_caller]
     pub(crate) fn connect(internet: &Internet, ends: [End; 2]) -> Self {
+        Self::connect_told(internet, ends, |description| description)
+    }
+
+    /// The same, but each hears what `tell` makes of the other's description.
+    #[track_caller]
+    pub(crate) fn connect_told(
+        internet: &Internet,
+        ends: [End; 2],
+        tell: impl Fn(Value) -> Value,
+    ) -> Self {
         let [first, second] = ends.map(|end| end.transport.nat());
         let homes = [internet.home(1, first), internet.home(2, second)];
         let mut caller = Peer::start(&homes[0], ends[0], "offer");
         let mut callee = Peer::start(&homes[1], ends[1], "answer");
-        callee.tell(&caller.description());
-        caller.tell(&callee.description());
+        let offer = caller.description();
+        callee.tell(&tell(offer.clone()));
+        let answer = callee.description();
+        caller.tell(&tell(answer.clone()));
         let mut peers = [caller, callee];
         wait_for("both peers to connect", CONNECTING, || {
             peers.iter_mut().for_each(Peer::listen);
@@ -44,6 +62,7 @@ impl Call {
         });
         Self {
             peers,
+            relayed: [relayed(&offer), relayed(&answer)],
             _homes: homes,
         }
     }

@@ -19,6 +19,8 @@ mod servers;
 mod call;
 mod mixed;
 mod peer;
+mod sdp;
 mod stack;
 mod ten_minutes;
+mod third_parties;
 mod turn_crate;

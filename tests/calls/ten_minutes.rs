@@ -78,7 +78,7 @@ fn a_call_of_werift_over_tcp_goes_on() {
 fn a_call_of_the_turn_crate_goes_on() {
     in_own_world_for(LIFETIME, |world| {
         let _server = world.serve(Setup::default());
-        turn_crate::converse_for(TEN_MINUTES);
+        turn_crate::converse_for(TEN_MINUTES, None);
     });
 }
 

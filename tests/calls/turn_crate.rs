@@ -22,8 +22,8 @@ use crate::{
     },
 };
 
-/// A client and its peer, who hear each other all the time.
-pub(crate) fn converse_for(duration: Duration) {
+/// A client and its peer, who hear each other all the time. The client may send to a third party first.
+pub(crate) fn converse_for(duration: Duration, third: Option<SocketAddr>) {
     let runtime = runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime").block_on(async {
         let client = client().await;
@@ -31,6 +31,9 @@ pub(crate) fn converse_for(duration: Duration) {
         let relayed = relay.local_addr().expect("a relayed address");
         let peer = UdpSocket::bind((PEER_V4, 0)).await.expect("a free port");
         let peer_address = peer.local_addr().expect("a bound socket");
+        if let Some(third) = third {
+            relay.send_to(b"hello", third).await.expect("it is sent");
+        }
         let end = Instant::now() + duration;
         tokio::join!(
             speak(&relay, peer_address, end),

@@ -7,13 +7,17 @@
 
 use std::{
     any::type_name,
-    env, fs,
-    net::{Ipv4Addr, Ipv6Addr},
+    env,
+    fs::{self, File},
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket},
+    os::fd::AsFd,
     process::{self, Command},
     thread,
     time::Duration,
 };
 
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use tempfile::NamedTempFile;
 
 use super::{
@@ -155,6 +159,18 @@ impl Host {
         command.arg(format!("--net=/proc/{}/ns/net", self.pid()));
         command.arg("--").arg(program);
         command
+    }
+
+    /// A socket there. It stays where it was made, whoever uses it.
+    #[allow(dead_code, reason = "each test binary needs another part of the lab")]
+    pub(crate) fn socket(&self, ip: IpAddr) -> UdpSocket {
+        let pid = self.pid();
+        let made = thread::spawn(move || -> io::Result<UdpSocket> {
+            let there = File::open(format!("/proc/{pid}/ns/net"))?;
+            move_into_link_name_space(there.as_fd(), Some(LinkNameSpaceType::Network))?;
+            UdpSocket::bind((ip, 0))
+        });
+        made.join().expect("no panic").expect("a free port")
     }
 
     pub(crate) fn pid(&self) -> i32 {

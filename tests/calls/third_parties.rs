@@ -1,0 +1,122 @@
+//! Third parties: whoever is at an address that a client has tried, or can forge one, reaches the client. Nothing that comes
+//! from there may end its call.
+
+use std::{
+    net::{Ipv4Addr, SocketAddrV4},
+    time::Duration,
+};
+
+use socket2::{Domain, Socket, Type};
+
+use crate::{
+    call::Call,
+    lab::{
+        server::Setup,
+        world::{PEER_V4, in_own_world},
+    },
+    nats::Nat,
+    net::{Internet, on_the_internet},
+    sdp::with_candidate,
+    servers::hairpin,
+    stack::Stack::{self, Aiortc, Libnice, NodeDatachannel, Pion},
+    turn_crate,
+};
+
+/// pion stops reading at a Data indication without DATA, which RFC 8656 §11.5 makes of an ICMP error.
+#[test]
+fn a_closed_port_among_the_candidates_does_not_end_a_call_of_pion() {
+    on_the_internet(|internet| {
+        let _server = hairpin(&[1], "");
+        // Its router answers that the port is closed.
+        let _third = internet.home(3, Nat::None);
+        let ends = [Pion.over_udp(), Aiortc.over_udp()];
+        let mut call = Call::connect_told(internet, ends, |description| {
+            with_candidate(description, Ipv4Addr::new(203, 0, 113, 3))
+        });
+        call.goes_on_for(SHORT);
+    });
+}
+
+/// As pion: both are of one origin.
+#[test]
+fn a_closed_port_does_not_end_a_call_of_the_turn_crate() {
+    in_own_world(|world| {
+        let _server = world.serve(Setup::default());
+        turn_crate::converse_for(SHORT, Some((PEER_V4, 9).into()));
+    });
+}
+
+/// They take an empty message for the end of the connection.
+#[test]
+fn empty_datagrams_do_not_end_a_call_of_node_datachannel() {
+    on_the_internet(|internet| nothing_is_sent_to(internet, NodeDatachannel));
+}
+
+#[test]
+fn empty_datagrams_do_not_end_a_call_of_aiortc() {
+    on_the_internet(|internet| nothing_is_sent_to(internet, Aiortc));
+}
+
+/// As a Data indication it would be longer than the 16 bits in which pion counts a frame on a stream.
+#[test]
+fn the_largest_datagram_does_not_end_a_call_of_pion_over_tcp() {
+    on_the_internet(|internet| the_largest_is_sent_to(internet, Pion));
+}
+
+/// Its buffer for a frame on a stream has 65,536 bytes.
+#[test]
+fn the_largest_datagram_does_not_end_a_call_of_libnice_over_tcp() {
+    on_the_internet(|internet| the_largest_is_sent_to(internet, Libnice));
+}
+
+/// Somebody sends empty datagrams to both ends of a call, each in the name of the other.
+fn nothing_is_sent_to(internet: &Internet, stack: Stack) {
+    let _server = hairpin(&[1], "");
+    let mut call = Call::connect(internet, [stack.over_udp(); 2]);
+    let [first, second] = call.relayed;
+    for _ in 0..3 {
+        forge(b"", first, second);
+        forge(b"", second, first);
+        call.goes_on_for(SHORT / 3);
+    }
+}
+
+/// Both ends have tried a third party, which sends them as much as a datagram holds over IPv4.
+fn the_largest_is_sent_to(internet: &Internet, stack: Stack) {
+    let _server = hairpin(&[1], "");
+    let third = internet.home(3, Nat::PortRestricted);
+    let ends = [stack.over_tcp(); 2];
+    let mut call = Call::connect_told(internet, ends, |description| {
+        with_candidate(description, third.outside)
+    });
+    let socket = third.host.socket(third.inside.into());
+    for _ in 0..3 {
+        for relayed in call.relayed {
+            let sent = socket.send_to(&[0; 65_507], relayed);
+            sent.expect("it is sent");
+        }
+        call.goes_on_for(SHORT / 3);
+    }
+}
+
+/// Sends a datagram in the name of `source`.
+fn forge(datagram: &[u8], source: SocketAddrV4, destination: SocketAddrV4) {
+    // The kernel fills in what is 0, but the checksum of UDP, which may be missing.
+    let length = u16::try_from(8 + datagram.len()).expect("a datagram");
+    let mut packet = vec![0x45, 0, 0, 0, 0, 0, 0, 0, 64, 17, 0, 0];
+    packet.extend(source.ip().octets());
+    packet.extend(destination.ip().octets());
+    packet.extend(source.port().to_be_bytes());
+    packet.extend(destination.port().to_be_bytes());
+    packet.extend(length.to_be_bytes());
+    packet.extend([0, 0]);
+    packet.extend(datagram);
+    let raw = Socket::new(Domain::IPV4, Type::RAW, Some(WITH_HEADER.into())).expect("a raw socket");
+    let sent = raw.send_to(&packet, &destination.into());
+    assert_eq!(sent.expect("it is sent"), packet.len());
+}
+
+/// IPPROTO_RAW: the sender writes the header of IP.
+const WITH_HEADER: i32 = 255;
+
+const SHORT: Duration = Duration::from_secs(4);
