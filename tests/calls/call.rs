@@ -2,6 +2,7 @@
 
 use std::{
     net::SocketAddrV4,
+    process::Command,
     thread,
     time::{Duration, Instant},
 };
@@ -9,7 +10,7 @@ use std::{
 use serde_json::Value;
 
 use crate::{
-    lab::wait_for,
+    lab::{PATIENCE, program::Program, wait_for},
     net::{Home, Internet},
     peer::Peer,
     sdp::relayed,
@@ -87,6 +88,26 @@ impl Call {
         }
         longest[0].max(longest[1])
     }
+
+    /// Ends it in good order.
+    #[track_caller]
+    pub(crate) fn hang_up(self) {
+        self.peers.into_iter().for_each(Peer::hang_up);
+    }
+}
+
+/// Lets nobody outside send to a relayed address: an operator may open the listeners' ports only, since both ends of a call
+/// are clients of the server.
+pub(crate) fn close_relay_ports() {
+    let mut nft = Command::new("nft");
+    nft.arg(
+        "table inet calls { chain input { \
+           type filter hook input priority filter; \
+           iifname \"wan*\" udp dport 49152-65535 drop; \
+         }; }",
+    );
+    let ended = Program::run(nft, "nftables", PATIENCE);
+    assert!(ended.status.success(), "nft failed: {}", ended.output);
 }
 
 impl Ear {

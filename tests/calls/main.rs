@@ -19,6 +19,7 @@ mod servers;
 mod call;
 mod mixed;
 mod peer;
+mod redirects;
 mod sdp;
 mod stack;
 mod ten_minutes;

@@ -1,9 +1,9 @@
-//! Calls between different stacks.
+//! Calls between different stacks, through a server whose relayed addresses nobody outside reaches.
 
 use std::time::Duration;
 
 use crate::{
-    call::Call,
+    call::{Call, close_relay_ports},
     net::{Internet, on_the_internet},
     servers::hairpin,
     stack::{
@@ -71,6 +71,8 @@ fn aioice_calls_libnice_and_the_firewalls_of_both_refuse_udp() {
 
 fn a_call_goes_through(internet: &Internet, ends: [End; 2]) {
     let _server = hairpin(&[1], "");
+    close_relay_ports();
     let mut call = Call::connect(internet, ends);
     call.goes_on_for(Duration::from_secs(3));
+    call.hang_up();
 }

@@ -64,6 +64,20 @@ impl Peer {
         writeln!(self.input, "{line}").expect("a peer that listens");
     }
 
+    /// Ends its input, and waits for it to end.
+    #[track_caller]
+    pub(crate) fn hang_up(self) {
+        let Self {
+            end,
+            mut program,
+            input,
+            ..
+        } = self;
+        drop(input);
+        let status = program.wait(PATIENCE).status;
+        assert!(status.success(), "{end:?} ended with {status}");
+    }
+
     /// Reads what it reported since the last time. It must not have ended, nor its call.
     #[track_caller]
     pub(crate) fn listen(&mut self) {
