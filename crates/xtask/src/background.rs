@@ -47,3 +47,23 @@ impl Background {
         ended(self.line, status)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_fails_in_the_background_fails_when_it_is_waited_for() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo said; exit 3"]);
+        let output = std::env::temp_dir().join(format!("background.{}", std::process::id()));
+        let background = Background::start(&mut command, output.clone()).unwrap();
+        let failure = background.join().unwrap_err().to_string();
+        assert_eq!(
+            failure,
+            "`sh -c echo said; exit 3` ended with exit status: 3"
+        );
+        assert_eq!(fs::read_to_string(&output).unwrap(), "said\n");
+        fs::remove_file(output).unwrap();
+    }
+}
