@@ -17,6 +17,7 @@ mod net;
 mod servers;
 
 mod call;
+mod limits;
 mod mixed;
 mod peer;
 mod redirects;
