@@ -76,7 +76,7 @@ async def call() -> None:
                 await describe(end)
             conversation = asyncio.ensure_future(converse(end, reports))
         conversation.cancel()
-    await asyncio.wait_for(end.close(), 2)
+    await asyncio.wait_for(end.close(), 10)
 
 
 options = arguments()

@@ -75,7 +75,7 @@ async def call() -> None:
             await connection.setRemoteDescription(RTCSessionDescription(**line["description"]))
             if role == "answer":
                 await describe(connection, await connection.createAnswer())
-    await asyncio.wait_for(connection.close(), 2)
+    await asyncio.wait_for(connection.close(), 10)
 
 
 options = arguments()
