@@ -4,18 +4,18 @@
 #[path = "../lab/mod.rs"]
 mod lab;
 
+mod board;
 mod browser;
-mod page;
 
-use std::time::Duration;
+use std::{net::Ipv4Addr, time::Duration};
 
+use board::Board;
 use browser::Browser;
 use lab::{
     server::{PASSWORD, REALM, Setup, USER},
     wait_for,
     world::{SERVER_V4, World, in_own_world},
 };
-use page::Page;
 use serde_json::{Value, json};
 
 #[test]
@@ -145,13 +145,14 @@ fn ice_servers(url: &str, [username, credential]: [&str; 2]) -> Value {
 
 /// Lets the browser call itself, and returns what the page reports of a call that was relayed.
 fn call(browser: Browser, ice_servers: Value) -> Value {
-    let page = Page::serve(ice_servers);
-    let mut running = browser.open(page.url());
+    let board = Board::serve((Ipv4Addr::LOCALHOST, 0), include_str!("../pages/call.html"));
+    board.pin("ice-servers", ice_servers);
+    let mut running = browser.open(board.url());
     let result = wait_for("the page's result", CALL, || {
         if let Some(status) = running.ended() {
             panic!("the browser ended with {status}");
         }
-        page.result()
+        board.read("result")
     });
 
     assert_eq!(result["same"], true, "the echo differs: {result:#}");

@@ -4,6 +4,8 @@
 #[path = "../lab/mod.rs"]
 mod lab;
 
+#[path = "../browsers/board.rs"]
+mod board;
 #[expect(dead_code, reason = "the browsers' own tests use the rest")]
 #[path = "../browsers/browser.rs"]
 mod browser;

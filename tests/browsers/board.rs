@@ -1,0 +1,88 @@
+//! A board: a page for browsers, and what they and the test pin up for each other.
+
+use std::{
+    collections::HashMap,
+    net::{SocketAddr, TcpListener},
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+};
+
+use axum::{
+    Json, Router,
+    extract::{Path, State},
+    response::Html,
+    routing::get,
+};
+use serde_json::Value;
+use tokio::runtime;
+
+/// A page that is served, and the board that it finds at `/board/NAME`.
+pub(crate) struct Board {
+    url: String,
+    pinned: Pinned,
+}
+
+/// What is pinned to the board, by name.
+#[derive(Clone, Default)]
+struct Pinned(Arc<Mutex<HashMap<String, Value>>>);
+
+impl Board {
+    /// Serves `page` at `address`. Port 0 is any that is free.
+    pub(crate) fn serve(address: impl Into<SocketAddr>, page: &'static str) -> Self {
+        let pinned = Pinned::default();
+        let router = Router::new()
+            .route("/", get(move || async move { Html(page) }))
+            .route("/board/{name}", get(read).post(pin))
+            .with_state(pinned.clone());
+        let listener = TcpListener::bind(address.into()).expect("a free port");
+        let address = listener.local_addr().expect("a bound socket");
+        thread::spawn(move || serve(listener, router));
+        Self {
+            url: format!("http://{address}/"),
+            pinned,
+        }
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    pub(crate) fn pin(&self, name: &str, value: Value) {
+        self.pinned.pin(name.to_owned(), value);
+    }
+
+    pub(crate) fn read(&self, name: &str) -> Option<Value> {
+        self.pinned.read(name)
+    }
+}
+
+impl Pinned {
+    fn pin(&self, name: String, value: Value) {
+        let mut pinned = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        pinned.insert(name, value);
+    }
+
+    fn read(&self, name: &str) -> Option<Value> {
+        let pinned = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        pinned.get(name).cloned()
+    }
+}
+
+async fn pin(State(pinned): State<Pinned>, Path(name): Path<String>, Json(value): Json<Value>) {
+    pinned.pin(name, value);
+}
+
+async fn read(State(pinned): State<Pinned>, Path(name): Path<String>) -> Json<Option<Value>> {
+    Json(pinned.read(&name))
+}
+
+fn serve(listener: TcpListener, router: Router) {
+    let runtime = runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime").block_on(async {
+        listener.set_nonblocking(true).expect("a socket of our own");
+        let listener = tokio::net::TcpListener::from_std(listener).expect("a listening socket");
+        axum::serve(listener, router)
+            .await
+            .expect("the page is served");
+    });
+}
