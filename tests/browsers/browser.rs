@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::lab::program::Program;
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Browser {
     Chromium,
     Firefox,

@@ -6,6 +6,8 @@ mod lab;
 
 mod board;
 mod browser;
+mod disturbances;
+mod talks;
 
 use std::{net::Ipv4Addr, time::Duration};
 

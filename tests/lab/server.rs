@@ -32,6 +32,8 @@ pub(crate) struct Setup {
     /// Shards: 0 is one per core.
     pub(crate) threads: u16,
     pub(crate) mobility: bool,
+    /// More of `[allocation]`.
+    pub(crate) allocation: &'static str,
     pub(crate) relay_ports: RangeInclusive<u16>,
     /// Whether the server relays to `PEER_V4`, `PEER_V6` and the far host, which have documentation
     /// addresses.
@@ -54,6 +56,7 @@ impl Default for Setup {
             port: 3478,
             threads: 0,
             mobility: true,
+            allocation: "",
             relay_ports: 49152..=65535,
             allow_peers: true,
             has_secret: true,
@@ -230,6 +233,7 @@ impl Setup {
             port,
             threads,
             mobility,
+            allocation,
             relay_ports,
             ..
         } = self;
@@ -279,6 +283,7 @@ impl Setup {
              {USER} = \"{PASSWORD}\"\n\
              [allocation]\n\
              mobility = {mobility}\n\
+             {allocation}\n\
              [peers]\n\
              allow = [{allow}]\n\
              [log]\n\

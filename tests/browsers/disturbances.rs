@@ -1,0 +1,185 @@
+//! What a peer, or whoever pretends to be one, can do to a call: nothing.
+//!
+//! A permission is for an address, so any program of a peer's host can send to a browser's relayed
+//! address, and whoever forges that address too. Each browser calls itself over UDP and over TCP,
+//! and permits a stranger, which then disturbs all four ends.
+
+use std::{
+    collections::HashSet,
+    net::{IpAddr, SocketAddr, SocketAddrV4, UdpSocket},
+    time::Duration,
+};
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::{
+    browser::Browser,
+    lab::{
+        PATIENCE,
+        server::Setup,
+        wait_for,
+        world::{PEER_V4, World, in_own_world},
+    },
+    talks::{End, Plan, Talks},
+};
+
+#[test]
+fn a_large_datagram_of_a_peer_does_not_end_a_call_in_chromium() {
+    in_own_world(|world| {
+        let log = disturb(world, Browser::Chromium, Setup::default(), send_large);
+        assert_said(&log, r#" cause="indication-too-long" packets=4"#);
+    });
+}
+
+/// Firefox ends its connection to the server at a Data indication of more than 2,048 bytes.
+#[test]
+fn a_large_datagram_of_a_peer_does_not_end_a_call_in_firefox() {
+    in_own_world(|world| {
+        let log = disturb(world, Browser::Firefox, Setup::default(), send_large);
+        assert_said(&log, r#" cause="indication-too-long" packets=4"#);
+    });
+}
+
+#[test]
+fn an_empty_datagram_of_a_peer_does_not_end_a_call_in_chromium() {
+    in_own_world(|world| {
+        let log = disturb(world, Browser::Chromium, Setup::default(), send_empty);
+        assert_said(&log, r#" cause="empty-datagram" packets=4"#);
+    });
+}
+
+#[test]
+fn an_empty_datagram_of_a_peer_does_not_end_a_call_in_firefox() {
+    in_own_world(|world| {
+        let log = disturb(world, Browser::Firefox, Setup::default(), send_empty);
+        assert_said(&log, r#" cause="empty-datagram" packets=4"#);
+    });
+}
+
+#[test]
+fn a_peers_closed_port_does_not_end_a_call_in_chromium() {
+    in_own_world(|world| {
+        let log = disturb(world, Browser::Chromium, told_of_losses(), close_port);
+        assert_said(&log, " icmp=4");
+    });
+}
+
+#[test]
+fn a_peers_closed_port_does_not_end_a_call_in_firefox() {
+    in_own_world(|world| {
+        let log = disturb(world, Browser::Firefox, told_of_losses(), close_port);
+        assert_said(&log, " icmp=4");
+    });
+}
+
+/// Of a server that tells every client.
+fn told_of_losses() -> Setup {
+    Setup {
+        allocation: "icmp = \"always\"",
+        ..Setup::default()
+    }
+}
+
+/// Lets a browser call itself, and a stranger that it permits do something to every relayed
+/// address of it, twice over UDP and twice over TCP. Returns what the server logged.
+#[track_caller]
+fn disturb(
+    world: &World,
+    browser: Browser,
+    setup: Setup,
+    disturbance: impl Fn(&UdpSocket, SocketAddr),
+) -> String {
+    let mut server = world.serve(setup);
+    let call = |transport| [End { browser, transport }; 2];
+    let stranger = UdpSocket::bind(STRANGER).expect("a free port");
+    let mut talks = Talks::begin(Plan {
+        calls: &[call("udp"), call("tcp")],
+        strangers: &[STRANGER],
+        duration: Duration::from_secs(4),
+    });
+    let mut permitted = HashSet::new();
+    for relayed in talks.relayed() {
+        // Its connectivity check comes through the relay, once there is a permission.
+        wait_for("a check of the browser", PATIENCE, || {
+            permitted.contains(&relayed).then_some(()).or_else(|| {
+                permitted.insert(heard_from(&stranger)?);
+                None
+            })
+        });
+        disturbance(&stranger, relayed);
+    }
+    talks.assert_went_on();
+    server.stop().output
+}
+
+fn heard_from(stranger: &UdpSocket) -> Option<SocketAddr> {
+    let patience = Some(Duration::from_millis(100));
+    stranger.set_read_timeout(patience).expect("not zero");
+    let (_, from) = stranger.recv_from(&mut [0; 512]).ok()?;
+    Some(from)
+}
+
+#[track_caller]
+fn assert_said(log: &str, what: &str) {
+    assert!(
+        log.lines().any(|line| line.ends_with(what)),
+        "{what}: {log}"
+    );
+}
+
+/// The largest that Firefox takes over TCP, the next one, and a larger one.
+fn send_large(stranger: &UdpSocket, relayed: SocketAddr) {
+    for length in [2_012, 2_013, 2_100] {
+        let sent = stranger.send_to(&vec![b'x'; length], relayed);
+        sent.expect("a datagram that fits");
+    }
+}
+
+fn send_empty(stranger: &UdpSocket, relayed: SocketAddr) {
+    stranger.send_to(&[], relayed).expect("an empty datagram");
+}
+
+/// The stranger's host says that it refused a datagram of the relay.
+fn close_port(stranger: &UdpSocket, relayed: SocketAddr) {
+    let stranger = stranger.local_addr().expect("a bound socket");
+    let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::ICMPV4));
+    let socket = socket.expect("root in its own namespace");
+    socket.bind(&stranger.into()).expect("an address of ours");
+    let error = port_unreachable(v4(relayed), v4(stranger));
+    let sent = socket.send_to(&error, &relayed.into());
+    sent.expect("a server that is there");
+}
+
+/// ICMP's answer to an empty UDP datagram `from` one port `to` another, without a checksum of its
+/// own. RFC 792.
+fn port_unreachable(from: SocketAddrV4, to: SocketAddrV4) -> Vec<u8> {
+    let mut error = vec![3, 3, 0, 0, 0, 0, 0, 0];
+    error.extend([0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0]);
+    error.extend(from.ip().octets());
+    error.extend(to.ip().octets());
+    error.extend(from.port().to_be_bytes());
+    error.extend(to.port().to_be_bytes());
+    error.extend([0, 8, 0, 0]);
+    let checksum = checksum(&error);
+    error[2..4].copy_from_slice(&checksum.to_be_bytes());
+    error
+}
+
+/// RFC 1071.
+fn checksum(words: &[u8]) -> u16 {
+    let sum: u32 = words
+        .chunks(2)
+        .map(|word| u32::from(word[0]) << 8 | u32::from(word[1]))
+        .sum();
+    let folded = (sum & 0xFFFF) + (sum >> 16);
+    !(folded as u16)
+}
+
+fn v4(address: SocketAddr) -> SocketAddrV4 {
+    match address.ip() {
+        IpAddr::V4(ip) => SocketAddrV4::new(ip, address.port()),
+        IpAddr::V6(ip) => panic!("{ip} was not asked for"),
+    }
+}
+
+const STRANGER: SocketAddrV4 = SocketAddrV4::new(PEER_V4, 9999);

@@ -1,0 +1,169 @@
+//! Talks: calls of browsers that go on while time passes, or while something happens to them.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr, SocketAddrV4},
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+
+use crate::{
+    board::Board,
+    browser::{Browser, Running},
+    lab::{
+        server::{PASSWORD, Setup, USER},
+        wait_for,
+        world::SERVER_V4,
+    },
+};
+
+/// What browsers are to do.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plan<'a> {
+    pub(crate) calls: &'a [[End; 2]],
+    /// More peers that every end tries to reach, and so asks permissions for.
+    pub(crate) strangers: &'a [SocketAddrV4],
+    /// How long they talk.
+    pub(crate) duration: Duration,
+}
+
+/// One end of a call. It is relayed, whatever its partner is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct End {
+    pub(crate) browser: Browser,
+    /// How it reaches the server.
+    pub(crate) transport: &'static str,
+}
+
+/// Calls that all ends say are open. They end when dropped.
+pub(crate) struct Talks {
+    board: Board,
+    browsers: Vec<Running>,
+    ends: Vec<End>,
+    duration: Duration,
+}
+
+impl Talks {
+    /// Opens a browser of each kind that has an end, and waits until all ends talk.
+    pub(crate) fn begin(plan: Plan<'_>) -> Self {
+        let page = include_str!("../pages/talk.html");
+        let mut talks = Self {
+            board: Board::serve((Ipv4Addr::LOCALHOST, 0), page),
+            browsers: Vec::new(),
+            ends: plan.calls.concat(),
+            duration: plan.duration,
+        };
+        for browser in [Browser::Chromium, Browser::Firefox] {
+            talks.open(browser, plan);
+        }
+        talks.of_each_end("-talks", BEGINNING);
+        talks
+    }
+
+    /// The relayed addresses of all ends.
+    pub(crate) fn relayed(&mut self) -> Vec<SocketAddr> {
+        let descriptions = self.of_each_end("", BEGINNING);
+        descriptions.iter().map(relayed_address).collect()
+    }
+
+    /// Waits for the end of all calls. Each went on all the time, over a relay at both ends.
+    #[track_caller]
+    pub(crate) fn assert_went_on(mut self) {
+        let results = self.of_each_end("-result", self.duration + ENDING);
+        for (number, end) in self.ends.iter().enumerate() {
+            let result = &results[number];
+            let what = format!("{end:?}: {results:#?}");
+            assert_eq!(result["state"], "connected", "{what}");
+            assert_eq!(result["channel"], "open", "{what}");
+            assert_eq!(result["candidateType"], "relay", "{what}");
+            assert_eq!(result["relayProtocol"], end.transport, "{what}");
+            let gap = result["gap"].as_f64().expect("milliseconds");
+            assert!(gap < LONGEST_SILENCE.as_secs_f64() * 1000.0, "{what}");
+            let said = results[partner(number)]["said"].as_u64().expect("a number");
+            let heard = result["heard"].as_u64().expect("a number");
+            // The first and the last may miss a partner that comes later, or goes earlier.
+            assert!(heard * 100 + 300 >= said * 99, "{what}");
+        }
+    }
+
+    fn open(&mut self, browser: Browser, plan: Plan<'_>) {
+        let tasks: Vec<Value> = (self.ends.iter().enumerate())
+            .filter(|(_, end)| end.browser == browser)
+            .map(|(number, end)| end.task(number, plan))
+            .collect();
+        if tasks.is_empty() {
+            return;
+        }
+        let name = format!("{browser:?}");
+        let url = format!("{}#{name}", self.board.url());
+        self.board.pin(&name, json!(tasks));
+        self.browsers.push(browser.open(&url));
+    }
+
+    /// What each end pins to the board under its name and `suffix`.
+    #[track_caller]
+    fn of_each_end(&mut self, suffix: &str, patience: Duration) -> Vec<Value> {
+        let mut pins = Vec::new();
+        for end in 0..self.ends.len() {
+            let name = format!("{end}{suffix}");
+            pins.push(wait_for(&name, patience, || {
+                self.assert_well(end);
+                self.board.read(&name)
+            }));
+        }
+        pins
+    }
+
+    #[track_caller]
+    fn assert_well(&mut self, end: usize) {
+        for browser in &mut self.browsers {
+            if let Some(status) = browser.ended() {
+                panic!("a browser ended with {status}");
+            }
+        }
+        let result = self.board.read(&format!("{end}-result"));
+        let error = result.as_ref().and_then(|result| result.get("error"));
+        assert_eq!(error, None, "{:?}", self.ends[end]);
+    }
+}
+
+impl End {
+    /// What the page is told of it.
+    fn task(self, number: usize, plan: Plan<'_>) -> Value {
+        let port = Setup::default().port;
+        let stranger = |at: &SocketAddrV4| json!({ "address": at.ip(), "port": at.port() });
+        let strangers: Vec<Value> = plan.strangers.iter().map(stranger).collect();
+        let url = format!("turn:{SERVER_V4}:{port}?transport={}", self.transport);
+        json!({
+            "name": number.to_string(),
+            "partner": partner(number).to_string(),
+            "offers": number < partner(number),
+            "iceServers": [{ "urls": url, "username": USER, "credential": PASSWORD }],
+            "strangers": strangers,
+            "seconds": plan.duration.as_secs(),
+        })
+    }
+}
+
+/// The other end of a call, as ends are numbered.
+const fn partner(end: usize) -> usize {
+    end ^ 1
+}
+
+/// The address of the relayed candidate in an RTCSessionDescription.
+fn relayed_address(description: &Value) -> SocketAddr {
+    let sdp = description["sdp"].as_str().expect("a description");
+    let candidate = sdp.lines().find(|line| line.contains(" typ relay"));
+    let mut fields = candidate.expect("a candidate").split(' ').skip(4);
+    let (ip, port) = (fields.next(), fields.next());
+    let ip = ip.and_then(|ip| ip.parse().ok()).expect("an address");
+    let port = port.and_then(|port| port.parse().ok()).expect("a port");
+    SocketAddr::new(ip, port)
+}
+
+/// Browsers need seconds to start, more when several start at once on a small machine.
+const BEGINNING: Duration = Duration::from_secs(60);
+/// How much later than planned a call may end.
+const ENDING: Duration = Duration::from_secs(20);
+/// What a busy machine may keep back, and less than any timer of a relay.
+const LONGEST_SILENCE: Duration = Duration::from_secs(4);
