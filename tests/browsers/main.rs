@@ -7,6 +7,7 @@ mod lab;
 mod board;
 mod browser;
 mod disturbances;
+mod mixed;
 mod talks;
 
 use std::{net::Ipv4Addr, time::Duration};
