@@ -16,9 +16,17 @@ mod net;
 #[path = "../nat/servers.rs"]
 mod servers;
 
+#[path = "../browsers/board.rs"]
+mod board;
+#[expect(dead_code, reason = "the browsers' own tests use the rest")]
+#[path = "../browsers/browser.rs"]
+mod browser;
+
+mod browsers;
 mod call;
 mod limits;
 mod mixed;
+mod page;
 mod peer;
 mod redirects;
 mod sdp;

@@ -1,6 +1,9 @@
-//! A peer: a program that speaks the contract of `tests/clients/README.md`.
+//! A peer: a program that speaks the contract of `tests/clients/README.md`, or a browser.
 
-use std::{io::Write, process::ChildStdin};
+use std::{
+    io::Write,
+    process::{ChildStdin, Command, ExitStatus},
+};
 
 use serde_json::{Value, json};
 
@@ -12,20 +15,31 @@ use crate::{
         wait_for,
     },
     net::{Home, server_v4},
-    stack::End,
+    page::Page,
+    stack::{End, Means},
 };
 
 /// A running peer. It is gone with this value.
 pub(crate) struct Peer {
     end: End,
-    program: Program,
-    input: ChildStdin,
-    /// Bytes of the program's output that were read.
-    read: usize,
+    speaker: Speaker,
     description: Option<Value>,
     pub(crate) is_connected: bool,
     /// Messages of the other peer.
     pub(crate) received: u64,
+}
+
+enum Speaker {
+    Program(Talker),
+    Page(Page),
+}
+
+/// A program that reports on its standard output.
+struct Talker {
+    program: Program,
+    input: ChildStdin,
+    /// Bytes of the program's output that were read.
+    read: usize,
 }
 
 impl Peer {
@@ -33,15 +47,13 @@ impl Peer {
     pub(crate) fn start(home: &Home, end: End, role: &str) -> Self {
         let transport = end.transport.name();
         let uri = format!("turn:{}:3478?transport={transport}", server_v4(1));
-        let mut command = end.stack.command(&home.host);
-        command.args(["--role", role, "--uri", &uri]);
-        command.args(["--username", USER, "--password", PASSWORD]);
-        let (program, input) = Program::start_talking(command, "util-linux");
+        let speaker = match end.stack.means(&home.host) {
+            Means::Program(command) => Speaker::Program(Talker::start(command, &uri, role)),
+            Means::Page(browser) => Speaker::Page(Page::open(browser, home, &uri, role)),
+        };
         Self {
             end,
-            program,
-            input,
-            read: 0,
+            speaker,
             description: None,
             is_connected: false,
             received: 0,
@@ -60,37 +72,36 @@ impl Peer {
 
     /// Tells it how the other peer describes itself.
     pub(crate) fn tell(&mut self, description: &Value) {
-        let line = json!({ "description": description });
-        writeln!(self.input, "{line}").expect("a peer that listens");
+        match &mut self.speaker {
+            Speaker::Program(talker) => talker.tell(description),
+            Speaker::Page(page) => page.tell(description),
+        }
     }
 
-    /// Ends its input, and waits for it to end.
+    /// Ends its call in good order, if it knows how.
     #[track_caller]
     pub(crate) fn hang_up(self) {
-        let Self {
-            end,
-            mut program,
-            input,
-            ..
-        } = self;
-        drop(input);
-        let status = program.wait(PATIENCE).status;
-        assert!(status.success(), "{end:?} ended with {status}");
+        match self.speaker {
+            Speaker::Program(talker) => {
+                let status = talker.hang_up();
+                assert!(status.success(), "{:?} ended with {status}", self.end);
+            }
+            // A browser is closed, and its page with it.
+            Speaker::Page(_) => {}
+        }
     }
 
     /// Reads what it reported since the last time. It must not have ended, nor its call.
     #[track_caller]
     pub(crate) fn listen(&mut self) {
-        let output = self.program.output();
-        let new = &output[self.read..];
-        let whole = new.rfind('\n').map_or(0, |end| end + 1);
-        self.read += whole;
-        for line in new[..whole].lines().filter(|line| line.starts_with('{')) {
-            let report = serde_json::from_str(line)
-                .unwrap_or_else(|error| panic!("{:?} reported {line}: {error}", self.end));
+        let reports = match &mut self.speaker {
+            Speaker::Program(talker) => talker.reports(),
+            Speaker::Page(page) => page.reports(),
+        };
+        for report in reports {
             self.note(&report);
         }
-        if let Some(status) = self.program.ended() {
+        if let Some(status) = self.speaker.ended() {
             panic!("{:?} ended with {status}", self.end);
         }
     }
@@ -106,5 +117,57 @@ impl Peer {
         } else {
             panic!("{:?} reported {report}", self.end);
         }
+    }
+}
+
+impl Speaker {
+    fn ended(&mut self) -> Option<ExitStatus> {
+        match self {
+            Self::Program(talker) => talker.program.ended(),
+            Self::Page(page) => page.ended(),
+        }
+    }
+}
+
+impl Talker {
+    fn start(mut command: Command, uri: &str, role: &str) -> Self {
+        command.args(["--role", role, "--uri", uri]);
+        command.args(["--username", USER, "--password", PASSWORD]);
+        let (program, input) = Program::start_talking(command, "util-linux");
+        Self {
+            program,
+            input,
+            read: 0,
+        }
+    }
+
+    fn tell(&mut self, description: &Value) {
+        let line = json!({ "description": description });
+        writeln!(self.input, "{line}").expect("a peer that listens");
+    }
+
+    /// Ends its input, and waits for it to end.
+    #[track_caller]
+    fn hang_up(self) -> ExitStatus {
+        let Self {
+            mut program, input, ..
+        } = self;
+        drop(input);
+        program.wait(PATIENCE).status
+    }
+
+    /// What it reported since the last time.
+    #[track_caller]
+    fn reports(&mut self) -> Vec<Value> {
+        let output = self.program.output();
+        let new = &output[self.read..];
+        let whole = new.rfind('\n').map_or(0, |end| end + 1);
+        self.read += whole;
+        let reports = new[..whole].lines().filter(|line| line.starts_with('{'));
+        reports
+            .map(|line| {
+                serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"))
+            })
+            .collect()
     }
 }

@@ -6,13 +6,15 @@ use std::{
     process::Command,
 };
 
-use crate::{lab::world::Host, nats::Nat};
+use crate::{browser::Browser, lab::world::Host, nats::Nat};
 
 /// What a peer is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stack {
     Aioice,
     Aiortc,
+    Chromium,
+    Firefox,
     Libnice,
     NodeDatachannel,
     Pion,
@@ -33,6 +35,14 @@ pub(crate) struct End {
     pub(crate) transport: Transport,
 }
 
+/// What speaks for a stack.
+pub(crate) enum Means {
+    /// A program of `tests/clients`, without its arguments.
+    Program(Command),
+    /// `tests/pages/talk.html`.
+    Page(Browser),
+}
+
 impl Stack {
     pub(crate) const fn over_udp(self) -> End {
         End {
@@ -48,9 +58,11 @@ impl Stack {
         }
     }
 
-    /// The peer's program on its host, without its arguments.
-    pub(crate) fn command(self, host: &Host) -> Command {
-        match self {
+    /// What its peer is on a host.
+    pub(crate) fn means(self, host: &Host) -> Means {
+        let program = match self {
+            Self::Chromium => return Means::Page(Browser::Chromium),
+            Self::Firefox => return Means::Page(Browser::Firefox),
             Self::Aioice => script(host, &python(), "aioice_peer.py"),
             Self::Aiortc => script(host, &python(), "aiortc_peer.py"),
             // Debian keeps libnice for its own Python.
@@ -58,7 +70,8 @@ impl Stack {
             Self::NodeDatachannel => node(host, "node-datachannel"),
             Self::Pion => host.command(&built("pion_peer").to_string_lossy()),
             Self::Werift => node(host, "werift"),
-        }
+        };
+        Means::Program(program)
     }
 }
 

@@ -1,0 +1,66 @@
+//! A browser as a peer: what the page says on its board, in the words of the contract.
+
+use std::process::ExitStatus;
+
+use serde_json::{Value, json};
+
+use crate::{
+    board::Board,
+    browser::{Browser, Running},
+    lab::server::{PASSWORD, USER},
+    net::{Home, WEB, server_v4},
+};
+
+/// A browser that shows `tests/pages/talk.html`. It ends with this value.
+pub(crate) struct Page {
+    browser: Running,
+    board: Board,
+}
+
+impl Page {
+    /// Opens it at `home`. It speaks until it is closed.
+    pub(crate) fn open(browser: Browser, home: &Home, uri: &str, role: &str) -> Self {
+        let page = include_str!("../pages/talk.html");
+        let board = Board::serve((server_v4(WEB), 0), page);
+        let end = json!({
+            "name": "peer",
+            "partner": "other",
+            "offers": role == "offer",
+            "iceServers": [{ "urls": uri, "username": USER, "credential": PASSWORD }],
+            "strangers": [],
+            "seconds": A_DAY,
+            "reports": true,
+        });
+        board.pin("ends", json!([end]));
+        let at = |program: &str| home.host.command(program);
+        Self {
+            browser: browser.open_at(at, &format!("{}#ends", board.url())),
+            board,
+        }
+    }
+
+    /// Tells it how the other peer describes itself.
+    pub(crate) fn tell(&self, description: &Value) {
+        self.board.pin("other", description.clone());
+    }
+
+    /// All that can be said of it now.
+    pub(crate) fn reports(&self) -> Vec<Value> {
+        let report = |(what, pin): (&str, &str)| Some(json!({ (what): self.board.read(pin)? }));
+        let reports = [
+            ("description", "peer"),
+            ("connected", "peer-talks"),
+            ("received", "peer-heard"),
+            ("closed", "peer-result"),
+        ];
+        reports.into_iter().filter_map(report).collect()
+    }
+
+    /// How the browser ended, if it did.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.browser.ended()
+    }
+}
+
+/// In seconds: longer than any test.
+const A_DAY: u32 = 86_400;
