@@ -81,8 +81,9 @@ impl Talks {
             assert!(gap < LONGEST_SILENCE.as_secs_f64() * 1000.0, "{what}");
             let said = results[partner(number)]["said"].as_u64().expect("a number");
             let heard = result["heard"].as_u64().expect("a number");
-            // The first and the last may miss a partner that comes later, or goes earlier.
-            assert!(heard * 100 + 300 >= said * 99, "{what}");
+            // Ends begin and end at times of their own, and a busy machine makes the channel give
+            // up a few.
+            assert!(heard * 10 + 30 >= said * 9, "{what}");
         }
     }
 
@@ -165,5 +166,5 @@ fn relayed_address(description: &Value) -> SocketAddr {
 const BEGINNING: Duration = Duration::from_secs(60);
 /// How much later than planned a call may end.
 const ENDING: Duration = Duration::from_secs(20);
-/// What a busy machine may keep back, and less than any timer of a relay.
-const LONGEST_SILENCE: Duration = Duration::from_secs(4);
+/// What a busy machine may keep back, and less than what a renewal that fails leaves of ten minutes.
+const LONGEST_SILENCE: Duration = Duration::from_secs(5);

@@ -1,15 +1,18 @@
-//! Calls between a browser and another stack.
+//! Calls of browsers: with other stacks, and for ten minutes.
 
 use std::time::Duration;
 
 use crate::{
+    browser::Browser,
     call::Call,
+    lab::{server::Setup, world::in_own_world_for},
     net::{Internet, on_the_internet},
     servers::hairpin,
     stack::{
         End,
         Stack::{Aiortc, Chromium, Firefox, NodeDatachannel, Pion, Werift},
     },
+    talks::{self, Plan, Talks},
 };
 
 #[test]
@@ -72,8 +75,45 @@ fn node_datachannel_calls_firefox() {
     });
 }
 
+/// In that time Chromium renews permissions and channels after 240 s and 480 s, and its allocation
+/// after 540 s; Firefox its permissions after 290 s and 580 s, and its allocation ten seconds before
+/// the end of what it was granted. All calls share two browsers and one server, and nearly leave the
+/// machine alone.
+#[test]
+#[ignore = "ten minutes of real time: run by `cargo xtask test`"]
+fn calls_of_ten_minutes_in_chromium_in_firefox_and_between_them_go_on() {
+    in_own_world_for(LIFETIME, |world| {
+        let _server = world.serve(Setup {
+            allow_peers: false,
+            // Firefox asks for an hour, and would not renew what it got in ten minutes.
+            allocation: "max-lifetime = \"10m\"",
+            ..Setup::default()
+        });
+        let [chromium, firefox] = [Browser::Chromium, Browser::Firefox]
+            .map(|browser| ["udp", "tcp"].map(|transport| talks::End { browser, transport }));
+        Talks::begin(Plan {
+            calls: &[
+                [chromium[0]; 2],
+                [chromium[1]; 2],
+                [firefox[0]; 2],
+                [firefox[1]; 2],
+                [chromium[0], firefox[1]],
+                [chromium[1], firefox[0]],
+            ],
+            strangers: &[],
+            duration: TEN_MINUTES,
+        })
+        .assert_went_on();
+    });
+}
+
 fn a_call_goes_through(internet: &Internet, ends: [End; 2]) {
     let _server = hairpin(&[1], "");
     let mut call = Call::connect(internet, ends);
     call.goes_on_for(Duration::from_secs(3));
 }
+
+/// So much longer than the lifetimes that run out in it that the silence after one is noticed.
+const TEN_MINUTES: Duration = Duration::from_secs(600 + 10);
+
+const LIFETIME: Duration = Duration::from_secs(720);

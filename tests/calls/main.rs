@@ -18,9 +18,11 @@ mod servers;
 
 #[path = "../browsers/board.rs"]
 mod board;
-#[expect(dead_code, reason = "the browsers' own tests use the rest")]
 #[path = "../browsers/browser.rs"]
 mod browser;
+#[expect(dead_code, reason = "the browsers' own tests use the rest")]
+#[path = "../browsers/talks.rs"]
+mod talks;
 
 mod browsers;
 mod call;
