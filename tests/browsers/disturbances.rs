@@ -20,7 +20,7 @@ use crate::{
         wait_for,
         world::{PEER_V4, World, in_own_world},
     },
-    talks::{End, Plan, Talks},
+    talks::{End, Plan, Stranger, Talks},
 };
 
 #[test]
@@ -94,7 +94,10 @@ fn disturb(
     let stranger = UdpSocket::bind(STRANGER).expect("a free port");
     let mut talks = Talks::begin(Plan {
         calls: &[call("udp"), call("tcp")],
-        strangers: &[STRANGER],
+        strangers: &[Stranger {
+            at: STRANGER,
+            is_first: true,
+        }],
         duration: Duration::from_secs(4),
     });
     let mut permitted = HashSet::new();

@@ -8,6 +8,7 @@ mod board;
 mod browser;
 mod disturbances;
 mod mixed;
+mod refusals;
 mod talks;
 
 use std::{net::Ipv4Addr, time::Duration};

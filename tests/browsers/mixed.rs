@@ -4,40 +4,44 @@ use std::time::Duration;
 
 use crate::{
     browser::Browser,
-    lab::{server::Setup, world::in_own_world},
+    closed,
+    lab::world::in_own_world,
     talks::{End, Plan, Talks},
 };
 
 #[test]
 fn chromium_calls_firefox_relayed_at_both_ends_over_any_transports() {
     in_own_world(|world| {
-        let _server = world.serve(Setup {
-            allow_peers: false,
-            ..Setup::default()
-        });
-        let ways = [
-            ["udp", "udp"],
-            ["udp", "tcp"],
-            ["tcp", "udp"],
-            ["tcp", "tcp"],
-        ];
-        let calls = ways.map(|[one, other]| {
-            [
-                End {
-                    browser: Browser::Chromium,
-                    transport: one,
-                },
-                End {
-                    browser: Browser::Firefox,
-                    transport: other,
-                },
-            ]
-        });
-        Talks::begin(Plan {
-            calls: &calls,
-            strangers: &[],
-            duration: Duration::from_secs(3),
-        })
-        .assert_went_on();
+        let _server = world.serve(closed());
+        calls_go_through();
     });
+}
+
+/// What one relayed address sends another of the same server does not pass the firewall.
+#[test]
+fn chromium_calls_firefox_though_a_firewall_closes_all_relay_ports() {
+    in_own_world(|world| {
+        world.filter_server(
+            "table inet closed { chain incoming { type filter hook input priority 0; \
+             iifname server0 udp dport 49152-65535 drop; }; }",
+        );
+        let _server = world.serve(closed());
+        calls_go_through();
+    });
+}
+
+fn calls_go_through() {
+    let ends = |browser| ["udp", "tcp"].map(|transport| End { browser, transport });
+    let [chromium, firefox] = [Browser::Chromium, Browser::Firefox].map(ends);
+    Talks::begin(Plan {
+        calls: &[
+            [chromium[0], firefox[0]],
+            [chromium[0], firefox[1]],
+            [chromium[1], firefox[0]],
+            [chromium[1], firefox[1]],
+        ],
+        strangers: &[],
+        duration: Duration::from_secs(3),
+    })
+    .assert_went_on();
 }

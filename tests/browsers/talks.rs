@@ -22,7 +22,7 @@ use crate::{
 pub(crate) struct Plan<'a> {
     pub(crate) calls: &'a [[End; 2]],
     /// More peers that every end tries to reach, and so asks permissions for.
-    pub(crate) strangers: &'a [SocketAddrV4],
+    pub(crate) strangers: &'a [Stranger],
     /// How long they talk.
     pub(crate) duration: Duration,
 }
@@ -33,6 +33,14 @@ pub(crate) struct End {
     pub(crate) browser: Browser,
     /// How it reaches the server.
     pub(crate) transport: &'static str,
+}
+
+/// A candidate that is not the partner's.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stranger {
+    pub(crate) at: SocketAddrV4,
+    /// Whether it is tried before the partner.
+    pub(crate) is_first: bool,
 }
 
 /// Calls that all ends say are open. They end when dropped.
@@ -132,8 +140,7 @@ impl End {
     /// What the page is told of it.
     fn task(self, number: usize, plan: Plan<'_>) -> Value {
         let port = Setup::default().port;
-        let stranger = |at: &SocketAddrV4| json!({ "address": at.ip(), "port": at.port() });
-        let strangers: Vec<Value> = plan.strangers.iter().map(stranger).collect();
+        let strangers: Vec<Value> = plan.strangers.iter().map(Stranger::candidate).collect();
         let url = format!("turn:{SERVER_V4}:{port}?transport={}", self.transport);
         json!({
             "name": number.to_string(),
@@ -143,6 +150,14 @@ impl End {
             "strangers": strangers,
             "seconds": plan.duration.as_secs(),
         })
+    }
+}
+
+impl Stranger {
+    /// Of the highest priority that there is, or of the lowest. RFC 8445 §5.1.2.
+    fn candidate(&self) -> Value {
+        let priority = if self.is_first { i32::MAX } else { 1 };
+        json!({ "address": self.at.ip(), "port": self.at.port(), "priority": priority })
     }
 }
 
