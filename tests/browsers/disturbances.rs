@@ -98,6 +98,7 @@ fn disturb(
             at: STRANGER,
             is_first: true,
         }],
+        meets_again: false,
         duration: Duration::from_secs(4),
     });
     let mut permitted = HashSet::new();

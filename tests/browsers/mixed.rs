@@ -41,6 +41,7 @@ fn calls_go_through() {
             [chromium[1], firefox[1]],
         ],
         strangers: &[],
+        meets_again: false,
         duration: Duration::from_secs(3),
     })
     .assert_went_on();

@@ -44,6 +44,7 @@ fn refuse(world: &World, browser: Browser) {
     Talks::begin(Plan {
         calls: &[call("udp"), call("tcp")],
         strangers: &strangers,
+        meets_again: false,
         duration: Duration::from_secs(3),
     })
     .assert_went_on();

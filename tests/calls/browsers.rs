@@ -101,6 +101,7 @@ fn calls_of_ten_minutes_in_chromium_in_firefox_and_between_them_go_on() {
                 [chromium[1], firefox[0]],
             ],
             strangers: &[],
+            meets_again: false,
             duration: TEN_MINUTES,
         })
         .assert_went_on();

@@ -31,6 +31,7 @@ mod mixed;
 mod page;
 mod peer;
 mod redirects;
+mod restarts;
 mod sdp;
 mod stack;
 mod ten_minutes;

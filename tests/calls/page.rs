@@ -29,6 +29,7 @@ impl Page {
             "iceServers": [{ "urls": uri, "username": USER, "credential": PASSWORD }],
             "strangers": [],
             "seconds": A_DAY,
+            "meetsAgain": false,
             "reports": true,
         });
         board.pin("ends", json!([end]));
