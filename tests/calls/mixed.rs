@@ -69,7 +69,8 @@ fn aioice_calls_libnice_and_the_firewalls_of_both_refuse_udp() {
     });
 }
 
-fn a_call_goes_through(internet: &Internet, ends: [End; 2]) {
+/// Both ends hear each other for three seconds, and hang up.
+pub(crate) fn a_call_goes_through(internet: &Internet, ends: [End; 2]) {
     let _server = hairpin(&[1], "");
     close_relay_ports();
     let mut call = Call::connect(internet, ends);
