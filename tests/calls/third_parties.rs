@@ -18,7 +18,10 @@ use crate::{
     net::{Internet, on_the_internet},
     sdp::with_candidate,
     servers::hairpin,
-    stack::Stack::{self, Aiortc, Libnice, NodeDatachannel, Pion},
+    stack::{
+        End,
+        Stack::{self, Aiortc, Chromium, Firefox, Libnice, NodeDatachannel, Pion},
+    },
     turn_crate,
 };
 
@@ -67,6 +70,33 @@ fn the_largest_datagram_does_not_end_a_call_of_pion_over_tcp() {
 #[test]
 fn the_largest_datagram_does_not_end_a_call_of_libnice_over_tcp() {
     on_the_internet(|internet| the_largest_is_sent_to(internet, Libnice));
+}
+
+/// Chromium hears them on a channel, which has no limit but the stream's.
+#[test]
+fn large_datagrams_do_not_end_a_call_of_chromium() {
+    on_the_internet(|internet| {
+        large_ones_are_sent_to(internet, [Chromium.over_tcp(), Chromium.over_udp()]);
+    });
+}
+
+#[test]
+fn large_datagrams_do_not_end_a_call_of_firefox() {
+    on_the_internet(|internet| {
+        large_ones_are_sent_to(internet, [Firefox.over_tcp(), Firefox.over_udp()]);
+    });
+}
+
+/// Somebody sends datagrams of all lengths to both ends of a call, each in the name of the other.
+fn large_ones_are_sent_to(internet: &Internet, ends: [End; 2]) {
+    let _server = hairpin(&[1], "");
+    let mut call = Call::connect(internet, ends);
+    let [first, second] = call.relayed;
+    for length in [2_013, 9_000, 65_507] {
+        forge(&vec![b'x'; length], first, second);
+        forge(&vec![b'x'; length], second, first);
+        call.goes_on_for(SHORT / 3);
+    }
 }
 
 /// Somebody sends empty datagrams to both ends of a call, each in the name of the other.
