@@ -11,11 +11,11 @@ use socket2::Socket;
 use tokio::io::unix::AsyncFd;
 
 use crate::bind::{self, PartnerSocket};
+use crate::connection::Connection;
 use crate::counters::NetCounters;
 use crate::marking::Marking;
 use crate::relays::Relays;
 use crate::send_queue::Urgency;
-use crate::stream::Connection;
 use crate::sys::{self, Label};
 use crate::turn::Turn;
 

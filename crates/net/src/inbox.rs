@@ -8,10 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use relay::{Mail, RelayId, ShardId};
 use socket2::Socket;
-use tokio::sync::Mutex;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
-
-use crate::shard::{Handle, spawn_relays};
+use tokio::sync::{Mutex, MutexGuard};
 
 /// Mail with what goes along.
 #[derive(Debug)]
@@ -81,7 +79,8 @@ impl Post {
         })
     }
 
-    fn taken_out(&self, shard: ShardId, letter: &Letter) {
+    /// A letter was read: there is room for another.
+    pub(crate) fn taken_out(&self, shard: ShardId, letter: &Letter) {
         if let Some(slot) = self.0.get(usize::from(shard.0)) {
             let is_packet = letter.mail.is_packet();
             slot.packets.fetch_sub(is_packet.into(), Ordering::Relaxed);
@@ -89,17 +88,12 @@ impl Post {
     }
 }
 
-/// Reads the mail of a shard.
-pub(crate) async fn read(shard: Handle, post: Arc<Post>, own: ShardId, inbox: Arc<Inbox>) {
-    let mut letters = inbox.0.lock().await;
-    while let Some(letter) = letters.recv().await {
-        post.taken_out(own, &letter);
-        shard.shard.borrow_mut().handle_letter(letter);
-        spawn_relays(&shard);
-    }
-}
-
 impl Inbox {
+    /// All letters, for the life of the shard that reads them now.
+    pub(crate) async fn letters(&self) -> MutexGuard<'_, UnboundedReceiver<Letter>> {
+        self.0.lock().await
+    }
+
     /// The next letter that is there already, for a shard that stops.
     pub(crate) fn last(&self) -> Option<Letter> {
         self.0.try_lock().ok()?.try_recv().ok()

@@ -9,10 +9,13 @@
 mod admission;
 mod bind;
 mod clock;
+mod connection;
 mod counters;
 mod egress;
 mod fault;
 mod inbox;
+mod life;
+mod local;
 mod marking;
 mod options;
 mod relays;

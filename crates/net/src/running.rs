@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::admission::Admission;
 use crate::counters::NetCounters;
-use crate::shard::{self, Blueprint};
+use crate::life::{self, Blueprint};
 use crate::{Fault, Options, bind, inbox};
 
 /// Shards at work.
@@ -108,7 +108,7 @@ fn live(
     tell: &mpsc::UnboundedSender<Failed>,
 ) -> (Counters, NetCounters) {
     loop {
-        let life = panic::catch_unwind(AssertUnwindSafe(|| shard::run(blueprint)));
+        let life = panic::catch_unwind(AssertUnwindSafe(|| life::run(blueprint)));
         let source = match life {
             Ok(Ok(counters)) => return counters,
             Ok(Err(error)) => error,

@@ -1,8 +1,6 @@
 //! TCP clients: frames in, frames out. RFC 8656 §3.1, §12.5.
 
-use std::cell::{Cell, RefCell};
-use std::io::{self, ErrorKind, IoSlice};
-use std::os::fd::AsFd;
+use std::io::{self, ErrorKind};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -10,15 +8,14 @@ use bytes::{Buf, BytesMut};
 use relay::{ClientTuple, Transport};
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Notify;
 use tokio::time::{self, Instant};
 use wire::stream::{Deframer, MAX_FRAME};
 
 use crate::admission::Ticket;
-use crate::marking::Marking;
-use crate::send_queue::{SendQueue, Stuck, Urgency};
-use crate::shard::{Alarm, Handle, Shard, spawn_relays};
-use crate::sys::{self, BATCH};
+use crate::connection::{Connection, Lost, Session};
+use crate::local::{Alarm, Handle};
+use crate::shard::Shard;
+use crate::sys::BATCH;
 use crate::{StreamLimits, bind, clock};
 
 /// Accepts TCP clients.
@@ -58,9 +55,10 @@ pub(crate) async fn accept(shard: Handle, listener: TcpListener) {
 async fn serve(shard: Handle, stream: TcpStream, client: ClientTuple, _ticket: Ticket) {
     let _alarm = Alarm::of(&shard);
     let limits = shard.shard.borrow().limits;
-    let connection = Rc::new(Connection::new(stream, limits.send_queue));
+    let session = Session::Tcp(stream);
+    let connection = Rc::new(Connection::new(session, limits.send_queue));
     shard.shard.borrow_mut().connect(client, &connection);
-    let end = Session {
+    let end = Client {
         shard: &shard,
         connection: &connection,
         client,
@@ -131,13 +129,14 @@ enum End {
     Overdue,
 }
 
-struct Session<'a> {
+/// A client that is served.
+struct Client<'a> {
     shard: &'a Handle,
     connection: &'a Connection,
     client: ClientTuple,
 }
 
-impl Session<'_> {
+impl Client<'_> {
     async fn run(&self) -> End {
         let limits = self.shard.shard.borrow().limits;
         let mut input = Input::default();
@@ -157,8 +156,10 @@ impl Session<'_> {
                     tokio::task::yield_now().await;
                 }
                 outcome = self.connection.drain() => {
-                    if let Err(end) = outcome {
-                        return end;
+                    match outcome {
+                        Ok(()) => {}
+                        Err(Lost::Closed) => return End::Closed,
+                        Err(Lost::Stuck) => return End::Broken,
                     }
                 }
                 () = time::sleep_until(deadlines.next()) => {
@@ -178,18 +179,18 @@ impl Session<'_> {
 
     async fn readable(&self, input: &Input) -> io::Result<()> {
         if input.rest.is_empty() {
-            self.connection.stream.readable().await?;
+            self.connection.readable().await?;
         }
         Ok(())
     }
 
     /// Handles what an earlier turn left over, or else reads once and handles that.
     fn take_turn(&self, Input { deframer, rest }: &mut Input) -> Result<Progress, End> {
-        let outcome = if rest.is_empty() {
+        if rest.is_empty() {
             let mut scratch = self.shard.scratch.borrow_mut();
             let most = self.shard.shard.borrow().longest_frame(self.client);
             let most = most.min(scratch.len());
-            match self.connection.stream.try_read(&mut scratch[..most]) {
+            match self.connection.try_read(&mut scratch[..most]) {
                 Ok(0) => Err(End::Closed),
                 Ok(length) => {
                     let mut bytes = &scratch[..length];
@@ -210,9 +211,7 @@ impl Session<'_> {
                 *rest = BytesMut::new();
             }
             outcome
-        };
-        spawn_relays(self.shard);
-        outcome
+        }
     }
 
     /// Handles the frames that are whole, as many as one turn may take.
@@ -300,84 +299,6 @@ enum Progress {
     Valid,
     /// None.
     Nothing,
-}
-
-/// The sending side of a TCP client.
-#[derive(Debug)]
-pub(crate) struct Connection {
-    stream: TcpStream,
-    /// What is sent to peers for this client.
-    marking: Marking,
-    queue: RefCell<SendQueue>,
-    /// The queue holds something again.
-    filled: Notify,
-    /// The client reads nothing and asks for more.
-    stuck: Cell<bool>,
-}
-
-impl Connection {
-    fn new(stream: TcpStream, limit: usize) -> Self {
-        let queue = RefCell::new(SendQueue::new(limit));
-        // A connection whose marking cannot be told is plain.
-        let is_v6 = stream.peer_addr().is_ok_and(|client| client.is_ipv6());
-        let marking = sys::stream_marking(stream.as_fd(), is_v6).unwrap_or_default();
-        Self {
-            stream,
-            marking: marking.without_ecn(),
-            queue,
-            filled: Notify::new(),
-            stuck: Cell::new(false),
-        }
-    }
-
-    /// Sends a frame, or as much of it as the kernel takes; the rest waits. Returns how many media
-    /// frames were dropped for it.
-    pub(crate) fn send(&self, parts: &[IoSlice<'_>], urgency: Urgency) -> u64 {
-        let mut queue = self.queue.borrow_mut();
-        let length: usize = parts.iter().map(|part| part.len()).sum();
-        let sent = if queue.is_empty() {
-            // An error shows at the next read, where the session ends.
-            self.stream.try_write_vectored(parts).unwrap_or(0)
-        } else {
-            0
-        };
-        if sent == length {
-            return 0;
-        }
-        let mut frame = Vec::with_capacity(length);
-        for part in parts {
-            frame.extend_from_slice(part);
-        }
-        self.filled.notify_one();
-        match queue.push(frame.into(), sent, urgency) {
-            Ok(dropped) => dropped,
-            Err(Stuck) => {
-                self.stuck.set(true);
-                0
-            }
-        }
-    }
-
-    /// Sends what waits, when the client reads; returns after each step.
-    async fn drain(&self) -> Result<(), End> {
-        if self.stuck.get() {
-            return Err(End::Broken);
-        }
-        if self.queue.borrow().is_empty() {
-            self.filled.notified().await;
-            return Ok(());
-        }
-        self.stream.writable().await.map_err(|_| End::Closed)?;
-        let mut queue = self.queue.borrow_mut();
-        let mut parts = [IoSlice::new(&[]); TURN];
-        let count = queue.gather(&mut parts);
-        match self.stream.try_write_vectored(&parts[..count]) {
-            Ok(sent) => queue.advance(sent),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-            Err(_) => return Err(End::Closed),
-        }
-        Ok(())
-    }
 }
 
 /// The longest frame of a client without allocation: a signed request with the longest user name

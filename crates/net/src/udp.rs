@@ -11,9 +11,10 @@ use socket2::Socket;
 use tokio::io::unix::AsyncFd;
 
 use crate::egress::{Egress, UdpListener};
+use crate::local::{Alarm, Handle};
 use crate::marking::Marking;
 use crate::relays::Relay;
-use crate::shard::{Alarm, Handle, Shard, spawn_relays};
+use crate::shard::Shard;
 use crate::sys::{self, BATCH, Batch, Envelope, Loss};
 use crate::{bind, clock};
 
@@ -22,12 +23,10 @@ pub(crate) async fn listen(shard: Handle, index: usize) {
     let mut overflow = 0;
     poll_fn(|cx| {
         let mut batch = shard.batch.borrow_mut();
-        let done = shard
+        shard
             .shard
             .borrow_mut()
-            .poll_listener(index, &mut batch, &mut overflow, cx);
-        spawn_relays(&shard);
-        done
+            .poll_listener(index, &mut batch, &mut overflow, cx)
     })
     .await;
 }

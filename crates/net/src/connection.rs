@@ -1,0 +1,144 @@
+//! One client's stream: bytes in, frames out.
+
+use std::cell::{Cell, RefCell};
+use std::io::{self, ErrorKind, IoSlice};
+use std::os::fd::AsFd;
+
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+
+use crate::marking::Marking;
+use crate::send_queue::{SendQueue, Stuck, Urgency};
+use crate::sys::{self, BATCH};
+
+/// How the bytes of a stream travel.
+#[derive(Debug)]
+pub(crate) enum Session {
+    /// In the clear.
+    Tcp(TcpStream),
+}
+
+/// Why nothing more can be sent on a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lost {
+    /// The client closed it, or the network did.
+    Closed,
+    /// The client reads no answers and asks for more.
+    Stuck,
+}
+
+/// A client's stream, and what waits to be sent on it.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    session: Session,
+    /// What is sent to peers for this client.
+    pub(crate) marking: Marking,
+    queue: RefCell<SendQueue>,
+    /// The queue holds something again.
+    filled: Notify,
+    /// The client reads nothing and asks for more.
+    stuck: Cell<bool>,
+}
+
+impl Connection {
+    /// Lets at most `limit` bytes wait for a client that does not read.
+    pub(crate) fn new(session: Session, limit: usize) -> Self {
+        Self {
+            marking: session.marking().without_ecn(),
+            session,
+            queue: RefCell::new(SendQueue::new(limit)),
+            filled: Notify::new(),
+            stuck: Cell::new(false),
+        }
+    }
+
+    /// Sends a frame, or as much of it as the kernel takes; the rest waits. Returns how many media
+    /// frames were dropped for it.
+    pub(crate) fn send(&self, parts: &[IoSlice<'_>], urgency: Urgency) -> u64 {
+        let mut queue = self.queue.borrow_mut();
+        let length: usize = parts.iter().map(|part| part.len()).sum();
+        let sent = if queue.is_empty() {
+            // An error shows at the next read, where the session ends.
+            self.session.try_write(parts).unwrap_or(0)
+        } else {
+            0
+        };
+        if sent == length {
+            return 0;
+        }
+        let mut frame = Vec::with_capacity(length);
+        for part in parts {
+            frame.extend_from_slice(part);
+        }
+        self.filled.notify_one();
+        match queue.push(frame.into(), sent, urgency) {
+            Ok(dropped) => dropped,
+            Err(Stuck) => {
+                self.stuck.set(true);
+                0
+            }
+        }
+    }
+
+    /// Sends what waits, when the client reads; returns after each step.
+    ///
+    /// # Errors
+    /// [`Lost`], and nothing more can be sent.
+    pub(crate) async fn drain(&self) -> Result<(), Lost> {
+        if self.stuck.get() {
+            return Err(Lost::Stuck);
+        }
+        if self.queue.borrow().is_empty() {
+            self.filled.notified().await;
+            return Ok(());
+        }
+        self.session.writable().await.map_err(|_| Lost::Closed)?;
+        let mut queue = self.queue.borrow_mut();
+        let mut parts = [IoSlice::new(&[]); BATCH];
+        let count = queue.gather(&mut parts);
+        match self.session.try_write(&parts[..count]) {
+            Ok(sent) => queue.advance(sent),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(_) => return Err(Lost::Closed),
+        }
+        Ok(())
+    }
+
+    /// Waits until there is something to read, or an end.
+    pub(crate) async fn readable(&self) -> io::Result<()> {
+        match &self.session {
+            Session::Tcp(stream) => stream.readable().await,
+        }
+    }
+
+    /// Reads what is there, without waiting; 0 is the end of the stream.
+    pub(crate) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        match &self.session {
+            Session::Tcp(stream) => stream.try_read(buffer),
+        }
+    }
+}
+
+impl Session {
+    async fn writable(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.writable().await,
+        }
+    }
+
+    fn try_write(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.try_write_vectored(parts),
+        }
+    }
+
+    /// What the client's packets say; a connection of which it cannot be told is plain.
+    fn marking(&self) -> Marking {
+        match self {
+            Self::Tcp(stream) => {
+                let is_v6 = stream.peer_addr().is_ok_and(|client| client.is_ipv6());
+                sys::stream_marking(stream.as_fd(), is_v6).unwrap_or_default()
+            }
+        }
+    }
+}

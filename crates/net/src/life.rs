@@ -1,0 +1,184 @@
+//! The life of a shard: its thread's runtime, its sockets, and the tasks that serve them.
+
+use std::io;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use relay::{Counters, Report, ShardId, Shared, Transport};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::{JoinSet, LocalSet};
+use tokio::time;
+
+use crate::admission::Admission;
+use crate::bind::{Bound, PartnerSocket};
+use crate::counters::NetCounters;
+use crate::egress::UdpListener;
+use crate::inbox::{Inbox, Post};
+use crate::local::{Handle, Local};
+use crate::shard::Shard;
+use crate::{StreamLimits, clock, stream, sys, udp};
+
+/// What a shard is made from, once and again.
+pub(crate) struct Blueprint {
+    pub(crate) number: ShardId,
+    pub(crate) post: Arc<Post>,
+    pub(crate) inbox: Arc<Inbox>,
+    pub(crate) bound: Vec<Bound>,
+    pub(crate) partners: Arc<Vec<PartnerSocket>>,
+    pub(crate) config: Arc<relay::Config>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) streams: StreamLimits,
+    pub(crate) admission: Arc<Admission>,
+    pub(crate) report: Arc<dyn Fn(Report) + Send + Sync>,
+    pub(crate) stop: watch::Receiver<bool>,
+    /// Counts the turns of the shard's clock.
+    pub(crate) heartbeat: Arc<AtomicU64>,
+    /// Is told once clients are served.
+    pub(crate) ready: mpsc::Sender<()>,
+}
+
+/// Runs a shard on this thread until it is told to stop.
+///
+/// # Errors
+/// If it cannot begin, or a task panicked. What its clients had is given up then; their sockets
+/// are the blueprint's and stay, so that a new life of the shard hears the same clients.
+pub(crate) fn run(blueprint: &Blueprint) -> io::Result<(Counters, NetCounters)> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let tasks = LocalSet::new();
+    runtime.block_on(tasks.run_until(serve(blueprint)))
+}
+
+async fn serve(blueprint: &Blueprint) -> io::Result<(Counters, NetCounters)> {
+    let Sockets {
+        listeners,
+        acceptors,
+    } = Sockets::of(&blueprint.bound)?;
+    let udp_listeners = listeners.len();
+    let mut shard = Shard::new(blueprint, listeners);
+    for partner in blueprint.partners.iter() {
+        shard.egress.partners.push(partner.try_clone()?);
+    }
+    let shard = Rc::new(Local::new(shard));
+    let mut tasks = JoinSet::new();
+    if blueprint.number == KEEPS_PARTNERS {
+        for partner in blueprint.partners.iter() {
+            let socket = sys::register(partner.socket.try_clone()?)?;
+            tasks.spawn_local(udp::partner(Rc::clone(&shard), socket));
+        }
+        shard.shard.borrow_mut().server.keep_partners(clock::now());
+    }
+    for index in 0..udp_listeners {
+        tasks.spawn_local(udp::listen(Rc::clone(&shard), index));
+    }
+    for acceptor in acceptors {
+        tasks.spawn_local(stream::accept(Rc::clone(&shard), acceptor));
+    }
+    let (post, inbox) = (Arc::clone(&blueprint.post), Arc::clone(&blueprint.inbox));
+    tasks.spawn_local(read_mail(Rc::clone(&shard), post, blueprint.number, inbox));
+    tasks.spawn_local(give_tasks(Rc::clone(&shard)));
+    let heartbeat = Arc::clone(&blueprint.heartbeat);
+    tasks.spawn_local(keep_time(Rc::clone(&shard), heartbeat));
+    // Who started the shards has stopped listening if this is not its first life.
+    let _ = blueprint.ready.send(());
+
+    let mut stop = blueprint.stop.clone();
+    let outcome = tokio::select! {
+        // A sender that is gone means the same as one that says stop.
+        _ = stop.wait_for(|stop| *stop) => Ok(()),
+        _ = tasks.join_next() => Err(io::Error::other("a listener or the clock stopped")),
+        () = shard.panicked.notified() => Err(io::Error::other("a task panicked")),
+    };
+    tasks.shutdown().await;
+    // Also after a fault: the other shards want the ports back.
+    let mut shard = shard.shard.borrow_mut();
+    if outcome.is_ok() {
+        // No next life will read it.
+        while let Some(letter) = blueprint.inbox.last() {
+            shard.handle_letter(letter);
+        }
+    }
+    shard.server.handle_shutdown(clock::now().mono);
+    shard.settle();
+    outcome.map(|()| (shard.server.counters().clone(), shard.egress.counters))
+}
+
+/// The sockets of one life of a shard, on its runtime.
+struct Sockets {
+    listeners: Vec<UdpListener>,
+    acceptors: Vec<TcpListener>,
+}
+
+impl Sockets {
+    fn of(bound: &[Bound]) -> io::Result<Self> {
+        let (mut listeners, mut acceptors) = (Vec::new(), Vec::new());
+        for Bound {
+            transport,
+            listen,
+            socket,
+        } in bound
+        {
+            let socket = socket.try_clone()?;
+            match transport {
+                Transport::Udp => {
+                    let socket = sys::register(socket)?;
+                    listeners.push(UdpListener {
+                        listen: *listen,
+                        socket,
+                    });
+                }
+                Transport::Tcp => acceptors.push(TcpListener::from_std(socket.into())?),
+            }
+        }
+        Ok(Self {
+            listeners,
+            acceptors,
+        })
+    }
+}
+
+/// Reads what other shards write.
+async fn read_mail(shard: Handle, post: Arc<Post>, own: ShardId, inbox: Arc<Inbox>) {
+    let mut letters = inbox.letters().await;
+    while let Some(letter) = letters.recv().await {
+        post.taken_out(own, &letter);
+        shard.shard.borrow_mut().handle_letter(letter);
+    }
+}
+
+/// Gives every relay socket that was opened a task that reads it.
+async fn give_tasks(shard: Handle) {
+    let opened = Rc::clone(&shard.shard.borrow().opened);
+    loop {
+        opened.notified().await;
+        let unread = std::mem::take(&mut shard.shard.borrow_mut().unread);
+        for relay in unread {
+            let task = tokio::task::spawn_local(udp::relay(Rc::clone(&shard), relay));
+            let relays = &mut shard.shard.borrow_mut().egress.relays;
+            relays.set_task(relay, task.abort_handle());
+        }
+    }
+}
+
+/// Ends what is due, also when no packet comes.
+async fn keep_time(shard: Handle, heartbeat: Arc<AtomicU64>) {
+    loop {
+        let next = shard.shard.borrow().server.poll_timeout();
+        let tick = time::Instant::now() + TICK;
+        time::sleep_until(next.map_or(tick, |next| tick.min(next.into()))).await;
+        heartbeat.fetch_add(1, Ordering::Relaxed);
+        let mut shard = shard.shard.borrow_mut();
+        shard.server.handle_timeout(clock::now());
+        shard.settle();
+    }
+}
+
+/// The timers of the core are checked at least so often. What a packet meets is exact anyway.
+const TICK: Duration = Duration::from_secs(1);
+
+/// The shard that hears the partners. Any one will do, and this one is always there.
+const KEEPS_PARTNERS: ShardId = ShardId(0);

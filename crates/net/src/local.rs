@@ -1,0 +1,56 @@
+//! What the tasks of a shard's thread share.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::thread;
+
+use tokio::sync::Notify;
+
+use crate::shard::Shard;
+use crate::sys::Batch;
+
+/// A shard and the buffers of its thread.
+pub(crate) struct Local {
+    pub(crate) shard: RefCell<Shard>,
+    /// Where datagrams are received into.
+    pub(crate) batch: RefCell<Batch>,
+    /// Where streams are read into.
+    pub(crate) scratch: RefCell<Vec<u8>>,
+    /// A task panicked, and what it left half done is not to be trusted: the shard ends.
+    pub(crate) panicked: Notify,
+}
+
+pub(crate) type Handle = Rc<Local>;
+
+impl Local {
+    pub(crate) fn new(shard: Shard) -> Self {
+        Self {
+            shard: RefCell::new(shard),
+            batch: RefCell::new(Batch::new()),
+            scratch: RefCell::new(vec![0; SCRATCH]),
+            panicked: Notify::new(),
+        }
+    }
+}
+
+/// Tells when the task that holds it panics. The runtime would go on without that task, and with
+/// all that it held.
+pub(crate) struct Alarm(Handle);
+
+impl Alarm {
+    /// For a task of this shard.
+    pub(crate) fn of(shard: &Handle) -> Self {
+        Self(Rc::clone(shard))
+    }
+}
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.panicked.notify_one();
+        }
+    }
+}
+
+/// One read of a stream.
+const SCRATCH: usize = 64 * 1024;
