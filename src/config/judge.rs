@@ -13,6 +13,7 @@ mod oauth;
 mod peers;
 mod realms;
 mod redirects;
+mod reuse;
 mod tcp;
 mod unauthenticated;
 
@@ -29,6 +30,7 @@ use super::fault::{Fault, Finding, Form, KeyName, Remark};
 use super::file::{File, IcmpPolicy, LogTable, Number, Text};
 use super::host::Host;
 use super::{Config, Format, Level, Listener, Log, Relay};
+use reuse::Known;
 
 /// Judges a file at `path` by the facts of `host`. There is a configuration
 /// unless a finding is a fault.
@@ -37,6 +39,8 @@ pub(super) fn judge(file: File, path: &Path, host: &Host) -> (Option<Config>, Ve
     let mut judge = Judge {
         host,
         directory,
+        secrets: Vec::new(),
+        nonce_secret: None,
         findings: Vec::new(),
     };
     let names = realm_names(&file, host);
@@ -58,6 +62,7 @@ pub(super) fn judge(file: File, path: &Path, host: &Host) -> (Option<Config>, Ve
     };
     let auth = judge.auth(file.auth, around);
     let oauth = judge.oauth(file.oauth, realm.as_deref());
+    let apart = judge.nonce_secret_apart();
     let stream_indication = judge.data_indication(&file.tcp);
     let allocation = judge.allocation(&file.allocation, relay.as_ref());
     let allocation = allocation.zip(stream_indication);
@@ -75,6 +80,7 @@ pub(super) fn judge(file: File, path: &Path, host: &Host) -> (Option<Config>, Ve
     let peers = judge.peers(&file.peers);
     let log = log(&file.log);
     let config = || {
+        apart?;
         Some(Config {
             realm: realm?,
             threads: threads?,
@@ -101,6 +107,10 @@ struct Judge<'h> {
     host: &'h Host,
     /// Where relative paths start.
     directory: &'h Path,
+    /// What clients, users and other servers prove to know.
+    secrets: Vec<Known>,
+    /// What only servers know that send clients to each other.
+    nonce_secret: Option<Known>,
     findings: Vec<Finding>,
 }
 

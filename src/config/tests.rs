@@ -63,6 +63,7 @@ fn read_secret(path: &Path) -> io::Result<SecretFile> {
         Some("/etc/hairpin/public") => ("Zm9yIGFueW9uZSB0byByZWFk", true),
         Some("/etc/hairpin/north.key") => ("8F1oQO0gkNXyzTqVvrw+bzgjQ9y3yKDmJwN3Dpvq5Hs=", false),
         Some("/etc/hairpin/nonce.secret") => ("bm9uY2VzIG9mIGFsbCBub2Rlcwo=", false),
+        Some("/etc/hairpin/sixteen") => ("c2l4dGVlbiBieXRlcyE/IQ==", false),
         Some("/etc/hairpin/short") => ("correct horse b", false),
         Some("/etc/hairpin/weak") => ("changeme", false),
         _ => return Err(io::ErrorKind::NotFound.into()),

@@ -27,8 +27,11 @@ impl fmt::Debug for ProcessSecret {
 }
 
 impl NonceSecret {
-    /// From a text that several servers know: each takes the nonces of the others. The text is not
-    /// the key itself, so that it gives nothing away of what else an operator uses it for.
+    /// From a text that several servers know: each takes the nonces of the others.
+    ///
+    /// The key is derived under a label of its own, so that it is the key of nothing else. That does
+    /// not hide the text: every stranger hears MACs made with the key and can check guesses at the
+    /// text with them, as fast as it can compute. So the text has to be random, and no other secret.
     pub fn shared(text: &[u8]) -> Self {
         Self(derived(text, b"nonces of several servers"))
     }

@@ -29,6 +29,17 @@ pub(crate) enum AuthFault {
         /// Its length.
         length: usize,
     },
+    /// A secret that whoever hears a nonce can check guesses at.
+    #[error(
+        "{key} holds the same secret as {other}: every stranger hears nonces made with it, and can \
+         check guesses at it offline"
+    )]
+    NonceSecretReused {
+        /// The key.
+        key: KeyName,
+        /// The other key.
+        other: KeyName,
+    },
     /// A secret file that cannot be read.
     #[error("{key} names {path}, which cannot be read: {source}")]
     SecretFile {
@@ -102,6 +113,9 @@ impl AuthFault {
         let help = match self {
             Self::KeyUnderRequire => "give the password instead, or write \"offer\"",
             Self::Placeholder { .. } | Self::ShortSecret { .. } => MAKE_SECRET,
+            Self::NonceSecretReused { .. } => {
+                "make one for nonces alone: `openssl rand -base64 32`"
+            }
             Self::SecretFile { .. } => SECRET_FILE,
             Self::NoKey { .. } => "write a password in quotes, or { key = \"…\" }",
             Self::ForeignUser { realm, .. } => {

@@ -6,6 +6,7 @@ use relay::Sha256;
 use toml::Spanned;
 
 use super::credentials::Credentials;
+use super::reuse::Known;
 use super::{Judge, Surroundings};
 use crate::config::caution::Caution;
 use crate::config::fault::{AuthFault, KeyName};
@@ -48,8 +49,11 @@ impl Judge<'_> {
         let key = "[auth] nonce-secret-file".into();
         let nonce_secret = match &table.nonce_secret_file {
             Some(written) => {
-                let secret = self.secret_file(&key, written);
-                secret.and_then(|secret| self.strong(&key, secret, &written.span()).map(Some))
+                let (secret, at) = (self.secret_file(&key, written), written.span());
+                let secret = secret.and_then(|secret| self.strong(&key, secret, &at));
+                let known = secret.as_ref().map(|secret| Known::new(&key, secret, &at));
+                self.nonce_secret = known;
+                secret.map(Some)
             }
             None => Some(None),
         };

@@ -8,6 +8,7 @@ use relay::keys::{Keys, NotOpaque};
 use toml::Spanned;
 
 use super::Judge;
+use super::reuse::Known;
 use crate::config::caution::Caution;
 use crate::config::fault::{AuthFault, Fault, Form, KeyName};
 use crate::config::file::{Text, UserEntry};
@@ -78,6 +79,7 @@ impl Judge<'_> {
                 usable = false;
                 continue;
             };
+            self.secrets.push(Known::new(&key, &secret, &at));
             match secrets.iter().find(|(other, _)| *other == secret) {
                 Some((_, first)) => {
                     let see = Some((first.clone(), "first here"));
@@ -190,6 +192,8 @@ impl Judge<'_> {
                     let (key, form) = ("key".into(), Form::Key);
                     return self.refuse(Fault::Form { key, form }, digits.span());
                 };
+                let text = Secret::new(digits.get_ref());
+                self.secrets.push(Known::new(of, &text, &digits.span()));
                 UserKey::Precomputed(key)
             }
         };
@@ -228,9 +232,11 @@ impl Judge<'_> {
             return self.refuse(AuthFault::Placeholder { key: key.clone() }, at);
         }
         if password.len() < 8 || password == name {
-            self.say(Caution::WeakPassword { key: key.clone() }, at);
+            self.say(Caution::WeakPassword { key: key.clone() }, at.clone());
         }
-        Some(UserKey::Password(Secret::new(password)))
+        let password = Secret::new(password);
+        self.secrets.push(Known::new(key, &password, &at));
+        Some(UserKey::Password(password))
     }
 }
 

@@ -7,6 +7,7 @@ use relay::{HostAddress, NatDiscovery, Partner, PartnerSecret, SecondAddress};
 
 use super::Judge;
 use super::net::{count, family, not_unicast};
+use super::reuse::Known;
 use crate::config::fault::{Fault, Form, KeyName, NatDiscoveryFault};
 use crate::config::file::{NatDiscoveryTable, OneOrMore, Several, Text};
 use crate::config::{Listener, Relay, Secret, Transport};
@@ -141,7 +142,10 @@ impl Judge<'_> {
         } else {
             self.secret_file(&name, written)?
         };
-        self.strong(&name, secret, &written.span())
+        let at = written.span();
+        let secret = self.strong(&name, secret, &at)?;
+        self.secrets.push(Known::new(&name, &secret, &at));
+        Some(secret)
     }
 
     /// The address and port of the first UDP listener of the family, which `second` must not share.

@@ -7,6 +7,7 @@ use relay::keys::Encryption;
 use toml::Spanned;
 
 use super::Judge;
+use super::reuse::Known;
 use crate::config::caution::Caution;
 use crate::config::fault::{Fault, KeyName, OauthFault};
 use crate::config::file::{Algorithm, OauthKeyTable, OauthTable, Text};
@@ -145,6 +146,7 @@ impl Judge<'_> {
             let key = key.clone();
             self.say(Caution::SampleKey { key }, at.clone());
         }
+        self.secrets.push(Known::new(&key, &text, &at));
         let length = bytes.len();
         match TokenSecret::new(encryption, bytes) {
             Some(secret) => Some(secret),

@@ -119,6 +119,85 @@ fn the_file_of_the_nonce_secret_is_judged_like_those_of_other_secrets() {
     );
 }
 
+/// Every stranger hears MACs made with it.
+#[test]
+fn the_secret_of_nonces_is_no_other_secret() {
+    const SAME: &str = "bm9uY2VzIG9mIGFsbCBub2Rlcwo=";
+    let realm = "[[auth.realm]]\nname = \"example.net\"\n";
+    let partner = "[nat-discovery]\npartner = \"203.0.113.8:3479\"\n";
+    let oauth = "[[oauth.key]]\nid = \"north\"\nalgorithm = \"A128GCM\"\n";
+    let sixteen = "c2l4dGVlbiBieXRlcyE_IQ";
+    for (other, text) in [
+        ("[auth] secrets", format!("secrets = [\"{SAME}\"]\n")),
+        ("[auth] secrets", format!("secrets = [\"{SAME} \"]\n")),
+        (
+            "[auth] secret-files",
+            "secret-files = [\"nonce.secret\"]\n".into(),
+        ),
+        (
+            "[auth.users]",
+            format!("[auth.users]\nalice = \"{SAME}\"\n"),
+        ),
+        (
+            "[[auth.realm]] secrets",
+            format!("{realm}secrets = [\"{SAME}\"]\n"),
+        ),
+        (
+            "[[auth.realm]] secret-files",
+            format!("{realm}secret-files = [\"nonce.secret\"]\n"),
+        ),
+        (
+            "[auth.realm.users]",
+            format!("{realm}[auth.realm.users]\nalice = \"{SAME}\"\n"),
+        ),
+        (
+            "[nat-discovery] secret",
+            format!("{partner}secret = \"{SAME}\"\n"),
+        ),
+        (
+            "[nat-discovery] secret-file",
+            format!("{partner}secret-file = \"nonce.secret\"\n"),
+        ),
+    ] {
+        let told = fault(&format!(
+            "[auth]\nnonce-secret-file = \"nonce.secret\"\n{text}"
+        ));
+        let whose = if other.contains("auth.realm") {
+            " of `example.net`"
+        } else {
+            ""
+        };
+        told.is(
+            &format!(
+                "error: `[auth] nonce-secret-file` holds the same secret as `{other}`{whose}: every \
+                 stranger hears nonces made with it, and can check guesses at it offline"
+            ),
+            "2:21",
+            "\"nonce.secret\"",
+            "make one for nonces alone: `openssl rand -base64 32`",
+        );
+    }
+    // The key of an authorization server is bytes, in either alphabet and padded or not.
+    let north = format!("{oauth}key = \"{sixteen}\"\n");
+    let told = fault(&format!("[auth]\nnonce-secret-file = \"sixteen\"\n{north}"));
+    let sentence = "holds the same secret as `[[oauth.key]] key` of `north`";
+    assert!(told.sentence.contains(sentence), "{told:?}");
+    // With the file refused for something else, too.
+    let told = refused(&format!(
+        "threads = -1\n[auth]\nnonce-secret-file = \"nonce.secret\"\nsecrets = [\"{SAME}\", \"x\"]\n"
+    ));
+    assert_eq!(told.len(), 3, "{told:#?}");
+}
+
+#[test]
+fn the_report_of_a_secret_of_nonces_points_at_the_other_secret_and_shows_neither() {
+    let text = "[auth]\nnonce-secret-file = \"nonce.secret\"\n\
+                secrets = [\"bm9uY2VzIG9mIGFsbCBub2Rlcwo=\"]\n";
+    let report = read(text, path(), &host()).unwrap_err().to_string();
+    assert!(report.contains("----- the same"), "{report}");
+    assert!(!report.contains("bm9u"), "{report}");
+}
+
 #[test]
 fn users_have_passwords_or_keys() {
     let users = config(
