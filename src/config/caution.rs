@@ -1,6 +1,7 @@
 //! Settings that work, but that the operator may not have meant.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use super::key_name::KeyName;
@@ -58,6 +59,23 @@ pub(crate) enum Caution {
         /// The quota.
         total: u32,
     },
+    /// A rule for clients that come in a way in which none does.
+    #[error("no client of this server can go to what this `[[redirect]] to` names")]
+    PlacelessRedirect {
+        /// How clients come, in words.
+        clients: String,
+    },
+    /// A rule behind others that hold whenever it does.
+    #[error("this `[[redirect]]` never decides: another before it always holds when it does")]
+    PassedRedirect,
+    /// An address of one host or one link.
+    #[error("`[[redirect]] to` names {address}, which leads clients to no other server")]
+    LocalTarget {
+        /// As written.
+        address: IpAddr,
+        /// Why not.
+        reason: &'static str,
+    },
     /// A port that most people's clients do not go to.
     #[error("`[[redirect]] to` has port {port}, which Chromium sends nothing to")]
     BlockedPort {
@@ -113,6 +131,13 @@ impl Caution {
             Self::IdleRedirect { .. } => {
                 "lower it, or raise `total` in [allocation] or in the realm".into()
             }
+            Self::PlacelessRedirect { clients } => format!(
+                "a client keeps its transport and the family of its address: here clients come \
+                 over {clients}"
+            )
+            .into(),
+            Self::PassedRedirect => "put it before the other, or remove it".into(),
+            Self::LocalTarget { reason, .. } => (*reason).into(),
             Self::BlockedPort { port: ..1024 } => {
                 "its users would get no relay: below 1024 it goes to 80 and 443 only".into()
             }

@@ -6,6 +6,7 @@
 
 mod auth;
 mod credentials;
+mod idle_redirects;
 mod limits;
 mod nat_discovery;
 mod net;
@@ -30,6 +31,7 @@ use super::fault::{Fault, Finding, Form, KeyName, Remark};
 use super::file::{File, IcmpPolicy, LogTable, Number, Text};
 use super::host::Host;
 use super::{Config, Format, Level, Listener, Log, Relay};
+use idle_redirects::Place;
 use reuse::Known;
 
 /// Judges a file at `path` by the facts of `host`. There is a configuration
@@ -70,10 +72,13 @@ pub(super) fn judge(file: File, path: &Path, host: &Host) -> (Option<Config>, Ve
         stream_indication,
         ..limits
     });
-    let at = file.redirect.iter().map(redirects::place).collect();
+    let places: Vec<Place> = file.redirect.iter().map(Place::of).collect();
     let redirects = judge.redirects(file.redirect, around);
     if let (Some(rules), Some(limits), Some(auth)) = (&redirects, &allocation, &auth) {
-        judge.idle_redirects(rules, at, limits, auth);
+        judge.waiting_redirects(rules, &places, limits, auth);
+    }
+    if let (Some(rules), Some(listeners)) = (&redirects, &listeners) {
+        judge.passed_redirects(rules, &places, listeners);
     }
     let unauthenticated = judge.unauthenticated(&file.unauthenticated);
     let tcp = judge.tcp(&file.tcp);
@@ -135,6 +140,18 @@ fn realm_names(file: &File, host: &Host) -> Vec<String> {
 impl Judge<'_> {
     fn say(&mut self, remark: impl Into<Remark>, at: std::ops::Range<usize>) {
         self.findings.push(Finding::new(remark, at));
+    }
+
+    /// As [`Self::say`], pointing at a second place that explains it.
+    fn say_beside(
+        &mut self,
+        remark: impl Into<Remark>,
+        at: std::ops::Range<usize>,
+        see: (std::ops::Range<usize>, &'static str),
+    ) {
+        let see = Some(see);
+        let remark = remark.into();
+        self.findings.push(Finding { remark, at, see });
     }
 
     /// Says a fault and gives the `None` that stands for it.

@@ -3,15 +3,15 @@
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 
-use relay::{Limits, Redirect, Target, Transport, When};
+use relay::{Redirect, Target, Transport, When};
 use toml::Spanned;
 
 use super::net::not_unicast;
 use super::{Judge, Surroundings};
+use crate::config::Relay;
 use crate::config::caution::Caution;
 use crate::config::fault::{Fault, Form, RedirectFault};
 use crate::config::file::{Number, RedirectTable, Text, WhenEntry};
-use crate::config::{Auth, Relay};
 
 impl Judge<'_> {
     pub(super) fn redirects(
@@ -24,29 +24,6 @@ impl Judge<'_> {
             .map(|table| self.redirect(table, around))
             .collect();
         read.into_iter().collect()
-    }
-
-    /// Says which rules wait for more allocations than there can be; `at` is where each says so.
-    pub(super) fn idle_redirects(
-        &mut self,
-        rules: &[Redirect],
-        at: Vec<Range<usize>>,
-        limits: &Limits,
-        auth: &Auth,
-    ) {
-        for (rule, at) in rules.iter().zip(at) {
-            let When::Allocations(limit) = rule.when else {
-                continue;
-            };
-            let mut realms = auth.realms.iter();
-            let realm = realms.find(|realm| rule.realm.as_deref() == Some(&*realm.name));
-            let totals = [limits.total, realm.and_then(|realm| realm.total)];
-            if let Some(total) = totals.into_iter().flatten().min()
-                && limit > total
-            {
-                self.say(Caution::IdleRedirect { limit, total }, at);
-            }
-        }
     }
 
     fn redirect(
@@ -117,6 +94,10 @@ impl Judge<'_> {
         let target = Target { address, transport };
         if self.is_own(target, around) {
             return self.refuse(RedirectFault::Itself { target }, at);
+        }
+        if let Some(reason) = nowhere(address.ip()) {
+            let address = address.ip();
+            self.say(Caution::LocalTarget { address, reason }, at.clone());
         }
         if is_blocked(port) {
             self.say(Caution::BlockedPort { port }, at);
@@ -215,6 +196,24 @@ fn overlap(one: Target, other: Target) -> bool {
     one.address == other.address && same
 }
 
+/// Why an address of one host leads few clients to another server, if any.
+const fn nowhere(ip: IpAddr) -> Option<&'static str> {
+    let (is_loopback, is_link_local) = match ip {
+        IpAddr::V4(ip) if ip.octets()[0] == 0 => {
+            return Some("it stands for no host that could be sent to");
+        }
+        IpAddr::V4(ip) => (ip.is_loopback(), ip.is_link_local()),
+        IpAddr::V6(ip) => (ip.is_loopback(), ip.is_unicast_link_local()),
+    };
+    if is_loopback {
+        Some("Chromium and Firefox refuse it, and to any other client it is the client's own host")
+    } else if is_link_local {
+        Some("Firefox refuses it, and other clients reach it on one link only")
+    } else {
+        None
+    }
+}
+
 /// Whether Chromium refuses to send TURN to a port.
 const fn is_blocked(port: u16) -> bool {
     match port {
@@ -236,12 +235,6 @@ const fn is_blocked(port: u16) -> bool {
         | 10080 => true,
         1024.. => false,
     }
-}
-
-/// Where a rule says when it holds.
-pub(super) fn place(table: &Spanned<RedirectTable>) -> Range<usize> {
-    let when = table.get_ref().when.as_ref();
-    when.map_or_else(|| table.span(), Spanned::span)
 }
 
 const TABLE: &str = "[[redirect]]";

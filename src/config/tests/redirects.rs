@@ -188,7 +188,8 @@ fn each_transport_may_have_a_port_of_its_own() {
 
 #[test]
 fn a_port_of_this_server_is_its_own_for_the_transport_that_it_listens_to_only() {
-    let listener = "[[listener]]\ntransport = \"udp\"\nlisten = \"10.0.0.5:3478\"\n";
+    let listener = "[[listener]]\ntransport = \"udp\"\nlisten = \"10.0.0.5:3478\"\n\
+                    [[listener]]\ntransport = \"tcp\"\nlisten = \"10.0.0.5:443\"\n";
     for (suffix, is_own) in [("", true), ("/udp", true), ("/tcp", false)] {
         let text = to(&format!("\"10.0.0.5:3478{suffix}\"")) + listener;
         if is_own {
@@ -228,6 +229,114 @@ fn a_port_that_chromium_sends_nothing_to_is_a_warning() {
     for port in [80, 443, 1024, 3478, 5349, 65535] {
         config(&to(&format!("\"203.0.113.9:{port}\"")));
     }
+}
+
+/// libwebrtc refuses loopback, nICEr link-local addresses, too.
+#[test]
+fn a_redirect_to_an_address_that_browsers_refuse_is_a_warning() {
+    let loopback =
+        "Chromium and Firefox refuse it, and to any other client it is the client's own host";
+    let link = "Firefox refuses it, and other clients reach it on one link only";
+    let none = "it stands for no host that could be sent to";
+    for (address, shown, help) in [
+        ("127.0.0.1:3479", "127.0.0.1", loopback),
+        ("127.8.0.1:3479", "127.8.0.1", loopback),
+        ("[::1]:3479", "::1", loopback),
+        ("[::ffff:127.0.0.1]:3479", "127.0.0.1", loopback),
+        ("169.254.0.9:3479", "169.254.0.9", link),
+        ("[fe80::9]:3479", "fe80::9", link),
+        ("0.0.0.9:3479", "0.0.0.9", none),
+    ] {
+        let target = format!("\"{address}\"");
+        let told = warned(&to(&target));
+        assert_eq!(told.len(), 1, "{told:#?}");
+        let sentence = format!(
+            "warning: `[[redirect]] to` names {shown}, which leads clients to no other server"
+        );
+        told[0].is(&sentence, "3:7", &target, help);
+    }
+}
+
+#[test]
+fn a_redirect_that_no_client_of_any_listener_can_follow_is_a_warning() {
+    let listener = |transport, listen| {
+        format!("[[listener]]\ntransport = \"{transport}\"\nlisten = \"{listen}\"\n")
+    };
+    let udp = listener("udp", "0.0.0.0:3478");
+    let tcp = listener("tcp", "0.0.0.0:3478");
+    let six = listener("udp", "[::]:3478");
+    let over_udp = "\"203.0.113.9:3478/udp\"";
+    let over_tcp = "\"203.0.113.9:443/tcp\"";
+    let to_six = "\"[2001:db8::9]:3478\"";
+    for (target, listeners, clients) in [
+        (over_tcp, &udp, "UDP and IPv4"),
+        (over_udp, &tcp, "TCP and IPv4"),
+        (to_six, &udp, "UDP and IPv4"),
+        (over_udp, &six, "UDP and IPv6"),
+        (
+            over_tcp,
+            &(udp.clone() + &six),
+            "UDP and IPv4, or over UDP and IPv6",
+        ),
+    ] {
+        let told = warned(&(to(target) + listeners));
+        assert_eq!(told.len(), 1, "{told:#?}");
+        told[0].is(
+            "warning: no client of this server can go to what this `[[redirect]] to` names",
+            "3:7",
+            target,
+            &format!(
+                "a client keeps its transport and the family of its address: here clients come \
+                 over {clients}"
+            ),
+        );
+    }
+    // One target that is good for some clients is enough: the others stay.
+    for listeners in [&udp, &tcp, &six] {
+        config(&(to(&format!("{over_udp}, {over_tcp}, {to_six}")) + listeners));
+    }
+}
+
+#[test]
+fn a_redirect_behind_one_that_always_holds_when_it_does_is_a_warning() {
+    let rule = |to: &str, when: &str| format!("[[redirect]]\nto = [{to}]\nwhen = {when}\n");
+    let (one, other) = ("\"203.0.113.9:3478\"", "\"203.0.113.10:3478\"");
+    let (six, over_udp) = ("\"[2001:db8::9]:3478\"", "\"203.0.113.9:3478/udp\"");
+    let (always, draining) = ("\"always\"", "\"draining\"");
+    let (some, many) = ("{ allocations = 90 }", "{ allocations = 900 }");
+    let realm = "realm = \"host.example.org\"\n";
+    let passed = |text: String| {
+        let told = warned(&(text + SHARED));
+        let sentence = "warning: this `[[redirect]]` never decides: another before it always holds when it does";
+        told.iter()
+            .for_each(|told| assert_eq!(told.sentence, sentence));
+        told.len()
+    };
+    for when in [always, draining, some] {
+        let told = warned(&(rule(one, always) + &rule(other, when)));
+        assert_eq!(told.len(), 1, "{told:#?}");
+        let help = "put it before the other, or remove it";
+        told[0].is(&told[0].sentence, "6:8", when, help);
+        // A rule for everyone passes those of realms, too.
+        assert_eq!(passed(rule(one, always) + &rule(other, when) + realm), 1);
+        assert_eq!(passed(rule(one, when) + realm + &rule(other, always)), 0);
+    }
+    assert_eq!(passed(rule(one, some) + &rule(other, many)), 1);
+    assert_eq!(passed(rule(one, many) + &rule(other, some)), 0);
+    assert_eq!(passed(rule(one, some) + realm + &rule(other, many)), 0);
+    assert_eq!(passed(rule(one, draining) + &rule(other, some)), 0);
+    assert_eq!(passed(rule(one, draining) + &rule(other, draining)), 1);
+    assert_eq!(
+        passed(rule(one, always) + realm + &rule(other, draining) + realm),
+        1
+    );
+    // What has no place for a client leaves it to the next.
+    assert_eq!(passed(rule(six, always) + &rule(one, always)), 0);
+    assert_eq!(passed(rule(over_udp, always) + &rule(one, always)), 0);
+    assert_eq!(
+        passed(rule(six, always) + &rule(one, always) + &rule(&format!("{one}, {six}"), draining)),
+        1
+    );
 }
 
 #[test]
