@@ -7,7 +7,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use clap::Args;
 use relay::policy::{Mode, Network};
-use relay::{Allowance, Partner, Redirect, SecondAddress, Sha256, Target, When};
+use relay::{Allowance, IcmpTold, Partner, Redirect, SecondAddress, Sha256, Target, When};
 
 use super::{ConfigFile, Failure, print};
 use crate::config::{Config, Format, Host, Level, OauthKey, Realm, Transport, spelled};
@@ -204,7 +204,7 @@ fn relay_ports(config: &Config) -> String {
 fn allocations(config: &Config) -> String {
     let limits = &config.allocation;
     format!(
-        "live {}, at most {}; {} per user, {} in all; {} and {} each; {}",
+        "live {}, at most {}; {} per user, {} in all; {} and {} each; {}; {}",
         span(limits.default_lifetime),
         span(limits.max_lifetime),
         quota(limits.per_user),
@@ -215,6 +215,11 @@ fn allocations(config: &Config) -> String {
             "may follow their clients to other addresses"
         } else {
             "may not follow their clients to other addresses"
+        },
+        match config.icmp {
+            IcmpTold::Rfc8489 => "clients that sign with an algorithm of RFC 8489 hear ICMP errors",
+            IcmpTold::Always => "all clients hear ICMP errors",
+            IcmpTold::Never => "no client hears ICMP errors",
         },
     )
 }
@@ -270,12 +275,13 @@ fn tcp(config: &Config) -> String {
     let limits = &config.tcp;
     format!(
         "at most {}, {} of one network; closed after {} without a first request, {} of silence, \
-         {} without an allocation",
+         {} without an allocation; Data indications above {} bytes are dropped",
         limits.connections,
         limits.per_prefix,
         span(limits.first_frame),
         span(limits.idle),
         span(limits.stranger_lifetime),
+        config.allocation.stream_indication,
     )
 }
 
@@ -411,12 +417,12 @@ clients          1 user, 1 secret for time-limited credentials; a nonce is valid
 other realm      example.net: 0 users, 1 secret; as many per user, at most 10 in all; asked for at 10.0.0.5:3478
 other realm      example.com: 1 user, 0 secrets; at most 2 per user, no limit in all; known by names such as alice@example.com
 token clients    2 keys of authorization servers, which know this server as turn.example.org: north, south from 2026-01-01T00:00:00Z until 2028-01-01T00:00:00Z
-allocations      live 10m, at most 1h; at most 4 per user, no limit in all; 256 permissions and 256 channels each; may follow their clients to other addresses
+allocations      live 10m, at most 1h; at most 4 per user, no limit in all; 256 permissions and 256 channels each; may follow their clients to other addresses; clients that sign with an algorithm of RFC 8489 hear ICMP errors
 redirect         everyone while the server drains, to 203.0.113.9:3478 or [2001:db8::9]:3478
 redirect         users of example.net while there are 90 allocations or more, to 203.0.113.9:443/tcp
 strangers        hear at most this much more than they send: 16KiB per second to one network, 256KiB per second in all
 nat discovery    10.0.0.5 (seen as 203.0.113.7) and 10.0.0.6 (seen as 203.0.113.8), each on ports 3478 and 3479
-tcp clients      at most 16384, 1024 of one network; closed after 10s without a first request, 1m of silence, 1h without an allocation
+tcp clients      at most 16384, 1024 of one network; closed after 10s without a first request, 1m of silence, 1h without an allocation; Data indications above 2048 bytes are dropped
 peers            Public addresses are allowed. Private and special addresses and those of this host are denied. \
 Clients of this server reach each other. Allowed by name: 10.1.2.0/24. Denied by name, also where allowed: 10.1.2.9. \
 The server's own listeners are always denied.
@@ -448,6 +454,24 @@ log              events as text, without client addresses
         assert!(some.contains(sentence), "{some}");
         let none = "[unauthenticated]\nper-prefix = \"unlimited\"\ntotal = \"unlimited\"\n";
         assert!(summary(none).contains("can be used to attack others"));
+    }
+
+    #[test]
+    fn who_hears_icmp_and_what_is_too_long_for_a_stream_are_said() {
+        for (icmp, words) in [
+            (
+                "rfc8489",
+                "; clients that sign with an algorithm of RFC 8489 hear ICMP errors\n",
+            ),
+            ("always", "; all clients hear ICMP errors\n"),
+            ("never", "; no client hears ICMP errors\n"),
+        ] {
+            let summary = summary(&format!("[allocation]\nicmp = \"{icmp}\"\n"));
+            assert!(summary.contains(words), "{summary}");
+        }
+        let summary = summary("[tcp]\ndata-indication = 1500\n");
+        let words = "; Data indications above 1500 bytes are dropped\n";
+        assert!(summary.contains(words), "{summary}");
     }
 
     #[test]
