@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::key_name::KeyName;
 
@@ -26,6 +27,17 @@ pub(crate) enum Caution {
     ShortLifetime {
         /// The key.
         key: KeyName,
+    },
+    /// A lifetime that leaves another bound nothing to do.
+    #[error(
+        "`[tcp] stranger-lifetime` is shorter than `{other}`, {}, which then ends no connection",
+        humantime::format_duration(*bound)
+    )]
+    ShortStranger {
+        /// The other key, of the same table.
+        other: &'static str,
+        /// What it says, or its default.
+        bound: Duration,
     },
     /// A realm that some clients have no room for.
     #[error("{key} has {length} bytes, and some clients have room for 63")]
@@ -113,6 +125,7 @@ impl Caution {
                  after nine minutes or more, whatever they were granted"
                     .into()
             }
+            Self::ShortStranger { other, .. } => format!("lengthen it, or shorten `{other}`").into(),
             Self::LongRealm { .. } => {
                 "shorten it: libpeer writes past its buffer at 64 bytes; mediastreamer2 \
                  (Linphone) and the KVS SDK have room for 127"

@@ -22,7 +22,7 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
 
-use relay::{IcmpTold, Limits};
+use relay::IcmpTold;
 
 pub(super) use auth::realm_flaw;
 pub(crate) use unauthenticated::spelled;
@@ -66,12 +66,7 @@ pub(super) fn judge(file: File, path: &Path, host: &Host) -> (Option<Config>, Ve
     let oauth = judge.oauth(file.oauth, realm.as_deref());
     let apart = judge.nonce_secret_apart();
     let stream_indication = judge.data_indication(&file.tcp);
-    let allocation = judge.allocation(&file.allocation, relay.as_ref());
-    let allocation = allocation.zip(stream_indication);
-    let allocation = allocation.map(|(limits, stream_indication)| Limits {
-        stream_indication,
-        ..limits
-    });
+    let allocation = judge.allocation(&file.allocation, stream_indication, relay.as_ref());
     let places: Vec<Place> = file.redirect.iter().map(Place::of).collect();
     let redirects = judge.redirects(file.redirect, around);
     if let (Some(rules), Some(limits), Some(auth)) = (&redirects, &allocation, &auth) {

@@ -18,10 +18,11 @@ impl Judge<'_> {
         }
     }
 
-    /// `relay` says how many allocations the ports can hold.
+    /// `relay` says how many allocations the ports can hold; `stream_indication` is of `[tcp]`.
     pub(super) fn allocation(
         &mut self,
         table: &AllocationTable,
+        stream_indication: Option<usize>,
         relay: Option<&Relay>,
     ) -> Option<Limits> {
         let lifetimes =
@@ -54,7 +55,7 @@ impl Judge<'_> {
             total,
             permissions: usize::try_from(permissions?).ok()?,
             channels: usize::try_from(channels?).ok()?,
-            ..Limits::default()
+            stream_indication: stream_indication?,
         })
     }
 

@@ -6,6 +6,7 @@ use net::StreamLimits;
 use relay::Limits;
 
 use super::Judge;
+use crate::config::caution::Caution;
 use crate::config::file::{Number, TcpTable};
 
 impl Judge<'_> {
@@ -26,6 +27,7 @@ impl Judge<'_> {
             Duration::from_secs(1)..=Duration::from_secs(24 * 3600),
             defaults.stranger_lifetime,
         );
+        self.caution_short(table, [first_frame, idle], stranger_lifetime);
         let connections = self.count(
             "[tcp] connections",
             table.connections.as_ref(),
@@ -55,12 +57,30 @@ impl Judge<'_> {
         })
     }
 
+    /// Says which bounds a shorter lifetime of strangers keeps from ever being reached.
+    fn caution_short(
+        &mut self,
+        table: &TcpTable,
+        [first_frame, idle]: [Option<Duration>; 2],
+        lifetime: Option<Duration>,
+    ) {
+        let (Some(written), Some(lifetime)) = (&table.stranger_lifetime, lifetime) else {
+            return;
+        };
+        for (other, bound) in [("first-frame", first_frame), ("idle", idle)] {
+            if let Some(bound) = bound.filter(|bound| lifetime < *bound) {
+                self.say(Caution::ShortStranger { other, bound }, written.span());
+            }
+        }
+    }
+
     /// The longest Data indication to a client over TCP.
     pub(super) fn data_indication(&mut self, table: &TcpTable) -> Option<usize> {
         self.count(
             "[tcp] data-indication",
             table.data_indication.as_ref(),
-            // What every IPv6 link carries must fit, and RFC 8656 has no longer frames.
+            // What every IPv6 link carries must fit; libnice and pion have no room for more than
+            // 65,535 bytes.
             1280..=65535,
             Limits::default().stream_indication,
         )

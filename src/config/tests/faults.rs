@@ -1,6 +1,6 @@
 //! Each mistake: the sentence, the place, the text underlined, and what to write instead.
 
-use super::{fault, refused, warned};
+use super::{config, fault, refused, warned};
 
 #[test]
 fn a_report_shows_the_line_underlines_the_fault_and_suggests_the_key() {
@@ -261,7 +261,7 @@ fn the_same_listener_twice_is_refused() {
 fn one_port_serves_two_transports() {
     let udp = "[[listener]]\ntransport = \"udp\"\nlisten = \"[::]:3478\"\n";
     assert_eq!(
-        super::config(&format!("{udp}{}", udp.replace("udp", "tcp")))
+        config(&format!("{udp}{}", udp.replace("udp", "tcp")))
             .listeners
             .len(),
         2
@@ -588,6 +588,25 @@ fn sha256_cannot_be_required_of_a_user_with_an_md5_key() {
         "\"require\"",
         "give the password instead, or write \"offer\"",
     );
+}
+
+#[test]
+fn a_lifetime_of_strangers_that_leaves_another_bound_nothing_to_do_is_a_warning() {
+    let told = warned("[tcp]\nstranger-lifetime = \"30s\"\n");
+    assert_eq!(told.len(), 1, "{told:#?}");
+    told[0].is(
+        "warning: `[tcp] stranger-lifetime` is shorter than `idle`, 1m, which then ends no connection",
+        "2:21",
+        "\"30s\"",
+        "lengthen it, or shorten `idle`",
+    );
+    let told = warned("[tcp]\nstranger-lifetime = \"5s\"\nidle = \"5s\"\n");
+    assert_eq!(told.len(), 1, "{told:#?}");
+    let sentence = "warning: `[tcp] stranger-lifetime` is shorter than `first-frame`, 10s, which \
+                    then ends no connection";
+    assert_eq!(told[0].sentence, sentence);
+    assert_eq!(warned("[tcp]\nstranger-lifetime = \"9s\"\n").len(), 2);
+    config("[tcp]\nstranger-lifetime = \"1m\"\n");
 }
 
 #[test]
