@@ -20,7 +20,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use tokio::runtime::Runtime;
 
-use crate::config::{self, Config, Host, Refused};
+use crate::config::{self, Config, Host, NoSecret, Refused, Secret};
 
 /// A STUN and TURN server, closed by default.
 ///
@@ -73,11 +73,11 @@ enum Failure {
     #[error("{0}")]
     Usage(&'static str),
     /// The secret file has to be changed.
-    #[error("cannot read the secret from {path}: {source} (option {option})")]
+    #[error("option {option} names {path}, {source}")]
     Secret {
         path: PathBuf,
         option: &'static str,
-        source: io::Error,
+        source: NoSecret,
     },
     /// The man pages could not be written.
     #[error("cannot write man pages to {path}: {source} (option --output)")]
@@ -146,21 +146,21 @@ fn runtime() -> Result<Runtime, Failure> {
     builder.enable_all().build().map_err(Failure::Runtime)
 }
 
-/// The secret in a file, or on standard input, without the line end that editors and
-/// `openssl rand` add.
-fn read_secret(path: &Path, option: &'static str) -> Result<String, Failure> {
-    let mut text = String::new();
+/// The secret in a file, or on standard input.
+fn read_secret(path: &Path, option: &'static str) -> Result<Secret, Failure> {
+    let mut bytes = Vec::new();
     let outcome = if path == Path::new("-") {
-        io::stdin().read_to_string(&mut text)
+        io::stdin().read_to_end(&mut bytes)
     } else {
-        fs::File::open(path).and_then(|mut file| file.read_to_string(&mut text))
+        fs::File::open(path).and_then(|mut file| file.read_to_end(&mut bytes))
     };
-    outcome.map_err(|source| Failure::Secret {
+    let secret = outcome.map_err(NoSecret::from);
+    let secret = secret.and_then(|_| Secret::in_file(&bytes));
+    secret.map_err(|source| Failure::Secret {
         path: path.to_owned(),
         option,
         source,
-    })?;
-    Ok(text.trim_end_matches(['\n', '\r']).to_owned())
+    })
 }
 
 /// Writes to standard output what has colours for a terminal, and only there.

@@ -40,7 +40,7 @@ pub(crate) use host::Host;
 pub(crate) use host::SecretFile;
 pub(crate) use judge::spelled;
 pub(crate) use report::Report;
-pub(crate) use secret::{PrecomputedKey, Secret, TokenSecret};
+pub(crate) use secret::{NoSecret, PrecomputedKey, Secret, TokenSecret};
 
 /// The whole configuration, every choice made.
 #[derive(Debug, Clone, PartialEq)]

@@ -245,6 +245,32 @@ fn a_secret_comes_from_standard_input_or_from_the_environment() {
 }
 
 #[test]
+fn the_secret_file_of_an_option_is_read_like_those_of_a_configuration() {
+    let file = |content: &[u8]| {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(content).unwrap();
+        file
+    };
+    let marked = file(format!("\u{FEFF}{SECRET} \t\r\n").as_bytes());
+    let path = marked.path().to_str().unwrap();
+    let lines = uri_lines(&["--secret-file", path], Stdio::null(), None);
+    let username = lines[2].strip_prefix("username ").unwrap();
+    let password = lines[3].strip_prefix("password ");
+    assert_eq!(password, Some(mac(username).as_str()));
+    for (content, sentence) in [
+        (&b" \n"[..], "which is empty"),
+        (b"\xFF\xFE", "which has bytes that are no UTF-8"),
+    ] {
+        let wrong = file(content);
+        let path = wrong.path().to_str().unwrap();
+        let output = hairpin(&["credentials", "--secret-file", path]);
+        assert_eq!(output.status.code(), Some(2));
+        let sentence = format!("option --secret-file names {path}, {sentence}");
+        assert!(text(&output.stderr).contains(&sentence), "{output:?}");
+    }
+}
+
+#[test]
 fn a_token_is_sealed_with_the_key_of_a_file() {
     let file = configuration(
         "[[oauth.key]]\nid = \"north\"\nkey = \"ccQYbo3PSwCWXWzxvBBRhZqgsuOErrPAXcQgdJ5tC8g=\"\n",

@@ -115,15 +115,15 @@ impl Credentials {
             return self.first_secret(path, host);
         }
         let secret = match (&self.secret, &self.secret_file) {
-            (Some(secret), _) => secret.clone(),
+            (Some(secret), _) => Secret::new(secret),
             (None, Some(path)) => read_secret(path, "--secret-file")?,
             (None, None) => match (env::var("HAIRPIN_SECRET"), env::var_os("HAIRPIN_CONFIG")) {
-                (Ok(secret), _) => secret,
+                (Ok(secret), _) => Secret::new(secret),
                 (Err(_), Some(path)) => return self.first_secret(Path::new(&path), host),
                 (Err(_), None) => return Err(Failure::Usage(NO_SECRET)),
             },
         };
-        if secret.is_empty() {
+        if secret.expose().is_empty() {
             return Err(Failure::Usage("the secret is empty"));
         }
         if self.realm.is_some() {
@@ -131,7 +131,7 @@ impl Credentials {
                 "--realm chooses a secret of a configuration: name one with --config",
             ));
         }
-        Ok((Secret::new(secret), Config::defaults(host)))
+        Ok((secret, Config::defaults(host)))
     }
 
     fn first_secret(&self, path: &Path, host: &Host) -> Result<(Secret, Config), Failure> {

@@ -124,7 +124,7 @@ impl Doctor {
         if let Some(user) = &self.user {
             let password = match (&self.password, &self.password_file) {
                 (Some(password), _) => password.clone(),
-                (None, Some(path)) => read_secret(path, "--password-file")?,
+                (None, Some(path)) => read_secret(path, "--password-file")?.expose().to_owned(),
                 (None, None) => return Err(Failure::Usage("--user needs a password")),
             };
             return Ok(Some(Login::Password {
@@ -133,11 +133,11 @@ impl Doctor {
             }));
         }
         let secret = match (&self.secret, &self.secret_file) {
-            (Some(secret), _) => secret.clone(),
+            (Some(secret), _) => Secret::new(secret),
             (None, Some(path)) => read_secret(path, "--secret-file")?,
             (None, None) => return Ok(None),
         };
-        Ok(Some(minting(Secret::new(secret))))
+        Ok(Some(minting(secret)))
     }
 
     fn examine(

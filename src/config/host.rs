@@ -6,7 +6,7 @@ use std::path::Path;
 use std::{fs, io, thread};
 
 use super::judge::realm_flaw;
-use super::secret::Secret;
+use super::secret::{NoSecret, Secret};
 
 /// The facts and services of a host. A value, so that a test can be any host.
 #[derive(Debug, Clone)]
@@ -24,7 +24,7 @@ pub(crate) struct Host {
     /// Tries to bind a socket to the address.
     pub(crate) bind: fn(IpAddr) -> io::Result<()>,
     /// Reads a file that holds a secret.
-    pub(crate) read_secret: fn(&Path) -> io::Result<SecretFile>,
+    pub(crate) read_secret: fn(&Path) -> Result<SecretFile, NoSecret>,
 }
 
 /// A secret that lives in a file of its own.
@@ -115,12 +115,9 @@ fn bind(ip: IpAddr) -> io::Result<()> {
     UdpSocket::bind(SocketAddr::new(ip, 0)).map(drop)
 }
 
-fn read_secret(path: &Path) -> io::Result<SecretFile> {
-    let text = fs::read_to_string(path)?;
-    // Editors and `openssl rand` end the file with a line end that is not meant.
-    let secret = Secret::new(text.trim_end_matches(['\n', '\r']));
+fn read_secret(path: &Path) -> Result<SecretFile, NoSecret> {
     Ok(SecretFile {
-        secret,
+        secret: Secret::in_file(&fs::read(path)?)?,
         is_public: is_public(&fs::metadata(path)?),
     })
 }

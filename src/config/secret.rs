@@ -1,6 +1,6 @@
 //! Values that must not reach a log, a report or a terminal.
 
-use std::fmt;
+use std::{fmt, io};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
@@ -17,6 +17,17 @@ impl Secret {
         Self(text.into())
     }
 
+    /// What a file holds, without the byte order mark and the white space at the end that editors
+    /// and `openssl rand` leave there: where they differ, files look the same.
+    pub(crate) fn in_file(bytes: &[u8]) -> Result<Self, NoSecret> {
+        let text = std::str::from_utf8(bytes).map_err(|_| NoSecret::Binary)?;
+        let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
+        match text.trim_end() {
+            "" => Err(NoSecret::Empty),
+            text => Ok(Self::new(text)),
+        }
+    }
+
     /// The text itself.
     pub(crate) fn expose(&self) -> &str {
         &self.0
@@ -27,6 +38,17 @@ impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("***")
     }
+}
+
+/// Why there is no secret in a file. The sentence follows the file's name.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NoSecret {
+    #[error("which cannot be read: {0}")]
+    Unreadable(#[from] io::Error),
+    #[error("which is empty")]
+    Empty,
+    #[error("which has bytes that are no UTF-8")]
+    Binary,
 }
 
 /// A long-term key in place of a password: MD5(user ":" realm ":" password).
@@ -97,6 +119,8 @@ impl fmt::Debug for TokenSecret {
     }
 }
 
+const BYTE_ORDER_MARK: char = '\u{FEFF}';
+
 const SAMPLES: [&[u8]; 3] = [
     b"0123456789012345",
     b"1234567890123456",
@@ -119,6 +143,45 @@ mod tests {
         assert_eq!(format!("{key:?}"), "Some(***)");
         let key = TokenSecret::new(Encryption::A128Gcm, vec![7; 16]);
         assert_eq!(format!("{key:?}"), "Some(***)");
+    }
+
+    fn in_file(bytes: &[u8]) -> Secret {
+        Secret::in_file(bytes).unwrap()
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_a_secret_in_a_file() {
+        let marked = "\u{FEFF}a secret of many bytes".as_bytes();
+        assert_eq!(in_file(marked), Secret::new("a secret of many bytes"));
+        // One that stands elsewhere is.
+        let inside = "a\u{FEFF}b";
+        assert_eq!(in_file(inside.as_bytes()), Secret::new(inside));
+    }
+
+    #[test]
+    fn white_space_at_the_end_is_no_part_of_a_secret_in_a_file() {
+        for end in ["", "\n", "\r\n", " ", "\t\n\n", " \n \r\n", "\u{A0}\n"] {
+            let text = format!("  a secret\nof two lines{end}");
+            let expected = Secret::new("  a secret\nof two lines");
+            assert_eq!(in_file(text.as_bytes()), expected, "{end:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_with_nothing_to_see_holds_no_secret() {
+        for blank in ["", "\n", " \t\r\n", "\u{FEFF}", "\u{FEFF}\n"] {
+            let outcome = Secret::in_file(blank.as_bytes());
+            assert!(matches!(outcome, Err(NoSecret::Empty)), "{blank:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_no_text_holds_no_secret() {
+        // Random bytes, and what a shell of Windows makes of a redirection: UTF-16.
+        for bytes in [&b"\x8F\x1A\xA1"[..], b"\xFF\xFEa\0b\0"] {
+            let outcome = Secret::in_file(bytes);
+            assert!(matches!(outcome, Err(NoSecret::Binary)), "{bytes:?}");
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use super::host::{Host, SecretFile};
-use super::secret::Secret;
+use super::secret::{NoSecret, Secret};
 use super::{Config, Refused, read};
 
 /// One finding as the operator sees it.
@@ -57,7 +57,7 @@ const HERE: &[&str] = &[
 ];
 
 /// The files of that host.
-fn read_secret(path: &Path) -> io::Result<SecretFile> {
+fn read_secret(path: &Path) -> Result<SecretFile, NoSecret> {
     let (text, is_public) = match path.to_str() {
         Some("/etc/hairpin/secret") => ("Zm9yIG9uZSBmaWxlIG9ubHkK", false),
         Some("/etc/hairpin/public") => ("Zm9yIGFueW9uZSB0byByZWFk", true),
@@ -66,10 +66,12 @@ fn read_secret(path: &Path) -> io::Result<SecretFile> {
         Some("/etc/hairpin/sixteen") => ("c2l4dGVlbiBieXRlcyE/IQ==", false),
         Some("/etc/hairpin/short") => ("correct horse b", false),
         Some("/etc/hairpin/weak") => ("changeme", false),
-        _ => return Err(io::ErrorKind::NotFound.into()),
+        Some("/etc/hairpin/blank") => (" \n", false),
+        Some("/etc/hairpin/binary") => return Err(NoSecret::Binary),
+        _ => return Err(io::Error::from(io::ErrorKind::NotFound).into()),
     };
     Ok(SecretFile {
-        secret: Secret::new(text),
+        secret: Secret::in_file(text.as_bytes())?,
         is_public,
     })
 }

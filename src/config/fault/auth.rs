@@ -1,13 +1,13 @@
 //! What can be wrong with realms, and with who is in them.
 
 use std::borrow::Cow;
-use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use relay::keys::NotOpaque;
 
 use super::KeyName;
+use crate::config::secret::NoSecret;
 
 /// A mistake in `realm`, `[auth]` or `[[auth.realm]]`.
 #[derive(Debug, thiserror::Error)]
@@ -15,6 +15,12 @@ pub(crate) enum AuthFault {
     /// Users given by MD5 keys, and SHA-256 required.
     #[error("`[auth] sha256` is \"require\", but a user is given by an MD5 key")]
     KeyUnderRequire,
+    /// A secret of nothing.
+    #[error("{key} has a secret that is empty")]
+    EmptySecret {
+        /// The key.
+        key: KeyName,
+    },
     /// A secret everybody knows.
     #[error("{key} is still the placeholder of a guide, which everybody knows")]
     Placeholder {
@@ -40,15 +46,15 @@ pub(crate) enum AuthFault {
         /// The other key.
         other: KeyName,
     },
-    /// A secret file that cannot be read.
-    #[error("{key} names {path}, which cannot be read: {source}")]
+    /// A secret file without a secret.
+    #[error("{key} names {path}, {source}")]
     SecretFile {
         /// The key.
         key: KeyName,
         /// As resolved.
         path: PathBuf,
-        /// What the kernel said.
-        source: io::Error,
+        /// Why there is none.
+        source: NoSecret,
     },
     /// A user that nothing identifies.
     #[error("{key} has a user without a password or a key")]
@@ -112,11 +118,17 @@ impl AuthFault {
     pub(crate) fn help(&self) -> Option<Cow<'static, str>> {
         let help = match self {
             Self::KeyUnderRequire => "give the password instead, or write \"offer\"",
-            Self::Placeholder { .. } | Self::ShortSecret { .. } => MAKE_SECRET,
+            Self::EmptySecret { .. } | Self::Placeholder { .. } | Self::ShortSecret { .. } => {
+                MAKE_SECRET
+            }
             Self::NonceSecretReused { .. } => {
                 "make one for nonces alone: `openssl rand -base64 32`"
             }
-            Self::SecretFile { .. } => SECRET_FILE,
+            Self::SecretFile { source, .. } => match source {
+                NoSecret::Unreadable(_) => SECRET_FILE,
+                NoSecret::Empty => MAKE_SECRET,
+                NoSecret::Binary => "base64 is wanted: make one with `openssl rand -base64 32`",
+            },
             Self::NoKey { .. } => "write a password in quotes, or { key = \"…\" }",
             Self::ForeignUser { realm, .. } => {
                 return Some(format!("move the user to the table of `{realm}`").into());

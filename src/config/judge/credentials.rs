@@ -117,6 +117,9 @@ impl Judge<'_> {
         at: &Range<usize>,
     ) -> Option<Secret> {
         let key = key.clone();
+        if secret.expose().trim().is_empty() {
+            return self.refuse(AuthFault::EmptySecret { key }, at.clone());
+        }
         if is_placeholder(secret.expose()) {
             return self.refuse(AuthFault::Placeholder { key }, at.clone());
         }

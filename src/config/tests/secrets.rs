@@ -14,7 +14,6 @@ fn a_placeholder_is_refused_in_every_spelling() {
         "change_me",
         "secret",
         "Password",
-        "",
         "north",
         "***",
         "<your-secret-here-32-bytes-or-more>",
@@ -26,6 +25,52 @@ fn a_placeholder_is_refused_in_every_spelling() {
             &format!("\"{}\"", "*".repeat(placeholder.len())),
             MAKE_ONE,
         );
+    }
+}
+
+#[test]
+fn an_empty_secret_is_called_so() {
+    for empty in ["", " ", "\t"] {
+        let told = fault(&format!("[auth]\nsecrets = ['{empty}']\n"));
+        let sentence = "error: `[auth] secrets` has a secret that is empty";
+        assert_eq!(told.sentence, sentence);
+        assert_eq!(told.help.as_deref(), Some(MAKE_ONE));
+    }
+}
+
+#[test]
+fn a_secret_file_that_is_blank_or_no_text_is_called_so_under_every_key() {
+    let partner = "[nat-discovery]\npartner = \"203.0.113.8:3479\"\nsecret-file = ";
+    for (key, before, after) in [
+        ("[auth] secret-files", "[auth]\nsecret-files = [", "]"),
+        (
+            "[auth] nonce-secret-file",
+            "[auth]\nnonce-secret-file = ",
+            "",
+        ),
+        (
+            "[[auth.realm]] secret-files` of `example.net",
+            "[[auth.realm]]\nname = \"example.net\"\nsecret-files = [",
+            "]",
+        ),
+        ("[nat-discovery] secret-file", partner, ""),
+        (
+            "[[oauth.key]] key-file` of `north",
+            "[[oauth.key]]\nid = \"north\"\nkey-file = ",
+            "",
+        ),
+    ] {
+        let base64 = "base64 is wanted: make one with `openssl rand -base64 32`";
+        for (file, why, help) in [
+            ("blank", "is empty", MAKE_ONE),
+            ("binary", "has bytes that are no UTF-8", base64),
+        ] {
+            let told = fault(&format!("{before}\"{file}\"{after}\n"));
+            let sentence = format!("error: `{key}` names /etc/hairpin/{file}, which {why}");
+            assert_eq!(told.sentence, sentence);
+            assert_eq!(told.underlined, format!("\"{file}\""));
+            assert_eq!(told.help.as_deref(), Some(help));
+        }
     }
 }
 
