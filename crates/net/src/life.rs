@@ -2,43 +2,22 @@
 
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use relay::{Counters, Report, ShardId, Shared, Transport};
+use relay::{Counters, ShardId, Transport};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 use tokio::task::{JoinSet, LocalSet};
 use tokio::time;
 
-use crate::admission::Admission;
-use crate::bind::{Bound, PartnerSocket};
+use crate::bind::Bound;
 use crate::counters::NetCounters;
 use crate::egress::UdpListener;
 use crate::inbox::{Inbox, Post};
 use crate::local::{Handle, Local};
-use crate::shard::Shard;
-use crate::{StreamLimits, clock, stream, sys, udp};
-
-/// What a shard is made from, once and again.
-pub(crate) struct Blueprint {
-    pub(crate) number: ShardId,
-    pub(crate) post: Arc<Post>,
-    pub(crate) inbox: Arc<Inbox>,
-    pub(crate) bound: Vec<Bound>,
-    pub(crate) partners: Arc<Vec<PartnerSocket>>,
-    pub(crate) config: Arc<relay::Config>,
-    pub(crate) shared: Arc<Shared>,
-    pub(crate) streams: StreamLimits,
-    pub(crate) admission: Arc<Admission>,
-    pub(crate) report: Arc<dyn Fn(Report) + Send + Sync>,
-    pub(crate) stop: watch::Receiver<bool>,
-    /// Counts the turns of the shard's clock.
-    pub(crate) heartbeat: Arc<AtomicU64>,
-    /// Is told once clients are served.
-    pub(crate) ready: mpsc::Sender<()>,
-}
+use crate::shard::{Blueprint, Shard};
+use crate::{clock, stream, sys, udp};
 
 /// Runs a shard on this thread until it is told to stop.
 ///

@@ -13,7 +13,8 @@ use tokio::sync::{mpsc, watch};
 
 use crate::admission::Admission;
 use crate::counters::NetCounters;
-use crate::life::{self, Blueprint};
+use crate::life;
+use crate::shard::Blueprint;
 use crate::{Fault, Options, bind, inbox};
 
 /// Shards at work.

@@ -2,19 +2,41 @@
 
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, mpsc};
 
-use relay::{ClientTuple, Effect, Mail, Now, OpenError, RelayId, Report, Server, ShardId, Verdict};
+use relay::{
+    ClientTuple, Effect, Mail, Now, OpenError, RelayId, Report, Server, ShardId, Shared, Verdict,
+};
 use socket2::Socket;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::admission::Admission;
+use crate::bind::{self, Bound, PartnerSocket};
 use crate::egress::{Egress, UdpListener};
-use crate::inbox::{Letter, Post, Unsent};
-use crate::life::Blueprint;
+use crate::inbox::{Inbox, Letter, Post, Unsent};
 use crate::marking::Marking;
 use crate::turn::Turn;
-use crate::{StreamLimits, bind, clock};
+use crate::{StreamLimits, clock};
+
+/// What a shard is made from, once and again.
+pub(crate) struct Blueprint {
+    pub(crate) number: ShardId,
+    pub(crate) post: Arc<Post>,
+    pub(crate) inbox: Arc<Inbox>,
+    pub(crate) bound: Vec<Bound>,
+    pub(crate) partners: Arc<Vec<PartnerSocket>>,
+    pub(crate) config: Arc<relay::Config>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) streams: StreamLimits,
+    pub(crate) admission: Arc<Admission>,
+    pub(crate) report: Arc<dyn Fn(Report) + Send + Sync>,
+    pub(crate) stop: watch::Receiver<bool>,
+    /// Counts the turns of the shard's clock.
+    pub(crate) heartbeat: Arc<AtomicU64>,
+    /// Is told once clients are served.
+    pub(crate) ready: mpsc::Sender<()>,
+}
 
 /// The state of a shard. Its tasks borrow it for one batch at a time, never across an await.
 pub(crate) struct Shard {
