@@ -110,6 +110,8 @@ impl Shard {
                 }
                 Effect::CloseRelay { relay } => self.egress.relays.close(relay),
                 Effect::Report(report) => (self.report)(report),
+                // No kernel carries packets for this server yet.
+                Effect::Bind(_) | Effect::Unbind(_) => {}
                 Effect::Mail { to, mail } => self.write(to, mail),
                 Effect::AdoptRelay { was, relay } => self.adopt(was, relay),
             }

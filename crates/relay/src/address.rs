@@ -55,6 +55,18 @@ pub struct RelayId {
     pub family: AddressFamily,
 }
 
+impl RelayId {
+    /// Its place among the relay sockets of a shard: a small number, which no other socket of that
+    /// shard has as long as this one lives.
+    pub const fn index(self) -> usize {
+        let family = match self.family {
+            AddressFamily::V4 => 0,
+            AddressFamily::V6 => 1,
+        };
+        self.allocation.slot as usize * 2 + family
+    }
+}
+
 impl std::fmt::Display for AllocationId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}.{:08x}", self.slot, self.generation)

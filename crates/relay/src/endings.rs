@@ -25,12 +25,7 @@ impl Server {
         let Some(allocation) = self.allocations.remove(id) else {
             return;
         };
-        for channel in &allocation.channels {
-            if let Some(bound) = self.routes.unbind(allocation.client, *channel) {
-                self.timers
-                    .disarm(bound.deadline, Timer::Channel(id, *channel));
-            }
-        }
+        self.end_channels(&allocation);
         for relay in allocation.relays.iter() {
             let relay_id = allocation.relay_id(relay.family());
             self.close(relay_id, relay);
@@ -69,6 +64,7 @@ impl Server {
         {
             return self.remove_allocation(now, id.allocation, cause);
         }
+        self.end_channels_of(id);
         if let Some(relay) = self.allocations.remove_relay(id) {
             self.close(id, &relay);
         }
@@ -76,16 +72,6 @@ impl Server {
             return;
         };
         allocation.permissions.forget(id.family);
-        let (client, routes, timers) = (allocation.client, &mut self.routes, &mut self.timers);
-        allocation.channels.retain(|channel| {
-            let bound = routes.by_channel(client, *channel);
-            let Some(bound) = bound.filter(|bound| bound.relay == id) else {
-                return true;
-            };
-            routes.unbind(client, *channel);
-            timers.disarm(bound.deadline, Timer::Channel(id.allocation, *channel));
-            false
-        });
     }
 
     /// Closes a relay socket, and gives back what was taken for it.

@@ -17,6 +17,7 @@ mod allocation;
 mod allocations;
 mod auth;
 mod budget;
+mod channels;
 mod config;
 mod counters;
 mod data;

@@ -184,14 +184,8 @@ impl Server {
 
     /// What the client has is found by another 5-tuple from now on.
     fn change_client(&mut self, id: AllocationId, client: ClientTuple) {
-        let Some(old) = self.allocations.change_client(id, client) else {
-            return;
-        };
-        let Some(allocation) = self.allocations.get(id) else {
-            return;
-        };
-        for channel in &allocation.channels {
-            self.routes.rebind(old, client, *channel);
+        if let Some(old) = self.allocations.change_client(id, client) {
+            self.move_channels(id, old, client);
         }
     }
 

@@ -1,6 +1,6 @@
 //! Bound channels: the one sentence every data plane understands. RFC 8656 §12.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use ahash::RandomState;
 use hashbrown::HashMap;
@@ -54,15 +54,8 @@ impl Routes {
         self.by_peer.get(&(relay, peer)).copied()
     }
 
-    /// Binds a channel or prolongs it; returns the new deadline.
-    pub(crate) fn bind(&mut self, route: Route, now: Instant) -> Instant {
-        let deadline = now + LIFETIME;
-        self.bind_until(route, deadline);
-        deadline
-    }
-
-    /// Binds a channel until a deadline that it may have already.
-    pub(crate) fn bind_until(&mut self, route: Route, deadline: Instant) {
+    /// Enters a channel, or gives it another deadline.
+    pub(crate) fn bind(&mut self, route: Route, deadline: Instant) {
         let Route {
             client,
             channel,
@@ -78,19 +71,6 @@ impl Routes {
         self.by_peer.insert((relay, peer), channel);
     }
 
-    /// Gives a channel to the 5-tuple that its client has now.
-    pub(crate) fn rebind(&mut self, old: ClientTuple, new: ClientTuple, channel: ChannelNumber) {
-        if let Some(bound) = self.unbind(old, channel) {
-            let route = Route {
-                client: new,
-                channel,
-                relay: bound.relay,
-                peer: bound.peer,
-            };
-            self.bind_until(route, bound.deadline);
-        }
-    }
-
     /// Forgets a channel; returns what it was.
     pub(crate) fn unbind(&mut self, client: ClientTuple, channel: ChannelNumber) -> Option<Bound> {
         let bound = self.by_channel.remove(&(client, channel))?;
@@ -102,7 +82,28 @@ impl Routes {
     pub(crate) fn is_empty(&self) -> bool {
         self.by_channel.is_empty() && self.by_peer.is_empty()
     }
+
+    /// How many channels are bound.
+    pub(crate) fn len(&self) -> usize {
+        self.by_channel.len()
+    }
 }
 
-/// Fixed by the protocol. RFC 8656 §12.
-const LIFETIME: Duration = Duration::from_secs(600);
+impl Bound {
+    /// The whole route, of a client's channel that leads here.
+    pub(crate) const fn route(self, client: ClientTuple, channel: ChannelNumber) -> Route {
+        Route {
+            client,
+            channel,
+            relay: self.relay,
+            peer: self.peer,
+        }
+    }
+}
+
+impl Route {
+    /// The same from another relay socket.
+    pub(crate) const fn through(self, relay: RelayId) -> Self {
+        Self { relay, ..self }
+    }
+}

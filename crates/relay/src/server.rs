@@ -284,13 +284,7 @@ impl Server {
             match timer {
                 Timer::Partner(family) => self.remind_partner(now, family),
                 Timer::Relay(relay) => self.expire(now.mono, relay),
-                Timer::Channel(id, channel) => {
-                    let Some(allocation) = self.allocations.get_mut(id) else {
-                        continue;
-                    };
-                    allocation.channels.retain(|bound| *bound != channel);
-                    self.routes.unbind(allocation.client, channel);
-                }
+                Timer::Channel(id, channel) => self.expire_channel(id, channel),
                 Timer::ForeignPort(local) => {
                     self.shared.ports.forget_foreign(local.ip(), local.port());
                 }
@@ -338,6 +332,11 @@ impl Server {
     /// How many relay sockets they have, also those still to be opened: a dual allocation has two.
     pub fn relays(&self) -> usize {
         self.allocations.relays()
+    }
+
+    /// How many channels are bound.
+    pub fn channels(&self) -> usize {
+        self.routes.len()
     }
 
     /// Whether a client has an allocation, here or in a shard that it moves from.

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::{DropReason, Mail, Outgoing, RelayId, Report, ShardId};
+use crate::{DropReason, Mail, Outgoing, RelayId, Report, Route, ShardId};
 
 /// What to do with the packet that was just handled. An answer borrows the server (`'s`), which
 /// wrote it; application data borrows the packet (`'p`), so that a whole batch can be handled before
@@ -36,6 +36,11 @@ pub enum Effect {
         /// The socket.
         relay: RelayId,
     },
+    /// A channel is bound: whatever carries packets beside the server may carry those of this route.
+    Bind(Route),
+    /// A channel is bound no more. It comes before [`Effect::CloseRelay`] of its socket, and before
+    /// another [`Effect::Bind`] of its number or its peer.
+    Unbind(Route),
     /// Write to another shard: [`crate::Server::handle_mail`]. The sockets of [`Mail::Arrive`] go
     /// along.
     Mail {

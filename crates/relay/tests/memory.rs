@@ -69,7 +69,8 @@ fn ask(server: &mut Server, now: Now, tuple: ClientTuple, packet: &[u8]) {
         match effect {
             Effect::OpenRelay { relay, .. } => server.handle_opened(now.mono, relay, Ok(())),
             Effect::Send(outgoing) => granted |= is_success(&outgoing.contents),
-            Effect::CloseRelay { .. } | Effect::Report(_) => {}
+            Effect::CloseRelay { .. } | Effect::Report(_) | Effect::Bind(_) | Effect::Unbind(_) => {
+            }
             Effect::Mail { .. } | Effect::AdoptRelay { .. } => panic!("nobody moves here"),
         }
     }

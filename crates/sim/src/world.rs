@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use relay::{
-    ClientTuple, Config, Counters, Now, OpenError, RelayId, Report, Server, ShardId, Shared,
-    Transport,
+    ChannelNumber, ClientTuple, Config, Counters, Now, OpenError, RelayId, Report, Route, Server,
+    ShardId, Shared, Transport,
 };
 use wire::TransactionId;
 
@@ -39,14 +39,19 @@ pub struct World {
     transactions: u64,
     reports: Vec<Report>,
     post: post::Post,
-    /// What became of packets that waited somewhere, since it was last asked for.
+    /// What a kernel beside the server would carry, by what it was told.
+    routes: BTreeMap<RouteKey, Route>,
     /// Notes that wait for the partner.
     to_partner: Vec<Vec<u8>>,
+    /// What became of packets that waited somewhere, since it was last asked for.
     late: Vec<Outcome>,
     /// Shards whose effects are being performed, one on behalf of another: what is still to come of
     /// them is in no book.
     performing: usize,
 }
+
+/// A channel, in the shard that has it.
+type RouteKey = (usize, ClientTuple, ChannelNumber);
 
 /// Making a world, and moving its clock.
 impl World {
@@ -79,6 +84,7 @@ impl World {
             transactions: 0,
             reports: Vec::new(),
             post: post::Post::default(),
+            routes: BTreeMap::new(),
             to_partner: Vec::new(),
             late: Vec::new(),
             performing: 0,

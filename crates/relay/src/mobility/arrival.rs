@@ -6,7 +6,7 @@ use std::time::Instant;
 use crate::allocation::Allocation;
 use crate::mobility::{Arrival, Mail, Place, ShardId};
 use crate::timers::Timer;
-use crate::{AllocationId, Effect, EndCause, RelayId, Report, Route, Server, Transport};
+use crate::{AllocationId, Effect, EndCause, RelayId, Report, Server, Transport};
 
 impl Server {
     /// Sends an allocation to the shard that its client has settled at, if that is another one.
@@ -23,14 +23,7 @@ impl Server {
             let timer = Timer::Relay(allocation.relay_id(relay.family()));
             self.timers.disarm(relay.deadline, timer);
         }
-        let mut channels = Vec::new();
-        for channel in &allocation.channels {
-            if let Some(bound) = self.routes.unbind(allocation.client, *channel) {
-                let timer = Timer::Channel(id, *channel);
-                self.timers.disarm(bound.deadline, timer);
-                channels.push((*channel, bound));
-            }
-        }
+        let channels = self.end_channels(&allocation);
         self.shared.whereabouts.note(number, Place::Between);
         let mail = Mail::Arrive(Box::new(Arrival {
             allocation,
@@ -52,21 +45,7 @@ impl Server {
         let Some(client) = self.allocations.get(id).map(|allocation| allocation.client) else {
             return;
         };
-        for (channel, bound) in channels {
-            let relay = RelayId {
-                allocation: id,
-                family: bound.relay.family,
-            };
-            let route = Route {
-                client,
-                channel,
-                relay,
-                peer: bound.peer,
-            };
-            self.routes.bind_until(route, bound.deadline);
-            let timer = Timer::Channel(id, channel);
-            self.timers.arm(bound.deadline, timer);
-        }
+        self.adopt_channels(id, client, channels);
         self.counters.moved += 1;
         self.effects.push(Effect::Report(Report::Moved {
             allocation: id,

@@ -8,7 +8,6 @@ use wire::{AddressFamily, ChannelNumber};
 use super::Answer;
 use super::create_permission::permitted;
 use crate::auth::Signed;
-use crate::timers::Timer;
 use crate::{Now, PeerAddr, Reject, RelayId, Route, Server};
 
 /// RFC 8656 §12.2.
@@ -49,18 +48,12 @@ pub(super) fn channel_bind(
         Err(_) if bound.is_some() => {}
         Err(reject) => return Err(reject),
     }
-    let timer = Timer::Channel(id, channel);
-    match bound {
-        Some(bound) => server.timers.disarm(bound.deadline, timer.clone()),
-        None => allocation.channels.push(channel),
-    }
     let route = Route {
         client,
         channel,
         relay,
         peer,
     };
-    let deadline = server.routes.bind(route, now.mono);
-    server.timers.arm(deadline, timer);
+    server.bind_channel(now.mono, route);
     Ok(Answer::Granted)
 }

@@ -2,10 +2,10 @@
 
 use std::net::SocketAddr;
 
-use relay::{Destination, Effect, Outgoing, RelayId, Server};
+use relay::{Destination, Effect, Outgoing, RelayId, Route, Server};
 
-use super::World;
 use super::way::Fate;
+use super::{RouteKey, World};
 use crate::Answer;
 use crate::host::{Mood, Talk};
 
@@ -28,7 +28,14 @@ impl World {
                     self.host.log.push(((shard, relay), Talk::Asked(local)));
                     self.open(shard, relay, local);
                 }
-                Effect::CloseRelay { relay } => self.host.close((shard, relay)),
+                Effect::CloseRelay { relay } => {
+                    let mut routes = self.routes.iter();
+                    let is_of = |((at, ..), route): (&RouteKey, &Route)| {
+                        (*at, route.relay) == (shard, relay)
+                    };
+                    assert!(!routes.any(is_of), "channels end before their socket");
+                    self.host.close((shard, relay));
+                }
                 Effect::Send(Outgoing {
                     to: Destination::Answer(to),
                     contents,
@@ -47,6 +54,16 @@ impl World {
                     self.late.push(outcome);
                 }
                 Effect::Report(report) => self.reports.push(report),
+                Effect::Bind(route) => {
+                    let earlier = self
+                        .routes
+                        .insert((shard, route.client, route.channel), route);
+                    assert_eq!(earlier, None, "a number is bound once");
+                }
+                Effect::Unbind(route) => {
+                    let bound = self.routes.remove(&(shard, route.client, route.channel));
+                    assert_eq!(bound, Some(route), "what was bound is unbound");
+                }
                 Effect::Mail { to, mail } => self.send_mail(shard, to, mail),
                 Effect::AdoptRelay { was, relay } => self.adopt(shard, was, relay),
             }
@@ -77,6 +94,8 @@ impl World {
             allocations,
             "allocations counted"
         );
+        let channels: usize = self.shards.iter().map(Server::channels).sum();
+        assert_eq!(self.routes.len(), channels, "channels bound");
         let relays: usize = self.shards.iter().map(Server::relays).sum();
         let (taken, reserved) = (self.shared.ports.taken(), self.shared.reservations.count());
         if self.host.pending.is_empty() {

@@ -14,6 +14,7 @@ impl World {
     /// partners. What it had is given up.
     pub fn keep_partners(&mut self, life: u8) {
         let (config, shared) = (Arc::clone(&self.config), Arc::clone(&self.shared));
+        self.routes.retain(|(shard, ..), _| *shard != 0);
         self.shards[0] = Server::new(config, shared, ShardId(0), [life; 32]);
         self.shards[0].keep_partners(self.clock.now());
         self.wake();

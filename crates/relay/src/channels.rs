@@ -1,0 +1,128 @@
+//! Channels: where they begin, are prolonged, move and end. RFC 8656 §12.
+//!
+//! A channel stands in both tables of [`crate::routes::Routes`], in the list of its allocation and in
+//! the queue of timers, and whatever carries packets beside the server is told of it by effects. Only
+//! this file changes any of them, and always all together.
+
+use std::time::{Duration, Instant};
+
+use wire::ChannelNumber;
+
+use crate::allocation::Allocation;
+use crate::routes::Bound;
+use crate::timers::Timer;
+use crate::{AllocationId, ClientTuple, Effect, RelayId, Route, Server};
+
+impl Server {
+    /// Binds a channel, or prolongs it.
+    pub(crate) fn bind_channel(&mut self, now: Instant, route: Route) {
+        let id = route.relay.allocation;
+        let timer = Timer::Channel(id, route.channel);
+        match self.routes.by_channel(route.client, route.channel) {
+            Some(bound) => self.timers.disarm(bound.deadline, timer),
+            None => {
+                if let Some(allocation) = self.allocations.get_mut(id) {
+                    allocation.channels.push(route.channel);
+                }
+                self.effects.push(Effect::Bind(route));
+            }
+        }
+        self.note_route(route, now + LIFETIME);
+    }
+
+    /// The time of a channel is over.
+    pub(crate) fn expire_channel(&mut self, id: AllocationId, channel: ChannelNumber) {
+        let Some(allocation) = self.allocations.get_mut(id) else {
+            return;
+        };
+        allocation.channels.retain(|bound| *bound != channel);
+        let client = allocation.client;
+        self.end_channel(id, client, channel);
+    }
+
+    /// Ends all channels of an allocation that is no longer among the others; returns what they
+    /// were.
+    pub(crate) fn end_channels(&mut self, allocation: &Allocation) -> Vec<(ChannelNumber, Bound)> {
+        let (id, client) = (allocation.id, allocation.client);
+        let channels = allocation.channels.iter();
+        let ended = channels
+            .filter_map(|channel| Some((*channel, self.end_channel(id, client, *channel)?)));
+        ended.collect()
+    }
+
+    /// Ends the channels to peers of one family. RFC 8656 §8.1.
+    pub(crate) fn end_channels_of(&mut self, relay: RelayId) {
+        let id = relay.allocation;
+        let Some(allocation) = self.allocations.get_mut(id) else {
+            return;
+        };
+        let (client, routes) = (allocation.client, &self.routes);
+        let is_of = |channel: &ChannelNumber| {
+            let bound = routes.by_channel(client, *channel);
+            bound.is_some_and(|bound| bound.relay == relay)
+        };
+        let ended: Vec<_> = allocation.channels.extract_if(.., |it| is_of(it)).collect();
+        for channel in ended {
+            self.end_channel(id, client, channel);
+        }
+    }
+
+    /// Binds the channels that an allocation brings from another shard; they end when they would
+    /// have ended there.
+    pub(crate) fn adopt_channels(
+        &mut self,
+        id: AllocationId,
+        client: ClientTuple,
+        channels: Vec<(ChannelNumber, Bound)>,
+    ) {
+        for (channel, bound) in channels {
+            let family = bound.relay.family;
+            let relay = RelayId {
+                allocation: id,
+                family,
+            };
+            let route = bound.route(client, channel).through(relay);
+            self.effects.push(Effect::Bind(route));
+            self.note_route(route, bound.deadline);
+        }
+    }
+
+    /// The client has another 5-tuple now, and its channels are found by that.
+    pub(crate) fn move_channels(&mut self, id: AllocationId, old: ClientTuple, new: ClientTuple) {
+        let Some(allocation) = self.allocations.get(id) else {
+            return;
+        };
+        for channel in &allocation.channels {
+            if let Some(bound) = self.routes.unbind(old, *channel) {
+                self.effects
+                    .push(Effect::Unbind(bound.route(old, *channel)));
+                let route = bound.route(new, *channel);
+                self.effects.push(Effect::Bind(route));
+                self.routes.bind(route, bound.deadline);
+            }
+        }
+    }
+
+    fn note_route(&mut self, route: Route, deadline: Instant) {
+        self.routes.bind(route, deadline);
+        let timer = Timer::Channel(route.relay.allocation, route.channel);
+        self.timers.arm(deadline, timer);
+    }
+
+    fn end_channel(
+        &mut self,
+        id: AllocationId,
+        client: ClientTuple,
+        channel: ChannelNumber,
+    ) -> Option<Bound> {
+        let bound = self.routes.unbind(client, channel)?;
+        let timer = Timer::Channel(id, channel);
+        self.timers.disarm(bound.deadline, timer);
+        self.effects
+            .push(Effect::Unbind(bound.route(client, channel)));
+        Some(bound)
+    }
+}
+
+/// Fixed by the protocol. RFC 8656 §12.
+const LIFETIME: Duration = Duration::from_secs(600);
