@@ -5,15 +5,10 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use net::{ListenerOptions, Options, StreamLimits};
-use relay::keys::TokenKeys;
 use relay::policy::{Mode, Own, Policy};
-use relay::{
-    Allowance, Config, IcmpTold, Keys, Limits, PortRange, ProcessSecret, RelayAddress, Report,
-    Sha256, Transport,
-};
+use relay::{Config, Keys, PortRange, ProcessSecret, RelayAddress, Report, Rules, Transport};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let local = IpAddr::from(Ipv4Addr::LOCALHOST);
@@ -46,26 +41,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             },
         ],
         shards: 1,
-        config: Config {
-            realms: keys.into(),
-            tokens: TokenKeys::default(),
-            sha256: Sha256::Offer,
-            secret: ProcessSecret(rand::random()),
-            nonce_secret: None,
-            nonce_lifetime: Duration::from_secs(600),
-            relays: vec![RelayAddress {
+        config: Config::new(
+            ProcessSecret(rand::random()),
+            vec![RelayAddress {
                 local,
                 external: local,
             }],
             ports,
-            policy,
-            limits: Limits::default(),
-            mobility: true,
-            icmp: IcmpTold::Rfc8489,
-            unauthenticated: Allowance::default(),
-            redirects: vec![],
-            nat_discovery: vec![],
-        },
+            Rules::new(keys, policy),
+        ),
         streams: StreamLimits::default(),
         report: Arc::new(|report| match report {
             Report::Opened { user, relayed, .. } => println!("{user} relays from {relayed:?}"),

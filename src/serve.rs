@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use net::{ListenerOptions, Running};
 use relay::policy::Network;
-use relay::{NatDiscovery, NonceSecret, ProcessSecret, RelayAddress, SecondAddress};
+use relay::{NatDiscovery, NonceSecret, ProcessSecret, RelayAddress, Rules, SecondAddress};
 use tracing::{info, warn};
 
 use crate::config::{Config, Host};
@@ -133,24 +133,31 @@ fn net_options(config: &Config, host: &Host) -> Result<net::Options, Fault> {
         listeners: listeners.collect(),
         shards: config.threads,
         config: relay::Config {
-            realms: config.realms()?,
-            tokens: config.tokens(),
-            sha256: config.auth.sha256,
             secret: ProcessSecret(rand::random()),
             nonce_secret: nonce_secret.map(|text| NonceSecret::shared(text.expose().as_bytes())),
-            nonce_lifetime: config.auth.nonce_lifetime,
             relays: config.relay.addresses.clone(),
             ports: config.relay.ports,
-            policy: config.policy(host),
-            limits: config.allocation,
-            mobility: config.mobility,
-            icmp: config.icmp,
-            unauthenticated: config.unauthenticated,
-            redirects: config.redirects.clone(),
             nat_discovery: config.nat_discovery.clone(),
+            rules: Arc::new(rules(config, host)?),
         },
         streams: config.tcp,
         report: Arc::new(move |report| reporter.report(report)),
+    })
+}
+
+/// What may change while the server runs.
+fn rules(config: &Config, host: &Host) -> Result<Rules, Fault> {
+    Ok(Rules {
+        realms: config.realms()?,
+        tokens: config.tokens(),
+        sha256: config.auth.sha256,
+        nonce_lifetime: config.auth.nonce_lifetime,
+        policy: config.policy(host),
+        limits: config.allocation,
+        mobility: config.mobility,
+        icmp: config.icmp,
+        unauthenticated: config.unauthenticated,
+        redirects: config.redirects.clone(),
     })
 }
 

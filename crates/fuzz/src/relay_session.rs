@@ -46,16 +46,16 @@ impl Session {
     /// Little of everything, so that each limit is met.
     fn new() -> Self {
         let mut world = World::sharded(SHARDS, |config| {
-            config.sha256 = Sha256::Offer;
-            config.tokens = TokenKeys::new(SERVER_NAME.to_owned());
+            config.rules_mut().sha256 = Sha256::Offer;
+            config.rules_mut().tokens = TokenKeys::new(SERVER_NAME.to_owned());
             for kid in KIDS {
-                config.tokens.add(kid, token_key());
+                config.rules_mut().tokens.add(kid, token_key());
             }
             config.ports = PortRange::new(FIRST_PORT, FIRST_PORT + 3).expect("a range");
-            config.limits.per_user = Some(2);
-            config.limits.total = Some(4);
-            config.limits.permissions = 3;
-            config.limits.channels = 2;
+            config.rules_mut().limits.per_user = Some(2);
+            config.rules_mut().limits.total = Some(4);
+            config.rules_mut().limits.permissions = 3;
+            config.rules_mut().limits.channels = 2;
         });
         let clients = vec![
             world.client_on(0, "alice"),

@@ -1,19 +1,29 @@
-//! Mail between the shards: what a client's move from one to another takes. RFC 8016.
+//! What reaches a shard beside packets: mail of other shards, which a client's move takes (RFC 8016),
+//! and commands of the control side.
 //!
-//! No shard waits for another, and no lock is on the way of a packet: mail is put into a queue, and
-//! read when the shard comes to it.
+//! No shard waits for another or for the control side, and no lock is on the way of a packet: letters
+//! are put into a queue, and read when the shard comes to them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use relay::{Mail, RelayId, ShardId};
+use relay::{Answer, Command, Mail, RelayId, ShardId};
 use socket2::Socket;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{Mutex, MutexGuard, oneshot};
+
+/// What is put into the inbox of a shard.
+#[derive(Debug)]
+pub(crate) enum Letter {
+    /// Of another shard.
+    Mail(Parcel),
+    /// Of the control side, which hears the answer.
+    Command(Command, oneshot::Sender<Answer>),
+}
 
 /// Mail with what goes along.
 #[derive(Debug)]
-pub(crate) struct Letter {
+pub(crate) struct Parcel {
     pub(crate) from: ShardId,
     pub(crate) mail: Mail,
     /// The sockets of [`Mail::Arrive`], by the names that they had. They stay open all the way, and
@@ -41,9 +51,9 @@ pub(crate) struct Inbox(Mutex<UnboundedReceiver<Letter>>);
 #[derive(Debug)]
 pub(crate) enum Unsent {
     /// A packet, of which there are too many.
-    Full(Box<Letter>),
+    Full(Box<Parcel>),
     /// The shard has stopped.
-    Gone(Box<Letter>),
+    Gone(Box<Parcel>),
 }
 
 /// A post office for so many shards.
@@ -59,30 +69,48 @@ pub(crate) fn open(shards: usize) -> (Arc<Post>, Vec<Inbox>) {
 }
 
 impl Post {
-    /// Puts a letter in.
+    /// Sends mail to another shard.
     ///
     /// # Errors
     /// [`Unsent`]. Only a packet can find the inbox full.
-    pub(crate) fn send(&self, to: ShardId, letter: Letter) -> Result<(), Unsent> {
+    pub(crate) fn send(&self, to: ShardId, parcel: Parcel) -> Result<(), Unsent> {
         let Some(slot) = self.0.get(usize::from(to.0)) else {
-            return Err(Unsent::Gone(letter.into()));
+            return Err(Unsent::Gone(parcel.into()));
         };
-        let is_packet = letter.mail.is_packet();
+        let is_packet = parcel.mail.is_packet();
         // Several may pass here at once: the bound is one of memory, not a matter of one packet.
         if is_packet && slot.packets.load(Ordering::Relaxed) >= PACKETS {
-            return Err(Unsent::Full(letter.into()));
+            return Err(Unsent::Full(parcel.into()));
         }
         slot.packets.fetch_add(is_packet.into(), Ordering::Relaxed);
-        slot.letters.send(letter).map_err(|unsent| {
+        slot.letters.send(Letter::Mail(parcel)).map_err(|unsent| {
             slot.packets.fetch_sub(is_packet.into(), Ordering::Relaxed);
-            Unsent::Gone(unsent.0.into())
+            match unsent.0 {
+                Letter::Mail(parcel) => Unsent::Gone(parcel.into()),
+                Letter::Command(..) => unreachable!("mail was sent"),
+            }
         })
+    }
+
+    /// Gives every shard a command. A shard that stops, or begins anew, before it comes to the command
+    /// gives no answer.
+    pub(crate) fn ask(&self, command: &Command) -> Vec<oneshot::Receiver<Answer>> {
+        let ask = |slot: &Slot| {
+            let (answer, answered) = oneshot::channel();
+            // To a shard that has stopped: the answer is dropped.
+            let _ = slot.letters.send(Letter::Command(command.clone(), answer));
+            answered
+        };
+        self.0.iter().map(ask).collect()
     }
 
     /// A letter was read: there is room for another.
     pub(crate) fn taken_out(&self, shard: ShardId, letter: &Letter) {
+        let Letter::Mail(parcel) = letter else {
+            return;
+        };
         if let Some(slot) = self.0.get(usize::from(shard.0)) {
-            let is_packet = letter.mail.is_packet();
+            let is_packet = parcel.mail.is_packet();
             slot.packets.fetch_sub(is_packet.into(), Ordering::Relaxed);
         }
     }
@@ -110,8 +138,8 @@ mod tests {
 
     const TO: ShardId = ShardId(1);
 
-    fn letter(mail: Mail) -> Letter {
-        Letter {
+    fn letter(mail: Mail) -> Parcel {
+        Parcel {
             from: ShardId(0),
             mail,
             sockets: Vec::new(),
@@ -126,7 +154,7 @@ mod tests {
         }
     }
 
-    fn packet() -> Letter {
+    fn packet() -> Parcel {
         letter(Mail::Pass {
             client: client(),
             packet: vec![0; 20],

@@ -8,11 +8,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use relay::{Counters, ShardId, Shared, Transport};
+use relay::{Answer, Command, Counters, Rules, ShardId, Shared, Transport};
 use tokio::sync::{mpsc, watch};
 
 use crate::admission::Admission;
 use crate::counters::NetCounters;
+use crate::inbox::Post;
 use crate::life;
 use crate::shard::Blueprint;
 use crate::{Fault, Options, bind, inbox};
@@ -24,6 +25,9 @@ pub struct Running {
     shards: Vec<Shard>,
     stop: watch::Sender<bool>,
     shared: Arc<Shared>,
+    /// The rules that hold.
+    rules: watch::Sender<Arc<Rules>>,
+    post: Arc<Post>,
     failed: mpsc::UnboundedReceiver<Failed>,
 }
 
@@ -59,6 +63,7 @@ pub fn start(options: Options) -> Result<Running, Fault> {
     let shared = Arc::new(Shared::new(&config));
     let admission = Arc::new(Admission::new(&options.streams));
     let (stop, stopped) = watch::channel(false);
+    let (rules, rules_now) = watch::channel(Arc::clone(&config.rules));
     let (tell, failed) = mpsc::unbounded_channel();
     let (ready, is_ready) = std::sync::mpsc::channel();
 
@@ -73,6 +78,7 @@ pub fn start(options: Options) -> Result<Running, Fault> {
             bound,
             partners: Arc::clone(&partners),
             config: Arc::clone(&config),
+            rules: rules_now.clone(),
             shared: Arc::clone(&shared),
             streams: options.streams,
             admission: Arc::clone(&admission),
@@ -95,6 +101,8 @@ pub fn start(options: Options) -> Result<Running, Fault> {
         shards,
         stop,
         shared,
+        rules,
+        post,
         failed,
     };
     running.wait_until_ready(&is_ready)?;
@@ -164,6 +172,26 @@ impl Running {
         all
     }
 
+    /// Asks every shard. A shard that fails meanwhile gives no answer; what it had is gone anyway.
+    pub async fn command(&self, command: Command) -> Vec<Answer> {
+        let mut answers = Vec::new();
+        for answered in self.post.ask(&command) {
+            answers.extend(answered.await.ok());
+        }
+        answers
+    }
+
+    /// From now on these rules hold, in every shard and in each that begins anew. What was granted
+    /// lives on, but for permissions and channels of peers that the policy denies now. Returns when
+    /// every shard follows them.
+    pub async fn reload(&self, mut rules: Rules) {
+        rules.succeed(&self.rules.borrow());
+        let rules = Arc::new(rules);
+        // Before the shards are asked: one that fails in between begins with these.
+        self.rules.send_replace(Arc::clone(&rules));
+        self.command(Command::Adopt(rules)).await;
+    }
+
     /// From now on no shard grants a new allocation, and each serves those it has to the end. The
     /// listeners stay, also those of shards without clients: were one to go, the kernel would
     /// spread the others' clients anew.
@@ -211,11 +239,8 @@ const PAUSE: Duration = Duration::from_millis(500);
 mod tests {
     use super::*;
     use crate::{ListenerOptions, StreamLimits};
-    use relay::keys::TokenKeys;
     use relay::policy::{Mode, Own, Policy};
-    use relay::{
-        Allowance, Config, Keys, Limits, PortRange, ProcessSecret, RelayAddress, Report, Sha256,
-    };
+    use relay::{Config, Keys, PortRange, ProcessSecret, RelayAddress, Report, Selection};
     use std::io::Write;
     use std::net::{IpAddr, Ipv4Addr, TcpStream, UdpSocket};
     use std::time::Duration;
@@ -236,26 +261,18 @@ mod tests {
         Options {
             listeners: listeners.into(),
             shards,
-            config: Config {
-                realms: Keys::new("hairpin.test").into(),
-                tokens: TokenKeys::default(),
-                sha256: Sha256::Offer,
-                secret: ProcessSecret([7; 32]),
-                nonce_secret: None,
-                nonce_lifetime: Duration::from_secs(600),
-                relays: vec![RelayAddress {
+            config: Config::new(
+                ProcessSecret([7; 32]),
+                vec![RelayAddress {
                     local: LOCAL,
                     external: LOCAL,
                 }],
-                ports: PortRange::new(20_000, 20_999).unwrap(),
-                policy: Policy::new(Mode::Closed, vec![], vec![], own),
-                limits: Limits::default(),
-                mobility: true,
-                icmp: relay::IcmpTold::Rfc8489,
-                unauthenticated: Allowance::default(),
-                redirects: vec![],
-                nat_discovery: vec![],
-            },
+                PortRange::new(20_000, 20_999).unwrap(),
+                Rules::new(
+                    Keys::new("hairpin.test"),
+                    Policy::new(Mode::Closed, vec![], vec![], own),
+                ),
+            ),
             streams: StreamLimits::default(),
             report: Arc::new(report),
         }
@@ -310,5 +327,54 @@ mod tests {
             }
             running.stop();
         }
+    }
+
+    /// What a client signs with comes from the control side, and so does the news that it may not.
+    #[test]
+    fn shards_follow_new_rules_and_answer_the_control_side_also_after_they_began_anew() {
+        let binding = b"\x00\x01\x00\x00\x21\x12\xA4\x42anyone there";
+        // An Allocate of nobody: who is challenged hears the realm.
+        let allocate = b"\x00\x03\x00\x00\x21\x12\xA4\x42anyone there";
+        let refused = b"\x00\x01\x00\x04\x21\x12\xA4\x42over and out\x00\x02\x00\x00";
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .unwrap();
+        let mut running = start(options(1, |_| panic!("a fault"))).unwrap();
+        let client = UdpSocket::bind((LOCAL, 0)).unwrap();
+        client.connect(at(&running, Transport::Udp)).unwrap();
+        let patience = Some(Duration::from_secs(10));
+        client.set_read_timeout(patience).unwrap();
+        let hears_realm = |realm: &[u8]| {
+            let mut answer = [0; 256];
+            client.send(allocate).unwrap();
+            let length = client.recv(&mut answer).unwrap();
+            answer[..length].windows(realm.len()).any(|it| it == realm)
+        };
+        assert!(hears_realm(b"hairpin.test"));
+
+        let none = Own {
+            listeners: vec![],
+            addresses: vec![],
+            relays: vec![],
+            relay_ports: 1..=1,
+        };
+        let policy = Policy::new(Mode::Closed, vec![], vec![], none);
+        runtime.block_on(running.reload(Rules::new(Keys::new("other.test"), policy)));
+        assert!(hears_realm(b"other.test"));
+        let answers = runtime.block_on(running.command(Command::List(Selection::default())));
+        assert_eq!(answers, [Answer::Allocations(vec![])]);
+
+        client.send(refused).unwrap();
+        assert_eq!(failed(&mut running).shard, 0);
+        client.send(binding).unwrap();
+        let mut answer = [0; 256];
+        while !answer.starts_with(&[0x01, 0x01]) {
+            client.recv(&mut answer).unwrap();
+        }
+        assert!(hears_realm(b"other.test"), "the next life follows them too");
+        let answers = runtime.block_on(running.command(Command::List(Selection::default())));
+        assert_eq!(answers, [Answer::Allocations(vec![])]);
+        running.stop();
     }
 }

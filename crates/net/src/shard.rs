@@ -6,7 +6,8 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, mpsc};
 
 use relay::{
-    ClientTuple, Effect, Mail, Now, OpenError, RelayId, Report, Server, ShardId, Shared, Verdict,
+    ClientTuple, Effect, Mail, Now, OpenError, RelayId, Report, Rules, Server, ShardId, Shared,
+    Verdict,
 };
 use socket2::Socket;
 use tokio::sync::{Notify, watch};
@@ -14,7 +15,7 @@ use tokio::sync::{Notify, watch};
 use crate::admission::Admission;
 use crate::bind::{self, Bound, PartnerSocket};
 use crate::egress::{Egress, UdpListener};
-use crate::inbox::{Inbox, Letter, Post, Unsent};
+use crate::inbox::{Inbox, Letter, Parcel, Post, Unsent};
 use crate::marking::Marking;
 use crate::turn::Turn;
 use crate::{StreamLimits, clock};
@@ -27,6 +28,8 @@ pub(crate) struct Blueprint {
     pub(crate) bound: Vec<Bound>,
     pub(crate) partners: Arc<Vec<PartnerSocket>>,
     pub(crate) config: Arc<relay::Config>,
+    /// The rules that hold: those of a new life.
+    pub(crate) rules: watch::Receiver<Arc<Rules>>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) streams: StreamLimits,
     pub(crate) admission: Arc<Admission>,
@@ -58,9 +61,10 @@ pub(crate) struct Shard {
 impl Shard {
     pub(crate) fn new(blueprint: &Blueprint, listeners: Vec<UdpListener>) -> Self {
         let config = Arc::clone(&blueprint.config);
+        let rules = Arc::clone(&blueprint.rules.borrow());
         let shared = Arc::clone(&blueprint.shared);
         Self {
-            server: Server::new(config, shared, blueprint.number, rand::random()),
+            server: Server::with_rules(config, rules, shared, blueprint.number, rand::random()),
             egress: Egress::of(listeners),
             limits: blueprint.streams,
             admission: Arc::clone(&blueprint.admission),
@@ -118,13 +122,23 @@ impl Shard {
         }
     }
 
-    /// What another shard writes.
+    /// What another shard writes, or the control side.
     pub(crate) fn handle_letter(&mut self, letter: Letter) {
-        self.arrived = letter.sockets;
         let now = clock::now();
-        self.server.handle_mail(now, letter.from, letter.mail);
-        self.settle();
-        self.arrived.clear();
+        match letter {
+            Letter::Mail(parcel) => {
+                self.arrived = parcel.sockets;
+                self.server.handle_mail(now, parcel.from, parcel.mail);
+                self.settle();
+                self.arrived.clear();
+            }
+            Letter::Command(command, answer) => {
+                let answered = self.server.handle_command(now, command);
+                self.settle();
+                // Nobody may wait for it any more.
+                let _ = answer.send(answered);
+            }
+        }
     }
 
     fn write(&mut self, to: ShardId, mail: Mail) {
@@ -135,20 +149,20 @@ impl Shard {
             }
         }
         let from = self.number;
-        let letter = Letter {
+        let parcel = Parcel {
             from,
             mail,
             sockets,
         };
-        let unsent = match self.post.send(to, letter) {
+        let unsent = match self.post.send(to, parcel) {
             Ok(()) => return,
-            Err(Unsent::Full(letter)) => {
+            Err(Unsent::Full(parcel)) => {
                 self.egress.counters.inbox_full += 1;
-                letter
+                parcel
             }
-            Err(Unsent::Gone(letter)) => letter,
+            Err(Unsent::Gone(parcel)) => parcel,
         };
-        let Letter { mail, sockets, .. } = *unsent;
+        let Parcel { mail, sockets, .. } = *unsent;
         // Closed before their ports are free.
         drop(sockets);
         self.server.handle_undelivered(clock::now().mono, to, mail);

@@ -149,7 +149,7 @@ impl Crowd {
         let mut world = World::with(|config| {
             config.ports = PortRange::new(1, u16::MAX).expect("a range");
             // All of them come in the same moment.
-            config.unauthenticated = UNLIMITED;
+            config.rules_mut().unauthenticated = UNLIMITED;
         });
         let families = [AddressFamily::V4, AddressFamily::V6];
         let members = (0..count)

@@ -7,13 +7,13 @@ use std::time::Instant;
 use wire::attributes::ReservationToken;
 use wire::{AddressFamily, ChannelNumber, MacKey, TransactionId};
 
-use crate::auth::{self, Signed};
+use crate::auth::Signed;
 use crate::keys::Grant;
 use crate::mobility::{Holder, Mobile};
 use crate::nonce::Issued;
 use crate::permissions::Permissions;
 use crate::ports::Parity;
-use crate::realms::{Account, RealmId, Realms};
+use crate::realms::{Account, RealmId};
 use crate::{AllocationId, ClientTuple, Reject, RelayId};
 
 /// Packets and bytes of application data.
@@ -44,6 +44,9 @@ pub(crate) struct Allocation {
     pub(crate) realm: RealmId,
     /// Without the realm.
     pub(crate) user: Arc<str>,
+    /// The name that it is counted under. It stays the same when the rules change, so that what was
+    /// counted up is counted down.
+    pub(crate) account: Arc<str>,
     /// Verifies what the client signs and signs what it is answered.
     pub(crate) key: MacKey,
     /// When the nonce was made that the Allocate was signed under.
@@ -165,8 +168,11 @@ impl Allocation {
     }
 
     /// Whose quota it falls under.
-    pub(crate) fn account<'a>(&'a self, realms: &'a Realms) -> Account<'a> {
-        auth::account(realms, self.realm, &self.user, self.grant.as_deref())
+    pub(crate) fn account(&self) -> Account<'_> {
+        Account {
+            realm: self.realm,
+            name: &self.account,
+        }
     }
 
     /// From now on it lives on the token that renewed it, whose key signs. It still falls under the

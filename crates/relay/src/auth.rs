@@ -122,10 +122,10 @@ pub(crate) fn verify<'a>(
     message: Message<'a>,
 ) -> Result<Signed<'a>, Refused> {
     let mut integrity = message.integrity().ok_or(Reject::Challenge)?;
-    if server.config.sha256 == Sha256::Off {
+    if server.rules.sha256 == Sha256::Off {
         integrity = Algorithm::Sha1;
     }
-    if !server.config.tokens.is_empty()
+    if !server.rules.tokens.is_empty()
         && let Some(signed) = third_party::verify(server, now, client, message, integrity)?
     {
         return Ok(signed);
@@ -134,9 +134,9 @@ pub(crate) fn verify<'a>(
     let Realm(realm) = message.get()?.ok_or(Reject::IncompleteCredentials)?;
     let Nonce(nonce) = message.get()?.ok_or(Reject::IncompleteCredentials)?;
     third_party::refuse_unasked(server, &message)?;
-    let policy = server.config.sha256;
+    let policy = server.rules.sha256;
     let algorithms = server.offered.algorithms(policy, &message, integrity)?;
-    let realms = &server.config.realms;
+    let realms = &server.rules.realms;
     let signed_with = realms.named(realm).ok_or(Reject::UnknownRealm)?;
     // The hash of nobody is a name that nobody has: how long it takes must not tell.
     let username = username.unwrap_or_default();
@@ -238,7 +238,7 @@ pub(crate) fn realm_told(
     message: &Message<'_>,
     reject: &Reject,
 ) -> RealmId {
-    let realms = &server.config.realms;
+    let realms = &server.rules.realms;
     let listeners = realms.at(client.server);
     if matches!(reject, Reject::Challenge) {
         return listeners;
@@ -264,7 +264,7 @@ fn username<'a>(server: &Server, message: &Message<'a>) -> Result<Option<Cow<'a,
     }
     match message.get()? {
         Some(hash) if server.offered.user_hash => {
-            let name = server.shared.names.spelled(&hash);
+            let name = server.rules.realms.spelled(&hash);
             Ok(name.map(|name| name.to_owned().into()))
         }
         Some(UserHash(_)) | None => Err(Reject::IncompleteCredentials),

@@ -50,7 +50,6 @@ impl Default for Allowance {
 /// What is left of the [`Allowance`]. One for all shards: the clients of one prefix are spread over
 /// them. It is no bottleneck, because who is refused under a flood only reads.
 pub struct Budget {
-    allowance: Allowance,
     hasher: RandomState,
     /// When the first question was asked; cells count from here.
     epoch: OnceLock<Instant>,
@@ -60,12 +59,11 @@ pub struct Budget {
 
 impl Budget {
     /// The secret keys the table, by way of a MAC: what the table gives away is not the secret.
-    pub(crate) fn new(allowance: Allowance, secret: &ProcessSecret) -> Self {
+    pub(crate) fn new(secret: &ProcessSecret) -> Self {
         let key = secret.derived(b"amplification budget");
         let (words, _) = key.as_chunks();
         let seed = |at: usize| u64::from_be_bytes(words[at]);
         Self {
-            allowance,
             hasher: RandomState::with_seeds(seed(0), seed(1), seed(2), seed(3)),
             epoch: OnceLock::new(),
             total: Cell::default(),
@@ -75,8 +73,15 @@ impl Budget {
 
     /// Whether `to` may hear so many bytes more than were sent in its name; charges them if so.
     /// `chance` is any number, each as likely as the others.
-    pub(crate) fn admit(&self, now: Instant, to: IpAddr, excess: usize, chance: u32) -> bool {
-        let Allowance { per_prefix, total } = self.allowance;
+    pub(crate) fn admit(
+        &self,
+        allowance: Allowance,
+        now: Instant,
+        to: IpAddr,
+        excess: usize,
+        chance: u32,
+    ) -> bool {
+        let Allowance { per_prefix, total } = allowance;
         let now = self.count(now);
         // Who is lucky may take what is earned later.
         let bad_luck = (SECOND * u64::from(chance)) >> u32::BITS;
@@ -106,9 +111,7 @@ impl Budget {
 /// Without the cells.
 impl fmt::Debug for Budget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Budget")
-            .field("allowance", &self.allowance)
-            .finish_non_exhaustive()
+        f.debug_struct("Budget").finish_non_exhaustive()
     }
 }
 
@@ -156,12 +159,21 @@ mod tests {
     /// Nothing beyond what is certain.
     const UNLUCKY: u32 = u32::MAX;
 
-    fn budget(per_prefix: u64, total: u64) -> Budget {
+    /// A budget with the allowance that it is asked under.
+    struct Rationed(Budget, Allowance);
+
+    impl Rationed {
+        fn admit(&self, now: Instant, to: IpAddr, excess: usize, chance: u32) -> bool {
+            self.0.admit(self.1, now, to, excess, chance)
+        }
+    }
+
+    fn budget(per_prefix: u64, total: u64) -> Rationed {
         let allowance = Allowance {
             per_prefix: NonZeroU64::new(per_prefix),
             total: NonZeroU64::new(total),
         };
-        Budget::new(allowance, &ProcessSecret([7; 32]))
+        Rationed(Budget::new(&ProcessSecret([7; 32])), allowance)
     }
 
     fn start() -> Instant {
@@ -173,7 +185,7 @@ mod tests {
     }
 
     /// How many bytes a source hears at once, when each answer adds so many.
-    fn drained(budget: &Budget, now: Instant, to: IpAddr, excess: usize) -> usize {
+    fn drained(budget: &Rationed, now: Instant, to: IpAddr, excess: usize) -> usize {
         excess
             * (0..100_000)
                 .take_while(|_| budget.admit(now, to, excess, UNLUCKY))
@@ -258,7 +270,7 @@ mod tests {
         let budget = budget(RATE, 0);
         let used = (0..CELLS as u32).filter(|net| {
             let to = IpAddr::from((net << 8).to_be_bytes());
-            budget.cell(to).0.fetch_add(1, Ordering::Relaxed) == 0
+            budget.0.cell(to).0.fetch_add(1, Ordering::Relaxed) == 0
         });
         // As many balls as bins leave 1/e of them empty.
         let share = used.count() as f64 / CELLS as f64;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use wire::ChannelNumber;
 
 use crate::allocation::Allocation;
+use crate::policy::Policy;
 use crate::routes::Bound;
 use crate::timers::Timer;
 use crate::{AllocationId, ClientTuple, Effect, RelayId, Route, Server};
@@ -64,6 +65,23 @@ impl Server {
         let ended: Vec<_> = allocation.channels.extract_if(.., |it| is_of(it)).collect();
         for channel in ended {
             self.end_channel(id, client, channel);
+        }
+    }
+
+    /// Ends the channels to peers that the policy denies by now.
+    pub(crate) fn end_denied_channels(&mut self, id: AllocationId, policy: &Policy) {
+        let Some(allocation) = self.allocations.get(id) else {
+            return;
+        };
+        let client = allocation.client;
+        let is_denied = |channel: &&ChannelNumber| {
+            let bound = self.routes.by_channel(client, **channel);
+            bound.is_some_and(|bound| policy.judge(bound.peer.0).is_err())
+        };
+        let channels = allocation.channels.iter();
+        let denied: Vec<_> = channels.filter(is_denied).copied().collect();
+        for channel in denied {
+            self.expire_channel(id, channel);
         }
     }
 

@@ -1,6 +1,7 @@
 //! What the operator decided, the same for every shard.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use wire::AddressFamily;
@@ -14,25 +15,35 @@ use crate::redirect::Redirect;
 use crate::sha256::Sha256;
 use crate::{Allowance, NatDiscovery, ProcessSecret};
 
-/// The decisions that a [`crate::Server`] follows.
+/// What is fixed when the shards start, and the rules that they start with.
 #[derive(Debug)]
 pub struct Config {
+    /// Seals and keys what no other server has to read.
+    pub secret: ProcessSecret,
+    /// Seals the nonces, where other servers take them; else the secret of the process does.
+    pub nonce_secret: Option<NonceSecret>,
+    /// Where relay sockets are opened. Without any the server answers Binding only.
+    pub relays: Vec<RelayAddress>,
+    /// The ports of relayed transport addresses.
+    pub ports: PortRange,
+    /// From where Binding is answered for who explores its NAT: one entry per address family at
+    /// most, none without a second address.
+    pub nat_discovery: Vec<NatDiscovery>,
+    /// The rules that a shard begins with.
+    pub rules: Arc<Rules>,
+}
+
+/// The decisions that may change while a [`crate::Server`] runs: [`crate::Command::Adopt`].
+#[derive(Debug)]
+pub struct Rules {
     /// Who may allocate, by realm.
     pub realms: Realms,
     /// Whose access tokens are good.
     pub tokens: TokenKeys,
     /// Whether SHA-256 is offered or required.
     pub sha256: Sha256,
-    /// Seals and keys what no other server has to read.
-    pub secret: ProcessSecret,
-    /// Seals the nonces, where other servers take them; else the secret of the process does.
-    pub nonce_secret: Option<NonceSecret>,
     /// How long a nonce is good for.
     pub nonce_lifetime: Duration,
-    /// Where relay sockets are opened. Without any the server answers Binding only.
-    pub relays: Vec<RelayAddress>,
-    /// The ports of relayed transport addresses.
-    pub ports: PortRange,
     /// Which peers may be reached.
     pub policy: Policy,
     /// How much a client may have.
@@ -45,12 +56,59 @@ pub struct Config {
     pub unauthenticated: Allowance,
     /// Who is sent to another server: the first rule that concerns a client.
     pub redirects: Vec<Redirect>,
-    /// From where Binding is answered for who explores its NAT: one entry per address family at
-    /// most, none without a second address.
-    pub nat_discovery: Vec<NatDiscovery>,
+}
+
+impl Rules {
+    /// The defaults for a server of these users, which reaches the peers of this policy.
+    pub fn new(realms: impl Into<Realms>, policy: Policy) -> Self {
+        Self {
+            realms: realms.into(),
+            tokens: TokenKeys::default(),
+            sha256: Sha256::default(),
+            nonce_lifetime: Duration::from_secs(3600),
+            policy,
+            limits: Limits::default(),
+            mobility: true,
+            icmp: IcmpTold::default(),
+            unauthenticated: Allowance::default(),
+            redirects: Vec::new(),
+        }
+    }
+
+    /// Makes these the rules that follow earlier ones: realms keep their ids for the life of the
+    /// process, since allocations know their realm by it.
+    pub fn succeed(&mut self, earlier: &Self) {
+        self.realms.keep_ids_of(&earlier.realms);
+    }
 }
 
 impl Config {
+    /// A server that relays from these addresses and ports, with nonces and without NAT discovery
+    /// of its own. The secret must be unpredictable.
+    pub fn new(
+        secret: ProcessSecret,
+        relays: Vec<RelayAddress>,
+        ports: PortRange,
+        rules: Rules,
+    ) -> Self {
+        Self {
+            secret,
+            nonce_secret: None,
+            relays,
+            ports,
+            nat_discovery: Vec::new(),
+            rules: Arc::new(rules),
+        }
+    }
+
+    /// The rules, to change them before any shard has them.
+    ///
+    /// # Panics
+    /// If they are shared already.
+    pub fn rules_mut(&mut self) -> &mut Rules {
+        Arc::get_mut(&mut self.rules).expect("no shard has the rules yet")
+    }
+
     /// What the nonces are sealed with.
     pub(crate) fn nonces_sealed_with(&self) -> NonceSecret {
         let own = || NonceSecret(self.secret.derived(b"nonces"));

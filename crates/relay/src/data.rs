@@ -119,7 +119,7 @@ impl Server {
             return Hop { to, ..hop }.leave(payload);
         }
         if matches!(
-            self.config.policy.judge(hop.to.0),
+            self.rules.policy.judge(hop.to.0),
             Ok(Permit::Public | Permit::Listed(_))
         ) {
             return hop.leave(payload);
@@ -167,7 +167,7 @@ impl Server {
         match to.transport {
             Transport::Udp if length > MAX_DATAGRAM => return self.discard(DropReason::TooLarge),
             Transport::Tcp
-                if channel.is_none() && length > self.config.limits.stream_indication() =>
+                if channel.is_none() && length > self.rules.limits.stream_indication() =>
             {
                 return self.discard(DropReason::IndicationTooLong);
             }
@@ -196,7 +196,7 @@ impl Server {
         };
         let has_channel = self.routes.by_peer(relay, peer).is_some();
         let to = match self.hearer_of(now, relay, peer.0, has_channel) {
-            Ok((allocation, _)) if !self.config.icmp.is_for(allocation) => {
+            Ok((allocation, _)) if !self.rules.icmp.is_for(allocation) => {
                 return self.discard(DropReason::IcmpUnasked);
             }
             Ok((allocation, _)) => allocation.client,
@@ -245,7 +245,7 @@ impl Server {
         match scope {
             // Port 0 is none: nothing can be sent there.
             Scope::EveryPort => peer.port() != 0,
-            Scope::SomePorts => self.config.policy.judge(peer).is_ok(),
+            Scope::SomePorts => self.rules.policy.judge(peer).is_ok(),
             Scope::Channel => true,
         }
     }
@@ -257,7 +257,7 @@ impl Server {
             return false;
         };
         !self.shared.ports.is_open(address.local, peer.port())
-            && self.config.policy.judge(peer) == Ok(Permit::OwnRelay)
+            && self.rules.policy.judge(peer) == Ok(Permit::OwnRelay)
     }
 
     fn next_transaction(&mut self) -> TransactionId {

@@ -38,14 +38,14 @@ impl Server {
 
     /// Gives back what an allocation shares with others but ports, and tells of its end.
     pub(crate) fn conclude(&mut self, now: Instant, allocation: Allocation, cause: EndCause) {
-        let account = allocation.account(&self.config.realms);
+        let account = allocation.account();
         self.shared.quotas.release(account);
         if let Some(mobile) = &allocation.mobile {
             self.shared.whereabouts.remove(mobile.number);
         }
         if allocation.is_open() {
             self.counters.ended += 1;
-            let realm = Arc::clone(self.config.realms.name(allocation.realm));
+            let realm = Arc::clone(self.rules.realms.name(allocation.realm));
             let report = ended(now, realm, allocation, cause);
             self.effects.push(Effect::Report(report));
         }

@@ -149,7 +149,7 @@ impl Server {
                 allocation: id,
                 was: id,
                 client,
-                realm: Arc::clone(self.config.realms.name(realm)),
+                realm: Arc::clone(self.rules.realms.name(realm)),
                 user,
             }));
         }

@@ -58,6 +58,11 @@ impl Nonces {
         }
     }
 
+    /// From now on nonces are good for so long, and begin so.
+    pub(crate) fn adopt(&mut self, lifetime: Duration, prefix: &'static str) {
+        (self.lifetime, self.prefix) = (lifetime, prefix);
+    }
+
     /// A fresh nonce for a source, unlike every other of this process.
     pub(crate) fn issue(&mut self, unix: Duration, source: IpAddr) -> Nonce {
         let issued = (unix.as_secs() as u32).to_be_bytes();

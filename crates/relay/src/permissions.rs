@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use wire::AddressFamily;
 
 use crate::Reject;
+use crate::policy::{Denial, IpRuling, Policy};
 
 /// The permissions of one allocation, by IP address, in order.
 #[derive(Debug, Default)]
@@ -27,6 +28,17 @@ pub(crate) enum Scope {
     SomePorts,
     /// The port of a channel, which was judged when the channel was bound. No permission has it.
     Channel,
+}
+
+impl Scope {
+    /// What a ruling on an address allows, or why nothing.
+    pub(crate) fn of(ruling: IpRuling) -> Result<Self, Denial> {
+        match ruling {
+            IpRuling::EveryPort(_) => Ok(Self::EveryPort),
+            IpRuling::SomePorts => Ok(Self::SomePorts),
+            IpRuling::NoPort(denial) => Err(denial),
+        }
+    }
 }
 
 impl Permissions {
@@ -74,6 +86,19 @@ impl Permissions {
         if self.0.len() == self.0.capacity() {
             self.0.reserve_exact(self.0.len().max(1));
         }
+    }
+
+    /// Forgets those of peers that the policy denies by now, and narrows or widens the others.
+    pub(crate) fn judge_again(&mut self, policy: &Policy) {
+        self.0.retain_mut(
+            |permission| match Scope::of(policy.judge_ip(permission.ip)) {
+                Ok(scope) => {
+                    permission.scope = scope;
+                    true
+                }
+                Err(_) => false,
+            },
+        );
     }
 
     /// Forgets those of a family. RFC 8656 §8.1.

@@ -11,11 +11,13 @@ mod names;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+
+use wire::attributes::UserHash;
 
 use crate::Limits;
 use crate::keys::Keys;
-pub(crate) use names::Names;
+use names::Names;
 
 /// All realms of a server: the default one, and others.
 #[derive(Debug)]
@@ -24,6 +26,10 @@ pub struct Realms {
     all: Vec<Realm>,
     by_name: BTreeMap<Arc<str>, RealmId>,
     by_listener: BTreeMap<SocketAddr, RealmId>,
+    /// The one that clients are challenged with where no other is named.
+    default: RealmId,
+    /// Whom a USERHASH stands for, once it was asked.
+    names: OnceLock<Names>,
 }
 
 /// A realm beside the default one.
@@ -67,6 +73,8 @@ impl From<Keys> for Realms {
             all: Vec::new(),
             by_name: BTreeMap::new(),
             by_listener: BTreeMap::new(),
+            default: RealmId(0),
+            names: OnceLock::new(),
         };
         realms.add(Realm {
             keys,
@@ -81,18 +89,50 @@ impl From<Keys> for Realms {
 impl Realms {
     /// Adds a realm. Of two with one name or one listener the later one is found by it.
     pub fn add(&mut self, realm: Realm) {
-        let id = u32::try_from(self.all.len()).expect("a configuration has fewer realms");
-        let id = RealmId(id);
-        self.by_name.insert(Arc::clone(realm.keys.realm()), id);
-        for listener in &realm.listeners {
-            self.by_listener.insert(*listener, id);
-        }
         self.all.push(realm);
+        self.index();
     }
 
     /// Everyone in the default realm.
     pub fn default_keys(&mut self) -> &mut Keys {
-        &mut self.all[0].keys
+        &mut self.all[self.default.0 as usize].keys
+    }
+
+    /// Gives every realm the id that it has in earlier rules. One that is gone keeps its place
+    /// without users: what its users opened is still theirs, and nobody else gets its id.
+    pub(crate) fn keep_ids_of(&mut self, earlier: &Self) {
+        let default = Arc::clone(self.name(self.default));
+        let mut new: Vec<Realm> = std::mem::take(&mut self.all);
+        for realm in &earlier.all {
+            let name = realm.keys.realm();
+            let kept = new.iter().position(|it| it.keys.realm() == name);
+            let kept = kept.map(|at| new.remove(at));
+            self.all.push(kept.unwrap_or_else(|| Realm {
+                keys: Keys::new(Arc::clone(name)),
+                listeners: Vec::new(),
+                total: None,
+                per_user: None,
+            }));
+        }
+        self.all.extend(new);
+        self.index();
+        self.default = self.named(&default).unwrap_or(self.default);
+    }
+
+    /// By which names and listeners the realms are found.
+    fn index(&mut self) {
+        (self.by_name, self.by_listener) = Default::default();
+        for (id, realm) in (0..).map(RealmId).zip(&self.all) {
+            self.by_name.insert(Arc::clone(realm.keys.realm()), id);
+            for listener in &realm.listeners {
+                self.by_listener.insert(*listener, id);
+            }
+        }
+    }
+
+    /// Whom a hash stands for, as that user spells the name.
+    pub(crate) fn spelled(&self, hash: &UserHash) -> Option<&str> {
+        self.names.get_or_init(|| Names::of(self)).spelled(hash)
     }
 
     /// Whether nobody can authenticate: a STUN-only server.
@@ -122,7 +162,7 @@ impl Realms {
             .flatten()
             .next()
             .copied()
-            .unwrap_or(DEFAULT)
+            .unwrap_or(self.default)
     }
 
     /// The realm of this name.
@@ -212,8 +252,6 @@ impl<'a> Signer<'a> {
         }
     }
 }
-
-const DEFAULT: RealmId = RealmId(0);
 
 #[cfg(test)]
 mod tests {

@@ -106,6 +106,8 @@ pub enum EndCause {
     Shutdown,
     /// The shard that its client moved to had no room for its socket.
     Stranded,
+    /// The operator ended it.
+    Operator,
 }
 
 impl EndCause {
@@ -117,6 +119,7 @@ impl EndCause {
             Self::Disconnected => "disconnected",
             Self::Shutdown => "shutdown",
             Self::Stranded => "stranded",
+            Self::Operator => "operator",
         }
     }
 }

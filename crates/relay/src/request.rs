@@ -75,7 +75,7 @@ fn authenticated<'s>(
         Err(mut refused) => {
             let is_first =
                 message.method() == Method::Allocate && matches!(refused.reject, Reject::Challenge);
-            if is_first && !server.config.redirects.is_empty() {
+            if is_first && !server.rules.redirects.is_empty() {
                 let sent_on = try_alternate::stranger(server, client, &message);
                 refused = sent_on.map_or_else(Refused::from, |()| refused);
             }
@@ -114,10 +114,10 @@ fn authenticated<'s>(
 
 fn write_refusal(server: &mut Server, head: &Head, refused: &Refused, realm: RealmId, nonce: &str) {
     let challenge = Challenge {
-        realm: server.config.realms.name(realm),
+        realm: server.rules.realms.name(realm),
         nonce,
         algorithms: server.offered.algorithms,
-        third_party: server.config.tokens.announced(),
+        third_party: server.rules.tokens.announced(),
         key: refused.key.as_deref(),
     };
     head.refuse(&mut server.reply, &refused.reject, Some(&challenge));
@@ -179,7 +179,11 @@ pub(crate) fn may_amplify(server: &mut Server, now: Now, via: ClientTuple, exces
                 return true;
             }
             let (to, chance) = (via.client.ip(), server.rng.next_u32());
-            server.shared.budget.admit(now.mono, to, excess, chance)
+            let allowance = server.rules.unauthenticated;
+            server
+                .shared
+                .budget
+                .admit(allowance, now.mono, to, excess, chance)
         }
     }
 }
@@ -218,7 +222,7 @@ pub(crate) fn report_refused(server: &mut Server, whose: Whose<'_>, head: &Head,
     server.counters.refused += 1;
     let report = Report::Refused {
         client: whose.client,
-        realm: Arc::clone(server.config.realms.name(whose.realm)),
+        realm: Arc::clone(server.rules.realms.name(whose.realm)),
         user: whose.user.map(Box::from),
         method: head.method,
         reject: reject.clone(),

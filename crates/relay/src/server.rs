@@ -17,14 +17,13 @@ use crate::effects::Effects;
 use crate::mobility::{Guests, Tickets};
 use crate::nat_discovery::{Lines, Link};
 use crate::nonce::Nonces;
-use crate::realms::Names;
 use crate::request::{self, opening, send};
 use crate::routes::Routes;
 use crate::sha256::Offered;
 use crate::timers::{Timer, Timers};
 use crate::{
     AllocationId, Budget, ClientTuple, Config, Counters, DropReason, Effect, EndCause, Now,
-    OpenError, PeerAddr, Ports, Quotas, Reject, RelayId, Reservations, ShardId, Verdict,
+    OpenError, PeerAddr, Ports, Quotas, Reject, RelayId, Reservations, Rules, ShardId, Verdict,
     Whereabouts,
 };
 
@@ -39,8 +38,6 @@ pub struct Shared {
     pub reservations: Reservations,
     /// What strangers may still hear.
     pub budget: Budget,
-    /// Who a USERHASH stands for.
-    pub(crate) names: Names,
     /// Where the allocations are that may move.
     pub whereabouts: Whereabouts,
     /// What partners are written on.
@@ -55,8 +52,7 @@ impl Shared {
             ports: Ports::new(locals, config.ports),
             quotas: Quotas::default(),
             reservations: Reservations::default(),
-            budget: Budget::new(config.unauthenticated, &config.secret),
-            names: Names::of(&config.realms),
+            budget: Budget::new(&config.secret),
             whereabouts: Whereabouts::default(),
             lines: Lines::new(&config.nat_discovery),
         }
@@ -78,6 +74,7 @@ impl Shared {
 #[derive(Debug)]
 pub struct Server {
     pub(crate) config: Arc<Config>,
+    pub(crate) rules: Arc<Rules>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) shard: ShardId,
     pub(crate) rng: StdRng,
@@ -105,16 +102,25 @@ impl Server {
     /// another for each shard. `shard` is its number among those that share `shared`; what an
     /// earlier server of that number had is forgotten.
     pub fn new(config: Arc<Config>, shared: Arc<Shared>, shard: ShardId, seed: [u8; 32]) -> Self {
+        let rules = Arc::clone(&config.rules);
+        Self::with_rules(config, rules, shared, shard, seed)
+    }
+
+    /// The same under other rules than those that the configuration begins with: for a shard that
+    /// begins anew.
+    pub fn with_rules(
+        config: Arc<Config>,
+        rules: Arc<Rules>,
+        shared: Arc<Shared>,
+        shard: ShardId,
+        seed: [u8; 32],
+    ) -> Self {
         shared.whereabouts.forget(shard);
         let mut rng = StdRng::from_seed(seed);
         let mut next = || rng.next_u64();
         // Source addresses are a stranger's choice, so the tables are keyed.
         let hasher = RandomState::with_seeds(next(), next(), next(), next());
-        let realms = &config.realms;
-        // What begins a nonce must be alike at all servers that share the secret of nonces, whatever
-        // users each has.
-        let has_names = config.nonce_secret.is_none() && realms.have_names();
-        let offered = Offered::new(config.sha256, realms.have_passwords(), has_names);
+        let offered = offered(&config, &rules);
         // What an earlier server reserved is over in its time all the same.
         let mut timers = Timers::default();
         let reserved = shared.reservations.next_deadline();
@@ -124,7 +130,7 @@ impl Server {
         Self {
             nonces: Nonces::new(
                 config.nonces_sealed_with(),
-                config.nonce_lifetime,
+                rules.nonce_lifetime,
                 offered.nonce_prefix,
                 shard,
                 rng.next_u32(),
@@ -144,7 +150,30 @@ impl Server {
             rng,
             shard,
             config,
+            rules,
             shared,
+        }
+    }
+
+    /// From now on these rules hold. They keep the ids of the realms that the server has:
+    /// [`Rules::succeed`]. What was granted lives on, but for peers that the policy denies now.
+    pub(crate) fn adopt(&mut self, rules: Arc<Rules>) {
+        self.offered = offered(&self.config, &rules);
+        self.nonces
+            .adopt(rules.nonce_lifetime, self.offered.nonce_prefix);
+        self.rules = rules;
+        self.judge_again();
+    }
+
+    /// Ends the permissions and channels of peers that the policy denies by now.
+    fn judge_again(&mut self) {
+        let rules = Arc::clone(&self.rules);
+        let ids: Vec<AllocationId> = self.allocations.ids().collect();
+        for id in ids {
+            self.end_denied_channels(id, &rules.policy);
+            if let Some(allocation) = self.allocations.get_mut(id) {
+                allocation.permissions.judge_again(&rules.policy);
+            }
         }
     }
 
@@ -373,4 +402,12 @@ impl Server {
         self.counters.count_drop(why);
         Verdict::Drop(why)
     }
+}
+
+/// What challenges say under these rules. What begins a nonce must be alike at all servers that share
+/// the secret of nonces, whatever users each has.
+fn offered(config: &Config, rules: &Rules) -> Offered {
+    let realms = &rules.realms;
+    let has_names = config.nonce_secret.is_none() && realms.have_names();
+    Offered::new(rules.sha256, realms.have_passwords(), has_names)
 }

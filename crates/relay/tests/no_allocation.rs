@@ -122,7 +122,7 @@ fn an_icmp_error_costs_no_allocation_told_or_not() {
 }
 
 fn icmp_errors_cost_no_allocation(told: IcmpTold) {
-    let mut session = Session::with(|config| config.icmp = told);
+    let mut session = Session::with(|config| config.rules_mut().icmp = told);
     let relay = session.world.relay_of(session.alice);
     let (permitted, stranger) = (session.permitted, Peer::at("9.9.9.9:9"));
     for (peer, is_told) in [(permitted, told == IcmpTold::Always), (stranger, false)] {

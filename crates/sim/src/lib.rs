@@ -44,7 +44,10 @@ pub use clock::Clock;
 pub use outcome::Outcome;
 pub use peer::Peer;
 pub use request::{AccessGrant, Proof, Request};
-pub use setting::{EXTERNAL, LISTENER, LOCAL, LOCAL_V6, REALM, SERVER_NAME, config, password};
+pub use setting::{
+    EXTERNAL, LISTENER, LOCAL, LOCAL_V6, REALM, SERVER_NAME, config, own_addresses, password,
+    policy,
+};
 pub use world::World;
 
 /// So many minutes.

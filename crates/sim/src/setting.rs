@@ -4,9 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use relay::keys::TokenKeys;
 use relay::policy::{Mode, Own, Policy};
-use relay::{
-    Allowance, Config, IcmpTold, Keys, Limits, PortRange, ProcessSecret, RelayAddress, Sha256,
-};
+use relay::{Config, Keys, PortRange, ProcessSecret, RelayAddress, Rules, Sha256};
 
 use crate::minutes;
 
@@ -39,31 +37,35 @@ pub fn config() -> Config {
         keys.add_user(user, &password(user))
             .expect("name and password are plain ASCII");
     }
-    let ports = PortRange::new(49_152, 65_535).expect("the default range is one");
+    let ports = ports();
     let here = |local| RelayAddress {
         local,
         external: local,
     };
-    Config {
-        realms: keys.into(),
-        tokens: TokenKeys::new(SERVER_NAME.to_owned()),
-        sha256: Sha256::Off,
-        secret: ProcessSecret([7; 32]),
-        nonce_secret: None,
-        nonce_lifetime: minutes(10),
-        relays: vec![here(LOCAL), here(LOCAL_V6)],
-        ports,
-        policy: Policy::new(Mode::Closed, vec![], vec![], own(ports)),
-        limits: Limits::default(),
-        mobility: true,
-        icmp: IcmpTold::Rfc8489,
-        unauthenticated: Allowance::default(),
-        redirects: vec![],
-        nat_discovery: vec![],
-    }
+    let mut rules = Rules::new(keys, policy());
+    rules.tokens = TokenKeys::new(SERVER_NAME.to_owned());
+    rules.sha256 = Sha256::Off;
+    // Short, so that it is met.
+    rules.nonce_lifetime = minutes(10);
+    let relays = vec![here(LOCAL), here(LOCAL_V6)];
+    Config::new(ProcessSecret([7; 32]), relays, ports, rules)
 }
 
-/// What the host is to its peers.
+fn ports() -> PortRange {
+    PortRange::new(49_152, 65_535).expect("the default range is one")
+}
+
+/// The policy that [`crate::World::new`] begins with: closed.
+pub fn policy() -> Policy {
+    Policy::new(Mode::Closed, vec![], vec![], own_addresses())
+}
+
+/// What the host of [`crate::World::new`] is to its peers.
+pub fn own_addresses() -> Own {
+    own(ports())
+}
+
+/// What the host is to its peers, with these ports of relayed transport addresses.
 pub(crate) fn own(ports: PortRange) -> Own {
     Own {
         listeners: vec![LISTENER],

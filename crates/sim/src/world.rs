@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use relay::{
-    ChannelNumber, ClientTuple, Config, Counters, Now, OpenError, RelayId, Report, Route, Server,
-    ShardId, Shared, Transport,
+    ChannelNumber, ClientTuple, Command, Config, Counters, Now, OpenError, RelayId, Report, Route,
+    Rules, Server, ShardId, Shared, Transport,
 };
 use wire::TransactionId;
 
@@ -26,6 +26,7 @@ use crate::{AccessGrant, Client, Clock, LISTENER, Outcome, Peer, setting};
 pub struct World {
     clock: Clock,
     config: Arc<Config>,
+    rules: Arc<Rules>,
     shared: Arc<Shared>,
     shards: Vec<Server>,
     host: Host,
@@ -65,6 +66,24 @@ impl World {
         Self::sharded(1, change)
     }
 
+    /// From now on other rules hold, in every shard.
+    pub fn change_rules(&mut self, mut rules: Rules) {
+        rules.succeed(&self.rules);
+        self.rules = Arc::new(rules);
+        for shard in 0..self.shards.len() {
+            let command = Command::Adopt(Arc::clone(&self.rules));
+            assert_eq!(self.command(shard, command), relay::Answer::Adopted);
+        }
+    }
+
+    /// The control side asks a shard.
+    pub fn command(&mut self, shard: usize, command: Command) -> relay::Answer {
+        let now = self.clock.now();
+        let answer = self.shards[shard].handle_command(now, command);
+        self.settle(shard);
+        answer
+    }
+
     /// A server of several shards.
     pub fn sharded(shards: u8, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = setting::config();
@@ -89,6 +108,7 @@ impl World {
             late: Vec::new(),
             performing: 0,
             shared,
+            rules: Arc::clone(&config.rules),
             config,
         }
     }

@@ -67,7 +67,7 @@ struct Bearer<'a> {
 /// before it is told that nobody has the name of its key.
 pub(super) fn refuse_unasked(server: &Server, message: &Message<'_>) -> Result<(), Reject> {
     let token: Option<AccessToken<'_>> = message.get()?;
-    if token.is_some() && server.config.tokens.is_empty() {
+    if token.is_some() && server.rules.tokens.is_empty() {
         let unknown = message.unknown_required(TURN_ATTRIBUTES).collect();
         return Err(Reject::UnknownAttributes(unknown));
     }
@@ -89,10 +89,10 @@ fn present<'a>(
     let Nonce(_) = message.get()?.ok_or(Reject::IncompleteCredentials)?;
     // What was offered may be bid down all the same.
     server.offered.chosen(message)?;
-    if server.config.sha256 == Sha256::Require && integrity == Algorithm::Sha1 {
+    if server.rules.sha256 == Sha256::Require && integrity == Algorithm::Sha1 {
         return Err(Reject::Sha256Required);
     }
-    let realms = &server.config.realms;
+    let realms = &server.rules.realms;
     let signed_with = realms.named(realm).ok_or(Reject::UnknownRealm)?;
     // A token names no realm. Unless its key does, what it opens is of the listener's: its bearer
     // is not to choose whose quota it uses.
@@ -100,7 +100,7 @@ fn present<'a>(
     if message.method() == Method::Allocate && is_chosen {
         return Err(Reject::UnknownRealm);
     }
-    let token = server.config.tokens.open(kid, sealed, now.unix)?;
+    let token = server.rules.tokens.open(kid, sealed, now.unix)?;
     let key = token.signer(message, integrity);
     Ok(Bearer {
         signer: realms.signer(kid.into(), signed_with),
@@ -124,7 +124,7 @@ fn earlier<'a>(
     let (Some(Username(kid)), Some(Realm(realm))) = (message.get()?, message.get()?) else {
         return Ok(None);
     };
-    let realms = &server.config.realms;
+    let realms = &server.rules.realms;
     let Some(signed_with) = realms.named(realm) else {
         return Ok(None);
     };

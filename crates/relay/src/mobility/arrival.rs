@@ -39,7 +39,7 @@ impl Server {
             channels,
         } = arrival;
         let (was, user) = (allocation.id, Arc::clone(&allocation.user));
-        let realm = Arc::clone(self.config.realms.name(allocation.realm));
+        let realm = Arc::clone(self.rules.realms.name(allocation.realm));
         let settled = allocation.client;
         let id = self.install(allocation);
         let Some(client) = self.allocations.get(id).map(|allocation| allocation.client) else {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use wire::attributes::UserHash;
 
-use super::{DEFAULT, RealmId, Realms};
+use super::{RealmId, Realms};
 
 /// Every way in which a known user may be hashed, for all shards. It grows with the users times the
 /// realms that clients are challenged with, both of which the operator decides.
@@ -20,7 +20,7 @@ impl Names {
             return Self::default();
         }
         let listeners = realms.by_listener.values().copied();
-        let challenged: BTreeSet<RealmId> = listeners.chain([DEFAULT]).collect();
+        let challenged: BTreeSet<RealmId> = listeners.chain([realms.default]).collect();
         let mut hashes = BTreeMap::new();
         for realm in &realms.all {
             let own = &**realm.keys.realm();

@@ -40,26 +40,34 @@ pub(super) fn allocate(
     dont_fragment::check(server, now, request)?;
     let ticket = wants_ticket(server, request)?;
     let wanted = Wanted::read(server, request)?;
-    let config = Arc::clone(&server.config);
+    let rules = Arc::clone(&server.rules);
     // RFC 8656 §7.2 step 11, which may come at any point: here the request is known to be one that
     // a server could grant. What was reserved here is to be had nowhere else.
     let elsewhere = match wanted {
         Wanted::Reserved(_) => None,
         Wanted::One(..) | Wanted::Both(_) => try_alternate::known(server, request)?,
     };
-    let lifetime = request.lifetime(request.requested_lifetime()?, &config.limits, now)?;
-    let account = request.account(&config.realms);
+    let lifetime = request.lifetime(request.requested_lifetime()?, &rules.limits, now)?;
+    let account = request.account(&rules.realms);
     let taken = take_room(server, now, wanted, account);
     let (relays, refused) = taken.map_err(|reject| try_alternate::rather(elsewhere, reject))?;
     let phase = Phase::Opening {
         fingerprint: head.fingerprint,
         ticket,
     };
+    let user: Arc<str> = Arc::from(&*request.user);
+    // Mostly the same, and then kept once.
+    let account = if *user == *account.name {
+        Arc::clone(&user)
+    } else {
+        Arc::from(account.name)
+    };
     let id = server.allocations.insert(|id| Allocation {
         id,
         client: request.client,
         realm: request.realm,
-        user: Arc::from(&*request.user),
+        user,
+        account,
         key: request.key.clone(),
         opened_with: request.nonce,
         grant: request.grant.clone(),
@@ -111,7 +119,7 @@ fn repeat(
 fn wants_ticket(server: &Server, request: &Signed<'_>) -> Result<bool, Reject> {
     match request.get::<MobilityTicket<'_>>()? {
         None => Ok(false),
-        Some(MobilityTicket([])) if server.config.mobility => Ok(true),
+        Some(MobilityTicket([])) if server.rules.mobility => Ok(true),
         Some(MobilityTicket([])) => Err(Reject::MobilityForbidden),
         Some(_) => Err(Reject::TicketInAllocate),
     }
@@ -183,9 +191,9 @@ fn take_room(
     account: Account<'_>,
 ) -> Result<(Relays, Option<Refused>), Reject> {
     let quota = server
-        .config
+        .rules
         .realms
-        .quota(account.realm, &server.config.limits);
+        .quota(account.realm, &server.rules.limits);
     server.shared.quotas.admit(account, &quota)?;
     let taken = take_ports(server, now, wanted, account);
     taken.inspect_err(|_| server.shared.quotas.release(account))

@@ -64,7 +64,7 @@ fn refuse<'s>(
     reject: Reject,
 ) -> Verdict<'s, 'static> {
     Head::of(message).refuse(&mut server.reply, &reject, None);
-    let realm = server.config.realms.at(client.server);
+    let realm = server.rules.realms.at(client.server);
     let refused = Some((reject.into(), realm));
     unauthenticated(server, now, client, client, message, refused)
 }

@@ -31,8 +31,8 @@ pub(super) fn channel_bind(
     if bound.is_some_and(|bound| bound.peer != peer) || by_peer.is_some_and(|by| by != channel) {
         return Err(Reject::ChannelConflict);
     }
-    let config = Arc::clone(&server.config);
-    let (policy, limits) = (&config.policy, &config.limits);
+    let rules = Arc::clone(&server.rules);
+    let (policy, limits) = (&rules.policy, &rules.limits);
     let allocation = server.own_allocation(request)?;
     let scope = permitted(policy, &allocation.relays, peer)?;
     let judged = policy.judge(peer.0);

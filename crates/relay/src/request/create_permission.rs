@@ -11,7 +11,7 @@ use super::Answer;
 use crate::allocation::Relays;
 use crate::auth::Signed;
 use crate::permissions::Scope;
-use crate::policy::{IpRuling, Policy};
+use crate::policy::Policy;
 use crate::{Now, PeerAddr, Reject, Server};
 
 /// RFC 8656 §10.2: all of the peers or none.
@@ -20,8 +20,8 @@ pub(super) fn create_permission(
     now: Now,
     request: &Signed<'_>,
 ) -> Result<Answer, Reject> {
-    let config = Arc::clone(&server.config);
-    let limit = config.limits.permissions;
+    let rules = Arc::clone(&server.rules);
+    let limit = rules.limits.permissions;
     let allocation = server.own_allocation(request)?;
     let peers = || request.message().get_all::<XorPeerAddress>();
     // Whether all of it can be read comes before what is in it.
@@ -32,7 +32,7 @@ pub(super) fn create_permission(
         let Entry::Vacant(unseen) = scopes.entry(peer.0.ip()) else {
             continue;
         };
-        unseen.insert(permitted(&config.policy, &allocation.relays, peer)?);
+        unseen.insert(permitted(&rules.policy, &allocation.relays, peer)?);
         // More than can be granted are not worth judging.
         if scopes.len() > limit {
             return Err(Reject::TooManyPermissions);
@@ -56,11 +56,8 @@ pub(super) fn permitted(policy: &Policy, relays: &Relays, peer: PeerAddr) -> Res
     if !relays.has(family) {
         return Err(Reject::FamilyMismatch);
     }
-    let scope = match policy.judge_ip(ip) {
-        IpRuling::EveryPort(_) => Scope::EveryPort,
-        IpRuling::SomePorts => Scope::SomePorts,
-        IpRuling::NoPort(denial) => return Err(Reject::PeerDenied { peer, denial }),
-    };
+    let scope = Scope::of(policy.judge_ip(ip));
+    let scope = scope.map_err(|denial| Reject::PeerDenied { peer, denial })?;
     // An IPv4-mapped address stands for an IPv4 one, which an IPv6 socket of ours does not reach.
     if AddressFamily::of(ip.to_canonical()) != family {
         return Err(Reject::FamilyMismatch);

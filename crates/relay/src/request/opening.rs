@@ -170,7 +170,7 @@ fn grant(server: &mut Server, now: Instant, id: AllocationId, (fingerprint, tick
     let report = Report::Opened {
         allocation: id,
         client: allocation.client,
-        realm: Arc::clone(server.config.realms.name(allocation.realm)),
+        realm: Arc::clone(server.rules.realms.name(allocation.realm)),
         user: Arc::clone(&allocation.user),
         relayed: allocation.relays.relayed().collect(),
         lifetime: allocation.lifetime,
@@ -188,7 +188,7 @@ fn reserve_next(server: &mut Server, now: Instant, id: AllocationId) -> Option<R
         relay.parity = None;
         Some(next)
     })?;
-    let account = allocation.account(&server.config.realms);
+    let account = allocation.account();
     let mut token = [0; 8];
     server.rng.fill_bytes(&mut token);
     let token = ReservationToken(token);
@@ -206,7 +206,7 @@ fn give_up(server: &mut Server, id: AllocationId, fingerprint: bool) {
     let Some(mut allocation) = server.allocations.remove(id) else {
         return;
     };
-    let account = allocation.account(&server.config.realms);
+    let account = allocation.account();
     server.shared.quotas.release(account);
     let refused = allocation.refused.take();
     let reject = refused.map_or(Reject::NoPort, |refused| refused.reject);

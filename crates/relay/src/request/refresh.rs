@@ -48,7 +48,7 @@ pub(super) fn prolong(
         }
         return Ok(0);
     }
-    let lifetime = request.lifetime(requested, &server.config.limits, now)?;
+    let lifetime = request.lifetime(requested, &server.rules.limits, now)?;
     let deadline = now.mono + Duration::from_secs(lifetime.into());
     let Some(allocation) = server.allocations.get_mut(id) else {
         return Err(Reject::NoAllocation);

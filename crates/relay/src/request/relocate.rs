@@ -17,7 +17,7 @@ pub(super) fn relocate(
     request: &Signed<'_>,
     MobilityTicket(ticket): MobilityTicket<'_>,
 ) -> Result<Answer, Reject> {
-    if !server.config.mobility {
+    if !server.rules.mobility {
         return Err(Reject::MobilityForbidden);
     }
     refuse_tunnels(request.client)?;

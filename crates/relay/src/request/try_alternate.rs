@@ -104,14 +104,14 @@ fn decision(
     client: ClientTuple,
     realm: Option<RealmId>,
 ) -> Option<(&Redirect, Alternate)> {
-    if server.config.redirects.is_empty() {
+    if server.rules.redirects.is_empty() {
         return None;
     }
     let chance = server.rng.next_u32();
-    let (config, quotas) = (&server.config, &server.shared.quotas);
-    config.redirects.iter().find_map(|rule| {
+    let (rules, quotas) = (&server.rules, &server.shared.quotas);
+    rules.redirects.iter().find_map(|rule| {
         let of = match &rule.realm {
-            Some(name) => Some(config.realms.named(name)?),
+            Some(name) => Some(rules.realms.named(name)?),
             None => None,
         };
         let concerns = of.is_none() || realm.is_none() || of == realm;

@@ -165,7 +165,7 @@ fn a_nonce_is_good_for_as_long_as_the_allocation_lives_that_was_made_with_it() {
 /// Neither a second that has just begun nor a socket that opens late makes a difference.
 #[test]
 fn a_nonce_that_made_an_allocation_in_its_last_moment_stays_good() {
-    let mut world = World::with(|config| config.nonce_lifetime = seconds(60));
+    let mut world = World::with(|config| config.rules_mut().nonce_lifetime = seconds(60));
     world.advance(Duration::from_millis(100));
     let alice = world.client("alice");
     let nonce = alice.nonce(&mut world);
@@ -206,7 +206,7 @@ fn a_nonce_stays_good_for_its_allocation_when_the_clock_is_set() {
 /// Whoever has seen the end of one call cannot end the next from the same port.
 #[test]
 fn what_was_signed_for_an_earlier_allocation_does_not_end_a_later_one() {
-    let mut world = World::with(|config| config.nonce_lifetime = seconds(60));
+    let mut world = World::with(|config| config.rules_mut().nonce_lifetime = seconds(60));
     let alice = world.client("alice");
     alice.allocate(&mut world, minutes(60));
     let captured = alice.write(&mut world, &Request::refresh(seconds(0)));
@@ -371,7 +371,7 @@ fn unreadable_names_are_a_bad_request() {
 fn a_name_of_763_bytes_is_read_and_may_be_a_users() {
     let name = "n".repeat(763);
     let mut world = World::with(|config| {
-        let keys = config.realms.default_keys();
+        let keys = config.rules_mut().realms.default_keys();
         keys.add_user(&name, "password").unwrap();
     });
     let long = world.client_with(&name, "password");

@@ -166,7 +166,7 @@ fn an_indication_is_a_keepalive_and_never_answered() {
 fn a_server_without_relay_addresses_and_users_still_answers() {
     let mut world = World::with(|config| {
         config.relays.clear();
-        config.realms = relay::Keys::new(sim::REALM).into();
+        config.rules_mut().realms = relay::Keys::new(sim::REALM).into();
     });
     let alice = world.client("alice");
     assert!(alice.ask(&mut world, Request::binding()).is_success());

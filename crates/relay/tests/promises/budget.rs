@@ -186,7 +186,7 @@ fn every_answer_to_a_stranger_is_rationed() {
 #[test]
 fn eighty_browsers_of_one_network_start_in_the_same_moment() {
     let mut world = World::with(|config| {
-        config.realms = relay::Keys::new("turn.example-company.com").into();
+        config.rules_mut().realms = relay::Keys::new("turn.example-company.com").into();
     });
     for port in 0..80 {
         let browser = at(&mut world, &format!("203.0.113.7:{}", 4000 + port));
@@ -203,7 +203,7 @@ fn what_is_unlimited_is_not_rationed() {
         per_prefix: None,
         total: None,
     };
-    let mut world = World::with(|config| config.unauthenticated = unlimited);
+    let mut world = World::with(|config| config.rules_mut().unauthenticated = unlimited);
     let client = at(&mut world, "203.0.113.7:4000");
     for _ in 0..20_000 {
         assert_eq!(client.ask(&mut world, challenge()).code(), Some(401));
@@ -221,7 +221,7 @@ fn an_honest_client_gets_through_a_flood_from_everywhere() {
         per_prefix: NonZeroU64::new(RATE),
         total: NonZeroU64::new(RATE),
     };
-    let mut world = World::with(|config| config.unauthenticated = allowance);
+    let mut world = World::with(|config| config.rules_mut().unauthenticated = allowance);
     let mut rng = StdRng::from_seed([7; 32]);
     let flooder = world.client("alice");
     let packet = flooder.write(&mut world, &challenge());
@@ -264,7 +264,7 @@ proptest! {
         let per_prefix = 2048;
         let total = 4 * per_prefix;
         let mut world = World::with(|config| {
-            config.unauthenticated = Allowance {
+            config.rules_mut().unauthenticated = Allowance {
                 per_prefix: NonZeroU64::new(per_prefix as u64),
                 total: NonZeroU64::new(total as u64),
             };

@@ -9,10 +9,19 @@ use wire::Key;
 /// A server with two secrets, the newer one first, and a user of its own.
 fn world_with_secrets() -> World {
     World::with(|config| {
-        config.realms = Keys::new(REALM).into();
-        config.realms.default_keys().add_secret(b"south");
-        config.realms.default_keys().add_secret(b"north");
+        config.rules_mut().realms = Keys::new(REALM).into();
         config
+            .rules_mut()
+            .realms
+            .default_keys()
+            .add_secret(b"south");
+        config
+            .rules_mut()
+            .realms
+            .default_keys()
+            .add_secret(b"north");
+        config
+            .rules_mut()
             .realms
             .default_keys()
             .add_user("alice", "wonderland")
@@ -42,9 +51,13 @@ fn assert_refused(world: &mut World, client: Client, why: &Reject) {
 fn a_key_computed_elsewhere_is_as_good_as_its_password() {
     let key = Key::md5("alice", REALM, "wonderland");
     let mut world = World::with(|config| {
-        config.realms = Keys::new(REALM).into();
+        config.rules_mut().realms = Keys::new(REALM).into();
         let key = key.as_bytes().try_into().unwrap();
-        config.realms.default_keys().add_key("alice", key);
+        config
+            .rules_mut()
+            .realms
+            .default_keys()
+            .add_key("alice", key);
     });
     world
         .client_with("alice", "wonderland")
@@ -195,8 +208,12 @@ fn a_telephone_number_in_front_is_a_user_and_no_expiry() {
 #[test]
 fn the_names_of_one_person_are_one_account_in_either_order() {
     let mut world = World::with(|config| {
-        config.realms.default_keys().add_secret(b"north");
-        config.limits.per_user = Some(1);
+        config
+            .rules_mut()
+            .realms
+            .default_keys()
+            .add_secret(b"north");
+        config.rules_mut().limits.per_user = Some(1);
     });
     for names in [
         [
@@ -272,8 +289,8 @@ fn a_name_and_a_password_are_good_as_they_are_written_and_as_rfc_8265_prepares_t
     let [(written, written_password), (prepared, _)] = SPELLINGS;
     for policy in [Sha256::Off, Sha256::Offer] {
         let mut world = World::with(|config| {
-            config.sha256 = policy;
-            let keys = config.realms.default_keys();
+            config.rules_mut().sha256 = policy;
+            let keys = config.rules_mut().realms.default_keys();
             keys.add_user(written, written_password).unwrap();
         });
         for (name, _) in SPELLINGS {
@@ -289,7 +306,7 @@ fn a_name_and_a_password_are_good_as_they_are_written_and_as_rfc_8265_prepares_t
     }
     // A name that was written as it is prepared has one spelling.
     let mut world = World::with(|config| {
-        let keys = config.realms.default_keys();
+        let keys = config.rules_mut().realms.default_keys();
         keys.add_user(prepared, written_password).unwrap();
     });
     let other = world.client_with(written, written_password);
@@ -300,8 +317,8 @@ fn a_name_and_a_password_are_good_as_they_are_written_and_as_rfc_8265_prepares_t
 fn both_spellings_of_a_name_have_one_quota() {
     let [(written, password), (prepared, _)] = SPELLINGS;
     let mut world = World::with(|config| {
-        config.limits.per_user = Some(1);
-        let keys = config.realms.default_keys();
+        config.rules_mut().limits.per_user = Some(1);
+        let keys = config.rules_mut().realms.default_keys();
         keys.add_user(written, password).unwrap();
     });
     let first = world.client_with(written, password);

@@ -105,7 +105,7 @@ fn a_reserved_port_is_no_longer_available() {
 fn a_rule_sends_clients_elsewhere_while_the_server_drains_and_not_before() {
     let other: SocketAddr = "203.0.113.9:3478".parse().unwrap();
     let mut world = World::with(|config| {
-        config.redirects = vec![Redirect {
+        config.rules_mut().redirects = vec![Redirect {
             to: vec![Target::from(other)],
             when: When::Draining,
             realm: None,

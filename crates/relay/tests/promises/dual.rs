@@ -34,7 +34,7 @@ fn refusal(answer: &Answer) -> Option<(AddressFamily, u16)> {
 
 #[test]
 fn a_dual_allocation_has_an_address_of_each_family_and_counts_once() {
-    let mut world = World::with(|config| config.limits.per_user = Some(1));
+    let mut world = World::with(|config| config.rules_mut().limits.per_user = Some(1));
     let alice = world.client("alice");
     let answer = alice.ask(&mut world, Request::allocate().dual());
     let [v4, v6] = relayed(&answer).try_into().unwrap();

@@ -135,7 +135,7 @@ fn strangers_leave_nothing_behind() {
 fn a_client_that_allocates_and_deletes_in_a_loop_leaves_nothing_behind() {
     let mut world = World::with(|config| {
         config.ports = PortRange::new(50_000, 50_003).unwrap();
-        config.limits.per_user = Some(1);
+        config.rules_mut().limits.per_user = Some(1);
     });
     let alice = world.client("alice");
     for turn in 0..500 {

@@ -24,7 +24,7 @@ pub(crate) fn allocate_both(world: &mut World, client: Client) -> [SocketAddr; 2
 
 /// Where every client is told.
 fn world() -> World {
-    World::with(|config| config.icmp = IcmpTold::Always)
+    World::with(|config| config.rules_mut().icmp = IcmpTold::Always)
 }
 
 /// pion and webrtc-rs stop reading at a Data indication without DATA. None of them signs with an
@@ -37,8 +37,8 @@ fn an_old_client_hears_nothing_of_icmp_and_a_new_one_does() {
         (IcmpTold::Never, false, false),
     ] {
         let mut world = World::with(|config| {
-            config.sha256 = Sha256::Offer;
-            config.icmp = told;
+            config.rules_mut().sha256 = Sha256::Offer;
+            config.rules_mut().icmp = told;
         });
         let (old, new, peer) = (world.client("alice"), world.client("bob"), world.peer());
         let request = Request::allocate().proof(Proof::New(PasswordAlgorithm::SHA256));
@@ -79,7 +79,7 @@ fn what_nobody_signed_makes_no_client_new() {
 /// A client of MD5 that says so has read RFC 8489 all the same.
 #[test]
 fn an_algorithm_that_is_named_is_enough_to_be_told() {
-    let mut world = World::with(|config| config.sha256 = Sha256::Offer);
+    let mut world = World::with(|config| config.rules_mut().sha256 = Sha256::Offer);
     let (alice, peer) = (world.client("alice"), world.peer());
     let request = Request::allocate().proof(Proof::New(PasswordAlgorithm::MD5));
     assert!(alice.ask(&mut world, request).is_success());
@@ -216,7 +216,7 @@ fn the_mtu_is_told_where_a_datagram_was_too_big_and_else_zero() {
 #[test]
 fn an_error_about_another_relay_names_its_external_address() {
     let mut world = World::sharded(2, |config| {
-        config.icmp = IcmpTold::Always;
+        config.rules_mut().icmp = IcmpTold::Always;
         config.relays = vec![RelayAddress {
             local: LOCAL,
             external: EXTERNAL,

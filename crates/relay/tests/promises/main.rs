@@ -33,5 +33,6 @@ mod realms;
 mod redirects;
 mod refresh;
 mod reservations;
+mod rules;
 mod sha256;
 mod tokens;

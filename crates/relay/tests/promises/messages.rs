@@ -72,10 +72,10 @@ const SMALLEST_MTU: usize = 576 - 20 - 8;
 fn every_answer_fits_the_smallest_mtu_under_the_longest_plain_realm() {
     let realm = "r".repeat(127);
     let mut world = World::with(|config| {
-        config.sha256 = relay::Sha256::Offer;
+        config.rules_mut().sha256 = relay::Sha256::Offer;
         let mut keys = Keys::new(realm);
         keys.add_user("alice", &password("alice")).unwrap();
-        config.realms = keys.into();
+        config.rules_mut().realms = keys.into();
     });
     let (alice, bob) = (world.client("alice"), world.client("alice"));
     let peer = world.peer();
@@ -149,7 +149,7 @@ fn reserved_bits_are_written_as_zero() {
 #[test]
 fn a_known_client_hears_the_reason_in_words() {
     let mut world = World::with(|config| {
-        config.limits = Limits {
+        config.rules_mut().limits = Limits {
             per_user: Some(1),
             ..Limits::default()
         };

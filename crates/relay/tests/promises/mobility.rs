@@ -72,7 +72,7 @@ fn an_allocate_again_from_a_client_that_comes_back_hears_its_own_address() {
 
 #[test]
 fn where_mobility_is_forbidden_tickets_are_neither_given_nor_taken() {
-    let mut world = World::with(|config| config.mobility = false);
+    let mut world = World::with(|config| config.rules_mut().mobility = false);
     let alice = world.client("alice");
     let answer = alice.ask(&mut world, Request::allocate().ticket(b""));
     assert_eq!(answer.code(), Some(405));
@@ -511,7 +511,7 @@ fn no_allocation_moves_to_the_end_of_a_tunnel() {
 #[test]
 fn a_nonce_of_the_call_is_good_with_its_ticket_from_another_port() {
     for shard in [0, 1] {
-        let mut world = World::sharded(2, |config| config.nonce_lifetime = seconds(60));
+        let mut world = World::sharded(2, |config| config.rules_mut().nonce_lifetime = seconds(60));
         let home = world.client("alice");
         let ticket = allocate(home, &mut world);
         let nonce = home.nonce(&mut world);
@@ -526,7 +526,7 @@ fn a_nonce_of_the_call_is_good_with_its_ticket_from_another_port() {
 
 #[test]
 fn what_an_allocation_knows_of_its_client_goes_along_to_another_shard() {
-    let mut world = World::sharded(2, |config| config.nonce_lifetime = seconds(60));
+    let mut world = World::sharded(2, |config| config.rules_mut().nonce_lifetime = seconds(60));
     let home = world.client_on(0, "alice");
     let ticket = allocate(home, &mut world);
     let (relayed, peer) = (home.relayed(&world), world.peer());

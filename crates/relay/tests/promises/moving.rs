@@ -600,7 +600,11 @@ fn a_move_between_shards_is_reported_once_with_both_names_and_the_accounts_go_on
 fn a_client_whose_credential_has_expired_takes_its_allocation_along_and_opens_no_other() {
     for shard in [0, 1] {
         let mut world = World::sharded(2, |config| {
-            config.realms.default_keys().add_secret(b"north");
+            config
+                .rules_mut()
+                .realms
+                .default_keys()
+                .add_secret(b"north");
         });
         let expiry = world.now().unix.as_secs() + 60;
         let credential = mint(Mint::Sha1, b"north", Some("dora"), expiry);

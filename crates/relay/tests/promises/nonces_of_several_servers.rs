@@ -27,7 +27,7 @@ fn node(process: u8, text: Option<&[u8]>, rule: Option<Redirect>) -> World {
 fn be_node(config: &mut Config, process: u8, text: Option<&[u8]>, rule: Option<Redirect>) {
     config.secret = ProcessSecret([process; 32]);
     config.nonce_secret = text.map(NonceSecret::shared);
-    config.redirects.extend(rule);
+    config.rules_mut().redirects.extend(rule);
 }
 
 fn always() -> Option<Redirect> {
@@ -68,7 +68,7 @@ fn a_redirect_offers_the_algorithms_that_its_nonce_announces() {
     let offering = |process, rule| {
         World::with(|config| {
             be_node(config, process, SHARED, rule);
-            config.sha256 = Sha256::Offer;
+            config.rules_mut().sha256 = Sha256::Offer;
         })
     };
     let allocate = || Request::allocate().proof(Proof::New(PasswordAlgorithm::SHA256));
@@ -148,7 +148,7 @@ fn a_challenged_client_stays_while_there_is_room_where_it_does_not() {
     let mut world = World::with(|config| {
         let rule = redirect(&TO[..1], When::Allocations(1));
         be_node(config, 1, None, Some(rule));
-        config.limits.total = Some(2);
+        config.rules_mut().limits.total = Some(2);
     });
     let [bob, carol] = ["bob", "carol"].map(|user| challenged(&mut world, user));
     world.client("alice").allocate(&mut world, minutes(10));
@@ -186,7 +186,7 @@ fn a_user_over_its_own_quota_is_told_so_and_not_sent_on() {
     let mut world = World::with(|config| {
         let rule = redirect(&TO[..1], When::Allocations(1));
         be_node(config, 1, None, Some(rule));
-        config.limits.per_user = Some(1);
+        config.rules_mut().limits.per_user = Some(1);
     });
     let again = challenged(&mut world, "alice");
     world.client("alice").allocate(&mut world, minutes(10));

@@ -458,7 +458,7 @@ fn both_partners_charge_who_hears_the_answer() {
     // The second budget holds where the first does not: here the partner's has no limit.
     let mut pair = Pair::met();
     pair.a = with(A, B, SECRET, [3478, 3479], 1, |config| {
-        config.unauthenticated = Allowance {
+        config.rules_mut().unauthenticated = Allowance {
             per_prefix: None,
             total: None,
         };

@@ -294,7 +294,7 @@ fn world_with_some_ports() -> World {
             relay_ports: 49_152..=65_535,
         };
         let allow = vec!["10.1.2.0/24:5000-6000".parse().unwrap()];
-        config.policy = Policy::new(Mode::Closed, allow, vec![], own);
+        config.rules_mut().policy = Policy::new(Mode::Closed, allow, vec![], own);
     })
 }
 
@@ -354,7 +354,7 @@ fn a_channel_is_judged_by_its_port() {
 
 #[test]
 fn more_permissions_than_allowed_are_refused_and_none_is_installed() {
-    let mut world = World::with(|config| config.limits.permissions = 2);
+    let mut world = World::with(|config| config.rules_mut().limits.permissions = 2);
     let (alice, one, two, three) = (
         world.client("alice"),
         world.peer(),

@@ -7,7 +7,7 @@ use wire::Method;
 
 #[test]
 fn a_user_has_no_more_allocations_than_allowed() {
-    let mut world = World::with(|config| config.limits.per_user = Some(2));
+    let mut world = World::with(|config| config.rules_mut().limits.per_user = Some(2));
     for _ in 0..2 {
         world.client("alice").allocate(&mut world, minutes(10));
     }
@@ -20,7 +20,7 @@ fn a_user_has_no_more_allocations_than_allowed() {
 
 #[test]
 fn what_ends_makes_room_at_once() {
-    let mut world = World::with(|config| config.limits.per_user = Some(1));
+    let mut world = World::with(|config| config.rules_mut().limits.per_user = Some(1));
     let (one, two, three) = (
         world.client("alice"),
         world.client("alice"),
@@ -37,7 +37,7 @@ fn what_ends_makes_room_at_once() {
 
 #[test]
 fn all_together_have_no_more_than_allowed_over_all_shards() {
-    let mut world = World::sharded(2, |config| config.limits.total = Some(2));
+    let mut world = World::sharded(2, |config| config.rules_mut().limits.total = Some(2));
     let (alice, bob) = (world.client_on(0, "alice"), world.client_on(1, "bob"));
     alice.allocate(&mut world, minutes(10));
     bob.allocate(&mut world, minutes(10));
@@ -54,7 +54,7 @@ fn all_together_have_no_more_than_allowed_over_all_shards() {
 
 #[test]
 fn a_users_quota_is_one_over_all_shards() {
-    let mut world = World::sharded(2, |config| config.limits.per_user = Some(1));
+    let mut world = World::sharded(2, |config| config.rules_mut().limits.per_user = Some(1));
     world
         .client_on(0, "alice")
         .allocate(&mut world, minutes(10));
@@ -66,8 +66,8 @@ fn a_users_quota_is_one_over_all_shards() {
 #[test]
 fn refused_allocates_use_up_nothing() {
     let mut world = World::with(|config| {
-        config.limits.per_user = Some(1);
-        config.limits.total = Some(1);
+        config.rules_mut().limits.per_user = Some(1);
+        config.rules_mut().limits.total = Some(1);
     });
     let alice = world.client("alice");
     for _ in 0..3 {
@@ -92,7 +92,7 @@ fn refused_allocates_use_up_nothing() {
 fn an_allocate_without_a_port_uses_up_nothing() {
     let mut world = World::with(|config| {
         config.ports = PortRange::new(50_000, 50_000).unwrap();
-        config.limits.per_user = Some(2);
+        config.rules_mut().limits.per_user = Some(2);
     });
     let (first, second) = (world.client("alice"), world.client("alice"));
     first.allocate(&mut world, minutes(10));
@@ -106,7 +106,7 @@ fn an_allocate_without_a_port_uses_up_nothing() {
 
 #[test]
 fn a_retransmitted_allocate_counts_once() {
-    let mut world = World::with(|config| config.limits.per_user = Some(2));
+    let mut world = World::with(|config| config.rules_mut().limits.per_user = Some(2));
     let alice = world.client("alice");
     let packet = alice.write(&mut world, &Request::allocate());
     for _ in 0..5 {
@@ -118,8 +118,12 @@ fn a_retransmitted_allocate_counts_once() {
 #[test]
 fn time_limited_names_of_one_person_share_a_quota() {
     let mut world = World::with(|config| {
-        config.realms.default_keys().add_secret(b"north");
-        config.limits.per_user = Some(1);
+        config
+            .rules_mut()
+            .realms
+            .default_keys()
+            .add_secret(b"north");
+        config.rules_mut().limits.per_user = Some(1);
     });
     let now = world.now().unix.as_secs();
     let mut guest = |user: Option<&str>, lasts| {
@@ -137,8 +141,12 @@ fn time_limited_names_of_one_person_share_a_quota() {
 #[test]
 fn time_limited_names_of_one_person_share_a_quota_in_every_form() {
     let mut world = World::with(|config| {
-        config.realms.default_keys().add_secret(b"north");
-        config.limits.per_user = Some(1);
+        config
+            .rules_mut()
+            .realms
+            .default_keys()
+            .add_secret(b"north");
+        config.rules_mut().limits.per_user = Some(1);
     });
     let mut answered = Vec::new();
     for (name, password) in [
@@ -154,7 +162,7 @@ fn time_limited_names_of_one_person_share_a_quota_in_every_form() {
 
 #[test]
 fn an_allocation_that_is_being_opened_counts() {
-    let mut world = World::with(|config| config.limits.per_user = Some(1));
+    let mut world = World::with(|config| config.rules_mut().limits.per_user = Some(1));
     let (one, two) = (world.client("alice"), world.client("alice"));
     world.hold_sockets();
     one.tell(&mut world, Request::allocate());

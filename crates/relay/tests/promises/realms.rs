@@ -30,7 +30,7 @@ fn two_realms(config: &mut Config) {
     keys.add_user("alice", &password("alice@example.net"))
         .unwrap();
     keys.add_user("dave", &password("dave")).unwrap();
-    config.realms.add(realm(keys));
+    config.rules_mut().realms.add(realm(keys));
 }
 
 /// A client of a listener.
@@ -137,7 +137,7 @@ fn a_name_with_a_realm_is_known_at_every_listener_after_one_challenge() {
 fn a_name_that_ends_in_no_realm_of_ours_is_just_a_name() {
     let mut world = World::with(|config| {
         two_realms(config);
-        let keys = config.realms.default_keys();
+        let keys = config.rules_mut().realms.default_keys();
         keys.add_user("erin@example.com", "wonderland").unwrap();
     });
     let erin = client_at(&mut world, LISTENER, "erin@example.com", "wonderland");
@@ -148,7 +148,7 @@ fn a_name_that_ends_in_no_realm_of_ours_is_just_a_name() {
 #[test]
 fn a_user_may_be_given_with_the_realm_and_come_without() {
     let mut world = World::with(|config| {
-        let keys = config.realms.default_keys();
+        let keys = config.rules_mut().realms.default_keys();
         keys.add_user("erin@example.org", "wonderland").unwrap();
     });
     for name in ["erin", "erin@example.org"] {
@@ -161,10 +161,14 @@ fn a_user_may_be_given_with_the_realm_and_come_without() {
 #[test]
 fn time_limited_names_have_realms_too() {
     let mut world = World::with(|config| {
-        config.realms.default_keys().add_secret(b"south");
+        config
+            .rules_mut()
+            .realms
+            .default_keys()
+            .add_secret(b"south");
         let mut keys = Keys::new(NET);
         keys.add_secret(b"north");
-        config.realms.add(realm(keys));
+        config.rules_mut().realms.add(realm(keys));
     });
     let expiry = world.now().unix.as_secs() + 60;
     let minted = |secret: &[u8], user| mint(Mint::Sha1, secret, user, expiry);
@@ -194,7 +198,7 @@ fn precomputed(config: &mut Config) {
     let mut keys = Keys::new(NET);
     let key = Key::md5("dave@example.net", NET, "wonderland");
     keys.add_key("dave@example.net", key.as_bytes().try_into().unwrap());
-    config.realms.add(realm(keys));
+    config.rules_mut().realms.add(realm(keys));
 }
 
 #[test]
@@ -315,12 +319,12 @@ fn a_reservation_is_redeemed_in_its_realm_only() {
 #[test]
 fn a_realm_has_a_quota_for_its_users_together_and_one_for_each() {
     let mut world = World::with(|config| {
-        config.limits.per_user = Some(1);
+        config.rules_mut().limits.per_user = Some(1);
         let mut keys = Keys::new(NET);
         for user in ["alice", "dave"] {
             keys.add_user(user, &password(user)).unwrap();
         }
-        config.realms.add(Realm {
+        config.rules_mut().realms.add(Realm {
             total: Some(3),
             per_user: Some(2),
             ..realm(keys)
@@ -356,7 +360,7 @@ fn hashed(name: &str, realm: &str) -> Request {
 fn a_hash_stands_for_a_name_of_any_realm_under_whatever_challenge() {
     let mut world = World::with(|config| {
         two_realms(config);
-        config.sha256 = Sha256::Offer;
+        config.rules_mut().sha256 = Sha256::Offer;
     });
     for (server, challenged) in [(LISTENER, REALM), (NET_LISTENER, NET)] {
         for (name, secret, realm) in [
@@ -384,7 +388,7 @@ fn a_hash_stands_for_a_name_of_any_realm_under_whatever_challenge() {
 fn hashes_are_not_offered_where_a_key_is_bound_to_one_of_several_realms() {
     let mut world = World::with(|config| {
         precomputed(config);
-        config.sha256 = Sha256::Offer;
+        config.rules_mut().sha256 = Sha256::Offer;
     });
     let stranger = world.client("alice");
     let answer = stranger.ask(&mut world, Request::allocate().unsigned());

@@ -31,7 +31,7 @@ pub(crate) fn redirect(to: &[&str], when: When) -> Redirect {
 }
 
 pub(crate) fn world(redirects: Vec<Redirect>) -> World {
-    World::with(|config| config.redirects = redirects)
+    World::with(|config| config.rules_mut().redirects = redirects)
 }
 
 pub(crate) fn alternates(answer: &Answer) -> Vec<SocketAddr> {
@@ -244,7 +244,7 @@ fn add_realm(config: &mut Config) {
     for user in ["alice@example.net", "bob@example.net"] {
         keys.add_user(user, &password(user)).unwrap();
     }
-    config.realms.add(Realm {
+    config.rules_mut().realms.add(Realm {
         keys,
         listeners: vec![],
         total: None,
@@ -264,7 +264,7 @@ fn of_realm(rule: Redirect) -> Redirect {
 fn a_rule_for_one_realm_concerns_no_other() {
     let mut world = World::with(|config| {
         add_realm(config);
-        config.redirects = vec![of_realm(redirect(&TO[..1], When::Allocations(1)))];
+        config.rules_mut().redirects = vec![of_realm(redirect(&TO[..1], When::Allocations(1)))];
     });
     // The realm's own allocations count.
     for user in ["alice", "bob", "alice@example.net"] {
@@ -289,7 +289,7 @@ fn the_first_rule_that_may_concern_a_client_is_waited_for() {
     ];
     let mut world = World::with(|config| {
         add_realm(config);
-        config.redirects = rules.to_vec();
+        config.rules_mut().redirects = rules.to_vec();
     });
     let second = [TO[1].parse().unwrap()];
     let alice = world.client("alice@example.net");
@@ -298,8 +298,8 @@ fn the_first_rule_that_may_concern_a_client_is_waited_for() {
 
     let mut world = World::with(|config| {
         add_realm(config);
-        config.redirects = rules.to_vec();
-        config.redirects[0].when = When::Always;
+        config.rules_mut().redirects = rules.to_vec();
+        config.rules_mut().redirects[0].when = When::Always;
     });
     for (user, expected) in [("alice@example.net", TO[0]), ("alice", TO[1])] {
         let client = world.client(user);
@@ -313,7 +313,7 @@ fn the_first_rule_that_may_concern_a_client_is_waited_for() {
 fn a_rule_for_one_realm_that_has_no_address_for_a_client_is_not_waited_for() {
     let mut world = World::with(|config| {
         add_realm(config);
-        config.redirects = vec![
+        config.rules_mut().redirects = vec![
             of_realm(redirect(&TO[2..], When::Always)),
             redirect(&TO[..1], When::Always),
         ];
@@ -335,8 +335,9 @@ fn a_request_that_no_server_would_grant_is_refused_here() {
 /// No port is free, or no descriptor: what is known late is told as what is known at once.
 #[test]
 fn a_client_whose_socket_cannot_be_opened_is_sent_on_in_place_of_a_508() {
-    let mut world =
-        World::with(|config| config.redirects = vec![redirect(&TO[..1], When::Allocations(1))]);
+    let mut world = World::with(|config| {
+        config.rules_mut().redirects = vec![redirect(&TO[..1], When::Allocations(1))]
+    });
     let (alice, bob) = (world.client("alice"), world.client("bob"));
     alice.nonce(&mut world);
     bob.allocate(&mut world, minutes(10));
@@ -351,13 +352,17 @@ fn nodes_that_share_a_nonce_secret_take_each_others_nonces_whatever_users_they_h
         World::with(|config| {
             config.secret = ProcessSecret([process; 32]);
             config.nonce_secret = Some(NonceSecret::shared(b"known to all nodes"));
-            config.sha256 = Sha256::Offer;
+            config.rules_mut().sha256 = Sha256::Offer;
             change(config);
         })
     };
     let mut first = node(1, |_| {});
     let mut second = node(2, |config| {
-        config.realms.default_keys().add_secret(b"north");
+        config
+            .rules_mut()
+            .realms
+            .default_keys()
+            .add_secret(b"north");
     });
     let nonce = first.client("alice").nonce(&mut first);
     let alice = second.client("alice");

@@ -11,7 +11,7 @@ use wire::{Algorithm, Attribute, Class, Key, Method, TransactionId, Writer};
 const NEW: Proof = Proof::New(PasswordAlgorithm::SHA256);
 
 fn world(policy: Sha256) -> World {
-    World::with(|config| config.sha256 = policy)
+    World::with(|config| config.rules_mut().sha256 = policy)
 }
 
 /// What a client hears first, and remembers.
@@ -286,8 +286,12 @@ fn a_hash_of_the_name_is_as_good_as_the_name() {
 #[test]
 fn hashes_are_not_offered_where_names_cannot_be_known() {
     let mut world = World::with(|config| {
-        config.sha256 = Sha256::Offer;
-        config.realms.default_keys().add_secret(b"north");
+        config.rules_mut().sha256 = Sha256::Offer;
+        config
+            .rules_mut()
+            .realms
+            .default_keys()
+            .add_secret(b"north");
     });
     let alice = world.client("alice");
     let challenge = challenge(&mut world, alice);
@@ -303,8 +307,12 @@ fn hashes_are_not_offered_where_names_cannot_be_known() {
 #[test]
 fn sha256_keys_are_not_offered_where_one_user_has_none() {
     let mut world = World::with(|config| {
-        config.sha256 = Sha256::Offer;
-        config.realms.default_keys().add_key("dave", [7; 16]);
+        config.rules_mut().sha256 = Sha256::Offer;
+        config
+            .rules_mut()
+            .realms
+            .default_keys()
+            .add_key("dave", [7; 16]);
     });
     let alice = world.client("alice");
     let challenge = challenge(&mut world, alice);

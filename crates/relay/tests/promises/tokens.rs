@@ -27,10 +27,10 @@ fn north() -> TokenKey {
 /// A server that shares a key with each of two authorization servers, and has users of its own.
 fn world_with(change: impl FnOnce(&mut relay::Config)) -> World {
     World::with(|config| {
-        config.tokens = TokenKeys::new(SERVER_NAME.to_owned());
-        config.tokens.add("north", north());
+        config.rules_mut().tokens = TokenKeys::new(SERVER_NAME.to_owned());
+        config.rules_mut().tokens.add("north", north());
         let south = TokenKey::new(Encryption::A128Gcm, &SOUTH).unwrap();
-        config.tokens.add("south", south);
+        config.rules_mut().tokens.add("south", south);
         change(config);
     })
 }
@@ -151,10 +151,10 @@ fn a_challenge_names_the_server_to_third_parties() {
 #[test]
 fn a_challenge_with_the_longest_names_fits_the_smallest_mtu() {
     let mut world = world_with(|config| {
-        config.sha256 = Sha256::Offer;
-        config.tokens = TokenKeys::new("s".repeat(ThirdPartyAuthorization::LIMIT));
-        config.tokens.add("north", north());
-        config.realms = relay::Keys::new("r".repeat(127)).into();
+        config.rules_mut().sha256 = Sha256::Offer;
+        config.rules_mut().tokens = TokenKeys::new("s".repeat(ThirdPartyAuthorization::LIMIT));
+        config.rules_mut().tokens.add("north", north());
+        config.rules_mut().realms = relay::Keys::new("r".repeat(127)).into();
     });
     let mint = Mint::new(1).mac_key(&[5; 32]);
     let mut grant = mint.now(&world);
@@ -319,7 +319,10 @@ fn a_key_is_good_within_its_times_to_the_second() {
     let mut world = world_with(|config| {
         let start = sim::Clock::new().now().unix;
         let times = start + seconds(60)..start + seconds(120);
-        config.tokens.add("north", north().within(times));
+        config
+            .rules_mut()
+            .tokens
+            .add("north", north().within(times));
     });
     let guest = guest(&mut world);
     world.advance(seconds(59));
@@ -447,6 +450,7 @@ fn the_bearer_of_a_token_cannot_touch_a_users_allocation_nor_the_other_way_round
 fn a_user_with_the_name_of_a_key_is_somebody_else() {
     let mut world = world_with(|config| {
         config
+            .rules_mut()
             .realms
             .default_keys()
             .add_user("north", "a password")
@@ -474,7 +478,7 @@ fn a_user_with_the_name_of_a_key_is_somebody_else() {
 
 #[test]
 fn one_token_is_one_account_to_quotas() {
-    let mut world = world_with(|config| config.limits.per_user = Some(1));
+    let mut world = world_with(|config| config.rules_mut().limits.per_user = Some(1));
     let grant = Mint::new(1).now(&world);
     let first = world.client_with_token(grant.clone());
     first.allocate(&mut world, minutes(10));
@@ -582,7 +586,7 @@ fn a_token_without_username_realm_or_nonce_is_a_bad_request() {
 #[test]
 fn a_token_opens_an_allocation_in_the_realm_of_the_listener_and_no_other() {
     let mut world = world_with(|config| {
-        config.realms.add(relay::Realm {
+        config.rules_mut().realms.add(relay::Realm {
             keys: relay::Keys::new("example.net"),
             listeners: vec![],
             total: Some(1),
@@ -662,7 +666,7 @@ fn a_retransmitted_allocate_hears_the_same_again() {
 
 #[test]
 fn a_token_may_sign_with_sha256_and_is_answered_alike() {
-    let mut world = world_with(|config| config.sha256 = Sha256::Offer);
+    let mut world = world_with(|config| config.rules_mut().sha256 = Sha256::Offer);
     let new = Proof::New(PasswordAlgorithm::SHA256);
     let guest = Mint::new(1).mac_key(&[6; 32]).client(&mut world);
     guest.nonce(&mut world);
@@ -692,7 +696,7 @@ fn a_token_may_sign_with_sha256_and_is_answered_alike() {
 
 #[test]
 fn where_sha256_is_required_a_token_signs_with_it_or_is_refused() {
-    let mut world = world_with(|config| config.sha256 = Sha256::Require);
+    let mut world = world_with(|config| config.rules_mut().sha256 = Sha256::Require);
     let guest = guest(&mut world);
     assert_unauthorized(&mut world, guest, &Reject::Sha256Required);
     let new = Proof::New(PasswordAlgorithm::SHA256);
@@ -707,7 +711,7 @@ fn where_sha256_is_required_a_token_signs_with_it_or_is_refused() {
 
 #[test]
 fn where_sha256_is_off_a_token_signs_with_sha1() {
-    let mut world = world_with(|config| config.sha256 = Sha256::Off);
+    let mut world = world_with(|config| config.rules_mut().sha256 = Sha256::Off);
     let guest = guest(&mut world);
     let new = Request::allocate()
         .proof(Proof::New(PasswordAlgorithm::SHA256))

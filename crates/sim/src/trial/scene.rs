@@ -72,7 +72,7 @@ impl Scene {
     }
 
     fn configure(&self, config: &mut Config) {
-        config.sha256 = match self.sha256 {
+        config.rules_mut().sha256 = match self.sha256 {
             model::Sha256::Off => relay::Sha256::Off,
             model::Sha256::Offer => relay::Sha256::Offer,
             model::Sha256::Require => relay::Sha256::Require,
@@ -82,24 +82,24 @@ impl Scene {
         config.relays = relays
             .map(|(_, (local, external))| RelayAddress { local, external })
             .collect();
-        config.mobility = self.mobility;
+        config.rules_mut().mobility = self.mobility;
         if self.icmp_for_all {
-            config.icmp = IcmpTold::Always;
+            config.rules_mut().icmp = IcmpTold::Always;
         }
-        config.policy = self.policy();
+        config.rules_mut().policy = self.policy();
         if self.tight {
-            config.limits.per_user = Some(TIGHT.per_user);
-            config.limits.total = Some(TIGHT.total);
-            config.limits.permissions = TIGHT.permissions;
-            config.limits.channels = TIGHT.channels;
+            config.rules_mut().limits.per_user = Some(TIGHT.per_user);
+            config.rules_mut().limits.total = Some(TIGHT.total);
+            config.rules_mut().limits.permissions = TIGHT.permissions;
+            config.rules_mut().limits.channels = TIGHT.channels;
         }
         if !self.rationed {
-            config.unauthenticated = Allowance {
+            config.rules_mut().unauthenticated = Allowance {
                 per_prefix: None,
                 total: None,
             };
         } else {
-            config.unauthenticated.per_prefix = std::num::NonZeroU64::new(100);
+            config.rules_mut().unauthenticated.per_prefix = std::num::NonZeroU64::new(100);
         }
     }
 

@@ -207,7 +207,7 @@ impl World {
         {
             return self.arrive(local, to, &payload);
         }
-        let ruling = self.config.policy.judge(to);
+        let ruling = self.rules.policy.judge(to);
         let permit = ruling.expect("nothing leaves for a peer that the policy denies");
         assert_ne!(permit, Permit::OwnRelay, "a relay is no stranger");
         Outcome::AtPeer {
