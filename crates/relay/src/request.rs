@@ -146,7 +146,7 @@ fn unauthenticated<'s>(
     }
     match refused {
         Some((refused, realm)) => {
-            let (user, head) = (claim(request), Head::of(request));
+            let head = Head::of(request);
             if refused.reject.is_challenge() {
                 let nonce = fresh_nonce(server, now, client);
                 write_refusal(server, &head, &refused, realm, nonce.as_str());
@@ -154,7 +154,7 @@ fn unauthenticated<'s>(
             let whose = Whose {
                 client,
                 realm,
-                user,
+                user: claim(request),
             };
             report_refused(server, whose, &head, &refused.reject);
         }
