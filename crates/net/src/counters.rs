@@ -29,7 +29,7 @@ pub struct NetCounters {
 
 impl NetCounters {
     /// Every counter with its name.
-    pub const fn named(&self) -> [(&'static str, u64); 11] {
+    pub const fn named(&self) -> [(&'static str, u64); Self::WORDS] {
         [
             ("receive-overflow", self.receive_overflow),
             ("receive-failed", self.receive_failed),
@@ -44,6 +44,26 @@ impl NetCounters {
             ("connections-overdue", self.connections_overdue),
         ]
     }
+
+    /// What [`NetCounters::named`] told, from the numbers in that order.
+    pub(crate) const fn from_words(words: &[u64; Self::WORDS]) -> Self {
+        Self {
+            receive_overflow: words[0],
+            receive_failed: words[1],
+            send_failed: words[2],
+            send_gone: words[3],
+            inbox_full: words[4],
+            queue_dropped: words[5],
+            connections: words[6],
+            connections_refused: words[7],
+            connections_broken: words[8],
+            connections_idle: words[9],
+            connections_overdue: words[10],
+        }
+    }
+
+    /// How many there are.
+    pub(crate) const WORDS: usize = 11;
 
     /// Adds those of another shard.
     pub const fn add(&mut self, other: &Self) {

@@ -18,6 +18,7 @@ mod life;
 mod local;
 mod marking;
 mod options;
+mod published;
 mod relays;
 mod running;
 mod send_queue;

@@ -6,13 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use relay::{Counters, ShardId, Transport};
+use relay::{ShardId, Transport};
 use tokio::net::TcpListener;
 use tokio::task::{JoinSet, LocalSet};
 use tokio::time;
 
 use crate::bind::Bound;
-use crate::counters::NetCounters;
 use crate::egress::UdpListener;
 use crate::inbox::{Inbox, Post};
 use crate::local::{Handle, Local};
@@ -24,7 +23,7 @@ use crate::{clock, stream, sys, udp};
 /// # Errors
 /// If it cannot begin, or a task panicked. What its clients had is given up then; their sockets
 /// are the blueprint's and stay, so that a new life of the shard hears the same clients.
-pub(crate) fn run(blueprint: &Blueprint) -> io::Result<(Counters, NetCounters)> {
+pub(crate) fn run(blueprint: &Blueprint) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -32,7 +31,7 @@ pub(crate) fn run(blueprint: &Blueprint) -> io::Result<(Counters, NetCounters)> 
     runtime.block_on(tasks.run_until(serve(blueprint)))
 }
 
-async fn serve(blueprint: &Blueprint) -> io::Result<(Counters, NetCounters)> {
+async fn serve(blueprint: &Blueprint) -> io::Result<()> {
     let Sockets {
         listeners,
         acceptors,
@@ -83,7 +82,8 @@ async fn serve(blueprint: &Blueprint) -> io::Result<(Counters, NetCounters)> {
     }
     shard.server.handle_shutdown(clock::now().mono);
     shard.settle();
-    outcome.map(|()| (shard.server.counters().clone(), shard.egress.counters))
+    shard.publish();
+    outcome
 }
 
 /// The sockets of one life of a shard, on its runtime.
@@ -153,6 +153,7 @@ async fn keep_time(shard: Handle, heartbeat: Arc<AtomicU64>) {
         let mut shard = shard.shard.borrow_mut();
         shard.server.handle_timeout(clock::now());
         shard.settle();
+        shard.publish();
     }
 }
 

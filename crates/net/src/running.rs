@@ -15,6 +15,7 @@ use crate::admission::Admission;
 use crate::counters::NetCounters;
 use crate::inbox::Post;
 use crate::life;
+use crate::published::Published;
 use crate::shard::Blueprint;
 use crate::{Fault, Options, bind, inbox};
 
@@ -33,7 +34,9 @@ pub struct Running {
 
 #[derive(Debug)]
 struct Shard {
-    thread: JoinHandle<(Counters, NetCounters)>,
+    /// Until it is waited for.
+    thread: Option<JoinHandle<()>>,
+    published: Arc<Published>,
     heartbeat: Arc<AtomicU64>,
     /// The heartbeat when it was last looked at.
     seen: u64,
@@ -71,6 +74,7 @@ pub fn start(options: Options) -> Result<Running, Fault> {
     let mut shards = Vec::new();
     for (number, (bound, inbox)) in bound.into_iter().zip(inboxes).enumerate() {
         let heartbeat = Arc::new(AtomicU64::new(0));
+        let published = Arc::new(Published::new());
         let blueprint = Blueprint {
             number: ShardId(u16::try_from(number).expect("there are fewer shards than ports")),
             post: Arc::clone(&post),
@@ -84,6 +88,7 @@ pub fn start(options: Options) -> Result<Running, Fault> {
             admission: Arc::clone(&admission),
             report: Arc::clone(&options.report),
             stop: stopped.clone(),
+            published: Arc::clone(&published),
             heartbeat: Arc::clone(&heartbeat),
             ready: ready.clone(),
         };
@@ -91,7 +96,8 @@ pub fn start(options: Options) -> Result<Running, Fault> {
         let builder = thread::Builder::new().name(format!("shard-{number}"));
         let thread = builder.spawn(move || live(&blueprint, number, &tell));
         shards.push(Shard {
-            thread: thread.map_err(Fault::Shard)?,
+            thread: Some(thread.map_err(Fault::Shard)?),
+            published,
             heartbeat,
             seen: 0,
         });
@@ -111,15 +117,11 @@ pub fn start(options: Options) -> Result<Running, Fault> {
 
 /// One life after the other, until a shard is told to stop. A new life hears the same clients, for
 /// the sockets are the blueprint's; the others keep theirs, for the group of sockets is unchanged.
-fn live(
-    blueprint: &Blueprint,
-    number: usize,
-    tell: &mpsc::UnboundedSender<Failed>,
-) -> (Counters, NetCounters) {
+fn live(blueprint: &Blueprint, number: usize, tell: &mpsc::UnboundedSender<Failed>) {
     loop {
         let life = panic::catch_unwind(AssertUnwindSafe(|| life::run(blueprint)));
         let source = match life {
-            Ok(Ok(counters)) => return counters,
+            Ok(Ok(())) => return,
             Ok(Err(error)) => error,
             Err(_) => io::Error::other("the shard panicked"),
         };
@@ -130,7 +132,7 @@ fn live(
         });
         thread::sleep(PAUSE);
         if *blueprint.stop.borrow() {
-            return Default::default();
+            return;
         }
     }
 }
@@ -209,19 +211,29 @@ impl Running {
         self.shared.quotas.total()
     }
 
+    /// What the shards did so far, in all their lives.
+    pub fn snapshot(&self) -> (Counters, NetCounters) {
+        let mut sum = (Counters::default(), NetCounters::default());
+        for shard in &self.shards {
+            let (relay, net) = shard.published.load().counters();
+            sum.0.add(&relay);
+            sum.1.add(&net);
+        }
+        sum
+    }
+
     /// Stops accepting, ends every allocation with a report, and waits for the shards. Returns
     /// what they did in all.
     pub fn stop(mut self) -> (Counters, NetCounters) {
         // Shards that are gone need not hear it.
         let _ = self.stop.send(true);
-        let mut sum = (Counters::default(), NetCounters::default());
-        for shard in self.shards.drain(..) {
-            if let Ok((relay, net)) = shard.thread.join() {
-                sum.0.add(&relay);
-                sum.1.add(&net);
+        for shard in &mut self.shards {
+            if let Some(thread) = shard.thread.take() {
+                // One that panicked beyond its last life has told all it had to.
+                let _ = thread.join();
             }
         }
-        sum
+        self.snapshot()
     }
 }
 
@@ -367,6 +379,8 @@ mod tests {
 
         client.send(refused).unwrap();
         assert_eq!(failed(&mut running).shard, 0);
+        let challenges = running.snapshot().0.challenges;
+        assert_eq!(challenges, 2, "what a life did is not forgotten");
         client.send(binding).unwrap();
         let mut answer = [0; 256];
         while !answer.starts_with(&[0x01, 0x01]) {
@@ -375,6 +389,7 @@ mod tests {
         assert!(hears_realm(b"other.test"), "the next life follows them too");
         let answers = runtime.block_on(running.command(Command::List(Selection::default())));
         assert_eq!(answers, [Answer::Allocations(vec![])]);
-        running.stop();
+        let (counters, _) = running.stop();
+        assert_eq!((counters.challenges, counters.bindings), (3, 1));
     }
 }

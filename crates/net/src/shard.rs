@@ -17,6 +17,7 @@ use crate::bind::{self, Bound, PartnerSocket};
 use crate::egress::{Egress, UdpListener};
 use crate::inbox::{Inbox, Letter, Parcel, Post, Unsent};
 use crate::marking::Marking;
+use crate::published::{Published, Totals};
 use crate::turn::Turn;
 use crate::{StreamLimits, clock};
 
@@ -35,6 +36,8 @@ pub(crate) struct Blueprint {
     pub(crate) admission: Arc<Admission>,
     pub(crate) report: Arc<dyn Fn(Report) + Send + Sync>,
     pub(crate) stop: watch::Receiver<bool>,
+    /// What all lives of the shard did.
+    pub(crate) published: Arc<Published>,
     /// Counts the turns of the shard's clock.
     pub(crate) heartbeat: Arc<AtomicU64>,
     /// Is told once clients are served.
@@ -54,6 +57,9 @@ pub(crate) struct Shard {
     pub(crate) opened: Rc<Notify>,
     number: ShardId,
     post: Arc<Post>,
+    published: Arc<Published>,
+    /// What earlier lives of this shard did.
+    earlier: Totals,
     /// Sockets that came with the letter that is being read.
     arrived: Vec<(RelayId, Socket)>,
 }
@@ -72,6 +78,8 @@ impl Shard {
             unread: Vec::new(),
             opened: Rc::default(),
             number: blueprint.number,
+            earlier: blueprint.published.load(),
+            published: Arc::clone(&blueprint.published),
             post: Arc::clone(&blueprint.post),
             arrived: Vec::new(),
         }
@@ -99,6 +107,13 @@ impl Shard {
     pub(crate) fn end(&mut self, turn: Turn<'_>) {
         self.egress.flush(turn);
         self.settle();
+        self.publish();
+    }
+
+    /// Lets everybody see what was done so far.
+    pub(crate) fn publish(&self) {
+        let (relay, net) = (self.server.counters(), &self.egress.counters);
+        self.published.store(&self.earlier, relay, net);
     }
 
     /// Performs the effects of what was handled.

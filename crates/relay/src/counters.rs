@@ -72,4 +72,81 @@ impl Counters {
         self.sent.add(other.sent);
         self.received.add(other.received);
     }
+
+    /// All of them as numbers in a fixed order, to be published one by one.
+    pub fn to_words(&self) -> [u64; Self::WORDS] {
+        let Self {
+            dropped,
+            bindings,
+            challenges,
+            refused,
+            redirected,
+            icmp,
+            opened,
+            ended,
+            moved,
+            sent,
+            received,
+        } = self;
+        let mut words = [0; Self::WORDS];
+        let (drops, rest) = words.split_at_mut(dropped.len());
+        drops.copy_from_slice(dropped);
+        rest.copy_from_slice(&[
+            *bindings,
+            *challenges,
+            *refused,
+            *redirected,
+            *icmp,
+            *opened,
+            *ended,
+            *moved,
+            sent.packets,
+            sent.bytes,
+            received.packets,
+            received.bytes,
+        ]);
+        words
+    }
+
+    /// What [`Counters::to_words`] was made from.
+    pub fn from_words(words: &[u64; Self::WORDS]) -> Self {
+        let (drops, rest) = words.split_at(DropReason::ALL.len());
+        let mut dropped = [0; DropReason::ALL.len()];
+        dropped.copy_from_slice(drops);
+        let traffic = |at: usize| Traffic {
+            packets: rest[at],
+            bytes: rest[at + 1],
+        };
+        Self {
+            dropped,
+            bindings: rest[0],
+            challenges: rest[1],
+            refused: rest[2],
+            redirected: rest[3],
+            icmp: rest[4],
+            opened: rest[5],
+            ended: rest[6],
+            moved: rest[7],
+            sent: traffic(8),
+            received: traffic(10),
+        }
+    }
+
+    /// How many words they are.
+    pub const WORDS: usize = DropReason::ALL.len() + 12;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_counter_is_a_word_of_its_own() {
+        let mut words = [0; Counters::WORDS];
+        for (at, word) in words.iter_mut().enumerate() {
+            *word = at as u64 + 1;
+        }
+        assert_eq!(Counters::from_words(&words).to_words(), words);
+        assert_eq!(Counters::default().to_words(), [0; Counters::WORDS]);
+    }
 }
