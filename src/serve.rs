@@ -158,6 +158,7 @@ fn rules(config: &Config, host: &Host) -> Result<Rules, Fault> {
         icmp: config.icmp,
         unauthenticated: config.unauthenticated,
         redirects: config.redirects.clone(),
+        serial: 0,
     })
 }
 

@@ -92,8 +92,8 @@ impl Post {
         })
     }
 
-    /// Gives every shard a command. A shard that stops, or begins anew, before it comes to the command
-    /// gives no answer.
+    /// Gives every shard a command. A shard that begins anew comes to it in its next life; one that
+    /// has stopped, or fails over the command, gives no answer.
     pub(crate) fn ask(&self, command: &Command) -> Vec<oneshot::Receiver<Answer>> {
         let ask = |slot: &Slot| {
             let (answer, answered) = oneshot::channel();

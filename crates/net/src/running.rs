@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use relay::{Answer, Command, Counters, Rules, ShardId, Shared, Transport};
-use tokio::sync::{mpsc, watch};
+use relay::{Answer, Command, Counters, Rules, Selection, ShardId, Shared, Transport};
+use tokio::sync::{Mutex, mpsc, watch};
 
 use crate::admission::Admission;
 use crate::counters::NetCounters;
@@ -28,6 +28,8 @@ pub struct Running {
     shared: Arc<Shared>,
     /// The rules that hold.
     rules: watch::Sender<Arc<Rules>>,
+    /// Held while rules change.
+    reloading: Mutex<()>,
     post: Arc<Post>,
     failed: mpsc::UnboundedReceiver<Failed>,
 }
@@ -108,6 +110,7 @@ pub fn start(options: Options) -> Result<Running, Fault> {
         stop,
         shared,
         rules,
+        reloading: Mutex::new(()),
         post,
         failed,
     };
@@ -174,7 +177,9 @@ impl Running {
         all
     }
 
-    /// Asks every shard. A shard that fails meanwhile gives no answer; what it had is gone anyway.
+    /// Asks every shard, and waits for all of them. A shard that fails over the command gives no
+    /// answer. An allocation that moves from one shard to another at this moment may be missed:
+    /// [`Running::end`] asks again.
     pub async fn command(&self, command: Command) -> Vec<Answer> {
         let mut answers = Vec::new();
         for answered in self.post.ask(&command) {
@@ -183,10 +188,27 @@ impl Running {
         answers
     }
 
+    /// Ends allocations in every shard, also those that move meanwhile; returns how many.
+    pub async fn end(&self, selection: Selection) -> usize {
+        let mut ended = 0;
+        loop {
+            let answers = self.command(Command::End(selection.clone())).await;
+            let more = answers.iter().map(|answer| match answer {
+                Answer::Ended(count) => *count,
+                Answer::Adopted | Answer::Allocations(_) => 0,
+            });
+            match more.sum::<usize>() {
+                0 => return ended,
+                more => ended += more,
+            }
+        }
+    }
+
     /// From now on these rules hold, in every shard and in each that begins anew. What was granted
     /// lives on, but for permissions and channels of peers that the policy denies now. Returns when
     /// every shard follows them.
     pub async fn reload(&self, mut rules: Rules) {
+        let _one_at_a_time = self.reloading.lock().await;
         rules.succeed(&self.rules.borrow());
         let rules = Arc::new(rules);
         // Before the shards are asked: one that fails in between begins with these.
@@ -252,7 +274,7 @@ mod tests {
     use super::*;
     use crate::{ListenerOptions, StreamLimits};
     use relay::policy::{Mode, Own, Policy};
-    use relay::{Config, Keys, PortRange, ProcessSecret, RelayAddress, Report, Selection};
+    use relay::{Config, Keys, PortRange, ProcessSecret, RelayAddress, Report};
     use std::io::Write;
     use std::net::{IpAddr, Ipv4Addr, TcpStream, UdpSocket};
     use std::time::Duration;
@@ -376,6 +398,7 @@ mod tests {
         assert!(hears_realm(b"other.test"));
         let answers = runtime.block_on(running.command(Command::List(Selection::default())));
         assert_eq!(answers, [Answer::Allocations(vec![])]);
+        assert_eq!(runtime.block_on(running.end(Selection::default())), 0);
 
         client.send(refused).unwrap();
         assert_eq!(failed(&mut running).shard, 0);

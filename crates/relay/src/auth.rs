@@ -125,7 +125,7 @@ pub(crate) fn verify<'a>(
     if server.rules.sha256 == Sha256::Off {
         integrity = Algorithm::Sha1;
     }
-    if !server.rules.tokens.is_empty()
+    if takes_tokens(server, client)
         && let Some(signed) = third_party::verify(server, now, client, message, integrity)?
     {
         return Ok(signed);
@@ -135,7 +135,11 @@ pub(crate) fn verify<'a>(
     let Nonce(nonce) = message.get()?.ok_or(Reject::IncompleteCredentials)?;
     third_party::refuse_unasked(server, &message)?;
     let policy = server.rules.sha256;
-    let algorithms = server.offered.algorithms(policy, &message, integrity)?;
+    let algorithms = server.offered.algorithms(policy, &message, integrity);
+    let are_first_rules = server.rules.serial == 0;
+    if are_first_rules {
+        algorithms.as_ref().map_err(Clone::clone)?;
+    }
     let realms = &server.rules.realms;
     let signed_with = realms.named(realm).ok_or(Reject::UnknownRealm)?;
     // The hash of nobody is a name that nobody has: how long it takes must not tell.
@@ -145,9 +149,11 @@ pub(crate) fn verify<'a>(
     // An allocation keeps its key: credentials that expire do not end what they opened.
     let kept = kept(server, client, &message, &signer);
     let opened_with = kept.as_ref().map(|kept| kept.opened_with);
-    let kept = kept
-        .map(|kept| kept.key)
-        .filter(|key| key.algorithm() == algorithms.answer && algorithms.answer == integrity);
+    let kept = kept.map(|kept| kept.key).filter(|key| match &algorithms {
+        Ok(it) if key.algorithm() == it.answer && it.answer == integrity => true,
+        // When it was opened, other algorithms may have been offered, or required.
+        Ok(_) | Err(_) => !are_first_rules && message.integrity() == Some(key.algorithm()),
+    });
     let key = match kept.filter(|key| message.verify(key).is_ok()) {
         Some(key) => key,
         None => {
@@ -155,7 +161,7 @@ pub(crate) fn verify<'a>(
                 message: &message,
                 username: signer.username(),
                 realm,
-                algorithms,
+                algorithms: algorithms?,
             };
             let keys = realms.keys(signer.realm);
             keys.authenticate(signer.user(), now.unix, proof)?
@@ -175,6 +181,16 @@ pub(crate) fn verify<'a>(
     })
 }
 
+/// Whether a request may be signed with the key of a token. None is taken without a key to open it,
+/// but what one has opened lives on.
+fn takes_tokens(server: &Server, client: ClientTuple) -> bool {
+    let was_opened_with_one = || {
+        let allocation = server.allocations.of(client);
+        allocation.is_some_and(|allocation| allocation.grant.is_some())
+    };
+    !server.rules.tokens.is_empty() || (server.rules.serial > 0 && was_opened_with_one())
+}
+
 /// When a nonce was made, if it is good for the signer. `opened_with` is when the nonce was made
 /// with which the signer's allocation was opened.
 ///
@@ -189,7 +205,10 @@ fn fresh(
     nonce: &str,
     opened_with: Option<Issued>,
 ) -> Option<Issued> {
-    let issued = server.nonces.issued(nonce, client.client.ip())?;
+    let source = client.client.ip();
+    // What an allocation was opened with may begin as the rules had it then.
+    let earlier = || opened_with.and_then(|_| server.nonces.issued_earlier(nonce, source));
+    let issued = server.nonces.issued(nonce, source).or_else(earlier)?;
     let is_of_allocation = opened_with.is_some_and(|opened_with| opened_with <= issued);
     (is_of_allocation || server.nonces.is_young(issued, now.unix)).then_some(issued)
 }

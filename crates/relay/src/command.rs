@@ -10,12 +10,14 @@ use crate::{AllocationId, ClientTuple, EndCause, Now, Rules, Server, Traffic};
 /// A command for one shard.
 #[derive(Clone, Debug)]
 pub enum Command {
-    /// These rules hold from now on. [`Rules::succeed`] was called on them. What was granted lives
-    /// on, but for permissions and channels of peers that the policy denies now.
+    /// These rules hold from now on, unless later ones hold already. [`Rules::succeed`] was called on
+    /// them. What was granted lives on, but for permissions and channels of peers that the policy
+    /// denies now. Where mobility is forbidden by then nothing moves any more, and a Refresh is
+    /// granted no more than the new longest lifetime.
     Adopt(Arc<Rules>),
     /// Which allocations there are.
     List(Selection),
-    /// End these allocations.
+    /// End these allocations: all, if nothing is selected.
     End(Selection),
 }
 
@@ -37,7 +39,8 @@ pub struct Selection {
     pub id: Option<AllocationId>,
     /// Those of users of this realm.
     pub realm: Option<Arc<str>>,
-    /// Those of this person, by whatever credential: the name without realm and expiry.
+    /// Those of this person, by whatever credential: the name without realm and expiry. Of what a
+    /// token has opened, the account of the token.
     pub user: Option<Arc<str>>,
     /// Those of this credential: the USERNAME without the realm.
     pub credential: Option<Arc<str>>,
@@ -52,7 +55,7 @@ pub struct Listed {
     pub client: ClientTuple,
     /// Where the user is known.
     pub realm: Arc<str>,
-    /// The person: the name without realm and expiry.
+    /// The person: the name without realm and expiry; or the account of a token.
     pub user: Arc<str>,
     /// The USERNAME without the realm.
     pub credential: Arc<str>,

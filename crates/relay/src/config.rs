@@ -56,6 +56,8 @@ pub struct Rules {
     pub unauthenticated: Allowance,
     /// Who is sent to another server: the first rule that concerns a client.
     pub redirects: Vec<Redirect>,
+    /// How many rules came before these: a shard follows no earlier ones than it has.
+    pub serial: u64,
 }
 
 impl Rules {
@@ -72,13 +74,17 @@ impl Rules {
             icmp: IcmpTold::default(),
             unauthenticated: Allowance::default(),
             redirects: Vec::new(),
+            serial: 0,
         }
     }
 
     /// Makes these the rules that follow earlier ones: realms keep their ids for the life of the
-    /// process, since allocations know their realm by it.
+    /// process, since allocations know their realm by it. A realm that is not among them any more
+    /// has no users, and names that end in it are still its own.
     pub fn succeed(&mut self, earlier: &Self) {
+        self.serial = earlier.serial + 1;
         self.realms.keep_ids_of(&earlier.realms);
+        self.realms.prepare();
     }
 }
 

@@ -5,6 +5,7 @@
 //! nonce another one: no two sources may hear the same (RFC 8489 §9.2.4), and pjnath gives up a
 //! request that is answered 438 with the nonce it has already.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -32,6 +33,8 @@ pub(crate) struct Nonces {
     lifetime: Duration,
     /// Begins every nonce: the nonce cookie and the security features, or nothing.
     prefix: &'static str,
+    /// What nonces began with under earlier rules.
+    earlier: BTreeSet<&'static str>,
     /// The shard in the first byte, so that the shards of a process count apart, and a count in the
     /// others.
     serial: [u8; SERIAL],
@@ -52,6 +55,7 @@ impl Nonces {
         let [.., shard] = shard.0.to_be_bytes();
         Self {
             prefix,
+            earlier: BTreeSet::new(),
             key: hmac::Key::new(hmac::HMAC_SHA256, &secret.0),
             lifetime,
             serial: [shard, count[0], count[1], count[2]],
@@ -60,6 +64,7 @@ impl Nonces {
 
     /// From now on nonces are good for so long, and begin so.
     pub(crate) fn adopt(&mut self, lifetime: Duration, prefix: &'static str) {
+        self.earlier.insert(self.prefix);
         (self.lifetime, self.prefix) = (lifetime, prefix);
     }
 
@@ -88,10 +93,20 @@ impl Nonces {
         &BLANK[..self.prefix.len() + TEXT]
     }
 
+    /// In which second a nonce was made under earlier rules, if it is ours and for this source.
+    pub(crate) fn issued_earlier(&self, nonce: &str, source: IpAddr) -> Option<Issued> {
+        let mut prefixes = self.earlier.iter();
+        prefixes.find_map(|prefix| self.issued_with(prefix, nonce, source))
+    }
+
     /// In which second a nonce was made, if it is ours and for this source.
     pub(crate) fn issued(&self, nonce: &str, source: IpAddr) -> Option<Issued> {
+        self.issued_with(self.prefix, nonce, source)
+    }
+
+    fn issued_with(&self, prefix: &str, nonce: &str, source: IpAddr) -> Option<Issued> {
         // Without what was offered it is not ours: somebody between may have taken it away.
-        let nonce = nonce.strip_prefix(self.prefix)?;
+        let nonce = nonce.strip_prefix(prefix)?;
         let mut sealed = [0; SEALED];
         // Lengths first: the decoder must not be handed more than fits.
         if nonce.len() != TEXT || URL_SAFE_NO_PAD.decode_slice(nonce, &mut sealed) != Ok(SEALED) {
@@ -216,7 +231,7 @@ mod tests {
 
     #[test]
     fn no_nonce_is_heard_twice_whatever_the_source_and_the_shard() {
-        let mut heard = std::collections::BTreeSet::new();
+        let mut heard = BTreeSet::new();
         for shard in [0, 1, 255] {
             let secret = NonceSecret([1; 32]);
             // The count goes over every one of its bytes.

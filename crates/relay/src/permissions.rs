@@ -48,6 +48,11 @@ impl Permissions {
         (permission.deadline > now).then_some(permission.scope)
     }
 
+    /// How many there are, alive or not.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Whether all of these, each named once, fit beside those that live. Those that do not live
     /// are forgotten.
     pub(crate) fn make_room(
@@ -58,7 +63,8 @@ impl Permissions {
     ) -> Result<(), Reject> {
         self.0.retain(|permission| permission.deadline > now);
         let new = ips.filter(|ip| self.find(*ip).is_err()).count();
-        if self.0.len() + new > limit {
+        // Those that are there may be prolonged, also where the limit was lowered.
+        if new > 0 && self.0.len() + new > limit {
             Err(Reject::TooManyPermissions)
         } else {
             Ok(())

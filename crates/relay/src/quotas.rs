@@ -46,13 +46,14 @@ impl Quotas {
         if quota.realm.is_some_and(|limit| realm.total >= limit) {
             return Err(Reject::RealmQuota);
         }
-        if let Some(limit) = quota.per_user {
-            match realm.accounts.get_mut(account.name) {
-                Some(count) if *count >= limit => return Err(Reject::UserQuota),
-                Some(count) => *count += 1,
-                None => {
-                    realm.accounts.insert(account.name.into(), 1);
-                }
+        // Counted also without a limit, since there may be one later.
+        match realm.accounts.get_mut(account.name) {
+            Some(count) if quota.per_user.is_some_and(|limit| *count >= limit) => {
+                return Err(Reject::UserQuota);
+            }
+            Some(count) => *count += 1,
+            None => {
+                realm.accounts.insert(account.name.into(), 1);
             }
         }
         realm.total += 1;

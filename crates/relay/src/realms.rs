@@ -28,7 +28,7 @@ pub struct Realms {
     by_listener: BTreeMap<SocketAddr, RealmId>,
     /// The one that clients are challenged with where no other is named.
     default: RealmId,
-    /// Whom a USERHASH stands for, once it was asked.
+    /// Whom a USERHASH stands for, once [`Realms::prepare`] was called.
     names: OnceLock<Names>,
 }
 
@@ -121,6 +121,7 @@ impl Realms {
 
     /// By which names and listeners the realms are found.
     fn index(&mut self) {
+        self.names = OnceLock::new();
         (self.by_name, self.by_listener) = Default::default();
         for (id, realm) in (0..).map(RealmId).zip(&self.all) {
             self.by_name.insert(Arc::clone(realm.keys.realm()), id);
@@ -128,6 +129,11 @@ impl Realms {
                 self.by_listener.insert(*listener, id);
             }
         }
+    }
+
+    /// Makes the table of hashes, so that no packet has to wait for it.
+    pub(crate) fn prepare(&self) {
+        self.names.get_or_init(|| Names::of(self));
     }
 
     /// Whom a hash stands for, as that user spells the name.

@@ -47,6 +47,7 @@ pub struct Shared {
 impl Shared {
     /// For the shards that follow this configuration.
     pub fn new(config: &Config) -> Self {
+        config.rules.realms.prepare();
         let locals = config.relays.iter().map(|relay| relay.local);
         Self {
             ports: Ports::new(locals, config.ports),
@@ -155,9 +156,13 @@ impl Server {
         }
     }
 
-    /// From now on these rules hold. They keep the ids of the realms that the server has:
-    /// [`Rules::succeed`]. What was granted lives on, but for peers that the policy denies now.
+    /// From now on these rules hold, unless later ones hold already. They keep the ids of the realms
+    /// that the server has: [`Rules::succeed`]. What was granted lives on, but for peers that the
+    /// policy denies now.
     pub(crate) fn adopt(&mut self, rules: Arc<Rules>) {
+        if rules.serial < self.rules.serial {
+            return;
+        }
         self.offered = offered(&self.config, &rules);
         self.nonces
             .adopt(rules.nonce_lifetime, self.offered.nonce_prefix);
@@ -165,15 +170,19 @@ impl Server {
         self.judge_again();
     }
 
-    /// Ends the permissions and channels of peers that the policy denies by now.
     fn judge_again(&mut self) {
-        let rules = Arc::clone(&self.rules);
         let ids: Vec<AllocationId> = self.allocations.ids().collect();
         for id in ids {
-            self.end_denied_channels(id, &rules.policy);
-            if let Some(allocation) = self.allocations.get_mut(id) {
-                allocation.permissions.judge_again(&rules.policy);
-            }
+            self.judge_peers_of(id);
+        }
+    }
+
+    /// Ends the permissions and channels of peers that the policy denies by now.
+    pub(crate) fn judge_peers_of(&mut self, id: AllocationId) {
+        let rules = Arc::clone(&self.rules);
+        self.end_denied_channels(id, &rules.policy);
+        if let Some(allocation) = self.allocations.get_mut(id) {
+            allocation.permissions.judge_again(&rules.policy);
         }
     }
 

@@ -16,7 +16,7 @@ pub(crate) const fn takes_token(method: Method) -> bool {
 
 /// Whether a request is signed with the key of a token, that it carries or that opened its
 /// allocation, and with a nonce of ours. `None` if it is not, but may be signed with a password.
-/// Not to be asked where no tokens are taken: no allocation is of one there.
+/// Not to be asked where no tokens are taken and none was.
 pub(super) fn verify<'a>(
     server: &Server,
     now: Now,
@@ -26,7 +26,15 @@ pub(super) fn verify<'a>(
 ) -> Result<Option<Signed<'a>>, Refused> {
     let token = message.get()?.filter(|_| takes_token(message.method()));
     let bearer = match token {
-        Some(token) => Some(present(server, now, client, &message, integrity, token)?),
+        Some(token) => match present(server, now, client, &message, integrity, token) {
+            Ok(bearer) => Some(bearer),
+            // The key that has opened it may have been taken away: what it granted lives on.
+            Err(reject) if server.rules.serial > 0 => {
+                let bearer = earlier(server, client, &message)?;
+                Some(bearer.ok_or(reject)?)
+            }
+            Err(reject) => return Err(reject.into()),
+        },
         None => earlier(server, client, &message)?,
     };
     let Some(Bearer { signer, key, grant }) = bearer else {

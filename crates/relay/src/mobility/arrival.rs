@@ -46,6 +46,8 @@ impl Server {
             return;
         };
         self.adopt_channels(id, client, channels);
+        // The shard that it came from may have had earlier rules.
+        self.judge_peers_of(id);
         self.counters.moved += 1;
         self.effects.push(Effect::Report(Report::Moved {
             allocation: id,

@@ -33,8 +33,8 @@ pub(super) fn create_permission(
             continue;
         };
         unseen.insert(permitted(&rules.policy, &allocation.relays, peer)?);
-        // More than can be granted are not worth judging.
-        if scopes.len() > limit {
+        // More than can be granted or prolonged are not worth judging.
+        if scopes.len() > limit.max(allocation.permissions.len()) {
             return Err(Reject::TooManyPermissions);
         }
     }

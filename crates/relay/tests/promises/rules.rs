@@ -3,9 +3,14 @@
 use std::sync::Arc;
 
 use relay::policy::{Mode, Policy};
-use relay::{Answer, Command, DropReason, EndCause, Keys, Realm, Report, Rules, Selection, Sha256};
+use relay::{
+    Answer, Command, DropReason, EndCause, Keys, Realm, Report, Rules, Selection, Sha256, Transport,
+};
 use sim::Outcome::Lost;
-use sim::{Client, REALM, Request, World, minutes, password, seconds};
+use sim::{Client, Proof, REALM, Request, World, minutes, password, seconds};
+use wire::attributes::PasswordAlgorithm;
+
+use crate::{mobility, tokens};
 
 /// Rules for these users of the default realm, as every world begins with.
 fn rules(users: &[&str]) -> Rules {
@@ -220,4 +225,131 @@ fn allocations_are_listed_and_ended_by_id_user_realm_and_credential() {
             | Report::Refused { .. } => None,
         });
     assert_eq!(causes.collect::<Vec<_>>(), [EndCause::Operator; 2]);
+}
+
+/// By the first user with a precomputed key, by SHA-256 switched off and on, by a secret: what a
+/// challenge says changes, and no call ends of it.
+#[test]
+fn what_is_offered_may_change_and_no_call_ends() {
+    type Change = fn(&mut Rules);
+    let offers: [(&str, Change); 4] = [
+        ("off", |rules| rules.sha256 = Sha256::Off),
+        ("require", |rules| rules.sha256 = Sha256::Require),
+        ("a key", |rules| {
+            rules.realms.default_keys().add_key("dave", [7; 16]);
+        }),
+        ("a secret", |rules| {
+            rules.realms.default_keys().add_secret(b"north");
+        }),
+    ];
+    for (what, change) in offers {
+        let mut world = World::with(|config| config.rules_mut().sha256 = Sha256::Offer);
+        let (old, new) = (world.client("alice"), world.client("bob"));
+        let sha256 = || Proof::New(PasswordAlgorithm::SHA256);
+        old.allocate(&mut world, minutes(10));
+        let allocate = Request::allocate().proof(sha256());
+        assert!(new.ask(&mut world, allocate).is_success());
+        let mut changed = rules(&["alice", "bob"]);
+        changed.sha256 = Sha256::Offer;
+        change(&mut changed);
+        world.change_rules(changed);
+        for _ in 0..3 {
+            world.advance(minutes(9));
+            let refresh = || Request::refresh(minutes(10));
+            assert_eq!(code(&mut world, old, refresh()), None, "{what}");
+            let refresh = refresh().proof(sha256());
+            assert_eq!(code(&mut world, new, refresh), None, "{what}");
+        }
+    }
+}
+
+#[test]
+fn a_limit_that_comes_later_counts_what_was_there_before() {
+    let mut world = World::new();
+    let first = world.client("alice");
+    first.allocate(&mut world, minutes(10));
+    let mut changed = rules(&["alice"]);
+    changed.limits.per_user = Some(2);
+    world.change_rules(changed);
+    let (second, third) = (world.client("alice"), world.client("alice"));
+    second.allocate(&mut world, minutes(10));
+    assert_eq!(code(&mut world, third, Request::allocate()), Some(486));
+    first.delete(&mut world);
+    third.allocate(&mut world, minutes(10));
+    assert_eq!(code(&mut world, first, Request::allocate()), Some(486));
+}
+
+#[test]
+fn permissions_are_prolonged_where_their_limit_was_lowered() {
+    let mut world = World::new();
+    let alice = world.client("alice");
+    let relayed = alice.allocate(&mut world, minutes(60));
+    let peers = [world.peer(), world.peer(), world.peer()];
+    for peer in peers {
+        alice.permit(&mut world, peer);
+    }
+    let mut changed = rules(&["alice"]);
+    changed.limits.permissions = 1;
+    world.change_rules(changed);
+    for _ in 0..3 {
+        world.advance(seconds(250));
+        let all = Request::create_permission(peers);
+        assert_eq!(code(&mut world, alice, all), None);
+    }
+    assert_eq!(
+        peers[2].send(&mut world, relayed, b"x"),
+        alice.hears(peers[2], b"x")
+    );
+    let more = world.peer();
+    let more = Request::create_permission([more]);
+    assert_eq!(code(&mut world, alice, more), Some(403));
+}
+
+#[test]
+fn a_policy_reaches_an_allocation_that_is_between_two_shards() {
+    let mut world = World::sharded(2, |_| {});
+    let home = world.client_on(0, "alice");
+    let ticket = mobility::allocate(home, &mut world);
+    let (relayed, peer) = (home.relayed(&world), world.peer());
+    home.bind(&mut world, peer);
+    let away = world.roam(home, 1, Transport::Udp);
+    assert!(away.ask(&mut world, mobility::shown(&ticket)).is_success());
+    world.hold_mail();
+    // The first data from there sends it on its way.
+    away.send(&mut world, peer, b"here");
+    while !world.is_between_shards() {
+        assert!(world.deliver_one(), "it settles");
+    }
+    let mut changed = rules(&["alice"]);
+    let deny = vec![peer.0.ip().to_string().parse().unwrap()];
+    changed.policy = Policy::new(Mode::Closed, vec![], deny, sim::own_addresses());
+    world.change_rules(changed);
+    world.release_mail();
+    assert_eq!(
+        peer.send(&mut world, relayed, b"x"),
+        Lost(DropReason::NoPeerPermission)
+    );
+}
+
+#[test]
+fn what_tokens_have_opened_lives_on_when_no_token_is_taken_any_more() {
+    let mut world = tokens::world();
+    let guest = tokens::guest(&mut world);
+    guest.allocate(&mut world, minutes(10));
+    world.change_rules(rules(&["alice"]));
+    for _ in 0..3 {
+        world.advance(minutes(9));
+        assert_eq!(code(&mut world, guest, Request::refresh(minutes(10))), None);
+    }
+    assert_eq!(code(&mut world, guest, Request::refresh(seconds(0))), None);
+}
+
+#[test]
+fn earlier_rules_that_arrive_late_change_nothing() {
+    let mut world = World::new();
+    let alice = world.client("alice");
+    world.change_rules(rules(&["alice"]));
+    let earlier = Arc::new(rules(&["bob"]));
+    assert_eq!(world.command(0, Command::Adopt(earlier)), Answer::Adopted);
+    alice.allocate(&mut world, minutes(10));
 }

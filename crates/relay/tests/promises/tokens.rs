@@ -35,7 +35,7 @@ fn world_with(change: impl FnOnce(&mut relay::Config)) -> World {
     })
 }
 
-fn world() -> World {
+pub(crate) fn world() -> World {
     world_with(|_| {})
 }
 
@@ -108,7 +108,7 @@ impl Mint {
 }
 
 /// A client with a token of an hour.
-fn guest(world: &mut World) -> Client {
+pub(crate) fn guest(world: &mut World) -> Client {
     Mint::new(1).client(world)
 }
 

@@ -41,6 +41,12 @@ impl World {
         self.deliver_mail();
     }
 
+    /// Whether an allocation is on its way from one shard to another.
+    pub fn is_between_shards(&self) -> bool {
+        let mut mail = self.post.mail.iter();
+        mail.any(|letter| matches!(letter.mail, Mail::Arrive(_)))
+    }
+
     /// The letter that was written first is delivered, and the others wait on. Whether there was one.
     pub fn deliver_one(&mut self) -> bool {
         let Some(letter) = self.post.mail.pop_front() else {
