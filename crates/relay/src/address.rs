@@ -1,4 +1,4 @@
-//! Who is who: one type per role, so that a client is never taken for a peer.
+//! Addresses and ids: one type per role, so that a client is never taken for a peer.
 
 use std::net::SocketAddr;
 
@@ -49,9 +49,9 @@ pub struct AllocationId {
 /// A relay socket: an allocation has at most one per address family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RelayId {
-    /// Whose socket it is.
+    /// The allocation that has the socket.
     pub allocation: AllocationId,
-    /// Which of its sockets.
+    /// The family of the socket, which tells it from the allocation's other one.
     pub family: AddressFamily,
 }
 

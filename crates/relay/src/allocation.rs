@@ -42,7 +42,7 @@ pub(crate) struct Allocation {
     pub(crate) id: AllocationId,
     pub(crate) client: ClientTuple,
     pub(crate) realm: RealmId,
-    /// Without the realm.
+    /// The user who opened it: the name without the realm.
     pub(crate) user: Arc<str>,
     /// The name that it is counted under. It stays the same when the rules change, so that what was
     /// counted up is counted down.
@@ -51,9 +51,10 @@ pub(crate) struct Allocation {
     pub(crate) key: MacKey,
     /// When the nonce was made that the Allocate was signed under.
     pub(crate) opened_with: Issued,
-    /// What the token granted that the key is of; `None` if it is of a password.
+    /// The grant of the token whose key this is; `None` if the key is of a password.
     pub(crate) grant: Option<Box<Grant>>,
-    /// The Allocate that this answers: the same again hears the same.
+    /// The transaction of the Allocate that opened it: a retransmission of that gets the same
+    /// answer.
     pub(crate) transaction: TransactionId,
     /// The lifetime that Allocate was granted, in seconds.
     pub(crate) lifetime: u32,
@@ -65,33 +66,34 @@ pub(crate) struct Allocation {
     pub(crate) token: Option<ReservationToken>,
     pub(crate) phase: Phase,
     pub(crate) permissions: Permissions,
-    /// What [`crate::routes::Routes`] knows of this client.
+    /// The client's channels, each of which has an entry in [`crate::routes::Routes`].
     pub(crate) channels: Vec<ChannelNumber>,
     /// Whether the client has shown that it knows RFC 8489's algorithms.
     pub(crate) knows_rfc8489: bool,
-    /// Whether the client has sent an empty datagram, and so knows what one is.
+    /// Whether the client has sent an empty datagram itself, so that one may be sent to it.
     pub(crate) sends_empty: bool,
     pub(crate) sent: Traffic,
     pub(crate) received: Traffic,
-    /// What it takes to move; `None` if the client asked for no ticket. RFC 8016.
+    /// The state of mobility; `None` if the client asked for no ticket. RFC 8016.
     pub(crate) mobile: Option<Box<Mobile>>,
 }
 
-/// No success before all is known of every socket.
+/// How far an allocation is. The client hears success only when the outcome of every socket is
+/// known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
-    /// A socket is asked for; the client waits.
+    /// A socket is being opened; the client waits for its answer.
     Opening {
-        /// Whether the answer wants a FINGERPRINT.
+        /// Whether the answer is to have a FINGERPRINT.
         fingerprint: bool,
-        /// Whether it wants a ticket.
+        /// Whether the answer is to have a ticket.
         ticket: bool,
     },
     /// The client has heard success.
     Open,
 }
 
-/// The family that a client asked for and does not get.
+/// The family that a client asked for and was not granted.
 #[derive(Debug)]
 pub(crate) struct Refused {
     pub(crate) family: AddressFamily,
@@ -106,23 +108,23 @@ pub(crate) struct Relays([Option<Box<Relay>>; 2]);
 /// A relay socket of an allocation, by its two faces.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Relay {
-    /// Which ports will do, should this one be in use; `None` if no other.
+    /// The ports that may be tried if this one is in use; `None` if no other may be.
     pub(crate) parity: Option<Parity>,
-    /// Where it is bound.
+    /// The address of this host that the socket is bound to.
     pub(crate) local: SocketAddr,
-    /// The relayed transport address: where peers find it.
+    /// The relayed transport address: the one that peers send to.
     pub(crate) relayed: SocketAddr,
     pub(crate) socket: RelaySocket,
-    /// When its lifetime is over; counts from the success.
+    /// When the lifetime ends; it is counted from the success response.
     pub(crate) deadline: Instant,
 }
 
 /// How far a relay socket is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RelaySocket {
-    /// The shard is to open it.
+    /// The shard has been asked to open it.
     AskedFor {
-        /// Ports tried before this one.
+        /// How many ports were tried before this one.
         tries: u32,
     },
     /// It is bound.
@@ -134,19 +136,20 @@ impl Allocation {
         self.phase == Phase::Open
     }
 
-    /// Whether it is this user's, the name without the realm.
+    /// Whether it belongs to this user, given by the name without the realm.
     pub(crate) fn is_of(&self, realm: RealmId, user: &str) -> bool {
         self.realm == realm && *self.user == *user
     }
 
-    /// Whether a password opened it, and this user's.
+    /// Whether it was opened with a password, by this user.
     pub(crate) fn is_of_password(&self, realm: RealmId, user: &str) -> bool {
         self.grant.is_none() && self.is_of(realm, user)
     }
 
-    /// Whether whoever signed this may change it. RFC 8656 §5: who opened it. Tokens name nobody,
-    /// so the bearer of one may change what was opened with any: RFC 7635 §9 has clients renew with
-    /// a new token, and that may be of another key.
+    /// Whether the signer of this request may change the allocation: it must be the user who opened
+    /// it, RFC 8656 §5. A token names no user, so the bearer of any token may change what was
+    /// opened with one: RFC 7635 §9 has clients renew with a new token, which may be of another
+    /// key.
     pub(crate) fn belongs_to(&self, request: &Signed<'_>) -> bool {
         match (&self.grant, &request.grant) {
             (Some(_), Some(_)) => self.realm == request.realm,
@@ -155,9 +158,9 @@ impl Allocation {
         }
     }
 
-    /// Whether whoever signed this may take it along to another 5-tuple. A ticket can be seen on its
-    /// way, and there is no 5-tuple that only one client has, so of those with a token it is the
-    /// bearer of the very one that it lives on.
+    /// Whether the signer of this request may move the allocation to another 5-tuple. A ticket can
+    /// be seen on its way, and several clients can share a 5-tuple. So with tokens only the bearer
+    /// of the very token that the allocation lives on may move it.
     pub(crate) fn follows(&self, request: &Signed<'_>) -> bool {
         let same = |grant: &Grant, shown: &Grant| {
             grant.nonce == shown.nonce && self.is_of(request.realm, &request.user)
@@ -175,8 +178,8 @@ impl Allocation {
         }
     }
 
-    /// From now on it lives on the token that renewed it, whose key signs. It still falls under the
-    /// quota of the token that opened it. RFC 7635 §9.
+    /// Puts the allocation under the token that renewed it: that token's key signs from now on. The
+    /// quota stays that of the token that opened it. RFC 7635 §9.
     pub(crate) fn renew(&mut self, request: &Signed<'_>) {
         let (Some(grant), Some(renewed)) = (&mut self.grant, &request.grant) else {
             return;
@@ -189,7 +192,7 @@ impl Allocation {
         }
     }
 
-    /// Whose it is, if a password opened it: tokens are verified anew with every request.
+    /// The user who holds it, if a password opened it: tokens are verified anew with every request.
     pub(crate) fn holder(&self) -> Option<Holder> {
         let Self {
             realm,
@@ -238,7 +241,7 @@ impl Relays {
         self.0[place(family)].as_deref_mut()
     }
 
-    /// Puts a socket in its place; returns what was there.
+    /// Puts a socket in its place; returns the one that was there.
     pub(crate) fn set(&mut self, relay: Relay) -> Option<Relay> {
         let earlier = self.0[place(relay.family())].replace(Box::new(relay));
         earlier.map(|relay| *relay)

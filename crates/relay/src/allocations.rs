@@ -1,4 +1,4 @@
-//! All allocations of a shard, by everything they are found by.
+//! All allocations of a shard, and the tables to find them by.
 
 use std::net::SocketAddr;
 
@@ -10,13 +10,14 @@ use wire::AddressFamily;
 use crate::allocation::{Allocation, Relay};
 use crate::{AllocationId, ClientTuple, RelayId};
 
-/// The tables hold ids only: what an allocation is found by stands in the allocation, which whoever
-/// finds it reads next. A key beside each id would cost more memory than the id ten times over.
+/// The tables hold ids only. The address that an allocation is found by is kept in the allocation
+/// itself, which the caller reads next anyway. A key beside each id would cost ten times the memory
+/// of the id.
 #[derive(Debug)]
 pub(crate) struct Allocations {
     slots: Slab<Allocation>,
     by_client: HashTable<AllocationId>,
-    /// Where clients are going to: mostly none is. RFC 8016.
+    /// Allocations by the 5-tuple that their client is moving to; empty most of the time. RFC 8016.
     by_next: HashMap<ClientTuple, AllocationId, RandomState>,
     by_relayed: HashTable<RelayId>,
     hasher: RandomState,
@@ -47,7 +48,7 @@ impl Allocations {
             .filter(|allocation| allocation.id == id)
     }
 
-    /// Whose 5-tuple this is, or will be.
+    /// The allocation of a 5-tuple, which may be the one that its client is moving to.
     pub(crate) fn of(&self, client: ClientTuple) -> Option<&Allocation> {
         self.slots.get(self.find(client)?.slot as usize)
     }
@@ -63,7 +64,7 @@ impl Allocations {
         self.by_next.get(&client)
     }
 
-    /// Who has a relayed transport address.
+    /// The relay socket that has a relayed transport address.
     pub(crate) fn by_relayed(&self, relayed: SocketAddr) -> Option<RelayId> {
         let hash = self.hasher.hash_one(relayed);
         let has = |id: &RelayId| self.relay(*id).is_some_and(|it| it.relayed == relayed);
@@ -78,7 +79,7 @@ impl Allocations {
         self.get_mut(id.allocation)?.relays.get_mut(id.family)
     }
 
-    /// Adds the allocation that `make` makes of its id.
+    /// Adds an allocation. `make` is given the new id and returns the allocation.
     pub(crate) fn insert(&mut self, make: impl FnOnce(AllocationId) -> Allocation) -> AllocationId {
         self.make_room();
         self.generation = self.generation.wrapping_add(1);
@@ -99,7 +100,8 @@ impl Allocations {
         id
     }
 
-    /// Left to themselves the slots would double, and half of them could be empty.
+    /// Grows the list of slots in small steps: a `Vec` by itself doubles, and half of it could be
+    /// empty.
     fn make_room(&mut self) {
         let taken = self.slots.len();
         if taken == self.slots.capacity() {
@@ -124,17 +126,17 @@ impl Allocations {
         Some(relay)
     }
 
-    /// Finds an allocation also by the 5-tuple that its client is going to.
+    /// Makes an allocation known also by the 5-tuple that its client is moving to.
     pub(crate) fn add_next(&mut self, id: AllocationId, next: ClientTuple) {
         self.by_next.insert(next, id);
     }
 
-    /// The client goes there no more.
+    /// Forgets a 5-tuple that a client was moving to.
     pub(crate) fn forget_next(&mut self, next: ClientTuple) {
         self.by_next.remove(&next);
     }
 
-    /// Gives an allocation another 5-tuple; returns the one it had, which leads nowhere any more.
+    /// Gives an allocation another 5-tuple; returns the old one, by which it is no longer found.
     pub(crate) fn change_client(
         &mut self,
         id: AllocationId,
@@ -172,7 +174,7 @@ impl Allocations {
         self.by_relayed.len()
     }
 
-    /// Whether none is left, by any way to find it.
+    /// Whether there are no allocations, in any of the tables.
     pub(crate) fn is_empty(&self) -> bool {
         self.slots.is_empty()
             && self.by_client.is_empty()

@@ -14,23 +14,23 @@ use crate::nonce::Issued;
 use crate::realms::{Account, RealmId, Realms, Signer};
 use crate::{ClientTuple, Limits, Now, Reject, Server, Sha256};
 
-/// A request whose integrity was verified. Only [`verify`] makes one, and [`Message`] shows nothing
-/// that stands behind the integrity, so no handler can read what nobody signed.
+/// A request whose integrity was verified. Only [`verify`] makes one, and [`Message`] does not show
+/// the attributes behind the integrity, so no handler can read an attribute that was not signed.
 #[derive(Debug)]
 pub(crate) struct Signed<'a> {
     message: Message<'a>,
-    /// Who signed: a user of this realm, by the name without it, or the id of a token's key.
+    /// The signer: a user of this realm, by the name without it, or the id of a token's key.
     pub(crate) user: Cow<'a, str>,
     pub(crate) realm: RealmId,
-    /// With which key; the answer is signed with it.
+    /// The key that signed the request; it also signs the answer.
     pub(crate) key: MacKey,
-    /// What the key was used for, of what may be used here.
+    /// The algorithm that the request was signed with.
     integrity: Algorithm,
     /// When the nonce was made.
     pub(crate) nonce: Issued,
-    /// From where.
+    /// The 5-tuple that the request came on.
     pub(crate) client: ClientTuple,
-    /// What the token granted that the key is of; `None` if it is of a password.
+    /// The grant of the token whose key this is; `None` if the key is of a password.
     pub(crate) grant: Option<Box<Grant>>,
 }
 
@@ -49,13 +49,14 @@ impl<'a> Signed<'a> {
         &self.message
     }
 
-    /// Whether the client uses an algorithm of RFC 8489, as none does that knows only RFC 5389.
+    /// Whether the client uses an algorithm of RFC 8489. A client that knows only RFC 5389 uses
+    /// none.
     pub(crate) fn knows_rfc8489(&self) -> bool {
         let chosen = self.message.get::<PasswordAlgorithm>();
         self.integrity == Algorithm::Sha256 || chosen.is_ok_and(|chosen| chosen.is_some())
     }
 
-    /// Whose quota falls on what the request opens.
+    /// The account whose quota counts an allocation that this request opens.
     pub(crate) fn account<'s>(&'s self, realms: &'s Realms) -> Account<'s> {
         account(realms, self.realm, &self.user, self.grant.as_deref())
     }
@@ -81,7 +82,7 @@ impl<'a> Signed<'a> {
     }
 }
 
-/// Whose quota an allocation falls under: a person's, or the one of the token that opened it.
+/// The account whose quota counts an allocation: a person's, or that of the token that opened it.
 pub(crate) fn account<'a>(
     realms: &'a Realms,
     realm: RealmId,
@@ -94,11 +95,11 @@ pub(crate) fn account<'a>(
     }
 }
 
-/// Why a request is not taken for signed.
+/// Why a request does not count as signed.
 #[derive(Debug)]
 pub(crate) struct Refused {
     pub(crate) reject: Reject,
-    /// Signs the answer, where the client would believe no other.
+    /// The key to sign the refusal with, where the client would not believe an unsigned one.
     pub(crate) key: Option<Box<MacKey>>,
 }
 
@@ -114,7 +115,7 @@ impl From<Malformed> for Refused {
     }
 }
 
-/// Whether a request is signed by someone we know, with a nonce of ours.
+/// Verifies that a request is signed by a known user, with a nonce of ours.
 pub(crate) fn verify<'a>(
     server: &Server,
     now: Now,
@@ -142,11 +143,11 @@ pub(crate) fn verify<'a>(
     }
     let realms = &server.rules.realms;
     let signed_with = realms.named(realm).ok_or(Reject::UnknownRealm)?;
-    // The hash of nobody is a name that nobody has: how long it takes must not tell.
+    // A hash that is of no user stands for a name that no user has: it must take as long to refuse.
     let username = username.unwrap_or_default();
     let signer = realms.signer(username, signed_with);
 
-    // An allocation keeps its key: credentials that expire do not end what they opened.
+    // An allocation keeps its key, so credentials that expire do not end an allocation.
     let kept = kept(server, client, &message, &signer);
     let opened_with = kept.as_ref().map(|kept| kept.opened_with);
     let kept = kept.map(|kept| kept.key).filter(|key| match &algorithms {
@@ -167,7 +168,8 @@ pub(crate) fn verify<'a>(
             keys.authenticate(signer.user(), now.unix, proof)?
         }
     };
-    // Only now: a stale nonce under a wrong password is a wrong password.
+    // The nonce is checked last: a wrong password with a stale nonce is refused as a wrong
+    // password.
     let nonce = fresh(server, now, client, nonce, opened_with).ok_or(Reject::StaleNonce)?;
     Ok(Signed {
         message,
@@ -196,8 +198,8 @@ fn takes_tokens(server: &Server, client: ClientTuple) -> bool {
 ///
 /// That nonce, and every later one for the client's address, is good for as long as the allocation
 /// lives. Clients may be told 438 at any time (RFC 8489 §9.2.4), but in the middle of a call werift
-/// ends at it and mediastreamer2 does not hear it. No earlier one is: what was signed for an earlier
-/// allocation cannot be sent again to this one.
+/// ends at it and mediastreamer2 does not hear it. An earlier nonce is not good, so a request
+/// signed for an earlier allocation cannot be replayed to this one.
 fn fresh(
     server: &Server,
     now: Now,
@@ -213,14 +215,14 @@ fn fresh(
     (is_of_allocation || server.nonces.is_young(issued, now.unix)).then_some(issued)
 }
 
-/// What an allocation remembers of the request that opened it, for those that follow.
+/// The part of an allocation that authenticates later requests.
 struct Kept {
     key: MacKey,
     opened_with: Issued,
 }
 
-/// Of the allocation that a request concerns, if the signer opened it: of the one of its 5-tuple, or
-/// else of the one of its ticket, in whatever shard it is.
+/// The key that the allocation of a request keeps, if the signer opened that allocation. It is the
+/// one of the request's 5-tuple, or else the one of its ticket, in any shard.
 fn kept(
     server: &Server,
     client: ClientTuple,
@@ -247,10 +249,10 @@ fn kept(
     })
 }
 
-/// The realm that a refusal names, which the next try is signed with. RFC 8489 §9.2.4.
+/// The realm that a refusal names, for the client to sign its next try with. RFC 8489 §9.2.4.
 ///
-/// A name that ends in a realm is told that one, known or not: who can sign with no other hears
-/// so, and who guesses learns nothing.
+/// For a name that ends in a realm it is that realm, whether or not the user is known: a user with
+/// a precomputed key can sign with no other, and a stranger who guesses names learns nothing.
 pub(crate) fn realm_told(
     server: &Server,
     client: ClientTuple,
@@ -264,11 +266,11 @@ pub(crate) fn realm_told(
     }
     let signed_with = message.get().ok().flatten();
     let signed_with = signed_with.and_then(|Realm(realm)| realms.named(realm));
-    // There may be such a realm, but not for a token at this listener.
+    // The realm may exist, but it cannot be used with a token at this listener.
     let signed_with = signed_with.filter(|_| *reject != Reject::UnknownRealm);
     let signed_with = signed_with.unwrap_or(listeners);
     if *reject == Reject::StaleNonce {
-        // There is nothing wrong with the realm.
+        // The realm is not what was refused.
         return signed_with;
     }
     let username = message.get().ok().flatten();
@@ -276,7 +278,8 @@ pub(crate) fn realm_told(
     own.unwrap_or(signed_with)
 }
 
-/// How a request names its user, if that is anyone we could know. RFC 8489 §9.2.4.
+/// The user name of a request, by its USERNAME or USERHASH; `None` if no user has the hash.
+/// RFC 8489 §9.2.4.
 fn username<'a>(server: &Server, message: &Message<'a>) -> Result<Option<Cow<'a, str>>, Reject> {
     if let Some(Username(user)) = message.get()? {
         return Ok(Some(user.into()));

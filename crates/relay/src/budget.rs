@@ -1,21 +1,24 @@
-//! The amplification budget: how many bytes strangers hear beyond what they send. RFC 8489 §16.1.2.
+//! The amplification budget: how many bytes strangers are sent beyond those that they send.
+//! RFC 8489 §16.1.2.
 //!
 //! The source address of a datagram is whatever its sender wrote there. A server that answers with
-//! more than it was sent strengthens an attack on whoever has that address, so what answers to
-//! unauthenticated requests add is rationed: per source prefix, which is what one victim owns, and
-//! in all. An answer no longer than its request adds nothing and is never held back.
+//! more than it was sent strengthens an attack on the host that has that address. So the bytes that
+//! answers to unauthenticated requests add are rationed: per source prefix, which is about what one
+//! victim owns, and in all. An answer no longer than its request adds nothing and is never held
+//! back.
 //!
-//! Strangers choose their addresses, so nothing is kept for any of them. There is a table of a
-//! fixed size, and a prefix has the cell that a keyed hash of it names. Prefixes that share a cell
-//! share an allowance, without knowing the key nobody can aim at another's cell, and chance does
-//! little: only what is *sent* is charged, so the allowance in all keeps at most `total /
+//! Strangers choose their addresses, so nothing is kept per address. There is a table of a fixed
+//! size, and a keyed hash of the prefix names its cell. Prefixes that share a cell share an
+//! allowance. Without the key nobody can aim at another's cell, and collisions by chance do little:
+//! only answers that are *sent* are charged, so the allowance in all keeps at most `total /
 //! per_prefix` cells (16 by default) empty for long, of 65,536.
 //!
-//! Where more is asked than may be answered, chance decides, not who comes first: what was given
-//! ahead of time beyond a second's worth makes refusals likelier, until as much is refused as is
-//! too much. So every request has the same chance, which is that of the allowance to the demand:
-//! no flood, however it times and cuts its requests, shuts an honest client out. That one asks up
-//! to seven times (RFC 8489 §6.2.1) and needs to be heard once; then it can authenticate.
+//! Where more is asked than may be answered, chance decides, not the order of arrival: a cell may
+//! be charged up to a second's worth ahead of time, and the further ahead it is beyond that, the
+//! likelier a refusal is, until as much is refused as is too much. So every request has the same
+//! chance, which is the ratio of the allowance to the demand: no flood, however it times and cuts
+//! its requests, shuts an honest client out. A client asks up to seven times (RFC 8489 §6.2.1) and
+//! needs to be answered once; then it can authenticate.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -47,8 +50,9 @@ impl Default for Allowance {
     }
 }
 
-/// What is left of the [`Allowance`]. One for all shards: the clients of one prefix are spread over
-/// them. It is no bottleneck, because who is refused under a flood only reads.
+/// The rest of the [`Allowance`]. It is one for all shards, as the clients of one prefix are spread
+/// over them. It is no bottleneck: a request that is refused, as most are under a flood, only
+/// reads.
 pub struct Budget {
     hasher: RandomState,
     /// When the first question was asked; cells count from here.
@@ -71,7 +75,7 @@ impl Budget {
         }
     }
 
-    /// Whether `to` may hear so many bytes more than were sent in its name; charges them if so.
+    /// Whether `to` may be sent so many bytes more than came in its name; charges them if so.
     /// `chance` is any number, each as likely as the others.
     pub(crate) fn admit(
         &self,
@@ -83,13 +87,13 @@ impl Budget {
     ) -> bool {
         let Allowance { per_prefix, total } = allowance;
         let now = self.count(now);
-        // Who is lucky may take what is earned later.
+        // The luckier the request, the later the charge may be earned.
         let bad_luck = (SECOND * u64::from(chance)) >> u32::BITS;
         let latest = now.saturating_add(2 * SECOND - 1 - bad_luck);
         let excess = u64::try_from(excess).unwrap_or(u64::MAX);
         let prefix = self.cell(to);
-        // What one refuses is not charged to the other. Another shard may come in between, which
-        // costs an answer that could have been sent, never one too many.
+        // A charge that one cell refuses is not made to the other. Another shard may come in
+        // between, which costs an answer that could have been sent, but never sends one too many.
         prefix.has_room(latest, per_prefix)
             && self.total.take(now, latest, excess, total)
             && prefix.take(now, latest, excess, per_prefix)
@@ -108,26 +112,26 @@ impl Budget {
     }
 }
 
-/// Without the cells.
+/// The cells are left out.
 impl fmt::Debug for Budget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Budget").finish_non_exhaustive()
     }
 }
 
-/// The generic cell rate algorithm (ITU-T I.371): the time at which all that was given is earned.
-/// It needs no timer, and a cell that nobody uses is full again by itself.
+/// A cell of the generic cell rate algorithm (ITU-T I.371): it holds the time at which all that was
+/// charged is earned. It needs no timer, and a cell that is not used is full again by itself.
 #[derive(Default)]
 struct Cell(AtomicU64);
 
 impl Cell {
-    /// Whether what was given is earned by `latest`.
+    /// Whether all that was charged is earned by `latest`.
     fn has_room(&self, latest: u64, rate: Option<NonZeroU64>) -> bool {
         rate.is_none() || self.0.load(Ordering::Relaxed) < latest
     }
 
-    /// Charges if there is room at all, be it less than is charged: else a flood of short answers
-    /// would leave no room for a long one, ever.
+    /// Charges if there is any room, even less than the charge: otherwise a flood of short answers
+    /// would never leave room for a long one.
     fn take(&self, now: u64, latest: u64, bytes: u64, rate: Option<NonZeroU64>) -> bool {
         let Some(rate) = rate else {
             return true;
@@ -140,8 +144,8 @@ impl Cell {
     }
 }
 
-/// In nanoseconds. So far ahead of its time an answer is given for certain, and by chance one
-/// second more.
+/// In nanoseconds. An answer that is earned within this time is always sent; in the second after
+/// that, chance decides.
 const SECOND: u64 = 1_000_000_000;
 /// Half a MiB. When an operator raises `total` a hundredfold, 1,600 cells can be empty at once, and
 /// one prefix in forty shares one of them.
@@ -156,7 +160,7 @@ mod tests {
     use super::*;
 
     const RATE: u64 = 4096;
-    /// Nothing beyond what is certain.
+    /// The least lucky draw: only an answer that is certain is sent.
     const UNLUCKY: u32 = u32::MAX;
 
     /// A budget with the allowance that it is asked under.
@@ -204,7 +208,7 @@ mod tests {
             drained(&budget, now + Duration::from_millis(500), to, 64),
             1024
         );
-        // Nothing is saved up.
+        // An idle hour saves nothing up.
         assert_eq!(
             drained(&budget, now + Duration::from_secs(3600), to, 64),
             4096
@@ -223,12 +227,14 @@ mod tests {
     fn what_one_limit_refuses_is_not_charged_to_the_other() {
         let (budget, now) = (budget(RATE, 2 * RATE), start());
         drained(&budget, now, ip("192.0.2.1"), 64);
-        // The prefix has used its half, and asking on takes nothing of the other half.
+        // The prefix has used its half of the total, and more requests from it take nothing of the
+        // other half.
         for _ in 0..1000 {
             assert!(!budget.admit(now, ip("192.0.2.1"), 64, UNLUCKY));
         }
         assert_eq!(drained(&budget, now, ip("192.0.3.1"), 64), 4096);
-        // All is used up, and who was refused because of it has its own all the same.
+        // The total is used up. A prefix that was refused because of that still has its own
+        // allowance.
         for _ in 0..1000 {
             assert!(!budget.admit(now, ip("192.0.4.1"), 64, UNLUCKY));
         }
@@ -294,7 +300,7 @@ mod tests {
                     to_each[usize::from(net)] += excess as u64;
                     to_all += excess as u64;
                 }
-                // Two seconds' worth, what was earned since, and the end of the last answer.
+                // Two seconds' worth, the allowance earned since, and the end of the last answer.
                 let most = |rate: u64| rate * (2000 + passed) / 1000 + 800;
                 prop_assert!(to_all <= most(total));
                 prop_assert!(to_each.iter().all(|heard| *heard <= most(per_prefix)));

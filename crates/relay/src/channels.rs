@@ -1,8 +1,8 @@
-//! Channels: where they begin, are prolonged, move and end. RFC 8656 §12.
+//! Channels: how they begin, are prolonged, move and end. RFC 8656 §12.
 //!
-//! A channel stands in both tables of [`crate::routes::Routes`], in the list of its allocation and in
-//! the queue of timers, and whatever carries packets beside the server is told of it by effects. Only
-//! this file changes any of them, and always all together.
+//! A channel is in both tables of [`crate::routes::Routes`], in the list of its allocation and in
+//! the queue of timers, and effects report it to a data path beside the server. Only this file
+//! changes any of them, and always all together.
 
 use std::time::{Duration, Instant};
 
@@ -31,7 +31,7 @@ impl Server {
         self.note_route(route, now + LIFETIME);
     }
 
-    /// The time of a channel is over.
+    /// Ends a channel whose lifetime is over.
     pub(crate) fn expire_channel(&mut self, id: AllocationId, channel: ChannelNumber) {
         let Some(allocation) = self.allocations.get_mut(id) else {
             return;
@@ -41,8 +41,7 @@ impl Server {
         self.end_channel(id, client, channel);
     }
 
-    /// Ends all channels of an allocation that is no longer among the others; returns what they
-    /// were.
+    /// Ends all channels of an allocation that was removed from the tables; returns their bindings.
     pub(crate) fn end_channels(&mut self, allocation: &Allocation) -> Vec<(ChannelNumber, Bound)> {
         let (id, client) = (allocation.id, allocation.client);
         let channels = allocation.channels.iter();
@@ -105,7 +104,7 @@ impl Server {
         }
     }
 
-    /// The client has another 5-tuple now, and its channels are found by that.
+    /// Gives the channels of an allocation the new 5-tuple of its client.
     pub(crate) fn move_channels(&mut self, id: AllocationId, old: ClientTuple, new: ClientTuple) {
         let Some(allocation) = self.allocations.get(id) else {
             return;

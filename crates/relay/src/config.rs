@@ -1,4 +1,4 @@
-//! What the operator decided, the same for every shard.
+//! The decisions of the operator, the same for every shard.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -38,7 +38,7 @@ pub struct Config {
 pub struct Rules {
     /// Who may allocate, by realm.
     pub realms: Realms,
-    /// Whose access tokens are good.
+    /// The keys of the access tokens that are good.
     pub tokens: TokenKeys,
     /// Whether SHA-256 is offered or required.
     pub sha256: Sha256,
@@ -46,15 +46,15 @@ pub struct Rules {
     pub nonce_lifetime: Duration,
     /// Which peers may be reached.
     pub policy: Policy,
-    /// How much a client may have.
+    /// The bounds of a client's allocations.
     pub limits: Limits,
     /// Whether a client may take its allocation to another 5-tuple. RFC 8016.
     pub mobility: bool,
     /// Which clients are told of ICMP errors.
     pub icmp: IcmpTold,
-    /// How much strangers hear beyond what they send.
+    /// How many bytes strangers may be sent beyond those that they send.
     pub unauthenticated: Allowance,
-    /// Who is sent to another server: the first rule that concerns a client.
+    /// The rules that send clients to another server; the first that concerns a client counts.
     pub redirects: Vec<Redirect>,
     /// How many rules came before these: a shard follows no earlier ones than it has.
     pub serial: u64,
@@ -129,7 +129,7 @@ impl Config {
             .find(|relay| AddressFamily::of(relay.local) == family)
     }
 
-    /// The relay address of ours that this is, by either of its faces.
+    /// The relay address that has this IP address, as its local or as its external one.
     pub(crate) fn relay_at(&self, ip: IpAddr) -> Option<RelayAddress> {
         let mut relays = self.relays.iter();
         relays
@@ -137,7 +137,8 @@ impl Config {
             .copied()
     }
 
-    /// The face that peers know of an address: ours behind 1:1 NAT have an external one.
+    /// The address that peers know for an address of this host: behind 1:1 NAT that is the external
+    /// one.
     pub(crate) fn external_of(&self, ip: IpAddr) -> IpAddr {
         self.relays
             .iter()
@@ -188,10 +189,10 @@ impl PortRange {
     }
 }
 
-/// Which clients are told of ICMP errors about what they sent. RFC 8656 §11.5.
+/// Which clients are told of ICMP errors about their datagrams. RFC 8656 §11.5.
 ///
-/// The Data indication of an ICMP error has no DATA. No client of RFC 5766 knows such a thing: at the
-/// first one pion and webrtc-rs stop reading for good.
+/// The Data indication of an ICMP error has no DATA. Clients of RFC 5766 do not know such an
+/// indication: at the first one pion and webrtc-rs stop reading for good.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum IcmpTold {
     /// Clients whose Allocate used an algorithm of RFC 8489, and so are as new as the indication.
@@ -199,7 +200,7 @@ pub enum IcmpTold {
     Rfc8489,
     /// Every client, as RFC 8656 has it.
     Always,
-    /// None.
+    /// No client.
     Never,
 }
 
@@ -213,10 +214,10 @@ impl IcmpTold {
     }
 }
 
-/// What bounds an allocation and their number.
+/// Bounds of an allocation, and of the number of allocations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// The lifetime granted where none is asked for, and the least. RFC 8656 §7.2.
+    /// The lifetime granted where the request names none; it is also the least. RFC 8656 §7.2.
     pub default_lifetime: Duration,
     /// The longest lifetime granted.
     pub max_lifetime: Duration,
@@ -229,8 +230,8 @@ pub struct Limits {
     /// Channels per allocation.
     pub channels: usize,
     /// The longest Data indication to a client on a stream, in bytes, with header and padding.
-    /// Firefox ends a connection at one of more than 2,048, which any peer can send. Whatever is
-    /// said here, 65,535 is the most: libnice and pion have no room for a longer frame.
+    /// Firefox ends a connection at one of more than 2,048, which any peer can send. A value above
+    /// 65,535 counts as 65,535: libnice and pion have no room for a longer frame.
     pub stream_indication: usize,
 }
 

@@ -1,8 +1,8 @@
-//! Plain integers, one set per shard.
+//! Counters: plain integers, one set per shard.
 
 use crate::{DropReason, Traffic};
 
-/// What a server did so far.
+/// How often a server did each thing.
 #[derive(Clone, Debug)]
 pub struct Counters {
     dropped: [u64; DropReason::ALL.len()],

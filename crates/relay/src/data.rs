@@ -1,6 +1,6 @@
 //! The data path: a datagram out to a peer, a datagram in from one. RFC 8656 §11, §12.
 //!
-//! Nothing here allocates, and a packet costs one lookup by channel or by peer.
+//! Nothing here allocates memory, and a packet costs one lookup by channel or by peer.
 
 use std::net::SocketAddr;
 
@@ -39,13 +39,14 @@ impl Server {
         self.forward(now, hop, data.payload)
     }
 
-    /// Where a channel leads.
+    /// The binding of a client's channel.
     fn route(&mut self, client: ClientTuple, channel: ChannelNumber) -> Option<Bound> {
         let bound = self.routes.by_channel(client, channel);
         bound.or_else(|| self.route_settled(client, channel))
     }
 
-    /// A client that moves is known by its old 5-tuple until this.
+    /// The same for a client that moves, which is known by its old 5-tuple until data comes from
+    /// the new one.
     #[cold]
     fn route_settled(&mut self, client: ClientTuple, channel: ChannelNumber) -> Option<Bound> {
         if self.settle(client) {
@@ -55,7 +56,7 @@ impl Server {
         }
     }
 
-    /// Sends application data to a peer, which may be a relayed address of our own.
+    /// Sends application data to a peer, which may be a relayed address of this server.
     pub(crate) fn forward<'p>(
         &mut self,
         now: Now,
@@ -84,7 +85,7 @@ impl Server {
         verdict
     }
 
-    /// A client has sent an empty datagram, and may hear some.
+    /// Notes that a client has sent an empty datagram, so that it may be sent one.
     #[cold]
     fn note_empty(&mut self, from: RelayId) {
         if let Some(allocation) = self.allocations.get_mut(from.allocation) {
@@ -92,8 +93,8 @@ impl Server {
         }
     }
 
-    /// Both ends are relayed addresses of this server: the far one is served as if the packet had
-    /// travelled, without a way through the kernel if it lives in this shard.
+    /// Delivers data between two relayed addresses of this server. If the receiver's allocation is
+    /// in this shard, the datagram does not go through the kernel.
     fn hairpin<'p>(
         &mut self,
         now: Now,
@@ -102,10 +103,10 @@ impl Server {
         payload: &'p [u8],
     ) -> Verdict<'static, 'p> {
         let port = hop.to.0.port();
-        // Behind a 1:1 NAT the local face is a second name of the same relay, and as closed to
-        // the host's other programs.
+        // Behind a 1:1 NAT the local address is a second name of the same relay, and the host's
+        // other programs on it are as closed to clients.
         let relayed = SocketAddr::new(address.external, port);
-        // One that is still being opened is nobody's yet, whatever the shard.
+        // A socket that is still being opened belongs to nobody yet, whatever the shard.
         let is_open = self.shared.ports.is_open(address.local, port);
         let here = self.allocations.by_relayed(relayed);
         if let Some(relay) = here.filter(|_| is_open) {
@@ -183,7 +184,7 @@ impl Server {
         })
     }
 
-    /// Tells a client of an ICMP error about what it sent to `peer`. RFC 8656 §11.5.
+    /// Tells a client of an ICMP error about a datagram that it sent to `peer`. RFC 8656 §11.5.
     pub(crate) fn deliver_icmp(
         &mut self,
         now: Now,
@@ -210,8 +211,8 @@ impl Server {
         })
     }
 
-    /// The allocation whose client hears what comes from a peer to a relay socket, and by what right
-    /// the peer is heard: its channel, or a permission.
+    /// The allocation whose client is to hear a peer's datagram to a relay socket, and the scope
+    /// that lets the peer through: its channel, or a permission.
     fn hearer_of(
         &self,
         now: Now,
@@ -234,7 +235,7 @@ impl Server {
         Ok((allocation, scope))
     }
 
-    /// The right of a channel's peer, which needs no permission.
+    /// The scope of a channel's peer, which needs no permission.
     pub(crate) fn scope_of_channel(&self, relay: RelayId, peer: PeerAddr) -> Option<Scope> {
         let channel = self.routes.by_peer(relay, peer);
         channel.map(|_| Scope::Channel)
@@ -243,15 +244,15 @@ impl Server {
     /// Whether a permission of this scope covers the peer's port.
     pub(crate) fn in_scope(&self, scope: Scope, peer: SocketAddr) -> bool {
         match scope {
-            // Port 0 is none: nothing can be sent there.
+            // Port 0 is no port: nothing can be sent there.
             Scope::EveryPort => peer.port() != 0,
             Scope::SomePorts => self.rules.policy.judge(peer).is_ok(),
             Scope::Channel => true,
         }
     }
 
-    /// Whether a peer speaks from a relay address of ours without being a relay: another program of
-    /// this host, which only an allow entry makes a peer.
+    /// Whether a datagram comes from a relay address of ours, but from no relay socket: then
+    /// another program of this host sent it, which only an allow entry makes a peer.
     fn is_impostor(&self, peer: SocketAddr) -> bool {
         let Some(address) = self.config.relay_at(peer.ip()) else {
             return false;
@@ -270,7 +271,7 @@ impl Server {
 }
 
 impl Hop {
-    /// Out through the kernel.
+    /// Sends a payload through the kernel.
     const fn leave(self, payload: &[u8]) -> Verdict<'static, '_> {
         Verdict::Relay(Outgoing {
             to: Destination::Peer(self),
@@ -279,8 +280,9 @@ impl Hop {
     }
 }
 
-/// An ICMP error as clients are told of it, if they are: of the types that RFC 8656 §11.5 names,
-/// with the MTU where a datagram was too big, else with error data of zero (RFC 8656 §18.13).
+/// An ICMP error in the form that clients are told of it; `None` for one that they are not told of.
+/// The types are those of RFC 8656 §11.5; error data is the MTU where a datagram was too big, else
+/// zero (RFC 8656 §18.13).
 const fn worth_telling(family: AddressFamily, icmp: Icmp) -> Option<Icmp> {
     let data = match (family, icmp.kind, icmp.code) {
         // Destination unreachable: fragmentation needed. Packet too big.

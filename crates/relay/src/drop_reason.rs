@@ -1,8 +1,8 @@
-//! Why packets go nowhere: one list is the counter, the log field, the test's expectation.
+//! Why packets are dropped: one list for the counter, the log field and the tests' expectations.
 
 macro_rules! drop_reasons {
     ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
-        /// Why a packet went nowhere. Nobody is told; each has a counter of its own.
+        /// Why a packet was dropped. The sender is not told; each reason has a counter of its own.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum DropReason { $($(#[$doc])* $variant,)* }
 
@@ -19,65 +19,67 @@ macro_rules! drop_reasons {
 }
 
 drop_reasons! {
-    /// Neither STUN nor ChannelData by its first byte. RFC 7983.
+    /// The first byte is neither that of STUN nor of ChannelData. RFC 7983.
     Foreign = "foreign",
-    /// Announced as STUN or ChannelData, and cannot be read.
+    /// The first byte announces STUN or ChannelData, but the packet cannot be read.
     Malformed = "malformed",
     /// FINGERPRINT does not match. RFC 8489 §6.3.
     BadFingerprint = "bad-fingerprint",
     /// A TURN method without the magic cookie. RFC 8489 §5.
     NoCookie = "no-cookie",
-    /// A response, which nobody asked for.
+    /// A response, although the server sends no requests.
     UnexpectedResponse = "unexpected-response",
     /// A request with a method the server does not know. RFC 8489 §6.3.
     UnknownMethod = "unknown-method",
-    /// An indication with a method that is none.
+    /// An indication with a method that has no indications.
     UnknownIndication = "unknown-indication",
-    /// A request of someone who has not authenticated, whose answer is longer than itself while the
-    /// budget for such answers is used up.
+    /// A request that is not authenticated, and whose answer would be longer than the request,
+    /// while the budget for such answers is used up.
     OverBudget = "over-budget",
-    /// An indication with an attribute that must be understood and is not. RFC 8489 §6.3.2.
+    /// An indication with a comprehension-required attribute that is not known. RFC 8489 §6.3.2.
     UnknownAttribute = "unknown-attribute",
     /// A Send indication without XOR-PEER-ADDRESS or DATA. RFC 8656 §11.2.
     IncompleteSend = "incomplete-send",
-    /// A Send indication from a client without allocation.
+    /// A Send indication from a client without an allocation.
     NoAllocation = "no-allocation",
-    /// An Allocate again while its socket is being opened.
+    /// An Allocate that came again while its socket is being opened.
     AllocationOpening = "allocation-opening",
     /// ChannelData on a channel that is not bound.
     NoChannel = "no-channel",
-    /// From a client that moves to this shard and sends more than is kept until its allocation is here.
+    /// A packet of a client that moves to this shard, beyond the number that is kept until its
+    /// allocation arrives.
     MoveQueueFull = "move-queue-full",
-    /// From a client that moved and was overtaken by newer packets of its own.
+    /// A packet of a client that moved, and newer packets of that client were handled already.
     MovedOn = "moved-on",
-    /// With the ticket of an allocation that is between two shards.
+    /// A request with the ticket of an allocation that is on its way between two shards.
     AllocationMoving = "allocation-moving",
-    /// To a client whose connection ended and that has not come back with its ticket.
+    /// Data for a client whose connection ended and that has not come back with its ticket.
     ClientAway = "client-away",
-    /// To a peer without permission.
+    /// Data for a peer without a permission.
     NoPermission = "no-permission",
-    /// From a peer without permission.
+    /// Data from a peer without a permission.
     NoPeerPermission = "no-peer-permission",
-    /// To or from a peer that the policy denies on this port.
+    /// Data to or from a peer that the policy denies on this port.
     PeerDenied = "peer-denied",
-    /// To or from a relayed address of ours that nobody has.
+    /// Data to or from an address and port of ours that no allocation has.
     NoRelay = "no-relay",
-    /// An ICMP error of a type that concerns no client. RFC 8656 §11.5.
+    /// An ICMP error of a type that clients are not told of. RFC 8656 §11.5.
     IcmpType = "icmp-type",
-    /// An ICMP error for a client that has not shown that it knows what that is. Key `icmp` in
+    /// An ICMP error for a client that has not shown that it knows such indications. Key `icmp` in
     /// `[allocation]`.
     IcmpUnasked = "icmp-unasked",
-    /// From a peer, without a payload, to a client that has sent no such datagram itself.
+    /// An empty datagram from a peer, for a client that has sent none itself.
     EmptyDatagram = "empty-datagram",
     /// A peer's packet for a relay socket that is gone.
     RelayGone = "relay-gone",
-    /// On the port for partners, from somebody else.
+    /// A packet on the port for partners that is not from the partner's address.
     NoPartner = "no-partner",
-    /// A partner's note that is not sealed with our secret, or says what it should not.
+    /// A partner's note that is not sealed with our secret, or names other addresses or ports than
+    /// expected.
     BadNote = "bad-note",
-    /// A partner's note that is too old, was heard before, or is for another life of this server.
+    /// A partner's note that is too old, came before, or names another session of this server.
     StaleNote = "stale-note",
-    /// Too large for one datagram.
+    /// Data too large for one datagram.
     TooLarge = "too-large",
     /// A Data indication that is longer than a client on a stream may be sent. Key
     /// `data-indication` in `[tcp]`.

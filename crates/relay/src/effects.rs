@@ -1,4 +1,4 @@
-//! What waits to be performed, in the order in which it came about.
+//! Effects that wait to be performed, in the order in which they arose.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -13,7 +13,7 @@ use crate::{ClientTuple, Effect, Outgoing, RelayId};
 #[derive(Debug, Default)]
 pub(crate) struct Effects {
     queue: VecDeque<(Effect, Option<SocketAddr>)>,
-    /// What the effect that was handed out last makes free.
+    /// The address whose port is free once the last effect that `pop` returned is performed.
     closing: Option<SocketAddr>,
 }
 
@@ -33,7 +33,8 @@ impl Effects {
             .push_back((Effect::CloseRelay { relay }, Some(local)));
     }
 
-    /// The next effect, and the port that is free since the one before was performed.
+    /// The next effect, and the address whose port is free because the effect before it was
+    /// performed.
     pub(crate) fn pop(&mut self) -> (Option<Effect>, Option<SocketAddr>) {
         let freed = self.closing.take();
         let Some((effect, closing)) = self.queue.pop_front() else {

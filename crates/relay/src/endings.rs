@@ -8,7 +8,7 @@ use crate::timers::Timer;
 use crate::{AllocationId, Effect, EndCause, RelayId, Report, Server};
 
 impl Server {
-    /// A lifetime is over; that of a dual allocation's other family may not be.
+    /// Ends a family whose lifetime is over; the other family of a dual allocation may live on.
     pub(crate) fn expire(&mut self, now: Instant, relay: RelayId) {
         let Some(allocation) = self.allocations.get(relay.allocation) else {
             return;
@@ -36,7 +36,7 @@ impl Server {
         self.conclude(now, allocation, cause);
     }
 
-    /// Gives back what an allocation shares with others but ports, and tells of its end.
+    /// Gives back what an allocation shares with others, except its ports, and reports its end.
     pub(crate) fn conclude(&mut self, now: Instant, allocation: Allocation, cause: EndCause) {
         let account = allocation.account();
         self.shared.quotas.release(account);
@@ -51,7 +51,7 @@ impl Server {
         }
     }
 
-    /// Ends what an allocation has of one family, and the allocation with its last. RFC 8656 §8.1:
+    /// Ends one family of an allocation; with the last family the allocation ends. RFC 8656 §8.1:
     /// permissions and channels of the other family stay.
     pub(crate) fn remove_relay(&mut self, now: Instant, id: RelayId, cause: EndCause) {
         let Some(allocation) = self.allocations.get(id.allocation) else {
@@ -74,7 +74,7 @@ impl Server {
         allocation.permissions.forget(id.family);
     }
 
-    /// Closes a relay socket, and gives back what was taken for it.
+    /// Closes a relay socket, and gives back the ports that were taken for it.
     fn close(&mut self, id: RelayId, relay: &Relay) {
         self.timers.disarm(relay.deadline, Timer::Relay(id));
         self.effects.push_close(id, relay.local);

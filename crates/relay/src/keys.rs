@@ -1,5 +1,5 @@
-//! Whose credentials are good in a realm: users with passwords, and shared secrets for time-limited
-//! ones (RFC 8489 §9.2). Beside them, keys for the tokens of third parties (RFC 7635).
+//! The credentials that are good in a realm: users with passwords, and shared secrets for
+//! time-limited ones (RFC 8489 §9.2). Beside them, keys for the tokens of third parties (RFC 7635).
 
 mod oauth;
 mod time_limited;
@@ -22,34 +22,37 @@ pub use oauth::{Encryption, Token, TokenKey, TokenKeys, Validity};
 pub use time_limited::{Credential, Mint, mint};
 use time_limited::{Secret, TimeLimited};
 
-/// A realm and everyone in it. In the realm `example.org`, `alice` and `alice@example.org` are the
-/// same user: clients may say which realm they mean, and are known without it.
+/// A realm and its users. In the realm `example.org`, `alice` and `alice@example.org` are the same
+/// user: a client may name its realm, and is kept without it.
 #[derive(Debug)]
 pub struct Keys {
     realm: Arc<str>,
-    /// By their names without the realm.
+    /// Users by their names without the realm.
     users: BTreeMap<String, User>,
-    /// Names as they were written, where OpaqueString makes them those of users.
+    /// Names as they were written, where that differs from their OpaqueString form; the values are
+    /// users' names.
     spellings: BTreeMap<String, String>,
     /// Whether some password was written otherwise than OpaqueString leaves it.
     has_spellings: bool,
     secrets: Vec<Secret>,
 }
 
-/// What is known of a user.
+/// The credential of a user.
 enum User {
-    /// A password, from which follows the key of whatever realm a client was challenged with.
+    /// A password, from which the key of any realm can be derived.
     Password {
         prepared: Zeroizing<String>,
-        /// As it was written, where that is something else: not every client prepares it.
+        /// The password as it was written, if OpaqueString changes it: not every client prepares
+        /// it.
         written: Option<Zeroizing<String>>,
     },
-    /// MD5 over `user:realm:password`, good for this spelling of the name and in this realm only.
+    /// MD5 over `user:realm:password`, good only for this spelling of the name and in this realm.
     Key { md5: Key, spelled: String },
 }
 
 impl Keys {
-    /// Nobody yet. The realm is one that [`is_opaque`]: clients prepare it before they hash it.
+    /// A realm without users. The name must be one that [`is_opaque`], as clients prepare it before
+    /// they hash it.
     pub fn new(realm: impl Into<Arc<str>>) -> Self {
         Self {
             realm: realm.into(),
@@ -60,8 +63,8 @@ impl Keys {
         }
     }
 
-    /// Adds a user by password. Both are good as OpaqueString prepares them, as clients should, and as
-    /// they are written here, as many do.
+    /// Adds a user by password. Name and password are good as OpaqueString prepares them, as
+    /// clients should, and as they are written here, as many clients do.
     ///
     /// # Errors
     /// If name or password has characters that OpaqueString forbids, such as control characters.
@@ -82,8 +85,8 @@ impl Keys {
     }
 
     /// Adds a user by the key that was derived from the password: MD5 over `user:realm:password`.
-    /// Such a user signs with this realm only. As long as there is one, SHA-256 keys are offered to
-    /// nobody: which user asks is known too late.
+    /// Such a user can sign with this realm only. As long as there is one, SHA-256 keys are offered
+    /// to no client: when they are offered, the server does not know yet which user asks.
     pub fn add_key(&mut self, name: &str, key: [u8; 16]) {
         let user = User::Key {
             md5: Key::precomputed(&key),
@@ -117,28 +120,28 @@ impl Keys {
         own.filter(|own| !own.is_empty()).unwrap_or(name)
     }
 
-    /// Whether every user can be known by any key: of SHA-256, and of another realm.
+    /// Whether every user has a password, and so a SHA-256 key and a key in another realm.
     pub(crate) fn has_passwords(&self) -> bool {
         let mut users = self.users.values();
         users.all(|user| matches!(user, User::Password { .. }))
     }
 
-    /// The names of users without the realm, if every name that may come is known beforehand. Those
-    /// of time-limited credentials are not: they hold their time.
+    /// The names of users without the realm, if all names that may come are known beforehand. The
+    /// names of time-limited credentials are not: they contain their expiry.
     pub(crate) fn names(&self) -> Option<impl Iterator<Item = &str>> {
         let names = self.users.keys().chain(self.spellings.keys());
         let names = names.map(String::as_str);
         self.secrets.is_empty().then_some(names)
     }
 
-    /// The key that signed a message in the name of a user, given without the realm, made ready
-    /// for the answer.
+    /// The key that signed a message in the name of a user, given without the realm. It is made
+    /// ready for the answer.
     ///
-    /// How long a refusal takes must not tell who is known: what is tried depends on the name and on
-    /// all keys of the realm, never on whose name it is. A try is a hash over name, realm and
-    /// password, and an HMAC over the message. There is one, two in a realm where some password was
-    /// written otherwise than OpaqueString leaves it, and before them two per secret for a name with
-    /// an expiry in the future.
+    /// The time that a refusal takes must not tell which users are known. So the number of tries
+    /// depends only on the name and on all keys of the realm, not on whether the name is a user's.
+    /// A try is a hash over name, realm and password, and an HMAC over the message. There is one
+    /// try, two in a realm where some password was written otherwise than OpaqueString leaves it,
+    /// and before them two per secret for a name with an expiry in the future.
     pub(crate) fn authenticate(
         &self,
         user: &str,
@@ -158,7 +161,8 @@ impl Keys {
         }
     }
 
-    /// Whether the user's password or key signed. Of nobody an empty password is tried.
+    /// The key, if the user's password or key signed. For an unknown user an empty password is
+    /// tried.
     fn by_own_key(&self, known: Option<&User>, proof: Proof<'_>) -> Option<MacKey> {
         let (prepared, written) = match known {
             Some(User::Password { prepared, written }) => (&***prepared, written.as_ref()),
@@ -181,8 +185,8 @@ impl Keys {
         first.or(second.filter(|_| written.is_some()))
     }
 
-    /// Whether the owner of a secret minted the credential. All secrets and both hashes are tried,
-    /// since nothing says which it was.
+    /// The key, if the owner of a secret minted the credential. All secrets and both hashes are
+    /// tried, since nothing in the credential names them.
     fn by_secret(&self, user: &str, unix: Duration, proof: Proof<'_>) -> Result<MacKey, Reject> {
         if self.secrets.is_empty() {
             return Err(Reject::UnknownUser);
@@ -201,13 +205,13 @@ impl Keys {
             .ok_or(Reject::BadIntegrity)
     }
 
-    /// The name of the user who may spell it so.
+    /// The user's name of which this is another spelling, or the name itself.
     fn prepared_name<'a>(&'a self, user: &'a str) -> &'a str {
         self.spellings.get(user).map_or(user, String::as_str)
     }
 
-    /// Whose quota a name without the realm falls under: time-limited names of one person are one
-    /// account.
+    /// The account that a name without the realm counts against: all time-limited names of one
+    /// person are one account.
     pub(crate) fn account<'a>(&'a self, user: &'a str) -> &'a str {
         let user = self.prepared_name(user);
         if self.users.contains_key(user) {
@@ -215,7 +219,7 @@ impl Keys {
         }
         let limited = TimeLimited::read(user).ok();
         let name = limited.and_then(|limited| limited.name);
-        // The realm may stand before the expiry.
+        // The realm may be written before the expiry.
         name.map_or(user, |name| self.own_name(name))
     }
 }
@@ -226,7 +230,7 @@ impl std::fmt::Debug for User {
     }
 }
 
-/// What a message offers to be verified by.
+/// The signed parts of a message, and the names that keys are derived over.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Proof<'m> {
     pub(crate) message: &'m Message<'m>,
@@ -260,13 +264,13 @@ impl Proof<'_> {
     }
 }
 
-/// Whether a text is as OpaqueString leaves it, so that all who prepare it hash the same bytes.
+/// Whether OpaqueString leaves a text unchanged, so that all who prepare it hash the same bytes.
 /// RFC 8265 §4.2.
 pub fn is_opaque(text: &str) -> bool {
     prepared(text).is_some_and(|prepared| prepared == text)
 }
 
-/// A text as OpaqueString leaves it; `None` if it is empty or has characters that it forbids.
+/// A text after OpaqueString; `None` if it is empty or has characters that OpaqueString forbids.
 /// RFC 8265 §4.2.
 pub fn prepared(text: &str) -> Option<Cow<'_, str>> {
     OpaqueString::enforce(text).ok()
@@ -357,7 +361,7 @@ mod tests {
         names.iter().map(cost).collect()
     }
 
-    /// What a refusal costs must not tell who is known.
+    /// The time that a refusal takes must not tell which users are known.
     #[test]
     fn a_wrong_password_costs_the_same_under_every_name_known_or_not() {
         let plain = ["alice", "bob", "carol", "nobody", "1700000000:alice"];
@@ -397,7 +401,7 @@ mod tests {
         for opaque in ["example.org", "two words", "caf\u{e9}"] {
             assert!(is_opaque(opaque), "{opaque:?}");
         }
-        // Nothing, a control character, a combining accent, a space of another kind.
+        // An empty text, a control character, a combining accent, a space of another kind.
         for other in ["", "a\tb", "cafe\u{301}", "two\u{3000}words"] {
             assert!(!is_opaque(other), "{other:?}");
         }

@@ -1,7 +1,7 @@
 //! The STUN and TURN server as a value. RFC 8489, RFC 8656, RFC 5780.
 //!
 //! [`Server`] owns no socket, clock, thread or random source. Bytes, addresses and the time go in;
-//! verdicts and effects come out. The law of the house:
+//! verdicts and effects come out. The caller's rules:
 //!
 //! 1. Call one `handle_*` for each packet of a turn. It returns a [`Verdict`] on *this packet*: an
 //!    answer is the server's until the next call, application data is the packet's.
@@ -78,7 +78,7 @@ pub use verdict::{Effect, OpenError, Verdict};
 pub use wire::attributes::Icmp;
 pub use wire::{AddressFamily, ChannelNumber, Key, Method, RelayHeader};
 
-/// Both faces of one instant: timers run on `mono`, credentials and nonces expire on `unix`.
+/// One instant on two clocks: timers run on `mono`, credentials and nonces expire on `unix`.
 #[derive(Clone, Copy, Debug)]
 pub struct Now {
     /// The monotonic clock.

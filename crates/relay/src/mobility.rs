@@ -1,16 +1,16 @@
 //! Mobility: an allocation whose client comes from another 5-tuple. RFC 8016.
 //!
-//! A Refresh that shows the ticket (`request::relocate`) gives the allocation a second 5-tuple beside
-//! its own. Requests are answered on both; data goes on as before until the client sends some from the
-//! new one, or its old connection ends: then the allocation *settles* on the new 5-tuple and the old
-//! one is forgotten. RFC 8016 §3.2.2.
+//! A Refresh that shows the ticket (`request::relocate`) gives the allocation a second 5-tuple
+//! beside its own. Requests are answered on both. Data still goes to the first 5-tuple until the
+//! client sends some from the new one, or its old connection ends: then the allocation *settles* on
+//! the new 5-tuple and the old one is forgotten. RFC 8016 §3.2.2.
 //!
-//! The new 5-tuple may be one of another shard, as the kernel hashes it anywhere. That shard passes
-//! whatever comes from it to the *host*, the shard that has the allocation, and sends back the host's
-//! answers; so until the client settles nothing moves, and the old 5-tuple is served as ever. When it
-//! settles, the allocation goes over with its relay sockets, and the data path is within one shard
-//! again. What was passed meanwhile comes back before newer packets are handled, so the order within
-//! the 5-tuple holds.
+//! The new 5-tuple may be one of another shard, as the kernel spreads 5-tuples by a hash. That
+//! shard passes every packet from it to the *host*, the shard that has the allocation, and sends
+//! back the host's answers. So until the client settles nothing moves, and the old 5-tuple is
+//! served as before. When it settles, the allocation goes to the new shard with its relay sockets,
+//! and the data path is within one shard again. Packets that the old host has not handled come back
+//! before newer packets are handled, so the order within the 5-tuple holds.
 
 mod arrival;
 mod guests;
@@ -35,20 +35,22 @@ use wire::TransactionId;
 use crate::allocation::Allocation;
 use crate::{AllocationId, ClientTuple, Effect, EndCause, Now, Report, Server};
 
-/// What an allocation has that may move.
+/// The part of an allocation that only one with a ticket has.
 #[derive(Debug)]
 pub(crate) struct Mobile {
-    /// The same wherever it moves; unlike its [`AllocationId`], which a shard gives.
+    /// The same wherever the allocation moves, unlike its [`AllocationId`], which each shard gives
+    /// anew.
     pub(crate) number: u64,
-    /// How often a ticket was used: only the ticket of that number is good.
+    /// How many tickets were used: only the ticket of that number is good.
     pub(crate) moves: u32,
-    /// The Refresh that used a ticket last: the same again hears the same.
+    /// The last Refresh that used a ticket: a retransmission of it gets the same answer.
     pub(crate) last: Option<Move>,
-    /// Where the client is going, until it settles.
+    /// The 5-tuple that the client is moving to, until it settles there.
     pub(crate) next: Option<Path>,
-    /// The shard that has the client's 5-tuple, if it is not this one: the allocation must go there.
+    /// The shard that has the client's 5-tuple, if it is not this one: the allocation must go
+    /// there.
     pub(crate) via: Option<ShardId>,
-    /// The 5-tuple to tell the operator of, if the client's connection ended and no other came.
+    /// The client's last 5-tuple, for reports, if its connection ended and no other came.
     pub(crate) lost: Option<ClientTuple>,
 }
 
@@ -69,7 +71,7 @@ pub(crate) struct Path {
 }
 
 impl Mobile {
-    /// An allocation that has not moved yet.
+    /// The state of an allocation that has not moved yet.
     pub(crate) const fn new(number: u64) -> Self {
         Self {
             number,
@@ -81,7 +83,7 @@ impl Mobile {
         }
     }
 
-    /// The ticket that moves it next.
+    /// The ticket for its next move.
     pub(crate) const fn ticket(&self) -> Ticket {
         Ticket {
             number: self.number,
@@ -91,26 +93,26 @@ impl Mobile {
 }
 
 impl Allocation {
-    /// The 5-tuple of its client, or the last one.
+    /// The 5-tuple of its client; if the client has none now, the last one.
     pub(crate) fn seen_at(&self) -> ClientTuple {
         let lost = self.mobile.as_ref().and_then(|mobile| mobile.lost);
         lost.unwrap_or(self.client)
     }
 
-    /// The 5-tuple that its client is going to.
+    /// The 5-tuple that its client is moving to.
     pub(crate) fn next(&self) -> Option<Path> {
         self.mobile.as_ref().and_then(|mobile| mobile.next)
     }
 
-    /// Whether a client's data is the first from where it is going to.
+    /// Whether a packet of data on this 5-tuple is the first from where its client is moving to.
     pub(crate) fn is_next(&self, client: ClientTuple) -> bool {
         self.client != client && self.next().is_some_and(|next| next.client == client)
     }
 }
 
 impl ClientTuple {
-    /// Nobody's: no packet comes from port 0 of the unspecified address, and no other allocation
-    /// has the same.
+    /// A 5-tuple for an allocation without a client: no packet comes from port 0 of the unspecified
+    /// address, and no other allocation has the same one.
     const fn nobody(self, id: AllocationId) -> Self {
         let unspecified = SocketAddrV6::new(Ipv6Addr::UNSPECIFIED, 0, id.slot, id.generation);
         Self {
@@ -119,15 +121,15 @@ impl ClientTuple {
         }
     }
 
-    /// Whether nobody is there to be sent anything.
+    /// Whether it is such a 5-tuple, to which nothing can be sent.
     pub(crate) const fn is_nobody(self) -> bool {
         self.client.port() == 0
     }
 }
 
 impl Server {
-    /// The client sends data from where it was going to: it has settled there, and the old 5-tuple is
-    /// forgotten. RFC 8016 §3.2.2. Whether there was such a client.
+    /// Settles an allocation on the 5-tuple that its client is moving to, because data came from
+    /// there, and forgets the old one. RFC 8016 §3.2.2. Returns whether there was such a client.
     pub(crate) fn settle(&mut self, client: ClientTuple) -> bool {
         let allocation = self.allocations.of_mut(client);
         let Some(allocation) = allocation.filter(|allocation| allocation.is_next(client)) else {
@@ -142,7 +144,7 @@ impl Server {
         mobile.via = via;
         mobile.lost = None;
         self.change_client(id, client);
-        // Where it goes to another shard, that one reports.
+        // If the allocation goes to another shard, that shard reports the move.
         if via.is_none() {
             self.counters.moved += 1;
             self.effects.push(Effect::Report(Report::Moved {
@@ -156,7 +158,7 @@ impl Server {
         true
     }
 
-    /// A client's connection ended, and with it what it had. RFC 8656 §3.1. An allocation with a
+    /// A client's connection ended, and its allocation with it. RFC 8656 §3.1. An allocation with a
     /// ticket stays to the end of its lifetime: its client may be on its way. RFC 8016 §3.2.2.
     pub(crate) fn lose(&mut self, now: Instant, client: ClientTuple) {
         let Some(allocation) = self.allocations.of_mut(client) else {
@@ -182,14 +184,15 @@ impl Server {
         }
     }
 
-    /// What the client has is found by another 5-tuple from now on.
+    /// Gives an allocation and its channels another 5-tuple.
     fn change_client(&mut self, id: AllocationId, client: ClientTuple) {
         if let Some(old) = self.allocations.change_client(id, client) {
             self.move_channels(id, old, client);
         }
     }
 
-    /// Forgets where the client was going to, as it goes elsewhere or has ended.
+    /// Forgets the 5-tuple that the client was moving to, because it moves elsewhere or the
+    /// allocation ended.
     pub(crate) fn forget_next(&mut self, next: Path) {
         self.allocations.forget_next(next.client);
         if let Some(to) = next.via {
@@ -199,8 +202,8 @@ impl Server {
         }
     }
 
-    /// What another shard writes. Mail comes through its own queue, so that no lock is on the packet
-    /// path; all that follows from it comes as effects.
+    /// Handles mail of another shard. Mail comes through a queue of its own, so that there is no
+    /// lock on the packet path; everything that follows from it comes out as effects.
     pub fn handle_mail(&mut self, now: Now, from: ShardId, mail: Mail) {
         self.handle_timeout(now);
         match mail {

@@ -1,8 +1,10 @@
-//! NAT behaviour discovery: from where a Binding response leaves. RFC 5780 §6, RFC 3489 §8.1.
+//! NAT behaviour discovery: the address and port that a Binding response leaves from. RFC 5780 §6,
+//! RFC 3489 §8.1.
 //!
 //! Two addresses times two ports are the four corners from which a response may come. A client
-//! compares what its NAT does for each of them. The second address is of this host, or of a
-//! partner's. Without one nothing of this is offered, and what asks for it is an unknown attribute.
+//! compares what its NAT does for each of them. The second address belongs to this host or to a
+//! partner. Without one the server offers no NAT discovery, and treats the attributes that ask for
+//! it as unknown.
 
 mod line;
 mod link;
@@ -28,15 +30,15 @@ use crate::{DropReason, Transport};
 pub struct NatDiscovery {
     /// The address that clients know, A1 in RFC 5780.
     pub primary: HostAddress,
-    /// The address that they are told of, A2.
+    /// The address that clients are told of in OTHER-ADDRESS, A2.
     pub alternate: SecondAddress,
-    /// The port that clients know and the one that they are told of, P1 and P2: not the same.
+    /// The port that clients know and the one that they are told of, P1 and P2. They differ.
     pub ports: [u16; 2],
-    /// Whether there are listeners for TCP at all corners, too.
+    /// Whether there are also TCP listeners at all corners.
     pub tcp: bool,
 }
 
-/// Who has the second address.
+/// The host that has the second address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SecondAddress {
     /// This host.
@@ -50,25 +52,25 @@ pub enum SecondAddress {
 pub struct Partner {
     /// The address that the world knows it by.
     pub address: IpAddr,
-    /// The UDP port that partners write to, the same on both hosts and none of the two.
+    /// The UDP port that partners write to: the same on both hosts, and neither of `ports`.
     pub port: u16,
-    /// What both know.
+    /// The secret that both partners have.
     pub secret: PartnerSecret,
 }
 
 impl Partner {
-    /// Where its notes come from and ours go to.
+    /// The address that its notes come from and ours go to.
     pub const fn socket(&self) -> SocketAddr {
         SocketAddr::new(self.address, self.port)
     }
 }
 
-/// Seals what partners write to each other.
+/// The secret that seals the notes between partners.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PartnerSecret(Zeroizing<Vec<u8>>);
 
 impl PartnerSecret {
-    /// Should be 16 bytes at least that nobody can guess.
+    /// It should be at least 16 bytes that nobody can guess.
     pub fn new(secret: &[u8]) -> Self {
         Self(Zeroizing::new(secret.to_vec()))
     }
@@ -84,7 +86,7 @@ impl fmt::Debug for PartnerSecret {
     }
 }
 
-/// Why a packet that came from a partner's address is not obeyed.
+/// Why a packet from a partner's address is not obeyed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PartnerFlaw {
     /// It is not sealed with our secret.
@@ -92,10 +94,10 @@ pub enum PartnerFlaw {
         "it has another secret, or somebody writes in its name (key `secret` in [nat-discovery])"
     )]
     Secret,
-    /// It is too old, or of the future.
+    /// Its stamp is too old, or in the future.
     #[error("its clock is {} s off: let both hosts set theirs by NTP", .off.as_secs())]
     Clock {
-        /// How far.
+        /// How far off the stamp is.
         off: Duration,
     },
     /// Its address or ports are not those that it should have.
@@ -104,13 +106,13 @@ pub enum PartnerFlaw {
          address of its first UDP [[listener]], and both ports are the same on both hosts"
     )]
     Setting,
-    /// It was heard before, or meant for another life of this server.
+    /// It came before, or was meant for another session of this server.
     #[error("what it wrote was heard before, or is not for this run of this server")]
     Replayed,
 }
 
 impl PartnerFlaw {
-    /// What it counts as.
+    /// The reason that it is counted under.
     pub const fn drop_reason(self) -> DropReason {
         match self {
             Self::Secret | Self::Setting => DropReason::BadNote,
@@ -152,7 +154,8 @@ impl NatDiscovery {
         })
     }
 
-    /// Where a socket of this host is bound for a corner, `None` if the corner is the partner's.
+    /// The address that a socket of this host is bound to for a corner, `None` if the corner is the
+    /// partner's.
     pub(crate) fn local(&self, corner: Corner) -> Option<SocketAddr> {
         let ip = match &self.alternate {
             _ if !corner.alternate_ip => self.primary.local,
@@ -162,7 +165,7 @@ impl NatDiscovery {
         Some(SocketAddr::new(ip, self.port(corner)))
     }
 
-    /// What clients see of a corner.
+    /// The address and port of a corner as clients see them.
     pub(crate) fn external(&self, corner: Corner) -> SocketAddr {
         let ip = match &self.alternate {
             _ if !corner.alternate_ip => self.primary.external,
@@ -185,7 +188,7 @@ impl NatDiscovery {
     }
 }
 
-/// One of the four: which of both addresses, which of both ports.
+/// One of the four corners: which of both addresses, which of both ports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Corner {
     alternate_ip: bool,
@@ -193,7 +196,7 @@ pub(crate) struct Corner {
 }
 
 impl Corner {
-    /// Where a client asked that a partner writes of.
+    /// The corner at the partner where a client asked, as the partner's note says.
     const fn at_partner(alternate_port: bool) -> Self {
         Self {
             alternate_ip: true,

@@ -1,9 +1,9 @@
 //! Nonces without memory: a MAC over the time, a serial number and the source. RFC 8489 §9.2, §14.10.
 //!
-//! A stranger's challenge costs the server nothing to remember. A nonce is good from every port of
-//! its source, since NATs rebind ports in the middle of a session. The serial number makes every
-//! nonce another one: no two sources may hear the same (RFC 8489 §9.2.4), and pjnath gives up a
-//! request that is answered 438 with the nonce it has already.
+//! A challenge to a stranger leaves nothing for the server to remember. A nonce is good from every
+//! port of its source, since NATs rebind ports in the middle of a session. The serial number makes
+//! every nonce different: no two sources may get the same (RFC 8489 §9.2.4), and pjnath gives up a
+//! request that is answered 438 with the nonce that it has already.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -16,7 +16,8 @@ use subtle::ConstantTimeEq;
 
 use crate::ShardId;
 
-/// Seals nonces, and is the same for all shards: random, or made of what several servers share.
+/// The secret that seals nonces, the same for all shards. It is random, or derived from a text that
+/// several servers share.
 #[derive(Clone, Copy)]
 pub struct NonceSecret(pub [u8; 32]);
 
@@ -31,7 +32,7 @@ impl std::fmt::Debug for NonceSecret {
 pub(crate) struct Nonces {
     key: hmac::Key,
     lifetime: Duration,
-    /// Begins every nonce: the nonce cookie and the security features, or nothing.
+    /// The first characters of every nonce: the nonce cookie and the security features, or nothing.
     prefix: &'static str,
     /// What nonces began with under earlier rules.
     earlier: BTreeSet<&'static str>,
@@ -41,7 +42,7 @@ pub(crate) struct Nonces {
 }
 
 impl Nonces {
-    /// `start` is where the shard begins to count: by chance, since other servers may have the
+    /// `start` is where the shard begins to count. It is random, since other servers may have the
     /// same secret.
     pub(crate) fn new(
         secret: NonceSecret,
@@ -88,7 +89,7 @@ impl Nonces {
         nonce
     }
 
-    /// As long as any, and good for nothing.
+    /// A placeholder of a nonce's length, to size a challenge before deciding whether to send it.
     pub(crate) fn blank(&self) -> &'static str {
         &BLANK[..self.prefix.len() + TEXT]
     }
@@ -108,7 +109,7 @@ impl Nonces {
         // Without what was offered it is not ours: somebody between may have taken it away.
         let nonce = nonce.strip_prefix(prefix)?;
         let mut sealed = [0; SEALED];
-        // Lengths first: the decoder must not be handed more than fits.
+        // Lengths first: the decoder must not be given more than fits.
         if nonce.len() != TEXT || URL_SAFE_NO_PAD.decode_slice(nonce, &mut sealed) != Ok(SEALED) {
             return None;
         }
@@ -118,8 +119,8 @@ impl Nonces {
         is_ours.then(|| Issued(u32::from_be_bytes(issued)))
     }
 
-    /// Whether a nonce is young enough. Clocks of servers that share a secret may differ, so one
-    /// from the future counts as one that is as old.
+    /// Whether a nonce is young enough. Clocks of servers that share a secret may differ, so a
+    /// nonce from the future is as old as it is far ahead.
     pub(crate) fn is_young(&self, issued: Issued, unix: Duration) -> bool {
         u64::from(issued.0).abs_diff(unix.as_secs()) < self.lifetime.as_secs()
     }
@@ -182,7 +183,7 @@ const SEALED: usize = TOLD + MAC;
 const TEXT: usize = 27;
 /// Nonce cookie and security features. RFC 8489 §9.2.
 const PREFIX: usize = 13;
-/// What [`Nonces::blank`] is a part of.
+/// The text that [`Nonces::blank`] takes its part of.
 const BLANK: &str = "----------------------------------------";
 const _: () = assert!(BLANK.len() == PREFIX + TEXT);
 
@@ -234,7 +235,7 @@ mod tests {
         let mut heard = BTreeSet::new();
         for shard in [0, 1, 255] {
             let secret = NonceSecret([1; 32]);
-            // The count goes over every one of its bytes.
+            // The count carries over into every one of its bytes.
             let mut nonces = Nonces::new(secret, LIFETIME, "", ShardId(shard), 0x00FF_FF00);
             for host in [HERE, HERE, "192.0.2.2", "2001:db8::1"] {
                 for _ in 0..=u16::MAX {

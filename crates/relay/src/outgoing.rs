@@ -1,20 +1,20 @@
-//! What leaves: one datagram or frame, to whom and from where.
+//! Outgoing: one datagram or frame, and its destination.
 
 use wire::{AddressFamily, RelayHeader};
 
 use crate::{ClientTuple, PeerAddr, RelayId};
 
-/// One datagram, or one frame of a stream, that leaves. Contents are borrowed where they are sent in
-/// the same turn, and owned where they wait.
+/// One datagram, or one frame of a stream, that leaves. Its contents are borrowed where it is sent
+/// in the same turn, and owned where it waits.
 #[derive(Clone, Copy, Debug)]
 pub struct Outgoing<B> {
-    /// Where to, and from where.
+    /// Its destination, and the address that it leaves from.
     pub to: Destination,
     /// A whole message, or application data.
     pub contents: B,
 }
 
-/// Where a datagram or frame goes, and what that takes.
+/// The destination of a datagram or frame, and what is needed to send it there.
 #[derive(Clone, Copy, Debug)]
 pub enum Destination {
     /// Application data to a peer.
@@ -30,7 +30,7 @@ pub enum Destination {
     /// by another 5-tuple: from another of the server's UDP listeners, to another of the client's
     /// ports (RFC 5780 §6.1).
     Answer(ClientTuple),
-    /// A note to the partner: there is one per family at most.
+    /// A note to the partner of this family.
     Partner(AddressFamily),
 }
 
@@ -41,8 +41,8 @@ pub struct Hop {
     pub from: RelayId,
     /// The peer.
     pub to: PeerAddr,
-    /// Whether the DF bit is to be set. What sockets receive does not show whether it was set
-    /// there, so only a Send indication can ask for it: RFC 8656 §14, alternate behaviour.
+    /// Whether the DF bit is to be set. A received datagram does not show whether its DF bit was
+    /// set, so only a Send indication can ask for it: RFC 8656 §14, alternate behaviour.
     pub dont_fragment: bool,
 }
 

@@ -26,7 +26,8 @@ pub(crate) enum Scope {
     EveryPort,
     /// The policy allows some ports only: each datagram is judged.
     SomePorts,
-    /// The port of a channel, which was judged when the channel was bound. No permission has it.
+    /// The port of a bound channel, judged when the channel was bound. No permission has this
+    /// scope.
     Channel,
 }
 
@@ -87,7 +88,8 @@ impl Permissions {
         }
     }
 
-    /// Most clients have one peer; left to itself the list would begin with room for four.
+    /// Makes room for one more. Most clients have one peer; a `Vec` by itself begins with room for
+    /// four.
     fn grow(&mut self) {
         if self.0.len() == self.0.capacity() {
             self.0.reserve_exact(self.0.len().max(1));

@@ -1,25 +1,26 @@
 //! Which peers an allocation may exchange data with. Closed by default.
 //!
-//! A TURN server sits where its users do not: inside the operator's network. Whoever may allocate
-//! can ask it to send to 127.0.0.1, to a database behind it, or to a cloud's metadata service, and
-//! lists of forbidden networks kept by hand have failed again and again. coturn forbade loopback
-//! and was led there through `0.0.0.0`, `[::]` and `[::1]` (CVE-2020-26262), and after the fix
-//! through `::ffff:127.0.0.1` (CVE-2026-27624). Here nobody has to think of every spelling:
+//! A TURN server sits where its users do not: inside the operator's network. A client that may
+//! allocate can ask it to send to 127.0.0.1, to a database behind it, or to a cloud's metadata
+//! service, and lists of forbidden networks kept by hand have failed again and again. coturn
+//! forbade loopback and was led there through `0.0.0.0`, `[::]` and `[::1]` (CVE-2020-26262), and
+//! after the fix through `::ffff:127.0.0.1` (CVE-2026-27624). Here nobody has to think of every
+//! spelling:
 //!
-//! 1. The address is undressed. An IPv4-mapped address is the IPv4 address; every IPv4 address
-//!    that a tunnel or a translator would read out of an IPv6 one is judged beside it, with the
-//!    same port. All of these *faces* must pass.
+//! 1. The addresses inside the address are found. An IPv4-mapped address is the IPv4 address;
+//!    every IPv4 address that a tunnel or a translator would read out of an IPv6 one is judged
+//!    beside it, with the same port. All of these *faces* must pass.
 //! 2. A face passes if the IANA registries call it globally reachable and it is not this host.
 //!    Everything else an operator allows by name, and what the operator denies stays denied.
 //!
 //! The only addresses of this host open without a name are its relayed transport addresses, where
 //! two clients of one server meet; see [`Permit::OwnRelay`].
 //!
-//! What an address does not show is not seen: where the network translates by a NAT64 prefix of
-//! its own, or leads public addresses inside, the operator denies these by name.
+//! The policy sees only the address: where the network translates by a NAT64 prefix of its own, or
+//! leads public addresses inside, the operator denies these by name.
 //!
-//! Nothing here allocates. Lists are searched from front to back, at one to two nanoseconds an
-//! entry.
+//! Nothing here allocates memory. Lists are searched from front to back, at one to two nanoseconds
+//! an entry.
 //!
 //! ```
 //! use relay::policy::{Mode, Own, Policy};
@@ -81,7 +82,7 @@ pub enum Mode {
 }
 
 impl Policy {
-    /// Puts the lists and what is known of this host together.
+    /// A policy of these lists, on this host.
     pub fn new(mode: Mode, allow: Vec<Network>, deny: Vec<Network>, own: Own) -> Self {
         Self {
             mode,
@@ -134,8 +135,8 @@ impl Policy {
         outcome.map_err(|rule| Denial { face, rule })
     }
 
-    /// The rules in their order: what cannot be, what must not be, what the operator said, what
-    /// is true of this host, what is true of the Internet.
+    /// Applies the rules in their order: those on addresses of no one host, the server's own
+    /// listeners, the operator's lists, this host's addresses, and the IANA registries.
     fn apply_rules(&self, face: Face, port: u16) -> Result<Permit, Rule> {
         let ip = face.ip;
         require_one_host(ip, port)?;
@@ -186,7 +187,7 @@ impl Policy {
     }
 }
 
-/// Refuses what no entry can allow, because there is no one peer behind it.
+/// Refuses an address that no entry can allow, because it is not the address of one host.
 fn require_one_host(ip: IpAddr, port: u16) -> Result<(), Rule> {
     if port == 0 {
         return Err(Rule::PortZero);

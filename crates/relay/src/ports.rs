@@ -18,7 +18,7 @@ struct AddressPorts {
     local: IpAddr,
     /// Promised to an allocation of ours.
     taken: Bits,
-    /// Bound by its socket: from then on no other program can have it.
+    /// Bound by its socket: no other program can have it.
     open: Bits,
     /// Found in use by another program; left alone for a while.
     foreign: Bits,
@@ -81,20 +81,20 @@ impl Ports {
         }
     }
 
-    /// The port may be tried again.
+    /// Lets a port that another program used be tried again.
     pub(crate) fn forget_foreign(&self, local: IpAddr, port: u16) {
         if let Some((ports, index)) = self.place(local, port) {
             ports.foreign.clear(index);
         }
     }
 
-    /// How many ports allocations have or are reserved, over all addresses.
+    /// How many ports allocations have or have reserved, over all addresses.
     pub fn taken(&self) -> usize {
         let ones = |ports: &AddressPorts| ports.taken.count_ones();
         self.addresses.iter().map(ones).sum()
     }
 
-    /// Whether some shard's allocation has the port, and no other program.
+    /// Whether an allocation of some shard has bound the port, so that no other program has it.
     pub(crate) fn is_open(&self, local: IpAddr, port: u16) -> bool {
         self.place(local, port)
             .is_some_and(|(ports, index)| ports.open.is_set(index))
@@ -111,7 +111,7 @@ impl Ports {
 }
 
 impl AddressPorts {
-    /// The first of these ports that is free, wanted, and can be claimed.
+    /// The first of these ports that is free and fits, and that no other shard claims first.
     fn take_within(
         &self,
         indices: Range<usize>,
@@ -127,14 +127,14 @@ impl AddressPorts {
                 if claim(index) {
                     return Some(index);
                 }
-                // Another shard was faster, or the next port is of no use.
+                // Another shard claimed it first, or the next port is taken.
                 free &= free - 1;
             }
         }
         None
     }
 
-    /// Claims a port and the one behind it, or neither.
+    /// Claims a port and the next one, or neither.
     fn take_with_next(&self, index: usize) -> bool {
         let next = index + 1;
         if self.taken.is_set(next) || self.foreign.is_set(next) || !self.taken.set(index) {
@@ -148,7 +148,7 @@ impl AddressPorts {
     }
 }
 
-/// Which ports will do.
+/// Which ports fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Parity {
     /// Every port.
@@ -160,7 +160,7 @@ pub(crate) enum Parity {
 }
 
 impl Parity {
-    /// The bits of a word that will do, in a range that begins with `first`.
+    /// The bits of a word whose ports fit, in a range that begins with `first`.
     const fn mask(self, first: u16) -> u64 {
         const EVEN_BITS: u64 = 0x5555_5555_5555_5555;
         match (self, first % 2) {
@@ -200,7 +200,7 @@ impl Bits {
         self.word(index / 64) & 1 << (index % 64) != 0
     }
 
-    /// Sets a bit; whether it was clear.
+    /// Sets a bit; returns whether it was clear.
     fn set(&self, index: usize) -> bool {
         let bit = 1 << (index % 64);
         self.0[index / 64].fetch_or(bit, Ordering::Relaxed) & bit == 0

@@ -7,12 +7,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::Reject;
 use crate::realms::{Account, Quota, RealmId};
 
-/// Counts allocations. The counts are locked when one begins or ends, never by a packet of data or
-/// of a stranger.
+/// Counts allocations. The counts are locked when an allocation begins or ends, never by a packet
+/// of data or of a stranger.
 #[derive(Debug, Default)]
 pub struct Quotas {
     counts: Mutex<Counts>,
-    /// As in the counts, for all who only look: a flood of strangers must not contend for a lock.
+    /// A copy of the total in the counts, to read without the lock: a flood of strangers must not
+    /// contend for it.
     total: AtomicU32,
     draining: AtomicBool,
 }
@@ -21,8 +22,8 @@ pub struct Quotas {
 struct Counts {
     total: u32,
     realms: BTreeMap<RealmId, RealmCounts>,
-    /// Whether none is admitted any more. Kept with the counts, so that who sees none left knows
-    /// that none will come.
+    /// Whether no more are admitted. It is under the same lock as the counts, so a shard that then
+    /// finds no allocation left knows that there will be none.
     draining: bool,
 }
 
@@ -33,7 +34,7 @@ struct RealmCounts {
 }
 
 impl Quotas {
-    /// Counts one more, if the limits allow.
+    /// Counts one allocation more, if the limits allow.
     pub(crate) fn admit(&self, account: Account<'_>, quota: &Quota) -> Result<(), Reject> {
         let mut counts = self.counts();
         if counts.draining {
@@ -62,19 +63,19 @@ impl Quotas {
         Ok(())
     }
 
-    /// Admits no more.
+    /// Admits no more from now on.
     pub(crate) fn drain(&self) {
         self.counts().draining = true;
         self.draining.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the last allocation ended, and no other will be admitted.
+    /// Whether the last allocation ended, and no more are admitted.
     pub(crate) fn is_drained(&self) -> bool {
         let counts = self.counts();
         counts.draining && counts.total == 0
     }
 
-    /// Whether none is admitted any more.
+    /// Whether no more are admitted.
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
     }
@@ -90,7 +91,7 @@ impl Quotas {
         self.total.load(Ordering::Relaxed)
     }
 
-    /// Counts one less.
+    /// Counts one allocation less.
     pub(crate) fn release(&self, account: Account<'_>) {
         let mut counts = self.counts();
         counts.total = counts.total.saturating_sub(1);
@@ -107,7 +108,7 @@ impl Quotas {
         }
     }
 
-    /// Numbers cannot be left half-changed, so a shard that panicked does not spoil them.
+    /// A panic cannot leave a number half changed, so the counts are good after one.
     fn counts(&self) -> MutexGuard<'_, Counts> {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }

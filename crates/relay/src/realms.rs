@@ -1,10 +1,11 @@
-//! Realms: who is known where, and with which realm a client is challenged. RFC 8489 §9.2.
+//! Realms: where each user is known, and with which realm a client is challenged. RFC 8489 §9.2.
 //!
-//! A client is challenged with the realm of the listener that it came to. Its user may be of another:
-//! `alice@example.org` is alice of the realm `example.org`, if there is one, whatever the listener.
-//! She signs with the realm that she was challenged with, since keys are derived over REALM as the
-//! client heard it and browsers give up on a second challenge. Only who is known by a precomputed
-//! key must sign with the realm of that key; any 401 to a name of a realm says which that is.
+//! A client is challenged with the realm of the listener that it came to. Its user may be of
+//! another: `alice@example.org` is alice of the realm `example.org`, if there is one, whatever the
+//! listener. She signs with the realm that she was challenged with, since keys are derived over
+//! REALM as the client got it and browsers give up on a second challenge. Only a user with a
+//! precomputed key must sign with the realm of that key; any 401 to a name of a realm says which
+//! that is.
 
 mod names;
 
@@ -22,7 +23,7 @@ use names::Names;
 /// All realms of a server: the default one, and others.
 #[derive(Debug)]
 pub struct Realms {
-    /// The default one first. Never empty.
+    /// The default realm first. Never empty.
     all: Vec<Realm>,
     by_name: BTreeMap<Arc<str>, RealmId>,
     by_listener: BTreeMap<SocketAddr, RealmId>,
@@ -35,7 +36,7 @@ pub struct Realms {
 /// A realm beside the default one.
 #[derive(Debug)]
 pub struct Realm {
-    /// Its name, and everyone in it.
+    /// Its name, and its users.
     pub keys: Keys,
     /// The addresses of the server at which clients are challenged with it. An unspecified IP
     /// address stands for every one of its family.
@@ -50,7 +51,7 @@ pub struct Realm {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct RealmId(u32);
 
-/// Whose quota an allocation falls under: a person of a realm.
+/// The account that an allocation counts against in quotas: a person of a realm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Account<'a> {
     pub(crate) realm: RealmId,
@@ -67,7 +68,7 @@ pub(crate) struct Quota {
 }
 
 impl From<Keys> for Realms {
-    /// One realm only.
+    /// A server with this realm only.
     fn from(keys: Keys) -> Self {
         let mut realms = Self {
             all: Vec::new(),
@@ -87,13 +88,13 @@ impl From<Keys> for Realms {
 }
 
 impl Realms {
-    /// Adds a realm. Of two with one name or one listener the later one is found by it.
+    /// Adds a realm. If two have the same name or listener, the later one counts.
     pub fn add(&mut self, realm: Realm) {
         self.all.push(realm);
         self.index();
     }
 
-    /// Everyone in the default realm.
+    /// The users of the default realm.
     pub fn default_keys(&mut self) -> &mut Keys {
         &mut self.all[self.default.0 as usize].keys
     }
@@ -182,8 +183,8 @@ impl Realms {
         self.named(realm).filter(|_| !user.is_empty())
     }
 
-    /// Who a request says it is from: a user of the realm in the name, or else of the realm that it
-    /// is signed with.
+    /// The user that a request names: of the realm that the name ends in, or else of the realm that
+    /// the request is signed with.
     pub(crate) fn signer<'a>(&self, username: Cow<'a, str>, signed_with: RealmId) -> Signer<'a> {
         let realm = self.of_user(&username).unwrap_or(signed_with);
         let length = self.keys(realm).own_name(&username).len();
@@ -194,13 +195,13 @@ impl Realms {
         }
     }
 
-    /// Whose quota a user falls under, by the name without the realm.
+    /// The account of a user, by the name without the realm.
     pub(crate) fn account<'a>(&'a self, realm: RealmId, user: &'a str) -> Account<'a> {
         let name = self.keys(realm).account(user);
         Account { realm, name }
     }
 
-    /// What bounds the number of allocations in a realm.
+    /// The bounds of the number of allocations in a realm.
     pub(crate) fn quota(&self, realm: RealmId, limits: &Limits) -> Quota {
         let Realm {
             total, per_user, ..
@@ -212,13 +213,14 @@ impl Realms {
         }
     }
 
-    /// Whether every user of every realm can be known by any key.
+    /// Whether every user of every realm has a password, and so a key of every kind and realm.
     pub(crate) fn have_passwords(&self) -> bool {
         self.all.iter().all(|realm| realm.keys.has_passwords())
     }
 
-    /// Whether a hash can stand for every name that may come. Of several realms a user may be
-    /// challenged with another than the own one, which needs a password, and the hash cannot say so.
+    /// Whether a hash can stand for every name that may come. With several realms a client may be
+    /// challenged with a realm that is not its user's. A user with a precomputed key must then be
+    /// told its own realm, which a hash does not show, so all users must have passwords.
     pub(crate) fn have_names(&self) -> bool {
         let known = self.all.iter().all(|realm| realm.keys.names().is_some());
         known && (self.all.len() == 1 || self.have_passwords())
@@ -228,11 +230,11 @@ impl Realms {
 /// A user as a request names it.
 #[derive(Debug)]
 pub(crate) struct Signer<'a> {
-    /// Where the user is known.
+    /// The realm that the user belongs to.
     pub(crate) realm: RealmId,
-    /// As the client spells it.
+    /// The name as the client spells it.
     username: Cow<'a, str>,
-    /// How much of that is the name without the realm.
+    /// The length of the part of `username` before the realm.
     length: usize,
 }
 

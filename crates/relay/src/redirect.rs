@@ -31,41 +31,42 @@ use crate::{ClientTuple, Quotas, Transport};
 /// A rule that sends clients elsewhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Redirect {
-    /// To one of these, by chance. Those of the client's family and transport count, since a client
-    /// keeps the transport and may have no other family; without any it is not redirected.
+    /// The servers that clients are sent to; chance picks one. Only those of the client's family
+    /// and transport count: a client keeps the transport and may have no other family. With none of
+    /// these the client is not redirected.
     pub to: Vec<Target>,
-    /// As long as this holds.
+    /// When the rule holds.
     pub when: When,
-    /// Users of this realm only; needs [`crate::Config::nonce_secret`].
+    /// The realm whose users it concerns, if not all; needs [`crate::Config::nonce_secret`].
     pub realm: Option<Arc<str>>,
 }
 
-/// Where another server is.
+/// The address of another server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Target {
     /// Its address.
     pub address: SocketAddr,
-    /// What it speaks there; `None` is both UDP and TCP.
+    /// The transport that it speaks there; `None` is both UDP and TCP.
     pub transport: Option<Transport>,
 }
 
 /// When a [`Redirect`] holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum When {
-    /// For every new allocation.
+    /// It holds for every new allocation.
     Always,
-    /// While the server drains.
+    /// It holds while the server drains.
     Draining,
-    /// While there are at least so many allocations, of the rule's realm or in all.
+    /// It holds while there are at least so many allocations, of the rule's realm or in all.
     Allocations(u32),
 }
 
-/// Where a client is to try instead.
+/// The server that a client is to try instead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Alternate {
-    /// Of the family that the client came with.
+    /// Its address of the family that the client came with.
     pub same: SocketAddr,
-    /// Of the other one.
+    /// Its address of the other family.
     pub other: Option<SocketAddr>,
 }
 
@@ -81,7 +82,8 @@ impl Redirect {
         }
     }
 
-    /// Where the rule sends a client, if it has a place for it.
+    /// The alternate that the rule gives a client, if it has one for the client's family and
+    /// transport.
     pub(crate) fn alternate(&self, client: ClientTuple, chance: u32) -> Option<Alternate> {
         let is_same = |to: &SocketAddr| to.is_ipv4() == client.client.is_ipv4();
         let same = self.one_of(client.transport, is_same, chance)?;
@@ -103,7 +105,7 @@ impl Redirect {
 }
 
 impl Target {
-    /// Whether clients of this transport may come there.
+    /// Whether clients of this transport may be sent there.
     pub fn speaks(self, transport: Transport) -> bool {
         self.transport.is_none_or(|own| own == transport)
     }
@@ -119,7 +121,7 @@ impl fmt::Display for Target {
 }
 
 impl From<SocketAddr> for Target {
-    /// For both transports.
+    /// A target for both transports.
     fn from(address: SocketAddr) -> Self {
         Self {
             address,

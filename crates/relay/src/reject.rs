@@ -1,4 +1,4 @@
-//! Why a request is refused: the client is told a code, the operator the rest.
+//! Why a request is refused: the client is told a code, the operator is told the rest.
 
 use std::time::Duration;
 
@@ -22,13 +22,13 @@ pub enum Reject {
     /// The client does not use SHA-256.
     #[error("SHA-256 is required (key `sha256` in [auth])")]
     Sha256Required,
-    /// REALM is not one that a client could have heard here.
+    /// REALM is none that a client could have been challenged with here.
     #[error("REALM is none of this server's (key `realm`)")]
     UnknownRealm,
-    /// Nobody of this name.
+    /// No user has this name.
     #[error("unknown user")]
     UnknownUser,
-    /// Nobody of this name, which is like one of time-limited credentials and holds no time.
+    /// No user has this name. It resembles one of time-limited credentials, but holds no time.
     #[error(
         "unknown user, and no expiry in the name: time-limited credentials are for EXPIRY:USER, \
          USER:EXPIRY or EXPIRY, in seconds since 1970 (EXPIRY first where USER is a number)"
@@ -60,7 +60,7 @@ pub enum Reject {
         /// How far ahead its timestamp is.
         by: Duration,
     },
-    /// The password, or the realm that the key is bound to, is another, or the token's key.
+    /// The password is wrong, or the token's key, or the realm that a precomputed key is bound to.
     #[error("bad integrity: wrong password, secret, realm or mac_key")]
     BadIntegrity,
     /// The nonce is too old or not ours.
@@ -72,16 +72,16 @@ pub enum Reject {
     /// An attribute cannot be read.
     #[error("malformed: {0}")]
     Malformed(Malformed),
-    /// An attribute that must be there is not.
+    /// A required attribute is missing.
     #[error("attribute {0:#06x} is missing")]
     MissingAttribute(u16),
-    /// Attributes that must be understood and are not.
+    /// Comprehension-required attributes that are not known.
     #[error("unknown comprehension-required attributes {}", first_of(.0))]
     UnknownAttributes(Vec<u16>),
     /// The 5-tuple has an allocation already.
     #[error("this 5-tuple has an allocation")]
     AllocationExists,
-    /// The 5-tuple has none.
+    /// The 5-tuple has no allocation.
     #[error("this 5-tuple has no allocation")]
     NoAllocation,
     /// Tickets are neither given nor taken. RFC 8016 §3.1.2.
@@ -105,13 +105,13 @@ pub enum Reject {
     /// REQUESTED-TRANSPORT is not UDP.
     #[error("transport protocol {0} is not supported")]
     UnsupportedTransport(u8),
-    /// No relay address of that family.
+    /// There is no relay address of that family.
     #[error("no relay address of the requested family (key `addresses` in [relay])")]
     UnsupportedFamily,
     /// The peer's or the requested family is not the allocation's.
     #[error("the allocation is of another address family")]
     FamilyMismatch,
-    /// The peer policy says no.
+    /// The peer policy denies the peer.
     #[error("peer {denial}")]
     PeerDenied {
         /// The peer asked for.
@@ -128,7 +128,7 @@ pub enum Reject {
     /// The channel has another peer, or the peer another channel.
     #[error("channel or peer is bound otherwise")]
     ChannelConflict,
-    /// Another server is to be tried. RFC 8489 §10.
+    /// The client is to try another server. RFC 8489 §10.
     #[error("the client is sent to {} (table [[redirect]])", .0.same)]
     TryAlternate(Alternate),
     /// The server grants no new allocations, and ends with the last one. There is no code for it:
@@ -170,7 +170,7 @@ pub enum Reject {
 }
 
 impl Reject {
-    /// Whether the answer carries what the next try needs. RFC 8489 §9.2.4.
+    /// Whether the answer carries realm and nonce for the next try. RFC 8489 §9.2.4.
     pub(crate) const fn is_challenge(&self) -> bool {
         matches!(self.code(), 401 | 438)
     }
@@ -224,7 +224,7 @@ impl Reject {
         }
     }
 
-    /// The reason phrase for people, only told to those who have authenticated.
+    /// The reason phrase for people; only clients that have authenticated get it.
     pub const fn phrase(&self) -> &'static str {
         match self.code() {
             300 => "Try Alternate",
@@ -303,7 +303,7 @@ impl From<Malformed> for Reject {
     }
 }
 
-/// The first few types: strangers decide how many there are.
+/// The first few types: a stranger's request may have many.
 fn first_of(types: &[u16]) -> String {
     const SHOWN: usize = 8;
     let first = &types[..types.len().min(SHOWN)];

@@ -1,4 +1,4 @@
-//! What the operator is told: who came, who went and why, who was refused.
+//! Reports: what the operator is told about allocations, refusals and partners.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,16 +8,16 @@ use wire::Method;
 
 use crate::{AllocationId, ClientTuple, PartnerFlaw, Reject, Traffic};
 
-/// What happened to whom.
+/// An event, for the operator's log.
 #[derive(Clone, Debug)]
 pub enum Report {
     /// An allocation was granted.
     Opened {
-        /// Which one.
+        /// Its id.
         allocation: AllocationId,
-        /// Whose.
+        /// Its client.
         client: ClientTuple,
-        /// Where the user is known.
+        /// The realm that the user belongs to.
         realm: Arc<str>,
         /// The USERNAME, without the realm if it ends in it.
         user: Arc<str>,
@@ -28,68 +28,68 @@ pub enum Report {
     },
     /// An allocation is gone.
     Ended {
-        /// Which one.
+        /// Its id.
         allocation: AllocationId,
-        /// Whose.
+        /// Its client.
         client: ClientTuple,
-        /// Where the user is known.
+        /// The realm that the user belongs to.
         realm: Arc<str>,
         /// The USERNAME, without the realm if it ends in it.
         user: Arc<str>,
-        /// The relayed transport addresses that it had to its end.
+        /// The relayed transport addresses that it had when it ended.
         relayed: Vec<SocketAddr>,
-        /// Why.
+        /// The cause of the end.
         cause: EndCause,
         /// How long it lived.
         age: Duration,
-        /// From client to peers.
+        /// Data from the client to peers.
         sent: Traffic,
-        /// From peers to client.
+        /// Data from peers to the client.
         received: Traffic,
     },
-    /// An allocation follows its client to another 5-tuple. RFC 8016.
+    /// An allocation moved to another 5-tuple of its client. RFC 8016.
     Moved {
-        /// Which one.
+        /// Its id.
         allocation: AllocationId,
-        /// Its name until now: another, if it came from another shard.
+        /// Its id before; that differs if it came from another shard.
         was: AllocationId,
-        /// Where the client is now.
+        /// The client's new 5-tuple.
         client: ClientTuple,
-        /// The user's realm.
+        /// The realm that the user belongs to.
         realm: Arc<str>,
         /// The USERNAME, without the realm if it ends in it.
         user: Arc<str>,
     },
-    /// Of the partner for NAT discovery.
+    /// Something about the partner for NAT discovery.
     Partner {
-        /// Where it writes from.
+        /// The address that it writes from.
         partner: SocketAddr,
-        /// What of it.
+        /// What happened.
         news: PartnerNews,
     },
     /// A request was refused.
     Refused {
-        /// Who asked.
+        /// The client that asked.
         client: ClientTuple,
-        /// Where the user would be known, or the realm of the listener.
+        /// The realm of the user, or that of the listener if the user is not known.
         realm: Arc<str>,
-        /// The USERNAME, which is only a claim where the refusal is one of credentials.
+        /// The USERNAME. It proves nothing if the credentials were refused.
         user: Option<Box<str>>,
-        /// For what.
+        /// The method of the request.
         method: Method,
-        /// Why not.
+        /// Why it was refused.
         reject: Reject,
     },
 }
 
-/// What becomes of a partner.
+/// A change in the state of a partner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PartnerNews {
-    /// It is there, and clients are told of its address.
+    /// It is met, and clients are told of its address.
     Met,
     /// It has fallen silent, and NAT discovery is off until it is met again.
     Lost,
-    /// Something came in its name that is not obeyed. Told at most once a minute.
+    /// A packet in its name was not obeyed. Reported at most once a minute.
     Refused(PartnerFlaw),
 }
 

@@ -34,7 +34,7 @@ use crate::{
     nonce,
 };
 
-/// Every request there is.
+/// Handles any request.
 pub(crate) fn handle<'s>(
     server: &'s mut Server,
     now: Now,
@@ -123,15 +123,15 @@ fn write_refusal(server: &mut Server, head: &Head, refused: &Refused, realm: Rea
     head.refuse(&mut server.reply, &refused.reject, Some(&challenge));
 }
 
-/// Who a client says it is, signed or not.
+/// The USERNAME of a request, signed or not.
 fn claim<'a>(request: &Message<'a>) -> Option<&'a str> {
     request.get().ok().flatten().map(|Username(user)| user)
 }
 
-/// Sends what stands in `server.reply` to someone who has not authenticated, as if it had asked on
-/// the 5-tuple `via`. No such answer leaves in another way, so this is where the budget holds, and
-/// only what leaves is counted. A challenge stands there with a blank nonce: a real one costs more
-/// than all the rest, and is made for those only who hear it.
+/// Sends the answer in `server.reply` to a client that has not authenticated, as if it had asked on
+/// the 5-tuple `via`. All such answers leave through here, so this is where the budget is kept, and
+/// only answers that leave are counted. A challenge is written with a blank nonce first: making a
+/// real one costs more than all the rest, so it is done only once the answer is sure to be sent.
 fn unauthenticated<'s>(
     server: &'s mut Server,
     now: Now,
@@ -163,17 +163,17 @@ fn unauthenticated<'s>(
     Verdict::Answer(Outgoing::answer(via, &server.reply))
 }
 
-/// A nonce that this client can sign under.
+/// A nonce that this client can sign with.
 fn fresh_nonce(server: &mut Server, now: Now, client: ClientTuple) -> nonce::Nonce {
     server.nonces.issue(now.unix, client.client.ip())
 }
 
-/// Whether who is at the other end of a 5-tuple may hear so many bytes more than were sent.
+/// Whether the client of a 5-tuple may be sent so many bytes more than came in its name.
 pub(crate) fn may_amplify(server: &mut Server, now: Now, via: ClientTuple, excess: usize) -> bool {
     match via.transport {
-        // Who completes a handshake is where it says to be.
+        // A client that completed the handshake has the address that it claims.
         Transport::Tcp => true,
-        // Who has an allocation has authenticated.
+        // A client with an allocation has authenticated.
         Transport::Udp => {
             if server.has_allocation(via) {
                 return true;
@@ -188,7 +188,7 @@ pub(crate) fn may_amplify(server: &mut Server, now: Now, via: ClientTuple, exces
     }
 }
 
-/// RFC 8489 §6.3.1, after authentication.
+/// Refuses unknown comprehension-required attributes, after authentication. RFC 8489 §6.3.1.
 fn understood(signed: &Signed<'_>) -> Result<(), Reject> {
     let message = signed.message();
     let understands_tokens = takes_token(message.method());
@@ -203,7 +203,7 @@ fn understood(signed: &Signed<'_>) -> Result<(), Reject> {
     }
 }
 
-/// Whose request is refused, as far as that is known.
+/// The client and user whose request is refused, as far as they are known.
 pub(crate) struct Whose<'a> {
     pub(crate) client: ClientTuple,
     pub(crate) realm: RealmId,
@@ -230,17 +230,18 @@ pub(crate) fn report_refused(server: &mut Server, whose: Whose<'_>, head: &Head,
     server.effects.push(Effect::Report(report));
 }
 
-/// The comprehension-required attributes that TURN knows without being told more of a server. One
-/// that has no place in a message is ignored there: RFC 8489 §6.3.
+/// The comprehension-required attributes that TURN defines without any extension. An attribute that
+/// has no place in a message is ignored there: RFC 8489 §6.3.
 pub(crate) const TURN_ATTRIBUTES: &[u16] = &[
-    // The list is searched from here: first what most Send indications and requests have.
+    // The list is searched from the front, so the attributes of most Send indications and requests
+    // are first.
     XorPeerAddress::TYPE,
     Data::TYPE,
     Username::TYPE,
     Realm::TYPE,
     Nonce::TYPE,
     Lifetime::TYPE,
-    // The rest by name.
+    // The rest in the order of their names.
     ChannelNumberAttribute::TYPE,
     DontFragment::TYPE,
     ErrorCode::TYPE,

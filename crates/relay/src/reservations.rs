@@ -1,9 +1,9 @@
 //! Ports kept for a second allocation of the same account. RFC 8656 §7.2.
 //!
-//! The second Allocate comes on another 5-tuple, so on any shard: what is kept is shared. It is the
-//! number that is kept, not a socket, since a socket belongs to the shard that bound it. No
-//! allocation of ours gets the number meanwhile; should another program bind it, the token is
-//! answered 508, as RFC 8656 §7.2 has it for an address that is no longer available.
+//! The second Allocate comes on another 5-tuple, so it may come to any shard, and reservations are
+//! shared. The port number is kept, not a socket, since a socket belongs to the shard that bound
+//! it. No allocation of ours gets the number meanwhile; should another program bind it, the token
+//! is answered 508, as RFC 8656 §7.2 has it for an address that is no longer available.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -16,7 +16,8 @@ use wire::attributes::ReservationToken;
 use crate::allocation::Relay;
 use crate::realms::{Account, RealmId};
 
-/// Reserved ports by their token. Touched when one is reserved, redeemed or over, never by a packet.
+/// Reserved ports by their token. It is locked when one is reserved, redeemed or ends, never by a
+/// packet of data.
 #[derive(Debug, Default)]
 pub struct Reservations(Mutex<BTreeMap<ReservationToken, Reservation>>);
 
@@ -29,15 +30,15 @@ struct Reservation {
 }
 
 impl Reservations {
-    /// Whether an account may have one more. Shards that ask at once may go over the limit by one
-    /// each, which does no harm.
+    /// Whether an account may reserve one port more. Shards that ask at the same time may go over
+    /// the limit by one each, which does no harm.
     pub(crate) fn have_room(&self, account: Account<'_>) -> bool {
         let all = self.all();
         let own = all.values().filter(|kept| kept.is_of(account));
         all.len() < IN_ALL && own.count() < PER_ACCOUNT
     }
 
-    /// Keeps a port that was taken; returns until when.
+    /// Reserves a port that was taken; returns the deadline.
     pub(crate) fn keep(
         &self,
         token: ReservationToken,
@@ -56,14 +57,14 @@ impl Reservations {
         deadline
     }
 
-    /// Of which family a port is that is reserved still.
+    /// The family of a port that is still reserved.
     pub(crate) fn family(&self, token: ReservationToken, now: Instant) -> Option<AddressFamily> {
         let all = self.all();
         let kept = all.get(&token).filter(|kept| kept.deadline > now);
         kept.map(|kept| kept.relay.family())
     }
 
-    /// Gives a port to whom it was promised, once.
+    /// Gives a port to the account that reserved it, once.
     pub(crate) fn redeem(
         &self,
         token: ReservationToken,
@@ -78,7 +79,7 @@ impl Reservations {
         all.remove(&token).map(|kept| kept.relay)
     }
 
-    /// Forgets what is over; returns the ports that nobody came for.
+    /// Forgets reservations whose time is over; returns their ports.
     pub(crate) fn expire(&self, now: Instant) -> Vec<SocketAddr> {
         let mut freed = Vec::new();
         self.all().retain(|_, kept| {
@@ -91,7 +92,7 @@ impl Reservations {
         freed
     }
 
-    /// When the next one is over.
+    /// When the next reservation ends.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         self.all().values().map(|kept| kept.deadline).min()
     }
@@ -101,7 +102,7 @@ impl Reservations {
         self.all().len()
     }
 
-    /// Each change is one call on the map, so a shard that panicked does not spoil it.
+    /// Each change is one call on the map, so a shard that panics leaves it whole.
     fn all(&self) -> MutexGuard<'_, BTreeMap<ReservationToken, Reservation>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -116,8 +117,8 @@ impl Reservation {
 /// RFC 8656 §7.2: at least this.
 const LIFETIME: Duration = Duration::from_secs(30);
 
-/// A reserved port is one that no allocation can have, so there are few: clients redeem at once.
+/// A reserved port is kept from all allocations, so there are few: clients redeem at once.
 const IN_ALL: usize = 1024;
 
-/// No account can take them all from the others.
+/// So that no account can take them all from the others.
 const PER_ACCOUNT: usize = 64;

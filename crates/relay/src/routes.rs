@@ -1,4 +1,4 @@
-//! Bound channels: the one sentence every data plane understands. RFC 8656 §12.
+//! Bound channels, by both of their ends. RFC 8656 §12.
 
 use std::time::Instant;
 
@@ -11,13 +11,13 @@ use crate::{ClientTuple, PeerAddr, RelayId};
 /// One bound channel, read in both directions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Route {
-    /// Who bound it.
+    /// The client that bound it.
     pub client: ClientTuple,
-    /// Under which number.
+    /// Its number.
     pub channel: ChannelNumber,
-    /// From which relay socket.
+    /// The relay socket that it sends from.
     pub relay: RelayId,
-    /// To whom.
+    /// Its peer.
     pub peer: PeerAddr,
 }
 
@@ -28,7 +28,7 @@ pub(crate) struct Routes {
     by_peer: HashMap<(RelayId, PeerAddr), ChannelNumber, RandomState>,
 }
 
-/// Where a channel leads, and until when.
+/// The peer and deadline of a channel, seen from its client.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bound {
     pub(crate) relay: RelayId,
@@ -44,7 +44,7 @@ impl Routes {
         }
     }
 
-    /// Where a client's channel leads.
+    /// The binding of a client's channel.
     pub(crate) fn by_channel(&self, client: ClientTuple, channel: ChannelNumber) -> Option<Bound> {
         self.by_channel.get(&(client, channel)).copied()
     }
@@ -71,14 +71,14 @@ impl Routes {
         self.by_peer.insert((relay, peer), channel);
     }
 
-    /// Forgets a channel; returns what it was.
+    /// Forgets a channel; returns its binding.
     pub(crate) fn unbind(&mut self, client: ClientTuple, channel: ChannelNumber) -> Option<Bound> {
         let bound = self.by_channel.remove(&(client, channel))?;
         self.by_peer.remove(&(bound.relay, bound.peer));
         Some(bound)
     }
 
-    /// Whether no channel is bound, seen from either end.
+    /// Whether no channel is bound, in either table.
     pub(crate) fn is_empty(&self) -> bool {
         self.by_channel.is_empty() && self.by_peer.is_empty()
     }

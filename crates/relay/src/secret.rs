@@ -1,4 +1,4 @@
-//! What keys the server's seals and tables: a secret of the process, and one that several servers
+//! Secrets that seals and tables are keyed with: one of the process, and one that several servers
 //! may share for their nonces.
 
 use std::fmt;
@@ -7,14 +7,14 @@ use ring::hmac;
 
 use crate::NonceSecret;
 
-/// Random, the same for all shards of a process and known to no other. It seals tickets of mobility
-/// and keys the table of the amplification budget, and seals the nonces too where no other server
-/// has to take them.
+/// Random, the same for all shards of a process and known to no other process. It seals tickets of
+/// mobility and keys the table of the amplification budget. It seals the nonces too, unless other
+/// servers have to take them.
 #[derive(Clone, Copy)]
 pub struct ProcessSecret(pub [u8; 32]);
 
 impl ProcessSecret {
-    /// A key for one use, which tells nothing of the keys for others.
+    /// A key for one use, which reveals nothing about the keys for others.
     pub(crate) fn derived(&self, label: &[u8]) -> [u8; 32] {
         derived(&self.0, label)
     }
@@ -27,10 +27,10 @@ impl fmt::Debug for ProcessSecret {
 }
 
 impl NonceSecret {
-    /// From a text that several servers know: each takes the nonces of the others.
+    /// A secret from a text that several servers know, so that each takes the nonces of the others.
     ///
     /// The key is derived under a label of its own, so that it is the key of nothing else. That does
-    /// not hide the text: every stranger hears MACs made with the key and can check guesses at the
+    /// not hide the text: every stranger gets MACs made with the key and can check guesses at the
     /// text with them, as fast as it can compute. So the text has to be random, and no other secret.
     pub fn shared(text: &[u8]) -> Self {
         Self(derived(text, b"nonces of several servers"))

@@ -27,7 +27,7 @@ use crate::{
     Whereabouts,
 };
 
-/// What the shards of one process share, on the slow path only.
+/// The state that the shards of one process share, on the slow path only.
 #[derive(Debug)]
 pub struct Shared {
     /// Free ports.
@@ -36,11 +36,11 @@ pub struct Shared {
     pub quotas: Quotas,
     /// Ports kept for a second allocation.
     pub reservations: Reservations,
-    /// What strangers may still hear.
+    /// The rest of the bytes that strangers may be sent.
     pub budget: Budget,
     /// Where the allocations are that may move.
     pub whereabouts: Whereabouts,
-    /// What partners are written on.
+    /// The state that every shard needs to write to partners.
     pub(crate) lines: Lines,
 }
 
@@ -59,8 +59,8 @@ impl Shared {
         }
     }
 
-    /// From now on the shards grant no new allocation, and serve those they have to the end. There
-    /// is no way back.
+    /// From now on the shards grant no new allocation, and serve those they have to the end. This
+    /// cannot be undone.
     pub fn drain(&self) {
         self.quotas.drain();
     }
@@ -99,9 +99,9 @@ pub struct Server {
 }
 
 impl Server {
-    /// A server without clients. All its chance comes from `seed`, which must be unpredictable and
-    /// another for each shard. `shard` is its number among those that share `shared`; what an
-    /// earlier server of that number had is forgotten.
+    /// A server without clients. All its random choices come from `seed`, which must be
+    /// unpredictable and different for each shard. `shard` is its number among those that share
+    /// `shared`; allocations of an earlier server of that number are forgotten.
     pub fn new(config: Arc<Config>, shared: Arc<Shared>, shard: ShardId, seed: [u8; 32]) -> Self {
         let rules = Arc::clone(&config.rules);
         Self::with_rules(config, rules, shared, shard, seed)
@@ -119,7 +119,7 @@ impl Server {
         shared.whereabouts.forget(shard);
         let mut rng = StdRng::from_seed(seed);
         let mut next = || rng.next_u64();
-        // Source addresses are a stranger's choice, so the tables are keyed.
+        // Strangers choose source addresses, so the hash tables are keyed.
         let hasher = RandomState::with_seeds(next(), next(), next(), next());
         let offered = offered(&config, &rules);
         // What an earlier server reserved is over in its time all the same.
@@ -274,13 +274,13 @@ impl Server {
         self.deliver_icmp(now, relay, peer, icmp)
     }
 
-    /// What another shard relays to us comes from our local face; clients know the external one.
+    /// Another shard relays to us from its local address; clients know the external one.
     fn as_clients_know(&self, peer: PeerAddr) -> PeerAddr {
         let ip = self.config.external_of(peer.0.ip());
         PeerAddr(SocketAddr::new(ip, peer.0.port()))
     }
 
-    /// How it went with [`Effect::OpenRelay`].
+    /// The outcome of [`Effect::OpenRelay`].
     pub fn handle_opened(&mut self, now: Instant, relay: RelayId, outcome: Result<(), OpenError>) {
         match outcome {
             Ok(()) => opening::opened(self, now, relay),
@@ -288,7 +288,7 @@ impl Server {
         }
     }
 
-    /// A client's connection ended, and with it what it had. RFC 8656 §3.1.
+    /// A client's connection ended, and its allocation with it. RFC 8656 §3.1.
     pub fn handle_disconnected(&mut self, now: Instant, client: ClientTuple) {
         self.lose_guest(client);
         self.lose(now, client);
@@ -300,14 +300,14 @@ impl Server {
         for id in all {
             self.remove_allocation(now, id, EndCause::Shutdown);
         }
-        // Other shards, or the next life of this one, are not reminded of them.
+        // Timers of other shards, or of the next server of this one, do not give these ports back.
         for local in self.timers.foreign_ports() {
             self.shared.ports.forget_foreign(local.ip(), local.port());
         }
     }
 
-    /// Ends what is due. Early calls are harmless; every `handle_*` that takes a packet calls it,
-    /// so that no packet meets what is over.
+    /// Ends everything that is due. Early calls are harmless; every `handle_*` that takes a packet
+    /// calls it, so that no packet meets an allocation, permission or channel whose time is over.
     #[inline]
     pub fn handle_timeout(&mut self, now: Now) {
         if self.timers.are_due(now.mono) {
@@ -357,7 +357,7 @@ impl Server {
         effect
     }
 
-    /// What was done so far.
+    /// The counters so far.
     pub const fn counters(&self) -> &Counters {
         &self.counters
     }
@@ -382,7 +382,7 @@ impl Server {
         self.allocations.of(client).is_some() || self.guests.has(client)
     }
 
-    /// Whether every trace of every allocation is gone: what a shard that drains waits for.
+    /// Whether nothing is left of any allocation: a shard that drains waits for this.
     pub fn is_idle(&self) -> bool {
         self.allocations.is_empty()
             && self.routes.is_empty()
@@ -406,7 +406,7 @@ impl Server {
         }
     }
 
-    /// Counts a packet that goes nowhere.
+    /// Counts and drops a packet.
     pub(crate) const fn discard(&mut self, why: DropReason) -> Verdict<'static, 'static> {
         self.counters.count_drop(why);
         Verdict::Drop(why)

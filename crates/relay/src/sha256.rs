@@ -1,4 +1,4 @@
-//! What of RFC 8489's newer authentication is offered, and how clients are told. RFC 8489 §9.2.
+//! The newer authentication of RFC 8489 §9.2: what is offered of it, and how clients are told.
 
 use wire::attributes::{PasswordAlgorithm, PasswordAlgorithms};
 use wire::{Algorithm, Message};
@@ -8,12 +8,12 @@ use crate::Reject;
 /// Whether keys and integrity may, or must, be of SHA-256.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Sha256 {
-    /// As RFC 5389 has it: MD5 and SHA-1 only.
+    /// Not at all: MD5 and SHA-1 only, as in RFC 5389.
     Off,
-    /// Clients that know it use it, others go on as before.
+    /// Clients that know SHA-256 use it, others go on as before.
     #[default]
     Offer,
-    /// Clients that do not know it are refused.
+    /// Clients that do not know SHA-256 are refused.
     Require,
 }
 
@@ -22,17 +22,18 @@ pub enum Sha256 {
 pub(crate) struct Algorithms {
     /// How the key was derived.
     pub(crate) password: PasswordAlgorithm,
-    /// What the key was used for.
+    /// The algorithm that signed the request.
     pub(crate) integrity: Algorithm,
-    /// What it will be used for.
+    /// The algorithm that signs the answer.
     pub(crate) answer: Algorithm,
 }
 
-/// What the challenges of a server say. It depends on the configuration alone, so that a nonce
-/// needs no memory of what was offered with it.
+/// The offer in a server's challenges. It depends on the configuration alone, so the offer that
+/// came with a nonce need not be remembered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Offered {
-    /// Begins every nonce: the nonce cookie and the security features. RFC 8489 §9.2.
+    /// The first characters of every nonce: the nonce cookie and the security features.
+    /// RFC 8489 §9.2.
     pub(crate) nonce_prefix: &'static str,
     /// The value of PASSWORD-ALGORITHMS.
     pub(crate) algorithms: Option<PasswordAlgorithms<'static>>,
@@ -75,9 +76,9 @@ impl Offered {
         message: &Message<'_>,
         integrity: Algorithm,
     ) -> Result<Algorithms, Reject> {
-        // Who says nothing of algorithms is an old client, and answered as one. The RFC would have
-        // all others answered with SHA-256; those that choose an algorithm and yet sign with SHA-1,
-        // as no client may, understand only their own.
+        // A client that names no algorithm is an old one, and is answered as such. The RFC would
+        // have all others answered with SHA-256; but a client that chooses an algorithm and still
+        // signs with SHA-1, which is not allowed, understands only SHA-1.
         let old = (PasswordAlgorithm::MD5, Algorithm::Sha1);
         let chosen = self.chosen(message)?;
         let (password, answer) = chosen.map_or(old, |password| (password, integrity));
@@ -92,8 +93,8 @@ impl Offered {
         })
     }
 
-    /// The algorithm that a request chose, `None` if it says nothing of it. RFC 8489 §9.2.4: what
-    /// it says must be what we offered, or somebody between bids it down.
+    /// The algorithm that a request chose, `None` if it names none. RFC 8489 §9.2.4: its list must
+    /// be the one that we offered, or an attacker between us has shortened it.
     pub(crate) fn chosen(
         &self,
         message: &Message<'_>,

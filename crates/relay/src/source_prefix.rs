@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
-/// An IPv4 /24 or an IPv6 /48, by which strangers are counted: who has one address of it may well
-/// have the others. An IPv4-mapped address counts as the IPv4 address that it stands for.
+/// An IPv4 /24 or an IPv6 /48, by which strangers are counted: the owner of one address in it may
+/// well have the others. An IPv4-mapped address counts as the IPv4 address that it stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SourcePrefix(Bits);
 
@@ -38,7 +38,7 @@ mod tests {
             ("192.0.2.1", "::ffff:192.0.2.9", "192.1.2.1"),
             ("::ffff:192.0.2.1", "192.0.2.9", "::ffff:192.0.3.1"),
             ("2001:db8:1::1", "2001:db8:1:ffff::2", "2001:db8:2::1"),
-            // Not because its first bytes are the same.
+            // Equal first bytes alone must not make two addresses one prefix.
             ("192.0.2.1", "192.0.2.2", "c000:0200::"),
         ] {
             assert_eq!(prefix(one), prefix(same));

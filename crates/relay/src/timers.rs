@@ -1,4 +1,4 @@
-//! One queue of deadlines for everything that ends by itself.
+//! Timers: one queue of deadlines for everything that ends by itself.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -8,28 +8,28 @@ use wire::{AddressFamily, ChannelNumber};
 
 use crate::{AllocationId, RelayId};
 
-/// What is due.
+/// The thing that a deadline is for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Timer {
     /// The lifetime of an allocation, which may differ between its families.
     Relay(RelayId),
     /// A channel's lifetime.
     Channel(AllocationId, ChannelNumber),
-    /// A port that another program had may be free again. It is boxed because it is rare, and
-    /// every timer would be as large.
+    /// A port that another program had may be free again. It is boxed, as it is rare and would make
+    /// every other timer as large.
     ForeignPort(Box<SocketAddr>),
-    /// A reserved port that nobody came for is free again.
+    /// Reserved ports that were not redeemed are free again.
     Reservations,
     /// A keepalive to the partner of this family.
     Partner(AddressFamily),
 }
 
-/// Deadlines in order. What is removed leaves nothing behind: a client that allocates and deletes
-/// in a loop cannot make the queue grow.
+/// Deadlines in order. A timer that is removed leaves nothing behind: a client that allocates and
+/// deletes in a loop cannot make the queue grow.
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
     queue: BTreeSet<(Instant, Timer)>,
-    /// The first of the queue, at hand for every packet.
+    /// The first deadline of the queue, kept apart because every packet looks at it.
     next: Option<Instant>,
 }
 
@@ -44,18 +44,18 @@ impl Timers {
         self.note_next();
     }
 
-    /// When the next one is due.
+    /// When the next timer is due.
     pub(crate) const fn next(&self) -> Option<Instant> {
         self.next
     }
 
-    /// Whether one is due.
+    /// Whether a timer is due.
     #[inline]
     pub(crate) fn are_due(&self, now: Instant) -> bool {
         self.next.is_some_and(|next| next <= now)
     }
 
-    /// Takes one that is due.
+    /// Takes a timer that is due.
     pub(crate) fn pop(&mut self, now: Instant) -> Option<Timer> {
         if !self.are_due(now) {
             return None;
@@ -73,7 +73,7 @@ impl Timers {
         })
     }
 
-    /// Whether nothing waits but ports, of other programs and reserved ones, and partners.
+    /// Whether only timers of ports, foreign or reserved, and of partners are left.
     pub(crate) fn is_idle(&self) -> bool {
         let mut timers = self.queue.iter().map(|(_, timer)| timer);
         timers.all(|timer| match timer {

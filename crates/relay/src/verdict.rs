@@ -1,4 +1,4 @@
-//! What comes out of the server: a verdict on this packet, effects for all the rest.
+//! The server's output: a verdict on each packet, and effects for everything else.
 
 use std::net::SocketAddr;
 
@@ -9,13 +9,14 @@ use crate::{DropReason, Mail, Outgoing, RelayId, Report, Route, ShardId};
 /// any of its data is sent.
 #[derive(Debug)]
 pub enum Verdict<'s, 'p> {
-    /// Send a message that the server holds until it is asked again.
+    /// Send a message, which the server holds until its next call.
     Answer(Outgoing<&'s [u8]>),
-    /// Send application data, a slice of the packet handled; empty under an ICMP error.
+    /// Send application data, a slice of the packet that was handled; it is empty for an ICMP
+    /// error.
     Relay(Outgoing<&'p [u8]>),
-    /// Nothing, and why. Already counted.
+    /// Send nothing, for this reason. It is counted already.
     Drop(DropReason),
-    /// Nothing more; effects may be waiting.
+    /// Send nothing; effects may be waiting.
     Done,
 }
 
@@ -24,11 +25,11 @@ pub enum Verdict<'s, 'p> {
 pub enum Effect {
     /// Send a message, or application data that came by way of another shard.
     Send(Outgoing<Vec<u8>>),
-    /// Bind a UDP socket, then tell [`crate::Server::handle_opened`] how it went.
+    /// Bind a UDP socket, then give the outcome to [`crate::Server::handle_opened`].
     OpenRelay {
-        /// The name of the socket from now on.
+        /// The id of the socket from now on.
         relay: RelayId,
-        /// Where to bind it.
+        /// The address to bind it to.
         local: SocketAddr,
     },
     /// Close a relay socket.
@@ -36,24 +37,25 @@ pub enum Effect {
         /// The socket.
         relay: RelayId,
     },
-    /// A channel is bound: whatever carries packets beside the server may carry those of this route.
+    /// A channel is bound: a data path beside the server, such as the kernel's, may carry its
+    /// packets.
     Bind(Route),
-    /// A channel is bound no more. It comes before [`Effect::CloseRelay`] of its socket, and before
-    /// another [`Effect::Bind`] of its number or its peer.
+    /// A channel is no longer bound. This comes before [`Effect::CloseRelay`] of its socket, and
+    /// before another [`Effect::Bind`] of its number or its peer.
     Unbind(Route),
     /// Write to another shard: [`crate::Server::handle_mail`]. The sockets of [`Mail::Arrive`] go
     /// along.
     Mail {
-        /// The shard.
+        /// The shard to write to.
         to: ShardId,
-        /// What to write.
+        /// The mail.
         mail: Mail,
     },
     /// Serve a socket that came along with [`Mail::Arrive`].
     AdoptRelay {
-        /// Its name in the shard that it came from.
+        /// Its id in the shard that it came from.
         was: RelayId,
-        /// The name of the socket from now on.
+        /// Its id from now on.
         relay: RelayId,
     },
     /// Tell the operator.
@@ -72,7 +74,7 @@ pub enum OpenError {
     /// The address is not (or no longer) one of this host.
     #[error("the relay address is not on this host")]
     NotLocal,
-    /// The system said no in another way.
+    /// The system refused for another reason.
     #[error("the system refused the socket")]
     Refused,
 }

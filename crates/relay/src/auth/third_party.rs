@@ -45,7 +45,7 @@ pub(super) fn verify<'a>(
     let own = allocation.filter(|it| it.grant.is_some() && it.realm == signer.realm);
     let opened_with = own.map(|allocation| allocation.opened_with);
     let Some(nonce) = fresh(server, now, client, nonce, opened_with) else {
-        // RFC 7635 §8 has clients discard what is not signed.
+        // Clients discard an error response that is not signed: RFC 7635 §8.
         return Err(Refused {
             reject: Reject::StaleNonce,
             key: Some(key.into()),
@@ -63,7 +63,7 @@ pub(super) fn verify<'a>(
     }))
 }
 
-/// Who has a token, or had.
+/// A client that signs with a token's key.
 struct Bearer<'a> {
     /// The key's id in place of a user.
     signer: Signer<'a>,
@@ -71,8 +71,8 @@ struct Bearer<'a> {
     grant: Box<Grant>,
 }
 
-/// RFC 7635 §7: a token that was not asked for is an unknown attribute, and the client must hear so
-/// before it is told that nobody has the name of its key.
+/// Refuses a token where none is taken: it is an unknown attribute (RFC 7635 §7), and the client
+/// must be told so before it is told that no user has the name of its key.
 pub(super) fn refuse_unasked(server: &Server, message: &Message<'_>) -> Result<(), Reject> {
     let token: Option<AccessToken<'_>> = message.get()?;
     if token.is_some() && server.rules.tokens.is_empty() {
@@ -82,8 +82,8 @@ pub(super) fn refuse_unasked(server: &Server, message: &Message<'_>) -> Result<(
     Ok(())
 }
 
-/// Whether the key in the token signed the request. There is no password that it is derived from,
-/// so the answer is signed as the request is.
+/// Verifies a request that carries its token, with the key in the token. No password stands behind
+/// this key, so the answer is signed with the algorithm of the request.
 fn present<'a>(
     server: &Server,
     now: Now,
@@ -95,15 +95,15 @@ fn present<'a>(
     let Username(kid) = message.get()?.ok_or(Reject::IncompleteCredentials)?;
     let Realm(realm) = message.get()?.ok_or(Reject::IncompleteCredentials)?;
     let Nonce(_) = message.get()?.ok_or(Reject::IncompleteCredentials)?;
-    // What was offered may be bid down all the same.
+    // A token does not exempt the request from the check for bidding down.
     server.offered.chosen(message)?;
     if server.rules.sha256 == Sha256::Require && integrity == Algorithm::Sha1 {
         return Err(Reject::Sha256Required);
     }
     let realms = &server.rules.realms;
     let signed_with = realms.named(realm).ok_or(Reject::UnknownRealm)?;
-    // A token names no realm. Unless its key does, what it opens is of the listener's: its bearer
-    // is not to choose whose quota it uses.
+    // A token names no realm. Unless its key id does, the allocation belongs to the listener's
+    // realm: the bearer is not to choose whose quota it uses.
     let is_chosen = realms.of_user(kid).is_none() && signed_with != realms.at(client.server);
     if message.method() == Method::Allocate && is_chosen {
         return Err(Reject::UnknownRealm);
@@ -117,7 +117,8 @@ fn present<'a>(
     })
 }
 
-/// Whether the allocation was opened or renewed with a token whose key signed this request too.
+/// Verifies a request without a token, with the key of the token that opened or renewed its
+/// allocation.
 fn earlier<'a>(
     server: &Server,
     client: ClientTuple,

@@ -1,11 +1,11 @@
 //! Access tokens: sealed by an authorization server, opened with the key that it shares with this
 //! server. RFC 7635.
 //!
-//! A token names nobody. It holds a key that signs requests, and a time. USERNAME names the key
-//! that sealed it (RFC 7635 §5), so that is what logs show; whoever has a token of any key may
-//! renew an allocation that was opened with one (§9), and one token is one account to quotas: it is
-//! the nearest to a person that there is. A quota for all that one key seals would let one client
-//! shut out all others of its service.
+//! A token names no user. It holds a key that signs requests, and a time. USERNAME names the key
+//! that sealed it (RFC 7635 §5), so that is the name that logs show. The bearer of a token of any
+//! key may renew an allocation that was opened with one (§9). One token is one account to quotas,
+//! as nothing else comes as near to a person: a quota for all tokens of one key would let one
+//! client shut out all others of its service.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -18,8 +18,8 @@ use zeroize::Zeroizing;
 
 use crate::Reject;
 
-/// The keys shared with authorization servers, by their ids, and the name that these know this
-/// server by. Without a key there is no third-party authorization.
+/// The keys shared with authorization servers, by their ids, and the name by which those servers
+/// know this one. Without a key there is no third-party authorization.
 #[derive(Debug, Default)]
 pub struct TokenKeys {
     server_name: String,
@@ -27,8 +27,8 @@ pub struct TokenKeys {
 }
 
 impl TokenKeys {
-    /// No key yet. The server name is announced to clients and sealed into every token, so a token
-    /// for another server that has the same key is not good here.
+    /// A set without keys. The server name is announced to clients and sealed into every token, so
+    /// a token for another server that has the same key is not good here.
     pub const fn new(server_name: String) -> Self {
         Self {
             server_name,
@@ -51,8 +51,8 @@ impl TokenKeys {
         (!self.is_empty()).then_some(&*self.server_name)
     }
 
-    /// What a token says, if it is good now. RFC 7635 §7. A key's id is no secret, as every client
-    /// of its service has it: how long a refusal takes may tell whether there is such a key.
+    /// The content of a token, if it is good now. RFC 7635 §7. A key's id is no secret, as every
+    /// client of its service has it, so the time of a refusal may tell whether there is such a key.
     pub(crate) fn open(&self, kid: &str, sealed: &[u8], unix: Duration) -> Result<Token, Reject> {
         let key = self.keys.get(kid).ok_or(Reject::UnknownKey)?;
         if !key.valid.contains(&unix) {
@@ -65,12 +65,12 @@ impl TokenKeys {
     }
 }
 
-/// How tokens are sealed, by the names of RFC 7518 §5.1.
+/// The cipher that seals tokens, by the names of RFC 7518 §5.1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encryption {
-    /// A key of 32 bytes. What every authorization server knows.
+    /// AES-GCM with a key of 32 bytes, which every authorization server supports.
     A256Gcm,
-    /// A key of 16 bytes.
+    /// AES-GCM with a key of 16 bytes.
     A128Gcm,
 }
 
@@ -88,7 +88,7 @@ impl Encryption {
 #[derive(Debug)]
 pub struct TokenKey {
     aead: LessSafeKey,
-    /// When it may be used, since the Unix epoch.
+    /// When the key may be used, since the Unix epoch.
     valid: Range<Duration>,
 }
 
@@ -114,7 +114,7 @@ impl TokenKey {
     }
 
     /// Seals a token for the server of this name, as an authorization server does. No two tokens
-    /// may have the same nonce: who sees them could forge others. RFC 7635 §6.2.
+    /// may have the same nonce: from two such tokens an attacker can forge others. RFC 7635 §6.2.
     pub fn seal(&self, server_name: &str, nonce: [u8; NONCE_LEN], token: &Token) -> Vec<u8> {
         let mut block = token.encode();
         self.aead
@@ -130,8 +130,8 @@ impl TokenKey {
         sealed
     }
 
-    /// Strangers send these: nothing is allocated before the seal is known to be whole, and what
-    /// no token is as long as is not even tried.
+    /// Opens a token. Strangers can send these, so nothing is allocated before the seal is
+    /// verified, and a text of a length that no token has is not tried.
     fn open(&self, server_name: &str, sealed: &[u8]) -> Option<Token> {
         let (nonce, sealed) = nonce(sealed)?;
         let mut block = Zeroizing::new([0; LONGEST_BLOCK]);
@@ -144,7 +144,7 @@ impl TokenKey {
     }
 }
 
-/// What is sealed in a token. RFC 7635 §6.2.
+/// The content of a token. RFC 7635 §6.2.
 #[derive(Clone, Debug)]
 pub struct Token {
     /// Signs requests and their answers: 16 to 64 bytes.
@@ -167,8 +167,8 @@ impl Token {
         block
     }
 
-    /// A key that could be guessed, or a token that is never good, is an authorization server's
-    /// mistake, and not to be served.
+    /// Reads the content. A key that could be guessed, or a token that is never good, is an
+    /// authorization server's mistake, and is not accepted.
     fn decode(block: &[u8]) -> Option<Self> {
         let (length, rest) = block.split_first_chunk()?;
         let length = usize::from(u16::from_be_bytes(*length));
@@ -189,10 +189,10 @@ impl Token {
 
     /// The key made ready, if it is the one that signed.
     ///
-    /// RFC 7635 §5 has the mac_key sign as it is. There are two more ways for MESSAGE-INTEGRITY:
-    /// its Appendix B has clients that were given 256 bits use the SHA-1 hash of them, and coturn's
-    /// client uses no more than the first 16 bytes, as if they were an MD5 key. Nobody finds either
-    /// who does not know the mac_key.
+    /// RFC 7635 §5 has the mac_key sign as it is. MESSAGE-INTEGRITY is tried in two more ways: its
+    /// Appendix B has clients that were given 256 bits use the SHA-1 hash of them, and coturn's
+    /// client uses no more than the first 16 bytes, as if they were an MD5 key. Both take the
+    /// mac_key to compute.
     pub(crate) fn signer(&self, message: &Message<'_>, algorithm: Algorithm) -> Option<MacKey> {
         let whole = self.mac_key.as_bytes();
         let is_sha1 = algorithm == Algorithm::Sha1;
@@ -218,9 +218,9 @@ pub struct Validity {
 }
 
 impl Validity {
-    /// For how many seconds more an allocation may live on it: at least one, at most the lifetime.
-    /// RFC 7635 §7, §9: a clock may differ by [`DELTA`], and what counts is how far away the
-    /// timestamp is, be it in the future.
+    /// For how many seconds more an allocation may live on the token: at least one, at most the
+    /// lifetime. RFC 7635 §7, §9: clocks may differ by [`DELTA`], and the timestamp may be as far
+    /// in the future as in the past.
     pub(crate) fn left(self, unix: Duration) -> Result<u32, Reject> {
         let lifetime = Duration::from_secs(self.lifetime.into());
         let away = unix.abs_diff(self.issued);
@@ -237,13 +237,13 @@ impl Validity {
     }
 }
 
-/// What a token that was opened leaves behind.
+/// The part of an opened token that its allocation keeps.
 #[derive(Clone, Debug)]
 pub(crate) struct Grant {
     pub(crate) validity: Validity,
-    /// Whose quota falls on what is opened with the token.
+    /// The account whose quota counts the allocation.
     pub(crate) account: Box<str>,
-    /// Tells the token from others of the same key.
+    /// The nonce of the token, which tells it from others of the same key.
     pub(crate) nonce: [u8; NONCE_LEN],
 }
 
@@ -258,8 +258,8 @@ impl Grant {
     }
 }
 
-/// Whose quota falls on what a token opens: its own. The nonce tells it from all others that its
-/// key sealed, and no user name has a line break.
+/// The account of a token: its own. The nonce tells it from all others that its key sealed, and the
+/// line break from all user names, which have none.
 fn account(kid: &str, nonce: [u8; NONCE_LEN]) -> Box<str> {
     let digits = nonce.map(|byte| format!("{byte:02x}")).concat();
     format!("{kid}\n{digits}").into()

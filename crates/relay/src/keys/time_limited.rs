@@ -1,5 +1,5 @@
-//! Credentials that a web service mints from a shared secret, good until a time that they name.
-//! The TURN REST convention of draft-uberti-behave-turn-rest.
+//! Credentials that a web service mints from a shared secret, good until a time in their name. The
+//! TURN REST convention of draft-uberti-behave-turn-rest.
 
 use std::time::Duration;
 
@@ -75,14 +75,16 @@ pub(super) struct TimeLimited<'a> {
 }
 
 impl<'a> TimeLimited<'a> {
-    /// Reads a name that no user has.
+    /// Reads a name that no configured user has.
     ///
-    /// A time before the first colon is the expiry, whatever stands behind it: who mints
+    /// A time before the first colon is the expiry, whatever is behind it: a service that mints
     /// `expiry:user` and lets people choose their names must not let them choose the expiry. So
-    /// `user:expiry` is for users whose names are no times: a telephone number is none.
+    /// `user:expiry` is only for users whose names cannot be read as a time: a telephone number
+    /// cannot.
     ///
     /// # Errors
-    /// What is wrong, if the name is like one of these, or else that nobody has it.
+    /// The refusal that names the mistake, if the name is like one of these; otherwise that the
+    /// user is unknown.
     pub(super) fn read(user: &'a str) -> Result<Self, Reject> {
         let (first, behind) = user.split_once(':').unzip();
         // The user's name may have colons, too.
@@ -92,7 +94,7 @@ impl<'a> TimeLimited<'a> {
         let (expiry, name) = match (first_number, last_number) {
             (Some(expiry @ EARLIEST..LATEST), _) => (expiry, behind),
             (_, Some(expiry @ EARLIEST..LATEST)) => (expiry, before),
-            // As good as never.
+            // A time so late counts as never.
             (Some(expiry @ LATEST..MILLISECONDS), _) => (expiry, behind),
             (Some(MILLISECONDS..), _) | (_, Some(MILLISECONDS..)) => {
                 return Err(Reject::ExpiryInMilliseconds);
@@ -114,7 +116,7 @@ impl<'a> TimeLimited<'a> {
 }
 
 /// The whole seconds of a number that may have a fraction, as JavaScript's `Date.now() / 1000` has.
-/// `None` if it is no number; one that is too large for anything is as large as can be.
+/// `None` if the text is no number; a number too large for `u64` counts as its maximum.
 fn whole_seconds(text: &str) -> Option<u64> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
     let is_number =
@@ -124,9 +126,9 @@ fn whole_seconds(text: &str) -> Option<u64> {
 
 /// Seconds reach this in the year 5138, and milliseconds did in 1973.
 const MILLISECONDS: u64 = 100_000_000_000;
-/// September 2001, before anybody minted. What is less is a user's number or a lifetime.
+/// September 2001, before anybody minted. A smaller number is a user's number or a lifetime.
 const EARLIEST: u64 = 1_000_000_000;
-/// The year 2100. What is more may be meant as never, or may be a user's telephone number.
+/// The year 2100. A larger number may be meant as never, or may be a user's telephone number.
 const LATEST: u64 = 4_102_444_800;
 
 #[cfg(test)]

@@ -62,8 +62,9 @@ impl Server {
     /// Enters an allocation of another shard under an id of this one. Its sockets follow.
     fn install(&mut self, mut allocation: Allocation) -> AllocationId {
         let (was, client) = (allocation.id, allocation.client);
-        // A stream that is no guest any more has ended, and if the 5-tuple has an allocation again
-        // this shard began anew meanwhile: the client will have to show its ticket.
+        // If a TCP 5-tuple is no guest any more, its connection has ended. If the 5-tuple has an
+        // allocation of its own, this shard has started again meanwhile. In both cases the client
+        // has to show its ticket again.
         let is_gone = client.transport == Transport::Tcp && !self.guests.has(client);
         let is_lost = is_gone || self.allocations.of(client).is_some();
         if let Some(mobile) = allocation.mobile.as_mut().filter(|_| is_lost) {
@@ -95,14 +96,14 @@ impl Server {
         id
     }
 
-    /// Mail that nobody will read, because the shard that it was for has stopped or its inbox takes
-    /// no more packets: the allocation that is in it ends, if there is one. Its sockets are closed
-    /// already.
+    /// Mail that will not be read, because the shard that it was for has stopped or its inbox takes
+    /// no more packets. If there is an allocation in it, the allocation ends. Its sockets are
+    /// closed already.
     pub fn handle_undelivered(&mut self, now: Instant, to: ShardId, mail: Mail) {
         let allocation = match mail {
             Mail::Arrive(arrival) => arrival.allocation,
             Mail::Pass { client, .. } => return self.guests.forget_asking(client),
-            // It would have told as much.
+            // The other shard is told what the returned packet would have told it.
             Mail::Return { client, .. } => {
                 let mail = Mail::Forget { client };
                 return self.effects.push(Effect::Mail { to, mail });

@@ -13,28 +13,28 @@ use crate::mobility::ShardId;
 #[derive(Debug)]
 pub(crate) struct Guests(HashMap<ClientTuple, Guest, RandomState>);
 
-/// What is done with a guest's packets.
+/// The state of a guest, which decides what is done with its packets.
 #[derive(Debug)]
 pub(crate) struct Guest {
-    /// Who has the allocation; `None` if it is this shard or nobody.
+    /// The shard that has the allocation; `None` if it is this shard, or if no shard has it.
     pub(crate) host: Option<ShardId>,
-    /// What was passed earlier comes back first.
+    /// Set while packets that were passed are coming back; newer ones wait for them.
     pub(crate) recall: Option<Recall>,
-    /// Whether the host was passed nothing yet but the packet that asks it.
+    /// Whether only one packet was passed to the host so far: the one that asks for the allocation.
     pub(crate) is_asking: bool,
 }
 
 /// Packets that wait until all that was passed before them has come back.
 #[derive(Debug)]
 pub(crate) struct Recall {
-    /// Whom they were passed to.
+    /// The shard that they were passed to.
     pub(crate) from: ShardId,
     pub(crate) held: VecDeque<Vec<u8>>,
 }
 
 impl Guest {
-    /// Whether a host may answer its client: also one that has just forgotten it, as it does before
-    /// it answers the Refresh that deletes the allocation.
+    /// Whether a host may send answers to this client: the present one, and one that has just
+    /// forgotten the client, as it does before it answers the Refresh that deletes the allocation.
     pub(crate) fn may_hear(&self, host: ShardId) -> bool {
         let recalled = self.recall.as_ref().map(|recall| recall.from);
         self.host == Some(host) || recalled == Some(host)
@@ -46,7 +46,7 @@ impl Guests {
         Self(HashMap::with_hasher(hasher))
     }
 
-    /// Mostly there are none, and then this costs a packet nothing.
+    /// Whether a client is a guest. Mostly there are none, and then this costs a packet nothing.
     #[inline]
     pub(crate) fn has(&self, client: ClientTuple) -> bool {
         !self.0.is_empty() && self.0.contains_key(&client)
@@ -56,7 +56,7 @@ impl Guests {
         self.0.get_mut(&client)
     }
 
-    /// From now on a client's packets are passed to this host.
+    /// Makes a client a guest: its packets are passed to this host.
     pub(crate) fn pass_to(&mut self, client: ClientTuple, host: ShardId) {
         let guest = self.0.entry(client).or_insert(Guest {
             host: None,
@@ -67,8 +67,9 @@ impl Guests {
         guest.is_asking = true;
     }
 
-    /// What was passed to the host is lost. A host that was not even asked will never say that it
-    /// knows the client no more. If something is to come back, the fence finds that out.
+    /// Forgets a guest whose first packet was lost on its way to the host. A host that was not
+    /// asked never sends [`crate::Mail::Forget`]. If packets are coming back, the guest stays until
+    /// the fence does.
     pub(crate) fn forget_asking(&mut self, client: ClientTuple) {
         let guest = self.0.get(&client);
         if guest.is_some_and(|guest| guest.is_asking && guest.recall.is_none()) {
@@ -76,8 +77,8 @@ impl Guests {
         }
     }
 
-    /// Nothing is passed any more, and what was comes back. Whether it was passed to this host; if
-    /// so, a [`crate::Mail::Fence`] is due.
+    /// Stops passing packets to this host, and has those that were passed come back. Returns
+    /// whether packets were passed to it; then a [`crate::Mail::Fence`] is due.
     pub(crate) fn recall(&mut self, client: ClientTuple, host: ShardId) -> bool {
         let Some(guest) = self.0.get_mut(&client) else {
             return false;

@@ -7,7 +7,7 @@ use crate::mobility::{Mail, Place, ShardId};
 use crate::{ClientTuple, Destination, Effect, Now, Outgoing, Server, Verdict};
 
 impl Server {
-    /// A packet that another shard passed, as if its client were ours.
+    /// Handles a packet that another shard passed, as if its client were a client of this shard.
     pub(super) fn handle_passed(
         &mut self,
         now: Now,
@@ -35,15 +35,15 @@ impl Server {
         }
     }
 
-    /// Handles a packet whose sender waits for no verdict: the verdict becomes an effect. Returns the
-    /// answer, if there is one.
+    /// Handles a packet that came in mail, so that its verdict becomes an effect. Returns the
+    /// answer instead, if there is one.
     pub(super) fn take(&mut self, now: Now, client: ClientTuple, packet: &[u8]) -> Option<Vec<u8>> {
         let outgoing = match self.handle_packet(now, client, packet) {
             Verdict::Answer(Outgoing {
                 to: Destination::Answer(to),
                 contents,
             }) if to == client => return Some(contents.to_vec()),
-            // Any shard's listener will do.
+            // The listener of any shard can send it.
             Verdict::Answer(outgoing) => outgoing.owned(),
             Verdict::Relay(outgoing) => outgoing.owned(),
             Verdict::Drop(_) | Verdict::Done => return None,

@@ -1,4 +1,4 @@
-//! What shards write to each other while a client moves between them.
+//! Mail: the messages that shards send to each other while a client moves between them.
 
 use wire::ChannelNumber;
 
@@ -10,7 +10,8 @@ use crate::{ClientTuple, RelayId};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ShardId(pub u16);
 
-/// From shard to shard. Between two of them mail arrives in the order in which it was sent.
+/// A message from shard to shard. Between two shards mail arrives in the order in which it was
+/// sent.
 ///
 /// The *host* has the allocation; the *guest shard* has the 5-tuple that its client moves to.
 #[derive(Debug)]
@@ -34,11 +35,11 @@ pub enum Mail {
         /// The response.
         message: Vec<u8>,
     },
-    /// From the host, which knows the client no more: a packet that was passed comes back.
+    /// From the host, which does not know the client any more: a packet that was passed comes back.
     Return {
         /// The new 5-tuple.
         client: ClientTuple,
-        /// As it was passed.
+        /// The packet, as it was passed.
         packet: Vec<u8>,
     },
     /// From the host: nothing is to be passed for this client any more.
@@ -48,7 +49,7 @@ pub enum Mail {
     },
     /// From the host: the allocation itself.
     Arrive(Box<Arrival>),
-    /// To the host: what was passed before this comes back before [`Mail::Fenced`] does.
+    /// To the host: packets that were passed before this come back before [`Mail::Fenced`] does.
     Fence {
         /// The 5-tuple.
         client: ClientTuple,
@@ -57,15 +58,15 @@ pub enum Mail {
     Fenced {
         /// The 5-tuple.
         client: ClientTuple,
-        /// Whether an allocation of the host has it, or will: what was passed before the fence may
-        /// have asked for that after all.
+        /// Whether an allocation of the host has the 5-tuple, or is moving to it: one of the
+        /// packets before the fence may have shown a ticket.
         is_known: bool,
     },
 }
 
 impl Mail {
-    /// Whether this may be lost like a packet, if an inbox is full. Of the rest there is never more
-    /// than one of a kind for each client that moves, and it must arrive.
+    /// Whether this may be lost like a packet if an inbox is full. Of all other mail there is at
+    /// most one of a kind for each client that moves, and it must arrive.
     pub const fn is_packet(&self) -> bool {
         match self {
             Self::Pass { .. } | Self::Reply { .. } | Self::Return { .. } => true,
@@ -78,16 +79,16 @@ impl Mail {
     }
 }
 
-/// An allocation between two shards: all it has but its sockets, which travel beside it.
+/// An allocation between two shards: everything of it but its sockets, which travel beside it.
 #[derive(Debug)]
 pub struct Arrival {
-    /// Still under the id that it had with its last host.
+    /// The allocation, under the id that it had at its last host.
     pub(crate) allocation: Allocation,
     pub(crate) channels: Vec<(ChannelNumber, Bound)>,
 }
 
 impl Arrival {
-    /// The sockets that travel with it, by the names that they had.
+    /// The sockets that travel with it, by the ids that they had there.
     pub fn relays(&self) -> impl Iterator<Item = RelayId> {
         let relays = self.allocation.relays.iter();
         relays.map(|relay| self.allocation.relay_id(relay.family()))

@@ -1,13 +1,14 @@
-//! Tickets: a number that only this server reads. RFC 8016 §3.1.2, §5.
+//! Tickets: a number that only this server can read. RFC 8016 §3.1.2, §5.
 //!
-//! A ticket is eight bytes, unlike those of any other ticket, encrypted and authenticated under keys
-//! that come from the secret of the process: it tells nothing, and none can be made or changed elsewhere.
-//! The construction is that of a synthetic IV (RFC 5297) with HMAC-SHA256: the tag over the plaintext
-//! is sent, and it also keys the pad that hides the plaintext. So a ticket needs no memory and no
-//! dice, and is the same again whenever it is asked for again.
+//! A ticket is eight bytes, unlike those of any other ticket, encrypted and authenticated under
+//! keys that are derived from the secret of the process. So it tells a reader nothing, and nobody
+//! else can make or change one. The construction is that of a synthetic IV (RFC 5297) with
+//! HMAC-SHA256: the tag over the plaintext is sent, and it also keys the pad that hides the
+//! plaintext. So a ticket takes neither memory nor random numbers, and comes out the same whenever
+//! it is made again.
 //!
-//! It is text, and 32 characters of it, because coturn's client keeps it as a C string of no more:
-//! the nonce and tag of AES-GCM alone would be longer.
+//! It is text of 32 characters, because coturn's client keeps it as a C string of at most that
+//! length: the nonce and tag of AES-GCM alone would be longer.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -16,16 +17,16 @@ use subtle::ConstantTimeEq;
 
 use crate::ProcessSecret;
 
-/// What a ticket says.
+/// The content of a ticket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ticket {
-    /// Which allocation: its [`crate::mobility::Mobile::number`], below 2^40.
+    /// The allocation, by its [`crate::mobility::Mobile::number`], which is below 2^40.
     pub(crate) number: u64,
-    /// Which of its tickets: the one after so many moves, modulo 2^24.
+    /// Which of the allocation's tickets it is: the one after so many moves, modulo 2^24.
     pub(crate) moves: u32,
 }
 
-/// A ticket as the client has it.
+/// A ticket as the client gets it.
 pub(crate) type Sealed = [u8; TEXT];
 
 /// Seals and opens tickets.
@@ -58,10 +59,10 @@ impl Tickets {
         text
     }
 
-    /// What a ticket says, if it is one of ours.
+    /// The content of a ticket, if it is one of ours.
     pub(crate) fn open(&self, text: &[u8]) -> Option<Ticket> {
         let mut sealed = [0; SEALED];
-        // Lengths first: the decoder must not be handed more than fits.
+        // Lengths first: the decoder must not be given more than fits.
         if text.len() != TEXT || URL_SAFE_NO_PAD.decode_slice(text, &mut sealed) != Ok(SEALED) {
             return None;
         }
@@ -91,13 +92,13 @@ impl Ticket {
         }
     }
 
-    /// The one that comes with the allocation.
+    /// The ticket that comes with the allocation.
     pub(crate) const fn first(number: u64) -> Self {
         Self { number, moves: 0 }
     }
 
-    /// The number of moves after one more: it begins anew after 2^24, when nobody has the first
-    /// ticket any more.
+    /// The number of moves after one more. It begins again after 2^24, when no client still has the
+    /// first ticket.
     pub(crate) const fn next(moves: u32) -> u32 {
         (moves + 1) & MOVES_MASK
     }

@@ -5,7 +5,7 @@ use crate::mobility::{Mail, ShardId};
 use crate::{ClientTuple, DropReason, Effect, Now, Server, Verdict};
 
 impl Server {
-    /// From now on a client's packets go to the shard that has its allocation, beginning with this.
+    /// Passes a client's packets, from this one on, to the shard that has its allocation.
     pub(crate) fn pass_to(&mut self, host: ShardId, client: ClientTuple, packet: &[u8]) {
         self.guests.pass_to(client, host);
         self.pass_packet(host, client, packet.to_vec());
@@ -34,16 +34,17 @@ impl Server {
         Verdict::Done
     }
 
-    /// The host answers what was passed to it.
+    /// Sends a client the host's answer to a packet that was passed.
     pub(super) fn handle_passed_reply(&mut self, from: ShardId, to: ClientTuple, message: Vec<u8>) {
-        // Else the client's connection ended, and who is there now is somebody else.
+        // Otherwise the client's connection ended, and the 5-tuple may be another client's now.
         let guest = self.guests.get_mut(to);
         if guest.is_some_and(|guest| guest.may_hear(from)) {
             self.effects.answer(to, message);
         }
     }
 
-    /// The host knows nothing of a client: what was passed is handled here, in its order.
+    /// Handles a packet that was passed to a host and came back, as the host does not know the
+    /// client.
     pub(super) fn handle_returned(
         &mut self,
         now: Now,
@@ -66,7 +67,7 @@ impl Server {
         }
     }
 
-    /// What was passed to a host comes back, if anything was.
+    /// Has packets that were passed to a host come back, if there are any.
     pub(super) fn recall(&mut self, client: ClientTuple, host: ShardId) {
         if self.guests.recall(client, host) {
             self.fence(client, host);
@@ -78,7 +79,8 @@ impl Server {
         self.effects.push(Effect::Mail { to: host, mail });
     }
 
-    /// All that was passed has come back: now what came from the client meanwhile.
+    /// Ends a recall: all packets that were passed have come back, and those held meanwhile are
+    /// handled.
     pub(super) fn release(&mut self, now: Now, from: ShardId, client: ClientTuple, is_known: bool) {
         let has_own = self.knows(client);
         let Some(guest) = self.guests.get_mut(client) else {
@@ -88,7 +90,8 @@ impl Server {
             return;
         };
         let held = match guest.host.take() {
-            // What came back asked another host, and that may have forgotten the client already.
+            // A packet that came back asked another host, which may have forgotten the client
+            // already.
             Some(host) => {
                 guest.recall = Some(Recall {
                     from: host,
@@ -96,7 +99,7 @@ impl Server {
                 });
                 return self.fence(client, host);
             }
-            // What was passed behind the packet that the host refused asked it anew.
+            // A packet behind the one that the host refused showed a ticket that it took.
             None if is_known && !has_own => {
                 guest.host = Some(from);
                 recall.held

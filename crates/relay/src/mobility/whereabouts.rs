@@ -1,4 +1,4 @@
-//! Where the allocations are that may move, for the shard that is shown a ticket.
+//! The whereabouts of all allocations that may move, for the shard that is shown a ticket.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,8 +10,8 @@ use crate::mobility::ShardId;
 use crate::nonce::Issued;
 use crate::realms::RealmId;
 
-/// Every allocation with a ticket, by its number. Touched when one begins, moves or ends, and when a
-/// ticket is shown; never by a packet of data.
+/// Every allocation with a ticket, by its number. It is locked when one begins, moves or ends, and
+/// when a ticket is shown; never by a packet of data.
 #[derive(Debug, Default)]
 pub struct Whereabouts(Mutex<Register>);
 
@@ -28,21 +28,21 @@ struct Entry {
     holder: Option<Holder>,
 }
 
-/// Whose an allocation is that was opened with a password, so that its key is known wherever its
-/// client comes to.
+/// The user and key of an allocation that was opened with a password, so that any shard that its
+/// client comes to can verify the client.
 #[derive(Clone, Debug)]
 pub(crate) struct Holder {
     pub(crate) realm: RealmId,
     pub(crate) user: Arc<str>,
     pub(crate) key: MacKey,
-    /// When the nonce was made that it was opened with.
+    /// When the nonce was made that the allocation was opened with.
     pub(crate) opened_with: Issued,
 }
 
 /// Where an allocation is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// In a shard, where it has this id.
+    /// In the shard that is named, under the id that is named.
     At(ShardId, AllocationId),
     /// On its way from one shard to another.
     Between,
@@ -59,7 +59,7 @@ impl Whereabouts {
         number
     }
 
-    /// Where an allocation is, if it is still there.
+    /// The place of an allocation, if it still exists.
     pub(crate) fn find(&self, number: u64) -> Option<Place> {
         self.register()
             .entries
@@ -67,19 +67,20 @@ impl Whereabouts {
             .map(|entry| entry.place)
     }
 
-    /// Whose it is, and under which key.
+    /// The user and the key of an allocation.
     pub(crate) fn holder(&self, number: u64) -> Option<Holder> {
         self.register().entries.get(&number)?.holder.clone()
     }
 
-    /// An allocation left for another shard, or came to it. Only who has it says so.
+    /// Notes that an allocation left for another shard, or came to it. Only the shard that has it
+    /// calls this.
     pub(crate) fn note(&self, number: u64, place: Place) {
         if let Some(entry) = self.register().entries.get_mut(&number) {
             entry.place = place;
         }
     }
 
-    /// An allocation ended.
+    /// Removes an allocation that ended.
     pub(crate) fn remove(&self, number: u64) {
         self.register().entries.remove(&number);
     }
@@ -89,14 +90,14 @@ impl Whereabouts {
         self.register().entries.len()
     }
 
-    /// A new life of a shard has nothing of what its last one had.
+    /// Removes all allocations of a shard, which begins anew with none.
     pub(crate) fn forget(&self, shard: ShardId) {
         self.register()
             .entries
             .retain(|_, entry| !matches!(entry.place, Place::At(at, _) if at == shard));
     }
 
-    /// Each change is one call on the map, so a shard that panicked does not spoil it.
+    /// Each change is one call on the map, so a shard that panics leaves it whole.
     fn register(&self) -> MutexGuard<'_, Register> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -119,7 +120,7 @@ mod tests {
         whereabouts.forget(ShardId(0));
         assert_eq!(whereabouts.find(first), None);
         assert_eq!(whereabouts.find(second), Some(Place::At(ShardId(1), id)));
-        // That is its next shard's.
+        // The allocation on its way belongs to the next shard now.
         assert_eq!(whereabouts.find(third), Some(Place::Between));
     }
 }

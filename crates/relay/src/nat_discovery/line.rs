@@ -1,6 +1,7 @@
-//! What all shards know of a partner, and write on.
+//! The line to a partner: the state that every shard needs to write to it.
 //!
-//! One shard keeps the link to a partner (`link`); any shard may have an errand for it.
+//! One shard keeps the link to a partner (`link`); any shard may ask the partner to answer a
+//! client.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -35,11 +36,11 @@ pub(crate) struct Line {
     family: AddressFamily,
     key: hmac::Key,
     setting: Setting,
-    /// Ours, another in each life of the shard that keeps the link. 0 before the first.
+    /// Our session, another in each life of the shard that keeps the link. 0 before the first.
     session: AtomicU64,
-    /// The partner's as last heard, 0 before that.
+    /// The partner's session as last received, 0 before that.
     partner: AtomicU64,
-    /// Whether the partner is heard, and hears us.
+    /// Whether notes arrive in both directions.
     is_met: AtomicBool,
     /// The last stamp.
     stamp: AtomicU64,
@@ -61,7 +62,7 @@ impl Line {
         }
     }
 
-    /// Begins a life: what was written to the one before is not for this one.
+    /// Begins a session: notes that were written to the one before are not for this one.
     pub(super) fn begin(&self, session: u64) {
         self.session.store(session, Ordering::Relaxed);
         self.partner.store(0, Ordering::Relaxed);
@@ -72,7 +73,7 @@ impl Line {
         self.is_met.load(Ordering::Relaxed)
     }
 
-    /// Says if the partner is met; returns whether it was.
+    /// Notes whether the partner is met; returns whether it was before.
     pub(super) fn set_met(&self, is_met: bool) -> bool {
         self.is_met.swap(is_met, Ordering::Relaxed)
     }
@@ -108,7 +109,7 @@ impl Line {
         note.seal(&self.key)
     }
 
-    /// Shards may write in the same microsecond, and clocks may be set back.
+    /// A new stamp. Shards may write in the same microsecond, and clocks may be set back.
     fn next_stamp(&self, unix: Duration) -> u64 {
         let now = micros(unix);
         let next = |last: u64| now.max(last.saturating_add(1));

@@ -1,12 +1,13 @@
-//! Two hosts with one address each, as partners: each answers from its own for the other.
+//! Partners: two hosts with one address each, of which each answers clients of the other.
 //!
-//! Both write a keepalive every few seconds. A partner that is heard and hears us is *met*; while
-//! it is, clients are told of its address. One that falls silent is lost, and with it all of NAT
-//! discovery, until it is met again.
+//! Both write a keepalive every few seconds. A partner is *met* when its notes arrive and show that
+//! ours arrive there. While it is met, clients are told of its address. A partner that falls silent
+//! is lost, and NAT discovery is off until it is met again.
 //!
-//! Anyone can send to the port that partners write to. What is obeyed there is sealed with the
-//! shared secret, of this minute, of these lives of both servers, and heard once; and it can bring
-//! about a Binding response of our own making, within our own budget, and nothing else.
+//! Anyone can send to the port that partners write to. A note is obeyed only if it is sealed with
+//! the shared secret, less than 30 seconds old, written for the present sessions of both servers,
+//! and not seen before. It can bring about one Binding response of our own making, within our own
+//! budget, and nothing else.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -27,34 +28,34 @@ use crate::{
     Transport, Verdict,
 };
 
-/// What the shard that keeps the link to a partner knows of it.
+/// The state of a partner, in the shard that keeps the link to it.
 #[derive(Debug)]
 pub(crate) struct Link {
     family: AddressFamily,
-    /// Where its notes come from and ours go to.
+    /// The address that its notes come from and ours go to.
     partner: SocketAddr,
-    /// What it must say of itself.
+    /// The addresses and ports that it must name as its own.
     setting: Setting,
-    /// When it was last heard to hear us.
+    /// When a note last showed that ours arrive there.
     heard: Option<Instant>,
     window: Window,
     /// When the operator was last told what is wrong with it.
     complained: Option<Instant>,
 }
 
-/// What a note says that is obeyed.
+/// The content of a note that is obeyed.
 enum Heard {
     Keepalive {
         /// Whether the partner knows our session, so that it is met.
         names_us: bool,
-        /// Whether it should hear from us at once.
+        /// Whether the partner should be sent a keepalive at once.
         is_news: bool,
     },
     Errand(Errand),
 }
 
 impl Server {
-    /// This shard, one of all, keeps the links to the partners from now on.
+    /// Makes this shard the one that keeps the links to the partners.
     pub fn keep_partners(&mut self, now: Now) {
         let config = Arc::clone(&self.config);
         for discovery in &config.nat_discovery {
@@ -63,7 +64,7 @@ impl Server {
             else {
                 continue;
             };
-            // 0 stands for none.
+            // 0 stands for no session.
             line.begin(self.rng.next_u64() | 1);
             self.links.push(Link {
                 family,
@@ -80,8 +81,8 @@ impl Server {
         }
     }
 
-    /// A datagram that came to the port for partners. RFC 5780 knows one server with two addresses;
-    /// how two servers come to be one is theirs.
+    /// Handles a datagram that came to the port for partners. RFC 5780 describes one server with
+    /// two addresses, and leaves open how two servers act as one.
     pub fn handle_partner(
         &mut self,
         now: Now,
@@ -118,7 +119,7 @@ impl Server {
         }
     }
 
-    /// Answers a client of the partner's, which asked there to be answered from here.
+    /// Answers a client that asked the partner to be answered from here.
     fn run(&mut self, now: Now, family: AddressFamily, errand: Errand) -> Verdict<'_, 'static> {
         let config = Arc::clone(&self.config);
         let mut discoveries = config.nat_discovery.iter();
@@ -152,7 +153,8 @@ impl Server {
             client: SocketAddr::new(errand.mapped.ip(), errand.to_port),
             server,
         };
-        // The partner has charged it, too: one that is taken over does not strengthen an attack.
+        // The partner charged its budget, too. This one holds even if an attacker controls the
+        // partner.
         let excess = self.reply.len().saturating_sub(errand.least_request());
         if excess > 0 && !may_amplify(self, now, via, excess) {
             return self.discard(DropReason::OverBudget);
@@ -161,7 +163,7 @@ impl Server {
         Verdict::Answer(Outgoing::answer(via, &self.reply))
     }
 
-    /// A keepalive is due, or it is time to give a partner up.
+    /// Sends a keepalive that is due, and gives up a partner that was silent for too long.
     pub(crate) fn remind_partner(&mut self, now: Now, family: AddressFamily) {
         let shared = Arc::clone(&self.shared);
         let mut links = self.links.iter_mut();
@@ -201,8 +203,8 @@ impl Server {
 }
 
 impl Link {
-    /// Reads a packet that came from the partner's address. What makes it no note of the partner's
-    /// to this life of ours is a flaw.
+    /// Reads a packet that came from the partner's address. It is a flaw if the packet is not a
+    /// note of the partner, or is not for the present session of this server.
     fn hear(&mut self, now: Now, line: &Line, packet: &[u8]) -> Result<Heard, PartnerFlaw> {
         let note = line.open(packet).ok_or(PartnerFlaw::Secret)?;
         let own = line.session();
@@ -246,9 +248,9 @@ impl Link {
 /// Between two keepalives to a partner that is met, and to one that is not.
 const KEEPALIVE: Duration = Duration::from_secs(5);
 const GREETING: Duration = Duration::from_secs(1);
-/// A partner is lost after so long: three keepalives.
+/// A partner is lost after this much silence: three keepalives.
 const SILENCE: Duration = Duration::from_secs(15);
-/// So old a note may be, or so far the clocks of partners apart.
+/// The greatest age of a note, and so the greatest difference between the clocks of partners.
 const FRESH: Duration = Duration::from_secs(30);
 /// Between two lines of the log on what is wrong with a partner.
 const COMPLAINT: Duration = Duration::from_secs(60);

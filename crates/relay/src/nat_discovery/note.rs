@@ -1,4 +1,4 @@
-//! What partners write to each other: notes of one length, sealed by HMAC-SHA256.
+//! Notes: the messages between partners, of one length and sealed by HMAC-SHA256.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
@@ -8,27 +8,27 @@ use wire::TransactionId;
 /// Every note has this length, in bytes.
 pub(crate) const LENGTH: usize = 104;
 
-/// One note, as its seal proves it.
+/// One note. Its seal was verified, or is still to be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Note {
-    /// The session of who wrote it.
+    /// The session of the writer.
     pub(super) from: u64,
-    /// The session of who it is for; 0 if the writer has not heard of one.
+    /// The session of the reader; 0 if the writer does not know it yet.
     pub(super) to: u64,
-    /// When it was written: microseconds since the Unix epoch, no two of a writer alike.
+    /// When it was written: microseconds since the Unix epoch, different in every note of a writer.
     pub(super) stamp: u64,
     pub(super) content: Content,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Content {
-    /// The writer is there.
+    /// The writer runs, with these addresses and ports.
     Keepalive(Setting),
     /// The reader is to answer a client.
     Errand(Errand),
 }
 
-/// What both partners must agree on.
+/// The addresses and ports that both partners must agree on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Setting {
     /// The address that clients know the writer by.
@@ -37,8 +37,8 @@ pub(super) struct Setting {
     pub(super) ports: [u16; 2],
 }
 
-/// A Binding response that is to come from the partner's address. It is the partner that makes it:
-/// these are all the choices that there are.
+/// A Binding response that is to come from the partner's address. The partner makes the response;
+/// these fields are all that the writer can choose of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Errand {
     pub(crate) transaction: TransactionId,
@@ -88,7 +88,7 @@ impl Note {
     pub(super) fn open(packet: &[u8], key: &hmac::Key) -> Option<Self> {
         let bytes: &[u8; LENGTH] = packet.try_into().ok()?;
         let (note, seal) = bytes.split_at(SEAL);
-        // Before a look at anything else.
+        // The seal is verified before anything else is read.
         hmac::verify(key, note, seal).ok()?;
         if note[..MAGIC.len()] != MAGIC {
             return None;
@@ -111,8 +111,8 @@ impl Note {
 }
 
 impl Errand {
-    /// The length of the shortest request that asks for so much: header and CHANGE-REQUEST, and
-    /// what else the response shows to have been there.
+    /// The length of the shortest request that leads to such a response: header, CHANGE-REQUEST,
+    /// and the attributes that the response shows to have been there.
     pub(super) fn least_request(&self) -> usize {
         let attribute = |is_there: bool| if is_there { 8 } else { 0 };
         let padding = self.padding.map_or(0, |length| 4 + usize::from(length));

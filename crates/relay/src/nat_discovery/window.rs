@@ -1,6 +1,6 @@
-//! Notes are heard once: which stamps were seen.
+//! Which stamps were seen, so that each note counts once.
 
-/// The highest stamps seen. What is lower than all of them is too late, so a note that comes again
+/// The highest stamps seen. A stamp lower than all of them is too late, so a note that comes again
 /// is either among them or too late.
 #[derive(Debug)]
 pub(super) struct Window {
@@ -31,7 +31,7 @@ impl Window {
     }
 }
 
-/// So many notes may overtake another.
+/// How many notes may overtake another.
 const SIZE: usize = 64;
 
 #[cfg(test)]

@@ -176,7 +176,7 @@ const ISATAP_UNIVERSAL: u32 = 0x0200_0000;
 mod tests {
     use super::*;
 
-    /// What is found inside `ip`: form and address.
+    /// The faces inside `ip`: form and address.
     fn inside(ip: &str) -> Vec<(Form, String)> {
         let outer = Face::outer(ip.parse().unwrap());
         outer

@@ -88,7 +88,7 @@ pub enum MalformedNetwork {
     /// A prefix length that is no number or too long for the family.
     #[error("`/{prefix}` is not a prefix length; {ip} takes /0 to /{longest}")]
     Prefix {
-        /// What stood after the slash.
+        /// The text after the slash.
         prefix: String,
         /// The address before it.
         ip: IpAddr,

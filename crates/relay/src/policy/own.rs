@@ -1,4 +1,4 @@
-//! What this host is to its peers: its listeners, its relayed addresses, itself.
+//! This host as the policy sees it: its listeners, its relayed addresses, its other addresses.
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;

@@ -1,4 +1,4 @@
-//! What the policy says, and why.
+//! The policy's rulings, and their reasons.
 
 use std::fmt;
 use std::ops::RangeInclusive;

@@ -1,8 +1,8 @@
-//! Which addresses are no place on the public Internet, by the IANA registries.
+//! The blocks that are not on the public Internet, by the IANA registries.
 //!
-//! The rows of the special-purpose registries for [IPv4] and [IPv6] as of 2025-10-09, and for IPv6
-//! what the [address space] registry says of the rest: only 2000::/3 is global unicast. "N/A" or
-//! nothing under "Globally Reachable" counts as no.
+//! The rows of the special-purpose registries for [IPv4] and [IPv6] as of 2025-10-09, and for the
+//! rest of IPv6 the [address space] registry: only 2000::/3 is global unicast. "N/A" or nothing
+//! under "Globally Reachable" counts as no.
 //!
 //! [IPv4]: https://www.iana.org/assignments/iana-ipv4-special-registry
 //! [IPv6]: https://www.iana.org/assignments/iana-ipv6-special-registry

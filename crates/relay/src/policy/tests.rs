@@ -1,4 +1,4 @@
-//! The policy's promises, one by one. What holds for all addresses stands in `properties`.
+//! The policy's promises, one by one. Those for all addresses are in `properties`.
 
 mod properties;
 

@@ -1,5 +1,5 @@
-//! Names by their hashes: who a USERHASH stands for, without trying every user. RFC 8489 §9.2.4,
-//! §14.4.
+//! Names by their hashes: the user that a USERHASH stands for, without trying every user.
+//! RFC 8489 §9.2.4, §14.4.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -8,13 +8,13 @@ use wire::attributes::UserHash;
 
 use super::{RealmId, Realms};
 
-/// Every way in which a known user may be hashed, for all shards. It grows with the users times the
-/// realms that clients are challenged with, both of which the operator decides.
+/// Every hash of every known user, for all shards. It grows with the number of users times that of
+/// the realms that clients are challenged with, and the operator decides both.
 #[derive(Debug, Default)]
 pub(crate) struct Names(BTreeMap<UserHash, Arc<str>>);
 
 impl Names {
-    /// The names of all realms, if hashes can stand for them.
+    /// The names of all realms; empty if hashes cannot stand for them.
     pub(crate) fn of(realms: &Realms) -> Self {
         if !realms.have_names() {
             return Self::default();
@@ -27,7 +27,8 @@ impl Names {
             for name in realm.keys.names().into_iter().flatten() {
                 hashes.insert(UserHash::of(name, own), Arc::from(name));
                 let full: Arc<str> = format!("{name}@{own}").into();
-                // Also under its own realm, with which it may not be challenged first.
+                // Each user is hashed under its own realm as well, even if no client is challenged
+                // with that first.
                 let all = challenged.iter().map(|id| &**realms.name(*id));
                 for signed_with in all.chain([own]) {
                     hashes.insert(UserHash::of(&full, signed_with), Arc::clone(&full));

@@ -90,7 +90,8 @@ pub(super) fn allocate(
     Ok(Answer::Later)
 }
 
-/// A tunnel's end and a relay could send one packet to and fro between them. RFC 8656 §21.4.
+/// Refuses a client behind a tunnel, whose end and a relay could send one packet back and forth
+/// between them. RFC 8656 §21.4.
 pub(super) fn refuse_tunnels(client: ClientTuple) -> Result<(), Reject> {
     if is_tunnelled(client.client.ip()) {
         Err(Reject::TunnelledClient)
@@ -99,7 +100,8 @@ pub(super) fn refuse_tunnels(client: ClientTuple) -> Result<(), Reject> {
     }
 }
 
-/// A retransmission hears what the first heard; anything else is a mismatch. RFC 8656 §7.2 step 2.
+/// A retransmission gets the answer of the first request; any other Allocate is a mismatch.
+/// RFC 8656 §7.2 step 2.
 fn repeat(
     server: &Server,
     existing: &Allocation,
@@ -115,7 +117,7 @@ fn repeat(
     Ok(allocated(existing, request.client.client, &server.tickets))
 }
 
-/// Whether the client wants a ticket, to take its allocation along. RFC 8016 §3.1.2.
+/// Whether the client wants a ticket, so that it can move its allocation. RFC 8016 §3.1.2.
 fn wants_ticket(server: &Server, request: &Signed<'_>) -> Result<bool, Reject> {
     match request.get::<MobilityTicket<'_>>()? {
         None => Ok(false),
@@ -125,7 +127,7 @@ fn wants_ticket(server: &Server, request: &Signed<'_>) -> Result<bool, Reject> {
     }
 }
 
-/// Which relayed transport addresses an Allocate asks for.
+/// The relayed transport addresses that an Allocate asks for.
 enum Wanted {
     /// One.
     One(RelayAddress, Parity),
@@ -136,7 +138,7 @@ enum Wanted {
 }
 
 impl Wanted {
-    /// RFC 8656 §7.2: which attributes exclude each other.
+    /// RFC 8656 §7.2 says which attributes exclude each other.
     fn read(server: &Server, request: &Signed<'_>) -> Result<Self, Reject> {
         let token = request.get::<ReservationToken>()?;
         let even_port = request.get::<EvenPort>()?;
@@ -199,7 +201,7 @@ fn take_room(
     taken.inspect_err(|_| server.shared.quotas.release(account))
 }
 
-/// Ports for what is wanted, and what of it cannot be had.
+/// Ports for the addresses that are wanted, and the refusal of one that is not available.
 fn take_ports(
     server: &mut Server,
     now: Now,
@@ -224,8 +226,8 @@ fn take_ports(
     }
 }
 
-/// RFC 8656 §7.2: if one family cannot be had the other is granted; if neither, the error is that
-/// of IPv4.
+/// RFC 8656 §7.2: if one family is not available the other is granted; if neither is, the error is
+/// that of IPv4.
 fn take_both(
     server: &mut Server,
     now: Now,
@@ -248,7 +250,7 @@ fn take_both(
     }
 }
 
-/// Takes a port that will do, for a socket that is still to be opened.
+/// Takes a port that fits, for a socket that is still to be opened.
 pub(super) fn take_port(
     server: &mut Server,
     now: Instant,

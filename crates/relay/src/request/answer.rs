@@ -13,27 +13,27 @@ use crate::mobility::{Sealed, ShardId};
 use crate::redirect::Alternate;
 use crate::{DropReason, Reject, nonce};
 
-/// What a handler has to say to a request that it grants.
+/// A handler's answer to a request that it grants.
 #[derive(Debug)]
 pub(crate) enum Answer {
     /// To Allocate.
     Allocated {
         /// The relayed transport addresses, one per family.
         relayed: Vec<SocketAddr>,
-        /// The family that was asked for and is not granted, and why.
+        /// The family that was asked for and not granted, and why.
         refused: Option<(AddressFamily, Reject)>,
         /// The client's reflexive address.
         mapped: SocketAddr,
-        /// Seconds.
+        /// The lifetime granted, in seconds.
         lifetime: u32,
-        /// Names the next port, which was reserved.
+        /// The token of the next port, if that was reserved.
         token: Option<ReservationToken>,
         /// The first ticket, if it was asked for.
         ticket: Option<Sealed>,
     },
     /// To Refresh.
     Refreshed {
-        /// Seconds; 0 if the allocation was deleted.
+        /// The lifetime granted, in seconds; 0 if the allocation was deleted.
         lifetime: u32,
         /// The next ticket, if one was used.
         ticket: Option<Sealed>,
@@ -44,11 +44,11 @@ pub(crate) enum Answer {
     Later,
     /// Another shard has the allocation, and answers.
     Elsewhere(ShardId),
-    /// The answer to the first of these is still to come.
+    /// No answer: that to the first copy of the request is still to come.
     Never(DropReason),
 }
 
-/// What the next try of a client needs. RFC 8489 §9.2.4.
+/// The attributes that a client needs for its next try. RFC 8489 §9.2.4.
 pub(crate) struct Challenge<'a> {
     pub(crate) realm: &'a str,
     pub(crate) nonce: &'a str,
@@ -59,16 +59,17 @@ pub(crate) struct Challenge<'a> {
     pub(crate) key: Option<&'a MacKey>,
 }
 
-/// What the next server wants of the first request to it, if it takes our nonces. Chromium signs
-/// that request with what it knows, and no challenge to it is answered.
+/// The attributes that a client needs for its first request to the next server, if that server
+/// takes our nonces. Chromium signs that request with what it knows, and does not answer a
+/// challenge to it.
 pub(crate) struct NextTry<'a> {
     pub(crate) realm: &'a str,
     pub(crate) nonce: nonce::Nonce,
-    /// The nonce says whether they are there, and a client that knows them looks. RFC 8489 §9.2.5.
+    /// The nonce announces them, and a client that knows them looks for them. RFC 8489 §9.2.5.
     pub(crate) algorithms: Option<PasswordAlgorithms<'static>>,
 }
 
-/// What an answer must know of its request.
+/// The parts of a request that its answer depends on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Head {
     pub(crate) method: Method,
@@ -81,7 +82,7 @@ impl Head {
         Self {
             method: message.method(),
             transaction: message.transaction(),
-            // RFC 3489 knows none.
+            // RFC 3489 has no FINGERPRINT.
             fingerprint: message.has_fingerprint() && !message.transaction().is_rfc3489(),
         }
     }
@@ -158,8 +159,9 @@ impl Head {
         })
     }
 
-    /// The error response to a stranger: as short as can be. 401 and 438 carry what the next try
-    /// needs. coturn's client forgets third parties that a 438 does not name again.
+    /// The error response to a client that has not authenticated, as short as can be. 401 and 438
+    /// carry the attributes for the next try. coturn's client forgets third parties that a 438 does
+    /// not name again.
     pub(crate) fn refuse<'b>(
         &self,
         buffer: &'b mut Vec<u8>,
@@ -186,7 +188,7 @@ impl Head {
         })
     }
 
-    /// RFC 3489 §11.2.10 knows no padding: of an odd number of types one is repeated.
+    /// RFC 3489 §11.2.10 has no padding: if the number of types is odd one of them is repeated.
     fn put_unknown(&self, writer: &mut Writer<'_>, reject: &Reject) {
         let Reject::UnknownAttributes(types) = reject else {
             return;
@@ -220,7 +222,7 @@ fn put_ticket(writer: &mut Writer<'_>, ticket: Option<&Sealed>) {
     }
 }
 
-/// What a request is signed with beside what the client knows itself. RFC 8489 §9.2.4.
+/// The attributes that the next request is to be signed with. RFC 8489 §9.2.4.
 fn put_means(
     writer: &mut Writer<'_>,
     realm: &str,
@@ -233,7 +235,7 @@ fn put_means(
     }
 }
 
-/// RFC 8489 §10: first the one of the client's family.
+/// RFC 8489 §10: the alternate of the client's family comes first.
 fn put_alternate(writer: &mut Writer<'_>, reject: &Reject) {
     if let Reject::TryAlternate(Alternate { same, other }) = reject {
         writer.put(&AlternateServer(*same));

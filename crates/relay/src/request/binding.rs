@@ -15,7 +15,7 @@ use crate::{
     ClientTuple, Config, Destination, DropReason, Now, Outgoing, Reject, Server, Transport, Verdict,
 };
 
-/// Answers without authentication and without state. Credentials are understood, and not needed.
+/// Answers without authentication and without state. Credentials are read but not needed.
 pub(super) fn binding<'s>(
     server: &'s mut Server,
     now: Now,
@@ -39,8 +39,7 @@ pub(super) fn binding<'s>(
     }
 }
 
-/// Answers from where there is no other address, so that nothing but the reflexive one can be asked
-/// for.
+/// Answers where there is no second address, so that only the reflexive address can be asked for.
 fn plain<'s>(
     server: &'s mut Server,
     now: Now,
@@ -71,13 +70,13 @@ fn refuse<'s>(
 
 /// How an answer reaches the client.
 enum Way {
-    /// From here, as if the client had asked on this 5-tuple.
+    /// This server sends it, as if the client had asked on this 5-tuple.
     Via(ClientTuple),
-    /// From the partner.
+    /// The partner sends it.
     ByPartner(Errand),
 }
 
-/// What to say, and which way.
+/// The answer, and the way that it takes.
 fn plan(
     discovery: &NatDiscovery,
     asked: Corner,
@@ -115,7 +114,8 @@ fn plan(
     Ok((success, Way::Via(via)))
 }
 
-/// Whether there is another address than the one that the client sent to, and which corner that is.
+/// The NAT discovery of the address that the client sent to, and which of its corners that is;
+/// `None` if there is no second address or its partner is not met.
 fn discovery<'c>(
     config: &'c Config,
     lines: &Lines,
@@ -128,8 +128,9 @@ fn discovery<'c>(
     })
 }
 
-/// Has the partner answer. `server.reply` holds what it will say: the budget is charged here with
-/// that or with the note, whichever is longer, and there once more.
+/// Asks the partner to answer. `server.reply` holds the answer that the partner will make. This
+/// budget is charged for that or for the note, whichever is longer, and the partner's is charged
+/// too.
 fn ask_partner<'s>(
     server: &'s mut Server,
     now: Now,
@@ -157,7 +158,7 @@ fn ask_partner<'s>(
     })
 }
 
-/// What of RFC 5780 a client asks for.
+/// The parts of RFC 5780 that a client asks for.
 #[derive(Default)]
 struct Wish {
     change: ChangeRequest,
@@ -166,7 +167,8 @@ struct Wish {
 }
 
 impl Wish {
-    /// Only over UDP: no server may open a connection to a client. RFC 5780 §3.
+    /// Reads the attributes, over UDP only: a server must not open a connection to a client.
+    /// RFC 5780 §3.
     fn of(transport: Transport, message: &Message<'_>) -> Result<Self, Reject> {
         match transport {
             Transport::Tcp => {
@@ -188,9 +190,9 @@ impl Wish {
     }
 }
 
-/// Whether nothing is asked for but what TURN knows and what is known beside it.
+/// Refuses unknown attributes: those that neither TURN defines nor `beside` holds.
 ///
-/// A CHANGE-REQUEST without flags asks for nothing, and is understood also where there is no other
+/// A CHANGE-REQUEST without flags asks for nothing, and is taken also where there is no second
 /// address: PJSIP's client and all that is made from Debian's `stun` send one in every Binding.
 fn understood(message: &Message<'_>, beside: &[u16]) -> Result<(), Reject> {
     if message.unknown_required(TURN_ATTRIBUTES).next().is_none() {
@@ -199,7 +201,7 @@ fn understood(message: &Message<'_>, beside: &[u16]) -> Result<(), Reject> {
     none_unknown(message, beside)
 }
 
-/// Out of line, as most requests ask for nothing of the kind.
+/// Out of line, as most requests have no such attributes.
 #[cold]
 fn none_unknown(message: &Message<'_>, beside: &[u16]) -> Result<(), Reject> {
     let unknown = message.unknown_required(TURN_ATTRIBUTES);
@@ -214,7 +216,7 @@ fn none_unknown(message: &Message<'_>, beside: &[u16]) -> Result<(), Reject> {
     }
 }
 
-/// Whether CHANGE-REQUEST is there and has no flags.
+/// Whether there is a CHANGE-REQUEST without flags.
 fn changes_nothing(message: &Message<'_>) -> bool {
     message.get() == Ok(Some(ChangeRequest::default()))
 }
@@ -227,14 +229,14 @@ pub(crate) struct Success {
     pub(crate) padding: Option<usize>,
 }
 
-/// Where it leaves, and where it would leave if both address and port were changed.
+/// The address that the response leaves from, and the one with the other address and port.
 pub(crate) struct Origin {
     pub(crate) from: SocketAddr,
     pub(crate) other: SocketAddr,
 }
 
 impl Success {
-    /// The reflexive address, and nothing else.
+    /// A response with the reflexive address only.
     const fn plain(mapped: SocketAddr) -> Self {
         Self {
             mapped,
@@ -268,7 +270,7 @@ impl Success {
         }
     }
 
-    /// RFC 3489 §8.1.
+    /// The response of RFC 3489 §8.1.
     fn put_rfc3489(&self, writer: &mut Writer<'_>) {
         writer.put(&MappedAddress(self.mapped));
         if let Some(Origin { from, other }) = self.origin {
@@ -277,10 +279,11 @@ impl Success {
     }
 }
 
-/// The longest PADDING that is answered: RFC 5780 §7.6 asks for the MTU of the way out. A shorter
-/// one is answered with its own length, or PADDING would make much out of little.
+/// The longest PADDING that is answered: RFC 5780 §7.6 asks for the MTU of the outgoing interface.
+/// A shorter one is answered with its own length, as otherwise a short PADDING would get a long
+/// one.
 const MTU: usize = 1500;
 static ZEROS: [u8; MTU] = [0; MTU];
 
-/// What RFC 5780 §7 adds to Binding requests.
+/// The attributes that RFC 5780 §7 adds to Binding requests.
 const DISCOVERY_ATTRIBUTES: &[u16] = &[ChangeRequest::TYPE, Padding::TYPE, ResponsePort::TYPE];

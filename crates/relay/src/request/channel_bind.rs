@@ -44,7 +44,7 @@ pub(super) fn channel_bind(
     let permissions = &mut allocation.permissions;
     match permissions.make_room(ip, limits.permissions, now.mono) {
         Ok(()) => permissions.install(peer.0.ip(), scope, now.mono),
-        // A channel that lives goes on without a permission.
+        // A channel that lives is prolonged without a permission.
         Err(_) if bound.is_some() => {}
         Err(reject) => return Err(reject),
     }

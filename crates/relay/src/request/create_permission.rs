@@ -14,7 +14,7 @@ use crate::permissions::Scope;
 use crate::policy::Policy;
 use crate::{Now, PeerAddr, Reject, Server};
 
-/// RFC 8656 §10.2: all of the peers or none.
+/// RFC 8656 §10.2: grants all of the peers or none.
 pub(super) fn create_permission(
     server: &mut Server,
     now: Now,
@@ -24,7 +24,7 @@ pub(super) fn create_permission(
     let limit = rules.limits.permissions;
     let allocation = server.own_allocation(request)?;
     let peers = || request.message().get_all::<XorPeerAddress>();
-    // Whether all of it can be read comes before what is in it.
+    // Unreadable peers are refused before any peer is judged.
     peers().try_for_each(|peer| peer.map(drop))?;
     let mut scopes = BTreeMap::new();
     for peer in peers() {
@@ -49,7 +49,7 @@ pub(super) fn create_permission(
     Ok(Answer::Granted)
 }
 
-/// How far the policy lets this peer be reached, whatever its port.
+/// How far the policy lets this peer's IP address be reached. Its port does not matter.
 pub(super) fn permitted(policy: &Policy, relays: &Relays, peer: PeerAddr) -> Result<Scope, Reject> {
     let ip = peer.0.ip();
     let family = AddressFamily::of(ip);

@@ -1,4 +1,4 @@
-//! DONT-FRAGMENT: what the server can do about the DF bit, and where it must not. RFC 8656 §3.7,
+//! DONT-FRAGMENT: where the server can set the DF bit, and where it must not. RFC 8656 §3.7,
 //! §13-15.
 
 use wire::attributes::{
@@ -11,8 +11,9 @@ use crate::auth::Signed;
 use crate::{ClientTuple, Now, Reject, Server, Transport};
 
 /// Whether DONT-FRAGMENT in a Send indication counts. RFC 8656 §13 has it ignored where datagrams
-/// are translated, or are IPv6 on both sides: there the DF bit or Fragment header of the datagram
-/// that came is to decide. A stream has none, so there the attribute does: RFC 8656 §15.
+/// are translated, or are IPv6 on both sides: there the DF bit or Fragment header of the client's
+/// datagram decides. A client on a stream sends no datagrams, so the attribute decides:
+/// RFC 8656 §15.
 pub(super) fn counts(client: ClientTuple, relay: AddressFamily) -> bool {
     match client.transport {
         Transport::Tcp => true,
@@ -21,8 +22,9 @@ pub(super) fn counts(client: ClientTuple, relay: AddressFamily) -> bool {
 }
 
 /// Refuses an Allocate with DONT-FRAGMENT, as if the attribute were unknown, if it asks for a
-/// translation from IPv4 datagrams to IPv6: no socket shows the DF bit of what it received, and
-/// RFC 8656 §3.7 lets no such server pretend. Everywhere else DF can be set: RFC 8656 §7.2 step 4.
+/// translation from IPv4 datagrams to IPv6: no socket shows the DF bit of a datagram that it
+/// received, and RFC 8656 §3.7 forbids such a server to pretend. Everywhere else DF can be set:
+/// RFC 8656 §7.2 step 4.
 pub(super) fn check(server: &Server, now: Now, request: &Signed<'_>) -> Result<(), Reject> {
     let asked = request.get::<DontFragment>()?.is_some();
     let from_v4 =

@@ -1,5 +1,5 @@
-//! The second half of Allocate: sockets are opened, and only then the client hears. RFC 8656 §7.2,
-//! §7.3.
+//! The second half of Allocate: the sockets are opened, and only then the client is answered.
+//! RFC 8656 §7.2, §7.3.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -39,10 +39,10 @@ fn ask_for(effects: &mut Effects, id: RelayId, relay: &Relay) {
     });
 }
 
-/// A socket is bound.
+/// Notes that a socket is bound.
 pub(crate) fn opened(server: &mut Server, now: Instant, id: RelayId) {
     let Some(relay) = server.allocations.relay_mut(id) else {
-        // It ended while its socket was being opened.
+        // The allocation ended while its socket was being opened.
         return server.effects.push(Effect::CloseRelay { relay: id });
     };
     relay.socket = RelaySocket::Bound;
@@ -51,7 +51,7 @@ pub(crate) fn opened(server: &mut Server, now: Instant, id: RelayId) {
     conclude(server, now, id.allocation);
 }
 
-/// A socket could not be bound: another port, or this family is refused.
+/// Handles a socket that could not be bound: tries another port, or refuses this family.
 pub(crate) fn not_opened(server: &mut Server, now: Instant, id: RelayId, why: OpenError) {
     let Some(&relay) = server.allocations.relay(id) else {
         return;
@@ -81,7 +81,7 @@ pub(crate) fn not_opened(server: &mut Server, now: Instant, id: RelayId, why: Op
     }
 }
 
-/// The next port to try, if any will do but the first.
+/// The next port to try, if one other than the first will do.
 fn another(server: &mut Server, now: Instant, relay: &Relay, tries: u32) -> Option<Relay> {
     let parity = relay.parity.filter(|_| tries <= MAX_TRIES)?;
     let address = RelayAddress {
@@ -95,7 +95,7 @@ fn another(server: &mut Server, now: Instant, relay: &Relay, tries: u32) -> Opti
     })
 }
 
-/// A socket cannot be had, and its port is given back already.
+/// Refuses a family whose socket could not be opened. Its port is given back already.
 fn refuse(server: &mut Server, now: Instant, id: RelayId, reject: Reject) {
     server.allocations.remove_relay(id);
     let Some(allocation) = server.allocations.get_mut(id.allocation) else {
@@ -109,7 +109,7 @@ fn refuse(server: &mut Server, now: Instant, id: RelayId, reject: Reject) {
     conclude(server, now, id.allocation);
 }
 
-/// Answers once all is known of every socket.
+/// Answers once the outcome of every socket is known.
 fn conclude(server: &mut Server, now: Instant, id: AllocationId) {
     let Some(allocation) = server.allocations.get(id) else {
         return;
@@ -135,7 +135,7 @@ fn conclude(server: &mut Server, now: Instant, id: AllocationId) {
     }
 }
 
-/// The client hears success.
+/// Opens the allocation and sends the success response.
 fn grant(server: &mut Server, now: Instant, id: AllocationId, (fingerprint, ticket): (bool, bool)) {
     let token = reserve_next(server, now, id);
     let Some(allocation) = server.allocations.get_mut(id) else {
@@ -179,12 +179,12 @@ fn grant(server: &mut Server, now: Instant, id: AllocationId, (fingerprint, tick
     server.effects.push(Effect::Report(report));
 }
 
-/// Promises the next port to whoever comes with the token, if EVEN-PORT asked for it.
+/// Reserves the next port for the token, if EVEN-PORT asked for it.
 fn reserve_next(server: &mut Server, now: Instant, id: AllocationId) -> Option<ReservationToken> {
     let allocation = server.allocations.get_mut(id)?;
     let next = allocation.relays.iter_mut().find_map(|relay| {
         let next = relay.next()?;
-        // From now on the port is the reservation's, not the allocation's.
+        // From now on the port belongs to the reservation, not to the allocation.
         relay.parity = None;
         Some(next)
     })?;
@@ -193,7 +193,7 @@ fn reserve_next(server: &mut Server, now: Instant, id: AllocationId) -> Option<R
     server.rng.fill_bytes(&mut token);
     let token = ReservationToken(token);
     let kept = server.shared.reservations.keep(token, next, account, now);
-    // Reservations are over in the order in which they were made, so one reminder is enough.
+    // Reservations end in the order in which they were made, so one reminder is enough.
     if !server.reservations_reminder {
         server.reservations_reminder = true;
         server.timers.arm(kept, Timer::Reservations);
@@ -201,7 +201,7 @@ fn reserve_next(server: &mut Server, now: Instant, id: AllocationId) -> Option<R
     Some(token)
 }
 
-/// Forgets an allocation that never was; its ports are given back already.
+/// Refuses and forgets an allocation without sockets; its ports are given back already.
 fn give_up(server: &mut Server, id: AllocationId, fingerprint: bool) {
     let Some(mut allocation) = server.allocations.remove(id) else {
         return;
@@ -223,7 +223,7 @@ fn give_up(server: &mut Server, id: AllocationId, fingerprint: bool) {
     report_refused(server, whose, &head, &reject);
 }
 
-/// What the client heard, and hears again, wherever it is now.
+/// The answer that the client got and gets again, wherever it is now.
 pub(super) fn allocated(allocation: &Allocation, mapped: SocketAddr, tickets: &Tickets) -> Answer {
     let refused = allocation.refused.as_ref();
     let mobile = allocation.mobile.as_ref();
@@ -246,6 +246,6 @@ const fn head_of(allocation: &Allocation, fingerprint: bool) -> Head {
     }
 }
 
-/// A port that another program has costs a system call to find out; what is found is remembered
-/// for a while, so the next request goes on where this one gave up.
+/// Each port that another program has costs a system call. Such ports are remembered for a while,
+/// so the next request goes on where this one gave up.
 const MAX_TRIES: u32 = 64;

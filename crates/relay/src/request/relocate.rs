@@ -9,8 +9,8 @@ use crate::auth::Signed;
 use crate::mobility::{Move, Path, Place, Ticket};
 use crate::{AllocationId, DropReason, Now, Reject, Server};
 
-/// RFC 8016 §3.2.2, whose order these checks keep: not the 5-tuple but the ticket says which
-/// allocation it is.
+/// RFC 8016 §3.2.2, whose order these checks keep. The ticket says which allocation it is, not the
+/// 5-tuple.
 pub(super) fn relocate(
     server: &mut Server,
     now: Now,
@@ -27,12 +27,12 @@ pub(super) fn relocate(
         Place::At(shard, id) if shard == server.shard => arrive(server, now, request, ticket, id),
         Place::At(..) if has_own(server, request) => Err(Reject::AllocationExists),
         Place::At(shard, _) => Ok(Answer::Elsewhere(shard)),
-        // Its client settles somewhere at this very moment, and uses a ticket elsewhere.
+        // Its client settles elsewhere at this very moment, and uses a ticket here.
         Place::Between => Ok(Answer::Never(DropReason::AllocationMoving)),
     }
 }
 
-/// The allocation is in this shard.
+/// Handles it where the allocation is in this shard.
 fn arrive(
     server: &mut Server,
     now: Now,
@@ -56,7 +56,7 @@ fn arrive(
     if allocation.client == request.client || is_next {
         return Err(Reject::NotMoved);
     }
-    // As early as where the allocation is in another shard, so that the answer is the same.
+    // Checked as early as for an allocation in another shard, so that the answer is the same.
     if has_own(server, request) {
         return Err(Reject::AllocationExists);
     }
@@ -68,7 +68,7 @@ fn arrive(
     }
     let lifetime = prolong(server, now, request, id)?;
     let Some(allocation) = server.allocations.get_mut(id) else {
-        // It was deleted, whole.
+        // The whole allocation was deleted.
         let ticket = None;
         return Ok(Answer::Refreshed { lifetime, ticket });
     };
@@ -101,7 +101,7 @@ fn arrive(
     })
 }
 
-/// Whether the 5-tuple has an allocation, to which it would be a second one.
+/// Whether the 5-tuple has an allocation already, so that it cannot have this one too.
 fn has_own(server: &Server, request: &Signed<'_>) -> bool {
     server.allocations.of(request.client).is_some()
 }

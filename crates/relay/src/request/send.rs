@@ -47,7 +47,8 @@ pub(crate) fn send<'p>(
     server.forward(now, hop, payload)
 }
 
-/// One that has neither peer nor data is pjnath's keepalive, and no error.
+/// Drops an indication that lacks a peer or data. One that lacks both is pjnath's keepalive, and no
+/// error.
 #[cold]
 fn incomplete(server: &mut Server, message: &Message<'_>) -> Verdict<'static, 'static> {
     let mut kinds = message.attributes().map(|attribute| attribute.kind);

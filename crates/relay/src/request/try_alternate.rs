@@ -1,6 +1,6 @@
 //! Which Allocates are answered 300 (Try Alternate). RFC 8489 §10, RFC 8656 §7.2 step 11.
 //!
-//! [`crate::redirect`] has the rules, and says why strangers are sent on as well.
+//! [`crate::redirect`] has the rules, and says why clients are sent on before they authenticate.
 
 use rand::Rng;
 use wire::Message;
@@ -12,19 +12,19 @@ use crate::realms::RealmId;
 use crate::redirect::{Alternate, Redirect, When};
 use crate::{ClientTuple, Now, Reject, Server};
 
-/// Refuses an Allocate without credentials, if a rule sends its client elsewhere, whoever it is.
+/// Refuses an Allocate without credentials, if a rule for all users sends its client elsewhere.
 pub(super) fn stranger(
     server: &mut Server,
     client: ClientTuple,
     message: &Message<'_>,
 ) -> Result<(), Reject> {
-    // What a client has here, or was reserved for it, is to be had nowhere else.
+    // An allocation or a reserved port of this server cannot be had on another.
     let reserved = message.get::<ReservationToken>() != Ok(None);
     if reserved || server.has_allocation(client) {
         return Ok(());
     }
     match decision(server, client, None) {
-        // The client may be of that realm: it is challenged, and then it is known.
+        // The client may be of that realm: it is challenged, and then its realm is known.
         Some((rule, _)) if rule.realm.is_some() => Ok(()),
         Some((_, alternate)) => Err(Reject::TryAlternate(alternate)),
         None => Ok(()),
@@ -51,8 +51,8 @@ pub(super) fn known(
     }
 }
 
-/// The refusal of a client that could as well be served elsewhere: sent there, it loses nothing by
-/// a server without room.
+/// The refusal of a client that another server could serve: it is sent there if this server has no
+/// room for it.
 pub(super) fn rather(alternate: Option<Alternate>, reject: Reject) -> Reject {
     const INSUFFICIENT_CAPACITY: u16 = 508;
     match alternate {
@@ -76,7 +76,7 @@ pub(super) fn rather_than_give_up(
     rather(alternate, reject)
 }
 
-/// What the first request to the next server is signed with, if that shares the secret of our
+/// The attributes for the first request to the next server, if that shares the secret of our
 /// nonces: the realm that the client signed with here, a nonce, and the algorithms it announces.
 pub(super) fn next_try<'a>(
     server: &mut Server,
@@ -97,8 +97,8 @@ pub(super) fn next_try<'a>(
     })
 }
 
-/// The first rule that concerns a client, and where it sends the client. Of a stranger the realm is
-/// not known, so that the rules of all realms may concern it.
+/// The first rule that concerns a client, and where it sends the client. The realm of a client that
+/// has not authenticated is not known, so the rules of all realms may concern it.
 fn decision(
     server: &mut Server,
     client: ClientTuple,

@@ -1,11 +1,11 @@
-//! Tokens: those of other implementations, and what is none.
+//! Tokens: those of other implementations, and texts that are no token.
 
 use proptest::prelude::*;
 
 use super::*;
 
-/// What the samples of RFC 7635, Appendix A, have in common. The key is the first half of it for
-/// AES-128.
+/// The key that the samples of RFC 7635, Appendix A, have in common. AES-128 uses the first half of
+/// it.
 const RFC_KEY: &[u8] = b"HGkj32KJGiuy098sdfaqbNjOiaz71923";
 const RFC_SERVER: &str = "blackdow.carleon.gov";
 const RFC_NONCE: [u8; 12] = *b"h4j3k2l2n4b5";
@@ -194,7 +194,7 @@ fn no_debug_output_shows_a_key() {
     keys.add("north", key(Encryption::A256Gcm, RFC_KEY));
     let text = format!("{keys:?} {:?}", rfc_token());
     assert!(text.contains("north") && text.contains("Key(***)"));
-    // Neither as text nor as numbers: the first bytes of both keys.
+    // The first bytes of both keys, neither as text nor as numbers.
     for secret in ["HGkj", "Zksj", "72, 71", "90, 107"] {
         assert!(!text.contains(secret), "{text}");
     }

@@ -1,4 +1,4 @@
-//! What holds for every address, every way to spell it and every list.
+//! Promises of the policy for every address, every spelling of it and every list.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -154,7 +154,8 @@ fn spellings(ip: Ipv4Addr, noise: u128) -> Vec<Ipv6Addr> {
     .into()
 }
 
-/// Written without the table: what the standard library knows, and by octets what it does not.
+/// Written without the table, from the standard library, and octet by octet where that has no
+/// function.
 fn is_public(ip: Ipv4Addr) -> bool {
     let local = ip.is_private()
         || ip.is_loopback()
