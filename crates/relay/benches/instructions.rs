@@ -20,7 +20,7 @@ use sim::{Request, World, minutes};
 fn main() {
     let mut arguments = env::args().skip(1);
     let kind = arguments.next().unwrap_or_default();
-    // Without a number, as cargo calls it among all benches, it shows that every kind works.
+    // Without a number, as cargo calls it among all benches, it only shows that every kind works.
     let count = arguments.next().and_then(|count| count.parse().ok());
     match count {
         Some(count) => run(&kind, count),
@@ -28,7 +28,7 @@ fn main() {
     }
 }
 
-/// What stands in the table of `docs/performance.md`.
+/// The kinds in the table of `docs/performance.md`.
 const KINDS: &[&str] = &[
     "channel-data",
     "send",

@@ -1,4 +1,4 @@
-//! What a verdict costs, alone and in a crowd. Results are kept in `docs/performance.md`.
+//! The cost of a verdict, alone and among many clients. Results are kept in `docs/performance.md`.
 
 use std::hint::black_box;
 use std::net::SocketAddr;
@@ -55,7 +55,7 @@ fn alone(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// What anyone may ask, from an address that the server does not know.
+/// Requests that anyone may send, from an address that the server does not know.
 fn strangers(criterion: &mut Criterion) {
     let mut world = World::new();
     let stranger = world.client("alice");
@@ -83,8 +83,9 @@ fn strangers(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// The same among many, visited in an order that no cache foresees. A thousand who talk among a
-/// hundred thousand show what a table costs by its size; all of them, what the caches cost.
+/// The same among many clients, visited in an order that no cache foresees. A thousand who talk
+/// among a hundred thousand show the cost of a table by its size; all of them, the cost of the
+/// caches.
 fn in_a_crowd(criterion: &mut Criterion) {
     let mut crowd = Crowd::gather(10);
     crowd.measure(criterion, 10);
@@ -129,8 +130,8 @@ fn endings(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Many clients, each with an allocation and a channel; half of them relay IPv6, as one address
-/// has not ports enough.
+/// Many clients, each with an allocation and a channel. Half of them relay IPv6, as one address has
+/// too few ports.
 struct Crowd {
     world: World,
     members: Vec<Member>,
@@ -158,7 +159,7 @@ impl Crowd {
         Self { world, members }
     }
 
-    /// What it costs when so many of them talk.
+    /// Measures a packet when so many of them talk.
     fn measure(&mut self, criterion: &mut Criterion, talking: usize) {
         let name = format!("{talking} of {}", self.members.len());
         let now = self.world.now();
@@ -222,7 +223,7 @@ fn seen(verdict: Verdict<'_, '_>) {
     black_box(&verdict);
 }
 
-/// On the channel that every member has.
+/// On the channel that every client of the crowd has.
 const CHANNEL_DATA: [u8; 11] = *b"\x40\x00\x00\x07payload";
 
 const UNLIMITED: Allowance = Allowance {

@@ -1,11 +1,11 @@
-//! What an allocation costs in memory while nobody uses it.
+//! The memory that an allocation costs while it is not used.
 
 use std::net::SocketAddr;
 
 use relay::{ClientTuple, Effect, Now, PortRange, Server, Verdict};
 use sim::{Client, Request, World, minutes};
 
-/// So many that what they share does not count.
+/// So many that memory which they share does not count.
 const ALLOCATIONS: u16 = 50_000;
 /// Bytes of heap for one, tables and timers included.
 const MOST: i64 = 1024;
@@ -26,7 +26,7 @@ fn an_idle_allocation_costs_at_most_a_kibibyte() {
     assert!(whole <= MOST, "{whole} bytes");
 }
 
-/// One user behind one NAT, who asks for the same at port after port.
+/// One user behind one NAT, who sends the same requests from port after port.
 struct Crowd {
     world: World,
     alice: Client,
@@ -40,7 +40,7 @@ impl Crowd {
         Self { world, alice }
     }
 
-    /// Bytes of heap that these requests of each of many cost.
+    /// The bytes of heap that these requests cost per client.
     fn cost_of<const N: usize>(&mut self, requests: [Request; N]) -> i64 {
         let packets = requests.map(|request| self.alice.write(&mut self.world, &request));
         let (now, alice) = (self.world.now(), self.alice.tuple(&self.world));

@@ -175,7 +175,7 @@ fn what_is_dropped_costs_no_allocation() {
     });
 }
 
-/// What anyone may ask, so that a flood of it finds nothing to exhaust.
+/// Requests that anyone may send: a flood of them must not exhaust memory.
 #[test]
 fn a_strangers_binding_and_challenge_cost_no_allocation() {
     let mut session = Session::new();
@@ -187,7 +187,7 @@ fn a_strangers_binding_and_challenge_cost_no_allocation() {
     }
 }
 
-/// Answered from elsewhere, by this host or by its partner.
+/// Requests that are answered from another address, by this host or by its partner.
 #[test]
 fn a_strangers_change_request_costs_no_allocation() {
     let local = |ip: &str| {
@@ -229,7 +229,7 @@ fn a_strangers_change_request_costs_no_allocation() {
             "{verdict:?}"
         );
     });
-    // Two that meet: the note that one writes, the other reads.
+    // Two servers that meet: one reads the notes that the other writes.
     let mut there = world("198.41.0.5", SecondAddress::Partner(partner.clone()));
     let other = Partner {
         address: "198.41.0.5".parse().unwrap(),
@@ -263,8 +263,8 @@ fn a_strangers_change_request_costs_no_allocation() {
     });
 }
 
-/// Counts the allocations of a few calls, after one that may still make room: few, as the budget is
-/// one of strangers.
+/// Counts the allocations of a few calls, after one that may still make room. There are few calls,
+/// as the budget is that of one stranger.
 #[track_caller]
 fn measure(world: &mut World, mut handle: impl FnMut(&mut Server, Now)) {
     let now = world.now();
@@ -301,7 +301,7 @@ fn a_hundred_thousand_strangers_cost_no_memory_answered_or_not() {
     assert!(answered > 1000 && silent > 100_000);
 }
 
-/// Otherwise the tests above would say nothing.
+/// Shows that the tests above can fail.
 #[test]
 fn what_allocates_is_counted() {
     let counted = allocation_counter::measure(|| drop(std::hint::black_box(vec![7; 10])));

@@ -201,7 +201,7 @@ fn a_retransmission_hears_the_remembered_success() {
     assert_eq!(world.allocations(), 1);
 }
 
-/// The client gave up on the nonce, not on the transaction: the id is what counts.
+/// The client gave up the nonce, not the transaction: the transaction id decides.
 #[test]
 fn a_retransmission_under_a_fresh_nonce_hears_it_too() {
     let mut world = World::new();
@@ -221,7 +221,7 @@ fn a_second_allocate_is_a_mismatch() {
     let relayed = alice.allocate(&mut world, minutes(10));
     let answer = alice.ask(&mut world, Request::allocate());
     assert_eq!(answer.code(), Some(437));
-    // Whatever else is wrong with it: the 5-tuple is looked at first.
+    // The 5-tuple is checked first, whatever else is wrong with the request.
     let bare = alice.ask(&mut world, Request::new(Method::Allocate));
     assert_eq!(bare.code(), Some(437));
     let bob = Request::allocate().as_user("bob", &password("bob"));

@@ -1,4 +1,4 @@
-//! Long-term credentials: who is challenged, who is refused, and with which code.
+//! Long-term credentials: which requests are challenged, which are refused, and with which code.
 //! RFC 8489 §9.2.4.
 
 use std::time::Duration;
@@ -55,7 +55,7 @@ fn a_request_without_integrity_is_challenged_whatever_it_asks() {
         assert_challenges(&answer, 401);
     }
     assert_eq!(world.counters().challenges, 4);
-    // The normal first step of every client is nothing to report.
+    // The challenge is the normal first step of every client, and is not reported.
     assert_eq!(world.counters().refused, 0);
     assert!(world.reports().is_empty() && world.is_idle());
 }
@@ -93,7 +93,7 @@ fn integrity_without_username_realm_or_nonce_is_a_bad_request() {
         let answer = alice.ask(&mut world, Request::allocate().without(missing));
         assert_eq!(answer.code(), Some(400), "without {missing:#06x}");
         assert!(!answer.is_signed());
-        // Nothing but the code.
+        // The answer has nothing but the code.
         assert_eq!(answer.as_bytes().len(), 20 + 8);
         assert_eq!(refusal(&mut world), Reject::IncompleteCredentials);
     }
@@ -156,7 +156,7 @@ fn a_nonce_is_good_for_as_long_as_the_allocation_lives_that_was_made_with_it() {
         alice.bind(&mut world, peer);
         assert_eq!(alice.nonce(&mut world), nonce);
     }
-    // With the allocation it ends.
+    // The nonce ends with the allocation.
     alice.delete(&mut world);
     let answer = alice.ask(&mut world, Request::allocate());
     assert_challenges(&answer, 438);
@@ -203,7 +203,7 @@ fn a_nonce_stays_good_for_its_allocation_when_the_clock_is_set() {
     }
 }
 
-/// Whoever has seen the end of one call cannot end the next from the same port.
+/// An attacker who has seen the end of one call cannot end the next from the same port.
 #[test]
 fn what_was_signed_for_an_earlier_allocation_does_not_end_a_later_one() {
     let mut world = World::with(|config| config.rules_mut().nonce_lifetime = seconds(60));
@@ -212,7 +212,7 @@ fn what_was_signed_for_an_earlier_allocation_does_not_end_a_later_one() {
     let captured = alice.write(&mut world, &Request::refresh(seconds(0)));
     assert!(alice.packet(&mut world, &captured).answer().is_success());
     world.advance(seconds(30));
-    // Challenged anew.
+    // The client is challenged again.
     alice.ask(&mut world, Request::allocate().unsigned());
     alice.allocate(&mut world, minutes(60));
     world.advance(minutes(30));
@@ -220,7 +220,8 @@ fn what_was_signed_for_an_earlier_allocation_does_not_end_a_later_one() {
     assert_eq!((answer.code(), world.allocations()), (Some(438), 1));
 }
 
-/// What an allocation allows its own user is not for others, nor for what was signed long before.
+/// A nonce that an allocation makes good is good for its own user only, and not if it is much
+/// older.
 #[test]
 fn a_live_allocation_makes_no_nonce_good_that_is_older_or_anothers() {
     let mut world = World::new();

@@ -1,5 +1,5 @@
-//! Bytes that no client should send: nothing panics, nothing is answered that should not be, and
-//! the session beside them loses nothing. The world checks every answer that is given.
+//! Bytes that no client should send: nothing panics, only requests are answered, and the session
+//! beside them loses nothing. The world checks every answer that is given.
 
 use relay::DropReason;
 use sim::Outcome::{Answered, AnsweredAs, AtClient, AtPeer, IcmpAtClient, Lost, NoSocket, Silent};
@@ -53,7 +53,7 @@ impl Bystander {
     }
 }
 
-/// What must never be answered: what is no request, and what is no message at all.
+/// A packet that is no request, or no message at all, must not be answered.
 #[track_caller]
 fn assert_fitting(packet: &[u8], outcome: &Outcome) {
     match outcome {
@@ -84,7 +84,7 @@ fn every_prefix_of_every_packet_is_harmless() {
             );
         }
         beside.assert_undisturbed(&mut world);
-        // Whole, it still does what it should, and the next one meets another state.
+        // The whole packet still has its effect, and the next one meets another state.
         assert_fitting(&packet, &alice.packet(&mut world, &packet));
     }
     beside.assert_undisturbed(&mut world);

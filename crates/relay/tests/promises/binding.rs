@@ -8,7 +8,7 @@ use wire::attributes::{
 };
 use wire::{Attribute, Method, TransactionId};
 
-/// As a client of RFC 3489 makes it: sixteen bytes, no magic cookie.
+/// A transaction id of RFC 3489: sixteen bytes, no magic cookie.
 const OLD: TransactionId = TransactionId::from_header(*b"sixteen old ones");
 
 #[test]
@@ -41,7 +41,7 @@ fn an_ipv6_address_is_heard_whole() {
 fn the_answer_is_no_longer_than_it_must_be() {
     let mut world = World::new();
     let answer = world.client("alice").ask(&mut world, Request::binding());
-    // Header and XOR-MAPPED-ADDRESS, nothing else: little to win for a reflector.
+    // Header and XOR-MAPPED-ADDRESS and nothing else, so a reflection gains little.
     assert_eq!(answer.as_bytes().len(), 20 + 12);
 }
 
@@ -101,7 +101,7 @@ fn a_client_without_the_cookie_hears_an_even_number_of_unknown_types() {
         let answer = alice.ask(&mut world, request().in_transaction(OLD));
         assert_eq!(answer.code(), Some(420));
         assert_eq!(answer.get(), Some(UnknownAttributes(heard.to_vec())));
-        // Who knows padding hears each once.
+        // A client that knows padding is told each type once.
         let answer = alice.ask(&mut world, request());
         let once = unknown[..count].to_vec();
         assert_eq!(answer.get(), Some(UnknownAttributes(once)));

@@ -1,4 +1,4 @@
-//! How much strangers hear beyond what they send. RFC 8489 §16.1.2.
+//! The bytes that strangers are sent beyond those that they send. RFC 8489 §16.1.2.
 
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU64;
@@ -13,11 +13,11 @@ use sim::{Client, LISTENER, Request, World, minutes, password, seconds};
 use wire::attributes::Software;
 use wire::{Attribute, Method};
 
-/// By default, to one prefix in a second.
+/// The default for one prefix in a second.
 const PER_PREFIX: usize = 16 * 1024;
-/// By default, to all of them.
+/// The default for all of them.
 const TOTAL: usize = 256 * 1024;
-/// So often a stranger must ask until chance leaves it nothing.
+/// How often a stranger must ask until chance leaves it nothing.
 const ENOUGH: usize = 5000;
 const OVER: DropReason = DropReason::OverBudget;
 
@@ -32,10 +32,10 @@ fn a_prefix_hears_its_allowance_at_once_and_again_when_a_second_has_passed() {
     world.advance(Duration::from_millis(250));
     let heard = flood(&mut world, victim);
     assert!((PER_PREFIX / 4).abs_diff(heard) < 200, "{heard}");
-    // Nothing is saved up.
+    // Idle time saves nothing up.
     world.advance(seconds(60));
     assert_all_of(flood(&mut world, victim), PER_PREFIX);
-    // What was not sent is a drop and nothing else.
+    // An answer that is not sent counts as a drop and as nothing else.
     let (challenges, dropped) = (world.counters().challenges, world.counters().dropped(OVER));
     let certain = PER_PREFIX / excess_of_challenge();
     assert_eq!(challenges + dropped, (certain + 3 * ENOUGH) as u64);
@@ -124,7 +124,7 @@ fn a_client_with_an_allocation_is_never_throttled() {
     let stale = Request::refresh(minutes(10)).nonce("stale");
     assert_eq!(client.ask(&mut world, stale).code(), Some(438));
     client.refresh(&mut world, minutes(10));
-    // What it heard is nobody's loss.
+    // The total is not charged for its answers.
     world.advance(seconds(2));
     for _ in 0..1000 {
         assert!(client.ask(&mut world, Request::binding()).is_success());
@@ -134,7 +134,7 @@ fn a_client_with_an_allocation_is_never_throttled() {
     assert_eq!(client.tell(&mut world, Request::binding()), Lost(OVER));
 }
 
-/// The nonce reached it, so its address is its own.
+/// The nonce reached the client, so the address is its own.
 #[test]
 fn who_has_heard_the_challenge_is_served_whatever_strangers_do() {
     let mut world = World::new();
@@ -179,7 +179,7 @@ fn every_answer_to_a_stranger_is_rationed() {
         Some(401)
     );
     assert_eq!(client.tell(&mut world, forged().nonce("")), Lost(OVER));
-    // Of all that was not answered, nothing is reported.
+    // Requests that were not answered are not reported.
     assert_eq!(world.reports().len(), 1);
 }
 
@@ -210,9 +210,9 @@ fn what_is_unlimited_is_not_rationed() {
     }
 }
 
-/// Each try has the chance that the allowance is of the demand, here a fifth, though the flood is
-/// always there first. A client that sends seven times, as RFC 8489 §6.2.1 says, is heard with
-/// 1 - (4/5)^7 = 79 %.
+/// The chance of each try is the ratio of the allowance to the demand, here a fifth, though the
+/// flood is always there first. A client that sends seven times, as RFC 8489 §6.2.1 says, is
+/// answered with a probability of 1 - (4/5)^7 = 79 %.
 #[test]
 fn an_honest_client_gets_through_a_flood_from_everywhere() {
     const RATE: u64 = 8 * 1024;
@@ -225,7 +225,7 @@ fn an_honest_client_gets_through_a_flood_from_everywhere() {
     let mut rng = StdRng::from_seed([7; 32]);
     let flooder = world.client("alice");
     let packet = flooder.write(&mut world, &challenge());
-    // Every hundredth of a second, before everyone else.
+    // Every hundredth of a second, the flood comes before all others.
     let at_once = 5 * RATE as usize / excess_of_challenge() / 100;
 
     let honest: Vec<(Client, u64)> = (0..200_u8)
@@ -292,7 +292,7 @@ proptest! {
                     longest = longest.max(answer.contents.len());
                 }
             }
-            // Two seconds' worth, what was earned since, and the end of the last answer.
+            // Two seconds' worth, the allowance earned since, and the end of the last answer.
             let most = |rate: usize| 2 * rate + rate * passed.as_millis() as usize / 1000 + longest;
             let (all_sent, all_heard): (usize, usize) = (sent.iter().sum(), heard.iter().sum());
             prop_assert!(all_heard <= all_sent + most(total));
@@ -340,7 +340,7 @@ fn assert_all_of(heard: usize, rate: usize) {
     );
 }
 
-/// How much longer a challenge is than what asks for it.
+/// How much longer a challenge is than its request.
 fn excess_of_challenge() -> usize {
     let mut world = World::new();
     let client = world.client("alice");

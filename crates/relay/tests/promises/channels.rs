@@ -1,4 +1,4 @@
-//! ChannelBind and what a channel is. RFC 8656 §12.
+//! ChannelBind and bound channels. RFC 8656 §12.
 
 use relay::{ChannelNumber, DropReason, Transport};
 use sim::Outcome::Lost;
@@ -130,7 +130,7 @@ fn a_live_channel_is_renewed_where_there_is_no_room_for_its_permission() {
         let again = Request::channel_bind(channel.get(), peer);
         assert!(alice.ask(&mut world, again).is_success());
     }
-    // A new one has to wait.
+    // A new channel has to wait.
     let new = world.peer();
     alice.permit(&mut world, one);
     alice.permit(&mut world, other);
@@ -249,7 +249,7 @@ fn a_number_leads_to_one_peer_and_a_peer_has_one_number() {
     ] {
         assert_eq!(alice.ask(&mut world, conflict).code(), Some(400));
     }
-    // And nothing has changed.
+    // Nothing has changed.
     assert_eq!(
         alice.send(&mut world, peer, b"x"),
         peer.hears(relayed, b"x")
@@ -385,7 +385,7 @@ fn more_channels_than_allowed_are_refused() {
         assert!(alice.ask(&mut world, bind(number)).is_success());
     }
     assert_eq!(alice.ask(&mut world, bind(0x4002)).code(), Some(403));
-    // One that is bound may be prolonged all the same.
+    // A channel that is bound may still be prolonged.
     assert!(alice.ask(&mut world, bind(0x4001)).is_success());
     world.advance(minutes(10));
     alice.ask(&mut world, Request::allocate().unsigned());

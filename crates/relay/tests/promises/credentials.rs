@@ -1,4 +1,4 @@
-//! Where credentials come from: passwords, precomputed keys, shared secrets. RFC 8489 §9.2.2; the
+//! The sources of credentials: passwords, precomputed keys, shared secrets. RFC 8489 §9.2.2; the
 //! TURN REST convention.
 
 use relay::keys::{Mint, mint};
@@ -129,7 +129,7 @@ fn an_allocation_outlives_its_credential() {
         bob.refresh(&mut world, minutes(10));
         bob.bind(&mut world, peer);
     }
-    // What ended cannot be had again.
+    // An allocation that ended cannot be opened again.
     bob.delete(&mut world);
     let since = seconds(9 * 10 * 60 - 60);
     assert_refused(&mut world, bob, &Reject::Expired { since });
@@ -159,7 +159,7 @@ const MINTED_ELSEWHERE: [(&str, &str); 4] = [
     ("1800000060.75", "tp7HENmR0/38pMNY1s2zsJYOdAA="),
 ];
 
-/// coturn takes `USER:EXPIRY`, too; a fraction is what JavaScript makes of a time.
+/// coturn takes `USER:EXPIRY`, too; JavaScript makes a time with a fraction.
 #[test]
 fn an_expiry_may_stand_behind_the_user_and_have_a_fraction() {
     let mut world = world_with_secrets();
@@ -191,7 +191,7 @@ fn where_user_and_expiry_are_numbers_the_first_is_the_expiry() {
     let over = world.client_with("1799999999:1900000000", "OsnQERz4T6KXTupxvRREyiU1foo=");
     let since = seconds(1);
     assert_refused(&mut world, over, &Reject::Expired { since });
-    // A number that is no time is a user's.
+    // A number that is no time is a user's name.
     let other = world.client_with("42:1800000060", "MgUrRq5a7EdIjrnFkk/75ZxF/bI=");
     other.allocate(&mut world, minutes(10));
 }
@@ -236,7 +236,7 @@ fn the_names_of_one_person_are_one_account_in_either_order() {
     }
 }
 
-/// They would be good for 57,000 years.
+/// Read as seconds, they would be good for 57,000 years.
 #[test]
 fn an_expiry_in_milliseconds_is_refused_and_told_as_what_it_is() {
     let mut world = world_with_secrets();
@@ -268,7 +268,7 @@ fn a_name_that_is_like_a_time_limited_one_is_told_the_forms_that_are_wanted() {
     );
     let nobody = world.client_with("nobody", "wonderland");
     assert_refused(&mut world, nobody, &Reject::UnknownUser);
-    // Where no secret is configured there is nothing to be told.
+    // Where no secret is configured there is no hint about expiries.
     let mut world = World::new();
     for name in ["alice:tomorrow", "1800000060000:alice"] {
         let client = world.client_with(name, "wonderland");

@@ -96,7 +96,7 @@ fn a_send_indication_with_neither_peer_nor_data_is_a_keepalive_and_no_error() {
         assert_eq!(client.tell(&mut world, blank), Silent);
     }
     assert_eq!(world.counters().dropped(DropReason::IncompleteSend), 0);
-    // It is still a message that must be understood.
+    // It is still a message whose required attributes must be understood.
     let strange = Request::indication(Method::Send).put_raw(0x7FFF, b"");
     assert_eq!(
         alice.tell(&mut world, strange),
@@ -295,7 +295,7 @@ fn an_empty_datagram_reaches_only_a_client_that_has_sent_one_itself() {
                 bound.send(&mut world, relayed, b""),
                 client.hears_on(channel, bound, b"")
             );
-            // The next allocation begins anew.
+            // The next allocation begins without it.
             client.delete(&mut world);
         }
     }

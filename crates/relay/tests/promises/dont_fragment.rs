@@ -1,5 +1,4 @@
-//! DONT-FRAGMENT: what is promised in Allocate, and kept in Send indications. RFC 8656 §3.7, §7.2,
-//! §13-15.
+//! DONT-FRAGMENT: promised in Allocate, and kept in Send indications. RFC 8656 §3.7, §7.2, §13-15.
 
 use relay::{AddressFamily, ClientTuple, DropReason, Transport};
 use sim::Outcome::Lost;
@@ -50,7 +49,7 @@ fn a_send_indication_that_asks_for_it_leaves_with_df_and_no_other() {
         alice.send(&mut world, peer, b"plain"),
         peer.hears(relayed, b"plain")
     );
-    // A channel has no way to ask.
+    // ChannelData cannot ask for it.
     alice.bind(&mut world, peer);
     assert_eq!(
         alice.send(&mut world, peer, b"plain"),
@@ -93,7 +92,7 @@ fn what_is_translated_from_datagrams_ignores_it_and_what_comes_by_stream_does_no
     }
 }
 
-/// No socket shows the DF bit of what it received, which that translation must know.
+/// No socket shows the DF bit of a datagram that it received, which that translation must know.
 #[test]
 fn an_allocate_for_translation_from_ipv4_to_ipv6_cannot_have_it() {
     let dont_fragment = || Request::allocate().dont_fragment();

@@ -23,7 +23,7 @@ fn a_draining_server_grants_nothing_new_on_any_shard() {
         };
         assert_eq!(*reject, Reject::Draining);
     }
-    // Strangers hear the same as ever.
+    // Strangers are answered as before.
     let stranger = world.client("alice");
     assert!(stranger.ask(&mut world, Request::binding()).is_success());
     let answer = stranger.ask(&mut world, Request::allocate().unsigned());

@@ -3,7 +3,7 @@
 use relay::{EndCause, OpenError, PortRange, Report};
 use sim::{Client, Outcome, Request, World, minutes, seconds};
 
-/// Who ended, why, and after how many seconds, since the last look.
+/// The client, cause and age in seconds of each end since the last call.
 fn endings(world: &mut World) -> Vec<(relay::ClientTuple, EndCause, u64)> {
     let reports = world.reports().into_iter();
     reports
@@ -19,7 +19,7 @@ fn endings(world: &mut World) -> Vec<(relay::ClientTuple, EndCause, u64)> {
         .collect()
 }
 
-/// An allocation with all that it can have.
+/// An allocation with everything that it can have.
 fn live(world: &mut World, client: Client) {
     let (one, two) = (world.peer(), world.peer());
     client.allocate(world, minutes(10));

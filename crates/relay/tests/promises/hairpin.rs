@@ -102,7 +102,7 @@ fn within_a_shard_the_packet_never_meets_the_kernel_and_else_it_does_once() {
                 to: Destination::Client { client, .. },
                 ..
             }) => assert!(at_once && client == to),
-            // To the local face: the external one would lead out to the NAT.
+            // To the local address: the external one would lead out to the NAT.
             Verdict::Relay(Outgoing {
                 to: Destination::Peer(hop),
                 ..
@@ -169,7 +169,7 @@ fn a_port_of_another_program_in_the_relay_range_is_never_reached() {
     }
 }
 
-/// A permission for the address of one relay is not one for every program beside it.
+/// A permission for the address of one relay does not admit every other program on that address.
 #[test]
 fn another_program_that_speaks_from_the_relay_range_is_not_heard() {
     for (mut world, alice, bob) in worlds() {

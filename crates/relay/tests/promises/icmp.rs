@@ -1,4 +1,5 @@
-//! ICMP errors about what a client sent: it is told, if the peer has a permission. RFC 8656 §11.5.
+//! ICMP errors about a client's datagrams: it is told, if the peer has a permission.
+//! RFC 8656 §11.5.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -22,7 +23,7 @@ pub(crate) fn allocate_both(world: &mut World, client: Client) -> [SocketAddr; 2
     both.try_into().unwrap()
 }
 
-/// Where every client is told.
+/// A server where every client is told.
 fn world() -> World {
     World::with(|config| config.rules_mut().icmp = IcmpTold::Always)
 }
@@ -60,7 +61,7 @@ fn an_old_client_hears_nothing_of_icmp_and_a_new_one_does() {
     }
 }
 
-/// Where SHA-256 is switched off nobody looks at what stands behind MESSAGE-INTEGRITY.
+/// Where SHA-256 is switched off, attributes behind MESSAGE-INTEGRITY are not read.
 #[test]
 fn what_nobody_signed_makes_no_client_new() {
     let mut world = World::new();
@@ -76,7 +77,7 @@ fn what_nobody_signed_makes_no_client_new() {
     );
 }
 
-/// A client of MD5 that says so has read RFC 8489 all the same.
+/// A client that names MD5 has read RFC 8489 all the same.
 #[test]
 fn an_algorithm_that_is_named_is_enough_to_be_told() {
     let mut world = World::with(|config| config.rules_mut().sha256 = Sha256::Offer);
@@ -212,7 +213,7 @@ fn the_mtu_is_told_where_a_datagram_was_too_big_and_else_zero() {
     }
 }
 
-/// A shard reaches another's relay by its local face. A client knows the external one.
+/// A shard reaches another's relay by its local address. A client knows the external one.
 #[test]
 fn an_error_about_another_relay_names_its_external_address() {
     let mut world = World::sharded(2, |config| {
@@ -261,7 +262,7 @@ fn an_error_for_an_allocation_that_is_gone_reaches_nobody() {
         peer.is_lost(&mut world, relayed, PORT_UNREACHABLE),
         NoSocket
     );
-    // And one that was under way when the socket closed.
+    // An error that was under way when the socket closed.
     let now = world.now();
     let late = world
         .server(0)

@@ -1,5 +1,5 @@
-//! What is signed counts, what is not does not; and what the server says to whom it knows is
-//! signed. RFC 8489 §9.2.4, §14.5; RFC 8656 §5.
+//! Signed attributes count and unsigned ones do not; and answers to clients that have authenticated
+//! are signed. RFC 8489 §9.2.4, §14.5; RFC 8656 §5.
 
 use relay::{AddressFamily, DropReason, Sha256};
 use sim::Outcome::Lost;
@@ -151,7 +151,7 @@ fn a_fingerprint_behind_the_integrity_is_answered_with_one() {
     }
 }
 
-/// Nobody offered it: without PASSWORD-ALGORITHMS both sides speak SHA-1.
+/// The server did not offer it: without PASSWORD-ALGORITHMS both sides use SHA-1.
 #[test]
 fn an_integrity_of_another_algorithm_is_no_integrity() {
     let mut world = World::new();

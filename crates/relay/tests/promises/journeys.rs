@@ -1,4 +1,5 @@
-//! Clients that move at random, while the mail between shards takes its time: what holds in all cases.
+//! Clients that move at random, while the mail between shards takes its time: promises for all
+//! cases.
 
 use proptest::prelude::*;
 use relay::Transport;
@@ -20,7 +21,7 @@ enum Step {
     Hear,
     /// So many letters arrive.
     Deliver(u8),
-    /// The next letter does not, if it is a packet: an inbox was full.
+    /// The next letter is lost, if it is a packet: an inbox was full.
     Lose,
 }
 
@@ -43,7 +44,7 @@ struct Journey {
     here: Client,
     /// How many 5-tuples and connections it has had.
     stations: u16,
-    /// What it shows: the ticket, and the request with it.
+    /// The ticket that it shows, and the request with it.
     ticket: Vec<u8>,
     refresh: Option<Vec<u8>>,
     sent: u16,
@@ -81,7 +82,7 @@ impl Journey {
             Step::Roam(shard) => self.roam(shard, transport),
             Step::Disconnect if transport == Transport::Tcp => {
                 self.here.disconnect(&mut self.world);
-                // If it is not done with its last ticket it comes back from the same port.
+                // If its last Refresh is not answered it comes back from the same port.
                 self.stations += 1;
                 self.roam(0, transport);
             }
@@ -120,7 +121,7 @@ impl Journey {
         }
     }
 
-    /// Only with a ticket in hand: else it shows again what it has shown.
+    /// Moves with the client's ticket; while the last Refresh is not answered, sends that again.
     fn roam(&mut self, shard: usize, transport: Transport) {
         if self.refresh.is_some() {
             return self.show();
@@ -158,11 +159,11 @@ impl Journey {
         }
     }
 
-    /// Wherever the client is in the end, it has its allocation there.
+    /// Wherever the client is in the end, it gets its allocation there.
     fn arrive(&mut self, transport: Transport) {
         self.world.release_mail();
         self.listen();
-        // Where an allocation was between two shards, the next retransmission finds it.
+        // If an allocation was between two shards, the next retransmission finds it.
         self.show();
         self.listen();
         assert_eq!(self.refresh, None, "all that was shown is answered");

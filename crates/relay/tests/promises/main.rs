@@ -1,4 +1,4 @@
-//! What the server promises, one file per subject, one sentence per test. RFC 8489, RFC 8656.
+//! The server's promises, one file per subject, one sentence per test. RFC 8489, RFC 8656.
 //!
 //! All of it happens in [`sim::World`], in virtual time.
 

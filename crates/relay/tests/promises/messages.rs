@@ -1,4 +1,4 @@
-//! The form of what the server says, whatever it says. RFC 8489 §5, §6, §14; RFC 8656 §5, §18.
+//! The form of the server's messages. RFC 8489 §5, §6, §14; RFC 8656 §5, §18.
 
 use relay::{AddressFamily, Destination, Keys, Limits, Outgoing, Verdict};
 use sim::{Answer, Proof, Request, World, minutes, password, seconds};
@@ -98,7 +98,7 @@ fn attributes_of_other_requests_are_ignored() {
     let mut world = World::new();
     let (alice, peer) = (world.client("alice"), world.peer());
     for request in session(peer).into_iter().skip(1) {
-        // The first of each kind counts, so what the request has itself is not replaced.
+        // The first of each kind counts, so these do not replace attributes of the request.
         let request = request
             .put(RequestedTransport::UDP)
             .put(ChannelNumberAttribute(0x4001))

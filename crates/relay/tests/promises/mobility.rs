@@ -19,7 +19,7 @@ pub(crate) fn allocate(client: Client, world: &mut World) -> Vec<u8> {
     ticket(&client.ask(world, Request::allocate().ticket(b"")))
 }
 
-/// Alice with an allocation and a channel to a peer, her ticket, and where she goes.
+/// Alice with an allocation and a channel to a peer, her ticket, and the client that she moves to.
 fn scene(world: &mut World, transport: Transport) -> (Client, Client, Peer, Vec<u8>) {
     let (home, peer) = (world.client("alice"), world.peer());
     let ticket = allocate(home, world);
@@ -54,7 +54,7 @@ fn an_allocate_again_hears_the_same_ticket() {
     assert_eq!(alice.packet(&mut world, &packet).answer(), first);
 }
 
-/// Found by the model: it heard the address that the allocation had last come from.
+/// Found by the model: the client was told the address that the allocation had last come from.
 #[test]
 fn an_allocate_again_from_a_client_that_comes_back_hears_its_own_address() {
     let mut world = World::new();
@@ -64,7 +64,7 @@ fn an_allocate_again_from_a_client_that_comes_back_hears_its_own_address() {
     let away = world.roam(home, 0, Transport::Udp);
     let peer = world.peer();
     let moved = away.ask(&mut world, shown(&ticket(&first)));
-    // The first data is what moves it.
+    // The first data moves it.
     away.tell(&mut world, Request::send(peer, b"x"));
     home.ask(&mut world, shown(&ticket(&moved)));
     assert_eq!(home.packet(&mut world, &packet).answer(), first);
@@ -130,7 +130,7 @@ fn until_data_comes_from_the_new_five_tuple_it_goes_over_the_old_one_both_ways()
         assert_eq!(heard, peer.hears(relayed, b"still"));
         let heard = peer.send(&mut world, relayed, b"here");
         assert_eq!(heard, home.hears_on(channel, peer, b"here"));
-        // A request is no data.
+        // A request is not data, so it does not move it.
         away.permit(&mut world, peer);
         home.permit(&mut world, peer);
         world.advance(minutes(4));
@@ -265,7 +265,7 @@ fn a_ticket_from_the_five_tuple_that_has_the_allocation_is_a_bad_request() {
     for client in [home, away] {
         assert_eq!(client.ask(&mut world, shown(&second)).code(), Some(400));
     }
-    // Neither used the ticket.
+    // Neither client used the ticket.
     let third = world.roam(home, 0, Transport::Udp);
     ticket(&third.ask(&mut world, shown(&second)));
 }
@@ -297,7 +297,8 @@ fn a_five_tuple_with_an_allocation_hears_so_first_on_whatever_shard() {
     let home = world.client_on(0, "alice");
     let first = allocate(home, &mut world);
     for shard in [0, 1] {
-        // Neither may use the ticket, be it that it is used or that it is another's.
+        // Neither client may use the ticket: it is used up for one, and another user's for the
+        // other.
         for user in ["alice", "bob"] {
             let other = world.client_on(shard, user);
             other.allocate(&mut world, minutes(10));
@@ -403,7 +404,7 @@ fn who_connects_from_where_a_client_was_has_nothing_of_what_it_had() {
     allocate(home, &mut world);
     home.bind(&mut world, peer);
     home.disconnect(&mut world);
-    // The same 5-tuple again, which is as good as somebody else.
+    // The same 5-tuple again may be another client's.
     let lost = home.send(&mut world, peer, b"mine?");
     assert_eq!(lost, Outcome::Lost(DropReason::NoChannel));
     let answer = home.ask(&mut world, Request::refresh(minutes(10)));
@@ -491,7 +492,7 @@ fn a_request_to_move_is_as_good_as_its_signature() {
     ticket(&away.ask(&mut world, shown(&first)));
 }
 
-/// RFC 8656 §21.4: it could not have opened one from there.
+/// RFC 8656 §21.4: the client could not have opened one from there.
 #[test]
 fn no_allocation_moves_to_the_end_of_a_tunnel() {
     let mut world = World::new();

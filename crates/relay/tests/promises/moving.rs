@@ -13,7 +13,7 @@ struct Scene {
     world: World,
     /// Where alice allocated and bound a channel: shard 0.
     home: Client,
-    /// Where she goes: shard 1.
+    /// The client that she moves to: shard 1.
     away: Client,
     peer: Peer,
     relayed: std::net::SocketAddr,
@@ -82,7 +82,7 @@ fn an_allocation_follows_its_client_to_another_shard_with_all_it_has() {
         assert_ne!(next, scene.ticket);
         assert_eq!(scene.world.server(0).allocations(), 1);
         scene.assert_served(scene.away);
-        // From now on all of it is within one shard.
+        // From now on the allocation is within one shard.
         assert_eq!(scene.world.server(0).allocations(), 0);
         assert_eq!(scene.world.server(1).allocations(), 1);
         scene.assert_served(scene.away);
@@ -90,7 +90,7 @@ fn an_allocation_follows_its_client_to_another_shard_with_all_it_has() {
         assert_eq!(heard, scene.away.hears(friend, b"hi"));
         assert!(scene.world.server(0).is_idle());
         assert!(scene.world.late().is_empty());
-        // And ends in its time.
+        // It ends in its time.
         scene.world.advance(minutes(10));
         assert!(scene.world.is_idle());
     }
@@ -353,7 +353,7 @@ fn an_allocation_that_comes_to_a_connection_that_has_ended_waits_for_its_client(
     scene.away.disconnect(&mut scene.world);
     scene.world.release_mail();
     assert_eq!(scene.world.server(1).allocations(), 1);
-    // The connection that comes from there now is somebody else's.
+    // The connection that comes from there now may be another client's.
     let lost = scene.away.send(&mut scene.world, scene.peer, b"mine?");
     assert_eq!(lost, Outcome::Lost(DropReason::NoChannel));
     let lost = scene.peer.send(&mut scene.world, scene.relayed, b"hi");
@@ -381,7 +381,7 @@ fn a_host_that_fails_while_its_client_moves_takes_the_allocation_with_it_and_not
     let mut scene = Scene::new();
     let next = scene.show();
     scene.world.restart_shard(0);
-    // What was passed to the host in vain is handled at last by who passed it.
+    // The shard that passed packets to the host in vain handles them itself in the end.
     let answer = scene
         .away
         .ask(&mut scene.world, Request::refresh(minutes(10)));
@@ -445,7 +445,7 @@ fn an_allocation_for_a_shard_that_began_anew_and_serves_the_five_tuple_waits_for
     let own = scene.away.allocate(&mut scene.world, minutes(20));
     scene.world.release_mail();
     assert_eq!(scene.world.server(1).allocations(), 2);
-    // Neither has anything of the other's.
+    // Neither client has anything of the other's.
     let friend = scene.world.peer();
     let bound = Request::channel_bind(0x4000, friend);
     assert!(scene.away.ask(&mut scene.world, bound).is_success());
@@ -613,7 +613,7 @@ fn a_client_whose_credential_has_expired_takes_its_allocation_along_and_opens_no
         world.advance(seconds(61));
         let away = world.roam(home, shard, Transport::Udp);
         ticket(&away.ask(&mut world, shown(&first)));
-        // Who has the ticket and does not know the password is told nothing.
+        // A thief who has the ticket and does not know the password is told nothing.
         let thief = world.client_with(&credential.username, "a guess");
         assert_eq!(thief.ask(&mut world, shown(&first)).code(), Some(401));
         let other = world.roam(home, shard, Transport::Udp);
@@ -649,9 +649,9 @@ fn a_request_to_move_that_no_inbox_takes_leaves_nothing_behind() {
     scene.world.lose_mail_to(0);
     scene.world.release_mail();
     assert!(scene.world.server(1).is_idle());
-    // The same again is a request like any other.
+    // The same Refresh again is a request like any other.
     ticket(&scene.away.packet(&mut scene.world, &refresh).answer());
-    // What is lost on the way later costs a packet, not the way.
+    // Mail that is lost later costs a packet, and does not end the guest.
     scene.world.hold_mail();
     scene.away.send(&mut scene.world, scene.peer, b"lost");
     scene.world.lose_mail_to(0);

@@ -1,4 +1,5 @@
-//! From where Binding is answered for who explores its NAT. RFC 5780 §6, RFC 3489 §8.1.
+//! The addresses that Binding is answered from, for clients that explore their NAT. RFC 5780 §6,
+//! RFC 3489 §8.1.
 
 use std::net::SocketAddr;
 
@@ -11,7 +12,7 @@ use wire::attributes::{
 };
 use wire::{Attribute, Method, TransactionId};
 
-/// As a client of RFC 3489 makes it: sixteen bytes, no magic cookie.
+/// A transaction id of RFC 3489: sixteen bytes, no magic cookie.
 const OLD: TransactionId = TransactionId::from_header(*b"sixteen old ones");
 const CLIENT: &str = "203.0.113.7:4000";
 
@@ -63,7 +64,7 @@ fn change(ip: bool, port: bool) -> Request {
     Request::binding().put(ChangeRequest { ip, port })
 }
 
-/// The answer, and on which addresses it travelled: the server's, the client's.
+/// The answer, and the addresses that it travelled between: the server's, the client's.
 #[track_caller]
 fn travelled(world: &World, client: Client, outcome: Outcome) -> (Answer, String, String) {
     let (via, answer) = if let AnsweredAs(via, answer) = outcome {
@@ -75,7 +76,7 @@ fn travelled(world: &World, client: Client, outcome: Outcome) -> (Answer, String
     (answer, via.server.to_string(), via.client.to_string())
 }
 
-/// Where an answer says to come from, and what the other address is.
+/// The addresses in an answer: its own origin, and the other one.
 fn said(answer: &Answer) -> (String, String) {
     let ResponseOrigin(origin) = answer.get().unwrap();
     let OtherAddress(other) = answer.get().unwrap();
@@ -102,7 +103,8 @@ fn every_corner_answers_from_where_the_flags_of_change_request_say() {
             let (from_ip, from_port) = (ip ^ change_ip, port ^ change_port);
             assert_eq!(from, local[from_ip][from_port]);
             assert_eq!(to, CLIENT);
-            // What is said is what the world sees. OTHER-ADDRESS is the same whatever the flags.
+            // The addresses in answers are those that the world sees. OTHER-ADDRESS is the same
+            // whatever the flags.
             let expected = (external[from_ip][from_port], external[1 - ip][1 - port]);
             assert_eq!(
                 said(&answer),
@@ -265,7 +267,7 @@ fn a_change_request_without_flags_asks_for_nothing() {
             }
         }
     }
-    // Of what else is unknown there is still a word.
+    // Other unknown attributes are still refused.
     let client = plain.client("alice");
     let answer = client.ask(&mut plain, change(false, false).put_raw(0x7FFF, b""));
     assert_eq!(answer.get(), Some(UnknownAttributes(vec![0x7FFF])));
@@ -296,7 +298,7 @@ fn over_tcp_the_addresses_are_named_and_nothing_is_changed() {
     ] {
         assert_eq!(client.ask(&mut world, request).code(), Some(420));
     }
-    // Where TCP has no second address, no client is sent there.
+    // Where TCP has no second address, no client is told of one.
     let client = at(
         &mut world,
         Transport::Tcp,
@@ -356,9 +358,9 @@ fn an_answer_from_elsewhere_is_charged_to_who_hears_it() {
             assert_eq!(outcome, Lost(DropReason::OverBudget));
         }
     }
-    // A second's worth for certain and by chance one more.
+    // A second's worth is certain, and chance may add one more.
     assert!((16_384..=2 * 16_384 + excess).contains(&heard), "{heard}");
-    // Another port of the same victim does not help, padding neither.
+    // Neither another port of the same victim helps, nor padding.
     let to_port = change(true, true).put(ResponsePort(53));
     assert_eq!(
         victim.tell(&mut world, to_port),
@@ -369,7 +371,7 @@ fn an_answer_from_elsewhere_is_charged_to_who_hears_it() {
         other.tell(&mut world, change(true, true)),
         AnsweredAs(..)
     ));
-    // What is no longer than the request adds nothing.
+    // An answer that is no longer than its request adds nothing.
     let padded = change(true, true).put_raw(0x8022, &[b' '; 40]);
     assert!(matches!(victim.tell(&mut world, padded), AnsweredAs(..)));
 }

@@ -1,5 +1,5 @@
-//! Servers that share the secret of their nonces, and what a 300 is to a client that has signed.
-//! RFC 8489 §9.2, §10.
+//! Servers that share the secret of their nonces, and the effect of a 300 on a client that has
+//! signed. RFC 8489 §9.2, §10.
 
 use std::time::Duration;
 
@@ -85,7 +85,7 @@ fn a_redirect_offers_the_algorithms_that_its_nonce_announces() {
     let client = second.client("alice");
     let answer = client.ask(&mut second, allocate().nonce(nonce));
     assert!(answer.is_success());
-    // A server that offers nothing does not know the nonce by its beginning.
+    // A server that offers nothing does not recognise the start of the nonce.
     let mut old = node(3, SHARED, None);
     let client = old.client("alice");
     let answer = client.ask(&mut old, Request::allocate().nonce(nonce));
@@ -153,7 +153,7 @@ fn a_challenged_client_stays_while_there_is_room_where_it_does_not() {
     let [bob, carol] = ["bob", "carol"].map(|user| challenged(&mut world, user));
     world.client("alice").allocate(&mut world, minutes(10));
     bob.allocate(&mut world, minutes(10));
-    // Some clients follow this one, and all would be lost by a 508.
+    // Some clients follow a 300, and a 508 would lose all of them.
     let answer = carol.ask(&mut world, Request::allocate());
     assert_eq!(answer.code(), Some(300));
     assert!(answer.is_signed());

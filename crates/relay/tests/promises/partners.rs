@@ -1,4 +1,4 @@
-//! Two hosts with one address each, which explore a NAT together. RFC 5780 §6 by way of two servers.
+//! Partners: two hosts with one address each, which offer NAT discovery together. RFC 5780 §6.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -16,11 +16,11 @@ use wire::attributes::{
     ResponsePort, SourceAddress, XorMappedAddress,
 };
 
-/// The servers: where each is bound, and what the world knows it by.
+/// The servers: the address that each is bound to, and the one that the world knows it by.
 const A: [&str; 2] = ["198.41.0.5", "193.0.14.7"];
 const B: [&str; 2] = ["199.7.83.42", "199.7.83.42"];
 const CLIENT: &str = "203.0.113.7:4000";
-/// As a client of RFC 3489 makes it: sixteen bytes, no magic cookie.
+/// A transaction id of RFC 3489: sixteen bytes, no magic cookie.
 const OLD: TransactionId = TransactionId::from_header(*b"sixteen old ones");
 const SECRET: &[u8] = b"what only the two of them know";
 
@@ -39,7 +39,7 @@ impl Pair {
         }
     }
 
-    /// Two that have met.
+    /// Two servers that have met.
     fn met() -> Self {
         let mut pair = Self::new();
         pair.a.keep_partners(11);
@@ -49,7 +49,7 @@ impl Pair {
         pair
     }
 
-    /// Brings every note to its reader, until nobody writes any more.
+    /// Brings every note to its reader, until no more are written.
     fn carry(&mut self) {
         for _ in 0..10 {
             let (to_b, to_a) = (self.a.notes(), self.b.notes());
@@ -83,7 +83,7 @@ impl Pair {
         offers(&mut self.b, B)
     }
 
-    /// Asks the first host, and hears what the second says.
+    /// Asks the first host; returns the answer of the second.
     #[track_caller]
     fn ask(&mut self, port: u16, request: Request) -> (ClientTuple, Answer) {
         let note = self.ask_for_note(port, request);
@@ -133,7 +133,7 @@ fn with(
     })
 }
 
-/// Where a host's notes come from, as the other one sees it.
+/// The address that a host's notes come from, as the other one sees it.
 fn channel([_, external]: [&str; 2]) -> SocketAddr {
     SocketAddr::new(external.parse().unwrap(), 3480)
 }
@@ -197,7 +197,7 @@ fn partners_that_see_each_other_offer_what_both_have() {
     assert!(pair.offers_a() && pair.offers_b());
     assert_eq!(reported(&mut pair.a), ["met 199.7.83.42:3480"]);
     assert_eq!(reported(&mut pair.b), ["met 193.0.14.7:3480"]);
-    // And go on doing so.
+    // They go on doing so.
     pair.advance(3600);
     assert!(pair.offers_a() && pair.offers_b());
     assert_eq!(reported(&mut pair.a), [""; 0]);
@@ -208,7 +208,7 @@ fn every_change_comes_from_where_it_should() {
     let mut pair = Pair::met();
     for (port, other_port) in [(3478, 3479), (3479, 3478)] {
         let at = |ip: &str, port: u16| SocketAddr::new(ip.parse().unwrap(), port);
-        // What a host can do by itself it does.
+        // A host answers by itself where it can.
         let asked = client(&mut pair.a, A, CLIENT, port);
         let own = asked.tell(&mut pair.a, change(false, true));
         let AnsweredAs(via, answer) = own else {
@@ -217,7 +217,7 @@ fn every_change_comes_from_where_it_should() {
         assert_eq!(via.server, at(A[0], other_port));
         assert_eq!(answer.get(), Some(ResponseOrigin(at(A[1], other_port))));
         assert_eq!(answer.get(), Some(OtherAddress(at(B[1], other_port))));
-        // And what it cannot, its partner does.
+        // Its partner answers where it cannot.
         for (change_port, from) in [(false, port), (true, other_port)] {
             let (via, answer) = pair.ask(port, change(true, change_port));
             assert_eq!(via.server, at(B[0], from));
@@ -284,13 +284,13 @@ fn a_partner_that_falls_silent_is_lost_after_15_seconds_and_met_again() {
     // A keepalive comes in the sixth second.
     pair.advance(6);
     reported(&mut pair.a);
-    // The other host is gone: what is written to it is lost.
+    // The other host is gone: notes to it are lost.
     pair.a.advance(Duration::from_millis(14_999));
     assert!(pair.offers_a());
     pair.a.advance(Duration::from_millis(1));
     assert!(!pair.offers_a());
     assert_eq!(reported(&mut pair.a), ["lost 199.7.83.42:3480"]);
-    // It asks every second from now on, and once is enough.
+    // It asks every second from now on, and reports the loss only once.
     pair.a.notes();
     pair.a.advance(minutes(1));
     assert_eq!(pair.a.notes().len(), 60);
@@ -309,7 +309,7 @@ fn a_partner_that_hears_nothing_is_not_met() {
     for _ in 0..60 {
         pair.a.advance(seconds(1));
         pair.b.advance(seconds(1));
-        // One way is cut.
+        // Notes in one direction are lost.
         pair.a.notes();
         for note in pair.b.notes() {
             pair.a.partner_writes(channel(B), &note);
@@ -341,7 +341,7 @@ fn a_note_is_obeyed_once() {
     for _ in 0..3 {
         assert_eq!(pair.b.partner_writes(channel(A), &note), stale);
     }
-    // Nor does it bring the partner back.
+    // The partner is not met again by that.
     pair.a.advance(seconds(5));
     let keepalives = pair.a.notes();
     for note in &keepalives {
@@ -414,7 +414,7 @@ fn who_has_another_secret_or_address_is_not_obeyed() {
         let reports = reported(&mut pair.b);
         told += reports.iter().filter(|it| **it == "Secret").count();
     }
-    // Anyone can write in the partner's name: the log is not theirs to fill.
+    // Anyone can write in the partner's name, so such lines in the log are limited.
     assert_eq!(told, 4);
 }
 

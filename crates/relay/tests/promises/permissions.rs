@@ -1,4 +1,4 @@
-//! CreatePermission and what a permission is. RFC 8656 §9, §10.
+//! CreatePermission and permissions. RFC 8656 §9, §10.
 
 use relay::policy::{Mode, Own, Policy};
 use relay::{AddressFamily, DropReason, Reject, Report};
@@ -335,7 +335,7 @@ fn a_channel_is_judged_by_its_port() {
     let relayed = alice.allocate(&mut world, minutes(10));
     let closed = Request::channel_bind(0x4000, host.on_port(22));
     assert_eq!(alice.ask(&mut world, closed).code(), Some(403));
-    // And has left no permission behind.
+    // It has left no permission behind.
     assert_eq!(
         alice.send(&mut world, host, b"x"),
         Lost(DropReason::NoPermission)
@@ -380,7 +380,7 @@ fn more_permissions_than_allowed_are_refused_and_none_is_installed() {
         three.send(&mut world, relayed, b"x"),
         Lost(DropReason::NoPeerPermission)
     );
-    // What has lapsed makes room.
+    // Permissions that have lapsed make room.
     world.advance(minutes(5));
     assert!(alice.ask(&mut world, both()).is_success());
 }

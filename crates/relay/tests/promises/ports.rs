@@ -25,7 +25,7 @@ fn no_success_before_the_socket_is_bound() {
     let (alice, peer) = (world.client("alice"), world.peer());
     world.hold_sockets();
     assert_eq!(alice.tell(&mut world, Request::allocate()), Silent);
-    // Until then there is nothing to use.
+    // Until then the client has no allocation to use.
     let early = alice.ask(&mut world, Request::create_permission([peer]));
     assert_eq!(early.code(), Some(437));
     let early = alice.ask(&mut world, Request::refresh(seconds(0)));
@@ -68,7 +68,7 @@ fn a_client_that_leaves_while_its_socket_is_opened_leaves_nothing() {
     world.open_sockets();
     assert!(world.is_idle());
     assert!(alice.inbox(&mut world).is_empty());
-    // What never was is not reported.
+    // An allocation that was never opened is not reported.
     assert!(world.reports().is_empty());
 }
 
@@ -121,7 +121,7 @@ fn a_port_found_taken_by_one_shard_is_not_tried_by_the_others() {
     bob.allocate(&mut world, minutes(10));
 }
 
-/// In between, another shard would find it in use and leave it alone as a stranger's.
+/// Otherwise another shard would find the port in use and leave it alone as another program's.
 #[test]
 fn a_port_is_free_when_its_socket_is_closed_and_not_before() {
     let mut world = World::sharded(2, |config| {
@@ -158,7 +158,7 @@ fn when_all_ports_are_taken_by_others_nothing_leaks() {
     }
 }
 
-/// Each try costs the shard a system call while others wait.
+/// Each try costs the shard a system call while other clients wait.
 #[test]
 fn a_request_gives_up_after_65_ports_and_the_next_goes_on_from_there() {
     let mut world = world_with_ports(70);
@@ -168,7 +168,7 @@ fn a_request_gives_up_after_65_ports_and_the_next_goes_on_from_there() {
     let answer = alice.ask(&mut world, Request::allocate());
     assert_eq!(answer.code(), Some(508));
     ports.for_each(|port| world.vacate(port));
-    // Five were not tried and so are not known to be another program's.
+    // Five ports were not tried, so they are not known to be another program's.
     for _ in 0..5 {
         world.client("alice").allocate(&mut world, minutes(10));
     }
@@ -245,7 +245,7 @@ fn who_asks_for_an_even_port_gets_one_or_none() {
         let XorRelayedAddress(relayed) = answer.get().unwrap();
         assert_eq!(relayed.port() % 2, 0);
     }
-    // Odd ports are left, which are of no use to the third.
+    // Only odd ports are left, which do not fit the third.
     let carol = world.client("carol");
     let asked = Request::allocate().put(EvenPort {
         reserve_next: false,

@@ -14,7 +14,7 @@ fn a_user_has_no_more_allocations_than_allowed() {
     let third = world.client("alice");
     let answer = third.ask(&mut world, Request::allocate());
     assert_eq!(answer.code(), Some(486));
-    // Others are not concerned.
+    // Other users are not concerned.
     world.client("bob").allocate(&mut world, minutes(10));
 }
 

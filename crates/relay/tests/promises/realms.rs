@@ -1,5 +1,5 @@
-//! Several realms on one server: which one a client is challenged with, and who is known where.
-//! RFC 8489 §9.2.4.
+//! Several realms on one server: which one a client is challenged with, and where each user is
+//! known. RFC 8489 §9.2.4.
 
 use std::net::SocketAddr;
 
@@ -12,7 +12,7 @@ use wire::{Attribute, Key};
 use crate::mobility;
 
 const NET: &str = "example.net";
-/// Where clients are challenged with [`NET`].
+/// The listener whose clients are challenged with [`NET`].
 const NET_LISTENER: SocketAddr = SocketAddr::new(sim::LOCAL, 3479);
 
 fn realm(keys: Keys) -> Realm {
@@ -50,7 +50,7 @@ fn assert_names(answer: &Answer, code: u16, realm: &str) {
     assert_eq!(answer.get(), Some(wire::attributes::Realm(realm)));
 }
 
-/// Who the last allocation was opened for.
+/// The user that the last allocation was opened for, and the realm.
 #[track_caller]
 fn opened_for(world: &mut World) -> (String, String) {
     let reports = world.reports();
@@ -97,7 +97,7 @@ fn a_name_belongs_to_the_realm_it_is_signed_with() {
     );
     other.allocate(&mut world, minutes(10));
     assert_eq!(opened_for(&mut world), of("alice", NET));
-    // Neither password is any good at the other's.
+    // The password of one is not good for the other.
     let mallory = client_at(&mut world, NET_LISTENER, "alice", &password("alice"));
     let answer = mallory.ask(&mut world, Request::allocate());
     assert_names(&answer, 401, NET);
@@ -178,7 +178,7 @@ fn time_limited_names_have_realms_too() {
         client.allocate(&mut world, minutes(10));
         assert_eq!(opened_for(&mut world), of(&format!("{expiry}:alice"), NET));
     }
-    // The secret of one realm makes nobody of another.
+    // A secret of one realm is not good in the other.
     for (server, secret, user) in [
         (LISTENER, &b"south"[..], "alice@example.net"),
         (LISTENER, b"north", "alice@example.org"),
@@ -276,7 +276,7 @@ fn a_namesake_of_another_realm_is_another_user() {
     let as_other = Request::refresh(minutes(10)).as_user("alice@example.net", &namesake);
     let answer = alice.ask(&mut world, as_other);
     assert_eq!(answer.code(), Some(441));
-    // By either spelling she is herself.
+    // Either spelling names the same user.
     let as_self = Request::refresh(minutes(10)).as_user("alice", &own);
     assert!(alice.ask(&mut world, as_self).is_success());
 }
@@ -339,7 +339,7 @@ fn a_realm_has_a_quota_for_its_users_together_and_one_for_each() {
     assert_eq!(ask(NET_LISTENER, "alice").1, None);
     assert_eq!(ask(NET_LISTENER, "alice").1, Some(486));
     assert_eq!(ask(NET_LISTENER, "dave").1, None);
-    // The realm's is reached, and says nothing about other realms.
+    // The realm's quota is reached, and other realms are not affected.
     assert_eq!(ask(NET_LISTENER, "dave").1, Some(486));
     assert_eq!(ask(LISTENER, "alice").1, None);
     assert_eq!(ask(LISTENER, "alice").1, Some(486));
@@ -348,7 +348,7 @@ fn a_realm_has_a_quota_for_its_users_together_and_one_for_each() {
     dave.allocate(&mut world, minutes(10));
 }
 
-/// Signed as RFC 8489 has it, by the hash of a name.
+/// A request that is signed as RFC 8489 has it, by the hash of a name.
 fn hashed(name: &str, realm: &str) -> Request {
     Request::allocate()
         .proof(Proof::New(PasswordAlgorithm::SHA256))

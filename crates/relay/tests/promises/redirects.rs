@@ -61,7 +61,7 @@ fn an_allocate_is_answered_with_another_server_of_the_clients_family() {
     let alice = world.client("alice");
     let answer = alice.ask(&mut world, stranger());
     assert_eq!(answer.code(), Some(300));
-    // One of the client's family first, one of the other behind it.
+    // The address of the client's family is first, one of the other is second.
     let [same, other] = alternates(&answer)[..] else {
         panic!("{answer:?}");
     };
@@ -83,7 +83,7 @@ fn a_client_is_sent_on_before_it_has_a_nonce_to_take_along() {
     let alice = world.client("alice");
     let answer = alice.ask(&mut world, stranger());
     assert!(!answer.is_signed());
-    // Strangers may be anyone, so not a byte more than they need.
+    // Anyone can send such requests, so the answer has not a byte more than needed.
     assert_eq!(answer.get::<ErrorCode<'_>>().unwrap().reason, "");
     assert_eq!(answer.get::<RealmAttribute<'_>>(), None);
     assert_eq!(answer.get::<Nonce<'_>>(), None);
@@ -144,7 +144,7 @@ fn a_client_is_never_sent_to_a_port_of_another_transport() {
     let both = vec![
         udp,
         only(tcp, Transport::Tcp),
-        // Of the other family there is something for UDP alone.
+        // For the other family there is one for UDP only.
         only(TO[2], Transport::Udp),
     ];
     let mut world = self::world(vec![rule(both)]);
@@ -188,7 +188,7 @@ fn what_a_client_has_stays_where_it_is() {
     let (alice, peer) = (world.client("alice"), world.peer());
     let packet = alice.write(&mut world, &Request::allocate().lifetime(minutes(10)));
     assert!(alice.packet(&mut world, &packet).answer().is_success());
-    // A retransmission hears what the first heard.
+    // A retransmission gets the answer of the first request.
     assert!(alice.packet(&mut world, &packet).answer().is_success());
     assert_eq!(alice.ask(&mut world, stranger()).code(), Some(401));
     alice.bind(&mut world, peer);
@@ -233,7 +233,7 @@ fn what_strangers_hear_of_other_servers_is_rationed_like_all_they_hear() {
     assert_eq!(world.counters().redirected, asked);
     // A 300 is shorter than a challenge.
     assert!(asked > 16 * 1024 / 20, "{asked}");
-    // TCP clients are where they say to be.
+    // TCP clients have the addresses that they claim.
     let bob = world.tcp_client("bob");
     assert_eq!(bob.ask(&mut world, stranger()).code(), Some(300));
 }
@@ -271,7 +271,7 @@ fn a_rule_for_one_realm_concerns_no_other() {
         world.client(user).allocate(&mut world, minutes(10));
     }
     let bob = world.client("bob@example.net");
-    // Nobody knows yet that it is of this realm.
+    // Without a user name the server does not know yet that the client is of this realm.
     assert_eq!(bob.ask(&mut world, stranger()).code(), Some(401));
     let answer = bob.ask(&mut world, Request::allocate());
     assert_eq!(answer.code(), Some(300));
@@ -332,7 +332,7 @@ fn a_request_that_no_server_would_grant_is_refused_here() {
     assert_eq!(alice.ask(&mut world, contradiction).code(), Some(400));
 }
 
-/// No port is free, or no descriptor: what is known late is told as what is known at once.
+/// No port is free, or no descriptor: a refusal that comes late is answered like one at once.
 #[test]
 fn a_client_whose_socket_cannot_be_opened_is_sent_on_in_place_of_a_508() {
     let mut world = World::with(|config| {

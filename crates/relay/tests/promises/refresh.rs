@@ -46,7 +46,7 @@ fn zero_deletes_at_once_and_the_5_tuple_is_free_right_after() {
     let answer = alice.ask(&mut world, Request::refresh(seconds(0)));
     assert_eq!(answer.get(), Some(Lifetime(0)));
     assert!(answer.is_signed() && world.is_idle());
-    // The same instant.
+    // It ended in the same instant.
     assert_ne!(alice.allocate(&mut world, minutes(10)), first);
     let causes: Vec<_> = world
         .reports()

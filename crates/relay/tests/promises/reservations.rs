@@ -151,7 +151,7 @@ fn a_token_is_of_no_use_to_another_user() {
     let (alice, bob) = (world.client("alice"), world.client("bob"));
     let (_, token) = reserve(&mut world, alice);
     assert_eq!(redeem(&mut world, bob, token).code(), Some(508));
-    // And its owner has lost nothing by the attempt.
+    // Its owner has lost nothing by the attempt.
     let rtcp = world.client("alice");
     assert!(redeem(&mut world, rtcp, token).is_success());
 }
@@ -222,7 +222,7 @@ fn attributes_beside_a_token_that_say_where_are_a_bad_request() {
     ] {
         assert_eq!(code(&mut world, rtcp, request), Some(400));
     }
-    // Nothing of it used the token up.
+    // None of these requests used the token up.
     assert!(redeem(&mut world, rtcp, token).is_success());
 }
 
@@ -254,7 +254,7 @@ fn ports_of_other_programs_lead_to_another_pair() {
     assert_eq!((even.port(), world.ports_taken()), (50_006, 2));
 }
 
-/// The number is reserved and no socket, so another program may be faster.
+/// The number is reserved but no socket is open, so another program may bind it first.
 #[test]
 fn a_reserved_port_that_another_program_took_is_refused_and_no_other_is_given() {
     let mut world = World::new();

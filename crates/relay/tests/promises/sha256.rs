@@ -1,4 +1,4 @@
-//! RFC 8489's newer authentication: offered, chosen, held against who bids it down.
+//! RFC 8489's newer authentication: offered, chosen, and protected against bidding down.
 
 use relay::{Reject, Report, Sha256};
 use sim::{Answer, Client, Proof, REALM, Request, World, minutes};
@@ -14,7 +14,7 @@ fn world(policy: Sha256) -> World {
     World::with(|config| config.rules_mut().sha256 = policy)
 }
 
-/// What a client hears first, and remembers.
+/// The first challenge of a client, which it remembers.
 fn challenge(world: &mut World, client: Client) -> Answer {
     client.ask(world, Request::allocate().unsigned())
 }
@@ -58,7 +58,7 @@ fn md5_keys_may_be_chosen_under_the_better_integrity() {
     assert_eq!(opened.message().integrity(), Some(Algorithm::Sha256));
 }
 
-/// No client may, but ystreet's does unless it is told to use SHA-256.
+/// No client may do so, but ystreet's does unless it is told to use SHA-256.
 #[test]
 fn who_names_an_algorithm_and_signs_with_sha1_is_answered_in_kind() {
     for algorithm in [PasswordAlgorithm::SHA256, PasswordAlgorithm::MD5] {
@@ -91,7 +91,7 @@ fn who_names_none_is_answered_with_sha1_whatever_it_signed_with() {
     }
 }
 
-/// RFC 8489 §9.2.4. With an allocation and without: its key must be no way round.
+/// RFC 8489 §9.2.4. With an allocation and without: the key that it keeps must not avoid the check.
 #[test]
 fn where_both_integrities_are_there_that_of_sha256_decides() {
     let key = |password: &str| Key::md5("alice", REALM, password);
@@ -153,7 +153,7 @@ fn each_challenge_offers_the_algorithms_again_and_names_nobody() {
     );
 }
 
-/// RFC 8489 §9.2.4: of two things that are wrong the earlier check is the one that speaks.
+/// RFC 8489 §9.2.4: if two things are wrong the earlier check decides.
 #[test]
 fn the_checks_are_made_in_the_order_of_the_rfc() {
     let mut world = world(Sha256::Offer);
@@ -189,7 +189,7 @@ fn the_checks_are_made_in_the_order_of_the_rfc() {
         world.reports();
         assert_eq!(alice.ask(&mut world, request).code(), Some(code));
         let reports = world.reports();
-        // A challenge is nothing to report.
+        // A challenge is not reported.
         if cause == Reject::Challenge {
             assert!(reports.is_empty());
             continue;
@@ -217,7 +217,7 @@ fn who_drops_an_algorithm_from_the_offer_is_found_out() {
     let alice = world.client("alice");
     challenge(&mut world, alice);
     let md5 = || Request::allocate().proof(Proof::New(PasswordAlgorithm::MD5));
-    // The stronger one is gone from what the client saw and echoes.
+    // The stronger one is missing from the list that the client saw and echoes.
     let fewer = md5()
         .without(PasswordAlgorithms::TYPE)
         .put(PasswordAlgorithms(&[0, 1, 0, 0]));
@@ -273,7 +273,7 @@ fn a_hash_of_the_name_is_as_good_as_the_name() {
     assert_eq!(stranger.code(), Some(401));
     let opened = alice.ask(&mut world, hashed("alice"));
     let XorRelayedAddress(_) = opened.get().unwrap();
-    // It is alice's, whichever way she says so.
+    // It is alice's, whichever way she names herself.
     let refresh = Request::refresh(minutes(10)).proof(NEW);
     assert!(alice.ask(&mut world, refresh).is_success());
     let reported = world

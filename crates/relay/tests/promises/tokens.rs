@@ -1,4 +1,4 @@
-//! Access tokens of third parties: what opens with one, and for how long. RFC 7635.
+//! Access tokens of third parties: what a token opens, and for how long. RFC 7635.
 
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ pub(crate) fn world() -> World {
     world_with(|_| {})
 }
 
-/// What an authorization server gives to a client.
+/// A token that an authorization server makes for a client.
 struct Mint {
     kid: &'static str,
     server_name: &'static str,
@@ -340,7 +340,7 @@ fn a_key_is_good_within_its_times_to_the_second() {
 fn a_lifetime_ends_with_its_token_even_below_the_default() {
     let mut world = world();
     let guest = Mint::new(1).lifetime(100).client(&mut world);
-    // At once it is the token's lifetime, and not five seconds more.
+    // At first it is the token's lifetime, and not five seconds more.
     let answer = guest.ask(&mut world, Request::allocate().lifetime(minutes(60)));
     assert_eq!(lifetime(&answer), 100);
     world.advance(seconds(50));
@@ -376,11 +376,11 @@ fn a_new_token_of_another_key_renews_an_allocation() {
     let new = Mint::new(2).mac_key(&[5; 20]).south().now(&world);
     guest.take_token(&mut world, new);
     assert_eq!(guest.refresh(&mut world, minutes(10)), minutes(10));
-    // From now on its key signs, under its key's id.
+    // From now on the new token's key signs, under the id of the key that sealed it.
     guest.bind(&mut world, peer);
     world.advance(seconds(590));
     guest.refresh(&mut world, minutes(10));
-    // That of the first token signs no more.
+    // The first token's key signs no more.
     let answer = guest.packet(&mut world, &old).answer();
     assert_eq!(answer.code(), Some(401));
     assert_eq!(world.allocations(), 1);
@@ -485,10 +485,10 @@ fn one_token_is_one_account_to_quotas() {
     let second = world.client_with_token(grant);
     let answer = second.ask(&mut world, Request::allocate());
     assert_eq!(answer.code(), Some(486));
-    // Others whose tokens the same key sealed are not concerned.
+    // Other tokens that the same key sealed are not concerned.
     let other = Mint::new(2).client(&mut world);
     other.allocate(&mut world, minutes(10));
-    // It counts where it was opened, whatever token renewed it.
+    // The allocation counts where it was opened, whatever token renewed it.
     let third = Mint::new(3).south().now(&world);
     first.take_token(&mut world, third.clone());
     first.refresh(&mut world, minutes(10));
@@ -509,7 +509,7 @@ fn a_bearer_takes_an_allocation_along_with_the_token_that_it_lives_on() {
     let ticket = mobility::allocate(home, &mut world);
     home.bind(&mut world, peer);
     let relayed = home.relayed(&world);
-    // Whoever saw the ticket on its way, and has a token of the same key.
+    // A thief who saw the ticket on its way, and has a token of the same key.
     let thief = Mint::new(2).client(&mut world);
     let answer = thief.ask(&mut world, mobility::shown(&ticket));
     assert_eq!(answer.code(), Some(441));
@@ -536,7 +536,7 @@ fn a_stale_nonce_under_a_good_token_is_told_so_in_a_signed_answer() {
     world.advance(minutes(10));
     let answer = guest.ask(&mut world, Request::allocate());
     assert_eq!(answer.code(), Some(438));
-    // RFC 7635 §8: clients discard what is not signed.
+    // RFC 7635 §8: clients discard an answer that is not signed.
     assert!(answer.is_signed());
     let name = answer.get();
     assert_eq!(name, Some(ThirdPartyAuthorization(SERVER_NAME)));
@@ -576,7 +576,7 @@ fn a_token_without_username_realm_or_nonce_is_a_bad_request() {
         let answer = guest.ask(&mut world, Request::allocate().without(missing));
         assert_eq!(answer.code(), Some(400), "without {missing:#06x}");
     }
-    // The key is named, not hashed.
+    // The key is named by USERNAME, never by USERHASH.
     let hashed = Request::allocate()
         .without(Username::TYPE)
         .put(UserHash::of("north", REALM));
@@ -628,7 +628,7 @@ fn a_token_that_nobody_asked_for_is_an_unknown_attribute() {
     assert_eq!(answer.code(), Some(420));
     let UnknownAttributes(unknown) = answer.get().unwrap();
     assert_eq!(unknown, [0x7FFF, AccessToken::TYPE]);
-    // What is missing is missing all the same.
+    // A missing attribute is still refused.
     let nameless = Request::allocate().without(Username::TYPE);
     assert_eq!(guest.ask(&mut world, nameless).code(), Some(400));
 }
@@ -687,7 +687,7 @@ fn a_token_may_sign_with_sha256_and_is_answered_alike() {
         .without(PasswordAlgorithm::TYPE)
         .without(PasswordAlgorithms::TYPE);
     assert!(guest.ask(&mut world, bare).is_success());
-    // But who chooses must have heard the whole offer.
+    // A client that chooses must echo the whole offer.
     let bid_down = Request::refresh(minutes(10))
         .proof(new)
         .without(PasswordAlgorithms::TYPE);
