@@ -1,4 +1,4 @@
-//! How many TCP connections there may be, in all and from one source prefix.
+//! A bound on the number of TCP connections, in all and from one source prefix.
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -33,7 +33,7 @@ impl Admission {
         }
     }
 
-    /// A place for one more connection, given back when the ticket is dropped.
+    /// Admits one more connection if there is room; dropping the ticket gives the place back.
     pub(crate) fn admit(self: &Arc<Self>, source: IpAddr) -> Option<Ticket> {
         let prefix = SourcePrefix::of(source);
         let mut counts = self.counts();
@@ -57,7 +57,7 @@ impl Admission {
     }
 }
 
-/// One connection's place.
+/// The place of one connection.
 #[derive(Debug)]
 pub(crate) struct Ticket {
     admission: Arc<Admission>,

@@ -36,7 +36,7 @@ pub(crate) fn listeners(
     Ok(by_shard)
 }
 
-/// Binds the sockets that partners write to, one for all shards: it is read by one of them.
+/// Binds the sockets that partners write to. There is one for all shards, and one shard reads it.
 pub(crate) fn partners(config: &relay::Config) -> Result<Vec<PartnerSocket>, Fault> {
     let mut sockets = Vec::new();
     for discovery in &config.nat_discovery {
@@ -58,7 +58,7 @@ pub(crate) fn partners(config: &relay::Config) -> Result<Vec<PartnerSocket>, Fau
     Ok(sockets)
 }
 
-/// A socket for what a partner and this server write to each other.
+/// A socket for notes between a partner and this server.
 #[derive(Debug)]
 pub(crate) struct PartnerSocket {
     pub(crate) family: AddressFamily,
@@ -83,8 +83,8 @@ pub(crate) struct Bound {
     pub(crate) socket: Socket,
 }
 
-/// Proves that nobody else has the address, and makes port 0 a real one. With `SO_REUSEPORT` alone
-/// a second server of the same user would silently take half of our clients.
+/// Proves that no other program has the address, and makes port 0 a real one. With `SO_REUSEPORT`
+/// alone a second server of the same user would silently take half of our clients.
 fn claim(transport: Transport, listen: SocketAddr) -> io::Result<SocketAddr> {
     let socket = listener(transport, listen, false)?;
     socket
@@ -139,7 +139,7 @@ pub(crate) fn is_exhausted(error: &io::Error) -> bool {
 /// Makes an accepted connection fit for media.
 pub(crate) fn prepare_stream(socket: SockRef<'_>) -> io::Result<()> {
     socket.set_tcp_nodelay(true)?;
-    // What the kernel holds back unsent is delay that the send queue cannot cut.
+    // Unsent bytes in the kernel are delay that the send queue cannot cut.
     socket.set_tcp_notsent_lowat(NOT_SENT)?;
     let keepalive = TcpKeepalive::new()
         .with_time(Duration::from_secs(60))
@@ -153,7 +153,7 @@ fn udp(address: SocketAddr) -> io::Result<Socket> {
     size_buffers(&socket)?;
     let is_v6 = address.is_ipv6();
     sys::receive_overflow(socket.as_fd())?;
-    // What is relayed either way keeps its marks, and may be fragmented on its way.
+    // Relayed datagrams keep their DSCP and ECN, and may be fragmented on their way.
     sys::receive_marking(socket.as_fd(), is_v6)?;
     sys::allow_fragmentation(socket.as_fd(), is_v6)?;
     Ok(socket)
@@ -163,7 +163,8 @@ fn socket(address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Soc
     let socket = Socket::new(Domain::for_address(address), kind, Some(protocol))?;
     socket.set_nonblocking(true)?;
     if address.is_ipv6() {
-        // Without it an IPv6 socket reaches IPv4 addresses in disguise, ::ffff:127.0.0.1 too.
+        // Otherwise an IPv6 socket also reaches IPv4 addresses in IPv4-mapped form, such as
+        // ::ffff:127.0.0.1.
         socket.set_only_v6(true)?;
     }
     Ok(socket)
@@ -174,7 +175,7 @@ fn size_buffers(socket: &Socket) -> io::Result<()> {
         socket.set_recv_buffer_size(BUFFER)?;
     }
     socket.set_send_buffer_size(BUFFER)?;
-    // The kernel doubles what it grants, for its own bookkeeping.
+    // The kernel doubles the size that it grants, for its own bookkeeping.
     let receive = socket.recv_buffer_size()? / 2;
     let send = socket.send_buffer_size()? / 2;
     if receive.min(send) < BUFFER && !WARNED.swap(true, Ordering::Relaxed) {
@@ -197,7 +198,8 @@ pub(crate) const fn is_wildcard(ip: IpAddr) -> bool {
     }
 }
 
-/// Measured: a forwarder loses nothing at twice the rate it manages with the kernel's default.
+/// Measured: with this size a forwarder loses nothing at twice the rate that it manages with the
+/// kernel's default.
 const BUFFER: usize = 2 * 1024 * 1024;
 
 /// Unsent bytes that the kernel holds for a TCP client.
@@ -206,5 +208,5 @@ const NOT_SENT: u32 = 128 * 1024;
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 1024;
 
-/// Once is enough: every socket is granted the same.
+/// One warning is enough: every socket is granted the same size.
 static WARNED: AtomicBool = AtomicBool::new(false);

@@ -6,7 +6,7 @@ use relay::Now;
 
 /// This instant. Read once per batch, not once per packet.
 pub(crate) fn now() -> Now {
-    // A clock before 1970 expires every credential, which is the safe side.
+    // A clock before 1970 counts as 1970, when no time-limited credential has expired.
     let unix = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();

@@ -27,16 +27,16 @@ pub(crate) enum Lost {
     Stuck,
 }
 
-/// A client's stream, and what waits to be sent on it.
+/// A client's stream, and the frames that wait to be sent on it.
 #[derive(Debug)]
 pub(crate) struct Connection {
     session: Session,
-    /// What is sent to peers for this client.
+    /// The marking of datagrams to peers for this client.
     pub(crate) marking: Marking,
     queue: RefCell<SendQueue>,
-    /// The queue holds something again.
+    /// Notified when the queue is no longer empty.
     filled: Notify,
-    /// The client reads nothing and asks for more.
+    /// Whether the client asks for more although it reads nothing.
     stuck: Cell<bool>,
 }
 
@@ -80,10 +80,10 @@ impl Connection {
         }
     }
 
-    /// Sends what waits, when the client reads; returns after each step.
+    /// Sends the frames that wait, when the client reads; returns after each step.
     ///
     /// # Errors
-    /// [`Lost`], and nothing more can be sent.
+    /// [`Lost`], if nothing more can be sent.
     pub(crate) async fn drain(&self) -> Result<(), Lost> {
         if self.stuck.get() {
             return Err(Lost::Stuck);
@@ -104,14 +104,14 @@ impl Connection {
         Ok(())
     }
 
-    /// Waits until there is something to read, or an end.
+    /// Waits until there are bytes to read, or the end.
     pub(crate) async fn readable(&self) -> io::Result<()> {
         match &self.session {
             Session::Tcp(stream) => stream.readable().await,
         }
     }
 
-    /// Reads what is there, without waiting; 0 is the end of the stream.
+    /// Reads the bytes that are there, without waiting; 0 is the end of the stream.
     pub(crate) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         match &self.session {
             Session::Tcp(stream) => stream.try_read(buffer),
@@ -132,7 +132,7 @@ impl Session {
         }
     }
 
-    /// What the client's packets say; a connection of which it cannot be told is plain.
+    /// The marking of the client's packets; plain if the system does not tell it.
     fn marking(&self) -> Marking {
         match self {
             Self::Tcp(stream) => {

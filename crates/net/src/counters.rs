@@ -1,4 +1,4 @@
-//! What the sockets add to the core's counters.
+//! Counters of the sockets, beside those of the core.
 
 /// Plain integers, one set per shard.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,11 +19,11 @@ pub struct NetCounters {
     pub connections: u64,
     /// TCP connections refused by a cap.
     pub connections_refused: u64,
-    /// TCP connections ended for what they sent: no frame, or one too long.
+    /// TCP connections ended because of bytes that are no frame, or a frame that is too long.
     pub connections_broken: u64,
-    /// TCP connections ended for silence.
+    /// TCP connections ended because they were silent.
     pub connections_idle: u64,
-    /// TCP connections ended after too long without an allocation.
+    /// TCP connections ended because they had no allocation for too long.
     pub connections_overdue: u64,
 }
 

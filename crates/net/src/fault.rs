@@ -1,4 +1,4 @@
-//! What the operator must mend before the server can start.
+//! Faults: reasons why the shards cannot start, which the operator has to mend.
 
 use std::io;
 use std::net::SocketAddr;
@@ -15,11 +15,11 @@ pub enum Fault {
         hint(.source)
     )]
     Listen {
-        /// How.
+        /// The transport of the listener.
         transport: Transport,
-        /// Where.
+        /// The address of the listener.
         listen: SocketAddr,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// The port for the partner cannot be bound.
@@ -28,9 +28,9 @@ pub enum Fault {
         hint(.source)
     )]
     Partner {
-        /// Where.
+        /// The address for the partner.
         listen: SocketAddr,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// A shard's thread or runtime cannot be made.

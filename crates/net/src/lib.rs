@@ -1,8 +1,8 @@
 //! Shards: sockets around the relay core.
 //!
 //! One shard per core: a thread with a current-thread runtime, one [`relay::Server`], its own
-//! listeners (`SO_REUSEPORT`, so a 5-tuple stays with its shard) and its own relay sockets. Nothing
-//! is shared on the packet path. This crate moves packets and performs effects; it knows no
+//! listeners (`SO_REUSEPORT`, so a 5-tuple stays with its shard) and its own relay sockets. Shards
+//! share nothing on the packet path. This crate moves packets and performs effects; it knows no
 //! attribute, no user and no policy.
 #![deny(unsafe_code)]
 

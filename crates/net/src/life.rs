@@ -61,7 +61,7 @@ async fn serve(blueprint: &Blueprint) -> io::Result<()> {
     tasks.spawn_local(give_tasks(Rc::clone(&shard)));
     let heartbeat = Arc::clone(&blueprint.heartbeat);
     tasks.spawn_local(keep_time(Rc::clone(&shard), heartbeat));
-    // Who started the shards has stopped listening if this is not its first life.
+    // In a later life of the shard the receiver is gone: only the start waits for it.
     let _ = blueprint.ready.send(());
 
     let mut stop = blueprint.stop.clone();
@@ -72,10 +72,10 @@ async fn serve(blueprint: &Blueprint) -> io::Result<()> {
         () = shard.panicked.notified() => Err(io::Error::other("a task panicked")),
     };
     tasks.shutdown().await;
-    // Also after a fault: the other shards want the ports back.
+    // After a fault too: the other shards need the ports back.
     let mut shard = shard.shard.borrow_mut();
     if outcome.is_ok() {
-        // No next life will read it.
+        // There is no next life to read the inbox.
         while let Some(letter) = blueprint.inbox.last() {
             shard.handle_letter(letter);
         }
@@ -120,7 +120,7 @@ impl Sockets {
     }
 }
 
-/// Reads what other shards write.
+/// Reads the mail of other shards.
 async fn read_mail(shard: Handle, post: Arc<Post>, own: ShardId, inbox: Arc<Inbox>) {
     let mut letters = inbox.letters().await;
     while let Some(letter) = letters.recv().await {
@@ -143,7 +143,7 @@ async fn give_tasks(shard: Handle) {
     }
 }
 
-/// Ends what is due, also when no packet comes.
+/// Ends everything that is due, also when no packet comes.
 async fn keep_time(shard: Handle, heartbeat: Arc<AtomicU64>) {
     loop {
         let next = shard.shard.borrow().server.poll_timeout();
@@ -157,8 +157,9 @@ async fn keep_time(shard: Handle, heartbeat: Arc<AtomicU64>) {
     }
 }
 
-/// The timers of the core are checked at least so often. What a packet meets is exact anyway.
+/// The longest time between two looks at the core's timers. Packets do not depend on it: each one
+/// first ends what is due.
 const TICK: Duration = Duration::from_secs(1);
 
-/// The shard that hears the partners. Any one will do, and this one is always there.
+/// The shard that keeps the links to partners. Any would do, and this one always exists.
 const KEEPS_PARTNERS: ShardId = ShardId(0);

@@ -1,4 +1,4 @@
-//! What the tasks of a shard's thread share.
+//! The state that the tasks of a shard's thread share.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -12,11 +12,11 @@ use crate::sys::Batch;
 /// A shard and the buffers of its thread.
 pub(crate) struct Local {
     pub(crate) shard: RefCell<Shard>,
-    /// Where datagrams are received into.
+    /// The buffers that datagrams are received into.
     pub(crate) batch: RefCell<Batch>,
-    /// Where streams are read into.
+    /// The buffer that streams are read into.
     pub(crate) scratch: RefCell<Vec<u8>>,
-    /// A task panicked, and what it left half done is not to be trusted: the shard ends.
+    /// Notified when a task panicked. What it left half done cannot be trusted, so the shard ends.
     pub(crate) panicked: Notify,
 }
 
@@ -33,8 +33,8 @@ impl Local {
     }
 }
 
-/// Tells when the task that holds it panics. The runtime would go on without that task, and with
-/// all that it held.
+/// Notifies the shard when the task that holds it panics. The runtime would go on without that task
+/// and everything that it held.
 pub(crate) struct Alarm(Handle);
 
 impl Alarm {
@@ -52,5 +52,5 @@ impl Drop for Alarm {
     }
 }
 
-/// One read of a stream.
+/// The most bytes in one read of a stream.
 const SCRATCH: usize = 64 * 1024;

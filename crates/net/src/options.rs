@@ -1,4 +1,4 @@
-//! What the shards are told.
+//! The options that the shards are started with.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,28 +8,28 @@ use relay::{Config, Report, Transport};
 
 /// Everything [`crate::start`] needs.
 pub struct Options {
-    /// Where clients come in.
+    /// The listeners that clients come to.
     pub listeners: Vec<ListenerOptions>,
     /// How many shards; at least one.
     pub shards: usize,
-    /// What the relay core follows.
+    /// The configuration of the relay core.
     pub config: Config,
-    /// What bounds TCP clients.
+    /// The bounds of TCP clients.
     pub streams: StreamLimits,
-    /// Is told what happens, on the shard's thread: it must be quick and must not block.
+    /// Is called with each report, on the shard's thread: it must be quick and must not block.
     pub report: Arc<dyn Fn(Report) + Send + Sync>,
 }
 
-/// A place where clients come in.
+/// A listener that clients come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ListenerOptions {
-    /// How.
+    /// Its transport.
     pub transport: Transport,
-    /// Where; port 0 lets the system choose one.
+    /// Its address; port 0 lets the system choose one.
     pub listen: SocketAddr,
 }
 
-/// What bounds TCP clients.
+/// The bounds of TCP clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StreamLimits {
     /// Connections in all.
@@ -42,7 +42,7 @@ pub struct StreamLimits {
     pub idle: Duration,
     /// How long a client may be without an allocation, whatever it sends.
     pub stranger_lifetime: Duration,
-    /// Bytes that may wait for one client; beyond, the oldest media is dropped.
+    /// Bytes that may wait for one client; beyond these the oldest media is dropped.
     pub send_queue: usize,
 }
 

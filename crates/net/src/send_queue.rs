@@ -1,4 +1,4 @@
-//! What waits for a TCP client that reads more slowly than its peers send.
+//! The frames that wait for a TCP client that reads more slowly than its peers send.
 //!
 //! Media that comes late is worthless, so the oldest of it makes room for the newest. Answers are
 //! never dropped: a client that does not even read its answers is not served any longer.
@@ -12,9 +12,9 @@ pub(crate) struct SendQueue {
     frames: VecDeque<Frame>,
     /// Bytes of the first frame that are on the wire already.
     sent: usize,
-    /// What the frames cost in memory.
+    /// The memory that the frames cost.
     cost: usize,
-    /// The part of it that is answers.
+    /// The part of `cost` that is answers.
     answers: usize,
     limit: usize,
 }
@@ -22,9 +22,9 @@ pub(crate) struct SendQueue {
 /// Whether a frame may be dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Urgency {
-    /// Peers' data: late is as good as lost.
+    /// Data of peers: late is as good as lost.
     Media,
-    /// What the client asked for.
+    /// The answer to a request of the client.
     Answer,
 }
 
@@ -66,13 +66,13 @@ impl SendQueue {
             "only the first frame can be half sent"
         );
         let frame = Frame { bytes, urgency };
-        // Answers are all that a stranger can make us keep.
+        // Answers are the only frames that a client without an allocation can make us keep.
         if !frame.is_media() && self.answers + frame.cost() > ANSWERS {
             return Err(Stuck);
         }
         let mut dropped = 0;
         while self.cost + frame.cost() > self.limit && !(self.is_empty() && sent > 0) {
-            // Half a frame on the wire needs its other half, or the stream is broken.
+            // A frame that is sent in part must be sent whole, or the stream is broken.
             let first = usize::from(self.sent > 0);
             let oldest = self.frames.iter().skip(first).position(Frame::is_media);
             match oldest.and_then(|at| self.frames.remove(first + at)) {
@@ -93,7 +93,7 @@ impl SendQueue {
         Ok(dropped)
     }
 
-    /// Fills `parts` with what to send next, in order; returns how many there are.
+    /// Fills `parts` with the bytes to send next, in order; returns how many parts there are.
     pub(crate) fn gather<'q>(&'q self, parts: &mut [IoSlice<'q>]) -> usize {
         let mut sent = self.sent;
         for (part, frame) in parts.iter_mut().zip(&self.frames) {
@@ -103,7 +103,7 @@ impl SendQueue {
         self.frames.len().min(parts.len())
     }
 
-    /// So many bytes of [`SendQueue::gather`] are on the wire.
+    /// Notes that so many bytes of [`SendQueue::gather`] were sent.
     pub(crate) fn advance(&mut self, sent: usize) {
         self.sent += sent;
         while let Some(first) = self
@@ -118,7 +118,7 @@ impl SendQueue {
 }
 
 impl Frame {
-    /// Bytes of memory, its own and those that keep it.
+    /// The bytes of memory that it takes: its own and those of the bookkeeping.
     fn cost(&self) -> usize {
         self.bytes.len() + KEEPING
     }
@@ -132,11 +132,13 @@ impl Frame {
     }
 }
 
-/// What answers may cost: some hundred of them. A client that leaves more unread is not served.
+/// The most memory that answers may cost: some hundred of them. A client that leaves more unread is
+/// not served.
 const ANSWERS: usize = 16 * 1024;
 
-/// What a frame costs beside its bytes: its place in the queue, and what the allocator adds. Without
-/// it a client that does not read could be sent empty datagrams until they fill many times the limit.
+/// The memory that a frame costs beside its bytes: its place in the queue, and the share of the
+/// allocator. Otherwise a client that does not read could be sent empty datagrams until they fill
+/// many times the limit.
 const KEEPING: usize = 64;
 
 #[cfg(test)]
@@ -228,7 +230,7 @@ mod tests {
             let mut wire = Vec::new();
             for (number, (is_media, length, read)) in steps.into_iter().enumerate() {
                 let urgency = if is_media { Urgency::Media } else { Urgency::Answer };
-                // A frame that tells its number and its length, so that a broken one shows.
+                // Each frame holds its number and its length, so that a broken one shows.
                 let mut bytes = vec![length as u8; length + 1];
                 bytes[1..].fill(number as u8);
                 let _ = queue.push(bytes.into(), 0, urgency);

@@ -1,5 +1,5 @@
-//! The system calls that std has no words for: many datagrams per call, what an IP header says,
-//! what became of datagrams that were lost, socket options. The only `unsafe` of this crate.
+//! The system calls that std does not have: many datagrams per call, IP headers, the errors of
+//! datagrams that were lost, socket options. The only `unsafe` of this crate.
 
 mod address;
 mod control;
@@ -24,11 +24,11 @@ pub(crate) use receive::{BATCH, Batch, Envelope};
 pub(crate) use send::{Label, send};
 pub(crate) use stream::stream_marking;
 
-/// Lets the runtime of this thread watch a socket that is only ever waited for to be read. A loss
-/// to be taken counts as priority data, and that as something to read.
+/// Registers a socket with the runtime of this thread, for reading only. The kernel signals a loss
+/// as priority data, and the runtime that as something to read.
 pub(crate) fn register(socket: Socket) -> io::Result<AsyncFd<Socket>> {
-    // SAFETY: a `Socket` owns its descriptor and names the same one until it is dropped. Who takes
-    // it out of the `AsyncFd` ends the registration by that.
+    // SAFETY: a `Socket` owns its descriptor and names the same one until it is dropped. Taking it
+    // out of the `AsyncFd` ends the registration.
     unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE | Interest::PRIORITY) }
         .map_err(io::Error::from)
 }

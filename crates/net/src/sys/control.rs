@@ -1,4 +1,4 @@
-//! Control messages: what the kernel tells of a datagram beside its bytes, and is told.
+//! Control messages: values beside a datagram's bytes, from the kernel and to it.
 
 use std::{iter, slice};
 
@@ -33,7 +33,7 @@ impl Control {
         header.msg_controllen = CONTROL as _;
     }
 
-    /// Lets a header send what was pushed.
+    /// Lets a header send the messages that were pushed.
     pub(super) const fn send(&mut self, header: &mut libc::msghdr) {
         if self.length > 0 {
             header.msg_control = self.bytes.as_mut_ptr().cast();
@@ -41,7 +41,7 @@ impl Control {
         }
     }
 
-    /// Appends a message. All that is sent with one datagram must fit.
+    /// Appends a message. All messages of one datagram must fit together.
     pub(super) fn push<T: Copy>(&mut self, level: i32, kind: i32, value: T) {
         let length = size_of::<T>() as u32;
         // SAFETY: these only compute.
@@ -67,7 +67,7 @@ impl Control {
 /// The header's control buffer is aligned for a `cmsghdr`, was filled by the kernel, which set its
 /// length, and lives as long as the header is borrowed.
 pub(super) unsafe fn messages(header: &libc::msghdr) -> impl Iterator<Item = (i32, i32, &[u8])> {
-    // SAFETY: as the caller has it.
+    // SAFETY: the caller guarantees it.
     let mut next = unsafe { libc::CMSG_FIRSTHDR(header) };
     iter::from_fn(move || {
         // SAFETY: the macros give null or a message that lies in the buffer.
@@ -83,8 +83,7 @@ pub(super) unsafe fn messages(header: &libc::msghdr) -> impl Iterator<Item = (i3
     })
 }
 
-/// The marking of a packet, if that is what a control message tells: IPv4 in a byte, IPv6 in an
-/// `int`.
+/// The marking of a packet, if this control message holds it: IPv4 in a byte, IPv6 in an `int`.
 pub(super) fn marking(level: i32, kind: i32, data: &[u8]) -> Option<Marking> {
     let octet = match ((level, kind), data) {
         ((libc::IPPROTO_IP, libc::IP_TOS), &[octet]) => octet,

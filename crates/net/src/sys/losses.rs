@@ -1,4 +1,4 @@
-//! What became of datagrams that were lost, from the error queue of the socket that sent them.
+//! Losses: ICMP errors about datagrams, from the error queue of the socket that sent them.
 
 use std::io;
 use std::mem;
@@ -10,22 +10,22 @@ use relay::Icmp;
 use super::address::address;
 use super::control::{self, Control};
 
-/// A datagram was lost, and somebody said so.
+/// A datagram that was lost, and whose loss was reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Loss {
-    /// Where it was sent to; the port may be 0, for unknown.
+    /// The address that it was sent to; the port may be 0, for unknown.
     pub(crate) to: SocketAddr,
-    /// What ICMP said, or this host in the place of a router.
+    /// The ICMP error, from a router or from this host in the place of one.
     pub(crate) icmp: Icmp,
-    /// Whether this host said so, because the datagram was too big for its own link.
+    /// Whether this host made the error, because the datagram was too big for its own link.
     pub(crate) is_local: bool,
 }
 
-/// The next loss that the kernel noted, without waiting; `None` is a note of something else.
-/// [`super::receive_losses`] asked for them.
+/// The next loss that the kernel noted, without waiting; `None` for a note of another kind.
+/// [`super::receive_losses`] asked the kernel for them.
 ///
 /// # Errors
-/// `WouldBlock` when nothing is noted; otherwise what `recvmsg(2)` says.
+/// `WouldBlock` when there is no note; otherwise the error of `recvmsg(2)`.
 pub(crate) fn take_loss(socket: BorrowedFd<'_>) -> io::Result<Option<Loss>> {
     // SAFETY: both are plain C structures, for which zero is a value.
     let (mut header, mut name): (libc::msghdr, libc::sockaddr_storage) = unsafe { mem::zeroed() };
@@ -52,7 +52,8 @@ pub(crate) fn take_loss(socket: BorrowedFd<'_>) -> io::Result<Option<Loss>> {
     Ok(messages.find_map(|(level, kind, data)| loss(to, level, kind, data)))
 }
 
-/// Reads a `sock_extended_err`. What it says of the datagram's own bytes is of no use here.
+/// Reads a `sock_extended_err`. The bytes of the lost datagram, which it also has, are of no use
+/// here.
 fn loss(to: SocketAddr, level: i32, kind: i32, data: &[u8]) -> Option<Loss> {
     if !matches!(
         (level, kind),

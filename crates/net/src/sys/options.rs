@@ -52,14 +52,14 @@ pub(crate) fn allow_fragmentation(socket: BorrowedFd<'_>, is_v6: bool) -> io::Re
             libc::IPV6_PMTUDISC_DONT,
         )
     } else {
-        // Not `DONT`, under which the kernel keeps "fragmentation needed" to itself: it is the
-        // answer to what was sent with DF a moment ago.
+        // Not `DONT`, under which the kernel does not report "fragmentation needed": that is the
+        // answer to a datagram that was sent with DF a moment ago.
         discover_mtu(socket, libc::IP_PMTUDISC_OMIT)
     }
 }
 
-/// Sets the DF bit of what is sent to IPv4 from now on. The path is asked by each datagram, whatever
-/// earlier ones heard of it: to discover its MTU is up to who asked for DF.
+/// Sets the DF bit of datagrams to IPv4 from now on. The kernel sends each one, whatever MTU
+/// earlier ones found out: to discover it is up to the client that asked for DF.
 pub(crate) fn forbid_fragmentation(socket: BorrowedFd<'_>) -> io::Result<()> {
     discover_mtu(socket, libc::IP_PMTUDISC_PROBE)
 }
@@ -74,7 +74,7 @@ pub(super) fn set_option(
     name: i32,
     value: i32,
 ) -> io::Result<()> {
-    // SAFETY: the value is an `int` of the length told.
+    // SAFETY: the value is an `int` of the length given.
     let outcome = unsafe {
         libc::setsockopt(
             socket.as_raw_fd(),

@@ -28,7 +28,7 @@ struct Received {
     envelope: Envelope,
 }
 
-/// What the kernel tells of a datagram beside its bytes.
+/// The values that the kernel gives beside a datagram's bytes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Envelope {
     /// The sender.
@@ -37,7 +37,7 @@ pub(crate) struct Envelope {
     pub(crate) to: Option<IpAddr>,
     /// Its DSCP and ECN, where [`super::receive_marking`] asked for them.
     pub(crate) marking: Marking,
-    /// Datagrams dropped at this socket so far, once there are any.
+    /// How many datagrams this socket has dropped, if any.
     pub(crate) overflow: Option<u32>,
 }
 
@@ -49,10 +49,10 @@ impl Batch {
         }
     }
 
-    /// Receives what is there, at most [`BATCH`] datagrams, without waiting; returns how many.
+    /// Receives the datagrams that are there, at most [`BATCH`], without waiting; returns how many.
     ///
     /// # Errors
-    /// `WouldBlock` when nothing is there; otherwise what `recvmmsg(2)` says.
+    /// `WouldBlock` when there are none; otherwise the error of `recvmmsg(2)`.
     pub(crate) fn receive(&mut self, socket: BorrowedFd<'_>) -> io::Result<usize> {
         // SAFETY: all three are plain C structures, for which zero is a value.
         let mut headers: [libc::mmsghdr; BATCH] = unsafe { mem::zeroed() };
@@ -86,7 +86,7 @@ impl Batch {
         };
         let count = usize::try_from(received).map_err(|_| io::Error::last_os_error())?;
         for (index, header) in headers.iter().enumerate().take(count) {
-            // Without all that was asked for, an answer could leave from another address.
+            // If a control message is cut off, the answer could leave from another address.
             let cut = libc::MSG_TRUNC | libc::MSG_CTRUNC;
             let whole = header.msg_hdr.msg_flags & cut == 0;
             let from = address(&names[index]).filter(|_| whole);
@@ -119,10 +119,10 @@ impl Batch {
 }
 
 impl Envelope {
-    /// Takes note of a control message.
+    /// Reads a control message.
     fn read(&mut self, level: i32, kind: i32, data: &[u8]) {
         match (level, kind) {
-            // The destination stands behind the interface and the address it was routed to.
+            // The destination comes after the interface and the address that it was routed to.
             (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
                 let ip = data.get(8..).and_then(|ip| ip.first_chunk::<4>());
                 self.to = ip.map(|ip| Ipv4Addr::from(*ip).into());

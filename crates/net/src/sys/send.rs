@@ -1,4 +1,4 @@
-//! One datagram out, gathered from parts.
+//! Sends one datagram, gathered from parts.
 
 use std::io::{self, IoSlice};
 use std::mem;
@@ -11,7 +11,7 @@ use super::control::Control;
 use super::options;
 use crate::marking::Marking;
 
-/// What is written on a datagram that leaves.
+/// The addresses and the marking of a datagram that leaves.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Label {
     /// The receiver.
@@ -20,18 +20,18 @@ pub(crate) struct Label {
     pub(crate) from: Option<IpAddr>,
     /// DSCP and ECN.
     pub(crate) marking: Marking,
-    /// Whether it is dropped where it does not fit, rather than fragmented.
+    /// Whether it is dropped where it does not fit, instead of fragmented.
     pub(crate) dont_fragment: bool,
 }
 
 /// Sends one datagram, gathered from parts, without waiting.
 ///
 /// # Errors
-/// What `sendmsg(2)` says.
+/// The error of `sendmsg(2)`.
 pub(crate) fn send(socket: BorrowedFd<'_>, label: &Label, parts: &[IoSlice<'_>]) -> io::Result<()> {
     if label.dont_fragment && label.to.is_ipv4() {
-        // IPv4 has no control message for it. Nobody else sends meanwhile: a socket belongs to one
-        // thread.
+        // IPv4 has no control message for it. No other datagram is sent meanwhile: a socket belongs
+        // to one thread.
         options::forbid_fragmentation(socket)?;
         let outcome = send_message(socket, label, parts);
         options::allow_fragmentation(socket, false)?;
@@ -45,7 +45,7 @@ fn send_message(socket: BorrowedFd<'_>, label: &Label, parts: &[IoSlice<'_>]) ->
     let mut control = label.control();
     // SAFETY: a plain C structure, for which zero is a value.
     let mut header: libc::msghdr = unsafe { mem::zeroed() };
-    // The kernel only reads through these, whatever the pointer types say.
+    // The kernel only reads through these pointers, although their types allow writing.
     header.msg_name = to.as_ptr().cast_mut().cast();
     header.msg_namelen = to.len();
     header.msg_iov = parts.as_ptr().cast_mut().cast();

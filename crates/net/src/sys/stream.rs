@@ -1,4 +1,4 @@
-//! What the packets of a stream say.
+//! The marking of a stream's packets.
 
 use std::io;
 use std::mem;
@@ -8,11 +8,11 @@ use super::control::{self, Control};
 use super::options::set_option;
 use crate::marking::Marking;
 
-/// The marking of what a TCP client sends. It is asked for only now: as long as it is, the kernel
-/// keeps a copy of every segment that may tell it.
+/// The marking of the packets of a TCP client. The option is switched on only for this call: while
+/// it is on, the kernel keeps a copy of every segment that may have a new marking.
 ///
 /// # Errors
-/// What `getsockopt(2)` says.
+/// The error of `getsockopt(2)`.
 pub(crate) fn stream_marking(stream: BorrowedFd<'_>, is_v6: bool) -> io::Result<Marking> {
     let (level, ask, tell) = if is_v6 {
         let level = libc::IPPROTO_IPV6;
@@ -26,14 +26,14 @@ pub(crate) fn stream_marking(stream: BorrowedFd<'_>, is_v6: bool) -> io::Result<
     marking
 }
 
-/// Reads the control messages that a socket option holds.
+/// The marking in the control messages that a socket option holds.
 fn told(stream: BorrowedFd<'_>, level: i32, option: i32) -> io::Result<Marking> {
     let mut control = Control::default();
     // SAFETY: a plain C structure, for which zero is a value.
     let mut header: libc::msghdr = unsafe { mem::zeroed() };
     control.receive(&mut header);
     let mut length = header.msg_controllen as libc::socklen_t;
-    // SAFETY: the header points to a buffer of the length told, which outlives the call.
+    // SAFETY: the header points to a buffer of the length given, which outlives the call.
     let outcome = unsafe {
         libc::getsockopt(
             stream.as_raw_fd(),

@@ -1,4 +1,4 @@
-//! What the system calls promise, on loopback.
+//! Promises of the system calls, on loopback.
 
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
@@ -26,7 +26,7 @@ fn port(socket: &UdpSocket) -> u16 {
     socket.local_addr().unwrap().port()
 }
 
-/// A plain label for who is bound to a socket.
+/// A plain label for the socket of a receiver.
 fn label(receiver: &UdpSocket) -> Label {
     Label {
         to: receiver.local_addr().unwrap(),
