@@ -1,4 +1,4 @@
-//! What the codec costs per packet. The numbers are kept in docs/performance.md.
+//! The cost of the codec per packet. The numbers are kept in docs/performance.md.
 
 use std::hint::black_box;
 use std::net::SocketAddr;
@@ -44,7 +44,7 @@ fn parse(c: &mut Criterion) {
     });
 }
 
-/// All that a server reads of a Refresh, with the key schedule that it kept.
+/// All that a server reads of a Refresh, with a key schedule that it kept.
 fn verify(c: &mut Criterion) {
     let key = key();
     let packet = signed(Method::Refresh, &Lifetime(600));
@@ -78,7 +78,7 @@ fn answer(c: &mut Criterion) {
     });
 }
 
-/// The data path: what stands before 1,200 bytes of media, read and written.
+/// The data path: the header of 1,200 bytes of media, read and written.
 fn channel_data(c: &mut Criterion) {
     let mut packet = vec![0x40, 0x01, 0x04, 0xB0];
     packet.resize(4 + 1200, 0xAA);

@@ -1,4 +1,4 @@
-//! What an attribute must be able to do.
+//! Attributes: the trait that each type of attribute implements.
 
 use crate::{Malformed, TransactionId};
 
@@ -9,7 +9,7 @@ pub trait Attribute<'a>: Sized {
     const TYPE: u16;
 
     /// Reads a value of exactly the announced length, padding excluded. Addresses are XORed with
-    /// the transaction id, so every attribute is handed it.
+    /// the transaction id, so every attribute is given it.
     ///
     /// # Errors
     /// [`Malformed::Value`] if the value does not have this attribute's form.

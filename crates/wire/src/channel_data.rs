@@ -4,9 +4,9 @@ use crate::Malformed;
 
 /// A channel number, 0x4000..=0x7FFF.
 ///
-/// RFC 8656 §12 tells new clients to keep to 0x4000..=0x4FFF, so that whoever shares a port with
-/// them can tell ChannelData by its first byte; RFC 5766 §11 gave its clients all of this range,
-/// and they are still about.
+/// RFC 8656 §12 tells new clients to keep to 0x4000..=0x4FFF, so that other protocols on the same
+/// port can be told from ChannelData by the first byte. RFC 5766 §11 gave its clients all of this
+/// range, and they are still in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ChannelNumber(u16);
 
@@ -45,10 +45,10 @@ impl<'a> ChannelData<'a> {
     /// The fixed header, in bytes.
     pub const HEADER: usize = 4;
 
-    /// Reads a packet; bytes behind the announced length are padding. RFC 8656 §12.5.
+    /// Reads a packet; bytes after the announced length are padding. RFC 8656 §12.5.
     ///
     /// # Errors
-    /// [`Malformed`] if the number is none of a channel or the length reaches past the packet.
+    /// [`Malformed`] if the number is not that of a channel or the length reaches past the packet.
     pub fn parse(packet: &'a [u8]) -> Result<Self, Malformed> {
         let (&[n0, n1, l0, l1], rest) = packet.split_first_chunk().ok_or(Malformed::Truncated)?;
         let number =

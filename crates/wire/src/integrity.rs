@@ -30,7 +30,7 @@ pub enum IntegrityError {
     Wrong,
 }
 
-/// The key of one user: what both sides derive from a password.
+/// The key of one user, which both sides derive from a password.
 #[derive(Clone)]
 pub struct Key {
     bytes: Zeroizing<Vec<u8>>,
@@ -66,7 +66,8 @@ impl Key {
         }
     }
 
-    /// The key schedule for one algorithm, worth keeping: it saves two of four hash blocks.
+    /// The key schedule for one algorithm. It is worth keeping, as it saves two of four hash
+    /// blocks.
     pub fn schedule(&self, algorithm: Algorithm) -> MacKey {
         match algorithm {
             Algorithm::Sha1 => MacKey::Sha1(schedule(&self.bytes)),
@@ -98,8 +99,8 @@ fn schedule<M: KeyInit>(key: &[u8]) -> M {
     M::new_from_slice(key).expect("HMAC takes a key of any length")
 }
 
-/// A key made ready for one algorithm. It is kept as long as an allocation: only the two states of
-/// the hash, without the block that a running MAC collects its input in.
+/// A key made ready for one algorithm. It is kept as long as an allocation, so it is only the two
+/// states of the hash, without the block in which a running MAC collects its input.
 #[derive(Clone)]
 pub enum MacKey {
     /// For MESSAGE-INTEGRITY.
@@ -109,7 +110,7 @@ pub enum MacKey {
 }
 
 impl MacKey {
-    /// What it signs with.
+    /// The algorithm that it signs with.
     pub const fn algorithm(&self) -> Algorithm {
         match self {
             Self::Sha1(_) => Algorithm::Sha1,

@@ -1,11 +1,11 @@
 //! Bytes to STUN and TURN messages and back. RFC 8489, RFC 8656.
 //!
-//! Reading is zero-copy: [`Message`] checks the shape of a packet once and then hands out typed
+//! Reading is zero-copy: [`Message`] checks the shape of a packet once and then gives typed
 //! [`attributes`] on demand, borrowed from the packet. Writing goes into a buffer of the caller's
 //! through [`Writer`]. Nothing here knows a socket, a clock, a policy or a log.
 //!
-//! One rule holds everywhere: an attribute behind MESSAGE-INTEGRITY does not exist. It is not
-//! signed, so [`Message::get`] does not see it.
+//! One rule holds everywhere: an attribute behind MESSAGE-INTEGRITY does not count. It is not
+//! signed, so [`Message::get`] does not return it.
 
 mod address_family;
 mod attribute;
@@ -33,8 +33,8 @@ pub use security_features::SecurityFeatures;
 pub use transaction::TransactionId;
 pub use writer::Writer;
 
-/// What the first byte of a packet announces. RFC 7983, with the channel range of RFC 5766 §11:
-/// see [`ChannelNumber`].
+/// The kind of message that the first byte of a packet announces. RFC 7983, with the channel range
+/// of RFC 5766 §11: see [`ChannelNumber`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// 0..=3: a STUN message.

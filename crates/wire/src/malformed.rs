@@ -1,4 +1,4 @@
-//! Why bytes are not what they claim to be.
+//! Why bytes cannot be read as the message that they claim to be.
 
 /// A packet or an attribute that cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

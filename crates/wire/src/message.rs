@@ -11,7 +11,7 @@ pub struct Message<'a> {
     bytes: &'a [u8],
     method: Method,
     class: Class,
-    /// Where the attributes that count end: at the first integrity or fingerprint attribute.
+    /// The end of the attributes that count: the first integrity or fingerprint attribute.
     end: usize,
     /// Offsets of the attributes that protect the message.
     sha1: Option<usize>,
@@ -26,7 +26,8 @@ impl<'a> Message<'a> {
     /// Checks header and attribute boundaries of a packet that holds exactly one message.
     ///
     /// # Errors
-    /// Whatever makes it no STUN message; values of attributes are checked only when asked for.
+    /// [`Malformed`] if it is no STUN message. Values of attributes are checked only when they are
+    /// asked for.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Malformed> {
         let &[first, second, l0, l1] = bytes.first_chunk().ok_or(Malformed::Truncated)?;
         let body = bytes
@@ -54,9 +55,9 @@ impl<'a> Message<'a> {
         Ok(message)
     }
 
-    /// Walks all attributes once. RFC 8489 §14.5-14.7: behind MESSAGE-INTEGRITY only
-    /// MESSAGE-INTEGRITY-SHA256 and FINGERPRINT count, behind the former only the latter, and
-    /// behind FINGERPRINT nothing.
+    /// Walks all attributes once. RFC 8489 §14.5-14.7: after MESSAGE-INTEGRITY only
+    /// MESSAGE-INTEGRITY-SHA256 and FINGERPRINT count, after MESSAGE-INTEGRITY-SHA256 only
+    /// FINGERPRINT, and after FINGERPRINT nothing.
     fn find_protection(&mut self) -> Result<(), Malformed> {
         let mut walk = Attributes {
             bytes: self.bytes,
@@ -79,17 +80,17 @@ impl<'a> Message<'a> {
         Ok(())
     }
 
-    /// What the message is about.
+    /// The method.
     pub const fn method(&self) -> Method {
         self.method
     }
 
-    /// Which part it plays.
+    /// The class.
     pub const fn class(&self) -> Class {
         self.class
     }
 
-    /// The id that ties answer and request.
+    /// The id that a request and its answer share.
     pub fn transaction(&self) -> TransactionId {
         let mut id = [0; 16];
         id.copy_from_slice(&self.bytes[4..Self::HEADER]);
@@ -105,8 +106,8 @@ impl<'a> Message<'a> {
         }
     }
 
-    /// The first attribute of this type, or `None` if there is none (or only behind the integrity,
-    /// where nobody signed it).
+    /// The first attribute of this type, or `None` if there is none, or only one behind the
+    /// integrity, which is not signed.
     ///
     /// # Errors
     /// [`Malformed::Value`] if it is there and unreadable.
@@ -117,7 +118,7 @@ impl<'a> Message<'a> {
             .transpose()
     }
 
-    /// All attributes of this type, for those that may stand more than once.
+    /// All attributes of this type, for those that may come more than once.
     pub fn get_all<A: Attribute<'a>>(&self) -> impl Iterator<Item = Result<A, Malformed>> + 'a {
         let transaction = self.transaction();
         self.attributes()
@@ -177,7 +178,7 @@ impl<'a> Message<'a> {
         self.fingerprint.is_some()
     }
 
-    /// Whether FINGERPRINT, if present, matches. Required by no one. RFC 8489 §14.7.
+    /// Whether FINGERPRINT matches or is absent, as it is never required. RFC 8489 §14.7.
     pub fn fingerprint_matches(&self) -> bool {
         let Some(offset) = self.fingerprint else {
             return true;
@@ -217,7 +218,7 @@ impl<'a> Attributes<'a> {
         let offset = self.at;
         let rest = &self.bytes[offset..self.end];
         let Some(&[t0, t1, l0, l1]) = rest.first_chunk() else {
-            // Lengths are multiples of four, so what is too short for a header is empty.
+            // Lengths are multiples of four, so a rest that is too short for a header is empty.
             return Ok(None);
         };
         let kind = u16::from_be_bytes([t0, t1]);

@@ -1,17 +1,17 @@
 //! The message type: a method and a class. RFC 8489 §5.
 
-/// What a message is about. RFC 8489 §18.2, RFC 8656 §17, RFC 6062 §6.1.
+/// The subject of a message. RFC 8489 §18.2, RFC 8656 §17, RFC 6062 §6.1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Method {
-    /// The reflexive address. RFC 8489 §3.
+    /// Ask for the reflexive address. RFC 8489 §3.
     Binding,
     /// Open an allocation. RFC 8656 §7.
     Allocate,
     /// Prolong or delete an allocation. RFC 8656 §8.
     Refresh,
-    /// Client to peer, as an indication. RFC 8656 §11.
+    /// Data from a client to a peer, as an indication. RFC 8656 §11.
     Send,
-    /// Peer to client, as an indication. RFC 8656 §11.
+    /// Data from a peer to a client, as an indication. RFC 8656 §11.
     Data,
     /// Let peers reach the allocation. RFC 8656 §10.
     CreatePermission,
@@ -65,16 +65,16 @@ impl Method {
     }
 }
 
-/// Which part a message plays in a transaction. RFC 8489 §5.
+/// The part of a message in a transaction. RFC 8489 §5.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Class {
-    /// Wants an answer.
+    /// It wants an answer.
     Request,
-    /// Wants none.
+    /// It wants none.
     Indication,
-    /// The answer yes.
+    /// The answer that grants the request.
     Success,
-    /// The answer no, with a code.
+    /// The answer that refuses it, with a code.
     Error,
 }
 

@@ -1,4 +1,4 @@
-//! What stands before a peer's payload on its way to the client.
+//! The header of a peer's payload on its way to the client.
 
 use std::net::SocketAddr;
 use std::ops::Deref;
@@ -21,7 +21,7 @@ impl RelayHeader {
     /// The longest header: a Data indication of an ICMP error about an IPv6 peer.
     pub const CAPACITY: usize = Self::WITH_PEER + 4 + 8;
 
-    /// The largest payload that a header can announce whoever the peer is.
+    /// The largest payload that the header can announce for every peer.
     pub const MAX_PAYLOAD: usize = u16::MAX as usize - Self::WITH_PEER - 4 - 3;
 
     /// A STUN header and the XOR-PEER-ADDRESS of an IPv6 peer.
@@ -35,8 +35,8 @@ impl RelayHeader {
         most - (4 + address) - 4
     }
 
-    /// The header of ChannelData; RFC 8656 §12.5 asks for padding on streams only, which
-    /// know their own. `length` must be below 65,536.
+    /// The header of ChannelData. RFC 8656 §12.5 asks for padding on streams only, and they add it
+    /// themselves. `length` must be below 65,536.
     pub fn channel_data(number: ChannelNumber, length: usize) -> Self {
         let mut header = Self::empty();
         header.push(&number.get().to_be_bytes());

@@ -1,10 +1,11 @@
-//! What a server says of itself in front of its nonces. RFC 8489 §9.2, §18.1.
+//! The features that a server announces in front of its nonces. RFC 8489 §9.2, §18.1.
 
-/// The STUN Security Features that a nonce announces. They stand in the nonce since the client
-/// sends it back signed: who takes an offer away on the way to the client is found out.
+/// The STUN Security Features that a nonce announces. They are part of the nonce since the client
+/// sends it back signed: so the server notices if an attacker took an offer away on its way to the
+/// client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SecurityFeatures {
-    /// PASSWORD-ALGORITHMS comes along.
+    /// PASSWORD-ALGORITHMS comes with the nonce.
     pub password_algorithms: bool,
     /// Users are to be named by USERHASH.
     pub username_anonymity: bool,
@@ -15,7 +16,8 @@ impl SecurityFeatures {
     pub fn of(nonce: &str) -> Option<Self> {
         let bits = nonce.strip_prefix(COOKIE)?.as_bytes().first_chunk::<4>()?;
         let [first, second, third, fourth] = bits.map(sextet);
-        // Bit 0 is the leftmost of 24; what is not assigned must be base64 and no more.
+        // Bit 0 is the leftmost of 24. Characters of bits that are not assigned only have to be
+        // base64.
         let (first, _, _, _) = (first?, second?, third?, fourth?);
         Some(Self {
             password_algorithms: first & 0x20 != 0,
@@ -24,7 +26,7 @@ impl SecurityFeatures {
     }
 }
 
-/// What a character of base64 stands for. RFC 4648 §4.
+/// The six bits of a base64 character. RFC 4648 §4.
 fn sextet(character: u8) -> Option<u8> {
     match character {
         b'A'..=b'Z' => Some(character - b'A'),
@@ -57,7 +59,7 @@ mod tests {
         assert_says("obMatJos2gAAAnonce", true, false);
         assert_says("obMatJos2QAAAnonce", false, true);
         assert_says("obMatJos2wAAA", true, true);
-        // Bits that are not assigned say nothing. The last is that of RFC 8489 App. B.1.
+        // Bits that are not assigned have no meaning. The last nonce is that of RFC 8489 App. B.1.
         assert_says("obMatJos2P///", false, false);
         assert_says("obMatJos2AAACf//499k954d6OL34oL9FSTvy64sA", false, false);
     }

@@ -11,7 +11,7 @@ pub enum FrameError {
     /// A STUN message announces a length that none can have. RFC 8489 §5.
     #[error("a STUN length of {length}, which is no multiple of four")]
     Uneven {
-        /// Bytes announced behind the header.
+        /// Bytes announced after the header.
         length: usize,
     },
     /// The frame is longer than allowed here.
@@ -28,12 +28,12 @@ pub enum FrameError {
 /// four. ChannelData ends a little earlier.
 pub const MAX_FRAME: usize = Message::HEADER + (u16::MAX as usize & !3);
 
-/// Cuts a byte stream into frames. Frames that lie whole in the input are handed out in place;
-/// only a frame that is split over reads is copied, and no more than one is ever held.
+/// Cuts a byte stream into frames. A frame that is whole in the input is returned in place; only
+/// one that is split over reads is copied, and at most one is held.
 #[derive(Debug, Default)]
 pub struct Deframer {
     partial: Vec<u8>,
-    /// `partial` was handed out whole and is cleared by the next call.
+    /// Whether `partial` was returned whole; then the next call clears it.
     spent: bool,
 }
 
@@ -51,7 +51,7 @@ impl Deframer {
         if std::mem::take(&mut self.spent) {
             self.partial.clear();
         }
-        // A frame that lies whole in the input is handed out in place.
+        // A frame that is whole in the input is returned in place.
         if self.partial.is_empty()
             && let Some(length) = frame_length(input, limit)?
             && let Some((frame, rest)) = input.split_at_checked(length)
@@ -85,7 +85,7 @@ impl Deframer {
 /// Both kinds have their length field within the first four bytes.
 const LENGTH_KNOWN_AT: usize = 4;
 
-/// The length of the frame that begins here, `None` if too little is there to tell.
+/// The length of the frame that begins here, `None` if there are too few bytes to tell.
 fn frame_length(bytes: &[u8], limit: usize) -> Result<Option<usize>, FrameError> {
     if bytes.is_empty() {
         return Ok(None);
@@ -96,7 +96,7 @@ fn frame_length(bytes: &[u8], limit: usize) -> Result<Option<usize>, FrameError>
     };
     let announced = usize::from(u16::from_be_bytes([l0, l1]));
     let length = match kind {
-        // A stream that is out of step shows here, three times of four.
+        // A stream that is out of step fails here, three times of four.
         Kind::Stun if !announced.is_multiple_of(4) => {
             return Err(FrameError::Uneven { length: announced });
         }
@@ -195,7 +195,7 @@ mod tests {
             let length = usize::from(length);
             let refused = Err(FrameError::Uneven { length });
             assert_eq!(frames_of(&[&header]), refused);
-            // Also where it is split, and behind frames that are right.
+            // The same where it is split, and after frames that are right.
             assert_eq!(frames_of(&[&header[..3], &header[3..]]), refused);
             let behind = [stun(2), channel_data(b"abc"), header.to_vec()].concat();
             assert_eq!(frames_of(&[&behind]), refused);

@@ -1,6 +1,6 @@
 //! Transaction ids. RFC 8489 §5, RFC 3489 §11.1.
 
-/// The sixteen bytes that tie an answer to its request.
+/// The sixteen bytes that a request and its answer share.
 ///
 /// RFC 8489 calls the first four the magic cookie and the other twelve the transaction id; RFC
 /// 3489 calls all sixteen the id. They are echoed together and addresses are XORed with them

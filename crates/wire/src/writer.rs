@@ -3,8 +3,8 @@
 use crate::attributes::{Fingerprint, MessageIntegrity, MessageIntegritySha256};
 use crate::{Attribute, Class, MacKey, Method, TransactionId, method};
 
-/// Appends one message to a buffer. The length field is true after every call, so a message
-/// without integrity and fingerprint needs no finishing.
+/// Appends one message to a buffer. The length field is right after every call, so a message
+/// without integrity and fingerprint needs no last step.
 #[derive(Debug)]
 pub struct Writer<'b> {
     buffer: &'b mut Vec<u8>,
@@ -13,7 +13,7 @@ pub struct Writer<'b> {
 }
 
 impl<'b> Writer<'b> {
-    /// Begins a message behind what `buffer` already holds.
+    /// Begins a message after the bytes that `buffer` already holds.
     pub fn new(
         buffer: &'b mut Vec<u8>,
         method: Method,
@@ -60,7 +60,7 @@ impl<'b> Writer<'b> {
 
     /// Appends FINGERPRINT; nothing may follow. RFC 8489 §14.7.
     pub fn fingerprint(&mut self) -> &mut Self {
-        // The checksum covers the length field as it is once the attribute stands.
+        // The checksum covers the length field as it is with the attribute.
         self.buffer
             .extend_from_slice(&Fingerprint::TYPE.to_be_bytes());
         self.buffer.extend_from_slice(&[0, 4, 0, 0, 0, 0]);

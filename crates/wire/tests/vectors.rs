@@ -56,7 +56,7 @@ fn short_term() -> MacKey {
     Key::short_term(PASSWORD).schedule(Algorithm::Sha1)
 }
 
-/// Every byte that the MAC covers matters to it.
+/// Asserts that a change of any byte that the MAC covers is noticed.
 fn assert_no_byte_can_change(packet: &[u8], covered: usize, key: &MacKey) {
     for at in 0..covered {
         let mut forged = packet.to_vec();

@@ -2,8 +2,8 @@
 
 use crate::{Attribute, Malformed, TransactionId};
 
-/// ACCESS-TOKEN: what an authorization server gave to the client. Sealed for the server, opaque to
-/// everyone else.
+/// ACCESS-TOKEN: the token that an authorization server gave to the client. It is sealed for the
+/// server, and opaque to everyone else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AccessToken<'a>(pub &'a [u8]);
 

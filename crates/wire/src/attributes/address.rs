@@ -30,26 +30,28 @@ plain_address! {
     AlternateServer = 0x8023
 }
 plain_address! {
-    /// MAPPED-ADDRESS: the client's reflexive address as it is, for clients that know only RFC
-    /// 3489, and beside XOR-MAPPED-ADDRESS for those that look for a NAT that rewrites addresses in
-    /// payloads. RFC 8489 §14.1, RFC 5780 §6.1.
+    /// MAPPED-ADDRESS: the client's reflexive address as it is, for clients that know only
+    /// RFC 3489. It also stands beside XOR-MAPPED-ADDRESS for clients that look for a NAT that
+    /// rewrites addresses in payloads. RFC 8489 §14.1, RFC 5780 §6.1.
     MappedAddress = 0x0001
 }
 plain_address! {
-    /// SOURCE-ADDRESS: where an answer was sent from, for clients that know only RFC 3489.
-    /// RFC 3489 §11.2.5.
+    /// SOURCE-ADDRESS: the address that an answer was sent from, for clients that know only
+    /// RFC 3489. RFC 3489 §11.2.5.
     SourceAddress = 0x0004
 }
 plain_address! {
-    /// CHANGED-ADDRESS: what OTHER-ADDRESS is to clients that know only RFC 3489. RFC 3489 §11.2.3.
+    /// CHANGED-ADDRESS: the OTHER-ADDRESS of RFC 3489, for clients that know only that.
+    /// RFC 3489 §11.2.3.
     ChangedAddress = 0x0005
 }
 plain_address! {
-    /// RESPONSE-ORIGIN: where an answer was sent from. RFC 5780 §7.3.
+    /// RESPONSE-ORIGIN: the address that an answer was sent from. RFC 5780 §7.3.
     ResponseOrigin = 0x802B
 }
 plain_address! {
-    /// OTHER-ADDRESS: where an answer would come from if both were changed. RFC 5780 §7.4.
+    /// OTHER-ADDRESS: the address that an answer would come from if both IP address and port were
+    /// changed. RFC 5780 §7.4.
     OtherAddress = 0x802C
 }
 

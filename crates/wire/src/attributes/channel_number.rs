@@ -10,7 +10,7 @@ impl Attribute<'_> for ChannelNumberAttribute {
     const TYPE: u16 = 0x000C;
 
     fn decode(value: &[u8], _: TransactionId) -> Result<Self, Malformed> {
-        // The two bytes behind the number are reserved and ignored.
+        // The two bytes after the number are reserved and ignored.
         let &[n0, n1, _, _] = value else {
             return Err(Malformed::Value(Self::TYPE));
         };

@@ -2,7 +2,7 @@
 
 use crate::{Attribute, Malformed, TransactionId};
 
-/// DATA: what a Send or Data indication carries.
+/// DATA: the payload of a Send or Data indication.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Data<'a>(pub &'a [u8]);
 

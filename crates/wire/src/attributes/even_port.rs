@@ -2,8 +2,8 @@
 
 use crate::{Attribute, Malformed, TransactionId};
 
-/// EVEN-PORT: the relayed port must be even, and with `reserve_next` the port behind it is to be
-/// kept for a second allocation.
+/// EVEN-PORT: the relayed port must be even, and with `reserve_next` the next port is to be kept
+/// for a second allocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EvenPort {
     /// The R bit.

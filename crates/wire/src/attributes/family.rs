@@ -2,8 +2,8 @@
 
 use crate::{AddressFamily, Attribute, Malformed, TransactionId};
 
-/// REQUESTED-ADDRESS-FAMILY: the family by its number, or `Err` with a number that is none of the
-/// two, which the server answers with 440 and not with 400.
+/// REQUESTED-ADDRESS-FAMILY: the family by its number, or `Err` with a number that is neither,
+/// which the server answers with 440 and not with 400.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestedAddressFamily(pub Result<AddressFamily, u8>);
 
@@ -19,8 +19,8 @@ impl Attribute<'_> for RequestedAddressFamily {
     }
 }
 
-/// ADDITIONAL-ADDRESS-FAMILY: asks for an address of this family beside the IPv4 one. Only IPv6
-/// makes sense, which is for the server to say.
+/// ADDITIONAL-ADDRESS-FAMILY: asks for an address of this family beside the IPv4 one. The server
+/// judges whether it makes sense: only IPv6 does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AdditionalAddressFamily(pub Result<AddressFamily, u8>);
 
@@ -36,8 +36,8 @@ impl Attribute<'_> for AdditionalAddressFamily {
     }
 }
 
-/// ADDITIONAL-ADDRESS-FAMILY under the number that drafts of RFC 8656 gave it. coturn's clients up to
-/// 4.7 know no other; IANA has not assigned it to anything else.
+/// ADDITIONAL-ADDRESS-FAMILY under the number that drafts of RFC 8656 gave it. coturn's clients up
+/// to 4.7 know no other number; IANA has not assigned it to anything else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DraftAdditionalAddressFamily(pub Result<AddressFamily, u8>);
 

@@ -2,11 +2,11 @@
 
 use crate::{Attribute, Malformed, TransactionId};
 
-/// ICMP: why a datagram to a peer was lost. Which ICMP it is, that of IPv4 or IPv6, the family of
-/// the peer's address says.
+/// ICMP: why a datagram to a peer was lost. The family of the peer's address says whether it is
+/// ICMP or ICMPv6.
 ///
 /// The figure in the RFC draws seven bits for the type and nine for the code. ICMP itself has an
-/// octet for each, and so has this.
+/// octet for each, and this type follows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Icmp {
     /// The type.

@@ -2,11 +2,12 @@
 
 use crate::{Attribute, Malformed, TransactionId};
 
-/// MOBILITY-TICKET: empty, it asks for a ticket; with a value, it is one, which only its server reads.
+/// MOBILITY-TICKET: without a value it asks for a ticket; with one it is a ticket, which only the
+/// server that made it can read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct MobilityTicket<'a>(pub &'a [u8]);
 
-/// Who has the ticket and the password has the allocation, so no log shows it.
+/// Logs do not show it: with the ticket and the password anyone has the allocation.
 impl std::fmt::Debug for MobilityTicket<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "MobilityTicket({} bytes)", self.0.len())

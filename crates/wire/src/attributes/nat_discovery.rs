@@ -1,9 +1,9 @@
-//! What a client asks for to learn how its NAT behaves. RFC 5780 §7.
+//! The attributes of requests that explore a NAT. RFC 5780 §7.
 
 use crate::{Attribute, Malformed, TransactionId};
 
-/// CHANGE-REQUEST: from where the answer is to come. RFC 5780 §7.2, and the same in RFC 3489
-/// §11.2.4.
+/// CHANGE-REQUEST: the address that the answer is to come from. RFC 5780 §7.2, and the same in
+/// RFC 3489 §11.2.4.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ChangeRequest {
     /// From the server's other IP address.
@@ -38,8 +38,8 @@ pub struct ResponsePort(pub u16);
 impl Attribute<'_> for ResponsePort {
     const TYPE: u16 = 0x0027;
 
-    /// The two bytes that follow the port are told apart from the padding of every attribute by
-    /// some and not by others.
+    /// Some clients count the two bytes after the port as part of the value, others as the padding
+    /// that every attribute may have. Both lengths are read.
     fn decode(value: &[u8], _: TransactionId) -> Result<Self, Malformed> {
         let (&[p0, p1] | &[p0, p1, _, _]) = value else {
             return Err(Malformed::Value(Self::TYPE));
@@ -56,7 +56,7 @@ impl Attribute<'_> for ResponsePort {
     }
 }
 
-/// PADDING: makes a message so long that it travels in fragments. What it holds does not matter.
+/// PADDING: makes a message so long that it travels in fragments. Its bytes have no meaning.
 /// RFC 5780 §7.6.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Padding<'a>(pub &'a [u8]);
@@ -99,7 +99,7 @@ mod tests {
             let change = ChangeRequest { ip, port };
             assert_eq!(encoded(&change), [0, 0, 0, flags]);
             assert_eq!(ChangeRequest::decode(&[0, 0, 0, flags], ID), Ok(change));
-            // The other bits mean nothing.
+            // The other bits have no meaning.
             assert_eq!(
                 ChangeRequest::decode(&[0xFF, 0xFF, 0xFF, flags | 0xF9], ID),
                 Ok(change)

@@ -2,8 +2,8 @@
 
 use crate::{Attribute, Malformed, TransactionId};
 
-/// PASSWORD-ALGORITHM: how a key is derived from a password, by its registry number. None of the
-/// known ones has parameters.
+/// PASSWORD-ALGORITHM: how a key is derived from a password, by its registry number. The algorithms
+/// known here have no parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PasswordAlgorithm(pub u16);
 
@@ -30,14 +30,15 @@ impl Attribute<'_> for PasswordAlgorithm {
     }
 }
 
-/// PASSWORD-ALGORITHMS: what a server offers, the best first, and what a client echoes so that
-/// nobody between can have taken one away. Kept as it stands: only the same bytes are an echo.
+/// PASSWORD-ALGORITHMS: the algorithms that a server offers, the best first. A client echoes them,
+/// so that an attacker between them cannot have taken one away. The bytes are kept as they are:
+/// only the same bytes are an echo.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PasswordAlgorithms<'a>(pub &'a [u8]);
 
 impl<'a> PasswordAlgorithms<'a> {
-    /// The algorithms in their order, without their parameters; those behind an entry that is cut
-    /// short are not there.
+    /// The algorithms in their order, without their parameters. An entry that is cut short, and all
+    /// after it, are left out.
     pub fn iter(&self) -> impl Iterator<Item = PasswordAlgorithm> + use<'a> {
         let mut rest = self.0;
         std::iter::from_fn(move || {

@@ -1,7 +1,7 @@
 //! The attributes that protect a message; [`crate::Message`] and [`crate::Writer`] handle them.
 //! RFC 8489 §14.5-14.7.
 
-/// MESSAGE-INTEGRITY: HMAC-SHA1 over what stands before it.
+/// MESSAGE-INTEGRITY: HMAC-SHA1 over the message before it.
 #[derive(Clone, Copy, Debug)]
 pub struct MessageIntegrity;
 
@@ -12,7 +12,7 @@ impl MessageIntegrity {
     pub const LENGTH: usize = 20;
 }
 
-/// MESSAGE-INTEGRITY-SHA256: HMAC-SHA256 over what stands before it.
+/// MESSAGE-INTEGRITY-SHA256: HMAC-SHA256 over the message before it.
 #[derive(Clone, Copy, Debug)]
 pub struct MessageIntegritySha256;
 

@@ -6,7 +6,7 @@ use crate::{Attribute, Malformed, TransactionId};
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ReservationToken(pub [u8; 8]);
 
-/// Who has the token has the port, so no log shows it.
+/// Logs do not show it: with the token anyone of the account has the port.
 impl std::fmt::Debug for ReservationToken {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("ReservationToken(***)")

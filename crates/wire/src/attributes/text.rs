@@ -33,7 +33,7 @@ macro_rules! text {
 }
 
 text! {
-    /// USERNAME: who signed, as UTF-8. RFC 5389 allowed 763 bytes, RFC 8489 reads as many and
+    /// USERNAME: the signer, as UTF-8. RFC 5389 allowed 763 bytes, RFC 8489 reads as many and
     /// writes at most [`Username::WRITTEN`].
     Username = 0x0006, at most 763
 }
@@ -42,7 +42,7 @@ impl Username<'_> {
     pub const WRITTEN: usize = 508;
 }
 text! {
-    /// REALM: where the user is known.
+    /// REALM: the realm that the user belongs to.
     Realm = 0x0014, at most 763
 }
 text! {

@@ -2,7 +2,7 @@
 
 use crate::{Attribute, Malformed, TransactionId};
 
-/// UNKNOWN-ATTRIBUTES: the comprehension-required types that a 420 complains of.
+/// UNKNOWN-ATTRIBUTES: the comprehension-required types that led to a 420.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownAttributes(pub Vec<u16>);
 

@@ -3,7 +3,7 @@
 use crate::{Attribute, Malformed, TransactionId};
 use sha2::{Digest, Sha256};
 
-/// USERHASH: who signed, readable only for who knows all names.
+/// USERHASH: the signer, by a hash that only somebody who knows all names can read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct UserHash(pub [u8; 32]);
 

@@ -1,12 +1,12 @@
-//! `stun-rs` as an independent witness: what one writes the other reads, and what it takes for a
-//! message is one here too.
+//! `stun-rs` as an independent witness: each of the two reads messages that the other wrote, and
+//! both agree on which packets are messages.
 //!
-//! The two differ where this says so:
+//! These are the differences between the two:
 //! - stun-rs reads every attribute of a message and refuses all of it for one that it cannot read,
 //!   even behind MESSAGE-INTEGRITY; here a value is read when it is asked for.
 //! - stun-rs knows the magic cookie only; here RFC 3489 is read too.
 //! - stun-rs leaves bytes behind the message to its caller; here a packet is one message.
-//! - stun-rs names each type in UNKNOWN-ATTRIBUTES once, here the list is as it came.
+//! - stun-rs names each type in UNKNOWN-ATTRIBUTES once; here the list is as it came.
 //! - stun-rs takes values that are longer than their attribute allows: [`is_longer_than_allowed`].
 
 mod sample;
@@ -71,7 +71,7 @@ fn write_theirs(header: Header, samples: &[Sample], protection: Protection) -> V
     packet
 }
 
-/// What stun-rs makes of a packet, protection unchecked, and how much of it that was.
+/// The message that stun-rs reads in a packet, protection unchecked, and its length.
 fn read_theirs(packet: &[u8]) -> Option<(StunMessage, usize)> {
     let context = DecoderContextBuilder::default().with_unknown_data().build();
     let decoder = MessageDecoderBuilder::default().with_context(context);
@@ -98,7 +98,7 @@ fn verify(message: &Message<'_>, algorithm: Algorithm) -> Result<(), IntegrityEr
     message.verify(&Key::short_term(PASSWORD).schedule(algorithm))
 }
 
-/// Holds a message against what stun-rs made of the same bytes.
+/// Compares a message with the one that stun-rs read from the same bytes.
 fn assert_same(message: &Message<'_>, theirs: &StunMessage) {
     assert_eq!(message.method().code(), theirs.method().as_u16());
     assert_eq!(their_class(message.class()), theirs.class());
@@ -127,7 +127,7 @@ fn assert_same(message: &Message<'_>, theirs: &StunMessage) {
     }
 }
 
-/// Values with bytes too many: stun-rs reads the front of them, here they are malformed.
+/// Values that are too long: stun-rs reads the front of them, here they are malformed.
 fn is_longer_than_allowed(raw: RawAttribute<'_>) -> bool {
     let allowed = match raw.kind {
         MappedAddress::TYPE
@@ -192,8 +192,8 @@ fn samples() -> impl Strategy<Value = Vec<Sample>> {
     prop::collection::vec(sample(), 0..10)
 }
 
-/// Messages of sound attributes with some among them that are not: protection at any place, and
-/// known types with the values of others.
+/// Messages of valid attributes and some that are not: protection at any place, and known types
+/// with the values of others.
 fn noise() -> impl Strategy<Value = Vec<u8>> {
     let length = prop::sample::select(vec![0usize, 1, 4, 5, 8, 20, 24, 32]);
     let odd = (
@@ -224,7 +224,7 @@ fn noise() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// Every type that has a name here, and some that have one only there or nowhere.
+/// Every type that has a name here, and some that have one only in stun-rs or nowhere.
 const KINDS: [u16; 22] = [
     0x0001, 0x0006, 0x0008, 0x0009, 0x000A, 0x000C, 0x000D, 0x0012, 0x0013, 0x0014, 0x0015, 0x0016,
     0x0017, 0x0018, 0x0019, 0x001C, 0x001D, 0x0020, 0x7ABC, 0x8022, 0x8028, 0xFABC,

@@ -1,4 +1,4 @@
-//! Attributes in words that both sides understand.
+//! Attributes in a form that both sides understand.
 
 use std::net::SocketAddr;
 
@@ -8,7 +8,7 @@ use stun_rs::{AddressFamily as TheirFamily, ErrorCode as TheirError, StunAttribu
 use wire::attributes::*;
 use wire::{AddressFamily, Attribute, Malformed, RawAttribute, TransactionId, Writer};
 
-/// An attribute, in words that both sides understand.
+/// An attribute in a form that both sides understand.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Sample {
     Username(String),
@@ -38,7 +38,7 @@ pub(crate) enum Sample {
 }
 
 impl Sample {
-    /// What stands in a message of ours.
+    /// The attribute of a message of ours.
     pub(crate) fn read(raw: RawAttribute<'_>, id: TransactionId) -> Result<Self, Malformed> {
         let value = raw.value;
         Ok(match raw.kind {
@@ -122,7 +122,7 @@ impl Sample {
         };
     }
 
-    /// The same for stun-rs, `None` where it has no way to say it.
+    /// The same for stun-rs, `None` where stun-rs cannot express it.
     pub(crate) fn theirs(&self) -> Option<StunAttribute> {
         Some(match self {
             Self::Username(text) => stun::UserName::new(text).ok()?.into(),
@@ -160,7 +160,7 @@ impl Sample {
     /// Whether stun-rs read the same.
     pub(crate) fn is(&self, theirs: &StunAttribute) -> bool {
         match self {
-            // As prepared: stun-rs normalises what it reads.
+            // Compared as prepared, since stun-rs normalises the texts that it reads.
             Self::Username(text) => theirs.as_user_name().is_ok_and(|it| *it == **text),
             Self::Realm(text) => theirs.as_realm().is_ok_and(|it| it.as_str() == text),
             Self::Nonce(text) => theirs.as_nonce().is_ok_and(|it| it.as_str() == text),
@@ -169,7 +169,7 @@ impl Sample {
                 let error = it.error_code();
                 (error.error_code(), error.reason()) == (*code, reason)
             }),
-            // Each once: stun-rs leaves out what it saw before.
+            // Each type once, since stun-rs leaves out those that came before.
             Self::UnknownAttributes(kinds) => theirs
                 .as_unknown_attributes()
                 .is_ok_and(|it| *it == stun::UnknownAttributes::from(&kinds[..])),
@@ -236,7 +236,7 @@ fn their_family(family: AddressFamily) -> TheirFamily {
     }
 }
 
-/// Attributes of every kind, with values that both sides hold for sound.
+/// Attributes of every kind, with values that both sides accept.
 pub(crate) fn sample() -> impl Strategy<Value = Sample> {
     let bytes = || prop::collection::vec(any::<u8>(), 0..50);
     let kinds = prop::collection::btree_set(any::<u16>(), 0..9);
