@@ -1,4 +1,4 @@
-//! What an answer, once it is trusted, says about its request.
+//! The result of a request, read from its answer once that is trusted.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use wire::{Attribute, Message};
 
 use crate::{Event, Failure, Request};
 
-/// The event that ends a request. `error` is what the answer complains of, `None` in a success.
+/// The event that ends a request. `error` is the error code of the answer, `None` in a success.
 pub(crate) fn read(request: Request, error: Option<ErrorCode<'_>>, message: &Message<'_>) -> Event {
     let code = error.map(|error| error.code);
     let refusal = match error {
@@ -59,7 +59,7 @@ fn bound(message: &Message<'_>) -> Result<Event, Failure> {
     Ok(Event::Bound { mapped })
 }
 
-/// RFC 8656 §7.3.
+/// The result of an Allocate. RFC 8656 §7.3.
 fn allocated(message: &Message<'_>) -> Result<Event, Failure> {
     Ok(Event::Allocated {
         relayed: require::<XorRelayedAddress>(message)?.0,
@@ -68,7 +68,7 @@ fn allocated(message: &Message<'_>) -> Result<Event, Failure> {
     })
 }
 
-/// RFC 8656 §8.3.
+/// The result of a Refresh. RFC 8656 §8.3.
 fn refreshed(message: &Message<'_>) -> Result<Event, Failure> {
     let lifetime = lifetime(message)?;
     Ok(Event::Refreshed { lifetime })
@@ -83,7 +83,7 @@ fn require<'a, A: Attribute<'a>>(message: &Message<'a>) -> Result<A, Failure> {
     message.get()?.ok_or(Failure::MissingAttribute(A::TYPE))
 }
 
-/// Comprehension-required attributes that mean no surprise in a success response.
+/// The comprehension-required attributes that a success response may have.
 const KNOWN: &[u16] = &[
     MappedAddress::TYPE,
     SOURCE_ADDRESS,
@@ -94,6 +94,6 @@ const KNOWN: &[u16] = &[
     XorMappedAddress::TYPE,
 ];
 
-/// What a server of RFC 3489 puts beside MAPPED-ADDRESS. RFC 3489 §11.2.3, §11.2.5.
+/// The attributes that a server of RFC 3489 puts beside MAPPED-ADDRESS. RFC 3489 §11.2.3, §11.2.5.
 const SOURCE_ADDRESS: u16 = 0x0004;
 const CHANGED_ADDRESS: u16 = 0x0005;

@@ -1,4 +1,4 @@
-//! What a 401 or a 438 asks for, and the answer to it. RFC 8489 §9.2.
+//! Challenges: a 401 or a 438, and how a request answers it. RFC 8489 §9.2.
 
 use wire::attributes::{Nonce, PasswordAlgorithm, PasswordAlgorithms, Realm, UserHash, Username};
 use wire::{Algorithm, Key, MacKey, Message, SecurityFeatures, Writer};
@@ -6,7 +6,7 @@ use wire::{Algorithm, Key, MacKey, Message, SecurityFeatures, Writer};
 use crate::sha256::Choice;
 use crate::{Credentials, Sha256};
 
-/// A realm and a nonce that the server named, and the key that these credentials have there.
+/// A realm and a nonce of the server, and the key of the client's credentials in that realm.
 #[derive(Clone, Debug)]
 pub(crate) struct Challenge {
     user: User,
@@ -25,8 +25,8 @@ enum User {
 }
 
 impl Challenge {
-    /// Reads a 401 or 438; `None` if it cannot be met, since it names no realm or no nonce, or must
-    /// not, since it offers less than it should. RFC 8489 §9.2.5.
+    /// Reads a 401 or 438; `None` if it cannot be answered, since it names no realm or no nonce, or
+    /// must not be, since it offers less than it should. RFC 8489 §9.2.5.
     pub(crate) fn read(
         message: &Message<'_>,
         credentials: &Credentials,
@@ -38,8 +38,8 @@ impl Challenge {
         let was_new = before.is_some_and(|before| before.chosen.is_some());
         let choice = sha256.choose(message, was_new)?;
         let (name, password) = (credentials.username(), credentials.password());
-        // The realm is hashed as it came: it was for the server to prepare it (RFC 8489 §14.9),
-        // and one that did not hashes its own bytes.
+        // The realm is hashed as it came: the server had to prepare it (RFC 8489 §14.9), and a
+        // server that did not hashes its own bytes.
         let md5 = || Key::md5(name, realm, password);
         let (key, chosen) = match choice {
             Choice::Old => (md5().schedule(Algorithm::Sha1), None),
@@ -68,7 +68,7 @@ impl Challenge {
         })
     }
 
-    /// Ends a request with what the server asked for.
+    /// Ends a request with the attributes that the challenge asks for.
     pub(crate) fn sign(&self, writer: &mut Writer<'_>) {
         match &self.user {
             User::Name(name) => writer.put(&Username(name)),

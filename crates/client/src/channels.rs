@@ -13,7 +13,7 @@ pub(crate) struct Channels(Vec<Option<Channel>>);
 #[derive(Debug)]
 struct Channel {
     peer: SocketAddr,
-    /// The server said yes at least once.
+    /// Whether the server has granted it at least once.
     bound: bool,
 }
 
@@ -23,8 +23,8 @@ impl Channels {
         Some(channel.peer)
     }
 
-    /// The channel of a peer: the one it has, or else the lowest free one; `None` if all 4,096 are
-    /// taken. It counts from now on, since data may overtake the answer to the bind.
+    /// The channel of a peer: the one that it has, or else the lowest free one; `None` if all 4,096
+    /// are taken. The channel is known from now on, since data may overtake the answer to the bind.
     pub(crate) fn take(&mut self, peer: SocketAddr) -> Option<ChannelNumber> {
         let held = |slot: &Option<Channel>| slot.as_ref().is_some_and(|held| held.peer == peer);
         if let Some(index) = self.0.iter().position(held) {
@@ -40,7 +40,7 @@ impl Channels {
         Some(number)
     }
 
-    /// Takes note of what the server granted or refused.
+    /// Notes the channels that the server granted or refused.
     pub(crate) fn handle_event(&mut self, event: &Event) {
         match event {
             Event::Allocated { .. } => self.0.clear(),
@@ -67,7 +67,7 @@ impl Channels {
         }
     }
 
-    /// Frees a number that the server never bound. One that it bound before lives on there.
+    /// Frees a number that the server never bound. One that it bound before stays bound there.
     fn refuse(&mut self, number: ChannelNumber) {
         if let Some(slot) = self.0.get_mut(index(number)) {
             slot.take_if(|channel| !channel.bound);

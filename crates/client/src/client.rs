@@ -20,17 +20,17 @@ use crate::keep_alive::KeepAlive;
 use crate::transaction::Transaction;
 use crate::{AllocateOptions, Config, DropReason, Event, Request, Ticket, Transport};
 
-/// One client of one server: what is on its way, what was granted, what to tell.
+/// One client of one server: its requests, the channels and lifetimes granted, and its events.
 #[derive(Debug)]
 pub struct Client {
     config: Config,
     rng: ChaCha12Rng,
-    /// The latest that the server posed; it signs what is asked next.
+    /// The server's latest challenge; the next request is signed with it.
     challenge: Option<Challenge>,
     exchanges: Vec<Exchange>,
     channels: Channels,
     keep_alive: KeepAlive,
-    /// Takes the allocation along.
+    /// The ticket that moves the allocation to another address.
     ticket: Option<Ticket>,
     deframer: Deframer,
     stream_broken: bool,
@@ -40,8 +40,9 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client that has asked nothing yet. The seed must come from a good source of randomness:
-    /// transaction ids are drawn from it, and who can guess them can answer in the server's place.
+    /// A client that has sent nothing yet. The seed must come from a good source of randomness:
+    /// transaction ids are drawn from it, and an attacker who can guess them can answer in the
+    /// server's place.
     pub fn new(config: Config, seed: [u8; 32]) -> Self {
         Self {
             config,
@@ -75,12 +76,12 @@ impl Client {
         self.ask(now, Request::Refresh { lifetime });
     }
 
-    /// From now on the client is at another address, or on another transport: what it transmits
-    /// leaves there. Asks for the allocation that it had: [`Event::Refreshed`]; channels and
-    /// permissions stay. Data should wait for that. Returns whether there is a ticket to ask with:
-    /// see [`AllocateOptions::mobile`]. RFC 8016 §3.2.1.
+    /// Tells the client that its packets leave from another address or on another transport from
+    /// now on. It asks for the allocation that it had: [`Event::Refreshed`]; channels and
+    /// permissions stay. Data should wait for that event. Returns whether there is a ticket to ask
+    /// with: see [`AllocateOptions::mobile`]. RFC 8016 §3.2.1.
     ///
-    /// What was asked and is not answered yet goes on from the new address.
+    /// Requests that are not answered yet go on from the new address.
     pub fn relocate(&mut self, now: Instant, transport: Transport, lifetime: Duration) -> bool {
         self.config.transport = transport;
         self.deframer = Deframer::default();
@@ -101,9 +102,9 @@ impl Client {
         self.ask(now, Request::CreatePermission { peers });
     }
 
-    /// Asks for a channel to a peer, or to keep the one it has: [`Event::ChannelBound`]. `None` if
-    /// all 4,096 numbers are taken. Data may be sent on the channel at once: on an ordered path the
-    /// bind arrives first. RFC 8656 §12.1.
+    /// Asks for a channel to a peer, or to prolong the one that it has: [`Event::ChannelBound`].
+    /// `None` if all 4,096 numbers are taken. Data may be sent on the channel at once: on an
+    /// ordered path the bind arrives first. RFC 8656 §12.1.
     pub fn bind_channel(&mut self, now: Instant, peer: SocketAddr) -> Option<ChannelNumber> {
         let number = self.channels.take(peer)?;
         self.ask(now, Request::ChannelBind { number, peer });
@@ -111,8 +112,9 @@ impl Client {
     }
 
     /// Sends a request with any method and attributes: [`Event::Answered`] with the server's answer
-    /// as it came, yes or no. Like the verbs it is signed as soon as the server named realm and
-    /// nonce, and meets a 401 and a 438 once; so `attributes` may be called more than once.
+    /// as it came, success or error. Like the other requests it is signed as soon as the server has
+    /// named realm and nonce, and a 401 and a 438 are answered once; so `attributes` may be called
+    /// more than once.
     ///
     /// # Panics
     /// If the attributes do not fit a message.
@@ -133,7 +135,7 @@ impl Client {
         self.indicate(peer, data, false)
     }
 
-    /// The same, and the server is to set the DF bit of the datagram: where it does not fit it is
+    /// The same, and asks the server to set the DF bit of the datagram: where it does not fit it is
     /// lost, and [`Event::Lost`] may say so. RFC 8656 §11.1.
     ///
     /// # Errors
@@ -185,12 +187,12 @@ impl Client {
         Ok(())
     }
 
-    /// The next message to put on the way to the server, whole: a datagram, or bytes for the stream.
+    /// The next message to send to the server, whole: a datagram, or bytes for the stream.
     pub fn poll_transmit(&mut self) -> Option<Vec<u8>> {
         self.transmits.pop_front()
     }
 
-    /// The next thing to tell, in the order in which they came about.
+    /// The next event, in the order in which they happened.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
     }
@@ -204,7 +206,7 @@ impl Client {
             .min()
     }
 
-    /// How much of what came was ignored for this reason.
+    /// How many packets were ignored for this reason.
     pub fn dropped(&self, reason: DropReason) -> u64 {
         self.drops.of(reason)
     }

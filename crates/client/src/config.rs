@@ -1,24 +1,24 @@
-//! What a client is told once.
+//! The configuration of a client.
 
 use crate::{Credentials, Retransmission, Sha256};
 
-/// What carries messages between client and server, as far as the protocol cares.
+/// The transport between client and server, as far as the protocol depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
-    /// Datagrams, which may be lost: UDP, and DTLS above it.
+    /// Datagrams, which may be lost: UDP, or DTLS over it.
     Udp,
-    /// A byte stream, which loses nothing and knows no boundaries: TCP, and TLS above it.
+    /// A byte stream, which loses nothing and has no boundaries: TCP, or TLS over it.
     Tcp,
 }
 
 /// How a client behaves.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// What carries the messages.
+    /// The transport of the messages.
     pub transport: Transport,
-    /// Who the client is; without, a 401 ends a request.
+    /// The user name and password; without them a 401 ends a request.
     pub credentials: Option<Credentials>,
-    /// What the client makes of SHA-256.
+    /// How the client uses SHA-256.
     pub sha256: Sha256,
     /// When requests are sent again and given up.
     pub retransmission: Retransmission,
@@ -29,7 +29,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// A client without credentials that asks only what it is told to ask.
+    /// A client without credentials that sends no request of its own accord.
     pub fn new(transport: Transport) -> Self {
         Self {
             transport,

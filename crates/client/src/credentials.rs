@@ -1,12 +1,12 @@
-//! Who the client is. RFC 8489 §9.2.
+//! The credentials of a client. RFC 8489 §9.2.
 
 use precis_profiles::OpaqueString;
 use precis_profiles::precis_core::profile::PrecisFastInvocation;
 use wire::attributes::Username;
 use zeroize::Zeroizing;
 
-/// A username and a password, prepared: both sides must hash the same bytes whatever the keyboard
-/// made of an accent. RFC 8489 §9.2.2, RFC 8265 §4.2. ASCII stays as it is, so a server that knows
+/// A username and a password, prepared: both sides must hash the same bytes, however a keyboard
+/// writes an accent. RFC 8489 §9.2.2, RFC 8265 §4.2. ASCII stays as it is, so a server that knows
 /// only SASLprep derives the same key from it.
 #[derive(Clone)]
 pub struct Credentials {
@@ -31,7 +31,7 @@ impl Credentials {
         })
     }
 
-    /// The username as it goes over the wire.
+    /// The username as it is sent.
     pub fn username(&self) -> &str {
         &self.username
     }
@@ -74,8 +74,8 @@ mod tests {
 
     #[test]
     fn two_spellings_of_one_text_are_the_same_credentials() {
-        // An e with a combining acute and an ideographic space against the composed letter and a
-        // plain space.
+        // An e with a combining acute and an ideographic space, compared with the composed letter
+        // and a plain space.
         let spelled = Credentials::new("e\u{301}", "a\u{3000}b").unwrap();
         assert_eq!(spelled.username(), "\u{e9}");
         assert_eq!(spelled.password(), "a b");

@@ -1,4 +1,4 @@
-//! What the client ignored, and why.
+//! Counts of packets that the client ignored, by their reasons.
 
 /// Why something received was ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -6,20 +6,19 @@ pub enum DropReason {
     /// Neither a readable STUN message nor ChannelData, or a message without the attributes that
     /// its method must have.
     Malformed,
-    /// FINGERPRINT is there and wrong. RFC 8489 §6.3.
+    /// FINGERPRINT is wrong. RFC 8489 §6.3.
     BadFingerprint,
-    /// A request, or an indication other than Data: nothing that a server sends.
+    /// A request, or an indication other than Data: servers send neither.
     NotForClients,
     /// An indication with comprehension-required attributes that this client does not know.
     /// RFC 8489 §6.3.2.
     UnknownAttribute,
-    /// The answer to nothing that was asked, or to what was answered already.
+    /// An answer to no request, or to one that was answered already.
     NoTransaction,
-    /// The answer to a signed request, itself unsigned or signed with another key.
-    /// RFC 8489 §9.2.5.
+    /// An answer to a signed request that is unsigned or signed with another key. RFC 8489 §9.2.5.
     BadIntegrity,
-    /// An answer whose nonce announces PASSWORD-ALGORITHMS, without them: somebody between may have
-    /// taken them away. RFC 8489 §9.2.5.
+    /// An answer whose nonce announces PASSWORD-ALGORITHMS, but which has none: an attacker between
+    /// may have taken them away. RFC 8489 §9.2.5.
     BidDown,
     /// ChannelData on a channel that was never asked for. RFC 8656 §12.6.
     NoChannel,

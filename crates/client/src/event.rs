@@ -1,4 +1,4 @@
-//! What a client has to tell.
+//! Events: results and data for the caller.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use wire::{ChannelNumber, Malformed, Method};
 
 use crate::Request;
 
-/// Something that the caller waits for.
+/// A result or data that the caller waits for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// The answer to a Binding.
@@ -17,33 +17,33 @@ pub enum Event {
         /// The client's address as the server sees it.
         mapped: SocketAddr,
     },
-    /// There is an allocation.
+    /// An allocation was granted.
     Allocated {
-        /// Where peers reach the client.
+        /// The address that peers reach the client at.
         relayed: SocketAddr,
         /// The client's address as the server sees it.
         mapped: SocketAddr,
         /// How long it lives.
         lifetime: Duration,
     },
-    /// The allocation has another lifetime, or with zero is gone.
+    /// The allocation has another lifetime; with zero it has ended.
     Refreshed {
         /// How long it lives from now on.
         lifetime: Duration,
     },
     /// These peers may reach the allocation.
     PermissionCreated {
-        /// As asked for.
+        /// The peers, as asked for.
         peers: Vec<SocketAddr>,
     },
-    /// A channel stands.
+    /// A channel was bound or prolonged.
     ChannelBound {
         /// Its number.
         number: ChannelNumber,
         /// The peer behind it.
         peer: SocketAddr,
     },
-    /// The answer to a [custom request](crate::Client::request), yes or no.
+    /// The answer to a [custom request](crate::Client::request), success or error.
     Answered {
         /// The method of the request.
         method: Method,
@@ -52,38 +52,39 @@ pub enum Event {
         /// The whole answer, for [`wire::Message::parse`].
         message: Vec<u8>,
     },
-    /// A peer sent something. Whether it had a permission is not asked: who tests a server must
-    /// see what it should not have let pass.
+    /// A peer sent data. The client does not check whether the peer had a permission: a test of a
+    /// server must see data that the server should have dropped.
     Data {
         /// The peer.
         peer: SocketAddr,
-        /// What it sent.
+        /// Its payload.
         payload: Vec<u8>,
-        /// The channel it came on, `None` if in a Data indication.
+        /// The channel that it came on, `None` if in a Data indication.
         channel: Option<ChannelNumber>,
     },
     /// A datagram for a peer was lost. RFC 8656 §11.6.
     Lost {
         /// The peer; the port is 0 where the server does not know it.
         peer: SocketAddr,
-        /// What the server heard of it, of ICMP or ICMPv6 as the peer's family has it.
+        /// The ICMP error that the server got, of ICMP or ICMPv6 by the peer's family.
         icmp: Icmp,
     },
-    /// A request came to nothing.
+    /// A request failed.
     Failed {
         /// The request.
         request: Request,
         /// Why.
         failure: Failure,
     },
-    /// The stream cannot be followed any further: the connection must end, and the client with it.
+    /// The bytes of the stream are no frames any more: the connection must end, and the client with
+    /// it.
     StreamBroken(FrameError),
 }
 
-/// Why a request came to nothing.
+/// Why a request failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
-    /// The server said no.
+    /// The server refused it.
     #[error("the server answered {code} {reason}")]
     Refused {
         /// The error code.
@@ -94,19 +95,20 @@ pub enum Failure {
     /// No answer came in time.
     #[error("no answer in time")]
     Timeout,
-    /// Answers came, but none that proved to know the key. RFC 8489 §9.2.5.
+    /// Answers came, but none was signed with the key. RFC 8489 §9.2.5.
     #[error("no answer with the right MESSAGE-INTEGRITY")]
     BadIntegrity,
-    /// The server said yes with an attribute that must be understood and is not. RFC 8489 §6.3.3.
+    /// The server granted it with a comprehension-required attribute that is not known.
+    /// RFC 8489 §6.3.3.
     #[error("the answer has the unknown attribute {0:#06x}")]
     UnknownAttribute(u16),
-    /// The server said yes without an attribute that must be there.
+    /// The server granted it without an attribute that must be there.
     #[error("the answer lacks attribute {0:#06x}")]
     MissingAttribute(u16),
-    /// The server said yes with an attribute that cannot be read.
+    /// The server granted it with an attribute that cannot be read.
     #[error("the answer cannot be read: {0}")]
     Malformed(#[from] Malformed),
-    /// The stream broke while the request waited.
+    /// The stream broke while the request waited for its answer.
     #[error("the stream broke: {0}")]
     StreamBroken(FrameError),
 }

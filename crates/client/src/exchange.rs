@@ -1,4 +1,4 @@
-//! A request and the transactions it takes: unsigned, signed after a 401, signed anew after a 438.
+//! A request and the transactions it takes: unsigned, signed after a 401, signed again after a 438.
 
 use std::fmt;
 
@@ -9,27 +9,27 @@ use crate::challenge::Challenge;
 use crate::transaction::Transaction;
 use crate::{Config, Failure, Request};
 
-/// Writes the attributes of a custom request, as often as a challenge makes it begin again.
+/// Writes the attributes of a custom request, each time that a challenge makes it start again.
 pub(crate) type Attributes = Box<dyn Fn(&mut Writer<'_>) + Send>;
 
-/// A request on its way to its one outcome.
+/// A request until its one result.
 #[derive(Debug)]
 pub(crate) struct Exchange {
     pub(crate) order: Order,
     pub(crate) transaction: Transaction,
-    /// An answer was ignored because its integrity was missing or wrong.
+    /// Whether an answer was ignored because its integrity was missing or wrong.
     pub(crate) forged: bool,
 }
 
-/// What is asked, under which name, and which challenges were met for it already.
+/// A request, and the challenges that were answered for it already.
 pub(crate) struct Order {
     pub(crate) request: Request,
     custom: Option<Attributes>,
-    /// The challenge that the request answers from the start, or since an error posed it.
+    /// The challenge that the request answers, from the start or since an error brought it.
     pub(crate) signed: Option<Challenge>,
-    /// A 401 was met.
+    /// Whether a 401 was answered.
     unauthenticated: bool,
-    /// A 438 was met.
+    /// Whether a 438 was answered.
     stale: bool,
 }
 
@@ -58,8 +58,8 @@ impl Order {
         }
     }
 
-    /// The challenge that this error poses, if it may be met and meeting it can help: each kind
-    /// once, and a 401 only where no key or that of another realm was tried. RFC 8489 §9.2.5.
+    /// The challenge in this error, if it may be answered and that can help: each kind once, and a
+    /// 401 only if the request had no key or that of another realm. RFC 8489 §9.2.5.
     pub(crate) fn challenged(
         &mut self,
         error: ErrorCode<'_>,
@@ -92,9 +92,10 @@ impl Exchange {
             && self.order.request.method() == message.method()
     }
 
-    /// Whether an answer is what its sender wrote: to a signed request it must be signed with the
-    /// same key, but for the errors that the client meets: they come from before the server knows
-    /// one. An unsigned 400 comes from there too and is yet ignored. RFC 8489 §9.2.4, §9.2.5.
+    /// Whether an answer is believed. The answer to a signed request must be signed with the same
+    /// key, except for the challenges that the client answers: the server sends them before it
+    /// knows the key. An unsigned 400 comes from that stage too, and is still ignored.
+    /// RFC 8489 §9.2.4, §9.2.5.
     pub(crate) fn trusts(&self, message: &Message<'_>, error: Option<ErrorCode<'_>>) -> bool {
         let Some(signed) = &self.order.signed else {
             return true;

@@ -1,4 +1,4 @@
-//! Requests to repeat before what they obtained expires.
+//! Requests that are repeated before the state that they created expires.
 
 use std::time::{Duration, Instant};
 
@@ -8,11 +8,11 @@ use crate::{Event, Request};
 /// RFC 8656 §9, §12.1.
 const PERMISSION_REPEAT: Duration = Duration::from_secs(4 * 60);
 
-/// How long before its end an allocation is refreshed: more than a transaction can take, so that a
-/// server that is away for a moment does not cost it.
+/// How long before its end an allocation is refreshed: longer than a transaction can take, so that
+/// a server that is away for a moment does not end it.
 const ALLOCATION_MARGIN: Duration = Duration::from_secs(60);
 
-/// What is to be asked again, and when.
+/// The requests to repeat, and when.
 #[derive(Debug, Default)]
 pub(crate) struct KeepAlive(Vec<Repeat>);
 
@@ -23,7 +23,7 @@ struct Repeat {
 }
 
 impl KeepAlive {
-    /// Takes note of what the server granted.
+    /// Notes the lifetimes that the server granted.
     pub(crate) fn handle_event(&mut self, now: Instant, event: &Event) {
         match event {
             Event::Allocated { lifetime, .. } => {
@@ -52,7 +52,7 @@ impl KeepAlive {
         }
     }
 
-    /// When [`KeepAlive::take_due`] has something to give.
+    /// When [`KeepAlive::take_due`] has a request next.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.0.iter().map(|repeat| repeat.due).min()
     }
@@ -79,7 +79,7 @@ impl KeepAlive {
     }
 }
 
-/// There is one allocation to refresh, whatever lifetime it is given.
+/// There is one allocation to refresh, whatever its lifetime.
 fn is_replaced(old: &Request, new: &Request) -> bool {
     let both_refresh =
         matches!(old, Request::Refresh { .. }) && matches!(new, Request::Refresh { .. });

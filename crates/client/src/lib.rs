@@ -1,12 +1,12 @@
 //! STUN and TURN from the client's side, as a value. RFC 8489, RFC 8656.
 //!
 //! [`Client`] owns no socket, clock, thread or source of randomness: bytes and the time go in,
-//! bytes and [`Event`]s come out, and chance is a seed. The same calls give the same answers, so a
-//! test may run hours in no time and a failure may be replayed.
+//! bytes and [`Event`]s come out, and all random choices come from a seed. The same calls give the
+//! same results, so a test may run through hours at once and a failure may be replayed.
 //!
-//! One law: **one mutation, then drain**. After a verb, [`Client::handle_input`] or
-//! [`Client::handle_timeout`], take what [`Client::poll_transmit`] and [`Client::poll_event`] have,
-//! then sleep until [`Client::poll_timeout`] or the next input.
+//! One rule: **one change, then drain**. After a request, [`Client::handle_input`] or
+//! [`Client::handle_timeout`], take everything from [`Client::poll_transmit`] and
+//! [`Client::poll_event`], then sleep until [`Client::poll_timeout`] or the next input.
 //!
 //! ```
 //! # use std::time::Instant;
@@ -30,9 +30,10 @@
 //! # }
 //! ```
 //!
-//! A 401 is met with the credentials and a 438 with the new nonce, once each per request, with
-//! SHA-256 where the server offers it ([`Sha256`]); the caller sees only the outcome. Every request ends in exactly one event. What the client ignores,
-//! as the RFCs bid it, it counts: [`Client::dropped`].
+//! A 401 is answered with the credentials and a 438 with the new nonce, once each per request, with
+//! SHA-256 where the server offers it ([`Sha256`]); the caller sees only the result. Every request
+//! ends in exactly one event. Packets that the client ignores, as the RFCs demand, are counted:
+//! [`Client::dropped`].
 
 mod answer;
 mod challenge;

@@ -1,4 +1,4 @@
-//! What can be asked of a server.
+//! The requests to a server.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use wire::{AddressFamily, ChannelNumber, Method, Writer};
 
 use crate::Ticket;
 
-/// A request, without what authenticates it.
+/// A request, without the attributes that authenticate it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
     /// The reflexive address. RFC 8489 §3.
@@ -27,7 +27,7 @@ pub enum Request {
     Relocate {
         /// The lifetime asked for, in whole seconds.
         lifetime: Duration,
-        /// What the server gave for it.
+        /// The ticket that the server gave for it.
         ticket: Ticket,
     },
     /// Permissions for the addresses of these peers. RFC 8656 §10.1.
@@ -46,7 +46,7 @@ pub enum Request {
     Custom(Method),
 }
 
-/// What an Allocate may ask for.
+/// The options of an Allocate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AllocateOptions {
     /// The lifetime in whole seconds; the server's default if `None`.
@@ -61,7 +61,7 @@ pub struct AllocateOptions {
 }
 
 impl Request {
-    /// The method that asks for it.
+    /// The method of the request.
     pub const fn method(&self) -> Method {
         match self {
             Self::Binding => Method::Binding,
@@ -73,8 +73,8 @@ impl Request {
         }
     }
 
-    /// Whether it carries the credentials from the start. A Binding is for everyone, and a server
-    /// that thinks otherwise says 401.
+    /// Whether it is signed from the start. A Binding is open to everyone, and a server that wants
+    /// it signed answers 401.
     pub(crate) const fn is_signed(&self) -> bool {
         match self {
             Self::Binding => false,

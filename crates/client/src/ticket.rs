@@ -1,10 +1,10 @@
-//! The ticket that takes an allocation along. RFC 8016.
+//! The ticket with which a client moves its allocation. RFC 8016.
 
-/// What a server gave for the next move, opaque to us.
+/// The server's ticket for the next move; only the server can read it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Ticket(pub(crate) Vec<u8>);
 
-/// Half of what it takes to have the allocation.
+/// Logs do not show it: with the ticket and the password anyone has the allocation.
 impl std::fmt::Debug for Ticket {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Ticket(***)")

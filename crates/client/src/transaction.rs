@@ -39,17 +39,17 @@ pub(crate) struct Transaction {
     deadline: Instant,
     /// How often the request may be sent again.
     resends: u32,
-    /// The wait after the next resend but the last.
+    /// The wait after the next resend, unless that is the last.
     wait: Duration,
     last_wait: Duration,
 }
 
-/// What a transaction wants at some time.
+/// The action that is due for a transaction.
 #[derive(Debug)]
 pub(crate) enum Turn<'t> {
-    /// Nothing yet.
+    /// None yet.
     Wait,
-    /// These bytes are to be sent again.
+    /// Send these bytes again.
     Resend(&'t [u8]),
     /// No answer will come.
     GiveUp,
@@ -87,7 +87,7 @@ impl Transaction {
         self.id
     }
 
-    /// When [`Transaction::handle_timeout`] has something to say.
+    /// When [`Transaction::handle_timeout`] has an action next.
     pub(crate) fn deadline(&self) -> Instant {
         self.deadline
     }

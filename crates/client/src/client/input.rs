@@ -1,4 +1,4 @@
-//! What comes to the client from outside: messages of the server, and the time.
+//! Input to the client: messages of the server, and the time.
 
 use std::time::Instant;
 
@@ -12,8 +12,8 @@ use crate::transaction::Turn;
 use crate::{Client, DropReason, Event, Failure, Sha256, Ticket, Transport, answer};
 
 impl Client {
-    /// Takes a datagram of the server, or some bytes of its stream, cut anywhere. On datagrams the
-    /// caller sees to it that the sender is the server.
+    /// Takes a datagram of the server, or some bytes of its stream, cut anywhere. For datagrams the
+    /// caller makes sure that the sender is the server.
     pub fn handle_input(&mut self, now: Instant, bytes: &[u8]) {
         match self.config.transport {
             Transport::Udp => self.handle_packet(now, bytes),
@@ -21,7 +21,7 @@ impl Client {
         }
     }
 
-    /// Sends again, gives up and keeps alive what is due.
+    /// Does everything that is due: sends again, gives up, refreshes.
     pub fn handle_timeout(&mut self, now: Instant) {
         for mut exchange in std::mem::take(&mut self.exchanges) {
             match exchange.transaction.handle_timeout(now) {
@@ -106,7 +106,7 @@ impl Client {
         }
     }
 
-    /// RFC 8656 §11.4, §11.6.
+    /// Takes data of a peer, or an ICMP error. RFC 8656 §11.4, §11.6.
     fn handle_data_indication(
         &mut self,
         now: Instant,
@@ -131,7 +131,7 @@ impl Client {
         Ok(())
     }
 
-    /// RFC 8489 §6.3.3, §6.3.4, §9.2.5.
+    /// Takes an answer to a request. RFC 8489 §6.3.3, §6.3.4, §9.2.5.
     fn handle_answer(
         &mut self,
         now: Instant,
@@ -179,7 +179,8 @@ impl Client {
     }
 
     /// An answer whose integrity is missing or wrong is ignored. On datagrams anyone may have sent
-    /// it and the true one may still come; on a stream nothing better will. RFC 8489 §9.2.5.
+    /// it, and the true answer may still come; on a stream no other answer will come.
+    /// RFC 8489 §9.2.5.
     fn distrust(&mut self, now: Instant, index: usize) {
         match self.config.transport {
             Transport::Udp => self.exchanges[index].forged = true,

@@ -1,4 +1,4 @@
-//! What comes of each answer to each request.
+//! The result of each answer to each request.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use wire::{AddressFamily, Attribute, Class, Message, Method, TransactionId, Writ
 use crate::server::{Answer, grant_allocate, key, mapped};
 use crate::world::{World, alice, allocate_request, failed, peer, refused};
 
-/// The answer to a Binding with what this adds to it.
+/// The event after an answer to a Binding, which this function adds to.
 fn bound_by(add: impl FnOnce(Answer) -> Answer) -> Event {
     let mut world = World::udp();
     world.client.binding(world.now);

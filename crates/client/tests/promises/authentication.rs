@@ -1,4 +1,4 @@
-//! RFC 8489 §9.2.5: what a client makes of 401, 438 and of answers that prove nothing.
+//! RFC 8489 §9.2.5: how a client handles 401, 438 and answers that prove nothing.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ fn a_client_is_told_that_it_is_sent_on_before_or_after_it_has_signed() {
     world.input(&Answer::error(&unsigned, 300, "").put(&other).unsigned());
     assert_eq!(world.event(), sent_on);
 
-    // Whoever stands between could send a client that has signed anywhere, too.
+    // An attacker between could also send a client anywhere that has signed.
     let (mut world, signed) = signed_allocate(Transport::Udp);
     world.input(&Answer::error(&signed, 300, "").put(&other).unsigned());
     assert_eq!(world.client.poll_event(), None);

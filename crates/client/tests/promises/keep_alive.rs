@@ -1,4 +1,4 @@
-//! Refreshing before it is too late, for who asks for it.
+//! Refreshing before it is too late, for callers that ask for it.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ fn kept_alive() -> World {
     World::new(config)
 }
 
-/// What the client asks in this many seconds, and when.
+/// The requests of the client in this many seconds, and when each was sent.
 fn asked_within(world: &mut World, seconds: u64) -> Vec<(u64, Method)> {
     let mut asked = Vec::new();
     while world

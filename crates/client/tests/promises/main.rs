@@ -1,4 +1,4 @@
-//! What the client promises, proved against a scripted server, a module per subject.
+//! The client's promises, proved against a scripted server, a module per subject.
 
 #![allow(missing_docs, reason = "tests name their promise")]
 

@@ -35,7 +35,7 @@ fn allocated_with(ticket: Option<&[u8]>) -> World {
     world
 }
 
-/// The ticket that the client shows with its next packet, and that packet.
+/// The ticket that the client shows in its next packet, and that packet.
 fn shown(world: &mut World) -> (Vec<u8>, Vec<u8>) {
     let packet = world.packet();
     let message = Message::parse(&packet).expect("a message");
@@ -65,7 +65,7 @@ fn a_client_without_a_ticket_has_nothing_to_take_along() {
     let mut world = allocated_with(None);
     assert!(!world.client.relocate(world.now, Transport::Udp, LIFETIME));
     assert_eq!(world.client.poll_transmit(), None);
-    // Nor has one whose next allocation came without.
+    // A client whose next allocation came without a ticket has none either.
     let mut world = allocated_with(Some(b"ticket"));
     world.allocate();
     assert!(!world.client.relocate(world.now, Transport::Udp, LIFETIME));

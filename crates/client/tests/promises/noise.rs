@@ -1,4 +1,4 @@
-//! The same calls give the same answers, and no input does harm.
+//! The same calls give the same results, and no input does harm.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use crate::server::Server;
 use crate::world::{World, alice, peer};
 
-/// Everything that a client says in a session with losses.
+/// All packets and events of a client in a session with losses.
 fn transcript(seed: u8) -> (Vec<Vec<u8>>, Vec<Event>) {
     let mut world = World::udp();
     world.client = Client::new(alice(Transport::Udp), [seed; 32]);
@@ -106,7 +106,7 @@ proptest! {
     }
 }
 
-/// Bytes of any kind, often with a header that invites to read on.
+/// Bytes of any kind, often with a header of a message.
 fn noise() -> impl Strategy<Value = Vec<u8>> {
     let bytes = prop::collection::vec(any::<u8>(), 0..80);
     (0..4, bytes).prop_map(|(kind, mut bytes)| {

@@ -202,7 +202,8 @@ fn a_refused_channel_is_free_again_and_a_lost_one_is_not() {
     world.input(b"\x40\x00\x00\x00");
     assert_eq!(world.client.dropped(DropReason::NoChannel), 1);
 
-    // Unanswered, the server may have bound it: the number must not go to another peer.
+    // The request was not answered, so the server may have bound it: the number must not go to
+    // another peer.
     assert_eq!(world.client.bind_channel(world.now, peer(1)), Some(number));
     while world.sleep().is_some() {}
     assert_eq!(world.event(), failed(bind, Failure::Timeout));

@@ -1,4 +1,5 @@
-//! The server of the tests: polite and predictable, unless its script says otherwise.
+//! The server of the tests: it grants everything and is predictable, unless its script says
+//! otherwise.
 
 use std::net::SocketAddr;
 
@@ -92,7 +93,7 @@ impl Answer {
         Self { bytes }
     }
 
-    /// Goes on after the attributes that are there.
+    /// Rewrites the answer with more attributes after those that it has.
     fn rewrite(&mut self, write: impl FnOnce(&mut Writer<'_>)) {
         let old = std::mem::take(&mut self.bytes);
         write(&mut self.copy(&old, |_| true));
@@ -109,11 +110,11 @@ impl Answer {
     }
 }
 
-/// Asks for credentials and grants everything to who has them.
+/// Asks for credentials and grants everything to clients that have them.
 pub(crate) struct Server {
     pub(crate) nonce: &'static str,
     pub(crate) realm: &'static str,
-    /// What was asked, in order, refused or not.
+    /// The methods of all requests, in order, refused or not.
     pub(crate) asked: Vec<Method>,
 }
 
@@ -126,7 +127,7 @@ impl Server {
         }
     }
 
-    /// The answer to a request, `None` to what wants none.
+    /// The answer to a request, `None` to a message that wants none.
     pub(crate) fn answer(&mut self, packet: &[u8]) -> Option<Vec<u8>> {
         let message = Message::parse(packet).ok()?;
         if message.class() != Class::Request {
@@ -178,7 +179,7 @@ pub(crate) fn grant_allocate(request: &[u8]) -> Answer {
         .put(&XorMappedAddress(mapped()))
 }
 
-/// What was asked for, or else the default.
+/// The lifetime asked for, or else the default.
 fn lifetime(request: &[u8]) -> Lifetime {
     let asked = Message::parse(request).unwrap().get().unwrap();
     asked.unwrap_or(Lifetime(LIFETIME))

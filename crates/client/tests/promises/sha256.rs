@@ -1,5 +1,5 @@
-//! RFC 8489 §9.2.5 and RFC 8656 §6: what the client makes of an offer of SHA-256, and of one that
-//! somebody has tampered with.
+//! RFC 8489 §9.2.5 and RFC 8656 §6: how the client handles an offer of SHA-256, and an offer that
+//! an attacker has changed.
 
 use client::{AllocateOptions, Config, DropReason, Event, Request, Sha256, Transport};
 use wire::attributes::{
@@ -10,9 +10,9 @@ use wire::{Algorithm, Attribute, Key, MacKey, Message};
 use crate::server::{Answer, PASSWORD, REALM, USERNAME, grant_allocate, key, mapped};
 use crate::world::{World, alice, allocate_request, allocated, failed, refused};
 
-/// Announces algorithms.
+/// A nonce that announces algorithms.
 const NONCE: &str = "obMatJos2gAAA-and-the-rest";
-/// Announces algorithms, and wants names hashed.
+/// A nonce that announces algorithms, and wants names hashed.
 const ANONYMOUS: &str = "obMatJos2wAAA-and-the-rest";
 
 const SHA256: [u8; 4] = [0, 2, 0, 0];
@@ -38,7 +38,7 @@ fn offer(request: &[u8], code: u16, nonce: &str, algorithms: &[u8]) -> Vec<u8> {
         .unsigned()
 }
 
-/// A world whose client has asked for an allocation and heard this offer, and that request.
+/// A world whose client has asked for an allocation and got this offer, and its next request.
 fn offered(sha256: Sha256, nonce: &str, algorithms: &[u8]) -> (World, Vec<u8>) {
     let (mut world, unsigned) = asked(sha256);
     world.input(&offer(&unsigned, 401, nonce, algorithms));
@@ -73,7 +73,7 @@ fn where_sha256_is_offered_it_is_chosen_and_the_offer_sent_back() {
     assert_eq!(message.get(), Ok(Some(Nonce(NONCE))));
     assert_eq!(message.get(), Ok(Some(Username(USERNAME))));
     assert_eq!(message.verify(&sha256_key()), Ok(()));
-    // Only that: a second MAC would be one more to guess passwords by.
+    // Only that one: a second MAC would be one more to guess passwords by.
     assert!(message.verify(&key()).is_err());
     world.input(&grant_allocate(&signed).signed(&sha256_key()));
     assert_eq!(world.event(), allocated());
@@ -154,11 +154,11 @@ fn any_other_answer_whose_offer_is_gone_is_ignored_and_counted() {
 #[test]
 fn who_has_used_sha256_does_not_go_back() {
     let (mut world, signed) = offered(Sha256::Accept, NONCE, &BOTH);
-    // As if the server were an old one.
+    // The new challenge is like one of an old server.
     world.input(&Answer::challenge(&signed, 438, REALM, "plain"));
     assert_gave_up(&mut world, 438);
 
-    // Nor with the next request.
+    // The next request does not answer it either.
     world.client.allocate(world.now, AllocateOptions::default());
     let again = world.packet();
     assert_eq!(

@@ -8,7 +8,7 @@ use crate::relaying::data_indication;
 use crate::server::Server;
 use crate::world::{World, failed, peer};
 
-/// What a client hears during a whole session whose stream is cut at these places.
+/// The events of a client during a whole session whose stream is cut at these places.
 fn session(cuts: &[usize]) -> Vec<Event> {
     let mut world = World::tcp();
     world.allocate();
@@ -53,7 +53,8 @@ fn a_stream_that_loses_its_frames_ends_every_request() {
     world.client.binding(world.now);
     world.input(b"HTTP/1.1 400 Bad Request\r\n");
     let broken = FrameError::Unknown;
-    // An H begins ChannelData; its length field says how far, and nothing is read beyond.
+    // An H begins ChannelData. The next bytes are its length, and nothing is read before all of it
+    // is there.
     assert_eq!(world.client.poll_event(), None);
     world.input(&[0xFF; 25_000]);
     assert_eq!(

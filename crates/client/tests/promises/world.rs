@@ -35,7 +35,7 @@ impl World {
         Self::new(alice(Transport::Tcp))
     }
 
-    /// Hands everything back and forth until both are silent.
+    /// Delivers everything back and forth until both are silent.
     pub(crate) fn settle(&mut self) {
         while let Some(packet) = self.client.poll_transmit() {
             if let Some(answer) = self.server.answer(&packet) {
@@ -58,7 +58,7 @@ impl World {
         packet
     }
 
-    /// Takes the one thing that the client has to tell.
+    /// Takes the one event of the client.
     pub(crate) fn event(&mut self) -> Event {
         let event = self.client.poll_event().expect("an event");
         assert_eq!(self.client.poll_event(), None, "one event");
@@ -69,8 +69,8 @@ impl World {
         self.client.handle_input(self.now, bytes);
     }
 
-    /// Moves the clock to the client's next timeout, lets it act and says how far that is from the
-    /// start; `None` if it waits for nothing.
+    /// Moves the clock to the client's next timeout, calls the client and returns how far that is
+    /// from the start; `None` if it waits for nothing.
     pub(crate) fn sleep(&mut self) -> Option<Duration> {
         self.now = self.client.poll_timeout()?;
         self.client.handle_timeout(self.now);
