@@ -5,7 +5,7 @@ use std::fmt;
 use wire::attributes::ErrorCode;
 use wire::{Attribute, Class, MacKey, Message, TransactionId};
 
-/// A response, with what its reader knows of its signature.
+/// A response, and what its reader knows of its signature.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Answer {
     bytes: Vec<u8>,
@@ -17,7 +17,7 @@ impl Answer {
     /// those that it may be signed with.
     ///
     /// # Panics
-    /// If this is no response that a server may give.
+    /// If it is no response that a server may give.
     #[track_caller]
     pub(crate) fn new(bytes: Vec<u8>, keys: &[MacKey]) -> Self {
         let message = Message::parse(&bytes).expect("the server writes well-formed messages");
@@ -50,7 +50,7 @@ impl Answer {
         self.get::<ErrorCode<'_>>().map(|error| error.code)
     }
 
-    /// Whether the server granted what was asked.
+    /// Whether the server granted the request.
     pub fn is_success(&self) -> bool {
         self.message().class() == Class::Success
     }

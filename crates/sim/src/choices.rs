@@ -1,21 +1,21 @@
-//! Where a run's chance comes from: a seed, or bytes that a fuzzer made.
+//! The random choices of a run: from a seed, or from bytes of a fuzzer.
 
 /// A source of choices. The same one makes the same choices in every run.
 #[derive(Clone, Debug)]
 pub enum Choices<'a> {
-    /// From a seed: without end.
+    /// From a seed: they never end.
     Seeded(Dice),
-    /// Read off bytes: where they end, so do the choices, and what is still asked is 0.
+    /// From bytes: after the last byte every choice is 0.
     Bytes(&'a [u8]),
 }
 
 impl<'a> Choices<'a> {
-    /// Those of a seed.
+    /// The choices of a seed.
     pub const fn seeded(seed: u64) -> Self {
         Self::Seeded(Dice(seed))
     }
 
-    /// Those that stand in bytes.
+    /// The choices in these bytes.
     pub const fn bytes(bytes: &'a [u8]) -> Self {
         Self::Bytes(bytes)
     }
@@ -64,7 +64,7 @@ impl<'a> Choices<'a> {
         several[self.below(several.len())]
     }
 
-    /// One of several, each as likely as its weight, of at most 256 in all, says.
+    /// One of several, each with a probability by its weight; the weights add up to at most 256.
     pub(crate) fn weighted<T: Copy>(&mut self, several: &[(usize, T)]) -> T {
         let mut at = self.below(several.iter().map(|(weight, _)| weight).sum());
         for (weight, choice) in several {

@@ -1,4 +1,4 @@
-//! A client: what it knows, and the verbs of TURN.
+//! A client: its memory, and the verbs of TURN.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -13,11 +13,11 @@ use wire::{MacKey, Message, Method, RelayHeader};
 use crate::request::Credentials;
 use crate::{AccessGrant, Answer, Outcome, Request, World, seconds};
 
-/// A client. What it remembers lives in the [`World`], so that a test may pass it around freely.
+/// A client. Its memory is in the [`World`], so that a test may copy this value freely.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Client(pub(crate) usize);
 
-/// What a client remembers.
+/// The memory of a client.
 #[derive(Debug)]
 pub(crate) struct Memory {
     pub(crate) tuple: ClientTuple,
@@ -25,18 +25,18 @@ pub(crate) struct Memory {
     pub(crate) credentials: Credentials,
     pub(crate) relayed: Option<SocketAddr>,
     pub(crate) channels: Vec<(ChannelNumber, SocketAddr)>,
-    /// Channels that it had when it deleted an allocation. If they were of another, which has moved
-    /// on by then, they live.
+    /// Channels that it had when it deleted an allocation. If the 5-tuple had another allocation by
+    /// then, the channels live on in the one that moved away.
     pub(crate) given_up: Vec<(ChannelNumber, SocketAddr)>,
-    /// Answers that came when nothing was waiting for one.
+    /// Answers that came when no call was waiting for one.
     pub(crate) inbox: Vec<Answer>,
-    /// What may sign an answer that comes later: the keys of all Allocates that were not answered
-    /// at once. An answer may still come when the client has left and asked again.
+    /// The keys that may sign an answer that comes later: those of all Allocates that were not
+    /// answered at once. An answer may still come when the client has left and asked again.
     pub(crate) awaits: Vec<MacKey>,
 }
 
 impl Memory {
-    /// What every client learns from the answer to a packet of its own.
+    /// Notes what every client learns from the answer to a packet of its own.
     pub(crate) fn note(&mut self, packet: &[u8], answer: &Answer) {
         if let (Some(Realm(realm)), Some(Nonce(nonce))) = (answer.get(), answer.get()) {
             self.credentials.realm = realm.to_owned();
@@ -48,7 +48,7 @@ impl Memory {
         if let Some(XorRelayedAddress(relayed)) = answer.get() {
             self.relayed = Some(relayed);
         }
-        // The allocation is gone, or what it had of one family, and channels with it.
+        // The allocation is gone, or one family of it, with the channels.
         if answer.get() == Some(Lifetime(0)) {
             let request = Message::parse(packet).expect("only a message is answered");
             let named = request.get().expect("what was granted is readable");
@@ -78,8 +78,8 @@ impl Memory {
     }
 }
 
-/// The verbs of a client that behaves well. They insist: a stale nonce is replaced, and another
-/// refusal is a panic. What may fail is asked with [`Client::ask`].
+/// The verbs of a client that behaves well. They replace a stale nonce and try again; any other
+/// refusal is a panic. A request that may fail is sent with [`Client::ask`].
 impl Client {
     /// Opens an allocation; returns the relayed transport address.
     #[track_caller]
@@ -145,12 +145,12 @@ impl Client {
     }
 }
 
-/// The same, message by message.
+/// The same, one message at a time.
 impl Client {
     /// Sends a request and takes the answer.
     ///
     /// # Panics
-    /// If there is none.
+    /// If there is no answer.
     #[track_caller]
     pub fn ask(self, world: &mut World, request: Request) -> Answer {
         self.tell(world, request).answer()
@@ -179,7 +179,7 @@ impl Client {
         world.client_sends(self, packet)
     }
 
-    /// From now on the client has this token, and signs with the key in it.
+    /// Gives the client this token; from now on it signs with the key in it.
     pub fn take_token(self, world: &mut World, grant: AccessGrant) {
         world.grants.push(grant.clone());
         let credentials = &mut world.memory_mut(self).credentials;
@@ -187,15 +187,15 @@ impl Client {
         credentials.token = Some(grant);
     }
 
-    /// The connection ends.
+    /// Ends the client's connection.
     pub fn disconnect(self, world: &mut World) {
         world.disconnect(self);
     }
 }
 
-/// What a client may tell.
+/// What a test can read of a client.
 impl Client {
-    /// This client gets a peer's data in a Data indication.
+    /// The outcome that this client gets a peer's data in a Data indication.
     pub fn hears(self, peer: impl Into<SocketAddr>, payload: &[u8]) -> Outcome {
         Outcome::AtClient {
             client: self,
@@ -205,7 +205,8 @@ impl Client {
         }
     }
 
-    /// This client is told of an ICMP error about what it sent to a peer.
+    /// The outcome that this client is told of an ICMP error about a datagram that it sent to a
+    /// peer.
     pub fn is_told(self, peer: impl Into<SocketAddr>, icmp: Icmp) -> Outcome {
         Outcome::IcmpAtClient {
             client: self,
@@ -214,7 +215,7 @@ impl Client {
         }
     }
 
-    /// This client gets a peer's data on a channel.
+    /// The outcome that this client gets a peer's data on a channel.
     pub fn hears_on(
         self,
         channel: ChannelNumber,
@@ -243,14 +244,14 @@ impl Client {
         world.memory(self).relayed.expect("an allocation")
     }
 
-    /// The nonce that the client signs under; asks for one if it has none.
+    /// The nonce that the client signs with; asks for one if it has none.
     #[track_caller]
     pub fn nonce(self, world: &mut World) -> String {
         self.meet_challenge(world);
         world.memory(self).credentials.nonce.clone()
     }
 
-    /// Answers that came without being waited for, since this was last asked.
+    /// Answers that came when no call was waiting for one, since the last call of this.
     pub fn inbox(self, world: &mut World) -> Vec<Answer> {
         std::mem::take(&mut world.memory_mut(self).inbox)
     }
@@ -271,7 +272,7 @@ impl Client {
         answer
     }
 
-    /// The first step of every client: an Allocate without credentials, to hear realm and nonce.
+    /// The first step of every client: an Allocate without credentials, to get realm and nonce.
     #[track_caller]
     fn meet_challenge(self, world: &mut World) {
         if world.memory(self).credentials.nonce.is_empty() {

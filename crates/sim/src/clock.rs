@@ -13,7 +13,7 @@ pub struct Clock {
 
 impl Clock {
     /// A clock at its beginning. The machine's clock is read here, once, because there is no other
-    /// way to an [`Instant`]; nothing depends on what it says.
+    /// way to get an [`Instant`]; its value does not matter.
     pub fn new() -> Self {
         Self {
             base: Instant::now(),

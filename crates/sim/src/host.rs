@@ -1,11 +1,12 @@
-//! The host that the servers run on: who has which UDP port of the relay addresses.
+//! The host that the servers run on: which program or socket has which UDP port of the relay
+//! addresses.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 
 use relay::{OpenError, RelayId};
 
-/// A relay socket: the shard that has it, and its name there.
+/// A relay socket: the shard that has it, and its id there.
 pub(crate) type Socket = (usize, RelayId);
 
 /// Sockets and the ports they hold.
@@ -13,41 +14,41 @@ pub(crate) type Socket = (usize, RelayId);
 pub(crate) struct Host {
     sockets: BTreeMap<SocketAddr, Socket>,
     locals: BTreeMap<Socket, SocketAddr>,
-    /// Ports of programs that are none of ours.
+    /// Ports of other programs.
     foreign: BTreeSet<SocketAddr>,
-    /// What the host answers to whoever asks for a socket.
+    /// The host's answer to requests for a socket.
     pub(crate) mood: Mood,
-    /// Sockets between two shards, with what the kernel keeps for them.
+    /// Sockets between two shards, with the datagrams that the kernel keeps for them.
     between: BTreeMap<RelayId, (SocketAddr, Waiting)>,
     /// Sockets asked for while opening takes its time.
     pub(crate) pending: VecDeque<(Socket, SocketAddr)>,
-    /// What was asked for and what was said, for who keeps count.
+    /// Requests for sockets and the host's answers, for tests that read them.
     pub(crate) log: Vec<(Socket, Talk)>,
 }
 
-/// What server and host say to each other of a socket.
+/// Messages about a socket between server and host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Talk {
     /// The server asks for it, bound here.
     Asked(SocketAddr),
     /// The host answers.
     Answered(Result<(), OpenError>),
-    /// The one that was bound here has not arrived with its allocation.
+    /// A socket that was bound here did not arrive with its allocation.
     Stranded(SocketAddr),
 }
 
-/// Datagrams that nobody has read yet, each with its sender.
+/// Datagrams that were not read yet, each with its sender.
 pub(crate) type Waiting = Vec<(SocketAddr, Vec<u8>)>;
 
-/// How the host treats who asks for a socket.
+/// How the host treats requests for a socket.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Mood {
     /// The socket is there at once, if the port is free.
     #[default]
     Willing,
-    /// It takes its time.
+    /// The answer takes its time.
     Slow,
-    /// There is none to be had.
+    /// The socket cannot be opened.
     Refusing(OpenError),
 }
 
@@ -82,8 +83,8 @@ impl Host {
         self.between.insert(socket.1, (local, Waiting::new()));
     }
 
-    /// A socket that left a shard under the name `was` comes to another one. Returns where it is
-    /// bound, and what it was sent meanwhile.
+    /// A socket that left a shard under the id `was` comes to another one. Returns the address that
+    /// it is bound to, and the datagrams that were sent to it meanwhile.
     pub(crate) fn adopt(&mut self, was: RelayId, socket: Socket) -> (SocketAddr, Waiting) {
         let (local, waiting) = self.between.remove(&was).expect("a socket that left");
         self.locals.insert(socket, local);
@@ -91,13 +92,14 @@ impl Host {
         (local, waiting)
     }
 
-    /// A socket that left a shard comes to none: it is closed.
-    /// Returns where it was bound.
+    /// A socket that left a shard arrives at none: it is closed.
+    /// Returns the address that it was bound to.
     pub(crate) fn give_up(&mut self, was: RelayId) -> Option<SocketAddr> {
         self.between.remove(&was).map(|(local, _)| local)
     }
 
-    /// Keeps a datagram for a socket that is between two shards; whether this is one.
+    /// Keeps a datagram for a socket that is between two shards; returns whether there is such a
+    /// socket.
     pub(crate) fn wait(&mut self, from: SocketAddr, local: SocketAddr, payload: &[u8]) -> bool {
         let mut between = self.between.values_mut();
         let found = between.find(|(bound, _)| *bound == local);
@@ -108,17 +110,17 @@ impl Host {
         false
     }
 
-    /// Who receives what is sent to a port.
+    /// The socket that receives datagrams to a port.
     pub(crate) fn socket(&self, local: SocketAddr) -> Option<Socket> {
         self.sockets.get(&local).copied()
     }
 
-    /// Where a socket is bound.
+    /// The address that a socket is bound to.
     pub(crate) fn local(&self, socket: Socket) -> Option<SocketAddr> {
         self.locals.get(&socket).copied()
     }
 
-    /// Where the relay sockets are bound, in order.
+    /// The addresses that relay sockets are bound to, in order.
     pub(crate) fn bound(&self) -> impl Iterator<Item = SocketAddr> {
         self.sockets.keys().copied()
     }

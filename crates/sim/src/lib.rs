@@ -1,5 +1,5 @@
-//! A virtual world around the relay core: servers, clients and peers, and a clock that moves when
-//! it is told to.
+//! A virtual world around the relay core: servers, clients and peers, and a clock that only a test
+//! moves.
 //!
 //! Nothing here waits, opens a socket or draws a random number, so a test may live through hours
 //! in no time and always sees the same:
@@ -17,9 +17,10 @@
 //! assert_eq!(alice.send(&mut world, peer, b"hi"), Lost(DropReason::NoChannel));
 //! ```
 //!
-//! Whatever a test does, the world keeps the books and panics when they do not balance: each
-//! allocation has one count in the quotas, each of its relay sockets one port, an answer belongs to its
-//! request, nothing leaves for a peer that the policy denies, and nothing that is due is left lying.
+//! After every step of a test the world checks its books, and panics if they do not balance: each
+//! allocation has one count in the quotas, each of its relay sockets one port, an answer belongs to
+//! its request, nothing leaves for a peer that the policy denies, and nothing that is due stays
+//! undone.
 
 mod answer;
 mod choices;

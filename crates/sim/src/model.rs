@@ -1,13 +1,13 @@
-//! The RFC as a program: what a server does with what reaches it. RFC 8489, RFC 8656.
+//! The RFCs as a program: a server's reaction to each packet. RFC 8489, RFC 8656.
 //!
-//! The model is told what the server is told, in the same order and at the same time: packets,
-//! connections that end, sockets that the host opens or refuses. It says what must come of it. Its
-//! numbers are the RFC's and its state is the plainest that will do, a map for everything; of the
-//! server it knows nothing but the words: the names of drops and refusals, so that a wrong cause is
-//! found like a wrong code. What is chance in the server, which free port and which token, the model
-//! learns from what the server did, after it has checked that it might.
+//! The model gets the same input as the server, in the same order and at the same time: packets,
+//! connections that end, sockets that the host opens or refuses. It predicts the outcome. Its
+//! numbers are the RFC's, and its state is the plainest possible, a map for everything. Of the
+//! server it knows only the names of drops and refusals, so that a wrong cause is found like a
+//! wrong code. Random choices of the server, which free port and which token, the model learns from
+//! the server, after it has checked that they are allowed.
 //!
-//! An extension of the protocol is one more file: what it adds to [`Terms`], to [`Allocation`] and
+//! An extension of the protocol is one more file: its additions to [`Terms`], to [`Allocation`] and
 //! to the request that carries it.
 
 mod allocate;
@@ -33,21 +33,21 @@ pub(crate) use expect::{Ending, Expect, Reply, Ticket, Token};
 use mobility::Mobile;
 pub(crate) use terms::{Sha256, Terms};
 
-/// All that a server has to remember.
+/// The state of a server.
 #[derive(Debug)]
 pub(crate) struct Model {
     terms: Terms,
     now: Duration,
-    /// The nonces handed out: to whom, and in which second.
+    /// The nonces handed out: the client of each, and the second in which it was made.
     nonces: BTreeMap<String, (SocketAddr, u64)>,
     allocations: BTreeMap<Id, Allocation>,
-    /// How many there were.
+    /// How many allocations there were.
     numbered: Id,
-    /// Sockets that the host was asked for: for which allocation, and where.
+    /// Sockets that the host was asked for: the allocation and the address of each.
     sockets: BTreeMap<Socket, (Id, SocketAddr)>,
     /// Ports kept for a second allocation. RFC 8656 §7.2.
     reserved: BTreeMap<ReservationToken, Reserved>,
-    /// Tickets handed out: of which allocation, after how many moves. RFC 8016.
+    /// Tickets handed out: the allocation of each, and after how many moves. RFC 8016.
     tickets: BTreeMap<Vec<u8>, (Id, u32)>,
     /// Ports that another program was found to have: they are left alone for a while.
     avoided: BTreeMap<SocketAddr, Duration>,
@@ -55,37 +55,37 @@ pub(crate) struct Model {
     pub(crate) answers: Vec<(ClientTuple, Reply)>,
     /// Allocations that ended, since this was last taken.
     pub(crate) endings: Vec<Ending>,
-    /// Where clients have moved to, since this was last taken.
+    /// The 5-tuples that clients have moved to, since this was last taken.
     pub(crate) moves: Vec<ClientTuple>,
 }
 
-/// Which allocation; never that of another.
+/// The number of an allocation, never used again.
 type Id = u64;
 
-/// What one 5-tuple has. RFC 8656 §6.
+/// The allocation of a 5-tuple. RFC 8656 §6.
 #[derive(Debug)]
 struct Allocation {
     client: ClientTuple,
-    /// Whether that connection is there no more: the client may come from another with its ticket.
+    /// Whether its connection ended: the client may come from another with its ticket.
     is_lost: bool,
     mobile: Option<Mobile>,
     user: String,
-    /// The answer to the request that made it, as far as it was clear from the start.
+    /// The answer to the Allocate, as far as it was clear from the start.
     head: Reply,
-    /// Seconds, as granted to it.
+    /// The lifetime that the Allocate was granted, in seconds.
     lifetime: u32,
-    /// What was asked for and is not decided yet; empty from the success on.
+    /// The sockets whose outcome is not known yet; empty from the success on.
     opening: BTreeMap<AddressFamily, Wanted>,
-    /// The relayed transport addresses, by their local face, and until when.
+    /// The relayed transport addresses, by their local address, and their deadlines.
     relays: BTreeMap<AddressFamily, (SocketAddr, Duration)>,
     permissions: BTreeMap<IpAddr, Duration>,
     channels: BTreeMap<u16, (SocketAddr, Duration)>,
     token: Token,
     address_error: Option<(AddressFamily, u16)>,
     born: Duration,
-    /// In which second the nonce was made that it was asked for with.
+    /// The second in which the nonce was made that the Allocate was signed with.
     opened_with: u64,
-    /// Whether it was asked for with an algorithm of RFC 8489.
+    /// Whether the Allocate used an algorithm of RFC 8489.
     knows_rfc8489: bool,
     /// Whether the client has sent an empty datagram.
     sends_empty: bool,
@@ -94,7 +94,7 @@ struct Allocation {
     received: (u64, u64),
 }
 
-/// A port that is kept for whoever comes with the token.
+/// A port that is reserved for the second Allocate, which shows the token.
 #[derive(Debug)]
 struct Reserved {
     local: SocketAddr,
@@ -103,7 +103,7 @@ struct Reserved {
 }
 
 impl Model {
-    /// A server that nobody has talked to.
+    /// A server that has had no clients yet.
     pub(crate) const fn new(terms: Terms, now: Duration) -> Self {
         Self {
             terms,
@@ -121,7 +121,7 @@ impl Model {
         }
     }
 
-    /// Time passes: what is over is gone. Whatever has a deadline does not live at it.
+    /// Moves the time on, and ends what is over. A deadline itself is not part of a lifetime.
     pub(crate) fn at(&mut self, now: Duration) {
         self.now = now;
         self.reserved.retain(|_, kept| kept.until > now);
@@ -142,7 +142,7 @@ impl Model {
         }
     }
 
-    /// A packet from a client: what comes of it at once. RFC 7983, RFC 8656 §12.
+    /// The immediate outcome of a packet from a client. RFC 7983, RFC 8656 §12.
     pub(crate) fn packet(&mut self, from: ClientTuple, packet: &[u8]) -> Expect {
         match Kind::of(packet) {
             None => Expect::Lost(DropReason::Foreign),
@@ -195,7 +195,7 @@ impl Model {
         self.allocations.get_mut(&self.find(client)?)
     }
 
-    /// An allocation ends with all it has. RFC 8656 §6.
+    /// Ends an allocation with everything it has. RFC 8656 §6.
     fn end(&mut self, id: Id, when: Duration, cause: &'static str) {
         let Some(allocation) = self.allocations.remove(&id) else {
             return;
@@ -212,7 +212,7 @@ impl Model {
         }
     }
 
-    /// What an allocation has of one family ends, and the allocation with its last. RFC 8656 §8.1.
+    /// Ends one family of an allocation, and the allocation with its last. RFC 8656 §8.1.
     fn end_family(&mut self, id: Id, family: AddressFamily, when: Duration, cause: &'static str) {
         let Some(allocation) = self.allocations.get_mut(&id) else {
             return;
@@ -231,9 +231,9 @@ impl Model {
     }
 }
 
-/// What the simulator asks in order to be mean.
+/// State that helps the simulator to choose difficult steps.
 impl Model {
-    /// Whether a client has an allocation, be it still to be opened.
+    /// Whether a client has an allocation, also one still to be opened.
     pub(crate) fn has_allocation(&self, client: ClientTuple) -> bool {
         self.find(client).is_some()
     }
@@ -243,7 +243,7 @@ impl Model {
         self.of(client).is_some_and(|it| !it.permissions.is_empty())
     }
 
-    /// All times at which something will be over.
+    /// All times at which something will end.
     pub(crate) fn deadlines(&self) -> Vec<Duration> {
         let all = self.allocations.values();
         let owned = all.flat_map(|it| {
@@ -262,12 +262,12 @@ impl Model {
 }
 
 impl Allocation {
-    /// Whether this is where the client is.
+    /// Whether its client is at this 5-tuple.
     fn is_at(&self, client: ClientTuple) -> bool {
         self.client == client && !self.is_lost
     }
 
-    /// Whether the client has heard success; before, it has nothing.
+    /// Whether the client was told success; before, it has no allocation to use.
     fn is_open(&self) -> bool {
         self.opening.is_empty()
     }

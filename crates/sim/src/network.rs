@@ -1,14 +1,14 @@
-//! The virtual network: what is under way, and when it arrives.
+//! The virtual network: the packets under way, and when each arrives.
 //!
-//! Chance decides a packet's fate when it is sent, and the fate belongs to the packet: a run that is
-//! repeated without some of its packets treats the others as before.
+//! Chance decides a packet's fate when it is sent, and the fate is stored with the packet: a run
+//! that is repeated without some of its packets treats the others as before.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::choices::Choices;
 
-/// What the network does to one packet and to the answer.
+/// The fate of one packet and its answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Fate {
     /// After how long each copy arrives: none if it is lost, two if it is doubled.
@@ -18,7 +18,7 @@ pub(crate) struct Fate {
 }
 
 impl Fate {
-    /// Nothing happens to it.
+    /// It arrives at once, and so does its answer.
     pub(crate) fn calm() -> Self {
         Self {
             there: vec![Duration::ZERO],
@@ -37,7 +37,7 @@ impl Fate {
         Self { there, back }
     }
 
-    /// As a stream has it: once, and not before what was sent earlier.
+    /// The fate on a stream: once, and not before earlier packets.
     pub(crate) fn in_order(mut self) -> Self {
         self.there.truncate(1);
         if self.there.is_empty() {
@@ -57,7 +57,7 @@ fn latency(choices: &mut Choices<'_>) -> Duration {
     }
 }
 
-/// What is under way, in the order in which it arrives.
+/// The packets under way, in the order in which they arrive.
 #[derive(Debug)]
 pub(crate) struct Network<T> {
     under_way: BTreeMap<(Duration, u64), T>,
@@ -72,13 +72,13 @@ impl<T> Network<T> {
         }
     }
 
-    /// Sends something that will arrive at this time.
+    /// Sends a packet that will arrive at this time.
     pub(crate) fn send(&mut self, arrival: Duration, parcel: T) {
         self.sent += 1;
         self.under_way.insert((arrival, self.sent), parcel);
     }
 
-    /// The next to arrive by `end`, and when.
+    /// The next packet to arrive by `end`, and when.
     pub(crate) fn arrive(&mut self, end: Duration) -> Option<(Duration, T)> {
         let entry = self.under_way.first_entry()?;
         if entry.key().0 > end {

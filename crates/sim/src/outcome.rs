@@ -1,4 +1,4 @@
-//! What became of a packet.
+//! The outcome of a packet.
 
 use std::net::SocketAddr;
 
@@ -6,7 +6,7 @@ use relay::{ChannelNumber, ClientTuple, DropReason, Icmp};
 
 use crate::{Answer, Client};
 
-/// Where a packet, or what the server made of it, ended.
+/// Where a packet, or data that the server sent because of it, ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// The sender was answered.
@@ -15,7 +15,7 @@ pub enum Outcome {
     AnsweredAs(ClientTuple, Answer),
     /// A peer got a datagram.
     AtPeer {
-        /// Who it comes from in the eyes of the peer.
+        /// The address that it comes from, as the peer sees it.
         from: SocketAddr,
         /// The peer.
         to: SocketAddr,
@@ -28,9 +28,9 @@ pub enum Outcome {
     AtClient {
         /// The client.
         client: Client,
-        /// The peer it is said to come from.
+        /// The peer that it is said to come from.
         peer: SocketAddr,
-        /// The channel it came on, `None` if in a Data indication.
+        /// The channel that it came on, `None` if in a Data indication.
         channel: Option<ChannelNumber>,
         /// The application data.
         payload: Vec<u8>,
@@ -48,7 +48,7 @@ pub enum Outcome {
     Lost(DropReason),
     /// It was sent to a port of the host that no socket has.
     NoSocket,
-    /// The server took it and has nothing to say, or not yet.
+    /// The server took it and sends nothing, or not yet.
     Silent,
 }
 
@@ -56,7 +56,7 @@ impl Outcome {
     /// The answer.
     ///
     /// # Panics
-    /// If there is none.
+    /// If there is no answer.
     #[track_caller]
     pub fn answer(self) -> Answer {
         match self {

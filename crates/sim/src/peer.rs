@@ -30,13 +30,13 @@ impl Peer {
         world.peer_sends(self.0, relayed, payload)
     }
 
-    /// Somebody on the way from a relayed transport address to this peer tells the server that a
-    /// datagram was lost.
+    /// A router between a relayed transport address and this peer tells the server that a datagram
+    /// was lost.
     pub fn is_lost(self, world: &mut World, relayed: SocketAddr, icmp: Icmp) -> Outcome {
         world.icmp_arrives(relayed, self.0, icmp)
     }
 
-    /// This peer gets a datagram from a relayed transport address.
+    /// The outcome that this peer gets a datagram from a relayed transport address.
     pub fn hears(self, relayed: SocketAddr, payload: &[u8]) -> Outcome {
         self.gets(relayed, payload, false)
     }

@@ -13,7 +13,7 @@ use wire::{
 };
 
 /// A request or an indication that is still to be written. Requests are signed unless they say
-/// otherwise, with what the client knows of user, password, realm and nonce.
+/// otherwise, with the user, password, realm and nonce that the client has.
 pub struct Request {
     method: Method,
     class: Class,
@@ -31,38 +31,37 @@ pub struct Request {
 /// How a request is signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Proof {
-    /// As RFC 5389 has it: an MD5 key, MESSAGE-INTEGRITY, no word of algorithms.
+    /// As in RFC 5389: an MD5 key, MESSAGE-INTEGRITY, no algorithm is named.
     Old,
-    /// As RFC 8489 has it: this algorithm is chosen from what was offered, and
-    /// MESSAGE-INTEGRITY-SHA256 signs.
+    /// As in RFC 8489: this algorithm is chosen from the offer, and MESSAGE-INTEGRITY-SHA256 signs.
     New(PasswordAlgorithm),
-    /// As no RFC has it: this algorithm is chosen, and yet MESSAGE-INTEGRITY signs.
+    /// As no RFC allows: this algorithm is chosen, and still MESSAGE-INTEGRITY signs.
     Mixed(PasswordAlgorithm),
 }
 
 type Put = Box<dyn Fn(&mut Writer<'_>)>;
 
-/// What a client signs with.
+/// The credentials of a client.
 #[derive(Clone, Debug)]
 pub(crate) struct Credentials {
     pub(crate) username: String,
     pub(crate) password: String,
     pub(crate) realm: String,
     pub(crate) nonce: String,
-    /// What the server offered.
+    /// The algorithms that the server offered.
     pub(crate) algorithms: Vec<u8>,
-    /// In place of a password: what an authorization server gave.
+    /// In place of a password: a token of an authorization server.
     pub(crate) token: Option<AccessGrant>,
 }
 
 /// An access token, and the key in it.
 #[derive(Clone, Debug)]
 pub struct AccessGrant {
-    /// The id of the key that sealed the token: goes into USERNAME.
+    /// The id of the key that sealed the token, sent in USERNAME.
     pub kid: String,
-    /// Goes into ACCESS-TOKEN.
+    /// The token, sent in ACCESS-TOKEN.
     pub token: Vec<u8>,
-    /// Signs.
+    /// The key that signs.
     pub mac_key: Vec<u8>,
 }
 
@@ -74,7 +73,7 @@ impl AccessGrant {
 }
 
 impl Credentials {
-    /// The token that speaks for this user.
+    /// The token whose key has this name.
     pub(crate) fn token_of(&self, username: &str) -> Option<&AccessGrant> {
         self.token.as_ref().filter(|grant| grant.kid == username)
     }
@@ -229,7 +228,7 @@ impl Request {
         self.put(XorPeerAddress(peer.into()))
     }
 
-    /// With an attribute behind MESSAGE-INTEGRITY, where nobody has signed it.
+    /// With an attribute behind MESSAGE-INTEGRITY, where it is not signed.
     pub fn behind_integrity(mut self, kind: u16, value: &[u8]) -> Self {
         self.behind_integrity.push(raw(kind, value));
         self
@@ -241,13 +240,13 @@ impl Request {
         self
     }
 
-    /// Signed by somebody else.
+    /// Signed by another user.
     pub fn as_user(mut self, username: &str, password: &str) -> Self {
         self.user = Some((username.to_owned(), password.to_owned()));
         self
     }
 
-    /// Signed under another nonce than the client knows.
+    /// Signed under another nonce than the client has.
     pub fn nonce(mut self, nonce: &str) -> Self {
         self.nonce = Some(nonce.to_owned());
         self
@@ -281,7 +280,7 @@ impl Request {
         self.signed
     }
 
-    /// RFC 7635 §9: Allocate and Refresh do, other requests name its key only.
+    /// RFC 7635 §9: Allocate and Refresh carry it, other requests name its key only.
     fn carries_token(&self) -> bool {
         matches!(self.method, Method::Allocate | Method::Refresh)
             && !self.without.contains(&AccessToken::TYPE)

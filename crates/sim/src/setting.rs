@@ -1,4 +1,4 @@
-//! The scene: addresses, users and a configuration to begin with.
+//! The setting of a world: addresses, users and a configuration to begin with.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -10,9 +10,9 @@ use crate::minutes;
 
 /// The realm of the server.
 pub const REALM: &str = "example.org";
-/// The name of the server to authorization servers. There are none at first.
+/// The name by which authorization servers know the server. There are none at first.
 pub const SERVER_NAME: &str = "turn.example.org";
-/// Where clients send to.
+/// The address that clients send to.
 pub const LISTENER: SocketAddr = SocketAddr::new(LOCAL, 3478);
 /// The IPv4 address that relay sockets are bound to. Public: the policy denies documentation's.
 pub const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 41, 0, 5));

@@ -1,11 +1,12 @@
-//! A trial: the virtual world and the model live through the same steps, and must agree.
+//! A trial: the virtual world and the model go through the same steps, and must agree.
 //!
-//! Clients write what chance has them write, knowing what they have heard; a virtual network loses,
-//! delays and doubles it. Whatever reaches a server is told to the model first. Where the server
-//! does something else, the trial ends with a [`Difference`].
+//! Clients write random messages, based on the answers that they have had; a virtual network loses,
+//! delays and doubles the packets. Every packet that reaches a server is given to the model first.
+//! If the server then acts differently, the trial ends with a [`Difference`].
 //!
-//! A run is a list of steps that chance has chosen, each complete in itself, so it can be run again
-//! without some of them: [`Difference`] comes with the shortest list that was found to fail.
+//! A run is a list of steps that were chosen at random. Each step is complete in itself, so a run
+//! can be repeated without some of them: [`Difference`] comes with the shortest list that was found
+//! to fail.
 
 mod act;
 mod choose;
@@ -39,9 +40,9 @@ struct Trial {
     model: Model,
     network: Network<Parcel>,
     people: Vec<Person>,
-    /// Reservation tokens that anyone has heard of.
+    /// Reservation tokens that some client has had.
     tokens: Vec<ReservationToken>,
-    /// Mobility tickets that anyone has heard of.
+    /// Mobility tickets that some client has had.
     tickets: Vec<Vec<u8>>,
     transactions: u64,
     begun: Duration,
@@ -50,11 +51,11 @@ struct Trial {
     /// Numbers the payloads.
     payloads: u32,
     coverage: Coverage,
-    /// What happened, for who reads it; kept only when asked for.
+    /// The events, for a reader; kept only when asked for.
     trace: Option<Vec<String>>,
 }
 
-/// A client and what it knows.
+/// A client and its memory.
 #[derive(Debug)]
 struct Person {
     client: Client,
@@ -62,13 +63,13 @@ struct Person {
     credentials: Credentials,
     /// The last packet it sent.
     last: Vec<u8>,
-    /// Relayed transport addresses of its own that it has heard of.
+    /// Relayed transport addresses of its own that it was told of.
     relayed: Vec<SocketAddr>,
-    /// Until when what it sends on a stream must wait for what it sent before.
+    /// Until when its packets on a stream must wait for earlier ones.
     stream: Duration,
 }
 
-/// What is under way.
+/// A packet under way.
 #[derive(Debug)]
 enum Parcel {
     ToServer {
@@ -131,7 +132,7 @@ impl Trial {
         }
     }
 
-    /// Makes one step: what it sends is under way, and arrives if it is time.
+    /// Makes one step: its packets are sent, and arrive if it is time.
     fn step(&mut self, step: &Step) -> Result<(), String> {
         self.coverage.steps += 1;
         self.coverage.note("step", step.name());
@@ -140,7 +141,7 @@ impl Trial {
         self.pass(Duration::ZERO)
     }
 
-    /// Time passes, and what is under way arrives.
+    /// Moves the time on, and delivers packets that are due.
     fn pass(&mut self, duration: Duration) -> Result<(), String> {
         let end = self.now() + duration;
         while let Some((arrival, parcel)) = self.network.arrive(end) {
@@ -160,7 +161,7 @@ impl Trial {
         self.settle(None, None)
     }
 
-    /// In the end everyone leaves, and nothing may be left.
+    /// Ends the trial: all clients leave, and nothing may be left of them.
     fn finish(&mut self) -> Result<(), String> {
         self.pass(Duration::from_secs(10))?;
         self.world.open_sockets();
@@ -195,5 +196,5 @@ impl Trial {
     }
 }
 
-/// In the place of a client, where a peer sends.
+/// Stands for no client, where a peer sends.
 const NOBODY: usize = usize::MAX;

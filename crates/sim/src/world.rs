@@ -1,4 +1,4 @@
-//! The world: its servers, who talks to them, and its clock.
+//! The world: its servers, clients and peers, and its clock.
 
 mod books;
 mod partner;
@@ -21,7 +21,7 @@ use crate::host::{Host, Mood, Socket, Talk};
 use crate::request::Credentials;
 use crate::{AccessGrant, Client, Clock, LISTENER, Outcome, Peer, setting};
 
-/// One host with one server in one or more shards, and all who talk to it.
+/// One host with one server in one or more shards, and all its clients and peers.
 #[derive(Debug)]
 pub struct World {
     clock: Clock,
@@ -33,21 +33,21 @@ pub struct World {
     /// Shards that perform no effects for now.
     slow: BTreeSet<usize>,
     clients: Vec<Memory>,
-    /// All tokens that clients ever had: one may send what another wrote.
+    /// All tokens that clients ever had: one client may send a packet that another wrote.
     pub(crate) grants: Vec<AccessGrant>,
     by_tuple: BTreeMap<ClientTuple, Client>,
     peers: u16,
     transactions: u64,
     reports: Vec<Report>,
     post: post::Post,
-    /// What a kernel beside the server would carry, by what it was told.
+    /// The routes that a kernel beside the server would have, by its Bind and Unbind effects.
     routes: BTreeMap<RouteKey, Route>,
     /// Notes that wait for the partner.
     to_partner: Vec<Vec<u8>>,
-    /// What became of packets that waited somewhere, since it was last asked for.
+    /// Outcomes of packets that waited somewhere, since they were last asked for.
     late: Vec<Outcome>,
-    /// Shards whose effects are being performed, one on behalf of another: what is still to come of
-    /// them is in no book.
+    /// How many calls that perform effects are under way, one inside the other: until all have
+    /// returned the books do not balance.
     performing: usize,
 }
 
@@ -118,7 +118,7 @@ impl World {
         self.clock.now()
     }
 
-    /// Time passes, and the servers wake whenever they asked to.
+    /// Moves the time on; the servers wake whenever they asked to.
     pub fn advance(&mut self, duration: Duration) {
         let end = self.clock.now().mono + duration;
         let due = |shards: &[Server]| shards.iter().filter_map(Server::poll_timeout).min();
@@ -129,7 +129,7 @@ impl World {
         self.clock.advance_to(end);
     }
 
-    /// Time passes, and no server wakes: the next packet finds all of it overdue.
+    /// Moves the time on while no server wakes: the next packet finds everything overdue.
     pub fn oversleep(&mut self, duration: Duration) {
         self.clock.advance_to(self.clock.now().mono + duration);
     }
@@ -148,7 +148,7 @@ impl World {
     }
 }
 
-/// Who is in the world.
+/// The clients and peers of the world.
 impl World {
     /// A client of this user, with an address of its own, over UDP.
     pub fn client(&mut self, user: &str) -> Client {
@@ -173,7 +173,7 @@ impl World {
         self.client_at(0, tuple, user, password)
     }
 
-    /// A client with what an authorization server gave it.
+    /// A client with a token of an authorization server.
     pub fn client_with_token(&mut self, grant: AccessGrant) -> Client {
         let client = self.client_with(&grant.kid, "");
         client.take_token(self, grant);
@@ -188,7 +188,7 @@ impl World {
     /// A client at a 5-tuple of the test's choice.
     ///
     /// # Panics
-    /// If another one is there.
+    /// If another client is there.
     pub fn client_at(
         &mut self,
         shard: usize,
@@ -220,10 +220,10 @@ impl World {
         client
     }
 
-    /// A client again, from another address and through another shard: it knows all that it knew.
+    /// The client again, at another address and through another shard; it keeps its memory.
     ///
     /// # Panics
-    /// If another client is at the address that is next.
+    /// If another client is at the next address.
     pub fn roam(&mut self, client: Client, shard: usize, transport: Transport) -> Client {
         let Memory {
             credentials,
@@ -269,7 +269,7 @@ impl World {
     }
 }
 
-/// What the host does to the servers.
+/// Events of the host.
 impl World {
     /// Another program takes a port of a relay address.
     ///
@@ -299,7 +299,7 @@ impl World {
         self.host.mood = Mood::Slow;
     }
 
-    /// From now on sockets are opened at once, and those that wait for it first.
+    /// From now on sockets are opened at once, and first those that wait.
     pub fn open_sockets(&mut self) {
         self.host.mood = Mood::Willing;
         while let Some(((shard, relay), local)) = self.host.pending.pop_front() {
@@ -326,7 +326,7 @@ impl World {
         self.slow.insert(shard);
     }
 
-    /// The shard performs what has piled up.
+    /// The shard performs the effects that have piled up.
     pub fn wake_shard(&mut self, shard: usize) {
         self.slow.remove(&shard);
         self.settle(shard);
@@ -347,9 +347,9 @@ impl World {
     }
 }
 
-/// What the world can tell.
+/// What a test can read of the world.
 impl World {
-    /// What became of packets that had to wait, since this was last asked.
+    /// Outcomes of packets that had to wait, since this was last asked.
     pub fn late(&mut self) -> Vec<Outcome> {
         std::mem::take(&mut self.late)
     }
@@ -359,7 +359,7 @@ impl World {
         self.shared.whereabouts.count()
     }
 
-    /// What the servers reported since this was last asked.
+    /// The servers' reports since this was last asked.
     pub fn reports(&mut self) -> Vec<Report> {
         std::mem::take(&mut self.reports)
     }
@@ -416,12 +416,12 @@ impl World {
         self.host.is_foreign(SocketAddr::new(ip, address.port()))
     }
 
-    /// Where relay sockets are bound, in order.
+    /// The addresses that relay sockets are bound to, in order.
     pub(crate) fn bound(&self) -> Vec<SocketAddr> {
         self.host.bound().collect()
     }
 
-    /// What servers and host said to each other of sockets, since this was last asked.
+    /// Requests for sockets and the host's answers, since this was last asked.
     pub(crate) fn talk(&mut self) -> Vec<(Socket, Talk)> {
         std::mem::take(&mut self.host.log)
     }
@@ -431,15 +431,15 @@ impl World {
         self.host.pending.len()
     }
 
-    /// A bare server, for who measures it. The world keeps no books of what is done to it here.
+    /// A bare server, for benchmarks. The world does not check its books after calls made on it.
     pub fn server(&mut self, shard: usize) -> &mut Server {
         &mut self.shards[shard]
     }
 
-    /// Whether no trace of any allocation is left: in the cores, in what they share, on the host.
+    /// Whether nothing is left of any allocation: in the cores, in their shared state, on the host.
     pub fn is_idle(&self) -> bool {
         self.shards.iter().all(Server::is_idle)
-            // Reserved ports are no trace: they are free again in time, used or not.
+            // Reserved ports do not count: they are free again in time, used or not.
             && self.shared.ports.taken() == self.shared.reservations.count()
             && self.shared.quotas.total() == 0
             && self.shared.whereabouts.count() == 0
@@ -453,7 +453,7 @@ fn begin(config: &Arc<Config>, shared: &Arc<Shared>, number: u8) -> Server {
     Server::new(config, shared, ShardId(number.into()), [number; 32])
 }
 
-/// What clients remember.
+/// The memories of clients.
 impl World {
     pub(crate) fn memory(&self, client: Client) -> &Memory {
         &self.clients[client.0]

@@ -25,7 +25,7 @@ fn the_server_does_what_the_model_says_over_a_million_steps() {
             match trial::run(&mut Choices::seeded(seed), STEPS_OF_A_RUN) {
                 Ok(run) => coverage.lock().expect("no run panics").add(&run),
                 Err(difference) => {
-                    // The other threads need not go on.
+                    // The other threads can stop.
                     next.store(last, Ordering::Relaxed);
                     panic!("HAIRPIN_SIM_SEED={seed} HAIRPIN_SIM_STEPS=1\n{difference}");
                 }
@@ -44,7 +44,7 @@ fn the_server_does_what_the_model_says_over_a_million_steps() {
     }
 }
 
-/// A run that does nothing agrees with every model.
+/// Asserts that everything happened: a run that does nothing agrees with every model.
 fn assert_everything_happened(coverage: &Coverage) {
     for (kind, names) in EVERYTHING {
         for name in *names {
@@ -68,10 +68,10 @@ fn number(variable: &str) -> Option<u64> {
     Some(text.parse().expect("the variable is a number"))
 }
 
-/// So many that a run leads somewhere, and so few that it can be read.
+/// Enough steps for a run to lead somewhere, and few enough to be read.
 const STEPS_OF_A_RUN: usize = 1000;
 
-/// All that the model knows of.
+/// Every name of an event that the model knows.
 const EVERYTHING: &[(&str, &[&str])] = &[
     (
         "step",

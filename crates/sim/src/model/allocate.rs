@@ -1,4 +1,4 @@
-//! Allocate. RFC 8656 §7.2, whose checks stand here in their order.
+//! Allocate. RFC 8656 §7.2; the checks are in its order.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -16,16 +16,16 @@ use super::requests::{granted_lifetime, seconds};
 use super::sockets::Parity;
 use super::{Allocation, Expect, Id, Model, Reply, Reserved, Terms, Token};
 
-/// What becomes of one family that was asked for.
+/// The state of one family that was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wanted {
-    /// The host is to be asked for a socket on such a port.
+    /// The host is still to be asked for a socket on such a port.
     ToAsk(Parity),
     /// The host was asked.
     Asked(Parity, SocketAddr),
     /// There is a socket.
     Bound(Parity, SocketAddr),
-    /// There is none to be had.
+    /// There is no socket for it.
     Refused(u16, &'static str),
 }
 
@@ -47,7 +47,7 @@ impl Model {
             }
             return Ok(Expect::Reply(existing.answer(&self.terms, from, reply)));
         }
-        // §21.4: a packet could go to and fro between a tunnel's end and a relay.
+        // §21.4: a packet could go back and forth between a tunnel's end and a relay.
         if is_tunnelled(from.client.ip()) {
             return Err(refuse(403, "tunnelled-client"));
         }
@@ -98,9 +98,9 @@ impl Model {
         Ok(Expect::Later)
     }
 
-    /// Whether DONT-FRAGMENT is asked for where it cannot be: sockets do not show whether DF was set
-    /// in what they receive, and without that the attribute is unknown where IPv4 is translated to
-    /// IPv6 (§3.7).
+    /// Whether DONT-FRAGMENT is asked for where it cannot be done: sockets do not show whether DF
+    /// was set in datagrams that they receive, and without that the attribute is unknown where IPv4
+    /// is translated to IPv6 (§3.7).
     fn cannot_fragment(&self, from: ClientTuple, message: &Message<'_>) -> Result<bool, Refusal> {
         if message.get::<DontFragment>()?.is_none() {
             return Ok(false);
@@ -122,7 +122,7 @@ impl Model {
         let family: Option<RequestedAddressFamily> = message.get()?;
         let mut additional: Option<AdditionalAddressFamily> = message.get()?;
         if additional.is_none() {
-            // As the drafts of the RFC numbered it.
+            // Under the number of the drafts.
             let draft: Option<DraftAdditionalAddressFamily> = message.get()?;
             additional = draft.map(|draft| AdditionalAddressFamily(draft.0));
         }
@@ -164,7 +164,7 @@ impl Model {
         Ok(())
     }
 
-    /// Whether there are ports for what is asked.
+    /// Finds ports for the families that are asked for.
     fn find_ports(&mut self, asked: Asked, user: &str) -> Result<Families, Refusal> {
         let find = |family| match self.terms.relays.get(&family) {
             None => Wanted::Refused(440, "unsupported-family"),
@@ -204,7 +204,7 @@ impl Model {
         }
     }
 
-    /// All is known of every socket: the client hears.
+    /// Answers the client once the outcome of every socket is known.
     pub(super) fn conclude(&mut self, id: Id) {
         let Some(allocation) = self.allocations.get_mut(&id) else {
             return;
@@ -240,7 +240,7 @@ impl Model {
         self.answers.push((client, reply));
     }
 
-    /// The token of a pair's second port was handed out: the port is kept for it.
+    /// Notes the token of a pair's second port: the port is reserved for it.
     pub(crate) fn heard_token(&mut self, client: ClientTuple, token: ReservationToken) {
         let now = self.now;
         let Some(allocation) = self.of_mut(client) else {
@@ -278,7 +278,7 @@ impl Allocation {
 
 type Families = BTreeMap<AddressFamily, Wanted>;
 
-/// Which relayed transport addresses a request asks for.
+/// The relayed transport addresses that a request asks for.
 #[derive(Clone, Copy)]
 enum Asked {
     One(AddressFamily, Parity),
@@ -295,7 +295,7 @@ impl Asked {
     }
 }
 
-/// If nothing of what was asked can be had: why, IPv4 first.
+/// The refusal if no family is available: that of IPv4 first.
 fn refusal(wanted: &Families) -> Option<Refusal> {
     let mut first = None;
     for wanted in wanted.values() {
@@ -307,7 +307,7 @@ fn refusal(wanted: &Families) -> Option<Refusal> {
     first
 }
 
-/// 6to4 (RFC 3056) and Teredo (RFC 4380), as far as anyone here comes out of a tunnel.
+/// 6to4 (RFC 3056) and Teredo (RFC 4380), the only tunnels that clients of a trial come from.
 pub(super) fn is_tunnelled(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(_) => false,

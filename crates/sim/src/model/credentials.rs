@@ -1,4 +1,4 @@
-//! Who asks. RFC 8489 §9.2.4, whose checks stand here in their order.
+//! The signer of a request. RFC 8489 §9.2.4; the checks are in its order.
 
 use relay::ClientTuple;
 use wire::attributes::{
@@ -9,25 +9,25 @@ use wire::{Algorithm, Attribute, Key, Message, Method};
 use super::expect::{Refusal, Reply, refuse};
 use super::{Allocation, Expect, Model, Sha256};
 
-/// Someone who has authenticated.
+/// A user who has authenticated.
 pub(super) struct Signer {
     pub(super) user: String,
-    /// What the answer is signed with.
+    /// The algorithm that the answer is signed with.
     pub(super) algorithm: Algorithm,
-    /// In which second the nonce was made.
+    /// The second in which the nonce was made.
     pub(super) nonce: u64,
     /// Whether an algorithm of RFC 8489 was chosen or used.
     pub(super) knows_rfc8489: bool,
 }
 
 impl Model {
-    /// A TURN request: who asks, whether all of it is understood, and then what is asked.
+    /// A TURN request: first its signer, then unknown attributes, then the request itself.
     pub(super) fn request(&mut self, from: ClientTuple, message: &Message<'_>) -> Expect {
         let reply = Reply::to(message);
         let signer = match self.authenticate(from, message) {
             Ok(signer) => signer,
             Err(refusal) => {
-                // A client that lacks what it needs to authenticate is told.
+                // A challenge has the attributes that the client needs for its next try.
                 let challenge = matches!(refusal.code, 401 | 438);
                 let mut reply = reply.refused(refusal);
                 reply.challenge = challenge;
@@ -60,7 +60,7 @@ impl Model {
         let incomplete = || refuse(400, "incomplete-credentials");
         let Realm(realm) = message.get()?.ok_or_else(incomplete)?;
         let Nonce(nonce) = message.get()?.ok_or_else(incomplete)?;
-        // RFC 7635 §7: nobody asked for a token.
+        // RFC 7635 §7: the server did not ask for a token.
         if message.attributes().any(|found| found.kind == 0x001B) {
             let unknown = unknown(message);
             let refusal = refuse(420, "unknown-attributes");
@@ -68,8 +68,8 @@ impl Model {
         }
 
         let chosen = self.chosen(message)?;
-        // Who has no word for algorithms is a client of RFC 5389, and answered as one. What signed
-        // is held against the better of the two attributes, if that is spoken.
+        // A client that names no algorithm is one of RFC 5389, and answered as such. Of two
+        // integrity attributes the better one is checked, where SHA-256 is on.
         let password = chosen.unwrap_or(PasswordAlgorithm::MD5);
         let is_offered = self.terms.sha256 != Sha256::Off;
         let integrity = message.integrity().filter(|_| is_offered);
@@ -92,7 +92,8 @@ impl Model {
         if message.verify(&key.schedule(integrity)).is_err() {
             return Err(refuse(401, "bad-integrity"));
         }
-        // A nonce that an allocation was made with, or a later one, is good as long as it lives.
+        // The nonce that an allocation was made with, and every later one, is good as long as it
+        // lives.
         let own = self.concerned(from, message);
         let opened_with = own.filter(|it| it.user == *user).map(|it| it.opened_with);
         let second = self.now.as_secs();
@@ -108,7 +109,7 @@ impl Model {
             user: user.clone(),
             algorithm: answer,
             nonce: *nonce,
-            // The attribute counts where nothing is offered, too.
+            // The attribute counts even where nothing is offered.
             knows_rfc8489: is_sha256 || message.get::<PasswordAlgorithm>()?.is_some(),
         })
     }
@@ -124,7 +125,7 @@ impl Model {
         self.allocations.get(id)
     }
 
-    /// Who a request says it is from: by USERNAME, or by USERHASH where that is offered.
+    /// The user of a request: by USERNAME, or by USERHASH where that is offered.
     fn user(&self, message: &Message<'_>) -> Result<Option<String>, Refusal> {
         if let Some(Username(name)) = message.get()? {
             return Ok(Some(name.to_owned()));
@@ -140,8 +141,8 @@ impl Model {
         Err(refuse(400, "incomplete-credentials"))
     }
 
-    /// The algorithm that a request names; both attributes must be there, and the offer echoed, or
-    /// somebody between bids it down.
+    /// The algorithm that a request names. Both attributes must be there, and the offer echoed, or
+    /// an attacker between has shortened it.
     fn chosen(&self, message: &Message<'_>) -> Result<Option<PasswordAlgorithm>, Refusal> {
         if self.terms.sha256 == Sha256::Off {
             return Ok(None);
@@ -166,11 +167,11 @@ impl Model {
             .collect()
     }
 
-    /// A nonce was handed out. It is good from every port of the source, and yet nobody may hear
-    /// the same again.
+    /// Notes a nonce that was handed out. It is good from every port of the source, and still no
+    /// two clients may get the same.
     ///
     /// # Errors
-    /// If somebody has.
+    /// If another client got it.
     pub(crate) fn heard_nonce(&mut self, client: ClientTuple, nonce: &str) -> Result<(), String> {
         let issued = (client.client, self.now.as_secs());
         match self.nonces.insert(nonce.to_owned(), issued) {
@@ -182,8 +183,8 @@ impl Model {
     }
 }
 
-/// RFC 8489 §6.3.1: comprehension-required attributes that are not understood. One that is known
-/// and has no place here is ignored (§6.3).
+/// RFC 8489 §6.3.1: comprehension-required attributes that are not known. A known one that has no
+/// place here is ignored (§6.3).
 pub(super) fn unknown(message: &Message<'_>) -> Vec<u16> {
     message.unknown_required(KNOWN).collect()
 }

@@ -31,7 +31,7 @@ impl Model {
         if !unknown(message).is_empty() {
             return Expect::Lost(DropReason::UnknownAttribute);
         }
-        // What says neither to whom nor what is a keepalive.
+        // An indication that has neither peer nor data is a keepalive.
         let mut all = message.attributes();
         if !all.any(|it| [XorPeerAddress::TYPE, Data::TYPE].contains(&it.kind)) {
             return Expect::Nothing;
@@ -51,8 +51,8 @@ impl Model {
         if !self.terms.allows(peer) {
             return Expect::Lost(DropReason::PeerDenied);
         }
-        // §13: where datagrams are translated or are IPv6, what came decides, and the attribute is
-        // ignored; on a stream nothing came that could (§15).
+        // §13: where datagrams are translated or are IPv6, the client's datagram decides, and the
+        // attribute is ignored; a client on a stream sends none (§15).
         let both_v4 = from.client.is_ipv4() && peer.is_ipv4();
         let dont_fragment = asked.is_some() && (both_v4 || from.transport == Transport::Tcp);
         self.relay_to_peer(from, peer, dont_fragment, payload)
@@ -91,7 +91,7 @@ impl Model {
             (Some(_), Some(owner)) => self.relay_to_client(owner, source, payload),
             (Some(_), None) => return Expect::Lost(DropReason::NoRelay),
         };
-        // Who has sent an empty datagram knows what one is.
+        // A client that has sent an empty datagram may be sent one.
         if payload.is_empty()
             && let Some(allocation) = self.of_mut(from)
         {
@@ -109,7 +109,7 @@ impl Model {
         }
     }
 
-    /// An ICMP error about what left a port of a relay address for a peer. §11.5.
+    /// An ICMP error about a datagram from a port of a relay address to a peer. §11.5.
     pub(crate) fn icmp(&mut self, relayed: SocketAddr, peer: SocketAddr, icmp: Icmp) -> Expect {
         let owner = self.terms.inward(relayed).and_then(|at| self.holder(at));
         let Some(allocation) = owner.and_then(|owner| self.allocations.get(&owner)) else {
@@ -128,7 +128,7 @@ impl Model {
         if allocation.is_lost {
             return Expect::Lost(DropReason::ClientAway);
         }
-        // Left to those that are as new as the indication: older clients end at the first one.
+        // Told only to clients as new as the indication: older ones end at the first one.
         if !self.terms.icmp_for_all && !allocation.knows_rfc8489 {
             return Expect::Lost(DropReason::IcmpUnasked);
         }
@@ -189,7 +189,7 @@ impl Allocation {
         found.map(|(number, _)| *number)
     }
 
-    /// RFC 8656 §9 wants a permission for all data. A channel is as good here while it lives, since
+    /// RFC 8656 §9 wants a permission for all data. Here a channel is enough while it lives, since
     /// some clients renew nothing else.
     fn may_exchange_with(&self, peer: SocketAddr) -> bool {
         self.permissions.contains_key(&peer.ip()) || self.channel_to(peer).is_some()
@@ -215,7 +215,7 @@ const fn indication_length(peer: SocketAddr, payload: usize) -> usize {
     Message::HEADER + header + address + header + payload + padding(payload)
 }
 
-/// What Firefox still takes over TCP; the server's default.
+/// The most that Firefox takes over TCP; the server's default.
 const LONGEST_ON_STREAM: usize = 2_048;
 
 const fn count((packets, bytes): &mut (u64, u64), payload: &[u8]) {

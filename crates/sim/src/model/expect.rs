@@ -1,4 +1,4 @@
-//! What must come of a packet.
+//! The expected outcome of a packet.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -8,12 +8,12 @@ use relay::{AddressFamily, ClientTuple, DropReason, Icmp};
 use wire::attributes::ReservationToken;
 use wire::{Algorithm, Message, Method, TransactionId};
 
-/// What becomes of a packet at once.
+/// The expected immediate outcome of a packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Expect {
     /// The sender is answered.
     Reply(Reply),
-    /// Sockets are asked for; the answer comes when the host has said what becomes of them.
+    /// Sockets are asked for; the answer comes when the host has answered for all of them.
     Later,
     /// A datagram leaves for a peer.
     ToPeer {
@@ -38,13 +38,13 @@ pub(crate) enum Expect {
     },
     /// It is dropped.
     Lost(DropReason),
-    /// No socket is there to receive it.
+    /// There is no socket to receive it.
     NoSocket,
     /// It has no effect, and is not dropped either.
     Nothing,
 }
 
-/// An answer: all that is not chance.
+/// An answer, without its random parts.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Reply {
     pub(crate) method: Method,
@@ -52,7 +52,7 @@ pub(crate) struct Reply {
     pub(crate) fingerprint: bool,
     /// The error code, and the name of the cause.
     pub(crate) refused: Option<(u16, &'static str)>,
-    /// By which integrity attribute, with the key of the request.
+    /// The algorithm that signs it, with the key of the request.
     pub(crate) signed: Option<Algorithm>,
     pub(crate) lifetime: Option<u32>,
     pub(crate) mapped: Option<SocketAddr>,
@@ -67,7 +67,7 @@ pub(crate) struct Reply {
     pub(crate) challenge: bool,
     /// The value of PASSWORD-ALGORITHMS.
     pub(crate) algorithms: Vec<u8>,
-    /// SOFTWARE is for those who have authenticated.
+    /// Whether SOFTWARE is there: only clients that have authenticated get it.
     pub(crate) software: bool,
 }
 
@@ -75,7 +75,7 @@ pub(crate) struct Reply {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Token {
     Absent,
-    /// One that nobody has heard of before.
+    /// A token that no client has had before.
     New,
     Known(ReservationToken),
 }
@@ -83,7 +83,7 @@ pub(crate) enum Token {
 /// MOBILITY-TICKET, in an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Ticket {
-    /// One that nobody has heard of before: of this allocation, after so many moves.
+    /// A ticket that no client has had before: of this allocation, after so many moves.
     New(u64, u32),
     Known(Vec<u8>),
 }
@@ -100,7 +100,7 @@ pub(crate) struct Ending {
     pub(crate) received: (u64, u64),
 }
 
-/// A refusal: code, cause, and the attributes that it complains of.
+/// A refusal: code, cause, and unknown attributes.
 pub(super) struct Refusal {
     pub(super) code: u16,
     pub(super) cause: &'static str,
@@ -123,8 +123,8 @@ impl From<wire::Malformed> for Refusal {
 }
 
 impl Reply {
-    /// An answer that says nothing yet. FINGERPRINT is answered with FINGERPRINT, which RFC 3489
-    /// does not know.
+    /// An empty answer. A request with FINGERPRINT gets an answer with FINGERPRINT, unless it is of
+    /// RFC 3489, which has none.
     pub(super) fn to(request: &Message<'_>) -> Self {
         let transaction = request.transaction();
         Self {
@@ -146,7 +146,7 @@ impl Reply {
         }
     }
 
-    /// An answer to someone who has authenticated. RFC 8489 §9.2.4, RFC 8656 §5.
+    /// An answer to a client that has authenticated. RFC 8489 §9.2.4, RFC 8656 §5.
     pub(super) const fn signed(mut self, algorithm: Algorithm) -> Self {
         self.signed = Some(algorithm);
         self.software = true;
@@ -160,7 +160,7 @@ impl Reply {
     }
 }
 
-/// What the answer says; what it lacks is left out.
+/// The parts that the answer has; others are left out.
 impl fmt::Debug for Reply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut text = f.debug_list();

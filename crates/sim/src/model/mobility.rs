@@ -1,4 +1,4 @@
-//! Mobility: a client that takes its allocation to another 5-tuple. RFC 8016.
+//! Mobility: a client that moves its allocation to another 5-tuple. RFC 8016.
 
 use std::net::SocketAddr;
 
@@ -11,16 +11,17 @@ use super::credentials::Signer;
 use super::expect::{Refusal, Ticket, refuse};
 use super::{Allocation, Expect, Model, Reply};
 
-/// What an allocation has that may move.
+/// The part of an allocation that only one with a ticket has.
 #[derive(Debug)]
 pub(super) struct Mobile {
     /// The ticket that came with the allocation, and the one that is good now.
     pub(super) first: Ticket,
     ticket: Ticket,
     moves: u32,
-    /// The Refresh that used a ticket last, from where, and the seconds that it was granted.
+    /// The last Refresh that used a ticket: its transaction, its 5-tuple, and the seconds that it
+    /// was granted.
     last: Option<(TransactionId, ClientTuple, u32)>,
-    /// Where the client is going, until data comes from there.
+    /// The 5-tuple that the client is moving to, until data comes from there.
     next: Option<ClientTuple>,
 }
 
@@ -31,7 +32,7 @@ impl Allocation {
 }
 
 impl Model {
-    /// §3.1.2: whether a ticket is asked for, and may be.
+    /// §3.1.2: whether a ticket is asked for, and may be given.
     pub(super) fn wants_ticket(&self, message: &Message<'_>) -> Result<Option<Mobile>, Refusal> {
         let asked: Option<MobilityTicket<'_>> = message.get()?;
         let Some(MobilityTicket(ticket)) = asked else {
@@ -53,7 +54,7 @@ impl Model {
         }))
     }
 
-    /// §3.2.2: the ticket, not the 5-tuple, says which allocation is meant.
+    /// §3.2.2: the ticket says which allocation is meant, not the 5-tuple.
     pub(super) fn relocate(
         &mut self,
         from: ClientTuple,
@@ -76,7 +77,7 @@ impl Model {
         let allocation = self.allocations.get(&id).ok_or_else(over)?;
         let mobile = allocation.mobile.as_ref().ok_or_else(over)?;
         let is_own = allocation.user == signer.user;
-        // The same again hears the same: the ticket before is kept for that.
+        // A retransmission gets the same answer: the last ticket is kept for that.
         if let Some((transaction, client, lifetime)) = mobile.last
             && (transaction, client, is_own) == (reply.transaction, from, true)
         {
@@ -116,7 +117,7 @@ impl Model {
         Ok(Expect::Reply(reply))
     }
 
-    /// The client is where it was going to, and the old 5-tuple is forgotten.
+    /// Settles an allocation on the 5-tuple that its client was moving to, and forgets the old one.
     pub(super) fn settle(&mut self, client: ClientTuple) {
         let Some(allocation) = self.of_mut(client) else {
             return;
@@ -132,8 +133,8 @@ impl Model {
         self.moves.push(client);
     }
 
-    /// A relay socket was lost on its way to where the client has moved to, and with it what the
-    /// allocation has of its family.
+    /// A relay socket was lost on its way to the shard that the client has moved to, so that family
+    /// of the allocation ends.
     pub(crate) fn stranded(&mut self, local: SocketAddr) {
         if let Some(id) = self.holder(local) {
             let family = AddressFamily::of(local.ip());
@@ -141,8 +142,8 @@ impl Model {
         }
     }
 
-    /// A client's connection ended, and its 5-tuple with it (RFC 8656 §3.1), unless it has a ticket
-    /// to come back with.
+    /// A client's connection ended, and its allocation with it (RFC 8656 §3.1), unless the client
+    /// has a ticket to come back with.
     pub(crate) fn disconnect(&mut self, client: ClientTuple) {
         let Some(id) = self.find(client) else {
             return;
@@ -161,7 +162,7 @@ impl Model {
         }
     }
 
-    /// A ticket was handed out.
+    /// Notes a ticket that was handed out.
     ///
     /// # Errors
     /// If it was handed out before.

@@ -1,4 +1,4 @@
-//! What is asked, once it is known who asks; Allocate has a file of its own.
+//! Requests of a known signer; Allocate has a file of its own.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -15,11 +15,11 @@ use super::expect::{Refusal, Reply, refuse};
 use super::{Allocation, Expect, Id, Model};
 
 impl Model {
-    /// Binding: for everyone. RFC 8489 §3, §12.
+    /// Binding: open to everyone. RFC 8489 §3, §12.
     pub(super) fn binding(&self, from: ClientTuple, message: &Message<'_>) -> Reply {
         let mut reply = Reply::to(message);
         let mut unknown = unknown(message);
-        // There is no other address, and who asks for none needs none. RFC 3489 §11.2.4.
+        // There is no second address, and a request without flags needs none. RFC 3489 §11.2.4.
         let mut all = message.attributes();
         let change = all.find(|it| it.kind == CHANGE_REQUEST);
         if let Some(&[_, _, _, flags]) = change.map(|it| it.value)
@@ -41,7 +41,7 @@ impl Model {
         })
     }
 
-    /// What comes of a request of someone who has authenticated.
+    /// The outcome of a request of a client that has authenticated.
     pub(super) fn granted_to(
         &mut self,
         from: ClientTuple,
@@ -119,7 +119,7 @@ impl Model {
         Ok(lifetime)
     }
 
-    /// RFC 8656 §10.2: all of the peers or none.
+    /// RFC 8656 §10.2: permissions for all of the peers or for none.
     fn create_permission(
         &mut self,
         from: ClientTuple,
@@ -176,7 +176,7 @@ impl Model {
         let lives = self
             .of(from)
             .is_some_and(|it| it.channels.contains_key(&number));
-        // A channel that lives goes on without a permission.
+        // A channel that lives is prolonged without a permission.
         permitted.or_else(|refusal| if lives { Ok(()) } else { Err(refusal) })?;
         if let Some(allocation) = self.of_mut(from) {
             let until = now + CHANNEL_LIFETIME;
@@ -185,7 +185,7 @@ impl Model {
         Ok(())
     }
 
-    /// Whether a peer is of a family of the allocation's, and the operator allows it.
+    /// Checks that a peer is of a family of the allocation's, and that the operator allows it.
     fn check_peer(&self, from: ClientTuple, ip: IpAddr) -> Result<(), Refusal> {
         let family = AddressFamily::of(ip);
         let mismatch = || refuse(443, "family-mismatch");
@@ -196,7 +196,7 @@ impl Model {
         if !self.terms.allows_some_port(ip) {
             return Err(refuse(403, "peer-denied"));
         }
-        // An IPv4 address in IPv6 clothes is of neither family.
+        // An IPv4-mapped address is of neither family.
         if AddressFamily::of(ip.to_canonical()) != family {
             return Err(mismatch());
         }
@@ -219,7 +219,7 @@ impl Model {
     }
 }
 
-/// RFC 8656 §7.2: what is asked for but no more than the most, and no less than the default.
+/// RFC 8656 §7.2: the lifetime asked for, but at most the maximum and at least the default.
 pub(super) fn granted_lifetime(asked: Option<u32>, most: u32) -> u32 {
     asked
         .unwrap_or(DEFAULT_LIFETIME)

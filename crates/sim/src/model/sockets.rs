@@ -1,4 +1,5 @@
-//! Ports and sockets: what the server may ask the host for, and what the host says. RFC 8656 §7.2.
+//! Ports and sockets: the requests that the server may make to the host, and the answers.
+//! RFC 8656 §7.2.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -10,7 +11,7 @@ use super::requests::seconds;
 use super::{Id, Model, Token};
 use crate::host::Socket;
 
-/// Which ports will do.
+/// Which ports fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Parity {
     Any,
@@ -18,12 +19,12 @@ pub(crate) enum Parity {
     Even,
     /// EVEN-PORT with the R bit: the next port must be free too, and is kept.
     Pair,
-    /// The one that was reserved.
+    /// The port that was reserved.
     This(SocketAddr),
 }
 
 impl Model {
-    /// Whether some port will do.
+    /// Whether some port fits.
     pub(super) fn has_port(&self, family: AddressFamily, parity: Parity) -> bool {
         if let Parity::This(_) = parity {
             return true;
@@ -49,7 +50,7 @@ impl Model {
         }
     }
 
-    /// Whether nobody has a port, or is promised it.
+    /// Whether a port is neither taken nor reserved.
     fn is_free(&self, local: SocketAddr) -> bool {
         let is_asked_for = self.sockets.values().any(|(_, at)| *at == local);
         self.terms.ports.contains(&local.port())
@@ -59,7 +60,7 @@ impl Model {
             && !self.avoided.contains_key(&local)
     }
 
-    /// Whether a port is the second of a pair that is being opened, or was just promised.
+    /// Whether a port is the second of a pair that is being opened, or was just reserved.
     fn is_next(&self, local: SocketAddr) -> bool {
         let follows =
             |first: SocketAddr| first.ip() == local.ip() && first.port() + 1 == local.port();
@@ -75,7 +76,7 @@ impl Model {
         })
     }
 
-    /// Whose open socket is bound to a port.
+    /// The allocation whose open socket is bound to a port.
     pub(super) fn holder(&self, local: SocketAddr) -> Option<Id> {
         let mut all = self.allocations.iter();
         let holds = |(_, it): &(&Id, &super::Allocation)| {
@@ -94,7 +95,8 @@ impl Model {
         bound
     }
 
-    /// The host was asked for a socket: for `sender`'s allocation, unless the socket is known.
+    /// The server asked the host for a socket: for `sender`'s allocation, unless the socket is
+    /// known.
     ///
     /// # Errors
     /// If the server should not have asked for it.
@@ -126,7 +128,7 @@ impl Model {
         Ok(())
     }
 
-    /// What the host said to whoever asked for a socket.
+    /// The host answered a request for a socket.
     pub(crate) fn opened(&mut self, socket: Socket, outcome: Result<(), OpenError>) {
         let Some(&(owner, local)) = self.sockets.get(&socket) else {
             return;
@@ -140,7 +142,7 @@ impl Model {
             Ok(()) => self.decide(owner, family, Wanted::Bound(parity, local)),
             Err(OpenError::InUse) => {
                 self.avoided.insert(local, self.now + AVOIDED);
-                // The name of the socket stays, the port is given up.
+                // The id of the socket stays, the port is given up.
                 self.sockets.insert(socket, (owner, NOWHERE));
                 self.decide(owner, family, Wanted::ToAsk(parity));
                 let is_fixed = matches!(parity, Parity::This(_));

@@ -1,4 +1,4 @@
-//! What the RFCs leave to the operator.
+//! Terms: the decisions that the RFCs leave to the operator.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -15,12 +15,12 @@ pub(crate) struct Terms {
     /// Names and passwords.
     pub(crate) users: BTreeMap<String, String>,
     pub(crate) sha256: Sha256,
-    /// Seconds for which a nonce is good.
+    /// The lifetime of a nonce, in seconds.
     pub(crate) nonce_lifetime: u64,
-    /// Relay addresses: the face that sockets are bound to, and the one that the world knows.
+    /// Relay addresses: the local one that sockets are bound to, and the one that the world knows.
     pub(crate) relays: BTreeMap<AddressFamily, (IpAddr, IpAddr)>,
     pub(crate) ports: RangeInclusive<u16>,
-    /// Seconds.
+    /// The longest lifetime of an allocation, in seconds.
     pub(crate) max_lifetime: u32,
     pub(crate) per_user: usize,
     pub(crate) total: usize,
@@ -28,13 +28,13 @@ pub(crate) struct Terms {
     pub(crate) channels: usize,
     /// Whether tickets are given and taken. RFC 8016.
     pub(crate) mobility: bool,
-    /// Whether also old clients are told of ICMP errors.
+    /// Whether old clients, too, are told of ICMP errors.
     pub(crate) icmp_for_all: bool,
-    /// Which peers the operator allows is no matter of the RFC's: the policy is asked.
+    /// The RFCs do not say which peers the operator allows, so the model asks the server's policy.
     pub(crate) policy: Policy,
 }
 
-/// Whether the newer authentication of RFC 8489 is spoken.
+/// Whether the newer authentication of RFC 8489 is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sha256 {
     Off,
@@ -43,7 +43,7 @@ pub(crate) enum Sha256 {
 }
 
 impl Terms {
-    /// What is offered in PASSWORD-ALGORITHMS, the best first. RFC 8489 §9.2.1.
+    /// The algorithms in PASSWORD-ALGORITHMS, the best first. RFC 8489 §9.2.1.
     pub(super) const fn algorithms(&self) -> &'static [PasswordAlgorithm] {
         match self.sha256 {
             Sha256::Off => &[],
@@ -67,7 +67,7 @@ impl Terms {
         self.policy.judge(peer) == Ok(Permit::OwnRelay)
     }
 
-    /// The local face of a relay address of ours, given by either face.
+    /// The local address of a relay address of ours, given by either address.
     pub(super) fn inward(&self, address: SocketAddr) -> Option<SocketAddr> {
         let mut all = self.relays.values();
         let is_it =
@@ -76,7 +76,7 @@ impl Terms {
         Some(SocketAddr::new(*local, address.port()))
     }
 
-    /// The face of an address that the world knows.
+    /// The external address of an address.
     pub(super) fn outward(&self, address: SocketAddr) -> SocketAddr {
         let mut all = self.relays.values();
         let external = all.find(|(local, _)| *local == address.ip());

@@ -1,4 +1,4 @@
-//! Steps made: who sends what, and what happens when it arrives.
+//! Steps made: the packets that are sent, and their outcome when they arrive.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -59,7 +59,7 @@ impl Trial {
             } => {
                 let (from, to) = (self.address(*from), self.address(*to));
                 let payload = self.payload(*length);
-                // Between the families there is no way.
+                // Nothing gets from one family to the other.
                 let late = fate.there.iter().filter(|_| from.is_ipv4() == to.is_ipv4());
                 for late in late {
                     let payload = payload.clone();
@@ -124,7 +124,7 @@ impl Trial {
         }
     }
 
-    /// A client's last packet is sent.
+    /// Sends a client's last packet.
     fn send(&mut self, who: usize, fate: &Fate) {
         for late in &fate.there {
             let mut arrival = self.now() + *late;
@@ -174,7 +174,8 @@ impl Trial {
         }
     }
 
-    /// What another shard drops of what was passed to it shows in its counters only.
+    /// The outcome of a packet that was passed to another shard: only that shard's counters show a
+    /// drop.
     fn dropped_since(&self, before: &Counters) -> Outcome {
         let now = self.world.counters();
         let mut all = DropReason::ALL.iter();
@@ -324,7 +325,7 @@ impl Trial {
         packet
     }
 
-    /// Data that nobody else has sent.
+    /// Data that no other packet has.
     fn payload(&mut self, length: u16) -> Vec<u8> {
         self.payloads += 1;
         let mut payload = self.payloads.to_be_bytes().to_vec();
@@ -373,7 +374,7 @@ fn damage(packet: &mut Vec<u8>, at: usize, bits: u8) {
     }
 }
 
-/// So late an answer comes, or never.
+/// When an answer comes that takes so long, or `None` if it is lost.
 pub(super) fn late(back: Option<Duration>, now: Duration) -> Option<Duration> {
     back.map(|late| now + late)
 }

@@ -1,4 +1,5 @@
-//! What happens next: mostly what a client would do, sometimes what none should.
+//! The choice of the next step: mostly one that a client would take, sometimes one that none
+//! should.
 
 mod details;
 
@@ -16,10 +17,10 @@ use crate::choices::Choices;
 use crate::network::Fate;
 
 impl Trial {
-    /// Chooses a step that makes sense here and now, more often than not.
+    /// Chooses a step, more often than not one that makes sense in this state.
     pub(super) fn choose(&self, choices: &mut Choices<'_>) -> Step {
         let who = self.who(choices);
-        // A host that is not well gets better soon.
+        // A host that treats requests badly gets better soon.
         if self.world.waiting_sockets() > 0 && choices.rarely(6) {
             return choices
                 .pick(&[Act::OpenOne, Act::Heal])
@@ -62,7 +63,7 @@ impl Trial {
         act.step(self, choices, who)
     }
 
-    /// Someone; seldom one of the last two, who get nothing.
+    /// A client; seldom one of the last two, who get nothing.
     fn who(&self, choices: &mut Choices<'_>) -> usize {
         let count = self.people.len();
         if choices.rarely(32) {
@@ -200,7 +201,7 @@ impl Trial {
         ask
     }
 
-    /// One of those offered, or none as an old client.
+    /// One of the algorithms offered, or none as an old client.
     fn algorithm(&self, choices: &mut Choices<'_>, who: usize) -> Option<PasswordAlgorithm> {
         let offered = &self.people[who].credentials.algorithms;
         let (entries, _) = offered.as_chunks::<4>();
@@ -211,7 +212,7 @@ impl Trial {
         Some(PasswordAlgorithm(u16::from_be_bytes([entry[0], entry[1]])))
     }
 
-    /// One detail that is not as it should be.
+    /// Spoils one detail of a message.
     fn spoil(&self, choices: &mut Choices<'_>, ask: &mut Ask) {
         match choices.below(20) {
             0 => ask.signing = Signing::Unsigned,
@@ -278,7 +279,7 @@ impl Trial {
         }
     }
 
-    /// Where a peer sends to: most likely this client's relayed transport address.
+    /// The address that a peer sends to: most likely this client's relayed transport address.
     fn destination(&self, choices: &mut Choices<'_>, who: usize) -> Place {
         match choices.below(16) {
             0 => Place::Port {
@@ -294,7 +295,7 @@ impl Trial {
         }
     }
 
-    /// How long nothing happens: not at all, a moment, or until something is about to be over.
+    /// How long nothing happens: not at all, a moment, or until something is about to end.
     fn pause(&self, choices: &mut Choices<'_>) -> Duration {
         match choices.below(32) {
             0..=27 => Duration::from_millis(u64::from(choices.byte())),
@@ -306,7 +307,7 @@ impl Trial {
                 if deadlines.is_empty() {
                     return Duration::from_secs(1);
                 }
-                // Of those that are next, or any.
+                // The next deadlines, or any.
                 let next = if choices.rarely(8) {
                     deadlines.len()
                 } else {
@@ -324,7 +325,7 @@ impl Trial {
     }
 }
 
-/// What may happen, before it is said how.
+/// The kinds of steps, before their details are chosen.
 #[derive(Clone, Copy)]
 enum Act {
     Tell,

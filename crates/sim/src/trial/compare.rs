@@ -1,4 +1,4 @@
-//! What the server did, held against what the model says.
+//! Compares the server's actions with the model's predictions.
 
 use std::time::Duration;
 
@@ -10,18 +10,18 @@ use crate::host::Talk;
 use crate::model::{Ending, Expect, Reply, Ticket, Token};
 use crate::{Answer, Outcome};
 
-/// Refusals with their causes, allocations that ended, and where clients have moved to.
+/// Refusals with their causes, allocations that ended, and the 5-tuples that clients have moved to.
 type Reports = (
     Vec<(ClientTuple, &'static str)>,
     Vec<Ending>,
     Vec<ClientTuple>,
 );
 
-/// Who sent (no person if a peer did), what must become of it and what did.
+/// The sender (no person if it was a peer), the expected outcome and the real one.
 pub(super) type Judged = (usize, Expect, Outcome);
 
 impl Trial {
-    /// Holds everything that happened since the last time against the model. `back` is how long
+    /// Compares everything that happened since the last call with the model. `back` is how long
     /// answers are under way.
     pub(super) fn settle(
         &mut self,
@@ -87,7 +87,7 @@ impl Trial {
         Ok(())
     }
 
-    /// What server and host said to each other of sockets.
+    /// Compares the requests for sockets, and gives the host's answers to the model.
     fn talk(&mut self, sender: Option<ClientTuple>) -> Result<(), String> {
         for (socket, talk) in self.world.talk() {
             self.say(|_| format!("{:14}socket   {talk:?}", ""));
@@ -133,8 +133,8 @@ impl Trial {
         (causes, endings, moves)
     }
 
-    /// Holds what became of a packet at once against what must; returns the answer, if there is one
-    /// where one may be.
+    /// Compares the immediate outcome of a packet with the expected one; returns the answer, if
+    /// there is one where one may be.
     fn judge(
         &mut self,
         who: usize,
@@ -164,7 +164,7 @@ impl Trial {
         }
     }
 
-    /// Whether this is what must become of it, but for what an answer says.
+    /// Whether this is the expected outcome, apart from the content of an answer.
     fn agrees(&mut self, who: usize, expect: &Expect, outcome: &Outcome) -> bool {
         match (expect, outcome) {
             (Expect::Reply(_) | Expect::Later, Outcome::Answered(_))
@@ -231,7 +231,7 @@ impl Trial {
     fn digest(&mut self, outcome: &Outcome) {
         let coverage = &mut self.coverage;
         match outcome {
-            // Digested as a whole later on.
+            // Answers enter the digest as a whole later.
             Outcome::Answered(_) => {}
             Outcome::AnsweredAs(via, answer) => {
                 coverage.digest(&via.server.port().to_be_bytes());
@@ -267,7 +267,7 @@ impl Trial {
             && !self.model.has_allocation(self.people[who].tuple)
     }
 
-    /// Holds an answer against what it must be, and tells the model what was chance in it.
+    /// Compares an answer with the expected one, and tells the model the random parts of it.
     fn hold(
         &mut self,
         who: usize,

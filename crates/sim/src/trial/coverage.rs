@@ -1,9 +1,9 @@
-//! What happened in a run, so that none passes by doing nothing.
+//! The events of a run, so that no run passes because it does nothing.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// How often everything happened that has a name: kinds of steps, outcomes, drops, refusals.
+/// How often each named event happened: kinds of steps, outcomes, drops, refusals.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Coverage {
     counts: BTreeMap<(&'static str, &'static str), u64>,
@@ -11,7 +11,7 @@ pub struct Coverage {
     pub steps: u64,
     /// Packets that reached a server.
     pub packets: u64,
-    /// A hash of everything that the servers did, in order: the same in a run that is the same.
+    /// A hash of everything that the servers did, in order: two equal runs have the same.
     pub digest: u64,
 }
 
@@ -27,7 +27,7 @@ impl Coverage {
         found.map_or(0, |(_, count)| *count)
     }
 
-    /// Adds those of another run.
+    /// Adds the counts of another run.
     pub fn add(&mut self, other: &Self) {
         for (what, count) in &other.counts {
             *self.counts.entry(*what).or_default() += count;
@@ -37,7 +37,7 @@ impl Coverage {
         self.digest = self.digest.wrapping_add(other.digest);
     }
 
-    /// FNV-1a over what the servers did.
+    /// Adds actions of the servers to the digest, which is FNV-1a.
     pub(crate) fn digest(&mut self, bytes: &[u8]) {
         for byte in bytes {
             self.digest = (self.digest ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01B3);

@@ -1,4 +1,4 @@
-//! An answer, in the words of the model.
+//! Reads an answer into the form of the model.
 
 use wire::Attribute;
 use wire::attributes::{
@@ -13,7 +13,7 @@ use crate::model::{Reply, Ticket, Token};
 /// Reads an answer; `cause` is what the server reported if it refused.
 ///
 /// # Errors
-/// If there is an attribute in it that no answer of these RFCs has.
+/// If it has an attribute that no answer of these RFCs has.
 pub(super) fn read(answer: &Answer, cause: Option<&'static str>) -> Result<Reply, String> {
     let message = answer.message();
     if let Some(stranger) = message.attributes().find(|it| !EXPECTED.contains(&it.kind)) {
@@ -63,7 +63,7 @@ pub(super) fn read(answer: &Answer, cause: Option<&'static str>) -> Result<Reply
     })
 }
 
-/// What of an answer [`read`] sees.
+/// The attributes that [`read`] reads.
 const EXPECTED: [u16; 13] = [
     MappedAddress::TYPE,
     ErrorCode::TYPE,

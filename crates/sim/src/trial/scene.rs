@@ -1,4 +1,4 @@
-//! Where a trial takes place: an operator's configuration, and who is there.
+//! The scene of a trial: an operator's configuration, and the clients.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
@@ -11,7 +11,7 @@ use crate::choices::Choices;
 use crate::model::{self, Terms};
 use crate::{EXTERNAL, LISTENER, LOCAL, LOCAL_V6, REALM, World, password};
 
-/// A configuration that matters to what is told apart.
+/// The settings that make a difference to the outcome of steps.
 #[derive(Clone, Debug)]
 pub(crate) struct Scene {
     shards: u8,
@@ -20,13 +20,13 @@ pub(crate) struct Scene {
     families: Families,
     /// Whether the IPv4 relay address stands behind a 1:1 NAT.
     nat: bool,
-    /// Whether limits are so low that they are met.
+    /// Whether limits are so low that clients reach them.
     tight: bool,
-    /// Whether strangers meet the end of the amplification budget.
+    /// Whether strangers use the amplification budget up.
     pub(crate) rationed: bool,
     /// Whether clients may move.
     mobility: bool,
-    /// Whether also old clients are told of ICMP errors.
+    /// Whether old clients, too, are told of ICMP errors.
     icmp_for_all: bool,
     /// Whether packets are lost, late and doubled.
     pub(crate) rough: bool,
@@ -66,7 +66,7 @@ impl Scene {
         }
     }
 
-    /// A server as the scene has it, and nobody there yet.
+    /// A server with this configuration, and no client yet.
     pub(crate) fn world(&self) -> World {
         World::sharded(self.shards, |config| self.configure(config))
     }
@@ -114,7 +114,7 @@ impl Scene {
         }
     }
 
-    /// Closed, and open to relayed transport addresses of this server by both of their faces.
+    /// Closed, but open to relayed transport addresses of this server by both of their addresses.
     fn policy(&self) -> Policy {
         let faces = self
             .relays()
@@ -129,7 +129,7 @@ impl Scene {
         Policy::new(Mode::Closed, vec![], vec![], own)
     }
 
-    /// The same in the words of the model. Numbers that the scene does not change are the RFC's.
+    /// The same for the model. Numbers that the scene does not change are the RFC's.
     pub(crate) fn terms(&self) -> Terms {
         let limit = |tight: usize, loose| if self.tight { tight } else { loose };
         Terms {
@@ -152,7 +152,7 @@ impl Scene {
         }
     }
 
-    /// Who is there: user, 5-tuple and shard.
+    /// The clients: user, 5-tuple and shard.
     pub(crate) fn people(&self) -> Vec<(&'static str, ClientTuple, usize)> {
         let last = usize::from(self.shards - 1);
         let v4 = |last: u8, port| SocketAddr::from(([100, 113, 0, last], port));
@@ -172,15 +172,15 @@ impl Scene {
             ("carol", tuple(Transport::Tcp, v4(1, 5000)), 0),
             ("carol", tuple(Transport::Tcp, v4(3, 5000)), last),
             ("alice", tuple(Transport::Udp, v4(4, 5000)), 0),
-            // Out of a 6to4 tunnel.
+            // From a 6to4 tunnel.
             ("bob", tuple(Transport::Udp, (tunnelled, 5000).into()), 0),
-            // Whom nobody knows.
+            // A user that the server does not know.
             ("mallory", tuple(Transport::Udp, v4(5, 5000)), 0),
         ]
     }
 }
 
-/// Limits that a few clients meet.
+/// Limits that a few clients reach.
 struct Limits {
     per_user: u32,
     total: u32,

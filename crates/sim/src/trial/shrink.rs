@@ -1,4 +1,4 @@
-//! Runs, and what is told of one that fails.
+//! Runs, and the report of one that fails.
 
 use std::any::Any;
 use std::fmt;
@@ -9,12 +9,12 @@ use super::step::Step;
 use super::{Coverage, Trial};
 use crate::choices::Choices;
 
-/// The server did something else than the model says, in a scene and so many steps.
+/// A difference between server and model, in a scene and after so many steps.
 pub struct Difference {
     scene: Scene,
     /// The fewest steps found that show it.
     steps: Vec<Step>,
-    /// What happens in them, and at the end what differs.
+    /// The events in these steps, and at the end the difference.
     trace: Vec<String>,
 }
 
@@ -54,7 +54,7 @@ impl Difference {
     }
 }
 
-/// Leaves out what can be left out: first halves, then quarters, at last single steps.
+/// Removes the steps that are not needed to fail: first halves, then quarters, at last single ones.
 fn shortest(mut steps: Vec<Step>, fails: impl Fn(&[Step]) -> bool) -> Vec<Step> {
     let mut size = steps.len().div_ceil(2);
     while size > 0 {
@@ -69,7 +69,7 @@ fn shortest(mut steps: Vec<Step>, fails: impl Fn(&[Step]) -> bool) -> Vec<Step> 
                 at += size;
             }
         }
-        // What could not be left out before may be now.
+        // A step that was needed before may not be needed now.
         if steps.len() == before {
             size /= 2;
         }
@@ -77,7 +77,7 @@ fn shortest(mut steps: Vec<Step>, fails: impl Fn(&[Step]) -> bool) -> Vec<Step> 
     steps
 }
 
-/// Lives through steps again; if they fail, tells how.
+/// Repeats steps; if they fail, returns how.
 fn replay(scene: &Scene, steps: &[Step]) -> Result<(), Vec<String>> {
     let mut trial = Trial::new(scene.clone());
     trial.trace = Some(Vec::new());
@@ -92,7 +92,7 @@ fn replay(scene: &Scene, steps: &[Step]) -> Result<(), Vec<String>> {
     })
 }
 
-/// A panic, of the server's or of the world that keeps its books, is a difference too.
+/// A panic, of the server or of the world that checks its books, counts as a difference too.
 fn guarded<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
     panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|cause| Err(spoken(&*cause)))
 }
@@ -126,7 +126,7 @@ mod tests {
     use crate::model::Model;
     use std::time::Duration;
 
-    /// Lives through a run with a server that gives longer lifetimes than the model allows.
+    /// Makes a run with a server that gives longer lifetimes than the model allows.
     fn difference_to_a_stricter_model() -> Result<(), String> {
         let mut choices = Choices::seeded(1);
         let scene = Scene::choose(&mut choices);

@@ -1,4 +1,4 @@
-//! What may happen: each step says all there is to know of it, so that a run is a list of steps.
+//! The steps of a run. Each holds all its details, so that a run is a list of steps.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ pub(crate) enum Step {
         bits: u8,
         fate: Fate,
     },
-    /// A client sends ChannelData that announces so much more or less than it holds.
+    /// A client sends ChannelData that announces so many bytes more or less than it holds.
     ChannelData {
         who: usize,
         channel: u16,
@@ -47,7 +47,7 @@ pub(crate) enum Step {
         length: u16,
         fate: Fate,
     },
-    /// An ICMP error comes back for what was sent from a relayed transport address to a peer.
+    /// An ICMP error comes back for a datagram from a relayed transport address to a peer.
     Icmp {
         from: Place,
         peer: Place,
@@ -62,20 +62,20 @@ pub(crate) enum Step {
     Host(HostStep),
 }
 
-/// What happens to the host.
+/// An event on the host.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum HostStep {
     /// Another program takes a port, if it is free.
     Occupy { port: u8, v6: bool },
     /// Other programs give all ports back.
     Vacate,
-    /// From now on it treats those who ask for sockets like this.
+    /// The host treats requests for sockets like this from now on.
     Treat(Manner),
     /// The socket that waits longest is opened.
     OpenOne,
 }
 
-/// How the host treats those who ask for sockets.
+/// How the host treats requests for sockets.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Manner {
     Willing,
@@ -83,7 +83,7 @@ pub(crate) enum Manner {
     Refusing(OpenError),
 }
 
-/// A transport address, by what it is to the server.
+/// A transport address, by its meaning to the server.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Place {
     /// A public peer; two of a kind share an address.
@@ -91,18 +91,18 @@ pub(crate) enum Place {
     V6(u8),
     /// A peer that the policy denies.
     Private,
-    /// Where the server listens.
+    /// The server's listener.
     Listener,
     /// A public peer's port 0.
     PortZero,
-    /// A public IPv4 peer in IPv6 clothes.
+    /// A public IPv4 peer in IPv4-mapped form.
     Mapped,
-    /// A relayed transport address that this client has heard of.
+    /// A relayed transport address that this client was told of.
     Relayed {
         who: usize,
         v6: bool,
     },
-    /// A port of the range, by the face that sockets are bound to or by the other.
+    /// A port of the range, at the local address of the relay or at the external one.
     Port {
         port: u8,
         v6: bool,
@@ -115,7 +115,7 @@ pub(crate) enum Place {
 pub(crate) struct Ask {
     pub(crate) method: Method,
     pub(crate) indication: bool,
-    /// It is what only a server sends.
+    /// Whether it is a response, which only a server sends.
     pub(crate) is_response: bool,
     pub(crate) transport: Option<u8>,
     pub(crate) lifetime: Option<u32>,
@@ -123,13 +123,13 @@ pub(crate) struct Ask {
     pub(crate) additional: Option<Result<AddressFamily, u8>>,
     pub(crate) even_port: Option<bool>,
     pub(crate) token: Option<Ticket>,
-    /// MOBILITY-TICKET: none shown, but asked for, or one.
+    /// MOBILITY-TICKET: absent, empty to ask for one, or a ticket.
     pub(crate) mobility: Option<Option<Ticket>>,
     pub(crate) channel: Option<u16>,
     pub(crate) peers: Vec<Place>,
     /// The length of DATA.
     pub(crate) data: Option<u16>,
-    /// Any other attribute, signed or not.
+    /// One more attribute of any kind, signed or not.
     pub(crate) odd: Option<(u16, Vec<u8>)>,
     pub(crate) unsigned_odd: Option<(u16, Vec<u8>)>,
     pub(crate) signing: Signing,
@@ -141,7 +141,7 @@ pub(crate) struct Ask {
 /// Which RESERVATION-TOKEN, or which MOBILITY-TICKET.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Ticket {
-    /// The last one, or one before, that anyone has heard of.
+    /// The last one that any client has had, or an earlier one.
     Heard(u8),
     Invented,
 }
@@ -156,17 +156,17 @@ pub(crate) enum Transaction {
     Rfc3489,
 }
 
-/// Who signs, and with what.
+/// The signer, and how it signs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Signing {
     Unsigned,
     Own,
-    /// By USERHASH.
+    /// Named by USERHASH.
     Hashed,
     Bob,
     WrongPassword,
     InventedNonce,
-    /// The nonce that another client has heard.
+    /// The nonce of another client.
     NonceOf(usize),
     /// Without this one of the attributes that belong to it.
     Without(u16),

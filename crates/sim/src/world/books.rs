@@ -1,4 +1,4 @@
-//! Effects performed, and the books that must balance afterwards.
+//! Performs effects, and checks the books afterwards.
 
 use std::net::SocketAddr;
 
@@ -82,7 +82,7 @@ impl World {
         self.shards[shard].handle_opened(self.clock.now().mono, relay, outcome);
     }
 
-    /// Each allocation has one count, and each of its relay sockets one port.
+    /// Checks that each allocation has one count, and each of its relay sockets one port.
     #[track_caller]
     fn balance(&self) {
         if self.performing > 0 || !self.slow.is_empty() || self.post.is_under_way() {
@@ -102,7 +102,7 @@ impl World {
             assert_eq!(taken, relays + reserved, "ports taken");
             assert_eq!(self.host.open_sockets(), relays, "sockets open");
         } else {
-            // Who asks for a port to be reserved holds it until the socket is open.
+            // An allocation with a reserved second port holds that port until its socket is open.
             let most = 2 * relays + reserved;
             assert!((relays..=most).contains(&taken), "ports taken");
         }

@@ -1,4 +1,4 @@
-//! A server on another host, with which this one answers who explores its NAT.
+//! The partner: a server on another host, with which this one offers NAT discovery.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,8 +10,8 @@ use super::way::Fate;
 use crate::Outcome;
 
 impl World {
-    /// The first shard begins a life with a seed of its own, in which it keeps the links to the
-    /// partners. What it had is given up.
+    /// The first shard begins a new life with a seed of its own, in which it keeps the links to the
+    /// partners. Its old state is given up.
     pub fn keep_partners(&mut self, life: u8) {
         let (config, shared) = (Arc::clone(&self.config), Arc::clone(&self.shared));
         self.routes.retain(|(shard, ..), _| *shard != 0);
@@ -20,7 +20,7 @@ impl World {
         self.wake();
     }
 
-    /// What the servers wrote to their partner since this was last asked.
+    /// The notes of the servers to their partner since this was last asked.
     pub fn notes(&mut self) -> Vec<Vec<u8>> {
         std::mem::take(&mut self.to_partner)
     }

@@ -1,4 +1,4 @@
-//! Mail between the shards, and what it takes along.
+//! Mail between the shards, and the sockets that travel with it.
 
 use std::collections::VecDeque;
 
@@ -11,7 +11,7 @@ use crate::host::{Mood, Talk};
 #[derive(Debug, Default)]
 pub(crate) struct Post {
     mail: VecDeque<Letter>,
-    /// Nothing is delivered for now.
+    /// Whether nothing is delivered for now.
     held: bool,
 }
 
@@ -28,14 +28,14 @@ impl Post {
     }
 }
 
-/// What the post does to the servers.
+/// Events of the post.
 impl World {
     /// From now on mail waits for [`World::deliver_one`] or [`World::release_mail`].
     pub const fn hold_mail(&mut self) {
         self.post.held = true;
     }
 
-    /// From now on mail is delivered at once, and first what waits.
+    /// From now on mail is delivered at once, and first the mail that waits.
     pub fn release_mail(&mut self) {
         self.post.held = false;
         self.deliver_mail();
@@ -56,7 +56,7 @@ impl World {
         true
     }
 
-    /// The letters for this shard are lost, and their writers told: it has stopped for good.
+    /// Loses the letters for this shard, which has stopped for good, and tells their writers.
     pub fn lose_mail_to(&mut self, shard: usize) {
         let (lost, kept) = std::mem::take(&mut self.post.mail)
             .into_iter()
@@ -72,8 +72,8 @@ impl World {
         }
     }
 
-    /// The letter that was written first is lost if it is one that may be, as if the inbox were
-    /// full. Whether it was.
+    /// Loses the oldest letter if that may be lost, as if the inbox were full. Returns whether it
+    /// was.
     pub fn lose_packet(&mut self) -> bool {
         let is_packet = |letter: &mut Letter| letter.mail.is_packet();
         let Some(Letter { from, to, mail }) = self.post.mail.pop_front_if(is_packet) else {
@@ -89,7 +89,7 @@ impl World {
         self.settle(from);
     }
 
-    /// A shard fails: what it had is gone, and it begins anew. Its mail waits for its new life.
+    /// A shard fails: its state is gone, and it begins again. Its mail waits for its new life.
     pub fn restart_shard(&mut self, shard: usize) {
         let now = self.now().mono;
         self.shards[shard].handle_shutdown(now);
@@ -118,7 +118,7 @@ impl World {
         self.perform(to);
     }
 
-    /// A socket is read by another shard from now on, and first what waits in it.
+    /// A socket is read by another shard from now on, and first the datagrams that wait in it.
     pub(super) fn adopt(&mut self, shard: usize, was: RelayId, relay: RelayId) {
         if let Mood::Refusing(_) = self.host.mood {
             let local = self.host.give_up(was);

@@ -1,4 +1,4 @@
-//! The way of a packet: from whoever sends it through the server to whoever gets it.
+//! The way of a packet: from its sender through the server to its receiver.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -52,8 +52,8 @@ impl World {
         outcome
     }
 
-    /// The key of the user in whose name a packet is signed: the client's own or one that
-    /// everybody knows. `None` if the packet is no message.
+    /// The key of the user in whose name a packet is signed: the client's own or one that everybody
+    /// knows. `None` if the packet is no message.
     fn signer(&self, client: Client, packet: &[u8]) -> Option<MacKey> {
         let message = Message::parse(packet).ok()?;
         let own = &self.memory(client).credentials;
@@ -99,7 +99,7 @@ impl World {
         self.arrive(peer, local, payload)
     }
 
-    /// An ICMP error about what was sent from a relayed transport address to a peer.
+    /// An ICMP error about a datagram from a relayed transport address to a peer.
     pub(crate) fn icmp_arrives(
         &mut self,
         relayed: SocketAddr,
@@ -131,7 +131,7 @@ impl World {
         payload: &[u8],
     ) -> Outcome {
         if self.host.is_foreign(local) {
-            // Another program: as far as the sender goes, a peer.
+            // Another program: the sender sees it as a peer.
             return Outcome::AtPeer {
                 from,
                 to: local,
@@ -152,8 +152,8 @@ impl World {
         outcome
     }
 
-    /// Brings what the server sends to whom it is for. The sender of a request has the key that
-    /// its answer is signed with; a peer has none and is never answered.
+    /// Brings the server's packets to their receivers. The sender of a request has the key that its
+    /// answer is signed with; a peer has none and is never answered.
     pub(super) fn carry(
         &mut self,
         shard: usize,
@@ -167,7 +167,7 @@ impl World {
         }
     }
 
-    /// Brings what leaves to whom it is for.
+    /// Brings a packet to its receiver.
     fn bring(
         &mut self,
         shard: usize,
@@ -218,7 +218,7 @@ impl World {
         }
     }
 
-    /// The client reads what is delivered to it.
+    /// Reads a delivered packet as the client does.
     fn read_at_client(&self, to: ClientTuple, packet: &[u8]) -> Outcome {
         let client = self.by_tuple[&to];
         let memory = self.memory(client);
@@ -293,8 +293,8 @@ impl From<Verdict<'_, '_>> for Fate {
     }
 }
 
-/// The transaction of a request. The answer to an Allocate may come later, and when a client moves
-/// between shards the answer to anything.
+/// The transaction of a request. The answer to an Allocate may come later, and while a client moves
+/// between shards the answer to any request.
 fn request_id(packet: &[u8]) -> Option<TransactionId> {
     let message = Message::parse(packet).ok()?;
     (message.class() == Class::Request).then_some(message.transaction())
@@ -311,7 +311,7 @@ fn assert_answers(packet: &[u8], answer: &Answer) {
     );
     assert_eq!(request.method(), answer.message().method());
     assert_eq!(request.transaction(), answer.transaction());
-    // RFC 3489 knows none.
+    // RFC 3489 has no FINGERPRINT.
     assert_eq!(
         request.has_fingerprint() && !request.transaction().is_rfc3489(),
         answer.message().has_fingerprint(),

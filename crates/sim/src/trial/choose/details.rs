@@ -1,4 +1,4 @@
-//! Numbers, attributes and bytes to choose from: what matters, and what lies next to it.
+//! Numbers, attributes and bytes to choose from: the important ones and their neighbours.
 
 use wire::attributes::{Nonce, PasswordAlgorithm, PasswordAlgorithms, Realm, Username};
 use wire::{AddressFamily, Attribute};
@@ -6,7 +6,7 @@ use wire::{AddressFamily, Attribute};
 use crate::choices::Choices;
 use crate::trial::step::{Ask, Ticket};
 
-/// What an Allocate may ask for beside the ordinary.
+/// The options that an Allocate may ask for.
 pub(super) fn options(choices: &mut Choices<'_>, ask: &mut Ask) {
     match choices.below(12) {
         0..=4 => {}
@@ -41,7 +41,7 @@ pub(super) fn channel(choices: &mut Choices<'_>) -> u16 {
     ])
 }
 
-/// Short, but for a few that do not fit somewhere on their way.
+/// A payload's length: short, except for a few that do not fit somewhere on their way.
 pub(super) fn length(choices: &mut Choices<'_>, most: u16) -> u16 {
     match choices.below(256) {
         0..=3 => most - u16::from(choices.byte() / 4),
@@ -59,7 +59,7 @@ pub(super) fn garbage(choices: &mut Choices<'_>) -> Vec<u8> {
     if choices.flag()
         && let Some(first) = bytes.first_mut()
     {
-        // What looks like STUN or ChannelData at first.
+        // Bytes that look like STUN or ChannelData at first.
         *first = choices.pick(&[0x00, 0x01, 0x40, 0x4F]);
     }
     bytes
