@@ -1,4 +1,4 @@
-//! The tests in their order: what follows on what. RFC 5780 §4.
+//! The tests in their order, each based on the outcome of earlier ones. RFC 5780 §4.
 
 mod lifetime;
 
@@ -15,12 +15,12 @@ use crate::inquiry::{self, Extra, Inquiry, Purpose, Question, Reply, Socket};
 use crate::notes::Notes;
 use lifetime::Search;
 
-/// What to find out, and from whom.
+/// The configuration of a discovery.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// STUN servers over UDP, all of one address family. At least one.
     pub servers: Vec<SocketAddr>,
-    /// How long a question waits for its answer; it is asked three times meanwhile.
+    /// How long a question waits for its answer; it is sent three times in that time.
     pub timeout: Duration,
     /// Whether to learn how long a silent mapping lives, and the longest silence tried. Takes
     /// twice that time.
@@ -40,7 +40,7 @@ pub struct Discovery {
     inquiries: Vec<Inquiry>,
     transmits: VecDeque<Transmit>,
     notes: Notes,
-    /// The server that tells of its other address, and that address.
+    /// The server that announces its other address, and that address.
     helper: Option<(SocketAddr, SocketAddr)>,
     search: Option<Search>,
     progress: Progress,
@@ -49,9 +49,9 @@ pub struct Discovery {
 /// A datagram to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transmit {
-    /// From here.
+    /// The socket to send from.
     pub from: Socket,
-    /// To there.
+    /// The address to send to.
     pub to: SocketAddr,
     /// The payload.
     pub payload: Vec<u8>,
@@ -62,15 +62,16 @@ pub struct Transmit {
 /// How far a discovery is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// Questions that were asked or are known to come.
+    /// Questions that were asked or are sure to be.
     pub questions: u32,
-    /// Those that are over.
+    /// Questions that have ended.
     pub ended: u32,
 }
 
 impl Discovery {
-    /// Begins. `sockets` are those of [`Socket::all`], each with its local address: that which the
-    /// servers would see without a NAT. The seed must be unpredictable: transaction ids come of it.
+    /// Begins a discovery. `sockets` are those of [`Socket::all`], each with its local address: the
+    /// one that the servers would see without a NAT. The seed must be unpredictable: transaction
+    /// ids are drawn from it.
     pub fn new(
         now: Instant,
         config: Config,
@@ -102,7 +103,7 @@ impl Discovery {
         discovery
     }
 
-    /// A datagram that came to one of the sockets.
+    /// Takes a datagram that came to one of the sockets.
     pub fn handle_input(&mut self, now: Instant, at: Socket, from: SocketAddr, packet: &[u8]) {
         let Ok(message) = Message::parse(packet) else {
             return;
@@ -112,7 +113,7 @@ impl Discovery {
             .inquiries
             .iter()
             .position(|inquiry| inquiry.transaction == Some(transaction));
-        // What is answered twice, or was given up, is over.
+        // The question was answered already, or given up.
         let Some(index) = found else {
             return;
         };
@@ -135,8 +136,8 @@ impl Discovery {
         self.pump(now);
     }
 
-    /// A router says that a datagram of [`Socket::Hops`] died there: `packet` is as much of its
-    /// payload as is known, at least 20 bytes.
+    /// A router reports that a datagram of [`Socket::Hops`] ended there. `packet` is the known part
+    /// of its payload, at least 20 bytes.
     pub fn handle_hop(&mut self, now: Instant, router: IpAddr, packet: &[u8]) {
         let transaction = inquiry::transaction(packet);
         let found = self
@@ -153,7 +154,7 @@ impl Discovery {
         self.pump(now);
     }
 
-    /// Asks, asks again and gives up what is due.
+    /// Sends, sends again and gives up the questions that are due.
     pub fn handle_timeout(&mut self, now: Instant) {
         for mut inquiry in std::mem::take(&mut self.inquiries) {
             match inquiry.handle_timeout(now) {
@@ -185,7 +186,7 @@ impl Discovery {
         self.progress
     }
 
-    /// What is known by now; all of it once [`Discovery::poll_timeout`] has nothing more.
+    /// The findings so far; they are complete once [`Discovery::poll_timeout`] is `None`.
     pub fn findings(&self) -> Findings {
         Findings::conclude(
             &self.config,
@@ -205,7 +206,7 @@ impl Discovery {
         });
     }
 
-    /// Sends what has come due. RFC 5780 §5: no more than ten new transactions a second.
+    /// Sends the questions that are due. RFC 5780 §5: no more than ten new transactions a second.
     fn pump(&mut self, now: Instant) {
         if now >= self.next_question
             && let Some(question) = self.questions.pop_front()
@@ -238,7 +239,7 @@ impl Discovery {
         }
     }
 
-    /// Writes an outcome down and asks what follows from it.
+    /// Notes an outcome and asks the questions that follow from it.
     fn conclude(&mut self, now: Instant, question: Question, reply: Reply) {
         self.progress.ended += 1;
         if let Reply::Answered(answer) = reply
@@ -278,7 +279,7 @@ impl Discovery {
         }
     }
 
-    /// All servers were asked: what can be learned from those that answered?
+    /// All servers were asked: asks the questions that suit those that answered.
     fn explore(&mut self) {
         let reached: Vec<_> = self.notes.reached().collect();
         let Some(&(first, _)) = reached.first() else {
@@ -328,8 +329,9 @@ impl Discovery {
         self.open_silent(server);
     }
 
-    /// All other lengths, once it is known by how many bytes an answer is longer than its question.
-    /// Where a link takes it at once, it is the answer that shall have the length.
+    /// Asks with all other lengths, once it is known by how many bytes an answer is longer than its
+    /// question. Where a link takes it unfragmented, the answer is given the length, not the
+    /// question.
     fn ask_longer(&mut self, server: SocketAddr, surplus: usize) {
         for &length in &PADDED[1..] {
             let asked = if length <= UNFRAGMENTED && surplus <= MAX_SURPLUS {
@@ -358,7 +360,8 @@ impl Discovery {
     }
 }
 
-/// Whether an address will do as the other one of a server: RFC 5780 §6 needs both to differ.
+/// Whether an address can be the other one of a server: RFC 5780 §6 needs both IP address and port
+/// to differ.
 fn is_other(server: SocketAddr, other: SocketAddr) -> bool {
     other.is_ipv4() == server.is_ipv4()
         && other.ip() != server.ip()
@@ -366,18 +369,18 @@ fn is_other(server: SocketAddr, other: SocketAddr) -> bool {
         && other.port() != 0
 }
 
-/// Between two new transactions: at most ten a second. RFC 5780 §5.
+/// The time between two new transactions: at most ten a second. RFC 5780 §5.
 const PACE: Duration = Duration::from_millis(100);
 
 /// Routers near enough to be a carrier's NAT.
 const HOPS: u8 = 5;
 
-/// Bytes of UDP payload that are tried: what every host takes, what IPv6 promises, what fits common
-/// links (with a tunnel or without), and what must be cut into fragments.
+/// Bytes of UDP payload that are tried: the size that every host takes, the one that IPv6 promises,
+/// those that fit common links (with a tunnel or without), and those that must be fragmented.
 pub(crate) const PADDED: [usize; 6] = [548, 1_232, 1_372, UNFRAGMENTED, 2_000, 4_000];
 
 /// The largest UDP payload that an Ethernet link takes in one piece over IPv4.
 pub(crate) const UNFRAGMENTED: usize = 1_472;
 
-/// Who answers with more does not pad as much as it was asked, but as much as its own link takes.
+/// An answer that is longer by more than this was padded to the server's own link, not as asked.
 const MAX_SURPLUS: usize = 200;

@@ -1,7 +1,7 @@
-//! Whether a STUN or TURN server works from here, and what to change if not.
+//! The doctor: whether a STUN or TURN server works from here, and what to change if not.
 //!
-//! What a client of the server does is done for real: an allocation, permissions, channels, data to
-//! another allocation and to a plain socket, a refresh, the end.
+//! It does everything that a client of the server does: an allocation, permissions, channels, data
+//! to another allocation and to a plain socket, a refresh, the end.
 
 mod certificate;
 mod connect;
@@ -32,16 +32,16 @@ pub use credentials::Login;
 pub use finding::{Code, Finding, Severity};
 use link::{Carrier, Link};
 
-/// What to examine, and how.
+/// The servers to examine, and how.
 #[derive(Clone)]
 pub struct Examination {
     /// The servers.
     pub servers: Vec<Uri>,
-    /// How to authenticate with TURN servers; without, only what strangers see is examined.
+    /// How to authenticate with TURN servers; without it only the view of strangers is examined.
     pub login: Option<Login>,
     /// The realm that the servers should have, if it is known.
     pub realm: Option<String>,
-    /// What to send from.
+    /// The address or interface to send from.
     pub bind: Bind,
     /// Address families to ask over.
     pub families: Families,
@@ -49,10 +49,10 @@ pub struct Examination {
     pub roots: Option<PathBuf>,
 }
 
-/// Examines all servers at once, and tells when each is done. Takes at most 15 seconds.
+/// Examines all servers at once, and reports when each is done. Takes at most 15 seconds.
 ///
 /// # Errors
-/// [`Fault`], if nothing can be examined; what is wrong with servers is in the findings.
+/// [`Fault`], if nothing can be examined; problems of servers are in the findings.
 pub async fn examine(
     examination: &Examination,
     mut progress: impl FnMut(&Uri),
@@ -72,7 +72,7 @@ pub async fn examine(
     }
     let mut all = vec![None; examination.servers.len()];
     while let Some(outcome) = tasks.join_next().await {
-        // A task that panicked has told so on standard error.
+        // A task that panicked has printed that on standard error.
         if let Ok((index, findings)) = outcome {
             progress(&examination.servers[index]);
             all[index] = Some(findings);
@@ -83,7 +83,7 @@ pub async fn examine(
     Ok(findings.collect())
 }
 
-/// What is found of a server whose examination ended by a fault of its own.
+/// The findings about a server whose examination itself failed.
 fn failed(uri: &Uri) -> Vec<Finding> {
     vec![Finding {
         code: Code::OutOfTime,
@@ -93,7 +93,7 @@ fn failed(uri: &Uri) -> Vec<Finding> {
 }
 
 /// The address that a server sees when `from` asks it over UDP; `None` if it cannot be asked, or
-/// not in the time that an examination takes.
+/// does not answer in the time that an examination takes.
 pub async fn reflexive_address(server: &Uri, from: IpAddr) -> Option<IpAddr> {
     let address = ask_reflexive_address(server, from);
     tokio::time::timeout(LIMIT, address).await.ok()?
@@ -111,21 +111,21 @@ async fn ask_reflexive_address(server: &Uri, from: IpAddr) -> Option<IpAddr> {
     Some(link.binding().await?.ip())
 }
 
-/// A server, and what was found of it.
+/// A server, and the findings about it.
 struct Patient {
     uri: Uri,
     examination: Arc<Examination>,
     findings: Vec<Finding>,
 }
 
-/// The server cannot be examined any further: why is among the findings.
+/// The server cannot be examined any further: the reason is among the findings.
 struct Stopped;
 
 impl Patient {
     async fn examine(mut self, resolver: &Resolver, trust: &Trust) -> Vec<Finding> {
         let until = Instant::now() + LIMIT;
         let walk = self.walk(resolver, trust);
-        // Whether it stopped early shows in the findings.
+        // The findings say whether it stopped early.
         if tokio::time::timeout_at(until.into(), walk).await.is_err() {
             self.find(
                 Code::OutOfTime,
@@ -139,7 +139,7 @@ impl Patient {
         let targets = self.targets(resolver).await?;
         for target in targets {
             let connector = Connector::new(self, target, trust);
-            // What stops at one transport need not stop at the next.
+            // A problem with one transport may not concern the next.
             let _ = self.examine_at(&connector).await;
         }
         Ok(())
@@ -177,7 +177,7 @@ impl Patient {
         Ok(firsts)
     }
 
-    /// From the first Binding to the end of the allocation.
+    /// Examines one target, from the first Binding to the end of the allocation.
     async fn examine_at(&mut self, connector: &Connector) -> Result<(), Stopped> {
         self.bind(connector).await?;
         if self.uri.service == Service::Stun {
@@ -214,13 +214,13 @@ impl Patient {
     }
 }
 
-/// What an examination may take in all.
+/// The longest time of an examination.
 const LIMIT: Duration = Duration::from_secs(14);
 
-/// What a single answer may take: it is asked for three times meanwhile.
+/// The longest wait for a single answer: the request is sent three times in that time.
 const PATIENCE: Duration = Duration::from_millis(2_400);
 
-/// An address as strangers on the Internet cannot have it.
+/// Whether an address is one that no stranger on the Internet can have.
 fn is_private(address: SocketAddr) -> bool {
     let ip = address.ip();
     let is_link_local = match ip {

@@ -1,6 +1,7 @@
-//! The words of others, as they may stand on a terminal: realms, reasons, names in certificates.
+//! Texts of others made safe for a terminal: realms, reasons, names in certificates.
 
-/// A sentence without what commands a terminal or turns its letters around, and of bounded length.
+/// A sentence without characters that control a terminal or change the direction of text, and of
+/// bounded length.
 pub(crate) fn escaped(sentence: &str) -> String {
     let mut text = String::new();
     // Coturn ends its reasons with zeros.
@@ -15,8 +16,8 @@ pub(crate) fn escaped(sentence: &str) -> String {
     text
 }
 
-/// Control characters, and those that say how others are shown. Unicode's Cc, and of Cf and Z what
-/// has no shape or changes the line or the direction.
+/// Control characters, and characters that change how others are shown: Unicode's Cc, and of Cf and
+/// Z those that have no shape or change the line or the direction.
 fn is_unseen(letter: char) -> bool {
     letter.is_control()
         || matches!(letter, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{feff}')

@@ -1,4 +1,4 @@
-//! What is concluded from what was heard. RFC 4787 names the behaviours, RFC 3489 the older ones.
+//! The conclusions from the answers. RFC 4787 names the behaviours, RFC 3489 the older ones.
 
 mod conclude;
 
@@ -8,10 +8,10 @@ use std::time::Duration;
 
 pub(crate) use conclude::is_behind_nat;
 
-/// What is known of the way to the servers, for one address family.
+/// The findings about the way to the servers, for one address family.
 #[derive(Clone, Debug)]
 pub struct Findings {
-    /// Our own address, without a NAT.
+    /// The host's own address, as it is without a NAT.
     pub local: SocketAddr,
     /// How each server answered, in the order of the configuration.
     pub servers: Vec<Outcome>,
@@ -19,50 +19,50 @@ pub struct Findings {
     pub mapped: Option<SocketAddr>,
     /// Whether one mapping serves all destinations. RFC 4787 §4.1.
     pub mapping: Result<Mapping, Unknown>,
-    /// Who may answer through a mapping. RFC 4787 §5.
+    /// Which senders may answer through a mapping. RFC 4787 §5.
     pub filtering: Result<Behaviour, Unknown>,
     /// Whether two hosts behind the NAT reach each other by their mapped addresses. RFC 4787 §6.
     pub hairpinning: Result<bool, Unknown>,
-    /// What becomes of port numbers. RFC 4787 §4.2.
+    /// Whether the NAT keeps port numbers. RFC 4787 §4.2.
     pub ports: Result<Ports, Unknown>,
-    /// Whether datagrams pass that are longer than the link takes at once. RFC 4787 §11.
+    /// Whether datagrams pass that are longer than the link takes unfragmented. RFC 4787 §11.
     pub fragments: Result<bool, Unknown>,
     /// The largest UDP payload, of those tried, that passed.
     pub largest_payload: Result<usize, Unknown>,
     /// How long a silent mapping lives. RFC 4787 §4.3.
     pub lifetime: Result<Lifetime, Unknown>,
-    /// Why there are two NATs on the way, where it shows.
+    /// The evidence for a second NAT on the way, if there is any.
     pub double_nat: Option<DoubleNat>,
-    /// The routers on the way that told of themselves: distance and address.
+    /// The routers on the way that reported themselves: distance and address.
     pub hops: Vec<(u8, IpAddr)>,
-    /// Answers that came from where they should not: how many, and the first sender.
+    /// Answers that came from a wrong address: how many, and the first sender.
     pub strays: Option<(u32, SocketAddr)>,
 }
 
 /// How a server answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It did.
+    /// It answered.
     Answered {
         /// The address that it saw.
         mapped: SocketAddr,
-        /// From the first request on.
+        /// The time from the first request to the answer.
         round_trip: Duration,
-        /// Whether it tells of a second address: RFC 5780.
+        /// Whether it announces a second address: RFC 5780.
         behaviour_discovery: bool,
     },
-    /// With an error code.
+    /// It answered with this error code.
     Refused(u16),
-    /// With a success that names no address.
+    /// It answered with a success that names no address.
     Senseless,
-    /// It did not.
+    /// It did not answer.
     Silent,
 }
 
-/// What a NAT makes depend on the destination. RFC 4787 §4.1, §5.
+/// The part of the destination that a NAT's behaviour depends on. RFC 4787 §4.1, §5.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Behaviour {
-    /// Nothing.
+    /// None of it.
     EndpointIndependent,
     /// Its address.
     AddressDependent,
@@ -70,38 +70,38 @@ pub enum Behaviour {
     AddressAndPortDependent,
 }
 
-/// What mappings depend on.
+/// The mapping behaviour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mapping {
     /// There are none: the servers see our own address.
     NoNat,
-    /// As named.
+    /// Known in full.
     Nat(Behaviour),
-    /// On the destination; whether on its address alone only RFC 5780 can tell.
+    /// It depends on the destination; whether on its address alone only RFC 5780 can show.
     Dependent,
 }
 
-/// What becomes of port numbers.
+/// Whether the NAT keeps port numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ports {
     /// Ports that were looked at.
     pub seen: usize,
-    /// Those that the NAT left as they were.
+    /// Ports that the NAT did not change.
     pub preserved: usize,
-    /// Those that stayed even or odd.
+    /// Ports that stayed even or odd.
     pub parity_kept: usize,
 }
 
 /// How long a silent mapping lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lifetime {
-    /// The longest silence that one survived.
+    /// The longest silence that a mapping survived.
     pub at_least: Duration,
-    /// The shortest that one did not, if any.
+    /// The shortest silence that a mapping did not survive, if any.
     pub below: Option<Duration>,
 }
 
-/// How a second NAT shows.
+/// The evidence for a second NAT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DoubleNat {
     /// A router beyond our own net has an address that only carriers' NATs use. RFC 6598.
@@ -120,7 +120,7 @@ pub enum DoubleNat {
 pub enum ClassicName {
     /// No NAT and no firewall.
     OpenInternet,
-    /// No NAT; who was not asked may not answer.
+    /// No NAT; hosts that were not asked may not answer.
     SymmetricFirewall,
     /// Anyone may answer.
     FullCone,
@@ -132,7 +132,7 @@ pub enum ClassicName {
     Symmetric,
 }
 
-/// Why something is not known.
+/// Why a behaviour is not known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unknown {
     /// No server answered.
@@ -144,20 +144,20 @@ pub enum Unknown {
     /// Ordinary servers cannot help with this.
     #[error("no server that answered speaks RFC 5780")]
     NoDiscovery,
-    /// The server says no.
+    /// The server refused the request.
     #[error("the server refused the question with code {0}")]
     Refused(u16),
     /// The server announced addresses that do not work.
     #[error("the server's other address or port answers nobody")]
     DeadAlternate,
-    /// The server answered from the address that was asked, against the request.
+    /// The server answered from the address that was asked, although the request named another.
     #[error("the server does not answer from its other address")]
     SameSource,
     /// The answer was of no use.
     #[error("the server's answer makes no sense")]
     Senseless,
-    /// Padded questions were not answered, or their answers are longer than what passes: a server
-    /// may pad them as much as its own link takes.
+    /// Padded questions were not answered, or their answers are longer than the way lets pass: a
+    /// server may pad them up to the size of its own link.
     #[error("no padded answer arrived: none was given, or it was too long for the way back")]
     NoPaddedAnswer,
     /// The NAT has several addresses and changes between them.
@@ -172,7 +172,7 @@ pub enum Unknown {
 }
 
 impl Findings {
-    /// The RFC 3489 name of what was found, if it has one.
+    /// The name of RFC 3489 for the behaviours found, if it has one.
     pub fn classic_name(&self) -> Option<ClassicName> {
         use Behaviour::{AddressAndPortDependent, AddressDependent, EndpointIndependent};
         match (self.mapping.ok()?, self.filtering.ok()) {

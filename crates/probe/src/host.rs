@@ -17,12 +17,12 @@ use sockets::{Heard, Sockets};
 pub use stream::{NoAnswer, StreamAnswer};
 pub(crate) use stream::{Trust, connect};
 
-/// What to probe, and how.
+/// The servers to probe, and how.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The servers.
     pub servers: Vec<Uri>,
-    /// What to send from.
+    /// The address or interface to send from.
     pub bind: Bind,
     /// How long a question waits for its answer.
     pub timeout: Duration,
@@ -34,10 +34,10 @@ pub struct Options {
     pub roots: Option<PathBuf>,
 }
 
-/// What to send from.
+/// The address or interface to send from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Bind {
-    /// What the routes say.
+    /// The one that the routes choose.
     #[default]
     Any,
     /// An address of this host.
@@ -55,41 +55,41 @@ pub struct Families {
     pub v6: bool,
 }
 
-/// All that was learned.
+/// The results of a probe.
 #[derive(Debug)]
 pub struct Report {
-    /// The servers asked, and where their names lead.
+    /// The servers asked, and the addresses of their names.
     pub servers: Vec<(Uri, Result<Vec<SocketAddr>, Unresolved>)>,
     /// IPv4, if it was to be probed.
     pub v4: Option<Family>,
     /// IPv6, if it was to be probed.
     pub v6: Option<Family>,
-    /// What came of TCP and TLS.
+    /// The results over TCP and TLS.
     pub streams: Vec<Stream>,
 }
 
-/// What came of an address family.
+/// The result for an address family.
 #[derive(Debug)]
 pub enum Family {
     /// No server has such an address.
     NoServer,
     /// This host has no way to such addresses.
     NoRoute,
-    /// What was found.
+    /// Servers were asked.
     Probed {
         /// The servers over UDP, in the order of the findings.
         servers: Vec<(Uri, SocketAddr)>,
-        /// What was found.
+        /// The findings.
         findings: Box<Findings>,
     },
 }
 
-/// What came of a server over TCP or TLS.
+/// The result for a server over TCP or TLS.
 #[derive(Debug)]
 pub struct Stream {
     /// The server.
     pub uri: Uri,
-    /// Where it is.
+    /// Its address.
     pub address: SocketAddr,
     /// Its answer.
     pub outcome: Result<StreamAnswer, NoAnswer>,
@@ -114,7 +114,7 @@ pub enum Fault {
     NotStun(Uri),
 }
 
-/// Probes, and tells how far it is.
+/// Probes, and reports its progress.
 ///
 /// # Errors
 /// [`Fault`], if nothing can be probed; servers that cannot be reached are in the report.
@@ -154,7 +154,7 @@ async fn resolve(options: &Options) -> Servers {
     let resolver = Resolver::of_host();
     let mut servers = Vec::new();
     for uri in &options.servers {
-        // TLS runs over TCP; all else is asked over UDP first.
+        // TLS runs over TCP; all others are asked over UDP first.
         let transport = if uri.is_secure {
             Transport::Tcp
         } else {
@@ -263,19 +263,19 @@ impl Family {
 }
 
 impl Report {
-    /// Whether a datagram was sent at all: a server over TLS tells nothing of UDP.
+    /// Whether any datagram was sent: a server over TLS shows nothing about UDP.
     pub fn is_udp_asked(&self) -> bool {
         let mut families = [&self.v4, &self.v6].into_iter().flatten();
         families.any(|family| matches!(family, Family::Probed { .. }))
     }
 
-    /// Whether a server was reached over TCP and no TLS came of it: nothing is blocked.
+    /// Whether a server was reached over TCP, but TLS failed: then nothing is blocked.
     pub fn is_tls_refused(&self) -> bool {
         let mut streams = self.streams.iter();
         streams.any(|stream| matches!(stream.outcome, Err(NoAnswer::Tls(_))))
     }
 
-    /// What it means in all: a call needs only one address family.
+    /// The verdict over both families: a call needs only one.
     pub fn verdict(&self) -> Verdict {
         let is_open = |is_v4| {
             let mut streams = self.streams.iter();
@@ -297,5 +297,5 @@ impl Report {
     }
 }
 
-/// More than tell anything new.
+/// More servers would show nothing new.
 const MAX_SERVERS: usize = 8;

@@ -1,4 +1,5 @@
-//! One question to a STUN server: a Binding from one socket to one address, with what RFC 5780 adds.
+//! One question to a STUN server: a Binding from one socket to one address, with the attributes of
+//! RFC 5780.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -11,8 +12,8 @@ use wire::{Class, Message, Method, TransactionId, Writer};
 
 /// A socket of the probe, bound to a port of its own.
 ///
-/// Filtering can be seen only from a port that has not spoken to the server's other address, so
-/// tests do not share ports.
+/// Filtering can be seen only from a port that has not sent to the server's other address, so tests
+/// do not share ports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Socket {
     /// Asks several addresses, and sees whether it always has the same mapping.
@@ -21,15 +22,15 @@ pub enum Socket {
     FilterBoth,
     /// Asks for an answer from another port.
     FilterPort,
-    /// Is called at its own mapped address.
+    /// Gets a datagram at its own mapped address.
     Hairpin,
     /// Asks with much padding.
     Padding,
-    /// Sends what does not live long enough to arrive.
+    /// Sends datagrams whose TTL ends before they arrive.
     Hops,
     /// Keeps silent for a while, the n-th of [`Socket::LIFETIMES`].
     Lifetime(u8),
-    /// Asks whether the silent ones can still be reached.
+    /// Asks whether the silent mappings can still be reached.
     LifetimeAsk,
 }
 
@@ -55,7 +56,7 @@ impl Socket {
     }
 }
 
-/// What a question is for; what is known of it ends in the note of this name.
+/// The purpose of a question; its outcome goes into the note of the same name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
     /// The n-th server, from [`Socket::Mapping`].
@@ -93,7 +94,7 @@ pub(crate) struct Question {
     pub(crate) extra: Extra,
 }
 
-/// What a question has beside its transaction id.
+/// The attributes of a question beside its transaction id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Extra {
     /// Nothing.
@@ -120,37 +121,37 @@ pub(crate) struct Inquiry {
 /// How a question ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reply {
-    /// Yes.
+    /// Success.
     Answered(Answer),
-    /// The server said no, with this code.
+    /// The server refused it, with this code.
     Refused(u16),
-    /// The server said yes without an address.
+    /// The server answered with a success that has no address.
     Senseless,
-    /// Nothing came.
+    /// No answer came.
     Silent,
     /// The request itself came to another socket of ours.
     Returned,
 }
 
-/// What a server said.
+/// The content of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Answer {
-    /// The socket that heard it.
+    /// The socket that it came to.
     pub(crate) at: Socket,
-    /// Where it came from.
+    /// The address that it came from.
     pub(crate) from: SocketAddr,
     /// The address that the server saw.
     pub(crate) mapped: SocketAddr,
     /// The server's other address and port.
     pub(crate) other: Option<SocketAddr>,
-    /// Bytes of UDP payload.
+    /// Its length in bytes of UDP payload.
     pub(crate) length: usize,
-    /// From the first request to this answer.
+    /// The time from the first request to this answer.
     pub(crate) took: Duration,
 }
 
 impl Inquiry {
-    /// Asks now.
+    /// Sends the question now.
     pub(crate) fn new(now: Instant, question: Question, timeout: Duration, seed: [u8; 32]) -> Self {
         let mut config = client::Config::new(Transport::Udp);
         config.retransmission = schedule(timeout, question.extra);
@@ -182,7 +183,7 @@ impl Inquiry {
         self.reply(None)
     }
 
-    /// An answer with the right transaction id, from an address that may give it.
+    /// Takes an answer with the right transaction id, from an address that may send it.
     pub(crate) fn handle_answer(
         &mut self,
         now: Instant,
@@ -215,8 +216,8 @@ impl Inquiry {
         }
     }
 
-    /// Whether an answer may come from there. Only who asks for another source may hear one;
-    /// anything else is somebody else's.
+    /// Whether an answer may come from there. Only the answer to a request for another source may;
+    /// any other is a stranger's.
     pub(crate) fn expects(&self, from: SocketAddr) -> bool {
         match self.question.extra {
             Extra::Change { ip, port } => {
@@ -248,7 +249,7 @@ impl Extra {
     }
 }
 
-/// The transaction id of a STUN message, also of one that was cut.
+/// The transaction id of a STUN message, also of one that was cut off.
 pub(crate) fn transaction(packet: &[u8]) -> Option<TransactionId> {
     let header = packet.get(4..Message::HEADER)?;
     Some(TransactionId::from_header(header.try_into().ok()?))
@@ -264,7 +265,7 @@ fn read(packet: &[u8], (at, from, took): (Socket, SocketAddr, Duration)) -> Opti
     if !is_host(from, mapped) {
         return None;
     }
-    // One that cannot be read is none: an old server may put anything there.
+    // An unreadable one counts as absent: an old server may put anything there.
     let other = message.get::<OtherAddress>().ok().flatten();
     let other = other.map(|other| other.0);
     Some(Answer {
@@ -277,8 +278,8 @@ fn read(packet: &[u8], (at, from, took): (Socket, SocketAddr, Duration)) -> Opti
     })
 }
 
-/// Whether an address that `server` tells can be a host's. It will be asked, and nobody is to make
-/// us call on a group, on everybody, or on ourselves.
+/// Whether an address that `server` announces can be one host's. We will send to it, and no server
+/// is to make us send to a group, to a broadcast address, or to ourselves.
 fn is_host(server: SocketAddr, told: SocketAddr) -> bool {
     let (from, ip) = (server.ip().to_canonical(), told.ip().to_canonical());
     let is_broadcast = matches!(ip, IpAddr::V4(ip) if ip.is_broadcast());
@@ -287,8 +288,8 @@ fn is_host(server: SocketAddr, told: SocketAddr) -> bool {
         && (!ip.is_loopback() || from.is_loopback())
 }
 
-/// Sent three times and given up after `timeout`; what dies on its way is sent once, since the
-/// routers that tell of it need no more.
+/// A question is sent three times and given up after `timeout`. One that is to die on its way is
+/// sent once, since routers report on that one.
 fn schedule(timeout: Duration, extra: Extra) -> Retransmission {
     let (requests, last_wait) = match extra {
         Extra::Ttl(_) => (1, 2),

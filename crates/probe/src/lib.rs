@@ -1,13 +1,13 @@
-//! What a NAT does to UDP, and what that means for a WebRTC call. RFC 4787, RFC 5780.
+//! The behaviour of a NAT for UDP, and what that means for a WebRTC call. RFC 4787, RFC 5780.
 //!
-//! [`Discovery`] owns no socket, clock, thread or source of randomness: it says which datagram
-//! leaves which [`Socket`], is told what came back, and in the end has [`Findings`]. What cannot be
-//! known is said to be [`Unknown`], with the reason; nothing is guessed.
+//! [`Discovery`] owns no socket, clock, thread or source of randomness: it names the datagrams that
+//! leave each [`Socket`], is given the answers, and in the end has [`Findings`]. A behaviour that
+//! cannot be known is [`Unknown`], with the reason; nothing is guessed.
 //!
-//! One law: **one call, then drain**. After [`Discovery::new`], a `handle_*`, take what
-//! [`Discovery::poll_transmit`] has, then sleep until [`Discovery::poll_timeout`] or the next input.
-//! It is over when there is nothing to wait for. [`probe`] runs it on this host: [`Resolver`] finds
-//! the servers of a [`Uri`], and TCP and TLS are asked beside.
+//! One rule: **one call, then drain**. After [`Discovery::new`] or a `handle_*`, take everything
+//! from [`Discovery::poll_transmit`], then sleep until [`Discovery::poll_timeout`] or the next
+//! input. It is over when there is nothing to wait for. [`probe`] runs it on this host:
+//! [`Resolver`] finds the servers of a [`Uri`], and TCP and TLS are asked beside.
 
 mod discovery;
 pub mod doctor;

@@ -1,4 +1,4 @@
-//! What was heard, before anything is concluded from it.
+//! The answers of a discovery, before anything is concluded from them.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::inquiry::{Answer, Purpose, Reply, Socket};
 
-/// How each question ended; what is absent was not asked.
+/// How each question ended; a question without a note was not asked.
 #[derive(Debug, Default)]
 pub(crate) struct Notes {
     /// By server, in the order of the configuration.
@@ -15,7 +15,7 @@ pub(crate) struct Notes {
     pub(crate) map_port: Option<Reply>,
     pub(crate) filter_both: Option<Reply>,
     pub(crate) filter_port: Option<Reply>,
-    /// Whether the other port of the first address answers who asks it directly.
+    /// Whether the other port of the first address answers a request of its own.
     pub(crate) check_port: Option<Reply>,
     pub(crate) hairpin_reach: Option<Reply>,
     pub(crate) hairpin: Option<Reply>,
@@ -25,18 +25,18 @@ pub(crate) struct Notes {
     pub(crate) hops: BTreeMap<u8, IpAddr>,
     /// Mappings that were left silent for so long, and whether they still lived.
     pub(crate) silences: BTreeMap<Duration, bool>,
-    /// Why silent mappings tell nothing.
+    /// Why silent mappings prove nothing.
     pub(crate) no_lifetime: Option<Reply>,
-    /// Local and mapped port of every socket that heard its mapping first hand.
+    /// Local and mapped port of every socket that a server told its mapping.
     pub(crate) ports: BTreeMap<Socket, (u16, u16)>,
-    /// Where answers came from that should not have: the first of them.
+    /// The first wrong address that an answer came from.
     pub(crate) stray: Option<SocketAddr>,
-    /// How many.
+    /// How many such answers came.
     pub(crate) strays: u32,
 }
 
 impl Notes {
-    /// For so many servers.
+    /// Notes about so many servers.
     pub(crate) fn new(servers: usize) -> Self {
         Self {
             reach: vec![None; servers],
@@ -44,7 +44,7 @@ impl Notes {
         }
     }
 
-    /// Writes down how a question ended, as far as its purpose has a note of its own.
+    /// Notes how a question ended, if its purpose has a note of its own.
     pub(crate) fn take(&mut self, purpose: Purpose, reply: Reply) {
         let note = match purpose {
             Purpose::Reach(server) => &mut self.reach[server],
@@ -72,7 +72,7 @@ impl Notes {
 }
 
 impl Reply {
-    /// The answer, if it was yes.
+    /// The answer, if it was a success.
     pub(crate) const fn answer(&self) -> Option<Answer> {
         match self {
             Self::Answered(answer) => Some(*answer),

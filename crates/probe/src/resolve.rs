@@ -9,20 +9,20 @@ use hickory_resolver::proto::rr::{RData, RecordType};
 use crate::escape::escaped;
 use crate::uri::{Host, Service, Transport, Uri};
 
-/// Asks the resolvers that the host has.
+/// The resolvers of this host.
 #[derive(Debug)]
 pub struct Resolver(Option<TokioResolver>);
 
-/// A server of a URI: where, and by which transport.
+/// A server of a URI: address and transport.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Target {
-    /// Where it is.
+    /// Its address.
     pub address: SocketAddr,
-    /// How it is spoken to.
+    /// Its transport.
     pub transport: Transport,
 }
 
-/// Why a URI leads nowhere.
+/// Why a URI has no address.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unresolved {
     /// The host names no resolver.
@@ -31,18 +31,18 @@ pub enum Unresolved {
     /// There is no such name, or it has no address.
     #[error("the name {0} has no address in DNS")]
     NoAddress(String),
-    /// DNS cannot be asked.
+    /// DNS did not answer.
     #[error("cannot look up {name}: {why}")]
     Failed {
-        /// What was looked up.
+        /// The name that was looked up.
         name: String,
-        /// What the resolver says.
+        /// The resolver's error.
         why: String,
     },
 }
 
 impl Resolver {
-    /// As the host is configured.
+    /// The resolvers that the host is configured with.
     pub fn of_host() -> Self {
         let builder = TokioResolver::builder_tokio().ok();
         Self(builder.and_then(|mut builder| {
@@ -53,9 +53,9 @@ impl Resolver {
         }))
     }
 
-    /// The servers of a URI, the preferred ones first and a few at most, since whoever writes the
-    /// records would otherwise say how many hosts are asked. `transport` is what the caller wants where
-    /// the URI leaves it open.
+    /// The servers of a URI, the preferred ones first and only a few, since otherwise the author of
+    /// the records decides how many hosts are asked. `transport` is what the caller wants where the
+    /// URI leaves it open.
     ///
     /// # Errors
     /// [`Unresolved`], if there are none.
@@ -74,7 +74,7 @@ impl Resolver {
             Host::Name(name) => name,
         };
         let resolver = self.0.as_ref().ok_or(Unresolved::NoResolver)?;
-        // A port that is said means that very host. RFC 8489 §8, RFC 5928 §3.
+        // A port in the URI means that very host. RFC 8489 §8, RFC 5928 §3.
         let services = match uri.port {
             Some(_) => vec![],
             None => services(resolver, uri, name, transport).await,
@@ -98,7 +98,7 @@ impl Resolver {
     }
 }
 
-/// No more of each address family and transport than are of use.
+/// Only as many of each address family and transport as are of use.
 fn few(mut targets: Vec<Target>) -> Vec<Target> {
     let mut left = [[MANY; 2]; 2];
     targets.retain(|target| {
@@ -118,8 +118,8 @@ struct Named {
     transport: Transport,
 }
 
-/// What NAPTR and SRV records say, the preferred first. Records that cannot be had are as good as
-/// none: the name itself is the last resort.
+/// The servers in NAPTR and SRV records, the preferred first. If there are no records the name
+/// itself is the last resort.
 async fn services(
     resolver: &TokioResolver,
     uri: &Uri,
@@ -140,7 +140,7 @@ async fn services(
     services
 }
 
-/// The transports to ask DNS for: a TURN URI that says none leaves the choice to the records.
+/// The transports to ask DNS for: a TURN URI that names none leaves the choice to the records.
 /// RFC 5928 §3.
 fn transports(uri: &Uri, usual: Transport) -> &'static [Transport] {
     match (uri.service, uri.transport, uri.is_secure, usual) {
@@ -169,7 +169,7 @@ fn service_names(uri: &Uri, transport: Transport) -> &'static [&'static str] {
     }
 }
 
-/// SRV records, by priority, and within one by chance. RFC 2782.
+/// SRV records, by priority, and within one at random. RFC 2782.
 async fn located(resolver: &TokioResolver, service: &str, transport: Transport) -> Vec<Named> {
     let Ok(answer) = resolver.srv_lookup(service).await else {
         return vec![];
@@ -186,7 +186,7 @@ async fn located(resolver: &TokioResolver, service: &str, transport: Transport) 
         })
         .collect();
     records.sort_by_cached_key(|record| (record.priority, turn(record.weight, rand::random())));
-    // "." says that the service is not to be had there.
+    // "." means that the service does not exist there.
     records.retain(|record| !record.target.is_root());
     let named = |record: &&hickory_resolver::proto::rr::rdata::SRV| Named {
         name: record.target.to_ascii(),
@@ -199,7 +199,7 @@ async fn located(resolver: &TokioResolver, service: &str, transport: Transport) 
 /// Sorts records of one priority so that each comes first in proportion to its weight: the times of
 /// arrival of processes with these rates. `chance` is from 0 to 1.
 fn turn(weight: u16, chance: f64) -> u64 {
-    // Weight 0 is for records that are hardly ever to come before others.
+    // Records of weight 0 are hardly ever to come before others.
     let rate = f64::from(weight).max(0.01);
     (-(1.0 - chance).ln() / rate * 1e12) as u64
 }
@@ -243,7 +243,7 @@ async fn pointers(resolver: &TokioResolver, uri: &Uri, name: &str) -> Vec<Named>
                     port: uri.port_or_default(),
                     transport,
                 }),
-                // A further NAPTR would be followed without end.
+                // Another NAPTR could be followed without end.
                 _ => {}
             }
         }
@@ -274,7 +274,7 @@ async fn addresses(resolver: &TokioResolver, name: &str) -> Result<Vec<IpAddr>, 
     }
 }
 
-/// Per try; there are two.
+/// For each of two tries.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Records of a kind that are followed, and addresses of a family that are asked.

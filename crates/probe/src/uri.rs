@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
-/// Where a server is said to be, and how it is spoken to.
+/// The host of a server, and the transport to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Uri {
     /// STUN alone, or TURN.
@@ -13,13 +13,13 @@ pub struct Uri {
     pub is_secure: bool,
     /// A name or an address.
     pub host: Host,
-    /// The port, if it is said.
+    /// The port, if the URI has one.
     pub port: Option<u16>,
     /// The `transport` parameter, if it is there.
     pub transport: Option<Transport>,
 }
 
-/// What a URI promises.
+/// The service that a URI promises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Service {
     /// `stun:` and `stuns:`. RFC 7064.
@@ -28,7 +28,7 @@ pub enum Service {
     Turn,
 }
 
-/// What carries the messages.
+/// The transport of the messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
     /// Datagrams.
@@ -64,7 +64,7 @@ pub enum NotAUri {
 }
 
 impl Uri {
-    /// The port that is said, or the scheme's own. RFC 8489 §18.6, RFC 8656 §19.
+    /// The port of the URI, or the scheme's own. RFC 8489 §18.6, RFC 8656 §19.
     pub fn port_or_default(&self) -> u16 {
         self.port
             .unwrap_or(if self.is_secure { 5349 } else { 3478 })
@@ -174,7 +174,7 @@ fn authority_parts(authority: &str) -> Result<(Host, Option<u16>), NotAUri> {
         Some((name, text)) => (name, Some(text)),
         None => (authority, None),
     };
-    // What a resolver would take for a number is no name, and spaces only hide a mistake.
+    // A text that a resolver would take for a number is no name, and spaces only hide a mistake.
     let is_bare = |letter: char| letter.is_alphanumeric() || matches!(letter, '-' | '.' | '_');
     if name.is_empty() || name.len() > 253 || !name.chars().all(is_bare) {
         return Err(NotAUri::Host);

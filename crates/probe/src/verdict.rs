@@ -1,4 +1,4 @@
-//! What the findings mean for a WebRTC call. RFC 8445 (ICE) is what makes them mean it.
+//! The meaning of the findings for a WebRTC call, by the rules of ICE. RFC 8445.
 
 use crate::{Behaviour, Findings, Mapping};
 
@@ -20,7 +20,7 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// Of one address family. `is_tcp_open` is whether a server was reached over TCP or TLS.
+    /// The verdict on one address family. `is_tcp_open`: a server was reached over TCP or TLS.
     pub fn of(findings: &Findings, is_tcp_open: bool) -> Self {
         use Behaviour::{AddressAndPortDependent, AddressDependent, EndpointIndependent};
         if findings.mapped.is_none() {
@@ -33,8 +33,8 @@ impl Verdict {
         match (findings.mapping, findings.filtering) {
             (Ok(Mapping::Dependent), _)
             | (Ok(Mapping::Nat(AddressDependent | AddressAndPortDependent)), _) => Self::NeedsTurn,
-            // A symmetric peer comes from a port that nobody could ask before, but from an address
-            // that was asked.
+            // A symmetric peer comes from a port that we could not send to before, but from an
+            // address that we did send to.
             (
                 Ok(Mapping::NoNat | Mapping::Nat(EndpointIndependent)),
                 Ok(EndpointIndependent | AddressDependent),

@@ -1,8 +1,8 @@
 //! How long a silent mapping lives. RFC 5780 §4.6.
 //!
-//! The RFC's binary search halves its bracket with each silence. Silences of several mappings pass
-//! at the same time, so this one has [`Socket::LIFETIMES`] of them in each of two rounds: a ninth
-//! of a ninth in the time of two.
+//! The RFC's binary search halves its bracket with each silence. Several mappings can be silent at
+//! the same time, so this search watches [`Socket::LIFETIMES`] of them in each of two rounds: it
+//! narrows the bracket to a ninth of a ninth in the time of two silences.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -14,9 +14,9 @@ use crate::inquiry::{Extra, Purpose, Reply};
 /// The search: mappings that are silent now, and the bracket that narrows.
 #[derive(Debug)]
 pub(super) struct Search {
-    /// A silence that a mapping survived.
+    /// The longest silence that a mapping survived.
     survived: Duration,
-    /// A silence that none did, or the longest tried.
+    /// The shortest silence that none survived, or the longest tried.
     bound: Duration,
     rounds: u8,
     silences: Vec<Silence>,
@@ -38,9 +38,9 @@ enum Stage {
     Opening,
     /// Nothing may be sent until then.
     Silent { until: Instant, port: u16 },
-    /// Whether it lives is being asked.
+    /// The server was asked to reach it.
     Asking,
-    /// It is known whether it lived.
+    /// The outcome is known.
     Known { lived: bool },
 }
 
@@ -52,7 +52,7 @@ pub(super) struct Due {
 }
 
 impl Search {
-    /// Up to this silence.
+    /// A search up to this silence.
     pub(super) const fn new(longest: Duration) -> Self {
         Self {
             survived: Duration::ZERO,
@@ -101,7 +101,7 @@ impl Search {
             .collect();
     }
 
-    /// Narrows the bracket; whether another round is worth its time.
+    /// Narrows the bracket; returns whether another round is worth its time.
     fn narrow(&mut self) -> bool {
         for silence in &self.silences {
             match silence.stage {
@@ -145,7 +145,7 @@ impl Discovery {
         }
     }
 
-    /// A mapping stands, or was asked after.
+    /// A mapping was made, or the server was asked to reach one.
     pub(super) fn conclude_silence(&mut self, now: Instant, purpose: Purpose, reply: Reply) {
         let (Some(search), Some((server, _))) = (&mut self.search, self.helper) else {
             return;
@@ -169,7 +169,7 @@ impl Discovery {
             _ => None,
         };
         let Some((number, stage)) = stage else {
-            // Without RESPONSE-PORT, or with mappings at several addresses, silence tells nothing.
+            // Without RESPONSE-PORT, or with mappings at several addresses, silence proves nothing.
             self.notes.no_lifetime = Some(reply);
             self.search = None;
             return;

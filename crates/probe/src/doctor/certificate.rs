@@ -1,4 +1,4 @@
-//! What a browser would say of a server's certificate.
+//! A browser's judgement of a server's certificate.
 
 use std::fmt::Debug;
 use std::net::IpAddr;
@@ -14,15 +14,15 @@ use x509_parser::parse_x509_certificate;
 
 use super::Code;
 
-/// Notes what the usual verifier says, and lets the connection stand, so that the rest can be
-/// examined too.
+/// Notes the verdict of the usual verifier, and accepts the connection in any case, so that the
+/// rest can be examined too.
 #[derive(Debug)]
 pub(super) struct Witness {
     usual: Arc<WebPkiServerVerifier>,
     seen: Mutex<Option<Seen>>,
 }
 
-/// A chain and what is thought of it.
+/// A chain and the verdict on it.
 #[derive(Clone, Debug)]
 struct Seen {
     /// The server's own certificate first.
@@ -41,7 +41,7 @@ impl Witness {
         }
     }
 
-    /// What was found of the last certificate, as code and sentence.
+    /// The finding about the last certificate, as code and sentence.
     pub(super) fn finding(&self) -> Option<(Code, String)> {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.as_ref().map(Seen::finding)
@@ -49,8 +49,8 @@ impl Witness {
 }
 
 impl Witness {
-    /// Notes what is to be said where nothing but the server's own certificate is told, as over
-    /// DTLS: whether its name and time are right.
+    /// Notes a finding where only the server's own certificate is known, as over DTLS: whether its
+    /// name and time are right.
     pub(super) fn see_leaf(&self, leaf: &[u8], name: &ServerName<'_>) {
         let leaf = CertificateDer::from(leaf);
         let now = UnixTime::now();
@@ -158,7 +158,7 @@ impl Seen {
     }
 
     fn bad(&self, why: &CertificateError) -> (Code, String) {
-        // The library may add kinds of errors; those that have no name here are told in its words.
+        // The library may add kinds of errors; those without a name here are reported in its words.
         #[expect(
             clippy::wildcard_enum_match_arm,
             reason = "the enum is the library's, and open"
@@ -172,8 +172,8 @@ impl Seen {
                 )
             }
             CertificateError::UnknownIssuer => self.unknown_issuer(),
-            // As `openssl req -x509` makes them they also claim to be authorities, which is what
-            // the library minds.
+            // Certificates made by `openssl req -x509` also claim to be authorities, and that is
+            // the library's complaint.
             _ if self.chain.first().is_some_and(is_self_signed) => self.unknown_issuer(),
             other => (
                 Code::CertificateRefused,
@@ -182,7 +182,7 @@ impl Seen {
         }
     }
 
-    /// The chain ends where nobody trusts it.
+    /// The finding that no trusted authority issued the chain.
     fn unknown_issuer(&self) -> (Code, String) {
         let last = self.chain.last().map(|last| parse_x509_certificate(last));
         let Some(Ok((_, last))) = last else {
@@ -211,7 +211,7 @@ impl Seen {
         )
     }
 
-    /// It may be another one of the chain.
+    /// The finding about an expired certificate, which may be another one of the chain.
     fn expired(&self) -> (Code, String) {
         let days: Vec<_> = self
             .chain
@@ -274,10 +274,10 @@ fn plain(name: &GeneralName<'_>) -> String {
     }
 }
 
-/// Seconds.
+/// In seconds.
 const DAY: i64 = 86_400;
 
-/// Days: what renews certificates by itself does so much earlier.
+/// In days: programs that renew certificates do so much earlier.
 const SOON: i64 = 14;
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ use crate::{Bind, Host, Target, Transport};
 pub(super) struct Connector {
     pub(super) target: Target,
     bind: Bind,
-    /// What TLS needs, if the URI asks for it.
+    /// The configuration of TLS, if the URI asks for it.
     tls: Option<Tls>,
 }
 
@@ -38,7 +38,7 @@ impl Tls {
     }
 }
 
-/// Waits no longer than until then.
+/// Waits for the outcome, at most until then.
 async fn before<T>(until: Instant, outcome: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     let late = |_| Err(io::ErrorKind::TimedOut.into());
     let outcome = tokio::time::timeout_at(until.into(), outcome).await;
@@ -109,12 +109,12 @@ impl Connector {
         UdpSocket::from_std(socket.into())
     }
 
-    /// What the last certificate was like.
+    /// The finding about the last certificate.
     pub(super) fn certificate(&self) -> Option<(Code, String)> {
         self.tls.as_ref()?.witness.finding()
     }
 
-    /// How the server is spoken to, for sentences.
+    /// The address and transport of the server, for sentences.
     pub(super) fn way(&self) -> Way {
         Way {
             address: self.target.address,

@@ -1,4 +1,4 @@
-//! Whether the server accepts who we say we are.
+//! Whether the server accepts the login.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ pub enum Login {
     Secret(Arc<dyn Fn(u64) -> (String, String) + Send + Sync>),
 }
 
-/// What was allocated, and the 5-tuple that it belongs to.
+/// An allocation, and the 5-tuple that it belongs to.
 pub(super) struct Allocation {
     pub(super) link: Link,
     pub(super) relayed: SocketAddr,
@@ -53,7 +53,7 @@ impl Patient {
         })
     }
 
-    /// The allocation that all else needs.
+    /// Opens the allocation that all other tests need.
     pub(super) async fn allocate(
         &mut self,
         connector: &Connector,
@@ -64,7 +64,7 @@ impl Patient {
         let expired = expired_since(user, now());
         let mut outcome = self.try_allocate(connector, credentials, None).await?;
         if let Err(Failure::Refused { code: 440, .. }) = outcome {
-            // Without a family IPv4 is meant, whatever the server has. RFC 8656 §7.1.
+            // Without a family the request means IPv4, whatever the server has. RFC 8656 §7.1.
             self.find(Code::NoIpv4, "asked for an IPv4 address: 440");
             let family = Some(AddressFamily::V6);
             outcome = self.try_allocate(connector, credentials, family).await?;
@@ -113,7 +113,7 @@ impl Patient {
         Ok(outcome)
     }
 
-    /// Whether peers of the other family can be reached, where the usual one is relayed.
+    /// Checks that peers of the other family can be reached, where the usual one is relayed.
     pub(super) async fn other_family(
         &mut self,
         connector: &Connector,
@@ -143,7 +143,7 @@ impl Patient {
         }
     }
 
-    /// Whether the server's clock agrees with ours, as far as credentials show it.
+    /// Checks whether the server's clock agrees with ours, as far as credentials show it.
     pub(super) async fn clock(&mut self, connector: &Connector, login: &Login) {
         let Login::Secret(_) = login else {
             return;
@@ -181,15 +181,15 @@ impl Patient {
 }
 
 impl Allocation {
-    /// Gives it back, without waiting for the answer.
+    /// Deletes it, without waiting for the answer.
     pub(super) async fn end(&mut self) {
         self.link.client.refresh(Instant::now(), Duration::ZERO);
-        // If it does not get there the allocation ends by itself.
+        // If the request is lost the allocation ends by itself.
         let _ = self.link.flush().await;
     }
 }
 
-/// What it means that a user gets no allocation.
+/// The finding if a user gets no allocation.
 fn refusal(failure: &Failure, login: &Login, user: &str, expired: Option<u64>) -> (Code, String) {
     match (failure, login) {
         (Failure::Refused { code: 401, .. }, _) if let Some(ago) = expired => (
@@ -232,7 +232,7 @@ fn now() -> u64 {
     since.unwrap_or_default().as_secs()
 }
 
-/// Seconds.
+/// In seconds.
 const MINUTE: u64 = 60;
 const GRACE: u64 = 120;
 const HOUR: u64 = 3_600;

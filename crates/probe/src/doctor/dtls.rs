@@ -1,6 +1,6 @@
 //! DTLS over a UDP socket, as far as an examination needs it. RFC 6347, RFC 7350 §4.
 //!
-//! One law: whatever is done to the engine, it is drained after.
+//! One rule: after every call on the engine it is drained.
 
 use std::collections::VecDeque;
 use std::io;
@@ -13,7 +13,7 @@ use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
 use tokio::net::UdpSocket;
 
-/// A connection with one server, and what waits to be sent and to be read.
+/// A connection with one server, and the datagrams that wait to be sent and read.
 pub(super) struct Session {
     engine: Dtls,
     socket: UdpSocket,
@@ -21,11 +21,11 @@ pub(super) struct Session {
     timer: Instant,
     outbox: VecDeque<Vec<u8>>,
     inbox: VecDeque<Vec<u8>>,
-    /// The server's own certificate, in DER: the engine tells no other.
+    /// The server's own certificate, in DER: the engine shows no other.
     leaf: Option<Vec<u8>>,
     is_connected: bool,
     is_closed: bool,
-    /// Anything came from the server.
+    /// Whether anything came from the server.
     is_answered: bool,
     packet: Vec<u8>,
     record: Vec<u8>,
@@ -37,10 +37,10 @@ pub(super) enum NoSession {
     /// Nothing came back.
     #[error("no answer")]
     Silent,
-    /// Something came back, and no end of it.
+    /// Answers came, but the handshake did not end.
     #[error("what answers does not end the handshake")]
     Unfinished,
-    /// The two have nothing in common; an RSA certificate is the usual reason.
+    /// The two have no algorithms in common; an RSA certificate is the usual reason.
     #[error("no handshake without an ECDSA certificate ({0})")]
     NoHandshake(String),
     #[error(transparent)]
@@ -48,7 +48,8 @@ pub(super) enum NoSession {
 }
 
 impl Session {
-    /// A handshake, at the latest at `until`; with it the server's own certificate.
+    /// Makes a handshake, at the latest at `until`; returns the server's own certificate with the
+    /// session.
     pub(super) async fn connect(
         socket: UdpSocket,
         server: SocketAddr,
@@ -87,7 +88,7 @@ impl Session {
         Ok((session, leaf))
     }
 
-    /// The next datagram. Nothing is lost if it is given up meanwhile.
+    /// The next datagram. Nothing is lost if the caller gives up waiting.
     pub(super) async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
             if let Some(datagram) = self.inbox.pop_front() {
@@ -110,7 +111,7 @@ impl Session {
         self.send().await
     }
 
-    /// Sends what is to be sent, and takes one datagram or the timer's end.
+    /// Sends everything that waits, and takes one datagram or the end of the timer.
     async fn step(&mut self) -> io::Result<()> {
         self.send().await?;
         let received = self.socket.recv_from(&mut self.packet);
@@ -124,7 +125,7 @@ impl Session {
                 self.drain();
                 Ok(())
             }
-            // Strangers, and errors of single datagrams.
+            // Datagrams of strangers, and errors of single datagrams.
             Ok(_) => Ok(()),
             Err(_) => self.handle_timeout().map_err(io::Error::other),
         }
@@ -171,8 +172,8 @@ fn no_handshake(why: dimpl::Error) -> NoSession {
     NoSession::NoHandshake(why.to_string())
 }
 
-/// What the engine wants to have, should a server ask for a certificate, which TURN servers do not:
-/// a key of its own, and nothing that says whose.
+/// A certificate for the engine, should a server ask for one, which TURN servers do not: a key of
+/// its own, and no name.
 fn nobody() -> io::Result<DtlsCertificate> {
     let algorithm = &ECDSA_P256_SHA256_ASN1_SIGNING;
     let key = EcdsaKeyPair::generate_pkcs8(algorithm, &SystemRandom::new());
@@ -183,8 +184,8 @@ fn nobody() -> io::Result<DtlsCertificate> {
     })
 }
 
-/// In DER: a certificate that says nothing.
+/// In DER: a certificate without content.
 const EMPTY_SEQUENCE: [u8; 2] = [0x30, 0];
 
-/// Bytes of the longest datagram.
+/// In bytes.
 const LARGEST: usize = 65_536;

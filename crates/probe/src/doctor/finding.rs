@@ -1,27 +1,27 @@
-//! Everything the doctor can say, each under a code that stays the same. `docs/doctor.md` lists
-//! them for people.
+//! All findings of the doctor, each under a code that stays the same. `docs/doctor.md` lists them
+//! for people.
 
 use std::fmt;
 
 use crate::Uri;
 
-/// One thing that was found.
+/// One finding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// What it is.
+    /// The kind of finding.
     pub code: Code,
-    /// The server it is about; `None` if it is about this host.
+    /// The server that it is about; `None` if it is about this host.
     pub uri: Option<Uri>,
-    /// What was seen, as a sentence.
+    /// The observation, as a sentence.
     pub sentence: String,
 }
 
 /// How much a finding matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
-    /// As it should be, or good to know.
+    /// Correct, or good to know.
     Note,
-    /// Works, but for some users or not for long.
+    /// Works, but not for all users or not for long.
     Warning,
     /// Does not work, or is dangerous.
     Error,
@@ -44,17 +44,17 @@ macro_rules! codes {
                 match self { $(Self::$name => $code,)* }
             }
 
-            /// How much it matters.
+            /// How serious it is.
             pub const fn severity(self) -> Severity {
                 match self { $(Self::$name => Severity::$severity,)* }
             }
 
-            /// What it means, whatever was seen.
+            /// Its meaning, whatever was observed.
             pub const fn meaning(self) -> &'static str {
                 match self { $(Self::$name => $meaning,)* }
             }
 
-            /// What to change; empty where nothing needs to be.
+            /// What to change; empty if nothing needs to be.
             pub const fn remedy(self) -> &'static str {
                 match self { $(Self::$name => $remedy,)* }
             }

@@ -1,4 +1,4 @@
-//! One 5-tuple with a server: a client and what carries its messages.
+//! One 5-tuple with a server: a client and its connection.
 
 use std::io;
 use std::net::SocketAddr;
@@ -16,17 +16,17 @@ pub(super) struct Link {
     pub(super) client: Client,
     carrier: Carrier,
     buffer: Vec<u8>,
-    /// Bytes of all that was sent and of all that came, as UDP payload or stream.
+    /// Bytes of everything sent and received, as UDP payload or stream.
     pub(super) bytes: Sizes,
 }
 
-/// What carries a client's messages.
+/// The connection that carries a client's messages.
 pub(super) enum Carrier {
     /// Datagrams from and to one server.
     Udp {
         socket: UdpSocket,
         server: SocketAddr,
-        /// Who else sent to this socket, if anybody did.
+        /// Another sender whose datagrams came to this socket, if there was one.
         stranger: Option<SocketAddr>,
     },
     /// Datagrams inside DTLS.
@@ -39,7 +39,7 @@ pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
-/// How much was sent and how much came for it.
+/// How many bytes were sent and how many came in answer.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Sizes {
     pub(super) sent: usize,
@@ -72,7 +72,7 @@ impl Link {
         }
     }
 
-    /// The reflexive address, if the server tells it.
+    /// The reflexive address, if the server answers with it.
     pub(super) async fn binding(&mut self) -> Option<SocketAddr> {
         let now = Instant::now();
         self.client.binding(now);
@@ -84,7 +84,7 @@ impl Link {
         }
     }
 
-    /// The socket, free for other peers.
+    /// The socket, for use with other peers.
     pub(super) fn into_socket(self) -> Option<UdpSocket> {
         match self.carrier {
             Carrier::Udp { socket, .. } => Some(socket),
@@ -92,7 +92,7 @@ impl Link {
         }
     }
 
-    /// Who answered in place of the server, if anybody did.
+    /// The address that answered in place of the server, if one did.
     pub(super) const fn stranger(&self) -> Option<SocketAddr> {
         match self.carrier {
             Carrier::Udp { stranger, .. } => stranger,
@@ -100,18 +100,18 @@ impl Link {
         }
     }
 
-    /// Sends what the client has to say and returns the next thing that it has to tell, at the
-    /// latest at `until`.
+    /// Sends the client's packets and returns its next event, at the latest at `until`.
     ///
     /// # Errors
-    /// `TimedOut` when nothing came, or what ended the connection.
+    /// `TimedOut` when there was none, or the error that ended the connection.
     pub(super) async fn next(&mut self, until: Instant) -> io::Result<Event> {
         loop {
             self.flush().await?;
             if let Some(event) = self.client.poll_event() {
                 return Ok(event);
             }
-            // Asked for each time: who sends without end is always ready to be read.
+            // The time is checked each round: a sender without pauses makes the socket always
+            // readable.
             let now = Instant::now();
             if now >= until {
                 return Err(io::ErrorKind::TimedOut.into());
@@ -123,7 +123,7 @@ impl Link {
             }
             let deadline = own.map_or(until, |own| own.min(until));
             let read = self.carrier.read(&mut self.buffer);
-            // Whose time it is if it is over shows above.
+            // The next round finds out which of the two times is over.
             if let Ok(length) = tokio::time::timeout_at(deadline.into(), read).await {
                 let length = length?;
                 self.bytes.received += length;
@@ -133,7 +133,7 @@ impl Link {
         }
     }
 
-    /// Sends what the client has to say.
+    /// Sends the client's packets.
     pub(super) async fn flush(&mut self) -> io::Result<()> {
         while let Some(bytes) = self.client.poll_transmit() {
             self.bytes.sent += bytes.len();
@@ -159,7 +159,7 @@ impl Carrier {
                 server,
                 stranger,
             } => loop {
-                // Errors are those of single datagrams that we sent.
+                // These are errors of single datagrams that we sent.
                 let Ok((length, from)) = socket.recv_from(buffer).await else {
                     continue;
                 };

@@ -1,4 +1,4 @@
-//! Data between the relay and a plain socket, as peers without a relay have it.
+//! Data between the relay and a plain socket, such as peers without a relay have.
 
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -13,7 +13,7 @@ use super::relaying::{WAIT, ask};
 use super::{Code, PATIENCE, Patient, is_private};
 
 impl Patient {
-    /// A datagram from outside, and one back in each framing.
+    /// Sends a datagram from outside, and one back in each framing.
     pub(super) async fn outside(&mut self, connector: &Connector, near: &mut Allocation) {
         let relayed = near.relayed;
         let server = connector.target.address;
@@ -43,7 +43,7 @@ impl Patient {
         if let Some(peer) = way_in(&socket, near).await {
             self.way_out(&socket, near, peer).await;
         } else if is_private(reflexive) && !is_private(relayed) {
-            // Many a NAT does not let its own side in by its public address.
+            // Many NATs do not let their own side in by the public address.
             let sentence = format!(
                 "{reflexive} is on a private network with the server, and {relayed} is outside"
             );
@@ -55,7 +55,7 @@ impl Patient {
         }
     }
 
-    /// From the relay to where the datagram came from, which a NAT may have made another port.
+    /// Sends from the relay to the source of the datagram, whose port a NAT may have changed.
     async fn way_out(&mut self, socket: &UdpSocket, near: &mut Allocation, peer: SocketAddr) {
         let relayed = near.relayed;
         let mut channel = None;
@@ -66,7 +66,7 @@ impl Patient {
             return self.refused("a channel to this host", &failure);
         }
         let by_send = came_out(socket, near, |near| {
-            // What is too long is never that short.
+            // These bytes are never too long.
             let _ = near.link.client.send(peer, OUTWARD);
         });
         let by_send = by_send.await;
@@ -97,10 +97,10 @@ impl Patient {
     }
 }
 
-/// Sends to the relayed address, and tells where the relay says that it came from.
+/// Sends to the relayed address; returns the source that the relay reports.
 async fn way_in(socket: &UdpSocket, near: &mut Allocation) -> Option<SocketAddr> {
     for _ in 0..TRIES {
-        // A datagram that cannot leave is as lost as any other.
+        // A datagram that cannot be sent is as lost as any other.
         let _ = socket.send_to(INWARD, near.relayed).await;
         let until = Instant::now() + WAIT;
         while let Ok(event) = near.link.next(until).await {
@@ -114,7 +114,7 @@ async fn way_in(socket: &UdpSocket, near: &mut Allocation) -> Option<SocketAddr>
     None
 }
 
-/// Whether what the client sends comes to the socket, from the relayed address.
+/// Whether the client's data comes to the socket, from the relayed address.
 async fn came_out(
     socket: &UdpSocket,
     near: &mut Allocation,
@@ -138,7 +138,7 @@ async fn came_out(
     false
 }
 
-/// A socket as peers have it, and how the server sees it.
+/// A socket like those of peers, and its address as the server sees it.
 async fn plain_socket(connector: &Connector) -> Option<(UdpSocket, SocketAddr)> {
     let socket = connector.socket().ok()?;
     let server = connector.target.address;
@@ -147,7 +147,7 @@ async fn plain_socket(connector: &Connector) -> Option<(UdpSocket, SocketAddr)> 
     Some((link.into_socket()?, mapped))
 }
 
-/// Datagrams one way, before it is said to be closed.
+/// Datagrams in one direction, before the direction counts as closed.
 const TRIES: u32 = 3;
 
 const INWARD: &[u8] = b"from outside";

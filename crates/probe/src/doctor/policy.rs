@@ -1,4 +1,4 @@
-//! Whether the server keeps its users out of places that are not theirs.
+//! Whether the server denies peers that its users must not reach.
 
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -14,7 +14,7 @@ impl Patient {
     /// Asks for permissions that must be refused. Nothing is sent there.
     pub(super) async fn peer_policy(&mut self, allocation: &mut Allocation) {
         let is_private = is_private(allocation.relayed);
-        // A relay on a private network is there for the peers on it.
+        // A relay on a private network is meant for the peers on it.
         let is_meant = |code| is_private && code == Code::RelaysToPrivate;
         let forbidden = forbidden(allocation.relayed.ip()).iter();
         let forbidden: Vec<_> = forbidden.filter(|(code, _)| !is_meant(*code)).collect();
@@ -40,7 +40,7 @@ impl Patient {
     }
 }
 
-/// What the server says to permissions.
+/// The server's answers to requests for permissions.
 #[derive(Debug, Default)]
 struct Answers {
     granted: HashSet<IpAddr>,
@@ -70,7 +70,7 @@ async fn permissions(link: &mut Link, peers: &[&IpAddr]) -> Answers {
     answers
 }
 
-/// Addresses that are no peers on the Internet, of the family that is relayed, and what it means if
+/// Addresses that no peer on the Internet has, of the family that is relayed, and the finding if
 /// one is granted.
 fn forbidden(relayed: IpAddr) -> &'static [(Code, &'static [IpAddr])] {
     match relayed {
@@ -102,7 +102,7 @@ const FORBIDDEN_V6: [(Code, &[IpAddr]); 3] = [
         &[
             IpAddr::V6(Ipv6Addr::LOCALHOST),
             IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-            // 127.0.0.1 in other clothes. RFC 4291 §2.5.5.2.
+            // 127.0.0.1 in IPv4-mapped form. RFC 4291 §2.5.5.2.
             v6([0, 0, 0, 0, 0, 0xFFFF, 0x7F00, 1]),
         ],
     ),

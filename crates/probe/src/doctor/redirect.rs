@@ -1,4 +1,4 @@
-//! Servers that send clients on. RFC 8489 §10.
+//! Servers that send clients to another one. RFC 8489 §10.
 
 use std::time::Instant;
 
@@ -10,7 +10,7 @@ use super::connect::Connector;
 use super::{Code, PATIENCE, Patient, Stopped};
 
 impl Patient {
-    /// What a 300 says of where to go.
+    /// The finding about a 300, and the server that it names.
     pub(super) fn redirected(&mut self, connector: &Connector, answer: &Message<'_>) -> Stopped {
         let other = answer.get::<AlternateServer>().ok().flatten();
         let other = other.map(|AlternateServer(other)| other);
@@ -31,7 +31,8 @@ impl Patient {
         Stopped
     }
 
-    /// The same where users only are sent on. They are asked once more, for the answer as it came.
+    /// The same where only users are redirected. Their request is sent once more, for the answer as
+    /// it came.
     pub(super) async fn redirected_user(
         &mut self,
         connector: &Connector,

@@ -14,7 +14,7 @@ use super::link::Link;
 use super::{Code, PATIENCE, Patient, Stopped, is_private};
 
 impl Patient {
-    /// Whether peers can reach the relayed address, by its looks.
+    /// Judges by its range whether peers can reach the relayed address.
     pub(super) fn relayed_address(&mut self, server: SocketAddr, relayed: SocketAddr) {
         if is_private(relayed) && !is_private(server) {
             let sentence = format!(
@@ -31,7 +31,7 @@ impl Patient {
         }
     }
 
-    /// Data from one allocation to another and back.
+    /// Sends data from one allocation to another and back.
     pub(super) async fn relay(
         &mut self,
         connector: &Connector,
@@ -135,7 +135,7 @@ impl Patient {
         }
     }
 
-    /// Whether the allocation can be kept, and ended.
+    /// Checks that the allocation can be prolonged and deleted.
     pub(super) async fn lifetime(&mut self, mut allocation: Allocation) {
         let link = &mut allocation.link;
         let refresh = |lifetime| move |client: &mut Client, now| client.refresh(now, lifetime);
@@ -157,15 +157,15 @@ impl Patient {
     }
 }
 
-/// Whether an allocation outlives its deletion by more than servers take that delete by a timer.
-/// A permission does not prolong it, as another Refresh would.
+/// Whether an allocation lives on for longer after its deletion than on servers that delete by a
+/// timer. A permission does not prolong it, as another Refresh would.
 async fn is_still_there(link: &mut Link, relayed: SocketAddr) -> bool {
     let until = Instant::now() + DELETING;
     loop {
         let permission = ask(link, |client, now| {
             client.create_permission(now, &[relayed]);
         });
-        // The server may refuse, end the connection with the allocation, or hear nothing more on it.
+        // The server may refuse, end the connection with the allocation, or not read it any more.
         if permission.await.is_err() {
             return false;
         }
@@ -176,7 +176,7 @@ async fn is_still_there(link: &mut Link, relayed: SocketAddr) -> bool {
     }
 }
 
-/// Asks, and waits for the answer; data that comes meanwhile, or is lost, is not what was asked for.
+/// Sends a request and waits for its answer; data and losses that come meanwhile are skipped.
 pub(super) async fn ask(
     link: &mut Link,
     question: impl FnOnce(&mut Client, Instant),
@@ -194,12 +194,12 @@ pub(super) async fn ask(
     }
 }
 
-/// What became of datagrams that were to come back.
+/// The outcome of datagrams that were to come back.
 #[derive(Debug, Default)]
 struct Tally {
     sent: u32,
     arrived: u32,
-    /// The numbers of those that came back: some come twice.
+    /// The numbers of the datagrams that came back: some come twice.
     returned: HashSet<u32>,
     round_trips: Vec<Duration>,
 }
@@ -222,7 +222,7 @@ impl Tally {
         three.map(|time| time.as_secs_f64() * 1e3)
     }
 
-    /// Takes note of what came back.
+    /// Notes a datagram that came back.
     fn take(&mut self, payload: &[u8], left: &[Instant]) {
         let Some(number) = payload
             .first_chunk()
@@ -238,7 +238,7 @@ impl Tally {
     }
 }
 
-/// Sends datagrams by a channel, which come back as Send indications.
+/// Sends datagrams by a channel; they come back as Send indications.
 async fn echo(near: &mut Link, far: &mut Link, channel: ChannelNumber) -> Tally {
     let mut tally = Tally::default();
     let mut arrived = 0;
@@ -263,7 +263,7 @@ async fn echo(near: &mut Link, far: &mut Link, channel: ChannelNumber) -> Tally 
     tally
 }
 
-/// Takes what comes back, until all of it is there or the time is over.
+/// Takes datagrams that come back, until all are there or the time is over.
 async fn collect(near: &mut Link, until: Instant, left: &[Instant], tally: &mut Tally) {
     while tally.returned() < DATAGRAMS {
         let Ok(event) = near.next(until).await else {
@@ -278,7 +278,7 @@ async fn collect(near: &mut Link, until: Instant, left: &[Instant], tally: &mut 
 /// Whether Send indications arrive where ChannelData did not.
 async fn sends_arrive(near: &mut Allocation, far: &mut Allocation) -> bool {
     for number in 0..3 {
-        // What is too long to send is never that short.
+        // These bytes are never too long.
         let _ = near.link.client.send(far.relayed, &datagram(number, SHORT));
     }
     if near.link.flush().await.is_err() {
@@ -293,7 +293,7 @@ async fn sends_arrive(near: &mut Allocation, far: &mut Allocation) -> bool {
     false
 }
 
-/// Returns whatever comes, without end.
+/// Returns every datagram, without end.
 async fn send_back(far: &mut Link, arrived: &mut u32) {
     loop {
         let until = Instant::now() + Duration::from_secs(60);
@@ -301,11 +301,11 @@ async fn send_back(far: &mut Link, arrived: &mut u32) {
             Ok(Event::Data { peer, payload, .. }) => (peer, payload),
             Ok(_) => continue,
             Err(why) if why.kind() == io::ErrorKind::TimedOut => continue,
-            // The connection is gone; what is missing then shows at the other end.
+            // The connection is gone; the other end notes that datagrams are missing.
             Err(_) => return std::future::pending().await,
         };
         *arrived += 1;
-        // What is too long to return is as lost as any other.
+        // A datagram that is too long to return is as lost as any other.
         let _ = far.client.send(peer, &payload);
         let _ = far.flush().await;
     }
@@ -317,7 +317,7 @@ async fn largest(near: &mut Link, far: &mut Link, channel: ChannelNumber) -> Opt
     let mut arrived = 0;
     let there = async {
         for (number, size) in (DATAGRAMS..).zip(SIZES) {
-            // Once more, should it be lost by chance.
+            // Tried twice, in case one is lost by chance.
             for _ in 0..2 {
                 let _ = near.client.send_channel(channel, &datagram(number, size));
             }
@@ -345,25 +345,25 @@ fn datagram(number: u32, size: usize) -> Vec<u8> {
     payload
 }
 
-/// A common number of datagrams: each that is lost is two in a hundred.
+/// The usual number of datagrams, so that each one lost is two in a hundred.
 const DATAGRAMS: u32 = 50;
 
-/// Between two of them: the pace of a video call.
+/// The time between two of them: the pace of a video call.
 const PACE: Duration = Duration::from_millis(5);
 
-/// For the last of them.
+/// The wait for the last of them.
 pub(super) const WAIT: Duration = Duration::from_millis(700);
 
-/// For an allocation to be gone.
+/// The wait for an allocation to be gone.
 const DELETING: Duration = Duration::from_millis(1_500);
 
-/// Bytes, about those of a frame of speech.
+/// In bytes, about a frame of speech.
 const SHORT: usize = 100;
 
-/// Bytes of a datagram of video in browsers.
+/// In bytes, a datagram of video in browsers.
 const VIDEO: usize = 1_200;
 
-/// Bytes that are tried.
+/// In bytes, the sizes that are tried.
 const SIZES: [usize; 4] = [500, VIDEO, 1_400, 1_460];
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What the server shows to who has not authenticated: Binding, and the challenge.
+//! The server as seen by a client that has not authenticated: Binding, and the challenge.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -46,7 +46,8 @@ impl Patient {
         }
     }
 
-    /// The reflexive address. Everything that keeps a client from the server shows here first.
+    /// Asks for the reflexive address. Everything that keeps a client from the server shows here
+    /// first.
     pub(super) async fn bind(&mut self, connector: &Connector) -> Result<(), Stopped> {
         let mut link = self.connect(connector, None).await?;
         let way = connector.way();
@@ -96,7 +97,7 @@ impl Patient {
         }
     }
 
-    /// No answer at all, or none that can be taken for one.
+    /// The finding if there was no answer at all, or only unreadable ones.
     fn silent(&mut self, connector: &Connector, link: &Link) -> Stopped {
         let way = connector.way();
         let (code, sentence) = match (link.bytes.received, link.stranger()) {
@@ -120,7 +121,8 @@ impl Patient {
         Stopped
     }
 
-    /// An Allocate without credentials: it must be refused, shortly, with what the next try needs.
+    /// Sends an Allocate without credentials: it must be refused, briefly, with the attributes for
+    /// the next try.
     pub(super) async fn challenge(&mut self, connector: &Connector) -> Result<(), Stopped> {
         let mut link = self.connect(connector, None).await?;
         let asked = Instant::now();
@@ -134,9 +136,9 @@ impl Patient {
         let Ok(answer) = Message::parse(&message) else {
             return Err(self.silent(connector, &link));
         };
-        // DTLS asks for a cookie first, which nobody in another's name has.
+        // DTLS asks for a cookie first, which the forger of an address does not get.
         if connector.target.transport == Transport::Udp && !self.uri.is_secure {
-            // Some answer more than once: nothing else was asked here.
+            // Some servers answer more than once: there was no other request.
             let until = Instant::now() + MORE;
             while link.next(until).await.is_ok() {}
             self.amplification(link.bytes.sent, link.bytes.received);
@@ -146,7 +148,7 @@ impl Patient {
                 let sentence = "an Allocate without credentials is granted".to_owned();
                 self.find(Code::NoAuthentication, sentence);
                 link.client.refresh(Instant::now(), Duration::ZERO);
-                // If it does not get there the allocation ends by itself.
+                // If the request is lost the allocation ends by itself.
                 let _ = link.flush().await;
                 Ok(())
             }
@@ -160,7 +162,7 @@ impl Patient {
         }
     }
 
-    /// Binding was answered, and an Allocate is not.
+    /// The finding if Binding was answered, and Allocate was not.
     fn no_turn(&mut self, connector: &Connector, outcome: io::Result<Event>) -> Stopped {
         let why = match outcome {
             Ok(Event::StreamBroken(why)) => why.to_string(),
@@ -207,12 +209,12 @@ impl Patient {
     }
 }
 
-/// RFC 8489 §9.2: begins the nonces of servers that know more than MD5.
+/// RFC 8489 §9.2: the start of the nonces of servers that know more than MD5.
 const NONCE_COOKIE: &str = "obMatJos2";
 
-/// A challenge needs realm and nonce, so that it is longer than the request. Beyond this it says
-/// more than it needs.
+/// A challenge needs realm and nonce, so it is longer than the request. Beyond this factor it is
+/// longer than needed.
 const MUCH: f64 = 4.0;
 
-/// For answers beyond the first.
+/// The wait for answers beyond the first.
 const MORE: Duration = Duration::from_millis(200);

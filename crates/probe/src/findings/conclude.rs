@@ -1,4 +1,4 @@
-//! From answers to behaviours. What the answers do not prove stays unknown.
+//! From answers to behaviours. A behaviour that the answers do not prove stays unknown.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -60,7 +60,8 @@ fn outcome(reply: &Reply) -> Outcome {
     }
 }
 
-/// RFC 5780 §4.3; without its help, what several servers saw of one socket.
+/// RFC 5780 §4.3; without a server that speaks it, by the mappings of one socket that several
+/// servers saw.
 fn mapping(
     config: &Config,
     local: SocketAddr,
@@ -86,7 +87,7 @@ fn mapping(
     dependence(&seen)
 }
 
-/// On what the mapping depends, by all pairs of a destination and the mapping that it saw.
+/// The mapping behaviour, by all pairs of a destination and the mapping that it saw.
 fn dependence(seen: &[(SocketAddr, SocketAddr)]) -> Result<Mapping, Unknown> {
     let pairs = || {
         let each = seen.iter().enumerate();
@@ -107,7 +108,7 @@ fn dependence(seen: &[(SocketAddr, SocketAddr)]) -> Result<Mapping, Unknown> {
     }
 }
 
-/// RFC 5780 §4.4. Silence means a filter only if the silent address answers who asks it.
+/// RFC 5780 §4.4. Silence means a filter only if the silent address answers a request of its own.
 fn filtering(server: SocketAddr, notes: &Notes) -> Result<Behaviour, Unknown> {
     match notes.filter_both {
         Some(Reply::Answered(answer)) if answer.from.ip() == server.ip() => {
@@ -141,13 +142,13 @@ fn hairpinning(is_reached: bool, is_nat: bool, notes: &Notes) -> Result<bool, Un
         _ if !is_nat => Err(Unknown::NoNat),
         Some(Reply::Returned) => Ok(true),
         Some(Reply::Silent) => Ok(false),
-        // Somebody else lives at our mapped address.
+        // Another host has our mapped address.
         Some(Reply::Answered(_) | Reply::Refused(_) | Reply::Senseless) => Err(Unknown::Senseless),
         None => Err(Unknown::NoAnswer),
     }
 }
 
-/// Of all sockets that heard their mapped address.
+/// The ports of all sockets that were told their mapped address.
 fn ports(is_reached: bool, is_nat: bool, notes: &Notes) -> Result<Ports, Unknown> {
     if !is_reached {
         return Err(Unknown::NoAnswer);
@@ -198,7 +199,7 @@ fn lifetime(notes: &Notes) -> Result<Lifetime, Unknown> {
     })
 }
 
-/// Where a second NAT shows itself. That none shows proves nothing.
+/// The evidence for a second NAT. That there is none proves nothing.
 fn double_nat(local: IpAddr, first: Option<Answer>, notes: &Notes) -> Option<DoubleNat> {
     let mapped = first?.mapped;
     if mapped.ip() == local {
@@ -215,7 +216,7 @@ fn double_nat(local: IpAddr, first: Option<Answer>, notes: &Notes) -> Option<Dou
     })
 }
 
-/// Addresses that are no one's on the Internet: RFC 1918, RFC 6598, RFC 4193.
+/// Addresses that no host on the Internet has: RFC 1918, RFC 6598, RFC 4193.
 pub(crate) fn is_behind_nat(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => ip.is_private() || is_carrier(IpAddr::V4(ip)),

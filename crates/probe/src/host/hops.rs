@@ -1,4 +1,4 @@
-//! Routers that tell of themselves: ICMP Time Exceeded, read from the socket's error queue, which
+//! Routers that report themselves: ICMP Time Exceeded, read from the socket's error queue, which
 //! needs no privilege. RFC 792, RFC 4443 §3.3.
 
 use std::io::IoSliceMut;
@@ -18,7 +18,8 @@ use tokio::sync::mpsc;
 
 use super::sockets::Heard;
 
-/// Asks for what routers say. Without it hops stay unknown, and nothing else is lost.
+/// Asks the kernel for reports of routers. If it refuses, hops stay unknown, and nothing else is
+/// lost.
 pub(super) fn listen(socket: &UdpSocket, is_v4: bool) {
     let _ = if is_v4 {
         setsockopt(socket, sockopt::Ipv4RecvErr, &true)
@@ -27,7 +28,7 @@ pub(super) fn listen(socket: &UdpSocket, is_v4: bool) {
     };
 }
 
-/// How many routers the next datagrams pass. A failure shows as a hop that says nothing.
+/// Sets how many routers the next datagrams pass. A failure shows as a hop without a report.
 pub(super) fn set_ttl(socket: &UdpSocket, is_v4: bool, ttl: u8) {
     let socket = SockRef::from(socket);
     let _ = if is_v4 {
@@ -37,7 +38,7 @@ pub(super) fn set_ttl(socket: &UdpSocket, is_v4: bool, ttl: u8) {
     };
 }
 
-/// Passes on what routers say.
+/// Passes on the reports of routers.
 pub(super) async fn read(socket: Arc<UdpSocket>, heard: mpsc::Sender<Heard>) {
     loop {
         let hop = socket.async_io(Interest::ERROR, || read_one(&socket)).await;
@@ -87,5 +88,5 @@ fn expired_v6(error: sock_extended_err, router: sockaddr_in6) -> Option<IpAddr> 
 const TIME_EXCEEDED_V4: u8 = 11;
 const TIME_EXCEEDED_V6: u8 = 3;
 
-/// More than the header that tells whose datagram it was.
+/// More than the header, which identifies the datagram.
 const QUOTED: usize = 128;

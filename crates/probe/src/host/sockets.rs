@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use super::{Bind, Fault, hops};
 use crate::{Socket, Transmit};
 
-/// What came in.
+/// A datagram or report that came in.
 pub(super) enum Heard {
     /// A datagram.
     Datagram {
@@ -20,7 +20,7 @@ pub(super) enum Heard {
         from: SocketAddr,
         packet: Vec<u8>,
     },
-    /// A router gave up a datagram of ours, whose payload begins so.
+    /// A router dropped a datagram of ours, whose payload begins with these bytes.
     Hop { router: IpAddr, packet: Vec<u8> },
 }
 
@@ -29,12 +29,12 @@ pub(super) struct Sockets {
     sockets: Vec<(Socket, Arc<UdpSocket>)>,
     local: IpAddr,
     inbox: mpsc::Receiver<Heard>,
-    /// Their end is that of the sockets.
+    /// The readers end with the sockets.
     _readers: JoinSet<()>,
 }
 
 impl Sockets {
-    /// Opens them all, or says that there is no way to `server`.
+    /// Opens them all; fails if there is no route to `server`.
     pub(super) fn open(
         bind: &Bind,
         server: SocketAddr,
@@ -73,7 +73,7 @@ impl Sockets {
             .collect()
     }
 
-    /// Sends, or does not: a datagram that cannot leave is as lost as any other.
+    /// Sends a datagram. One that cannot be sent is as lost as any other.
     pub(super) fn send(&self, transmit: &Transmit) {
         let found = self.sockets.iter().find(|(name, _)| *name == transmit.from);
         let Some((_, socket)) = found else {
@@ -82,9 +82,9 @@ impl Sockets {
         if let Some(ttl) = transmit.ttl {
             hops::set_ttl(socket, transmit.to.is_ipv4(), ttl);
         }
-        // The runtime's own call would wait to hear from the kernel that the socket can be written.
+        // The runtime's own call would wait until the kernel reports the socket as writable.
         let socket = SockRef::from(&**socket);
-        // An error may also be one that an earlier datagram met; the second try is for this one.
+        // The error may be one of an earlier datagram; the second try is for this one.
         if socket
             .send_to(&transmit.payload, &transmit.to.into())
             .is_err()
@@ -93,7 +93,7 @@ impl Sockets {
         }
     }
 
-    /// The next that comes in.
+    /// The next datagram or report.
     pub(super) async fn receive(&mut self) -> Heard {
         match self.inbox.recv().await {
             Some(heard) => heard,
@@ -103,7 +103,7 @@ impl Sockets {
     }
 }
 
-/// The address that datagrams to `server` leave from; `None` if there is no way.
+/// The address that datagrams to `server` leave from; `None` if there is no route.
 fn local_address(bind: &Bind, server: SocketAddr) -> io::Result<Option<IpAddr>> {
     let socket = open(bind, server)?;
     match socket.connect(&server.into()) {
@@ -142,7 +142,7 @@ pub(crate) fn open(bind: &Bind, server: SocketAddr) -> io::Result<socket2::Socke
 async fn read(name: Socket, socket: Arc<UdpSocket>, heard: mpsc::Sender<Heard>) {
     let mut buffer = vec![0; LONGEST];
     loop {
-        // Errors are those of single datagrams that we sent.
+        // These are errors of single datagrams that we sent.
         if let Ok((length, from)) = socket.recv_from(&mut buffer).await {
             let packet = buffer[..length].to_vec();
             let datagram = Heard::Datagram {
@@ -157,7 +157,7 @@ async fn read(name: Socket, socket: Arc<UdpSocket>, heard: mpsc::Sender<Heard>) 
     }
 }
 
-/// Datagrams that may wait; more are left to the kernel.
+/// Datagrams that may wait here; more wait in the kernel.
 const INBOX: usize = 64;
 
 /// The largest UDP datagram.

@@ -22,28 +22,29 @@ use super::{Bind, Fault, Options, Servers, Stream, flat};
 use crate::escape::escaped;
 use crate::uri::{Host, Uri};
 
-/// What a server said over a stream.
+/// A server's answer over a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StreamAnswer {
     /// The address that it saw.
     pub mapped: SocketAddr,
-    /// From the request to the answer, without the connection's making.
+    /// The time from the request to the answer, without that of the connection.
     pub round_trip: Duration,
 }
 
-/// Why a stream brought no answer. Reasons and names are the server's words: they are escaped.
+/// Why there was no answer over a stream. Reasons and names are the server's words: they are
+/// escaped.
 #[derive(Debug, thiserror::Error)]
 pub enum NoAnswer {
-    /// There is no connection.
+    /// The connection failed.
     #[error("cannot connect: {}", escaped(&.0.to_string()))]
     Connect(io::Error),
-    /// There is a connection, and no TLS.
+    /// The connection was made, but TLS failed.
     #[error("no TLS: {}", escaped(&.0.to_string()))]
     Tls(io::Error),
     /// The connection ended.
     #[error("the connection broke: {}", escaped(&.0.to_string()))]
     Broken(io::Error),
-    /// The server says no.
+    /// The server refused the request.
     #[error("{}", escaped(&.0.to_string()))]
     Refused(Failure),
     /// Nothing came in time.
@@ -51,7 +52,7 @@ pub enum NoAnswer {
     Timeout,
 }
 
-/// Whose certificates are believed.
+/// The certificate authorities to trust.
 #[derive(Clone)]
 pub(crate) struct Trust(Arc<WebPkiServerVerifier>);
 
@@ -83,12 +84,12 @@ impl Trust {
         Ok(Self(verifier))
     }
 
-    /// What these roots say of a server.
+    /// A verifier of a server's certificate by these roots.
     pub(crate) fn verifier(&self) -> Arc<WebPkiServerVerifier> {
         Arc::clone(&self.0)
     }
 
-    /// Makes TLS connections that `verifier` lets stand.
+    /// Makes TLS connections whose certificates `verifier` checks.
     pub(crate) fn watched_by(verifier: Arc<dyn ServerCertVerifier>) -> TlsConnector {
         let config = ClientConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
@@ -122,7 +123,7 @@ pub(super) async fn ask_all(options: &Options, servers: &Servers, trust: &Trust)
     }
     let mut streams = Vec::new();
     for stream in asked {
-        // A task that panicked has told so on standard error.
+        // A task that panicked has printed that on standard error.
         streams.extend(stream.await);
     }
     streams
@@ -152,7 +153,7 @@ async fn ask(
     exchange(stream, timeout).await
 }
 
-/// A TCP connection from where it is asked to come from.
+/// A TCP connection from the address or interface that `bind` names.
 pub(crate) async fn connect(address: SocketAddr, bind: &Bind) -> io::Result<TcpStream> {
     let socket = if address.is_ipv4() {
         TcpSocket::new_v4()?
@@ -196,7 +197,7 @@ async fn exchange(
                 return Ok(StreamAnswer { mapped, round_trip });
             }
             Some(Event::Failed { failure, .. }) => return Err(NoAnswer::Refused(failure)),
-            // No other question was asked.
+            // No other request was sent.
             Some(_) | None => {}
         }
     }

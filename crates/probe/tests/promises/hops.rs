@@ -1,4 +1,4 @@
-//! A second NAT shows where a router of a carrier tells of itself.
+//! The evidence for a second NAT: a router of a carrier reports itself.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
@@ -59,7 +59,7 @@ fn routers_with_private_or_public_addresses_prove_no_second_nat() {
     assert_eq!(behind(&["192.168.1.1", "10.0.0.1", "198.51.100.1"]), None);
     assert_eq!(behind(&["192.168.1.1"]), None);
     assert_eq!(behind(&[]), None);
-    // The first router is the near side of the one NAT there is.
+    // The first router is the near side of the only NAT.
     assert_eq!(behind(&["100.64.0.1", "198.51.100.1"]), None);
 }
 

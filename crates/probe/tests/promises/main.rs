@@ -1,5 +1,5 @@
-//! What the discovery promises, in virtual time. The NATs are those of `webrtc-util`: written by
-//! others, and sure to be what they are called.
+//! The promises of the discovery, in virtual time. The NATs are those of `webrtc-util`: written by
+//! others, and sure to behave as they are named.
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 

@@ -1,4 +1,4 @@
-//! Every NAT is recognised for what it is, and what cannot be known is not guessed.
+//! Every NAT is recognised, and a behaviour that cannot be known is not guessed.
 
 use probe::{Behaviour, ClassicName, Findings, Mapping, Outcome, Unknown, Verdict};
 use webrtc_util::vnet::nat::{EndpointDependencyType, NatType};
@@ -42,7 +42,7 @@ async fn every_pair_of_mapping_and_filtering_is_recognised() {
             let findings = behind(nat(mapping, filtering), Manner::Discovery).await;
             assert_eq!(findings.mapping, Ok(Mapping::Nat(mapping)), "{findings:#?}");
             assert_eq!(findings.filtering, Ok(filtering), "{findings:#?}");
-            // This NAT sends back what its own filter lets in.
+            // This NAT sends back the datagrams that its own filter lets in.
             let hairpins = filtering == EndpointIndependent;
             assert_eq!(findings.hairpinning, Ok(hairpins));
             assert_eq!(findings.mapped.unwrap().ip().to_string(), PUBLIC);

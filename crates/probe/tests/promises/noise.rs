@@ -57,7 +57,7 @@ fn an_answer_from_an_address_that_was_not_asked_is_not_believed_and_told() {
     });
     assert_eq!(findings.servers, [Outcome::Silent]);
     assert_eq!(findings.mapped, None);
-    // The one question was asked three times.
+    // The one question was sent three times.
     assert_eq!(findings.strays, Some((3, elsewhere)));
 }
 

@@ -1,4 +1,4 @@
-//! A discovery whose network is a list of rules, to see what no virtual NAT shows.
+//! A discovery whose network is a list of rules, for cases that no virtual NAT shows.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -41,7 +41,7 @@ pub(crate) fn discovery(now: Instant, lifetime: Option<Duration>) -> Discovery {
     Discovery::new(now, config, sockets.collect(), [3; 32])
 }
 
-/// Runs to the end: `respond` says what comes in for each datagram that goes out, and when.
+/// Runs to the end: `respond` returns the datagrams that answer each one sent, and when.
 pub(crate) fn run(
     lifetime: Option<Duration>,
     mut respond: impl FnMut(Instant, &Transmit) -> Vec<Heard>,

@@ -23,7 +23,7 @@ pub(crate) enum Manner {
     DeadAlternate,
     /// Ignores CHANGE-REQUEST.
     Stubborn,
-    /// Says no.
+    /// Refuses with this code.
     Refusing(u16),
 }
 
@@ -53,7 +53,7 @@ pub(crate) async fn serve(net: &Net, manner: Manner) {
     }
 }
 
-/// Which socket answers what to whom.
+/// The socket that answers a request, and its answer.
 fn answer(
     packet: &[u8],
     from: SocketAddr,

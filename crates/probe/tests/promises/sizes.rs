@@ -1,4 +1,4 @@
-//! How long a datagram may be: the way loses what is longer, in both directions.
+//! The size of datagrams: the way loses those that are too long, in both directions.
 
 use probe::{Findings, Unknown};
 
@@ -37,8 +37,8 @@ fn a_server_that_pads_as_much_as_its_link_takes_cannot_tell_where_that_is_lost()
     assert_eq!(findings.fragments, Err(Unknown::NoPaddedAnswer));
 }
 
-/// What is found over a way that takes no payload over `longest`, with a server that answers so
-/// many bytes of padding with `pads` of them.
+/// The findings over a way that takes no payload over `longest`, with a server that answers so many
+/// bytes of padding with `pads` of them.
 fn through(longest: usize, pads: impl Fn(usize) -> usize) -> Findings {
     let (findings, _) = run(None, |_, transmit| {
         let answer = padded_answer(transmit, false, padding(transmit).map(&pads));

@@ -1,4 +1,5 @@
-//! The verdict over both address families, UDP and TCP: what is not known is not held against UDP.
+//! The verdict over both address families, UDP and TCP: an unknown behaviour does not count against
+//! UDP.
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -18,7 +18,7 @@ use crate::servers::{self, FIRST, Manner, SECOND};
 pub(crate) const PUBLIC: &str = "198.51.100.7";
 const PRIVATE: &str = "192.168.0.2";
 
-/// What a host finds out that asks `servers`.
+/// The findings of a host that asks `servers`.
 pub(crate) async fn discover(nat: Option<NatType>, manner: Manner, servers: &[&str]) -> Findings {
     let (_routers, server, host, address) = world(nat).await;
     servers::serve(&server, manner).await;
@@ -85,7 +85,7 @@ async fn host(router: &Arc<Mutex<Router>>, static_ips: Vec<String>) -> Net {
     net
 }
 
-/// The loop that a real host has too, with its sockets and clock exchanged.
+/// The loop of a real host, with its sockets and clock exchanged.
 async fn run(config: Config, host: &Net, address: &str) -> Findings {
     let (heard, mut inbox) = mpsc::unbounded_channel();
     let mut conns: Vec<(Socket, Arc<dyn Conn + Send + Sync>)> = Vec::new();

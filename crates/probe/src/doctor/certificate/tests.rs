@@ -15,7 +15,7 @@ const NAME: &str = "turn.example.org";
 /// 2030-01-01, seconds since 1970: when the certificates of servers here end.
 const END: u64 = 1_893_456_000;
 
-/// A root, an intermediate that it signed, and who believes in the root.
+/// A root, an intermediate that it signed, and a witness that trusts the root.
 struct World {
     intermediate: CertifiedIssuer<'static, KeyPair>,
     witness: Witness,
@@ -48,7 +48,7 @@ impl World {
         self.intermediate.der().clone()
     }
 
-    /// What is found of a chain, this long before the server's certificate ends.
+    /// The finding about a chain, this long before the server's certificate ends.
     fn judge(
         &self,
         chain: &[CertificateDer<'static>],
@@ -62,7 +62,7 @@ impl World {
         let verdict = self
             .witness
             .verify_server_cert(leaf, others, &name, &[], now);
-        // Whatever is found, the rest of the server is examined, too.
+        // Whatever the finding, the rest of the server is examined, too.
         verdict.unwrap();
         self.witness.finding().unwrap()
     }
