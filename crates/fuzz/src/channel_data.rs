@@ -1,4 +1,4 @@
-//! ChannelData: what is read is a slice of the packet, and its header is written the same.
+//! ChannelData: the payload read is a slice of the packet, and its header is written the same.
 
 use wire::{ChannelData, Kind, RelayHeader};
 

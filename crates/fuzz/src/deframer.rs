@@ -1,4 +1,4 @@
-//! A byte stream: however it is split, the frames are the same, and no more is held than a frame.
+//! A byte stream: however it is split, the frames are the same, and at most one frame is held.
 
 use wire::stream::{Deframer, FrameError, MAX_FRAME};
 
@@ -40,7 +40,7 @@ fn frames<'a>(
             }
         }
         assert!(piece.is_empty(), "all of it is taken");
-        // A stream that cannot be followed says so before a frame's worth is held.
+        // A stream that is out of step fails before the bytes of a whole frame are held.
         assert!(deframer.pending() < limit.max(4));
     }
     (frames, None)
@@ -54,7 +54,7 @@ fn pieces(mut stream: &[u8], cuts: [u8; 8]) -> impl Iterator<Item = &[u8]> {
             return None;
         }
         let (turn, cut) = cuts.next()?;
-        // Behind the cuts of the input, larger and larger pieces.
+        // After the cuts of the input, larger and larger pieces.
         let length = usize::from(cut)
             .max(turn.saturating_sub(8))
             .min(stream.len());

@@ -1,4 +1,4 @@
-//! Fuzzed bytes, read as whatever a target needs.
+//! Fuzzed bytes, read as the values that a target needs.
 
 /// Takes bytes off the front; where they end, it takes zeroes.
 #[derive(Debug)]
@@ -41,7 +41,7 @@ impl<'a> Input<'a> {
         bytes
     }
 
-    /// All that is left.
+    /// All bytes that are left.
     pub(crate) fn rest(&mut self) -> &'a [u8] {
         self.bytes(usize::MAX)
     }

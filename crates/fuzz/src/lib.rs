@@ -37,13 +37,13 @@ pub const DEFRAMER: Target = Target {
     run: deframer::run,
 };
 
-/// A program of steps for a server and all who talk to it.
+/// A program of steps for a server and all its clients and peers.
 pub const RELAY_SESSION: Target = Target {
     name: "relay_session",
     run: relay_session::run,
 };
 
-/// Steps of a server and all who talk to it, held against the reference model.
+/// Steps of a server and all its clients and peers, compared with the reference model.
 pub const TRIAL: Target = Target {
     name: "trial",
     run: trial::run,

@@ -1,5 +1,5 @@
-//! A STUN message: whatever is read can be written and read again, and no attribute is trusted
-//! that nobody signed.
+//! A STUN message: one that is read can be written and read again, and no attribute counts that is
+//! not signed.
 
 use wire::attributes::{
     AccessToken, AdditionalAddressFamily, AddressErrorCode, AlternateServer,
@@ -92,7 +92,8 @@ fn assert_attributes(message: &Message<'_>) {
     assert_round_trip::<XorRelayedAddress>(message);
 }
 
-/// What is decoded, encoded and decoded is what it was: reserved bits may be lost, nothing else.
+/// An attribute that is decoded, encoded and decoded again is the same: only reserved bits may
+/// change.
 fn assert_round_trip<'a, A: Attribute<'a>>(message: &Message<'a>) {
     let transaction = message.transaction();
     for found in message.attributes().filter(|found| found.kind == A::TYPE) {
@@ -111,7 +112,7 @@ fn assert_round_trip<'a, A: Attribute<'a>>(message: &Message<'a>) {
     }
 }
 
-/// Leaves room for a signature and a fingerprint in what the length field can say.
+/// Leaves room for a signature and a fingerprint within the length field.
 const LONGEST: usize = 65_000;
 
 /// No attribute has more bytes that a reader must ignore: three in REQUESTED-TRANSPORT.

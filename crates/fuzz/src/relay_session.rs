@@ -1,9 +1,10 @@
-//! A server and all who talk to it. Bytes are read as a program: clients ask and send, rightly,
-//! wrongly and in the middle of something; peers answer; time passes; the host refuses.
+//! A server and all its clients and peers. Bytes are read as a program: clients send requests and
+//! data, rightly, wrongly and in the middle of something; peers answer; time passes; the host
+//! refuses.
 //!
-//! The promises are those that [`World`] keeps the books of, after every step: nothing panics, only
-//! requests are answered, each with what its key signs; ports, sockets and quotas add up; nothing
-//! goes to a peer that the policy denies. In the end everything is over and no trace is left.
+//! The promises are those that [`World`] checks after every step: nothing panics, only requests are
+//! answered, each signed with the right key; ports, sockets and quotas add up; nothing goes to a
+//! peer that the policy denies. In the end everything is over and nothing is left.
 
 use std::net::SocketAddr;
 
@@ -33,17 +34,17 @@ pub(crate) fn run(bytes: &[u8]) {
 struct Session {
     world: World,
     clients: Vec<Client>,
-    /// Who comes with a token in place of a password.
+    /// A client with a token in place of a password.
     bearer: Client,
     /// How many tokens were sealed.
     tokens: u8,
     peers: Vec<Peer>,
-    /// The packet that was sent last, for whoever repeats it.
+    /// The packet that was sent last, to be sent again.
     last: Vec<u8>,
 }
 
 impl Session {
-    /// Little of everything, so that each limit is met.
+    /// Small limits, so that each is reached.
     fn new() -> Self {
         let mut world = World::sharded(SHARDS, |config| {
             config.rules_mut().sha256 = Sha256::Offer;
@@ -238,7 +239,7 @@ impl Session {
         }
     }
 
-    /// Everyone leaves; then nothing may be left.
+    /// All clients leave; then nothing may be left.
     fn end(mut self) {
         for shard in 0..usize::from(SHARDS) {
             self.world.wake_shard(shard);
@@ -249,7 +250,7 @@ impl Session {
     }
 }
 
-/// What both authorization servers share with the server.
+/// The key that both authorization servers share with the server.
 fn token_key() -> TokenKey {
     TokenKey::new(Encryption::A256Gcm, &[7; 32]).expect("32 bytes are a key")
 }
@@ -274,7 +275,7 @@ fn token(world: &World, number: u8) -> AccessGrant {
 /// One is also the name of a user.
 const KIDS: [&str; 2] = ["north", "bob"];
 
-/// Below it what arrives is an ICMP error, of this type, and not a datagram.
+/// A byte below this makes an ICMP error of that type, instead of a datagram.
 const ICMP: u8 = 16;
 
 const SHARDS: u8 = 2;
@@ -283,7 +284,7 @@ const FIRST_PORT: u16 = 50_000;
 /// More than a program needs, fewer than a fuzzer would waste.
 const STEPS: usize = 200;
 
-/// Few sign in the new way.
+/// Few of them sign in the new way.
 const PROOFS: [Proof; 4] = [
     Proof::Old,
     Proof::Old,

@@ -1,4 +1,4 @@
-//! A trial of the simulator, chosen by bytes: what the server does is what the reference model says.
+//! A trial of the simulator, chosen by bytes: the server does as the reference model says.
 
 use sim::Choices;
 use sim::trial;
