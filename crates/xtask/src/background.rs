@@ -1,4 +1,4 @@
-//! Programs that run beside everything else, and whose output nobody reads before their end.
+//! Programs that run beside everything else, and whose output is read only when they have ended.
 
 use std::fs::{self, File};
 use std::path::PathBuf;

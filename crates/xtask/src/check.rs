@@ -1,4 +1,4 @@
-//! What can be read off the sources, without running them.
+//! The checks that read the sources, without running them.
 
 use clap::ValueEnum;
 

@@ -1,5 +1,6 @@
-//! What the peers of `tests/clients` are made of, besides Python's packages: a program of Go, built from what Debian keeps
-//! of pion; packages of npm, each pinned by version and hash; libnice, which Debian keeps for its own Python.
+//! The programs of `tests/clients`, besides Python's packages: a program of Go, built from Debian's
+//! sources of pion; packages of npm, each pinned by version and hash; libnice, which Debian has for
+//! its own Python.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +10,7 @@ use crate::command::{run, succeeds};
 use crate::failure::Failure;
 use crate::workspace::Workspace;
 
-/// Makes what is missing or older than its source.
+/// Makes the programs that are missing or older than their source.
 pub(crate) fn install(workspace: &Workspace) -> Result<(), Failure> {
     let directory = directory(workspace);
     fs::create_dir_all(&directory).map_err(at(&directory))?;
@@ -17,12 +18,12 @@ pub(crate) fn install(workspace: &Workspace) -> Result<(), Failure> {
     install_npm(workspace)
 }
 
-/// Where it all is.
+/// The directory that they are in.
 pub(crate) fn directory(workspace: &Workspace) -> PathBuf {
     workspace.target().join("clients")
 }
 
-/// Debian packages that are not there, and bring no program to look for.
+/// Debian packages that are missing, and that have no program to look for.
 pub(crate) fn missing() -> impl Iterator<Item = &'static str> {
     let pion = Path::new(GOPATH).join("src/github.com/pion/webrtc");
     let pion = (!pion.exists()).then_some(&["golang-github-pion-webrtc.v3-dev"][..]);
@@ -33,7 +34,7 @@ pub(crate) fn missing() -> impl Iterator<Item = &'static str> {
     pion.into_iter().chain(nice).flatten().copied()
 }
 
-/// Go knows itself what is old.
+/// Go itself knows whether it is up to date.
 fn build_pion(workspace: &Workspace) -> Result<(), Failure> {
     let directory = directory(workspace);
     run(Command::new("go")
@@ -47,11 +48,11 @@ fn build_pion(workspace: &Workspace) -> Result<(), Failure> {
         .env("GOCACHE", directory.join("go-cache")))
 }
 
-/// No package's own script runs: they are not asked to build or fetch anything.
+/// Scripts of packages are not run: they are not needed to build or fetch anything.
 fn install_npm(workspace: &Workspace) -> Result<(), Failure> {
     let directory = directory(workspace);
     let wanted = workspace.read("tests/clients/package-lock.json")?;
-    // What was installed last, kept beside it.
+    // The list that was installed last, kept beside it.
     let stamp = directory.join("installed.json");
     if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
         return Ok(());

@@ -16,13 +16,13 @@ pub(crate) fn cargo(workspace: &Workspace) -> Command {
     cargo
 }
 
-/// Runs a program to its end; its output is the reader's to see.
+/// Runs a program to its end; its output goes to the terminal.
 pub(crate) fn run(command: &mut Command) -> Result<(), Failure> {
     let status = command.status();
     ended(line(command), status)
 }
 
-/// What it means how a program ended.
+/// The outcome of a program that ended.
 pub(crate) fn ended(command: String, status: io::Result<ExitStatus>) -> Result<(), Failure> {
     match status {
         Ok(status) if status.success() => Ok(()),
@@ -31,7 +31,7 @@ pub(crate) fn ended(command: String, status: io::Result<ExitStatus>) -> Result<(
     }
 }
 
-/// What a program prints; its complaints are the reader's to see.
+/// The output of a program; its errors go to the terminal.
 pub(crate) fn output(command: &mut Command) -> Result<String, Failure> {
     let output = command
         .stderr(Stdio::inherit())
@@ -62,7 +62,7 @@ pub(crate) fn succeeds(command: &mut Command) -> bool {
         .is_ok_and(|status| status.success())
 }
 
-/// Debian keeps `ip` and `nft` where the path of an ordinary user does not lead.
+/// The search path with Debian's directories for `ip` and `nft`, which ordinary users do not have.
 pub(crate) fn path_with_sbin() -> OsString {
     let path = env::var_os("PATH").unwrap_or_default();
     let places = env::split_paths(&path).chain(["/usr/sbin", "/sbin"].map(Into::into));

@@ -1,4 +1,4 @@
-//! Why a step failed, in words its reader can act on.
+//! Why a step failed, in words that its reader can act on.
 
 use std::fmt::Display;
 use std::io;
@@ -13,19 +13,19 @@ pub(crate) enum Failure {
     /// A check read the workspace and found these, one sentence each.
     #[error("{}", .0.join("\n"))]
     Findings(Vec<String>),
-    /// A program ran and was not content. Its own output, above, says why.
+    /// A program ran and failed. Its own output, above, says why.
     #[error("`{command}` ended with {status}")]
     Unsuccessful { command: String, status: ExitStatus },
     /// A program did not even start.
     #[error("cannot run `{command}`: {source}")]
     Spawn { command: String, source: io::Error },
-    /// A program's output was not what it should be.
+    /// A program's output was not as expected.
     #[error("cannot read the output of `{command}`: {source}")]
     Output {
         command: String,
         source: std::string::FromUtf8Error,
     },
-    /// Cargo does not understand the workspace.
+    /// Cargo cannot read the workspace.
     #[error(transparent)]
     Metadata(#[from] cargo_metadata::Error),
     /// A file of the workspace, or of the machine, cannot be used.
@@ -34,7 +34,7 @@ pub(crate) enum Failure {
     /// A directory cannot be walked.
     #[error(transparent)]
     Walk(#[from] ignore::Error),
-    /// A TOML file of ours does not have the shape we gave it.
+    /// A TOML file of ours does not have the expected form.
     #[error("{path}: {source}")]
     Toml {
         path: PathBuf,
@@ -43,13 +43,14 @@ pub(crate) enum Failure {
     /// The machine lacks something that the tests need.
     #[error("the tests need {0}")]
     Lack(#[from] Lack),
-    /// Steps failed; each has said why where it ran. Their names, in the order they ran.
+    /// Steps failed; each has printed why when it ran. These are their names, in the order they
+    /// ran.
     #[error("failed: {}", .0.join(", "))]
     Steps(Vec<&'static str>),
 }
 
 impl Failure {
-    /// No finding is a pass.
+    /// Passes if there are no findings.
     pub(crate) fn unless_empty(
         findings: impl IntoIterator<Item = impl Display>,
     ) -> Result<(), Self> {
@@ -65,19 +66,19 @@ impl Failure {
     }
 }
 
-/// What the tests need and the machine lacks, and what to do about it.
+/// Something that the tests need and the machine lacks, and what to do about it.
 #[derive(Debug, Error)]
 pub(crate) enum Lack {
-    /// Programs, on a system whose packages we do not know.
+    /// Programs, on a system whose packages are not known here.
     #[error("programs that Debian packs as: {list}. Install them in this system's way")]
     Packages { list: String },
-    /// Programs, and only root may install them.
+    /// Programs, which only root may install.
     #[error("more programs; this installs them:\n\n    sudo sh -c '{line}'\n")]
     Root { line: String },
     /// Programs that their packages did not bring.
     #[error("programs that are missing though their packages were just installed: {list}")]
     Still { list: String },
-    /// Namespaces, and root itself may not make them: a container.
+    /// Namespaces, and even root may not make them: a container.
     #[error(
         "network namespaces, and this container forbids them: \
          give it CAP_SYS_ADMIN and CAP_NET_ADMIN (docker run --privileged)"
@@ -89,7 +90,7 @@ pub(crate) enum Lack {
         key: &'static str,
         open: &'static str,
     },
-    /// Namespaces, and nothing we know of forbids them.
+    /// Namespaces, for an unknown reason.
     #[error("network namespaces, and no switch of the kernel says why there are none: run as root")]
     Namespaces,
 }

@@ -1,15 +1,15 @@
-//! `cargo xtask load --flood`: what strangers who ask all the time do to running sessions.
+//! `cargo xtask load --flood`: the effect of many strangers' requests on running sessions.
 //!
-//! The measuring is a test of `tests/hostile`, which is left out of test runs because its numbers are those of the
-//! machine. The server has processor 0 to itself; strangers, clients and peers share processor 1, in a network
-//! namespace of their own.
+//! The measurement is a test of `tests/hostile`, which is left out of test runs because its numbers
+//! depend on the machine. The server has processor 0 to itself; strangers, clients and peers share
+//! processor 1, in a network namespace of their own.
 
 use crate::command::{cargo, run};
 use crate::failure::Failure;
 use crate::load::pinned;
 use crate::workspace::Workspace;
 
-/// How the flood looks.
+/// The size of the flood.
 #[derive(Clone, Copy, clap::Args)]
 pub(crate) struct Flood {
     /// Strangers who ask, beside twenty sessions, instead of comparing with coturn

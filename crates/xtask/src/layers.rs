@@ -7,7 +7,7 @@ use cargo_metadata::{DependencyKind, Metadata};
 use crate::failure::Failure;
 use crate::workspace::Workspace;
 
-/// Fails on every dependency between our crates that the architecture does not know.
+/// Fails on every dependency between our crates that the table below does not have.
 pub(crate) fn check(workspace: &Workspace) -> Result<(), Failure> {
     let names = workspace
         .metadata
@@ -71,7 +71,7 @@ struct Arrow {
     to: String,
 }
 
-/// What the architecture forbids.
+/// A breach of the architecture.
 #[derive(Debug, PartialEq, Eq)]
 enum Breach {
     /// A crate that the table does not know.
@@ -121,7 +121,7 @@ fn breaches(names: impl IntoIterator<Item = String>, arrows: Vec<Arrow>) -> Vec<
         .filter(|name| below(name).is_none())
         .map(Breach::NoRoom);
     let upward = arrows.into_iter().filter(|Arrow { from, to }| {
-        // A crate without a row is told so once, above.
+        // A crate without a row is reported once, above.
         below(from).is_some_and(|allowed| !allowed.contains(&to.as_str()))
     });
     homeless.chain(upward.map(Breach::Upward)).collect()

@@ -1,6 +1,6 @@
 //! Every package of the graph has a licence that `deny.toml` allows.
 //!
-//! The list is read from where cargo-deny reads it, so the two cannot disagree.
+//! The list is read from deny.toml, where cargo-deny reads it, so the two cannot disagree.
 
 use std::fmt;
 
@@ -30,7 +30,8 @@ struct Deny {
     licenses: Licenses,
 }
 
-/// A key that cargo-deny knows and we do not would make the two disagree in silence: it is an error.
+/// A key that cargo-deny knows and this check does not is an error, or the two would silently
+/// disagree.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Licenses {
@@ -45,7 +46,7 @@ impl Licenses {
     }
 }
 
-/// Why a package may not come in.
+/// Why a package is not allowed.
 #[derive(Debug, PartialEq, Eq)]
 enum Cause {
     /// Its manifest names no licence.

@@ -27,7 +27,7 @@ pub(crate) fn check(workspace: &Workspace) -> Result<(), Failure> {
     Failure::unless_empty(findings)
 }
 
-/// What `[text](target)` names in this repository, without the part behind `#`.
+/// The targets of `[text](target)` in this repository, without the part behind `#`.
 fn targets(text: &str) -> impl Iterator<Item = &str> {
     text.split("](")
         .skip(1)

@@ -1,8 +1,9 @@
-//! `cargo xtask load`: what a relayed packet costs, Hairpin against Debian's coturn, in one run.
+//! `cargo xtask load`: the cost of a relayed packet, Hairpin beside Debian's coturn, in one run.
 //!
-//! Both servers run by turns on processor 0 under the same load from coturn's own client and echo peer on processor 1,
-//! through channels and both ways. What counts is the processor time of the server, as the kernel accounts it: it holds
-//! on a busy machine too. All traffic stays on loopback.
+//! Both servers run by turns on processor 0 under the same load from coturn's own client and echo
+//! peer on processor 1, through channels and both ways. The result is the processor time of the
+//! server, as the kernel accounts it: that is reliable on a busy machine, too. All traffic stays on
+//! loopback.
 
 use std::fs;
 use std::path::Path;
@@ -15,7 +16,7 @@ use crate::failure::Failure;
 use crate::flood::{self, Flood};
 use crate::workspace::Workspace;
 
-/// How the load looks.
+/// The size of the load.
 #[derive(Clone, Copy, clap::Args)]
 pub(crate) struct Load {
     /// Turns of each server
@@ -149,7 +150,7 @@ fn write(place: &Path, config: &Path) -> Result<(), Failure> {
     fs::write(config, CONFIG).map_err(failure)
 }
 
-/// A program that ends with this value.
+/// A program that is killed when this value is dropped.
 struct Ended(Child);
 
 impl Ended {
@@ -187,7 +188,7 @@ impl Ended {
 
 impl Drop for Ended {
     fn drop(&mut self) {
-        // One that has ended already is as good.
+        // The program may have ended already.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
@@ -213,7 +214,7 @@ const USER: &str = "alice";
 const PASSWORD: &str = "wonderland";
 const SETTLE: Duration = Duration::from_millis(500);
 
-/// The unit of the kernel's accounts, which it shows every program alike.
+/// The unit of the kernel's accounts, which is the same for every program.
 const TICKS_PER_SECOND: f64 = 100.0;
 
 const CONFIG: &str = r#"

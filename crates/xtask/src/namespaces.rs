@@ -1,4 +1,4 @@
-//! Network namespaces: the tests build their networks in some of their own.
+//! Network namespaces: the tests build their networks in namespaces of their own.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,8 @@ use crate::command::{path_with_sbin, succeeds};
 use crate::failure::{Failure, Lack};
 use crate::tools::is_root;
 
-/// Makes one and changes something in it, as tests will: some systems let one be made and then grant nothing.
+/// Makes one and changes something in it, as tests will: some systems let a user make one and then
+/// forbid every change.
 pub(crate) fn try_one() -> Result<(), Failure> {
     let mut unshare = Command::new("unshare");
     if !is_root() {
@@ -34,7 +35,7 @@ pub(crate) fn try_one() -> Result<(), Failure> {
         .into())
 }
 
-/// A switch of the kernel that keeps users from namespaces.
+/// A switch of the kernel that forbids namespaces to users.
 struct Switch {
     key: &'static str,
     closed: &'static str,

@@ -1,4 +1,4 @@
-//! No file names a path of somebody's machine.
+//! Checks that no file names a path of somebody's machine.
 
 use std::fs;
 use std::path::Path;
@@ -12,7 +12,7 @@ use crate::workspace::Workspace;
 pub(crate) fn check(workspace: &Workspace) -> Result<(), Failure> {
     let root = workspace.root();
     let mut findings = Vec::new();
-    // Hidden files count, except git's own. A copy without git obeys .gitignore all the same.
+    // Hidden files count, except git's own. A copy without git obeys .gitignore, too.
     let walk = WalkBuilder::new(root)
         .hidden(false)
         .require_git(false)
@@ -32,7 +32,7 @@ fn findings_in(root: &Path, path: &Path) -> Result<Vec<String>, Failure> {
         path: path.into(),
         source,
     })?;
-    // Bytes that are not text (a fuzz corpus) may spell anything.
+    // Files that are not text (a fuzz corpus) may contain any bytes.
     let Ok(text) = str::from_utf8(&content) else {
         return Ok(Vec::new());
     };
@@ -46,10 +46,10 @@ fn findings_in(root: &Path, path: &Path) -> Result<Vec<String>, Failure> {
         .collect())
 }
 
-/// Directories of people. Written in two parts, so that this file does not name them.
+/// Home directories. Written in two parts, so that this file does not name them.
 const HOMES: [(&str, &str); 3] = [("/ro", "ot/"), ("/ho", "me/"), ("/Use", "rs/")];
 
-/// The home directory that a line names, if any. `~` and placeholders such as `NAME` are nobody's.
+/// The home directory that a line names, if any. `~` and placeholders such as `NAME` do not count.
 fn home(line: &str) -> Option<String> {
     HOMES
         .iter()

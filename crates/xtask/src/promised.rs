@@ -1,8 +1,8 @@
-//! Tests that our documents name: each must exist, or what they say is only claimed.
+//! Tests that our documents name: each must exist, or the document only claims it.
 //!
-//! Three documents are read. In the README's table of features, what "works" names a test, and so do the tables of
-//! `docs/clients.md`. In `docs/conformance.md` each row is an obligation of an RFC, and its last cell names the tests that fail without it, or
-//! says why there is none.
+//! Three documents are read. In the README's table of features, each row with "works" names a test,
+//! and so do the tables of `docs/clients.md`. In `docs/conformance.md` each row is an obligation of
+//! an RFC, and its last cell names the tests that fail without it, or says why there is none.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -26,7 +26,7 @@ pub(crate) fn check(workspace: &Workspace) -> Result<(), Failure> {
     Failure::unless_empty(findings)
 }
 
-/// What is wrong with a row of a document's tables.
+/// Finds the faults in a row of a document's tables.
 type Judge = fn(&str, &BTreeSet<String>) -> Vec<String>;
 
 const DOCUMENTS: [(&str, Judge); 3] = [
@@ -35,7 +35,7 @@ const DOCUMENTS: [(&str, Judge); 3] = [
     ("docs/conformance.md", obligation),
 ];
 
-/// What the reason of an ignored test says if it counts.
+/// The reason of an ignored test that counts nevertheless.
 const RUN_ALL_THE_SAME: &str = "run by `cargo xtask test`";
 
 /// A feature that works names a test.
@@ -64,7 +64,7 @@ fn obligation(row: &str, tests: &BTreeSet<String>) -> Vec<String> {
         Some(reason) if reason.trim().is_empty() => {
             return vec![format!("a reason is missing: {row}")];
         }
-        // What a reason quotes may be a key or an attribute.
+        // Words in backticks in a reason may be a key or an attribute.
         Some(reason) => quoted(reason).filter(|name| is_sentence(name)).collect(),
         None => quoted(proof).collect(),
     };
@@ -74,7 +74,7 @@ fn obligation(row: &str, tests: &BTreeSet<String>) -> Vec<String> {
     unknown(named, tests)
 }
 
-/// What the last cell of an obligation without a test begins with.
+/// The beginnings of the last cell of an obligation without a test.
 const REASONS: [&str; 3] = ["does not apply: ", "not met: ", "open: "];
 
 fn unknown(named: Vec<&str>, tests: &BTreeSet<String>) -> Vec<String> {
@@ -84,7 +84,7 @@ fn unknown(named: Vec<&str>, tests: &BTreeSet<String>) -> Vec<String> {
         .collect()
 }
 
-/// What stands between backticks.
+/// The words between backticks.
 fn quoted(row: &str) -> impl Iterator<Item = &str> {
     row.split('`').skip(1).step_by(2)
 }
@@ -116,7 +116,8 @@ fn tests_in(source: &str) -> Vec<String> {
         if line.starts_with("#[test]") || line.starts_with("#[tokio::test") {
             is_test = true;
         } else if line.starts_with("#[ignore") {
-            // What does not run holds nothing to anything; the test command runs some of them on their own.
+            // A test that does not run proves nothing; the test command runs some of them on their
+            // own.
             is_test &= line.contains(RUN_ALL_THE_SAME);
         } else if let Some((_, name)) = line.split_once("fn ")
             && std::mem::take(&mut is_test)

@@ -1,6 +1,8 @@
-//! The pure crates stay pure: each is fenced, and nothing that it links knows a clock, a socket, a thread or dice.
+//! The pure crates stay pure: each has a fence, and links nothing that has a clock, a socket, a
+//! thread or random numbers.
 //!
-//! Clippy's fence (each pure crate's `clippy.toml`) sees our own lines; the list here sees what is linked below them.
+//! Clippy's fence (each pure crate's `clippy.toml`) checks our own lines; the list here checks the
+//! crates that they link.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -25,15 +27,15 @@ pub(crate) fn check(workspace: &Workspace) -> Result<(), Failure> {
 /// A crate that must stay pure.
 struct Pure {
     name: &'static str,
-    /// Strangers to this crate beyond those to all.
+    /// Crates that this crate must not link beyond those that none may.
     also: &'static [(&'static str, &'static str)],
-    /// Crates that it may link whatever they bring: its fence names their doors.
+    /// Crates that it may link whatever they bring: its fence forbids their impure functions.
     excused: &'static [&'static str],
 }
 
 /// The pure crates. The first one's fence is the common one; another may forbid more, never less.
 const PURE: [Pure; 3] = [
-    // A codec has nothing to tell.
+    // A codec has no need of a log.
     Pure {
         name: "wire",
         also: &[("log", "a log"), ("tracing", "a log")],
@@ -52,7 +54,8 @@ const PURE: [Pure; 3] = [
     },
 ];
 
-/// Crates that a pure crate must not link, directly or by way of others, and what each would bring in.
+/// Crates that a pure crate must not link, directly or through others, and what each would bring
+/// in.
 const STRANGERS: &[(&str, &str)] = &[
     ("async-io", "sockets"),
     ("chrono", "a clock"),
@@ -78,8 +81,8 @@ const STRANGERS: &[(&str, &str)] = &[
     ("web-time", "a clock"),
 ];
 
-/// What a pure crate links, a line each that begins with the name. Not read off the graph of the whole workspace: there
-/// a crate has the features that others asked for.
+/// The crates that a pure crate links, a line each that begins with the name. They are not read
+/// from the graph of the whole workspace: there a crate has features that other crates asked for.
 fn linked(workspace: &Workspace, pure: &Pure) -> Result<String, Failure> {
     let mut tree = cargo(workspace);
     tree.args([
@@ -133,7 +136,8 @@ struct Ban {
 }
 
 impl Fence {
-    /// What `self`, the common fence, forbids and `other` does not, and what `other` forbids without saying why.
+    /// The items that `self`, the common fence, forbids and `other` does not, and those that
+    /// `other` forbids without a reason.
     fn gaps(&self, name: &'static str, other: &Self) -> Vec<Finding> {
         let paths: BTreeSet<_> = other.bans().map(|ban| &ban.path).collect();
         let missing = self.bans().filter(|ban| !paths.contains(&ban.path));

@@ -13,7 +13,7 @@ use crate::workspace::Workspace;
 pub(crate) fn install(workspace: &Workspace) -> Result<(), Failure> {
     let wanted = workspace.read(REQUIREMENTS)?;
     let venv = directory(workspace);
-    // What was installed last, kept beside it.
+    // The list that was installed last, kept beside it.
     let stamp = venv.join("requirements.txt");
     let interpreter = interpreter(workspace);
     let current = fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted);
@@ -42,12 +42,13 @@ pub(crate) fn install(workspace: &Workspace) -> Result<(), Failure> {
     })
 }
 
-/// Where the environment's interpreter is.
+/// The path of the environment's interpreter.
 pub(crate) fn interpreter(workspace: &Workspace) -> PathBuf {
     directory(workspace).join("bin/python")
 }
 
-/// Whether this machine's Python can make virtual environments. Debian packs that part apart.
+/// Whether this machine's Python can make virtual environments. Debian has that in a package of its
+/// own.
 pub(crate) fn can_make_environments() -> bool {
     succeeds(Command::new("python3").args(["-c", "import ensurepip, venv"]))
 }

@@ -1,6 +1,7 @@
 //! Every declared dependency is used: its name occurs where it could be used.
 //!
-//! A word search, not a compiler: it never asks for a dependency that is needed, and it finds the ones left behind.
+//! A word search, not a compiler: it never reports a dependency that is needed, and it finds those
+//! left behind.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -51,7 +52,7 @@ pub(crate) fn check(workspace: &Workspace) -> Result<(), Failure> {
     Failure::unless_empty(findings)
 }
 
-/// The root manifest, as far as it matters here.
+/// The parts of the root manifest that are read here.
 #[derive(Deserialize)]
 struct Manifest {
     workspace: Dependencies,
@@ -92,7 +93,7 @@ fn occurs(name: &str, package: &Package, kind: DependencyKind) -> Result<bool, F
     let places: &[&str] = match kind {
         DependencyKind::Build => &["build.rs"],
         DependencyKind::Development => &["src", "tests", "benches", "examples"],
-        // The last is a kind that this cargo does not have.
+        // `Unknown` is a kind that this cargo does not have.
         DependencyKind::Normal | DependencyKind::Unknown => &["src"],
     };
     let root = package

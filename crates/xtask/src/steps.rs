@@ -17,7 +17,7 @@ struct Step {
 }
 
 impl Steps {
-    /// Runs one step. Its failure is told here; the error only names the step.
+    /// Runs one step. Its failure is printed here; the error only names the step.
     pub(crate) fn run(
         &mut self,
         name: &'static str,
@@ -54,7 +54,7 @@ impl Steps {
         }
     }
 
-    /// Prints what ran, how it went and how long it took.
+    /// Prints the steps that ran, their outcome and how long they took.
     pub(crate) fn sum_up(&self) {
         eprintln!();
         for step in &self.done {

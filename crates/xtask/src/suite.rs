@@ -1,4 +1,4 @@
-//! The README's test command: what the tests need, the checks, every test.
+//! The README's test command: it installs what the tests need, runs the checks and then every test.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -10,13 +10,13 @@ use crate::steps::Steps;
 use crate::workspace::Workspace;
 use crate::{check, clients, python, tools};
 
-/// Runs it all. A check that fails does not keep the tests from telling more.
+/// Runs all of it. The tests run even if a check fails.
 ///
-/// Calls of ten minutes hardly use the machine: they begin as soon as there is a server, and go on beside the checks and
-/// the other tests.
+/// Calls of ten minutes hardly use the machine: they begin as soon as there is a server, and go on
+/// beside the checks and the other tests.
 pub(crate) fn run(workspace: &Workspace, steps: &mut Steps) -> Result<(), Failure> {
     steps.run("tools", || tools::install(workspace))?;
-    // The tests that run the server run what an operator would.
+    // The tests that run the server run the build that an operator would.
     steps.run("release", || {
         run_program(cargo(workspace).args(["build", "--release", "--bin", "hairpin"]))
     })?;
@@ -34,7 +34,7 @@ pub(crate) fn run(workspace: &Workspace, steps: &mut Steps) -> Result<(), Failur
     steps.all_passed()
 }
 
-/// `cargo test` of everything, with what the tests need to know.
+/// `cargo test` of everything, with the environment that the tests need.
 fn tests(workspace: &Workspace) -> Command {
     let mut tests = cargo(workspace);
     tests

@@ -1,4 +1,4 @@
-//! What the tests need of the machine: programs, a Python environment, network namespaces.
+//! The tools that tests need on the machine: programs, a Python environment, network namespaces.
 
 use std::env;
 use std::fs;
@@ -10,7 +10,7 @@ use crate::failure::{Failure, Lack};
 use crate::workspace::Workspace;
 use crate::{clients, namespaces, python};
 
-/// Installs what is missing where it may, and says what to do where it may not.
+/// Installs missing tools where it may, and prints how to do it where it may not.
 pub(crate) fn install(workspace: &Workspace) -> Result<(), Failure> {
     let missing = missing();
     if !missing.is_empty() {
@@ -47,7 +47,7 @@ const PROGRAMS: &[(&str, &str)] = &[
 
 const COTURN: &str = "coturn";
 
-/// Debian packages that are not there.
+/// Debian packages that are missing.
 fn missing() -> Vec<&'static str> {
     let mut packages: Vec<_> = PROGRAMS
         .iter()
@@ -94,9 +94,10 @@ fn install_packages(packages: &[&'static str]) -> Result<(), Failure> {
 
 /// The line that installs packages.
 ///
-/// Where systemd runs, installing Debian's coturn starts and enables a server on port 3478, the very port that Hairpin
-/// takes by default. The tests want its clients only, so the unit is masked meanwhile and disabled after. A coturn that
-/// was there before is never on the list, and left alone.
+/// Where systemd runs, installing Debian's coturn starts and enables a server on port 3478, the
+/// very port that Hairpin takes by default. The tests need only its clients, so the unit is masked
+/// meanwhile and disabled after. A coturn that was there before is never on the list, and is left
+/// alone.
 fn installation(list: &str, coturn_would_start: bool) -> String {
     let install = format!("apt-get update && apt-get install --yes --no-install-recommends {list}");
     if !coturn_would_start {
@@ -125,7 +126,8 @@ fn install_components() -> Result<(), Failure> {
 
 /// Whether this may install.
 pub(crate) fn is_root() -> bool {
-    // /proc belongs to whoever runs: no need for libc, which would need `unsafe`.
+    // The files of /proc/self belong to the user of this process: no need for libc, which would
+    // need `unsafe`.
     use std::os::unix::fs::MetadataExt;
     fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0)
 }

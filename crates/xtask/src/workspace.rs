@@ -8,14 +8,14 @@ use serde::de::DeserializeOwned;
 
 use crate::failure::Failure;
 
-/// The workspace: its place, and cargo's account of every package in its graph.
+/// The workspace: its directory, and cargo's metadata of every package in its graph.
 pub(crate) struct Workspace {
     /// All features, all platforms: a rule holds for the optional parts too.
     pub(crate) metadata: Metadata,
 }
 
 impl Workspace {
-    /// Asks cargo.
+    /// Asks cargo for the metadata.
     pub(crate) fn load() -> Result<Self, Failure> {
         let metadata = MetadataCommand::new()
             .features(CargoOpt::AllFeatures)

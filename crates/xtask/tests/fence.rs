@@ -1,4 +1,5 @@
-//! The fences of the pure crates bite: clippy, shown every forbidden thing of std, forbids each of them.
+//! The fences of the pure crates work: clippy, shown every forbidden item of std, forbids each of
+//! them.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -19,8 +20,8 @@ fn the_client_core_cannot_name_what_its_fence_forbids() {
     assert_fence_bites("client");
 }
 
-/// Everything of std in the crate's clippy.toml must be reported. What it forbids of other crates (rand, hashbrown)
-/// cannot be named here, where those are not linked.
+/// Every item of std in the crate's clippy.toml must be reported. Items of other crates (rand,
+/// hashbrown) cannot be named here, as those are not linked.
 fn assert_fence_bites(name: &str) {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
     let pure = manifest.parent().expect("crates/").join(name);
@@ -88,7 +89,7 @@ fn reported(pure: &Path, sample: &Path) -> BTreeSet<String> {
         .collect()
 }
 
-/// Beside the rustc that cargo would use.
+/// The clippy-driver beside the rustc that cargo would use.
 fn clippy_driver() -> PathBuf {
     let sysroot = Command::new("rustc")
         .args(["--print", "sysroot"])

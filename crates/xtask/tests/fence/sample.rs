@@ -1,5 +1,5 @@
-//! Everything of std that the fence of a pure crate forbids, once each. Never compiled into anything: `fence.rs` shows
-//! it to clippy under each fence.
+//! Every item of std that the fence of a pure crate forbids, once each. It is never compiled into
+//! anything: `fence.rs` shows it to clippy under each fence.
 
 pub fn time() {
     let _ = Some(std::time::Instant::now()).unwrap().elapsed();
