@@ -15,12 +15,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let listen = SocketAddr::new(local, 3479);
     let ports = PortRange::new(50_000, 50_099).ok_or("an empty port range")?;
 
-    // Who may allocate. Your program can mint time-limited credentials for its own users too:
-    // see `relay::keys::mint`.
+    // The users who may allocate. Your program can mint time-limited credentials for its own users
+    // too: see `relay::keys::mint`.
     let mut keys = Keys::new("example.org");
     keys.add_user("alice", "wonderland")?;
 
-    // Whom they may reach. Loopback is closed unless it is named, as here, for trying.
+    // The peers that they may reach. Loopback is closed unless it is named, as here, for trying.
     let own = Own {
         listeners: vec![listen],
         addresses: vec![local],
