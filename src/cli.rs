@@ -63,7 +63,7 @@ pub(crate) fn run() -> ExitCode {
     outcome.unwrap_or_else(|failure| failure.report())
 }
 
-/// Why a subcommand did not do what it was asked.
+/// Why a subcommand failed.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
     /// The configuration has to be changed.
@@ -88,10 +88,10 @@ enum Failure {
     /// Nothing could be probed.
     #[error(transparent)]
     Probe(#[from] ::probe::Fault),
-    /// The host is out of something.
+    /// The host lacks threads, descriptors or memory.
     #[error("cannot start the runtime: {0}")]
     Runtime(io::Error),
-    /// Nobody takes the output.
+    /// The output could not be written.
     #[error("cannot write the output: {0}")]
     Output(io::Error),
 }
@@ -99,7 +99,7 @@ enum Failure {
 impl Failure {
     fn report(&self) -> ExitCode {
         match self {
-            // A report brings its own headings, and has colours for a terminal.
+            // A report has headings of its own, and colours for a terminal.
             Self::Configuration(Refused::Faulty(report)) => anstream::eprint!("{report:#}"),
             Self::Configuration(Refused::Unreadable { .. })
             | Self::Usage(_)
@@ -121,7 +121,7 @@ impl Failure {
     }
 }
 
-/// Where the configuration is.
+/// The place of the configuration.
 #[derive(Args)]
 struct ConfigFile {
     /// Configuration file; without one the defaults hold.
@@ -140,7 +140,7 @@ impl ConfigFile {
     }
 }
 
-/// What the commands that ask servers run on.
+/// The runtime of the commands that ask servers.
 fn runtime() -> Result<Runtime, Failure> {
     let mut builder = tokio::runtime::Builder::new_current_thread();
     builder.enable_all().build().map_err(Failure::Runtime)
@@ -163,7 +163,7 @@ fn read_secret(path: &Path, option: &'static str) -> Result<Secret, Failure> {
     })
 }
 
-/// Writes to standard output what has colours for a terminal, and only there.
+/// Writes text with colours to standard output; they are left out where it is no terminal.
 fn print_styled(text: &str) -> Result<(), Failure> {
     let mut plain = Vec::new();
     let choice = anstream::AutoStream::choice(&io::stdout());
@@ -173,7 +173,7 @@ fn print_styled(text: &str) -> Result<(), Failure> {
     print(&String::from_utf8_lossy(&plain))
 }
 
-/// Writes to standard output. A reader that has seen enough, such as `head`, is no failure.
+/// Writes to standard output. A reader that closes early, such as `head`, is no failure.
 fn print(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
@@ -182,7 +182,7 @@ fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
-/// The exit code for a request that cannot be served as it is; clap uses it too.
+/// The exit code for a request that has to be changed; clap uses it too.
 const WRONG_REQUEST: u8 = 2;
 
 const AFTER_HELP: &str = "\

@@ -1,10 +1,8 @@
-//! What the operator asks for: the configuration as plain data, and the way
-//! from `turnserver.toml` to it.
+//! The operator's configuration as plain data, and the way from `turnserver.toml` to it.
 //!
-//! Three steps, each told all that is wrong at once before the next one starts:
-//! the text becomes a [`file::File`] (`shape`), its values are judged against
-//! each other and against this [`Host`] (`judge`), and out comes a [`Config`]
-//! in which nothing is left to choose.
+//! Three steps, each of which reports all mistakes at once before the next one starts: the text
+//! becomes a [`file::File`] (`shape`), its values are judged against each other and against this
+//! [`Host`] (`judge`), and the result is a [`Config`] in which nothing is left to choose.
 
 mod caution;
 mod fault;
@@ -49,7 +47,7 @@ pub(crate) struct Config {
     pub(crate) realm: String,
     /// How many shards run.
     pub(crate) threads: usize,
-    /// Where clients are heard. Never empty.
+    /// The addresses that clients come to. Never empty.
     pub(crate) listeners: Vec<Listener>,
     /// `[relay]`.
     pub(crate) relay: Relay,
@@ -77,14 +75,14 @@ pub(crate) struct Config {
     pub(crate) log: Log,
 }
 
-/// One address at which clients are heard.
+/// One address that clients come to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Listener {
     pub(crate) transport: Transport,
     pub(crate) listen: SocketAddr,
 }
 
-/// How clients speak to a listener.
+/// The transport of a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
 #[cfg_attr(test, derive(serde::Serialize))]
 #[serde(rename_all = "kebab-case")]
@@ -102,7 +100,7 @@ impl From<Transport> for relay::Transport {
     }
 }
 
-/// Where allocations live.
+/// The addresses and ports of allocations.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Relay {
     /// Empty when the host has no address but loopback.
@@ -111,7 +109,7 @@ pub(crate) struct Relay {
     pub(crate) ports: PortRange,
 }
 
-/// Who may allocate.
+/// The users who may allocate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Auth {
     /// Secrets for time-limited credentials, all accepted. The first mints new ones.
@@ -120,7 +118,7 @@ pub(crate) struct Auth {
     pub(crate) users: BTreeMap<String, UserKey>,
     /// How long a nonce is accepted.
     pub(crate) nonce_lifetime: Duration,
-    /// Seals nonces that the servers which share it accept, too.
+    /// Seals nonces that other servers with the same secret accept, too.
     pub(crate) nonce_secret: Option<Secret>,
     /// Whether SHA-256 is offered or required.
     pub(crate) sha256: Sha256,
@@ -132,7 +130,7 @@ pub(crate) struct Auth {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Realm {
     pub(crate) name: String,
-    /// Where clients are challenged with it.
+    /// The listeners whose clients are challenged with it.
     pub(crate) listeners: Vec<SocketAddr>,
     pub(crate) secrets: Vec<Secret>,
     pub(crate) users: BTreeMap<String, UserKey>,
@@ -142,7 +140,7 @@ pub(crate) struct Realm {
     pub(crate) total: Option<u32>,
 }
 
-/// Whose access tokens are good. RFC 7635.
+/// The access tokens that are good. RFC 7635.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Oauth {
     /// The name that authorization servers know this server by.
@@ -154,22 +152,22 @@ pub(crate) struct Oauth {
 /// A key shared with an authorization server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct OauthKey {
-    /// What clients write into USERNAME.
+    /// The USERNAME of clients with its tokens.
     pub(crate) id: String,
     pub(crate) secret: TokenSecret,
     /// When it is good, since the Unix epoch.
     pub(crate) valid: Range<Duration>,
 }
 
-/// What a user proves to know.
+/// The credential of a user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum UserKey {
     Password(Secret),
-    /// Bound to the realm it was computed with.
+    /// A key that is bound to the realm that it was computed with.
     Precomputed(PrecomputedKey),
 }
 
-/// To whom allocations may send.
+/// The peers that allocations may send to.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Peers {
     pub(crate) mode: Mode,
@@ -177,7 +175,7 @@ pub(crate) struct Peers {
     pub(crate) deny: Vec<Network>,
 }
 
-/// What is logged, and how.
+/// The lines that are logged, and their form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Log {
     pub(crate) level: Level,
@@ -270,7 +268,7 @@ impl Config {
         no_users && self.oauth.keys.is_empty()
     }
 
-    /// Whose access tokens are good.
+    /// The keys of the access tokens that are good.
     pub(crate) fn tokens(&self) -> TokenKeys {
         let mut tokens = TokenKeys::new(self.oauth.server_name.clone());
         for key in &self.oauth.keys {
@@ -279,7 +277,7 @@ impl Config {
         tokens
     }
 
-    /// Whose credentials are good.
+    /// The credentials that are good.
     ///
     /// # Errors
     /// Never for a configuration that was read from a file: names and passwords are judged there.
@@ -299,7 +297,7 @@ impl Config {
     /// The peer policy, which also protects what belongs to this host.
     pub(crate) fn policy(&self, host: &Host) -> Policy {
         let relays = || self.relay.addresses.iter();
-        // Peers reach neither where clients are heard nor where partners write to.
+        // Peers reach neither the listeners nor the ports of partners.
         let listeners = self.listeners.iter().map(|listener| listener.listen);
         let partners = self.nat_discovery.iter().filter_map(|discovery| {
             let port = discovery.partner()?.port;
@@ -308,7 +306,7 @@ impl Config {
         let own = Own {
             listeners: listeners.chain(partners).collect(),
             addresses: host.addresses.clone(),
-            // Peers know the external face only; the local one is an address of this host.
+            // Peers know only the external address; the local one is an address of this host.
             relays: relays().map(|pair| pair.external).collect(),
             relay_ports: self.relay.ports.first()..=self.relay.ports.last(),
         };
@@ -321,7 +319,7 @@ impl Config {
     }
 }
 
-/// Everyone in a realm.
+/// The users of a realm.
 fn keys(
     realm: &str,
     users: &BTreeMap<String, UserKey>,
@@ -341,8 +339,8 @@ fn keys(
 }
 
 impl Listener {
-    /// Whether clients may come to this address here. Either may stand for every address of its
-    /// family.
+    /// Whether clients may come to this address on this listener. Either may stand for every
+    /// address of its family.
     fn covers(&self, address: SocketAddr) -> bool {
         let (own, other) = (self.listen.ip(), address.ip());
         let same = own == other || own.is_unspecified() || other.is_unspecified();
@@ -365,7 +363,7 @@ impl Listener {
     }
 }
 
-/// A configuration that can be run, and what there is to say about it.
+/// A configuration that can be run, and the cautions about it.
 #[derive(Debug)]
 pub(crate) struct Loaded {
     pub(crate) config: Config,
@@ -376,7 +374,7 @@ pub(crate) struct Loaded {
 /// A configuration that cannot be run.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Refused {
-    /// The file is not there, or not for us.
+    /// The file is missing, or cannot be read by this user.
     #[error("cannot read the configuration file {path}: {source}")]
     Unreadable { path: PathBuf, source: io::Error },
     /// The file is wrong.
@@ -413,9 +411,9 @@ pub(crate) fn read(text: &str, path: &Path, host: &Host) -> Result<Loaded, Refus
     }
 }
 
-/// RFC 8489 §8: where STUN and TURN are expected over UDP and TCP.
+/// The port of STUN and TURN over UDP and TCP. RFC 8489 §8.
 const STUN_PORT: u16 = 3478;
-/// RFC 8656 §7.2 asks for ports of the dynamic range, RFC 6335 §6 says which they are.
+/// RFC 8656 §7.2 asks for ports of the dynamic range, and RFC 6335 §6 defines it.
 const DYNAMIC_PORTS: PortRange = match PortRange::new(49152, 65535) {
     Some(ports) => ports,
     None => unreachable!(),

@@ -1,5 +1,5 @@
-//! The log: one line per event, with stable names. Who a client is stays out of it unless the
-//! operator asks for it; passwords and keys never come near it.
+//! The log: one line per event, with stable names. Client addresses stay out of it unless the
+//! operator asks for them; passwords and keys are never logged.
 
 mod refusals;
 mod reporter;
@@ -30,7 +30,7 @@ pub(crate) fn init(log: &Log) -> Writer {
         .with_max_level(level)
         .with_target(false)
         .with_ansi(false)
-        // What cannot be written is lost; to complain of it on the same stream would panic.
+        // A line that cannot be written is lost; a complaint on the same stream would panic.
         .log_internal_errors(false)
         .with_writer(lines);
     match log.format {
@@ -43,18 +43,19 @@ pub(crate) fn init(log: &Log) -> Writer {
     }
 }
 
-/// Writes the log on a thread of its own: a reader that is slow or gone holds no shard up.
+/// Writes the log on a thread of its own, so that a reader that is slow or gone does not stop a
+/// shard.
 pub(crate) struct Writer {
     lost: ErrorCounter,
     _guard: WorkerGuard,
 }
 
 impl Writer {
-    /// Lines that the reader was too slow for.
+    /// How many lines were lost because the reader was too slow.
     pub(crate) fn lost_lines(&self) -> usize {
         self.lost.dropped_lines()
     }
 }
 
-/// Lines that wait for a slow reader; beyond, they are lost.
+/// Lines that wait for a slow reader; more than these are lost.
 const WAITING_LINES: usize = 8 * 1024;

@@ -1,4 +1,4 @@
-//! `hairpin serve`: the wiring. Reads the host, starts the shards, announces, waits for a signal,
+//! `hairpin serve`: reads the host, starts the shards, announces the server, waits for a signal,
 //! stops. No packet is seen here.
 
 mod announce;
@@ -21,12 +21,12 @@ use crate::config::{Config, Host};
 use crate::log::{self, Reporter};
 use ending::Signals;
 
-/// What the command line says about a run.
+/// The options of the command line.
 #[derive(Debug)]
 pub(crate) struct Options {
     /// The configuration file, if there is one: without it, `serve` makes its own secret.
     pub(crate) config_file: Option<PathBuf>,
-    /// Where the secret is kept.
+    /// The directory of the secret.
     pub(crate) state_dir: Option<PathBuf>,
     /// Whether loopback and private peers are allowed.
     pub(crate) dev: bool,
@@ -38,22 +38,22 @@ pub(crate) enum Fault {
     /// A user that no client could be.
     #[error("{0} (table [auth.users])")]
     User(#[from] relay::keys::NotOpaque),
-    /// A host that can only talk to itself.
+    /// A host with loopback addresses only.
     #[error(
         "this host has no address but loopback, so there is nothing to relay from: set \
          `addresses` in [relay], or try it on one machine with `hairpin serve --dev`"
     )]
     NoRelayAddress,
-    /// Nowhere to keep the secret.
+    /// The secret cannot be kept.
     #[error("cannot keep the secret in {path}: {source} (option --state-dir)")]
     State { path: PathBuf, source: io::Error },
     /// Neither option nor environment names a directory.
     #[error("there is no place for the secret: name one with --state-dir")]
     NoStateDir,
-    /// A listener or a shard.
+    /// A listener or a shard failed.
     #[error(transparent)]
     Net(#[from] net::Fault),
-    /// The control runtime or its signals.
+    /// The control runtime or its signals failed.
     #[error("cannot start: {0}")]
     Control(io::Error),
 }
@@ -82,7 +82,7 @@ pub(crate) fn run(mut config: Config, host: Host, options: Options) -> Result<()
         .enable_all()
         .build();
     runtime.map_err(Fault::Control)?.block_on(async {
-        // Before anybody is served: from then on a signal finds allocations to end.
+        // Before the listeners open: a signal that comes after that has to end allocations.
         let signals = Signals::new()?;
         let running = net::start(net_options(&config, &host)?)?;
         say_what_runs(&config, &running);
@@ -101,7 +101,7 @@ pub(crate) fn run(mut config: Config, host: Host, options: Options) -> Result<()
     Ok(())
 }
 
-/// For trying on one machine: everything near is a peer.
+/// For trying: makes peers of all addresses nearby.
 fn open_for_trying(config: &mut Config, host: &Host) {
     if config.relay.addresses.is_empty() {
         let local = IpAddr::from(Ipv4Addr::LOCALHOST);
@@ -202,7 +202,7 @@ fn say_what_runs(config: &Config, running: &Running) {
     }
 }
 
-/// What `--dev` opens: loopback, private, shared and link-local networks.
+/// The networks that `--dev` allows: loopback, private, shared and link-local.
 const NEAR: &[&str] = &[
     "127.0.0.0/8",
     "10.0.0.0/8",

@@ -1,4 +1,4 @@
-//! `hairpin check`: is the configuration right, and what does it mean.
+//! `hairpin check`: whether the configuration is right, and what it means.
 
 use std::fmt::{self, Write};
 use std::net::{IpAddr, SocketAddr};
@@ -46,7 +46,7 @@ impl Check {
 /// The configuration in effect, in words.
 struct Summary<'c> {
     config: &'c Config,
-    /// Without a file `serve` makes a secret of its own.
+    /// Whether there is a file; without one `serve` makes a secret of its own.
     has_file: bool,
 }
 
@@ -152,7 +152,7 @@ fn token_clients(config: &Config) -> String {
     )
 }
 
-/// Its id, and when it is good if not always.
+/// The id of a key, and when it is good if not always.
 fn token_key(key: &OauthKey) -> String {
     let mut words = key.id.clone();
     let mut say = |word, time| {
@@ -182,7 +182,7 @@ fn relay_addresses(config: &Config) -> String {
     names.collect::<Vec<_>>().join("; ")
 }
 
-/// An address of this host, and what clients see of it behind 1:1 NAT.
+/// An address of this host, and the external one if it is behind 1:1 NAT.
 fn faces(local: IpAddr, external: IpAddr) -> String {
     if local == external {
         local.to_string()

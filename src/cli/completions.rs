@@ -1,4 +1,4 @@
-//! `hairpin completions`: what a shell needs to complete this command line.
+//! `hairpin completions`: a script with which a shell completes this command line.
 
 use std::process::ExitCode;
 

@@ -39,7 +39,7 @@ pub(super) struct Credentials {
     #[arg(long, value_name = "FILE", group = "source")]
     config: Option<PathBuf>,
 
-    /// Whom the credential is for; shown in logs and counted in quotas.
+    /// The user that the credential is for; shown in logs and counted in quotas.
     #[arg(long, value_name = "NAME", value_parser = user_name)]
     user: Option<String>,
 
@@ -109,7 +109,7 @@ impl Credentials {
         Ok(IceServer::new(name.uris(&config.listeners), credential))
     }
 
-    /// The secret, and the configuration that says where the server is.
+    /// The secret, and the configuration with the server's addresses.
     fn secret(&self, host: &Host) -> Result<(Secret, Config), Failure> {
         if let Some(path) = &self.config {
             return self.first_secret(path, host);
@@ -203,7 +203,7 @@ mod tests {
 
     const NOW: Duration = Duration::from_secs(1_700_000_000);
 
-    /// A host of which nothing is asked.
+    /// The configuration of the tests, which does not depend on this host.
     fn config() -> Config {
         let mut config = Config::defaults(&Host::here());
         config.relay.addresses.clear();

@@ -110,8 +110,8 @@ impl Doctor {
         })
     }
 
-    /// The configuration as the server would read it, but for its listeners' ports, which are in
-    /// use by the server itself.
+    /// The configuration as the server would read it, except for its listeners' ports, which the
+    /// server itself uses.
     fn own_config(&self) -> Result<Option<Config>, Failure> {
         let Some(path) = &self.config else {
             return Ok(None);
@@ -155,7 +155,7 @@ impl Doctor {
         let servers = probe::doctor::examine(examination, |uri| {
             bar.set_message(format!("examined {uri}"));
         });
-        // All at once, so that all of it ends in time.
+        // All at the same time, so that everything ends in time.
         let (servers, host) = runtime.block_on(async {
             tokio::join!(servers, async {
                 match config {

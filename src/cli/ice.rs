@@ -1,4 +1,4 @@
-//! The server as a browser wants to hear of it: `iceServers`, and TURN URIs.
+//! The server in the form that browsers take: `iceServers`, and TURN URIs.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -15,7 +15,7 @@ pub(crate) struct IceServer {
     credential: String,
 }
 
-/// Without the password.
+/// The password is left out.
 impl fmt::Debug for IceServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("IceServer")
@@ -44,7 +44,7 @@ impl IceServer {
         json + "\n"
     }
 
-    /// The same for programs that take URIs, a line each.
+    /// The same for programs that take URIs, one per line.
     pub(crate) fn lines(&self) -> String {
         let mut lines = String::new();
         for url in &self.urls {
@@ -74,7 +74,7 @@ pub(crate) struct PublicName {
 }
 
 impl PublicName {
-    /// What the configuration knows: the address that peers see, or the realm.
+    /// The name that the configuration gives: the address that peers see, or the realm.
     pub(crate) fn of(config: &Config) -> Self {
         let host = config.relay.addresses.first().map_or_else(
             || config.realm.clone(),
@@ -136,7 +136,7 @@ impl std::str::FromStr for PublicName {
     }
 }
 
-/// An address as URIs want it.
+/// An address in the form of URIs.
 fn bracketed(ip: IpAddr) -> String {
     match ip {
         IpAddr::V4(ip) => ip.to_string(),

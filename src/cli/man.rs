@@ -1,4 +1,4 @@
-//! `hairpin man`: the manual, made of the same words as the help.
+//! `hairpin man`: the manual, made of the help texts.
 
 use std::fs;
 use std::path::{Path, PathBuf};

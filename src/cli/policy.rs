@@ -42,7 +42,7 @@ struct Explain {
     config: ConfigFile,
 }
 
-/// A peer, with its port where that is known.
+/// A peer, with its port if that is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Peer {
     Host(IpAddr),
@@ -85,7 +85,7 @@ fn verdict(policy: &policy::Policy, peer: Peer) -> (bool, String) {
     }
 }
 
-/// One line per range of ports that is ruled alike.
+/// One line per range of ports with the same ruling.
 fn by_port(policy: &policy::Policy, ip: IpAddr) -> String {
     let mut lines = String::from("allowed on some ports:");
     for span in policy.spans(ip) {

@@ -128,7 +128,7 @@ fn duration(text: &str, least: Duration, most: Duration) -> Result<Duration, Str
     Err(format!("expected {least} to {most}"))
 }
 
-/// Run by those who run the largest browsers' and networks' services.
+/// Servers of the operators of the largest browsers' and networks' services.
 const PUBLIC: [&str; 2] = [
     "stun:stun.cloudflare.com:3478",
     "stun:stun.l.google.com:19302",

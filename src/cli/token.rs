@@ -110,22 +110,22 @@ impl MintToken {
     }
 }
 
-/// A nonce and a mac_key that nobody can guess.
+/// A random nonce and mac_key.
 type Chance = ([u8; 12], [u8; 32]);
 
-/// What the client is given: the names of RFC 7635, Appendix B.
+/// The values for the client, under the names of RFC 7635, Appendix B.
 #[derive(Serialize)]
 struct Minted {
     access_token: String,
     token_type: &'static str,
-    /// Seconds.
+    /// In seconds.
     expires_in: u32,
     kid: String,
     key: String,
     alg: &'static str,
 }
 
-/// Without the key.
+/// The key is left out.
 impl fmt::Debug for Minted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Minted")

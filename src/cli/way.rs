@@ -1,4 +1,4 @@
-//! Options of the commands that ask servers: the way to them.
+//! Options of the commands that ask servers: how to reach them.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use probe::{Bind, Families};
 
-/// Where to send from, over which address families, and whose certificates to believe.
+/// The address to send from, the address families, and the certificates to trust.
 #[derive(Args)]
 pub(super) struct Way {
     /// Send from this address or interface.
@@ -40,7 +40,7 @@ fn bind(text: &str) -> Result<Bind, &'static str> {
     if let Ok(ip) = text.parse::<IpAddr>() {
         return Ok(Bind::Address(ip));
     }
-    // What Linux lets an interface be called.
+    // The length and characters that Linux allows in an interface's name.
     if (1..=15).contains(&text.len()) && !text.contains(['/', ' ']) {
         return Ok(Bind::Interface(text.to_owned()));
     }

@@ -1,5 +1,5 @@
-//! How often refusals are logged: strangers decide how often they are refused, not how long the log
-//! becomes.
+//! A bound on how often refusals are logged: strangers decide how many refusals there are, but not
+//! how long the log becomes.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 pub(super) struct Refusals(Mutex<BTreeMap<&'static str, Cause>>);
 
 struct Cause {
-    /// When one was logged last.
+    /// When a refusal was last logged.
     logged: Instant,
-    /// Those that were not, since.
+    /// How many were not logged since then.
     silent: u64,
 }
 

@@ -1,4 +1,4 @@
-//! What the relay core reports, as lines.
+//! The relay core's reports, as lines.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -10,15 +10,15 @@ use tracing::{info, warn};
 use super::refusals::Refusals;
 use crate::config::Log;
 
-/// Writes what the relay core reports.
+/// Writes the reports of the relay core.
 pub(crate) struct Reporter {
-    /// Whether lines say who the clients are.
+    /// Whether lines have client addresses.
     addresses: bool,
     refusals: Refusals,
 }
 
 impl Reporter {
-    /// Says who the clients are only if the configuration does.
+    /// Lines have client addresses only if the configuration says so.
     pub(crate) fn new(log: &Log) -> Self {
         Self {
             addresses: log.addresses,

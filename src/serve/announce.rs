@@ -1,4 +1,4 @@
-//! What a server without configuration tells the person who started it.
+//! The announcement of a server without configuration, for the person who started it.
 
 use std::fmt::Write;
 use std::net::{IpAddr, SocketAddr};
@@ -11,12 +11,12 @@ use relay::policy::{Mode, Own, Policy};
 use crate::cli::ice::{IceServer, PublicName};
 use crate::config::Config;
 
-/// Prints where it listens, a credential to paste, and what to do if nobody can reach it.
+/// Prints the server's addresses, a credential to paste, and what to do if no client can reach it.
 pub(super) fn print(config: &Config) {
     let unix = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
-    // Whoever closed standard output does not want to know.
+    // A closed standard output is no reason to fail.
     let _ = std::io::Write::write_all(&mut std::io::stdout(), text(config, unix).as_bytes());
 }
 
@@ -42,9 +42,9 @@ fn text(config: &Config, unix: Duration) -> String {
     text
 }
 
-/// Who can reach a relay address.
+/// Which clients can reach a relay address.
 fn reach(RelayAddress { external, .. }: RelayAddress) -> String {
-    // The same judgement that peers get: what is no public address of a peer is none of ours.
+    // The policy judges it like a peer's address: one that is not public there is not public here.
     let own = Own {
         listeners: vec![],
         addresses: vec![],

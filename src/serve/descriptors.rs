@@ -3,8 +3,8 @@
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::warn;
 
-/// Raises this process's limit as far as it may, and says so if that is too little for all ports
-/// and all TCP clients at once.
+/// Raises this process's limit as far as allowed, and logs if that is too little for all ports and
+/// all TCP clients at once.
 pub(super) fn raise(ports: usize, connections: usize) {
     let limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {
@@ -30,5 +30,5 @@ pub(super) fn raise(ports: usize, connections: usize) {
     }
 }
 
-/// Listeners, runtimes, logs.
+/// For listeners, runtimes and logs.
 const OTHERS: u64 = 256;

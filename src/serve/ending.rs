@@ -1,4 +1,4 @@
-//! How the server ends: at once, or when its last client is done.
+//! The end of the server: at once, or when its last allocation ends.
 
 use std::future::pending;
 use std::time::{Duration, Instant};
@@ -11,16 +11,16 @@ use tracing::{error, info};
 
 use super::{Fault, systemd};
 
-/// What tells the server to end.
+/// The signals that end the server.
 pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
-    /// SIGUSR1. SIGHUP asks servers to read their configuration again.
+    /// SIGUSR1. SIGHUP is not used, as it asks servers to read their configuration again.
     drain: Signal,
 }
 
 impl Signals {
-    /// From now on the process does not die of them.
+    /// From now on these signals no longer kill the process.
     pub(super) fn new() -> Result<Self, Fault> {
         let signal = |kind| signal(kind).map_err(Fault::Control);
         Ok(Self {
@@ -40,7 +40,7 @@ pub(super) async fn wait(mut running: Running, mut signals: Signals) {
             _ = signals.terminate.recv() => break,
             _ = signals.interrupt.recv() => break,
             _ = signals.drain.recv() => {
-                // Who asks twice does not want to wait.
+                // A second signal means that the operator does not want to wait.
                 if draining.is_some() {
                     break;
                 }
@@ -103,7 +103,7 @@ impl Draining {
     }
 }
 
-/// Waits for the next look at a server that drains; for ever at one that does not.
+/// Waits until the next look at a server that drains; for ever at one that does not.
 async fn next_look(draining: &mut Option<Draining>) {
     match draining {
         Some(draining) => {
@@ -142,5 +142,5 @@ fn say_what_was_done(running: Running) {
 /// How often a server that drains is looked at.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// How often it says what it waits for.
+/// How often it logs what it waits for.
 const SAY: Duration = Duration::from_secs(60);

@@ -1,4 +1,4 @@
-//! What outlives a restart: the secret of a server without configuration.
+//! State that outlives a restart: the secret of a server without configuration.
 
 use std::fs;
 use std::io::{self, Write};
@@ -22,7 +22,7 @@ pub(super) fn secret(option: Option<PathBuf>) -> Result<(Secret, PathBuf), Fault
     }
 }
 
-/// The option, then systemd's directory, then the user's.
+/// The directory: the option, then systemd's directory, then the user's.
 fn directory(
     option: Option<PathBuf>,
     variable: impl Fn(&str) -> Option<std::ffi::OsString>,
@@ -47,8 +47,8 @@ fn read_or_make(directory: &Path, path: &Path) -> io::Result<Secret> {
         .mode(0o700)
         .create(directory)?;
     let secret = STANDARD.encode(rand::random::<[u8; 32]>());
-    // Complete under another name first, and then never over a file that is there: neither a crash
-    // nor a second server that starts now leaves a secret that is not the one in use.
+    // Written whole under another name first, and never over an existing file: neither a crash nor
+    // a second server that starts now leaves a secret that is not the one in use.
     let mut file = NamedTempFile::new_in(directory)?;
     writeln!(file, "{secret}")?;
     file.as_file().sync_all()?;
@@ -72,7 +72,7 @@ fn read(path: &Path) -> io::Result<Option<Secret>> {
     }
 }
 
-/// 32 random bytes in base64 are 44 characters; half of them would still do.
+/// 32 random bytes in base64 are 44 characters; half of them would still be enough.
 const MIN_LENGTH: usize = 22;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What systemd is told. Without systemd all of it is silence.
+//! Messages to systemd. Without systemd they are not sent.
 
 use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use sd_notify::NotifyState;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use tracing::warn;
 
-/// Whether what is printed lands in the journal, where a credential has no place.
+/// Whether standard output goes to the journal, where no credential should be.
 pub(super) fn owns_output() -> bool {
     // The variable names the stream as `device:inode`, and is inherited by shells that write
     // elsewhere. systemd.exec(5)
@@ -18,12 +18,12 @@ pub(super) fn owns_output() -> bool {
     std::env::var("JOURNAL_STREAM").is_ok_and(|journal| journal == stream)
 }
 
-/// Clients are served from now on. Returns the watchdog to be fed.
+/// Clients are served from now on. Returns the watchdog, which must be notified.
 pub(super) fn ready() -> Watchdog {
     tell(&[NotifyState::Ready]);
     let period = sd_notify::watchdog_enabled();
     Watchdog(period.map(|period| {
-        // Twice as often as asked for, as sd_watchdog_enabled(3) recommends.
+        // Twice as often as required, as sd_watchdog_enabled(3) recommends.
         let period = (period / 2).max(Duration::from_millis(1));
         let mut interval = interval_at(Instant::now() + period, period);
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -31,7 +31,7 @@ pub(super) fn ready() -> Watchdog {
     }))
 }
 
-/// No new client is served; those that are served need not hurry.
+/// No new client is served; those that are served may go on.
 pub(super) fn draining() {
     tell(&[NotifyState::Status("draining: no new allocations")]);
 }
@@ -45,8 +45,8 @@ pub(super) fn stopping() {
 pub(super) struct Watchdog(Option<Interval>);
 
 impl Watchdog {
-    /// Waits until it is time again; for ever if systemd does not ask. The first time is after one
-    /// period.
+    /// Waits until the next notification is due; for ever if systemd wants none. The first is due
+    /// after one period.
     pub(super) async fn due(&mut self) {
         match &mut self.0 {
             Some(interval) => {
@@ -56,7 +56,7 @@ impl Watchdog {
         }
     }
 
-    /// Feeds it.
+    /// Notifies systemd.
     pub(super) fn notify(&self) {
         tell(&[NotifyState::Watchdog]);
     }

@@ -1,4 +1,5 @@
-//! What only the host knows: its ports, limits, buffers, firewall, and the unit's sandbox.
+//! Findings that only the host can give: its ports, limits, buffers, firewall, and the unit's
+//! sandbox.
 
 mod process;
 mod sockets;
@@ -13,7 +14,7 @@ use crate::config::{Config, Listener, Transport};
 use process::Process;
 use sockets::UdpTable;
 
-/// Looks at this host with the eyes of its configuration.
+/// Examines this host by its configuration.
 pub(super) async fn examine(config: &Config, outside: &Uri) -> Vec<Finding> {
     let mut findings = Vec::new();
     let table = UdpTable::read();
@@ -30,10 +31,10 @@ pub(super) async fn examine(config: &Config, outside: &Uri) -> Vec<Finding> {
     findings
 }
 
-/// What the Internet sees of this host, against `[relay] external`.
+/// Compares this host's addresses, as the Internet sees them, with `[relay] external`.
 async fn compare_external(config: &Config, outside: &Uri) -> Vec<Finding> {
     let mut findings = Vec::new();
-    // All at once: there may be more addresses than can be waited for one by one.
+    // All at the same time: there may be more addresses than can be waited for one by one.
     let asked = config.relay.addresses.iter().map(|relay| {
         let (local, external, outside) = (relay.local, relay.external, outside.clone());
         let seen = tokio::spawn(async move { reflexive_address(&outside, local).await });
@@ -69,7 +70,7 @@ fn listeners(config: &Config, table: &UdpTable) -> Vec<Finding> {
         .collect()
 }
 
-/// Ports of the range that somebody else holds: sockets of other users than the listener's.
+/// Ports of the range that other programs hold: sockets of other users than the listener's.
 fn relay_ports(config: &Config, table: &UdpTable) -> Option<Finding> {
     let mut listeners = config.listeners.iter();
     let server = listeners.find_map(|listener| table.owner(listener.listen));
@@ -88,12 +89,12 @@ fn relay_ports(config: &Config, table: &UdpTable) -> Option<Finding> {
         ports.start(),
         ports.end()
     );
-    // A stray one or two are stepped over by the server.
+    // The server skips a few taken ports by itself.
     (taken.len() * FEW > config.relay.ports.count())
         .then(|| finding(Code::RelayPortsTaken, sentence))
 }
 
-/// Each relay socket is a file.
+/// Compares the limit of open files with the relay sockets, each of which is a file.
 fn files(config: &Config, server: &Process) -> Option<Finding> {
     let limit = server.open_files()?;
     let ports = config.relay.ports.count() as u64 * config.relay.addresses.len() as u64;
@@ -107,7 +108,8 @@ fn files(config: &Config, server: &Process) -> Option<Finding> {
     (limit < wanted).then(|| finding(Code::FewFiles, sentence))
 }
 
-/// Who may administrate the network is not bound to the limit. socket(7), SO_RCVBUFFORCE.
+/// Compares the limit of socket buffers with the server's. A process with CAP_NET_ADMIN is not
+/// bound to it. socket(7), SO_RCVBUFFORCE.
 fn buffers(server: Option<&Process>) -> Option<Finding> {
     if server.and_then(Process::may_force_buffers) == Some(true) {
         return None;
@@ -146,7 +148,7 @@ fn ufw_is_enabled(conf: &str) -> bool {
     conf.lines().any(|line| line.trim() == "ENABLED=yes")
 }
 
-/// Whether a list of the tables in use has the one that filters.
+/// Whether a list of the tables in use has the table that filters.
 fn filters(names: &str) -> bool {
     names.lines().any(|name| name == "filter")
 }
@@ -175,7 +177,7 @@ fn finding(code: Code, sentence: String) -> Finding {
 /// Bytes of receive buffer that the server asks for.
 const BUFFER: u64 = 2 * 1024 * 1024;
 
-/// One port in so many may be somebody else's.
+/// One port in so many may be another program's.
 const FEW: usize = 20;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The examination of the server whose configuration is at hand.
+//! The examination of a server whose configuration is known.
 
 use probe::doctor::{Examination, Login};
 use probe::{Service, Uri};
@@ -9,7 +9,7 @@ use crate::config::{Config, Listener, Transport, UserKey};
 /// Fills in what the command line left open: servers, login and realm.
 pub(super) fn complete(examination: &mut Examination, config: &Config) {
     if examination.servers.is_empty() {
-        // Who is in a realm of its own cannot be asked with the login of the others.
+        // A realm of its own has users of its own, so the login of the others is no use there.
         let realms = &config.auth.realms;
         let is_default = |listener: &&Listener| {
             let mut theirs = realms.iter().flat_map(|realm| &realm.listeners);
@@ -28,7 +28,7 @@ pub(super) fn complete(examination: &mut Examination, config: &Config) {
     }
 }
 
-/// How a listener is reached from this host; `None` if by no address of this host.
+/// The URI of a listener from this host; `None` if it is at no address of this host.
 fn uri(listener: Listener, config: &Config) -> Option<Uri> {
     let ip = if listener.listen.ip().is_unspecified() {
         let mut relays = config.relay.addresses.iter().map(|relay| relay.local);

@@ -36,7 +36,7 @@ fn family(family: &Family) -> Value {
     }
 }
 
-/// What is not known is `null`, and `unknown` says why.
+/// An unknown finding is `null`, and `unknown` says why.
 fn probed(servers: &[(Uri, SocketAddr)], findings: &Findings) -> Value {
     let mut unknown = Map::new();
     let mut known = |name: &str, value: Result<Value, Unknown>| match value {

@@ -1,4 +1,4 @@
-//! The verdict in sentences, and the `iceServers` that would serve.
+//! The verdict in sentences, and the `iceServers` that would help.
 
 use probe::{Behaviour, Family, Findings, Mapping, Report, Uri, Verdict};
 use serde_json::{Value, json};
@@ -27,11 +27,11 @@ pub(super) const fn name(verdict: Verdict) -> &'static str {
     }
 }
 
-/// Why the verdict is what it is.
+/// The reason for the verdict.
 pub(super) fn because(report: &Report) -> &'static str {
     let verdict = report.verdict();
     let families = [&report.v4, &report.v6].into_iter().flatten();
-    // The family that the verdict is of.
+    // The family that the verdict is from.
     let findings = families.filter_map(|family| match family {
         Family::Probed { findings, .. } if Verdict::of(findings, false) == verdict => {
             Some(&**findings)
@@ -87,8 +87,8 @@ fn why_direct(findings: &Findings) -> &'static str {
     }
 }
 
-/// What to give to `new RTCPeerConnection(…)`. The STUN servers are those that answered; no TURN
-/// server is known here, so its place is shown.
+/// The argument for `new RTCPeerConnection(…)`. The STUN servers are those that answered; no TURN
+/// server is known here, so a placeholder stands for it.
 pub(super) fn ice_servers(report: &Report) -> Value {
     let mut servers = Vec::new();
     let stun = answering(report);

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 pub(super) struct Process(u32);
 
 impl Process {
-    /// The first one there is.
+    /// The first such process.
     pub(super) fn serving() -> Option<Self> {
         let processes = fs::read_dir("/proc").ok()?.flatten();
         let ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
@@ -34,8 +34,8 @@ impl Process {
         may_administrate_network(&self.read("status")?)
     }
 
-    /// Whether it is on this host as the network sees it, and not in a container of its own. Who
-    /// may not look takes it for granted.
+    /// Whether it is on this host's network, and not in a container of its own. If that cannot be
+    /// read, it counts as yes.
     fn shares_network(&self) -> bool {
         let of = |process: &str| fs::read_link(format!("/proc/{process}/ns/net")).ok();
         match (of("self"), of(&self.0.to_string())) {

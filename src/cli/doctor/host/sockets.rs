@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 /// Every UDP socket of this network namespace.
 pub(super) struct UdpTable(Vec<Entry>);
 
-/// A socket: where it is bound, and whose it is.
+/// A socket: the address that it is bound to, and its user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Entry {
     local: SocketAddr,
@@ -34,8 +34,8 @@ impl UdpTable {
         owner.map(|entry| entry.user)
     }
 
-    /// The ports of a range that cannot be had on these addresses, since other users than this one
-    /// have them there or on all addresses.
+    /// The ports of a range that are not available on these addresses, since other users than this
+    /// one have them there or on all addresses.
     pub(super) fn ports_of_others(
         &self,
         range: RangeInclusive<u16>,
@@ -120,7 +120,7 @@ nonsense
             |range, at: &str, user| table.ports_of_others(range, &[at.parse().unwrap()], user);
         assert_eq!(taken(49_152..=65_535, "192.0.2.7", Some(998)), [49_152]);
         assert!(taken(49_152..=65_535, "192.0.2.7", Some(0)).is_empty());
-        // What is bound to loopback is in nobody's way elsewhere.
+        // A socket bound to loopback takes no port of another address.
         assert_eq!(taken(1..=65_535, "192.0.2.7", None), [49_152]);
         assert_eq!(taken(1..=65_535, "127.0.0.1", None), [3_478, 49_152]);
     }
