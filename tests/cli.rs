@@ -1,4 +1,4 @@
-//! The command line, as a person and as a script meet it.
+//! The command line, as a person and a script use it.
 
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
@@ -86,7 +86,7 @@ fn a_wrong_probe_is_2_and_the_sentence_names_what_is_wrong() {
         (&["-6", "--bind", "127.0.0.1"], &["--bind", "-6"]),
     ];
     for (arguments, words) in wrong {
-        // Never without a server: it would ask public ones.
+        // Never without a server: the command would ask public ones.
         let outcome = hairpin(&[&["probe", "stun:127.0.0.1"], arguments].concat());
         assert_eq!(outcome.status.code(), Some(2), "{arguments:?}");
         assert!(outcome.stdout.is_empty(), "{arguments:?}");
@@ -369,7 +369,7 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
     }
 }
 
-/// Runs the binary without the variables it listens to.
+/// Runs the binary without the environment variables that it reads.
 fn hairpin(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_hairpin"))
         .args(arguments)
@@ -380,7 +380,7 @@ fn hairpin(arguments: &[&str]) -> Output {
         .expect("the binary runs")
 }
 
-/// What `credentials --uri` prints.
+/// The output of `credentials --uri`.
 fn uri_lines(arguments: &[&str], stdin: Stdio, secret: Option<&str>) -> Vec<String> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hairpin"));
     command
@@ -406,7 +406,7 @@ fn configuration(text: &str) -> tempfile::NamedTempFile {
     file
 }
 
-/// base64(HMAC-SHA1(secret, user name)), by another road than the binary's.
+/// base64(HMAC-SHA1(secret, user name)), computed in another way than the binary does.
 fn mac(username: &str) -> String {
     let mut mac = Hmac::<Sha1>::new_from_slice(SECRET.as_bytes()).expect("HMAC takes any key");
     mac.update(username.as_bytes());

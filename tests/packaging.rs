@@ -1,4 +1,4 @@
-//! What is shipped around the binary: the systemd unit, its environment and its user.
+//! The files beside the binary: the systemd unit, its environment and its user.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -16,7 +16,8 @@ fn the_service_is_exposed_at_most_2_0() {
 
 #[test]
 fn systemd_understands_every_line_of_the_unit() {
-    // systemd wants the program to be there: the unit names the installed one, this machine has the one just built.
+    // systemd wants the program to exist: the unit names the installed one, this machine has the
+    // one just built.
     let place = tempfile::tempdir().expect("a temporary directory");
     let unit = read("hairpin.service").replace(
         "ExecStart=/usr/bin/hairpin",
@@ -101,7 +102,7 @@ fn exposure(report: &str) -> Option<f64> {
     verdict.split(' ').next()?.parse().ok()
 }
 
-/// What the unit gives a key.
+/// The value of a key in the unit.
 fn setting<'a>(unit: &'a str, key: &str) -> &'a str {
     let line = unit
         .lines()
@@ -109,7 +110,7 @@ fn setting<'a>(unit: &'a str, key: &str) -> &'a str {
     line.unwrap_or_else(|| panic!("no {key} in the unit"))
 }
 
-/// The help that the server gives for a command line.
+/// The server's help for a command line.
 fn help<'a>(arguments: impl IntoIterator<Item = &'a str>) -> String {
     let help = Command::new(binary())
         .args(arguments)
@@ -121,7 +122,7 @@ fn help<'a>(arguments: impl IntoIterator<Item = &'a str>) -> String {
 }
 
 fn systemd(program: &str, arguments: &[&str]) -> Output {
-    // No colour, no pager, whatever the terminal.
+    // No colour and no pager, whatever the terminal.
     let output = Command::new(program)
         .args(arguments)
         .env("SYSTEMD_COLORS", "0")

@@ -16,7 +16,7 @@ fn two_agents_meet_relay_to_relay_over_udp() {
     in_own_world(|world| two_agents_meet(world, &SERVER_V4.to_string(), "udp"));
 }
 
-/// Like browsers, they give up on a second challenge.
+/// Like browsers, the agents give up on a second challenge.
 #[test]
 fn two_agents_of_another_realm_meet_after_one_challenge_each() {
     in_own_world(|world| {
@@ -43,7 +43,7 @@ fn two_agents_meet(world: &World, server: &str, transport: &str) {
     agents_of([USER, PASSWORD], world, closed(), server, transport);
 }
 
-/// The relayed addresses are the server's own: no rule has to allow them.
+/// The relayed addresses are the server's own, so no rule has to allow them.
 fn closed() -> Setup {
     Setup {
         allow_peers: false,

@@ -1,4 +1,4 @@
-//! What stands on the packets that arrive at the clients' host, as a sniffer sees it.
+//! The headers of packets that arrive at the clients' host, as a sniffer sees them.
 
 use std::{
     io::{ErrorKind, Read},
@@ -24,24 +24,25 @@ pub(crate) struct Packet {
     pub(crate) destination: IpAddr,
     /// DSCP and ECN.
     pub(crate) marking: u8,
-    /// Of IPv4.
+    /// The DF bit, of IPv4 only.
     pub(crate) dont_fragment: bool,
     pub(crate) is_fragment: bool,
-    /// As much as ICMP quotes of it: the IPv4 header, and the ports.
+    /// The part that an ICMP error quotes: the IPv4 header, and the ports.
     pub(crate) head: Vec<u8>,
-    /// Behind the UDP header; of a fragment that is none, anything.
+    /// The bytes after the UDP header; in later fragments, which have none, any bytes.
     pub(crate) payload: Vec<u8>,
 }
 
 impl Capture {
-    /// Of all that arrives over this family from now on. Packets that leave are not seen.
+    /// A sniffer of all packets that arrive over this family from now on. Packets that leave are
+    /// not seen.
     pub(crate) fn of(family: AddressFamily) -> Self {
         let protocol: u16 = match family {
             AddressFamily::V4 => 0x0800,
             AddressFamily::V6 => 0x86DD,
         };
         let protocol = Protocol::from(i32::from(protocol.to_be()));
-        // Without the header of the link.
+        // Packets come without the header of the link.
         let socket = Socket::new(Domain::PACKET, Type::DGRAM, Some(protocol));
         let socket = socket.expect("root may sniff in its own world");
         Self { socket, family }

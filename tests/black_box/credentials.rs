@@ -1,12 +1,12 @@
-//! Time-limited credentials, minted with `openssl dgst -sha1 -hmac` from the lab's secret and so
-//! by no code of ours.
+//! Time-limited credentials, minted from the lab's secret with `openssl dgst -sha1 -hmac`, so not
+//! by our own code.
 
-/// Until the last second that a 32-bit clock knows: coturn takes later ones for expired.
+/// They expire in the last second of a 32-bit clock: to coturn, later ones have expired.
 pub(crate) const VALID_UNTIL_2038: (&str, &str) =
     ("2147483647:alice", "a7B/0NMYPfMc6HxnemyAilcbJbg=");
 pub(crate) const EXPIRED_IN_2001: (&str, &str) =
     ("1000000000:alice", "1nVHdgPpeeHg3ePK7TswCgVQ/dw=");
-/// As minters for other servers spell them.
+/// In the spellings of minters for other servers.
 pub(crate) const ELSEWHERE: [(&str, &str); 2] = [
     ("alice:2147483647", "tEGCZPMm7u/JjQ6Fs1L9xwf9vC8="),
     ("2147483647.5:alice", "TMhi0RWM+f2YVrzeJWJkFgzOEEo="),

@@ -1,4 +1,4 @@
-//! A server that drains, and the one that its clients are sent to.
+//! A server that drains, and the server that its clients are sent to.
 
 use std::{net::UdpSocket, time::Duration};
 
@@ -25,7 +25,7 @@ fn a_drained_server_exits_when_its_last_allocation_has_ended() {
         let late = Session::new(Setup::default().port).allocate(AddressFamily::V4);
         assert_eq!(late, Err(Refused(508)));
 
-        // What was granted goes on, with new permissions too.
+        // An allocation goes on, with new permissions too.
         let peer = UdpSocket::bind((PEER_V4, 0)).expect("a free port");
         let address = peer.local_addr().expect("a bound socket");
         session.create_permission(address).expect("a permission");
@@ -73,7 +73,7 @@ fn a_client_is_sent_to_another_server_while_the_first_drains() {
     in_own_world(|world| {
         let [mut old, new] = two_servers(world, "when = \"draining\"");
         let peer = echo(PEER_V4.into());
-        // Before, the server keeps who comes.
+        // Before that, the server keeps new clients.
         let (mut session, _) = allocated();
         old.drain();
         Uclient::to_peer(SERVER_V4.into(), peer).relays_everything();

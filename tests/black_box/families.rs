@@ -26,7 +26,7 @@ fn clients_of_either_family_reach_peers_of_either_family_over_udp_and_tcp() {
     });
 }
 
-/// To a peer of this family and back, in indications and on a channel.
+/// Sends to a peer of this family and back, in indications and on a channel.
 #[track_caller]
 fn carry_both_ways(mut session: Session, relay: AddressFamily) {
     let relayed = session.allocate(relay).expect("an allocation");
@@ -45,7 +45,7 @@ fn carry_both_ways(mut session: Session, relay: AddressFamily) {
     assert_eq!(session.receive(), (address, b"ho again".to_vec()));
 }
 
-/// A socket of the peer, and where it is.
+/// A socket of the peer, and its address.
 pub(crate) fn peer(family: AddressFamily) -> (UdpSocket, SocketAddr) {
     let ip: IpAddr = match family {
         V4 => PEER_V4.into(),
@@ -58,7 +58,7 @@ pub(crate) fn peer(family: AddressFamily) -> (UdpSocket, SocketAddr) {
     (socket, address)
 }
 
-/// The peer gets this next, from there.
+/// Asserts that the peer's next datagram is this one, from there.
 #[track_caller]
 pub(crate) fn assert_hears(peer: &UdpSocket, relayed: SocketAddr, data: &[u8]) {
     let mut buffer = [0; 65536];

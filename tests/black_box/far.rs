@@ -21,7 +21,7 @@ impl FarHost {
         for (key, value) in [
             ("ipv4/ip_forward", "1"),
             ("ipv6/conf/all/forwarding", "1"),
-            // Every loss is told, however many there are: of type 0 there are none.
+            // ICMP errors are not limited in number: type 0 is none, and no other is named.
             ("ipv4/icmp_ratemask", "0"),
             ("ipv6/icmp/ratemask", "0"),
         ] {
@@ -37,7 +37,7 @@ impl FarHost {
         self.0.command(program)
     }
 
-    /// A socket there, and where it is.
+    /// A socket there, and its address.
     pub(crate) fn peer(&self, ip: impl Into<IpAddr>) -> (UdpSocket, SocketAddr) {
         let socket = self.0.socket(ip.into());
         let address = socket.local_addr().expect("a bound socket");

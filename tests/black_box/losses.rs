@@ -1,4 +1,4 @@
-//! Datagrams that are lost on their way to a peer: the client hears why, and loses nothing else.
+//! Datagrams that are lost on their way to a peer: the client is told why, and loses nothing else.
 //! RFC 8656 §11.5, §14, §15.
 
 use std::net::SocketAddr;
@@ -72,7 +72,7 @@ fn a_client_hears_that_a_peers_port_is_closed() {
 #[test]
 fn a_loss_that_waits_at_the_socket_takes_no_other_datagram_with_it() {
     in_own_world(|world| {
-        // Told as fast as they come, not a few a second.
+        // Errors are reported as fast as they come, not a few a second.
         FarHost::behind(1500);
         let mut server = world.serve(Setup::default());
         for family in [V4, V6] {
@@ -83,7 +83,7 @@ fn a_loss_that_waits_at_the_socket_takes_no_other_datagram_with_it() {
             let (open, address) = peer(family);
             session.create_permission(address).expect("a permission");
             for number in 0..ROUNDS {
-                // In one turn of the server: the first is lost before the second is sent.
+                // Both come in one turn of the server: the first is lost before the second is sent.
                 server.program.signal(Signal::STOP);
                 session.post(nowhere, b"lost");
                 session.post(address, &number.to_be_bytes());
@@ -127,8 +127,8 @@ fn what_is_too_big_for_a_link_on_its_way_is_told_with_the_mtu_or_fragmented() {
             session.create_permission(address).expect("a permission");
             session.post_unfragmented(address, &[7; 1400]);
             assert_eq!(session.loss(), (address, fragmentation_needed(MTU)));
-            // What fits arrives whole, what may be fragmented arrives in fragments. To have heard
-            // of the MTU changes neither.
+            // A datagram that fits arrives whole, one that may be fragmented arrives in fragments.
+            // An earlier report of the MTU changes neither.
             session.post_unfragmented(address, &[7; FITS]);
             assert_hears(&peer, relayed, &[7; FITS]);
             session.post(address, &[7; 1400]);
@@ -140,7 +140,7 @@ fn what_is_too_big_for_a_link_on_its_way_is_told_with_the_mtu_or_fragmented() {
     });
 }
 
-/// The way is long: the server has sent something else since, which may be fragmented.
+/// The way is long: the server has sent another datagram since, which may be fragmented.
 #[test]
 fn what_a_router_says_of_a_whole_datagram_is_told_however_late_it_comes() {
     in_own_world(|world| {
@@ -159,7 +159,7 @@ fn what_a_router_says_of_a_whole_datagram_is_told_however_late_it_comes() {
     });
 }
 
-/// Speaks as a router would that cannot pass a packet on. RFC 792, RFC 1191 §4.
+/// Sends the error of a router that cannot pass a packet on. RFC 792, RFC 1191 §4.
 fn say_fragmentation_is_needed(packet: &[u8]) {
     let mut message = [&[3, 4, 0, 0, 0, 0][..], &MTU.to_be_bytes(), packet].concat();
     let words = message.chunks(2).map(|word| match *word {
@@ -177,7 +177,7 @@ fn say_fragmentation_is_needed(packet: &[u8]) {
         .expect("a route to the server");
 }
 
-/// Over IPv6 only hosts fragment: the server does as soon as it has heard of the MTU, unless a
+/// Over IPv6 only hosts fragment: the server does as soon as it has been told of the MTU, unless a
 /// client on a stream has asked it not to.
 #[test]
 fn what_is_too_big_for_an_ipv6_link_is_told_once_and_then_fragmented() {
@@ -192,7 +192,7 @@ fn what_is_too_big_for_an_ipv6_link_is_told_once_and_then_fragmented() {
         assert_eq!(session.loss(), (address, packet_too_big(MTU)));
         session.post(address, &[7; 1400]);
         assert_hears(&peer, relayed, &[7; 1400]);
-        // From datagram to datagram DONT-FRAGMENT does not count over IPv6.
+        // Between datagrams DONT-FRAGMENT does not count over IPv6.
         session.post_unfragmented(address, &[7; 1400]);
         assert_hears(&peer, relayed, &[7; 1400]);
 
@@ -216,7 +216,7 @@ fn what_is_too_big_for_the_servers_own_link_is_told_once() {
             session.create_permission(address).expect("a permission");
             session.post_unfragmented(address, &[7; 2000]);
             let (lost, icmp) = session.loss();
-            // Of its own losses over IPv4 the kernel does not tell the port.
+            // The kernel does not give the port for its own losses over IPv4.
             assert_eq!((lost.ip(), icmp), (address.ip(), too_big));
             session.assert_nothing_else_comes();
             let mut wire = Capture::of(family);
@@ -262,7 +262,7 @@ fn df_is_set_on_the_wire_where_it_is_asked_for_and_nowhere_else() {
     });
 }
 
-/// No socket shows the DF bit of what it received, which that translation must know.
+/// No socket shows the DF bit of a datagram that it received, which that translation must know.
 #[test]
 fn df_is_not_promised_for_translation_from_ipv4_datagrams_to_ipv6() {
     in_own_world(|world| {
@@ -282,9 +282,9 @@ fn df_is_not_promised_for_translation_from_ipv4_datagrams_to_ipv6() {
     });
 }
 
-/// Of the narrow link.
+/// The MTU of the narrow link.
 const MTU: u16 = 1300;
 /// The largest payload that fits it over IPv4.
 const FITS: usize = MTU as usize - 28;
-/// Few enough for the budgets of the host, many enough to meet every order of events.
+/// Few enough for the limits of the host, many enough for every order of events.
 const ROUNDS: u32 = 50;

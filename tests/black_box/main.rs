@@ -1,4 +1,4 @@
-//! Clients nobody here wrote, and promises to the operator, against the built server.
+//! Clients that were not written here, and promises to the operator, against the built server.
 
 #[path = "../lab/mod.rs"]
 mod lab;

@@ -1,4 +1,4 @@
-//! DSCP and ECN go with each datagram, whatever its family becomes. RFC 8656 §13-16.
+//! DSCP and ECN go with each datagram, also from one family to the other. RFC 8656 §13-16.
 
 use std::net::IpAddr;
 
@@ -26,7 +26,7 @@ fn every_datagram_of_a_batch_keeps_its_dscp_and_ecn_on_the_way_to_the_peer() {
             session.allocate(relay).expect("an allocation");
             let (_peer, address) = peer(relay);
             let channel = session.bind_channel(address).expect("a channel");
-            // More than fit a batch, and all there at once.
+            // More datagrams than fit a batch, and all there at once.
             server.program.signal(Signal::STOP);
             for marking in markings() {
                 session.mark(marking);
@@ -111,14 +111,14 @@ fn what_is_relayed_from_client_to_client_keeps_its_marks_too() {
     });
 }
 
-/// DSCPs with every ECN, and none of either.
+/// Markings: several DSCPs, each with every ECN. The first is 0.
 fn markings() -> impl Iterator<Item = u8> {
     [0, 0x28, EXPEDITED, 0xC0, 0xFC]
         .into_iter()
         .flat_map(|dscp| (0..=CONGESTED).map(move |ecn| dscp | ecn))
 }
 
-/// The next packet for a client that carries this. What is between is something else.
+/// The next packet for a client that carries this data. Packets between are skipped.
 #[track_caller]
 fn delivered(wire: &mut Capture, session: &Session, data: &[u8]) -> Packet {
     let client = session.address().ip();

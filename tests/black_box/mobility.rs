@@ -1,4 +1,4 @@
-//! Mobility over real sockets, with more shards than one: a new 5-tuple comes to any of them. RFC 8016.
+//! Mobility over real sockets, with several shards: a new 5-tuple comes to any of them. RFC 8016.
 
 use std::net::{SocketAddr, UdpSocket};
 
@@ -97,7 +97,7 @@ impl Scene {
     }
 
     /// The client sends as fast as it can, and the peer answers each packet at once: so most of
-    /// this is on its way while the allocation goes over.
+    /// them are on their way while the allocation moves.
     #[track_caller]
     fn exchange(&mut self) {
         let here = self.peer.local_addr().expect("a bound socket");
@@ -120,11 +120,11 @@ impl Scene {
     }
 }
 
-/// The log shows that the allocation moved in every round, and often from shard to shard: it has
-/// another name there.
+/// The log shows that the allocation moved in every round, and often from shard to shard, where it
+/// gets another id.
 #[track_caller]
 fn assert_crossings(server: &Server) {
-    // The log is written when there is time.
+    // The log is written with a delay.
     let log = wait_for("a line for each move", PATIENCE, || {
         let log = server.log();
         let moved = log.matches("allocation.moved").count();

@@ -1,6 +1,6 @@
-//! What clients nobody here wrote learn of their NAT: coturn's `turnutils_natdiscovery` by RFC
-//! 5780, Debian's `stun` by RFC 3489. No NAT stands between; a firewall that lets in little filters
-//! as one does, and is told apart only if every answer comes from where it should.
+//! Other people's clients explore a NAT with our servers: coturn's `turnutils_natdiscovery` by
+//! RFC 5780, Debian's `stun` by RFC 3489. There is no NAT; a strict firewall filters as one does,
+//! and is recognised only if every answer comes from the right address.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -109,14 +109,14 @@ fn natdiscovery_is_told_that_there_is_no_second_address() {
     });
 }
 
-/// It asks with a CHANGE-REQUEST without flags, and so does all that is made from it.
+/// It sends a CHANGE-REQUEST without flags, and so do all programs that are made from it.
 #[test]
 fn stun_of_rfc_3489_hears_its_address_from_a_server_with_one() {
     in_own_world(|world| {
         let _server = world.serve(Setup::default());
         let found = stun(SERVER_V4.into());
         assert_says(&found, &format!("MappedAddress = {CLIENT_V4}:"));
-        // A success, to the first of its questions.
+        // A success, to the first of its requests.
         assert_says(&found, "Received message of type 257  id=1");
     });
 }
@@ -191,7 +191,7 @@ fn without_its_partner_a_host_offers_one_address_and_with_it_two_again() {
     in_own_world(|world| {
         let mut partners = Partners::start(world);
         partners.there.stop();
-        // One of each family, 15 seconds after they were last heard.
+        // One partner of each family, 15 seconds after the last note.
         wait_for("the partner to be lost", 2 * PATIENCE, || {
             let lost = partners.here.log().matches("partner.lost").count();
             (lost == 2).then_some(())
@@ -201,7 +201,7 @@ fn without_its_partner_a_host_offers_one_address_and_with_it_two_again() {
         assert!(!found.contains("RFC 5780 response"), "{found}");
         partners.there = partners.start_there();
         partners.there.wait_for_line("partner.met");
-        // The other hears of it with the same note.
+        // The other server learns of it by the same note.
         wait_for("a second address", PATIENCE, || {
             let found = natdiscovery(SERVER_V4.into(), &["-f"]);
             found
@@ -228,7 +228,7 @@ impl Partners {
         });
         let there = start_there(&far);
         for server in [&here, &there] {
-            // One of each family.
+            // One partner of each family.
             wait_for("partners to meet", PATIENCE, || {
                 (server.log().matches("partner.met").count() == 2).then_some(())
             });
@@ -275,7 +275,7 @@ fn two_addresses(world: &World) -> Server {
     })
 }
 
-/// What coturn's client says.
+/// The output of coturn's client.
 #[track_caller]
 fn natdiscovery(server: IpAddr, options: &[&str]) -> String {
     let mut command = Command::new("turnutils_natdiscovery");
@@ -286,7 +286,7 @@ fn natdiscovery(server: IpAddr, options: &[&str]) -> String {
     Program::run(command, "coturn", PATIENCE).output
 }
 
-/// What Debian's client says. It ends with the number of what it found.
+/// The output of Debian's client. Its last line has the number of the NAT type.
 #[track_caller]
 fn stun(server: IpAddr) -> String {
     let mut command = Command::new("stun");

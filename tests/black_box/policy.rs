@@ -51,7 +51,7 @@ fn the_servers_own_listeners_are_not_reached() {
             let mut session = allocated(family);
             let listener = SocketAddr::new(ip, port);
             assert_eq!(session.bind_channel(listener), Err(Refused(403)));
-            // The address is also that of relayed addresses, so a permission for it is granted.
+            // Relayed addresses have the same IP address, so a permission for it is granted.
             assert_eq!(session.create_permission(listener), Ok(()));
             assert_eq!(sent_during(world, || session.send(listener, b"psst")), 1);
         }
@@ -95,7 +95,7 @@ fn assert_denied(world: &World, session: &mut Session, class: &str, ip: &str) {
     );
 }
 
-/// The counter-check: what is allowed is reached, and counted.
+/// The counter-check: an allowed peer is reached, and counted.
 fn assert_reached(world: &World, session: &mut Session, ip: IpAddr) {
     let peer = UdpSocket::bind((ip, 0)).expect("a free port");
     let address = peer.local_addr().expect("a bound socket");
@@ -115,7 +115,7 @@ fn allocated(family: AddressFamily) -> Session {
     session
 }
 
-/// How many UDP datagrams left the server's host meanwhile, to wherever, loopback included.
+/// How many UDP datagrams the server's host sent meanwhile, to any address, loopback included.
 fn sent_during(world: &World, act: impl FnOnce()) -> u64 {
     let count = || {
         let mut counters = world.on_server_host("cat");
@@ -175,6 +175,6 @@ const DENIED_V6: [(&str, &str); 13] = [
     ("Teredo", "2001:0:5ef5:79fb:0:0:80ff:fffe"),
     ("NAT64", "64:ff9b::127.0.0.1"),
     ("local-use NAT64", "64:ff9b:1::127.0.0.1"),
-    // In a net that is public, so that only the interface identifier tells.
+    // In a public net, so that only the interface identifier gives it away.
     ("ISATAP", "2a00:1450:4001:800:0:5efe:127.0.0.1"),
 ];

@@ -1,5 +1,5 @@
-//! Several realms on one server: each with its own users, asked for at a listener or named by who
-//! comes.
+//! Several realms on one server: each with its own users, by listener or by the name that a client
+//! gives.
 
 use crate::{
     lab::{
@@ -53,7 +53,7 @@ fn two_listeners() -> Setup {
     }
 }
 
-/// A realm that no listener asks for.
+/// A realm that no listener challenges with.
 pub(crate) const REALMS: &str =
     "[[auth.realm]]\nname = \"example.net\"\n[auth.realm.users]\nalice = \"looking-glass\"\n";
 

@@ -1,4 +1,4 @@
-//! Clients that a server sends to another one, and what they bring along.
+//! Clients that a server sends to another one, and the nonces that they take there.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 
@@ -17,7 +17,7 @@ use crate::{
     uclient::{Uclient, echo},
 };
 
-/// The server that clients know, which sends them to the other.
+/// The server that clients know, which redirects them to the other.
 pub(crate) fn two_servers(world: &World, when: &str) -> [Server; 2] {
     let first = Setup {
         more: format!("[[redirect]]\nto = [\"{SERVER_V4}:3479\"]\n{when}\n"),
@@ -84,7 +84,7 @@ fn a_client_that_has_signed_is_taken_by_the_next_server_at_once_if_both_share_a_
                 nonce_secret,
                 ..setup(port)
             });
-            // As long as it has an allocation the first server drains.
+            // The first server drains as long as it has an allocation.
             let mut session = Session::new(port - 1);
             session.allocate(AddressFamily::V4).expect("an allocation");
             let mut client = ChromiumLike::new(port - 1);
@@ -109,11 +109,11 @@ fn a_client_without_a_nonce_is_sent_on_before_it_gets_one() {
     });
 }
 
-/// A client that believes all it is told and signs whenever it can, as Chromium does.
+/// A client that believes every answer and signs whenever it can, as Chromium does.
 struct ChromiumLike {
     socket: UdpSocket,
     server: SocketAddr,
-    /// Realm and nonce.
+    /// The latest realm and nonce.
     told: Option<(String, String)>,
     transactions: u8,
 }
@@ -131,8 +131,8 @@ impl ChromiumLike {
         }
     }
 
-    /// Sends an Allocate to the server that it was sent to last, and learns from the answer;
-    /// returns the error code.
+    /// Sends an Allocate to the server that it was sent to last, and notes the answer; returns the
+    /// error code.
     #[track_caller]
     fn allocate(&mut self) -> Option<u16> {
         self.transactions += 1;

@@ -1,5 +1,4 @@
-//! What the operator is promised: an orderly end, and a log that keeps the clients' addresses to
-//! itself.
+//! Promises to the operator: an orderly end, and a log without the clients' addresses.
 
 use std::net::{SocketAddr, UdpSocket};
 
@@ -36,7 +35,7 @@ fn sigterm_ends_every_allocation_and_the_process() {
 #[test]
 fn the_log_holds_no_address_of_a_client() {
     in_own_world(|world| {
-        // Not even where everything is logged.
+        // Not even at the level that logs everything.
         let setup = Setup {
             log_level: "trace",
             ..Setup::default()
@@ -88,12 +87,12 @@ fn the_log_holds_no_password_and_no_secret() {
     });
 }
 
-/// What a server logs that relayed data, followed a client and refused others, and from where they
-/// all came.
+/// The log of a server that relayed data, moved a client and refused others, and the addresses that
+/// they came from.
 fn log_of_a_busy_minute(world: &World, setup: Setup) -> (String, [SocketAddr; 3]) {
     let port = setup.port;
     let mut server: Server = world.serve(Setup {
-        // No port that the kernel gives to a client.
+        // Ports that the kernel gives to no client.
         relay_ports: 61_000..=65_535,
         ..setup
     });

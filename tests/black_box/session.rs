@@ -1,4 +1,4 @@
-//! Sessions: the project's own client on a socket, for what no other client would ask.
+//! Sessions: the project's own client on a socket, for requests that no other client would send.
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
@@ -33,8 +33,7 @@ impl Session {
         Self::on(link, config)
     }
 
-    /// A client of this family on this transport, of the server that listens where it does unless
-    /// told otherwise.
+    /// A client of this family on this transport, of the server at its usual listener.
     pub(crate) fn over(transport: Transport, family: AddressFamily) -> Self {
         Self::marked(transport, family, 0)
     }
@@ -68,7 +67,7 @@ impl Session {
         })
     }
 
-    /// Gives up the socket, and takes the allocation to a new one.
+    /// Gives up the socket, and moves the allocation to a new one.
     pub(crate) fn roam(
         &mut self,
         transport: Transport,
@@ -95,7 +94,7 @@ impl Session {
         self.flush();
     }
 
-    /// What the next peer's datagram holds, and whose it is.
+    /// The payload of the next datagram of a peer, and the peer.
     #[track_caller]
     pub(crate) fn receive(&mut self) -> (SocketAddr, Vec<u8>) {
         let event = self.next_event();
@@ -105,7 +104,7 @@ impl Session {
         (peer, payload)
     }
 
-    /// Which peer's datagram was lost, and why.
+    /// The peer whose datagram was lost, and why.
     #[track_caller]
     pub(crate) fn loss(&mut self) -> (SocketAddr, Icmp) {
         let event = self.next_event();
@@ -115,7 +114,7 @@ impl Session {
         (peer, icmp)
     }
 
-    /// Asks something that everyone is answered: whatever came before the answer is an error.
+    /// Sends a request that is always answered: anything that comes before the answer is an error.
     #[track_caller]
     pub(crate) fn assert_nothing_else_comes(&mut self) {
         let answer = self.ask(|client, now| client.binding(now));
@@ -144,7 +143,7 @@ impl Link {
             Transport::Tcp => {
                 let socket = Socket::new(Domain::for_address(server), Type::STREAM, None);
                 let socket = socket.expect("a socket");
-                // The first packets count.
+                // The first packets are to have the marking, too.
                 mark(&(&socket).into(), server, marking);
                 socket.connect(&server.into()).expect("a listener");
                 Self::Tcp(socket.into())
@@ -160,7 +159,7 @@ impl Link {
     }
 }
 
-/// Where the server listens unless told otherwise.
+/// The server's usual listener.
 fn listener(family: AddressFamily) -> SocketAddr {
     let server: IpAddr = match family {
         AddressFamily::V4 => SERVER_V4.into(),

@@ -1,4 +1,4 @@
-//! The project's own client and SHA-256: what it may use, must use and will not do without.
+//! The project's own client and SHA-256: allowed, required, and refused without it.
 
 use std::net::UdpSocket;
 
@@ -17,7 +17,7 @@ use crate::{
 #[test]
 fn our_client_and_our_server_agree_on_sha256_wherever_both_may_use_it() {
     in_own_world(|world| {
-        // With and without a shared secret: without, the name is hashed.
+        // With and without a shared secret: without one, the name is hashed.
         for (port, sha256, has_secret) in [
             (3478, "offer", true),
             (3479, "offer", false),

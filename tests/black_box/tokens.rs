@@ -1,9 +1,9 @@
 //! Access tokens (RFC 7635) with coturn's tools, which are an authorization server and a client.
 //!
-//! coturn's client differs from the RFC in one point: with MESSAGE-INTEGRITY it uses the first 16 of
-//! the mac_key's 20 bytes. Hairpin takes both. It seals a token of its own for every Allocate and
-//! every Refresh, each time with one of three keys at random, so all of them are renewed with
-//! another's. `turnutils_oauth` prints the mac_key as it is where the RFC has base64.
+//! coturn's client differs from the RFC in one point: with MESSAGE-INTEGRITY it uses the first 16
+//! of the mac_key's 20 bytes. Hairpin takes both. It seals a token of its own for every Allocate
+//! and every Refresh, each time with one of three keys at random, so all allocations are renewed
+//! with another token. `turnutils_oauth` prints the mac_key as it is where the RFC has base64.
 
 use std::{
     env,
@@ -145,7 +145,7 @@ fn turnutils_oauth(arguments: &[&str]) -> Ended {
     let mut command = Command::new("turnutils_oauth");
     command.args(["--server-name", SERVER_NAME]);
     command.args(["--auth-key-id", "north", "--auth-key", NORTH]);
-    // When the key is good: a time long past, for long.
+    // The time when the key is good: from long ago, for long.
     command.args(["--auth-key-timestamp", "1000000000"]);
     command.args(["--auth-key-lifetime", "2000000000"]);
     command.args(arguments);
@@ -202,7 +202,7 @@ fn mac_key_of(bytes: &[u8]) -> MacKey {
     Key::precomputed(bytes).schedule(Algorithm::Sha1)
 }
 
-/// The keys of `turnutils_uclient -J`. In its source each has a line end more, which it ignores.
+/// The keys of `turnutils_uclient -J`. In its source each has a line end as well, which it ignores.
 fn with_tokens() -> Setup {
     Setup {
         more: tokens(KEYS),
@@ -220,13 +220,14 @@ fn tokens(keys: [(&str, &str); 3]) -> String {
     table
 }
 
-/// coturn's client with a password that opens nothing, so it is the token if anything does.
+/// coturn's client with a password that opens nothing, so that only the token can open an
+/// allocation.
 fn with_token(client: Uclient) -> Uclient {
     assert_ne!(PASSWORD, "no password");
     client.credential(USER, "no password").flag("-J")
 }
 
-/// How the log names who has opened an allocation.
+/// The name in the log of the user who opened an allocation.
 fn user(name: &str) -> String {
     format!("user=\"{name}\"")
 }

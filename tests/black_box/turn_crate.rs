@@ -26,7 +26,8 @@ fn a_client_and_a_plain_peer_exchange_data() {
             let peer = UdpSocket::bind((PEER_V4, 0)).await.expect("a free port");
             let peer_address = peer.local_addr().expect("a bound socket");
 
-            // The first go as Send indications, the rest as ChannelData once the channel stands.
+            // The first are sent as Send indications, the rest as ChannelData once the channel is
+            // bound.
             let mut buffer = [0; 1500];
             for number in 0..50 {
                 let (to_peer, to_client) = ([number; 1200], [!number; 900]);

@@ -73,7 +73,7 @@ fn where_sha256_is_required_who_knows_only_sha1_gets_nothing() {
     });
 }
 
-/// It names MD5 when it is asked to choose, and still signs and expects SHA-1.
+/// It names MD5 where it has to choose, and still signs and expects SHA-1.
 #[test]
 fn a_client_that_knows_only_sha1_has_a_whole_session_with_it() {
     in_own_world(|world| {
@@ -133,7 +133,7 @@ fn credentials() -> TurnCredentials {
     TurnCredentials::new(USER, PASSWORD)
 }
 
-/// Knows nothing older.
+/// A client that accepts nothing older.
 fn sha256() -> TurnConfig {
     let mut config = TurnConfig::new(credentials());
     config.set_supported_integrity(IntegrityAlgorithm::Sha256);
@@ -141,7 +141,7 @@ fn sha256() -> TurnConfig {
 }
 
 /// Allocate, Refresh, permission, channel, data both ways by either, and the end. Returns all that
-/// the client said.
+/// the client sent.
 fn whole_session(mut partner: Partner) -> Vec<u8> {
     let relayed = partner.allocated();
     partner.outlives_its_first_lifetime();
@@ -218,8 +218,8 @@ impl Partner {
         );
     }
 
-    /// The client's clock jumps to a moment when it refreshes, and to one when it would be over
-    /// without that.
+    /// Moves the client's clock to a moment when it refreshes, and to one when the allocation would
+    /// have ended without that.
     fn outlives_its_first_lifetime(&mut self) {
         for minutes in [29, 2] {
             self.ahead += Duration::from_secs(minutes * 60);
@@ -302,7 +302,7 @@ impl Partner {
         }
     }
 
-    /// Says what the client has to say and hears what comes within a moment.
+    /// Sends the client's packets and takes those that come within a moment.
     fn turn(&mut self) -> Option<Turn> {
         let now = self.now();
         self.client.poll(now);
@@ -324,7 +324,7 @@ impl Partner {
         let heard = Transmit::new(packet, transport, from, to);
         match self.client.recv(heard, now) {
             TurnRecvRet::PeerData(data) => Some(Turn::Data(data.peer, data.data().to_vec())),
-            // A refusal that the client cannot meet is ignored: it gives up in its own time.
+            // The client ignores a refusal that it cannot answer, and gives up in its own time.
             TurnRecvRet::Handled | TurnRecvRet::Ignored(_) => Some(Turn::Heard),
             icmp @ TurnRecvRet::PeerIcmp { .. } => panic!("nothing is unreachable: {icmp:?}"),
         }
@@ -343,7 +343,7 @@ impl Partner {
         sent.expect("the server's host is there");
     }
 
-    /// What comes within a moment, if anything does.
+    /// The packet that comes within a moment, if one does.
     fn hear(&mut self) -> Option<Vec<u8>> {
         let moment = Some(Duration::from_millis(200));
         let mut buffer = vec![0; 2048];
@@ -368,7 +368,7 @@ impl Partner {
     }
 }
 
-/// What a turn led to.
+/// The result of a turn.
 enum Turn {
     Event(TurnEvent),
     Data(SocketAddr, Vec<u8>),

@@ -60,7 +60,7 @@ fn send_indications_carry_data_over_tcp() {
 #[test]
 fn two_clients_meet_relay_to_relay_over_udp() {
     in_own_world(|world| {
-        // The relayed addresses are the server's own: no rule has to allow them.
+        // The relayed addresses are the server's own, so no rule has to allow them.
         let _server = world.serve(closed());
         Uclient::pair(SERVER_V4.into()).relays_everything();
     });
@@ -319,8 +319,8 @@ fn assert_dual(server: &Server) {
     assert!(log.lines().any(is_dual), "{log}");
 }
 
-/// The log shows that clients moved, and some of them from shard to shard: the allocation has
-/// another name there.
+/// The log shows that clients moved, and some of them from shard to shard, where the allocation
+/// gets another id.
 #[track_caller]
 fn assert_moved(server: &Server) {
     wait_for("lines of moves", PATIENCE, || {
@@ -331,7 +331,7 @@ fn assert_moved(server: &Server) {
     });
 }
 
-/// A client rarely comes to the same of eight shards again.
+/// With eight shards a client rarely comes to the same one again.
 fn eight_shards() -> Setup {
     Setup {
         threads: 8,
@@ -339,7 +339,7 @@ fn eight_shards() -> Setup {
     }
 }
 
-/// A server that relays to none but its own relayed addresses.
+/// A server that relays only to its own relayed addresses.
 fn closed() -> Setup {
     Setup {
         allow_peers: false,

@@ -1,5 +1,4 @@
-//! What `turnutils_uclient` can do beside a plain session: options that few clients use, and
-//! misbehaviour.
+//! `turnutils_uclient` beyond a plain session: options that few clients use, and misbehaviour.
 
 use std::time::Duration;
 
@@ -125,9 +124,9 @@ fn without_a_permission_nothing_passes() {
     });
 }
 
-/// Chance decides how the tool's tests of what is wrong go, and how many messages they lose, so
-/// what counts is who comes after: negative tests of attributes, of the protocol, clients that
-/// leave without a word and come back, and clients that connect and exit at once.
+/// Chance decides how the tool's negative tests end, and how many messages they lose, so only the
+/// clients after them count. The options make negative tests of attributes and of the protocol,
+/// clients that leave silently and come back, and clients that connect and exit at once.
 #[test]
 fn after_clients_that_misbehave_others_are_served_as_before() {
     in_own_world(|world| {

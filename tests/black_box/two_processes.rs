@@ -37,8 +37,8 @@ fn two_servers_share_a_range_of_ports_to_its_last() {
             assert_eq!(fifth, Err(Refused(508)));
         }
 
-        // A port that the other server was found to use is left alone for a while, but what a
-        // server gives back it may have again.
+        // A port that the other server was found to use is left alone for a while, but a port that
+        // a server gives back it may take again.
         sessions[0].refresh(Duration::ZERO).expect("an end");
         let again = Session::new(listeners[0]).allocate(AddressFamily::V4);
         assert!(again.is_ok(), "{again:?}");

@@ -19,7 +19,7 @@ pub(crate) struct Uclient {
     credential: (String, String),
     /// Whether it makes a second allocation for RTCP, on the port that is reserved with the first.
     rtcp: bool,
-    /// Of a message, in bytes.
+    /// The length of a message, in bytes.
     length: u32,
     messages: u32,
     arguments: Vec<String>,
@@ -58,7 +58,7 @@ impl Uclient {
         self
     }
 
-    /// Five clients that each take their allocation to another socket before they send.
+    /// Five clients that each move their allocation to another socket before they send.
     pub(crate) fn moving(self) -> Self {
         self.flag("-M").flag("-m").flag("5")
     }
@@ -120,7 +120,7 @@ impl Uclient {
         Program::run(self.command(), "coturn", PATIENCE)
     }
 
-    /// Ends it after a while if it has not ended by itself.
+    /// Ends the client after a while if it has not ended by itself.
     pub(crate) fn run_for(self, a_while: Duration) {
         let mut program = Program::start(self.command(), "coturn");
         let deadline = Instant::now() + a_while;
@@ -159,7 +159,7 @@ pub(crate) fn echo(ip: IpAddr) -> SocketAddr {
 
 /// The same, also on the next port.
 pub(crate) fn echo_with_rtcp(ip: IpAddr) -> SocketAddr {
-    // Below the ports that the kernel gives out, and nobody else is in this world.
+    // Ports below those that the kernel gives out; no other program runs in this world.
     for port in [5000, 5001] {
         echo_on(UdpSocket::bind((ip, port)).expect("a port of an empty host"));
     }

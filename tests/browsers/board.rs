@@ -1,4 +1,5 @@
-//! A board: a page for browsers, and what they and the test pin up for each other.
+//! A board: a page for browsers, and values that the browsers and the test leave there for each
+//! other.
 
 use std::{
     collections::HashMap,
@@ -22,7 +23,7 @@ pub(crate) struct Board {
     pinned: Pinned,
 }
 
-/// What is pinned to the board, by name.
+/// The values on the board, by name.
 #[derive(Clone, Default)]
 struct Pinned(Arc<Mutex<HashMap<String, Value>>>);
 

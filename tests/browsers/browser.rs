@@ -1,4 +1,4 @@
-//! Browsers: without a screen, with a home of their own, and silent towards their makers.
+//! Browsers: without a screen, with a home of their own, and without connections to their makers.
 
 use std::{
     fs,
@@ -28,7 +28,7 @@ impl Browser {
         self.open_at(|program| Command::new(program), url)
     }
 
-    /// Opens it where `at` lets a program run.
+    /// Opens it by a command from `at`, which says where programs run.
     pub(crate) fn open_at(self, at: impl FnOnce(&str) -> Command, url: &str) -> Running {
         let home = TempDir::new().expect("a temporary directory");
         let (mut command, package) = match self {

@@ -1,8 +1,8 @@
-//! What a peer, or whoever pretends to be one, can do to a call: nothing.
+//! Peers, and hosts that forge a peer's address, cannot disturb a call.
 //!
 //! A permission is for an address, so any program of a peer's host can send to a browser's relayed
-//! address, and whoever forges that address too. Each browser calls itself over UDP and over TCP,
-//! and permits a stranger, which then disturbs all four ends.
+//! address, and so can a host that forges that address. Each browser calls itself over UDP and over
+//! TCP, and permits a stranger, which then disturbs all four ends.
 
 use std::{
     collections::HashSet,
@@ -72,7 +72,7 @@ fn a_peers_closed_port_does_not_end_a_call_in_firefox() {
     });
 }
 
-/// Of a server that tells every client.
+/// The setup of a server that tells every client of ICMP errors.
 fn told_of_losses() -> Setup {
     Setup {
         allocation: "icmp = \"always\"",
@@ -80,8 +80,8 @@ fn told_of_losses() -> Setup {
     }
 }
 
-/// Lets a browser call itself, and a stranger that it permits do something to every relayed
-/// address of it, twice over UDP and twice over TCP. Returns what the server logged.
+/// Lets a browser call itself, and a stranger that it permits act on every relayed address of it,
+/// twice over UDP and twice over TCP. Returns the server's log.
 #[track_caller]
 fn disturb(
     world: &World,
@@ -131,7 +131,8 @@ fn assert_said(log: &str, what: &str) {
     );
 }
 
-/// The largest that Firefox takes over TCP, the next one, and a larger one.
+/// Datagrams of three sizes: the largest that Firefox takes over TCP, the next one, and a larger
+/// one.
 fn send_large(stranger: &UdpSocket, relayed: SocketAddr) {
     for length in [2_012, 2_013, 2_100] {
         let sent = stranger.send_to(&vec![b'x'; length], relayed);
@@ -143,7 +144,7 @@ fn send_empty(stranger: &UdpSocket, relayed: SocketAddr) {
     stranger.send_to(&[], relayed).expect("an empty datagram");
 }
 
-/// The stranger's host says that it refused a datagram of the relay.
+/// The stranger's host reports that it refused a datagram of the relay.
 fn close_port(stranger: &UdpSocket, relayed: SocketAddr) {
     let stranger = stranger.local_addr().expect("a bound socket");
     let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::ICMPV4));

@@ -1,4 +1,4 @@
-//! Browsers nobody here wrote, each calling itself through the built server.
+//! Real browsers, each calling itself through the built server.
 
 #[expect(dead_code, reason = "the other tests use the rest of the lab")]
 #[path = "../lab/mod.rs"]
@@ -97,8 +97,8 @@ fn a_call_is_relayed(browser: Browser, transport: &str, world: &World) {
     }
 }
 
-/// By the first request, before there is a nonce; and by the signed one, under a nonce that the
-/// next server takes.
+/// By the first request, before there is a nonce; and by the signed one, with a nonce that the next
+/// server takes.
 fn a_redirect_is_followed(browser: Browser, transport: &str, world: &World) {
     const FROM: u16 = 51_000;
     let redirect = |port, whose: &str| {
@@ -135,7 +135,7 @@ fn a_redirect_is_followed(browser: Browser, transport: &str, world: &World) {
     }
 }
 
-/// The relayed addresses are the server's own: no rule has to allow them.
+/// The relayed addresses are the server's own, so no rule has to allow them.
 fn closed() -> Setup {
     Setup {
         allow_peers: false,
@@ -147,7 +147,7 @@ fn ice_servers(url: &str, [username, credential]: [&str; 2]) -> Value {
     json!([{ "urls": url, "username": username, "credential": credential }])
 }
 
-/// Lets the browser call itself, and returns what the page reports of a call that was relayed.
+/// Lets the browser call itself, and returns the page's report of a call that was relayed.
 fn call(browser: Browser, ice_servers: Value) -> Value {
     let board = Board::serve((Ipv4Addr::LOCALHOST, 0), include_str!("../pages/call.html"));
     board.pin("ice-servers", ice_servers);

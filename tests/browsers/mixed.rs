@@ -17,7 +17,7 @@ fn chromium_calls_firefox_relayed_at_both_ends_over_any_transports() {
     });
 }
 
-/// What one relayed address sends another of the same server does not pass the firewall.
+/// Data between two relayed addresses of the same server does not pass the firewall.
 #[test]
 fn chromium_calls_firefox_though_a_firewall_closes_all_relay_ports() {
     in_own_world(|world| {

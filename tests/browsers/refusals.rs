@@ -1,4 +1,4 @@
-//! Peers that the server refuses, beside the one that it does not.
+//! Peers that the server refuses, beside the one that it grants.
 //!
 //! A partner has candidates of all kinds, private addresses among them, and a browser asks for
 //! permissions for them all.
@@ -28,8 +28,8 @@ fn a_peer_that_is_refused_does_not_end_a_call_in_firefox() {
     in_own_world(|world| refuse(world, Browser::Firefox));
 }
 
-/// Lets a browser call itself. Its partner also has an address that the server denies, and one that
-/// is one too many.
+/// Lets a browser call itself. Its partner also has an address that the server denies, and one more
+/// than the limit allows.
 #[track_caller]
 fn refuse(world: &World, browser: Browser) {
     let mut server = world.serve(Setup {
@@ -52,5 +52,5 @@ fn refuse(world: &World, browser: Browser) {
     assert!(!log.contains(" refused=0 "), "nothing was refused: {log}");
 }
 
-/// Private, and so denied by default.
+/// A private address, and so denied by default.
 const DENIED: Ipv4Addr = Ipv4Addr::new(192, 168, 7, 7);

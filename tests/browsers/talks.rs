@@ -17,7 +17,7 @@ use crate::{
     },
 };
 
-/// What browsers are to do.
+/// The task of the browsers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan<'a> {
     pub(crate) calls: &'a [[End; 2]],
@@ -33,7 +33,7 @@ pub(crate) struct Plan<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct End {
     pub(crate) browser: Browser,
-    /// How it reaches the server.
+    /// The transport to the server.
     pub(crate) transport: &'static str,
 }
 
@@ -97,7 +97,7 @@ impl Talks {
         self.assert_stand(COMING_BACK);
     }
 
-    /// Waits for the results of all ends, which were never silent for longer.
+    /// Waits for the results of all ends, none of which was silent for longer.
     #[track_caller]
     fn assert_stand(&mut self, longest_silence: Duration) -> Vec<Value> {
         let results = self.of_each_end("-result", self.duration + ENDING);
@@ -128,7 +128,7 @@ impl Talks {
         self.browsers.push(browser.open(&url));
     }
 
-    /// What each end pins to the board under its name and `suffix`.
+    /// The value that each end left on the board under its name and `suffix`.
     #[track_caller]
     fn of_each_end(&mut self, suffix: &str, patience: Duration) -> Vec<Value> {
         let mut pins = Vec::new();
@@ -156,7 +156,7 @@ impl Talks {
 }
 
 impl End {
-    /// What the page is told of it.
+    /// The task in the form of the page.
     fn task(self, number: usize, plan: Plan<'_>) -> Value {
         let port = Setup::default().port;
         let strangers: Vec<Value> = plan.strangers.iter().map(Stranger::candidate).collect();
@@ -174,7 +174,7 @@ impl End {
 }
 
 impl Stranger {
-    /// Of the highest priority that there is, or of the lowest. RFC 8445 §5.1.2.
+    /// A candidate of the highest priority that there is, or of the lowest. RFC 8445 §5.1.2.
     fn candidate(&self) -> Value {
         let priority = if self.is_first { i32::MAX } else { 1 };
         json!({ "address": self.at.ip(), "port": self.at.port(), "priority": priority })
@@ -201,7 +201,8 @@ fn relayed_address(description: &Value) -> SocketAddr {
 const BEGINNING: Duration = Duration::from_secs(60);
 /// How much later than planned a call may end.
 const ENDING: Duration = Duration::from_secs(20);
-/// What a busy machine may keep back, and less than what a renewal that fails leaves of ten minutes.
+/// A busy machine may delay packets so long; a renewal that fails leaves a longer silence in ten
+/// minutes.
 const LONGEST_SILENCE: Duration = Duration::from_secs(5);
-/// A browser notices after five to nine seconds that nothing comes any more.
+/// A browser notices after five to nine seconds that nothing arrives any more.
 const COMING_BACK: Duration = Duration::from_secs(20);

@@ -42,8 +42,8 @@ fn werift_calls_chromium() {
     });
 }
 
-/// Over TCP Chromium 156 says a tie-breaker of 0 in its connectivity checks, in which libjuice, the
-/// ICE agent of node-datachannel, sees no role: it answers 400, and no server can help.
+/// Over TCP Chromium 156 sends a tie-breaker of 0 in its connectivity checks. libjuice, the ICE
+/// agent of node-datachannel, takes that for no role: it answers 400, and no server can help.
 #[test]
 fn chromium_calls_node_datachannel() {
     on_the_internet(|internet| {
@@ -75,16 +75,16 @@ fn node_datachannel_calls_firefox() {
 }
 
 /// In that time Chromium renews permissions and channels after 240 s and 480 s, and its allocation
-/// after 540 s; Firefox its permissions after 290 s and 580 s, and its allocation ten seconds before
-/// the end of what it was granted. All calls share two browsers and one server, and nearly leave the
-/// machine alone.
+/// after 540 s; Firefox its permissions after 290 s and 580 s, and its allocation ten seconds
+/// before the end of the lifetime that it was granted. All calls share two browsers and one server,
+/// and hardly use the machine.
 #[test]
 #[ignore = "ten minutes of real time: run by `cargo xtask test`"]
 fn calls_of_ten_minutes_in_chromium_in_firefox_and_between_them_go_on() {
     in_own_world_for(LIFETIME, |world| {
         let _server = world.serve(Setup {
             allow_peers: false,
-            // Firefox asks for an hour, and would not renew what it got in ten minutes.
+            // Firefox asks for an hour, and would not renew that within ten minutes.
             allocation: "max-lifetime = \"10m\"",
             ..Setup::default()
         });
@@ -110,10 +110,10 @@ fn calls_of_ten_minutes_in_chromium_in_firefox_and_between_them_go_on() {
     });
 }
 
-/// So much longer than the lifetimes that run out in it that the silence after one is noticed.
+/// Longer than the lifetimes that run out in it, so that the silence after one is noticed.
 const TEN_MINUTES: Duration = Duration::from_secs(600 + 10);
 
-/// A private address, as most partners have one among their candidates, and nobody's here.
+/// A private address, as most partners have one among their candidates. No host here has it.
 const REFUSED: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(192, 168, 9, 9), 9999);
 
 const LIFETIME: Duration = Duration::from_secs(720);

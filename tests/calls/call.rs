@@ -1,4 +1,4 @@
-//! Calls: two peers, each at home behind a NAT, and what each hears of the other.
+//! Calls: two peers, each at home behind a NAT, and the data that each gets from the other.
 
 use std::{
     net::SocketAddrV4,
@@ -17,16 +17,16 @@ use crate::{
     stack::End,
 };
 
-/// A call that stands. It ends with this value.
+/// An open call. It ends with this value.
 pub(crate) struct Call {
     peers: [Peer; 2],
-    /// Where each is reached.
+    /// The relayed address of each.
     pub(crate) relayed: [SocketAddrV4; 2],
     // Dropped after the peers that live there.
     _homes: [Home; 2],
 }
 
-/// What a peer heard, and when it last heard more.
+/// How much a peer has received, and when it last received more.
 struct Ear {
     received: u64,
     heard_at: Instant,
@@ -41,7 +41,7 @@ impl Call {
         Self::connect_told(internet, ends, |description| description)
     }
 
-    /// The same, but each hears what `tell` makes of the other's description.
+    /// The same, but each is given the other's description as `tell` changes it.
     #[track_caller]
     pub(crate) fn connect_told(
         internet: &Internet,
@@ -68,8 +68,8 @@ impl Call {
         }
     }
 
-    /// Both peers hear each other all the time, to the last moment, without a silence that people would notice.
-    /// Returns the longest one.
+    /// Both peers receive from each other all the time, to the last moment, without a silence that
+    /// people would notice. Returns the longest one.
     #[track_caller]
     pub(crate) fn goes_on_for(&mut self, duration: Duration) -> Duration {
         let end = Instant::now() + duration;
@@ -96,8 +96,8 @@ impl Call {
     }
 }
 
-/// Lets nobody outside send to a relayed address: an operator may open the listeners' ports only, since both ends of a call
-/// are clients of the server.
+/// Lets nobody outside send to a relayed address: an operator may open only the listeners' ports,
+/// since both ends of a call are clients of the server.
 pub(crate) fn close_relay_ports() {
     let mut nft = Command::new("nft");
     nft.arg(
@@ -135,8 +135,9 @@ impl Ear {
     }
 }
 
-/// Peers report what they received once a second: a silence looks longer than it is by as much.
+/// Peers report received data once a second, so a silence looks longer than it is by as much.
 pub(crate) const SILENCE: Duration = Duration::from_secs(5);
 
-/// Some wait for each other's retransmissions of DTLS, on a machine that is busy with other tests.
+/// Some peers wait for each other's retransmissions of DTLS, on a machine that is busy with other
+/// tests.
 const CONNECTING: Duration = Duration::from_secs(40);

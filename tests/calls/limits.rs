@@ -1,6 +1,7 @@
-//! Limits: an allocation that may have one permission and one channel. The other end's relayed address gets them; what a
-//! client asks for besides is refused, and does not end its call. Not with pion, which does not keep the order of candidates:
-//! it may ask for another address first.
+//! Limits: an allocation that may have one permission and one channel. The other end's relayed
+//! address gets them; requests of the client for more are refused, and that does not end its call.
+//! Not with pion, which does not keep the order of candidates: it may ask for another address
+//! first.
 
 use std::{net::Ipv4Addr, time::Duration};
 

@@ -1,6 +1,7 @@
-//! Calls between clients that nobody here wrote, each on a host of its own behind a NAT.
+//! Calls between clients that were not written here, each on a host of its own behind a NAT.
 //!
-//! The clients are programs of `tests/clients`. No two of them can reach each other but through relayed addresses.
+//! The clients are programs of `tests/clients`. No two of them can reach each other except through
+//! relayed addresses.
 
 #[expect(dead_code, reason = "the other tests use the rest of the lab")]
 #[path = "../lab/mod.rs"]

@@ -1,4 +1,5 @@
-//! Calls between different stacks, through a server whose relayed addresses nobody outside reaches.
+//! Calls between different stacks, through a server whose relayed addresses cannot be reached from
+//! outside.
 
 use std::time::Duration;
 
@@ -69,7 +70,7 @@ fn aioice_calls_libnice_and_the_firewalls_of_both_refuse_udp() {
     });
 }
 
-/// Both ends hear each other for three seconds, and hang up.
+/// Both ends receive from each other for three seconds, and hang up.
 pub(crate) fn a_call_goes_through(internet: &Internet, ends: [End; 2]) {
     let _server = hairpin(&[1], "");
     close_relay_ports();

@@ -1,4 +1,4 @@
-//! A browser as a peer: what the page says on its board, in the words of the contract.
+//! A browser as a peer: the values that the page leaves on its board, in the form of the contract.
 
 use std::process::ExitStatus;
 
@@ -18,7 +18,7 @@ pub(crate) struct Page {
 }
 
 impl Page {
-    /// Opens it at `home`. It speaks until it is closed.
+    /// Opens it at `home`. It sends until it is closed.
     pub(crate) fn open(browser: Browser, home: &Home, uri: &str, role: &str) -> Self {
         let page = include_str!("../pages/talk.html");
         let board = Board::serve((server_v4(WEB), 0), page);
@@ -40,12 +40,12 @@ impl Page {
         }
     }
 
-    /// Tells it how the other peer describes itself.
+    /// Gives it the description of the other peer.
     pub(crate) fn tell(&self, description: &Value) {
         self.board.pin("other", description.clone());
     }
 
-    /// All that can be said of it now.
+    /// All reports that can be made now.
     pub(crate) fn reports(&self) -> Vec<Value> {
         let report = |(what, pin): (&str, &str)| Some(json!({ (what): self.board.read(pin)? }));
         let reports = [

@@ -19,13 +19,13 @@ use crate::{
     stack::{End, Means},
 };
 
-/// A running peer. It is gone with this value.
+/// A running peer. It ends with this value.
 pub(crate) struct Peer {
     end: End,
     speaker: Speaker,
     description: Option<Value>,
     pub(crate) is_connected: bool,
-    /// Messages of the other peer.
+    /// Messages received from the other peer.
     pub(crate) received: u64,
 }
 
@@ -60,7 +60,7 @@ impl Peer {
         }
     }
 
-    /// How it describes itself to the other peer, once it does.
+    /// Its description for the other peer, once it gives one.
     #[track_caller]
     pub(crate) fn description(&mut self) -> Value {
         let what = format!("{:?} to describe itself", self.end);
@@ -70,7 +70,7 @@ impl Peer {
         })
     }
 
-    /// Tells it how the other peer describes itself.
+    /// Gives it the description of the other peer.
     pub(crate) fn tell(&mut self, description: &Value) {
         match &mut self.speaker {
             Speaker::Program(talker) => talker.tell(description),
@@ -78,7 +78,7 @@ impl Peer {
         }
     }
 
-    /// Ends its call in good order, if it knows how.
+    /// Ends its call in good order, if it can.
     #[track_caller]
     pub(crate) fn hang_up(self) {
         match self.speaker {
@@ -91,7 +91,7 @@ impl Peer {
         }
     }
 
-    /// Reads what it reported since the last time. It must not have ended, nor its call.
+    /// Reads its reports since the last time. Neither it nor its call may have ended.
     #[track_caller]
     pub(crate) fn listen(&mut self) {
         let reports = match &mut self.speaker {
@@ -146,7 +146,7 @@ impl Talker {
         writeln!(self.input, "{line}").expect("a peer that listens");
     }
 
-    /// Ends its input, and waits for it to end.
+    /// Closes its input, and waits for it to end.
     #[track_caller]
     fn hang_up(self) -> ExitStatus {
         let Self {
@@ -156,7 +156,7 @@ impl Talker {
         program.wait(PATIENCE).status
     }
 
-    /// What it reported since the last time.
+    /// Its reports since the last time.
     #[track_caller]
     fn reports(&mut self) -> Vec<Value> {
         let output = self.program.output();

@@ -1,4 +1,5 @@
-//! Stacks that follow a redirect. Those of pion, webrtc-rs, aioice and werift do not, and get no relayed address.
+//! Stacks that follow a redirect. Those of pion, webrtc-rs, aioice and werift do not, and get no
+//! relayed address.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! A server that restarts forgets its allocations, and nothing that it sends could save their calls. They come back where the
-//! application restarts ICE.
+//! A server that restarts forgets its allocations, and nothing that it sends could save their
+//! calls. They come back if the application restarts ICE.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ fn calls_in_chromium_come_back_after_a_restart_of_the_server_if_the_page_restart
     });
 }
 
-/// Not over TCP: when its connection to the server ends, Firefox ends the call for good.
+/// Over UDP only: when its TCP connection to the server ends, Firefox ends the call for good.
 #[test]
 #[ignore = "half a minute of real time: run by `cargo xtask test`"]
 fn calls_in_firefox_over_udp_come_back_after_a_restart_of_the_server_if_the_page_restarts_ice() {

@@ -8,7 +8,7 @@ use std::{
 
 use crate::{browser::Browser, lab::world::Host, nats::Nat};
 
-/// What a peer is made of.
+/// The software of a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stack {
     Aioice,
@@ -35,7 +35,7 @@ pub(crate) struct End {
     pub(crate) transport: Transport,
 }
 
-/// What speaks for a stack.
+/// The means to run a peer.
 pub(crate) enum Means {
     /// A program of `tests/clients`, without its arguments.
     Program(Command),
@@ -58,14 +58,14 @@ impl Stack {
         }
     }
 
-    /// What its peer is on a host.
+    /// The means to run its peer on a host.
     pub(crate) fn means(self, host: &Host) -> Means {
         let program = match self {
             Self::Chromium => return Means::Page(Browser::Chromium),
             Self::Firefox => return Means::Page(Browser::Firefox),
             Self::Aioice => script(host, &python(), "aioice_peer.py"),
             Self::Aiortc => script(host, &python(), "aiortc_peer.py"),
-            // Debian keeps libnice for its own Python.
+            // Debian has libnice only for its own Python.
             Self::Libnice => script(host, "/usr/bin/python3", "nice_peer.py"),
             Self::NodeDatachannel => node(host, "node-datachannel"),
             Self::Pion => host.command(&built("pion_peer").to_string_lossy()),
@@ -76,7 +76,7 @@ impl Stack {
 }
 
 impl Transport {
-    /// As in a URI.
+    /// The name in a URI.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Udp => "udp",
@@ -105,7 +105,7 @@ fn python() -> String {
     env::var("HAIRPIN_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned())
 }
 
-/// A package of npm, which offers the interface of browsers.
+/// A package of npm that has the interface of browsers.
 fn node(host: &Host, package: &str) -> Command {
     let mut command = script(host, "node", "node_peer.cjs");
     command.args(["--stack", package]);
@@ -113,7 +113,7 @@ fn node(host: &Host, package: &str) -> Command {
     command
 }
 
-/// What `cargo xtask tools` made for the clients.
+/// The path of a program that `cargo xtask tools` built for the clients.
 fn built(name: &str) -> PathBuf {
     let directory = env::var_os("HAIRPIN_TEST_CLIENTS").map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("target/clients"),

@@ -1,8 +1,10 @@
-//! Calls of ten minutes, in real time: the peers have clocks of their own, that nobody can turn.
+//! Calls of ten minutes, in real time: the peers have clocks of their own, which a test cannot
+//! change.
 //!
-//! In ten minutes every timer of a client has run out at least once: of permissions after 300 s, of channels after 600 s,
-//! of allocations after 600 s. Each end is told of a private address too, as most are, which the server refuses to relay to:
-//! a client that asks for all its permissions at once must not lose them all.
+//! In ten minutes every timer of a client has run out at least once: of permissions after 300 s, of
+//! channels after 600 s, of allocations after 600 s. Each end is also given a private address, as
+//! most are, to which the server refuses to relay: a client that asks for all its permissions at
+//! once must not lose them all.
 //!
 //! All these calls run side by side, and hardly use the machine.
 
@@ -98,7 +100,7 @@ fn goes_on(internet: &Internet, end: End) {
 /// A little more than the lifetimes that run out in it.
 const TEN_MINUTES: Duration = Duration::from_secs(615);
 
-/// No peer of anybody's.
+/// An address that no peer has.
 const REFUSED: Ipv4Addr = Ipv4Addr::new(192, 168, 9, 9);
 
 const LIFETIME: Duration = Duration::from_secs(700);

@@ -1,5 +1,5 @@
-//! Third parties: whoever is at an address that a client has tried, or can forge one, reaches the client. Nothing that comes
-//! from there may end its call.
+//! Third parties: a host at an address that a client has tried, or one that forges it, reaches the
+//! client. No datagram from there may end its call.
 
 use std::{
     net::{Ipv4Addr, SocketAddrV4},
@@ -40,7 +40,7 @@ fn a_closed_port_among_the_candidates_does_not_end_a_call_of_pion() {
     });
 }
 
-/// As pion: both are of one origin.
+/// As for pion: both have the same origin.
 #[test]
 fn a_closed_port_does_not_end_a_call_of_the_turn_crate() {
     in_own_world(|world| {
@@ -72,7 +72,7 @@ fn the_largest_datagram_does_not_end_a_call_of_libnice_over_tcp() {
     on_the_internet(|internet| the_largest_is_sent_to(internet, Libnice));
 }
 
-/// Chromium hears them on a channel, which has no limit but the stream's.
+/// Chromium gets them on a channel, which has no limit but the stream's.
 #[test]
 fn large_datagrams_do_not_end_a_call_of_chromium() {
     on_the_internet(|internet| {
@@ -87,7 +87,8 @@ fn large_datagrams_do_not_end_a_call_of_firefox() {
     });
 }
 
-/// Somebody sends datagrams of all lengths to both ends of a call, each in the name of the other.
+/// A third host sends datagrams of all lengths to both ends of a call, each in the name of the
+/// other.
 fn large_ones_are_sent_to(internet: &Internet, ends: [End; 2]) {
     let _server = hairpin(&[1], "");
     let mut call = Call::connect(internet, ends);
@@ -99,7 +100,7 @@ fn large_ones_are_sent_to(internet: &Internet, ends: [End; 2]) {
     }
 }
 
-/// Somebody sends empty datagrams to both ends of a call, each in the name of the other.
+/// A third host sends empty datagrams to both ends of a call, each in the name of the other.
 fn nothing_is_sent_to(internet: &Internet, stack: Stack) {
     let _server = hairpin(&[1], "");
     let mut call = Call::connect(internet, [stack.over_udp(); 2]);
@@ -111,7 +112,7 @@ fn nothing_is_sent_to(internet: &Internet, stack: Stack) {
     }
 }
 
-/// Both ends have tried a third party, which sends them as much as a datagram holds over IPv4.
+/// Both ends have tried a third party, which sends them the largest datagram over IPv4.
 fn the_largest_is_sent_to(internet: &Internet, stack: Stack) {
     let _server = hairpin(&[1], "");
     let third = internet.home(3, Nat::PortRestricted);
@@ -131,7 +132,7 @@ fn the_largest_is_sent_to(internet: &Internet, stack: Stack) {
 
 /// Sends a datagram in the name of `source`.
 fn forge(datagram: &[u8], source: SocketAddrV4, destination: SocketAddrV4) {
-    // The kernel fills in what is 0, but the checksum of UDP, which may be missing.
+    // The kernel fills in fields that are 0, except the checksum of UDP, which may be missing.
     let length = u16::try_from(8 + datagram.len()).expect("a datagram");
     let mut packet = vec![0x45, 0, 0, 0, 0, 0, 0, 0, 64, 17, 0, 0];
     packet.extend(source.ip().octets());

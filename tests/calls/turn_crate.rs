@@ -1,4 +1,4 @@
-//! The `turn` crate, of webrtc-rs: no more than a TURN client, so that the other end of its call is a socket.
+//! The `turn` crate, of webrtc-rs: only a TURN client, so the other end of its call is a socket.
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -22,7 +22,8 @@ use crate::{
     },
 };
 
-/// A client and its peer, who hear each other all the time. The client may send to a third party first.
+/// A client and its peer, who receive from each other all the time. The client may send to a third
+/// party first.
 pub(crate) fn converse_for(duration: Duration, third: Option<SocketAddr>) {
     let runtime = runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime").block_on(async {

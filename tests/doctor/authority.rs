@@ -1,4 +1,4 @@
-//! A certificate authority for one test: a root, an intermediate, and what they sign.
+//! A certificate authority for one test: a root, an intermediate, and certificates that they sign.
 
 use std::fs;
 use std::net::IpAddr;
@@ -16,7 +16,7 @@ pub(crate) struct Authority {
     files: TempDir,
 }
 
-/// What a certificate is to be like.
+/// The properties of a certificate.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wish {
     pub(crate) name: Name,
@@ -25,7 +25,7 @@ pub(crate) struct Wish {
     pub(crate) is_complete: bool,
 }
 
-/// Whose certificate it is.
+/// The name in a certificate.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Name {
     Address(IpAddr),
@@ -51,7 +51,7 @@ impl Authority {
         self.file("root.pem")
     }
 
-    /// Signs a certificate; the files of the chain and of its key.
+    /// Signs a certificate; returns the files of the chain and of its key.
     pub(crate) fn issue(&self, wish: Wish) -> (String, String) {
         let mut params = CertificateParams::default();
         params

@@ -1,4 +1,5 @@
-//! Servers that behave badly over UDP: each ends soon, with a finding that says what was seen.
+//! Servers that behave badly over UDP: each examination ends soon, with a finding about the
+//! behaviour.
 
 use std::collections::HashSet;
 use std::net::UdpSocket;
@@ -209,7 +210,7 @@ fn what_a_server_says_cannot_command_a_terminal() {
             letter == '\n' || !(letter.is_control() || "\u{202e}\u{200b}".contains(letter))
         };
         assert!(report.text.chars().all(is_plain), "{:?}", report.text);
-        // Nor what JSON would turn into such letters again.
+        // Nor characters that JSON turns into such letters again.
         assert!(report.to_string().chars().all(is_plain), "{report}");
         assert!(report.text.len() < 10_000, "{}", report.text.len());
     }
@@ -228,7 +229,7 @@ fn people_read_the_verdict_first_and_of_each_fault_what_to_do() {
     for words in [&uri, "error   D030", "note    D023", "-> Compare both with"] {
         assert!(text.contains(words), "not found: {words}\n{text}");
     }
-    // The worst comes first, and nobody reads the password or colours a file.
+    // The worst finding is first, the password is not shown, and a file gets no colours.
     assert!(text.find("D030") < text.find("D023"), "{text}");
     assert!(!text.contains("wonderland"), "{text}");
     assert!(!text.contains(['\u{1b}', '\u{202e}']), "{text:?}");

@@ -1,4 +1,5 @@
-//! Servers that behave badly over TCP: each ends soon, with a finding that says what was seen.
+//! Servers that behave badly over TCP: each examination ends soon, with a finding about the
+//! behaviour.
 
 use std::io::Write;
 use std::thread;
@@ -46,7 +47,7 @@ fn garbage_without_end_is_d005() {
 
 #[test]
 fn frames_of_nobody_without_end_are_d005() {
-    // ChannelData without data, on a channel that nobody bound.
+    // ChannelData without data, on a channel that is not bound.
     let frames = [0x40, 0x01, 0x00, 0x00].repeat(16_384);
     let server = on_connections(move |mut stream| while stream.write_all(&frames).is_ok() {});
     examine_as_user(server).assert_errors(&["D005"]);

@@ -39,7 +39,7 @@ fn hairpin_is_found_well_with_a_secret() {
         fs::write(secret.path(), format!("{SECRET}\n")).unwrap();
         let report = examine(&[&uri, "--secret-file", secret.path().to_str().unwrap()]);
         report.assert_clean();
-        // This host's address is not one that the server relays to.
+        // The server does not relay to this host's address.
         report.assert_has(&["D044", "D045"]);
     });
 }
@@ -89,7 +89,7 @@ fn a_server_of_a_lab_is_not_reproached_its_private_addresses() {
 fn a_server_behind_one_to_one_nat_is_found_well_from_outside_and_from_within() {
     in_own_world(|world| {
         give_addresses(world, "10.7.0.1/24", "10.7.0.2/24");
-        // What the Internet knows the server by leads to its private address, and back.
+        // The server's public address leads to its private address, and back.
         let external = "203.0.113.80";
         let rules = format!(
             "table ip one {{ \
@@ -136,7 +136,7 @@ fn who_asks_for_stun_only_hears_nothing_of_turn() {
 #[test]
 fn a_server_that_sends_its_users_on_is_a_warning_that_says_where() {
     in_own_world(|world| {
-        // By the first request, or once it is known whose user it is.
+        // By the first request, or once its user is known.
         for whose in [String::new(), format!("realm = \"{REALM}\"\n")] {
             let rule = "[[redirect]]\nto = [\"203.0.113.5:3478\"]\nwhen = \"always\"\n";
             let setup = Setup {
@@ -159,7 +159,7 @@ fn a_server_that_sends_its_users_on_is_a_warning_that_says_where() {
 fn a_server_at_the_other_end_of_the_world_is_examined_in_time() {
     in_own_world(|world| {
         let _server = world.serve(Setup::default());
-        // Both ways: 300 ms.
+        // The delay of both directions: 300 ms.
         let server = delayed((SERVER_V4, 3478).into(), Duration::from_millis(150));
         let report = examine(&[&format!("turn:{server}"), "--secret", SECRET]);
         report.assert_clean();

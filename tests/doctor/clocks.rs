@@ -1,5 +1,5 @@
-//! Servers that answer without doing: with a clock that is not ours, as time-limited credentials show
-//! it, or with allocations that stay.
+//! Servers that answer but do not act: with a clock that differs from ours, as time-limited
+//! credentials show, or with allocations that stay.
 
 use std::net::SocketAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -16,13 +16,13 @@ use crate::script::{bound, challenged, is_signed, on_datagrams};
 
 const REALM: &str = "a realm";
 
-/// Examines a server that accepts a credential if `is_good` says so of the seconds until it
-/// expires. All that it does with an allocation is to refuse.
+/// Examines a server that accepts a credential if `is_good` returns true for the seconds until it
+/// expires. It refuses every request about an allocation.
 fn examine_credentials(is_good: impl Fn(i64) -> bool + Send + 'static) -> Report {
     examine_server(is_good, &[Method::Allocate])
 }
 
-/// The same of one that says yes to these requests, and does nothing.
+/// Examines a server that grants these requests, and does nothing.
 fn examine_server(
     is_good: impl Fn(i64) -> bool + Send + 'static,
     granted: &'static [Method],
@@ -87,7 +87,7 @@ fn now() -> u64 {
         .as_secs()
 }
 
-/// Of the codes about credentials, those that were found.
+/// The findings about credentials.
 fn about_credentials(report: &Report) -> Vec<&str> {
     let codes = ["D030", "D031", "D032", "D033", "D034", "D038"];
     codes
@@ -100,7 +100,7 @@ fn about_credentials(report: &Report) -> Vec<&str> {
 fn a_clock_that_is_right_is_no_finding() {
     let report = examine_credentials(|left| left > 0);
     assert!(about_credentials(&report).is_empty(), "{report}");
-    // The rest was met as it is.
+    // The rest was examined as usual.
     report.assert_has(&["D048", "D052"]);
 }
 

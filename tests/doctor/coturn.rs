@@ -1,4 +1,4 @@
-//! Coturn on the server's host, with whatever fault a test gives it; and Hairpin with any file.
+//! Coturn on the server's host, with any fault that a test gives it; and Hairpin with any file.
 
 use std::env;
 use std::net::{SocketAddr, TcpStream, UdpSocket};
@@ -16,7 +16,7 @@ use crate::lab::server::{PASSWORD, REALM, USER};
 use crate::lab::world::{SERVER_V4, World};
 use crate::lab::{PATIENCE, wait_for};
 
-/// A running coturn, gone with this value.
+/// A running coturn, which ends with this value.
 pub(crate) struct Coturn {
     _program: Program,
     _files: TempDir,
@@ -83,7 +83,7 @@ pub(crate) fn wait_for_binding(server: SocketAddr) {
     socket.set_read_timeout(patience).expect("a time");
     wait_for("an answer over UDP", PATIENCE, || {
         let mut answer = [0; 512];
-        // Nobody is there yet, perhaps.
+        // The server may not listen yet.
         let _ = socket.send_to(b"\x00\x01\x00\x00\x21\x12\xA4\x42is it there?", server);
         socket.recv(&mut answer).ok()
     });

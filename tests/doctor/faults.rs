@@ -10,7 +10,7 @@ use crate::lab::server::{PASSWORD, SECRET, USER};
 use crate::lab::world::{CLIENT_V4, PEER_V4, SERVER_V4, World, in_own_world};
 use crate::report::{Report, examine};
 
-/// Coturn relays to anybody by default, so the doctor comes from where peers are.
+/// Coturn relays to anybody by default, so the doctor runs where peers are.
 fn examine_with_user(uri: &str, more: &[&str]) -> Report {
     let bind = PEER_V4.to_string();
     let login = ["--user", USER, "--password", PASSWORD, "--bind", &bind];
@@ -30,7 +30,7 @@ fn coturn_as_it_comes_works_but_relays_to_private_networks() {
             assert_eq!(report.codes("error"), ["D061"], "{report}");
             assert_eq!(report.codes("warning"), ["D062"], "{report}");
             report.assert_has(&["D020", "D023", "D045", "D054", "D055"]);
-            // It knows no more than MD5.
+            // This server knows only MD5.
             assert_eq!(report.sentence("D027"), None, "{report}");
         }
     });
@@ -38,7 +38,7 @@ fn coturn_as_it_comes_works_but_relays_to_private_networks() {
 
 #[test]
 fn a_name_that_leads_nowhere_is_d001() {
-    // A world of its own has nobody to ask.
+    // A world of its own has no resolver.
     in_own_world(|_| {
         examine(&["turn:nowhere.invalid", "--secret", SECRET]).assert_errors(&["D001"]);
     });
@@ -223,7 +223,7 @@ fn dtls_with_an_rsa_certificate_is_not_examined_and_no_fault() {
         let report = examine_with_user(&format!("turns:{SERVER_V4}?transport=udp"), &[]);
         assert_eq!(report.codes("warning"), ["D018"], "{report}");
         assert_eq!(report.exit, Some(0), "{report}");
-        // Over TLS it is examined, and signed by itself.
+        // Over TLS it is examined, and it signed its certificate itself.
         let report = examine_with_user(&format!("turns:{SERVER_V4}"), &[]);
         report.assert_has(&["D014", "D045"]);
     });
@@ -298,7 +298,7 @@ const RIGHT: Wish = Wish {
     is_complete: true,
 };
 
-/// What an operator of coturn has to forbid.
+/// The peers that an operator of coturn has to deny.
 const DENY_PRIVATE: &[&str] = &[
     "--denied-peer-ip=10.0.0.0-10.255.255.255",
     "--denied-peer-ip=172.16.0.0-172.31.255.255",

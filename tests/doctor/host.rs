@@ -1,4 +1,4 @@
-//! What only the host knows: the server's own configuration, and where the host does not keep to it.
+//! Findings about the host: the server's own configuration, and where the host differs from it.
 
 use std::fs;
 use std::net::UdpSocket;
@@ -31,7 +31,7 @@ fn configuration(more_of_relay: &str) -> NamedTempFile {
     file
 }
 
-/// Examines on the server's host, with a STUN server that this world has on the other.
+/// Examines on the server's host, with a STUN server on this world's other host.
 fn examine_there(world: &World, config: &NamedTempFile) -> Report {
     let outside = on_datagrams_at(CLIENT_V4, |request, from| {
         bound(request, from).into_iter().collect()
@@ -125,7 +125,7 @@ fn a_server_outside_that_does_not_answer_is_no_error() {
 #[test]
 fn a_server_outside_that_dns_is_slow_to_tell_of_does_not_make_a_run_longer() {
     in_own_world(|world| {
-        // Resolvers that hear and say nothing.
+        // Resolvers that read and never answer.
         let silent = [CLIENT_V4, PEER_V4].map(|ip| UdpSocket::bind((ip, 53)).expect("our own"));
         let file = NamedTempFile::new().expect("a temporary file");
         let resolvers = format!("nameserver {CLIENT_V4}\nnameserver {PEER_V4}\n");
@@ -144,7 +144,7 @@ fn a_server_outside_that_dns_is_slow_to_tell_of_does_not_make_a_run_longer() {
         let report = examine_with(world.on_server_host(&hairpin()), &arguments);
         let unknown = report.codes("note");
         let unknown = unknown.iter().filter(|code| **code == "D077");
-        // The address of each family.
+        // One address of each family.
         assert_eq!(unknown.count(), 2, "{report}");
         drop(silent);
     });

@@ -1,4 +1,5 @@
-//! `hairpin doctor` against servers that work, servers that do not, and what only pretends to be one.
+//! `hairpin doctor` against servers that work, servers that do not, and programs that only pretend
+//! to be one.
 
 #[path = "../lab/mod.rs"]
 #[allow(dead_code, reason = "each test binary needs another part of the lab")]

@@ -1,4 +1,4 @@
-//! The doctor as a script meets it.
+//! The doctor's report, as a script reads it.
 
 use std::env;
 use std::process::Command;
@@ -8,22 +8,22 @@ use serde_json::Value;
 
 use crate::lab::program::Program;
 
-/// What the doctor said, and how it ended.
+/// The doctor's report, and its exit code.
 #[derive(Debug)]
 pub(crate) struct Report {
     pub(crate) exit: Option<i32>,
-    /// All it wrote.
+    /// All its output.
     pub(crate) text: String,
     json: Value,
 }
 
-/// Examines with `hairpin doctor … --json`, which must end as it promises: soon and with sense.
+/// Examines with `hairpin doctor … --json`, which must end soon and with readable JSON.
 #[track_caller]
 pub(crate) fn examine(arguments: &[&str]) -> Report {
     examine_with(hairpin(), arguments)
 }
 
-/// What people read, on no terminal.
+/// The output for people, not on a terminal.
 #[track_caller]
 pub(crate) fn read(arguments: &[&str]) -> String {
     let mut doctor = hairpin();
@@ -39,7 +39,7 @@ fn hairpin() -> Command {
     Command::new(binary.as_deref().unwrap_or(env!("CARGO_BIN_EXE_hairpin")))
 }
 
-/// The same, by a command that leads to `hairpin` elsewhere.
+/// The same, by a command that runs `hairpin` elsewhere.
 #[track_caller]
 pub(crate) fn examine_with(mut hairpin: Command, arguments: &[&str]) -> Report {
     hairpin.env_remove("HAIRPIN_CONFIG");
@@ -67,14 +67,14 @@ impl Report {
             .collect()
     }
 
-    /// What was said under a code, if it was found.
+    /// The sentence of a finding with this code, if there is one.
     pub(crate) fn sentence(&self, code: &str) -> Option<&str> {
         let mut of = self.findings().iter();
         of.find(|finding| finding["code"] == code)
             .map(|finding| finding["sentence"].as_str().expect("a sentence"))
     }
 
-    /// That there are no errors but these, at least one, and that the exit code says so.
+    /// Asserts that there are no errors but these, at least one, and that the exit code agrees.
     #[track_caller]
     pub(crate) fn assert_errors(&self, expected: &[&str]) {
         assert_eq!(self.codes("error"), expected, "{self}");
@@ -89,7 +89,7 @@ impl Report {
         }
     }
 
-    /// That nothing is wrong.
+    /// Asserts that nothing is wrong.
     #[track_caller]
     pub(crate) fn assert_clean(&self) {
         assert!(self.codes("error").is_empty(), "{self}");
@@ -98,7 +98,7 @@ impl Report {
         assert_eq!(self.json["errors"], 0, "{self}");
     }
 
-    /// That these were found, whatever else was.
+    /// Asserts that there are these findings, among any others.
     #[track_caller]
     pub(crate) fn assert_has(&self, codes: &[&str]) {
         for code in codes {
@@ -123,8 +123,8 @@ impl std::fmt::Display for Report {
     }
 }
 
-/// What a run may take.
+/// The longest time that a run may take.
 const PROMISE: Duration = Duration::from_secs(15);
 
-/// What a debug build on a busy machine takes to start and to end.
+/// The time that a debug build on a busy machine takes to start and to end.
 const STARTING: Duration = Duration::from_secs(2);

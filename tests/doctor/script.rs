@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use wire::attributes::{ErrorCode, Nonce, Realm, XorMappedAddress};
 use wire::{Class, Message, Method, Writer};
 
-/// Answers datagrams with what the script makes of each.
+/// Answers each datagram with the script's answers.
 pub(crate) fn on_datagrams(
     script: impl FnMut(&[u8], SocketAddr) -> Vec<Vec<u8>> + Send + 'static,
 ) -> SocketAddr {
@@ -28,7 +28,7 @@ pub(crate) fn on_datagrams_at(
         let mut packet = [0; 2_048];
         while let Ok((length, from)) = socket.recv_from(&mut packet) {
             for answer in script(&packet[..length], from) {
-                // Who asked may be gone.
+                // The sender may be gone.
                 let _ = socket.send_to(&answer, from);
             }
         }
@@ -36,7 +36,7 @@ pub(crate) fn on_datagrams_at(
     address
 }
 
-/// Passes datagrams on to a server and back, each after this long; every client from a port of its
+/// Passes datagrams on to a server and back, each after this delay; every client gets a port of its
 /// own.
 pub(crate) fn delayed(server: SocketAddr, delay: Duration) -> SocketAddr {
     let front = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
@@ -44,7 +44,7 @@ pub(crate) fn delayed(server: SocketAddr, delay: Duration) -> SocketAddr {
     let front = Arc::new(front);
     let (later, due) = mpsc::channel::<(Instant, Box<dyn Fn() + Send>)>();
     thread::spawn(move || {
-        // All are late by the same time, so they are due in the order in which they came.
+        // All have the same delay, so they are due in the order in which they came.
         for (at, send) in due {
             thread::sleep(at.saturating_duration_since(Instant::now()));
             send();

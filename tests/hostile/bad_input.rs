@@ -21,7 +21,7 @@ use crate::{
 fn no_cut_or_corrupted_datagram_of_a_stranger_does_anything() {
     in_own_world(|_| {
         let server = Server::start(Setup {
-            // All that is to be answered is answered, also to one address.
+            // Every request is answered that may be, although all come from one address.
             unauthenticated: "per-prefix = \"unlimited\"\ntotal = \"unlimited\"",
             ..Setup::default()
         });
@@ -92,7 +92,7 @@ fn no_cut_or_corrupted_stream_of_a_client_does_more_than_end_it() {
     });
 }
 
-/// A session, the bytes its client sent, and a peer that hears what is relayed.
+/// A session, the bytes its client sent, and a peer that receives the relayed data.
 struct Capture {
     session: Session,
     messages: Vec<Vec<u8>>,
@@ -101,7 +101,7 @@ struct Capture {
     address: SocketAddr,
 }
 
-/// What a hostile client sends, and whether it goes on afterwards.
+/// The bytes that a hostile client sends, and whether it goes on afterwards.
 struct BadInput {
     bytes: Vec<u8>,
     is_cut: bool,
@@ -165,7 +165,7 @@ impl Capture {
         })
     }
 
-    /// Who has nothing but what was captured.
+    /// A sender who has only the captured bytes.
     fn stranger(&self, ip: Ipv4Addr) -> Standing {
         Standing {
             nonce: self.nonce.clone(),
@@ -175,7 +175,7 @@ impl Capture {
         }
     }
 
-    /// Who sends from the session's own 5-tuple.
+    /// A sender on the session's own 5-tuple.
     fn owner(&self) -> Standing {
         let signed = &self.messages[2];
         Standing {
@@ -184,7 +184,7 @@ impl Capture {
         }
     }
 
-    /// Sends all bad input as datagrams, one by one, and watches what each leads to.
+    /// Sends all bad input as datagrams, one by one, and checks the outcome of each.
     fn fire(&self, socket: &UdpSocket, mut standing: Standing) {
         socket
             .set_read_timeout(Some(PATIENCE))
@@ -196,7 +196,7 @@ impl Capture {
             let fence = fence(number);
             socket.send(&bytes).expect("the server is there");
             socket.send(&fence).expect("the server is there");
-            // What is answered at all is answered before the fence.
+            // All answers come before the answer to the fence.
             let mut answers = Vec::new();
             loop {
                 let length = socket.recv(&mut answer).expect("an answer to the fence");
@@ -209,15 +209,15 @@ impl Capture {
         }
     }
 
-    /// Sends `opening` and bad input on a connection of its own and watches what it leads to.
-    /// Returns 1 if the server had to end the connection.
+    /// Sends `opening` and bad input on a connection of its own and checks the outcome. Returns 1
+    /// if the server had to end the connection.
     fn connect_and_fire(&self, input: &BadInput, opening: &[u8], mut standing: Standing) -> u64 {
         let mut bytes = [opening, &input.bytes].concat();
         if !input.is_cut {
             bytes.extend_from_slice(&fence(0));
         }
         let mut stream = connect((CLIENT, 0).into(), SERVER);
-        // One that was cut off early cannot take it all.
+        // A connection that ends early cannot take it all.
         let _ = stream.write_all(&bytes);
         let expected = standing.outcome_of_stream(&bytes);
         if !expected.broken {
@@ -228,10 +228,10 @@ impl Capture {
         u64::from(expected.broken)
     }
 
-    /// Compares what was sent, and what should come of it, with what came.
+    /// Compares the packets that were sent, and their expected outcomes, with the answers.
     fn assert_became(&self, sent: &[(Vec<u8>, Outcome)], answers: &[impl AsRef<[u8]>]) {
         let answers = answers.iter().map(AsRef::as_ref);
-        // A changed address may be one where nobody listens.
+        // A changed address may be one without a listener, so that an ICMP error comes.
         let mut answers = answers.filter(|answer| !tells_a_loss(answer));
         let mut awaited = Vec::new();
         for (packet, outcome) in sent {
@@ -250,7 +250,7 @@ impl Capture {
         assert_eq!(self.relayed(awaited.len()), awaited, "{sent:02x?}");
     }
 
-    /// What the peer heard, which is at least this many datagrams.
+    /// The datagrams that the peer received, at least so many.
     fn relayed(&self, at_least: usize) -> Vec<Vec<u8>> {
         let mut buffer = [0; 2048];
         let mut heard = Vec::new();
@@ -272,14 +272,14 @@ impl Capture {
     }
 }
 
-/// A Binding request that tells itself apart: what was sent before it was handled before it.
+/// A Binding request with a number: packets that were sent before it were handled before it.
 fn fence(number: usize) -> [u8; 20] {
     let mut request = *b"\x00\x01\x00\x00\x21\x12\xA4\x42fence       ";
     request[12..].copy_from_slice(&number.to_be_bytes());
     request
 }
 
-/// Whether this is what ICMP said of a datagram to a peer.
+/// Whether this is an ICMP error about a datagram to a peer.
 fn tells_a_loss(message: &[u8]) -> bool {
     let message = Message::parse(message);
     message.is_ok_and(|it| {

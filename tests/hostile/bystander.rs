@@ -1,4 +1,4 @@
-//! A session beside whatever a test does, which must not notice.
+//! A session that runs beside a test, and must not be disturbed.
 
 use std::{
     fmt,
@@ -13,13 +13,13 @@ use std::{
 
 use crate::session::{Session, peer_at};
 
-/// Exchanges data with a peer, there and back, until asked how it went.
+/// Exchanges data with a peer, there and back, until it is finished.
 pub(crate) struct Bystander {
     stop: Arc<AtomicBool>,
     thread: JoinHandle<RoundTrips>,
 }
 
-/// What became of the datagrams that were sent there and back.
+/// The outcome of the datagrams that were sent there and back.
 #[derive(Debug, Default)]
 pub(crate) struct RoundTrips {
     /// How long they took, sorted.
@@ -33,7 +33,7 @@ impl Bystander {
         Self::every(PAUSE)
     }
 
-    /// The same, with this pause after each way there and back.
+    /// The same, with this pause after each round trip.
     pub(crate) fn every(pause: Duration) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let mut session = Session::udp();
@@ -77,7 +77,7 @@ impl Bystander {
     }
 }
 
-/// What comes late was given up as lost already.
+/// A datagram that comes late was given up as lost already.
 fn peer_hears(peer: &UdpSocket, text: &[u8]) -> bool {
     let mut buffer = [0; 64];
     while let Ok(length) = peer.recv(&mut buffer) {
@@ -98,7 +98,7 @@ fn client_hears(session: &mut Session, text: &[u8]) -> bool {
 }
 
 impl RoundTrips {
-    /// Those of many sessions together.
+    /// The round trips of many sessions together.
     pub(crate) fn of_all(all: impl IntoIterator<Item = Self>) -> Self {
         let mut sum = Self::default();
         for mut trips in all {
@@ -109,7 +109,8 @@ impl RoundTrips {
         sum
     }
 
-    /// Fails if anything was lost or the session had to wait for others, and tells how it went.
+    /// Fails if anything was lost or the session had to wait for others, and prints the round
+    /// trips.
     #[track_caller]
     pub(crate) fn assert_undisturbed(&self) {
         println!("bystander: {self}");
@@ -147,11 +148,11 @@ impl fmt::Display for RoundTrips {
     }
 }
 
-/// Where bystanders' peers are.
+/// The address of bystanders' peers.
 const PEER: Ipv4Addr = Ipv4Addr::new(127, 200, 0, 1);
-/// What has not come back by then never will.
+/// A datagram that has not come back in this time is lost.
 const LOST: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(1);
-/// Far above what a debug build on a busy machine needs, far below what one hears.
+/// Far more than a debug build on a busy machine needs, far less than people notice.
 const SLOWED: Duration = Duration::from_millis(30);
 const STALLED: Duration = Duration::from_millis(200);

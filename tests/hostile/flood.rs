@@ -1,4 +1,4 @@
-//! Clients that take more than they read, and what it costs the others.
+//! Clients that are sent more than they read, and the cost for the others.
 
 use std::{
     io::{self, ErrorKind, Read, Write},
@@ -32,7 +32,7 @@ fn a_client_that_does_not_read_loses_old_media_and_costs_no_memory() {
         println!("a client that does not read costs {grown} bytes");
         assert!(grown <= MOST_FOR_MEDIA, "{grown} bytes");
 
-        // The last ones, slowly, so that all of them reach the server.
+        // The last ones are sent slowly, so that all of them reach the server.
         for _ in 0..20 {
             thread::sleep(Duration::from_millis(5));
             last += 1;
@@ -42,7 +42,7 @@ fn a_client_that_does_not_read_loses_old_media_and_costs_no_memory() {
         println!("{} of {last} datagrams came", heard.len());
         assert!(heard.is_sorted(), "out of order");
         assert!(heard.ends_with(&(last - 19..=last).collect::<Vec<u32>>()));
-        // With all read, nothing is in the way any more.
+        // Once all is read, nothing blocks the connection any more.
         peer.send(&media(last + 1, 10))
             .expect("the server is there");
         assert_eq!(read_media_until(session.stream(), last + 1), [last + 1]);
@@ -65,7 +65,8 @@ fn media_in_crumbs_costs_no_more_memory_than_in_loaves() {
             peer.connect(relayed).expect("a route to the server");
             clients.push((session, peer));
         }
-        // What the kernel holds is filled with loaves, so that what the server holds is crumbs.
+        // The kernel's buffers are filled with large datagrams first, so that the server's hold
+        // only small ones.
         for (_, peer) in &clients {
             flood(peer, 4 << 20, 8192);
         }
@@ -142,14 +143,15 @@ fn ask_until(mut stream: &TcpStream, deadline: Instant) {
 }
 
 /// Sends so many bytes as datagrams of this length, as fast as the server takes them. Returns the
-/// number of the last.
+/// number of the last one.
 fn flood(peer: &UdpSocket, bytes: usize, length: usize) -> u32 {
     let count = u32::try_from(bytes / length).expect("fewer than that");
     for number in 1..=count {
         peer.send(&media(number, length))
             .expect("the server is there");
         if number % 64 == 0 {
-            // The kernel drops what nobody fetches: no flood reaches a server that has no time.
+            // The kernel drops datagrams that are not read: a flood does not reach a server that
+            // has no processor time.
             thread::yield_now();
         }
     }
@@ -187,8 +189,8 @@ fn read_media_until(mut stream: &TcpStream, last: u32) -> Vec<u32> {
 }
 
 const PEER: Ipv4Addr = Ipv4Addr::new(127, 100, 0, 1);
-/// The queue of 256 KiB, the buffers of a shard that were not used before, and what the allocator
-/// needs around them.
+/// The queue of 256 KiB, the buffers of a shard that were not used before, and the allocator's
+/// share.
 const MOST_FOR_MEDIA: u64 = 2 << 20;
 const CROWD: u64 = 8;
 const BUSY: Duration = Duration::from_secs(2);

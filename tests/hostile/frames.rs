@@ -1,4 +1,4 @@
-//! Frames on TCP: many at once, cut anywhere, as long as can be, and broken off.
+//! Frames on TCP: many at once, cut anywhere, as long as possible, and broken off.
 
 use std::{
     io::Write,
@@ -42,7 +42,7 @@ fn a_frame_cut_at_any_byte_is_whole_again() {
             let round = client.round(cut);
             let (first, second) = round.split_at(cut.into());
             client.write(first);
-            // So that the server reads twice.
+            // A pause, so that the server reads twice.
             thread::sleep(Duration::from_millis(2));
             client.write(second);
         }
@@ -94,7 +94,7 @@ fn channel_data_as_long_as_can_be_does_not_hang_the_connection() {
     });
 }
 
-/// RFC 8489 §5. Waiting for the rest of such a frame would be waiting for nothing.
+/// RFC 8489 §5. The rest of such a frame never comes, so the server must not wait for it.
 #[test]
 fn a_stun_length_that_is_no_multiple_of_four_ends_the_connection_at_once() {
     in_own_world(|_| {
@@ -176,7 +176,7 @@ fn a_client_that_comes_back_on_the_same_port_begins_anew() {
             });
             let mut session = Session::on_stream(stream);
             session.allocate().expect("an allocation");
-            // Something to do while the client is gone and back.
+            // Work for the server while the client leaves and comes back.
             let busy = binding(0).repeat(4000);
             let mut stream = session.stream();
             stream.write_all(&busy).expect("a connection");
@@ -231,7 +231,7 @@ impl Client {
         stream.write_all(bytes).expect("the connection lives");
     }
 
-    /// Reads what these rounds must have led to, and nothing else.
+    /// Asserts that the answers to these rounds come, and nothing else.
     fn finish(self, rounds: std::ops::Range<u8>) {
         let mut buffer = [0; 64];
         for number in rounds.clone() {

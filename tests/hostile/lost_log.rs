@@ -1,4 +1,4 @@
-//! A log that nobody reads any more: `hairpin serve 2>&1 | head` must not end the server.
+//! A log that is no longer read: `hairpin serve 2>&1 | head` must not end the server.
 
 use std::{
     fs::write,
@@ -79,7 +79,7 @@ impl Logging {
         });
     }
 
-    /// It answers, also after lines for the log came about, and ends when it is told to.
+    /// It answers, also after it had lines to log, and ends when it is told to.
     #[track_caller]
     fn goes_on(mut self) {
         for request in [BINDING, REFUSED, BINDING, REFUSED, BINDING] {
@@ -105,5 +105,5 @@ fn fill(mut pipe: PipeWriter) {
 }
 
 const BINDING: &[u8] = b"\x00\x01\x00\x00\x21\x12\xA4\x42is it there?";
-/// With an attribute that must be understood and is not: each refusal is a line for the log.
+/// A request with an unknown comprehension-required attribute: each refusal is a line for the log.
 const REFUSED: &[u8] = b"\x00\x01\x00\x04\x21\x12\xA4\x42over and out\x00\x02\x00\x00";

@@ -1,4 +1,4 @@
-//! Peers that cannot be reached. Every client sends to some, and its allocation must not mind.
+//! Peers that cannot be reached. Every client sends to some, and its allocation must go on.
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -57,16 +57,16 @@ fn a_send_that_fails_hurts_nothing() {
                 .expect("an allocation that lives");
         }
         let totals = server.stop();
-        // In both sessions one indication, as port 0 gets no channel.
+        // One indication in each session, as port 0 gets no channel.
         assert_eq!(totals.dropped("peer-denied"), 2);
-        // An indication and ChannelData to each, but for port 0, and for the closed port, which
-        // the kernel takes for a place to send to.
+        // An indication and ChannelData to each, except for port 0, and for the closed port, to
+        // which the kernel does send.
         let refused_by_kernel = lost_peers().len() as u64 - 2;
         assert_eq!(totals.sockets("send-failed"), 4 * refused_by_kernel);
     });
 }
 
-/// Where nothing can be sent to, or nobody is.
+/// Addresses that cannot be sent to, or that no host has.
 fn lost_peers() -> Vec<SocketAddr> {
     let (closed_port, address) = peer_at(PEER_V4);
     drop(closed_port);
@@ -79,9 +79,9 @@ fn lost_peers() -> Vec<SocketAddr> {
     peers
 }
 
-/// To all hosts of the lab's net, which takes more than a socket to send to.
+/// All hosts of the lab's net, which a socket may send to only with an option.
 const BROADCAST: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 255);
-/// Every way in which a route can say no.
+/// Every error that a route can give.
 const UNREACHABLE: [(&str, &str); 4] = [
     ("unreachable", "192.0.2.1"),
     ("prohibit", "192.0.2.2"),

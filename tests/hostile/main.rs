@@ -1,5 +1,5 @@
-//! Hostile clients against the running server: bytes that mean nothing, streams that stand still,
-//! frames cut anywhere, peers that cannot be reached.
+//! Hostile clients against the running server: meaningless bytes, streams that stand still, frames
+//! cut anywhere, peers that cannot be reached.
 //!
 //! Every test has a host of its own, on which all of 127.0.0.0/8 can be client or peer.
 

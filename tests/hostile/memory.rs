@@ -1,4 +1,4 @@
-//! What an allocation costs the process, with its socket and the task that reads it.
+//! The memory of the process that an allocation costs, with its socket and the task that reads it.
 
 use crate::{
     lab::world::in_own_world,
@@ -34,5 +34,5 @@ fn thousands_of_idle_allocations_cost_the_process_little_each() {
 }
 
 const ALLOCATIONS: u64 = 3000;
-/// At most a KiB is the core's; the rest is the runtime's. The kernel's part is its own.
+/// At most a KiB is the core's; the rest is the runtime's. Memory of the kernel is not counted.
 const MOST: u64 = 2560;

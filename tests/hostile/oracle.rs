@@ -1,6 +1,6 @@
-//! What the RFCs say about a packet, told by a reader that shares no code with the server.
+//! The outcome of a packet by the RFCs, from a reader that shares no code with the server.
 //!
-//! It knows only what the captured session can become by a cut or by one wrong byte.
+//! It knows only the packets that a cut or one wrong byte makes of the captured session.
 
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 
@@ -9,7 +9,7 @@ use sha1::Sha1;
 
 use crate::{lab::server::USER, stream::take_frame};
 
-/// What must become of a packet.
+/// The outcome that a packet must have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// Nothing at all.
@@ -18,16 +18,16 @@ pub(crate) enum Outcome {
     Success,
     /// An error response with this code.
     Refused(u16),
-    /// The peer gets this, and nobody gets an answer.
+    /// The peer gets this, and there is no answer.
     Relayed(Vec<u8>),
 }
 
-/// What the sender of a packet is to the server.
+/// What the server knows of a packet's sender.
 #[derive(Clone, Debug)]
 pub(crate) struct Standing {
     /// The nonce that the server gave to the captured session.
     pub(crate) nonce: Vec<u8>,
-    /// Whether the nonce was given to the address that sends.
+    /// Whether the nonce was given to the sender's address.
     pub(crate) same_ip: bool,
     /// The transaction that opened the sender's allocation, if it has one.
     pub(crate) allocation: Option<[u8; 12]>,
@@ -35,17 +35,17 @@ pub(crate) struct Standing {
     pub(crate) peer: SocketAddr,
 }
 
-/// What a stream must lead to.
+/// The outcome that a stream must have.
 #[derive(Debug)]
 pub(crate) struct StreamOutcome {
     /// The whole frames, each with its outcome.
     pub(crate) frames: Vec<(Vec<u8>, Outcome)>,
-    /// Whether the stream goes on with what no frame begins with, or with one too long.
+    /// Whether the stream goes on with bytes that begin no frame, or with a frame that is too long.
     pub(crate) broken: bool,
 }
 
 impl Standing {
-    /// What must become of one datagram or frame.
+    /// The outcome that one datagram or frame must have.
     pub(crate) fn outcome(&self, packet: &[u8]) -> Outcome {
         match packet.first() {
             Some(0..=3) => match Stun::read(packet) {
@@ -57,7 +57,8 @@ impl Standing {
         }
     }
 
-    /// What must become of a stream. The sender's standing grows with what it is granted.
+    /// The outcome that a stream must have. The sender's standing changes with the requests that
+    /// are granted.
     pub(crate) fn outcome_of_stream(&mut self, mut bytes: &[u8]) -> StreamOutcome {
         let mut frames = Vec::new();
         loop {
@@ -82,7 +83,7 @@ impl Standing {
         }
     }
 
-    /// An Allocate that succeeds changes what the sender is.
+    /// Notes the allocation of an Allocate that succeeds.
     pub(crate) fn learn(&mut self, packet: &[u8], outcome: &Outcome) {
         if *outcome == Outcome::Success && packet.starts_with(&ALLOCATE.to_be_bytes()) {
             self.allocation = packet[8..20].try_into().ok();
@@ -108,11 +109,11 @@ impl Standing {
             BINDING if message.knows_all() => Outcome::Success,
             BINDING => Outcome::Refused(420),
             SEND => self.outcome_of_send(message),
-            // Only a Binding is older than the magic cookie.
+            // Only Binding was defined before the magic cookie.
             ALLOCATE | REFRESH | CREATE_PERMISSION | CHANNEL_BIND if message.has_cookie() => {
                 self.outcome_of_turn(message)
             }
-            // Responses, indications, and methods that nobody knows. RFC 8489 §6.3.
+            // Responses, indications, and unknown methods. RFC 8489 §6.3.
             _ => Outcome::Silence,
         }
     }
@@ -124,7 +125,7 @@ impl Standing {
         };
         for text in [USERNAME, REALM, NONCE] {
             let value = message.get(text);
-            // Missing, or no text at all. RFC 8489 §14.3, §14.9, §14.10.
+            // The attribute is missing, or is no text. RFC 8489 §14.3, §14.9, §14.10.
             if value.is_none_or(|value| str::from_utf8(value).is_err()) {
                 return Outcome::Refused(400);
             }
@@ -195,7 +196,7 @@ impl<'a> Stun<'a> {
         self.transaction.starts_with(&[0x21, 0x12, 0xA4, 0x42])
     }
 
-    /// The attributes before those that protect: what stands behind them is not there.
+    /// The attributes before the protection: those behind it do not count.
     fn visible(&self) -> impl Iterator<Item = &(u16, usize, &'a [u8])> {
         self.attributes
             .iter()
@@ -207,13 +208,13 @@ impl<'a> Stun<'a> {
         found.next().map(|(.., value)| *value)
     }
 
-    /// Where an attribute that protects begins.
+    /// The offset of an attribute that protects the message.
     fn protection(&self, kind: u16) -> Option<usize> {
         let mut found = self.attributes.iter().filter(|(other, ..)| *other == kind);
         found.next().map(|(_, at, _)| *at)
     }
 
-    /// Whether everything that must be understood is. RFC 8489 §6.3.
+    /// Whether all comprehension-required attributes are known. RFC 8489 §6.3.
     fn knows_all(&self) -> bool {
         self.visible()
             .all(|(kind, ..)| *kind >= 0x8000 || KNOWN.contains(kind))
@@ -238,7 +239,7 @@ impl<'a> Stun<'a> {
     }
 }
 
-/// Whether an answer is the one awaited to this request, from its first byte to its last.
+/// Asserts that an answer is the expected one to this request, from its first byte to its last.
 #[track_caller]
 pub(crate) fn assert_answers(answer: &[u8], request: &[u8], outcome: &Outcome) {
     let message = Stun::read(answer).unwrap_or_else(|| panic!("{answer:02x?} is no message"));
@@ -299,7 +300,7 @@ fn crc32(bytes: &[u8]) -> u32 {
 
 /// The first channel that the client binds.
 const CHANNEL: u16 = 0x4000;
-/// The most that the server takes for a frame of a client without allocation.
+/// The longest frame that the server takes from a client without an allocation.
 const STRANGERS_FRAME: usize = 4096;
 
 const BINDING: u16 = 0x0001;
@@ -317,7 +318,7 @@ const DATA: u16 = 0x0013;
 const REALM: u16 = 0x0014;
 const NONCE: u16 = 0x0015;
 const FINGERPRINT: u16 = 0x8028;
-/// All that RFC 8489 and RFC 8656 name, in the order of their numbers.
+/// All attributes that RFC 8489 and RFC 8656 name, in the order of their numbers.
 const KNOWN: [u16; 21] = [
     0x0001,
     USERNAME,

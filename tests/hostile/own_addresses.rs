@@ -39,7 +39,7 @@ fn a_server_at_all_addresses_answers_from_the_one_that_was_asked() {
             .collect();
         addresses.push(link_local());
         for server in addresses {
-            // Connected to this address, the client hears no other.
+            // The socket is connected to this address, so the client receives from no other.
             let mut session = Session::udp_to(server, USER, PASSWORD);
             let mapped = session.binding();
             let own = session.datagrams().local_addr().expect("a bound socket");
@@ -86,7 +86,7 @@ fn no_second_server_takes_a_part_of_the_clients() {
         let rivals: [&'static [&'static str]; 2] = [&["127.0.0.1:3478"], &["0.0.0.0:3478"]];
         for listen in rivals {
             assert_cannot_listen(listen, "udp");
-            // Whatever the rival did, every new client still meets the first server.
+            // Whatever the rival did, every new client still reaches the first server.
             for _ in 0..50 {
                 let mut session = Session::udp();
                 session.binding();
@@ -110,7 +110,7 @@ fn a_port_that_any_other_program_has_is_named() {
     });
 }
 
-/// Starts a server that fails, and says to the operator what to do.
+/// Starts a server that must fail, and must tell the operator what to do.
 #[track_caller]
 fn assert_cannot_listen(listen: &'static [&'static str], transport: &str) {
     let files = TempDir::new().expect("a temporary directory");
@@ -126,7 +126,7 @@ fn assert_cannot_listen(listen: &'static [&'static str], transport: &str) {
     }
 }
 
-/// An address that means nothing without its interface.
+/// A link-local address, which needs the name of its interface.
 fn link_local() -> SocketAddr {
     let ip = Ipv6Addr::new(0xFE80, 0, 0, 0, 0, 0, 0, 0x77);
     run_ip(&[

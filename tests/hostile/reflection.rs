@@ -1,4 +1,4 @@
-//! Requests in the names of others: what they would hear, and what it costs the clients.
+//! Requests in the names of others: the answers that those would get, and the cost for the clients.
 
 use std::{
     env,
@@ -32,7 +32,7 @@ fn a_flood_from_thousands_of_sources_is_hardly_amplified() {
         let start = Instant::now();
         while strangers.sent() < REQUESTS {
             strangers.ask();
-            // The kernel drops what nobody fetches, also the session's.
+            // The kernel drops datagrams that are not read, the session's too.
             if strangers.sent().is_multiple_of(AT_ONCE) {
                 pass(&fence);
                 strangers.hear();
@@ -48,7 +48,7 @@ fn a_flood_from_thousands_of_sources_is_hardly_amplified() {
         assert!(grown <= MOST_MEMORY, "{grown} bytes");
 
         bystander.finish().assert_undisturbed();
-        // Who comes when it is over is served as ever.
+        // A client that comes after the flood is served as before.
         thread::sleep(Duration::from_secs(1));
         Session::udp().allocate().expect("an allocation");
         let dropped = server.stop().dropped("over-budget");
@@ -59,7 +59,7 @@ fn a_flood_from_thousands_of_sources_is_hardly_amplified() {
 #[test]
 fn twenty_sessions_lose_nothing_beside_a_flood() {
     in_own_world(|_| {
-        // The listener's buffer holds a second's worth, for as long as a busy machine may keep a
+        // The listener's buffer holds the packets of a second, as long as a busy machine may keep a
         // server waiting.
         let beside = beside_a_flood(Setup::default(), 5_000, Duration::from_secs(4));
         beside.sessions.assert_lossless();
@@ -83,15 +83,15 @@ fn twenty_sessions_beside_a_flood_are_measured() {
     });
 }
 
-/// How it went.
+/// The outcome of the flood.
 struct Beside {
     sessions: RoundTrips,
-    /// Bytes of memory that the server took for it.
+    /// Bytes of memory by which the server grew.
     grown: u64,
 }
 
-/// Twenty sessions of fifty datagrams a second each way, beside strangers who ask at this rate.
-/// What they hear must be within the budget.
+/// Twenty sessions of fifty datagrams a second each way, beside strangers who send requests at this
+/// rate. Their answers must be within the budget.
 fn beside_a_flood(setup: Setup, rate: usize, duration: Duration) -> Beside {
     allow_many_files();
     let server = Server::start(setup);
@@ -99,7 +99,8 @@ fn beside_a_flood(setup: Setup, rate: usize, duration: Duration) -> Beside {
     let mut strangers = Strangers::gather();
     let before = server.peak_memory();
     let busy = server.processor_time();
-    // They are on the same processors as the sessions, whose delay is to be the server's.
+    // The flood runs on the same processors as the sessions, whose delay is to be the server's
+    // alone.
     let flood = thread::spawn(move || {
         yield_to_others();
         let took = strangers.ask_at(rate, duration);
@@ -128,8 +129,8 @@ fn yield_to_others() {
     nice(10).expect("everyone may yield");
 }
 
-/// A Binding that is as long as its answer is answered, whatever else goes on: what was sent
-/// before it was handled before it.
+/// A Binding that is as long as its answer is always answered, and packets that were sent before it
+/// were handled before it.
 #[track_caller]
 fn pass(fence: &UdpSocket) {
     let mut answer = [0; 64];
@@ -138,11 +139,11 @@ fn pass(fence: &UdpSocket) {
     assert_eq!((length, &answer[..2]), (BINDING.len(), &[0x01, 0x01][..]));
 }
 
-/// With SOFTWARE, which brings it to 32 bytes.
+/// With SOFTWARE, which makes it 32 bytes long.
 const BINDING: &[u8; 32] = b"\x00\x01\x00\x0C\x21\x12\xA4\x42is it there?\x80\x22\x00\x08padding!";
 const REQUESTS: usize = 100_000;
 const AT_ONCE: usize = 100;
 /// The pause between two packets of speech.
 const VOICE: Duration = Duration::from_millis(20);
-/// Nothing is kept for any of them; the rest is the allocator's.
+/// The server keeps no state for strangers; this is the allocator's share.
 const MOST_MEMORY: u64 = 512 << 10;

@@ -1,4 +1,4 @@
-//! A server on the test's own host, and what can be seen of it from outside.
+//! A server on the test's own host, and its state as seen from outside.
 
 use std::{
     env, fs,
@@ -19,25 +19,26 @@ use crate::lab::{
     wait_for,
 };
 
-/// Where the server is, unless a test says otherwise. The host is the test's own, so is the port.
+/// The server's address, unless a test says otherwise. The host is the test's own, and so is the
+/// port.
 pub(crate) const SERVER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 3478);
 
-/// What a test wants of the server.
+/// The server that a test wants.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Setup {
     /// Each is a UDP and a TCP listener.
     pub(crate) listen: &'static [&'static str],
-    /// One, so that whoever is disturbed would be: all clients share it.
+    /// One, so that all clients share it and any disturbance reaches them.
     pub(crate) threads: usize,
     /// Below the ports that clients get from the system.
     pub(crate) relay_ports: &'static str,
     /// The address that relays.
     pub(crate) relay: Ipv4Addr,
-    /// Which peers are allowed beside public ones.
+    /// The peers that are allowed beside public ones.
     pub(crate) allow: &'static [&'static str],
     /// Whether anybody can allocate.
     pub(crate) users: bool,
-    /// How much strangers hear beyond what they send, where it is not the default.
+    /// The table `[unauthenticated]`, where it is not the default.
     pub(crate) unauthenticated: &'static str,
     /// The limits of TCP clients, where they are not the default.
     pub(crate) tcp: &'static str,
@@ -76,7 +77,7 @@ impl Server {
         Self::ready(program, files, 2 * setup.listen.len())
     }
 
-    /// Starts a server without configuration, which keeps what it must keep in `home`.
+    /// Starts a server without configuration, which keeps its state in `home`.
     #[track_caller]
     pub(crate) fn start_unconfigured(home: &Path, arguments: &[&str]) -> Self {
         let files = TempDir::new().expect("a temporary directory");
@@ -100,7 +101,7 @@ impl Server {
         server
     }
 
-    /// All the server has logged.
+    /// The server's log so far.
     pub(crate) fn log(&self) -> String {
         self.program.output()
     }
@@ -138,7 +139,7 @@ impl Server {
         Duration::from_millis(10 * ticks.sum::<u64>())
     }
 
-    /// Asks the server to end; what it did stands in its last lines.
+    /// Asks the server to end; its last lines have the totals.
     #[track_caller]
     pub(crate) fn stop(mut self) -> Totals {
         self.program.signal(Signal::TERM);
@@ -171,7 +172,7 @@ fn assert_sane(log: &str) {
     assert!(!log.contains("panicked"), "the server panicked:\n{log}");
 }
 
-/// What a server did in all, as it says at its end.
+/// The totals that a server logs at its end.
 #[derive(Debug)]
 pub(crate) struct Totals(String);
 
@@ -186,7 +187,7 @@ impl Totals {
         self.number(&format!("dropped cause=\"{cause}\" packets="))
     }
 
-    /// What does not happen is not said.
+    /// A number that is zero is not logged.
     fn number(&self, label: &str) -> u64 {
         let Some((_, rest)) = self.0.split_once(label) else {
             return 0;
@@ -207,14 +208,14 @@ fn binary() -> String {
 
 fn serving(mut command: Command) -> Command {
     command.arg("serve");
-    // What the tests are started with is not what the server is.
+    // Variables of the test's own environment must not reach the server.
     for variable in ["HAIRPIN_CONFIG", "STATE_DIRECTORY", "XDG_STATE_HOME"] {
         command.env_remove(variable);
     }
     command
 }
 
-/// Starts a server without configuration, which need not come to listen.
+/// Starts a server without configuration, which may fail before it listens.
 pub(crate) fn start_unconfigured(home: &Path, arguments: &[&str]) -> Program {
     let mut command = hairpin();
     command.args(arguments).env("HOME", home);
@@ -222,7 +223,7 @@ pub(crate) fn start_unconfigured(home: &Path, arguments: &[&str]) -> Program {
 }
 
 impl Setup {
-    /// Starts a server, which need not come to listen.
+    /// Starts a server, which may fail before it listens.
     pub(crate) fn start(&self, files: &TempDir) -> Program {
         let config = files.path().join("turnserver.toml");
         fs::write(&config, self.toml()).expect("the temporary directory is ours");
@@ -280,5 +281,5 @@ impl Setup {
     }
 }
 
-/// What the operator is promised after SIGTERM.
+/// The longest time that the server may take after SIGTERM.
 const TIME_TO_STOP: Duration = Duration::from_secs(5);

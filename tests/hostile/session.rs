@@ -31,7 +31,7 @@ impl Session {
             SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
         };
         let socket = UdpSocket::bind((any, 0)).expect("a free port");
-        // From now on only what comes from this very address is received.
+        // From now on only packets from this very address are received.
         socket.connect(server).expect("a route to the server");
         let link = Link::Udp(socket);
         let config = config_of(&link, user, password);
@@ -91,7 +91,7 @@ impl Session {
         self.allocate_with(AllocateOptions::default())
     }
 
-    /// What the next datagram of a peer holds, if one comes in time. Of losses nothing is asked here.
+    /// The payload of the next datagram of a peer, if one comes in time. Losses are skipped.
     pub(crate) fn receive(&mut self, patience: Duration) -> Option<Vec<u8>> {
         loop {
             let event = self.event_within(patience)?;
@@ -106,7 +106,7 @@ impl Session {
     }
 }
 
-/// The oracle knows the authentication of RFC 5389 only, and the log shows who is named.
+/// The oracle knows only the authentication of RFC 5389, and the log shows user names.
 fn config_of(link: &Link, user: &str, password: &str) -> Config {
     config(link, user, password, Sha256::Off)
 }

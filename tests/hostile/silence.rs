@@ -1,4 +1,4 @@
-//! Streams that say nothing, too little, or nothing of use.
+//! Streams that send nothing, too little, or nothing of use.
 
 use std::{
     io::{ErrorKind, Read, Write},
@@ -29,7 +29,7 @@ fn connections_that_say_nothing_cost_little_and_are_closed_in_time() {
             .map(|number| connect((crowd(number), 0).into(), SERVER))
             .collect();
         let connected = Instant::now();
-        // The last one to be accepted is served, and so were those before it.
+        // The last connection to be accepted is served, and so were those before it.
         let mut last = connect((Ipv4Addr::LOCALHOST, 0).into(), SERVER);
         assert!(is_answered(&mut last));
         let each = server.memory().saturating_sub(before) / 2000;
@@ -42,7 +42,7 @@ fn connections_that_say_nothing_cost_little_and_are_closed_in_time() {
         }
         assert!(start.elapsed() >= FIRST_FRAME, "they were closed early");
         assert!(connected.elapsed() <= FIRST_FRAME + LATE);
-        // Who said something is not silent.
+        // A client that has sent a frame is not silent.
         assert!(is_answered(&mut last));
         bystander.finish().assert_undisturbed();
         assert_eq!(server.stop().sockets("connections-idle"), 2000);
@@ -58,11 +58,11 @@ fn a_connection_without_a_frame_of_use_is_closed_in_time_however_busy() {
         });
         let bystander = Bystander::start();
         let useless: [&[u8]; 4] = [
-            // A byte of a request at a time.
+            // One byte of a request at a time.
             b"\x00",
-            // Nobody asked for a response.
+            // A response to no request.
             b"\x01\x01\x00\x00\x21\x12\xA4\x42not to you..",
-            // Nobody bound this channel.
+            // A channel that is not bound.
             b"\x40\x00\x00\x04lost",
             // An Allocate without the magic cookie.
             b"\x00\x03\x00\x00old as clients..",
@@ -73,7 +73,7 @@ fn a_connection_without_a_frame_of_use_is_closed_in_time_however_busy() {
                 let mut stream = connect((Ipv4Addr::LOCALHOST, 0).into(), SERVER);
                 let start = Instant::now();
                 while start.elapsed() < deadline + LATE {
-                    // It fails once the server has closed, which is what is awaited.
+                    // It fails once the server has closed, as the test expects.
                     let _ = stream.write_all(bytes);
                     if is_closed(&mut stream) {
                         return start.elapsed();
@@ -106,10 +106,10 @@ fn a_client_that_falls_silent_is_closed_unless_it_has_an_allocation() {
         let start = Instant::now();
         assert!(read_to_end(&visitor, LATE).is_empty());
         assert!(start.elapsed() >= Duration::from_millis(900));
-        // Long enough to be closed several times over.
+        // Long enough to be closed several times.
         thread::sleep(Duration::from_secs(3));
         resident.binding();
-        // Without its allocation it is a visitor, too.
+        // Without its allocation it is a stranger, too.
         resident
             .refresh(Duration::ZERO)
             .expect("the allocation's end");
@@ -161,7 +161,7 @@ fn a_stranger_is_closed_in_the_end_whatever_it_sends() {
                 let mut stream = connect((Ipv4Addr::LOCALHOST, 0).into(), SERVER);
                 let start = Instant::now();
                 while start.elapsed() < lifetime + LATE {
-                    // It fails once the server has closed, which is what is awaited.
+                    // It fails once the server has closed, as the test expects.
                     let _ = stream.write_all(bytes);
                     thread::sleep(Duration::from_millis(100));
                     if is_closed(&mut stream) {
@@ -175,7 +175,8 @@ fn a_stranger_is_closed_in_the_end_whatever_it_sends() {
             let took = stranger.join().expect("an end in time");
             assert!(took >= lifetime, "closed after {took:?}");
         }
-        // A client with an allocation is none, and has all the time again when that is gone.
+        // A client with an allocation is no stranger, and has the whole time again once that has
+        // ended.
         resident.binding();
         thread::sleep(lifetime);
         resident
@@ -205,7 +206,7 @@ fn connections_have_limits_for_one_net_and_for_all() {
         for stream in one_net.iter_mut().chain(&mut other_net) {
             assert!(is_answered(stream));
         }
-        // A place that is left is free again.
+        // A place is free again when its connection ends.
         one_net.pop();
         wait_for("a free place", PATIENCE, || {
             is_answered(&mut from(9, 6)).then_some(())
@@ -225,7 +226,7 @@ fn is_answered(stream: &mut TcpStream) -> bool {
         && answer.starts_with(&[0x01, 0x01])
 }
 
-/// Whether the server has closed, with answers unread or none.
+/// Whether the server has closed the connection, with unread answers or without.
 fn is_closed(stream: &mut TcpStream) -> bool {
     stream.set_nonblocking(true).expect("a socket");
     let mut buffer = [0; 512];
@@ -240,13 +241,13 @@ fn is_closed(stream: &mut TcpStream) -> bool {
     end
 }
 
-/// Two nets, as one cannot have so many connections.
+/// Two nets, as one may not have so many connections.
 fn crowd(number: u16) -> IpAddr {
     let [net, host] = [number % 2 + 1, number / 2 % 250 + 1].map(|part| part as u8);
     Ipv4Addr::new(127, net, 0, host).into()
 }
 
-/// The server does so by itself.
+/// The server raises its limit by itself; the test does it here.
 pub(crate) fn allow_many_files() {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {
@@ -262,9 +263,10 @@ const KEEPALIVES: [&[u8]; 2] = [
     b"\x00\x11\x00\x00\x21\x12\xA4\x42still there.",
     b"\x00\x16\x00\x00\x21\x12\xA4\x42still there.",
 ];
-/// The default.
+/// The default of the server.
 const FIRST_FRAME: Duration = Duration::from_secs(10);
 /// How long after the deadline a busy machine may close a connection.
 const LATE: Duration = Duration::from_secs(5);
-/// What a connection may cost the process before its first byte. The kernel's part is its own.
+/// The memory that a connection may cost the process before its first byte. Memory of the kernel is
+/// not counted.
 const MOST_FOR_SILENCE: u64 = 2560;

@@ -1,4 +1,4 @@
-//! Strangers by the thousand: sockets at addresses of many networks, and what they hear.
+//! Strangers by the thousand: sockets at addresses of many networks, and the answers that they get.
 
 use std::{
     net::{Ipv4Addr, UdpSocket},
@@ -14,12 +14,12 @@ pub(crate) struct Strangers {
     sent: usize,
     answers: usize,
     bytes: usize,
-    /// Longer than what asked for it, by source network.
+    /// The bytes by which answers are longer than their requests, by source network.
     excess: Vec<usize>,
 }
 
 impl Strangers {
-    /// Needs as many open files: [`crate::silence::allow_many_files`].
+    /// It needs as many open files: [`crate::silence::allow_many_files`].
     pub(crate) fn gather() -> Self {
         Self {
             sockets: (0..NETS * HOSTS).map(stranger).collect(),
@@ -30,15 +30,15 @@ impl Strangers {
         }
     }
 
-    /// The next of them asks.
+    /// The next of them sends its request.
     pub(crate) fn ask(&mut self) {
         let socket = &self.sockets[self.sent % self.sockets.len()];
         socket.send(ALLOCATE).expect("the server is there");
         self.sent += 1;
     }
 
-    /// They ask at this rate per second, or as fast as they can if that is slower. Returns how long
-    /// it took.
+    /// They send requests at this rate per second, or as fast as they can if that is slower.
+    /// Returns how long it took.
     pub(crate) fn ask_at(&mut self, rate: usize, duration: Duration) -> Duration {
         let start = Instant::now();
         let begun = self.sent;
@@ -61,7 +61,7 @@ impl Strangers {
         }
     }
 
-    /// Reads all that has come.
+    /// Reads all answers that have come.
     pub(crate) fn hear(&mut self) {
         let mut answer = [0; 2048];
         for (number, socket) in self.sockets.iter().enumerate() {
@@ -78,12 +78,12 @@ impl Strangers {
         self.sent
     }
 
-    /// How many answers were heard.
+    /// How many answers have come.
     pub(crate) const fn answers(&self) -> usize {
         self.answers
     }
 
-    /// Fails if they heard more than the default budget has, and tells how much it was.
+    /// Fails if the answers exceed the default budget, and prints how much they were.
     #[track_caller]
     pub(crate) fn assert_within_budget(&self, took: Duration) {
         let (sent, answers, bytes) = (self.sent, self.answers, self.bytes);
@@ -91,7 +91,7 @@ impl Strangers {
             "{sent} requests of {} bytes in {took:?}, {answers} answers of {bytes} bytes",
             sent * ALLOCATE.len()
         );
-        // Two seconds' worth, what was earned meanwhile, and the end of the last answer.
+        // Two seconds' worth, the allowance earned meanwhile, and the end of the last answer.
         let most = |rate: f64| (rate * (2.0 + took.as_secs_f64())) as usize + 100;
         let in_all: usize = self.excess.iter().sum();
         assert!(in_all <= most(262_144.0), "{in_all} bytes in {took:?}");
@@ -123,6 +123,6 @@ const ALLOCATE: &[u8; 28] =
     b"\x00\x03\x00\x08\x21\x12\xA4\x42a stranger! \x00\x19\x00\x04\x11\x00\x00\x00";
 const NETS: usize = 100;
 const HOSTS: usize = 30;
-/// Between two looks at the clock, so that who was kept from asking does not ask all at once.
+/// Requests between two looks at the clock, so that one who was delayed does not send all at once.
 const AT_ONCE: usize = 100;
 const TICK: Duration = Duration::from_micros(100);

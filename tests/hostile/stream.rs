@@ -40,7 +40,7 @@ pub(crate) fn connect_with(
     })
 }
 
-/// Makes closing a socket a reset: what is under way is lost, and nobody is told politely.
+/// Makes closing a socket a reset: data under way is lost, and the connection ends without a FIN.
 pub(crate) fn reset_when_closed(socket: &TcpSocket) {
     #[expect(
         deprecated,
@@ -63,7 +63,7 @@ pub(crate) fn read_to_end(mut stream: &TcpStream, patience: Duration) -> Vec<u8>
         match stream.read(&mut buffer) {
             Ok(0) => return all,
             Ok(length) => all.extend_from_slice(&buffer[..length]),
-            // The server closed while something of ours was still unread: closed all the same.
+            // The server closed while data of ours was unread, which counts as closed.
             Err(error) if error.kind() == ErrorKind::ConnectionReset => return all,
             Err(error) => panic!("the server does not close the connection: {error}"),
         }
@@ -74,7 +74,7 @@ pub(crate) fn read_to_end(mut stream: &TcpStream, patience: Duration) -> Vec<u8>
 /// multiple of four. `None` while it is not whole.
 ///
 /// # Panics
-/// If no frame begins so.
+/// If the bytes begin no frame.
 #[track_caller]
 pub(crate) fn take_frame(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let header = bytes.first_chunk::<4>()?;

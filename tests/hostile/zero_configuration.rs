@@ -1,4 +1,4 @@
-//! `hairpin serve` with nothing else, and with a file that lets nobody in.
+//! `hairpin serve` without a configuration, and with a file that lets nobody in.
 
 use std::net::Ipv4Addr;
 
@@ -96,7 +96,7 @@ fn a_file_without_users_and_secrets_makes_a_stun_server_that_says_so() {
     });
 }
 
-/// The entry that is printed to be pasted.
+/// The entry that is printed for a web page.
 fn printed_ice_server(server: &Server) -> Value {
     wait_for("iceServers", PATIENCE, || {
         let log = server.log();

@@ -1,8 +1,8 @@
-//! The lab: a small world of its own for every test, the server running in it, and programs that
-//! nobody here wrote as its clients.
+//! The lab: a small world of its own for every test, the server running in it, and clients that
+//! were not written here.
 //!
-//! Nothing here but `session`, the project's own client, knows a packet. A test says what it wants of the server (`Setup`), starts it
-//! (`World::serve`), lets a client loose on it and reads what the client says.
+//! Only `session`, the project's own client, knows packets. A test describes its server (`Setup`),
+//! starts it (`World::serve`), runs a client against it and reads the client's output.
 
 pub(crate) mod program;
 pub(crate) mod server;
@@ -14,10 +14,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Longer than any answer takes on a busy machine, short enough to wait for in vain.
+/// Longer than any answer takes on a busy machine, and short enough to wait for in vain.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Asks again until there is something, and fails with `what` was awaited when there never is.
+/// Asks again until there is a value; fails with `what` if there never is.
 #[track_caller]
 pub(crate) fn wait_for<T>(
     what: &str,

@@ -21,7 +21,7 @@ pub(crate) struct Program {
     output: NamedTempFile,
 }
 
-/// How a program ended, and all it wrote to both of its outputs.
+/// How a program ended, and all that it wrote to both of its outputs.
 #[derive(Debug)]
 pub(crate) struct Ended {
     pub(crate) status: ExitStatus,
@@ -34,7 +34,7 @@ impl Program {
         Self::start_with(Stdio::null(), command, package)
     }
 
-    /// The same for a program that is talked to.
+    /// The same for a program that reads its input.
     #[allow(dead_code, reason = "each test binary needs another part of the lab")]
     pub(crate) fn start_talking(command: Command, package: &str) -> (Self, ChildStdin) {
         let mut program = Self::start_with(Stdio::piped(), command, package);
@@ -44,7 +44,7 @@ impl Program {
 
     fn start_with(input: Stdio, mut command: Command, package: &str) -> Self {
         let name = command.get_program().to_string_lossy().into_owned();
-        // A file, not a pipe: nobody has to drain it, and grandchildren may keep it open.
+        // A file, not a pipe: it need not be drained, and grandchildren may keep it open.
         let output = NamedTempFile::new().expect("a temporary file");
         let writer = || Stdio::from(output.as_file().try_clone().expect("a file handle"));
         command
@@ -86,14 +86,14 @@ impl Program {
         self.child.try_wait().expect("our own child")
     }
 
-    /// What the program wrote so far.
+    /// The program's output so far.
     pub(crate) fn output(&self) -> String {
         let bytes = fs::read(self.output.path()).expect("the output file");
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
-        // A program that is already gone is no less ended.
+        // The program may have ended already.
         let _ = kill_process(self.pid(), signal);
     }
 

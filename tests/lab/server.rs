@@ -1,4 +1,5 @@
-//! The server under test: Hairpin, or coturn to find out whose fault it is when a test fails.
+//! The server under test: Hairpin, or coturn to find out which of them is at fault when a test
+//! fails.
 
 use std::{
     env, fs,
@@ -25,7 +26,7 @@ pub(crate) const USER: &str = "alice";
 pub(crate) const PASSWORD: &str = "wonderland";
 pub(crate) const SECRET: &str = "a secret shared with the web application";
 
-/// What a test wants of the server, in no server's own language.
+/// The server that a test wants, in terms of no server's own.
 #[derive(Clone, Debug)]
 pub(crate) struct Setup {
     pub(crate) port: u16,
@@ -42,11 +43,11 @@ pub(crate) struct Setup {
     pub(crate) has_secret: bool,
     /// `[auth] sha256`.
     pub(crate) sha256: &'static str,
-    /// What is in the file of `[auth] nonce-secret-file`.
+    /// The content of the file of `[auth] nonce-secret-file`.
     pub(crate) nonce_secret: Option<&'static str>,
     pub(crate) log_level: &'static str,
     pub(crate) log_addresses: bool,
-    /// More of the configuration, in Hairpin's own words.
+    /// More of the configuration, in Hairpin's format.
     pub(crate) more: String,
 }
 
@@ -85,7 +86,7 @@ impl Server {
         Self::ready(program, files, setup.port)
     }
 
-    /// Starts Hairpin as who tries it does: without a configuration.
+    /// Starts Hairpin as a new user does: without a configuration.
     pub(crate) fn start_unconfigured(world: &World) -> Self {
         let files = TempDir::new().expect("a temporary directory");
         let mut command = hairpin(world);
@@ -108,7 +109,8 @@ impl Server {
         Self::at(listeners, Program::start(command, "util-linux"), files)
     }
 
-    /// The server that `program` is, once it answers at all its `listeners`. Its files stay as long.
+    /// The server that runs as `program`, once it answers at all its `listeners`. It keeps the
+    /// files until it ends.
     pub(crate) fn at(listeners: &[SocketAddr], program: Program, files: TempDir) -> Self {
         let mut server = Self {
             program,
@@ -126,12 +128,12 @@ impl Server {
         wait_for(words, PATIENCE, || self.log().contains(words).then_some(()));
     }
 
-    /// All the server has logged.
+    /// The server's log so far.
     pub(crate) fn log(&self) -> String {
         self.program.output()
     }
 
-    /// The `iceServers` that a server without configuration prints to be pasted.
+    /// The `iceServers` that a server without configuration prints for a web page.
     pub(crate) fn printed_ice_servers(&self) -> Value {
         wait_for("iceServers", PATIENCE, || {
             let log = self.log();
@@ -142,7 +144,7 @@ impl Server {
         })
     }
 
-    /// Asks the server to end, and tells how it did.
+    /// Asks the server to end, and returns how it did.
     #[track_caller]
     pub(crate) fn stop(&mut self) -> Ended {
         self.program.signal(Signal::TERM);
@@ -299,7 +301,7 @@ impl Setup {
         )
     }
 
-    /// Coturn takes users or a secret, not both: it gets the users.
+    /// Coturn takes users or a secret, not both: it is given the users.
     fn coturn(&self, world: &World, files: &TempDir) -> Program {
         let mut command = world.on_server_host("turnserver");
         command.args(["-n", "--log-file", "stdout", "--simple-log"]);
@@ -339,7 +341,7 @@ fn hairpin(world: &World) -> Command {
 /// `hairpin serve` on a host.
 fn serve(on_host: impl FnOnce(&str) -> Command) -> Command {
     let mut command = on_host(&binary());
-    // A configuration of the machine's own is not the test's.
+    // A configuration of this machine must not reach the test.
     command.arg("serve").env_remove("HAIRPIN_CONFIG");
     command
 }
@@ -360,9 +362,9 @@ fn answers_udp(server: SocketAddr) -> bool {
         && answer[4..20] == BINDING_REQUEST[4..20]
 }
 
-/// Beside the configuration.
+/// The name of the file, beside the configuration.
 const NONCE_SECRET: &str = "nonce.secret";
-/// What the operator is promised after SIGTERM.
+/// The longest time that the server may take after SIGTERM.
 const TIME_TO_STOP: Duration = Duration::from_secs(5);
 /// Type Binding request, length 0, the magic cookie, a transaction id. RFC 8489 §5.
 const BINDING_REQUEST: [u8; 20] = *b"\x00\x01\x00\x00\x21\x12\xA4\x42is it there?";

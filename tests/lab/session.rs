@@ -1,5 +1,5 @@
-//! Sessions: the project's own client on a socket. What each test asks of it is said beside the
-//! tests.
+//! Sessions: the project's own client on a socket. Further requests are beside the tests that need
+//! them.
 
 use std::{
     io::{Read, Write},
@@ -19,7 +19,7 @@ use super::PATIENCE;
 pub(crate) struct Session {
     pub(crate) link: Link,
     pub(crate) client: Client,
-    /// Message by message.
+    /// The messages that it sent, one by one.
     pub(crate) sent: Vec<Vec<u8>>,
 }
 
@@ -34,7 +34,7 @@ pub(crate) struct Refused(pub(crate) u16);
 
 impl Session {
     pub(crate) fn on(link: Link, config: Config) -> Self {
-        // Transaction ids must differ between the clients of one server, no more.
+        // Transaction ids only have to differ between the clients of one server.
         static SEEDS: AtomicU64 = AtomicU64::new(0);
         let mut seed = [0; 32];
         seed[..8].copy_from_slice(&SEEDS.fetch_add(1, Ordering::Relaxed).to_be_bytes());
@@ -95,7 +95,7 @@ impl Session {
         ask(&mut self.client, Instant::now());
         let event = loop {
             let event = self.event_within(PATIENCE).expect("the server answers");
-            // What became of an earlier datagram is told when it is known.
+            // A loss of an earlier datagram may be reported at any time.
             if !matches!(event, Event::Lost { .. }) {
                 break event;
             }
@@ -144,7 +144,7 @@ impl Link {
 
     #[track_caller]
     fn receive(&self, buffer: &mut [u8], patience: Duration) -> Option<usize> {
-        // Zero would mean for ever.
+        // A timeout of zero would mean for ever.
         let patience = Some(patience.max(Duration::from_millis(1)));
         match self {
             Self::Udp(socket) => {
@@ -161,7 +161,7 @@ impl Link {
     }
 }
 
-/// What a client on this link is told.
+/// The configuration of a client on this link.
 pub(crate) fn config(link: &Link, user: &str, password: &str, sha256: Sha256) -> Config {
     let mut config = Config::new(match link {
         Link::Udp(_) => Transport::Udp,

@@ -1,4 +1,4 @@
-//! Worlds: two hosts joined by a wire, made for one test and gone with it.
+//! Worlds: two hosts joined by a wire, made for one test and removed with it.
 //!
 //! The test and its clients live on one host, the server on the other, so that nothing between
 //! them is a loopback address, which browsers do not use and the server refuses to relay to.
@@ -36,11 +36,11 @@ pub(crate) const CLIENT_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xDB8, 0x51, 0, 0, 
 pub(crate) const PEER_V4: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 9);
 pub(crate) const PEER_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xDB8, 0x203, 0, 0, 0, 0, 9);
 
-/// A second address of the server's host, for a server that is given it.
+/// A second address of the server's host, which only some servers are given.
 pub(crate) const ALTERNATE_V4: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 3);
 pub(crate) const ALTERNATE_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xDB8, 0x51, 0, 0, 0, 0, 3);
 
-/// Addresses behind the clients' host, for a test to put a host there.
+/// Addresses behind the clients' host, for a test that puts a host there.
 pub(crate) const FAR_V4: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 9);
 pub(crate) const FAR_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xDB8, 0x192, 0, 0, 0, 0, 9);
 
@@ -49,7 +49,7 @@ pub(crate) struct World {
     server_host: Host,
 }
 
-/// A host of its own, gone with this value.
+/// A host of its own, which is removed with this value.
 pub(crate) struct Host {
     idle: Program,
 }
@@ -75,7 +75,7 @@ pub(crate) fn in_own_namespaces(test: &str, lifetime: Duration, promise: impl Fn
     }
 }
 
-/// The name by which the test harness knows the function around the closure `F`.
+/// The name under which the test harness knows the function around the closure `F`.
 pub(crate) fn test_name<F>() -> String {
     let path = type_name::<F>();
     let path = path.strip_suffix("::{{closure}}").expect("a closure");
@@ -110,7 +110,7 @@ impl World {
         configure(Command::new("ip"), &neighbour);
     }
 
-    /// Drops what comes to the client's host and matches a rule of nftables.
+    /// Drops packets that come to the client's host and match a rule of nftables.
     pub(crate) fn drop_incoming(&self, rule: &str) {
         let mut nft = Command::new("nft");
         nft.arg(format!(
@@ -161,7 +161,7 @@ impl Host {
         command
     }
 
-    /// A socket there. It stays where it was made, whoever uses it.
+    /// A socket there. It stays in that network, whichever thread uses it.
     #[allow(dead_code, reason = "each test binary needs another part of the lab")]
     pub(crate) fn socket(&self, ip: IpAddr) -> UdpSocket {
         let pid = self.pid();
@@ -194,7 +194,8 @@ fn client_links(server_host: i32) -> String {
     )
 }
 
-/// The server's host can send anywhere, so that what it does not send it did not want to send.
+/// The server's host has routes to everywhere, so that a datagram that is not sent was held back by
+/// the server.
 fn server_links() -> String {
     format!(
         "link set lo up\n\
@@ -234,10 +235,10 @@ fn run_inside(test: &str) {
         !stderr.starts_with("unshare:"),
         "no namespaces here: {stderr}run the tests as root, or allow unprivileged user namespaces"
     );
-    // A name that matches no test would pass as well: it counts only if one ran.
+    // A name that matches no test would pass as well, so the output must show that one ran.
     let passed = output.status.success() && stdout.contains("test result: ok. 1 passed");
     assert!(passed, "{stdout}{stderr}{}", output.status);
-    // What was measured, for `--nocapture`.
+    // Measurements, for `--nocapture`.
     print!("{stdout}");
 }
 
@@ -250,10 +251,10 @@ fn end_after(lifetime: Duration) {
     });
 }
 
-/// Known to both sides beforehand: to discover an IPv6 neighbour on a new link takes a second.
+/// Known to both sides beforehand, as discovering an IPv6 neighbour on a new link takes a second.
 const CLIENT_MAC: &str = "02:00:00:00:00:02";
 const SERVER_MAC: &str = "02:00:00:00:00:01";
 /// Set in the environment of a test that runs in its own world.
 const INSIDE: &str = "HAIRPIN_TEST_INSIDE";
-/// Of a test, unless it asks for more.
+/// The lifetime of a test, unless it asks for more.
 pub(crate) const LIFETIME: Duration = Duration::from_secs(120);

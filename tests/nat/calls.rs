@@ -30,14 +30,14 @@ fn two_peers_behind_symmetric_nats_cannot_call_each_other_without_turn() {
     on_the_internet(|internet| {
         for result in call(internet, [Nat::Symmetric; 2], Help::Stun) {
             assert_eq!(result["state"], "failed", "{result:#}");
-            // They know what STUN can tell them, and it does not help.
+            // STUN gives them reflexive addresses, and these do not help.
             let gathered = result["gathered"].as_array().expect("candidates");
             assert!(gathered.contains(&json!("srflx")), "{result:#}");
         }
     });
 }
 
-/// What the probe calls `mostly-direct`.
+/// The probe's verdict is `mostly-direct`.
 #[test]
 fn two_peers_behind_port_restricted_nats_call_each_other_without_turn() {
     on_the_internet(|internet| {
@@ -45,7 +45,7 @@ fn two_peers_behind_port_restricted_nats_call_each_other_without_turn() {
     });
 }
 
-/// What the probe calls `direct`: whatever the other side has.
+/// The probe's verdict is `direct`: whatever the other side has.
 #[test]
 fn a_peer_behind_a_restricted_cone_calls_one_behind_a_symmetric_nat_without_turn() {
     on_the_internet(|internet| {
@@ -54,7 +54,7 @@ fn a_peer_behind_a_restricted_cone_calls_one_behind_a_symmetric_nat_without_turn
     });
 }
 
-/// What the probe calls `needs-turn-over-tcp`.
+/// The probe's verdict is `needs-turn-over-tcp`.
 #[test]
 fn a_peer_whose_firewall_refuses_udp_calls_through_hairpin_over_tcp() {
     on_the_internet(|internet| {
@@ -65,7 +65,7 @@ fn a_peer_whose_firewall_refuses_udp_calls_through_hairpin_over_tcp() {
     });
 }
 
-/// Both say so, and the caller heard what it said.
+/// Asserts that both report a connection, and that the caller got its own message back.
 #[track_caller]
 fn assert_connected(results: &[Value; 2]) {
     for result in results {
@@ -75,7 +75,7 @@ fn assert_connected(results: &[Value; 2]) {
     assert_eq!(results[0]["heard"], results[0]["said"], "{results:#?}");
 }
 
-/// On its way from each to the other the call passes a relay.
+/// Asserts that the call passes a relay in both directions.
 #[track_caller]
 fn assert_relayed(results: &[Value; 2]) {
     for result in results {
@@ -84,7 +84,7 @@ fn assert_relayed(results: &[Value; 2]) {
     }
 }
 
-/// What the peers have beside each other.
+/// The servers that the peers can use.
 #[derive(Clone, Copy)]
 enum Help {
     Stun,
@@ -104,7 +104,7 @@ impl Help {
     }
 }
 
-/// What caller and callee say in the end, each behind a NAT of its own.
+/// The final results of caller and callee, each behind a NAT of its own.
 fn call(internet: &Internet, nats: [Nat; 2], help: Help) -> [Value; 2] {
     let _server = hairpin(&[1], "");
     let meeting = Meeting::open(help.ice_servers());
@@ -130,5 +130,5 @@ fn call(internet: &Internet, nats: [Nat; 2], help: Help) -> [Value; 2] {
     })
 }
 
-/// Browsers need seconds to start, and then some to give up.
+/// Browsers need seconds to start, and then some more to give up.
 const CALL: Duration = Duration::from_secs(80);

@@ -1,4 +1,4 @@
-//! A DNS server on the Internet, which knows what a test tells it.
+//! A DNS server on the Internet, with the records that a test gives it.
 
 use std::{
     fs,
@@ -21,7 +21,7 @@ use crate::{
     net::{RESOLVER, server_v4},
 };
 
-/// Names, and what is known of each.
+/// Names, and the records of each.
 #[derive(Default)]
 pub(crate) struct Zone(Vec<Record>);
 
@@ -38,7 +38,7 @@ impl Zone {
         self
     }
 
-    /// Where `service` is to be had; the least priority is preferred.
+    /// The server of `service`; the least priority is preferred.
     pub(crate) fn srv(mut self, service: &str, priority: u16, target: &str, port: u16) -> Self {
         self.add(
             service,
@@ -47,7 +47,7 @@ impl Zone {
         self
     }
 
-    /// By what `host` is to be found that relays: `flags` say what `target` is the name of.
+    /// The relays of `host`: `flags` say what kind of name `target` is.
     pub(crate) fn naptr(mut self, host: &str, flags: &str, service: &str, target: &str) -> Self {
         let bytes = |text: &str| text.as_bytes().into();
         let pointer = NAPTR::new(
@@ -62,7 +62,7 @@ impl Zone {
         self
     }
 
-    /// Lets everybody know, through the only resolver that the test's programs have.
+    /// Publishes the zone through the only resolver that the test's programs have.
     pub(crate) fn publish(self) {
         let address = server_v4(RESOLVER);
         let socket = UdpSocket::bind((address, 53)).expect("a namespace of our own");

@@ -1,4 +1,4 @@
-//! How long a silent mapping lives: the router is told, and the probe must find out.
+//! The lifetime of a silent mapping: the router is told it, and the probe must find it out.
 
 use std::time::Duration;
 
@@ -24,12 +24,13 @@ fn the_lifetime_of_a_mapping_is_found_between_two_silences() {
             let [at_least, below] = ["at_least_seconds", "below_seconds"]
                 .map(|name| told.v4()["lifetime"][name].as_f64().expect("a number"));
             let lifetime = LIFETIME.as_secs_f64();
-            // The router counts from the last packet, the probe from when it heard of it: what
-            // survived was shorter than the lifetime, what did not may look a little shorter, too.
+            // The router counts from the last packet, the probe from the answer to it. A silence
+            // that a mapping survived was shorter than the lifetime; one that it did not survive
+            // may also look a little shorter.
             assert!(at_least < lifetime, "{told:#?}");
             assert!(below > lifetime - DELAY, "{told:#?}");
             assert!(below - at_least < 2.0, "{told:#?}");
-            // To know it is not needed for the verdict.
+            // The verdict does not need the lifetime.
             assert_eq!(told.report["verdict"], "mostly-direct", "{told:#?}");
         }
     });
@@ -47,8 +48,8 @@ fn ordinary_servers_cannot_tell_the_lifetime() {
     });
 }
 
-/// What the router is told.
+/// The lifetime that the router is told.
 const LIFETIME: Duration = Duration::from_secs(6);
 
-/// Seconds, on a machine that has much else to do.
+/// In seconds, on a machine that is busy with other tests.
 const DELAY: f64 = 1.5;

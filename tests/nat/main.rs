@@ -1,4 +1,5 @@
-//! NATs that Linux makes, and what `hairpin probe` says of each; then calls between two of them.
+//! NATs that Linux makes, and the findings of `hairpin probe` about each; then calls between two of
+//! them.
 
 #[expect(dead_code, reason = "the other tests use the rest of the lab")]
 #[path = "../lab/mod.rs"]

@@ -1,4 +1,4 @@
-//! Where two browsers meet: a page on the Internet, and a board that both can write on.
+//! The meeting place of two browsers: a page on the Internet, and a board that both can write on.
 
 use serde_json::Value;
 
@@ -19,12 +19,12 @@ impl Meeting {
         Self(board)
     }
 
-    /// What a browser shows that is to be `role`.
+    /// The page for the browser that is to be `role`.
     pub(crate) fn url(&self, role: &str) -> String {
         format!("{}#{role}", self.0.url())
     }
 
-    /// How it went for `role`, once that is known.
+    /// The result of `role`, once there is one.
     pub(crate) fn result(&self, role: &str) -> Option<Value> {
         self.0.read(&format!("{role}-result"))
     }

@@ -27,7 +27,7 @@ fn the_servers_of_a_name_are_those_that_dns_says() {
             format!("[{}]:3478", server_v6(1)),
         ];
         let cases = [
-            // SRV, by priority.
+            // By SRV, in the order of priority.
             ("stun:plain.example", vec![second, first.clone()]),
             // A server that speaks RFC 5780 is better than any other.
             ("stun:discovery.example", discovery.to_vec()),
@@ -38,7 +38,7 @@ fn the_servers_of_a_name_are_those_that_dns_says() {
                 "stun:plain.example:3478",
                 vec![format!("{}:3478", server_v4(2))],
             ),
-            // A service that is said not to be there leaves the name itself.
+            // If SRV says that the service does not exist, the name itself is left.
             ("stun:dot.example", vec![first]),
         ];
         let cases = cases.map(|(uri, addresses)| {
@@ -50,7 +50,7 @@ fn the_servers_of_a_name_are_those_that_dns_says() {
             let found = told.report["servers"][0]["addresses"].as_array();
             let found = found.unwrap_or_else(|| panic!("{told:#?}")).iter();
             let mut found: Vec<_> = found.filter_map(Value::as_str).collect();
-            // In which order the families come is the resolver's choice.
+            // The order of the families is the resolver's choice.
             found.sort_by_key(|address| address.starts_with('['));
             assert_eq!(found, addresses, "{uri}");
             assert_ne!(told.report["verdict"], "blocked", "{uri} {told:#?}");
@@ -89,7 +89,7 @@ fn a_relay_is_found_through_naptr_and_srv() {
     on_the_internet(|internet| {
         let home = internet.home(1, Nat::PortRestricted);
         let _server = Kind::Alternate.start();
-        // At the name's own address nobody relays.
+        // There is no relay at the name's own address.
         Zone::default()
             .a("relay.example", server_v4(WEB))
             .naptr("relay.example", "s", "RELAY:turn.udp", "_turn._udp.example")
@@ -117,7 +117,7 @@ fn a_relay_is_found_through_naptr_and_srv() {
         assert!(found.status.success(), "{}", found.output);
         let found = examine("turn:stream.example");
         assert!(found.status.success(), "{}", found.output);
-        // The counter-check: NAPTR is for those who leave the transport open.
+        // The counter-check: NAPTR is only for URIs that leave the transport open.
         let lost = examine("turn:relay.example?transport=udp");
         assert!(!lost.status.success(), "{}", lost.output);
     });

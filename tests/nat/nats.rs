@@ -1,22 +1,22 @@
 //! NATs and firewalls, as Linux makes them of nftables.
 //!
-//! Linux itself filters by address and port: what no entry of conntrack expects goes to the router,
-//! which drops it. A more open filter is a rule that sends to the host what it would not expect.
+//! Linux itself filters by address and port: a packet that no entry of conntrack expects goes to
+//! the router, which drops it. A more open filter is a rule that sends such packets to the host.
 //! Where the port is not chosen at random Linux keeps it, so that one mapping serves all
 //! destinations.
 
 use std::net::Ipv4Addr;
 
-/// What stands between a host and the Internet.
+/// The NAT or firewall between a host and the Internet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Nat {
-    /// A router, and no more.
+    /// A router that only forwards.
     None,
-    /// One mapping, and who wants may answer. Its hosts reach each other by their mapped addresses.
+    /// One mapping; anyone may answer. Its hosts reach each other by their mapped addresses.
     FullCone,
     /// One mapping; addresses that were asked may answer.
     Restricted,
-    /// One mapping; who was asked may answer.
+    /// One mapping; only the address and port that were asked may answer.
     PortRestricted,
     /// Another mapping for every destination.
     Symmetric,
@@ -24,7 +24,7 @@ pub(crate) enum Nat {
     Carrier,
     /// A NAT that lets TCP pass, and refuses UDP.
     UdpBlocked,
-    /// Nothing passes, and nobody says so.
+    /// Drops every packet, silently.
     Blocked,
     /// IPv4 behind a port-restricted NAT; over IPv6 a firewall that lets in answers only.
     Ipv6Firewall,
@@ -55,7 +55,7 @@ impl Nat {
     }
 }
 
-/// Translation of what comes in and of what goes out.
+/// Translation of incoming and of outgoing packets.
 fn nat(incoming: &str, outgoing: &str) -> String {
     format!(
         "table ip nat {{\n\
@@ -65,7 +65,7 @@ fn nat(incoming: &str, outgoing: &str) -> String {
     )
 }
 
-/// What the host may not send.
+/// Packets that the host may not send.
 fn forbid(rule: &str) -> String {
     format!(
         "table inet forbidden {{\n\
@@ -76,7 +76,7 @@ fn forbid(rule: &str) -> String {
 
 const MASQUERADE: &str = "oifname wan masquerade";
 
-/// Nobody is told that a port is closed, and no entry of conntrack is made for who tries.
+/// A closed port is not reported, and no entry of conntrack is made for a packet to it.
 const CLOSED: &str = "table ip closed {\n\
      chain input {\n\
        type filter hook input priority filter;\n\
@@ -94,7 +94,7 @@ const ASKED: &str = "table ip nat {\n\
      }\n\
    }\n";
 
-/// RFC 6092, more or less. Neighbours are found by ICMP.
+/// A firewall by RFC 6092, more or less. Neighbours are found by ICMP.
 const ANSWERS_ONLY: &str = "table ip6 firewall {\n\
      chain forward {\n\
        type filter hook forward priority filter;\n\

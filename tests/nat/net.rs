@@ -1,9 +1,9 @@
 //! The net of these tests: the Internet, and homes that a router joins to it.
 //!
-//! The test's own host is the Internet: servers run on it, at addresses of its own, and it passes on
-//! what homes send each other. Every home has a router, which is a host of its own, and behind it
-//! the host that probes and calls. A carrier's router may stand between. Addresses outside come
-//! from the documentation ranges, those inside are what homes and carriers have.
+//! The test's own host is the Internet: servers run on it, at addresses of its own, and it passes
+//! on packets between homes. Every home has a router, which is a host of its own, and behind it the
+//! host that probes and calls. A carrier's router may stand between. Addresses outside come from
+//! the documentation ranges, those inside are such as homes and carriers have.
 
 use std::{
     fs,
@@ -26,13 +26,13 @@ use crate::{
 /// The Internet of one test.
 pub(crate) struct Internet(());
 
-/// A host behind a router. All of it is gone with this value.
+/// A host behind a router. All of it is removed with this value.
 pub(crate) struct Home {
     number: u8,
     pub(crate) host: Host,
     router: Host,
     _carrier: Option<Host>,
-    /// The address that its host has itself.
+    /// The host's own address.
     pub(crate) inside: Ipv4Addr,
     /// The address that the Internet sees.
     pub(crate) outside: Ipv4Addr,
@@ -61,7 +61,7 @@ impl Internet {
         Self(())
     }
 
-    /// A home behind `nat`. `number`, from 1 on, tells it from the others of this Internet.
+    /// A home behind `nat`. `number`, from 1 on, tells it from the other homes of this Internet.
     pub(crate) fn home(&self, number: u8, nat: Nat) -> Home {
         let (host, router) = (Host::new(), Host::new());
         let outside = Ipv4Addr::new(203, 0, 113, number);
@@ -116,7 +116,7 @@ impl Home {
         configure(self.router.command("ip"), &wan);
     }
 
-    /// Lets no fragment in, not even the first of a datagram.
+    /// Drops all fragments, even the first of a datagram.
     pub(crate) fn lose_fragments(&self) {
         load(
             &self.router,
@@ -230,8 +230,8 @@ fn host_links(inside: Ipv4Addr) -> String {
     )
 }
 
-/// Gives the first home a net of IPv6, which nothing translates. Neighbours are known beforehand: to discover
-/// one on a new link takes a second.
+/// Gives the first home a net of IPv6, which nothing translates. Neighbours are known beforehand,
+/// as discovering one on a new link takes a second.
 fn ipv6(router: &Host, host: &Host) {
     let outside = format!(
         "address add 2001:db8:ff::1/64 dev wan1 nodad\n\
@@ -290,13 +290,13 @@ const fn router_of(inside: Ipv4Addr) -> Ipv4Addr {
 /// The last bytes of the addresses of servers on the test's own host.
 const SERVERS: [u8; 9] = [1, 2, 11, 21, 22, 31, 32, RESOLVER, WEB];
 
-/// Where DNS is asked.
+/// The address of DNS.
 pub(crate) const RESOLVER: u8 = 53;
 
-/// Where pages are.
+/// The address of the web server.
 pub(crate) const WEB: u8 = 80;
 
-/// Where every home's way into the Internet begins.
+/// The first router on every home's way into the Internet.
 const GATEWAY: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 254);
 
 /// The address that a carrier gives to a home's router. RFC 6598.

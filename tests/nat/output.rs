@@ -1,4 +1,4 @@
-//! What the probe prints, for people and for scripts.
+//! The output of the probe, for people and for scripts.
 
 use serde_json::Value;
 
@@ -30,7 +30,7 @@ fn people_read_the_verdict_first_and_see_colours_on_a_terminal_only() {
             assert!(plain.contains(words), "not found: {words}\n{plain}");
         }
         assert!(!plain.contains('\u{1b}'), "{plain:?}");
-        // There are colours to be left out.
+        // Shows that there are colours that can be left out.
         let coloured = text(&home, "1");
         assert!(coloured.starts_with('\u{1b}'), "{coloured:?}");
     });
@@ -60,7 +60,7 @@ fn scripts_find_the_same_names_whatever_is_found() {
     });
 }
 
-/// The report for people. Colours are forced by `1`, and left to the probe by nothing.
+/// The report for people. `1` forces colours; without a value the probe decides.
 fn text(home: &Home, colours: &str) -> String {
     let mut command = home.host.command(&binary());
     command
@@ -81,7 +81,7 @@ fn names(object: &Value) -> Vec<&str> {
     names.map(String::as_str).collect()
 }
 
-/// What docs/probe.md explains.
+/// The names that docs/probe.md explains.
 const REPORT: [&str; 8] = [
     "because",
     "iceServers",

@@ -1,4 +1,4 @@
-//! The lab is what it says: tools that nobody here wrote find its NATs to be what they are called.
+//! The lab's NATs are what they are called: tools that were not written here recognise them.
 //! `turnutils_natdiscovery` of coturn asks by RFC 5780, Debian's `stun` by RFC 3489.
 
 use std::net::IpAddr;
@@ -107,7 +107,7 @@ fn others_find_udp_blocked_where_it_is() {
     });
 }
 
-/// What `stun` calls it, and the behaviours that `turnutils_natdiscovery` tells.
+/// The name that `stun` gives it, and the behaviours that `turnutils_natdiscovery` reports.
 #[track_caller]
 fn others_find(home: &Home, name: &str, mapping: &str, filtering: &str) {
     let _server = Kind::Coturn.start();

@@ -1,4 +1,4 @@
-//! The probe: run on a host of a home, and what it says read back.
+//! The probe: run on a host of a home, and its report read back.
 
 use std::process::Command;
 
@@ -12,7 +12,7 @@ use crate::{
 /// A probe under way.
 pub(crate) struct Running(Program);
 
-/// What a probe says in the end.
+/// The result of a probe.
 #[derive(Debug)]
 pub(crate) struct Told {
     /// The exit code.
@@ -55,16 +55,16 @@ impl Running {
 }
 
 impl Told {
-    /// What is said of IPv4.
+    /// The part of the report about IPv4.
     pub(crate) fn v4(&self) -> &Value {
         &self.report["ipv4"]
     }
 
-    /// What is said of IPv6.
+    /// The part of the report about IPv6.
     pub(crate) fn v6(&self) -> &Value {
         &self.report["ipv6"]
     }
 }
 
-/// A question is asked three times meanwhile. Long enough for a machine that has much else to do.
+/// A question is sent three times in this time. It is long enough for a busy machine.
 const TIMEOUT: &str = "2s";

@@ -18,7 +18,7 @@ use crate::{
     net::{server_host, server_v4, server_v6},
 };
 
-/// What a server can tell of a NAT, and how.
+/// The kinds of servers, by how they show the behaviour of a NAT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// Hairpin on a host with two addresses: RFC 5780.
@@ -54,7 +54,7 @@ impl Kind {
         }
     }
 
-    /// What a probe is given to ask it.
+    /// The URIs that a probe is given for it.
     pub(crate) fn uris(self) -> Vec<String> {
         self.asked(|last| format!("stun:{}", server_v4(last)))
     }
@@ -92,7 +92,7 @@ impl Kind {
         }
     }
 
-    /// One address is asked of who tells the other by itself.
+    /// A server that announces its other address is asked at one only.
     fn asked(self, uri: impl Fn(u8) -> String) -> Vec<String> {
         let [first, second] = self.addresses().map(uri);
         if self.tells_all() {
@@ -145,7 +145,7 @@ fn partners(first: u8, second: u8) -> Serving {
         hairpin_at(|program| host.command(program), &[second], &table(first)),
     ];
     for server in &servers {
-        // Once over each family.
+        // One meeting for each family.
         wait_for("partners to meet", PATIENCE, || {
             (server.log().matches("partner.met").count() == 2).then_some(())
         });
@@ -173,8 +173,8 @@ pub(crate) fn coturn(addresses: &[u8], more: &[&str]) -> Server {
     Server::at(&listeners, Program::start(command, "coturn"), files)
 }
 
-/// The second address and port of an RFC 5780 server, of both families, as a key of the
-/// configuration has them.
+/// The second address and port of an RFC 5780 server, of both families, in the form of the
+/// configuration.
 fn at_3479(last: u8) -> String {
     let [v4, v6] = both(last).map(|ip| SocketAddr::new(ip, 3479));
     format!("[\"{v4}\", \"{v6}\"]")

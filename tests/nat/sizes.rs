@@ -1,4 +1,4 @@
-//! How long a datagram may be, on a path that loses fragments.
+//! The largest datagram on a path that loses fragments.
 
 use serde_json::Value;
 
@@ -17,7 +17,7 @@ fn where_fragments_are_lost_the_largest_payload_is_what_the_link_takes_at_once()
             home.lose_fragments();
         }
         tunnel.narrow(1_400);
-        // Coturn pads every answer so much that it must be cut into fragments.
+        // Coturn pads every answer so much that it has to be fragmented.
         let kinds = [Kind::Alternate, Kind::Partners];
         let _servers = [kinds[0], kinds[1], Kind::Coturn].map(Kind::start);
         let coturn = probe::start(&usual, &Kind::Coturn.uris(), &[]);
@@ -26,7 +26,7 @@ fn where_fragments_are_lost_the_largest_payload_is_what_the_link_takes_at_once()
         for probes in probes {
             let [usual, tunnel] = probes.map(Running::told);
             assert_largest(&usual, 1_472);
-            // 28 bytes are headers.
+            // The headers take 28 bytes.
             assert_largest(&tunnel, 1_372);
         }
         let told = coturn.told();

@@ -37,7 +37,7 @@ fn a_server_over_tls_is_believed_if_its_certificate_is() {
             mapped.starts_with(&format!("{}:", home.outside)),
             "{told:#?}"
         );
-        // Over UDP nobody was asked.
+        // No server was asked over UDP.
         assert_eq!(told.report["verdict"], "undecided");
         assert_eq!(told.code, 1);
 
@@ -53,7 +53,7 @@ fn a_server_over_tls_is_believed_if_its_certificate_is() {
                 error.starts_with("no TLS: ") && error.contains(why),
                 "{error}"
             );
-            // It was reached, so nothing is blocked.
+            // The server was reached, so nothing is blocked.
             assert_eq!(
                 (&told.report["verdict"], told.code),
                 (&"undecided".into(), 1)

@@ -1,4 +1,4 @@
-//! What the probe says of each NAT, whatever kind of server it asks.
+//! The probe's findings about each NAT, with every kind of server.
 
 use serde_json::{Value, json};
 
@@ -9,12 +9,12 @@ use crate::{
     servers::Kind,
 };
 
-/// What is to be said of a NAT.
+/// The expected findings about a NAT.
 struct Expected {
     rfc3489: &'static str,
     mapping: &'static str,
     filtering: &'static str,
-    /// Nothing, without a NAT.
+    /// `None` without a NAT.
     hairpinning: Option<bool>,
     verdict: &'static str,
     code: i32,
@@ -197,7 +197,7 @@ const PORT_RESTRICTED: Expected = Expected {
     code: 0,
 };
 
-/// Asks each kind of server, and returns what was said by the first.
+/// Asks each kind of server, and returns the result of the first.
 #[track_caller]
 fn told_by_all(home: &Home, expected: &Expected) -> Told {
     let mut all = probe_by(home, &Kind::ALL);

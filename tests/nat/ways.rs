@@ -1,4 +1,4 @@
-//! From where the probe asks, and over which family.
+//! The source address that the probe asks from, and the family that it asks over.
 
 use serde_json::{Value, json};
 
