@@ -171,18 +171,18 @@ fn socket(address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Soc
 }
 
 fn size_buffers(socket: &Socket) -> io::Result<()> {
-    if sys::force_receive_buffer(socket.as_fd(), BUFFER as i32).is_err() {
-        socket.set_recv_buffer_size(BUFFER)?;
+    if sys::force_receive_buffer(socket.as_fd(), SOCKET_BUFFER as i32).is_err() {
+        socket.set_recv_buffer_size(SOCKET_BUFFER)?;
     }
-    socket.set_send_buffer_size(BUFFER)?;
+    socket.set_send_buffer_size(SOCKET_BUFFER)?;
     // The kernel doubles the size that it grants, for its own bookkeeping.
     let receive = socket.recv_buffer_size()? / 2;
     let send = socket.send_buffer_size()? / 2;
-    if receive.min(send) < BUFFER && !WARNED.swap(true, Ordering::Relaxed) {
+    if receive.min(send) < SOCKET_BUFFER && !WARNED.swap(true, Ordering::Relaxed) {
         tracing::warn!(
             receive,
             send,
-            wanted = BUFFER,
+            wanted = SOCKET_BUFFER,
             "the kernel grants small socket buffers, bursts will be lost: \
              raise the sysctls net.core.rmem_max and net.core.wmem_max"
         );
@@ -198,9 +198,9 @@ pub(crate) const fn is_wildcard(ip: IpAddr) -> bool {
     }
 }
 
-/// Measured: with this size a forwarder loses nothing at twice the rate that it manages with the
-/// kernel's default.
-const BUFFER: usize = 2 * 1024 * 1024;
+/// Bytes of send and of receive buffer that every UDP socket asks for. Measured: with this size a
+/// forwarder loses nothing at twice the rate that it manages with the kernel's default.
+pub const SOCKET_BUFFER: usize = 2 * 1024 * 1024;
 
 /// Unsent bytes that the kernel holds for a TCP client.
 const NOT_SENT: u32 = 128 * 1024;

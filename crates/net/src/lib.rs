@@ -29,6 +29,7 @@ mod sys;
 mod turn;
 mod udp;
 
+pub use bind::SOCKET_BUFFER;
 pub use counters::NetCounters;
 pub use fault::Fault;
 pub use options::{ListenerOptions, Options, StreamLimits};

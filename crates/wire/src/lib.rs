@@ -29,7 +29,7 @@ pub use malformed::Malformed;
 pub use message::{Attributes, Message, RawAttribute};
 pub use method::{Class, Method};
 pub use relay_header::RelayHeader;
-pub use security_features::SecurityFeatures;
+pub use security_features::{NONCE_COOKIE, SecurityFeatures};
 pub use transaction::TransactionId;
 pub use writer::Writer;
 

@@ -14,7 +14,10 @@ pub struct SecurityFeatures {
 impl SecurityFeatures {
     /// Reads the nonce cookie; `None` if there is none, as in nonces of older servers.
     pub fn of(nonce: &str) -> Option<Self> {
-        let bits = nonce.strip_prefix(COOKIE)?.as_bytes().first_chunk::<4>()?;
+        let bits = nonce
+            .strip_prefix(NONCE_COOKIE)?
+            .as_bytes()
+            .first_chunk::<4>()?;
         let [first, second, third, fourth] = bits.map(sextet);
         // Bit 0 is the leftmost of 24. Characters of bits that are not assigned only have to be
         // base64.
@@ -38,7 +41,8 @@ fn sextet(character: u8) -> Option<u8> {
     }
 }
 
-const COOKIE: &str = "obMatJos2";
+/// The start of the nonces of servers that know RFC 8489. RFC 8489 §9.2.
+pub const NONCE_COOKIE: &str = "obMatJos2";
 
 #[cfg(test)]
 mod tests {

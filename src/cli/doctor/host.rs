@@ -175,7 +175,7 @@ fn finding(code: Code, sentence: String) -> Finding {
 }
 
 /// Bytes of receive buffer that the server asks for.
-const BUFFER: u64 = 2 * 1024 * 1024;
+const BUFFER: u64 = net::SOCKET_BUFFER as u64;
 
 /// One port in so many may be another program's.
 const FEW: usize = 20;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use client::{Event, Failure};
 use wire::attributes::{Nonce, PasswordAlgorithms, Realm, RequestedTransport};
-use wire::{Message, Method};
+use wire::{Message, Method, NONCE_COOKIE};
 
 use super::connect::{Connector, NoLink};
 use super::dtls::NoSession;
@@ -208,9 +208,6 @@ impl Patient {
         }
     }
 }
-
-/// RFC 8489 §9.2: the start of the nonces of servers that know more than MD5.
-const NONCE_COOKIE: &str = "obMatJos2";
 
 /// A challenge needs realm and nonce, so it is longer than the request. Beyond this factor it is
 /// longer than needed.

@@ -289,7 +289,7 @@ impl Trial {
             expected.ticket = actual.ticket.clone();
         }
         if let Some(Nonce(nonce)) = answer.get() {
-            let has_cookie = nonce.starts_with("obMatJos2");
+            let has_cookie = nonce.starts_with(wire::NONCE_COOKIE);
             if has_cookie != answer.get::<PasswordAlgorithms<'_>>().is_some() {
                 return Err(format!(
                     "the nonce {nonce} does not go with what is offered"
