@@ -145,7 +145,7 @@ fn net_options(config: &Config, host: &Host) -> Result<net::Options, Fault> {
     })
 }
 
-/// What may change while the server runs.
+/// The rules, which may change while the server runs.
 fn rules(config: &Config, host: &Host) -> Result<Rules, Fault> {
     Ok(Rules {
         realms: config.realms()?,

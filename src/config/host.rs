@@ -1,4 +1,4 @@
-//! What a configuration leaves to the host it runs on, and what it asks of it.
+//! The host: the values that a configuration leaves to it, and the demands that it makes of it.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::num::NonZeroUsize;

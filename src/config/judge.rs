@@ -114,7 +114,7 @@ struct Judge<'h> {
     findings: Vec<Finding>,
 }
 
-/// What tables of several kinds refer to; `None` where it was not usable.
+/// Values that tables of several kinds refer to; `None` where one was not usable.
 #[derive(Clone, Copy)]
 struct Surroundings<'c> {
     /// The names of all realms as written, the default one first.

@@ -66,7 +66,7 @@ pub(super) const KEYS: &[Key] = &[
     ("log", "addresses"),
 ];
 
-/// What guides for coturn call it, and what it is called here.
+/// Keys of coturn as guides write them, and the keys that stand for them here.
 const COTURN: &[(&str, &str)] = &[
     ("listening-port", "`listen` in a `[[listener]]`"),
     ("listening-ip", "`listen` in a `[[listener]]`"),
@@ -109,7 +109,7 @@ pub(super) fn full_name(table: &str, key: &str) -> String {
     }
 }
 
-/// What to say about `name`, which `table` does not know; it knows `known`.
+/// The finding about `name`, which `table` does not know; it knows `known`.
 pub(super) fn hint(table: &str, name: &str, known: &[&str]) -> String {
     if let Some(near) = nearest(name, known) {
         return format!("did you mean `{near}`?");

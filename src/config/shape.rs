@@ -14,7 +14,7 @@ use super::fault::{Fault, Finding};
 use super::file::File;
 use super::{keys, mask};
 
-/// What became of the text, and which parts of it must not be shown.
+/// The text as it was read, and the parts of it that must not be shown.
 pub(super) struct Shaped {
     pub(super) file: Result<File, Vec<Finding>>,
     pub(super) hidden: Vec<Range<usize>>,
@@ -205,7 +205,7 @@ fn quoted(message: &str) -> Vec<&str> {
     message.split('`').skip(3).step_by(2).collect()
 }
 
-/// What serde expected, in TOML's words instead of Rust's.
+/// The kind of value that serde expected, in TOML's words instead of Rust's.
 fn expectation(message: &str) -> &str {
     let expected = message
         .rsplit_once("expected ")

@@ -1,4 +1,4 @@
-//! What a file says, what is said about it, and that both agree with `turnserver.toml`.
+//! The meaning of files, the findings about them, and that both agree with `turnserver.toml`.
 
 mod faults;
 mod nat_discovery;
@@ -91,7 +91,7 @@ fn config(text: &str) -> Config {
     loaded.config
 }
 
-/// What is said about a file that is refused.
+/// The findings about a file that is refused.
 fn refused(text: &str) -> Vec<Told> {
     match read(text, path(), &host()) {
         Err(Refused::Faulty(report)) => told(&report.to_string()),
@@ -99,7 +99,7 @@ fn refused(text: &str) -> Vec<Told> {
     }
 }
 
-/// What is said about a file that is accepted.
+/// The findings about a file that is accepted.
 fn warned(text: &str) -> Vec<Told> {
     told(&read(text, path(), &host()).unwrap().report.to_string())
 }

@@ -1,5 +1,5 @@
-//! What reaches a shard beside packets: mail of other shards, which a client's move takes (RFC 8016),
-//! and commands of the control side.
+//! The inbox of a shard: mail of other shards, which a client's move takes (RFC 8016), and commands
+//! of the control side.
 //!
 //! No shard waits for another or for the control side, and no lock is on the way of a packet: letters
 //! are put into a queue, and read when the shard comes to them.
@@ -12,7 +12,7 @@ use socket2::Socket;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::sync::{Mutex, MutexGuard, oneshot};
 
-/// What is put into the inbox of a shard.
+/// One entry of an inbox.
 #[derive(Debug)]
 pub(crate) enum Letter {
     /// Of another shard.

@@ -1,4 +1,4 @@
-//! What a shard did so far, for whoever asks while it works.
+//! The counters of a shard, readable by other threads while it works.
 //!
 //! The shard stores every counter once per turn and waits for nobody. A reader may see counters of
 //! two turns, each of them right.
@@ -30,7 +30,7 @@ impl Published {
         }
     }
 
-    /// What was stored last.
+    /// The counters that were stored last.
     pub(crate) fn load(&self) -> Totals {
         Totals(std::array::from_fn(|at| self.0[at].load(Ordering::Relaxed)))
     }

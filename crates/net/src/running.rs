@@ -233,7 +233,7 @@ impl Running {
         self.shared.quotas.total()
     }
 
-    /// What the shards did so far, in all their lives.
+    /// The counters of all shards together, over all their lives.
     pub fn snapshot(&self) -> (Counters, NetCounters) {
         let mut sum = (Counters::default(), NetCounters::default());
         for shard in &self.shards {
@@ -354,7 +354,7 @@ mod tests {
             client
                 .send(b"\x00\x01\x00\x00\x21\x12\xA4\x42anyone there")
                 .unwrap();
-            // What the refusal was answered before the panic may come first.
+            // The answer to the refused request, sent before the panic, may come first.
             let mut answer = [0; 64];
             while !answer.starts_with(&[0x01, 0x01]) {
                 client.recv(&mut answer).unwrap();
@@ -363,7 +363,7 @@ mod tests {
         }
     }
 
-    /// What a client signs with comes from the control side, and so does the news that it may not.
+    /// Users come from the control side, and so does the news that they are users no more.
     #[test]
     fn shards_follow_new_rules_and_answer_the_control_side_also_after_they_began_anew() {
         let binding = b"\x00\x01\x00\x00\x21\x12\xA4\x42anyone there";

@@ -21,7 +21,7 @@ use crate::published::{Published, Totals};
 use crate::turn::Turn;
 use crate::{StreamLimits, clock};
 
-/// What a shard is made from, once and again.
+/// The parts that every life of a shard is made from.
 pub(crate) struct Blueprint {
     pub(crate) number: ShardId,
     pub(crate) post: Arc<Post>,
@@ -36,7 +36,7 @@ pub(crate) struct Blueprint {
     pub(crate) admission: Arc<Admission>,
     pub(crate) report: Arc<dyn Fn(Report) + Send + Sync>,
     pub(crate) stop: watch::Receiver<bool>,
-    /// What all lives of the shard did.
+    /// The counters of all lives of the shard.
     pub(crate) published: Arc<Published>,
     /// Counts the turns of the shard's clock.
     pub(crate) heartbeat: Arc<AtomicU64>,
@@ -58,7 +58,7 @@ pub(crate) struct Shard {
     number: ShardId,
     post: Arc<Post>,
     published: Arc<Published>,
-    /// What earlier lives of this shard did.
+    /// The counters of its earlier lives.
     earlier: Totals,
     /// Sockets that came with the letter that is being read.
     arrived: Vec<(RelayId, Socket)>,
@@ -137,7 +137,7 @@ impl Shard {
         }
     }
 
-    /// What another shard writes, or the control side.
+    /// Reads a letter of another shard or of the control side.
     pub(crate) fn handle_letter(&mut self, letter: Letter) {
         let now = clock::now();
         match letter {

@@ -284,7 +284,7 @@ impl Deadlines {
     }
 }
 
-/// What came from the client and is not handled yet.
+/// The bytes that came from the client and are not handled yet.
 #[derive(Debug, Default)]
 struct Input {
     deframer: Deframer,
@@ -292,7 +292,7 @@ struct Input {
     rest: BytesMut,
 }
 
-/// What a read brought.
+/// The outcome of one read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Progress {
     /// At least one frame that meant something.

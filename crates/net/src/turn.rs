@@ -1,4 +1,4 @@
-//! What a turn sends: collected while its packets are handled, and sent together.
+//! The datagrams and frames of one turn: collected while its packets are handled, and sent together.
 
 use std::ops::Range;
 
@@ -8,7 +8,7 @@ use relay::{Destination, Outgoing, Verdict};
 use crate::marking::Marking;
 use crate::sys::BATCH;
 
-/// What leaves in answer to one batch of packets, in the order in which it came about. Application
+/// All that leaves in answer to one batch of packets, in the order in which it came about. Application
 /// data lies in the packets (`'p`); answers are copied, as the server writes the next where the last
 /// one stood.
 pub(crate) struct Turn<'p> {

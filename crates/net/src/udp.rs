@@ -208,7 +208,7 @@ fn others_turn(is_last: bool, cx: &mut Context<'_>) -> Poll<()> {
     Poll::Pending
 }
 
-/// What a socket had.
+/// The outcome of reading a socket.
 enum Received {
     /// Datagrams in the batch.
     Datagrams {

@@ -208,7 +208,7 @@ fn fresh(
     opened_with: Option<Issued>,
 ) -> Option<Issued> {
     let source = client.client.ip();
-    // What an allocation was opened with may begin as the rules had it then.
+    // The nonce that an allocation was opened with begins as the rules had it then.
     let earlier = || opened_with.and_then(|_| server.nonces.issued_earlier(nonce, source));
     let issued = server.nonces.issued(nonce, source).or_else(earlier)?;
     let is_of_allocation = opened_with.is_some_and(|opened_with| opened_with <= issued);

@@ -1,4 +1,4 @@
-//! What the control side asks of a server, and hears: the only way to it beside packets.
+//! Commands of the control side and their answers: the only way to a server beside packets.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ pub enum Command {
     End(Selection),
 }
 
-/// What a server says to a [`Command`].
+/// The answer to a [`Command`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// The rules hold.
@@ -70,7 +70,7 @@ pub struct Listed {
 }
 
 impl Server {
-    /// What the control side asks. Effects may follow.
+    /// Carries a command out. Effects may follow.
     pub fn handle_command(&mut self, now: Now, command: Command) -> Answer {
         self.handle_timeout(now);
         match command {

@@ -15,7 +15,7 @@ use crate::redirect::Redirect;
 use crate::sha256::Sha256;
 use crate::{Allowance, NatDiscovery, ProcessSecret};
 
-/// What is fixed when the shards start, and the rules that they start with.
+/// The decisions that are fixed when the shards start, and the rules that they start with.
 #[derive(Debug)]
 pub struct Config {
     /// Seals and keys what no other server has to read.
@@ -36,7 +36,7 @@ pub struct Config {
 /// The decisions that may change while a [`crate::Server`] runs: [`crate::Command::Adopt`].
 #[derive(Debug)]
 pub struct Rules {
-    /// Who may allocate, by realm.
+    /// The users, by realm.
     pub realms: Realms,
     /// The keys of the access tokens that are good.
     pub tokens: TokenKeys,
@@ -115,7 +115,7 @@ impl Config {
         Arc::get_mut(&mut self.rules).expect("no shard has the rules yet")
     }
 
-    /// What the nonces are sealed with.
+    /// The secret that seals the nonces.
     pub(crate) fn nonces_sealed_with(&self) -> NonceSecret {
         let own = || NonceSecret(self.secret.derived(b"nonces"));
         self.nonce_secret.unwrap_or_else(own)

@@ -34,7 +34,7 @@ pub(crate) struct Nonces {
     lifetime: Duration,
     /// The first characters of every nonce: the nonce cookie and the security features, or nothing.
     prefix: &'static str,
-    /// What nonces began with under earlier rules.
+    /// The beginnings of nonces under earlier rules.
     earlier: BTreeSet<&'static str>,
     /// The shard in the first byte, so that the shards of a process count apart, and a count in the
     /// others.

@@ -32,7 +32,7 @@ pub(crate) enum Scope {
 }
 
 impl Scope {
-    /// What a ruling on an address allows, or why nothing.
+    /// How far a ruling on an address lets a permission reach, or why there is none.
     pub(crate) fn of(ruling: IpRuling) -> Result<Self, Denial> {
         match ruling {
             IpRuling::EveryPort(_) => Ok(Self::EveryPort),

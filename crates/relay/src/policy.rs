@@ -71,7 +71,7 @@ pub struct Policy {
     own: Own,
 }
 
-/// What happens to a public peer that no list names.
+/// The ruling on a public peer that no list names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
     /// It is allowed.

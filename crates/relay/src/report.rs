@@ -64,7 +64,7 @@ pub enum Report {
     Partner {
         /// The address that it writes from.
         partner: SocketAddr,
-        /// What happened.
+        /// The event.
         news: PartnerNews,
     },
     /// A request was refused.

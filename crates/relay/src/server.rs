@@ -122,7 +122,7 @@ impl Server {
         // Strangers choose source addresses, so the hash tables are keyed.
         let hasher = RandomState::with_seeds(next(), next(), next(), next());
         let offered = offered(&config, &rules);
-        // What an earlier server reserved is over in its time all the same.
+        // Ports that an earlier server reserved are free in their time all the same.
         let mut timers = Timers::default();
         let reserved = shared.reservations.next_deadline();
         if let Some(deadline) = reserved {
@@ -413,7 +413,7 @@ impl Server {
     }
 }
 
-/// What challenges say under these rules. What begins a nonce must be alike at all servers that share
+/// The contents of challenges under these rules. Nonces must begin alike at all servers that share
 /// the secret of nonces, whatever users each has.
 fn offered(config: &Config, rules: &Rules) -> Offered {
     let realms = &rules.realms;

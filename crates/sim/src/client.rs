@@ -193,7 +193,7 @@ impl Client {
     }
 }
 
-/// What a test can read of a client.
+/// The parts of a client that a test can read.
 impl Client {
     /// The outcome that this client gets a peer's data in a Data indication.
     pub fn hears(self, peer: impl Into<SocketAddr>, payload: &[u8]) -> Outcome {

@@ -60,12 +60,12 @@ pub fn policy() -> Policy {
     Policy::new(Mode::Closed, vec![], vec![], own_addresses())
 }
 
-/// What the host of [`crate::World::new`] is to its peers.
+/// The addresses and ports of the host of [`crate::World::new`], as the policy sees them.
 pub fn own_addresses() -> Own {
     own(ports())
 }
 
-/// What the host is to its peers, with these ports of relayed transport addresses.
+/// The same with these ports of relayed transport addresses.
 pub(crate) fn own(ports: PortRange) -> Own {
     Own {
         listeners: vec![LISTENER],

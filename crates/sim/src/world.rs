@@ -347,7 +347,7 @@ impl World {
     }
 }
 
-/// What a test can read of the world.
+/// The parts of the world that a test can read.
 impl World {
     /// Outcomes of packets that had to wait, since this was last asked.
     pub fn late(&mut self) -> Vec<Outcome> {

@@ -1,6 +1,6 @@
-//! What values stand for.
+//! The meanings of values.
 
-/// What the text of a value stands for.
+/// The meaning of the text of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Form {
     /// An IP address and a port.

@@ -1,4 +1,4 @@
-//! What a correct file means.
+//! The meaning of correct files.
 
 use std::num::NonZeroU64;
 use std::time::Duration;

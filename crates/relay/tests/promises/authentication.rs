@@ -220,8 +220,7 @@ fn what_was_signed_for_an_earlier_allocation_does_not_end_a_later_one() {
     assert_eq!((answer.code(), world.allocations()), (Some(438), 1));
 }
 
-/// A nonce that an allocation makes good is good for its own user only, and not if it is much
-/// older.
+/// An allocation makes nonces good for its own user only, and none made long before it.
 #[test]
 fn a_live_allocation_makes_no_nonce_good_that_is_older_or_anothers() {
     let mut world = World::new();
