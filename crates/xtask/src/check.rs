@@ -25,7 +25,7 @@ pub(crate) enum Check {
     Paths,
     /// Links between our documents lead somewhere
     Links,
-    /// Every test that README and docs/conformance.md name exists, and every obligation has a test or a reason
+    /// Every test that the documents name exists, and every obligation of docs/conformance.md has a test or a reason
     Promised,
     /// Clippy has nothing to say
     Clippy,

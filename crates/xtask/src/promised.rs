@@ -1,8 +1,9 @@
 //! Tests that our documents name: each must exist, or the document only claims it.
 //!
-//! Three documents are read. In the README's table of features, each row with "works" names a test,
-//! and so do the tables of `docs/clients.md`. In `docs/conformance.md` each row is an obligation of
-//! an RFC, and its last cell names the tests that fail without it, or says why there is none.
+//! Four documents are read. In the README's table of features, each row with "works" names a test,
+//! and so do the tables of `SECURITY.md` and `docs/clients.md`. In `docs/conformance.md` each row is
+//! an obligation of an RFC, and its last cell names the tests that fail without it, or says why there
+//! is none.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -29,8 +30,9 @@ pub(crate) fn check(workspace: &Workspace) -> Result<(), Failure> {
 /// Finds the faults in a row of a document's tables.
 type Judge = fn(&str, &BTreeSet<String>) -> Vec<String>;
 
-const DOCUMENTS: [(&str, Judge); 3] = [
+const DOCUMENTS: [(&str, Judge); 4] = [
     ("README.md", feature),
+    ("SECURITY.md", feature),
     ("docs/clients.md", feature),
     ("docs/conformance.md", obligation),
 ];
