@@ -21,6 +21,34 @@ use crate::transaction::Transaction;
 use crate::{AllocateOptions, Config, DropReason, Event, Request, Ticket, Transport};
 
 /// One client of one server: its requests, the channels and lifetimes granted, and its events.
+///
+/// ```
+/// use client::{Client, Config, Event, Transport};
+/// use wire::attributes::XorMappedAddress;
+/// use wire::{Class, Message, Method, Writer};
+///
+/// # let now = std::time::Instant::now();
+/// let mut client = Client::new(Config::new(Transport::Udp), [7; 32]);
+/// client.binding(now);
+/// let request = client.poll_transmit().ok_or("there is a request to send")?;
+///
+/// // No answer comes. At the time that it named, the client sends the same again.
+/// let now = client.poll_timeout().ok_or("the request waits")?;
+/// client.handle_timeout(now);
+/// assert_eq!(client.poll_transmit().as_ref(), Some(&request));
+///
+/// // What a server answers.
+/// let mapped = "192.0.2.1:40000".parse()?;
+/// let transaction = Message::parse(&request)?.transaction();
+/// let mut answer = Vec::new();
+/// Writer::new(&mut answer, Method::Binding, Class::Success, transaction)
+///     .put(&XorMappedAddress(mapped));
+///
+/// client.handle_input(now, &answer);
+/// assert_eq!(client.poll_event(), Some(Event::Bound { mapped }));
+/// assert_eq!(client.poll_timeout(), None);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Client {
     config: Config,

@@ -55,6 +55,50 @@ pub struct Failed {
 
 /// Binds the listeners and starts the shards. When it returns, clients are served.
 ///
+/// ```
+/// use std::net::{Ipv4Addr, UdpSocket};
+/// use std::sync::Arc;
+///
+/// use net::{ListenerOptions, Options, StreamLimits};
+/// use relay::policy::{Mode, Own, Policy};
+/// use relay::{Config, Keys, PortRange, ProcessSecret, Rules, Transport};
+/// use wire::Message;
+/// use wire::attributes::XorMappedAddress;
+///
+/// let own = Own {
+///     listeners: vec![],
+///     addresses: vec![],
+///     relays: vec![],
+///     relay_ports: 50_000..=50_099,
+/// };
+/// let policy = Policy::new(Mode::Closed, vec![], vec![], own);
+/// let ports = PortRange::new(50_000, 50_099).ok_or("an empty range")?;
+/// // Without users and relay addresses it answers Binding only: examples/embed.rs has both.
+/// let rules = Rules::new(Keys::new("example.org"), policy);
+/// let running = net::start(Options {
+///     listeners: vec![ListenerOptions {
+///         transport: Transport::Udp,
+///         listen: (Ipv4Addr::LOCALHOST, 0).into(),
+///     }],
+///     shards: 1,
+///     config: Config::new(ProcessSecret(rand::random()), vec![], ports, rules),
+///     streams: StreamLimits::default(),
+///     report: Arc::new(|report| println!("{report:?}")),
+/// })?;
+/// let (_, listener) = running.listeners()[0];
+///
+/// let client = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+/// client.send_to(b"\x00\x01\x00\x00\x21\x12\xA4\x42twelve bytes", listener)?;
+/// let mut answer = [0; 64];
+/// let length = client.recv(&mut answer)?;
+/// let message = Message::parse(&answer[..length])?;
+/// assert_eq!(message.get()?, Some(XorMappedAddress(client.local_addr()?)));
+///
+/// let (counters, _) = running.stop();
+/// assert_eq!(counters.bindings, 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Errors
 /// [`Fault`], if a listener cannot be bound or a thread cannot be made.
 pub fn start(options: Options) -> Result<Running, Fault> {

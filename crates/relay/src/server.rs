@@ -72,6 +72,39 @@ impl Shared {
 }
 
 /// The whole TURN server of one shard, as a value.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use relay::{ClientTuple, DropReason, Server, ShardId, Shared, Transport, Verdict};
+/// use wire::attributes::XorMappedAddress;
+/// use wire::{Class, Message, Method, TransactionId, Writer};
+///
+/// # let (config, now) = (sim::config(), sim::Clock::new().now());
+/// let shared = Arc::new(Shared::new(&config));
+/// let mut server = Server::new(Arc::new(config), shared, ShardId(0), [7; 32]);
+/// let client = ClientTuple {
+///     transport: Transport::Udp,
+///     client: "192.0.2.1:40000".parse()?,
+///     server: "198.41.0.5:3478".parse()?,
+/// };
+///
+/// let mut request = Vec::new();
+/// Writer::new(&mut request, Method::Binding, Class::Request, TransactionId::new([1; 12]));
+/// let Verdict::Answer(answer) = server.handle_client(now, client, &request) else {
+///     panic!("a Binding is answered");
+/// };
+/// let message = Message::parse(answer.contents)?;
+/// assert_eq!(message.get()?, Some(XorMappedAddress(client.client)));
+///
+/// // Data on a channel that nobody has bound.
+/// let verdict = server.handle_client(now, client, &[0x40, 0, 0, 2, b'h', b'i']);
+/// assert!(matches!(verdict, Verdict::Drop(DropReason::NoChannel)));
+///
+/// // A stranger leads to no effects, and leaves nothing behind.
+/// assert!(server.poll_effect().is_none() && server.is_idle());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Server {
     pub(crate) config: Arc<Config>,

@@ -6,6 +6,28 @@ use crate::{
 };
 
 /// A well-formed STUN message inside a packet.
+///
+/// ```
+/// use wire::attributes::{Lifetime, Software, Username};
+/// use wire::{Algorithm, Class, Key, Message, Method, TransactionId, Writer};
+///
+/// let key = Key::md5("alice", "example.org", "wonderland").schedule(Algorithm::Sha1);
+/// let transaction = TransactionId::new(*b"twelve bytes");
+/// let mut packet = Vec::new();
+/// Writer::new(&mut packet, Method::Refresh, Class::Request, transaction)
+///     .put(&Username("alice"))
+///     .put(&Lifetime(600))
+///     .sign(&key)
+///     .put(&Software("added on the way"));
+///
+/// let message = Message::parse(&packet)?;
+/// assert_eq!((message.method(), message.class()), (Method::Refresh, Class::Request));
+/// assert_eq!(message.get()?, Some(Lifetime(600)));
+/// assert_eq!(message.verify(&key), Ok(()));
+/// // Nobody signed it, so it is not there.
+/// assert_eq!(message.get::<Software<'_>>()?, None);
+/// # Ok::<(), wire::Malformed>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Message<'a> {
     bytes: &'a [u8],
