@@ -30,6 +30,7 @@ use relay::keys::{Keys, NotOpaque, TokenKeys};
 use relay::policy::{Mode, Network, Own, Policy};
 use relay::{
     Allowance, IcmpTold, Limits, NatDiscovery, PortRange, Realms, Redirect, RelayAddress, Sha256,
+    Transport,
 };
 use serde::Deserialize;
 
@@ -80,24 +81,6 @@ pub(crate) struct Config {
 pub(crate) struct Listener {
     pub(crate) transport: Transport,
     pub(crate) listen: SocketAddr,
-}
-
-/// The transport of a listener.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
-#[cfg_attr(test, derive(serde::Serialize))]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Transport {
-    Udp,
-    Tcp,
-}
-
-impl From<Transport> for relay::Transport {
-    fn from(transport: Transport) -> Self {
-        match transport {
-            Transport::Udp => Self::Udp,
-            Transport::Tcp => Self::Tcp,
-        }
-    }
 }
 
 /// The addresses and ports of allocations.

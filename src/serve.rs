@@ -124,7 +124,7 @@ fn open_for_trying(config: &mut Config, host: &Host) {
 
 fn net_options(config: &Config, host: &Host) -> Result<net::Options, Fault> {
     let listeners = config.listeners.iter().map(|listener| ListenerOptions {
-        transport: listener.transport.into(),
+        transport: listener.transport,
         listen: listener.listen,
     });
     let reporter = Reporter::new(&config.log);

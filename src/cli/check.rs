@@ -10,7 +10,7 @@ use relay::policy::{Mode, Network};
 use relay::{Allowance, IcmpTold, Partner, Redirect, SecondAddress, Sha256, Target, When};
 
 use super::{ConfigFile, Failure, print};
-use crate::config::{Config, Format, Host, Level, OauthKey, Realm, Transport, spelled};
+use crate::config::{Config, Format, Host, Level, OauthKey, Realm, spelled};
 
 /// Check the configuration and say what it means.
 ///
@@ -111,13 +111,10 @@ fn line(f: &mut fmt::Formatter<'_>, name: &str, value: impl fmt::Display) -> fmt
 }
 
 fn listeners(config: &Config) -> String {
-    let names = config.listeners.iter().map(|listener| {
-        let transport = match listener.transport {
-            Transport::Udp => "udp",
-            Transport::Tcp => "tcp",
-        };
-        format!("{transport} {}", listener.listen)
-    });
+    let names = config
+        .listeners
+        .iter()
+        .map(|listener| format!("{} {}", listener.transport.name(), listener.listen));
     names.collect::<Vec<_>>().join(", ")
 }
 

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::Serialize;
 
-use crate::config::{Config, Listener, Transport};
+use crate::config::{Config, Listener};
 
 /// One entry of `RTCConfiguration.iceServers`.
 #[derive(Clone, PartialEq, Eq, Serialize)]
@@ -88,10 +88,7 @@ impl PublicName {
         let mut uris = Vec::new();
         for listener in listeners {
             let port = self.port.unwrap_or(listener.listen.port());
-            let transport = match listener.transport {
-                Transport::Udp => "udp",
-                Transport::Tcp => "tcp",
-            };
+            let transport = listener.transport.name();
             let uri = format!("turn:{}:{port}?transport={transport}", self.host);
             if !uris.contains(&uri) {
                 uris.push(uri);
@@ -149,6 +146,8 @@ const NOT_A_NAME: &str =
 
 #[cfg(test)]
 mod tests {
+    use relay::Transport;
+
     use super::*;
 
     fn listener(transport: Transport, listen: &str) -> Listener {

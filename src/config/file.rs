@@ -10,7 +10,7 @@ use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use toml::Spanned;
 
-use super::{Format, Level, Transport};
+use super::{Format, Level};
 
 pub(super) type Text = Spanned<String>;
 pub(super) type Number = Spanned<i64>;
@@ -41,7 +41,7 @@ pub(super) struct File {
 #[cfg_attr(test, derive(serde::Serialize))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub(super) struct ListenerTable {
-    pub(super) transport: Option<Transport>,
+    pub(super) transport: Option<TransportName>,
     pub(super) listen: Option<Text>,
 }
 
@@ -192,6 +192,24 @@ pub(super) enum Sha256Policy {
     Off,
     Offer,
     Require,
+}
+
+/// The spelling of [`relay::Transport`] in the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum TransportName {
+    Udp,
+    Tcp,
+}
+
+impl From<TransportName> for relay::Transport {
+    fn from(name: TransportName) -> Self {
+        match name {
+            TransportName::Udp => Self::Udp,
+            TransportName::Tcp => Self::Tcp,
+        }
+    }
 }
 
 /// The spelling of [`relay::IcmpTold`] in the file.

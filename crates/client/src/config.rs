@@ -1,15 +1,8 @@
 //! The configuration of a client.
 
-use crate::{Credentials, Retransmission, Sha256};
+use wire::Transport;
 
-/// The transport between client and server, as far as the protocol depends on it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Transport {
-    /// Datagrams, which may be lost: UDP, or DTLS over it.
-    Udp,
-    /// A byte stream, which loses nothing and has no boundaries: TCP, or TLS over it.
-    Tcp,
-}
+use crate::{Credentials, Retransmission, Sha256};
 
 /// How a client behaves.
 #[derive(Clone, Debug)]

@@ -51,7 +51,7 @@ mod ticket;
 mod transaction;
 
 pub use client::{Client, TooLong};
-pub use config::{Config, Transport};
+pub use config::Config;
 pub use credentials::{Credentials, CredentialsError};
 pub use drops::DropReason;
 pub use event::{Event, Failure};
@@ -59,3 +59,4 @@ pub use request::{AllocateOptions, Request};
 pub use sha256::Sha256;
 pub use ticket::Ticket;
 pub use transaction::Retransmission;
+pub use wire::Transport;

@@ -2,26 +2,7 @@
 
 use std::net::SocketAddr;
 
-use wire::AddressFamily;
-
-/// How a client reaches the server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Transport {
-    /// Datagrams.
-    Udp,
-    /// A byte stream.
-    Tcp,
-}
-
-impl Transport {
-    /// The name in logs and URIs.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Udp => "udp",
-            Self::Tcp => "tcp",
-        }
-    }
-}
+use wire::{AddressFamily, Transport};
 
 /// The 5-tuple of a client, the only key it is known by. RFC 8656 §3.2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

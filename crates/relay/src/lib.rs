@@ -48,7 +48,7 @@ mod source_prefix;
 mod timers;
 mod verdict;
 
-pub use address::{AllocationId, ClientTuple, PeerAddr, RelayId, Transport};
+pub use address::{AllocationId, ClientTuple, PeerAddr, RelayId};
 pub use allocation::Traffic;
 pub use budget::{Allowance, Budget};
 pub use command::{Answer, Command, Listed, Selection};
@@ -76,7 +76,7 @@ pub use sha256::Sha256;
 pub use source_prefix::SourcePrefix;
 pub use verdict::{Effect, OpenError, Verdict};
 pub use wire::attributes::Icmp;
-pub use wire::{AddressFamily, ChannelNumber, Key, Method, RelayHeader};
+pub use wire::{AddressFamily, ChannelNumber, Key, Method, RelayHeader, Transport};
 
 /// One instant on two clocks: timers run on `mono`, credentials and nonces expire on `unix`.
 #[derive(Clone, Copy, Debug)]

@@ -19,6 +19,7 @@ mod relay_header;
 mod security_features;
 pub mod stream;
 mod transaction;
+mod transport;
 mod writer;
 
 pub use address_family::AddressFamily;
@@ -31,6 +32,7 @@ pub use method::{Class, Method};
 pub use relay_header::RelayHeader;
 pub use security_features::{NONCE_COOKIE, SecurityFeatures};
 pub use transaction::TransactionId;
+pub use transport::Transport;
 pub use writer::Writer;
 
 /// The kind of message that the first byte of a packet announces. RFC 7983, with the channel range

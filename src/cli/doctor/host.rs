@@ -9,8 +9,9 @@ use std::path::Path;
 
 use probe::Uri;
 use probe::doctor::{Code, Finding, reflexive_address};
+use relay::Transport;
 
-use crate::config::{Config, Listener, Transport};
+use crate::config::{Config, Listener};
 use process::Process;
 use sockets::UdpTable;
 

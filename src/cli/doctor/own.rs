@@ -2,9 +2,10 @@
 
 use probe::doctor::{Examination, Login};
 use probe::{Service, Uri};
+use relay::Transport;
 
 use super::minting;
-use crate::config::{Config, Listener, Transport, UserKey};
+use crate::config::{Config, Listener, UserKey};
 
 /// Fills in what the command line left open: servers, login and realm.
 pub(super) fn complete(examination: &mut Examination, config: &Config) {

@@ -96,7 +96,7 @@ impl Judge<'_> {
 impl Way {
     fn of(listener: &Listener) -> Self {
         Self {
-            transport: listener.transport.into(),
+            transport: listener.transport,
             is_ipv4: listener.listen.ip().to_canonical().is_ipv4(),
         }
     }

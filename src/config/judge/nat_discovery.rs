@@ -3,14 +3,14 @@
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 
-use relay::{HostAddress, NatDiscovery, Partner, PartnerSecret, SecondAddress};
+use relay::{HostAddress, NatDiscovery, Partner, PartnerSecret, SecondAddress, Transport};
 
 use super::Judge;
 use super::net::{count, family, not_unicast};
 use super::reuse::Known;
 use crate::config::fault::{Fault, Form, KeyName, NatDiscoveryFault};
 use crate::config::file::{NatDiscoveryTable, OneOrMore, Several, Text};
-use crate::config::{Listener, Relay, Secret, Transport};
+use crate::config::{Listener, Relay, Secret};
 
 /// An address and port, and where they are written.
 type Written = (SocketAddr, Range<usize>);

@@ -55,7 +55,7 @@ impl Judge<'_> {
 
     fn listener(&mut self, table: &Spanned<ListenerTable>) -> Option<(Listener, Range<usize>)> {
         let (at, table) = (table.span(), table.get_ref());
-        let transport = table.transport.or_else(|| {
+        let transport = table.transport.map(Into::into).or_else(|| {
             let (key, example) = ("transport", "transport = \"udp\"");
             self.refuse(
                 Fault::Missing {

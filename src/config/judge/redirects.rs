@@ -119,7 +119,7 @@ impl Judge<'_> {
             let local = SocketAddr::new(local, address.port());
             listeners.iter().any(|listener| {
                 let bound = listener.listen.ip();
-                let is_heard = target.speaks(listener.transport.into());
+                let is_heard = target.speaks(listener.transport);
                 is_heard && listener.covers(local) && (bound == local.ip() || is_here(local.ip()))
             })
         })

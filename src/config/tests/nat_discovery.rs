@@ -1,9 +1,9 @@
 //! `[nat-discovery]`: what it means, and what is said of its mistakes.
 
-use relay::{NatDiscovery, Partner, PartnerSecret, SecondAddress};
+use relay::{NatDiscovery, Partner, PartnerSecret, SecondAddress, Transport};
 
 use super::{config, fault};
-use crate::config::{Config, Listener, Transport};
+use crate::config::{Config, Listener};
 
 const BOTH: &str = "[[listener]]\ntransport = \"udp\"\nlisten = \"10.0.0.5:3478\"\n\
                     [[listener]]\ntransport = \"tcp\"\nlisten = \"10.0.0.5:3478\"\n";

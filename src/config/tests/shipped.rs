@@ -2,14 +2,15 @@
 
 use std::collections::BTreeSet;
 
+use relay::Transport;
 use toml::Spanned;
 
 use super::{config, host, path, read};
+use crate::config::Config;
 use crate::config::file::{
     AuthTable, File, ListenerTable, OauthKeyTable, OauthTable, RealmTable, RedirectTable,
 };
 use crate::config::keys::KEYS;
-use crate::config::{Config, Transport};
 
 const SHIPPED: &str = include_str!("../../../turnserver.toml");
 

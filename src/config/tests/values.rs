@@ -3,11 +3,11 @@
 use std::num::NonZeroU64;
 use std::time::Duration;
 
-use relay::RelayAddress;
 use relay::policy::{IpRuling, Mode, Permit};
+use relay::{RelayAddress, Transport};
 
 use super::{addresses, config, fault, host};
-use crate::config::{Config, Format, Level, Listener, Transport, load};
+use crate::config::{Config, Format, Level, Listener, load};
 
 /// RFC 8656 §5 has an hour as the longest.
 #[test]
