@@ -1,13 +1,14 @@
 //! Programs that run beside everything else, and whose output is read only when they have ended.
 
 use std::fs::{self, File};
+use std::mem;
 use std::path::PathBuf;
 use std::process::{Child, Command};
 
 use crate::command::{ended, line};
 use crate::failure::Failure;
 
-/// A program that runs. An interrupt from the keyboard ends it, too.
+/// A program that runs. It ends with this value; an interrupt from the keyboard ends it, too.
 pub(crate) struct Background {
     line: String,
     child: Child,
@@ -44,19 +45,31 @@ impl Background {
             Ok(output) => eprint!("{}", String::from_utf8_lossy(&output)),
             Err(source) => eprintln!("{}: {source}", self.output.display()),
         }
-        ended(self.line, status)
+        ended(mem::take(&mut self.line), status)
+    }
+}
+
+impl Drop for Background {
+    /// Programs that it started itself are not ended with it: tests have a lifetime of their own.
+    fn drop(&mut self) {
+        // There is nobody to tell. After `join` both do nothing.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     #[test]
     fn a_program_that_fails_in_the_background_fails_when_it_is_waited_for() {
         let mut command = Command::new("sh");
         command.args(["-c", "echo said; exit 3"]);
-        let output = std::env::temp_dir().join(format!("background.{}", std::process::id()));
+        let directory = tempfile::tempdir().unwrap();
+        let output = directory.path().join("output");
         let background = Background::start(&mut command, output.clone()).unwrap();
         let failure = background.join().unwrap_err().to_string();
         assert_eq!(
@@ -64,6 +77,17 @@ mod tests {
             "`sh -c echo said; exit 3` ended with exit status: 3"
         );
         assert_eq!(fs::read_to_string(&output).unwrap(), "said\n");
-        fs::remove_file(output).unwrap();
+    }
+
+    #[test]
+    fn a_program_in_the_background_ends_when_nobody_waits_for_it() {
+        let mut command = Command::new("sleep");
+        command.arg("60");
+        let directory = tempfile::tempdir().unwrap();
+        let background = Background::start(&mut command, directory.path().join("output")).unwrap();
+        let process = format!("/proc/{}", background.child.id());
+        assert!(Path::new(&process).exists());
+        drop(background);
+        assert!(!Path::new(&process).exists());
     }
 }
