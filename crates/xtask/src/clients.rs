@@ -42,8 +42,9 @@ fn build_pion(workspace: &Workspace) -> Result<(), Failure> {
         .arg("-o")
         .arg(directory.join("pion_peer"))
         .arg(workspace.root().join("tests/clients/pion_peer.go"))
-        // Debian's packages are no modules.
+        // Debian's packages are no modules, and go refuses flags for modules without them.
         .env("GO111MODULE", "off")
+        .env_remove("GOFLAGS")
         .env("GOPATH", GOPATH)
         .env("GOCACHE", directory.join("go-cache")))
 }
