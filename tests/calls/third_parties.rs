@@ -2,7 +2,9 @@
 //! client. No datagram from there may end its call.
 
 use std::{
+    fmt::Debug,
     net::{Ipv4Addr, SocketAddrV4},
+    ops::RangeBounds,
     time::Duration,
 };
 
@@ -11,7 +13,7 @@ use socket2::{Domain, Socket, Type};
 use crate::{
     call::Call,
     lab::{
-        server::Setup,
+        server::{Server, Setup},
         world::{PEER_V4, in_own_world},
     },
     nats::Nat,
@@ -29,7 +31,7 @@ use crate::{
 #[test]
 fn a_closed_port_among_the_candidates_does_not_end_a_call_of_pion() {
     on_the_internet(|internet| {
-        let _server = hairpin(&[1], "");
+        let server = hairpin(&[1], "");
         // Its router answers that the port is closed.
         let _third = internet.home(3, Nat::None);
         let ends = [Pion.over_udp(), Aiortc.over_udp()];
@@ -37,6 +39,7 @@ fn a_closed_port_among_the_candidates_does_not_end_a_call_of_pion() {
             with_candidate(description, Ipv4Addr::new(203, 0, 113, 3))
         });
         call.goes_on_for(SHORT);
+        assert_dropped(&log_of(server, call), "icmp-unasked", 1..);
     });
 }
 
@@ -44,8 +47,9 @@ fn a_closed_port_among_the_candidates_does_not_end_a_call_of_pion() {
 #[test]
 fn a_closed_port_does_not_end_a_call_of_the_turn_crate() {
     in_own_world(|world| {
-        let _server = world.serve(Setup::default());
+        let mut server = world.serve(Setup::default());
         turn_crate::converse_for(SHORT, Some((PEER_V4, 9).into()));
+        assert_dropped(&server.stop().output, "icmp-unasked", 1..);
     });
 }
 
@@ -76,21 +80,27 @@ fn the_largest_datagram_does_not_end_a_call_of_libnice_over_tcp() {
 #[test]
 fn large_datagrams_do_not_end_a_call_of_chromium() {
     on_the_internet(|internet| {
-        large_ones_are_sent_to(internet, [Chromium.over_tcp(), Chromium.over_udp()]);
+        let log = large_ones_are_sent_to(internet, [Chromium.over_tcp(), Chromium.over_udp()]);
+        let received = number_behind(" received_bytes=", &log);
+        assert!(received > Some(65_507), "{log}");
+        // The last one, with a channel's header, does not fit into a datagram to the end on UDP.
+        assert_dropped(&log, "too-large", 1..=1);
     });
 }
 
 #[test]
 fn large_datagrams_do_not_end_a_call_of_firefox() {
     on_the_internet(|internet| {
-        large_ones_are_sent_to(internet, [Firefox.over_tcp(), Firefox.over_udp()]);
+        let log = large_ones_are_sent_to(internet, [Firefox.over_tcp(), Firefox.over_udp()]);
+        assert_dropped(&log, "indication-too-long", 3..=3);
+        assert_dropped(&log, "too-large", 1..=1);
     });
 }
 
 /// A third host sends datagrams of all lengths to both ends of a call, each in the name of the
-/// other.
-fn large_ones_are_sent_to(internet: &Internet, ends: [End; 2]) {
-    let _server = hairpin(&[1], "");
+/// other. Returns the server's log.
+fn large_ones_are_sent_to(internet: &Internet, ends: [End; 2]) -> String {
+    let server = hairpin(&[1], "");
     let mut call = Call::connect(internet, ends);
     let [first, second] = call.relayed;
     for length in [2_013, 9_000, 65_507] {
@@ -98,11 +108,12 @@ fn large_ones_are_sent_to(internet: &Internet, ends: [End; 2]) {
         forge(&vec![b'x'; length], second, first);
         call.goes_on_for(SHORT / 3);
     }
+    log_of(server, call)
 }
 
 /// A third host sends empty datagrams to both ends of a call, each in the name of the other.
 fn nothing_is_sent_to(internet: &Internet, stack: Stack) {
-    let _server = hairpin(&[1], "");
+    let server = hairpin(&[1], "");
     let mut call = Call::connect(internet, [stack.over_udp(); 2]);
     let [first, second] = call.relayed;
     for _ in 0..3 {
@@ -110,11 +121,12 @@ fn nothing_is_sent_to(internet: &Internet, stack: Stack) {
         forge(b"", second, first);
         call.goes_on_for(SHORT / 3);
     }
+    assert_dropped(&log_of(server, call), "empty-datagram", 6..=6);
 }
 
 /// Both ends have tried a third party, which sends them the largest datagram over IPv4.
 fn the_largest_is_sent_to(internet: &Internet, stack: Stack) {
-    let _server = hairpin(&[1], "");
+    let server = hairpin(&[1], "");
     let third = internet.home(3, Nat::PortRestricted);
     let ends = [stack.over_tcp(); 2];
     let mut call = Call::connect_told(internet, ends, |description| {
@@ -128,6 +140,33 @@ fn the_largest_is_sent_to(internet: &Internet, stack: Stack) {
         }
         call.goes_on_for(SHORT / 3);
     }
+    assert_dropped(&log_of(server, call), "indication-too-long", 6..=6);
+}
+
+/// The log of a server that is stopped while the call still goes on.
+#[track_caller]
+fn log_of(mut server: Server, mut call: Call) -> String {
+    // Peers report received data once a second: the last report may be about data from before the
+    // last disturbance.
+    call.goes_on_for(SHORT / 3);
+    server.stop().output
+}
+
+/// A server that has stopped dropped so many packets for this cause: they reached it, and this rule
+/// kept them from a client.
+#[track_caller]
+fn assert_dropped(log: &str, cause: &str, packets: impl RangeBounds<u64> + Debug) {
+    let dropped = number_behind(&format!(r#" cause="{cause}" packets="#), log).unwrap_or(0);
+    assert!(
+        packets.contains(&dropped),
+        "{cause}: {dropped}, not {packets:?}: {log}"
+    );
+}
+
+/// The number behind these words, where the log has them last.
+fn number_behind(words: &str, log: &str) -> Option<u64> {
+    let (_, rest) = log.rsplit_once(words)?;
+    rest.split_whitespace().next()?.parse().ok()
 }
 
 /// Sends a datagram in the name of `source`.
