@@ -49,7 +49,10 @@ fn refuse(world: &World, browser: Browser) {
     })
     .assert_went_on();
     let log = server.stop().output;
-    assert!(!log.contains(" refused=0 "), "nothing was refused: {log}");
+    for cause in ["peer-denied", "too-many-permissions"] {
+        let refused = format!(r#" code=403 cause="{cause}" "#);
+        assert!(log.contains(&refused), "{cause}: {log}");
+    }
 }
 
 /// A private address, and so denied by default.
