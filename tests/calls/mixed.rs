@@ -73,7 +73,7 @@ fn aioice_calls_libnice_and_the_firewalls_of_both_refuse_udp() {
 /// Both ends receive from each other for three seconds, and hang up.
 pub(crate) fn a_call_goes_through(internet: &Internet, ends: [End; 2]) {
     let _server = hairpin(&[1], "");
-    close_relay_ports();
+    close_relay_ports(internet);
     let mut call = Call::connect(internet, ends);
     call.goes_on_for(Duration::from_secs(3));
     call.hang_up();
