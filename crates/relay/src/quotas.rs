@@ -11,21 +11,15 @@ use crate::realms::{Account, Quota, RealmId};
 /// of data or of a stranger.
 #[derive(Debug, Default)]
 pub struct Quotas {
-    counts: Mutex<Counts>,
-    /// A copy of the total in the counts, to read without the lock: a flood of strangers must not
-    /// contend for it.
+    realms: Mutex<Realms>,
+    /// Written under the lock, and read without it where a flood of strangers must not contend.
     total: AtomicU32,
+    /// Whether no more are admitted. It is written under the lock, so a shard that then finds no
+    /// allocation left knows that there will be none.
     draining: AtomicBool,
 }
 
-#[derive(Debug, Default)]
-struct Counts {
-    total: u32,
-    realms: BTreeMap<RealmId, RealmCounts>,
-    /// Whether no more are admitted. It is under the same lock as the counts, so a shard that then
-    /// finds no allocation left knows that there will be none.
-    draining: bool,
-}
+type Realms = BTreeMap<RealmId, RealmCounts>;
 
 #[derive(Debug, Default)]
 struct RealmCounts {
@@ -36,14 +30,14 @@ struct RealmCounts {
 impl Quotas {
     /// Counts one allocation more, if the limits allow.
     pub(crate) fn admit(&self, account: Account<'_>, quota: &Quota) -> Result<(), Reject> {
-        let mut counts = self.counts();
-        if counts.draining {
+        let mut realms = self.realms();
+        if self.is_draining() {
             return Err(Reject::Draining);
         }
-        if quota.total.is_some_and(|limit| counts.total >= limit) {
+        if quota.total.is_some_and(|limit| self.total() >= limit) {
             return Err(Reject::TotalQuota);
         }
-        let realm = counts.realms.entry(account.realm).or_default();
+        let realm = realms.entry(account.realm).or_default();
         if quota.realm.is_some_and(|limit| realm.total >= limit) {
             return Err(Reject::RealmQuota);
         }
@@ -58,21 +52,20 @@ impl Quotas {
             }
         }
         realm.total += 1;
-        counts.total += 1;
-        self.total.store(counts.total, Ordering::Relaxed);
+        self.total.store(self.total() + 1, Ordering::Relaxed);
         Ok(())
     }
 
     /// Admits no more from now on.
     pub(crate) fn drain(&self) {
-        self.counts().draining = true;
+        let _no_admission = self.realms();
         self.draining.store(true, Ordering::Relaxed);
     }
 
     /// Whether the last allocation ended, and no more are admitted.
     pub(crate) fn is_drained(&self) -> bool {
-        let counts = self.counts();
-        counts.draining && counts.total == 0
+        let _no_admission = self.realms();
+        self.is_draining() && self.total() == 0
     }
 
     /// Whether no more are admitted.
@@ -82,8 +75,8 @@ impl Quotas {
 
     /// How many allocations users of a realm have.
     pub(crate) fn of_realm(&self, realm: RealmId) -> u32 {
-        let counts = self.counts();
-        counts.realms.get(&realm).map_or(0, |realm| realm.total)
+        let realms = self.realms();
+        realms.get(&realm).map_or(0, |realm| realm.total)
     }
 
     /// How many allocations there are, over all shards.
@@ -93,10 +86,10 @@ impl Quotas {
 
     /// Counts one allocation less.
     pub(crate) fn release(&self, account: Account<'_>) {
-        let mut counts = self.counts();
-        counts.total = counts.total.saturating_sub(1);
-        self.total.store(counts.total, Ordering::Relaxed);
-        let Some(realm) = counts.realms.get_mut(&account.realm) else {
+        let mut realms = self.realms();
+        let left = self.total().saturating_sub(1);
+        self.total.store(left, Ordering::Relaxed);
+        let Some(realm) = realms.get_mut(&account.realm) else {
             return;
         };
         realm.total = realm.total.saturating_sub(1);
@@ -109,7 +102,7 @@ impl Quotas {
     }
 
     /// A panic cannot leave a number half changed, so the counts are good after one.
-    fn counts(&self) -> MutexGuard<'_, Counts> {
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    fn realms(&self) -> MutexGuard<'_, Realms> {
+        self.realms.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
