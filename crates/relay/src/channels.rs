@@ -92,13 +92,9 @@ impl Server {
         client: ClientTuple,
         channels: Vec<(ChannelNumber, Bound)>,
     ) {
-        for (channel, bound) in channels {
-            let family = bound.relay.family;
-            let relay = RelayId {
-                allocation: id,
-                family,
-            };
-            let route = bound.route(client, channel).through(relay);
+        for (channel, mut bound) in channels {
+            bound.relay.allocation = id;
+            let route = bound.route(client, channel);
             self.effects.push(Effect::Bind(route));
             self.note_route(route, bound.deadline);
         }

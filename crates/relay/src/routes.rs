@@ -100,10 +100,3 @@ impl Bound {
         }
     }
 }
-
-impl Route {
-    /// The same from another relay socket.
-    pub(crate) const fn through(self, relay: RelayId) -> Self {
-        Self { relay, ..self }
-    }
-}
