@@ -30,11 +30,6 @@ impl Traffic {
         self.packets += 1;
         self.bytes += payload as u64;
     }
-
-    pub(crate) const fn add(&mut self, other: Self) {
-        self.packets += other.packets;
-        self.bytes += other.bytes;
-    }
 }
 
 #[derive(Debug)]

@@ -58,19 +58,8 @@ impl Counters {
 
     /// Adds those of another shard.
     pub fn add(&mut self, other: &Self) {
-        for (sum, count) in self.dropped.iter_mut().zip(other.dropped) {
-            *sum += count;
-        }
-        self.bindings += other.bindings;
-        self.challenges += other.challenges;
-        self.refused += other.refused;
-        self.redirected += other.redirected;
-        self.icmp += other.icmp;
-        self.opened += other.opened;
-        self.ended += other.ended;
-        self.moved += other.moved;
-        self.sent.add(other.sent);
-        self.received.add(other.received);
+        let (own, other) = (self.to_words(), other.to_words());
+        *self = Self::from_words(&std::array::from_fn(|at| own[at] + other[at]));
     }
 
     /// All of them as numbers in a fixed order, to be published one by one.
