@@ -148,14 +148,14 @@ fn runtime() -> Result<Runtime, Failure> {
 
 /// The secret in a file, or on standard input.
 fn read_secret(path: &Path, option: &'static str) -> Result<Secret, Failure> {
-    let mut bytes = Vec::new();
-    let outcome = if path == Path::new("-") {
-        io::stdin().read_to_end(&mut bytes)
+    let bytes = if path == Path::new("-") {
+        let mut bytes = Vec::new();
+        io::stdin().read_to_end(&mut bytes).map(|_| bytes)
     } else {
-        fs::File::open(path).and_then(|mut file| file.read_to_end(&mut bytes))
+        fs::read(path)
     };
-    let secret = outcome.map_err(NoSecret::from);
-    let secret = secret.and_then(|_| Secret::in_file(&bytes));
+    let secret = bytes.map_err(NoSecret::from);
+    let secret = secret.and_then(|bytes| Secret::in_file(&bytes));
     secret.map_err(|source| Failure::Secret {
         path: path.to_owned(),
         option,

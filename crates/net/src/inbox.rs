@@ -138,7 +138,7 @@ mod tests {
 
     const TO: ShardId = ShardId(1);
 
-    fn letter(mail: Mail) -> Parcel {
+    fn parcel(mail: Mail) -> Parcel {
         Parcel {
             from: ShardId(0),
             mail,
@@ -155,7 +155,7 @@ mod tests {
     }
 
     fn packet() -> Parcel {
-        letter(Mail::Pass {
+        parcel(Mail::Pass {
             client: client(),
             packet: vec![0; 20],
         })
@@ -169,7 +169,7 @@ mod tests {
         }
         assert!(matches!(post.send(TO, packet()), Err(Unsent::Full(_))));
         let fence = Mail::Fence { client: client() };
-        post.send(TO, letter(fence)).unwrap();
+        post.send(TO, parcel(fence)).unwrap();
         // Others are not concerned, and who reads makes room.
         post.send(ShardId(0), packet()).unwrap();
         let read = inboxes[1].last().unwrap();

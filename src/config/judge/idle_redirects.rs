@@ -123,10 +123,7 @@ fn holds_with(rule: &Redirect, other: &Redirect) -> bool {
 fn words(ways: &[Way]) -> String {
     let mut names: Vec<String> = Vec::new();
     for Way { transport, is_ipv4 } in ways {
-        let transport = match transport {
-            Transport::Udp => "UDP",
-            Transport::Tcp => "TCP",
-        };
+        let transport = transport.name().to_uppercase();
         let family = if *is_ipv4 { "IPv4" } else { "IPv6" };
         let name = format!("{transport} and {family}");
         if !names.contains(&name) {

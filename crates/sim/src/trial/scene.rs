@@ -72,34 +72,35 @@ impl Scene {
     }
 
     fn configure(&self, config: &mut Config) {
-        config.rules_mut().sha256 = match self.sha256 {
-            model::Sha256::Off => relay::Sha256::Off,
-            model::Sha256::Offer => relay::Sha256::Offer,
-            model::Sha256::Require => relay::Sha256::Require,
-        };
         config.ports = PortRange::new(self.ports.0, self.ports.1).expect("a range");
         let relays = self.relays().into_iter();
         config.relays = relays
             .map(|(_, (local, external))| RelayAddress { local, external })
             .collect();
-        config.rules_mut().mobility = self.mobility;
+        let rules = config.rules_mut();
+        rules.sha256 = match self.sha256 {
+            model::Sha256::Off => relay::Sha256::Off,
+            model::Sha256::Offer => relay::Sha256::Offer,
+            model::Sha256::Require => relay::Sha256::Require,
+        };
+        rules.mobility = self.mobility;
         if self.icmp_for_all {
-            config.rules_mut().icmp = IcmpTold::Always;
+            rules.icmp = IcmpTold::Always;
         }
-        config.rules_mut().policy = self.policy();
+        rules.policy = self.policy();
         if self.tight {
-            config.rules_mut().limits.per_user = Some(TIGHT.per_user);
-            config.rules_mut().limits.total = Some(TIGHT.total);
-            config.rules_mut().limits.permissions = TIGHT.permissions;
-            config.rules_mut().limits.channels = TIGHT.channels;
+            rules.limits.per_user = Some(TIGHT.per_user);
+            rules.limits.total = Some(TIGHT.total);
+            rules.limits.permissions = TIGHT.permissions;
+            rules.limits.channels = TIGHT.channels;
         }
         if !self.rationed {
-            config.rules_mut().unauthenticated = Allowance {
+            rules.unauthenticated = Allowance {
                 per_prefix: None,
                 total: None,
             };
         } else {
-            config.rules_mut().unauthenticated.per_prefix = std::num::NonZeroU64::new(100);
+            rules.unauthenticated.per_prefix = std::num::NonZeroU64::new(100);
         }
     }
 
