@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use relay::{
-    ChannelNumber, ClientTuple, Command, Config, Counters, Now, OpenError, RelayId, Report, Route,
-    Rules, Server, ShardId, Shared, Transport,
+    ChannelNumber, ClientTuple, Command, Config, Counters, EndCause, Now, OpenError, RelayId,
+    Report, Route, Rules, Server, ShardId, Shared, Transport,
 };
 use wire::TransactionId;
 
@@ -362,6 +362,21 @@ impl World {
     /// The servers' reports since this was last asked.
     pub fn reports(&mut self) -> Vec<Report> {
         std::mem::take(&mut self.reports)
+    }
+
+    /// Why allocations ended, among the reports since these were last asked for.
+    pub fn end_causes(&mut self) -> Vec<EndCause> {
+        let causes = self
+            .reports()
+            .into_iter()
+            .filter_map(|report| match report {
+                Report::Ended { cause, .. } => Some(cause),
+                Report::Opened { .. }
+                | Report::Moved { .. }
+                | Report::Partner { .. }
+                | Report::Refused { .. } => None,
+            });
+        causes.collect()
     }
 
     /// The counters of all shards together.

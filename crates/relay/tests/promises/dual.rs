@@ -343,18 +343,7 @@ fn with_its_last_family_the_allocation_ends() {
         assert!(alice.ask(&mut world, delete).is_success());
     }
     assert!(world.is_idle());
-    let ended: Vec<EndCause> = world
-        .reports()
-        .into_iter()
-        .filter_map(|report| match report {
-            Report::Ended { cause, .. } => Some(cause),
-            Report::Opened { .. }
-            | Report::Moved { .. }
-            | Report::Partner { .. }
-            | Report::Refused { .. } => None,
-        })
-        .collect();
-    assert_eq!(ended, [EndCause::Deleted]);
+    assert_eq!(world.end_causes(), [EndCause::Deleted]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Refresh. RFC 8656 §8.
 
-use relay::{AddressFamily, EndCause, Report};
+use relay::{AddressFamily, EndCause};
 use sim::{Request, World, minutes, seconds};
 use wire::attributes::{Lifetime, RequestedAddressFamily};
 use wire::{Attribute, Method};
@@ -48,18 +48,7 @@ fn zero_deletes_at_once_and_the_5_tuple_is_free_right_after() {
     assert!(answer.is_signed() && world.is_idle());
     // It ended in the same instant.
     assert_ne!(alice.allocate(&mut world, minutes(10)), first);
-    let causes: Vec<_> = world
-        .reports()
-        .into_iter()
-        .filter_map(|report| match report {
-            Report::Ended { cause, .. } => Some(cause),
-            Report::Opened { .. }
-            | Report::Moved { .. }
-            | Report::Partner { .. }
-            | Report::Refused { .. } => None,
-        })
-        .collect();
-    assert_eq!(causes, [EndCause::Deleted]);
+    assert_eq!(world.end_causes(), [EndCause::Deleted]);
 }
 
 #[test]
