@@ -6,6 +6,8 @@ use relay::{Keys, Reject, Report, Sha256};
 use sim::{Client, REALM, Request, World, minutes, seconds};
 use wire::Key;
 
+use crate::quotas::one_for_each_person;
+
 /// A server with two secrets, the newer one first, and a user of its own.
 fn world_with_secrets() -> World {
     World::with(|config| {
@@ -207,14 +209,7 @@ fn a_telephone_number_in_front_is_a_user_and_no_expiry() {
 
 #[test]
 fn the_names_of_one_person_are_one_account_in_either_order() {
-    let mut world = World::with(|config| {
-        config
-            .rules_mut()
-            .realms
-            .default_keys()
-            .add_secret(b"north");
-        config.rules_mut().limits.per_user = Some(1);
-    });
+    let mut world = one_for_each_person();
     for names in [
         [
             ("14155550123:1800000060", "ukzX72etA2fzBS1yWxk7Anq2KyU="),

@@ -115,16 +115,18 @@ fn a_retransmitted_allocate_counts_once() {
     world.client("alice").allocate(&mut world, minutes(10));
 }
 
+/// A server of time-limited credentials that grants each person one allocation.
+pub(crate) fn one_for_each_person() -> World {
+    World::with(|config| {
+        let rules = config.rules_mut();
+        rules.realms.default_keys().add_secret(b"north");
+        rules.limits.per_user = Some(1);
+    })
+}
+
 #[test]
 fn time_limited_names_of_one_person_share_a_quota() {
-    let mut world = World::with(|config| {
-        config
-            .rules_mut()
-            .realms
-            .default_keys()
-            .add_secret(b"north");
-        config.rules_mut().limits.per_user = Some(1);
-    });
+    let mut world = one_for_each_person();
     let now = world.now().unix.as_secs();
     let mut guest = |user: Option<&str>, lasts| {
         let credential = mint(Mint::Sha1, b"north", user, now + lasts);
@@ -140,14 +142,7 @@ fn time_limited_names_of_one_person_share_a_quota() {
 /// `printf %s NAME | openssl dgst -sha1 -hmac north -binary | base64`.
 #[test]
 fn time_limited_names_of_one_person_share_a_quota_in_every_form() {
-    let mut world = World::with(|config| {
-        config
-            .rules_mut()
-            .realms
-            .default_keys()
-            .add_secret(b"north");
-        config.rules_mut().limits.per_user = Some(1);
-    });
+    let mut world = one_for_each_person();
     let mut answered = Vec::new();
     for (name, password) in [
         ("dave:1800000060", "53pL7BN3SvQ7J7S1XxcVUhaiELM="),

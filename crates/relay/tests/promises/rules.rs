@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use relay::policy::{Mode, Policy};
 use relay::{
-    Answer, Command, DropReason, EndCause, Keys, Realm, Report, Rules, Selection, Sha256, Transport,
+    Answer, Command, DropReason, EndCause, Keys, Realm, Rules, Selection, Sha256, Transport,
 };
 use sim::Outcome::Lost;
 use sim::{Client, Proof, REALM, Request, World, minutes, password, seconds};
 use wire::attributes::PasswordAlgorithm;
 
+use crate::quotas::one_for_each_person;
 use crate::{mobility, tokens};
 
 /// Rules for these users of the default realm, as every world begins with.
@@ -142,11 +143,7 @@ fn peers_that_a_new_policy_denies_are_cut_off_and_others_are_not() {
 
 #[test]
 fn what_the_rules_counted_is_given_back_under_other_rules() {
-    let mut world = World::with(|config| {
-        let rules = config.rules_mut();
-        rules.limits.per_user = Some(1);
-        rules.realms.default_keys().add_secret(b"north");
-    });
+    let mut world = one_for_each_person();
     let alice = world.client("alice");
     alice.allocate(&mut world, minutes(10));
     // No secret any more: names are whole names from now on.
@@ -214,17 +211,7 @@ fn allocations_are_listed_and_ended_by_id_user_realm_and_credential() {
     };
     assert_eq!(world.command(1, Command::End(credential)), Answer::Ended(1));
     assert!(world.is_idle());
-    let causes = world
-        .reports()
-        .into_iter()
-        .filter_map(|report| match report {
-            Report::Ended { cause, .. } => Some(cause),
-            Report::Opened { .. }
-            | Report::Moved { .. }
-            | Report::Partner { .. }
-            | Report::Refused { .. } => None,
-        });
-    assert_eq!(causes.collect::<Vec<_>>(), [EndCause::Operator; 2]);
+    assert_eq!(world.end_causes(), [EndCause::Operator; 2]);
 }
 
 /// By the first user with a precomputed key, by SHA-256 switched off and on, by a secret: what a
