@@ -36,7 +36,7 @@ pub(crate) enum Caution {
     ShortStranger {
         /// The other key, of the same table.
         other: &'static str,
-        /// What it says, or its default.
+        /// The value of the other key, or its default.
         bound: Duration,
     },
     /// A realm that some clients have no room for.

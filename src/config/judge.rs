@@ -107,9 +107,9 @@ struct Judge<'h> {
     host: &'h Host,
     /// Where relative paths start.
     directory: &'h Path,
-    /// What clients, users and other servers prove to know.
+    /// Secrets that clients, users and other servers prove to know.
     secrets: Vec<Known>,
-    /// What only servers know that send clients to each other.
+    /// The secret that servers share which send clients to each other.
     nonce_secret: Option<Known>,
     findings: Vec<Finding>,
 }

@@ -17,8 +17,8 @@ impl Secret {
         Self(text.into())
     }
 
-    /// What a file holds, without the byte order mark and the white space at the end that editors
-    /// and `openssl rand` leave there: where they differ, files look the same.
+    /// The contents of a file, without the byte order mark and the white space at the end that
+    /// editors and `openssl rand` leave there: where they differ, files look the same.
     pub(crate) fn in_file(bytes: &[u8]) -> Result<Self, NoSecret> {
         let text = std::str::from_utf8(bytes).map_err(|_| NoSecret::Binary)?;
         let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);

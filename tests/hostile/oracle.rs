@@ -22,7 +22,7 @@ pub(crate) enum Outcome {
     Relayed(Vec<u8>),
 }
 
-/// What the server knows of a packet's sender.
+/// The server's knowledge of a packet's sender.
 #[derive(Clone, Debug)]
 pub(crate) struct Standing {
     /// The nonce that the server gave to the captured session.

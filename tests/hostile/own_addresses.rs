@@ -86,7 +86,7 @@ fn no_second_server_takes_a_part_of_the_clients() {
         let rivals: [&'static [&'static str]; 2] = [&["127.0.0.1:3478"], &["0.0.0.0:3478"]];
         for listen in rivals {
             assert_cannot_listen(listen, "udp");
-            // Whatever the rival did, every new client still reaches the first server.
+            // Every new client still reaches the first server, whatever the rival did.
             for _ in 0..50 {
                 let mut session = Session::udp();
                 session.binding();

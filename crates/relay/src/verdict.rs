@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use crate::{DropReason, Mail, Outgoing, RelayId, Report, Route, ShardId};
 
-/// What to do with the packet that was just handled. An answer borrows the server (`'s`), which
+/// The outcome of the packet that was just handled. An answer borrows the server (`'s`), which
 /// wrote it; application data borrows the packet (`'p`), so that a whole batch can be handled before
 /// any of its data is sent.
 #[derive(Debug)]

@@ -79,8 +79,8 @@ impl Judge<'_> {
         self.count(
             "[tcp] data-indication",
             table.data_indication.as_ref(),
-            // What every IPv6 link carries must fit; libnice and pion have no room for more than
-            // 65,535 bytes.
+            // A packet that every IPv6 link carries must fit; libnice and pion have no room for more
+            // than 65,535 bytes.
             1280..=65535,
             Limits::default().stream_indication,
         )

@@ -7,7 +7,7 @@ use relay::{Redirect, Target, Transport, When};
 use super::{config, fault, warned};
 
 const DRAINING: &str = "when = \"draining\"\n";
-/// What a rule for one realm needs.
+/// The secret of nonces that a rule for one realm needs.
 const SHARED: &str = "[auth]\nnonce-secret-file = \"nonce.secret\"\n";
 
 fn to(addresses: &str) -> String {
@@ -330,7 +330,7 @@ fn a_redirect_behind_one_that_always_holds_when_it_does_is_a_warning() {
         passed(rule(one, always) + realm + &rule(other, draining) + realm),
         1
     );
-    // What has no place for a client leaves it to the next.
+    // A rule without a target for a client leaves that client to the next rule.
     assert_eq!(passed(rule(six, always) + &rule(one, always)), 0);
     assert_eq!(passed(rule(over_udp, always) + &rule(one, always)), 0);
     assert_eq!(

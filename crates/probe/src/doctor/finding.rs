@@ -54,7 +54,7 @@ macro_rules! codes {
                 match self { $(Self::$name => $meaning,)* }
             }
 
-            /// What to change; empty if nothing needs to be.
+            /// The change that mends it; empty if none is needed.
             pub const fn remedy(self) -> &'static str {
                 match self { $(Self::$name => $remedy,)* }
             }

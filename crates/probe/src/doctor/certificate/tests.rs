@@ -62,7 +62,7 @@ impl World {
         let verdict = self
             .witness
             .verify_server_cert(leaf, others, &name, &[], now);
-        // Whatever the finding, the rest of the server is examined, too.
+        // The rest of the server is examined, too, whatever the finding.
         verdict.unwrap();
         self.witness.finding().unwrap()
     }
