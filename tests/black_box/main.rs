@@ -2,6 +2,8 @@
 
 #[path = "../lab/mod.rs"]
 mod lab;
+#[path = "../lab/turn_client.rs"]
+mod turn_client;
 
 mod aioice;
 mod capture;

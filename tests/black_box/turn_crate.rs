@@ -1,18 +1,16 @@
 //! The `turn` crate's client, of webrtc-rs.
 
-use std::{net::Ipv4Addr, sync::Arc};
-
 use tokio::{net::UdpSocket, runtime, time::timeout};
-use turn::client::{Client, ClientConfig};
 use webrtc_util::Conn;
 
 use crate::{
     credentials::EXPIRED_IN_2001,
     lab::{
         PATIENCE,
-        server::{PASSWORD, REALM, Setup, USER},
-        world::{CLIENT_V4, PEER_V4, SERVER_V4, in_own_world},
+        server::{PASSWORD, Setup, USER},
+        world::{CLIENT_V4, PEER_V4, in_own_world},
     },
+    turn_client::turn_client,
 };
 
 #[test]
@@ -20,7 +18,7 @@ fn a_client_and_a_plain_peer_exchange_data() {
     in_own_world(|world| {
         let _server = world.serve(Setup::default());
         block_on(async {
-            let client = client(USER, PASSWORD).await;
+            let client = turn_client(USER, PASSWORD).await;
             let relay = client.allocate().await.expect("an allocation");
             let relayed = relay.local_addr().expect("a relayed address");
             let peer = UdpSocket::bind((PEER_V4, 0)).await.expect("a free port");
@@ -51,7 +49,7 @@ fn the_reflexive_address_is_the_clients_own() {
     in_own_world(|world| {
         let _server = world.serve(Setup::default());
         block_on(async {
-            let client = client(USER, PASSWORD).await;
+            let client = turn_client(USER, PASSWORD).await;
             let reflexive = client.send_binding_request().await.expect("an answer");
             assert_eq!(reflexive.ip(), CLIENT_V4);
         });
@@ -85,7 +83,7 @@ fn an_expired_credential_is_answered_401() {
 
 fn assert_refused(user: &str, password: &str) {
     block_on(async {
-        let client = client(user, password).await;
+        let client = turn_client(user, password).await;
         let error = client
             .allocate()
             .await
@@ -94,28 +92,6 @@ fn assert_refused(user: &str, password: &str) {
             .to_string();
         assert!(error.contains("401"), "{error}");
     });
-}
-
-async fn client(user: &str, password: &str) -> Client {
-    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))
-        .await
-        .expect("a free port");
-    let server = format!("{SERVER_V4}:{}", Setup::default().port);
-    let client = Client::new(ClientConfig {
-        stun_serv_addr: server.clone(),
-        turn_serv_addr: server,
-        username: user.to_owned(),
-        password: password.to_owned(),
-        realm: REALM.to_owned(),
-        software: String::new(),
-        rto_in_ms: 0,
-        conn: Arc::new(socket),
-        vnet: None,
-    })
-    .await
-    .expect("a client");
-    client.listen().await.expect("a client that listens");
-    client
 }
 
 fn block_on(promise: impl Future<Output = ()>) {

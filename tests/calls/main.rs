@@ -6,6 +6,8 @@
 #[expect(dead_code, reason = "the other tests use the rest of the lab")]
 #[path = "../lab/mod.rs"]
 mod lab;
+#[path = "../lab/turn_client.rs"]
+mod turn_client;
 
 #[expect(dead_code, reason = "the tests of NATs use the rest")]
 #[path = "../nat/nats.rs"]

@@ -1,25 +1,21 @@
 //! The `turn` crate, of webrtc-rs: only a TURN client, so the other end of its call is a socket.
 
-use std::{
-    net::{Ipv4Addr, SocketAddr},
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::SocketAddr, time::Duration};
 
 use tokio::{
     net::UdpSocket,
     runtime,
     time::{Instant, interval, timeout},
 };
-use turn::client::{Client, ClientConfig};
 use webrtc_util::Conn;
 
 use crate::{
     call::SILENCE,
     lab::{
-        server::{PASSWORD, REALM, Setup, USER},
-        world::{PEER_V4, SERVER_V4},
+        server::{PASSWORD, USER},
+        world::PEER_V4,
     },
+    turn_client::turn_client,
 };
 
 /// A client and its peer, who receive from each other all the time. The client may send to a third
@@ -27,7 +23,7 @@ use crate::{
 pub(crate) fn converse_for(duration: Duration, third: Option<SocketAddr>) {
     let runtime = runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime").block_on(async {
-        let client = client().await;
+        let client = turn_client(USER, PASSWORD).await;
         let relay = client.allocate().await.expect("an allocation");
         let relayed = relay.local_addr().expect("a relayed address");
         let peer = UdpSocket::bind((PEER_V4, 0)).await.expect("a free port");
@@ -60,26 +56,4 @@ async fn hear(socket: &(impl Conn + ?Sized), end: Instant) {
         let (length, _) = heard.expect("no silence").expect("a socket that lives");
         assert_eq!(&buffer[..length], b"hello");
     }
-}
-
-async fn client() -> Client {
-    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))
-        .await
-        .expect("a free port");
-    let server = format!("{SERVER_V4}:{}", Setup::default().port);
-    let client = Client::new(ClientConfig {
-        stun_serv_addr: server.clone(),
-        turn_serv_addr: server,
-        username: USER.to_owned(),
-        password: PASSWORD.to_owned(),
-        realm: REALM.to_owned(),
-        software: String::new(),
-        rto_in_ms: 0,
-        conn: Arc::new(socket),
-        vnet: None,
-    })
-    .await
-    .expect("a client");
-    client.listen().await.expect("a client that listens");
-    client
 }
