@@ -11,17 +11,21 @@ use std::{
 use axum::{
     Json, Router,
     extract::{Path, State},
+    http::header::CONTENT_TYPE,
     response::Html,
     routing::get,
 };
 use serde_json::Value;
 use tokio::runtime;
 
-/// A page that is served, and the board that it finds at `/board/NAME`.
+/// A page that is served, the script that it may import, and the board that both find at
+/// `/board/NAME`.
 pub(crate) struct Board {
     url: String,
     pinned: Pinned,
 }
+
+const SCRIPT: &str = include_str!("../pages/board.js");
 
 /// The values on the board, by name.
 #[derive(Clone, Default)]
@@ -33,6 +37,10 @@ impl Board {
         let pinned = Pinned::default();
         let router = Router::new()
             .route("/", get(move || async move { Html(page) }))
+            .route(
+                "/board.js",
+                get(|| async { ([(CONTENT_TYPE, "text/javascript")], SCRIPT) }),
+            )
             .route("/board/{name}", get(read).post(pin))
             .with_state(pinned.clone());
         let listener = TcpListener::bind(address.into()).expect("a free port");
