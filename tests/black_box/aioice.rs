@@ -1,14 +1,14 @@
 //! aioice, an ICE agent in Python with a TURN client of its own. It drops any response without
 //! MESSAGE-INTEGRITY other than a 401 or 438, so it also proves that responses are signed.
 
-use std::{env, path::Path, process::Command};
-
-use crate::lab::{
+use lab::{
     PATIENCE,
     program::Program,
     server::{PASSWORD, Setup, USER},
     world::{SERVER_V4, SERVER_V6, World, in_own_world},
 };
+use std::{env, path::Path, process::Command};
+
 use crate::realms::REALMS;
 
 #[test]

@@ -2,16 +2,15 @@
 
 use std::{net::UdpSocket, time::Duration};
 
+use lab::{
+    live::{Code, LiveClient},
+    server::Setup,
+    world::{PEER_V4, SERVER_V4, in_own_world},
+};
 use rustix::process::Signal;
-use wire::AddressFamily;
 
 use crate::{
-    lab::{
-        server::Setup,
-        world::{PEER_V4, SERVER_V4, in_own_world},
-    },
     redirects::two_servers,
-    session::{Refused, Session},
     uclient::{Uclient, echo},
 };
 
@@ -22,8 +21,8 @@ fn a_drained_server_exits_when_its_last_allocation_has_ended() {
         let (mut session, relayed) = allocated();
         server.drain();
 
-        let late = Session::new(Setup::default().port).allocate(AddressFamily::V4);
-        assert_eq!(late, Err(Refused(508)));
+        let late = LiveClient::new().allocate();
+        assert_eq!(late, Err(Code(508)));
 
         // An allocation goes on, with new permissions too.
         let peer = UdpSocket::bind((PEER_V4, 0)).expect("a free port");
@@ -88,8 +87,8 @@ fn a_client_is_sent_to_another_server_while_the_first_drains() {
 }
 
 /// A session with an allocation, and its relayed address.
-fn allocated() -> (Session, std::net::SocketAddr) {
-    let mut session = Session::new(Setup::default().port);
-    let relayed = session.allocate(AddressFamily::V4);
+fn allocated() -> (LiveClient, std::net::SocketAddr) {
+    let mut session = LiveClient::new();
+    let relayed = session.allocate();
     (session, relayed.expect("an allocation"))
 }

@@ -1,14 +1,13 @@
 //! A far host: behind the clients' host, at the end of a narrow link.
 
+use lab::{
+    PATIENCE,
+    world::{FAR_V4, FAR_V6, Host, configure},
+};
 use std::{
     fs,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     process::Command,
-};
-
-use crate::lab::{
-    PATIENCE,
-    world::{FAR_V4, FAR_V6, Host, configure},
 };
 
 /// A host that the clients' host routes to.

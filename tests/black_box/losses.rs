@@ -4,21 +4,18 @@
 use std::net::SocketAddr;
 
 use client::{AllocateOptions, Event, Transport};
+use lab::{
+    live::{Code, LiveClient},
+    server::Setup,
+    socket::{assert_hears, peer_at},
+    world::{FAR_V4, FAR_V6, SERVER_V4, in_own_world, peer_of},
+};
 use rustix::process::Signal;
 use socket2::{Domain, Protocol, Socket, Type};
 use wire::AddressFamily::{self, V4, V6};
 use wire::attributes::Icmp;
 
-use crate::{
-    capture::Capture,
-    families::{assert_hears, peer},
-    far::FarHost,
-    lab::{
-        server::Setup,
-        world::{FAR_V4, FAR_V6, SERVER_V4, in_own_world},
-    },
-    session::{Refused, Session},
-};
+use crate::{capture::Capture, far::FarHost};
 
 const PORT_UNREACHABLE_V4: Icmp = Icmp {
     kind: 3,
@@ -53,9 +50,9 @@ fn a_client_hears_that_a_peers_port_is_closed() {
         let _server = world.serve(Setup::default());
         for transport in [Transport::Udp, Transport::Tcp] {
             for (family, unreachable) in [(V4, PORT_UNREACHABLE_V4), (V6, PORT_UNREACHABLE_V6)] {
-                let mut session = Session::over(transport, V4);
-                session.allocate(family).expect("an allocation");
-                let (closed, address) = peer(family);
+                let mut session = LiveClient::over(transport, V4);
+                session.allocate_of(family).expect("an allocation");
+                let (closed, address) = peer_at(peer_of(family));
                 drop(closed);
                 session.create_permission(address).expect("a permission");
                 session.post(address, b"is anybody there?");
@@ -76,11 +73,11 @@ fn a_loss_that_waits_at_the_socket_takes_no_other_datagram_with_it() {
         FarHost::behind(1500);
         let mut server = world.serve(Setup::default());
         for family in [V4, V6] {
-            let mut session = Session::over(Transport::Udp, V4);
-            let relayed = session.allocate(family).expect("an allocation");
-            let (closed, nowhere) = peer(family);
+            let mut session = LiveClient::over(Transport::Udp, V4);
+            let relayed = session.allocate_of(family).expect("an allocation");
+            let (closed, nowhere) = peer_at(peer_of(family));
             drop(closed);
-            let (open, address) = peer(family);
+            let (open, address) = peer_at(peer_of(family));
             session.create_permission(address).expect("a permission");
             for number in 0..ROUNDS {
                 // Both come in one turn of the server: the first is lost before the second is sent.
@@ -118,7 +115,7 @@ fn what_is_too_big_for_a_link_on_its_way_is_told_with_the_mtu_or_fragmented() {
         let _server = world.serve(Setup::default());
         let (peer, address) = far.peer(FAR_V4);
         for transport in [Transport::Udp, Transport::Tcp] {
-            let mut session = Session::over(transport, V4);
+            let mut session = LiveClient::over(transport, V4);
             let asking = AllocateOptions {
                 dont_fragment: true,
                 ..AllocateOptions::default()
@@ -146,9 +143,9 @@ fn what_a_router_says_of_a_whole_datagram_is_told_however_late_it_comes() {
     in_own_world(|world| {
         let _server = world.serve(Setup::default());
         let mut wire = Capture::of(V4);
-        let mut session = Session::over(Transport::Udp, V4);
-        session.allocate(V4).expect("an allocation");
-        let (_peer, address) = peer(V4);
+        let mut session = LiveClient::over(Transport::Udp, V4);
+        session.allocate_of(V4).expect("an allocation");
+        let (_peer, address) = peer_at(peer_of(V4));
         session.create_permission(address).expect("a permission");
         session.post_unfragmented(address, b"whole");
         let packet = wire.next(SERVER_V4.into(), address.ip());
@@ -185,8 +182,8 @@ fn what_is_too_big_for_an_ipv6_link_is_told_once_and_then_fragmented() {
         let far = FarHost::behind(MTU);
         let _server = world.serve(Setup::default());
         let (peer, address) = far.peer(FAR_V6);
-        let mut session = Session::over(Transport::Udp, V6);
-        let relayed = session.allocate(V6).expect("an allocation");
+        let mut session = LiveClient::over(Transport::Udp, V6);
+        let relayed = session.allocate_of(V6).expect("an allocation");
         session.create_permission(address).expect("a permission");
         session.post(address, &[7; 1400]);
         assert_eq!(session.loss(), (address, packet_too_big(MTU)));
@@ -196,8 +193,8 @@ fn what_is_too_big_for_an_ipv6_link_is_told_once_and_then_fragmented() {
         session.post_unfragmented(address, &[7; 1400]);
         assert_hears(&peer, relayed, &[7; 1400]);
 
-        let mut session = Session::over(Transport::Tcp, V4);
-        session.allocate(V6).expect("an allocation");
+        let mut session = LiveClient::over(Transport::Tcp, V4);
+        session.allocate_of(V6).expect("an allocation");
         session.create_permission(address).expect("a permission");
         session.post_unfragmented(address, &[7; 1400]);
         assert_eq!(session.loss(), (address, packet_too_big(MTU)));
@@ -210,9 +207,9 @@ fn what_is_too_big_for_the_servers_own_link_is_told_once() {
     in_own_world(|world| {
         let _server = world.serve(Setup::default());
         for (family, too_big) in [(V4, fragmentation_needed(1500)), (V6, packet_too_big(1500))] {
-            let mut session = Session::over(Transport::Tcp, V4);
-            let relayed = session.allocate(family).expect("an allocation");
-            let (peer, address) = peer(family);
+            let mut session = LiveClient::over(Transport::Tcp, V4);
+            let relayed = session.allocate_of(family).expect("an allocation");
+            let (peer, address) = peer_at(peer_of(family));
             session.create_permission(address).expect("a permission");
             session.post_unfragmented(address, &[7; 2000]);
             let (lost, icmp) = session.loss();
@@ -234,11 +231,11 @@ fn df_is_set_on_the_wire_where_it_is_asked_for_and_nowhere_else() {
         let _server = world.serve(Setup::default());
         let mut wire = Capture::of(V4);
         for transport in [Transport::Udp, Transport::Tcp] {
-            let mut session = Session::over(transport, V4);
-            let relayed = session.allocate(V4).expect("an allocation");
-            let (peer, address) = peer(V4);
+            let mut session = LiveClient::over(transport, V4);
+            let relayed = session.allocate_of(V4).expect("an allocation");
+            let (peer, address) = peer_at(peer_of(V4));
             let channel = session.bind_channel(address).expect("a channel");
-            let mut df_of = |post: &dyn Fn(&mut Session)| {
+            let mut df_of = |post: &dyn Fn(&mut LiveClient)| {
                 post(&mut session);
                 let packet = wire.next(SERVER_V4.into(), address.ip());
                 (packet.payload.len(), packet.dont_fragment)
@@ -268,7 +265,7 @@ fn df_is_not_promised_for_translation_from_ipv4_datagrams_to_ipv6() {
     in_own_world(|world| {
         let _server = world.serve(Setup::default());
         let ask = |transport, client: AddressFamily| {
-            Session::over(transport, client)
+            LiveClient::over(transport, client)
                 .allocate_with(AllocateOptions {
                     family: Some(V6),
                     dont_fragment: true,
@@ -276,7 +273,7 @@ fn df_is_not_promised_for_translation_from_ipv4_datagrams_to_ipv6() {
                 })
                 .map(drop)
         };
-        assert_eq!(ask(Transport::Udp, V4), Err(Refused(420)));
+        assert_eq!(ask(Transport::Udp, V4), Err(Code(420)));
         assert_eq!(ask(Transport::Udp, V6), Ok(()));
         assert_eq!(ask(Transport::Tcp, V4), Ok(()));
     });

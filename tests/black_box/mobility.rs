@@ -3,17 +3,14 @@
 use std::net::{SocketAddr, UdpSocket};
 
 use client::{AllocateOptions, Transport};
-use wire::AddressFamily;
-
-use crate::{
-    lab::{
-        PATIENCE,
-        server::{Server, Setup},
-        wait_for,
-        world::{PEER_V4, in_own_world},
-    },
-    session::{Refused, Session},
+use lab::{
+    PATIENCE,
+    live::{Code, LiveClient},
+    server::{Server, Setup},
+    wait_for,
+    world::{PEER_V4, in_own_world},
 };
+use wire::AddressFamily;
 
 #[test]
 fn nothing_is_lost_or_overtaken_while_an_allocation_moves_over_udp() {
@@ -65,14 +62,14 @@ fn where_mobility_is_off_no_ticket_is_given() {
             mobility: false,
             ..four_shards()
         });
-        let mut session = Session::new(Setup::default().port);
-        assert_eq!(session.allocate_with(MOBILE), Err(Refused(405)));
+        let mut session = LiveClient::new();
+        assert_eq!(session.allocate_with(MOBILE), Err(Code(405)));
     });
 }
 
 /// A client with an allocation that may move, and a peer on its channel.
 struct Scene {
-    session: Session,
+    session: LiveClient,
     peer: UdpSocket,
     relayed: SocketAddr,
 }
@@ -82,7 +79,7 @@ impl Scene {
         let peer = UdpSocket::bind((PEER_V4, 0)).expect("a free port");
         let patience = peer.set_read_timeout(Some(PATIENCE));
         patience.expect("patience is not zero");
-        let mut session = Session::new(Setup::default().port);
+        let mut session = LiveClient::new();
         let relayed = session.allocate_with(MOBILE).expect("an allocation");
         Self {
             session,

@@ -2,13 +2,7 @@
 //! RFC 5780, Debian's `stun` by RFC 3489. There is no NAT; a strict firewall filters as one does,
 //! and is recognised only if every answer comes from the right address.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    process::Command,
-};
-
-use crate::far::FarHost;
-use crate::lab::{
+use lab::{
     PATIENCE,
     program::Program,
     server::{Server, Setup},
@@ -18,6 +12,12 @@ use crate::lab::{
         World, in_own_world,
     },
 };
+use std::{
+    net::{IpAddr, SocketAddr},
+    process::Command,
+};
+
+use crate::far::FarHost;
 
 #[test]
 fn natdiscovery_finds_a_mapping_that_does_not_change() {

@@ -2,17 +2,14 @@
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 
-use wire::AddressFamily;
-
-use crate::{
-    lab::{
-        PATIENCE,
-        program::Program,
-        server::Setup,
-        world::{PEER_V4, PEER_V6, SERVER_V4, SERVER_V6, World, in_own_world},
-    },
-    session::{Refused, Session},
+use lab::{
+    PATIENCE,
+    live::{Code, LiveClient},
+    program::Program,
+    server::Setup,
+    world::{PEER_V4, PEER_V6, SERVER_V4, SERVER_V6, World, in_own_world},
 };
+use wire::AddressFamily;
 
 #[test]
 fn no_class_of_denied_ipv4_address_is_reached() {
@@ -50,7 +47,7 @@ fn the_servers_own_listeners_are_not_reached() {
         ] {
             let mut session = allocated(family);
             let listener = SocketAddr::new(ip, port);
-            assert_eq!(session.bind_channel(listener), Err(Refused(403)));
+            assert_eq!(session.bind_channel(listener), Err(Code(403)));
             // Relayed addresses have the same IP address, so a permission for it is granted.
             assert_eq!(session.create_permission(listener), Ok(()));
             assert_eq!(sent_during(world, || session.send(listener, b"psst")), 1);
@@ -65,8 +62,8 @@ fn a_server_without_configuration_is_closed_too() {
         let printed = &server.printed_ice_servers()[0];
         let [user, password] = ["username", "credential"].map(|name| printed[name].as_str());
         let (user, password) = user.zip(password).expect("a credential");
-        let mut session = Session::of(Setup::default().port, user, password);
-        session.allocate(AddressFamily::V4).expect("an allocation");
+        let mut session = LiveClient::new().login(user, password);
+        session.allocate().expect("an allocation");
         for (class, ip) in DENIED_V4 {
             assert_denied(world, &mut session, class, ip);
         }
@@ -74,17 +71,17 @@ fn a_server_without_configuration_is_closed_too() {
 }
 
 #[track_caller]
-fn assert_denied(world: &World, session: &mut Session, class: &str, ip: &str) {
+fn assert_denied(world: &World, session: &mut LiveClient, class: &str, ip: &str) {
     let peer = SocketAddr::new(ip.parse().expect("an address"), 9);
     let answers = sent_during(world, || {
         assert_eq!(
             session.create_permission(peer),
-            Err(Refused(403)),
+            Err(Code(403)),
             "{class}: a permission"
         );
         assert_eq!(
             session.bind_channel(peer),
-            Err(Refused(403)),
+            Err(Code(403)),
             "{class}: a channel"
         );
         session.send(peer, b"psst");
@@ -96,7 +93,7 @@ fn assert_denied(world: &World, session: &mut Session, class: &str, ip: &str) {
 }
 
 /// The counter-check: an allowed peer is reached, and counted.
-fn assert_reached(world: &World, session: &mut Session, ip: IpAddr) {
+fn assert_reached(world: &World, session: &mut LiveClient, ip: IpAddr) {
     let peer = UdpSocket::bind((ip, 0)).expect("a free port");
     let address = peer.local_addr().expect("a bound socket");
     let sent = sent_during(world, || {
@@ -109,9 +106,9 @@ fn assert_reached(world: &World, session: &mut Session, ip: IpAddr) {
     assert_eq!(&heard[..length], b"psst");
 }
 
-fn allocated(family: AddressFamily) -> Session {
-    let mut session = Session::new(Setup::default().port);
-    session.allocate(family).expect("an allocation");
+fn allocated(family: AddressFamily) -> LiveClient {
+    let mut session = LiveClient::new();
+    session.allocate_of(family).expect("an allocation");
     session
 }
 

@@ -1,13 +1,12 @@
 //! Several realms on one server: each with its own users, by listener or by the name that a client
 //! gives.
 
-use crate::{
-    lab::{
-        server::{PASSWORD, REALM, Setup, USER},
-        world::{PEER_V4, SERVER_V4, in_own_world},
-    },
-    uclient::{Uclient, echo},
+use lab::{
+    server::{PASSWORD, REALM, Setup, USER},
+    world::{PEER_V4, SERVER_V4, in_own_world},
 };
+
+use crate::uclient::{Uclient, echo};
 
 #[test]
 fn two_listeners_serve_two_realms() {

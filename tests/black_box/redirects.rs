@@ -2,20 +2,19 @@
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 
+use client::Transport;
+use lab::{
+    PATIENCE,
+    live::LiveClient,
+    server::{PASSWORD, REALM, Server, Setup, USER},
+    world::{CLIENT_V4, PEER_V4, SERVER_V4, World, in_own_world},
+};
 use wire::attributes::{
     AlternateServer, ErrorCode, Nonce, Realm, RequestedTransport, Username, XorRelayedAddress,
 };
-use wire::{AddressFamily, Algorithm, Class, Key, Message, Method, TransactionId, Writer};
+use wire::{Algorithm, Class, Key, Message, Method, TransactionId, Writer};
 
-use crate::{
-    lab::{
-        PATIENCE,
-        server::{PASSWORD, REALM, Server, Setup, USER},
-        world::{CLIENT_V4, PEER_V4, SERVER_V4, World, in_own_world},
-    },
-    session::Session,
-    uclient::{Uclient, echo},
-};
+use crate::uclient::{Uclient, echo};
 
 /// The server that clients know, which redirects them to the other.
 pub(crate) fn two_servers(world: &World, when: &str) -> [Server; 2] {
@@ -85,8 +84,8 @@ fn a_client_that_has_signed_is_taken_by_the_next_server_at_once_if_both_share_a_
                 ..setup(port)
             });
             // The first server drains as long as it has an allocation.
-            let mut session = Session::new(port - 1);
-            session.allocate(AddressFamily::V4).expect("an allocation");
+            let mut session = LiveClient::to((SERVER_V4, port - 1), Transport::Udp);
+            session.allocate().expect("an allocation");
             let mut client = ChromiumLike::new(port - 1);
             assert_eq!(client.allocate(), Some(401));
             first.drain();

@@ -3,25 +3,20 @@
 use std::net::{SocketAddr, UdpSocket};
 
 use client::{AllocateOptions, Transport};
-use wire::AddressFamily;
-
-use crate::{
-    lab::{
-        server::{PASSWORD, SECRET, Server, Setup, USER},
-        world::{CLIENT_V4, PEER_V4, World, in_own_world},
-    },
-    session::{Refused, Session},
+use lab::{
+    live::{Code, LiveClient},
+    server::{PASSWORD, SECRET, Server, Setup, USER},
+    world::{CLIENT_V4, PEER_V4, World, in_own_world},
 };
+use wire::AddressFamily;
 
 #[test]
 fn sigterm_ends_every_allocation_and_the_process() {
     in_own_world(|world| {
         let mut server = world.serve(Setup::default());
-        let mut sessions: Vec<_> = (0..5)
-            .map(|_| Session::new(Setup::default().port))
-            .collect();
+        let mut sessions: Vec<_> = (0..5).map(|_| LiveClient::new()).collect();
         for session in &mut sessions {
-            session.allocate(AddressFamily::V4).expect("an allocation");
+            session.allocate().expect("an allocation");
         }
 
         let ended = server.stop();
@@ -90,14 +85,13 @@ fn the_log_holds_no_password_and_no_secret() {
 /// The log of a server that relayed data, moved a client and refused others, and the addresses that
 /// they came from.
 fn log_of_a_busy_minute(world: &World, setup: Setup) -> (String, [SocketAddr; 3]) {
-    let port = setup.port;
     let mut server: Server = world.serve(Setup {
         // Ports that the kernel gives to no client.
         relay_ports: 61_000..=65_535,
         ..setup
     });
-    let mut welcome = Session::new(port);
-    let mut stranger = Session::of(port, USER, WRONG_PASSWORD);
+    let mut welcome = LiveClient::new();
+    let mut stranger = LiveClient::new().login(USER, WRONG_PASSWORD);
     assert_eq!(welcome.address().ip(), CLIENT_V4);
 
     let mobile = AllocateOptions {
@@ -115,8 +109,8 @@ fn log_of_a_busy_minute(world: &World, setup: Setup) -> (String, [SocketAddr; 3]
     moved.expect("a good ticket");
     welcome.send(address, b"from elsewhere");
     let loopback = "127.0.0.1:9".parse().expect("an address");
-    assert_eq!(welcome.bind_channel(loopback), Err(Refused(403)));
-    assert_eq!(stranger.allocate(AddressFamily::V4), Err(Refused(401)));
+    assert_eq!(welcome.bind_channel(loopback), Err(Code(403)));
+    assert_eq!(stranger.allocate(), Err(Code(401)));
 
     let log = server.stop().output;
     for event in ["opened", "moved", "ended"] {

@@ -2,16 +2,12 @@
 
 use std::net::UdpSocket;
 
-use client::Sha256;
-use wire::AddressFamily;
-
-use crate::{
-    lab::{
-        PATIENCE,
-        server::{PASSWORD, Setup, USER},
-        world::{PEER_V4, in_own_world},
-    },
-    session::{Refused, Session},
+use client::{Sha256, Transport};
+use lab::{
+    PATIENCE,
+    live::{Code, LiveClient},
+    server::Setup,
+    world::{PEER_V4, SERVER_V4, in_own_world},
 };
 
 #[test]
@@ -31,7 +27,7 @@ fn our_client_and_our_server_agree_on_sha256_wherever_both_may_use_it() {
                 ..Setup::default()
             });
             for ours in [Sha256::Accept, Sha256::Require] {
-                assert_relays(Session::with(port, USER, PASSWORD, ours));
+                assert_relays(client(port, ours));
             }
         }
     });
@@ -45,7 +41,7 @@ fn our_client_falls_back_to_sha1_where_it_may_and_the_server_offers_nothing_else
             ..Setup::default()
         });
         for ours in [Sha256::Off, Sha256::Accept] {
-            assert_relays(Session::with(3478, USER, PASSWORD, ours));
+            assert_relays(client(3478, ours));
         }
         assert_refused(Sha256::Require);
     });
@@ -64,12 +60,16 @@ fn our_client_is_refused_where_it_wants_no_sha256_and_the_server_requires_it() {
 
 #[track_caller]
 fn assert_refused(ours: Sha256) {
-    let mut session = Session::with(3478, USER, PASSWORD, ours);
-    assert_eq!(session.allocate(AddressFamily::V4), Err(Refused(401)));
+    let mut session = client(3478, ours);
+    assert_eq!(session.allocate(), Err(Code(401)));
 }
 
-fn assert_relays(mut session: Session) {
-    let relayed = session.allocate(AddressFamily::V4).expect("an allocation");
+fn client(port: u16, ours: Sha256) -> LiveClient {
+    LiveClient::to((SERVER_V4, port), Transport::Udp).with(|config| config.sha256 = ours)
+}
+
+fn assert_relays(mut session: LiveClient) {
+    let relayed = session.allocate().expect("an allocation");
     let peer = UdpSocket::bind((PEER_V4, 0)).expect("a free port");
     let patience = peer.set_read_timeout(Some(PATIENCE));
     patience.expect("patience is not zero");

@@ -13,6 +13,12 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use lab::{
+    PATIENCE,
+    program::{Ended, Program},
+    server::{PASSWORD, Setup, USER},
+    world::{CLIENT_V4, PEER_V4, SERVER_V4, in_own_world},
+};
 use serde_json::Value;
 use tempfile::NamedTempFile;
 use wire::attributes::{
@@ -20,15 +26,7 @@ use wire::attributes::{
 };
 use wire::{Algorithm, Class, Key, MacKey, Message, Method, TransactionId, Writer};
 
-use crate::{
-    lab::{
-        PATIENCE,
-        program::{Ended, Program},
-        server::{PASSWORD, Setup, USER},
-        world::{CLIENT_V4, PEER_V4, SERVER_V4, in_own_world},
-    },
-    uclient::{Uclient, echo},
-};
+use crate::uclient::{Uclient, echo};
 
 #[test]
 fn coturns_client_relays_with_tokens_of_three_keys_over_udp() {

@@ -1,17 +1,15 @@
 //! The `turn` crate's client, of webrtc-rs.
 
+use lab::{
+    PATIENCE,
+    server::{PASSWORD, Setup, USER},
+    turn_client::turn_client,
+    world::{CLIENT_V4, PEER_V4, in_own_world},
+};
 use tokio::{net::UdpSocket, runtime, time::timeout};
 use webrtc_util::Conn;
 
-use crate::{
-    credentials::EXPIRED_IN_2001,
-    lab::{
-        PATIENCE,
-        server::{PASSWORD, Setup, USER},
-        world::{CLIENT_V4, PEER_V4, in_own_world},
-    },
-    turn_client::turn_client,
-};
+use crate::credentials::EXPIRED_IN_2001;
 
 #[test]
 fn a_client_and_a_plain_peer_exchange_data() {

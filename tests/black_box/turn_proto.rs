@@ -6,6 +6,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use lab::{
+    PATIENCE,
+    server::{PASSWORD, Setup, USER},
+    world::{PEER_V4, PEER_V6, SERVER_V4, in_own_world},
+};
 use stun_proto::{
     Instant as Moment,
     agent::Transmit,
@@ -19,12 +24,6 @@ use turn_client_proto::{
     tcp::TurnClientTcp,
     types::{AddressFamily, TurnCredentials},
     udp::TurnClientUdp,
-};
-
-use crate::lab::{
-    PATIENCE,
-    server::{PASSWORD, Setup, USER},
-    world::{PEER_V4, PEER_V6, SERVER_V4, in_own_world},
 };
 
 #[test]

@@ -1,16 +1,16 @@
 //! coturn's own clients: `turnutils_uclient` and `turnutils_stunclient`.
 
+use lab::{
+    PATIENCE,
+    program::Program,
+    server::{Server, Setup, USER},
+    wait_for,
+    world::{CLIENT_V4, CLIENT_V6, PEER_V4, PEER_V6, SERVER_V4, SERVER_V6, in_own_world},
+};
 use std::{net::IpAddr, process::Command};
 
 use crate::{
     credentials::{ELSEWHERE, EXPIRED_IN_2001, IN_MILLISECONDS, VALID_UNTIL_2038, WITHOUT_EXPIRY},
-    lab::{
-        PATIENCE,
-        program::Program,
-        server::{Server, Setup, USER},
-        wait_for,
-        world::{CLIENT_V4, CLIENT_V6, PEER_V4, PEER_V6, SERVER_V4, SERVER_V6, in_own_world},
-    },
     uclient::{Uclient, echo, echo_with_rtcp},
 };
 

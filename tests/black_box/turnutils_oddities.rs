@@ -1,14 +1,12 @@
 //! `turnutils_uclient` beyond a plain session: options that few clients use, and misbehaviour.
 
+use lab::{
+    server::{SECRET, Setup, USER},
+    world::{PEER_V4, SERVER_V4, SERVER_V6, in_own_world},
+};
 use std::time::Duration;
 
-use crate::{
-    lab::{
-        server::{SECRET, Setup, USER},
-        world::{PEER_V4, SERVER_V4, SERVER_V6, in_own_world},
-    },
-    uclient::{Uclient, echo},
-};
+use crate::uclient::{Uclient, echo};
 
 #[test]
 fn an_ipv4_relay_may_be_asked_for_by_its_family() {

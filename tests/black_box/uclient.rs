@@ -1,16 +1,15 @@
 //! `turnutils_uclient`, coturn's client, and a peer for it.
 
+use lab::{
+    PATIENCE,
+    program::{Ended, Program},
+    server::{PASSWORD, USER},
+};
 use std::{
     net::{IpAddr, SocketAddr, UdpSocket},
     process::Command,
     thread,
     time::{Duration, Instant},
-};
-
-use crate::lab::{
-    PATIENCE,
-    program::{Ended, Program},
-    server::{PASSWORD, USER},
 };
 
 /// One or more clients that send messages to a peer which echoes them.

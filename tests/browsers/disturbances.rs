@@ -10,18 +10,15 @@ use std::{
     time::Duration,
 };
 
-use socket2::{Domain, Protocol, Socket, Type};
-
-use crate::{
+use lab::{
+    PATIENCE,
     browser::Browser,
-    lab::{
-        PATIENCE,
-        server::Setup,
-        wait_for,
-        world::{PEER_V4, World, in_own_world},
-    },
+    server::Setup,
     talks::{End, Plan, Stranger, Talks},
+    wait_for,
+    world::{PEER_V4, World, in_own_world},
 };
+use socket2::{Domain, Protocol, Socket, Type};
 
 #[test]
 fn a_large_datagram_of_a_peer_does_not_end_a_call_in_chromium() {

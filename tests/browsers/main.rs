@@ -1,21 +1,14 @@
 //! Real browsers, each calling itself through the built server.
 
-#[expect(dead_code, reason = "the other tests use the rest of the lab")]
-#[path = "../lab/mod.rs"]
-mod lab;
-
-mod board;
-mod browser;
 mod disturbances;
 mod mixed;
 mod refusals;
-mod talks;
 
 use std::{net::Ipv4Addr, time::Duration};
 
-use board::Board;
-use browser::Browser;
 use lab::{
+    board::Board,
+    browser::Browser,
     server::{PASSWORD, REALM, Setup, USER},
     wait_for,
     world::{SERVER_V4, World, in_own_world},

@@ -1,13 +1,13 @@
 //! Calls between browsers of two makers, each relayed.
 
+use lab::{
+    browser::Browser,
+    talks::{End, Plan, Talks},
+    world::in_own_world,
+};
 use std::time::Duration;
 
-use crate::{
-    browser::Browser,
-    closed,
-    lab::world::in_own_world,
-    talks::{End, Plan, Talks},
-};
+use crate::closed;
 
 #[test]
 fn chromium_calls_firefox_relayed_at_both_ends_over_any_transports() {

@@ -3,18 +3,15 @@
 //! A partner has candidates of all kinds, private addresses among them, and a browser asks for
 //! permissions for them all.
 
+use lab::{
+    browser::Browser,
+    server::Setup,
+    talks::{End, Plan, Stranger, Talks},
+    world::{PEER_V4, World, in_own_world},
+};
 use std::{
     net::{Ipv4Addr, SocketAddrV4},
     time::Duration,
-};
-
-use crate::{
-    browser::Browser,
-    lab::{
-        server::Setup,
-        world::{PEER_V4, World, in_own_world},
-    },
-    talks::{End, Plan, Stranger, Talks},
 };
 
 #[test]

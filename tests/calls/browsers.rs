@@ -1,17 +1,20 @@
 //! Calls of browsers: with other stacks, and for ten minutes.
 
+use lab::{
+    browser::Browser,
+    internet::on_the_internet,
+    server::Setup,
+    talks::{End, Plan, Stranger, Talks},
+    world::in_own_world_for,
+};
 use std::{
     net::{Ipv4Addr, SocketAddrV4},
     time::Duration,
 };
 
 use crate::{
-    browser::Browser,
-    lab::{server::Setup, world::in_own_world_for},
     mixed::a_call_goes_through,
-    net::on_the_internet,
     stack::Stack::{Aiortc, Chromium, Firefox, NodeDatachannel, Pion, Werift},
-    talks::{End, Plan, Stranger, Talks},
 };
 
 #[test]

@@ -7,15 +7,15 @@ use std::{
     time::{Duration, Instant},
 };
 
+use lab::{
+    PATIENCE,
+    internet::{Home, Internet},
+    program::Program,
+    wait_for,
+};
 use serde_json::Value;
 
-use crate::{
-    lab::{PATIENCE, program::Program, wait_for},
-    net::{Home, Internet},
-    peer::Peer,
-    sdp::relayed,
-    stack::End,
-};
+use crate::{peer::Peer, sdp::relayed, stack::End};
 
 /// An open call. It ends with this value.
 pub(crate) struct Call {

@@ -3,13 +3,15 @@
 //! Not with pion, which does not keep the order of candidates: it may ask for another address
 //! first.
 
+use lab::{
+    internet::{Internet, on_the_internet},
+    servers::hairpin,
+};
 use std::{net::Ipv4Addr, time::Duration};
 
 use crate::{
     call::Call,
-    net::{Internet, on_the_internet},
     sdp::with_candidate_last,
-    servers::hairpin,
     stack::{
         End,
         Stack::{Aiortc, Libnice, NodeDatachannel, Werift},

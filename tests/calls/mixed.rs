@@ -1,12 +1,14 @@
 //! Calls between different stacks, through a server whose relayed addresses cannot be reached from
 //! outside.
 
+use lab::{
+    internet::{Internet, on_the_internet},
+    servers::hairpin,
+};
 use std::time::Duration;
 
 use crate::{
     call::{Call, close_relay_ports},
-    net::{Internet, on_the_internet},
-    servers::hairpin,
     stack::{
         End,
         Stack::{Aioice, Aiortc, Libnice, NodeDatachannel, Pion, Werift},

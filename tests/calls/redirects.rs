@@ -1,12 +1,14 @@
 //! Stacks that follow a redirect. Those of pion, webrtc-rs, aioice and werift do not, and get no
 //! relayed address.
 
+use lab::{
+    internet::{Internet, on_the_internet, server_v4},
+    servers::hairpin,
+};
 use std::time::Duration;
 
 use crate::{
     call::Call,
-    net::{Internet, on_the_internet, server_v4},
-    servers::hairpin,
     stack::{
         End,
         Stack::{Libnice, NodeDatachannel},

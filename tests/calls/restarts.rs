@@ -1,13 +1,13 @@
 //! A server that restarts forgets its allocations, and nothing that it sends could save their
 //! calls. They come back if the application restarts ICE.
 
-use std::time::Duration;
-
-use crate::{
+use lab::{
     browser::Browser,
-    lab::{server::Setup, world::in_own_world},
+    server::Setup,
     talks::{End, Plan, Talks},
+    world::in_own_world,
 };
+use std::time::Duration;
 
 #[test]
 #[ignore = "half a minute of real time: run by `cargo xtask test`"]

@@ -1,12 +1,11 @@
 //! The stacks, and how their peers are started.
 
+use lab::{browser::Browser, nat::Nat, world::Host};
 use std::{
     env,
     path::{Path, PathBuf},
     process::Command,
 };
-
-use crate::{browser::Browser, lab::world::Host, nats::Nat};
 
 /// The software of a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

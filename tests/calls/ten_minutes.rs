@@ -8,14 +8,17 @@
 //!
 //! All these calls run side by side, and hardly use the machine.
 
+use lab::{
+    internet::{Internet, on_the_internet_for},
+    server::Setup,
+    servers::hairpin,
+    world::in_own_world_for,
+};
 use std::{net::Ipv4Addr, time::Duration};
 
 use crate::{
     call::Call,
-    lab::{server::Setup, world::in_own_world_for},
-    net::{Internet, on_the_internet_for},
     sdp::with_candidate,
-    servers::hairpin,
     stack::{
         End,
         Stack::{Aiortc, Libnice, NodeDatachannel, Pion, Werift},

@@ -8,18 +8,18 @@ use std::{
     time::Duration,
 };
 
+use lab::{
+    internet::{Internet, on_the_internet},
+    nat::Nat,
+    server::{Server, Setup},
+    servers::hairpin,
+    world::{PEER_V4, in_own_world},
+};
 use socket2::{Domain, Socket, Type};
 
 use crate::{
     call::Call,
-    lab::{
-        server::{Server, Setup},
-        world::{PEER_V4, in_own_world},
-    },
-    nats::Nat,
-    net::{Internet, on_the_internet},
     sdp::with_candidate,
-    servers::hairpin,
     stack::{
         End,
         Stack::{self, Aiortc, Chromium, Firefox, Libnice, NodeDatachannel, Pion},

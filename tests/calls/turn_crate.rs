@@ -2,6 +2,11 @@
 
 use std::{net::SocketAddr, time::Duration};
 
+use lab::{
+    server::{PASSWORD, USER},
+    turn_client::turn_client,
+    world::PEER_V4,
+};
 use tokio::{
     net::UdpSocket,
     runtime,
@@ -9,14 +14,7 @@ use tokio::{
 };
 use webrtc_util::Conn;
 
-use crate::{
-    call::SILENCE,
-    lab::{
-        server::{PASSWORD, USER},
-        world::PEER_V4,
-    },
-    turn_client::turn_client,
-};
+use crate::call::SILENCE;
 
 /// A client and its peer, who receive from each other all the time. The client may send to a third
 /// party first.

@@ -4,10 +4,12 @@ use std::fs;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use lab::{
+    server::{PASSWORD, REALM, SECRET, Setup, USER},
+    world::{CLIENT_V4, PEER_V4, SERVER_V4, SERVER_V6, World, in_own_world},
+};
 use tempfile::NamedTempFile;
 
-use crate::lab::server::{PASSWORD, REALM, SECRET, Setup, USER};
-use crate::lab::world::{CLIENT_V4, PEER_V4, SERVER_V4, SERVER_V6, World, in_own_world};
 use crate::report::{Report, examine};
 use crate::script::delayed;
 
@@ -192,12 +194,7 @@ fn give_addresses(world: &World, server: &str, client: &str) {
 }
 
 /// A Hairpin on the server's host with a configuration of its own.
-fn serve(
-    world: &World,
-    file: &NamedTempFile,
-    toml: &str,
-    listener: &str,
-) -> crate::lab::program::Program {
+fn serve(world: &World, file: &NamedTempFile, toml: &str, listener: &str) -> lab::program::Program {
     fs::write(file.path(), toml).expect("the file is ours");
     let server = crate::coturn::hairpin_with(world, file.path());
     crate::coturn::wait_for_binding(listener.parse::<SocketAddr>().expect("an address"));

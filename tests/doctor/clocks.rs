@@ -4,13 +4,13 @@
 use std::net::SocketAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use lab::server::SECRET;
 use wire::attributes::{
     ErrorCode, Lifetime, RequestedAddressFamily, Username, XorMappedAddress, XorRelayedAddress,
 };
 use wire::{Algorithm, Class, Key, Message, Method, Writer};
 
 use crate::coturn::minted;
-use crate::lab::server::SECRET;
 use crate::report::{Report, examine};
 use crate::script::{bound, challenged, is_signed, on_datagrams};
 

@@ -8,13 +8,15 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
+use lab::{
+    PATIENCE,
+    program::Program,
+    server::{PASSWORD, REALM, USER},
+    wait_for,
+    world::{SERVER_V4, World},
+};
 use sha1::Sha1;
 use tempfile::TempDir;
-
-use crate::lab::program::Program;
-use crate::lab::server::{PASSWORD, REALM, USER};
-use crate::lab::world::{SERVER_V4, World};
-use crate::lab::{PATIENCE, wait_for};
 
 /// A running coturn, which ends with this value.
 pub(crate) struct Coturn {

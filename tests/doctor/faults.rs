@@ -1,13 +1,15 @@
 //! Ten deliberate faults of coturn, and more: the doctor names each.
 
+use lab::{
+    PATIENCE,
+    program::Program,
+    server::{PASSWORD, SECRET, USER},
+    world::{CLIENT_V4, PEER_V4, SERVER_V4, World, in_own_world},
+};
 use std::net::IpAddr;
 
 use crate::authority::{Authority, Name, Wish};
 use crate::coturn::{Coturn, minted};
-use crate::lab::PATIENCE;
-use crate::lab::program::Program;
-use crate::lab::server::{PASSWORD, SECRET, USER};
-use crate::lab::world::{CLIENT_V4, PEER_V4, SERVER_V4, World, in_own_world};
 use crate::report::{Report, examine};
 
 /// Coturn relays to anybody by default, so the doctor runs where peers are.

@@ -4,13 +4,15 @@ use std::fs;
 use std::net::UdpSocket;
 use std::process::Command;
 
+use lab::{
+    PATIENCE,
+    program::Program,
+    server::{PASSWORD, REALM, USER},
+    world::{CLIENT_V4, PEER_V4, SERVER_V4, SERVER_V6, World, in_own_world},
+};
 use tempfile::NamedTempFile;
 
 use crate::coturn::{hairpin, hairpin_with, wait_for_binding};
-use crate::lab::PATIENCE;
-use crate::lab::program::Program;
-use crate::lab::server::{PASSWORD, REALM, USER};
-use crate::lab::world::{CLIENT_V4, PEER_V4, SERVER_V4, SERVER_V6, World, in_own_world};
 use crate::report::{Report, examine_with};
 use crate::script::{bound, on_datagrams_at};
 
@@ -182,7 +184,7 @@ fn relay_ports_that_other_programs_hold_are_d070() {
         let mut squatter = world.on_server_host("python3");
         squatter.args(["-c", SQUATTER]);
         let squatter = Program::start(squatter, "python3");
-        crate::lab::wait_for("ports to be taken", PATIENCE, || {
+        lab::wait_for("ports to be taken", PATIENCE, || {
             squatter.output().contains("taken").then_some(())
         });
         let report = examine_there(world, &config);

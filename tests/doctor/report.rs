@@ -4,9 +4,8 @@ use std::env;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use lab::program::Program;
 use serde_json::Value;
-
-use crate::lab::program::Program;
 
 /// The doctor's report, and its exit code.
 #[derive(Debug)]

@@ -6,14 +6,14 @@ use std::{
     time::Duration,
 };
 
+use lab::{PATIENCE, live::LiveClient, socket::peer_at, world::in_own_world};
 use wire::{Message, Method, attributes::Icmp};
 
 use crate::{
     bystander::Bystander,
-    lab::{PATIENCE, world::in_own_world},
     oracle::{self, Outcome, Standing, assert_answers},
     server::{SERVER, Server, Setup},
-    session::{Session, peer_at},
+    session,
     stream::{connect, frames, read_to_end},
 };
 
@@ -47,7 +47,7 @@ fn no_cut_or_corrupted_datagram_in_a_clients_name_harms_its_session() {
         for fingerprint in [false, true] {
             let mut capture = Capture::on_udp(fingerprint);
             let standing = capture.owner();
-            capture.fire(capture.session.datagrams(), standing);
+            capture.fire(capture.session.socket.datagrams(), standing);
             capture.assert_session_lives();
         }
         bystander.finish().assert_undisturbed();
@@ -94,7 +94,7 @@ fn no_cut_or_corrupted_stream_of_a_client_does_more_than_end_it() {
 
 /// A session, the bytes its client sent, and a peer that receives the relayed data.
 struct Capture {
-    session: Session,
+    session: LiveClient,
     messages: Vec<Vec<u8>>,
     nonce: Vec<u8>,
     peer: UdpSocket,
@@ -109,16 +109,16 @@ struct BadInput {
 
 impl Capture {
     fn on_udp(fingerprint: bool) -> Self {
-        Self::of(Session::udp(), fingerprint)
+        Self::of(session::on_udp(), fingerprint)
     }
 
     fn on_tcp(fingerprint: bool) -> Self {
-        Self::of(Session::tcp(), fingerprint)
+        Self::of(session::on_tcp(), fingerprint)
     }
 
-    fn of(mut session: Session, fingerprint: bool) -> Self {
+    fn of(mut session: LiveClient, fingerprint: bool) -> Self {
         if fingerprint {
-            session = session.with_fingerprint();
+            session = session.with(|config| config.fingerprint = true);
         }
         let (peer, address) = peer_at(PEER);
         session.binding();
@@ -130,7 +130,7 @@ impl Capture {
         session
             .refresh(Duration::from_secs(600))
             .expect("an allocation to refresh");
-        let messages = session.sent().to_vec();
+        let messages = session.sent.to_vec();
         assert_eq!(messages.len(), 8, "Allocate is asked for twice");
         let mut nonces = messages.iter().filter_map(|message| oracle::nonce(message));
         let nonce = nonces.next().expect("a signed request");

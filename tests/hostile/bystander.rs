@@ -1,5 +1,6 @@
 //! A session that runs beside a test, and must not be disturbed.
 
+use lab::{live::LiveClient, socket::peer_at};
 use std::{
     fmt,
     net::{Ipv4Addr, UdpSocket},
@@ -11,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::session::{Session, peer_at};
+use crate::session;
 
 /// Exchanges data with a peer, there and back, until it is finished.
 pub(crate) struct Bystander {
@@ -36,7 +37,7 @@ impl Bystander {
     /// The same, with this pause after each round trip.
     pub(crate) fn every(pause: Duration) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
-        let mut session = Session::udp();
+        let mut session = session::on_udp();
         let relayed = session.allocate().expect("an allocation");
         let (peer, address) = peer_at(PEER);
         let channel = session.bind_channel(address).expect("a channel");
@@ -88,8 +89,8 @@ fn peer_hears(peer: &UdpSocket, text: &[u8]) -> bool {
     false
 }
 
-fn client_hears(session: &mut Session, text: &[u8]) -> bool {
-    while let Some(heard) = session.receive(LOST) {
+fn client_hears(session: &mut LiveClient, text: &[u8]) -> bool {
+    while let Some(heard) = session.receive_within(LOST) {
         if heard == text {
             return true;
         }

@@ -1,5 +1,6 @@
 //! Clients that are sent more than they read, and the cost for the others.
 
+use lab::{PATIENCE, socket::peer_at, wait_for, world::in_own_world};
 use std::{
     io::{self, ErrorKind, Read, Write},
     net::{Ipv4Addr, Shutdown, TcpStream, UdpSocket},
@@ -9,9 +10,8 @@ use std::{
 
 use crate::{
     bystander::Bystander,
-    lab::{PATIENCE, wait_for, world::in_own_world},
     server::{SERVER, Server, Setup},
-    session::{Session, peer_at},
+    session,
     stream::{connect, take_frame},
 };
 
@@ -20,7 +20,7 @@ fn a_client_that_does_not_read_loses_old_media_and_costs_no_memory() {
     in_own_world(|_| {
         let server = Server::start(Setup::default());
         let (peer, address) = peer_at(PEER);
-        let mut session = Session::tcp();
+        let mut session = session::on_tcp();
         let relayed = session.allocate().expect("an allocation");
         session.bind_channel(address).expect("a channel");
         peer.connect(relayed).expect("a route to the server");
@@ -38,14 +38,17 @@ fn a_client_that_does_not_read_loses_old_media_and_costs_no_memory() {
             last += 1;
             peer.send(&media(last, 1000)).expect("the server is there");
         }
-        let heard = read_media_until(session.stream(), last);
+        let heard = read_media_until(session.socket.stream(), last);
         println!("{} of {last} datagrams came", heard.len());
         assert!(heard.is_sorted(), "out of order");
         assert!(heard.ends_with(&(last - 19..=last).collect::<Vec<u32>>()));
         // Once all is read, nothing blocks the connection any more.
         peer.send(&media(last + 1, 10))
             .expect("the server is there");
-        assert_eq!(read_media_until(session.stream(), last + 1), [last + 1]);
+        assert_eq!(
+            read_media_until(session.socket.stream(), last + 1),
+            [last + 1]
+        );
 
         bystander.finish().assert_undisturbed();
         assert!(server.stop().sockets("queue-dropped") > 0);
@@ -59,7 +62,7 @@ fn media_in_crumbs_costs_no_more_memory_than_in_loaves() {
         let mut clients = Vec::new();
         for _ in 0..CROWD {
             let (peer, address) = peer_at(PEER);
-            let mut session = Session::tcp();
+            let mut session = session::on_tcp();
             let relayed = session.allocate().expect("an allocation");
             session.bind_channel(address).expect("a channel");
             peer.connect(relayed).expect("a route to the server");

@@ -7,12 +7,12 @@ use std::{
     time::Duration,
 };
 
+use lab::{PATIENCE, live::LiveClient, socket::peer_at, world::in_own_world};
 use wire::ChannelNumber;
 
 use crate::{
-    lab::{PATIENCE, world::in_own_world},
     server::{SERVER, Server, Setup},
-    session::{Session, peer_at},
+    session,
     stream::{connect, connect_with, frames, read_to_end, reset_when_closed},
 };
 
@@ -71,7 +71,7 @@ fn channel_data_as_long_as_can_be_does_not_hang_the_connection() {
     in_own_world(|_| {
         let server = Server::start(Setup::default());
         let (peer, address) = peer_at(PEER);
-        let mut session = Session::tcp();
+        let mut session = session::on_tcp();
         let relayed = session.allocate().expect("an allocation");
         let channel = session.bind_channel(address).expect("a channel");
         let mut buffer = vec![0; 70_000];
@@ -84,7 +84,7 @@ fn channel_data_as_long_as_can_be_does_not_hang_the_connection() {
                 let heard = peer.recv(&mut buffer).expect("the peer hears it");
                 assert_eq!(buffer[..heard], data, "{length} bytes");
                 peer.send_to(&data, relayed).expect("a datagram that fits");
-                let back = session.receive(PATIENCE).expect("it comes back");
+                let back = session.receive_within(PATIENCE).expect("it comes back");
                 assert_eq!(back, data, "{length} bytes");
             }
         }
@@ -101,12 +101,12 @@ fn a_stun_length_that_is_no_multiple_of_four_ends_the_connection_at_once() {
         let server = Server::start(Setup::default());
         let client = Client::new();
         let stranger = connect((Ipv4Addr::LOCALHOST, 0).into(), SERVER);
-        for mut stream in [&stranger, client.session.stream()] {
+        for mut stream in [&stranger, client.session.socket.stream()] {
             let mut bytes = binding(1).to_vec();
             bytes.extend_from_slice(b"\x00\x01\x00\x02");
             stream.write_all(&bytes).expect("a connection");
         }
-        for stream in [&stranger, client.session.stream()] {
+        for stream in [&stranger, client.session.socket.stream()] {
             let answers = read_to_end(stream, PATIENCE);
             assert_eq!(frames(&answers).len(), 1, "what came before is answered");
         }
@@ -120,7 +120,7 @@ fn a_client_that_has_said_all_still_hears_the_answers() {
     in_own_world(|_| {
         let server = Server::start(Setup::default());
         let client = Client::new();
-        let mut stream = client.session.stream();
+        let mut stream = client.session.socket.stream();
         stream.write_all(&binding(1)).expect("a connection");
         stream.write_all(&binding(2)[..19]).expect("a connection");
         stream.shutdown(Shutdown::Write).expect("a connection");
@@ -146,15 +146,15 @@ fn a_connection_that_ends_within_a_frame_frees_its_port_at_once() {
                     reset_when_closed(socket);
                 }
             });
-            let mut session = Session::on_stream(stream);
+            let mut session = session::on_stream(stream);
             let relayed = session.allocate().expect("the only port is free");
             assert_eq!(relayed.port(), 20_000);
-            let mut stream = session.stream();
+            let mut stream = session.socket.stream();
             stream
                 .write_all(&[0x40, 0, 0xFF, 0xFF, 1, 2, 3])
                 .expect("a connection");
             drop(session);
-            crate::lab::wait_for("the allocation's end", PATIENCE, || {
+            lab::wait_for("the allocation's end", PATIENCE, || {
                 let log = server.log();
                 let ended = log.matches("allocation.ended").count();
                 assert_eq!(ended, log.matches("cause=\"disconnected\"").count());
@@ -174,11 +174,11 @@ fn a_client_that_comes_back_on_the_same_port_begins_anew() {
                 socket.set_reuseaddr(true).expect("a socket option");
                 reset_when_closed(socket);
             });
-            let mut session = Session::on_stream(stream);
+            let mut session = session::on_stream(stream);
             session.allocate().expect("an allocation");
             // Work for the server while the client leaves and comes back.
             let busy = binding(0).repeat(4000);
-            let mut stream = session.stream();
+            let mut stream = session.socket.stream();
             stream.write_all(&busy).expect("a connection");
         }
         drop(server);
@@ -187,7 +187,7 @@ fn a_client_that_comes_back_on_the_same_port_begins_anew() {
 
 /// A client with a channel, and its peer.
 struct Client {
-    session: Session,
+    session: LiveClient,
     channel: ChannelNumber,
     peer: UdpSocket,
     send: Vec<u8>,
@@ -195,12 +195,12 @@ struct Client {
 
 impl Client {
     fn new() -> Self {
-        let mut session = Session::tcp();
+        let mut session = session::on_tcp();
         session.allocate().expect("an allocation");
         let (peer, address) = peer_at(PEER);
         let channel = session.bind_channel(address).expect("a channel");
         session.post(address, b"send 0");
-        let send = session.sent().last().expect("an indication").clone();
+        let send = session.sent.last().expect("an indication").clone();
         let mut buffer = [0; 64];
         let length = peer.recv(&mut buffer).expect("it is relayed");
         assert_eq!(&buffer[..length], b"send 0");
@@ -227,7 +227,7 @@ impl Client {
     }
 
     fn write(&mut self, bytes: &[u8]) {
-        let mut stream: &TcpStream = self.session.stream();
+        let mut stream: &TcpStream = self.session.socket.stream();
         stream.write_all(bytes).expect("the connection lives");
     }
 
@@ -241,7 +241,7 @@ impl Client {
                 assert_eq!(buffer[..length], expected);
             }
         }
-        let stream = self.session.stream();
+        let stream = self.session.socket.stream();
         stream.shutdown(Shutdown::Write).expect("a connection");
         let answers = read_to_end(stream, PATIENCE);
         let answered: Vec<u8> = frames(&answers).iter().map(|frame| frame[19]).collect();

@@ -10,13 +10,11 @@ use std::{
     time::Duration,
 };
 
+use lab::{PATIENCE, wait_for, world::in_own_world};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::{
-    lab::{PATIENCE, wait_for, world::in_own_world},
-    server::{SERVER, Setup, hairpin},
-};
+use crate::server::{SERVER, Setup, hairpin};
 
 #[test]
 fn a_server_whose_log_nobody_reads_goes_on() {

@@ -1,5 +1,12 @@
 //! Peers that cannot be reached. Every client sends to some, and its allocation must go on.
 
+use lab::{
+    PATIENCE,
+    live::{Code, LiveClient},
+    program::Program,
+    socket::peer_at,
+    world::{CLIENT_V4, PEER_V4, in_own_world},
+};
 use std::{
     net::{Ipv4Addr, SocketAddr},
     process::Command,
@@ -7,13 +14,8 @@ use std::{
 };
 
 use crate::{
-    lab::{
-        PATIENCE,
-        program::Program,
-        world::{CLIENT_V4, PEER_V4, in_own_world},
-    },
     server::{Server, Setup},
-    session::{Refused, Session, peer_at},
+    session,
 };
 
 #[test]
@@ -30,17 +32,20 @@ fn a_send_that_fails_hurts_nothing() {
             allow: &["192.0.2.0/24", "198.51.100.255", "203.0.113.9"],
             ..Setup::default()
         });
-        for mut session in [Session::udp(), Session::tcp()] {
+        for mut session in [session::on_udp(), session::on_tcp()] {
             let relayed = session.allocate().expect("an allocation");
             let (peer, address) = peer_at(PEER_V4);
             let channel = session.bind_channel(address).expect("a channel");
-            let round_trip = |session: &mut Session| {
+            let round_trip = |session: &mut LiveClient| {
                 let mut buffer = [0; 64];
                 session.post_on(channel, b"there");
                 let length = peer.recv(&mut buffer).expect("the peer hears");
                 assert_eq!(&buffer[..length], b"there");
                 peer.send_to(b"back", relayed).expect("the relay is there");
-                assert_eq!(session.receive(PATIENCE).as_deref(), Some(&b"back"[..]));
+                assert_eq!(
+                    session.receive_within(PATIENCE).as_deref(),
+                    Some(&b"back"[..])
+                );
             };
             round_trip(&mut session);
             for lost in lost_peers() {
@@ -48,7 +53,7 @@ fn a_send_that_fails_hurts_nothing() {
                 session.post(lost, b"nobody hears");
                 match session.bind_channel(lost) {
                     Ok(nowhere) => session.post_on(nowhere, b"nobody hears"),
-                    Err(refused) => assert_eq!((refused, lost.port()), (Refused(403), 0)),
+                    Err(refused) => assert_eq!((refused, lost.port()), (Code(403), 0)),
                 }
                 round_trip(&mut session);
             }

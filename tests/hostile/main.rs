@@ -3,10 +3,6 @@
 //!
 //! Every test has a host of its own, on which all of 127.0.0.0/8 can be client or peer.
 
-#[expect(dead_code, reason = "the other tests use the rest of the lab")]
-#[path = "../lab/mod.rs"]
-mod lab;
-
 mod bad_input;
 mod bystander;
 mod flood;

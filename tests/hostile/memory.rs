@@ -1,9 +1,10 @@
 //! The memory of the process that an allocation costs, with its socket and the task that reads it.
 
+use lab::{live::LiveClient, world::in_own_world};
+
 use crate::{
-    lab::world::in_own_world,
     server::{Server, Setup},
-    session::Session,
+    session,
     silence::allow_many_files,
 };
 
@@ -16,12 +17,12 @@ fn thousands_of_idle_allocations_cost_the_process_little_each() {
             unauthenticated: "per-prefix = \"unlimited\"\ntotal = \"unlimited\"",
             ..Setup::default()
         });
-        let mut first = Session::udp();
+        let mut first = session::on_udp();
         first.allocate().expect("an allocation");
         let before = server.memory();
-        let sessions: Vec<Session> = (0..ALLOCATIONS)
+        let sessions: Vec<LiveClient> = (0..ALLOCATIONS)
             .map(|_| {
-                let mut session = Session::udp();
+                let mut session = session::on_udp();
                 session.allocate().expect("an allocation");
                 session
             })

@@ -6,17 +6,17 @@ use std::{
     time::Duration,
 };
 
+use lab::{
+    PATIENCE,
+    program::Program,
+    socket::peer_at,
+    world::{CLIENT_V4, CLIENT_V6, PEER_V4, PEER_V6, in_own_world},
+};
 use tempfile::TempDir;
 
 use crate::{
-    lab::{
-        PATIENCE,
-        program::Program,
-        server::{PASSWORD, USER},
-        world::{CLIENT_V4, CLIENT_V6, PEER_V4, PEER_V6, in_own_world},
-    },
     server::{SERVER, Server, Setup},
-    session::{Session, peer_at},
+    session,
 };
 
 #[test]
@@ -40,16 +40,20 @@ fn a_server_at_all_addresses_answers_from_the_one_that_was_asked() {
         addresses.push(link_local());
         for server in addresses {
             // The socket is connected to this address, so the client receives from no other.
-            let mut session = Session::udp_to(server, USER, PASSWORD);
+            let mut session = session::on_udp_to(server);
             let mapped = session.binding();
-            let own = session.datagrams().local_addr().expect("a bound socket");
+            let own = session
+                .socket
+                .datagrams()
+                .local_addr()
+                .expect("a bound socket");
             assert_eq!((mapped.ip(), mapped.port()), (own.ip(), own.port()));
             let relayed = session.allocate().expect("an allocation");
             let (peer, address) = peer_at([127, 100, 0, 1]);
             session.bind_channel(address).expect("a channel");
             peer.send_to(b"to you", relayed)
                 .expect("the relay is there");
-            let heard = session.receive(PATIENCE);
+            let heard = session.receive_within(PATIENCE);
             assert_eq!(heard.as_deref(), Some(&b"to you"[..]), "{server}");
         }
     });
@@ -62,10 +66,11 @@ fn one_client_port_may_have_an_allocation_at_every_address_of_the_server() {
             listen: &["0.0.0.0:3478"],
             ..Setup::default()
         });
-        let mut session = Session::udp();
+        let mut session = session::on_udp();
         let first = session.allocate().expect("an allocation");
         let other = SocketAddr::from(([127, 0, 0, 5], 3478));
         session
+            .socket
             .datagrams()
             .connect(other)
             .expect("a route to the server");
@@ -88,7 +93,7 @@ fn no_second_server_takes_a_part_of_the_clients() {
             assert_cannot_listen(listen, "udp");
             // Every new client still reaches the first server, whatever the rival did.
             for _ in 0..50 {
-                let mut session = Session::udp();
+                let mut session = session::on_udp();
                 session.binding();
                 session.allocate().expect("an allocation");
                 session.refresh(Duration::ZERO).expect("its end");

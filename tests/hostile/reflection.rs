@@ -7,13 +7,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use lab::world::in_own_world;
 use rustix::process::nice;
 
 use crate::{
     bystander::{Bystander, RoundTrips},
-    lab::world::in_own_world,
     server::{Server, Setup},
-    session::Session,
+    session,
     silence::allow_many_files,
     strangers::{Strangers, socket_at},
 };
@@ -50,7 +50,7 @@ fn a_flood_from_thousands_of_sources_is_hardly_amplified() {
         bystander.finish().assert_undisturbed();
         // A client that comes after the flood is served as before.
         thread::sleep(Duration::from_secs(1));
-        Session::udp().allocate().expect("an allocation");
+        session::on_udp().allocate().expect("an allocation");
         let dropped = server.stop().dropped("over-budget");
         assert_eq!(dropped as usize + strangers.answers(), REQUESTS);
     });

@@ -9,15 +9,14 @@ use std::{
     time::Duration,
 };
 
-use rustix::process::Signal;
-use tempfile::TempDir;
-
-use crate::lab::{
+use lab::{
     PATIENCE,
     program::{Ended, Program},
     server::{PASSWORD, REALM, USER},
     wait_for,
 };
+use rustix::process::Signal;
+use tempfile::TempDir;
 
 /// The server's address, unless a test says otherwise. The host is the test's own, and so is the
 /// port.

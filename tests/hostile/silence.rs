@@ -7,13 +7,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use lab::{PATIENCE, wait_for, world::in_own_world};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::{
     bystander::Bystander,
-    lab::{PATIENCE, wait_for, world::in_own_world},
     server::{SERVER, Server, Setup},
-    session::Session,
+    session,
     stream::{connect, read_to_end},
 };
 
@@ -100,7 +100,7 @@ fn a_client_that_falls_silent_is_closed_unless_it_has_an_allocation() {
             ..Setup::default()
         });
         let mut visitor = connect((Ipv4Addr::LOCALHOST, 0).into(), SERVER);
-        let mut resident = Session::tcp();
+        let mut resident = session::on_tcp();
         resident.allocate().expect("an allocation");
         assert!(is_answered(&mut visitor));
         let start = Instant::now();
@@ -113,7 +113,7 @@ fn a_client_that_falls_silent_is_closed_unless_it_has_an_allocation() {
         resident
             .refresh(Duration::ZERO)
             .expect("the allocation's end");
-        assert!(read_to_end(resident.stream(), LATE).is_empty());
+        assert!(read_to_end(resident.socket.stream(), LATE).is_empty());
         assert_eq!(server.stop().sockets("connections-idle"), 2);
     });
 }
@@ -153,7 +153,7 @@ fn a_stranger_is_closed_in_the_end_whatever_it_sends() {
             ..Setup::default()
         });
         let lifetime = Duration::from_secs(3);
-        let mut resident = Session::tcp();
+        let mut resident = session::on_tcp();
         resident.allocate().expect("an allocation");
         let sent = [KEEPALIVES[0], KEEPALIVES[1], BINDING];
         let strangers = sent.map(|bytes| {
@@ -183,7 +183,7 @@ fn a_stranger_is_closed_in_the_end_whatever_it_sends() {
             .refresh(Duration::ZERO)
             .expect("the allocation's end");
         let start = Instant::now();
-        assert!(read_to_end(resident.stream(), lifetime + LATE).is_empty());
+        assert!(read_to_end(resident.socket.stream(), lifetime + LATE).is_empty());
         assert!(start.elapsed() >= lifetime - Duration::from_millis(200));
         assert_eq!(server.stop().sockets("connections-overdue"), 4);
     });

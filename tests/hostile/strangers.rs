@@ -1,12 +1,13 @@
 //! Strangers by the thousand: sockets at addresses of many networks, and the answers that they get.
 
+use lab::PATIENCE;
 use std::{
     net::{Ipv4Addr, UdpSocket},
     thread,
     time::{Duration, Instant},
 };
 
-use crate::{lab::PATIENCE, server::SERVER};
+use crate::server::SERVER;
 
 /// A crowd that sends the first step of every TURN client and listens.
 pub(crate) struct Strangers {

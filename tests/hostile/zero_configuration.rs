@@ -2,18 +2,20 @@
 
 use std::net::Ipv4Addr;
 
+use lab::{
+    PATIENCE,
+    live::{Code, LiveClient},
+    server::{PASSWORD, USER},
+    socket::peer_at,
+    wait_for,
+    world::{CLIENT_V4, in_own_world},
+};
 use serde_json::{Deserializer, Value};
 use tempfile::TempDir;
 
 use crate::{
-    lab::{
-        PATIENCE,
-        server::{PASSWORD, USER},
-        wait_for,
-        world::{CLIENT_V4, in_own_world},
-    },
-    server::{SERVER, Server, Setup, start_unconfigured},
-    session::{Refused, Session, peer_at},
+    server::{Server, Setup, start_unconfigured},
+    session,
 };
 
 #[test]
@@ -33,8 +35,10 @@ fn what_it_prints_authenticates_and_still_does_after_a_restart() {
 
         let server = Server::start_unconfigured(home.path(), &[]);
         client_of(&printed).allocate().expect("the same secret");
-        let forged = Session::udp_to(SERVER, text(&printed["username"]), "made up").allocate();
-        assert_eq!(forged, Err(Refused(401)));
+        let forged = session::on_udp()
+            .login(text(&printed["username"]), "made up")
+            .allocate();
+        assert_eq!(forged, Err(Code(401)));
         server.stop();
     });
 }
@@ -48,8 +52,8 @@ fn loopback_peers_are_for_who_asks_for_them() {
         let server = Server::start_unconfigured(home.path(), &[]);
         let mut session = client_of(&printed_ice_server(&server));
         session.allocate().expect("an allocation");
-        assert_eq!(session.create_permission(address), Err(Refused(403)));
-        assert_eq!(session.bind_channel(address), Err(Refused(403)));
+        assert_eq!(session.create_permission(address), Err(Code(403)));
+        assert_eq!(session.bind_channel(address), Err(Code(403)));
         session.post(address, b"psst");
         session.binding();
         peer.set_nonblocking(true).expect("a socket");
@@ -86,9 +90,9 @@ fn a_file_without_users_and_secrets_makes_a_stun_server_that_says_so() {
             users: false,
             ..Setup::default()
         });
-        for mut session in [Session::udp(), Session::tcp()] {
+        for mut session in [session::on_udp(), session::on_tcp()] {
             session.binding();
-            assert_eq!(session.allocate(), Err(Refused(401)));
+            assert_eq!(session.allocate(), Err(Code(401)));
         }
         server.wait_for_line(&["WARN", "STUN only", "users"]);
         server.wait_for_line(&["request.refused", "method=\"Allocate\"", "code=401", USER]);
@@ -107,9 +111,9 @@ fn printed_ice_server(server: &Server) -> Value {
     })
 }
 
-fn client_of(ice_server: &Value) -> Session {
+fn client_of(ice_server: &Value) -> LiveClient {
     let [user, password] = ["username", "credential"].map(|key| text(&ice_server[key]));
-    Session::udp_to(SERVER, user, password)
+    session::on_udp().login(user, password)
 }
 
 fn text(value: &Value) -> &str {

@@ -2,19 +2,17 @@
 
 use std::time::Duration;
 
+use lab::{
+    browser::{Browser, Running},
+    internet::{Internet, on_the_internet, server_v4},
+    nat::Nat,
+    server::{PASSWORD, USER},
+    servers::hairpin,
+    wait_for,
+};
 use serde_json::{Value, json};
 
-use crate::{
-    browser::{Browser, Running},
-    lab::{
-        server::{PASSWORD, USER},
-        wait_for,
-    },
-    meeting::Meeting,
-    nats::Nat,
-    net::{Internet, on_the_internet, server_v4},
-    servers::hairpin,
-};
+use crate::meeting::Meeting;
 
 #[test]
 fn two_peers_behind_symmetric_nats_call_each_other_through_hairpin() {

@@ -14,12 +14,12 @@ use hickory_proto::{
         rdata::{NAPTR, SRV},
     },
 };
-use tempfile::NamedTempFile;
-
-use crate::{
-    lab::{PATIENCE, program::Program},
-    net::{RESOLVER, server_v4},
+use lab::{
+    PATIENCE,
+    internet::{RESOLVER, server_v4},
+    program::Program,
 };
+use tempfile::NamedTempFile;
 
 /// Names, and the records of each.
 #[derive(Default)]

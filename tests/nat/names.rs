@@ -1,19 +1,16 @@
 //! From names to servers: SRV, NAPTR and addresses, as DNS has them.
 
-use serde_json::Value;
-
-use crate::{
-    dns::Zone,
-    lab::{
-        PATIENCE,
-        program::Program,
-        server::{PASSWORD, USER, binary},
-    },
-    nats::Nat,
-    net::{WEB, on_the_internet, server_v4, server_v6},
-    probe,
+use lab::{
+    PATIENCE,
+    internet::{WEB, on_the_internet, server_v4, server_v6},
+    nat::Nat,
+    program::Program,
+    server::{PASSWORD, USER, binary},
     servers::Kind,
 };
+use serde_json::Value;
+
+use crate::{dns::Zone, probe};
 
 #[test]
 fn the_servers_of_a_name_are_those_that_dns_says() {

@@ -1,14 +1,16 @@
 //! The output of the probe, for people and for scripts.
 
-use serde_json::Value;
-
-use crate::{
-    lab::{PATIENCE, program::Program, server::binary},
-    nats::Nat,
-    net::{Home, on_the_internet},
-    probe,
+use lab::{
+    PATIENCE,
+    internet::{Home, on_the_internet},
+    nat::Nat,
+    program::Program,
+    server::binary,
     servers::Kind,
 };
+use serde_json::Value;
+
+use crate::probe;
 
 #[test]
 fn people_read_the_verdict_first_and_see_colours_on_a_terminal_only() {

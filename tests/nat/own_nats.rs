@@ -1,14 +1,14 @@
 //! The lab's NATs are what they are called: tools that were not written here recognise them.
 //! `turnutils_natdiscovery` of coturn asks by RFC 5780, Debian's `stun` by RFC 3489.
 
-use std::net::IpAddr;
-
-use crate::{
-    lab::{PATIENCE, program::Program},
-    nats::Nat,
-    net::{Home, INSIDE_V6, on_the_internet, server_v4, server_v6},
+use lab::{
+    PATIENCE,
+    internet::{Home, INSIDE_V6, on_the_internet, server_v4, server_v6},
+    nat::Nat,
+    program::Program,
     servers::Kind,
 };
+use std::net::IpAddr;
 
 #[test]
 fn others_find_no_nat_where_there_is_none() {

@@ -2,12 +2,8 @@
 
 use std::process::Command;
 
+use lab::{PATIENCE, internet::Home, program::Program, server::binary};
 use serde_json::Value;
-
-use crate::{
-    lab::{PATIENCE, program::Program, server::binary},
-    net::Home,
-};
 
 /// A probe under way.
 pub(crate) struct Running(Program);

@@ -1,13 +1,9 @@
 //! The largest datagram on a path that loses fragments.
 
+use lab::{internet::on_the_internet, nat::Nat, servers::Kind};
 use serde_json::Value;
 
-use crate::{
-    nats::Nat,
-    net::on_the_internet,
-    probe::{self, Running, Told},
-    servers::Kind,
-};
+use crate::probe::{self, Running, Told};
 
 #[test]
 fn where_fragments_are_lost_the_largest_payload_is_what_the_link_takes_at_once() {

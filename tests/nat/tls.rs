@@ -2,16 +2,15 @@
 
 use std::fs;
 
+use lab::{
+    internet::{on_the_internet, server_v4},
+    nat::Nat,
+    servers::coturn,
+};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use tempfile::TempDir;
 
-use crate::{
-    dns::Zone,
-    nats::Nat,
-    net::{on_the_internet, server_v4},
-    probe,
-    servers::coturn,
-};
+use crate::{dns::Zone, probe};
 
 #[test]
 fn a_server_over_tls_is_believed_if_its_certificate_is() {

@@ -1,14 +1,17 @@
 //! The source address that the probe asks from, and the family that it asks over.
 
+use lab::{
+    PATIENCE,
+    internet::{Home, on_the_internet},
+    nat::Nat,
+    program::Program,
+    server::binary,
+    servers::Kind,
+    world::configure,
+};
 use serde_json::{Value, json};
 
-use crate::{
-    lab::{PATIENCE, program::Program, server::binary, world::configure},
-    nats::Nat,
-    net::{Home, on_the_internet},
-    probe,
-    servers::Kind,
-};
+use crate::probe;
 
 #[test]
 fn both_families_are_asked_unless_one_is_named() {

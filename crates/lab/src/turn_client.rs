@@ -5,13 +5,13 @@ use std::{net::Ipv4Addr, sync::Arc};
 use tokio::net::UdpSocket;
 use turn::client::{Client, ClientConfig};
 
-use crate::lab::{
+use crate::{
     server::{REALM, Setup},
     world::SERVER_V4,
 };
 
 /// Of the lab's server, over UDP; it listens already.
-pub(crate) async fn turn_client(user: &str, password: &str) -> Client {
+pub async fn turn_client(user: &str, password: &str) -> Client {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))
         .await
         .expect("a free port");

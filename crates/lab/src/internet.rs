@@ -15,36 +15,35 @@ use std::{
 use tempfile::NamedTempFile;
 
 use crate::{
-    lab::{
-        PATIENCE,
-        program::{Ended, Program},
-        world::{Host, LIFETIME, configure, in_own_namespaces, test_name},
-    },
-    nats::Nat,
+    PATIENCE,
+    nat::Nat,
+    program::{Ended, Program},
+    world::{Host, LIFETIME, configure, in_own_namespaces, test_name},
 };
 
 /// The Internet of one test.
-pub(crate) struct Internet(());
+pub struct Internet(());
 
 /// A host behind a router. All of it is removed with this value.
-pub(crate) struct Home {
+pub struct Home {
     number: u8,
-    pub(crate) host: Host,
+    /// The host, behind the router.
+    pub host: Host,
     router: Host,
     _carrier: Option<Host>,
     /// The host's own address.
-    pub(crate) inside: Ipv4Addr,
+    pub inside: Ipv4Addr,
     /// The address that the Internet sees.
-    pub(crate) outside: Ipv4Addr,
+    pub outside: Ipv4Addr,
 }
 
 /// Runs the test `promise` with an Internet of its own. Call it as the test's only statement.
-pub(crate) fn on_the_internet<F: FnOnce(&Internet)>(promise: F) {
+pub fn on_the_internet<F: FnOnce(&Internet)>(promise: F) {
     on_the_internet_for(LIFETIME, promise);
 }
 
 /// The same for a test that may take as long as `lifetime`.
-pub(crate) fn on_the_internet_for<F: FnOnce(&Internet)>(lifetime: Duration, promise: F) {
+pub fn on_the_internet_for<F: FnOnce(&Internet)>(lifetime: Duration, promise: F) {
     in_own_namespaces(&test_name::<F>(), lifetime, || promise(&Internet::new()));
 }
 
@@ -62,7 +61,7 @@ impl Internet {
     }
 
     /// A home behind `nat`. `number`, from 1 on, tells it from the other homes of this Internet.
-    pub(crate) fn home(&self, number: u8, nat: Nat) -> Home {
+    pub fn home(&self, number: u8, nat: Nat) -> Home {
         let (host, router) = (Host::new(), Host::new());
         let outside = Ipv4Addr::new(203, 0, 113, number);
         let is_public = nat == Nat::None;
@@ -109,7 +108,7 @@ impl Internet {
 
 impl Home {
     /// Lets its link to the Internet take packets of so many bytes at most.
-    pub(crate) fn narrow(&self, bytes: u16) {
+    pub fn narrow(&self, bytes: u16) {
         let uplink = format!("link set wan{} mtu {bytes}\n", self.number);
         configure(Command::new("ip"), &uplink);
         let wan = format!("link set wan mtu {bytes}\n");
@@ -117,7 +116,7 @@ impl Home {
     }
 
     /// Drops all fragments, even the first of a datagram.
-    pub(crate) fn lose_fragments(&self) {
+    pub fn lose_fragments(&self) {
         load(
             &self.router,
             "table netdev short {\n\
@@ -130,13 +129,13 @@ impl Home {
     }
 
     /// Sets a value below `/proc/sys/net` of the router.
-    pub(crate) fn set_router(&self, key: &str, value: &str) {
+    pub fn set_router(&self, key: &str, value: &str) {
         set(&self.router, key, value);
     }
 }
 
 /// A host of its own on the Internet, at the addresses of a server. There may be one.
-pub(crate) fn server_host(last: u8) -> Host {
+pub fn server_host(last: u8) -> Host {
     let host = Host::new();
     let (v4, v6) = (server_v4(last), server_v6(last));
     let links = format!(
@@ -163,12 +162,12 @@ pub(crate) fn server_host(last: u8) -> Host {
 }
 
 /// A server's address, by its last byte.
-pub(crate) const fn server_v4(last: u8) -> Ipv4Addr {
+pub const fn server_v4(last: u8) -> Ipv4Addr {
     Ipv4Addr::new(198, 51, 100, last)
 }
 
 /// The same over IPv6.
-pub(crate) const fn server_v6(last: u8) -> Ipv6Addr {
+pub const fn server_v6(last: u8) -> Ipv6Addr {
     Ipv6Addr::new(0x2001, 0xDB8, 0x51, 0, 0, 0, 0, last as u16)
 }
 
@@ -291,10 +290,10 @@ const fn router_of(inside: Ipv4Addr) -> Ipv4Addr {
 const SERVERS: [u8; 9] = [1, 2, 11, 21, 22, 31, 32, RESOLVER, WEB];
 
 /// The address of DNS.
-pub(crate) const RESOLVER: u8 = 53;
+pub const RESOLVER: u8 = 53;
 
 /// The address of the web server.
-pub(crate) const WEB: u8 = 80;
+pub const WEB: u8 = 80;
 
 /// The first router on every home's way into the Internet.
 const GATEWAY: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 254);
@@ -303,7 +302,7 @@ const GATEWAY: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 254);
 const CARRIED: Ipv4Addr = Ipv4Addr::new(100, 64, 0, 2);
 
 /// The address that a host with IPv6 has.
-pub(crate) const INSIDE_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xDB8, 1, 0, 0, 0, 0, 2);
+pub const INSIDE_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xDB8, 1, 0, 0, 0, 0, 2);
 
 const INTERNET_MAC: &str = "02:00:00:00:00:01";
 const WAN_MAC: &str = "02:00:00:00:00:02";

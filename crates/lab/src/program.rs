@@ -12,10 +12,10 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tempfile::NamedTempFile;
 
-use super::wait_for;
+use crate::wait_for;
 
 /// A running program. It leads a process group of its own, which ends with this value.
-pub(crate) struct Program {
+pub struct Program {
     name: String,
     child: Child,
     output: NamedTempFile,
@@ -23,20 +23,21 @@ pub(crate) struct Program {
 
 /// How a program ended, and all that it wrote to both of its outputs.
 #[derive(Debug)]
-pub(crate) struct Ended {
-    pub(crate) status: ExitStatus,
-    pub(crate) output: String,
+pub struct Ended {
+    /// The exit code or the signal.
+    pub status: ExitStatus,
+    /// Standard output and standard error, as they came.
+    pub output: String,
 }
 
 impl Program {
     /// Starts `command`, which Debian keeps in `package`.
-    pub(crate) fn start(command: Command, package: &str) -> Self {
+    pub fn start(command: Command, package: &str) -> Self {
         Self::start_with(Stdio::null(), command, package)
     }
 
     /// The same for a program that reads its input.
-    #[allow(dead_code, reason = "each test binary needs another part of the lab")]
-    pub(crate) fn start_talking(command: Command, package: &str) -> (Self, ChildStdin) {
+    pub fn start_talking(command: Command, package: &str) -> (Self, ChildStdin) {
         let mut program = Self::start_with(Stdio::piped(), command, package);
         let input = program.child.stdin.take().expect("a pipe");
         (program, input)
@@ -68,13 +69,13 @@ impl Program {
 
     /// Runs `command` to its end, which must come within `patience`.
     #[track_caller]
-    pub(crate) fn run(command: Command, package: &str, patience: Duration) -> Ended {
+    pub fn run(command: Command, package: &str, patience: Duration) -> Ended {
         Self::start(command, package).wait(patience)
     }
 
     /// Waits for the program to end by itself.
     #[track_caller]
-    pub(crate) fn wait(&mut self, patience: Duration) -> Ended {
+    pub fn wait(&mut self, patience: Duration) -> Ended {
         let what = format!("{} to end", self.name);
         let status = wait_for(&what, patience, || self.ended());
         let output = self.output();
@@ -82,22 +83,24 @@ impl Program {
     }
 
     /// How the program ended, if it did.
-    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+    pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().expect("our own child")
     }
 
     /// The program's output so far.
-    pub(crate) fn output(&self) -> String {
+    pub fn output(&self) -> String {
         let bytes = fs::read(self.output.path()).expect("the output file");
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    pub(crate) fn signal(&self, signal: Signal) {
+    /// Sends the program a signal.
+    pub fn signal(&self, signal: Signal) {
         // The program may have ended already.
         let _ = kill_process(self.pid(), signal);
     }
 
-    pub(crate) fn pid(&self) -> Pid {
+    /// The process id of the program itself.
+    pub fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
     }
 }

@@ -19,54 +19,76 @@ use std::{
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use tempfile::NamedTempFile;
+use wire::AddressFamily;
 
-use super::{
+use crate::{
     PATIENCE,
     program::Program,
     server::{Server, Setup},
     wait_for,
 };
 
-pub(crate) const SERVER_V4: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
-pub(crate) const SERVER_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xDB8, 0x51, 0, 0, 0, 0, 1);
+/// The server's address.
+pub const SERVER_V4: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
+/// The same over IPv6.
+pub const SERVER_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xDB8, 0x51, 0, 0, 0, 0, 1);
 /// The address that a client has unless it asks for another.
-pub(crate) const CLIENT_V4: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 2);
-pub(crate) const CLIENT_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xDB8, 0x51, 0, 0, 0, 0, 2);
+pub const CLIENT_V4: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 2);
+/// The same over IPv6.
+pub const CLIENT_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xDB8, 0x51, 0, 0, 0, 0, 2);
 /// Peers share the clients' host but not their net, which the server need not relay to.
-pub(crate) const PEER_V4: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 9);
-pub(crate) const PEER_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xDB8, 0x203, 0, 0, 0, 0, 9);
+pub const PEER_V4: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 9);
+/// The same over IPv6.
+pub const PEER_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xDB8, 0x203, 0, 0, 0, 0, 9);
 
 /// A second address of the server's host, which only some servers are given.
-pub(crate) const ALTERNATE_V4: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 3);
-pub(crate) const ALTERNATE_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xDB8, 0x51, 0, 0, 0, 0, 3);
+pub const ALTERNATE_V4: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 3);
+/// The same over IPv6.
+pub const ALTERNATE_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xDB8, 0x51, 0, 0, 0, 0, 3);
 
 /// Addresses behind the clients' host, for a test that puts a host there.
-pub(crate) const FAR_V4: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 9);
-pub(crate) const FAR_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xDB8, 0x192, 0, 0, 0, 0, 9);
+pub const FAR_V4: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 9);
+/// The same over IPv6.
+pub const FAR_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xDB8, 0x192, 0, 0, 0, 0, 9);
+
+/// The server's address of a family.
+pub fn server_of(family: AddressFamily) -> IpAddr {
+    match family {
+        AddressFamily::V4 => SERVER_V4.into(),
+        AddressFamily::V6 => SERVER_V6.into(),
+    }
+}
+
+/// The peers' address of a family.
+pub fn peer_of(family: AddressFamily) -> IpAddr {
+    match family {
+        AddressFamily::V4 => PEER_V4.into(),
+        AddressFamily::V6 => PEER_V6.into(),
+    }
+}
 
 /// The client's side of the wire. The other side is the server's host.
-pub(crate) struct World {
+pub struct World {
     server_host: Host,
 }
 
 /// A host of its own, which is removed with this value.
-pub(crate) struct Host {
+pub struct Host {
     idle: Program,
 }
 
 /// Runs the test `promise` in a world of its own. Call it as the test's only statement.
-pub(crate) fn in_own_world<F: FnOnce(&World)>(promise: F) {
+pub fn in_own_world<F: FnOnce(&World)>(promise: F) {
     in_own_namespaces(&test_name::<F>(), LIFETIME, || promise(&World::new()));
 }
 
 /// The same for a test that may take as long as `lifetime`.
-#[allow(dead_code, reason = "each test binary needs another part of the lab")]
-pub(crate) fn in_own_world_for<F: FnOnce(&World)>(lifetime: Duration, promise: F) {
+pub fn in_own_world_for<F: FnOnce(&World)>(lifetime: Duration, promise: F) {
     in_own_namespaces(&test_name::<F>(), lifetime, || promise(&World::new()));
 }
 
 /// Runs the test of this name in fresh namespaces, where there is no link yet.
-pub(crate) fn in_own_namespaces(test: &str, lifetime: Duration, promise: impl FnOnce()) {
+pub fn in_own_namespaces(test: &str, lifetime: Duration, promise: impl FnOnce()) {
     if env::var_os(INSIDE).is_some() {
         end_after(lifetime);
         promise();
@@ -76,7 +98,7 @@ pub(crate) fn in_own_namespaces(test: &str, lifetime: Duration, promise: impl Fn
 }
 
 /// The name under which the test harness knows the function around the closure `F`.
-pub(crate) fn test_name<F>() -> String {
+pub fn test_name<F>() -> String {
     let path = type_name::<F>();
     let path = path.strip_suffix("::{{closure}}").expect("a closure");
     let (_binary, test) = path.split_once("::").expect("a path");
@@ -85,22 +107,22 @@ pub(crate) fn test_name<F>() -> String {
 
 impl World {
     /// Starts a server on the server's host and waits until it answers.
-    pub(crate) fn serve(&self, setup: Setup) -> Server {
+    pub fn serve(&self, setup: Setup) -> Server {
         Server::start(self, setup)
     }
 
     /// The same without a configuration.
-    pub(crate) fn serve_unconfigured(&self) -> Server {
+    pub fn serve_unconfigured(&self) -> Server {
         Server::start_unconfigured(self)
     }
 
     /// A command that will run on the server's host.
-    pub(crate) fn on_server_host(&self, program: &str) -> Command {
+    pub fn on_server_host(&self, program: &str) -> Command {
         self.server_host.command(program)
     }
 
     /// Gives the server's host its second addresses.
-    pub(crate) fn add_alternates(&self) {
+    pub fn add_alternates(&self) {
         let addresses = format!(
             "address add {ALTERNATE_V4}/24 dev server0\n\
              address add {ALTERNATE_V6}/64 dev server0 nodad\n"
@@ -111,7 +133,7 @@ impl World {
     }
 
     /// Drops packets that come to the client's host and match a rule of nftables.
-    pub(crate) fn drop_incoming(&self, rule: &str) {
+    pub fn drop_incoming(&self, rule: &str) {
         let mut nft = Command::new("nft");
         nft.arg(format!(
             "add table inet lab; \
@@ -123,8 +145,7 @@ impl World {
     }
 
     /// Gives the server's host a table of nftables.
-    #[allow(dead_code, reason = "each test binary needs another part of the lab")]
-    pub(crate) fn filter_server(&self, table: &str) {
+    pub fn filter_server(&self, table: &str) {
         let mut nft = self.on_server_host("nft");
         nft.arg(table);
         let ended = Program::run(nft, "nftables", PATIENCE);
@@ -143,7 +164,7 @@ impl World {
 
 impl Host {
     /// A host without any link.
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         let mut idle = Command::new("unshare");
         idle.args(["--net", "sh", "-c", "echo apart; exec sleep infinity"]);
         let idle = Program::start(idle, "util-linux");
@@ -154,7 +175,7 @@ impl Host {
     }
 
     /// A command that will run there.
-    pub(crate) fn command(&self, program: &str) -> Command {
+    pub fn command(&self, program: &str) -> Command {
         let mut command = Command::new("nsenter");
         command.arg(format!("--net=/proc/{}/ns/net", self.pid()));
         command.arg("--").arg(program);
@@ -162,8 +183,7 @@ impl Host {
     }
 
     /// A socket there. It stays in that network, whichever thread uses it.
-    #[allow(dead_code, reason = "each test binary needs another part of the lab")]
-    pub(crate) fn socket(&self, ip: IpAddr) -> UdpSocket {
+    pub fn socket(&self, ip: IpAddr) -> UdpSocket {
         let pid = self.pid();
         let made = thread::spawn(move || -> io::Result<UdpSocket> {
             let there = File::open(format!("/proc/{pid}/ns/net"))?;
@@ -173,7 +193,8 @@ impl Host {
         made.join().expect("no panic").expect("a free port")
     }
 
-    pub(crate) fn pid(&self) -> i32 {
+    /// A process there.
+    pub fn pid(&self) -> i32 {
         self.idle.pid().as_raw_nonzero().get()
     }
 }
@@ -208,7 +229,8 @@ fn server_links() -> String {
     )
 }
 
-pub(crate) fn configure(mut ip: Command, links: &str) {
+/// Runs a batch of commands of `ip`, which is the one of a host.
+pub fn configure(mut ip: Command, links: &str) {
     let batch = NamedTempFile::new().expect("a temporary file");
     fs::write(batch.path(), links).expect("the temporary file is ours");
     ip.arg("-batch").arg(batch.path());
@@ -257,4 +279,4 @@ const SERVER_MAC: &str = "02:00:00:00:00:01";
 /// Set in the environment of a test that runs in its own world.
 const INSIDE: &str = "HAIRPIN_TEST_INSIDE";
 /// The lifetime of a test, unless it asks for more.
-pub(crate) const LIFETIME: Duration = Duration::from_secs(120);
+pub const LIFETIME: Duration = Duration::from_secs(120);

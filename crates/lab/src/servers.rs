@@ -4,23 +4,20 @@ use std::{
     net::{IpAddr, SocketAddr},
     process::Command,
 };
-
 use tempfile::TempDir;
 
 use crate::{
-    lab::{
-        PATIENCE,
-        program::Program,
-        server::{PASSWORD, REALM, Server, USER},
-        wait_for,
-        world::Host,
-    },
-    net::{server_host, server_v4, server_v6},
+    PATIENCE,
+    internet::{server_host, server_v4, server_v6},
+    program::Program,
+    server::{PASSWORD, REALM, Server, USER},
+    wait_for,
+    world::Host,
 };
 
 /// The kinds of servers, by how they show the behaviour of a NAT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub enum Kind {
     /// Hairpin on a host with two addresses: RFC 5780.
     Alternate,
     /// Two of Hairpin with one address each, as partners: the same.
@@ -32,14 +29,15 @@ pub(crate) enum Kind {
 }
 
 /// Servers that run. They are stopped when dropped.
-pub(crate) struct Serving {
+pub struct Serving {
     // Fields are dropped in this order: the servers must be gone before their host.
     _servers: Vec<Server>,
     _host: Option<Host>,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 4] = [
+    /// Every kind.
+    pub const ALL: [Self; 4] = [
         Self::Alternate,
         Self::Partners,
         Self::Coturn,
@@ -47,7 +45,7 @@ impl Kind {
     ];
 
     /// Whether it speaks RFC 5780.
-    pub(crate) const fn tells_all(self) -> bool {
+    pub const fn tells_all(self) -> bool {
         match self {
             Self::Alternate | Self::Partners | Self::Coturn => true,
             Self::Ordinary => false,
@@ -55,17 +53,17 @@ impl Kind {
     }
 
     /// The URIs that a probe is given for it.
-    pub(crate) fn uris(self) -> Vec<String> {
+    pub fn uris(self) -> Vec<String> {
         self.asked(|last| format!("stun:{}", server_v4(last)))
     }
 
     /// The same over IPv6.
-    pub(crate) fn uris_v6(self) -> Vec<String> {
+    pub fn uris_v6(self) -> Vec<String> {
         self.asked(|last| format!("stun:[{}]", server_v6(last)))
     }
 
     /// Starts it, and waits until it answers.
-    pub(crate) fn start(self) -> Serving {
+    pub fn start(self) -> Serving {
         let [first, second] = self.addresses();
         let server = match self {
             Self::Alternate => {
@@ -104,7 +102,7 @@ impl Kind {
 }
 
 /// Starts Hairpin. It relays from the first of its addresses, to homes and to itself.
-pub(crate) fn hairpin(addresses: &[u8], more: &str) -> Server {
+pub fn hairpin(addresses: &[u8], more: &str) -> Server {
     hairpin_at(|program| Command::new(program), addresses, more)
 }
 
@@ -157,7 +155,7 @@ fn partners(first: u8, second: u8) -> Serving {
 }
 
 /// Starts coturn, which speaks RFC 5780 if it has two addresses.
-pub(crate) fn coturn(addresses: &[u8], more: &[&str]) -> Server {
+pub fn coturn(addresses: &[u8], more: &[&str]) -> Server {
     let files = TempDir::new().expect("a temporary directory");
     let mut command = Command::new("turnserver");
     command.args(["-n", "--log-file", "stdout", "--simple-log", "--no-cli"]);

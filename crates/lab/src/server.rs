@@ -14,41 +14,52 @@ use rustix::process::Signal;
 use serde_json::{Deserializer, Value};
 use tempfile::TempDir;
 
-use super::{
+use crate::{
     PATIENCE,
     program::{Ended, Program},
     wait_for,
     world::{FAR_V4, FAR_V6, PEER_V4, PEER_V6, SERVER_V4, SERVER_V6, World},
 };
 
-pub(crate) const REALM: &str = "hairpin.test";
-pub(crate) const USER: &str = "alice";
-pub(crate) const PASSWORD: &str = "wonderland";
-pub(crate) const SECRET: &str = "a secret shared with the web application";
+/// The port of servers, unless a test says otherwise.
+pub const PORT: u16 = 3478;
+/// The realm of servers.
+pub const REALM: &str = "hairpin.test";
+/// The user of servers.
+pub const USER: &str = "alice";
+/// The user's password.
+pub const PASSWORD: &str = "wonderland";
+/// The secret that time-limited credentials are minted from.
+pub const SECRET: &str = "a secret shared with the web application";
 
 /// The server that a test wants, in terms of no server's own.
 #[derive(Clone, Debug)]
-pub(crate) struct Setup {
-    pub(crate) port: u16,
+pub struct Setup {
+    /// The port of all listeners.
+    pub port: u16,
     /// Shards: 0 is one per core.
-    pub(crate) threads: u16,
-    pub(crate) mobility: bool,
+    pub threads: u16,
+    /// `[allocation] mobility`.
+    pub mobility: bool,
     /// More of `[allocation]`.
-    pub(crate) allocation: &'static str,
-    pub(crate) relay_ports: RangeInclusive<u16>,
+    pub allocation: &'static str,
+    /// `[relay] ports`.
+    pub relay_ports: RangeInclusive<u16>,
     /// Whether the server relays to `PEER_V4`, `PEER_V6` and the far host, which have documentation
     /// addresses.
-    pub(crate) allow_peers: bool,
+    pub allow_peers: bool,
     /// Whether there is a shared secret beside the user; if so, names cannot be hashed.
-    pub(crate) has_secret: bool,
+    pub has_secret: bool,
     /// `[auth] sha256`.
-    pub(crate) sha256: &'static str,
+    pub sha256: &'static str,
     /// The content of the file of `[auth] nonce-secret-file`.
-    pub(crate) nonce_secret: Option<&'static str>,
-    pub(crate) log_level: &'static str,
-    pub(crate) log_addresses: bool,
+    pub nonce_secret: Option<&'static str>,
+    /// `[log] level`.
+    pub log_level: &'static str,
+    /// `[log] addresses`.
+    pub log_addresses: bool,
     /// More of the configuration, in Hairpin's format.
-    pub(crate) more: String,
+    pub more: String,
 }
 
 impl Default for Setup {
@@ -71,13 +82,15 @@ impl Default for Setup {
 }
 
 /// A running server, stopped when dropped.
-pub(crate) struct Server {
-    pub(crate) program: Program,
+pub struct Server {
+    /// The server itself.
+    pub program: Program,
     _files: TempDir,
 }
 
 impl Server {
-    pub(crate) fn start(world: &World, setup: Setup) -> Self {
+    /// Starts the server under test on the server's host.
+    pub fn start(world: &World, setup: Setup) -> Self {
         let files = TempDir::new().expect("a temporary directory");
         let program = match Kind::under_test() {
             Kind::Hairpin => setup.hairpin(world, &files),
@@ -87,7 +100,7 @@ impl Server {
     }
 
     /// Starts Hairpin as a new user does: without a configuration.
-    pub(crate) fn start_unconfigured(world: &World) -> Self {
+    pub fn start_unconfigured(world: &World) -> Self {
         let files = TempDir::new().expect("a temporary directory");
         let mut command = hairpin(world);
         command.arg("--state-dir").arg(files.path());
@@ -96,7 +109,7 @@ impl Server {
 
     /// Starts Hairpin on any host, with a configuration of the test's own, and waits until it
     /// answers.
-    pub(crate) fn start_anywhere(
+    pub fn start_anywhere(
         on_host: impl FnOnce(&str) -> Command,
         toml: &str,
         listeners: &[SocketAddr],
@@ -111,7 +124,7 @@ impl Server {
 
     /// The server that runs as `program`, once it answers at all its `listeners`. It keeps the
     /// files until it ends.
-    pub(crate) fn at(listeners: &[SocketAddr], program: Program, files: TempDir) -> Self {
+    pub fn at(listeners: &[SocketAddr], program: Program, files: TempDir) -> Self {
         let mut server = Self {
             program,
             _files: files,
@@ -124,17 +137,17 @@ impl Server {
 
     /// Waits for a line of the log that has these words.
     #[track_caller]
-    pub(crate) fn wait_for_line(&self, words: &str) {
+    pub fn wait_for_line(&self, words: &str) {
         wait_for(words, PATIENCE, || self.log().contains(words).then_some(()));
     }
 
     /// The server's log so far.
-    pub(crate) fn log(&self) -> String {
+    pub fn log(&self) -> String {
         self.program.output()
     }
 
     /// The `iceServers` that a server without configuration prints for a web page.
-    pub(crate) fn printed_ice_servers(&self) -> Value {
+    pub fn printed_ice_servers(&self) -> Value {
         wait_for("iceServers", PATIENCE, || {
             let log = self.log();
             let object = &log[log.find("{\n")?..];
@@ -146,32 +159,33 @@ impl Server {
 
     /// Asks the server to end, and returns how it did.
     #[track_caller]
-    pub(crate) fn stop(&mut self) -> Ended {
+    pub fn stop(&mut self) -> Ended {
         self.program.signal(Signal::TERM);
         self.program.wait(TIME_TO_STOP)
     }
 
     /// Asks the server to grant nothing new and to end with its last allocation.
     #[track_caller]
-    pub(crate) fn drain(&self) {
+    pub fn drain(&self) {
         self.signal(Signal::USR1);
         wait_for("the server to drain", PATIENCE, || {
             self.log().contains("draining").then_some(())
         });
     }
 
-    pub(crate) fn signal(&self, signal: Signal) {
+    /// Sends the server a signal.
+    pub fn signal(&self, signal: Signal) {
         self.program.signal(signal);
     }
 
     /// Whether the server runs.
-    pub(crate) fn is_running(&mut self) -> bool {
+    pub fn is_running(&mut self) -> bool {
         self.program.ended().is_none()
     }
 
     /// Waits for the server to end by itself.
     #[track_caller]
-    pub(crate) fn wait(&mut self) -> Ended {
+    pub fn wait(&mut self) -> Ended {
         self.program.wait(TIME_TO_STOP)
     }
 
@@ -328,9 +342,13 @@ impl Setup {
     }
 }
 
-/// `hairpin`: the binary that the environment names, or Cargo's.
-pub(crate) fn binary() -> String {
-    env::var("HAIRPIN_BIN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_hairpin").to_owned())
+/// `hairpin`: the binary that the environment names, or the one that Cargo built for the tests.
+pub fn binary() -> String {
+    let named = ["HAIRPIN_BIN", "CARGO_BIN_EXE_hairpin"].map(env::var);
+    let mut named = named.into_iter().filter_map(Result::ok);
+    named
+        .next()
+        .expect("a test that Cargo runs, or HAIRPIN_BIN")
 }
 
 /// `hairpin serve` on the server's host.

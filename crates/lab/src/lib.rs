@@ -1,13 +1,21 @@
 //! The lab: a small world of its own for every test, the server running in it, and clients that
 //! were not written here.
 //!
-//! Only `session`, the project's own client, knows packets. A test describes its server (`Setup`),
+//! Only `live`, the project's own client, knows packets. A test describes its server (`Setup`),
 //! starts it (`World::serve`), runs a client against it and reads the client's output.
 
-pub(crate) mod program;
-pub(crate) mod server;
-pub(crate) mod session;
-pub(crate) mod world;
+pub mod board;
+pub mod browser;
+pub mod internet;
+pub mod live;
+pub mod nat;
+pub mod program;
+pub mod server;
+pub mod servers;
+pub mod socket;
+pub mod talks;
+pub mod turn_client;
+pub mod world;
 
 use std::{
     thread,
@@ -15,15 +23,11 @@ use std::{
 };
 
 /// Longer than any answer takes on a busy machine, and short enough to wait for in vain.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Asks again until there is a value; fails with `what` if there never is.
 #[track_caller]
-pub(crate) fn wait_for<T>(
-    what: &str,
-    patience: Duration,
-    mut look: impl FnMut() -> Option<T>,
-) -> T {
+pub fn wait_for<T>(what: &str, patience: Duration, mut look: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + patience;
     loop {
         if let Some(found) = look() {

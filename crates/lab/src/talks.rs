@@ -10,43 +10,44 @@ use serde_json::{Value, json};
 use crate::{
     board::Board,
     browser::{Browser, Running},
-    lab::{
-        server::{PASSWORD, Setup, USER},
-        wait_for,
-        world::SERVER_V4,
-    },
+    server::{PASSWORD, Setup, USER},
+    wait_for,
+    world::SERVER_V4,
 };
 
 /// The task of the browsers.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Plan<'a> {
-    pub(crate) calls: &'a [[End; 2]],
+pub struct Plan<'a> {
+    /// The calls, each by its two ends.
+    pub calls: &'a [[End; 2]],
     /// More peers that every end tries to reach, and so asks permissions for.
-    pub(crate) strangers: &'a [Stranger],
+    pub strangers: &'a [Stranger],
     /// Whether they restart ICE when a call is lost.
-    pub(crate) meets_again: bool,
+    pub meets_again: bool,
     /// How long they talk.
-    pub(crate) duration: Duration,
+    pub duration: Duration,
 }
 
 /// One end of a call. It is relayed, whatever its partner is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct End {
-    pub(crate) browser: Browser,
+pub struct End {
+    /// The browser of this end.
+    pub browser: Browser,
     /// The transport to the server.
-    pub(crate) transport: &'static str,
+    pub transport: &'static str,
 }
 
 /// A candidate that is not the partner's.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Stranger {
-    pub(crate) at: SocketAddrV4,
+pub struct Stranger {
+    /// Its address.
+    pub at: SocketAddrV4,
     /// Whether it is tried before the partner.
-    pub(crate) is_first: bool,
+    pub is_first: bool,
 }
 
 /// Calls that all ends say are open. They end when dropped.
-pub(crate) struct Talks {
+pub struct Talks {
     board: Board,
     browsers: Vec<Running>,
     ends: Vec<End>,
@@ -55,8 +56,8 @@ pub(crate) struct Talks {
 
 impl Talks {
     /// Opens a browser of each kind that has an end, and waits until all ends talk.
-    pub(crate) fn begin(plan: Plan<'_>) -> Self {
-        let page = include_str!("../pages/talk.html");
+    pub fn begin(plan: Plan<'_>) -> Self {
+        let page = include_str!("../../../tests/pages/talk.html");
         let mut talks = Self {
             board: Board::serve((Ipv4Addr::LOCALHOST, 0), page),
             browsers: Vec::new(),
@@ -71,14 +72,14 @@ impl Talks {
     }
 
     /// The relayed addresses of all ends.
-    pub(crate) fn relayed(&mut self) -> Vec<SocketAddr> {
+    pub fn relayed(&mut self) -> Vec<SocketAddr> {
         let descriptions = self.of_each_end("", BEGINNING);
         descriptions.iter().map(relayed_address).collect()
     }
 
     /// Waits for the end of all calls. Each went on all the time, over a relay at both ends.
     #[track_caller]
-    pub(crate) fn assert_went_on(mut self) {
+    pub fn assert_went_on(mut self) {
         let results = self.assert_stand(LONGEST_SILENCE);
         for (number, result) in results.iter().enumerate() {
             let said = results[partner(number)]["said"].as_u64().expect("a number");
@@ -92,8 +93,7 @@ impl Talks {
 
     /// Waits for the end of all calls. Each goes on, over a relay at both ends, whatever was lost.
     #[track_caller]
-    #[allow(dead_code, reason = "each test binary has other calls")]
-    pub(crate) fn assert_came_back(mut self) {
+    pub fn assert_came_back(mut self) {
         self.assert_stand(COMING_BACK);
     }
 
