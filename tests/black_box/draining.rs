@@ -1,10 +1,11 @@
 //! A server that drains, and the server that its clients are sent to.
 
-use std::{net::UdpSocket, time::Duration};
+use std::time::Duration;
 
 use lab::{
     live::{Code, LiveClient},
-    server::Setup,
+    setup::Setup,
+    socket::peer_at,
     world::{PEER_V4, SERVER_V4, in_own_world},
 };
 use rustix::process::Signal;
@@ -25,15 +26,14 @@ fn a_drained_server_exits_when_its_last_allocation_has_ended() {
         assert_eq!(late, Err(Code(508)));
 
         // An allocation goes on, with new permissions too.
-        let peer = UdpSocket::bind((PEER_V4, 0)).expect("a free port");
-        let address = peer.local_addr().expect("a bound socket");
+        let (peer, address) = peer_at(PEER_V4);
         session.create_permission(address).expect("a permission");
         peer.send_to(b"hello", relayed).expect("a route");
         assert_eq!(session.receive(), (address, b"hello".to_vec()));
         session
             .refresh(Duration::from_secs(600))
             .expect("a refresh");
-        assert!(server.is_running());
+        assert!(server.program.ended().is_none());
 
         session.refresh(Duration::ZERO).expect("an end");
         let ended = server.wait();
@@ -58,7 +58,7 @@ fn a_drained_server_ends_at_once_when_asked_again() {
             let mut server = world.serve(Setup::default());
             let _session = allocated();
             server.drain();
-            server.signal(signal);
+            server.program.signal(signal);
             let ended = server.wait();
             assert_eq!(ended.status.code(), Some(0), "{}", ended.output);
             let report = ended.output.contains("cause=\"shutdown\"");

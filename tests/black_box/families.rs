@@ -3,7 +3,7 @@
 use client::Transport;
 use lab::{
     live::LiveClient,
-    server::Setup,
+    setup::Setup,
     socket::{assert_hears, peer_at},
     world::{in_own_world, peer_of},
 };

@@ -1,8 +1,9 @@
 //! A far host: behind the clients' host, at the end of a narrow link.
 
 use lab::{
-    PATIENCE,
-    world::{FAR_V4, FAR_V6, Host, configure},
+    machine::{Machine, configure},
+    program::here,
+    world::{FAR_V4, FAR_V6},
 };
 use std::{
     fs,
@@ -11,12 +12,12 @@ use std::{
 };
 
 /// A host that the clients' host routes to.
-pub(crate) struct FarHost(Host);
+pub(crate) struct FarHost(Machine);
 
 impl FarHost {
     /// Behind a link that takes packets of at most `mtu` bytes.
     pub(crate) fn behind(mtu: u16) -> Self {
-        let host = Host::new();
+        let host = Machine::new();
         for (key, value) in [
             ("ipv4/ip_forward", "1"),
             ("ipv6/conf/all/forwarding", "1"),
@@ -26,7 +27,7 @@ impl FarHost {
         ] {
             fs::write(format!("/proc/sys/net/{key}"), value).expect("a setting of our own world");
         }
-        configure(Command::new("ip"), &near_links(host.pid(), mtu));
+        configure(here("ip"), &near_links(host.pid(), mtu));
         configure(host.command("ip"), &far_links(mtu));
         Self(host)
     }
@@ -36,14 +37,9 @@ impl FarHost {
         self.0.command(program)
     }
 
-    /// A socket there, and its address.
+    /// A peer's socket there, and its address.
     pub(crate) fn peer(&self, ip: impl Into<IpAddr>) -> (UdpSocket, SocketAddr) {
-        let socket = self.0.socket(ip.into());
-        let address = socket.local_addr().expect("a bound socket");
-        socket
-            .set_read_timeout(Some(PATIENCE))
-            .expect("patience is not zero");
-        (socket, address)
+        self.0.peer(ip)
     }
 }
 

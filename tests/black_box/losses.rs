@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use client::{AllocateOptions, Event, Transport};
 use lab::{
     live::{Code, LiveClient},
-    server::Setup,
+    setup::Setup,
     socket::{assert_hears, peer_at},
     world::{FAR_V4, FAR_V6, SERVER_V4, in_own_world, peer_of},
 };

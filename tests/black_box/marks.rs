@@ -3,7 +3,8 @@
 use client::Transport;
 use lab::{
     live::LiveClient,
-    server::{PORT, Setup},
+    server::PORT,
+    setup::Setup,
     socket::{LiveSocket, mark, peer_at},
     world::{in_own_world, peer_of, server_of},
 };

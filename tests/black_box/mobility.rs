@@ -6,7 +6,9 @@ use client::{AllocateOptions, Transport};
 use lab::{
     PATIENCE,
     live::{Code, LiveClient},
-    server::{Server, Setup},
+    server::Server,
+    setup::Setup,
+    socket::{assert_hears, peer_at},
     wait_for,
     world::{PEER_V4, in_own_world},
 };
@@ -58,10 +60,7 @@ fn an_allocation_changes_between_udp_and_tcp_and_between_ipv4_and_ipv6() {
 #[test]
 fn where_mobility_is_off_no_ticket_is_given() {
     in_own_world(|world| {
-        let _server = world.serve(Setup {
-            mobility: false,
-            ..four_shards()
-        });
+        let _server = world.serve(four_shards().with("allocation.mobility = false"));
         let mut session = LiveClient::new();
         assert_eq!(session.allocate_with(MOBILE), Err(Code(405)));
     });
@@ -76,9 +75,7 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
-        let peer = UdpSocket::bind((PEER_V4, 0)).expect("a free port");
-        let patience = peer.set_read_timeout(Some(PATIENCE));
-        patience.expect("patience is not zero");
+        let (peer, _) = peer_at(PEER_V4);
         let mut session = LiveClient::new();
         let relayed = session.allocate_with(MOBILE).expect("an allocation");
         Self {
@@ -102,12 +99,9 @@ impl Scene {
         for number in 0..PACKETS {
             self.session.post_on(channel, &number.to_be_bytes());
         }
-        let mut packet = [0; 64];
         for number in 0..PACKETS {
-            let (length, from) = self.peer.recv_from(&mut packet).expect("every packet");
-            let heard = (&packet[..length], from);
-            assert_eq!(heard, (&number.to_be_bytes()[..], self.relayed));
-            let sent = self.peer.send_to(&packet[..length], from);
+            assert_hears(&self.peer, self.relayed, &number.to_be_bytes());
+            let sent = self.peer.send_to(&number.to_be_bytes(), self.relayed);
             sent.expect("a route to the server");
         }
         for number in 0..PACKETS {
@@ -132,10 +126,7 @@ fn assert_crossings(server: &Server) {
 }
 
 fn four_shards() -> Setup {
-    Setup {
-        threads: 4,
-        ..Setup::default()
-    }
+    Setup::default().with("threads = 4")
 }
 
 /// With a ticket.

@@ -5,7 +5,8 @@
 use lab::{
     PATIENCE,
     program::Program,
-    server::{Server, Setup},
+    server::Server,
+    setup::Setup,
     wait_for,
     world::{
         ALTERNATE_V4, ALTERNATE_V6, CLIENT_V4, CLIENT_V6, FAR_V4, FAR_V6, SERVER_V4, SERVER_V6,
@@ -192,15 +193,12 @@ fn without_its_partner_a_host_offers_one_address_and_with_it_two_again() {
         let mut partners = Partners::start(world);
         partners.there.stop();
         // One partner of each family, 15 seconds after the last note.
-        wait_for("the partner to be lost", 2 * PATIENCE, || {
-            let lost = partners.here.log().matches("partner.lost").count();
-            (lost == 2).then_some(())
-        });
+        partners.here.wait_for_lines("partner.lost", 2);
         let found = natdiscovery(SERVER_V4.into(), &["-m", "-f"]);
         assert_says(&found, "UDP reflexive addr");
         assert!(!found.contains("RFC 5780 response"), "{found}");
         partners.there = partners.start_there();
-        partners.there.wait_for_line("partner.met");
+        partners.there.wait_for_line(&["partner.met"]);
         // The other server learns of it by the same note.
         wait_for("a second address", PATIENCE, || {
             let found = natdiscovery(SERVER_V4.into(), &["-f"]);
@@ -222,16 +220,11 @@ impl Partners {
     #[track_caller]
     fn start(world: &World) -> Self {
         let far = FarHost::behind(1500);
-        let here = world.serve(Setup {
-            more: partner_of([FAR_V4.into(), FAR_V6.into()]),
-            ..Setup::default()
-        });
+        let here = world.serve(Setup::default().with(&partner_of([FAR_V4.into(), FAR_V6.into()])));
         let there = start_there(&far);
         for server in [&here, &there] {
             // One partner of each family.
-            wait_for("partners to meet", PATIENCE, || {
-                (server.log().matches("partner.met").count() == 2).then_some(())
-            });
+            server.wait_for_lines("partner.met", 2);
         }
         Self { here, there, far }
     }
@@ -245,14 +238,8 @@ impl Partners {
 #[track_caller]
 fn start_there(far: &FarHost) -> Server {
     let listeners = [IpAddr::from(FAR_V4), FAR_V6.into()].map(|ip| SocketAddr::new(ip, 3478));
-    let mut toml = String::new();
-    for listen in listeners {
-        for transport in ["udp", "tcp"] {
-            toml += &format!("[[listener]]\ntransport = \"{transport}\"\nlisten = \"{listen}\"\n");
-        }
-    }
-    toml += &partner_of([SERVER_V4.into(), SERVER_V6.into()]);
-    Server::start_anywhere(|program| far.command(program), &toml, &listeners)
+    let setup = Setup::at(&listeners, &[]).with(&partner_of([SERVER_V4.into(), SERVER_V6.into()]));
+    Server::start_by(|program| far.command(program), setup)
 }
 
 /// The table that makes a server the partner of another host's.
@@ -269,10 +256,9 @@ fn two_addresses(world: &World) -> Server {
     world.add_alternates();
     let alternates = [ALTERNATE_V4.into(), ALTERNATE_V6.into()];
     let [v4, v6] = alternates.map(|ip: IpAddr| SocketAddr::new(ip, 3479));
-    world.serve(Setup {
-        more: format!("[nat-discovery]\nalternate = [\"{v4}\", \"{v6}\"]\n"),
-        ..Setup::default()
-    })
+    world.serve(Setup::default().with(&format!(
+        "[nat-discovery]\nalternate = [\"{v4}\", \"{v6}\"]\n"
+    )))
 }
 
 /// The output of coturn's client.
@@ -283,7 +269,7 @@ fn natdiscovery(server: IpAddr, options: &[&str]) -> String {
         command.args(["-L", &CLIENT_V4.to_string()]);
     }
     command.args(options).arg(server.to_string());
-    Program::run(command, "coturn", PATIENCE).output
+    Program::run(command, PATIENCE).output
 }
 
 /// The output of Debian's client. Its last line has the number of the NAT type.
@@ -291,7 +277,7 @@ fn natdiscovery(server: IpAddr, options: &[&str]) -> String {
 fn stun(server: IpAddr) -> String {
     let mut command = Command::new("stun");
     command.arg(server.to_string()).arg("-v");
-    Program::run(command, "stun-client", PATIENCE).output
+    Program::run(command, PATIENCE).output
 }
 
 #[track_caller]

@@ -2,7 +2,8 @@
 //! gives.
 
 use lab::{
-    server::{PASSWORD, REALM, Setup, USER},
+    server::{PASSWORD, REALM, USER},
+    setup::Setup,
     world::{PEER_V4, SERVER_V4, in_own_world},
 };
 
@@ -42,14 +43,11 @@ fn a_user_with_a_realm_in_the_name_is_known_at_every_listener() {
 }
 
 fn two_listeners() -> Setup {
-    Setup {
-        more: format!(
-            "[[listener]]\ntransport = \"udp\"\nlisten = \"{SERVER_V4}:3479\"\n\
-             [[auth.realm]]\nname = \"example.net\"\nlisteners = [\"{SERVER_V4}:3479\"]\n\
-             [auth.realm.users]\n{USER} = \"{OTHER_PASSWORD}\"\n"
-        ),
-        ..Setup::default()
-    }
+    Setup::default().with(&format!(
+        "[[listener]]\ntransport = 'udp'\nlisten = '{SERVER_V4}:3479'\n\
+         [[auth.realm]]\nname = 'example.net'\nlisteners = ['{SERVER_V4}:3479']\n\
+         users.{USER} = '{OTHER_PASSWORD}'\n"
+    ))
 }
 
 /// A realm that no listener challenges with.

@@ -1,12 +1,10 @@
 //! The project's own client and SHA-256: allowed, required, and refused without it.
 
-use std::net::UdpSocket;
-
 use client::{Sha256, Transport};
 use lab::{
-    PATIENCE,
     live::{Code, LiveClient},
-    server::Setup,
+    setup::Setup,
+    socket::{assert_hears, peer_at},
     world::{PEER_V4, SERVER_V4, in_own_world},
 };
 
@@ -20,11 +18,11 @@ fn our_client_and_our_server_agree_on_sha256_wherever_both_may_use_it() {
             (3480, "require", true),
             (3481, "require", false),
         ] {
-            let _server = world.serve(Setup {
-                port,
-                sha256,
-                has_secret,
-                ..Setup::default()
+            let setup = Setup::on_port(port).with(&format!("auth.sha256 = '{sha256}'"));
+            let _server = world.serve(if has_secret {
+                setup
+            } else {
+                setup.with(NO_SECRET)
             });
             for ours in [Sha256::Accept, Sha256::Require] {
                 assert_relays(client(port, ours));
@@ -36,10 +34,7 @@ fn our_client_and_our_server_agree_on_sha256_wherever_both_may_use_it() {
 #[test]
 fn our_client_falls_back_to_sha1_where_it_may_and_the_server_offers_nothing_else() {
     in_own_world(|world| {
-        let _server = world.serve(Setup {
-            sha256: "off",
-            ..Setup::default()
-        });
+        let _server = world.serve(Setup::default().with("auth.sha256 = 'off'"));
         for ours in [Sha256::Off, Sha256::Accept] {
             assert_relays(client(3478, ours));
         }
@@ -50,10 +45,7 @@ fn our_client_falls_back_to_sha1_where_it_may_and_the_server_offers_nothing_else
 #[test]
 fn our_client_is_refused_where_it_wants_no_sha256_and_the_server_requires_it() {
     in_own_world(|world| {
-        let _server = world.serve(Setup {
-            sha256: "require",
-            ..Setup::default()
-        });
+        let _server = world.serve(Setup::default().with("auth.sha256 = 'require'"));
         assert_refused(Sha256::Off);
     });
 }
@@ -70,15 +62,12 @@ fn client(port: u16, ours: Sha256) -> LiveClient {
 
 fn assert_relays(mut session: LiveClient) {
     let relayed = session.allocate().expect("an allocation");
-    let peer = UdpSocket::bind((PEER_V4, 0)).expect("a free port");
-    let patience = peer.set_read_timeout(Some(PATIENCE));
-    patience.expect("patience is not zero");
-    let address = peer.local_addr().expect("a bound socket");
+    let (peer, address) = peer_at(PEER_V4);
     session.bind_channel(address).expect("a channel");
     session.send(address, b"over");
-    let mut buffer = [0; 16];
-    let (length, from) = peer.recv_from(&mut buffer).expect("it arrives");
-    assert_eq!((&buffer[..length], from), (&b"over"[..], relayed));
+    assert_hears(&peer, relayed, b"over");
     peer.send_to(b"and back", relayed).expect("a route");
     assert_eq!(session.receive(), (address, b"and back".to_vec()));
 }
+
+const NO_SECRET: &str = "auth.secrets = []";

@@ -6,7 +6,6 @@
 //! with another token. `turnutils_oauth` prints the mac_key as it is where the RFC has base64.
 
 use std::{
-    env,
     net::UdpSocket,
     process::Command,
     time::{SystemTime, UNIX_EPOCH},
@@ -14,10 +13,11 @@ use std::{
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use lab::{
-    PATIENCE,
-    program::{Ended, Program},
-    server::{PASSWORD, Setup, USER},
-    world::{CLIENT_V4, PEER_V4, SERVER_V4, in_own_world},
+    program::{Program, here},
+    server::{PASSWORD, PORT, USER, hairpin_by},
+    setup::Setup,
+    socket::udp_to,
+    world::{PEER_V4, SERVER_V4, in_own_world},
 };
 use serde_json::Value;
 use tempfile::NamedTempFile;
@@ -72,10 +72,7 @@ fn without_the_right_key_coturns_tokens_open_nothing() {
         // The ids that coturn's client uses, with other keys.
         let other = "ccQYbo3PSwCWXWzxvBBRhZqgsuOErrPAXcQgdJ5tC8g=";
         let more = tokens([(other, "A256GCM"); 3]);
-        let _server = world.serve(Setup {
-            more,
-            ..Setup::default()
-        });
+        let _server = world.serve(Setup::default().with(&more));
         let peer = echo(PEER_V4.into());
         with_token(Uclient::to_peer(SERVER_V4.into(), peer)).gets_nothing();
     });
@@ -97,7 +94,7 @@ fn a_token_that_coturn_sealed_opens_an_allocation_for_as_long_as_it_says() {
             "--token-lifetime",
             "300",
         ]);
-        let object: Value = serde_json::from_str(&sealed.output).expect("JSON");
+        let object: Value = serde_json::from_str(&sealed).expect("JSON");
         let token = object["access_token"].as_str().expect("a token");
         let token = STANDARD.decode(token).expect("base64");
 
@@ -124,8 +121,7 @@ fn a_token_that_coturn_sealed_opens_an_allocation_for_as_long_as_it_says() {
 fn coturn_opens_a_token_that_we_sealed() {
     let file = NamedTempFile::new().expect("a temporary file");
     std::fs::write(file.path(), tokens(KEYS)).expect("the temporary file is ours");
-    let binary = env::var("HAIRPIN_BIN");
-    let mut command = Command::new(binary.as_deref().unwrap_or(env!("CARGO_BIN_EXE_hairpin")));
+    let mut command = hairpin_by(here);
     command.args(["token", "--json", "--kid", "north", "--lifetime", "10m"]);
     command.arg("--config").arg(file.path());
     let minted = command.output().expect("the binary runs");
@@ -133,13 +129,13 @@ fn coturn_opens_a_token_that_we_sealed() {
     let token = object["access_token"].as_str().expect("a token");
     let opened = turnutils_oauth(&["-d", "-v", "--token", token]);
     for line in ["Valid token", "mac key length: 20", "lifetime: 600"] {
-        assert!(opened.output.contains(line), "{opened:?}");
+        assert!(opened.contains(line), "{opened}");
     }
 }
 
 /// `turnutils_oauth`, with the key and the server name of the tests.
 #[track_caller]
-fn turnutils_oauth(arguments: &[&str]) -> Ended {
+fn turnutils_oauth(arguments: &[&str]) -> String {
     let mut command = Command::new("turnutils_oauth");
     command.args(["--server-name", SERVER_NAME]);
     command.args(["--auth-key-id", "north", "--auth-key", NORTH]);
@@ -147,9 +143,7 @@ fn turnutils_oauth(arguments: &[&str]) -> Ended {
     command.args(["--auth-key-timestamp", "1000000000"]);
     command.args(["--auth-key-lifetime", "2000000000"]);
     command.args(arguments);
-    let ended = Program::run(command, "coturn", PATIENCE);
-    assert!(ended.status.success(), "{ended:?}");
-    ended
+    Program::succeed(command)
 }
 
 /// A client over UDP that has a token and no password.
@@ -161,13 +155,8 @@ struct Bearer {
 
 impl Bearer {
     fn new(token: Vec<u8>) -> Self {
-        let socket = UdpSocket::bind((CLIENT_V4, 0)).expect("a free port");
-        socket.connect((SERVER_V4, 3478)).expect("a route");
-        socket
-            .set_read_timeout(Some(PATIENCE))
-            .expect("a time that is not zero");
         Self {
-            socket,
+            socket: udp_to((SERVER_V4, PORT).into()),
             token,
             transactions: 0,
         }
@@ -202,10 +191,7 @@ fn mac_key_of(bytes: &[u8]) -> MacKey {
 
 /// The keys of `turnutils_uclient -J`. In its source each has a line end as well, which it ignores.
 fn with_tokens() -> Setup {
-    Setup {
-        more: tokens(KEYS),
-        ..Setup::default()
-    }
+    Setup::default().with(&tokens(KEYS))
 }
 
 fn tokens(keys: [(&str, &str); 3]) -> String {

@@ -2,7 +2,8 @@
 
 use lab::{
     PATIENCE,
-    server::{PASSWORD, Setup, USER},
+    server::{PASSWORD, USER},
+    setup::Setup,
     turn_client::turn_client,
     world::{CLIENT_V4, PEER_V4, in_own_world},
 };

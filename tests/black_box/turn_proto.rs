@@ -1,14 +1,16 @@
 //! ystreet's `turn-client-proto`: a client that speaks RFC 8489's newer authentication.
 
 use std::{
-    io::{ErrorKind, Read, Write},
-    net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket},
+    net::{IpAddr, SocketAddr, UdpSocket},
     time::{Duration, Instant},
 };
 
+use client::Transport;
 use lab::{
     PATIENCE,
-    server::{PASSWORD, Setup, USER},
+    server::{PASSWORD, PORT, USER},
+    setup::Setup,
+    socket::{LiveSocket, assert_hears, peer_at},
     world::{PEER_V4, PEER_V6, SERVER_V4, in_own_world},
 };
 use stun_proto::{
@@ -45,10 +47,7 @@ fn a_client_that_knows_sha256_has_a_whole_session_with_it_over_tcp() {
 #[test]
 fn where_sha256_is_required_who_knows_it_is_served() {
     in_own_world(|world| {
-        let _server = world.serve(Setup {
-            sha256: "require",
-            ..Setup::default()
-        });
+        let _server = world.serve(Setup::default().with("auth.sha256 = 'require'"));
         let mut both = TurnConfig::new(credentials());
         both.add_supported_integrity(IntegrityAlgorithm::Sha256);
         whole_session(Partner::new(TransportType::Udp, both));
@@ -59,11 +58,8 @@ fn where_sha256_is_required_who_knows_it_is_served() {
 #[test]
 fn where_sha256_is_required_who_knows_only_sha1_gets_nothing() {
     in_own_world(|world| {
-        let server = world.serve(Setup {
-            sha256: "require",
-            log_level: "debug",
-            ..Setup::default()
-        });
+        let server =
+            world.serve(Setup::default().with("auth.sha256 = 'require'\nlog.level = 'debug'"));
         let mut sha1 = TurnConfig::new(credentials());
         let once = Duration::from_millis(300);
         sha1.set_request_retransmits(once, once, 1, once);
@@ -77,11 +73,8 @@ fn where_sha256_is_required_who_knows_only_sha1_gets_nothing() {
 fn a_client_that_knows_only_sha1_has_a_whole_session_with_it() {
     in_own_world(|world| {
         for (port, sha256) in [(3478, "offer"), (3479, "off")] {
-            let _server = world.serve(Setup {
-                port,
-                sha256,
-                ..Setup::default()
-            });
+            let _server =
+                world.serve(Setup::on_port(port).with(&format!("auth.sha256 = '{sha256}'")));
             for transport in [TransportType::Udp, TransportType::Tcp] {
                 let sha1 = TurnConfig::new(credentials());
                 whole_session(Partner::at(port, transport, sha1));
@@ -93,10 +86,7 @@ fn a_client_that_knows_only_sha1_has_a_whole_session_with_it() {
 #[test]
 fn a_client_that_hides_its_name_has_a_whole_session_and_never_tells_it() {
     in_own_world(|world| {
-        let server = world.serve(Setup {
-            has_secret: false,
-            ..Setup::default()
-        });
+        let server = world.serve(Setup::default().with("auth.secrets = []"));
         for transport in [TransportType::Udp, TransportType::Tcp] {
             let mut anonymous = sha256();
             anonymous.set_anonymous_username(Feature::Required);
@@ -120,8 +110,8 @@ fn a_dual_allocation_under_sha256_reaches_peers_of_both_families() {
         relayed.sort();
         let peers = [IpAddr::from(PEER_V4), PEER_V6.into()];
         for (relayed, peer) in relayed.into_iter().zip(peers) {
-            let peer = UdpSocket::bind((peer, 0)).expect("a free port");
-            partner.permit(peer.local_addr().expect("a bound socket").ip());
+            let (peer, address) = peer_at(peer);
+            partner.permit(address.ip());
             partner.exchange(&peer, relayed, "by an indication");
         }
         partner.delete();
@@ -144,8 +134,7 @@ fn sha256() -> TurnConfig {
 fn whole_session(mut partner: Partner) -> Vec<u8> {
     let relayed = partner.allocated();
     partner.outlives_its_first_lifetime();
-    let peer = UdpSocket::bind((PEER_V4, 0)).expect("a free port");
-    let address = peer.local_addr().expect("a bound socket");
+    let (peer, address) = peer_at(PEER_V4);
     partner.permit(address.ip());
     partner.exchange(&peer, relayed, "by an indication");
     partner.bind(address);
@@ -157,38 +146,30 @@ fn whole_session(mut partner: Partner) -> Vec<u8> {
 /// The client and its socket.
 struct Partner {
     client: TurnClient,
-    socket: Socket,
+    socket: LiveSocket,
     began: Instant,
     /// How far the client's clock is ahead of ours.
     ahead: Duration,
     said: Vec<u8>,
 }
 
-enum Socket {
-    Udp(UdpSocket),
-    Tcp(TcpStream),
-}
-
 impl Partner {
     fn new(transport: TransportType, config: TurnConfig) -> Self {
-        Self::at(Setup::default().port, transport, config)
+        Self::at(PORT, transport, config)
     }
 
     fn at(port: u16, transport: TransportType, config: TurnConfig) -> Self {
         let server = SocketAddr::from((SERVER_V4, port));
         let (socket, client) = match transport {
             TransportType::Udp => {
-                let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).expect("a free port");
-                socket.connect(server).expect("a route to the server");
-                let local = socket.local_addr().expect("a connected socket");
-                let client = TurnClientUdp::allocate(local, server, config).into();
-                (Socket::Udp(socket), client)
+                let socket = LiveSocket::to(server, Transport::Udp, 0);
+                let client = TurnClientUdp::allocate(socket.address(), server, config);
+                (socket, client.into())
             }
             TransportType::Tcp => {
-                let socket = TcpStream::connect(server).expect("the server listens");
-                let local = socket.local_addr().expect("a connected socket");
-                let client = TurnClientTcp::allocate(local, server, config).into();
-                (Socket::Tcp(socket), client)
+                let socket = LiveSocket::to(server, Transport::Tcp, 0);
+                let client = TurnClientTcp::allocate(socket.address(), server, config);
+                (socket, client.into())
             }
         };
         Self {
@@ -263,12 +244,7 @@ impl Partner {
         let sent = sent.expect("a permission").expect("something to send");
         self.say(&sent.data.build());
 
-        let mut buffer = [0; 1500];
-        let patience = peer.set_read_timeout(Some(PATIENCE));
-        patience.expect("patience is not zero");
-        let (length, from) = peer.recv_from(&mut buffer).expect("it arrives");
-        assert_eq!((&buffer[..length], from), (words.as_bytes(), relayed));
-
+        assert_hears(peer, relayed, words.as_bytes());
         peer.send_to(b"heard it", relayed).expect("a route");
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -335,35 +311,16 @@ impl Partner {
 
     fn say(&mut self, packet: &[u8]) {
         self.said.extend_from_slice(packet);
-        let sent = match &mut self.socket {
-            Socket::Udp(socket) => socket.send(packet).map(drop),
-            Socket::Tcp(socket) => socket.write_all(packet),
-        };
-        sent.expect("the server's host is there");
+        self.socket.send(packet);
     }
 
     /// The packet that comes within a moment, if one does.
     fn hear(&mut self) -> Option<Vec<u8>> {
-        let moment = Some(Duration::from_millis(200));
         let mut buffer = vec![0; 2048];
-        let heard = match &mut self.socket {
-            Socket::Udp(socket) => {
-                socket.set_read_timeout(moment).expect("not zero");
-                socket.recv(&mut buffer)
-            }
-            Socket::Tcp(socket) => {
-                socket.set_read_timeout(moment).expect("not zero");
-                socket.read(&mut buffer)
-            }
-        };
-        match heard {
-            Ok(length) => {
-                buffer.truncate(length);
-                Some(buffer)
-            }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => None,
-            Err(error) => panic!("the server is gone: {error}"),
-        }
+        let moment = Duration::from_millis(200);
+        let length = self.socket.receive(&mut buffer, moment)?;
+        buffer.truncate(length);
+        Some(buffer)
     }
 }
 

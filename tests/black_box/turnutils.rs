@@ -3,7 +3,8 @@
 use lab::{
     PATIENCE,
     program::Program,
-    server::{Server, Setup, USER},
+    server::{Server, USER},
+    setup::Setup,
     wait_for,
     world::{CLIENT_V4, CLIENT_V6, PEER_V4, PEER_V6, SERVER_V4, SERVER_V6, in_own_world},
 };
@@ -61,7 +62,7 @@ fn send_indications_carry_data_over_tcp() {
 fn two_clients_meet_relay_to_relay_over_udp() {
     in_own_world(|world| {
         // The relayed addresses are the server's own, so no rule has to allow them.
-        let _server = world.serve(closed());
+        let _server = world.serve(Setup::closed());
         Uclient::pair(SERVER_V4.into()).relays_everything();
     });
 }
@@ -69,7 +70,7 @@ fn two_clients_meet_relay_to_relay_over_udp() {
 #[test]
 fn two_clients_meet_relay_to_relay_over_tcp_with_send_indications() {
     in_own_world(|world| {
-        let _server = world.serve(closed());
+        let _server = world.serve(Setup::closed());
         Uclient::pair(SERVER_V4.into())
             .flag("-s")
             .flag("-t")
@@ -128,7 +129,7 @@ fn reserved_ports_for_rtcp_carry_data_over_tcp_for_several_clients() {
 #[test]
 fn two_clients_with_rtcp_meet_relay_to_relay() {
     in_own_world(|world| {
-        let _server = world.serve(closed());
+        let _server = world.serve(Setup::closed());
         Uclient::pair(SERVER_V4.into())
             .with_rtcp()
             .relays_everything();
@@ -187,10 +188,7 @@ fn clients_that_change_their_address_go_on_over_tcp() {
 #[test]
 fn clients_that_change_their_address_go_on_with_send_indications_relay_to_relay() {
     in_own_world(|world| {
-        let server = world.serve(Setup {
-            allow_peers: false,
-            ..eight_shards()
-        });
+        let server = world.serve(eight_shards().with("peers.allow = []"));
         Uclient::pair(SERVER_V4.into())
             .moving()
             .flag("-s")
@@ -267,7 +265,7 @@ fn the_log_says_what_is_wrong_with_a_time_limited_name() {
             Uclient::to_peer(SERVER_V4.into(), peer)
                 .credential(name, password)
                 .gets_nothing();
-            server.wait_for_line(sentence);
+            server.wait_for_line(&[sentence]);
         }
     });
 }
@@ -297,7 +295,7 @@ fn the_reflexive_address_is_the_clients_own() {
             stunclient
                 .args(["-L", &client.to_string()])
                 .arg(server.to_string());
-            let ended = Program::run(stunclient, "coturn", PATIENCE);
+            let ended = Program::run(stunclient, PATIENCE);
             let seen = format!("UDP reflexive addr: {client}:");
             assert!(
                 ended.status.success() && ended.output.contains(&seen),
@@ -333,16 +331,5 @@ fn assert_moved(server: &Server) {
 
 /// With eight shards a client rarely comes to the same one again.
 fn eight_shards() -> Setup {
-    Setup {
-        threads: 8,
-        ..Setup::default()
-    }
-}
-
-/// A server that relays only to its own relayed addresses.
-fn closed() -> Setup {
-    Setup {
-        allow_peers: false,
-        ..Setup::default()
-    }
+    Setup::default().with("threads = 8")
 }

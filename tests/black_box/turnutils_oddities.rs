@@ -1,7 +1,8 @@
 //! `turnutils_uclient` beyond a plain session: options that few clients use, and misbehaviour.
 
 use lab::{
-    server::{SECRET, Setup, USER},
+    server::{SECRET, USER},
+    setup::Setup,
     world::{PEER_V4, SERVER_V4, SERVER_V6, in_own_world},
 };
 use std::time::Duration;

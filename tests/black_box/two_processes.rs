@@ -5,20 +5,16 @@ use std::{collections::HashSet, time::Duration};
 use client::Transport;
 use lab::{
     live::{Code, LiveClient},
-    server::Setup,
+    setup::Setup,
     world::{SERVER_V4, in_own_world},
 };
 
 #[test]
 fn two_servers_share_a_range_of_ports_to_its_last() {
     in_own_world(|world| {
-        let [one, other] = [3478, 3479].map(|port| Setup {
-            port,
-            relay_ports: 50000..=50003,
-            ..Setup::default()
-        });
-        let listeners = [one.port, other.port];
-        let _servers = [world.serve(one), world.serve(other)];
+        let listeners = [3478, 3479];
+        let _servers = listeners
+            .map(|port| world.serve(Setup::on_port(port).with("relay.ports = '50000-50003'")));
 
         let mut sessions: Vec<_> = listeners.repeat(2).into_iter().map(client_of).collect();
         let relayed: HashSet<_> = sessions

@@ -2,7 +2,7 @@
 
 use lab::{
     PATIENCE,
-    program::{Ended, Program},
+    program::{Ended, Program, number_after},
     server::{PASSWORD, USER},
 };
 use std::{
@@ -20,7 +20,7 @@ pub(crate) struct Uclient {
     rtcp: bool,
     /// The length of a message, in bytes.
     length: u32,
-    messages: u32,
+    messages: u64,
     arguments: Vec<String>,
 }
 
@@ -67,7 +67,7 @@ impl Uclient {
         self
     }
 
-    pub(crate) const fn messages(mut self, messages: u32) -> Self {
+    pub(crate) const fn messages(mut self, messages: u64) -> Self {
         self.messages = messages;
         self
     }
@@ -116,12 +116,12 @@ impl Uclient {
 
     #[track_caller]
     fn run(self) -> Ended {
-        Program::run(self.command(), "coturn", PATIENCE)
+        Program::run(self.command(), PATIENCE)
     }
 
     /// Ends the client after a while if it has not ended by itself.
     pub(crate) fn run_for(self, a_while: Duration) {
-        let mut program = Program::start(self.command(), "coturn");
+        let mut program = Program::start(self.command());
         let deadline = Instant::now() + a_while;
         while program.ended().is_none() && Instant::now() < deadline {
             thread::sleep(Duration::from_millis(20));
@@ -140,15 +140,6 @@ impl Uclient {
         command.args(&self.arguments).arg(self.server.to_string());
         command
     }
-}
-
-/// The number after the last place where `name` stands: the tools repeat their running totals.
-fn number_after(output: &str, name: &str) -> Option<u32> {
-    let (_, rest) = output.rsplit_once(name)?;
-    let end = rest
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(rest.len());
-    rest[..end].parse().ok()
 }
 
 /// A peer that sends everything back.

@@ -13,7 +13,7 @@ use std::{
 use lab::{
     PATIENCE,
     browser::Browser,
-    server::Setup,
+    setup::Setup,
     talks::{End, Plan, Stranger, Talks},
     wait_for,
     world::{PEER_V4, World, in_own_world},
@@ -71,10 +71,7 @@ fn a_peers_closed_port_does_not_end_a_call_in_firefox() {
 
 /// The setup of a server that tells every client of ICMP errors.
 fn told_of_losses() -> Setup {
-    Setup {
-        allocation: "icmp = \"always\"",
-        ..Setup::default()
-    }
+    Setup::default().with("allocation.icmp = 'always'")
 }
 
 /// Lets a browser call itself, and a stranger that it permits act on every relayed address of it,

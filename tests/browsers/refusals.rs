@@ -5,7 +5,7 @@
 
 use lab::{
     browser::Browser,
-    server::Setup,
+    setup::Setup,
     talks::{End, Plan, Stranger, Talks},
     world::{PEER_V4, World, in_own_world},
 };
@@ -29,10 +29,7 @@ fn a_peer_that_is_refused_does_not_end_a_call_in_firefox() {
 /// than the limit allows.
 #[track_caller]
 fn refuse(world: &World, browser: Browser) {
-    let mut server = world.serve(Setup {
-        allocation: "permissions = 1",
-        ..Setup::default()
-    });
+    let mut server = world.serve(Setup::default().with("allocation.permissions = 1"));
     let call = |transport| [End { browser, transport }; 2];
     let strangers = [(DENIED, true), (PEER_V4, false)].map(|(ip, is_first)| Stranger {
         at: SocketAddrV4::new(ip, 9999),

@@ -3,7 +3,7 @@
 use lab::{
     browser::Browser,
     internet::on_the_internet,
-    server::Setup,
+    setup::Setup,
     talks::{End, Plan, Stranger, Talks},
     world::in_own_world_for,
 };
@@ -85,12 +85,10 @@ fn node_datachannel_calls_firefox() {
 #[ignore = "ten minutes of real time: run by `cargo xtask test`"]
 fn calls_of_ten_minutes_in_chromium_in_firefox_and_between_them_go_on() {
     in_own_world_for(LIFETIME, |world| {
-        let _server = world.serve(Setup {
-            allow_peers: false,
+        let _server = world.serve(
             // Firefox asks for an hour, and would not renew that within ten minutes.
-            allocation: "max-lifetime = \"10m\"",
-            ..Setup::default()
-        });
+            Setup::closed().with("allocation.max-lifetime = '10m'"),
+        );
         let [chromium, firefox] = [Browser::Chromium, Browser::Firefox]
             .map(|browser| ["udp", "tcp"].map(|transport| End { browser, transport }));
         Talks::begin(Plan {

@@ -2,15 +2,14 @@
 
 use std::{
     net::SocketAddrV4,
-    process::Command,
     thread,
     time::{Duration, Instant},
 };
 
 use lab::{
-    PATIENCE,
     internet::{Home, Internet},
-    program::Program,
+    machine::filter,
+    program::here,
     wait_for,
 };
 use serde_json::Value;
@@ -100,15 +99,13 @@ impl Call {
 /// since both ends of a call are clients of the server. The Internet is the proof that the firewall
 /// is one of the test's own namespace, and not the machine's.
 pub(crate) fn close_relay_ports(_: &Internet) {
-    let mut nft = Command::new("nft");
-    nft.arg(
+    filter(
+        here("nft"),
         "table inet calls { chain input { \
            type filter hook input priority filter; \
            iifname \"wan*\" udp dport 49152-65535 drop; \
          }; }",
     );
-    let ended = Program::run(nft, "nftables", PATIENCE);
-    assert!(ended.status.success(), "nft failed: {}", ended.output);
 }
 
 impl Ear {

@@ -44,7 +44,7 @@ fn a_call_goes_on(internet: &Internet, end: End, cause: &str) {
     let server = hairpin(&[1], "[allocation]\npermissions = 1\nchannels = 1\n");
     let mut call = Call::connect_told(internet, [end; 2], |description| {
         if description["type"] == "answer" {
-            server.wait_for_line(&format!(r#" code=403 cause="{cause}" "#));
+            server.wait_for_line(&[&format!(r#" code=403 cause="{cause}" "#)]);
         }
         (3..6).fold(description, |description, last| {
             with_candidate_last(description, Ipv4Addr::new(203, 0, 113, last))

@@ -133,7 +133,7 @@ impl Talker {
     fn start(mut command: Command, uri: &str, role: &str) -> Self {
         command.args(["--role", role, "--uri", uri]);
         command.args(["--username", USER, "--password", PASSWORD]);
-        let (program, input) = Program::start_talking(command, "util-linux");
+        let (program, input) = Program::start_talking(command);
         Self {
             program,
             input,

@@ -3,7 +3,7 @@
 
 use lab::{
     browser::Browser,
-    server::Setup,
+    setup::Setup,
     talks::{End, Plan, Talks},
     world::in_own_world,
 };

@@ -10,8 +10,8 @@
 
 use lab::{
     internet::{Internet, on_the_internet_for},
-    server::Setup,
     servers::hairpin,
+    setup::Setup,
     world::in_own_world_for,
 };
 use std::{net::Ipv4Addr, time::Duration};

@@ -11,8 +11,10 @@ use std::{
 use lab::{
     internet::{Internet, on_the_internet},
     nat::Nat,
-    server::{Server, Setup},
+    program::number_after,
+    server::Server,
     servers::hairpin,
+    setup::Setup,
     world::{PEER_V4, in_own_world},
 };
 use socket2::{Domain, Socket, Type};
@@ -81,7 +83,7 @@ fn the_largest_datagram_does_not_end_a_call_of_libnice_over_tcp() {
 fn large_datagrams_do_not_end_a_call_of_chromium() {
     on_the_internet(|internet| {
         let log = large_ones_are_sent_to(internet, [Chromium.over_tcp(), Chromium.over_udp()]);
-        let received = number_behind(" received_bytes=", &log);
+        let received = number_after(&log, " received_bytes=");
         assert!(received > Some(65_507), "{log}");
         // The last one, with a channel's header, does not fit into a datagram to the end on UDP.
         assert_dropped(&log, "too-large", 1..=1);
@@ -132,7 +134,7 @@ fn the_largest_is_sent_to(internet: &Internet, stack: Stack) {
     let mut call = Call::connect_told(internet, ends, |description| {
         with_candidate(description, third.outside)
     });
-    let socket = third.host.socket(third.inside.into());
+    let socket = third.host.peer(third.inside).0;
     for _ in 0..3 {
         for relayed in call.relayed {
             let sent = socket.send_to(&[0; 65_507], relayed);
@@ -156,17 +158,11 @@ fn log_of(mut server: Server, mut call: Call) -> String {
 /// kept them from a client.
 #[track_caller]
 fn assert_dropped(log: &str, cause: &str, packets: impl RangeBounds<u64> + Debug) {
-    let dropped = number_behind(&format!(r#" cause="{cause}" packets="#), log).unwrap_or(0);
+    let dropped = number_after(log, &format!(r#" cause="{cause}" packets="#)).unwrap_or(0);
     assert!(
         packets.contains(&dropped),
         "{cause}: {dropped}, not {packets:?}: {log}"
     );
-}
-
-/// The number behind these words, where the log has them last.
-fn number_behind(words: &str, log: &str) -> Option<u64> {
-    let (_, rest) = log.rsplit_once(words)?;
-    rest.split_whitespace().next()?.parse().ok()
 }
 
 /// Sends a datagram in the name of `source`.

@@ -1,11 +1,14 @@
 //! Servers that work: the doctor finds nothing to change.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use lab::{
-    server::{PASSWORD, REALM, SECRET, Setup, USER},
+    machine::configure,
+    program::here,
+    server::{PASSWORD, REALM, SECRET, Server, USER},
+    setup::Setup,
     world::{CLIENT_V4, PEER_V4, SERVER_V4, SERVER_V6, World, in_own_world},
 };
 use tempfile::NamedTempFile;
@@ -58,12 +61,7 @@ fn hairpin_is_found_well_over_ipv6() {
 #[test]
 fn a_server_of_ipv6_only_is_not_found_wanting() {
     in_own_world(|world| {
-        let file = NamedTempFile::new().unwrap();
-        let toml = format!(
-            "realm = \"{REALM}\"\n[[listener]]\ntransport = \"udp\"\nlisten = \"[{SERVER_V6}]:3480\"\n\
-             [relay]\naddresses = [\"{SERVER_V6}\"]\n[auth.users]\n{USER} = \"{PASSWORD}\"\n"
-        );
-        let _server = serve(world, &file, &toml, "[2001:db8:51::1]:3480");
+        let _server = serve_at(world, SERVER_V6.into(), "");
         let report = examine(&[&["turn:[2001:db8:51::1]:3480"][..], &USER_LOGIN].concat());
         report.assert_clean();
         report.assert_has(&["D045", "D050", "D057", "D063"]);
@@ -74,13 +72,8 @@ fn a_server_of_ipv6_only_is_not_found_wanting() {
 fn a_server_of_a_lab_is_not_reproached_its_private_addresses() {
     in_own_world(|world| {
         give_addresses(world, "10.7.0.1/24", "10.7.0.2/24");
-        let file = NamedTempFile::new().unwrap();
-        let toml = format!(
-            "realm = \"{REALM}\"\n[[listener]]\ntransport = \"udp\"\nlisten = \"10.7.0.1:3480\"\n\
-             [relay]\naddresses = [\"10.7.0.1\"]\n[auth.users]\n{USER} = \"{PASSWORD}\"\n\
-             [peers]\nallow = [\"10.0.0.0/8\", \"192.168.0.0/16\"]\n"
-        );
-        let _server = serve(world, &file, &toml, "10.7.0.1:3480");
+        let allow = "peers.allow = ['10.0.0.0/8', '192.168.0.0/16']";
+        let _server = serve_at(world, Ipv4Addr::new(10, 7, 0, 1).into(), allow);
         let report = examine(&[&["turn:10.7.0.1:3480"][..], &USER_LOGIN].concat());
         report.assert_clean();
         report.assert_has(&["D055", "D063"]);
@@ -99,13 +92,8 @@ fn a_server_behind_one_to_one_nat_is_found_well_from_outside_and_from_within() {
              chain out {{ type nat hook postrouting priority 100; ip saddr 10.7.0.1 ip daddr != 10.7.0.0/24 snat to {external}; }}; }}"
         );
         world.filter_server(&rules);
-        let file = NamedTempFile::new().unwrap();
-        let toml = format!(
-            "realm = \"{REALM}\"\n[[listener]]\ntransport = \"udp\"\nlisten = \"10.7.0.1:3480\"\n\
-             [relay]\naddresses = [\"10.7.0.1\"]\nexternal = [\"{external}\"]\n\
-             [auth.users]\n{USER} = \"{PASSWORD}\"\n[peers]\nallow = [\"{PEER_V4}/32\"]\n"
-        );
-        let _server = serve(world, &file, &toml, "10.7.0.1:3480");
+        let more = format!("relay.external = ['{external}']\npeers.allow = ['{PEER_V4}']");
+        let _server = serve_at(world, Ipv4Addr::new(10, 7, 0, 1).into(), &more);
         let bind = PEER_V4.to_string();
         let outside = ["turn:203.0.113.80:3480", "--bind", &bind];
         let report = examine(&[&outside[..], &USER_LOGIN].concat());
@@ -139,14 +127,10 @@ fn who_asks_for_stun_only_hears_nothing_of_turn() {
 fn a_server_that_sends_its_users_on_is_a_warning_that_says_where() {
     in_own_world(|world| {
         // By the first request, or once its user is known.
-        for whose in [String::new(), format!("realm = \"{REALM}\"\n")] {
-            let rule = "[[redirect]]\nto = [\"203.0.113.5:3478\"]\nwhen = \"always\"\n";
-            let setup = Setup {
-                nonce_secret: Some("a secret shared by all nodes"),
-                more: rule.to_owned() + &whose,
-                ..Setup::default()
-            };
-            let _server = world.serve(setup);
+        for whose in [String::new(), format!("realm = '{REALM}'")] {
+            let rule = format!("when = 'always'\n{whose}");
+            let setup = Setup::default().redirecting("203.0.113.5:3478", &rule);
+            let _server = world.serve(setup.nonce_secret("a secret shared by all nodes"));
             let uri = format!("turn:{SERVER_V4}");
             let report = examine(&[&[uri.as_str()][..], &USER_LOGIN].concat());
             assert_eq!(report.codes("warning"), ["D028"], "{report}");
@@ -184,19 +168,15 @@ fn losses_on_the_way_are_a_warning_and_no_failure() {
 
 /// More addresses for both hosts.
 fn give_addresses(world: &World, server: &str, client: &str) {
-    for (mut ip, address, device) in [
-        (world.on_server_host("ip"), server, "server0"),
-        (std::process::Command::new("ip"), client, "client0"),
-    ] {
-        ip.args(["address", "add", address, "dev", device]);
-        assert!(ip.status().expect("iproute2").success());
-    }
+    configure(
+        world.on_server_host("ip"),
+        &format!("address add {server} dev server0\n"),
+    );
+    configure(here("ip"), &format!("address add {client} dev client0\n"));
 }
 
-/// A Hairpin on the server's host with a configuration of its own.
-fn serve(world: &World, file: &NamedTempFile, toml: &str, listener: &str) -> lab::program::Program {
-    fs::write(file.path(), toml).expect("the file is ours");
-    let server = crate::coturn::hairpin_with(world, file.path());
-    crate::coturn::wait_for_binding(listener.parse::<SocketAddr>().expect("an address"));
-    server
+/// A Hairpin on the server's host, at this address and port 3480.
+fn serve_at(world: &World, ip: IpAddr, more: &str) -> Server {
+    let setup = Setup::at(&[SocketAddr::new(ip, 3480)], &[ip]).with(more);
+    Server::start_by(|program| world.on_server_host(program), setup)
 }

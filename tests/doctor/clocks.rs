@@ -4,13 +4,12 @@
 use std::net::SocketAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use lab::server::SECRET;
+use lab::{credentials::password_of, server::SECRET};
 use wire::attributes::{
     ErrorCode, Lifetime, RequestedAddressFamily, Username, XorMappedAddress, XorRelayedAddress,
 };
 use wire::{Algorithm, Class, Key, Message, Method, Writer};
 
-use crate::coturn::minted;
 use crate::report::{Report, examine};
 use crate::script::{bound, challenged, is_signed, on_datagrams};
 
@@ -46,13 +45,12 @@ fn authenticated(
 ) -> Vec<u8> {
     let message = Message::parse(request).expect("a request");
     let Username(name) = message.get().ok().flatten().expect("a user name");
-    let (expiry, user) = name.split_once(':').expect("an expiry");
+    let (expiry, _) = name.split_once(':').expect("an expiry");
     let expiry: u64 = expiry.parse().expect("a number");
     if !is_good(expiry as i64 - now() as i64) {
         return challenged(request, 401, REALM);
     }
-    let (_, password) = minted(SECRET, user, expiry);
-    let key = Key::md5(name, REALM, &password).schedule(Algorithm::Sha1);
+    let key = Key::md5(name, REALM, &password_of(SECRET, name)).schedule(Algorithm::Sha1);
     let wants_family = message
         .get::<RequestedAddressFamily>()
         .is_ok_and(|family| family.is_some());

@@ -1,15 +1,15 @@
 //! Ten deliberate faults of coturn, and more: the doctor names each.
 
 use lab::{
-    PATIENCE,
+    authority::{Authority, Name, Wish},
+    credentials::password_of,
     program::Program,
-    server::{PASSWORD, SECRET, USER},
+    server::{PASSWORD, SECRET, Server, USER},
     world::{CLIENT_V4, PEER_V4, SERVER_V4, World, in_own_world},
 };
 use std::net::IpAddr;
 
-use crate::authority::{Authority, Name, Wish};
-use crate::coturn::{Coturn, minted};
+use crate::coturn;
 use crate::report::{Report, examine};
 
 /// Coturn relays to anybody by default, so the doctor runs where peers are.
@@ -26,7 +26,7 @@ fn uri() -> String {
 #[test]
 fn coturn_as_it_comes_works_but_relays_to_private_networks() {
     in_own_world(|world| {
-        let _coturn = Coturn::start(world, &[]);
+        let _coturn = coturn::with_user(world, &[]);
         for transport in ["udp", "tcp"] {
             let report = examine_with_user(&format!("{}?transport={transport}", uri()), &[]);
             assert_eq!(report.codes("error"), ["D061"], "{report}");
@@ -49,7 +49,7 @@ fn a_name_that_leads_nowhere_is_d001() {
 #[test]
 fn a_wrong_secret_is_d031() {
     in_own_world(|world| {
-        let _coturn = Coturn::start_with_secret(world, "another secret");
+        let _coturn = coturn::with_secret(world, "another secret");
         examine(&[&uri(), "--secret", SECRET]).assert_errors(&["D031"]);
     });
 }
@@ -57,9 +57,10 @@ fn a_wrong_secret_is_d031() {
 #[test]
 fn an_expired_credential_is_d032() {
     in_own_world(|world| {
-        let _coturn = Coturn::start_with_secret(world, SECRET);
-        let (user, password) = minted(SECRET, "doctor", 1_600_000_000);
-        let report = examine(&[&uri(), "--user", &user, "--password", &password]);
+        let _coturn = coturn::with_secret(world, SECRET);
+        let user = "1600000000:doctor";
+        let password = password_of(SECRET, user);
+        let report = examine(&[&uri(), "--user", user, "--password", &password]);
         report.assert_errors(&["D032"]);
     });
 }
@@ -67,7 +68,7 @@ fn an_expired_credential_is_d032() {
 #[test]
 fn an_external_address_that_is_private_is_d040() {
     in_own_world(|world| {
-        let _coturn = Coturn::start(world, &["--external-ip", "10.99.0.1"]);
+        let _coturn = coturn::with_user(world, &["--external-ip", "10.99.0.1"]);
         let report = examine_with_user(&uri(), &["--realm", "hairpin.test"]);
         report.assert_has(&["D040"]);
         assert_eq!(report.exit, Some(1), "{report}");
@@ -77,7 +78,7 @@ fn an_external_address_that_is_private_is_d040() {
 #[test]
 fn an_external_address_of_somebody_else_is_d043() {
     in_own_world(|world| {
-        let _coturn = Coturn::start(world, &["--external-ip", "203.0.113.77"]);
+        let _coturn = coturn::with_user(world, &["--external-ip", "203.0.113.77"]);
         let report = examine_with_user(&uri(), &[]);
         report.assert_has(&["D041", "D043"]);
         assert_eq!(report.exit, Some(1), "{report}");
@@ -87,7 +88,7 @@ fn an_external_address_of_somebody_else_is_d043() {
 #[test]
 fn relay_ports_closed_by_a_firewall_are_d043() {
     in_own_world(|world| {
-        let _coturn = Coturn::start(world, &[]);
+        let _coturn = coturn::with_user(world, &[]);
         world.filter_server(
             "table inet closed { chain in { type filter hook input priority 0; \
              iifname \"server0\" udp dport 49152-65535 drop; }; }",
@@ -99,7 +100,7 @@ fn relay_ports_closed_by_a_firewall_are_d043() {
 #[test]
 fn a_server_that_cannot_reach_its_own_relay_addresses_is_d042() {
     in_own_world(|world| {
-        let _coturn = Coturn::start(world, &[]);
+        let _coturn = coturn::with_user(world, &[]);
         world.filter_server(
             "table inet closed { chain in { type filter hook input priority 0; \
              udp dport 49152-65535 drop; }; }",
@@ -111,7 +112,7 @@ fn a_server_that_cannot_reach_its_own_relay_addresses_is_d042() {
 #[test]
 fn a_firewall_that_lets_in_and_not_out_is_d056() {
     in_own_world(|world| {
-        let _coturn = Coturn::start(world, DENY_PRIVATE);
+        let _coturn = coturn::with_user(world, DENY_PRIVATE);
         world.filter_server(&format!(
             "table inet closed {{ chain out {{ type filter hook output priority 0; \
              ip daddr {PEER_V4} udp sport 49152-65535 drop; }}; }}"
@@ -123,7 +124,7 @@ fn a_firewall_that_lets_in_and_not_out_is_d056() {
 #[test]
 fn channel_data_that_is_lost_on_the_way_is_d049() {
     in_own_world(|world| {
-        let _coturn = Coturn::start(world, DENY_PRIVATE);
+        let _coturn = coturn::with_user(world, DENY_PRIVATE);
         // ChannelData begins with the bits 01, messages with 00.
         world.filter_server(
             "table inet closed { chain in { type filter hook input priority 0; \
@@ -137,7 +138,7 @@ fn channel_data_that_is_lost_on_the_way_is_d049() {
 #[test]
 fn a_way_that_large_datagrams_do_not_pass_is_d047() {
     in_own_world(|world| {
-        let _coturn = Coturn::start(world, DENY_PRIVATE);
+        let _coturn = coturn::with_user(world, DENY_PRIVATE);
         world.drop_incoming("udp sport 3478 udp length > 900");
         let report = examine_with_user(&uri(), &[]);
         assert_eq!(report.codes("warning"), ["D047"], "{report}");
@@ -220,8 +221,8 @@ fn dtls_with_an_rsa_certificate_is_not_examined_and_no_fault() {
             "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=rsa",
         ]);
         openssl.args(["-out", &certificate, "-keyout", &key]);
-        assert!(Program::run(openssl, "openssl", PATIENCE).status.success());
-        let _coturn = Coturn::start(world, &["--cert", &certificate, "--pkey", &key]);
+        Program::succeed(openssl);
+        let _coturn = coturn::with_user(world, &["--cert", &certificate, "--pkey", &key]);
         let report = examine_with_user(&format!("turns:{SERVER_V4}?transport=udp"), &[]);
         assert_eq!(report.codes("warning"), ["D018"], "{report}");
         assert_eq!(report.exit, Some(0), "{report}");
@@ -234,7 +235,7 @@ fn dtls_with_an_rsa_certificate_is_not_examined_and_no_fault() {
 #[test]
 fn no_certificate_at_all_is_d010() {
     in_own_world(|world| {
-        let _coturn = Coturn::start(world, &["--no-tls", "--no-dtls"]);
+        let _coturn = coturn::with_user(world, &["--no-tls", "--no-dtls"]);
         examine_with_user(&format!("turns:{SERVER_V4}:3478"), &[]).assert_errors(&["D010"]);
     });
 }
@@ -242,7 +243,7 @@ fn no_certificate_at_all_is_d010() {
 #[test]
 fn an_open_relay_to_loopback_is_d060() {
     in_own_world(|world| {
-        let _coturn = Coturn::start(world, &["--allow-loopback-peers"]);
+        let _coturn = coturn::with_user(world, &["--allow-loopback-peers"]);
         let report = examine_with_user(&uri(), &[]);
         report.assert_errors(&["D060", "D061"]);
     });
@@ -251,7 +252,7 @@ fn an_open_relay_to_loopback_is_d060() {
 #[test]
 fn tcp_closed_is_d003() {
     in_own_world(|world| {
-        let _coturn = Coturn::start(world, &["--no-tcp"]);
+        let _coturn = coturn::with_user(world, &["--no-tcp"]);
         let tcp = format!("{}?transport=tcp", uri());
         examine_with_user(&tcp, &[]).assert_errors(&["D003"]);
     });
@@ -260,7 +261,7 @@ fn tcp_closed_is_d003() {
 #[test]
 fn another_realm_is_d025() {
     in_own_world(|world| {
-        let _coturn = Coturn::start(world, DENY_PRIVATE);
+        let _coturn = coturn::with_user(world, DENY_PRIVATE);
         let report = examine_with_user(&uri(), &["--realm", "example.org"]);
         report.assert_errors(&["D025"]);
     });
@@ -269,7 +270,7 @@ fn another_realm_is_d025() {
 #[test]
 fn a_relay_without_authentication_is_d022() {
     in_own_world(|world| {
-        let _coturn = Coturn::start_bare(world, &["--no-auth"]);
+        let _coturn = coturn::bare(world, &["--no-auth"]);
         examine(&[&uri()]).assert_errors(&["D022"]);
     });
 }
@@ -277,7 +278,7 @@ fn a_relay_without_authentication_is_d022() {
 #[test]
 fn a_server_of_stun_alone_is_d029_for_who_asks_for_turn() {
     in_own_world(|world| {
-        let _coturn = Coturn::start_bare(world, &["--stun-only"]);
+        let _coturn = coturn::bare(world, &["--stun-only"]);
         examine(&[&uri()]).assert_errors(&["D029"]);
         examine(&[&format!("stun:{SERVER_V4}")]).assert_clean();
     });
@@ -286,7 +287,7 @@ fn a_server_of_stun_alone_is_d029_for_who_asks_for_turn() {
 #[test]
 fn a_private_network_that_only_the_host_knows_is_no_fault() {
     in_own_world(|world| {
-        let _coturn = Coturn::start(world, DENY_PRIVATE);
+        let _coturn = coturn::with_user(world, DENY_PRIVATE);
         let bind = CLIENT_V4.to_string();
         let login = ["--user", USER, "--password", PASSWORD, "--bind", &bind];
         examine(&[&[uri().as_str()][..], &login].concat()).assert_clean();
@@ -320,8 +321,8 @@ fn examine_certificate(world: &World, wish: Wish) -> Report {
     report
 }
 
-fn with_certificate(world: &World, authority: &Authority, wish: Wish) -> Coturn {
+fn with_certificate(world: &World, authority: &Authority, wish: Wish) -> Server {
     let (chain, key) = authority.issue(wish);
     let files = ["--cert", &chain, "--pkey", &key];
-    Coturn::start(world, &[&files, DENY_PRIVATE].concat())
+    coturn::with_user(world, &[&files, DENY_PRIVATE].concat())
 }

@@ -1,56 +1,52 @@
 //! Findings about the host: the server's own configuration, and where the host differs from it.
 
-use std::fs;
 use std::net::UdpSocket;
 use std::process::Command;
 
 use lab::{
     PATIENCE,
+    machine::resolve_by,
     program::Program,
-    server::{PASSWORD, REALM, USER},
+    server::{PORT, Server},
+    setup::Setup,
+    wait_for,
     world::{CLIENT_V4, PEER_V4, SERVER_V4, SERVER_V6, World, in_own_world},
 };
-use tempfile::NamedTempFile;
+use tempfile::TempDir;
 
-use crate::coturn::{hairpin, hairpin_with, wait_for_binding};
-use crate::report::{Report, examine_with};
+use crate::report::{Report, examine_by};
 use crate::script::{bound, on_datagrams_at};
 
-/// A configuration with few relay ports.
-fn configuration(more_of_relay: &str) -> NamedTempFile {
-    let file = NamedTempFile::new().expect("a temporary file");
-    let listeners: String = ["udp", "tcp"]
-        .map(|transport| {
-            format!("[[listener]]\ntransport = \"{transport}\"\nlisten = \"{SERVER_V4}:3478\"\n")
-        })
-        .concat();
-    let toml = format!(
-        "realm = \"{REALM}\"\n{listeners}\
-         [relay]\naddresses = [\"{SERVER_V4}\"]\nports = \"49152-49251\"\n{more_of_relay}\n\
-         [auth.users]\n{USER} = \"{PASSWORD}\"\n"
-    );
-    fs::write(file.path(), toml).expect("the file is ours");
-    file
+/// A server with few relay ports.
+fn setup() -> Setup {
+    let setup = Setup::at(&[(SERVER_V4, PORT).into()], &[SERVER_V4.into()]);
+    setup.with("relay.ports = '49152-49251'")
 }
 
-/// Examines on the server's host, with a STUN server on this world's other host.
-fn examine_there(world: &World, config: &NamedTempFile) -> Report {
+/// Starts it on the server's host.
+fn start(world: &World, setup: Setup) -> Server {
+    Server::start_by(|program| world.on_server_host(program), setup)
+}
+
+/// Examines the server's host by the server's configuration.
+fn examine_host(world: &World, config: &str, outside: &str) -> Report {
+    let arguments = ["--config", config, "--outside", outside];
+    examine_by(|program| world.on_server_host(program), &arguments)
+}
+
+/// The same with a STUN server on this world's other host.
+fn examine_there(world: &World, config: &str) -> Report {
     let outside = on_datagrams_at(CLIENT_V4, |request, from| {
         bound(request, from).into_iter().collect()
     });
-    let config = config.path().to_str().expect("a path of ASCII");
-    let outside = format!("stun:{outside}");
-    let arguments = ["--config", config, "--outside", &outside];
-    examine_with(world.on_server_host(&hairpin()), &arguments)
+    examine_host(world, config, &format!("stun:{outside}"))
 }
 
 #[test]
 fn a_host_that_keeps_to_its_configuration_is_found_well() {
     in_own_world(|world| {
-        let config = configuration("");
-        let _server = hairpin_with(world, config.path());
-        wait_for_binding((SERVER_V4, 3478).into());
-        let report = examine_there(world, &config);
+        let server = start(world, setup());
+        let report = examine_there(world, &server.config());
         report.assert_clean();
         // Both listeners, with the login of the file.
         let relays = report
@@ -72,10 +68,9 @@ fn a_host_behind_one_to_one_nat_is_found_well() {
             "table ip one {{ chain out {{ type nat hook postrouting priority 100; \
              ip daddr {CLIENT_V4} snat to {external}; }}; }}"
         ));
-        let config = configuration(&format!("external = [\"{external}\"]"));
-        let _server = hairpin_with(world, config.path());
-        wait_for_binding((SERVER_V4, 3478).into());
-        let report = examine_there(world, &config);
+        let external = setup().with(&format!("relay.external = ['{external}']"));
+        let server = start(world, external);
+        let report = examine_there(world, &server.config());
         report.assert_clean();
         report.assert_has(&["D041", "D044", "D045"]);
     });
@@ -84,7 +79,9 @@ fn a_host_behind_one_to_one_nat_is_found_well() {
 #[test]
 fn a_server_that_does_not_run_is_told_so() {
     in_own_world(|world| {
-        let report = examine_there(world, &configuration(""));
+        let files = TempDir::new().expect("a temporary directory");
+        let config = setup().write(files.path()).display().to_string();
+        let report = examine_there(world, &config);
         assert_eq!(report.exit, Some(1), "{report}");
         report.assert_has(&["D002", "D003", "D076"]);
     });
@@ -93,10 +90,8 @@ fn a_server_that_does_not_run_is_told_so() {
 #[test]
 fn an_external_address_that_the_internet_does_not_see_is_d073() {
     in_own_world(|world| {
-        let config = configuration("external = [\"203.0.113.77\"]");
-        let _server = hairpin_with(world, config.path());
-        wait_for_binding((SERVER_V4, 3478).into());
-        let report = examine_there(world, &config);
+        let server = start(world, setup().with("relay.external = ['203.0.113.77']"));
+        let report = examine_there(world, &server.config());
         report.assert_has(&["D073"]);
         let sentence = report.sentence("D073").unwrap();
         assert!(sentence.contains("203.0.113.77"), "{report}");
@@ -108,17 +103,9 @@ fn an_external_address_that_the_internet_does_not_see_is_d073() {
 #[test]
 fn a_server_outside_that_does_not_answer_is_no_error() {
     in_own_world(|world| {
-        let config = configuration("");
-        let _server = hairpin_with(world, config.path());
-        wait_for_binding((SERVER_V4, 3478).into());
+        let server = start(world, setup());
         let silent = format!("stun:{CLIENT_V4}:9");
-        let arguments = [
-            "--config",
-            config.path().to_str().unwrap(),
-            "--outside",
-            &silent,
-        ];
-        let report = examine_with(world.on_server_host(&hairpin()), &arguments);
+        let report = examine_host(world, &server.config(), &silent);
         report.assert_has(&["D077"]);
         assert_eq!(report.exit, Some(0), "{report}");
     });
@@ -129,21 +116,15 @@ fn a_server_outside_that_dns_is_slow_to_tell_of_does_not_make_a_run_longer() {
     in_own_world(|world| {
         // Resolvers that read and never answer.
         let silent = [CLIENT_V4, PEER_V4].map(|ip| UdpSocket::bind((ip, 53)).expect("our own"));
-        let file = NamedTempFile::new().expect("a temporary file");
-        let resolvers = format!("nameserver {CLIENT_V4}\nnameserver {PEER_V4}\n");
-        fs::write(file.path(), resolvers).expect("the file is ours");
-        // The mounts of the test are its own, too.
-        let mut mount = Command::new("mount");
-        mount.arg("--bind").arg(file.path()).arg("/etc/resolv.conf");
-        assert!(Program::run(mount, "mount", PATIENCE).status.success());
-        let config = configuration("");
-        let toml = fs::read_to_string(config.path()).expect("the file is ours");
-        let relay = format!("addresses = [\"{SERVER_V4}\"");
-        let toml = toml.replace(&relay, &format!("{relay}, \"{SERVER_V6}\""));
-        fs::write(config.path(), toml).expect("the file is ours");
-        let config = config.path().to_str().expect("a path of ASCII");
-        let arguments = ["--config", config, "--outside", "stun:outside.example"];
-        let report = examine_with(world.on_server_host(&hairpin()), &arguments);
+        resolve_by(&[CLIENT_V4, PEER_V4]);
+        let both = format!("relay.addresses = ['{SERVER_V4}', '{SERVER_V6}']");
+        let files = TempDir::new().expect("a temporary directory");
+        let config = setup()
+            .with(&both)
+            .write(files.path())
+            .display()
+            .to_string();
+        let report = examine_host(world, &config, "stun:outside.example");
         let unknown = report.codes("note");
         let unknown = unknown.iter().filter(|code| **code == "D077");
         // One address of each family.
@@ -155,18 +136,12 @@ fn a_server_outside_that_dns_is_slow_to_tell_of_does_not_make_a_run_longer() {
 #[test]
 fn a_low_file_limit_is_d071() {
     in_own_world(|world| {
-        let config = configuration("");
-        let server = hairpin_with(world, config.path());
-        wait_for_binding((SERVER_V4, 3478).into());
+        let server = start(world, setup());
         let mut prlimit = Command::new("prlimit");
-        let pid = server.pid().as_raw_nonzero().to_string();
+        let pid = server.program.pid().as_raw_nonzero().to_string();
         prlimit.args(["--pid", &pid, "--nofile=64:64"]);
-        assert!(
-            Program::run(prlimit, "util-linux", PATIENCE)
-                .status
-                .success()
-        );
-        let report = examine_there(world, &config);
+        Program::succeed(prlimit);
+        let report = examine_there(world, &server.config());
         report.assert_has(&["D071"]);
         assert!(
             report.sentence("D071").unwrap().contains("64 files"),
@@ -178,16 +153,14 @@ fn a_low_file_limit_is_d071() {
 #[test]
 fn relay_ports_that_other_programs_hold_are_d070() {
     in_own_world(|world| {
-        let config = configuration("");
-        let _server = hairpin_with(world, config.path());
-        wait_for_binding((SERVER_V4, 3478).into());
+        let server = start(world, setup());
         let mut squatter = world.on_server_host("python3");
         squatter.args(["-c", SQUATTER]);
-        let squatter = Program::start(squatter, "python3");
-        lab::wait_for("ports to be taken", PATIENCE, || {
+        let squatter = Program::start(squatter);
+        wait_for("ports to be taken", PATIENCE, || {
             squatter.output().contains("taken").then_some(())
         });
-        let report = examine_there(world, &config);
+        let report = examine_there(world, &server.config());
         report.assert_has(&["D070"]);
         assert!(
             report.sentence("D070").unwrap().starts_with("30 of"),

@@ -1,7 +1,6 @@
 //! `hairpin doctor` against servers that work, servers that do not, and programs that only pretend
 //! to be one.
 
-mod authority;
 mod bad_datagrams;
 mod bad_streams;
 mod clean;

@@ -1,10 +1,12 @@
 //! The doctor's report, as a script reads it.
 
-use std::env;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use lab::program::Program;
+use lab::{
+    program::{Program, here},
+    server::hairpin_by,
+};
 use serde_json::Value;
 
 /// The doctor's report, and its exit code.
@@ -19,32 +21,24 @@ pub(crate) struct Report {
 /// Examines with `hairpin doctor … --json`, which must end soon and with readable JSON.
 #[track_caller]
 pub(crate) fn examine(arguments: &[&str]) -> Report {
-    examine_with(hairpin(), arguments)
+    examine_by(here, arguments)
 }
 
 /// The output for people, not on a terminal.
 #[track_caller]
 pub(crate) fn read(arguments: &[&str]) -> String {
-    let mut doctor = hairpin();
-    doctor
-        .env_remove("HAIRPIN_CONFIG")
-        .env_remove("CLICOLOR_FORCE");
+    let mut doctor = hairpin_by(here);
     doctor.arg("doctor").args(arguments);
-    Program::run(doctor, "util-linux", PROMISE + STARTING).output
+    Program::run(doctor, PROMISE + STARTING).output
 }
 
-fn hairpin() -> Command {
-    let binary = env::var("HAIRPIN_BIN");
-    Command::new(binary.as_deref().unwrap_or(env!("CARGO_BIN_EXE_hairpin")))
-}
-
-/// The same, by a command that runs `hairpin` elsewhere.
+/// The same on another host.
 #[track_caller]
-pub(crate) fn examine_with(mut hairpin: Command, arguments: &[&str]) -> Report {
-    hairpin.env_remove("HAIRPIN_CONFIG");
+pub(crate) fn examine_by(how: impl FnOnce(&str) -> Command, arguments: &[&str]) -> Report {
+    let mut hairpin = hairpin_by(how);
     hairpin.arg("doctor").args(arguments).arg("--json");
     let begun = Instant::now();
-    let ended = Program::run(hairpin, "util-linux", PROMISE + STARTING);
+    let ended = Program::run(hairpin, PROMISE + STARTING);
     let took = begun.elapsed();
     let text = ended.output;
     assert!(!text.contains("panicked"), "the doctor panicked:\n{text}");

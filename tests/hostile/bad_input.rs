@@ -6,25 +6,27 @@ use std::{
     time::Duration,
 };
 
-use lab::{PATIENCE, live::LiveClient, socket::peer_at, world::in_own_world};
+use lab::{PATIENCE, live::LiveClient, server::Server, socket::peer_at, world::in_own_world};
 use wire::{Message, Method, attributes::Icmp};
 
 use crate::{
     bystander::Bystander,
     oracle::{self, Outcome, Standing, assert_answers},
-    server::{SERVER, Server, Setup},
     session,
     stream::{connect, frames, read_to_end},
 };
 
+use crate::server::{SERVER, setup};
+
 #[test]
 fn no_cut_or_corrupted_datagram_of_a_stranger_does_anything() {
     in_own_world(|_| {
-        let server = Server::start(Setup {
+        let mut server = Server::start(
             // Every request is answered that may be, although all come from one address.
-            unauthenticated: "per-prefix = \"unlimited\"\ntotal = \"unlimited\"",
-            ..Setup::default()
-        });
+            setup().with(
+                "unauthenticated.per-prefix = 'unlimited'\nunauthenticated.total = 'unlimited'",
+            ),
+        );
         let bystander = Bystander::start();
         for fingerprint in [false, true] {
             let capture = Capture::on_udp(fingerprint);
@@ -42,7 +44,7 @@ fn no_cut_or_corrupted_datagram_of_a_stranger_does_anything() {
 #[test]
 fn no_cut_or_corrupted_datagram_in_a_clients_name_harms_its_session() {
     in_own_world(|_| {
-        let server = Server::start(Setup::default());
+        let mut server = Server::start(setup());
         let bystander = Bystander::start();
         for fingerprint in [false, true] {
             let mut capture = Capture::on_udp(fingerprint);
@@ -58,7 +60,7 @@ fn no_cut_or_corrupted_datagram_in_a_clients_name_harms_its_session() {
 #[test]
 fn no_cut_or_corrupted_stream_of_a_stranger_does_anything() {
     in_own_world(|_| {
-        let server = Server::start(Setup::default());
+        let mut server = Server::start(setup());
         let bystander = Bystander::start();
         let mut broken = 0;
         for fingerprint in [false, true] {
@@ -75,7 +77,7 @@ fn no_cut_or_corrupted_stream_of_a_stranger_does_anything() {
 #[test]
 fn no_cut_or_corrupted_stream_of_a_client_does_more_than_end_it() {
     in_own_world(|_| {
-        let server = Server::start(Setup::default());
+        let mut server = Server::start(setup());
         let bystander = Bystander::start();
         let capture = Capture::on_tcp(false);
         // The same requests from another port open another allocation.

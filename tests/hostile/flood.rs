@@ -1,6 +1,6 @@
 //! Clients that are sent more than they read, and the cost for the others.
 
-use lab::{PATIENCE, socket::peer_at, wait_for, world::in_own_world};
+use lab::{PATIENCE, server::Server, socket::peer_at, wait_for, world::in_own_world};
 use std::{
     io::{self, ErrorKind, Read, Write},
     net::{Ipv4Addr, Shutdown, TcpStream, UdpSocket},
@@ -10,25 +10,26 @@ use std::{
 
 use crate::{
     bystander::Bystander,
-    server::{SERVER, Server, Setup},
     session,
     stream::{connect, take_frame},
 };
 
+use crate::server::{SERVER, setup};
+
 #[test]
 fn a_client_that_does_not_read_loses_old_media_and_costs_no_memory() {
     in_own_world(|_| {
-        let server = Server::start(Setup::default());
+        let mut server = Server::start(setup());
         let (peer, address) = peer_at(PEER);
         let mut session = session::on_tcp();
         let relayed = session.allocate().expect("an allocation");
         session.bind_channel(address).expect("a channel");
         peer.connect(relayed).expect("a route to the server");
         let bystander = Bystander::start();
-        let before = server.peak_memory();
+        let before = server.program.peak_memory();
 
         let mut last = flood(&peer, 64 << 20, 8192);
-        let grown = server.peak_memory() - before;
+        let grown = server.program.peak_memory() - before;
         println!("a client that does not read costs {grown} bytes");
         assert!(grown <= MOST_FOR_MEDIA, "{grown} bytes");
 
@@ -58,7 +59,7 @@ fn a_client_that_does_not_read_loses_old_media_and_costs_no_memory() {
 #[test]
 fn media_in_crumbs_costs_no_more_memory_than_in_loaves() {
     in_own_world(|_| {
-        let server = Server::start(Setup::default());
+        let server = Server::start(setup());
         let mut clients = Vec::new();
         for _ in 0..CROWD {
             let (peer, address) = peer_at(PEER);
@@ -73,11 +74,11 @@ fn media_in_crumbs_costs_no_more_memory_than_in_loaves() {
         for (_, peer) in &clients {
             flood(peer, 4 << 20, 8192);
         }
-        let before = server.peak_memory();
+        let before = server.program.peak_memory();
         for (_, peer) in &clients {
             flood(peer, 200_000, 4);
         }
-        let grown = server.peak_memory() - before;
+        let grown = server.program.peak_memory() - before;
         println!("{CROWD} clients that do not read crumbs cost {grown} bytes");
         assert!(grown <= CROWD * MOST_FOR_CRUMBS, "{grown} bytes");
     });
@@ -86,9 +87,9 @@ fn media_in_crumbs_costs_no_more_memory_than_in_loaves() {
 #[test]
 fn a_client_that_reads_no_answers_is_cut_off() {
     in_own_world(|_| {
-        let server = Server::start(Setup::default());
+        let mut server = Server::start(setup());
         let bystander = Bystander::start();
-        let before = server.peak_memory();
+        let before = server.program.peak_memory();
         let stream = connect((Ipv4Addr::LOCALHOST, 0).into(), SERVER);
         stream.set_write_timeout(Some(PATIENCE)).expect("not zero");
         let requests = b"\x00\x01\x00\x00\x21\x12\xA4\x42what am I?  ".repeat(3000);
@@ -103,7 +104,7 @@ fn a_client_that_reads_no_answers_is_cut_off() {
             [ErrorKind::ConnectionReset, ErrorKind::BrokenPipe].contains(&end),
             "{end:?}"
         );
-        let grown = server.peak_memory() - before;
+        let grown = server.program.peak_memory() - before;
         println!("a client that reads no answers costs {grown} bytes");
         assert!(grown <= MOST_FOR_MEDIA, "{grown} bytes");
         bystander.finish().assert_undisturbed();
@@ -114,7 +115,7 @@ fn a_client_that_reads_no_answers_is_cut_off() {
 #[test]
 fn clients_that_ask_all_the_time_do_not_stall_others() {
     in_own_world(|_| {
-        let server = Server::start(Setup::default());
+        let mut server = Server::start(setup());
         let bystander = Bystander::start();
         let clients = [(); 8].map(|()| {
             let stream = connect((Ipv4Addr::LOCALHOST, 0).into(), SERVER);

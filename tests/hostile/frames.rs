@@ -7,19 +7,20 @@ use std::{
     time::Duration,
 };
 
-use lab::{PATIENCE, live::LiveClient, socket::peer_at, world::in_own_world};
+use lab::{PATIENCE, live::LiveClient, server::Server, socket::peer_at, world::in_own_world};
 use wire::ChannelNumber;
 
 use crate::{
-    server::{SERVER, Server, Setup},
     session,
     stream::{connect, connect_with, frames, read_to_end, reset_when_closed},
 };
 
+use crate::server::{SERVER, setup};
+
 #[test]
 fn frames_that_come_in_one_segment_are_handled_one_by_one() {
     in_own_world(|_| {
-        let _server = Server::start(Setup::default());
+        let _server = Server::start(setup());
         let mut client = Client::new();
         let rounds = 0..100_u8;
         let all: Vec<u8> = rounds
@@ -34,7 +35,7 @@ fn frames_that_come_in_one_segment_are_handled_one_by_one() {
 #[test]
 fn a_frame_cut_at_any_byte_is_whole_again() {
     in_own_world(|_| {
-        let _server = Server::start(Setup::default());
+        let _server = Server::start(setup());
         let mut client = Client::new();
         let length = client.round(0).len();
         let cuts = 1..u8::try_from(length).expect("a short round");
@@ -53,7 +54,7 @@ fn a_frame_cut_at_any_byte_is_whole_again() {
 #[test]
 fn frames_that_come_byte_by_byte_are_whole_again() {
     in_own_world(|_| {
-        let _server = Server::start(Setup::default());
+        let _server = Server::start(setup());
         let mut client = Client::new();
         let rounds = 0..3;
         for round in rounds.clone() {
@@ -69,7 +70,7 @@ fn frames_that_come_byte_by_byte_are_whole_again() {
 #[test]
 fn channel_data_as_long_as_can_be_does_not_hang_the_connection() {
     in_own_world(|_| {
-        let server = Server::start(Setup::default());
+        let mut server = Server::start(setup());
         let (peer, address) = peer_at(PEER);
         let mut session = session::on_tcp();
         let relayed = session.allocate().expect("an allocation");
@@ -98,7 +99,7 @@ fn channel_data_as_long_as_can_be_does_not_hang_the_connection() {
 #[test]
 fn a_stun_length_that_is_no_multiple_of_four_ends_the_connection_at_once() {
     in_own_world(|_| {
-        let server = Server::start(Setup::default());
+        let mut server = Server::start(setup());
         let client = Client::new();
         let stranger = connect((Ipv4Addr::LOCALHOST, 0).into(), SERVER);
         for mut stream in [&stranger, client.session.socket.stream()] {
@@ -118,7 +119,7 @@ fn a_stun_length_that_is_no_multiple_of_four_ends_the_connection_at_once() {
 #[test]
 fn a_client_that_has_said_all_still_hears_the_answers() {
     in_own_world(|_| {
-        let server = Server::start(Setup::default());
+        let server = Server::start(setup());
         let client = Client::new();
         let mut stream = client.session.socket.stream();
         stream.write_all(&binding(1)).expect("a connection");
@@ -136,10 +137,7 @@ fn a_client_that_has_said_all_still_hears_the_answers() {
 #[test]
 fn a_connection_that_ends_within_a_frame_frees_its_port_at_once() {
     in_own_world(|_| {
-        let server = Server::start(Setup {
-            relay_ports: "20000-20000",
-            ..Setup::default()
-        });
+        let server = Server::start(setup().with("relay.ports = '20000-20000'"));
         for (number, is_reset) in [false, true, false, true].into_iter().enumerate() {
             let stream = connect_with((Ipv4Addr::LOCALHOST, 0).into(), SERVER, |socket| {
                 if is_reset {
@@ -167,7 +165,7 @@ fn a_connection_that_ends_within_a_frame_frees_its_port_at_once() {
 #[test]
 fn a_client_that_comes_back_on_the_same_port_begins_anew() {
     in_own_world(|_| {
-        let server = Server::start(Setup::default());
+        let server = Server::start(setup());
         let source = SocketAddr::from((Ipv4Addr::LOCALHOST, 12_345));
         for _ in 0..100 {
             let stream = connect_with(source, SERVER, |socket| {

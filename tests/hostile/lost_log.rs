@@ -1,7 +1,6 @@
 //! A log that is no longer read: `hairpin serve 2>&1 | head` must not end the server.
 
 use std::{
-    fs::write,
     io::{PipeWriter, Write, pipe},
     net::UdpSocket,
     process::{Child, Stdio},
@@ -10,11 +9,11 @@ use std::{
     time::Duration,
 };
 
-use lab::{PATIENCE, wait_for, world::in_own_world};
+use lab::{PATIENCE, program::here, wait_for, world::in_own_world};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::server::{SERVER, Setup, hairpin};
+use crate::server::{SERVER, setup};
 
 #[test]
 fn a_server_whose_log_nobody_reads_goes_on() {
@@ -49,10 +48,7 @@ impl Logging {
     #[track_caller]
     fn to(log: PipeWriter) -> Self {
         let files = TempDir::new().expect("a temporary directory");
-        let config = files.path().join("turnserver.toml");
-        write(&config, Setup::default().toml()).expect("the temporary directory is ours");
-        let mut command = hairpin();
-        command.arg("--config").arg(config);
+        let mut command = setup().command(here, files.path());
         command
             .stdin(Stdio::null())
             .stdout(Stdio::null())

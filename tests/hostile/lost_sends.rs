@@ -3,35 +3,30 @@
 use lab::{
     PATIENCE,
     live::{Code, LiveClient},
-    program::Program,
+    machine::configure,
+    program::here,
+    server::Server,
     socket::peer_at,
     world::{CLIENT_V4, PEER_V4, in_own_world},
 };
 use std::{
     net::{Ipv4Addr, SocketAddr},
-    process::Command,
     time::Duration,
 };
 
-use crate::{
-    server::{Server, Setup},
-    session,
-};
+use crate::session;
+
+use crate::server::setup;
 
 #[test]
 fn a_send_that_fails_hurts_nothing() {
     in_own_world(|_| {
-        for (kind, ip) in UNREACHABLE {
-            let mut route = Command::new("ip");
-            route.args(["route", "add", kind, ip]);
-            let ended = Program::run(route, "iproute2", PATIENCE);
-            assert!(ended.status.success(), "{}", ended.output);
-        }
-        let server = Server::start(Setup {
-            relay: CLIENT_V4,
-            allow: &["192.0.2.0/24", "198.51.100.255", "203.0.113.9"],
-            ..Setup::default()
-        });
+        let routes = UNREACHABLE.map(|(kind, ip)| format!("route add {kind} {ip}\n"));
+        configure(here("ip"), &routes.concat());
+        let mut server = Server::start(setup().with(&format!(
+            "relay.addresses = ['{CLIENT_V4}']\n\
+             peers.allow = ['192.0.2.0/24', '198.51.100.255', '203.0.113.9']"
+        )));
         for mut session in [session::on_udp(), session::on_tcp()] {
             let relayed = session.allocate().expect("an allocation");
             let (peer, address) = peer_at(PEER_V4);

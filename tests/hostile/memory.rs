@@ -1,25 +1,23 @@
 //! The memory of the process that an allocation costs, with its socket and the task that reads it.
 
-use lab::{live::LiveClient, world::in_own_world};
+use lab::{live::LiveClient, server::Server, world::in_own_world};
 
-use crate::{
-    server::{Server, Setup},
-    session,
-    silence::allow_many_files,
-};
+use crate::{session, silence::allow_many_files};
+
+use crate::server::setup;
 
 #[test]
 fn thousands_of_idle_allocations_cost_the_process_little_each() {
     in_own_world(|_| {
         allow_many_files();
         // All of them come from one address at one moment.
-        let server = Server::start(Setup {
-            unauthenticated: "per-prefix = \"unlimited\"\ntotal = \"unlimited\"",
-            ..Setup::default()
-        });
+        let server =
+            Server::start(setup().with(
+                "unauthenticated.per-prefix = 'unlimited'\nunauthenticated.total = 'unlimited'",
+            ));
         let mut first = session::on_udp();
         first.allocate().expect("an allocation");
-        let before = server.memory();
+        let before = server.program.memory();
         let sessions: Vec<LiveClient> = (0..ALLOCATIONS)
             .map(|_| {
                 let mut session = session::on_udp();
@@ -27,7 +25,7 @@ fn thousands_of_idle_allocations_cost_the_process_little_each() {
                 session
             })
             .collect();
-        let each = server.memory().saturating_sub(before) / ALLOCATIONS;
+        let each = server.program.memory().saturating_sub(before) / ALLOCATIONS;
         println!("{ALLOCATIONS} allocations cost {each} bytes each");
         assert!(each <= MOST, "{each} bytes each");
         drop(sessions);

@@ -6,7 +6,9 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use client::{Sha256, Transport};
 use lab::{live::LiveClient, socket::LiveSocket};
 
-use crate::{server::SERVER, stream::connect};
+use crate::stream::connect;
+
+use crate::server::SERVER;
 
 /// A client on UDP.
 pub(crate) fn on_udp() -> LiveClient {

@@ -7,23 +7,24 @@ use std::{
     time::{Duration, Instant},
 };
 
-use lab::{PATIENCE, wait_for, world::in_own_world};
+use lab::{PATIENCE, server::Server, wait_for, world::in_own_world};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::{
     bystander::Bystander,
-    server::{SERVER, Server, Setup},
     session,
     stream::{connect, read_to_end},
 };
+
+use crate::server::{SERVER, setup};
 
 #[test]
 fn connections_that_say_nothing_cost_little_and_are_closed_in_time() {
     in_own_world(|_| {
         allow_many_files();
-        let server = Server::start(Setup::default());
+        let mut server = Server::start(setup());
         let bystander = Bystander::start();
-        let before = server.memory();
+        let before = server.program.memory();
         let start = Instant::now();
         let silent: Vec<TcpStream> = (0..2000_u16)
             .map(|number| connect((crowd(number), 0).into(), SERVER))
@@ -32,7 +33,7 @@ fn connections_that_say_nothing_cost_little_and_are_closed_in_time() {
         // The last connection to be accepted is served, and so were those before it.
         let mut last = connect((Ipv4Addr::LOCALHOST, 0).into(), SERVER);
         assert!(is_answered(&mut last));
-        let each = server.memory().saturating_sub(before) / 2000;
+        let each = server.program.memory().saturating_sub(before) / 2000;
         println!("a silent connection costs {each} bytes");
         assert!(each <= MOST_FOR_SILENCE, "{each} bytes each");
 
@@ -52,10 +53,7 @@ fn connections_that_say_nothing_cost_little_and_are_closed_in_time() {
 #[test]
 fn a_connection_without_a_frame_of_use_is_closed_in_time_however_busy() {
     in_own_world(|_| {
-        let server = Server::start(Setup {
-            tcp: "first-frame = \"3s\"",
-            ..Setup::default()
-        });
+        let mut server = Server::start(setup().with("tcp.first-frame = '3s'"));
         let bystander = Bystander::start();
         let useless: [&[u8]; 4] = [
             // One byte of a request at a time.
@@ -95,10 +93,7 @@ fn a_connection_without_a_frame_of_use_is_closed_in_time_however_busy() {
 #[test]
 fn a_client_that_falls_silent_is_closed_unless_it_has_an_allocation() {
     in_own_world(|_| {
-        let server = Server::start(Setup {
-            tcp: "idle = \"1s\"",
-            ..Setup::default()
-        });
+        let mut server = Server::start(setup().with("tcp.idle = '1s'"));
         let mut visitor = connect((Ipv4Addr::LOCALHOST, 0).into(), SERVER);
         let mut resident = session::on_tcp();
         resident.allocate().expect("an allocation");
@@ -122,10 +117,7 @@ fn a_client_that_falls_silent_is_closed_unless_it_has_an_allocation() {
 #[test]
 fn a_keepalive_now_and_then_keeps_a_strangers_connection_open() {
     in_own_world(|_| {
-        let server = Server::start(Setup {
-            tcp: "idle = \"2s\"",
-            ..Setup::default()
-        });
+        let mut server = Server::start(setup().with("tcp.idle = '2s'"));
         let mut visitors = KEEPALIVES.map(|_| connect((Ipv4Addr::LOCALHOST, 0).into(), SERVER));
         // Several times as long as they may be silent.
         let start = Instant::now();
@@ -148,10 +140,7 @@ fn a_keepalive_now_and_then_keeps_a_strangers_connection_open() {
 #[test]
 fn a_stranger_is_closed_in_the_end_whatever_it_sends() {
     in_own_world(|_| {
-        let server = Server::start(Setup {
-            tcp: "stranger-lifetime = \"3s\"",
-            ..Setup::default()
-        });
+        let mut server = Server::start(setup().with("tcp.stranger-lifetime = '3s'"));
         let lifetime = Duration::from_secs(3);
         let mut resident = session::on_tcp();
         resident.allocate().expect("an allocation");
@@ -192,10 +181,7 @@ fn a_stranger_is_closed_in_the_end_whatever_it_sends() {
 #[test]
 fn connections_have_limits_for_one_net_and_for_all() {
     in_own_world(|_| {
-        let server = Server::start(Setup {
-            tcp: "per-prefix = 4\nconnections = 6",
-            ..Setup::default()
-        });
+        let mut server = Server::start(setup().with("tcp.per-prefix = 4\ntcp.connections = 6"));
         let from =
             |net: u8, host: u8| connect((Ipv4Addr::new(127, net, 0, host), 0).into(), SERVER);
         let is_refused = |stream: &TcpStream| read_to_end(stream, PATIENCE).is_empty();

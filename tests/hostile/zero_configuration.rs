@@ -5,36 +5,35 @@ use std::net::Ipv4Addr;
 use lab::{
     PATIENCE,
     live::{Code, LiveClient},
-    server::{PASSWORD, USER},
+    program::{Program, here},
+    server::{PASSWORD, Server, USER, serve},
     socket::peer_at,
-    wait_for,
     world::{CLIENT_V4, in_own_world},
 };
-use serde_json::{Deserializer, Value};
+use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{
-    server::{Server, Setup, start_unconfigured},
-    session,
-};
+use crate::session;
+
+use crate::server::setup;
 
 #[test]
 fn what_it_prints_authenticates_and_still_does_after_a_restart() {
     in_own_world(|_| {
         let home = TempDir::new().expect("a temporary directory");
-        let server = Server::start_unconfigured(home.path(), &[]);
-        let printed = printed_ice_server(&server);
+        let mut server = Server::unconfigured(here, home.path(), &[]);
+        let printed = &server.printed_ice_servers()[0];
         let urls = printed["urls"].as_array().expect("several");
         for transport in ["udp", "tcp"] {
             let url = format!("turn:{CLIENT_V4}:3478?transport={transport}");
             assert!(urls.contains(&url.as_str().into()), "{url} in {urls:?}");
         }
-        let relayed = client_of(&printed).allocate().expect("an allocation");
+        let relayed = client_of(printed).allocate().expect("an allocation");
         assert_eq!(relayed.ip(), CLIENT_V4);
         server.stop();
 
-        let server = Server::start_unconfigured(home.path(), &[]);
-        client_of(&printed).allocate().expect("the same secret");
+        let mut server = Server::unconfigured(here, home.path(), &[]);
+        client_of(printed).allocate().expect("the same secret");
         let forged = session::on_udp()
             .login(text(&printed["username"]), "made up")
             .allocate();
@@ -49,8 +48,8 @@ fn loopback_peers_are_for_who_asks_for_them() {
         let home = TempDir::new().expect("a temporary directory");
         let (peer, address) = peer_at(Ipv4Addr::LOCALHOST);
 
-        let server = Server::start_unconfigured(home.path(), &[]);
-        let mut session = client_of(&printed_ice_server(&server));
+        let mut server = Server::unconfigured(here, home.path(), &[]);
+        let mut session = client_of(&server.printed_ice_servers()[0]);
         session.allocate().expect("an allocation");
         assert_eq!(session.create_permission(address), Err(Code(403)));
         assert_eq!(session.bind_channel(address), Err(Code(403)));
@@ -60,8 +59,8 @@ fn loopback_peers_are_for_who_asks_for_them() {
         assert!(peer.recv(&mut [0; 16]).is_err(), "it was sent all the same");
         server.stop();
 
-        let server = Server::start_unconfigured(home.path(), &["--dev"]);
-        let mut session = client_of(&printed_ice_server(&server));
+        let server = Server::unconfigured(here, home.path(), &["--dev"]);
+        let mut session = client_of(&server.printed_ice_servers()[0]);
         session.allocate().expect("an allocation");
         session.create_permission(address).expect("a permission");
         session.post(address, b"hello");
@@ -77,7 +76,9 @@ fn loopback_peers_are_for_who_asks_for_them() {
 fn without_a_place_for_the_secret_it_says_what_is_missing() {
     in_own_world(|_| {
         let nowhere = std::path::Path::new("");
-        let ended = start_unconfigured(nowhere, &[]).wait(PATIENCE);
+        let mut command = serve(here);
+        command.env("HOME", nowhere);
+        let ended = Program::run(command, PATIENCE);
         assert_eq!(ended.status.code(), Some(1), "{}", ended.output);
         assert!(ended.output.contains("--state-dir"), "{}", ended.output);
     });
@@ -86,10 +87,7 @@ fn without_a_place_for_the_secret_it_says_what_is_missing() {
 #[test]
 fn a_file_without_users_and_secrets_makes_a_stun_server_that_says_so() {
     in_own_world(|_| {
-        let server = Server::start(Setup {
-            users: false,
-            ..Setup::default()
-        });
+        let server = Server::start(setup().without("auth"));
         for mut session in [session::on_udp(), session::on_tcp()] {
             session.binding();
             assert_eq!(session.allocate(), Err(Code(401)));
@@ -98,17 +96,6 @@ fn a_file_without_users_and_secrets_makes_a_stun_server_that_says_so() {
         server.wait_for_line(&["request.refused", "method=\"Allocate\"", "code=401", USER]);
         assert!(!server.log().contains(PASSWORD));
     });
-}
-
-/// The entry that is printed for a web page.
-fn printed_ice_server(server: &Server) -> Value {
-    wait_for("iceServers", PATIENCE, || {
-        let log = server.log();
-        let object = &log[log.find("{\n")?..];
-        let mut values = Deserializer::from_str(object).into_iter::<Value>();
-        let mut printed = values.next()?.ok()?;
-        Some(printed["iceServers"][0].take())
-    })
 }
 
 fn client_of(ice_server: &Value) -> LiveClient {

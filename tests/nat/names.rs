@@ -5,7 +5,7 @@ use lab::{
     internet::{WEB, on_the_internet, server_v4, server_v6},
     nat::Nat,
     program::Program,
-    server::{PASSWORD, USER, binary},
+    server::{PASSWORD, USER, hairpin_by},
     servers::Kind,
 };
 use serde_json::Value;
@@ -97,7 +97,7 @@ fn a_relay_is_found_through_naptr_and_srv() {
             .srv("_turn._tcp.stream.example", 0, "one.example", 3478)
             .publish();
         let examine = |uri: &str| {
-            let mut doctor = home.host.command(&binary());
+            let mut doctor = hairpin_by(|program| home.host.command(program));
             doctor.args([
                 "doctor",
                 "--json",
@@ -108,7 +108,7 @@ fn a_relay_is_found_through_naptr_and_srv() {
                 PASSWORD,
             ]);
             doctor.arg(uri);
-            Program::run(doctor, "util-linux", 2 * PATIENCE)
+            Program::run(doctor, 2 * PATIENCE)
         };
         let found = examine("turn:relay.example");
         assert!(found.status.success(), "{}", found.output);

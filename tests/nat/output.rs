@@ -5,7 +5,7 @@ use lab::{
     internet::{Home, on_the_internet},
     nat::Nat,
     program::Program,
-    server::binary,
+    server::hairpin_by,
     servers::Kind,
 };
 use serde_json::Value;
@@ -64,14 +64,14 @@ fn scripts_find_the_same_names_whatever_is_found() {
 
 /// The report for people. `1` forces colours; without a value the probe decides.
 fn text(home: &Home, colours: &str) -> String {
-    let mut command = home.host.command(&binary());
+    let mut command = hairpin_by(|program| home.host.command(program));
     command
         .args(["probe", "--timeout", "1s"])
         .args(Kind::Alternate.uris());
     command
         .env_remove("NO_COLOR")
         .env("CLICOLOR_FORCE", colours);
-    Program::run(command, "util-linux", PATIENCE).output
+    Program::run(command, PATIENCE).output
 }
 
 /// The names of an object, in their order.

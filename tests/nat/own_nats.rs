@@ -127,14 +127,14 @@ fn natdiscovery(home: &Home, local: IpAddr, server: IpAddr) -> Program {
     let mut command = home.host.command("turnutils_natdiscovery");
     command.args(["-m", "-f", "-L", &local.to_string()]);
     command.arg(server.to_string());
-    Program::start(command, "coturn")
+    Program::start(command)
 }
 
 /// Debian's client.
 fn stun(home: &Home) -> Program {
     let mut command = home.host.command("stun");
     command.arg(server_v4(21).to_string()).arg("-v");
-    Program::start(command, "stun-client")
+    Program::start(command)
 }
 
 #[track_caller]

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use lab::{PATIENCE, internet::Home, program::Program, server::binary};
+use lab::{PATIENCE, internet::Home, program::Program, server::hairpin_by};
 use serde_json::Value;
 
 /// A probe under way.
@@ -19,7 +19,7 @@ pub(crate) struct Told {
 
 /// Starts a probe that asks the servers of `uris`.
 pub(crate) fn start(home: &Home, uris: &[String], options: &[&str]) -> Running {
-    let mut command = home.host.command(&binary());
+    let mut command = hairpin_by(|program| home.host.command(program));
     command.args(["probe", "--json", "--timeout", TIMEOUT]);
     Running::start(command, uris, options)
 }
@@ -35,7 +35,7 @@ impl Running {
         // Without any, it would ask public servers.
         assert!(!uris.is_empty(), "no server to ask");
         command.args(options).args(uris);
-        Self(Program::start(command, "util-linux"))
+        Self(Program::start(command))
     }
 
     /// Waits for its end.

@@ -7,7 +7,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::program::Program;
+use crate::program::{Program, here};
 
 /// The browsers, as Debian has them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,20 +28,20 @@ pub struct Running {
 impl Browser {
     /// Opens it on the test's own host.
     pub fn open(self, url: &str) -> Running {
-        self.open_at(|program| Command::new(program), url)
+        self.open_at(here, url)
     }
 
     /// Opens it by a command from `at`, which says where programs run.
     pub fn open_at(self, at: impl FnOnce(&str) -> Command, url: &str) -> Running {
         let home = TempDir::new().expect("a temporary directory");
-        let (mut command, package) = match self {
-            Self::Chromium => (chromium(at("chromium"), &home), "chromium"),
-            Self::Firefox => (firefox(at("firefox-esr"), &home), "firefox-esr"),
+        let mut command = match self {
+            Self::Chromium => chromium(at("chromium"), &home),
+            Self::Firefox => firefox(at("firefox-esr"), &home),
         };
         command.arg(url);
         command.envs(["HOME", "TMPDIR", "XDG_RUNTIME_DIR"].map(|name| (name, home.path())));
         Running {
-            program: Program::start(command, package),
+            program: Program::start(command),
             _home: home,
         }
     }

@@ -8,17 +8,14 @@
 use std::{
     fs,
     net::{Ipv4Addr, Ipv6Addr},
-    process::Command,
     time::Duration,
 };
 
-use tempfile::NamedTempFile;
-
 use crate::{
-    PATIENCE,
+    machine::{Machine, configure, filter},
+    namespaces::{LIFETIME, in_own_namespaces},
     nat::Nat,
-    program::{Ended, Program},
-    world::{Host, LIFETIME, configure, in_own_namespaces, test_name},
+    program::{Program, here},
 };
 
 /// The Internet of one test.
@@ -28,9 +25,9 @@ pub struct Internet(());
 pub struct Home {
     number: u8,
     /// The host, behind the router.
-    pub host: Host,
-    router: Host,
-    _carrier: Option<Host>,
+    pub host: Machine,
+    router: Machine,
+    _carrier: Option<Machine>,
     /// The host's own address.
     pub inside: Ipv4Addr,
     /// The address that the Internet sees.
@@ -44,7 +41,7 @@ pub fn on_the_internet<F: FnOnce(&Internet)>(promise: F) {
 
 /// The same for a test that may take as long as `lifetime`.
 pub fn on_the_internet_for<F: FnOnce(&Internet)>(lifetime: Duration, promise: F) {
-    in_own_namespaces(&test_name::<F>(), lifetime, || promise(&Internet::new()));
+    in_own_namespaces::<F>(lifetime, || promise(&Internet::new()));
 }
 
 impl Internet {
@@ -56,13 +53,13 @@ impl Internet {
             links += &format!("address add {}/32 dev lo\n", server_v4(last));
             links += &format!("address add {}/128 dev lo nodad\n", server_v6(last));
         }
-        configure(Command::new("ip"), &links);
+        configure(here("ip"), &links);
         Self(())
     }
 
     /// A home behind `nat`. `number`, from 1 on, tells it from the other homes of this Internet.
     pub fn home(&self, number: u8, nat: Nat) -> Home {
-        let (host, router) = (Host::new(), Host::new());
+        let (host, router) = (Machine::new(), Machine::new());
         let outside = Ipv4Addr::new(203, 0, 113, number);
         let is_public = nat == Nat::None;
         let inside = if is_public {
@@ -70,9 +67,9 @@ impl Internet {
         } else {
             Ipv4Addr::new(192, 168, number, 2)
         };
-        let carrier = (nat == Nat::Carrier).then(Host::new);
+        let carrier = (nat == Nat::Carrier).then(Machine::new);
         configure(
-            Command::new("ip"),
+            here("ip"),
             &uplink(number, carrier.as_ref().unwrap_or(&router).pid()),
         );
         if let Some(carrier) = &carrier {
@@ -89,7 +86,7 @@ impl Internet {
         routes(&router, &nat.rules(outside_of_router, inside));
         if is_public {
             let back = format!("route add {inside} via {outside} dev wan{number} onlink\n");
-            configure(Command::new("ip"), &back);
+            configure(here("ip"), &back);
         }
         if nat == Nat::Ipv6Firewall {
             assert_eq!(number, 1, "one home has IPv6");
@@ -110,15 +107,15 @@ impl Home {
     /// Lets its link to the Internet take packets of so many bytes at most.
     pub fn narrow(&self, bytes: u16) {
         let uplink = format!("link set wan{} mtu {bytes}\n", self.number);
-        configure(Command::new("ip"), &uplink);
+        configure(here("ip"), &uplink);
         let wan = format!("link set wan mtu {bytes}\n");
         configure(self.router.command("ip"), &wan);
     }
 
     /// Drops all fragments, even the first of a datagram.
     pub fn lose_fragments(&self) {
-        load(
-            &self.router,
+        filter(
+            self.router.command("nft"),
             "table netdev short {\n\
                chain ingress {\n\
                  type filter hook ingress device wan priority 0;\n\
@@ -135,8 +132,8 @@ impl Home {
 }
 
 /// A host of its own on the Internet, at the addresses of a server. There may be one.
-pub fn server_host(last: u8) -> Host {
-    let host = Host::new();
+pub fn server_host(last: u8) -> Machine {
+    let host = Machine::new();
     let (v4, v6) = (server_v4(last), server_v6(last));
     let links = format!(
         "link add far address {INTERNET_MAC} type veth \
@@ -149,7 +146,7 @@ pub fn server_host(last: u8) -> Host {
          route add {v6} via 2001:db8:fa::2\n",
         host.pid()
     );
-    configure(Command::new("ip"), &links);
+    configure(here("ip"), &links);
     configure(host.command("ip"), &wan(v4));
     let links = format!(
         "address add 2001:db8:fa::2/64 dev wan nodad\n\
@@ -231,13 +228,13 @@ fn host_links(inside: Ipv4Addr) -> String {
 
 /// Gives the first home a net of IPv6, which nothing translates. Neighbours are known beforehand,
 /// as discovering one on a new link takes a second.
-fn ipv6(router: &Host, host: &Host) {
+fn ipv6(router: &Machine, host: &Machine) {
     let outside = format!(
         "address add 2001:db8:ff::1/64 dev wan1 nodad\n\
          neighbor add 2001:db8:ff::2 lladdr {WAN_MAC} dev wan1\n\
          route add {INSIDE_V6} via 2001:db8:ff::2\n"
     );
-    configure(Command::new("ip"), &outside);
+    configure(here("ip"), &outside);
     let between = format!(
         "address add 2001:db8:ff::2/64 dev wan nodad\n\
          address add 2001:db8:1::1/64 dev lan nodad\n\
@@ -255,30 +252,21 @@ fn ipv6(router: &Host, host: &Host) {
 }
 
 /// Makes a router of a host: it forwards, by `rules` of nftables.
-fn routes(router: &Host, rules: &str) {
+fn routes(router: &Machine, rules: &str) {
     set(router, "ipv4/ip_forward", "1");
     set(router, "ipv6/conf/all/forwarding", "1");
-    load(router, rules);
+    filter(router.command("nft"), rules);
 }
 
-fn load(router: &Host, rules: &str) {
-    let file = NamedTempFile::new().expect("a temporary file");
-    fs::write(file.path(), rules).expect("the temporary file is ours");
-    let mut nft = router.command("nft");
-    nft.arg("--file").arg(file.path());
-    assert_done(&Program::run(nft, "nftables", PATIENCE), rules);
-}
-
-fn set(host: &Host, key: &str, value: &str) {
+fn set(host: &Machine, key: &str, value: &str) {
     let mut shell = host.command("sh");
-    let key = format!("/proc/sys/net/{key}");
-    shell.args(["-c", "echo \"$1\" > \"$0\"", &key, value]);
-    assert_done(&Program::run(shell, "dash", PATIENCE), &key);
-}
-
-#[track_caller]
-fn assert_done(ended: &Ended, what: &str) {
-    assert!(ended.status.success(), "{what}: {}", ended.output);
+    shell.args([
+        "-c",
+        "echo \"$1\" > \"$0\"",
+        &format!("/proc/sys/net/{key}"),
+        value,
+    ]);
+    Program::succeed(shell);
 }
 
 const fn router_of(inside: Ipv4Addr) -> Ipv4Addr {

@@ -4,14 +4,20 @@
 //! Only `live`, the project's own client, knows packets. A test describes its server (`Setup`),
 //! starts it (`World::serve`), runs a client against it and reads the client's output.
 
+pub mod authority;
 pub mod board;
 pub mod browser;
+pub mod credentials;
+pub mod foreign;
 pub mod internet;
 pub mod live;
+pub mod machine;
+pub mod namespaces;
 pub mod nat;
 pub mod program;
 pub mod server;
 pub mod servers;
+pub mod setup;
 pub mod socket;
 pub mod talks;
 pub mod turn_client;

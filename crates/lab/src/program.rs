@@ -12,7 +12,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tempfile::NamedTempFile;
 
-use crate::wait_for;
+use crate::{PATIENCE, wait_for};
 
 /// A running program. It leads a process group of its own, which ends with this value.
 pub struct Program {
@@ -31,19 +31,19 @@ pub struct Ended {
 }
 
 impl Program {
-    /// Starts `command`, which Debian keeps in `package`.
-    pub fn start(command: Command, package: &str) -> Self {
-        Self::start_with(Stdio::null(), command, package)
+    /// Starts a program without input.
+    pub fn start(command: Command) -> Self {
+        Self::start_with(Stdio::null(), command)
     }
 
     /// The same for a program that reads its input.
-    pub fn start_talking(command: Command, package: &str) -> (Self, ChildStdin) {
-        let mut program = Self::start_with(Stdio::piped(), command, package);
+    pub fn start_talking(command: Command) -> (Self, ChildStdin) {
+        let mut program = Self::start_with(Stdio::piped(), command);
         let input = program.child.stdin.take().expect("a pipe");
         (program, input)
     }
 
-    fn start_with(input: Stdio, mut command: Command, package: &str) -> Self {
+    fn start_with(input: Stdio, mut command: Command) -> Self {
         let name = command.get_program().to_string_lossy().into_owned();
         // A file, not a pipe: it need not be drained, and grandchildren may keep it open.
         let output = NamedTempFile::new().expect("a temporary file");
@@ -56,7 +56,7 @@ impl Program {
         let child = match command.spawn() {
             Ok(child) => child,
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                panic!("{name} is not installed: apt-get install {package}")
+                panic!("{name} is not installed: `cargo xtask tools` installs what tests need")
             }
             Err(error) => panic!("{name} does not start: {error}"),
         };
@@ -69,8 +69,17 @@ impl Program {
 
     /// Runs `command` to its end, which must come within `patience`.
     #[track_caller]
-    pub fn run(command: Command, package: &str, patience: Duration) -> Ended {
-        Self::start(command, package).wait(patience)
+    pub fn run(command: Command, patience: Duration) -> Ended {
+        Self::start(command).wait(patience)
+    }
+
+    /// Runs `command` to its end, which must be a success, and returns its output.
+    #[track_caller]
+    pub fn succeed(command: Command) -> String {
+        let what = format!("{command:?}");
+        let Ended { status, output } = Self::run(command, PATIENCE);
+        assert!(status.success(), "{what} ended with {status}: {output}");
+        output
     }
 
     /// Waits for the program to end by itself.
@@ -103,6 +112,65 @@ impl Program {
     pub fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
     }
+
+    /// The memory that the process has, in bytes.
+    pub fn memory(&self) -> u64 {
+        self.status("VmRSS:")
+    }
+
+    /// The most memory that the process ever had, in bytes.
+    pub fn peak_memory(&self) -> u64 {
+        self.status("VmHWM:")
+    }
+
+    /// The processor time that the process has used.
+    pub fn processor_time(&self) -> Duration {
+        let stat = self.proc("stat");
+        // The second field, a name in parentheses, may hold spaces. proc_pid_stat(5)
+        let (_, fields) = stat.rsplit_once(") ").expect("a name");
+        let ticks = fields.split_whitespace().skip(11).take(2);
+        let ticks = ticks.map(|field| field.parse::<u64>().expect("a number"));
+        Duration::from_millis(10 * ticks.sum::<u64>())
+    }
+
+    fn status(&self, field: &str) -> u64 {
+        1024 * number_after(&self.proc("status"), field).expect("a size in KiB")
+    }
+
+    fn proc(&self, file: &str) -> String {
+        let path = format!("/proc/{}/{file}", self.pid().as_raw_nonzero());
+        fs::read_to_string(path).expect("a living process")
+    }
+}
+
+impl Ended {
+    /// How often this happened at the sockets of a server, by its last lines.
+    pub fn sockets(&self, what: &str) -> u64 {
+        self.total(&format!("sockets what=\"{what}\" count="))
+    }
+
+    /// How many packets a server dropped for this cause, by its last lines.
+    pub fn dropped(&self, cause: &str) -> u64 {
+        self.total(&format!("dropped cause=\"{cause}\" packets="))
+    }
+
+    /// A number that is zero is not logged.
+    fn total(&self, label: &str) -> u64 {
+        number_after(&self.output, label).unwrap_or(0)
+    }
+}
+
+/// The number after the last place where `label` stands.
+pub fn number_after(text: &str, label: &str) -> Option<u64> {
+    let (_, rest) = text.rsplit_once(label)?;
+    let rest = rest.trim_start();
+    let end = rest.find(|it: char| !it.is_ascii_digit());
+    rest[..end.unwrap_or(rest.len())].parse().ok()
+}
+
+/// A program on the test's own host.
+pub fn here(program: &str) -> Command {
+    Command::new(program)
 }
 
 impl Drop for Program {

@@ -1,144 +1,111 @@
-//! The server under test: Hairpin, or coturn to find out which of them is at fault when a test
-//! fails.
+//! Servers: started, waited for, read and stopped.
 
 use std::{
-    env, fs,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket},
-    ops::RangeInclusive,
+    env,
+    net::{SocketAddr, TcpStream},
+    path::Path,
     process::Command,
     thread,
     time::Duration,
 };
 
+use client::Transport;
 use rustix::process::Signal;
 use serde_json::{Deserializer, Value};
 use tempfile::TempDir;
 
 use crate::{
     PATIENCE,
-    program::{Ended, Program},
+    program::{Ended, Program, here},
+    setup::Setup,
+    socket::LiveSocket,
     wait_for,
-    world::{FAR_V4, FAR_V6, PEER_V4, PEER_V6, SERVER_V4, SERVER_V6, World},
+    world::World,
 };
-
-/// The port of servers, unless a test says otherwise.
-pub const PORT: u16 = 3478;
-/// The realm of servers.
-pub const REALM: &str = "hairpin.test";
-/// The user of servers.
-pub const USER: &str = "alice";
-/// The user's password.
-pub const PASSWORD: &str = "wonderland";
-/// The secret that time-limited credentials are minted from.
-pub const SECRET: &str = "a secret shared with the web application";
-
-/// The server that a test wants, in terms of no server's own.
-#[derive(Clone, Debug)]
-pub struct Setup {
-    /// The port of all listeners.
-    pub port: u16,
-    /// Shards: 0 is one per core.
-    pub threads: u16,
-    /// `[allocation] mobility`.
-    pub mobility: bool,
-    /// More of `[allocation]`.
-    pub allocation: &'static str,
-    /// `[relay] ports`.
-    pub relay_ports: RangeInclusive<u16>,
-    /// Whether the server relays to `PEER_V4`, `PEER_V6` and the far host, which have documentation
-    /// addresses.
-    pub allow_peers: bool,
-    /// Whether there is a shared secret beside the user; if so, names cannot be hashed.
-    pub has_secret: bool,
-    /// `[auth] sha256`.
-    pub sha256: &'static str,
-    /// The content of the file of `[auth] nonce-secret-file`.
-    pub nonce_secret: Option<&'static str>,
-    /// `[log] level`.
-    pub log_level: &'static str,
-    /// `[log] addresses`.
-    pub log_addresses: bool,
-    /// More of the configuration, in Hairpin's format.
-    pub more: String,
-}
-
-impl Default for Setup {
-    fn default() -> Self {
-        Self {
-            port: 3478,
-            threads: 0,
-            mobility: true,
-            allocation: "",
-            relay_ports: 49152..=65535,
-            allow_peers: true,
-            has_secret: true,
-            sha256: "offer",
-            nonce_secret: None,
-            log_level: "info",
-            log_addresses: false,
-            more: String::new(),
-        }
-    }
-}
 
 /// A running server, stopped when dropped.
 pub struct Server {
     /// The server itself.
     pub program: Program,
-    _files: TempDir,
+    files: TempDir,
 }
 
 impl Server {
-    /// Starts the server under test on the server's host.
-    pub fn start(world: &World, setup: Setup) -> Self {
-        let files = TempDir::new().expect("a temporary directory");
-        let program = match Kind::under_test() {
-            Kind::Hairpin => setup.hairpin(world, &files),
-            Kind::Coturn => setup.coturn(world, &files),
-        };
-        Self::ready(program, files, setup.port)
+    /// Starts Hairpin on the test's own host, and waits until it listens.
+    #[track_caller]
+    pub fn start(setup: Setup) -> Self {
+        Self::start_by(here, setup)
     }
 
-    /// Starts Hairpin as a new user does: without a configuration.
-    pub fn start_unconfigured(world: &World) -> Self {
+    /// The same by a command from `how`, which says where and how a program runs.
+    #[track_caller]
+    pub fn start_by(how: impl FnOnce(&str) -> Command, setup: Setup) -> Self {
         let files = TempDir::new().expect("a temporary directory");
-        let mut command = hairpin(world);
-        command.arg("--state-dir").arg(files.path());
-        Self::ready(Program::start(command, "util-linux"), files, 3478)
+        Self::listening(setup.command(how, files.path()), files)
     }
 
-    /// Starts Hairpin on any host, with a configuration of the test's own, and waits until it
-    /// answers.
-    pub fn start_anywhere(
-        on_host: impl FnOnce(&str) -> Command,
-        toml: &str,
+    /// Starts Hairpin as a new user does: without a configuration. It keeps its state in `home`.
+    #[track_caller]
+    pub fn unconfigured(
+        how: impl FnOnce(&str) -> Command,
+        home: &Path,
+        arguments: &[&str],
+    ) -> Self {
+        let mut command = serve(how);
+        command.args(arguments).env("HOME", home);
+        Self::listening(command, TempDir::new().expect("a temporary directory"))
+    }
+
+    #[track_caller]
+    fn listening(command: Command, files: TempDir) -> Self {
+        let mut program = Program::start(command);
+        // All listeners are bound before the first is logged.
+        wait_for("the server to listen", PATIENCE, || {
+            if let Some(status) = program.ended() {
+                panic!("the server ended with {status}");
+            }
+            program.output().contains(" listening ").then_some(())
+        });
+        Self { program, files }
+    }
+
+    /// Starts coturn by a command from `how`, and waits until it answers.
+    #[track_caller]
+    pub fn coturn(
+        how: impl FnOnce(&str) -> Command,
         listeners: &[SocketAddr],
+        options: &[&str],
     ) -> Self {
         let files = TempDir::new().expect("a temporary directory");
-        let config = files.path().join("turnserver.toml");
-        fs::write(&config, toml).expect("the temporary directory is ours");
-        let mut command = serve(on_host);
-        command.arg("--config").arg(config);
-        Self::at(listeners, Program::start(command, "util-linux"), files)
-    }
-
-    /// The server that runs as `program`, once it answers at all its `listeners`. It keeps the
-    /// files until it ends.
-    pub fn at(listeners: &[SocketAddr], program: Program, files: TempDir) -> Self {
-        let mut server = Self {
-            program,
-            _files: files,
-        };
+        let mut command = how("turnserver");
+        command.args(["-n", "--log-file", "stdout", "--simple-log", "--no-cli"]);
         for listener in listeners {
-            server.wait_until_ready(*listener);
+            command.args(["--listening-ip", &listener.ip().to_string()]);
+            command.args(["--listening-port", &listener.port().to_string()]);
         }
-        server
+        command.arg("--pidfile").arg(files.path().join("pid"));
+        command.arg("--userdb").arg(files.path().join("users"));
+        command.args(options);
+        let mut program = Program::start(command);
+        for listener in listeners {
+            wait_for("coturn to answer", PATIENCE, || {
+                if let Some(status) = program.ended() {
+                    panic!("coturn ended with {status}");
+                }
+                let is_tcp = options.contains(&"--no-tcp") || TcpStream::connect(listener).is_ok();
+                (is_tcp && answers_udp(*listener)).then_some(())
+            });
+        }
+        Self { program, files }
     }
 
-    /// Waits for a line of the log that has these words.
-    #[track_caller]
-    pub fn wait_for_line(&self, words: &str) {
-        wait_for(words, PATIENCE, || self.log().contains(words).then_some(()));
+    /// The file of the configuration.
+    pub fn config(&self) -> String {
+        self.files
+            .path()
+            .join("turnserver.toml")
+            .display()
+            .to_string()
     }
 
     /// The server's log so far.
@@ -146,7 +113,28 @@ impl Server {
         self.program.output()
     }
 
+    /// Waits for a line of the log that has all of these words.
+    #[track_caller]
+    pub fn wait_for_line(&self, words: &[&str]) {
+        wait_for(&format!("a line with {words:?}"), PATIENCE, || {
+            let log = self.log();
+            let mut lines = log.lines();
+            lines
+                .any(|line| words.iter().all(|word| line.contains(word)))
+                .then_some(())
+        });
+    }
+
+    /// Waits until the log has these words so many times.
+    #[track_caller]
+    pub fn wait_for_lines(&self, words: &str, count: usize) {
+        wait_for(&format!("{count} lines with {words}"), 2 * PATIENCE, || {
+            (self.log().matches(words).count() == count).then_some(())
+        });
+    }
+
     /// The `iceServers` that a server without configuration prints for a web page.
+    #[track_caller]
     pub fn printed_ice_servers(&self) -> Value {
         wait_for("iceServers", PATIENCE, || {
             let log = self.log();
@@ -157,30 +145,23 @@ impl Server {
         })
     }
 
-    /// Asks the server to end, and returns how it did.
+    /// Asks the server to end, and returns how it did; its last lines have the totals.
     #[track_caller]
     pub fn stop(&mut self) -> Ended {
         self.program.signal(Signal::TERM);
-        self.program.wait(TIME_TO_STOP)
+        let ended = self.wait();
+        assert!(
+            ended.status.success() && !ended.output.contains("panicked"),
+            "{ended:?}"
+        );
+        ended
     }
 
     /// Asks the server to grant nothing new and to end with its last allocation.
     #[track_caller]
     pub fn drain(&self) {
-        self.signal(Signal::USR1);
-        wait_for("the server to drain", PATIENCE, || {
-            self.log().contains("draining").then_some(())
-        });
-    }
-
-    /// Sends the server a signal.
-    pub fn signal(&self, signal: Signal) {
-        self.program.signal(signal);
-    }
-
-    /// Whether the server runs.
-    pub fn is_running(&mut self) -> bool {
-        self.program.ended().is_none()
+        self.program.signal(Signal::USR1);
+        self.wait_for_line(&["draining"]);
     }
 
     /// Waits for the server to end by itself.
@@ -188,158 +169,45 @@ impl Server {
     pub fn wait(&mut self) -> Ended {
         self.program.wait(TIME_TO_STOP)
     }
-
-    fn ready(program: Program, files: TempDir, port: u16) -> Self {
-        let both = [IpAddr::V4(SERVER_V4), IpAddr::V6(SERVER_V6)];
-        Self::at(&both.map(|ip| SocketAddr::new(ip, port)), program, files)
-    }
-
-    fn wait_until_ready(&mut self, listener: SocketAddr) {
-        wait_for("the server to answer", PATIENCE, || {
-            if let Some(status) = self.program.ended() {
-                panic!("the server ended with {status}");
-            }
-            (answers_udp(listener) && TcpStream::connect(listener).is_ok()).then_some(())
-        });
-    }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
         // A failed test has its message already; a second panic would hide it.
-        if thread::panicking() {
-            return;
+        if !thread::panicking() {
+            self.stop();
         }
-        self.stop();
-        let log = self.log();
-        assert!(!log.contains("panicked at"), "the server panicked:\n{log}");
     }
 }
 
-enum Kind {
-    Hairpin,
-    Coturn,
-}
-
-impl Kind {
-    fn under_test() -> Self {
+impl World {
+    /// Starts the server under test on the server's host: Hairpin, or coturn to find out which of
+    /// them is at fault when a test fails.
+    #[track_caller]
+    pub fn serve(&self, setup: Setup) -> Server {
+        let how = |program: &str| self.on_server_host(program);
         match env::var("HAIRPIN_TEST_SERVER").as_deref() {
-            Err(_) | Ok("hairpin") => Self::Hairpin,
-            Ok("coturn") => Self::Coturn,
+            Err(_) | Ok("hairpin") => Server::start_by(how, setup),
+            Ok("coturn") => Server::coturn(how, &setup.listeners(), &coturn_options(&setup)),
             Ok(other) => panic!("HAIRPIN_TEST_SERVER is hairpin or coturn, not {other}"),
         }
     }
+
+    /// Starts Hairpin there without a configuration. It keeps its state in `home`.
+    #[track_caller]
+    pub fn serve_unconfigured(&self, home: &Path) -> Server {
+        Server::unconfigured(|program| self.on_server_host(program), home, &[])
+    }
 }
 
-impl Setup {
-    fn hairpin(&self, world: &World, files: &TempDir) -> Program {
-        let config = files.path().join("turnserver.toml");
-        fs::write(&config, self.toml()).expect("the temporary directory is ours");
-        if let Some(secret) = self.nonce_secret {
-            let file = files.path().join(NONCE_SECRET);
-            fs::write(&file, secret).expect("the temporary directory is ours");
-        }
-        let mut command = hairpin(world);
-        command.arg("--config").arg(config);
-        Program::start(command, "util-linux")
+/// Coturn takes users or a secret, not both: it is given the users.
+fn coturn_options(setup: &Setup) -> Vec<&str> {
+    let mut options = vec!["--no-tls", "--no-dtls", "--lt-cred-mech", "--mobility"];
+    options.extend(["--realm", REALM, "--user", USER_AND_PASSWORD]);
+    if let Some((first, last)) = setup.relay_ports() {
+        options.extend(["--min-port", first, "--max-port", last]);
     }
-
-    fn toml(&self) -> String {
-        let Self {
-            port,
-            threads,
-            mobility,
-            allocation,
-            relay_ports,
-            ..
-        } = self;
-        let listeners: String = ["udp", "tcp"]
-            .into_iter()
-            .flat_map(|transport| {
-                [
-                    SocketAddr::new(SERVER_V4.into(), *port),
-                    SocketAddr::new(SERVER_V6.into(), *port),
-                ]
-                .map(|listen| {
-                    format!("[[listener]]\ntransport = \"{transport}\"\nlisten = \"{listen}\"\n")
-                })
-            })
-            .collect();
-        let allow = if self.allow_peers {
-            [PEER_V4, FAR_V4]
-                .map(|ip| format!("\"{ip}/32\""))
-                .into_iter()
-                .chain([PEER_V6, FAR_V6].map(|ip| format!("\"{ip}/128\"")))
-                .collect::<Vec<_>>()
-                .join(", ")
-        } else {
-            String::new()
-        };
-        let secrets = if self.has_secret {
-            format!("\"{SECRET}\"")
-        } else {
-            String::new()
-        };
-        let nonce_secret = match self.nonce_secret {
-            Some(_) => format!("nonce-secret-file = \"{NONCE_SECRET}\"\n"),
-            None => String::new(),
-        };
-        format!(
-            "realm = \"{REALM}\"\n\
-             threads = {threads}\n\
-             {listeners}\
-             [relay]\n\
-             addresses = [\"{SERVER_V4}\", \"{SERVER_V6}\"]\n\
-             ports = \"{}-{}\"\n\
-             [auth]\n\
-             secrets = [{secrets}]\n\
-             sha256 = \"{}\"\n\
-             {nonce_secret}\
-             [auth.users]\n\
-             {USER} = \"{PASSWORD}\"\n\
-             [allocation]\n\
-             mobility = {mobility}\n\
-             {allocation}\n\
-             [peers]\n\
-             allow = [{allow}]\n\
-             [log]\n\
-             level = \"{}\"\n\
-             addresses = {}\n\
-             {}",
-            relay_ports.start(),
-            relay_ports.end(),
-            self.sha256,
-            self.log_level,
-            self.log_addresses,
-            self.more,
-        )
-    }
-
-    /// Coturn takes users or a secret, not both: it is given the users.
-    fn coturn(&self, world: &World, files: &TempDir) -> Program {
-        let mut command = world.on_server_host("turnserver");
-        command.args(["-n", "--log-file", "stdout", "--simple-log"]);
-        command.args([
-            "--no-cli",
-            "--no-tls",
-            "--no-dtls",
-            "--lt-cred-mech",
-            "--mobility",
-        ]);
-        command.args(["--realm", REALM, "--user", &format!("{USER}:{PASSWORD}")]);
-        for address in [SERVER_V4.to_string(), SERVER_V6.to_string()] {
-            command.args(["--listening-ip", &address, "--relay-ip", &address]);
-        }
-        let Self {
-            port, relay_ports, ..
-        } = self;
-        command.args(["--listening-port", &port.to_string()]);
-        command.args(["--min-port", &relay_ports.start().to_string()]);
-        command.args(["--max-port", &relay_ports.end().to_string()]);
-        command.arg("--pidfile").arg(files.path().join("pid"));
-        command.arg("--userdb").arg(files.path().join("users"));
-        Program::start(command, "coturn")
-    }
+    options
 }
 
 /// `hairpin`: the binary that the environment names, or the one that Cargo built for the tests.
@@ -351,38 +219,50 @@ pub fn binary() -> String {
         .expect("a test that Cargo runs, or HAIRPIN_BIN")
 }
 
-/// `hairpin serve` on the server's host.
-fn hairpin(world: &World) -> Command {
-    serve(|program| world.on_server_host(program))
+/// `hairpin`, run by `how`, without the variables of the test's own environment.
+pub fn hairpin_by(how: impl FnOnce(&str) -> Command) -> Command {
+    let mut command = how(&binary());
+    for variable in [
+        "HAIRPIN_CONFIG",
+        "HAIRPIN_SECRET",
+        "STATE_DIRECTORY",
+        "XDG_STATE_HOME",
+        "CLICOLOR_FORCE",
+    ] {
+        command.env_remove(variable);
+    }
+    command
 }
 
-/// `hairpin serve` on a host.
-fn serve(on_host: impl FnOnce(&str) -> Command) -> Command {
-    let mut command = on_host(&binary());
-    // A configuration of this machine must not reach the test.
-    command.arg("serve").env_remove("HAIRPIN_CONFIG");
+/// `hairpin serve`, likewise.
+pub fn serve(how: impl FnOnce(&str) -> Command) -> Command {
+    let mut command = hairpin_by(how);
+    command.arg("serve");
     command
 }
 
 /// Whether a STUN Binding request comes back as a response.
 fn answers_udp(server: SocketAddr) -> bool {
-    let any = match server.ip() {
-        IpAddr::V4(_) => IpAddr::from(Ipv4Addr::UNSPECIFIED),
-        IpAddr::V6(_) => IpAddr::from(Ipv6Addr::UNSPECIFIED),
-    };
-    let socket = UdpSocket::bind((any, 0)).expect("a free port");
-    let mut answer = [0; 512];
-    socket
-        .set_read_timeout(Some(Duration::from_millis(100)))
-        .is_ok()
-        && socket.send_to(&BINDING_REQUEST, server).is_ok()
-        && socket.recv(&mut answer).is_ok()
-        && answer[4..20] == BINDING_REQUEST[4..20]
+    let socket = LiveSocket::to(server, Transport::Udp, 0);
+    socket.datagrams().send(&BINDING).is_ok()
+        && socket
+            .receive(&mut [0; 512], Duration::from_millis(100))
+            .is_some()
 }
 
-/// The name of the file, beside the configuration.
-const NONCE_SECRET: &str = "nonce.secret";
+/// The port of servers, unless a test says otherwise.
+pub const PORT: u16 = 3478;
+/// The realm of servers.
+pub const REALM: &str = "hairpin.test";
+/// The user of servers.
+pub const USER: &str = "alice";
+/// The user's password.
+pub const PASSWORD: &str = "wonderland";
+/// Both, as coturn takes them.
+pub const USER_AND_PASSWORD: &str = "alice:wonderland";
+/// The secret that time-limited credentials are minted from.
+pub const SECRET: &str = "a secret shared with the web application";
 /// The longest time that the server may take after SIGTERM.
 const TIME_TO_STOP: Duration = Duration::from_secs(5);
-/// Type Binding request, length 0, the magic cookie, a transaction id. RFC 8489 §5.
-const BINDING_REQUEST: [u8; 20] = *b"\x00\x01\x00\x00\x21\x12\xA4\x42is it there?";
+/// A Binding request: length 0, the magic cookie, a transaction id. RFC 8489 §5.
+pub const BINDING: [u8; 20] = *b"\x00\x01\x00\x00\x21\x12\xA4\x42is it there?";

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::{
     board::Board,
     browser::{Browser, Running},
-    server::{PASSWORD, Setup, USER},
+    server::{PASSWORD, PORT, USER},
     wait_for,
     world::SERVER_V4,
 };
@@ -158,9 +158,8 @@ impl Talks {
 impl End {
     /// The task in the form of the page.
     fn task(self, number: usize, plan: Plan<'_>) -> Value {
-        let port = Setup::default().port;
         let strangers: Vec<Value> = plan.strangers.iter().map(Stranger::candidate).collect();
-        let url = format!("turn:{SERVER_V4}:{port}?transport={}", self.transport);
+        let url = format!("turn:{SERVER_V4}:{PORT}?transport={}", self.transport);
         json!({
             "name": number.to_string(),
             "partner": partner(number).to_string(),

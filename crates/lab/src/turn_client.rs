@@ -1,4 +1,4 @@
-//! A client of the `turn` crate, for the targets that name this file: the others would have it unused.
+//! A client of the `turn` crate.
 
 use std::{net::Ipv4Addr, sync::Arc};
 
@@ -6,16 +6,16 @@ use tokio::net::UdpSocket;
 use turn::client::{Client, ClientConfig};
 
 use crate::{
-    server::{REALM, Setup},
+    server::{PORT, REALM},
     world::SERVER_V4,
 };
 
-/// Of the lab's server, over UDP; it listens already.
+/// Of the world's server, over UDP; it listens already.
 pub async fn turn_client(user: &str, password: &str) -> Client {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))
         .await
         .expect("a free port");
-    let server = format!("{SERVER_V4}:{}", Setup::default().port);
+    let server = format!("{SERVER_V4}:{PORT}");
     let client = Client::new(ClientConfig {
         stun_serv_addr: server.clone(),
         turn_serv_addr: server,

@@ -6,26 +6,17 @@
 //! for which the test runs once more inside fresh ones.
 
 use std::{
-    any::type_name,
-    env,
-    fs::{self, File},
-    io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket},
-    os::fd::AsFd,
-    process::{self, Command},
-    thread,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    process::Command,
     time::Duration,
 };
 
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
-use tempfile::NamedTempFile;
 use wire::AddressFamily;
 
 use crate::{
-    PATIENCE,
-    program::Program,
-    server::{Server, Setup},
-    wait_for,
+    machine::{Machine, configure, filter},
+    namespaces::{LIFETIME, in_own_namespaces},
+    program::here,
 };
 
 /// The server's address.
@@ -69,53 +60,20 @@ pub fn peer_of(family: AddressFamily) -> IpAddr {
 
 /// The client's side of the wire. The other side is the server's host.
 pub struct World {
-    server_host: Host,
-}
-
-/// A host of its own, which is removed with this value.
-pub struct Host {
-    idle: Program,
+    server_host: Machine,
 }
 
 /// Runs the test `promise` in a world of its own. Call it as the test's only statement.
 pub fn in_own_world<F: FnOnce(&World)>(promise: F) {
-    in_own_namespaces(&test_name::<F>(), LIFETIME, || promise(&World::new()));
+    in_own_world_for(LIFETIME, promise);
 }
 
 /// The same for a test that may take as long as `lifetime`.
 pub fn in_own_world_for<F: FnOnce(&World)>(lifetime: Duration, promise: F) {
-    in_own_namespaces(&test_name::<F>(), lifetime, || promise(&World::new()));
-}
-
-/// Runs the test of this name in fresh namespaces, where there is no link yet.
-pub fn in_own_namespaces(test: &str, lifetime: Duration, promise: impl FnOnce()) {
-    if env::var_os(INSIDE).is_some() {
-        end_after(lifetime);
-        promise();
-    } else {
-        run_inside(test);
-    }
-}
-
-/// The name under which the test harness knows the function around the closure `F`.
-pub fn test_name<F>() -> String {
-    let path = type_name::<F>();
-    let path = path.strip_suffix("::{{closure}}").expect("a closure");
-    let (_binary, test) = path.split_once("::").expect("a path");
-    test.to_owned()
+    in_own_namespaces::<F>(lifetime, || promise(&World::new()));
 }
 
 impl World {
-    /// Starts a server on the server's host and waits until it answers.
-    pub fn serve(&self, setup: Setup) -> Server {
-        Server::start(self, setup)
-    }
-
-    /// The same without a configuration.
-    pub fn serve_unconfigured(&self) -> Server {
-        Server::start_unconfigured(self)
-    }
-
     /// A command that will run on the server's host.
     pub fn on_server_host(&self, program: &str) -> Command {
         self.server_host.command(program)
@@ -129,73 +87,33 @@ impl World {
         );
         configure(self.on_server_host("ip"), &addresses);
         let neighbour = format!("neighbor add {ALTERNATE_V6} lladdr {SERVER_MAC} dev client0\n");
-        configure(Command::new("ip"), &neighbour);
+        configure(here("ip"), &neighbour);
     }
 
     /// Drops packets that come to the client's host and match a rule of nftables.
     pub fn drop_incoming(&self, rule: &str) {
-        let mut nft = Command::new("nft");
-        nft.arg(format!(
-            "add table inet lab; \
-             add chain inet lab incoming {{ type filter hook input priority 0; }}; \
-             add rule inet lab incoming {rule} drop"
-        ));
-        let ended = Program::run(nft, "nftables", PATIENCE);
-        assert!(ended.status.success(), "nft failed: {}", ended.output);
+        filter(
+            here("nft"),
+            &format!(
+                "add table inet lab; \
+                 add chain inet lab incoming {{ type filter hook input priority 0; }}; \
+                 add rule inet lab incoming {rule} drop"
+            ),
+        );
     }
 
     /// Gives the server's host a table of nftables.
     pub fn filter_server(&self, table: &str) {
-        let mut nft = self.on_server_host("nft");
-        nft.arg(table);
-        let ended = Program::run(nft, "nftables", PATIENCE);
-        assert!(ended.status.success(), "nft failed: {}", ended.output);
+        filter(self.on_server_host("nft"), table);
     }
 
     fn new() -> Self {
         let world = Self {
-            server_host: Host::new(),
+            server_host: Machine::new(),
         };
-        configure(Command::new("ip"), &client_links(world.server_host.pid()));
+        configure(here("ip"), &client_links(world.server_host.pid()));
         configure(world.on_server_host("ip"), &server_links());
         world
-    }
-}
-
-impl Host {
-    /// A host without any link.
-    pub fn new() -> Self {
-        let mut idle = Command::new("unshare");
-        idle.args(["--net", "sh", "-c", "echo apart; exec sleep infinity"]);
-        let idle = Program::start(idle, "util-linux");
-        wait_for("a host", PATIENCE, || {
-            idle.output().contains("apart").then_some(())
-        });
-        Self { idle }
-    }
-
-    /// A command that will run there.
-    pub fn command(&self, program: &str) -> Command {
-        let mut command = Command::new("nsenter");
-        command.arg(format!("--net=/proc/{}/ns/net", self.pid()));
-        command.arg("--").arg(program);
-        command
-    }
-
-    /// A socket there. It stays in that network, whichever thread uses it.
-    pub fn socket(&self, ip: IpAddr) -> UdpSocket {
-        let pid = self.pid();
-        let made = thread::spawn(move || -> io::Result<UdpSocket> {
-            let there = File::open(format!("/proc/{pid}/ns/net"))?;
-            move_into_link_name_space(there.as_fd(), Some(LinkNameSpaceType::Network))?;
-            UdpSocket::bind((ip, 0))
-        });
-        made.join().expect("no panic").expect("a free port")
-    }
-
-    /// A process there.
-    pub fn pid(&self) -> i32 {
-        self.idle.pid().as_raw_nonzero().get()
     }
 }
 
@@ -229,54 +147,6 @@ fn server_links() -> String {
     )
 }
 
-/// Runs a batch of commands of `ip`, which is the one of a host.
-pub fn configure(mut ip: Command, links: &str) {
-    let batch = NamedTempFile::new().expect("a temporary file");
-    fs::write(batch.path(), links).expect("the temporary file is ours");
-    ip.arg("-batch").arg(batch.path());
-    let ended = Program::run(ip, "iproute2", PATIENCE);
-    assert!(ended.status.success(), "ip failed: {}", ended.output);
-}
-
-/// Runs this test once more, inside namespaces that end with it.
-fn run_inside(test: &str) {
-    let mut unshare = Command::new("unshare");
-    if !rustix::process::geteuid().is_root() {
-        unshare.args(["--user", "--map-root-user"]);
-    }
-    unshare
-        .args(["--net", "--pid", "--mount-proc", "--fork", "--kill-child"])
-        .arg(env::current_exe().expect("the test's own path"))
-        .args(["--exact", test, "--include-ignored", "--nocapture"])
-        .env(INSIDE, "1");
-    let output = unshare.output().expect("unshare, of Debian's util-linux");
-    let text =
-        [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-    let [stdout, stderr] = &text;
-    assert!(
-        !stderr.starts_with("unshare:"),
-        "no namespaces here: {stderr}run the tests as root, or allow unprivileged user namespaces"
-    );
-    // A name that matches no test would pass as well, so the output must show that one ran.
-    let passed = output.status.success() && stdout.contains("test result: ok. 1 passed");
-    assert!(passed, "{stdout}{stderr}{}", output.status);
-    // Measurements, for `--nocapture`.
-    print!("{stdout}");
-}
-
-/// A last resort: every wait has its own, shorter patience.
-fn end_after(lifetime: Duration) {
-    thread::spawn(move || {
-        thread::sleep(lifetime);
-        eprintln!("the test did not end within {lifetime:?}");
-        process::exit(1);
-    });
-}
-
 /// Known to both sides beforehand, as discovering an IPv6 neighbour on a new link takes a second.
 const CLIENT_MAC: &str = "02:00:00:00:00:02";
 const SERVER_MAC: &str = "02:00:00:00:00:01";
-/// Set in the environment of a test that runs in its own world.
-const INSIDE: &str = "HAIRPIN_TEST_INSIDE";
-/// The lifetime of a test, unless it asks for more.
-pub const LIFETIME: Duration = Duration::from_secs(120);

@@ -1,0 +1,45 @@
+//! Programs of clients that were not written here, and the means to run them.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+/// A script of `tests/clients`.
+pub fn script(how: impl FnOnce(&str) -> Command, interpreter: &str, name: &str) -> Command {
+    let mut command = how(interpreter);
+    command.arg(repository().join("tests/clients").join(name));
+    command
+}
+
+/// A Python that has aiortc and aioice.
+pub fn python() -> String {
+    env::var("HAIRPIN_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned())
+}
+
+/// A package of npm that has the interface of browsers.
+pub fn node(how: impl FnOnce(&str) -> Command, package: &str) -> Command {
+    let mut command = script(how, "node", "node_peer.cjs");
+    command.args(["--stack", package]);
+    command.env("NODE_PATH", built("node_modules"));
+    command
+}
+
+/// The path of a program that `cargo xtask tools` built for the clients.
+pub fn built(name: &str) -> PathBuf {
+    let directory = env::var_os("HAIRPIN_TEST_CLIENTS")
+        .map_or_else(|| repository().join("target/clients"), PathBuf::from);
+    let path = directory.join(name);
+    assert!(
+        path.exists(),
+        "there is no {}: `cargo xtask tools` makes it, and HAIRPIN_TEST_CLIENTS says where",
+        path.display()
+    );
+    path
+}
+
+/// The root of the repository.
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
