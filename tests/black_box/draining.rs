@@ -6,14 +6,11 @@ use lab::{
     live::{Code, LiveClient},
     setup::Setup,
     socket::peer_at,
-    world::{PEER_V4, SERVER_V4, in_own_world},
+    world::{PEER_V4, in_own_world},
 };
 use rustix::process::Signal;
 
-use crate::{
-    redirects::two_servers,
-    uclient::{Uclient, echo},
-};
+use crate::{redirects::two_servers, uclient::Uclient};
 
 #[test]
 fn a_drained_server_exits_when_its_last_allocation_has_ended() {
@@ -71,14 +68,11 @@ fn a_drained_server_ends_at_once_when_asked_again() {
 fn a_client_is_sent_to_another_server_while_the_first_drains() {
     in_own_world(|world| {
         let [mut old, new] = two_servers(world, "when = \"draining\"");
-        let peer = echo(PEER_V4.into());
         // Before that, the server keeps new clients.
         let (mut session, _) = allocated();
         old.drain();
-        Uclient::to_peer(SERVER_V4.into(), peer).relays_everything();
-        Uclient::to_peer(SERVER_V4.into(), peer)
-            .flag("-t")
-            .relays_everything();
+        Uclient::to(PEER_V4).relays_everything();
+        Uclient::to(PEER_V4).flag("-t").relays_everything();
         assert!(new.log().matches("allocation.opened").count() >= 2);
 
         session.refresh(Duration::ZERO).expect("an end");

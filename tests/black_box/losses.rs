@@ -1,17 +1,15 @@
 //! Datagrams that are lost on their way to a peer: the client is told why, and loses nothing else.
 //! RFC 8656 §11.5, §14, §15.
 
-use std::net::SocketAddr;
-
 use client::{AllocateOptions, Event, Transport};
 use lab::{
     live::{Code, LiveClient},
+    raw::tell_unreachable,
     setup::Setup,
     socket::{assert_hears, peer_at},
-    world::{FAR_V4, FAR_V6, SERVER_V4, in_own_world, peer_of},
+    world::{FAR_V4, FAR_V6, PEER_V4, SERVER_V4, in_own_world, peer_of},
 };
 use rustix::process::Signal;
-use socket2::{Domain, Protocol, Socket, Type};
 use wire::AddressFamily::{self, V4, V6};
 use wire::attributes::Icmp;
 
@@ -151,27 +149,9 @@ fn what_a_router_says_of_a_whole_datagram_is_told_however_late_it_comes() {
         let packet = wire.next(SERVER_V4.into(), address.ip());
         session.post(address, b"in pieces, if need be");
         wire.next(SERVER_V4.into(), address.ip());
-        say_fragmentation_is_needed(&packet.head);
+        tell_unreachable(4, MTU, &packet.head, PEER_V4, SERVER_V4);
         assert_eq!(session.loss(), (address, fragmentation_needed(MTU)));
     });
-}
-
-/// Sends the error of a router that cannot pass a packet on. RFC 792, RFC 1191 §4.
-fn say_fragmentation_is_needed(packet: &[u8]) {
-    let mut message = [&[3, 4, 0, 0, 0, 0][..], &MTU.to_be_bytes(), packet].concat();
-    let words = message.chunks(2).map(|word| match *word {
-        [high, low] => u32::from(u16::from_be_bytes([high, low])),
-        _ => u32::from(word[0]) << 8,
-    });
-    let sum: u32 = words.sum();
-    let checksum = !((sum & 0xFFFF) + (sum >> 16)) as u16;
-    message[2..4].copy_from_slice(&checksum.to_be_bytes());
-    let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::ICMPV4));
-    let socket = socket.expect("root may do so in its own world");
-    let server = SocketAddr::from((SERVER_V4, 0)).into();
-    socket
-        .send_to(&message, &server)
-        .expect("a route to the server");
 }
 
 /// Over IPv6 only hosts fragment: the server does as soon as it has been told of the MTU, unless a

@@ -4,7 +4,8 @@
 
 use lab::{
     PATIENCE,
-    program::Program,
+    foreign::{assert_says, natdiscovery_by, stun_by},
+    program::here,
     server::Server,
     setup::Setup,
     wait_for,
@@ -13,10 +14,7 @@ use lab::{
         World, in_own_world,
     },
 };
-use std::{
-    net::{IpAddr, SocketAddr},
-    process::Command,
-};
+use std::net::{IpAddr, SocketAddr};
 
 use crate::far::FarHost;
 
@@ -193,7 +191,7 @@ fn without_its_partner_a_host_offers_one_address_and_with_it_two_again() {
         let mut partners = Partners::start(world);
         partners.there.stop();
         // One partner of each family, 15 seconds after the last note.
-        partners.here.wait_for_lines("partner.lost", 2);
+        partners.near.wait_for_lines("partner.lost", 2);
         let found = natdiscovery(SERVER_V4.into(), &["-m", "-f"]);
         assert_says(&found, "UDP reflexive addr");
         assert!(!found.contains("RFC 5780 response"), "{found}");
@@ -211,7 +209,7 @@ fn without_its_partner_a_host_offers_one_address_and_with_it_two_again() {
 
 /// Two servers that have met, each on a host with one address of each family.
 struct Partners {
-    here: Server,
+    near: Server,
     there: Server,
     far: FarHost,
 }
@@ -220,13 +218,13 @@ impl Partners {
     #[track_caller]
     fn start(world: &World) -> Self {
         let far = FarHost::behind(1500);
-        let here = world.serve(Setup::default().with(&partner_of([FAR_V4.into(), FAR_V6.into()])));
+        let near = world.serve(Setup::default().with(&partner_of([FAR_V4.into(), FAR_V6.into()])));
         let there = start_there(&far);
-        for server in [&here, &there] {
+        for server in [&near, &there] {
             // One partner of each family.
             server.wait_for_lines("partner.met", 2);
         }
-        Self { here, there, far }
+        Self { near, there, far }
     }
 
     #[track_caller]
@@ -264,23 +262,16 @@ fn two_addresses(world: &World) -> Server {
 /// The output of coturn's client.
 #[track_caller]
 fn natdiscovery(server: IpAddr, options: &[&str]) -> String {
-    let mut command = Command::new("turnutils_natdiscovery");
-    if server.is_ipv4() {
-        command.args(["-L", &CLIENT_V4.to_string()]);
-    }
-    command.args(options).arg(server.to_string());
-    Program::run(command, PATIENCE).output
+    let local = CLIENT_V4.to_string();
+    let local = ["-L", &local];
+    let local = if server.is_ipv4() { &local[..] } else { &[] };
+    natdiscovery_by(here, server, &[local, options].concat())
+        .wait(PATIENCE)
+        .output
 }
 
 /// The output of Debian's client. Its last line has the number of the NAT type.
 #[track_caller]
 fn stun(server: IpAddr) -> String {
-    let mut command = Command::new("stun");
-    command.arg(server.to_string()).arg("-v");
-    Program::run(command, PATIENCE).output
-}
-
-#[track_caller]
-fn assert_says(found: &str, words: &str) {
-    assert!(found.contains(words), "not found: {words}\n{found}");
+    stun_by(here, server).wait(PATIENCE).output
 }

@@ -7,15 +7,14 @@ use lab::{
     world::{PEER_V4, SERVER_V4, in_own_world},
 };
 
-use crate::uclient::{Uclient, echo};
+use crate::uclient::Uclient;
 
 #[test]
 fn two_listeners_serve_two_realms() {
     in_own_world(|world| {
         let server = world.serve(two_listeners());
-        let peer = echo(PEER_V4.into());
-        let client = || Uclient::to_peer(SERVER_V4.into(), peer);
-        let other = || client().flag("-p").flag("3479");
+        let client = || Uclient::to(PEER_V4);
+        let other = || client().flags("-p 3479");
         client().relays_everything();
         other().credential(USER, OTHER_PASSWORD).relays_everything();
         other().credential(USER, PASSWORD).gets_nothing();
@@ -32,9 +31,8 @@ fn two_listeners_serve_two_realms() {
 fn a_user_with_a_realm_in_the_name_is_known_at_every_listener() {
     in_own_world(|world| {
         let _server = world.serve(two_listeners());
-        let peer = echo(PEER_V4.into());
         let client = || {
-            let client = Uclient::to_peer(SERVER_V4.into(), peer);
+            let client = Uclient::to(PEER_V4);
             client.credential("alice@example.net", OTHER_PASSWORD)
         };
         client().relays_everything();

@@ -15,7 +15,7 @@ use wire::attributes::{
 };
 use wire::{Algorithm, Class, Key, Message, Method, TransactionId, Writer};
 
-use crate::uclient::{Uclient, echo};
+use crate::uclient::Uclient;
 
 /// The server that clients know, which redirects them to the other.
 pub(crate) fn two_servers(world: &World, when: &str) -> [Server; 2] {
@@ -33,8 +33,7 @@ fn setup(port: u16) -> Setup {
 fn a_client_is_sent_to_another_server_by_one_that_only_does_that() {
     in_own_world(|world| {
         let [first, second] = two_servers(world, "when = \"always\"");
-        let peer = echo(PEER_V4.into());
-        Uclient::to_peer(SERVER_V4.into(), peer).relays_everything();
+        Uclient::to(PEER_V4).relays_everything();
         assert!(!first.log().contains("allocation.opened"));
         assert!(second.log().contains("allocation.opened"));
     });
@@ -48,10 +47,9 @@ fn a_client_over_tcp_is_sent_to_the_port_for_tcp_and_one_over_udp_to_that_for_ud
             .serve(setup(3478).with(&format!("[[redirect]]\nto = [{to}]\nwhen = \"always\"\n")));
         let [for_udp, for_tcp] = [3479, 3480].map(|port| world.serve(setup(port)));
         let opened = || [&for_udp, &for_tcp].map(|server| server.log().contains(OPENED));
-        let peer = echo(PEER_V4.into());
-        Uclient::to_peer(SERVER_V4.into(), peer).relays_everything();
+        Uclient::to(PEER_V4).relays_everything();
         assert_eq!(opened(), [true, false]);
-        let tcp = Uclient::to_peer(SERVER_V4.into(), peer).flag("-t");
+        let tcp = Uclient::to(PEER_V4).flag("-t");
         tcp.relays_everything();
         assert_eq!(opened(), [true, true]);
     });

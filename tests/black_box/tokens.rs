@@ -26,15 +26,14 @@ use wire::attributes::{
 };
 use wire::{Algorithm, Class, Key, MacKey, Message, Method, TransactionId, Writer};
 
-use crate::uclient::{Uclient, echo};
+use crate::uclient::Uclient;
 
 #[test]
 fn coturns_client_relays_with_tokens_of_three_keys_over_udp() {
     in_own_world(|world| {
         let server = world.serve(with_tokens());
-        let peer = echo(PEER_V4.into());
         for _ in 0..3 {
-            with_token(Uclient::to_peer(SERVER_V4.into(), peer)).relays_everything();
+            with_token(Uclient::to(PEER_V4)).relays_everything();
         }
         let log = server.log();
         let opened = |line: &&str| line.contains("allocation.opened");
@@ -48,10 +47,8 @@ fn coturns_client_relays_with_tokens_of_three_keys_over_udp() {
 fn coturns_client_relays_with_tokens_over_tcp() {
     in_own_world(|world| {
         let _server = world.serve(with_tokens());
-        let peer = echo(PEER_V4.into());
-        with_token(Uclient::to_peer(SERVER_V4.into(), peer))
-            .flag("-t")
-            .flag("-s")
+        with_token(Uclient::to(PEER_V4))
+            .flags("-t -s")
             .relays_everything();
     });
 }
@@ -60,8 +57,7 @@ fn coturns_client_relays_with_tokens_over_tcp() {
 fn who_has_a_password_needs_no_token() {
     in_own_world(|world| {
         let server = world.serve(with_tokens());
-        let peer = echo(PEER_V4.into());
-        Uclient::to_peer(SERVER_V4.into(), peer).relays_everything();
+        Uclient::to(PEER_V4).relays_everything();
         assert!(server.log().contains(&user(USER)), "{}", server.log());
     });
 }
@@ -73,8 +69,7 @@ fn without_the_right_key_coturns_tokens_open_nothing() {
         let other = "ccQYbo3PSwCWXWzxvBBRhZqgsuOErrPAXcQgdJ5tC8g=";
         let more = tokens([(other, "A256GCM"); 3]);
         let _server = world.serve(Setup::default().with(&more));
-        let peer = echo(PEER_V4.into());
-        with_token(Uclient::to_peer(SERVER_V4.into(), peer)).gets_nothing();
+        with_token(Uclient::to(PEER_V4)).gets_nothing();
     });
 }
 

@@ -4,10 +4,10 @@ use lab::{
     PATIENCE,
     server::{PASSWORD, USER},
     setup::Setup,
-    turn_client::turn_client,
+    turn_client::{turn_client, within},
     world::{CLIENT_V4, PEER_V4, in_own_world},
 };
-use tokio::{net::UdpSocket, runtime, time::timeout};
+use tokio::net::UdpSocket;
 use webrtc_util::Conn;
 
 use crate::credentials::EXPIRED_IN_2001;
@@ -16,7 +16,7 @@ use crate::credentials::EXPIRED_IN_2001;
 fn a_client_and_a_plain_peer_exchange_data() {
     in_own_world(|world| {
         let _server = world.serve(Setup::default());
-        block_on(async {
+        within(PATIENCE, async {
             let client = turn_client(USER, PASSWORD).await;
             let relay = client.allocate().await.expect("an allocation");
             let relayed = relay.local_addr().expect("a relayed address");
@@ -47,7 +47,7 @@ fn a_client_and_a_plain_peer_exchange_data() {
 fn the_reflexive_address_is_the_clients_own() {
     in_own_world(|world| {
         let _server = world.serve(Setup::default());
-        block_on(async {
+        within(PATIENCE, async {
             let client = turn_client(USER, PASSWORD).await;
             let reflexive = client.send_binding_request().await.expect("an answer");
             assert_eq!(reflexive.ip(), CLIENT_V4);
@@ -81,7 +81,7 @@ fn an_expired_credential_is_answered_401() {
 }
 
 fn assert_refused(user: &str, password: &str) {
-    block_on(async {
+    within(PATIENCE, async {
         let client = turn_client(user, password).await;
         let error = client
             .allocate()
@@ -91,12 +91,4 @@ fn assert_refused(user: &str, password: &str) {
             .to_string();
         assert!(error.contains("401"), "{error}");
     });
-}
-
-fn block_on(promise: impl Future<Output = ()>) {
-    let runtime = runtime::Builder::new_current_thread().enable_all().build();
-    let in_time = runtime
-        .expect("a runtime")
-        .block_on(async { timeout(PATIENCE, promise).await });
-    in_time.expect("the client hears what it waits for");
 }

@@ -32,7 +32,7 @@ use turn_client_proto::{
 fn a_client_that_knows_sha256_has_a_whole_session_with_it_over_udp() {
     in_own_world(|world| {
         let _server = world.serve(Setup::default());
-        whole_session(Partner::new(TransportType::Udp, sha256()));
+        whole_session(Agent::new(TransportType::Udp, sha256()));
     });
 }
 
@@ -40,7 +40,7 @@ fn a_client_that_knows_sha256_has_a_whole_session_with_it_over_udp() {
 fn a_client_that_knows_sha256_has_a_whole_session_with_it_over_tcp() {
     in_own_world(|world| {
         let _server = world.serve(Setup::default());
-        whole_session(Partner::new(TransportType::Tcp, sha256()));
+        whole_session(Agent::new(TransportType::Tcp, sha256()));
     });
 }
 
@@ -50,8 +50,8 @@ fn where_sha256_is_required_who_knows_it_is_served() {
         let _server = world.serve(Setup::default().with("auth.sha256 = 'require'"));
         let mut both = TurnConfig::new(credentials());
         both.add_supported_integrity(IntegrityAlgorithm::Sha256);
-        whole_session(Partner::new(TransportType::Udp, both));
-        whole_session(Partner::new(TransportType::Tcp, sha256()));
+        whole_session(Agent::new(TransportType::Udp, both));
+        whole_session(Agent::new(TransportType::Tcp, sha256()));
     });
 }
 
@@ -63,7 +63,7 @@ fn where_sha256_is_required_who_knows_only_sha1_gets_nothing() {
         let mut sha1 = TurnConfig::new(credentials());
         let once = Duration::from_millis(300);
         sha1.set_request_retransmits(once, once, 1, once);
-        Partner::new(TransportType::Udp, sha1).is_refused();
+        Agent::new(TransportType::Udp, sha1).is_refused();
         assert!(!server.log().contains("allocation.opened"));
     });
 }
@@ -77,7 +77,7 @@ fn a_client_that_knows_only_sha1_has_a_whole_session_with_it() {
                 world.serve(Setup::on_port(port).with(&format!("auth.sha256 = '{sha256}'")));
             for transport in [TransportType::Udp, TransportType::Tcp] {
                 let sha1 = TurnConfig::new(credentials());
-                whole_session(Partner::at(port, transport, sha1));
+                whole_session(Agent::at(port, transport, sha1));
             }
         }
     });
@@ -90,7 +90,7 @@ fn a_client_that_hides_its_name_has_a_whole_session_and_never_tells_it() {
         for transport in [TransportType::Udp, TransportType::Tcp] {
             let mut anonymous = sha256();
             anonymous.set_anonymous_username(Feature::Required);
-            let said = whole_session(Partner::new(transport, anonymous));
+            let said = whole_session(Agent::new(transport, anonymous));
             let name = USER.as_bytes();
             assert!(!said.windows(name.len()).any(|part| part == name));
         }
@@ -105,16 +105,16 @@ fn a_dual_allocation_under_sha256_reaches_peers_of_both_families() {
         let _server = world.serve(Setup::default());
         let mut config = sha256();
         config.add_address_family(AddressFamily::IPV6);
-        let mut partner = Partner::new(TransportType::Udp, config);
-        let mut relayed = [partner.allocated(), partner.allocated()];
+        let mut agent = Agent::new(TransportType::Udp, config);
+        let mut relayed = [agent.allocated(), agent.allocated()];
         relayed.sort();
         let peers = [IpAddr::from(PEER_V4), PEER_V6.into()];
         for (relayed, peer) in relayed.into_iter().zip(peers) {
             let (peer, address) = peer_at(peer);
-            partner.permit(address.ip());
-            partner.exchange(&peer, relayed, "by an indication");
+            agent.permit(address.ip());
+            agent.exchange(&peer, relayed, "by an indication");
         }
-        partner.delete();
+        agent.delete();
     });
 }
 
@@ -131,20 +131,20 @@ fn sha256() -> TurnConfig {
 
 /// Allocate, Refresh, permission, channel, data both ways by either, and the end. Returns all that
 /// the client sent.
-fn whole_session(mut partner: Partner) -> Vec<u8> {
-    let relayed = partner.allocated();
-    partner.outlives_its_first_lifetime();
+fn whole_session(mut agent: Agent) -> Vec<u8> {
+    let relayed = agent.allocated();
+    agent.outlives_its_first_lifetime();
     let (peer, address) = peer_at(PEER_V4);
-    partner.permit(address.ip());
-    partner.exchange(&peer, relayed, "by an indication");
-    partner.bind(address);
-    partner.exchange(&peer, relayed, "by a channel");
-    partner.delete();
-    partner.said
+    agent.permit(address.ip());
+    agent.exchange(&peer, relayed, "by an indication");
+    agent.bind(address);
+    agent.exchange(&peer, relayed, "by a channel");
+    agent.delete();
+    agent.said
 }
 
 /// The client and its socket.
-struct Partner {
+struct Agent {
     client: TurnClient,
     socket: LiveSocket,
     began: Instant,
@@ -153,7 +153,7 @@ struct Partner {
     said: Vec<u8>,
 }
 
-impl Partner {
+impl Agent {
     fn new(transport: TransportType, config: TurnConfig) -> Self {
         Self::at(PORT, transport, config)
     }
@@ -249,7 +249,7 @@ impl Partner {
         let deadline = Instant::now() + PATIENCE;
         loop {
             assert!(Instant::now() < deadline, "the peer was not heard");
-            if let Some(Turn::Data(from, payload)) = self.turn() {
+            if let Some(Step::Data(from, payload)) = self.turn() {
                 assert_eq!((from, &payload[..]), (address, &b"heard it"[..]));
                 return;
             }
@@ -271,21 +271,21 @@ impl Partner {
         let deadline = Instant::now() + PATIENCE;
         loop {
             assert!(Instant::now() < deadline, "nothing came of it");
-            if let Some(Turn::Event(event)) = self.turn() {
+            if let Some(Step::Event(event)) = self.turn() {
                 return event;
             }
         }
     }
 
     /// Sends the client's packets and takes those that come within a moment.
-    fn turn(&mut self) -> Option<Turn> {
+    fn turn(&mut self) -> Option<Step> {
         let now = self.now();
         self.client.poll(now);
         if let Some(event) = self.client.poll_event() {
-            return Some(Turn::Event(event));
+            return Some(Step::Event(event));
         }
         if let Some(data) = self.client.poll_recv(now) {
-            return Some(Turn::Data(data.peer, data.data().to_vec()));
+            return Some(Step::Data(data.peer, data.data().to_vec()));
         }
         while let Some(transmit) = self.client.poll_transmit(now) {
             self.say(&transmit.data);
@@ -298,9 +298,9 @@ impl Partner {
         );
         let heard = Transmit::new(packet, transport, from, to);
         match self.client.recv(heard, now) {
-            TurnRecvRet::PeerData(data) => Some(Turn::Data(data.peer, data.data().to_vec())),
+            TurnRecvRet::PeerData(data) => Some(Step::Data(data.peer, data.data().to_vec())),
             // The client ignores a refusal that it cannot answer, and gives up in its own time.
-            TurnRecvRet::Handled | TurnRecvRet::Ignored(_) => Some(Turn::Heard),
+            TurnRecvRet::Handled | TurnRecvRet::Ignored(_) => Some(Step::Heard),
             icmp @ TurnRecvRet::PeerIcmp { .. } => panic!("nothing is unreachable: {icmp:?}"),
         }
     }
@@ -325,7 +325,7 @@ impl Partner {
 }
 
 /// The result of a turn.
-enum Turn {
+enum Step {
     Event(TurnEvent),
     Data(SocketAddr, Vec<u8>),
     Heard,

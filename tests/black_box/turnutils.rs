@@ -12,15 +12,14 @@ use std::{net::IpAddr, process::Command};
 
 use crate::{
     credentials::{ELSEWHERE, EXPIRED_IN_2001, IN_MILLISECONDS, VALID_UNTIL_2038, WITHOUT_EXPIRY},
-    uclient::{Uclient, echo, echo_with_rtcp},
+    uclient::Uclient,
 };
 
 #[test]
 fn channels_carry_data_over_udp() {
     in_own_world(|world| {
         let _server = world.serve(Setup::default());
-        let peer = echo(PEER_V4.into());
-        Uclient::to_peer(SERVER_V4.into(), peer).relays_everything();
+        Uclient::to(PEER_V4).relays_everything();
     });
 }
 
@@ -28,10 +27,7 @@ fn channels_carry_data_over_udp() {
 fn channels_carry_data_over_tcp() {
     in_own_world(|world| {
         let _server = world.serve(Setup::default());
-        let peer = echo(PEER_V4.into());
-        Uclient::to_peer(SERVER_V4.into(), peer)
-            .flag("-t")
-            .relays_everything();
+        Uclient::to(PEER_V4).flag("-t").relays_everything();
     });
 }
 
@@ -39,10 +35,7 @@ fn channels_carry_data_over_tcp() {
 fn send_indications_carry_data_over_udp() {
     in_own_world(|world| {
         let _server = world.serve(Setup::default());
-        let peer = echo(PEER_V4.into());
-        Uclient::to_peer(SERVER_V4.into(), peer)
-            .flag("-s")
-            .relays_everything();
+        Uclient::to(PEER_V4).flag("-s").relays_everything();
     });
 }
 
@@ -50,11 +43,7 @@ fn send_indications_carry_data_over_udp() {
 fn send_indications_carry_data_over_tcp() {
     in_own_world(|world| {
         let _server = world.serve(Setup::default());
-        let peer = echo(PEER_V4.into());
-        Uclient::to_peer(SERVER_V4.into(), peer)
-            .flag("-s")
-            .flag("-t")
-            .relays_everything();
+        Uclient::to(PEER_V4).flags("-s -t").relays_everything();
     });
 }
 
@@ -63,7 +52,7 @@ fn two_clients_meet_relay_to_relay_over_udp() {
     in_own_world(|world| {
         // The relayed addresses are the server's own, so no rule has to allow them.
         let _server = world.serve(Setup::closed());
-        Uclient::pair(SERVER_V4.into()).relays_everything();
+        Uclient::pair().relays_everything();
     });
 }
 
@@ -71,10 +60,7 @@ fn two_clients_meet_relay_to_relay_over_udp() {
 fn two_clients_meet_relay_to_relay_over_tcp_with_send_indications() {
     in_own_world(|world| {
         let _server = world.serve(Setup::closed());
-        Uclient::pair(SERVER_V4.into())
-            .flag("-s")
-            .flag("-t")
-            .relays_everything();
+        Uclient::pair().flags("-s -t").relays_everything();
     });
 }
 
@@ -82,8 +68,8 @@ fn two_clients_meet_relay_to_relay_over_tcp_with_send_indications() {
 fn an_ipv6_relay_carries_data_for_an_ipv6_client() {
     in_own_world(|world| {
         let _server = world.serve(Setup::default());
-        let peer = echo(PEER_V6.into());
-        Uclient::to_peer(SERVER_V6.into(), peer)
+        Uclient::to(PEER_V6)
+            .at(SERVER_V6)
             .flag("-x")
             .relays_everything();
     });
@@ -93,11 +79,7 @@ fn an_ipv6_relay_carries_data_for_an_ipv6_client() {
 fn an_ipv6_relay_carries_data_for_an_ipv4_client_over_tcp() {
     in_own_world(|world| {
         let _server = world.serve(Setup::default());
-        let peer = echo(PEER_V6.into());
-        Uclient::to_peer(SERVER_V4.into(), peer)
-            .flag("-x")
-            .flag("-t")
-            .relays_everything();
+        Uclient::to(PEER_V6).flags("-x -t").relays_everything();
     });
 }
 
@@ -105,10 +87,7 @@ fn an_ipv6_relay_carries_data_for_an_ipv4_client_over_tcp() {
 fn reserved_ports_for_rtcp_carry_data_over_udp() {
     in_own_world(|world| {
         let _server = world.serve(Setup::default());
-        let peer = echo_with_rtcp(PEER_V4.into());
-        Uclient::to_peer(SERVER_V4.into(), peer)
-            .with_rtcp()
-            .relays_everything();
+        Uclient::to(PEER_V4).with_rtcp().relays_everything();
     });
 }
 
@@ -116,12 +95,9 @@ fn reserved_ports_for_rtcp_carry_data_over_udp() {
 fn reserved_ports_for_rtcp_carry_data_over_tcp_for_several_clients() {
     in_own_world(|world| {
         let _server = world.serve(Setup::default());
-        let peer = echo_with_rtcp(PEER_V4.into());
-        Uclient::to_peer(SERVER_V4.into(), peer)
+        Uclient::to(PEER_V4)
             .with_rtcp()
-            .flag("-t")
-            .flag("-m")
-            .flag("5")
+            .flags("-t -m 5")
             .relays_everything();
     });
 }
@@ -130,9 +106,7 @@ fn reserved_ports_for_rtcp_carry_data_over_tcp_for_several_clients() {
 fn two_clients_with_rtcp_meet_relay_to_relay() {
     in_own_world(|world| {
         let _server = world.serve(Setup::closed());
-        Uclient::pair(SERVER_V4.into())
-            .with_rtcp()
-            .relays_everything();
+        Uclient::pair().with_rtcp().relays_everything();
     });
 }
 
@@ -140,10 +114,7 @@ fn two_clients_with_rtcp_meet_relay_to_relay() {
 fn a_dual_allocation_carries_data_to_an_ipv4_peer() {
     in_own_world(|world| {
         let server = world.serve(Setup::default());
-        let peer = echo(PEER_V4.into());
-        Uclient::to_peer(SERVER_V4.into(), peer)
-            .flag("-Z")
-            .relays_everything();
+        Uclient::to(PEER_V4).flag("-Z").relays_everything();
         assert_dual(&server);
     });
 }
@@ -152,10 +123,7 @@ fn a_dual_allocation_carries_data_to_an_ipv4_peer() {
 fn a_dual_allocation_carries_data_to_an_ipv6_peer() {
     in_own_world(|world| {
         let server = world.serve(Setup::default());
-        let peer = echo(PEER_V6.into());
-        Uclient::to_peer(SERVER_V4.into(), peer)
-            .flag("-Z")
-            .relays_everything();
+        Uclient::to(PEER_V6).flag("-Z").relays_everything();
         assert_dual(&server);
     });
 }
@@ -164,10 +132,7 @@ fn a_dual_allocation_carries_data_to_an_ipv6_peer() {
 fn clients_that_change_their_address_go_on_over_udp() {
     in_own_world(|world| {
         let server = world.serve(eight_shards());
-        let peer = echo(PEER_V4.into());
-        Uclient::to_peer(SERVER_V4.into(), peer)
-            .moving()
-            .relays_everything();
+        Uclient::to(PEER_V4).moving().relays_everything();
         assert_moved(&server);
     });
 }
@@ -176,11 +141,7 @@ fn clients_that_change_their_address_go_on_over_udp() {
 fn clients_that_change_their_address_go_on_over_tcp() {
     in_own_world(|world| {
         let server = world.serve(eight_shards());
-        let peer = echo(PEER_V4.into());
-        Uclient::to_peer(SERVER_V4.into(), peer)
-            .moving()
-            .flag("-t")
-            .relays_everything();
+        Uclient::to(PEER_V4).moving().flag("-t").relays_everything();
         assert_moved(&server);
     });
 }
@@ -189,11 +150,7 @@ fn clients_that_change_their_address_go_on_over_tcp() {
 fn clients_that_change_their_address_go_on_with_send_indications_relay_to_relay() {
     in_own_world(|world| {
         let server = world.serve(eight_shards().with("peers.allow = []"));
-        Uclient::pair(SERVER_V4.into())
-            .moving()
-            .flag("-s")
-            .flag("-t")
-            .relays_everything();
+        Uclient::pair().moving().flags("-s -t").relays_everything();
         assert_moved(&server);
     });
 }
@@ -202,11 +159,7 @@ fn clients_that_change_their_address_go_on_with_send_indications_relay_to_relay(
 fn dual_allocations_follow_clients_that_change_their_address() {
     in_own_world(|world| {
         let server = world.serve(eight_shards());
-        let peer = echo(PEER_V6.into());
-        Uclient::to_peer(SERVER_V4.into(), peer)
-            .moving()
-            .flag("-Z")
-            .relays_everything();
+        Uclient::to(PEER_V6).moving().flag("-Z").relays_everything();
         assert_moved(&server);
     });
 }
@@ -215,8 +168,7 @@ fn dual_allocations_follow_clients_that_change_their_address() {
 fn a_wrong_password_opens_nothing() {
     in_own_world(|world| {
         let _server = world.serve(Setup::default());
-        let peer = echo(PEER_V4.into());
-        Uclient::to_peer(SERVER_V4.into(), peer)
+        Uclient::to(PEER_V4)
             .credential(USER, "looking-glass")
             .gets_nothing();
     });
@@ -226,9 +178,8 @@ fn a_wrong_password_opens_nothing() {
 fn a_time_limited_credential_opens_an_allocation() {
     in_own_world(|world| {
         let _server = world.serve(Setup::default());
-        let peer = echo(PEER_V4.into());
         let (name, password) = VALID_UNTIL_2038;
-        Uclient::to_peer(SERVER_V4.into(), peer)
+        Uclient::to(PEER_V4)
             .credential(name, password)
             .relays_everything();
     });
@@ -238,9 +189,8 @@ fn a_time_limited_credential_opens_an_allocation() {
 fn time_limited_names_in_the_forms_of_other_servers_open_an_allocation() {
     in_own_world(|world| {
         let _server = world.serve(Setup::default());
-        let peer = echo(PEER_V4.into());
         for (name, password) in ELSEWHERE {
-            Uclient::to_peer(SERVER_V4.into(), peer)
+            Uclient::to(PEER_V4)
                 .credential(name, password)
                 .relays_everything();
         }
@@ -251,7 +201,6 @@ fn time_limited_names_in_the_forms_of_other_servers_open_an_allocation() {
 fn the_log_says_what_is_wrong_with_a_time_limited_name() {
     in_own_world(|world| {
         let server = world.serve(Setup::default());
-        let peer = echo(PEER_V4.into());
         for ((name, password), sentence) in [
             (
                 IN_MILLISECONDS,
@@ -262,7 +211,7 @@ fn the_log_says_what_is_wrong_with_a_time_limited_name() {
                 "are for EXPIRY:USER, USER:EXPIRY or EXPIRY, in seconds since 1970",
             ),
         ] {
-            Uclient::to_peer(SERVER_V4.into(), peer)
+            Uclient::to(PEER_V4)
                 .credential(name, password)
                 .gets_nothing();
             server.wait_for_line(&[sentence]);
@@ -274,9 +223,8 @@ fn the_log_says_what_is_wrong_with_a_time_limited_name() {
 fn an_expired_credential_opens_nothing() {
     in_own_world(|world| {
         let _server = world.serve(Setup::default());
-        let peer = echo(PEER_V4.into());
         let (name, password) = EXPIRED_IN_2001;
-        Uclient::to_peer(SERVER_V4.into(), peer)
+        Uclient::to(PEER_V4)
             .credential(name, password)
             .gets_nothing();
     });

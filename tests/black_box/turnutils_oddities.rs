@@ -3,18 +3,18 @@
 use lab::{
     server::{SECRET, USER},
     setup::Setup,
-    world::{PEER_V4, SERVER_V4, SERVER_V6, in_own_world},
+    world::{PEER_V4, SERVER_V6, in_own_world},
 };
 use std::time::Duration;
 
-use crate::uclient::{Uclient, echo};
+use crate::uclient::Uclient;
 
 #[test]
 fn an_ipv4_relay_may_be_asked_for_by_its_family() {
     in_own_world(|world| {
         let _server = world.serve(Setup::default());
-        let peer = echo(PEER_V4.into());
-        Uclient::to_peer(SERVER_V6.into(), peer)
+        Uclient::to(PEER_V4)
+            .at(SERVER_V6)
             .flag("-X")
             .relays_everything();
     });
@@ -25,11 +25,9 @@ fn an_ipv4_relay_may_be_asked_for_by_its_family() {
 fn a_client_that_asks_for_df_is_served_over_udp_and_tcp() {
     in_own_world(|world| {
         let _server = world.serve(Setup::default());
-        let peer = echo(PEER_V4.into());
         for transport in ["-v", "-t"] {
-            Uclient::to_peer(SERVER_V4.into(), peer)
-                .flag("-g")
-                .flag("-s")
+            Uclient::to(PEER_V4)
+                .flags("-g -s")
                 .flag(transport)
                 .relays_everything();
         }
@@ -40,8 +38,7 @@ fn a_client_that_asks_for_df_is_served_over_udp_and_tcp() {
 fn channel_data_padded_on_datagrams_is_relayed_without_the_padding() {
     in_own_world(|world| {
         let _server = world.serve(Setup::default());
-        let peer = echo(PEER_V4.into());
-        Uclient::to_peer(SERVER_V4.into(), peer)
+        Uclient::to(PEER_V4)
             .flag("-D")
             .length(997)
             .relays_everything();
@@ -52,10 +49,9 @@ fn channel_data_padded_on_datagrams_is_relayed_without_the_padding() {
 fn messages_of_any_length_are_relayed_over_tcp() {
     in_own_world(|world| {
         let _server = world.serve(Setup::default());
-        let peer = echo(PEER_V4.into());
         // The tool's messages begin with a header of 16 bytes.
         for length in [17, 998, 1499] {
-            Uclient::to_peer(SERVER_V4.into(), peer)
+            Uclient::to(PEER_V4)
                 .flag("-t")
                 .length(length)
                 .relays_everything();
@@ -67,9 +63,8 @@ fn messages_of_any_length_are_relayed_over_tcp() {
 fn permissions_and_channels_asked_for_again_and_again_do_no_harm() {
     in_own_world(|world| {
         let _server = world.serve(Setup::default());
-        let peer = echo(PEER_V4.into());
         for transport in ["-v", "-t"] {
-            Uclient::to_peer(SERVER_V4.into(), peer)
+            Uclient::to(PEER_V4)
                 .flag("-G")
                 .flag(transport)
                 .relays_everything();
@@ -81,11 +76,10 @@ fn permissions_and_channels_asked_for_again_and_again_do_no_harm() {
 fn attributes_of_others_that_may_be_ignored_are_ignored_in_a_session() {
     in_own_world(|world| {
         let _server = world.serve(Setup::default());
-        let peer = echo(PEER_V4.into());
         // coturn's own NEW-BANDWIDTH, and ORIGIN of a draft.
         for option in [["-a", "100000"], ["-o", "example.org"]] {
             let [flag, value] = option;
-            Uclient::to_peer(SERVER_V4.into(), peer)
+            Uclient::to(PEER_V4)
                 .flag(flag)
                 .flag(value)
                 .relays_everything();
@@ -97,8 +91,7 @@ fn attributes_of_others_that_may_be_ignored_are_ignored_in_a_session() {
 fn a_client_that_mints_its_credential_from_the_secret_is_served() {
     in_own_world(|world| {
         let server = world.serve(Setup::default());
-        let peer = echo(PEER_V4.into());
-        Uclient::to_peer(SERVER_V4.into(), peer)
+        Uclient::to(PEER_V4)
             .flag("-W")
             .flag(SECRET)
             .relays_everything();
@@ -111,11 +104,7 @@ fn a_client_that_mints_its_credential_from_the_secret_is_served() {
 fn without_a_permission_nothing_passes() {
     in_own_world(|world| {
         let mut server = world.serve(Setup::default());
-        let peer = echo(PEER_V4.into());
-        Uclient::to_peer(SERVER_V4.into(), peer)
-            .flag("-I")
-            .flag("-s")
-            .relays_nothing();
+        Uclient::to(PEER_V4).flags("-I -s").relays_nothing();
         let log = server.stop().output;
         let mut ended = log.lines().filter(|line| line.contains("allocation.ended"));
         let sent_none = |line: &str| line.contains("sent_packets=0 ");
@@ -130,12 +119,11 @@ fn without_a_permission_nothing_passes() {
 fn after_clients_that_misbehave_others_are_served_as_before() {
     in_own_world(|world| {
         let _server = world.serve(Setup::default());
-        let peer = echo(PEER_V4.into());
         for misbehaviour in ["-N", "-R", "-B", "-O"] {
             for how in ["-s", "-t"] {
-                let client = Uclient::to_peer(SERVER_V4.into(), peer);
+                let client = Uclient::to(PEER_V4);
                 client.flag(misbehaviour).flag(how).run_for(A_WHILE);
-                Uclient::to_peer(SERVER_V4.into(), peer)
+                Uclient::to(PEER_V4)
                     .flag(how)
                     .messages(10)
                     .relays_everything();

@@ -4,6 +4,7 @@ use lab::{
     PATIENCE,
     program::{Ended, Program, number_after},
     server::{PASSWORD, USER},
+    world::SERVER_V4,
 };
 use std::{
     net::{IpAddr, SocketAddr, UdpSocket},
@@ -15,6 +16,8 @@ use std::{
 /// One or more clients that send messages to a peer which echoes them.
 pub(crate) struct Uclient {
     server: IpAddr,
+    /// The host of the peer that echoes what it sends.
+    peer: Option<IpAddr>,
     credential: (String, String),
     /// Whether it makes a second allocation for RTCP, on the port that is reserved with the first.
     rtcp: bool,
@@ -25,31 +28,38 @@ pub(crate) struct Uclient {
 }
 
 impl Uclient {
-    /// A client and the peer that echoes what it sends.
-    pub(crate) fn to_peer(server: IpAddr, peer: SocketAddr) -> Self {
-        let (ip, port) = (peer.ip().to_string(), peer.port().to_string());
-        Self::new(server)
-            .flag("-e")
-            .flag(&ip)
-            .flag("-r")
-            .flag(&port)
+    /// A client of the world's server, and a peer at this address that echoes what it sends.
+    pub(crate) fn to(peer: impl Into<IpAddr>) -> Self {
+        let peer = Some(peer.into());
+        Self {
+            peer,
+            ..Self::pair()
+        }
     }
 
     /// Two clients that send to each other's relayed address.
-    pub(crate) fn pair(server: IpAddr) -> Self {
-        Self::new(server).flag("-y")
-    }
-
-    fn new(server: IpAddr) -> Self {
-        let credential = (USER.to_owned(), PASSWORD.to_owned());
+    pub(crate) fn pair() -> Self {
         Self {
-            server,
-            credential,
+            server: SERVER_V4.into(),
+            peer: None,
+            credential: (USER.to_owned(), PASSWORD.to_owned()),
             rtcp: false,
             length: 1000,
             messages: 200,
             arguments: Vec::new(),
         }
+    }
+
+    /// At another address of the server.
+    pub(crate) fn at(mut self, server: impl Into<IpAddr>) -> Self {
+        self.server = server.into();
+        self
+    }
+
+    /// Several flags, separated by spaces.
+    pub(crate) fn flags(mut self, flags: &str) -> Self {
+        self.arguments.extend(flags.split(' ').map(str::to_owned));
+        self
     }
 
     pub(crate) fn flag(mut self, flag: &str) -> Self {
@@ -59,7 +69,7 @@ impl Uclient {
 
     /// Five clients that each move their allocation to another socket before they send.
     pub(crate) fn moving(self) -> Self {
-        self.flag("-M").flag("-m").flag("5")
+        self.flags("-M -m 5")
     }
 
     pub(crate) const fn with_rtcp(mut self) -> Self {
@@ -137,18 +147,30 @@ impl Uclient {
         }
         command.args(["-n", &self.messages.to_string(), "-z", "2"]);
         command.args(["-l", &self.length.to_string()]);
+        match self.peer {
+            Some(ip) => {
+                let peer = if self.rtcp {
+                    echo_with_rtcp(ip)
+                } else {
+                    echo(ip)
+                };
+                let port = peer.port().to_string();
+                command.args(["-e", &peer.ip().to_string(), "-r", &port]);
+            }
+            None => drop(command.arg("-y")),
+        }
         command.args(&self.arguments).arg(self.server.to_string());
         command
     }
 }
 
 /// A peer that sends everything back.
-pub(crate) fn echo(ip: IpAddr) -> SocketAddr {
+fn echo(ip: IpAddr) -> SocketAddr {
     echo_on(UdpSocket::bind((ip, 0)).expect("a free port"))
 }
 
 /// The same, also on the next port.
-pub(crate) fn echo_with_rtcp(ip: IpAddr) -> SocketAddr {
+fn echo_with_rtcp(ip: IpAddr) -> SocketAddr {
     // Ports below those that the kernel gives out; no other program runs in this world.
     for port in [5000, 5001] {
         echo_on(UdpSocket::bind((ip, port)).expect("a port of an empty host"));

@@ -10,11 +10,12 @@ use lab::{
     internet::{Home, Internet},
     machine::filter,
     program::here,
+    sdp::relayed_in,
     wait_for,
 };
 use serde_json::Value;
 
-use crate::{peer::Peer, sdp::relayed, stack::End};
+use crate::{peer::Peer, stack::End};
 
 /// An open call. It ends with this value.
 pub(crate) struct Call {
@@ -62,7 +63,7 @@ impl Call {
         });
         Self {
             peers,
-            relayed: [relayed(&offer), relayed(&answer)],
+            relayed: [relayed_in(&offer), relayed_in(&answer)],
             _homes: homes,
         }
     }

@@ -5,13 +5,13 @@
 
 use lab::{
     internet::{Internet, on_the_internet},
+    sdp::with_candidate_last,
     servers::hairpin,
 };
 use std::{net::Ipv4Addr, time::Duration};
 
 use crate::{
     call::Call,
-    sdp::with_candidate_last,
     stack::{
         End,
         Stack::{Aiortc, Libnice, NodeDatachannel, Werift},

@@ -11,7 +11,6 @@ mod page;
 mod peer;
 mod redirects;
 mod restarts;
-mod sdp;
 mod stack;
 mod ten_minutes;
 mod third_parties;

@@ -4,7 +4,7 @@ use std::process::ExitStatus;
 
 use lab::{
     board::Board,
-    browser::{Browser, Running},
+    browser::{Browser, Window},
     internet::{Home, WEB, server_v4},
     server::{PASSWORD, USER},
 };
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 /// A browser that shows `tests/pages/talk.html`. It ends with this value.
 pub(crate) struct Page {
-    browser: Running,
+    browser: Window,
     board: Board,
 }
 

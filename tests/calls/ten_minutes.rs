@@ -10,6 +10,7 @@
 
 use lab::{
     internet::{Internet, on_the_internet_for},
+    sdp::with_candidate,
     servers::hairpin,
     setup::Setup,
     world::in_own_world_for,
@@ -18,7 +19,6 @@ use std::{net::Ipv4Addr, time::Duration};
 
 use crate::{
     call::Call,
-    sdp::with_candidate,
     stack::{
         End,
         Stack::{Aiortc, Libnice, NodeDatachannel, Pion, Werift},

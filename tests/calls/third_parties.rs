@@ -1,27 +1,21 @@
 //! Third parties: a host at an address that a client has tried, or one that forges it, reaches the
 //! client. No datagram from there may end its call.
 
-use std::{
-    fmt::Debug,
-    net::{Ipv4Addr, SocketAddrV4},
-    ops::RangeBounds,
-    time::Duration,
-};
-
 use lab::{
     internet::{Internet, on_the_internet},
     nat::Nat,
     program::number_after,
+    raw::forge,
+    sdp::with_candidate,
     server::Server,
     servers::hairpin,
     setup::Setup,
     world::{PEER_V4, in_own_world},
 };
-use socket2::{Domain, Socket, Type};
+use std::{fmt::Debug, net::Ipv4Addr, ops::RangeBounds, time::Duration};
 
 use crate::{
     call::Call,
-    sdp::with_candidate,
     stack::{
         End,
         Stack::{self, Aiortc, Chromium, Firefox, Libnice, NodeDatachannel, Pion},
@@ -164,25 +158,5 @@ fn assert_dropped(log: &str, cause: &str, packets: impl RangeBounds<u64> + Debug
         "{cause}: {dropped}, not {packets:?}: {log}"
     );
 }
-
-/// Sends a datagram in the name of `source`.
-fn forge(datagram: &[u8], source: SocketAddrV4, destination: SocketAddrV4) {
-    // The kernel fills in fields that are 0, except the checksum of UDP, which may be missing.
-    let length = u16::try_from(8 + datagram.len()).expect("a datagram");
-    let mut packet = vec![0x45, 0, 0, 0, 0, 0, 0, 0, 64, 17, 0, 0];
-    packet.extend(source.ip().octets());
-    packet.extend(destination.ip().octets());
-    packet.extend(source.port().to_be_bytes());
-    packet.extend(destination.port().to_be_bytes());
-    packet.extend(length.to_be_bytes());
-    packet.extend([0, 0]);
-    packet.extend(datagram);
-    let raw = Socket::new(Domain::IPV4, Type::RAW, Some(WITH_HEADER.into())).expect("a raw socket");
-    let sent = raw.send_to(&packet, &destination.into());
-    assert_eq!(sent.expect("it is sent"), packet.len());
-}
-
-/// IPPROTO_RAW: the sender writes the header of IP.
-const WITH_HEADER: i32 = 255;
 
 const SHORT: Duration = Duration::from_secs(4);

@@ -10,14 +10,14 @@ use wire::attributes::{
 };
 use wire::{Algorithm, Class, Key, Message, Method, Writer};
 
-use crate::report::{Report, examine};
+use crate::examination::{Examination, examine};
 use crate::script::{bound, challenged, is_signed, on_datagrams};
 
 const REALM: &str = "a realm";
 
 /// Examines a server that accepts a credential if `is_good` returns true for the seconds until it
 /// expires. It refuses every request about an allocation.
-fn examine_credentials(is_good: impl Fn(i64) -> bool + Send + 'static) -> Report {
+fn examine_credentials(is_good: impl Fn(i64) -> bool + Send + 'static) -> Examination {
     examine_server(is_good, &[Method::Allocate])
 }
 
@@ -25,7 +25,7 @@ fn examine_credentials(is_good: impl Fn(i64) -> bool + Send + 'static) -> Report
 fn examine_server(
     is_good: impl Fn(i64) -> bool + Send + 'static,
     granted: &'static [Method],
-) -> Report {
+) -> Examination {
     let server = on_datagrams(move |request, from| {
         let answer = match bound(request, from) {
             Some(answer) => answer,
@@ -86,7 +86,7 @@ fn now() -> u64 {
 }
 
 /// The findings about credentials.
-fn about_credentials(report: &Report) -> Vec<&str> {
+fn about_credentials(report: &Examination) -> Vec<&str> {
     let codes = ["D030", "D031", "D032", "D033", "D034", "D038"];
     codes
         .into_iter()

@@ -6,7 +6,7 @@ mod bad_streams;
 mod clean;
 mod clocks;
 mod coturn;
+mod examination;
 mod faults;
 mod host;
-mod report;
 mod script;

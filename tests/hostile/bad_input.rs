@@ -11,8 +11,8 @@ use wire::{Message, Method, attributes::Icmp};
 
 use crate::{
     bystander::Bystander,
+    clients,
     oracle::{self, Outcome, Standing, assert_answers},
-    session,
     stream::{connect, frames, read_to_end},
 };
 
@@ -111,11 +111,11 @@ struct BadInput {
 
 impl Capture {
     fn on_udp(fingerprint: bool) -> Self {
-        Self::of(session::on_udp(), fingerprint)
+        Self::of(clients::on_udp(), fingerprint)
     }
 
     fn on_tcp(fingerprint: bool) -> Self {
-        Self::of(session::on_tcp(), fingerprint)
+        Self::of(clients::on_tcp(), fingerprint)
     }
 
     fn of(mut session: LiveClient, fingerprint: bool) -> Self {

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::session;
+use crate::clients;
 
 /// Exchanges data with a peer, there and back, until it is finished.
 pub(crate) struct Bystander {
@@ -37,7 +37,7 @@ impl Bystander {
     /// The same, with this pause after each round trip.
     pub(crate) fn every(pause: Duration) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
-        let mut session = session::on_udp();
+        let mut session = clients::on_udp();
         let relayed = session.allocate().expect("an allocation");
         let (peer, address) = peer_at(PEER);
         let channel = session.bind_channel(address).expect("a channel");

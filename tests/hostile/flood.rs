@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     bystander::Bystander,
-    session,
+    clients,
     stream::{connect, take_frame},
 };
 
@@ -21,7 +21,7 @@ fn a_client_that_does_not_read_loses_old_media_and_costs_no_memory() {
     in_own_world(|_| {
         let mut server = Server::start(setup());
         let (peer, address) = peer_at(PEER);
-        let mut session = session::on_tcp();
+        let mut session = clients::on_tcp();
         let relayed = session.allocate().expect("an allocation");
         session.bind_channel(address).expect("a channel");
         peer.connect(relayed).expect("a route to the server");
@@ -63,7 +63,7 @@ fn media_in_crumbs_costs_no_more_memory_than_in_loaves() {
         let mut clients = Vec::new();
         for _ in 0..CROWD {
             let (peer, address) = peer_at(PEER);
-            let mut session = session::on_tcp();
+            let mut session = clients::on_tcp();
             let relayed = session.allocate().expect("an allocation");
             session.bind_channel(address).expect("a channel");
             peer.connect(relayed).expect("a route to the server");

@@ -11,7 +11,7 @@ use lab::{PATIENCE, live::LiveClient, server::Server, socket::peer_at, world::in
 use wire::ChannelNumber;
 
 use crate::{
-    session,
+    clients,
     stream::{connect, connect_with, frames, read_to_end, reset_when_closed},
 };
 
@@ -72,7 +72,7 @@ fn channel_data_as_long_as_can_be_does_not_hang_the_connection() {
     in_own_world(|_| {
         let mut server = Server::start(setup());
         let (peer, address) = peer_at(PEER);
-        let mut session = session::on_tcp();
+        let mut session = clients::on_tcp();
         let relayed = session.allocate().expect("an allocation");
         let channel = session.bind_channel(address).expect("a channel");
         let mut buffer = vec![0; 70_000];
@@ -144,7 +144,7 @@ fn a_connection_that_ends_within_a_frame_frees_its_port_at_once() {
                     reset_when_closed(socket);
                 }
             });
-            let mut session = session::on_stream(stream);
+            let mut session = clients::on_stream(stream);
             let relayed = session.allocate().expect("the only port is free");
             assert_eq!(relayed.port(), 20_000);
             let mut stream = session.socket.stream();
@@ -172,7 +172,7 @@ fn a_client_that_comes_back_on_the_same_port_begins_anew() {
                 socket.set_reuseaddr(true).expect("a socket option");
                 reset_when_closed(socket);
             });
-            let mut session = session::on_stream(stream);
+            let mut session = clients::on_stream(stream);
             session.allocate().expect("an allocation");
             // Work for the server while the client leaves and comes back.
             let busy = binding(0).repeat(4000);
@@ -193,7 +193,7 @@ struct Client {
 
 impl Client {
     fn new() -> Self {
-        let mut session = session::on_tcp();
+        let mut session = clients::on_tcp();
         session.allocate().expect("an allocation");
         let (peer, address) = peer_at(PEER);
         let channel = session.bind_channel(address).expect("a channel");

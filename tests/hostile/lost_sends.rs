@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use crate::session;
+use crate::clients;
 
 use crate::server::setup;
 
@@ -27,7 +27,7 @@ fn a_send_that_fails_hurts_nothing() {
             "relay.addresses = ['{CLIENT_V4}']\n\
              peers.allow = ['192.0.2.0/24', '198.51.100.255', '203.0.113.9']"
         )));
-        for mut session in [session::on_udp(), session::on_tcp()] {
+        for mut session in [clients::on_udp(), clients::on_tcp()] {
             let relayed = session.allocate().expect("an allocation");
             let (peer, address) = peer_at(PEER_V4);
             let channel = session.bind_channel(address).expect("a channel");

@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod bystander;
+mod clients;
 mod flood;
 mod frames;
 mod lost_log;
@@ -14,7 +15,6 @@ mod oracle;
 mod own_addresses;
 mod reflection;
 mod server;
-mod session;
 mod silence;
 mod strangers;
 mod stream;

@@ -2,7 +2,7 @@
 
 use lab::{live::LiveClient, server::Server, world::in_own_world};
 
-use crate::{session, silence::allow_many_files};
+use crate::{clients, silence::allow_many_files};
 
 use crate::server::setup;
 
@@ -15,12 +15,12 @@ fn thousands_of_idle_allocations_cost_the_process_little_each() {
             Server::start(setup().with(
                 "unauthenticated.per-prefix = 'unlimited'\nunauthenticated.total = 'unlimited'",
             ));
-        let mut first = session::on_udp();
+        let mut first = clients::on_udp();
         first.allocate().expect("an allocation");
         let before = server.program.memory();
         let sessions: Vec<LiveClient> = (0..ALLOCATIONS)
             .map(|_| {
-                let mut session = session::on_udp();
+                let mut session = clients::on_udp();
                 session.allocate().expect("an allocation");
                 session
             })

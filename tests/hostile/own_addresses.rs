@@ -15,7 +15,7 @@ use lab::{
 };
 use tempfile::TempDir;
 
-use crate::session;
+use crate::clients;
 
 use crate::server::{SERVER, setup, setup_at};
 
@@ -37,7 +37,7 @@ fn a_server_at_all_addresses_answers_from_the_one_that_was_asked() {
         addresses.push(link_local());
         for server in addresses {
             // The socket is connected to this address, so the client receives from no other.
-            let mut session = session::on_udp_to(server);
+            let mut session = clients::on_udp_to(server);
             let mapped = session.binding();
             let own = session
                 .socket
@@ -60,7 +60,7 @@ fn a_server_at_all_addresses_answers_from_the_one_that_was_asked() {
 fn one_client_port_may_have_an_allocation_at_every_address_of_the_server() {
     in_own_world(|_| {
         let server = Server::start(setup_at(&[ANY_V4]));
-        let mut session = session::on_udp();
+        let mut session = clients::on_udp();
         let first = session.allocate().expect("an allocation");
         let other = SocketAddr::from(([127, 0, 0, 5], 3478));
         session
@@ -86,7 +86,7 @@ fn no_second_server_takes_a_part_of_the_clients() {
             assert_cannot_listen(listen, "udp");
             // Every new client still reaches the first server, whatever the rival did.
             for _ in 0..50 {
-                let mut session = session::on_udp();
+                let mut session = clients::on_udp();
                 session.binding();
                 session.allocate().expect("an allocation");
                 session.refresh(Duration::ZERO).expect("its end");

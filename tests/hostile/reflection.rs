@@ -12,7 +12,7 @@ use rustix::process::nice;
 
 use crate::{
     bystander::{Bystander, RoundTrips},
-    session,
+    clients,
     silence::allow_many_files,
     strangers::{Strangers, socket_at},
 };
@@ -51,7 +51,7 @@ fn a_flood_from_thousands_of_sources_is_hardly_amplified() {
         bystander.finish().assert_undisturbed();
         // A client that comes after the flood is served as before.
         thread::sleep(Duration::from_secs(1));
-        session::on_udp().allocate().expect("an allocation");
+        clients::on_udp().allocate().expect("an allocation");
         let dropped = server.stop().dropped("over-budget");
         assert_eq!(dropped as usize + strangers.answers(), REQUESTS);
     });

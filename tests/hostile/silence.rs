@@ -7,12 +7,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use lab::{PATIENCE, server::Server, wait_for, world::in_own_world};
+use lab::{
+    PATIENCE,
+    server::{BINDING, Server},
+    wait_for,
+    world::in_own_world,
+};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::{
     bystander::Bystander,
-    session,
+    clients,
     stream::{connect, read_to_end},
 };
 
@@ -95,7 +100,7 @@ fn a_client_that_falls_silent_is_closed_unless_it_has_an_allocation() {
     in_own_world(|_| {
         let mut server = Server::start(setup().with("tcp.idle = '1s'"));
         let mut visitor = connect((Ipv4Addr::LOCALHOST, 0).into(), SERVER);
-        let mut resident = session::on_tcp();
+        let mut resident = clients::on_tcp();
         resident.allocate().expect("an allocation");
         assert!(is_answered(&mut visitor));
         let start = Instant::now();
@@ -142,9 +147,9 @@ fn a_stranger_is_closed_in_the_end_whatever_it_sends() {
     in_own_world(|_| {
         let mut server = Server::start(setup().with("tcp.stranger-lifetime = '3s'"));
         let lifetime = Duration::from_secs(3);
-        let mut resident = session::on_tcp();
+        let mut resident = clients::on_tcp();
         resident.allocate().expect("an allocation");
-        let sent = [KEEPALIVES[0], KEEPALIVES[1], BINDING];
+        let sent = [KEEPALIVES[0], KEEPALIVES[1], &BINDING];
         let strangers = sent.map(|bytes| {
             thread::spawn(move || {
                 let mut stream = connect((Ipv4Addr::LOCALHOST, 0).into(), SERVER);
@@ -207,7 +212,7 @@ fn is_answered(stream: &mut TcpStream) -> bool {
     stream
         .set_read_timeout(Some(PATIENCE))
         .expect("patience is not zero");
-    stream.write_all(BINDING).is_ok()
+    stream.write_all(&BINDING).is_ok()
         && stream.read_exact(&mut answer).is_ok()
         && answer.starts_with(&[0x01, 0x01])
 }
@@ -243,7 +248,6 @@ pub(crate) fn allow_many_files() {
     setrlimit(Resource::Nofile, raised).expect("the limit that was granted");
 }
 
-const BINDING: &[u8] = b"\x00\x01\x00\x00\x21\x12\xA4\x42is it there?";
 /// A Binding indication, and a Send indication without anything.
 const KEEPALIVES: [&[u8]; 2] = [
     b"\x00\x11\x00\x00\x21\x12\xA4\x42still there.",

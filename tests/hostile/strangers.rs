@@ -1,6 +1,6 @@
 //! Strangers by the thousand: sockets at addresses of many networks, and the answers that they get.
 
-use lab::PATIENCE;
+use lab::socket::peer_at;
 use std::{
     net::{Ipv4Addr, UdpSocket},
     thread,
@@ -104,9 +104,8 @@ impl Strangers {
 
 /// A socket at another address of this host.
 pub(crate) fn socket_at(ip: Ipv4Addr) -> UdpSocket {
-    let socket = UdpSocket::bind((ip, 0)).expect("a free port");
+    let (socket, _) = peer_at(ip);
     socket.connect(SERVER).expect("a route to the server");
-    socket.set_read_timeout(Some(PATIENCE)).expect("not zero");
     socket
 }
 

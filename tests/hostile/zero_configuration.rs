@@ -13,7 +13,7 @@ use lab::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::session;
+use crate::clients;
 
 use crate::server::setup;
 
@@ -34,7 +34,7 @@ fn what_it_prints_authenticates_and_still_does_after_a_restart() {
 
         let mut server = Server::unconfigured(here, home.path(), &[]);
         client_of(printed).allocate().expect("the same secret");
-        let forged = session::on_udp()
+        let forged = clients::on_udp()
             .login(text(&printed["username"]), "made up")
             .allocate();
         assert_eq!(forged, Err(Code(401)));
@@ -88,7 +88,7 @@ fn without_a_place_for_the_secret_it_says_what_is_missing() {
 fn a_file_without_users_and_secrets_makes_a_stun_server_that_says_so() {
     in_own_world(|_| {
         let server = Server::start(setup().without("auth"));
-        for mut session in [session::on_udp(), session::on_tcp()] {
+        for mut session in [clients::on_udp(), clients::on_tcp()] {
             session.binding();
             assert_eq!(session.allocate(), Err(Code(401)));
         }
@@ -100,7 +100,7 @@ fn a_file_without_users_and_secrets_makes_a_stun_server_that_says_so() {
 
 fn client_of(ice_server: &Value) -> LiveClient {
     let [user, password] = ["username", "credential"].map(|key| text(&ice_server[key]));
-    session::on_udp().login(user, password)
+    clients::on_udp().login(user, password)
 }
 
 fn text(value: &Value) -> &str {

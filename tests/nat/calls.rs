@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lab::{
-    browser::{Browser, Running},
+    browser::{Browser, Window},
     internet::{Internet, on_the_internet, server_v4},
     nat::Nat,
     server::{PASSWORD, USER},
@@ -108,7 +108,7 @@ fn call(internet: &Internet, nats: [Nat; 2], help: Help) -> [Value; 2] {
     let meeting = Meeting::open(help.ice_servers());
     let homes = [(1, nats[0]), (2, nats[1])].map(|(number, nat)| internet.home(number, nat));
     let roles = ["caller", "callee"];
-    let mut peers: Vec<Running> = homes
+    let mut peers: Vec<Window> = homes
         .iter()
         .zip(roles)
         .map(|(home, role)| {

@@ -19,7 +19,7 @@ pub enum Browser {
 }
 
 /// A browser that shows a page. It ends, and its home is removed, when dropped.
-pub struct Running {
+pub struct Window {
     // Fields are dropped in this order: the browser must be gone before its home.
     program: Program,
     _home: TempDir,
@@ -27,12 +27,12 @@ pub struct Running {
 
 impl Browser {
     /// Opens it on the test's own host.
-    pub fn open(self, url: &str) -> Running {
+    pub fn open(self, url: &str) -> Window {
         self.open_at(here, url)
     }
 
     /// Opens it by a command from `at`, which says where programs run.
-    pub fn open_at(self, at: impl FnOnce(&str) -> Command, url: &str) -> Running {
+    pub fn open_at(self, at: impl FnOnce(&str) -> Command, url: &str) -> Window {
         let home = TempDir::new().expect("a temporary directory");
         let mut command = match self {
             Self::Chromium => chromium(at("chromium"), &home),
@@ -40,14 +40,14 @@ impl Browser {
         };
         command.arg(url);
         command.envs(["HOME", "TMPDIR", "XDG_RUNTIME_DIR"].map(|name| (name, home.path())));
-        Running {
+        Window {
             program: Program::start(command),
             _home: home,
         }
     }
 }
 
-impl Running {
+impl Window {
     /// How the browser ended, if it did.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.program.ended()

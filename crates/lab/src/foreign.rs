@@ -2,9 +2,12 @@
 
 use std::{
     env,
+    net::IpAddr,
     path::{Path, PathBuf},
     process::Command,
 };
+
+use crate::program::Program;
 
 /// A script of `tests/clients`.
 pub fn script(how: impl FnOnce(&str) -> Command, interpreter: &str, name: &str) -> Command {
@@ -42,4 +45,28 @@ pub fn built(name: &str) -> PathBuf {
 /// The root of the repository.
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// `turnutils_natdiscovery`, coturn's client of RFC 5780.
+pub fn natdiscovery_by(
+    how: impl FnOnce(&str) -> Command,
+    server: IpAddr,
+    options: &[&str],
+) -> Program {
+    let mut command = how("turnutils_natdiscovery");
+    command.args(options).arg(server.to_string());
+    Program::start(command)
+}
+
+/// `stun`, Debian's client of RFC 3489.
+pub fn stun_by(how: impl FnOnce(&str) -> Command, server: IpAddr) -> Program {
+    let mut command = how("stun");
+    command.arg(server.to_string()).arg("-v");
+    Program::start(command)
+}
+
+/// Asserts that a program wrote these words.
+#[track_caller]
+pub fn assert_says(found: &str, words: &str) {
+    assert!(found.contains(words), "not found: {words}\n{found}");
 }

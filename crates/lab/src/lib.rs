@@ -15,6 +15,8 @@ pub mod machine;
 pub mod namespaces;
 pub mod nat;
 pub mod program;
+pub mod raw;
+pub mod sdp;
 pub mod server;
 pub mod servers;
 pub mod setup;

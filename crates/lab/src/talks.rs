@@ -1,7 +1,7 @@
 //! Talks: calls of browsers that go on while time passes, or while something happens to them.
 
 use std::{
-    net::{Ipv4Addr, SocketAddr, SocketAddrV4},
+    net::{Ipv4Addr, SocketAddrV4},
     time::Duration,
 };
 
@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 
 use crate::{
     board::Board,
-    browser::{Browser, Running},
+    browser::{Browser, Window},
+    sdp::relayed_in,
     server::{PASSWORD, PORT, USER},
     wait_for,
     world::SERVER_V4,
@@ -49,7 +50,7 @@ pub struct Stranger {
 /// Calls that all ends say are open. They end when dropped.
 pub struct Talks {
     board: Board,
-    browsers: Vec<Running>,
+    browsers: Vec<Window>,
     ends: Vec<End>,
     duration: Duration,
 }
@@ -72,9 +73,9 @@ impl Talks {
     }
 
     /// The relayed addresses of all ends.
-    pub fn relayed(&mut self) -> Vec<SocketAddr> {
+    pub fn relayed(&mut self) -> Vec<SocketAddrV4> {
         let descriptions = self.of_each_end("", BEGINNING);
-        descriptions.iter().map(relayed_address).collect()
+        descriptions.iter().map(relayed_in).collect()
     }
 
     /// Waits for the end of all calls. Each went on all the time, over a relay at both ends.
@@ -183,17 +184,6 @@ impl Stranger {
 /// The other end of a call, as ends are numbered.
 const fn partner(end: usize) -> usize {
     end ^ 1
-}
-
-/// The address of the relayed candidate in an RTCSessionDescription.
-fn relayed_address(description: &Value) -> SocketAddr {
-    let sdp = description["sdp"].as_str().expect("a description");
-    let candidate = sdp.lines().find(|line| line.contains(" typ relay"));
-    let mut fields = candidate.expect("a candidate").split(' ').skip(4);
-    let (ip, port) = (fields.next(), fields.next());
-    let ip = ip.and_then(|ip| ip.parse().ok()).expect("an address");
-    let port = port.and_then(|port| port.parse().ok()).expect("a port");
-    SocketAddr::new(ip, port)
 }
 
 /// Browsers need seconds to start, more when several start at once on a small machine.

@@ -1,8 +1,8 @@
 //! A client of the `turn` crate.
 
-use std::{net::Ipv4Addr, sync::Arc};
+use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
-use tokio::net::UdpSocket;
+use tokio::{net::UdpSocket, runtime, time::timeout};
 use turn::client::{Client, ClientConfig};
 
 use crate::{
@@ -31,4 +31,12 @@ pub async fn turn_client(user: &str, password: &str) -> Client {
     .expect("a client");
     client.listen().await.expect("a client that listens");
     client
+}
+
+/// Runs such a client, which must hear in time what it waits for.
+pub fn within(patience: Duration, promise: impl Future<Output = ()>) {
+    let runtime = runtime::Builder::new_current_thread().enable_all().build();
+    let in_time = async { timeout(patience, promise).await };
+    let in_time = runtime.expect("a runtime").block_on(in_time);
+    in_time.expect("the client hears what it waits for");
 }

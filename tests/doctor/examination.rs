@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 
 use lab::{
     program::{Program, here},
-    server::hairpin_by,
+    server::{PASSWORD, USER, hairpin_by},
 };
 use serde_json::Value;
 
 /// The doctor's report, and its exit code.
 #[derive(Debug)]
-pub(crate) struct Report {
+pub(crate) struct Examination {
     pub(crate) exit: Option<i32>,
     /// All its output.
     pub(crate) text: String,
@@ -20,8 +20,15 @@ pub(crate) struct Report {
 
 /// Examines with `hairpin doctor … --json`, which must end soon and with readable JSON.
 #[track_caller]
-pub(crate) fn examine(arguments: &[&str]) -> Report {
+pub(crate) fn examine(arguments: &[&str]) -> Examination {
     examine_by(here, arguments)
+}
+
+/// The same as the lab's user.
+#[track_caller]
+pub(crate) fn examine_as_user(uri: &str, more: &[&str]) -> Examination {
+    let login = [uri, "--user", USER, "--password", PASSWORD];
+    examine(&[&login[..], more].concat())
 }
 
 /// The output for people, not on a terminal.
@@ -34,7 +41,7 @@ pub(crate) fn read(arguments: &[&str]) -> String {
 
 /// The same on another host.
 #[track_caller]
-pub(crate) fn examine_by(how: impl FnOnce(&str) -> Command, arguments: &[&str]) -> Report {
+pub(crate) fn examine_by(how: impl FnOnce(&str) -> Command, arguments: &[&str]) -> Examination {
     let mut hairpin = hairpin_by(how);
     hairpin.arg("doctor").args(arguments).arg("--json");
     let begun = Instant::now();
@@ -44,14 +51,14 @@ pub(crate) fn examine_by(how: impl FnOnce(&str) -> Command, arguments: &[&str]) 
     assert!(!text.contains("panicked"), "the doctor panicked:\n{text}");
     assert!(took < PROMISE + STARTING, "took {took:?}:\n{text}");
     let json = serde_json::from_str(&text).unwrap_or_else(|_| panic!("no JSON:\n{text}"));
-    Report {
+    Examination {
         exit: ended.status.code(),
         text,
         json,
     }
 }
 
-impl Report {
+impl Examination {
     /// The codes found of a severity, in order.
     pub(crate) fn codes(&self, severity: &str) -> Vec<&str> {
         let of = self.findings().iter();
@@ -99,13 +106,20 @@ impl Report {
         }
     }
 
+    /// Asserts that there is a finding with this code, whose sentence has these words.
+    #[track_caller]
+    pub(crate) fn assert_says(&self, code: &str, words: &str) {
+        let sentence = self.sentence(code).unwrap_or_default();
+        assert!(sentence.contains(words), "{code}, {words}: {self}");
+    }
+
     fn findings(&self) -> &[Value] {
         let findings = self.json["findings"].as_array();
         findings.expect("a list of findings")
     }
 }
 
-impl std::fmt::Display for Report {
+impl std::fmt::Display for Examination {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         for finding in self.findings() {
             let [code, severity, sentence] =
