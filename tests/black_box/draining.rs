@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use lab::{
     live::{Code, LiveClient},
+    server::serving,
     setup::Setup,
     socket::peer_at,
     world::{PEER_V4, in_own_world},
@@ -14,12 +15,11 @@ use crate::{redirects::two_servers, uclient::Uclient};
 
 #[test]
 fn a_drained_server_exits_when_its_last_allocation_has_ended() {
-    in_own_world(|world| {
-        let mut server = world.serve(Setup::default());
-        let (mut session, relayed) = allocated();
+    serving(Setup::default(), |_, server| {
+        let (mut session, relayed) = LiveClient::udp().allocated();
         server.drain();
 
-        let late = LiveClient::new().allocate();
+        let late = LiveClient::udp().allocate();
         assert_eq!(late, Err(Code(508)));
 
         // An allocation goes on, with new permissions too.
@@ -41,8 +41,7 @@ fn a_drained_server_exits_when_its_last_allocation_has_ended() {
 
 #[test]
 fn a_server_without_clients_is_drained_at_once() {
-    in_own_world(|world| {
-        let mut server = world.serve(Setup::default());
+    serving(Setup::default(), |_, server| {
         server.drain();
         assert_eq!(server.wait().status.code(), Some(0));
     });
@@ -53,7 +52,7 @@ fn a_drained_server_ends_at_once_when_asked_again() {
     in_own_world(|world| {
         for signal in [Signal::USR1, Signal::TERM] {
             let mut server = world.serve(Setup::default());
-            let _session = allocated();
+            let _session = LiveClient::udp().allocated();
             server.drain();
             server.program.signal(signal);
             let ended = server.wait();
@@ -69,7 +68,7 @@ fn a_client_is_sent_to_another_server_while_the_first_drains() {
     in_own_world(|world| {
         let [mut old, new] = two_servers(world, "when = \"draining\"");
         // Before that, the server keeps new clients.
-        let (mut session, _) = allocated();
+        let (mut session, _) = LiveClient::udp().allocated();
         old.drain();
         Uclient::to(PEER_V4).relays_everything();
         Uclient::to(PEER_V4).flag("-t").relays_everything();
@@ -78,11 +77,4 @@ fn a_client_is_sent_to_another_server_while_the_first_drains() {
         session.refresh(Duration::ZERO).expect("an end");
         assert_eq!(old.wait().status.code(), Some(0));
     });
-}
-
-/// A session with an allocation, and its relayed address.
-fn allocated() -> (LiveClient, std::net::SocketAddr) {
-    let mut session = LiveClient::new();
-    let relayed = session.allocate();
-    (session, relayed.expect("an allocation"))
 }

@@ -3,16 +3,16 @@
 use client::Transport;
 use lab::{
     live::LiveClient,
+    server::serving,
     setup::Setup,
     socket::{assert_hears, peer_at},
-    world::{in_own_world, peer_of},
+    world::peer_of,
 };
 use wire::AddressFamily::{self, V4, V6};
 
 #[test]
 fn clients_of_either_family_reach_peers_of_either_family_over_udp_and_tcp() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
+    serving(Setup::default(), |_, _| {
         for transport in [Transport::Udp, Transport::Tcp] {
             for (client, relay) in PAIRS {
                 carry_both_ways(LiveClient::over(transport, client), relay);

@@ -17,7 +17,7 @@ pub(crate) struct FarHost(Machine);
 impl FarHost {
     /// Behind a link that takes packets of at most `mtu` bytes.
     pub(crate) fn behind(mtu: u16) -> Self {
-        let host = Machine::new();
+        let host = Machine::make();
         for (key, value) in [
             ("ipv4/ip_forward", "1"),
             ("ipv6/conf/all/forwarding", "1"),

@@ -5,6 +5,7 @@ use client::{AllocateOptions, Event, Transport};
 use lab::{
     live::{Code, LiveClient},
     raw::tell_unreachable,
+    server::serving,
     setup::Setup,
     socket::{assert_hears, peer_at},
     world::{FAR_V4, FAR_V6, PEER_V4, SERVER_V4, in_own_world, peer_of},
@@ -44,12 +45,10 @@ const fn packet_too_big(mtu: u16) -> Icmp {
 
 #[test]
 fn a_client_hears_that_a_peers_port_is_closed() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
+    serving(Setup::default(), |_, _| {
         for transport in [Transport::Udp, Transport::Tcp] {
             for (family, unreachable) in [(V4, PORT_UNREACHABLE_V4), (V6, PORT_UNREACHABLE_V6)] {
-                let mut session = LiveClient::over(transport, V4);
-                session.allocate_of(family).expect("an allocation");
+                let (mut session, _) = LiveClient::over(transport, V4).allocated_of(family);
                 let (closed, address) = peer_at(peer_of(family));
                 drop(closed);
                 session.create_permission(address).expect("a permission");
@@ -71,8 +70,7 @@ fn a_loss_that_waits_at_the_socket_takes_no_other_datagram_with_it() {
         FarHost::behind(1500);
         let mut server = world.serve(Setup::default());
         for family in [V4, V6] {
-            let mut session = LiveClient::over(Transport::Udp, V4);
-            let relayed = session.allocate_of(family).expect("an allocation");
+            let (mut session, relayed) = LiveClient::over(Transport::Udp, V4).allocated_of(family);
             let (closed, nowhere) = peer_at(peer_of(family));
             drop(closed);
             let (open, address) = peer_at(peer_of(family));
@@ -138,11 +136,9 @@ fn what_is_too_big_for_a_link_on_its_way_is_told_with_the_mtu_or_fragmented() {
 /// The way is long: the server has sent another datagram since, which may be fragmented.
 #[test]
 fn what_a_router_says_of_a_whole_datagram_is_told_however_late_it_comes() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
+    serving(Setup::default(), |_, _| {
         let mut wire = Capture::of(V4);
-        let mut session = LiveClient::over(Transport::Udp, V4);
-        session.allocate_of(V4).expect("an allocation");
+        let (mut session, _) = LiveClient::over(Transport::Udp, V4).allocated_of(V4);
         let (_peer, address) = peer_at(peer_of(V4));
         session.create_permission(address).expect("a permission");
         session.post_unfragmented(address, b"whole");
@@ -162,8 +158,7 @@ fn what_is_too_big_for_an_ipv6_link_is_told_once_and_then_fragmented() {
         let far = FarHost::behind(MTU);
         let _server = world.serve(Setup::default());
         let (peer, address) = far.peer(FAR_V6);
-        let mut session = LiveClient::over(Transport::Udp, V6);
-        let relayed = session.allocate_of(V6).expect("an allocation");
+        let (mut session, relayed) = LiveClient::over(Transport::Udp, V6).allocated_of(V6);
         session.create_permission(address).expect("a permission");
         session.post(address, &[7; 1400]);
         assert_eq!(session.loss(), (address, packet_too_big(MTU)));
@@ -173,8 +168,7 @@ fn what_is_too_big_for_an_ipv6_link_is_told_once_and_then_fragmented() {
         session.post_unfragmented(address, &[7; 1400]);
         assert_hears(&peer, relayed, &[7; 1400]);
 
-        let mut session = LiveClient::over(Transport::Tcp, V4);
-        session.allocate_of(V6).expect("an allocation");
+        let (mut session, _) = LiveClient::over(Transport::Tcp, V4).allocated_of(V6);
         session.create_permission(address).expect("a permission");
         session.post_unfragmented(address, &[7; 1400]);
         assert_eq!(session.loss(), (address, packet_too_big(MTU)));
@@ -184,11 +178,9 @@ fn what_is_too_big_for_an_ipv6_link_is_told_once_and_then_fragmented() {
 
 #[test]
 fn what_is_too_big_for_the_servers_own_link_is_told_once() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
+    serving(Setup::default(), |_, _| {
         for (family, too_big) in [(V4, fragmentation_needed(1500)), (V6, packet_too_big(1500))] {
-            let mut session = LiveClient::over(Transport::Tcp, V4);
-            let relayed = session.allocate_of(family).expect("an allocation");
+            let (mut session, relayed) = LiveClient::over(Transport::Tcp, V4).allocated_of(family);
             let (peer, address) = peer_at(peer_of(family));
             session.create_permission(address).expect("a permission");
             session.post_unfragmented(address, &[7; 2000]);
@@ -207,12 +199,10 @@ fn what_is_too_big_for_the_servers_own_link_is_told_once() {
 
 #[test]
 fn df_is_set_on_the_wire_where_it_is_asked_for_and_nowhere_else() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
+    serving(Setup::default(), |_, _| {
         let mut wire = Capture::of(V4);
         for transport in [Transport::Udp, Transport::Tcp] {
-            let mut session = LiveClient::over(transport, V4);
-            let relayed = session.allocate_of(V4).expect("an allocation");
+            let (mut session, relayed) = LiveClient::over(transport, V4).allocated_of(V4);
             let (peer, address) = peer_at(peer_of(V4));
             let channel = session.bind_channel(address).expect("a channel");
             let mut df_of = |post: &dyn Fn(&mut LiveClient)| {
@@ -242,8 +232,7 @@ fn df_is_set_on_the_wire_where_it_is_asked_for_and_nowhere_else() {
 /// No socket shows the DF bit of a datagram that it received, which that translation must know.
 #[test]
 fn df_is_not_promised_for_translation_from_ipv4_datagrams_to_ipv6() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
+    serving(Setup::default(), |_, _| {
         let ask = |transport, client: AddressFamily| {
             LiveClient::over(transport, client)
                 .allocate_with(AllocateOptions {

@@ -3,10 +3,10 @@
 use client::Transport;
 use lab::{
     live::LiveClient,
-    server::PORT,
+    server::{PORT, serving},
     setup::Setup,
     socket::{LiveSocket, mark, peer_at},
-    world::{in_own_world, peer_of, server_of},
+    world::{peer_of, server_of},
 };
 use rustix::process::Signal;
 use wire::AddressFamily::{self, V4};
@@ -18,12 +18,10 @@ use crate::{
 
 #[test]
 fn every_datagram_of_a_batch_keeps_its_dscp_and_ecn_on_the_way_to_the_peer() {
-    in_own_world(|world| {
-        let server = world.serve(Setup::default());
+    serving(Setup::default(), |_, server| {
         for (client, relay) in PAIRS {
             let mut wire = Capture::of(relay);
-            let mut session = LiveClient::over(Transport::Udp, client);
-            session.allocate_of(relay).expect("an allocation");
+            let (mut session, _) = LiveClient::over(Transport::Udp, client).allocated_of(relay);
             let (_peer, address) = peer_at(peer_of(relay));
             let channel = session.bind_channel(address).expect("a channel");
             // More datagrams than fit a batch, and all there at once.
@@ -47,12 +45,11 @@ fn every_datagram_of_a_batch_keeps_its_dscp_and_ecn_on_the_way_to_the_peer() {
 
 #[test]
 fn every_datagram_of_a_batch_keeps_its_dscp_and_ecn_on_the_way_to_the_client() {
-    in_own_world(|world| {
-        let server = world.serve(Setup::default());
+    serving(Setup::default(), |_, server| {
         for (client, relay) in PAIRS {
             let mut wire = Capture::of(client);
-            let mut session = LiveClient::over(Transport::Udp, client);
-            let relayed = session.allocate_of(relay).expect("an allocation");
+            let (mut session, relayed) =
+                LiveClient::over(Transport::Udp, client).allocated_of(relay);
             let (on_channel, bound) = peer_at(peer_of(relay));
             let (other, _) = peer_at(peer_of(relay));
             session.bind_channel(bound).expect("a channel");
@@ -75,16 +72,15 @@ fn every_datagram_of_a_batch_keeps_its_dscp_and_ecn_on_the_way_to_the_client() {
 
 #[test]
 fn a_stream_lends_its_dscp_to_what_it_carries_and_keeps_its_ecn() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
+    serving(Setup::default(), |_, _| {
         for (client, relay) in PAIRS {
             let mut wire = Capture::of(relay);
-            let mut session = LiveClient::on(LiveSocket::to(
+            let (mut session, _) = LiveClient::on(LiveSocket::to(
                 (server_of(client), PORT).into(),
                 Transport::Tcp,
                 EXPEDITED,
-            ));
-            session.allocate_of(relay).expect("an allocation");
+            ))
+            .allocated_of(relay);
             let (_peer, address) = peer_at(peer_of(relay));
             session.create_permission(address).expect("a permission");
             session.post(address, b"x");
@@ -96,8 +92,7 @@ fn a_stream_lends_its_dscp_to_what_it_carries_and_keeps_its_ecn() {
 
 #[test]
 fn what_is_relayed_from_client_to_client_keeps_its_marks_too() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
+    serving(Setup::default(), |_, _| {
         let mut wire = Capture::of(V4);
         let (mut alice, mut bob) = (
             LiveClient::over(Transport::Udp, V4),

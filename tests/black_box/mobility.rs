@@ -6,44 +6,41 @@ use client::{AllocateOptions, Transport};
 use lab::{
     PATIENCE,
     live::{Code, LiveClient},
-    server::Server,
+    server::{Server, serving},
     setup::Setup,
     socket::{assert_hears, peer_at},
     wait_for,
-    world::{PEER_V4, in_own_world},
+    world::PEER_V4,
 };
 use wire::AddressFamily;
 
 #[test]
 fn nothing_is_lost_or_overtaken_while_an_allocation_moves_over_udp() {
-    in_own_world(|world| {
-        let server = world.serve(four_shards());
+    serving(four_shards(), |_, server| {
         let mut scene = Scene::new();
         for _ in 0..ROUNDS {
             scene.roam(Transport::Udp, AddressFamily::V4);
             scene.exchange();
         }
-        assert_crossings(&server);
+        assert_crossings(server);
     });
 }
 
 #[test]
 fn nothing_is_lost_or_overtaken_while_an_allocation_moves_over_tcp() {
-    in_own_world(|world| {
-        let server = world.serve(four_shards());
+    serving(four_shards(), |_, server| {
         let mut scene = Scene::new();
         for _ in 0..ROUNDS {
             scene.roam(Transport::Tcp, AddressFamily::V4);
             scene.exchange();
         }
-        assert_crossings(&server);
+        assert_crossings(server);
     });
 }
 
 #[test]
 fn an_allocation_changes_between_udp_and_tcp_and_between_ipv4_and_ipv6() {
-    in_own_world(|world| {
-        let server = world.serve(four_shards());
+    serving(four_shards(), |_, server| {
         let mut scene = Scene::new();
         for _ in 0..ROUNDS / 4 {
             for transport in [Transport::Udp, Transport::Tcp] {
@@ -53,15 +50,14 @@ fn an_allocation_changes_between_udp_and_tcp_and_between_ipv4_and_ipv6() {
                 }
             }
         }
-        assert_crossings(&server);
+        assert_crossings(server);
     });
 }
 
 #[test]
 fn where_mobility_is_off_no_ticket_is_given() {
-    in_own_world(|world| {
-        let _server = world.serve(four_shards().with("allocation.mobility = false"));
-        let mut session = LiveClient::new();
+    serving(four_shards().with("allocation.mobility = false"), |_, _| {
+        let mut session = LiveClient::udp();
         assert_eq!(session.allocate_with(MOBILE), Err(Code(405)));
     });
 }
@@ -76,7 +72,7 @@ struct Scene {
 impl Scene {
     fn new() -> Self {
         let (peer, _) = peer_at(PEER_V4);
-        let mut session = LiveClient::new();
+        let mut session = LiveClient::udp();
         let relayed = session.allocate_with(MOBILE).expect("an allocation");
         Self {
             session,

@@ -6,7 +6,7 @@ use lab::{
     PATIENCE,
     foreign::{assert_says, natdiscovery_by, stun_by},
     program::here,
-    server::Server,
+    server::{Server, serving},
     setup::Setup,
     wait_for,
     world::{
@@ -100,8 +100,7 @@ fn natdiscovery_hears_padded_answers() {
 
 #[test]
 fn natdiscovery_is_told_that_there_is_no_second_address() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
+    serving(Setup::default(), |_, _| {
         let found = natdiscovery(SERVER_V4.into(), &["-m", "-f"]);
         assert_says(&found, "UDP reflexive addr");
         assert!(!found.contains("RFC 5780 response"), "{found}");
@@ -111,8 +110,7 @@ fn natdiscovery_is_told_that_there_is_no_second_address() {
 /// It sends a CHANGE-REQUEST without flags, and so do all programs that are made from it.
 #[test]
 fn stun_of_rfc_3489_hears_its_address_from_a_server_with_one() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
+    serving(Setup::default(), |_, _| {
         let found = stun(SERVER_V4.into());
         assert_says(&found, &format!("MappedAddress = {CLIENT_V4}:"));
         // A success, to the first of its requests.

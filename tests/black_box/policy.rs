@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use lab::{
     live::{Code, LiveClient},
     program::Program,
-    server::PORT,
+    server::{PORT, serving},
     setup::Setup,
     socket::{assert_hears, peer_at},
     world::{PEER_V4, PEER_V6, SERVER_V4, SERVER_V6, World, in_own_world},
@@ -15,9 +15,8 @@ use wire::AddressFamily;
 
 #[test]
 fn no_class_of_denied_ipv4_address_is_reached() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
-        let mut client = allocated(AddressFamily::V4);
+    serving(Setup::default(), |world, _| {
+        let mut client = LiveClient::udp().allocated_of(AddressFamily::V4);
         for (class, ip) in DENIED_V4 {
             assert_denied(world, &mut client.0, class, ip);
         }
@@ -27,9 +26,8 @@ fn no_class_of_denied_ipv4_address_is_reached() {
 
 #[test]
 fn no_class_of_denied_ipv6_address_is_reached() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
-        let mut client = allocated(AddressFamily::V6);
+    serving(Setup::default(), |world, _| {
+        let mut client = LiveClient::udp().allocated_of(AddressFamily::V6);
         for (class, ip) in DENIED_V6 {
             assert_denied(world, &mut client.0, class, ip);
         }
@@ -39,13 +37,12 @@ fn no_class_of_denied_ipv6_address_is_reached() {
 
 #[test]
 fn the_servers_own_listeners_are_not_reached() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
+    serving(Setup::default(), |world, _| {
         for (family, ip) in [
             (AddressFamily::V4, IpAddr::from(SERVER_V4)),
             (AddressFamily::V6, SERVER_V6.into()),
         ] {
-            let (mut session, _) = allocated(family);
+            let (mut session, _) = LiveClient::udp().allocated_of(family);
             let listener = SocketAddr::new(ip, PORT);
             assert_eq!(session.bind_channel(listener), Err(Code(403)));
             // Relayed addresses have the same IP address, so a permission for it is granted.
@@ -63,8 +60,7 @@ fn a_server_without_configuration_is_closed_too() {
         let printed = &server.printed_ice_servers()[0];
         let [user, password] = ["username", "credential"].map(|name| printed[name].as_str());
         let (user, password) = user.zip(password).expect("a credential");
-        let mut session = LiveClient::new().login(user, password);
-        session.allocate().expect("an allocation");
+        let (mut session, _) = LiveClient::udp().login(user, password).allocated();
         for (class, ip) in DENIED_V4 {
             assert_denied(world, &mut session, class, ip);
         }
@@ -102,13 +98,6 @@ fn assert_reached(world: &World, (session, relayed): &mut (LiveClient, SocketAdd
     });
     assert_eq!(sent, 3);
     assert_hears(&peer, *relayed, b"psst");
-}
-
-/// A client with an allocation of this family, and the relayed address.
-fn allocated(family: AddressFamily) -> (LiveClient, SocketAddr) {
-    let mut session = LiveClient::new();
-    let relayed = session.allocate_of(family).expect("an allocation");
-    (session, relayed)
 }
 
 /// How many UDP datagrams the server's host sent meanwhile, to any address, loopback included.

@@ -2,17 +2,16 @@
 //! gives.
 
 use lab::{
-    server::{PASSWORD, REALM, USER},
+    server::{PASSWORD, REALM, USER, serving},
     setup::Setup,
-    world::{PEER_V4, SERVER_V4, in_own_world},
+    world::{PEER_V4, SERVER_V4},
 };
 
 use crate::uclient::Uclient;
 
 #[test]
 fn two_listeners_serve_two_realms() {
-    in_own_world(|world| {
-        let server = world.serve(two_listeners());
+    serving(two_listeners(), |_, server| {
         let client = || Uclient::to(PEER_V4);
         let other = || client().flags("-p 3479");
         client().relays_everything();
@@ -29,8 +28,7 @@ fn two_listeners_serve_two_realms() {
 
 #[test]
 fn a_user_with_a_realm_in_the_name_is_known_at_every_listener() {
-    in_own_world(|world| {
-        let _server = world.serve(two_listeners());
+    serving(two_listeners(), |_, _| {
         let client = || {
             let client = Uclient::to(PEER_V4);
             client.credential("alice@example.net", OTHER_PASSWORD)

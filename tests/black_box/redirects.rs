@@ -73,8 +73,7 @@ fn a_client_that_has_signed_is_taken_by_the_next_server_at_once_if_both_share_a_
                 None => second,
             });
             // The first server drains as long as it has an allocation.
-            let mut session = LiveClient::to((SERVER_V4, port - 1), Transport::Udp);
-            session.allocate().expect("an allocation");
+            let (_session, _) = LiveClient::to((SERVER_V4, port - 1), Transport::Udp).allocated();
             let mut client = ChromiumLike::new(port - 1);
             assert_eq!(client.allocate(), Some(401));
             first.drain();

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use client::{AllocateOptions, Transport};
 use lab::{
     live::{Code, LiveClient},
-    server::{PASSWORD, SECRET, Server, USER},
+    server::{PASSWORD, SECRET, Server, USER, serving},
     setup::Setup,
     socket::peer_at,
     world::{CLIENT_V4, PEER_V4, World, in_own_world},
@@ -14,9 +14,8 @@ use wire::AddressFamily;
 
 #[test]
 fn sigterm_ends_every_allocation_and_the_process() {
-    in_own_world(|world| {
-        let mut server = world.serve(Setup::default());
-        let mut sessions: Vec<_> = (0..5).map(|_| LiveClient::new()).collect();
+    serving(Setup::default(), |_, server| {
+        let mut sessions: Vec<_> = (0..5).map(|_| LiveClient::udp()).collect();
         for session in &mut sessions {
             session.allocate().expect("an allocation");
         }
@@ -81,8 +80,8 @@ fn log_of_a_busy_minute(world: &World, setup: Setup) -> (String, [SocketAddr; 3]
         // Ports that the kernel gives to no client.
         setup.with("relay.ports = '61000-65535'"),
     );
-    let mut welcome = LiveClient::new();
-    let mut stranger = LiveClient::new().login(USER, WRONG_PASSWORD);
+    let mut welcome = LiveClient::udp();
+    let mut stranger = LiveClient::udp().login(USER, WRONG_PASSWORD);
     assert_eq!(welcome.address().ip(), CLIENT_V4);
 
     let mobile = AllocateOptions {

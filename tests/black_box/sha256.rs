@@ -3,6 +3,7 @@
 use client::{Sha256, Transport};
 use lab::{
     live::{Code, LiveClient},
+    server::serving,
     setup::Setup,
     socket::{assert_hears, peer_at},
     world::{PEER_V4, SERVER_V4, in_own_world},
@@ -33,8 +34,7 @@ fn our_client_and_our_server_agree_on_sha256_wherever_both_may_use_it() {
 
 #[test]
 fn our_client_falls_back_to_sha1_where_it_may_and_the_server_offers_nothing_else() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default().with("auth.sha256 = 'off'"));
+    serving(Setup::default().with("auth.sha256 = 'off'"), |_, _| {
         for ours in [Sha256::Off, Sha256::Accept] {
             assert_relays(client(3478, ours));
         }
@@ -44,8 +44,7 @@ fn our_client_falls_back_to_sha1_where_it_may_and_the_server_offers_nothing_else
 
 #[test]
 fn our_client_is_refused_where_it_wants_no_sha256_and_the_server_requires_it() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default().with("auth.sha256 = 'require'"));
+    serving(Setup::default().with("auth.sha256 = 'require'"), |_, _| {
         assert_refused(Sha256::Off);
     });
 }

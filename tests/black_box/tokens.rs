@@ -14,7 +14,7 @@ use std::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use lab::{
     program::{Program, here},
-    server::{PASSWORD, PORT, USER, hairpin_by},
+    server::{PASSWORD, PORT, USER, hairpin_by, serving},
     setup::Setup,
     socket::udp_to,
     world::{PEER_V4, SERVER_V4, in_own_world},
@@ -30,8 +30,7 @@ use crate::uclient::Uclient;
 
 #[test]
 fn coturns_client_relays_with_tokens_of_three_keys_over_udp() {
-    in_own_world(|world| {
-        let server = world.serve(with_tokens());
+    serving(with_tokens(), |_, server| {
         for _ in 0..3 {
             with_token(Uclient::to(PEER_V4)).relays_everything();
         }
@@ -45,8 +44,7 @@ fn coturns_client_relays_with_tokens_of_three_keys_over_udp() {
 
 #[test]
 fn coturns_client_relays_with_tokens_over_tcp() {
-    in_own_world(|world| {
-        let _server = world.serve(with_tokens());
+    serving(with_tokens(), |_, _| {
         with_token(Uclient::to(PEER_V4))
             .flags("-t -s")
             .relays_everything();
@@ -55,8 +53,7 @@ fn coturns_client_relays_with_tokens_over_tcp() {
 
 #[test]
 fn who_has_a_password_needs_no_token() {
-    in_own_world(|world| {
-        let server = world.serve(with_tokens());
+    serving(with_tokens(), |_, server| {
         Uclient::to(PEER_V4).relays_everything();
         assert!(server.log().contains(&user(USER)), "{}", server.log());
     });
@@ -75,8 +72,7 @@ fn without_the_right_key_coturns_tokens_open_nothing() {
 
 #[test]
 fn a_token_that_coturn_sealed_opens_an_allocation_for_as_long_as_it_says() {
-    in_own_world(|world| {
-        let _server = world.serve(with_tokens());
+    serving(with_tokens(), |_, _| {
         let mac_key = STANDARD.encode(MAC_KEY);
         let issued = SystemTime::now().duration_since(UNIX_EPOCH);
         let issued = (issued.expect("after 1970").as_secs() << 16).to_string();

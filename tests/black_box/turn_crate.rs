@@ -2,10 +2,10 @@
 
 use lab::{
     PATIENCE,
-    server::{PASSWORD, USER},
+    server::{PASSWORD, USER, serving},
     setup::Setup,
     turn_client::{turn_client, within},
-    world::{CLIENT_V4, PEER_V4, in_own_world},
+    world::{CLIENT_V4, PEER_V4},
 };
 use tokio::net::UdpSocket;
 use webrtc_util::Conn;
@@ -14,8 +14,7 @@ use crate::credentials::EXPIRED_IN_2001;
 
 #[test]
 fn a_client_and_a_plain_peer_exchange_data() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
+    serving(Setup::default(), |_, _| {
         within(PATIENCE, async {
             let client = turn_client(USER, PASSWORD).await;
             let relay = client.allocate().await.expect("an allocation");
@@ -45,8 +44,7 @@ fn a_client_and_a_plain_peer_exchange_data() {
 
 #[test]
 fn the_reflexive_address_is_the_clients_own() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
+    serving(Setup::default(), |_, _| {
         within(PATIENCE, async {
             let client = turn_client(USER, PASSWORD).await;
             let reflexive = client.send_binding_request().await.expect("an answer");
@@ -57,24 +55,21 @@ fn the_reflexive_address_is_the_clients_own() {
 
 #[test]
 fn a_wrong_password_is_answered_401() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
+    serving(Setup::default(), |_, _| {
         assert_refused(USER, "looking-glass");
     });
 }
 
 #[test]
 fn an_unknown_user_is_answered_401() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
+    serving(Setup::default(), |_, _| {
         assert_refused("mallory", PASSWORD);
     });
 }
 
 #[test]
 fn an_expired_credential_is_answered_401() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
+    serving(Setup::default(), |_, _| {
         let (user, password) = EXPIRED_IN_2001;
         assert_refused(user, password);
     });

@@ -8,7 +8,7 @@ use std::{
 use client::Transport;
 use lab::{
     PATIENCE,
-    server::{PASSWORD, PORT, USER},
+    server::{PASSWORD, PORT, USER, serving},
     setup::Setup,
     socket::{LiveSocket, assert_hears, peer_at},
     world::{PEER_V4, PEER_V6, SERVER_V4, in_own_world},
@@ -30,24 +30,21 @@ use turn_client_proto::{
 
 #[test]
 fn a_client_that_knows_sha256_has_a_whole_session_with_it_over_udp() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
+    serving(Setup::default(), |_, _| {
         whole_session(Agent::new(TransportType::Udp, sha256()));
     });
 }
 
 #[test]
 fn a_client_that_knows_sha256_has_a_whole_session_with_it_over_tcp() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
+    serving(Setup::default(), |_, _| {
         whole_session(Agent::new(TransportType::Tcp, sha256()));
     });
 }
 
 #[test]
 fn where_sha256_is_required_who_knows_it_is_served() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default().with("auth.sha256 = 'require'"));
+    serving(Setup::default().with("auth.sha256 = 'require'"), |_, _| {
         let mut both = TurnConfig::new(credentials());
         both.add_supported_integrity(IntegrityAlgorithm::Sha256);
         whole_session(Agent::new(TransportType::Udp, both));
@@ -85,8 +82,7 @@ fn a_client_that_knows_only_sha1_has_a_whole_session_with_it() {
 
 #[test]
 fn a_client_that_hides_its_name_has_a_whole_session_and_never_tells_it() {
-    in_own_world(|world| {
-        let server = world.serve(Setup::default().with("auth.secrets = []"));
+    serving(Setup::default().with("auth.secrets = []"), |_, server| {
         for transport in [TransportType::Udp, TransportType::Tcp] {
             let mut anonymous = sha256();
             anonymous.set_anonymous_username(Feature::Required);
@@ -101,8 +97,7 @@ fn a_client_that_hides_its_name_has_a_whole_session_and_never_tells_it() {
 
 #[test]
 fn a_dual_allocation_under_sha256_reaches_peers_of_both_families() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
+    serving(Setup::default(), |_, _| {
         let mut config = sha256();
         config.add_address_family(AddressFamily::IPV6);
         let mut agent = Agent::new(TransportType::Udp, config);

@@ -3,7 +3,7 @@
 use lab::{
     PATIENCE,
     program::Program,
-    server::{Server, USER},
+    server::{Server, USER, serving},
     setup::Setup,
     wait_for,
     world::{CLIENT_V4, CLIENT_V6, PEER_V4, PEER_V6, SERVER_V4, SERVER_V6, in_own_world},
@@ -17,32 +17,28 @@ use crate::{
 
 #[test]
 fn channels_carry_data_over_udp() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
+    serving(Setup::default(), |_, _| {
         Uclient::to(PEER_V4).relays_everything();
     });
 }
 
 #[test]
 fn channels_carry_data_over_tcp() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
+    serving(Setup::default(), |_, _| {
         Uclient::to(PEER_V4).flag("-t").relays_everything();
     });
 }
 
 #[test]
 fn send_indications_carry_data_over_udp() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
+    serving(Setup::default(), |_, _| {
         Uclient::to(PEER_V4).flag("-s").relays_everything();
     });
 }
 
 #[test]
 fn send_indications_carry_data_over_tcp() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
+    serving(Setup::default(), |_, _| {
         Uclient::to(PEER_V4).flags("-s -t").relays_everything();
     });
 }
@@ -58,16 +54,14 @@ fn two_clients_meet_relay_to_relay_over_udp() {
 
 #[test]
 fn two_clients_meet_relay_to_relay_over_tcp_with_send_indications() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::closed());
+    serving(Setup::closed(), |_, _| {
         Uclient::pair().flags("-s -t").relays_everything();
     });
 }
 
 #[test]
 fn an_ipv6_relay_carries_data_for_an_ipv6_client() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
+    serving(Setup::default(), |_, _| {
         Uclient::to(PEER_V6)
             .at(SERVER_V6)
             .flag("-x")
@@ -77,24 +71,21 @@ fn an_ipv6_relay_carries_data_for_an_ipv6_client() {
 
 #[test]
 fn an_ipv6_relay_carries_data_for_an_ipv4_client_over_tcp() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
+    serving(Setup::default(), |_, _| {
         Uclient::to(PEER_V6).flags("-x -t").relays_everything();
     });
 }
 
 #[test]
 fn reserved_ports_for_rtcp_carry_data_over_udp() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
+    serving(Setup::default(), |_, _| {
         Uclient::to(PEER_V4).with_rtcp().relays_everything();
     });
 }
 
 #[test]
 fn reserved_ports_for_rtcp_carry_data_over_tcp_for_several_clients() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
+    serving(Setup::default(), |_, _| {
         Uclient::to(PEER_V4)
             .with_rtcp()
             .flags("-t -m 5")
@@ -104,70 +95,62 @@ fn reserved_ports_for_rtcp_carry_data_over_tcp_for_several_clients() {
 
 #[test]
 fn two_clients_with_rtcp_meet_relay_to_relay() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::closed());
+    serving(Setup::closed(), |_, _| {
         Uclient::pair().with_rtcp().relays_everything();
     });
 }
 
 #[test]
 fn a_dual_allocation_carries_data_to_an_ipv4_peer() {
-    in_own_world(|world| {
-        let server = world.serve(Setup::default());
+    serving(Setup::default(), |_, server| {
         Uclient::to(PEER_V4).flag("-Z").relays_everything();
-        assert_dual(&server);
+        assert_dual(server);
     });
 }
 
 #[test]
 fn a_dual_allocation_carries_data_to_an_ipv6_peer() {
-    in_own_world(|world| {
-        let server = world.serve(Setup::default());
+    serving(Setup::default(), |_, server| {
         Uclient::to(PEER_V6).flag("-Z").relays_everything();
-        assert_dual(&server);
+        assert_dual(server);
     });
 }
 
 #[test]
 fn clients_that_change_their_address_go_on_over_udp() {
-    in_own_world(|world| {
-        let server = world.serve(eight_shards());
+    serving(eight_shards(), |_, server| {
         Uclient::to(PEER_V4).moving().relays_everything();
-        assert_moved(&server);
+        assert_moved(server);
     });
 }
 
 #[test]
 fn clients_that_change_their_address_go_on_over_tcp() {
-    in_own_world(|world| {
-        let server = world.serve(eight_shards());
+    serving(eight_shards(), |_, server| {
         Uclient::to(PEER_V4).moving().flag("-t").relays_everything();
-        assert_moved(&server);
+        assert_moved(server);
     });
 }
 
 #[test]
 fn clients_that_change_their_address_go_on_with_send_indications_relay_to_relay() {
-    in_own_world(|world| {
-        let server = world.serve(eight_shards().with("peers.allow = []"));
+    serving(eight_shards().with("peers.allow = []"), |_, server| {
         Uclient::pair().moving().flags("-s -t").relays_everything();
-        assert_moved(&server);
+        assert_moved(server);
     });
 }
 
 #[test]
 fn dual_allocations_follow_clients_that_change_their_address() {
-    in_own_world(|world| {
-        let server = world.serve(eight_shards());
+    serving(eight_shards(), |_, server| {
         Uclient::to(PEER_V6).moving().flag("-Z").relays_everything();
-        assert_moved(&server);
+        assert_moved(server);
     });
 }
 
 #[test]
 fn a_wrong_password_opens_nothing() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
+    serving(Setup::default(), |_, _| {
         Uclient::to(PEER_V4)
             .credential(USER, "looking-glass")
             .gets_nothing();
@@ -176,8 +159,7 @@ fn a_wrong_password_opens_nothing() {
 
 #[test]
 fn a_time_limited_credential_opens_an_allocation() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
+    serving(Setup::default(), |_, _| {
         let (name, password) = VALID_UNTIL_2038;
         Uclient::to(PEER_V4)
             .credential(name, password)
@@ -187,8 +169,7 @@ fn a_time_limited_credential_opens_an_allocation() {
 
 #[test]
 fn time_limited_names_in_the_forms_of_other_servers_open_an_allocation() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
+    serving(Setup::default(), |_, _| {
         for (name, password) in ELSEWHERE {
             Uclient::to(PEER_V4)
                 .credential(name, password)
@@ -199,8 +180,7 @@ fn time_limited_names_in_the_forms_of_other_servers_open_an_allocation() {
 
 #[test]
 fn the_log_says_what_is_wrong_with_a_time_limited_name() {
-    in_own_world(|world| {
-        let server = world.serve(Setup::default());
+    serving(Setup::default(), |_, server| {
         for ((name, password), sentence) in [
             (
                 IN_MILLISECONDS,
@@ -221,8 +201,7 @@ fn the_log_says_what_is_wrong_with_a_time_limited_name() {
 
 #[test]
 fn an_expired_credential_opens_nothing() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
+    serving(Setup::default(), |_, _| {
         let (name, password) = EXPIRED_IN_2001;
         Uclient::to(PEER_V4)
             .credential(name, password)

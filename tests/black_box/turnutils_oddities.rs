@@ -1,9 +1,9 @@
 //! `turnutils_uclient` beyond a plain session: options that few clients use, and misbehaviour.
 
 use lab::{
-    server::{SECRET, USER},
+    server::{SECRET, USER, serving},
     setup::Setup,
-    world::{PEER_V4, SERVER_V6, in_own_world},
+    world::{PEER_V4, SERVER_V6},
 };
 use std::time::Duration;
 
@@ -11,8 +11,7 @@ use crate::uclient::Uclient;
 
 #[test]
 fn an_ipv4_relay_may_be_asked_for_by_its_family() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
+    serving(Setup::default(), |_, _| {
         Uclient::to(PEER_V4)
             .at(SERVER_V6)
             .flag("-X")
@@ -23,8 +22,7 @@ fn an_ipv4_relay_may_be_asked_for_by_its_family() {
 /// In the Allocate and in each Send indication.
 #[test]
 fn a_client_that_asks_for_df_is_served_over_udp_and_tcp() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
+    serving(Setup::default(), |_, _| {
         for transport in ["-v", "-t"] {
             Uclient::to(PEER_V4)
                 .flags("-g -s")
@@ -36,8 +34,7 @@ fn a_client_that_asks_for_df_is_served_over_udp_and_tcp() {
 
 #[test]
 fn channel_data_padded_on_datagrams_is_relayed_without_the_padding() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
+    serving(Setup::default(), |_, _| {
         Uclient::to(PEER_V4)
             .flag("-D")
             .length(997)
@@ -47,8 +44,7 @@ fn channel_data_padded_on_datagrams_is_relayed_without_the_padding() {
 
 #[test]
 fn messages_of_any_length_are_relayed_over_tcp() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
+    serving(Setup::default(), |_, _| {
         // The tool's messages begin with a header of 16 bytes.
         for length in [17, 998, 1499] {
             Uclient::to(PEER_V4)
@@ -61,8 +57,7 @@ fn messages_of_any_length_are_relayed_over_tcp() {
 
 #[test]
 fn permissions_and_channels_asked_for_again_and_again_do_no_harm() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
+    serving(Setup::default(), |_, _| {
         for transport in ["-v", "-t"] {
             Uclient::to(PEER_V4)
                 .flag("-G")
@@ -74,8 +69,7 @@ fn permissions_and_channels_asked_for_again_and_again_do_no_harm() {
 
 #[test]
 fn attributes_of_others_that_may_be_ignored_are_ignored_in_a_session() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
+    serving(Setup::default(), |_, _| {
         // coturn's own NEW-BANDWIDTH, and ORIGIN of a draft.
         for option in [["-a", "100000"], ["-o", "example.org"]] {
             let [flag, value] = option;
@@ -89,8 +83,7 @@ fn attributes_of_others_that_may_be_ignored_are_ignored_in_a_session() {
 
 #[test]
 fn a_client_that_mints_its_credential_from_the_secret_is_served() {
-    in_own_world(|world| {
-        let server = world.serve(Setup::default());
+    serving(Setup::default(), |_, server| {
         Uclient::to(PEER_V4)
             .flag("-W")
             .flag(SECRET)
@@ -102,8 +95,7 @@ fn a_client_that_mints_its_credential_from_the_secret_is_served() {
 
 #[test]
 fn without_a_permission_nothing_passes() {
-    in_own_world(|world| {
-        let mut server = world.serve(Setup::default());
+    serving(Setup::default(), |_, server| {
         Uclient::to(PEER_V4).flags("-I -s").relays_nothing();
         let log = server.stop().output;
         let mut ended = log.lines().filter(|line| line.contains("allocation.ended"));
@@ -117,8 +109,7 @@ fn without_a_permission_nothing_passes() {
 /// clients that leave silently and come back, and clients that connect and exit at once.
 #[test]
 fn after_clients_that_misbehave_others_are_served_as_before() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
+    serving(Setup::default(), |_, _| {
         for misbehaviour in ["-N", "-R", "-B", "-O"] {
             for how in ["-s", "-t"] {
                 let client = Uclient::to(PEER_V4);

@@ -2,6 +2,7 @@
 
 use lab::{
     browser::Browser,
+    server::serving,
     setup::Setup,
     talks::{End, Plan, Talks},
     world::in_own_world,
@@ -10,8 +11,7 @@ use std::time::Duration;
 
 #[test]
 fn chromium_calls_firefox_relayed_at_both_ends_over_any_transports() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::closed());
+    serving(Setup::closed(), |_, _| {
         calls_go_through();
     });
 }

@@ -7,10 +7,10 @@ use lab::{
     program::number_after,
     raw::forge,
     sdp::with_candidate,
-    server::Server,
+    server::{Server, serving},
     servers::hairpin,
     setup::Setup,
-    world::{PEER_V4, in_own_world},
+    world::PEER_V4,
 };
 use std::{fmt::Debug, net::Ipv4Addr, ops::RangeBounds, time::Duration};
 
@@ -42,8 +42,7 @@ fn a_closed_port_among_the_candidates_does_not_end_a_call_of_pion() {
 /// As for pion: both have the same origin.
 #[test]
 fn a_closed_port_does_not_end_a_call_of_the_turn_crate() {
-    in_own_world(|world| {
-        let mut server = world.serve(Setup::default());
+    serving(Setup::default(), |_, server| {
         turn_crate::converse_for(SHORT, Some((PEER_V4, 9).into()));
         assert_dropped(&server.stop().output, "icmp-unasked", 1..);
     });

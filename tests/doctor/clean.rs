@@ -7,7 +7,7 @@ use std::time::Duration;
 use lab::{
     machine::configure,
     program::here,
-    server::{REALM, SECRET, Server},
+    server::{REALM, SECRET, Server, serving},
     setup::Setup,
     world::{CLIENT_V4, PEER_V4, SERVER_V4, SERVER_V6, World, in_own_world},
 };
@@ -18,8 +18,7 @@ use crate::script::delayed;
 
 #[test]
 fn hairpin_is_found_well_over_udp_and_tcp_with_a_password() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
+    serving(Setup::default(), |_, _| {
         for transport in ["udp", "tcp"] {
             let uri = format!("turn:{SERVER_V4}?transport={transport}");
             let bind = PEER_V4.to_string();
@@ -35,8 +34,7 @@ fn hairpin_is_found_well_over_udp_and_tcp_with_a_password() {
 
 #[test]
 fn hairpin_is_found_well_with_a_secret() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
+    serving(Setup::default(), |_, _| {
         let uri = format!("turn:{SERVER_V4}");
         let secret = NamedTempFile::new().unwrap();
         fs::write(secret.path(), format!("{SECRET}\n")).unwrap();
@@ -49,8 +47,7 @@ fn hairpin_is_found_well_with_a_secret() {
 
 #[test]
 fn hairpin_is_found_well_over_ipv6() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
+    serving(Setup::default(), |_, _| {
         let uri = format!("turn:[{SERVER_V6}]");
         examine_as_user(&uri, &[]).assert_clean();
     });
@@ -104,8 +101,7 @@ fn a_server_behind_one_to_one_nat_is_found_well_from_outside_and_from_within() {
 
 #[test]
 fn who_asks_for_stun_only_hears_nothing_of_turn() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
+    serving(Setup::default(), |_, _| {
         let report = examine(&[&format!("stun:{SERVER_V4}")]);
         report.assert_clean();
         assert_eq!(report.codes("note"), ["D020"], "{report}");
@@ -132,8 +128,7 @@ fn a_server_that_sends_its_users_on_is_a_warning_that_says_where() {
 
 #[test]
 fn a_server_at_the_other_end_of_the_world_is_examined_in_time() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
+    serving(Setup::default(), |_, _| {
         // The delay of both directions: 300 ms.
         let server = delayed((SERVER_V4, 3478).into(), Duration::from_millis(150));
         let report = examine(&[&format!("turn:{server}"), "--secret", SECRET]);
@@ -144,8 +139,7 @@ fn a_server_at_the_other_end_of_the_world_is_examined_in_time() {
 
 #[test]
 fn losses_on_the_way_are_a_warning_and_no_failure() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
+    serving(Setup::default(), |world, _| {
         world.drop_incoming("udp sport 3478 numgen inc mod 12 == 5");
         let uri = format!("turn:{SERVER_V4}");
         let report: Examination = examine_as_user(&uri, &[]);

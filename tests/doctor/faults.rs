@@ -191,7 +191,7 @@ fn a_certificate_for_another_name_is_d013() {
 #[test]
 fn a_certificate_that_is_right_is_d016_over_tls_and_dtls() {
     in_own_world(|world| {
-        let authority = Authority::new();
+        let authority = Authority::make();
         let _coturn = with_certificate(world, &authority, RIGHT);
         for transport in ["tcp", "udp"] {
             let uri = format!("turns:{SERVER_V4}?transport={transport}");
@@ -304,7 +304,7 @@ const DENY_PRIVATE: &[&str] = &[
 ];
 
 fn examine_certificate(world: &World, wish: Wish) -> Examination {
-    let authority = Authority::new();
+    let authority = Authority::make();
     let _coturn = with_certificate(world, &authority, wish);
     let uri = format!("turns:{SERVER_V4}");
     let report = examine_with_user(&uri, &["--ca", &authority.root()]);

@@ -4,12 +4,10 @@ use std::net::UdpSocket;
 use std::process::Command;
 
 use lab::{
-    PATIENCE,
     machine::resolve_by,
     program::Program,
     server::{PORT, Server},
     setup::Setup,
-    wait_for,
     world::{CLIENT_V4, PEER_V4, SERVER_V4, SERVER_V6, World, in_own_world},
 };
 use tempfile::TempDir;
@@ -152,10 +150,8 @@ fn relay_ports_that_other_programs_hold_are_d070() {
         let server = start(world, setup());
         let mut squatter = world.on_server_host("python3");
         squatter.args(["-c", SQUATTER]);
-        let squatter = Program::start(squatter);
-        wait_for("ports to be taken", PATIENCE, || {
-            squatter.output().contains("taken").then_some(())
-        });
+        let mut squatter = Program::start(squatter);
+        squatter.wait_for_words("taken");
         let report = examine_there(world, &server.config());
         report.assert_has(&["D070"]);
         assert!(

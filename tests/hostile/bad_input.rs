@@ -31,7 +31,7 @@ fn no_cut_or_corrupted_datagram_of_a_stranger_does_anything() {
         for fingerprint in [false, true] {
             let capture = Capture::on_udp(fingerprint);
             for ip in [CLIENT, OTHER_CLIENT] {
-                let socket = UdpSocket::bind((ip, 0)).expect("a free port");
+                let (socket, _) = peer_at(ip);
                 socket.connect(SERVER).expect("a route to the server");
                 capture.fire(&socket, capture.stranger(ip));
             }
@@ -188,9 +188,7 @@ impl Capture {
 
     /// Sends all bad input as datagrams, one by one, and checks the outcome of each.
     fn fire(&self, socket: &UdpSocket, mut standing: Standing) {
-        socket
-            .set_read_timeout(Some(PATIENCE))
-            .expect("patience is not zero");
+        socket.set_read_timeout(Some(PATIENCE)).expect("not zero");
         let mut answer = [0; 2048];
         for (number, BadInput { bytes, .. }) in self.bad_input().enumerate() {
             let outcome = standing.outcome(&bytes);

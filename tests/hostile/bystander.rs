@@ -37,8 +37,7 @@ impl Bystander {
     /// The same, with this pause after each round trip.
     pub(crate) fn every(pause: Duration) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
-        let mut session = clients::on_udp();
-        let relayed = session.allocate().expect("an allocation");
+        let (mut session, relayed) = clients::on_udp().allocated();
         let (peer, address) = peer_at(PEER);
         let channel = session.bind_channel(address).expect("a channel");
         let stopped = Arc::clone(&stop);

@@ -21,8 +21,7 @@ fn a_client_that_does_not_read_loses_old_media_and_costs_no_memory() {
     in_own_world(|_| {
         let mut server = Server::start(setup());
         let (peer, address) = peer_at(PEER);
-        let mut session = clients::on_tcp();
-        let relayed = session.allocate().expect("an allocation");
+        let (mut session, relayed) = clients::on_tcp().allocated();
         session.bind_channel(address).expect("a channel");
         peer.connect(relayed).expect("a route to the server");
         let bystander = Bystander::start();
@@ -63,8 +62,7 @@ fn media_in_crumbs_costs_no_more_memory_than_in_loaves() {
         let mut clients = Vec::new();
         for _ in 0..CROWD {
             let (peer, address) = peer_at(PEER);
-            let mut session = clients::on_tcp();
-            let relayed = session.allocate().expect("an allocation");
+            let (mut session, relayed) = clients::on_tcp().allocated();
             session.bind_channel(address).expect("a channel");
             peer.connect(relayed).expect("a route to the server");
             clients.push((session, peer));
@@ -170,9 +168,7 @@ fn media(number: u32, length: usize) -> Vec<u8> {
 
 /// Reads until the datagram with this number has come; every one must be whole.
 fn read_media_until(mut stream: &TcpStream, last: u32) -> Vec<u32> {
-    stream
-        .set_read_timeout(Some(PATIENCE))
-        .expect("patience is not zero");
+    stream.set_read_timeout(Some(PATIENCE)).expect("not zero");
     let (mut bytes, mut buffer, mut heard) = (Vec::new(), vec![0; 1 << 16], Vec::new());
     wait_for("the newest media", PATIENCE, || {
         let length = stream.read(&mut buffer).expect("the connection lives");

@@ -72,8 +72,7 @@ fn channel_data_as_long_as_can_be_does_not_hang_the_connection() {
     in_own_world(|_| {
         let mut server = Server::start(setup());
         let (peer, address) = peer_at(PEER);
-        let mut session = clients::on_tcp();
-        let relayed = session.allocate().expect("an allocation");
+        let (mut session, relayed) = clients::on_tcp().allocated();
         let channel = session.bind_channel(address).expect("a channel");
         let mut buffer = vec![0; 70_000];
         // UDP carries no more than 65,507 bytes, ChannelData announces up to 65,535.
@@ -172,8 +171,7 @@ fn a_client_that_comes_back_on_the_same_port_begins_anew() {
                 socket.set_reuseaddr(true).expect("a socket option");
                 reset_when_closed(socket);
             });
-            let mut session = clients::on_stream(stream);
-            session.allocate().expect("an allocation");
+            let (session, _) = clients::on_stream(stream).allocated();
             // Work for the server while the client leaves and comes back.
             let busy = binding(0).repeat(4000);
             let mut stream = session.socket.stream();
@@ -193,8 +191,7 @@ struct Client {
 
 impl Client {
     fn new() -> Self {
-        let mut session = clients::on_tcp();
-        session.allocate().expect("an allocation");
+        let (mut session, _) = clients::on_tcp().allocated();
         let (peer, address) = peer_at(PEER);
         let channel = session.bind_channel(address).expect("a channel");
         session.post(address, b"send 0");

@@ -6,7 +6,7 @@ use lab::{
     machine::configure,
     program::here,
     server::Server,
-    socket::peer_at,
+    socket::{assert_hears, peer_at},
     world::{CLIENT_V4, PEER_V4, in_own_world},
 };
 use std::{
@@ -32,10 +32,8 @@ fn a_send_that_fails_hurts_nothing() {
             let (peer, address) = peer_at(PEER_V4);
             let channel = session.bind_channel(address).expect("a channel");
             let round_trip = |session: &mut LiveClient| {
-                let mut buffer = [0; 64];
                 session.post_on(channel, b"there");
-                let length = peer.recv(&mut buffer).expect("the peer hears");
-                assert_eq!(&buffer[..length], b"there");
+                assert_hears(&peer, relayed, b"there");
                 peer.send_to(b"back", relayed).expect("the relay is there");
                 assert_eq!(
                     session.receive_within(PATIENCE).as_deref(),

@@ -15,13 +15,11 @@ fn thousands_of_idle_allocations_cost_the_process_little_each() {
             Server::start(setup().with(
                 "unauthenticated.per-prefix = 'unlimited'\nunauthenticated.total = 'unlimited'",
             ));
-        let mut first = clients::on_udp();
-        first.allocate().expect("an allocation");
+        let (_first, _) = clients::on_udp().allocated();
         let before = server.program.memory();
         let sessions: Vec<LiveClient> = (0..ALLOCATIONS)
             .map(|_| {
-                let mut session = clients::on_udp();
-                session.allocate().expect("an allocation");
+                let (session, _) = clients::on_udp().allocated();
                 session
             })
             .collect();

@@ -60,8 +60,7 @@ fn a_server_at_all_addresses_answers_from_the_one_that_was_asked() {
 fn one_client_port_may_have_an_allocation_at_every_address_of_the_server() {
     in_own_world(|_| {
         let server = Server::start(setup_at(&[ANY_V4]));
-        let mut session = clients::on_udp();
-        let first = session.allocate().expect("an allocation");
+        let (mut session, first) = clients::on_udp().allocated();
         let other = SocketAddr::from(([127, 0, 0, 5], 3478));
         session
             .socket

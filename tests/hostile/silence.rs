@@ -100,8 +100,7 @@ fn a_client_that_falls_silent_is_closed_unless_it_has_an_allocation() {
     in_own_world(|_| {
         let mut server = Server::start(setup().with("tcp.idle = '1s'"));
         let mut visitor = connect((Ipv4Addr::LOCALHOST, 0).into(), SERVER);
-        let mut resident = clients::on_tcp();
-        resident.allocate().expect("an allocation");
+        let (mut resident, _) = clients::on_tcp().allocated();
         assert!(is_answered(&mut visitor));
         let start = Instant::now();
         assert!(read_to_end(&visitor, LATE).is_empty());
@@ -147,8 +146,7 @@ fn a_stranger_is_closed_in_the_end_whatever_it_sends() {
     in_own_world(|_| {
         let mut server = Server::start(setup().with("tcp.stranger-lifetime = '3s'"));
         let lifetime = Duration::from_secs(3);
-        let mut resident = clients::on_tcp();
-        resident.allocate().expect("an allocation");
+        let (mut resident, _) = clients::on_tcp().allocated();
         let sent = [KEEPALIVES[0], KEEPALIVES[1], &BINDING];
         let strangers = sent.map(|bytes| {
             thread::spawn(move || {
@@ -209,9 +207,7 @@ fn connections_have_limits_for_one_net_and_for_all() {
 /// Whether a Binding over this connection is answered.
 fn is_answered(stream: &mut TcpStream) -> bool {
     let mut answer = [0; 32];
-    stream
-        .set_read_timeout(Some(PATIENCE))
-        .expect("patience is not zero");
+    stream.set_read_timeout(Some(PATIENCE)).expect("not zero");
     stream.write_all(&BINDING).is_ok()
         && stream.read_exact(&mut answer).is_ok()
         && answer.starts_with(&[0x01, 0x01])

@@ -7,7 +7,7 @@ use lab::{
     live::{Code, LiveClient},
     program::{Program, here},
     server::{PASSWORD, Server, USER, serve},
-    socket::peer_at,
+    socket::{assert_hears, peer_at},
     world::{CLIENT_V4, in_own_world},
 };
 use serde_json::Value;
@@ -49,25 +49,19 @@ fn loopback_peers_are_for_who_asks_for_them() {
         let (peer, address) = peer_at(Ipv4Addr::LOCALHOST);
 
         let mut server = Server::unconfigured(here, home.path(), &[]);
-        let mut session = client_of(&server.printed_ice_servers()[0]);
-        session.allocate().expect("an allocation");
+        let (mut session, _) = client_of(&server.printed_ice_servers()[0]).allocated();
         assert_eq!(session.create_permission(address), Err(Code(403)));
         assert_eq!(session.bind_channel(address), Err(Code(403)));
-        session.post(address, b"psst");
-        session.binding();
+        session.send(address, b"psst");
         peer.set_nonblocking(true).expect("a socket");
         assert!(peer.recv(&mut [0; 16]).is_err(), "it was sent all the same");
         server.stop();
 
         let server = Server::unconfigured(here, home.path(), &["--dev"]);
-        let mut session = client_of(&server.printed_ice_servers()[0]);
-        session.allocate().expect("an allocation");
+        let (mut session, relayed) = client_of(&server.printed_ice_servers()[0]).allocated();
         session.create_permission(address).expect("a permission");
-        session.post(address, b"hello");
-        session.binding();
-        let mut heard = [0; 16];
-        let length = peer.recv(&mut heard).expect("the data");
-        assert_eq!(&heard[..length], b"hello");
+        session.send(address, b"hello");
+        assert_hears(&peer, relayed, b"hello");
         server.wait_for_line(&["WARN", "--dev", "loopback"]);
     });
 }

@@ -13,7 +13,7 @@ use crate::{dns::Zone, probe};
 fn a_server_over_tls_is_believed_if_its_certificate_is() {
     on_the_internet(|internet| {
         let home = internet.home(1, Nat::PortRestricted);
-        let authority = Authority::new();
+        let authority = Authority::make();
         let (certificate, key) = authority.issue(Wish {
             name: Name::Host("tls.example"),
             is_expired: false,

@@ -59,7 +59,7 @@ impl Internet {
 
     /// A home behind `nat`. `number`, from 1 on, tells it from the other homes of this Internet.
     pub fn home(&self, number: u8, nat: Nat) -> Home {
-        let (host, router) = (Machine::new(), Machine::new());
+        let (host, router) = (Machine::make(), Machine::make());
         let outside = Ipv4Addr::new(203, 0, 113, number);
         let is_public = nat == Nat::None;
         let inside = if is_public {
@@ -67,7 +67,7 @@ impl Internet {
         } else {
             Ipv4Addr::new(192, 168, number, 2)
         };
-        let carrier = (nat == Nat::Carrier).then(Machine::new);
+        let carrier = (nat == Nat::Carrier).then(Machine::make);
         configure(
             here("ip"),
             &uplink(number, carrier.as_ref().unwrap_or(&router).pid()),
@@ -133,7 +133,7 @@ impl Home {
 
 /// A host of its own on the Internet, at the addresses of a server. There may be one.
 pub fn server_host(last: u8) -> Machine {
-    let host = Machine::new();
+    let host = Machine::make();
     let (v4, v6) = (server_v4(last), server_v6(last));
     let links = format!(
         "link add far address {INTERNET_MAC} type veth \

@@ -1,8 +1,9 @@
-//! The lab: a small world of its own for every test, the server running in it, and clients that
-//! were not written here.
+//! The lab: a small world of its own for every black-box test, servers running in it, and clients.
 //!
-//! Only `live`, the project's own client, knows packets. A test describes its server (`Setup`),
-//! starts it (`World::serve`), runs a client against it and reads the client's output.
+//! A test says which server it wants (`Setup`, to which it adds the keys that it is about), starts it
+//! (`serving`, `World::serve`, `Server::start`, `servers::hairpin`), runs clients against it and reads
+//! what they and the server wrote. The server is a process, the binary that Cargo has built: nothing
+//! here links its crates. Only `live`, the project's own client, knows packets.
 
 pub mod authority;
 pub mod board;

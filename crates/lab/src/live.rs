@@ -34,7 +34,7 @@ pub struct Code(pub u16);
 
 impl LiveClient {
     /// A client of the world's server over UDP and IPv4, as the lab's user.
-    pub fn new() -> Self {
+    pub fn udp() -> Self {
         Self::over(Transport::Udp, AddressFamily::V4)
     }
 
@@ -82,6 +82,20 @@ impl LiveClient {
     /// The address that the server sees.
     pub fn address(&self) -> SocketAddr {
         self.socket.address()
+    }
+
+    /// The client with an allocation, and the relayed address.
+    #[track_caller]
+    pub fn allocated(mut self) -> (Self, SocketAddr) {
+        let relayed = self.allocate().expect("an allocation");
+        (self, relayed)
+    }
+
+    /// The same of this family.
+    #[track_caller]
+    pub fn allocated_of(mut self, family: AddressFamily) -> (Self, SocketAddr) {
+        let relayed = self.allocate_of(family).expect("an allocation");
+        (self, relayed)
     }
 
     /// The relayed address of a new allocation, of the server's default family.
@@ -191,11 +205,14 @@ impl LiveClient {
     #[track_caller]
     pub fn receive_within(&mut self, patience: Duration) -> Option<Vec<u8>> {
         loop {
-            match self.event_within(patience)? {
-                Event::Lost { .. } => {}
-                Event::Data { payload, .. } => return Some(payload),
-                event => panic!("data was awaited, {event:?} came"),
+            let event = self.event_within(patience)?;
+            if matches!(event, Event::Lost { .. }) {
+                continue;
             }
+            let Event::Data { payload, .. } = event else {
+                panic!("data was awaited, {event:?} came");
+            };
+            return Some(payload);
         }
     }
 
@@ -262,12 +279,6 @@ impl LiveClient {
             self.socket.send(&packet);
             self.sent.push(packet);
         }
-    }
-}
-
-impl Default for LiveClient {
-    fn default() -> Self {
-        Self::new()
     }
 }
 

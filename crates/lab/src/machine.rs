@@ -14,10 +14,8 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use tempfile::NamedTempFile;
 
 use crate::{
-    PATIENCE,
     program::{Program, here},
     socket::patient,
-    wait_for,
 };
 
 /// A host of its own, which is removed with this value.
@@ -27,13 +25,11 @@ pub struct Machine {
 
 impl Machine {
     /// A host without any link.
-    pub fn new() -> Self {
+    pub fn make() -> Self {
         let mut idle = Command::new("unshare");
         idle.args(["--net", "sh", "-c", "echo apart; exec sleep infinity"]);
-        let idle = Program::start(idle);
-        wait_for("a host", PATIENCE, || {
-            idle.output().contains("apart").then_some(())
-        });
+        let mut idle = Program::start(idle);
+        idle.wait_for_words("apart");
         Self { idle }
     }
 

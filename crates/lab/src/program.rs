@@ -102,6 +102,17 @@ impl Program {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
+    /// Waits until the program has written these words. It must not end before.
+    #[track_caller]
+    pub fn wait_for_words(&mut self, words: &str) {
+        wait_for(&format!("{} to write {words}", self.name), PATIENCE, || {
+            let is_written = self.output().contains(words);
+            let status = self.ended().filter(|_| !is_written);
+            assert_eq!(status, None, "{} ended", self.name);
+            is_written.then_some(())
+        });
+    }
+
     /// Sends the program a signal.
     pub fn signal(&self, signal: Signal) {
         // The program may have ended already.

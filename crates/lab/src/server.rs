@@ -16,6 +16,7 @@ use tempfile::TempDir;
 
 use crate::{
     PATIENCE,
+    namespaces::{LIFETIME, in_own_namespaces},
     program::{Ended, Program, here},
     setup::Setup,
     socket::LiveSocket,
@@ -61,12 +62,7 @@ impl Server {
     fn listening(command: Command, files: TempDir) -> Self {
         let mut program = Program::start(command);
         // All listeners are bound before the first is logged.
-        wait_for("the server to listen", PATIENCE, || {
-            if let Some(status) = program.ended() {
-                panic!("the server ended with {status}");
-            }
-            program.output().contains(" listening ").then_some(())
-        });
+        program.wait_for_words(" listening ");
         Self {
             program,
             files,
@@ -189,6 +185,15 @@ impl Drop for Server {
             self.stop();
         }
     }
+}
+
+/// Runs the test `promise` in a world of its own, in which this server runs. Call it as the test's
+/// only statement.
+pub fn serving<F: FnOnce(&World, &mut Server)>(setup: Setup, promise: F) {
+    in_own_namespaces::<F>(LIFETIME, || {
+        let world = World::new();
+        promise(&world, &mut world.serve(setup));
+    });
 }
 
 impl World {

@@ -107,9 +107,9 @@ impl World {
         filter(self.on_server_host("nft"), table);
     }
 
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let world = Self {
-            server_host: Machine::new(),
+            server_host: Machine::make(),
         };
         configure(here("ip"), &client_links(world.server_host.pid()));
         configure(world.on_server_host("ip"), &server_links());
