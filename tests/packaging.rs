@@ -1,8 +1,9 @@
 //! The files beside the binary: the systemd unit, its environment and its user.
 
-use lab::server::binary;
 use std::path::Path;
 use std::process::{Command, Output};
+
+use lab::server::binary;
 
 #[test]
 fn the_service_is_exposed_at_most_2_0() {

@@ -1,46 +1,31 @@
 //! A far host: behind the clients' host, at the end of a narrow link.
 
+use std::{
+    fs,
+    net::{Ipv4Addr, Ipv6Addr},
+};
+
 use lab::{
     machine::{Machine, configure},
     program::here,
     world::{FAR_V4, FAR_V6},
 };
-use std::{
-    fs,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
-    process::Command,
-};
 
-/// A host that the clients' host routes to.
-pub(crate) struct FarHost(Machine);
-
-impl FarHost {
-    /// Behind a link that takes packets of at most `mtu` bytes.
-    pub(crate) fn behind(mtu: u16) -> Self {
-        let host = Machine::make();
-        for (key, value) in [
-            ("ipv4/ip_forward", "1"),
-            ("ipv6/conf/all/forwarding", "1"),
-            // ICMP errors are not limited in number: type 0 is none, and no other is named.
-            ("ipv4/icmp_ratemask", "0"),
-            ("ipv6/icmp/ratemask", "0"),
-        ] {
-            fs::write(format!("/proc/sys/net/{key}"), value).expect("a setting of our own world");
-        }
-        configure(here("ip"), &near_links(host.pid(), mtu));
-        configure(host.command("ip"), &far_links(mtu));
-        Self(host)
+/// A host that the clients' host routes to, behind a link that takes packets of at most `mtu` bytes.
+pub(crate) fn far_host(mtu: u16) -> Machine {
+    let host = Machine::make();
+    for (key, value) in [
+        ("ipv4/ip_forward", "1"),
+        ("ipv6/conf/all/forwarding", "1"),
+        // ICMP errors are not limited in number: type 0 is none, and no other is named.
+        ("ipv4/icmp_ratemask", "0"),
+        ("ipv6/icmp/ratemask", "0"),
+    ] {
+        fs::write(format!("/proc/sys/net/{key}"), value).expect("a setting of our own world");
     }
-
-    /// A command that will run there.
-    pub(crate) fn command(&self, program: &str) -> Command {
-        self.0.command(program)
-    }
-
-    /// A peer's socket there, and its address.
-    pub(crate) fn peer(&self, ip: impl Into<IpAddr>) -> (UdpSocket, SocketAddr) {
-        self.0.peer(ip)
-    }
+    configure(here("ip"), &near_links(host.pid(), mtu));
+    configure(host.command("ip"), &far_links(mtu));
+    host
 }
 
 fn near_links(far: i32, mtu: u16) -> String {

@@ -14,7 +14,7 @@ use rustix::process::Signal;
 use wire::AddressFamily::{self, V4, V6};
 use wire::attributes::Icmp;
 
-use crate::{capture::Capture, far::FarHost};
+use crate::{capture::Capture, far::far_host};
 
 const PORT_UNREACHABLE_V4: Icmp = Icmp {
     kind: 3,
@@ -67,7 +67,7 @@ fn a_client_hears_that_a_peers_port_is_closed() {
 fn a_loss_that_waits_at_the_socket_takes_no_other_datagram_with_it() {
     in_own_world(|world| {
         // Errors are reported as fast as they come, not a few a second.
-        FarHost::behind(1500);
+        far_host(1500);
         let mut server = world.serve(Setup::default());
         for family in [V4, V6] {
             let (mut session, relayed) = LiveClient::over(Transport::Udp, V4).allocated_of(family);
@@ -107,7 +107,7 @@ fn a_loss_that_waits_at_the_socket_takes_no_other_datagram_with_it() {
 #[test]
 fn what_is_too_big_for_a_link_on_its_way_is_told_with_the_mtu_or_fragmented() {
     in_own_world(|world| {
-        let far = FarHost::behind(MTU);
+        let far = far_host(MTU);
         let _server = world.serve(Setup::default());
         let (peer, address) = far.peer(FAR_V4);
         for transport in [Transport::Udp, Transport::Tcp] {
@@ -155,7 +155,7 @@ fn what_a_router_says_of_a_whole_datagram_is_told_however_late_it_comes() {
 #[test]
 fn what_is_too_big_for_an_ipv6_link_is_told_once_and_then_fragmented() {
     in_own_world(|world| {
-        let far = FarHost::behind(MTU);
+        let far = far_host(MTU);
         let _server = world.serve(Setup::default());
         let (peer, address) = far.peer(FAR_V6);
         let (mut session, relayed) = LiveClient::over(Transport::Udp, V6).allocated_of(V6);

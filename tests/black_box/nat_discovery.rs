@@ -2,9 +2,12 @@
 //! RFC 5780, Debian's `stun` by RFC 3489. There is no NAT; a strict firewall filters as one does,
 //! and is recognised only if every answer comes from the right address.
 
+use std::net::{IpAddr, SocketAddr};
+
 use lab::{
     PATIENCE,
     foreign::{assert_says, natdiscovery_by, stun_by},
+    machine::Machine,
     program::here,
     server::{Server, serving},
     setup::Setup,
@@ -14,9 +17,8 @@ use lab::{
         World, in_own_world,
     },
 };
-use std::net::{IpAddr, SocketAddr};
 
-use crate::far::FarHost;
+use crate::far::far_host;
 
 #[test]
 fn natdiscovery_finds_a_mapping_that_does_not_change() {
@@ -209,13 +211,13 @@ fn without_its_partner_a_host_offers_one_address_and_with_it_two_again() {
 struct Partners {
     near: Server,
     there: Server,
-    far: FarHost,
+    far: Machine,
 }
 
 impl Partners {
     #[track_caller]
     fn start(world: &World) -> Self {
-        let far = FarHost::behind(1500);
+        let far = far_host(1500);
         let near = world.serve(Setup::default().with(&partner_of([FAR_V4.into(), FAR_V6.into()])));
         let there = start_there(&far);
         for server in [&near, &there] {
@@ -232,7 +234,7 @@ impl Partners {
 }
 
 #[track_caller]
-fn start_there(far: &FarHost) -> Server {
+fn start_there(far: &Machine) -> Server {
     let listeners = [IpAddr::from(FAR_V4), FAR_V6.into()].map(|ip| SocketAddr::new(ip, 3478));
     let setup = Setup::at(&listeners, &[]).with(&partner_of([SERVER_V4.into(), SERVER_V6.into()]));
     Server::start_by(|program| far.command(program), setup)

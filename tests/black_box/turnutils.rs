@@ -1,5 +1,7 @@
 //! coturn's own clients: `turnutils_uclient` and `turnutils_stunclient`.
 
+use std::{net::IpAddr, process::Command};
+
 use lab::{
     PATIENCE,
     program::Program,
@@ -8,7 +10,6 @@ use lab::{
     wait_for,
     world::{CLIENT_V4, CLIENT_V6, PEER_V4, PEER_V6, SERVER_V4, SERVER_V6, in_own_world},
 };
-use std::{net::IpAddr, process::Command};
 
 use crate::{
     credentials::{ELSEWHERE, EXPIRED_IN_2001, IN_MILLISECONDS, VALID_UNTIL_2038, WITHOUT_EXPIRY},

@@ -1,11 +1,12 @@
 //! `turnutils_uclient` beyond a plain session: options that few clients use, and misbehaviour.
 
+use std::time::Duration;
+
 use lab::{
     server::{SECRET, USER, serving},
     setup::Setup,
     world::{PEER_V4, SERVER_V6},
 };
-use std::time::Duration;
 
 use crate::uclient::Uclient;
 

@@ -1,16 +1,17 @@
 //! `turnutils_uclient`, coturn's client, and a peer for it.
 
-use lab::{
-    PATIENCE,
-    program::{Ended, Program, number_after},
-    server::{PASSWORD, USER},
-    world::SERVER_V4,
-};
 use std::{
     net::{IpAddr, SocketAddr, UdpSocket},
     process::Command,
     thread,
     time::{Duration, Instant},
+};
+
+use lab::{
+    PATIENCE,
+    program::{Ended, Program, number_after},
+    server::{PASSWORD, USER},
+    world::SERVER_V4,
 };
 
 /// One or more clients that send messages to a peer which echoes them.

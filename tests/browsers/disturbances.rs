@@ -4,6 +4,12 @@
 //! address, and so can a host that forges that address. Each browser calls itself over UDP and over
 //! TCP, and permits a stranger, which then disturbs all four ends.
 
+use std::{
+    collections::HashSet,
+    net::{SocketAddr, SocketAddrV4, UdpSocket},
+    time::Duration,
+};
+
 use lab::{
     PATIENCE,
     browser::Browser,
@@ -12,11 +18,6 @@ use lab::{
     talks::{End, Plan, Stranger, Talks},
     wait_for,
     world::{PEER_V4, World, in_own_world},
-};
-use std::{
-    collections::HashSet,
-    net::{SocketAddr, SocketAddrV4, UdpSocket},
-    time::Duration,
 };
 
 #[test]

@@ -1,5 +1,7 @@
 //! Calls between browsers of two makers, each relayed.
 
+use std::time::Duration;
+
 use lab::{
     browser::Browser,
     server::serving,
@@ -7,7 +9,6 @@ use lab::{
     talks::{End, Plan, Talks},
     world::in_own_world,
 };
-use std::time::Duration;
 
 #[test]
 fn chromium_calls_firefox_relayed_at_both_ends_over_any_transports() {

@@ -3,15 +3,16 @@
 //! A partner has candidates of all kinds, private addresses among them, and a browser asks for
 //! permissions for them all.
 
+use std::{
+    net::{Ipv4Addr, SocketAddrV4},
+    time::Duration,
+};
+
 use lab::{
     browser::Browser,
     setup::Setup,
     talks::{End, Plan, Stranger, Talks},
     world::{PEER_V4, World, in_own_world},
-};
-use std::{
-    net::{Ipv4Addr, SocketAddrV4},
-    time::Duration,
 };
 
 #[test]

@@ -1,15 +1,16 @@
 //! Calls of browsers: with other stacks, and for ten minutes.
 
+use std::{
+    net::{Ipv4Addr, SocketAddrV4},
+    time::Duration,
+};
+
 use lab::{
     browser::Browser,
     internet::on_the_internet,
     setup::Setup,
     talks::{End, Plan, Stranger, Talks},
     world::in_own_world_for,
-};
-use std::{
-    net::{Ipv4Addr, SocketAddrV4},
-    time::Duration,
 };
 
 use crate::{

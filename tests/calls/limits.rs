@@ -3,12 +3,13 @@
 //! Not with pion, which does not keep the order of candidates: it may ask for another address
 //! first.
 
+use std::{net::Ipv4Addr, time::Duration};
+
 use lab::{
     internet::{Internet, on_the_internet},
     sdp::with_candidate_last,
     servers::hairpin,
 };
-use std::{net::Ipv4Addr, time::Duration};
 
 use crate::{
     call::Call,

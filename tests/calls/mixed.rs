@@ -1,11 +1,12 @@
 //! Calls between different stacks, through a server whose relayed addresses cannot be reached from
 //! outside.
 
+use std::time::Duration;
+
 use lab::{
     internet::{Internet, on_the_internet},
     servers::hairpin,
 };
-use std::time::Duration;
 
 use crate::{
     call::{Call, close_relay_ports},

@@ -1,11 +1,12 @@
 //! Stacks that follow a redirect. Those of pion, webrtc-rs, aioice and werift do not, and get no
 //! relayed address.
 
+use std::time::Duration;
+
 use lab::{
     internet::{Internet, on_the_internet, server_v4},
     servers::hairpin,
 };
-use std::time::Duration;
 
 use crate::{
     call::Call,

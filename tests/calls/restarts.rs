@@ -1,13 +1,14 @@
 //! A server that restarts forgets its allocations, and nothing that it sends could save their
 //! calls. They come back if the application restarts ICE.
 
+use std::time::Duration;
+
 use lab::{
     browser::Browser,
     setup::Setup,
     talks::{End, Plan, Talks},
     world::in_own_world,
 };
-use std::time::Duration;
 
 #[test]
 #[ignore = "half a minute of real time: run by `cargo xtask test`"]

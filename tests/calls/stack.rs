@@ -1,12 +1,13 @@
 //! The stacks, and how their peers are started.
 
+use std::process::Command;
+
 use lab::{
     browser::Browser,
     foreign::{built, node, python, script},
     machine::Machine,
     nat::Nat,
 };
-use std::process::Command;
 
 /// The software of a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

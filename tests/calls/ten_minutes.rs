@@ -8,6 +8,8 @@
 //!
 //! All these calls run side by side, and hardly use the machine.
 
+use std::{net::Ipv4Addr, time::Duration};
+
 use lab::{
     internet::{Internet, on_the_internet_for},
     sdp::with_candidate,
@@ -15,7 +17,6 @@ use lab::{
     setup::Setup,
     world::in_own_world_for,
 };
-use std::{net::Ipv4Addr, time::Duration};
 
 use crate::{
     call::Call,

@@ -1,6 +1,8 @@
 //! Third parties: a host at an address that a client has tried, or one that forges it, reaches the
 //! client. No datagram from there may end its call.
 
+use std::{fmt::Debug, net::Ipv4Addr, ops::RangeBounds, time::Duration};
+
 use lab::{
     internet::{Internet, on_the_internet},
     nat::Nat,
@@ -12,7 +14,6 @@ use lab::{
     setup::Setup,
     world::PEER_V4,
 };
-use std::{fmt::Debug, net::Ipv4Addr, ops::RangeBounds, time::Duration};
 
 use crate::{
     call::Call,

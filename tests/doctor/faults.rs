@@ -1,5 +1,7 @@
 //! Ten deliberate faults of coturn, and more: the doctor names each.
 
+use std::net::IpAddr;
+
 use lab::{
     authority::{Authority, Name, Wish},
     credentials::password_of,
@@ -7,7 +9,6 @@ use lab::{
     server::{SECRET, Server},
     world::{CLIENT_V4, PEER_V4, SERVER_V4, World, in_own_world},
 };
-use std::net::IpAddr;
 
 use crate::coturn;
 use crate::examination::{Examination, examine, examine_as_user};

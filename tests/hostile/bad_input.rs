@@ -9,14 +9,13 @@ use std::{
 use lab::{PATIENCE, live::LiveClient, server::Server, socket::peer_at, world::in_own_world};
 use wire::{Message, Method, attributes::Icmp};
 
+use crate::server::{SERVER, setup};
 use crate::{
     bystander::Bystander,
     clients,
     oracle::{self, Outcome, Standing, assert_answers},
     stream::{connect, frames, read_to_end},
 };
-
-use crate::server::{SERVER, setup};
 
 #[test]
 fn no_cut_or_corrupted_datagram_of_a_stranger_does_anything() {
@@ -29,7 +28,7 @@ fn no_cut_or_corrupted_datagram_of_a_stranger_does_anything() {
         );
         let bystander = Bystander::start();
         for fingerprint in [false, true] {
-            let capture = Capture::on_udp(fingerprint);
+            let capture = Capture::of(clients::on_udp(), fingerprint);
             for ip in [CLIENT, OTHER_CLIENT] {
                 let (socket, _) = peer_at(ip);
                 socket.connect(SERVER).expect("a route to the server");
@@ -47,7 +46,7 @@ fn no_cut_or_corrupted_datagram_in_a_clients_name_harms_its_session() {
         let mut server = Server::start(setup());
         let bystander = Bystander::start();
         for fingerprint in [false, true] {
-            let mut capture = Capture::on_udp(fingerprint);
+            let mut capture = Capture::of(clients::on_udp(), fingerprint);
             let standing = capture.owner();
             capture.fire(capture.session.socket.datagrams(), standing);
             capture.assert_session_lives();
@@ -64,7 +63,7 @@ fn no_cut_or_corrupted_stream_of_a_stranger_does_anything() {
         let bystander = Bystander::start();
         let mut broken = 0;
         for fingerprint in [false, true] {
-            let capture = Capture::on_tcp(fingerprint);
+            let capture = Capture::of(clients::on_tcp(), fingerprint);
             for input in capture.bad_input() {
                 broken += capture.connect_and_fire(&input, &[], capture.stranger(CLIENT));
             }
@@ -79,7 +78,7 @@ fn no_cut_or_corrupted_stream_of_a_client_does_more_than_end_it() {
     in_own_world(|_| {
         let mut server = Server::start(setup());
         let bystander = Bystander::start();
-        let capture = Capture::on_tcp(false);
+        let capture = Capture::of(clients::on_tcp(), false);
         // The same requests from another port open another allocation.
         let [_, _, allocate, permit, bind, ..] = &capture.messages[..] else {
             panic!("a session is longer");
@@ -110,14 +109,6 @@ struct BadInput {
 }
 
 impl Capture {
-    fn on_udp(fingerprint: bool) -> Self {
-        Self::of(clients::on_udp(), fingerprint)
-    }
-
-    fn on_tcp(fingerprint: bool) -> Self {
-        Self::of(clients::on_tcp(), fingerprint)
-    }
-
     fn of(mut session: LiveClient, fingerprint: bool) -> Self {
         if fingerprint {
             session = session.with(|config| config.fingerprint = true);

@@ -1,6 +1,5 @@
 //! A session that runs beside a test, and must not be disturbed.
 
-use lab::{live::LiveClient, socket::peer_at};
 use std::{
     fmt,
     net::{Ipv4Addr, UdpSocket},
@@ -11,6 +10,8 @@ use std::{
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
+
+use lab::{live::LiveClient, socket::peer_at};
 
 use crate::clients;
 

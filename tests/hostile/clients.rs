@@ -6,9 +6,8 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use client::{Sha256, Transport};
 use lab::{live::LiveClient, socket::LiveSocket};
 
-use crate::stream::connect;
-
 use crate::server::SERVER;
+use crate::stream::connect;
 
 /// A client on UDP.
 pub(crate) fn on_udp() -> LiveClient {

@@ -1,6 +1,5 @@
 //! Clients that are sent more than they read, and the cost for the others.
 
-use lab::{PATIENCE, server::Server, socket::peer_at, wait_for, world::in_own_world};
 use std::{
     io::{self, ErrorKind, Read, Write},
     net::{Ipv4Addr, Shutdown, TcpStream, UdpSocket},
@@ -8,13 +7,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use lab::{PATIENCE, server::Server, socket::peer_at, wait_for, world::in_own_world};
+
+use crate::server::{SERVER, setup};
 use crate::{
     bystander::Bystander,
     clients,
     stream::{connect, take_frame},
 };
-
-use crate::server::{SERVER, setup};
 
 #[test]
 fn a_client_that_does_not_read_loses_old_media_and_costs_no_memory() {

@@ -10,12 +10,11 @@ use std::{
 use lab::{PATIENCE, live::LiveClient, server::Server, socket::peer_at, world::in_own_world};
 use wire::ChannelNumber;
 
+use crate::server::{SERVER, setup};
 use crate::{
     clients,
     stream::{connect, connect_with, frames, read_to_end, reset_when_closed},
 };
-
-use crate::server::{SERVER, setup};
 
 #[test]
 fn frames_that_come_in_one_segment_are_handled_one_by_one() {

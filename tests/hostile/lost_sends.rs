@@ -1,5 +1,10 @@
 //! Peers that cannot be reached. Every client sends to some, and its allocation must go on.
 
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
+
 use lab::{
     PATIENCE,
     live::{Code, LiveClient},
@@ -9,13 +14,8 @@ use lab::{
     socket::{assert_hears, peer_at},
     world::{CLIENT_V4, PEER_V4, in_own_world},
 };
-use std::{
-    net::{Ipv4Addr, SocketAddr},
-    time::Duration,
-};
 
 use crate::clients;
-
 use crate::server::setup;
 
 #[test]

@@ -2,9 +2,8 @@
 
 use lab::{live::LiveClient, server::Server, world::in_own_world};
 
-use crate::{clients, silence::allow_many_files};
-
 use crate::server::setup;
+use crate::{clients, silence::allow_many_files};
 
 #[test]
 fn thousands_of_idle_allocations_cost_the_process_little_each() {

@@ -16,7 +16,6 @@ use lab::{
 use tempfile::TempDir;
 
 use crate::clients;
-
 use crate::server::{SERVER, setup, setup_at};
 
 #[test]

@@ -10,14 +10,13 @@ use std::{
 use lab::{program::here, server::Server, world::in_own_world};
 use rustix::process::nice;
 
+use crate::server::setup;
 use crate::{
     bystander::{Bystander, RoundTrips},
     clients,
     silence::allow_many_files,
     strangers::{Strangers, socket_at},
 };
-
-use crate::server::setup;
 
 #[test]
 fn a_flood_from_thousands_of_sources_is_hardly_amplified() {

@@ -1,7 +1,8 @@
 //! The server of these tests, on the test's own host.
 
-use lab::setup::Setup;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use lab::setup::Setup;
 
 /// The server's address, unless a test says otherwise. The host is the test's own, and so is the
 /// port.

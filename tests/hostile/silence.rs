@@ -15,13 +15,12 @@ use lab::{
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use crate::server::{SERVER, setup};
 use crate::{
     bystander::Bystander,
     clients,
     stream::{connect, read_to_end},
 };
-
-use crate::server::{SERVER, setup};
 
 #[test]
 fn connections_that_say_nothing_cost_little_and_are_closed_in_time() {

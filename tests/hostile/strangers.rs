@@ -1,11 +1,12 @@
 //! Strangers by the thousand: sockets at addresses of many networks, and the answers that they get.
 
-use lab::socket::peer_at;
 use std::{
     net::{Ipv4Addr, UdpSocket},
     thread,
     time::{Duration, Instant},
 };
+
+use lab::socket::peer_at;
 
 use crate::server::SERVER;
 

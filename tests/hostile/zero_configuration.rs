@@ -14,7 +14,6 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::clients;
-
 use crate::server::setup;
 
 #[test]

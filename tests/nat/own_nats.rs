@@ -1,6 +1,8 @@
 //! The lab's NATs are what they are called: tools that were not written here recognise them.
 //! `turnutils_natdiscovery` of coturn asks by RFC 5780, Debian's `stun` by RFC 3489.
 
+use std::net::IpAddr;
+
 use lab::{
     PATIENCE,
     foreign::{assert_says, natdiscovery_by, stun_by},
@@ -9,7 +11,6 @@ use lab::{
     program::Program,
     servers::Kind,
 };
-use std::net::IpAddr;
 
 #[test]
 fn others_find_no_nat_where_there_is_none() {
