@@ -28,7 +28,7 @@ fn a_client_that_does_not_read_loses_old_media_and_costs_no_memory() {
         let before = server.program.peak_memory();
 
         let mut last = flood(&peer, 64 << 20, 8192);
-        let grown = server.program.peak_memory() - before;
+        let grown = server.program.peak_memory().saturating_sub(before);
         println!("a client that does not read costs {grown} bytes");
         assert!(grown <= MOST_FOR_MEDIA, "{grown} bytes");
 
@@ -76,7 +76,7 @@ fn media_in_crumbs_costs_no_more_memory_than_in_loaves() {
         for (_, peer) in &clients {
             flood(peer, 200_000, 4);
         }
-        let grown = server.program.peak_memory() - before;
+        let grown = server.program.peak_memory().saturating_sub(before);
         println!("{CROWD} clients that do not read crumbs cost {grown} bytes");
         assert!(grown <= CROWD * MOST_FOR_CRUMBS, "{grown} bytes");
     });
@@ -102,7 +102,7 @@ fn a_client_that_reads_no_answers_is_cut_off() {
             [ErrorKind::ConnectionReset, ErrorKind::BrokenPipe].contains(&end),
             "{end:?}"
         );
-        let grown = server.program.peak_memory() - before;
+        let grown = server.program.peak_memory().saturating_sub(before);
         println!("a client that reads no answers costs {grown} bytes");
         assert!(grown <= MOST_FOR_MEDIA, "{grown} bytes");
         bystander.finish().assert_undisturbed();

@@ -40,7 +40,7 @@ fn a_flood_from_thousands_of_sources_is_hardly_amplified() {
         }
         pass(&fence);
         strangers.hear();
-        let grown = server.program.peak_memory() - before;
+        let grown = server.program.peak_memory().saturating_sub(before);
         let took = start.elapsed();
         strangers.assert_within_budget(took);
         assert!(strangers.answers() < REQUESTS, "all are answered");
@@ -112,7 +112,7 @@ fn beside_a_flood(mut server: Server, rate: usize, duration: Duration) -> Beside
     let sessions = RoundTrips::of_all(sessions.into_iter().map(Bystander::finish));
     strangers.hear();
     strangers.assert_within_budget(took);
-    let grown = server.program.peak_memory() - before;
+    let grown = server.program.peak_memory().saturating_sub(before);
     println!("sessions: {sessions}");
     println!(
         "server: {:.0} requests a second, busy for {:.0} % of the time, {grown} bytes of memory",
