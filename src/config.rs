@@ -1,20 +1,18 @@
 //! The operator's configuration as plain data, and the way from `turnserver.toml` to it.
 //!
-//! Three steps, each of which reports all mistakes at once before the next one starts: the text
-//! becomes a [`file::File`] (`shape`), its values are judged against each other and against this
-//! [`Host`] (`judge`), and the result is a [`Config`] in which nothing is left to choose.
+//! Each key is a row (`rows`). By the rows the text becomes values (`read`), each of them possible
+//! alone (`form`); then they are judged against each other and against this [`Host`] (`judge`). The
+//! result is a [`Config`] in which nothing is left to choose, or all mistakes at once.
 
-mod caution;
-mod fault;
-mod file;
+mod finding;
+mod form;
 mod host;
 mod judge;
-mod key_name;
-mod keys;
 mod mask;
-mod report;
+mod read;
+mod rows;
 mod secret;
-mod shape;
+mod table;
 #[cfg(test)]
 mod tests;
 
@@ -32,13 +30,15 @@ use relay::{
     Allowance, IcmpTold, Limits, NatDiscovery, PortRange, Realms, Redirect, RelayAddress, Sha256,
     Transport,
 };
-use serde::Deserialize;
+use toml::de::DeTable;
 
+use finding::Finding;
+pub(crate) use finding::Report;
+pub(crate) use form::spelled;
 pub(crate) use host::Host;
 #[cfg(test)]
 pub(crate) use host::SecretFile;
-pub(crate) use judge::spelled;
-pub(crate) use report::Report;
+pub(crate) use rows::{ROWS, Row, Unwritten};
 pub(crate) use secret::{NoSecret, PrecomputedKey, Secret, TokenSecret};
 
 /// The whole configuration, every choice made.
@@ -93,7 +93,7 @@ pub(crate) struct Relay {
 }
 
 /// The users who may allocate.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct Auth {
     /// Secrets for time-limited credentials, all accepted. The first mints new ones.
     pub(crate) secrets: Vec<Secret>,
@@ -124,7 +124,7 @@ pub(crate) struct Realm {
 }
 
 /// The access tokens that are good. RFC 7635.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct Oauth {
     /// The name that authorization servers know this server by.
     pub(crate) server_name: String,
@@ -151,7 +151,7 @@ pub(crate) enum UserKey {
 }
 
 /// The peers that allocations may send to.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Default, Clone, PartialEq)]
 pub(crate) struct Peers {
     pub(crate) mode: Mode,
     pub(crate) allow: Vec<Network>,
@@ -159,7 +159,7 @@ pub(crate) struct Peers {
 }
 
 /// The lines that are logged, and their form.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct Log {
     pub(crate) level: Level,
     pub(crate) format: Format,
@@ -168,22 +168,20 @@ pub(crate) struct Log {
 }
 
 /// The least important lines that are logged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[cfg_attr(test, derive(serde::Serialize))]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Level {
     Error,
     Warn,
+    #[default]
     Info,
     Debug,
     Trace,
 }
 
 /// How a log line is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[cfg_attr(test, derive(serde::Serialize))]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Format {
+    #[default]
     Text,
     Json,
 }
@@ -191,50 +189,34 @@ pub(crate) enum Format {
 impl Config {
     /// The configuration of an empty file on this host.
     pub(crate) fn defaults(host: &Host) -> Self {
+        parse(&DeTable::default(), Path::new(""), host).0
+    }
+
+    /// What the host decides, before the rows do.
+    fn of(host: &Host) -> Self {
+        let plain = |&ip: &IpAddr| RelayAddress {
+            local: ip,
+            external: ip,
+        };
         Self {
             realm: host.name.clone(),
             threads: host.cores,
             listeners: Listener::defaults(host),
             relay: Relay {
-                addresses: host
-                    .routed
-                    .iter()
-                    .map(|&ip| RelayAddress {
-                        local: ip,
-                        external: ip,
-                    })
-                    .collect(),
-                ports: DYNAMIC_PORTS,
+                addresses: host.routed.iter().map(plain).collect(),
+                ports: ALL_PORTS,
             },
             nat_discovery: Vec::new(),
-            auth: Auth {
-                secrets: Vec::new(),
-                users: BTreeMap::new(),
-                nonce_lifetime: Duration::from_secs(3600),
-                nonce_secret: None,
-                sha256: Sha256::Offer,
-                realms: Vec::new(),
-            },
-            oauth: Oauth {
-                server_name: host.name.clone(),
-                keys: Vec::new(),
-            },
+            auth: Auth::default(),
+            oauth: Oauth::default(),
             allocation: Limits::default(),
-            mobility: true,
-            icmp: IcmpTold::Rfc8489,
+            mobility: false,
+            icmp: IcmpTold::default(),
             redirects: Vec::new(),
             unauthenticated: Allowance::default(),
             tcp: StreamLimits::default(),
-            peers: Peers {
-                mode: Mode::Closed,
-                allow: Vec::new(),
-                deny: Vec::new(),
-            },
-            log: Log {
-                level: Level::Info,
-                format: Format::Text,
-                addresses: false,
-            },
+            peers: Peers::default(),
+            log: Log::default(),
         }
     }
 
@@ -370,7 +352,7 @@ pub(crate) fn load(path: Option<&Path>, host: &Host) -> Result<Loaded, Refused> 
     let Some(path) = path else {
         return Ok(Loaded {
             config: Config::defaults(host),
-            report: Report::empty(),
+            report: Report::default(),
         });
     };
     let text = fs::read_to_string(path).map_err(|source| Refused::Unreadable {
@@ -382,22 +364,40 @@ pub(crate) fn load(path: Option<&Path>, host: &Host) -> Result<Loaded, Refused> 
 
 /// Reads the configuration from the text of the file at `path`.
 pub(crate) fn read(text: &str, path: &Path, host: &Host) -> Result<Loaded, Refused> {
-    let shaped = shape::read(text);
-    let (config, findings) = match shaped.file {
-        Ok(file) => judge::judge(file, path, host),
-        Err(findings) => (None, findings),
-    };
-    let report = Report::new(path.display().to_string(), text, &shaped.hidden, findings);
-    match config {
-        Some(config) => Ok(Loaded { config, report }),
-        None => Err(Refused::Faulty(report)),
+    let report =
+        |hidden: &[_], findings| Report::new(path.display().to_string(), text, hidden, findings);
+    let (tree, errors) = DeTable::parse_recoverable(text);
+    // The first error only: one open bracket makes the parser stumble over all that follows.
+    let position = |error: &&toml::de::Error| error.span().unwrap_or_default().start;
+    if let Some(first) = errors.iter().min_by_key(position) {
+        let findings = vec![read::syntax(first, text)];
+        return Err(Refused::Faulty(report(&mask::guess(text), findings)));
+    }
+    let mut hidden = Vec::new();
+    mask::secrets(tree.get_ref(), "", &mut hidden);
+    let (config, findings) = parse(tree.get_ref(), path, host);
+    let is_faulty = findings.iter().any(|finding| finding.is_fault);
+    let report = report(&hidden, findings);
+    if is_faulty {
+        Err(Refused::Faulty(report))
+    } else {
+        Ok(Loaded { config, report })
+    }
+}
+
+/// A configuration that can be run unless a finding is a fault.
+fn parse(tree: &DeTable<'_>, path: &Path, host: &Host) -> (Config, Vec<Finding>) {
+    let mut config = Config::of(host);
+    match read::read(tree, &mut config) {
+        Ok(findings) => judge::judge(&table::Table::top(tree), config, findings, path, host),
+        Err(findings) => (config, findings),
     }
 }
 
 /// The port of STUN and TURN over UDP and TCP. RFC 8489 §8.
 const STUN_PORT: u16 = 3478;
-/// RFC 8656 §7.2 asks for ports of the dynamic range, and RFC 6335 §6 defines it.
-const DYNAMIC_PORTS: PortRange = match PortRange::new(49152, 65535) {
+/// Until the row sets them.
+const ALL_PORTS: PortRange = match PortRange::new(1, u16::MAX) {
     Some(ports) => ports,
     None => unreachable!(),
 };

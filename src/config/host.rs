@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::{fs, io, thread};
 
-use super::judge::realm_flaw;
+use super::form::realm_flaw;
 use super::secret::{NoSecret, Secret};
 
 /// The facts and services of a host. A value, so that a test can be any host.

@@ -1,123 +1,140 @@
-//! `realm` and `[auth]`: who clients are and what they have to know.
+//! `realm`, `[auth]` and `[[auth.realm]]`: who clients are and what they have to know.
 
-use std::time::Duration;
+use std::net::SocketAddr;
+use std::ops::Range;
 
 use relay::Sha256;
-use toml::Spanned;
 
-use super::credentials::Credentials;
+use super::Judge;
+use super::net::{socket, twice};
 use super::reuse::Known;
-use super::{Judge, Surroundings};
-use crate::config::caution::Caution;
-use crate::config::fault::{AuthFault, KeyName};
-use crate::config::file::{AuthTable, Sha256Policy, Text};
-use crate::config::{Auth, Realm, UserKey};
+use crate::config::finding::Finding;
+use crate::config::table::{Table, Text};
+use crate::config::{Realm, UserKey};
+
+/// What realms have used up, and where: each name and each listener is had once.
+#[derive(Default)]
+struct Used {
+    names: Vec<(String, Range<usize>)>,
+    listeners: Vec<(SocketAddr, Range<usize>)>,
+}
 
 impl Judge<'_> {
-    pub(super) fn realm(&mut self, written: Option<Text>) -> Option<String> {
-        let Some(written) = written else {
-            return Some(self.host.name.clone());
-        };
-        match realm_flaw(written.get_ref()) {
-            Some(reason) => {
-                let key = "realm".into();
-                self.refuse(AuthFault::Realm { key, reason }, written.span())
-            }
-            None => {
-                self.caution_long(&"realm".into(), &written);
-                Some(written.into_inner())
-            }
+    pub(super) fn realm(&mut self, file: &Table<'_>) {
+        if let Some(realm) = file.text("realm") {
+            self.caution_long("`realm`", &realm);
+            realm.into_inner().clone_into(&mut self.config.realm);
         }
+        let others = file.table("auth").tables("realm").into_iter();
+        let others = others.filter_map(|table| Some(table.text("name")?.into_inner().to_owned()));
+        self.realms = std::iter::once(self.config.realm.clone())
+            .chain(others)
+            .collect();
     }
 
     /// A realm travels in every 401, into buffers that not every client has measured.
-    pub(super) fn caution_long(&mut self, key: &KeyName, realm: &Text) {
+    fn caution_long(&mut self, key: &str, realm: &Text<'_>) {
         let length = realm.get_ref().len();
-        if length > 63 {
-            let key = key.clone();
-            self.say(Caution::LongRealm { key, length }, realm.span());
+        if length > 63 && !self.is_told(&realm.span()) {
+            let sentence = format!("{key} has {length} bytes, and some clients have room for 63");
+            self.say(Finding::caution(realm.span(), sentence).help(
+                "shorten it: libpeer writes past its buffer at 64 bytes; mediastreamer2 (Linphone) \
+                 and the KVS SDK have room for 127",
+            ));
         }
     }
 
-    pub(super) fn auth(&mut self, table: AuthTable, around: Surroundings<'_>) -> Option<Auth> {
-        // At most an hour (RFC 8656 §5), and no less unless asked for: some clients end at the
-        // first 438.
-        let hour = Duration::from_secs(3600);
-        let possible = Duration::from_secs(1)..=hour;
-        let key = "[auth] nonce-lifetime";
-        let nonce_lifetime = self.duration(key, table.nonce_lifetime.as_ref(), possible, hour);
-        let key = "[auth] nonce-secret-file".into();
-        let nonce_secret = match &table.nonce_secret_file {
-            Some(written) => {
-                let (secret, at) = (self.secret_file(&key, written), written.span());
-                let secret = secret.and_then(|secret| self.strong(&key, secret, &at));
-                let known = secret.as_ref().map(|secret| Known::new(&key, secret, &at));
-                self.nonce_secret = known;
-                secret.map(Some)
-            }
-            None => Some(None),
-        };
-        let written = Credentials {
-            of: None,
-            secrets: table.secrets,
-            secret_files: table.secret_files,
-            users: table.users,
-        };
-        let default = around.realms.first().map_or("", String::as_str);
-        let credentials = self.credentials(written, default, around.realms);
-        let realms = self.realms(table.realm, around);
-        let ((secrets, users), realms) = (credentials?, realms?);
-        let sha256 = self.sha256(table.sha256.as_ref(), || {
-            let others = realms.iter().flat_map(|realm: &Realm| realm.users.values());
-            users.values().chain(others)
-        })?;
-        Some(Auth {
+    pub(super) fn auth(&mut self, table: &Table<'_>) {
+        if let Some(written) = table.text("nonce-secret-file") {
+            let (key, at) = (table.name("nonce-secret-file"), written.span());
+            let secret = self.secret_file(&key, &written);
+            let secret = secret.filter(|secret| self.is_strong(&key, secret, &at));
+            self.nonce_secret = secret.clone().map(|secret| Known { key, secret, at });
+            self.config.auth.nonce_secret = secret;
+        }
+        let realm = self.config.realm.clone();
+        (self.config.auth.secrets, self.config.auth.users) = self.credentials(table, &realm);
+        let mut used = Used::default();
+        for table in table.tables("realm") {
+            let realm = self.other_realm(&table, &mut used);
+            self.config.auth.realms.extend(realm);
+        }
+        // A user of whom only an MD5 key is known cannot be asked for SHA-256.
+        let auth = &self.config.auth;
+        let others = auth.realms.iter().flat_map(|realm| realm.users.values());
+        let mut users = auth.users.values().chain(others);
+        if let Some(at) = table.at("sha256")
+            && auth.sha256 == Sha256::Require
+            && users.any(|key| matches!(key, UserKey::Precomputed(_)))
+        {
+            let sentence = "`[auth] sha256` is \"require\", but a user is given by an MD5 key";
+            self.say(
+                Finding::fault(at, sentence).help("give the password instead, or write \"offer\""),
+            );
+        }
+    }
+
+    fn other_realm(&mut self, table: &Table<'_>, used: &mut Used) -> Option<Realm> {
+        let written = table
+            .text("name")
+            .filter(|name| !self.is_told(&name.span()))?;
+        let (name, at) = (written.get_ref().to_string(), written.span());
+        let first = used.names.iter().find(|(other, _)| *other == name);
+        let first = first.map(|(_, first)| first.clone());
+        // The default realm has no place.
+        if first.is_some() || self.realms.first() == Some(&name) {
+            let sentence = format!("{} is given twice", table.name("name"));
+            self.say(Finding::fault(at, sentence).see(first, "first here"));
+            return None;
+        }
+        used.names.push((name.clone(), at));
+        self.caution_long("`[[auth.realm]] name`", &written);
+        self.quotas(table);
+        let quota = |key| table.number(key).filter(|quota| *quota > 0);
+        let (per_user, total) = (quota("per-user"), quota("total"));
+        let listeners = self.challenged(table, used);
+        let (secrets, users) = self.credentials(table, &name);
+        if [("secrets"), "secret-files"]
+            .iter()
+            .all(|key| table.texts(key).is_empty())
+            && table.table("users").users().next().is_none()
+        {
+            let sentence = format!(
+                "{} has neither secrets nor users: nobody can authenticate in it",
+                table.heading()
+            );
+            let help = "give it `secrets`, `secret-files` or `[auth.realm.users]`";
+            self.say(Finding::caution(table.at.clone(), sentence).help(help));
+        }
+        Some(Realm {
+            name,
+            listeners,
             secrets,
             users,
-            nonce_lifetime: nonce_lifetime?,
-            nonce_secret: nonce_secret?,
-            sha256,
-            realms,
+            per_user,
+            total,
         })
     }
 
-    /// A user of whom only an MD5 key is known cannot be asked for SHA-256.
-    fn sha256<'k, U: Iterator<Item = &'k UserKey>>(
-        &mut self,
-        written: Option<&Spanned<Sha256Policy>>,
-        users: impl FnOnce() -> U,
-    ) -> Option<Sha256> {
-        let policy = match written.map(Spanned::get_ref) {
-            Some(Sha256Policy::Off) => Sha256::Off,
-            Some(Sha256Policy::Offer) | None => Sha256::Offer,
-            Some(Sha256Policy::Require) => Sha256::Require,
-        };
-        let is_md5 = |key: &UserKey| matches!(key, UserKey::Precomputed(_));
-        if let Some(written) = written
-            && policy == Sha256::Require
-            && users().any(is_md5)
-        {
-            return self.refuse(AuthFault::KeyUnderRequire, written.span());
+    /// The listeners whose clients are challenged with a realm.
+    fn challenged(&mut self, table: &Table<'_>, used: &mut Used) -> Vec<SocketAddr> {
+        let key = table.name("listeners");
+        let mut read = Vec::new();
+        for (address, at) in table.texts("listeners").into_iter().filter_map(socket) {
+            let listeners = self.listeners.as_ref();
+            if let Some((_, first)) = used.listeners.iter().find(|(other, _)| *other == address) {
+                self.say(twice(&key, at, first.clone()));
+            } else if listeners.is_some_and(|all| !all.iter().any(|one| one.covers(address))) {
+                let sentence = format!("{key} names {address}, where no `[[listener]]` listens");
+                self.say(Finding::fault(at, sentence).help(
+                    "repeat the `listen` of a `[[listener]]`, or name one address of a \"0.0.0.0\" \
+                     or \"[::]\" listener",
+                ));
+            } else {
+                used.listeners.push((address, at));
+                read.push(address);
+            }
         }
-        Some(policy)
+        read
     }
-}
-
-/// Why clients could not send this realm back. RFC 8489 §14.9: fewer than 128
-/// characters, and in the end a quoted string.
-pub(in crate::config) fn realm_flaw(realm: &str) -> Option<&'static str> {
-    if realm.is_empty() {
-        return Some("is empty");
-    }
-    if realm.chars().count() > 127 {
-        return Some("has more than 127 characters");
-    }
-    if realm.contains(['"', '\\']) {
-        return Some("holds a quote or a backslash");
-    }
-    if realm.chars().any(char::is_control) {
-        return Some("holds a control character");
-    }
-    // Clients prepare it before they hash it, and would hash something else.
-    (!relay::is_opaque(realm)).then_some("has characters that RFC 8265 writes otherwise or forbids")
 }

@@ -6,239 +6,195 @@ use std::ops::Range;
 
 use relay::keys::{Keys, NotOpaque};
 use toml::Spanned;
+use toml::de::DeValue;
 
 use super::Judge;
+use super::net::twice;
 use super::reuse::Known;
-use crate::config::caution::Caution;
-use crate::config::fault::{AuthFault, Fault, Form, KeyName};
-use crate::config::file::{Text, UserEntry};
-use crate::config::{PrecomputedKey, Secret, UserKey};
-
-/// The credentials of one realm, as written.
-pub(super) struct Credentials {
-    /// The realm, unless it is the default one.
-    pub(super) of: Option<String>,
-    pub(super) secrets: Vec<Text>,
-    pub(super) secret_files: Vec<Text>,
-    pub(super) users: BTreeMap<Text, Spanned<UserEntry>>,
-}
-
-/// Where credentials are written.
-#[derive(Clone, Copy)]
-enum Key {
-    Secrets,
-    SecretFiles,
-    Users,
-}
-
-impl Credentials {
-    fn key(&self, key: Key) -> KeyName {
-        let name = match (key, &self.of) {
-            (Key::Secrets, None) => "[auth] secrets",
-            (Key::SecretFiles, None) => "[auth] secret-files",
-            (Key::Users, None) => "[auth.users]",
-            (Key::Secrets, Some(_)) => "[[auth.realm]] secrets",
-            (Key::SecretFiles, Some(_)) => "[[auth.realm]] secret-files",
-            (Key::Users, Some(_)) => "[auth.realm.users]",
-        };
-        KeyName::in_realm(name, self.of.clone())
-    }
-}
+use crate::config::finding::Finding;
+use crate::config::table::{Table, Text, text};
+use crate::config::{NoSecret, PrecomputedKey, Secret, UserKey};
 
 impl Judge<'_> {
-    /// The secrets and the users of the realm; `realms` are all of the file.
+    /// The secrets and the users of a realm.
     pub(super) fn credentials(
         &mut self,
-        written: Credentials,
+        table: &Table<'_>,
         realm: &str,
-        realms: &[String],
-    ) -> Option<(Vec<Secret>, BTreeMap<String, UserKey>)> {
-        let secrets = self.secrets(&written);
-        let key = written.key(Key::Users);
-        let users = self.users(&key, written.users, realm, realms);
-        secrets.zip(users)
+    ) -> (Vec<Secret>, BTreeMap<String, UserKey>) {
+        (
+            self.secrets(table),
+            self.users(&table.table("users"), realm),
+        )
     }
 
     /// The secrets in the file, then those in files of their own.
-    fn secrets(&mut self, written: &Credentials) -> Option<Vec<Secret>> {
-        let key = written.key(Key::Secrets);
-        let inline = written.secrets.iter().map(|written| {
-            let secret = Some(Secret::new(written.get_ref()));
-            (key.clone(), secret, written.span())
-        });
-        let mut candidates: Vec<_> = inline.collect();
-        let key = written.key(Key::SecretFiles);
-        for written in &written.secret_files {
-            let secret = self.secret_file(&key, written);
-            candidates.push((key.clone(), secret, written.span()));
-        }
+    fn secrets(&mut self, table: &Table<'_>) -> Vec<Secret> {
         let mut secrets: Vec<(Secret, Range<usize>)> = Vec::new();
-        let mut usable = true;
-        for (key, secret, at) in candidates {
-            let Some(secret) = secret.and_then(|secret| self.strong(&key, secret, &at)) else {
-                usable = false;
-                continue;
-            };
-            self.secrets.push(Known::new(&key, &secret, &at));
-            match secrets.iter().find(|(other, _)| *other == secret) {
-                Some((_, first)) => {
-                    let see = Some((first.clone(), "first here"));
-                    return self.refuse_beside(Fault::Duplicate { key }, at, see);
+        for name in ["secrets", "secret-files"] {
+            let key = table.name(name);
+            for written in table.texts(name) {
+                let at = written.span();
+                let secret = match name {
+                    "secrets" => Some(Secret::new(*written.get_ref())),
+                    _ => self.secret_file(&key, &written),
+                };
+                let Some(secret) = secret.filter(|secret| self.is_strong(&key, secret, &at)) else {
+                    continue;
+                };
+                self.know(&key, &secret, &at);
+                match secrets.iter().find(|(other, _)| *other == secret) {
+                    Some((_, first)) => self.say(twice(&key, at, first.clone())),
+                    None => secrets.push((secret, at)),
                 }
-                None => secrets.push((secret, at)),
             }
         }
-        usable.then(|| secrets.into_iter().map(|(secret, _)| secret).collect())
+        secrets.into_iter().map(|(secret, _)| secret).collect()
     }
 
-    pub(super) fn secret_file(&mut self, key: &KeyName, written: &Text) -> Option<Secret> {
+    /// Remembers a secret, to compare it with that of nonces.
+    pub(super) fn know(&mut self, key: &str, secret: &Secret, at: &Range<usize>) {
+        let (key, secret, at) = (key.to_owned(), secret.clone(), at.clone());
+        self.secrets.push(Known { key, secret, at });
+    }
+
+    pub(super) fn secret_file(&mut self, key: &str, written: &Text<'_>) -> Option<Secret> {
         let path = self.directory.join(written.get_ref());
+        let (at, name) = (written.span(), path.display());
         match (self.host.read_secret)(&path) {
             Ok(file) => {
                 if file.is_public {
-                    let key = key.clone();
-                    self.say(Caution::ReadableSecret { key, path }, written.span());
+                    let sentence =
+                        format!("{key} names {name}, which every user of this host may read");
+                    self.say(Finding::caution(at, sentence).help(format!("chmod 600 {name}")));
                 }
                 Some(file.secret)
             }
             Err(source) => {
-                let key = key.clone();
-                self.refuse(AuthFault::SecretFile { key, path, source }, written.span())
+                let help = match source {
+                    NoSecret::Unreadable(_) => SECRET_FILE,
+                    NoSecret::Empty => MAKE_SECRET,
+                    NoSecret::Binary => "base64 is wanted: make one with `openssl rand -base64 32`",
+                };
+                self.say(Finding::fault(at, format!("{key} names {name}, {source}")).help(help));
+                None
             }
         }
     }
 
     /// A shared secret opens the relay to whoever guesses it, offline and without end:
     /// each credential seen on the wire proves a guess right or wrong.
-    pub(super) fn strong(
-        &mut self,
-        key: &KeyName,
-        secret: Secret,
-        at: &Range<usize>,
-    ) -> Option<Secret> {
-        let key = key.clone();
-        if secret.expose().trim().is_empty() {
-            return self.refuse(AuthFault::EmptySecret { key }, at.clone());
-        }
-        if is_placeholder(secret.expose()) {
-            return self.refuse(AuthFault::Placeholder { key }, at.clone());
-        }
+    pub(super) fn is_strong(&mut self, key: &str, secret: &Secret, at: &Range<usize>) -> bool {
         let length = secret.expose().len();
-        if length < 16 {
-            return self.refuse(AuthFault::ShortSecret { key, length }, at.clone());
-        }
-        Some(secret)
+        let sentence = if secret.expose().trim().is_empty() {
+            format!("{key} has a secret that is empty")
+        } else if is_placeholder(secret.expose()) {
+            format!("{key} is still the placeholder of a guide, which everybody knows")
+        } else if length < 16 {
+            format!(
+                "{key} is a secret of {length} bytes, too short to resist guessing: 16 are the least"
+            )
+        } else {
+            return true;
+        };
+        self.say(Finding::fault(at.clone(), sentence).help(MAKE_SECRET));
+        false
     }
 
-    fn users(
-        &mut self,
-        key: &KeyName,
-        entries: BTreeMap<Text, Spanned<UserEntry>>,
-        realm: &str,
-        realms: &[String],
-    ) -> Option<BTreeMap<String, UserKey>> {
+    fn users(&mut self, table: &Table<'_>, realm: &str) -> BTreeMap<String, UserKey> {
+        let key = table.heading();
         let mut seen: BTreeMap<String, Range<usize>> = BTreeMap::new();
-        let mut users = Some(BTreeMap::new());
-        for (name, entry) in entries {
+        let mut users = BTreeMap::new();
+        for (written, entry) in table.users() {
+            let (name, at) = (*written.get_ref(), written.span());
             // With and without the realm a name is one user, and so it is in all its spellings. One
             // that cannot be prepared is refused below.
-            let prepared = relay::keys::prepared(name.get_ref());
-            let prepared = prepared.unwrap_or(Cow::Borrowed(name.get_ref()));
+            let prepared = relay::keys::prepared(name).unwrap_or(Cow::Borrowed(name));
             let own = Keys::new(realm).own_name(&prepared).to_owned();
-            let at = name.span();
-            let key = key.clone();
-            let ends_in = |other: &&String| {
-                let name = name.get_ref();
-                Keys::new(other.as_str()).own_name(name) != name
-            };
-            let foreign = realms.iter().filter(|other| **other != realm).find(ends_in);
-            let user = match (seen.get(&own), foreign) {
-                (Some(first), _) => {
-                    let see = Some((first.clone(), "first here"));
-                    self.refuse_beside(AuthFault::SameUser { key }, at.clone(), see)
-                }
-                (None, Some(realm)) => {
-                    let realm = realm.clone();
-                    self.refuse(AuthFault::ForeignUser { key, realm }, at.clone())
-                }
-                (None, None) => self.user(&key, name, entry),
-            };
+            let ends_in = |other: &&String| Keys::new(other.as_str()).own_name(name) != name;
+            let foreign = self
+                .realms
+                .iter()
+                .filter(|other| *other != realm)
+                .find(ends_in);
+            if let Some(first) = seen.get(&own) {
+                let sentence = format!(
+                    "{key} has one user twice, with the realm in the name and without, or in two \
+                     spellings that RFC 8265 makes one"
+                );
+                self.say(Finding::fault(at.clone(), sentence).see(first.clone(), "first here"));
+            } else if let Some(realm) = foreign {
+                let sentence = format!(
+                    "{key} has a user whose name ends in the realm `{realm}`, where such clients are \
+                     looked for"
+                );
+                let help = format!("move the user to the table of `{realm}`");
+                self.say(Finding::fault(at.clone(), sentence).help(help));
+            } else if let Some(credential) = self.user(&key, &written, entry) {
+                users.insert(name.to_owned(), credential);
+            }
             seen.insert(own, at);
-            users = users.zip(user).map(|(mut users, (name, key))| {
-                users.insert(name, key);
-                users
-            });
         }
         users
     }
 
     fn user(
         &mut self,
-        of: &KeyName,
-        name: Text,
-        entry: Spanned<UserEntry>,
-    ) -> Option<(String, UserKey)> {
+        key: &str,
+        name: &Text<'_>,
+        entry: &Spanned<DeValue<'_>>,
+    ) -> Option<UserKey> {
         // RFC 8489 §14.3: fewer than 509 bytes.
         if name.get_ref().len() > 508 {
-            return self.refuse(AuthFault::LongUserName { key: of.clone() }, name.span());
+            let sentence = format!("{key} has a user name of more than 508 bytes");
+            self.say(Finding::fault(name.span(), sentence));
+            return None;
         }
-        let at = entry.span();
-        let key = match entry.into_inner() {
-            UserEntry::Password(password) => {
-                self.opaque(of, &name, &password, &at)?;
-                self.password(of, name.get_ref(), password, at)?
-            }
-            UserEntry::Key(None) => return self.refuse(AuthFault::NoKey { key: of.clone() }, at),
-            UserEntry::Key(Some(digits)) => {
-                self.opaque(of, &name, "a password stood here", &at)?;
-                let Some(key) = PrecomputedKey::from_hex(digits.get_ref()) else {
-                    let (key, form) = ("key".into(), Form::Key);
-                    return self.refuse(Fault::Form { key, form }, digits.span());
-                };
-                let text = Secret::new(digits.get_ref());
-                self.secrets.push(Known::new(of, &text, &digits.span()));
-                UserKey::Precomputed(key)
-            }
-        };
-        Some((name.into_inner(), key))
-    }
-
-    /// Whether a client could send these: the relay core is asked, as it will be at the start.
-    fn opaque(
-        &mut self,
-        key: &KeyName,
-        name: &Text,
-        password: &str,
-        at: &Range<usize>,
-    ) -> Option<()> {
-        match Keys::new("").add_user(name.get_ref(), password) {
-            Ok(()) => Some(()),
-            Err(source) => {
-                let at = match source {
-                    NotOpaque::Name => name.span(),
-                    NotOpaque::Password => at.clone(),
-                };
-                let key = key.clone();
-                self.refuse(AuthFault::User { key, source }, at)
-            }
+        // Whether a client could send these: the relay core is asked, as it will be at the start.
+        let password = entry.get_ref().as_str();
+        let trial = password.unwrap_or("a password stands elsewhere");
+        if let Err(source) = Keys::new("").add_user(name.get_ref(), trial) {
+            let at = match source {
+                NotOpaque::Name => name.span(),
+                NotOpaque::Password => entry.span(),
+            };
+            self.say(Finding::fault(at, format!("{key}: {source}")));
+            return None;
         }
+        if let Some(password) = password {
+            return self.password(key, name.get_ref(), password, entry.span());
+        }
+        let digits = entry.get_ref().get("key").and_then(text)?;
+        let parsed = PrecomputedKey::from_hex(digits.get_ref());
+        if parsed.is_none() {
+            let sentence = "`key` is not a key: that is 32 hexadecimal digits";
+            let help = "make one with `printf 'USER:REALM:PASSWORD' | md5sum`";
+            self.say(Finding::fault(digits.span(), sentence).help(help));
+        }
+        self.know(key, &Secret::new(*digits.get_ref()), &digits.span());
+        parsed.map(UserKey::Precomputed)
     }
 
     fn password(
         &mut self,
-        key: &KeyName,
+        key: &str,
         name: &str,
-        password: String,
+        password: &str,
         at: Range<usize>,
     ) -> Option<UserKey> {
-        if is_placeholder(&password) {
-            return self.refuse(AuthFault::Placeholder { key: key.clone() }, at);
+        if is_placeholder(password) {
+            let sentence =
+                format!("{key} is still the placeholder of a guide, which everybody knows");
+            self.say(Finding::fault(at, sentence).help(MAKE_SECRET));
+            return None;
         }
         if password.len() < 8 || password == name {
-            self.say(Caution::WeakPassword { key: key.clone() }, at.clone());
+            let sentence = format!("{key} has a password that is easy to guess");
+            let help = "make one with `openssl rand -base64 12`";
+            self.say(Finding::caution(at.clone(), sentence).help(help));
         }
         let password = Secret::new(password);
-        self.secrets.push(Known::new(key, &password, &at));
+        self.know(key, &password, &at);
         Some(UserKey::Password(password))
     }
 }
@@ -301,3 +257,8 @@ const PROMPTS: &[&str] = &[
     "insertsecret",
     "todo",
 ];
+
+const MAKE_SECRET: &str = "make one with `openssl rand -base64 32`";
+const SECRET_FILE: &str = "a relative path starts at the directory of the configuration file; the \
+                           file holds one secret, and the user that runs the server must be able \
+                           to read it";

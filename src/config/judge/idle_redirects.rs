@@ -2,35 +2,12 @@
 
 use std::ops::Range;
 
-use relay::{Limits, Redirect, Transport, When};
-use toml::Spanned;
+use relay::{Redirect, Transport, When};
 
 use super::Judge;
-use crate::config::caution::Caution;
-use crate::config::file::RedirectTable;
-use crate::config::{Auth, Listener};
-
-/// Where a rule says what.
-pub(super) struct Place {
-    when: Range<usize>,
-    to: Range<usize>,
-}
-
-impl Place {
-    pub(super) fn of(table: &Spanned<RedirectTable>) -> Self {
-        let RedirectTable { to, when, .. } = table.get_ref();
-        let when = when.as_ref().map(Spanned::span);
-        let to = match to.as_deref() {
-            Some([first, .., last]) => Some(first.span().start..last.span().end),
-            Some([only]) => Some(only.span()),
-            Some([]) | None => None,
-        };
-        Self {
-            when: when.unwrap_or_else(|| table.span()),
-            to: to.unwrap_or_else(|| table.span()),
-        }
-    }
-}
+use crate::config::Listener;
+use crate::config::finding::Finding;
+use crate::config::table::Table;
 
 /// How a client comes: a rule sends it where the same way leads.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -41,42 +18,47 @@ struct Way {
 
 impl Judge<'_> {
     /// Says which rules wait for more allocations than there can be.
-    pub(super) fn waiting_redirects(
-        &mut self,
-        rules: &[Redirect],
-        places: &[Place],
-        limits: &Limits,
-        auth: &Auth,
-    ) {
-        for (rule, place) in rules.iter().zip(places) {
+    pub(super) fn waiting_redirects(&mut self, tables: &[Table<'_>]) {
+        for (index, table) in tables.iter().enumerate() {
+            let rule = &self.config.redirects[index];
             let When::Allocations(limit) = rule.when else {
                 continue;
             };
-            let mut realms = auth.realms.iter();
+            let mut realms = self.config.auth.realms.iter();
             let realm = realms.find(|realm| rule.realm.as_deref() == Some(&*realm.name));
-            let totals = [limits.total, realm.and_then(|realm| realm.total)];
+            let totals = [
+                self.config.allocation.total,
+                realm.and_then(|realm| realm.total),
+            ];
             if let Some(total) = totals.into_iter().flatten().min()
                 && limit > total
             {
-                self.say(Caution::IdleRedirect { limit, total }, place.when.clone());
+                let sentence = format!(
+                    "`[[redirect]] when` waits for {limit} allocations, but there are never more \
+                     than {total}"
+                );
+                let help = "lower it, or raise `total` in [allocation] or in the realm";
+                self.say(Finding::caution(at_when(table), sentence).help(help));
             }
         }
     }
 
     /// Says which rules have no place for any client, and which leave all they could send on to
     /// rules before them.
-    pub(super) fn passed_redirects(
-        &mut self,
-        rules: &[Redirect],
-        places: &[Place],
-        listeners: &[Listener],
-    ) {
-        let ways: Vec<Way> = listeners.iter().map(Way::of).collect();
-        for (index, (rule, place)) in rules.iter().zip(places).enumerate() {
+    pub(super) fn passed_redirects(&mut self, tables: &[Table<'_>]) {
+        let rules = self.config.redirects.clone();
+        let ways: Vec<Way> = self.listeners.iter().flatten().map(Way::of).collect();
+        for (index, (rule, table)) in rules.iter().zip(tables).enumerate() {
             let own = || ways.iter().filter(|way| way.is_served_by(rule));
             if own().next().is_none() {
-                let clients = words(&ways);
-                self.say(Caution::PlacelessRedirect { clients }, place.to.clone());
+                let sentence =
+                    "no client of this server can go to what this `[[redirect]] to` names";
+                let help = format!(
+                    "a client keeps its transport and the family of its address: here clients come \
+                     over {}",
+                    words(&ways)
+                );
+                self.say(Finding::caution(at_to(table), sentence).help(help));
                 continue;
             }
             let before = &rules[..index];
@@ -86,10 +68,25 @@ impl Judge<'_> {
             };
             let deciding: Option<Vec<usize>> = own().map(|way| decides(&way)).collect();
             if let Some(first) = deciding.and_then(|all| all.into_iter().min()) {
-                let see = (places[first].when.clone(), "decides first");
-                self.say_beside(Caution::PassedRedirect, place.when.clone(), see);
+                let sentence = "this `[[redirect]]` never decides: another before it always holds when it does";
+                let caution = Finding::caution(at_when(table), sentence);
+                let caution = caution.see(at_when(&tables[first]), "decides first");
+                self.say(caution.help("put it before the other, or remove it"));
             }
         }
+    }
+}
+
+fn at_when(table: &Table<'_>) -> Range<usize> {
+    table.at("when").unwrap_or_else(|| table.at.clone())
+}
+
+/// The place of all targets together, without the brackets.
+fn at_to(table: &Table<'_>) -> Range<usize> {
+    match &table.texts("to")[..] {
+        [first, .., last] => first.span().start..last.span().end,
+        [only] => only.span(),
+        [] => table.at.clone(),
     }
 }
 

@@ -1,134 +1,115 @@
-//! `threads` and `[allocation]`: how much of everything.
+//! `[allocation]`, `[unauthenticated]` and `[tcp]`: limits that must leave each other room.
 
 use std::time::Duration;
 
-use relay::Limits;
-
 use super::Judge;
 use crate::config::Relay;
-use crate::config::caution::Caution;
-use crate::config::fault::{Fault, KeyName};
-use crate::config::file::{AllocationTable, Number, Text};
+use crate::config::finding::Finding;
+use crate::config::table::Table;
 
 impl Judge<'_> {
-    pub(super) fn threads(&mut self, written: Option<Number>) -> Option<usize> {
-        match self.number("threads", written.as_ref(), 0..=1024, 0)? {
-            0 => Some(self.host.cores),
-            threads => usize::try_from(threads).ok(),
+    pub(super) fn allocation(&mut self, table: &Table<'_>) {
+        self.quotas(table);
+        let keys = ["default-lifetime", "max-lifetime"];
+        if !self.is_good(table, &keys) {
+            return;
         }
-    }
-
-    /// `relay` says how many allocations the ports can hold; `stream_indication` is of `[tcp]`.
-    pub(super) fn allocation(
-        &mut self,
-        table: &AllocationTable,
-        stream_indication: Option<usize>,
-        relay: Option<&Relay>,
-    ) -> Option<Limits> {
-        let lifetimes =
-            self.lifetimes(table.default_lifetime.as_ref(), table.max_lifetime.as_ref());
-        let quotas = self.quotas(
-            [PER_USER, TOTAL].map(KeyName::from),
-            table.per_user.as_ref(),
-            table.total.as_ref(),
-            relay,
-        );
-        let permissions = self.number(
-            "[allocation] permissions",
-            table.permissions.as_ref(),
-            1..=65536,
-            256,
-        );
-        // RFC 8656 §12: new clients have 0x4000 to 0x4FFF, there are no more.
-        let channels = self.number(
-            "[allocation] channels",
-            table.channels.as_ref(),
-            1..=4096,
-            256,
-        );
-        let (default_lifetime, max_lifetime) = lifetimes?;
-        let (per_user, total) = quotas?;
-        Some(Limits {
-            default_lifetime,
-            max_lifetime,
-            per_user,
-            total,
-            permissions: usize::try_from(permissions?).ok()?,
-            channels: usize::try_from(channels?).ok()?,
-            stream_indication: stream_indication?,
-        })
-    }
-
-    fn lifetimes(
-        &mut self,
-        default: Option<&Text>,
-        max: Option<&Text>,
-    ) -> Option<(Duration, Duration)> {
-        // A lifetime of more than a month is a slip: nobody would miss the port it holds.
-        let possible = Duration::from_secs(1)..=Duration::from_secs(30 * 24 * 3600);
-        let default_lifetime =
-            self.duration(DEFAULT_LIFETIME, default, possible.clone(), RFC_LIFETIME);
-        let max_lifetime = self.duration(MAX_LIFETIME, max, possible, Duration::from_secs(3600));
-        let (default_lifetime, max_lifetime) = (default_lifetime?, max_lifetime?);
-        if default_lifetime > max_lifetime {
-            let written = default.or(max)?;
-            let see = default
-                .and(max)
-                .map(|max| (max.span(), "the longest lifetime granted"));
-            return self.refuse_beside(Fault::DefaultOverMax, written.span(), see);
+        let lifetimes = [
+            self.config.allocation.default_lifetime,
+            self.config.allocation.max_lifetime,
+        ];
+        let [default, max] = keys.map(|key| table.at(key));
+        if lifetimes[0] > lifetimes[1]
+            && let Some(at) = default.clone().or(max.clone())
+        {
+            let sentence = "`[allocation] default-lifetime` is longer than `max-lifetime`";
+            let fault =
+                Finding::fault(at, sentence).see(default.and(max), "the longest lifetime granted");
+            self.say(fault.help("lower `default-lifetime` or raise `max-lifetime`"));
+            return;
         }
-        for (key, written, lifetime) in [
-            (DEFAULT_LIFETIME, default, default_lifetime),
-            (MAX_LIFETIME, max, max_lifetime),
-        ] {
-            if let Some(written) = written.filter(|_| lifetime < RFC_LIFETIME) {
-                let key = key.into();
-                self.say(Caution::ShortLifetime { key }, written.span());
+        for (key, lifetime) in keys.into_iter().zip(lifetimes) {
+            if let Some(at) = table.at(key).filter(|_| lifetime < RFC_LIFETIME) {
+                let sentence = format!(
+                    "{} is below 10m, the lifetime RFC 8656 lets clients count on",
+                    table.name(key)
+                );
+                self.say(Finding::caution(at, sentence).help(
+                    "the calls of libjuice (OBS, libdatachannel), rice and werift end: they refresh \
+                     after nine minutes or more, whatever they were granted",
+                ));
             }
         }
-        Some((default_lifetime, max_lifetime))
     }
 
     /// How many allocations one user may hold, and all of them together.
-    pub(super) fn quotas(
-        &mut self,
-        [one, all]: [KeyName; 2],
-        per_user: Option<&Number>,
-        total: Option<&Number>,
-        relay: Option<&Relay>,
-    ) -> Option<(Option<u32>, Option<u32>)> {
-        let limit = self.quota(one.clone(), per_user, relay);
-        let limits = limit.zip(self.quota(all, total, relay))?;
-        match (limits, per_user) {
-            ((Some(per_user), Some(all)), Some(written)) if per_user > all => {
-                let fault = Fault::PerUserOverTotal {
-                    key: one,
-                    per_user,
-                    total: all,
-                };
-                let see = total.map(|total| (total.span(), "all users together"));
-                self.refuse_beside(fault, written.span(), see)
-            }
-            _ => Some(limits),
+    pub(super) fn quotas(&mut self, table: &Table<'_>) {
+        self.fits_ports(table, "per-user");
+        self.fits_ports(table, "total");
+        if let (Some(at), Some(per_user), Some(total @ 1..)) = (
+            table.at("per-user"),
+            table.number("per-user"),
+            table.number("total"),
+        ) && per_user > total
+            && self.is_good(table, &["per-user", "total"])
+        {
+            let key = table.name("per-user");
+            let fault = Finding::fault(
+                at,
+                format!("{key} is {per_user}, more than `total` with {total}"),
+            );
+            let fault = fault.see(table.at("total"), "all users together");
+            self.say(fault.help("lower `per-user` or raise `total` (0 = no limit)"));
         }
     }
 
-    /// A number of allocations, 0 for no limit.
-    pub(super) fn quota(
-        &mut self,
-        key: impl Into<KeyName>,
-        written: Option<&Number>,
-        relay: Option<&Relay>,
-    ) -> Option<Option<u32>> {
-        let key = key.into();
-        let quota = self.number(key.clone(), written, 0..=u32::MAX, 0)?;
-        if let (Some(relay), Some(written)) = (relay, written) {
-            let ports = relay.capacity();
-            if quota > ports {
-                return self.refuse(Fault::QuotaOverPorts { key, quota, ports }, written.span());
+    /// Each allocation takes a port.
+    pub(super) fn fits_ports(&mut self, table: &Table<'_>, key: &str) {
+        if let (Some(at), Some(quota), Some(ports)) =
+            (table.at(key), table.number(key), self.capacity)
+            && quota > ports
+        {
+            let key = table.name(key);
+            let sentence =
+                format!("{key} is {quota}, but `[relay] ports` has room for {ports} allocations");
+            let help = "lower the quota, widen `[relay] ports`, or write 0 for no limit";
+            self.say(Finding::fault(at, sentence).help(help));
+        }
+    }
+
+    /// One network is one of all.
+    pub(super) fn unauthenticated(&mut self, table: &Table<'_>) {
+        let allowance = self.config.unauthenticated;
+        if let (Some(one), Some(all), Some(at)) = (
+            allowance.per_prefix,
+            allowance.total,
+            table.at("per-prefix"),
+        ) && one > all
+            && self.is_good(table, &["per-prefix", "total"])
+        {
+            let fault = Finding::fault(at, "`[unauthenticated] per-prefix` is more than `total`");
+            let fault = fault.see(table.at("total"), "all prefixes together");
+            self.say(fault.help("lower `per-prefix` or raise `total`"));
+        }
+    }
+
+    /// Says which bounds a shorter lifetime of strangers keeps from ever being reached.
+    pub(super) fn tcp(&mut self, table: &Table<'_>) {
+        let tcp = self.config.tcp;
+        for (other, bound) in [("first-frame", tcp.first_frame), ("idle", tcp.idle)] {
+            if let Some(at) = table.at("stranger-lifetime")
+                && tcp.stranger_lifetime < bound
+                && self.is_good(table, &["stranger-lifetime", other])
+            {
+                let sentence = format!(
+                    "`[tcp] stranger-lifetime` is shorter than `{other}`, {}, which then ends no \
+                     connection",
+                    humantime::format_duration(bound)
+                );
+                let help = format!("lengthen it, or shorten `{other}`");
+                self.say(Finding::caution(at, sentence).help(help));
             }
         }
-        Some((quota > 0).then_some(quota))
     }
 }
 
@@ -142,7 +123,3 @@ impl Relay {
 
 /// RFC 8656 §3.2: the default lifetime is ten minutes.
 const RFC_LIFETIME: Duration = Duration::from_secs(600);
-const DEFAULT_LIFETIME: &str = "[allocation] default-lifetime";
-const MAX_LIFETIME: &str = "[allocation] max-lifetime";
-const PER_USER: &str = "[allocation] per-user";
-const TOTAL: &str = "[allocation] total";

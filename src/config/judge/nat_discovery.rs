@@ -6,249 +6,254 @@ use std::ops::Range;
 use relay::{HostAddress, NatDiscovery, Partner, PartnerSecret, SecondAddress, Transport};
 
 use super::Judge;
-use super::net::{count, family, not_unicast};
-use super::reuse::Known;
-use crate::config::fault::{Fault, Form, KeyName, NatDiscoveryFault};
-use crate::config::file::{NatDiscoveryTable, OneOrMore, Several, Text};
+use super::net::{address, count, different_families, family, second_of_family, socket};
+use crate::config::finding::Finding;
+use crate::config::table::Table;
 use crate::config::{Listener, Relay, Secret};
 
 /// An address and port, and where they are written.
 type Written = (SocketAddr, Range<usize>);
 
 impl Judge<'_> {
-    /// Adds to `listeners` what the second address and port need.
-    pub(super) fn nat_discovery(
-        &mut self,
-        table: &NatDiscoveryTable,
-        listeners: &mut Vec<Listener>,
-        relay: &Relay,
-    ) -> Option<Vec<NatDiscovery>> {
-        let alternates = self.sockets(ALTERNATE, table.alternate.as_ref())?;
-        let partners = self.sockets(PARTNER, table.partner.as_ref())?;
+    /// Adds to the listeners what the second address and port need.
+    pub(super) fn nat_discovery(&mut self, table: &Table<'_>) {
+        let alternates = self.sockets(table, "alternate");
+        let partners = self.sockets(table, "partner");
+        if !self.is_good(table, &["alternate", "partner", "external"]) {
+            return;
+        }
         if let ([(_, alternate), ..], [(_, partner), ..]) = (&alternates[..], &partners[..]) {
-            let see = Some((alternate.clone(), "one host with two addresses"));
-            return self.refuse_beside(NatDiscoveryFault::Both, partner.clone(), see);
+            let sentence = "`[nat-discovery] partner` and `alternate` exclude each other";
+            let fault = Finding::fault(partner.clone(), sentence);
+            let fault = fault.see(alternate.clone(), "one host with two addresses");
+            self.say(fault.help(
+                "name a second address of this host, or another host that has one of its own",
+            ));
+            return;
         }
-        let externals = self.externals(table, &alternates)?;
+        let Some(externals) = self.externals(table, &alternates) else {
+            return;
+        };
         let secret = self.partner_secret(table, &partners);
-        let port = self.number(PORT, table.port.as_ref(), 1..=65_535, DEFAULT_PORT);
-        let mut found = Vec::new();
         for (written, external) in alternates.into_iter().zip(externals) {
-            found.push(self.second_address(written, external, listeners, relay)?);
+            self.second_address(&table.name("alternate"), written, external);
         }
-        let (secret, port) = (secret?, port?);
-        for (second, at) in partners {
+        let port = table
+            .number("port")
+            .and_then(|port| u16::try_from(port).ok());
+        let (Some(secret), Some(port)) = (secret, port) else {
+            return;
+        };
+        for written in partners {
+            let secret = PartnerSecret::new(secret.expose().as_bytes());
             let partner = Partner {
-                address: second.ip(),
-                port: port as u16,
-                secret: PartnerSecret::new(secret.expose().as_bytes()),
+                address: written.0.ip(),
+                port,
+                secret,
             };
-            found.push(self.partner(partner, (second, at), listeners, relay)?);
+            self.partner(&table.name("partner"), partner, written);
         }
-        Some(found)
     }
 
     /// A second address of this host.
-    fn second_address(
-        &mut self,
-        (alternate, at): Written,
-        external: IpAddr,
-        listeners: &mut Vec<Listener>,
-        relay: &Relay,
-    ) -> Option<NatDiscovery> {
-        let local = alternate.ip();
-        if let Err(source) = (self.host.bind)(local) {
-            let here = self.host.addresses.clone();
-            let (key, address) = (ALTERNATE.into(), local);
-            let fault = Fault::NotOnHost {
-                key,
-                address,
-                source,
-                here,
+    fn second_address(&mut self, key: &str, written: Written, external: IpAddr) {
+        let local = written.0.ip();
+        if self.is_on_host(key, local, &written.1)
+            && let Some(first) = self.first(key, &written)
+        {
+            let discovery = NatDiscovery {
+                primary: host_address(first.ip(), &self.config.relay),
+                alternate: SecondAddress::Here(HostAddress { local, external }),
+                ports: [first.port(), written.0.port()],
+                tcp: listens(&self.config.listeners, Transport::Tcp, first),
             };
-            return self.refuse(fault, at);
+            self.add(discovery);
         }
-        let first = self.first(ALTERNATE, alternate, &at, listeners, relay)?;
-        let discovery = NatDiscovery {
-            primary: host_address(first.ip(), relay),
-            alternate: SecondAddress::Here(HostAddress { local, external }),
-            ports: [first.port(), alternate.port()],
-            tcp: listens(listeners, Transport::Tcp, first),
-        };
-        add_corners(listeners, &discovery);
-        Some(discovery)
     }
 
     /// The address of another host.
-    fn partner(
-        &mut self,
-        partner: Partner,
-        (second, at): Written,
-        listeners: &mut Vec<Listener>,
-        relay: &Relay,
-    ) -> Option<NatDiscovery> {
+    fn partner(&mut self, key: &str, partner: Partner, written: Written) {
+        let (second, at) = (written.0, written.1.clone());
         let address = second.ip();
-        let is_external = |pair: &relay::RelayAddress| pair.external == address;
-        if self.host.addresses.contains(&address) || relay.addresses.iter().any(is_external) {
-            return self.refuse(NatDiscoveryFault::PartnerHere { address }, at);
+        let mut relays = self.config.relay.addresses.iter();
+        if self.host.addresses.contains(&address) || relays.any(|pair| pair.external == address) {
+            let help = "name the other host; a second address of this one is an `alternate`";
+            self.say(Finding::fault(at, format!("{key} {address} is this host itself")).help(help));
+            return;
         }
-        let first = self.first(PARTNER, second, &at, listeners, relay)?;
-        let ports = [first.port(), second.port()];
-        let is_taken = |listener: &Listener| {
-            listener.transport == Transport::Udp && listener.listen.port() == partner.port
+        let Some(first) = self.first(key, &written) else {
+            return;
         };
-        if ports.contains(&partner.port) || listeners.iter().any(is_taken) {
-            let port = partner.port;
-            return self.refuse(NatDiscoveryFault::ClientsPort { port }, at);
+        let (ports, port) = ([first.port(), second.port()], partner.port);
+        let mut listeners = self.config.listeners.iter();
+        let is_taken = |listener: &Listener| {
+            listener.transport == Transport::Udp && listener.listen.port() == port
+        };
+        if ports.contains(&port) || listeners.any(is_taken) {
+            let sentence = format!("`[nat-discovery] port` is {port}, where clients are heard");
+            let help = "partners write to a port of their own, the same on both hosts";
+            self.say(Finding::fault(at, sentence).help(help));
+            return;
         }
-        let discovery = NatDiscovery {
-            primary: host_address(first.ip(), relay),
-            alternate: SecondAddress::Partner(partner),
+        let primary = host_address(first.ip(), &self.config.relay);
+        let alternate = SecondAddress::Partner(partner);
+        self.add(NatDiscovery {
+            primary,
+            alternate,
             ports,
             tcp: false,
-        };
-        add_corners(listeners, &discovery);
-        Some(discovery)
+        });
+    }
+
+    fn add(&mut self, discovery: NatDiscovery) {
+        add_corners(&mut self.config.listeners, &discovery);
+        self.config.nat_discovery.push(discovery);
     }
 
     /// The secret shared with the partner; empty, and used by nobody, where there is none.
-    fn partner_secret(
-        &mut self,
-        table: &NatDiscoveryTable,
-        partners: &[Written],
-    ) -> Option<Secret> {
-        let filled = |text: &&Text| !text.get_ref().is_empty();
-        let inline = table.secret.as_ref().filter(filled);
-        let file = table.secret_file.as_ref().filter(filled);
-        let (key, written) = match (inline, file) {
+    fn partner_secret(&mut self, table: &Table<'_>, partners: &[Written]) -> Option<Secret> {
+        let filled = |key| table.text(key).filter(|text| !text.get_ref().is_empty());
+        let (key, written) = match (filled("secret"), filled("secret-file")) {
             (Some(_), Some(file)) => {
-                return self.refuse(NatDiscoveryFault::TwoSecrets, file.span());
+                let sentence = "`[nat-discovery] secret-file` and `secret` exclude each other";
+                self.say(Finding::fault(file.span(), sentence).help("keep the file"));
+                return None;
             }
-            (Some(inline), None) => (SECRET, inline),
-            (None, Some(file)) => (SECRET_FILE, file),
+            (Some(inline), None) => ("secret", inline),
+            (None, Some(file)) => ("secret-file", file),
             (None, None) => {
-                return match partners {
-                    [] => Some(Secret::new("")),
-                    [(_, at), ..] => self.refuse(NatDiscoveryFault::NoSecret, at.clone()),
+                let Some((_, at)) = partners.first() else {
+                    return Some(Secret::new(""));
                 };
+                let sentence = "`[nat-discovery] partner` needs a secret that both hosts know";
+                self.say(Finding::fault(at.clone(), sentence).help(
+                    "make one with `openssl rand -base64 32` and write it as `secret` on both hosts",
+                ));
+                return None;
             }
         };
+        let (name, at) = (table.name(key), written.span());
         if partners.is_empty() {
-            return self.refuse(NatDiscoveryFault::NoPartner { key }, written.span());
+            let fault = Finding::fault(at, format!("{name} means nothing without `partner`"));
+            self.say(fault.help("name the other host, such as partner = \"203.0.113.8:3479\""));
+            return None;
         }
-        let name = KeyName::from(key);
-        let secret = if key == SECRET {
-            Secret::new(written.get_ref())
-        } else {
-            self.secret_file(&name, written)?
+        let secret = match key {
+            "secret" => Secret::new(*written.get_ref()),
+            _ => self.secret_file(&name, &written)?,
         };
-        let at = written.span();
-        let secret = self.strong(&name, secret, &at)?;
-        self.secrets.push(Known::new(&name, &secret, &at));
+        let secret = Some(secret).filter(|secret| self.is_strong(&name, secret, &at))?;
+        self.know(&name, &secret, &at);
         Some(secret)
     }
 
     /// The address and port of the first UDP listener of the family, which `second` must not share.
-    fn first(
-        &mut self,
-        key: &'static str,
-        second: SocketAddr,
-        at: &Range<usize>,
-        listeners: &[Listener],
-        relay: &Relay,
-    ) -> Option<SocketAddr> {
+    fn first(&mut self, key: &str, (second, at): &Written) -> Option<SocketAddr> {
         let same_family = |ip: IpAddr| ip.is_ipv4() == second.is_ipv4();
-        let primary = listeners.iter().find(|listener| {
+        let primary = self.config.listeners.iter().find(|listener| {
             listener.transport == Transport::Udp && same_family(listener.listen.ip())
         });
         let Some(&Listener { listen, .. }) = primary else {
             let family = family(second.ip());
-            return self.refuse(NatDiscoveryFault::NoListener { key, family }, at.clone());
+            let sentence =
+                format!("{key} needs a `[[listener]]` for UDP over {family}, and there is none");
+            self.say(Finding::fault(at.clone(), sentence).help(
+                "add one; its address and port are the first, those of `[nat-discovery]` the second",
+            ));
+            return None;
         };
         let mut first = SocketAddr::new(listen.ip().to_canonical(), listen.port());
-        if listen.ip().is_unspecified() {
-            let mut locals = relay.addresses.iter().map(|address| address.local);
-            match locals.find(|local| same_family(*local)) {
-                Some(local) => first.set_ip(local),
-                None => {
-                    let fault = NatDiscoveryFault::AnyAddress { key, listen };
-                    return self.refuse(fault, at.clone());
-                }
-            }
+        let mut locals = self
+            .config
+            .relay
+            .addresses
+            .iter()
+            .map(|address| address.local);
+        if let Some(local) = locals
+            .find(|local| same_family(*local))
+            .filter(|_| first.ip().is_unspecified())
+        {
+            first.set_ip(local);
         }
-        let fault = if first.port() == 0 {
-            NatDiscoveryFault::AnyPort { key, listen }
+        let differ = "clients compare two addresses and two ports (RFC 5780): both must differ";
+        let (flaw, help) = if first.ip().is_unspecified() {
+            let flaw = format!(
+                "needs to know the first address, but the listener {listen} is on every one"
+            );
+            (
+                flaw,
+                "name one address in its `listen`, or in `[relay] addresses`",
+            )
+        } else if first.port() == 0 {
+            let flaw =
+                format!("needs to know the first port, but the listener {listen} leaves it open");
+            (flaw, "clients expect 3478")
         } else if first.ip() == second.ip() {
-            NatDiscoveryFault::SameAddress { key, first }
+            (
+                format!("has the same address as the listener {first}"),
+                differ,
+            )
         } else if first.port() == second.port() {
-            NatDiscoveryFault::SamePort { key, first }
+            (format!("has the same port as the listener {first}"), differ)
         } else {
             return Some(first);
         };
-        self.refuse(fault, at.clone())
+        self.say(Finding::fault(at.clone(), format!("{key} {flaw}")).help(help));
+        None
     }
 
     /// Addresses and ports, one of each family at most.
-    fn sockets(&mut self, key: &'static str, list: Option<&OneOrMore>) -> Option<Vec<Written>> {
+    fn sockets(&mut self, table: &Table<'_>, key: &str) -> Vec<Written> {
         let mut sockets: Vec<Written> = Vec::new();
-        for (text, at) in list.into_iter().flat_map(Several::texts) {
-            let Ok(socket) = text.parse::<SocketAddr>() else {
-                let (key, form) = (key.into(), Form::OneSocketAddress);
-                return self.refuse(Fault::Form { key, form }, at);
-            };
+        for (socket, at) in table.texts(key).into_iter().filter_map(socket) {
             let socket = SocketAddr::new(socket.ip().to_canonical(), socket.port());
-            if let Some(kind) = not_unicast(socket.ip()) {
-                let (key, address) = (key.into(), socket.ip());
-                return self.refuse(Fault::NotUnicast { key, address, kind }, at);
-            }
-            if socket.port() == 0 {
-                return self.refuse(NatDiscoveryFault::PortZero { key }, at);
-            }
             let twin = |(other, _): &&Written| other.is_ipv4() == socket.is_ipv4();
-            if let Some((_, first)) = sockets.iter().find(twin) {
-                let see = Some((first.clone(), "first here"));
-                let (key, family) = (key.into(), family(socket.ip()));
-                return self.refuse_beside(Fault::SecondOfFamily { key, family }, at, see);
+            match sockets.iter().find(twin) {
+                Some((_, first)) => {
+                    let first = first.clone();
+                    self.say(second_of_family(&table.name(key), socket.ip(), at, first));
+                }
+                None => sockets.push((socket, at)),
             }
-            sockets.push((socket, at));
         }
-        Some(sockets)
+        sockets
     }
 
     /// What clients see of each alternate.
-    fn externals(
-        &mut self,
-        table: &NatDiscoveryTable,
-        alternates: &[Written],
-    ) -> Option<Vec<IpAddr>> {
-        let Some(list) = table
-            .external
-            .as_ref()
-            .filter(|list| !list.get_ref().is_empty())
-        else {
+    fn externals(&mut self, table: &Table<'_>, alternates: &[Written]) -> Option<Vec<IpAddr>> {
+        let externals: Vec<_> = table
+            .texts("external")
+            .into_iter()
+            .filter_map(address)
+            .collect();
+        let Some(at) = table.at("external").filter(|_| !externals.is_empty()) else {
             return Some(alternates.iter().map(|(socket, _)| socket.ip()).collect());
         };
-        let mut externals = Vec::new();
-        for written in list.get_ref() {
-            externals.push(self.address(EXTERNAL, written, |_, _, _, _| Some(()))?);
-        }
-        if externals.len() != alternates.len() {
-            let fault = NatDiscoveryFault::ExternalCount {
-                external: count(externals.len()),
-                alternate: count(alternates.len()),
-            };
-            return self.refuse(fault, list.span());
-        }
-        for ((external, (local, _)), written) in
-            externals.iter().zip(alternates).zip(list.get_ref())
+        let pairs = || externals.iter().zip(alternates);
+        let key = table.name("external");
+        let fault = if externals.len() != alternates.len() {
+            let (count, others) = (count(externals.len()), count(alternates.len()));
+            Finding::fault(
+                at,
+                format!("{key} has {count} and `alternate` has {others}"),
+            )
+        } else if let Some(((external, at), (local, _))) =
+            pairs().find(|((external, _), (local, _))| external.is_ipv4() != local.is_ipv4())
         {
-            if external.is_ipv4() != local.is_ipv4() {
-                let (external, local) = (*external, local.ip());
-                let fault = NatDiscoveryFault::ExternalFamily { external, local };
-                return self.refuse(fault, written.span());
-            }
-        }
-        Some(externals)
+            different_families(&key, *external, local.ip(), at.clone())
+        } else {
+            return Some(
+                externals
+                    .into_iter()
+                    .map(|(external, _)| external)
+                    .collect(),
+            );
+        };
+        self.say(fault.help(
+            "give one external address per alternate, in the same order; repeat an address that \
+             needs no mapping",
+        ));
+        None
     }
 }
 
@@ -293,11 +298,3 @@ fn listens(listeners: &[Listener], transport: Transport, at: SocketAddr) -> bool
             && (ip.to_canonical() == at.ip() || ip.is_unspecified() && ip.is_ipv4() == at.is_ipv4())
     })
 }
-
-const ALTERNATE: &str = "[nat-discovery] alternate";
-const EXTERNAL: &str = "[nat-discovery] external";
-const PARTNER: &str = "[nat-discovery] partner";
-const PORT: &str = "[nat-discovery] port";
-const SECRET: &str = "[nat-discovery] secret";
-const SECRET_FILE: &str = "[nat-discovery] secret-file";
-const DEFAULT_PORT: u32 = 3480;

@@ -1,278 +1,188 @@
 //! `[[listener]]` and `[relay]`: addresses and ports.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 
-use relay::{PortRange, RelayAddress};
+use relay::{RelayAddress, Transport};
 use toml::Spanned;
 
 use super::Judge;
-use crate::config::caution::Caution;
-use crate::config::fault::{Fault, Form};
-use crate::config::file::{ListenerTable, RelayTable, Text, Texts};
-use crate::config::{DYNAMIC_PORTS, Listener, Relay};
+use crate::config::Listener;
+use crate::config::finding::Finding;
+use crate::config::table::{Table, Text};
 
 impl Judge<'_> {
-    pub(super) fn listeners(&mut self, tables: &[Spanned<ListenerTable>]) -> Option<Vec<Listener>> {
-        if tables.is_empty() {
-            return Some(Listener::defaults(self.host));
-        }
+    pub(super) fn listeners(&mut self, file: &Table<'_>) {
         let mut listeners: Vec<(Listener, Range<usize>)> = Vec::new();
-        let mut usable = true;
-        for table in tables {
-            let read = self
-                .listener(table)
-                .and_then(|read| self.once(read, &listeners));
-            usable &= read.is_some();
-            listeners.extend(read);
-        }
-        usable.then(|| {
-            listeners
-                .into_iter()
-                .map(|(listener, _)| listener)
-                .collect()
-        })
-    }
-
-    /// Refuses a listener that is there already; port 0 twice is two ports.
-    fn once(
-        &mut self,
-        (listener, at): (Listener, Range<usize>),
-        others: &[(Listener, Range<usize>)],
-    ) -> Option<(Listener, Range<usize>)> {
-        let twin = others
-            .iter()
-            .find(|(other, _)| *other == listener && listener.listen.port() != 0);
-        match twin {
-            Some((_, first)) => {
-                let see = Some((first.clone(), "first here"));
-                let key = LISTEN.into();
-                self.refuse_beside(Fault::Duplicate { key }, at, see)
-            }
-            None => Some((listener, at)),
-        }
-    }
-
-    fn listener(&mut self, table: &Spanned<ListenerTable>) -> Option<(Listener, Range<usize>)> {
-        let (at, table) = (table.span(), table.get_ref());
-        let transport = table.transport.map(Into::into).or_else(|| {
-            let (key, example) = ("transport", "transport = \"udp\"");
-            self.refuse(
-                Fault::Missing {
-                    table: LISTENER,
-                    key,
-                    example,
-                },
-                at.clone(),
-            )
-        });
-        let Some(written) = &table.listen else {
-            let (key, example) = ("listen", "listen = \"0.0.0.0:3478\"");
-            return self.refuse(
-                Fault::Missing {
-                    table: LISTENER,
-                    key,
-                    example,
-                },
-                at,
-            );
-        };
-        let Ok(listen) = written.get_ref().parse::<SocketAddr>() else {
-            return self.refuse(
-                Fault::Form {
-                    key: LISTEN.into(),
-                    form: Form::SocketAddress,
-                },
-                written.span(),
-            );
-        };
-        self.on_host(LISTEN, listen.ip(), written)?;
-        if listen.port() == 0 {
-            self.say(Caution::AnyPort, written.span());
-        }
-        Some((
-            Listener {
-                transport: transport?,
-                listen,
-            },
-            written.span(),
-        ))
-    }
-
-    pub(super) fn relay(&mut self, table: &RelayTable) -> Option<Relay> {
-        let local = self.addresses(ADDRESSES, table.addresses.as_ref(), Self::on_host);
-        let external = self.addresses(EXTERNAL, table.external.as_ref(), |_, _, _, _| Some(()));
-        let ports = self.ports(table.ports.as_ref());
-        let addresses = match (filled(&table.addresses), filled(&table.external)) {
-            (Some(written), Some(list)) => self.pairwise(written, list, local?, external?),
-            (Some(_), None) => Some(local?.into_iter().map(plain).collect()),
-            (None, Some(list)) => self.by_family(list, external?),
-            (None, None) => Some(self.host.routed.iter().copied().map(plain).collect()),
-        };
-        Some(Relay {
-            addresses: addresses?,
-            ports: ports?,
-        })
-    }
-
-    /// The addresses of a list, at most one of each family, each passing `check`.
-    fn addresses(
-        &mut self,
-        key: &'static str,
-        list: Option<&Texts>,
-        check: fn(&mut Self, &'static str, IpAddr, &Text) -> Option<()>,
-    ) -> Option<Vec<IpAddr>> {
-        let list = list.map_or(&[][..], |list| list.get_ref().as_slice());
-        let mut addresses: Vec<(IpAddr, Range<usize>)> = Vec::new();
-        let mut usable = true;
-        for written in list {
-            let Some(ip) = self.address(key, written, check) else {
-                usable = false;
+        for table in file.tables("listener") {
+            let is_tcp = table
+                .text("transport")
+                .is_some_and(|word| *word.get_ref() == "tcp");
+            let transport = if is_tcp {
+                Transport::Tcp
+            } else {
+                Transport::Udp
+            };
+            let Some((listen, at)) = table.text("listen").and_then(socket) else {
                 continue;
             };
-            let same_family = |other: &(IpAddr, _)| other.0.is_ipv4() == ip.is_ipv4();
-            if let Some((other, first)) = addresses.iter().find(|other| same_family(other)) {
-                let fault = if *other == ip {
-                    Fault::Duplicate { key: key.into() }
-                } else {
-                    Fault::SecondOfFamily {
-                        key: key.into(),
-                        family: family(ip),
-                    }
-                };
-                return self.refuse_beside(
-                    fault,
-                    written.span(),
-                    Some((first.clone(), "first here")),
-                );
+            let key = table.name("listen");
+            if !self.is_on_host(&key, listen.ip(), &at) {
+                continue;
             }
-            addresses.push((ip, written.span()));
+            if listen.port() == 0 {
+                let sentence =
+                    format!("{key} has port 0: the kernel picks another port at each start");
+                self.say(Finding::caution(at.clone(), sentence).help("clients expect 3478"));
+            }
+            let listener = Listener { transport, listen };
+            // Port 0 twice is two ports.
+            let twin = listeners
+                .iter()
+                .find(|(other, _)| *other == listener && listen.port() != 0);
+            if let Some((_, first)) = twin {
+                self.say(twice(&key, at, first.clone()));
+            } else {
+                listeners.push((listener, at));
+            }
         }
-        usable.then(|| addresses.into_iter().map(|(ip, _)| ip).collect())
+        if !listeners.is_empty() {
+            self.config.listeners = listeners
+                .into_iter()
+                .map(|(listener, _)| listener)
+                .collect();
+        }
+        let mut tables = file.tables("listener").into_iter();
+        let are_good = tables.all(|table| self.is_good(&table, &["transport", "listen"]));
+        self.listeners = are_good.then(|| self.config.listeners.clone());
     }
 
-    pub(super) fn address(
-        &mut self,
-        key: &'static str,
-        written: &Text,
-        check: fn(&mut Self, &'static str, IpAddr, &Text) -> Option<()>,
-    ) -> Option<IpAddr> {
-        let Ok(address) = written.get_ref().parse::<IpAddr>() else {
-            return self.refuse(
-                Fault::Form {
-                    key: key.into(),
-                    form: Form::Address,
-                },
-                written.span(),
-            );
-        };
-        let address = address.to_canonical();
-        if let Some(kind) = not_unicast(address) {
-            let key = key.into();
-            return self.refuse(Fault::NotUnicast { key, address, kind }, written.span());
+    pub(super) fn relay(&mut self, table: &Table<'_>) {
+        let local = self.addresses(table, "addresses");
+        let external = self.addresses(table, "external");
+        let keys = ["addresses", "external", "ports"];
+        if self.is_good(table, &keys) {
+            self.pair(table, local, external);
         }
-        check(self, key, address, written)?;
-        Some(address)
+        if let Some(at) = table.at("ports").filter(|at| !self.is_told(at))
+            && self.config.relay.ports.first() < 1024
+        {
+            let key = table.name("ports");
+            let sentence =
+                format!("{key} reaches below 1024, where other services of this host live");
+            let help = "49152-65535 is the range meant for this";
+            self.say(Finding::caution(at, sentence).help(help));
+        }
+        self.capacity = self
+            .is_good(table, &keys)
+            .then(|| self.config.relay.capacity());
+    }
+
+    /// The addresses of a list, at most one of each family. Those under `addresses` are of this host.
+    fn addresses(&mut self, table: &Table<'_>, key: &str) -> Vec<Spanned<IpAddr>> {
+        let mut addresses: Vec<Spanned<IpAddr>> = Vec::new();
+        let name = table.name(key);
+        for (ip, at) in table.texts(key).into_iter().filter_map(address) {
+            if self.is_told(&at) || key == "addresses" && !self.is_on_host(&name, ip, &at) {
+                continue;
+            }
+            let mut others = addresses.iter();
+            match others.find(|other| other.get_ref().is_ipv4() == ip.is_ipv4()) {
+                Some(first) if *first.get_ref() == ip => self.say(twice(&name, at, first.span())),
+                Some(first) => self.say(second_of_family(&name, ip, at, first.span())),
+                None => addresses.push(Spanned::new(at, ip)),
+            }
+        }
+        addresses
     }
 
     /// Binding is the only honest test: the kernel alone knows what it lets a process use.
-    fn on_host(&mut self, key: &'static str, address: IpAddr, written: &Text) -> Option<()> {
+    pub(super) fn is_on_host(&mut self, key: &str, address: IpAddr, at: &Range<usize>) -> bool {
         let Err(source) = (self.host.bind)(address) else {
-            return Some(());
+            return true;
         };
-        let here = self.host.addresses.clone();
-        self.refuse(
-            Fault::NotOnHost {
-                key: key.into(),
-                address,
-                source,
-                here,
-            },
-            written.span(),
-        )
+        let here: Vec<String> = self.host.addresses.iter().map(IpAddr::to_string).collect();
+        let local = if key.contains("alternate") {
+            "`alternate`"
+        } else {
+            "`[relay] addresses`"
+        };
+        let mut help = format!(
+            "behind 1:1 NAT, {local} holds the local address and `external` the public one"
+        );
+        if !here.is_empty() {
+            help += &format!("; this host has {}", here.join(", "));
+        }
+        let sentence = format!("{key} holds {address}, which this host cannot use: {source}");
+        self.say(Finding::fault(at.clone(), sentence).help(help));
+        false
     }
 
-    /// Both lists written: the first stands for the first, and so on.
-    fn pairwise(
+    /// Where both lists are written, the first stands for the first, and so on. An external address
+    /// alone, as on a cloud machine, stands for the host's address of its family.
+    fn pair(
         &mut self,
-        written: &Texts,
-        list: &Texts,
-        local: Vec<IpAddr>,
-        external: Vec<IpAddr>,
-    ) -> Option<Vec<RelayAddress>> {
-        if local.len() != external.len() {
-            let fault = Fault::ExternalCount {
-                external: count(external.len()),
-                addresses: count(local.len()),
-            };
-            return self.refuse_beside(
-                fault,
-                list.span(),
-                Some((written.span(), "to pair with these")),
-            );
-        }
-        let mut pairs = Vec::new();
-        for (index, (local, external)) in local.into_iter().zip(external).enumerate() {
-            if local.is_ipv4() != external.is_ipv4() {
-                let see = Some((written.get_ref()[index].span(), "its pair"));
-                let at = list.get_ref()[index].span();
-                return self.refuse_beside(Fault::ExternalFamily { external, local }, at, see);
-            }
-            pairs.push(RelayAddress { local, external });
-        }
-        Some(pairs)
-    }
-
-    /// Only `external` written, as on a cloud machine: each stands for the
-    /// host's address of its family.
-    fn by_family(&mut self, list: &Texts, external: Vec<IpAddr>) -> Option<Vec<RelayAddress>> {
-        let mut pairs: Vec<_> = self.host.routed.iter().copied().map(plain).collect();
-        for (external, written) in external.into_iter().zip(list.get_ref()) {
-            let same_family = |pair: &&mut RelayAddress| pair.local.is_ipv4() == external.is_ipv4();
-            match pairs.iter_mut().find(same_family) {
-                Some(pair) => pair.external = external,
-                None => return self.refuse(Fault::ExternalAlone { external }, written.span()),
-            }
-        }
-        Some(pairs)
-    }
-
-    fn ports(&mut self, written: Option<&Text>) -> Option<PortRange> {
-        let Some(written) = written else {
-            return Some(DYNAMIC_PORTS);
-        };
-        let ends = written.get_ref().split_once('-');
-        let ends = ends.and_then(|(first, last)| {
-            Some((
-                first.trim().parse::<u16>().ok()?,
-                last.trim().parse::<u16>().ok()?,
-            ))
-        });
-        match ends {
-            None => self.refuse(
-                Fault::Form {
-                    key: PORTS.into(),
-                    form: Form::Ports,
-                },
-                written.span(),
-            ),
-            Some((0, _) | (_, 0)) => self.refuse(Fault::PortZero, written.span()),
-            Some((first, last)) => match PortRange::new(first, last) {
-                None => self.refuse(Fault::PortsReversed { first, last }, written.span()),
-                Some(ports) => {
-                    if first < 1024 {
-                        self.say(Caution::PrivilegedPorts, written.span());
-                    }
-                    Some(ports)
+        table: &Table<'_>,
+        local: Vec<Spanned<IpAddr>>,
+        external: Vec<Spanned<IpAddr>>,
+    ) {
+        let key = table.name("external");
+        let routed = self.host.routed.iter().copied();
+        if local.is_empty() {
+            let mut pairs: Vec<_> = routed.map(plain).collect();
+            for external in external {
+                let (at, external) = (external.span(), external.into_inner());
+                let mut twins = pairs.iter_mut();
+                match twins.find(|pair| pair.local.is_ipv4() == external.is_ipv4()) {
+                    Some(pair) => pair.external = external,
+                    None => self.say(
+                        Finding::fault(at, format!(
+                            "{key} {external} has no address of its family on this host to pair with"
+                        ))
+                        .help("name the address it stands for in `[relay] addresses`"),
+                    ),
                 }
-            },
+            }
+            self.config.relay.addresses = pairs;
+            return;
         }
+        let mut pairs: Vec<_> = local.iter().map(|local| plain(*local.get_ref())).collect();
+        if let Some(at) = table.at("external").filter(|_| !external.is_empty())
+            && local.len() != external.len()
+        {
+            let (count, others) = (count(external.len()), count(local.len()));
+            let sentence = format!(
+                "{key} has {count} and {} has {others}",
+                table.name("addresses")
+            );
+            let fault =
+                Finding::fault(at, sentence).see(table.at("addresses"), "to pair with these");
+            self.say(fault.help(
+                "give one external address per relay address, in the same order; repeat an address \
+                 that needs no mapping",
+            ));
+            return;
+        }
+        for ((pair, local), external) in pairs.iter_mut().zip(&local).zip(&external) {
+            let (at, external) = (external.span(), *external.get_ref());
+            if pair.local.is_ipv4() != external.is_ipv4() {
+                let fault = different_families(&key, external, pair.local, at)
+                    .see(local.span(), "its pair");
+                self.say(fault.help("pair IPv4 with IPv4 and IPv6 with IPv6, in the same order"));
+            }
+            pair.external = external;
+        }
+        self.config.relay.addresses = pairs;
     }
 }
 
-/// A list with something in it: an empty one is as good as none.
-fn filled(list: &Option<Texts>) -> Option<&Texts> {
-    list.as_ref().filter(|list| !list.get_ref().is_empty())
+pub(super) fn socket(text: Text<'_>) -> Option<(SocketAddr, Range<usize>)> {
+    Some((text.get_ref().parse().ok()?, text.span()))
+}
+
+pub(super) fn address(text: Text<'_>) -> Option<(IpAddr, Range<usize>)> {
+    let address: IpAddr = text.get_ref().parse().ok()?;
+    Some((address.to_canonical(), text.span()))
 }
 
 fn plain(ip: IpAddr) -> RelayAddress {
@@ -282,14 +192,33 @@ fn plain(ip: IpAddr) -> RelayAddress {
     }
 }
 
-pub(super) fn not_unicast(ip: IpAddr) -> Option<&'static str> {
-    if ip.is_unspecified() {
-        return Some("the unspecified");
-    }
-    if ip.is_multicast() {
-        return Some("a multicast");
-    }
-    (ip == IpAddr::V4(Ipv4Addr::BROADCAST)).then_some("the broadcast")
+pub(super) fn twice(key: &str, at: Range<usize>, first: Range<usize>) -> Finding {
+    Finding::fault(at, format!("{key} is given twice")).see(first, "first here")
+}
+
+pub(super) fn second_of_family(
+    key: &str,
+    ip: IpAddr,
+    at: Range<usize>,
+    first: Range<usize>,
+) -> Finding {
+    let sentence = format!(
+        "{key} names a second {} address: one of each family is used",
+        family(ip)
+    );
+    Finding::fault(at, sentence).see(first, "first here")
+}
+
+pub(super) fn different_families(
+    key: &str,
+    external: IpAddr,
+    local: IpAddr,
+    at: Range<usize>,
+) -> Finding {
+    Finding::fault(
+        at,
+        format!("{key} {external} cannot stand for {local}: the families differ"),
+    )
 }
 
 pub(super) fn family(ip: IpAddr) -> &'static str {
@@ -297,14 +226,6 @@ pub(super) fn family(ip: IpAddr) -> &'static str {
 }
 
 pub(super) fn count(addresses: usize) -> String {
-    match addresses {
-        1 => "1 address".to_owned(),
-        many => format!("{many} addresses"),
-    }
+    let plural = if addresses == 1 { "" } else { "es" };
+    format!("{addresses} address{plural}")
 }
-
-const LISTENER: &str = "[[listener]]";
-const LISTEN: &str = "[[listener]] listen";
-const ADDRESSES: &str = "[relay] addresses";
-const EXTERNAL: &str = "[relay] external";
-const PORTS: &str = "[relay] ports";

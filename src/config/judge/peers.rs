@@ -5,53 +5,41 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use relay::policy::{Mode, Network};
 
 use super::Judge;
-use crate::config::Peers;
-use crate::config::caution::Caution;
-use crate::config::fault::Fault;
-use crate::config::file::{PeerMode, PeersTable, Text};
+use crate::config::finding::Finding;
+use crate::config::table::Table;
 
 impl Judge<'_> {
-    pub(super) fn peers(&mut self, table: &PeersTable) -> Option<Peers> {
-        let allow = self.networks("[peers] allow", &table.allow);
-        let deny = self.networks("[peers] deny", &table.deny);
-        let mode = match &table.mode {
-            Some(mode) if *mode.get_ref() == PeerMode::AllowList => Mode::AllowList,
-            Some(_) | None => Mode::Closed,
+    pub(super) fn peers(&mut self, table: &Table<'_>) {
+        let networks = |key| -> Vec<Network> {
+            let texts = table.texts(key).into_iter();
+            texts
+                .filter_map(|text| text.get_ref().parse().ok())
+                .collect()
         };
-        let allow = allow?;
-        for (entry, written) in allow.iter().zip(&table.allow) {
-            if reaches_loopback(entry) {
-                self.say(Caution::LoopbackPeers, written.span());
+        (self.config.peers.allow, self.config.peers.deny) = (networks("allow"), networks("deny"));
+        for written in table.texts("allow") {
+            if written
+                .get_ref()
+                .parse()
+                .is_ok_and(|network| reaches_loopback(&network))
+            {
+                let sentence = "`[peers] allow` opens loopback: clients reach the services that \
+                                listen only on this host";
+                self.say(Finding::caution(written.span(), sentence).help(
+                    "name the networks that are meant; this is right only for trying on one machine",
+                ));
             }
         }
-        if let Some(written) = &table.mode
-            && mode == Mode::AllowList
-            && allow.is_empty()
+        if let Some(at) = table.at("mode")
+            && self.config.peers.mode == Mode::AllowList
+            && table.texts("allow").is_empty()
         {
-            self.say(Caution::NoPeers, written.span());
-        }
-        Some(Peers {
-            mode,
-            allow,
-            deny: deny?,
-        })
-    }
-
-    fn networks(&mut self, key: &'static str, list: &[Text]) -> Option<Vec<Network>> {
-        let read: Vec<_> = list
-            .iter()
-            .map(|written| self.network(key, written))
-            .collect();
-        read.into_iter().collect()
-    }
-
-    fn network(&mut self, key: &'static str, written: &Text) -> Option<Network> {
-        match written.get_ref().parse() {
-            Ok(network) => Some(network),
-            Err(source) => {
-                let key = key.into();
-                self.refuse(Fault::Network { key, source }, written.span())
-            }
+            let sentence = "`[peers] mode` is \"allow-list\" and `allow` is empty: no peer can be \
+                            reached";
+            self.say(
+                Finding::caution(at, sentence)
+                    .help("name the networks of the peers, such as allow = [\"203.0.113.0/24\"]"),
+            );
         }
     }
 }

@@ -3,118 +3,99 @@
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 
-use relay::{Redirect, Target, Transport, When};
+use relay::{Redirect, Target, When};
 use toml::Spanned;
 
-use super::net::not_unicast;
-use super::{Judge, Surroundings};
-use crate::config::Relay;
-use crate::config::caution::Caution;
-use crate::config::fault::{Fault, Form, RedirectFault};
-use crate::config::file::{Number, RedirectTable, Text, WhenEntry};
+use super::Judge;
+use super::net::twice;
+use crate::config::finding::Finding;
+use crate::config::form::target;
+use crate::config::table::{Table, Text};
 
 impl Judge<'_> {
-    pub(super) fn redirects(
-        &mut self,
-        tables: Vec<Spanned<RedirectTable>>,
-        around: Surroundings<'_>,
-    ) -> Option<Vec<Redirect>> {
-        let read: Vec<_> = tables
-            .into_iter()
-            .map(|table| self.redirect(table, around))
-            .collect();
-        read.into_iter().collect()
-    }
-
-    fn redirect(
-        &mut self,
-        table: Spanned<RedirectTable>,
-        around: Surroundings<'_>,
-    ) -> Option<Redirect> {
-        let at = table.span();
-        let RedirectTable { to, when, realm } = table.into_inner();
-        let to = self.alternates(to.as_deref().unwrap_or_default(), at.clone(), around);
-        let when = self.when(when, at, around.relay);
-        let realm = realm.map(|written| self.known_realm(written, around));
-        Some(Redirect {
-            to: to?,
-            when: when?,
-            realm: match realm {
-                Some(realm) => Some(realm?.into()),
-                None => None,
-            },
-        })
-    }
-
-    fn alternates(
-        &mut self,
-        written: &[Text],
-        table: Range<usize>,
-        around: Surroundings<'_>,
-    ) -> Option<Vec<Target>> {
-        if written.is_empty() {
-            let fault = Fault::Missing {
-                table: TABLE,
-                key: "to",
-                example: "to = [\"203.0.113.9:3478\"]",
+    pub(super) fn redirects(&mut self, file: &Table<'_>) {
+        let tables = file.tables("redirect");
+        let shares_nonces = file.table("auth").at("nonce-secret-file").is_some();
+        for table in &tables {
+            let to = self.targets(table);
+            let when = table.table("when");
+            self.fits_ports(&when, "allocations");
+            let when = match table.text("when").map(Spanned::into_inner) {
+                Some("always") => When::Always,
+                Some(_) => When::Draining,
+                None => When::Allocations(when.number("allocations").unwrap_or_default()),
             };
-            return self.refuse(fault, table);
+            let realm = table.text("realm");
+            if let Some(realm) = &realm {
+                self.known_realm(realm, shares_nonces);
+            }
+            let realm = realm.map(|realm| realm.into_inner().into());
+            self.config.redirects.push(Redirect { to, when, realm });
         }
-        let mut read: Vec<(Target, Range<usize>)> = Vec::new();
-        let mut usable = true;
-        for written in written {
-            let Some(target) = self.target(written, around) else {
-                usable = false;
+        if self.is_faultless() {
+            self.waiting_redirects(&tables);
+            self.passed_redirects(&tables);
+        }
+    }
+
+    fn targets(&mut self, table: &Table<'_>) -> Vec<Target> {
+        let mut targets: Vec<(Target, Range<usize>)> = Vec::new();
+        for written in table.texts("to") {
+            let at = written.span();
+            let Some(target) = target(written.get_ref()).filter(|_| !self.is_told(&at)) else {
                 continue;
             };
-            if let Some((_, first)) = read.iter().find(|(other, _)| overlap(*other, target)) {
-                let see = Some((first.clone(), "first here"));
-                let key = TO.into();
-                return self.refuse_beside(Fault::Duplicate { key }, written.span(), see);
+            if self.is_own(target) {
+                let sentence =
+                    format!("`[[redirect]] to` names {target}, where this server listens itself");
+                let help = "name another server, as its clients reach it";
+                self.say(Finding::fault(at, sentence).help(help));
+                continue;
             }
-            read.push((target, written.span()));
+            if let Some((_, first)) = targets.iter().find(|(other, _)| overlap(*other, target)) {
+                self.say(twice("`[[redirect]] to`", at, first.clone()));
+                continue;
+            }
+            self.caution_target(target.address, &at);
+            targets.push((target, at));
         }
-        usable.then(|| read.into_iter().map(|(target, _)| target).collect())
+        targets.into_iter().map(|(target, _)| target).collect()
     }
 
-    fn target(&mut self, written: &Text, around: Surroundings<'_>) -> Option<Target> {
-        let at = written.span();
-        let Some(Target { address, transport }) = read_target(written.get_ref()) else {
-            let (key, form) = (TO.into(), Form::Target);
-            return self.refuse(Fault::Form { key, form }, at);
-        };
-        if let Some(kind) = not_unicast(address.ip()) {
-            let (key, address) = (TO.into(), address.ip());
-            return self.refuse(Fault::NotUnicast { key, address, kind }, at);
-        }
-        let port = address.port();
-        if port == 0 {
-            return self.refuse(RedirectFault::PortZero, at);
-        }
-        let target = Target { address, transport };
-        if self.is_own(target, around) {
-            return self.refuse(RedirectFault::Itself { target }, at);
-        }
-        if let Some(reason) = nowhere(address.ip()) {
-            let address = address.ip();
-            self.say(Caution::LocalTarget { address, reason }, at.clone());
+    fn caution_target(&mut self, target: SocketAddr, at: &Range<usize>) {
+        let (address, port) = (target.ip(), target.port());
+        if let Some(reason) = nowhere(address) {
+            let sentence = format!(
+                "`[[redirect]] to` names {address}, which leads clients to no other server"
+            );
+            self.say(Finding::caution(at.clone(), sentence).help(reason));
         }
         if is_blocked(port) {
-            self.say(Caution::BlockedPort { port }, at);
+            let help = match port {
+                ..1024 => "its users would get no relay: below 1024 it goes to 80 and 443 only",
+                1024.. => {
+                    "its users would get no relay: the port belongs to another protocol; take 3478, \
+                     443 or 80"
+                }
+            };
+            let sentence =
+                format!("`[[redirect]] to` has port {port}, which Chromium sends nothing to");
+            self.say(Finding::caution(at.clone(), sentence).help(help));
         }
-        Some(target)
     }
 
     /// Whether clients that send to this address come here.
-    fn is_own(&self, target: Target, around: Surroundings<'_>) -> bool {
+    fn is_own(&self, target: Target) -> bool {
         let address = target.address;
-        let relays = around.relay.map_or(&[][..], |relay| &relay.addresses);
+        let relays = self
+            .capacity
+            .map_or(&[][..], |_| &self.config.relay.addresses);
         // Behind 1:1 NAT clients know the external address of what is bound to the local one.
         let faces = relays.iter().filter(|pair| pair.external == address.ip());
         let locals = faces.map(|pair| pair.local);
         let mut locals = locals.chain([address.ip()]);
         let is_here = |ip: IpAddr| ip.is_loopback() || self.host.addresses.contains(&ip);
-        let listeners = around.listeners.unwrap_or_default();
+        let listeners = self.listeners.as_deref().unwrap_or_default();
         locals.any(|local| {
             let local = SocketAddr::new(local, address.port());
             listeners.iter().any(|listener| {
@@ -125,69 +106,26 @@ impl Judge<'_> {
         })
     }
 
-    fn when(
-        &mut self,
-        written: Option<Spanned<WhenEntry>>,
-        table: Range<usize>,
-        relay: Option<&Relay>,
-    ) -> Option<When> {
-        match written.map(Spanned::into_inner) {
-            Some(WhenEntry::Always) => Some(When::Always),
-            Some(WhenEntry::Draining) => Some(When::Draining),
-            Some(WhenEntry::Allocations(Some(limit))) => self.threshold(&limit, relay),
-            Some(WhenEntry::Allocations(None)) => {
-                let fault = Fault::Missing {
-                    table: "[[redirect]] when",
-                    key: "allocations",
-                    example: "when = { allocations = 1000 }",
-                };
-                self.refuse(fault, table)
-            }
-            None => {
-                let fault = Fault::Missing {
-                    table: TABLE,
-                    key: "when",
-                    example: "when = \"draining\"",
-                };
-                self.refuse(fault, table)
-            }
+    fn known_realm(&mut self, written: &Text<'_>, shares_nonces: bool) {
+        if !self.realms.iter().any(|realm| realm == written.get_ref()) {
+            let known: Vec<_> = self
+                .realms
+                .iter()
+                .map(|realm| format!("`{realm}`"))
+                .collect();
+            let sentence = "`[[redirect]] realm` is none of this server's";
+            let help = format!("there is {}", known.join(", "));
+            self.say(Finding::fault(written.span(), sentence).help(help));
+        } else if !shares_nonces {
+            let sentence = "`[[redirect]] realm` needs `[auth] nonce-secret-file`: of which realm a \
+                            client is shows when it has signed, and from then on Chromium signs to \
+                            the next server with a nonce of this one";
+            self.say(Finding::fault(written.span(), sentence).help(
+                "give all servers the same secret, such as nonce-secret-file = \"nonce.secret\" in \
+                 [auth]; or remove `realm`, and everyone is sent on at the first request",
+            ));
         }
     }
-
-    fn threshold(&mut self, written: &Number, relay: Option<&Relay>) -> Option<When> {
-        let key = "[[redirect]] when.allocations";
-        self.number(key, Some(written), 1..=u32::MAX, 1)?;
-        let limit = self.quota(key, Some(written), relay)?;
-        limit.map(When::Allocations)
-    }
-
-    fn known_realm(&mut self, written: Text, around: Surroundings<'_>) -> Option<String> {
-        let at = written.span();
-        if !around.realms.contains(written.get_ref()) {
-            let known = around.realms.iter().map(|realm| format!("`{realm}`"));
-            let known = known.collect();
-            return self.refuse(RedirectFault::UnknownRealm { known }, at);
-        }
-        if !around.shares_nonces {
-            return self.refuse(RedirectFault::RealmWithoutNonceSecret, at);
-        }
-        Some(written.into_inner())
-    }
-}
-
-/// An address and a port, and the transport behind it if there is one.
-fn read_target(written: &str) -> Option<Target> {
-    let (address, transport) = match written.rsplit_once('/') {
-        Some((address, "udp")) => (address, Some(Transport::Udp)),
-        Some((address, "tcp")) => (address, Some(Transport::Tcp)),
-        Some(_) => return None,
-        None => (written, None),
-    };
-    let address: SocketAddr = address.parse().ok()?;
-    Some(Target {
-        address: SocketAddr::new(address.ip().to_canonical(), address.port()),
-        transport,
-    })
 }
 
 /// Whether some clients may be sent to both, which are one place then.
@@ -220,22 +158,8 @@ const fn is_blocked(port: u16) -> bool {
         80 | 443 => false,
         ..1024 => true,
         // Kept for other protocols, by Firefox too.
-        1719
-        | 1720
-        | 1723
-        | 2049
-        | 3659
-        | 4045
-        | 5060
-        | 5061
-        | 6000
-        | 6566
-        | 6665..=6669
-        | 6697
-        | 10080 => true,
+        1719 | 1720 | 1723 | 2049 | 3659 | 4045 | 5060 | 5061 | 6000 | 6566 => true,
+        6665..=6669 | 6697 | 10080 => true,
         1024.. => false,
     }
 }
-
-const TABLE: &str = "[[redirect]]";
-const TO: &str = "[[redirect]] to";

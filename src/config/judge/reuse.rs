@@ -3,25 +3,17 @@
 use std::ops::Range;
 
 use super::Judge;
-use crate::config::fault::{AuthFault, KeyName};
+use crate::config::finding::Finding;
 use crate::config::{Secret, TokenSecret};
 
-/// A secret of the file, and where it is written.
+/// A secret of the file, its key, and where it is written.
 pub(super) struct Known {
-    key: KeyName,
-    secret: Secret,
-    at: Range<usize>,
+    pub(super) key: String,
+    pub(super) secret: Secret,
+    pub(super) at: Range<usize>,
 }
 
 impl Known {
-    pub(super) fn new(key: &KeyName, secret: &Secret, at: &Range<usize>) -> Self {
-        Self {
-            key: key.clone(),
-            secret: secret.clone(),
-            at: at.clone(),
-        }
-    }
-
     /// Whether whoever guesses one has the other.
     fn gives_away(&self, other: &Self) -> bool {
         let [one, other] = [self, other].map(|known| known.secret.expose().trim());
@@ -36,19 +28,18 @@ impl Judge<'_> {
     ///
     /// Each nonce is a MAC made with it over what the hearer knows, and strangers hear nonces for
     /// the asking: they can check guesses at the secret as fast as they can compute.
-    pub(super) fn nonce_secret_apart(&mut self) -> Option<()> {
+    pub(super) fn nonce_secret_apart(&mut self) {
         let Some(nonces) = self.nonce_secret.take() else {
-            return Some(());
+            return;
         };
-        let twin = self.secrets.iter().find(|other| nonces.gives_away(other));
-        let Some(Known { key, at, .. }) = twin else {
-            return Some(());
-        };
-        let fault = AuthFault::NonceSecretReused {
-            key: nonces.key,
-            other: key.clone(),
-        };
-        let see = Some((at.clone(), "the same"));
-        self.refuse_beside(fault, nonces.at, see)
+        if let Some(twin) = self.secrets.iter().find(|other| nonces.gives_away(other)) {
+            let sentence = format!(
+                "{} holds the same secret as {}: every stranger hears nonces made with it, and can \
+                 check guesses at it offline",
+                nonces.key, twin.key
+            );
+            let fault = Finding::fault(nonces.at, sentence).see(twin.at.clone(), "the same");
+            self.say(fault.help("make one for nonces alone: `openssl rand -base64 32`"));
+        }
     }
 }
