@@ -42,7 +42,7 @@ pub(crate) use rows::{ROWS, Row, Unwritten};
 pub(crate) use secret::{NoSecret, PrecomputedKey, Secret, TokenSecret};
 
 /// The whole configuration, every choice made.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Default, Clone, PartialEq)]
 pub(crate) struct Config {
     /// The realm of long-term credentials.
     pub(crate) realm: String,
@@ -84,7 +84,7 @@ pub(crate) struct Listener {
 }
 
 /// The addresses and ports of allocations.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct Relay {
     /// Empty when the host has no address but loopback.
     pub(crate) addresses: Vec<RelayAddress>,
@@ -204,19 +204,9 @@ impl Config {
             listeners: Listener::defaults(host),
             relay: Relay {
                 addresses: host.routed.iter().map(plain).collect(),
-                ports: ALL_PORTS,
+                ports: PortRange::default(),
             },
-            nat_discovery: Vec::new(),
-            auth: Auth::default(),
-            oauth: Oauth::default(),
-            allocation: Limits::default(),
-            mobility: false,
-            icmp: IcmpTold::default(),
-            redirects: Vec::new(),
-            unauthenticated: Allowance::default(),
-            tcp: StreamLimits::default(),
-            peers: Peers::default(),
-            log: Log::default(),
+            ..Self::default()
         }
     }
 
@@ -396,8 +386,3 @@ fn parse(tree: &DeTable<'_>, path: &Path, host: &Host) -> (Config, Vec<Finding>)
 
 /// The port of STUN and TURN over UDP and TCP. RFC 8489 §8.
 const STUN_PORT: u16 = 3478;
-/// Until the row sets them.
-const ALL_PORTS: PortRange = match PortRange::new(1, u16::MAX) {
-    Some(ports) => ports,
-    None => unreachable!(),
-};
