@@ -100,7 +100,7 @@ impl Failure {
     fn report(&self) -> ExitCode {
         match self {
             // A report has headings of its own, and colours for a terminal.
-            Self::Configuration(Refused::Faulty(report)) => anstream::eprint!("{report:#}"),
+            Self::Configuration(Refused::Faulty(remarks)) => anstream::eprint!("{remarks:#}"),
             Self::Configuration(Refused::Unreadable { .. })
             | Self::Usage(_)
             | Self::Secret { .. }
@@ -133,8 +133,8 @@ impl ConfigFile {
     /// Reads the configuration; its cautions go to standard error.
     fn load(&self, host: &Host) -> Result<Config, Refused> {
         let loaded = config::load(self.path.as_deref(), host)?;
-        if !loaded.report.is_empty() {
-            anstream::eprintln!("{:#}", loaded.report);
+        if !loaded.remarks.is_empty() {
+            anstream::eprintln!("{:#}", loaded.remarks);
         }
         Ok(loaded.config)
     }

@@ -4,12 +4,12 @@
 //! alone (`form`); then they are judged against each other and against this [`Host`] (`judge`). The
 //! result is a [`Config`] in which nothing is left to choose, or all mistakes at once.
 
-mod finding;
 mod form;
 mod host;
 mod judge;
 mod mask;
 mod read;
+mod remark;
 mod rows;
 mod secret;
 mod table;
@@ -32,12 +32,12 @@ use relay::{
 };
 use toml::de::DeTable;
 
-use finding::Finding;
-pub(crate) use finding::Report;
 pub(crate) use form::spelled;
 pub(crate) use host::Host;
 #[cfg(test)]
 pub(crate) use host::SecretFile;
+use remark::Remark;
+pub(crate) use remark::Remarks;
 pub(crate) use rows::{ROWS, Row, Unwritten};
 pub(crate) use secret::{NoSecret, PrecomputedKey, Secret, TokenSecret};
 
@@ -323,7 +323,7 @@ impl Listener {
 pub(crate) struct Loaded {
     pub(crate) config: Config,
     /// Cautions; empty without a file.
-    pub(crate) report: Report,
+    pub(crate) remarks: Remarks,
 }
 
 /// A configuration that cannot be run.
@@ -334,7 +334,7 @@ pub(crate) enum Refused {
     Unreadable { path: PathBuf, source: io::Error },
     /// The file is wrong.
     #[error("{0}")]
-    Faulty(Report),
+    Faulty(Remarks),
 }
 
 /// Reads the configuration from `path`, or takes the defaults without one.
@@ -342,7 +342,7 @@ pub(crate) fn load(path: Option<&Path>, host: &Host) -> Result<Loaded, Refused> 
     let Some(path) = path else {
         return Ok(Loaded {
             config: Config::defaults(host),
-            report: Report::default(),
+            remarks: Remarks::default(),
         });
     };
     let text = fs::read_to_string(path).map_err(|source| Refused::Unreadable {
@@ -354,33 +354,32 @@ pub(crate) fn load(path: Option<&Path>, host: &Host) -> Result<Loaded, Refused> 
 
 /// Reads the configuration from the text of the file at `path`.
 pub(crate) fn read(text: &str, path: &Path, host: &Host) -> Result<Loaded, Refused> {
-    let report =
-        |hidden: &[_], findings| Report::new(path.display().to_string(), text, hidden, findings);
+    let name = path.display().to_string();
     let (tree, errors) = DeTable::parse_recoverable(text);
     // The first error only: one open bracket makes the parser stumble over all that follows.
     let position = |error: &&toml::de::Error| error.span().unwrap_or_default().start;
     if let Some(first) = errors.iter().min_by_key(position) {
-        let findings = vec![read::syntax(first, text)];
-        return Err(Refused::Faulty(report(&mask::guess(text), findings)));
+        let remarks = vec![read::syntax(first, text)];
+        let remarks = Remarks::new(name, text, &mask::guess(text), remarks);
+        return Err(Refused::Faulty(remarks));
     }
     let mut hidden = Vec::new();
     mask::secrets(tree.get_ref(), "", &mut hidden);
-    let (config, findings) = parse(tree.get_ref(), path, host);
-    let is_faulty = findings.iter().any(|finding| finding.is_fault);
-    let report = report(&hidden, findings);
+    let (config, remarks) = parse(tree.get_ref(), path, host);
+    let is_faulty = remarks.iter().any(|remark| remark.is_fault);
+    let remarks = Remarks::new(name, text, &hidden, remarks);
     if is_faulty {
-        Err(Refused::Faulty(report))
-    } else {
-        Ok(Loaded { config, report })
+        return Err(Refused::Faulty(remarks));
     }
+    Ok(Loaded { config, remarks })
 }
 
-/// A configuration that can be run unless a finding is a fault.
-fn parse(tree: &DeTable<'_>, path: &Path, host: &Host) -> (Config, Vec<Finding>) {
+/// A configuration that can be run unless a remark is a fault.
+fn parse(tree: &DeTable<'_>, path: &Path, host: &Host) -> (Config, Vec<Remark>) {
     let mut config = Config::of(host);
     match read::read(tree, &mut config) {
-        Ok(findings) => judge::judge(&table::Table::top(tree), config, findings, path, host),
-        Err(findings) => (config, findings),
+        Ok(remarks) => judge::judge(&table::Table::top(tree), config, remarks, path, host),
+        Err(remarks) => (config, remarks),
     }
 }
 

@@ -17,26 +17,26 @@ mod reuse;
 use std::ops::Range;
 use std::path::Path;
 
-use super::finding::Finding;
 use super::host::Host;
+use super::remark::Remark;
 use super::table::Table;
 use super::{Config, Listener};
 use reuse::Known;
 
 /// Judges a file at `path` by the facts of `host`, after the reader, which has put its values into
-/// `config` and found `findings`.
+/// `config` and found `remarks`.
 pub(super) fn judge(
     file: &Table<'_>,
     config: Config,
-    findings: Vec<Finding>,
+    remarks: Vec<Remark>,
     path: &Path,
     host: &Host,
-) -> (Config, Vec<Finding>) {
+) -> (Config, Vec<Remark>) {
     let mut judge = Judge {
         host,
         directory: path.parent().unwrap_or(Path::new("")),
         config,
-        findings,
+        remarks,
         listeners: None,
         capacity: None,
         realms: Vec::new(),
@@ -57,16 +57,16 @@ pub(super) fn judge(
     judge.unauthenticated(&file.table("unauthenticated"));
     judge.tcp(&file.table("tcp"));
     judge.peers(&file.table("peers"));
-    (judge.config, judge.findings)
+    (judge.config, judge.remarks)
 }
 
-/// The configuration and the findings so far, and what they are found against.
+/// The configuration and the remarks so far, and what they are found against.
 struct Judge<'h> {
     host: &'h Host,
     /// Where relative paths start.
     directory: &'h Path,
     config: Config,
-    findings: Vec<Finding>,
+    remarks: Vec<Remark>,
     /// The listeners without those of `[nat-discovery]`; `None` if any is not usable.
     listeners: Option<Vec<Listener>>,
     /// How many allocations the ports can hold; `None` if `[relay]` is not usable.
@@ -80,13 +80,13 @@ struct Judge<'h> {
 }
 
 impl Judge<'_> {
-    fn say(&mut self, finding: Finding) {
-        self.findings.push(finding);
+    fn say(&mut self, remark: Remark) {
+        self.remarks.push(remark);
     }
 
     /// Whether a fault was told of the value at a place.
     fn is_told(&self, at: &Range<usize>) -> bool {
-        let mut faults = self.findings.iter().filter(|finding| finding.is_fault);
+        let mut faults = self.remarks.iter().filter(|remark| remark.is_fault);
         faults.any(|fault| at.contains(&fault.at.start))
     }
 
@@ -98,6 +98,6 @@ impl Judge<'_> {
 
     /// Whether there is nothing yet that refuses the file.
     fn is_faultless(&self) -> bool {
-        !self.findings.iter().any(|finding| finding.is_fault)
+        !self.remarks.iter().any(|remark| remark.is_fault)
     }
 }

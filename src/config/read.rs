@@ -7,14 +7,14 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::Config;
-use super::finding::Finding;
 use super::form::Form;
+use super::remark::Remark;
 use super::rows::{self, Kind, ROWS, Row, Unwritten};
 use super::table::{Table, join};
 
 /// Puts the values of a file into `config`, and says what cannot be one of them. What a table
 /// lacks is told only where all keys and types are right: it may stand under a misspelt one.
-pub(super) fn read(tree: &DeTable<'_>, config: &mut Config) -> Result<Vec<Finding>, Vec<Finding>> {
+pub(super) fn read(tree: &DeTable<'_>, config: &mut Config) -> Result<Vec<Remark>, Vec<Remark>> {
     let scalars = ROWS
         .iter()
         .filter(|row| !matches!(row.kind, Kind::Texts(_) | Kind::TextOrTexts(_)));
@@ -46,22 +46,22 @@ pub(super) fn read(tree: &DeTable<'_>, config: &mut Config) -> Result<Vec<Findin
     Err(wrong)
 }
 
-/// The finding about a text that is not TOML.
-pub(super) fn syntax(error: &toml::de::Error, text: &str) -> Finding {
+/// The remark about a text that is not TOML.
+pub(super) fn syntax(error: &toml::de::Error, text: &str) -> Remark {
     let mut at = error.span().unwrap_or_default();
     // An error at the end of the file has no text of its own to underline.
     at.start = at.start.min(text.trim_end().len());
     at.end = at.end.min(text.len()).max(at.start);
-    Finding::fault(at, format!("this is not TOML: {}", error.message()))
+    Remark::fault(at, format!("this is not TOML: {}", error.message()))
 }
 
 struct Reader<'c> {
     config: &'c mut Config,
     /// Keys that nobody reads, and values of another type.
-    wrong: Vec<Finding>,
+    wrong: Vec<Remark>,
     /// Values that cannot be.
-    flaws: Vec<Finding>,
-    missing: Vec<Finding>,
+    flaws: Vec<Remark>,
+    missing: Vec<Remark>,
 }
 
 impl Reader<'_> {
@@ -113,7 +113,7 @@ impl Reader<'_> {
                 && is_empty
             {
                 let sentence = format!("this `{}` has no `{}`", row.header, row.key);
-                let fault = Finding::fault(table.at.clone(), sentence);
+                let fault = Remark::fault(table.at.clone(), sentence);
                 self.missing
                     .push(fault.help(format!("add a line such as `{example}`")));
             }
@@ -168,9 +168,9 @@ impl Reader<'_> {
         } else {
             table.name(row.key)
         };
-        let fault = Finding {
+        let fault = Remark {
             help,
-            ..Finding::fault(at, format!("{key} {words}"))
+            ..Remark::fault(at, format!("{key} {words}"))
         };
         if is_word {
             &mut self.wrong
@@ -204,7 +204,7 @@ impl Reader<'_> {
         }
         if inner.get("key").is_none() {
             let sentence = format!("{} has a user without a password or a key", users.heading());
-            let fault = Finding::fault(entry.span(), sentence);
+            let fault = Remark::fault(entry.span(), sentence);
             self.missing
                 .push(fault.help("write a password in quotes, or { key = \"…\" }"));
         }
@@ -229,7 +229,7 @@ impl Reader<'_> {
         } else {
             format!(" {}", rows::place(table))
         };
-        let fault = Finding::fault(at, format!("unknown {kind} `{name}`{place}"));
+        let fault = Remark::fault(at, format!("unknown {kind} `{name}`{place}"));
         self.wrong.push(fault.help(rows::hint(table, name, known)));
     }
 
@@ -251,12 +251,12 @@ impl Reader<'_> {
             DeValue::Table(_) => "a table",
         };
         let of = if is_entry { "an entry of " } else { "" };
-        let fault = Finding::fault(
+        let fault = Remark::fault(
             value.span(),
             format!("{of}`{key}` is {found}, expected {expected}"),
         );
         let help = type_help(key, found, expected);
-        self.wrong.push(Finding { help, ..fault });
+        self.wrong.push(Remark { help, ..fault });
     }
 }
 

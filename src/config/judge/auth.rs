@@ -8,7 +8,7 @@ use relay::Sha256;
 use super::Judge;
 use super::net::{socket, twice};
 use super::reuse::Known;
-use crate::config::finding::Finding;
+use crate::config::remark::Remark;
 use crate::config::table::{Table, Text};
 use crate::config::{Realm, UserKey};
 
@@ -37,7 +37,7 @@ impl Judge<'_> {
         let length = realm.get_ref().len();
         if length > 63 && !self.is_told(&realm.span()) {
             let sentence = format!("{key} has {length} bytes, and some clients have room for 63");
-            self.say(Finding::caution(realm.span(), sentence).help(
+            self.say(Remark::caution(realm.span(), sentence).help(
                 "shorten it: libpeer writes past its buffer at 64 bytes; mediastreamer2 (Linphone) \
                  and the KVS SDK have room for 127",
             ));
@@ -69,7 +69,7 @@ impl Judge<'_> {
         {
             let sentence = "`[auth] sha256` is \"require\", but a user is given by an MD5 key";
             self.say(
-                Finding::fault(at, sentence).help("give the password instead, or write \"offer\""),
+                Remark::fault(at, sentence).help("give the password instead, or write \"offer\""),
             );
         }
     }
@@ -84,7 +84,7 @@ impl Judge<'_> {
         // The default realm has no place.
         if first.is_some() || self.realms.first() == Some(&name) {
             let sentence = format!("{} is given twice", table.name("name"));
-            self.say(Finding::fault(at, sentence).see(first, "first here"));
+            self.say(Remark::fault(at, sentence).see(first, "first here"));
             return None;
         }
         used.names.push((name.clone(), at));
@@ -104,7 +104,7 @@ impl Judge<'_> {
                 table.heading()
             );
             let help = "give it `secrets`, `secret-files` or `[auth.realm.users]`";
-            self.say(Finding::caution(table.at.clone(), sentence).help(help));
+            self.say(Remark::caution(table.at.clone(), sentence).help(help));
         }
         Some(Realm {
             name,
@@ -126,7 +126,7 @@ impl Judge<'_> {
                 self.say(twice(&key, at, first.clone()));
             } else if listeners.is_some_and(|all| !all.iter().any(|one| one.covers(address))) {
                 let sentence = format!("{key} names {address}, where no `[[listener]]` listens");
-                self.say(Finding::fault(at, sentence).help(
+                self.say(Remark::fault(at, sentence).help(
                     "repeat the `listen` of a `[[listener]]`, or name one address of a \"0.0.0.0\" \
                      or \"[::]\" listener",
                 ));

@@ -11,7 +11,7 @@ use toml::de::DeValue;
 use super::Judge;
 use super::net::twice;
 use super::reuse::Known;
-use crate::config::finding::Finding;
+use crate::config::remark::Remark;
 use crate::config::table::{Table, Text, text};
 use crate::config::{NoSecret, PrecomputedKey, Secret, UserKey};
 
@@ -66,7 +66,7 @@ impl Judge<'_> {
                 if file.is_public {
                     let sentence =
                         format!("{key} names {name}, which every user of this host may read");
-                    self.say(Finding::caution(at, sentence).help(format!("chmod 600 {name}")));
+                    self.say(Remark::caution(at, sentence).help(format!("chmod 600 {name}")));
                 }
                 Some(file.secret)
             }
@@ -76,7 +76,7 @@ impl Judge<'_> {
                     NoSecret::Empty => MAKE_SECRET,
                     NoSecret::Binary => "base64 is wanted: make one with `openssl rand -base64 32`",
                 };
-                self.say(Finding::fault(at, format!("{key} names {name}, {source}")).help(help));
+                self.say(Remark::fault(at, format!("{key} names {name}, {source}")).help(help));
                 None
             }
         }
@@ -97,7 +97,7 @@ impl Judge<'_> {
         } else {
             return true;
         };
-        self.say(Finding::fault(at.clone(), sentence).help(MAKE_SECRET));
+        self.say(Remark::fault(at.clone(), sentence).help(MAKE_SECRET));
         false
     }
 
@@ -122,14 +122,14 @@ impl Judge<'_> {
                     "{key} has one user twice, with the realm in the name and without, or in two \
                      spellings that RFC 8265 makes one"
                 );
-                self.say(Finding::fault(at.clone(), sentence).see(first.clone(), "first here"));
+                self.say(Remark::fault(at.clone(), sentence).see(first.clone(), "first here"));
             } else if let Some(realm) = foreign {
                 let sentence = format!(
                     "{key} has a user whose name ends in the realm `{realm}`, where such clients are \
                      looked for"
                 );
                 let help = format!("move the user to the table of `{realm}`");
-                self.say(Finding::fault(at.clone(), sentence).help(help));
+                self.say(Remark::fault(at.clone(), sentence).help(help));
             } else if let Some(credential) = self.user(&key, &written, entry) {
                 users.insert(name.to_owned(), credential);
             }
@@ -147,7 +147,7 @@ impl Judge<'_> {
         // RFC 8489 §14.3: fewer than 509 bytes.
         if name.get_ref().len() > 508 {
             let sentence = format!("{key} has a user name of more than 508 bytes");
-            self.say(Finding::fault(name.span(), sentence));
+            self.say(Remark::fault(name.span(), sentence));
             return None;
         }
         // Whether a client could send these: the relay core is asked, as it will be at the start.
@@ -158,7 +158,7 @@ impl Judge<'_> {
                 NotOpaque::Name => name.span(),
                 NotOpaque::Password => entry.span(),
             };
-            self.say(Finding::fault(at, format!("{key}: {source}")));
+            self.say(Remark::fault(at, format!("{key}: {source}")));
             return None;
         }
         if let Some(password) = password {
@@ -169,7 +169,7 @@ impl Judge<'_> {
         if parsed.is_none() {
             let sentence = "`key` is not a key: that is 32 hexadecimal digits";
             let help = "make one with `printf 'USER:REALM:PASSWORD' | md5sum`";
-            self.say(Finding::fault(digits.span(), sentence).help(help));
+            self.say(Remark::fault(digits.span(), sentence).help(help));
         }
         self.know(key, &Secret::new(*digits.get_ref()), &digits.span());
         parsed.map(UserKey::Precomputed)
@@ -185,13 +185,13 @@ impl Judge<'_> {
         if is_placeholder(password) {
             let sentence =
                 format!("{key} is still the placeholder of a guide, which everybody knows");
-            self.say(Finding::fault(at, sentence).help(MAKE_SECRET));
+            self.say(Remark::fault(at, sentence).help(MAKE_SECRET));
             return None;
         }
         if password.len() < 8 || password == name {
             let sentence = format!("{key} has a password that is easy to guess");
             let help = "make one with `openssl rand -base64 12`";
-            self.say(Finding::caution(at.clone(), sentence).help(help));
+            self.say(Remark::caution(at.clone(), sentence).help(help));
         }
         let password = Secret::new(password);
         self.know(key, &password, &at);

@@ -6,7 +6,7 @@ use relay::{Redirect, Transport, When};
 
 use super::Judge;
 use crate::config::Listener;
-use crate::config::finding::Finding;
+use crate::config::remark::Remark;
 use crate::config::table::Table;
 
 /// How a client comes: a rule sends it where the same way leads.
@@ -38,7 +38,7 @@ impl Judge<'_> {
                      than {total}"
                 );
                 let help = "lower it, or raise `total` in [allocation] or in the realm";
-                self.say(Finding::caution(at_when(table), sentence).help(help));
+                self.say(Remark::caution(at_when(table), sentence).help(help));
             }
         }
     }
@@ -58,7 +58,7 @@ impl Judge<'_> {
                      over {}",
                     words(&ways)
                 );
-                self.say(Finding::caution(at_to(table), sentence).help(help));
+                self.say(Remark::caution(at_to(table), sentence).help(help));
                 continue;
             }
             let before = &rules[..index];
@@ -69,7 +69,7 @@ impl Judge<'_> {
             let deciding: Option<Vec<usize>> = own().map(|way| decides(&way)).collect();
             if let Some(first) = deciding.and_then(|all| all.into_iter().min()) {
                 let sentence = "this `[[redirect]]` never decides: another before it always holds when it does";
-                let caution = Finding::caution(at_when(table), sentence);
+                let caution = Remark::caution(at_when(table), sentence);
                 let caution = caution.see(at_when(&tables[first]), "decides first");
                 self.say(caution.help("put it before the other, or remove it"));
             }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Judge;
 use crate::config::Relay;
-use crate::config::finding::Finding;
+use crate::config::remark::Remark;
 use crate::config::table::Table;
 
 impl Judge<'_> {
@@ -24,7 +24,7 @@ impl Judge<'_> {
         {
             let sentence = "`[allocation] default-lifetime` is longer than `max-lifetime`";
             let fault =
-                Finding::fault(at, sentence).see(default.and(max), "the longest lifetime granted");
+                Remark::fault(at, sentence).see(default.and(max), "the longest lifetime granted");
             self.say(fault.help("lower `default-lifetime` or raise `max-lifetime`"));
             return;
         }
@@ -34,7 +34,7 @@ impl Judge<'_> {
                     "{} is below 10m, the lifetime RFC 8656 lets clients count on",
                     table.name(key)
                 );
-                self.say(Finding::caution(at, sentence).help(
+                self.say(Remark::caution(at, sentence).help(
                     "the calls of libjuice (OBS, libdatachannel), rice and werift end: they refresh \
                      after nine minutes or more, whatever they were granted",
                 ));
@@ -54,7 +54,7 @@ impl Judge<'_> {
             && self.is_good(table, &["per-user", "total"])
         {
             let key = table.name("per-user");
-            let fault = Finding::fault(
+            let fault = Remark::fault(
                 at,
                 format!("{key} is {per_user}, more than `total` with {total}"),
             );
@@ -73,7 +73,7 @@ impl Judge<'_> {
             let sentence =
                 format!("{key} is {quota}, but `[relay] ports` has room for {ports} allocations");
             let help = "lower the quota, widen `[relay] ports`, or write 0 for no limit";
-            self.say(Finding::fault(at, sentence).help(help));
+            self.say(Remark::fault(at, sentence).help(help));
         }
     }
 
@@ -87,7 +87,7 @@ impl Judge<'_> {
         ) && one > all
             && self.is_good(table, &["per-prefix", "total"])
         {
-            let fault = Finding::fault(at, "`[unauthenticated] per-prefix` is more than `total`");
+            let fault = Remark::fault(at, "`[unauthenticated] per-prefix` is more than `total`");
             let fault = fault.see(table.at("total"), "all prefixes together");
             self.say(fault.help("lower `per-prefix` or raise `total`"));
         }
@@ -107,7 +107,7 @@ impl Judge<'_> {
                     humantime::format_duration(bound)
                 );
                 let help = format!("lengthen it, or shorten `{other}`");
-                self.say(Finding::caution(at, sentence).help(help));
+                self.say(Remark::caution(at, sentence).help(help));
             }
         }
     }

@@ -7,7 +7,7 @@ use relay::{HostAddress, NatDiscovery, Partner, PartnerSecret, SecondAddress, Tr
 
 use super::Judge;
 use super::net::{address, count, different_families, family, second_of_family, socket};
-use crate::config::finding::Finding;
+use crate::config::remark::Remark;
 use crate::config::table::Table;
 use crate::config::{Listener, Relay, Secret};
 
@@ -24,7 +24,7 @@ impl Judge<'_> {
         }
         if let ([(_, alternate), ..], [(_, partner), ..]) = (&alternates[..], &partners[..]) {
             let sentence = "`[nat-discovery] partner` and `alternate` exclude each other";
-            let fault = Finding::fault(partner.clone(), sentence);
+            let fault = Remark::fault(partner.clone(), sentence);
             let fault = fault.see(alternate.clone(), "one host with two addresses");
             self.say(fault.help(
                 "name a second address of this host, or another host that has one of its own",
@@ -78,7 +78,7 @@ impl Judge<'_> {
         let mut relays = self.config.relay.addresses.iter();
         if self.host.addresses.contains(&address) || relays.any(|pair| pair.external == address) {
             let help = "name the other host; a second address of this one is an `alternate`";
-            self.say(Finding::fault(at, format!("{key} {address} is this host itself")).help(help));
+            self.say(Remark::fault(at, format!("{key} {address} is this host itself")).help(help));
             return;
         }
         let Some(first) = self.first(key, &written) else {
@@ -92,7 +92,7 @@ impl Judge<'_> {
         if ports.contains(&port) || listeners.any(is_taken) {
             let sentence = format!("`[nat-discovery] port` is {port}, where clients are heard");
             let help = "partners write to a port of their own, the same on both hosts";
-            self.say(Finding::fault(at, sentence).help(help));
+            self.say(Remark::fault(at, sentence).help(help));
             return;
         }
         let primary = host_address(first.ip(), &self.config.relay);
@@ -116,7 +116,7 @@ impl Judge<'_> {
         let (key, written) = match (filled("secret"), filled("secret-file")) {
             (Some(_), Some(file)) => {
                 let sentence = "`[nat-discovery] secret-file` and `secret` exclude each other";
-                self.say(Finding::fault(file.span(), sentence).help("keep the file"));
+                self.say(Remark::fault(file.span(), sentence).help("keep the file"));
                 return None;
             }
             (Some(inline), None) => ("secret", inline),
@@ -126,7 +126,7 @@ impl Judge<'_> {
                     return Some(Secret::new(""));
                 };
                 let sentence = "`[nat-discovery] partner` needs a secret that both hosts know";
-                self.say(Finding::fault(at.clone(), sentence).help(
+                self.say(Remark::fault(at.clone(), sentence).help(
                     "make one with `openssl rand -base64 32` and write it as `secret` on both hosts",
                 ));
                 return None;
@@ -134,7 +134,7 @@ impl Judge<'_> {
         };
         let (name, at) = (table.name(key), written.span());
         if partners.is_empty() {
-            let fault = Finding::fault(at, format!("{name} means nothing without `partner`"));
+            let fault = Remark::fault(at, format!("{name} means nothing without `partner`"));
             self.say(fault.help("name the other host, such as partner = \"203.0.113.8:3479\""));
             return None;
         }
@@ -157,7 +157,7 @@ impl Judge<'_> {
             let family = family(second.ip());
             let sentence =
                 format!("{key} needs a `[[listener]]` for UDP over {family}, and there is none");
-            self.say(Finding::fault(at.clone(), sentence).help(
+            self.say(Remark::fault(at.clone(), sentence).help(
                 "add one; its address and port are the first, those of `[nat-discovery]` the second",
             ));
             return None;
@@ -198,7 +198,7 @@ impl Judge<'_> {
         } else {
             return Some(first);
         };
-        self.say(Finding::fault(at.clone(), format!("{key} {flaw}")).help(help));
+        self.say(Remark::fault(at.clone(), format!("{key} {flaw}")).help(help));
         None
     }
 
@@ -233,7 +233,7 @@ impl Judge<'_> {
         let key = table.name("external");
         let fault = if externals.len() != alternates.len() {
             let (count, others) = (count(externals.len()), count(alternates.len()));
-            Finding::fault(
+            Remark::fault(
                 at,
                 format!("{key} has {count} and `alternate` has {others}"),
             )

@@ -8,7 +8,7 @@ use toml::Spanned;
 
 use super::Judge;
 use crate::config::Listener;
-use crate::config::finding::Finding;
+use crate::config::remark::Remark;
 use crate::config::table::{Table, Text};
 
 impl Judge<'_> {
@@ -33,7 +33,7 @@ impl Judge<'_> {
             if listen.port() == 0 {
                 let sentence =
                     format!("{key} has port 0: the kernel picks another port at each start");
-                self.say(Finding::caution(at.clone(), sentence).help("clients expect 3478"));
+                self.say(Remark::caution(at.clone(), sentence).help("clients expect 3478"));
             }
             let listener = Listener { transport, listen };
             // Port 0 twice is two ports.
@@ -71,7 +71,7 @@ impl Judge<'_> {
             let sentence =
                 format!("{key} reaches below 1024, where other services of this host live");
             let help = "49152-65535 is the range meant for this";
-            self.say(Finding::caution(at, sentence).help(help));
+            self.say(Remark::caution(at, sentence).help(help));
         }
         self.capacity = self
             .is_good(table, &keys)
@@ -114,7 +114,7 @@ impl Judge<'_> {
             help += &format!("; this host has {}", here.join(", "));
         }
         let sentence = format!("{key} holds {address}, which this host cannot use: {source}");
-        self.say(Finding::fault(at.clone(), sentence).help(help));
+        self.say(Remark::fault(at.clone(), sentence).help(help));
         false
     }
 
@@ -136,7 +136,7 @@ impl Judge<'_> {
                 match twins.find(|pair| pair.local.is_ipv4() == external.is_ipv4()) {
                     Some(pair) => pair.external = external,
                     None => self.say(
-                        Finding::fault(at, format!(
+                        Remark::fault(at, format!(
                             "{key} {external} has no address of its family on this host to pair with"
                         ))
                         .help("name the address it stands for in `[relay] addresses`"),
@@ -156,7 +156,7 @@ impl Judge<'_> {
                 table.name("addresses")
             );
             let fault =
-                Finding::fault(at, sentence).see(table.at("addresses"), "to pair with these");
+                Remark::fault(at, sentence).see(table.at("addresses"), "to pair with these");
             self.say(fault.help(
                 "give one external address per relay address, in the same order; repeat an address \
                  that needs no mapping",
@@ -192,8 +192,8 @@ fn plain(ip: IpAddr) -> RelayAddress {
     }
 }
 
-pub(super) fn twice(key: &str, at: Range<usize>, first: Range<usize>) -> Finding {
-    Finding::fault(at, format!("{key} is given twice")).see(first, "first here")
+pub(super) fn twice(key: &str, at: Range<usize>, first: Range<usize>) -> Remark {
+    Remark::fault(at, format!("{key} is given twice")).see(first, "first here")
 }
 
 pub(super) fn second_of_family(
@@ -201,12 +201,12 @@ pub(super) fn second_of_family(
     ip: IpAddr,
     at: Range<usize>,
     first: Range<usize>,
-) -> Finding {
+) -> Remark {
     let sentence = format!(
         "{key} names a second {} address: one of each family is used",
         family(ip)
     );
-    Finding::fault(at, sentence).see(first, "first here")
+    Remark::fault(at, sentence).see(first, "first here")
 }
 
 pub(super) fn different_families(
@@ -214,8 +214,8 @@ pub(super) fn different_families(
     external: IpAddr,
     local: IpAddr,
     at: Range<usize>,
-) -> Finding {
-    Finding::fault(
+) -> Remark {
+    Remark::fault(
         at,
         format!("{key} {external} cannot stand for {local}: the families differ"),
     )

@@ -8,8 +8,8 @@ use toml::Spanned;
 
 use super::Judge;
 use super::net::twice;
-use crate::config::finding::Finding;
 use crate::config::form::time;
+use crate::config::remark::Remark;
 use crate::config::table::Table;
 use crate::config::{OauthKey, Secret, TokenSecret};
 
@@ -23,7 +23,7 @@ impl Judge<'_> {
                 "{} does nothing without an `[[oauth.key]]`",
                 table.name("server-name")
             );
-            self.say(Finding::caution(name.span(), sentence).help("add one, or remove the name"));
+            self.say(Remark::caution(name.span(), sentence).help("add one, or remove the name"));
         }
         let realm = self.config.realm.clone();
         self.config.oauth.server_name =
@@ -58,7 +58,7 @@ impl Judge<'_> {
         if let Some(at) = table.at("expires").filter(|_| valid.is_empty()) {
             let key = table.name("expires");
             let sentence = format!("{key} is not after `not-before`, so the key is never good");
-            self.say(Finding::fault(at, sentence));
+            self.say(Remark::fault(at, sentence));
         }
         Some(OauthKey {
             id,
@@ -81,22 +81,22 @@ impl Judge<'_> {
                     "{} stands beside `key`, which says it already",
                     table.name("key-file")
                 );
-                self.say(Finding::fault(file.span(), sentence).help("remove one of them"));
+                self.say(Remark::fault(file.span(), sentence).help("remove one of them"));
                 return None;
             }
             (None, None) => {
-                let fault = Finding::fault(table.at.clone(), "this `[[oauth.key]]` has no `key`");
+                let fault = Remark::fault(table.at.clone(), "this `[[oauth.key]]` has no `key`");
                 self.say(fault.help("add a line such as `key-file = \"north.key\"`"));
                 return None;
             }
         };
         let Some(bytes) = TokenSecret::bytes(text.expose()) else {
-            let fault = Finding::fault(at, format!("{key} is not base64"));
+            let fault = Remark::fault(at, format!("{key} is not base64"));
             self.say(fault.help("make one with `openssl rand -base64 32`"));
             return None;
         };
         if TokenSecret::is_sample(&bytes) {
-            let fault = Finding::caution(
+            let fault = Remark::caution(
                 at.clone(),
                 format!("{key} is a sample that everybody knows"),
             );
@@ -115,7 +115,7 @@ impl Judge<'_> {
                 Encryption::A128Gcm => "A128GCM",
             };
             let sentence = format!("{key} has {length} bytes, but {algorithm} has keys of {right}");
-            self.say(Finding::fault(at, sentence).help(format!(
+            self.say(Remark::fault(at, sentence).help(format!(
                 "make one with `openssl rand -base64 {right}`; of a longer one coturn uses the first \
                  {right} bytes, so give these: `… | base64 -d | head -c {right} | base64`"
             )));

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use relay::policy::{Mode, Network};
 
 use super::Judge;
-use crate::config::finding::Finding;
+use crate::config::remark::Remark;
 use crate::config::table::Table;
 
 impl Judge<'_> {
@@ -25,7 +25,7 @@ impl Judge<'_> {
             {
                 let sentence = "`[peers] allow` opens loopback: clients reach the services that \
                                 listen only on this host";
-                self.say(Finding::caution(written.span(), sentence).help(
+                self.say(Remark::caution(written.span(), sentence).help(
                     "name the networks that are meant; this is right only for trying on one machine",
                 ));
             }
@@ -37,7 +37,7 @@ impl Judge<'_> {
             let sentence = "`[peers] mode` is \"allow-list\" and `allow` is empty: no peer can be \
                             reached";
             self.say(
-                Finding::caution(at, sentence)
+                Remark::caution(at, sentence)
                     .help("name the networks of the peers, such as allow = [\"203.0.113.0/24\"]"),
             );
         }

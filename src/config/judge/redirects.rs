@@ -8,8 +8,8 @@ use toml::Spanned;
 
 use super::Judge;
 use super::net::twice;
-use crate::config::finding::Finding;
 use crate::config::form::target;
+use crate::config::remark::Remark;
 use crate::config::table::{Table, Text};
 
 impl Judge<'_> {
@@ -49,7 +49,7 @@ impl Judge<'_> {
                 let sentence =
                     format!("`[[redirect]] to` names {target}, where this server listens itself");
                 let help = "name another server, as its clients reach it";
-                self.say(Finding::fault(at, sentence).help(help));
+                self.say(Remark::fault(at, sentence).help(help));
                 continue;
             }
             if let Some((_, first)) = targets.iter().find(|(other, _)| overlap(*other, target)) {
@@ -68,7 +68,7 @@ impl Judge<'_> {
             let sentence = format!(
                 "`[[redirect]] to` names {address}, which leads clients to no other server"
             );
-            self.say(Finding::caution(at.clone(), sentence).help(reason));
+            self.say(Remark::caution(at.clone(), sentence).help(reason));
         }
         if is_blocked(port) {
             let help = match port {
@@ -80,7 +80,7 @@ impl Judge<'_> {
             };
             let sentence =
                 format!("`[[redirect]] to` has port {port}, which Chromium sends nothing to");
-            self.say(Finding::caution(at.clone(), sentence).help(help));
+            self.say(Remark::caution(at.clone(), sentence).help(help));
         }
     }
 
@@ -115,12 +115,12 @@ impl Judge<'_> {
                 .collect();
             let sentence = "`[[redirect]] realm` is none of this server's";
             let help = format!("there is {}", known.join(", "));
-            self.say(Finding::fault(written.span(), sentence).help(help));
+            self.say(Remark::fault(written.span(), sentence).help(help));
         } else if !shares_nonces {
             let sentence = "`[[redirect]] realm` needs `[auth] nonce-secret-file`: of which realm a \
                             client is shows when it has signed, and from then on Chromium signs to \
                             the next server with a nonce of this one";
-            self.say(Finding::fault(written.span(), sentence).help(
+            self.say(Remark::fault(written.span(), sentence).help(
                 "give all servers the same secret, such as nonce-secret-file = \"nonce.secret\" in \
                  [auth]; or remove `realm`, and everyone is sent on at the first request",
             ));

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::Judge;
-use crate::config::finding::Finding;
+use crate::config::remark::Remark;
 use crate::config::{Secret, TokenSecret};
 
 /// A secret of the file, its key, and where it is written.
@@ -38,7 +38,7 @@ impl Judge<'_> {
                  check guesses at it offline",
                 nonces.key, twin.key
             );
-            let fault = Finding::fault(nonces.at, sentence).see(twin.at.clone(), "the same");
+            let fault = Remark::fault(nonces.at, sentence).see(twin.at.clone(), "the same");
             self.say(fault.help("make one for nonces alone: `openssl rand -base64 32`"));
         }
     }

@@ -11,7 +11,7 @@ use super::mask::mask;
 /// One remark about a configuration file. Its sentence stands where the mistake is found: nothing
 /// is done with it but to show it.
 #[derive(Debug)]
-pub(super) struct Finding {
+pub(super) struct Remark {
     /// Faults refuse the file; cautions are about what works and may not be meant.
     pub(super) is_fault: bool,
     /// The offending text, in bytes from the start of the file.
@@ -22,7 +22,7 @@ pub(super) struct Finding {
     pub(super) see: Option<(Range<usize>, &'static str)>,
 }
 
-impl Finding {
+impl Remark {
     /// The server cannot run with the text at `at`.
     pub(super) fn fault(at: Range<usize>, sentence: impl Into<String>) -> Self {
         Self {
@@ -62,80 +62,80 @@ impl Finding {
 /// Everything there is to say about one configuration file.
 ///
 /// `Display` is plain, the alternate form (`{:#}`) has colours. Secrets in the
-/// file are hidden in both: findings end up in journals and bug reports.
+/// file are hidden in both: remarks end up in journals and bug reports.
 #[derive(Default)]
-pub(crate) struct Report {
+pub(crate) struct Remarks {
     path: String,
     text: String,
-    findings: Vec<Finding>,
+    remarks: Vec<Remark>,
 }
 
-impl Report {
+impl Remarks {
     /// `hidden` names the parts of the text that must not be shown.
     pub(super) fn new(
         path: String,
         text: &str,
         hidden: &[Range<usize>],
-        mut findings: Vec<Finding>,
+        mut remarks: Vec<Remark>,
     ) -> Self {
-        findings.sort_by_key(|finding| finding.at.start);
+        remarks.sort_by_key(|remark| remark.at.start);
         Self {
             path,
             text: mask(text, hidden),
-            findings,
+            remarks,
         }
     }
 
     /// Whether there is nothing to say.
     pub(crate) fn is_empty(&self) -> bool {
-        self.findings.is_empty()
+        self.remarks.is_empty()
     }
 
-    fn render(&self, finding: &Finding, renderer: &Renderer) -> String {
-        let level = if finding.is_fault {
+    fn render(&self, remark: &Remark, renderer: &Renderer) -> String {
+        let level = if remark.is_fault {
             Level::ERROR
         } else {
             Level::WARNING
         };
-        let offending = AnnotationKind::Primary.span(finding.at.clone());
+        let offending = AnnotationKind::Primary.span(remark.at.clone());
         let mut snippet = Snippet::source(&self.text)
             .path(&self.path)
             .annotation(offending);
-        if let Some((at, words)) = &finding.see {
+        if let Some((at, words)) = &remark.see {
             snippet = snippet.annotation(AnnotationKind::Context.span(at.clone()).label(*words));
         }
-        let mut group = Group::with_title(level.primary_title(&finding.sentence)).element(snippet);
-        if let Some(help) = &finding.help {
+        let mut group = Group::with_title(level.primary_title(&remark.sentence)).element(snippet);
+        if let Some(help) = &remark.help {
             group = group.element(Level::HELP.message(help));
         }
         renderer.render(&[group])
     }
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for Remarks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let renderer = if f.alternate() {
             Renderer::styled()
         } else {
             Renderer::plain()
         };
-        for (index, finding) in self.findings.iter().enumerate() {
+        for (index, remark) in self.remarks.iter().enumerate() {
             if index > 0 {
                 writeln!(f)?;
             }
-            writeln!(f, "{}", self.render(finding, &renderer))?;
+            writeln!(f, "{}", self.render(remark, &renderer))?;
         }
         Ok(())
     }
 }
 
 /// Names what was said, without the file's text.
-impl fmt::Debug for Report {
+impl fmt::Debug for Remarks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { path, findings, .. } = self;
-        f.debug_struct("Report")
+        let Self { path, remarks, .. } = self;
+        f.debug_struct("Remarks")
             .field("path", path)
-            .field("findings", findings)
+            .field("remarks", remarks)
             .finish_non_exhaustive()
     }
 }
