@@ -1,15 +1,15 @@
 //! The operator's configuration as plain data, and the way from `turnserver.toml` to it.
 //!
 //! Each key is a row (`rows`). By the rows the text becomes values (`read`), each of them possible
-//! alone (`form`); then they are judged against each other and against this [`Host`] (`judge`). The
+//! alone (`form`); then they are reviewed against each other and against this [`Machine`] (`review`). The
 //! result is a [`Config`] in which nothing is left to choose, or all mistakes at once.
 
 mod form;
-mod host;
-mod judge;
+mod machine;
 mod mask;
 mod read;
 mod remark;
+mod review;
 mod rows;
 mod secret;
 mod table;
@@ -33,9 +33,9 @@ use relay::{
 use toml::de::DeTable;
 
 pub(crate) use form::spelled;
-pub(crate) use host::Host;
+pub(crate) use machine::Machine;
 #[cfg(test)]
-pub(crate) use host::SecretFile;
+pub(crate) use machine::SecretFile;
 use remark::Remark;
 pub(crate) use remark::Remarks;
 pub(crate) use rows::{ROWS, Row, Unwritten};
@@ -51,7 +51,7 @@ pub(crate) struct Config {
     /// The addresses that clients come to. Never empty.
     pub(crate) listeners: Vec<Listener>,
     /// `[relay]`.
-    pub(crate) relay: Relay,
+    pub(crate) relay: RelayPool,
     /// `[nat-discovery]`. One of each family at most; every corner has a listener.
     pub(crate) nat_discovery: Vec<NatDiscovery>,
     /// `[auth]`. Without users and secrets the server is a STUN server only.
@@ -85,7 +85,7 @@ pub(crate) struct Listener {
 
 /// The addresses and ports of allocations.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub(crate) struct Relay {
+pub(crate) struct RelayPool {
     /// Empty when the host has no address but loopback.
     pub(crate) addresses: Vec<RelayAddress>,
     /// The ports allocations take.
@@ -188,12 +188,12 @@ pub(crate) enum Format {
 
 impl Config {
     /// The configuration of an empty file on this host.
-    pub(crate) fn defaults(host: &Host) -> Self {
+    pub(crate) fn defaults(host: &Machine) -> Self {
         parse(&DeTable::default(), Path::new(""), host).0
     }
 
     /// What the host decides, before the rows do.
-    fn of(host: &Host) -> Self {
+    fn of(host: &Machine) -> Self {
         let plain = |&ip: &IpAddr| RelayAddress {
             local: ip,
             external: ip,
@@ -202,7 +202,7 @@ impl Config {
             realm: host.name.clone(),
             threads: host.cores,
             listeners: Listener::defaults(host),
-            relay: Relay {
+            relay: RelayPool {
                 addresses: host.routed.iter().map(plain).collect(),
                 ports: PortRange::default(),
             },
@@ -235,7 +235,7 @@ impl Config {
     /// The credentials that are good.
     ///
     /// # Errors
-    /// Never for a configuration that was read from a file: names and passwords are judged there.
+    /// Never for a configuration that was read from a file: names and passwords are reviewed there.
     pub(crate) fn realms(&self) -> Result<Realms, NotOpaque> {
         let mut realms = Realms::from(keys(&self.realm, &self.auth.users, &self.auth.secrets)?);
         for realm in &self.auth.realms {
@@ -250,7 +250,7 @@ impl Config {
     }
 
     /// The peer policy, which also protects what belongs to this host.
-    pub(crate) fn policy(&self, host: &Host) -> Policy {
+    pub(crate) fn policy(&self, host: &Machine) -> Policy {
         let relays = || self.relay.addresses.iter();
         // Peers reach neither the listeners nor the ports of partners.
         let listeners = self.listeners.iter().map(|listener| listener.listen);
@@ -303,7 +303,7 @@ impl Listener {
     }
 
     /// UDP and TCP on 3478, on all addresses of both families.
-    fn defaults(host: &Host) -> Vec<Self> {
+    fn defaults(host: &Machine) -> Vec<Self> {
         let mut every: Vec<IpAddr> = vec![Ipv4Addr::UNSPECIFIED.into()];
         if host.has_ipv6 {
             every.push(Ipv6Addr::UNSPECIFIED.into());
@@ -328,7 +328,7 @@ pub(crate) struct Loaded {
 
 /// A configuration that cannot be run.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Refused {
+pub(crate) enum Unusable {
     /// The file is missing, or cannot be read by this user.
     #[error("cannot read the configuration file {path}: {source}")]
     Unreadable { path: PathBuf, source: io::Error },
@@ -338,14 +338,14 @@ pub(crate) enum Refused {
 }
 
 /// Reads the configuration from `path`, or takes the defaults without one.
-pub(crate) fn load(path: Option<&Path>, host: &Host) -> Result<Loaded, Refused> {
+pub(crate) fn load(path: Option<&Path>, host: &Machine) -> Result<Loaded, Unusable> {
     let Some(path) = path else {
         return Ok(Loaded {
             config: Config::defaults(host),
             remarks: Remarks::default(),
         });
     };
-    let text = fs::read_to_string(path).map_err(|source| Refused::Unreadable {
+    let text = fs::read_to_string(path).map_err(|source| Unusable::Unreadable {
         path: path.to_owned(),
         source,
     })?;
@@ -353,7 +353,7 @@ pub(crate) fn load(path: Option<&Path>, host: &Host) -> Result<Loaded, Refused> 
 }
 
 /// Reads the configuration from the text of the file at `path`.
-pub(crate) fn read(text: &str, path: &Path, host: &Host) -> Result<Loaded, Refused> {
+pub(crate) fn read(text: &str, path: &Path, host: &Machine) -> Result<Loaded, Unusable> {
     let name = path.display().to_string();
     let (tree, errors) = DeTable::parse_recoverable(text);
     // The first error only: one open bracket makes the parser stumble over all that follows.
@@ -361,7 +361,7 @@ pub(crate) fn read(text: &str, path: &Path, host: &Host) -> Result<Loaded, Refus
     if let Some(first) = errors.iter().min_by_key(position) {
         let remarks = vec![read::syntax(first, text)];
         let remarks = Remarks::new(name, text, &mask::guess(text), remarks);
-        return Err(Refused::Faulty(remarks));
+        return Err(Unusable::Faulty(remarks));
     }
     let mut hidden = Vec::new();
     mask::secrets(tree.get_ref(), "", &mut hidden);
@@ -369,16 +369,16 @@ pub(crate) fn read(text: &str, path: &Path, host: &Host) -> Result<Loaded, Refus
     let is_faulty = remarks.iter().any(|remark| remark.is_fault);
     let remarks = Remarks::new(name, text, &hidden, remarks);
     if is_faulty {
-        return Err(Refused::Faulty(remarks));
+        return Err(Unusable::Faulty(remarks));
     }
     Ok(Loaded { config, remarks })
 }
 
 /// A configuration that can be run unless a remark is a fault.
-fn parse(tree: &DeTable<'_>, path: &Path, host: &Host) -> (Config, Vec<Remark>) {
+fn parse(tree: &DeTable<'_>, path: &Path, host: &Machine) -> (Config, Vec<Remark>) {
     let mut config = Config::of(host);
     match read::read(tree, &mut config) {
-        Ok(remarks) => judge::judge(&table::Table::top(tree), config, remarks, path, host),
+        Ok(remarks) => review::review(&table::Table::top(tree), config, remarks, path, host),
         Err(remarks) => (config, remarks),
     }
 }

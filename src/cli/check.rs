@@ -12,7 +12,7 @@ use relay::policy::{Mode, Network};
 use relay::{Allowance, IcmpTold, Partner, Redirect, SecondAddress, Sha256, Target, When};
 
 use super::{ConfigFile, Failure, print};
-use crate::config::{Config, Format, Host, Level, OauthKey, Realm, spelled};
+use crate::config::{Config, Format, Level, Machine, OauthKey, Realm, spelled};
 
 /// Check the configuration and say what it means.
 ///
@@ -40,7 +40,7 @@ impl Check {
         if let Some(words) = &self.keys {
             return keys::list(words, self.json);
         }
-        let host = Host::here();
+        let host = Machine::here();
         let config = self.config.load(&host)?;
         let heading = match &self.config.path {
             Some(path) => format!("ok: {}", path.display()),
@@ -378,7 +378,7 @@ mod tests {
     use crate::config::{self, Secret, SecretFile};
 
     fn summary(text: &str) -> String {
-        let host = Host {
+        let host = Machine {
             name: "host.example.org".to_owned(),
             cores: 1,
             routed: vec!["10.0.0.5".parse().unwrap()],
@@ -388,7 +388,7 @@ mod tests {
                     is_public: false,
                 })
             },
-            ..Host::anywhere()
+            ..Machine::anywhere()
         };
         let config = config::read(text, Path::new("turnserver.toml"), &host)
             .unwrap()

@@ -10,7 +10,7 @@ use relay::keys::{self, Mint};
 
 use super::ice::{IceServer, PublicName};
 use super::{Failure, print, read_secret};
-use crate::config::{self, Config, Host, Secret};
+use crate::config::{self, Config, Machine, Secret};
 
 /// Make a time-limited user name and password from a shared secret.
 ///
@@ -70,7 +70,7 @@ pub(super) struct Credentials {
 
 impl Credentials {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
-        let (secret, config) = self.secret(&Host::anywhere())?;
+        let (secret, config) = self.secret(&Machine::anywhere())?;
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
@@ -110,7 +110,7 @@ impl Credentials {
     }
 
     /// The secret, and the configuration with the server's addresses.
-    fn secret(&self, host: &Host) -> Result<(Secret, Config), Failure> {
+    fn secret(&self, host: &Machine) -> Result<(Secret, Config), Failure> {
         if let Some(path) = &self.config {
             return self.first_secret(path, host);
         }
@@ -134,7 +134,7 @@ impl Credentials {
         Ok((secret, Config::defaults(host)))
     }
 
-    fn first_secret(&self, path: &Path, host: &Host) -> Result<(Secret, Config), Failure> {
+    fn first_secret(&self, path: &Path, host: &Machine) -> Result<(Secret, Config), Failure> {
         let config = config::load(Some(path), host)?.config;
         let secret = match &self.realm {
             Some(realm) => first_of_realm(&config, realm)?,
@@ -205,7 +205,7 @@ mod tests {
 
     /// The configuration of the tests, which does not depend on this host.
     fn config() -> Config {
-        let mut config = Config::defaults(&Host::here());
+        let mut config = Config::defaults(&Machine::here());
         config.relay.addresses.clear();
         "turn.example.org".clone_into(&mut config.realm);
         config
@@ -258,7 +258,7 @@ mod tests {
         let text = "realm = \"example.org\"\n[auth]\nsecrets = [\"3vQ0cW1hZ2ljIG51bWJlcnM=\"]\n\
                     [[auth.realm]]\nname = \"example.net\"\nsecrets = [\"5qLqO1tM0lYcN3S0\"]\n\
                     [[auth.realm]]\nname = \"example.com\"\n[auth.realm.users]\nbob = \"wonderland\"\n";
-        let config = config::read(text, Path::new("x"), &Host::anywhere());
+        let config = config::read(text, Path::new("x"), &Machine::anywhere());
         let config = config.unwrap().config;
         let first = |realm| first_of_realm(&config, realm).map(Secret::expose).ok();
         assert_eq!(first("example.org"), Some("3vQ0cW1hZ2ljIG51bWJlcnM="));

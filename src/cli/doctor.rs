@@ -17,9 +17,9 @@ use probe::Uri;
 use probe::doctor::{Examination, Finding, Login, Severity};
 use relay::keys::{self, Mint};
 
-use super::way::Way;
+use super::asking::Asking;
 use super::{Failure, print, print_styled, read_secret, runtime};
-use crate::config::{self, Config, Host, Secret};
+use crate::config::{self, Config, Machine, Secret};
 
 /// Find out whether a STUN or TURN server works from here, and what to change if not.
 ///
@@ -77,7 +77,7 @@ pub(super) struct Doctor {
     json: bool,
 
     #[command(flatten)]
-    way: Way,
+    asking: Asking,
 }
 
 impl Doctor {
@@ -87,9 +87,9 @@ impl Doctor {
             servers: self.servers.clone(),
             login: self.login()?,
             realm: self.realm.clone(),
-            bind: self.way.bind.clone().unwrap_or_default(),
-            families: self.way.families(),
-            roots: self.way.ca.clone(),
+            bind: self.asking.bind.clone().unwrap_or_default(),
+            families: self.asking.families(),
+            roots: self.asking.ca.clone(),
         };
         if let Some(config) = &config {
             own::complete(&mut examination, config);
@@ -116,7 +116,7 @@ impl Doctor {
         let Some(path) = &self.config else {
             return Ok(None);
         };
-        let loaded = config::load(Some(path), &Host::anywhere())?;
+        let loaded = config::load(Some(path), &Machine::anywhere())?;
         Ok(Some(loaded.config))
     }
 

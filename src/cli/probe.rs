@@ -12,7 +12,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use probe::{Bind, Options, Report, Uri, Verdict};
 
-use super::way::Way;
+use super::asking::Asking;
 use super::{Failure, print, print_styled, runtime};
 
 /// Find out what the NAT in front of this host does, and what that means for a WebRTC call.
@@ -44,13 +44,13 @@ pub(super) struct Probe {
     json: bool,
 
     #[command(flatten)]
-    way: Way,
+    asking: Asking,
 }
 
 impl Probe {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
-        if let Some(Bind::Address(ip)) = self.way.bind
-            && (self.way.v4 && ip.is_ipv6() || self.way.v6 && ip.is_ipv4())
+        if let Some(Bind::Address(ip)) = self.asking.bind
+            && (self.asking.v4 && ip.is_ipv6() || self.asking.v6 && ip.is_ipv4())
         {
             return Err(Failure::Usage(
                 "--bind names an address of the family that -4 or -6 leaves out",
@@ -76,11 +76,11 @@ impl Probe {
         };
         Options {
             servers,
-            families: self.way.families(),
-            bind: self.way.bind.unwrap_or_default(),
+            families: self.asking.families(),
+            bind: self.asking.bind.unwrap_or_default(),
             timeout: self.timeout,
             lifetime: self.lifetime,
-            roots: self.way.ca,
+            roots: self.asking.ca,
         }
     }
 

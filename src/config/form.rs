@@ -13,7 +13,7 @@ use super::rows::{Kind, listed, nearest};
 /// The meaning of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Form {
-    /// Judged elsewhere.
+    /// Reviewed elsewhere.
     Any,
     /// A realm that clients can send back.
     Realm,

@@ -40,7 +40,7 @@ pub(crate) enum Unwritten {
     Missing(&'static str),
 }
 
-/// The type of a value, its range, and where it goes. Values without a place are read by a judge.
+/// The type of a value, its range, and where it goes. Values without a place are read by a review.
 #[derive(Debug)]
 pub(crate) enum Kind {
     Text(Form),
@@ -67,8 +67,8 @@ pub(crate) enum Kind {
 /// A word, and its meaning.
 type Choice = (&'static str, fn(&mut Config));
 
-/// For words that a judge reads, because their table may stand several times.
-const JUDGED: fn(&mut Config) = |_| ();
+/// For words that the review reads, because their table may stand several times.
+const REVIEWED: fn(&mut Config) = |_| ();
 
 macro_rules! rows {
     ($($table:literal $header:literal {
@@ -95,7 +95,7 @@ rows! {
             "How many shards move packets, 0 for one per core", coturn "relay-threads";
     }
     "listener" "[[listener]]" {
-        "transport": Word(&[("udp", JUDGED), ("tcp", JUDGED)]), Missing("transport = \"udp\""),
+        "transport": Word(&[("udp", REVIEWED), ("tcp", REVIEWED)]), Missing("transport = \"udp\""),
             "The transport that clients come with", coturn "no-udp" "no-tcp";
         "listen": Text(Form::Socket), Missing("listen = \"0.0.0.0:3478\""),
             "The address and port that clients come to", coturn "listening-port" "listening-ip";
@@ -162,7 +162,7 @@ rows! {
         "key": Text(Form::Secret), Says("see key-file"),
             "The key shared with an authorization server, in base64";
         "key-file": Text(Form::File), Says("see key"), "A file with that key";
-        "algorithm": Word(&[("A256GCM", JUDGED), ("A128GCM", JUDGED)]), Is("A256GCM"),
+        "algorithm": Word(&[("A256GCM", REVIEWED), ("A128GCM", REVIEWED)]), Is("A256GCM"),
             "The algorithm that seals tokens";
         "not-before": Text(Form::Time), Says("always"), "From when the key is good, in UTC";
         "expires": Text(Form::Time), Says("never"), "Until when the key is good, in UTC";

@@ -1,4 +1,4 @@
-//! The tables of the file, by which judges find values and their places.
+//! The tables of the file, by which the review finds values and their places.
 
 use std::ops::Range;
 
@@ -10,7 +10,7 @@ use super::rows::{self, Unwritten};
 /// A text and its place.
 pub(super) type Text<'t> = Spanned<&'t str>;
 
-/// A table of the file, or one that the file has not. Its keys and types are right where a judge
+/// A table of the file, or one that the file has not. Its keys and types are right where the review
 /// reads it.
 #[derive(Clone)]
 pub(super) struct Table<'t> {

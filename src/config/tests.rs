@@ -13,9 +13,9 @@ use std::io;
 use std::net::IpAddr;
 use std::path::Path;
 
-use super::host::{Host, SecretFile};
+use super::machine::{Machine, SecretFile};
 use super::secret::{NoSecret, Secret};
-use super::{Config, Refused, read};
+use super::{Config, Unusable, read};
 
 /// One remark as the operator sees it.
 #[derive(Debug, PartialEq, Eq)]
@@ -30,8 +30,8 @@ struct Told {
 }
 
 /// A host with two addresses of each family.
-fn host() -> Host {
-    Host {
+fn host() -> Machine {
+    Machine {
         name: "host.example.org".to_owned(),
         cores: 4,
         has_ipv6: true,
@@ -94,7 +94,7 @@ fn config(text: &str) -> Config {
 /// The remarks about a file that is refused.
 fn refused(text: &str) -> Vec<Told> {
     match read(text, path(), &host()) {
-        Err(Refused::Faulty(remarks)) => told(&remarks.to_string()),
+        Err(Unusable::Faulty(remarks)) => told(&remarks.to_string()),
         other => panic!("{other:?}"),
     }
 }

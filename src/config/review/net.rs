@@ -6,12 +6,12 @@ use std::ops::Range;
 use relay::{RelayAddress, Transport};
 use toml::Spanned;
 
-use super::Judge;
+use super::Review;
 use crate::config::Listener;
 use crate::config::remark::Remark;
 use crate::config::table::{Table, Text};
 
-impl Judge<'_> {
+impl Review<'_> {
     pub(super) fn listeners(&mut self, file: &Table<'_>) {
         let mut listeners: Vec<(Listener, Range<usize>)> = Vec::new();
         for table in file.tables("listener") {

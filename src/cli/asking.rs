@@ -8,7 +8,7 @@ use probe::{Bind, Families};
 
 /// The address to send from, the address families, and the certificates to trust.
 #[derive(Args)]
-pub(super) struct Way {
+pub(super) struct Asking {
     /// Send from this address or interface.
     #[arg(long, value_name = "IP|INTERFACE", value_parser = bind)]
     pub(super) bind: Option<Bind>,
@@ -26,7 +26,7 @@ pub(super) struct Way {
     pub(super) v6: bool,
 }
 
-impl Way {
+impl Asking {
     /// The address families to ask over.
     pub(super) const fn families(&self) -> Families {
         Families {

@@ -10,7 +10,7 @@ use super::secret::{NoSecret, Secret};
 
 /// The facts and services of a host. A value, so that a test can be any host.
 #[derive(Debug, Clone)]
-pub(crate) struct Host {
+pub(crate) struct Machine {
     /// Its name, the default realm.
     pub(crate) name: String,
     /// Its processors, one shard for each.
@@ -34,7 +34,7 @@ pub(crate) struct SecretFile {
     pub(crate) is_public: bool,
 }
 
-impl Host {
+impl Machine {
     /// The host this process runs on.
     pub(crate) fn here() -> Self {
         let addresses: Vec<IpAddr> = if_addrs::get_if_addrs()
@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn this_host_has_loopback_and_a_name_that_can_be_a_realm() {
-        let host = Host::here();
+        let host = Machine::here();
         assert_eq!(realm_flaw(&host.name), None);
         assert!(host.cores > 0);
         assert!((host.bind)(Ipv4Addr::LOCALHOST.into()).is_ok());

@@ -4,11 +4,11 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use relay::policy::{Mode, Network};
 
-use super::Judge;
+use super::Review;
 use crate::config::remark::Remark;
 use crate::config::table::Table;
 
-impl Judge<'_> {
+impl Review<'_> {
     pub(super) fn peers(&mut self, table: &Table<'_>) {
         let networks = |key| -> Vec<Network> {
             let texts = table.texts(key).into_iter();

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use relay::Sha256;
 
-use super::Judge;
+use super::Review;
 use super::net::{socket, twice};
 use super::reuse::Known;
 use crate::config::remark::Remark;
@@ -19,7 +19,7 @@ struct Used {
     listeners: Vec<(SocketAddr, Range<usize>)>,
 }
 
-impl Judge<'_> {
+impl Review<'_> {
     pub(super) fn realm(&mut self, file: &Table<'_>) {
         if let Some(realm) = file.text("realm") {
             self.caution_long("`realm`", &realm);

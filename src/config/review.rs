@@ -1,7 +1,7 @@
 //! From values to a [`Config`]: what relates them to each other and to this host.
 //!
-//! A judge does not stop at a fault, so that one reading tells all; what depends on a value of which
-//! a fault was told is not judged.
+//! The review does not stop at a fault, so that one reading tells all; what depends on a value of which
+//! a fault was told is not reviewed.
 
 mod auth;
 mod credentials;
@@ -17,22 +17,22 @@ mod reuse;
 use std::ops::Range;
 use std::path::Path;
 
-use super::host::Host;
+use super::machine::Machine;
 use super::remark::Remark;
 use super::table::Table;
 use super::{Config, Listener};
 use reuse::Known;
 
-/// Judges a file at `path` by the facts of `host`, after the reader, which has put its values into
+/// Reviews a file at `path` by the facts of `host`, after the reader, which has put its values into
 /// `config` and found `remarks`.
-pub(super) fn judge(
+pub(super) fn review(
     file: &Table<'_>,
     config: Config,
     remarks: Vec<Remark>,
     path: &Path,
-    host: &Host,
+    host: &Machine,
 ) -> (Config, Vec<Remark>) {
-    let mut judge = Judge {
+    let mut review = Review {
         host,
         directory: path.parent().unwrap_or(Path::new("")),
         config,
@@ -43,26 +43,26 @@ pub(super) fn judge(
         secrets: Vec::new(),
         nonce_secret: None,
     };
-    judge.realm(file);
-    judge.listeners(file);
-    judge.relay(&file.table("relay"));
-    if judge.listeners.is_some() && judge.capacity.is_some() {
-        judge.nat_discovery(&file.table("nat-discovery"));
+    review.realm(file);
+    review.listeners(file);
+    review.relay(&file.table("relay"));
+    if review.listeners.is_some() && review.capacity.is_some() {
+        review.nat_discovery(&file.table("nat-discovery"));
     }
-    judge.auth(&file.table("auth"));
-    judge.oauth(&file.table("oauth"));
-    judge.nonce_secret_apart();
-    judge.allocation(&file.table("allocation"));
-    judge.redirects(file);
-    judge.unauthenticated(&file.table("unauthenticated"));
-    judge.tcp(&file.table("tcp"));
-    judge.peers(&file.table("peers"));
-    (judge.config, judge.remarks)
+    review.auth(&file.table("auth"));
+    review.oauth(&file.table("oauth"));
+    review.nonce_secret_apart();
+    review.allocation(&file.table("allocation"));
+    review.redirects(file);
+    review.unauthenticated(&file.table("unauthenticated"));
+    review.tcp(&file.table("tcp"));
+    review.peers(&file.table("peers"));
+    (review.config, review.remarks)
 }
 
 /// The configuration and the remarks so far, and what they are found against.
-struct Judge<'h> {
-    host: &'h Host,
+struct Review<'h> {
+    host: &'h Machine,
     /// Where relative paths start.
     directory: &'h Path,
     config: Config,
@@ -79,7 +79,7 @@ struct Judge<'h> {
     nonce_secret: Option<Known>,
 }
 
-impl Judge<'_> {
+impl Review<'_> {
     fn say(&mut self, remark: Remark) {
         self.remarks.push(remark);
     }

@@ -6,14 +6,14 @@ use std::time::Duration;
 use relay::keys::Encryption;
 use toml::Spanned;
 
-use super::Judge;
+use super::Review;
 use super::net::twice;
 use crate::config::form::time;
 use crate::config::remark::Remark;
 use crate::config::table::Table;
 use crate::config::{OauthKey, Secret, TokenSecret};
 
-impl Judge<'_> {
+impl Review<'_> {
     /// The server is known to authorization servers by its realm, unless another name is given.
     pub(super) fn oauth(&mut self, table: &Table<'_>) {
         let keys = table.tables("key");

@@ -5,16 +5,16 @@ use std::ops::Range;
 
 use relay::{HostAddress, NatDiscovery, Partner, PartnerSecret, SecondAddress, Transport};
 
-use super::Judge;
+use super::Review;
 use super::net::{address, count, different_families, family, second_of_family, socket};
 use crate::config::remark::Remark;
 use crate::config::table::Table;
-use crate::config::{Listener, Relay, Secret};
+use crate::config::{Listener, RelayPool, Secret};
 
 /// An address and port, and where they are written.
 type Written = (SocketAddr, Range<usize>);
 
-impl Judge<'_> {
+impl Review<'_> {
     /// Adds to the listeners what the second address and port need.
     pub(super) fn nat_discovery(&mut self, table: &Table<'_>) {
         let alternates = self.sockets(table, "alternate");
@@ -258,7 +258,7 @@ impl Judge<'_> {
 }
 
 /// An address of this host, and what clients see of it if `[relay]` says so.
-fn host_address(local: IpAddr, relay: &Relay) -> HostAddress {
+fn host_address(local: IpAddr, relay: &RelayPool) -> HostAddress {
     let mut pairs = relay.addresses.iter();
     let pair = pairs.find(|pair| pair.local == local);
     let external = pair.map_or(local, |pair| pair.external);

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use super::Judge;
-use crate::config::Relay;
+use super::Review;
+use crate::config::RelayPool;
 use crate::config::remark::Remark;
 use crate::config::table::Table;
 
-impl Judge<'_> {
+impl Review<'_> {
     pub(super) fn allocation(&mut self, table: &Table<'_>) {
         self.quotas(table);
         let keys = ["default-lifetime", "max-lifetime"];
@@ -113,7 +113,7 @@ impl Judge<'_> {
     }
 }
 
-impl Relay {
+impl RelayPool {
     /// How many allocations the ports can hold: each takes a port on one address.
     pub(crate) fn capacity(&self) -> u32 {
         let sockets = self.ports.count() * self.addresses.len().max(1);

@@ -4,19 +4,19 @@ use std::ops::Range;
 
 use relay::{Redirect, Transport, When};
 
-use super::Judge;
+use super::Review;
 use crate::config::Listener;
 use crate::config::remark::Remark;
 use crate::config::table::Table;
 
-/// How a client comes: a rule sends it where the same way leads.
+/// How a client comes: a rule sends it where one of the same kind would.
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct Way {
+struct Arrival {
     transport: Transport,
     is_ipv4: bool,
 }
 
-impl Judge<'_> {
+impl Review<'_> {
     /// Says which rules wait for more allocations than there can be.
     pub(super) fn waiting_redirects(&mut self, tables: &[Table<'_>]) {
         for (index, table) in tables.iter().enumerate() {
@@ -47,26 +47,27 @@ impl Judge<'_> {
     /// rules before them.
     pub(super) fn passed_redirects(&mut self, tables: &[Table<'_>]) {
         let rules = self.config.redirects.clone();
-        let ways: Vec<Way> = self.listeners.iter().flatten().map(Way::of).collect();
+        let arrivals: Vec<Arrival> = self.listeners.iter().flatten().map(Arrival::of).collect();
         for (index, (rule, table)) in rules.iter().zip(tables).enumerate() {
-            let own = || ways.iter().filter(|way| way.is_served_by(rule));
+            let own = || arrivals.iter().filter(|arrival| arrival.is_served_by(rule));
             if own().next().is_none() {
                 let sentence =
                     "no client of this server can go to what this `[[redirect]] to` names";
                 let help = format!(
                     "a client keeps its transport and the family of its address: here clients come \
                      over {}",
-                    words(&ways)
+                    words(&arrivals)
                 );
                 self.say(Remark::caution(at_to(table), sentence).help(help));
                 continue;
             }
             let before = &rules[..index];
-            let decides = |way: &&Way| {
-                let earlier = |other: &Redirect| holds_with(other, rule) && way.is_served_by(other);
+            let decides = |arrival: &&Arrival| {
+                let earlier =
+                    |other: &Redirect| holds_with(other, rule) && arrival.is_served_by(other);
                 before.iter().position(earlier)
             };
-            let deciding: Option<Vec<usize>> = own().map(|way| decides(&way)).collect();
+            let deciding: Option<Vec<usize>> = own().map(|arrival| decides(&arrival)).collect();
             if let Some(first) = deciding.and_then(|all| all.into_iter().min()) {
                 let sentence = "this `[[redirect]]` never decides: another before it always holds when it does";
                 let caution = Remark::caution(at_when(table), sentence);
@@ -90,7 +91,7 @@ fn at_to(table: &Table<'_>) -> Range<usize> {
     }
 }
 
-impl Way {
+impl Arrival {
     fn of(listener: &Listener) -> Self {
         Self {
             transport: listener.transport,
@@ -116,10 +117,10 @@ fn holds_with(rule: &Redirect, other: &Redirect) -> bool {
         }
 }
 
-/// How clients come, each way once.
-fn words(ways: &[Way]) -> String {
+/// How clients come, each arrival once.
+fn words(arrivals: &[Arrival]) -> String {
     let mut names: Vec<String> = Vec::new();
-    for Way { transport, is_ipv4 } in ways {
+    for Arrival { transport, is_ipv4 } in arrivals {
         let transport = transport.name().to_uppercase();
         let family = if *is_ipv4 { "IPv4" } else { "IPv6" };
         let name = format!("{transport} and {family}");

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::Judge;
+use super::Review;
 use crate::config::remark::Remark;
 use crate::config::{Secret, TokenSecret};
 
@@ -23,7 +23,7 @@ impl Known {
     }
 }
 
-impl Judge<'_> {
+impl Review<'_> {
     /// Refuses a secret of nonces that is also another one.
     ///
     /// Each nonce is a MAC made with it over what the hearer knows, and strangers hear nonces for

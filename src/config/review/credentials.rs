@@ -8,14 +8,14 @@ use relay::keys::{Keys, NotOpaque};
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::Judge;
+use super::Review;
 use super::net::twice;
 use super::reuse::Known;
 use crate::config::remark::Remark;
 use crate::config::table::{Table, Text, text};
 use crate::config::{NoSecret, PrecomputedKey, Secret, UserKey};
 
-impl Judge<'_> {
+impl Review<'_> {
     /// The secrets and the users of a realm.
     pub(super) fn credentials(
         &mut self,

@@ -6,13 +6,13 @@ use std::ops::Range;
 use relay::{Redirect, Target, When};
 use toml::Spanned;
 
-use super::Judge;
+use super::Review;
 use super::net::twice;
 use crate::config::form::target;
 use crate::config::remark::Remark;
 use crate::config::table::{Table, Text};
 
-impl Judge<'_> {
+impl Review<'_> {
     pub(super) fn redirects(&mut self, file: &Table<'_>) {
         let tables = file.tables("redirect");
         let shares_nonces = file.table("auth").at("nonce-secret-file").is_some();
