@@ -75,6 +75,10 @@ impl Review<'_> {
                     NoSecret::Unreadable(_) => SECRET_FILE,
                     NoSecret::Empty => MAKE_SECRET,
                     NoSecret::Binary => "base64 is wanted: make one with `openssl rand -base64 32`",
+                    NoSecret::Lines => {
+                        "one file holds one secret: `openssl rand -base64 32` makes one line"
+                    }
+                    NoSecret::Quoted => "write the secret without quotation marks",
                 };
                 self.say(Remark::fault(at, format!("{key} names {name}, {source}")).help(help));
                 None
