@@ -83,6 +83,9 @@ impl Kind {
 
     /// Reads a value from its text, and puts it where it goes.
     pub(super) fn read(&self, text: &str, config: &mut Config) -> Result<(), Flaw> {
+        if !self.is_secret() && (is_template(text) || is_blank(text) || has_template(text)) {
+            return flaw(TEMPLATE, FILL_IN);
+        }
         match self {
             Self::Text(form) | Self::Texts(form) | Self::TextOrTexts(form) => form.check(text)?,
             Self::Number(least, most, set) => match text.parse() {
@@ -188,6 +191,34 @@ impl Form {
             },
         }
     }
+}
+
+/// Whether a text is nothing but what tools that write configurations put values in place of:
+/// `${SECRET}`, `$(cat secret)`, `{{ secret }}` or `%SECRET%`.
+pub(super) fn is_template(text: &str) -> bool {
+    TEMPLATES.into_iter().any(|marks| is_between(text, marks))
+}
+
+/// Whether a text is a word in angle brackets, which guides write where people put values.
+pub(super) fn is_blank(text: &str) -> bool {
+    is_between(text, ("<", ">"))
+}
+
+fn is_between(text: &str, (open, close): (&str, &str)) -> bool {
+    let inside = text
+        .trim()
+        .strip_prefix(open)
+        .and_then(|rest| rest.strip_suffix(close));
+    inside.is_some_and(|text| !text.is_empty() && !text.contains(['%', '<', '>', '"']))
+}
+
+/// Whether a text holds a template: passwords may hold its marks by chance, names may not.
+fn has_template(text: &str) -> bool {
+    let holds = |(open, close)| {
+        text.split_once(open)
+            .is_some_and(|(_, rest)| rest.contains(close))
+    };
+    TEMPLATES[..3].iter().any(|&marks| holds(marks))
 }
 
 /// Why clients could not send this realm back. RFC 8489 §14.9: fewer than 128
@@ -310,6 +341,11 @@ const UNITS: [(&str, u64); 4] = [
 const UNLIMITED: &str = "unlimited";
 const LEAST_RATE: u64 = 1 << 10;
 const MORE_THAN_MOST: u64 = (1 << 30) + 1;
+
+const TEMPLATES: [(&str, &str); 4] = [("${", "}"), ("$(", ")"), ("{{", "}}"), ("%", "%")];
+pub(super) const TEMPLATE: &str = "is a template that nothing has filled in";
+pub(super) const FILL_IN: &str = "nothing is put in its place here: write the value itself, or let the tool that writes this \
+     file do so";
 
 const REALM: &str = "the domain of the service does well, such as \"turn.example.org\"";
 const SOCKET: &str = "write \"0.0.0.0:3478\" for every IPv4 address, \"[::]:3478\" for every IPv6 \

@@ -11,6 +11,7 @@ use toml::de::DeValue;
 use super::Review;
 use super::net::twice;
 use super::reuse::Known;
+use crate::config::form::{FILL_IN, TEMPLATE, is_blank, is_template};
 use crate::config::remark::Remark;
 use crate::config::table::{Table, Text, text};
 use crate::config::{NoSecret, PrecomputedKey, Secret, UserKey};
@@ -90,18 +91,19 @@ impl Review<'_> {
     /// each credential seen on the wire proves a guess right or wrong.
     pub(super) fn is_strong(&mut self, key: &str, secret: &Secret, at: &Range<usize>) -> bool {
         let length = secret.expose().len();
-        let sentence = if secret.expose().trim().is_empty() {
-            format!("{key} has a secret that is empty")
-        } else if is_placeholder(secret.expose()) {
-            format!("{key} is still the placeholder of a guide, which everybody knows")
+        let (flaw, help) = if secret.expose().trim().is_empty() {
+            ("has a secret that is empty".to_owned(), MAKE_SECRET)
+        } else if let Some(flaw) = unfilled(secret.expose()) {
+            flaw
         } else if length < 16 {
-            format!(
-                "{key} is a secret of {length} bytes, too short to resist guessing: 16 are the least"
-            )
+            let flaw = format!(
+                "is a secret of {length} bytes, too short to resist guessing: 16 are the least"
+            );
+            (flaw, MAKE_SECRET)
         } else {
             return true;
         };
-        self.say(Remark::fault(at.clone(), sentence).help(MAKE_SECRET));
+        self.say(Remark::fault(at.clone(), format!("{key} {flaw}")).help(help));
         false
     }
 
@@ -186,10 +188,8 @@ impl Review<'_> {
         password: &str,
         at: Range<usize>,
     ) -> Option<UserKey> {
-        if is_placeholder(password) {
-            let sentence =
-                format!("{key} is still the placeholder of a guide, which everybody knows");
-            self.say(Remark::fault(at, sentence).help(MAKE_SECRET));
+        if let Some((flaw, help)) = unfilled(password) {
+            self.say(Remark::fault(at, format!("{key} {flaw}")).help(help));
             return None;
         }
         if password.len() < 8 || password == name {
@@ -201,6 +201,15 @@ impl Review<'_> {
         self.know(key, &password, &at);
         Some(UserKey::Password(password))
     }
+}
+
+/// Why nobody has chosen this secret, if nobody has, and what to do.
+fn unfilled(text: &str) -> Option<(String, &'static str)> {
+    if is_template(text) {
+        return Some((TEMPLATE.to_owned(), FILL_IN));
+    }
+    let words = "is still the placeholder of a guide, which everybody knows";
+    (is_placeholder(text) || is_blank(text)).then(|| (words.to_owned(), MAKE_SECRET))
 }
 
 /// Whether the text is what guides and sample files print.
