@@ -18,11 +18,20 @@ impl Review<'_> {
         };
         (self.config.peers.allow, self.config.peers.deny) = (networks("allow"), networks("deny"));
         for written in table.texts("allow") {
-            if written
-                .get_ref()
-                .parse()
-                .is_ok_and(|network| reaches_loopback(&network))
-            {
+            let network = written.get_ref().parse::<Network>().ok();
+            let Some(network) = network else {
+                continue;
+            };
+            if let Some(block) = network.leaves_closed() {
+                let sentence = format!(
+                    "`[peers] allow` names {network}, which opens public addresses only: {block} and \
+                     other special ranges stay denied"
+                );
+                self.say(Remark::caution(written.span(), sentence).help(
+                    "an entry opens a special range where it lies wholly inside: name the network \
+                     that is meant, such as \"10.1.2.0/24\"",
+                ));
+            } else if reaches_loopback(&network) {
                 let sentence = "`[peers] allow` opens loopback: clients reach the services that \
                                 listen only on this host";
                 self.say(Remark::caution(written.span(), sentence).help(

@@ -8,6 +8,8 @@ use std::str::FromStr;
 use ipnet::{IpNet, Ipv4Net};
 use thiserror::Error;
 
+use super::special::{self, Block};
+
 /// Peers an operator names, on all ports or on some.
 ///
 /// Written `192.0.2.7`, `10.1.2.0/24`, `10.1.2.0/24:3478`, `10.1.2.0/24:10000-20000`,
@@ -30,6 +32,22 @@ impl Network {
     /// Whether this entry names `ip` on some port.
     pub fn contains_ip(&self, ip: IpAddr) -> bool {
         self.net.contains(&ip)
+    }
+
+    /// Whether this entry names one address.
+    pub(super) fn is_one_host(&self) -> bool {
+        self.net.prefix_len() == self.net.max_prefix_len()
+    }
+
+    /// Whether this entry, which names `ip`, lies within a special block around it, if there is one:
+    /// whoever writes 0.0.0.0/0 does not think of the cloud's metadata service.
+    pub(super) fn means(&self, ip: IpAddr) -> bool {
+        special::holds(ip, self.net)
+    }
+
+    /// A block that is not globally reachable and stays closed, although this entry reaches over it.
+    pub fn leaves_closed(&self) -> Option<&'static Block> {
+        special::within(self.net)
     }
 
     /// The ports this entry is about.
