@@ -50,6 +50,11 @@ impl<'t> Table<'t> {
     }
 
     pub(super) fn value(&self, key: &str) -> Option<&'t Spanned<DeValue<'t>>> {
+        debug_assert!(
+            rows::known(&self.path).contains(&key),
+            "{} {key}",
+            self.path
+        );
         self.entries?.get(key)
     }
 

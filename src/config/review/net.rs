@@ -118,8 +118,26 @@ impl Review<'_> {
         false
     }
 
-    /// Where both lists are written, the first stands for the first, and so on. An external address
-    /// alone, as on a cloud machine, stands for the host's address of its family.
+    /// The host's addresses, and the external ones that alone, as on a cloud machine, stand for the
+    /// address of their family.
+    fn routed(&mut self, key: &str, external: Vec<Spanned<IpAddr>>) -> Vec<RelayAddress> {
+        let mut pairs: Vec<_> = self.host.routed.iter().copied().map(plain).collect();
+        for external in external {
+            let (at, external) = (external.span(), external.into_inner());
+            let mut twins = pairs.iter_mut();
+            if let Some(pair) = twins.find(|pair| pair.local.is_ipv4() == external.is_ipv4()) {
+                pair.external = external;
+                continue;
+            }
+            let sentence =
+                format!("{key} {external} has no address of its family on this host to pair with");
+            let help = "name the address it stands for in `[relay] addresses`";
+            self.say(Remark::fault(at, sentence).help(help));
+        }
+        pairs
+    }
+
+    /// Where both lists are written, the first stands for the first, and so on.
     fn pair(
         &mut self,
         table: &Table<'_>,
@@ -127,23 +145,8 @@ impl Review<'_> {
         external: Vec<Spanned<IpAddr>>,
     ) {
         let key = table.name("external");
-        let routed = self.host.routed.iter().copied();
         if local.is_empty() {
-            let mut pairs: Vec<_> = routed.map(plain).collect();
-            for external in external {
-                let (at, external) = (external.span(), external.into_inner());
-                let mut twins = pairs.iter_mut();
-                match twins.find(|pair| pair.local.is_ipv4() == external.is_ipv4()) {
-                    Some(pair) => pair.external = external,
-                    None => self.say(
-                        Remark::fault(at, format!(
-                            "{key} {external} has no address of its family on this host to pair with"
-                        ))
-                        .help("name the address it stands for in `[relay] addresses`"),
-                    ),
-                }
-            }
-            self.config.relay.addresses = pairs;
+            self.config.relay.addresses = self.routed(&key, external);
             return;
         }
         let mut pairs: Vec<_> = local.iter().map(|local| plain(*local.get_ref())).collect();
