@@ -55,16 +55,9 @@ impl Kind {
             Self::Duration(..) => "a duration".to_owned(),
             Self::Rate(_) => "bytes per second".to_owned(),
             Self::Flag(_) => "true or false".to_owned(),
-            Self::Word(words) => {
-                let words: Vec<_> = words
-                    .iter()
-                    .map(|(word, _)| format!("\"{word}\""))
-                    .collect();
-                words.join(" or ")
-            }
+            Self::Word(_) | Self::When => format!("one of {}", listed(&self.choices())),
             Self::Ports(_) => "a port range".to_owned(),
             Self::Users => "a table".to_owned(),
-            Self::When => "\"always\" or \"draining\" or { allocations = 1000 }".to_owned(),
         }
     }
 
@@ -106,18 +99,11 @@ impl Kind {
             Self::Flag(set) => set(config, text == "true"),
             Self::Word(words) => match words.iter().find(|(word, _)| *word == text) {
                 Some((_, set)) => set(config),
-                None => {
-                    return no_choice(
-                        text,
-                        &words.iter().map(|(word, _)| *word).collect::<Vec<_>>(),
-                    );
-                }
+                None => return self.no_choice(text),
             },
             Self::Ports(set) => set(config, ports(text)?),
             Self::When if matches!(text, "always" | "draining") => {}
-            Self::When => {
-                return no_choice(text, &["always", "draining", "{ allocations = 1000 }"]);
-            }
+            Self::When => return self.no_choice(text),
             Self::Users => {}
         }
         Ok(())
@@ -127,15 +113,24 @@ impl Kind {
         let [least, most] = self.range().unwrap_or_default();
         flaw(format!("must be from {least} to {most}"), "")
     }
-}
 
-fn no_choice<T>(text: &str, choices: &[&str]) -> Result<T, Flaw> {
-    let all = listed(choices);
-    let help = match nearest(text, choices) {
-        Some(near) => format!("did you mean `{near}`? One of {all}"),
-        None => format!("one of {all}"),
-    };
-    flaw(format!("cannot be `{text}`"), &help)
+    /// The choices of a word, or of `when`.
+    fn choices(&self) -> Vec<&'static str> {
+        let Self::Word(words) = self else {
+            return vec!["always", "draining", "{ allocations = 1000 }"];
+        };
+        words.iter().map(|(word, _)| *word).collect()
+    }
+
+    fn no_choice(&self, text: &str) -> Result<(), Flaw> {
+        let choices = self.choices();
+        let all = listed(&choices);
+        let help = match nearest(text, &choices) {
+            Some(near) => format!("did you mean `{near}`? One of {all}"),
+            None => format!("one of {all}"),
+        };
+        flaw(format!("cannot be `{text}`"), &help)
+    }
 }
 
 impl Form {

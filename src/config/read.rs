@@ -26,24 +26,16 @@ pub(super) fn read(tree: &DeTable<'_>, config: &mut Config) -> Result<Vec<Remark
     }
     let mut reader = Reader {
         config,
-        wrong: Vec::new(),
-        flaws: Vec::new(),
+        is_right: true,
+        remarks: Vec::new(),
         missing: Vec::new(),
     };
     reader.table(&Table::top(tree));
-    let Reader {
-        mut wrong,
-        flaws,
-        missing,
-        ..
-    } = reader;
-    let is_right = wrong.is_empty();
-    wrong.extend(flaws);
-    if is_right {
-        wrong.extend(missing);
-        return Ok(wrong);
+    if !reader.is_right {
+        return Err(reader.remarks);
     }
-    Err(wrong)
+    reader.remarks.extend(reader.missing);
+    Ok(reader.remarks)
 }
 
 /// The remark about a text that is not TOML.
@@ -57,10 +49,9 @@ pub(super) fn syntax(error: &toml::de::Error, text: &str) -> Remark {
 
 struct Reader<'c> {
     config: &'c mut Config,
-    /// Keys that nobody reads, and values of another type.
-    wrong: Vec<Remark>,
-    /// Values that cannot be.
-    flaws: Vec<Remark>,
+    /// Whether all keys are known and all values of the right type.
+    is_right: bool,
+    remarks: Vec<Remark>,
     missing: Vec<Remark>,
 }
 
@@ -172,12 +163,8 @@ impl Reader<'_> {
             help,
             ..Remark::fault(at, format!("{key} {words}"))
         };
-        if is_word {
-            &mut self.wrong
-        } else {
-            &mut self.flaws
-        }
-        .push(fault);
+        self.is_right &= !is_word;
+        self.remarks.push(fault);
     }
 
     /// `"password"` or `{ key = "32 hexadecimal digits" }`.
@@ -230,7 +217,9 @@ impl Reader<'_> {
             format!(" {}", rows::place(table))
         };
         let fault = Remark::fault(at, format!("unknown {kind} `{name}`{place}"));
-        self.wrong.push(fault.help(rows::hint(table, name, known)));
+        self.is_right = false;
+        self.remarks
+            .push(fault.help(rows::hint(table, name, known)));
     }
 
     /// A value, or an entry of an array, of another TOML type.
@@ -256,7 +245,8 @@ impl Reader<'_> {
             format!("{of}`{key}` is {found}, expected {expected}"),
         );
         let help = type_help(key, found, expected);
-        self.wrong.push(Remark { help, ..fault });
+        self.is_right = false;
+        self.remarks.push(Remark { help, ..fault });
     }
 }
 
