@@ -19,6 +19,8 @@ use super::special::{self, Block};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Network {
     net: IpNet,
+    /// Whether it lies wholly in a block that is not globally reachable.
+    is_special: bool,
     first_port: u16,
     last_port: u16,
 }
@@ -39,15 +41,17 @@ impl Network {
         self.net.prefix_len() == self.net.max_prefix_len()
     }
 
-    /// Whether this entry, which names `ip`, lies within a special block around it, if there is one:
-    /// whoever writes 0.0.0.0/0 does not think of the cloud's metadata service.
+    /// Whether this entry, which names `ip`, lies within the special block around it, if there is
+    /// one: whoever writes 0.0.0.0/0 does not think of the cloud's metadata service.
     pub(super) fn means(&self, ip: IpAddr) -> bool {
-        special::holds(ip, self.net)
+        // All of IPv6 that is neither global nor special is one row, which ::/0 does not name.
+        let is_rest = |block: &Block| block.network.prefix_len() == 0 && self.net.prefix_len() > 0;
+        self.is_special || special::block(ip).is_none_or(is_rest)
     }
 
     /// A block that is not globally reachable and stays closed, although this entry reaches over it.
     pub fn leaves_closed(&self) -> Option<&'static Block> {
-        special::within(self.net)
+        special::inside(self.net).filter(|_| !self.is_special)
     }
 
     /// The ports this entry is about.
@@ -65,6 +69,7 @@ impl FromStr for Network {
         let (first_port, last_port) = ports.map_or(Ok(ALL_PORTS), parse_ports)?;
         Ok(Self {
             net,
+            is_special: special::encloses(net),
             first_port,
             last_port,
         })
@@ -394,6 +399,7 @@ mod tests {
         let port = || prop_oneof![1..=u16::MAX, Just(1), Just(u16::MAX)];
         (net, port(), port()).prop_map(|(net, a, b)| Network {
             net,
+            is_special: special::encloses(net),
             first_port: a.min(b),
             last_port: a.max(b),
         })

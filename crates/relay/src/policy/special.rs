@@ -31,28 +31,20 @@ pub(super) fn block(ip: IpAddr) -> Option<&'static Block> {
     row.filter(|row| !row.globally_reachable)
 }
 
-/// Whether an entry for `network`, in which `ip` lies, is about the special block that `ip` is in or
-/// a part of it, or `ip` is in none.
-pub(super) fn holds(ip: IpAddr, network: IpNet) -> bool {
-    let Some(innermost) = block(ip) else {
-        return true;
-    };
-    // All of IPv6 that is neither global nor special is one row, around the others.
-    let is_around = |row: &Block| {
-        let is_nearest = row.network.prefix_len() > 0 || row == innermost;
-        is_nearest && !row.globally_reachable && row.network.contains(&ip)
-    };
-    let mut around = rows(network).iter().filter(|row| is_around(row));
-    network.prefix_len() > 0 && around.any(|row| row.network.contains(&network))
+/// Whether all of `network` lies in one block that is not globally reachable.
+pub(super) fn encloses(network: IpNet) -> bool {
+    closed(network).any(|row| row.network.contains(&network))
 }
 
-/// The first special block inside `network` that an entry for it does not open.
-pub(super) fn within(network: IpNet) -> Option<&'static Block> {
-    let closed = |row: &&Block| {
-        let first = row.network.addr();
-        !row.globally_reachable && network.contains(&row.network) && !holds(first, network)
-    };
-    rows(network).iter().find(closed)
+/// The first block that is not globally reachable and lies in `network`.
+pub(super) fn inside(network: IpNet) -> Option<&'static Block> {
+    closed(network).find(|row| network.contains(&row.network))
+}
+
+/// The blocks of a family that are not globally reachable, without the rest of IPv6 around them.
+fn closed(network: IpNet) -> impl Iterator<Item = &'static Block> {
+    let closed = |row: &&Block| !row.globally_reachable && row.network.prefix_len() > 0;
+    rows(network).iter().filter(closed)
 }
 
 fn rows(network: IpNet) -> &'static [Block] {
