@@ -7,8 +7,9 @@ use std::net::UdpSocket;
 use wire::attributes::AlternateServer;
 use wire::{Class, Message, Method, TransactionId, Writer};
 
+use crate::lab::world::{CLIENT_V4, in_own_world};
 use crate::report::{Report, examine, read};
-use crate::script::{bound, challenged, is_signed, on_datagrams, refused};
+use crate::script::{bound, challenged, is_signed, on_datagrams, on_datagrams_at, refused};
 
 /// Examines a server that answers Binding and plays this script for all else.
 fn examine_allocations(mut script: impl FnMut(&[u8]) -> Vec<Vec<u8>> + Send + 'static) -> Report {
@@ -63,6 +64,22 @@ fn an_answer_from_another_address_is_d006() {
             .contains(&other.to_string()),
         "{report}"
     );
+}
+
+#[test]
+fn a_private_address_seen_in_place_of_the_clients_is_d064() {
+    in_own_world(|_| {
+        let server = on_datagrams_at(CLIENT_V4, |request, _| {
+            let bridge = "172.17.0.1:40000".parse().unwrap();
+            bound(request, bridge).into_iter().collect()
+        });
+        let report = examine(&[&format!("stun:{server}")]);
+        report.assert_errors(&["D064"]);
+        assert!(
+            report.sentence("D064").unwrap().contains("172.17.0.1"),
+            "{report}"
+        );
+    });
 }
 
 #[test]
@@ -182,7 +199,7 @@ fn a_server_that_falls_silent_after_the_challenge_is_told_so() {
         let answer = (!is_signed(request)).then(|| challenged(request, 401, "a realm"));
         answer.into_iter().collect()
     });
-    report.assert_errors(&["D036"]);
+    report.assert_errors(&["D058"]);
 }
 
 #[test]
@@ -225,8 +242,19 @@ fn people_read_the_verdict_first_and_of_each_fault_what_to_do() {
     });
     let uri = format!("turn:{server}");
     let text = read(&[&uri, "--user", "alice", "--password", "wonderland"]);
-    assert!(text.starts_with("It does not work: 1 error.\n"), "{text}");
-    for words in [&uri, "error   D030", "note    D023", "-> Compare both with"] {
+    // But for the bounds of a run on the server's own host.
+    let (bounds, verdict) = text.split_once("\n\n").unwrap();
+    assert!(bounds.contains("only a run from another network"), "{text}");
+    assert!(
+        verdict.starts_with("It does not work: 1 error.\n"),
+        "{text}"
+    );
+    for words in [
+        &uri,
+        "error      D030",
+        "ok         D023",
+        "-> Compare both with",
+    ] {
         assert!(text.contains(words), "not found: {words}\n{text}");
     }
     // The worst finding is first, the password is not shown, and a file gets no colours.

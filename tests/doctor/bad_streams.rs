@@ -69,7 +69,12 @@ fn who_hangs_up_after_the_challenge_is_told_so() {
             }
         });
     });
-    examine_as_user(server).assert_errors(&["D036"]);
+    let report = examine_as_user(server);
+    report.assert_errors(&["D058"]);
+    assert!(
+        report.sentence("D058").unwrap().contains("ended"),
+        "{report}"
+    );
 }
 
 #[test]

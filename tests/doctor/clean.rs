@@ -8,7 +8,7 @@ use tempfile::NamedTempFile;
 
 use crate::lab::server::{PASSWORD, REALM, SECRET, Setup, USER};
 use crate::lab::world::{CLIENT_V4, PEER_V4, SERVER_V4, SERVER_V6, World, in_own_world};
-use crate::report::{Report, examine};
+use crate::report::{Report, examine, read};
 use crate::script::delayed;
 
 const USER_LOGIN: [&str; 4] = ["--user", USER, "--password", PASSWORD];
@@ -41,6 +41,64 @@ fn hairpin_is_found_well_with_a_secret() {
         report.assert_clean();
         // The server does not relay to this host's address.
         report.assert_has(&["D044", "D045"]);
+    });
+}
+
+#[test]
+fn a_bare_host_is_a_turn_server_where_a_secret_is_given_and_else_one_for_stun() {
+    in_own_world(|world| {
+        let _server = world.serve(Setup::default());
+        let host = SERVER_V4.to_string();
+        examine(&[&host, "--secret", SECRET]).assert_has(&["D045"]);
+        let report = examine(&[&host]);
+        assert_eq!(report.codes("ok"), ["D020", "D059"], "{report}");
+    });
+}
+
+#[test]
+fn what_works_has_a_line_per_transport_and_what_was_not_tested_says_how_to_have_it_tested() {
+    in_own_world(|world| {
+        let _server = world.serve(Setup::default());
+        let server = format!("{SERVER_V4}:3478");
+        let [udp, tcp] = ["", "?transport=tcp"].map(|more| format!("turn:{SERVER_V4}{more}"));
+        let bind = PEER_V4.to_string();
+        let text = read(&[&[udp.as_str(), &tcp, "--bind", &bind][..], &USER_LOGIN].concat());
+        let lines = format!(
+            "What was tested works; 1 point was not tested.\n  \
+             ok         D059  {server} over UDP relays, to peers outside as well\n  \
+             ok         D059  {server} over TCP relays, to peers outside as well\n"
+        );
+        assert!(text.starts_with(&lines), "{text}");
+        for words in [
+            "not tested D083",
+            "-> Name them as well: turn:HOST?transport=tcp",
+        ] {
+            assert!(text.contains(words), "{text}");
+        }
+        let report = examine(&[&tcp]);
+        assert_eq!(report.codes("not tested"), ["D082"], "{report}");
+        assert!(
+            report
+                .sentence("D059")
+                .unwrap()
+                .ends_with("asks for credentials"),
+            "{report}"
+        );
+    });
+}
+
+#[test]
+fn a_healthy_run_leaves_no_warning_in_the_servers_log() {
+    in_own_world(|world| {
+        let server = world.serve(Setup::default());
+        let started = server.log().len();
+        for more in ["", "?transport=tcp"] {
+            let uri = format!("turn:{SERVER_V4}{more}");
+            examine(&[&uri, "--secret", SECRET]).assert_clean();
+            server.wait_for_line("peer-denied");
+            let log = server.log();
+            assert!(!log[started..].contains("WARN"), "{log}");
+        }
     });
 }
 
@@ -123,7 +181,8 @@ fn who_asks_for_stun_only_hears_nothing_of_turn() {
         let _server = world.serve(Setup::default());
         let report = examine(&[&format!("stun:{SERVER_V4}")]);
         report.assert_clean();
-        assert_eq!(report.codes("note"), ["D020"], "{report}");
+        assert_eq!(report.codes("ok"), ["D020", "D059"], "{report}");
+        assert_eq!(report.codes("not tested"), [""; 0], "{report}");
         assert!(
             report
                 .sentence("D020")

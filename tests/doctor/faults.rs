@@ -6,9 +6,10 @@ use crate::authority::{Authority, Name, Wish};
 use crate::coturn::{Coturn, minted};
 use crate::lab::PATIENCE;
 use crate::lab::program::Program;
-use crate::lab::server::{PASSWORD, SECRET, USER};
+use crate::lab::server::{PASSWORD, SECRET, Setup, USER};
 use crate::lab::world::{CLIENT_V4, PEER_V4, SERVER_V4, World, in_own_world};
 use crate::report::{Report, examine};
+use crate::script::resolve_by;
 
 /// Coturn relays to anybody by default, so the doctor runs where peers are.
 fn examine_with_user(uri: &str, more: &[&str]) -> Report {
@@ -37,10 +38,50 @@ fn coturn_as_it_comes_works_but_relays_to_private_networks() {
 }
 
 #[test]
-fn a_name_that_leads_nowhere_is_d001() {
-    // A world of its own has no resolver.
+fn a_name_that_dns_denies_is_d001() {
     in_own_world(|_| {
+        resolve_by(&[CLIENT_V4], |query, _| {
+            let mut answer = query.to_vec();
+            // An answer, and NXDOMAIN. RFC 1035 §4.1.1.
+            answer[2..4].copy_from_slice(&[0x81, 0x83]);
+            vec![answer]
+        });
         examine(&["turn:nowhere.invalid", "--secret", SECRET]).assert_errors(&["D001"]);
+    });
+}
+
+#[test]
+fn dns_that_is_dead_or_out_of_reach_is_d008() {
+    in_own_world(|_| {
+        // A world of its own has no way to the resolvers of this host.
+        examine(&["turn:turn.example", "--secret", SECRET]).assert_errors(&["D008"]);
+        resolve_by(&[CLIENT_V4, PEER_V4], |_, _| vec![]);
+        let report = examine(&["turn:turn.example", "--secret", SECRET]);
+        report.assert_errors(&["D008"]);
+        assert!(report.sentence("D008").unwrap().contains("DNS"), "{report}");
+    });
+}
+
+#[test]
+fn a_server_that_this_host_cannot_send_to_is_d009_over_each_transport() {
+    in_own_world(|world| {
+        let no_such_address = ["--bind", "192.0.2.99"];
+        let _server = world.serve(Setup::default());
+        for (server, more) in [("192.0.2.1", &[][..]), ("198.51.100.1", &no_such_address)] {
+            if more.is_empty() {
+                let mut ip = std::process::Command::new("ip");
+                ip.args(["route", "delete", "default"]);
+                assert!(Program::run(ip, "iproute2", PATIENCE).status.success());
+            }
+            for uri in [
+                "turn:SERVER",
+                "turn:SERVER?transport=tcp",
+                "turns:SERVER?transport=udp",
+            ] {
+                let uri = uri.replace("SERVER", server);
+                examine(&[&[uri.as_str()][..], more].concat()).assert_errors(&["D009"]);
+            }
+        }
     });
 }
 
@@ -221,7 +262,7 @@ fn dtls_with_an_rsa_certificate_is_not_examined_and_no_fault() {
         assert!(Program::run(openssl, "openssl", PATIENCE).status.success());
         let _coturn = Coturn::start(world, &["--cert", &certificate, "--pkey", &key]);
         let report = examine_with_user(&format!("turns:{SERVER_V4}?transport=udp"), &[]);
-        assert_eq!(report.codes("warning"), ["D018"], "{report}");
+        assert_eq!(report.codes("not tested"), ["D018"], "{report}");
         assert_eq!(report.exit, Some(0), "{report}");
         // Over TLS it is examined, and it signed its certificate itself.
         let report = examine_with_user(&format!("turns:{SERVER_V4}"), &[]);

@@ -1,7 +1,7 @@
 //! Findings about the host: the server's own configuration, and where the host differs from it.
 
 use std::fs;
-use std::net::UdpSocket;
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use tempfile::NamedTempFile;
@@ -12,7 +12,7 @@ use crate::lab::program::Program;
 use crate::lab::server::{PASSWORD, REALM, USER};
 use crate::lab::world::{CLIENT_V4, PEER_V4, SERVER_V4, SERVER_V6, World, in_own_world};
 use crate::report::{Report, examine_with};
-use crate::script::{bound, on_datagrams_at};
+use crate::script::{bound, on_datagrams_at, resolve_by};
 
 /// A configuration with few relay ports.
 fn configuration(more_of_relay: &str) -> NamedTempFile {
@@ -42,6 +42,14 @@ fn examine_there(world: &World, config: &NamedTempFile) -> Report {
     examine_with(world.on_server_host(&hairpin()), &arguments)
 }
 
+/// Examines on the server's host, where no STUN server outside answers.
+fn examine_alone(world: &World, config: &NamedTempFile) -> Report {
+    let config = config.path().to_str().expect("a path of ASCII");
+    let outside = format!("stun:{CLIENT_V4}:9");
+    let arguments = ["--config", config, "--outside", &outside];
+    examine_with(world.on_server_host(&hairpin()), &arguments)
+}
+
 #[test]
 fn a_host_that_keeps_to_its_configuration_is_found_well() {
     in_own_world(|world| {
@@ -52,7 +60,7 @@ fn a_host_that_keeps_to_its_configuration_is_found_well() {
         report.assert_clean();
         // Both listeners, with the login of the file.
         let relays = report
-            .codes("note")
+            .codes("ok")
             .iter()
             .filter(|code| **code == "D045")
             .count();
@@ -109,31 +117,85 @@ fn a_server_outside_that_does_not_answer_is_no_error() {
         let config = configuration("");
         let _server = hairpin_with(world, config.path());
         wait_for_binding((SERVER_V4, 3478).into());
-        let silent = format!("stun:{CLIENT_V4}:9");
-        let arguments = [
-            "--config",
-            config.path().to_str().unwrap(),
-            "--outside",
-            &silent,
-        ];
-        let report = examine_with(world.on_server_host(&hairpin()), &arguments);
+        let report = examine_alone(world, &config);
         report.assert_has(&["D077"]);
-        assert_eq!(report.exit, Some(0), "{report}");
+        // An address that the host itself has is nobody's example.
+        report.assert_clean();
+    });
+}
+
+#[test]
+fn an_external_address_that_nobody_confirms_and_that_cannot_be_right_is_d078_or_d079() {
+    in_own_world(|world| {
+        for (external, code) in [("10.7.0.1", "D078"), ("203.0.113.77", "D079")] {
+            let config = configuration(&format!("external = [\"{external}\"]"));
+            let report = examine_alone(world, &config);
+            assert_eq!(report.codes("warning"), [code], "{report}");
+            assert!(
+                report.sentence(code).unwrap().contains(external),
+                "{report}"
+            );
+        }
+    });
+}
+
+#[test]
+fn a_chain_of_nftables_that_drops_by_its_policy_is_d074() {
+    in_own_world(|world| {
+        world.filter_server(
+            "table inet guard { chain first { type filter hook input priority 0; policy drop; \
+             iif lo accept; ip saddr 198.51.100.0/24 accept; }; }",
+        );
+        let config = configuration("");
+        let _server = hairpin_with(world, config.path());
+        wait_for_binding((SERVER_V4, 3478).into());
+        let report = examine_there(world, &config);
+        report.assert_clean();
+        let sentence = report.sentence("D074").unwrap();
+        assert!(
+            sentence.ends_with("table inet guard, chain first"),
+            "{report}"
+        );
+        // Who may not read the rules does not call them good.
+        let user = [
+            "setpriv",
+            "--reuid=65534",
+            "--clear-groups",
+            "--inh-caps=-all",
+        ];
+        let mut there = world.on_server_host(user[0]);
+        there.args(&user[1..]).arg(hairpin());
+        fs::set_permissions(config.path(), fs::Permissions::from_mode(0o644)).unwrap();
+        let config = config.path().to_str().expect("a path of ASCII");
+        let outside = format!("stun:{CLIENT_V4}:9");
+        let arguments = ["--config", config, "--outside", &outside];
+        examine_with(there, &arguments).assert_has(&["D080"]);
+    });
+}
+
+#[test]
+fn a_listener_of_another_realm_is_told_as_not_tested() {
+    in_own_world(|world| {
+        let listener = format!("{SERVER_V4}:3479");
+        let config = configuration(&format!(
+            "[[listener]]\ntransport = \"udp\"\nlisten = \"{listener}\"\n[[auth.realm]]\n\
+             name = \"example.net\"\nlisteners = [\"{listener}\"]\nusers = {{ bob = \"a long password\" }}"
+        ));
+        let report = examine_alone(world, &config);
+        let sentence = report
+            .sentence("D084")
+            .unwrap_or_else(|| panic!("{report}"));
+        assert!(
+            sentence.contains(&listener) && sentence.contains("example.net"),
+            "{report}"
+        );
     });
 }
 
 #[test]
 fn a_server_outside_that_dns_is_slow_to_tell_of_does_not_make_a_run_longer() {
     in_own_world(|world| {
-        // Resolvers that read and never answer.
-        let silent = [CLIENT_V4, PEER_V4].map(|ip| UdpSocket::bind((ip, 53)).expect("our own"));
-        let file = NamedTempFile::new().expect("a temporary file");
-        let resolvers = format!("nameserver {CLIENT_V4}\nnameserver {PEER_V4}\n");
-        fs::write(file.path(), resolvers).expect("the file is ours");
-        // The mounts of the test are its own, too.
-        let mut mount = Command::new("mount");
-        mount.arg("--bind").arg(file.path()).arg("/etc/resolv.conf");
-        assert!(Program::run(mount, "mount", PATIENCE).status.success());
+        resolve_by(&[CLIENT_V4, PEER_V4], |_, _| vec![]);
         let config = configuration("");
         let toml = fs::read_to_string(config.path()).expect("the file is ours");
         let relay = format!("addresses = [\"{SERVER_V4}\"");
@@ -142,11 +204,12 @@ fn a_server_outside_that_dns_is_slow_to_tell_of_does_not_make_a_run_longer() {
         let config = config.path().to_str().expect("a path of ASCII");
         let arguments = ["--config", config, "--outside", "stun:outside.example"];
         let report = examine_with(world.on_server_host(&hairpin()), &arguments);
-        let unknown = report.codes("note");
+        let unknown = report.codes("not tested");
         let unknown = unknown.iter().filter(|code| **code == "D077");
         // One address of each family.
         assert_eq!(unknown.count(), 2, "{report}");
-        drop(silent);
+        let why = report.sentence("D077").unwrap();
+        assert!(why.contains("DNS does not answer"), "{report}");
     });
 }
 

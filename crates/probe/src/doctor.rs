@@ -15,6 +15,7 @@ mod redirect;
 mod relaying;
 mod stranger;
 
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -25,8 +26,8 @@ use tokio::task::JoinSet;
 
 use crate::escape::escaped;
 use crate::findings::is_behind_nat;
-use crate::host::{Fault, Trust};
-use crate::{Bind, Families, Resolver, Service, Target, Transport, Uri};
+use crate::host::{self, Fault, Trust};
+use crate::{Bind, Families, Resolver, Service, Target, Transport, Unresolved, Uri};
 use connect::Connector;
 pub use credentials::Login;
 pub use finding::{Code, Finding, Severity};
@@ -92,23 +93,39 @@ fn failed(uri: &Uri) -> Vec<Finding> {
     }]
 }
 
-/// The address that a server sees when `from` asks it over UDP; `None` if it cannot be asked, or
-/// does not answer in the time that an examination takes.
-pub async fn reflexive_address(server: &Uri, from: IpAddr) -> Option<IpAddr> {
-    let address = ask_reflexive_address(server, from);
-    tokio::time::timeout(LIMIT, address).await.ok()?
+/// Why a server does not tell the address that it sees.
+#[derive(Debug, thiserror::Error)]
+pub enum Unseen {
+    /// Its name has no address.
+    #[error(transparent)]
+    Unresolved(#[from] Unresolved),
+    /// It has no address of the family asked for.
+    #[error("it has no address of this family")]
+    OtherFamily,
+    /// This host cannot send.
+    #[error("this host cannot send: {0}")]
+    Unsent(#[from] io::Error),
+    /// It does not answer.
+    #[error("it does not answer")]
+    Silent,
 }
 
-async fn ask_reflexive_address(server: &Uri, from: IpAddr) -> Option<IpAddr> {
-    let targets = Resolver::of_host()
-        .resolve(server, Transport::Udp)
-        .await
-        .ok()?;
+/// The address that a server sees when `from` asks it over UDP. Takes at most 8 seconds.
+///
+/// # Errors
+/// [`Unseen`], if it cannot be asked, or does not answer.
+pub async fn reflexive_address(server: &Uri, from: IpAddr) -> Result<IpAddr, Unseen> {
+    let targets = Resolver::of_host().resolve(server, Transport::Udp).await?;
     let mut targets = targets.into_iter();
-    let target = targets.find(|target| target.address.is_ipv4() == from.is_ipv4())?;
-    let socket = UdpSocket::bind((from, 0)).await.ok()?;
-    let mut link = Link::new(Carrier::udp(socket, target.address), None, PATIENCE);
-    Some(link.binding().await?.ip())
+    let target = targets.find(|target| target.address.is_ipv4() == from.is_ipv4());
+    let server = target.ok_or(Unseen::OtherFamily)?.address;
+    let socket = UdpSocket::bind((from, 0)).await?;
+    let mut link = Link::new(Carrier::udp(socket, server), None, PATIENCE);
+    match link.binding().await {
+        Ok(mapped) => Ok(mapped.ip()),
+        Err(why) if why.kind() == io::ErrorKind::TimedOut => Err(Unseen::Silent),
+        Err(why) => Err(why.into()),
+    }
 }
 
 /// A server, and the findings about it.
@@ -139,8 +156,14 @@ impl Patient {
         let targets = self.targets(resolver).await?;
         for target in targets {
             let connector = Connector::new(self, target, trust);
+            let before = self.findings.len();
             // A problem with one transport may not concern the next.
-            let _ = self.examine_at(&connector).await;
+            if self.examine_at(&connector).await.is_ok() {
+                self.conclude_transport(&connector, before);
+            }
+        }
+        if self.uri.service == Service::Turn && self.examination.login.is_none() {
+            self.find(Code::UsersUntried, "no credentials are known for it");
         }
         Ok(())
     }
@@ -155,13 +178,21 @@ impl Patient {
         let mut targets = match resolver.resolve(&self.uri, usual).await {
             Ok(targets) => targets,
             Err(why) => {
-                self.find(Code::Unresolved, why.to_string());
+                let code = match why {
+                    Unresolved::NoAddress(_) => Code::Unresolved,
+                    Unresolved::NoResolver
+                    | Unresolved::Silent { .. }
+                    | Unresolved::Failed { .. } => Code::NoDns,
+                };
+                self.find(code, why.to_string());
                 return Err(Stopped);
             }
         };
         targets.retain(|target| self.examination.families.has(target.address));
+        // Clients pass over an address that their host has no way to.
+        targets.sort_by_key(|target| self.local_address(target.address).is_none());
         let mut firsts: Vec<Target> = Vec::new();
-        for target in targets {
+        for &target in &targets {
             if firsts
                 .iter()
                 .all(|first| first.transport != target.transport)
@@ -174,7 +205,37 @@ impl Patient {
             self.find(Code::Unresolved, sentence);
             return Err(Stopped);
         }
+        if firsts.iter().any(|first| is_own(first.address.ip())) {
+            self.find(Code::OnServersHost, "its address is one of this host's own");
+        }
+        self.untried(&targets, &firsts);
         Ok(firsts)
+    }
+
+    /// Names the ways to a TURN server that the URI leaves open and that are not examined.
+    fn untried(&mut self, targets: &[Target], firsts: &[Target]) {
+        let is_open = self.uri.transport.is_none() && !self.uri.is_secure;
+        if self.uri.service == Service::Turn && is_open {
+            let is_tcp = |target: &Target| target.transport == Transport::Tcp;
+            let rest = match firsts.iter().any(is_tcp) {
+                true => "TLS",
+                false => "TCP and TLS",
+            };
+            self.find(Code::WaysUntried, format!("{rest}: the URI names neither"));
+        }
+        let is_other = |target: &&Target| {
+            let mut firsts = firsts.iter();
+            firsts.all(|first| first.address.is_ipv4() != target.address.is_ipv4())
+        };
+        if let Some(other) = targets.iter().find(is_other) {
+            let sentence = format!("{}: clients may prefer either family", other.address);
+            self.find(Code::WaysUntried, sentence);
+        }
+    }
+
+    /// The address of this host that its datagrams to a server leave from.
+    fn local_address(&self, server: SocketAddr) -> Option<IpAddr> {
+        host::local_address(&self.examination.bind, server).ok()?
     }
 
     /// Examines one target, from the first Binding to the end of the allocation.
@@ -188,7 +249,7 @@ impl Patient {
             return Ok(());
         };
         let credentials = self.credentials(&login)?;
-        let mut allocation = self.allocate(connector, &login, &credentials).await?;
+        let (mut allocation, credentials) = self.allocate(connector, &login, credentials).await?;
         self.relayed_address(connector.target.address, allocation.relayed);
         let relay = self.relay(connector, &credentials, &mut allocation);
         if let Err(stopped) = relay.await {
@@ -202,6 +263,25 @@ impl Patient {
         self.other_family(connector, &credentials, relayed).await;
         self.clock(connector, &login).await;
         Ok(())
+    }
+
+    /// Says of a transport that it works, if all findings since the first `before` agree.
+    fn conclude_transport(&mut self, connector: &Connector, before: usize) {
+        let found = &self.findings[before..];
+        if found
+            .iter()
+            .any(|it| it.code.severity() >= Severity::Warning)
+        {
+            return;
+        }
+        let has = |code| found.iter().any(|it| it.code == code);
+        let seen = match (has(Code::Relays), has(Code::ReachesOutside)) {
+            (true, true) => "relays, to peers outside as well",
+            (true, false) => "relays; peers outside were not tested",
+            (false, _) if has(Code::Challenged) => "answers, and asks for credentials",
+            (false, _) => "answers",
+        };
+        self.find(Code::Works, format!("{} {seen}", connector.way()));
     }
 
     fn find(&mut self, code: Code, sentence: impl Into<String>) {
@@ -220,9 +300,16 @@ const LIMIT: Duration = Duration::from_secs(14);
 /// The longest wait for a single answer: the request is sent three times in that time.
 const PATIENCE: Duration = Duration::from_millis(2_400);
 
+/// Whether an address is this host's own: nothing else is reached from itself.
+fn is_own(ip: IpAddr) -> bool {
+    matches!(host::local_address(&Bind::Any, (ip, DISCARD).into()), Ok(Some(local)) if local == ip)
+}
+
+/// The port of the discard service. Nothing is sent there.
+const DISCARD: u16 = 9;
+
 /// Whether an address is one that no stranger on the Internet can have.
-fn is_private(address: SocketAddr) -> bool {
-    let ip = address.ip();
+pub fn is_private(ip: IpAddr) -> bool {
     let is_link_local = match ip {
         IpAddr::V4(ip) => ip.is_link_local(),
         IpAddr::V6(ip) => ip.is_unicast_link_local(),

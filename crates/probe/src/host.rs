@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use crate::resolve::{Resolver, Unresolved};
 use crate::uri::{Service, Transport, Uri};
 use crate::{Config, Discovery, Findings, Progress, Verdict};
-pub(crate) use sockets::open;
 use sockets::{Heard, Sockets};
+pub(crate) use sockets::{local_address, open};
 pub use stream::{NoAnswer, StreamAnswer};
 pub(crate) use stream::{Trust, connect};
 

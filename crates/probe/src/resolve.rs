@@ -31,7 +31,13 @@ pub enum Unresolved {
     /// There is no such name, or it has no address.
     #[error("the name {0} has no address in DNS")]
     NoAddress(String),
-    /// DNS did not answer.
+    /// DNS did not answer in time.
+    #[error("DNS does not answer within {} seconds, so {name} cannot be looked up", LIMIT.as_secs())]
+    Silent {
+        /// The name that was looked up.
+        name: String,
+    },
+    /// DNS answered with a failure, or cannot be reached.
     #[error("cannot look up {name}: {why}")]
     Failed {
         /// The name that was looked up.
@@ -74,21 +80,30 @@ impl Resolver {
             Host::Name(name) => name,
         };
         let resolver = self.0.as_ref().ok_or(Unresolved::NoResolver)?;
-        // A port in the URI means that very host. RFC 8489 §8, RFC 5928 §3.
-        let services = match uri.port {
-            Some(_) => vec![],
-            None => services(resolver, uri, name, transport).await,
+        let located = async {
+            // A port in the URI means that very host. RFC 8489 §8, RFC 5928 §3.
+            let services = match uri.port {
+                Some(_) => vec![],
+                None => services(resolver, uri, name, transport).await,
+            };
+            let mut targets = Vec::new();
+            for service in services.into_iter().take(MANY) {
+                let found = addresses(resolver, &service.name).await.unwrap_or_default();
+                targets.extend(found.into_iter().map(|ip| Target {
+                    address: SocketAddr::new(ip, service.port),
+                    transport: service.transport,
+                }));
+            }
+            targets
         };
-        let mut targets = Vec::new();
-        for service in services.into_iter().take(MANY) {
-            let found = addresses(resolver, &service.name).await.unwrap_or_default();
-            targets.extend(found.into_iter().map(|ip| Target {
-                address: SocketAddr::new(ip, service.port),
-                transport: service.transport,
-            }));
-        }
+        // Both at once, so that resolvers that are silent about one kind of record cost it alone.
+        let (targets, found) = tokio::join!(
+            tokio::time::timeout(LIMIT, located),
+            tokio::time::timeout(LIMIT, addresses(resolver, name)),
+        );
+        let mut targets = targets.unwrap_or_default();
         if targets.is_empty() {
-            let found = addresses(resolver, name).await?;
+            let found = found.map_err(|_| Unresolved::Silent { name: name.clone() })??;
             targets = found
                 .into_iter()
                 .map(|ip| at(ip, uri.port_or_default()))
@@ -273,6 +288,9 @@ async fn addresses(resolver: &TokioResolver, name: &str) -> Result<Vec<IpAddr>, 
         }),
     }
 }
+
+/// The longest time of all lookups for one URI.
+const LIMIT: Duration = Duration::from_secs(5);
 
 /// For each of two tries.
 const TIMEOUT: Duration = Duration::from_secs(2);

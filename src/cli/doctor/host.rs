@@ -5,11 +5,14 @@ mod process;
 mod sockets;
 
 use std::fs;
+use std::net::IpAddr;
 use std::path::Path;
+use std::process::Command;
 
 use probe::Uri;
-use probe::doctor::{Code, Finding, reflexive_address};
+use probe::doctor::{Code, Finding, Unseen, is_private, reflexive_address};
 use relay::Transport;
+use serde_json::Value;
 
 use crate::config::{Config, Listener};
 use process::Process;
@@ -24,6 +27,13 @@ pub(super) async fn examine(config: &Config, outside: &Uri) -> Vec<Finding> {
     findings.extend(relay_ports(config, &table));
     findings.extend(buffers(server.as_ref()));
     findings.extend(firewall());
+    match nftables() {
+        Some(chains) => findings.extend(closed(&chains)),
+        None => findings.push(finding(
+            Code::FirewallUnread,
+            "nft lists no rules".to_owned(),
+        )),
+    }
     if let Some(server) = server {
         findings.extend(files(config, &server));
         findings.extend(sandbox(&server));
@@ -42,21 +52,39 @@ async fn compare_external(config: &Config, outside: &Uri) -> Vec<Finding> {
         (local, external, seen)
     });
     for (local, external, seen) in asked.collect::<Vec<_>>() {
-        match seen.await.ok().flatten() {
-            None => {
-                let sentence = format!("{outside} does not answer {local}");
+        match seen.await.unwrap_or(Err(Unseen::Silent)) {
+            Err(why) => {
+                let sentence = format!("{outside}, asked from {local}: {why}");
                 findings.push(finding(Code::ExternalUnknown, sentence));
+                findings.extend(suspect(local, external));
             }
-            Some(seen) if seen != external => {
+            Ok(seen) if seen != external => {
                 let sentence = format!(
                     "{outside} sees {seen} when {local} asks, and {external} is configured"
                 );
                 findings.push(finding(Code::ExternalDiffers, sentence));
             }
-            Some(_) => {}
+            Ok(_) => {}
         }
     }
     findings
+}
+
+/// The finding about an external address that nobody outside confirms and that cannot be right.
+fn suspect(local: IpAddr, external: IpAddr) -> Option<Finding> {
+    if is_private(external) {
+        let sentence = format!("peers are told {external}, which only its own network reaches");
+        return Some(finding(Code::ExternalPrivate, sentence));
+    }
+    let is_example = match external {
+        IpAddr::V4(ip) => ip.is_documentation(),
+        IpAddr::V6(ip) => matches!(ip.segments(), [0x2001, 0xDB8, ..]),
+    };
+    // An address that the host itself has was not copied from anywhere.
+    (is_example && external != local).then(|| {
+        let sentence = format!("relay.external is {external}");
+        finding(Code::ExternalExample, sentence)
+    })
 }
 
 fn listeners(config: &Config, table: &UdpTable) -> Vec<Finding> {
@@ -141,6 +169,48 @@ fn firewall() -> Option<Finding> {
     (!names.is_empty()).then(|| finding(Code::FirewallHint, sentence))
 }
 
+/// The rules of nftables; `None` if they cannot be read.
+fn nftables() -> Option<Value> {
+    // Users' paths often lack the second.
+    let programs = ["nft", "/usr/sbin/nft"].into_iter();
+    let run = |nft| {
+        Command::new(nft)
+            .args(["--json", "list", "ruleset"])
+            .output()
+    };
+    let mut outputs = programs.filter_map(|nft| run(nft).ok());
+    let output = outputs.find(|output| output.status.success())?;
+    serde_json::from_slice(&output.stdout).ok()
+}
+
+/// The finding about chains that drop what comes in, unless a rule of theirs accepts it: by their
+/// policy, or by a rule that everything matches. libnftables-json(5).
+fn closed(ruleset: &Value) -> Option<Finding> {
+    let name = |of: &Value, key: &str| {
+        let [family, table, chain] = ["family", "table", key].map(|key| of[key].as_str());
+        Some(format!("table {} {}, chain {}", family?, table?, chain?))
+    };
+    let (mut before, mut closed) = (Vec::new(), Vec::new());
+    for object in ruleset["nftables"].as_array()? {
+        let (chain, rule) = (&object["chain"], &object["rule"]);
+        if matches!(chain["hook"].as_str(), Some("input" | "prerouting")) {
+            before.extend(name(chain, "name"));
+            closed.extend(name(chain, "name").filter(|_| chain["policy"] == "drop"));
+        }
+        let has = |key| move |part: &Value| part.get(key).is_some();
+        if let (Some(parts), Some(chain)) = (rule["expr"].as_array(), name(rule, "chain"))
+            && (parts.iter().any(has("drop")) || parts.iter().any(has("reject")))
+            && !parts.iter().any(has("match"))
+            && before.contains(&chain)
+        {
+            closed.push(chain);
+        }
+    }
+    let chains = closed.join("; ");
+    let sentence = format!("nftables drops what no rule accepts: {chains}");
+    (!chains.is_empty()).then(|| finding(Code::FirewallHint, sentence))
+}
+
 fn tables(path: &str) -> bool {
     read(path).is_some_and(|names| filters(&names))
 }
@@ -167,7 +237,7 @@ fn read(path: &str) -> Option<String> {
     fs::read_to_string(path).ok()
 }
 
-fn finding(code: Code, sentence: String) -> Finding {
+pub(super) fn finding(code: Code, sentence: String) -> Finding {
     Finding {
         code,
         uri: None,
@@ -194,5 +264,23 @@ mod tests {
         assert!(filters("nat\nfilter\n"));
         assert!(!filters("nat\nmangle\n"));
         assert!(!filters(""));
+    }
+
+    #[test]
+    fn a_chain_that_ends_in_a_drop_is_closed_whether_by_its_policy_or_by_its_last_rule() {
+        let ruleset = |policy: &str, rule: &str| {
+            let of = "\"family\":\"inet\",\"table\":\"filter\"";
+            let text = format!(
+                "{{\"nftables\":[{{\"metainfo\":{{}}}},{{\"chain\":{{{of},\"name\":\"in\",\"hook\":\"input\",\
+                 \"policy\":\"{policy}\"}}}},{{\"rule\":{{{of},\"chain\":\"in\",\"expr\":[{rule}]}}}}]}}"
+            );
+            closed(&serde_json::from_str(&text).unwrap()).map(|finding| finding.sentence)
+        };
+        let chain = "nftables drops what no rule accepts: table inet filter, chain in";
+        assert_eq!(ruleset("drop", "").as_deref(), Some(chain));
+        let all = "{\"counter\":null},{\"reject\":null}";
+        assert_eq!(ruleset("accept", all).as_deref(), Some(chain));
+        let some = "{\"match\":{}},{\"drop\":null}";
+        assert_eq!(ruleset("accept", some), None);
     }
 }

@@ -165,6 +165,10 @@ impl Seen {
         )]
         match why {
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => self.expired(),
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                let sentence = "the certificate's time has not begun by this host's clock";
+                (Code::CertificateTooEarly, sentence.to_owned())
+            }
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                 (
                     Code::NameMismatch,

@@ -77,7 +77,10 @@ impl Session {
             match step {
                 Ok(Ok(())) if !session.is_closed => {}
                 Ok(Ok(())) => return Err(NoSession::NoHandshake("closed".to_owned())),
-                Ok(Err(why)) => return Err(NoSession::NoHandshake(why.to_string())),
+                Ok(Err(why)) if why.kind() == io::ErrorKind::Other => {
+                    return Err(NoSession::NoHandshake(why.to_string()));
+                }
+                Ok(Err(why)) => return Err(NoSession::Io(why)),
                 Err(_) if session.is_answered => {
                     return Err(NoSession::Unfinished);
                 }

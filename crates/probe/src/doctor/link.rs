@@ -72,15 +72,17 @@ impl Link {
         }
     }
 
-    /// The reflexive address, if the server answers with it.
-    pub(super) async fn binding(&mut self) -> Option<SocketAddr> {
+    /// The reflexive address.
+    ///
+    /// # Errors
+    /// `TimedOut` when the server does not tell it, or the error that ended the connection.
+    pub(super) async fn binding(&mut self) -> io::Result<SocketAddr> {
         let now = Instant::now();
         self.client.binding(now);
-        let event = self.next(now + PATIENCE).await.ok()?;
-        if let Event::Bound { mapped } = event {
-            Some(mapped)
+        if let Event::Bound { mapped } = self.next(now + PATIENCE).await? {
+            Ok(mapped)
         } else {
-            None
+            Err(io::ErrorKind::TimedOut.into())
         }
     }
 

@@ -42,7 +42,7 @@ impl Patient {
         }
         if let Some(peer) = way_in(&socket, near).await {
             self.way_out(&socket, near, peer).await;
-        } else if is_private(reflexive) && !is_private(relayed) {
+        } else if is_private(reflexive.ip()) && !is_private(relayed.ip()) {
             // Many NATs do not let their own side in by the public address.
             let sentence = format!(
                 "{reflexive} is on a private network with the server, and {relayed} is outside"
@@ -143,7 +143,7 @@ async fn plain_socket(connector: &Connector) -> Option<(UdpSocket, SocketAddr)> 
     let socket = connector.socket().ok()?;
     let server = connector.target.address;
     let mut link = Link::new(Carrier::udp(socket, server), None, PATIENCE);
-    let mapped = link.binding().await?;
+    let mapped = link.binding().await.ok()?;
     Some((link.into_socket()?, mapped))
 }
 

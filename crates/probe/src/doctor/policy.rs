@@ -8,12 +8,12 @@ use client::{Event, Failure};
 
 use super::credentials::Allocation;
 use super::link::Link;
-use super::{Code, PATIENCE, Patient, is_private};
+use super::{Code, DISCARD, PATIENCE, Patient, is_private};
 
 impl Patient {
     /// Asks for permissions that must be refused. Nothing is sent there.
     pub(super) async fn peer_policy(&mut self, allocation: &mut Allocation) {
-        let is_private = is_private(allocation.relayed);
+        let is_private = is_private(allocation.relayed.ip());
         // A relay on a private network is meant for the peers on it.
         let is_meant = |code| is_private && code == Code::RelaysToPrivate;
         let forbidden = forbidden(allocation.relayed.ip()).iter();
@@ -124,6 +124,3 @@ const fn v6(words: [u16; 8]) -> IpAddr {
     let [a, b, c, d, e, f, g, h] = words;
     IpAddr::V6(Ipv6Addr::new(a, b, c, d, e, f, g, h))
 }
-
-/// The port of the discard service: permissions do not look at it.
-const DISCARD: u16 = 9;

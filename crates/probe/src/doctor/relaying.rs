@@ -16,19 +16,18 @@ use super::{Code, PATIENCE, Patient, Stopped, is_private};
 impl Patient {
     /// Judges by its range whether peers can reach the relayed address.
     pub(super) fn relayed_address(&mut self, server: SocketAddr, relayed: SocketAddr) {
-        if is_private(relayed) && !is_private(server) {
-            let sentence = format!(
-                "the server is at {}, and relays from {relayed}",
-                server.ip()
-            );
-            self.find(Code::RelayedPrivate, sentence);
+        let code = if is_private(relayed.ip()) && !is_private(server.ip()) {
+            Code::RelayedPrivate
         } else if relayed.is_ipv4() == server.is_ipv4() && relayed.ip() != server.ip() {
-            let sentence = format!(
-                "the server is at {}, and relays from {relayed}",
-                server.ip()
-            );
-            self.find(Code::RelayedElsewhere, sentence);
-        }
+            Code::RelayedElsewhere
+        } else {
+            return;
+        };
+        let server = server.ip();
+        self.find(
+            code,
+            format!("the server is at {server}, and relays from {relayed}"),
+        );
     }
 
     /// Sends data from one allocation to another and back.

@@ -1,6 +1,7 @@
 //! The server as seen by a client that has not authenticated: Binding, and the challenge.
 
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use client::{Event, Failure};
@@ -10,7 +11,7 @@ use wire::{Message, Method, NONCE_COOKIE};
 use super::connect::{Connector, NoLink};
 use super::dtls::NoSession;
 use super::link::Link;
-use super::{Code, PATIENCE, Patient, Stopped};
+use super::{Code, PATIENCE, Patient, Stopped, is_own, is_private};
 use crate::{Service, Transport};
 
 impl Patient {
@@ -25,8 +26,8 @@ impl Patient {
             Ok(link) => Ok(link),
             Err(NoLink::Connect(why)) => {
                 let code = match connector.target.transport {
-                    Transport::Udp => Code::NoUdpAnswer,
-                    Transport::Tcp => Code::NoConnection,
+                    Transport::Tcp if !self.is_here(connector, &why) => Code::NoConnection,
+                    Transport::Udp | Transport::Tcp => Code::CannotSend,
                 };
                 self.find(code, format!("cannot connect to {way}: {why}"));
                 Err(Stopped)
@@ -37,7 +38,8 @@ impl Patient {
             }
             Err(NoLink::Dtls(why)) => {
                 let code = match why {
-                    NoSession::Silent | NoSession::Unfinished | NoSession::Io(_) => Code::NoTls,
+                    NoSession::Silent | NoSession::Unfinished => Code::NoTls,
+                    NoSession::Io(_) => Code::CannotSend,
                     NoSession::NoHandshake(_) => Code::DtlsNotExamined,
                 };
                 self.find(code, format!("{way}: {why}"));
@@ -61,6 +63,7 @@ impl Patient {
                 let round_trip = asked.elapsed().as_secs_f64() * 1e3;
                 let sentence = format!("{way} answers in {round_trip:.1} ms and sees {mapped}");
                 self.find(Code::Bound, sentence);
+                self.seen_as(connector.target.address, mapped.ip());
                 Ok(())
             }
             Ok(Event::Failed {
@@ -91,9 +94,31 @@ impl Patient {
                 Err(Stopped)
             }
             Err(why) => {
-                self.find(Code::Broken, format!("{way}: {why}"));
+                let code = match self.is_here(connector, &why) {
+                    true => Code::CannotSend,
+                    false => Code::Broken,
+                };
+                self.find(code, format!("{way}: {why}"));
                 Err(Stopped)
             }
+        }
+    }
+
+    /// Whether an error is this host's and not the server's. The error alone does not say so: a
+    /// firewall far away also makes a host or a network unreachable.
+    fn is_here(&self, connector: &Connector, error: &io::Error) -> bool {
+        let is_forbidden = error.kind() == io::ErrorKind::PermissionDenied;
+        is_forbidden || self.local_address(connector.target.address).is_none()
+    }
+
+    /// The finding if the server sees an address that is neither this host's nor a NAT's on the way
+    /// to it: a private one from a public place, or that of a bridge on this very host.
+    fn seen_as(&mut self, server: SocketAddr, mapped: IpAddr) {
+        let is_between = !is_private(server.ip()) || is_own(mapped);
+        let local = self.local_address(server).unwrap_or(mapped);
+        if is_private(mapped) && local != mapped && is_between {
+            let sentence = format!("{server} sees {mapped} when {local} asks");
+            self.find(Code::ClientsHidden, sentence);
         }
     }
 

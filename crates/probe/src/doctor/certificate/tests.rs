@@ -133,10 +133,10 @@ fn an_expired_intermediate_is_not_taken_for_the_servers_own() {
 }
 
 #[test]
-fn a_certificate_of_the_future_cannot_be_used() {
+fn a_certificate_of_the_future_is_no_broken_one() {
     let world = World::new();
     let (code, _) = world.judge(&world.whole_chain(), NAME, 11 * 366);
-    assert_eq!(code, Code::CertificateRefused);
+    assert_eq!(code, Code::CertificateTooEarly);
 }
 
 #[test]
