@@ -105,8 +105,7 @@ impl Doctor {
         } else {
             print_styled(&human::text(&examination, &findings))?;
         }
-        let is_error = |finding: &Finding| finding.code.severity() == Severity::Error;
-        Ok(u8::from(findings.iter().any(is_error)).into())
+        Ok(u8::from(count(&findings, Severity::Error) > 0).into())
     }
 
     /// The configuration as the server would read it, except for its listeners' ports, which the
@@ -179,6 +178,12 @@ impl Doctor {
         findings.extend(host);
         Ok(findings)
     }
+}
+
+/// How many findings of a severity there are.
+fn count(findings: &[Finding], severity: Severity) -> usize {
+    let of = findings.iter();
+    of.filter(|it| it.code.severity() == severity).count()
 }
 
 /// Refuses what is no URI while the command line is read.

@@ -196,6 +196,10 @@ impl Discovery {
         )
     }
 
+    fn ask_plain(&mut self, purpose: Purpose, from: Socket, to: SocketAddr) {
+        self.ask(purpose, from, to, Extra::Plain);
+    }
+
     fn ask(&mut self, purpose: Purpose, from: Socket, to: SocketAddr, extra: Extra) {
         self.progress.questions += 1;
         self.questions.push_back(Question {
@@ -254,20 +258,14 @@ impl Discovery {
                 self.explore();
             }
             (Purpose::FilterPort, Reply::Silent) => {
-                self.ask(
+                self.ask_plain(
                     Purpose::CheckPort,
                     question.from,
                     self.other_port(question.to),
-                    Extra::Plain,
                 );
             }
             (Purpose::HairpinReach, Reply::Answered(answer)) => {
-                self.ask(
-                    Purpose::Hairpin,
-                    Socket::Mapping,
-                    answer.mapped,
-                    Extra::Plain,
-                );
+                self.ask_plain(Purpose::Hairpin, Socket::Mapping, answer.mapped);
             }
             (Purpose::Padding(length), Reply::Answered(answer)) if length == PADDED[0] => {
                 self.ask_longer(question.to, answer.length.saturating_sub(length));
@@ -286,7 +284,7 @@ impl Discovery {
             return;
         };
         let first = self.config.servers[first];
-        self.ask(Purpose::HairpinReach, Socket::Hairpin, first, Extra::Plain);
+        self.ask_plain(Purpose::HairpinReach, Socket::Hairpin, first);
         self.helper = reached.iter().find_map(|(server, answer)| {
             let server = self.config.servers[*server];
             let other = answer.other.filter(|other| is_other(server, *other));
@@ -308,13 +306,8 @@ impl Discovery {
     /// RFC 5780 §4.3, §4.4.
     fn explore_with(&mut self, server: SocketAddr, other: SocketAddr) {
         let other_address = SocketAddr::new(other.ip(), server.port());
-        self.ask(
-            Purpose::MapAddress,
-            Socket::Mapping,
-            other_address,
-            Extra::Plain,
-        );
-        self.ask(Purpose::MapPort, Socket::Mapping, other, Extra::Plain);
+        self.ask_plain(Purpose::MapAddress, Socket::Mapping, other_address);
+        self.ask_plain(Purpose::MapPort, Socket::Mapping, other);
         let both = Extra::Change {
             ip: true,
             port: true,

@@ -8,7 +8,7 @@ mod connect;
 mod credentials;
 mod dtls;
 mod finding;
-mod link;
+pub(crate) mod link;
 mod outside;
 mod policy;
 mod redirect;
@@ -93,39 +93,18 @@ fn failed(uri: &Uri) -> Vec<Finding> {
     }]
 }
 
-/// Why a server does not tell the address that it sees.
-#[derive(Debug, thiserror::Error)]
-pub enum Unseen {
-    /// Its name has no address.
-    #[error(transparent)]
-    Unresolved(#[from] Unresolved),
-    /// It has no address of the family asked for.
-    #[error("it has no address of this family")]
-    OtherFamily,
-    /// This host cannot send.
-    #[error("this host cannot send: {0}")]
-    Unsent(#[from] io::Error),
-    /// It does not answer.
-    #[error("it does not answer")]
-    Silent,
-}
-
 /// The address that a server sees when `from` asks it over UDP. Takes at most 8 seconds.
 ///
 /// # Errors
-/// [`Unseen`], if it cannot be asked, or does not answer.
-pub async fn reflexive_address(server: &Uri, from: IpAddr) -> Result<IpAddr, Unseen> {
-    let targets = Resolver::of_host().resolve(server, Transport::Udp).await?;
-    let mut targets = targets.into_iter();
+/// The error says why it cannot be asked, or does not answer.
+pub async fn reflexive_address(server: &Uri, from: IpAddr) -> io::Result<IpAddr> {
+    let targets = Resolver::of_host().resolve(server, Transport::Udp).await;
+    let mut targets = targets.map_err(io::Error::other)?.into_iter();
     let target = targets.find(|target| target.address.is_ipv4() == from.is_ipv4());
-    let server = target.ok_or(Unseen::OtherFamily)?.address;
+    let target = target.ok_or_else(|| io::Error::other("it has no address of this family"))?;
     let socket = UdpSocket::bind((from, 0)).await?;
-    let mut link = Link::new(Carrier::udp(socket, server), None, PATIENCE);
-    match link.binding().await {
-        Ok(mapped) => Ok(mapped.ip()),
-        Err(why) if why.kind() == io::ErrorKind::TimedOut => Err(Unseen::Silent),
-        Err(why) => Err(why.into()),
-    }
+    let mut link = Link::new(Carrier::udp(socket, target.address), None, PATIENCE);
+    Ok(link.binding().await?.ip())
 }
 
 /// A server, and the findings about it.
@@ -215,13 +194,12 @@ impl Patient {
     /// Names the ways to a TURN server that the URI leaves open and that are not examined.
     fn untried(&mut self, targets: &[Target], firsts: &[Target]) {
         let is_open = self.uri.transport.is_none() && !self.uri.is_secure;
-        if self.uri.service == Service::Turn && is_open {
-            let is_tcp = |target: &Target| target.transport == Transport::Tcp;
-            let rest = match firsts.iter().any(is_tcp) {
-                true => "TLS",
-                false => "TCP and TLS",
-            };
-            self.find(Code::WaysUntried, format!("{rest}: the URI names neither"));
+        let is_udp = |first: &Target| first.transport == Transport::Udp;
+        if self.uri.service == Service::Turn && is_open && firsts.iter().all(is_udp) {
+            self.find(
+                Code::WaysUntried,
+                "TCP and TLS: the URI leaves the transport open",
+            );
         }
         let is_other = |target: &&Target| {
             let mut firsts = firsts.iter();

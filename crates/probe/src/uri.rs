@@ -1,7 +1,7 @@
 //! `stun:` and `turn:` URIs. RFC 7064, RFC 7065.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
 /// The host of a server, and the transport to it.
@@ -76,8 +76,8 @@ impl FromStr for Uri {
 
     /// Also takes a bare host, with or without a port, as `stun:`.
     fn from_str(text: &str) -> Result<Self, NotAUri> {
-        if let Ok(address) = text.parse::<IpAddr>() {
-            return Ok(Self::stun(Host::Address(address), None));
+        if let Ok(address) = text.parse::<Ipv6Addr>() {
+            return format!("stun:[{address}]").parse();
         }
         let (scheme, rest) = match text.split_once(':') {
             Some((scheme, rest)) if !is_port(rest) && !text.starts_with('[') => (scheme, rest),
@@ -105,18 +105,6 @@ impl FromStr for Uri {
             port,
             transport,
         })
-    }
-}
-
-impl Uri {
-    const fn stun(host: Host, port: Option<u16>) -> Self {
-        Self {
-            service: Service::Stun,
-            is_secure: false,
-            host,
-            port,
-            transport: None,
-        }
     }
 }
 

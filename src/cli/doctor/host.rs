@@ -10,9 +10,8 @@ use std::path::Path;
 use std::process::Command;
 
 use probe::Uri;
-use probe::doctor::{Code, Finding, Unseen, is_private, reflexive_address};
+use probe::doctor::{Code, Finding, is_private, reflexive_address};
 use relay::Transport;
-use serde_json::Value;
 
 use crate::config::{Config, Listener};
 use process::Process;
@@ -52,7 +51,7 @@ async fn compare_external(config: &Config, outside: &Uri) -> Vec<Finding> {
         (local, external, seen)
     });
     for (local, external, seen) in asked.collect::<Vec<_>>() {
-        match seen.await.unwrap_or(Err(Unseen::Silent)) {
+        match seen.await.unwrap_or_else(|panic| Err(panic.into())) {
             Err(why) => {
                 let sentence = format!("{outside}, asked from {local}: {why}");
                 findings.push(finding(Code::ExternalUnknown, sentence));
@@ -170,45 +169,37 @@ fn firewall() -> Option<Finding> {
 }
 
 /// The rules of nftables; `None` if they cannot be read.
-fn nftables() -> Option<Value> {
+fn nftables() -> Option<String> {
     // Users' paths often lack the second.
     let programs = ["nft", "/usr/sbin/nft"].into_iter();
-    let run = |nft| {
-        Command::new(nft)
-            .args(["--json", "list", "ruleset"])
-            .output()
-    };
-    let mut outputs = programs.filter_map(|nft| run(nft).ok());
-    let output = outputs.find(|output| output.status.success())?;
-    serde_json::from_slice(&output.stdout).ok()
+    let run = |nft| Command::new(nft).args(["list", "ruleset"]).output().ok();
+    let output = programs.filter_map(run).find(|it| it.status.success())?;
+    String::from_utf8(output.stdout).ok()
 }
 
 /// The finding about chains that drop what comes in, unless a rule of theirs accepts it: by their
-/// policy, or by a rule that everything matches. libnftables-json(5).
-fn closed(ruleset: &Value) -> Option<Finding> {
-    let name = |of: &Value, key: &str| {
-        let [family, table, chain] = ["family", "table", key].map(|key| of[key].as_str());
-        Some(format!("table {} {}, chain {}", family?, table?, chain?))
-    };
-    let (mut before, mut closed) = (Vec::new(), Vec::new());
-    for object in ruleset["nftables"].as_array()? {
-        let (chain, rule) = (&object["chain"], &object["rule"]);
-        if matches!(chain["hook"].as_str(), Some("input" | "prerouting")) {
-            before.extend(name(chain, "name"));
-            closed.extend(name(chain, "name").filter(|_| chain["policy"] == "drop"));
+/// policy, or by a rule that everything matches. nft(8).
+fn closed(ruleset: &str) -> Option<Finding> {
+    let (mut table, mut chain, mut is_before) = ("", "", false);
+    let mut closed = Vec::new();
+    for line in ruleset
+        .lines()
+        .map(|line| line.trim().trim_end_matches(" {"))
+    {
+        if line.starts_with("table ") {
+            table = line;
+        } else if line.starts_with("chain ") {
+            (chain, is_before) = (line, false);
         }
-        let has = |key| move |part: &Value| part.get(key).is_some();
-        if let (Some(parts), Some(chain)) = (rule["expr"].as_array(), name(rule, "chain"))
-            && (parts.iter().any(has("drop")) || parts.iter().any(has("reject")))
-            && !parts.iter().any(has("match"))
-            && before.contains(&chain)
-        {
-            closed.push(chain);
+        is_before |= line.contains(" hook input ") || line.contains(" hook prerouting ");
+        let last = line.rsplit(' ').next().unwrap_or_default();
+        let is_for_all = line == last || line.starts_with("counter ");
+        if is_before && (last == "drop;" || is_for_all && ["drop", "reject"].contains(&last)) {
+            closed.push(format!("{table}, {chain}"));
         }
     }
-    let chains = closed.join("; ");
-    let sentence = format!("nftables drops what no rule accepts: {chains}");
-    (!chains.is_empty()).then(|| finding(Code::FirewallHint, sentence))
+    let sentence = format!("nftables drops what no rule accepts: {}", closed.join("; "));
+    (!closed.is_empty()).then(|| finding(Code::FirewallHint, sentence))
 }
 
 fn tables(path: &str) -> bool {
@@ -268,19 +259,19 @@ mod tests {
 
     #[test]
     fn a_chain_that_ends_in_a_drop_is_closed_whether_by_its_policy_or_by_its_last_rule() {
-        let ruleset = |policy: &str, rule: &str| {
-            let of = "\"family\":\"inet\",\"table\":\"filter\"";
-            let text = format!(
-                "{{\"nftables\":[{{\"metainfo\":{{}}}},{{\"chain\":{{{of},\"name\":\"in\",\"hook\":\"input\",\
-                 \"policy\":\"{policy}\"}}}},{{\"rule\":{{{of},\"chain\":\"in\",\"expr\":[{rule}]}}}}]}}"
-            );
-            closed(&serde_json::from_str(&text).unwrap()).map(|finding| finding.sentence)
+        let found = |policy: &str, rule: &str| {
+            let hook = format!("type filter hook input priority filter; policy {policy};");
+            let rules = format!("\t\ttcp dport 22 accept\n\t\t{rule}\n\t}}\n}}\n");
+            let of = closed(&format!(
+                "table inet filter {{\n\tchain in {{\n\t\t{hook}\n{rules}"
+            ));
+            of.map(|finding| finding.sentence)
         };
         let chain = "nftables drops what no rule accepts: table inet filter, chain in";
-        assert_eq!(ruleset("drop", "").as_deref(), Some(chain));
-        let all = "{\"counter\":null},{\"reject\":null}";
-        assert_eq!(ruleset("accept", all).as_deref(), Some(chain));
-        let some = "{\"match\":{}},{\"drop\":null}";
-        assert_eq!(ruleset("accept", some), None);
+        assert_eq!(found("drop", "").as_deref(), Some(chain));
+        for rule in ["drop", "counter packets 7 bytes 420 drop", "reject"] {
+            assert_eq!(found("accept", rule).as_deref(), Some(chain), "{rule}");
+        }
+        assert_eq!(found("accept", "ip saddr 192.0.2.0/24 drop"), None);
     }
 }

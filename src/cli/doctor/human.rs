@@ -6,12 +6,10 @@ use anstyle::{AnsiColor, Style};
 use probe::Uri;
 use probe::doctor::{Code, Examination, Finding, Severity};
 
+use super::count;
+
 pub(super) fn text(examination: &Examination, findings: &[Finding]) -> String {
-    let of = |severity| {
-        let of = findings.iter();
-        of.filter(|finding| finding.code.severity() == severity)
-            .count()
-    };
+    let of = |severity| count(findings, severity);
     let mut text = String::new();
     // What a run here can show at all is said first, and once.
     if findings

@@ -128,7 +128,7 @@ impl Discovery {
         search.begin();
         for number in 0..Socket::LIFETIMES {
             let purpose = Purpose::LifetimeOpen(number);
-            self.ask(purpose, Socket::Lifetime(number), server, Extra::Plain);
+            self.ask_plain(purpose, Socket::Lifetime(number), server);
         }
     }
 

@@ -46,10 +46,8 @@ impl Patient {
             Login::Secret(mint) => mint(expiry),
         };
         Credentials::new(&user, &password).map_err(|why| {
-            self.find(
-                Code::CredentialsRefused,
-                format!("no server can accept them: {why}"),
-            );
+            let sentence = format!("no server can accept them: {why}");
+            self.find(Code::CredentialsRefused, sentence);
             Stopped
         })
     }
@@ -65,7 +63,9 @@ impl Patient {
         let user = credentials.username();
         let left = time_left(user, now());
         let mut outcome = self.try_allocate(connector, &credentials, None).await?;
-        if code_of(&outcome) == Some(440) {
+        if let Err(none) = &outcome
+            && none.code() == Some(440)
+        {
             // Without a family the request means IPv4, whatever the server has. RFC 8656 §7.1.
             self.find(Code::NoIpv4, "asked for an IPv4 address: 440");
             let family = Some(AddressFamily::V6);
@@ -73,9 +73,10 @@ impl Patient {
         }
         let none = match outcome {
             Ok(allocation) => {
-                if let Some(ago) = left.filter(|left| *left <= 0).map(i64::abs) {
+                if let Some(ago @ ..=0) = left {
+                    let ago = ago.abs();
                     let sentence =
-                        format!("user \"{user}\" expired {ago} seconds ago and is accepted");
+                        format!("user \"{user}\", expired {ago} seconds ago, is accepted");
                     self.find(Code::ExpiryIgnored, sentence);
                 }
                 return Ok((allocation, credentials));
@@ -160,11 +161,8 @@ impl Patient {
         };
         match outcome {
             Ok(mut allocation) => {
-                let relayed = allocation.relayed;
-                self.find(
-                    Code::RelaysIpv6,
-                    format!("an IPv6 address is relayed: {relayed}"),
-                );
+                let sentence = format!("an IPv6 address is relayed: {}", allocation.relayed);
+                self.find(Code::RelaysIpv6, sentence);
                 allocation.end().await;
             }
             Err(none) => self.find(Code::NoIpv6, format!("asked for an IPv6 address: {none}")),
@@ -231,47 +229,31 @@ impl NoAllocation {
             Self::Failed(_) | Self::Ended(_) => None,
         }
     }
-}
 
-fn code_of(outcome: &Result<Allocation, NoAllocation>) -> Option<u16> {
-    outcome.as_ref().err()?.code()
+    const fn is_silence(&self) -> bool {
+        matches!(self, Self::Failed(Failure::Timeout) | Self::Ended(_))
+    }
 }
 
 /// The finding if a user gets no allocation.
 fn refusal(none: &NoAllocation, login: &Login, user: &str, left: Option<i64>) -> (Code, String) {
-    match (none.code(), login) {
-        (Some(401), Login::Secret(_)) => (
-            Code::SecretRefused,
-            "the server answers 401 to credentials made from this secret, however long they are good"
-                .to_owned(),
-        ),
-        (Some(401), Login::Password { .. }) if let Some(ago @ ..=0) = left => (
-            Code::CredentialExpired,
-            format!("user \"{user}\" expired {} seconds ago", ago.abs()),
-        ),
-        (Some(401), Login::Password { .. }) => {
-            let good = left.map_or_else(String::new, |left| {
-                format!("; by this host's clock the name is good for {left} seconds more")
-            });
-            let sentence =
-                format!("the server answers 401 to user \"{user}\" with this password{good}");
-            (Code::CredentialsRefused, sentence)
-        }
-        (Some(438), _) => (
-            Code::NonceRefused,
-            "the server answers 438 to its own fresh nonce".to_owned(),
-        ),
-        (Some(_), _) => (Code::AllocationRefused, none.to_string()),
-        (None, _) => {
-            let code = match none {
-                NoAllocation::Failed(Failure::Timeout) | NoAllocation::Ended(_) => {
-                    Code::UserUnanswered
-                }
-                NoAllocation::Failed(_) => Code::AllocationRefused,
-            };
-            (code, format!("a signed Allocate: {none}"))
-        }
-    }
+    let code = match (none.code(), login, left) {
+        (Some(401), Login::Secret(_), _) => Code::SecretRefused,
+        (Some(401), Login::Password { .. }, Some(..=0)) => Code::CredentialExpired,
+        (Some(401), Login::Password { .. }, _) => Code::CredentialsRefused,
+        (Some(438), ..) => Code::NonceRefused,
+        (None, ..) if none.is_silence() => Code::UserUnanswered,
+        (Some(_) | None, ..) => Code::AllocationRefused,
+    };
+    let life = match left {
+        None => String::new(),
+        Some(ago @ ..=0) => format!("; the name expired {} seconds ago", ago.abs()),
+        Some(left) => format!("; by this host's clock the name is good for {left} seconds more"),
+    };
+    (
+        code,
+        format!("a signed Allocate as \"{user}\": {none}{life}"),
+    )
 }
 
 /// Seconds until a time-limited user name expires, below 0 if it has by `now`; `None` for other

@@ -14,7 +14,7 @@ use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
 use tokio::net::UdpSocket;
 
 /// A connection with one server, and the datagrams that wait to be sent and read.
-pub(super) struct Session {
+pub(crate) struct Session {
     engine: Dtls,
     socket: UdpSocket,
     server: SocketAddr,

@@ -45,22 +45,26 @@ macro_rules! codes {
 
             /// The code itself.
             pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$name => $code,)* }
+                self.row().0
             }
 
             /// How serious it is.
             pub const fn severity(self) -> Severity {
-                match self { $(Self::$name => Severity::$severity,)* }
+                self.row().1
             }
 
             /// Its meaning, whatever was observed.
             pub const fn meaning(self) -> &'static str {
-                match self { $(Self::$name => $meaning,)* }
+                self.row().2
             }
 
             /// The change that mends it; empty if none is needed.
             pub const fn remedy(self) -> &'static str {
-                match self { $(Self::$name => $remedy,)* }
+                self.row().3
+            }
+
+            const fn row(self) -> (&'static str, Severity, &'static str, &'static str) {
+                match self { $(Self::$name => ($code, Severity::$severity, $meaning, $remedy),)* }
             }
         }
     };

@@ -76,23 +76,18 @@ impl Patient {
             }
         });
         let (code, sentence) = match (by_send, by_channel.await) {
-            (true, true) => (
-                Code::ReachesOutside,
-                format!("datagrams pass between {peer} and {relayed}, in both framings"),
-            ),
-            (false, false) => (
-                Code::NothingOut,
-                format!("{peer} reaches {relayed}, and nothing comes back"),
-            ),
+            (true, true) => (Code::ReachesOutside, "pass both ways, in both framings"),
+            (false, false) => (Code::NothingOut, "come in, and none comes back"),
             (true, false) => (
                 Code::OneFramingOnly,
-                format!("Send indications reach {peer}, ChannelData does not"),
+                "come back by Send, not as ChannelData",
             ),
             (false, true) => (
                 Code::OneFramingOnly,
-                format!("ChannelData reaches {peer}, Send indications do not"),
+                "come back as ChannelData, not by Send",
             ),
         };
+        let sentence = format!("datagrams between {peer} and {relayed} {sentence}");
         self.find(code, sentence);
     }
 }

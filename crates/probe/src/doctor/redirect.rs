@@ -15,19 +15,14 @@ impl Patient {
         let other = answer.get::<AlternateServer>().ok().flatten();
         let other = other.map(|AlternateServer(other)| other);
         let (code, sentence) = match other {
-            Some(other) if other != connector.target.address => {
-                (Code::Redirects, format!("clients are sent to {other}"))
-            }
-            Some(itself) => (
+            Some(itself) if itself == connector.target.address => (
                 Code::RedirectsNowhere,
-                format!("clients are sent to {itself}, where they are"),
+                format!("to {itself}, where they are"),
             ),
-            None => (
-                Code::RedirectsNowhere,
-                "the 300 names no server to go to".to_owned(),
-            ),
+            Some(other) => (Code::Redirects, format!("to {other}")),
+            None => (Code::RedirectsNowhere, "the 300 names none".to_owned()),
         };
-        self.find(code, sentence);
+        self.find(code, format!("clients are sent away: {sentence}"));
         Stopped
     }
 

@@ -37,15 +37,13 @@ impl Patient {
         credentials: &Credentials,
         near: &mut Allocation,
     ) -> Result<(), Stopped> {
-        let mut far = match self
-            .try_allocate(connector, credentials, near.family)
-            .await?
-        {
+        let far = self.try_allocate(connector, credentials, near.family);
+        let mut far = match far.await? {
             Ok(far) => far,
-            Err(failure) => {
+            Err(none) => {
                 self.find(
                     Code::AllocationRefused,
-                    format!("a second allocation: {failure}"),
+                    format!("a second allocation: {none}"),
                 );
                 return Ok(());
             }
@@ -116,10 +114,8 @@ impl Patient {
         }
         if returned > 0 && returned < sent {
             let percent = 100.0 * f64::from(sent - returned) / f64::from(sent);
-            self.find(
-                Code::Loses,
-                format!("{percent:.0} % of {sent} datagrams were lost"),
-            );
+            let sentence = format!("{percent:.0} % of {sent} datagrams were lost");
+            self.find(Code::Loses, sentence);
         }
     }
 
@@ -147,10 +143,8 @@ impl Patient {
             return;
         }
         if is_still_there(link, allocation.relayed).await {
-            let sentence = format!(
-                "{} is there {DELETING:?} after its deletion",
-                allocation.relayed
-            );
+            let relayed = allocation.relayed;
+            let sentence = format!("{relayed} is there {DELETING:?} after its deletion");
             self.find(Code::NotDeleted, sentence);
         }
     }
@@ -213,22 +207,16 @@ impl Tally {
         let mut sorted = self.round_trips.clone();
         sorted.sort();
         let at = |index| sorted.get(index).copied().unwrap_or_default();
-        let three = [
-            at(0),
-            at(sorted.len() / 2),
-            at(sorted.len().saturating_sub(1)),
-        ];
-        three.map(|time| time.as_secs_f64() * 1e3)
+        let last = sorted.len().saturating_sub(1);
+        [at(0), at(sorted.len() / 2), at(last)].map(|time| time.as_secs_f64() * 1e3)
     }
 
     /// Notes a datagram that came back.
     fn take(&mut self, payload: &[u8], left: &[Instant]) {
-        let Some(number) = payload
-            .first_chunk()
-            .map(|number| u32::from_be_bytes(*number))
-        else {
+        let Some(number) = payload.first_chunk() else {
             return;
         };
+        let number = u32::from_be_bytes(*number);
         if let Some(left) = left.get(number as usize)
             && self.returned.insert(number)
         {

@@ -130,17 +130,17 @@ impl Patient {
                 Code::WrongSource,
                 format!("{way} was asked, and {stranger} answers"),
             ),
-            (0, None) => match connector.target.transport {
-                Transport::Udp => (Code::NoUdpAnswer, format!("no answer from {way}")),
-                Transport::Tcp => (
-                    Code::NotStun,
-                    format!("{way} takes the connection and says nothing"),
-                ),
-            },
-            (length, _) => (
-                Code::NotStun,
-                format!("{way} sends {length} bytes that are no answer"),
-            ),
+            (0, None) if connector.target.transport == Transport::Udp => {
+                (Code::NoUdpAnswer, format!("no answer from {way}"))
+            }
+            (0, None) => {
+                let sentence = format!("{way} takes the connection and says nothing");
+                (Code::NotStun, sentence)
+            }
+            (length, _) => {
+                let sentence = format!("{way} sends {length} bytes that are no answer");
+                (Code::NotStun, sentence)
+            }
         };
         self.find(code, sentence);
         Stopped
@@ -170,7 +170,7 @@ impl Patient {
         }
         match code {
             None => {
-                let sentence = "an Allocate without credentials is granted".to_owned();
+                let sentence = "an Allocate without credentials is granted";
                 self.find(Code::NoAuthentication, sentence);
                 link.client.refresh(Instant::now(), Duration::ZERO);
                 // If the request is lost the allocation ends by itself.
@@ -203,14 +203,11 @@ impl Patient {
         let realm = answer.get::<Realm<'_>>().ok().flatten();
         let nonce = answer.get::<Nonce<'_>>().ok().flatten();
         let (Some(Realm(realm)), Some(Nonce(nonce))) = (realm, nonce) else {
-            let sentence = "the 401 names no realm or no nonce".to_owned();
-            self.find(Code::NoChallenge, sentence);
+            self.find(Code::NoChallenge, "the 401 names no realm or no nonce");
             return Err(Stopped);
         };
-        self.find(
-            Code::Challenged,
-            format!("strangers are answered 401, realm \"{realm}\""),
-        );
+        let sentence = format!("strangers are answered 401, realm \"{realm}\"");
+        self.find(Code::Challenged, sentence);
         let expected = self.examination.realm.clone();
         if let Some(expected) = expected.filter(|expected| expected != realm) {
             let sentence = format!("the realm is \"{realm}\", not \"{expected}\"");

@@ -91,6 +91,12 @@ fn authority(name: &str, until: i32) -> CertificateParams {
     params
 }
 
+#[track_caller]
+fn assert_found((code, sentence): (Code, String), expected: Code, words: &str) {
+    assert_eq!(code, expected, "{sentence}");
+    assert!(sentence.contains(words), "{sentence}");
+}
+
 fn key() -> KeyPair {
     KeyPair::generate().unwrap()
 }
@@ -98,9 +104,11 @@ fn key() -> KeyPair {
 #[test]
 fn a_whole_chain_is_good() {
     let world = World::new();
-    let (code, sentence) = world.judge(&world.whole_chain(), NAME, 60);
-    assert_eq!(code, Code::CertificateGood);
-    assert!(sentence.ends_with("expires in 60 days"), "{sentence}");
+    assert_found(
+        world.judge(&world.whole_chain(), NAME, 60),
+        Code::CertificateGood,
+        "expires in 60 days",
+    );
 }
 
 #[test]
@@ -108,27 +116,30 @@ fn the_last_two_weeks_are_a_warning() {
     let world = World::new();
     let chain = world.whole_chain();
     assert_eq!(world.judge(&chain, NAME, 14).0, Code::CertificateGood);
-    let (code, sentence) = world.judge(&chain, NAME, 13);
-    assert_eq!(code, Code::CertificateEndsSoon);
-    assert!(sentence.ends_with("expires in 13 days"), "{sentence}");
+    assert_found(
+        world.judge(&chain, NAME, 13),
+        Code::CertificateEndsSoon,
+        "expires in 13 days",
+    );
 }
 
 #[test]
 fn an_expired_certificate_is_told_with_its_days() {
     let world = World::new();
-    let (code, sentence) = world.judge(&world.whole_chain(), NAME, -3);
-    assert_eq!(code, Code::CertificateExpired);
-    assert_eq!(sentence, "the certificate expired 3 days ago");
+    assert_found(
+        world.judge(&world.whole_chain(), NAME, -3),
+        Code::CertificateExpired,
+        "the certificate expired 3 days ago",
+    );
 }
 
 #[test]
 fn an_expired_intermediate_is_not_taken_for_the_servers_own() {
     let world = World::with_intermediate_until(2_025);
-    let (code, sentence) = world.judge(&world.whole_chain(), NAME, 365);
-    assert_eq!(code, Code::CertificateExpired);
-    assert!(
-        sentence.starts_with("intermediate certificate 1 expired"),
-        "{sentence}"
+    assert_found(
+        world.judge(&world.whole_chain(), NAME, 365),
+        Code::CertificateExpired,
+        "intermediate certificate 1 expired",
     );
 }
 
@@ -142,11 +153,10 @@ fn a_certificate_of_the_future_is_no_broken_one() {
 #[test]
 fn a_missing_intermediate_is_named() {
     let world = World::new();
-    let (code, sentence) = world.judge(&[world.server().der().clone()], NAME, 60);
-    assert_eq!(code, Code::ChainIncomplete);
-    assert!(
-        sentence.contains("one certificate, which ends at"),
-        "{sentence}"
+    assert_found(
+        world.judge(&[world.server().der().clone()], NAME, 60),
+        Code::ChainIncomplete,
+        "one certificate, which ends at",
     );
     assert!(sentence.contains("an intermediate"), "{sentence}");
 }
@@ -154,9 +164,11 @@ fn a_missing_intermediate_is_named() {
 #[test]
 fn another_name_is_told_with_those_there_are() {
     let world = World::new();
-    let (code, sentence) = world.judge(&world.whole_chain(), "stun.example.org", 60);
-    assert_eq!(code, Code::NameMismatch);
-    assert_eq!(sentence, "the certificate is for turn.example.org");
+    assert_found(
+        world.judge(&world.whole_chain(), "stun.example.org", 60),
+        Code::NameMismatch,
+        "the certificate is for turn.example.org",
+    );
 }
 
 #[test]
