@@ -87,7 +87,7 @@ impl Doctor {
         let loaded = self.own_config()?;
         let login = self.login()?;
         let mut examination = Examination {
-            servers: self.uris(login.is_some())?,
+            servers: self.uris(login.as_ref())?,
             login,
             realm: self.realm.clone(),
             bind: self.way.bind.clone().unwrap_or_default(),
@@ -118,15 +118,15 @@ impl Doctor {
     }
 
     /// The servers that are named. Credentials that none of them takes are not dropped in silence.
-    fn uris(&self, has_login: bool) -> Result<Vec<Uri>, Failure> {
+    fn uris(&self, login: Option<&Login>) -> Result<Vec<Uri>, Failure> {
         let uri = |text: &String| match format!("turn:{text}").parse() {
-            Ok(bare) if has_login => Ok(bare),
+            Ok(bare) if login.is_some() || self.config.is_some() => Ok(bare),
             Ok(_) | Err(_) => text.parse(),
         };
         let uris: Result<Vec<Uri>, NotAUri> = self.servers.iter().map(uri).collect();
         let uris = uris.expect("they were parsed as arguments");
         let is_stun = |uri: &Uri| uri.service == Service::Stun;
-        let is_for_turn = has_login || self.realm.is_some();
+        let is_for_turn = login.is_some() || self.realm.is_some();
         if is_for_turn && !uris.is_empty() && uris.iter().all(is_stun) {
             return Err(Failure::Usage(STUN_ONLY));
         }
@@ -165,14 +165,13 @@ impl Doctor {
             bar.set_message(format!("examined {uri}"));
         });
         // All at the same time, so that everything ends in time.
-        let (servers, host) = runtime.block_on(async {
-            tokio::join!(servers, async {
-                match config {
-                    Some(config) => host::examine(config, &self.outside).await,
-                    None => Vec::new(),
-                }
-            })
-        });
+        let host = async {
+            match config {
+                Some(config) => host::examine(config, &self.outside).await,
+                None => Vec::new(),
+            }
+        };
+        let (servers, host) = runtime.block_on(async { tokio::join!(servers, host) });
         bar.finish_and_clear();
         let mut findings = servers?;
         findings.extend(host);

@@ -4,12 +4,12 @@
 use std::collections::HashSet;
 use std::net::UdpSocket;
 
-use wire::attributes::AlternateServer;
-use wire::{Class, Message, Method, TransactionId, Writer};
+use wire::attributes::{AlternateServer, ErrorCode};
+use wire::{Class, Method, TransactionId, Writer};
 
 use crate::lab::world::{CLIENT_V4, in_own_world};
 use crate::report::{Report, examine, examine_as_user, read};
-use crate::script::{bound, challenged, is_signed, on_datagrams, on_datagrams_at, refused};
+use crate::script::{answer, bound, challenged, is_signed, on_datagrams, on_datagrams_at, refused};
 
 /// Examines a server that answers Binding and plays this script for all else.
 fn examine_allocations(mut script: impl FnMut(&[u8]) -> Vec<Vec<u8>> + Send + 'static) -> Report {
@@ -96,21 +96,11 @@ fn a_redirect_to_nowhere_is_d037() {
 #[test]
 fn a_redirect_to_another_server_is_a_warning_that_names_it() {
     let report = examine_allocations(|request| {
-        let asked = Message::parse(request).unwrap();
-        let mut packet = Vec::new();
-        let mut writer = Writer::new(
-            &mut packet,
-            Method::Allocate,
-            Class::Error,
-            asked.transaction(),
-        );
-        let code = wire::attributes::ErrorCode {
-            code: 300,
-            reason: "try elsewhere",
-        };
-        let other = "203.0.113.5:3478".parse().unwrap();
-        writer.put(&code).put(&AlternateServer(other));
-        vec![packet]
+        let other = AlternateServer("203.0.113.5:3478".parse().unwrap());
+        vec![answer(request, Class::Error, |writer| {
+            let (code, reason) = (300, "try elsewhere");
+            writer.put(&ErrorCode { code, reason }).put(&other);
+        })]
     });
     assert_eq!(report.codes("warning"), ["D028"], "{report}");
     report.assert_says("D028", "203.0.113.5:3478");

@@ -57,11 +57,7 @@ fn authenticated(
         .get::<RequestedAddressFamily>()
         .is_ok_and(|family| family.is_some());
     let is_granted = granted.contains(&message.method()) && !wants_family;
-    let class = if is_granted {
-        Class::Success
-    } else {
-        Class::Error
-    };
+    let class = [Class::Error, Class::Success][usize::from(is_granted)];
     let mut packet = Vec::new();
     let mut writer = Writer::new(&mut packet, message.method(), class, message.transaction());
     if is_granted {
@@ -71,20 +67,16 @@ fn authenticated(
             .put(&XorMappedAddress(from));
         writer.put(&Lifetime(600));
     } else {
-        writer.put(&ErrorCode {
-            code: 400,
-            reason: "not here",
-        });
+        let (code, reason) = (400, "not here");
+        writer.put(&ErrorCode { code, reason });
     }
     writer.sign(&key);
     packet
 }
 
 fn now() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .expect("a time after 1970")
-        .as_secs()
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.expect("a time after 1970").as_secs()
 }
 
 /// The findings about credentials.

@@ -154,10 +154,8 @@ pub(crate) fn refused(request: &[u8], code: u16, reason: &str) -> Vec<u8> {
 /// A refusal with realm and nonce.
 pub(crate) fn challenged(request: &[u8], code: u16, realm: &str) -> Vec<u8> {
     answer(request, Class::Error, |writer| {
-        writer.put(&ErrorCode {
-            code,
-            reason: "as ever",
-        });
+        let reason = "as ever";
+        writer.put(&ErrorCode { code, reason });
         writer.put(&Realm(realm)).put(&Nonce("one that never ends"));
     })
 }
@@ -168,7 +166,11 @@ pub(crate) fn is_signed(request: &[u8]) -> bool {
     request.windows(4).any(|bytes| bytes == MESSAGE_INTEGRITY)
 }
 
-fn answer(request: &[u8], class: Class, attributes: impl FnOnce(&mut Writer<'_>)) -> Vec<u8> {
+pub(crate) fn answer(
+    request: &[u8],
+    class: Class,
+    attributes: impl FnOnce(&mut Writer<'_>),
+) -> Vec<u8> {
     let message = Message::parse(request).expect("a request");
     let mut packet = Vec::new();
     let mut writer = Writer::new(&mut packet, message.method(), class, message.transaction());

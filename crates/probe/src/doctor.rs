@@ -123,10 +123,8 @@ impl Patient {
         let walk = self.walk(resolver, trust);
         // The findings say whether it stopped early.
         if tokio::time::timeout_at(until.into(), walk).await.is_err() {
-            self.find(
-                Code::OutOfTime,
-                format!("not done within {} seconds", LIMIT.as_secs()),
-            );
+            let sentence = format!("not done within {} seconds", LIMIT.as_secs());
+            self.find(Code::OutOfTime, sentence);
         }
         self.findings
     }
@@ -172,10 +170,8 @@ impl Patient {
         targets.sort_by_key(|target| self.local_address(target.address).is_none());
         let mut firsts: Vec<Target> = Vec::new();
         for &target in &targets {
-            if firsts
-                .iter()
-                .all(|first| first.transport != target.transport)
-            {
+            let is_known = |first: &Target| first.transport == target.transport;
+            if !firsts.iter().any(is_known) {
                 firsts.push(target);
             }
         }
@@ -196,10 +192,7 @@ impl Patient {
         let is_open = self.uri.transport.is_none() && !self.uri.is_secure;
         let is_udp = |first: &Target| first.transport == Transport::Udp;
         if self.uri.service == Service::Turn && is_open && firsts.iter().all(is_udp) {
-            self.find(
-                Code::WaysUntried,
-                "TCP and TLS: the URI leaves the transport open",
-            );
+            self.find(Code::WaysUntried, "TCP and TLS: the URI leaves it open");
         }
         let is_other = |target: &&Target| {
             let mut firsts = firsts.iter();
@@ -246,10 +239,8 @@ impl Patient {
     /// Says of a transport that it works, if all findings since the first `before` agree.
     fn conclude_transport(&mut self, connector: &Connector, before: usize) {
         let found = &self.findings[before..];
-        if found
-            .iter()
-            .any(|it| it.code.severity() >= Severity::Warning)
-        {
+        let is_bad = |it: &Finding| it.code.severity() >= Severity::Warning;
+        if found.iter().any(is_bad) {
             return;
         }
         let has = |code| found.iter().any(|it| it.code == code);

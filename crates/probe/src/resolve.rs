@@ -104,10 +104,8 @@ impl Resolver {
         let mut targets = targets.unwrap_or_default();
         if targets.is_empty() {
             let found = found.map_err(|_| Unresolved::Silent { name: name.clone() })??;
-            targets = found
-                .into_iter()
-                .map(|ip| at(ip, uri.port_or_default()))
-                .collect();
+            let port = uri.port_or_default();
+            targets = found.into_iter().map(|ip| at(ip, port)).collect();
         }
         Ok(few(targets))
     }
@@ -189,17 +187,12 @@ async fn located(resolver: &TokioResolver, service: &str, transport: Transport) 
     let Ok(answer) = resolver.srv_lookup(service).await else {
         return vec![];
     };
-    let mut records: Vec<_> = answer
-        .answers()
-        .iter()
-        .filter_map(|record| {
-            if let RData::SRV(record) = &record.data {
-                Some(record)
-            } else {
-                None
-            }
-        })
-        .collect();
+    let mut records = Vec::new();
+    for record in answer.answers() {
+        if let RData::SRV(record) = &record.data {
+            records.push(record);
+        }
+    }
     records.sort_by_cached_key(|record| (record.priority, turn(record.weight, rand::random())));
     // "." means that the service does not exist there.
     records.retain(|record| !record.target.is_root());
@@ -224,17 +217,12 @@ async fn pointers(resolver: &TokioResolver, uri: &Uri, name: &str) -> Vec<Named>
     let Ok(answer) = resolver.lookup(name, RecordType::NAPTR).await else {
         return vec![];
     };
-    let mut records: Vec<_> = answer
-        .answers()
-        .iter()
-        .filter_map(|record| {
-            if let RData::NAPTR(record) = &record.data {
-                Some(record)
-            } else {
-                None
-            }
-        })
-        .collect();
+    let mut records = Vec::new();
+    for record in answer.answers() {
+        if let RData::NAPTR(record) = &record.data {
+            records.push(record);
+        }
+    }
     records.sort_by_key(|record| (record.order, record.preference));
     let mut named = Vec::new();
     let mut relays: Vec<_> = records

@@ -12,38 +12,29 @@ pub(super) fn text(examination: &Examination, findings: &[Finding]) -> String {
     let of = |severity| count(findings, severity);
     let mut text = String::new();
     // What a run here can show at all is said first, and once.
-    if findings
-        .iter()
-        .any(|finding| finding.code == Code::OnServersHost)
-    {
-        let own = Code::OnServersHost;
+    let with = |code| findings.iter().filter(move |it| it.code == code);
+    let own = Code::OnServersHost;
+    if with(own).next().is_some() {
         let _ = writeln!(text, "{} {}\n", own.meaning(), own.remedy());
     }
     let (errors, warnings) = (of(Severity::Error), of(Severity::Warning));
+    let [bad, poor] =
+        [(errors, "error"), (warnings, "warning")].map(|(number, what)| match number {
+            1 => format!("1 {what}"),
+            several => format!("{several} {what}s"),
+        });
     let verdict = match (errors, warnings, of(Severity::NotTested)) {
         (0, 0, 0) => "Everything that was tested works.".to_owned(),
-        (0, 0, untried) => format!(
-            "What was tested works; {} not tested.",
-            counted(untried, "point was", "points were")
-        ),
-        (0, _, _) => format!(
-            "It works, with {}.",
-            counted(warnings, "warning", "warnings")
-        ),
-        (_, 0, _) => format!("It does not work: {}.", counted(errors, "error", "errors")),
-        (_, _, _) => format!(
-            "It does not work: {} and {}.",
-            counted(errors, "error", "errors"),
-            counted(warnings, "warning", "warnings")
-        ),
+        (0, 0, 1) => "What was tested works; 1 point was not tested.".to_owned(),
+        (0, 0, several) => format!("What was tested works; {several} points were not tested."),
+        (0, _, _) => format!("It works, with {poor}."),
+        (_, 0, _) => format!("It does not work: {bad}."),
+        (_, _, _) => format!("It does not work: {bad} and {poor}."),
     };
     let worst = findings.iter().map(|finding| finding.code.severity()).max();
     let style = style(worst.unwrap_or(Severity::NotTested)).bold();
     let _ = writeln!(text, "{style}{verdict}{style:#}");
-    for works in findings
-        .iter()
-        .filter(|finding| finding.code == Code::Works)
-    {
+    for works in with(Code::Works) {
         line(&mut text, works.code, &works.sentence);
     }
     for uri in &examination.servers {
@@ -87,8 +78,4 @@ fn style(severity: Severity) -> Style {
         Severity::Error => AnsiColor::Red,
     };
     Style::new().fg_color(Some(colour.into()))
-}
-
-fn counted(number: usize, one: &str, several: &str) -> String {
-    format!("{number} {}", if number == 1 { one } else { several })
 }
