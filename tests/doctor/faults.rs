@@ -7,9 +7,9 @@ use crate::coturn::{Coturn, minted};
 use crate::lab::PATIENCE;
 use crate::lab::program::Program;
 use crate::lab::server::{SECRET, Setup};
-use crate::lab::world::{CLIENT_V4, PEER_V4, SERVER_V4, World, in_own_world};
+use crate::lab::world::{CLIENT_V4, PEER_V4, SERVER_V4, SERVER_V6, World, in_own_world};
 use crate::report::{Report, examine, examine_as_user};
-use crate::script::resolve_by;
+use crate::script::{replace, resolve_by};
 
 /// Coturn relays to anybody by default, so the doctor runs where peers are.
 fn examine_with_user(uri: &str, more: &[&str]) -> Report {
@@ -68,9 +68,7 @@ fn a_server_that_this_host_cannot_send_to_is_d009_over_each_transport() {
         let _server = world.serve(Setup::default());
         for (server, more) in [("192.0.2.1", &[][..]), ("198.51.100.1", &no_such_address)] {
             if more.is_empty() {
-                let mut ip = std::process::Command::new("ip");
-                ip.args(["route", "delete", "default"]);
-                assert!(Program::run(ip, "iproute2", PATIENCE).status.success());
+                delete_default_route("-4");
             }
             for uri in [
                 "turn:SERVER",
@@ -311,6 +309,28 @@ fn a_private_network_that_only_the_host_knows_is_no_fault() {
         let bind = CLIENT_V4.to_string();
         examine_as_user(&uri(), &["--bind", &bind]).assert_clean();
     });
+}
+
+#[test]
+fn an_address_that_this_host_cannot_send_to_is_passed_over_as_clients_do() {
+    in_own_world(|world| {
+        let _server = world.serve(Setup::default());
+        let names = format!("{SERVER_V4} a\n2001:db8:99::1 a\n192.0.2.1 b\n{SERVER_V6} b\n");
+        replace("/etc/hosts", &names);
+        delete_default_route("-4");
+        delete_default_route("-6");
+        for (name, seen) in [("a", "198.51.100.1:3478"), ("b", "[2001:db8:51::1]:3478")] {
+            let report = examine(&[&format!("turn:{name}:3478")]);
+            report.assert_clean();
+            report.assert_says("D020", seen);
+        }
+    });
+}
+
+fn delete_default_route(family: &str) {
+    let mut ip = std::process::Command::new("ip");
+    ip.args([family, "route", "delete", "default"]);
+    assert!(Program::run(ip, "iproute2", PATIENCE).status.success());
 }
 
 /// A certificate of the server's address, with its chain.

@@ -56,11 +56,15 @@ pub(crate) fn resolve_by(
         on_socket(UdpSocket::bind((*ip, 53)).expect("our own"), script.clone());
         format!("nameserver {ip}\n")
     });
+    replace("/etc/resolv.conf", &lines.collect::<String>());
+}
+
+/// Gives a file of this world another text. The mounts of a test are its own, too.
+pub(crate) fn replace(path: &str, text: &str) {
     let file = NamedTempFile::new().expect("a temporary file");
-    fs::write(file.path(), lines.collect::<String>()).expect("the file is ours");
-    // The mounts of the test are its own, too.
+    fs::write(file.path(), text).expect("the file is ours");
     let mut mount = Command::new("mount");
-    mount.arg("--bind").arg(file.path()).arg("/etc/resolv.conf");
+    mount.arg("--bind").arg(file.path()).arg(path);
     assert!(Program::run(mount, "mount", PATIENCE).status.success());
 }
 
