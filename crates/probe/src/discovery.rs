@@ -131,7 +131,7 @@ impl Discovery {
         };
         if let Some(reply) = reply {
             let inquiry = self.inquiries.remove(index);
-            self.conclude(now, inquiry.question, reply);
+            self.take_reply(now, inquiry.question, reply);
         }
         self.pump(now);
     }
@@ -149,7 +149,7 @@ impl Discovery {
         {
             self.notes.hops.insert(distance, router);
             let inquiry = self.inquiries.remove(index);
-            self.conclude(now, inquiry.question, Reply::Silent);
+            self.take_reply(now, inquiry.question, Reply::Silent);
         }
         self.pump(now);
     }
@@ -158,7 +158,7 @@ impl Discovery {
     pub fn handle_timeout(&mut self, now: Instant) {
         for mut inquiry in std::mem::take(&mut self.inquiries) {
             match inquiry.handle_timeout(now) {
-                Some(reply) => self.conclude(now, inquiry.question, reply),
+                Some(reply) => self.take_reply(now, inquiry.question, reply),
                 None => self.inquiries.push(inquiry),
             }
         }
@@ -244,7 +244,7 @@ impl Discovery {
     }
 
     /// Notes an outcome and asks the questions that follow from it.
-    fn conclude(&mut self, now: Instant, question: Question, reply: Reply) {
+    fn take_reply(&mut self, now: Instant, question: Question, reply: Reply) {
         self.progress.ended += 1;
         if let Reply::Answered(answer) = reply
             && answer.at == question.from
@@ -271,7 +271,7 @@ impl Discovery {
                 self.ask_longer(question.to, answer.length.saturating_sub(length));
             }
             (Purpose::LifetimeOpen(_) | Purpose::LifetimeAsk(_), _) => {
-                self.conclude_silence(now, question.purpose, reply);
+                self.take_silence(now, question.purpose, reply);
             }
             _ => {}
         }

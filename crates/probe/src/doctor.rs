@@ -6,9 +6,9 @@
 mod certificate;
 mod connect;
 mod credentials;
+pub(crate) mod dialogue;
 mod dtls;
 mod finding;
-pub(crate) mod link;
 mod outside;
 mod policy;
 mod redirect;
@@ -30,8 +30,8 @@ use crate::host::{self, Fault, Trust};
 use crate::{Bind, Families, Resolver, Service, Target, Transport, Unresolved, Uri};
 use connect::Connector;
 pub use credentials::Login;
+use dialogue::{Carrier, Dialogue};
 pub use finding::{Code, Finding, Severity};
-use link::{Carrier, Link};
 
 /// The servers to examine, and how.
 #[derive(Clone)]
@@ -103,8 +103,8 @@ pub async fn reflexive_address(server: &Uri, from: IpAddr) -> io::Result<IpAddr>
     let target = targets.find(|target| target.address.is_ipv4() == from.is_ipv4());
     let target = target.ok_or_else(|| io::Error::other("it has no address of this family"))?;
     let socket = UdpSocket::bind((from, 0)).await?;
-    let mut link = Link::new(Carrier::udp(socket, target.address), None, PATIENCE);
-    Ok(link.binding().await?.ip())
+    let mut dialogue = Dialogue::new(Carrier::udp(socket, target.address), None, PATIENCE);
+    Ok(dialogue.binding().await?.ip())
 }
 
 /// A server, and the findings about it.
@@ -136,7 +136,7 @@ impl Patient {
             let before = self.findings.len();
             // A problem with one transport may not concern the next.
             if self.examine_at(&connector).await.is_ok() {
-                self.conclude_transport(&connector, before);
+                self.find_works(&connector, before);
             }
         }
         if self.uri.service == Service::Turn && self.examination.login.is_none() {
@@ -237,7 +237,7 @@ impl Patient {
     }
 
     /// Says of a transport that it works, if all findings since the first `before` agree.
-    fn conclude_transport(&mut self, connector: &Connector, before: usize) {
+    fn find_works(&mut self, connector: &Connector, before: usize) {
         let found = &self.findings[before..];
         let is_bad = |it: &Finding| it.code.severity() >= Severity::Warning;
         if found.iter().any(is_bad) {

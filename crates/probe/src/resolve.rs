@@ -7,7 +7,7 @@ use hickory_resolver::TokioResolver;
 use hickory_resolver::proto::rr::{RData, RecordType};
 
 use crate::escape::escaped;
-use crate::uri::{Host, Service, Transport, Uri};
+use crate::uri::{Service, Transport, Uri, UriHost};
 
 /// The resolvers of this host.
 #[derive(Debug)]
@@ -76,8 +76,8 @@ impl Resolver {
             transport,
         };
         let name = match &uri.host {
-            Host::Address(ip) => return Ok(vec![at(*ip, uri.port_or_default())]),
-            Host::Name(name) => name,
+            UriHost::Address(ip) => return Ok(vec![at(*ip, uri.port_or_default())]),
+            UriHost::Name(name) => name,
         };
         let resolver = self.0.as_ref().ok_or(Unresolved::NoResolver)?;
         let located = async {

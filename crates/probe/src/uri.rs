@@ -12,7 +12,7 @@ pub struct Uri {
     /// Whether inside TLS (or, over UDP, DTLS): `stuns:`, `turns:`.
     pub is_secure: bool,
     /// A name or an address.
-    pub host: Host,
+    pub host: UriHost,
     /// The port, if the URI has one.
     pub port: Option<u16>,
     /// The `transport` parameter, if it is there.
@@ -39,7 +39,7 @@ pub enum Transport {
 
 /// A host, by name or by address.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Host {
+pub enum UriHost {
     /// A DNS name.
     Name(String),
     /// An address.
@@ -128,7 +128,7 @@ impl fmt::Display for Uri {
     }
 }
 
-impl fmt::Display for Host {
+impl fmt::Display for UriHost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Name(name) => f.write_str(name),
@@ -143,20 +143,20 @@ fn is_port(rest: &str) -> bool {
     !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-fn authority_parts(authority: &str) -> Result<(Host, Option<u16>), NotAUri> {
+fn authority_parts(authority: &str) -> Result<(UriHost, Option<u16>), NotAUri> {
     if let Ok(address) = authority.parse::<SocketAddr>() {
         let port = port(&address.port().to_string())?;
-        return Ok((Host::Address(address.ip()), Some(port)));
+        return Ok((UriHost::Address(address.ip()), Some(port)));
     }
     let bracketed = authority
         .strip_prefix('[')
         .and_then(|rest| rest.strip_suffix(']'));
     if let Some(address) = bracketed {
         let address = address.parse().map_err(|_| NotAUri::Host)?;
-        return Ok((Host::Address(IpAddr::V6(address)), None));
+        return Ok((UriHost::Address(IpAddr::V6(address)), None));
     }
     if let Ok(address) = authority.parse::<IpAddr>() {
-        return Ok((Host::Address(address), None));
+        return Ok((UriHost::Address(address), None));
     }
     let (name, text) = match authority.split_once(':') {
         Some((name, text)) => (name, Some(text)),
@@ -169,8 +169,8 @@ fn authority_parts(authority: &str) -> Result<(Host, Option<u16>), NotAUri> {
     }
     let port = text.map(port).transpose()?;
     match name.parse() {
-        Ok(address) => Ok((Host::Address(IpAddr::V4(address)), port)),
-        Err(_) => Ok((Host::Name(name.to_owned()), port)),
+        Ok(address) => Ok((UriHost::Address(IpAddr::V4(address)), port)),
+        Err(_) => Ok((UriHost::Name(name.to_owned()), port)),
     }
 }
 

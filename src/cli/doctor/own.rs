@@ -57,7 +57,7 @@ fn uri(listener: Listener, config: &Config) -> Option<Uri> {
     Some(Uri {
         service: Service::Turn,
         is_secure: false,
-        host: probe::Host::Address(ip),
+        host: probe::UriHost::Address(ip),
         port: Some(listener.listen.port()),
         transport: Some(match listener.transport {
             Transport::Udp => probe::Transport::Udp,

@@ -5,11 +5,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
-use probe::{DoubleNat, Family, Findings, Mapping, Outcome, Report, Stream, Unknown, Uri, Verdict};
+use probe::{
+    DoubleNat, Family, Findings, Mapping, Outcome, Results, Stream, Unknown, Uri, Verdict,
+};
 
 use super::meaning;
 
-pub(super) fn text(report: &Report) -> String {
+pub(super) fn text(report: &Results) -> String {
     let verdict = report.verdict();
     let style = style(verdict);
     let mut text = format!("{style}{}{style:#}\n", meaning::headline(verdict));
@@ -124,7 +126,7 @@ fn double_nat(found: DoubleNat) -> String {
 }
 
 /// A line for each server, address and transport.
-fn server_rows(report: &Report) -> Rows {
+fn server_rows(report: &Results) -> Rows {
     let mut rows = Vec::new();
     for (uri, found) in &report.servers {
         match found {

@@ -9,7 +9,7 @@ use client::{AllocateOptions, Credentials, Event, Failure};
 use wire::AddressFamily;
 
 use super::connect::Connector;
-use super::link::Link;
+use super::dialogue::Dialogue;
 use super::{Code, Finding, PATIENCE, Patient, Stopped};
 
 /// How to authenticate.
@@ -28,7 +28,7 @@ pub enum Login {
 
 /// An allocation, and the 5-tuple that it belongs to.
 pub(super) struct Allocation {
-    pub(super) link: Link,
+    pub(super) dialogue: Dialogue,
     pub(super) relayed: SocketAddr,
     /// The family that was asked for.
     pub(super) family: Option<AddressFamily>,
@@ -123,17 +123,17 @@ impl Patient {
         credentials: &Credentials,
         family: Option<AddressFamily>,
     ) -> Result<Result<Allocation, NoAllocation>, Stopped> {
-        let mut link = self.connect(connector, Some(credentials.clone())).await?;
+        let mut dialogue = self.connect(connector, Some(credentials.clone())).await?;
         let asked = Instant::now();
         let options = AllocateOptions {
             family,
             ..AllocateOptions::default()
         };
-        link.client.allocate(asked, options);
+        dialogue.client.allocate(asked, options);
         // A 401 and a 438 may each take a round of their own.
-        let outcome = match link.next(asked + PATIENCE * 2).await {
+        let outcome = match dialogue.next(asked + PATIENCE * 2).await {
             Ok(Event::Allocated { relayed, .. }) => Ok(Allocation {
-                link,
+                dialogue,
                 relayed,
                 family,
             }),
@@ -206,9 +206,9 @@ impl Patient {
 impl Allocation {
     /// Deletes it, without waiting for the answer.
     pub(super) async fn end(&mut self) {
-        self.link.client.refresh(Instant::now(), Duration::ZERO);
+        self.dialogue.client.refresh(Instant::now(), Duration::ZERO);
         // If the request is lost the allocation ends by itself.
-        let _ = self.link.flush().await;
+        let _ = self.dialogue.flush().await;
     }
 }
 

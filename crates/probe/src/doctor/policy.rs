@@ -7,7 +7,7 @@ use std::time::Instant;
 use client::{Event, Failure};
 
 use super::credentials::Allocation;
-use super::link::Link;
+use super::dialogue::Dialogue;
 use super::{Code, DISCARD, PATIENCE, Patient, is_private};
 
 impl Patient {
@@ -19,7 +19,7 @@ impl Patient {
         let forbidden = forbidden(allocation.relayed.ip());
         let forbidden: Vec<_> = forbidden.filter(|(code, _)| !is_meant(*code)).collect();
         let peers: Vec<_> = forbidden.iter().flat_map(|(_, peers)| peers).collect();
-        let answers = permissions(&mut allocation.link, &peers).await;
+        let answers = permissions(&mut allocation.dialogue, &peers).await;
         for (code, peers) in &forbidden {
             let granted = peers.iter().filter(|peer| answers.granted.contains(peer));
             let granted: Vec<_> = granted.map(ToString::to_string).collect();
@@ -48,16 +48,16 @@ struct Answers {
 }
 
 /// Asks for a permission for each of these, all at once.
-async fn permissions(link: &mut Link, peers: &[&IpAddr]) -> Answers {
+async fn permissions(dialogue: &mut Dialogue, peers: &[&IpAddr]) -> Answers {
     let now = Instant::now();
     for peer in peers {
         let peer = SocketAddr::new(**peer, DISCARD);
-        link.client.create_permission(now, &[peer]);
+        dialogue.client.create_permission(now, &[peer]);
     }
     let mut answers = Answers::default();
     let mut left = peers.len();
     while left > 0
-        && let Ok(event) = link.next(now + PATIENCE).await
+        && let Ok(event) = dialogue.next(now + PATIENCE).await
     {
         if let Event::PermissionCreated { peers } = event {
             answers.granted.extend(peers.iter().map(SocketAddr::ip));

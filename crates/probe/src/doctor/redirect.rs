@@ -33,12 +33,12 @@ impl Patient {
         connector: &Connector,
         credentials: &Credentials,
     ) -> Stopped {
-        let mut link = match self.connect(connector, Some(credentials.clone())).await {
-            Ok(link) => link,
+        let mut dialogue = match self.connect(connector, Some(credentials.clone())).await {
+            Ok(dialogue) => dialogue,
             Err(stopped) => return stopped,
         };
         let asked = Instant::now();
-        link.client.request(asked, Method::Allocate, |writer| {
+        dialogue.client.request(asked, Method::Allocate, |writer| {
             writer.put(&RequestedTransport::UDP);
         });
         // The challenge takes a round of its own.
@@ -46,7 +46,7 @@ impl Patient {
             code: Some(300),
             message,
             ..
-        }) = link.next(asked + PATIENCE * 2).await
+        }) = dialogue.next(asked + PATIENCE * 2).await
             && let Ok(answer) = Message::parse(&message)
         {
             return self.redirected(connector, &answer);

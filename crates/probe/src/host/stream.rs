@@ -18,9 +18,9 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 
 use super::{Bind, Fault, Options, Servers, Stream, flat};
-use crate::doctor::link::{self, Carrier, Link};
+use crate::doctor::dialogue::{self, Carrier, Dialogue};
 use crate::escape::escaped;
-use crate::uri::{Host, Uri};
+use crate::uri::{Uri, UriHost};
 
 /// A server's answer over a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,8 +141,8 @@ async fn ask(
         return exchange(stream, timeout).await;
     }
     let name = match &uri.host {
-        Host::Address(ip) => ServerName::from(*ip),
-        Host::Name(name) => ServerName::try_from(name.clone())
+        UriHost::Address(ip) => ServerName::from(*ip),
+        UriHost::Name(name) => ServerName::try_from(name.clone())
             .map_err(|error| NoAnswer::Tls(io::Error::other(error)))?,
     };
     let connector = Trust::watched_by(trust.verifier());
@@ -170,14 +170,14 @@ pub(crate) async fn connect(address: SocketAddr, bind: &Bind) -> io::Result<TcpS
 
 /// One Binding. RFC 8489 §6.2.2.
 async fn exchange(
-    stream: impl link::Stream + 'static,
+    stream: impl dialogue::Stream + 'static,
     timeout: Duration,
 ) -> Result<StreamAnswer, NoAnswer> {
-    let mut link = Link::new(Carrier::Stream(Box::new(stream)), None, timeout);
+    let mut dialogue = Dialogue::new(Carrier::Stream(Box::new(stream)), None, timeout);
     let asked = Instant::now();
-    link.client.binding(asked);
+    dialogue.client.binding(asked);
     loop {
-        match link.next(asked + timeout).await {
+        match dialogue.next(asked + timeout).await {
             Ok(Event::Bound { mapped }) => {
                 let round_trip = asked.elapsed();
                 return Ok(StreamAnswer { mapped, round_trip });

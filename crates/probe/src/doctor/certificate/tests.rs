@@ -49,7 +49,7 @@ impl World {
     }
 
     /// The finding about a chain, this long before the server's certificate ends.
-    fn judge(
+    fn finding(
         &self,
         chain: &[CertificateDer<'static>],
         name: &str,
@@ -105,7 +105,7 @@ fn key() -> KeyPair {
 fn a_whole_chain_is_good() {
     let world = World::new();
     assert_found(
-        world.judge(&world.whole_chain(), NAME, 60),
+        world.finding(&world.whole_chain(), NAME, 60),
         Code::CertificateGood,
         "expires in 60 days",
     );
@@ -115,9 +115,9 @@ fn a_whole_chain_is_good() {
 fn the_last_two_weeks_are_a_warning() {
     let world = World::new();
     let chain = world.whole_chain();
-    assert_eq!(world.judge(&chain, NAME, 14).0, Code::CertificateGood);
+    assert_eq!(world.finding(&chain, NAME, 14).0, Code::CertificateGood);
     assert_found(
-        world.judge(&chain, NAME, 13),
+        world.finding(&chain, NAME, 13),
         Code::CertificateEndsSoon,
         "expires in 13 days",
     );
@@ -127,7 +127,7 @@ fn the_last_two_weeks_are_a_warning() {
 fn an_expired_certificate_is_told_with_its_days() {
     let world = World::new();
     assert_found(
-        world.judge(&world.whole_chain(), NAME, -3),
+        world.finding(&world.whole_chain(), NAME, -3),
         Code::CertificateExpired,
         "the certificate expired 3 days ago",
     );
@@ -137,7 +137,7 @@ fn an_expired_certificate_is_told_with_its_days() {
 fn an_expired_intermediate_is_not_taken_for_the_servers_own() {
     let world = World::with_intermediate_until(2_025);
     assert_found(
-        world.judge(&world.whole_chain(), NAME, 365),
+        world.finding(&world.whole_chain(), NAME, 365),
         Code::CertificateExpired,
         "intermediate certificate 1 expired",
     );
@@ -146,7 +146,7 @@ fn an_expired_intermediate_is_not_taken_for_the_servers_own() {
 #[test]
 fn a_certificate_of_the_future_is_no_broken_one() {
     let world = World::new();
-    let (code, _) = world.judge(&world.whole_chain(), NAME, 11 * 366);
+    let (code, _) = world.finding(&world.whole_chain(), NAME, 11 * 366);
     assert_eq!(code, Code::CertificateTooEarly);
 }
 
@@ -154,18 +154,17 @@ fn a_certificate_of_the_future_is_no_broken_one() {
 fn a_missing_intermediate_is_named() {
     let world = World::new();
     assert_found(
-        world.judge(&[world.server().der().clone()], NAME, 60),
+        world.finding(&[world.server().der().clone()], NAME, 60),
         Code::ChainIncomplete,
-        "one certificate, which ends at",
+        "one certificate, which ends at \"CN=an intermediate\"",
     );
-    assert!(sentence.contains("an intermediate"), "{sentence}");
 }
 
 #[test]
 fn another_name_is_told_with_those_there_are() {
     let world = World::new();
     assert_found(
-        world.judge(&world.whole_chain(), "stun.example.org", 60),
+        world.finding(&world.whole_chain(), "stun.example.org", 60),
         Code::NameMismatch,
         "the certificate is for turn.example.org",
     );
@@ -178,7 +177,7 @@ fn a_certificate_signed_by_itself_is_told_so_whether_it_claims_to_be_an_authorit
         let mut params = server();
         params.is_ca = is_ca;
         let own = params.self_signed(&key()).unwrap();
-        let (code, sentence) = world.judge(&[own.der().clone()], NAME, 60);
+        let (code, sentence) = world.finding(&[own.der().clone()], NAME, 60);
         assert_eq!(code, Code::SelfSigned, "{sentence}");
         assert!(sentence.contains("a server"), "{sentence}");
     }
@@ -190,7 +189,7 @@ fn garbage_cannot_be_used_whatever_its_length() {
     let right = world.server().der().to_vec();
     for length in (0..right.len()).step_by(7) {
         let cut = CertificateDer::from(right[..length].to_vec());
-        let (code, _) = world.judge(&[cut], NAME, 60);
+        let (code, _) = world.finding(&[cut], NAME, 60);
         assert_eq!(code, Code::CertificateRefused, "{length} bytes");
     }
 }
@@ -203,7 +202,7 @@ fn a_changed_byte_never_makes_a_certificate_good() {
         let mut changed = right.clone();
         changed[at] ^= 0x55;
         let chain = [CertificateDer::from(changed), world.intermediate()];
-        let (code, _) = world.judge(&chain, NAME, 60);
+        let (code, _) = world.finding(&chain, NAME, 60);
         assert_ne!(code, Code::CertificateGood, "byte {at}");
     }
 }
@@ -212,19 +211,19 @@ fn a_changed_byte_never_makes_a_certificate_good() {
 fn a_certificate_alone_is_judged_by_name_and_time_and_not_by_its_chain() {
     let world = World::new();
     let leaf = world.server();
-    let judge = |leaf: &Certificate, name: &'static str| {
+    let finding = |leaf: &Certificate, name: &'static str| {
         let name = ServerName::try_from(name).unwrap();
         world.witness.see_leaf(leaf.der(), &name);
         world.witness.finding().unwrap()
     };
-    let (code, sentence) = judge(&leaf, NAME);
+    let (code, sentence) = finding(&leaf, NAME);
     assert_eq!(code, Code::CertificateGood);
     assert!(sentence.contains("over TLS only"), "{sentence}");
-    assert_eq!(judge(&leaf, "stun.example.org").0, Code::NameMismatch);
+    assert_eq!(finding(&leaf, "stun.example.org").0, Code::NameMismatch);
     let own = server().self_signed(&key()).unwrap();
-    assert_eq!(judge(&own, NAME).0, Code::SelfSigned);
+    assert_eq!(finding(&own, NAME).0, Code::SelfSigned);
     let mut past = server();
     past.not_after = date_time_ymd(2_021, 1, 1);
     let past = past.signed_by(&key(), &world.intermediate).unwrap();
-    assert_eq!(judge(&past, NAME).0, Code::CertificateExpired);
+    assert_eq!(finding(&past, NAME).0, Code::CertificateExpired);
 }

@@ -9,10 +9,10 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::UdpSocket;
 
 use super::PATIENCE;
-use super::dtls::Session;
+use super::dtls::DtlsSession;
 
 /// A client and its connection.
-pub(crate) struct Link {
+pub(crate) struct Dialogue {
     pub(crate) client: Client,
     carrier: Carrier,
     buffer: Vec<u8>,
@@ -30,7 +30,7 @@ pub(crate) enum Carrier {
         stranger: Option<SocketAddr>,
     },
     /// Datagrams inside DTLS.
-    Dtls(Box<Session>),
+    Dtls(Box<DtlsSession>),
     /// TCP or TLS.
     Stream(Box<dyn Stream>),
 }
@@ -46,7 +46,7 @@ pub(crate) struct Sizes {
     pub(crate) received: usize,
 }
 
-impl Link {
+impl Dialogue {
     pub(crate) fn new(
         carrier: Carrier,
         credentials: Option<Credentials>,
