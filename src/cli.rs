@@ -163,6 +163,17 @@ fn read_secret(path: &Path, option: &'static str) -> Result<Secret, Failure> {
     })
 }
 
+/// The secret of the option --secret, or of the file that --secret-file names, if one was given.
+fn given_secret(secret: Option<&str>, file: Option<&Path>) -> Result<Option<Secret>, Failure> {
+    let secret = match (secret, file) {
+        (Some(""), _) => return Err(Failure::Usage("the secret is empty")),
+        (Some(secret), _) => Secret::new(secret),
+        (None, Some(path)) => read_secret(path, "--secret-file")?,
+        (None, None) => return Ok(None),
+    };
+    Ok(Some(secret))
+}
+
 /// Writes text with colours to standard output; they are left out where it is no terminal.
 fn print_styled(text: &str) -> Result<(), Failure> {
     let mut plain = Vec::new();

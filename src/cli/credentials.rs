@@ -9,7 +9,7 @@ use clap::Args;
 use relay::keys::{self, Mint};
 
 use super::ice::{IceServer, PublicName};
-use super::{Failure, print, read_secret};
+use super::{Failure, given_secret, print};
 use crate::config::{self, Config, Machine, Secret};
 
 /// Make a time-limited user name and password from a shared secret.
@@ -63,7 +63,8 @@ pub(super) struct Credentials {
     #[arg(long)]
     sha256: bool,
 
-    /// Print turn: URIs, user name and password as lines instead of JSON.
+    /// Print lines instead of JSON: turn: URIs, user name, password, and each URI once more with
+    /// both in it, as some SDKs take it: `turn://USER:PASSWORD@HOST:PORT?transport=udp`.
     #[arg(long)]
     uri: bool,
 }
@@ -114,18 +115,15 @@ impl Credentials {
         if let Some(path) = &self.config {
             return self.first_secret(path, host);
         }
-        let secret = match (&self.secret, &self.secret_file) {
-            (Some(secret), _) => Secret::new(secret),
-            (None, Some(path)) => read_secret(path, "--secret-file")?,
-            (None, None) => match (env::var("HAIRPIN_SECRET"), env::var_os("HAIRPIN_CONFIG")) {
-                (Ok(secret), _) => Secret::new(secret),
-                (Err(_), Some(path)) => return self.first_secret(Path::new(&path), host),
-                (Err(_), None) => return Err(Failure::Usage(NO_SECRET)),
-            },
+        let variable = env::var("HAIRPIN_SECRET").ok();
+        let variable = variable.filter(|_| self.secret_file.is_none());
+        let secret = self.secret.as_deref().or(variable.as_deref());
+        let Some(secret) = given_secret(secret, self.secret_file.as_deref())? else {
+            return match env::var_os("HAIRPIN_CONFIG") {
+                Some(path) => self.first_secret(Path::new(&path), host),
+                None => Err(Failure::Usage(NO_SECRET)),
+            };
         };
-        if secret.expose().is_empty() {
-            return Err(Failure::Usage("the secret is empty"));
-        }
         if self.realm.is_some() {
             return Err(Failure::Usage(
                 "--realm chooses a secret of a configuration: name one with --config",

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use probe::{Bind, Options, Report, Uri, Verdict};
+use probe::{Bind, Options, Results, Uri, Verdict};
 
 use super::asking::Asking;
 use super::{Failure, print, print_styled, runtime};
@@ -84,7 +84,7 @@ impl Probe {
         }
     }
 
-    fn probe(options: &Options) -> Result<Report, Failure> {
+    fn probe(options: &Options) -> Result<Results, Failure> {
         let runtime = runtime()?;
         let bar = if stderr().is_terminal() {
             let style = ProgressStyle::with_template("{spinner} {pos}/{len} questions, {elapsed}");

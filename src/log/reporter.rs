@@ -126,18 +126,27 @@ impl Reporter {
         let Some(silent) = self.refusals.may_log(reject.cause(), Instant::now()) else {
             return;
         };
-        warn!(
-            method = method.name(),
-            code = reject.code(),
-            cause = reject.cause(),
-            reason = %reject,
-            realm,
-            user,
-            client = self.shown(client.client),
-            peer = self.denied_peer(reject),
-            silent = (silent > 0).then_some(silent),
-            "request.refused"
-        );
+        macro_rules! at {
+            ($level:ident) => {
+                $level!(
+                    method = method.name(),
+                    code = reject.code(),
+                    cause = reject.cause(),
+                    reason = %reject,
+                    realm,
+                    user,
+                    client = self.shown(client.client),
+                    peer = self.denied_peer(reject),
+                    silent = (silent > 0).then_some(silent),
+                    "request.refused"
+                )
+            };
+        }
+        if is_usual(reject) {
+            at!(info)
+        } else {
+            at!(warn)
+        }
     }
 
     fn shown(&self, client: SocketAddr) -> Option<DisplayValue<SocketAddr>> {
@@ -152,6 +161,18 @@ impl Reporter {
             None
         }
     }
+}
+
+/// Whether a refusal is the server at work as it is meant, which asks nobody to do anything:
+/// clients try every peer and family that they know of, and come back after their time.
+const fn is_usual(reject: &Reject) -> bool {
+    matches!(
+        reject,
+        Reject::PeerDenied { .. }
+            | Reject::Expired { .. }
+            | Reject::UnsupportedFamily
+            | Reject::NoAllocation
+    )
 }
 
 fn partner_news(partner: SocketAddr, news: PartnerNews) {

@@ -122,7 +122,7 @@ pub(crate) struct Inquiry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reply {
     /// Success.
-    Answered(Answer),
+    Answered(BindingAnswer),
     /// The server refused it, with this code.
     Refused(u16),
     /// The server answered with a success that has no address.
@@ -135,7 +135,7 @@ pub(crate) enum Reply {
 
 /// The content of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Answer {
+pub(crate) struct BindingAnswer {
     /// The socket that it came to.
     pub(crate) at: Socket,
     /// The address that it came from.
@@ -255,7 +255,7 @@ pub(crate) fn transaction(packet: &[u8]) -> Option<TransactionId> {
     Some(TransactionId::from_header(header.try_into().ok()?))
 }
 
-fn read(packet: &[u8], (at, from, took): (Socket, SocketAddr, Duration)) -> Option<Answer> {
+fn read(packet: &[u8], (at, from, took): (Socket, SocketAddr, Duration)) -> Option<BindingAnswer> {
     let message = Message::parse(packet).ok()?;
     debug_assert_eq!(message.class(), Class::Success);
     let mapped = match message.get().ok()? {
@@ -268,7 +268,7 @@ fn read(packet: &[u8], (at, from, took): (Socket, SocketAddr, Duration)) -> Opti
     // An unreadable one counts as absent: an old server may put anything there.
     let other = message.get::<OtherAddress>().ok().flatten();
     let other = other.map(|other| other.0);
-    Some(Answer {
+    Some(BindingAnswer {
         at,
         from,
         mapped,

@@ -9,19 +9,19 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::UdpSocket;
 
 use super::PATIENCE;
-use super::dtls::Session;
+use super::dtls::DtlsSession;
 
 /// A client and its connection.
-pub(super) struct Link {
-    pub(super) client: Client,
+pub(crate) struct Dialogue {
+    pub(crate) client: Client,
     carrier: Carrier,
     buffer: Vec<u8>,
     /// Bytes of everything sent and received, as UDP payload or stream.
-    pub(super) bytes: Sizes,
+    pub(crate) bytes: Sizes,
 }
 
 /// The connection that carries a client's messages.
-pub(super) enum Carrier {
+pub(crate) enum Carrier {
     /// Datagrams from and to one server.
     Udp {
         socket: UdpSocket,
@@ -30,24 +30,24 @@ pub(super) enum Carrier {
         stranger: Option<SocketAddr>,
     },
     /// Datagrams inside DTLS.
-    Dtls(Box<Session>),
+    Dtls(Box<DtlsSession>),
     /// TCP or TLS.
     Stream(Box<dyn Stream>),
 }
 
-pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 /// How many bytes were sent and how many came in answer.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Sizes {
-    pub(super) sent: usize,
-    pub(super) received: usize,
+pub(crate) struct Sizes {
+    pub(crate) sent: usize,
+    pub(crate) received: usize,
 }
 
-impl Link {
-    pub(super) fn new(
+impl Dialogue {
+    pub(crate) fn new(
         carrier: Carrier,
         credentials: Option<Credentials>,
         timeout: Duration,
@@ -72,20 +72,22 @@ impl Link {
         }
     }
 
-    /// The reflexive address, if the server answers with it.
-    pub(super) async fn binding(&mut self) -> Option<SocketAddr> {
+    /// The reflexive address.
+    ///
+    /// # Errors
+    /// `TimedOut` when the server does not tell it, or the error that ended the connection.
+    pub(crate) async fn binding(&mut self) -> io::Result<SocketAddr> {
         let now = Instant::now();
         self.client.binding(now);
-        let event = self.next(now + PATIENCE).await.ok()?;
-        if let Event::Bound { mapped } = event {
-            Some(mapped)
+        if let Event::Bound { mapped } = self.next(now + PATIENCE).await? {
+            Ok(mapped)
         } else {
-            None
+            Err(io::Error::new(io::ErrorKind::TimedOut, "no answer"))
         }
     }
 
     /// The socket, for use with other peers.
-    pub(super) fn into_socket(self) -> Option<UdpSocket> {
+    pub(crate) fn into_socket(self) -> Option<UdpSocket> {
         match self.carrier {
             Carrier::Udp { socket, .. } => Some(socket),
             Carrier::Dtls(_) | Carrier::Stream(_) => None,
@@ -93,7 +95,7 @@ impl Link {
     }
 
     /// The address that answered in place of the server, if one did.
-    pub(super) const fn stranger(&self) -> Option<SocketAddr> {
+    pub(crate) const fn stranger(&self) -> Option<SocketAddr> {
         match self.carrier {
             Carrier::Udp { stranger, .. } => stranger,
             Carrier::Dtls(_) | Carrier::Stream(_) => None,
@@ -104,7 +106,7 @@ impl Link {
     ///
     /// # Errors
     /// `TimedOut` when there was none, or the error that ended the connection.
-    pub(super) async fn next(&mut self, until: Instant) -> io::Result<Event> {
+    pub(crate) async fn next(&mut self, until: Instant) -> io::Result<Event> {
         loop {
             self.flush().await?;
             if let Some(event) = self.client.poll_event() {
@@ -134,7 +136,7 @@ impl Link {
     }
 
     /// Sends the client's packets.
-    pub(super) async fn flush(&mut self) -> io::Result<()> {
+    pub(crate) async fn flush(&mut self) -> io::Result<()> {
         while let Some(bytes) = self.client.poll_transmit() {
             self.bytes.sent += bytes.len();
             self.carrier.write(&bytes).await?;
@@ -144,7 +146,7 @@ impl Link {
 }
 
 impl Carrier {
-    pub(super) const fn udp(socket: UdpSocket, server: SocketAddr) -> Self {
+    pub(crate) const fn udp(socket: UdpSocket, server: SocketAddr) -> Self {
         Self::Udp {
             socket,
             server,
