@@ -13,7 +13,7 @@ use crate::config::{Config, Listener, Loaded, Realm, UserKey};
 pub(super) fn complete(examination: &mut Examination, loaded: &Loaded) -> Vec<Finding> {
     let config = &loaded.config;
     let mut findings = Vec::new();
-    if !loaded.report.is_empty() {
+    if !loaded.remarks.is_empty() {
         findings.push(finding(
             Code::ConfigCaution,
             "there are cautions about it".to_owned(),
