@@ -97,19 +97,19 @@ pub(crate) fn account<'a>(
 
 /// Why a request does not count as signed.
 #[derive(Debug)]
-pub(crate) struct Refused {
+pub(crate) struct NotSigned {
     pub(crate) reject: Reject,
     /// The key to sign the refusal with, where the client would not believe an unsigned one.
     pub(crate) key: Option<Box<MacKey>>,
 }
 
-impl From<Reject> for Refused {
+impl From<Reject> for NotSigned {
     fn from(reject: Reject) -> Self {
         Self { reject, key: None }
     }
 }
 
-impl From<Malformed> for Refused {
+impl From<Malformed> for NotSigned {
     fn from(malformed: Malformed) -> Self {
         Reject::from(malformed).into()
     }
@@ -121,7 +121,7 @@ pub(crate) fn verify<'a>(
     now: Now,
     client: ClientTuple,
     message: Message<'a>,
-) -> Result<Signed<'a>, Refused> {
+) -> Result<Signed<'a>, NotSigned> {
     let mut integrity = message.integrity().ok_or(Reject::Challenge)?;
     if server.rules.sha256 == Sha256::Off {
         integrity = Algorithm::Sha1;

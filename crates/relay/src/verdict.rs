@@ -76,5 +76,5 @@ pub enum OpenError {
     NotLocal,
     /// The system refused for another reason.
     #[error("the system refused the socket")]
-    Refused,
+    System,
 }
