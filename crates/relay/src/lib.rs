@@ -47,6 +47,7 @@ mod sha256;
 mod source_prefix;
 mod timers;
 mod verdict;
+mod waiting;
 
 pub use address::{AllocationId, ClientTuple, PeerAddr, RelayId};
 pub use allocation::Traffic;
