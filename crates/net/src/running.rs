@@ -84,6 +84,7 @@ pub struct Failed {
 ///     config: Config::new(ProcessSecret(rand::random()), vec![], ports, rules),
 ///     streams: StreamLimits::default(),
 ///     report: Arc::new(|report| println!("{report:?}")),
+///     keys: None,
 /// })?;
 /// let (_, listener) = running.listeners()[0];
 ///
@@ -133,6 +134,7 @@ pub fn start(options: Options) -> Result<Running, Fault> {
             streams: options.streams,
             admission: Arc::clone(&admission),
             report: Arc::clone(&options.report),
+            keys: options.keys.clone(),
             stop: stopped.clone(),
             published: Arc::clone(&published),
             heartbeat: Arc::clone(&heartbeat),
@@ -353,6 +355,7 @@ mod tests {
             ),
             streams: StreamLimits::default(),
             report: Arc::new(report),
+            keys: None,
         }
     }
 

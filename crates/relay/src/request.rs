@@ -27,7 +27,7 @@ use wire::attributes::{
 use wire::{Attribute, Message, Method};
 
 use crate::auth::third_party::takes_token;
-use crate::auth::{self, NotSigned, Signed};
+use crate::auth::{self, NotSigned, Refusal, Signed};
 use crate::realms::RealmId;
 use crate::{
     ClientTuple, DropReason, Effect, Now, Outgoing, Reject, Report, Server, Transport, Verdict,
@@ -72,12 +72,16 @@ fn authenticated<'s>(
     let head = Head::of(&message);
     let signed = match auth::verify(server, now, client, message) {
         Ok(signed) => signed,
-        Err(mut refused) => {
+        Err(NotSigned::KeyAwaited(name)) => {
+            return server.await_key(now, client, name, message.as_bytes());
+        }
+        Err(NotSigned::KeyUnavailable) => return server.discard(DropReason::KeyUnavailable),
+        Err(NotSigned::Refused(mut refused)) => {
             let is_first =
                 message.method() == Method::Allocate && matches!(refused.reject, Reject::Challenge);
             if is_first && !server.rules.redirects.is_empty() {
                 let sent_on = try_alternate::stranger(server, client, &message);
-                refused = sent_on.map_or_else(NotSigned::from, |()| refused);
+                refused = sent_on.map_or_else(Refusal::from, |()| refused);
             }
             let realm = auth::realm_told(server, client, &message, &refused.reject);
             let draft = server.nonces.blank();
@@ -112,13 +116,7 @@ fn authenticated<'s>(
     }
 }
 
-fn write_refusal(
-    server: &mut Server,
-    head: &Head,
-    refused: &NotSigned,
-    realm: RealmId,
-    nonce: &str,
-) {
+fn write_refusal(server: &mut Server, head: &Head, refused: &Refusal, realm: RealmId, nonce: &str) {
     let challenge = Challenge {
         realm: server.rules.realms.name(realm),
         nonce,
@@ -144,7 +142,7 @@ fn unauthenticated<'s>(
     client: ClientTuple,
     via: ClientTuple,
     request: &Message<'_>,
-    refused: Option<(NotSigned, RealmId)>,
+    refused: Option<(Refusal, RealmId)>,
 ) -> Verdict<'s, 'static> {
     let excess = server.reply.len().saturating_sub(request.as_bytes().len());
     if excess > 0 && !may_amplify(server, now, via, excess) {

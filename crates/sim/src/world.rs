@@ -1,6 +1,7 @@
 //! The world: its servers, clients and peers, and its clock.
 
 mod books;
+mod key_store;
 mod partner;
 mod post;
 mod way;
@@ -40,6 +41,7 @@ pub struct World {
     transactions: u64,
     reports: Vec<Report>,
     post: post::Post,
+    key_store: key_store::KeyStore,
     /// The routes that a kernel beside the server would have, by its Bind and Unbind effects.
     routes: BTreeMap<RouteKey, Route>,
     /// Notes that wait for the partner.
@@ -103,6 +105,7 @@ impl World {
             transactions: 0,
             reports: Vec::new(),
             post: post::Post::default(),
+            key_store: key_store::KeyStore::default(),
             routes: BTreeMap::new(),
             to_partner: Vec::new(),
             late: Vec::new(),

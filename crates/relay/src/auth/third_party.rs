@@ -3,7 +3,7 @@
 use wire::attributes::{AccessToken, Nonce, Realm, Username};
 use wire::{Algorithm, MacKey, Message, Method};
 
-use super::{NotSigned, Signed, fresh};
+use super::{NotSigned, Refusal, Signed, fresh};
 use crate::keys::Grant;
 use crate::realms::Signer;
 use crate::request::TURN_ATTRIBUTES;
@@ -46,10 +46,10 @@ pub(super) fn verify<'a>(
     let opened_with = own.map(|allocation| allocation.opened_with);
     let Some(nonce) = fresh(server, now, client, nonce, opened_with) else {
         // Clients discard an error response that is not signed: RFC 7635 §8.
-        return Err(NotSigned {
+        return Err(NotSigned::Refused(Refusal {
             reject: Reject::StaleNonce,
             key: Some(key.into()),
-        });
+        }));
     };
     Ok(Some(Signed {
         message,
