@@ -56,7 +56,7 @@ drop_reasons! {
     /// A request whose key is being fetched, and that is not kept until the key comes: one that was
     /// sent again, or in the name of a client with an allocation.
     KeyAwaited = "key-awaited",
-    /// A message of a client whose key is being fetched or is to be, beyond the number that is kept
+    /// A request of a client whose key is being fetched or is to be, beyond the number that is kept
     /// or the keys that are fetched at once.
     KeyQueueFull = "key-queue-full",
     /// A request whose key could not be fetched in time. The answer would have to be signed with

@@ -4,7 +4,8 @@
 //! The core does not wait for a store, and no packet but the one that needs a key does. A request in
 //! a realm whose users are remote is parked in a waiting room, [`Effect::FetchKey`] asks for the
 //! key, and [`Server::handle_key`] or a deadline ends the wait. Then the request is handled as if it
-//! came now, and finds the answer among those at hand.
+//! came now, and finds the answer among those at hand. Other requests of its client that need
+//! credentials wait behind it; a Binding, which needs none, does not.
 //!
 //! Strangers choose user names, so everything here is bounded. A request is parked, and its name
 //! asked for, only once its nonce is known to be ours: the client has the address that it shows.
@@ -55,14 +56,16 @@ pub(crate) struct Keyring {
     fetches: BTreeMap<UserName, Fetch>,
     /// The fetches that began within the last second, and for whom.
     recent: VecDeque<(Instant, SourcePrefix)>,
-    pub(crate) waiting: WaitingRoom<UserName>,
+    pub(crate) waiting: WaitingRoom<()>,
 }
 
 /// A key that was asked for.
 #[derive(Debug)]
 struct Fetch {
     deadline: Instant,
-    /// The clients that wait for it, in the order in which they came.
+    /// The clients that wait for it, in the order in which they came. One that was replaced by
+    /// another at its 5-tuple is still here: the other's request is then looked at too early, and
+    /// waits again.
     clients: Vec<ClientTuple>,
 }
 
@@ -200,7 +203,7 @@ impl Server {
         let Some(fetch) = self.keyring.fetches.get_mut(&name) else {
             return self.discard(DropReason::KeyUnavailable);
         };
-        if self.keyring.waiting.wait(client, name).is_err() {
+        if self.keyring.waiting.wait(client, ()).is_err() {
             return self.discard(DropReason::KeyQueueFull);
         }
         fetch.clients.push(client);
@@ -230,32 +233,30 @@ impl Server {
         true
     }
 
-    /// Keeps a message of a client that waits for a key behind those that it sent before. A
+    /// Whether a client has a request parked; out of line, as mostly none is.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn awaits_key(&self, client: ClientTuple) -> bool {
+        self.keyring.waiting.has(client)
+    }
+
+    /// Keeps a request of a client that waits for a key behind those that it sent before. A
     /// retransmission has nothing new to say.
     #[cold]
     pub(crate) fn hold_for_key(
         &mut self,
         client: ClientTuple,
-        packet: &[u8],
+        request: &[u8],
     ) -> Verdict<'static, 'static> {
         // Type, length, cookie and transaction id.
-        let is_same = |held: &[u8]| held.get(..20) == packet.get(..20);
+        let is_same = |held: &[u8]| held.get(..20) == request.get(..20);
         if self.keyring.waiting.packets(client).any(is_same) {
             return self.discard(DropReason::KeyAwaited);
         }
-        match self.keyring.waiting.hold(client, packet) {
+        match self.keyring.waiting.hold(client, request) {
             Ok(()) => Verdict::Done,
             Err(Full) => self.discard(DropReason::KeyQueueFull),
         }
-    }
-
-    /// Forgets what a client waits for, as its connection ended.
-    pub(crate) fn leave_waiting(&mut self, client: ClientTuple) {
-        let name = self.keyring.waiting.awaited(client);
-        if let Some(fetch) = name.and_then(|name| self.keyring.fetches.get_mut(name)) {
-            fetch.clients.retain(|waiting| *waiting != client);
-        }
-        self.keyring.waiting.end(client);
     }
 
     /// Forgets all that waits, as the server stops.
@@ -296,7 +297,7 @@ const FETCHES: usize = 512;
 /// The same for clients of one source prefix, so that nobody uses up all of them.
 const FETCHES_PER_PREFIX: usize = 64;
 
-/// A client waits with one request, and may send Binding requests and indications meanwhile.
+/// A client waits with one request, and may send those that it will want next.
 const WAITING: Bounds = Bounds {
     clients: 4_096,
     packets: 8,

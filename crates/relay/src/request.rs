@@ -69,6 +69,9 @@ fn authenticated<'s>(
     message: Message<'_>,
     handler: Handler,
 ) -> Verdict<'s, 'static> {
+    if !server.keyring.waiting.is_empty() && server.awaits_key(client) {
+        return server.hold_for_key(client, message.as_bytes());
+    }
     let head = Head::of(&message);
     let signed = match auth::verify(server, now, client, message) {
         Ok(signed) => signed,

@@ -264,9 +264,6 @@ impl Server {
         if !message.fingerprint_matches() {
             return self.discard(DropReason::BadFingerprint);
         }
-        if self.keyring.waiting.has(client) {
-            return self.hold_for_key(client, packet);
-        }
         match message.class() {
             Class::Request => request::handle(self, now, client, message),
             Class::Indication => match message.method() {
@@ -330,7 +327,7 @@ impl Server {
 
     /// A client's connection ended, and its allocation with it. RFC 8656 §3.1.
     pub fn handle_disconnected(&mut self, now: Instant, client: ClientTuple) {
-        self.leave_waiting(client);
+        self.keyring.waiting.end(client);
         self.lose_guest(client);
         self.lose(now, client);
     }

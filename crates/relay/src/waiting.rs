@@ -53,10 +53,9 @@ impl<Awaited> WaitingRoom<Awaited> {
         }
     }
 
-    /// Whether a client waits. Mostly none does, and then this costs a packet next to nothing.
-    #[inline]
+    /// Whether a client waits.
     pub(crate) fn has(&self, client: ClientTuple) -> bool {
-        !self.waits.is_empty() && self.waits.contains_key(&client)
+        self.waits.contains_key(&client)
     }
 
     /// The thing that a client waits for.

@@ -2,8 +2,8 @@
 
 use relay::{Allowance, ClientTuple, Config, DropReason, Keys, Reject, Report, Transport};
 use sim::Outcome::{Lost, Silent};
-use sim::{Answer, Client, Outcome, REALM, Request, World, minutes, password, seconds};
-use wire::attributes::Nonce;
+use sim::{Answer, Choices, Client, Outcome, REALM, Request, World, minutes, password, seconds};
+use wire::attributes::{MobilityTicket, Nonce};
 use wire::{Message, Method};
 
 fn remote(config: &mut Config) {
@@ -60,14 +60,15 @@ fn packets_of_a_client_that_waits_keep_their_order() {
     let requests = [
         Request::allocate(),
         Request::allocate(),
-        Request::binding(),
         Request::refresh(minutes(10)),
-        Request::binding(),
+        Request::allocate().unsigned(),
     ];
     let sent = requests.map(|request| alice.write(&mut world, &request));
     for packet in &sent {
         assert_eq!(alice.packet(&mut world, packet), Silent);
     }
+    // A Binding needs no credentials, and waits for none.
+    assert!(alice.ask(&mut world, Request::binding()).is_success());
     world.answer_keys();
     let heard = alice.inbox(&mut world);
     let heard = heard
@@ -77,9 +78,8 @@ fn packets_of_a_client_that_waits_keep_their_order() {
     // The first Allocate is answered when its socket is open, after all that came behind it.
     let expected = [
         (of(1), Some(437)),
-        (of(2), None),
-        (of(3), Some(437)),
-        (of(4), None),
+        (of(2), Some(437)),
+        (of(3), Some(401)),
         (of(0), None),
     ];
     assert_eq!(heard.collect::<Vec<_>>(), expected);
@@ -91,13 +91,14 @@ fn a_key_that_never_comes_ends_the_wait_at_its_deadline() {
     let alice = world.client("alice");
     let request = alice.write(&mut world, &Request::allocate());
     assert_eq!(alice.packet(&mut world, &request), Silent);
-    assert_eq!(alice.tell(&mut world, Request::binding()), Silent);
+    let unsigned = Request::allocate().unsigned();
+    assert_eq!(alice.tell(&mut world, unsigned), Silent);
     world.lose_keys();
     world.advance(seconds(4));
     assert_eq!(late(&mut world, alice), []);
     world.advance(seconds(1));
     // The request is lost without an answer, and what was behind it is not.
-    assert_eq!(late(&mut world, alice), [(Method::Binding, None)]);
+    assert_eq!(late(&mut world, alice), [(Method::Allocate, Some(401))]);
     assert_eq!(world.counters().dropped(DropReason::KeyUnavailable), 1);
     assert!(world.is_idle());
     // The store is left alone for a second, and then asked again.
@@ -224,7 +225,7 @@ fn a_client_that_waits_has_few_packets_kept() {
     let alice = world.client("alice");
     assert_eq!(alice.tell(&mut world, Request::allocate()), Silent);
     for number in 0..20 {
-        let outcome = alice.tell(&mut world, Request::binding());
+        let outcome = alice.tell(&mut world, Request::refresh(minutes(10)));
         let full = Lost(DropReason::KeyQueueFull);
         assert_eq!(outcome, if number < 7 { Silent } else { full });
     }
@@ -357,4 +358,67 @@ fn an_allocation_whose_user_is_remote_moves_to_another_shard_without_a_fetch() {
     let refresh = Request::refresh(minutes(10)).ticket(&ticket);
     assert!(roamed.ask(&mut world, refresh).is_success());
     assert_eq!(world.asked_for(), [""; 0]);
+}
+
+#[test]
+fn a_request_that_another_shard_passed_does_not_wait_there() {
+    let mut world = World::sharded(2, remote);
+    let alice = world.client("alice");
+    let answer = alice.ask(&mut world, Request::allocate().ticket(b""));
+    let ticket = crate::mobility::ticket(&answer);
+    let bob = world.client_on(1, "bob");
+    let stolen = Request::refresh(minutes(10)).ticket(&ticket);
+    let stolen = bob.write(&mut world, &stolen);
+    assert_eq!(bob.packet(&mut world, &stolen), Silent);
+    assert_eq!(world.counters().dropped(DropReason::KeyAwaited), 1);
+    assert_eq!(bob.packet(&mut world, &stolen).answer().code(), Some(441));
+    assert_eq!(world.asked_for(), ["alice", "bob", "bob"]);
+}
+
+/// The world checks its books after every step.
+#[test]
+fn whatever_the_store_does_and_whenever_nothing_is_left_behind() {
+    for seed in 0..100 {
+        let mut choices = Choices::seeded(seed);
+        let mut world = World::sharded(2, remote);
+        let mut clients = vec![world.tcp_client("carol")];
+        for user in ["alice", "bob", "mallory"] {
+            clients.extend([0, 1].map(|shard| world.client_on(shard, user)));
+        }
+        for client in &clients {
+            client.nonce(&mut world);
+        }
+        let peer = world.peer();
+        let mut ticket = Vec::new();
+        for _ in 0..100 {
+            let client = clients[choices.below(clients.len())];
+            let mut tell = |request| drop(client.tell(&mut world, request));
+            match choices.below(16) {
+                0..=3 => tell(Request::allocate().ticket(b"")),
+                4 => tell(Request::allocate().as_user("bob", &password("bob"))),
+                5 => tell(Request::refresh(minutes(10)).ticket(&ticket)),
+                6 => tell(Request::refresh(minutes(choices.below(2) as u64 * 10))),
+                7 => tell(Request::create_permission([peer])),
+                8 => tell(Request::send(peer, b"x")),
+                9 => {
+                    let roamed = world.roam(client, choices.below(2), Transport::Udp);
+                    roamed.nonce(&mut world);
+                    clients.push(roamed);
+                }
+                10 => client.disconnect(&mut world),
+                11 => world.hold_keys(),
+                12 => world.fail_keys(),
+                13 => drop(world.answer_one_key()),
+                14 => world.lose_keys(),
+                _ => world.answer_keys(),
+            }
+            let heard = client.inbox(&mut world);
+            let mut tickets = heard.iter().filter_map(|it| it.get::<MobilityTicket<'_>>());
+            ticket = tickets.next_back().map_or(ticket, |it| it.0.to_vec());
+            world.advance(seconds(choices.below(3) as u64));
+        }
+        world.answer_keys();
+        world.advance(seconds(3_601));
+        assert!(world.is_idle(), "seed {seed}");
+    }
 }
