@@ -111,16 +111,15 @@ impl Keyring {
     fn note(&mut self, now: Instant, name: &UserName, outcome: Result<User, NoKey>) {
         let name = name.clone();
         match outcome {
-            Ok(user) => {
-                self.refusals.remove(&name);
-                self.users.put(now, name, user, KEY_LIFETIME);
-            }
-            Err(NoKey::UnknownUser) => {
+            Ok(user) => self.users.put(now, name, user, KEY_LIFETIME),
+            Err(why) => {
                 self.users.remove(&name);
-                self.refusals
-                    .put(now, name, NoKey::UnknownUser, UNKNOWN_LIFETIME);
+                let lifetime = match why {
+                    NoKey::UnknownUser => UNKNOWN_LIFETIME,
+                    NoKey::Unavailable => PAUSE,
+                };
+                self.refusals.put(now, name, why, lifetime);
             }
-            Err(NoKey::Unavailable) => self.refusals.put(now, name, NoKey::Unavailable, PAUSE),
         }
     }
 

@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use relay::{
-    ChannelNumber, ClientTuple, Command, Config, Counters, EndCause, Now, OpenError, RelayId,
-    Report, Route, Rules, Server, ShardId, Shared, Transport,
+    ChannelNumber, ClientTuple, Command, Config, Counters, EndCause, Now, OpenError, Reject,
+    RelayId, Report, Route, Rules, Server, ShardId, Shared, Transport,
 };
 use wire::TransactionId;
 
@@ -365,6 +365,19 @@ impl World {
     /// The servers' reports since this was last asked.
     pub fn reports(&mut self) -> Vec<Report> {
         std::mem::take(&mut self.reports)
+    }
+
+    /// The refusal that is the only report since these were last asked for.
+    ///
+    /// # Panics
+    /// If there are others, or none.
+    #[track_caller]
+    pub fn refusal(&mut self) -> Reject {
+        let reports = self.reports();
+        let [Report::Refused { reject, .. }] = &reports[..] else {
+            panic!("not one refusal but {reports:?}");
+        };
+        reject.clone()
     }
 
     /// Why allocations ended, among the reports since these were last asked for.

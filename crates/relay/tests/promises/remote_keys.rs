@@ -1,6 +1,6 @@
 //! Keys from a store outside the process: requests wait for them, and nothing else does.
 
-use relay::{Allowance, ClientTuple, Config, DropReason, Keys, Reject, Report, Transport};
+use relay::{Allowance, ClientTuple, Config, DropReason, Keys, Reject, Transport};
 use sim::Outcome::{Lost, Silent};
 use sim::{Answer, Choices, Client, Outcome, REALM, Request, World, minutes, password, seconds};
 use wire::attributes::{MobilityTicket, Nonce};
@@ -129,11 +129,7 @@ fn a_store_that_fails_is_silence_and_one_that_knows_nobody_a_401() {
         let answer = client.ask(&mut world, Request::allocate());
         assert_eq!((answer.code(), answer.is_signed()), (Some(401), false));
         assert!(answer.get::<Nonce<'_>>().is_some());
-        let reports = world.reports();
-        let [Report::Refused { reject: told, .. }] = &*reports else {
-            panic!("{reports:?}");
-        };
-        assert_eq!(*told, reject);
+        assert_eq!(world.refusal(), reject);
     }
     assert_eq!(world.asked_for(), ["alice", "mallory", "bob"]);
 }
