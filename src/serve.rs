@@ -142,6 +142,7 @@ fn net_options(config: &Config, host: &Machine) -> Result<net::Options, Fault> {
         },
         streams: config.tcp,
         report: Arc::new(move |report| reporter.report(report)),
+        keys: None,
     })
 }
 

@@ -182,7 +182,7 @@ fn partner_news(partner: SocketAddr, news: PartnerNews) {
             %partner,
             "partner.lost: clients are told of no second address until it is met again"
         ),
-        PartnerNews::Refused(flaw) => warn!(%partner, reason = %flaw, "partner.refused"),
+        PartnerNews::Ignored(flaw) => warn!(%partner, reason = %flaw, "partner.refused"),
     }
 }
 

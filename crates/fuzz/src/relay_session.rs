@@ -232,7 +232,7 @@ impl Session {
             2 => self.world.refuse_sockets(input.pick(&[
                 OpenError::Exhausted,
                 OpenError::NotLocal,
-                OpenError::Refused,
+                OpenError::System,
             ])),
             3 if !self.world.has_socket(local) => self.world.occupy(local),
             _ => self.world.vacate(local),

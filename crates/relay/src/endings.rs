@@ -33,11 +33,16 @@ impl Server {
         if let Some(next) = allocation.next() {
             self.forget_next(next);
         }
-        self.conclude(now, allocation, cause);
+        self.give_back_and_report(now, allocation, cause);
     }
 
     /// Gives back what an allocation shares with others, except its ports, and reports its end.
-    pub(crate) fn conclude(&mut self, now: Instant, allocation: Allocation, cause: EndCause) {
+    pub(crate) fn give_back_and_report(
+        &mut self,
+        now: Instant,
+        allocation: Allocation,
+        cause: EndCause,
+    ) {
         let account = allocation.account();
         self.shared.quotas.release(account);
         if let Some(mobile) = &allocation.mobile {

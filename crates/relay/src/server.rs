@@ -14,6 +14,7 @@ use crate::allocation::Allocation;
 use crate::allocations::Allocations;
 use crate::auth::Signed;
 use crate::effects::Effects;
+use crate::keyring::Keyring;
 use crate::mobility::{Guests, Tickets};
 use crate::nat_discovery::{Lines, Link};
 use crate::nonce::Nonces;
@@ -118,6 +119,7 @@ pub struct Server {
     pub(crate) allocations: Allocations,
     pub(crate) routes: Routes,
     pub(crate) guests: Guests,
+    pub(crate) keyring: Keyring,
     /// The shard that passed the packet which is being handled, if it was passed.
     pub(crate) passed_by: Option<ShardId>,
     pub(crate) timers: Timers,
@@ -173,7 +175,8 @@ impl Server {
             tickets: Tickets::new(&config.secret),
             allocations: Allocations::new(hasher.clone(), rng.next_u32()),
             routes: Routes::new(hasher.clone()),
-            guests: Guests::new(hasher),
+            guests: Guests::new(hasher.clone()),
+            keyring: Keyring::new(hasher),
             passed_by: None,
             timers,
             reservations_reminder: reserved.is_some(),
@@ -200,6 +203,7 @@ impl Server {
         self.nonces
             .adopt(rules.nonce_lifetime, self.offered.nonce_prefix);
         self.rules = rules;
+        self.keyring.forget_answers();
         self.judge_again();
     }
 
@@ -323,6 +327,7 @@ impl Server {
 
     /// A client's connection ended, and its allocation with it. RFC 8656 §3.1.
     pub fn handle_disconnected(&mut self, now: Instant, client: ClientTuple) {
+        self.keyring.waiting.end(client);
         self.lose_guest(client);
         self.lose(now, client);
     }
@@ -333,6 +338,7 @@ impl Server {
         for id in all {
             self.remove_allocation(now, id, EndCause::Shutdown);
         }
+        self.end_fetches();
         // Timers of other shards, or of the next server of this one, do not give these ports back.
         for local in self.timers.foreign_ports() {
             self.shared.ports.forget_foreign(local.ip(), local.port());
@@ -360,6 +366,7 @@ impl Server {
                     self.shared.ports.forget_foreign(local.ip(), local.port());
                 }
                 Timer::Reservations => self.expire_reservations(now.mono),
+                Timer::Key(name) => self.give_up_key(now, &name),
             }
         }
     }
@@ -415,11 +422,13 @@ impl Server {
         self.allocations.of(client).is_some() || self.guests.has(client)
     }
 
-    /// Whether nothing is left of any allocation: a shard that drains waits for this.
+    /// Whether nothing is left of any allocation, and no request waits: a shard that drains waits
+    /// for this.
     pub fn is_idle(&self) -> bool {
         self.allocations.is_empty()
             && self.routes.is_empty()
             && self.guests.is_empty()
+            && self.keyring.is_idle()
             && self.effects.is_empty()
             && self.timers.is_idle()
     }

@@ -112,7 +112,7 @@ impl Server {
             Ok(Heard::Errand(errand)) => self.run(now, family, errand),
             Err(flaw) => {
                 if link.may_complain(now.mono) {
-                    self.report_partner(partner, PartnerNews::Refused(flaw));
+                    self.report_partner(partner, PartnerNews::Ignored(flaw));
                 }
                 self.discard(flaw.drop_reason())
             }

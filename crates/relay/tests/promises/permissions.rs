@@ -1,7 +1,7 @@
 //! CreatePermission and permissions. RFC 8656 §9, §10.
 
 use relay::policy::{Mode, Own, Policy};
-use relay::{AddressFamily, DropReason, Reject, Report};
+use relay::{AddressFamily, DropReason, Reject};
 use sim::Outcome::Lost;
 use sim::{LISTENER, LOCAL, Peer, Request, World, minutes, seconds};
 use wire::attributes::XorPeerAddress;
@@ -269,10 +269,7 @@ fn a_peer_that_the_policy_denies_is_forbidden_and_the_reason_reported() {
             Request::channel_bind(0x4000, peer),
         ] {
             assert_eq!(alice.ask(&mut world, request).code(), Some(403));
-            let reports = world.reports();
-            let [Report::Refused { reject, .. }] = &reports[..] else {
-                panic!("{reports:?}");
-            };
+            let reject = world.refusal();
             assert!(
                 matches!(reject, Reject::PeerDenied { peer: denied, .. } if denied.0 == peer.0)
             );

@@ -60,15 +60,6 @@ fn opened_for(world: &mut World) -> (String, String) {
     (user.to_string(), realm.to_string())
 }
 
-#[track_caller]
-fn refusal(world: &mut World) -> Reject {
-    let reports = world.reports();
-    let [Report::Refused { reject, .. }] = &reports[..] else {
-        panic!("{reports:?}");
-    };
-    reject.clone()
-}
-
 fn of(user: &str, realm: &str) -> (String, String) {
     (user.to_owned(), realm.to_owned())
 }
@@ -101,7 +92,7 @@ fn a_name_belongs_to_the_realm_it_is_signed_with() {
     let mallory = client_at(&mut world, NET_LISTENER, "alice", &password("alice"));
     let answer = mallory.ask(&mut world, Request::allocate());
     assert_names(&answer, 401, NET);
-    assert_eq!(refusal(&mut world), Reject::BadIntegrity);
+    assert_eq!(world.refusal(), Reject::BadIntegrity);
 }
 
 #[test]
@@ -189,7 +180,7 @@ fn time_limited_names_have_realms_too() {
         let mallory = client_at(&mut world, server, &forged.username, &forged.password);
         let answer = mallory.ask(&mut world, Request::allocate());
         assert_eq!(answer.code(), Some(401), "{user}");
-        assert_eq!(refusal(&mut world), Reject::BadIntegrity);
+        assert_eq!(world.refusal(), Reject::BadIntegrity);
     }
 }
 
@@ -247,7 +238,7 @@ fn a_request_signed_with_a_realm_of_nobody_is_challenged_anew() {
     };
     let answer = alice.ask(&mut world, foreign());
     assert_names(&answer, 401, NET);
-    assert_eq!(refusal(&mut world), Reject::UnknownRealm);
+    assert_eq!(world.refusal(), Reject::UnknownRealm);
 }
 
 #[test]
