@@ -78,16 +78,16 @@ fn cost(server: &mut Command, load: Load) -> Result<f64, Failure> {
     sleep(SETTLE);
     let before = server.cpu_seconds()?;
     let mut client = pinned("1", "turnutils_uclient");
-    client.args([
-        "-c", "-u", USER, "-w", PASSWORD, "-z", "1", "-e", LOOPBACK, "-r", PEER_PORT,
-    ]);
-    client.args([
-        "-m",
-        &load.clients.to_string(),
-        "-n",
-        &load.messages.to_string(),
-    ]);
-    client.args(["-l", &load.length.to_string(), LOOPBACK]);
+    let Load {
+        clients,
+        messages,
+        length,
+        ..
+    } = load;
+    let line = format!(
+        "-c -u {USER} -w {PASSWORD} -z 1 -e {LOOPBACK} -r {PEER_PORT} -m {clients} -n {messages} -l {length} {LOOPBACK}"
+    );
+    client.args(line.split(' '));
     let told = output(&mut client)?;
     let spent = server.cpu_seconds()? - before;
     // Each message passes the server on its way out, and each that came back once more.
@@ -103,30 +103,11 @@ fn hairpin_command(binary: &Path, config: &Path) -> Command {
 
 fn coturn_command(place: &Path) -> Command {
     let mut command = pinned("0", "turnserver");
-    command.args([
-        "-n",
-        "--no-cli",
-        "--no-tls",
-        "--no-dtls",
-        "--lt-cred-mech",
-        "--realm",
-        "load.test",
-    ]);
-    command.args([
-        "--user",
-        &format!("{USER}:{PASSWORD}"),
-        "-L",
-        LOOPBACK,
-        "-E",
-        LOOPBACK,
-    ]);
-    command.args([
-        "--allow-loopback-peers",
-        "--relay-threads",
-        "1",
-        "--log-file",
-        "stdout",
-    ]);
+    let line = format!(
+        "-n --no-cli --no-tls --no-dtls --lt-cred-mech --realm load.test --user {USER}:{PASSWORD} \
+         -L {LOOPBACK} -E {LOOPBACK} --allow-loopback-peers --relay-threads 1 --log-file stdout"
+    );
+    command.args(line.split(' '));
     command
         .arg("--pidfile")
         .arg(place.join("pid"))
