@@ -33,23 +33,30 @@ pub(crate) enum Check {
     Docs,
 }
 
-/// Runs the named checks, or all of them; one that fails does not stop the others.
+/// Runs the chosen checks; one that fails does not stop the others.
 pub(crate) fn run(
-    named: &[Check],
+    chosen: impl Fn(Check) -> bool,
     workspace: &Workspace,
     steps: &mut Steps,
 ) -> Result<(), Failure> {
-    for check in Check::value_variants() {
-        if named.is_empty() || named.contains(check) {
-            // Steps remembers the failure.
-            let _ = steps.run(check.name(), || check.verdict(workspace));
-        }
+    for check in Check::value_variants()
+        .iter()
+        .filter(|check| chosen(**check))
+    {
+        // Steps remembers the failure.
+        let _ = steps.run(check.name(), || check.verdict(workspace));
     }
     steps.all_passed()
 }
 
 impl Check {
-    fn name(self) -> &'static str {
+    /// Whether it needs the dependencies compiled.
+    pub(crate) const fn compiles(self) -> bool {
+        matches!(self, Self::Clippy | Self::Docs)
+    }
+
+    /// Its name on the command line and above its output.
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Format => "format",
             Self::Layers => "layers",
@@ -74,26 +81,18 @@ impl Check {
             Self::Paths => paths::check(workspace),
             Self::Links => links::check(workspace),
             Self::Promised => promised::check(workspace),
-            Self::Clippy => run_program(cargo(workspace).args([
-                "clippy",
-                "--workspace",
-                "--all-targets",
-                "--all-features",
-                "--",
-                "-D",
-                "warnings",
-            ])),
-            Self::Docs => run_program(
-                cargo(workspace)
-                    .args([
-                        "doc",
-                        "--workspace",
-                        "--all-features",
-                        "--no-deps",
-                        "--document-private-items",
-                    ])
-                    .env("RUSTDOCFLAGS", "-D warnings"),
-            ),
+            Self::Clippy => {
+                let clippy = "clippy --workspace --all-targets --all-features -- -D warnings";
+                run_program(cargo(workspace).args(clippy.split(' ')))
+            }
+            Self::Docs => {
+                let doc = "doc --workspace --all-features --no-deps --document-private-items";
+                run_program(
+                    cargo(workspace)
+                        .args(doc.split(' '))
+                        .env("RUSTDOCFLAGS", "-D warnings"),
+                )
+            }
         }
     }
 }

@@ -15,6 +15,7 @@ mod licences;
 mod links;
 mod load;
 mod namespaces;
+mod one_test;
 mod paths;
 mod promised;
 mod purity;
@@ -53,7 +54,10 @@ enum Task {
     ///
     /// As root on Debian, missing tools are installed. Otherwise the line that installs them is printed and the command
     /// fails: no test is skipped for want of a tool.
-    Test,
+    Test {
+        /// Only the tests with this in their names, in debug; nothing is installed outside of target/
+        name: Option<String>,
+    },
     /// Installs what the tests need and nothing else
     Tools,
     /// Measures what a relayed packet costs, against Debian's coturn (package coturn) in the same run, or what a flood
@@ -65,8 +69,12 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let mut steps = Steps::default();
     let outcome = Workspace::load().and_then(|workspace| match arguments.task {
-        Task::Check { checks } => check::run(&checks, &workspace, &mut steps),
-        Task::Test => suite::run(&workspace, &mut steps),
+        Task::Check { checks } => {
+            let chosen = |check| checks.is_empty() || checks.contains(&check);
+            check::run(chosen, &workspace, &mut steps)
+        }
+        Task::Test { name: None } => suite::run(&workspace, &mut steps),
+        Task::Test { name: Some(part) } => one_test::run(&part, &workspace, &mut steps),
         Task::Load(load) => load::measure(load, &workspace),
         Task::Tools => steps.run("tools", || tools::install(&workspace)),
     });

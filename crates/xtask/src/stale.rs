@@ -4,7 +4,6 @@
 //! left behind.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::Path;
 
 use cargo_metadata::{DependencyKind, Metadata, Package};
@@ -12,7 +11,7 @@ use ignore::Walk;
 use serde::Deserialize;
 
 use crate::failure::Failure;
-use crate::workspace::Workspace;
+use crate::workspace::{self, Workspace};
 
 /// Fails on a dependency that its package does not use, and on a version that no package asks for.
 pub(crate) fn check(workspace: &Workspace) -> Result<(), Failure> {
@@ -109,10 +108,7 @@ fn occurs(name: &str, package: &Package, kind: DependencyKind) -> Result<bool, F
             let entry = entry?;
             let path = entry.path();
             if path.extension().is_some_and(|extension| extension == "rs") {
-                let source = fs::read_to_string(path).map_err(|source| Failure::File {
-                    path: path.into(),
-                    source,
-                })?;
+                let source = workspace::read(path)?;
                 if mentions(&source, name) {
                     return Ok(true);
                 }
