@@ -1,8 +1,8 @@
 //! The project's own checks and its test command: `cargo xtask`.
 //!
 //! A *step* is a name and a verdict. Steps that read the workspace are values in, findings out, each in a file of its
-//! own ([`layers`], [`purity`], [`licences`], [`stale`], [`paths`], [`links`], [`promised`]); the rest run a program
-//! ([`check`], [`suite`], [`tools`], [`load`]). [`steps`] times them and sums up.
+//! own ([`layers`], [`purity`], [`paths`], [`links`], [`promised`]); the rest run a program ([`check`], [`suite`],
+//! [`tools`], [`load`]). [`steps`] times them and sums up.
 
 mod background;
 mod check;
@@ -11,7 +11,6 @@ mod command;
 mod failure;
 mod flood;
 mod layers;
-mod licences;
 mod links;
 mod load;
 mod namespaces;
@@ -20,7 +19,6 @@ mod paths;
 mod promised;
 mod purity;
 mod python;
-mod stale;
 mod steps;
 mod suite;
 mod tools;
