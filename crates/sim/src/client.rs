@@ -11,7 +11,7 @@ use wire::attributes::{
 use wire::{MacKey, Message, Method, RelayHeader};
 
 use crate::request::Credentials;
-use crate::{AccessGrant, Answer, Outcome, Request, World, seconds};
+use crate::{AccessGrant, Answer, Outcome, Peer, Request, World, seconds};
 
 /// A client. Its memory is in the [`World`], so that a test may copy this value freely.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -132,6 +132,13 @@ impl Client {
             Some(&(number, _)) => self.send_on(world, number, payload),
             None => self.tell(world, Request::send(peer, payload)),
         }
+    }
+
+    /// Sends application data to a peer, which gets it from the client's relayed address.
+    #[track_caller]
+    pub fn reaches(self, world: &mut World, peer: Peer, payload: &[u8]) {
+        let expected = peer.hears(self.relayed(world), payload);
+        assert_eq!(self.send(world, peer, payload), expected);
     }
 
     /// Sends application data on a channel, bound or not.

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use relay::Icmp;
 
-use crate::{Outcome, World};
+use crate::{Client, Outcome, World};
 
 /// A peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +28,16 @@ impl Peer {
     /// Sends a datagram to a relayed transport address.
     pub fn send(self, world: &mut World, relayed: SocketAddr, payload: &[u8]) -> Outcome {
         world.peer_sends(self.0, relayed, payload)
+    }
+
+    /// Sends a datagram to a client's relayed address; the client gets it in a Data indication.
+    #[track_caller]
+    pub fn reaches(self, world: &mut World, client: Client, payload: &[u8]) {
+        let relayed = client.relayed(world);
+        assert_eq!(
+            self.send(world, relayed, payload),
+            client.hears(self, payload)
+        );
     }
 
     /// A router between a relayed transport address and this peer tells the server that a datagram

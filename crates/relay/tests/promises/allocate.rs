@@ -2,9 +2,11 @@
 
 use std::net::SocketAddr;
 
-use relay::{AddressFamily, ClientTuple, DropReason, Reject, Report, Transport};
-use sim::Outcome::Lost;
-use sim::{Answer, LISTENER, LOCAL, LOCAL_V6, Request, World, minutes, password, seconds};
+use relay::DropReason::{NoAllocation, NoPermission};
+use relay::{AddressFamily, ClientTuple, Reject, Report, Transport};
+use sim::{
+    Answer, LISTENER, LOCAL, LOCAL_V6, Request, World, assert_lost, minutes, password, seconds,
+};
 use wire::attributes::{
     Lifetime, RequestedAddressFamily, RequestedTransport, XorMappedAddress, XorRelayedAddress,
 };
@@ -271,19 +273,13 @@ fn each_5_tuple_has_an_allocation_of_its_own() {
 fn an_allocation_expires_to_the_second() {
     let mut world = World::new();
     let (alice, peer) = (world.client("alice"), world.peer());
-    let relayed = alice.allocate(&mut world, minutes(10));
+    alice.allocate(&mut world, minutes(10));
     world.advance(seconds(599));
     alice.permit(&mut world, peer);
-    assert_eq!(
-        alice.send(&mut world, peer, b"hi"),
-        peer.hears(relayed, b"hi")
-    );
+    alice.reaches(&mut world, peer, b"hi");
     world.advance(seconds(1));
     assert!(world.is_idle());
-    assert_eq!(
-        alice.send(&mut world, peer, b"hi"),
-        Lost(DropReason::NoAllocation)
-    );
+    assert_lost(alice.send(&mut world, peer, b"hi"), NoAllocation);
     let answer = alice.ask(&mut world, Request::refresh(minutes(10)).nonce("old"));
     assert_eq!(answer.code(), Some(438));
     let answer = alice.ask(&mut world, Request::refresh(minutes(10)));
@@ -298,10 +294,7 @@ fn no_packet_meets_an_allocation_that_is_over_even_if_the_shard_overslept() {
     world.advance(minutes(5));
     alice.permit(&mut world, peer);
     world.oversleep(minutes(5));
-    assert_eq!(
-        alice.send(&mut world, peer, b"hi"),
-        Lost(DropReason::NoAllocation)
-    );
+    assert_lost(alice.send(&mut world, peer, b"hi"), NoAllocation);
     assert!(world.is_idle());
 }
 
@@ -354,9 +347,6 @@ fn requests_on_the_allocation_of_another_user_are_refused() {
         let request = request.as_user("bob", &password("bob"));
         assert_eq!(alice.ask(&mut world, request).code(), Some(441));
     }
-    assert_eq!(
-        alice.send(&mut world, peer, b"hi"),
-        Lost(DropReason::NoPermission)
-    );
+    assert_lost(alice.send(&mut world, peer, b"hi"), NoPermission);
     assert_eq!(world.allocations(), 1);
 }

@@ -1,8 +1,9 @@
 //! Binding: for anyone, without state. RFC 8489 §3, §6.3; RFC 3489 §8.
 
-use relay::{ClientTuple, DropReason, Transport};
-use sim::Outcome::{Lost, Silent};
-use sim::{LISTENER, Request, World, minutes, password};
+use relay::DropReason::BadFingerprint;
+use relay::{ClientTuple, Transport};
+use sim::Outcome::Silent;
+use sim::{LISTENER, Request, World, assert_lost, minutes, password};
 use wire::attributes::{
     MappedAddress, Software, UnknownAttributes, XorMappedAddress, XorRelayedAddress,
 };
@@ -146,10 +147,7 @@ fn a_wrong_fingerprint_is_met_with_silence() {
     let alice = world.client("alice");
     let mut packet = alice.write(&mut world, &Request::binding().fingerprint());
     *packet.last_mut().unwrap() ^= 1;
-    assert_eq!(
-        alice.packet(&mut world, &packet),
-        Lost(DropReason::BadFingerprint)
-    );
+    assert_lost(alice.packet(&mut world, &packet), BadFingerprint);
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! ChannelBind and bound channels. RFC 8656 §12.
 
-use relay::{ChannelNumber, DropReason, Transport};
-use sim::Outcome::Lost;
-use sim::{Request, World, minutes, seconds};
+use relay::DropReason::{NoChannel, NoPeerPermission, NoPermission};
+use relay::{ChannelNumber, Transport};
+use sim::{Request, World, assert_lost, minutes, seconds};
 use wire::attributes::{ChannelNumberAttribute, XorPeerAddress};
 use wire::{Attribute, Method};
 
@@ -26,35 +26,23 @@ fn a_channel_carries_data_both_ways() {
 fn a_bind_installs_a_permission_for_the_whole_address() {
     let mut world = World::new();
     let (alice, peer) = (world.client("alice"), world.peer());
-    let relayed = alice.allocate(&mut world, minutes(10));
+    alice.allocate(&mut world, minutes(10));
     alice.bind(&mut world, peer);
     let beside = peer.on_port(9);
-    assert_eq!(
-        beside.send(&mut world, relayed, b"x"),
-        alice.hears(beside, b"x")
-    );
-    assert_eq!(
-        alice.send(&mut world, beside, b"x"),
-        beside.hears(relayed, b"x")
-    );
+    beside.reaches(&mut world, alice, b"x");
+    alice.reaches(&mut world, beside, b"x");
 }
 
 #[test]
 fn a_channel_lasts_600_seconds_to_the_second() {
     let mut world = World::new();
     let (alice, peer) = (world.client("alice"), world.peer());
-    let relayed = alice.allocate(&mut world, minutes(60));
+    alice.allocate(&mut world, minutes(60));
     alice.bind(&mut world, peer);
     world.advance(seconds(599));
-    assert_eq!(
-        alice.send(&mut world, peer, b"x"),
-        peer.hears(relayed, b"x")
-    );
+    alice.reaches(&mut world, peer, b"x");
     world.advance(seconds(1));
-    assert_eq!(
-        alice.send(&mut world, peer, b"x"),
-        Lost(DropReason::NoChannel)
-    );
+    assert_lost(alice.send(&mut world, peer, b"x"), NoChannel);
 }
 
 #[test]
@@ -107,10 +95,7 @@ fn a_live_channel_carries_data_both_ways_after_its_permission_has_lapsed() {
             assert!(alice.ask(&mut world, again).is_success());
         }
         world.advance(seconds(600));
-        assert_eq!(
-            peer.send(&mut world, relayed, b"x"),
-            Lost(DropReason::NoPeerPermission)
-        );
+        assert_lost(peer.send(&mut world, relayed, b"x"), NoPeerPermission);
     }
 }
 
@@ -146,14 +131,8 @@ fn a_channel_without_a_permission_is_worth_something_to_its_own_peer_alone() {
     alice.bind(&mut world, peer);
     world.advance(seconds(300));
     let beside = peer.on_port(9);
-    assert_eq!(
-        beside.send(&mut world, relayed, b"x"),
-        Lost(DropReason::NoPeerPermission)
-    );
-    assert_eq!(
-        alice.send(&mut world, beside, b"x"),
-        Lost(DropReason::NoPermission)
-    );
+    assert_lost(beside.send(&mut world, relayed, b"x"), NoPeerPermission);
+    assert_lost(alice.send(&mut world, beside, b"x"), NoPermission);
 }
 
 #[test]
@@ -170,15 +149,9 @@ fn a_rebind_prolongs_both_channel_and_permission() {
         alice.hears_on(channel, peer, b"x")
     );
     world.advance(seconds(300));
-    assert_eq!(
-        alice.send(&mut world, peer, b"x"),
-        peer.hears(relayed, b"x")
-    );
+    alice.reaches(&mut world, peer, b"x");
     world.advance(seconds(1));
-    assert_eq!(
-        alice.send(&mut world, peer, b"x"),
-        Lost(DropReason::NoChannel)
-    );
+    assert_lost(alice.send(&mut world, peer, b"x"), NoChannel);
 }
 
 #[test]
@@ -193,10 +166,7 @@ fn neither_data_nor_a_permission_prolongs_a_channel() {
         alice.send(&mut world, peer, b"out");
         peer.send(&mut world, relayed, b"in");
     }
-    assert_eq!(
-        alice.send(&mut world, peer, b"x"),
-        Lost(DropReason::NoChannel)
-    );
+    assert_lost(alice.send(&mut world, peer, b"x"), NoChannel);
 }
 
 #[test]
@@ -250,14 +220,8 @@ fn a_number_leads_to_one_peer_and_a_peer_has_one_number() {
         assert_eq!(alice.ask(&mut world, conflict).code(), Some(400));
     }
     // Nothing has changed.
-    assert_eq!(
-        alice.send(&mut world, peer, b"x"),
-        peer.hears(relayed, b"x")
-    );
-    assert_eq!(
-        other.send(&mut world, relayed, b"x"),
-        Lost(DropReason::NoPeerPermission)
-    );
+    alice.reaches(&mut world, peer, b"x");
+    assert_lost(other.send(&mut world, relayed, b"x"), NoPeerPermission);
     // Another port is another peer.
     let beside = Request::channel_bind(channel.get() + 1, peer.on_port(9));
     assert!(alice.ask(&mut world, beside).is_success());
@@ -275,10 +239,7 @@ fn a_refused_bind_prolongs_nothing() {
         world.advance(seconds(last));
         assert_eq!(alice.ask(&mut world, conflict()).code(), Some(400));
         world.advance(seconds(1));
-        assert_eq!(
-            lapsed.send(&mut world, relayed, b"x"),
-            Lost(DropReason::NoPeerPermission)
-        );
+        assert_lost(lapsed.send(&mut world, relayed, b"x"), NoPeerPermission);
     }
 }
 
@@ -306,10 +267,7 @@ fn a_channel_is_its_clients_own() {
     let at_alice = alice.allocate(&mut world, minutes(10));
     let at_bob = bob.allocate(&mut world, minutes(10));
     let channel = alice.bind(&mut world, one);
-    assert_eq!(
-        bob.send_on(&mut world, channel, b"x"),
-        Lost(DropReason::NoChannel)
-    );
+    assert_lost(bob.send_on(&mut world, channel, b"x"), NoChannel);
     assert_eq!(bob.bind(&mut world, two), channel);
     assert_eq!(
         alice.send_on(&mut world, channel, b"a"),
@@ -328,10 +286,7 @@ fn a_channel_dies_with_its_allocation() {
     alice.allocate(&mut world, minutes(10));
     alice.bind(&mut world, peer);
     world.advance(minutes(10));
-    assert_eq!(
-        alice.send(&mut world, peer, b"hi"),
-        Lost(DropReason::NoChannel)
-    );
+    assert_lost(alice.send(&mut world, peer, b"hi"), NoChannel);
     assert!(world.is_idle());
 }
 
@@ -339,19 +294,13 @@ fn a_channel_dies_with_its_allocation() {
 fn a_channel_that_is_over_takes_no_other_with_it() {
     let mut world = World::new();
     let (alice, early, late) = (world.client("alice"), world.peer(), world.peer());
-    let relayed = alice.allocate(&mut world, minutes(60));
+    alice.allocate(&mut world, minutes(60));
     alice.bind(&mut world, early);
     world.advance(minutes(5));
     alice.bind(&mut world, late);
     world.advance(minutes(5));
-    assert_eq!(
-        alice.send(&mut world, early, b"x"),
-        Lost(DropReason::NoChannel)
-    );
-    assert_eq!(
-        alice.send(&mut world, late, b"x"),
-        late.hears(relayed, b"x")
-    );
+    assert_lost(alice.send(&mut world, early, b"x"), NoChannel);
+    alice.reaches(&mut world, late, b"x");
     // The one that is left ends with the allocation.
     alice.delete(&mut world);
     assert!(world.is_idle());
@@ -365,14 +314,8 @@ fn a_deleted_allocation_leaves_no_channel_to_the_next() {
     let channel = alice.bind(&mut world, peer);
     alice.delete(&mut world);
     let relayed = alice.allocate(&mut world, minutes(10));
-    assert_eq!(
-        alice.send_on(&mut world, channel, b"x"),
-        Lost(DropReason::NoChannel)
-    );
-    assert_eq!(
-        peer.send(&mut world, relayed, b"x"),
-        Lost(DropReason::NoPeerPermission)
-    );
+    assert_lost(alice.send_on(&mut world, channel, b"x"), NoChannel);
+    assert_lost(peer.send(&mut world, relayed, b"x"), NoPeerPermission);
 }
 
 #[test]
@@ -397,13 +340,7 @@ fn data_on_a_channel_that_nobody_bound_is_dropped() {
     let mut world = World::new();
     let alice = world.client("alice");
     let channel = ChannelNumber::MIN;
-    assert_eq!(
-        alice.send_on(&mut world, channel, b"x"),
-        Lost(DropReason::NoChannel)
-    );
+    assert_lost(alice.send_on(&mut world, channel, b"x"), NoChannel);
     alice.allocate(&mut world, minutes(10));
-    assert_eq!(
-        alice.send_on(&mut world, channel, b"x"),
-        Lost(DropReason::NoChannel)
-    );
+    assert_lost(alice.send_on(&mut world, channel, b"x"), NoChannel);
 }

@@ -2,9 +2,13 @@
 
 use std::net::SocketAddr;
 
-use relay::{AddressFamily, DropReason, Traffic};
+use relay::DropReason::{
+    EmptyDatagram, IncompleteSend, IndicationTooLong, Malformed, NoAllocation, NoCookie,
+    NoPermission, NoRelay, TooLarge, UnknownAttribute,
+};
+use relay::{AddressFamily, Traffic};
 use sim::Outcome::{AtClient, Lost, Silent};
-use sim::{LOCAL, Request, World, minutes};
+use sim::{LOCAL, Request, World, assert_lost, minutes};
 use wire::attributes::{Data, XorPeerAddress};
 use wire::{Attribute, Method, TransactionId};
 
@@ -22,18 +26,9 @@ fn a_payload_of_any_length_arrives_whole() {
         let channel = client.bind(&mut world, bound);
         for length in [0, 1, 2, 3, 4, 5, 1199, 1200, 1201, 9000] {
             let payload = &vec![0xA5; length];
-            assert_eq!(
-                client.send(&mut world, peer, payload),
-                peer.hears(relayed, payload)
-            );
-            assert_eq!(
-                peer.send(&mut world, relayed, payload),
-                client.hears(peer, payload)
-            );
-            assert_eq!(
-                client.send(&mut world, bound, payload),
-                bound.hears(relayed, payload)
-            );
+            client.reaches(&mut world, peer, payload);
+            peer.reaches(&mut world, client, payload);
+            client.reaches(&mut world, bound, payload);
             assert_eq!(
                 bound.send(&mut world, relayed, payload),
                 client.hears_on(channel, bound, payload)
@@ -50,14 +45,8 @@ fn ipv6_peers_are_reached_the_same_way() {
     assert!(alice.ask(&mut world, v6).is_success());
     let relayed = alice.relayed(&world);
     alice.permit(&mut world, peer);
-    assert_eq!(
-        alice.send(&mut world, peer, b"hi"),
-        peer.hears(relayed, b"hi")
-    );
-    assert_eq!(
-        peer.send(&mut world, relayed, b"ho"),
-        alice.hears(peer, b"ho")
-    );
+    alice.reaches(&mut world, peer, b"hi");
+    peer.reaches(&mut world, alice, b"ho");
     let channel = alice.bind(&mut world, peer);
     assert_eq!(
         peer.send(&mut world, relayed, b"ho"),
@@ -78,10 +67,7 @@ fn a_send_indication_lacking_peer_or_data_is_dropped() {
         send().put_raw(XorPeerAddress::TYPE, b"?").put(Data(b"x")),
         send().put_raw(XorPeerAddress::TYPE, b"?"),
     ] {
-        assert_eq!(
-            alice.tell(&mut world, incomplete),
-            Lost(DropReason::IncompleteSend)
-        );
+        assert_lost(alice.tell(&mut world, incomplete), IncompleteSend);
     }
 }
 
@@ -95,13 +81,10 @@ fn a_send_indication_with_neither_peer_nor_data_is_a_keepalive_and_no_error() {
         let blank = Request::indication(Method::Send);
         assert_eq!(client.tell(&mut world, blank), Silent);
     }
-    assert_eq!(world.counters().dropped(DropReason::IncompleteSend), 0);
+    assert_eq!(world.counters().dropped(IncompleteSend), 0);
     // It is still a message whose required attributes must be understood.
     let strange = Request::indication(Method::Send).put_raw(0x7FFF, b"");
-    assert_eq!(
-        alice.tell(&mut world, strange),
-        Lost(DropReason::UnknownAttribute)
-    );
+    assert_lost(alice.tell(&mut world, strange), UnknownAttribute);
 }
 
 #[test]
@@ -111,10 +94,7 @@ fn a_send_indication_that_is_not_understood_is_dropped_without_a_word() {
     alice.allocate(&mut world, minutes(10));
     alice.permit(&mut world, peer);
     let strange = Request::send(peer, b"x").put_raw(0x7FFF, b"");
-    assert_eq!(
-        alice.tell(&mut world, strange),
-        Lost(DropReason::UnknownAttribute)
-    );
+    assert_lost(alice.tell(&mut world, strange), UnknownAttribute);
     let relayed = alice.relayed(&world);
     let harmless = Request::send(peer, b"x").put_raw(0x8FFF, b"");
     assert_eq!(alice.tell(&mut world, harmless), peer.hears(relayed, b"x"));
@@ -127,17 +107,14 @@ fn a_send_indication_without_the_cookie_is_dropped() {
     alice.allocate(&mut world, minutes(10));
     alice.permit(&mut world, peer);
     let old = Request::send(peer, b"x").in_transaction(TransactionId::from_header([1; 16]));
-    assert_eq!(alice.tell(&mut world, old), Lost(DropReason::NoCookie));
+    assert_lost(alice.tell(&mut world, old), NoCookie);
 }
 
 #[test]
 fn a_send_indication_without_allocation_is_dropped() {
     let mut world = World::new();
     let (alice, peer) = (world.client("alice"), world.peer());
-    assert_eq!(
-        alice.send(&mut world, peer, b"x"),
-        Lost(DropReason::NoAllocation)
-    );
+    assert_lost(alice.send(&mut world, peer, b"x"), NoAllocation);
 }
 
 #[test]
@@ -168,7 +145,7 @@ fn channel_data_longer_than_its_packet_is_dropped() {
     alice.allocate(&mut world, minutes(10));
     alice.bind(&mut world, peer);
     for cut in [&[0x40, 0, 0, 2, b'x'][..], &[0x40, 0, 0], &[0x40]] {
-        assert_eq!(alice.packet(&mut world, cut), Lost(DropReason::Malformed));
+        assert_lost(alice.packet(&mut world, cut), Malformed);
     }
 }
 
@@ -176,18 +153,12 @@ fn channel_data_longer_than_its_packet_is_dropped() {
 fn what_fits_no_datagram_is_dropped_and_counted() {
     let mut world = World::new();
     let (alice, peer) = (world.tcp_client("alice"), world.peer());
-    let relayed = alice.allocate(&mut world, minutes(10));
+    alice.allocate(&mut world, minutes(10));
     alice.bind(&mut world, peer);
     let largest = &vec![1; 65_507];
-    assert_eq!(
-        alice.send(&mut world, peer, largest),
-        peer.hears(relayed, largest)
-    );
-    assert_eq!(
-        alice.send(&mut world, peer, &vec![1; 65_508]),
-        Lost(DropReason::TooLarge)
-    );
-    assert_eq!(world.counters().dropped(DropReason::TooLarge), 1);
+    alice.reaches(&mut world, peer, largest);
+    assert_lost(alice.send(&mut world, peer, &vec![1; 65_508]), TooLarge);
+    assert_eq!(world.counters().dropped(TooLarge), 1);
 }
 
 #[test]
@@ -203,7 +174,7 @@ fn what_does_not_fit_with_its_header_is_dropped_and_counted() {
         let outcome = from.send(&mut world, relayed, &vec![1; fits]);
         assert!(matches!(outcome, AtClient { .. }), "{fits}");
         let outcome = from.send(&mut world, relayed, &vec![1; fits + 1]);
-        assert_eq!(outcome, Lost(DropReason::TooLarge), "{fits} and one");
+        assert_eq!(outcome, Lost(TooLarge), "{fits} and one");
     }
 }
 
@@ -237,7 +208,7 @@ fn no_data_indication_on_a_stream_is_longer_than_the_limit() {
             assert!(matches!(outcome, AtClient { .. }), "{fits}");
             let outcome = from.send(&mut world, relayed, &vec![1; fits + 1]);
             if is_stream {
-                assert_eq!(outcome, Lost(DropReason::IndicationTooLong));
+                assert_lost(outcome, IndicationTooLong);
             } else {
                 assert!(matches!(outcome, AtClient { .. }));
             }
@@ -254,10 +225,7 @@ fn no_frame_on_a_stream_is_longer_than_65_535_bytes_whatever_is_configured() {
     let relayed = alice.allocate(&mut world, minutes(10));
     alice.permit(&mut world, peer);
     alice.bind(&mut world, bound);
-    for (from, fits, beyond) in [
-        (bound, 65_507, DropReason::TooLarge),
-        (peer, 65_496, DropReason::IndicationTooLong),
-    ] {
+    for (from, fits, beyond) in [(bound, 65_507, TooLarge), (peer, 65_496, IndicationTooLong)] {
         let outcome = from.send(&mut world, relayed, &vec![1; fits]);
         assert!(matches!(outcome, AtClient { .. }), "{fits}");
         let outcome = from.send(&mut world, relayed, &vec![1; fits + 1]);
@@ -265,7 +233,7 @@ fn no_frame_on_a_stream_is_longer_than_65_535_bytes_whatever_is_configured() {
         // The length fields have sixteen bits, and no peer of a real host sends as much.
         for length in [65_520, 0x1_0000, 0x1_0001] {
             let outcome = from.send(&mut world, relayed, &vec![1; length]);
-            assert_eq!(outcome, Lost(DropReason::TooLarge), "{length}");
+            assert_eq!(outcome, Lost(TooLarge), "{length}");
         }
     }
 }
@@ -284,10 +252,7 @@ fn an_empty_datagram_reaches_only_a_client_that_has_sent_one_itself() {
             client.permit(&mut world, peer);
             let channel = client.bind(&mut world, bound);
             for from in [peer, bound] {
-                assert_eq!(
-                    from.send(&mut world, relayed, b""),
-                    Lost(DropReason::EmptyDatagram)
-                );
+                assert_lost(from.send(&mut world, relayed, b""), EmptyDatagram);
             }
             assert_eq!(client.send(&mut world, way, b""), way.hears(relayed, b""));
             assert_eq!(peer.send(&mut world, relayed, b""), client.hears(peer, b""));
@@ -307,20 +272,11 @@ fn an_empty_datagram_that_never_left_shows_nothing() {
     let (alice, peer, other) = (world.client("alice"), world.peer(), world.peer());
     let relayed = alice.allocate(&mut world, minutes(10));
     alice.permit(&mut world, peer);
-    assert_eq!(
-        alice.send(&mut world, other, b""),
-        Lost(DropReason::NoPermission)
-    );
+    assert_lost(alice.send(&mut world, other, b""), NoPermission);
     let nobody = SocketAddr::new(LOCAL, 60_000);
     alice.permit(&mut world, nobody);
-    assert_eq!(
-        alice.send(&mut world, nobody, b""),
-        Lost(DropReason::NoRelay)
-    );
-    assert_eq!(
-        peer.send(&mut world, relayed, b""),
-        Lost(DropReason::EmptyDatagram)
-    );
+    assert_lost(alice.send(&mut world, nobody, b""), NoRelay);
+    assert_lost(peer.send(&mut world, relayed, b""), EmptyDatagram);
 }
 
 #[test]

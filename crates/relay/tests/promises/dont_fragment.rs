@@ -1,8 +1,8 @@
 //! DONT-FRAGMENT: promised in Allocate, and kept in Send indications. RFC 8656 §3.7, §7.2, §13-15.
 
-use relay::{AddressFamily, ClientTuple, DropReason, Transport};
-use sim::Outcome::Lost;
-use sim::{Client, Request, World, minutes, password, seconds};
+use relay::DropReason::IncompleteSend;
+use relay::{AddressFamily, ClientTuple, Transport};
+use sim::{Client, Request, World, assert_lost, minutes, password, seconds};
 use wire::attributes::{
     DontFragment, DraftAdditionalAddressFamily, UnknownAttributes, XorRelayedAddress,
 };
@@ -45,16 +45,10 @@ fn a_send_indication_that_asks_for_it_leaves_with_df_and_no_other() {
         alice.tell(&mut world, asking()),
         peer.hears_unfragmented(relayed, b"whole")
     );
-    assert_eq!(
-        alice.send(&mut world, peer, b"plain"),
-        peer.hears(relayed, b"plain")
-    );
+    alice.reaches(&mut world, peer, b"plain");
     // ChannelData cannot ask for it.
     alice.bind(&mut world, peer);
-    assert_eq!(
-        alice.send(&mut world, peer, b"plain"),
-        peer.hears(relayed, b"plain")
-    );
+    alice.reaches(&mut world, peer, b"plain");
     assert_eq!(
         alice.tell(&mut world, asking()),
         peer.hears_unfragmented(relayed, b"whole")
@@ -164,8 +158,5 @@ fn an_attribute_with_a_value_is_none() {
     alice.allocate(&mut world, minutes(10));
     alice.permit(&mut world, peer);
     let send = Request::send(peer, b"x").put_raw(DontFragment::TYPE, b"?");
-    assert_eq!(
-        alice.tell(&mut world, send),
-        Lost(DropReason::IncompleteSend)
-    );
+    assert_lost(alice.tell(&mut world, send), IncompleteSend);
 }

@@ -3,9 +3,10 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use relay::{DropReason, Icmp, IcmpTold, PeerAddr, RelayAddress, Sha256, Verdict};
+use relay::DropReason::{self, NoPeerPermission};
+use relay::{Icmp, IcmpTold, PeerAddr, RelayAddress, Sha256, Verdict};
 use sim::Outcome::{Lost, NoSocket};
-use sim::{Client, EXTERNAL, LOCAL, Peer, Proof, Request, World, minutes, seconds};
+use sim::{Client, EXTERNAL, LOCAL, Peer, Proof, Request, World, assert_lost, minutes, seconds};
 use wire::attributes::{PasswordAlgorithm, XorRelayedAddress};
 
 const PORT_UNREACHABLE: Icmp = Icmp {
@@ -131,12 +132,12 @@ fn of_a_peer_without_permission_nothing_is_told() {
     alice.permit(&mut world, peer);
     assert_eq!(
         other.is_lost(&mut world, relayed, PORT_UNREACHABLE),
-        Lost(DropReason::NoPeerPermission)
+        Lost(NoPeerPermission)
     );
     world.advance(seconds(300));
     assert_eq!(
         peer.is_lost(&mut world, relayed, PORT_UNREACHABLE),
-        Lost(DropReason::NoPeerPermission),
+        Lost(NoPeerPermission),
         "lapsed"
     );
     assert_eq!(world.counters().icmp, 0);
@@ -243,10 +244,7 @@ fn an_error_prolongs_nothing_and_counts_as_no_traffic() {
     world.advance(seconds(299));
     peer.is_lost(&mut world, relayed, PORT_UNREACHABLE);
     world.advance(seconds(1));
-    assert_eq!(
-        peer.send(&mut world, relayed, b"x"),
-        Lost(DropReason::NoPeerPermission)
-    );
+    assert_lost(peer.send(&mut world, relayed, b"x"), NoPeerPermission);
     assert_eq!(world.counters().received.packets, 0);
 }
 

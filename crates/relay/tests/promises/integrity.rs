@@ -1,9 +1,9 @@
 //! Signed attributes count and unsigned ones do not; and answers to clients that have authenticated
 //! are signed. RFC 8489 §9.2.4, §14.5; RFC 8656 §5.
 
-use relay::{AddressFamily, DropReason, Sha256};
-use sim::Outcome::Lost;
-use sim::{Proof, Request, World, minutes, password, seconds};
+use relay::DropReason::NoPermission;
+use relay::{AddressFamily, Sha256};
+use sim::{Proof, Request, World, assert_lost, minutes, password, seconds};
 use wire::attributes::{
     Lifetime, Nonce, PasswordAlgorithm, Realm, RequestedAddressFamily, RequestedTransport,
     UnknownAttributes, Username, XorPeerAddress,
@@ -43,15 +43,9 @@ fn a_peer_that_nobody_signed_gets_no_permission() {
     let request =
         Request::create_permission([signed]).behind_integrity(XorPeerAddress::TYPE, &masked);
     assert!(alice.ask(&mut world, request).is_success());
-    let relayed = alice.relayed(&world);
-    assert_eq!(
-        alice.send(&mut world, signed, b"hi"),
-        signed.hears(relayed, b"hi")
-    );
-    assert_eq!(
-        alice.send(&mut world, unsigned, b"hi"),
-        Lost(DropReason::NoPermission)
-    );
+    alice.relayed(&world);
+    alice.reaches(&mut world, signed, b"hi");
+    assert_lost(alice.send(&mut world, unsigned, b"hi"), NoPermission);
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! CreatePermission and permissions. RFC 8656 §9, §10.
 
+use relay::DropReason::{NoPeerPermission, NoPermission, PeerDenied};
 use relay::policy::{Mode, Own, Policy};
-use relay::{AddressFamily, DropReason, Reject, Report};
-use sim::Outcome::Lost;
-use sim::{LISTENER, LOCAL, Peer, Request, World, minutes, seconds};
+use relay::{AddressFamily, Reject, Report};
+use sim::{LISTENER, LOCAL, Peer, Request, World, assert_lost, minutes, seconds};
 use wire::attributes::XorPeerAddress;
 use wire::{Attribute, Method};
 
@@ -12,23 +12,11 @@ fn a_permission_lets_data_pass_both_ways() {
     let mut world = World::new();
     let (alice, peer) = (world.client("alice"), world.peer());
     let relayed = alice.allocate(&mut world, minutes(10));
-    assert_eq!(
-        peer.send(&mut world, relayed, b"knock"),
-        Lost(DropReason::NoPeerPermission)
-    );
-    assert_eq!(
-        alice.send(&mut world, peer, b"hi"),
-        Lost(DropReason::NoPermission)
-    );
+    assert_lost(peer.send(&mut world, relayed, b"knock"), NoPeerPermission);
+    assert_lost(alice.send(&mut world, peer, b"hi"), NoPermission);
     alice.permit(&mut world, peer);
-    assert_eq!(
-        alice.send(&mut world, peer, b"hi"),
-        peer.hears(relayed, b"hi")
-    );
-    assert_eq!(
-        peer.send(&mut world, relayed, b"ho"),
-        alice.hears(peer, b"ho")
-    );
+    alice.reaches(&mut world, peer, b"hi");
+    peer.reaches(&mut world, alice, b"ho");
 }
 
 #[test]
@@ -39,19 +27,10 @@ fn a_permission_is_for_an_address_and_not_for_a_port() {
     alice.permit(&mut world, peer.on_port(0));
     for port in [1, 4000, 65_535] {
         let peer = peer.on_port(port);
-        assert_eq!(
-            peer.send(&mut world, relayed, b"x"),
-            alice.hears(peer, b"x")
-        );
-        assert_eq!(
-            alice.send(&mut world, peer, b"y"),
-            peer.hears(relayed, b"y")
-        );
+        peer.reaches(&mut world, alice, b"x");
+        alice.reaches(&mut world, peer, b"y");
     }
-    assert_eq!(
-        stranger.send(&mut world, relayed, b"x"),
-        Lost(DropReason::NoPeerPermission)
-    );
+    assert_lost(stranger.send(&mut world, relayed, b"x"), NoPeerPermission);
 }
 
 #[test]
@@ -61,14 +40,8 @@ fn a_permission_is_for_one_allocation() {
     alice.allocate(&mut world, minutes(10));
     let relayed = bob.allocate(&mut world, minutes(10));
     alice.permit(&mut world, peer);
-    assert_eq!(
-        peer.send(&mut world, relayed, b"x"),
-        Lost(DropReason::NoPeerPermission)
-    );
-    assert_eq!(
-        bob.send(&mut world, peer, b"x"),
-        Lost(DropReason::NoPermission)
-    );
+    assert_lost(peer.send(&mut world, relayed, b"x"), NoPeerPermission);
+    assert_lost(bob.send(&mut world, peer, b"x"), NoPermission);
 }
 
 #[test]
@@ -78,19 +51,10 @@ fn a_permission_lasts_300_seconds_to_the_second() {
     let relayed = alice.allocate(&mut world, minutes(60));
     alice.permit(&mut world, peer);
     world.advance(seconds(299));
-    assert_eq!(
-        peer.send(&mut world, relayed, b"x"),
-        alice.hears(peer, b"x")
-    );
+    peer.reaches(&mut world, alice, b"x");
     world.advance(seconds(1));
-    assert_eq!(
-        peer.send(&mut world, relayed, b"x"),
-        Lost(DropReason::NoPeerPermission)
-    );
-    assert_eq!(
-        alice.send(&mut world, peer, b"x"),
-        Lost(DropReason::NoPermission)
-    );
+    assert_lost(peer.send(&mut world, relayed, b"x"), NoPeerPermission);
+    assert_lost(alice.send(&mut world, peer, b"x"), NoPermission);
 }
 
 #[test]
@@ -102,15 +66,9 @@ fn a_permission_asked_for_again_lasts_300_seconds_more() {
     world.advance(seconds(200));
     alice.permit(&mut world, peer);
     world.advance(seconds(299));
-    assert_eq!(
-        peer.send(&mut world, relayed, b"x"),
-        alice.hears(peer, b"x")
-    );
+    peer.reaches(&mut world, alice, b"x");
     world.advance(seconds(1));
-    assert_eq!(
-        peer.send(&mut world, relayed, b"x"),
-        Lost(DropReason::NoPeerPermission)
-    );
+    assert_lost(peer.send(&mut world, relayed, b"x"), NoPeerPermission);
 }
 
 #[test]
@@ -126,24 +84,18 @@ fn neither_data_nor_a_refresh_prolongs_a_permission() {
         alice.refresh(&mut world, minutes(60));
     }
     world.advance(seconds(3));
-    assert_eq!(
-        peer.send(&mut world, relayed, b"x"),
-        Lost(DropReason::NoPeerPermission)
-    );
+    assert_lost(peer.send(&mut world, relayed, b"x"), NoPeerPermission);
 }
 
 #[test]
 fn several_peers_are_granted_at_once() {
     let mut world = World::new();
     let (alice, one, two) = (world.client("alice"), world.peer(), world.peer());
-    let relayed = alice.allocate(&mut world, minutes(10));
+    alice.allocate(&mut world, minutes(10));
     let request = Request::create_permission([one, two, one]);
     assert!(alice.ask(&mut world, request).is_success());
     for peer in [one, two] {
-        assert_eq!(
-            peer.send(&mut world, relayed, b"x"),
-            alice.hears(peer, b"x")
-        );
+        peer.reaches(&mut world, alice, b"x");
     }
 }
 
@@ -172,10 +124,7 @@ fn all_peers_are_granted_or_none() {
     ];
     for (code, request) in bad {
         assert_eq!(alice.ask(&mut world, request).code(), Some(code));
-        assert_eq!(
-            alice.send(&mut world, good, b"x"),
-            Lost(DropReason::NoPermission)
-        );
+        assert_lost(alice.send(&mut world, good, b"x"), NoPermission);
     }
 }
 
@@ -208,12 +157,9 @@ fn a_peer_of_the_other_family_is_refused() {
     let request = Request::allocate().family(AddressFamily::V6);
     assert!(bob.ask(&mut world, request).is_success());
     for (client, good, bad) in [(alice, v4, v6), (bob, v6, v4)] {
-        let relayed = client.relayed(&world);
+        client.relayed(&world);
         client.permit(&mut world, good);
-        assert_eq!(
-            client.send(&mut world, good, b"x"),
-            good.hears(relayed, b"x")
-        );
+        client.reaches(&mut world, good, b"x");
         let answer = client.ask(&mut world, Request::create_permission([bad]));
         assert_eq!(answer.code(), Some(443));
         let answer = client.ask(&mut world, Request::channel_bind(0x4000, bad));
@@ -229,10 +175,7 @@ fn nothing_is_sent_to_port_zero() {
     let answer = alice.ask(&mut world, Request::channel_bind(0x4000, peer));
     assert_eq!(answer.code(), Some(403));
     alice.permit(&mut world, peer);
-    assert_eq!(
-        alice.send(&mut world, peer, b"x"),
-        Lost(DropReason::PeerDenied)
-    );
+    assert_lost(alice.send(&mut world, peer, b"x"), PeerDenied);
 }
 
 /// The relay's own address among them: a socket that took it would send IPv4.
@@ -277,10 +220,7 @@ fn a_peer_that_the_policy_denies_is_forbidden_and_the_reason_reported() {
                 matches!(reject, Reject::PeerDenied { peer: denied, .. } if denied.0 == peer.0)
             );
         }
-        assert_eq!(
-            alice.send(&mut world, peer, b"x"),
-            Lost(DropReason::NoPermission)
-        );
+        assert_lost(alice.send(&mut world, peer, b"x"), NoPermission);
     }
 }
 
@@ -306,25 +246,13 @@ fn where_the_policy_opens_some_ports_each_datagram_is_judged() {
     alice.permit(&mut world, host);
     for port in [5000, 6000] {
         let peer = host.on_port(port);
-        assert_eq!(
-            alice.send(&mut world, peer, b"x"),
-            peer.hears(relayed, b"x")
-        );
-        assert_eq!(
-            peer.send(&mut world, relayed, b"x"),
-            alice.hears(peer, b"x")
-        );
+        alice.reaches(&mut world, peer, b"x");
+        peer.reaches(&mut world, alice, b"x");
     }
     for port in [4999, 6001, 22] {
         let peer = host.on_port(port);
-        assert_eq!(
-            alice.send(&mut world, peer, b"x"),
-            Lost(DropReason::PeerDenied)
-        );
-        assert_eq!(
-            peer.send(&mut world, relayed, b"x"),
-            Lost(DropReason::PeerDenied)
-        );
+        assert_lost(alice.send(&mut world, peer, b"x"), PeerDenied);
+        assert_lost(peer.send(&mut world, relayed, b"x"), PeerDenied);
     }
 }
 
@@ -336,20 +264,11 @@ fn a_channel_is_judged_by_its_port() {
     let closed = Request::channel_bind(0x4000, host.on_port(22));
     assert_eq!(alice.ask(&mut world, closed).code(), Some(403));
     // It has left no permission behind.
-    assert_eq!(
-        alice.send(&mut world, host, b"x"),
-        Lost(DropReason::NoPermission)
-    );
+    assert_lost(alice.send(&mut world, host, b"x"), NoPermission);
     alice.bind(&mut world, host);
-    assert_eq!(
-        alice.send(&mut world, host, b"x"),
-        host.hears(relayed, b"x")
-    );
+    alice.reaches(&mut world, host, b"x");
     let beside = host.on_port(22);
-    assert_eq!(
-        beside.send(&mut world, relayed, b"x"),
-        Lost(DropReason::PeerDenied)
-    );
+    assert_lost(beside.send(&mut world, relayed, b"x"), PeerDenied);
 }
 
 #[test]
@@ -365,10 +284,7 @@ fn more_permissions_than_allowed_are_refused_and_none_is_installed() {
     alice.permit(&mut world, one);
     let both = || Request::create_permission([two, three]);
     assert_eq!(alice.ask(&mut world, both()).code(), Some(403));
-    assert_eq!(
-        alice.send(&mut world, two, b"x"),
-        Lost(DropReason::NoPermission)
-    );
+    assert_lost(alice.send(&mut world, two, b"x"), NoPermission);
     // The same peer on another port, and the same peer again, are no more than one.
     for twice in [[one, one.on_port(1)], [two, two]] {
         let request = Request::create_permission(twice);
@@ -376,10 +292,7 @@ fn more_permissions_than_allowed_are_refused_and_none_is_installed() {
     }
     let bind = Request::channel_bind(0x4000, three);
     assert_eq!(alice.ask(&mut world, bind).code(), Some(403));
-    assert_eq!(
-        three.send(&mut world, relayed, b"x"),
-        Lost(DropReason::NoPeerPermission)
-    );
+    assert_lost(three.send(&mut world, relayed, b"x"), NoPeerPermission);
     // Permissions that have lapsed make room.
     world.advance(minutes(5));
     assert!(alice.ask(&mut world, both()).is_success());
