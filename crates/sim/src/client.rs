@@ -152,6 +152,22 @@ impl Client {
     }
 }
 
+impl World {
+    /// A server of one shard, and a client.
+    pub fn of_alice() -> (Self, Client) {
+        let mut world = Self::new();
+        let alice = world.client("alice");
+        (world, alice)
+    }
+
+    /// A server of one shard, a client and a peer.
+    pub fn of_alice_and_peer() -> (Self, Client, Peer) {
+        let (mut world, alice) = Self::of_alice();
+        let peer = world.peer();
+        (world, alice, peer)
+    }
+}
+
 /// The same, one message at a time.
 impl Client {
     /// Sends a request and takes the answer.

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use relay::Icmp;
+use relay::{ChannelNumber, Icmp};
 
 use crate::{Client, Outcome, World};
 
@@ -33,11 +33,15 @@ impl Peer {
     /// Sends a datagram to a client's relayed address; the client gets it in a Data indication.
     #[track_caller]
     pub fn reaches(self, world: &mut World, client: Client, payload: &[u8]) {
-        let relayed = client.relayed(world);
-        assert_eq!(
-            self.send(world, relayed, payload),
-            client.hears(self, payload)
-        );
+        let outcome = self.send(world, client.relayed(world), payload);
+        assert_eq!(outcome, client.hears(self, payload));
+    }
+
+    /// The same, on a channel.
+    #[track_caller]
+    pub fn reaches_on(self, world: &mut World, client: Client, on: ChannelNumber, payload: &[u8]) {
+        let outcome = self.send(world, client.relayed(world), payload);
+        assert_eq!(outcome, client.hears_on(on, self, payload));
     }
 
     /// A router between a relayed transport address and this peer tells the server that a datagram

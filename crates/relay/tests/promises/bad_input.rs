@@ -108,8 +108,7 @@ fn every_byte_of_every_packet_may_be_wrong() {
 
 #[test]
 fn every_first_byte_leads_where_it_should() {
-    let mut world = World::new();
-    let alice = world.client("alice");
+    let (mut world, alice) = World::of_alice();
     let packet = alice.write(&mut world, &Request::binding());
     for first in 0..=255 {
         let mut packet = packet.clone();
@@ -149,8 +148,7 @@ fn packets_of_one_byte_repeated_are_harmless() {
 
 #[test]
 fn a_response_is_never_answered() {
-    let mut world = World::new();
-    let alice = world.client("alice");
+    let (mut world, alice) = World::of_alice();
     let mut responses: Vec<Vec<u8>> = Vec::new();
     for request in [
         Request::binding(),
@@ -169,8 +167,7 @@ fn a_response_is_never_answered() {
 #[test]
 fn an_indication_that_no_client_sends_is_dropped() {
     use wire::Method::{Allocate, ChannelBind, CreatePermission, Data, Other, Refresh};
-    let mut world = World::new();
-    let alice = world.client("alice");
+    let (mut world, alice) = World::of_alice();
     for method in [
         Allocate,
         Refresh,

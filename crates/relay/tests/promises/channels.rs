@@ -8,24 +8,19 @@ use wire::{Attribute, Method};
 
 #[test]
 fn a_channel_carries_data_both_ways() {
-    let mut world = World::new();
-    let (alice, peer) = (world.client("alice"), world.peer());
+    let (mut world, alice, peer) = World::of_alice_and_peer();
     let relayed = alice.allocate(&mut world, minutes(10));
     let channel = alice.bind(&mut world, peer);
     assert_eq!(
         alice.send_on(&mut world, channel, b"hi"),
         peer.hears(relayed, b"hi")
     );
-    assert_eq!(
-        peer.send(&mut world, relayed, b"ho"),
-        alice.hears_on(channel, peer, b"ho")
-    );
+    peer.reaches_on(&mut world, alice, channel, b"ho");
 }
 
 #[test]
 fn a_bind_installs_a_permission_for_the_whole_address() {
-    let mut world = World::new();
-    let (alice, peer) = (world.client("alice"), world.peer());
+    let (mut world, alice, peer) = World::of_alice_and_peer();
     alice.allocate(&mut world, minutes(10));
     alice.bind(&mut world, peer);
     let beside = peer.on_port(9);
@@ -35,8 +30,7 @@ fn a_bind_installs_a_permission_for_the_whole_address() {
 
 #[test]
 fn a_channel_lasts_600_seconds_to_the_second() {
-    let mut world = World::new();
-    let (alice, peer) = (world.client("alice"), world.peer());
+    let (mut world, alice, peer) = World::of_alice_and_peer();
     alice.allocate(&mut world, minutes(60));
     alice.bind(&mut world, peer);
     world.advance(seconds(599));
@@ -47,8 +41,7 @@ fn a_channel_lasts_600_seconds_to_the_second() {
 
 #[test]
 fn a_channel_is_over_in_time_even_if_the_shard_overslept() {
-    let mut world = World::new();
-    let (alice, peer) = (world.client("alice"), world.peer());
+    let (mut world, alice, peer) = World::of_alice_and_peer();
     let relayed = alice.allocate(&mut world, minutes(60));
     alice.bind(&mut world, peer);
     world.oversleep(seconds(599));
@@ -77,10 +70,7 @@ fn a_live_channel_carries_data_both_ways_after_its_permission_has_lapsed() {
         for _ in 0..3 {
             for _ in 0..5 {
                 world.advance(seconds(100));
-                assert_eq!(
-                    peer.send(&mut world, relayed, b"x"),
-                    alice.hears_on(channel, peer, b"x")
-                );
+                peer.reaches_on(&mut world, alice, channel, b"x");
                 assert_eq!(
                     alice.send_on(&mut world, channel, b"x"),
                     peer.hears(relayed, b"x")
@@ -125,8 +115,7 @@ fn a_live_channel_is_renewed_where_there_is_no_room_for_its_permission() {
 
 #[test]
 fn a_channel_without_a_permission_is_worth_something_to_its_own_peer_alone() {
-    let mut world = World::new();
-    let (alice, peer) = (world.client("alice"), world.peer());
+    let (mut world, alice, peer) = World::of_alice_and_peer();
     let relayed = alice.allocate(&mut world, minutes(60));
     alice.bind(&mut world, peer);
     world.advance(seconds(300));
@@ -137,17 +126,13 @@ fn a_channel_without_a_permission_is_worth_something_to_its_own_peer_alone() {
 
 #[test]
 fn a_rebind_prolongs_both_channel_and_permission() {
-    let mut world = World::new();
-    let (alice, peer) = (world.client("alice"), world.peer());
-    let relayed = alice.allocate(&mut world, minutes(60));
+    let (mut world, alice, peer) = World::of_alice_and_peer();
+    alice.allocate(&mut world, minutes(60));
     let channel = alice.bind(&mut world, peer);
     world.advance(seconds(400));
     assert_eq!(alice.bind(&mut world, peer), channel);
     world.advance(seconds(299));
-    assert_eq!(
-        peer.send(&mut world, relayed, b"x"),
-        alice.hears_on(channel, peer, b"x")
-    );
+    peer.reaches_on(&mut world, alice, channel, b"x");
     world.advance(seconds(300));
     alice.reaches(&mut world, peer, b"x");
     world.advance(seconds(1));
@@ -156,8 +141,7 @@ fn a_rebind_prolongs_both_channel_and_permission() {
 
 #[test]
 fn neither_data_nor_a_permission_prolongs_a_channel() {
-    let mut world = World::new();
-    let (alice, peer) = (world.client("alice"), world.peer());
+    let (mut world, alice, peer) = World::of_alice_and_peer();
     let relayed = alice.allocate(&mut world, minutes(60));
     alice.bind(&mut world, peer);
     for _ in 0..3 {
@@ -171,8 +155,7 @@ fn neither_data_nor_a_permission_prolongs_a_channel() {
 
 #[test]
 fn a_number_outside_the_range_is_a_bad_request() {
-    let mut world = World::new();
-    let (alice, peer) = (world.client("alice"), world.peer());
+    let (mut world, alice, peer) = World::of_alice_and_peer();
     alice.allocate(&mut world, minutes(10));
     for number in [0, 0x3FFF, 0x8000, 0xFFFF] {
         let answer = alice.ask(&mut world, Request::channel_bind(number, peer));
@@ -187,8 +170,7 @@ fn a_number_outside_the_range_is_a_bad_request() {
 
 #[test]
 fn a_missing_or_unreadable_number_or_peer_is_a_bad_request() {
-    let mut world = World::new();
-    let (alice, peer) = (world.client("alice"), world.peer());
+    let (mut world, alice, peer) = World::of_alice_and_peer();
     alice.allocate(&mut world, minutes(10));
     let bind = || Request::new(Method::ChannelBind);
     for request in [
@@ -229,8 +211,7 @@ fn a_number_leads_to_one_peer_and_a_peer_has_one_number() {
 
 #[test]
 fn a_refused_bind_prolongs_nothing() {
-    let mut world = World::new();
-    let (alice, peer) = (world.client("alice"), world.peer());
+    let (mut world, alice, peer) = World::of_alice_and_peer();
     let relayed = alice.allocate(&mut world, minutes(60));
     let channel = alice.bind(&mut world, peer);
     let conflict = || Request::channel_bind(channel.get() + 1, peer);
@@ -281,8 +262,7 @@ fn a_channel_is_its_clients_own() {
 
 #[test]
 fn a_channel_dies_with_its_allocation() {
-    let mut world = World::new();
-    let (alice, peer) = (world.client("alice"), world.peer());
+    let (mut world, alice, peer) = World::of_alice_and_peer();
     alice.allocate(&mut world, minutes(10));
     alice.bind(&mut world, peer);
     world.advance(minutes(10));
@@ -308,8 +288,7 @@ fn a_channel_that_is_over_takes_no_other_with_it() {
 
 #[test]
 fn a_deleted_allocation_leaves_no_channel_to_the_next() {
-    let mut world = World::new();
-    let (alice, peer) = (world.client("alice"), world.peer());
+    let (mut world, alice, peer) = World::of_alice_and_peer();
     alice.allocate(&mut world, minutes(10));
     let channel = alice.bind(&mut world, peer);
     alice.delete(&mut world);
@@ -337,8 +316,7 @@ fn more_channels_than_allowed_are_refused() {
 
 #[test]
 fn data_on_a_channel_that_nobody_bound_is_dropped() {
-    let mut world = World::new();
-    let alice = world.client("alice");
+    let (mut world, alice) = World::of_alice();
     let channel = ChannelNumber::MIN;
     assert_lost(alice.send_on(&mut world, channel, b"x"), NoChannel);
     alice.allocate(&mut world, minutes(10));

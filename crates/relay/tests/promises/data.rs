@@ -20,7 +20,7 @@ fn a_payload_of_any_length_arrives_whole() {
     let (alice, peer) = (world.client("alice"), world.peer());
     let (bob, far) = (world.tcp_client("bob"), world.peer());
     for (client, peer) in [(alice, peer), (bob, far)] {
-        let relayed = client.allocate(&mut world, minutes(10));
+        client.allocate(&mut world, minutes(10));
         client.permit(&mut world, peer);
         let bound = peer.on_port(9);
         let channel = client.bind(&mut world, bound);
@@ -29,10 +29,7 @@ fn a_payload_of_any_length_arrives_whole() {
             client.reaches(&mut world, peer, payload);
             peer.reaches(&mut world, client, payload);
             client.reaches(&mut world, bound, payload);
-            assert_eq!(
-                bound.send(&mut world, relayed, payload),
-                client.hears_on(channel, bound, payload)
-            );
+            bound.reaches_on(&mut world, client, channel, payload);
         }
     }
 }
@@ -43,21 +40,17 @@ fn ipv6_peers_are_reached_the_same_way() {
     let (alice, peer) = (world.client("alice"), world.peer_v6());
     let v6 = Request::allocate().family(AddressFamily::V6);
     assert!(alice.ask(&mut world, v6).is_success());
-    let relayed = alice.relayed(&world);
+    alice.relayed(&world);
     alice.permit(&mut world, peer);
     alice.reaches(&mut world, peer, b"hi");
     peer.reaches(&mut world, alice, b"ho");
     let channel = alice.bind(&mut world, peer);
-    assert_eq!(
-        peer.send(&mut world, relayed, b"ho"),
-        alice.hears_on(channel, peer, b"ho")
-    );
+    peer.reaches_on(&mut world, alice, channel, b"ho");
 }
 
 #[test]
 fn a_send_indication_lacking_peer_or_data_is_dropped() {
-    let mut world = World::new();
-    let (alice, peer) = (world.client("alice"), world.peer());
+    let (mut world, alice, peer) = World::of_alice_and_peer();
     alice.allocate(&mut world, minutes(10));
     alice.permit(&mut world, peer);
     let send = || Request::indication(Method::Send);
@@ -89,8 +82,7 @@ fn a_send_indication_with_neither_peer_nor_data_is_a_keepalive_and_no_error() {
 
 #[test]
 fn a_send_indication_that_is_not_understood_is_dropped_without_a_word() {
-    let mut world = World::new();
-    let (alice, peer) = (world.client("alice"), world.peer());
+    let (mut world, alice, peer) = World::of_alice_and_peer();
     alice.allocate(&mut world, minutes(10));
     alice.permit(&mut world, peer);
     let strange = Request::send(peer, b"x").put_raw(0x7FFF, b"");
@@ -102,8 +94,7 @@ fn a_send_indication_that_is_not_understood_is_dropped_without_a_word() {
 
 #[test]
 fn a_send_indication_without_the_cookie_is_dropped() {
-    let mut world = World::new();
-    let (alice, peer) = (world.client("alice"), world.peer());
+    let (mut world, alice, peer) = World::of_alice_and_peer();
     alice.allocate(&mut world, minutes(10));
     alice.permit(&mut world, peer);
     let old = Request::send(peer, b"x").in_transaction(TransactionId::from_header([1; 16]));
@@ -112,15 +103,13 @@ fn a_send_indication_without_the_cookie_is_dropped() {
 
 #[test]
 fn a_send_indication_without_allocation_is_dropped() {
-    let mut world = World::new();
-    let (alice, peer) = (world.client("alice"), world.peer());
+    let (mut world, alice, peer) = World::of_alice_and_peer();
     assert_lost(alice.send(&mut world, peer, b"x"), NoAllocation);
 }
 
 #[test]
 fn a_client_may_put_a_fingerprint_under_its_indications() {
-    let mut world = World::new();
-    let (alice, peer) = (world.client("alice"), world.peer());
+    let (mut world, alice, peer) = World::of_alice_and_peer();
     let relayed = alice.allocate(&mut world, minutes(10));
     alice.permit(&mut world, peer);
     let request = Request::send(peer, b"x").fingerprint();
@@ -129,8 +118,7 @@ fn a_client_may_put_a_fingerprint_under_its_indications() {
 
 #[test]
 fn channel_data_may_be_padded_and_the_padding_is_not_data() {
-    let mut world = World::new();
-    let (alice, peer) = (world.client("alice"), world.peer());
+    let (mut world, alice, peer) = World::of_alice_and_peer();
     let relayed = alice.allocate(&mut world, minutes(10));
     alice.bind(&mut world, peer);
     for padded in [&[0x40, 0, 0, 1, b'x'][..], &[0x40, 0, 0, 1, b'x', 0, 0, 0]] {
@@ -140,8 +128,7 @@ fn channel_data_may_be_padded_and_the_padding_is_not_data() {
 
 #[test]
 fn channel_data_longer_than_its_packet_is_dropped() {
-    let mut world = World::new();
-    let (alice, peer) = (world.client("alice"), world.peer());
+    let (mut world, alice, peer) = World::of_alice_and_peer();
     alice.allocate(&mut world, minutes(10));
     alice.bind(&mut world, peer);
     for cut in [&[0x40, 0, 0, 2, b'x'][..], &[0x40, 0, 0], &[0x40]] {
@@ -163,8 +150,7 @@ fn what_fits_no_datagram_is_dropped_and_counted() {
 
 #[test]
 fn what_does_not_fit_with_its_header_is_dropped_and_counted() {
-    let mut world = World::new();
-    let (alice, peer) = (world.client("alice"), world.peer());
+    let (mut world, alice, peer) = World::of_alice_and_peer();
     let bound = peer.on_port(9);
     let relayed = alice.allocate(&mut world, minutes(10));
     alice.permit(&mut world, peer);
@@ -182,13 +168,10 @@ fn what_does_not_fit_with_its_header_is_dropped_and_counted() {
 fn the_largest_datagram_of_an_ipv4_peer_reaches_a_client_on_a_stream_by_channel() {
     let mut world = World::new();
     let (alice, peer) = (world.tcp_client("alice"), world.peer());
-    let relayed = alice.allocate(&mut world, minutes(10));
+    alice.allocate(&mut world, minutes(10));
     let channel = alice.bind(&mut world, peer);
     let payload = &vec![1; 65_507];
-    assert_eq!(
-        peer.send(&mut world, relayed, payload),
-        alice.hears_on(channel, peer, payload)
-    );
+    peer.reaches_on(&mut world, alice, channel, payload);
 }
 
 /// Firefox ends its connection at a Data indication of more than 2,048 bytes, and any peer of its
@@ -242,8 +225,7 @@ fn no_frame_on_a_stream_is_longer_than_65_535_bytes_whatever_is_configured() {
 /// an address: whoever can forge one packet could end it.
 #[test]
 fn an_empty_datagram_reaches_only_a_client_that_has_sent_one_itself() {
-    let mut world = World::new();
-    let (alice, peer) = (world.client("alice"), world.peer());
+    let (mut world, alice, peer) = World::of_alice_and_peer();
     let (bob, far) = (world.tcp_client("bob"), world.peer());
     for (client, peer) in [(alice, peer), (bob, far)] {
         let bound = peer.on_port(9);
@@ -256,10 +238,7 @@ fn an_empty_datagram_reaches_only_a_client_that_has_sent_one_itself() {
             }
             assert_eq!(client.send(&mut world, way, b""), way.hears(relayed, b""));
             assert_eq!(peer.send(&mut world, relayed, b""), client.hears(peer, b""));
-            assert_eq!(
-                bound.send(&mut world, relayed, b""),
-                client.hears_on(channel, bound, b"")
-            );
+            bound.reaches_on(&mut world, client, channel, b"");
             // The next allocation begins without it.
             client.delete(&mut world);
         }
@@ -281,8 +260,7 @@ fn an_empty_datagram_that_never_left_shows_nothing() {
 
 #[test]
 fn traffic_is_counted_both_ways_without_headers() {
-    let mut world = World::new();
-    let (alice, peer) = (world.client("alice"), world.peer());
+    let (mut world, alice, peer) = World::of_alice_and_peer();
     let relayed = alice.allocate(&mut world, minutes(10));
     alice.permit(&mut world, peer);
     alice.send(&mut world, peer, b"four");
@@ -311,8 +289,7 @@ fn traffic_is_counted_both_ways_without_headers() {
 
 #[test]
 fn data_for_an_allocation_that_is_gone_finds_no_socket() {
-    let mut world = World::new();
-    let (alice, peer) = (world.client("alice"), world.peer());
+    let (mut world, alice, peer) = World::of_alice_and_peer();
     let relayed = alice.allocate(&mut world, minutes(10));
     alice.permit(&mut world, peer);
     alice.delete(&mut world);

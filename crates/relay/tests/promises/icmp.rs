@@ -65,8 +65,7 @@ fn an_old_client_hears_nothing_of_icmp_and_a_new_one_does() {
 /// Where SHA-256 is switched off, attributes behind MESSAGE-INTEGRITY are not read.
 #[test]
 fn what_nobody_signed_makes_no_client_new() {
-    let mut world = World::new();
-    let (alice, peer) = (world.client("alice"), world.peer());
+    let (mut world, alice, peer) = World::of_alice_and_peer();
     const MESSAGE_INTEGRITY_SHA256: u16 = 0x001C;
     let request = Request::allocate().behind_integrity(MESSAGE_INTEGRITY_SHA256, &[0; 32]);
     assert!(alice.ask(&mut world, request).is_success());

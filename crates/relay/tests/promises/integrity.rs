@@ -14,8 +14,7 @@ const UDP: &[u8] = &[17, 0, 0, 0];
 
 #[test]
 fn a_transport_that_nobody_signed_was_not_requested() {
-    let mut world = World::new();
-    let alice = world.client("alice");
+    let (mut world, alice) = World::of_alice();
     let request = Request::new(Method::Allocate).behind_integrity(RequestedTransport::TYPE, UDP);
     assert_eq!(alice.ask(&mut world, request).code(), Some(400));
     assert!(world.is_idle());
@@ -23,8 +22,7 @@ fn a_transport_that_nobody_signed_was_not_requested() {
 
 #[test]
 fn a_lifetime_of_zero_that_nobody_signed_deletes_nothing() {
-    let mut world = World::new();
-    let alice = world.client("alice");
+    let (mut world, alice) = World::of_alice();
     alice.allocate(&mut world, minutes(10));
     let request = Request::new(Method::Refresh).behind_integrity(Lifetime::TYPE, &[0; 4]);
     let answer = alice.ask(&mut world, request);
@@ -50,16 +48,14 @@ fn a_peer_that_nobody_signed_gets_no_permission() {
 
 #[test]
 fn an_unknown_attribute_that_nobody_signed_is_not_there() {
-    let mut world = World::new();
-    let alice = world.client("alice");
+    let (mut world, alice) = World::of_alice();
     let request = Request::allocate().behind_integrity(0x7FFF, b"?");
     assert!(alice.ask(&mut world, request).is_success());
 }
 
 #[test]
 fn unknown_attributes_are_refused_once_the_client_is_known() {
-    let mut world = World::new();
-    let alice = world.client("alice");
+    let (mut world, alice) = World::of_alice();
     let strange = || {
         let request = Request::allocate();
         request
@@ -119,8 +115,7 @@ fn every_refusal_of_a_known_client_is_signed() {
 
 #[test]
 fn the_first_attribute_of_its_kind_counts() {
-    let mut world = World::new();
-    let alice = world.client("alice");
+    let (mut world, alice) = World::of_alice();
     let twice = Request::allocate()
         .lifetime(seconds(1000))
         .lifetime(seconds(2000));
@@ -130,8 +125,7 @@ fn the_first_attribute_of_its_kind_counts() {
 
 #[test]
 fn a_fingerprint_behind_the_integrity_is_answered_with_one() {
-    let mut world = World::new();
-    let (alice, peer) = (world.client("alice"), world.peer());
+    let (mut world, alice, peer) = World::of_alice_and_peer();
     // The world checks that each answer has one, and that it is right.
     for request in [
         Request::allocate().unsigned(),
@@ -148,8 +142,7 @@ fn a_fingerprint_behind_the_integrity_is_answered_with_one() {
 /// The server did not offer it: without PASSWORD-ALGORITHMS both sides use SHA-1.
 #[test]
 fn an_integrity_of_another_algorithm_is_no_integrity() {
-    let mut world = World::new();
-    let alice = world.client("alice");
+    let (mut world, alice) = World::of_alice();
     let nonce = alice.nonce(&mut world);
     let key = Key::md5("alice", sim::REALM, &password("alice"));
     let mut packet = Vec::new();

@@ -27,8 +27,7 @@ fn reason(answer: &Answer) -> Option<(u16, &str)> {
 
 #[test]
 fn an_answer_has_method_and_transaction_of_its_request() {
-    let mut world = World::new();
-    let (alice, peer) = (world.client("alice"), world.peer());
+    let (mut world, alice, peer) = World::of_alice_and_peer();
     for (at, request) in session(peer).into_iter().enumerate() {
         let id = TransactionId::new([at as u8; 12]);
         let packet = alice.write(&mut world, &request.in_transaction(id));
@@ -42,8 +41,7 @@ fn an_answer_has_method_and_transaction_of_its_request() {
 
 #[test]
 fn each_data_indication_has_a_transaction_of_its_own() {
-    let mut world = World::new();
-    let (alice, peer) = (world.client("alice"), world.peer());
+    let (mut world, alice, peer) = World::of_alice_and_peer();
     alice.allocate(&mut world, minutes(10));
     alice.permit(&mut world, peer);
     let (relay, now) = (world.relay_of(alice), world.now());
@@ -95,8 +93,7 @@ fn every_answer_fits_the_smallest_mtu_under_the_longest_plain_realm() {
 
 #[test]
 fn attributes_of_other_requests_are_ignored() {
-    let mut world = World::new();
-    let (alice, peer) = (world.client("alice"), world.peer());
+    let (mut world, alice, peer) = World::of_alice_and_peer();
     for request in session(peer).into_iter().skip(1) {
         // The first of each kind counts, so these do not replace attributes of the request.
         let request = request
@@ -112,8 +109,7 @@ fn attributes_of_other_requests_are_ignored() {
 
 #[test]
 fn reserved_bits_are_ignored() {
-    let mut world = World::new();
-    let (alice, peer) = (world.client("alice"), world.peer());
+    let (mut world, alice, peer) = World::of_alice_and_peer();
     let allocate = Request::new(Method::Allocate)
         .put_raw(RequestedTransport::TYPE, &[17, 0xFF, 0xFF, 0xFF])
         .put_raw(RequestedAddressFamily::TYPE, &[1, 0xFF, 0xFF, 0xFF])

@@ -9,8 +9,7 @@ use wire::{Attribute, Method};
 
 #[test]
 fn a_permission_lets_data_pass_both_ways() {
-    let mut world = World::new();
-    let (alice, peer) = (world.client("alice"), world.peer());
+    let (mut world, alice, peer) = World::of_alice_and_peer();
     let relayed = alice.allocate(&mut world, minutes(10));
     assert_lost(peer.send(&mut world, relayed, b"knock"), NoPeerPermission);
     assert_lost(alice.send(&mut world, peer, b"hi"), NoPermission);
@@ -46,8 +45,7 @@ fn a_permission_is_for_one_allocation() {
 
 #[test]
 fn a_permission_lasts_300_seconds_to_the_second() {
-    let mut world = World::new();
-    let (alice, peer) = (world.client("alice"), world.peer());
+    let (mut world, alice, peer) = World::of_alice_and_peer();
     let relayed = alice.allocate(&mut world, minutes(60));
     alice.permit(&mut world, peer);
     world.advance(seconds(299));
@@ -59,8 +57,7 @@ fn a_permission_lasts_300_seconds_to_the_second() {
 
 #[test]
 fn a_permission_asked_for_again_lasts_300_seconds_more() {
-    let mut world = World::new();
-    let (alice, peer) = (world.client("alice"), world.peer());
+    let (mut world, alice, peer) = World::of_alice_and_peer();
     let relayed = alice.allocate(&mut world, minutes(60));
     alice.permit(&mut world, peer);
     world.advance(seconds(200));
@@ -73,8 +70,7 @@ fn a_permission_asked_for_again_lasts_300_seconds_more() {
 
 #[test]
 fn neither_data_nor_a_refresh_prolongs_a_permission() {
-    let mut world = World::new();
-    let (alice, peer) = (world.client("alice"), world.peer());
+    let (mut world, alice, peer) = World::of_alice_and_peer();
     let relayed = alice.allocate(&mut world, minutes(60));
     alice.permit(&mut world, peer);
     for _ in 0..3 {
@@ -141,8 +137,7 @@ fn what_cannot_be_read_is_a_bad_request_whatever_stands_before_it() {
 
 #[test]
 fn nobody_in_particular_is_a_bad_request() {
-    let mut world = World::new();
-    let alice = world.client("alice");
+    let (mut world, alice) = World::of_alice();
     alice.allocate(&mut world, minutes(10));
     let answer = alice.ask(&mut world, Request::new(Method::CreatePermission));
     assert_eq!(answer.code(), Some(400));
@@ -201,8 +196,7 @@ fn an_ipv4_mapped_peer_is_of_no_family() {
 
 #[test]
 fn a_peer_that_the_policy_denies_is_forbidden_and_the_reason_reported() {
-    let mut world = World::new();
-    let alice = world.client("alice");
+    let (mut world, alice) = World::of_alice();
     alice.allocate(&mut world, minutes(10));
     world.reports();
     for address in ["127.0.0.1:22", "169.254.169.254:80", "192.168.1.1:443"] {

@@ -136,8 +136,7 @@ fn a_token_is_good_once() {
 
 #[test]
 fn a_token_that_nobody_gave_out_is_refused() {
-    let mut world = World::new();
-    let alice = world.client("alice");
+    let (mut world, alice) = World::of_alice();
     let made_up = ReservationToken(*b"anything");
     assert_eq!(redeem(&mut world, alice, made_up).code(), Some(508));
     let short = Request::allocate().put_raw(ReservationToken::TYPE, b"short");
@@ -267,8 +266,7 @@ fn a_reserved_port_that_another_program_took_is_refused_and_no_other_is_given() 
 
 #[test]
 fn what_is_not_granted_reserves_nothing() {
-    let mut world = World::new();
-    let alice = world.client("alice");
+    let (mut world, alice) = World::of_alice();
     world.refuse_sockets(OpenError::Exhausted);
     let request = Request::allocate().reserve_next();
     assert_eq!(code(&mut world, alice, request), Some(508));
