@@ -179,6 +179,20 @@ impl Client {
         self.tell(world, request).answer()
     }
 
+    /// Sends a request that must be granted.
+    #[track_caller]
+    pub fn succeeds(self, world: &mut World, request: Request) {
+        let answer = self.ask(world, request);
+        assert!(answer.is_success(), "{answer:?}");
+    }
+
+    /// Sends a request that must be answered with this error code.
+    #[track_caller]
+    pub fn hears_error(self, world: &mut World, code: u16, request: Request) {
+        let answer = self.ask(world, request);
+        assert_eq!(answer.code(), Some(code), "{answer:?}");
+    }
+
     /// Sends a message, answered or not.
     #[track_caller]
     pub fn tell(self, world: &mut World, request: Request) -> Outcome {

@@ -212,11 +212,9 @@ fn a_retransmission_under_a_fresh_nonce_hears_it_too() {
 fn a_second_allocate_is_a_mismatch() {
     let (mut world, alice) = World::of_alice();
     let relayed = alice.allocate(&mut world, minutes(10));
-    let answer = alice.ask(&mut world, Request::allocate());
-    assert_eq!(answer.code(), Some(437));
+    alice.hears_error(&mut world, 437, Request::allocate());
     // The 5-tuple is checked first, whatever else is wrong with the request.
-    let bare = alice.ask(&mut world, Request::new(Method::Allocate));
-    assert_eq!(bare.code(), Some(437));
+    alice.hears_error(&mut world, 437, Request::new(Method::Allocate));
     let bob = Request::allocate().as_user("bob", &password("bob"));
     assert_eq!(alice.ask(&mut world, bob).code(), Some(437));
     assert_eq!(world.allocations(), 1);
@@ -268,10 +266,8 @@ fn an_allocation_expires_to_the_second() {
     world.advance(seconds(1));
     assert!(world.is_idle());
     assert_lost(alice.send(&mut world, peer, b"hi"), NoAllocation);
-    let answer = alice.ask(&mut world, Request::refresh(minutes(10)).nonce("old"));
-    assert_eq!(answer.code(), Some(438));
-    let answer = alice.ask(&mut world, Request::refresh(minutes(10)));
-    assert_eq!(answer.code(), Some(437));
+    alice.hears_error(&mut world, 438, Request::refresh(minutes(10)).nonce("old"));
+    alice.hears_error(&mut world, 437, Request::refresh(minutes(10)));
 }
 
 #[test]

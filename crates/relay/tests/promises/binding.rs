@@ -159,6 +159,5 @@ fn a_server_without_relay_addresses_and_users_still_answers() {
     });
     let alice = world.client("alice");
     assert!(alice.ask(&mut world, Request::binding()).is_success());
-    let answer = alice.ask(&mut world, Request::allocate());
-    assert_eq!(answer.code(), Some(401));
+    alice.hears_error(&mut world, 401, Request::allocate());
 }

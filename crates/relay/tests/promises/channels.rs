@@ -232,8 +232,7 @@ fn a_number_may_lead_elsewhere_once_its_channel_is_over() {
     let channel = alice.bind(&mut world, peer);
     world.advance(minutes(10));
     alice.ask(&mut world, Request::allocate().unsigned());
-    let answer = alice.ask(&mut world, Request::channel_bind(channel.get(), other));
-    assert!(answer.is_success());
+    alice.succeeds(&mut world, Request::channel_bind(channel.get(), other));
     assert_eq!(
         alice.send_on(&mut world, channel, b"x"),
         other.hears(relayed, b"x")

@@ -170,10 +170,7 @@ fn an_expiry_may_stand_behind_the_user_and_have_a_fraction() {
         client.allocate(&mut world, minutes(10));
         client.delete(&mut world);
         let mallory = world.client_with(&format!("x{name}"), password);
-        assert_eq!(
-            mallory.ask(&mut world, Request::allocate()).code(),
-            Some(401)
-        );
+        mallory.hears_error(&mut world, 401, Request::allocate());
     }
     // It ends with its whole second.
     world.advance(seconds(60));
@@ -319,10 +316,7 @@ fn both_spellings_of_a_name_have_one_quota() {
     let first = world.client_with(written, password);
     first.allocate(&mut world, minutes(10));
     let second = world.client_with(prepared, password);
-    assert_eq!(
-        second.ask(&mut world, Request::allocate()).code(),
-        Some(486)
-    );
+    second.hears_error(&mut world, 486, Request::allocate());
 }
 
 #[test]

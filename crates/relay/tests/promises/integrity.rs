@@ -62,8 +62,7 @@ fn unknown_attributes_are_refused_once_the_client_is_known() {
             .put_raw(0x7FFE, b"")
             .put_raw(0x0042, b"deep thought")
     };
-    let answer = alice.ask(&mut world, strange().unsigned());
-    assert_eq!(answer.code(), Some(401));
+    alice.hears_error(&mut world, 401, strange().unsigned());
     let answer = alice.ask(&mut world, strange());
     assert_eq!(answer.code(), Some(420));
     assert!(answer.is_signed());

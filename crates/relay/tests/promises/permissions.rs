@@ -88,8 +88,7 @@ fn several_peers_are_granted_at_once() {
     let mut world = World::new();
     let (alice, one, two) = (world.client("alice"), world.peer(), world.peer());
     alice.allocate(&mut world, minutes(10));
-    let request = Request::create_permission([one, two, one]);
-    assert!(alice.ask(&mut world, request).is_success());
+    alice.succeeds(&mut world, Request::create_permission([one, two, one]));
     for peer in [one, two] {
         peer.reaches(&mut world, alice, b"x");
     }
@@ -139,8 +138,7 @@ fn what_cannot_be_read_is_a_bad_request_whatever_stands_before_it() {
 fn nobody_in_particular_is_a_bad_request() {
     let (mut world, alice) = World::of_alice();
     alice.allocate(&mut world, minutes(10));
-    let answer = alice.ask(&mut world, Request::new(Method::CreatePermission));
-    assert_eq!(answer.code(), Some(400));
+    alice.hears_error(&mut world, 400, Request::new(Method::CreatePermission));
 }
 
 #[test]
@@ -149,16 +147,13 @@ fn a_peer_of_the_other_family_is_refused() {
     let (v4, v6) = (world.peer(), world.peer_v6());
     let (alice, bob) = (world.client("alice"), world.client("bob"));
     alice.allocate(&mut world, minutes(10));
-    let request = Request::allocate().family(AddressFamily::V6);
-    assert!(bob.ask(&mut world, request).is_success());
+    bob.succeeds(&mut world, Request::allocate().family(AddressFamily::V6));
     for (client, good, bad) in [(alice, v4, v6), (bob, v6, v4)] {
         client.relayed(&world);
         client.permit(&mut world, good);
         client.reaches(&mut world, good, b"x");
-        let answer = client.ask(&mut world, Request::create_permission([bad]));
-        assert_eq!(answer.code(), Some(443));
-        let answer = client.ask(&mut world, Request::channel_bind(0x4000, bad));
-        assert_eq!(answer.code(), Some(443));
+        client.hears_error(&mut world, 443, Request::create_permission([bad]));
+        client.hears_error(&mut world, 443, Request::channel_bind(0x4000, bad));
     }
 }
 
@@ -167,8 +162,7 @@ fn nothing_is_sent_to_port_zero() {
     let mut world = World::new();
     let (alice, peer) = (world.client("alice"), world.peer().on_port(0));
     alice.allocate(&mut world, minutes(10));
-    let answer = alice.ask(&mut world, Request::channel_bind(0x4000, peer));
-    assert_eq!(answer.code(), Some(403));
+    alice.hears_error(&mut world, 403, Request::channel_bind(0x4000, peer));
     alice.permit(&mut world, peer);
     assert_lost(alice.send(&mut world, peer, b"x"), PeerDenied);
 }
@@ -281,8 +275,7 @@ fn more_permissions_than_allowed_are_refused_and_none_is_installed() {
     assert_lost(alice.send(&mut world, two, b"x"), NoPermission);
     // The same peer on another port, and the same peer again, are no more than one.
     for twice in [[one, one.on_port(1)], [two, two]] {
-        let request = Request::create_permission(twice);
-        assert!(alice.ask(&mut world, request).is_success());
+        alice.succeeds(&mut world, Request::create_permission(twice));
     }
     let bind = Request::channel_bind(0x4000, three);
     assert_eq!(alice.ask(&mut world, bind).code(), Some(403));

@@ -274,8 +274,7 @@ fn a_namesake_of_another_realm_is_another_user() {
     alice.allocate(&mut world, minutes(10));
     let namesake = password("alice@example.net");
     let as_other = Request::refresh(minutes(10)).as_user("alice@example.net", &namesake);
-    let answer = alice.ask(&mut world, as_other);
-    assert_eq!(answer.code(), Some(441));
+    alice.hears_error(&mut world, 441, as_other);
     // Either spelling names the same user.
     let as_self = Request::refresh(minutes(10)).as_user("alice", &own);
     assert!(alice.ask(&mut world, as_self).is_success());
@@ -288,8 +287,7 @@ fn a_ticket_is_no_good_to_a_namesake_of_another_realm() {
     let ticket = mobility::allocate(alice, &mut world);
     let namesake = password("alice@example.net");
     let other = client_at(&mut world, NET_LISTENER, "alice", &namesake);
-    let answer = other.ask(&mut world, mobility::shown(&ticket));
-    assert_eq!(answer.code(), Some(441));
+    other.hears_error(&mut world, 441, mobility::shown(&ticket));
     let own = password("alice");
     let moved = client_at(&mut world, NET_LISTENER, "alice@example.org", &own);
     let answer = moved.ask(&mut world, mobility::shown(&ticket));
@@ -304,16 +302,14 @@ fn a_reservation_is_redeemed_in_its_realm_only() {
     let token: ReservationToken = reserved.get().unwrap();
     let namesake = password("alice@example.net");
     let other = client_at(&mut world, NET_LISTENER, "alice", &namesake);
-    let answer = other.ask(&mut world, Request::allocate().reserved(token));
-    assert_eq!(answer.code(), Some(508));
+    other.hears_error(&mut world, 508, Request::allocate().reserved(token));
     let second = client_at(
         &mut world,
         NET_LISTENER,
         "alice@example.org",
         &password("alice"),
     );
-    let answer = second.ask(&mut world, Request::allocate().reserved(token));
-    assert!(answer.is_success());
+    second.succeeds(&mut world, Request::allocate().reserved(token));
 }
 
 #[test]

@@ -52,8 +52,7 @@ fn what_is_deleted_twice_is_a_mismatch_the_second_time() {
     let (mut world, alice) = World::of_alice();
     alice.allocate(&mut world, minutes(10));
     alice.delete(&mut world);
-    let answer = alice.ask(&mut world, Request::refresh(seconds(0)));
-    assert_eq!(answer.code(), Some(437));
+    alice.hears_error(&mut world, 437, Request::refresh(seconds(0)));
 }
 
 #[test]

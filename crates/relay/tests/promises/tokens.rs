@@ -437,8 +437,7 @@ fn the_bearer_of_a_token_cannot_touch_a_users_allocation_nor_the_other_way_round
         Request::create_permission([peer]),
         Request::channel_bind(0x4000, peer),
     ] {
-        let answer = guest.ask(&mut world, request.as_user(alice.0, &alice.1));
-        assert_eq!(answer.code(), Some(441));
+        guest.hears_error(&mut world, 441, request.as_user(alice.0, &alice.1));
     }
     assert_eq!(world.allocations(), 2);
 }
@@ -480,8 +479,7 @@ fn one_token_is_one_account_to_quotas() {
     let first = world.client_with_token(grant.clone());
     first.allocate(&mut world, minutes(10));
     let second = world.client_with_token(grant);
-    let answer = second.ask(&mut world, Request::allocate());
-    assert_eq!(answer.code(), Some(486));
+    second.hears_error(&mut world, 486, Request::allocate());
     // Other tokens that the same key sealed are not concerned.
     let other = Mint::new(2).client(&mut world);
     other.allocate(&mut world, minutes(10));
@@ -489,10 +487,7 @@ fn one_token_is_one_account_to_quotas() {
     let third = Mint::new(3).south().now(&world);
     first.take_token(&mut world, third.clone());
     first.refresh(&mut world, minutes(10));
-    assert_eq!(
-        second.ask(&mut world, Request::allocate()).code(),
-        Some(486)
-    );
+    second.hears_error(&mut world, 486, Request::allocate());
     let fourth = world.client_with_token(third);
     fourth.allocate(&mut world, minutes(10));
     first.delete(&mut world);
@@ -508,12 +503,10 @@ fn a_bearer_takes_an_allocation_along_with_the_token_that_it_lives_on() {
     let relayed = home.relayed(&world);
     // A thief who saw the ticket on its way, and has a token of the same key.
     let thief = Mint::new(2).client(&mut world);
-    let answer = thief.ask(&mut world, mobility::shown(&ticket));
-    assert_eq!(answer.code(), Some(441));
+    thief.hears_error(&mut world, 441, mobility::shown(&ticket));
 
     let away = world.roam(home, 0, relay::Transport::Udp);
-    let moved = away.ask(&mut world, mobility::shown(&ticket));
-    assert!(moved.is_success());
+    away.succeeds(&mut world, mobility::shown(&ticket));
     away.permit(&mut world, peer);
     let heard = away.send(&mut world, peer, b"here");
     assert_eq!(heard, peer.hears(relayed, b"here"));
@@ -548,8 +541,7 @@ fn a_nonce_outlasts_its_lifetime_with_an_allocation_that_a_token_opened() {
     let nonce = guest.nonce(&mut world);
     for _ in 0..4 {
         world.advance(minutes(9));
-        let answer = guest.ask(&mut world, Request::refresh(minutes(10)));
-        assert!(answer.is_success());
+        guest.succeeds(&mut world, Request::refresh(minutes(10)));
     }
     assert_eq!(guest.nonce(&mut world), nonce);
 }
@@ -560,8 +552,7 @@ fn a_stale_nonce_under_a_wrong_key_is_a_wrong_key() {
     let mut grant = Mint::new(1).now(&world);
     grant.mac_key = vec![4; 20];
     let thief = world.client_with_token(grant);
-    let answer = thief.ask(&mut world, Request::allocate().nonce("stale"));
-    assert_eq!(answer.code(), Some(401));
+    thief.hears_error(&mut world, 401, Request::allocate().nonce("stale"));
     assert_eq!(refusal(&mut world), Reject::BadIntegrity);
 }
 
@@ -612,8 +603,7 @@ fn a_token_without_integrity_is_challenged() {
     let request = Request::allocate()
         .unsigned()
         .put_raw(AccessToken::TYPE, &grant.token);
-    let answer = stranger.ask(&mut world, request);
-    assert_eq!(answer.code(), Some(401));
+    stranger.hears_error(&mut world, 401, request);
     assert_eq!(world.counters().challenges, 1);
 }
 
@@ -657,8 +647,7 @@ fn a_retransmitted_allocate_hears_the_same_again() {
     let again = guest.packet(&mut world, &packet).answer();
     assert!(first.is_success());
     assert_eq!(first.as_bytes(), again.as_bytes());
-    let answer = guest.ask(&mut world, Request::allocate());
-    assert_eq!(answer.code(), Some(437));
+    guest.hears_error(&mut world, 437, Request::allocate());
 }
 
 #[test]
@@ -697,11 +686,9 @@ fn where_sha256_is_required_a_token_signs_with_it_or_is_refused() {
     let guest = guest(&mut world);
     assert_unauthorized(&mut world, guest, &Reject::Sha256Required);
     let new = Proof::New(PasswordAlgorithm::SHA256);
-    let opened = guest.ask(&mut world, Request::allocate().proof(new));
-    assert!(opened.is_success());
+    guest.succeeds(&mut world, Request::allocate().proof(new));
     let peer = world.peer();
-    let old = guest.ask(&mut world, Request::create_permission([peer]));
-    assert_eq!(old.code(), Some(401));
+    guest.hears_error(&mut world, 401, Request::create_permission([peer]));
     let new = Request::create_permission([peer]).proof(new);
     assert!(guest.ask(&mut world, new).is_success());
 }
