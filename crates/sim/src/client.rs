@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use relay::{AddressFamily, ChannelNumber, ClientTuple, Icmp, Transport};
+use relay::{AddressFamily, ChannelNumber, ClientTuple, Icmp, Rules, Transport};
 use wire::attributes::{
     ChannelNumberAttribute, Lifetime, Nonce, PasswordAlgorithms, Realm, RequestedAddressFamily,
     XorPeerAddress, XorRelayedAddress,
@@ -153,6 +153,11 @@ impl Client {
 }
 
 impl World {
+    /// A server of one shard with changed rules.
+    pub fn ruled(change: impl FnOnce(&mut Rules)) -> Self {
+        Self::with(|config| change(config.rules_mut()))
+    }
+
     /// A server of one shard, and a client.
     pub fn of_alice() -> (Self, Client) {
         let mut world = Self::new();

@@ -169,9 +169,9 @@ fn a_lifetime_is_held_between_the_default_and_the_maximum() {
 
 #[test]
 fn the_configured_lifetimes_are_those_granted() {
-    let mut world = World::with(|config| {
-        config.rules_mut().limits.default_lifetime = seconds(30);
-        config.rules_mut().limits.max_lifetime = seconds(90);
+    let mut world = World::ruled(|rules| {
+        rules.limits.default_lifetime = seconds(30);
+        rules.limits.max_lifetime = seconds(90);
     });
     for (asked, granted) in [(1, 30), (60, 60), (600, 90)] {
         let alice = world.client("alice");

@@ -92,7 +92,7 @@ fn a_live_channel_carries_data_both_ways_after_its_permission_has_lapsed() {
 /// Any error to a ChannelBind ends Chromium's connection through it.
 #[test]
 fn a_live_channel_is_renewed_where_there_is_no_room_for_its_permission() {
-    let mut world = World::with(|config| config.rules_mut().limits.permissions = 2);
+    let mut world = World::ruled(|rules| rules.limits.permissions = 2);
     let alice = world.client("alice");
     alice.allocate(&mut world, minutes(60));
     let (peer, one, other) = (world.peer(), world.peer(), world.peer());
@@ -298,7 +298,7 @@ fn a_deleted_allocation_leaves_no_channel_to_the_next() {
 
 #[test]
 fn more_channels_than_allowed_are_refused() {
-    let mut world = World::with(|config| config.rules_mut().limits.channels = 2);
+    let mut world = World::ruled(|rules| rules.limits.channels = 2);
     let (alice, peer) = (world.client("alice"), world.peer());
     alice.allocate(&mut world, minutes(60));
     let bind = |number| Request::channel_bind(number, peer.on_port(number));

@@ -16,7 +16,7 @@ use crate::icmp::allocate_both;
 
 #[test]
 fn a_payload_of_any_length_arrives_whole() {
-    let mut world = World::with(|config| config.rules_mut().limits.stream_indication = 65_535);
+    let mut world = World::ruled(|rules| rules.limits.stream_indication = 65_535);
     let (alice, peer) = (world.client("alice"), world.peer());
     let (bob, far) = (world.tcp_client("bob"), world.peer());
     for (client, peer) in [(alice, peer), (bob, far)] {
@@ -202,7 +202,7 @@ fn no_data_indication_on_a_stream_is_longer_than_the_limit() {
 /// libnice writes behind the end of its buffer and pion falls out of step.
 #[test]
 fn no_frame_on_a_stream_is_longer_than_65_535_bytes_whatever_is_configured() {
-    let mut world = World::with(|config| config.rules_mut().limits.stream_indication = usize::MAX);
+    let mut world = World::ruled(|rules| rules.limits.stream_indication = usize::MAX);
     let (alice, peer) = (world.tcp_client("alice"), world.peer());
     let bound = peer.on_port(9);
     let relayed = alice.allocate(&mut world, minutes(10));

@@ -38,9 +38,9 @@ fn an_old_client_hears_nothing_of_icmp_and_a_new_one_does() {
         (IcmpTold::Always, true, true),
         (IcmpTold::Never, false, false),
     ] {
-        let mut world = World::with(|config| {
-            config.rules_mut().sha256 = Sha256::Offer;
-            config.rules_mut().icmp = told;
+        let mut world = World::ruled(|rules| {
+            rules.sha256 = Sha256::Offer;
+            rules.icmp = told;
         });
         let (old, new, peer) = (world.client("alice"), world.client("bob"), world.peer());
         let request = Request::allocate().proof(Proof::New(PasswordAlgorithm::SHA256));
@@ -80,7 +80,7 @@ fn what_nobody_signed_makes_no_client_new() {
 /// A client that names MD5 has read RFC 8489 all the same.
 #[test]
 fn an_algorithm_that_is_named_is_enough_to_be_told() {
-    let mut world = World::with(|config| config.rules_mut().sha256 = Sha256::Offer);
+    let mut world = World::ruled(|rules| rules.sha256 = Sha256::Offer);
     let (alice, peer) = (world.client("alice"), world.peer());
     let request = Request::allocate().proof(Proof::New(PasswordAlgorithm::MD5));
     assert!(alice.ask(&mut world, request).is_success());

@@ -72,7 +72,7 @@ fn unknown_attributes_are_refused_once_the_client_is_known() {
 
 #[test]
 fn every_refusal_of_a_known_client_is_signed() {
-    let mut world = World::with(|config| config.rules_mut().limits.per_user = Some(1));
+    let mut world = World::ruled(|rules| rules.limits.per_user = Some(1));
     let (alice, bob) = (world.client("alice"), world.client("bob"));
     let peer = world.peer();
     let denied = sim::Peer::at("127.0.0.1:22");
@@ -163,7 +163,7 @@ fn no_single_byte_of_a_signed_request_can_change() {
         Proof::New(PasswordAlgorithm::MD5),
         Proof::New(PasswordAlgorithm::SHA256),
     ] {
-        let mut world = World::with(|config| config.rules_mut().sha256 = Sha256::Offer);
+        let mut world = World::ruled(|rules| rules.sha256 = Sha256::Offer);
         let alice = world.client("alice");
         alice.allocate(&mut world, minutes(10));
         let request = Request::refresh(seconds(0)).proof(proof);

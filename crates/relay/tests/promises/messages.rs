@@ -69,11 +69,11 @@ const SMALLEST_MTU: usize = 576 - 20 - 8;
 #[test]
 fn every_answer_fits_the_smallest_mtu_under_the_longest_plain_realm() {
     let realm = "r".repeat(127);
-    let mut world = World::with(|config| {
-        config.rules_mut().sha256 = relay::Sha256::Offer;
+    let mut world = World::ruled(|rules| {
+        rules.sha256 = relay::Sha256::Offer;
         let mut keys = Keys::new(realm);
         keys.add_user("alice", &password("alice")).unwrap();
-        config.rules_mut().realms = keys.into();
+        rules.realms = keys.into();
     });
     let (alice, bob) = (world.client("alice"), world.client("alice"));
     let peer = world.peer();
@@ -144,11 +144,11 @@ fn reserved_bits_are_written_as_zero() {
 
 #[test]
 fn a_known_client_hears_the_reason_in_words() {
-    let mut world = World::with(|config| {
-        config.rules_mut().limits = Limits {
+    let mut world = World::ruled(|rules| {
+        rules.limits = Limits {
             per_user: Some(1),
             ..Limits::default()
-        };
+        }
     });
     let (alice, bob, other) = (
         world.client("alice"),

@@ -214,7 +214,7 @@ fn a_peer_that_the_policy_denies_is_forbidden_and_the_reason_reported() {
 
 /// Only a range of ports of 10.1.2.3 is open.
 fn world_with_some_ports() -> World {
-    World::with(|config| {
+    World::ruled(|rules| {
         let own = Own {
             listeners: vec![LISTENER],
             addresses: vec![LOCAL],
@@ -222,7 +222,7 @@ fn world_with_some_ports() -> World {
             relay_ports: 49_152..=65_535,
         };
         let allow = vec!["10.1.2.0/24:5000-6000".parse().unwrap()];
-        config.rules_mut().policy = Policy::new(Mode::Closed, allow, vec![], own);
+        rules.policy = Policy::new(Mode::Closed, allow, vec![], own);
     })
 }
 
@@ -261,7 +261,7 @@ fn a_channel_is_judged_by_its_port() {
 
 #[test]
 fn more_permissions_than_allowed_are_refused_and_none_is_installed() {
-    let mut world = World::with(|config| config.rules_mut().limits.permissions = 2);
+    let mut world = World::ruled(|rules| rules.limits.permissions = 2);
     let (alice, one, two, three) = (
         world.client("alice"),
         world.peer(),

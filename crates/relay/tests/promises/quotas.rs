@@ -7,7 +7,7 @@ use wire::Method;
 
 #[test]
 fn a_user_has_no_more_allocations_than_allowed() {
-    let mut world = World::with(|config| config.rules_mut().limits.per_user = Some(2));
+    let mut world = World::ruled(|rules| rules.limits.per_user = Some(2));
     for _ in 0..2 {
         world.client("alice").allocate(&mut world, minutes(10));
     }
@@ -19,7 +19,7 @@ fn a_user_has_no_more_allocations_than_allowed() {
 
 #[test]
 fn what_ends_makes_room_at_once() {
-    let mut world = World::with(|config| config.rules_mut().limits.per_user = Some(1));
+    let mut world = World::ruled(|rules| rules.limits.per_user = Some(1));
     let (one, two, three) = (
         world.client("alice"),
         world.client("alice"),
@@ -62,9 +62,9 @@ fn a_users_quota_is_one_over_all_shards() {
 
 #[test]
 fn refused_allocates_use_up_nothing() {
-    let mut world = World::with(|config| {
-        config.rules_mut().limits.per_user = Some(1);
-        config.rules_mut().limits.total = Some(1);
+    let mut world = World::ruled(|rules| {
+        rules.limits.per_user = Some(1);
+        rules.limits.total = Some(1);
     });
     let alice = world.client("alice");
     for _ in 0..3 {
@@ -101,7 +101,7 @@ fn an_allocate_without_a_port_uses_up_nothing() {
 
 #[test]
 fn a_retransmitted_allocate_counts_once() {
-    let mut world = World::with(|config| config.rules_mut().limits.per_user = Some(2));
+    let mut world = World::ruled(|rules| rules.limits.per_user = Some(2));
     let alice = world.client("alice");
     let packet = alice.write(&mut world, &Request::allocate());
     for _ in 0..5 {
@@ -112,8 +112,8 @@ fn a_retransmitted_allocate_counts_once() {
 
 /// A server of time-limited credentials that grants each person one allocation.
 pub(crate) fn one_for_each_person() -> World {
-    World::with(|config| {
-        let rules = config.rules_mut();
+    World::ruled(|rules| {
+        let rules = rules;
         rules.realms.default_keys().add_secret(b"north");
         rules.limits.per_user = Some(1);
     })
@@ -152,7 +152,7 @@ fn time_limited_names_of_one_person_share_a_quota_in_every_form() {
 
 #[test]
 fn an_allocation_that_is_being_opened_counts() {
-    let mut world = World::with(|config| config.rules_mut().limits.per_user = Some(1));
+    let mut world = World::ruled(|rules| rules.limits.per_user = Some(1));
     let (one, two) = (world.client("alice"), world.client("alice"));
     world.hold_sockets();
     one.tell(&mut world, Request::allocate());

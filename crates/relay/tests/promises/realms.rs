@@ -147,8 +147,8 @@ fn a_name_that_ends_in_no_realm_of_ours_is_just_a_name() {
 
 #[test]
 fn a_user_may_be_given_with_the_realm_and_come_without() {
-    let mut world = World::with(|config| {
-        let keys = config.rules_mut().realms.default_keys();
+    let mut world = World::ruled(|rules| {
+        let keys = rules.realms.default_keys();
         keys.add_user("erin@example.org", "wonderland").unwrap();
     });
     for name in ["erin", "erin@example.org"] {
@@ -160,15 +160,11 @@ fn a_user_may_be_given_with_the_realm_and_come_without() {
 
 #[test]
 fn time_limited_names_have_realms_too() {
-    let mut world = World::with(|config| {
-        config
-            .rules_mut()
-            .realms
-            .default_keys()
-            .add_secret(b"south");
+    let mut world = World::ruled(|rules| {
+        rules.realms.default_keys().add_secret(b"south");
         let mut keys = Keys::new(NET);
         keys.add_secret(b"north");
-        config.rules_mut().realms.add(realm(keys));
+        rules.realms.add(realm(keys));
     });
     let expiry = world.now().unix.as_secs() + 60;
     let minted = |secret: &[u8], user| mint(Mint::Sha1, secret, user, expiry);
@@ -314,13 +310,13 @@ fn a_reservation_is_redeemed_in_its_realm_only() {
 
 #[test]
 fn a_realm_has_a_quota_for_its_users_together_and_one_for_each() {
-    let mut world = World::with(|config| {
-        config.rules_mut().limits.per_user = Some(1);
+    let mut world = World::ruled(|rules| {
+        rules.limits.per_user = Some(1);
         let mut keys = Keys::new(NET);
         for user in ["alice", "dave"] {
             keys.add_user(user, &password(user)).unwrap();
         }
-        config.rules_mut().realms.add(Realm {
+        rules.realms.add(Realm {
             total: Some(3),
             per_user: Some(2),
             ..realm(keys)

@@ -332,9 +332,8 @@ fn a_request_that_no_server_would_grant_is_refused_here() {
 /// No port is free, or no descriptor: a refusal that comes late is answered like one at once.
 #[test]
 fn a_client_whose_socket_cannot_be_opened_is_sent_on_in_place_of_a_508() {
-    let mut world = World::with(|config| {
-        config.rules_mut().redirects = vec![redirect(&TO[..1], When::Allocations(1))]
-    });
+    let mut world =
+        World::ruled(|rules| rules.redirects = vec![redirect(&TO[..1], When::Allocations(1))]);
     let (alice, bob) = (world.client("alice"), world.client("bob"));
     alice.nonce(&mut world);
     bob.allocate(&mut world, minutes(10));

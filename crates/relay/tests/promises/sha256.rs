@@ -279,13 +279,9 @@ fn a_hash_of_the_name_is_as_good_as_the_name() {
 
 #[test]
 fn hashes_are_not_offered_where_names_cannot_be_known() {
-    let mut world = World::with(|config| {
-        config.rules_mut().sha256 = Sha256::Offer;
-        config
-            .rules_mut()
-            .realms
-            .default_keys()
-            .add_secret(b"north");
+    let mut world = World::ruled(|rules| {
+        rules.sha256 = Sha256::Offer;
+        rules.realms.default_keys().add_secret(b"north");
     });
     let alice = world.client("alice");
     let challenge = challenge(&mut world, alice);
@@ -300,13 +296,9 @@ fn hashes_are_not_offered_where_names_cannot_be_known() {
 
 #[test]
 fn sha256_keys_are_not_offered_where_one_user_has_none() {
-    let mut world = World::with(|config| {
-        config.rules_mut().sha256 = Sha256::Offer;
-        config
-            .rules_mut()
-            .realms
-            .default_keys()
-            .add_key("dave", [7; 16]);
+    let mut world = World::ruled(|rules| {
+        rules.sha256 = Sha256::Offer;
+        rules.realms.default_keys().add_key("dave", [7; 16]);
     });
     let alice = world.client("alice");
     let challenge = challenge(&mut world, alice);
