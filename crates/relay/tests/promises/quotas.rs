@@ -113,7 +113,6 @@ fn a_retransmitted_allocate_counts_once() {
 /// A server of time-limited credentials that grants each person one allocation.
 pub(crate) fn one_for_each_person() -> World {
     World::ruled(|rules| {
-        let rules = rules;
         rules.realms.default_keys().add_secret(b"north");
         rules.limits.per_user = Some(1);
     })
