@@ -32,9 +32,7 @@ pub(crate) fn run(part: &str, workspace: &Workspace, steps: &mut Steps) -> Resul
         })?;
         by_target.entry(target).or_default().insert(&test.name);
     }
-    if by_target.keys().any(|target| is_of_the_server(target)) {
-        steps.run("needed", || prepare(workspace))?;
-    }
+    steps.run("needed", || prepare(workspace, &by_target))?;
     for (target, names) in by_target {
         // Steps remembers the failure.
         let _ = steps.run("test", || {
@@ -48,25 +46,38 @@ pub(crate) fn run(part: &str, workspace: &Workspace, steps: &mut Steps) -> Resul
     steps.all_passed()
 }
 
-/// Whether tests of this target run the server's binary.
-fn is_of_the_server(target: &[String]) -> bool {
-    target[1] == "hairpin" && target[2] == "--test"
-}
-
-/// The server in debug, and what the tests' clients need below `target`. A missing package of the system is only told:
-/// most tests do not need it.
-fn prepare(workspace: &Workspace) -> Result<(), Failure> {
-    run_program(cargo(workspace).args(["build", "--bin", "hairpin"]))?;
-    let lack = tools::missing();
-    if !lack.is_empty() {
-        eprintln!(
-            "   not installed, and some tests need it: {}",
-            lack.join(" ")
-        );
+/// Builds what the tests run: the server in debug, and other clients below `target`. A missing package of the system is
+/// only told, as most tests do not need it.
+fn prepare(
+    workspace: &Workspace,
+    targets: &BTreeMap<Vec<String>, BTreeSet<&str>>,
+) -> Result<(), Failure> {
+    let is_named = |name: &str| {
+        targets
+            .keys()
+            .any(|target| target[1..] == ["hairpin", "--test", name])
+    };
+    if !targets
+        .keys()
+        .any(|target| target[1..3] == ["hairpin", "--test"])
+    {
         return Ok(());
     }
-    python::install(workspace)?;
-    clients::install(workspace)
+    run_program(cargo(workspace).args(["build", "--bin", "hairpin"]))?;
+    let missing = tools::missing();
+    if !missing.is_empty() {
+        eprintln!(
+            "   not installed, and some tests need it: {}",
+            missing.join(" ")
+        );
+    }
+    if is_named("calls") {
+        clients::install(workspace)?;
+    }
+    if is_named("calls") || is_named("black_box") {
+        python::install(workspace)?;
+    }
+    Ok(())
 }
 
 /// How cargo is told of the target that a source file belongs to.
