@@ -1,14 +1,14 @@
 //! One question to a STUN server: a Binding from one socket to one address, with the attributes of
 //! RFC 5780.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use client::{Client, Event, Retransmission, Transport};
 use wire::attributes::{
     ChangeRequest, MappedAddress, OtherAddress, Padding, ResponsePort, XorMappedAddress,
 };
-use wire::{Class, Message, Method, TransactionId, Writer};
+use wire::{Class, Message, Method, NotOneHost, TransactionId, Writer};
 
 /// A socket of the probe, bound to a port of its own.
 ///
@@ -282,10 +282,7 @@ fn read(packet: &[u8], (at, from, took): (Socket, SocketAddr, Duration)) -> Opti
 /// is to make us send to a group, to a broadcast address, or to ourselves.
 fn is_host(server: SocketAddr, told: SocketAddr) -> bool {
     let (from, ip) = (server.ip().to_canonical(), told.ip().to_canonical());
-    let is_broadcast = matches!(ip, IpAddr::V4(ip) if ip.is_broadcast());
-    told.port() != 0
-        && !(ip.is_unspecified() || ip.is_multicast() || is_broadcast)
-        && (!ip.is_loopback() || from.is_loopback())
+    told.port() != 0 && NotOneHost::of(ip).is_none() && (!ip.is_loopback() || from.is_loopback())
 }
 
 /// A question is sent three times and given up after `timeout`. One that is to die on its way is

@@ -20,6 +20,18 @@ impl Server {
         }
     }
 
+    /// Frees the ports that were reserved and not redeemed in time.
+    pub(crate) fn expire_reservations(&mut self, now: Instant) {
+        for local in self.shared.reservations.expire(now) {
+            self.shared.ports.release(local.ip(), local.port());
+        }
+        let next = self.shared.reservations.next_deadline();
+        self.reservations_reminder = next.is_some();
+        if let Some(next) = next {
+            self.timers.arm(next, Timer::Reservations);
+        }
+    }
+
     /// Ends an allocation with all it has.
     pub(crate) fn remove_allocation(&mut self, now: Instant, id: AllocationId, cause: EndCause) {
         let Some(allocation) = self.allocations.remove(id) else {

@@ -54,7 +54,9 @@ mod special;
 mod tests;
 
 use std::iter;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
+
+use wire::NotOneHost;
 
 pub(crate) use face::is_tunnelled;
 pub use face::{Face, Form};
@@ -202,16 +204,12 @@ fn require_one_host(ip: IpAddr, port: u16) -> Result<(), Rule> {
     if port == 0 {
         return Err(Rule::PortZero);
     }
-    if ip.is_unspecified() {
-        return Err(Rule::Unspecified);
+    match NotOneHost::of(ip) {
+        None => Ok(()),
+        Some(NotOneHost::Unspecified) => Err(Rule::Unspecified),
+        Some(NotOneHost::Multicast) => Err(Rule::Multicast),
+        Some(NotOneHost::Broadcast) => Err(Rule::Broadcast),
     }
-    if ip.is_multicast() {
-        return Err(Rule::Multicast);
-    }
-    if ip == IpAddr::V4(Ipv4Addr::BROADCAST) {
-        return Err(Rule::Broadcast);
-    }
-    Ok(())
 }
 
 /// The first entry that names the transport address.

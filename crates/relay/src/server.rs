@@ -16,61 +16,16 @@ use crate::auth::Signed;
 use crate::effects::Effects;
 use crate::keyring::Keyring;
 use crate::mobility::{Guests, Tickets};
-use crate::nat_discovery::{Lines, Link};
+use crate::nat_discovery::Partners;
 use crate::nonce::Nonces;
 use crate::request::{self, opening, send};
 use crate::routes::Routes;
 use crate::sha256::Offered;
 use crate::timers::{Timer, Timers};
 use crate::{
-    AllocationId, Budget, ClientTuple, Config, Counters, DropReason, Effect, EndCause, Now,
-    OpenError, PeerAddr, Ports, Quotas, Reject, RelayId, Reservations, Rules, ShardId, Verdict,
-    Whereabouts,
+    AllocationId, ClientTuple, Config, Counters, DropReason, Effect, EndCause, Now, OpenError,
+    PeerAddr, Reject, RelayId, Rules, ShardId, Shared, Verdict,
 };
-
-/// The state that the shards of one process share, on the slow path only.
-#[derive(Debug)]
-pub struct Shared {
-    /// Free ports.
-    pub ports: Ports,
-    /// How many allocations there are.
-    pub quotas: Quotas,
-    /// Ports kept for a second allocation.
-    pub reservations: Reservations,
-    /// The rest of the bytes that strangers may be sent.
-    pub budget: Budget,
-    /// Where the allocations are that may move.
-    pub whereabouts: Whereabouts,
-    /// The state that every shard needs to write to partners.
-    pub(crate) lines: Lines,
-}
-
-impl Shared {
-    /// For the shards that follow this configuration.
-    pub fn new(config: &Config) -> Self {
-        config.rules.realms.prepare();
-        let locals = config.relays.iter().map(|relay| relay.local);
-        Self {
-            ports: Ports::new(locals, config.ports),
-            quotas: Quotas::default(),
-            reservations: Reservations::default(),
-            budget: Budget::new(&config.secret),
-            whereabouts: Whereabouts::default(),
-            lines: Lines::new(&config.nat_discovery),
-        }
-    }
-
-    /// From now on the shards grant no new allocation, and serve those they have to the end. This
-    /// cannot be undone.
-    pub fn drain(&self) {
-        self.quotas.drain();
-    }
-
-    /// Whether the shards were told to drain and the last allocation has ended.
-    pub fn is_drained(&self) -> bool {
-        self.quotas.is_drained()
-    }
-}
 
 /// The whole TURN server of one shard, as a value.
 ///
@@ -125,8 +80,7 @@ pub struct Server {
     pub(crate) timers: Timers,
     /// Whether [`Timer::Reservations`] is armed.
     pub(crate) reservations_reminder: bool,
-    /// The partners that this shard keeps in touch with.
-    pub(crate) links: Vec<Link>,
+    pub(crate) partners: Partners,
     pub(crate) effects: Effects,
     pub(crate) counters: Counters,
     /// Where answers are written; grows to the longest and stays.
@@ -180,7 +134,7 @@ impl Server {
             passed_by: None,
             timers,
             reservations_reminder: reserved.is_some(),
-            links: Vec::new(),
+            partners: Partners::default(),
             effects: Effects::default(),
             counters: Counters::default(),
             reply: Vec::new(),
@@ -211,15 +165,6 @@ impl Server {
         let ids: Vec<AllocationId> = self.allocations.ids().collect();
         for id in ids {
             self.judge_peers_of(id);
-        }
-    }
-
-    /// Ends the permissions and channels of peers that the policy denies by now.
-    pub(crate) fn judge_peers_of(&mut self, id: AllocationId) {
-        let rules = Arc::clone(&self.rules);
-        self.end_denied_channels(id, &rules.policy);
-        if let Some(allocation) = self.allocations.get_mut(id) {
-            allocation.permissions.judge_again(&rules.policy);
         }
     }
 
@@ -359,7 +304,13 @@ impl Server {
     fn end_what_is_due(&mut self, now: Now) {
         while let Some(timer) = self.timers.pop(now.mono) {
             match timer {
-                Timer::Partner(family) => self.remind_partner(now, family),
+                Timer::Partner(family) => {
+                    let (lines, effects) = (&self.shared.lines, &mut self.effects);
+                    let next = self.partners.handle_timeout(now, family, lines, effects);
+                    if let Some(next) = next {
+                        self.timers.arm(next, Timer::Partner(family));
+                    }
+                }
                 Timer::Relay(relay) => self.expire(now.mono, relay),
                 Timer::Channel(id, channel) => self.expire_channel(id, channel),
                 Timer::ForeignPort(local) => {
@@ -368,17 +319,6 @@ impl Server {
                 Timer::Reservations => self.expire_reservations(now.mono),
                 Timer::Key(name) => self.give_up_key(now, &name),
             }
-        }
-    }
-
-    fn expire_reservations(&mut self, now: Instant) {
-        for local in self.shared.reservations.expire(now) {
-            self.shared.ports.release(local.ip(), local.port());
-        }
-        let next = self.shared.reservations.next_deadline();
-        self.reservations_reminder = next.is_some();
-        if let Some(next) = next {
-            self.timers.arm(next, Timer::Reservations);
         }
     }
 

@@ -17,20 +17,112 @@ use rand::Rng;
 use wire::attributes::ChangeRequest;
 use wire::{AddressFamily, Method};
 
-use super::line::{Line, micros};
+use super::line::{Line, Lines, micros};
 use super::note::{Content, Setting};
 use super::window::Window;
-use super::{Corner, Errand, PartnerFlaw};
+use super::{Corner, Errand, NatDiscovery, PartnerFlaw};
+use crate::effects::Effects;
 use crate::request::{Head, Origin, Success, may_amplify};
-use crate::timers::Timer;
+use crate::timers::{Timer, Timers};
 use crate::{
     ClientTuple, Destination, DropReason, Effect, Now, Outgoing, PartnerNews, Report, Server,
     Transport, Verdict,
 };
 
+/// The partners, in the shard that keeps the links to them; empty in every other.
+#[derive(Debug, Default)]
+pub(crate) struct Partners(Vec<Link>);
+
+impl Partners {
+    /// Begins a session with each partner. The first keepalives are due at once.
+    fn begin(
+        discoveries: &[NatDiscovery],
+        lines: &Lines,
+        rng: &mut impl Rng,
+        timers: &mut Timers,
+        now: Now,
+    ) -> Self {
+        let links = discoveries.iter().filter_map(|discovery| {
+            let family = discovery.family();
+            let (partner, line) = (discovery.partner()?, lines.of(family)?);
+            // 0 stands for no session.
+            line.begin(rng.next_u64() | 1);
+            timers.arm(now.mono, Timer::Partner(family));
+            Some(Link {
+                family,
+                partner: partner.socket(),
+                setting: Setting {
+                    address: partner.address,
+                    ports: discovery.ports,
+                },
+                heard: None,
+                window: Window::new(),
+                complained: None,
+            })
+        });
+        Self(links.collect())
+    }
+
+    /// Reads a datagram from `from`. Keepalives are dealt with here; an errand is for the caller.
+    fn handle(
+        &mut self,
+        now: Now,
+        from: SocketAddr,
+        packet: &[u8],
+        lines: &Lines,
+        effects: &mut Effects,
+    ) -> Result<Option<(AddressFamily, Errand)>, DropReason> {
+        let link = self.0.iter_mut().find(|link| link.partner == from);
+        let found = link.and_then(|link| Some((lines.of(link.family)?, link)));
+        let (line, link) = found.ok_or(DropReason::NoPartner)?;
+        match link.hear(now, line, packet) {
+            Ok(Heard::Keepalive { names_us, is_news }) => {
+                if names_us && !line.set_met(true) {
+                    link.report(PartnerNews::Met, effects);
+                }
+                if is_news {
+                    link.tell(now, line, effects);
+                }
+                Ok(None)
+            }
+            Ok(Heard::Errand(errand)) => Ok(Some((link.family, errand))),
+            Err(flaw) => {
+                if link.may_complain(now.mono) {
+                    link.report(PartnerNews::Ignored(flaw), effects);
+                }
+                Err(flaw.drop_reason())
+            }
+        }
+    }
+
+    /// Sends the keepalive that is due to the partner of a family, and gives the partner up if it
+    /// was silent for too long. Returns when the next is due.
+    pub(crate) fn handle_timeout(
+        &mut self,
+        now: Now,
+        family: AddressFamily,
+        lines: &Lines,
+        effects: &mut Effects,
+    ) -> Option<Instant> {
+        let link = self.0.iter_mut().find(|link| link.family == family)?;
+        let line = lines.of(family)?;
+        let lost_at = link.heard.map(|heard| heard + SILENCE);
+        if lost_at.is_some_and(|lost_at| lost_at <= now.mono) {
+            link.heard = None;
+            line.set_met(false);
+            link.report(PartnerNews::Lost, effects);
+        }
+        link.tell(now, line, effects);
+        Some(match lost_at.filter(|lost_at| *lost_at > now.mono) {
+            Some(lost_at) => lost_at.min(now.mono + KEEPALIVE),
+            None => now.mono + GREETING,
+        })
+    }
+}
+
 /// The state of a partner, in the shard that keeps the link to it.
 #[derive(Debug)]
-pub(crate) struct Link {
+struct Link {
     family: AddressFamily,
     /// The address that its notes come from and ours go to.
     partner: SocketAddr,
@@ -57,28 +149,8 @@ enum Heard {
 impl Server {
     /// Makes this shard the one that keeps the links to the partners.
     pub fn keep_partners(&mut self, now: Now) {
-        let config = Arc::clone(&self.config);
-        for discovery in &config.nat_discovery {
-            let family = discovery.family();
-            let (Some(partner), Some(line)) = (discovery.partner(), self.shared.lines.of(family))
-            else {
-                continue;
-            };
-            // 0 stands for no session.
-            line.begin(self.rng.next_u64() | 1);
-            self.links.push(Link {
-                family,
-                partner: partner.socket(),
-                setting: Setting {
-                    address: partner.address,
-                    ports: discovery.ports,
-                },
-                heard: None,
-                window: Window::new(),
-                complained: None,
-            });
-            self.timers.arm(now.mono, Timer::Partner(family));
-        }
+        let (discoveries, lines) = (&self.config.nat_discovery, &self.shared.lines);
+        self.partners = Partners::begin(discoveries, lines, &mut self.rng, &mut self.timers, now);
     }
 
     /// Handles a datagram that came to the port for partners. RFC 5780 describes one server with
@@ -90,32 +162,12 @@ impl Server {
         packet: &[u8],
     ) -> Verdict<'_, 'static> {
         self.handle_timeout(now);
-        let shared = Arc::clone(&self.shared);
         let from = SocketAddr::new(from.ip().to_canonical(), from.port());
-        let mut links = self.links.iter_mut();
-        let link = links.find(|link| link.partner == from);
-        let found = link.and_then(|link| Some((shared.lines.of(link.family)?, link)));
-        let Some((line, link)) = found else {
-            return self.discard(DropReason::NoPartner);
-        };
-        let (family, partner) = (link.family, link.partner);
-        match link.hear(now, line, packet) {
-            Ok(Heard::Keepalive { names_us, is_news }) => {
-                if names_us && !line.set_met(true) {
-                    self.report_partner(partner, PartnerNews::Met);
-                }
-                if is_news {
-                    self.tell_partner(now, family);
-                }
-                Verdict::Done
-            }
-            Ok(Heard::Errand(errand)) => self.run(now, family, errand),
-            Err(flaw) => {
-                if link.may_complain(now.mono) {
-                    self.report_partner(partner, PartnerNews::Ignored(flaw));
-                }
-                self.discard(flaw.drop_reason())
-            }
+        let (lines, effects) = (&self.shared.lines, &mut self.effects);
+        match self.partners.handle(now, from, packet, lines, effects) {
+            Ok(None) => Verdict::Done,
+            Ok(Some((family, errand))) => self.run(now, family, errand),
+            Err(why) => self.discard(why),
         }
     }
 
@@ -162,44 +214,6 @@ impl Server {
         self.counters.bindings += 1;
         Verdict::Answer(Outgoing::answer(via, &self.reply))
     }
-
-    /// Sends a keepalive that is due, and gives up a partner that was silent for too long.
-    pub(crate) fn remind_partner(&mut self, now: Now, family: AddressFamily) {
-        let shared = Arc::clone(&self.shared);
-        let mut links = self.links.iter_mut();
-        let link = links.find(|link| link.family == family);
-        let (Some(link), Some(line)) = (link, shared.lines.of(family)) else {
-            return;
-        };
-        let lost_at = link.heard.map(|heard| heard + SILENCE);
-        if lost_at.is_some_and(|lost_at| lost_at <= now.mono) {
-            link.heard = None;
-            line.set_met(false);
-            let partner = link.partner;
-            self.report_partner(partner, PartnerNews::Lost);
-        }
-        let next = match lost_at.filter(|lost_at| *lost_at > now.mono) {
-            Some(lost_at) => lost_at.min(now.mono + KEEPALIVE),
-            None => now.mono + GREETING,
-        };
-        self.timers.arm(next, Timer::Partner(family));
-        self.tell_partner(now, family);
-    }
-
-    fn report_partner(&mut self, partner: SocketAddr, news: PartnerNews) {
-        let report = Report::Partner { partner, news };
-        self.effects.push(Effect::Report(report));
-    }
-
-    fn tell_partner(&mut self, now: Now, family: AddressFamily) {
-        if let Some(line) = self.shared.lines.of(family) {
-            let note = line.keepalive(now.unix).to_vec();
-            self.effects.push(Effect::Send(Outgoing {
-                to: Destination::Partner(family),
-                contents: note,
-            }));
-        }
-    }
 }
 
 impl Link {
@@ -232,6 +246,18 @@ impl Link {
             Content::Errand(errand) if names_us => Ok(Heard::Errand(errand)),
             Content::Errand(_) => Err(PartnerFlaw::Replayed),
         }
+    }
+
+    fn report(&self, news: PartnerNews, effects: &mut Effects) {
+        let partner = self.partner;
+        effects.push(Effect::Report(Report::Partner { partner, news }));
+    }
+
+    fn tell(&self, now: Now, line: &Line, effects: &mut Effects) {
+        effects.push(Effect::Send(Outgoing {
+            to: Destination::Partner(self.family),
+            contents: line.keepalive(now.unix).to_vec(),
+        }));
     }
 
     /// Whether the operator may be told again. Anyone can send in the partner's name.

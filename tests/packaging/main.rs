@@ -1,4 +1,6 @@
-//! The files beside the binary: the systemd unit, its environment and its user.
+//! The files beside the binary: the systemd unit, its environment, its user, and the command lines of our documents.
+
+mod documents;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
