@@ -4,12 +4,15 @@
 use std::collections::HashSet;
 use std::net::UdpSocket;
 
-use lab::server::{PASSWORD, USER};
-use wire::attributes::AlternateServer;
-use wire::{Class, Message, Method, TransactionId, Writer};
+use lab::{
+    server::{PASSWORD, USER},
+    world::{CLIENT_V4, in_own_world},
+};
+use wire::attributes::{AlternateServer, ErrorCode};
+use wire::{Class, Method, TransactionId, Writer};
 
 use crate::examination::{Examination, examine, examine_as_user, read};
-use crate::script::{bound, challenged, is_signed, on_datagrams, refused};
+use crate::script::{answer, bound, challenged, is_signed, on_datagrams, on_datagrams_at, refused};
 
 /// Examines a server that answers Binding and plays this script for all else.
 fn examine_allocations(
@@ -59,6 +62,19 @@ fn an_answer_from_another_address_is_d006() {
 }
 
 #[test]
+fn a_private_address_seen_in_place_of_the_clients_is_d064() {
+    in_own_world(|_| {
+        let server = on_datagrams_at(CLIENT_V4, |request, _| {
+            let bridge = "172.17.0.1:40000".parse().unwrap();
+            bound(request, bridge).into_iter().collect()
+        });
+        let report = examine(&[&format!("stun:{server}")]);
+        report.assert_errors(&["D064"]);
+        report.assert_says("D064", "172.17.0.1");
+    });
+}
+
+#[test]
 fn the_first_of_each_answer_lost_is_no_fault_of_a_server_for_stun() {
     let mut met = HashSet::new();
     let server = on_datagrams(move |request, from| {
@@ -85,21 +101,11 @@ fn a_redirect_to_nowhere_is_d037() {
 #[test]
 fn a_redirect_to_another_server_is_a_warning_that_names_it() {
     let report = examine_allocations(|request| {
-        let asked = Message::parse(request).unwrap();
-        let mut packet = Vec::new();
-        let mut writer = Writer::new(
-            &mut packet,
-            Method::Allocate,
-            Class::Error,
-            asked.transaction(),
-        );
-        let code = wire::attributes::ErrorCode {
-            code: 300,
-            reason: "try elsewhere",
-        };
-        let other = "203.0.113.5:3478".parse().unwrap();
-        writer.put(&code).put(&AlternateServer(other));
-        vec![packet]
+        let other = AlternateServer("203.0.113.5:3478".parse().unwrap());
+        vec![answer(request, Class::Error, |writer| {
+            let (code, reason) = (300, "try elsewhere");
+            writer.put(&ErrorCode { code, reason }).put(&other);
+        })]
     });
     assert_eq!(report.codes("warning"), ["D028"], "{report}");
     report.assert_says("D028", "203.0.113.5:3478");
@@ -166,7 +172,7 @@ fn a_server_that_falls_silent_after_the_challenge_is_told_so() {
         let answer = (!is_signed(request)).then(|| challenged(request, 401, "a realm"));
         answer.into_iter().collect()
     });
-    report.assert_errors(&["D036"]);
+    report.assert_errors(&["D058"]);
 }
 
 #[test]
@@ -209,8 +215,19 @@ fn people_read_the_verdict_first_and_of_each_fault_what_to_do() {
     });
     let uri = format!("turn:{server}");
     let text = read(&[&uri, "--user", USER, "--password", PASSWORD]);
-    assert!(text.starts_with("It does not work: 1 error.\n"), "{text}");
-    for words in [&uri, "error   D030", "note    D023", "-> Compare both with"] {
+    // But for the bounds of a run on the server's own host.
+    let (bounds, verdict) = text.split_once("\n\n").unwrap();
+    assert!(bounds.contains("only a run from another network"), "{text}");
+    assert!(
+        verdict.starts_with("It does not work: 1 error.\n"),
+        "{text}"
+    );
+    for words in [
+        &uri,
+        "error      D030",
+        "ok         D023",
+        "-> Compare both with",
+    ] {
         assert!(text.contains(words), "not found: {words}\n{text}");
     }
     // The worst finding is first, the password is not shown, and a file gets no colours.

@@ -1,19 +1,19 @@
 //! Servers that work: the doctor finds nothing to change.
 
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use lab::{
     machine::configure,
     program::here,
-    server::{REALM, SECRET, Server, serving},
+    server::{PASSWORD, REALM, SECRET, Server, USER, serving},
     setup::Setup,
     world::{CLIENT_V4, PEER_V4, SERVER_V4, SERVER_V6, World, in_own_world},
 };
 use tempfile::NamedTempFile;
 
-use crate::examination::{Examination, examine, examine_as_user};
+use crate::examination::{examine, examine_as_user, read};
 use crate::script::delayed;
 
 #[test]
@@ -22,8 +22,7 @@ fn hairpin_is_found_well_over_udp_and_tcp_with_a_password() {
         for transport in ["udp", "tcp"] {
             let uri = format!("turn:{SERVER_V4}?transport={transport}");
             let bind = PEER_V4.to_string();
-            let more = ["--realm", REALM, "--bind", &bind];
-            let report = examine_as_user(&uri, &more);
+            let report = examine_as_user(&uri, &["--realm", REALM, "--bind", &bind]);
             report.assert_clean();
             // Binding, challenge, echo, sizes, IPv6, policy.
             report.assert_has(&["D020", "D023", "D045", "D050", "D054", "D063"]);
@@ -42,6 +41,56 @@ fn hairpin_is_found_well_with_a_secret() {
         report.assert_clean();
         // The server does not relay to this host's address.
         report.assert_has(&["D044", "D045"]);
+    });
+}
+
+#[test]
+fn a_bare_host_is_a_turn_server_where_a_secret_is_given_and_else_one_for_stun() {
+    serving(Setup::default(), |_, _| {
+        let host = SERVER_V4.to_string();
+        examine(&[&host, "--secret", SECRET]).assert_has(&["D045"]);
+        let report = examine(&[&host]);
+        assert_eq!(report.codes("ok"), ["D020", "D059"], "{report}");
+    });
+}
+
+#[test]
+fn what_works_has_a_line_per_transport_and_what_was_not_tested_says_how_to_have_it_tested() {
+    serving(Setup::default(), |_, _| {
+        let server = format!("{SERVER_V4}:3478");
+        let [udp, tcp] = ["", "?transport=tcp"].map(|more| format!("turn:{SERVER_V4}{more}"));
+        let bind = PEER_V4.to_string();
+        let login = ["--user", USER, "--password", PASSWORD, "--bind", &bind];
+        let text = read(&[&[udp.as_str(), &tcp][..], &login].concat());
+        let lines = format!(
+            "What was tested works; 1 point was not tested.\n  \
+             ok         D059  {server} over UDP relays, to peers outside as well\n  \
+             ok         D059  {server} over TCP relays, to peers outside as well\n"
+        );
+        assert!(text.starts_with(&lines), "{text}");
+        for words in [
+            "not tested D083",
+            "-> Name them as well: turn:HOST?transport=tcp",
+        ] {
+            assert!(text.contains(words), "{text}");
+        }
+        let report = examine(&[&tcp]);
+        assert_eq!(report.codes("not tested"), ["D082"], "{report}");
+        report.assert_says("D059", "and asks for credentials");
+    });
+}
+
+#[test]
+fn a_healthy_run_leaves_no_warning_in_the_servers_log() {
+    serving(Setup::default(), |_, server| {
+        let started = server.log().len();
+        for more in ["", "?transport=tcp"] {
+            let uri = format!("turn:{SERVER_V4}{more}");
+            examine(&[&uri, "--secret", SECRET]).assert_clean();
+            server.wait_for_line(&["peer-denied"]);
+            let log = server.log();
+            assert!(!log[started..].contains("WARN"), "{log}");
+        }
     });
 }
 
@@ -68,7 +117,7 @@ fn a_server_of_a_lab_is_not_reproached_its_private_addresses() {
     in_own_world(|world| {
         give_addresses(world, "10.7.0.1/24", "10.7.0.2/24");
         let allow = "peers.allow = ['10.0.0.0/8', '192.168.0.0/16']";
-        let _server = serve_at(world, Ipv4Addr::new(10, 7, 0, 1).into(), allow);
+        let _server = serve_at(world, [10, 7, 0, 1].into(), allow);
         let report = examine_as_user("turn:10.7.0.1:3480", &[]);
         report.assert_clean();
         report.assert_has(&["D055", "D063"]);
@@ -88,7 +137,7 @@ fn a_server_behind_one_to_one_nat_is_found_well_from_outside_and_from_within() {
         );
         world.filter_server(&rules);
         let more = format!("relay.external = ['{external}']\npeers.allow = ['{PEER_V4}']");
-        let _server = serve_at(world, Ipv4Addr::new(10, 7, 0, 1).into(), &more);
+        let _server = serve_at(world, [10, 7, 0, 1].into(), &more);
         let bind = PEER_V4.to_string();
         let report = examine_as_user("turn:203.0.113.80:3480", &["--bind", &bind]);
         report.assert_clean();
@@ -104,7 +153,8 @@ fn who_asks_for_stun_only_hears_nothing_of_turn() {
     serving(Setup::default(), |_, _| {
         let report = examine(&[&format!("stun:{SERVER_V4}")]);
         report.assert_clean();
-        assert_eq!(report.codes("note"), ["D020"], "{report}");
+        assert_eq!(report.codes("ok"), ["D020", "D059"], "{report}");
+        assert_eq!(report.codes("not tested"), [""; 0], "{report}");
         report.assert_says("D020", &CLIENT_V4.to_string());
     });
 }
@@ -142,7 +192,7 @@ fn losses_on_the_way_are_a_warning_and_no_failure() {
     serving(Setup::default(), |world, _| {
         world.drop_incoming("udp sport 3478 numgen inc mod 12 == 5");
         let uri = format!("turn:{SERVER_V4}");
-        let report: Examination = examine_as_user(&uri, &[]);
+        let report = examine_as_user(&uri, &[]);
         assert_eq!(report.codes("error"), [""; 0], "{report}");
         assert_eq!(report.codes("warning"), ["D046"], "{report}");
         assert_eq!(report.exit, Some(0));

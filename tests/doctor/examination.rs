@@ -74,6 +74,16 @@ impl Examination {
             .map(|finding| finding["sentence"].as_str().expect("a sentence"))
     }
 
+    /// Asserts that a finding with this code has these words.
+    #[track_caller]
+    pub(crate) fn assert_says(&self, code: &str, words: &str) {
+        let sentence = self.sentence(code);
+        assert!(
+            sentence.is_some_and(|it| it.contains(words)),
+            "{code}: {words}?\n{self}"
+        );
+    }
+
     /// Asserts that there are no errors but these, at least one, and that the exit code agrees.
     #[track_caller]
     pub(crate) fn assert_errors(&self, expected: &[&str]) {
@@ -104,13 +114,6 @@ impl Examination {
         for code in codes {
             assert!(self.sentence(code).is_some(), "no {code}:\n{self}");
         }
-    }
-
-    /// Asserts that there is a finding with this code, whose sentence has these words.
-    #[track_caller]
-    pub(crate) fn assert_says(&self, code: &str, words: &str) {
-        let sentence = self.sentence(code).unwrap_or_default();
-        assert!(sentence.contains(words), "{code}, {words}: {self}");
     }
 
     fn findings(&self) -> &[Value] {

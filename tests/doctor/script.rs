@@ -7,6 +7,7 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use lab::machine;
 use wire::attributes::{ErrorCode, Nonce, Realm, XorMappedAddress};
 use wire::{Class, Message, Method, Writer};
 
@@ -20,9 +21,15 @@ pub(crate) fn on_datagrams(
 /// The same on another address of this host.
 pub(crate) fn on_datagrams_at(
     ip: Ipv4Addr,
+    script: impl FnMut(&[u8], SocketAddr) -> Vec<Vec<u8>> + Send + 'static,
+) -> SocketAddr {
+    on_socket(UdpSocket::bind((ip, 0)).expect("a free port"), script)
+}
+
+fn on_socket(
+    socket: UdpSocket,
     mut script: impl FnMut(&[u8], SocketAddr) -> Vec<Vec<u8>> + Send + 'static,
 ) -> SocketAddr {
-    let socket = UdpSocket::bind((ip, 0)).expect("a free port");
     let address = socket.local_addr().expect("a bound socket");
     thread::spawn(move || {
         let mut packet = [0; 2_048];
@@ -34,6 +41,17 @@ pub(crate) fn on_datagrams_at(
         }
     });
     address
+}
+
+/// Makes these the resolvers of this world, which answer each query with the script's answers.
+pub(crate) fn resolve_by(
+    ips: &[Ipv4Addr],
+    script: impl FnMut(&[u8], SocketAddr) -> Vec<Vec<u8>> + Clone + Send + 'static,
+) {
+    for ip in ips {
+        on_socket(UdpSocket::bind((*ip, 53)).expect("our own"), script.clone());
+    }
+    machine::resolve_by(ips);
 }
 
 /// Passes datagrams on to a server and back, each after this delay; every client gets a port of its
@@ -126,10 +144,8 @@ pub(crate) fn refused(request: &[u8], code: u16, reason: &str) -> Vec<u8> {
 /// A refusal with realm and nonce.
 pub(crate) fn challenged(request: &[u8], code: u16, realm: &str) -> Vec<u8> {
     answer(request, Class::Error, |writer| {
-        writer.put(&ErrorCode {
-            code,
-            reason: "as ever",
-        });
+        let reason = "as ever";
+        writer.put(&ErrorCode { code, reason });
         writer.put(&Realm(realm)).put(&Nonce("one that never ends"));
     })
 }
@@ -140,7 +156,11 @@ pub(crate) fn is_signed(request: &[u8]) -> bool {
     request.windows(4).any(|bytes| bytes == MESSAGE_INTEGRITY)
 }
 
-fn answer(request: &[u8], class: Class, attributes: impl FnOnce(&mut Writer<'_>)) -> Vec<u8> {
+pub(crate) fn answer(
+    request: &[u8],
+    class: Class,
+    attributes: impl FnOnce(&mut Writer<'_>),
+) -> Vec<u8> {
     let message = Message::parse(request).expect("a request");
     let mut packet = Vec::new();
     let mut writer = Writer::new(&mut packet, message.method(), class, message.transaction());

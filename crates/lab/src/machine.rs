@@ -78,10 +78,15 @@ pub fn filter(mut nft: Command, rules: &str) {
 /// Gives the test's own programs these resolvers, and no other.
 pub fn resolve_by(resolvers: &[Ipv4Addr]) {
     let lines = resolvers.iter().map(|ip| format!("nameserver {ip}\n"));
+    replace("/etc/resolv.conf", &lines.collect::<String>());
+}
+
+/// Gives a file another text for the test's own programs.
+pub fn replace(path: &str, text: &str) {
     let file = NamedTempFile::new().expect("a temporary file");
-    fs::write(file.path(), lines.collect::<String>()).expect("the file is ours");
+    fs::write(file.path(), text).expect("the file is ours");
     // The mounts of the test are its own, too.
     let mut mount = here("mount");
-    mount.arg("--bind").arg(file.path()).arg("/etc/resolv.conf");
+    mount.arg("--bind").arg(file.path()).arg(path);
     Program::succeed(mount);
 }

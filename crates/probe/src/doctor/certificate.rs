@@ -46,9 +46,7 @@ impl Witness {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.as_ref().map(Seen::finding)
     }
-}
 
-impl Witness {
     /// Notes a finding where only the server's own certificate is known, as over DTLS: whether its
     /// name and time are right.
     pub(super) fn see_leaf(&self, leaf: &[u8], name: &ServerName<'_>) {
@@ -138,18 +136,15 @@ impl Seen {
     }
 
     fn good(&self) -> (Code, String) {
+        let judged = match self.is_whole {
+            true => "trusted",
+            false => "for this name (its chain shows over TLS only)",
+        };
+        let sentence = format!("the certificate is {judged}");
         let Some(days) = self.days_left() else {
-            return (
-                Code::CertificateGood,
-                "the certificate is trusted".to_owned(),
-            );
+            return (Code::CertificateGood, sentence);
         };
-        let judged = if self.is_whole {
-            "the certificate is trusted"
-        } else {
-            "the certificate is for this name (its chain shows over TLS only)"
-        };
-        let sentence = format!("{judged} and expires in {days} days");
+        let sentence = format!("{sentence} and expires in {days} days");
         if days < SOON {
             (Code::CertificateEndsSoon, sentence)
         } else {
@@ -165,6 +160,10 @@ impl Seen {
         )]
         match why {
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => self.expired(),
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                let sentence = "the certificate's time has not begun by this host's clock";
+                (Code::CertificateTooEarly, sentence.to_owned())
+            }
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                 (
                     Code::NameMismatch,
@@ -198,17 +197,12 @@ impl Seen {
                 format!("the certificate is signed by itself ({subject:.200})"),
             );
         }
-        let sentence = format!(
-            "the server sends {}, which end at \"{issuer}\", and that is no trusted root",
-            match self.chain.len() {
-                1 => "one certificate".to_owned(),
-                several => format!("{several} certificates"),
-            }
-        );
-        (
-            Code::ChainIncomplete,
-            sentence.replace("certificate, which end", "certificate, which ends"),
-        )
+        let chain = match self.chain.len() {
+            1 => "one certificate, which ends".to_owned(),
+            several => format!("{several} certificates, which end"),
+        };
+        let sentence = format!("the server sends {chain} at \"{issuer}\", no trusted root");
+        (Code::ChainIncomplete, sentence)
     }
 
     /// The finding about an expired certificate, which may be another one of the chain.
