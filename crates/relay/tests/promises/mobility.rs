@@ -519,7 +519,7 @@ fn what_an_allocation_knows_of_its_client_goes_along_to_another_shard() {
     let mut world = World::sharded(2, |config| config.rules_mut().nonce_lifetime = seconds(60));
     let home = world.client_on(0, "alice");
     let ticket = allocate(home, &mut world);
-    let (relayed, peer) = (home.relayed(&world), world.peer());
+    let peer = world.peer();
     let channel = home.bind(&mut world, peer);
     home.send(&mut world, peer, b"");
     world.advance(seconds(301));
