@@ -71,10 +71,9 @@ fn a_host_that_keeps_to_its_configuration_is_found_well() {
         // Both listeners, with the login of the file.
         let relays = report
             .codes("ok")
-            .iter()
-            .filter(|code| **code == "D045")
-            .count();
-        assert_eq!(relays, 2, "{report}");
+            .into_iter()
+            .filter(|code| *code == "D045");
+        assert_eq!(relays.count(), 2, "{report}");
         // The test has no unit around it, and the file no address of IPv6.
         report.assert_has(&["D051", "D075"]);
     });
@@ -151,14 +150,8 @@ fn a_chain_of_nftables_that_drops_by_its_policy_is_d074() {
         report.assert_clean();
         report.assert_says("D074", "table inet guard, chain first");
         // Who may not read the rules does not call them good.
-        let user = [
-            "setpriv",
-            "--reuid=65534",
-            "--clear-groups",
-            "--inh-caps=-all",
-        ];
-        let mut there = world.on_server_host(user[0]);
-        there.args(&user[1..]).arg(hairpin());
+        let mut there = world.on_server_host("setpriv");
+        there.args(["--reuid=65534", "--clear-groups", &hairpin()]);
         fs::set_permissions(config.path(), fs::Permissions::from_mode(0o644)).unwrap();
         examine_alone(there, &config).assert_has(&["D080"]);
     });
@@ -206,11 +199,8 @@ fn a_low_file_limit_is_d071() {
         let mut prlimit = Command::new("prlimit");
         let pid = server.pid().as_raw_nonzero().to_string();
         prlimit.args(["--pid", &pid, "--nofile=64:64"]);
-        assert!(
-            Program::run(prlimit, "util-linux", PATIENCE)
-                .status
-                .success()
-        );
+        let ended = Program::run(prlimit, "util-linux", PATIENCE);
+        assert!(ended.status.success(), "{}", ended.output);
         let report = examine_there(world, &config);
         report.assert_has(&["D071"]);
         report.assert_says("D071", "64 files");
