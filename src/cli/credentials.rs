@@ -216,36 +216,35 @@ mod tests {
         server.lines()
     }
 
+    #[track_caller]
+    fn assert_pair(lines: &str, [user, password]: [&str; 2]) {
+        let pair = format!("username {user}\npassword {password}\n");
+        assert!(lines.contains(&pair), "{lines}");
+    }
+
     #[test]
     fn the_password_is_what_openssl_makes_of_secret_and_user_name() {
         // printf %s 1700003600:alice | openssl dgst -sha1 -hmac 'a secret of many bytes' -binary | base64
         let lines = minted("credentials --user alice --ttl 1h --host turn.example.org:443");
-        assert!(
-            lines.contains("username 1700003600:alice\npassword 3UylplD1Vi/YNlB4Yz1jAqe0Qn8=\n"),
-            "{lines}"
-        );
+        assert_pair(&lines, ["1700003600:alice", "3UylplD1Vi/YNlB4Yz1jAqe0Qn8="]);
     }
 
     #[test]
     fn without_a_user_the_name_is_the_expiry_alone_a_day_ahead() {
         // printf %s 1700086400 | openssl dgst -sha1 -hmac 'a secret of many bytes' -binary | base64
         let lines = minted("credentials");
-        assert!(
-            lines.contains("username 1700086400\npassword IIk6CH8MHEJd/vGrjJQtHg9R8D4=\n"),
-            "{lines}"
-        );
+        assert_pair(&lines, ["1700086400", "IIk6CH8MHEJd/vGrjJQtHg9R8D4="]);
     }
 
     #[test]
     fn the_user_name_ends_in_the_realm() {
         // printf %s 1700003600:alice@example.net | openssl dgst -sha1 -hmac 'a secret of many bytes' -binary | base64
         let lines = minted("credentials --user alice --realm example.net --ttl 1h");
-        assert!(
-            lines.contains(
-                "username 1700003600:alice@example.net\npassword hRVEXZOWWzd3qofEgRSSGWbIZek=\n"
-            ),
-            "{lines}"
-        );
+        let pair = [
+            "1700003600:alice@example.net",
+            "hRVEXZOWWzd3qofEgRSSGWbIZek=",
+        ];
+        assert_pair(&lines, pair);
         let line = Line::parse_from(["credentials", "--realm", "example.net"]);
         let server = line.credentials.server(&Secret::new("s"), &config(), NOW);
         assert!(matches!(server, Err(Failure::Usage(_))), "{server:?}");

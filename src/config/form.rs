@@ -76,7 +76,10 @@ impl Kind {
 
     /// Reads a value from its text, and puts it where it goes.
     pub(super) fn read(&self, text: &str, config: &mut Config) -> Result<(), Flaw> {
-        if !self.is_secret() && (is_template(text) || is_blank(text) || has_template(text)) {
+        // Secrets, also those in files, are reviewed; a file without its name filled in is not found.
+        let is_file = matches!(self, Self::Text(Form::File) | Self::Texts(Form::File));
+        let is_unfilled = is_template(text) || is_blank(text) || has_template(text);
+        if is_unfilled && !is_file && !self.is_secret() {
             return flaw(TEMPLATE, FILL_IN);
         }
         match self {

@@ -74,12 +74,8 @@ fn a_server_that_this_host_cannot_send_to_is_d009_over_each_transport() {
             if more.is_empty() {
                 delete_default_route("-4");
             }
-            for uri in [
-                "turn:SERVER",
-                "turn:SERVER?transport=tcp",
-                "turns:SERVER?transport=udp",
-            ] {
-                let uri = uri.replace("SERVER", server);
+            for (scheme, transport) in [("turn", "udp"), ("turn", "tcp"), ("turns", "udp")] {
+                let uri = format!("{scheme}:{server}?transport={transport}");
                 examine(&[&[uri.as_str()][..], more].concat()).assert_errors(&["D009"]);
             }
         }

@@ -294,12 +294,8 @@ impl Discovery {
             self.explore_with(server, other);
         }
         for distance in 1..=HOPS {
-            self.ask(
-                Purpose::Hop(distance),
-                Socket::Hops,
-                first,
-                Extra::Ttl(distance),
-            );
+            let extra = Extra::Ttl(distance);
+            self.ask(Purpose::Hop(distance), Socket::Hops, first, extra);
         }
     }
 
@@ -308,16 +304,14 @@ impl Discovery {
         let other_address = SocketAddr::new(other.ip(), server.port());
         self.ask_plain(Purpose::MapAddress, Socket::Mapping, other_address);
         self.ask_plain(Purpose::MapPort, Socket::Mapping, other);
-        let both = Extra::Change {
-            ip: true,
-            port: true,
-        };
-        self.ask(Purpose::FilterBoth, Socket::FilterBoth, server, both);
-        let port = Extra::Change {
-            ip: false,
-            port: true,
-        };
-        self.ask(Purpose::FilterPort, Socket::FilterPort, server, port);
+        let other = |ip| Extra::Change { ip, port: true };
+        self.ask(Purpose::FilterBoth, Socket::FilterBoth, server, other(true));
+        self.ask(
+            Purpose::FilterPort,
+            Socket::FilterPort,
+            server,
+            other(false),
+        );
         self.ask_padded(server, PADDED[0], PADDED[0]);
         self.open_silent(server);
     }

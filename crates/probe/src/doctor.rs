@@ -192,7 +192,7 @@ impl Patient {
         let is_open = self.uri.transport.is_none() && !self.uri.is_secure;
         let is_udp = |first: &Target| first.transport == Transport::Udp;
         if self.uri.service == Service::Turn && is_open && firsts.iter().all(is_udp) {
-            self.find(Code::WaysUntried, "TCP and TLS: the URI leaves it open");
+            self.find(Code::WaysUntried, "the URI names neither TCP nor TLS");
         }
         let is_other = |target: &&Target| {
             let mut firsts = firsts.iter();

@@ -59,8 +59,8 @@ pub enum Effect {
         /// Its id from now on.
         relay: RelayId,
     },
-    /// Ask the key store for a user, then give the outcome to [`crate::Server::handle_key`]. Each
-    /// user is asked for once at a time.
+    /// Ask the key store for a user, once at a time. The outcome goes to
+    /// [`crate::Server::handle_key`] whenever it comes; nothing but the user's requests waits.
     FetchKey {
         /// The user.
         name: UserName,

@@ -58,9 +58,8 @@ async fn compare_external(config: &Config, outside: &Uri) -> Vec<Finding> {
                 findings.extend(suspect(local, external));
             }
             Ok(seen) if seen != external => {
-                let sentence = format!(
-                    "{outside} sees {seen} when {local} asks, and {external} is configured"
-                );
+                let sentence = format!("{outside} sees {seen} when {local} asks");
+                let sentence = format!("{sentence}, and {external} is configured");
                 findings.push(finding(Code::ExternalDiffers, sentence));
             }
             Ok(_) => {}
@@ -103,12 +102,8 @@ fn relay_ports(config: &Config, table: &UdpTable) -> Option<Finding> {
     let mut listeners = config.listeners.iter();
     let server = listeners.find_map(|listener| table.owner(listener.listen));
     let ports = config.relay.ports.first()..=config.relay.ports.last();
-    let relays: Vec<_> = config
-        .relay
-        .addresses
-        .iter()
-        .map(|relay| relay.local)
-        .collect();
+    let relays = config.relay.addresses.iter().map(|relay| relay.local);
+    let relays: Vec<_> = relays.collect();
     let taken = table.ports_of_others(ports.clone(), &relays, server);
     let first = taken.first()?;
     let sentence = format!(
@@ -148,22 +143,15 @@ fn buffers(server: Option<&Process>) -> Option<Finding> {
 }
 
 fn firewall() -> Option<Finding> {
+    let has_ufw = read("/etc/ufw/ufw.conf").is_some_and(|conf| ufw_is_enabled(&conf));
+    let has_iptables = ["/proc/net/ip_tables_names", "/proc/net/ip6_tables_names"].map(tables);
     let is_active = [
-        (
-            "ufw",
-            read("/etc/ufw/ufw.conf").is_some_and(|conf| ufw_is_enabled(&conf)),
-        ),
+        ("ufw", has_ufw),
         ("firewalld", Path::new("/run/firewalld").exists()),
-        (
-            "iptables",
-            tables("/proc/net/ip_tables_names") || tables("/proc/net/ip6_tables_names"),
-        ),
+        ("iptables", has_iptables.contains(&true)),
     ];
-    let names: Vec<_> = is_active
-        .iter()
-        .filter(|(_, active)| *active)
-        .map(|(name, _)| *name)
-        .collect();
+    let active = is_active.into_iter().filter(|(_, is_active)| *is_active);
+    let names: Vec<_> = active.map(|(name, _)| name).collect();
     let sentence = format!("{} is active on this host", names.join(" and "));
     (!names.is_empty()).then(|| finding(Code::FirewallHint, sentence))
 }

@@ -1,6 +1,6 @@
 //! A browser's judgement of a server's certificate.
 
-use std::fmt::Debug;
+use std::fmt::{Debug, Display};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -128,10 +128,7 @@ impl Seen {
         match &self.verdict {
             Ok(()) => self.good(),
             Err(Error::InvalidCertificate(why)) => self.bad(why),
-            Err(why) => (
-                Code::CertificateRefused,
-                format!("the certificate cannot be used: {why}"),
-            ),
+            Err(why) => unusable(why),
         }
     }
 
@@ -165,19 +162,17 @@ impl Seen {
                 (Code::CertificateTooEarly, sentence.to_owned())
             }
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                let names = self.names();
                 (
                     Code::NameMismatch,
-                    format!("the certificate is for {}", self.names()),
+                    format!("the certificate is for {names}"),
                 )
             }
             CertificateError::UnknownIssuer => self.unknown_issuer(),
             // Certificates made by `openssl req -x509` also claim to be authorities, and that is
             // the library's complaint.
             _ if self.chain.first().is_some_and(is_self_signed) => self.unknown_issuer(),
-            other => (
-                Code::CertificateRefused,
-                format!("the certificate cannot be used: {other}"),
-            ),
+            other => unusable(other),
         }
     }
 
@@ -185,17 +180,12 @@ impl Seen {
     fn unknown_issuer(&self) -> (Code, String) {
         let last = self.chain.last().map(|last| parse_x509_certificate(last));
         let Some(Ok((_, last))) = last else {
-            return (
-                Code::CertificateRefused,
-                "the certificate cannot be read".to_owned(),
-            );
+            return unusable("it cannot be read");
         };
         let (subject, issuer) = (last.subject(), last.issuer());
         if subject == issuer && self.chain.len() == 1 {
-            return (
-                Code::SelfSigned,
-                format!("the certificate is signed by itself ({subject:.200})"),
-            );
+            let sentence = format!("the certificate is signed by itself ({subject:.200})");
+            return (Code::SelfSigned, sentence);
         }
         let chain = match self.chain.len() {
             1 => "one certificate, which ends".to_owned(),
@@ -244,6 +234,11 @@ impl Seen {
         });
         names.unwrap_or_else(|| "no name at all".to_owned())
     }
+}
+
+fn unusable(why: impl Display) -> (Code, String) {
+    let sentence = format!("the certificate cannot be used: {why}");
+    (Code::CertificateRefused, sentence)
 }
 
 fn is_self_signed(certificate: &CertificateDer<'_>) -> bool {

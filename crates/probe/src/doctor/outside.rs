@@ -44,13 +44,10 @@ impl Patient {
             self.way_out(&socket, near, peer).await;
         } else if is_private(reflexive.ip()) && !is_private(relayed.ip()) {
             // Many NATs do not let their own side in by the public address.
-            let sentence = format!(
-                "{reflexive} is on a private network with the server, and {relayed} is outside"
-            );
+            let sentence = format!("{reflexive} is private with the server, {relayed} is outside");
             self.find(Code::OutsideUntried, sentence);
         } else {
-            let sentence =
-                format!("{TRIES} datagrams from {reflexive} to {relayed} did not arrive");
+            let sentence = format!("{TRIES} from {reflexive} to {relayed} did not arrive");
             self.find(Code::RelayPortsClosed, sentence);
         }
     }

@@ -99,9 +99,8 @@ impl Patient {
                 self.find(Code::NoRelay, sentence);
             }
             (_, 0) => {
-                let sentence = format!(
-                    "{arrived} of {sent} datagrams arrived as ChannelData, none came back as Send indications"
-                );
+                let sentence = format!("{arrived} of {sent} datagrams went as ChannelData");
+                let sentence = format!("{sentence}, none came back as Send indications");
                 self.find(Code::OneFramingOnly, sentence);
             }
             _ => {
@@ -233,11 +232,8 @@ async fn echo(near: &mut Dialogue, far: &mut Dialogue, channel: ChannelNumber) -
         let mut left = Vec::new();
         for number in 0..DATAGRAMS {
             left.push(Instant::now());
-            tally.sent += u32::from(
-                near.client
-                    .send_channel(channel, &datagram(number, SHORT))
-                    .is_ok(),
-            );
+            let sent = near.client.send_channel(channel, &datagram(number, SHORT));
+            tally.sent += u32::from(sent.is_ok());
             collect(near, Instant::now() + PACE, &left, &mut tally).await;
         }
         collect(near, Instant::now() + WAIT, &left, &mut tally).await;

@@ -223,9 +223,7 @@ impl Patient {
     fn amplification(&mut self, sent: usize, received: usize) {
         let factor = received as f64 / sent.max(1) as f64;
         if factor > MUCH {
-            let sentence = format!(
-                "an Allocate of {sent} bytes is answered with {received}, {factor:.1} times as many"
-            );
+            let sentence = format!("{received} bytes answer {sent}, {factor:.1} times as many");
             self.find(Code::Amplifies, sentence);
         }
     }

@@ -14,7 +14,7 @@ use wire::{Attribute, Method, TransactionId};
 
 const ONCE: TransactionId = TransactionId::new(*b"the same one");
 
-fn relayed(answer: &Answer) -> SocketAddr {
+pub(crate) fn relayed(answer: &Answer) -> SocketAddr {
     answer.get::<XorRelayedAddress>().unwrap().0
 }
 

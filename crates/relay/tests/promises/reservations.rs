@@ -6,15 +6,14 @@ use relay::keys::{Mint, mint};
 use relay::{AddressFamily, OpenError, PortRange};
 use sim::Outcome::Silent;
 use sim::{Answer, Client, LOCAL, LOCAL_V6, Request, World, minutes, password, seconds};
-use wire::attributes::{EvenPort, ReservationToken, XorRelayedAddress};
+use wire::attributes::{EvenPort, ReservationToken};
 use wire::{Attribute, TransactionId};
+
+use crate::allocate::relayed;
+use crate::rules::code;
 
 fn with_ports(count: u16) -> impl Fn(&mut relay::Config) {
     move |config| config.ports = PortRange::new(50_000, 50_000 + count - 1).unwrap()
-}
-
-fn relayed(answer: &Answer) -> SocketAddr {
-    answer.get::<XorRelayedAddress>().unwrap().0
 }
 
 /// An even port, and the token for the next.
@@ -26,10 +25,6 @@ fn reserve(world: &mut World, client: Client) -> (SocketAddr, ReservationToken) 
 
 fn redeem(world: &mut World, client: Client, token: ReservationToken) -> Answer {
     client.ask(world, Request::allocate().reserved(token))
-}
-
-fn code(world: &mut World, client: Client, request: Request) -> Option<u16> {
-    client.ask(world, request).code()
 }
 
 #[test]
