@@ -23,6 +23,7 @@ mod relays;
 mod running;
 mod send_queue;
 mod shard;
+mod start;
 mod stream;
 #[expect(unsafe_code, reason = "the system calls that std has no words for")]
 mod sys;
@@ -33,4 +34,5 @@ pub use bind::SOCKET_BUFFER;
 pub use counters::NetCounters;
 pub use fault::Fault;
 pub use options::{ListenerOptions, Options, StreamLimits};
-pub use running::{Failed, Running, start};
+pub use running::{Answers, Ended, Failed, Running};
+pub use start::start;
