@@ -106,7 +106,7 @@ impl Shard {
     /// may still have found an allocation to be over.
     pub(crate) fn end(&mut self, turn: Turn<'_>) {
         self.egress.flush(turn);
-        self.settle();
+        self.perform_effects();
         self.publish();
     }
 
@@ -117,7 +117,7 @@ impl Shard {
     }
 
     /// Performs the effects of what was handled.
-    pub(crate) fn settle(&mut self) {
+    pub(crate) fn perform_effects(&mut self) {
         while let Some(effect) = self.server.poll_effect() {
             match effect {
                 // A shard's mail brings packets without their marking. Few come that way, and best
@@ -144,12 +144,12 @@ impl Shard {
             Letter::Mail(parcel) => {
                 self.arrived = parcel.sockets;
                 self.server.handle_mail(now, parcel.from, parcel.mail);
-                self.settle();
+                self.perform_effects();
                 self.arrived.clear();
             }
             Letter::Command(command, answer) => {
                 let answered = self.server.handle_command(now, command);
-                self.settle();
+                self.perform_effects();
                 // Nobody may wait for it any more.
                 let _ = answer.send(answered);
             }
