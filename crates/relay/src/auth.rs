@@ -142,13 +142,16 @@ pub(crate) fn verify<'a>(
         algorithms.as_ref().map_err(Clone::clone)?;
     }
     let realms = &server.rules.realms;
-    let signed_with = realms.named(realm).ok_or(Reject::UnknownRealm)?;
+    let own = own_realm(server, client);
+    let signed_with = realms.named_or_own(realm, own);
+    let signed_with = signed_with.ok_or(Reject::UnknownRealm)?;
     // A hash that is of no user stands for a name that no user has: it must take as long to refuse.
     let username = username.unwrap_or_default();
-    let signer = realms.signer(username, signed_with);
+    let signer = realms.signer(username, signed_with, own);
 
     // An allocation keeps its key, so credentials that expire do not end an allocation.
-    let kept = kept(server, client, &message, &signer);
+    let kept = kept(server, client, &message, &signer)
+        .filter(|_| are_first_rules || !is_prolonged_in_vain(realms, &message, &signer));
     let opened_with = kept.as_ref().map(|kept| kept.opened_with);
     let kept = kept.map(|kept| kept.key).filter(|key| match &algorithms {
         Ok(it) if key.algorithm() == it.answer && it.answer == integrity => true,
@@ -181,6 +184,11 @@ pub(crate) fn verify<'a>(
         client,
         grant: None,
     })
+}
+
+/// The realm of the client's allocation.
+fn own_realm(server: &Server, client: ClientTuple) -> Option<RealmId> {
+    Some(server.allocations.of(client)?.realm)
 }
 
 /// Whether a request may be signed with the key of a token. None is taken without a key to open it,
@@ -219,6 +227,13 @@ fn fresh(
 struct Kept {
     key: MacKey,
     opened_with: Issued,
+}
+
+/// Whether a request would prolong the allocation of a user who was taken away since. It ends with
+/// the lifetime that it has; until then everything else is granted, as is its end.
+fn is_prolonged_in_vain(realms: &Realms, message: &Message<'_>, signer: &Signer<'_>) -> bool {
+    let prolongs = message.method() == Method::Refresh && message.get() != Ok(Some(Lifetime(0)));
+    prolongs && realms.keys(signer.realm).has_lost(signer.user())
 }
 
 /// The key that the allocation of a request keeps, if the signer opened that allocation. It is the
@@ -274,7 +289,7 @@ pub(crate) fn realm_told(
         return signed_with;
     }
     let username = message.get().ok().flatten();
-    let own = username.and_then(|Username(name)| realms.of_user(name));
+    let own = username.and_then(|Username(name)| realms.of_user(name, None));
     own.unwrap_or(signed_with)
 }
 
