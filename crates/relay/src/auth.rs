@@ -131,7 +131,7 @@ pub(crate) fn verify<'a>(
     {
         return Ok(signed);
     }
-    let username = username(server, &message)?;
+    let username = username(server, client, &message)?;
     let Realm(realm) = message.get()?.ok_or(Reject::IncompleteCredentials)?;
     let Nonce(nonce) = message.get()?.ok_or(Reject::IncompleteCredentials)?;
     third_party::refuse_unasked(server, &message)?;
@@ -295,15 +295,40 @@ pub(crate) fn realm_told(
 
 /// The user name of a request, by its USERNAME or USERHASH; `None` if no user has the hash.
 /// RFC 8489 §9.2.4.
-fn username<'a>(server: &Server, message: &Message<'a>) -> Result<Option<Cow<'a, str>>, Reject> {
+fn username<'a>(
+    server: &Server,
+    client: ClientTuple,
+    message: &Message<'a>,
+) -> Result<Option<Cow<'a, str>>, Reject> {
     if let Some(Username(user)) = message.get()? {
         return Ok(Some(user.into()));
     }
-    match message.get()? {
-        Some(hash) if server.offered.user_hash => {
-            let name = server.rules.realms.spelled(&hash);
-            Ok(name.map(|name| name.to_owned().into()))
-        }
-        Some(UserHash(_)) | None => Err(Reject::IncompleteCredentials),
+    let hash: UserHash = message.get()?.ok_or(Reject::IncompleteCredentials)?;
+    let is_offered = server.offered.user_hash;
+    let known = is_offered.then(|| server.rules.realms.spelled(&hash));
+    let known = known.flatten().map(ToOwned::to_owned);
+    let name = known.or_else(|| name_of_allocation(server, client, message, hash));
+    if name.is_none() && !is_offered {
+        return Err(Reject::IncompleteCredentials);
     }
+    Ok(name.map(Into::into))
+}
+
+/// The name of which this is the hash, if it is that of the allocation's user: the rules may know
+/// the user, or offer hashes, no more.
+fn name_of_allocation(
+    server: &Server,
+    client: ClientTuple,
+    message: &Message<'_>,
+    hash: UserHash,
+) -> Option<String> {
+    let allocation = server.allocations.of(client)?;
+    let Realm(realm) = message.get().ok()??;
+    let own = server.rules.realms.name(allocation.realm);
+    let names = [
+        allocation.user.to_string(),
+        format!("{}@{own}", allocation.user),
+    ];
+    let mut names = names.into_iter();
+    names.find(|name| UserHash::of(name, realm) == hash)
 }

@@ -9,7 +9,8 @@ use relay::{
 };
 use sim::Outcome::Lost;
 use sim::{Client, Proof, REALM, Request, World, minutes, password, seconds};
-use wire::attributes::PasswordAlgorithm;
+use wire::Attribute;
+use wire::attributes::{PasswordAlgorithm, UserHash, Username};
 
 use crate::quotas::one_for_each_person;
 use crate::{mobility, tokens};
@@ -54,6 +55,34 @@ fn a_user_who_is_taken_away_keeps_what_was_granted_to_its_end_and_gets_no_more()
     world.client("bob").allocate(&mut world, minutes(10));
     world.advance(minutes(1));
     assert_eq!(world.end_causes().last(), Some(&EndCause::Expired));
+}
+
+#[test]
+fn a_user_who_hides_the_name_and_is_taken_away_is_still_known_by_the_allocation() {
+    let mut world = World::with(|config| config.rules_mut().sha256 = Sha256::Offer);
+    let alice = world.client("alice");
+    let hashed = |request: Request| {
+        let request = request.proof(Proof::New(PasswordAlgorithm::SHA256));
+        request
+            .without(Username::TYPE)
+            .put(UserHash::of("alice", REALM))
+    };
+    assert_eq!(code(&mut world, alice, hashed(Request::allocate())), None);
+    // Hashes are not offered any more either.
+    let mut changed = rules(&["bob"]);
+    changed.sha256 = Sha256::Offer;
+    changed.realms.default_keys().add_secret(b"north");
+    world.change_rules(changed);
+    let permission = Request::create_permission([world.peer()]);
+    assert_eq!(code(&mut world, alice, hashed(permission)), None);
+    let refresh = hashed(Request::refresh(minutes(10)));
+    assert_eq!(code(&mut world, alice, refresh), Some(401));
+    let end = hashed(Request::refresh(seconds(0)));
+    assert_eq!(code(&mut world, alice, end), None);
+    assert_eq!(
+        code(&mut world, alice, hashed(Request::allocate())),
+        Some(400)
+    );
 }
 
 #[test]
