@@ -17,6 +17,7 @@ mod secret;
 mod shape;
 #[cfg(test)]
 mod tests;
+mod watched;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -40,6 +41,7 @@ pub(crate) use host::SecretFile;
 pub(crate) use judge::spelled;
 pub(crate) use report::Report;
 pub(crate) use secret::{NoSecret, PrecomputedKey, Secret, TokenSecret};
+pub(crate) use watched::Watched;
 
 /// The whole configuration, every choice made.
 #[derive(Debug, Clone, PartialEq)]
@@ -168,7 +170,7 @@ pub(crate) struct Log {
 }
 
 /// The least important lines that are logged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[cfg_attr(test, derive(serde::Serialize))]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Level {
@@ -352,6 +354,10 @@ pub(crate) struct Loaded {
     pub(crate) config: Config,
     /// Cautions; empty without a file.
     pub(crate) report: Report,
+    /// The text of the file, which holds secrets; empty without a file.
+    pub(crate) text: Secret,
+    /// The files that it names.
+    pub(crate) files: Vec<Watched>,
 }
 
 /// A configuration that cannot be run.
@@ -371,6 +377,8 @@ pub(crate) fn load(path: Option<&Path>, host: &Host) -> Result<Loaded, Refused> 
         return Ok(Loaded {
             config: Config::defaults(host),
             report: Report::empty(),
+            text: Secret::new(""),
+            files: Vec::new(),
         });
     };
     let text = fs::read_to_string(path).map_err(|source| Refused::Unreadable {
@@ -383,13 +391,20 @@ pub(crate) fn load(path: Option<&Path>, host: &Host) -> Result<Loaded, Refused> 
 /// Reads the configuration from the text of the file at `path`.
 pub(crate) fn read(text: &str, path: &Path, host: &Host) -> Result<Loaded, Refused> {
     let shaped = shape::read(text);
-    let (config, findings) = match shaped.file {
+    let judged = match shaped.file {
         Ok(file) => judge::judge(file, path, host),
-        Err(findings) => (None, findings),
+        Err(findings) => judge::Judged::none(findings),
     };
-    let report = Report::new(path.display().to_string(), text, &shaped.hidden, findings);
-    match config {
-        Some(config) => Ok(Loaded { config, report }),
+    let name = path.display().to_string();
+    let mut report = Report::new(name, text, &shaped.hidden, judged.findings);
+    report.append(judged.others);
+    match judged.config {
+        Some(config) => Ok(Loaded {
+            config,
+            report,
+            text: Secret::new(text),
+            files: judged.files,
+        }),
         None => Err(Refused::Faulty(report)),
     }
 }

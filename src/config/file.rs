@@ -17,6 +17,8 @@ pub(super) type Number = Spanned<i64>;
 pub(super) type Texts = Spanned<Vec<Text>>;
 /// `"text"` or `["text", "text"]`.
 pub(super) type OneOrMore = Spanned<Several>;
+/// Users by name: a table of this file, or all of a file of users.
+pub(super) type Users = BTreeMap<Text, Spanned<UserEntry>>;
 
 #[derive(Default, Deserialize)]
 #[cfg_attr(test, derive(serde::Serialize))]
@@ -72,10 +74,11 @@ pub(super) struct NatDiscoveryTable {
 pub(super) struct AuthTable {
     pub(super) secrets: Vec<Text>,
     pub(super) secret_files: Vec<Text>,
+    pub(super) users_file: Option<Text>,
     pub(super) nonce_lifetime: Option<Text>,
     pub(super) nonce_secret_file: Option<Text>,
     pub(super) sha256: Option<Spanned<Sha256Policy>>,
-    pub(super) users: BTreeMap<Text, Spanned<UserEntry>>,
+    pub(super) users: Users,
     pub(super) realm: Vec<Spanned<RealmTable>>,
 }
 
@@ -87,9 +90,10 @@ pub(super) struct RealmTable {
     pub(super) listeners: Vec<Text>,
     pub(super) secrets: Vec<Text>,
     pub(super) secret_files: Vec<Text>,
+    pub(super) users_file: Option<Text>,
     pub(super) per_user: Option<Number>,
     pub(super) total: Option<Number>,
-    pub(super) users: BTreeMap<Text, Spanned<UserEntry>>,
+    pub(super) users: Users,
 }
 
 #[derive(Default, Deserialize)]

@@ -17,6 +17,7 @@ mod redirects;
 mod reuse;
 mod tcp;
 mod unauthenticated;
+mod users_file;
 
 use std::ops::RangeInclusive;
 use std::path::Path;
@@ -30,13 +31,38 @@ pub(crate) use unauthenticated::spelled;
 use super::fault::{Fault, Finding, Form, KeyName, Remark};
 use super::file::{File, IcmpPolicy, LogTable, Number, Text};
 use super::host::Host;
+use super::report::Report;
+use super::watched::Watched;
 use super::{Config, Format, Level, Listener, Log, Relay};
 use idle_redirects::Place;
 use reuse::Known;
 
-/// Judges a file at `path` by the facts of `host`. There is a configuration
-/// unless a finding is a fault.
-pub(super) fn judge(file: File, path: &Path, host: &Host) -> (Option<Config>, Vec<Finding>) {
+/// The judgement of a file.
+pub(super) struct Judged {
+    /// There is one unless a finding is a fault.
+    pub(super) config: Option<Config>,
+    /// About this file.
+    pub(super) findings: Vec<Finding>,
+    /// About files of users that it names.
+    pub(super) others: Report,
+    /// All files that it names and that were read.
+    pub(super) files: Vec<Watched>,
+}
+
+impl Judged {
+    /// A text of which no file could be made.
+    pub(super) const fn none(findings: Vec<Finding>) -> Self {
+        Self {
+            config: None,
+            findings,
+            others: Report::empty(),
+            files: Vec::new(),
+        }
+    }
+}
+
+/// Judges a file at `path` by the facts of `host`.
+pub(super) fn judge(file: File, path: &Path, host: &Host) -> Judged {
     let directory = path.parent().unwrap_or(Path::new(""));
     let mut judge = Judge {
         host,
@@ -44,6 +70,8 @@ pub(super) fn judge(file: File, path: &Path, host: &Host) -> (Option<Config>, Ve
         secrets: Vec::new(),
         nonce_secret: None,
         findings: Vec::new(),
+        others: Report::empty(),
+        files: Vec::new(),
     };
     let names = realm_names(&file, host);
     let realm = judge.realm(file.realm);
@@ -99,7 +127,12 @@ pub(super) fn judge(file: File, path: &Path, host: &Host) -> (Option<Config>, Ve
             log,
         })
     };
-    (config(), judge.findings)
+    Judged {
+        config: config(),
+        findings: judge.findings,
+        others: judge.others,
+        files: judge.files,
+    }
 }
 
 /// The findings so far, and what they are found against.
@@ -112,6 +145,10 @@ struct Judge<'h> {
     /// The secret that servers share which send clients to each other.
     nonce_secret: Option<Known>,
     findings: Vec<Finding>,
+    /// Findings about other files than this one.
+    others: Report,
+    /// The files that were read.
+    files: Vec<Watched>,
 }
 
 /// Values that tables of several kinds refer to; `None` where one was not usable.

@@ -1,6 +1,7 @@
 //! How remarks about a configuration file are shown: the sentence, the file,
 //! line and column, the offending text underlined, and what to write instead.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
@@ -8,14 +9,28 @@ use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use super::fault::{Finding, Remark};
 use super::mask::mask;
 
-/// Everything there is to say about one configuration file.
+/// Everything there is to say about a configuration file and the files of users that it names.
 ///
 /// `Display` is plain, the alternate form (`{:#}`) has colours. Secrets in the
-/// file are hidden in both: a report ends up in journals and bug reports.
-pub(crate) struct Report {
+/// files are hidden in both: a report ends up in journals and bug reports.
+pub(crate) struct Report(Vec<Page>);
+
+/// Everything there is to say about one file, and the file.
+struct Page {
     path: String,
     text: String,
     findings: Vec<Finding>,
+}
+
+/// A finding as one line of a log.
+pub(crate) struct Line {
+    /// Whether it refuses the file.
+    pub(crate) is_fault: bool,
+    pub(crate) sentence: String,
+    /// File, line and column.
+    pub(crate) place: String,
+    /// What to write instead.
+    pub(crate) help: Option<String>,
 }
 
 impl Report {
@@ -27,31 +42,60 @@ impl Report {
         mut findings: Vec<Finding>,
     ) -> Self {
         findings.sort_by_key(|finding| finding.at.start);
-        Self {
+        let text = mask(text, hidden);
+        Self(vec![Page {
             path,
-            text: mask(text, hidden),
+            text,
             findings,
-        }
+        }])
     }
 
     /// The report of what has no file.
-    pub(super) fn empty() -> Self {
-        Self {
-            path: String::new(),
-            text: String::new(),
-            findings: Vec::new(),
-        }
+    pub(super) const fn empty() -> Self {
+        Self(Vec::new())
+    }
+
+    /// What is said about other files follows.
+    pub(super) fn append(&mut self, mut other: Self) {
+        self.0.append(&mut other.0);
     }
 
     /// Whether there is nothing to say.
     pub(crate) fn is_empty(&self) -> bool {
-        self.findings.is_empty()
+        self.0.iter().all(|page| page.findings.is_empty())
+    }
+
+    /// The findings, for a log.
+    pub(crate) fn lines(&self) -> impl Iterator<Item = Line> {
+        self.findings().map(|(page, finding)| page.line(finding))
+    }
+
+    fn findings(&self) -> impl Iterator<Item = (&Page, &Finding)> {
+        let pages = self.0.iter();
+        pages.flat_map(|page| page.findings.iter().map(move |finding| (page, finding)))
+    }
+}
+
+impl Page {
+    fn line(&self, finding: &Finding) -> Line {
+        let before = self.text.get(..finding.at.start).unwrap_or_default();
+        let line = before.matches('\n').count() + 1;
+        let column = before.chars().rev().take_while(|it| *it != '\n').count() + 1;
+        let (is_fault, sentence, help) = words(&finding.remark);
+        Line {
+            is_fault,
+            sentence,
+            place: format!("{}:{line}:{column}", self.path),
+            help: help.map(Cow::into_owned),
+        }
     }
 
     fn render(&self, finding: &Finding, renderer: &Renderer) -> String {
-        let (level, sentence, help) = match &finding.remark {
-            Remark::Fault(fault) => (Level::ERROR, fault.to_string(), fault.help()),
-            Remark::Caution(caution) => (Level::WARNING, caution.to_string(), Some(caution.help())),
+        let (is_fault, sentence, help) = words(&finding.remark);
+        let level = if is_fault {
+            Level::ERROR
+        } else {
+            Level::WARNING
         };
         let offending = AnnotationKind::Primary.span(finding.at.clone());
         let mut snippet = Snippet::source(&self.text)
@@ -68,6 +112,14 @@ impl Report {
     }
 }
 
+/// Whether it is a fault, its sentence, and what to write instead.
+fn words(remark: &Remark) -> (bool, String, Option<Cow<'static, str>>) {
+    match remark {
+        Remark::Fault(fault) => (true, fault.to_string(), fault.help()),
+        Remark::Caution(caution) => (false, caution.to_string(), Some(caution.help())),
+    }
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let renderer = if f.alternate() {
@@ -75,11 +127,11 @@ impl fmt::Display for Report {
         } else {
             Renderer::plain()
         };
-        for (index, finding) in self.findings.iter().enumerate() {
+        for (index, (page, finding)) in self.findings().enumerate() {
             if index > 0 {
                 writeln!(f)?;
             }
-            writeln!(f, "{}", self.render(finding, &renderer))?;
+            writeln!(f, "{}", page.render(finding, &renderer))?;
         }
         Ok(())
     }
@@ -88,9 +140,7 @@ impl fmt::Display for Report {
 /// Names what was said, without the file's text.
 impl fmt::Debug for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Report")
-            .field("path", &self.path)
-            .field("findings", &self.findings)
-            .finish_non_exhaustive()
+        let said = self.0.iter().map(|page| (&page.path, &page.findings));
+        f.debug_map().entries(said).finish()
     }
 }

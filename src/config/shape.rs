@@ -4,38 +4,54 @@
 //! stops at its first error, the entry it stopped at is taken out and the rest
 //! read again: the file is small, and most entries are right.
 
+use std::iter::once;
 use std::ops::Range;
 
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, Deserializer};
 
 use super::fault::{Fault, Finding};
-use super::file::File;
+use super::file::{File, Users};
 use super::{keys, mask};
 
 /// The text as it was read, and the parts of it that must not be shown.
-pub(super) struct Shaped {
-    pub(super) file: Result<File, Vec<Finding>>,
+pub(super) struct Shaped<T> {
+    pub(super) file: Result<T, Vec<Finding>>,
     pub(super) hidden: Vec<Range<usize>>,
 }
 
 /// Reads the text of a configuration file.
-pub(super) fn read(text: &str) -> Shaped {
+pub(super) fn read(text: &str) -> Shaped<File> {
+    shaped(text, keys::holds_a_secret, mask::guess)
+}
+
+/// Reads the text of a file of users. Names are the keys there, so all values are secret.
+pub(super) fn read_users(text: &str) -> Shaped<Users> {
+    shaped(text, |_, _| true, |text| once(0..text.len()).collect())
+}
+
+/// `holds_a_secret` is asked for the values of a table's key, and `guess` where the text is no
+/// TOML.
+fn shaped<T: DeserializeOwned>(
+    text: &str,
+    holds_a_secret: fn(&str, &str) -> bool,
+    guess: fn(&str) -> Vec<Range<usize>>,
+) -> Shaped<T> {
     let (mut tree, errors) = DeTable::parse_recoverable(text);
     // The first error only: one open bracket makes the parser stumble over all that follows.
     let position = |error: &&toml::de::Error| error.span().unwrap_or_default().start;
     if let Some(first) = errors.iter().min_by_key(position) {
         return Shaped {
             file: Err(vec![syntax(first, text)]),
-            hidden: mask::guess(text),
+            hidden: guess(text),
         };
     }
     let mut hidden = Vec::new();
-    secrets(tree.get_ref(), "", &mut hidden);
+    secrets(tree.get_ref(), "", holds_a_secret, &mut hidden);
     let mut findings = Vec::new();
     loop {
-        let error = match File::deserialize(Deserializer::from(tree.clone())) {
+        let error = match T::deserialize(Deserializer::from(tree.clone())) {
             Ok(file) if findings.is_empty() => {
                 return Shaped {
                     file: Ok(file),
@@ -169,15 +185,20 @@ fn tables<'a, 't>(value: &'a mut DeValue<'t>) -> Vec<&'a mut DeTable<'t>> {
 }
 
 /// The places of all values that are secret, or could be because nobody knows their key.
-fn secrets(tree: &DeTable<'_>, table: &str, hidden: &mut Vec<Range<usize>>) {
+fn secrets(
+    tree: &DeTable<'_>,
+    table: &str,
+    holds_a_secret: fn(&str, &str) -> bool,
+    hidden: &mut Vec<Range<usize>>,
+) {
     for (key, value) in tree {
         let path = join(table, key.get_ref());
-        let secret = keys::holds_a_secret(table, key.get_ref());
+        let secret = holds_a_secret(table, key.get_ref());
         // One value, or each element of an array.
         let alone = (!value.get_ref().is_array()).then_some(value);
         for value in alone.into_iter().chain(elements(value)) {
             if let Some(inner) = value.get_ref().as_table() {
-                secrets(inner, &path, hidden);
+                secrets(inner, &path, holds_a_secret, hidden);
             } else if secret {
                 hidden.push(value.span());
             }

@@ -7,6 +7,7 @@ mod realms;
 mod redirects;
 mod secrets;
 mod shipped;
+mod users_file;
 mod values;
 
 use std::io;
@@ -66,6 +67,13 @@ fn read_secret(path: &Path) -> Result<SecretFile, NoSecret> {
         Some("/etc/hairpin/sixteen") => ("c2l4dGVlbiBieXRlcyE/IQ==", false),
         Some("/etc/hairpin/short") => ("correct horse b", false),
         Some("/etc/hairpin/weak") => ("changeme", false),
+        Some("/etc/hairpin/users.toml") => ("carol = \"tweedledum and tweedledee\"\n", false),
+        Some("/etc/hairpin/users-of-example.net.toml") => ("dave = \"jabberwocky\"\n", false),
+        // The name is the text, with semicolons for line ends.
+        Some(name) if name.starts_with("/etc/hairpin/inline:") => {
+            let text = name["/etc/hairpin/inline:".len()..].replace(';', "\n");
+            (&*text.leak(), false)
+        }
         Some("/etc/hairpin/blank") => (" \n", false),
         Some("/etc/hairpin/binary") => return Err(NoSecret::Binary),
         _ => return Err(io::Error::from(io::ErrorKind::NotFound).into()),

@@ -56,6 +56,16 @@ pub(crate) enum AuthFault {
         /// Why there is none.
         source: NoSecret,
     },
+    /// A file of users that is none.
+    #[error("{key} names {path}, {source}")]
+    UsersFile {
+        /// The key.
+        key: KeyName,
+        /// As resolved.
+        path: PathBuf,
+        /// Why not.
+        source: NoSecret,
+    },
     /// A user that nothing identifies.
     #[error("{key} has a user without a password or a key")]
     NoKey {
@@ -129,6 +139,7 @@ impl AuthFault {
                 NoSecret::Empty => MAKE_SECRET,
                 NoSecret::Binary => "base64 is wanted: make one with `openssl rand -base64 32`",
             },
+            Self::UsersFile { .. } => USERS_FILE,
             Self::NoKey { .. } => "write a password in quotes, or { key = \"…\" }",
             Self::ForeignUser { realm, .. } => {
                 return Some(format!("move the user to the table of `{realm}`").into());
@@ -145,5 +156,8 @@ const MAKE_SECRET: &str = "make one with `openssl rand -base64 32`";
 const SECRET_FILE: &str = "a relative path starts at the directory of the configuration file; the \
                            file holds one secret, and the user that runs the server must be able \
                            to read it";
+const USERS_FILE: &str = "a relative path starts at the directory of the configuration file; the \
+                          file holds a line such as alice = \"password\" for each user, and the \
+                          user that runs the server must be able to read it";
 const A_REALM: &str = "the domain of the service does well, such as \"turn.example.org\"";
 const LISTENED: &str = "repeat the `listen` of a `[[listener]]`, or name one address of a \"0.0.0.0\" or \"[::]\" listener";

@@ -62,6 +62,7 @@ impl Judge<'_> {
             secrets: table.secrets,
             secret_files: table.secret_files,
             users: table.users,
+            users_file: table.users_file,
         };
         let default = around.realms.first().map_or("", String::as_str);
         let credentials = self.credentials(written, default, around.realms);

@@ -11,8 +11,9 @@ use super::Judge;
 use super::reuse::Known;
 use crate::config::caution::Caution;
 use crate::config::fault::{AuthFault, Fault, Form, KeyName};
-use crate::config::file::{Text, UserEntry};
-use crate::config::{PrecomputedKey, Secret, UserKey};
+use crate::config::file::{Text, UserEntry, Users};
+use crate::config::watched::Watched;
+use crate::config::{NoSecret, PrecomputedKey, Secret, UserKey};
 
 /// The credentials of one realm, as written.
 pub(super) struct Credentials {
@@ -20,7 +21,8 @@ pub(super) struct Credentials {
     pub(super) of: Option<String>,
     pub(super) secrets: Vec<Text>,
     pub(super) secret_files: Vec<Text>,
-    pub(super) users: BTreeMap<Text, Spanned<UserEntry>>,
+    pub(super) users: Users,
+    pub(super) users_file: Option<Text>,
 }
 
 /// Where credentials are written.
@@ -29,6 +31,7 @@ enum Key {
     Secrets,
     SecretFiles,
     Users,
+    UsersFile,
 }
 
 impl Credentials {
@@ -37,9 +40,11 @@ impl Credentials {
             (Key::Secrets, None) => "[auth] secrets",
             (Key::SecretFiles, None) => "[auth] secret-files",
             (Key::Users, None) => "[auth.users]",
+            (Key::UsersFile, None) => "[auth] users-file",
             (Key::Secrets, Some(_)) => "[[auth.realm]] secrets",
             (Key::SecretFiles, Some(_)) => "[[auth.realm]] secret-files",
             (Key::Users, Some(_)) => "[auth.realm.users]",
+            (Key::UsersFile, Some(_)) => "[[auth.realm]] users-file",
         };
         KeyName::in_realm(name, self.of.clone())
     }
@@ -54,8 +59,21 @@ impl Judge<'_> {
         realms: &[String],
     ) -> Option<(Vec<Secret>, BTreeMap<String, UserKey>)> {
         let secrets = self.secrets(&written);
-        let key = written.key(Key::Users);
-        let users = self.users(&key, written.users, realm, realms);
+        let [key, file_key] = [Key::Users, Key::UsersFile].map(|key| written.key(key));
+        let mut seen = BTreeMap::new();
+        let users = self.users(&key, written.users, (realm, realms), &mut seen);
+        let users = match written.users_file {
+            Some(file) => {
+                // They stand in this file, of which the report on the other shows nothing.
+                seen.values_mut().for_each(|first| *first = None);
+                let others = self.users_in_file(&file_key, &file, (realm, realms), &mut seen);
+                users.zip(others).map(|(mut users, others)| {
+                    users.extend(others);
+                    users
+                })
+            }
+            None => users,
+        };
         secrets.zip(users)
     }
 
@@ -92,20 +110,26 @@ impl Judge<'_> {
     }
 
     pub(super) fn secret_file(&mut self, key: &KeyName, written: &Text) -> Option<Secret> {
-        let path = self.directory.join(written.get_ref());
-        match (self.host.read_secret)(&path) {
-            Ok(file) => {
-                if file.is_public {
-                    let key = key.clone();
-                    self.say(Caution::ReadableSecret { key, path }, written.span());
-                }
-                Some(file.secret)
-            }
-            Err(source) => {
-                let key = key.clone();
+        self.file(key, written).map_or_else(
+            |source| {
+                let (key, path) = (key.clone(), self.directory.join(written.get_ref()));
                 self.refuse(AuthFault::SecretFile { key, path, source }, written.span())
-            }
+            },
+            Some,
+        )
+    }
+
+    /// The text of a file that holds secrets.
+    pub(super) fn file(&mut self, key: &KeyName, written: &Text) -> Result<Secret, NoSecret> {
+        let path = self.directory.join(written.get_ref());
+        // Looked at before it is read: what is written meanwhile is a change.
+        self.files.push(Watched::now(path.clone()));
+        let file = (self.host.read_secret)(&path)?;
+        if file.is_public {
+            let key = key.clone();
+            self.say(Caution::ReadableSecret { key, path }, written.span());
         }
+        Ok(file.secret)
     }
 
     /// A shared secret opens the relay to whoever guesses it, offline and without end:
@@ -130,14 +154,14 @@ impl Judge<'_> {
         Some(secret)
     }
 
-    fn users(
+    /// `seen` has the names of this realm so far, and where they stand in the file at hand.
+    pub(super) fn users(
         &mut self,
         key: &KeyName,
-        entries: BTreeMap<Text, Spanned<UserEntry>>,
-        realm: &str,
-        realms: &[String],
+        entries: Users,
+        (realm, realms): (&str, &[String]),
+        seen: &mut BTreeMap<String, Option<Range<usize>>>,
     ) -> Option<BTreeMap<String, UserKey>> {
-        let mut seen: BTreeMap<String, Range<usize>> = BTreeMap::new();
         let mut users = Some(BTreeMap::new());
         for (name, entry) in entries {
             // With and without the realm a name is one user, and so it is in all its spellings. One
@@ -154,7 +178,7 @@ impl Judge<'_> {
             let foreign = realms.iter().filter(|other| **other != realm).find(ends_in);
             let user = match (seen.get(&own), foreign) {
                 (Some(first), _) => {
-                    let see = Some((first.clone(), "first here"));
+                    let see = first.clone().map(|first| (first, "first here"));
                     self.refuse_beside(AuthFault::SameUser { key }, at.clone(), see)
                 }
                 (None, Some(realm)) => {
@@ -163,7 +187,7 @@ impl Judge<'_> {
                 }
                 (None, None) => self.user(&key, name, entry),
             };
-            seen.insert(own, at);
+            seen.insert(own, Some(at));
             users = users.zip(user).map(|(mut users, (name, key))| {
                 users.insert(name, key);
                 users

@@ -60,6 +60,7 @@ impl Judge<'_> {
             secrets: table.secrets,
             secret_files: table.secret_files,
             users: table.users,
+            users_file: table.users_file,
         };
         let (secrets, users) = self.credentials(written, &name, around.realms)?;
         if secrets.is_empty() && users.is_empty() {

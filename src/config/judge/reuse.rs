@@ -22,6 +22,11 @@ impl Known {
         }
     }
 
+    /// The same, as one that stands in a file which is named here.
+    pub(super) fn move_to(&mut self, at: &Range<usize>) {
+        self.at = at.clone();
+    }
+
     /// Whether whoever guesses one has the other.
     fn gives_away(&self, other: &Self) -> bool {
         let [one, other] = [self, other].map(|known| known.secret.expose().trim());
