@@ -20,7 +20,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use tokio::runtime::Runtime;
 
-use crate::config::{self, Config, Host, NoSecret, Refused, Secret};
+use crate::config::{self, Host, Loaded, NoSecret, Refused, Secret};
 
 /// A STUN and TURN server, closed by default.
 ///
@@ -131,12 +131,12 @@ struct ConfigFile {
 
 impl ConfigFile {
     /// Reads the configuration; its cautions go to standard error.
-    fn load(&self, host: &Host) -> Result<Config, Refused> {
+    fn load(&self, host: &Host) -> Result<Loaded, Refused> {
         let loaded = config::load(self.path.as_deref(), host)?;
         if !loaded.report.is_empty() {
             anstream::eprintln!("{:#}", loaded.report);
         }
-        Ok(loaded.config)
+        Ok(loaded)
     }
 }
 

@@ -27,7 +27,7 @@ pub(super) struct Check {
 impl Check {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
         let host = Host::here();
-        let config = self.config.load(&host)?;
+        let config = self.config.load(&host)?.config;
         let heading = match &self.config.path {
             Some(path) => format!("ok: {}", path.display()),
             None => "ok: no configuration file, the defaults hold".to_owned(),

@@ -5,6 +5,7 @@ use std::{
     env, fs,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket},
     ops::RangeInclusive,
+    path::Path,
     process::Command,
     thread,
     time::Duration,
@@ -33,6 +34,8 @@ pub(crate) struct Setup {
     /// Shards: 0 is one per core.
     pub(crate) threads: u16,
     pub(crate) mobility: bool,
+    /// More of `[auth]`, in Hairpin's format.
+    pub(crate) auth: &'static str,
     /// More of `[allocation]`.
     pub(crate) allocation: &'static str,
     pub(crate) relay_ports: RangeInclusive<u16>,
@@ -57,6 +60,7 @@ impl Default for Setup {
             port: 3478,
             threads: 0,
             mobility: true,
+            auth: "",
             allocation: "",
             relay_ports: 49152..=65535,
             allow_peers: true,
@@ -73,12 +77,18 @@ impl Default for Setup {
 /// A running server, stopped when dropped.
 pub(crate) struct Server {
     pub(crate) program: Program,
-    _files: TempDir,
+    files: TempDir,
 }
 
 impl Server {
     pub(crate) fn start(world: &World, setup: Setup) -> Self {
+        Self::start_prepared(world, setup, |_| ())
+    }
+
+    /// The same, once `prepare` has put files of its own beside the configuration.
+    pub(crate) fn start_prepared(world: &World, setup: Setup, prepare: impl FnOnce(&Path)) -> Self {
         let files = TempDir::new().expect("a temporary directory");
+        prepare(files.path());
         let program = match Kind::under_test() {
             Kind::Hairpin => setup.hairpin(world, &files),
             Kind::Coturn => setup.coturn(world, &files),
@@ -112,10 +122,7 @@ impl Server {
     /// The server that runs as `program`, once it answers at all its `listeners`. It keeps the
     /// files until it ends.
     pub(crate) fn at(listeners: &[SocketAddr], program: Program, files: TempDir) -> Self {
-        let mut server = Self {
-            program,
-            _files: files,
-        };
+        let mut server = Self { program, files };
         for listener in listeners {
             server.wait_until_ready(*listener);
         }
@@ -126,6 +133,21 @@ impl Server {
     #[track_caller]
     pub(crate) fn wait_for_line(&self, words: &str) {
         wait_for(words, PATIENCE, || self.log().contains(words).then_some(()));
+    }
+
+    /// Changes a file beside the configuration, or the configuration, as a careful program does:
+    /// the old content or the new one is there at any time.
+    pub(crate) fn rewrite(&self, name: &str, change: impl FnOnce(String) -> String) {
+        let path = self.files.path().join(name);
+        let new = self.files.path().join("new");
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        fs::write(&new, change(text)).expect("the temporary directory is ours");
+        fs::rename(new, path).expect("the temporary directory is ours");
+    }
+
+    /// Where its configuration is.
+    pub(crate) fn files(&self) -> &Path {
+        self.files.path()
     }
 
     /// The server's log so far.
@@ -236,6 +258,7 @@ impl Setup {
             threads,
             mobility,
             allocation,
+            auth,
             relay_ports,
             ..
         } = self;
@@ -281,6 +304,7 @@ impl Setup {
              secrets = [{secrets}]\n\
              sha256 = \"{}\"\n\
              {nonce_secret}\
+             {auth}\
              [auth.users]\n\
              {USER} = \"{PASSWORD}\"\n\
              [allocation]\n\

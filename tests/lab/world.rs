@@ -12,6 +12,7 @@ use std::{
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket},
     os::fd::AsFd,
+    path::Path,
     process::{self, Command},
     thread,
     time::Duration,
@@ -87,6 +88,11 @@ impl World {
     /// Starts a server on the server's host and waits until it answers.
     pub(crate) fn serve(&self, setup: Setup) -> Server {
         Server::start(self, setup)
+    }
+
+    /// The same, once `prepare` has put files of its own beside the configuration.
+    pub(crate) fn serve_prepared(&self, setup: Setup, prepare: impl FnOnce(&Path)) -> Server {
+        Server::start_prepared(self, setup, prepare)
     }
 
     /// The same without a configuration.

@@ -2,8 +2,8 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ pub struct Running {
 #[derive(Debug)]
 pub(crate) struct Thread {
     /// Until it is waited for.
-    pub(crate) handle: Option<JoinHandle<()>>,
+    pub(crate) handle: std::sync::Mutex<Option<JoinHandle<()>>>,
     pub(crate) published: Arc<Published>,
     pub(crate) heartbeat: Arc<AtomicU64>,
     /// The heartbeat when it was last looked at.
@@ -181,11 +181,12 @@ impl Running {
 
     /// Stops accepting, ends every allocation with a report, and waits for the shards. Returns
     /// what they did in all.
-    pub fn stop(mut self) -> (Counters, NetCounters) {
+    pub fn stop(&self) -> (Counters, NetCounters) {
         // Shards that are gone need not hear it.
         let _ = self.stop.send(true);
-        for shard in &mut self.shards {
-            if let Some(thread) = shard.handle.take() {
+        for shard in &self.shards {
+            let handle = shard.handle.lock();
+            if let Some(thread) = handle.unwrap_or_else(PoisonError::into_inner).take() {
                 // One that panicked beyond its last life has told all it had to.
                 let _ = thread.join();
             }

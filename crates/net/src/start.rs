@@ -106,7 +106,7 @@ pub fn start(options: Options) -> Result<Running, Fault> {
         let builder = thread::Builder::new().name(format!("shard-{number}"));
         let thread = builder.spawn(move || live(&blueprint, number, &tell));
         shards.push(Thread {
-            handle: Some(thread.map_err(Fault::Shard)?),
+            handle: Some(thread.map_err(Fault::Shard)?).into(),
             published,
             heartbeat,
             seen: AtomicU64::new(0),

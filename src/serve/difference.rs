@@ -1,0 +1,202 @@
+//! What differs between two configurations: the keys that hold at once, and those that the server
+//! keeps as they were when it started.
+
+use crate::config::{Auth, Config, Log};
+
+/// Keys whose values differ, as sentences name them. Values are not shown.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Difference {
+    /// Those that hold at once.
+    pub(super) live: Vec<&'static str>,
+    /// Those that a restart is needed for.
+    pub(super) fixed: Vec<&'static str>,
+}
+
+impl Difference {
+    /// From what is in effect to a new configuration.
+    pub(super) fn between(old: &Config, new: &Config) -> Self {
+        // All fields are named, so that a new one is not forgotten here.
+        let Config {
+            realm,
+            threads,
+            listeners,
+            relay,
+            nat_discovery,
+            auth,
+            oauth,
+            allocation,
+            mobility,
+            icmp,
+            redirects,
+            unauthenticated,
+            tcp,
+            peers,
+            log,
+        } = new;
+        let Auth {
+            secrets,
+            users,
+            nonce_lifetime,
+            nonce_secret,
+            sha256,
+            realms,
+        } = auth;
+        let of = old.allocation;
+        let live = [
+            ("realm", *realm != old.realm),
+            ("[auth] secrets", *secrets != old.auth.secrets),
+            ("[auth] users", *users != old.auth.users),
+            (
+                "[auth] nonce-lifetime",
+                *nonce_lifetime != old.auth.nonce_lifetime,
+            ),
+            ("[auth] sha256", *sha256 != old.auth.sha256),
+            ("[[auth.realm]]", *realms != old.auth.realms),
+            ("[oauth]", *oauth != old.oauth),
+            (
+                "[allocation] default-lifetime",
+                allocation.default_lifetime != of.default_lifetime,
+            ),
+            (
+                "[allocation] max-lifetime",
+                allocation.max_lifetime != of.max_lifetime,
+            ),
+            ("[allocation] per-user", allocation.per_user != of.per_user),
+            ("[allocation] total", allocation.total != of.total),
+            (
+                "[allocation] permissions",
+                allocation.permissions != of.permissions,
+            ),
+            ("[allocation] channels", allocation.channels != of.channels),
+            ("[allocation] mobility", *mobility != old.mobility),
+            ("[allocation] icmp", *icmp != old.icmp),
+            (
+                "[tcp] data-indication",
+                allocation.stream_indication != of.stream_indication,
+            ),
+            ("[[redirect]]", *redirects != old.redirects),
+            ("[unauthenticated]", *unauthenticated != old.unauthenticated),
+            ("[peers]", *peers != old.peers),
+            ("[log] level", log.level != old.log.level),
+        ];
+        let fixed = [
+            ("threads", *threads != old.threads),
+            ("[[listener]]", *listeners != old.listeners),
+            ("[relay] addresses", relay.addresses != old.relay.addresses),
+            ("[relay] ports", relay.ports != old.relay.ports),
+            ("[nat-discovery]", *nat_discovery != old.nat_discovery),
+            (
+                "[auth] nonce-secret-file",
+                *nonce_secret != old.auth.nonce_secret,
+            ),
+            ("[tcp]", *tcp != old.tcp),
+            ("[log] format", log.format != old.log.format),
+            ("[log] addresses", log.addresses != old.log.addresses),
+        ];
+        let differ = |rows: &[(&'static str, bool)]| {
+            let differ = rows.iter().filter(|(_, differs)| *differs);
+            differ.map(|(key, _)| *key).collect()
+        };
+        Self {
+            live: differ(&live),
+            fixed: differ(&fixed),
+        }
+    }
+}
+
+/// The new configuration with the old values of what is fixed at the start.
+pub(super) fn in_effect(old: &Config, new: Config) -> Config {
+    Config {
+        threads: old.threads,
+        listeners: old.listeners.clone(),
+        relay: old.relay.clone(),
+        nat_discovery: old.nat_discovery.clone(),
+        auth: Auth {
+            nonce_secret: old.auth.nonce_secret.clone(),
+            ..new.auth
+        },
+        tcp: old.tcp,
+        log: Log {
+            level: new.log.level,
+            ..old.log
+        },
+        ..new
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::{self, Host};
+
+    fn configuration(text: &str) -> Config {
+        let loaded = config::read(text, Path::new("turnserver.toml"), &Host::anywhere());
+        loaded.unwrap().config
+    }
+
+    #[test]
+    fn each_key_that_differs_is_named_and_only_what_is_fixed_stays_as_it_was() {
+        let old = configuration("");
+        for (text, live, fixed) in [
+            ("", None, None),
+            ("realm = \"example.org\"\n", Some("realm"), None),
+            ("threads = 63\n", None, Some("threads")),
+            (
+                "[[listener]]\ntransport = \"udp\"\nlisten = \"127.0.0.1:5\"\n",
+                None,
+                Some("[[listener]]"),
+            ),
+            (
+                "[relay]\naddresses = [\"10.9.8.7\"]\n",
+                None,
+                Some("[relay] addresses"),
+            ),
+            (
+                "[relay]\nports = \"50000-50099\"\n",
+                None,
+                Some("[relay] ports"),
+            ),
+            (
+                "[auth]\nsecrets = [\"3vQ0cW1hZ2ljIG51bWJlcnM=\"]\n",
+                Some("[auth] secrets"),
+                None,
+            ),
+            (
+                "[auth.users]\nalice = \"wonderland\"\n",
+                Some("[auth] users"),
+                None,
+            ),
+            (
+                "[allocation]\ntotal = 5\n",
+                Some("[allocation] total"),
+                None,
+            ),
+            ("[tcp]\nidle = \"2m\"\n", None, Some("[tcp]")),
+            (
+                "[tcp]\ndata-indication = 1500\n",
+                Some("[tcp] data-indication"),
+                None,
+            ),
+            ("[peers]\ndeny = [\"1.2.3.4\"]\n", Some("[peers]"), None),
+            ("[log]\nlevel = \"warn\"\n", Some("[log] level"), None),
+            ("[log]\naddresses = true\n", None, Some("[log] addresses")),
+        ] {
+            let new = configuration(text);
+            let expected = Difference {
+                // The name that authorization servers use is the realm's.
+                live: match live {
+                    Some("realm") => vec!["realm", "[oauth]"],
+                    Some(key) => vec![key],
+                    None => vec![],
+                },
+                fixed: fixed.into_iter().collect(),
+            };
+            assert_eq!(Difference::between(&old, &new), expected, "{text}");
+            let effective = in_effect(&old, new);
+            let left = Difference::between(&old, &effective);
+            assert_eq!((left.live, left.fixed), (expected.live, vec![]), "{text}");
+        }
+    }
+}

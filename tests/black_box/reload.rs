@@ -1,0 +1,241 @@
+//! The configuration read again while clients are served.
+
+use std::{
+    fs,
+    net::{SocketAddr, UdpSocket},
+    os::unix::{fs::symlink, net::UnixDatagram},
+    path::Path,
+    time::Duration,
+};
+
+use rustix::process::Signal;
+use wire::AddressFamily;
+
+use crate::{
+    credentials::VALID_UNTIL_2038,
+    lab::{
+        PATIENCE,
+        server::{SECRET, Server, Setup},
+        wait_for,
+        world::{PEER_V4, SERVER_V4, in_own_world},
+    },
+    session::{Refused, Session},
+};
+
+/// A client with an allocation, and a peer with a permission.
+struct Call {
+    session: Session,
+    peer: UdpSocket,
+    relayed: SocketAddr,
+}
+
+impl Call {
+    fn of(user: &str, password: &str) -> Result<Self, Refused> {
+        let mut session = Session::of(Setup::default().port, user, password);
+        let relayed = session.allocate(AddressFamily::V4)?;
+        let peer = UdpSocket::bind((PEER_V4, 0)).expect("a free port");
+        let address = peer.local_addr().expect("a bound socket");
+        session.create_permission(address)?;
+        Ok(Self {
+            session,
+            peer,
+            relayed,
+        })
+    }
+
+    #[track_caller]
+    fn goes_on(&mut self) {
+        let address = self.peer.local_addr().expect("a bound socket");
+        self.peer.send_to(b"hello", self.relayed).expect("a route");
+        assert_eq!(self.session.receive(), (address, b"hello".to_vec()));
+    }
+
+    fn refresh(&mut self) -> Result<(), Refused> {
+        self.session.refresh(Duration::from_secs(600))
+    }
+}
+
+/// A call of a user whom the server knows only after a while.
+#[track_caller]
+fn call_before_long(user: &str, password: &str) -> Call {
+    wait_for(user, PATIENCE, || Call::of(user, password).ok())
+}
+
+fn reload(server: &Server, change: impl FnOnce(String) -> String) {
+    server.rewrite("turnserver.toml", change);
+    server.signal(Signal::HUP);
+}
+
+#[test]
+fn at_sighup_new_rules_hold_and_calls_go_on() {
+    in_own_world(|world| {
+        let server = world.serve(Setup::default());
+        let mut alice = Call::of("alice", "wonderland").expect("alice is known");
+        assert_eq!(Call::of("bob", "looking-glass").err(), Some(Refused(401)));
+        reload(&server, |text| {
+            let text = text.replace("threads = 0", "threads = 7");
+            let users = "[auth.users]\nbob = \"looking-glass\"\n";
+            let text = text.replace("[auth.users]\n", users);
+            text.replace("level = \"info\"", "level = \"warn\"")
+        });
+        server.wait_for_line("needs a restart");
+        server.wait_for_line("configuration.reloaded");
+        Call::of("bob", "looking-glass").expect("bob is known");
+        alice.goes_on();
+        alice.refresh().expect("alice is still there");
+        let log = server.log();
+        let changed = "changed=\"[auth] users, [log] level\"";
+        assert!(
+            log.contains(changed) && log.contains("key=\"threads\""),
+            "{log}"
+        );
+        assert!(!log.contains("looking-glass"), "{log}");
+        // Bob's allocation is an event, and events are no longer logged.
+        assert_eq!(log.matches("allocation.opened").count(), 1, "{log}");
+    });
+}
+
+#[test]
+fn a_faulty_configuration_is_told_in_full_and_changes_nothing() {
+    in_own_world(|world| {
+        let server = world.serve(Setup::default());
+        let mut alice = Call::of("alice", "wonderland").expect("alice is known");
+        reload(&server, |text| {
+            let text = text.replace("[auth.users]\nalice = \"wonderland\"", "[auth.users]");
+            text.replace(
+                "[allocation]\n",
+                "[allocation]\nper-usr = 1\npermissions = \"many\"\n",
+            )
+        });
+        server.wait_for_line("configuration.refused");
+        let log = server.log();
+        for words in [
+            "unknown key `per-usr`",
+            "did you mean `per-user`?",
+            "`[allocation] permissions` is a string, expected a whole number",
+            "turnserver.toml:",
+        ] {
+            assert!(log.contains(words), "{words} in {log}");
+        }
+        alice.goes_on();
+        Call::of("alice", "wonderland").expect("the old users");
+    });
+}
+
+#[test]
+fn systemd_hears_of_a_reload_and_of_its_end() {
+    in_own_world(|world| {
+        let place = tempfile::tempdir().expect("a temporary directory");
+        let path = place.path().join("notify");
+        let systemd = UnixDatagram::bind(&path).expect("our directory");
+        systemd.set_read_timeout(Some(PATIENCE)).expect("not zero");
+        let heard = || {
+            let mut message = [0; 256];
+            let length = systemd.recv(&mut message).expect("a message");
+            String::from_utf8_lossy(&message[..length]).into_owned()
+        };
+        let listener = SocketAddr::new(SERVER_V4.into(), Setup::default().port);
+        let toml = format!(
+            "[[listener]]\ntransport = \"udp\"\nlisten = \"{listener}\"\n\
+             [[listener]]\ntransport = \"tcp\"\nlisten = \"{listener}\"\n\
+             [relay]\naddresses = [\"{SERVER_V4}\"]\n"
+        );
+        let on_host = |program: &str| {
+            let mut command = world.on_server_host(program);
+            command.env("NOTIFY_SOCKET", &path);
+            command
+        };
+        let server = Server::start_anywhere(on_host, &toml, &[listener]);
+        assert_eq!(heard().trim(), "READY=1");
+        for change in ["", "nonsense = true\n"] {
+            reload(&server, |text| change.to_owned() + &text);
+            assert!(heard().starts_with("RELOADING=1\nMONOTONIC_USEC="));
+            assert_eq!(heard().trim(), "READY=1");
+        }
+        server.wait_for_line("unknown key `nonsense`");
+    });
+}
+
+/// A file that Kubernetes mounts is a link into a directory that is a link, too, and turned to
+/// another directory at every change.
+#[test]
+fn users_come_and_go_with_their_file() {
+    in_own_world(|world| {
+        let setup = Setup {
+            auth: "users-file = \"mounted/users.toml\"\n",
+            has_secret: false,
+            ..Setup::default()
+        };
+        let server = world.serve_prepared(setup, |files| {
+            fs::create_dir(files.join("mounted")).expect("our directory");
+            mount(files, "first", "bob = \"looking-glass\"\n");
+            symlink("current/users.toml", files.join("mounted/users.toml")).expect("our directory");
+        });
+        let mut alice = Call::of("alice", "wonderland").expect("alice is known");
+        let mut bob = Call::of("bob", "looking-glass").expect("bob is known");
+        assert_eq!(Call::of("carol", "tweedledum").err(), Some(Refused(401)));
+
+        mount(server.files(), "second", "carol = \"tweedledum\"\n");
+        let mut carol = call_before_long("carol", "tweedledum");
+        // Bob is gone: what there is goes on to its end.
+        bob.goes_on();
+        assert_eq!(bob.refresh(), Err(Refused(401)));
+        bob.goes_on();
+        assert_eq!(Call::of("bob", "looking-glass").err(), Some(Refused(401)));
+        bob.session.refresh(Duration::ZERO).expect("an end");
+
+        mount(
+            server.files(),
+            "third",
+            "carol = \"tweedledum\"\ndave = \"short\nerin",
+        );
+        server.wait_for_line("users.toml:2:");
+        server.wait_for_line("configuration.refused");
+        for call in [&mut alice, &mut carol] {
+            call.goes_on();
+            call.refresh().expect("the old users");
+        }
+        let log = server.log();
+        assert_eq!(log.matches("configuration.refused").count(), 1, "{log}");
+        assert!(!log.contains("tweedledum"), "{log}");
+        mount(server.files(), "fourth", "dave = \"jabberwocky\"\n");
+        call_before_long("dave", "jabberwocky");
+    });
+}
+
+/// As a mounted volume changes: the files are written to a new directory, and the link turned to it.
+fn mount(files: &Path, version: &str, users: &str) {
+    let mounted = files.join("mounted");
+    fs::create_dir(mounted.join(version)).expect("our directory");
+    fs::write(mounted.join(version).join("users.toml"), users).expect("our directory");
+    symlink(version, mounted.join("new")).expect("our directory");
+    fs::rename(mounted.join("new"), mounted.join("current")).expect("our directory");
+}
+
+#[test]
+fn secrets_are_rotated_without_the_end_of_a_call() {
+    in_own_world(|world| {
+        let setup = Setup {
+            auth: "secret-files = [\"secret\"]\n",
+            has_secret: false,
+            ..Setup::default()
+        };
+        let server = world.serve_prepared(setup, |files| {
+            fs::write(files.join("secret"), SECRET).expect("our directory");
+        });
+        let (user, password) = VALID_UNTIL_2038;
+        let mut old = Call::of(user, password).expect("a good credential");
+        server.rewrite("secret", |_| {
+            "a new secret of the web application".to_owned()
+        });
+        server.wait_for_line("configuration.reloaded");
+        assert_eq!(Call::of(user, password).err(), Some(Refused(401)));
+        old.goes_on();
+        old.refresh().expect("what it has opened is prolonged");
+        assert!(
+            !server.log().contains("secret of the web"),
+            "{}",
+            server.log()
+        );
+    });
+}
