@@ -198,6 +198,9 @@ fn users_come_and_go_with_their_file() {
         let log = server.log();
         assert_eq!(log.matches("configuration.refused").count(), 1, "{log}");
         assert!(!log.contains("tweedledum"), "{log}");
+        fs::remove_file(server.files().join("mounted/current")).expect("our directory");
+        server.wait_for_line("users.toml, which cannot be read");
+        alice.goes_on();
         mount(server.files(), "fourth", "dave = \"jabberwocky\"\n");
         call_before_long("dave", "jabberwocky");
     });
