@@ -50,3 +50,37 @@ impl Stamp {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn a_change_is_seen_once_however_it_is_made() {
+        let place = tempfile::tempdir().unwrap();
+        let at = |name: &str| place.path().join(name);
+        for (name, text) in [("one", "alice"), ("two", "bobby")] {
+            fs::write(at(name), text).unwrap();
+        }
+        symlink("one", at("current")).unwrap();
+        let mut file = Watched::now(at("current"));
+        let turn_to = |target: &str| {
+            symlink(target, at("new")).unwrap();
+            fs::rename(at("new"), at("current")).unwrap();
+        };
+        let changes: [&dyn Fn(); 5] = [
+            &|| fs::write(at("one"), "carol and dave").unwrap(),
+            &|| turn_to("two"),
+            &|| fs::remove_file(at("current")).unwrap(),
+            &|| turn_to("one"),
+            &|| fs::rename(at("two"), at("one")).unwrap(),
+        ];
+        for change in changes {
+            assert!(!file.has_changed());
+            change();
+            assert!(file.has_changed());
+        }
+        assert!(!file.has_changed());
+    }
+}

@@ -12,87 +12,67 @@ pub(super) struct Difference {
     pub(super) fixed: Vec<&'static str>,
 }
 
+/// Keys and whether their values, by their fields, differ.
+macro_rules! rows {
+    ($old:ident, $new:ident, $($key:literal => $($field:ident).+,)+) => {
+        [$(($key, $new.$($field).+ != $old.$($field).+)),+]
+    };
+}
+
 impl Difference {
     /// From what is in effect to a new configuration.
     pub(super) fn between(old: &Config, new: &Config) -> Self {
-        // All fields are named, so that a new one is not forgotten here.
+        // All fields are named, so that a new one is not forgotten below.
         let Config {
-            realm,
-            threads,
-            listeners,
-            relay,
-            nat_discovery,
-            auth,
-            oauth,
-            allocation,
-            mobility,
-            icmp,
-            redirects,
-            unauthenticated,
-            tcp,
-            peers,
-            log,
+            realm: _,
+            threads: _,
+            listeners: _,
+            relay: _,
+            nat_discovery: _,
+            auth: _,
+            oauth: _,
+            allocation: _,
+            mobility: _,
+            icmp: _,
+            redirects: _,
+            unauthenticated: _,
+            tcp: _,
+            peers: _,
+            log: _,
         } = new;
-        let Auth {
-            secrets,
-            users,
-            nonce_lifetime,
-            nonce_secret,
-            sha256,
-            realms,
-        } = auth;
-        let of = old.allocation;
-        let live = [
-            ("realm", *realm != old.realm),
-            ("[auth] secrets", *secrets != old.auth.secrets),
-            ("[auth] users", *users != old.auth.users),
-            (
-                "[auth] nonce-lifetime",
-                *nonce_lifetime != old.auth.nonce_lifetime,
-            ),
-            ("[auth] sha256", *sha256 != old.auth.sha256),
-            ("[[auth.realm]]", *realms != old.auth.realms),
-            ("[oauth]", *oauth != old.oauth),
-            (
-                "[allocation] default-lifetime",
-                allocation.default_lifetime != of.default_lifetime,
-            ),
-            (
-                "[allocation] max-lifetime",
-                allocation.max_lifetime != of.max_lifetime,
-            ),
-            ("[allocation] per-user", allocation.per_user != of.per_user),
-            ("[allocation] total", allocation.total != of.total),
-            (
-                "[allocation] permissions",
-                allocation.permissions != of.permissions,
-            ),
-            ("[allocation] channels", allocation.channels != of.channels),
-            ("[allocation] mobility", *mobility != old.mobility),
-            ("[allocation] icmp", *icmp != old.icmp),
-            (
-                "[tcp] data-indication",
-                allocation.stream_indication != of.stream_indication,
-            ),
-            ("[[redirect]]", *redirects != old.redirects),
-            ("[unauthenticated]", *unauthenticated != old.unauthenticated),
-            ("[peers]", *peers != old.peers),
-            ("[log] level", log.level != old.log.level),
-        ];
-        let fixed = [
-            ("threads", *threads != old.threads),
-            ("[[listener]]", *listeners != old.listeners),
-            ("[relay] addresses", relay.addresses != old.relay.addresses),
-            ("[relay] ports", relay.ports != old.relay.ports),
-            ("[nat-discovery]", *nat_discovery != old.nat_discovery),
-            (
-                "[auth] nonce-secret-file",
-                *nonce_secret != old.auth.nonce_secret,
-            ),
-            ("[tcp]", *tcp != old.tcp),
-            ("[log] format", log.format != old.log.format),
-            ("[log] addresses", log.addresses != old.log.addresses),
-        ];
+        let live = rows!(old, new,
+            "realm" => realm,
+            "[auth] secrets" => auth.secrets,
+            "[auth] users" => auth.users,
+            "[auth] nonce-lifetime" => auth.nonce_lifetime,
+            "[auth] sha256" => auth.sha256,
+            "[[auth.realm]]" => auth.realms,
+            "[oauth]" => oauth,
+            "[allocation] default-lifetime" => allocation.default_lifetime,
+            "[allocation] max-lifetime" => allocation.max_lifetime,
+            "[allocation] per-user" => allocation.per_user,
+            "[allocation] total" => allocation.total,
+            "[allocation] permissions" => allocation.permissions,
+            "[allocation] channels" => allocation.channels,
+            "[allocation] mobility" => mobility,
+            "[allocation] icmp" => icmp,
+            "[tcp] data-indication" => allocation.stream_indication,
+            "[[redirect]]" => redirects,
+            "[unauthenticated]" => unauthenticated,
+            "[peers]" => peers,
+            "[log] level" => log.level,
+        );
+        let fixed = rows!(old, new,
+            "threads" => threads,
+            "[[listener]]" => listeners,
+            "[relay] addresses" => relay.addresses,
+            "[relay] ports" => relay.ports,
+            "[nat-discovery]" => nat_discovery,
+            "[auth] nonce-secret-file" => auth.nonce_secret,
+            "[tcp]" => tcp,
+            "[log] format" => log.format,
+            "[log] addresses" => log.addresses,
+        );
         let differ = |rows: &[(&'static str, bool)]| {
             let differ = rows.iter().filter(|(_, differs)| *differs);
             differ.map(|(key, _)| *key).collect()
