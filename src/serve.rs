@@ -96,7 +96,7 @@ pub(crate) fn run(loaded: Loaded, host: Host, options: Options) -> Result<(), Fa
         config.tcp.connections,
     );
 
-    runtime.block_on(async {
+    let ended = runtime.block_on(async {
         let running = net::start(net_options(&config, &host)?)?;
         say_what_runs(&config, &running);
         if zero_config && !systemd::owns_output() {
@@ -110,10 +110,10 @@ pub(crate) fn run(loaded: Loaded, host: Host, options: Options) -> Result<(), Fa
             waiting: Vec::new(),
         };
         control::run(Control { running, log }, signals, reload).await
-    })?;
+    });
     // A read of a file may hang for as long as its file system does.
     runtime.shutdown_background();
-    Ok(())
+    ended
 }
 
 /// For trying: makes peers of all addresses nearby.

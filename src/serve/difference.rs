@@ -12,10 +12,13 @@ pub(super) struct Difference {
     pub(super) fixed: Vec<&'static str>,
 }
 
-/// Keys and whether their values, by their fields, differ.
+/// The keys whose values, by their fields, differ.
 macro_rules! rows {
     ($old:ident, $new:ident, $($key:literal => $($field:ident).+,)+) => {
         [$(($key, $new.$($field).+ != $old.$($field).+)),+]
+            .into_iter()
+            .filter_map(|(key, differs)| differs.then_some(key))
+            .collect()
     };
 }
 
@@ -73,14 +76,7 @@ impl Difference {
             "[log] format" => log.format,
             "[log] addresses" => log.addresses,
         );
-        let differ = |rows: &[(&'static str, bool)]| {
-            let differ = rows.iter().filter(|(_, differs)| *differs);
-            differ.map(|(key, _)| *key).collect()
-        };
-        Self {
-            live: differ(&live),
-            fixed: differ(&fixed),
-        }
+        Self { live, fixed }
     }
 }
 

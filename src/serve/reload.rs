@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::signal::unix::Signal;
 use tokio::task::spawn_blocking;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use tracing::{error, info, warn};
 
 use super::control::Control;
@@ -106,7 +106,15 @@ impl Reload {
             };
             (loaded, host)
         });
-        let outcome = match read.await {
+        let Ok(read) = timeout(PATIENCE, read).await else {
+            let within = PATIENCE.as_secs();
+            error!(
+                file = name,
+                within, "configuration.refused: its files cannot be read in so many seconds"
+            );
+            return;
+        };
+        let outcome = match read {
             Ok((Ok(loaded), host)) => self.adopt(control, loaded, &host, reason).await,
             Ok((Err(Refused::Faulty(report)), _)) => {
                 say(&report);
@@ -116,15 +124,8 @@ impl Reload {
             Err(error) => Err(error.to_string()),
         };
         match outcome {
-            Ok(changed) if changed.is_empty() && reason == Reason::File => {}
-            Ok(changed) => {
-                let changed = if changed.is_empty() {
-                    "nothing"
-                } else {
-                    &changed
-                };
-                info!(file = name, changed, "configuration.reloaded");
-            }
+            Ok(changed) if changed == NOTHING && reason == Reason::File => {}
+            Ok(changed) => info!(file = name, changed, "configuration.reloaded"),
             Err(why) => error!(
                 file = name,
                 why, "configuration.refused: what held before holds"
@@ -172,6 +173,9 @@ impl Reload {
         if let Some((_, text)) = &mut self.file {
             *text = loaded.text;
         }
+        if live.is_empty() {
+            return Ok(NOTHING.to_owned());
+        }
         Ok(live.join(", "))
     }
 }
@@ -187,6 +191,13 @@ fn say(report: &Report) {
         }
     }
 }
+
+/// In place of keys.
+const NOTHING: &str = "nothing";
+
+/// How long the files may take to be read. A file system that does not answer holds up no reload
+/// that comes after.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_secs(1);

@@ -5,6 +5,7 @@ use std::{
     net::{SocketAddr, UdpSocket},
     os::unix::{fs::symlink, net::UnixDatagram},
     path::Path,
+    process::Command,
     time::Duration,
 };
 
@@ -15,6 +16,7 @@ use crate::{
     credentials::VALID_UNTIL_2038,
     lab::{
         PATIENCE,
+        program::Program,
         server::{SECRET, Server, Setup},
         wait_for,
         world::{PEER_V4, SERVER_V4, in_own_world},
@@ -213,6 +215,30 @@ fn mount(files: &Path, version: &str, users: &str) {
     fs::write(mounted.join(version).join("users.toml"), users).expect("our directory");
     symlink(version, mounted.join("new")).expect("our directory");
     fs::rename(mounted.join("new"), mounted.join("current")).expect("our directory");
+}
+
+#[test]
+fn a_file_that_cannot_be_read_to_its_end_keeps_no_server_from_ending() {
+    in_own_world(|world| {
+        let setup = Setup {
+            auth: "users-file = \"users.toml\"\n",
+            ..Setup::default()
+        };
+        let mut server = world.serve_prepared(setup, |files| {
+            fs::write(files.join("users.toml"), "").expect("our directory");
+        });
+        // A pipe that nobody writes to, as a file system that does not answer.
+        let pipe = server.files().join("pipe");
+        let mut mkfifo = Command::new("mkfifo");
+        mkfifo.arg(&pipe);
+        assert!(Program::run(mkfifo, "coreutils", PATIENCE).status.success());
+        fs::rename(pipe, server.files().join("users.toml")).expect("our directory");
+        server.wait_for_line("configuration.refused");
+        let mut alice = Call::of("alice", "wonderland").expect("alice is known");
+        alice.goes_on();
+        let ended = server.stop();
+        assert_eq!(ended.status.code(), Some(0), "{}", ended.output);
+    });
 }
 
 #[test]
