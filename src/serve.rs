@@ -21,7 +21,7 @@ use relay::policy::Network;
 use relay::{NatDiscovery, NonceSecret, ProcessSecret, RelayAddress, Rules, SecondAddress};
 use tracing::{info, warn};
 
-use crate::config::{Config, Host, Loaded};
+use crate::config::{Config, Loaded, Machine};
 use crate::log::{self, Reporter};
 use control::Control;
 use reload::Reload;
@@ -65,7 +65,7 @@ pub(crate) enum Fault {
 }
 
 /// Runs the server until a signal ends it.
-pub(crate) fn run(loaded: Loaded, host: Host, options: Options) -> Result<(), Fault> {
+pub(crate) fn run(loaded: Loaded, host: Machine, options: Options) -> Result<(), Fault> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -117,7 +117,7 @@ pub(crate) fn run(loaded: Loaded, host: Host, options: Options) -> Result<(), Fa
 }
 
 /// For trying: makes peers of all addresses nearby.
-fn open_for_trying(config: &mut Config, host: &Host) {
+fn open_for_trying(config: &mut Config, host: &Machine) {
     if config.relay.addresses.is_empty() {
         let local = IpAddr::from(Ipv4Addr::LOCALHOST);
         config.relay.addresses.push(RelayAddress {
@@ -137,7 +137,7 @@ fn open_for_trying(config: &mut Config, host: &Host) {
     );
 }
 
-fn net_options(config: &Config, host: &Host) -> Result<net::Options, Fault> {
+fn net_options(config: &Config, host: &Machine) -> Result<net::Options, Fault> {
     let listeners = config.listeners.iter().map(|listener| ListenerOptions {
         transport: listener.transport,
         listen: listener.listen,
@@ -157,11 +157,12 @@ fn net_options(config: &Config, host: &Host) -> Result<net::Options, Fault> {
         },
         streams: config.tcp,
         report: Arc::new(move |report| reporter.report(report)),
+        keys: None,
     })
 }
 
 /// The rules, which may change while the server runs.
-fn rules(config: &Config, host: &Host) -> Result<Rules, Fault> {
+fn rules(config: &Config, host: &Machine) -> Result<Rules, Fault> {
     Ok(Rules {
         realms: config.realms()?,
         tokens: config.tokens(),

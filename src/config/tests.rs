@@ -1,4 +1,4 @@
-//! The meaning of files, the findings about them, and that both agree with `turnserver.toml`.
+//! The meaning of files, the remarks about them, and that both agree with `turnserver.toml`.
 
 mod faults;
 mod nat_discovery;
@@ -14,11 +14,10 @@ use std::io;
 use std::net::IpAddr;
 use std::path::Path;
 
-use super::host::{Host, SecretFile};
-use super::secret::{NoSecret, Secret};
-use super::{Config, Refused, read};
+use super::machine::{Machine, SecretFile};
+use super::{Config, Unusable, read};
 
-/// One finding as the operator sees it.
+/// One remark as the operator sees it.
 #[derive(Debug, PartialEq, Eq)]
 struct Told {
     /// "error: …" or "warning: …".
@@ -31,8 +30,8 @@ struct Told {
 }
 
 /// A host with two addresses of each family.
-fn host() -> Host {
-    Host {
+fn host() -> Machine {
+    Machine {
         name: "host.example.org".to_owned(),
         cores: 4,
         has_ipv6: true,
@@ -58,7 +57,7 @@ const HERE: &[&str] = &[
 ];
 
 /// The files of that host.
-fn read_secret(path: &Path) -> Result<SecretFile, NoSecret> {
+fn read_secret(path: &Path) -> io::Result<SecretFile> {
     let (text, is_public) = match path.to_str() {
         Some("/etc/hairpin/secret") => ("Zm9yIG9uZSBmaWxlIG9ubHkK", false),
         Some("/etc/hairpin/public") => ("Zm9yIGFueW9uZSB0byByZWFk", true),
@@ -75,11 +74,16 @@ fn read_secret(path: &Path) -> Result<SecretFile, NoSecret> {
             (&*text.leak(), false)
         }
         Some("/etc/hairpin/blank") => (" \n", false),
-        Some("/etc/hairpin/binary") => return Err(NoSecret::Binary),
-        _ => return Err(io::Error::from(io::ErrorKind::NotFound).into()),
+        Some("/etc/hairpin/binary") => {
+            return Ok(SecretFile {
+                bytes: vec![0xFF],
+                is_public: false,
+            });
+        }
+        _ => return Err(io::ErrorKind::NotFound.into()),
     };
     Ok(SecretFile {
-        secret: Secret::in_file(text.as_bytes())?,
+        bytes: text.into(),
         is_public,
     })
 }
@@ -95,21 +99,21 @@ fn path() -> &'static Path {
 /// The configuration of a file about which there is nothing to say.
 fn config(text: &str) -> Config {
     let loaded = read(text, path(), &host()).unwrap();
-    assert!(loaded.report.is_empty(), "{}", loaded.report);
+    assert!(loaded.remarks.is_empty(), "{}", loaded.remarks);
     loaded.config
 }
 
-/// The findings about a file that is refused.
+/// The remarks about a file that is refused.
 fn refused(text: &str) -> Vec<Told> {
     match read(text, path(), &host()) {
-        Err(Refused::Faulty(report)) => told(&report.to_string()),
+        Err(Unusable::Faulty(remarks)) => told(&remarks.to_string()),
         other => panic!("{other:?}"),
     }
 }
 
-/// The findings about a file that is accepted.
+/// The remarks about a file that is accepted.
 fn warned(text: &str) -> Vec<Told> {
-    told(&read(text, path(), &host()).unwrap().report.to_string())
+    told(&read(text, path(), &host()).unwrap().remarks.to_string())
 }
 
 /// The only thing said about a file that is refused.
@@ -121,12 +125,12 @@ fn fault(text: &str) -> Told {
 
 /// Reads a report back: what counts is what the operator sees.
 fn told(report: &str) -> Vec<Told> {
-    let findings = report.trim_end().split("\n\n");
-    let said = findings.filter(|finding| !finding.is_empty());
-    said.map(finding).collect()
+    let remarks = report.trim_end().split("\n\n");
+    let said = remarks.filter(|remark| !remark.is_empty());
+    said.map(remark).collect()
 }
 
-fn finding(block: &str) -> Told {
+fn remark(block: &str) -> Told {
     let mut lines = block.lines();
     let sentence = lines.next().unwrap().to_owned();
     let place = lines

@@ -105,10 +105,10 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::config::{self, Host};
+    use crate::config::{self, Machine};
 
     fn configuration(text: &str) -> Config {
-        let loaded = config::read(text, Path::new("turnserver.toml"), &Host::anywhere());
+        let loaded = config::read(text, Path::new("turnserver.toml"), &Machine::anywhere());
         loaded.unwrap().config
     }
 

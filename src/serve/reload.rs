@@ -13,7 +13,7 @@ use tracing::{error, info, warn};
 use super::control::Control;
 use super::difference::{Difference, in_effect};
 use super::{open_for_trying, rules, systemd};
-use crate::config::{self, Config, Host, Loaded, Refused, Report, Secret, Watched};
+use crate::config::{self, Config, Loaded, Machine, Remarks, Secret, Unusable, Watched};
 
 /// The configuration that is in effect, and where it comes from.
 pub(super) struct Reload {
@@ -98,11 +98,11 @@ impl Reload {
         };
         let name = path.display().to_string();
         let read = spawn_blocking(move || {
-            let host = Host::here();
+            let host = Machine::here();
             let loaded = match reason {
                 Reason::Signal => config::load(Some(&path), &host),
                 // The addresses were judged when the server started, and may be away for a moment.
-                Reason::File => config::read(text.expose(), &path, &Host::anywhere()),
+                Reason::File => config::read(text.expose(), &path, &Machine::anywhere()),
             };
             (loaded, host)
         });
@@ -116,11 +116,11 @@ impl Reload {
         };
         let outcome = match read {
             Ok((Ok(loaded), host)) => self.adopt(control, loaded, &host, reason).await,
-            Ok((Err(Refused::Faulty(report)), _)) => {
-                say(&report);
+            Ok((Err(Unusable::Faulty(remarks)), _)) => {
+                say(&remarks);
                 Err("it has faults".to_owned())
             }
-            Ok((Err(refused @ Refused::Unreadable { .. }), _)) => Err(refused.to_string()),
+            Ok((Err(unusable @ Unusable::Unreadable { .. }), _)) => Err(unusable.to_string()),
             Err(error) => Err(error.to_string()),
         };
         match outcome {
@@ -139,7 +139,7 @@ impl Reload {
         &mut self,
         control: &Control,
         loaded: Loaded,
-        host: &Host,
+        host: &Machine,
         reason: Reason,
     ) -> Result<String, String> {
         let mut new = loaded.config;
@@ -149,7 +149,7 @@ impl Reload {
         let Difference { live, fixed } = Difference::between(&self.config, &new);
         let is_asked = reason == Reason::Signal;
         if is_asked {
-            say(&loaded.report);
+            say(&loaded.remarks);
         }
         for key in &fixed {
             if is_asked || !self.waiting.contains(key) {
@@ -181,8 +181,8 @@ impl Reload {
 }
 
 /// Logs what is said about files, a line each.
-fn say(report: &Report) {
-    for line in report.lines() {
+fn say(remarks: &Remarks) {
+    for line in remarks.lines() {
         let (place, help) = (line.place, line.help);
         if line.is_fault {
             error!(place, help, "{}", line.sentence);

@@ -48,6 +48,7 @@ use crate::{Fault, Options, bind, inbox};
 ///     config: Config::new(ProcessSecret(rand::random()), vec![], ports, rules),
 ///     streams: StreamLimits::default(),
 ///     report: Arc::new(|report| println!("{report:?}")),
+///     keys: None,
 /// })?;
 /// let (_, listener) = running.listeners()[0];
 ///
@@ -97,6 +98,7 @@ pub fn start(options: Options) -> Result<Running, Fault> {
             streams: options.streams,
             admission: Arc::clone(&admission),
             report: Arc::clone(&options.report),
+            keys: options.keys.clone(),
             stop: stopped.clone(),
             published: Arc::clone(&published),
             heartbeat: Arc::clone(&heartbeat),

@@ -14,68 +14,18 @@ use crate::allocation::Allocation;
 use crate::allocations::Allocations;
 use crate::auth::Signed;
 use crate::effects::Effects;
+use crate::keyring::Keyring;
 use crate::mobility::{Guests, Tickets};
-use crate::nat_discovery::{Lines, Link};
+use crate::nat_discovery::Partners;
 use crate::nonce::Nonces;
 use crate::request::{self, opening, send};
 use crate::routes::Routes;
 use crate::sha256::Offered;
 use crate::timers::{Timer, Timers};
 use crate::{
-    AllocationId, Budget, ClientTuple, Config, Counters, DropReason, Effect, EndCause, Now,
-    OpenError, PeerAddr, Ports, Quotas, Reject, RelayId, Reservations, Rules, ShardId, Verdict,
-    Whereabouts,
+    AllocationId, ClientTuple, Config, Counters, DropReason, Effect, EndCause, Now, OpenError,
+    PeerAddr, Reject, RelayId, Rules, ShardId, Shared, Verdict,
 };
-
-/// The state that the shards of one process share, on the slow path only.
-#[derive(Debug)]
-pub struct Shared {
-    /// Free ports.
-    pub ports: Ports,
-    /// How many allocations there are.
-    pub quotas: Quotas,
-    /// Ports kept for a second allocation.
-    pub reservations: Reservations,
-    /// The rest of the bytes that strangers may be sent.
-    pub budget: Budget,
-    /// Where the allocations are that may move.
-    pub whereabouts: Whereabouts,
-    /// The state that every shard needs to write to partners.
-    pub(crate) lines: Lines,
-}
-
-impl Shared {
-    /// For the shards that follow this configuration.
-    pub fn new(config: &Config) -> Self {
-        config.rules.realms.prepare();
-        let locals = config.relays.iter().map(|relay| relay.local);
-        Self {
-            ports: Ports::new(locals, config.ports),
-            quotas: Quotas::default(),
-            reservations: Reservations::default(),
-            budget: Budget::new(&config.secret),
-            whereabouts: Whereabouts::default(),
-            lines: Lines::new(&config.nat_discovery),
-        }
-    }
-
-    /// From now on the shards grant no new allocation, and serve those they have to the end. No
-    /// shard has to be asked: none grants one after this has returned.
-    pub fn drain(&self) {
-        self.quotas.set_draining(true);
-    }
-
-    /// From now on the shards grant allocations again. A caller that ends the process once
-    /// [`Shared::is_drained`] says so must not ask for this in between.
-    pub fn undrain(&self) {
-        self.quotas.set_draining(false);
-    }
-
-    /// Whether the shards were told to drain and the last allocation has ended.
-    pub fn is_drained(&self) -> bool {
-        self.quotas.is_drained()
-    }
-}
 
 /// The whole TURN server of one shard, as a value.
 ///
@@ -124,13 +74,13 @@ pub struct Server {
     pub(crate) allocations: Allocations,
     pub(crate) routes: Routes,
     pub(crate) guests: Guests,
+    pub(crate) keyring: Keyring,
     /// The shard that passed the packet which is being handled, if it was passed.
     pub(crate) passed_by: Option<ShardId>,
     pub(crate) timers: Timers,
     /// Whether [`Timer::Reservations`] is armed.
     pub(crate) reservations_reminder: bool,
-    /// The partners that this shard keeps in touch with.
-    pub(crate) links: Vec<Link>,
+    pub(crate) partners: Partners,
     pub(crate) effects: Effects,
     pub(crate) counters: Counters,
     /// Where answers are written; grows to the longest and stays.
@@ -179,11 +129,12 @@ impl Server {
             tickets: Tickets::new(&config.secret),
             allocations: Allocations::new(hasher.clone(), rng.next_u32()),
             routes: Routes::new(hasher.clone()),
-            guests: Guests::new(hasher),
+            guests: Guests::new(hasher.clone()),
+            keyring: Keyring::new(hasher),
             passed_by: None,
             timers,
             reservations_reminder: reserved.is_some(),
-            links: Vec::new(),
+            partners: Partners::default(),
             effects: Effects::default(),
             counters: Counters::default(),
             reply: Vec::new(),
@@ -206,6 +157,7 @@ impl Server {
         self.nonces
             .adopt(rules.nonce_lifetime, self.offered.nonce_prefix);
         self.rules = rules;
+        self.keyring.forget_answers();
         self.judge_again();
     }
 
@@ -213,15 +165,6 @@ impl Server {
         let ids: Vec<AllocationId> = self.allocations.ids().collect();
         for id in ids {
             self.judge_peers_of(id);
-        }
-    }
-
-    /// Ends the permissions and channels of peers that the policy denies by now.
-    pub(crate) fn judge_peers_of(&mut self, id: AllocationId) {
-        let rules = Arc::clone(&self.rules);
-        self.end_denied_channels(id, &rules.policy);
-        if let Some(allocation) = self.allocations.get_mut(id) {
-            allocation.permissions.judge_again(&rules.policy);
         }
     }
 
@@ -329,6 +272,7 @@ impl Server {
 
     /// A client's connection ended, and its allocation with it. RFC 8656 §3.1.
     pub fn handle_disconnected(&mut self, now: Instant, client: ClientTuple) {
+        self.keyring.waiting.end(client);
         self.lose_guest(client);
         self.lose(now, client);
     }
@@ -339,6 +283,7 @@ impl Server {
         for id in all {
             self.remove_allocation(now, id, EndCause::Shutdown);
         }
+        self.end_fetches();
         // Timers of other shards, or of the next server of this one, do not give these ports back.
         for local in self.timers.foreign_ports() {
             self.shared.ports.forget_foreign(local.ip(), local.port());
@@ -359,25 +304,21 @@ impl Server {
     fn end_what_is_due(&mut self, now: Now) {
         while let Some(timer) = self.timers.pop(now.mono) {
             match timer {
-                Timer::Partner(family) => self.remind_partner(now, family),
+                Timer::Partner(family) => {
+                    let (lines, effects) = (&self.shared.lines, &mut self.effects);
+                    let next = self.partners.handle_timeout(now, family, lines, effects);
+                    if let Some(next) = next {
+                        self.timers.arm(next, Timer::Partner(family));
+                    }
+                }
                 Timer::Relay(relay) => self.expire(now.mono, relay),
                 Timer::Channel(id, channel) => self.expire_channel(id, channel),
                 Timer::ForeignPort(local) => {
                     self.shared.ports.forget_foreign(local.ip(), local.port());
                 }
                 Timer::Reservations => self.expire_reservations(now.mono),
+                Timer::Key(name) => self.give_up_key(now, &name),
             }
-        }
-    }
-
-    fn expire_reservations(&mut self, now: Instant) {
-        for local in self.shared.reservations.expire(now) {
-            self.shared.ports.release(local.ip(), local.port());
-        }
-        let next = self.shared.reservations.next_deadline();
-        self.reservations_reminder = next.is_some();
-        if let Some(next) = next {
-            self.timers.arm(next, Timer::Reservations);
         }
     }
 
@@ -421,11 +362,13 @@ impl Server {
         self.allocations.of(client).is_some() || self.guests.has(client)
     }
 
-    /// Whether nothing is left of any allocation: a shard that drains waits for this.
+    /// Whether nothing is left of any allocation, and no request waits: a shard that drains waits
+    /// for this.
     pub fn is_idle(&self) -> bool {
         self.allocations.is_empty()
             && self.routes.is_empty()
             && self.guests.is_empty()
+            && self.keyring.is_idle()
             && self.effects.is_empty()
             && self.timers.is_idle()
     }

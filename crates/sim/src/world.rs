@@ -1,6 +1,7 @@
 //! The world: its servers, clients and peers, and its clock.
 
 mod books;
+mod key_store;
 mod partner;
 mod post;
 mod way;
@@ -11,8 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use relay::{
-    ChannelNumber, ClientTuple, Command, Config, Counters, EndCause, Now, OpenError, RelayId,
-    Report, Route, Rules, Server, ShardId, Shared, Transport,
+    ChannelNumber, ClientTuple, Command, Config, Counters, EndCause, Now, OpenError, Reject,
+    RelayId, Report, Route, Rules, Server, ShardId, Shared, Transport,
 };
 use wire::TransactionId;
 
@@ -40,6 +41,7 @@ pub struct World {
     transactions: u64,
     reports: Vec<Report>,
     post: post::Post,
+    key_store: key_store::KeyStore,
     /// The routes that a kernel beside the server would have, by its Bind and Unbind effects.
     routes: BTreeMap<RouteKey, Route>,
     /// Notes that wait for the partner.
@@ -103,6 +105,7 @@ impl World {
             transactions: 0,
             reports: Vec::new(),
             post: post::Post::default(),
+            key_store: key_store::KeyStore::default(),
             routes: BTreeMap::new(),
             to_partner: Vec::new(),
             late: Vec::new(),
@@ -367,6 +370,19 @@ impl World {
     /// The servers' reports since this was last asked.
     pub fn reports(&mut self) -> Vec<Report> {
         std::mem::take(&mut self.reports)
+    }
+
+    /// The refusal that is the only report since these were last asked for.
+    ///
+    /// # Panics
+    /// If there are others, or none.
+    #[track_caller]
+    pub fn refusal(&mut self) -> Reject {
+        let reports = self.reports();
+        let [Report::Refused { reject, .. }] = &reports[..] else {
+            panic!("not one refusal but {reports:?}");
+        };
+        reject.clone()
     }
 
     /// Why allocations ended, among the reports since these were last asked for.

@@ -10,13 +10,23 @@ use std::time::Duration;
 
 const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
-fn options(shards: usize, report: impl Fn(Report) + Send + Sync + 'static) -> Options {
+fn rules(realm: &str) -> Rules {
     let own = Own {
         listeners: vec![],
         addresses: vec![],
         relays: vec![],
         relay_ports: 1..=1,
     };
+    let policy = Policy::new(Mode::Closed, vec![], vec![], own);
+    Rules::new(Keys::new(realm), policy)
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    runtime.enable_time().build().unwrap()
+}
+
+fn options(shards: usize, report: impl Fn(Report) + Send + Sync + 'static) -> Options {
     let listeners = [Transport::Udp, Transport::Tcp].map(|transport| ListenerOptions {
         transport,
         listen: (LOCAL, 0).into(),
@@ -31,22 +41,16 @@ fn options(shards: usize, report: impl Fn(Report) + Send + Sync + 'static) -> Op
                 external: LOCAL,
             }],
             PortRange::new(20_000, 20_999).unwrap(),
-            Rules::new(
-                Keys::new("hairpin.test"),
-                Policy::new(Mode::Closed, vec![], vec![], own),
-            ),
+            rules("hairpin.test"),
         ),
         streams: StreamLimits::default(),
         report: Arc::new(report),
+        keys: None,
     }
 }
 
 fn failed(running: &Running) -> Failed {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .build()
-        .unwrap();
-    let failed = runtime
+    let failed = runtime()
         .block_on(async { tokio::time::timeout(Duration::from_secs(10), running.failed()).await });
     failed.expect("a shard that fails")
 }
@@ -98,10 +102,7 @@ fn shards_follow_new_rules_and_answer_the_control_side_also_after_they_began_ane
     // An Allocate of nobody: who is challenged hears the realm.
     let allocate = b"\x00\x03\x00\x00\x21\x12\xA4\x42anyone there";
     let refused = b"\x00\x01\x00\x04\x21\x12\xA4\x42over and out\x00\x02\x00\x00";
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .build()
-        .unwrap();
+    let runtime = runtime();
     let running = start(options(1, |_| panic!("a fault"))).unwrap();
     let client = UdpSocket::bind((LOCAL, 0)).unwrap();
     client.connect(at(&running, Transport::Udp)).unwrap();
@@ -115,14 +116,7 @@ fn shards_follow_new_rules_and_answer_the_control_side_also_after_they_began_ane
     };
     assert!(hears_realm(b"hairpin.test"));
 
-    let none = Own {
-        listeners: vec![],
-        addresses: vec![],
-        relays: vec![],
-        relay_ports: 1..=1,
-    };
-    let policy = Policy::new(Mode::Closed, vec![], vec![], none);
-    let silent = runtime.block_on(running.reload(Rules::new(Keys::new("other.test"), policy)));
+    let silent = runtime.block_on(running.reload(rules("other.test")));
     assert_eq!(silent, [0; 0]);
     assert!(hears_realm(b"other.test"));
     let answers = runtime.block_on(running.command(Command::List(Selection::default())));
@@ -158,10 +152,7 @@ fn a_shard_that_stands_still_is_named_and_holds_up_no_command() {
         let _ = wait.lock().unwrap().recv();
     }));
     let running = running.unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .build()
-        .unwrap();
+    let runtime = runtime();
     let everything = || Command::List(Selection::default());
     let answers = runtime.block_on(running.command(everything()));
     assert_eq!((answers.given.len(), answers.silent), (2, vec![]));

@@ -3,9 +3,10 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use relay::{DropReason, Icmp, IcmpTold, PeerAddr, RelayAddress, Sha256, Verdict};
+use relay::DropReason::{self, NoPeerPermission};
+use relay::{Icmp, IcmpTold, PeerAddr, RelayAddress, Sha256, Verdict};
 use sim::Outcome::{Lost, NoSocket};
-use sim::{Client, EXTERNAL, LOCAL, Peer, Proof, Request, World, minutes, seconds};
+use sim::{Client, EXTERNAL, LOCAL, Peer, Proof, Request, World, assert_lost, minutes, seconds};
 use wire::attributes::{PasswordAlgorithm, XorRelayedAddress};
 
 const PORT_UNREACHABLE: Icmp = Icmp {
@@ -37,9 +38,9 @@ fn an_old_client_hears_nothing_of_icmp_and_a_new_one_does() {
         (IcmpTold::Always, true, true),
         (IcmpTold::Never, false, false),
     ] {
-        let mut world = World::with(|config| {
-            config.rules_mut().sha256 = Sha256::Offer;
-            config.rules_mut().icmp = told;
+        let mut world = World::ruled(|rules| {
+            rules.sha256 = Sha256::Offer;
+            rules.icmp = told;
         });
         let (old, new, peer) = (world.client("alice"), world.client("bob"), world.peer());
         let request = Request::allocate().proof(Proof::New(PasswordAlgorithm::SHA256));
@@ -64,8 +65,7 @@ fn an_old_client_hears_nothing_of_icmp_and_a_new_one_does() {
 /// Where SHA-256 is switched off, attributes behind MESSAGE-INTEGRITY are not read.
 #[test]
 fn what_nobody_signed_makes_no_client_new() {
-    let mut world = World::new();
-    let (alice, peer) = (world.client("alice"), world.peer());
+    let (mut world, alice, peer) = World::of_alice_and_peer();
     const MESSAGE_INTEGRITY_SHA256: u16 = 0x001C;
     let request = Request::allocate().behind_integrity(MESSAGE_INTEGRITY_SHA256, &[0; 32]);
     assert!(alice.ask(&mut world, request).is_success());
@@ -80,7 +80,7 @@ fn what_nobody_signed_makes_no_client_new() {
 /// A client that names MD5 has read RFC 8489 all the same.
 #[test]
 fn an_algorithm_that_is_named_is_enough_to_be_told() {
-    let mut world = World::with(|config| config.rules_mut().sha256 = Sha256::Offer);
+    let mut world = World::ruled(|rules| rules.sha256 = Sha256::Offer);
     let (alice, peer) = (world.client("alice"), world.peer());
     let request = Request::allocate().proof(Proof::New(PasswordAlgorithm::MD5));
     assert!(alice.ask(&mut world, request).is_success());
@@ -131,12 +131,12 @@ fn of_a_peer_without_permission_nothing_is_told() {
     alice.permit(&mut world, peer);
     assert_eq!(
         other.is_lost(&mut world, relayed, PORT_UNREACHABLE),
-        Lost(DropReason::NoPeerPermission)
+        Lost(NoPeerPermission)
     );
     world.advance(seconds(300));
     assert_eq!(
         peer.is_lost(&mut world, relayed, PORT_UNREACHABLE),
-        Lost(DropReason::NoPeerPermission),
+        Lost(NoPeerPermission),
         "lapsed"
     );
     assert_eq!(world.counters().icmp, 0);
@@ -243,10 +243,7 @@ fn an_error_prolongs_nothing_and_counts_as_no_traffic() {
     world.advance(seconds(299));
     peer.is_lost(&mut world, relayed, PORT_UNREACHABLE);
     world.advance(seconds(1));
-    assert_eq!(
-        peer.send(&mut world, relayed, b"x"),
-        Lost(DropReason::NoPeerPermission)
-    );
+    assert_lost(peer.send(&mut world, relayed, b"x"), NoPeerPermission);
     assert_eq!(world.counters().received.packets, 0);
 }
 

@@ -82,6 +82,11 @@ impl Model {
         if realm != self.terms.realm {
             return Err(refuse(401, "unknown-realm"));
         }
+        // A stranger whose nonce is none of ours is not to have a store asked.
+        let nonce = self.issued(from, message, nonce, user.as_deref());
+        if self.terms.remote && nonce.is_none() {
+            return Err(refuse(438, "stale-nonce"));
+        }
         let known = user.and_then(|user| self.terms.users.get_key_value(&user));
         let (user, secret) = known.ok_or_else(|| refuse(401, "unknown-user"))?;
         let key = if password == PasswordAlgorithm::SHA256 {
@@ -92,26 +97,34 @@ impl Model {
         if message.verify(&key.schedule(integrity)).is_err() {
             return Err(refuse(401, "bad-integrity"));
         }
-        // The nonce that an allocation was made with, and every later one, is good as long as it
-        // lives.
-        let own = self.concerned(from, message);
-        let opened_with = own.filter(|it| it.user == *user).map(|it| it.opened_with);
-        let second = self.now.as_secs();
-        let heard = self.nonces.get(nonce);
-        let issued = heard.filter(|(source, issued)| {
-            let is_young = second - issued < self.terms.nonce_lifetime;
-            let is_of_allocation = opened_with.is_some_and(|opened_with| opened_with <= *issued);
-            source.ip() == from.client.ip() && (is_young || is_of_allocation)
-        });
-        let (_, nonce) = issued.ok_or_else(|| refuse(438, "stale-nonce"))?;
+        let nonce = nonce.ok_or_else(|| refuse(438, "stale-nonce"))?;
         let is_sha256 = integrity == Algorithm::Sha256;
         Ok(Signer {
             user: user.clone(),
             algorithm: answer,
-            nonce: *nonce,
+            nonce,
             // The attribute counts even where nothing is offered.
             knows_rfc8489: is_sha256 || message.get::<PasswordAlgorithm>()?.is_some(),
         })
+    }
+
+    /// The second in which a nonce was made, if it is good for a user at this 5-tuple. That with
+    /// which an allocation was made, and every later one, is good as long as it lives.
+    fn issued(
+        &self,
+        from: ClientTuple,
+        message: &Message<'_>,
+        nonce: &str,
+        user: Option<&str>,
+    ) -> Option<u64> {
+        let own = self.concerned(from, message);
+        let opened_with = own.filter(|it| Some(&*it.user) == user);
+        let opened_with = opened_with.map(|it| it.opened_with);
+        let (source, issued) = self.nonces.get(nonce)?;
+        let is_young = self.now.as_secs() - issued < self.terms.nonce_lifetime;
+        let is_of_allocation = opened_with.is_some_and(|opened_with| opened_with <= *issued);
+        let is_good = source.ip() == from.client.ip() && (is_young || is_of_allocation);
+        is_good.then_some(*issued)
     }
 
     /// The allocation that a request concerns: of its 5-tuple, or else of its ticket.
@@ -131,7 +144,8 @@ impl Model {
             return Ok(Some(name.to_owned()));
         }
         let hash: Option<UserHash> = message.get()?;
-        if let (Some(hash), false) = (hash, self.terms.sha256 == Sha256::Off) {
+        let is_offered = self.terms.sha256 != Sha256::Off && !self.terms.remote;
+        if let Some(hash) = hash.filter(|_| is_offered) {
             let realm = &self.terms.realm;
             let mut names = self.terms.users.keys();
             return Ok(names

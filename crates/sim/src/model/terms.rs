@@ -14,6 +14,9 @@ pub(crate) struct Terms {
     pub(crate) realm: String,
     /// Names and passwords.
     pub(crate) users: BTreeMap<String, String>,
+    /// Whether the users are in a store outside the server: what it has of a user is not known
+    /// beforehand.
+    pub(crate) remote: bool,
     pub(crate) sha256: Sha256,
     /// The lifetime of a nonce, in seconds.
     pub(crate) nonce_lifetime: u64,
@@ -47,6 +50,7 @@ impl Terms {
     pub(super) const fn algorithms(&self) -> &'static [PasswordAlgorithm] {
         match self.sha256 {
             Sha256::Off => &[],
+            Sha256::Offer if self.remote => &[PasswordAlgorithm::MD5],
             Sha256::Offer => &[PasswordAlgorithm::SHA256, PasswordAlgorithm::MD5],
             Sha256::Require => &[PasswordAlgorithm::SHA256],
         }

@@ -4,7 +4,8 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use relay::policy::{Mode, Own, Policy};
 use relay::{
-    AddressFamily, Allowance, ClientTuple, Config, IcmpTold, PortRange, RelayAddress, Transport,
+    AddressFamily, Allowance, ClientTuple, Config, IcmpTold, Keys, PortRange, RelayAddress,
+    Transport,
 };
 
 use crate::choices::Choices;
@@ -15,6 +16,8 @@ use crate::{EXTERNAL, LISTENER, LOCAL, LOCAL_V6, REALM, World, password};
 #[derive(Clone, Debug)]
 pub(crate) struct Scene {
     shards: u8,
+    /// Whether the users are in a store outside the server.
+    remote: bool,
     sha256: model::Sha256,
     pub(crate) ports: (u16, u16),
     families: Families,
@@ -45,6 +48,7 @@ impl Scene {
         let count = choices.pick(&[1, 3, 4, 8, 40]);
         Self {
             shards: choices.pick(&[1, 2, 2, 3]),
+            remote: choices.rarely(4),
             sha256: choices.pick(&[
                 model::Sha256::Off,
                 model::Sha256::Offer,
@@ -83,6 +87,9 @@ impl Scene {
             model::Sha256::Offer => relay::Sha256::Offer,
             model::Sha256::Require => relay::Sha256::Require,
         };
+        if self.remote {
+            rules.realms = Keys::remote(REALM).into();
+        }
         rules.mobility = self.mobility;
         if self.icmp_for_all {
             rules.icmp = IcmpTold::Always;
@@ -138,6 +145,7 @@ impl Scene {
             users: ["alice", "bob", "carol"]
                 .map(|user| (user.to_owned(), password(user)))
                 .into(),
+            remote: self.remote,
             sha256: self.sha256,
             nonce_lifetime: 600,
             relays: self.relays().into_iter().collect(),
