@@ -338,15 +338,16 @@ fn username<'a>(
     Ok(name.map(Into::into))
 }
 
-/// The name of which this is the hash, if it is that of the allocation's user: the rules may know
-/// the user, or offer hashes, no more.
+/// The name of which this is the hash, if it is that of the allocation's user: rules that are not
+/// the first may know the user, or offer hashes, no more.
 fn name_of_allocation(
     server: &Server,
     client: ClientTuple,
     message: &Message<'_>,
     hash: UserHash,
 ) -> Option<String> {
-    let allocation = server.allocations.of(client)?;
+    let allocation = server.allocations.of(client);
+    let allocation = allocation.filter(|_| server.rules.serial > 0)?;
     let Realm(realm) = message.get().ok()??;
     let own = server.rules.realms.name(allocation.realm);
     let names = [
