@@ -73,7 +73,7 @@ pub(crate) fn run(mut config: Config, host: Host, options: Options) -> Result<()
     if !config.is_stun_only() && config.relay.addresses.is_empty() {
         return Err(Fault::NoRelayAddress);
     }
-    descriptors::raise(
+    config.tcp.connections = descriptors::raise(
         config.relay.ports.count() * config.relay.addresses.len(),
         config.tcp.connections,
     );
