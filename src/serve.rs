@@ -4,6 +4,7 @@
 mod announce;
 mod descriptors;
 mod ending;
+mod held_back;
 mod state;
 mod systemd;
 

@@ -9,6 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Interval, interval};
 use tracing::{error, info};
 
+use super::held_back::HeldBack;
 use super::{Fault, systemd};
 
 /// The signals that end the server.
@@ -35,6 +36,7 @@ impl Signals {
 pub(super) async fn wait(mut running: Running, mut signals: Signals) {
     let mut watchdog = systemd::ready();
     let mut draining: Option<Draining> = None;
+    let mut held_back = HeldBack::new();
     loop {
         tokio::select! {
             _ = signals.terminate.recv() => break,
@@ -51,6 +53,7 @@ pub(super) async fn wait(mut running: Running, mut signals: Signals) {
                     break;
                 }
             }
+            () = held_back.due() => held_back.look(&running),
             () = watchdog.due() => {
                 if running.is_turning() {
                     watchdog.notify();
