@@ -9,11 +9,14 @@ mod lab;
 
 mod bad_input;
 mod bystander;
+mod crowds;
+mod descriptors;
 mod flood;
 mod frames;
 mod lost_log;
 mod lost_sends;
 mod memory;
+mod newcomers;
 mod oracle;
 mod own_addresses;
 mod reflection;

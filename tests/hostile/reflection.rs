@@ -125,14 +125,14 @@ fn beside_a_flood(setup: Setup, rate: usize, duration: Duration) -> Beside {
 }
 
 /// A lower priority for this thread.
-fn yield_to_others() {
+pub(crate) fn yield_to_others() {
     nice(10).expect("everyone may yield");
 }
 
 /// A Binding that is as long as its answer is always answered, and packets that were sent before it
 /// were handled before it.
 #[track_caller]
-fn pass(fence: &UdpSocket) {
+pub(crate) fn pass(fence: &UdpSocket) {
     let mut answer = [0; 64];
     fence.send(BINDING).expect("the server is there");
     let length = fence.recv(&mut answer).expect("an answer to the fence");

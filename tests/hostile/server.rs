@@ -44,6 +44,8 @@ pub(crate) struct Setup {
     pub(crate) tcp: &'static str,
     /// The only processor that the server may use, where it is not free to choose.
     pub(crate) processor: Option<usize>,
+    /// Its limit of open files, where it is not the test's.
+    pub(crate) open_files: Option<usize>,
 }
 
 impl Default for Setup {
@@ -58,6 +60,7 @@ impl Default for Setup {
             unauthenticated: "",
             tcp: "",
             processor: None,
+            open_files: None,
         }
     }
 }
@@ -227,13 +230,15 @@ impl Setup {
     pub(crate) fn start(&self, files: &TempDir) -> Program {
         let config = files.path().join("turnserver.toml");
         fs::write(&config, self.toml()).expect("the temporary directory is ours");
-        let mut command = match self.processor {
-            Some(processor) => {
-                let mut command = Command::new("taskset");
-                command.args(["-c", &processor.to_string(), &binary()]);
-                serving(command)
-            }
-            None => hairpin(),
+        let within = |program: &str, arguments: &[&str]| {
+            let mut command = Command::new(program);
+            command.args(arguments).arg(binary());
+            serving(command)
+        };
+        let mut command = match (self.processor, self.open_files) {
+            (Some(processor), _) => within("taskset", &["-c", &processor.to_string()]),
+            (None, Some(files)) => within("prlimit", &[&format!("--nofile={files}:{files}")]),
+            (None, None) => hairpin(),
         };
         command.arg("--config").arg(config);
         Program::start(command, "util-linux")
@@ -259,7 +264,7 @@ impl Setup {
             })
             .collect();
         let users = if self.users {
-            format!("[auth.users]\n{USER} = \"{PASSWORD}\"\n")
+            format!("[auth.users]\n{USER} = \"{PASSWORD}\"\n{CROWD} = \"{PASSWORD}\"\n")
         } else {
             String::new()
         };
@@ -281,5 +286,7 @@ impl Setup {
     }
 }
 
+/// A second user, of whom there are many clients.
+pub(crate) const CROWD: &str = "crowd";
 /// The longest time that the server may take after SIGTERM.
 const TIME_TO_STOP: Duration = Duration::from_secs(5);

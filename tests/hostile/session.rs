@@ -33,6 +33,11 @@ impl Session {
         let socket = UdpSocket::bind((any, 0)).expect("a free port");
         // From now on only packets from this very address are received.
         socket.connect(server).expect("a route to the server");
+        Self::on_datagrams(socket, user, password)
+    }
+
+    /// A client on UDP with a socket that is connected.
+    pub(crate) fn on_datagrams(socket: UdpSocket, user: &str, password: &str) -> Self {
         let link = Link::Udp(socket);
         let config = config_of(&link, user, password);
         Self::on(link, config)
