@@ -149,7 +149,7 @@ impl Flood {
 }
 
 /// For a measurement, the server has a processor to itself, and all others must use another.
-fn processor() -> Option<usize> {
+pub(crate) fn processor() -> Option<usize> {
     std::env::var("HAIRPIN_CROWDS_PROCESSOR").ok()?.parse().ok()
 }
 

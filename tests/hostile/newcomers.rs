@@ -9,6 +9,7 @@ use std::{
 };
 
 use crate::{
+    crowds::processor,
     lab::{
         server::{PASSWORD, USER},
         world::in_own_world,
@@ -25,9 +26,7 @@ fn newcomers_of_a_network_that_had_a_client_lately_are_answered_beside_forged_so
     in_own_world(|_| {
         allow_many_files();
         let server = Server::start(Setup {
-            processor: env::var("HAIRPIN_CROWDS_PROCESSOR")
-                .ok()
-                .and_then(|it| it.parse().ok()),
+            processor: processor(),
             ..Setup::default()
         });
         let nets = 0..NEWCOMERS;
