@@ -1,10 +1,5 @@
 //! Clients that were not written here, and promises to the operator, against the built server.
 
-#[path = "../lab/mod.rs"]
-mod lab;
-#[path = "../lab/turn_client.rs"]
-mod turn_client;
-
 mod aioice;
 mod capture;
 mod credentials;
@@ -20,7 +15,6 @@ mod realms;
 mod redirects;
 mod reload;
 mod service;
-mod session;
 mod sha256;
 mod signals;
 mod tokens;

@@ -5,54 +5,51 @@ use std::{
     net::{SocketAddr, UdpSocket},
     os::unix::{fs::symlink, net::UnixDatagram},
     path::Path,
-    process::Command,
     time::Duration,
 };
 
-use rustix::process::Signal;
-use wire::AddressFamily;
-
-use crate::{
-    credentials::VALID_UNTIL_2038,
-    lab::{
-        PATIENCE,
-        program::Program,
-        server::{SECRET, Server, Setup},
-        wait_for,
-        world::{PEER_V4, SERVER_V4, in_own_world},
-    },
-    session::{Refused, Session},
+use lab::{
+    PATIENCE,
+    credentials::password_of,
+    live::{Code, LiveClient},
+    program::{Program, here},
+    server::{SECRET, Server, serving},
+    setup::Setup,
+    socket::peer_at,
+    wait_for,
+    world::{PEER_V4, in_own_world},
 };
+use rustix::process::Signal;
 
 /// A client with an allocation, and a peer with a permission.
 struct Call {
-    session: Session,
+    session: LiveClient,
     peer: UdpSocket,
+    address: SocketAddr,
     relayed: SocketAddr,
 }
 
 impl Call {
-    fn of(user: &str, password: &str) -> Result<Self, Refused> {
-        let mut session = Session::of(Setup::default().port, user, password);
-        let relayed = session.allocate(AddressFamily::V4)?;
-        let peer = UdpSocket::bind((PEER_V4, 0)).expect("a free port");
-        let address = peer.local_addr().expect("a bound socket");
+    fn of(user: &str, password: &str) -> Result<Self, Code> {
+        let mut session = LiveClient::udp().login(user, password);
+        let relayed = session.allocate()?;
+        let (peer, address) = peer_at(PEER_V4);
         session.create_permission(address)?;
         Ok(Self {
             session,
             peer,
+            address,
             relayed,
         })
     }
 
     #[track_caller]
     fn goes_on(&mut self) {
-        let address = self.peer.local_addr().expect("a bound socket");
         self.peer.send_to(b"hello", self.relayed).expect("a route");
-        assert_eq!(self.session.receive(), (address, b"hello".to_vec()));
+        assert_eq!(self.session.receive(), (self.address, b"hello".to_vec()));
     }
 
-    fn refresh(&mut self) -> Result<(), Refused> {
+    fn refresh(&mut self) -> Result<(), Code> {
         self.session.refresh(Duration::from_secs(600))
     }
 }
@@ -63,34 +60,37 @@ fn call_before_long(user: &str, password: &str) -> Call {
     wait_for(user, PATIENCE, || Call::of(user, password).ok())
 }
 
-fn reload(server: &Server, change: impl FnOnce(String) -> String) {
-    server.rewrite("turnserver.toml", change);
-    server.signal(Signal::HUP);
+/// Changes the configuration, and has it read again.
+fn reload(server: &Server, toml: &str) {
+    let config = server.config();
+    let directory = Path::new(&config).parent().expect("a directory");
+    Setup::default().with(toml).write(directory);
+    server.program.signal(Signal::HUP);
+}
+
+/// The world's server with these keys of `[auth]` and no other secret.
+fn auth(toml: &str) -> Setup {
+    Setup::default().with(&format!("[auth]\nsecrets = []\n{toml}"))
 }
 
 #[test]
 fn at_sighup_new_rules_hold_and_calls_go_on() {
-    in_own_world(|world| {
-        let server = world.serve(Setup::default());
+    serving(Setup::default(), |_, server| {
         let mut alice = Call::of("alice", "wonderland").expect("alice is known");
-        assert_eq!(Call::of("bob", "looking-glass").err(), Some(Refused(401)));
-        reload(&server, |text| {
-            let text = text.replace("threads = 0", "threads = 7");
-            let users = "[auth.users]\nbob = \"looking-glass\"\n";
-            let text = text.replace("[auth.users]\n", users);
-            text.replace("level = \"info\"", "level = \"warn\"")
-        });
-        server.wait_for_line("needs a restart");
-        server.wait_for_line("configuration.reloaded");
+        assert_eq!(Call::of("bob", "looking-glass").err(), Some(Code(401)));
+        reload(
+            server,
+            "threads = 7\nauth.users.bob = 'looking-glass'\nlog.level = 'warn'",
+        );
+        server.wait_for_line(&["needs a restart", "key=\"threads\""]);
+        server.wait_for_line(&[
+            "configuration.reloaded",
+            "changed=\"[auth] users, [log] level\"",
+        ]);
         Call::of("bob", "looking-glass").expect("bob is known");
         alice.goes_on();
         alice.refresh().expect("alice is still there");
         let log = server.log();
-        let changed = "changed=\"[auth] users, [log] level\"";
-        assert!(
-            log.contains(changed) && log.contains("key=\"threads\""),
-            "{log}"
-        );
         assert!(!log.contains("looking-glass"), "{log}");
         // Bob's allocation is an event, and events are no longer logged.
         assert_eq!(log.matches("allocation.opened").count(), 1, "{log}");
@@ -99,26 +99,20 @@ fn at_sighup_new_rules_hold_and_calls_go_on() {
 
 #[test]
 fn a_faulty_configuration_is_told_in_full_and_changes_nothing() {
-    in_own_world(|world| {
-        let server = world.serve(Setup::default());
+    serving(Setup::default(), |_, server| {
         let mut alice = Call::of("alice", "wonderland").expect("alice is known");
-        reload(&server, |text| {
-            let text = text.replace("[auth.users]\nalice = \"wonderland\"", "[auth.users]");
-            text.replace(
-                "[allocation]\n",
-                "[allocation]\nper-usr = 1\npermissions = \"many\"\n",
-            )
-        });
-        server.wait_for_line("configuration.refused");
-        let log = server.log();
-        for words in [
+        reload(
+            server,
+            "auth.users.alice = 'looking-glass'\n\
+             allocation.per-usr = 1\nallocation.permissions = 'many'",
+        );
+        server.wait_for_line(&["configuration.refused"]);
+        server.wait_for_line(&[
+            "turnserver.toml:",
             "unknown key `per-usr`",
             "did you mean `per-user`?",
-            "`[allocation] permissions` is a string, expected a whole number",
-            "turnserver.toml:",
-        ] {
-            assert!(log.contains(words), "{words} in {log}");
-        }
+        ]);
+        server.wait_for_line(&["`[allocation] permissions` is a string, expected a whole number"]);
         alice.goes_on();
         Call::of("alice", "wonderland").expect("the old users");
     });
@@ -136,25 +130,19 @@ fn systemd_hears_of_a_reload_and_of_its_end() {
             let length = systemd.recv(&mut message).expect("a message");
             String::from_utf8_lossy(&message[..length]).into_owned()
         };
-        let listener = SocketAddr::new(SERVER_V4.into(), Setup::default().port);
-        let toml = format!(
-            "[[listener]]\ntransport = \"udp\"\nlisten = \"{listener}\"\n\
-             [[listener]]\ntransport = \"tcp\"\nlisten = \"{listener}\"\n\
-             [relay]\naddresses = [\"{SERVER_V4}\"]\n"
-        );
         let on_host = |program: &str| {
             let mut command = world.on_server_host(program);
             command.env("NOTIFY_SOCKET", &path);
             command
         };
-        let server = Server::start_anywhere(on_host, &toml, &[listener]);
+        let server = Server::start_by(on_host, Setup::default());
         assert_eq!(heard().trim(), "READY=1");
-        for change in ["", "nonsense = true\n"] {
-            reload(&server, |text| change.to_owned() + &text);
+        for change in ["", "nonsense = true"] {
+            reload(&server, change);
             assert!(heard().starts_with("RELOADING=1\nMONOTONIC_USEC="));
             assert_eq!(heard().trim(), "READY=1");
         }
-        server.wait_for_line("unknown key `nonsense`");
+        server.wait_for_line(&["unknown key `nonsense`"]);
     });
 }
 
@@ -163,36 +151,32 @@ fn systemd_hears_of_a_reload_and_of_its_end() {
 #[test]
 fn users_come_and_go_with_their_file() {
     in_own_world(|world| {
-        let setup = Setup {
-            auth: "users-file = \"mounted/users.toml\"\n",
-            has_secret: false,
-            ..Setup::default()
-        };
-        let server = world.serve_prepared(setup, |files| {
-            fs::create_dir(files.join("mounted")).expect("our directory");
-            mount(files, "first", "bob = \"looking-glass\"\n");
-            symlink("current/users.toml", files.join("mounted/users.toml")).expect("our directory");
-        });
+        let place = tempfile::tempdir().expect("a temporary directory");
+        let mounted = place.path();
+        let users = mounted.join("users.toml");
+        mount(mounted, "first", "bob = \"looking-glass\"\n");
+        symlink("current/users.toml", &users).expect("our directory");
+        let server = world.serve(auth(&format!("users-file = {users:?}")));
         let mut alice = Call::of("alice", "wonderland").expect("alice is known");
         let mut bob = Call::of("bob", "looking-glass").expect("bob is known");
-        assert_eq!(Call::of("carol", "tweedledum").err(), Some(Refused(401)));
+        assert_eq!(Call::of("carol", "tweedledum").err(), Some(Code(401)));
 
-        mount(server.files(), "second", "carol = \"tweedledum\"\n");
+        mount(mounted, "second", "carol = \"tweedledum\"\n");
         let mut carol = call_before_long("carol", "tweedledum");
         // Bob is gone: what there is goes on to its end.
         bob.goes_on();
-        assert_eq!(bob.refresh(), Err(Refused(401)));
+        assert_eq!(bob.refresh(), Err(Code(401)));
         bob.goes_on();
-        assert_eq!(Call::of("bob", "looking-glass").err(), Some(Refused(401)));
+        assert_eq!(Call::of("bob", "looking-glass").err(), Some(Code(401)));
         bob.session.refresh(Duration::ZERO).expect("an end");
 
         mount(
-            server.files(),
+            mounted,
             "third",
             "carol = \"tweedledum\"\ndave = \"short\nerin",
         );
-        server.wait_for_line("users.toml:2:");
-        server.wait_for_line("configuration.refused");
+        server.wait_for_line(&["users.toml:2:"]);
+        server.wait_for_line(&["configuration.refused"]);
         for call in [&mut alice, &mut carol] {
             call.goes_on();
             call.refresh().expect("the old users");
@@ -200,17 +184,16 @@ fn users_come_and_go_with_their_file() {
         let log = server.log();
         assert_eq!(log.matches("configuration.refused").count(), 1, "{log}");
         assert!(!log.contains("tweedledum"), "{log}");
-        fs::remove_file(server.files().join("mounted/current")).expect("our directory");
-        server.wait_for_line("users.toml, which cannot be read");
+        fs::remove_file(mounted.join("current")).expect("our directory");
+        server.wait_for_line(&["users.toml, which cannot be read"]);
         alice.goes_on();
-        mount(server.files(), "fourth", "dave = \"jabberwocky\"\n");
+        mount(mounted, "fourth", "dave = \"jabberwocky\"\n");
         call_before_long("dave", "jabberwocky");
     });
 }
 
 /// As a mounted volume changes: the files are written to a new directory, and the link turned to it.
-fn mount(files: &Path, version: &str, users: &str) {
-    let mounted = files.join("mounted");
+fn mount(mounted: &Path, version: &str, users: &str) {
     fs::create_dir(mounted.join(version)).expect("our directory");
     fs::write(mounted.join(version).join("users.toml"), users).expect("our directory");
     symlink(version, mounted.join("new")).expect("our directory");
@@ -220,20 +203,17 @@ fn mount(files: &Path, version: &str, users: &str) {
 #[test]
 fn a_file_that_cannot_be_read_to_its_end_keeps_no_server_from_ending() {
     in_own_world(|world| {
-        let setup = Setup {
-            auth: "users-file = \"users.toml\"\n",
-            ..Setup::default()
-        };
-        let mut server = world.serve_prepared(setup, |files| {
-            fs::write(files.join("users.toml"), "").expect("our directory");
-        });
+        let place = tempfile::tempdir().expect("a temporary directory");
+        let users = place.path().join("users.toml");
+        fs::write(&users, "").expect("our directory");
+        let mut server = world.serve(auth(&format!("users-file = {users:?}")));
         // A pipe that nobody writes to, as a file system that does not answer.
-        let pipe = server.files().join("pipe");
-        let mut mkfifo = Command::new("mkfifo");
+        let pipe = place.path().join("pipe");
+        let mut mkfifo = here("mkfifo");
         mkfifo.arg(&pipe);
-        assert!(Program::run(mkfifo, "coreutils", PATIENCE).status.success());
-        fs::rename(pipe, server.files().join("users.toml")).expect("our directory");
-        server.wait_for_line("configuration.refused");
+        Program::succeed(mkfifo);
+        fs::rename(pipe, users).expect("our directory");
+        server.wait_for_line(&["configuration.refused"]);
         let mut alice = Call::of("alice", "wonderland").expect("alice is known");
         alice.goes_on();
         let ended = server.stop();
@@ -244,21 +224,16 @@ fn a_file_that_cannot_be_read_to_its_end_keeps_no_server_from_ending() {
 #[test]
 fn secrets_are_rotated_without_the_end_of_a_call() {
     in_own_world(|world| {
-        let setup = Setup {
-            auth: "secret-files = [\"secret\"]\n",
-            has_secret: false,
-            ..Setup::default()
-        };
-        let server = world.serve_prepared(setup, |files| {
-            fs::write(files.join("secret"), SECRET).expect("our directory");
-        });
-        let (user, password) = VALID_UNTIL_2038;
+        let place = tempfile::tempdir().expect("a temporary directory");
+        let file = place.path().join("secret");
+        fs::write(&file, SECRET).expect("our directory");
+        let server = world.serve(auth(&format!("secret-files = [{file:?}]")));
+        let user = "2147483647:alice";
+        let password = &password_of(SECRET, user);
         let mut old = Call::of(user, password).expect("a good credential");
-        server.rewrite("secret", |_| {
-            "a new secret of the web application".to_owned()
-        });
-        server.wait_for_line("configuration.reloaded");
-        assert_eq!(Call::of(user, password).err(), Some(Refused(401)));
+        fs::write(&file, "a new secret of the web application").expect("our directory");
+        server.wait_for_line(&["configuration.reloaded"]);
+        assert_eq!(Call::of(user, password).err(), Some(Code(401)));
         old.goes_on();
         old.refresh().expect("what it has opened is prolonged");
         assert!(
