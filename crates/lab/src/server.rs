@@ -43,12 +43,6 @@ impl Server {
     #[track_caller]
     pub fn start_by(how: impl FnOnce(&str) -> Command, setup: Setup) -> Self {
         let files = TempDir::new().expect("a temporary directory");
-        Self::start_among(files, how, setup)
-    }
-
-    /// The same with its configuration among these files.
-    #[track_caller]
-    pub fn start_among(files: TempDir, how: impl FnOnce(&str) -> Command, setup: Setup) -> Self {
         Self::listening(setup.command(how, files.path()), files)
     }
 
@@ -117,17 +111,6 @@ impl Server {
             .join("turnserver.toml")
             .display()
             .to_string()
-    }
-
-    /// The directory of the configuration.
-    pub fn files(&self) -> &Path {
-        self.files.path()
-    }
-
-    /// Gives the server another configuration, and asks it to read it.
-    pub fn reload(&self, setup: &Setup) {
-        setup.write(self.files());
-        self.program.signal(Signal::HUP);
     }
 
     /// The server's log so far.
