@@ -18,6 +18,7 @@ use wire::attributes::UserHash;
 
 use crate::Limits;
 use crate::keys::Keys;
+use crate::snapshot::{Field, Reader, Unreadable, Writer};
 use names::Names;
 
 /// All realms of a server: the default one, and others.
@@ -51,6 +52,18 @@ pub struct Realm {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct RealmId(u32);
 
+/// By its place among the realms, whose names stand at the head of a snapshot.
+impl Field for RealmId {
+    fn write(&self, to: &mut Writer) {
+        self.0.write(to);
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, Unreadable> {
+        let place = u32::read(from)? as usize;
+        from.realms.get(place).copied().ok_or(Unreadable::Value)
+    }
+}
+
 /// The account that an allocation counts against in quotas: a person of a realm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Account<'a> {
@@ -77,13 +90,20 @@ impl From<Keys> for Realms {
             default: RealmId(0),
             names: OnceLock::new(),
         };
-        realms.add(Realm {
+        realms.add(keys.into());
+        realms
+    }
+}
+
+impl From<Keys> for Realm {
+    /// Without listeners and bounds of its own.
+    fn from(keys: Keys) -> Self {
+        Self {
             keys,
             listeners: Vec::new(),
             total: None,
             per_user: None,
-        });
-        realms
+        }
     }
 }
 
@@ -108,16 +128,25 @@ impl Realms {
             let name = realm.keys.realm();
             let kept = new.iter().position(|it| it.keys.realm() == name);
             let kept = kept.map(|at| new.remove(at));
-            self.all.push(kept.unwrap_or_else(|| Realm {
-                keys: Keys::new(Arc::clone(name)),
-                listeners: Vec::new(),
-                total: None,
-                per_user: None,
-            }));
+            self.all
+                .push(kept.unwrap_or_else(|| Realm::from(Keys::new(Arc::clone(name)))));
         }
         self.all.extend(new);
         self.index();
         self.default = self.named(&default).unwrap_or(self.default);
+    }
+
+    /// Adds a realm without users, unless there is one of this name.
+    pub(crate) fn keep(&mut self, name: &Arc<str>) {
+        if self.named(name).is_none() {
+            self.add(Realm::from(Keys::new(Arc::clone(name))));
+        }
+    }
+
+    /// The names, in the order of their ids.
+    pub(crate) fn names_in_order(&self) -> Vec<Arc<str>> {
+        let names = self.all.iter().map(|realm| realm.keys.realm());
+        names.map(Arc::clone).collect()
     }
 
     /// By which names and listeners the realms are found.

@@ -15,61 +15,17 @@ use crate::allocations::Allocations;
 use crate::auth::Signed;
 use crate::effects::Effects;
 use crate::mobility::{Guests, Tickets};
-use crate::nat_discovery::{Lines, Link};
+use crate::nat_discovery::Link;
 use crate::nonce::Nonces;
 use crate::request::{self, opening, send};
 use crate::routes::Routes;
+use crate::rules::offered;
 use crate::sha256::Offered;
 use crate::timers::{Timer, Timers};
 use crate::{
-    AllocationId, Budget, ClientTuple, Config, Counters, DropReason, Effect, EndCause, Now,
-    OpenError, PeerAddr, Ports, Quotas, Reject, RelayId, Reservations, Rules, ShardId, Verdict,
-    Whereabouts,
+    AllocationId, ClientTuple, Config, Counters, DropReason, Effect, EndCause, Now, OpenError,
+    PeerAddr, Reject, RelayId, Rules, ShardId, Shared, Verdict,
 };
-
-/// The state that the shards of one process share, on the slow path only.
-#[derive(Debug)]
-pub struct Shared {
-    /// Free ports.
-    pub ports: Ports,
-    /// How many allocations there are.
-    pub quotas: Quotas,
-    /// Ports kept for a second allocation.
-    pub reservations: Reservations,
-    /// The rest of the bytes that strangers may be sent.
-    pub budget: Budget,
-    /// Where the allocations are that may move.
-    pub whereabouts: Whereabouts,
-    /// The state that every shard needs to write to partners.
-    pub(crate) lines: Lines,
-}
-
-impl Shared {
-    /// For the shards that follow this configuration.
-    pub fn new(config: &Config) -> Self {
-        config.rules.realms.prepare();
-        let locals = config.relays.iter().map(|relay| relay.local);
-        Self {
-            ports: Ports::new(locals, config.ports),
-            quotas: Quotas::default(),
-            reservations: Reservations::default(),
-            budget: Budget::new(&config.secret),
-            whereabouts: Whereabouts::default(),
-            lines: Lines::new(&config.nat_discovery),
-        }
-    }
-
-    /// From now on the shards grant no new allocation, and serve those they have to the end. This
-    /// cannot be undone.
-    pub fn drain(&self) {
-        self.quotas.drain();
-    }
-
-    /// Whether the shards were told to drain and the last allocation has ended.
-    pub fn is_drained(&self) -> bool {
-        self.quotas.is_drained()
-    }
-}
 
 /// The whole TURN server of one shard, as a value.
 ///
@@ -189,36 +145,6 @@ impl Server {
         }
     }
 
-    /// From now on these rules hold, unless later ones hold already. They keep the ids of the realms
-    /// that the server has: [`Rules::succeed`]. What was granted lives on, but for peers that the
-    /// policy denies now.
-    pub(crate) fn adopt(&mut self, rules: Arc<Rules>) {
-        if rules.serial < self.rules.serial {
-            return;
-        }
-        self.offered = offered(&self.config, &rules);
-        self.nonces
-            .adopt(rules.nonce_lifetime, self.offered.nonce_prefix);
-        self.rules = rules;
-        self.judge_again();
-    }
-
-    fn judge_again(&mut self) {
-        let ids: Vec<AllocationId> = self.allocations.ids().collect();
-        for id in ids {
-            self.judge_peers_of(id);
-        }
-    }
-
-    /// Ends the permissions and channels of peers that the policy denies by now.
-    pub(crate) fn judge_peers_of(&mut self, id: AllocationId) {
-        let rules = Arc::clone(&self.rules);
-        self.end_denied_channels(id, &rules.policy);
-        if let Some(allocation) = self.allocations.get_mut(id) {
-            allocation.permissions.judge_again(&rules.policy);
-        }
-    }
-
     /// A packet from a client: a datagram, or one frame of a stream.
     pub fn handle_client<'s, 'p>(
         &'s mut self,
@@ -334,7 +260,7 @@ impl Server {
             self.remove_allocation(now, id, EndCause::Shutdown);
         }
         // Timers of other shards, or of the next server of this one, do not give these ports back.
-        for local in self.timers.foreign_ports() {
+        for (local, _) in self.timers.foreign_ports() {
             self.shared.ports.forget_foreign(local.ip(), local.port());
         }
     }
@@ -444,12 +370,4 @@ impl Server {
         self.counters.count_drop(why);
         Verdict::Drop(why)
     }
-}
-
-/// The contents of challenges under these rules. Nonces must begin alike at all servers that share
-/// the secret of nonces, whatever users each has.
-fn offered(config: &Config, rules: &Rules) -> Offered {
-    let realms = &rules.realms;
-    let has_names = config.nonce_secret.is_none() && realms.have_names();
-    Offered::new(rules.sha256, realms.have_passwords(), has_names)
 }

@@ -22,6 +22,8 @@ pub(crate) struct Host {
     between: BTreeMap<RelayId, (SocketAddr, Waiting)>,
     /// Sockets asked for while opening takes its time.
     pub(crate) pending: VecDeque<(Socket, SocketAddr)>,
+    /// Sockets that a process before this one asked for, and did not get.
+    pub(crate) asked_before: BTreeSet<Socket>,
     /// Requests for sockets and the host's answers, for tests that read them.
     pub(crate) log: Vec<(Socket, Talk)>,
 }
@@ -73,6 +75,17 @@ impl Host {
         if let Some(local) = self.locals.remove(&socket) {
             self.sockets.remove(&local);
         }
+    }
+
+    /// All open sockets leave their shards, for those of the next process, which have to ask for
+    /// the others again.
+    pub(crate) fn hand_over(&mut self) {
+        let open: Vec<Socket> = self.locals.keys().copied().collect();
+        for socket in open {
+            self.depart(socket);
+        }
+        let waiting = std::mem::take(&mut self.pending);
+        self.asked_before = waiting.into_iter().map(|(socket, _)| socket).collect();
     }
 
     /// A socket leaves a shard for another one.

@@ -123,6 +123,15 @@ impl Model {
 
     /// Moves the time on, and ends what is over. A deadline itself is not part of a lifetime.
     pub(crate) fn at(&mut self, now: Duration) {
+        self.end_what_is_over(now, |until| until);
+    }
+
+    /// The same where no server was awake before: it finds out only now what ended.
+    pub(crate) fn wake_at(&mut self, now: Duration) {
+        self.end_what_is_over(now, |_| now);
+    }
+
+    fn end_what_is_over(&mut self, now: Duration, noticed: impl Fn(Duration) -> Duration) {
         self.now = now;
         self.reserved.retain(|_, kept| kept.until > now);
         self.avoided.retain(|_, until| *until > now);
@@ -137,7 +146,7 @@ impl Model {
             let mut over: Vec<_> = over.map(|(family, (_, until))| (*until, *family)).collect();
             over.sort();
             for (until, family) in over {
-                self.end_family(id, family, until, "expired");
+                self.end_family(id, family, noticed(until), "expired");
             }
         }
     }

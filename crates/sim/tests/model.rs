@@ -89,6 +89,7 @@ const EVERYTHING: &[(&str, &[&str])] = &[
             "open-one",
             "peer-sends",
             "tell",
+            "upgrade",
             "vacate",
             "wait",
         ],

@@ -94,6 +94,26 @@ impl Guests {
         true
     }
 
+    /// The guests whose packets are passed to a host, and whether only one was: in order.
+    #[expect(clippy::disallowed_methods, reason = "they are put in order")]
+    pub(crate) fn passed(&self) -> Vec<(ClientTuple, (ShardId, bool))> {
+        let all = self.0.iter().filter(|(_, guest)| guest.recall.is_none());
+        let passed = all.filter_map(|(client, it)| Some((*client, (it.host?, it.is_asking))));
+        let mut passed: Vec<_> = passed.collect();
+        passed.sort();
+        passed
+    }
+
+    /// Makes a client a guest, as it was.
+    pub(crate) fn go_on(&mut self, client: ClientTuple, host: ShardId, is_asking: bool) {
+        let guest = Guest {
+            host: Some(host),
+            recall: None,
+            is_asking,
+        };
+        self.0.insert(client, guest);
+    }
+
     pub(crate) fn remove(&mut self, client: ClientTuple) -> Option<Guest> {
         self.0.remove(&client)
     }

@@ -35,4 +35,5 @@ mod refresh;
 mod reservations;
 mod rules;
 mod sha256;
+mod snapshots;
 mod tokens;

@@ -92,6 +92,11 @@ impl Trial {
                 self.settle(None, None)?;
             }
             Step::Host(step) => self.host(*step)?,
+            Step::Upgrade(pause) => {
+                self.world.upgrade(*pause);
+                self.model.wake_at(self.now());
+                self.settle(None, None)?;
+            }
         }
         Ok(())
     }

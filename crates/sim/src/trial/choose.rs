@@ -44,6 +44,7 @@ impl Trial {
                 (1, Act::Occupy),
                 (1, Act::Vacate),
                 (1, Act::Host),
+                (2, Act::Upgrade),
             ])
         } else {
             choices.weighted(&[
@@ -58,6 +59,7 @@ impl Trial {
                 (1, Act::Occupy),
                 (1, Act::Vacate),
                 (1, Act::Host),
+                (2, Act::Upgrade),
             ])
         };
         act.step(self, choices, who)
@@ -342,6 +344,7 @@ enum Act {
     Host,
     OpenOne,
     Heal,
+    Upgrade,
 }
 
 impl Act {
@@ -402,6 +405,12 @@ impl Act {
                 (1, Manner::Refusing(OpenError::Refused)),
                 (1, Manner::Refusing(OpenError::InUse)),
             ]))),
+            Self::Upgrade => {
+                let at_once = (6, Duration::ZERO);
+                let soon = (1, Duration::from_millis(u64::from(choices.byte())));
+                let later = (1, trial.pause(choices));
+                Step::Upgrade(choices.weighted(&[at_once, soon, later]))
+            }
             Self::OpenOne => Step::Host(HostStep::OpenOne),
             Self::Heal => Step::Host(HostStep::Treat(Manner::Willing)),
         }

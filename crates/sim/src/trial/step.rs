@@ -60,6 +60,8 @@ pub(crate) enum Step {
     Disconnect { who: usize },
     /// Something happens to the host.
     Host(HostStep),
+    /// Another process takes over, and the cores go on from snapshots after this time.
+    Upgrade(Duration),
 }
 
 /// An event on the host.
@@ -185,6 +187,7 @@ impl Step {
             Self::Icmp { .. } => "icmp",
             Self::Wait(_) => "wait",
             Self::Disconnect { .. } => "disconnect",
+            Self::Upgrade(_) => "upgrade",
             Self::Host(HostStep::Occupy { .. }) => "occupy",
             Self::Host(HostStep::Vacate) => "vacate",
             Self::Host(HostStep::Treat(Manner::Willing)) => "host-willing",

@@ -25,7 +25,9 @@ impl World {
         while let Some(effect) = self.shards[shard].poll_effect() {
             match effect {
                 Effect::OpenRelay { relay, local } => {
-                    self.host.log.push(((shard, relay), Talk::Asked(local)));
+                    if !self.host.asked_before.remove(&(shard, relay)) {
+                        self.host.log.push(((shard, relay), Talk::Asked(local)));
+                    }
                     self.open(shard, relay, local);
                 }
                 Effect::CloseRelay { relay } => {

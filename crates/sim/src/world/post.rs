@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use relay::{Mail, RelayId, ShardId};
 
 use super::World;
+use super::life::number;
 use crate::host::{Mood, Talk};
 
 /// Mail on its way, in the order in which it was written.
@@ -85,18 +86,8 @@ impl World {
 
     fn lose(&mut self, from: usize, to: usize, mail: Mail) {
         let now = self.now().mono;
-        self.shards[from].handle_undelivered(now, shard_id(to), mail);
+        self.shards[from].handle_undelivered(now, number(to), mail);
         self.settle(from);
-    }
-
-    /// A shard fails: its state is gone, and it begins again. Its mail waits for its new life.
-    pub fn restart_shard(&mut self, shard: usize) {
-        let now = self.now().mono;
-        self.shards[shard].handle_shutdown(now);
-        self.perform(shard);
-        let number = u8::try_from(shard).expect("few shards");
-        self.shards[shard] = super::begin(&self.config, &self.shared, number);
-        self.settle(shard);
     }
 
     pub(super) fn send_mail(&mut self, from: usize, to: ShardId, mail: Mail) {
@@ -114,13 +105,16 @@ impl World {
     }
 
     fn hand_in(&mut self, Letter { from, to, mail }: Letter) {
-        self.shards[to].handle_mail(self.clock.now(), shard_id(from), mail);
+        self.shards[to].handle_mail(self.clock.now(), number(from), mail);
         self.perform(to);
     }
 
     /// A socket is read by another shard from now on, and first the datagrams that wait in it.
     pub(super) fn adopt(&mut self, shard: usize, was: RelayId, relay: RelayId) {
-        if let Mood::Refusing(_) = self.host.mood {
+        // In an upgrade sockets keep their ids, and nothing new is asked of the host.
+        if let Mood::Refusing(_) = self.host.mood
+            && was != relay
+        {
             let local = self.host.give_up(was);
             let talk = local.map(|local| ((shard, relay), Talk::Stranded(local)));
             self.host.log.extend(talk);
@@ -133,8 +127,4 @@ impl World {
             self.late.push(outcome);
         }
     }
-}
-
-fn shard_id(shard: usize) -> ShardId {
-    ShardId(u16::try_from(shard).expect("few shards"))
 }

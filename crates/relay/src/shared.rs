@@ -1,0 +1,48 @@
+//! The state that the shards of one process share.
+
+use crate::nat_discovery::Lines;
+use crate::{Budget, Config, Ports, Quotas, Reservations, Whereabouts};
+
+/// The state that the shards of one process share, on the slow path only.
+#[derive(Debug)]
+pub struct Shared {
+    /// Free ports.
+    pub ports: Ports,
+    /// How many allocations there are.
+    pub quotas: Quotas,
+    /// Ports kept for a second allocation.
+    pub reservations: Reservations,
+    /// The rest of the bytes that strangers may be sent.
+    pub budget: Budget,
+    /// Where the allocations are that may move.
+    pub whereabouts: Whereabouts,
+    /// The state that every shard needs to write to partners.
+    pub(crate) lines: Lines,
+}
+
+impl Shared {
+    /// For the shards that follow this configuration.
+    pub fn new(config: &Config) -> Self {
+        config.rules.realms.prepare();
+        let locals = config.relays.iter().map(|relay| relay.local);
+        Self {
+            ports: Ports::new(locals, config.ports),
+            quotas: Quotas::default(),
+            reservations: Reservations::default(),
+            budget: Budget::new(&config.secret),
+            whereabouts: Whereabouts::default(),
+            lines: Lines::new(&config.nat_discovery),
+        }
+    }
+
+    /// From now on the shards grant no new allocation, and serve those they have to the end. This
+    /// cannot be undone.
+    pub fn drain(&self) {
+        self.quotas.drain();
+    }
+
+    /// Whether the shards were told to drain and the last allocation has ended.
+    pub fn is_drained(&self) -> bool {
+        self.quotas.is_drained()
+    }
+}

@@ -1,0 +1,274 @@
+//! The values of a snapshot, each by all its fields.
+
+use std::collections::BTreeSet;
+
+use wire::attributes::ReservationToken;
+use wire::{Algorithm, ChannelNumber, MacKey, TransactionId};
+
+use super::field::variants;
+use super::{Field, Reader, Unreadable, Writer, fields};
+use crate::allocation::{Allocation, NoRelay, Phase, Refused, Relay, RelaySocket, Relays, Traffic};
+use crate::keys::{Grant, Validity};
+use crate::mobility::{Arrival, Mobile, Move, Path};
+use crate::ports::Parity;
+use crate::routes::Bound;
+use crate::{
+    AddressFamily, AllocationId, ClientTuple, OpenError, PeerAddr, RelayId, ShardId, Transport,
+};
+
+fields!(Allocation {
+    id,
+    client,
+    realm,
+    user,
+    account,
+    key,
+    opened_with,
+    grant,
+    transaction,
+    lifetime,
+    born,
+    relays,
+    refused,
+    token,
+    phase,
+    permissions,
+    channels,
+    knows_rfc8489,
+    sends_empty,
+    sent,
+    received,
+    mobile,
+});
+fields!(Relay {
+    parity,
+    local,
+    relayed,
+    socket,
+    deadline,
+});
+fields!(Mobile {
+    number,
+    moves,
+    last,
+    next,
+    via,
+    lost,
+});
+fields!(Move {
+    transaction,
+    client,
+    lifetime,
+});
+fields!(Path { client, via });
+fields!(Refused { family, why });
+fields!(Grant {
+    validity,
+    account,
+    nonce,
+});
+fields!(Validity { issued, lifetime });
+fields!(Traffic { packets, bytes });
+fields!(Bound {
+    relay,
+    peer,
+    deadline,
+});
+fields!(ClientTuple {
+    transport,
+    client,
+    server,
+});
+fields!(AllocationId { slot, generation });
+fields!(RelayId { allocation, family });
+fields!(PeerAddr(address));
+fields!(ShardId(number));
+fields!(ReservationToken(bytes));
+
+variants!(Transport { Udp = 0, Tcp = 1 });
+variants!(AddressFamily { V4 = 1, V6 = 2 });
+variants!(Algorithm { Sha1 = 0, Sha256 = 1 });
+variants!(Parity { Any = 0, Even = 1, EvenAndNext = 2 });
+variants!(OpenError { InUse = 0, Exhausted = 1, NotLocal = 2, Refused = 3 });
+
+impl Field for MacKey {
+    fn write(&self, to: &mut Writer) {
+        self.algorithm().write(to);
+        for byte in &*self.to_bytes() {
+            byte.write(to);
+        }
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, Unreadable> {
+        let algorithm = Algorithm::read(from)?;
+        let key = match algorithm {
+            Algorithm::Sha1 => Self::from_bytes(algorithm, &<[u8; 56]>::read(from)?),
+            Algorithm::Sha256 => Self::from_bytes(algorithm, &<[u8; 80]>::read(from)?),
+        };
+        key.ok_or(Unreadable::Value)
+    }
+}
+
+impl Field for TransactionId {
+    fn write(&self, to: &mut Writer) {
+        self.as_bytes().write(to);
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, Unreadable> {
+        Field::read(from).map(Self::from_header)
+    }
+}
+
+impl Field for ChannelNumber {
+    fn write(&self, to: &mut Writer) {
+        self.get().write(to);
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, Unreadable> {
+        Self::new(u16::read(from)?).ok_or(Unreadable::Value)
+    }
+}
+
+impl Field for Phase {
+    fn write(&self, to: &mut Writer) {
+        let opening = match self {
+            Self::Opening {
+                fingerprint,
+                ticket,
+            } => Some((*fingerprint, *ticket)),
+            Self::Open => None,
+        };
+        opening.write(to);
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, Unreadable> {
+        let opening = <Option<(bool, bool)>>::read(from)?;
+        let opening = opening.map(|(fingerprint, ticket)| Self::Opening {
+            fingerprint,
+            ticket,
+        });
+        Ok(opening.unwrap_or(Self::Open))
+    }
+}
+
+impl Field for RelaySocket {
+    fn write(&self, to: &mut Writer) {
+        let tries = match self {
+            Self::AskedFor { tries } => Some(*tries),
+            Self::Bound => None,
+        };
+        tries.write(to);
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, Unreadable> {
+        let tries = Option::read(from)?;
+        Ok(tries.map_or(Self::Bound, |tries| Self::AskedFor { tries }))
+    }
+}
+
+impl Field for NoRelay {
+    fn write(&self, to: &mut Writer) {
+        let (code, why) = match self {
+            Self::UnsupportedFamily => (0_u8, None),
+            Self::NoPort => (1, None),
+            Self::CannotOpen(why) => (2, Some(*why)),
+        };
+        (code, why).write(to);
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, Unreadable> {
+        match <(u8, Option<OpenError>)>::read(from)? {
+            (0, None) => Ok(Self::UnsupportedFamily),
+            (1, None) => Ok(Self::NoPort),
+            (2, Some(why)) => Ok(Self::CannotOpen(why)),
+            _ => Err(Unreadable::Value),
+        }
+    }
+}
+
+impl Field for Relays {
+    fn write(&self, to: &mut Writer) {
+        self.iter().copied().collect::<Vec<_>>().write(to);
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, Unreadable> {
+        let mut all = Self::default();
+        for relay in Vec::<Relay>::read(from)? {
+            let is_one = AddressFamily::of(relay.relayed.ip()) == relay.family();
+            // The port behind an even one, which may be taken along, must be one.
+            if !is_one || relay.local.port() == u16::MAX && relay.next().is_some() {
+                return Err(Unreadable::Value);
+            }
+            if all.set(relay).is_some() {
+                return Err(Unreadable::Conflict);
+            }
+        }
+        Ok(all)
+    }
+}
+
+impl Field for Arrival {
+    fn write(&self, to: &mut Writer) {
+        let Self {
+            allocation,
+            channels,
+        } = self;
+        allocation.write(to);
+        channels.write(to);
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, Unreadable> {
+        let mut allocation = Allocation::read(from)?;
+        // Mostly the same, and then kept once.
+        if allocation.account == allocation.user {
+            allocation.account = std::sync::Arc::clone(&allocation.user);
+        }
+        let arrival = Self {
+            allocation,
+            channels: Field::read(from)?,
+        };
+        arrival.check()?;
+        Ok(arrival)
+    }
+}
+
+impl Arrival {
+    /// Whether the parts of one allocation fit together.
+    fn check(&self) -> Result<(), Unreadable> {
+        let Self {
+            allocation,
+            channels,
+        } = self;
+        let relays = &allocation.relays;
+        let is_awaited = |relay: &Relay| relay.socket != RelaySocket::Bound;
+        // One that waits for no socket would be answered never, and one without any has ended.
+        let goes_on = if allocation.is_open() {
+            !relays.is_empty() && !relays.iter().any(is_awaited)
+        } else {
+            relays.iter().any(is_awaited) && allocation.channels.is_empty()
+        };
+        let mut peers = BTreeSet::new();
+        let mut numbers = BTreeSet::new();
+        let is_bound = channels.iter().all(|(number, bound)| {
+            let family = AddressFamily::of(bound.peer.0.ip());
+            bound.relay == allocation.relay_id(family)
+                && relays.has(family)
+                && peers.insert(bound.peer)
+                && numbers.insert(number.get())
+        });
+        let listed = channels.iter().map(|(number, _)| number);
+        if goes_on
+            && is_bound
+            && allocation.id.slot < MOST_SLOTS
+            && allocation.channels.iter().eq(listed)
+        {
+            Ok(())
+        } else {
+            Err(Unreadable::Value)
+        }
+    }
+}
+
+/// More than a shard can have allocations: each has a port of one of two relay addresses. The table
+/// is made for the last slot, so that must not be any number.
+const MOST_SLOTS: u32 = 1 << 17;
