@@ -50,9 +50,10 @@ impl Permissions {
         (permission.deadline > now).then_some(permission.scope)
     }
 
-    /// How many there are, alive or not.
-    pub(crate) fn len(&self) -> usize {
-        self.0.len()
+    /// How many there are.
+    pub(crate) fn living(&self, now: Instant) -> usize {
+        let living = self.0.iter().filter(|it| it.deadline > now);
+        living.count()
     }
 
     /// Whether all of these, each named once, fit beside those that live. Those that do not live

@@ -19,13 +19,13 @@ mod requests;
 mod sockets;
 mod terms;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use relay::{AddressFamily, ClientTuple, DropReason};
 use wire::attributes::ReservationToken;
-use wire::{Class, Kind, Message, Method};
+use wire::{Algorithm, Class, Key, Kind, Message, Method};
 
 use crate::host::Socket;
 pub(crate) use allocate::Wanted;
@@ -37,6 +37,10 @@ pub(crate) use terms::{Sha256, Terms};
 #[derive(Debug)]
 pub(crate) struct Model {
     terms: Terms,
+    /// The realms that there were under earlier terms: what their users have is still theirs.
+    earlier_realms: BTreeSet<String>,
+    /// Whether other terms held before.
+    has_changed: bool,
     now: Duration,
     /// The nonces handed out: the client of each, and the second in which it was made.
     nonces: BTreeMap<String, (SocketAddr, u64)>,
@@ -59,6 +63,9 @@ pub(crate) struct Model {
     pub(crate) moves: Vec<ClientTuple>,
 }
 
+/// A user: realm and name.
+type Account = (String, String);
+
 /// The number of an allocation, never used again.
 type Id = u64;
 
@@ -69,7 +76,10 @@ struct Allocation {
     /// Whether its connection ended: the client may come from another with its ticket.
     is_lost: bool,
     mobile: Option<Mobile>,
-    user: String,
+    /// The user and the realm.
+    user: Account,
+    /// The key that the Allocate was signed with, and the algorithm of its answer.
+    key: (Key, Algorithm),
     /// The answer to the Allocate, as far as it was clear from the start.
     head: Reply,
     /// The lifetime that the Allocate was granted, in seconds.
@@ -98,7 +108,7 @@ struct Allocation {
 #[derive(Debug)]
 struct Reserved {
     local: SocketAddr,
-    account: String,
+    account: Account,
     until: Duration,
 }
 
@@ -107,6 +117,8 @@ impl Model {
     pub(crate) const fn new(terms: Terms, now: Duration) -> Self {
         Self {
             terms,
+            earlier_realms: BTreeSet::new(),
+            has_changed: false,
             now,
             nonces: BTreeMap::new(),
             allocations: BTreeMap::new(),
@@ -118,6 +130,22 @@ impl Model {
             answers: Vec::new(),
             endings: Vec::new(),
             moves: Vec::new(),
+        }
+    }
+
+    /// Other terms hold from now on. What was granted lives on, but for peers that are denied now.
+    pub(crate) fn adopt(&mut self, terms: Terms) {
+        self.earlier_realms.insert(self.terms.realm.clone());
+        self.has_changed = true;
+        self.terms = terms;
+        for allocation in self.allocations.values_mut() {
+            let terms = &self.terms;
+            allocation
+                .permissions
+                .retain(|ip, _| terms.allows_some_port(*ip));
+            allocation
+                .channels
+                .retain(|_, (peer, _)| terms.allows(*peer));
         }
     }
 

@@ -53,6 +53,18 @@ fn a_user_who_is_taken_away_keeps_what_was_granted_and_gets_no_more() {
 }
 
 #[test]
+fn a_shard_that_begins_anew_begins_with_the_rules_in_force() {
+    let mut world = World::new();
+    world.change_rules(rules(&["bob"]));
+    world.restart_shard(0);
+    let (alice, bob) = (world.client("alice"), world.client("bob"));
+    assert_eq!(code(&mut world, alice, Request::allocate()), Some(401));
+    assert_eq!(code(&mut world, bob, Request::allocate()), None);
+    world.upgrade(seconds(1));
+    assert_eq!(code(&mut world, alice, Request::allocate()), Some(401));
+}
+
+#[test]
 fn a_password_that_changes_holds_for_what_comes_next() {
     let mut world = World::new();
     let alice = world.client("alice");

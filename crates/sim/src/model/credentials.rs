@@ -7,17 +7,26 @@ use wire::attributes::{
 use wire::{Algorithm, Attribute, Key, Message, Method};
 
 use super::expect::{Refusal, Reply, refuse};
-use super::{Allocation, Expect, Model, Sha256};
+use super::{Account, Allocation, Expect, Model, Sha256};
 
 /// A user who has authenticated.
 pub(super) struct Signer {
-    pub(super) user: String,
+    pub(super) user: Account,
+    /// The key that signed, and the algorithm of the answer.
+    pub(super) key: (Key, Algorithm),
     /// The algorithm that the answer is signed with.
     pub(super) algorithm: Algorithm,
     /// The second in which the nonce was made.
     pub(super) nonce: u64,
     /// Whether an algorithm of RFC 8489 was chosen or used.
     pub(super) knows_rfc8489: bool,
+}
+
+/// The algorithms of a request. RFC 8489 §9.2.4.
+struct Algorithms {
+    password: PasswordAlgorithm,
+    integrity: Algorithm,
+    answer: Algorithm,
 }
 
 impl Model {
@@ -67,51 +76,99 @@ impl Model {
             return Err(Refusal { unknown, ..refusal });
         }
 
-        let chosen = self.chosen(message)?;
-        // A client that names no algorithm is one of RFC 5389, and answered as such. Of two
-        // integrity attributes the better one is checked, where SHA-256 is on.
-        let password = chosen.unwrap_or(PasswordAlgorithm::MD5);
-        let is_offered = self.terms.sha256 != Sha256::Off;
-        let integrity = message.integrity().filter(|_| is_offered);
-        let integrity = integrity.unwrap_or(Algorithm::Sha1);
-        let answer = chosen.map_or(Algorithm::Sha1, |_| Algorithm::Sha256);
-        let is_new = password == PasswordAlgorithm::SHA256 && integrity == Algorithm::Sha256;
-        if self.terms.sha256 == Sha256::Require && !is_new {
-            return Err(refuse(401, "sha256-required"));
+        let algorithms = self.algorithms(message);
+        if !self.has_changed {
+            algorithms.as_ref().map_err(Clone::clone)?;
         }
-        if realm != self.terms.realm {
+        if realm != self.terms.realm && !self.earlier_realms.contains(realm) {
             return Err(refuse(401, "unknown-realm"));
         }
-        let known = user.and_then(|user| self.terms.users.get_key_value(&user));
-        let (user, secret) = known.ok_or_else(|| refuse(401, "unknown-user"))?;
-        let key = if password == PasswordAlgorithm::SHA256 {
-            Key::sha256(user, &self.terms.realm, secret)
-        } else {
-            Key::md5(user, &self.terms.realm, secret)
-        };
-        if message.verify(&key.schedule(integrity)).is_err() {
-            return Err(refuse(401, "bad-integrity"));
-        }
-        // The nonce that an allocation was made with, and every later one, is good as long as it
-        // lives.
+        let name = user.unwrap_or_default();
+        let account = (realm.to_owned(), name.clone());
+        // An allocation keeps the key that it was made with, whatever the terms are by now.
         let own = self.concerned(from, message);
-        let opened_with = own.filter(|it| it.user == *user).map(|it| it.opened_with);
+        let own = own.filter(|it| it.user == account);
+        let kept = own.map(|it| it.key.clone()).filter(|(key, answer)| {
+            let is_as_offered = algorithms
+                .as_ref()
+                .is_ok_and(|it| (it.answer, it.integrity) == (*answer, *answer));
+            let is_as_before = self.has_changed && message.integrity() == Some(*answer);
+            (is_as_offered || is_as_before) && message.verify(&key.schedule(*answer)).is_ok()
+        });
+        let key = match kept {
+            Some(key) => key,
+            None => self.key(realm, &name, message, &algorithms?)?,
+        };
+        // The nonce that an allocation was made with, and every later one, is good as long as it
+        // lives. Others must begin as they do now.
+        let opened_with = own.map(|it| it.opened_with);
         let second = self.now.as_secs();
+        let has_cookie = nonce.starts_with(wire::NONCE_COOKIE);
+        let begins_so = has_cookie == (self.terms.sha256 != Sha256::Off);
         let heard = self.nonces.get(nonce);
         let issued = heard.filter(|(source, issued)| {
             let is_young = second - issued < self.terms.nonce_lifetime;
             let is_of_allocation = opened_with.is_some_and(|opened_with| opened_with <= *issued);
-            source.ip() == from.client.ip() && (is_young || is_of_allocation)
+            source.ip() == from.client.ip()
+                && (begins_so || own.is_some())
+                && (is_young || is_of_allocation)
         });
         let (_, nonce) = issued.ok_or_else(|| refuse(438, "stale-nonce"))?;
-        let is_sha256 = integrity == Algorithm::Sha256;
+        let is_sha256 = self.integrity(message) == Algorithm::Sha256;
         Ok(Signer {
-            user: user.clone(),
-            algorithm: answer,
+            user: account,
+            algorithm: key.1,
+            key,
             nonce: *nonce,
             // The attribute counts even where nothing is offered.
             knows_rfc8489: is_sha256 || message.get::<PasswordAlgorithm>()?.is_some(),
         })
+    }
+
+    /// The integrity attribute that counts: of two the better one, where SHA-256 is on.
+    fn integrity(&self, message: &Message<'_>) -> Algorithm {
+        let is_offered = self.terms.sha256 != Sha256::Off;
+        let integrity = message.integrity().filter(|_| is_offered);
+        integrity.unwrap_or(Algorithm::Sha1)
+    }
+
+    /// The algorithms of a request, if they are such as are offered now. A client that names none
+    /// is one of RFC 5389, and answered as such.
+    fn algorithms(&self, message: &Message<'_>) -> Result<Algorithms, Refusal> {
+        let chosen = self.chosen(message)?;
+        let algorithms = Algorithms {
+            password: chosen.unwrap_or(PasswordAlgorithm::MD5),
+            integrity: self.integrity(message),
+            answer: chosen.map_or(Algorithm::Sha1, |_| Algorithm::Sha256),
+        };
+        let is_new = algorithms.password == PasswordAlgorithm::SHA256
+            && algorithms.integrity == Algorithm::Sha256;
+        if self.terms.sha256 == Sha256::Require && !is_new {
+            return Err(refuse(401, "sha256-required"));
+        }
+        Ok(algorithms)
+    }
+
+    /// The key of a user of these terms, if it signed, and the algorithm of the answer.
+    fn key(
+        &self,
+        realm: &str,
+        name: &str,
+        message: &Message<'_>,
+        algorithms: &Algorithms,
+    ) -> Result<(Key, Algorithm), Refusal> {
+        let known = self.terms.users.get(name);
+        let secret = known.filter(|_| realm == self.terms.realm);
+        let secret = secret.ok_or_else(|| refuse(401, "unknown-user"))?;
+        let key = if algorithms.password == PasswordAlgorithm::SHA256 {
+            Key::sha256(name, realm, secret)
+        } else {
+            Key::md5(name, realm, secret)
+        };
+        match message.verify(&key.schedule(algorithms.integrity)) {
+            Ok(()) => Ok((key, algorithms.answer)),
+            Err(_) => Err(refuse(401, "bad-integrity")),
+        }
     }
 
     /// The allocation that a request concerns: of its 5-tuple, or else of its ticket.

@@ -101,6 +101,7 @@ pub(crate) struct Ending {
 }
 
 /// A refusal: code, cause, and unknown attributes.
+#[derive(Clone)]
 pub(super) struct Refusal {
     pub(super) code: u16,
     pub(super) cause: &'static str,

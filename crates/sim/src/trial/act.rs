@@ -92,6 +92,12 @@ impl Trial {
                 self.settle(None, None)?;
             }
             Step::Host(step) => self.host(*step)?,
+            Step::Rules(change) => {
+                self.scene.change(*change);
+                self.world.change_rules(self.scene.rules());
+                self.model.adopt(self.scene.terms());
+                self.settle(None, None)?;
+            }
             Step::Upgrade(pause) => {
                 self.world.upgrade(*pause);
                 self.model.wake_at(self.now());

@@ -6,6 +6,7 @@ use relay::{Icmp, OpenError};
 use wire::attributes::PasswordAlgorithm;
 use wire::{AddressFamily, Method};
 
+use super::scene::Change;
 use crate::network::Fate;
 
 /// One transition of the world.
@@ -62,6 +63,8 @@ pub(crate) enum Step {
     Host(HostStep),
     /// Another process takes over, and the cores go on from snapshots after this time.
     Upgrade(Duration),
+    /// The operator changes a rule.
+    Rules(Change),
 }
 
 /// An event on the host.
@@ -188,6 +191,7 @@ impl Step {
             Self::Wait(_) => "wait",
             Self::Disconnect { .. } => "disconnect",
             Self::Upgrade(_) => "upgrade",
+            Self::Rules(change) => change.name(),
             Self::Host(HostStep::Occupy { .. }) => "occupy",
             Self::Host(HostStep::Vacate) => "vacate",
             Self::Host(HostStep::Treat(Manner::Willing)) => "host-willing",

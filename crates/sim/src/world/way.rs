@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use relay::policy::Permit;
 use relay::{ClientTuple, Destination, DropReason, Hop, Icmp, Outgoing, PeerAddr, Verdict};
-use wire::attributes::{AccessToken, Data, Realm, Username, XorPeerAddress};
+use wire::attributes::{AccessToken, Data, PasswordAlgorithm, Realm, Username, XorPeerAddress};
 use wire::{
     Algorithm, ChannelData, ChannelNumber, Class, Kind, MacKey, Message, Method, TransactionId,
 };
@@ -18,15 +18,15 @@ impl World {
         let Memory { tuple, shard, .. } = *self.memory(client);
         let now = self.clock.now();
         let verdict = Fate::from(self.shards[shard].handle_client(now, tuple, packet));
-        let key = self.signer(client, packet);
-        let sender = key.as_ref().map(|key| (tuple, key));
+        let keys = self.signer(client, packet);
+        let sender = (!keys.is_empty()).then_some((tuple, &*keys));
         let mut outcome = self.carry(shard, verdict, sender);
         let waits = request_id(packet).filter(|_| outcome == Outcome::Silent);
         let late = self.late.len();
         let memory = self.memory_mut(client);
         let unread = memory.inbox.len();
         if waits.is_some() {
-            memory.awaits.extend(key);
+            memory.awaits.extend(keys);
         }
         self.settle(shard);
         let inbox = &mut self.memory_mut(client).inbox;
@@ -53,9 +53,12 @@ impl World {
     }
 
     /// The key of the user in whose name a packet is signed: the client's own or one that everybody
-    /// knows. `None` if the packet is no message.
-    fn signer(&self, client: Client, packet: &[u8]) -> Option<MacKey> {
-        let message = Message::parse(packet).ok()?;
+    /// knows. None if the packet is no message; several if it does not say how it is signed, which
+    /// a server knows that keeps the key of an allocation.
+    fn signer(&self, client: Client, packet: &[u8]) -> Vec<MacKey> {
+        let Ok(message) = Message::parse(packet) else {
+            return Vec::new();
+        };
         let own = &self.memory(client).credentials;
         let signer = match message.get() {
             Ok(Some(Username(name))) => name,
@@ -70,23 +73,27 @@ impl World {
         };
         let token = shown.or_else(|| own.token_of(signer));
         if let Some(grant) = token {
-            return Some(grant.key(message.integrity().unwrap_or(Algorithm::Sha1)));
+            return vec![grant.key(message.integrity().unwrap_or(Algorithm::Sha1))];
         }
         let password = if signer == own.username {
             own.password.clone()
         } else {
             setting::password(signer)
         };
-        let proof = match (message.integrity(), message.get()) {
-            (Some(Algorithm::Sha256), Ok(Some(chosen))) => Proof::New(chosen),
-            (_, Ok(Some(chosen))) => Proof::Mixed(chosen),
-            (_, Ok(None) | Err(_)) => Proof::Old,
+        let [md5, sha256] = [PasswordAlgorithm::MD5, PasswordAlgorithm::SHA256].map(Proof::New);
+        let proofs = match (message.integrity(), message.get()) {
+            (Some(Algorithm::Sha256), Ok(Some(chosen))) => vec![Proof::New(chosen)],
+            (_, Ok(Some(chosen))) => vec![Proof::Mixed(chosen)],
+            (Some(Algorithm::Sha256), Ok(None) | Err(_)) => vec![Proof::Old, md5, sha256],
+            (_, Ok(None) | Err(_)) => vec![Proof::Old],
         };
         let signed_with = match message.get() {
             Ok(Some(Realm(realm))) => realm,
             Ok(None) | Err(_) => setting::REALM,
         };
-        Some(proof.key(signer, signed_with, &password))
+        let keys = proofs.into_iter();
+        keys.map(|proof| proof.key(signer, signed_with, &password))
+            .collect()
     }
 
     pub(crate) fn peer_sends(
@@ -158,7 +165,7 @@ impl World {
         &mut self,
         shard: usize,
         verdict: Fate,
-        sender: Option<(ClientTuple, &MacKey)>,
+        sender: Option<(ClientTuple, &[MacKey])>,
     ) -> Outcome {
         match verdict {
             Fate::Leaves(outgoing) => self.bring(shard, outgoing, sender),
@@ -172,7 +179,7 @@ impl World {
         &mut self,
         shard: usize,
         Outgoing { to, contents }: Outgoing<Vec<u8>>,
-        sender: Option<(ClientTuple, &MacKey)>,
+        sender: Option<(ClientTuple, &[MacKey])>,
     ) -> Outcome {
         match to {
             Destination::Peer(hop) => self.bring_to_peer(shard, hop, contents),
@@ -183,8 +190,8 @@ impl World {
                 self.read_at_client(client, &packet)
             }
             Destination::Answer(to) => match sender {
-                Some((asker, key)) if asker == to => {
-                    Outcome::Answered(Answer::new(contents, std::slice::from_ref(key)))
+                Some((asker, keys)) if asker == to => {
+                    Outcome::Answered(Answer::new(contents, keys))
                 }
                 Some(_) | None => Outcome::AnsweredAs(to, Answer::new(contents, &[])),
             },
