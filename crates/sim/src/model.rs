@@ -1,7 +1,7 @@
 //! The RFCs as a program: a server's reaction to each packet. RFC 8489, RFC 8656.
 //!
 //! The model gets the same input as the server, in the same order and at the same time: packets,
-//! connections that end, sockets that the host opens or refuses. It predicts the outcome. Its
+//! connections that end, sockets that the machine opens or refuses. It predicts the outcome. Its
 //! numbers are the RFC's, and its state is the plainest possible, a map for everything. Of the
 //! server it knows only the names of drops and refusals, so that a wrong cause is found like a
 //! wrong code. Random choices of the server, which free port and which token, the model learns from
@@ -27,7 +27,7 @@ use relay::{AddressFamily, ClientTuple, DropReason};
 use wire::attributes::ReservationToken;
 use wire::{Algorithm, Class, Key, Kind, Message, Method};
 
-use crate::host::Socket;
+use crate::machine::Socket;
 pub(crate) use allocate::Wanted;
 pub(crate) use expect::{Ending, Expect, Reply, Ticket, Token};
 use mobility::Mobile;
@@ -47,7 +47,7 @@ pub(crate) struct Model {
     allocations: BTreeMap<Id, Allocation>,
     /// How many allocations there were.
     numbered: Id,
-    /// Sockets that the host was asked for: the allocation and the address of each.
+    /// Sockets that the machine was asked for: the allocation and the address of each.
     sockets: BTreeMap<Socket, (Id, SocketAddr)>,
     /// Ports kept for a second allocation. RFC 8656 §7.2.
     reserved: BTreeMap<ReservationToken, Reserved>,

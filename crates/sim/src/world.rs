@@ -19,10 +19,10 @@ use relay::{
 };
 
 use crate::client::Memory;
-use crate::host::{Host, Socket, Talk};
+use crate::machine::{Machine, Socket, Talk};
 use crate::{AccessGrant, Client, Clock, Outcome, setting};
 
-/// One host with one server in one or more shards, and all its clients and peers.
+/// One machine with one server in one or more shards, and all its clients and peers.
 #[derive(Debug)]
 pub struct World {
     clock: Clock,
@@ -32,7 +32,7 @@ pub struct World {
     shards: Vec<Server>,
     /// How many servers have followed on others: each has a seed of its own.
     lives: u8,
-    host: Host,
+    machine: Machine,
     /// Shards that perform no effects for now.
     slow: BTreeSet<usize>,
     clients: Vec<Memory>,
@@ -83,7 +83,7 @@ impl World {
     pub fn command(&mut self, shard: usize, command: Command) -> relay::Answer {
         let now = self.clock.now();
         let answer = self.shards[shard].handle_command(now, command);
-        self.settle(shard);
+        self.follow_up(shard);
         answer
     }
 
@@ -101,7 +101,7 @@ impl World {
             shards: (0..usize::from(shards)).map(server).collect(),
             lives: 0,
             clock: Clock::new(),
-            host: Host::default(),
+            machine: Machine::default(),
             slow: BTreeSet::new(),
             clients: Vec::new(),
             grants: Vec::new(),
@@ -150,7 +150,7 @@ impl World {
                 next.is_none_or(|next| next > now.mono),
                 "what was due is still due"
             );
-            self.settle(shard);
+            self.follow_up(shard);
         }
     }
 }
@@ -219,13 +219,13 @@ impl World {
     pub fn relay_of(&self, client: Client) -> RelayId {
         let relayed = client.relayed(self);
         let local = SocketAddr::new(self.inward(relayed.ip()), relayed.port());
-        let (_, relay) = self.host.socket(local).expect("an open relay socket");
+        let (_, relay) = self.machine.socket(local).expect("an open relay socket");
         relay
     }
 
     /// Whether a relay socket is bound here.
     pub fn has_socket(&self, local: SocketAddr) -> bool {
-        self.host.socket(local).is_some()
+        self.machine.socket(local).is_some()
     }
 
     /// Whether the service is drained.
@@ -236,22 +236,22 @@ impl World {
     /// Whether another program has a port of a relay address, given by either face.
     pub(crate) fn is_occupied(&self, address: SocketAddr) -> bool {
         let ip = self.inward(address.ip());
-        self.host.is_foreign(SocketAddr::new(ip, address.port()))
+        self.machine.is_foreign(SocketAddr::new(ip, address.port()))
     }
 
     /// The addresses that relay sockets are bound to, in order.
     pub(crate) fn bound(&self) -> Vec<SocketAddr> {
-        self.host.bound().collect()
+        self.machine.bound().collect()
     }
 
-    /// Requests for sockets and the host's answers, since this was last asked.
+    /// Requests for sockets and the machine's answers, since this was last asked.
     pub(crate) fn talk(&mut self) -> Vec<(Socket, Talk)> {
-        std::mem::take(&mut self.host.log)
+        std::mem::take(&mut self.machine.log)
     }
 
     /// How many sockets wait to be opened.
     pub(crate) fn waiting_sockets(&self) -> usize {
-        self.host.pending.len()
+        self.machine.pending.len()
     }
 
     /// A bare server, for benchmarks. The world does not check its books after calls made on it.
@@ -259,14 +259,15 @@ impl World {
         &mut self.shards[shard]
     }
 
-    /// Whether nothing is left of any allocation: in the cores, in their shared state, on the host.
+    /// Whether nothing is left of any allocation: in the cores, in their shared state, on the
+    /// machine.
     pub fn is_idle(&self) -> bool {
         self.shards.iter().all(Server::is_idle)
             // Reserved ports do not count: they are free again in time, used or not.
             && self.shared.ports.taken() == self.shared.reservations.count()
             && self.shared.quotas.total() == 0
             && self.shared.whereabouts.count() == 0
-            && self.host.open_sockets() == 0
+            && self.machine.open_sockets() == 0
     }
 }
 

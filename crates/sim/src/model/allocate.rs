@@ -19,9 +19,9 @@ use super::{Account, Allocation, Expect, Id, Model, Reply, Reserved, Terms, Toke
 /// The state of one family that was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wanted {
-    /// The host is still to be asked for a socket on such a port.
+    /// The machine is still to be asked for a socket on such a port.
     ToAsk(Parity),
-    /// The host was asked.
+    /// The machine was asked.
     Asked(Parity, SocketAddr),
     /// There is a socket.
     Bound(Parity, SocketAddr),
@@ -206,7 +206,7 @@ impl Model {
     }
 
     /// Answers the client once the outcome of every socket is known.
-    pub(super) fn conclude(&mut self, id: Id) {
+    pub(super) fn answer_when_decided(&mut self, id: Id) {
         let Some(allocation) = self.allocations.get_mut(&id) else {
             return;
         };

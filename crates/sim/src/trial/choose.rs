@@ -13,7 +13,7 @@ use act::Act;
 use details::{CREDENTIALS, FAMILIES, channel, family, length, lifetime, odd, options};
 
 use super::Trial;
-use super::step::{Ask, HostStep, Manner, Place, Signing, Step, Ticket, Transaction};
+use super::step::{Ask, MachineStep, Manner, Place, Shown, Signing, Step, Transaction};
 use crate::choices::Choices;
 use crate::network::Fate;
 
@@ -21,14 +21,14 @@ impl Trial {
     /// Chooses a step, more often than not one that makes sense in this state.
     pub(super) fn choose(&self, choices: &mut Choices<'_>) -> Step {
         let who = self.who(choices);
-        // A host that treats requests badly gets better soon.
+        // A machine that treats requests badly gets better soon.
         if self.world.waiting_sockets() > 0 && choices.rarely(6) {
             return choices
                 .pick(&[Act::OpenOne, Act::Heal])
                 .step(self, choices, who);
         }
-        if self.is_host_ill && choices.rarely(8) {
-            return Step::Host(HostStep::Treat(Manner::Willing));
+        if self.is_machine_ill && choices.rarely(8) {
+            return Step::Machine(MachineStep::Treat(Manner::Willing));
         }
         // So do rules that leave clients with nothing to do.
         if let Some(remedy) = self.scene.remedy()
@@ -50,7 +50,7 @@ impl Trial {
                 (1, Act::Disconnect),
                 (1, Act::Occupy),
                 (1, Act::Vacate),
-                (1, Act::Host),
+                (1, Act::Machine),
                 (2, Act::Upgrade),
                 (2, Act::Rules),
             ])
@@ -66,7 +66,7 @@ impl Trial {
                 (1, Act::Disconnect),
                 (1, Act::Occupy),
                 (1, Act::Vacate),
-                (1, Act::Host),
+                (1, Act::Machine),
                 (2, Act::Upgrade),
                 (2, Act::Rules),
             ])
@@ -123,7 +123,7 @@ impl Trial {
         };
         let mut ask = self.proper(choices, who, method);
         if method == Method::Refresh && choices.rarely(if has_allocation { 8 } else { 2 }) {
-            ask.mobility = Some(Some(Ticket::Heard(choices.below(3) as u8)));
+            ask.mobility = Some(Some(Shown::Heard(choices.below(3) as u8)));
         }
         if choices.rarely(6) {
             self.spoil(choices, &mut ask);
@@ -238,7 +238,7 @@ impl Trial {
             9 => ask.transaction = Transaction::Rfc3489,
             10 => ask.transport = choices.pick(&[None, Some(6), Some(0)]),
             11 => ask.odd = Some(odd(choices)),
-            12 if choices.flag() => ask.mobility = Some(Some(Ticket::Invented)),
+            12 if choices.flag() => ask.mobility = Some(Some(Shown::Invented)),
             12 => ask.unsigned_odd = Some(odd(choices)),
             13 if choices.rarely(3) => ask.is_response = true,
             13 => ask.indication = !ask.indication,
@@ -248,7 +248,7 @@ impl Trial {
             17 => ask.peers.clear(),
             18 => ask.data = None,
             _ => {
-                ask.token = Some(Ticket::Invented);
+                ask.token = Some(Shown::Invented);
                 ask.even_port = choices.pick(&[None, Some(true)]);
             }
         }

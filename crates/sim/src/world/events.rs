@@ -1,48 +1,48 @@
-//! Events of the host that the servers run on.
+//! Events of the machine that the servers run on.
 
 use std::net::SocketAddr;
 
 use relay::OpenError;
 
 use super::World;
-use crate::host::Mood;
+use crate::machine::Mood;
 
-/// Events of the host.
+/// Events of the machine.
 impl World {
     /// Another program takes a port of a relay address.
     ///
     /// # Panics
     /// If the server has it.
     pub fn occupy(&mut self, local: SocketAddr) {
-        self.host.occupy(local);
+        self.machine.occupy(local);
     }
 
     /// The other program gives it back.
     pub fn vacate(&mut self, local: SocketAddr) {
-        self.host.vacate(local);
+        self.machine.vacate(local);
     }
 
     /// All other programs give their ports back.
     pub(crate) fn vacate_all(&mut self) {
-        self.host.vacate_all();
+        self.machine.vacate_all();
     }
 
     /// From now on no socket can be opened.
     pub const fn refuse_sockets(&mut self, why: OpenError) {
-        self.host.mood = Mood::Refusing(why);
+        self.machine.mood = Mood::Refusing(why);
     }
 
     /// From now on opening a socket lasts until [`World::open_sockets`].
     pub const fn hold_sockets(&mut self) {
-        self.host.mood = Mood::Slow;
+        self.machine.mood = Mood::Slow;
     }
 
     /// From now on sockets are opened at once, and first those that wait.
     pub fn open_sockets(&mut self) {
-        self.host.mood = Mood::Willing;
-        while let Some(((shard, relay), local)) = self.host.pending.pop_front() {
+        self.machine.mood = Mood::Willing;
+        while let Some(((shard, relay), local)) = self.machine.pending.pop_front() {
             self.open(shard, relay, local);
-            self.settle(shard);
+            self.follow_up(shard);
         }
     }
 
@@ -51,12 +51,12 @@ impl World {
     /// # Panics
     /// If none waits.
     pub fn open_one_socket(&mut self) {
-        let waiting = self.host.pending.pop_front();
+        let waiting = self.machine.pending.pop_front();
         let ((shard, relay), local) = waiting.expect("a socket that was asked for");
-        self.host.mood = Mood::Willing;
+        self.machine.mood = Mood::Willing;
         self.open(shard, relay, local);
-        self.host.mood = Mood::Slow;
-        self.settle(shard);
+        self.machine.mood = Mood::Slow;
+        self.follow_up(shard);
     }
 
     /// From now on a shard performs no effects, as if it were busy, until [`World::wake_shard`].
@@ -67,7 +67,7 @@ impl World {
     /// The shard performs the effects that have piled up.
     pub fn wake_shard(&mut self, shard: usize) {
         self.slow.remove(&shard);
-        self.settle(shard);
+        self.follow_up(shard);
     }
 
     /// The service drains.
@@ -80,7 +80,7 @@ impl World {
         let now = self.clock.now().mono;
         for shard in 0..self.shards.len() {
             self.shards[shard].handle_shutdown(now);
-            self.settle(shard);
+            self.follow_up(shard);
         }
     }
 }

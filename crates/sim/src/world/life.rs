@@ -15,7 +15,7 @@ impl World {
         self.perform(shard);
         self.lives = self.lives.wrapping_add(1);
         self.begin_again(shard, seed(shard, self.lives));
-        self.settle(shard);
+        self.follow_up(shard);
     }
 
     /// The first shard begins a new life with a seed of its own, in which it keeps the links to the
@@ -58,7 +58,7 @@ impl World {
         let frozen: Vec<Snapshot> = frozen.collect();
         self.oversleep(pause);
         self.routes.clear();
-        self.host.hand_over();
+        self.machine.hand_over();
         self.lives = self.lives.wrapping_add(1);
         let now = self.now();
         let shared = Shared::thaw(&config, &rules, now, &shared);
@@ -79,7 +79,7 @@ impl World {
             self.perform(shard);
         }
         for shard in 0..self.shards.len() {
-            self.settle(shard);
+            self.follow_up(shard);
         }
     }
 }

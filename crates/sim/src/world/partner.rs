@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::World;
-use super::way::Fate;
+use super::way::OwnedVerdict;
 use crate::Outcome;
 
 impl World {
@@ -15,9 +15,9 @@ impl World {
     /// A datagram comes to the port for partners.
     pub fn partner_writes(&mut self, from: SocketAddr, packet: &[u8]) -> Outcome {
         let now = self.clock.now();
-        let verdict = Fate::from(self.shards[0].handle_partner(now, from, packet));
+        let verdict = OwnedVerdict::from(self.shards[0].handle_partner(now, from, packet));
         let outcome = self.carry(0, verdict, None);
-        self.settle(0);
+        self.follow_up(0);
         outcome
     }
 }

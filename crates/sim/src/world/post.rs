@@ -6,7 +6,7 @@ use relay::{Mail, RelayId, ShardId};
 
 use super::World;
 use super::life::number;
-use crate::host::{Mood, Talk};
+use crate::machine::{Mood, Talk};
 
 /// Mail on its way, in the order in which it was written.
 #[derive(Debug, Default)]
@@ -48,7 +48,8 @@ impl World {
         mail.any(|letter| matches!(letter.mail, Mail::Arrive(_)))
     }
 
-    /// The letter that was written first is delivered, and the others wait on. Whether there was one.
+    /// The letter that was written first is delivered, and the others wait on. Returns whether
+    /// there was one.
     pub fn deliver_one(&mut self) -> bool {
         let Some(letter) = self.post.mail.pop_front() else {
             return false;
@@ -66,7 +67,7 @@ impl World {
         for Letter { from, to, mail } in lost {
             if let Mail::Arrive(arrival) = &mail {
                 for relay in arrival.relays() {
-                    self.host.give_up(relay);
+                    self.machine.give_up(relay);
                 }
             }
             self.lose(from, to, mail);
@@ -87,13 +88,13 @@ impl World {
     fn lose(&mut self, from: usize, to: usize, mail: Mail) {
         let now = self.now().mono;
         self.shards[from].handle_undelivered(now, number(to), mail);
-        self.settle(from);
+        self.follow_up(from);
     }
 
     pub(super) fn send_mail(&mut self, from: usize, to: ShardId, mail: Mail) {
         if let Mail::Arrive(arrival) = &mail {
             for relay in arrival.relays() {
-                self.host.depart((from, relay));
+                self.machine.depart((from, relay));
             }
         }
         let to = usize::from(to.0);
@@ -111,17 +112,17 @@ impl World {
 
     /// A socket is read by another shard from now on, and first the datagrams that wait in it.
     pub(super) fn adopt(&mut self, shard: usize, was: RelayId, relay: RelayId) {
-        // In an upgrade sockets keep their ids, and nothing new is asked of the host.
-        if let Mood::Refusing(_) = self.host.mood
+        // In an upgrade sockets keep their ids, and nothing new is asked of the machine.
+        if let Mood::Refusing(_) = self.machine.mood
             && was != relay
         {
-            let local = self.host.give_up(was);
+            let local = self.machine.give_up(was);
             let talk = local.map(|local| ((shard, relay), Talk::Stranded(local)));
-            self.host.log.extend(talk);
+            self.machine.log.extend(talk);
             let now = self.clock.now().mono;
             return self.shards[shard].handle_stranded(now, relay);
         }
-        let (local, waiting) = self.host.adopt(was, (shard, relay));
+        let (local, waiting) = self.machine.adopt(was, (shard, relay));
         for (peer, payload) in waiting {
             let outcome = self.arrive(peer, local, &payload);
             self.late.push(outcome);

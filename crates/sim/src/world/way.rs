@@ -17,7 +17,7 @@ impl World {
     pub(crate) fn client_sends(&mut self, client: Client, packet: &[u8]) -> Outcome {
         let Memory { tuple, shard, .. } = *self.memory(client);
         let now = self.clock.now();
-        let verdict = Fate::from(self.shards[shard].handle_client(now, tuple, packet));
+        let verdict = OwnedVerdict::from(self.shards[shard].handle_client(now, tuple, packet));
         let keys = self.signer(client, packet);
         let sender = (!keys.is_empty()).then_some((tuple, &*keys));
         let mut outcome = self.carry(shard, verdict, sender);
@@ -28,7 +28,7 @@ impl World {
         if waits.is_some() {
             memory.awaits.extend(keys);
         }
-        self.settle(shard);
+        self.follow_up(shard);
         let inbox = &mut self.memory_mut(client).inbox;
         if inbox.len() > unread
             && let Some(answer) = inbox.pop_if(|answer| Some(answer.transaction()) == waits)
@@ -114,30 +114,30 @@ impl World {
         icmp: Icmp,
     ) -> Outcome {
         let local = SocketAddr::new(self.inward(relayed.ip()), relayed.port());
-        let Some((shard, relay)) = self.host.socket(local) else {
+        let Some((shard, relay)) = self.machine.socket(local) else {
             return Outcome::NoSocket;
         };
         let now = self.clock.now();
         let verdict = self.shards[shard].handle_icmp(now, relay, PeerAddr(peer), icmp);
-        let outcome = self.carry(shard, Fate::from(verdict), None);
-        self.settle(shard);
+        let outcome = self.carry(shard, OwnedVerdict::from(verdict), None);
+        self.follow_up(shard);
         outcome
     }
 
     pub(crate) fn disconnect(&mut self, client: Client) {
         let Memory { tuple, shard, .. } = *self.memory(client);
         self.shards[shard].handle_disconnected(self.clock.now().mono, tuple);
-        self.settle(shard);
+        self.follow_up(shard);
     }
 
-    /// A datagram arrives at a port of the host.
+    /// A datagram arrives at a port of the machine.
     pub(super) fn arrive(
         &mut self,
         from: SocketAddr,
         local: SocketAddr,
         payload: &[u8],
     ) -> Outcome {
-        if self.host.is_foreign(local) {
+        if self.machine.is_foreign(local) {
             // Another program: the sender sees it as a peer.
             return Outcome::AtPeer {
                 from,
@@ -146,16 +146,16 @@ impl World {
                 payload: payload.to_vec(),
             };
         }
-        if self.host.wait(from, local, payload) {
+        if self.machine.wait(from, local, payload) {
             return Outcome::Silent;
         }
-        let Some((shard, relay)) = self.host.socket(local) else {
+        let Some((shard, relay)) = self.machine.socket(local) else {
             return Outcome::NoSocket;
         };
         let now = self.clock.now();
         let verdict = self.shards[shard].handle_peer(now, relay, PeerAddr(from), payload);
-        let outcome = self.carry(shard, Fate::from(verdict), None);
-        self.settle(shard);
+        let outcome = self.carry(shard, OwnedVerdict::from(verdict), None);
+        self.follow_up(shard);
         outcome
     }
 
@@ -164,13 +164,13 @@ impl World {
     pub(super) fn carry(
         &mut self,
         shard: usize,
-        verdict: Fate,
+        verdict: OwnedVerdict,
         sender: Option<(ClientTuple, &[MacKey])>,
     ) -> Outcome {
         match verdict {
-            Fate::Leaves(outgoing) => self.bring(shard, outgoing, sender),
-            Fate::Dropped(why) => Outcome::Lost(why),
-            Fate::Done => Outcome::Silent,
+            OwnedVerdict::Leaves(outgoing) => self.bring(shard, outgoing, sender),
+            OwnedVerdict::Dropped(why) => Outcome::Lost(why),
+            OwnedVerdict::Done => Outcome::Silent,
         }
     }
 
@@ -204,7 +204,7 @@ impl World {
 
     fn bring_to_peer(&mut self, shard: usize, hop: Hop, payload: Vec<u8>) -> Outcome {
         let to = hop.to.0;
-        let local = self.host.local((shard, hop.from));
+        let local = self.machine.local((shard, hop.from));
         let local = local.expect("only an open socket sends");
         if self
             .config
@@ -283,13 +283,13 @@ impl World {
 }
 
 /// A verdict that borrows nothing, so that the world may act on it.
-pub(super) enum Fate {
+pub(super) enum OwnedVerdict {
     Leaves(Outgoing<Vec<u8>>),
     Dropped(DropReason),
     Done,
 }
 
-impl From<Verdict<'_, '_>> for Fate {
+impl From<Verdict<'_, '_>> for OwnedVerdict {
     fn from(verdict: Verdict<'_, '_>) -> Self {
         match verdict {
             Verdict::Answer(outgoing) => Self::Leaves(outgoing.owned()),

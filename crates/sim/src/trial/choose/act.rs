@@ -7,7 +7,7 @@ use relay::{Icmp, OpenError};
 use super::details::{channel, garbage, length};
 use crate::choices::Choices;
 use crate::trial::scene::Change;
-use crate::trial::step::{HostStep, Manner, Step};
+use crate::trial::step::{MachineStep, Manner, Step};
 use crate::trial::{NOBODY, Trial};
 
 /// The kinds of steps, before their details are chosen.
@@ -24,7 +24,7 @@ pub(super) enum Act {
     Disconnect,
     Occupy,
     Vacate,
-    Host,
+    Machine,
     OpenOne,
     Heal,
     Upgrade,
@@ -77,12 +77,12 @@ impl Act {
             Self::Disconnect if trial.is_stream(who) => Step::Disconnect { who },
             // A datagram has no connection that could end.
             Self::Disconnect => Step::Wait(Duration::ZERO),
-            Self::Occupy => Step::Host(HostStep::Occupy {
+            Self::Occupy => Step::Machine(MachineStep::Occupy {
                 port: choices.byte(),
                 v6: choices.flag(),
             }),
-            Self::Vacate => Step::Host(HostStep::Vacate),
-            Self::Host => Step::Host(HostStep::Treat(choices.weighted(&[
+            Self::Vacate => Step::Machine(MachineStep::Vacate),
+            Self::Machine => Step::Machine(MachineStep::Treat(choices.weighted(&[
                 (4, Manner::Slow),
                 (1, Manner::Refusing(OpenError::Exhausted)),
                 (1, Manner::Refusing(OpenError::NotLocal)),
@@ -96,8 +96,8 @@ impl Act {
                 Step::Upgrade(choices.weighted(&[at_once, soon, later]))
             }
             Self::Rules => Step::Rules(Change::choose(choices)),
-            Self::OpenOne => Step::Host(HostStep::OpenOne),
-            Self::Heal => Step::Host(HostStep::Treat(Manner::Willing)),
+            Self::OpenOne => Step::Machine(MachineStep::OpenOne),
+            Self::Heal => Step::Machine(MachineStep::Treat(Manner::Willing)),
         }
     }
 }
