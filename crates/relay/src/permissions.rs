@@ -122,11 +122,7 @@ impl Permissions {
     }
 }
 
-fields!(Permission {
-    ip,
-    deadline,
-    scope,
-});
+fields!(Permission: ip, deadline, scope);
 
 impl Field for Permissions {
     fn write(&self, to: &mut Writer) {

@@ -120,12 +120,7 @@ impl Reservation {
     }
 }
 
-fields!(Reservation {
-    relay,
-    realm,
-    account,
-    deadline,
-});
+fields!(Reservation: relay, realm, account, deadline);
 
 impl Field for Reservations {
     fn write(&self, to: &mut Writer) {

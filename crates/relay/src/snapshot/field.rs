@@ -92,7 +92,7 @@ impl<'a> Reader<'a> {
 
 /// Describes a struct by all its fields: one that is left out does not compile.
 macro_rules! fields {
-    ($type:ident { $($field:ident),* $(,)? }) => {
+    ($type:ident: $($field:ident),*) => {
         impl $crate::snapshot::Field for $type {
             fn write(&self, to: &mut $crate::snapshot::Writer) {
                 let Self { $($field),* } = self;
@@ -143,6 +143,24 @@ macro_rules! variants {
 }
 pub(super) use variants;
 
+/// Describes a type by another that is written in its place.
+macro_rules! written_as {
+    ($type:ty as $other:ty, $to:expr, $from:expr) => {
+        impl Field for $type {
+            fn write(&self, to: &mut Writer) {
+                let other: fn(&Self) -> $other = $to;
+                other(self).write(to);
+            }
+
+            fn read(from: &mut Reader<'_>) -> Result<Self, Unreadable> {
+                let this: fn($other) -> Result<Self, Unreadable> = $from;
+                this(Field::read(from)?)
+            }
+        }
+    };
+}
+pub(super) use written_as;
+
 macro_rules! numbers {
     ($($type:ty),*) => {$(
         impl Field for $type {
@@ -157,21 +175,13 @@ macro_rules! numbers {
         }
     )*};
 }
-numbers!(u8, u16, u32, u64, i64, u128);
+numbers!(u8, u16, u32, u64, i64);
 
-impl Field for bool {
-    fn write(&self, to: &mut Writer) {
-        u8::from(*self).write(to);
-    }
-
-    fn read(from: &mut Reader<'_>) -> Result<Self, Unreadable> {
-        match u8::read(from)? {
-            0 => Ok(false),
-            1 => Ok(true),
-            _ => Err(Unreadable::Value),
-        }
-    }
-}
+written_as!(bool as u8, |it| u8::from(*it), |byte| match byte {
+    0 => Ok(false),
+    1 => Ok(true),
+    _ => Err(Unreadable::Value),
+});
 
 impl<const N: usize> Field for [u8; N] {
     fn write(&self, to: &mut Writer) {
@@ -183,16 +193,12 @@ impl<const N: usize> Field for [u8; N] {
     }
 }
 
-/// Nanoseconds.
-impl Field for Duration {
-    fn write(&self, to: &mut Writer) {
-        u64::try_from(self.as_nanos()).unwrap_or(u64::MAX).write(to);
-    }
-
-    fn read(from: &mut Reader<'_>) -> Result<Self, Unreadable> {
-        u64::read(from).map(Self::from_nanos)
-    }
-}
+// Nanoseconds.
+written_as!(
+    Duration as u64,
+    |it| u64::try_from(it.as_nanos()).unwrap_or(u64::MAX),
+    |nanos| Ok(Self::from_nanos(nanos))
+);
 
 /// Nanoseconds from the moment of writing: a deadline is what is left, and negative once it has
 /// passed, as a birth is. The time between writing and reading counts.
@@ -324,12 +330,6 @@ impl Field for Arc<str> {
     }
 }
 
-impl Field for Box<str> {
-    fn write(&self, to: &mut Writer) {
-        Arc::<str>::from(&**self).write(to);
-    }
-
-    fn read(from: &mut Reader<'_>) -> Result<Self, Unreadable> {
-        Ok(Self::from(&*Arc::<str>::read(from)?))
-    }
-}
+written_as!(Box<str> as Arc<str>, |it| Arc::from(&**it), |text| Ok(
+    Self::from(&*text)
+));

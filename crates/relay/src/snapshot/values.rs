@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use wire::attributes::ReservationToken;
 use wire::{Algorithm, ChannelNumber, MacKey, TransactionId};
 
-use super::field::variants;
+use super::field::{variants, written_as};
 use super::{Field, Reader, Unreadable, Writer, fields};
 use crate::allocation::{Allocation, NoRelay, Phase, Refused, Relay, RelaySocket, Relays, Traffic};
 use crate::keys::{Grant, Validity};
@@ -16,71 +16,21 @@ use crate::{
     AddressFamily, AllocationId, ClientTuple, OpenError, PeerAddr, RelayId, ShardId, Transport,
 };
 
-fields!(Allocation {
-    id,
-    client,
-    realm,
-    user,
-    account,
-    key,
-    opened_with,
-    grant,
-    transaction,
-    lifetime,
-    born,
-    relays,
-    refused,
-    token,
-    phase,
-    permissions,
-    channels,
-    knows_rfc8489,
-    sends_empty,
-    sent,
-    received,
-    mobile,
-});
-fields!(Relay {
-    parity,
-    local,
-    relayed,
-    socket,
-    deadline,
-});
-fields!(Mobile {
-    number,
-    moves,
-    last,
-    next,
-    via,
-    lost,
-});
-fields!(Move {
-    transaction,
-    client,
-    lifetime,
-});
-fields!(Path { client, via });
-fields!(Refused { family, why });
-fields!(Grant {
-    validity,
-    account,
-    nonce,
-});
-fields!(Validity { issued, lifetime });
-fields!(Traffic { packets, bytes });
-fields!(Bound {
-    relay,
-    peer,
-    deadline,
-});
-fields!(ClientTuple {
-    transport,
-    client,
-    server,
-});
-fields!(AllocationId { slot, generation });
-fields!(RelayId { allocation, family });
+fields!(Allocation: id, client, realm, user, account, key, opened_with, grant, transaction,
+    lifetime, born, relays, refused, token, phase, permissions, channels, knows_rfc8489,
+    sends_empty, sent, received, mobile);
+fields!(Relay: parity, local, relayed, socket, deadline);
+fields!(Mobile: number, moves, last, next, via, lost);
+fields!(Move: transaction, client, lifetime);
+fields!(Path: client, via);
+fields!(Refused: family, why);
+fields!(Grant: validity, account, nonce);
+fields!(Validity: issued, lifetime);
+fields!(Traffic: packets, bytes);
+fields!(Bound: relay, peer, deadline);
+fields!(ClientTuple: transport, client, server);
+fields!(AllocationId: slot, generation);
+fields!(RelayId: allocation, family);
 fields!(PeerAddr(address));
 fields!(ShardId(number));
 fields!(ReservationToken(bytes));
@@ -109,82 +59,51 @@ impl Field for MacKey {
     }
 }
 
-impl Field for TransactionId {
-    fn write(&self, to: &mut Writer) {
-        self.as_bytes().write(to);
-    }
-
-    fn read(from: &mut Reader<'_>) -> Result<Self, Unreadable> {
-        Field::read(from).map(Self::from_header)
-    }
-}
-
-impl Field for ChannelNumber {
-    fn write(&self, to: &mut Writer) {
-        self.get().write(to);
-    }
-
-    fn read(from: &mut Reader<'_>) -> Result<Self, Unreadable> {
-        Self::new(u16::read(from)?).ok_or(Unreadable::Value)
-    }
-}
-
-impl Field for Phase {
-    fn write(&self, to: &mut Writer) {
-        let opening = match self {
-            Self::Opening {
-                fingerprint,
-                ticket,
-            } => Some((*fingerprint, *ticket)),
-            Self::Open => None,
-        };
-        opening.write(to);
-    }
-
-    fn read(from: &mut Reader<'_>) -> Result<Self, Unreadable> {
-        let opening = <Option<(bool, bool)>>::read(from)?;
-        let opening = opening.map(|(fingerprint, ticket)| Self::Opening {
+written_as!(TransactionId as [u8; 16], |it| *it.as_bytes(), |bytes| Ok(
+    Self::from_header(bytes)
+));
+written_as!(ChannelNumber as u16, |it| it.get(), |number| Self::new(
+    number
+)
+.ok_or(Unreadable::Value));
+written_as!(
+    Phase as Option<(bool, bool)>,
+    |it| match *it {
+        Self::Opening {
             fingerprint,
             ticket,
-        });
-        Ok(opening.unwrap_or(Self::Open))
+        } => Some((fingerprint, ticket)),
+        Self::Open => None,
+    },
+    |opening| Ok(
+        opening.map_or(Self::Open, |(fingerprint, ticket)| Self::Opening {
+            fingerprint,
+            ticket
+        })
+    )
+);
+written_as!(
+    RelaySocket as Option<u32>,
+    |it| match *it {
+        Self::AskedFor { tries } => Some(tries),
+        Self::Bound => None,
+    },
+    |tries| Ok(tries.map_or(Self::Bound, |tries| Self::AskedFor { tries }))
+);
+written_as!(
+    NoRelay as (bool, Option<OpenError>),
+    |it| match *it {
+        Self::UnsupportedFamily => (false, None),
+        Self::NoPort => (true, None),
+        Self::CannotOpen(why) => (true, Some(why)),
+    },
+    |why| match why {
+        (false, None) => Ok(Self::UnsupportedFamily),
+        (true, None) => Ok(Self::NoPort),
+        (true, Some(why)) => Ok(Self::CannotOpen(why)),
+        (false, Some(_)) => Err(Unreadable::Value),
     }
-}
-
-impl Field for RelaySocket {
-    fn write(&self, to: &mut Writer) {
-        let tries = match self {
-            Self::AskedFor { tries } => Some(*tries),
-            Self::Bound => None,
-        };
-        tries.write(to);
-    }
-
-    fn read(from: &mut Reader<'_>) -> Result<Self, Unreadable> {
-        let tries = Option::read(from)?;
-        Ok(tries.map_or(Self::Bound, |tries| Self::AskedFor { tries }))
-    }
-}
-
-impl Field for NoRelay {
-    fn write(&self, to: &mut Writer) {
-        let (code, why) = match self {
-            Self::UnsupportedFamily => (0_u8, None),
-            Self::NoPort => (1, None),
-            Self::CannotOpen(why) => (2, Some(*why)),
-        };
-        (code, why).write(to);
-    }
-
-    fn read(from: &mut Reader<'_>) -> Result<Self, Unreadable> {
-        match <(u8, Option<OpenError>)>::read(from)? {
-            (0, None) => Ok(Self::UnsupportedFamily),
-            (1, None) => Ok(Self::NoPort),
-            (2, Some(why)) => Ok(Self::CannotOpen(why)),
-            _ => Err(Unreadable::Value),
-        }
-    }
-}
+);
 
 impl Field for Relays {
     fn write(&self, to: &mut Writer) {
