@@ -77,7 +77,7 @@ pub use secret::ProcessSecret;
 pub use server::Server;
 pub use sha256::Sha256;
 pub use shared::Shared;
-pub use snapshot::{FORMAT, Snapshot, Unreadable};
+pub use snapshot::{Snapshot, Unreadable};
 pub use source_prefix::SourcePrefix;
 pub use verdict::{Effect, OpenError, Verdict};
 pub use wire::attributes::Icmp;

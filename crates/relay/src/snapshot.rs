@@ -41,7 +41,6 @@ use crate::{Config, Now, ProcessSecret, Rules, ShardId, Shared};
 ///
 /// The bytes hold the keys of users. They are wiped from memory when dropped, and must be written to
 /// nothing that outlives the upgrade.
-#[derive(Clone)]
 pub struct Snapshot(Zeroizing<Vec<u8>>);
 
 /// Why bytes are no snapshot, or no core can be made from one.
@@ -51,7 +50,10 @@ pub enum Unreadable {
     #[error("these bytes are no snapshot")]
     Foreign,
     /// Another version of the program has written them.
-    #[error("the snapshot has format {found}, and this program reads format {FORMAT}")]
+    #[error(
+        "the snapshot has format {found}, and this program reads format {}",
+        Snapshot::FORMAT
+    )]
     Version {
         /// The number of its format.
         found: u16,
@@ -80,6 +82,9 @@ pub enum Unreadable {
 type Part = Option<ShardId>;
 
 impl Snapshot {
+    /// The number of the format. It goes up with every change of what is written.
+    pub const FORMAT: u16 = 1;
+
     /// The bytes, to be handed to the next process.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
@@ -94,7 +99,7 @@ impl Snapshot {
         let rest = bytes.strip_prefix(MAGIC).ok_or(Unreadable::Foreign)?;
         let (version, rest) = rest.split_first_chunk().ok_or(Unreadable::Length)?;
         let found = u16::from_be_bytes(*version);
-        if found != FORMAT {
+        if found != Self::FORMAT {
             return Err(Unreadable::Version { found });
         }
         let (length, _) = rest.split_first_chunk().ok_or(Unreadable::Length)?;
@@ -113,7 +118,7 @@ impl Snapshot {
     fn seal(mut bytes: Zeroizing<Vec<u8>>, secret: &ProcessSecret) -> Self {
         let length = (bytes.len() + SEAL) as u64;
         bytes[..MAGIC.len()].copy_from_slice(MAGIC);
-        bytes[MAGIC.len()..][..2].copy_from_slice(&FORMAT.to_be_bytes());
+        bytes[MAGIC.len()..][..2].copy_from_slice(&Self::FORMAT.to_be_bytes());
         bytes[HEAD - 8..HEAD].copy_from_slice(&length.to_be_bytes());
         let seal = hmac::sign(&key(secret), &bytes);
         bytes.extend_from_slice(seal.as_ref());
@@ -252,8 +257,6 @@ fn key(secret: &ProcessSecret) -> hmac::Key {
     hmac::Key::new(hmac::HMAC_SHA256, &secret.derived(b"snapshot"))
 }
 
-/// The number of the format. It goes up with every change of what is written.
-pub const FORMAT: u16 = 1;
 const MAGIC: &[u8] = b"hairpin\n";
 /// Magic, format, and the length of the whole.
 const HEAD: usize = MAGIC.len() + 2 + 8;

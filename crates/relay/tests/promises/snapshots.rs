@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use relay::{
-    Answer, Command, EndCause, FORMAT, Keys, Now, OpenError, ProcessSecret, Realm, Report, Rules,
+    Answer, Command, EndCause, Keys, Now, OpenError, ProcessSecret, Realm, Report, Rules,
     Selection, Server, ShardId, Shared, Snapshot, Transport, Unreadable,
 };
 use ring::hmac;
@@ -280,9 +280,14 @@ fn no_damaged_snapshot_panics_or_is_taken() {
 fn a_snapshot_of_another_version_is_refused_by_name() {
     let (_, snapshot, now) = frozen();
     let mut bytes = snapshot.as_bytes().to_vec();
-    bytes[8..10].copy_from_slice(&(FORMAT + 1).to_be_bytes());
+    bytes[8..10].copy_from_slice(&(Snapshot::FORMAT + 1).to_be_bytes());
     let refused = read(bytes).unwrap_err();
-    assert_eq!(refused, Unreadable::Version { found: FORMAT + 1 });
+    assert_eq!(
+        refused,
+        Unreadable::Version {
+            found: Snapshot::FORMAT + 1
+        }
+    );
     assert_eq!(
         refused.to_string(),
         "the snapshot has format 2, and this program reads format 1"
@@ -343,7 +348,7 @@ fn a_change_of_the_format_changes_its_number() {
     let (_, snapshot, _) = frozen();
     let fold = |hash: u32, byte: &u8| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193);
     let print = snapshot.as_bytes().iter().fold(0x811C_9DC5, fold);
-    assert_eq!((FORMAT, print), (1, 2_771_880_339));
+    assert_eq!((Snapshot::FORMAT, print), (1, 2_771_880_339));
 }
 
 #[test]
