@@ -58,6 +58,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             Report::Partner { partner, news } => println!("{partner}: {news:?}"),
             Report::Refused { reject, .. } => println!("refused: {reject}"),
         }),
+        keys: None,
     })?;
 
     println!("relaying at {listen}; Enter stops it");

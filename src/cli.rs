@@ -1,5 +1,6 @@
 //! The command line: a file per subcommand. None of them sees a packet.
 
+mod asking;
 mod check;
 mod completions;
 mod credentials;
@@ -10,7 +11,6 @@ mod policy;
 mod probe;
 mod serve;
 mod token;
-mod way;
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -20,7 +20,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use tokio::runtime::Runtime;
 
-use crate::config::{self, Config, Host, NoSecret, Refused, Secret};
+use crate::config::{self, Config, Machine, NoSecret, Secret, Unusable};
 
 /// A STUN and TURN server, closed by default.
 ///
@@ -68,7 +68,7 @@ pub(crate) fn run() -> ExitCode {
 enum Failure {
     /// The configuration has to be changed.
     #[error(transparent)]
-    Configuration(#[from] Refused),
+    Configuration(#[from] Unusable),
     /// The command line has to be changed.
     #[error("{0}")]
     Usage(&'static str),
@@ -100,8 +100,8 @@ impl Failure {
     fn report(&self) -> ExitCode {
         match self {
             // A report has headings of its own, and colours for a terminal.
-            Self::Configuration(Refused::Faulty(report)) => anstream::eprint!("{report:#}"),
-            Self::Configuration(Refused::Unreadable { .. })
+            Self::Configuration(Unusable::Faulty(remarks)) => anstream::eprint!("{remarks:#}"),
+            Self::Configuration(Unusable::Unreadable { .. })
             | Self::Usage(_)
             | Self::Secret { .. }
             | Self::ManPages { .. }
@@ -131,10 +131,10 @@ struct ConfigFile {
 
 impl ConfigFile {
     /// Reads the configuration; its cautions go to standard error.
-    fn load(&self, host: &Host) -> Result<Config, Refused> {
+    fn load(&self, host: &Machine) -> Result<Config, Unusable> {
         let loaded = config::load(self.path.as_deref(), host)?;
-        if !loaded.report.is_empty() {
-            anstream::eprintln!("{:#}", loaded.report);
+        if !loaded.remarks.is_empty() {
+            anstream::eprintln!("{:#}", loaded.remarks);
         }
         Ok(loaded.config)
     }
@@ -161,6 +161,17 @@ fn read_secret(path: &Path, option: &'static str) -> Result<Secret, Failure> {
         option,
         source,
     })
+}
+
+/// The secret of the option --secret, or of the file that --secret-file names, if one was given.
+fn given_secret(secret: Option<&str>, file: Option<&Path>) -> Result<Option<Secret>, Failure> {
+    let secret = match (secret, file) {
+        (Some(""), _) => return Err(Failure::Usage("the secret is empty")),
+        (Some(secret), _) => Secret::new(secret),
+        (None, Some(path)) => read_secret(path, "--secret-file")?,
+        (None, None) => return Ok(None),
+    };
+    Ok(Some(secret))
 }
 
 /// Writes text with colours to standard output; they are left out where it is no terminal.

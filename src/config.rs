@@ -1,20 +1,18 @@
 //! The operator's configuration as plain data, and the way from `turnserver.toml` to it.
 //!
-//! Three steps, each of which reports all mistakes at once before the next one starts: the text
-//! becomes a [`file::File`] (`shape`), its values are judged against each other and against this
-//! [`Host`] (`judge`), and the result is a [`Config`] in which nothing is left to choose.
+//! Each key is a row (`rows`). By the rows the text becomes values (`read`), each of them possible
+//! alone (`form`); then they are reviewed against each other and against this [`Machine`] (`review`). The
+//! result is a [`Config`] in which nothing is left to choose, or all mistakes at once.
 
-mod caution;
-mod fault;
-mod file;
-mod host;
-mod judge;
-mod key_name;
-mod keys;
+mod form;
+mod machine;
 mod mask;
-mod report;
+mod read;
+mod remark;
+mod review;
+mod rows;
 mod secret;
-mod shape;
+mod table;
 #[cfg(test)]
 mod tests;
 
@@ -32,17 +30,19 @@ use relay::{
     Allowance, IcmpTold, Limits, NatDiscovery, PortRange, Realms, Redirect, RelayAddress, Sha256,
     Transport,
 };
-use serde::Deserialize;
+use toml::de::DeTable;
 
-pub(crate) use host::Host;
+pub(crate) use form::spelled;
+pub(crate) use machine::Machine;
 #[cfg(test)]
-pub(crate) use host::SecretFile;
-pub(crate) use judge::spelled;
-pub(crate) use report::Report;
+pub(crate) use machine::SecretFile;
+use remark::Remark;
+pub(crate) use remark::Remarks;
+pub(crate) use rows::{ROWS, Row, Unwritten};
 pub(crate) use secret::{NoSecret, PrecomputedKey, Secret, TokenSecret};
 
 /// The whole configuration, every choice made.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Default, Clone, PartialEq)]
 pub(crate) struct Config {
     /// The realm of long-term credentials.
     pub(crate) realm: String,
@@ -51,7 +51,7 @@ pub(crate) struct Config {
     /// The addresses that clients come to. Never empty.
     pub(crate) listeners: Vec<Listener>,
     /// `[relay]`.
-    pub(crate) relay: Relay,
+    pub(crate) relay: RelayPool,
     /// `[nat-discovery]`. One of each family at most; every corner has a listener.
     pub(crate) nat_discovery: Vec<NatDiscovery>,
     /// `[auth]`. Without users and secrets the server is a STUN server only.
@@ -84,8 +84,8 @@ pub(crate) struct Listener {
 }
 
 /// The addresses and ports of allocations.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Relay {
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(crate) struct RelayPool {
     /// Empty when the host has no address but loopback.
     pub(crate) addresses: Vec<RelayAddress>,
     /// The ports allocations take.
@@ -93,7 +93,7 @@ pub(crate) struct Relay {
 }
 
 /// The users who may allocate.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct Auth {
     /// Secrets for time-limited credentials, all accepted. The first mints new ones.
     pub(crate) secrets: Vec<Secret>,
@@ -124,7 +124,7 @@ pub(crate) struct Realm {
 }
 
 /// The access tokens that are good. RFC 7635.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct Oauth {
     /// The name that authorization servers know this server by.
     pub(crate) server_name: String,
@@ -151,7 +151,7 @@ pub(crate) enum UserKey {
 }
 
 /// The peers that allocations may send to.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Default, Clone, PartialEq)]
 pub(crate) struct Peers {
     pub(crate) mode: Mode,
     pub(crate) allow: Vec<Network>,
@@ -159,7 +159,7 @@ pub(crate) struct Peers {
 }
 
 /// The lines that are logged, and their form.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct Log {
     pub(crate) level: Level,
     pub(crate) format: Format,
@@ -168,73 +168,45 @@ pub(crate) struct Log {
 }
 
 /// The least important lines that are logged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[cfg_attr(test, derive(serde::Serialize))]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Level {
     Error,
     Warn,
+    #[default]
     Info,
     Debug,
     Trace,
 }
 
 /// How a log line is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[cfg_attr(test, derive(serde::Serialize))]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Format {
+    #[default]
     Text,
     Json,
 }
 
 impl Config {
     /// The configuration of an empty file on this host.
-    pub(crate) fn defaults(host: &Host) -> Self {
+    pub(crate) fn defaults(host: &Machine) -> Self {
+        parse(&DeTable::default(), Path::new(""), host).0
+    }
+
+    /// What the host decides, before the rows do.
+    fn of(host: &Machine) -> Self {
+        let plain = |&ip: &IpAddr| RelayAddress {
+            local: ip,
+            external: ip,
+        };
         Self {
             realm: host.name.clone(),
             threads: host.cores,
             listeners: Listener::defaults(host),
-            relay: Relay {
-                addresses: host
-                    .routed
-                    .iter()
-                    .map(|&ip| RelayAddress {
-                        local: ip,
-                        external: ip,
-                    })
-                    .collect(),
-                ports: DYNAMIC_PORTS,
+            relay: RelayPool {
+                addresses: host.routed.iter().map(plain).collect(),
+                ports: PortRange::default(),
             },
-            nat_discovery: Vec::new(),
-            auth: Auth {
-                secrets: Vec::new(),
-                users: BTreeMap::new(),
-                nonce_lifetime: Duration::from_secs(3600),
-                nonce_secret: None,
-                sha256: Sha256::Offer,
-                realms: Vec::new(),
-            },
-            oauth: Oauth {
-                server_name: host.name.clone(),
-                keys: Vec::new(),
-            },
-            allocation: Limits::default(),
-            mobility: true,
-            icmp: IcmpTold::Rfc8489,
-            redirects: Vec::new(),
-            unauthenticated: Allowance::default(),
-            tcp: StreamLimits::default(),
-            peers: Peers {
-                mode: Mode::Closed,
-                allow: Vec::new(),
-                deny: Vec::new(),
-            },
-            log: Log {
-                level: Level::Info,
-                format: Format::Text,
-                addresses: false,
-            },
+            ..Self::default()
         }
     }
 
@@ -263,7 +235,7 @@ impl Config {
     /// The credentials that are good.
     ///
     /// # Errors
-    /// Never for a configuration that was read from a file: names and passwords are judged there.
+    /// Never for a configuration that was read from a file: names and passwords are reviewed there.
     pub(crate) fn realms(&self) -> Result<Realms, NotOpaque> {
         let mut realms = Realms::from(keys(&self.realm, &self.auth.users, &self.auth.secrets)?);
         for realm in &self.auth.realms {
@@ -278,7 +250,7 @@ impl Config {
     }
 
     /// The peer policy, which also protects what belongs to this host.
-    pub(crate) fn policy(&self, host: &Host) -> Policy {
+    pub(crate) fn policy(&self, host: &Machine) -> Policy {
         let relays = || self.relay.addresses.iter();
         // Peers reach neither the listeners nor the ports of partners.
         let listeners = self.listeners.iter().map(|listener| listener.listen);
@@ -331,7 +303,7 @@ impl Listener {
     }
 
     /// UDP and TCP on 3478, on all addresses of both families.
-    fn defaults(host: &Host) -> Vec<Self> {
+    fn defaults(host: &Machine) -> Vec<Self> {
         let mut every: Vec<IpAddr> = vec![Ipv4Addr::UNSPECIFIED.into()];
         if host.has_ipv6 {
             every.push(Ipv6Addr::UNSPECIFIED.into());
@@ -351,29 +323,29 @@ impl Listener {
 pub(crate) struct Loaded {
     pub(crate) config: Config,
     /// Cautions; empty without a file.
-    pub(crate) report: Report,
+    pub(crate) remarks: Remarks,
 }
 
 /// A configuration that cannot be run.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Refused {
+pub(crate) enum Unusable {
     /// The file is missing, or cannot be read by this user.
     #[error("cannot read the configuration file {path}: {source}")]
     Unreadable { path: PathBuf, source: io::Error },
     /// The file is wrong.
     #[error("{0}")]
-    Faulty(Report),
+    Faulty(Remarks),
 }
 
 /// Reads the configuration from `path`, or takes the defaults without one.
-pub(crate) fn load(path: Option<&Path>, host: &Host) -> Result<Loaded, Refused> {
+pub(crate) fn load(path: Option<&Path>, host: &Machine) -> Result<Loaded, Unusable> {
     let Some(path) = path else {
         return Ok(Loaded {
             config: Config::defaults(host),
-            report: Report::empty(),
+            remarks: Remarks::default(),
         });
     };
-    let text = fs::read_to_string(path).map_err(|source| Refused::Unreadable {
+    let text = fs::read_to_string(path).map_err(|source| Unusable::Unreadable {
         path: path.to_owned(),
         source,
     })?;
@@ -381,23 +353,35 @@ pub(crate) fn load(path: Option<&Path>, host: &Host) -> Result<Loaded, Refused> 
 }
 
 /// Reads the configuration from the text of the file at `path`.
-pub(crate) fn read(text: &str, path: &Path, host: &Host) -> Result<Loaded, Refused> {
-    let shaped = shape::read(text);
-    let (config, findings) = match shaped.file {
-        Ok(file) => judge::judge(file, path, host),
-        Err(findings) => (None, findings),
-    };
-    let report = Report::new(path.display().to_string(), text, &shaped.hidden, findings);
-    match config {
-        Some(config) => Ok(Loaded { config, report }),
-        None => Err(Refused::Faulty(report)),
+pub(crate) fn read(text: &str, path: &Path, host: &Machine) -> Result<Loaded, Unusable> {
+    let name = path.display().to_string();
+    let (tree, errors) = DeTable::parse_recoverable(text);
+    // The first error only: one open bracket makes the parser stumble over all that follows.
+    let position = |error: &&toml::de::Error| error.span().unwrap_or_default().start;
+    if let Some(first) = errors.iter().min_by_key(position) {
+        let remarks = vec![read::syntax(first, text)];
+        let remarks = Remarks::new(name, text, &mask::guess(text), remarks);
+        return Err(Unusable::Faulty(remarks));
+    }
+    let mut hidden = Vec::new();
+    mask::secrets(tree.get_ref(), "", &mut hidden);
+    let (config, remarks) = parse(tree.get_ref(), path, host);
+    let is_faulty = remarks.iter().any(|remark| remark.is_fault);
+    let remarks = Remarks::new(name, text, &hidden, remarks);
+    if is_faulty {
+        return Err(Unusable::Faulty(remarks));
+    }
+    Ok(Loaded { config, remarks })
+}
+
+/// A configuration that can be run unless a remark is a fault.
+fn parse(tree: &DeTable<'_>, path: &Path, host: &Machine) -> (Config, Vec<Remark>) {
+    let mut config = Config::of(host);
+    match read::read(tree, &mut config) {
+        Ok(remarks) => review::review(&table::Table::top(tree), config, remarks, path, host),
+        Err(remarks) => (config, remarks),
     }
 }
 
 /// The port of STUN and TURN over UDP and TCP. RFC 8489 §8.
 const STUN_PORT: u16 = 3478;
-/// RFC 8656 §7.2 asks for ports of the dynamic range, and RFC 6335 §6 defines it.
-const DYNAMIC_PORTS: PortRange = match PortRange::new(49152, 65535) {
-    Some(ports) => ports,
-    None => unreachable!(),
-};

@@ -17,7 +17,7 @@ use relay::policy::Network;
 use relay::{NatDiscovery, NonceSecret, ProcessSecret, RelayAddress, Rules, SecondAddress};
 use tracing::{info, warn};
 
-use crate::config::{Config, Host};
+use crate::config::{Config, Machine};
 use crate::log::{self, Reporter};
 use ending::Signals;
 
@@ -59,7 +59,7 @@ pub(crate) enum Fault {
 }
 
 /// Runs the server until a signal ends it.
-pub(crate) fn run(mut config: Config, host: Host, options: Options) -> Result<(), Fault> {
+pub(crate) fn run(mut config: Config, host: Machine, options: Options) -> Result<(), Fault> {
     let log = log::init(&config.log);
     let zero_config = options.config_file.is_none();
     if zero_config {
@@ -102,7 +102,7 @@ pub(crate) fn run(mut config: Config, host: Host, options: Options) -> Result<()
 }
 
 /// For trying: makes peers of all addresses nearby.
-fn open_for_trying(config: &mut Config, host: &Host) {
+fn open_for_trying(config: &mut Config, host: &Machine) {
     if config.relay.addresses.is_empty() {
         let local = IpAddr::from(Ipv4Addr::LOCALHOST);
         config.relay.addresses.push(RelayAddress {
@@ -122,7 +122,7 @@ fn open_for_trying(config: &mut Config, host: &Host) {
     );
 }
 
-fn net_options(config: &Config, host: &Host) -> Result<net::Options, Fault> {
+fn net_options(config: &Config, host: &Machine) -> Result<net::Options, Fault> {
     let listeners = config.listeners.iter().map(|listener| ListenerOptions {
         transport: listener.transport,
         listen: listener.listen,
@@ -142,11 +142,12 @@ fn net_options(config: &Config, host: &Host) -> Result<net::Options, Fault> {
         },
         streams: config.tcp,
         report: Arc::new(move |report| reporter.report(report)),
+        keys: None,
     })
 }
 
 /// The rules, which may change while the server runs.
-fn rules(config: &Config, host: &Host) -> Result<Rules, Fault> {
+fn rules(config: &Config, host: &Machine) -> Result<Rules, Fault> {
     Ok(Rules {
         realms: config.realms()?,
         tokens: config.tokens(),

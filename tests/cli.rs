@@ -318,6 +318,30 @@ fn the_policy_of_a_file_is_explained() {
 }
 
 #[test]
+fn what_the_doctor_would_drop_without_a_word_is_refused() {
+    for (arguments, words) in [
+        (
+            &["stun:127.0.0.1", "--secret", "s"][..],
+            "name the server as turn:",
+        ),
+        (
+            &["stuns:127.0.0.1", "--realm", "example.org"],
+            "name the server as turn:",
+        ),
+        (&["turn:127.0.0.1", "--secret", ""], "the secret is empty"),
+        (
+            &["turn:127.0.0.1", "--outside", "stun:127.0.0.1"],
+            "--config",
+        ),
+    ] {
+        let refused = hairpin(&[&["doctor"], arguments].concat());
+        assert_eq!(refused.status.code(), Some(2), "{arguments:?}");
+        let why = text(&refused.stderr);
+        assert!(why.contains(words), "{arguments:?}: {why}");
+    }
+}
+
+#[test]
 fn completions_and_man_pages_are_made() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = text(&hairpin(&["completions", shell]).stdout);

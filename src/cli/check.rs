@@ -1,5 +1,7 @@
 //! `hairpin check`: whether the configuration is right, and what it means.
 
+mod keys;
+
 use std::fmt::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
@@ -10,7 +12,7 @@ use relay::policy::{Mode, Network};
 use relay::{Allowance, IcmpTold, Partner, Redirect, SecondAddress, Sha256, Target, When};
 
 use super::{ConfigFile, Failure, print};
-use crate::config::{Config, Format, Host, Level, OauthKey, Realm, spelled};
+use crate::config::{Config, Format, Level, Machine, OauthKey, Realm, spelled};
 
 /// Check the configuration and say what it means.
 ///
@@ -22,11 +24,23 @@ use crate::config::{Config, Format, Host, Level, OauthKey, Realm, spelled};
 pub(super) struct Check {
     #[command(flatten)]
     config: ConfigFile,
+
+    /// Instead, list the keys that a configuration may have: those with these words in their name,
+    /// help or coturn's name, or all.
+    #[arg(long, value_name = "WORDS", num_args = 0..=1, default_missing_value = "")]
+    keys: Option<String>,
+
+    /// List the keys as JSON.
+    #[arg(long, requires = "keys")]
+    json: bool,
 }
 
 impl Check {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
-        let host = Host::here();
+        if let Some(words) = &self.keys {
+            return keys::list(words, self.json);
+        }
+        let host = Machine::here();
         let config = self.config.load(&host)?;
         let heading = match &self.config.path {
             Some(path) => format!("ok: {}", path.display()),
@@ -351,6 +365,8 @@ const AFTER_HELP: &str = "\
 Examples:
   hairpin check
   hairpin check --config turnserver.toml && systemctl restart hairpin
+  hairpin check --keys                     every key, its default and what it is for
+  hairpin check --keys user-quota          what is coturn's user-quota here
 
 Exit codes: 0 right, 1 failed, 2 wrong usage or configuration.";
 
@@ -362,7 +378,7 @@ mod tests {
     use crate::config::{self, Secret, SecretFile};
 
     fn summary(text: &str) -> String {
-        let host = Host {
+        let host = Machine {
             name: "host.example.org".to_owned(),
             cores: 1,
             routed: vec!["10.0.0.5".parse().unwrap()],
@@ -372,7 +388,7 @@ mod tests {
                     is_public: false,
                 })
             },
-            ..Host::anywhere()
+            ..Machine::anywhere()
         };
         let config = config::read(text, Path::new("turnserver.toml"), &host)
             .unwrap()

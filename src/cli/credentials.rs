@@ -9,8 +9,8 @@ use clap::Args;
 use relay::keys::{self, Mint};
 
 use super::ice::{IceServer, PublicName};
-use super::{Failure, print, read_secret};
-use crate::config::{self, Config, Host, Secret};
+use super::{Failure, given_secret, print};
+use crate::config::{self, Config, Machine, Secret};
 
 /// Make a time-limited user name and password from a shared secret.
 ///
@@ -63,14 +63,15 @@ pub(super) struct Credentials {
     #[arg(long)]
     sha256: bool,
 
-    /// Print turn: URIs, user name and password as lines instead of JSON.
+    /// Print lines instead of JSON: turn: URIs, user name, password, and each URI once more with
+    /// both in it, as some SDKs take it: `turn://USER:PASSWORD@HOST:PORT?transport=udp`.
     #[arg(long)]
     uri: bool,
 }
 
 impl Credentials {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
-        let (secret, config) = self.secret(&Host::anywhere())?;
+        let (secret, config) = self.secret(&Machine::anywhere())?;
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
@@ -110,22 +111,19 @@ impl Credentials {
     }
 
     /// The secret, and the configuration with the server's addresses.
-    fn secret(&self, host: &Host) -> Result<(Secret, Config), Failure> {
+    fn secret(&self, host: &Machine) -> Result<(Secret, Config), Failure> {
         if let Some(path) = &self.config {
             return self.first_secret(path, host);
         }
-        let secret = match (&self.secret, &self.secret_file) {
-            (Some(secret), _) => Secret::new(secret),
-            (None, Some(path)) => read_secret(path, "--secret-file")?,
-            (None, None) => match (env::var("HAIRPIN_SECRET"), env::var_os("HAIRPIN_CONFIG")) {
-                (Ok(secret), _) => Secret::new(secret),
-                (Err(_), Some(path)) => return self.first_secret(Path::new(&path), host),
-                (Err(_), None) => return Err(Failure::Usage(NO_SECRET)),
-            },
+        let variable = env::var("HAIRPIN_SECRET").ok();
+        let variable = variable.filter(|_| self.secret_file.is_none());
+        let secret = self.secret.as_deref().or(variable.as_deref());
+        let Some(secret) = given_secret(secret, self.secret_file.as_deref())? else {
+            return match env::var_os("HAIRPIN_CONFIG") {
+                Some(path) => self.first_secret(Path::new(&path), host),
+                None => Err(Failure::Usage(NO_SECRET)),
+            };
         };
-        if secret.expose().is_empty() {
-            return Err(Failure::Usage("the secret is empty"));
-        }
         if self.realm.is_some() {
             return Err(Failure::Usage(
                 "--realm chooses a secret of a configuration: name one with --config",
@@ -134,7 +132,7 @@ impl Credentials {
         Ok((secret, Config::defaults(host)))
     }
 
-    fn first_secret(&self, path: &Path, host: &Host) -> Result<(Secret, Config), Failure> {
+    fn first_secret(&self, path: &Path, host: &Machine) -> Result<(Secret, Config), Failure> {
         let config = config::load(Some(path), host)?.config;
         let secret = match &self.realm {
             Some(realm) => first_of_realm(&config, realm)?,
@@ -205,7 +203,7 @@ mod tests {
 
     /// The configuration of the tests, which does not depend on this host.
     fn config() -> Config {
-        let mut config = Config::defaults(&Host::here());
+        let mut config = Config::defaults(&Machine::here());
         config.relay.addresses.clear();
         "turn.example.org".clone_into(&mut config.realm);
         config
@@ -218,36 +216,35 @@ mod tests {
         server.lines()
     }
 
+    #[track_caller]
+    fn assert_pair(lines: &str, [user, password]: [&str; 2]) {
+        let pair = format!("username {user}\npassword {password}\n");
+        assert!(lines.contains(&pair), "{lines}");
+    }
+
     #[test]
     fn the_password_is_what_openssl_makes_of_secret_and_user_name() {
         // printf %s 1700003600:alice | openssl dgst -sha1 -hmac 'a secret of many bytes' -binary | base64
         let lines = minted("credentials --user alice --ttl 1h --host turn.example.org:443");
-        assert!(
-            lines.contains("username 1700003600:alice\npassword 3UylplD1Vi/YNlB4Yz1jAqe0Qn8=\n"),
-            "{lines}"
-        );
+        assert_pair(&lines, ["1700003600:alice", "3UylplD1Vi/YNlB4Yz1jAqe0Qn8="]);
     }
 
     #[test]
     fn without_a_user_the_name_is_the_expiry_alone_a_day_ahead() {
         // printf %s 1700086400 | openssl dgst -sha1 -hmac 'a secret of many bytes' -binary | base64
         let lines = minted("credentials");
-        assert!(
-            lines.contains("username 1700086400\npassword IIk6CH8MHEJd/vGrjJQtHg9R8D4=\n"),
-            "{lines}"
-        );
+        assert_pair(&lines, ["1700086400", "IIk6CH8MHEJd/vGrjJQtHg9R8D4="]);
     }
 
     #[test]
     fn the_user_name_ends_in_the_realm() {
         // printf %s 1700003600:alice@example.net | openssl dgst -sha1 -hmac 'a secret of many bytes' -binary | base64
         let lines = minted("credentials --user alice --realm example.net --ttl 1h");
-        assert!(
-            lines.contains(
-                "username 1700003600:alice@example.net\npassword hRVEXZOWWzd3qofEgRSSGWbIZek=\n"
-            ),
-            "{lines}"
-        );
+        let pair = [
+            "1700003600:alice@example.net",
+            "hRVEXZOWWzd3qofEgRSSGWbIZek=",
+        ];
+        assert_pair(&lines, pair);
         let line = Line::parse_from(["credentials", "--realm", "example.net"]);
         let server = line.credentials.server(&Secret::new("s"), &config(), NOW);
         assert!(matches!(server, Err(Failure::Usage(_))), "{server:?}");
@@ -258,7 +255,7 @@ mod tests {
         let text = "realm = \"example.org\"\n[auth]\nsecrets = [\"3vQ0cW1hZ2ljIG51bWJlcnM=\"]\n\
                     [[auth.realm]]\nname = \"example.net\"\nsecrets = [\"5qLqO1tM0lYcN3S0\"]\n\
                     [[auth.realm]]\nname = \"example.com\"\n[auth.realm.users]\nbob = \"wonderland\"\n";
-        let config = config::read(text, Path::new("x"), &Host::anywhere());
+        let config = config::read(text, Path::new("x"), &Machine::anywhere());
         let config = config.unwrap().config;
         let first = |realm| first_of_realm(&config, realm).map(Secret::expose).ok();
         assert_eq!(first("example.org"), Some("3vQ0cW1hZ2ljIG51bWJlcnM="));

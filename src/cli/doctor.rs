@@ -13,13 +13,13 @@ use std::time::Duration;
 
 use clap::Args;
 use indicatif::ProgressBar;
-use probe::Uri;
 use probe::doctor::{Examination, Finding, Login, Severity};
+use probe::{NotAUri, Service, Uri};
 use relay::keys::{self, Mint};
 
-use super::way::Way;
-use super::{Failure, print, print_styled, read_secret, runtime};
-use crate::config::{self, Config, Host, Secret};
+use super::asking::Asking;
+use super::{Failure, given_secret, print, print_styled, read_secret, runtime};
+use crate::config::{self, Config, Loaded, Machine, Secret};
 
 /// Find out whether a STUN or TURN server works from here, and what to change if not.
 ///
@@ -30,9 +30,10 @@ use crate::config::{self, Config, Host, Secret};
 #[derive(Args)]
 #[command(after_long_help = AFTER_HELP)]
 pub(super) struct Doctor {
-    /// Servers: `turn:HOST[:PORT][?transport=udp|tcp]`, `turns:…`, `stun:…`, `stuns:…`
-    #[arg(value_name = "URI", required_unless_present = "config")]
-    servers: Vec<Uri>,
+    /// Servers: `turn:HOST[:PORT][?transport=udp|tcp]`, `turns:…`, `stun:…`, `stuns:…`. A bare HOST
+    /// is taken as `turn:` where credentials are given, else as `stun:`.
+    #[arg(value_name = "URI", required_unless_present = "config", value_parser = a_uri)]
+    servers: Vec<String>,
 
     /// Authenticate as this user.
     #[arg(long, value_name = "NAME", requires = "password_source")]
@@ -57,7 +58,7 @@ pub(super) struct Doctor {
 
     /// The configuration of the Hairpin on this host: its listeners are examined with its own
     /// credentials, and the host with them.
-    #[arg(long, value_name = "FILE", conflicts_with = "login")]
+    #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 
     /// The realm that the servers should have.
@@ -68,7 +69,8 @@ pub(super) struct Doctor {
     #[arg(
         long,
         value_name = "URI",
-        default_value = "stun:stun.cloudflare.com:3478"
+        default_value = "stun:stun.cloudflare.com:3478",
+        requires = "config"
     )]
     outside: Uri,
 
@@ -77,47 +79,58 @@ pub(super) struct Doctor {
     json: bool,
 
     #[command(flatten)]
-    way: Way,
+    asking: Asking,
 }
 
 impl Doctor {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
-        let config = self.own_config()?;
+        let loaded = self.own_config()?;
+        let login = self.login()?;
         let mut examination = Examination {
-            servers: self.servers.clone(),
-            login: self.login()?,
+            servers: self.uris(login.as_ref())?,
+            login,
             realm: self.realm.clone(),
-            bind: self.way.bind.clone().unwrap_or_default(),
-            families: self.way.families(),
-            roots: self.way.ca.clone(),
+            bind: self.asking.bind.clone().unwrap_or_default(),
+            families: self.asking.families(),
+            roots: self.asking.ca.clone(),
         };
-        if let Some(config) = &config {
-            own::complete(&mut examination, config);
-        }
-        let findings = self.examine(&examination, config.as_ref())?;
+        let config = loaded.as_ref().map(|loaded| &loaded.config);
+        let mut findings = match &loaded {
+            Some(loaded) => own::complete(&mut examination, loaded),
+            None => Vec::new(),
+        };
+        findings.extend(self.examine(&examination, config)?);
         if self.json {
             print(&json::text(&findings))?;
         } else {
             print_styled(&human::text(&examination, &findings))?;
         }
-        let is_bad = findings
-            .iter()
-            .any(|finding| finding.code.severity() == Severity::Error);
-        Ok(if is_bad {
-            ExitCode::FAILURE
-        } else {
-            ExitCode::SUCCESS
-        })
+        Ok(u8::from(count(&findings, Severity::Error) > 0).into())
     }
 
     /// The configuration as the server would read it, except for its listeners' ports, which the
     /// server itself uses.
-    fn own_config(&self) -> Result<Option<Config>, Failure> {
+    fn own_config(&self) -> Result<Option<Loaded>, Failure> {
         let Some(path) = &self.config else {
             return Ok(None);
         };
-        let loaded = config::load(Some(path), &Host::anywhere())?;
-        Ok(Some(loaded.config))
+        Ok(Some(config::load(Some(path), &Machine::anywhere())?))
+    }
+
+    /// The servers that are named. Credentials that none of them takes are not dropped in silence.
+    fn uris(&self, login: Option<&Login>) -> Result<Vec<Uri>, Failure> {
+        let uri = |text: &String| match format!("turn:{text}").parse() {
+            Ok(bare) if login.is_some() || self.config.is_some() => Ok(bare),
+            Ok(_) | Err(_) => text.parse(),
+        };
+        let uris: Result<Vec<Uri>, NotAUri> = self.servers.iter().map(uri).collect();
+        let uris = uris.expect("they were parsed as arguments");
+        let is_stun = |uri: &Uri| uri.service == Service::Stun;
+        let is_for_turn = login.is_some() || self.realm.is_some();
+        if is_for_turn && !uris.is_empty() && uris.iter().all(is_stun) {
+            return Err(Failure::Usage(STUN_ONLY));
+        }
+        Ok(uris)
     }
 
     fn login(&self) -> Result<Option<Login>, Failure> {
@@ -132,12 +145,8 @@ impl Doctor {
                 password,
             }));
         }
-        let secret = match (&self.secret, &self.secret_file) {
-            (Some(secret), _) => Secret::new(secret),
-            (None, Some(path)) => read_secret(path, "--secret-file")?,
-            (None, None) => return Ok(None),
-        };
-        Ok(Some(minting(secret)))
+        let secret = given_secret(self.secret.as_deref(), self.secret_file.as_deref())?;
+        Ok(secret.map(minting))
     }
 
     fn examine(
@@ -156,19 +165,29 @@ impl Doctor {
             bar.set_message(format!("examined {uri}"));
         });
         // All at the same time, so that everything ends in time.
-        let (servers, host) = runtime.block_on(async {
-            tokio::join!(servers, async {
-                match config {
-                    Some(config) => host::examine(config, &self.outside).await,
-                    None => Vec::new(),
-                }
-            })
-        });
+        let host = async {
+            match config {
+                Some(config) => host::examine(config, &self.outside).await,
+                None => Vec::new(),
+            }
+        };
+        let (servers, host) = runtime.block_on(async { tokio::join!(servers, host) });
         bar.finish_and_clear();
         let mut findings = servers?;
         findings.extend(host);
         Ok(findings)
     }
+}
+
+/// How many findings of a severity there are.
+fn count(findings: &[Finding], severity: Severity) -> usize {
+    let of = findings.iter();
+    of.filter(|it| it.code.severity() == severity).count()
+}
+
+/// Refuses what is no URI while the command line is read.
+fn a_uri(text: &str) -> Result<String, NotAUri> {
+    text.parse::<Uri>().map(|_| text.to_owned())
 }
 
 /// Credentials as a web service would mint them.
@@ -179,6 +198,9 @@ fn minting(secret: Secret) -> Login {
         (credential.username, credential.password)
     }))
 }
+
+const STUN_ONLY: &str = "stun: and stuns: servers take neither credentials nor realm: \
+    name the server as turn: or turns:";
 
 const AFTER_HELP: &str = "\
 Examples:

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 
 use crate::config::{Config, Listener};
@@ -44,7 +45,8 @@ impl IceServer {
         json + "\n"
     }
 
-    /// The same for programs that take URIs, one per line.
+    /// The same for programs that take URIs, one per line; those with user name and password in
+    /// them are no URIs of RFC 7065, but widely taken.
     pub(crate) fn lines(&self) -> String {
         let mut lines = String::new();
         for url in &self.urls {
@@ -55,6 +57,11 @@ impl IceServer {
             "username {}\npassword {}\n",
             self.username, self.credential
         ));
+        let encoded = |text| utf8_percent_encode(text, RESERVED);
+        let (user, password) = (encoded(&self.username), encoded(&self.credential));
+        for server in self.urls.iter().filter_map(|url| url.strip_prefix("turn:")) {
+            lines.push_str(&format!("turn://{user}:{password}@{server}\n"));
+        }
         lines
     }
 }
@@ -132,6 +139,13 @@ impl std::str::FromStr for PublicName {
         })
     }
 }
+
+/// All but the unreserved characters. RFC 3986 §2.3.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
 
 /// An address in the form of URIs.
 fn bracketed(ip: IpAddr) -> String {
@@ -214,6 +228,19 @@ mod tests {
         ] {
             assert!(wrong.parse::<PublicName>().is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn user_name_and_password_are_percent_encoded_in_a_uri_that_has_both() {
+        let credential = relay::keys::Credential {
+            username: "1:a@b".to_owned(),
+            password: "p/+=".to_owned(),
+        };
+        let urls = uris("[2001:db8::7]:80", &[listener(Transport::Udp, "[::]:1")]);
+        let lines = IceServer::new(urls, credential).lines();
+        let last = lines.lines().last();
+        let uri = "turn://1%3Aa%40b:p%2F%2B%3D@[2001:db8::7]:80?transport=udp";
+        assert_eq!(last, Some(uri), "{lines}");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use relay::policy::{self, IpRuling};
 
 use super::{ConfigFile, Failure, print};
-use crate::config::Host;
+use crate::config::Machine;
 
 /// Ask the peer policy.
 ///
@@ -59,7 +59,7 @@ impl Policy {
 
 impl Explain {
     fn run(self) -> Result<ExitCode, Failure> {
-        let host = Host::here();
+        let host = Machine::here();
         let policy = self.config.load(&host)?.policy(&host);
         let (allowed, why) = verdict(&policy, self.peer);
         print(&format!("{why}\n"))?;

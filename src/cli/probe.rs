@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use probe::{Bind, Options, Report, Uri, Verdict};
+use probe::{Bind, Options, Results, Uri, Verdict};
 
-use super::way::Way;
+use super::asking::Asking;
 use super::{Failure, print, print_styled, runtime};
 
 /// Find out what the NAT in front of this host does, and what that means for a WebRTC call.
@@ -44,13 +44,13 @@ pub(super) struct Probe {
     json: bool,
 
     #[command(flatten)]
-    way: Way,
+    asking: Asking,
 }
 
 impl Probe {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
-        if let Some(Bind::Address(ip)) = self.way.bind
-            && (self.way.v4 && ip.is_ipv6() || self.way.v6 && ip.is_ipv4())
+        if let Some(Bind::Address(ip)) = self.asking.bind
+            && (self.asking.v4 && ip.is_ipv6() || self.asking.v6 && ip.is_ipv4())
         {
             return Err(Failure::Usage(
                 "--bind names an address of the family that -4 or -6 leaves out",
@@ -76,15 +76,15 @@ impl Probe {
         };
         Options {
             servers,
-            families: self.way.families(),
-            bind: self.way.bind.unwrap_or_default(),
+            families: self.asking.families(),
+            bind: self.asking.bind.unwrap_or_default(),
             timeout: self.timeout,
             lifetime: self.lifetime,
-            roots: self.way.ca,
+            roots: self.asking.ca,
         }
     }
 
-    fn probe(options: &Options) -> Result<Report, Failure> {
+    fn probe(options: &Options) -> Result<Results, Failure> {
         let runtime = runtime()?;
         let bar = if stderr().is_terminal() {
             let style = ProgressStyle::with_template("{spinner} {pos}/{len} questions, {elapsed}");

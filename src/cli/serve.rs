@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::{ConfigFile, Failure};
-use crate::config::Host;
+use crate::config::Machine;
 use crate::serve::{self, Options};
 
 /// Run the STUN and TURN server.
@@ -38,7 +38,7 @@ pub(super) struct Serve {
 
 impl Serve {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
-        let host = Host::here();
+        let host = Machine::here();
         let config = self.config.load(&host)?;
         let options = Options {
             config_file: self.config.path,

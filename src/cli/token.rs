@@ -12,7 +12,7 @@ use relay::keys::{Token, Validity};
 use serde::Serialize;
 
 use super::{Failure, print};
-use crate::config::{self, Config, Host, OauthKey};
+use crate::config::{self, Config, Machine, OauthKey};
 
 /// Make an access token for third-party authorization (RFC 7635).
 ///
@@ -58,7 +58,7 @@ pub(super) struct MintToken {
 
 impl MintToken {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
-        let config = config::load(Some(&self.config), &Host::anywhere())?.config;
+        let config = config::load(Some(&self.config), &Machine::anywhere())?.config;
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let minted = self.mint(&config, now.unwrap_or_default(), rand::random())?;
         print(&if self.json {
@@ -184,7 +184,7 @@ mod tests {
 
     /// The key of RFC 7635, Appendix A, and another.
     fn config() -> Config {
-        let mut config = Config::defaults(&Host::here());
+        let mut config = Config::defaults(&Machine::here());
         "blackdow.carleon.gov".clone_into(&mut config.oauth.server_name);
         let key = |id: &str, encryption, bytes: &[u8]| OauthKey {
             id: id.to_owned(),
@@ -252,7 +252,7 @@ mod tests {
         let line = Line::parse_from(["token", "--config", "-"]);
         let none = line
             .token
-            .mint(&Config::defaults(&Host::here()), NOW, ([0; 12], [0; 32]));
+            .mint(&Config::defaults(&Machine::here()), NOW, ([0; 12], [0; 32]));
         assert!(matches!(none, Err(Failure::Usage(_))), "{none:?}");
     }
 

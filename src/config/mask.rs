@@ -6,7 +6,10 @@
 
 use std::ops::Range;
 
-use super::keys::holds_a_secret;
+use toml::de::DeTable;
+
+use super::rows::holds_a_secret;
+use super::table::join;
 
 /// The text with the hidden parts starred out, every byte still in its place.
 pub(super) fn mask(text: &str, hidden: &[Range<usize>]) -> String {
@@ -21,6 +24,24 @@ pub(super) fn mask(text: &str, hidden: &[Range<usize>]) -> String {
         }
     }
     shown
+}
+
+/// The places of all values that are secret, or could be because nobody knows their key.
+pub(super) fn secrets(tree: &DeTable<'_>, table: &str, hidden: &mut Vec<Range<usize>>) {
+    for (key, value) in tree {
+        let path = join(table, key.get_ref());
+        let secret = holds_a_secret(table, key.get_ref());
+        // One value, or each element of an array.
+        let elements = value.get_ref().as_array();
+        let alone = elements.is_none().then_some(value);
+        for value in alone.into_iter().chain(elements.into_iter().flatten()) {
+            if let Some(inner) = value.get_ref().as_table() {
+                secrets(inner, &path, hidden);
+            } else if secret {
+                hidden.push(value.span());
+            }
+        }
+    }
 }
 
 /// What to hide in a text that is not TOML, found line by line.

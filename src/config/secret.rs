@@ -18,12 +18,24 @@ impl Secret {
     }
 
     /// The contents of a file, without the byte order mark and the white space at the end that
-    /// editors and `openssl rand` leave there: where they differ, files look the same.
+    /// editors and `openssl rand` leave there: where they differ, files look the same. Quotation
+    /// marks around all of it are of the shell or of the file that it was copied from.
+    ///
+    /// # Errors
+    /// Where there is no secret, or it is not sure which.
     pub(crate) fn in_file(bytes: &[u8]) -> Result<Self, NoSecret> {
         let text = std::str::from_utf8(bytes).map_err(|_| NoSecret::Binary)?;
-        let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
-        match text.trim_end() {
+        let text = text
+            .strip_prefix(BYTE_ORDER_MARK)
+            .unwrap_or(text)
+            .trim_end();
+        let unquoted = |mark: &char| text.strip_prefix(*mark)?.strip_suffix(*mark);
+        match QUOTATION_MARKS.iter().find_map(unquoted).unwrap_or(text) {
             "" => Err(NoSecret::Empty),
+            text if text.contains(['\n', '\r']) => Err(NoSecret::Lines),
+            text if text.starts_with(QUOTATION_MARKS) || text.ends_with(QUOTATION_MARKS) => {
+                Err(NoSecret::Quoted)
+            }
             text => Ok(Self::new(text)),
         }
     }
@@ -49,6 +61,10 @@ pub(crate) enum NoSecret {
     Empty,
     #[error("which has bytes that are no UTF-8")]
     Binary,
+    #[error("which has more than one line, so that it is not sure where the secret ends")]
+    Lines,
+    #[error("which begins or ends with a quotation mark that has no other")]
+    Quoted,
 }
 
 /// A long-term key in place of a password: MD5(user ":" realm ":" password).
@@ -120,6 +136,7 @@ impl fmt::Debug for TokenSecret {
 }
 
 const BYTE_ORDER_MARK: char = '\u{FEFF}';
+const QUOTATION_MARKS: [char; 2] = ['"', '\''];
 
 const SAMPLES: [&[u8]; 3] = [
     b"0123456789012345",
@@ -161,15 +178,40 @@ mod tests {
     #[test]
     fn white_space_at_the_end_is_no_part_of_a_secret_in_a_file() {
         for end in ["", "\n", "\r\n", " ", "\t\n\n", " \n \r\n", "\u{A0}\n"] {
-            let text = format!("  a secret\nof two lines{end}");
-            let expected = Secret::new("  a secret\nof two lines");
+            let text = format!("  a secret of one line{end}");
+            let expected = Secret::new("  a secret of one line");
             assert_eq!(in_file(text.as_bytes()), expected, "{end:?}");
         }
     }
 
     #[test]
+    fn quotation_marks_around_a_secret_in_a_file_are_no_part_of_it() {
+        for text in [
+            "\"a secret\"",
+            "'a secret'\r\n",
+            "\u{FEFF}\"a secret\" \n",
+            "a secret",
+        ] {
+            assert_eq!(in_file(text.as_bytes()), Secret::new("a secret"), "{text}");
+        }
+        assert_eq!(in_file(b"it's one"), Secret::new("it's one"));
+    }
+
+    #[test]
+    fn a_file_that_leaves_open_what_the_secret_is_holds_none() {
+        for text in ["one\nother", "one\r\nother\r\n", "\none", "\"one\nother\""] {
+            let outcome = Secret::in_file(text.as_bytes());
+            assert!(matches!(outcome, Err(NoSecret::Lines)), "{text}");
+        }
+        for text in ["\"one", "one'", "\"", "'one\"\n"] {
+            let outcome = Secret::in_file(text.as_bytes());
+            assert!(matches!(outcome, Err(NoSecret::Quoted)), "{text}");
+        }
+    }
+
+    #[test]
     fn a_file_with_nothing_to_see_holds_no_secret() {
-        for blank in ["", "\n", " \t\r\n", "\u{FEFF}", "\u{FEFF}\n"] {
+        for blank in ["\"\"", "", "\n", " \t\r\n", "\u{FEFF}", "\u{FEFF}\n"] {
             let outcome = Secret::in_file(blank.as_bytes());
             assert!(matches!(outcome, Err(NoSecret::Empty)), "{blank:?}");
         }

@@ -1,4 +1,4 @@
-//! The meaning of files, the findings about them, and that both agree with `turnserver.toml`.
+//! The meaning of files, the remarks about them, and that both agree with `turnserver.toml`.
 
 mod faults;
 mod nat_discovery;
@@ -13,11 +13,11 @@ use std::io;
 use std::net::IpAddr;
 use std::path::Path;
 
-use super::host::{Host, SecretFile};
+use super::machine::{Machine, SecretFile};
 use super::secret::{NoSecret, Secret};
-use super::{Config, Refused, read};
+use super::{Config, Unusable, read};
 
-/// One finding as the operator sees it.
+/// One remark as the operator sees it.
 #[derive(Debug, PartialEq, Eq)]
 struct Told {
     /// "error: …" or "warning: …".
@@ -30,8 +30,8 @@ struct Told {
 }
 
 /// A host with two addresses of each family.
-fn host() -> Host {
-    Host {
+fn host() -> Machine {
+    Machine {
         name: "host.example.org".to_owned(),
         cores: 4,
         has_ipv6: true,
@@ -87,21 +87,21 @@ fn path() -> &'static Path {
 /// The configuration of a file about which there is nothing to say.
 fn config(text: &str) -> Config {
     let loaded = read(text, path(), &host()).unwrap();
-    assert!(loaded.report.is_empty(), "{}", loaded.report);
+    assert!(loaded.remarks.is_empty(), "{}", loaded.remarks);
     loaded.config
 }
 
-/// The findings about a file that is refused.
+/// The remarks about a file that is refused.
 fn refused(text: &str) -> Vec<Told> {
     match read(text, path(), &host()) {
-        Err(Refused::Faulty(report)) => told(&report.to_string()),
+        Err(Unusable::Faulty(remarks)) => told(&remarks.to_string()),
         other => panic!("{other:?}"),
     }
 }
 
-/// The findings about a file that is accepted.
+/// The remarks about a file that is accepted.
 fn warned(text: &str) -> Vec<Told> {
-    told(&read(text, path(), &host()).unwrap().report.to_string())
+    told(&read(text, path(), &host()).unwrap().remarks.to_string())
 }
 
 /// The only thing said about a file that is refused.
@@ -113,12 +113,12 @@ fn fault(text: &str) -> Told {
 
 /// Reads a report back: what counts is what the operator sees.
 fn told(report: &str) -> Vec<Told> {
-    let findings = report.trim_end().split("\n\n");
-    let said = findings.filter(|finding| !finding.is_empty());
-    said.map(finding).collect()
+    let remarks = report.trim_end().split("\n\n");
+    let said = remarks.filter(|remark| !remark.is_empty());
+    said.map(remark).collect()
 }
 
-fn finding(block: &str) -> Told {
+fn remark(block: &str) -> Told {
     let mut lines = block.lines();
     let sentence = lines.next().unwrap().to_owned();
     let place = lines

@@ -126,18 +126,27 @@ impl Reporter {
         let Some(silent) = self.refusals.may_log(reject.cause(), Instant::now()) else {
             return;
         };
-        warn!(
-            method = method.name(),
-            code = reject.code(),
-            cause = reject.cause(),
-            reason = %reject,
-            realm,
-            user,
-            client = self.shown(client.client),
-            peer = self.denied_peer(reject),
-            silent = (silent > 0).then_some(silent),
-            "request.refused"
-        );
+        macro_rules! at {
+            ($level:ident) => {
+                $level!(
+                    method = method.name(),
+                    code = reject.code(),
+                    cause = reject.cause(),
+                    reason = %reject,
+                    realm,
+                    user,
+                    client = self.shown(client.client),
+                    peer = self.denied_peer(reject),
+                    silent = (silent > 0).then_some(silent),
+                    "request.refused"
+                )
+            };
+        }
+        if is_usual(reject) {
+            at!(info)
+        } else {
+            at!(warn)
+        }
     }
 
     fn shown(&self, client: SocketAddr) -> Option<DisplayValue<SocketAddr>> {
@@ -154,6 +163,18 @@ impl Reporter {
     }
 }
 
+/// Whether a refusal is the server at work as it is meant, which asks nobody to do anything:
+/// clients try every peer and family that they know of, and come back after their time.
+const fn is_usual(reject: &Reject) -> bool {
+    matches!(
+        reject,
+        Reject::PeerDenied { .. }
+            | Reject::Expired { .. }
+            | Reject::UnsupportedFamily
+            | Reject::NoAllocation
+    )
+}
+
 fn partner_news(partner: SocketAddr, news: PartnerNews) {
     match news {
         PartnerNews::Met => info!(%partner, "partner.met"),
@@ -161,7 +182,7 @@ fn partner_news(partner: SocketAddr, news: PartnerNews) {
             %partner,
             "partner.lost: clients are told of no second address until it is met again"
         ),
-        PartnerNews::Refused(flaw) => warn!(%partner, reason = %flaw, "partner.refused"),
+        PartnerNews::Ignored(flaw) => warn!(%partner, reason = %flaw, "partner.refused"),
     }
 }
 

@@ -4,11 +4,12 @@
 use std::collections::HashSet;
 use std::net::UdpSocket;
 
-use wire::attributes::AlternateServer;
-use wire::{Class, Message, Method, TransactionId, Writer};
+use wire::attributes::{AlternateServer, ErrorCode};
+use wire::{Class, Method, TransactionId, Writer};
 
-use crate::report::{Report, examine, read};
-use crate::script::{bound, challenged, is_signed, on_datagrams, refused};
+use crate::lab::world::{CLIENT_V4, in_own_world};
+use crate::report::{Report, examine, examine_as_user, read};
+use crate::script::{answer, bound, challenged, is_signed, on_datagrams, on_datagrams_at, refused};
 
 /// Examines a server that answers Binding and plays this script for all else.
 fn examine_allocations(mut script: impl FnMut(&[u8]) -> Vec<Vec<u8>> + Send + 'static) -> Report {
@@ -16,23 +17,19 @@ fn examine_allocations(mut script: impl FnMut(&[u8]) -> Vec<Vec<u8>> + Send + 's
         Some(answer) => vec![answer],
         None => script(request),
     });
-    examine_as_user(&format!("turn:{server}"))
-}
-
-fn examine_as_user(uri: &str) -> Report {
-    examine(&[uri, "--user", "alice", "--password", "wonderland"])
+    examine_as_user(&format!("turn:{server}"), &[])
 }
 
 #[test]
 fn silence_is_d002() {
     let server = on_datagrams(|_, _| vec![]);
-    examine_as_user(&format!("turn:{server}")).assert_errors(&["D002"]);
+    examine_as_user(&format!("turn:{server}"), &[]).assert_errors(&["D002"]);
 }
 
 #[test]
 fn garbage_is_d005() {
     let server = on_datagrams(|_, _| vec![b"\xFF\xFE no idea what you mean".to_vec()]);
-    examine_as_user(&format!("turn:{server}")).assert_errors(&["D005"]);
+    examine_as_user(&format!("turn:{server}"), &[]).assert_errors(&["D005"]);
 }
 
 #[test]
@@ -40,7 +37,7 @@ fn silence_and_garbage_in_place_of_dtls_are_d010() {
     let silence = on_datagrams(|_, _| vec![]);
     let garbage = on_datagrams(|_, _| vec![b"\x16 no idea what you mean".to_vec(); 2]);
     for server in [silence, garbage] {
-        examine_as_user(&format!("turns:{server}?transport=udp")).assert_errors(&["D010"]);
+        examine_as_user(&format!("turns:{server}?transport=udp"), &[]).assert_errors(&["D010"]);
     }
 }
 
@@ -54,15 +51,22 @@ fn an_answer_from_another_address_is_d006() {
             .unwrap();
         vec![]
     });
-    let report = examine_as_user(&format!("turn:{server}"));
+    let report = examine_as_user(&format!("turn:{server}"), &[]);
     report.assert_errors(&["D006"]);
-    assert!(
-        report
-            .sentence("D006")
-            .unwrap()
-            .contains(&other.to_string()),
-        "{report}"
-    );
+    report.assert_says("D006", &other.to_string());
+}
+
+#[test]
+fn a_private_address_seen_in_place_of_the_clients_is_d064() {
+    in_own_world(|_| {
+        let server = on_datagrams_at(CLIENT_V4, |request, _| {
+            let bridge = "172.17.0.1:40000".parse().unwrap();
+            bound(request, bridge).into_iter().collect()
+        });
+        let report = examine(&[&format!("stun:{server}")]);
+        report.assert_errors(&["D064"]);
+        report.assert_says("D064", "172.17.0.1");
+    });
 }
 
 #[test]
@@ -92,42 +96,23 @@ fn a_redirect_to_nowhere_is_d037() {
 #[test]
 fn a_redirect_to_another_server_is_a_warning_that_names_it() {
     let report = examine_allocations(|request| {
-        let asked = Message::parse(request).unwrap();
-        let mut packet = Vec::new();
-        let mut writer = Writer::new(
-            &mut packet,
-            Method::Allocate,
-            Class::Error,
-            asked.transaction(),
-        );
-        let code = wire::attributes::ErrorCode {
-            code: 300,
-            reason: "try elsewhere",
-        };
-        let other = "203.0.113.5:3478".parse().unwrap();
-        writer.put(&code).put(&AlternateServer(other));
-        vec![packet]
+        let other = AlternateServer("203.0.113.5:3478".parse().unwrap());
+        vec![answer(request, Class::Error, |writer| {
+            let (code, reason) = (300, "try elsewhere");
+            writer.put(&ErrorCode { code, reason }).put(&other);
+        })]
     });
     assert_eq!(report.codes("warning"), ["D028"], "{report}");
-    assert!(
-        report
-            .sentence("D028")
-            .unwrap()
-            .contains("203.0.113.5:3478"),
-        "{report}"
-    );
+    report.assert_says("D028", "203.0.113.5:3478");
 }
 
 #[test]
 fn a_400_a_420_and_a_500_to_all_are_told_with_the_code() {
     for code in [400, 420, 500] {
         let server = on_datagrams(move |request, _| vec![refused(request, code, "no")]);
-        let report = examine_as_user(&format!("turn:{server}"));
+        let report = examine_as_user(&format!("turn:{server}"), &[]);
         report.assert_errors(&["D036"]);
-        assert!(
-            report.sentence("D036").unwrap().contains(&code.to_string()),
-            "{report}"
-        );
+        report.assert_says("D036", &code.to_string());
         assert_eq!(report.codes("warning"), ["D021"], "{report}");
         examine(&[&format!("stun:{server}")]).assert_errors(&["D007"]);
     }
@@ -182,7 +167,7 @@ fn a_server_that_falls_silent_after_the_challenge_is_told_so() {
         let answer = (!is_signed(request)).then(|| challenged(request, 401, "a realm"));
         answer.into_iter().collect()
     });
-    report.assert_errors(&["D036"]);
+    report.assert_errors(&["D058"]);
 }
 
 #[test]
@@ -193,7 +178,7 @@ fn answers_to_nobodys_question_are_d005() {
         Writer::new(&mut packet, Method::Binding, Class::Success, nobody);
         vec![packet; 20]
     });
-    examine_as_user(&format!("turn:{server}")).assert_errors(&["D005"]);
+    examine_as_user(&format!("turn:{server}"), &[]).assert_errors(&["D005"]);
 }
 
 #[test]
@@ -225,8 +210,19 @@ fn people_read_the_verdict_first_and_of_each_fault_what_to_do() {
     });
     let uri = format!("turn:{server}");
     let text = read(&[&uri, "--user", "alice", "--password", "wonderland"]);
-    assert!(text.starts_with("It does not work: 1 error.\n"), "{text}");
-    for words in [&uri, "error   D030", "note    D023", "-> Compare both with"] {
+    // But for the bounds of a run on the server's own host.
+    let (bounds, verdict) = text.split_once("\n\n").unwrap();
+    assert!(bounds.contains("only a run from another network"), "{text}");
+    assert!(
+        verdict.starts_with("It does not work: 1 error.\n"),
+        "{text}"
+    );
+    for words in [
+        &uri,
+        "error      D030",
+        "ok         D023",
+        "-> Compare both with",
+    ] {
         assert!(text.contains(words), "not found: {words}\n{text}");
     }
     // The worst finding is first, the password is not shown, and a file gets no colours.

@@ -1,17 +1,16 @@
 //! Servers that work: the doctor finds nothing to change.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use tempfile::NamedTempFile;
 
+use crate::lab::program::Program;
 use crate::lab::server::{PASSWORD, REALM, SECRET, Setup, USER};
 use crate::lab::world::{CLIENT_V4, PEER_V4, SERVER_V4, SERVER_V6, World, in_own_world};
-use crate::report::{Report, examine};
+use crate::report::{examine, examine_as_user, read};
 use crate::script::delayed;
-
-const USER_LOGIN: [&str; 4] = ["--user", USER, "--password", PASSWORD];
 
 #[test]
 fn hairpin_is_found_well_over_udp_and_tcp_with_a_password() {
@@ -20,8 +19,7 @@ fn hairpin_is_found_well_over_udp_and_tcp_with_a_password() {
         for transport in ["udp", "tcp"] {
             let uri = format!("turn:{SERVER_V4}?transport={transport}");
             let bind = PEER_V4.to_string();
-            let more = ["--realm", REALM, "--bind", &bind];
-            let report = examine(&[&[uri.as_str()][..], &USER_LOGIN, &more].concat());
+            let report = examine_as_user(&uri, &["--realm", REALM, "--bind", &bind]);
             report.assert_clean();
             // Binding, challenge, echo, sizes, IPv6, policy.
             report.assert_has(&["D020", "D023", "D045", "D050", "D054", "D063"]);
@@ -45,24 +43,72 @@ fn hairpin_is_found_well_with_a_secret() {
 }
 
 #[test]
+fn a_bare_host_is_a_turn_server_where_a_secret_is_given_and_else_one_for_stun() {
+    in_own_world(|world| {
+        let _server = world.serve(Setup::default());
+        let host = SERVER_V4.to_string();
+        examine(&[&host, "--secret", SECRET]).assert_has(&["D045"]);
+        let report = examine(&[&host]);
+        assert_eq!(report.codes("ok"), ["D020", "D059"], "{report}");
+    });
+}
+
+#[test]
+fn what_works_has_a_line_per_transport_and_what_was_not_tested_says_how_to_have_it_tested() {
+    in_own_world(|world| {
+        let _server = world.serve(Setup::default());
+        let server = format!("{SERVER_V4}:3478");
+        let [udp, tcp] = ["", "?transport=tcp"].map(|more| format!("turn:{SERVER_V4}{more}"));
+        let bind = PEER_V4.to_string();
+        let login = ["--user", USER, "--password", PASSWORD, "--bind", &bind];
+        let text = read(&[&[udp.as_str(), &tcp][..], &login].concat());
+        let lines = format!(
+            "What was tested works; 1 point was not tested.\n  \
+             ok         D059  {server} over UDP relays, to peers outside as well\n  \
+             ok         D059  {server} over TCP relays, to peers outside as well\n"
+        );
+        assert!(text.starts_with(&lines), "{text}");
+        for words in [
+            "not tested D083",
+            "-> Name them as well: turn:HOST?transport=tcp",
+        ] {
+            assert!(text.contains(words), "{text}");
+        }
+        let report = examine(&[&tcp]);
+        assert_eq!(report.codes("not tested"), ["D082"], "{report}");
+        report.assert_says("D059", "and asks for credentials");
+    });
+}
+
+#[test]
+fn a_healthy_run_leaves_no_warning_in_the_servers_log() {
+    in_own_world(|world| {
+        let server = world.serve(Setup::default());
+        let started = server.log().len();
+        for more in ["", "?transport=tcp"] {
+            let uri = format!("turn:{SERVER_V4}{more}");
+            examine(&[&uri, "--secret", SECRET]).assert_clean();
+            server.wait_for_line("peer-denied");
+            let log = server.log();
+            assert!(!log[started..].contains("WARN"), "{log}");
+        }
+    });
+}
+
+#[test]
 fn hairpin_is_found_well_over_ipv6() {
     in_own_world(|world| {
         let _server = world.serve(Setup::default());
         let uri = format!("turn:[{SERVER_V6}]");
-        examine(&[&[uri.as_str()][..], &USER_LOGIN].concat()).assert_clean();
+        examine_as_user(&uri, &[]).assert_clean();
     });
 }
 
 #[test]
 fn a_server_of_ipv6_only_is_not_found_wanting() {
     in_own_world(|world| {
-        let file = NamedTempFile::new().unwrap();
-        let toml = format!(
-            "realm = \"{REALM}\"\n[[listener]]\ntransport = \"udp\"\nlisten = \"[{SERVER_V6}]:3480\"\n\
-             [relay]\naddresses = [\"{SERVER_V6}\"]\n[auth.users]\n{USER} = \"{PASSWORD}\"\n"
-        );
-        let _server = serve(world, &file, &toml, "[2001:db8:51::1]:3480");
-        let report = examine(&[&["turn:[2001:db8:51::1]:3480"][..], &USER_LOGIN].concat());
+        let _server = serve(world, SERVER_V6.into(), "");
+        let report = examine_as_user("turn:[2001:db8:51::1]:3480", &[]);
         report.assert_clean();
         report.assert_has(&["D045", "D050", "D057", "D063"]);
     });
@@ -72,14 +118,9 @@ fn a_server_of_ipv6_only_is_not_found_wanting() {
 fn a_server_of_a_lab_is_not_reproached_its_private_addresses() {
     in_own_world(|world| {
         give_addresses(world, "10.7.0.1/24", "10.7.0.2/24");
-        let file = NamedTempFile::new().unwrap();
-        let toml = format!(
-            "realm = \"{REALM}\"\n[[listener]]\ntransport = \"udp\"\nlisten = \"10.7.0.1:3480\"\n\
-             [relay]\naddresses = [\"10.7.0.1\"]\n[auth.users]\n{USER} = \"{PASSWORD}\"\n\
-             [peers]\nallow = [\"10.0.0.0/8\", \"192.168.0.0/16\"]\n"
-        );
-        let _server = serve(world, &file, &toml, "10.7.0.1:3480");
-        let report = examine(&[&["turn:10.7.0.1:3480"][..], &USER_LOGIN].concat());
+        let peers = "[peers]\nallow = [\"10.0.0.0/8\", \"192.168.0.0/16\"]\n";
+        let _server = serve(world, [10, 7, 0, 1].into(), peers);
+        let report = examine_as_user("turn:10.7.0.1:3480", &[]);
         report.assert_clean();
         report.assert_has(&["D055", "D063"]);
     });
@@ -97,21 +138,13 @@ fn a_server_behind_one_to_one_nat_is_found_well_from_outside_and_from_within() {
              chain out {{ type nat hook postrouting priority 100; ip saddr 10.7.0.1 ip daddr != 10.7.0.0/24 snat to {external}; }}; }}"
         );
         world.filter_server(&rules);
-        let file = NamedTempFile::new().unwrap();
-        let toml = format!(
-            "realm = \"{REALM}\"\n[[listener]]\ntransport = \"udp\"\nlisten = \"10.7.0.1:3480\"\n\
-             [relay]\naddresses = [\"10.7.0.1\"]\nexternal = [\"{external}\"]\n\
-             [auth.users]\n{USER} = \"{PASSWORD}\"\n[peers]\nallow = [\"{PEER_V4}/32\"]\n"
-        );
-        let _server = serve(world, &file, &toml, "10.7.0.1:3480");
+        let more = format!("external = [\"{external}\"]\n[peers]\nallow = [\"{PEER_V4}/32\"]\n");
+        let _server = serve(world, [10, 7, 0, 1].into(), &more);
         let bind = PEER_V4.to_string();
-        let outside = ["turn:203.0.113.80:3480", "--bind", &bind];
-        let report = examine(&[&outside[..], &USER_LOGIN].concat());
+        let report = examine_as_user("turn:203.0.113.80:3480", &["--bind", &bind]);
         report.assert_clean();
         report.assert_has(&["D045", "D055"]);
-        let bind = "10.7.0.2";
-        let within = ["turn:10.7.0.1:3480", "--bind", bind];
-        let report = examine(&[&within[..], &USER_LOGIN].concat());
+        let report = examine_as_user("turn:10.7.0.1:3480", &["--bind", "10.7.0.2"]);
         report.assert_clean();
         report.assert_has(&["D041", "D044"]);
     });
@@ -123,13 +156,9 @@ fn who_asks_for_stun_only_hears_nothing_of_turn() {
         let _server = world.serve(Setup::default());
         let report = examine(&[&format!("stun:{SERVER_V4}")]);
         report.assert_clean();
-        assert_eq!(report.codes("note"), ["D020"], "{report}");
-        assert!(
-            report
-                .sentence("D020")
-                .unwrap()
-                .contains(&CLIENT_V4.to_string())
-        );
+        assert_eq!(report.codes("ok"), ["D020", "D059"], "{report}");
+        assert_eq!(report.codes("not tested"), [""; 0], "{report}");
+        report.assert_says("D020", &CLIENT_V4.to_string());
     });
 }
 
@@ -146,10 +175,9 @@ fn a_server_that_sends_its_users_on_is_a_warning_that_says_where() {
             };
             let _server = world.serve(setup);
             let uri = format!("turn:{SERVER_V4}");
-            let report = examine(&[&[uri.as_str()][..], &USER_LOGIN].concat());
+            let report = examine_as_user(&uri, &[]);
             assert_eq!(report.codes("warning"), ["D028"], "{report}");
-            let sentence = report.sentence("D028").unwrap();
-            assert!(sentence.contains("203.0.113.5:3478"), "{report}");
+            report.assert_says("D028", "203.0.113.5:3478");
             assert_eq!(report.codes("error"), [""; 0], "{report}");
         }
     });
@@ -173,7 +201,7 @@ fn losses_on_the_way_are_a_warning_and_no_failure() {
         let _server = world.serve(Setup::default());
         world.drop_incoming("udp sport 3478 numgen inc mod 12 == 5");
         let uri = format!("turn:{SERVER_V4}");
-        let report: Report = examine(&[&[uri.as_str()][..], &USER_LOGIN].concat());
+        let report = examine_as_user(&uri, &[]);
         assert_eq!(report.codes("error"), [""; 0], "{report}");
         assert_eq!(report.codes("warning"), ["D046"], "{report}");
         assert_eq!(report.exit, Some(0));
@@ -191,15 +219,16 @@ fn give_addresses(world: &World, server: &str, client: &str) {
     }
 }
 
-/// A Hairpin on the server's host with a configuration of its own.
-fn serve(
-    world: &World,
-    file: &NamedTempFile,
-    toml: &str,
-    listener: &str,
-) -> crate::lab::program::Program {
+/// A Hairpin that listens and relays at one address of the server's host.
+fn serve(world: &World, ip: IpAddr, more_of_relay: &str) -> (Program, NamedTempFile) {
+    let listener = SocketAddr::new(ip, 3480);
+    let toml = format!(
+        "realm = \"{REALM}\"\n[auth.users]\n{USER} = \"{PASSWORD}\"\n[[listener]]\n\
+         transport = \"udp\"\nlisten = \"{listener}\"\n[relay]\naddresses = [\"{ip}\"]\n{more_of_relay}"
+    );
+    let file = NamedTempFile::new().expect("a temporary file");
     fs::write(file.path(), toml).expect("the file is ours");
     let server = crate::coturn::hairpin_with(world, file.path());
-    crate::coturn::wait_for_binding(listener.parse::<SocketAddr>().expect("an address"));
-    server
+    crate::coturn::wait_for_binding(listener);
+    (server, file)
 }

@@ -57,11 +57,7 @@ fn authenticated(
         .get::<RequestedAddressFamily>()
         .is_ok_and(|family| family.is_some());
     let is_granted = granted.contains(&message.method()) && !wants_family;
-    let class = if is_granted {
-        Class::Success
-    } else {
-        Class::Error
-    };
+    let class = [Class::Error, Class::Success][usize::from(is_granted)];
     let mut packet = Vec::new();
     let mut writer = Writer::new(&mut packet, message.method(), class, message.transaction());
     if is_granted {
@@ -71,25 +67,21 @@ fn authenticated(
             .put(&XorMappedAddress(from));
         writer.put(&Lifetime(600));
     } else {
-        writer.put(&ErrorCode {
-            code: 400,
-            reason: "not here",
-        });
+        let (code, reason) = (400, "not here");
+        writer.put(&ErrorCode { code, reason });
     }
     writer.sign(&key);
     packet
 }
 
 fn now() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .expect("a time after 1970")
-        .as_secs()
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.expect("a time after 1970").as_secs()
 }
 
 /// The findings about credentials.
 fn about_credentials(report: &Report) -> Vec<&str> {
-    let codes = ["D030", "D031", "D032", "D033", "D034", "D038"];
+    let codes = ["D030", "D031", "D032", "D033", "D034", "D038", "D039"];
     codes
         .into_iter()
         .filter(|code| report.sentence(code).is_some())
@@ -108,6 +100,34 @@ fn a_clock_that_is_right_is_no_finding() {
 fn a_clock_that_is_ahead_is_d033() {
     let report = examine_credentials(|left| left > 180);
     assert_eq!(about_credentials(&report), ["D033"], "{report}");
+}
+
+#[test]
+fn a_clock_that_is_a_day_or_more_ahead_is_d039_and_no_wrong_secret() {
+    for (hours, words) in [(25, "one to two days"), (1_000, "more than two days")] {
+        let report = examine_credentials(move |left| left > hours * 3_600);
+        assert_eq!(about_credentials(&report), ["D039"], "{report}");
+        report.assert_says("D039", words);
+        // The rest was examined as usual.
+        report.assert_has(&["D048", "D052"]);
+    }
+}
+
+#[test]
+fn a_name_that_is_still_good_and_refused_is_told_with_its_time() {
+    let server = on_datagrams(|request, from| {
+        vec![bound(request, from).unwrap_or_else(|| challenged(request, 401, REALM))]
+    });
+    let (user, password) = minted(SECRET, "alice", now() + 90_000);
+    let report = examine(&[
+        &format!("turn:{server}"),
+        "--user",
+        &user,
+        "--password",
+        &password,
+    ]);
+    report.assert_errors(&["D030"]);
+    report.assert_says("D030", "by this host's clock the name is good for");
 }
 
 #[test]

@@ -1,12 +1,13 @@
 //! The doctor's report, as a script reads it.
 
-use std::env;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::coturn::hairpin;
 use crate::lab::program::Program;
+use crate::lab::server::{PASSWORD, USER};
 
 /// The doctor's report, and its exit code.
 #[derive(Debug)]
@@ -20,23 +21,25 @@ pub(crate) struct Report {
 /// Examines with `hairpin doctor … --json`, which must end soon and with readable JSON.
 #[track_caller]
 pub(crate) fn examine(arguments: &[&str]) -> Report {
-    examine_with(hairpin(), arguments)
+    examine_with(Command::new(hairpin()), arguments)
+}
+
+/// The same as the user of the tests' servers.
+#[track_caller]
+pub(crate) fn examine_as_user(uri: &str, more: &[&str]) -> Report {
+    let login = ["--user", USER, "--password", PASSWORD];
+    examine(&[&[uri][..], &login, more].concat())
 }
 
 /// The output for people, not on a terminal.
 #[track_caller]
 pub(crate) fn read(arguments: &[&str]) -> String {
-    let mut doctor = hairpin();
+    let mut doctor = Command::new(hairpin());
     doctor
         .env_remove("HAIRPIN_CONFIG")
         .env_remove("CLICOLOR_FORCE");
     doctor.arg("doctor").args(arguments);
     Program::run(doctor, "util-linux", PROMISE + STARTING).output
-}
-
-fn hairpin() -> Command {
-    let binary = env::var("HAIRPIN_BIN");
-    Command::new(binary.as_deref().unwrap_or(env!("CARGO_BIN_EXE_hairpin")))
 }
 
 /// The same, by a command that runs `hairpin` elsewhere.
@@ -72,6 +75,16 @@ impl Report {
         let mut of = self.findings().iter();
         of.find(|finding| finding["code"] == code)
             .map(|finding| finding["sentence"].as_str().expect("a sentence"))
+    }
+
+    /// Asserts that a finding with this code has these words.
+    #[track_caller]
+    pub(crate) fn assert_says(&self, code: &str, words: &str) {
+        let sentence = self.sentence(code);
+        assert!(
+            sentence.is_some_and(|it| it.contains(words)),
+            "{code}: {words}?\n{self}"
+        );
     }
 
     /// Asserts that there are no errors but these, at least one, and that the exit code agrees.

@@ -3,12 +3,17 @@
 use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::process::Command;
 use std::sync::{Arc, mpsc};
-use std::thread;
 use std::time::{Duration, Instant};
+use std::{fs, thread};
 
+use tempfile::NamedTempFile;
 use wire::attributes::{ErrorCode, Nonce, Realm, XorMappedAddress};
 use wire::{Class, Message, Method, Writer};
+
+use crate::lab::PATIENCE;
+use crate::lab::program::Program;
 
 /// Answers each datagram with the script's answers.
 pub(crate) fn on_datagrams(
@@ -20,9 +25,15 @@ pub(crate) fn on_datagrams(
 /// The same on another address of this host.
 pub(crate) fn on_datagrams_at(
     ip: Ipv4Addr,
+    script: impl FnMut(&[u8], SocketAddr) -> Vec<Vec<u8>> + Send + 'static,
+) -> SocketAddr {
+    on_socket(UdpSocket::bind((ip, 0)).expect("a free port"), script)
+}
+
+fn on_socket(
+    socket: UdpSocket,
     mut script: impl FnMut(&[u8], SocketAddr) -> Vec<Vec<u8>> + Send + 'static,
 ) -> SocketAddr {
-    let socket = UdpSocket::bind((ip, 0)).expect("a free port");
     let address = socket.local_addr().expect("a bound socket");
     thread::spawn(move || {
         let mut packet = [0; 2_048];
@@ -34,6 +45,27 @@ pub(crate) fn on_datagrams_at(
         }
     });
     address
+}
+
+/// Makes these the resolvers of this world, which answer each query with the script's answers.
+pub(crate) fn resolve_by(
+    ips: &[Ipv4Addr],
+    script: impl FnMut(&[u8], SocketAddr) -> Vec<Vec<u8>> + Clone + Send + 'static,
+) {
+    let lines = ips.iter().map(|ip| {
+        on_socket(UdpSocket::bind((*ip, 53)).expect("our own"), script.clone());
+        format!("nameserver {ip}\n")
+    });
+    replace("/etc/resolv.conf", &lines.collect::<String>());
+}
+
+/// Gives a file of this world another text. The mounts of a test are its own, too.
+pub(crate) fn replace(path: &str, text: &str) {
+    let file = NamedTempFile::new().expect("a temporary file");
+    fs::write(file.path(), text).expect("the file is ours");
+    let mut mount = Command::new("mount");
+    mount.arg("--bind").arg(file.path()).arg(path);
+    assert!(Program::run(mount, "mount", PATIENCE).status.success());
 }
 
 /// Passes datagrams on to a server and back, each after this delay; every client gets a port of its
@@ -126,10 +158,8 @@ pub(crate) fn refused(request: &[u8], code: u16, reason: &str) -> Vec<u8> {
 /// A refusal with realm and nonce.
 pub(crate) fn challenged(request: &[u8], code: u16, realm: &str) -> Vec<u8> {
     answer(request, Class::Error, |writer| {
-        writer.put(&ErrorCode {
-            code,
-            reason: "as ever",
-        });
+        let reason = "as ever";
+        writer.put(&ErrorCode { code, reason });
         writer.put(&Realm(realm)).put(&Nonce("one that never ends"));
     })
 }
@@ -140,7 +170,11 @@ pub(crate) fn is_signed(request: &[u8]) -> bool {
     request.windows(4).any(|bytes| bytes == MESSAGE_INTEGRITY)
 }
 
-fn answer(request: &[u8], class: Class, attributes: impl FnOnce(&mut Writer<'_>)) -> Vec<u8> {
+pub(crate) fn answer(
+    request: &[u8],
+    class: Class,
+    attributes: impl FnOnce(&mut Writer<'_>),
+) -> Vec<u8> {
     let message = Message::parse(request).expect("a request");
     let mut packet = Vec::new();
     let mut writer = Writer::new(&mut packet, message.method(), class, message.transaction());

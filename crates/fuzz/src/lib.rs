@@ -19,35 +19,27 @@ pub struct Target {
     pub run: fn(&[u8]),
 }
 
-/// A STUN message read, checked and written again.
-pub const MESSAGE: Target = Target {
-    name: "message",
-    run: message::run,
-};
+macro_rules! targets {
+    ($($(#[$doc:meta])* $name:ident = $module:ident;)*) => {
+        $($(#[$doc])* pub const $name: Target = Target {
+            name: stringify!($module),
+            run: $module::run,
+        };)*
 
-/// ChannelData read and written again.
-pub const CHANNEL_DATA: Target = Target {
-    name: "channel_data",
-    run: channel_data::run,
-};
+        /// All targets.
+        pub const TARGETS: &[Target] = &[$($name),*];
+    };
+}
 
-/// A byte stream cut into frames, however it arrives.
-pub const DEFRAMER: Target = Target {
-    name: "deframer",
-    run: deframer::run,
-};
-
-/// A program of steps for a server and all its clients and peers.
-pub const RELAY_SESSION: Target = Target {
-    name: "relay_session",
-    run: relay_session::run,
-};
-
-/// Steps of a server and all its clients and peers, compared with the reference model.
-pub const TRIAL: Target = Target {
-    name: "trial",
-    run: trial::run,
-};
-
-/// All targets.
-pub const TARGETS: [Target; 5] = [MESSAGE, CHANNEL_DATA, DEFRAMER, RELAY_SESSION, TRIAL];
+targets! {
+    /// A STUN message read, checked and written again.
+    MESSAGE = message;
+    /// ChannelData read and written again.
+    CHANNEL_DATA = channel_data;
+    /// A byte stream cut into frames, however it arrives.
+    DEFRAMER = deframer;
+    /// A program of steps for a server and all its clients and peers.
+    RELAY_SESSION = relay_session;
+    /// Steps of a server and all its clients and peers, compared with the reference model.
+    TRIAL = trial;
+}

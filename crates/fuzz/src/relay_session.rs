@@ -20,18 +20,18 @@ use wire::{ChannelNumber, Key, TransactionId};
 use crate::input::Input;
 
 pub(crate) fn run(bytes: &[u8]) {
-    let mut session = Session::new();
+    let mut play = Play::new();
     let mut input = Input::new(bytes);
     for _ in 0..STEPS {
         if input.is_empty() {
             break;
         }
-        session.step(&mut input);
+        play.step(&mut input);
     }
-    session.end();
+    play.end();
 }
 
-struct Session {
+struct Play {
     world: World,
     clients: Vec<Client>,
     /// A client with a token in place of a password.
@@ -43,7 +43,7 @@ struct Session {
     last: Vec<u8>,
 }
 
-impl Session {
+impl Play {
     /// Small limits, so that each is reached.
     fn new() -> Self {
         let mut world = World::sharded(SHARDS, |config| {
@@ -232,7 +232,7 @@ impl Session {
             2 => self.world.refuse_sockets(input.pick(&[
                 OpenError::Exhausted,
                 OpenError::NotLocal,
-                OpenError::Refused,
+                OpenError::System,
             ])),
             3 if !self.world.has_socket(local) => self.world.occupy(local),
             _ => self.world.vacate(local),

@@ -124,7 +124,7 @@ pub(crate) fn relay(local: SocketAddr) -> Result<Socket, OpenError> {
         Some(libc::EADDRINUSE) => OpenError::InUse,
         Some(libc::EADDRNOTAVAIL) => OpenError::NotLocal,
         _ if is_exhausted(&error) => OpenError::Exhausted,
-        _ => OpenError::Refused,
+        _ => OpenError::System,
     })
 }
 

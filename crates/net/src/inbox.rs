@@ -1,5 +1,5 @@
 //! The inbox of a shard: mail of other shards, which a client's move takes (RFC 8016), and commands
-//! of the control side.
+//! and keys of the control side.
 //!
 //! No shard waits for another or for the control side, and no lock is on the way of a packet: letters
 //! are put into a queue, and read when the shard comes to them.
@@ -7,7 +7,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use relay::{Answer, Command, Mail, RelayId, ShardId};
+use relay::keys::User;
+use relay::{Answer, Command, Mail, NoKey, RelayId, ShardId, UserName};
 use socket2::Socket;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::sync::{Mutex, MutexGuard, oneshot};
@@ -19,6 +20,8 @@ pub(crate) enum Letter {
     Mail(Parcel),
     /// Of the control side, which hears the answer.
     Command(Command, oneshot::Sender<Answer>),
+    /// Of the key store, which was asked for this user.
+    Key(UserName, Result<User, NoKey>),
 }
 
 /// Mail with what goes along.
@@ -87,7 +90,7 @@ impl Post {
             slot.packets.fetch_sub(is_packet.into(), Ordering::Relaxed);
             match unsent.0 {
                 Letter::Mail(parcel) => Unsent::Gone(parcel.into()),
-                Letter::Command(..) => unreachable!("mail was sent"),
+                Letter::Command(..) | Letter::Key(..) => unreachable!("mail was sent"),
             }
         })
     }
@@ -102,6 +105,14 @@ impl Post {
             answered
         };
         self.0.iter().map(ask).collect()
+    }
+
+    /// Gives a shard the key that it asked for. There is one letter for each question.
+    pub(crate) fn bring_key(&self, to: ShardId, name: UserName, outcome: Result<User, NoKey>) {
+        if let Some(slot) = self.0.get(usize::from(to.0)) {
+            // A shard that has stopped needs no key.
+            let _ = slot.letters.send(Letter::Key(name, outcome));
+        }
     }
 
     /// A letter was read: there is room for another.

@@ -81,7 +81,7 @@ async fn serve(blueprint: &Blueprint) -> io::Result<()> {
         }
     }
     shard.server.handle_shutdown(clock::now().mono);
-    shard.settle();
+    shard.perform_effects();
     shard.publish();
     outcome
 }
@@ -152,7 +152,7 @@ async fn keep_time(shard: Handle, heartbeat: Arc<AtomicU64>) {
         heartbeat.fetch_add(1, Ordering::Relaxed);
         let mut shard = shard.shard.borrow_mut();
         shard.server.handle_timeout(clock::now());
-        shard.settle();
+        shard.perform_effects();
         shard.publish();
     }
 }

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use relay::{Config, Report, Transport};
 
+use crate::KeyRequest;
+
 /// Everything [`crate::start`] needs.
 pub struct Options {
     /// The listeners that clients come to.
@@ -18,7 +20,13 @@ pub struct Options {
     pub streams: StreamLimits,
     /// Is called with each report, on the shard's thread: it must be quick and must not block.
     pub report: Arc<dyn Fn(Report) + Send + Sync>,
+    /// The store of users whose realm is remote; without one none of them is served.
+    pub keys: Option<KeyStore>,
 }
+
+/// Is called with each request for a key, on the shard's thread: it must be quick and must not
+/// block. The answer may be given later and on any other thread.
+pub type KeyStore = Arc<dyn Fn(KeyRequest) + Send + Sync>;
 
 /// A listener that clients come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -84,6 +84,7 @@ pub struct Failed {
 ///     config: Config::new(ProcessSecret(rand::random()), vec![], ports, rules),
 ///     streams: StreamLimits::default(),
 ///     report: Arc::new(|report| println!("{report:?}")),
+///     keys: None,
 /// })?;
 /// let (_, listener) = running.listeners()[0];
 ///
@@ -133,6 +134,7 @@ pub fn start(options: Options) -> Result<Running, Fault> {
             streams: options.streams,
             admission: Arc::clone(&admission),
             report: Arc::clone(&options.report),
+            keys: options.keys.clone(),
             stop: stopped.clone(),
             published: Arc::clone(&published),
             heartbeat: Arc::clone(&heartbeat),
@@ -325,13 +327,23 @@ mod tests {
 
     const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
-    fn options(shards: usize, report: impl Fn(Report) + Send + Sync + 'static) -> Options {
+    fn rules(realm: &str) -> Rules {
         let own = Own {
             listeners: vec![],
             addresses: vec![],
             relays: vec![],
             relay_ports: 1..=1,
         };
+        let policy = Policy::new(Mode::Closed, vec![], vec![], own);
+        Rules::new(Keys::new(realm), policy)
+    }
+
+    fn runtime() -> tokio::runtime::Runtime {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        runtime.enable_time().build().unwrap()
+    }
+
+    fn options(shards: usize, report: impl Fn(Report) + Send + Sync + 'static) -> Options {
         let listeners = [Transport::Udp, Transport::Tcp].map(|transport| ListenerOptions {
             transport,
             listen: (LOCAL, 0).into(),
@@ -346,22 +358,16 @@ mod tests {
                     external: LOCAL,
                 }],
                 PortRange::new(20_000, 20_999).unwrap(),
-                Rules::new(
-                    Keys::new("hairpin.test"),
-                    Policy::new(Mode::Closed, vec![], vec![], own),
-                ),
+                rules("hairpin.test"),
             ),
             streams: StreamLimits::default(),
             report: Arc::new(report),
+            keys: None,
         }
     }
 
     fn failed(running: &mut Running) -> Failed {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .build()
-            .unwrap();
-        let failed = runtime.block_on(async {
+        let failed = runtime().block_on(async {
             tokio::time::timeout(Duration::from_secs(10), running.failed()).await
         });
         failed.expect("a shard that fails")
@@ -414,10 +420,7 @@ mod tests {
         // An Allocate of nobody: who is challenged hears the realm.
         let allocate = b"\x00\x03\x00\x00\x21\x12\xA4\x42anyone there";
         let refused = b"\x00\x01\x00\x04\x21\x12\xA4\x42over and out\x00\x02\x00\x00";
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .build()
-            .unwrap();
+        let runtime = runtime();
         let mut running = start(options(1, |_| panic!("a fault"))).unwrap();
         let client = UdpSocket::bind((LOCAL, 0)).unwrap();
         client.connect(at(&running, Transport::Udp)).unwrap();
@@ -431,14 +434,7 @@ mod tests {
         };
         assert!(hears_realm(b"hairpin.test"));
 
-        let none = Own {
-            listeners: vec![],
-            addresses: vec![],
-            relays: vec![],
-            relay_ports: 1..=1,
-        };
-        let policy = Policy::new(Mode::Closed, vec![], vec![], none);
-        runtime.block_on(running.reload(Rules::new(Keys::new("other.test"), policy)));
+        runtime.block_on(running.reload(rules("other.test")));
         assert!(hears_realm(b"other.test"));
         let answers = runtime.block_on(running.command(Command::List(Selection::default())));
         assert_eq!(answers, [Answer::Allocations(vec![])]);

@@ -4,10 +4,11 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, mpsc};
+use std::time::Instant;
 
 use relay::{
-    ClientTuple, Effect, Mail, Now, OpenError, RelayId, Report, Rules, Server, ShardId, Shared,
-    Verdict,
+    ClientTuple, Effect, Mail, NoKey, Now, OpenError, RelayId, Report, Rules, Server, ShardId,
+    Shared, UserName, Verdict,
 };
 use socket2::Socket;
 use tokio::sync::{Notify, watch};
@@ -19,7 +20,7 @@ use crate::inbox::{Inbox, Letter, Parcel, Post, Unsent};
 use crate::marking::Marking;
 use crate::published::{Published, Totals};
 use crate::turn::Turn;
-use crate::{StreamLimits, clock};
+use crate::{KeyRequest, KeyStore, StreamLimits, clock};
 
 /// The parts that every life of a shard is made from.
 pub(crate) struct Blueprint {
@@ -35,6 +36,7 @@ pub(crate) struct Blueprint {
     pub(crate) streams: StreamLimits,
     pub(crate) admission: Arc<Admission>,
     pub(crate) report: Arc<dyn Fn(Report) + Send + Sync>,
+    pub(crate) keys: Option<KeyStore>,
     pub(crate) stop: watch::Receiver<bool>,
     /// The counters of all lives of the shard.
     pub(crate) published: Arc<Published>,
@@ -51,6 +53,7 @@ pub(crate) struct Shard {
     pub(crate) limits: StreamLimits,
     pub(crate) admission: Arc<Admission>,
     report: Arc<dyn Fn(Report) + Send + Sync>,
+    keys: Option<KeyStore>,
     /// Relay sockets that no task reads yet.
     pub(crate) unread: Vec<RelayId>,
     /// There are some again.
@@ -75,6 +78,7 @@ impl Shard {
             limits: blueprint.streams,
             admission: Arc::clone(&blueprint.admission),
             report: Arc::clone(&blueprint.report),
+            keys: blueprint.keys.clone(),
             unread: Vec::new(),
             opened: Rc::default(),
             number: blueprint.number,
@@ -106,7 +110,7 @@ impl Shard {
     /// may still have found an allocation to be over.
     pub(crate) fn end(&mut self, turn: Turn<'_>) {
         self.egress.flush(turn);
-        self.settle();
+        self.perform_effects();
         self.publish();
     }
 
@@ -117,7 +121,7 @@ impl Shard {
     }
 
     /// Performs the effects of what was handled.
-    pub(crate) fn settle(&mut self) {
+    pub(crate) fn perform_effects(&mut self) {
         while let Some(effect) = self.server.poll_effect() {
             match effect {
                 // A shard's mail brings packets without their marking. Few come that way, and best
@@ -133,6 +137,7 @@ impl Shard {
                 Effect::Bind(_) | Effect::Unbind(_) => {}
                 Effect::Mail { to, mail } => self.write(to, mail),
                 Effect::AdoptRelay { was, relay } => self.adopt(was, relay),
+                Effect::FetchKey { name, deadline } => self.ask_for_key(name, deadline),
             }
         }
     }
@@ -144,16 +149,33 @@ impl Shard {
             Letter::Mail(parcel) => {
                 self.arrived = parcel.sockets;
                 self.server.handle_mail(now, parcel.from, parcel.mail);
-                self.settle();
+                self.perform_effects();
                 self.arrived.clear();
             }
             Letter::Command(command, answer) => {
                 let answered = self.server.handle_command(now, command);
-                self.settle();
+                self.perform_effects();
                 // Nobody may wait for it any more.
                 let _ = answer.send(answered);
             }
+            Letter::Key(name, outcome) => {
+                self.server.handle_key(now, &name, outcome);
+                self.perform_effects();
+            }
         }
+    }
+
+    fn ask_for_key(&mut self, name: UserName, deadline: Instant) {
+        let Some(keys) = &self.keys else {
+            let unavailable = Err(NoKey::Unavailable);
+            return self.server.handle_key(clock::now(), &name, unavailable);
+        };
+        keys(KeyRequest {
+            name,
+            deadline,
+            shard: self.number,
+            post: Arc::clone(&self.post),
+        });
     }
 
     fn write(&mut self, to: ShardId, mail: Mail) {

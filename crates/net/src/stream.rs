@@ -82,7 +82,7 @@ impl Shard {
             // The client was reset and is back on its port before its old connection was seen to
             // have ended. What that one had is not this one's.
             self.server.handle_disconnected(clock::now().mono, client);
-            self.settle();
+            self.perform_effects();
         }
     }
 
@@ -111,7 +111,7 @@ impl Shard {
         if self.is_connected(client, connection) {
             self.egress.connections.remove(&client);
             self.server.handle_disconnected(clock::now().mono, client);
-            self.settle();
+            self.perform_effects();
         }
     }
 }

@@ -131,7 +131,7 @@ impl Discovery {
         };
         if let Some(reply) = reply {
             let inquiry = self.inquiries.remove(index);
-            self.conclude(now, inquiry.question, reply);
+            self.take_reply(now, inquiry.question, reply);
         }
         self.pump(now);
     }
@@ -149,7 +149,7 @@ impl Discovery {
         {
             self.notes.hops.insert(distance, router);
             let inquiry = self.inquiries.remove(index);
-            self.conclude(now, inquiry.question, Reply::Silent);
+            self.take_reply(now, inquiry.question, Reply::Silent);
         }
         self.pump(now);
     }
@@ -158,7 +158,7 @@ impl Discovery {
     pub fn handle_timeout(&mut self, now: Instant) {
         for mut inquiry in std::mem::take(&mut self.inquiries) {
             match inquiry.handle_timeout(now) {
-                Some(reply) => self.conclude(now, inquiry.question, reply),
+                Some(reply) => self.take_reply(now, inquiry.question, reply),
                 None => self.inquiries.push(inquiry),
             }
         }
@@ -194,6 +194,10 @@ impl Discovery {
             self.helper,
             &self.notes,
         )
+    }
+
+    fn ask_plain(&mut self, purpose: Purpose, from: Socket, to: SocketAddr) {
+        self.ask(purpose, from, to, Extra::Plain);
     }
 
     fn ask(&mut self, purpose: Purpose, from: Socket, to: SocketAddr, extra: Extra) {
@@ -240,7 +244,7 @@ impl Discovery {
     }
 
     /// Notes an outcome and asks the questions that follow from it.
-    fn conclude(&mut self, now: Instant, question: Question, reply: Reply) {
+    fn take_reply(&mut self, now: Instant, question: Question, reply: Reply) {
         self.progress.ended += 1;
         if let Reply::Answered(answer) = reply
             && answer.at == question.from
@@ -254,26 +258,20 @@ impl Discovery {
                 self.explore();
             }
             (Purpose::FilterPort, Reply::Silent) => {
-                self.ask(
+                self.ask_plain(
                     Purpose::CheckPort,
                     question.from,
                     self.other_port(question.to),
-                    Extra::Plain,
                 );
             }
             (Purpose::HairpinReach, Reply::Answered(answer)) => {
-                self.ask(
-                    Purpose::Hairpin,
-                    Socket::Mapping,
-                    answer.mapped,
-                    Extra::Plain,
-                );
+                self.ask_plain(Purpose::Hairpin, Socket::Mapping, answer.mapped);
             }
             (Purpose::Padding(length), Reply::Answered(answer)) if length == PADDED[0] => {
                 self.ask_longer(question.to, answer.length.saturating_sub(length));
             }
             (Purpose::LifetimeOpen(_) | Purpose::LifetimeAsk(_), _) => {
-                self.conclude_silence(now, question.purpose, reply);
+                self.take_silence(now, question.purpose, reply);
             }
             _ => {}
         }
@@ -286,7 +284,7 @@ impl Discovery {
             return;
         };
         let first = self.config.servers[first];
-        self.ask(Purpose::HairpinReach, Socket::Hairpin, first, Extra::Plain);
+        self.ask_plain(Purpose::HairpinReach, Socket::Hairpin, first);
         self.helper = reached.iter().find_map(|(server, answer)| {
             let server = self.config.servers[*server];
             let other = answer.other.filter(|other| is_other(server, *other));
@@ -296,35 +294,24 @@ impl Discovery {
             self.explore_with(server, other);
         }
         for distance in 1..=HOPS {
-            self.ask(
-                Purpose::Hop(distance),
-                Socket::Hops,
-                first,
-                Extra::Ttl(distance),
-            );
+            let extra = Extra::Ttl(distance);
+            self.ask(Purpose::Hop(distance), Socket::Hops, first, extra);
         }
     }
 
     /// RFC 5780 §4.3, §4.4.
     fn explore_with(&mut self, server: SocketAddr, other: SocketAddr) {
         let other_address = SocketAddr::new(other.ip(), server.port());
+        self.ask_plain(Purpose::MapAddress, Socket::Mapping, other_address);
+        self.ask_plain(Purpose::MapPort, Socket::Mapping, other);
+        let other = |ip| Extra::Change { ip, port: true };
+        self.ask(Purpose::FilterBoth, Socket::FilterBoth, server, other(true));
         self.ask(
-            Purpose::MapAddress,
-            Socket::Mapping,
-            other_address,
-            Extra::Plain,
+            Purpose::FilterPort,
+            Socket::FilterPort,
+            server,
+            other(false),
         );
-        self.ask(Purpose::MapPort, Socket::Mapping, other, Extra::Plain);
-        let both = Extra::Change {
-            ip: true,
-            port: true,
-        };
-        self.ask(Purpose::FilterBoth, Socket::FilterBoth, server, both);
-        let port = Extra::Change {
-            ip: false,
-            port: true,
-        };
-        self.ask(Purpose::FilterPort, Socket::FilterPort, server, port);
         self.ask_padded(server, PADDED[0], PADDED[0]);
         self.open_silent(server);
     }

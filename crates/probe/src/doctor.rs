@@ -6,15 +6,16 @@
 mod certificate;
 mod connect;
 mod credentials;
+pub(crate) mod dialogue;
 mod dtls;
 mod finding;
-mod link;
 mod outside;
 mod policy;
 mod redirect;
 mod relaying;
 mod stranger;
 
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -25,12 +26,12 @@ use tokio::task::JoinSet;
 
 use crate::escape::escaped;
 use crate::findings::is_behind_nat;
-use crate::host::{Fault, Trust};
-use crate::{Bind, Families, Resolver, Service, Target, Transport, Uri};
+use crate::host::{self, Fault, Trust};
+use crate::{Bind, Families, Resolver, Service, Target, Transport, Unresolved, Uri};
 use connect::Connector;
 pub use credentials::Login;
+use dialogue::{Carrier, Dialogue};
 pub use finding::{Code, Finding, Severity};
-use link::{Carrier, Link};
 
 /// The servers to examine, and how.
 #[derive(Clone)]
@@ -92,23 +93,18 @@ fn failed(uri: &Uri) -> Vec<Finding> {
     }]
 }
 
-/// The address that a server sees when `from` asks it over UDP; `None` if it cannot be asked, or
-/// does not answer in the time that an examination takes.
-pub async fn reflexive_address(server: &Uri, from: IpAddr) -> Option<IpAddr> {
-    let address = ask_reflexive_address(server, from);
-    tokio::time::timeout(LIMIT, address).await.ok()?
-}
-
-async fn ask_reflexive_address(server: &Uri, from: IpAddr) -> Option<IpAddr> {
-    let targets = Resolver::of_host()
-        .resolve(server, Transport::Udp)
-        .await
-        .ok()?;
-    let mut targets = targets.into_iter();
-    let target = targets.find(|target| target.address.is_ipv4() == from.is_ipv4())?;
-    let socket = UdpSocket::bind((from, 0)).await.ok()?;
-    let mut link = Link::new(Carrier::udp(socket, target.address), None, PATIENCE);
-    Some(link.binding().await?.ip())
+/// The address that a server sees when `from` asks it over UDP. Takes at most 8 seconds.
+///
+/// # Errors
+/// The error says why it cannot be asked, or does not answer.
+pub async fn reflexive_address(server: &Uri, from: IpAddr) -> io::Result<IpAddr> {
+    let targets = Resolver::of_host().resolve(server, Transport::Udp).await;
+    let mut targets = targets.map_err(io::Error::other)?.into_iter();
+    let target = targets.find(|target| target.address.is_ipv4() == from.is_ipv4());
+    let target = target.ok_or_else(|| io::Error::other("it has no address of this family"))?;
+    let socket = UdpSocket::bind((from, 0)).await?;
+    let mut dialogue = Dialogue::new(Carrier::udp(socket, target.address), None, PATIENCE);
+    Ok(dialogue.binding().await?.ip())
 }
 
 /// A server, and the findings about it.
@@ -127,10 +123,8 @@ impl Patient {
         let walk = self.walk(resolver, trust);
         // The findings say whether it stopped early.
         if tokio::time::timeout_at(until.into(), walk).await.is_err() {
-            self.find(
-                Code::OutOfTime,
-                format!("not done within {} seconds", LIMIT.as_secs()),
-            );
+            let sentence = format!("not done within {} seconds", LIMIT.as_secs());
+            self.find(Code::OutOfTime, sentence);
         }
         self.findings
     }
@@ -139,8 +133,14 @@ impl Patient {
         let targets = self.targets(resolver).await?;
         for target in targets {
             let connector = Connector::new(self, target, trust);
+            let before = self.findings.len();
             // A problem with one transport may not concern the next.
-            let _ = self.examine_at(&connector).await;
+            if self.examine_at(&connector).await.is_ok() {
+                self.find_works(&connector, before);
+            }
+        }
+        if self.uri.service == Service::Turn && self.examination.login.is_none() {
+            self.find(Code::UsersUntried, "no credentials are known for it");
         }
         Ok(())
     }
@@ -155,17 +155,23 @@ impl Patient {
         let mut targets = match resolver.resolve(&self.uri, usual).await {
             Ok(targets) => targets,
             Err(why) => {
-                self.find(Code::Unresolved, why.to_string());
+                let code = match why {
+                    Unresolved::NoAddress(_) => Code::Unresolved,
+                    Unresolved::NoResolver
+                    | Unresolved::Silent { .. }
+                    | Unresolved::Failed { .. } => Code::NoDns,
+                };
+                self.find(code, why.to_string());
                 return Err(Stopped);
             }
         };
         targets.retain(|target| self.examination.families.has(target.address));
+        // Clients pass over an address that their host has no way to.
+        targets.sort_by_key(|target| self.local_address(target.address).is_none());
         let mut firsts: Vec<Target> = Vec::new();
-        for target in targets {
-            if firsts
-                .iter()
-                .all(|first| first.transport != target.transport)
-            {
+        for &target in &targets {
+            let is_known = |first: &Target| first.transport == target.transport;
+            if !firsts.iter().any(is_known) {
                 firsts.push(target);
             }
         }
@@ -174,7 +180,33 @@ impl Patient {
             self.find(Code::Unresolved, sentence);
             return Err(Stopped);
         }
+        if firsts.iter().any(|first| is_own(first.address.ip())) {
+            self.find(Code::OnServersHost, "its address is one of this host's own");
+        }
+        self.untried(&targets, &firsts);
         Ok(firsts)
+    }
+
+    /// Names the ways to a TURN server that the URI leaves open and that are not examined.
+    fn untried(&mut self, targets: &[Target], firsts: &[Target]) {
+        let is_open = self.uri.transport.is_none() && !self.uri.is_secure;
+        let is_udp = |first: &Target| first.transport == Transport::Udp;
+        if self.uri.service == Service::Turn && is_open && firsts.iter().all(is_udp) {
+            self.find(Code::WaysUntried, "the URI names neither TCP nor TLS");
+        }
+        let is_other = |target: &&Target| {
+            let mut firsts = firsts.iter();
+            firsts.all(|first| first.address.is_ipv4() != target.address.is_ipv4())
+        };
+        if let Some(other) = targets.iter().find(is_other) {
+            let sentence = format!("{}: clients may prefer either family", other.address);
+            self.find(Code::WaysUntried, sentence);
+        }
+    }
+
+    /// The address of this host that its datagrams to a server leave from.
+    fn local_address(&self, server: SocketAddr) -> Option<IpAddr> {
+        host::local_address(&self.examination.bind, server).ok()?
     }
 
     /// Examines one target, from the first Binding to the end of the allocation.
@@ -188,7 +220,7 @@ impl Patient {
             return Ok(());
         };
         let credentials = self.credentials(&login)?;
-        let mut allocation = self.allocate(connector, &login, &credentials).await?;
+        let (mut allocation, credentials) = self.allocate(connector, &login, credentials).await?;
         self.relayed_address(connector.target.address, allocation.relayed);
         let relay = self.relay(connector, &credentials, &mut allocation);
         if let Err(stopped) = relay.await {
@@ -202,6 +234,23 @@ impl Patient {
         self.other_family(connector, &credentials, relayed).await;
         self.clock(connector, &login).await;
         Ok(())
+    }
+
+    /// Says of a transport that it works, if all findings since the first `before` agree.
+    fn find_works(&mut self, connector: &Connector, before: usize) {
+        let found = &self.findings[before..];
+        let is_bad = |it: &Finding| it.code.severity() >= Severity::Warning;
+        if found.iter().any(is_bad) {
+            return;
+        }
+        let has = |code| found.iter().any(|it| it.code == code);
+        let seen = match (has(Code::Relays), has(Code::ReachesOutside)) {
+            (true, true) => "relays, to peers outside as well",
+            (true, false) => "relays; peers outside were not tested",
+            (false, _) if has(Code::Challenged) => "answers, and asks for credentials",
+            (false, _) => "answers",
+        };
+        self.find(Code::Works, format!("{} {seen}", connector.way()));
     }
 
     fn find(&mut self, code: Code, sentence: impl Into<String>) {
@@ -220,9 +269,16 @@ const LIMIT: Duration = Duration::from_secs(14);
 /// The longest wait for a single answer: the request is sent three times in that time.
 const PATIENCE: Duration = Duration::from_millis(2_400);
 
+/// Whether an address is this host's own: nothing else is reached from itself.
+fn is_own(ip: IpAddr) -> bool {
+    matches!(host::local_address(&Bind::Any, (ip, DISCARD).into()), Ok(Some(local)) if local == ip)
+}
+
+/// The port of the discard service. Nothing is sent there.
+const DISCARD: u16 = 9;
+
 /// Whether an address is one that no stranger on the Internet can have.
-fn is_private(address: SocketAddr) -> bool {
-    let ip = address.ip();
+pub fn is_private(ip: IpAddr) -> bool {
     let is_link_local = match ip {
         IpAddr::V4(ip) => ip.is_link_local(),
         IpAddr::V6(ip) => ip.is_unicast_link_local(),

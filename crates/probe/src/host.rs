@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use crate::resolve::{Resolver, Unresolved};
 use crate::uri::{Service, Transport, Uri};
 use crate::{Config, Discovery, Findings, Progress, Verdict};
-pub(crate) use sockets::open;
 use sockets::{Heard, Sockets};
+pub(crate) use sockets::{local_address, open};
 pub use stream::{NoAnswer, StreamAnswer};
 pub(crate) use stream::{Trust, connect};
 
@@ -57,7 +57,7 @@ pub struct Families {
 
 /// The results of a probe.
 #[derive(Debug)]
-pub struct Report {
+pub struct Results {
     /// The servers asked, and the addresses of their names.
     pub servers: Vec<(Uri, Result<Vec<SocketAddr>, Unresolved>)>,
     /// IPv4, if it was to be probed.
@@ -118,7 +118,7 @@ pub enum Fault {
 ///
 /// # Errors
 /// [`Fault`], if nothing can be probed; servers that cannot be reached are in the report.
-pub async fn probe(options: &Options, progress: impl Fn(Progress)) -> Result<Report, Fault> {
+pub async fn probe(options: &Options, progress: impl Fn(Progress)) -> Result<Results, Fault> {
     let mut uris = options.servers.iter();
     if let Some(turn) = uris.find(|uri| uri.service == Service::Turn) {
         return Err(Fault::NotStun(turn.clone()));
@@ -140,7 +140,7 @@ pub async fn probe(options: &Options, progress: impl Fn(Progress)) -> Result<Rep
         family(options, &servers, false, |state| tell(1, state)),
         stream::ask_all(options, &servers, &trust),
     );
-    Ok(Report {
+    Ok(Results {
         v4: v4?,
         v6: v6?,
         streams,
@@ -262,7 +262,7 @@ impl Family {
     }
 }
 
-impl Report {
+impl Results {
     /// Whether any datagram was sent: a server over TLS shows nothing about UDP.
     pub fn is_udp_asked(&self) -> bool {
         let mut families = [&self.v4, &self.v6].into_iter().flatten();

@@ -1,14 +1,14 @@
 //! One question to a STUN server: a Binding from one socket to one address, with the attributes of
 //! RFC 5780.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use client::{Client, Event, Retransmission, Transport};
 use wire::attributes::{
     ChangeRequest, MappedAddress, OtherAddress, Padding, ResponsePort, XorMappedAddress,
 };
-use wire::{Class, Message, Method, TransactionId, Writer};
+use wire::{Class, Message, Method, NotOneHost, TransactionId, Writer};
 
 /// A socket of the probe, bound to a port of its own.
 ///
@@ -122,7 +122,7 @@ pub(crate) struct Inquiry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reply {
     /// Success.
-    Answered(Answer),
+    Answered(BindingAnswer),
     /// The server refused it, with this code.
     Refused(u16),
     /// The server answered with a success that has no address.
@@ -135,7 +135,7 @@ pub(crate) enum Reply {
 
 /// The content of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Answer {
+pub(crate) struct BindingAnswer {
     /// The socket that it came to.
     pub(crate) at: Socket,
     /// The address that it came from.
@@ -255,7 +255,7 @@ pub(crate) fn transaction(packet: &[u8]) -> Option<TransactionId> {
     Some(TransactionId::from_header(header.try_into().ok()?))
 }
 
-fn read(packet: &[u8], (at, from, took): (Socket, SocketAddr, Duration)) -> Option<Answer> {
+fn read(packet: &[u8], (at, from, took): (Socket, SocketAddr, Duration)) -> Option<BindingAnswer> {
     let message = Message::parse(packet).ok()?;
     debug_assert_eq!(message.class(), Class::Success);
     let mapped = match message.get().ok()? {
@@ -268,7 +268,7 @@ fn read(packet: &[u8], (at, from, took): (Socket, SocketAddr, Duration)) -> Opti
     // An unreadable one counts as absent: an old server may put anything there.
     let other = message.get::<OtherAddress>().ok().flatten();
     let other = other.map(|other| other.0);
-    Some(Answer {
+    Some(BindingAnswer {
         at,
         from,
         mapped,
@@ -282,10 +282,7 @@ fn read(packet: &[u8], (at, from, took): (Socket, SocketAddr, Duration)) -> Opti
 /// is to make us send to a group, to a broadcast address, or to ourselves.
 fn is_host(server: SocketAddr, told: SocketAddr) -> bool {
     let (from, ip) = (server.ip().to_canonical(), told.ip().to_canonical());
-    let is_broadcast = matches!(ip, IpAddr::V4(ip) if ip.is_broadcast());
-    told.port() != 0
-        && !(ip.is_unspecified() || ip.is_multicast() || is_broadcast)
-        && (!ip.is_loopback() || from.is_loopback())
+    told.port() != 0 && NotOneHost::of(ip).is_none() && (!ip.is_loopback() || from.is_loopback())
 }
 
 /// A question is sent three times and given up after `timeout`. One that is to die on its way is

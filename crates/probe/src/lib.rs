@@ -25,9 +25,9 @@ pub use findings::{
     Behaviour, ClassicName, DoubleNat, Findings, Lifetime, Mapping, Outcome, Ports, Unknown,
 };
 pub use host::{
-    Bind, Families, Family, Fault, NoAnswer, Options, Report, Stream, StreamAnswer, probe,
+    Bind, Families, Family, Fault, NoAnswer, Options, Results, Stream, StreamAnswer, probe,
 };
 pub use inquiry::Socket;
 pub use resolve::{Resolver, Target, Unresolved};
-pub use uri::{Host, NotAUri, Service, Transport, Uri};
+pub use uri::{NotAUri, Service, Transport, Uri, UriHost};
 pub use verdict::Verdict;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use crate::inquiry::{Answer, Purpose, Reply, Socket};
+use crate::inquiry::{BindingAnswer, Purpose, Reply, Socket};
 
 /// How each question ended; a question without a note was not asked.
 #[derive(Debug, Default)]
@@ -65,7 +65,7 @@ impl Notes {
     }
 
     /// The servers that answered, by their number.
-    pub(crate) fn reached(&self) -> impl Iterator<Item = (usize, Answer)> {
+    pub(crate) fn reached(&self) -> impl Iterator<Item = (usize, BindingAnswer)> {
         let replies = self.reach.iter().enumerate();
         replies.filter_map(|(server, reply)| Some((server, reply.as_ref()?.answer()?)))
     }
@@ -73,7 +73,7 @@ impl Notes {
 
 impl Reply {
     /// The answer, if it was a success.
-    pub(crate) const fn answer(&self) -> Option<Answer> {
+    pub(crate) const fn answer(&self) -> Option<BindingAnswer> {
         match self {
             Self::Answered(answer) => Some(*answer),
             Self::Refused(_) | Self::Senseless | Self::Silent | Self::Returned => None,

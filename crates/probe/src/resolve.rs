@@ -7,7 +7,7 @@ use hickory_resolver::TokioResolver;
 use hickory_resolver::proto::rr::{RData, RecordType};
 
 use crate::escape::escaped;
-use crate::uri::{Host, Service, Transport, Uri};
+use crate::uri::{Service, Transport, Uri, UriHost};
 
 /// The resolvers of this host.
 #[derive(Debug)]
@@ -31,7 +31,13 @@ pub enum Unresolved {
     /// There is no such name, or it has no address.
     #[error("the name {0} has no address in DNS")]
     NoAddress(String),
-    /// DNS did not answer.
+    /// DNS did not answer in time.
+    #[error("DNS does not answer within {} seconds, so {name} cannot be looked up", LIMIT.as_secs())]
+    Silent {
+        /// The name that was looked up.
+        name: String,
+    },
+    /// DNS answered with a failure, or cannot be reached.
     #[error("cannot look up {name}: {why}")]
     Failed {
         /// The name that was looked up.
@@ -70,29 +76,36 @@ impl Resolver {
             transport,
         };
         let name = match &uri.host {
-            Host::Address(ip) => return Ok(vec![at(*ip, uri.port_or_default())]),
-            Host::Name(name) => name,
+            UriHost::Address(ip) => return Ok(vec![at(*ip, uri.port_or_default())]),
+            UriHost::Name(name) => name,
         };
         let resolver = self.0.as_ref().ok_or(Unresolved::NoResolver)?;
-        // A port in the URI means that very host. RFC 8489 §8, RFC 5928 §3.
-        let services = match uri.port {
-            Some(_) => vec![],
-            None => services(resolver, uri, name, transport).await,
+        let located = async {
+            // A port in the URI means that very host. RFC 8489 §8, RFC 5928 §3.
+            let services = match uri.port {
+                Some(_) => vec![],
+                None => services(resolver, uri, name, transport).await,
+            };
+            let mut targets = Vec::new();
+            for service in services.into_iter().take(MANY) {
+                let found = addresses(resolver, &service.name).await.unwrap_or_default();
+                targets.extend(found.into_iter().map(|ip| Target {
+                    address: SocketAddr::new(ip, service.port),
+                    transport: service.transport,
+                }));
+            }
+            targets
         };
-        let mut targets = Vec::new();
-        for service in services.into_iter().take(MANY) {
-            let found = addresses(resolver, &service.name).await.unwrap_or_default();
-            targets.extend(found.into_iter().map(|ip| Target {
-                address: SocketAddr::new(ip, service.port),
-                transport: service.transport,
-            }));
-        }
+        // Both at once, so that resolvers that are silent about one kind of record cost it alone.
+        let (targets, found) = tokio::join!(
+            tokio::time::timeout(LIMIT, located),
+            tokio::time::timeout(LIMIT, addresses(resolver, name)),
+        );
+        let mut targets = targets.unwrap_or_default();
         if targets.is_empty() {
-            let found = addresses(resolver, name).await?;
-            targets = found
-                .into_iter()
-                .map(|ip| at(ip, uri.port_or_default()))
-                .collect();
+            let found = found.map_err(|_| Unresolved::Silent { name: name.clone() })??;
+            let port = uri.port_or_default();
+            targets = found.into_iter().map(|ip| at(ip, port)).collect();
         }
         Ok(few(targets))
     }
@@ -174,17 +187,12 @@ async fn located(resolver: &TokioResolver, service: &str, transport: Transport) 
     let Ok(answer) = resolver.srv_lookup(service).await else {
         return vec![];
     };
-    let mut records: Vec<_> = answer
-        .answers()
-        .iter()
-        .filter_map(|record| {
-            if let RData::SRV(record) = &record.data {
-                Some(record)
-            } else {
-                None
-            }
-        })
-        .collect();
+    let mut records = Vec::new();
+    for record in answer.answers() {
+        if let RData::SRV(record) = &record.data {
+            records.push(record);
+        }
+    }
     records.sort_by_cached_key(|record| (record.priority, turn(record.weight, rand::random())));
     // "." means that the service does not exist there.
     records.retain(|record| !record.target.is_root());
@@ -209,17 +217,12 @@ async fn pointers(resolver: &TokioResolver, uri: &Uri, name: &str) -> Vec<Named>
     let Ok(answer) = resolver.lookup(name, RecordType::NAPTR).await else {
         return vec![];
     };
-    let mut records: Vec<_> = answer
-        .answers()
-        .iter()
-        .filter_map(|record| {
-            if let RData::NAPTR(record) = &record.data {
-                Some(record)
-            } else {
-                None
-            }
-        })
-        .collect();
+    let mut records = Vec::new();
+    for record in answer.answers() {
+        if let RData::NAPTR(record) = &record.data {
+            records.push(record);
+        }
+    }
     records.sort_by_key(|record| (record.order, record.preference));
     let mut named = Vec::new();
     let mut relays: Vec<_> = records
@@ -273,6 +276,9 @@ async fn addresses(resolver: &TokioResolver, name: &str) -> Result<Vec<IpAddr>, 
         }),
     }
 }
+
+/// The longest time of all lookups for one URI.
+const LIMIT: Duration = Duration::from_secs(5);
 
 /// For each of two tries.
 const TIMEOUT: Duration = Duration::from_secs(2);

@@ -1,7 +1,7 @@
 //! `stun:` and `turn:` URIs. RFC 7064, RFC 7065.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
 /// The host of a server, and the transport to it.
@@ -12,7 +12,7 @@ pub struct Uri {
     /// Whether inside TLS (or, over UDP, DTLS): `stuns:`, `turns:`.
     pub is_secure: bool,
     /// A name or an address.
-    pub host: Host,
+    pub host: UriHost,
     /// The port, if the URI has one.
     pub port: Option<u16>,
     /// The `transport` parameter, if it is there.
@@ -39,7 +39,7 @@ pub enum Transport {
 
 /// A host, by name or by address.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Host {
+pub enum UriHost {
     /// A DNS name.
     Name(String),
     /// An address.
@@ -76,8 +76,8 @@ impl FromStr for Uri {
 
     /// Also takes a bare host, with or without a port, as `stun:`.
     fn from_str(text: &str) -> Result<Self, NotAUri> {
-        if let Ok(address) = text.parse::<IpAddr>() {
-            return Ok(Self::stun(Host::Address(address), None));
+        if let Ok(address) = text.parse::<Ipv6Addr>() {
+            return format!("stun:[{address}]").parse();
         }
         let (scheme, rest) = match text.split_once(':') {
             Some((scheme, rest)) if !is_port(rest) && !text.starts_with('[') => (scheme, rest),
@@ -108,18 +108,6 @@ impl FromStr for Uri {
     }
 }
 
-impl Uri {
-    const fn stun(host: Host, port: Option<u16>) -> Self {
-        Self {
-            service: Service::Stun,
-            is_secure: false,
-            host,
-            port,
-            transport: None,
-        }
-    }
-}
-
 impl fmt::Display for Uri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = match (self.service, self.is_secure) {
@@ -140,7 +128,7 @@ impl fmt::Display for Uri {
     }
 }
 
-impl fmt::Display for Host {
+impl fmt::Display for UriHost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Name(name) => f.write_str(name),
@@ -155,20 +143,20 @@ fn is_port(rest: &str) -> bool {
     !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-fn authority_parts(authority: &str) -> Result<(Host, Option<u16>), NotAUri> {
+fn authority_parts(authority: &str) -> Result<(UriHost, Option<u16>), NotAUri> {
     if let Ok(address) = authority.parse::<SocketAddr>() {
         let port = port(&address.port().to_string())?;
-        return Ok((Host::Address(address.ip()), Some(port)));
+        return Ok((UriHost::Address(address.ip()), Some(port)));
     }
     let bracketed = authority
         .strip_prefix('[')
         .and_then(|rest| rest.strip_suffix(']'));
     if let Some(address) = bracketed {
         let address = address.parse().map_err(|_| NotAUri::Host)?;
-        return Ok((Host::Address(IpAddr::V6(address)), None));
+        return Ok((UriHost::Address(IpAddr::V6(address)), None));
     }
     if let Ok(address) = authority.parse::<IpAddr>() {
-        return Ok((Host::Address(address), None));
+        return Ok((UriHost::Address(address), None));
     }
     let (name, text) = match authority.split_once(':') {
         Some((name, text)) => (name, Some(text)),
@@ -181,8 +169,8 @@ fn authority_parts(authority: &str) -> Result<(Host, Option<u16>), NotAUri> {
     }
     let port = text.map(port).transpose()?;
     match name.parse() {
-        Ok(address) => Ok((Host::Address(IpAddr::V4(address)), port)),
-        Err(_) => Ok((Host::Name(name.to_owned()), port)),
+        Ok(address) => Ok((UriHost::Address(IpAddr::V4(address)), port)),
+        Err(_) => Ok((UriHost::Name(name.to_owned()), port)),
     }
 }
 

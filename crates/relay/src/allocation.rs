@@ -56,7 +56,7 @@ pub(crate) struct Allocation {
     pub(crate) born: Instant,
     pub(crate) relays: Relays,
     /// Why a dual allocation has one relay socket only.
-    pub(crate) refused: Option<Box<Refused>>,
+    pub(crate) refused: Option<Box<RefusedFamily>>,
     /// Names the port that was reserved with this allocation.
     pub(crate) token: Option<ReservationToken>,
     pub(crate) phase: Phase,
@@ -90,7 +90,7 @@ pub(crate) enum Phase {
 
 /// The family that a client asked for and was not granted.
 #[derive(Debug)]
-pub(crate) struct Refused {
+pub(crate) struct RefusedFamily {
     pub(crate) family: AddressFamily,
     pub(crate) why: NoRelay,
 }

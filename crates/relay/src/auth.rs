@@ -12,7 +12,7 @@ use wire::{Algorithm, Attribute, MacKey, Malformed, Message, Method};
 use crate::keys::{Grant, Proof};
 use crate::nonce::Issued;
 use crate::realms::{Account, RealmId, Realms, Signer};
-use crate::{ClientTuple, Limits, Now, Reject, Server, Sha256};
+use crate::{ClientTuple, Limits, Now, Reject, Server, Sha256, UserName};
 
 /// A request whose integrity was verified. Only [`verify`] makes one, and [`Message`] does not show
 /// the attributes behind the integrity, so no handler can read an attribute that was not signed.
@@ -97,19 +97,36 @@ pub(crate) fn account<'a>(
 
 /// Why a request does not count as signed.
 #[derive(Debug)]
-pub(crate) struct Refused {
+pub(crate) enum NotSigned {
+    /// The client is told.
+    Refused(Refusal),
+    /// This user's key must be fetched first.
+    KeyAwaited(UserName),
+    /// The key could not be fetched a moment ago.
+    KeyUnavailable,
+}
+
+/// The refusal of a request that is not signed.
+#[derive(Debug)]
+pub(crate) struct Refusal {
     pub(crate) reject: Reject,
-    /// The key to sign the refusal with, where the client would not believe an unsigned one.
+    /// The key to sign it with, where the client would not believe an unsigned one.
     pub(crate) key: Option<Box<MacKey>>,
 }
 
-impl From<Reject> for Refused {
+impl From<Reject> for Refusal {
     fn from(reject: Reject) -> Self {
         Self { reject, key: None }
     }
 }
 
-impl From<Malformed> for Refused {
+impl From<Reject> for NotSigned {
+    fn from(reject: Reject) -> Self {
+        Self::Refused(reject.into())
+    }
+}
+
+impl From<Malformed> for NotSigned {
     fn from(malformed: Malformed) -> Self {
         Reject::from(malformed).into()
     }
@@ -121,7 +138,7 @@ pub(crate) fn verify<'a>(
     now: Now,
     client: ClientTuple,
     message: Message<'a>,
-) -> Result<Signed<'a>, Refused> {
+) -> Result<Signed<'a>, NotSigned> {
     let mut integrity = message.integrity().ok_or(Reject::Challenge)?;
     if server.rules.sha256 == Sha256::Off {
         integrity = Algorithm::Sha1;
@@ -165,7 +182,14 @@ pub(crate) fn verify<'a>(
                 algorithms: algorithms?,
             };
             let keys = realms.keys(signer.realm);
-            keys.authenticate(signer.user(), now.unix, proof)?
+            let fetched = if keys.are_remote() {
+                // A stranger who only guesses a source address is not to cause a fetch.
+                fresh(server, now, client, nonce, opened_with).ok_or(Reject::StaleNonce)?;
+                server.keyring.find(now.mono, keys.realm(), signer.user())?
+            } else {
+                None
+            };
+            keys.authenticate(signer.user(), now.unix, proof, fetched)?
         }
     };
     // The nonce is checked last: a wrong password with a stale nonce is refused as a wrong

@@ -4,6 +4,7 @@
 //! the queue of timers, and effects report it to a data path beside the server. Only this file
 //! changes any of them, and always all together.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use wire::ChannelNumber;
@@ -67,8 +68,17 @@ impl Server {
         }
     }
 
+    /// Ends the permissions and channels of peers that the policy denies by now.
+    pub(crate) fn judge_peers_of(&mut self, id: AllocationId) {
+        let rules = Arc::clone(&self.rules);
+        self.end_denied_channels(id, &rules.policy);
+        if let Some(allocation) = self.allocations.get_mut(id) {
+            allocation.permissions.judge_again(&rules.policy);
+        }
+    }
+
     /// Ends the channels to peers that the policy denies by now.
-    pub(crate) fn end_denied_channels(&mut self, id: AllocationId, policy: &Policy) {
+    fn end_denied_channels(&mut self, id: AllocationId, policy: &Policy) {
         let Some(allocation) = self.allocations.get(id) else {
             return;
         };

@@ -189,6 +189,16 @@ impl PortRange {
     }
 }
 
+/// The dynamic range of RFC 6335 §6, which RFC 8656 §7.2 asks for.
+impl Default for PortRange {
+    fn default() -> Self {
+        Self {
+            first: 49152,
+            last: 65535,
+        }
+    }
+}
+
 /// Which clients are told of ICMP errors about their datagrams. RFC 8656 §11.5.
 ///
 /// The Data indication of an ICMP error has no DATA. Clients of RFC 5766 do not know such an

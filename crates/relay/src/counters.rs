@@ -1,48 +1,76 @@
-//! Counters: plain integers, one set per shard.
+//! Counters: plain integers, one set per shard. One list is the fields and their order as words.
 
 use crate::{DropReason, Traffic};
 
-/// How often a server did each thing.
-#[derive(Clone, Debug)]
-pub struct Counters {
-    dropped: [u64; DropReason::ALL.len()],
+macro_rules! counters {
+    ($($(#[$doc:meta])* $count:ident,)*; $($(#[$traffic_doc:meta])* $traffic:ident,)*) => {
+        /// How often a server did each thing.
+        #[derive(Clone, Debug)]
+        pub struct Counters {
+            dropped: [u64; DropReason::ALL.len()],
+            $($(#[$doc])* pub $count: u64,)*
+            $($(#[$traffic_doc])* pub $traffic: Traffic,)*
+        }
+
+        impl Counters {
+            /// How many words they are.
+            pub const WORDS: usize = DropReason::ALL.len()
+                + [$(stringify!($count)),*].len()
+                + 2 * [$(stringify!($traffic)),*].len();
+
+            /// All of them as numbers in a fixed order, to be published one by one.
+            pub fn to_words(&self) -> [u64; Self::WORDS] {
+                let mut words = [0; Self::WORDS];
+                let (drops, rest) = words.split_at_mut(self.dropped.len());
+                drops.copy_from_slice(&self.dropped);
+                rest.copy_from_slice(&[
+                    $(self.$count,)*
+                    $(self.$traffic.packets, self.$traffic.bytes,)*
+                ]);
+                words
+            }
+
+            /// What [`Counters::to_words`] was made from.
+            pub fn from_words(words: &[u64; Self::WORDS]) -> Self {
+                let mut words = words.iter().copied();
+                let mut next = || words.next().unwrap_or_default();
+                Self {
+                    dropped: std::array::from_fn(|_| next()),
+                    $($count: next(),)*
+                    $($traffic: Traffic { packets: next(), bytes: next() },)*
+                }
+            }
+        }
+    };
+}
+
+counters! {
     /// Binding requests answered.
-    pub bindings: u64,
+    bindings,
     /// Requests challenged for want of credentials; the normal first step of every client.
-    pub challenges: u64,
+    challenges,
     /// Requests refused with an error code other than the challenge and the redirection.
-    pub refused: u64,
+    refused,
     /// Clients sent to another server.
-    pub redirected: u64,
+    redirected,
     /// ICMP errors that clients were told of.
-    pub icmp: u64,
+    icmp,
     /// Allocations granted.
-    pub opened: u64,
+    opened,
     /// Allocations ended.
-    pub ended: u64,
+    ended,
     /// Allocations that settled on another 5-tuple.
-    pub moved: u64,
+    moved,
+    ;
     /// From clients to peers.
-    pub sent: Traffic,
+    sent,
     /// From peers to clients.
-    pub received: Traffic,
+    received,
 }
 
 impl Default for Counters {
     fn default() -> Self {
-        Self {
-            dropped: [0; DropReason::ALL.len()],
-            bindings: 0,
-            challenges: 0,
-            refused: 0,
-            redirected: 0,
-            icmp: 0,
-            opened: 0,
-            ended: 0,
-            moved: 0,
-            sent: Traffic::default(),
-            received: Traffic::default(),
-        }
+        Self::from_words(&[0; Self::WORDS])
     }
 }
 
@@ -61,68 +89,6 @@ impl Counters {
         let (own, other) = (self.to_words(), other.to_words());
         *self = Self::from_words(&std::array::from_fn(|at| own[at] + other[at]));
     }
-
-    /// All of them as numbers in a fixed order, to be published one by one.
-    pub fn to_words(&self) -> [u64; Self::WORDS] {
-        let Self {
-            dropped,
-            bindings,
-            challenges,
-            refused,
-            redirected,
-            icmp,
-            opened,
-            ended,
-            moved,
-            sent,
-            received,
-        } = self;
-        let mut words = [0; Self::WORDS];
-        let (drops, rest) = words.split_at_mut(dropped.len());
-        drops.copy_from_slice(dropped);
-        rest.copy_from_slice(&[
-            *bindings,
-            *challenges,
-            *refused,
-            *redirected,
-            *icmp,
-            *opened,
-            *ended,
-            *moved,
-            sent.packets,
-            sent.bytes,
-            received.packets,
-            received.bytes,
-        ]);
-        words
-    }
-
-    /// What [`Counters::to_words`] was made from.
-    pub fn from_words(words: &[u64; Self::WORDS]) -> Self {
-        let (drops, rest) = words.split_at(DropReason::ALL.len());
-        let mut dropped = [0; DropReason::ALL.len()];
-        dropped.copy_from_slice(drops);
-        let traffic = |at: usize| Traffic {
-            packets: rest[at],
-            bytes: rest[at + 1],
-        };
-        Self {
-            dropped,
-            bindings: rest[0],
-            challenges: rest[1],
-            refused: rest[2],
-            redirected: rest[3],
-            icmp: rest[4],
-            opened: rest[5],
-            ended: rest[6],
-            moved: rest[7],
-            sent: traffic(8),
-            received: traffic(10),
-        }
-    }
-
-    /// How many words they are.
-    pub const WORDS: usize = DropReason::ALL.len() + 12;
 }
 
 #[cfg(test)]
@@ -131,10 +97,7 @@ mod tests {
 
     #[test]
     fn every_counter_is_a_word_of_its_own() {
-        let mut words = [0; Counters::WORDS];
-        for (at, word) in words.iter_mut().enumerate() {
-            *word = at as u64 + 1;
-        }
+        let words = std::array::from_fn(|at| at as u64 + 1);
         assert_eq!(Counters::from_words(&words).to_words(), words);
         assert_eq!(Counters::default().to_words(), [0; Counters::WORDS]);
     }

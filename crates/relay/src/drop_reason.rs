@@ -53,6 +53,15 @@ drop_reasons! {
     MovedOn = "moved-on",
     /// A request with the ticket of an allocation that is on its way between two shards.
     AllocationMoving = "allocation-moving",
+    /// A request whose key is being fetched, and that is not kept until the key comes: one that was
+    /// sent again, or in the name of a client with an allocation.
+    KeyAwaited = "key-awaited",
+    /// A request of a client whose key is being fetched or is to be, beyond the number that is kept
+    /// or the keys that are fetched at once.
+    KeyQueueFull = "key-queue-full",
+    /// A request whose key could not be fetched in time. The answer would have to be signed with
+    /// that key: clients ignore any other (RFC 8489 §9.2.5), and send the request again.
+    KeyUnavailable = "key-unavailable",
     /// Data for a client whose connection ended and that has not come back with its ticket.
     ClientAway = "client-away",
     /// Data for a peer without a permission.

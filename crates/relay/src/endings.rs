@@ -20,6 +20,18 @@ impl Server {
         }
     }
 
+    /// Frees the ports that were reserved and not redeemed in time.
+    pub(crate) fn expire_reservations(&mut self, now: Instant) {
+        for local in self.shared.reservations.expire(now) {
+            self.shared.ports.release(local.ip(), local.port());
+        }
+        let next = self.shared.reservations.next_deadline();
+        self.reservations_reminder = next.is_some();
+        if let Some(next) = next {
+            self.timers.arm(next, Timer::Reservations);
+        }
+    }
+
     /// Ends an allocation with all it has.
     pub(crate) fn remove_allocation(&mut self, now: Instant, id: AllocationId, cause: EndCause) {
         let Some(allocation) = self.allocations.remove(id) else {
@@ -33,11 +45,16 @@ impl Server {
         if let Some(next) = allocation.next() {
             self.forget_next(next);
         }
-        self.conclude(now, allocation, cause);
+        self.give_back_and_report(now, allocation, cause);
     }
 
     /// Gives back what an allocation shares with others, except its ports, and reports its end.
-    pub(crate) fn conclude(&mut self, now: Instant, allocation: Allocation, cause: EndCause) {
+    pub(crate) fn give_back_and_report(
+        &mut self,
+        now: Instant,
+        allocation: Allocation,
+        cause: EndCause,
+    ) {
         let account = allocation.account();
         self.shared.quotas.release(account);
         if let Some(mobile) = &allocation.mobile {

@@ -1,11 +1,12 @@
 //! The credentials that are good in a realm: users with passwords, and shared secrets for
 //! time-limited ones (RFC 8489 §9.2). Beside them, keys for the tokens of third parties (RFC 7635).
 
+mod local;
 mod oauth;
 mod time_limited;
+mod user;
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,41 +14,31 @@ use precis_profiles::OpaqueString;
 use precis_profiles::precis_core::profile::PrecisFastInvocation;
 use wire::attributes::PasswordAlgorithm;
 use wire::{Key, MacKey, Message};
-use zeroize::Zeroizing;
 
 use crate::Reject;
 use crate::sha256::Algorithms;
+use local::Local;
 pub(crate) use oauth::Grant;
 pub use oauth::{Encryption, Token, TokenKey, TokenKeys, Validity};
 pub use time_limited::{Credential, Mint, mint};
-use time_limited::{Secret, TimeLimited};
+pub use user::User;
 
 /// A realm and its users. In the realm `example.org`, `alice` and `alice@example.org` are the same
 /// user: a client may name its realm, and is kept without it.
 #[derive(Debug)]
 pub struct Keys {
     realm: Arc<str>,
-    /// Users by their names without the realm.
-    users: BTreeMap<String, User>,
-    /// Names as they were written, where that differs from their OpaqueString form; the values are
-    /// users' names.
-    spellings: BTreeMap<String, String>,
-    /// Whether some password was written otherwise than OpaqueString leaves it.
-    has_spellings: bool,
-    secrets: Vec<Secret>,
+    source: Source,
 }
 
-/// The credential of a user.
-enum User {
-    /// A password, from which the key of any realm can be derived.
-    Password {
-        prepared: Zeroizing<String>,
-        /// The password as it was written, if OpaqueString changes it: not every client prepares
-        /// it.
-        written: Option<Zeroizing<String>>,
-    },
-    /// MD5 over `user:realm:password`, good only for this spelling of the name and in this realm.
-    Key { md5: Key, spelled: String },
+/// Where the keys of users are.
+#[derive(Debug)]
+enum Source {
+    /// Here: the configuration has them.
+    Local(Local),
+    /// In a store outside the process, which is asked for one user at a time:
+    /// [`crate::Effect::FetchKey`].
+    Remote,
 }
 
 impl Keys {
@@ -56,10 +47,33 @@ impl Keys {
     pub fn new(realm: impl Into<Arc<str>>) -> Self {
         Self {
             realm: realm.into(),
-            users: BTreeMap::new(),
-            spellings: BTreeMap::new(),
-            has_spellings: false,
-            secrets: Vec::new(),
+            source: Source::Local(Local::default()),
+        }
+    }
+
+    /// A realm whose users are in a store outside the process, by names that [`is_opaque`]: clients
+    /// prepare theirs (RFC 8489 §14.3). What the store has of a user is not known before it is
+    /// asked, so clients are offered neither SHA-256 keys nor USERHASH.
+    pub fn remote(realm: impl Into<Arc<str>>) -> Self {
+        Self {
+            realm: realm.into(),
+            source: Source::Remote,
+        }
+    }
+
+    /// Whether the users are in a store outside the process.
+    pub(crate) const fn are_remote(&self) -> bool {
+        matches!(self.source, Source::Remote)
+    }
+
+    /// The users that are here. A realm that is given one has all its users here.
+    fn local(&mut self) -> &mut Local {
+        if self.are_remote() {
+            self.source = Source::Local(Local::default());
+        }
+        match &mut self.source {
+            Source::Local(local) => local,
+            Source::Remote => unreachable!("it was replaced"),
         }
     }
 
@@ -71,16 +85,10 @@ impl Keys {
     /// RFC 8265 §4.2.
     pub fn add_user(&mut self, name: &str, password: &str) -> Result<(), NotOpaque> {
         let prepared_name = prepared(name).ok_or(NotOpaque::Name)?;
-        let prepared = prepared(password).ok_or(NotOpaque::Password)?;
-        let written = (*prepared != *password).then(|| Zeroizing::new(password.to_owned()));
-        let prepared = Zeroizing::new(prepared.into_owned());
-        self.has_spellings |= written.is_some();
+        let user = User::with_password(password)?;
         let own = self.own_name(&prepared_name).to_owned();
         let spelled = self.own_name(name).to_owned();
-        if spelled != own {
-            self.spellings.insert(spelled, own.clone());
-        }
-        self.users.insert(own, User::Password { prepared, written });
+        self.local().add(own, spelled, user);
         Ok(())
     }
 
@@ -88,17 +96,15 @@ impl Keys {
     /// Such a user can sign with this realm only. As long as there is one, SHA-256 keys are offered
     /// to no client: when they are offered, the server does not know yet which user asks.
     pub fn add_key(&mut self, name: &str, key: [u8; 16]) {
-        let user = User::Key {
-            md5: Key::precomputed(&key),
-            spelled: name.to_owned(),
-        };
-        self.users.insert(self.own_name(name).to_owned(), user);
+        let own = self.own_name(name).to_owned();
+        self.local()
+            .add(own.clone(), own, User::with_key(name, key));
     }
 
     /// Adds a secret whose owner may mint time-limited credentials. All secrets are good at once,
     /// so that they can be rotated.
     pub fn add_secret(&mut self, secret: &[u8]) {
-        self.secrets.push(Secret::new(secret));
+        self.local().add_secret(secret);
     }
 
     /// The realm.
@@ -108,7 +114,10 @@ impl Keys {
 
     /// Whether nobody can authenticate: a STUN-only server.
     pub fn is_empty(&self) -> bool {
-        self.users.is_empty() && self.secrets.is_empty()
+        match &self.source {
+            Source::Local(local) => local.is_empty(),
+            Source::Remote => false,
+        }
     }
 
     /// A user's name without this realm: `alice` of `alice@example.org` in `example.org`, and any
@@ -122,38 +131,47 @@ impl Keys {
 
     /// Whether every user has a password, and so a SHA-256 key and a key in another realm.
     pub(crate) fn has_passwords(&self) -> bool {
-        let mut users = self.users.values();
-        users.all(|user| matches!(user, User::Password { .. }))
+        match &self.source {
+            Source::Local(local) => local.has_passwords(),
+            Source::Remote => false,
+        }
     }
 
     /// The names of users without the realm, if all names that may come are known beforehand. The
     /// names of time-limited credentials are not: they contain their expiry.
     pub(crate) fn names(&self) -> Option<impl Iterator<Item = &str>> {
-        let names = self.users.keys().chain(self.spellings.keys());
-        let names = names.map(String::as_str);
-        self.secrets.is_empty().then_some(names)
+        match &self.source {
+            Source::Local(local) => local.names(),
+            Source::Remote => None,
+        }
     }
 
     /// The key that signed a message in the name of a user, given without the realm. It is made
-    /// ready for the answer.
+    /// ready for the answer. `fetched` is what a store has of the user, if the users are there.
     ///
     /// The time that a refusal takes must not tell which users are known. So the number of tries
     /// depends only on the name and on all keys of the realm, not on whether the name is a user's.
     /// A try is a hash over name, realm and password, and an HMAC over the message. There is one
-    /// try, two in a realm where some password was written otherwise than OpaqueString leaves it,
-    /// and before them two per secret for a name with an expiry in the future.
+    /// try, two in a realm where some password was (or may be) written otherwise than OpaqueString
+    /// leaves it, and before them two per secret for a name with an expiry in the future.
     pub(crate) fn authenticate(
         &self,
         user: &str,
         unix: Duration,
         proof: Proof<'_>,
+        fetched: Option<&User>,
     ) -> Result<MacKey, Reject> {
-        let known = self.users.get(self.prepared_name(user));
-        let by_secret = self.by_secret(user, unix, proof);
+        let (known, by_secret, has_spellings) = match &self.source {
+            Source::Local(local) => {
+                let by_secret = local.by_secret(user, unix, proof);
+                (local.find(user), by_secret, local.has_spellings())
+            }
+            Source::Remote => (fetched, Err(Reject::UnknownUser), true),
+        };
         if known.is_none() && by_secret.is_ok() {
             return by_secret;
         }
-        let own = self.by_own_key(known, proof);
+        let own = User::own_key(known, &self.realm, has_spellings, proof);
         if known.is_some() {
             own.ok_or(Reject::BadIntegrity)
         } else {
@@ -161,72 +179,17 @@ impl Keys {
         }
     }
 
-    /// The key, if the user's password or key signed. For an unknown user an empty password is
-    /// tried.
-    fn by_own_key(&self, known: Option<&User>, proof: Proof<'_>) -> Option<MacKey> {
-        let (prepared, written) = match known {
-            Some(User::Password { prepared, written }) => (&***prepared, written.as_ref()),
-            Some(User::Key { .. }) | None => ("", None),
-        };
-        let derived = proof.derive(prepared);
-        let first = if let Some(User::Key { md5, spelled }) = known {
-            let is_meant = spelled == proof.username && *self.realm == *proof.realm;
-            let is_md5 = proof.algorithms.password != PasswordAlgorithm::SHA256;
-            let signed = proof.by(if is_meant { md5 } else { &derived });
-            signed.filter(|_| is_meant && is_md5)
-        } else {
-            proof.by(&derived)
-        };
-        let is_done = !self.has_spellings || known.is_some() && first.is_some();
-        if is_done {
-            return first;
-        }
-        let second = proof.by(&proof.derive(written.map_or(prepared, |written| written)));
-        first.or(second.filter(|_| written.is_some()))
-    }
-
-    /// The key, if the owner of a secret minted the credential. All secrets and both hashes are
-    /// tried, since nothing in the credential names them.
-    fn by_secret(&self, user: &str, unix: Duration, proof: Proof<'_>) -> Result<MacKey, Reject> {
-        if self.secrets.is_empty() {
-            return Err(Reject::UnknownUser);
-        }
-        let TimeLimited { expiry, .. } = TimeLimited::read(user)?;
-        if expiry <= unix {
-            return Err(Reject::Expired {
-                since: unix - expiry,
-            });
-        }
-        let both = [Mint::Sha1, Mint::Sha256];
-        self.secrets
-            .iter()
-            .flat_map(|secret| both.map(|mint| secret.password(mint, proof.username)))
-            .find_map(|password| proof.by(&proof.derive(&password)))
-            .ok_or(Reject::BadIntegrity)
-    }
-
-    /// The user's name of which this is another spelling, or the name itself.
-    fn prepared_name<'a>(&'a self, user: &'a str) -> &'a str {
-        self.spellings.get(user).map_or(user, String::as_str)
-    }
-
     /// The account that a name without the realm counts against: all time-limited names of one
     /// person are one account.
     pub(crate) fn account<'a>(&'a self, user: &'a str) -> &'a str {
-        let user = self.prepared_name(user);
-        if self.users.contains_key(user) {
-            return user;
+        match &self.source {
+            // The realm may be written before the expiry.
+            Source::Local(local) => match local.account(user) {
+                Ok(user) => user,
+                Err(name) => self.own_name(name),
+            },
+            Source::Remote => user,
         }
-        let limited = TimeLimited::read(user).ok();
-        let name = limited.and_then(|limited| limited.name);
-        // The realm may be written before the expiry.
-        name.map_or(user, |name| self.own_name(name))
-    }
-}
-
-impl std::fmt::Debug for User {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("User(***)")
     }
 }
 
@@ -354,7 +317,7 @@ mod tests {
                 },
             };
             TRIES.set(0);
-            let refused = keys.authenticate(name, Duration::from_secs(1_800_000_000), proof);
+            let refused = keys.authenticate(name, Duration::from_secs(1_800_000_000), proof, None);
             refused.unwrap_err();
             TRIES.get()
         };

@@ -25,6 +25,7 @@ mod data;
 mod drop_reason;
 mod effects;
 mod endings;
+mod keyring;
 pub mod keys;
 mod mobility;
 mod nat_discovery;
@@ -50,6 +51,7 @@ mod snapshot;
 mod source_prefix;
 mod timers;
 mod verdict;
+mod waiting;
 
 pub use address::{AllocationId, ClientTuple, PeerAddr, RelayId};
 pub use allocation::Traffic;
@@ -58,6 +60,7 @@ pub use command::{Answer, Command, Listed, Selection};
 pub use config::{Config, IcmpTold, Limits, PortRange, RelayAddress, Rules};
 pub use counters::Counters;
 pub use drop_reason::DropReason;
+pub use keyring::{NoKey, UserName};
 pub use keys::{Keys, is_opaque};
 pub use mobility::{Arrival, Mail, ShardId, Whereabouts};
 pub use nat_discovery::{

@@ -7,13 +7,13 @@
 //! it as unknown.
 
 mod line;
-mod link;
 mod note;
+mod partners;
 mod window;
 
 pub(crate) use line::{Line, Lines};
-pub(crate) use link::Link;
 pub(crate) use note::{Errand, LENGTH};
+pub(crate) use partners::Partners;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};

@@ -11,7 +11,8 @@
 //!    every IPv4 address that a tunnel or a translator would read out of an IPv6 one is judged
 //!    beside it, with the same port. All of these *faces* must pass.
 //! 2. A face passes if the IANA registries call it globally reachable and it is not this host.
-//!    Everything else an operator allows by name, and what the operator denies stays denied.
+//!    Everything else an operator allows by name, and what the operator denies stays denied. An
+//!    entry that reaches over the edge of a special block, such as 0.0.0.0/0, does not name it.
 //!
 //! The only addresses of this host open without a name are its relayed transport addresses, where
 //! two clients of one server meet; see [`Permit::OwnRelay`].
@@ -39,7 +40,7 @@
 //! assert_eq!(
 //!     format!("{denial:#}"),
 //!     "denied: 10.1.2.4, inside the address (NAT64, RFC 6052), lies in 10.0.0.0/8, \
-//!      Private-Use (RFC 1918); only an allow entry opens it",
+//!      Private-Use (RFC 1918); only an allow entry inside that opens it",
 //! );
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -53,7 +54,9 @@ mod special;
 mod tests;
 
 use std::iter;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
+
+use wire::NotOneHost;
 
 pub(crate) use face::is_tunnelled;
 pub use face::{Face, Form};
@@ -146,8 +149,8 @@ impl Policy {
         if let Some(entry) = named_by(&self.deny, ip, port) {
             return Err(Rule::DenyList(entry));
         }
-        let listed = named_by(&self.allow, ip, port);
-        if self.mode == Mode::AllowList && listed.is_none() {
+        let listed = || self.allow.iter().filter(|entry| entry.contains(ip, port));
+        if self.mode == Mode::AllowList && listed().next().is_none() {
             return Err(Rule::NotListed);
         }
         // Only the address itself leads to the server's own table. An embedded one leaves the
@@ -155,8 +158,17 @@ impl Policy {
         if face.is_outer() && self.own.relays_at(ip, port) {
             return Ok(Permit::OwnRelay);
         }
-        if let Some(entry) = listed {
-            return Ok(Permit::Listed(entry));
+        // All of loopback is this host, so that its network names it as well as each address does.
+        let is_own = self.own.has(ip) && !ip.is_loopback();
+        let means = |entry: &&Network| {
+            if is_own {
+                entry.is_one_host()
+            } else {
+                entry.means(ip)
+            }
+        };
+        if let Some(entry) = listed().find(means) {
+            return Ok(Permit::Listed(*entry));
         }
         if self.own.has(ip) {
             return Err(Rule::OwnAddress);
@@ -192,16 +204,12 @@ fn require_one_host(ip: IpAddr, port: u16) -> Result<(), Rule> {
     if port == 0 {
         return Err(Rule::PortZero);
     }
-    if ip.is_unspecified() {
-        return Err(Rule::Unspecified);
+    match NotOneHost::of(ip) {
+        None => Ok(()),
+        Some(NotOneHost::Unspecified) => Err(Rule::Unspecified),
+        Some(NotOneHost::Multicast) => Err(Rule::Multicast),
+        Some(NotOneHost::Broadcast) => Err(Rule::Broadcast),
     }
-    if ip.is_multicast() {
-        return Err(Rule::Multicast);
-    }
-    if ip == IpAddr::V4(Ipv4Addr::BROADCAST) {
-        return Err(Rule::Broadcast);
-    }
-    Ok(())
 }
 
 /// The first entry that names the transport address.

@@ -90,7 +90,7 @@ pub enum PartnerNews {
     /// It has fallen silent, and NAT discovery is off until it is met again.
     Lost,
     /// A packet in its name was not obeyed. Reported at most once a minute.
-    Refused(PartnerFlaw),
+    Ignored(PartnerFlaw),
 }
 
 /// Why an allocation ended.

@@ -12,7 +12,7 @@ mod relocate;
 pub(crate) mod send;
 mod try_alternate;
 
-pub(crate) use answer::{Answer, Challenge, Head, NextTry};
+pub(crate) use answer::{Challenge, Head, NextTry, Outcome};
 pub(crate) use binding::{Origin, Success};
 
 use std::sync::Arc;
@@ -27,7 +27,7 @@ use wire::attributes::{
 use wire::{Attribute, Message, Method};
 
 use crate::auth::third_party::takes_token;
-use crate::auth::{self, Refused, Signed};
+use crate::auth::{self, NotSigned, Refusal, Signed};
 use crate::realms::RealmId;
 use crate::{
     ClientTuple, DropReason, Effect, Now, Outgoing, Reject, Report, Server, Transport, Verdict,
@@ -60,7 +60,7 @@ pub(crate) fn handle<'s>(
     }
 }
 
-type Handler = fn(&mut Server, Now, &Signed<'_>) -> Result<Answer, Reject>;
+type Handler = fn(&mut Server, Now, &Signed<'_>) -> Result<Outcome, Reject>;
 
 fn authenticated<'s>(
     server: &'s mut Server,
@@ -69,15 +69,22 @@ fn authenticated<'s>(
     message: Message<'_>,
     handler: Handler,
 ) -> Verdict<'s, 'static> {
+    if !server.keyring.waiting.is_empty() && server.awaits_key(client) {
+        return server.hold_for_key(client, message.as_bytes());
+    }
     let head = Head::of(&message);
     let signed = match auth::verify(server, now, client, message) {
         Ok(signed) => signed,
-        Err(mut refused) => {
+        Err(NotSigned::KeyAwaited(name)) => {
+            return server.await_key(now, client, name, message.as_bytes());
+        }
+        Err(NotSigned::KeyUnavailable) => return server.discard(DropReason::KeyUnavailable),
+        Err(NotSigned::Refused(mut refused)) => {
             let is_first =
                 message.method() == Method::Allocate && matches!(refused.reject, Reject::Challenge);
             if is_first && !server.rules.redirects.is_empty() {
                 let sent_on = try_alternate::stranger(server, client, &message);
-                refused = sent_on.map_or_else(Refused::from, |()| refused);
+                refused = sent_on.map_or_else(Refusal::from, |()| refused);
             }
             let realm = auth::realm_told(server, client, &message, &refused.reject);
             let draft = server.nonces.blank();
@@ -87,14 +94,14 @@ fn authenticated<'s>(
         }
     };
     match understood(&signed).and_then(|()| handler(server, now, &signed)) {
-        Ok(Answer::Later) => Verdict::Done,
-        Ok(Answer::Never(why)) => server.discard(why),
-        Ok(Answer::Elsewhere(host)) => {
+        Ok(Outcome::Later) => Verdict::Done,
+        Ok(Outcome::Never(why)) => server.discard(why),
+        Ok(Outcome::Elsewhere(host)) => {
             server.pass_to(host, client, message.as_bytes());
             Verdict::Done
         }
-        Ok(answer) => {
-            let contents = head.succeed(&mut server.reply, &answer, &signed.key);
+        Ok(outcome) => {
+            let contents = head.succeed(&mut server.reply, &outcome, &signed.key);
             Verdict::Answer(Outgoing::answer(client, contents))
         }
         Err(reject) => {
@@ -112,7 +119,7 @@ fn authenticated<'s>(
     }
 }
 
-fn write_refusal(server: &mut Server, head: &Head, refused: &Refused, realm: RealmId, nonce: &str) {
+fn write_refusal(server: &mut Server, head: &Head, refused: &Refusal, realm: RealmId, nonce: &str) {
     let challenge = Challenge {
         realm: server.rules.realms.name(realm),
         nonce,
@@ -124,7 +131,7 @@ fn write_refusal(server: &mut Server, head: &Head, refused: &Refused, realm: Rea
 }
 
 /// The USERNAME of a request, signed or not.
-fn claim<'a>(request: &Message<'a>) -> Option<&'a str> {
+fn named_user<'a>(request: &Message<'a>) -> Option<&'a str> {
     request.get().ok().flatten().map(|Username(user)| user)
 }
 
@@ -138,7 +145,7 @@ fn unauthenticated<'s>(
     client: ClientTuple,
     via: ClientTuple,
     request: &Message<'_>,
-    refused: Option<(Refused, RealmId)>,
+    refused: Option<(Refusal, RealmId)>,
 ) -> Verdict<'s, 'static> {
     let excess = server.reply.len().saturating_sub(request.as_bytes().len());
     if excess > 0 && !may_amplify(server, now, via, excess) {
@@ -154,7 +161,7 @@ fn unauthenticated<'s>(
             let whose = Whose {
                 client,
                 realm,
-                user: claim(request),
+                user: named_user(request),
             };
             report_refused(server, whose, &head, &refused.reject);
         }

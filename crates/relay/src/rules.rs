@@ -17,6 +17,7 @@ impl Server {
         self.nonces
             .adopt(rules.nonce_lifetime, self.offered.nonce_prefix);
         self.rules = rules;
+        self.keyring.forget_answers();
         self.judge_again();
     }
 
@@ -25,15 +26,6 @@ impl Server {
         let ids: Vec<AllocationId> = self.allocations.ids().collect();
         for id in ids {
             self.judge_peers_of(id);
-        }
-    }
-
-    /// Ends the permissions and channels of peers that the policy denies by now.
-    pub(crate) fn judge_peers_of(&mut self, id: AllocationId) {
-        let rules = Arc::clone(&self.rules);
-        self.end_denied_channels(id, &rules.policy);
-        if let Some(allocation) = self.allocations.get_mut(id) {
-            allocation.permissions.judge_again(&rules.policy);
         }
     }
 }

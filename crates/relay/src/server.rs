@@ -14,8 +14,9 @@ use crate::allocation::Allocation;
 use crate::allocations::Allocations;
 use crate::auth::Signed;
 use crate::effects::Effects;
+use crate::keyring::Keyring;
 use crate::mobility::{Guests, Tickets};
-use crate::nat_discovery::Link;
+use crate::nat_discovery::Partners;
 use crate::nonce::Nonces;
 use crate::request::{self, opening, send};
 use crate::routes::Routes;
@@ -74,13 +75,13 @@ pub struct Server {
     pub(crate) allocations: Allocations,
     pub(crate) routes: Routes,
     pub(crate) guests: Guests,
+    pub(crate) keyring: Keyring,
     /// The shard that passed the packet which is being handled, if it was passed.
     pub(crate) passed_by: Option<ShardId>,
     pub(crate) timers: Timers,
     /// Whether [`Timer::Reservations`] is armed.
     pub(crate) reservations_reminder: bool,
-    /// The partners that this shard keeps in touch with.
-    pub(crate) links: Vec<Link>,
+    pub(crate) partners: Partners,
     pub(crate) effects: Effects,
     pub(crate) counters: Counters,
     /// Where answers are written; grows to the longest and stays.
@@ -129,11 +130,12 @@ impl Server {
             tickets: Tickets::new(&config.secret),
             allocations: Allocations::new(hasher.clone(), rng.next_u32()),
             routes: Routes::new(hasher.clone()),
-            guests: Guests::new(hasher),
+            guests: Guests::new(hasher.clone()),
+            keyring: Keyring::new(hasher),
             passed_by: None,
             timers,
             reservations_reminder: reserved.is_some(),
-            links: Vec::new(),
+            partners: Partners::default(),
             effects: Effects::default(),
             counters: Counters::default(),
             reply: Vec::new(),
@@ -249,6 +251,7 @@ impl Server {
 
     /// A client's connection ended, and its allocation with it. RFC 8656 §3.1.
     pub fn handle_disconnected(&mut self, now: Instant, client: ClientTuple) {
+        self.keyring.waiting.end(client);
         self.lose_guest(client);
         self.lose(now, client);
     }
@@ -259,6 +262,7 @@ impl Server {
         for id in all {
             self.remove_allocation(now, id, EndCause::Shutdown);
         }
+        self.end_fetches();
         // Timers of other shards, or of the next server of this one, do not give these ports back.
         for (local, _) in self.timers.foreign_ports() {
             self.shared.ports.forget_foreign(local.ip(), local.port());
@@ -279,25 +283,21 @@ impl Server {
     fn end_what_is_due(&mut self, now: Now) {
         while let Some(timer) = self.timers.pop(now.mono) {
             match timer {
-                Timer::Partner(family) => self.remind_partner(now, family),
+                Timer::Partner(family) => {
+                    let (lines, effects) = (&self.shared.lines, &mut self.effects);
+                    let next = self.partners.handle_timeout(now, family, lines, effects);
+                    if let Some(next) = next {
+                        self.timers.arm(next, Timer::Partner(family));
+                    }
+                }
                 Timer::Relay(relay) => self.expire(now.mono, relay),
                 Timer::Channel(id, channel) => self.expire_channel(id, channel),
                 Timer::ForeignPort(local) => {
                     self.shared.ports.forget_foreign(local.ip(), local.port());
                 }
                 Timer::Reservations => self.expire_reservations(now.mono),
+                Timer::Key(name) => self.give_up_key(now, &name),
             }
-        }
-    }
-
-    fn expire_reservations(&mut self, now: Instant) {
-        for local in self.shared.reservations.expire(now) {
-            self.shared.ports.release(local.ip(), local.port());
-        }
-        let next = self.shared.reservations.next_deadline();
-        self.reservations_reminder = next.is_some();
-        if let Some(next) = next {
-            self.timers.arm(next, Timer::Reservations);
         }
     }
 
@@ -341,11 +341,13 @@ impl Server {
         self.allocations.of(client).is_some() || self.guests.has(client)
     }
 
-    /// Whether nothing is left of any allocation: a shard that drains waits for this.
+    /// Whether nothing is left of any allocation, and no request waits: a shard that drains waits
+    /// for this.
     pub fn is_idle(&self) -> bool {
         self.allocations.is_empty()
             && self.routes.is_empty()
             && self.guests.is_empty()
+            && self.keyring.is_idle()
             && self.effects.is_empty()
             && self.timers.is_idle()
     }

@@ -34,7 +34,9 @@ use crate::{Config, Now, ProcessSecret, Rules, ShardId, Shared};
 ///
 /// Not carried over:
 /// - effects and mail, as they are performed before, and packets that wait in a shard for mail of
-///   another: they are lost like any datagram, and a client sends its request again;
+///   another or for a key: they are lost like any datagram, and a client sends its request again;
+/// - keys from a store, and those that were asked for: they are fetched when they are needed again,
+///   and an answer to the process before is dropped by the caller;
 /// - the rest of the strangers' budget, which begins full as after a start;
 /// - the links to partners, which are met again within a minute;
 /// - random numbers and hash keys: every core has its own.

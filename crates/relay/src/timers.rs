@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use wire::{AddressFamily, ChannelNumber};
 
-use crate::{AllocationId, RelayId};
+use crate::{AllocationId, RelayId, UserName};
 
 /// The thing that a deadline is for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,6 +22,8 @@ pub(crate) enum Timer {
     Reservations,
     /// A keepalive to the partner of this family.
     Partner(AddressFamily),
+    /// A key that was asked for; boxed as rare, too.
+    Key(Box<UserName>),
 }
 
 /// Deadlines in order. A timer that is removed leaves nothing behind: a client that allocates and
@@ -69,7 +71,11 @@ impl Timers {
     pub(crate) fn foreign_ports(&self) -> impl Iterator<Item = (SocketAddr, Instant)> {
         self.queue.iter().filter_map(|(then, timer)| match timer {
             Timer::ForeignPort(local) => Some((**local, *then)),
-            Timer::Relay(_) | Timer::Channel(..) | Timer::Reservations | Timer::Partner(_) => None,
+            Timer::Relay(_)
+            | Timer::Channel(..)
+            | Timer::Reservations
+            | Timer::Partner(_)
+            | Timer::Key(_) => None,
         })
     }
 
@@ -78,7 +84,7 @@ impl Timers {
         let mut timers = self.queue.iter().map(|(_, timer)| timer);
         timers.all(|timer| match timer {
             Timer::ForeignPort(_) | Timer::Reservations | Timer::Partner(_) => true,
-            Timer::Relay(_) | Timer::Channel(..) => false,
+            Timer::Relay(_) | Timer::Channel(..) | Timer::Key(_) => false,
         })
     }
 

@@ -1,8 +1,9 @@
 //! The server's output: a verdict on each packet, and effects for everything else.
 
 use std::net::SocketAddr;
+use std::time::Instant;
 
-use crate::{DropReason, Mail, Outgoing, RelayId, Report, Route, ShardId};
+use crate::{DropReason, Mail, Outgoing, RelayId, Report, Route, ShardId, UserName};
 
 /// The outcome of the packet that was just handled. An answer borrows the server (`'s`), which
 /// wrote it; application data borrows the packet (`'p`), so that a whole batch can be handled before
@@ -58,6 +59,14 @@ pub enum Effect {
         /// Its id from now on.
         relay: RelayId,
     },
+    /// Ask the key store for a user, once at a time. The outcome goes to
+    /// [`crate::Server::handle_key`] whenever it comes; nothing but the user's requests waits.
+    FetchKey {
+        /// The user.
+        name: UserName,
+        /// When the server stops waiting for it.
+        deadline: Instant,
+    },
     /// Tell the operator.
     Report(Report),
 }
@@ -76,5 +85,5 @@ pub enum OpenError {
     NotLocal,
     /// The system refused for another reason.
     #[error("the system refused the socket")]
-    Refused,
+    System,
 }

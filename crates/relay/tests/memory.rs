@@ -71,7 +71,9 @@ fn ask(server: &mut Server, now: Now, tuple: ClientTuple, packet: &[u8]) {
             Effect::Send(outgoing) => granted |= is_success(&outgoing.contents),
             Effect::CloseRelay { .. } | Effect::Report(_) | Effect::Bind(_) | Effect::Unbind(_) => {
             }
-            Effect::Mail { .. } | Effect::AdoptRelay { .. } => panic!("nobody moves here"),
+            Effect::Mail { .. } | Effect::AdoptRelay { .. } | Effect::FetchKey { .. } => {
+                panic!("nobody moves here, and keys are at hand")
+            }
         }
     }
     assert!(granted);

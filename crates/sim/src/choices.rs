@@ -46,7 +46,7 @@ impl<'a> Choices<'a> {
     }
 
     /// Less than `limit`, which is at most 256.
-    pub(crate) fn below(&mut self, limit: usize) -> usize {
+    pub fn below(&mut self, limit: usize) -> usize {
         (usize::from(self.byte()) * limit) >> 8
     }
 

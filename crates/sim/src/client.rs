@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use relay::{AddressFamily, ChannelNumber, ClientTuple, Icmp, Transport};
+use relay::{AddressFamily, ChannelNumber, ClientTuple, Icmp, Rules, Transport};
 use wire::attributes::{
     ChannelNumberAttribute, Lifetime, Nonce, PasswordAlgorithms, Realm, RequestedAddressFamily,
     XorPeerAddress, XorRelayedAddress,
@@ -11,7 +11,7 @@ use wire::attributes::{
 use wire::{MacKey, Message, Method, RelayHeader};
 
 use crate::request::Credentials;
-use crate::{AccessGrant, Answer, Outcome, Request, World, seconds};
+use crate::{AccessGrant, Answer, Outcome, Peer, Request, World, seconds};
 
 /// A client. Its memory is in the [`World`], so that a test may copy this value freely.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -134,6 +134,13 @@ impl Client {
         }
     }
 
+    /// Sends application data to a peer, which gets it from the client's relayed address.
+    #[track_caller]
+    pub fn reaches(self, world: &mut World, peer: Peer, payload: &[u8]) {
+        let expected = peer.hears(self.relayed(world), payload);
+        assert_eq!(self.send(world, peer, payload), expected);
+    }
+
     /// Sends application data on a channel, bound or not.
     pub fn send_on(self, world: &mut World, channel: ChannelNumber, payload: &[u8]) -> Outcome {
         let mut packet = RelayHeader::channel_data(channel, payload.len()).to_vec();
@@ -142,6 +149,27 @@ impl Client {
             packet.resize(packet.len() + wire::padding(payload.len()), 0);
         }
         self.packet(world, &packet)
+    }
+}
+
+impl World {
+    /// A server of one shard with changed rules.
+    pub fn ruled(change: impl FnOnce(&mut Rules)) -> Self {
+        Self::with(|config| change(config.rules_mut()))
+    }
+
+    /// A server of one shard, and a client.
+    pub fn of_alice() -> (Self, Client) {
+        let mut world = Self::new();
+        let alice = world.client("alice");
+        (world, alice)
+    }
+
+    /// A server of one shard, a client and a peer.
+    pub fn of_alice_and_peer() -> (Self, Client, Peer) {
+        let (mut world, alice) = Self::of_alice();
+        let peer = world.peer();
+        (world, alice, peer)
     }
 }
 
@@ -154,6 +182,20 @@ impl Client {
     #[track_caller]
     pub fn ask(self, world: &mut World, request: Request) -> Answer {
         self.tell(world, request).answer()
+    }
+
+    /// Sends a request that must be granted.
+    #[track_caller]
+    pub fn succeeds(self, world: &mut World, request: Request) {
+        let answer = self.ask(world, request);
+        assert!(answer.is_success(), "{answer:?}");
+    }
+
+    /// Sends a request that must be answered with this error code.
+    #[track_caller]
+    pub fn hears_error(self, world: &mut World, code: u16, request: Request) {
+        let answer = self.ask(world, request);
+        assert_eq!(answer.code(), Some(code), "{answer:?}");
     }
 
     /// Sends a message, answered or not.

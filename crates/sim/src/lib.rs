@@ -42,7 +42,7 @@ pub use answer::Answer;
 pub use choices::{Choices, Dice};
 pub use client::Client;
 pub use clock::Clock;
-pub use outcome::Outcome;
+pub use outcome::{Outcome, assert_lost};
 pub use peer::Peer;
 pub use request::{AccessGrant, Proof, Request};
 pub use setting::{

@@ -71,3 +71,9 @@ impl Outcome {
         }
     }
 }
+
+/// Asserts that a packet was dropped, and why.
+#[track_caller]
+pub fn assert_lost(outcome: Outcome, why: DropReason) {
+    assert_eq!(outcome, Outcome::Lost(why));
+}

@@ -2,9 +2,9 @@
 
 use std::net::SocketAddr;
 
-use relay::Icmp;
+use relay::{ChannelNumber, Icmp};
 
-use crate::{Outcome, World};
+use crate::{Client, Outcome, World};
 
 /// A peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +28,20 @@ impl Peer {
     /// Sends a datagram to a relayed transport address.
     pub fn send(self, world: &mut World, relayed: SocketAddr, payload: &[u8]) -> Outcome {
         world.peer_sends(self.0, relayed, payload)
+    }
+
+    /// Sends a datagram to a client's relayed address; the client gets it in a Data indication.
+    #[track_caller]
+    pub fn reaches(self, world: &mut World, client: Client, payload: &[u8]) {
+        let outcome = self.send(world, client.relayed(world), payload);
+        assert_eq!(outcome, client.hears(self, payload));
+    }
+
+    /// The same, on a channel.
+    #[track_caller]
+    pub fn reaches_on(self, world: &mut World, client: Client, on: ChannelNumber, payload: &[u8]) {
+        let outcome = self.send(world, client.relayed(world), payload);
+        assert_eq!(outcome, client.hears_on(on, self, payload));
     }
 
     /// A router between a relayed transport address and this peer tells the server that a datagram

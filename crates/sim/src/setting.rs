@@ -22,7 +22,7 @@ pub const LOCAL_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2620, 0xfe, 0, 0, 0, 0, 
 pub const EXTERNAL: IpAddr = IpAddr::V4(Ipv4Addr::new(193, 0, 14, 7));
 
 /// The users that every world knows.
-const USERS: [&str; 3] = ["alice", "bob", "carol"];
+pub(crate) const USERS: [&str; 3] = ["alice", "bob", "carol"];
 
 /// The password of a user.
 pub fn password(user: &str) -> String {

@@ -2,6 +2,7 @@
 
 mod books;
 mod events;
+mod key_store;
 mod life;
 mod partner;
 mod people;
@@ -14,8 +15,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use relay::{
-    ChannelNumber, ClientTuple, Command, Config, Counters, EndCause, Now, RelayId, Report, Route,
-    Rules, Server, Shared,
+    ChannelNumber, ClientTuple, Command, Config, Counters, EndCause, Now, Reject, RelayId, Report,
+    Route, Rules, Server, Shared,
 };
 
 use crate::client::Memory;
@@ -43,6 +44,7 @@ pub struct World {
     transactions: u64,
     reports: Vec<Report>,
     post: post::Post,
+    key_store: key_store::KeyStore,
     /// The routes that a kernel beside the server would have, by its Bind and Unbind effects.
     routes: BTreeMap<RouteKey, Route>,
     /// Notes that wait for the partner.
@@ -110,6 +112,7 @@ impl World {
             transactions: 0,
             reports: Vec::new(),
             post: post::Post::default(),
+            key_store: key_store::KeyStore::default(),
             routes: BTreeMap::new(),
             to_partner: Vec::new(),
             late: Vec::new(),
@@ -170,6 +173,19 @@ impl World {
     /// The servers' reports since this was last asked.
     pub fn reports(&mut self) -> Vec<Report> {
         std::mem::take(&mut self.reports)
+    }
+
+    /// The refusal that is the only report since these were last asked for.
+    ///
+    /// # Panics
+    /// If there are others, or none.
+    #[track_caller]
+    pub fn refusal(&mut self) -> Reject {
+        let reports = self.reports();
+        let [Report::Refused { reject, .. }] = &reports[..] else {
+            panic!("not one refusal but {reports:?}");
+        };
+        reject.clone()
     }
 
     /// Why allocations ended, among the reports since these were last asked for.

@@ -1,6 +1,23 @@
 //! The attributes, each a small type of its own. RFC 8489 §14, RFC 8656 §18, RFC 7635 §6,
 //! RFC 8016 §3.3, RFC 5780 §7.
 
+/// An attribute whose value is any bytes.
+macro_rules! opaque {
+    ($name:ident = $code:literal) => {
+        impl<'a> crate::Attribute<'a> for $name<'a> {
+            const TYPE: u16 = $code;
+
+            fn decode(value: &'a [u8], _: crate::TransactionId) -> Result<Self, crate::Malformed> {
+                Ok(Self(value))
+            }
+
+            fn encode(&self, value: &mut Vec<u8>, _: crate::TransactionId) {
+                value.extend_from_slice(self.0);
+            }
+        }
+    };
+}
+
 mod access_token;
 mod address;
 mod address_error_code;

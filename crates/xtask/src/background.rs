@@ -38,6 +38,11 @@ impl Background {
         }
     }
 
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Waits for its end and prints what it wrote.
     pub(crate) fn join(mut self) -> Result<(), Failure> {
         let status = self.child.wait();
@@ -85,7 +90,7 @@ mod tests {
         command.arg("60");
         let directory = tempfile::tempdir().unwrap();
         let background = Background::start(&mut command, directory.path().join("output")).unwrap();
-        let process = format!("/proc/{}", background.child.id());
+        let process = format!("/proc/{}", background.id());
         assert!(Path::new(&process).exists());
         drop(background);
         assert!(!Path::new(&process).exists());

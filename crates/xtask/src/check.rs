@@ -1,12 +1,14 @@
 //! The checks that read the sources, without running them.
 
+use std::process::Command;
+
 use clap::ValueEnum;
 
-use crate::command::{cargo, run as run_program};
+use crate::command::{cargo, kept_tool, run as run_program};
 use crate::failure::Failure;
 use crate::steps::Steps;
 use crate::workspace::Workspace;
-use crate::{layers, licences, links, paths, promised, purity, stale};
+use crate::{layers, links, paths, promised, purity};
 
 /// The checks, quickest first.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -17,39 +19,49 @@ pub(crate) enum Check {
     Layers,
     /// The pure crates are fenced, and nothing below them has a clock, a socket, a thread or dice
     Purity,
-    /// Every package of the graph has a licence that deny.toml allows
-    Licences,
-    /// Every declared dependency is used
-    Stale,
     /// No file names a path of somebody's machine
     Paths,
     /// Links between our documents lead somewhere
     Links,
     /// Every test that the documents name exists, and every obligation of docs/conformance.md has a test or a reason
     Promised,
+    /// Every package of the graph has a licence and a source that deny.toml allows (cargo-deny)
+    Licences,
+    /// Every declared dependency is used (cargo-machete)
+    Stale,
     /// Clippy has nothing to say
     Clippy,
     /// Documentation builds, private items included, and its links lead somewhere
     Docs,
 }
 
-/// Runs the named checks, or all of them; one that fails does not stop the others.
+/// Runs the chosen checks; one that fails does not stop the others.
 pub(crate) fn run(
-    named: &[Check],
+    chosen: impl Fn(Check) -> bool,
     workspace: &Workspace,
     steps: &mut Steps,
 ) -> Result<(), Failure> {
-    for check in Check::value_variants() {
-        if named.is_empty() || named.contains(check) {
-            // Steps remembers the failure.
-            let _ = steps.run(check.name(), || check.verdict(workspace));
-        }
+    for check in Check::value_variants()
+        .iter()
+        .filter(|check| chosen(**check))
+    {
+        // Steps remembers the failure.
+        let _ = steps.run(check.name(), || check.verdict(workspace));
     }
     steps.all_passed()
 }
 
 impl Check {
-    fn name(self) -> &'static str {
+    /// Whether it compiles a tool or the workspace.
+    pub(crate) const fn compiles(self) -> bool {
+        matches!(
+            self,
+            Self::Licences | Self::Stale | Self::Clippy | Self::Docs
+        )
+    }
+
+    /// Its name on the command line and above its output.
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Format => "format",
             Self::Layers => "layers",
@@ -69,33 +81,40 @@ impl Check {
             Self::Format => run_program(cargo(workspace).args(["fmt", "--all", "--check"])),
             Self::Layers => layers::check(workspace),
             Self::Purity => purity::check(workspace),
-            Self::Licences => licences::check(workspace),
-            Self::Stale => stale::check(workspace),
+            Self::Licences => {
+                let mut deny = kept_tool(workspace, "cargo-deny", "0.20.2")?;
+                run_program(
+                    deny.args("--locked --workspace check licenses bans sources".split(' ')),
+                )
+            }
+            Self::Stale => {
+                let mut machete = kept_tool(workspace, "cargo-machete", "0.9.2")?;
+                run_program(machete.args(["--with-metadata", "--skip-target-dir"]))
+            }
             Self::Paths => paths::check(workspace),
             Self::Links => links::check(workspace),
             Self::Promised => promised::check(workspace),
-            Self::Clippy => run_program(cargo(workspace).args([
-                "clippy",
-                "--workspace",
-                "--all-targets",
-                "--all-features",
-                "--",
-                "-D",
-                "warnings",
-            ])),
-            Self::Docs => run_program(
-                cargo(workspace)
-                    .args([
-                        "doc",
-                        "--workspace",
-                        "--all-features",
-                        "--no-deps",
-                        "--document-private-items",
-                    ])
-                    .env("RUSTDOCFLAGS", "-D warnings"),
-            ),
+            Self::Clippy => {
+                let clippy = "clippy --workspace --all-targets --all-features -- -D warnings";
+                run_program(apart(workspace).args(clippy.split(' ')))
+            }
+            Self::Docs => {
+                let doc = "doc --workspace --all-features --no-deps --document-private-items";
+                run_program(
+                    apart(workspace)
+                        .args(doc.split(' '))
+                        .env("RUSTDOCFLAGS", "-D warnings"),
+                )
+            }
         }
     }
+}
+
+/// Cargo with a build directory of its own: in the common one it would hold up the tests that run at the same time.
+fn apart(workspace: &Workspace) -> Command {
+    let mut cargo = cargo(workspace);
+    cargo.env("CARGO_TARGET_DIR", workspace.target().join("checks"));
+    cargo
 }
 
 #[cfg(test)]

@@ -78,3 +78,33 @@ pub(crate) fn line(command: &Command) -> String {
         .collect::<Vec<_>>()
         .join(" ")
 }
+
+/// A cargo subcommand of others, in the version that we have tried, built unless it is there.
+///
+/// A debug build is a third of the work, and quick enough for a workspace of this size.
+pub(crate) fn kept_tool(
+    workspace: &Workspace,
+    name: &str,
+    version: &str,
+) -> Result<Command, Failure> {
+    let tools = workspace.target().join("tools");
+    let mut install = cargo(workspace);
+    install.args([
+        "install",
+        "--quiet",
+        "--locked",
+        "--debug",
+        name,
+        "--version",
+        version,
+    ]);
+    install
+        .arg("--root")
+        .arg(&tools)
+        .arg("--target-dir")
+        .arg(tools.join("build"));
+    run(install.env("CARGO_PROFILE_DEV_DEBUG", "false"))?;
+    let mut tool = Command::new(tools.join("bin").join(name));
+    tool.current_dir(workspace.root());
+    Ok(tool)
+}

@@ -1,12 +1,11 @@
 //! Links between the project's own documents: each must lead to something.
 
-use std::fs;
 use std::path::Path;
 
 use ignore::Walk;
 
 use crate::failure::Failure;
-use crate::workspace::Workspace;
+use crate::workspace::{self, Workspace};
 
 /// Follows the relative links of every Markdown file.
 pub(crate) fn check(workspace: &Workspace) -> Result<(), Failure> {
@@ -14,10 +13,7 @@ pub(crate) fn check(workspace: &Workspace) -> Result<(), Failure> {
     for entry in Walk::new(workspace.root()) {
         let path = entry?.into_path();
         if path.extension().is_some_and(|extension| extension == "md") {
-            let text = fs::read_to_string(&path).map_err(|source| Failure::File {
-                path: path.clone(),
-                source,
-            })?;
+            let text = workspace::read(&path)?;
             let directory = path.parent().unwrap_or(Path::new(""));
             let lost = targets(&text).filter(|target| !directory.join(target).exists());
             findings

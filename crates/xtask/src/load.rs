@@ -7,14 +7,15 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
+use crate::background::Background;
 use crate::command::{cargo, output, run};
 use crate::failure::Failure;
 use crate::flood::{self, Flood};
-use crate::workspace::Workspace;
+use crate::workspace::{self, Workspace};
 
 /// The size of the load.
 #[derive(Clone, Copy, clap::Args)]
@@ -72,24 +73,24 @@ fn compare(load: Load, workspace: &Workspace) -> Result<(), Failure> {
 
 /// CPU seconds of the server per million relayed packets.
 fn cost(server: &mut Command, load: Load) -> Result<f64, Failure> {
-    let server = Ended::start(server)?;
+    let server = start(server)?;
     let mut peer = pinned("1", "turnutils_peer");
-    let _peer = Ended::start(peer.args(["-L", LOOPBACK, "-p", PEER_PORT]))?;
-    sleep(SETTLE);
-    let before = server.cpu_seconds()?;
+    let _peer = start(peer.args(["-L", LOOPBACK, "-p", PEER_PORT]))?;
+    sleep(START_UP);
+    let before = cpu_seconds(&server)?;
     let mut client = pinned("1", "turnutils_uclient");
-    client.args([
-        "-c", "-u", USER, "-w", PASSWORD, "-z", "1", "-e", LOOPBACK, "-r", PEER_PORT,
-    ]);
-    client.args([
-        "-m",
-        &load.clients.to_string(),
-        "-n",
-        &load.messages.to_string(),
-    ]);
-    client.args(["-l", &load.length.to_string(), LOOPBACK]);
+    let Load {
+        clients,
+        messages,
+        length,
+        ..
+    } = load;
+    let line = format!(
+        "-c -u {USER} -w {PASSWORD} -z 1 -e {LOOPBACK} -r {PEER_PORT} -m {clients} -n {messages} -l {length} {LOOPBACK}"
+    );
+    client.args(line.split(' '));
     let told = output(&mut client)?;
-    let spent = server.cpu_seconds()? - before;
+    let spent = cpu_seconds(&server)? - before;
     // Each message passes the server on its way out, and each that came back once more.
     let packets = last_number(&told, "tot_send_msgs=") + last_number(&told, "tot_recv_msgs=");
     Ok(spent / packets * 1e6)
@@ -103,30 +104,11 @@ fn hairpin_command(binary: &Path, config: &Path) -> Command {
 
 fn coturn_command(place: &Path) -> Command {
     let mut command = pinned("0", "turnserver");
-    command.args([
-        "-n",
-        "--no-cli",
-        "--no-tls",
-        "--no-dtls",
-        "--lt-cred-mech",
-        "--realm",
-        "load.test",
-    ]);
-    command.args([
-        "--user",
-        &format!("{USER}:{PASSWORD}"),
-        "-L",
-        LOOPBACK,
-        "-E",
-        LOOPBACK,
-    ]);
-    command.args([
-        "--allow-loopback-peers",
-        "--relay-threads",
-        "1",
-        "--log-file",
-        "stdout",
-    ]);
+    let line = format!(
+        "-n --no-cli --no-tls --no-dtls --lt-cred-mech --realm load.test --user {USER}:{PASSWORD} \
+         -L {LOOPBACK} -E {LOOPBACK} --allow-loopback-peers --relay-threads 1 --log-file stdout"
+    );
+    command.args(line.split(' '));
     command
         .arg("--pidfile")
         .arg(place.join("pid"))
@@ -150,48 +132,24 @@ fn write(place: &Path, config: &Path) -> Result<(), Failure> {
     fs::write(config, CONFIG).map_err(failure)
 }
 
-/// A program that is killed when this value is dropped.
-struct Ended(Child);
-
-impl Ended {
-    fn start(command: &mut Command) -> Result<Self, Failure> {
-        let child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
-        let child = child.map_err(|source| Failure::Spawn {
-            command: "taskset".into(),
-            source,
-        })?;
-        sleep(SETTLE);
-        Ok(Self(child))
-    }
-
-    /// User and system time so far; `taskset` has become the program itself.
-    fn cpu_seconds(&self) -> Result<f64, Failure> {
-        let path = format!("/proc/{}/stat", self.0.id());
-        let stat = fs::read_to_string(&path).map_err(|source| Failure::File {
-            path: path.into(),
-            source,
-        })?;
-        // The second field, a name in parentheses, may hold spaces. proc_pid_stat(5)
-        let after_name = stat.rsplit(')').next().unwrap_or_default();
-        let ticks = after_name
-            .split_whitespace()
-            .skip(11)
-            .take(2)
-            .filter_map(|field| field.parse::<f64>().ok());
-        Ok(ticks.sum::<f64>() / TICKS_PER_SECOND)
-    }
+/// Starts a program whose output nobody reads.
+fn start(command: &mut Command) -> Result<Background, Failure> {
+    let program = Background::start(command.stdin(Stdio::null()), "/dev/null".into());
+    sleep(START_UP);
+    program
 }
 
-impl Drop for Ended {
-    fn drop(&mut self) {
-        // The program may have ended already.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+/// User and system time of a program so far; `taskset` has become the program itself.
+fn cpu_seconds(program: &Background) -> Result<f64, Failure> {
+    let stat = workspace::read(Path::new(&format!("/proc/{}/stat", program.id())))?;
+    // The second field, a name in parentheses, may hold spaces. proc_pid_stat(5)
+    let after_name = stat.rsplit(')').next().unwrap_or_default();
+    let ticks = after_name
+        .split_whitespace()
+        .skip(11)
+        .take(2)
+        .filter_map(|field| field.parse::<f64>().ok());
+    Ok(ticks.sum::<f64>() / TICKS_PER_SECOND)
 }
 
 /// The number behind the last place where `name` stands: the client repeats its totals.
@@ -212,7 +170,7 @@ const LOOPBACK: &str = "127.0.0.1";
 const PEER_PORT: &str = "3490";
 const USER: &str = "alice";
 const PASSWORD: &str = "wonderland";
-const SETTLE: Duration = Duration::from_millis(500);
+const START_UP: Duration = Duration::from_millis(500);
 
 /// The unit of the kernel's accounts, which is the same for every program.
 const TICKS_PER_SECOND: f64 = 100.0;

@@ -1,8 +1,8 @@
 //! The project's own checks and its test command: `cargo xtask`.
 //!
 //! A *step* is a name and a verdict. Steps that read the workspace are values in, findings out, each in a file of its
-//! own ([`layers`], [`purity`], [`licences`], [`stale`], [`paths`], [`links`], [`promised`]); the rest run a program
-//! ([`check`], [`suite`], [`tools`], [`load`]). [`steps`] times them and sums up.
+//! own ([`layers`], [`purity`], [`paths`], [`links`], [`promised`]); the rest run a program ([`check`], [`suite`],
+//! [`tools`], [`load`]). [`steps`] times them and sums up.
 
 mod background;
 mod check;
@@ -11,15 +11,14 @@ mod command;
 mod failure;
 mod flood;
 mod layers;
-mod licences;
 mod links;
 mod load;
 mod namespaces;
+mod one_test;
 mod paths;
 mod promised;
 mod purity;
 mod python;
-mod stale;
 mod steps;
 mod suite;
 mod tools;
@@ -53,7 +52,10 @@ enum Task {
     ///
     /// As root on Debian, missing tools are installed. Otherwise the line that installs them is printed and the command
     /// fails: no test is skipped for want of a tool.
-    Test,
+    Test {
+        /// Only the tests with this in their names, in debug; nothing is installed outside of target/
+        name: Option<String>,
+    },
     /// Installs what the tests need and nothing else
     Tools,
     /// Measures what a relayed packet costs, against Debian's coturn (package coturn) in the same run, or what a flood
@@ -65,8 +67,12 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let mut steps = Steps::default();
     let outcome = Workspace::load().and_then(|workspace| match arguments.task {
-        Task::Check { checks } => check::run(&checks, &workspace, &mut steps),
-        Task::Test => suite::run(&workspace, &mut steps),
+        Task::Check { checks } => {
+            let chosen = |check| checks.is_empty() || checks.contains(&check);
+            check::run(chosen, &workspace, &mut steps)
+        }
+        Task::Test { name: None } => suite::run(&workspace, &mut steps),
+        Task::Test { name: Some(part) } => one_test::run(&part, &workspace, &mut steps),
         Task::Load(load) => load::measure(load, &workspace),
         Task::Tools => steps.run("tools", || tools::install(&workspace)),
     });

@@ -6,31 +6,31 @@
 //! is none.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ignore::Walk;
 
 use crate::failure::Failure;
-use crate::workspace::Workspace;
+use crate::workspace::{self, Workspace};
 
 /// Looks every named test up in the sources.
 pub(crate) fn check(workspace: &Workspace) -> Result<(), Failure> {
     let tests = tests_below(workspace.root())?;
+    let tests = tests.into_iter().map(|test| test.name).collect();
     let mut findings = Vec::new();
-    for (document, judge) in DOCUMENTS {
+    for (document, faults) in DOCUMENTS {
         let text = workspace.read(document)?;
         let found = text.lines().filter(|line| line.starts_with('|'));
-        let found = found.flat_map(|row| judge(row, &tests));
+        let found = found.flat_map(|row| faults(row, &tests));
         findings.extend(found.map(|finding| format!("{document}: {finding}")));
     }
     Failure::unless_empty(findings)
 }
 
 /// Finds the faults in a row of a document's tables.
-type Judge = fn(&str, &BTreeSet<String>) -> Vec<String>;
+type Faults = fn(&str, &BTreeSet<String>) -> Vec<String>;
 
-const DOCUMENTS: [(&str, Judge); 4] = [
+const DOCUMENTS: [(&str, Faults); 4] = [
     ("README.md", feature),
     ("SECURITY.md", feature),
     ("docs/clients.md", feature),
@@ -99,13 +99,24 @@ fn is_sentence(name: &str) -> bool {
             .all(|letter| letter.is_ascii_alphanumeric() || letter == '_')
 }
 
-/// The names of all test functions.
-fn tests_below(root: &Path) -> Result<BTreeSet<String>, Failure> {
+/// A test function.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Test {
+    pub(crate) name: String,
+    pub(crate) file: PathBuf,
+}
+
+/// All test functions, but for the ignored ones that the test command does not run either.
+pub(crate) fn tests_below(root: &Path) -> Result<BTreeSet<Test>, Failure> {
     let mut tests = BTreeSet::new();
     for entry in Walk::new(root) {
-        let path = entry?.into_path();
-        if path.extension().is_some_and(|extension| extension == "rs") {
-            tests.extend(tests_in(&read(&path)?));
+        let file = entry?.into_path();
+        if file.extension().is_some_and(|extension| extension == "rs") {
+            let names = tests_in(&workspace::read(&file)?);
+            tests.extend(names.into_iter().map(|name| Test {
+                name,
+                file: file.clone(),
+            }));
         }
     }
     Ok(tests)
@@ -128,13 +139,6 @@ fn tests_in(source: &str) -> Vec<String> {
         }
     }
     tests
-}
-
-fn read(path: &Path) -> Result<String, Failure> {
-    fs::read_to_string(path).map_err(|source| Failure::File {
-        path: path.to_owned(),
-        source,
-    })
 }
 
 #[cfg(test)]

@@ -25,15 +25,7 @@ pub(crate) fn install(workspace: &Workspace) -> Result<(), Failure> {
         .args(["-m", "venv", "--clear"])
         .arg(&venv))?;
     run(Command::new(&interpreter)
-        .args([
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-            "--only-binary",
-            ":all:",
-        ])
+        .args("-m pip install --quiet --disable-pip-version-check --only-binary :all:".split(' '))
         .args(["--require-hashes", "--requirement"])
         .arg(workspace.root().join(REQUIREMENTS)))?;
     fs::write(&stamp, wanted).map_err(|source| Failure::File {

@@ -1,58 +1,74 @@
 //! The README's test command: it installs what the tests need, runs the checks and then every test.
 
-use std::path::PathBuf;
+use std::env;
 use std::process::Command;
 
+use clap::ValueEnum;
+
 use crate::background::Background;
+use crate::check::{self, Check};
 use crate::command::{cargo, path_with_sbin, run as run_program};
 use crate::failure::Failure;
 use crate::steps::Steps;
 use crate::workspace::Workspace;
-use crate::{check, clients, python, tools};
+use crate::{clients, python, tools};
 
 /// Runs all of it. The tests run even if a check fails.
 ///
-/// Calls of ten minutes hardly use the machine: they begin as soon as there is a server, and go on
-/// beside the checks and the other tests.
+/// The calls of ten minutes decide how long it takes, and hardly use the machine: all that they need is built side by
+/// side, and everything else goes on beside them. Checks that compile leave the processors to the tests.
 pub(crate) fn run(workspace: &Workspace, steps: &mut Steps) -> Result<(), Failure> {
-    steps.run("tools", || tools::install(workspace))?;
     // The tests that run the server run the build that an operator would.
-    steps.run("release", || {
-        run_program(cargo(workspace).args(["build", "--release", "--bin", "hairpin"]))
-    })?;
-    // Built beforehand, so that the calls do not wait for the checks to leave the build directory.
+    let mut release = cargo(workspace);
+    release.args(["build", "--release", "--bin", "hairpin"]);
+    let release = Background::start(&mut release, workspace.target().join("release.log"))?;
+    steps.run("tools", || tools::install(workspace))?;
     steps.run("calls", || {
-        run_program(tests(workspace).args(["--test", "calls", "--no-run"]))
+        run_program(server_tests(workspace).args(["--test", "calls", "--no-run"]))
     })?;
-    let long_calls = Background::start(&mut long_calls(workspace), long_calls_output(workspace))?;
+    steps.run("release", || release.join())?;
+    let mut long_calls = server_tests(workspace);
+    // All of them side by side, whatever the number of cores.
+    long_calls.args(["--test", "calls", "--", "--ignored", "--test-threads", "64"]);
+    let long_calls = Background::start(&mut long_calls, workspace.target().join("long-calls.log"))?;
+    let compiling = compiling_checks(workspace)?;
     // Steps remembers the failures.
-    let _ = check::run(&[], workspace, steps);
+    let _ = check::run(|check| !check.compiles(), workspace, steps);
     let _ = steps.run("tests", || {
-        run_program(tests(workspace).arg("--no-fail-fast"))
+        run_program(server_tests(workspace).arg("--no-fail-fast"))
     });
+    let _ = steps.run("compiling checks", || compiling.join());
     let _ = steps.run("long calls", || long_calls.join());
     steps.all_passed()
 }
 
-/// `cargo test` of everything, with the environment that the tests need.
-fn tests(workspace: &Workspace) -> Command {
+/// Starts the checks that compile, at the lowest priority.
+fn compiling_checks(workspace: &Workspace) -> Result<Background, Failure> {
+    let checks = Check::value_variants().iter();
+    let checks = checks.filter(|check| check.compiles());
+    let mut all = Command::new("nice");
+    all.args(["-n", "19"])
+        .arg(env::current_exe().unwrap_or_else(|_| "xtask".into()))
+        .arg("check")
+        .args(checks.map(|check| check.name()));
+    Background::start(&mut all, workspace.target().join("checks.log"))
+}
+
+/// Tests of everything, against the release build.
+fn server_tests(workspace: &Workspace) -> Command {
+    let mut all = tests(workspace, "release/hairpin");
+    all.args(["--workspace", "--all-features"]);
+    all
+}
+
+/// `cargo test` with the environment that tests need. `server` is the binary under test, below the target directory.
+pub(crate) fn tests(workspace: &Workspace, server: &str) -> Command {
     let mut tests = cargo(workspace);
     tests
-        .args(["test", "--workspace", "--all-features"])
-        .env("HAIRPIN_BIN", workspace.target().join("release/hairpin"))
+        .arg("test")
+        .env("HAIRPIN_BIN", workspace.target().join(server))
         .env("HAIRPIN_TEST_CLIENTS", clients::directory(workspace))
         .env("HAIRPIN_TEST_PYTHON", python::interpreter(workspace))
         .env("PATH", path_with_sbin());
     tests
-}
-
-/// All of them side by side, whatever the number of cores.
-fn long_calls(workspace: &Workspace) -> Command {
-    let mut calls = tests(workspace);
-    calls.args(["--test", "calls", "--", "--ignored", "--test-threads", "64"]);
-    calls
-}
-
-fn long_calls_output(workspace: &Workspace) -> PathBuf {
-    workspace.target().join("long-calls.log")
 }

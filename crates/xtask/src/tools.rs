@@ -48,7 +48,7 @@ const PROGRAMS: &[(&str, &str)] = &[
 const COTURN: &str = "coturn";
 
 /// Debian packages that are missing.
-fn missing() -> Vec<&'static str> {
+pub(crate) fn missing() -> Vec<&'static str> {
     let mut packages: Vec<_> = PROGRAMS
         .iter()
         .filter(|(program, _)| !is_on_path(program))

@@ -35,8 +35,7 @@ impl Workspace {
 
     /// A file of the workspace, by its path from the root.
     pub(crate) fn read(&self, path: &str) -> Result<String, Failure> {
-        let path = self.root().join(path);
-        fs::read_to_string(&path).map_err(|source| Failure::File { path, source })
+        read(&self.root().join(path))
     }
 
     /// A TOML file of the workspace, by its path from the root.
@@ -46,4 +45,12 @@ impl Workspace {
             source,
         })
     }
+}
+
+/// A file of the workspace or of the machine.
+pub(crate) fn read(path: &Path) -> Result<String, Failure> {
+    fs::read_to_string(path).map_err(|source| Failure::File {
+        path: path.to_owned(),
+        source,
+    })
 }

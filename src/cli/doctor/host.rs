@@ -5,10 +5,12 @@ mod process;
 mod sockets;
 
 use std::fs;
+use std::net::IpAddr;
 use std::path::Path;
+use std::process::Command;
 
 use probe::Uri;
-use probe::doctor::{Code, Finding, reflexive_address};
+use probe::doctor::{Code, Finding, is_private, reflexive_address};
 use relay::Transport;
 
 use crate::config::{Config, Listener};
@@ -24,6 +26,13 @@ pub(super) async fn examine(config: &Config, outside: &Uri) -> Vec<Finding> {
     findings.extend(relay_ports(config, &table));
     findings.extend(buffers(server.as_ref()));
     findings.extend(firewall());
+    match nftables() {
+        Some(chains) => findings.extend(closed(&chains)),
+        None => findings.push(finding(
+            Code::FirewallUnread,
+            "nft lists no rules".to_owned(),
+        )),
+    }
     if let Some(server) = server {
         findings.extend(files(config, &server));
         findings.extend(sandbox(&server));
@@ -42,21 +51,38 @@ async fn compare_external(config: &Config, outside: &Uri) -> Vec<Finding> {
         (local, external, seen)
     });
     for (local, external, seen) in asked.collect::<Vec<_>>() {
-        match seen.await.ok().flatten() {
-            None => {
-                let sentence = format!("{outside} does not answer {local}");
+        match seen.await.unwrap_or_else(|panic| Err(panic.into())) {
+            Err(why) => {
+                let sentence = format!("{outside}, asked from {local}: {why}");
                 findings.push(finding(Code::ExternalUnknown, sentence));
+                findings.extend(suspect(local, external));
             }
-            Some(seen) if seen != external => {
-                let sentence = format!(
-                    "{outside} sees {seen} when {local} asks, and {external} is configured"
-                );
+            Ok(seen) if seen != external => {
+                let sentence = format!("{outside} sees {seen} when {local} asks");
+                let sentence = format!("{sentence}, and {external} is configured");
                 findings.push(finding(Code::ExternalDiffers, sentence));
             }
-            Some(_) => {}
+            Ok(_) => {}
         }
     }
     findings
+}
+
+/// The finding about an external address that nobody outside confirms and that cannot be right.
+fn suspect(local: IpAddr, external: IpAddr) -> Option<Finding> {
+    if is_private(external) {
+        let sentence = format!("peers are told {external}, which only its own network reaches");
+        return Some(finding(Code::ExternalPrivate, sentence));
+    }
+    let is_example = match external {
+        IpAddr::V4(ip) => ip.is_documentation(),
+        IpAddr::V6(ip) => matches!(ip.segments(), [0x2001, 0xDB8, ..]),
+    };
+    // An address that the host itself has was not copied from anywhere.
+    (is_example && external != local).then(|| {
+        let sentence = format!("relay.external is {external}");
+        finding(Code::ExternalExample, sentence)
+    })
 }
 
 fn listeners(config: &Config, table: &UdpTable) -> Vec<Finding> {
@@ -76,12 +102,8 @@ fn relay_ports(config: &Config, table: &UdpTable) -> Option<Finding> {
     let mut listeners = config.listeners.iter();
     let server = listeners.find_map(|listener| table.owner(listener.listen));
     let ports = config.relay.ports.first()..=config.relay.ports.last();
-    let relays: Vec<_> = config
-        .relay
-        .addresses
-        .iter()
-        .map(|relay| relay.local)
-        .collect();
+    let relays = config.relay.addresses.iter().map(|relay| relay.local);
+    let relays: Vec<_> = relays.collect();
     let taken = table.ports_of_others(ports.clone(), &relays, server);
     let first = taken.first()?;
     let sentence = format!(
@@ -121,24 +143,51 @@ fn buffers(server: Option<&Process>) -> Option<Finding> {
 }
 
 fn firewall() -> Option<Finding> {
+    let has_ufw = read("/etc/ufw/ufw.conf").is_some_and(|conf| ufw_is_enabled(&conf));
+    let has_iptables = ["/proc/net/ip_tables_names", "/proc/net/ip6_tables_names"].map(tables);
     let is_active = [
-        (
-            "ufw",
-            read("/etc/ufw/ufw.conf").is_some_and(|conf| ufw_is_enabled(&conf)),
-        ),
+        ("ufw", has_ufw),
         ("firewalld", Path::new("/run/firewalld").exists()),
-        (
-            "iptables",
-            tables("/proc/net/ip_tables_names") || tables("/proc/net/ip6_tables_names"),
-        ),
+        ("iptables", has_iptables.contains(&true)),
     ];
-    let names: Vec<_> = is_active
-        .iter()
-        .filter(|(_, active)| *active)
-        .map(|(name, _)| *name)
-        .collect();
+    let active = is_active.into_iter().filter(|(_, is_active)| *is_active);
+    let names: Vec<_> = active.map(|(name, _)| name).collect();
     let sentence = format!("{} is active on this host", names.join(" and "));
     (!names.is_empty()).then(|| finding(Code::FirewallHint, sentence))
+}
+
+/// The rules of nftables; `None` if they cannot be read.
+fn nftables() -> Option<String> {
+    // Users' paths often lack the second.
+    let programs = ["nft", "/usr/sbin/nft"].into_iter();
+    let run = |nft| Command::new(nft).args(["list", "ruleset"]).output().ok();
+    let output = programs.filter_map(run).find(|it| it.status.success())?;
+    String::from_utf8(output.stdout).ok()
+}
+
+/// The finding about chains that drop what comes in, unless a rule of theirs accepts it: by their
+/// policy, or by a rule that everything matches. nft(8).
+fn closed(ruleset: &str) -> Option<Finding> {
+    let (mut table, mut chain, mut is_before) = ("", "", false);
+    let mut closed = Vec::new();
+    for line in ruleset
+        .lines()
+        .map(|line| line.trim().trim_end_matches(" {"))
+    {
+        if line.starts_with("table ") {
+            table = line;
+        } else if line.starts_with("chain ") {
+            (chain, is_before) = (line, false);
+        }
+        is_before |= line.contains(" hook input ") || line.contains(" hook prerouting ");
+        let last = line.rsplit(' ').next().unwrap_or_default();
+        let is_for_all = line == last || line.starts_with("counter ");
+        if is_before && (last == "drop;" || is_for_all && ["drop", "reject"].contains(&last)) {
+            closed.push(format!("{table}, {chain}"));
+        }
+    }
+    let sentence = format!("nftables drops what no rule accepts: {}", closed.join("; "));
+    (!closed.is_empty()).then(|| finding(Code::FirewallHint, sentence))
 }
 
 fn tables(path: &str) -> bool {
@@ -167,7 +216,7 @@ fn read(path: &str) -> Option<String> {
     fs::read_to_string(path).ok()
 }
 
-fn finding(code: Code, sentence: String) -> Finding {
+pub(super) fn finding(code: Code, sentence: String) -> Finding {
     Finding {
         code,
         uri: None,
@@ -194,5 +243,23 @@ mod tests {
         assert!(filters("nat\nfilter\n"));
         assert!(!filters("nat\nmangle\n"));
         assert!(!filters(""));
+    }
+
+    #[test]
+    fn a_chain_that_ends_in_a_drop_is_closed_whether_by_its_policy_or_by_its_last_rule() {
+        let found = |policy: &str, rule: &str| {
+            let hook = format!("type filter hook input priority filter; policy {policy};");
+            let rules = format!("\t\ttcp dport 22 accept\n\t\t{rule}\n\t}}\n}}\n");
+            let of = closed(&format!(
+                "table inet filter {{\n\tchain in {{\n\t\t{hook}\n{rules}"
+            ));
+            of.map(|finding| finding.sentence)
+        };
+        let chain = "nftables drops what no rule accepts: table inet filter, chain in";
+        assert_eq!(found("drop", "").as_deref(), Some(chain));
+        for rule in ["drop", "counter packets 7 bytes 420 drop", "reject"] {
+            assert_eq!(found("accept", rule).as_deref(), Some(chain), "{rule}");
+        }
+        assert_eq!(found("accept", "ip saddr 192.0.2.0/24 drop"), None);
     }
 }

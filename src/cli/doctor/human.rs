@@ -4,41 +4,50 @@ use std::fmt::Write;
 
 use anstyle::{AnsiColor, Style};
 use probe::Uri;
-use probe::doctor::{Examination, Finding, Severity};
+use probe::doctor::{Code, Examination, Finding, Severity};
+
+use super::count;
 
 pub(super) fn text(examination: &Examination, findings: &[Finding]) -> String {
-    let of = |severity| {
-        let of = findings
-            .iter()
-            .filter(|finding| finding.code.severity() == severity);
-        of.count()
-    };
+    let of = |severity| count(findings, severity);
+    let mut text = String::new();
+    // What a run here can show at all is said first, and once.
+    let with = |code| findings.iter().filter(move |it| it.code == code);
+    let own = Code::OnServersHost;
+    if with(own).next().is_some() {
+        let _ = writeln!(text, "{} {}\n", own.meaning(), own.remedy());
+    }
     let (errors, warnings) = (of(Severity::Error), of(Severity::Warning));
-    let worst = findings.iter().map(|finding| finding.code.severity()).max();
-    let style = style(worst.unwrap_or(Severity::Note)).bold();
-    let verdict = match (errors, warnings) {
-        (0, 0) => "Everything that was examined works.".to_owned(),
-        (0, warnings) => format!("It works, with {}.", counted(warnings, "warning")),
-        (errors, 0) => format!("It does not work: {}.", counted(errors, "error")),
-        (errors, warnings) => format!(
-            "It does not work: {} and {}.",
-            counted(errors, "error"),
-            counted(warnings, "warning")
-        ),
+    let [bad, poor] =
+        [(errors, "error"), (warnings, "warning")].map(|(number, what)| match number {
+            1 => format!("1 {what}"),
+            several => format!("{several} {what}s"),
+        });
+    let verdict = match (errors, warnings, of(Severity::NotTested)) {
+        (0, 0, 0) => "Everything that was tested works.".to_owned(),
+        (0, 0, 1) => "What was tested works; 1 point was not tested.".to_owned(),
+        (0, 0, several) => format!("What was tested works; {several} points were not tested."),
+        (0, _, _) => format!("It works, with {poor}."),
+        (_, 0, _) => format!("It does not work: {bad}."),
+        (_, _, _) => format!("It does not work: {bad} and {poor}."),
     };
-    let mut text = format!("{style}{verdict}{style:#}\n");
+    let worst = findings.iter().map(|finding| finding.code.severity()).max();
+    let style = style(worst.unwrap_or(Severity::NotTested)).bold();
+    let _ = writeln!(text, "{style}{verdict}{style:#}");
+    for works in with(Code::Works) {
+        line(&mut text, works.code, &works.sentence);
+    }
     for uri in &examination.servers {
         section(&mut text, &uri.to_string(), findings, Some(uri));
     }
     section(&mut text, "This host", findings, None);
-    if examination.login.is_none() {
-        text.push_str("\nWithout credentials only what strangers see was examined: see --help.\n");
-    }
     text
 }
 
 fn section(text: &mut String, heading: &str, findings: &[Finding], of: Option<&Uri>) {
-    let mut findings: Vec<_> = findings.iter().filter(|it| it.uri.as_ref() == of).collect();
+    let is_said = |code| matches!(code, Code::Works | Code::OnServersHost);
+    let findings = findings.iter().filter(|it| it.uri.as_ref() == of);
+    let mut findings: Vec<_> = findings.filter(|it| !is_said(it.code)).collect();
     if findings.is_empty() {
         return;
     }
@@ -46,32 +55,27 @@ fn section(text: &mut String, heading: &str, findings: &[Finding], of: Option<&U
     let bold = Style::new().bold();
     let _ = writeln!(text, "\n{bold}{heading}{bold:#}");
     for Finding { code, sentence, .. } in findings {
-        let style = style(code.severity());
-        let severity = code.severity();
-        let _ = writeln!(
-            text,
-            "  {style}{severity:<7}{style:#} {code}  {}",
-            code.meaning()
-        );
-        let _ = writeln!(text, "                {sentence}");
-        if severity > Severity::Note {
-            let _ = writeln!(text, "                -> {}", code.remedy());
+        line(text, *code, code.meaning());
+        let _ = writeln!(text, "                   {sentence}");
+        if !code.remedy().is_empty() {
+            let _ = writeln!(text, "                   -> {}", code.remedy());
         }
     }
 }
 
+fn line(text: &mut String, code: Code, words: &str) {
+    let severity = code.severity();
+    let style = style(severity);
+    let _ = writeln!(text, "  {style}{severity:<10}{style:#} {code}  {words}");
+}
+
 fn style(severity: Severity) -> Style {
     let colour = match severity {
-        Severity::Note => AnsiColor::Green,
+        Severity::Ok => AnsiColor::Green,
+        Severity::Note => return Style::new(),
+        Severity::NotTested => AnsiColor::Cyan,
         Severity::Warning => AnsiColor::Yellow,
         Severity::Error => AnsiColor::Red,
     };
     Style::new().fg_color(Some(colour.into()))
-}
-
-fn counted(number: usize, what: &str) -> String {
-    match number {
-        1 => format!("1 {what}"),
-        several => format!("{several} {what}s"),
-    }
 }

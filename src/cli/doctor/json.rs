@@ -3,6 +3,8 @@
 use probe::doctor::{Finding, Severity};
 use serde_json::{Value, json};
 
+use super::count;
+
 pub(super) fn text(findings: &[Finding]) -> String {
     let list = findings.iter().map(|finding| {
         json!({
@@ -14,15 +16,9 @@ pub(super) fn text(findings: &[Finding]) -> String {
             "remedy": finding.code.remedy(),
         })
     });
-    let count = |severity| {
-        let of = findings
-            .iter()
-            .filter(|finding| finding.code.severity() == severity);
-        of.count()
-    };
     let value = json!({
-        "errors": count(Severity::Error),
-        "warnings": count(Severity::Warning),
+        "errors": count(findings, Severity::Error),
+        "warnings": count(findings, Severity::Warning),
         "findings": list.collect::<Value>(),
     });
     let text = serde_json::to_string_pretty(&value).expect("strings are JSON");

@@ -1,25 +1,41 @@
 //! The examination of a server whose configuration is known.
 
-use probe::doctor::{Examination, Login};
+use probe::doctor::{Code, Examination, Finding, Login};
 use probe::{Service, Uri};
 use relay::Transport;
 
+use super::host::finding;
 use super::minting;
-use crate::config::{Config, Listener, UserKey};
+use crate::config::{Config, Listener, Loaded, Realm, UserKey};
 
-/// Fills in what the command line left open: servers, login and realm.
-pub(super) fn complete(examination: &mut Examination, config: &Config) {
+/// Fills in what the command line left open: servers, login and realm. Returns what the
+/// configuration itself shows: whether it has cautions, and the listeners that are left out.
+pub(super) fn complete(examination: &mut Examination, loaded: &Loaded) -> Vec<Finding> {
+    let config = &loaded.config;
+    let mut findings = Vec::new();
+    if !loaded.remarks.is_empty() {
+        findings.push(finding(
+            Code::ConfigCaution,
+            "there are cautions about it".to_owned(),
+        ));
+    }
     if examination.servers.is_empty() {
-        // A realm of its own has users of its own, so the login of the others is no use there.
-        let realms = &config.auth.realms;
-        let is_default = |listener: &&Listener| {
-            let mut theirs = realms.iter().flat_map(|realm| &realm.listeners);
-            theirs.all(|address| *address != listener.listen)
-        };
-        let listeners = config.listeners.iter().filter(is_default);
-        examination.servers = listeners
-            .filter_map(|listener| uri(*listener, config))
-            .collect();
+        for listener in &config.listeners {
+            let Listener { transport, listen } = listener;
+            let untried = |why: String| {
+                let sentence = format!("{listen} over {}: {why}", transport.name());
+                finding(Code::ListenerUntried, sentence)
+            };
+            let has_it = |realm: &&Realm| realm.listeners.contains(listen);
+            // A realm of its own has users of its own, so the login of the others is no use there.
+            if let Some(realm) = config.auth.realms.iter().find(has_it) {
+                findings.push(untried(format!("it is for the realm \"{}\"", realm.name)));
+            } else if let Some(uri) = uri(*listener, config) {
+                examination.servers.push(uri);
+            } else {
+                findings.push(untried("this host has no address for it".to_owned()));
+            }
+        }
     }
     if examination.login.is_none() {
         examination.login = login(config);
@@ -27,6 +43,7 @@ pub(super) fn complete(examination: &mut Examination, config: &Config) {
     if examination.realm.is_none() {
         examination.realm = Some(config.realm.clone());
     }
+    findings
 }
 
 /// The URI of a listener from this host; `None` if it is at no address of this host.
@@ -40,7 +57,7 @@ fn uri(listener: Listener, config: &Config) -> Option<Uri> {
     Some(Uri {
         service: Service::Turn,
         is_secure: false,
-        host: probe::Host::Address(ip),
+        host: probe::UriHost::Address(ip),
         port: Some(listener.listen.port()),
         transport: Some(match listener.transport {
             Transport::Udp => probe::Transport::Udp,

@@ -5,11 +5,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
-use probe::{DoubleNat, Family, Findings, Mapping, Outcome, Report, Stream, Unknown, Uri, Verdict};
+use probe::{
+    DoubleNat, Family, Findings, Mapping, Outcome, Results, Stream, Unknown, Uri, Verdict,
+};
 
 use super::meaning;
 
-pub(super) fn text(report: &Report) -> String {
+pub(super) fn text(report: &Results) -> String {
     let verdict = report.verdict();
     let style = style(verdict);
     let mut text = format!("{style}{}{style:#}\n", meaning::headline(verdict));
@@ -66,59 +68,39 @@ fn findings_rows(findings: &Findings) -> Rows {
             row("reflexive address", "no server answered over UDP"),
         ];
     };
+    let kind = findings.classic_name().map(|name| name.to_string());
+    let kind = kind.unwrap_or_else(|| "unknown".to_owned());
     let mut rows = vec![
         row("own address", findings.local),
         row("reflexive address", mapped),
-        row(
-            "kind (RFC 3489)",
-            findings
-                .classic_name()
-                .map_or_else(|| "unknown".to_owned(), |name| name.to_string()),
-        ),
+        row("kind (RFC 3489)", kind),
         row("mapping", or_why(findings.mapping)),
         row("filtering", or_why(findings.filtering)),
     ];
     if findings.mapping != Ok(Mapping::NoNat) {
-        rows.push(row(
-            "hairpinning",
-            or_why(findings.hairpinning.map(yes_or_no)),
-        ));
+        let hairpins = findings.hairpinning.map(yes_or_no);
+        rows.push(row("hairpinning", or_why(hairpins)));
         let ports = findings.ports.map(|ports| {
-            let probe::Ports {
-                seen,
-                preserved,
-                parity_kept,
-            } = ports;
-            format!("{preserved} of {seen} preserved, {parity_kept} of {seen} keep parity")
+            let (seen, preserved, even) = (ports.seen, ports.preserved, ports.parity_kept);
+            format!("{preserved} of {seen} preserved, {even} of {seen} keep parity")
         });
         rows.push(row("ports", or_why(ports)));
     }
-    rows.push(row(
-        "fragments",
-        or_why(
-            findings
-                .fragments
-                .map(|pass| if pass { "pass" } else { "do not pass" }),
-        ),
-    ));
-    let largest = findings
-        .largest_payload
-        .map(|bytes| format!("{bytes} bytes or more"));
+    let pass = |pass| if pass { "pass" } else { "do not pass" };
+    rows.push(row("fragments", or_why(findings.fragments.map(pass))));
+    let largest = findings.largest_payload;
+    let largest = largest.map(|bytes| format!("{bytes} bytes or more"));
     rows.push(row("largest payload", or_why(largest)));
     if findings.lifetime != Err(Unknown::NotAsked) {
-        rows.push(row(
-            "mapping lifetime",
-            or_why(findings.lifetime.map(lifetime)),
-        ));
+        let lifetime = findings.lifetime.map(lifetime);
+        rows.push(row("mapping lifetime", or_why(lifetime)));
     }
     if let Some(found) = findings.double_nat {
         rows.push(row("second NAT", double_nat(found)));
     }
     if let Some((count, from)) = findings.strays {
-        rows.push(row(
-            "strays",
-            format!("{count} answers from where nobody was asked, first {from}"),
-        ));
+        let strays = format!("{count} answers from where nobody was asked, first {from}");
+        rows.push(row("strays", strays));
     }
     rows
 }
@@ -144,7 +126,7 @@ fn double_nat(found: DoubleNat) -> String {
 }
 
 /// A line for each server, address and transport.
-fn server_rows(report: &Report) -> Rows {
+fn server_rows(report: &Results) -> Rows {
     let mut rows = Vec::new();
     for (uri, found) in &report.servers {
         match found {
@@ -192,10 +174,8 @@ fn stream_row(stream: &Stream) -> [String; 2] {
         Ok(answer) => milliseconds(answer.round_trip),
         Err(why) => why.to_string(),
     };
-    row(
-        format!("{} ({}, {over})", stream.uri, stream.address),
-        answer,
-    )
+    let name = format!("{} ({}, {over})", stream.uri, stream.address);
+    row(name, answer)
 }
 
 fn milliseconds(duration: Duration) -> String {

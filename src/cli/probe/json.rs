@@ -3,12 +3,12 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use probe::{DoubleNat, Family, Findings, Outcome, Report, Stream, Unknown, Uri};
+use probe::{DoubleNat, Family, Findings, Outcome, Results, Stream, Unknown, Uri};
 use serde_json::{Map, Value, json};
 
 use super::meaning;
 
-pub(super) fn text(report: &Report) -> String {
+pub(super) fn text(report: &Results) -> String {
     let verdict = report.verdict();
     let servers = report.servers.iter().map(|(uri, found)| match found {
         Ok(addresses) => json!({ "uri": uri.to_string(), "addresses": addresses }),

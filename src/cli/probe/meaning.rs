@@ -1,6 +1,6 @@
 //! The verdict in sentences, and the `iceServers` that would help.
 
-use probe::{Behaviour, Family, Findings, Mapping, Report, Uri, Verdict};
+use probe::{Behaviour, Family, Findings, Mapping, Results, Uri, Verdict};
 use serde_json::{Value, json};
 
 /// The verdict in a line.
@@ -28,7 +28,7 @@ pub(super) const fn name(verdict: Verdict) -> &'static str {
 }
 
 /// The reason for the verdict.
-pub(super) fn because(report: &Report) -> &'static str {
+pub(super) fn because(report: &Results) -> &'static str {
     let verdict = report.verdict();
     let families = [&report.v4, &report.v6].into_iter().flatten();
     // The family that the verdict is from.
@@ -89,7 +89,7 @@ fn why_direct(findings: &Findings) -> &'static str {
 
 /// The argument for `new RTCPeerConnection(…)`. The STUN servers are those that answered; no TURN
 /// server is known here, so a placeholder stands for it.
-pub(super) fn ice_servers(report: &Report) -> Value {
+pub(super) fn ice_servers(report: &Results) -> Value {
     let mut servers = Vec::new();
     let stun = answering(report);
     if !stun.is_empty() {
@@ -113,7 +113,7 @@ pub(super) fn ice_servers(report: &Report) -> Value {
 }
 
 /// The URIs of servers that answered over UDP: what a browser asks.
-fn answering(report: &Report) -> Vec<String> {
+fn answering(report: &Results) -> Vec<String> {
     let mut uris: Vec<String> = Vec::new();
     for family in [&report.v4, &report.v6].into_iter().flatten() {
         let Family::Probed { servers, findings } = family else {

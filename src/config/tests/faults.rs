@@ -531,7 +531,7 @@ fn a_realm_that_some_clients_have_no_room_for_is_a_warning() {
 
 #[test]
 fn opening_loopback_to_clients_is_a_warning() {
-    for entry in ["0.0.0.0/0", "127.0.0.1", "127.0.0.0/8:80", "::/0", "::1"] {
+    for entry in ["127.0.0.1", "127.0.0.0/8:80", "::1"] {
         let told = warned(&format!("[peers]\nallow = [\"{entry}\"]\n"));
         assert_eq!(told.len(), 1, "{entry}");
         assert!(
@@ -539,6 +539,38 @@ fn opening_loopback_to_clients_is_a_warning() {
                 .sentence
                 .starts_with("warning: `[peers] allow` opens loopback"),
             "{told:?}"
+        );
+    }
+}
+
+#[test]
+fn an_entry_that_opens_nothing_of_the_special_ranges_in_it_is_a_warning() {
+    let text = "[peers]\nallow = [\"0.0.0.0/0\", \"10.0.0.0/8\", \"8.0.0.0/5:80\"]\n";
+    let told = warned(text);
+    assert_eq!(told.len(), 2, "{told:#?}");
+    for (told, network, block, column) in [
+        (
+            &told[0],
+            "0.0.0.0/0",
+            "0.0.0.0/8, This network (RFC 791)",
+            10,
+        ),
+        (
+            &told[1],
+            "8.0.0.0/5:80",
+            "10.0.0.0/8, Private-Use (RFC 1918)",
+            37,
+        ),
+    ] {
+        told.is(
+            &format!(
+                "warning: `[peers] allow` names {network}, which opens public addresses only: {block} \
+                 and other special ranges stay denied"
+            ),
+            &format!("2:{column}"),
+            &format!("\"{network}\""),
+            "an entry opens a special range where it lies wholly inside: name the network that is \
+             meant, such as \"10.1.2.0/24\"",
         );
     }
 }

@@ -106,7 +106,7 @@ fn behind_1_1_nat_clients_are_told_the_external_addresses() {
 #[test]
 fn clients_reach_no_corner_through_the_relay() {
     let config = config(
-        "[peers]\nallow = [\"10.0.0.0/24\"]\n[nat-discovery]\nalternate = \"10.0.0.6:3479\"\n",
+        "[peers]\nallow = [\"10.0.0.0/24\", \"10.0.0.5\", \"10.0.0.6\"]\n[nat-discovery]\nalternate = \"10.0.0.6:3479\"\n",
     );
     let policy = config.policy(&super::host());
     for corner in [
@@ -293,7 +293,7 @@ fn a_partners_secret_may_have_a_file_of_its_own_and_is_never_shown() {
 #[test]
 fn clients_do_not_reach_the_port_for_the_partner_through_the_relay() {
     let config = config(&format!(
-        "[peers]\nallow = [\"10.0.0.0/24\"]\n[nat-discovery]\n{PARTNER}{SECRET}"
+        "[peers]\nallow = [\"10.0.0.5\"]\n[nat-discovery]\n{PARTNER}{SECRET}"
     ));
     let policy = config.policy(&super::host());
     assert!(policy.judge("10.0.0.5:3480".parse().unwrap()).is_err());

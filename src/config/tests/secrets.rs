@@ -29,6 +29,46 @@ fn a_placeholder_is_refused_in_every_spelling() {
 }
 
 #[test]
+fn a_template_that_nothing_has_filled_in_is_refused_and_a_secret_one_is_hidden() {
+    let help = "nothing is put in its place here: write the value itself, or let the tool that writes \
+                this file do so";
+    let templates = [
+        "${HAIRPIN_SECRET}",
+        "{{ turn_secret }}",
+        "$(cat /run/secrets/turn)",
+        "%HAIRPIN_SECRET%",
+        "<turn-shared-secret>",
+    ];
+    for template in templates {
+        for (key, before, is_secret) in [
+            ("[auth] secrets", "[auth]\nsecrets = ", true),
+            ("[auth.users]", "[auth.users]\nalice = ", true),
+            ("realm", "realm = ", false),
+            ("[relay] addresses", "[relay]\naddresses = ", false),
+        ] {
+            let value = match key {
+                "realm" | "[auth.users]" => format!("'{template}'"),
+                _ => format!("['{template}']"),
+            };
+            let told = fault(&format!("{before}{value}\n"));
+            // The last is of a guide for people.
+            if is_secret && template == templates[4] {
+                assert!(told.sentence.contains("still the placeholder of a guide"));
+            } else {
+                let sentence = format!("error: `{key}` is a template that nothing has filled in");
+                assert_eq!(told.sentence, sentence);
+                assert_eq!(told.help.as_deref(), Some(help));
+            }
+            assert_eq!(told.underlined.contains(template), !is_secret, "{told:?}");
+        }
+    }
+    // In part, where a value could not be such by chance.
+    let told = fault("[[listener]]\ntransport = \"udp\"\nlisten = \"${ADDRESS}:3478\"\n");
+    assert_eq!(told.help.as_deref(), Some(help));
+    config("[auth]\nsecrets = ['9f${c}0Qd8(kz$(v)<x>%a%']\n[auth.users]\nalice = '<&}$7{{gH}'\n");
+}
+
+#[test]
 fn an_empty_secret_is_called_so() {
     for empty in ["", " ", "\t"] {
         let told = fault(&format!("[auth]\nsecrets = ['{empty}']\n"));

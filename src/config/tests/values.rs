@@ -113,7 +113,7 @@ fn without_a_file_the_host_decides() {
 
 #[test]
 fn a_host_without_ipv6_listens_on_ipv4_only() {
-    let host = super::Host {
+    let host = super::Machine {
         has_ipv6: false,
         ..host()
     };
@@ -160,7 +160,7 @@ fn an_external_address_alone_stands_for_the_hosts_address_of_its_family() {
 
 #[test]
 fn an_external_address_needs_an_address_of_its_family() {
-    let host = super::Host {
+    let host = super::Machine {
         routed: addresses(&["10.0.0.5"]),
         ..host()
     };

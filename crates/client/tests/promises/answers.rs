@@ -250,7 +250,7 @@ fn the_success_of_a_custom_request_is_not_interpreted() {
 fn a_custom_request_without_credentials_hears_the_401() {
     let mut world = World::new(Config::new(Transport::Udp));
     world.client.request(world.now, Method::Refresh, |_| {});
-    world.settle();
+    world.exchange();
     assert!(matches!(
         world.event(),
         Event::Answered {

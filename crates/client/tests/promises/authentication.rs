@@ -93,7 +93,7 @@ fn a_server_that_wants_bindings_signed_gets_them_signed() {
 fn without_credentials_a_401_is_the_outcome() {
     let mut world = World::new(Config::new(Transport::Udp));
     world.client.allocate(world.now, AllocateOptions::default());
-    world.settle();
+    world.exchange();
     assert_eq!(world.event(), failed(allocate_request(), refused(401, "")));
 }
 
@@ -140,13 +140,13 @@ fn a_438_is_met_once_with_the_new_nonce() {
     world.server = Server::new();
     world.server.nonce = "nonce-2";
     world.client.refresh(world.now, minute());
-    world.settle();
+    world.exchange();
     assert_eq!(world.event(), Event::Refreshed { lifetime: minute() });
     assert_eq!(world.server.asked, [Method::Refresh; 2]);
 
     // The new nonce serves the next request at once.
     world.client.refresh(world.now, minute());
-    world.settle();
+    world.exchange();
     world.event();
     assert_eq!(world.server.asked, [Method::Refresh; 3]);
 }

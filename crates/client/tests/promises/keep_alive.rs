@@ -24,7 +24,7 @@ fn asked_within(world: &mut World, seconds: u64) -> Vec<(u64, Method)> {
     {
         world.sleep();
         world.server.asked.clear();
-        world.settle();
+        world.exchange();
         let at = world.elapsed().as_secs();
         asked.extend(world.server.asked.iter().map(|&method| (at, method)));
     }
@@ -38,7 +38,7 @@ fn without_it_nothing_is_asked_unasked() {
     world.allocate();
     world.client.create_permission(world.now, &[peer(1)]);
     world.client.bind_channel(world.now, peer(2));
-    world.settle();
+    world.exchange();
     assert_eq!(world.client.poll_timeout(), None);
 }
 
@@ -64,7 +64,7 @@ fn a_short_allocation_is_refreshed_at_half_its_life() {
         ..AllocateOptions::default()
     };
     world.client.allocate(world.now, options);
-    world.settle();
+    world.exchange();
     assert_eq!(
         asked_within(&mut world, 70),
         [(30, Method::Refresh), (60, Method::Refresh)]
@@ -78,7 +78,7 @@ fn permissions_and_channels_are_repeated_every_four_minutes() {
     world.client.create_permission(world.now, &[peer(1)]);
     world.client.create_permission(world.now, &[peer(1)]);
     world.client.bind_channel(world.now, peer(2));
-    world.settle();
+    world.exchange();
     assert_eq!(
         asked_within(&mut world, 500),
         [
@@ -95,7 +95,7 @@ fn a_refresh_by_hand_moves_the_next_one() {
     let mut world = kept_alive();
     world.allocate();
     world.client.refresh(world.now, Duration::from_secs(3600));
-    world.settle();
+    world.exchange();
     assert_eq!(asked_within(&mut world, 4000), [(3540, Method::Refresh)]);
 }
 
@@ -105,7 +105,7 @@ fn an_ended_allocation_is_left_alone() {
     world.allocate();
     world.client.create_permission(world.now, &[peer(1)]);
     world.client.refresh(world.now, Duration::ZERO);
-    world.settle();
+    world.exchange();
     assert_eq!(world.client.poll_timeout(), None);
 }
 
@@ -114,7 +114,7 @@ fn what_is_refused_is_not_asked_again() {
     let mut world = kept_alive();
     world.allocate();
     world.client.create_permission(world.now, &[peer(1)]);
-    world.settle();
+    world.exchange();
     world.sleep();
     let repeat = world.packet();
     let refusal = Answer::error(&repeat, 403, "").signed(&crate::server::key());

@@ -16,7 +16,7 @@ fn allocated_with(ticket: Option<&[u8]>) -> World {
     let mut world = World::udp();
     // The server names realm and nonce.
     world.client.refresh(world.now, LIFETIME);
-    world.settle();
+    world.exchange();
     while world.client.poll_event().is_some() {}
     let options = AllocateOptions {
         mobile: true,

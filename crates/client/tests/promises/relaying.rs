@@ -31,7 +31,7 @@ fn permissions_are_asked_for_in_one_request() {
     world
         .client
         .create_permission(world.now, &[peer(1), peer(2)]);
-    world.settle();
+    world.exchange();
     let peers = vec![peer(1), peer(2)];
     assert_eq!(world.event(), Event::PermissionCreated { peers });
 }
@@ -113,7 +113,7 @@ fn data_arrives_in_indications_and_on_channels() {
     let mut world = World::udp();
     world.allocate();
     let number = world.client.bind_channel(world.now, peer(1)).unwrap();
-    world.settle();
+    world.exchange();
     let bound = Event::ChannelBound {
         number,
         peer: peer(1),
@@ -177,7 +177,7 @@ fn a_peer_keeps_its_channel_and_another_gets_another() {
     world.allocate();
     let mut bind = |port| {
         let number = world.client.bind_channel(world.now, peer(port)).unwrap();
-        world.settle();
+        world.exchange();
         world.event();
         number.get()
     };
@@ -216,10 +216,10 @@ fn channels_end_with_their_allocation() {
     let mut world = World::udp();
     world.allocate();
     world.client.bind_channel(world.now, peer(1));
-    world.settle();
+    world.exchange();
     world.event();
     world.client.refresh(world.now, Duration::ZERO);
-    world.settle();
+    world.exchange();
     world.event();
     world.input(b"\x40\x00\x00\x00");
     assert_eq!(world.client.dropped(DropReason::NoChannel), 1);

@@ -86,7 +86,7 @@ fn waking_late_sends_once_and_waits_from_then_on() {
 fn an_answered_request_is_not_sent_again() {
     let mut world = World::udp();
     world.client.binding(world.now);
-    world.settle();
+    world.exchange();
     world.event();
     assert_eq!(world.client.poll_timeout(), None);
 }

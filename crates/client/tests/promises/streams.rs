@@ -93,7 +93,7 @@ fn a_whole_session_runs_over_a_stream() {
     world.server = Server::new();
     world.server.nonce = "nonce-2";
     world.client.create_permission(world.now, &[peer(1)]);
-    world.settle();
+    world.exchange();
     assert!(matches!(world.event(), Event::PermissionCreated { .. }));
     assert_eq!(world.client.poll_timeout(), None);
 }

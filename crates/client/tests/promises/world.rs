@@ -36,7 +36,7 @@ impl World {
     }
 
     /// Delivers everything back and forth until both are silent.
-    pub(crate) fn settle(&mut self) {
+    pub(crate) fn exchange(&mut self) {
         while let Some(packet) = self.client.poll_transmit() {
             if let Some(answer) = self.server.answer(&packet) {
                 self.client.handle_input(self.now, &answer);
@@ -47,7 +47,7 @@ impl World {
     /// Opens an allocation.
     pub(crate) fn allocate(&mut self) {
         self.client.allocate(self.now, AllocateOptions::default());
-        self.settle();
+        self.exchange();
         assert_eq!(self.event(), allocated());
     }
 

@@ -128,7 +128,7 @@ impl Discovery {
         search.begin();
         for number in 0..Socket::LIFETIMES {
             let purpose = Purpose::LifetimeOpen(number);
-            self.ask(purpose, Socket::Lifetime(number), server, Extra::Plain);
+            self.ask_plain(purpose, Socket::Lifetime(number), server);
         }
     }
 
@@ -146,7 +146,7 @@ impl Discovery {
     }
 
     /// A mapping was made, or the server was asked to reach one.
-    pub(super) fn conclude_silence(&mut self, now: Instant, purpose: Purpose, reply: Reply) {
+    pub(super) fn take_silence(&mut self, now: Instant, purpose: Purpose, reply: Reply) {
         let (Some(search), Some((server, _))) = (&mut self.search, self.helper) else {
             return;
         };

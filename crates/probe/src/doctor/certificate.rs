@@ -1,6 +1,6 @@
 //! A browser's judgement of a server's certificate.
 
-use std::fmt::Debug;
+use std::fmt::{Debug, Display};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -46,9 +46,7 @@ impl Witness {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.as_ref().map(Seen::finding)
     }
-}
 
-impl Witness {
     /// Notes a finding where only the server's own certificate is known, as over DTLS: whether its
     /// name and time are right.
     pub(super) fn see_leaf(&self, leaf: &[u8], name: &ServerName<'_>) {
@@ -130,26 +128,20 @@ impl Seen {
         match &self.verdict {
             Ok(()) => self.good(),
             Err(Error::InvalidCertificate(why)) => self.bad(why),
-            Err(why) => (
-                Code::CertificateRefused,
-                format!("the certificate cannot be used: {why}"),
-            ),
+            Err(why) => unusable(why),
         }
     }
 
     fn good(&self) -> (Code, String) {
+        let judged = match self.is_whole {
+            true => "trusted",
+            false => "for this name (its chain shows over TLS only)",
+        };
+        let sentence = format!("the certificate is {judged}");
         let Some(days) = self.days_left() else {
-            return (
-                Code::CertificateGood,
-                "the certificate is trusted".to_owned(),
-            );
+            return (Code::CertificateGood, sentence);
         };
-        let judged = if self.is_whole {
-            "the certificate is trusted"
-        } else {
-            "the certificate is for this name (its chain shows over TLS only)"
-        };
-        let sentence = format!("{judged} and expires in {days} days");
+        let sentence = format!("{sentence} and expires in {days} days");
         if days < SOON {
             (Code::CertificateEndsSoon, sentence)
         } else {
@@ -165,20 +157,22 @@ impl Seen {
         )]
         match why {
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => self.expired(),
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                let sentence = "the certificate's time has not begun by this host's clock";
+                (Code::CertificateTooEarly, sentence.to_owned())
+            }
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                let names = self.names();
                 (
                     Code::NameMismatch,
-                    format!("the certificate is for {}", self.names()),
+                    format!("the certificate is for {names}"),
                 )
             }
             CertificateError::UnknownIssuer => self.unknown_issuer(),
             // Certificates made by `openssl req -x509` also claim to be authorities, and that is
             // the library's complaint.
             _ if self.chain.first().is_some_and(is_self_signed) => self.unknown_issuer(),
-            other => (
-                Code::CertificateRefused,
-                format!("the certificate cannot be used: {other}"),
-            ),
+            other => unusable(other),
         }
     }
 
@@ -186,29 +180,19 @@ impl Seen {
     fn unknown_issuer(&self) -> (Code, String) {
         let last = self.chain.last().map(|last| parse_x509_certificate(last));
         let Some(Ok((_, last))) = last else {
-            return (
-                Code::CertificateRefused,
-                "the certificate cannot be read".to_owned(),
-            );
+            return unusable("it cannot be read");
         };
         let (subject, issuer) = (last.subject(), last.issuer());
         if subject == issuer && self.chain.len() == 1 {
-            return (
-                Code::SelfSigned,
-                format!("the certificate is signed by itself ({subject:.200})"),
-            );
+            let sentence = format!("the certificate is signed by itself ({subject:.200})");
+            return (Code::SelfSigned, sentence);
         }
-        let sentence = format!(
-            "the server sends {}, which end at \"{issuer}\", and that is no trusted root",
-            match self.chain.len() {
-                1 => "one certificate".to_owned(),
-                several => format!("{several} certificates"),
-            }
-        );
-        (
-            Code::ChainIncomplete,
-            sentence.replace("certificate, which end", "certificate, which ends"),
-        )
+        let chain = match self.chain.len() {
+            1 => "one certificate, which ends".to_owned(),
+            several => format!("{several} certificates, which end"),
+        };
+        let sentence = format!("the server sends {chain} at \"{issuer}\", no trusted root");
+        (Code::ChainIncomplete, sentence)
     }
 
     /// The finding about an expired certificate, which may be another one of the chain.
@@ -250,6 +234,11 @@ impl Seen {
         });
         names.unwrap_or_else(|| "no name at all".to_owned())
     }
+}
+
+fn unusable(why: impl Display) -> (Code, String) {
+    let sentence = format!("the certificate cannot be used: {why}");
+    (Code::CertificateRefused, sentence)
 }
 
 fn is_self_signed(certificate: &CertificateDer<'_>) -> bool {

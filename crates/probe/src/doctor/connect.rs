@@ -1,7 +1,6 @@
 //! Connections of the kind that a URI asks for.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -10,11 +9,11 @@ use rustls::pki_types::ServerName;
 use tokio::net::UdpSocket;
 
 use super::certificate::Witness;
-use super::dtls::{NoSession, Session};
-use super::link::{Carrier, Link};
+use super::dialogue::{Carrier, Dialogue};
+use super::dtls::{DtlsSession, NoDtls};
 use super::{Code, PATIENCE, Patient};
 use crate::host::{self, Trust};
-use crate::{Bind, Host, Target, Transport};
+use crate::{Bind, Target, Transport, UriHost};
 
 /// Makes connections with one server.
 pub(super) struct Connector {
@@ -30,10 +29,10 @@ struct Tls {
 }
 
 impl Tls {
-    fn name(&self) -> Result<ServerName<'static>, NoLink> {
+    fn name(&self) -> Result<ServerName<'static>, NoDialogue> {
         match &self.name {
             Ok(name) => Ok(name.clone()),
-            Err(why) => Err(NoLink::Tls(io::Error::other(why.to_string()))),
+            Err(why) => Err(NoDialogue::Tls(io::Error::other(why.to_string()))),
         }
     }
 }
@@ -46,18 +45,18 @@ async fn before<T>(until: Instant, outcome: impl Future<Output = io::Result<T>>)
 }
 
 /// Why there is no connection.
-pub(super) enum NoLink {
+pub(super) enum NoDialogue {
     Connect(io::Error),
     Tls(io::Error),
-    Dtls(NoSession),
+    Dtls(NoDtls),
 }
 
 impl Connector {
     pub(super) fn new(patient: &Patient, target: Target, trust: &Trust) -> Self {
         let tls = patient.uri.is_secure.then(|| Tls {
             name: match &patient.uri.host {
-                Host::Address(ip) => Ok(ServerName::from(*ip)),
-                Host::Name(name) => ServerName::try_from(name.clone()).map_err(io::Error::other),
+                UriHost::Address(ip) => Ok(ServerName::from(*ip)),
+                UriHost::Name(name) => ServerName::try_from(name.clone()).map_err(io::Error::other),
             },
             witness: Arc::new(Witness::new(trust.verifier())),
         });
@@ -69,35 +68,38 @@ impl Connector {
     }
 
     /// A new 5-tuple.
-    pub(super) async fn connect(&self, credentials: Option<Credentials>) -> Result<Link, NoLink> {
+    pub(super) async fn connect(
+        &self,
+        credentials: Option<Credentials>,
+    ) -> Result<Dialogue, NoDialogue> {
         let carrier = self.carrier(Instant::now() + PATIENCE).await?;
-        Ok(Link::new(carrier, credentials, PATIENCE))
+        Ok(Dialogue::new(carrier, credentials, PATIENCE))
     }
 
-    async fn carrier(&self, until: Instant) -> Result<Carrier, NoLink> {
+    async fn carrier(&self, until: Instant) -> Result<Carrier, NoDialogue> {
         let address = self.target.address;
         match (self.target.transport, &self.tls) {
             (Transport::Udp, None) => {
-                let socket = self.socket().map_err(NoLink::Connect)?;
+                let socket = self.socket().map_err(NoDialogue::Connect)?;
                 Ok(Carrier::udp(socket, address))
             }
             (Transport::Udp, Some(tls)) => {
                 let name = tls.name()?;
-                let socket = self.socket().map_err(NoLink::Connect)?;
-                let session = Session::connect(socket, address, until).await;
-                let (session, leaf) = session.map_err(NoLink::Dtls)?;
+                let socket = self.socket().map_err(NoDialogue::Connect)?;
+                let session = DtlsSession::connect(socket, address, until).await;
+                let (session, leaf) = session.map_err(NoDialogue::Dtls)?;
                 tls.witness.see_leaf(&leaf, &name);
                 Ok(Carrier::Dtls(Box::new(session)))
             }
             (Transport::Tcp, tls) => {
                 let stream = host::connect(address, &self.bind);
-                let stream = before(until, stream).await.map_err(NoLink::Connect)?;
+                let stream = before(until, stream).await.map_err(NoDialogue::Connect)?;
                 let Some(tls) = tls else {
                     return Ok(Carrier::Stream(Box::new(stream)));
                 };
                 let connector = Trust::watched_by(Arc::clone(&tls.witness) as _);
                 let stream = connector.connect(tls.name()?, stream);
-                let stream = before(until, stream).await.map_err(NoLink::Tls)?;
+                let stream = before(until, stream).await.map_err(NoDialogue::Tls)?;
                 Ok(Carrier::Stream(Box::new(stream)))
             }
         }
@@ -115,27 +117,13 @@ impl Connector {
     }
 
     /// The address and transport of the server, for sentences.
-    pub(super) fn way(&self) -> Way {
-        Way {
-            address: self.target.address,
-            name: match (self.target.transport, &self.tls) {
-                (Transport::Udp, None) => "UDP",
-                (Transport::Udp, Some(_)) => "DTLS",
-                (Transport::Tcp, None) => "TCP",
-                (Transport::Tcp, Some(_)) => "TLS",
-            },
-        }
-    }
-}
-
-/// An address and a transport.
-pub(super) struct Way {
-    address: SocketAddr,
-    name: &'static str,
-}
-
-impl std::fmt::Display for Way {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} over {}", self.address, self.name)
+    pub(super) fn way(&self) -> String {
+        let over = match (self.target.transport, &self.tls) {
+            (Transport::Udp, None) => "UDP",
+            (Transport::Udp, Some(_)) => "DTLS",
+            (Transport::Tcp, None) => "TCP",
+            (Transport::Tcp, Some(_)) => "TLS",
+        };
+        format!("{} over {over}", self.target.address)
     }
 }

@@ -1,5 +1,6 @@
 //! Whether the server accepts the login.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -8,8 +9,8 @@ use client::{AllocateOptions, Credentials, Event, Failure};
 use wire::AddressFamily;
 
 use super::connect::Connector;
-use super::link::Link;
-use super::{Code, PATIENCE, Patient, Stopped};
+use super::dialogue::Dialogue;
+use super::{Code, Finding, PATIENCE, Patient, Stopped};
 
 /// How to authenticate.
 #[derive(Clone)]
@@ -27,7 +28,7 @@ pub enum Login {
 
 /// An allocation, and the 5-tuple that it belongs to.
 pub(super) struct Allocation {
-    pub(super) link: Link,
+    pub(super) dialogue: Dialogue,
     pub(super) relayed: SocketAddr,
     /// The family that was asked for.
     pub(super) family: Option<AddressFamily>,
@@ -45,45 +46,74 @@ impl Patient {
             Login::Secret(mint) => mint(expiry),
         };
         Credentials::new(&user, &password).map_err(|why| {
-            self.find(
-                Code::CredentialsRefused,
-                format!("no server can accept them: {why}"),
-            );
+            let sentence = format!("no server can accept them: {why}");
+            self.find(Code::CredentialsRefused, sentence);
             Stopped
         })
     }
 
-    /// Opens the allocation that all other tests need.
+    /// Opens the allocation that all other tests need; returns it with the credentials that the
+    /// server accepts.
     pub(super) async fn allocate(
         &mut self,
         connector: &Connector,
         login: &Login,
-        credentials: &Credentials,
-    ) -> Result<Allocation, Stopped> {
+        credentials: Credentials,
+    ) -> Result<(Allocation, Credentials), Stopped> {
         let user = credentials.username();
-        let expired = expired_since(user, now());
-        let mut outcome = self.try_allocate(connector, credentials, None).await?;
-        if let Err(Failure::Refused { code: 440, .. }) = outcome {
+        let left = time_left(user, now());
+        let mut outcome = self.try_allocate(connector, &credentials, None).await?;
+        if let Err(none) = &outcome
+            && none.code() == Some(440)
+        {
             // Without a family the request means IPv4, whatever the server has. RFC 8656 §7.1.
             self.find(Code::NoIpv4, "asked for an IPv4 address: 440");
             let family = Some(AddressFamily::V6);
-            outcome = self.try_allocate(connector, credentials, family).await?;
+            outcome = self.try_allocate(connector, &credentials, family).await?;
         }
-        let failure = match (outcome, expired) {
-            (Ok(allocation), None) => return Ok(allocation),
-            (Ok(allocation), Some(ago)) => {
-                let sentence = format!("user \"{user}\" expired {ago} seconds ago and is accepted");
-                self.find(Code::ExpiryIgnored, sentence);
-                return Ok(allocation);
+        let none = match outcome {
+            Ok(allocation) => {
+                if let Some(ago @ ..=0) = left {
+                    let ago = ago.abs();
+                    let sentence =
+                        format!("user \"{user}\", expired {ago} seconds ago, is accepted");
+                    self.find(Code::ExpiryIgnored, sentence);
+                }
+                return Ok((allocation, credentials));
             }
-            (Err(failure), _) => failure,
+            Err(none) => none,
         };
-        if let Failure::Refused { code: 300, .. } = failure {
-            return Err(self.redirected_user(connector, credentials).await);
+        match none.code() {
+            Some(300) => return Err(self.redirected_user(connector, &credentials).await),
+            Some(401) if let Login::Secret(_) = login => {
+                if let Some(accepted) = self.far_ahead(connector, login).await? {
+                    return Ok(accepted);
+                }
+            }
+            Some(_) | None => {}
         }
-        let (code, sentence) = refusal(&failure, login, user, expired);
+        let (code, sentence) = refusal(&none, login, user, left);
         self.find(code, sentence);
         Err(Stopped)
+    }
+
+    /// An allocation with credentials that are good for longer than a day: if there is one, the
+    /// secret is right, and the server's clock is what refuses the others.
+    async fn far_ahead(
+        &mut self,
+        connector: &Connector,
+        login: &Login,
+    ) -> Result<Option<(Allocation, Credentials)>, Stopped> {
+        for (days, ahead) in [(2, "by one to two days"), (3_650, "by more than two days")] {
+            let credentials = self.credentials_until(login, now() + days * DAY)?;
+            let outcome = self.try_allocate(connector, &credentials, None).await?;
+            if let Ok(allocation) = outcome {
+                let sentence = format!("the server's clock is ahead of this host's {ahead}");
+                self.find(Code::ClockFarAhead, sentence);
+                return Ok(Some((allocation, credentials)));
+            }
+        }
+        Ok(None)
     }
 
     /// An allocation on a new 5-tuple, or why there is none.
@@ -92,23 +122,25 @@ impl Patient {
         connector: &Connector,
         credentials: &Credentials,
         family: Option<AddressFamily>,
-    ) -> Result<Result<Allocation, Failure>, Stopped> {
-        let mut link = self.connect(connector, Some(credentials.clone())).await?;
+    ) -> Result<Result<Allocation, NoAllocation>, Stopped> {
+        let mut dialogue = self.connect(connector, Some(credentials.clone())).await?;
         let asked = Instant::now();
         let options = AllocateOptions {
             family,
             ..AllocateOptions::default()
         };
-        link.client.allocate(asked, options);
+        dialogue.client.allocate(asked, options);
         // A 401 and a 438 may each take a round of their own.
-        let outcome = match link.next(asked + PATIENCE * 2).await {
+        let outcome = match dialogue.next(asked + PATIENCE * 2).await {
             Ok(Event::Allocated { relayed, .. }) => Ok(Allocation {
-                link,
+                dialogue,
                 relayed,
                 family,
             }),
-            Ok(Event::Failed { failure, .. }) => Err(failure),
-            Ok(_) | Err(_) => Err(Failure::Timeout),
+            Ok(Event::Failed { failure, .. }) => Err(failure.into()),
+            Ok(_) => Err(Failure::Timeout.into()),
+            Err(why) if why.kind() == io::ErrorKind::TimedOut => Err(Failure::Timeout.into()),
+            Err(why) => Err(NoAllocation::Ended(why)),
         };
         Ok(outcome)
     }
@@ -129,25 +161,20 @@ impl Patient {
         };
         match outcome {
             Ok(mut allocation) => {
-                let relayed = allocation.relayed;
-                self.find(
-                    Code::RelaysIpv6,
-                    format!("an IPv6 address is relayed: {relayed}"),
-                );
+                let sentence = format!("an IPv6 address is relayed: {}", allocation.relayed);
+                self.find(Code::RelaysIpv6, sentence);
                 allocation.end().await;
             }
-            Err(failure) => self.find(
-                Code::NoIpv6,
-                format!("asked for an IPv6 address: {failure}"),
-            ),
+            Err(none) => self.find(Code::NoIpv6, format!("asked for an IPv6 address: {none}")),
         }
     }
 
     /// Checks whether the server's clock agrees with ours, as far as credentials show it.
     pub(super) async fn clock(&mut self, connector: &Connector, login: &Login) {
-        let Login::Secret(_) = login else {
+        let is_known = |finding: &Finding| finding.code == Code::ClockFarAhead;
+        if matches!(login, Login::Password { .. }) || self.findings.iter().any(is_known) {
             return;
-        };
+        }
         if let Some(false) = self.accepts(connector, login, now() + MINUTE).await {
             let sentence = "a credential that is good for another minute is refused";
             self.find(Code::ClockAhead, sentence);
@@ -165,17 +192,13 @@ impl Patient {
     /// Whether a credential with this expiry is accepted; `None` if that cannot be told.
     async fn accepts(&mut self, connector: &Connector, login: &Login, expiry: u64) -> Option<bool> {
         let credentials = self.credentials_until(login, expiry).ok()?;
-        match self
-            .try_allocate(connector, &credentials, None)
-            .await
-            .ok()?
-        {
+        let outcome = self.try_allocate(connector, &credentials, None).await;
+        match outcome.ok()? {
             Ok(mut allocation) => {
                 allocation.end().await;
                 Some(true)
             }
-            Err(Failure::Refused { code: 401, .. }) => Some(false),
-            Err(_) => None,
+            Err(none) => (none.code() == Some(401)).then_some(false),
         }
     }
 }
@@ -183,48 +206,63 @@ impl Patient {
 impl Allocation {
     /// Deletes it, without waiting for the answer.
     pub(super) async fn end(&mut self) {
-        self.link.client.refresh(Instant::now(), Duration::ZERO);
+        self.dialogue.client.refresh(Instant::now(), Duration::ZERO);
         // If the request is lost the allocation ends by itself.
-        let _ = self.link.flush().await;
+        let _ = self.dialogue.flush().await;
+    }
+}
+
+/// Why there is no allocation.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NoAllocation {
+    #[error(transparent)]
+    Failed(#[from] Failure),
+    #[error("the connection ended: {0}")]
+    Ended(io::Error),
+}
+
+impl NoAllocation {
+    /// The code of a refusal.
+    const fn code(&self) -> Option<u16> {
+        match self {
+            Self::Failed(Failure::Refused { code, .. }) => Some(*code),
+            Self::Failed(_) | Self::Ended(_) => None,
+        }
+    }
+
+    const fn is_silence(&self) -> bool {
+        matches!(self, Self::Failed(Failure::Timeout) | Self::Ended(_))
     }
 }
 
 /// The finding if a user gets no allocation.
-fn refusal(failure: &Failure, login: &Login, user: &str, expired: Option<u64>) -> (Code, String) {
-    match (failure, login) {
-        (Failure::Refused { code: 401, .. }, _) if let Some(ago) = expired => (
-            Code::CredentialExpired,
-            format!("user \"{user}\" expired {ago} seconds ago"),
-        ),
-        (Failure::Refused { code: 401, .. }, Login::Password { .. }) => (
-            Code::CredentialsRefused,
-            format!("the server answers 401 to user \"{user}\" with this password"),
-        ),
-        (Failure::Refused { code: 401, .. }, Login::Secret(_)) => (
-            Code::SecretRefused,
-            "the server answers 401 to a credential made from this secret".to_owned(),
-        ),
-        (Failure::Refused { code: 438, .. }, _) => (
-            Code::NonceRefused,
-            "the server answers 438 to its own fresh nonce".to_owned(),
-        ),
-        (Failure::Refused { code, reason }, _) => (
-            Code::AllocationRefused,
-            format!("the server answers {code} {reason}"),
-        ),
-        (failure, _) => (
-            Code::AllocationRefused,
-            format!("a signed Allocate: {failure}"),
-        ),
-    }
+fn refusal(none: &NoAllocation, login: &Login, user: &str, left: Option<i64>) -> (Code, String) {
+    let code = match (none.code(), login, left) {
+        (Some(401), Login::Secret(_), _) => Code::SecretRefused,
+        (Some(401), Login::Password { .. }, Some(..=0)) => Code::CredentialExpired,
+        (Some(401), Login::Password { .. }, _) => Code::CredentialsRefused,
+        (Some(438), ..) => Code::NonceRefused,
+        (None, ..) if none.is_silence() => Code::UserUnanswered,
+        (Some(_) | None, ..) => Code::AllocationRefused,
+    };
+    let life = match left {
+        None => String::new(),
+        Some(ago @ ..=0) => format!("; the name expired {} seconds ago", ago.abs()),
+        Some(left) => format!("; by this host's clock the name is good for {left} seconds more"),
+    };
+    (
+        code,
+        format!("a signed Allocate as \"{user}\": {none}{life}"),
+    )
 }
 
-/// Seconds since a time-limited user name expired, if it has by `now`. The TURN REST convention.
-fn expired_since(user: &str, now: u64) -> Option<u64> {
-    let expiry: u64 = user.split(':').next()?.parse().ok()?;
+/// Seconds until a time-limited user name expires, below 0 if it has by `now`; `None` for other
+/// names. The TURN REST convention.
+fn time_left(user: &str, now: u64) -> Option<i64> {
+    let expiry: i64 = user.split(':').next()?.parse().ok()?;
     // A number that was a time in this millennium; others are names.
     let is_time = expiry > 1_000_000_000;
-    now.checked_sub(expiry).filter(|_| is_time)
+    expiry.checked_sub_unsigned(now).filter(|_| is_time)
 }
 
 fn now() -> u64 {
@@ -245,15 +283,15 @@ mod tests {
     #[test]
     fn only_a_time_before_the_name_expires() {
         let now = 1_800_000_000;
-        assert_eq!(expired_since("1799999990:alice", now), Some(10));
-        assert_eq!(expired_since("1799999990", now), Some(10));
-        assert_eq!(expired_since("1800000000:alice", now), Some(0));
-        assert_eq!(expired_since("1800000001:alice", now), None);
+        assert_eq!(time_left("1799999990:alice", now), Some(-10));
+        assert_eq!(time_left("1799999990", now), Some(-10));
+        assert_eq!(time_left("1800000000:alice", now), Some(0));
+        assert_eq!(time_left("1800000001:alice", now), Some(1));
         // Names that begin with a number are names.
-        assert_eq!(expired_since("4711", now), None);
-        assert_eq!(expired_since("007:bond", now), None);
-        assert_eq!(expired_since("alice:1799999990", now), None);
-        assert_eq!(expired_since("99999999999999999999999:alice", now), None);
-        assert_eq!(expired_since("", now), None);
+        assert_eq!(time_left("4711", now), None);
+        assert_eq!(time_left("007:bond", now), None);
+        assert_eq!(time_left("alice:1799999990", now), None);
+        assert_eq!(time_left("99999999999999999999999:alice", now), None);
+        assert_eq!(time_left("", now), None);
     }
 }

@@ -14,7 +14,7 @@ use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
 use tokio::net::UdpSocket;
 
 /// A connection with one server, and the datagrams that wait to be sent and read.
-pub(super) struct Session {
+pub(crate) struct DtlsSession {
     engine: Dtls,
     socket: UdpSocket,
     server: SocketAddr,
@@ -33,7 +33,7 @@ pub(super) struct Session {
 
 /// Why there is no session.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum NoSession {
+pub(super) enum NoDtls {
     /// Nothing came back.
     #[error("no answer")]
     Silent,
@@ -47,14 +47,14 @@ pub(super) enum NoSession {
     Io(#[from] io::Error),
 }
 
-impl Session {
+impl DtlsSession {
     /// Makes a handshake, at the latest at `until`; returns the server's own certificate with the
     /// session.
     pub(super) async fn connect(
         socket: UdpSocket,
         server: SocketAddr,
         until: Instant,
-    ) -> Result<(Self, Vec<u8>), NoSession> {
+    ) -> Result<(Self, Vec<u8>), NoDtls> {
         let mut engine = Dtls::new_12(Arc::new(Config::default()), nobody()?, Instant::now());
         engine.set_active(true);
         let mut session = Self {
@@ -76,12 +76,15 @@ impl Session {
             let step = tokio::time::timeout_at(until.into(), session.step()).await;
             match step {
                 Ok(Ok(())) if !session.is_closed => {}
-                Ok(Ok(())) => return Err(NoSession::NoHandshake("closed".to_owned())),
-                Ok(Err(why)) => return Err(NoSession::NoHandshake(why.to_string())),
-                Err(_) if session.is_answered => {
-                    return Err(NoSession::Unfinished);
+                Ok(Ok(())) => return Err(NoDtls::NoHandshake("closed".to_owned())),
+                Ok(Err(why)) if why.kind() == io::ErrorKind::Other => {
+                    return Err(NoDtls::NoHandshake(why.to_string()));
                 }
-                Err(_) => return Err(NoSession::Silent),
+                Ok(Err(why)) => return Err(NoDtls::Io(why)),
+                Err(_) if session.is_answered => {
+                    return Err(NoDtls::Unfinished);
+                }
+                Err(_) => return Err(NoDtls::Silent),
             }
         }
         let leaf = session.leaf.take().unwrap_or_default();
@@ -168,8 +171,8 @@ impl Session {
     }
 }
 
-fn no_handshake(why: dimpl::Error) -> NoSession {
-    NoSession::NoHandshake(why.to_string())
+fn no_handshake(why: dimpl::Error) -> NoDtls {
+    NoDtls::NoHandshake(why.to_string())
 }
 
 /// A certificate for the engine, should a server ask for one, which TURN servers do not: a key of

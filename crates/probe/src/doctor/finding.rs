@@ -19,8 +19,12 @@ pub struct Finding {
 /// How much a finding matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
-    /// Correct, or good to know.
+    /// Tested, and as it should be.
+    Ok,
+    /// Good to know, and neither right nor wrong.
     Note,
+    /// Not tested: the remedy says how to have it tested.
+    NotTested,
     /// Works, but not for all users or not for long.
     Warning,
     /// Does not work, or is dangerous.
@@ -41,22 +45,26 @@ macro_rules! codes {
 
             /// The code itself.
             pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$name => $code,)* }
+                self.row().0
             }
 
             /// How serious it is.
             pub const fn severity(self) -> Severity {
-                match self { $(Self::$name => Severity::$severity,)* }
+                self.row().1
             }
 
             /// Its meaning, whatever was observed.
             pub const fn meaning(self) -> &'static str {
-                match self { $(Self::$name => $meaning,)* }
+                self.row().2
             }
 
             /// The change that mends it; empty if none is needed.
             pub const fn remedy(self) -> &'static str {
-                match self { $(Self::$name => $remedy,)* }
+                self.row().3
+            }
+
+            const fn row(self) -> (&'static str, Severity, &'static str, &'static str) {
+                match self { $(Self::$name => ($code, Severity::$severity, $meaning, $remedy),)* }
             }
         }
     };
@@ -77,6 +85,10 @@ codes! {
         "On a host with several addresses, bind the server to each of them (listening-ip in coturn, listener in Hairpin); clients drop such answers."
     "D007" NoStun Error "The STUN server refuses Binding requests."
         "See the code, and the server's configuration: a STUN server has nothing else to give."
+    "D008" NoDns Error "The server's name could not be looked up: DNS does not answer, or fails."
+        "See /etc/resolv.conf, and the way to the resolvers that it names. The server itself may be well: name it by its address."
+    "D009" CannotSend Error "This host cannot send to the server."
+        "See this host's own network: its route to the address (ip route get), its firewall, and --bind. -4 and -6 choose the address family."
     "D010" NoTls Error "There is no TLS or DTLS on this port."
         "Give the server a certificate and a key that belong together, and see that this port is its TLS port."
     "D011" CertificateExpired Error "The certificate has expired."
@@ -89,30 +101,32 @@ codes! {
         "Get one from an authority that browsers trust, or give --ca if all clients trust yours."
     "D015" CertificateEndsSoon Warning "The certificate expires within two weeks."
         "See that it is renewed by itself, and that the server takes up the new one."
-    "D016" CertificateGood Note "The certificate is good." ""
+    "D016" CertificateGood Ok "The certificate is good." ""
     "D017" CertificateRefused Error "The certificate cannot be used."
         "Replace it; `openssl x509 -text` shows what it says."
-    "D018" DtlsNotExamined Warning "DTLS could not be examined."
+    "D018" DtlsNotExamined NotTested "DTLS could not be examined."
         "The doctor speaks DTLS with ECDSA certificates only. Browsers do not use TURN over DTLS."
-    "D020" Bound Note "The server answers Binding requests." ""
+    "D019" CertificateTooEarly Error "The certificate is not valid yet."
+        "See that this host's clock is right; if it is, replace the certificate."
+    "D020" Bound Ok "The server answers Binding requests." ""
     "D021" NotBound Warning "The server refuses Binding requests, which browsers send first."
         "Let the server answer STUN without credentials, or expect longer call set-ups."
     "D022" NoAuthentication Error "The server gives allocations to anyone."
         "Demand credentials at once: open relays are found within days, and used for attacks."
-    "D023" Challenged Note "The server asks strangers for credentials, as it should: the first 401 of each session is normal." ""
+    "D023" Challenged Ok "The server asks strangers for credentials, as it should: the first 401 of each session is normal." ""
     "D024" NoChallenge Error "The server refuses strangers without telling realm and nonce, so nobody can authenticate."
         "Set a realm; in coturn also lt-cred-mech or use-auth-secret."
     "D025" RealmDiffers Error "The server's realm is not the one expected."
         "Passwords that were stored as keys are good for one realm only: set the realm that they were made with, or make them anew."
     "D026" Amplifies Warning "The server sends strangers much more than they send."
         "A server like this is used to flood others. Limit what strangers are answered; Hairpin does, under [unauthenticated]."
-    "D027" Sha256 Note "The server offers SHA-256 (RFC 8489)." ""
+    "D027" Sha256 Ok "The server offers SHA-256 (RFC 8489)." ""
     "D028" Redirects Warning "The server sends clients to another one."
         "Look at that server too: what is found here is not what clients meet."
     "D029" NotTurn Error "The server answers Binding requests and no Allocate: it is a STUN server."
         "Turn TURN on (no stun-only in coturn, users or secrets under [auth] in Hairpin), or give it to clients as stun:."
     "D030" CredentialsRefused Error "The server does not accept the user name and password."
-        "Compare both with the server's configuration; a key made for another realm is refused like a wrong password."
+        "Compare both with the server's configuration; a key made for another realm is refused like a wrong password, and a time-limited name by a clock that is ahead."
     "D031" SecretRefused Error "The server does not accept credentials made from the secret."
         "Compare the secret with the server's (static-auth-secret in coturn, auth.secrets in Hairpin), spaces and line ends too."
     "D032" CredentialExpired Error "The credential has expired."
@@ -128,6 +142,8 @@ codes! {
     "D037" RedirectsNowhere Error "The server sends clients away, and names no other server."
         "Name one (alternate-server in coturn, redirect in Hairpin), or serve clients here."
     "D038" ClockBehind Note "The server accepts a credential that expired some minutes ago: its clock may be behind." ""
+    "D039" ClockFarAhead Error "The server refuses credentials that are good for a day, and accepts longer ones: its clock is ahead."
+        "Set the clock of the server by NTP, or that of whatever mints the credentials: users are refused until then."
     "D040" RelayedPrivate Error "The relayed address is private: peers on the Internet cannot reach it."
         "Tell the server its public address (external-ip in coturn, relay.external in Hairpin)."
     "D041" RelayedElsewhere Note "The relayed address is another one than the server's." ""
@@ -135,8 +151,9 @@ codes! {
         "See that the external address is right, that the relay ports are open, and that the server relays to itself."
     "D043" RelayPortsClosed Error "A datagram from outside does not reach the relayed address."
         "Open the relay ports (UDP) in every firewall before the server, and see that the external address is right."
-    "D044" OutsideUntried Note "Whether peers outside are reached cannot be told from this host." ""
-    "D045" Relays Note "Data passes the relay." ""
+    "D044" OutsideUntried NotTested "Whether peers outside are reached cannot be told from this host."
+        "Run the doctor from another network, and from one whose peers the server relays to."
+    "D045" Relays Ok "Data passes the relay." ""
     "D046" Loses Warning "The relay loses packets."
         "Look at the server's CPU and socket buffers (net.core.rmem_max), and at the line between."
     "D047" SmallPayload Warning "Datagrams of the size of video do not pass the relay."
@@ -145,24 +162,29 @@ codes! {
         "See the server's peer policy and log."
     "D049" OneFramingOnly Error "Data passes in one framing only."
         "Send indications and ChannelData must both work; browsers use one or the other."
-    "D050" RelaysIpv6 Note "The server relays to IPv6 peers." ""
+    "D050" RelaysIpv6 Ok "The server relays to IPv6 peers." ""
     "D051" NoIpv6 Note "The server does not relay to IPv6 peers." ""
     "D052" NotRefreshed Error "The allocation cannot be refreshed."
         "Calls end when the first lifetime does: see the server's log."
     "D053" NotDeleted Warning "The allocation outlives its deletion."
         "Clients that come back at once are refused with 437, and quotas fill up."
-    "D054" LargestPayload Note "The largest payload that was tried and passes the relay." ""
-    "D055" ReachesOutside Note "Data passes between the relay and a peer without one, both ways." ""
+    "D054" LargestPayload Ok "The largest payload that was tried and passes the relay." ""
+    "D055" ReachesOutside Ok "Data passes between the relay and a peer without one, both ways." ""
     "D056" NothingOut Error "What clients send does not reach a peer outside."
         "Let UDP from the relay ports out, and see that a NAT before the server keeps addresses and ports."
     "D057" NoIpv4 Note "The server does not relay to IPv4 peers." ""
+    "D058" UserUnanswered Error "The server does not answer users who ask for an allocation."
+        "See the server's log; a firewall that looks into STUN may hold back longer requests, too."
+    "D059" Works Ok "What was tested over this transport works." ""
     "D060" RelaysToLoopback Error "The server relays to its own host's loopback addresses."
         "Forbid it at once (no allow-loopback-peers in coturn): whatever listens there only for the host itself is open to every user."
     "D061" RelaysToLinkLocal Error "The server relays to link-local addresses, where clouds keep their metadata service."
         "Forbid 169.254.0.0/16 and fe80::/10 at once: the host's cloud credentials may be read through it."
     "D062" RelaysToPrivate Warning "The server relays to private networks."
         "Forbid them unless peers live there (denied-peer-ip in coturn; Hairpin does by default)."
-    "D063" PolicyCloses Note "The server refuses peers that are not on the Internet." ""
+    "D063" PolicyCloses Ok "The server refuses peers that are not on the Internet." ""
+    "D064" ClientsHidden Error "The server sees a private address in place of its client's: a bridge or a load balancer stands in front."
+        "Run the server on the host's own network (network_mode: host in Docker), or use PROXY protocol where server and load balancer both speak it. If the doctor runs on the server's network, run it from another one first."
     "D070" RelayPortsTaken Error "Relay ports are in use by other programs."
         "Choose another range (relay.ports), or keep other programs out of it (net.ipv4.ip_local_reserved_ports)."
     "D071" FewFiles Warning "The file limit allows fewer allocations than the configuration."
@@ -177,9 +199,26 @@ codes! {
         "Use packaging/systemd/hairpin.service, or compare `systemd-analyze security hairpin`."
     "D076" ListenerClosed Error "Nothing listens where the configuration says."
         "Start the server, or see its log for why it did not."
-    "D077" ExternalUnknown Note "The external address could not be compared with what the Internet sees." ""
+    "D077" ExternalUnknown NotTested "The external address could not be compared with what the Internet sees."
+        "Name a STUN server outside that this host reaches: --outside URI."
+    "D078" ExternalPrivate Warning "The relay address is private, and no public one is known for it."
+        "Set relay.external to the public address, unless all peers are on this network."
+    "D079" ExternalExample Warning "The external address is an example from documentation."
+        "Put this server's own public address in its place."
+    "D080" FirewallUnread NotTested "Whether nftables holds back what comes to this host was not tested."
+        "Run the doctor as root, with nft installed."
+    "D081" OnServersHost NotTested "The doctor runs on the server's own host: only a run from another network shows that clients and peers get through."
+        "Run it from another network as well, with the same credentials."
+    "D082" UsersUntried NotTested "What users get was not tested."
+        "Give credentials: --secret-file, or --user with --password-file."
+    "D083" WaysUntried NotTested "Other ways to the server were not tested."
+        "Name them as well: turn:HOST?transport=tcp for TCP, turns:HOST for TLS; -4 and -6 choose the address family."
+    "D084" ListenerUntried NotTested "A listener of the configuration was not tested."
+        "Name it, with credentials of its realm: turn:HOST:PORT --user NAME --password-file FILE."
+    "D085" ConfigCaution Note "The configuration has settings that may not be meant."
+        "`hairpin check --config FILE` says which."
     "D099" OutOfTime Error "The examination did not come to its end."
-        "Try again; if it stays so, the server answers very slowly."
+        "Try again; the findings about the server say how far the examination came."
 }
 
 impl fmt::Display for Code {
@@ -191,7 +230,9 @@ impl fmt::Display for Code {
 impl fmt::Display for Severity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
+            Self::Ok => "ok",
             Self::Note => "note",
+            Self::NotTested => "not tested",
             Self::Warning => "warning",
             Self::Error => "error",
         })

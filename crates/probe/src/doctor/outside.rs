@@ -8,7 +8,7 @@ use tokio::net::UdpSocket;
 
 use super::connect::Connector;
 use super::credentials::Allocation;
-use super::link::{Carrier, Link};
+use super::dialogue::{Carrier, Dialogue};
 use super::relaying::{WAIT, ask};
 use super::{Code, PATIENCE, Patient, is_private};
 
@@ -29,7 +29,7 @@ impl Patient {
             let sentence = format!("this host has the server's address {}", reflexive.ip());
             return self.find(Code::OutsideUntried, sentence);
         }
-        let permission = ask(&mut near.link, |client, now| {
+        let permission = ask(&mut near.dialogue, |client, now| {
             client.create_permission(now, &[reflexive]);
         });
         match permission.await {
@@ -42,15 +42,12 @@ impl Patient {
         }
         if let Some(peer) = way_in(&socket, near).await {
             self.way_out(&socket, near, peer).await;
-        } else if is_private(reflexive) && !is_private(relayed) {
+        } else if is_private(reflexive.ip()) && !is_private(relayed.ip()) {
             // Many NATs do not let their own side in by the public address.
-            let sentence = format!(
-                "{reflexive} is on a private network with the server, and {relayed} is outside"
-            );
+            let sentence = format!("{reflexive} is private with the server, {relayed} is outside");
             self.find(Code::OutsideUntried, sentence);
         } else {
-            let sentence =
-                format!("{TRIES} datagrams from {reflexive} to {relayed} did not arrive");
+            let sentence = format!("{TRIES} from {reflexive} to {relayed} did not arrive");
             self.find(Code::RelayPortsClosed, sentence);
         }
     }
@@ -59,7 +56,7 @@ impl Patient {
     async fn way_out(&mut self, socket: &UdpSocket, near: &mut Allocation, peer: SocketAddr) {
         let relayed = near.relayed;
         let mut channel = None;
-        let bound = ask(&mut near.link, |client, now| {
+        let bound = ask(&mut near.dialogue, |client, now| {
             channel = client.bind_channel(now, peer);
         });
         if let Err(failure) = bound.await {
@@ -67,32 +64,27 @@ impl Patient {
         }
         let by_send = came_out(socket, near, |near| {
             // These bytes are never too long.
-            let _ = near.link.client.send(peer, OUTWARD);
+            let _ = near.dialogue.client.send(peer, OUTWARD);
         });
         let by_send = by_send.await;
         let by_channel = came_out(socket, near, |near| {
             if let Some(channel) = channel {
-                let _ = near.link.client.send_channel(channel, OUTWARD);
+                let _ = near.dialogue.client.send_channel(channel, OUTWARD);
             }
         });
         let (code, sentence) = match (by_send, by_channel.await) {
-            (true, true) => (
-                Code::ReachesOutside,
-                format!("datagrams pass between {peer} and {relayed}, in both framings"),
-            ),
-            (false, false) => (
-                Code::NothingOut,
-                format!("{peer} reaches {relayed}, and nothing comes back"),
-            ),
+            (true, true) => (Code::ReachesOutside, "pass both ways, in both framings"),
+            (false, false) => (Code::NothingOut, "come in, and none comes back"),
             (true, false) => (
                 Code::OneFramingOnly,
-                format!("Send indications reach {peer}, ChannelData does not"),
+                "come back by Send, not as ChannelData",
             ),
             (false, true) => (
                 Code::OneFramingOnly,
-                format!("ChannelData reaches {peer}, Send indications do not"),
+                "come back as ChannelData, not by Send",
             ),
         };
+        let sentence = format!("datagrams between {peer} and {relayed} {sentence}");
         self.find(code, sentence);
     }
 }
@@ -103,7 +95,7 @@ async fn way_in(socket: &UdpSocket, near: &mut Allocation) -> Option<SocketAddr>
         // A datagram that cannot be sent is as lost as any other.
         let _ = socket.send_to(INWARD, near.relayed).await;
         let until = Instant::now() + WAIT;
-        while let Ok(event) = near.link.next(until).await {
+        while let Ok(event) = near.dialogue.next(until).await {
             if let Event::Data { peer, payload, .. } = event
                 && payload == INWARD
             {
@@ -123,7 +115,7 @@ async fn came_out(
     let mut buffer = [0; 64];
     for _ in 0..TRIES {
         send(near);
-        if near.link.flush().await.is_err() {
+        if near.dialogue.flush().await.is_err() {
             return false;
         }
         let until = Instant::now() + WAIT;
@@ -142,9 +134,9 @@ async fn came_out(
 async fn plain_socket(connector: &Connector) -> Option<(UdpSocket, SocketAddr)> {
     let socket = connector.socket().ok()?;
     let server = connector.target.address;
-    let mut link = Link::new(Carrier::udp(socket, server), None, PATIENCE);
-    let mapped = link.binding().await?;
-    Some((link.into_socket()?, mapped))
+    let mut dialogue = Dialogue::new(Carrier::udp(socket, server), None, PATIENCE);
+    let mapped = dialogue.binding().await.ok()?;
+    Some((dialogue.into_socket()?, mapped))
 }
 
 /// Datagrams in one direction, before the direction counts as closed.

@@ -1,26 +1,26 @@
 //! Whether the server denies peers that its users must not reach.
 
 use std::collections::HashSet;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use client::{Event, Failure};
 
 use super::credentials::Allocation;
-use super::link::Link;
-use super::{Code, PATIENCE, Patient, is_private};
+use super::dialogue::Dialogue;
+use super::{Code, DISCARD, PATIENCE, Patient, is_private};
 
 impl Patient {
     /// Asks for permissions that must be refused. Nothing is sent there.
     pub(super) async fn peer_policy(&mut self, allocation: &mut Allocation) {
-        let is_private = is_private(allocation.relayed);
+        let is_private = is_private(allocation.relayed.ip());
         // A relay on a private network is meant for the peers on it.
         let is_meant = |code| is_private && code == Code::RelaysToPrivate;
-        let forbidden = forbidden(allocation.relayed.ip()).iter();
+        let forbidden = forbidden(allocation.relayed.ip());
         let forbidden: Vec<_> = forbidden.filter(|(code, _)| !is_meant(*code)).collect();
-        let peers: Vec<_> = forbidden.iter().flat_map(|(_, peers)| *peers).collect();
-        let answers = permissions(&mut allocation.link, &peers).await;
-        for (code, peers) in forbidden {
+        let peers: Vec<_> = forbidden.iter().flat_map(|(_, peers)| peers).collect();
+        let answers = permissions(&mut allocation.dialogue, &peers).await;
+        for (code, peers) in &forbidden {
             let granted = peers.iter().filter(|peer| answers.granted.contains(peer));
             let granted: Vec<_> = granted.map(ToString::to_string).collect();
             if !granted.is_empty() {
@@ -48,16 +48,16 @@ struct Answers {
 }
 
 /// Asks for a permission for each of these, all at once.
-async fn permissions(link: &mut Link, peers: &[&IpAddr]) -> Answers {
+async fn permissions(dialogue: &mut Dialogue, peers: &[&IpAddr]) -> Answers {
     let now = Instant::now();
     for peer in peers {
         let peer = SocketAddr::new(**peer, DISCARD);
-        link.client.create_permission(now, &[peer]);
+        dialogue.client.create_permission(now, &[peer]);
     }
     let mut answers = Answers::default();
     let mut left = peers.len();
     while left > 0
-        && let Ok(event) = link.next(now + PATIENCE).await
+        && let Ok(event) = dialogue.next(now + PATIENCE).await
     {
         if let Event::PermissionCreated { peers } = event {
             answers.granted.extend(peers.iter().map(SocketAddr::ip));
@@ -72,58 +72,29 @@ async fn permissions(link: &mut Link, peers: &[&IpAddr]) -> Answers {
 
 /// Addresses that no peer on the Internet has, of the family that is relayed, and the finding if
 /// one is granted.
-fn forbidden(relayed: IpAddr) -> &'static [(Code, &'static [IpAddr])] {
-    match relayed {
-        IpAddr::V4(_) => &FORBIDDEN_V4,
-        IpAddr::V6(_) => &FORBIDDEN_V6,
-    }
+fn forbidden(relayed: IpAddr) -> impl Iterator<Item = (Code, Vec<IpAddr>)> {
+    FORBIDDEN.into_iter().map(move |(code, v4, v6)| {
+        let peers = if relayed.is_ipv4() { v4 } else { v6 };
+        let peers = peers.split(' ').map(|ip| ip.parse().expect("an address"));
+        (code, peers.collect())
+    })
 }
 
-const FORBIDDEN_V4: [(Code, &[IpAddr]); 3] = [
+/// The last address of loopback is 127.0.0.1 in IPv4-mapped form. RFC 4291 §2.5.5.2.
+const FORBIDDEN: [(Code, &str, &str); 3] = [
     (
         Code::RelaysToLoopback,
-        &[v4(127, 0, 0, 1), IpAddr::V4(Ipv4Addr::UNSPECIFIED)],
-    ),
-    (Code::RelaysToLinkLocal, &[v4(169, 254, 169, 254)]),
-    (
-        Code::RelaysToPrivate,
-        &[
-            v4(10, 0, 0, 1),
-            v4(172, 16, 0, 1),
-            v4(192, 168, 0, 1),
-            v4(100, 64, 0, 1),
-        ],
-    ),
-];
-
-const FORBIDDEN_V6: [(Code, &[IpAddr]); 3] = [
-    (
-        Code::RelaysToLoopback,
-        &[
-            IpAddr::V6(Ipv6Addr::LOCALHOST),
-            IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-            // 127.0.0.1 in IPv4-mapped form. RFC 4291 §2.5.5.2.
-            v6([0, 0, 0, 0, 0, 0xFFFF, 0x7F00, 1]),
-        ],
+        "127.0.0.1 0.0.0.0",
+        "::1 :: ::ffff:127.0.0.1",
     ),
     (
         Code::RelaysToLinkLocal,
-        &[v6([0xFE80, 0, 0, 0, 0, 0, 0xA9FE, 0xA9FE])],
+        "169.254.169.254",
+        "fe80::a9fe:a9fe",
     ),
     (
         Code::RelaysToPrivate,
-        &[v6([0xFD00, 0xEC2, 0, 0, 0, 0, 0, 0x254])],
+        "10.0.0.1 172.16.0.1 192.168.0.1 100.64.0.1",
+        "fd00:ec2::254",
     ),
 ];
-
-const fn v4(a: u8, b: u8, c: u8, d: u8) -> IpAddr {
-    IpAddr::V4(Ipv4Addr::new(a, b, c, d))
-}
-
-const fn v6(words: [u16; 8]) -> IpAddr {
-    let [a, b, c, d, e, f, g, h] = words;
-    IpAddr::V6(Ipv6Addr::new(a, b, c, d, e, f, g, h))
-}
-
-/// The port of the discard service: permissions do not look at it.
-const DISCARD: u16 = 9;

@@ -15,19 +15,14 @@ impl Patient {
         let other = answer.get::<AlternateServer>().ok().flatten();
         let other = other.map(|AlternateServer(other)| other);
         let (code, sentence) = match other {
-            Some(other) if other != connector.target.address => {
-                (Code::Redirects, format!("clients are sent to {other}"))
-            }
-            Some(itself) => (
+            Some(itself) if itself == connector.target.address => (
                 Code::RedirectsNowhere,
-                format!("clients are sent to {itself}, where they are"),
+                format!("to {itself}, where they are"),
             ),
-            None => (
-                Code::RedirectsNowhere,
-                "the 300 names no server to go to".to_owned(),
-            ),
+            Some(other) => (Code::Redirects, format!("to {other}")),
+            None => (Code::RedirectsNowhere, "the 300 names none".to_owned()),
         };
-        self.find(code, sentence);
+        self.find(code, format!("clients are sent away: {sentence}"));
         Stopped
     }
 
@@ -38,12 +33,12 @@ impl Patient {
         connector: &Connector,
         credentials: &Credentials,
     ) -> Stopped {
-        let mut link = match self.connect(connector, Some(credentials.clone())).await {
-            Ok(link) => link,
+        let mut dialogue = match self.connect(connector, Some(credentials.clone())).await {
+            Ok(dialogue) => dialogue,
             Err(stopped) => return stopped,
         };
         let asked = Instant::now();
-        link.client.request(asked, Method::Allocate, |writer| {
+        dialogue.client.request(asked, Method::Allocate, |writer| {
             writer.put(&RequestedTransport::UDP);
         });
         // The challenge takes a round of its own.
@@ -51,7 +46,7 @@ impl Patient {
             code: Some(300),
             message,
             ..
-        }) = link.next(asked + PATIENCE * 2).await
+        }) = dialogue.next(asked + PATIENCE * 2).await
             && let Ok(answer) = Message::parse(&message)
         {
             return self.redirected(connector, &answer);

@@ -10,25 +10,24 @@ use wire::ChannelNumber;
 
 use super::connect::Connector;
 use super::credentials::Allocation;
-use super::link::Link;
+use super::dialogue::Dialogue;
 use super::{Code, PATIENCE, Patient, Stopped, is_private};
 
 impl Patient {
     /// Judges by its range whether peers can reach the relayed address.
     pub(super) fn relayed_address(&mut self, server: SocketAddr, relayed: SocketAddr) {
-        if is_private(relayed) && !is_private(server) {
-            let sentence = format!(
-                "the server is at {}, and relays from {relayed}",
-                server.ip()
-            );
-            self.find(Code::RelayedPrivate, sentence);
+        let code = if is_private(relayed.ip()) && !is_private(server.ip()) {
+            Code::RelayedPrivate
         } else if relayed.is_ipv4() == server.is_ipv4() && relayed.ip() != server.ip() {
-            let sentence = format!(
-                "the server is at {}, and relays from {relayed}",
-                server.ip()
-            );
-            self.find(Code::RelayedElsewhere, sentence);
-        }
+            Code::RelayedElsewhere
+        } else {
+            return;
+        };
+        let server = server.ip();
+        self.find(
+            code,
+            format!("the server is at {server}, and relays from {relayed}"),
+        );
     }
 
     /// Sends data from one allocation to another and back.
@@ -38,30 +37,28 @@ impl Patient {
         credentials: &Credentials,
         near: &mut Allocation,
     ) -> Result<(), Stopped> {
-        let mut far = match self
-            .try_allocate(connector, credentials, near.family)
-            .await?
-        {
+        let far = self.try_allocate(connector, credentials, near.family);
+        let mut far = match far.await? {
             Ok(far) => far,
-            Err(failure) => {
+            Err(none) => {
                 self.find(
                     Code::AllocationRefused,
-                    format!("a second allocation: {failure}"),
+                    format!("a second allocation: {none}"),
                 );
                 return Ok(());
             }
         };
         if let Some(channel) = self.join(near, &mut far).await {
-            let tally = echo(&mut near.link, &mut far.link, channel).await;
+            let tally = echo(&mut near.dialogue, &mut far.dialogue, channel).await;
             if tally.arrived == 0 && sends_arrive(near, &mut far).await {
                 let sentence = "Send indications reach another allocation, ChannelData does not";
                 self.find(Code::OneFramingOnly, sentence);
             } else {
-                self.judge(&tally);
+                self.find_echo(&tally);
             }
             if tally.returned() > 0 {
-                let largest = largest(&mut near.link, &mut far.link, channel).await;
-                self.judge_largest(largest);
+                let largest = largest(&mut near.dialogue, &mut far.dialogue, channel).await;
+                self.find_largest(largest);
             }
         }
         far.end().await;
@@ -71,7 +68,7 @@ impl Patient {
     /// Permissions both ways, and a channel one way, so that both framings are used.
     async fn join(&mut self, near: &mut Allocation, far: &mut Allocation) -> Option<ChannelNumber> {
         let (near_peer, far_peer) = (far.relayed, near.relayed);
-        let granted = ask(&mut far.link, |client, now| {
+        let granted = ask(&mut far.dialogue, |client, now| {
             client.create_permission(now, &[far_peer])
         });
         let mut channel = None;
@@ -79,7 +76,7 @@ impl Patient {
             self.refused("a permission for another allocation", &failure);
             return None;
         }
-        let bound = ask(&mut near.link, |client, now| {
+        let bound = ask(&mut near.dialogue, |client, now| {
             channel = client.bind_channel(now, near_peer)
         });
         if let Err(failure) = bound.await {
@@ -93,7 +90,7 @@ impl Patient {
         self.find(Code::PermissionRefused, format!("{what}: {failure}"));
     }
 
-    fn judge(&mut self, tally: &Tally) {
+    fn find_echo(&mut self, tally: &Tally) {
         let Tally { sent, arrived, .. } = *tally;
         let returned = tally.returned();
         match (arrived, returned) {
@@ -102,9 +99,8 @@ impl Patient {
                 self.find(Code::NoRelay, sentence);
             }
             (_, 0) => {
-                let sentence = format!(
-                    "{arrived} of {sent} datagrams arrived as ChannelData, none came back as Send indications"
-                );
+                let sentence = format!("{arrived} of {sent} datagrams went as ChannelData");
+                let sentence = format!("{sentence}, none came back as Send indications");
                 self.find(Code::OneFramingOnly, sentence);
             }
             _ => {
@@ -117,14 +113,12 @@ impl Patient {
         }
         if returned > 0 && returned < sent {
             let percent = 100.0 * f64::from(sent - returned) / f64::from(sent);
-            self.find(
-                Code::Loses,
-                format!("{percent:.0} % of {sent} datagrams were lost"),
-            );
+            let sentence = format!("{percent:.0} % of {sent} datagrams were lost");
+            self.find(Code::Loses, sentence);
         }
     }
 
-    fn judge_largest(&mut self, largest: Option<usize>) {
+    fn find_largest(&mut self, largest: Option<usize>) {
         if largest.is_none_or(|largest| largest < VIDEO) {
             let largest = largest.unwrap_or(SHORT);
             let sentence = format!("{largest} bytes pass, {VIDEO} do not");
@@ -137,21 +131,19 @@ impl Patient {
 
     /// Checks that the allocation can be prolonged and deleted.
     pub(super) async fn lifetime(&mut self, mut allocation: Allocation) {
-        let link = &mut allocation.link;
+        let dialogue = &mut allocation.dialogue;
         let refresh = |lifetime| move |client: &mut Client, now| client.refresh(now, lifetime);
-        if let Err(failure) = ask(link, refresh(Duration::from_secs(600))).await {
+        if let Err(failure) = ask(dialogue, refresh(Duration::from_secs(600))).await {
             self.find(Code::NotRefreshed, failure.to_string());
             return;
         }
-        if let Err(failure) = ask(link, refresh(Duration::ZERO)).await {
+        if let Err(failure) = ask(dialogue, refresh(Duration::ZERO)).await {
             self.find(Code::NotDeleted, format!("the deletion: {failure}"));
             return;
         }
-        if is_still_there(link, allocation.relayed).await {
-            let sentence = format!(
-                "{} is there {DELETING:?} after its deletion",
-                allocation.relayed
-            );
+        if is_still_there(dialogue, allocation.relayed).await {
+            let relayed = allocation.relayed;
+            let sentence = format!("{relayed} is there {DELETING:?} after its deletion");
             self.find(Code::NotDeleted, sentence);
         }
     }
@@ -159,10 +151,10 @@ impl Patient {
 
 /// Whether an allocation lives on for longer after its deletion than on servers that delete by a
 /// timer. A permission does not prolong it, as another Refresh would.
-async fn is_still_there(link: &mut Link, relayed: SocketAddr) -> bool {
+async fn is_still_there(dialogue: &mut Dialogue, relayed: SocketAddr) -> bool {
     let until = Instant::now() + DELETING;
     loop {
-        let permission = ask(link, |client, now| {
+        let permission = ask(dialogue, |client, now| {
             client.create_permission(now, &[relayed]);
         });
         // The server may refuse, end the connection with the allocation, or not read it any more.
@@ -178,13 +170,13 @@ async fn is_still_there(link: &mut Link, relayed: SocketAddr) -> bool {
 
 /// Sends a request and waits for its answer; data and losses that come meanwhile are skipped.
 pub(super) async fn ask(
-    link: &mut Link,
+    dialogue: &mut Dialogue,
     question: impl FnOnce(&mut Client, Instant),
 ) -> Result<(), Failure> {
     let now = Instant::now();
-    question(&mut link.client, now);
+    question(&mut dialogue.client, now);
     loop {
-        match link.next(now + PATIENCE).await {
+        match dialogue.next(now + PATIENCE).await {
             Ok(Event::Data { .. } | Event::Lost { .. }) => {}
             Ok(Event::Failed { failure, .. }) => return Err(failure),
             Ok(Event::StreamBroken(why)) => return Err(Failure::StreamBroken(why)),
@@ -214,22 +206,16 @@ impl Tally {
         let mut sorted = self.round_trips.clone();
         sorted.sort();
         let at = |index| sorted.get(index).copied().unwrap_or_default();
-        let three = [
-            at(0),
-            at(sorted.len() / 2),
-            at(sorted.len().saturating_sub(1)),
-        ];
-        three.map(|time| time.as_secs_f64() * 1e3)
+        let last = sorted.len().saturating_sub(1);
+        [at(0), at(sorted.len() / 2), at(last)].map(|time| time.as_secs_f64() * 1e3)
     }
 
     /// Notes a datagram that came back.
     fn take(&mut self, payload: &[u8], left: &[Instant]) {
-        let Some(number) = payload
-            .first_chunk()
-            .map(|number| u32::from_be_bytes(*number))
-        else {
+        let Some(number) = payload.first_chunk() else {
             return;
         };
+        let number = u32::from_be_bytes(*number);
         if let Some(left) = left.get(number as usize)
             && self.returned.insert(number)
         {
@@ -239,18 +225,15 @@ impl Tally {
 }
 
 /// Sends datagrams by a channel; they come back as Send indications.
-async fn echo(near: &mut Link, far: &mut Link, channel: ChannelNumber) -> Tally {
+async fn echo(near: &mut Dialogue, far: &mut Dialogue, channel: ChannelNumber) -> Tally {
     let mut tally = Tally::default();
     let mut arrived = 0;
     let there = async {
         let mut left = Vec::new();
         for number in 0..DATAGRAMS {
             left.push(Instant::now());
-            tally.sent += u32::from(
-                near.client
-                    .send_channel(channel, &datagram(number, SHORT))
-                    .is_ok(),
-            );
+            let sent = near.client.send_channel(channel, &datagram(number, SHORT));
+            tally.sent += u32::from(sent.is_ok());
             collect(near, Instant::now() + PACE, &left, &mut tally).await;
         }
         collect(near, Instant::now() + WAIT, &left, &mut tally).await;
@@ -264,7 +247,7 @@ async fn echo(near: &mut Link, far: &mut Link, channel: ChannelNumber) -> Tally 
 }
 
 /// Takes datagrams that come back, until all are there or the time is over.
-async fn collect(near: &mut Link, until: Instant, left: &[Instant], tally: &mut Tally) {
+async fn collect(near: &mut Dialogue, until: Instant, left: &[Instant], tally: &mut Tally) {
     while tally.returned() < DATAGRAMS {
         let Ok(event) = near.next(until).await else {
             return;
@@ -279,13 +262,16 @@ async fn collect(near: &mut Link, until: Instant, left: &[Instant], tally: &mut 
 async fn sends_arrive(near: &mut Allocation, far: &mut Allocation) -> bool {
     for number in 0..3 {
         // These bytes are never too long.
-        let _ = near.link.client.send(far.relayed, &datagram(number, SHORT));
+        let _ = near
+            .dialogue
+            .client
+            .send(far.relayed, &datagram(number, SHORT));
     }
-    if near.link.flush().await.is_err() {
+    if near.dialogue.flush().await.is_err() {
         return false;
     }
     let until = Instant::now() + WAIT;
-    while let Ok(event) = far.link.next(until).await {
+    while let Ok(event) = far.dialogue.next(until).await {
         if matches!(event, Event::Data { .. }) {
             return true;
         }
@@ -294,7 +280,7 @@ async fn sends_arrive(near: &mut Allocation, far: &mut Allocation) -> bool {
 }
 
 /// Returns every datagram, without end.
-async fn send_back(far: &mut Link, arrived: &mut u32) {
+async fn send_back(far: &mut Dialogue, arrived: &mut u32) {
     loop {
         let until = Instant::now() + Duration::from_secs(60);
         let (peer, payload) = match far.next(until).await {
@@ -312,7 +298,7 @@ async fn send_back(far: &mut Link, arrived: &mut u32) {
 }
 
 /// The largest payload that comes back.
-async fn largest(near: &mut Link, far: &mut Link, channel: ChannelNumber) -> Option<usize> {
+async fn largest(near: &mut Dialogue, far: &mut Dialogue, channel: ChannelNumber) -> Option<usize> {
     let mut largest = None;
     let mut arrived = 0;
     let there = async {

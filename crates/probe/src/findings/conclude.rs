@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Behaviour, DoubleNat, Findings, Lifetime, Mapping, Outcome, Ports, Unknown};
 use crate::discovery::{Config, UNFRAGMENTED};
-use crate::inquiry::{Answer, Reply};
+use crate::inquiry::{BindingAnswer, Reply};
 use crate::notes::Notes;
 
 impl Findings {
@@ -200,7 +200,7 @@ fn lifetime(notes: &Notes) -> Result<Lifetime, Unknown> {
 }
 
 /// The evidence for a second NAT. That there is none proves nothing.
-fn double_nat(local: IpAddr, first: Option<Answer>, notes: &Notes) -> Option<DoubleNat> {
+fn double_nat(local: IpAddr, first: Option<BindingAnswer>, notes: &Notes) -> Option<DoubleNat> {
     let mapped = first?.mapped;
     if mapped.ip() == local {
         return None;

@@ -104,7 +104,7 @@ impl Sockets {
 }
 
 /// The address that datagrams to `server` leave from; `None` if there is no route.
-fn local_address(bind: &Bind, server: SocketAddr) -> io::Result<Option<IpAddr>> {
+pub(crate) fn local_address(bind: &Bind, server: SocketAddr) -> io::Result<Option<IpAddr>> {
     let socket = open(bind, server)?;
     match socket.connect(&server.into()) {
         Ok(()) => {

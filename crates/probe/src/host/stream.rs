@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use client::{Client, Event, Failure, Retransmission};
+use client::{Event, Failure};
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::CryptoProvider;
@@ -14,13 +14,13 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 
 use super::{Bind, Fault, Options, Servers, Stream, flat};
+use crate::doctor::dialogue::{self, Carrier, Dialogue};
 use crate::escape::escaped;
-use crate::uri::{Host, Uri};
+use crate::uri::{Uri, UriHost};
 
 /// A server's answer over a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,8 +141,8 @@ async fn ask(
         return exchange(stream, timeout).await;
     }
     let name = match &uri.host {
-        Host::Address(ip) => ServerName::from(*ip),
-        Host::Name(name) => ServerName::try_from(name.clone())
+        UriHost::Address(ip) => ServerName::from(*ip),
+        UriHost::Name(name) => ServerName::try_from(name.clone())
             .map_err(|error| NoAnswer::Tls(io::Error::other(error)))?,
     };
     let connector = Trust::watched_by(trust.verifier());
@@ -170,35 +170,23 @@ pub(crate) async fn connect(address: SocketAddr, bind: &Bind) -> io::Result<TcpS
 
 /// One Binding. RFC 8489 §6.2.2.
 async fn exchange(
-    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    stream: impl dialogue::Stream + 'static,
     timeout: Duration,
 ) -> Result<StreamAnswer, NoAnswer> {
-    let mut config = client::Config::new(client::Transport::Tcp);
-    config.retransmission = Retransmission {
-        stream_timeout: timeout,
-        ..Retransmission::default()
-    };
-    let mut client = Client::new(config, rand::random());
+    let mut dialogue = Dialogue::new(Carrier::Stream(Box::new(stream)), None, timeout);
     let asked = Instant::now();
-    client.binding(asked);
-    while let Some(bytes) = client.poll_transmit() {
-        stream.write_all(&bytes).await.map_err(NoAnswer::Broken)?;
-    }
-    stream.flush().await.map_err(NoAnswer::Broken)?;
-    let mut buffer = [0; 2_048];
+    dialogue.client.binding(asked);
     loop {
-        match stream.read(&mut buffer).await.map_err(NoAnswer::Broken)? {
-            0 => return Err(NoAnswer::Broken(io::ErrorKind::UnexpectedEof.into())),
-            length => client.handle_input(Instant::now(), &buffer[..length]),
-        }
-        match client.poll_event() {
-            Some(Event::Bound { mapped }) => {
+        match dialogue.next(asked + timeout).await {
+            Ok(Event::Bound { mapped }) => {
                 let round_trip = asked.elapsed();
                 return Ok(StreamAnswer { mapped, round_trip });
             }
-            Some(Event::Failed { failure, .. }) => return Err(NoAnswer::Refused(failure)),
+            Ok(Event::Failed { failure, .. }) => return Err(NoAnswer::Refused(failure)),
             // No other request was sent.
-            Some(_) | None => {}
+            Ok(_) => {}
+            Err(why) if why.kind() == io::ErrorKind::TimedOut => return Err(NoAnswer::Timeout),
+            Err(why) => return Err(NoAnswer::Broken(why)),
         }
     }
 }

@@ -54,37 +54,14 @@ async fn every_pair_of_mapping_and_filtering_is_recognised() {
 
 #[tokio::test(start_paused = true)]
 async fn the_names_of_rfc_3489_and_the_verdict_follow_from_the_behaviours() {
+    use ClassicName::{FullCone, PortRestrictedCone, RestrictedCone, Symmetric};
+    let [any, address, port] = BEHAVIOURS;
     for (mapping, filtering, name, verdict) in [
-        (
-            EndpointIndependent,
-            EndpointIndependent,
-            ClassicName::FullCone,
-            Verdict::Direct,
-        ),
-        (
-            EndpointIndependent,
-            AddressDependent,
-            ClassicName::RestrictedCone,
-            Verdict::Direct,
-        ),
-        (
-            EndpointIndependent,
-            AddressAndPortDependent,
-            ClassicName::PortRestrictedCone,
-            Verdict::Mostly,
-        ),
-        (
-            AddressDependent,
-            EndpointIndependent,
-            ClassicName::Symmetric,
-            Verdict::NeedsTurn,
-        ),
-        (
-            AddressAndPortDependent,
-            AddressAndPortDependent,
-            ClassicName::Symmetric,
-            Verdict::NeedsTurn,
-        ),
+        (any, any, FullCone, Verdict::Direct),
+        (any, address, RestrictedCone, Verdict::Direct),
+        (any, port, PortRestrictedCone, Verdict::Mostly),
+        (address, any, Symmetric, Verdict::NeedsTurn),
+        (port, port, Symmetric, Verdict::NeedsTurn),
     ] {
         let findings = behind(nat(mapping, filtering), Manner::Discovery).await;
         assert_eq!(findings.classic_name(), Some(name));
@@ -108,18 +85,11 @@ async fn without_a_nat_there_is_no_mapping_and_nothing_that_only_a_nat_has() {
 async fn two_ordinary_servers_tell_the_mapping_and_nothing_of_the_filtering() {
     let servers = [at(FIRST, 3478), at(SECOND, 3478)];
     let servers = servers.each_ref().map(String::as_str);
+    let [any, address, port] = BEHAVIOURS;
     for (mapping, seen, verdict) in [
-        (
-            EndpointIndependent,
-            Mapping::Nat(EndpointIndependent),
-            Verdict::Mostly,
-        ),
-        (AddressDependent, Mapping::Dependent, Verdict::NeedsTurn),
-        (
-            AddressAndPortDependent,
-            Mapping::Dependent,
-            Verdict::NeedsTurn,
-        ),
+        (any, Mapping::Nat(any), Verdict::Mostly),
+        (address, Mapping::Dependent, Verdict::NeedsTurn),
+        (port, Mapping::Dependent, Verdict::NeedsTurn),
     ] {
         let nat = nat(mapping, AddressAndPortDependent);
         let findings = discover(nat, Manner::Ordinary, &servers).await;

@@ -22,10 +22,7 @@ fn each_question_survives_the_loss_of_two_requests_in_three() {
         vec![(transmit.from, transmit.to, answer(transmit, false))]
     });
     assert!(matches!(findings.servers[..], [Outcome::Answered { .. }]));
-    assert_eq!(
-        findings.mapping,
-        Ok(Mapping::Nat(Behaviour::EndpointIndependent))
-    );
+    assert_eq!(findings.mapping, Ok(ONE_FOR_ALL));
 }
 
 #[test]
@@ -42,10 +39,7 @@ fn answers_that_come_twice_and_garbage_change_nothing() {
             (transmit.from, transmit.to, answer),
         ]
     });
-    assert_eq!(
-        findings.mapping,
-        Ok(Mapping::Nat(Behaviour::EndpointIndependent))
-    );
+    assert_eq!(findings.mapping, Ok(ONE_FOR_ALL));
     assert_eq!(findings.strays, None);
 }
 
@@ -140,13 +134,12 @@ fn nobody_is_asked_who_cannot_be_a_host_on_the_internet_whatever_the_server_tell
 fn telling(request: &Transmit, mapped: SocketAddr, other: SocketAddr) -> Vec<u8> {
     let asked = Message::parse(&request.payload).unwrap();
     let mut answer = Vec::new();
-    Writer::new(
-        &mut answer,
-        Method::Binding,
-        Class::Success,
-        asked.transaction(),
-    )
-    .put(&XorMappedAddress(mapped))
-    .put(&OtherAddress(other));
+    let id = asked.transaction();
+    let mut writer = Writer::new(&mut answer, Method::Binding, Class::Success, id);
+    writer
+        .put(&XorMappedAddress(mapped))
+        .put(&OtherAddress(other));
     answer
 }
+
+const ONE_FOR_ALL: Mapping = Mapping::Nat(Behaviour::EndpointIndependent);

@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use probe::{Family, Report, Stream, StreamAnswer, Verdict};
+use probe::{Family, Results, Stream, StreamAnswer, Verdict};
 use webrtc_util::vnet::nat::NatType;
 
 use crate::servers::{FIRST, Manner};
@@ -40,9 +40,9 @@ async fn probed(manner: Manner) -> Family {
 }
 
 /// With an answer over a stream.
-fn report(v4: Family) -> Report {
+fn report(v4: Family) -> Results {
     let mapped = SocketAddr::new(PUBLIC.parse().unwrap(), 50_000);
-    Report {
+    Results {
         servers: vec![],
         v4: Some(v4),
         v6: None,

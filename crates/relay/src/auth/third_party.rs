@@ -3,7 +3,7 @@
 use wire::attributes::{AccessToken, Nonce, Realm, Username};
 use wire::{Algorithm, MacKey, Message, Method};
 
-use super::{Refused, Signed, fresh};
+use super::{NotSigned, Refusal, Signed, fresh};
 use crate::keys::Grant;
 use crate::realms::Signer;
 use crate::request::TURN_ATTRIBUTES;
@@ -23,7 +23,7 @@ pub(super) fn verify<'a>(
     client: ClientTuple,
     message: Message<'a>,
     integrity: Algorithm,
-) -> Result<Option<Signed<'a>>, Refused> {
+) -> Result<Option<Signed<'a>>, NotSigned> {
     let token = message.get()?.filter(|_| takes_token(message.method()));
     let bearer = match token {
         Some(token) => match present(server, now, client, &message, integrity, token) {
@@ -46,10 +46,10 @@ pub(super) fn verify<'a>(
     let opened_with = own.map(|allocation| allocation.opened_with);
     let Some(nonce) = fresh(server, now, client, nonce, opened_with) else {
         // Clients discard an error response that is not signed: RFC 7635 §8.
-        return Err(Refused {
+        return Err(NotSigned::Refused(Refusal {
             reject: Reject::StaleNonce,
             key: Some(key.into()),
-        });
+        }));
     };
     Ok(Some(Signed {
         message,

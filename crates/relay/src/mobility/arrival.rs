@@ -118,7 +118,7 @@ impl Server {
             let (ip, port) = (relay.local.ip(), relay.local.port());
             self.shared.ports.release(ip, port);
         }
-        self.conclude(now, allocation, EndCause::Shutdown);
+        self.give_back_and_report(now, allocation, EndCause::Shutdown);
     }
 
     /// A relay socket did not arrive with its allocation: the host has no room for it.

@@ -1,7 +1,7 @@
 //! The guest shard's side: packets of clients whose allocation is in another shard.
 
-use crate::mobility::guests::Recall;
 use crate::mobility::{Mail, ShardId};
+use crate::waiting::Full;
 use crate::{ClientTuple, DropReason, Effect, Now, Server, Verdict};
 
 impl Server {
@@ -18,15 +18,15 @@ impl Server {
         client: ClientTuple,
         packet: &[u8],
     ) -> Verdict<'static, 'static> {
+        if self.guests.recalls.has(client) {
+            return match self.guests.recalls.hold(client, packet) {
+                Ok(()) => Verdict::Done,
+                Err(Full) => self.discard(DropReason::MoveQueueFull),
+            };
+        }
         let Some(guest) = self.guests.get_mut(client) else {
             return Verdict::Done;
         };
-        if let Some(recall) = &mut guest.recall {
-            return match recall.hold(packet.to_vec()) {
-                Ok(()) => Verdict::Done,
-                Err(_) => self.discard(DropReason::MoveQueueFull),
-            };
-        }
         guest.is_asking = false;
         if let Some(host) = guest.host {
             self.pass_packet(host, client, packet.to_vec());
@@ -37,8 +37,7 @@ impl Server {
     /// Sends a client the host's answer to a packet that was passed.
     pub(super) fn handle_passed_reply(&mut self, from: ShardId, to: ClientTuple, message: Vec<u8>) {
         // Otherwise the client's connection ended, and the 5-tuple may be another client's now.
-        let guest = self.guests.get_mut(to);
-        if guest.is_some_and(|guest| guest.may_hear(from)) {
+        if self.guests.may_hear(to, from) {
             self.effects.answer(to, message);
         }
     }
@@ -83,39 +82,27 @@ impl Server {
     /// handled.
     pub(super) fn release(&mut self, now: Now, from: ShardId, client: ClientTuple, is_known: bool) {
         let has_own = self.knows(client);
+        if self.guests.recalls.awaited(client) != Some(&from) {
+            return;
+        }
         let Some(guest) = self.guests.get_mut(client) else {
             return;
         };
-        let Some(recall) = guest.recall.take_if(|recall| recall.from == from) else {
+        // A packet that came back asked another host, which may have forgotten the client already.
+        if let Some(host) = guest.host.take() {
+            if self.guests.recalls.wait(client, host).is_ok() {
+                self.fence(client, host);
+            }
             return;
-        };
-        let held = match guest.host.take() {
-            // A packet that came back asked another host, which may have forgotten the client
-            // already.
-            Some(host) => {
-                guest.recall = Some(Recall {
-                    from: host,
-                    ..recall
-                });
-                return self.fence(client, host);
-            }
-            // A packet behind the one that the host refused showed a ticket that it took.
-            None if is_known && !has_own => {
-                guest.host = Some(from);
-                recall.held
-            }
-            None => {
-                self.guests.remove(client);
-                recall.held
-            }
-        };
-        for packet in held {
-            if self.guests.has(client) {
-                self.handle_guest(client, &packet);
-            } else {
-                self.take_own(now, client, &packet);
-            }
         }
+        // A packet behind the one that the host refused may have shown a ticket that it took.
+        let stays = is_known && !has_own;
+        guest.host = stays.then_some(from);
+        let held = self.guests.recalls.end(client);
+        if !stays {
+            self.guests.remove(client);
+        }
+        self.handle_held(now, client, held);
     }
 
     /// The connection of a guest ended.
@@ -127,7 +114,7 @@ impl Server {
         }
     }
 
-    fn take_own(&mut self, now: Now, client: ClientTuple, packet: &[u8]) {
+    pub(crate) fn take_own(&mut self, now: Now, client: ClientTuple, packet: &[u8]) {
         if let Some(message) = self.take(now, client, packet) {
             self.effects.answer(client, message);
         }

@@ -1,6 +1,6 @@
 //! The line to a partner: the state that every shard needs to write to it.
 //!
-//! One shard keeps the link to a partner (`link`); any shard may ask the partner to answer a
+//! One shard keeps the link to a partner (`partners`); any shard may ask the partner to answer a
 //! client.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

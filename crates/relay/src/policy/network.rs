@@ -8,6 +8,8 @@ use std::str::FromStr;
 use ipnet::{IpNet, Ipv4Net};
 use thiserror::Error;
 
+use super::special::{self, Block};
+
 /// Peers an operator names, on all ports or on some.
 ///
 /// Written `192.0.2.7`, `10.1.2.0/24`, `10.1.2.0/24:3478`, `10.1.2.0/24:10000-20000`,
@@ -17,6 +19,8 @@ use thiserror::Error;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Network {
     net: IpNet,
+    /// Whether it lies wholly in a block that is not globally reachable.
+    is_special: bool,
     first_port: u16,
     last_port: u16,
 }
@@ -30,6 +34,24 @@ impl Network {
     /// Whether this entry names `ip` on some port.
     pub fn contains_ip(&self, ip: IpAddr) -> bool {
         self.net.contains(&ip)
+    }
+
+    /// Whether this entry names one address.
+    pub(super) fn is_one_host(&self) -> bool {
+        self.net.prefix_len() == self.net.max_prefix_len()
+    }
+
+    /// Whether this entry, which names `ip`, lies within the special block around it, if there is
+    /// one: whoever writes 0.0.0.0/0 does not think of the cloud's metadata service.
+    pub(super) fn means(&self, ip: IpAddr) -> bool {
+        // All of IPv6 that is neither global nor special is one row, which ::/0 does not name.
+        let is_rest = |block: &Block| block.network.prefix_len() == 0 && self.net.prefix_len() > 0;
+        self.is_special || special::block(ip).is_none_or(is_rest)
+    }
+
+    /// A block that is not globally reachable and stays closed, although this entry reaches over it.
+    pub fn leaves_closed(&self) -> Option<&'static Block> {
+        special::inside(self.net).filter(|_| !self.is_special)
     }
 
     /// The ports this entry is about.
@@ -47,6 +69,7 @@ impl FromStr for Network {
         let (first_port, last_port) = ports.map_or(Ok(ALL_PORTS), parse_ports)?;
         Ok(Self {
             net,
+            is_special: special::encloses(net),
             first_port,
             last_port,
         })
@@ -376,6 +399,7 @@ mod tests {
         let port = || prop_oneof![1..=u16::MAX, Just(1), Just(u16::MAX)];
         (net, port(), port()).prop_map(|(net, a, b)| Network {
             net,
+            is_special: special::encloses(net),
             first_port: a.min(b),
             last_port: a.max(b),
         })

@@ -31,6 +31,29 @@ pub(super) fn block(ip: IpAddr) -> Option<&'static Block> {
     row.filter(|row| !row.globally_reachable)
 }
 
+/// Whether all of `network` lies in one block that is not globally reachable.
+pub(super) fn encloses(network: IpNet) -> bool {
+    closed(network).any(|row| row.network.contains(&network))
+}
+
+/// The first block that is not globally reachable and lies in `network`.
+pub(super) fn inside(network: IpNet) -> Option<&'static Block> {
+    closed(network).find(|row| network.contains(&row.network))
+}
+
+/// The blocks of a family that are not globally reachable, without the rest of IPv6 around them.
+fn closed(network: IpNet) -> impl Iterator<Item = &'static Block> {
+    let closed = |row: &&Block| !row.globally_reachable && row.network.prefix_len() > 0;
+    rows(network).iter().filter(closed)
+}
+
+fn rows(network: IpNet) -> &'static [Block] {
+    match network {
+        IpNet::V4(_) => &IPV4,
+        IpNet::V6(_) => &IPV6,
+    }
+}
+
 /// A row of an IANA registry.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Block {

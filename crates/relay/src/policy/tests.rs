@@ -156,6 +156,73 @@ fn an_allow_entry_opens_what_it_names_and_no_more() {
 }
 
 #[test]
+fn an_allow_entry_for_everything_opens_no_special_block() {
+    let wide = ["0.0.0.0/0", "8.0.0.0/5", "::/0", "8000::/1", "2001::/16"];
+    let policies = [closed(&wide, &[]), allow_list(&wide)];
+    for policy in policies {
+        for (text, block) in [
+            ("127.0.0.1:80", "Loopback"),
+            ("169.254.169.254:80", "Link Local"),
+            ("10.1.2.3:80", "Private-Use"),
+            ("192.0.2.1:80", "Documentation (TEST-NET-1)"),
+            ("240.0.0.1:80", "Reserved"),
+            ("[::1]:80", "Loopback Address"),
+            ("[fe80::1]:80", "Link-Local Unicast"),
+            ("[fd00:ec2::254]:80", "Unique-Local"),
+            ("[2001:db8::1]:80", "Documentation"),
+            ("[4000::1]:80", "Reserved by IETF"),
+            ("[64:ff9b::10.0.0.1]:80", "Private-Use"),
+        ] {
+            assert_eq!(policy.denies_by_block(text), block, "{text}");
+        }
+        assert_eq!(policy.denies("198.41.0.5:80"), Rule::OwnAddress);
+        assert!(matches!(policy.allows("9.9.9.9:80"), Permit::Listed(_)));
+    }
+}
+
+#[test]
+fn an_allow_entry_within_a_special_block_opens_its_part_of_it() {
+    for (network, text) in [
+        ("127.0.0.0/8", "127.0.0.1:80"),
+        ("169.254.0.0/16", "169.254.169.254:80"),
+        ("10.0.0.0/8", "10.1.2.3:80"),
+        // A block inside another is part of it.
+        ("192.0.0.0/24", "192.0.0.1:80"),
+        ("::1", "[::1]:80"),
+        ("fc00::/7", "[fd00:ec2::254]:80"),
+        ("4000::/3", "[4000::1]:80"),
+        // This host is where it is named alone.
+        ("10.0.0.5", "10.0.0.5:80"),
+        ("198.41.0.5", "198.41.0.5:80"),
+    ] {
+        let listed = Permit::Listed(entry(network));
+        // A wide entry before it does not hide it.
+        for allow in [&[network][..], &["0.0.0.0/0", "::/0", network]] {
+            assert_eq!(closed(allow, &[]).allows(text), listed, "{allow:?}");
+        }
+    }
+    let policy = closed(&["10.0.0.0/8", "198.41.0.0/24"], &[]);
+    assert_eq!(policy.denies("10.0.0.5:80"), Rule::OwnAddress);
+    assert_eq!(policy.denies("198.41.0.5:80"), Rule::OwnAddress);
+}
+
+#[test]
+fn an_entry_knows_what_it_reaches_over_and_leaves_closed() {
+    for (network, block) in [
+        ("0.0.0.0/0", Some("This network")),
+        ("8.0.0.0/5", Some("Private-Use")),
+        ("2001::/16", Some("IETF Protocol Assignments")),
+        ("10.0.0.0/8", None),
+        ("10.1.2.0/24:80", None),
+        ("9.9.9.0/24", None),
+        ("127.0.0.0/8", None),
+    ] {
+        let name = entry(network).leaves_closed().map(|block| block.name);
+        assert_eq!(name, block, "{network}");
+    }
+}
+
+#[test]
 fn an_allow_entry_for_a_tunnel_does_not_open_what_it_carries() {
     let policy = closed(&["2002::/16", "2001::/32", "64:ff9b:1::/48", "::/96"], &[]);
     for text in [
@@ -238,12 +305,14 @@ fn no_entry_opens_the_servers_own_listeners() {
     assert_eq!(policy.denies("[::1]:3478"), Rule::OwnListener);
     assert_eq!(policy.denies("[::ffff:10.0.0.5]:3478"), Rule::OwnListener);
     assert_eq!(policy.denies("[64:ff9b::10.0.0.5]:3478"), Rule::OwnListener);
-    assert!(
-        matches!(policy.allows("10.0.0.6:3478"), Permit::Listed(_)),
+    assert_eq!(
+        policy.denies_by_block("10.0.0.6:3478"),
+        "Private-Use",
         "another host's"
     );
+    let own = closed(&["198.41.0.5"], &[]);
     assert!(
-        matches!(policy.allows("198.41.0.5:5349"), Permit::Listed(_)),
+        matches!(own.allows("198.41.0.5:5349"), Permit::Listed(_)),
         "bound elsewhere"
     );
 }
@@ -439,7 +508,7 @@ fn a_ruling_reads_as_a_sentence() {
         (
             "[64:ff9b::10.0.0.1]:80",
             "denied: 10.0.0.1, inside the address (NAT64, RFC 6052), lies in 10.0.0.0/8, \
-             Private-Use (RFC 1918); only an allow entry opens it",
+             Private-Use (RFC 1918); only an allow entry inside that opens it",
         ),
         (
             "[::ffff:10.0.0.5]:3478",
@@ -464,7 +533,7 @@ fn a_denial_for_the_log_keeps_the_peers_address_to_itself() {
         (
             "[64:ff9b::10.1.2.3]:80",
             "denied: the IPv4 address inside it (NAT64, RFC 6052) lies in 10.0.0.0/8, \
-             Private-Use (RFC 1918); only an allow entry opens it",
+             Private-Use (RFC 1918); only an allow entry inside that opens it",
         ),
     ] {
         assert_eq!(policy.judge(peer(text)).unwrap_err().to_string(), sentence);

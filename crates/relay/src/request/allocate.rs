@@ -12,8 +12,8 @@ use wire::attributes::{
 };
 
 use super::opening::{self, allocated};
-use super::{Answer, Head, dont_fragment, try_alternate};
-use crate::allocation::{Allocation, NoRelay, Phase, Refused, Relay, RelaySocket, Relays};
+use super::{Head, Outcome, dont_fragment, try_alternate};
+use crate::allocation::{Allocation, NoRelay, Phase, RefusedFamily, Relay, RelaySocket, Relays};
 use crate::auth::Signed;
 use crate::permissions::Permissions;
 use crate::policy::is_tunnelled;
@@ -27,7 +27,7 @@ pub(super) fn allocate(
     server: &mut Server,
     now: Now,
     request: &Signed<'_>,
-) -> Result<Answer, Reject> {
+) -> Result<Outcome, Reject> {
     let head = Head::of(request.message());
     if let Some(existing) = server.allocations.of(request.client) {
         return repeat(server, existing, request, &head);
@@ -87,7 +87,7 @@ pub(super) fn allocate(
         mobile: None,
     });
     opening::ask_for_all(server, id);
-    Ok(Answer::Later)
+    Ok(Outcome::Later)
 }
 
 /// Refuses a client behind a tunnel, whose end and a relay could send one packet back and forth
@@ -107,12 +107,12 @@ fn repeat(
     existing: &Allocation,
     request: &Signed<'_>,
     head: &Head,
-) -> Result<Answer, Reject> {
+) -> Result<Outcome, Reject> {
     if existing.transaction != head.transaction || !existing.belongs_to(request) {
         return Err(Reject::AllocationExists);
     }
     if !existing.is_open() {
-        return Ok(Answer::Never(DropReason::AllocationOpening));
+        return Ok(Outcome::Never(DropReason::AllocationOpening));
     }
     Ok(allocated(existing, request.client.client, &server.tickets))
 }
@@ -191,7 +191,7 @@ fn take_room(
     now: Now,
     wanted: Wanted,
     account: Account<'_>,
-) -> Result<(Relays, Option<Refused>), Reject> {
+) -> Result<(Relays, Option<RefusedFamily>), Reject> {
     let quota = server
         .rules
         .realms
@@ -207,7 +207,7 @@ fn take_ports(
     now: Now,
     wanted: Wanted,
     account: Account<'_>,
-) -> Result<(Relays, Option<Refused>), Reject> {
+) -> Result<(Relays, Option<RefusedFamily>), Reject> {
     match wanted {
         Wanted::One(address, parity) => {
             if parity == Parity::EvenAndNext && !server.shared.reservations.have_room(account) {
@@ -232,13 +232,13 @@ fn take_both(
     server: &mut Server,
     now: Now,
     parity: Parity,
-) -> Result<(Relays, Option<Refused>), Reject> {
+) -> Result<(Relays, Option<RefusedFamily>), Reject> {
     let mut take = |family| {
         let address = server.config.relay(family);
         address
             .ok_or(NoRelay::UnsupportedFamily)
             .and_then(|address| take_port(server, now.mono, address, parity))
-            .map_err(|why| Refused { family, why })
+            .map_err(|why| RefusedFamily { family, why })
     };
     let (v4, v6) = (take(AddressFamily::V4), take(AddressFamily::V6));
     match (v4, v6) {

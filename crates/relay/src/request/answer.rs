@@ -13,9 +13,9 @@ use crate::mobility::{Sealed, ShardId};
 use crate::redirect::Alternate;
 use crate::{DropReason, Reject, nonce};
 
-/// A handler's answer to a request that it grants.
+/// What a handler makes of a request that it does not refuse.
 #[derive(Debug)]
-pub(crate) enum Answer {
+pub(crate) enum Outcome {
     /// To Allocate.
     Allocated {
         /// The relayed transport addresses, one per family.
@@ -91,12 +91,12 @@ impl Head {
     pub(crate) fn succeed<'b>(
         &self,
         buffer: &'b mut Vec<u8>,
-        answer: &Answer,
+        outcome: &Outcome,
         key: &MacKey,
     ) -> &'b [u8] {
         self.write(buffer, Class::Success, |writer| {
-            match answer {
-                Answer::Allocated {
+            match outcome {
+                Outcome::Allocated {
                     relayed,
                     refused,
                     mapped,
@@ -122,11 +122,11 @@ impl Head {
                         });
                     }
                 }
-                Answer::Refreshed { lifetime, ticket } => {
+                Outcome::Refreshed { lifetime, ticket } => {
                     writer.put(&Lifetime(*lifetime));
                     put_ticket(writer, ticket.as_ref());
                 }
-                Answer::Granted | Answer::Later | Answer::Elsewhere(_) | Answer::Never(_) => {}
+                Outcome::Granted | Outcome::Later | Outcome::Elsewhere(_) | Outcome::Never(_) => {}
             }
             writer.put(&SOFTWARE).sign(key);
         })

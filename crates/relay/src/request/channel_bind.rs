@@ -5,7 +5,7 @@ use std::sync::Arc;
 use wire::attributes::{ChannelNumberAttribute, XorPeerAddress};
 use wire::{AddressFamily, ChannelNumber};
 
-use super::Answer;
+use super::Outcome;
 use super::create_permission::permitted;
 use crate::auth::Signed;
 use crate::{Now, PeerAddr, Reject, RelayId, Route, Server};
@@ -15,7 +15,7 @@ pub(super) fn channel_bind(
     server: &mut Server,
     now: Now,
     request: &Signed<'_>,
-) -> Result<Answer, Reject> {
+) -> Result<Outcome, Reject> {
     let allocation = server.own_allocation(request)?;
     let (id, client) = (allocation.id, allocation.client);
     let ChannelNumberAttribute(number) = request.require()?;
@@ -55,5 +55,5 @@ pub(super) fn channel_bind(
         peer,
     };
     server.bind_channel(now.mono, route);
-    Ok(Answer::Granted)
+    Ok(Outcome::Granted)
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use wire::attributes::XorPeerAddress;
 use wire::{AddressFamily, Attribute};
 
-use super::Answer;
+use super::Outcome;
 use crate::allocation::Relays;
 use crate::auth::Signed;
 use crate::permissions::Scope;
@@ -19,7 +19,7 @@ pub(super) fn create_permission(
     server: &mut Server,
     now: Now,
     request: &Signed<'_>,
-) -> Result<Answer, Reject> {
+) -> Result<Outcome, Reject> {
     let rules = Arc::clone(&server.rules);
     let limit = rules.limits.permissions;
     let allocation = server.own_allocation(request)?;
@@ -47,7 +47,7 @@ pub(super) fn create_permission(
     for (ip, scope) in scopes {
         permissions.install(ip, scope, now.mono);
     }
-    Ok(Answer::Granted)
+    Ok(Outcome::Granted)
 }
 
 /// How far the policy lets this peer's IP address be reached. Its port does not matter.

@@ -11,8 +11,8 @@ use wire::attributes::ReservationToken;
 
 use super::allocate::take_port;
 use super::try_alternate::rather_than_give_up;
-use super::{Answer, Head, Whose, report_refused};
-use crate::allocation::{Allocation, NoRelay, Phase, Refused, Relay, RelaySocket};
+use super::{Head, Outcome, Whose, report_refused};
+use crate::allocation::{Allocation, NoRelay, Phase, RefusedFamily, Relay, RelaySocket};
 use crate::effects::Effects;
 use crate::mobility::{Mobile, Ticket, Tickets};
 use crate::timers::{FOREIGN_PORT, Timer};
@@ -48,7 +48,7 @@ pub(crate) fn opened(server: &mut Server, now: Instant, id: RelayId) {
     relay.socket = RelaySocket::Bound;
     let local = relay.local;
     server.shared.ports.opened(local.ip(), local.port());
-    conclude(server, now, id.allocation);
+    answer_if_decided(server, now, id.allocation);
 }
 
 /// Handles a socket that could not be bound: tries another port, or refuses this family.
@@ -104,13 +104,13 @@ fn refuse(server: &mut Server, now: Instant, id: RelayId, why: NoRelay) {
     let family = id.family;
     // If neither family can be had, the error is that of IPv4. RFC 8656 §7.2.
     if allocation.refused.is_none() || family == AddressFamily::V4 {
-        allocation.refused = Some(Box::new(Refused { family, why }));
+        allocation.refused = Some(Box::new(RefusedFamily { family, why }));
     }
-    conclude(server, now, id.allocation);
+    answer_if_decided(server, now, id.allocation);
 }
 
 /// Answers once the outcome of every socket is known.
-fn conclude(server: &mut Server, now: Instant, id: AllocationId) {
+fn answer_if_decided(server: &mut Server, now: Instant, id: AllocationId) {
     let Some(allocation) = server.allocations.get(id) else {
         return;
     };
@@ -224,10 +224,10 @@ fn give_up(server: &mut Server, id: AllocationId, fingerprint: bool) {
 }
 
 /// The answer that the client got and gets again, wherever it is now.
-pub(super) fn allocated(allocation: &Allocation, mapped: SocketAddr, tickets: &Tickets) -> Answer {
+pub(super) fn allocated(allocation: &Allocation, mapped: SocketAddr, tickets: &Tickets) -> Outcome {
     let refused = allocation.refused.as_ref();
     let mobile = allocation.mobile.as_ref();
-    Answer::Allocated {
+    Outcome::Allocated {
         relayed: allocation.relays.relayed().collect(),
         refused: refused.map(|refused| (refused.family, refused.why.into())),
         mapped,

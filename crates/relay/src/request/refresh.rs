@@ -5,7 +5,7 @@ use std::time::Duration;
 use wire::AddressFamily;
 use wire::attributes::{MobilityTicket, RequestedAddressFamily};
 
-use super::Answer;
+use super::Outcome;
 use super::relocate::relocate;
 use crate::allocation::Allocation;
 use crate::auth::Signed;
@@ -18,14 +18,14 @@ pub(super) fn refresh(
     server: &mut Server,
     now: Now,
     request: &Signed<'_>,
-) -> Result<Answer, Reject> {
+) -> Result<Outcome, Reject> {
     if let Some(ticket) = request.get::<MobilityTicket<'_>>()? {
         return relocate(server, now, request, ticket);
     }
     let id = server.own_allocation(request)?.id;
     let lifetime = prolong(server, now, request, id)?;
     let ticket = None;
-    Ok(Answer::Refreshed { lifetime, ticket })
+    Ok(Outcome::Refreshed { lifetime, ticket })
 }
 
 /// Gives an allocation the lifetime that is asked for, or ends it; returns the seconds granted.

@@ -4,7 +4,7 @@ use wire::attributes::MobilityTicket;
 
 use super::allocate::refuse_tunnels;
 use super::refresh::prolong;
-use super::{Answer, Head};
+use super::{Head, Outcome};
 use crate::auth::Signed;
 use crate::mobility::{Move, Path, Place, Ticket};
 use crate::{AllocationId, DropReason, Now, Reject, Server};
@@ -16,7 +16,7 @@ pub(super) fn relocate(
     now: Now,
     request: &Signed<'_>,
     MobilityTicket(ticket): MobilityTicket<'_>,
-) -> Result<Answer, Reject> {
+) -> Result<Outcome, Reject> {
     if !server.rules.mobility {
         return Err(Reject::MobilityForbidden);
     }
@@ -26,9 +26,9 @@ pub(super) fn relocate(
     match place.ok_or(Reject::AllocationOver)? {
         Place::At(shard, id) if shard == server.shard => arrive(server, now, request, ticket, id),
         Place::At(..) if has_own(server, request) => Err(Reject::AllocationExists),
-        Place::At(shard, _) => Ok(Answer::Elsewhere(shard)),
+        Place::At(shard, _) => Ok(Outcome::Elsewhere(shard)),
         // Its client settles elsewhere at this very moment, and uses a ticket here.
-        Place::Between => Ok(Answer::Never(DropReason::AllocationMoving)),
+        Place::Between => Ok(Outcome::Never(DropReason::AllocationMoving)),
     }
 }
 
@@ -39,7 +39,7 @@ fn arrive(
     request: &Signed<'_>,
     ticket: Ticket,
     id: AllocationId,
-) -> Result<Answer, Reject> {
+) -> Result<Outcome, Reject> {
     let allocation = server.allocations.get(id).ok_or(Reject::AllocationOver)?;
     let mobile = allocation.mobile.as_ref().ok_or(Reject::AllocationOver)?;
     let transaction = Head::of(request.message()).transaction;
@@ -49,7 +49,7 @@ fn arrive(
         .filter(|last| (last.transaction, last.client) == (transaction, request.client));
     if let Some(Move { lifetime, .. }) = again.filter(|_| is_own) {
         let ticket = Some(server.tickets.seal(mobile.ticket()));
-        return Ok(Answer::Refreshed { lifetime, ticket });
+        return Ok(Outcome::Refreshed { lifetime, ticket });
     }
     let next = mobile.next;
     let is_next = next.is_some_and(|next| next.client == request.client);
@@ -70,7 +70,7 @@ fn arrive(
     let Some(allocation) = server.allocations.get_mut(id) else {
         // The whole allocation was deleted.
         let ticket = None;
-        return Ok(Answer::Refreshed { lifetime, ticket });
+        return Ok(Outcome::Refreshed { lifetime, ticket });
     };
     let Some(mobile) = allocation.mobile.as_mut() else {
         return Err(Reject::AllocationOver);
@@ -95,7 +95,7 @@ fn arrive(
         // The old connection has ended already.
         server.settle(request.client);
     }
-    Ok(Answer::Refreshed {
+    Ok(Outcome::Refreshed {
         lifetime,
         ticket: Some(ticket),
     })

@@ -7,7 +7,9 @@ use wire::{Algorithm, ChannelNumber, MacKey, TransactionId};
 
 use super::field::{variants, written_as};
 use super::{Field, Reader, Unreadable, Writer, fields};
-use crate::allocation::{Allocation, NoRelay, Phase, Refused, Relay, RelaySocket, Relays, Traffic};
+use crate::allocation::{
+    Allocation, NoRelay, Phase, RefusedFamily, Relay, RelaySocket, Relays, Traffic,
+};
 use crate::keys::{Grant, Validity};
 use crate::mobility::{Arrival, Mobile, Move, Path};
 use crate::ports::Parity;
@@ -23,7 +25,7 @@ fields!(Relay: parity, local, relayed, socket, deadline);
 fields!(Mobile: number, moves, last, next, via, lost);
 fields!(Move: transaction, client, lifetime);
 fields!(Path: client, via);
-fields!(Refused: family, why);
+fields!(RefusedFamily: family, why);
 fields!(Grant: validity, account, nonce);
 fields!(Validity: issued, lifetime);
 fields!(Traffic: packets, bytes);
@@ -39,7 +41,7 @@ variants!(Transport { Udp = 0, Tcp = 1 });
 variants!(AddressFamily { V4 = 1, V6 = 2 });
 variants!(Algorithm { Sha1 = 0, Sha256 = 1 });
 variants!(Parity { Any = 0, Even = 1, EvenAndNext = 2 });
-variants!(OpenError { InUse = 0, Exhausted = 1, NotLocal = 2, Refused = 3 });
+variants!(OpenError { InUse = 0, Exhausted = 1, NotLocal = 2, System = 3 });
 
 impl Field for MacKey {
     fn write(&self, to: &mut Writer) {

@@ -2,9 +2,11 @@
 
 use std::net::SocketAddr;
 
-use relay::{AddressFamily, ClientTuple, DropReason, Reject, Report, Transport};
-use sim::Outcome::Lost;
-use sim::{Answer, LISTENER, LOCAL, LOCAL_V6, Request, World, minutes, password, seconds};
+use relay::DropReason::{NoAllocation, NoPermission};
+use relay::{AddressFamily, ClientTuple, Reject, Report, Transport};
+use sim::{
+    Answer, LISTENER, LOCAL, LOCAL_V6, Request, World, assert_lost, minutes, password, seconds,
+};
 use wire::attributes::{
     Lifetime, RequestedAddressFamily, RequestedTransport, XorMappedAddress, XorRelayedAddress,
 };
@@ -12,14 +14,13 @@ use wire::{Attribute, Method, TransactionId};
 
 const ONCE: TransactionId = TransactionId::new(*b"the same one");
 
-fn relayed(answer: &Answer) -> SocketAddr {
+pub(crate) fn relayed(answer: &Answer) -> SocketAddr {
     answer.get::<XorRelayedAddress>().unwrap().0
 }
 
 #[test]
 fn a_success_says_where_for_how_long_and_who_the_client_is() {
-    let mut world = World::new();
-    let alice = world.client("alice");
+    let (mut world, alice) = World::of_alice();
     let answer = alice.ask(&mut world, Request::allocate());
     assert!(answer.is_success() && answer.is_signed());
     let relayed = relayed(&answer);
@@ -32,8 +33,7 @@ fn a_success_says_where_for_how_long_and_who_the_client_is() {
 
 #[test]
 fn an_opened_allocation_is_reported() {
-    let mut world = World::new();
-    let alice = world.client("alice");
+    let (mut world, alice) = World::of_alice();
     let relay_address = alice.allocate(&mut world, minutes(20));
     let reports = world.reports();
     let [
@@ -86,8 +86,7 @@ fn a_family_that_the_server_does_not_have_is_refused() {
 
 #[test]
 fn a_family_that_nobody_knows_is_refused() {
-    let mut world = World::new();
-    let alice = world.client("alice");
+    let (mut world, alice) = World::of_alice();
     for number in [0, 3, 255] {
         let request = Request::allocate().put(RequestedAddressFamily(Err(number)));
         assert_eq!(alice.ask(&mut world, request).code(), Some(440));
@@ -119,8 +118,7 @@ fn a_client_behind_a_tunnel_gets_no_allocation() {
 
 #[test]
 fn a_missing_or_unreadable_transport_is_a_bad_request() {
-    let mut world = World::new();
-    let alice = world.client("alice");
+    let (mut world, alice) = World::of_alice();
     let missing = Request::new(Method::Allocate);
     assert_eq!(alice.ask(&mut world, missing).code(), Some(400));
     let short = Request::new(Method::Allocate).put_raw(RequestedTransport::TYPE, &[17]);
@@ -130,8 +128,7 @@ fn a_missing_or_unreadable_transport_is_a_bad_request() {
 
 #[test]
 fn a_transport_other_than_udp_is_refused() {
-    let mut world = World::new();
-    let alice = world.client("alice");
+    let (mut world, alice) = World::of_alice();
     for protocol in [0, 6, 255] {
         let request = Request::new(Method::Allocate).put(RequestedTransport(protocol));
         assert_eq!(alice.ask(&mut world, request).code(), Some(442));
@@ -140,8 +137,7 @@ fn a_transport_other_than_udp_is_refused() {
 
 #[test]
 fn an_unreadable_attribute_is_a_bad_request() {
-    let mut world = World::new();
-    let alice = world.client("alice");
+    let (mut world, alice) = World::of_alice();
     for (kind, value) in [
         (Lifetime::TYPE, &[0; 3][..]),
         (Lifetime::TYPE, &[0; 8]),
@@ -173,9 +169,9 @@ fn a_lifetime_is_held_between_the_default_and_the_maximum() {
 
 #[test]
 fn the_configured_lifetimes_are_those_granted() {
-    let mut world = World::with(|config| {
-        config.rules_mut().limits.default_lifetime = seconds(30);
-        config.rules_mut().limits.max_lifetime = seconds(90);
+    let mut world = World::ruled(|rules| {
+        rules.limits.default_lifetime = seconds(30);
+        rules.limits.max_lifetime = seconds(90);
     });
     for (asked, granted) in [(1, 30), (60, 60), (600, 90)] {
         let alice = world.client("alice");
@@ -189,8 +185,7 @@ fn the_configured_lifetimes_are_those_granted() {
 
 #[test]
 fn a_retransmission_hears_the_remembered_success() {
-    let mut world = World::new();
-    let alice = world.client("alice");
+    let (mut world, alice) = World::of_alice();
     let request = Request::allocate().in_transaction(ONCE);
     let packet = alice.write(&mut world, &request);
     let first = alice.packet(&mut world, &packet).answer();
@@ -204,8 +199,7 @@ fn a_retransmission_hears_the_remembered_success() {
 /// The client gave up the nonce, not the transaction: the transaction id decides.
 #[test]
 fn a_retransmission_under_a_fresh_nonce_hears_it_too() {
-    let mut world = World::new();
-    let alice = world.client("alice");
+    let (mut world, alice) = World::of_alice();
     let request = || Request::allocate().in_transaction(ONCE);
     let first = alice.ask(&mut world, request());
     world.advance(seconds(599));
@@ -216,14 +210,11 @@ fn a_retransmission_under_a_fresh_nonce_hears_it_too() {
 
 #[test]
 fn a_second_allocate_is_a_mismatch() {
-    let mut world = World::new();
-    let alice = world.client("alice");
+    let (mut world, alice) = World::of_alice();
     let relayed = alice.allocate(&mut world, minutes(10));
-    let answer = alice.ask(&mut world, Request::allocate());
-    assert_eq!(answer.code(), Some(437));
+    alice.hears_error(&mut world, 437, Request::allocate());
     // The 5-tuple is checked first, whatever else is wrong with the request.
-    let bare = alice.ask(&mut world, Request::new(Method::Allocate));
-    assert_eq!(bare.code(), Some(437));
+    alice.hears_error(&mut world, 437, Request::new(Method::Allocate));
     let bob = Request::allocate().as_user("bob", &password("bob"));
     assert_eq!(alice.ask(&mut world, bob).code(), Some(437));
     assert_eq!(world.allocations(), 1);
@@ -232,8 +223,7 @@ fn a_second_allocate_is_a_mismatch() {
 
 #[test]
 fn another_user_does_not_hear_the_remembered_success() {
-    let mut world = World::new();
-    let alice = world.client("alice");
+    let (mut world, alice) = World::of_alice();
     let request = || Request::allocate().in_transaction(ONCE);
     assert!(alice.ask(&mut world, request()).is_success());
     let bob = request().as_user("bob", &password("bob"));
@@ -242,8 +232,7 @@ fn another_user_does_not_hear_the_remembered_success() {
 
 #[test]
 fn each_5_tuple_has_an_allocation_of_its_own() {
-    let mut world = World::new();
-    let alice = world.client("alice");
+    let (mut world, alice) = World::of_alice();
     let first = alice.allocate(&mut world, minutes(10));
     let tuple = alice.tuple(&world);
     let others = [
@@ -269,46 +258,32 @@ fn each_5_tuple_has_an_allocation_of_its_own() {
 
 #[test]
 fn an_allocation_expires_to_the_second() {
-    let mut world = World::new();
-    let (alice, peer) = (world.client("alice"), world.peer());
-    let relayed = alice.allocate(&mut world, minutes(10));
+    let (mut world, alice, peer) = World::of_alice_and_peer();
+    alice.allocate(&mut world, minutes(10));
     world.advance(seconds(599));
     alice.permit(&mut world, peer);
-    assert_eq!(
-        alice.send(&mut world, peer, b"hi"),
-        peer.hears(relayed, b"hi")
-    );
+    alice.reaches(&mut world, peer, b"hi");
     world.advance(seconds(1));
     assert!(world.is_idle());
-    assert_eq!(
-        alice.send(&mut world, peer, b"hi"),
-        Lost(DropReason::NoAllocation)
-    );
-    let answer = alice.ask(&mut world, Request::refresh(minutes(10)).nonce("old"));
-    assert_eq!(answer.code(), Some(438));
-    let answer = alice.ask(&mut world, Request::refresh(minutes(10)));
-    assert_eq!(answer.code(), Some(437));
+    assert_lost(alice.send(&mut world, peer, b"hi"), NoAllocation);
+    alice.hears_error(&mut world, 438, Request::refresh(minutes(10)).nonce("old"));
+    alice.hears_error(&mut world, 437, Request::refresh(minutes(10)));
 }
 
 #[test]
 fn no_packet_meets_an_allocation_that_is_over_even_if_the_shard_overslept() {
-    let mut world = World::new();
-    let (alice, peer) = (world.client("alice"), world.peer());
+    let (mut world, alice, peer) = World::of_alice_and_peer();
     alice.allocate(&mut world, minutes(10));
     world.advance(minutes(5));
     alice.permit(&mut world, peer);
     world.oversleep(minutes(5));
-    assert_eq!(
-        alice.send(&mut world, peer, b"hi"),
-        Lost(DropReason::NoAllocation)
-    );
+    assert_lost(alice.send(&mut world, peer, b"hi"), NoAllocation);
     assert!(world.is_idle());
 }
 
 #[test]
 fn the_time_of_an_allocation_counts_from_its_success() {
-    let mut world = World::new();
-    let alice = world.client("alice");
+    let (mut world, alice) = World::of_alice();
     world.hold_sockets();
     alice.tell(&mut world, Request::allocate());
     world.advance(minutes(3));
@@ -321,8 +296,7 @@ fn the_time_of_an_allocation_counts_from_its_success() {
 
 #[test]
 fn requests_beside_allocate_need_an_allocation() {
-    let mut world = World::new();
-    let (alice, peer) = (world.client("alice"), world.peer());
+    let (mut world, alice, peer) = World::of_alice_and_peer();
     for request in [
         Request::refresh(minutes(10)),
         Request::refresh(seconds(0)),
@@ -343,8 +317,7 @@ fn requests_beside_allocate_need_an_allocation() {
 
 #[test]
 fn requests_on_the_allocation_of_another_user_are_refused() {
-    let mut world = World::new();
-    let (alice, peer) = (world.client("alice"), world.peer());
+    let (mut world, alice, peer) = World::of_alice_and_peer();
     alice.allocate(&mut world, minutes(10));
     for request in [
         Request::refresh(seconds(0)),
@@ -354,9 +327,6 @@ fn requests_on_the_allocation_of_another_user_are_refused() {
         let request = request.as_user("bob", &password("bob"));
         assert_eq!(alice.ask(&mut world, request).code(), Some(441));
     }
-    assert_eq!(
-        alice.send(&mut world, peer, b"hi"),
-        Lost(DropReason::NoPermission)
-    );
+    assert_lost(alice.send(&mut world, peer, b"hi"), NoPermission);
     assert_eq!(world.allocations(), 1);
 }

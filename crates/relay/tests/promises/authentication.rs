@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use relay::{ClientTuple, DropReason, Reject, Report, Verdict};
+use relay::{ClientTuple, DropReason, Reject, Verdict};
 use sim::Outcome::Lost;
 use sim::{Answer, REALM, Request, World, minutes, password, seconds};
 use wire::attributes::{ErrorCode, Nonce, Realm, Username};
@@ -26,24 +26,6 @@ fn assert_challenges(answer: &Answer, code: u16) {
     assert!(!answer.is_signed());
     assert_eq!(answer.get(), Some(Realm(REALM)));
     assert!(answer.get::<Nonce<'_>>().is_some());
-}
-
-/// The only refusal since the last look.
-#[track_caller]
-fn refusal(world: &mut World) -> Reject {
-    let mut rejects = world
-        .reports()
-        .into_iter()
-        .filter_map(|report| match report {
-            Report::Refused { reject, .. } => Some(reject),
-            Report::Opened { .. }
-            | Report::Moved { .. }
-            | Report::Partner { .. }
-            | Report::Ended { .. } => None,
-        });
-    let reject = rejects.next().expect("a refusal");
-    assert_eq!(rejects.next(), None);
-    reject
 }
 
 #[test]
@@ -95,7 +77,7 @@ fn integrity_without_username_realm_or_nonce_is_a_bad_request() {
         assert!(!answer.is_signed());
         // The answer has nothing but the code.
         assert_eq!(answer.as_bytes().len(), 20 + 8);
-        assert_eq!(refusal(&mut world), Reject::IncompleteCredentials);
+        assert_eq!(world.refusal(), Reject::IncompleteCredentials);
     }
 }
 
@@ -105,7 +87,7 @@ fn an_unknown_user_is_unauthorized() {
     let mallory = world.client_with("mallory", &password("alice"));
     let answer = mallory.ask(&mut world, Request::allocate());
     assert_challenges(&answer, 401);
-    assert_eq!(refusal(&mut world), Reject::UnknownUser);
+    assert_eq!(world.refusal(), Reject::UnknownUser);
 }
 
 #[test]
@@ -115,7 +97,7 @@ fn a_wrong_password_is_unauthorized() {
     for request in requests() {
         let answer = mallory.ask(&mut world, request);
         assert_challenges(&answer, 401);
-        assert_eq!(refusal(&mut world), Reject::BadIntegrity);
+        assert_eq!(world.refusal(), Reject::BadIntegrity);
     }
     assert!(world.is_idle());
 }
@@ -133,7 +115,7 @@ fn a_nonce_lasts_its_lifetime_to_the_second() {
             continue;
         }
         assert_challenges(&answer, 438);
-        assert_eq!(refusal(&mut world), Reject::StaleNonce);
+        assert_eq!(world.refusal(), Reject::StaleNonce);
         // The client has taken the fresh one from the answer.
         assert_ne!(alice.nonce(&mut world), old);
         assert!(alice.ask(&mut world, Request::allocate()).is_success());
@@ -264,8 +246,9 @@ fn a_stale_nonce_under_a_wrong_password_is_a_wrong_password() {
     alice.allocate(&mut world, minutes(60));
     let forged = Request::refresh(minutes(60)).as_user("alice", "guessed");
     world.advance(minutes(20));
+    world.reports();
     assert_challenges(&alice.ask(&mut world, forged), 401);
-    assert_eq!(refusal(&mut world), Reject::BadIntegrity);
+    assert_eq!(world.refusal(), Reject::BadIntegrity);
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! Bytes that no client should send: nothing panics, only requests are answered, and the session
 //! beside them loses nothing. The world checks every answer that is given.
 
-use relay::DropReason;
+use relay::DropReason::{self, UnexpectedResponse, UnknownIndication};
 use sim::Outcome::{Answered, AnsweredAs, AtClient, AtPeer, IcmpAtClient, Lost, NoSocket, Silent};
-use sim::{Client, Outcome, Peer, Request, World, minutes};
+use sim::{Client, Outcome, Peer, Request, World, assert_lost, minutes};
 use wire::{Kind, Message};
 
 /// The packets of a whole session, from the first Binding to the end, and of its mistakes.
@@ -44,10 +44,7 @@ impl Bystander {
     #[track_caller]
     fn assert_undisturbed(&self, world: &mut World) {
         let relayed = self.client.relayed(world);
-        assert_eq!(
-            self.client.send(world, self.peer, b"out"),
-            self.peer.hears(relayed, b"out")
-        );
+        self.client.reaches(world, self.peer, b"out");
         let heard = self.peer.send(world, relayed, b"in");
         assert!(matches!(heard, AtClient { client, .. } if client == self.client));
     }
@@ -111,8 +108,7 @@ fn every_byte_of_every_packet_may_be_wrong() {
 
 #[test]
 fn every_first_byte_leads_where_it_should() {
-    let mut world = World::new();
-    let alice = world.client("alice");
+    let (mut world, alice) = World::of_alice();
     let packet = alice.write(&mut world, &Request::binding());
     for first in 0..=255 {
         let mut packet = packet.clone();
@@ -123,10 +119,10 @@ fn every_first_byte_leads_where_it_should() {
                 assert!(matches!(outcome, Answered(_)));
                 continue;
             }
-            0x01 => DropReason::UnexpectedResponse,
+            0x01 => UnexpectedResponse,
             // Other methods: 0x0081 and up.
             0x02 => DropReason::UnknownMethod,
-            0x03 => DropReason::UnexpectedResponse,
+            0x03 => UnexpectedResponse,
             0x40..=0x7F => DropReason::NoChannel,
             _ => DropReason::Foreign,
         };
@@ -152,8 +148,7 @@ fn packets_of_one_byte_repeated_are_harmless() {
 
 #[test]
 fn a_response_is_never_answered() {
-    let mut world = World::new();
-    let alice = world.client("alice");
+    let (mut world, alice) = World::of_alice();
     let mut responses: Vec<Vec<u8>> = Vec::new();
     for request in [
         Request::binding(),
@@ -165,18 +160,14 @@ fn a_response_is_never_answered() {
         responses.push(answer.as_bytes().to_vec());
     }
     for response in responses {
-        assert_eq!(
-            alice.packet(&mut world, &response),
-            Lost(DropReason::UnexpectedResponse)
-        );
+        assert_lost(alice.packet(&mut world, &response), UnexpectedResponse);
     }
 }
 
 #[test]
 fn an_indication_that_no_client_sends_is_dropped() {
     use wire::Method::{Allocate, ChannelBind, CreatePermission, Data, Other, Refresh};
-    let mut world = World::new();
-    let alice = world.client("alice");
+    let (mut world, alice) = World::of_alice();
     for method in [
         Allocate,
         Refresh,
@@ -186,6 +177,6 @@ fn an_indication_that_no_client_sends_is_dropped() {
         Other(0x0AB),
     ] {
         let outcome = alice.tell(&mut world, Request::indication(method));
-        assert_eq!(outcome, Lost(DropReason::UnknownIndication));
+        assert_lost(outcome, UnknownIndication);
     }
 }

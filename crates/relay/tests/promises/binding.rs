@@ -1,8 +1,9 @@
 //! Binding: for anyone, without state. RFC 8489 §3, §6.3; RFC 3489 §8.
 
-use relay::{ClientTuple, DropReason, Transport};
-use sim::Outcome::{Lost, Silent};
-use sim::{LISTENER, Request, World, minutes, password};
+use relay::DropReason::BadFingerprint;
+use relay::{ClientTuple, Transport};
+use sim::Outcome::Silent;
+use sim::{LISTENER, Request, World, assert_lost, minutes, password};
 use wire::attributes::{
     MappedAddress, Software, UnknownAttributes, XorMappedAddress, XorRelayedAddress,
 };
@@ -13,8 +14,7 @@ const OLD: TransactionId = TransactionId::from_header(*b"sixteen old ones");
 
 #[test]
 fn a_stranger_hears_its_reflexive_address() {
-    let mut world = World::new();
-    let alice = world.client("alice");
+    let (mut world, alice) = World::of_alice();
     let answer = alice.ask(&mut world, Request::binding());
     assert!(answer.is_success() && !answer.is_signed());
     let mapped = answer.get::<XorMappedAddress>().unwrap();
@@ -47,8 +47,7 @@ fn the_answer_is_no_longer_than_it_must_be() {
 
 #[test]
 fn a_client_of_rfc_3489_hears_its_address_unmasked() {
-    let mut world = World::new();
-    let alice = world.client("alice");
+    let (mut world, alice) = World::of_alice();
     let answer = alice.ask(&mut world, Request::binding().in_transaction(OLD));
     assert!(answer.is_success());
     assert_eq!(answer.message().transaction(), OLD);
@@ -59,8 +58,7 @@ fn a_client_of_rfc_3489_hears_its_address_unmasked() {
 
 #[test]
 fn credentials_are_understood_and_not_needed() {
-    let mut world = World::new();
-    let alice = world.client("alice");
+    let (mut world, alice) = World::of_alice();
     let wrong = Request::new(Method::Binding).as_user("nobody", "nothing");
     let answer = alice.ask(&mut world, wrong);
     assert!(answer.is_success() && !answer.is_signed());
@@ -68,8 +66,7 @@ fn credentials_are_understood_and_not_needed() {
 
 #[test]
 fn all_unknown_attributes_that_must_be_understood_are_listed() {
-    let mut world = World::new();
-    let alice = world.client("alice");
+    let (mut world, alice) = World::of_alice();
     let request = Request::binding()
         .put_raw(0x7FFF, b"last")
         .put_raw(Software::TYPE, b"a browser")
@@ -85,8 +82,7 @@ fn all_unknown_attributes_that_must_be_understood_are_listed() {
 /// RFC 3489 §11.2.10: its clients know no padding.
 #[test]
 fn a_client_without_the_cookie_hears_an_even_number_of_unknown_types() {
-    let mut world = World::new();
-    let alice = world.client("alice");
+    let (mut world, alice) = World::of_alice();
     let unknown = [0x7FFF_u16, 0x0002, 0x0005, 0x7FFE];
     for (count, heard) in [
         (1, &[0x7FFF_u16, 0x7FFF][..]),
@@ -110,8 +106,7 @@ fn a_client_without_the_cookie_hears_an_even_number_of_unknown_types() {
 
 #[test]
 fn attributes_that_are_known_and_out_of_place_are_ignored() {
-    let mut world = World::new();
-    let alice = world.client("alice");
+    let (mut world, alice) = World::of_alice();
     let binding = Request::binding()
         .put(XorRelayedAddress(LISTENER))
         .lifetime(minutes(10));
@@ -131,8 +126,7 @@ fn attributes_that_may_be_ignored_are_ignored() {
 
 #[test]
 fn a_fingerprint_is_answered_with_a_fingerprint() {
-    let mut world = World::new();
-    let alice = world.client("alice");
+    let (mut world, alice) = World::of_alice();
     let answer = alice.ask(&mut world, Request::binding().fingerprint());
     // The world checks its value.
     assert!(answer.message().has_fingerprint());
@@ -142,20 +136,15 @@ fn a_fingerprint_is_answered_with_a_fingerprint() {
 
 #[test]
 fn a_wrong_fingerprint_is_met_with_silence() {
-    let mut world = World::new();
-    let alice = world.client("alice");
+    let (mut world, alice) = World::of_alice();
     let mut packet = alice.write(&mut world, &Request::binding().fingerprint());
     *packet.last_mut().unwrap() ^= 1;
-    assert_eq!(
-        alice.packet(&mut world, &packet),
-        Lost(DropReason::BadFingerprint)
-    );
+    assert_lost(alice.packet(&mut world, &packet), BadFingerprint);
 }
 
 #[test]
 fn an_indication_is_a_keepalive_and_never_answered() {
-    let mut world = World::new();
-    let alice = world.client("alice");
+    let (mut world, alice) = World::of_alice();
     let keepalive = Request::indication(Method::Binding);
     assert_eq!(alice.tell(&mut world, keepalive), Silent);
     let strange = Request::indication(Method::Binding).put_raw(0x7FFF, b"");
@@ -170,6 +159,5 @@ fn a_server_without_relay_addresses_and_users_still_answers() {
     });
     let alice = world.client("alice");
     assert!(alice.ask(&mut world, Request::binding()).is_success());
-    let answer = alice.ask(&mut world, Request::allocate());
-    assert_eq!(answer.code(), Some(401));
+    alice.hears_error(&mut world, 401, Request::allocate());
 }

@@ -2,7 +2,7 @@
 //! TURN REST convention.
 
 use relay::keys::{Mint, mint};
-use relay::{Keys, Reject, Report, Sha256};
+use relay::{Keys, Reject, Sha256};
 use sim::{Client, REALM, Request, World, minutes, seconds};
 use wire::Key;
 
@@ -10,20 +10,11 @@ use crate::quotas::one_for_each_person;
 
 /// A server with two secrets, the newer one first, and a user of its own.
 fn world_with_secrets() -> World {
-    World::with(|config| {
-        config.rules_mut().realms = Keys::new(REALM).into();
-        config
-            .rules_mut()
-            .realms
-            .default_keys()
-            .add_secret(b"south");
-        config
-            .rules_mut()
-            .realms
-            .default_keys()
-            .add_secret(b"north");
-        config
-            .rules_mut()
+    World::ruled(|rules| {
+        rules.realms = Keys::new(REALM).into();
+        rules.realms.default_keys().add_secret(b"south");
+        rules.realms.default_keys().add_secret(b"north");
+        rules
             .realms
             .default_keys()
             .add_user("alice", "wonderland")
@@ -42,24 +33,16 @@ fn assert_refused(world: &mut World, client: Client, why: &Reject) {
     world.reports();
     let answer = client.ask(world, Request::allocate());
     assert_eq!(answer.code(), Some(401));
-    let reports = world.reports();
-    assert!(
-        matches!(&reports[..], [Report::Refused { reject, .. }] if reject == why),
-        "{reports:?}"
-    );
+    assert_eq!(world.refusal(), *why);
 }
 
 #[test]
 fn a_key_computed_elsewhere_is_as_good_as_its_password() {
     let key = Key::md5("alice", REALM, "wonderland");
-    let mut world = World::with(|config| {
-        config.rules_mut().realms = Keys::new(REALM).into();
+    let mut world = World::ruled(|rules| {
+        rules.realms = Keys::new(REALM).into();
         let key = key.as_bytes().try_into().unwrap();
-        config
-            .rules_mut()
-            .realms
-            .default_keys()
-            .add_key("alice", key);
+        rules.realms.default_keys().add_key("alice", key);
     });
     world
         .client_with("alice", "wonderland")
@@ -170,10 +153,7 @@ fn an_expiry_may_stand_behind_the_user_and_have_a_fraction() {
         client.allocate(&mut world, minutes(10));
         client.delete(&mut world);
         let mallory = world.client_with(&format!("x{name}"), password);
-        assert_eq!(
-            mallory.ask(&mut world, Request::allocate()).code(),
-            Some(401)
-        );
+        mallory.hears_error(&mut world, 401, Request::allocate());
     }
     // It ends with its whole second.
     world.advance(seconds(60));
@@ -283,9 +263,9 @@ const SPELLINGS: [(&str, &str); 2] = [
 fn a_name_and_a_password_are_good_as_they_are_written_and_as_rfc_8265_prepares_them() {
     let [(written, written_password), (prepared, _)] = SPELLINGS;
     for policy in [Sha256::Off, Sha256::Offer] {
-        let mut world = World::with(|config| {
-            config.rules_mut().sha256 = policy;
-            let keys = config.rules_mut().realms.default_keys();
+        let mut world = World::ruled(|rules| {
+            rules.sha256 = policy;
+            let keys = rules.realms.default_keys();
             keys.add_user(written, written_password).unwrap();
         });
         for (name, _) in SPELLINGS {
@@ -300,8 +280,8 @@ fn a_name_and_a_password_are_good_as_they_are_written_and_as_rfc_8265_prepares_t
         }
     }
     // A name that was written as it is prepared has one spelling.
-    let mut world = World::with(|config| {
-        let keys = config.rules_mut().realms.default_keys();
+    let mut world = World::ruled(|rules| {
+        let keys = rules.realms.default_keys();
         keys.add_user(prepared, written_password).unwrap();
     });
     let other = world.client_with(written, written_password);
@@ -311,18 +291,15 @@ fn a_name_and_a_password_are_good_as_they_are_written_and_as_rfc_8265_prepares_t
 #[test]
 fn both_spellings_of_a_name_have_one_quota() {
     let [(written, password), (prepared, _)] = SPELLINGS;
-    let mut world = World::with(|config| {
-        config.rules_mut().limits.per_user = Some(1);
-        let keys = config.rules_mut().realms.default_keys();
+    let mut world = World::ruled(|rules| {
+        rules.limits.per_user = Some(1);
+        let keys = rules.realms.default_keys();
         keys.add_user(written, password).unwrap();
     });
     let first = world.client_with(written, password);
     first.allocate(&mut world, minutes(10));
     let second = world.client_with(prepared, password);
-    assert_eq!(
-        second.ask(&mut world, Request::allocate()).code(),
-        Some(486)
-    );
+    second.hears_error(&mut world, 486, Request::allocate());
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! DONT-FRAGMENT: promised in Allocate, and kept in Send indications. RFC 8656 §3.7, §7.2, §13-15.
 
-use relay::{AddressFamily, ClientTuple, DropReason, Transport};
-use sim::Outcome::Lost;
-use sim::{Client, Request, World, minutes, password, seconds};
+use relay::DropReason::IncompleteSend;
+use relay::{AddressFamily, ClientTuple, Transport};
+use sim::{Client, Request, World, assert_lost, minutes, password, seconds};
 use wire::attributes::{
     DontFragment, DraftAdditionalAddressFamily, UnknownAttributes, XorRelayedAddress,
 };
@@ -28,16 +28,14 @@ fn client(world: &mut World, transport: Transport, family: AddressFamily) -> Cli
 
 #[test]
 fn an_allocate_may_ask_whether_df_can_be_set() {
-    let mut world = World::new();
-    let alice = world.client("alice");
+    let (mut world, alice) = World::of_alice();
     let asked = Request::allocate().dont_fragment();
     assert!(alice.ask(&mut world, asked).is_success());
 }
 
 #[test]
 fn a_send_indication_that_asks_for_it_leaves_with_df_and_no_other() {
-    let mut world = World::new();
-    let (alice, peer) = (world.client("alice"), world.peer());
+    let (mut world, alice, peer) = World::of_alice_and_peer();
     let relayed = alice.allocate(&mut world, minutes(10));
     alice.permit(&mut world, peer);
     let asking = || Request::send(peer, b"whole").dont_fragment();
@@ -45,16 +43,10 @@ fn a_send_indication_that_asks_for_it_leaves_with_df_and_no_other() {
         alice.tell(&mut world, asking()),
         peer.hears_unfragmented(relayed, b"whole")
     );
-    assert_eq!(
-        alice.send(&mut world, peer, b"plain"),
-        peer.hears(relayed, b"plain")
-    );
+    alice.reaches(&mut world, peer, b"plain");
     // ChannelData cannot ask for it.
     alice.bind(&mut world, peer);
-    assert_eq!(
-        alice.send(&mut world, peer, b"plain"),
-        peer.hears(relayed, b"plain")
-    );
+    alice.reaches(&mut world, peer, b"plain");
     assert_eq!(
         alice.tell(&mut world, asking()),
         peer.hears_unfragmented(relayed, b"whole")
@@ -145,8 +137,7 @@ fn a_token_that_is_over_is_none_whatever_it_was_for() {
 
 #[test]
 fn it_is_judged_after_the_transport_and_before_the_token() {
-    let mut world = World::new();
-    let alice = world.client("alice");
+    let (mut world, alice) = World::of_alice();
     let no_transport = Request::new(wire::Method::Allocate)
         .dont_fragment()
         .family(V6);
@@ -157,15 +148,11 @@ fn it_is_judged_after_the_transport_and_before_the_token() {
 
 #[test]
 fn an_attribute_with_a_value_is_none() {
-    let mut world = World::new();
-    let (alice, peer) = (world.client("alice"), world.peer());
+    let (mut world, alice, peer) = World::of_alice_and_peer();
     let allocate = Request::allocate().put_raw(DontFragment::TYPE, b"?");
     assert_eq!(alice.ask(&mut world, allocate).code(), Some(400));
     alice.allocate(&mut world, minutes(10));
     alice.permit(&mut world, peer);
     let send = Request::send(peer, b"x").put_raw(DontFragment::TYPE, b"?");
-    assert_eq!(
-        alice.tell(&mut world, send),
-        Lost(DropReason::IncompleteSend)
-    );
+    assert_lost(alice.tell(&mut world, send), IncompleteSend);
 }

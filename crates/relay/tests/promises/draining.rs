@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use relay::{DropReason, Redirect, Reject, Report, Target, Transport, When};
+use relay::{DropReason, Redirect, Reject, Target, Transport, When};
 use sim::Outcome::Lost;
 use sim::{Request, World, minutes};
 
@@ -17,11 +17,7 @@ fn a_draining_server_grants_nothing_new_on_any_shard() {
         let answer = alice.ask(&mut world, Request::allocate());
         assert_eq!(answer.code(), Some(508));
         assert!(answer.is_signed());
-        let reports = world.reports();
-        let [Report::Refused { reject, .. }] = &reports[..] else {
-            panic!("{reports:?}");
-        };
-        assert_eq!(*reject, Reject::Draining);
+        assert_eq!(world.refusal(), Reject::Draining);
     }
     // Strangers are answered as before.
     let stranger = world.client("alice");

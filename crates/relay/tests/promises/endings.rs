@@ -65,8 +65,7 @@ fn each_ending_is_reported_once_with_its_cause_and_age() {
 
 #[test]
 fn a_server_is_idle_when_all_is_over_and_its_effects_are_performed() {
-    let mut world = World::new();
-    let (alice, peer) = (world.client("alice"), world.peer());
+    let (mut world, alice, peer) = World::of_alice_and_peer();
     assert!(world.server(0).is_idle());
     world.hold_sockets();
     alice.tell(&mut world, Request::allocate());
@@ -83,8 +82,7 @@ fn a_server_is_idle_when_all_is_over_and_its_effects_are_performed() {
 
 #[test]
 fn a_server_knows_who_has_an_allocation() {
-    let mut world = World::new();
-    let alice = world.client("alice");
+    let (mut world, alice) = World::of_alice();
     let tuple = alice.tuple(&world);
     assert!(!world.server(0).has_allocation(tuple));
     alice.allocate(&mut world, minutes(10));

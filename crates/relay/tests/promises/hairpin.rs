@@ -3,9 +3,10 @@
 
 use std::net::SocketAddr;
 
-use relay::{Destination, DropReason, Outgoing, PortRange, RelayAddress, Verdict};
+use relay::DropReason::{NoPeerPermission, NoPermission, NoRelay, PeerDenied};
+use relay::{Destination, Outgoing, PortRange, RelayAddress, Verdict};
 use sim::Outcome::{Lost, NoSocket, Silent};
-use sim::{Client, EXTERNAL, LOCAL, Outcome, Peer, Request, World, minutes, seconds};
+use sim::{Client, EXTERNAL, LOCAL, Outcome, Peer, Request, World, assert_lost, minutes, seconds};
 
 fn behind_nat(config: &mut relay::Config) {
     config.relays = vec![RelayAddress {
@@ -70,20 +71,14 @@ fn they_do_so_on_channels_too() {
 fn both_permissions_are_asked_as_if_the_packet_had_travelled() {
     for (mut world, alice, bob) in worlds() {
         let (at_alice, at_bob) = (door(&world, alice), door(&world, bob));
-        assert_eq!(
-            alice.send(&mut world, at_bob, b"x"),
-            Lost(DropReason::NoPermission)
-        );
+        assert_lost(alice.send(&mut world, at_bob, b"x"), NoPermission);
         alice.bind(&mut world, at_bob);
-        assert_eq!(
-            alice.send(&mut world, at_bob, b"x"),
-            Lost(DropReason::NoPeerPermission)
-        );
+        assert_lost(alice.send(&mut world, at_bob, b"x"), NoPeerPermission);
         bob.permit(&mut world, at_alice);
         world.advance(seconds(300));
         assert_eq!(
             alice.send(&mut world, at_bob, b"x"),
-            Lost(DropReason::NoPeerPermission),
+            Lost(NoPeerPermission),
             "lapsed at the far end"
         );
     }
@@ -145,10 +140,7 @@ fn a_relayed_address_that_nobody_has_leads_nowhere() {
         let at_bob = door(&world, bob);
         alice.bind(&mut world, at_bob);
         bob.delete(&mut world);
-        assert_eq!(
-            alice.send(&mut world, at_bob, b"x"),
-            Lost(DropReason::NoRelay)
-        );
+        assert_lost(alice.send(&mut world, at_bob, b"x"), NoRelay);
     }
 }
 
@@ -161,10 +153,7 @@ fn a_port_of_another_program_in_the_relay_range_is_never_reached() {
         world.occupy(local);
         for door in [at_bob, Peer(local)] {
             alice.permit(&mut world, door);
-            assert_eq!(
-                alice.send(&mut world, door, b"x"),
-                Lost(DropReason::NoRelay)
-            );
+            assert_lost(alice.send(&mut world, door, b"x"), NoRelay);
         }
     }
 }
@@ -179,10 +168,7 @@ fn another_program_that_speaks_from_the_relay_range_is_not_heard() {
         let local = Peer(SocketAddr::new(LOCAL, at_bob.0.port()));
         world.occupy(local.0);
         let at_alice = alice.relayed(&world);
-        assert_eq!(
-            local.send(&mut world, at_alice, b"x"),
-            Lost(DropReason::NoRelay)
-        );
+        assert_lost(local.send(&mut world, at_alice, b"x"), NoRelay);
     }
 }
 
@@ -210,14 +196,8 @@ fn clients_behind_a_1_1_nat_see_only_the_external_address() {
         let relayed = alice.allocate(&mut world, minutes(10));
         assert_eq!(relayed.ip(), EXTERNAL);
         alice.permit(&mut world, peer);
-        assert_eq!(
-            alice.send(&mut world, peer, b"x"),
-            peer.hears(relayed, b"x")
-        );
-        assert_eq!(
-            peer.send(&mut world, relayed, b"y"),
-            alice.hears(peer, b"y")
-        );
+        alice.reaches(&mut world, peer, b"x");
+        peer.reaches(&mut world, alice, b"y");
     }
 }
 
@@ -230,7 +210,7 @@ fn the_servers_listener_is_no_peer() {
             assert_eq!(alice.ask(&mut world, request).code(), Some(403));
             alice.permit(&mut world, listener);
             let outcome = alice.send(&mut world, listener, b"x");
-            assert_eq!(outcome, Lost(DropReason::PeerDenied));
+            assert_lost(outcome, PeerDenied);
         }
     }
 }
@@ -244,11 +224,8 @@ fn a_socket_that_closes_under_way_loses_the_packet_and_nothing_else() {
     bob.delete(&mut world);
     let outcome: Outcome = peer.send(&mut world, at_bob.0, b"x");
     assert_eq!(outcome, NoSocket);
-    let relayed = alice.relayed(&world);
-    assert_eq!(
-        alice.send(&mut world, peer, b"x"),
-        peer.hears(relayed, b"x")
-    );
+    alice.relayed(&world);
+    alice.reaches(&mut world, peer, b"x");
 }
 
 #[test]
@@ -270,6 +247,6 @@ fn a_relay_that_is_still_being_opened_is_nobody_on_whatever_shard() {
         let opening = SocketAddr::new(relayed.ip(), port);
         alice.permit(&mut world, opening);
         let sent = alice.send(&mut world, opening, b"early");
-        assert_eq!(sent, Lost(DropReason::NoRelay));
+        assert_lost(sent, NoRelay);
     }
 }

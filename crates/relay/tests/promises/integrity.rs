@@ -1,9 +1,9 @@
 //! Signed attributes count and unsigned ones do not; and answers to clients that have authenticated
 //! are signed. RFC 8489 §9.2.4, §14.5; RFC 8656 §5.
 
-use relay::{AddressFamily, DropReason, Sha256};
-use sim::Outcome::Lost;
-use sim::{Proof, Request, World, minutes, password, seconds};
+use relay::DropReason::NoPermission;
+use relay::{AddressFamily, Sha256};
+use sim::{Proof, Request, World, assert_lost, minutes, password, seconds};
 use wire::attributes::{
     Lifetime, Nonce, PasswordAlgorithm, Realm, RequestedAddressFamily, RequestedTransport,
     UnknownAttributes, Username, XorPeerAddress,
@@ -14,8 +14,7 @@ const UDP: &[u8] = &[17, 0, 0, 0];
 
 #[test]
 fn a_transport_that_nobody_signed_was_not_requested() {
-    let mut world = World::new();
-    let alice = world.client("alice");
+    let (mut world, alice) = World::of_alice();
     let request = Request::new(Method::Allocate).behind_integrity(RequestedTransport::TYPE, UDP);
     assert_eq!(alice.ask(&mut world, request).code(), Some(400));
     assert!(world.is_idle());
@@ -23,8 +22,7 @@ fn a_transport_that_nobody_signed_was_not_requested() {
 
 #[test]
 fn a_lifetime_of_zero_that_nobody_signed_deletes_nothing() {
-    let mut world = World::new();
-    let alice = world.client("alice");
+    let (mut world, alice) = World::of_alice();
     alice.allocate(&mut world, minutes(10));
     let request = Request::new(Method::Refresh).behind_integrity(Lifetime::TYPE, &[0; 4]);
     let answer = alice.ask(&mut world, request);
@@ -43,37 +41,28 @@ fn a_peer_that_nobody_signed_gets_no_permission() {
     let request =
         Request::create_permission([signed]).behind_integrity(XorPeerAddress::TYPE, &masked);
     assert!(alice.ask(&mut world, request).is_success());
-    let relayed = alice.relayed(&world);
-    assert_eq!(
-        alice.send(&mut world, signed, b"hi"),
-        signed.hears(relayed, b"hi")
-    );
-    assert_eq!(
-        alice.send(&mut world, unsigned, b"hi"),
-        Lost(DropReason::NoPermission)
-    );
+    alice.relayed(&world);
+    alice.reaches(&mut world, signed, b"hi");
+    assert_lost(alice.send(&mut world, unsigned, b"hi"), NoPermission);
 }
 
 #[test]
 fn an_unknown_attribute_that_nobody_signed_is_not_there() {
-    let mut world = World::new();
-    let alice = world.client("alice");
+    let (mut world, alice) = World::of_alice();
     let request = Request::allocate().behind_integrity(0x7FFF, b"?");
     assert!(alice.ask(&mut world, request).is_success());
 }
 
 #[test]
 fn unknown_attributes_are_refused_once_the_client_is_known() {
-    let mut world = World::new();
-    let alice = world.client("alice");
+    let (mut world, alice) = World::of_alice();
     let strange = || {
         let request = Request::allocate();
         request
             .put_raw(0x7FFE, b"")
             .put_raw(0x0042, b"deep thought")
     };
-    let answer = alice.ask(&mut world, strange().unsigned());
-    assert_eq!(answer.code(), Some(401));
+    alice.hears_error(&mut world, 401, strange().unsigned());
     let answer = alice.ask(&mut world, strange());
     assert_eq!(answer.code(), Some(420));
     assert!(answer.is_signed());
@@ -83,7 +72,7 @@ fn unknown_attributes_are_refused_once_the_client_is_known() {
 
 #[test]
 fn every_refusal_of_a_known_client_is_signed() {
-    let mut world = World::with(|config| config.rules_mut().limits.per_user = Some(1));
+    let mut world = World::ruled(|rules| rules.limits.per_user = Some(1));
     let (alice, bob) = (world.client("alice"), world.client("bob"));
     let peer = world.peer();
     let denied = sim::Peer::at("127.0.0.1:22");
@@ -125,8 +114,7 @@ fn every_refusal_of_a_known_client_is_signed() {
 
 #[test]
 fn the_first_attribute_of_its_kind_counts() {
-    let mut world = World::new();
-    let alice = world.client("alice");
+    let (mut world, alice) = World::of_alice();
     let twice = Request::allocate()
         .lifetime(seconds(1000))
         .lifetime(seconds(2000));
@@ -136,8 +124,7 @@ fn the_first_attribute_of_its_kind_counts() {
 
 #[test]
 fn a_fingerprint_behind_the_integrity_is_answered_with_one() {
-    let mut world = World::new();
-    let (alice, peer) = (world.client("alice"), world.peer());
+    let (mut world, alice, peer) = World::of_alice_and_peer();
     // The world checks that each answer has one, and that it is right.
     for request in [
         Request::allocate().unsigned(),
@@ -154,8 +141,7 @@ fn a_fingerprint_behind_the_integrity_is_answered_with_one() {
 /// The server did not offer it: without PASSWORD-ALGORITHMS both sides use SHA-1.
 #[test]
 fn an_integrity_of_another_algorithm_is_no_integrity() {
-    let mut world = World::new();
-    let alice = world.client("alice");
+    let (mut world, alice) = World::of_alice();
     let nonce = alice.nonce(&mut world);
     let key = Key::md5("alice", sim::REALM, &password("alice"));
     let mut packet = Vec::new();
@@ -177,7 +163,7 @@ fn no_single_byte_of_a_signed_request_can_change() {
         Proof::New(PasswordAlgorithm::MD5),
         Proof::New(PasswordAlgorithm::SHA256),
     ] {
-        let mut world = World::with(|config| config.rules_mut().sha256 = Sha256::Offer);
+        let mut world = World::ruled(|rules| rules.sha256 = Sha256::Offer);
         let alice = world.client("alice");
         alice.allocate(&mut world, minutes(10));
         let request = Request::refresh(seconds(0)).proof(proof);

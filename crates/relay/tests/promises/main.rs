@@ -32,6 +32,7 @@ mod quotas;
 mod realms;
 mod redirects;
 mod refresh;
+mod remote_keys;
 mod reservations;
 mod rules;
 mod sha256;

@@ -27,8 +27,7 @@ fn reason(answer: &Answer) -> Option<(u16, &str)> {
 
 #[test]
 fn an_answer_has_method_and_transaction_of_its_request() {
-    let mut world = World::new();
-    let (alice, peer) = (world.client("alice"), world.peer());
+    let (mut world, alice, peer) = World::of_alice_and_peer();
     for (at, request) in session(peer).into_iter().enumerate() {
         let id = TransactionId::new([at as u8; 12]);
         let packet = alice.write(&mut world, &request.in_transaction(id));
@@ -42,8 +41,7 @@ fn an_answer_has_method_and_transaction_of_its_request() {
 
 #[test]
 fn each_data_indication_has_a_transaction_of_its_own() {
-    let mut world = World::new();
-    let (alice, peer) = (world.client("alice"), world.peer());
+    let (mut world, alice, peer) = World::of_alice_and_peer();
     alice.allocate(&mut world, minutes(10));
     alice.permit(&mut world, peer);
     let (relay, now) = (world.relay_of(alice), world.now());
@@ -71,11 +69,11 @@ const SMALLEST_MTU: usize = 576 - 20 - 8;
 #[test]
 fn every_answer_fits_the_smallest_mtu_under_the_longest_plain_realm() {
     let realm = "r".repeat(127);
-    let mut world = World::with(|config| {
-        config.rules_mut().sha256 = relay::Sha256::Offer;
+    let mut world = World::ruled(|rules| {
+        rules.sha256 = relay::Sha256::Offer;
         let mut keys = Keys::new(realm);
         keys.add_user("alice", &password("alice")).unwrap();
-        config.rules_mut().realms = keys.into();
+        rules.realms = keys.into();
     });
     let (alice, bob) = (world.client("alice"), world.client("alice"));
     let peer = world.peer();
@@ -95,8 +93,7 @@ fn every_answer_fits_the_smallest_mtu_under_the_longest_plain_realm() {
 
 #[test]
 fn attributes_of_other_requests_are_ignored() {
-    let mut world = World::new();
-    let (alice, peer) = (world.client("alice"), world.peer());
+    let (mut world, alice, peer) = World::of_alice_and_peer();
     for request in session(peer).into_iter().skip(1) {
         // The first of each kind counts, so these do not replace attributes of the request.
         let request = request
@@ -112,8 +109,7 @@ fn attributes_of_other_requests_are_ignored() {
 
 #[test]
 fn reserved_bits_are_ignored() {
-    let mut world = World::new();
-    let (alice, peer) = (world.client("alice"), world.peer());
+    let (mut world, alice, peer) = World::of_alice_and_peer();
     let allocate = Request::new(Method::Allocate)
         .put_raw(RequestedTransport::TYPE, &[17, 0xFF, 0xFF, 0xFF])
         .put_raw(RequestedAddressFamily::TYPE, &[1, 0xFF, 0xFF, 0xFF])
@@ -148,11 +144,11 @@ fn reserved_bits_are_written_as_zero() {
 
 #[test]
 fn a_known_client_hears_the_reason_in_words() {
-    let mut world = World::with(|config| {
-        config.rules_mut().limits = Limits {
+    let mut world = World::ruled(|rules| {
+        rules.limits = Limits {
             per_user: Some(1),
             ..Limits::default()
-        };
+        }
     });
     let (alice, bob, other) = (
         world.client("alice"),

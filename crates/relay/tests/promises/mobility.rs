@@ -47,8 +47,7 @@ fn only_who_asks_for_a_ticket_gets_one() {
 
 #[test]
 fn an_allocate_again_hears_the_same_ticket() {
-    let mut world = World::new();
-    let alice = world.client("alice");
+    let (mut world, alice) = World::of_alice();
     let packet = alice.write(&mut world, &Request::allocate().ticket(b""));
     let first = alice.packet(&mut world, &packet).answer();
     assert_eq!(alice.packet(&mut world, &packet).answer(), first);
@@ -72,23 +71,20 @@ fn an_allocate_again_from_a_client_that_comes_back_hears_its_own_address() {
 
 #[test]
 fn where_mobility_is_forbidden_tickets_are_neither_given_nor_taken() {
-    let mut world = World::with(|config| config.rules_mut().mobility = false);
+    let mut world = World::ruled(|rules| rules.mobility = false);
     let alice = world.client("alice");
     let answer = alice.ask(&mut world, Request::allocate().ticket(b""));
     assert_eq!(answer.code(), Some(405));
     let phrase = answer.get::<ErrorCode<'_>>().map(|error| error.reason);
     assert_eq!(phrase, Some("Mobility Forbidden"));
     alice.allocate(&mut world, minutes(10));
-    let answer = alice.ask(&mut world, shown(&[b'A'; 32]));
-    assert_eq!(answer.code(), Some(405));
+    alice.hears_error(&mut world, 405, shown(&[b'A'; 32]));
 }
 
 #[test]
 fn a_ticket_in_an_allocate_is_a_bad_request() {
-    let mut world = World::new();
-    let alice = world.client("alice");
-    let answer = alice.ask(&mut world, Request::allocate().ticket(&[b'A'; 32]));
-    assert_eq!(answer.code(), Some(400));
+    let (mut world, alice) = World::of_alice();
+    alice.hears_error(&mut world, 400, Request::allocate().ticket(&[b'A'; 32]));
     assert_eq!(world.allocations(), 0);
 }
 
@@ -152,8 +148,7 @@ fn the_old_five_tuple_is_forgotten_with_the_first_data_from_the_new_one() {
         assert_eq!(lost, Outcome::Lost(DropReason::NoChannel));
         let lost = home.tell(&mut world, Request::send(peer, b"late"));
         assert_eq!(lost, Outcome::Lost(DropReason::NoAllocation));
-        let answer = home.ask(&mut world, Request::refresh(minutes(10)));
-        assert_eq!(answer.code(), Some(437));
+        home.hears_error(&mut world, 437, Request::refresh(minutes(10)));
         // It may have an allocation of its own.
         home.allocate(&mut world, minutes(10));
         assert_eq!(world.allocations(), 2);
@@ -205,8 +200,7 @@ fn a_ticket_is_good_once() {
     let second = ticket(&away.ask(&mut world, shown(&first)));
     away.send(&mut world, peer, b"settled");
     let third = world.roam(home, 0, Transport::Udp);
-    let answer = third.ask(&mut world, shown(&first));
-    assert_eq!(answer.code(), Some(400));
+    third.hears_error(&mut world, 400, shown(&first));
     let last = ticket(&third.ask(&mut world, shown(&second)));
     assert!(last != first && last != second);
 }
@@ -407,8 +401,7 @@ fn who_connects_from_where_a_client_was_has_nothing_of_what_it_had() {
     // The same 5-tuple again may be another client's.
     let lost = home.send(&mut world, peer, b"mine?");
     assert_eq!(lost, Outcome::Lost(DropReason::NoChannel));
-    let answer = home.ask(&mut world, Request::refresh(minutes(10)));
-    assert_eq!(answer.code(), Some(437));
+    home.hears_error(&mut world, 437, Request::refresh(minutes(10)));
     home.allocate(&mut world, minutes(20));
     assert_eq!(world.allocations(), 2);
     world.advance(minutes(10));
@@ -474,10 +467,7 @@ fn an_allocation_whose_client_never_came_back_is_reported_with_where_it_was() {
 fn a_request_to_move_is_as_good_as_its_signature() {
     let mut world = World::new();
     let (_, away, _, first) = scene(&mut world, Transport::Udp);
-    assert_eq!(
-        away.ask(&mut world, shown(&first).unsigned()).code(),
-        Some(401)
-    );
+    away.hears_error(&mut world, 401, shown(&first).unsigned());
     let wrong = shown(&first).as_user("alice", "a guess");
     assert_eq!(away.ask(&mut world, wrong).code(), Some(401));
     let unsigned = Request::refresh(minutes(10)).behind_integrity(MobilityTicket::TYPE, &first);
@@ -520,8 +510,7 @@ fn a_nonce_of_the_call_is_good_with_its_ticket_from_another_port() {
         let mut tuple = home.tuple(&world);
         tuple.client.set_port(tuple.client.port() + 1000);
         let away = world.client_at(shard, tuple, "alice", &password("alice"));
-        let answer = away.ask(&mut world, shown(&ticket).nonce(&nonce));
-        assert!(answer.is_success());
+        away.succeeds(&mut world, shown(&ticket).nonce(&nonce));
     }
 }
 
@@ -530,7 +519,7 @@ fn what_an_allocation_knows_of_its_client_goes_along_to_another_shard() {
     let mut world = World::sharded(2, |config| config.rules_mut().nonce_lifetime = seconds(60));
     let home = world.client_on(0, "alice");
     let ticket = allocate(home, &mut world);
-    let (relayed, peer) = (home.relayed(&world), world.peer());
+    let peer = world.peer();
     let channel = home.bind(&mut world, peer);
     home.send(&mut world, peer, b"");
     world.advance(seconds(301));
@@ -539,10 +528,7 @@ fn what_an_allocation_knows_of_its_client_goes_along_to_another_shard() {
     let nonce = away.nonce(&mut world);
     away.send_on(&mut world, channel, b"y");
     for _ in 0..2 {
-        assert_eq!(
-            peer.send(&mut world, relayed, b""),
-            away.hears_on(channel, peer, b"")
-        );
+        peer.reaches_on(&mut world, away, channel, b"");
         world.advance(seconds(200));
         let refresh = Request::refresh(minutes(10)).nonce(&nonce);
         assert!(away.ask(&mut world, refresh).is_success());

@@ -3,9 +3,10 @@
 
 use std::net::SocketAddr;
 
-use relay::{ClientTuple, DropReason, HostAddress, NatDiscovery, SecondAddress, Transport};
-use sim::Outcome::{Answered, AnsweredAs, Lost};
-use sim::{Answer, Client, Outcome, Request, World, password};
+use relay::DropReason::OverBudget;
+use relay::{ClientTuple, HostAddress, NatDiscovery, SecondAddress, Transport};
+use sim::Outcome::{Answered, AnsweredAs};
+use sim::{Answer, Client, Outcome, Request, World, assert_lost, password};
 use wire::attributes::{
     ChangeRequest, ChangedAddress, MappedAddress, OtherAddress, Padding, ResponseOrigin,
     ResponsePort, SourceAddress, UnknownAttributes, XorMappedAddress,
@@ -355,17 +356,14 @@ fn an_answer_from_elsewhere_is_charged_to_who_hears_it() {
         if let AnsweredAs(_, answer) = outcome {
             heard += answer.as_bytes().len() - 28;
         } else {
-            assert_eq!(outcome, Lost(DropReason::OverBudget));
+            assert_lost(outcome, OverBudget);
         }
     }
     // A second's worth is certain, and chance may add one more.
     assert!((16_384..=2 * 16_384 + excess).contains(&heard), "{heard}");
     // Neither another port of the same victim helps, nor padding.
     let to_port = change(true, true).put(ResponsePort(53));
-    assert_eq!(
-        victim.tell(&mut world, to_port),
-        Lost(DropReason::OverBudget)
-    );
+    assert_lost(victim.tell(&mut world, to_port), OverBudget);
     let other = udp(&mut world, "203.0.112.7:4000", "198.41.0.5:3478");
     assert!(matches!(
         other.tell(&mut world, change(true, true)),

@@ -175,8 +175,7 @@ fn a_client_for_whom_no_port_is_left_is_sent_on() {
     let bob = challenged(&mut world, "bob");
     let alice = world.client("alice");
     alice.allocate(&mut world, minutes(10));
-    let answer = bob.ask(&mut world, Request::allocate());
-    assert_eq!(answer.code(), Some(300));
+    bob.hears_error(&mut world, 300, Request::allocate());
     alice.delete(&mut world);
     bob.allocate(&mut world, minutes(10));
 }
@@ -190,8 +189,7 @@ fn a_user_over_its_own_quota_is_told_so_and_not_sent_on() {
     });
     let again = challenged(&mut world, "alice");
     world.client("alice").allocate(&mut world, minutes(10));
-    let answer = again.ask(&mut world, Request::allocate());
-    assert_eq!(answer.code(), Some(486));
+    again.hears_error(&mut world, 486, Request::allocate());
 }
 
 #[test]

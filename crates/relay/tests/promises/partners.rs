@@ -174,7 +174,7 @@ fn reported(world: &mut World) -> Vec<String> {
         Report::Partner { partner, news } => Some(match news {
             PartnerNews::Met => format!("met {partner}"),
             PartnerNews::Lost => format!("lost {partner}"),
-            PartnerNews::Refused(flaw) => format!("{flaw:?}"),
+            PartnerNews::Ignored(flaw) => format!("{flaw:?}"),
         }),
         Report::Opened { .. }
         | Report::Ended { .. }

@@ -1,34 +1,21 @@
 //! CreatePermission and permissions. RFC 8656 §9, §10.
 
+use relay::DropReason::{NoPeerPermission, NoPermission, PeerDenied};
 use relay::policy::{Mode, Own, Policy};
-use relay::{AddressFamily, DropReason, Reject, Report};
-use sim::Outcome::Lost;
-use sim::{LISTENER, LOCAL, Peer, Request, World, minutes, seconds};
+use relay::{AddressFamily, Reject};
+use sim::{LISTENER, LOCAL, Peer, Request, World, assert_lost, minutes, seconds};
 use wire::attributes::XorPeerAddress;
 use wire::{Attribute, Method};
 
 #[test]
 fn a_permission_lets_data_pass_both_ways() {
-    let mut world = World::new();
-    let (alice, peer) = (world.client("alice"), world.peer());
+    let (mut world, alice, peer) = World::of_alice_and_peer();
     let relayed = alice.allocate(&mut world, minutes(10));
-    assert_eq!(
-        peer.send(&mut world, relayed, b"knock"),
-        Lost(DropReason::NoPeerPermission)
-    );
-    assert_eq!(
-        alice.send(&mut world, peer, b"hi"),
-        Lost(DropReason::NoPermission)
-    );
+    assert_lost(peer.send(&mut world, relayed, b"knock"), NoPeerPermission);
+    assert_lost(alice.send(&mut world, peer, b"hi"), NoPermission);
     alice.permit(&mut world, peer);
-    assert_eq!(
-        alice.send(&mut world, peer, b"hi"),
-        peer.hears(relayed, b"hi")
-    );
-    assert_eq!(
-        peer.send(&mut world, relayed, b"ho"),
-        alice.hears(peer, b"ho")
-    );
+    alice.reaches(&mut world, peer, b"hi");
+    peer.reaches(&mut world, alice, b"ho");
 }
 
 #[test]
@@ -39,19 +26,10 @@ fn a_permission_is_for_an_address_and_not_for_a_port() {
     alice.permit(&mut world, peer.on_port(0));
     for port in [1, 4000, 65_535] {
         let peer = peer.on_port(port);
-        assert_eq!(
-            peer.send(&mut world, relayed, b"x"),
-            alice.hears(peer, b"x")
-        );
-        assert_eq!(
-            alice.send(&mut world, peer, b"y"),
-            peer.hears(relayed, b"y")
-        );
+        peer.reaches(&mut world, alice, b"x");
+        alice.reaches(&mut world, peer, b"y");
     }
-    assert_eq!(
-        stranger.send(&mut world, relayed, b"x"),
-        Lost(DropReason::NoPeerPermission)
-    );
+    assert_lost(stranger.send(&mut world, relayed, b"x"), NoPeerPermission);
 }
 
 #[test]
@@ -61,62 +39,38 @@ fn a_permission_is_for_one_allocation() {
     alice.allocate(&mut world, minutes(10));
     let relayed = bob.allocate(&mut world, minutes(10));
     alice.permit(&mut world, peer);
-    assert_eq!(
-        peer.send(&mut world, relayed, b"x"),
-        Lost(DropReason::NoPeerPermission)
-    );
-    assert_eq!(
-        bob.send(&mut world, peer, b"x"),
-        Lost(DropReason::NoPermission)
-    );
+    assert_lost(peer.send(&mut world, relayed, b"x"), NoPeerPermission);
+    assert_lost(bob.send(&mut world, peer, b"x"), NoPermission);
 }
 
 #[test]
 fn a_permission_lasts_300_seconds_to_the_second() {
-    let mut world = World::new();
-    let (alice, peer) = (world.client("alice"), world.peer());
+    let (mut world, alice, peer) = World::of_alice_and_peer();
     let relayed = alice.allocate(&mut world, minutes(60));
     alice.permit(&mut world, peer);
     world.advance(seconds(299));
-    assert_eq!(
-        peer.send(&mut world, relayed, b"x"),
-        alice.hears(peer, b"x")
-    );
+    peer.reaches(&mut world, alice, b"x");
     world.advance(seconds(1));
-    assert_eq!(
-        peer.send(&mut world, relayed, b"x"),
-        Lost(DropReason::NoPeerPermission)
-    );
-    assert_eq!(
-        alice.send(&mut world, peer, b"x"),
-        Lost(DropReason::NoPermission)
-    );
+    assert_lost(peer.send(&mut world, relayed, b"x"), NoPeerPermission);
+    assert_lost(alice.send(&mut world, peer, b"x"), NoPermission);
 }
 
 #[test]
 fn a_permission_asked_for_again_lasts_300_seconds_more() {
-    let mut world = World::new();
-    let (alice, peer) = (world.client("alice"), world.peer());
+    let (mut world, alice, peer) = World::of_alice_and_peer();
     let relayed = alice.allocate(&mut world, minutes(60));
     alice.permit(&mut world, peer);
     world.advance(seconds(200));
     alice.permit(&mut world, peer);
     world.advance(seconds(299));
-    assert_eq!(
-        peer.send(&mut world, relayed, b"x"),
-        alice.hears(peer, b"x")
-    );
+    peer.reaches(&mut world, alice, b"x");
     world.advance(seconds(1));
-    assert_eq!(
-        peer.send(&mut world, relayed, b"x"),
-        Lost(DropReason::NoPeerPermission)
-    );
+    assert_lost(peer.send(&mut world, relayed, b"x"), NoPeerPermission);
 }
 
 #[test]
 fn neither_data_nor_a_refresh_prolongs_a_permission() {
-    let mut world = World::new();
-    let (alice, peer) = (world.client("alice"), world.peer());
+    let (mut world, alice, peer) = World::of_alice_and_peer();
     let relayed = alice.allocate(&mut world, minutes(60));
     alice.permit(&mut world, peer);
     for _ in 0..3 {
@@ -126,24 +80,17 @@ fn neither_data_nor_a_refresh_prolongs_a_permission() {
         alice.refresh(&mut world, minutes(60));
     }
     world.advance(seconds(3));
-    assert_eq!(
-        peer.send(&mut world, relayed, b"x"),
-        Lost(DropReason::NoPeerPermission)
-    );
+    assert_lost(peer.send(&mut world, relayed, b"x"), NoPeerPermission);
 }
 
 #[test]
 fn several_peers_are_granted_at_once() {
     let mut world = World::new();
     let (alice, one, two) = (world.client("alice"), world.peer(), world.peer());
-    let relayed = alice.allocate(&mut world, minutes(10));
-    let request = Request::create_permission([one, two, one]);
-    assert!(alice.ask(&mut world, request).is_success());
+    alice.allocate(&mut world, minutes(10));
+    alice.succeeds(&mut world, Request::create_permission([one, two, one]));
     for peer in [one, two] {
-        assert_eq!(
-            peer.send(&mut world, relayed, b"x"),
-            alice.hears(peer, b"x")
-        );
+        peer.reaches(&mut world, alice, b"x");
     }
 }
 
@@ -172,10 +119,7 @@ fn all_peers_are_granted_or_none() {
     ];
     for (code, request) in bad {
         assert_eq!(alice.ask(&mut world, request).code(), Some(code));
-        assert_eq!(
-            alice.send(&mut world, good, b"x"),
-            Lost(DropReason::NoPermission)
-        );
+        assert_lost(alice.send(&mut world, good, b"x"), NoPermission);
     }
 }
 
@@ -192,11 +136,9 @@ fn what_cannot_be_read_is_a_bad_request_whatever_stands_before_it() {
 
 #[test]
 fn nobody_in_particular_is_a_bad_request() {
-    let mut world = World::new();
-    let alice = world.client("alice");
+    let (mut world, alice) = World::of_alice();
     alice.allocate(&mut world, minutes(10));
-    let answer = alice.ask(&mut world, Request::new(Method::CreatePermission));
-    assert_eq!(answer.code(), Some(400));
+    alice.hears_error(&mut world, 400, Request::new(Method::CreatePermission));
 }
 
 #[test]
@@ -205,19 +147,13 @@ fn a_peer_of_the_other_family_is_refused() {
     let (v4, v6) = (world.peer(), world.peer_v6());
     let (alice, bob) = (world.client("alice"), world.client("bob"));
     alice.allocate(&mut world, minutes(10));
-    let request = Request::allocate().family(AddressFamily::V6);
-    assert!(bob.ask(&mut world, request).is_success());
+    bob.succeeds(&mut world, Request::allocate().family(AddressFamily::V6));
     for (client, good, bad) in [(alice, v4, v6), (bob, v6, v4)] {
-        let relayed = client.relayed(&world);
+        client.relayed(&world);
         client.permit(&mut world, good);
-        assert_eq!(
-            client.send(&mut world, good, b"x"),
-            good.hears(relayed, b"x")
-        );
-        let answer = client.ask(&mut world, Request::create_permission([bad]));
-        assert_eq!(answer.code(), Some(443));
-        let answer = client.ask(&mut world, Request::channel_bind(0x4000, bad));
-        assert_eq!(answer.code(), Some(443));
+        client.reaches(&mut world, good, b"x");
+        client.hears_error(&mut world, 443, Request::create_permission([bad]));
+        client.hears_error(&mut world, 443, Request::channel_bind(0x4000, bad));
     }
 }
 
@@ -226,13 +162,9 @@ fn nothing_is_sent_to_port_zero() {
     let mut world = World::new();
     let (alice, peer) = (world.client("alice"), world.peer().on_port(0));
     alice.allocate(&mut world, minutes(10));
-    let answer = alice.ask(&mut world, Request::channel_bind(0x4000, peer));
-    assert_eq!(answer.code(), Some(403));
+    alice.hears_error(&mut world, 403, Request::channel_bind(0x4000, peer));
     alice.permit(&mut world, peer);
-    assert_eq!(
-        alice.send(&mut world, peer, b"x"),
-        Lost(DropReason::PeerDenied)
-    );
+    assert_lost(alice.send(&mut world, peer, b"x"), PeerDenied);
 }
 
 /// The relay's own address among them: a socket that took it would send IPv4.
@@ -258,8 +190,7 @@ fn an_ipv4_mapped_peer_is_of_no_family() {
 
 #[test]
 fn a_peer_that_the_policy_denies_is_forbidden_and_the_reason_reported() {
-    let mut world = World::new();
-    let alice = world.client("alice");
+    let (mut world, alice) = World::of_alice();
     alice.allocate(&mut world, minutes(10));
     world.reports();
     for address in ["127.0.0.1:22", "169.254.169.254:80", "192.168.1.1:443"] {
@@ -269,24 +200,18 @@ fn a_peer_that_the_policy_denies_is_forbidden_and_the_reason_reported() {
             Request::channel_bind(0x4000, peer),
         ] {
             assert_eq!(alice.ask(&mut world, request).code(), Some(403));
-            let reports = world.reports();
-            let [Report::Refused { reject, .. }] = &reports[..] else {
-                panic!("{reports:?}");
-            };
+            let reject = world.refusal();
             assert!(
                 matches!(reject, Reject::PeerDenied { peer: denied, .. } if denied.0 == peer.0)
             );
         }
-        assert_eq!(
-            alice.send(&mut world, peer, b"x"),
-            Lost(DropReason::NoPermission)
-        );
+        assert_lost(alice.send(&mut world, peer, b"x"), NoPermission);
     }
 }
 
 /// Only a range of ports of 10.1.2.3 is open.
 fn world_with_some_ports() -> World {
-    World::with(|config| {
+    World::ruled(|rules| {
         let own = Own {
             listeners: vec![LISTENER],
             addresses: vec![LOCAL],
@@ -294,7 +219,7 @@ fn world_with_some_ports() -> World {
             relay_ports: 49_152..=65_535,
         };
         let allow = vec!["10.1.2.0/24:5000-6000".parse().unwrap()];
-        config.rules_mut().policy = Policy::new(Mode::Closed, allow, vec![], own);
+        rules.policy = Policy::new(Mode::Closed, allow, vec![], own);
     })
 }
 
@@ -306,25 +231,13 @@ fn where_the_policy_opens_some_ports_each_datagram_is_judged() {
     alice.permit(&mut world, host);
     for port in [5000, 6000] {
         let peer = host.on_port(port);
-        assert_eq!(
-            alice.send(&mut world, peer, b"x"),
-            peer.hears(relayed, b"x")
-        );
-        assert_eq!(
-            peer.send(&mut world, relayed, b"x"),
-            alice.hears(peer, b"x")
-        );
+        alice.reaches(&mut world, peer, b"x");
+        peer.reaches(&mut world, alice, b"x");
     }
     for port in [4999, 6001, 22] {
         let peer = host.on_port(port);
-        assert_eq!(
-            alice.send(&mut world, peer, b"x"),
-            Lost(DropReason::PeerDenied)
-        );
-        assert_eq!(
-            peer.send(&mut world, relayed, b"x"),
-            Lost(DropReason::PeerDenied)
-        );
+        assert_lost(alice.send(&mut world, peer, b"x"), PeerDenied);
+        assert_lost(peer.send(&mut world, relayed, b"x"), PeerDenied);
     }
 }
 
@@ -336,25 +249,16 @@ fn a_channel_is_judged_by_its_port() {
     let closed = Request::channel_bind(0x4000, host.on_port(22));
     assert_eq!(alice.ask(&mut world, closed).code(), Some(403));
     // It has left no permission behind.
-    assert_eq!(
-        alice.send(&mut world, host, b"x"),
-        Lost(DropReason::NoPermission)
-    );
+    assert_lost(alice.send(&mut world, host, b"x"), NoPermission);
     alice.bind(&mut world, host);
-    assert_eq!(
-        alice.send(&mut world, host, b"x"),
-        host.hears(relayed, b"x")
-    );
+    alice.reaches(&mut world, host, b"x");
     let beside = host.on_port(22);
-    assert_eq!(
-        beside.send(&mut world, relayed, b"x"),
-        Lost(DropReason::PeerDenied)
-    );
+    assert_lost(beside.send(&mut world, relayed, b"x"), PeerDenied);
 }
 
 #[test]
 fn more_permissions_than_allowed_are_refused_and_none_is_installed() {
-    let mut world = World::with(|config| config.rules_mut().limits.permissions = 2);
+    let mut world = World::ruled(|rules| rules.limits.permissions = 2);
     let (alice, one, two, three) = (
         world.client("alice"),
         world.peer(),
@@ -365,21 +269,14 @@ fn more_permissions_than_allowed_are_refused_and_none_is_installed() {
     alice.permit(&mut world, one);
     let both = || Request::create_permission([two, three]);
     assert_eq!(alice.ask(&mut world, both()).code(), Some(403));
-    assert_eq!(
-        alice.send(&mut world, two, b"x"),
-        Lost(DropReason::NoPermission)
-    );
+    assert_lost(alice.send(&mut world, two, b"x"), NoPermission);
     // The same peer on another port, and the same peer again, are no more than one.
     for twice in [[one, one.on_port(1)], [two, two]] {
-        let request = Request::create_permission(twice);
-        assert!(alice.ask(&mut world, request).is_success());
+        alice.succeeds(&mut world, Request::create_permission(twice));
     }
     let bind = Request::channel_bind(0x4000, three);
     assert_eq!(alice.ask(&mut world, bind).code(), Some(403));
-    assert_eq!(
-        three.send(&mut world, relayed, b"x"),
-        Lost(DropReason::NoPeerPermission)
-    );
+    assert_lost(three.send(&mut world, relayed, b"x"), NoPeerPermission);
     // Permissions that have lapsed make room.
     world.advance(minutes(5));
     assert!(alice.ask(&mut world, both()).is_success());

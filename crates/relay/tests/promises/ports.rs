@@ -211,11 +211,7 @@ fn ports_are_not_handed_out_in_order() {
 fn a_host_that_gives_no_socket_is_insufficient_capacity_and_reported() {
     let mut world = World::new();
     let alice = world.client("alice");
-    for why in [
-        OpenError::Exhausted,
-        OpenError::NotLocal,
-        OpenError::Refused,
-    ] {
+    for why in [OpenError::Exhausted, OpenError::NotLocal, OpenError::System] {
         world.refuse_sockets(why);
         let answer = alice.ask(&mut world, Request::allocate().fingerprint());
         assert_eq!(answer.code(), Some(508));

@@ -7,20 +7,19 @@ use wire::Method;
 
 #[test]
 fn a_user_has_no_more_allocations_than_allowed() {
-    let mut world = World::with(|config| config.rules_mut().limits.per_user = Some(2));
+    let mut world = World::ruled(|rules| rules.limits.per_user = Some(2));
     for _ in 0..2 {
         world.client("alice").allocate(&mut world, minutes(10));
     }
     let third = world.client("alice");
-    let answer = third.ask(&mut world, Request::allocate());
-    assert_eq!(answer.code(), Some(486));
+    third.hears_error(&mut world, 486, Request::allocate());
     // Other users are not concerned.
     world.client("bob").allocate(&mut world, minutes(10));
 }
 
 #[test]
 fn what_ends_makes_room_at_once() {
-    let mut world = World::with(|config| config.rules_mut().limits.per_user = Some(1));
+    let mut world = World::ruled(|rules| rules.limits.per_user = Some(1));
     let (one, two, three) = (
         world.client("alice"),
         world.client("alice"),
@@ -43,8 +42,7 @@ fn all_together_have_no_more_than_allowed_over_all_shards() {
     bob.allocate(&mut world, minutes(10));
     for shard in [0, 1] {
         let carol = world.client_on(shard, "carol");
-        let answer = carol.ask(&mut world, Request::allocate());
-        assert_eq!(answer.code(), Some(508));
+        carol.hears_error(&mut world, 508, Request::allocate());
     }
     bob.delete(&mut world);
     world
@@ -59,15 +57,14 @@ fn a_users_quota_is_one_over_all_shards() {
         .client_on(0, "alice")
         .allocate(&mut world, minutes(10));
     let second = world.client_on(1, "alice");
-    let answer = second.ask(&mut world, Request::allocate());
-    assert_eq!(answer.code(), Some(486));
+    second.hears_error(&mut world, 486, Request::allocate());
 }
 
 #[test]
 fn refused_allocates_use_up_nothing() {
-    let mut world = World::with(|config| {
-        config.rules_mut().limits.per_user = Some(1);
-        config.rules_mut().limits.total = Some(1);
+    let mut world = World::ruled(|rules| {
+        rules.limits.per_user = Some(1);
+        rules.limits.total = Some(1);
     });
     let alice = world.client("alice");
     for _ in 0..3 {
@@ -81,8 +78,7 @@ fn refused_allocates_use_up_nothing() {
             assert!(!alice.ask(&mut world, refused).is_success());
         }
         world.refuse_sockets(OpenError::Exhausted);
-        let answer = alice.ask(&mut world, Request::allocate());
-        assert_eq!(answer.code(), Some(508));
+        alice.hears_error(&mut world, 508, Request::allocate());
         world.open_sockets();
     }
     alice.allocate(&mut world, minutes(10));
@@ -97,8 +93,7 @@ fn an_allocate_without_a_port_uses_up_nothing() {
     let (first, second) = (world.client("alice"), world.client("alice"));
     first.allocate(&mut world, minutes(10));
     for _ in 0..3 {
-        let answer = second.ask(&mut world, Request::allocate());
-        assert_eq!(answer.code(), Some(508));
+        second.hears_error(&mut world, 508, Request::allocate());
     }
     first.delete(&mut world);
     second.allocate(&mut world, minutes(10));
@@ -106,7 +101,7 @@ fn an_allocate_without_a_port_uses_up_nothing() {
 
 #[test]
 fn a_retransmitted_allocate_counts_once() {
-    let mut world = World::with(|config| config.rules_mut().limits.per_user = Some(2));
+    let mut world = World::ruled(|rules| rules.limits.per_user = Some(2));
     let alice = world.client("alice");
     let packet = alice.write(&mut world, &Request::allocate());
     for _ in 0..5 {
@@ -117,8 +112,7 @@ fn a_retransmitted_allocate_counts_once() {
 
 /// A server of time-limited credentials that grants each person one allocation.
 pub(crate) fn one_for_each_person() -> World {
-    World::with(|config| {
-        let rules = config.rules_mut();
+    World::ruled(|rules| {
         rules.realms.default_keys().add_secret(b"north");
         rules.limits.per_user = Some(1);
     })
@@ -157,12 +151,11 @@ fn time_limited_names_of_one_person_share_a_quota_in_every_form() {
 
 #[test]
 fn an_allocation_that_is_being_opened_counts() {
-    let mut world = World::with(|config| config.rules_mut().limits.per_user = Some(1));
+    let mut world = World::ruled(|rules| rules.limits.per_user = Some(1));
     let (one, two) = (world.client("alice"), world.client("alice"));
     world.hold_sockets();
     one.tell(&mut world, Request::allocate());
-    let answer = two.ask(&mut world, Request::allocate());
-    assert_eq!(answer.code(), Some(486));
+    two.hears_error(&mut world, 486, Request::allocate());
     world.open_sockets();
     assert_eq!(one.inbox(&mut world).len(), 1);
     one.delete(&mut world);

@@ -60,15 +60,6 @@ fn opened_for(world: &mut World) -> (String, String) {
     (user.to_string(), realm.to_string())
 }
 
-#[track_caller]
-fn refusal(world: &mut World) -> Reject {
-    let reports = world.reports();
-    let [Report::Refused { reject, .. }] = &reports[..] else {
-        panic!("{reports:?}");
-    };
-    reject.clone()
-}
-
 fn of(user: &str, realm: &str) -> (String, String) {
     (user.to_owned(), realm.to_owned())
 }
@@ -101,7 +92,7 @@ fn a_name_belongs_to_the_realm_it_is_signed_with() {
     let mallory = client_at(&mut world, NET_LISTENER, "alice", &password("alice"));
     let answer = mallory.ask(&mut world, Request::allocate());
     assert_names(&answer, 401, NET);
-    assert_eq!(refusal(&mut world), Reject::BadIntegrity);
+    assert_eq!(world.refusal(), Reject::BadIntegrity);
 }
 
 #[test]
@@ -147,8 +138,8 @@ fn a_name_that_ends_in_no_realm_of_ours_is_just_a_name() {
 
 #[test]
 fn a_user_may_be_given_with_the_realm_and_come_without() {
-    let mut world = World::with(|config| {
-        let keys = config.rules_mut().realms.default_keys();
+    let mut world = World::ruled(|rules| {
+        let keys = rules.realms.default_keys();
         keys.add_user("erin@example.org", "wonderland").unwrap();
     });
     for name in ["erin", "erin@example.org"] {
@@ -160,15 +151,11 @@ fn a_user_may_be_given_with_the_realm_and_come_without() {
 
 #[test]
 fn time_limited_names_have_realms_too() {
-    let mut world = World::with(|config| {
-        config
-            .rules_mut()
-            .realms
-            .default_keys()
-            .add_secret(b"south");
+    let mut world = World::ruled(|rules| {
+        rules.realms.default_keys().add_secret(b"south");
         let mut keys = Keys::new(NET);
         keys.add_secret(b"north");
-        config.rules_mut().realms.add(realm(keys));
+        rules.realms.add(realm(keys));
     });
     let expiry = world.now().unix.as_secs() + 60;
     let minted = |secret: &[u8], user| mint(Mint::Sha1, secret, user, expiry);
@@ -189,7 +176,7 @@ fn time_limited_names_have_realms_too() {
         let mallory = client_at(&mut world, server, &forged.username, &forged.password);
         let answer = mallory.ask(&mut world, Request::allocate());
         assert_eq!(answer.code(), Some(401), "{user}");
-        assert_eq!(refusal(&mut world), Reject::BadIntegrity);
+        assert_eq!(world.refusal(), Reject::BadIntegrity);
     }
 }
 
@@ -247,7 +234,7 @@ fn a_request_signed_with_a_realm_of_nobody_is_challenged_anew() {
     };
     let answer = alice.ask(&mut world, foreign());
     assert_names(&answer, 401, NET);
-    assert_eq!(refusal(&mut world), Reject::UnknownRealm);
+    assert_eq!(world.refusal(), Reject::UnknownRealm);
 }
 
 #[test]
@@ -274,8 +261,7 @@ fn a_namesake_of_another_realm_is_another_user() {
     alice.allocate(&mut world, minutes(10));
     let namesake = password("alice@example.net");
     let as_other = Request::refresh(minutes(10)).as_user("alice@example.net", &namesake);
-    let answer = alice.ask(&mut world, as_other);
-    assert_eq!(answer.code(), Some(441));
+    alice.hears_error(&mut world, 441, as_other);
     // Either spelling names the same user.
     let as_self = Request::refresh(minutes(10)).as_user("alice", &own);
     assert!(alice.ask(&mut world, as_self).is_success());
@@ -288,8 +274,7 @@ fn a_ticket_is_no_good_to_a_namesake_of_another_realm() {
     let ticket = mobility::allocate(alice, &mut world);
     let namesake = password("alice@example.net");
     let other = client_at(&mut world, NET_LISTENER, "alice", &namesake);
-    let answer = other.ask(&mut world, mobility::shown(&ticket));
-    assert_eq!(answer.code(), Some(441));
+    other.hears_error(&mut world, 441, mobility::shown(&ticket));
     let own = password("alice");
     let moved = client_at(&mut world, NET_LISTENER, "alice@example.org", &own);
     let answer = moved.ask(&mut world, mobility::shown(&ticket));
@@ -304,27 +289,25 @@ fn a_reservation_is_redeemed_in_its_realm_only() {
     let token: ReservationToken = reserved.get().unwrap();
     let namesake = password("alice@example.net");
     let other = client_at(&mut world, NET_LISTENER, "alice", &namesake);
-    let answer = other.ask(&mut world, Request::allocate().reserved(token));
-    assert_eq!(answer.code(), Some(508));
+    other.hears_error(&mut world, 508, Request::allocate().reserved(token));
     let second = client_at(
         &mut world,
         NET_LISTENER,
         "alice@example.org",
         &password("alice"),
     );
-    let answer = second.ask(&mut world, Request::allocate().reserved(token));
-    assert!(answer.is_success());
+    second.succeeds(&mut world, Request::allocate().reserved(token));
 }
 
 #[test]
 fn a_realm_has_a_quota_for_its_users_together_and_one_for_each() {
-    let mut world = World::with(|config| {
-        config.rules_mut().limits.per_user = Some(1);
+    let mut world = World::ruled(|rules| {
+        rules.limits.per_user = Some(1);
         let mut keys = Keys::new(NET);
         for user in ["alice", "dave"] {
             keys.add_user(user, &password(user)).unwrap();
         }
-        config.rules_mut().realms.add(Realm {
+        rules.realms.add(Realm {
             total: Some(3),
             per_user: Some(2),
             ..realm(keys)

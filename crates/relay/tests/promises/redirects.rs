@@ -176,8 +176,7 @@ fn a_full_server_sends_clients_on_until_there_is_room() {
     let [one, two, three] = ["alice", "bob", "carol"].map(|user| world.client(user));
     one.allocate(&mut world, minutes(10));
     two.allocate(&mut world, minutes(20));
-    let answer = three.ask(&mut world, stranger());
-    assert_eq!(answer.code(), Some(300));
+    three.hears_error(&mut world, 300, stranger());
     world.advance(minutes(10));
     three.allocate(&mut world, minutes(10));
 }
@@ -202,10 +201,8 @@ fn a_reserved_port_is_to_be_had_here_only() {
     let (first, second) = (world.client("alice"), world.client("alice"));
     let reserved = first.ask(&mut world, Request::allocate().reserve_next());
     let token: ReservationToken = reserved.get().unwrap();
-    let asked = second.ask(&mut world, stranger().reserved(token));
-    assert_eq!(asked.code(), Some(401));
-    let request = Request::allocate().reserved(token);
-    assert!(second.ask(&mut world, request).is_success());
+    second.hears_error(&mut world, 401, stranger().reserved(token));
+    second.succeeds(&mut world, Request::allocate().reserved(token));
 }
 
 #[test]
@@ -335,15 +332,13 @@ fn a_request_that_no_server_would_grant_is_refused_here() {
 /// No port is free, or no descriptor: a refusal that comes late is answered like one at once.
 #[test]
 fn a_client_whose_socket_cannot_be_opened_is_sent_on_in_place_of_a_508() {
-    let mut world = World::with(|config| {
-        config.rules_mut().redirects = vec![redirect(&TO[..1], When::Allocations(1))]
-    });
+    let mut world =
+        World::ruled(|rules| rules.redirects = vec![redirect(&TO[..1], When::Allocations(1))]);
     let (alice, bob) = (world.client("alice"), world.client("bob"));
     alice.nonce(&mut world);
     bob.allocate(&mut world, minutes(10));
     world.refuse_sockets(OpenError::Exhausted);
-    let answer = alice.ask(&mut world, Request::allocate());
-    assert_eq!(answer.code(), Some(300));
+    alice.hears_error(&mut world, 300, Request::allocate());
 }
 
 #[test]

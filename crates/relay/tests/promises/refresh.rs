@@ -7,8 +7,7 @@ use wire::{Attribute, Method};
 
 #[test]
 fn a_refresh_counts_from_now_and_within_the_same_bounds() {
-    let mut world = World::new();
-    let alice = world.client("alice");
+    let (mut world, alice) = World::of_alice();
     alice.allocate(&mut world, minutes(10));
     for (asked, granted) in [(1, 600), (700, 700), (100_000, 3600), (600, 600)] {
         assert_eq!(alice.refresh(&mut world, seconds(asked)), seconds(granted));
@@ -21,8 +20,7 @@ fn a_refresh_counts_from_now_and_within_the_same_bounds() {
 
 #[test]
 fn a_refresh_may_shorten() {
-    let mut world = World::new();
-    let alice = world.client("alice");
+    let (mut world, alice) = World::of_alice();
     alice.allocate(&mut world, minutes(60));
     alice.refresh(&mut world, minutes(10));
     world.advance(minutes(10));
@@ -31,8 +29,7 @@ fn a_refresh_may_shorten() {
 
 #[test]
 fn a_refresh_without_lifetime_asks_for_the_default() {
-    let mut world = World::new();
-    let alice = world.client("alice");
+    let (mut world, alice) = World::of_alice();
     alice.allocate(&mut world, minutes(60));
     let answer = alice.ask(&mut world, Request::new(Method::Refresh));
     assert_eq!(answer.get(), Some(Lifetime(600)));
@@ -40,8 +37,7 @@ fn a_refresh_without_lifetime_asks_for_the_default() {
 
 #[test]
 fn zero_deletes_at_once_and_the_5_tuple_is_free_right_after() {
-    let mut world = World::new();
-    let alice = world.client("alice");
+    let (mut world, alice) = World::of_alice();
     let first = alice.allocate(&mut world, minutes(10));
     let answer = alice.ask(&mut world, Request::refresh(seconds(0)));
     assert_eq!(answer.get(), Some(Lifetime(0)));
@@ -53,18 +49,15 @@ fn zero_deletes_at_once_and_the_5_tuple_is_free_right_after() {
 
 #[test]
 fn what_is_deleted_twice_is_a_mismatch_the_second_time() {
-    let mut world = World::new();
-    let alice = world.client("alice");
+    let (mut world, alice) = World::of_alice();
     alice.allocate(&mut world, minutes(10));
     alice.delete(&mut world);
-    let answer = alice.ask(&mut world, Request::refresh(seconds(0)));
-    assert_eq!(answer.code(), Some(437));
+    alice.hears_error(&mut world, 437, Request::refresh(seconds(0)));
 }
 
 #[test]
 fn a_refresh_of_another_family_is_refused_even_with_zero() {
-    let mut world = World::new();
-    let alice = world.client("alice");
+    let (mut world, alice) = World::of_alice();
     alice.allocate(&mut world, minutes(10));
     for lifetime in [0, 600] {
         let v6 = Request::refresh(seconds(lifetime)).family(AddressFamily::V6);
@@ -78,8 +71,7 @@ fn a_refresh_of_another_family_is_refused_even_with_zero() {
 
 #[test]
 fn an_unreadable_lifetime_changes_nothing() {
-    let mut world = World::new();
-    let alice = world.client("alice");
+    let (mut world, alice) = World::of_alice();
     alice.allocate(&mut world, minutes(10));
     world.advance(minutes(9));
     let request = Request::new(Method::Refresh).put_raw(Lifetime::TYPE, &[0, 0]);

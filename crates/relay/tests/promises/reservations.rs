@@ -6,15 +6,14 @@ use relay::keys::{Mint, mint};
 use relay::{AddressFamily, OpenError, PortRange};
 use sim::Outcome::Silent;
 use sim::{Answer, Client, LOCAL, LOCAL_V6, Request, World, minutes, password, seconds};
-use wire::attributes::{EvenPort, ReservationToken, XorRelayedAddress};
+use wire::attributes::{EvenPort, ReservationToken};
 use wire::{Attribute, TransactionId};
+
+use crate::allocate::relayed;
+use crate::rules::code;
 
 fn with_ports(count: u16) -> impl Fn(&mut relay::Config) {
     move |config| config.ports = PortRange::new(50_000, 50_000 + count - 1).unwrap()
-}
-
-fn relayed(answer: &Answer) -> SocketAddr {
-    answer.get::<XorRelayedAddress>().unwrap().0
 }
 
 /// An even port, and the token for the next.
@@ -26,10 +25,6 @@ fn reserve(world: &mut World, client: Client) -> (SocketAddr, ReservationToken) 
 
 fn redeem(world: &mut World, client: Client, token: ReservationToken) -> Answer {
     client.ask(world, Request::allocate().reserved(token))
-}
-
-fn code(world: &mut World, client: Client, request: Request) -> Option<u16> {
-    client.ask(world, request).code()
 }
 
 #[test]
@@ -136,8 +131,7 @@ fn a_token_is_good_once() {
 
 #[test]
 fn a_token_that_nobody_gave_out_is_refused() {
-    let mut world = World::new();
-    let alice = world.client("alice");
+    let (mut world, alice) = World::of_alice();
     let made_up = ReservationToken(*b"anything");
     assert_eq!(redeem(&mut world, alice, made_up).code(), Some(508));
     let short = Request::allocate().put_raw(ReservationToken::TYPE, b"short");
@@ -158,13 +152,7 @@ fn a_token_is_of_no_use_to_another_user() {
 
 #[test]
 fn a_token_is_good_under_every_name_of_its_account() {
-    let mut world = World::with(|config| {
-        config
-            .rules_mut()
-            .realms
-            .default_keys()
-            .add_secret(b"north")
-    });
+    let mut world = World::ruled(|rules| rules.realms.default_keys().add_secret(b"north"));
     let [first, second] = [1_800_001_000, 1_800_002_000].map(|expiry| {
         let credential = mint(Mint::Sha1, b"north", Some("dave"), expiry);
         world.client_with(&credential.username, &credential.password)
@@ -267,8 +255,7 @@ fn a_reserved_port_that_another_program_took_is_refused_and_no_other_is_given() 
 
 #[test]
 fn what_is_not_granted_reserves_nothing() {
-    let mut world = World::new();
-    let alice = world.client("alice");
+    let (mut world, alice) = World::of_alice();
     world.refuse_sockets(OpenError::Exhausted);
     let request = Request::allocate().reserve_next();
     assert_eq!(code(&mut world, alice, request), Some(508));
@@ -288,7 +275,7 @@ fn what_is_not_granted_reserves_nothing() {
 
 #[test]
 fn a_quota_that_is_reached_leaves_the_token_good() {
-    let mut world = World::with(|config| config.rules_mut().limits.per_user = Some(1));
+    let mut world = World::ruled(|rules| rules.limits.per_user = Some(1));
     let (rtp, rtcp) = (world.client("alice"), world.client("alice"));
     let (_, token) = reserve(&mut world, rtp);
     assert_eq!(redeem(&mut world, rtcp, token).code(), Some(486));

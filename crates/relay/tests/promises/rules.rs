@@ -24,7 +24,7 @@ fn rules(users: &[&str]) -> Rules {
     rules
 }
 
-fn code(world: &mut World, client: Client, request: Request) -> Option<u16> {
+pub(crate) fn code(world: &mut World, client: Client, request: Request) -> Option<u16> {
     client.ask(world, request).code()
 }
 

@@ -85,9 +85,11 @@ impl Model {
         }
         let name = user.unwrap_or_default();
         let account = (realm.to_owned(), name.clone());
-        // An allocation keeps the key that it was made with, whatever the terms are by now.
         let own = self.concerned(from, message);
         let own = own.filter(|it| it.user == account);
+        let issued = self.issued(from, nonce, own);
+        let issued = issued.ok_or_else(|| refuse(438, "stale-nonce"));
+        // An allocation keeps the key that it was made with, whatever the terms are by now.
         let kept = own.map(|it| it.key.clone()).filter(|(key, answer)| {
             let is_as_offered = algorithms
                 .as_ref()
@@ -97,29 +99,21 @@ impl Model {
         });
         let key = match kept {
             Some(key) => key,
-            None => self.key(realm, &name, message, &algorithms?)?,
+            None => {
+                let algorithms = algorithms?;
+                // A stranger whose nonce is none of ours is not to have a store asked.
+                if self.terms.remote && realm == self.terms.realm {
+                    issued.clone()?;
+                }
+                self.key(realm, &name, message, &algorithms)?
+            }
         };
-        // The nonce that an allocation was made with, and every later one, is good as long as it
-        // lives. Others must begin as they do now.
-        let opened_with = own.map(|it| it.opened_with);
-        let second = self.now.as_secs();
-        let has_cookie = nonce.starts_with(wire::NONCE_COOKIE);
-        let begins_so = has_cookie == (self.terms.sha256 != Sha256::Off);
-        let heard = self.nonces.get(nonce);
-        let issued = heard.filter(|(source, issued)| {
-            let is_young = second - issued < self.terms.nonce_lifetime;
-            let is_of_allocation = opened_with.is_some_and(|opened_with| opened_with <= *issued);
-            source.ip() == from.client.ip()
-                && (begins_so || own.is_some())
-                && (is_young || is_of_allocation)
-        });
-        let (_, nonce) = issued.ok_or_else(|| refuse(438, "stale-nonce"))?;
         let is_sha256 = self.integrity(message) == Algorithm::Sha256;
         Ok(Signer {
             user: account,
             algorithm: key.1,
             key,
-            nonce: *nonce,
+            nonce: issued?,
             // The attribute counts even where nothing is offered.
             knows_rfc8489: is_sha256 || message.get::<PasswordAlgorithm>()?.is_some(),
         })
@@ -171,6 +165,19 @@ impl Model {
         }
     }
 
+    /// The second in which a nonce was made, if it is good for a request of this 5-tuple. That with
+    /// which the signer's own allocation was made, and every later one, is good as long as it
+    /// lives. Others must begin as nonces do now.
+    fn issued(&self, from: ClientTuple, nonce: &str, own: Option<&Allocation>) -> Option<u64> {
+        let (source, issued) = self.nonces.get(nonce)?;
+        let is_young = self.now.as_secs() - issued < self.terms.nonce_lifetime;
+        let is_of_allocation = own.is_some_and(|own| own.opened_with <= *issued);
+        let is_good = source.ip() == from.client.ip()
+            && (self.terms.begins_so(nonce) || own.is_some())
+            && (is_young || is_of_allocation);
+        is_good.then_some(*issued)
+    }
+
     /// The allocation that a request concerns: of its 5-tuple, or else of its ticket.
     fn concerned(&self, from: ClientTuple, message: &Message<'_>) -> Option<&Allocation> {
         if let Some(allocation) = self.of(from) {
@@ -188,7 +195,8 @@ impl Model {
             return Ok(Some(name.to_owned()));
         }
         let hash: Option<UserHash> = message.get()?;
-        if let (Some(hash), false) = (hash, self.terms.sha256 == Sha256::Off) {
+        let is_offered = self.terms.hides_users();
+        if let Some(hash) = hash.filter(|_| is_offered) {
             let realm = &self.terms.realm;
             let mut names = self.terms.users.keys();
             return Ok(names

@@ -150,7 +150,7 @@ impl Model {
                     self.decide(owner, family, Wanted::Refused(508, "no-port"));
                 }
             }
-            Err(OpenError::Exhausted | OpenError::NotLocal | OpenError::Refused) => {
+            Err(OpenError::Exhausted | OpenError::NotLocal | OpenError::System) => {
                 self.decide(owner, family, Wanted::Refused(508, "cannot-open"));
             }
         }

@@ -14,6 +14,9 @@ pub(crate) struct Terms {
     pub(crate) realm: String,
     /// Names and passwords.
     pub(crate) users: BTreeMap<String, String>,
+    /// Whether the users are in a store outside the server: what it has of a user is not known
+    /// beforehand.
+    pub(crate) remote: bool,
     pub(crate) sha256: Sha256,
     /// The lifetime of a nonce, in seconds.
     pub(crate) nonce_lifetime: u64,
@@ -43,10 +46,28 @@ pub(crate) enum Sha256 {
 }
 
 impl Terms {
+    /// Whether a request may name its user by USERHASH: all hashes must be known beforehand.
+    pub(super) fn hides_users(&self) -> bool {
+        self.sha256 != Sha256::Off && !self.remote
+    }
+
+    /// Whether nonces begin like this one now: with the cookie and the features that are on, bit 0
+    /// for algorithms and bit 1 for USERHASH, in base64. RFC 8489 §9.2, §18.1.
+    pub(super) fn begins_so(&self, nonce: &str) -> bool {
+        let features = nonce.strip_prefix(wire::NONCE_COOKIE);
+        match self.sha256 {
+            Sha256::Off => features.is_none(),
+            Sha256::Offer | Sha256::Require => features.is_some_and(|features| {
+                features.starts_with(if self.hides_users() { "wAAA" } else { "gAAA" })
+            }),
+        }
+    }
+
     /// The algorithms in PASSWORD-ALGORITHMS, the best first. RFC 8489 §9.2.1.
     pub(super) const fn algorithms(&self) -> &'static [PasswordAlgorithm] {
         match self.sha256 {
             Sha256::Off => &[],
+            Sha256::Offer if self.remote => &[PasswordAlgorithm::MD5],
             Sha256::Offer => &[PasswordAlgorithm::SHA256, PasswordAlgorithm::MD5],
             Sha256::Require => &[PasswordAlgorithm::SHA256],
         }

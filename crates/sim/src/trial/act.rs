@@ -15,7 +15,7 @@ use super::step::{Ask, MachineStep, Manner, Place, Shown, Signing, Step, Transac
 use super::{NOBODY, Parcel, Trial};
 use crate::network::Fate;
 use crate::{
-    Answer, EXTERNAL, LISTENER, LOCAL, LOCAL_V6, Outcome, Proof, REALM, Request, password,
+    Answer, Client, EXTERNAL, LISTENER, LOCAL, LOCAL_V6, Outcome, Proof, REALM, Request, password,
 };
 
 impl Trial {
@@ -94,6 +94,7 @@ impl Trial {
             Step::Machine(step) => self.machine(*step)?,
             Step::Rules(change) => {
                 self.scene.change(*change);
+                self.scene.fill_store(&mut self.world);
                 self.world.change_rules(self.scene.rules());
                 self.model.adopt(self.scene.terms());
                 self.compare(None, None)?;
@@ -155,10 +156,16 @@ impl Trial {
             Parcel::ToServer { who, packet, back } => {
                 let (client, tuple) = (self.people[who].client, self.people[who].tuple);
                 let expected = self.model.packet(tuple, &packet);
-                let before = self.world.counters();
-                let mut outcome = client.packet(&mut self.world, &packet);
-                if outcome == Outcome::Silent {
-                    outcome = self.dropped_since(&before);
+                let mut outcome = self.client_sends(client, &packet);
+                // It finds its key at hand when it is sent again; two shards may have to fetch it.
+                for _ in 0..2 {
+                    if outcome == Outcome::Lost(DropReason::KeyAwaited) {
+                        self.coverage.note("drop", DropReason::KeyAwaited.name());
+                        outcome = self.client_sends(client, &packet);
+                    }
+                }
+                for _ in self.world.asked_for() {
+                    self.coverage.note("outcome", "key fetched");
                 }
                 self.compare(Some((who, expected, outcome)), back)
             }
@@ -183,6 +190,15 @@ impl Trial {
                 Ok(())
             }
         }
+    }
+
+    fn client_sends(&mut self, client: Client, packet: &[u8]) -> Outcome {
+        let before = self.world.counters();
+        let outcome = client.packet(&mut self.world, packet);
+        if outcome == Outcome::Silent {
+            return self.dropped_since(&before);
+        }
+        outcome
     }
 
     /// The outcome of a packet that was passed to another shard: only that shard's counters show a

@@ -18,6 +18,8 @@ use crate::{EXTERNAL, LISTENER, LOCAL, LOCAL_V6, REALM, World, password, seconds
 #[derive(Clone, Debug)]
 pub(crate) struct Scene {
     shards: u8,
+    /// Whether the users are in a store outside the server.
+    remote: bool,
     sha256: model::Sha256,
     pub(crate) ports: (u16, u16),
     families: Families,
@@ -58,6 +60,7 @@ pub(crate) enum Change {
     Gone(Option<&'static str>),
     OtherPasswords(bool),
     Realm(&'static str),
+    Remote(bool),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +72,7 @@ enum Families {
 
 impl Change {
     pub(crate) fn choose(choices: &mut Choices<'_>) -> Self {
-        match choices.below(10) {
+        match choices.below(11) {
             0 => Self::Sha256(choices.pick(&SHA256)),
             1 => Self::Tight(choices.flag()),
             2 => Self::Mobility(!choices.rarely(3)),
@@ -79,6 +82,7 @@ impl Change {
             6 => Self::Denied(choices.pick(&[None, Some(0), Some(0), Some(1)])),
             7 => Self::Gone(choices.pick(&[None, Some("alice"), Some("bob")])),
             8 => Self::OtherPasswords(choices.rarely(3)),
+            9 => Self::Remote(choices.flag()),
             _ => Self::Realm(choices.pick(&[REALM, REALM, "example.net"])),
         }
     }
@@ -95,6 +99,7 @@ impl Change {
             Self::Gone(_) => "rule-users",
             Self::OtherPasswords(_) => "rule-passwords",
             Self::Realm(_) => "rule-realm",
+            Self::Remote(_) => "rule-store",
         }
     }
 }
@@ -105,6 +110,7 @@ impl Scene {
         let count = choices.pick(&[1, 3, 4, 8, 40]);
         Self {
             shards: choices.pick(&[1, 2, 2, 3]),
+            remote: choices.rarely(4),
             sha256: choices.pick(&SHA256),
             ports: (first, first + count),
             families: choices.weighted(&[
@@ -139,6 +145,7 @@ impl Scene {
             Change::Gone(user) => self.gone = user,
             Change::OtherPasswords(others) => self.has_other_passwords = others,
             Change::Realm(realm) => self.realm = realm,
+            Change::Remote(remote) => self.remote = remote,
         }
     }
 
@@ -160,6 +167,11 @@ impl Scene {
         Arc::into_inner(config.rules).expect("nobody else has them")
     }
 
+    /// From now on the world's key store knows these users. It counts only where they are remote.
+    pub(crate) fn fill_store(&self, world: &mut World) {
+        world.store_users(self.realm, self.users());
+    }
+
     /// A server with this configuration, and no client yet.
     pub(crate) fn world(&self) -> World {
         World::sharded(self.shards, |config| self.configure(config))
@@ -177,7 +189,11 @@ impl Scene {
             keys.add_user(&user, &password)
                 .expect("name and password are plain ASCII");
         }
-        rules.realms = keys.into();
+        rules.realms = if self.remote {
+            Keys::remote(self.realm).into()
+        } else {
+            keys.into()
+        };
         rules.limits.max_lifetime = seconds(self.max_lifetime.into());
         rules.nonce_lifetime = seconds(self.nonce_lifetime.into());
         rules.sha256 = match self.sha256 {
@@ -253,6 +269,7 @@ impl Scene {
         Terms {
             realm: self.realm.to_owned(),
             users: self.users(),
+            remote: self.remote,
             sha256: self.sha256,
             nonce_lifetime: self.nonce_lifetime.into(),
             relays: self.relays().into_iter().collect(),

@@ -68,6 +68,7 @@ impl World {
                 }
                 Effect::Mail { to, mail } => self.send_mail(shard, to, mail),
                 Effect::AdoptRelay { was, relay } => self.adopt(shard, was, relay),
+                Effect::FetchKey { name, deadline } => self.fetch_key(shard, name, deadline),
             }
         }
         self.performing -= 1;

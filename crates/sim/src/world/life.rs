@@ -37,7 +37,8 @@ impl World {
     /// this time the cores go on.
     ///
     /// # Panics
-    /// If effects or mail are waiting, which are not carried over.
+    /// If effects or mail are waiting, which are not carried over. Keys that were asked for are
+    /// answered to a process that is gone.
     pub fn upgrade(&mut self, pause: Duration) {
         let is_quiet = self.slow.is_empty() && !self.post.is_under_way();
         assert!(
@@ -59,6 +60,7 @@ impl World {
         self.oversleep(pause);
         self.routes.clear();
         self.machine.hand_over();
+        self.lose_keys();
         self.lives = self.lives.wrapping_add(1);
         let now = self.now();
         let shared = Shared::thaw(&config, &rules, now, &shared);

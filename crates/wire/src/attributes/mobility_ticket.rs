@@ -1,7 +1,5 @@
 //! MOBILITY-TICKET. RFC 8016 §3.3.
 
-use crate::{Attribute, Malformed, TransactionId};
-
 /// MOBILITY-TICKET: without a value it asks for a ticket; with one it is a ticket, which only the
 /// server that made it can read.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -14,14 +12,4 @@ impl std::fmt::Debug for MobilityTicket<'_> {
     }
 }
 
-impl<'a> Attribute<'a> for MobilityTicket<'a> {
-    const TYPE: u16 = 0x8030;
-
-    fn decode(value: &'a [u8], _: TransactionId) -> Result<Self, Malformed> {
-        Ok(Self(value))
-    }
-
-    fn encode(&self, value: &mut Vec<u8>, _: TransactionId) {
-        value.extend_from_slice(self.0);
-    }
-}
+opaque!(MobilityTicket = 0x8030);

@@ -61,17 +61,7 @@ impl Attribute<'_> for ResponsePort {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Padding<'a>(pub &'a [u8]);
 
-impl<'a> Attribute<'a> for Padding<'a> {
-    const TYPE: u16 = 0x0026;
-
-    fn decode(value: &'a [u8], _: TransactionId) -> Result<Self, Malformed> {
-        Ok(Self(value))
-    }
-
-    fn encode(&self, value: &mut Vec<u8>, _: TransactionId) {
-        value.extend_from_slice(self.0);
-    }
-}
+opaque!(Padding = 0x0026);
 
 const CHANGE_IP: u32 = 0x4;
 const CHANGE_PORT: u32 = 0x2;

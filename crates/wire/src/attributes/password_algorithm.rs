@@ -50,17 +50,7 @@ impl<'a> PasswordAlgorithms<'a> {
     }
 }
 
-impl<'a> Attribute<'a> for PasswordAlgorithms<'a> {
-    const TYPE: u16 = 0x8002;
-
-    fn decode(value: &'a [u8], _: TransactionId) -> Result<Self, Malformed> {
-        Ok(Self(value))
-    }
-
-    fn encode(&self, value: &mut Vec<u8>, _: TransactionId) {
-        value.extend_from_slice(self.0);
-    }
-}
+opaque!(PasswordAlgorithms = 0x8002);
 
 #[cfg(test)]
 mod tests {

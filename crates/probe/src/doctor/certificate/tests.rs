@@ -49,7 +49,7 @@ impl World {
     }
 
     /// The finding about a chain, this long before the server's certificate ends.
-    fn judge(
+    fn finding(
         &self,
         chain: &[CertificateDer<'static>],
         name: &str,
@@ -91,6 +91,12 @@ fn authority(name: &str, until: i32) -> CertificateParams {
     params
 }
 
+#[track_caller]
+fn assert_found((code, sentence): (Code, String), expected: Code, words: &str) {
+    assert_eq!(code, expected, "{sentence}");
+    assert!(sentence.contains(words), "{sentence}");
+}
+
 fn key() -> KeyPair {
     KeyPair::generate().unwrap()
 }
@@ -98,65 +104,70 @@ fn key() -> KeyPair {
 #[test]
 fn a_whole_chain_is_good() {
     let world = World::new();
-    let (code, sentence) = world.judge(&world.whole_chain(), NAME, 60);
-    assert_eq!(code, Code::CertificateGood);
-    assert!(sentence.ends_with("expires in 60 days"), "{sentence}");
+    assert_found(
+        world.finding(&world.whole_chain(), NAME, 60),
+        Code::CertificateGood,
+        "expires in 60 days",
+    );
 }
 
 #[test]
 fn the_last_two_weeks_are_a_warning() {
     let world = World::new();
     let chain = world.whole_chain();
-    assert_eq!(world.judge(&chain, NAME, 14).0, Code::CertificateGood);
-    let (code, sentence) = world.judge(&chain, NAME, 13);
-    assert_eq!(code, Code::CertificateEndsSoon);
-    assert!(sentence.ends_with("expires in 13 days"), "{sentence}");
+    assert_eq!(world.finding(&chain, NAME, 14).0, Code::CertificateGood);
+    assert_found(
+        world.finding(&chain, NAME, 13),
+        Code::CertificateEndsSoon,
+        "expires in 13 days",
+    );
 }
 
 #[test]
 fn an_expired_certificate_is_told_with_its_days() {
     let world = World::new();
-    let (code, sentence) = world.judge(&world.whole_chain(), NAME, -3);
-    assert_eq!(code, Code::CertificateExpired);
-    assert_eq!(sentence, "the certificate expired 3 days ago");
+    assert_found(
+        world.finding(&world.whole_chain(), NAME, -3),
+        Code::CertificateExpired,
+        "the certificate expired 3 days ago",
+    );
 }
 
 #[test]
 fn an_expired_intermediate_is_not_taken_for_the_servers_own() {
     let world = World::with_intermediate_until(2_025);
-    let (code, sentence) = world.judge(&world.whole_chain(), NAME, 365);
-    assert_eq!(code, Code::CertificateExpired);
-    assert!(
-        sentence.starts_with("intermediate certificate 1 expired"),
-        "{sentence}"
+    assert_found(
+        world.finding(&world.whole_chain(), NAME, 365),
+        Code::CertificateExpired,
+        "intermediate certificate 1 expired",
     );
 }
 
 #[test]
-fn a_certificate_of_the_future_cannot_be_used() {
+fn a_certificate_of_the_future_is_no_broken_one() {
     let world = World::new();
-    let (code, _) = world.judge(&world.whole_chain(), NAME, 11 * 366);
-    assert_eq!(code, Code::CertificateRefused);
+    let (code, _) = world.finding(&world.whole_chain(), NAME, 11 * 366);
+    assert_eq!(code, Code::CertificateTooEarly);
 }
 
 #[test]
 fn a_missing_intermediate_is_named() {
     let world = World::new();
-    let (code, sentence) = world.judge(&[world.server().der().clone()], NAME, 60);
-    assert_eq!(code, Code::ChainIncomplete);
-    assert!(
-        sentence.contains("one certificate, which ends at"),
-        "{sentence}"
+    assert_found(
+        world.finding(&[world.server().der().clone()], NAME, 60),
+        Code::ChainIncomplete,
+        "one certificate, which ends at \"CN=an intermediate\"",
     );
-    assert!(sentence.contains("an intermediate"), "{sentence}");
 }
 
 #[test]
 fn another_name_is_told_with_those_there_are() {
     let world = World::new();
-    let (code, sentence) = world.judge(&world.whole_chain(), "stun.example.org", 60);
-    assert_eq!(code, Code::NameMismatch);
-    assert_eq!(sentence, "the certificate is for turn.example.org");
+    assert_found(
+        world.finding(&world.whole_chain(), "stun.example.org", 60),
+        Code::NameMismatch,
+        "the certificate is for turn.example.org",
+    );
 }
 
 #[test]
@@ -166,7 +177,7 @@ fn a_certificate_signed_by_itself_is_told_so_whether_it_claims_to_be_an_authorit
         let mut params = server();
         params.is_ca = is_ca;
         let own = params.self_signed(&key()).unwrap();
-        let (code, sentence) = world.judge(&[own.der().clone()], NAME, 60);
+        let (code, sentence) = world.finding(&[own.der().clone()], NAME, 60);
         assert_eq!(code, Code::SelfSigned, "{sentence}");
         assert!(sentence.contains("a server"), "{sentence}");
     }
@@ -178,7 +189,7 @@ fn garbage_cannot_be_used_whatever_its_length() {
     let right = world.server().der().to_vec();
     for length in (0..right.len()).step_by(7) {
         let cut = CertificateDer::from(right[..length].to_vec());
-        let (code, _) = world.judge(&[cut], NAME, 60);
+        let (code, _) = world.finding(&[cut], NAME, 60);
         assert_eq!(code, Code::CertificateRefused, "{length} bytes");
     }
 }
@@ -191,7 +202,7 @@ fn a_changed_byte_never_makes_a_certificate_good() {
         let mut changed = right.clone();
         changed[at] ^= 0x55;
         let chain = [CertificateDer::from(changed), world.intermediate()];
-        let (code, _) = world.judge(&chain, NAME, 60);
+        let (code, _) = world.finding(&chain, NAME, 60);
         assert_ne!(code, Code::CertificateGood, "byte {at}");
     }
 }
@@ -200,19 +211,19 @@ fn a_changed_byte_never_makes_a_certificate_good() {
 fn a_certificate_alone_is_judged_by_name_and_time_and_not_by_its_chain() {
     let world = World::new();
     let leaf = world.server();
-    let judge = |leaf: &Certificate, name: &'static str| {
+    let finding = |leaf: &Certificate, name: &'static str| {
         let name = ServerName::try_from(name).unwrap();
         world.witness.see_leaf(leaf.der(), &name);
         world.witness.finding().unwrap()
     };
-    let (code, sentence) = judge(&leaf, NAME);
+    let (code, sentence) = finding(&leaf, NAME);
     assert_eq!(code, Code::CertificateGood);
     assert!(sentence.contains("over TLS only"), "{sentence}");
-    assert_eq!(judge(&leaf, "stun.example.org").0, Code::NameMismatch);
+    assert_eq!(finding(&leaf, "stun.example.org").0, Code::NameMismatch);
     let own = server().self_signed(&key()).unwrap();
-    assert_eq!(judge(&own, NAME).0, Code::SelfSigned);
+    assert_eq!(finding(&own, NAME).0, Code::SelfSigned);
     let mut past = server();
     past.not_after = date_time_ymd(2_021, 1, 1);
     let past = past.signed_by(&key(), &world.intermediate).unwrap();
-    assert_eq!(judge(&past, NAME).0, Code::CertificateExpired);
+    assert_eq!(finding(&past, NAME).0, Code::CertificateExpired);
 }

@@ -86,7 +86,7 @@ impl Act {
                 (4, Manner::Slow),
                 (1, Manner::Refusing(OpenError::Exhausted)),
                 (1, Manner::Refusing(OpenError::NotLocal)),
-                (1, Manner::Refusing(OpenError::Refused)),
+                (1, Manner::Refusing(OpenError::System)),
                 (1, Manner::Refusing(OpenError::InUse)),
             ]))),
             Self::Upgrade => {

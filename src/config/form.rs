@@ -1,0 +1,360 @@
+//! Texts as values: whether one can be read as what its key stands for, and what to write instead.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroU64;
+use std::time::{Duration, UNIX_EPOCH};
+
+use relay::policy::Network;
+use relay::{PortRange, Target, Transport};
+
+use super::Config;
+use super::rows::{Kind, listed, nearest};
+
+/// The meaning of a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// Reviewed elsewhere.
+    Any,
+    /// A realm that clients can send back.
+    Realm,
+    /// A name of at most so many bytes.
+    Name(usize),
+    /// An IP address and a port.
+    Socket,
+    /// The same where all addresses of a family are no choice.
+    SecondSocket,
+    /// The same, of one transport or of both.
+    Target,
+    /// An address that one host could have.
+    Address,
+    Network,
+    /// A point in time, in UTC.
+    Time,
+    /// Hidden.
+    Secret,
+    /// The name of a file that holds a secret.
+    File,
+}
+
+/// What is wrong with a value: words after the name of its key, and what to write instead.
+pub(super) type Flaw = (String, Option<String>);
+
+/// A flaw without a way out, or with one.
+fn flaw<T>(words: impl Into<String>, help: &str) -> Result<T, Flaw> {
+    Err((words.into(), (!help.is_empty()).then(|| help.to_owned())))
+}
+
+impl Kind {
+    /// The kind in words.
+    pub(crate) fn words(&self) -> String {
+        match self {
+            Self::Text(form) => form.words().to_owned(),
+            Self::Texts(form) => format!("an array, each {}", form.words()),
+            Self::TextOrTexts(form) => format!("one or an array, each {}", form.words()),
+            Self::Number(..) => "a whole number".to_owned(),
+            Self::Duration(..) => "a duration".to_owned(),
+            Self::Rate(_) => "bytes per second".to_owned(),
+            Self::Flag(_) => "true or false".to_owned(),
+            Self::Word(_) | Self::When => format!("one of {}", listed(&self.choices())),
+            Self::Ports(_) => "a port range".to_owned(),
+            Self::Users => "a table".to_owned(),
+        }
+    }
+
+    /// The smallest and the largest value.
+    pub(crate) fn range(&self) -> Option<[String; 2]> {
+        if let Self::Number(least, most, _) = self {
+            return Some([least, most].map(u32::to_string));
+        }
+        if let Self::Duration(least, most, _) = self {
+            let span = |seconds: &u64| humantime::format_duration(Duration::from_secs(*seconds));
+            return Some([least, most].map(|seconds| span(seconds).to_string()));
+        }
+        let is_rate = matches!(self, Self::Rate(_));
+        is_rate.then(|| ["1KiB", "1GiB, or \"unlimited\""].map(str::to_owned))
+    }
+
+    /// Reads a value from its text, and puts it where it goes.
+    pub(super) fn read(&self, text: &str, config: &mut Config) -> Result<(), Flaw> {
+        // Secrets, also those in files, are reviewed; a file without its name filled in is not found.
+        let is_file = matches!(self, Self::Text(Form::File) | Self::Texts(Form::File));
+        let is_unfilled = is_template(text) || is_blank(text) || has_template(text);
+        if is_unfilled && !is_file && !self.is_secret() {
+            return flaw(TEMPLATE, FILL_IN);
+        }
+        match self {
+            Self::Text(form) | Self::Texts(form) | Self::TextOrTexts(form) => form.check(text)?,
+            Self::Number(least, most, set) => match text.parse() {
+                Ok(number) if (*least..=*most).contains(&number) => set(config, number),
+                Ok(_) | Err(_) => return self.outside(),
+            },
+            Self::Duration(least, most, set) => match humantime::parse_duration(text) {
+                Ok(span) if span.subsec_nanos() > 0 => return flaw("is not a duration", DURATION),
+                Ok(span) if (*least..=*most).contains(&span.as_secs()) => set(config, span),
+                Ok(_) => return self.outside(),
+                Err(_) => return flaw("is not a duration", DURATION),
+            },
+            Self::Rate(set) => match rate(text) {
+                Some(Some(0..LEAST_RATE) | Some(MORE_THAN_MOST..)) => return self.outside(),
+                Some(rate) => set(config, rate.and_then(NonZeroU64::new)),
+                None => return flaw("is not a number of bytes", BYTES),
+            },
+            Self::Flag(set) => set(config, text == "true"),
+            Self::Word(words) => match words.iter().find(|(word, _)| *word == text) {
+                Some((_, set)) => set(config),
+                None => return self.no_choice(text),
+            },
+            Self::Ports(set) => set(config, ports(text)?),
+            Self::When if matches!(text, "always" | "draining") => {}
+            Self::When => return self.no_choice(text),
+            Self::Users => {}
+        }
+        Ok(())
+    }
+
+    fn outside(&self) -> Result<(), Flaw> {
+        let [least, most] = self.range().unwrap_or_default();
+        flaw(format!("must be from {least} to {most}"), "")
+    }
+
+    /// The choices of a word, or of `when`.
+    fn choices(&self) -> Vec<&'static str> {
+        let Self::Word(words) = self else {
+            return vec!["always", "draining", "{ allocations = 1000 }"];
+        };
+        words.iter().map(|(word, _)| *word).collect()
+    }
+
+    fn no_choice(&self, text: &str) -> Result<(), Flaw> {
+        let choices = self.choices();
+        let all = listed(&choices);
+        let help = match nearest(text, &choices) {
+            Some(near) => format!("did you mean `{near}`? One of {all}"),
+            None => format!("one of {all}"),
+        };
+        flaw(format!("cannot be `{text}`"), &help)
+    }
+}
+
+impl Form {
+    fn words(self) -> &'static str {
+        match self {
+            Self::Any => "text",
+            Self::Realm => "the name of a realm",
+            Self::Name(_) => "a name",
+            Self::Socket | Self::SecondSocket => "an IP address and a port",
+            Self::Target => "an IP address and a port, alone or with /udp or /tcp",
+            Self::Address => "an IP address",
+            Self::Network => "a network, alone or with ports",
+            Self::Time => "a time in UTC",
+            Self::Secret => "a secret",
+            Self::File => "the name of a file that holds a secret",
+        }
+    }
+
+    fn check(self, text: &str) -> Result<(), Flaw> {
+        match self {
+            Self::Any | Self::Secret | Self::File => Ok(()),
+            Self::Realm => match realm_flaw(text) {
+                Some(reason) => flaw(reason, REALM),
+                None => Ok(()),
+            },
+            Self::Name(most) => name(text, most),
+            Self::Socket => match text.parse::<SocketAddr>() {
+                Ok(_) => Ok(()),
+                Err(_) => flaw("is not an IP address and a port", SOCKET),
+            },
+            Self::SecondSocket => match text.parse::<SocketAddr>() {
+                Ok(socket) => of_one_host(socket, "3479 is usual beside 3478"),
+                Err(_) => flaw("is not an IP address and a port", SECOND_SOCKET),
+            },
+            Self::Target => match target(text) {
+                Some(target) => of_one_host(target.address, "3478 is the usual one"),
+                None => flaw(format!("is not {}", self.words()), TARGET),
+            },
+            Self::Address => match text.parse() {
+                Ok(address) => unicast(address),
+                Err(_) => flaw("is not an IP address", ADDRESS),
+            },
+            Self::Network => match text.parse::<Network>() {
+                Ok(_) => Ok(()),
+                Err(why) => flaw(format!("holds an entry that is not a network: {why}"), ""),
+            },
+            Self::Time => match time(text) {
+                Some(_) => Ok(()),
+                None => flaw(
+                    "is not a time",
+                    "write it in UTC, such as \"2027-01-01T00:00:00Z\"",
+                ),
+            },
+        }
+    }
+}
+
+/// Whether a text is nothing but what tools that write configurations put values in place of:
+/// `${SECRET}`, `$(cat secret)`, `{{ secret }}` or `%SECRET%`.
+pub(super) fn is_template(text: &str) -> bool {
+    TEMPLATES.into_iter().any(|marks| is_between(text, marks))
+}
+
+/// Whether a text is a word in angle brackets, which guides write where people put values.
+pub(super) fn is_blank(text: &str) -> bool {
+    is_between(text, ("<", ">"))
+}
+
+fn is_between(text: &str, (open, close): (&str, &str)) -> bool {
+    let inside = text
+        .trim()
+        .strip_prefix(open)
+        .and_then(|rest| rest.strip_suffix(close));
+    inside.is_some_and(|text| !text.is_empty() && !text.contains(['%', '<', '>', '"']))
+}
+
+/// Whether a text holds a template: passwords may hold its marks by chance, names may not.
+fn has_template(text: &str) -> bool {
+    let holds = |(open, close)| {
+        text.split_once(open)
+            .is_some_and(|(_, rest)| rest.contains(close))
+    };
+    TEMPLATES[..3].iter().any(|&marks| holds(marks))
+}
+
+/// Why clients could not send this realm back. RFC 8489 §14.9: fewer than 128
+/// characters, and in the end a quoted string.
+pub(super) fn realm_flaw(realm: &str) -> Option<&'static str> {
+    if realm.is_empty() {
+        return Some("is empty");
+    }
+    if realm.chars().count() > 127 {
+        return Some("has more than 127 characters");
+    }
+    if realm.contains(['"', '\\']) {
+        return Some("holds a quote or a backslash");
+    }
+    if realm.chars().any(char::is_control) {
+        return Some("holds a control character");
+    }
+    // Clients prepare it before they hash it, and would hash something else.
+    (!relay::is_opaque(realm)).then_some("has characters that RFC 8265 writes otherwise or forbids")
+}
+
+fn name(text: &str, most: usize) -> Result<(), Flaw> {
+    if text.is_empty() {
+        return flaw("is empty", "");
+    }
+    if text.len() > most {
+        return flaw(format!("has more than {most} bytes"), "");
+    }
+    if text.chars().any(char::is_control) {
+        return flaw("holds a control character", "");
+    }
+    Ok(())
+}
+
+fn of_one_host(socket: SocketAddr, port: &str) -> Result<(), Flaw> {
+    unicast(socket.ip())?;
+    if socket.port() == 0 {
+        return flaw("has port 0, which no client can send to", port);
+    }
+    Ok(())
+}
+
+fn unicast(address: IpAddr) -> Result<(), Flaw> {
+    let address = address.to_canonical();
+    let kind = if address.is_unspecified() {
+        "the unspecified"
+    } else if address.is_multicast() {
+        "a multicast"
+    } else if address == Ipv4Addr::BROADCAST {
+        "the broadcast"
+    } else {
+        return Ok(());
+    };
+    flaw(format!("cannot be {address}: that is {kind} address"), "")
+}
+
+fn ports(text: &str) -> Result<PortRange, Flaw> {
+    let port = |text: &str| text.trim().parse::<u16>().ok();
+    let ends = text.split_once('-');
+    match ends.and_then(|(first, last)| port(first).zip(port(last))) {
+        None => flaw("is not a port range", PORTS),
+        Some((0, _) | (_, 0)) => flaw("contains port 0, which no peer can send to", ABOVE),
+        Some((first, last)) => PortRange::new(first, last).ok_or_else(|| {
+            let words = format!("starts at {first} and ends at {last}");
+            (words, Some(format!("write \"{last}-{first}\"")))
+        }),
+    }
+}
+
+/// An address and a port, and the transport behind it if there is one.
+pub(super) fn target(written: &str) -> Option<Target> {
+    let (address, transport) = match written.rsplit_once('/') {
+        Some((address, "udp")) => (address, Some(Transport::Udp)),
+        Some((address, "tcp")) => (address, Some(Transport::Tcp)),
+        Some(_) => return None,
+        None => (written, None),
+    };
+    let address: SocketAddr = address.parse().ok()?;
+    let address = SocketAddr::new(address.ip().to_canonical(), address.port());
+    Some(Target { address, transport })
+}
+
+/// Since the Unix epoch.
+pub(super) fn time(text: &str) -> Option<Duration> {
+    let time = humantime::parse_rfc3339_weak(text).ok()?;
+    time.duration_since(UNIX_EPOCH).ok()
+}
+
+/// Bytes per second, the inner `None` for no limit. 0 could be read as no limit and as nothing at
+/// all, so it is neither.
+fn rate(text: &str) -> Option<Option<u64>> {
+    if text.trim() == UNLIMITED {
+        Some(None)
+    } else {
+        bytes(text.trim()).map(Some)
+    }
+}
+
+/// A whole number and its unit.
+fn bytes(text: &str) -> Option<u64> {
+    let (number, unit) = text.split_at(text.find(|letter: char| !letter.is_ascii_digit())?);
+    let unit = UNITS.iter().find(|(name, _)| *name == unit.trim_start());
+    number.parse::<u64>().ok()?.checked_mul(unit?.1)
+}
+
+/// The spelling of a limit, `None` if there is none.
+pub(crate) fn spelled(rate: Option<NonZeroU64>) -> Option<String> {
+    let rate = rate?.get();
+    let mut units = UNITS.iter().rev();
+    let (name, size) = units.find(|(_, size)| rate.is_multiple_of(*size))?;
+    Some(format!("{}{name}", rate / size))
+}
+
+const UNITS: [(&str, u64); 4] = [
+    ("B", 1),
+    ("KiB", 1 << 10),
+    ("MiB", 1 << 20),
+    ("GiB", 1 << 30),
+];
+const UNLIMITED: &str = "unlimited";
+const LEAST_RATE: u64 = 1 << 10;
+const MORE_THAN_MOST: u64 = (1 << 30) + 1;
+
+const TEMPLATES: [(&str, &str); 4] = [("${", "}"), ("$(", ")"), ("{{", "}}"), ("%", "%")];
+pub(super) const TEMPLATE: &str = "is a template that nothing has filled in";
+pub(super) const FILL_IN: &str = "nothing is put in its place here: write the value itself, or let the tool that writes this \
+     file do so";
+
+const REALM: &str = "the domain of the service does well, such as \"turn.example.org\"";
+const SOCKET: &str = "write \"0.0.0.0:3478\" for every IPv4 address, \"[::]:3478\" for every IPv6 \
+                      address, or one address and port";
+const SECOND_SOCKET: &str =
+    "write one address and port, such as \"203.0.113.8:3479\" or \"[2001:db8::8]:3479\"";
+const TARGET: &str = "write \"203.0.113.9:3478\" for clients over UDP and TCP, \
+                      \"203.0.113.9:3478/udp\" or \"203.0.113.9:443/tcp\" for those of one";
+const ADDRESS: &str =
+    "write it without port and brackets, such as \"192.0.2.7\" or \"2001:db8::7\"";
+const DURATION: &str = "write a number and a unit, such as \"90s\", \"10m\" or \"1h 30m\"";
+const BYTES: &str = "write a number and a unit, such as \"16KiB\" or \"2MiB\", or \"unlimited\"";
+const PORTS: &str = "write the first and the last port, such as \"49152-65535\"";
+const ABOVE: &str = "start at 1024 or above, such as \"49152-65535\"";

@@ -1,0 +1,195 @@
+//! The host: the values that a configuration leaves to it, and the demands that it makes of it.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::{fs, io, thread};
+
+use super::form::realm_flaw;
+use super::secret::{NoSecret, Secret};
+
+/// The facts and services of a host. A value, so that a test can be any host.
+#[derive(Debug, Clone)]
+pub(crate) struct Machine {
+    /// Its name, the default realm.
+    pub(crate) name: String,
+    /// Its processors, one shard for each.
+    pub(crate) cores: usize,
+    /// Whether it has IPv6 at all.
+    pub(crate) has_ipv6: bool,
+    /// The addresses it speaks from towards the internet, at most one of each family.
+    pub(crate) routed: Vec<IpAddr>,
+    /// The addresses of all its interfaces.
+    pub(crate) addresses: Vec<IpAddr>,
+    /// Tries to bind a socket to the address.
+    pub(crate) bind: fn(IpAddr) -> io::Result<()>,
+    /// Reads a file that holds a secret.
+    pub(crate) read_secret: fn(&Path) -> Result<SecretFile, NoSecret>,
+}
+
+/// A secret that lives in a file of its own.
+pub(crate) struct SecretFile {
+    pub(crate) secret: Secret,
+    /// Whether every user of the host may read it.
+    pub(crate) is_public: bool,
+}
+
+impl Machine {
+    /// The host this process runs on.
+    pub(crate) fn here() -> Self {
+        let addresses: Vec<IpAddr> = if_addrs::get_if_addrs()
+            .unwrap_or_default()
+            .iter()
+            .map(if_addrs::Interface::ip)
+            .collect();
+        Self {
+            name: name(),
+            cores: thread::available_parallelism().map_or(1, NonZeroUsize::get),
+            has_ipv6: bind(Ipv6Addr::LOCALHOST.into()).is_ok(),
+            routed: routed(&addresses),
+            addresses,
+            bind,
+            read_secret,
+        }
+    }
+
+    /// The same where a file is read that may be meant for another host: every address will do.
+    pub(crate) fn anywhere() -> Self {
+        Self {
+            bind: |_| Ok(()),
+            ..Self::here()
+        }
+    }
+}
+
+fn name() -> String {
+    let name = rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned();
+    // The kernel takes any bytes for a host name; a realm is more particular.
+    if realm_flaw(&name).is_none() {
+        name
+    } else {
+        "hairpin".to_owned()
+    }
+}
+
+/// The source addresses of the default routes. A host without a default route
+/// may still serve its own network: then the first address of each family.
+fn routed(addresses: &[IpAddr]) -> Vec<IpAddr> {
+    let v4 = source_towards(FAR_V4.into()).or_else(|| first(addresses, IpAddr::is_ipv4));
+    let v6 = source_towards(FAR_V6.into()).or_else(|| first(addresses, IpAddr::is_ipv6));
+    v4.into_iter().chain(v6).collect()
+}
+
+/// Asks the kernel for the route: connecting a UDP socket sends nothing.
+fn source_towards(far: IpAddr) -> Option<IpAddr> {
+    let any: IpAddr = match far {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let socket = UdpSocket::bind((any, 0)).ok()?;
+    socket.connect((far, FAR_PORT)).ok()?;
+    let source = socket.local_addr().ok()?.ip();
+    is_reachable(&source).then_some(source)
+}
+
+fn first(addresses: &[IpAddr], family: fn(&IpAddr) -> bool) -> Option<IpAddr> {
+    addresses
+        .iter()
+        .copied()
+        .find(|ip| family(ip) && is_reachable(ip))
+}
+
+/// Whether another host could send to it without knowing an interface.
+fn is_reachable(ip: &IpAddr) -> bool {
+    let link_local = match ip {
+        IpAddr::V4(ip) => ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    };
+    !link_local && !ip.is_loopback() && !ip.is_unspecified()
+}
+
+fn bind(ip: IpAddr) -> io::Result<()> {
+    UdpSocket::bind(SocketAddr::new(ip, 0)).map(drop)
+}
+
+fn read_secret(path: &Path) -> Result<SecretFile, NoSecret> {
+    Ok(SecretFile {
+        secret: Secret::in_file(&fs::read(path)?)?,
+        is_public: is_public(&fs::metadata(path)?),
+    })
+}
+
+#[cfg(unix)]
+fn is_public(metadata: &fs::Metadata) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    metadata.permissions().mode() & 0o004 != 0
+}
+
+#[cfg(not(unix))]
+fn is_public(_: &fs::Metadata) -> bool {
+    false
+}
+
+/// Any public address would do: only its route is looked at.
+const FAR_V4: Ipv4Addr = Ipv4Addr::new(1, 1, 1, 1);
+const FAR_V6: Ipv6Addr = Ipv6Addr::new(0x2606, 0x4700, 0x4700, 0, 0, 0, 0, 0x1111);
+const FAR_PORT: u16 = 3478;
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn a_host_that_speaks_to_nobody_relays_from_nowhere() {
+        let lonely: Vec<IpAddr> = ["127.0.0.1", "::1", "169.254.1.1", "fe80::1"]
+            .iter()
+            .map(|ip| ip.parse().unwrap())
+            .collect();
+        assert_eq!(first(&lonely, IpAddr::is_ipv4), None);
+        assert_eq!(first(&lonely, IpAddr::is_ipv6), None);
+    }
+
+    #[test]
+    fn without_a_default_route_the_first_address_of_a_family_serves() {
+        let interfaces = [
+            "127.0.0.1",
+            "fe80::1",
+            "192.0.2.7",
+            "192.0.2.8",
+            "2001:db8::7",
+        ];
+        let interfaces: Vec<IpAddr> = interfaces.iter().map(|ip| ip.parse().unwrap()).collect();
+        assert_eq!(first(&interfaces, IpAddr::is_ipv4), Some(interfaces[2]));
+        assert_eq!(first(&interfaces, IpAddr::is_ipv6), Some(interfaces[4]));
+    }
+
+    #[test]
+    fn this_host_has_loopback_and_a_name_that_can_be_a_realm() {
+        let host = Machine::here();
+        assert_eq!(realm_flaw(&host.name), None);
+        assert!(host.cores > 0);
+        assert!((host.bind)(Ipv4Addr::LOCALHOST.into()).is_ok());
+        // 198.51.100.0/24 is for documentation: it is nobody's.
+        assert!((host.bind)(Ipv4Addr::new(198, 51, 100, 250).into()).is_err());
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_secret_file_is_read_without_its_line_end_and_told_from_a_public_one() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(b"a secret of many bytes\r\n").unwrap();
+        for (mode, public) in [(0o600, false), (0o640, false), (0o644, true)] {
+            fs::set_permissions(file.path(), fs::Permissions::from_mode(mode)).unwrap();
+            let read = read_secret(file.path()).unwrap();
+            assert_eq!(read.secret, Secret::new("a secret of many bytes"));
+            assert_eq!(read.is_public, public, "{mode:o}");
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! From text to values: is it TOML, are all keys known, has each the right type, form and range.
+//! All of it is told at once, and all of it follows from the rows.
+
+use std::ops::Range;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::Config;
+use super::form::Form;
+use super::remark::Remark;
+use super::rows::{self, Kind, ROWS, Row, Unwritten};
+use super::table::{Table, join};
+
+/// Puts the values of a file into `config`, and says what cannot be one of them. What a table
+/// lacks is told only where all keys and types are right: it may stand under a misspelt one.
+pub(super) fn read(tree: &DeTable<'_>, config: &mut Config) -> Result<Vec<Remark>, Vec<Remark>> {
+    let scalars = ROWS
+        .iter()
+        .filter(|row| !matches!(row.kind, Kind::Texts(_) | Kind::TextOrTexts(_)));
+    for row in scalars {
+        if let Unwritten::Is(default) = row.unwritten {
+            let read = row.kind.read(default, config);
+            debug_assert!(read.is_ok(), "{} = {default}: {read:?}", row.name());
+        }
+    }
+    let mut reader = Reader {
+        config,
+        is_right: true,
+        remarks: Vec::new(),
+        missing: Vec::new(),
+    };
+    reader.table(&Table::top(tree));
+    if !reader.is_right {
+        return Err(reader.remarks);
+    }
+    reader.remarks.extend(reader.missing);
+    Ok(reader.remarks)
+}
+
+/// The remark about a text that is not TOML.
+pub(super) fn syntax(error: &toml::de::Error, text: &str) -> Remark {
+    let mut at = error.span().unwrap_or_default();
+    // An error at the end of the file has no text of its own to underline.
+    at.start = at.start.min(text.trim_end().len());
+    at.end = at.end.min(text.len()).max(at.start);
+    Remark::fault(at, format!("this is not TOML: {}", error.message()))
+}
+
+struct Reader<'c> {
+    config: &'c mut Config,
+    /// Whether all keys are known and all values of the right type.
+    is_right: bool,
+    remarks: Vec<Remark>,
+    missing: Vec<Remark>,
+}
+
+impl Reader<'_> {
+    fn table(&mut self, table: &Table<'_>) {
+        for (key, value) in table.entries.into_iter().flatten() {
+            let name = key.get_ref().as_ref();
+            let inner = join(&table.path, name);
+            if let Some(row) = rows::find(&table.path, name) {
+                self.value(row, table, value);
+            } else if !ROWS.iter().any(|row| row.table == inner) {
+                self.unknown(
+                    &table.path,
+                    key.span(),
+                    name,
+                    value,
+                    &rows::known(&table.path),
+                );
+            } else if rows::header(&inner).starts_with("[[") {
+                self.entries(table, name, value);
+            } else if value.get_ref().is_table() {
+                self.table(&table.table(name));
+            } else {
+                self.mistyped(&rows::full_name(&table.path, name), false, value, "a table");
+            }
+        }
+    }
+
+    /// The tables of an array such as `[[listener]]`.
+    fn entries(&mut self, table: &Table<'_>, name: &str, value: &Spanned<DeValue<'_>>) {
+        let full = rows::full_name(&table.path, name);
+        let Some(array) = value.get_ref().as_array() else {
+            return self.mistyped(&full, false, value, "an array");
+        };
+        for entry in array.iter().filter(|entry| !entry.get_ref().is_table()) {
+            self.mistyped(&full, true, entry, "a table");
+        }
+        for entry in table.tables(name) {
+            self.table(&entry);
+            self.missing(&entry);
+        }
+    }
+
+    fn missing(&mut self, table: &Table<'_>) {
+        for row in ROWS.iter().filter(|row| row.table == table.path) {
+            let entry = table.value(row.key).map(Spanned::get_ref);
+            let is_empty =
+                entry.is_none_or(|entry| entry.as_array().is_some_and(|all| all.is_empty()));
+            if let Unwritten::Missing(example) = row.unwritten
+                && is_empty
+            {
+                let sentence = format!("this `{}` has no `{}`", row.header, row.key);
+                let fault = Remark::fault(table.at.clone(), sentence);
+                self.missing
+                    .push(fault.help(format!("add a line such as `{example}`")));
+            }
+        }
+    }
+
+    fn value(&mut self, row: &'static Row, table: &Table<'_>, value: &Spanned<DeValue<'_>>) {
+        let (key, full) = (row.key, rows::full_name(row.table, row.key));
+        match (&row.kind, value.get_ref()) {
+            (Kind::Number(..), DeValue::Integer(number)) => {
+                let number = i64::from_str_radix(number.as_str(), number.radix());
+                let number = number.map_or_else(|_| "more".to_owned(), |number| number.to_string());
+                self.read(row, table, &number, value.span());
+            }
+            (Kind::Flag(_), DeValue::Boolean(is)) => {
+                self.read(row, table, &is.to_string(), value.span())
+            }
+            (Kind::Texts(_) | Kind::TextOrTexts(_), DeValue::Array(entries)) => {
+                for entry in entries {
+                    match entry.get_ref().as_str() {
+                        Some(text) => self.read(row, table, text, entry.span()),
+                        None => self.mistyped(&full, true, entry, "a string"),
+                    }
+                }
+            }
+            (Kind::Users, DeValue::Table(_)) => {
+                let users = table.table(key);
+                for (name, entry) in users.entries.into_iter().flatten() {
+                    self.user(&users, name.get_ref(), entry);
+                }
+            }
+            (Kind::When, DeValue::Table(_)) => {
+                let when = table.table(key);
+                self.table(&when);
+                self.missing(&when);
+            }
+            (kind, DeValue::String(text)) if kind.takes_text() => {
+                self.read(row, table, text, value.span());
+            }
+            (kind, _) => self.mistyped(&full, false, value, kind.expected()),
+        }
+    }
+
+    fn read(&mut self, row: &Row, table: &Table<'_>, text: &str, at: Range<usize>) {
+        let Err((words, help)) = row.kind.read(text, self.config) else {
+            return;
+        };
+        let is_word = matches!(row.kind, Kind::Word(_) | Kind::When);
+        let names_table = matches!(row.kind, Kind::Text(Form::Realm | Form::Name(_)));
+        let key = if is_word || names_table {
+            format!("`{}`", row.name())
+        } else {
+            table.name(row.key)
+        };
+        let fault = Remark {
+            help,
+            ..Remark::fault(at, format!("{key} {words}"))
+        };
+        self.is_right &= !is_word;
+        self.remarks.push(fault);
+    }
+
+    /// `"password"` or `{ key = "32 hexadecimal digits" }`.
+    fn user(&mut self, users: &Table<'_>, name: &str, entry: &Spanned<DeValue<'_>>) {
+        let full = rows::full_name(&users.path, name);
+        let Some(inner) = entry.get_ref().as_table() else {
+            if !entry.get_ref().is_str() {
+                self.mistyped(
+                    &full,
+                    false,
+                    entry,
+                    "a password in quotes or { key = \"…\" }",
+                );
+            }
+            return;
+        };
+        let path = join(&users.path, name);
+        for (key, value) in inner {
+            if key.get_ref() != "key" {
+                self.unknown(&path, key.span(), key.get_ref(), value, &["key"]);
+            } else if !value.get_ref().is_str() {
+                self.mistyped(&rows::full_name(&path, "key"), false, value, "a string");
+            }
+        }
+        if inner.get("key").is_none() {
+            let sentence = format!("{} has a user without a password or a key", users.heading());
+            let fault = Remark::fault(entry.span(), sentence);
+            self.missing
+                .push(fault.help("write a password in quotes, or { key = \"…\" }"));
+        }
+    }
+
+    /// A key or table that nobody reads. Silence here is how settings from old guides go dead.
+    fn unknown(
+        &mut self,
+        table: &str,
+        at: Range<usize>,
+        name: &str,
+        value: &Spanned<DeValue<'_>>,
+        known: &[&str],
+    ) {
+        let kind = if value.get_ref().is_table() {
+            "table"
+        } else {
+            "key"
+        };
+        let place = if table.is_empty() {
+            String::new()
+        } else {
+            format!(" {}", rows::place(table))
+        };
+        let fault = Remark::fault(at, format!("unknown {kind} `{name}`{place}"));
+        self.is_right = false;
+        self.remarks
+            .push(fault.help(rows::hint(table, name, known)));
+    }
+
+    /// A value, or an entry of an array, of another TOML type.
+    fn mistyped(
+        &mut self,
+        key: &str,
+        is_entry: bool,
+        value: &Spanned<DeValue<'_>>,
+        expected: &str,
+    ) {
+        let found = match value.get_ref() {
+            DeValue::String(_) => "a string",
+            DeValue::Integer(_) => "a whole number",
+            DeValue::Float(_) => "a fraction",
+            DeValue::Boolean(_) => "a boolean",
+            DeValue::Datetime(_) => "a date",
+            DeValue::Array(_) => "an array",
+            DeValue::Table(_) => "a table",
+        };
+        let of = if is_entry { "an entry of " } else { "" };
+        let fault = Remark::fault(
+            value.span(),
+            format!("{of}`{key}` is {found}, expected {expected}"),
+        );
+        let help = type_help(key, found, expected);
+        self.is_right = false;
+        self.remarks.push(Remark { help, ..fault });
+    }
+}
+
+fn type_help(key: &str, found: &str, expected: &str) -> Option<String> {
+    let path = key.replace(['[', ']'], "").replace(' ', ".");
+    let help = match (found, expected, key) {
+        ("an array", "a string", "realm") | ("a string", "an array", "[auth] realm") => {
+            "the default realm is `realm` at the top of the file, others are [[auth.realm]]"
+        }
+        ("a string", "an array", "[oauth] key") => {
+            "a key has a table of its own, [[oauth.key]], with an `id`"
+        }
+        (_, "an array", _) if rows::header(&path).starts_with("[[") => {
+            return Some(format!(
+                "write {} in double brackets, once per entry",
+                rows::header(&path)
+            ));
+        }
+        ("a string", "an array", _) => "put it in brackets: [\"…\"]",
+        ("a string", "a whole number", _) => "remove the quotes",
+        ("a string", "true or false", _) => "write true or false, without quotes",
+        (_, "a string", _) => "put it in quotes",
+        _ => return None,
+    };
+    Some(help.to_owned())
+}
+
+impl Kind {
+    /// The TOML type, in words with an article.
+    fn expected(&self) -> &'static str {
+        match self {
+            Self::Number(..) => "a whole number",
+            Self::Flag(_) => "true or false",
+            Self::Texts(_) => "an array",
+            Self::TextOrTexts(_) => "a string or an array",
+            Self::Users => "a table",
+            Self::When => "\"always\", \"draining\" or { allocations = … }",
+            Self::Text(_) | Self::Duration(..) | Self::Rate(_) | Self::Word(_) | Self::Ports(_) => {
+                "a string"
+            }
+        }
+    }
+
+    fn takes_text(&self) -> bool {
+        matches!(self, Self::TextOrTexts(_) | Self::When) || self.expected() == "a string"
+    }
+}

@@ -1,0 +1,141 @@
+//! Remarks about a configuration file, and how they are shown: the sentence, the file, line and
+//! column, the offending text underlined, and what to write instead.
+
+use std::fmt;
+use std::ops::Range;
+
+use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+
+use super::mask::mask;
+
+/// One remark about a configuration file. Its sentence stands where the mistake is found: nothing
+/// is done with it but to show it.
+#[derive(Debug)]
+pub(super) struct Remark {
+    /// Faults refuse the file; cautions are about what works and may not be meant.
+    pub(super) is_fault: bool,
+    /// The offending text, in bytes from the start of the file.
+    pub(super) at: Range<usize>,
+    pub(super) sentence: String,
+    pub(super) help: Option<String>,
+    /// Another place that explains this one, and what it says.
+    pub(super) see: Option<(Range<usize>, &'static str)>,
+}
+
+impl Remark {
+    /// The server cannot run with the text at `at`.
+    pub(super) fn fault(at: Range<usize>, sentence: impl Into<String>) -> Self {
+        Self {
+            is_fault: true,
+            at,
+            sentence: sentence.into(),
+            help: None,
+            see: None,
+        }
+    }
+
+    /// It can, but the operator may not have meant it.
+    pub(super) fn caution(at: Range<usize>, sentence: impl Into<String>) -> Self {
+        Self {
+            is_fault: false,
+            ..Self::fault(at, sentence)
+        }
+    }
+
+    /// What to write instead.
+    pub(super) fn help(self, help: impl Into<String>) -> Self {
+        Self {
+            help: Some(help.into()),
+            ..self
+        }
+    }
+
+    /// The place that explains this one, if there is one.
+    pub(super) fn see(self, at: impl Into<Option<Range<usize>>>, words: &'static str) -> Self {
+        Self {
+            see: at.into().map(|at| (at, words)),
+            ..self
+        }
+    }
+}
+
+/// Everything there is to say about one configuration file.
+///
+/// `Display` is plain, the alternate form (`{:#}`) has colours. Secrets in the
+/// file are hidden in both: remarks end up in journals and bug reports.
+#[derive(Default)]
+pub(crate) struct Remarks {
+    path: String,
+    text: String,
+    remarks: Vec<Remark>,
+}
+
+impl Remarks {
+    /// `hidden` names the parts of the text that must not be shown.
+    pub(super) fn new(
+        path: String,
+        text: &str,
+        hidden: &[Range<usize>],
+        mut remarks: Vec<Remark>,
+    ) -> Self {
+        remarks.sort_by_key(|remark| remark.at.start);
+        Self {
+            path,
+            text: mask(text, hidden),
+            remarks,
+        }
+    }
+
+    /// Whether there is nothing to say.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.remarks.is_empty()
+    }
+
+    fn render(&self, remark: &Remark, renderer: &Renderer) -> String {
+        let level = if remark.is_fault {
+            Level::ERROR
+        } else {
+            Level::WARNING
+        };
+        let offending = AnnotationKind::Primary.span(remark.at.clone());
+        let mut snippet = Snippet::source(&self.text)
+            .path(&self.path)
+            .annotation(offending);
+        if let Some((at, words)) = &remark.see {
+            snippet = snippet.annotation(AnnotationKind::Context.span(at.clone()).label(*words));
+        }
+        let mut group = Group::with_title(level.primary_title(&remark.sentence)).element(snippet);
+        if let Some(help) = &remark.help {
+            group = group.element(Level::HELP.message(help));
+        }
+        renderer.render(&[group])
+    }
+}
+
+impl fmt::Display for Remarks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let renderer = if f.alternate() {
+            Renderer::styled()
+        } else {
+            Renderer::plain()
+        };
+        for (index, remark) in self.remarks.iter().enumerate() {
+            if index > 0 {
+                writeln!(f)?;
+            }
+            writeln!(f, "{}", self.render(remark, &renderer))?;
+        }
+        Ok(())
+    }
+}
+
+/// Names what was said, without the file's text.
+impl fmt::Debug for Remarks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { path, remarks, .. } = self;
+        f.debug_struct("Remarks")
+            .field("path", path)
+            .field("remarks", remarks)
+            .finish_non_exhaustive()
+    }
+}

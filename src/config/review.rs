@@ -1,0 +1,103 @@
+//! From values to a [`Config`]: what relates them to each other and to this host.
+//!
+//! The review does not stop at a fault, so that one reading tells all; what depends on a value of which
+//! a fault was told is not reviewed.
+
+mod auth;
+mod credentials;
+mod idle_redirects;
+mod limits;
+mod nat_discovery;
+mod net;
+mod oauth;
+mod peers;
+mod redirects;
+mod reuse;
+
+use std::ops::Range;
+use std::path::Path;
+
+use super::machine::Machine;
+use super::remark::Remark;
+use super::table::Table;
+use super::{Config, Listener};
+use reuse::Known;
+
+/// Reviews a file at `path` by the facts of `host`, after the reader, which has put its values into
+/// `config` and found `remarks`.
+pub(super) fn review(
+    file: &Table<'_>,
+    config: Config,
+    remarks: Vec<Remark>,
+    path: &Path,
+    host: &Machine,
+) -> (Config, Vec<Remark>) {
+    let mut review = Review {
+        host,
+        directory: path.parent().unwrap_or(Path::new("")),
+        config,
+        remarks,
+        listeners: None,
+        capacity: None,
+        realms: Vec::new(),
+        secrets: Vec::new(),
+        nonce_secret: None,
+    };
+    review.realm(file);
+    review.listeners(file);
+    review.relay(&file.table("relay"));
+    if review.listeners.is_some() && review.capacity.is_some() {
+        review.nat_discovery(&file.table("nat-discovery"));
+    }
+    review.auth(&file.table("auth"));
+    review.oauth(&file.table("oauth"));
+    review.nonce_secret_apart();
+    review.allocation(&file.table("allocation"));
+    review.redirects(file);
+    review.unauthenticated(&file.table("unauthenticated"));
+    review.tcp(&file.table("tcp"));
+    review.peers(&file.table("peers"));
+    (review.config, review.remarks)
+}
+
+/// The configuration and the remarks so far, and what they are found against.
+struct Review<'h> {
+    host: &'h Machine,
+    /// Where relative paths start.
+    directory: &'h Path,
+    config: Config,
+    remarks: Vec<Remark>,
+    /// The listeners without those of `[nat-discovery]`; `None` if any is not usable.
+    listeners: Option<Vec<Listener>>,
+    /// How many allocations the ports can hold; `None` if `[relay]` is not usable.
+    capacity: Option<u32>,
+    /// The names of all realms as written, the default one first.
+    realms: Vec<String>,
+    /// Secrets that clients, users and other servers prove to know.
+    secrets: Vec<Known>,
+    /// The secret that servers share which send clients to each other.
+    nonce_secret: Option<Known>,
+}
+
+impl Review<'_> {
+    fn say(&mut self, remark: Remark) {
+        self.remarks.push(remark);
+    }
+
+    /// Whether a fault was told of the value at a place.
+    fn is_told(&self, at: &Range<usize>) -> bool {
+        let mut faults = self.remarks.iter().filter(|remark| remark.is_fault);
+        faults.any(|fault| at.contains(&fault.at.start))
+    }
+
+    /// Whether no fault was told of a table and these keys of it.
+    fn is_good(&self, table: &Table<'_>, keys: &[&str]) -> bool {
+        let mut places = keys.iter().filter_map(|key| table.at(key));
+        !self.is_told(&table.at) && !places.any(|at| self.is_told(&at))
+    }
+
+    /// Whether there is nothing yet that refuses the file.
+    fn is_faultless(&self) -> bool {
+        !self.remarks.iter().any(|remark| remark.is_fault)
+    }
+}

@@ -1,0 +1,239 @@
+//! Secrets and users, of `[auth]` and of `[[auth.realm]]` alike: what clients have to know.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use relay::keys::{Keys, NotOpaque};
+use toml::Spanned;
+use toml::de::DeValue;
+
+use super::Review;
+use super::net::twice;
+use super::reuse::Known;
+use crate::config::form::{FILL_IN, TEMPLATE, is_blank, is_template};
+use crate::config::remark::Remark;
+use crate::config::table::{Table, Text, text};
+use crate::config::{NoSecret, PrecomputedKey, Secret, UserKey};
+
+impl Review<'_> {
+    /// The secrets and the users of a realm.
+    pub(super) fn credentials(
+        &mut self,
+        table: &Table<'_>,
+        realm: &str,
+    ) -> (Vec<Secret>, BTreeMap<String, UserKey>) {
+        (
+            self.secrets(table),
+            self.users(&table.table("users"), realm),
+        )
+    }
+
+    /// The secrets in the file, then those in files of their own.
+    fn secrets(&mut self, table: &Table<'_>) -> Vec<Secret> {
+        let mut secrets: Vec<(Secret, Range<usize>)> = Vec::new();
+        for name in ["secrets", "secret-files"] {
+            let key = table.name(name);
+            for written in table.texts(name) {
+                let at = written.span();
+                let secret = match name {
+                    "secrets" => Some(Secret::new(*written.get_ref())),
+                    _ => self.secret_file(&key, &written),
+                };
+                let Some(secret) = secret.filter(|secret| self.is_strong(&key, secret, &at)) else {
+                    continue;
+                };
+                self.know(&key, &secret, &at);
+                match secrets.iter().find(|(other, _)| *other == secret) {
+                    Some((_, first)) => self.say(twice(&key, at, first.clone())),
+                    None => secrets.push((secret, at)),
+                }
+            }
+        }
+        secrets.into_iter().map(|(secret, _)| secret).collect()
+    }
+
+    /// Remembers a secret, to compare it with that of nonces.
+    pub(super) fn know(&mut self, key: &str, secret: &Secret, at: &Range<usize>) {
+        let (key, secret, at) = (key.to_owned(), secret.clone(), at.clone());
+        self.secrets.push(Known { key, secret, at });
+    }
+
+    pub(super) fn secret_file(&mut self, key: &str, written: &Text<'_>) -> Option<Secret> {
+        let path = self.directory.join(written.get_ref());
+        let (at, name) = (written.span(), path.display());
+        match (self.host.read_secret)(&path) {
+            Ok(file) => {
+                if file.is_public {
+                    let sentence =
+                        format!("{key} names {name}, which every user of this host may read");
+                    self.say(Remark::caution(at, sentence).help(format!("chmod 600 {name}")));
+                }
+                Some(file.secret)
+            }
+            Err(source) => {
+                let help = match source {
+                    NoSecret::Unreadable(_) => SECRET_FILE,
+                    NoSecret::Empty => MAKE_SECRET,
+                    NoSecret::Binary => "base64 is wanted: make one with `openssl rand -base64 32`",
+                    NoSecret::Lines => {
+                        "one file holds one secret: `openssl rand -base64 32` makes one line"
+                    }
+                    NoSecret::Quoted => "write the secret without quotation marks",
+                };
+                self.say(Remark::fault(at, format!("{key} names {name}, {source}")).help(help));
+                None
+            }
+        }
+    }
+
+    /// A shared secret opens the relay to whoever guesses it, offline and without end:
+    /// each credential seen on the wire proves a guess right or wrong.
+    pub(super) fn is_strong(&mut self, key: &str, secret: &Secret, at: &Range<usize>) -> bool {
+        let length = secret.expose().len();
+        let (flaw, help) = if secret.expose().trim().is_empty() {
+            ("has a secret that is empty".to_owned(), MAKE_SECRET)
+        } else if let Some(flaw) = unfilled(secret.expose()) {
+            flaw
+        } else if length < 16 {
+            let flaw = format!(
+                "is a secret of {length} bytes, too short to resist guessing: 16 are the least"
+            );
+            (flaw, MAKE_SECRET)
+        } else {
+            return true;
+        };
+        self.say(Remark::fault(at.clone(), format!("{key} {flaw}")).help(help));
+        false
+    }
+
+    fn users(&mut self, table: &Table<'_>, realm: &str) -> BTreeMap<String, UserKey> {
+        let key = table.heading();
+        let mut seen: BTreeMap<String, Range<usize>> = BTreeMap::new();
+        let mut users = BTreeMap::new();
+        for (written, entry) in table.users() {
+            let (name, at) = (*written.get_ref(), written.span());
+            // With and without the realm a name is one user, and so it is in all its spellings. One
+            // that cannot be prepared is refused below.
+            let prepared = relay::keys::prepared(name).unwrap_or(Cow::Borrowed(name));
+            let own = Keys::new(realm).own_name(&prepared).to_owned();
+            let ends_in = |other: &&String| Keys::new(other.as_str()).own_name(name) != name;
+            let foreign = self
+                .realms
+                .iter()
+                .filter(|other| *other != realm)
+                .find(ends_in);
+            if let Some(first) = seen.get(&own) {
+                let sentence = format!(
+                    "{key} has one user twice, with the realm in the name and without, or in two \
+                     spellings that RFC 8265 makes one"
+                );
+                self.say(Remark::fault(at.clone(), sentence).see(first.clone(), "first here"));
+            } else if let Some(realm) = foreign {
+                let sentence = format!(
+                    "{key} has a user whose name ends in the realm `{realm}`, where such clients are \
+                     looked for"
+                );
+                let help = format!("move the user to the table of `{realm}`");
+                self.say(Remark::fault(at.clone(), sentence).help(help));
+            } else if let Some(credential) = self.user(&key, &written, entry) {
+                users.insert(name.to_owned(), credential);
+            }
+            seen.insert(own, at);
+        }
+        users
+    }
+
+    fn user(
+        &mut self,
+        key: &str,
+        name: &Text<'_>,
+        entry: &Spanned<DeValue<'_>>,
+    ) -> Option<UserKey> {
+        // RFC 8489 §14.3: fewer than 509 bytes.
+        if name.get_ref().len() > 508 {
+            let sentence = format!("{key} has a user name of more than 508 bytes");
+            self.say(Remark::fault(name.span(), sentence));
+            return None;
+        }
+        // Whether a client could send these: the relay core is asked, as it will be at the start.
+        let password = entry.get_ref().as_str();
+        let trial = password.unwrap_or("a password stands elsewhere");
+        if let Err(source) = Keys::new("").add_user(name.get_ref(), trial) {
+            let at = match source {
+                NotOpaque::Name => name.span(),
+                NotOpaque::Password => entry.span(),
+            };
+            self.say(Remark::fault(at, format!("{key}: {source}")));
+            return None;
+        }
+        if let Some(password) = password {
+            return self.password(key, name.get_ref(), password, entry.span());
+        }
+        let digits = entry.get_ref().get("key").and_then(text)?;
+        let parsed = PrecomputedKey::from_hex(digits.get_ref());
+        if parsed.is_none() {
+            let sentence = "`key` is not a key: that is 32 hexadecimal digits";
+            let help = "make one with `printf 'USER:REALM:PASSWORD' | md5sum`";
+            self.say(Remark::fault(digits.span(), sentence).help(help));
+        }
+        self.know(key, &Secret::new(*digits.get_ref()), &digits.span());
+        parsed.map(UserKey::Precomputed)
+    }
+
+    fn password(
+        &mut self,
+        key: &str,
+        name: &str,
+        password: &str,
+        at: Range<usize>,
+    ) -> Option<UserKey> {
+        if let Some((flaw, help)) = unfilled(password) {
+            self.say(Remark::fault(at, format!("{key} {flaw}")).help(help));
+            return None;
+        }
+        if password.len() < 8 || password == name {
+            let sentence = format!("{key} has a password that is easy to guess");
+            let help = "make one with `openssl rand -base64 12`";
+            self.say(Remark::caution(at.clone(), sentence).help(help));
+        }
+        let password = Secret::new(password);
+        self.know(key, &password, &at);
+        Some(UserKey::Password(password))
+    }
+}
+
+/// Why nobody has chosen this secret, if nobody has, and what to do.
+fn unfilled(text: &str) -> Option<(String, &'static str)> {
+    if is_template(text) {
+        return Some((TEMPLATE.to_owned(), FILL_IN));
+    }
+    let words = "is still the placeholder of a guide, which everybody knows";
+    (is_placeholder(text) || is_blank(text)).then(|| (words.to_owned(), MAKE_SECRET))
+}
+
+/// Whether the text is what guides and sample files print.
+fn is_placeholder(text: &str) -> bool {
+    let letters = text.chars().filter(|letter| letter.is_alphanumeric());
+    let plain: String = letters.flat_map(char::to_lowercase).collect();
+    plain.is_empty()
+        || SAMPLES.split(' ').any(|sample| sample == plain)
+        || PROMPTS.split(' ').any(|prompt| plain.contains(prompt))
+}
+
+/// Secrets of samples, without case and punctuation. `north` and `logen` are coturn's.
+const SAMPLES: &str = "\
+    secret mysecret sharedsecret supersecret turnsecret authsecret \
+    staticauthsecret password passwd pass password1 mypassword turnpassword test testpassword example \
+    turn turnserver coturn admin guest user hero north logen youhavetochoosepasswords \
+    qwerty 123456 12345678 0123456789abcdef xxx xxxx";
+
+/// Words that ask for another word in their place.
+const PROMPTS: &str = "\
+    changeme changethis replaceme replacethis yoursecret yourpassword yourstrong \
+    placeholder insertsecret todo";
+
+const MAKE_SECRET: &str = "make one with `openssl rand -base64 32`";
+const SECRET_FILE: &str = "a relative path starts at the directory of the configuration file; the \
+                           file holds one secret, and the user that runs the server must be able \
+                           to read it";

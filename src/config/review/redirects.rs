@@ -1,0 +1,165 @@
+//! `[[redirect]]`: who is sent to another server.
+
+use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
+
+use relay::{Redirect, Target, When};
+use toml::Spanned;
+
+use super::Review;
+use super::net::twice;
+use crate::config::form::target;
+use crate::config::remark::Remark;
+use crate::config::table::{Table, Text};
+
+impl Review<'_> {
+    pub(super) fn redirects(&mut self, file: &Table<'_>) {
+        let tables = file.tables("redirect");
+        let shares_nonces = file.table("auth").at("nonce-secret-file").is_some();
+        for table in &tables {
+            let to = self.targets(table);
+            let when = table.table("when");
+            self.fits_ports(&when, "allocations");
+            let when = match table.text("when").map(Spanned::into_inner) {
+                Some("always") => When::Always,
+                Some(_) => When::Draining,
+                None => When::Allocations(when.number("allocations").unwrap_or_default()),
+            };
+            let realm = table.text("realm");
+            if let Some(realm) = &realm {
+                self.known_realm(realm, shares_nonces);
+            }
+            let realm = realm.map(|realm| realm.into_inner().into());
+            self.config.redirects.push(Redirect { to, when, realm });
+        }
+        if self.is_faultless() {
+            self.waiting_redirects(&tables);
+            self.passed_redirects(&tables);
+        }
+    }
+
+    fn targets(&mut self, table: &Table<'_>) -> Vec<Target> {
+        let mut targets: Vec<(Target, Range<usize>)> = Vec::new();
+        for written in table.texts("to") {
+            let at = written.span();
+            let Some(target) = target(written.get_ref()).filter(|_| !self.is_told(&at)) else {
+                continue;
+            };
+            if self.is_own(target) {
+                let sentence =
+                    format!("`[[redirect]] to` names {target}, where this server listens itself");
+                let help = "name another server, as its clients reach it";
+                self.say(Remark::fault(at, sentence).help(help));
+                continue;
+            }
+            if let Some((_, first)) = targets.iter().find(|(other, _)| overlap(*other, target)) {
+                self.say(twice("`[[redirect]] to`", at, first.clone()));
+                continue;
+            }
+            self.caution_target(target.address, &at);
+            targets.push((target, at));
+        }
+        targets.into_iter().map(|(target, _)| target).collect()
+    }
+
+    fn caution_target(&mut self, target: SocketAddr, at: &Range<usize>) {
+        let (address, port) = (target.ip(), target.port());
+        if let Some(reason) = nowhere(address) {
+            let sentence = format!(
+                "`[[redirect]] to` names {address}, which leads clients to no other server"
+            );
+            self.say(Remark::caution(at.clone(), sentence).help(reason));
+        }
+        if is_blocked(port) {
+            let help = match port {
+                ..1024 => "its users would get no relay: below 1024 it goes to 80 and 443 only",
+                1024.. => {
+                    "its users would get no relay: the port belongs to another protocol; take 3478, \
+                     443 or 80"
+                }
+            };
+            let sentence =
+                format!("`[[redirect]] to` has port {port}, which Chromium sends nothing to");
+            self.say(Remark::caution(at.clone(), sentence).help(help));
+        }
+    }
+
+    /// Whether clients that send to this address come here.
+    fn is_own(&self, target: Target) -> bool {
+        let address = target.address;
+        let relays = self
+            .capacity
+            .map_or(&[][..], |_| &self.config.relay.addresses);
+        // Behind 1:1 NAT clients know the external address of what is bound to the local one.
+        let faces = relays.iter().filter(|pair| pair.external == address.ip());
+        let locals = faces.map(|pair| pair.local);
+        let mut locals = locals.chain([address.ip()]);
+        let is_here = |ip: IpAddr| ip.is_loopback() || self.host.addresses.contains(&ip);
+        let listeners = self.listeners.as_deref().unwrap_or_default();
+        locals.any(|local| {
+            let local = SocketAddr::new(local, address.port());
+            listeners.iter().any(|listener| {
+                let bound = listener.listen.ip();
+                let is_heard = target.speaks(listener.transport);
+                is_heard && listener.covers(local) && (bound == local.ip() || is_here(local.ip()))
+            })
+        })
+    }
+
+    fn known_realm(&mut self, written: &Text<'_>, shares_nonces: bool) {
+        if !self.realms.iter().any(|realm| realm == written.get_ref()) {
+            let known: Vec<_> = self
+                .realms
+                .iter()
+                .map(|realm| format!("`{realm}`"))
+                .collect();
+            let sentence = "`[[redirect]] realm` is none of this server's";
+            let help = format!("there is {}", known.join(", "));
+            self.say(Remark::fault(written.span(), sentence).help(help));
+        } else if !shares_nonces {
+            let sentence = "`[[redirect]] realm` needs `[auth] nonce-secret-file`: of which realm a \
+                            client is shows when it has signed, and from then on Chromium signs to \
+                            the next server with a nonce of this one";
+            self.say(Remark::fault(written.span(), sentence).help(
+                "give all servers the same secret, such as nonce-secret-file = \"nonce.secret\" in \
+                 [auth]; or remove `realm`, and everyone is sent on at the first request",
+            ));
+        }
+    }
+}
+
+/// Whether some clients may be sent to both, which are one place then.
+fn overlap(one: Target, other: Target) -> bool {
+    let same = one.transport.is_none_or(|own| other.speaks(own));
+    one.address == other.address && same
+}
+
+/// Why an address of one host leads few clients to another server, if any.
+const fn nowhere(ip: IpAddr) -> Option<&'static str> {
+    let (is_loopback, is_link_local) = match ip {
+        IpAddr::V4(ip) if ip.octets()[0] == 0 => {
+            return Some("it stands for no host that could be sent to");
+        }
+        IpAddr::V4(ip) => (ip.is_loopback(), ip.is_link_local()),
+        IpAddr::V6(ip) => (ip.is_loopback(), ip.is_unicast_link_local()),
+    };
+    if is_loopback {
+        Some("Chromium and Firefox refuse it, and to any other client it is the client's own host")
+    } else if is_link_local {
+        Some("Firefox refuses it, and other clients reach it on one link only")
+    } else {
+        None
+    }
+}
+
+/// Whether Chromium refuses to send TURN to a port.
+const fn is_blocked(port: u16) -> bool {
+    match port {
+        80 | 443 => false,
+        ..1024 => true,
+        // Kept for other protocols, by Firefox too.
+        1719 | 1720 | 1723 | 2049 | 3659 | 4045 | 5060 | 5061 | 6000 | 6566 => true,
+        6665..=6669 | 6697 | 10080 => true,
+        1024.. => false,
+    }
+}
