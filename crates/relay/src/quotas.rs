@@ -67,10 +67,10 @@ impl Quotas {
         self.total.store(self.total() + 1, Ordering::Relaxed);
     }
 
-    /// Admits no more from now on.
-    pub(crate) fn drain(&self) {
+    /// Admits no more from now on, or admits again.
+    pub(crate) fn set_draining(&self, draining: bool) {
         let _no_admission = self.realms();
-        self.draining.store(true, Ordering::Relaxed);
+        self.draining.store(draining, Ordering::Relaxed);
     }
 
     /// Whether the last allocation ended, and no more are admitted.

@@ -10,7 +10,7 @@
 mod names;
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 
@@ -32,6 +32,8 @@ pub struct Realms {
     default: RealmId,
     /// Whom a USERHASH stands for, once [`Realms::prepare`] was called.
     names: OnceLock<Names>,
+    /// Those that earlier rules had. Only allocations know them still.
+    gone: BTreeSet<RealmId>,
 }
 
 /// A realm beside the default one.
@@ -89,6 +91,7 @@ impl From<Keys> for Realms {
             by_listener: BTreeMap::new(),
             default: RealmId(0),
             names: OnceLock::new(),
+            gone: BTreeSet::new(),
         };
         realms.add(keys.into());
         realms
@@ -120,14 +123,18 @@ impl Realms {
     }
 
     /// Gives every realm the id that it has in earlier rules. One that is gone keeps its place
-    /// without users: what its users opened is still theirs, and nobody else gets its id.
+    /// without users: what its users opened is still theirs, and nobody else gets its id. Its name
+    /// is free: `alice@example.net` may be a name of another realm from now on.
     pub(crate) fn keep_ids_of(&mut self, earlier: &Self) {
         let default = Arc::clone(self.name(self.default));
         let mut new: Vec<Realm> = std::mem::take(&mut self.all);
-        for realm in &earlier.all {
+        for (id, realm) in (0..).map(RealmId).zip(&earlier.all) {
             let name = realm.keys.realm();
             let kept = new.iter().position(|it| it.keys.realm() == name);
             let kept = kept.map(|at| new.remove(at));
+            if kept.is_none() {
+                self.gone.insert(id);
+            }
             self.all
                 .push(kept.unwrap_or_else(|| Realm::from(Keys::new(Arc::clone(name)))));
         }
@@ -136,11 +143,19 @@ impl Realms {
         self.default = self.named(&default).unwrap_or(self.default);
     }
 
-    /// Adds a realm without users, unless there is one of this name.
+    /// Adds a realm that is gone, unless there is one of this name.
     pub(crate) fn keep(&mut self, name: &Arc<str>) {
-        if self.named(name).is_none() {
+        if self.named_or_gone(name).is_none() {
+            self.gone.insert(RealmId(self.all.len() as u32));
             self.add(Realm::from(Keys::new(Arc::clone(name))));
         }
+    }
+
+    /// The realm of this name, also if it is gone.
+    pub(crate) fn named_or_gone(&self, name: &str) -> Option<RealmId> {
+        let all = (0..).map(RealmId).zip(&self.all);
+        let mut named = all.filter(|(_, realm)| **realm.keys.realm() == *name);
+        named.next().map(|(id, _)| id)
     }
 
     /// The names, in the order of their ids.
@@ -154,6 +169,9 @@ impl Realms {
         self.names = OnceLock::new();
         (self.by_name, self.by_listener) = Default::default();
         for (id, realm) in (0..).map(RealmId).zip(&self.all) {
+            if self.gone.contains(&id) {
+                continue;
+            }
             self.by_name.insert(Arc::clone(realm.keys.realm()), id);
             for listener in &realm.listeners {
                 self.by_listener.insert(*listener, id);
@@ -206,16 +224,29 @@ impl Realms {
         self.by_name.get(name).copied()
     }
 
-    /// The realm that a user name ends in: `example.org` of `alice@example.org`.
-    pub(crate) fn of_user(&self, user: &str) -> Option<RealmId> {
+    /// The realm of this name, for a client whose allocation is of the realm `own`: that one may be
+    /// gone since.
+    pub(crate) fn named_or_own(&self, name: &str, own: Option<RealmId>) -> Option<RealmId> {
+        let own = own.filter(|own| self.gone.contains(own) && **self.name(*own) == *name);
+        own.or_else(|| self.named(name))
+    }
+
+    /// The realm that a user name ends in: `example.org` of `alice@example.org`. `own` is as in
+    /// [`Realms::named_or_own`].
+    pub(crate) fn of_user(&self, user: &str, own: Option<RealmId>) -> Option<RealmId> {
         let (user, realm) = user.rsplit_once('@')?;
-        self.named(realm).filter(|_| !user.is_empty())
+        self.named_or_own(realm, own).filter(|_| !user.is_empty())
     }
 
     /// The user that a request names: of the realm that the name ends in, or else of the realm that
     /// the request is signed with.
-    pub(crate) fn signer<'a>(&self, username: Cow<'a, str>, signed_with: RealmId) -> Signer<'a> {
-        let realm = self.of_user(&username).unwrap_or(signed_with);
+    pub(crate) fn signer<'a>(
+        &self,
+        username: Cow<'a, str>,
+        signed_with: RealmId,
+        own: Option<RealmId>,
+    ) -> Signer<'a> {
+        let realm = self.of_user(&username, own).unwrap_or(signed_with);
         let length = self.keys(realm).own_name(&username).len();
         Signer {
             realm,
@@ -307,6 +338,21 @@ mod tests {
     }
 
     #[test]
+    fn a_realm_of_a_snapshot_that_is_gone_keeps_a_place_and_its_name_is_free() {
+        let mut realms = Realms::from(Keys::new("example.org"));
+        let gone = Arc::from("example.net");
+        for _ in 0..2 {
+            realms.keep(&gone);
+        }
+        assert_eq!(realms.all.len(), 2);
+        assert_eq!(realms.named(&gone), None);
+        assert_eq!(realms.named_or_gone(&gone), Some(RealmId(1)));
+        let full_name = "dave@example.net";
+        let signer = realms.signer(full_name.into(), RealmId(0), None);
+        assert_eq!(signer.user(), full_name);
+    }
+
+    #[test]
     fn a_listener_has_its_realm_or_the_default_one() {
         let realms = realms();
         for (server, realm) in [
@@ -333,7 +379,7 @@ mod tests {
             ("@example.org", "@example.org", "example.net"),
         ] {
             for username in [Cow::Borrowed(username), Cow::Owned(username.to_owned())] {
-                let signer = realms.signer(username, signed_with);
+                let signer = realms.signer(username, signed_with, None);
                 assert_eq!(signer.user(), user);
                 assert_eq!(&**realms.name(signer.realm), realm);
                 assert_eq!(signer.into_user(), user);

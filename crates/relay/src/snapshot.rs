@@ -169,7 +169,7 @@ impl<'a> Opened<'a> {
         if self.part != part {
             return Err(Unreadable::Part);
         }
-        let ids = self.realms.iter().map(|name| realms.named(name));
+        let ids = self.realms.iter().map(|name| realms.named_or_gone(name));
         let ids: Option<Vec<_>> = ids.collect();
         self.from.realms = ids.ok_or(Unreadable::Realm)?;
         Ok(self.from)

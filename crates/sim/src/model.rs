@@ -19,7 +19,7 @@ mod requests;
 mod sockets;
 mod terms;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -37,8 +37,6 @@ pub(crate) use terms::{Sha256, Terms};
 #[derive(Debug)]
 pub(crate) struct Model {
     terms: Terms,
-    /// The realms that there were under earlier terms: what their users have is still theirs.
-    earlier_realms: BTreeSet<String>,
     /// Whether other terms held before.
     has_changed: bool,
     now: Duration,
@@ -117,7 +115,6 @@ impl Model {
     pub(crate) const fn new(terms: Terms, now: Duration) -> Self {
         Self {
             terms,
-            earlier_realms: BTreeSet::new(),
             has_changed: false,
             now,
             nonces: BTreeMap::new(),
@@ -135,7 +132,6 @@ impl Model {
 
     /// Other terms hold from now on. What was granted lives on, but for peers that are denied now.
     pub(crate) fn adopt(&mut self, terms: Terms) {
-        self.earlier_realms.insert(self.terms.realm.clone());
         self.has_changed = true;
         self.terms = terms;
         for allocation in self.allocations.values_mut() {

@@ -2,7 +2,8 @@
 
 use relay::ClientTuple;
 use wire::attributes::{
-    MobilityTicket, Nonce, PasswordAlgorithm, PasswordAlgorithms, Realm, UserHash, Username,
+    Lifetime, MobilityTicket, Nonce, PasswordAlgorithm, PasswordAlgorithms, Realm, UserHash,
+    Username,
 };
 use wire::{Algorithm, Attribute, Key, Message, Method};
 
@@ -65,7 +66,7 @@ impl Model {
         if !message.is_signed() {
             return Err(refuse(401, "challenge"));
         }
-        let user = self.user(message)?;
+        let user = self.user(from, message)?;
         let incomplete = || refuse(400, "incomplete-credentials");
         let Realm(realm) = message.get()?.ok_or_else(incomplete)?;
         let Nonce(nonce) = message.get()?.ok_or_else(incomplete)?;
@@ -80,13 +81,15 @@ impl Model {
         if !self.has_changed {
             algorithms.as_ref().map_err(Clone::clone)?;
         }
-        if realm != self.terms.realm && !self.earlier_realms.contains(realm) {
+        // A realm that is gone is known only where there is still an allocation of it.
+        let is_of_own = self.of(from).is_some_and(|own| own.user.0 == realm);
+        if realm != self.terms.realm && !is_of_own {
             return Err(refuse(401, "unknown-realm"));
         }
         let name = user.unwrap_or_default();
         let account = (realm.to_owned(), name.clone());
         let own = self.concerned(from, message);
-        let own = own.filter(|it| it.user == account);
+        let own = own.filter(|it| it.user == account && !self.is_in_vain(message, &account));
         let issued = self.issued(from, nonce, own);
         let issued = issued.ok_or_else(|| refuse(438, "stale-nonce"));
         // An allocation keeps the key that it was made with, whatever the terms are by now.
@@ -117,6 +120,16 @@ impl Model {
             // The attribute counts even where nothing is offered.
             knows_rfc8489: is_sha256 || message.get::<PasswordAlgorithm>()?.is_some(),
         })
+    }
+
+    /// Whether a request would prolong what a user has who was taken away. A store does not say that
+    /// of its users.
+    fn is_in_vain(&self, message: &Message<'_>, (realm, name): &Account) -> bool {
+        let prolongs =
+            message.method() == Method::Refresh && message.get() != Ok(Some(Lifetime(0)));
+        let is_known = *realm == self.terms.realm
+            && (self.terms.remote || self.terms.users.contains_key(name));
+        prolongs && !is_known
     }
 
     /// The integrity attribute that counts: of two the better one, where SHA-256 is on.
@@ -189,21 +202,26 @@ impl Model {
         self.allocations.get(id)
     }
 
-    /// The user of a request: by USERNAME, or by USERHASH where that is offered.
-    fn user(&self, message: &Message<'_>) -> Result<Option<String>, Refusal> {
+    /// The user of a request: by USERNAME, or by USERHASH where that is offered, or else if it is that
+    /// of an allocation that earlier terms may have granted.
+    fn user(&self, from: ClientTuple, message: &Message<'_>) -> Result<Option<String>, Refusal> {
         if let Some(Username(name)) = message.get()? {
             return Ok(Some(name.to_owned()));
         }
-        let hash: Option<UserHash> = message.get()?;
+        let incomplete = || refuse(400, "incomplete-credentials");
+        let hash: UserHash = message.get()?.ok_or_else(incomplete)?;
         let is_offered = self.terms.hides_users();
-        if let Some(hash) = hash.filter(|_| is_offered) {
-            let realm = &self.terms.realm;
-            let mut names = self.terms.users.keys();
-            return Ok(names
-                .find(|name| UserHash::of(name, realm) == hash)
-                .cloned());
+        let mut users = self.terms.users.keys().filter(|_| is_offered);
+        let known = users.find(|name| UserHash::of(name, &self.terms.realm) == hash);
+        let own = self.of(from).filter(|_| self.has_changed);
+        let own = own.map(|own| &own.user.1).filter(|name| {
+            let realm = message.get().ok().flatten();
+            realm.is_some_and(|Realm(realm)| UserHash::of(name, realm) == hash)
+        });
+        match known.or(own) {
+            None if !is_offered => Err(incomplete()),
+            name => Ok(name.cloned()),
         }
-        Err(refuse(400, "incomplete-credentials"))
     }
 
     /// The algorithm that a request names. Both attributes must be there, and the offer echoed, or
