@@ -158,6 +158,11 @@ impl Realms {
         named.next().map(|(id, _)| id)
     }
 
+    /// Whether a realm of earlier rules is gone.
+    pub(crate) fn has_gone(&self) -> bool {
+        !self.gone.is_empty()
+    }
+
     /// The names, in the order of their ids.
     pub(crate) fn names_in_order(&self) -> Vec<Arc<str>> {
         let names = self.all.iter().map(|realm| realm.keys.realm());
