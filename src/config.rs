@@ -18,11 +18,11 @@ mod tests;
 mod watched;
 
 use std::collections::BTreeMap;
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use std::{fs, io};
 
 use net::StreamLimits;
 use relay::keys::{Keys, NotOpaque, TokenKeys};
@@ -353,7 +353,7 @@ pub(crate) fn load(path: Option<&Path>, host: &Machine) -> Result<Loaded, Unusab
             files: Vec::new(),
         });
     };
-    let text = fs::read_to_string(path).map_err(|source| Unusable::Unreadable {
+    let text = machine::read_text(path).map_err(|source| Unusable::Unreadable {
         path: path.to_owned(),
         source,
     })?;

@@ -115,10 +115,34 @@ fn bind(ip: IpAddr) -> io::Result<()> {
 }
 
 fn read_secret(path: &Path) -> io::Result<SecretFile> {
-    Ok(SecretFile {
-        bytes: fs::read(path)?,
-        is_public: is_public(&fs::metadata(path)?),
-    })
+    let file = open(path)?;
+    let is_public = is_public(&file.get_ref().metadata()?);
+    let bytes = read_to_end(file, io::Read::read_to_end)?;
+    Ok(SecretFile { bytes, is_public })
+}
+
+/// Reads a file of text.
+pub(super) fn read_text(path: &Path) -> io::Result<String> {
+    read_to_end(open(path)?, io::Read::read_to_string)
+}
+
+/// The first bytes of a file. One that has no end, such as a device, must not take all memory from
+/// a server that is told to read its configuration again.
+fn open(path: &Path) -> io::Result<io::Take<fs::File>> {
+    Ok(io::Read::take(fs::File::open(path)?, MOST + 1))
+}
+
+fn read_to_end<T: Default>(
+    mut file: io::Take<fs::File>,
+    read: fn(&mut io::Take<fs::File>, &mut T) -> io::Result<usize>,
+) -> io::Result<T> {
+    let mut contents = T::default();
+    let length = read(&mut file, &mut contents)?;
+    if length as u64 > MOST {
+        let why = format!("it has more than {} MiB", MOST >> 20);
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
+    }
+    Ok(contents)
 }
 
 #[cfg(unix)]
@@ -136,6 +160,9 @@ fn is_public(_: &fs::Metadata) -> bool {
 const FAR_V4: Ipv4Addr = Ipv4Addr::new(1, 1, 1, 1);
 const FAR_V6: Ipv6Addr = Ipv6Addr::new(0x2606, 0x4700, 0x4700, 0, 0, 0, 0, 0x1111);
 const FAR_PORT: u16 = 3478;
+
+/// The most bytes of a configuration, or of a file that it names: about two million users.
+const MOST: u64 = 64 << 20;
 
 #[cfg(test)]
 mod tests {
@@ -175,6 +202,15 @@ mod tests {
         assert!((host.bind)(Ipv4Addr::LOCALHOST.into()).is_ok());
         // 198.51.100.0/24 is for documentation: it is nobody's.
         assert!((host.bind)(Ipv4Addr::new(198, 51, 100, 250).into()).is_err());
+    }
+
+    #[test]
+    fn a_file_without_an_end_is_refused() {
+        let endless = Path::new("/dev/zero");
+        let outcomes = [read_text(endless).err(), read_secret(endless).err()];
+        for error in outcomes.map(Option::unwrap) {
+            assert_eq!(error.to_string(), "it has more than 64 MiB");
+        }
     }
 
     #[test]
