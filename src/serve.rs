@@ -112,6 +112,7 @@ pub(crate) fn run(loaded: Loaded, host: Machine, options: Options) -> Result<(),
             config,
             files,
             waiting: Vec::new(),
+            look: None,
         };
         control::run(Control { running, log }, signals, reload).await
     });
