@@ -113,6 +113,7 @@ pub(crate) fn run(loaded: Loaded, host: Machine, options: Options) -> Result<(),
             files,
             waiting: Vec::new(),
             look: None,
+            late: None,
         };
         control::run(Control { running, log }, signals, reload).await
     });

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::Signal;
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 use tracing::{error, info, warn};
 
@@ -28,14 +28,19 @@ pub(super) struct Reload {
     pub(super) waiting: Vec<&'static str>,
     /// A look at the files that is under way.
     pub(super) look: Option<JoinHandle<Look>>,
+    /// A reading that takes longer than [`PATIENCE`], and why it began.
+    pub(super) late: Option<(JoinHandle<Reading>, Reason)>,
 }
+
+/// The outcome of a reading, and the host that it was made on.
+type Reading = (Result<Loaded, Unusable>, Machine);
 
 /// Whether any of these files has changed, and what they are now.
 type Look = (bool, Vec<Watched>);
 
 /// Why the configuration is read again.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Reason {
+pub(super) enum Reason {
     /// SIGHUP: the file itself may be another.
     Signal,
     /// A file that it names is another. An edit of the configuration itself that nobody has asked
@@ -59,6 +64,7 @@ pub(super) async fn follow(control: Arc<Control>, mut reload: Reload, mut hangup
                 None => return,
             },
             has_changed = reload.look(&mut looks) => {
+                reload.take_in_late(&control).await;
                 // A file that still changes may be written half.
                 if is_due && !has_changed {
                     reload.read_again(&control, Reason::File).await;
@@ -106,8 +112,7 @@ impl Reload {
             );
             return;
         };
-        let name = path.display().to_string();
-        let read = spawn_blocking(move || {
+        let mut reading = spawn_blocking(move || {
             let host = Machine::here();
             let loaded = match reason {
                 Reason::Signal => config::load(Some(&path), &host),
@@ -116,14 +121,34 @@ impl Reload {
             };
             (loaded, host)
         });
-        let Ok(read) = timeout(PATIENCE, read).await else {
-            let within = PATIENCE.as_secs();
-            error!(
-                file = name,
-                within, "configuration.refused: its files cannot be read in so many seconds"
-            );
-            return;
-        };
+        self.late = None;
+        if let Ok(read) = timeout(PATIENCE, &mut reading).await {
+            return self.take_in(control, read, reason).await;
+        }
+        error!(
+            file = self.name(),
+            within = PATIENCE.as_secs(),
+            "configuration.refused: its files cannot be read in so many seconds; once they are, \
+             they hold"
+        );
+        self.late = Some((reading, reason));
+    }
+
+    /// A change is seen once, so a reading that was slow is not lost.
+    async fn take_in_late(&mut self, control: &Control) {
+        let late = self.late.take_if(|(reading, _)| reading.is_finished());
+        if let Some((reading, reason)) = late {
+            self.take_in(control, reading.await, reason).await;
+        }
+    }
+
+    async fn take_in(
+        &mut self,
+        control: &Control,
+        read: Result<Reading, JoinError>,
+        reason: Reason,
+    ) {
+        let name = self.name();
         let outcome = match read {
             Ok((Ok(loaded), host)) => self.adopt(control, loaded, &host, reason).await,
             Ok((Err(Unusable::Faulty(remarks)), _)) => {
@@ -142,6 +167,12 @@ impl Reload {
             ),
         }
         control.log.set_level(self.config.log.level);
+    }
+
+    /// The configuration file, for the log.
+    fn name(&self) -> String {
+        let file = self.file.as_ref();
+        file.map_or_else(String::new, |(path, _)| path.display().to_string())
     }
 
     /// Has the shards follow a configuration; returns the keys that changed.
@@ -228,6 +259,7 @@ mod tests {
                 config: Config::default(),
                 files: Vec::new(),
                 waiting: Vec::new(),
+                late: None,
                 look: Some(spawn_blocking(move || {
                     (answered.recv().unwrap(), Vec::new())
                 })),

@@ -17,7 +17,7 @@ use lab::{
     setup::Setup,
     socket::peer_at,
     wait_for,
-    world::{PEER_V4, in_own_world},
+    world::{PEER_V4, World, in_own_world},
 };
 use rustix::process::Signal;
 
@@ -200,20 +200,37 @@ fn mount(mounted: &Path, version: &str, users: &str) {
     fs::rename(mounted.join("new"), mounted.join("current")).expect("our directory");
 }
 
+/// A server whose file of users is a pipe that nobody writes to, as a file system that does not
+/// answer.
+fn reading_a_pipe(world: &World, users: &Path) -> Server {
+    fs::write(users, "").expect("our directory");
+    let server = world.serve(auth(&format!("users-file = {users:?}")));
+    let pipe = users.with_extension("pipe");
+    let mut mkfifo = here("mkfifo");
+    mkfifo.arg(&pipe);
+    Program::succeed(mkfifo);
+    fs::rename(pipe, users).expect("our directory");
+    server.wait_for_line(&["configuration.refused"]);
+    server
+}
+
+#[test]
+fn a_file_that_is_slow_to_read_takes_effect_when_it_is_read() {
+    in_own_world(|world| {
+        let place = tempfile::tempdir().expect("a temporary directory");
+        let users = place.path().join("users.toml");
+        let server = reading_a_pipe(world, &users);
+        fs::write(&users, "bob = \"looking-glass\"\n").expect("a reader");
+        server.wait_for_line(&["configuration.reloaded", "changed=\"[auth] users\""]);
+        Call::of("bob", "looking-glass").expect("bob is known");
+    });
+}
+
 #[test]
 fn a_file_that_cannot_be_read_to_its_end_keeps_no_server_from_ending() {
     in_own_world(|world| {
         let place = tempfile::tempdir().expect("a temporary directory");
-        let users = place.path().join("users.toml");
-        fs::write(&users, "").expect("our directory");
-        let mut server = world.serve(auth(&format!("users-file = {users:?}")));
-        // A pipe that nobody writes to, as a file system that does not answer.
-        let pipe = place.path().join("pipe");
-        let mut mkfifo = here("mkfifo");
-        mkfifo.arg(&pipe);
-        Program::succeed(mkfifo);
-        fs::rename(pipe, users).expect("our directory");
-        server.wait_for_line(&["configuration.refused"]);
+        let mut server = reading_a_pipe(world, &place.path().join("users.toml"));
         let mut alice = Call::of("alice", "wonderland").expect("alice is known");
         alice.goes_on();
         let ended = server.stop();
