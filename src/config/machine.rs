@@ -54,9 +54,14 @@ impl Machine {
 
     /// The same where a file is read that may be meant for another host: every address will do.
     pub(crate) fn anywhere() -> Self {
+        Self::here().with_every_address()
+    }
+
+    /// This host, of whose addresses none is tried.
+    pub(crate) fn with_every_address(self) -> Self {
         Self {
             bind: |_| Ok(()),
-            ..Self::here()
+            ..self
         }
     }
 }

@@ -22,6 +22,8 @@ pub(super) struct Reload {
     /// Whether loopback and private peers are allowed.
     pub(super) dev: bool,
     pub(super) config: Config,
+    /// The host when the server started.
+    pub(super) host: Machine,
     /// The files that it names.
     pub(super) files: Vec<Watched>,
     /// Keys whose new value waits for a restart.
@@ -112,12 +114,13 @@ impl Reload {
             );
             return;
         };
+        let started = self.host.clone().with_every_address();
         let mut reading = spawn_blocking(move || {
             let host = Machine::here();
             let loaded = match reason {
                 Reason::Signal => config::load(Some(&path), &host),
                 // The addresses were judged when the server started, and may be away for a moment.
-                Reason::File => config::read(text.expose(), &path, &Machine::anywhere()),
+                Reason::File => config::read(text.expose(), &path, &started),
             };
             (loaded, host)
         });
@@ -257,6 +260,7 @@ mod tests {
                 file: None,
                 dev: false,
                 config: Config::default(),
+                host: Machine::here(),
                 files: Vec::new(),
                 waiting: Vec::new(),
                 late: None,

@@ -17,7 +17,7 @@ use lab::{
     setup::Setup,
     socket::peer_at,
     wait_for,
-    world::{PEER_V4, World, in_own_world},
+    world::{PEER_V4, SERVER_V4, World, in_own_world},
 };
 use rustix::process::Signal;
 
@@ -258,5 +258,31 @@ fn secrets_are_rotated_without_the_end_of_a_call() {
             "{}",
             server.log()
         );
+    });
+}
+
+/// As while a lease is renewed: the address was judged when the server started.
+#[test]
+fn users_change_also_while_an_address_of_the_host_is_away() {
+    in_own_world(|world| {
+        let place = tempfile::tempdir().expect("a temporary directory");
+        let users = place.path().join("users.toml");
+        fs::write(&users, "").expect("our directory");
+        // The address that this one stands for is left to the host.
+        let setup = auth(&format!("users-file = {users:?}")).without("relay");
+        let server = world.serve(setup.with("relay.external = ['203.0.113.77']"));
+        let mut away = world.on_server_host("ip");
+        away.args([
+            "address",
+            "del",
+            &format!("{SERVER_V4}/24"),
+            "dev",
+            "server0",
+        ]);
+        Program::succeed(away);
+        fs::write(&users, "bob = \"looking-glass\"\n").expect("our directory");
+        server.wait_for_line(&["configuration.reloaded", "changed=\"[auth] users\""]);
+        let log = server.log();
+        assert!(!log.contains("needs a restart"), "{log}");
     });
 }
