@@ -22,7 +22,7 @@ pub(super) struct Reload {
     /// Whether loopback and private peers are allowed.
     pub(super) dev: bool,
     pub(super) config: Config,
-    /// The host when the server started.
+    /// The host when the server started, with all the addresses that it was seen to have.
     pub(super) host: Machine,
     /// The files that it names.
     pub(super) files: Vec<Watched>,
@@ -187,8 +187,15 @@ impl Reload {
         reason: Reason,
     ) -> Result<String, String> {
         let mut new = loaded.config;
+        // An address that is away may come back at any time, and must not have become a peer.
+        let known = &mut self.host.addresses;
+        for address in &host.addresses {
+            if !known.contains(address) {
+                known.push(*address);
+            }
+        }
         if self.dev {
-            open_for_trying(&mut new, host);
+            open_for_trying(&mut new, &self.host);
         }
         let Difference { live, fixed } = Difference::between(&self.config, &new);
         let is_asked = reason == Reason::Signal;
@@ -202,7 +209,7 @@ impl Reload {
         }
         self.waiting = fixed;
         let new = in_effect(&self.config, new);
-        let rules = rules(&new, host).map_err(|fault| fault.to_string())?;
+        let rules = rules(&new, &self.host).map_err(|fault| fault.to_string())?;
         for shard in control.running.reload(rules).await {
             warn!(
                 shard,

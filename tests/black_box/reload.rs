@@ -17,7 +17,7 @@ use lab::{
     setup::Setup,
     socket::peer_at,
     wait_for,
-    world::{PEER_V4, SERVER_V4, World, in_own_world},
+    world::{ALTERNATE_V4, PEER_V4, SERVER_V4, World, in_own_world},
 };
 use rustix::process::Signal;
 
@@ -284,5 +284,36 @@ fn users_change_also_while_an_address_of_the_host_is_away() {
         server.wait_for_line(&["configuration.reloaded", "changed=\"[auth] users\""]);
         let log = server.log();
         assert!(!log.contains("needs a restart"), "{log}");
+    });
+}
+
+#[test]
+fn an_address_of_the_host_that_was_away_during_a_reload_is_no_peer() {
+    in_own_world(|world| {
+        world.add_alternates();
+        let allowed = "peers.allow = ['198.51.100.0/24']";
+        let server = world.serve(Setup::default().with(allowed));
+        let alternate = |what: &str| {
+            let mut ip = world.on_server_host("ip");
+            ip.args([
+                "address",
+                what,
+                &format!("{ALTERNATE_V4}/24"),
+                "dev",
+                "server0",
+            ]);
+            Program::succeed(ip);
+        };
+        alternate("del");
+        reload(
+            &server,
+            &format!("{allowed}\nauth.users.bob = 'looking-glass'"),
+        );
+        server.wait_for_line(&["configuration.reloaded"]);
+        alternate("add");
+        let mut session = LiveClient::udp().login("bob", "looking-glass");
+        session.allocate().expect("bob is known");
+        let ssh = (ALTERNATE_V4, 22).into();
+        assert_eq!(session.create_permission(ssh), Err(Code(403)));
     });
 }
