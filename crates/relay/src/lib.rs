@@ -36,6 +36,7 @@ mod permissions;
 pub mod policy;
 mod ports;
 mod quotas;
+mod rate;
 mod realms;
 mod redirect;
 mod reject;
