@@ -171,6 +171,7 @@ fn rules(config: &Config, host: &Machine) -> Result<Rules, Fault> {
         realms: config.realms()?,
         tokens: config.tokens(),
         sha256: config.auth.sha256,
+        failures_per_minute: config.auth.failures_per_minute,
         nonce_lifetime: config.auth.nonce_lifetime,
         policy: config.policy(host),
         limits: config.allocation,

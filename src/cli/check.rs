@@ -103,9 +103,14 @@ impl Summary<'_> {
             };
         }
         format!(
-            "{}, {} for time-limited credentials; a nonce is valid for {}{}; SHA-256 is {}",
+            "{}, {} for time-limited credentials; wrong passwords of a network are answered {}; a nonce is \
+             valid for {}{}; SHA-256 is {}",
             counted(auth.users.len(), "user"),
             counted(auth.secrets.len(), "secret"),
+            auth.failures_per_minute.map_or_else(
+                || "without limit".to_owned(),
+                |most| format!("{most} times a minute")
+            ),
             span(auth.nonce_lifetime),
             match auth.nonce_secret {
                 Some(_) => " at every server with the same nonce secret",
@@ -426,7 +431,7 @@ shards           1
 listeners        udp 0.0.0.0:3478, udp 10.0.0.5:3479, udp 10.0.0.6:3479
 relay addresses  10.0.0.5, which peers see as 203.0.113.7
 relay ports      50000-50099, room for 100 allocations on each address
-clients          1 user, 1 secret for time-limited credentials; a nonce is valid for 1h at every server with the same nonce secret; SHA-256 is offered
+clients          1 user, 1 secret for time-limited credentials; wrong passwords of a network are answered 60 times a minute; a nonce is valid for 1h at every server with the same nonce secret; SHA-256 is offered
 other realm      example.net: 0 users, 1 secret; as many per user, at most 10 in all; asked for at 10.0.0.5:3478
 other realm      example.com: 1 user, 0 secrets; at most 2 per user, no limit in all; known by names such as alice@example.com
 token clients    2 keys of authorization servers, which know this server as turn.example.org: north, south from 2026-01-01T00:00:00Z until 2028-01-01T00:00:00Z

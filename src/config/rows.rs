@@ -127,6 +127,8 @@ rows! {
             "Shared secrets for time-limited credentials; the first makes new ones",
             coturn "static-auth-secret" "use-auth-secret";
         "secret-files": Texts(Form::File), Is("[]"), "The same, each in a file of its own";
+        "failures-per-minute": Number(0, 1_000_000, |c, n| c.auth.failures_per_minute = NonZeroU32::new(n)),
+            Is("60"), "How many wrong passwords of one network are answered, 0 for no limit";
         "users-file": Text(Form::File), Says("nobody"),
             "Users in a file of their own, written as in [auth.users]", coturn "userdb";
         "nonce-lifetime": Duration(1, HOUR, |c, span| c.auth.nonce_lifetime = span), Is("1h"),

@@ -47,6 +47,7 @@ impl Difference {
             "realm" => realm,
             "[auth] secrets" => auth.secrets,
             "[auth] users" => auth.users,
+            "[auth] failures-per-minute" => auth.failures_per_minute,
             "[auth] nonce-lifetime" => auth.nonce_lifetime,
             "[auth] sha256" => auth.sha256,
             "[[auth.realm]]" => auth.realms,

@@ -67,6 +67,7 @@ impl Rules {
             realms: realms.into(),
             tokens: TokenKeys::default(),
             sha256: Sha256::default(),
+            failures_per_minute: NonZeroU32::new(60),
             nonce_lifetime: Duration::from_secs(3600),
             policy,
             limits: Limits::default(),

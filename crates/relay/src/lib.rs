@@ -26,6 +26,7 @@ mod data;
 mod drop_reason;
 mod effects;
 mod endings;
+mod failures;
 mod keyring;
 pub mod keys;
 mod mobility;

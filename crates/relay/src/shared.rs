@@ -1,5 +1,6 @@
 //! The state that the shards of one process share.
 
+use crate::failures::Failures;
 use crate::nat_discovery::Lines;
 use crate::{Budget, Config, Ports, Quotas, Reservations, Whereabouts};
 

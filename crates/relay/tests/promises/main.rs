@@ -16,6 +16,7 @@ mod dont_fragment;
 mod draining;
 mod dual;
 mod endings;
+mod failures;
 mod hairpin;
 mod icmp;
 mod integrity;
