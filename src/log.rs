@@ -1,8 +1,8 @@
 //! The log: one line per event, with stable names. Client addresses stay out of it unless the
 //! operator asks for them; passwords and keys are never logged.
 
-mod refusals;
 mod reporter;
+mod thinned;
 
 use tracing::level_filters::LevelFilter;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
