@@ -223,7 +223,15 @@ fn allocations(config: &Config) -> String {
         "live {}, at most {}; {} per user, {} in all; {} and {} each; {}; {}",
         span(limits.default_lifetime),
         span(limits.max_lifetime),
-        quota(limits.per_user),
+        match limits.per_user {
+            None => quota(Some(config.relay.ports.quarter())),
+            Some(limit) => quota(Some(limit).filter(|limit| *limit < u32::MAX)),
+        },
+        if limits.per_user.is_none() {
+            " (a quarter of the ports)"
+        } else {
+            ""
+        },
         quota(limits.total),
         counted(limits.permissions, "permission"),
         counted(limits.channels, "channel"),

@@ -178,7 +178,9 @@ rows! {
             Is("10m"), "The lifetime of an allocation whose client asks for none, and the shortest";
         "max-lifetime": Duration(1, MONTH, |c, span| c.allocation.max_lifetime = span), Is("1h"),
             "The longest lifetime granted", coturn "max-allocate-lifetime";
-        "per-user": Number(0, u32::MAX, |c, n| c.allocation.per_user = some(n)), Is("0"),
+        // More than there are ports is no limit.
+        "per-user": Number(0, u32::MAX, |c, n| c.allocation.per_user = some(n).or(Some(u32::MAX))),
+            Says("a quarter of the ports of one relay address, and at least one"),
             "How many allocations one user may hold, 0 for no limit", coturn "user-quota";
         "total": Number(0, u32::MAX, |c, n| c.allocation.total = some(n)), Is("0"),
             "How many allocations all users may hold, 0 for no limit", coturn "total-quota";

@@ -174,6 +174,12 @@ impl PortRange {
         }
     }
 
+    /// How many allocations one user may hold, unless the rules say: a quarter of the ports, and at
+    /// least one.
+    pub fn quarter(self) -> u32 {
+        u32::try_from(self.count() / 4).map_or(u32::MAX, |quarter| quarter.max(1))
+    }
+
     /// The first port.
     pub const fn first(self) -> u16 {
         self.first
@@ -232,7 +238,8 @@ pub struct Limits {
     pub default_lifetime: Duration,
     /// The longest lifetime granted.
     pub max_lifetime: Duration,
-    /// Allocations per user, unless a realm says otherwise; `None` is without limit.
+    /// Allocations per user, unless a realm says otherwise; `None` is a quarter of the ports of one
+    /// relay address, and at least one. Each takes one port of an address at most.
     pub per_user: Option<u32>,
     /// Allocations in all; `None` is without limit.
     pub total: Option<u32>,

@@ -76,7 +76,7 @@ pub(crate) struct Account<'a> {
 /// How many allocations an account's realm allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Quota {
-    pub(crate) per_user: Option<u32>,
+    pub(crate) per_user: u32,
     pub(crate) realm: Option<u32>,
     /// All realms together.
     pub(crate) total: Option<u32>,
@@ -272,7 +272,7 @@ impl Realms {
             total, per_user, ..
         } = self.all[realm.0 as usize];
         Quota {
-            per_user: per_user.or(limits.per_user),
+            per_user: (per_user.or(limits.per_user)).unwrap_or_else(|| ports.quarter()),
             realm: total,
             total: limits.total,
         }

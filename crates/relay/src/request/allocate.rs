@@ -195,7 +195,7 @@ fn take_room(
     let quota = server
         .rules
         .realms
-        .quota(account.realm, &server.rules.limits);
+        .quota(account.realm, &server.rules.limits, server.config.ports);
     server.shared.quotas.admit(account, &quota)?;
     let taken = take_ports(server, now, wanted, account);
     taken.inspect_err(|_| server.shared.quotas.release(account))
