@@ -19,6 +19,7 @@ mod watched;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::num::NonZeroU32;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -28,12 +29,12 @@ use net::StreamLimits;
 use relay::keys::{Keys, NotOpaque, TokenKeys};
 use relay::policy::{Mode, Network, Own, Policy};
 use relay::{
-    Allowance, IcmpTold, Limits, NatDiscovery, PortRange, Realms, Redirect, RelayAddress, Sha256,
-    Transport,
+    Allowance, Bandwidth, IcmpTold, Limits, NatDiscovery, PortRange, Realms, Redirect,
+    RelayAddress, Sha256, Transport,
 };
 use toml::de::DeTable;
 
-pub(crate) use form::spelled;
+pub(crate) use form::{spelled, spelled_bandwidth};
 pub(crate) use machine::Machine;
 #[cfg(test)]
 pub(crate) use machine::SecretFile;
@@ -101,6 +102,8 @@ pub(crate) struct Auth {
     pub(crate) secrets: Vec<Secret>,
     /// Users by name.
     pub(crate) users: BTreeMap<String, UserKey>,
+    /// How many failed proofs of one network are answered.
+    pub(crate) failures_per_minute: Option<NonZeroU32>,
     /// How long a nonce is accepted.
     pub(crate) nonce_lifetime: Duration,
     /// Seals nonces that other servers with the same secret accept, too.
@@ -123,6 +126,8 @@ pub(crate) struct Realm {
     pub(crate) per_user: Option<u32>,
     /// Allocations of all its users; `None` is without limit.
     pub(crate) total: Option<u32>,
+    /// How fast data may pass; `None` is as in `[allocation]`.
+    pub(crate) bandwidth: Bandwidth,
 }
 
 /// The access tokens that are good. RFC 7635.
@@ -246,6 +251,7 @@ impl Config {
                 listeners: realm.listeners.clone(),
                 total: realm.total,
                 per_user: realm.per_user,
+                bandwidth: realm.bandwidth,
             });
         }
         Ok(realms)

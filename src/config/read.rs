@@ -7,7 +7,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::Config;
-use super::form::Form;
+use super::form::{BANDWIDTH, Form};
 use super::remark::Remark;
 use super::rows::{self, Kind, ROWS, Row, Unwritten};
 use super::table::{Table, join};
@@ -296,6 +296,7 @@ fn type_help(key: &str, found: &str, expected: &str) -> Option<String> {
                 rows::header(&path)
             ));
         }
+        (_, BITS, _) => BANDWIDTH,
         ("a string", "an array", _) => "put it in brackets: [\"…\"]",
         ("a string", "a whole number", _) => "remove the quotes",
         ("a string", "true or false", _) => "write true or false, without quotes",
@@ -305,6 +306,8 @@ fn type_help(key: &str, found: &str, expected: &str) -> Option<String> {
     Some(help.to_owned())
 }
 
+const BITS: &str = "a number with its unit in a string";
+
 impl Kind {
     /// The TOML type, in words with an article.
     fn expected(&self) -> &'static str {
@@ -313,6 +316,7 @@ impl Kind {
             Self::Flag(_) => "true or false",
             Self::Texts(_) => "an array",
             Self::TextOrTexts(_) => "a string or an array",
+            Self::Bandwidth(_) => BITS,
             Self::Users => "a table",
             Self::When => "\"always\", \"draining\" or { allocations = … }",
             Self::Text(_) | Self::Duration(..) | Self::Rate(_) | Self::Word(_) | Self::Ports(_) => {
@@ -322,6 +326,7 @@ impl Kind {
     }
 
     fn takes_text(&self) -> bool {
-        matches!(self, Self::TextOrTexts(_) | Self::When) || self.expected() == "a string"
+        matches!(self, Self::TextOrTexts(_) | Self::When | Self::Bandwidth(_))
+            || self.expected() == "a string"
     }
 }

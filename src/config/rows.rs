@@ -2,7 +2,7 @@
 //! coturn's name of it. The reader, the help, the masking of secrets and the test of
 //! `turnserver.toml` all follow from these rows.
 
-use std::num::NonZeroU64;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::time::Duration as Time;
 
 use relay::policy::Mode;
@@ -10,7 +10,9 @@ use relay::{IcmpTold, PortRange, Sha256};
 
 use super::form::Form;
 use super::{Config, Format, Level};
-use Kind::{Duration, Flag, Number, Ports, Rate, Text, TextOrTexts, Texts, Users, When, Word};
+use Kind::{
+    Bandwidth, Duration, Flag, Number, Ports, Rate, Text, TextOrTexts, Texts, Users, When, Word,
+};
 use Unwritten::{Is, Missing, Says};
 
 /// A key of the configuration file.
@@ -54,6 +56,8 @@ pub(crate) enum Kind {
     Duration(u64, u64, fn(&mut Config, Time)),
     /// Bytes per second, or none for no limit.
     Rate(fn(&mut Config, Option<NonZeroU64>)),
+    /// The same of data that is relayed, which people count in bits.
+    Bandwidth(fn(&mut Config, Option<NonZeroU64>)),
     Flag(fn(&mut Config, bool)),
     /// One of these words.
     Word(&'static [Choice]),
@@ -155,6 +159,10 @@ rows! {
             "How many allocations one user of the realm may hold, 0 for as in [allocation]";
         "total": Number(0, u32::MAX, |_, _| ()), Is("0"),
             "How many allocations all users of the realm may hold, 0 for no limit";
+        "bandwidth": Bandwidth(|_, _| ()), Says("as in [allocation]"),
+            "How fast the data of one allocation in the realm may pass, each way";
+        "per-user-bandwidth": Bandwidth(|_, _| ()), Says("as in [allocation]"),
+            "How fast the data of all allocations of one of its users may pass, each way";
         "users": Users, Says("nobody"), "As [auth.users]";
     }
     "oauth" "[oauth]" {
@@ -184,6 +192,10 @@ rows! {
             "How many allocations one user may hold, 0 for no limit", coturn "user-quota";
         "total": Number(0, u32::MAX, |c, n| c.allocation.total = some(n)), Is("0"),
             "How many allocations all users may hold, 0 for no limit", coturn "total-quota";
+        "bandwidth": Bandwidth(|c, rate| c.allocation.bandwidth.allocation = rate), Is("unlimited"),
+            "How fast the data of one allocation may pass, each way", coturn "max-bps";
+        "per-user-bandwidth": Bandwidth(|c, rate| c.allocation.bandwidth.user = rate),
+            Is("unlimited"), "How fast the data of all allocations of one user may pass, each way";
         "permissions": Number(1, 65536, |c, n| c.allocation.permissions = n as usize), Is("256"),
             "How many peers one allocation may have permissions for";
         // RFC 8656 §12: new clients have 0x4000 to 0x4FFF, there are no more.

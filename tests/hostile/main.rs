@@ -15,6 +15,7 @@ mod lost_log;
 mod lost_sends;
 mod memory;
 mod newcomers;
+mod one_user;
 mod oracle;
 mod own_addresses;
 mod reflection;

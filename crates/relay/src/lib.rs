@@ -17,6 +17,7 @@ mod address;
 mod allocation;
 mod allocations;
 mod auth;
+mod bandwidth;
 mod budget;
 mod channels;
 mod command;
@@ -58,6 +59,7 @@ mod waiting;
 
 pub use address::{AllocationId, ClientTuple, PeerAddr, RelayId};
 pub use allocation::Traffic;
+pub use bandwidth::Bandwidth;
 pub use budget::{Allowance, Budget};
 pub use command::{Answer, Command, Listed, Selection};
 pub use config::{Config, IcmpTold, Limits, PortRange, RelayAddress, Rules};

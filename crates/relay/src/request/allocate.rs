@@ -51,6 +51,7 @@ pub(super) fn allocate(
     let account = request.account(&rules.realms);
     let taken = take_room(server, now, wanted, account);
     let (relays, refused) = taken.map_err(|reject| try_alternate::rather(elsewhere, reject))?;
+    let meter = server.new_meter(now.mono, account);
     let phase = Phase::Opening {
         fingerprint: head.fingerprint,
         ticket,
@@ -84,6 +85,7 @@ pub(super) fn allocate(
         sends_empty: false,
         sent: Traffic::default(),
         received: Traffic::default(),
+        meter,
         mobile: None,
     });
     opening::ask_for_all(server, id);

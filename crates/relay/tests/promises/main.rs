@@ -7,6 +7,7 @@
 mod allocate;
 mod authentication;
 mod bad_input;
+mod bandwidth;
 mod binding;
 mod budget;
 mod channels;

@@ -16,7 +16,7 @@ use crate::quotas::one_for_each_person;
 use crate::{mobility, tokens};
 
 /// Rules for these users of the default realm, as every world begins with.
-fn rules(users: &[&str]) -> Rules {
+pub(crate) fn rules(users: &[&str]) -> Rules {
     let mut keys = Keys::new(REALM);
     for user in users {
         keys.add_user(user, &password(user)).unwrap();
@@ -163,6 +163,7 @@ fn a_realm_that_is_taken_away_or_moves_among_others_confuses_nobody() {
             listeners: vec![],
             total: Some(1),
             per_user: None,
+            bandwidth: relay::Bandwidth::default(),
         }
     };
     let mut world = World::with(|config| {
