@@ -61,6 +61,15 @@ impl Review<'_> {
                 }
             }
         }
+        if let Some((_, at)) = secrets.get(MOST_SECRETS) {
+            let sentence = format!(
+                "{} has more than {MOST_SECRETS} secrets, and with a wrong password each is tried",
+                table.heading()
+            );
+            let help = "remove those whose last credential has expired; services of their own have \
+                        `[[auth.realm]]`";
+            self.say(Remark::fault(at.clone(), sentence).help(help));
+        }
         secrets.into_iter().map(|(secret, _)| secret).collect()
     }
 
@@ -262,6 +271,10 @@ const SAMPLES: &str = "\
 const PROMPTS: &str = "\
     changeme changethis replaceme replacethis yoursecret yourpassword yourstrong \
     placeholder insertsecret todo";
+
+/// A rotation needs two, and a slow one three. Each is tried twice before a wrong password is refused:
+/// `docs/security.md` says what that costs.
+const MOST_SECRETS: usize = 8;
 
 const MAKE_SECRET: &str = "make one with `openssl rand -base64 32`";
 const SECRET_FILE: &str = "a relative path starts at the directory of the configuration file; the \
