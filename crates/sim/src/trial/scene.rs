@@ -229,7 +229,7 @@ impl Scene {
                 total: None,
             };
         } else {
-            rules.unauthenticated.per_prefix = NonZeroU64::new(100);
+            rules.unauthenticated.per_prefix = NonZeroU64::new(10);
         }
     }
 
