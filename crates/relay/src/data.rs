@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use rand::Rng;
 use wire::attributes::Icmp;
-use wire::{AddressFamily, ChannelData, ChannelNumber, RelayHeader, TransactionId};
+use wire::{AddressFamily, ChannelData, ChannelNumber, Kind, RelayHeader, TransactionId};
 
 use crate::allocation::Allocation;
 use crate::permissions::Scope;
@@ -72,6 +72,9 @@ impl Server {
         }
         if payload.len() > MAX_DATAGRAM {
             return self.discard(DropReason::TooLarge);
+        }
+        if is_of_a_loop(allocation.mobile.is_some(), payload) {
+            return self.discard(DropReason::TurnWithin);
         }
         allocation.sent.count(payload.len());
         self.counters.sent.count(payload.len());
@@ -146,6 +149,7 @@ impl Server {
             Err(why) => return self.discard(why),
         };
         let (to, sends_empty) = (allocation.client, allocation.sends_empty);
+        let may_move = allocation.mobile.is_some();
         if !self.in_scope(scope, from.0) {
             return self.discard(DropReason::PeerDenied);
         }
@@ -154,6 +158,9 @@ impl Server {
         }
         if self.is_impostor(from.0) {
             return self.discard(DropReason::NoRelay);
+        }
+        if is_of_a_loop(may_move, payload) {
+            return self.discard(DropReason::TurnWithin);
         }
         let header = match channel {
             Some(channel) if payload.len() <= MAX_DATAGRAM => {
@@ -280,6 +287,28 @@ impl Hop {
     }
 }
 
+/// Whether data would go round in a loop, where each server is the client of another.
+///
+/// A relayed address becomes a client's only by requests that leave from it, and in a loop every
+/// server finds the framing of the one before. So an allocation that may move carries no TURN: no
+/// order of requests makes it part of a loop. Any other carries what comes through a few servers in
+/// a row. It cannot be led into a loop by its client, but its port may be that of an earlier
+/// allocation, which was some server's client. There the headers grow in number with each turn, and
+/// towards peers they become fewer, so that few turns are left.
+fn is_of_a_loop(may_move: bool, data: &[u8]) -> bool {
+    // Media and DTLS begin otherwise, so that this is all they pay.
+    Kind::of(data).is_some() && is_turn_within(may_move, data)
+}
+
+#[cold]
+fn is_turn_within(may_move: bool, data: &[u8]) -> bool {
+    if may_move {
+        wire::is_turn(data)
+    } else {
+        wire::turn_headers(data, MOST_HEADERS) == MOST_HEADERS
+    }
+}
+
 /// An ICMP error in the form that clients are told of it; `None` for one that they are not told of.
 /// The types are those of RFC 8656 §11.5; error data is the MTU where a datagram was too big, else
 /// zero (RFC 8656 §18.13).
@@ -293,6 +322,10 @@ const fn worth_telling(family: AddressFamily, icmp: Icmp) -> Option<Icmp> {
     };
     Some(Icmp { data, ..icmp })
 }
+
+/// So many headers of TURN around data are too many: two leave room for a client that reaches its
+/// server through two others.
+const MOST_HEADERS: usize = 3;
 
 /// The largest UDP payload over IPv4. RFC 768, RFC 791.
 const MAX_DATAGRAM: usize = 65_507;

@@ -107,6 +107,12 @@ impl Policy {
             .fold(first, |so_far, span| so_far.and(span.ruling.into()))
     }
 
+    /// Whether this server listens there.
+    pub(crate) fn is_listener(&self, address: SocketAddr) -> bool {
+        self.own
+            .listens_on(address.ip().to_canonical(), address.port())
+    }
+
     /// The ruling for every port of `ip`, from 1 to 65535.
     pub fn spans(&self, ip: IpAddr) -> impl Iterator<Item = Span> {
         let outer = Face::outer(ip);
