@@ -8,6 +8,7 @@ mod bystander;
 mod clients;
 mod flood;
 mod frames;
+mod loops;
 mod lost_log;
 mod lost_sends;
 mod memory;
