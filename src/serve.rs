@@ -1,9 +1,14 @@
-//! `hairpin serve`: reads the host, starts the shards, announces the server, waits for a signal,
-//! stops. No packet is seen here.
+//! `hairpin serve`: reads the host, starts the shards, announces the server, and leaves it to the
+//! control side until it ends. No packet is seen here.
 
 mod announce;
+mod control;
 mod descriptors;
+mod difference;
 mod ending;
+mod held_back;
+mod reload;
+mod signals;
 mod state;
 mod systemd;
 
@@ -17,9 +22,11 @@ use relay::policy::Network;
 use relay::{NatDiscovery, NonceSecret, ProcessSecret, RelayAddress, Rules, SecondAddress};
 use tracing::{info, warn};
 
-use crate::config::{Config, Machine};
+use crate::config::{Config, Loaded, Machine};
 use crate::log::{self, Reporter};
-use ending::Signals;
+use control::Control;
+use reload::Reload;
+use signals::Signals;
 
 /// The options of the command line.
 #[derive(Debug)]
@@ -59,7 +66,19 @@ pub(crate) enum Fault {
 }
 
 /// Runs the server until a signal ends it.
-pub(crate) fn run(mut config: Config, host: Machine, options: Options) -> Result<(), Fault> {
+pub(crate) fn run(loaded: Loaded, host: Machine, options: Options) -> Result<(), Fault> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Fault::Control)?;
+    // Before all else: a signal that comes from now on ends no allocation unless it means to.
+    let signals = runtime.block_on(async { Signals::new() })?;
+    let Loaded {
+        mut config,
+        text,
+        files,
+        ..
+    } = loaded;
     let log = log::init(&config.log);
     let zero_config = options.config_file.is_none();
     if zero_config {
@@ -73,32 +92,32 @@ pub(crate) fn run(mut config: Config, host: Machine, options: Options) -> Result
     if !config.is_stun_only() && config.relay.addresses.is_empty() {
         return Err(Fault::NoRelayAddress);
     }
-    descriptors::raise(
+    // The configuration stays as it was read, for a reload compares it with the next one.
+    let connections = descriptors::raise(
         config.relay.ports.count() * config.relay.addresses.len(),
         config.tcp.connections,
     );
 
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    runtime.map_err(Fault::Control)?.block_on(async {
-        // Before the listeners open: a signal that comes after that has to end allocations.
-        let signals = Signals::new()?;
-        let running = net::start(net_options(&config, &host)?)?;
+    let ended = runtime.block_on(async {
+        let mut shards = net_options(&config, &host)?;
+        shards.streams.connections = connections;
+        let running = net::start(shards)?;
         say_what_runs(&config, &running);
         if zero_config && !systemd::owns_output() {
             announce::print(&config);
         }
-        ending::wait(running, signals).await;
-        Ok::<(), Fault>(())
-    })?;
-    if log.lost_lines() > 0 {
-        warn!(
-            lines = log.lost_lines(),
-            "lines of this log were lost: its reader is too slow"
-        );
-    }
-    Ok(())
+        let reload = Reload {
+            file: options.config_file.map(|path| (path, text)),
+            dev: options.dev,
+            config,
+            files,
+            waiting: Vec::new(),
+        };
+        control::run(Control { running, log }, signals, reload).await
+    });
+    // A read of a file may hang for as long as its file system does.
+    runtime.shutdown_background();
+    ended
 }
 
 /// For trying: makes peers of all addresses nearby.

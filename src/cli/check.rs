@@ -41,7 +41,7 @@ impl Check {
             return keys::list(words, self.json);
         }
         let host = Machine::here();
-        let config = self.config.load(&host)?;
+        let config = self.config.load(&host)?.config;
         let heading = match &self.config.path {
             Some(path) => format!("ok: {}", path.display()),
             None => "ok: no configuration file, the defaults hold".to_owned(),
@@ -375,7 +375,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::config::{self, Secret, SecretFile};
+    use crate::config::{self, SecretFile};
 
     fn summary(text: &str) -> String {
         let host = Machine {
@@ -384,7 +384,7 @@ mod tests {
             routed: vec!["10.0.0.5".parse().unwrap()],
             read_secret: |_| {
                 Ok(SecretFile {
-                    secret: Secret::new("bm9uY2VzIG9mIGFsbCBub2Rlcwo="),
+                    bytes: b"bm9uY2VzIG9mIGFsbCBub2Rlcwo=".into(),
                     is_public: false,
                 })
             },

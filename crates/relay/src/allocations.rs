@@ -48,6 +48,12 @@ impl Allocations {
             .filter(|allocation| allocation.id == id)
     }
 
+    /// A keyed hash of the account of an allocation.
+    pub(crate) fn party(&self, id: AllocationId) -> u64 {
+        let account = self.get(id).map(|it| (it.realm, &*it.account));
+        self.hasher.hash_one(account)
+    }
+
     /// The allocation of a 5-tuple, which may be the one that its client is moving to.
     pub(crate) fn of(&self, client: ClientTuple) -> Option<&Allocation> {
         self.slots.get(self.find(client)?.slot as usize)

@@ -12,6 +12,7 @@
 //! A datagram walks: `handle_client` -> `Verdict::Relay` to a [`Destination::Peer`], and back:
 //! `handle_peer` -> `Verdict::Relay` to a [`Destination::Client`]. Neither allocates memory.
 
+mod acquaintances;
 mod address;
 mod allocation;
 mod allocations;

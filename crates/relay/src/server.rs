@@ -362,6 +362,12 @@ impl Server {
         self.allocations.of(client).is_some() || self.guests.has(client)
     }
 
+    /// A number that stands for the account of a relay socket: the same for all its sockets in this
+    /// shard, and by a keyed hash, so that it can be told from others' but not chosen.
+    pub fn party(&self, relay: RelayId) -> u64 {
+        self.allocations.party(relay.allocation)
+    }
+
     /// Whether nothing is left of any allocation, and no request waits: a shard that drains waits
     /// for this.
     pub fn is_idle(&self) -> bool {
