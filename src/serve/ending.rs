@@ -11,7 +11,6 @@ use tokio::time::{Interval, interval};
 use tracing::info;
 
 use super::control::Control;
-use super::held_back::HeldBack;
 use super::systemd;
 
 /// The signals that end the server.
@@ -26,7 +25,6 @@ pub(super) struct Ending {
 pub(super) async fn wait(control: Arc<Control>, mut signals: Ending) {
     let running = &control.running;
     let mut draining: Option<Draining> = None;
-    let mut held_back = HeldBack::new();
     loop {
         tokio::select! {
             _ = signals.terminate.recv() => return,
@@ -43,7 +41,6 @@ pub(super) async fn wait(control: Arc<Control>, mut signals: Ending) {
                     return;
                 }
             }
-            () = held_back.due() => held_back.look(running),
         }
     }
 }

@@ -1,42 +1,23 @@
 //! A word to the operator while answers to strangers are held back by the budget.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use net::Running;
 use relay::DropReason;
-use tokio::time::{Interval, MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval};
 use tracing::warn;
 
+use super::control::Control;
+
 /// Looks at the counter of such answers, and says once that it grows.
-pub(super) struct HeldBack {
-    looks: Interval,
-    /// The counter at the last look.
-    seen: u64,
-    /// When it was last found to have grown.
-    last: Option<Instant>,
-}
-
-impl HeldBack {
-    /// Begins with a server that has held nothing back yet; needs a runtime.
-    pub(super) fn new() -> Self {
-        let mut looks = interval(LOOK);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self {
-            looks,
-            seen: 0,
-            last: None,
-        }
-    }
-
-    /// Waits until the next look is due.
-    pub(super) async fn due(&mut self) {
-        self.looks.tick().await;
-    }
-
-    /// Looks, and logs if answers are held back that were not before.
-    pub(super) fn look(&mut self, running: &Running) {
-        let (counters, _) = running.snapshot();
-        if self.begins(counters.dropped(DropReason::OverBudget), Instant::now()) {
+pub(super) async fn say(control: Arc<Control>) {
+    let mut looks = interval(LOOK);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut held_back = HeldBack::default();
+    loop {
+        looks.tick().await;
+        let (counters, _) = control.running.snapshot();
+        if held_back.begins(counters.dropped(DropReason::OverBudget), Instant::now()) {
             warn!(
                 "answers.held-back: strangers ask for more over UDP than they are answered, because \
                  many clients come at once or sources are forged. Clients with an allocation, and \
@@ -45,7 +26,19 @@ impl HeldBack {
             );
         }
     }
+}
 
+/// The answers that were held back so far.
+#[derive(Default)]
+struct HeldBack {
+    /// The counter at the last look.
+    seen: u64,
+    /// When it was last found to have grown.
+    last: Option<Instant>,
+}
+
+impl HeldBack {
+    /// Whether answers are held back that were not before.
     fn begins(&mut self, dropped: u64, now: Instant) -> bool {
         if dropped == std::mem::replace(&mut self.seen, dropped) {
             return false;
@@ -63,9 +56,9 @@ const QUIET: Duration = Duration::from_secs(60);
 mod tests {
     use super::*;
 
-    #[tokio::test]
-    async fn a_flood_is_said_once_and_the_next_one_again() {
-        let (mut held_back, start) = (HeldBack::new(), Instant::now());
+    #[test]
+    fn a_flood_is_said_once_and_the_next_one_again() {
+        let (mut held_back, start) = (HeldBack::default(), Instant::now());
         let mut begins =
             |dropped, second| held_back.begins(dropped, start + Duration::from_secs(second));
         assert!(!begins(0, 0));

@@ -19,6 +19,7 @@ use lab::{
     socket::peer_at,
     world::in_own_world,
 };
+use rustix::process::Signal;
 
 use crate::server::{SERVER, on_processor, setup};
 use crate::{
@@ -61,6 +62,18 @@ fn a_thousand_relay_sockets_of_one_user_do_not_starve_another() {
             session.bind_channel(address).expect("a channel");
             crowd.push(session);
         }
+        // Beside sockets that are all full, one sender does not have to be faster than the server.
+        server.program.signal(Signal::STOP);
+        for to in relayed.iter().cycle().take(200 * CONNECTIONS) {
+            let _ = peer.send_to(&[7; 100], to);
+        }
+        let asker = socket_at(Ipv4Addr::new(127, 51, 0, 2));
+        server.program.signal(Signal::CONT);
+        let asking = Instant::now();
+        (0..5).for_each(|_| pass(&asker));
+        let took = asking.elapsed();
+        println!("five requests took {took:?} beside full sockets");
+        assert!(took <= 2 * DELAYED, "{took:?}");
         let flood = Flood::start(move |sent| {
             let to = relayed[*sent % relayed.len()];
             // A datagram that the kernel drops is one less for the server to handle.

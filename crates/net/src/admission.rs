@@ -158,8 +158,8 @@ impl Drop for Admitted {
 const FRAME: Duration = Duration::from_millis(50);
 const AHEAD: Duration = Duration::from_millis(39 * 50);
 /// A prefix may have as many frames of strangers in a second as it may have connections, and those of
-/// two seconds at once: then all that it may have can allocate within two seconds.
-const PREFIX_AHEAD: Duration = Duration::from_secs(2);
+/// three seconds at once: then all that it may have can allocate at one moment.
+const PREFIX_AHEAD: Duration = Duration::from_secs(3);
 /// Prefixes that share one are charged together.
 const CELLS: usize = 1 << 14;
 
@@ -232,6 +232,24 @@ mod tests {
         assert_eq!(at_once.count(), 40);
     }
 
+    /// A Binding, an Allocate that is challenged, and one that answers the challenge.
+    #[test]
+    fn as_many_clients_as_one_address_may_have_set_up_their_calls_without_waiting() {
+        let limits = StreamLimits::default();
+        let admission = Arc::new(Admission::new(&limits));
+        let start = admission.epoch;
+        let admitted = (0..limits.per_prefix).map(|_| {
+            let admitted = admission.admit(ip("192.0.2.1")).unwrap();
+            let mut pace = Pace::of(&admitted, start);
+            for _ in 0..3 {
+                assert_eq!(pace.next, start);
+                pace.spend(&admitted, start);
+            }
+            admitted
+        });
+        assert_eq!(admitted.collect::<Vec<_>>().len(), 1024);
+    }
+
     #[test]
     fn a_prefix_has_a_frame_a_second_per_connection_however_its_strangers_come_and_go() {
         let admission = admission(10_000, 1000);
@@ -250,9 +268,9 @@ mod tests {
             (0..100).map(|_| of_each()).sum::<usize>()
         };
         // Those that come too early, which only this test has, are charged all the same.
-        assert_eq!(frames("192.0.2.1", start), 2000);
+        assert_eq!(frames("192.0.2.1", start), 3000);
         assert_eq!(frames("192.0.2.9", start), 0);
-        assert_eq!(frames("192.0.3.1", start), 2000);
+        assert_eq!(frames("192.0.3.1", start), 3000);
         let later = start + Duration::from_millis(500);
         assert!((250..=500).contains(&frames("192.0.2.7", later)));
     }

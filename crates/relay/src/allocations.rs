@@ -36,6 +36,28 @@ impl Allocations {
         }
     }
 
+    /// Tables like these with allocations that keep the ids that they had in another core, which
+    /// gave this generation last.
+    pub(crate) fn restored(like: &Self, generation: u32, all: Vec<Allocation>) -> Self {
+        let mut restored = Self::new(like.hasher.clone(), generation);
+        let ids: Vec<_> = all.iter().map(|it| (it.id, it.next())).collect();
+        let slots = all.into_iter().map(|it| (it.id.slot as usize, it));
+        restored.slots = slots.collect();
+        restored.slots.shrink_to_fit();
+        for (id, next) in ids {
+            restored.list(id);
+            if let Some(next) = next {
+                restored.add_next(id, next.client);
+            }
+        }
+        restored
+    }
+
+    /// The generation that was given last.
+    pub(crate) const fn generation(&self) -> u32 {
+        self.generation
+    }
+
     pub(crate) fn get(&self, id: AllocationId) -> Option<&Allocation> {
         self.slots
             .get(id.slot as usize)
@@ -96,6 +118,11 @@ impl Allocations {
             generation: self.generation,
         };
         entry.insert(make(id));
+        self.list(id);
+        id
+    }
+
+    fn list(&mut self, id: AllocationId) {
         self.list_client(id);
         for family in [AddressFamily::V4, AddressFamily::V6] {
             self.list_relayed(RelayId {
@@ -103,7 +130,6 @@ impl Allocations {
                 family,
             });
         }
-        id
     }
 
     /// Grows the list of slots in small steps: a `Vec` by itself doubles, and half of it could be

@@ -15,6 +15,7 @@ use ring::hmac;
 use subtle::ConstantTimeEq;
 
 use crate::ShardId;
+use crate::snapshot::fields;
 
 /// The secret that seals nonces, the same for all shards. It is random, or derived from a text that
 /// several servers share.
@@ -67,6 +68,22 @@ impl Nonces {
     pub(crate) fn adopt(&mut self, lifetime: Duration, prefix: &'static str) {
         self.earlier.insert(self.prefix);
         (self.lifetime, self.prefix) = (lifetime, prefix);
+    }
+
+    /// Goes on where another server stopped, whose nonces began so.
+    pub(crate) fn go_on(&mut self, serial: [u8; SERIAL], prefixes: Vec<&'static str>) {
+        self.serial = serial;
+        self.earlier.extend(prefixes);
+    }
+
+    /// The number of the last nonce.
+    pub(crate) const fn serial(&self) -> [u8; SERIAL] {
+        self.serial
+    }
+
+    /// The beginnings of all nonces so far.
+    pub(crate) fn prefixes(&self) -> impl Iterator<Item = &'static str> {
+        self.earlier.iter().copied().chain([self.prefix])
     }
 
     /// A fresh nonce for a source, unlike every other of this process.
@@ -159,6 +176,8 @@ impl Nonces {
 /// it. Two of them are compared with each other where the clock may have been set meanwhile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Issued(u32);
+
+fields!(Issued(second));
 
 /// The text of a nonce.
 pub(crate) struct Nonce {
