@@ -64,6 +64,9 @@ impl Server {
         payload: &'p [u8],
     ) -> Verdict<'static, 'p> {
         let from = hop.from;
+        if Kind::of(payload).is_some() && self.is_of_a_loop(from, payload) {
+            return self.discard(DropReason::TurnWithin);
+        }
         let Some(allocation) = self.allocations.get_mut(from.allocation) else {
             return self.discard(DropReason::RelayGone);
         };
@@ -72,9 +75,6 @@ impl Server {
         }
         if payload.len() > MAX_DATAGRAM {
             return self.discard(DropReason::TooLarge);
-        }
-        if is_of_a_loop(allocation.mobile.is_some(), payload) {
-            return self.discard(DropReason::TurnWithin);
         }
         allocation.sent.count(payload.len());
         self.counters.sent.count(payload.len());
@@ -149,7 +149,6 @@ impl Server {
             Err(why) => return self.discard(why),
         };
         let (to, sends_empty) = (allocation.client, allocation.sends_empty);
-        let may_move = allocation.mobile.is_some();
         if !self.in_scope(scope, from.0) {
             return self.discard(DropReason::PeerDenied);
         }
@@ -159,7 +158,7 @@ impl Server {
         if self.is_impostor(from.0) {
             return self.discard(DropReason::NoRelay);
         }
-        if is_of_a_loop(may_move, payload) {
+        if Kind::of(payload).is_some() && self.is_of_a_loop(relay, payload) {
             return self.discard(DropReason::TurnWithin);
         }
         let header = match channel {
@@ -268,6 +267,24 @@ impl Server {
             && self.rules.policy.judge(peer) == Ok(Permit::OwnRelay)
     }
 
+    /// Whether data would go round in a loop, where each server is the client of another. It is asked
+    /// only of data that begins like TURN, which neither media nor DTLS do.
+    ///
+    /// A relayed address becomes a client's only by requests that leave from it, and in a loop every
+    /// server finds the framing of the one before. So an allocation that may move carries no TURN:
+    /// no order of requests makes it part of a loop. Any other carries what comes through a few
+    /// servers in a row. It cannot be led into a loop by its client, but its port may be that of an
+    /// earlier allocation, which was some server's client. There headers become more with each turn,
+    /// and towards peers fewer, so that few turns are left.
+    #[cold]
+    fn is_of_a_loop(&self, relay: RelayId, data: &[u8]) -> bool {
+        let allocation = self.allocations.get(relay.allocation);
+        allocation.is_some_and(|allocation| match allocation.mobile {
+            Some(_) => wire::is_turn(data),
+            None => wire::turn_headers(data, MOST_HEADERS) == MOST_HEADERS,
+        })
+    }
+
     fn next_transaction(&mut self) -> TransactionId {
         let (first, rest) = (self.rng.next_u64(), self.rng.next_u32());
         let mut id = [0; 12];
@@ -284,28 +301,6 @@ impl Hop {
             to: Destination::Peer(self),
             contents: payload,
         })
-    }
-}
-
-/// Whether data would go round in a loop, where each server is the client of another.
-///
-/// A relayed address becomes a client's only by requests that leave from it, and in a loop every
-/// server finds the framing of the one before. So an allocation that may move carries no TURN: no
-/// order of requests makes it part of a loop. Any other carries what comes through a few servers in
-/// a row. It cannot be led into a loop by its client, but its port may be that of an earlier
-/// allocation, which was some server's client. There the headers grow in number with each turn, and
-/// towards peers they become fewer, so that few turns are left.
-fn is_of_a_loop(may_move: bool, data: &[u8]) -> bool {
-    // Media and DTLS begin otherwise, so that this is all they pay.
-    Kind::of(data).is_some() && is_turn_within(may_move, data)
-}
-
-#[cold]
-fn is_turn_within(may_move: bool, data: &[u8]) -> bool {
-    if may_move {
-        wire::is_turn(data)
-    } else {
-        wire::turn_headers(data, MOST_HEADERS) == MOST_HEADERS
     }
 }
 

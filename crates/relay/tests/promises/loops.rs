@@ -25,7 +25,7 @@ use crate::mobility::{allocate, shown, ticket};
 #[test]
 fn no_order_of_requests_makes_a_datagram_multiply() {
     let (mut most, mut moved, mut within) = (0, 0, 0);
-    for seed in 0..500 {
+    for seed in 0..200 {
         let mut choices = Choices::seeded(seed);
         let mut ring = Ring::new(2 + choices.below(2) as u8, seed);
         for _ in 0..60 {
@@ -39,7 +39,7 @@ fn no_order_of_requests_makes_a_datagram_multiply() {
     }
     // Clients moved, a few servers in a row were passed, and some datagrams would have gone on.
     assert!(
-        moved > 50 && within > 500 && most >= 4,
+        moved > 20 && within > 200 && most >= 4,
         "{moved} {within} {most}"
     );
 }

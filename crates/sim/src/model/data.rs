@@ -66,19 +66,19 @@ impl Model {
         dont_fragment: bool,
         payload: &[u8],
     ) -> Expect {
-        if payload.len() > MAX_DATAGRAM {
-            return Expect::Lost(DropReason::TooLarge);
-        }
         let family = AddressFamily::of(to.ip());
         let Some(allocation) = self.of_mut(from) else {
             return Expect::Lost(DropReason::NoAllocation);
         };
-        let Some((local, _)) = allocation.relays.get(&family).copied() else {
-            return Expect::Lost(DropReason::RelayGone);
-        };
         if allocation.may_loop(payload) {
             return Expect::Lost(DropReason::TurnWithin);
         }
+        if payload.len() > MAX_DATAGRAM {
+            return Expect::Lost(DropReason::TooLarge);
+        }
+        let Some((local, _)) = allocation.relays.get(&family).copied() else {
+            return Expect::Lost(DropReason::RelayGone);
+        };
         count(&mut allocation.sent, payload);
         let source = self.terms.outward(local);
         let far = self.terms.inward(to);
