@@ -73,6 +73,7 @@ fn try_all_orders() {
         most = most.max(bytes);
         assert!(bytes < MOST_BYTES, "{order:?}: {bytes} bytes");
     }
+    assert!(joined > 0, "nobody reached one server through the other");
     println!(
         "at most {most} bytes; through one server to the other in {joined} orders of {ORDERS}"
     );

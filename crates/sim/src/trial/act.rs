@@ -363,7 +363,7 @@ impl Trial {
             Method::Binding,
         ];
         // Every eighth has one to four headers, if they fit.
-        let headers = if self.payloads % 8 == 0 {
+        let headers = if self.payloads.is_multiple_of(8) {
             self.payloads / 8 % 5
         } else {
             0
