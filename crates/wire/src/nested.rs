@@ -158,7 +158,8 @@ mod tests {
             &[0, 22],
         ] {
             assert!(!is_turn(data), "{data:02x?}");
-            assert_eq!(turn_headers(data, 3), 0);
+            // The counter might be an empty frame, with nothing within.
+            assert!(turn_headers(data, 3) < 2);
         }
     }
 
