@@ -20,7 +20,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use tokio::runtime::Runtime;
 
-use crate::config::{self, Config, Machine, NoSecret, Secret, Unusable};
+use crate::config::{self, Loaded, Machine, NoSecret, Secret, Unusable};
 
 /// A STUN and TURN server, closed by default.
 ///
@@ -124,19 +124,19 @@ impl Failure {
 /// The place of the configuration.
 #[derive(Args)]
 struct ConfigFile {
-    /// Configuration file; without one the defaults hold.
+    /// Configuration file, or - for standard input; without one the defaults hold.
     #[arg(long = "config", value_name = "FILE", env = "HAIRPIN_CONFIG")]
     path: Option<PathBuf>,
 }
 
 impl ConfigFile {
     /// Reads the configuration; its cautions go to standard error.
-    fn load(&self, host: &Machine) -> Result<Config, Unusable> {
+    fn load(&self, host: &Machine) -> Result<Loaded, Unusable> {
         let loaded = config::load(self.path.as_deref(), host)?;
         if !loaded.remarks.is_empty() {
             anstream::eprintln!("{:#}", loaded.remarks);
         }
-        Ok(loaded.config)
+        Ok(loaded)
     }
 }
 
@@ -215,6 +215,10 @@ Exit codes:
   `probe` has codes of its own: see `hairpin probe --help`
 
 Environment:
-  HAIRPIN_CONFIG  the configuration file, where --config is not given
-  HAIRPIN_SECRET  the secret for `credentials`, where no option names one
-  NO_COLOR        no colours in error reports";
+  HAIRPIN_CONFIG       the configuration file, where --config is not given
+  HAIRPIN_REALM        realm, where the file does not have it
+  HAIRPIN_EXTERNAL     [relay] external, likewise; several with commas between
+  HAIRPIN_SECRET       [auth] secrets, likewise; one secret
+  HAIRPIN_SECRET_FILE  [auth] secret-files, likewise; one file
+  NO_COLOR             no colours in error reports
+  Any other variable that begins with HAIRPIN_ is an error.";

@@ -4,7 +4,12 @@
 //! alone (`form`); then they are reviewed against each other and against this [`Machine`] (`review`). The
 //! result is a [`Config`] in which nothing is left to choose, or all mistakes at once.
 
+mod access;
+mod coturn;
+mod environment;
 mod form;
+mod instead;
+mod load;
 mod machine;
 mod mask;
 mod read;
@@ -19,9 +24,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::Range;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
-use std::{fs, io};
 
 use net::StreamLimits;
 use relay::keys::{Keys, NotOpaque, TokenKeys};
@@ -30,13 +33,12 @@ use relay::{
     Allowance, IcmpTold, Limits, NatDiscovery, PortRange, Realms, Redirect, RelayAddress, Sha256,
     Transport,
 };
-use toml::de::DeTable;
 
 pub(crate) use form::spelled;
-pub(crate) use machine::Machine;
 #[cfg(test)]
-pub(crate) use machine::SecretFile;
-use remark::Remark;
+pub(crate) use load::read;
+pub(crate) use load::{Loaded, Unusable, load};
+pub(crate) use machine::Machine;
 pub(crate) use remark::Remarks;
 pub(crate) use rows::{ROWS, Row, Unwritten};
 pub(crate) use secret::{NoSecret, PrecomputedKey, Secret, TokenSecret};
@@ -189,7 +191,7 @@ pub(crate) enum Format {
 impl Config {
     /// The configuration of an empty file on this host.
     pub(crate) fn defaults(host: &Machine) -> Self {
-        parse(&DeTable::default(), Path::new(""), host).0
+        load::defaults(host)
     }
 
     /// What the host decides, before the rows do.
@@ -315,71 +317,6 @@ impl Listener {
             })
         };
         both(Transport::Udp).chain(both(Transport::Tcp)).collect()
-    }
-}
-
-/// A configuration that can be run, and the cautions about it.
-#[derive(Debug)]
-pub(crate) struct Loaded {
-    pub(crate) config: Config,
-    /// Cautions; empty without a file.
-    pub(crate) remarks: Remarks,
-}
-
-/// A configuration that cannot be run.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Unusable {
-    /// The file is missing, or cannot be read by this user.
-    #[error("cannot read the configuration file {path}: {source}")]
-    Unreadable { path: PathBuf, source: io::Error },
-    /// The file is wrong.
-    #[error("{0}")]
-    Faulty(Remarks),
-}
-
-/// Reads the configuration from `path`, or takes the defaults without one.
-pub(crate) fn load(path: Option<&Path>, host: &Machine) -> Result<Loaded, Unusable> {
-    let Some(path) = path else {
-        return Ok(Loaded {
-            config: Config::defaults(host),
-            remarks: Remarks::default(),
-        });
-    };
-    let text = fs::read_to_string(path).map_err(|source| Unusable::Unreadable {
-        path: path.to_owned(),
-        source,
-    })?;
-    read(&text, path, host)
-}
-
-/// Reads the configuration from the text of the file at `path`.
-pub(crate) fn read(text: &str, path: &Path, host: &Machine) -> Result<Loaded, Unusable> {
-    let name = path.display().to_string();
-    let (tree, errors) = DeTable::parse_recoverable(text);
-    // The first error only: one open bracket makes the parser stumble over all that follows.
-    let position = |error: &&toml::de::Error| error.span().unwrap_or_default().start;
-    if let Some(first) = errors.iter().min_by_key(position) {
-        let remarks = vec![read::syntax(first, text)];
-        let remarks = Remarks::new(name, text, &mask::guess(text), remarks);
-        return Err(Unusable::Faulty(remarks));
-    }
-    let mut hidden = Vec::new();
-    mask::secrets(tree.get_ref(), "", &mut hidden);
-    let (config, remarks) = parse(tree.get_ref(), path, host);
-    let is_faulty = remarks.iter().any(|remark| remark.is_fault);
-    let remarks = Remarks::new(name, text, &hidden, remarks);
-    if is_faulty {
-        return Err(Unusable::Faulty(remarks));
-    }
-    Ok(Loaded { config, remarks })
-}
-
-/// A configuration that can be run unless a remark is a fault.
-fn parse(tree: &DeTable<'_>, path: &Path, host: &Machine) -> (Config, Vec<Remark>) {
-    let mut config = Config::of(host);
-    match read::read(tree, &mut config) {
-        Ok(remarks) => review::review(&table::Table::top(tree), config, remarks, path, host),
-        Err(remarks) => (config, remarks),
     }
 }
 

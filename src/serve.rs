@@ -17,14 +17,15 @@ use relay::policy::Network;
 use relay::{NatDiscovery, NonceSecret, ProcessSecret, RelayAddress, Rules, SecondAddress};
 use tracing::{info, warn};
 
-use crate::config::{Config, Machine};
+use crate::config::{Config, Loaded, Machine};
 use crate::log::{self, Reporter};
 use ending::Signals;
 
 /// The options of the command line.
 #[derive(Debug)]
 pub(crate) struct Options {
-    /// The configuration file, if there is one: without it, `serve` makes its own secret.
+    /// The configuration file, if there is one: without it and a secret in the environment, `serve`
+    /// makes its own secret.
     pub(crate) config_file: Option<PathBuf>,
     /// The directory of the secret.
     pub(crate) state_dir: Option<PathBuf>,
@@ -59,9 +60,20 @@ pub(crate) enum Fault {
 }
 
 /// Runs the server until a signal ends it.
-pub(crate) fn run(mut config: Config, host: Machine, options: Options) -> Result<(), Fault> {
+pub(crate) fn run(loaded: Loaded, host: Machine, options: Options) -> Result<(), Fault> {
+    let Loaded {
+        mut config,
+        remarks,
+        source,
+    } = loaded;
     let log = log::init(&config.log);
-    let zero_config = options.config_file.is_none();
+    info!(
+        version = env!("CARGO_PKG_VERSION"),
+        configuration = source,
+        "starting"
+    );
+    log::say(&remarks);
+    let zero_config = options.config_file.is_none() && config.auth.secrets.is_empty();
     if zero_config {
         let (secret, path) = state::secret(options.state_dir)?;
         config.auth.secrets.push(secret);
@@ -127,7 +139,7 @@ fn net_options(config: &Config, host: &Machine) -> Result<net::Options, Fault> {
         transport: listener.transport,
         listen: listener.listen,
     });
-    let reporter = Reporter::new(&config.log);
+    let reporter = Reporter::new(config, host);
     let nonce_secret = config.auth.nonce_secret.as_ref();
     Ok(net::Options {
         listeners: listeners.collect(),

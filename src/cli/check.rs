@@ -41,18 +41,12 @@ impl Check {
             return keys::list(words, self.json);
         }
         let host = Machine::here();
-        let config = self.config.load(&host)?;
-        let heading = match &self.config.path {
-            Some(path) => format!("ok: {}", path.display()),
-            None => "ok: no configuration file, the defaults hold".to_owned(),
+        let loaded = self.config.load(&host)?;
+        let summary = Summary {
+            config: &loaded.config,
+            has_file: self.config.path.is_some(),
         };
-        print(&format!(
-            "{heading}\n{}",
-            Summary {
-                config: &config,
-                has_file: self.config.path.is_some()
-            }
-        ))?;
+        print(&format!("ok: {}\n{summary}", loaded.source))?;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -375,19 +369,14 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::config::{self, Secret, SecretFile};
+    use crate::config::{self, Secret};
 
     fn summary(text: &str) -> String {
         let host = Machine {
             name: "host.example.org".to_owned(),
             cores: 1,
             routed: vec!["10.0.0.5".parse().unwrap()],
-            read_secret: |_| {
-                Ok(SecretFile {
-                    secret: Secret::new("bm9uY2VzIG9mIGFsbCBub2Rlcwo="),
-                    is_public: false,
-                })
-            },
+            read_secret: |_| Ok(Secret::new("bm9uY2VzIG9mIGFsbCBub2Rlcwo=")),
             ..Machine::anywhere()
         };
         let config = config::read(text, Path::new("turnserver.toml"), &host)

@@ -5,6 +5,8 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::{fs, io, thread};
 
+use super::access::Access;
+use super::environment::Environment;
 use super::form::realm_flaw;
 use super::secret::{NoSecret, Secret};
 
@@ -21,17 +23,16 @@ pub(crate) struct Machine {
     pub(crate) routed: Vec<IpAddr>,
     /// The addresses of all its interfaces.
     pub(crate) addresses: Vec<IpAddr>,
+    /// The gateways of its default routes.
+    pub(crate) gateways: Vec<IpAddr>,
     /// Tries to bind a socket to the address.
     pub(crate) bind: fn(IpAddr) -> io::Result<()>,
     /// Reads a file that holds a secret.
-    pub(crate) read_secret: fn(&Path) -> Result<SecretFile, NoSecret>,
-}
-
-/// A secret that lives in a file of its own.
-pub(crate) struct SecretFile {
-    pub(crate) secret: Secret,
-    /// Whether every user of the host may read it.
-    pub(crate) is_public: bool,
+    pub(crate) read_secret: fn(&Path) -> Result<Secret, NoSecret>,
+    /// Who may read a file.
+    pub(crate) access: fn(&Path) -> Access,
+    /// The variables of this process.
+    pub(crate) environment: Environment,
 }
 
 impl Machine {
@@ -48,8 +49,11 @@ impl Machine {
             has_ipv6: bind(Ipv6Addr::LOCALHOST.into()).is_ok(),
             routed: routed(&addresses),
             addresses,
+            gateways: gateways(),
             bind,
             read_secret,
+            access: Access::of,
+            environment: Environment::here(),
         }
     }
 
@@ -73,6 +77,22 @@ fn name() -> String {
     } else {
         "hairpin".to_owned()
     }
+}
+
+fn gateways() -> Vec<IpAddr> {
+    let routes = procfs::process::Process::myself().and_then(|process| process.route());
+    let default = routes.unwrap_or_default().into_iter();
+    let default = default.filter(|route| route.mask.is_unspecified());
+    let v4 = default.map(|route| IpAddr::from(route.gateway));
+    // Destination, its length, source, its length, next hop: all in hexadecimal digits.
+    let v6 = fs::read_to_string("/proc/self/net/ipv6_route").unwrap_or_default();
+    let v6 = v6.lines().filter_map(|route| {
+        let mut fields = route.split(' ');
+        let length = fields.nth(1)?;
+        let hop = u128::from_str_radix(fields.nth(2)?, 16).ok()?;
+        (length == "00").then(|| IpAddr::from(Ipv6Addr::from_bits(hop)))
+    });
+    v4.chain(v6).filter(|ip| !ip.is_unspecified()).collect()
 }
 
 /// The source addresses of the default routes. A host without a default route
@@ -115,22 +135,8 @@ fn bind(ip: IpAddr) -> io::Result<()> {
     UdpSocket::bind(SocketAddr::new(ip, 0)).map(drop)
 }
 
-fn read_secret(path: &Path) -> Result<SecretFile, NoSecret> {
-    Ok(SecretFile {
-        secret: Secret::in_file(&fs::read(path)?)?,
-        is_public: is_public(&fs::metadata(path)?),
-    })
-}
-
-#[cfg(unix)]
-fn is_public(metadata: &fs::Metadata) -> bool {
-    use std::os::unix::fs::PermissionsExt;
-    metadata.permissions().mode() & 0o004 != 0
-}
-
-#[cfg(not(unix))]
-fn is_public(_: &fs::Metadata) -> bool {
-    false
+fn read_secret(path: &Path) -> Result<Secret, NoSecret> {
+    Secret::in_file(&fs::read(path)?)
 }
 
 /// Any public address would do: only its route is looked at.
@@ -179,17 +185,10 @@ mod tests {
     }
 
     #[test]
-    #[cfg(unix)]
-    fn a_secret_file_is_read_without_its_line_end_and_told_from_a_public_one() {
-        use std::os::unix::fs::PermissionsExt;
-
+    fn a_secret_file_is_read_without_its_line_end() {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(b"a secret of many bytes\r\n").unwrap();
-        for (mode, public) in [(0o600, false), (0o640, false), (0o644, true)] {
-            fs::set_permissions(file.path(), fs::Permissions::from_mode(mode)).unwrap();
-            let read = read_secret(file.path()).unwrap();
-            assert_eq!(read.secret, Secret::new("a secret of many bytes"));
-            assert_eq!(read.is_public, public, "{mode:o}");
-        }
+        let read = read_secret(file.path()).unwrap();
+        assert_eq!(read, Secret::new("a secret of many bytes"));
     }
 }

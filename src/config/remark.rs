@@ -4,7 +4,7 @@
 use std::fmt;
 use std::ops::Range;
 
-use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
 use super::mask::mask;
 
@@ -42,6 +42,16 @@ impl Remark {
         }
     }
 
+    /// The same about all of the file.
+    pub(super) fn overall(sentence: impl Into<String>) -> Self {
+        Self::caution(NOWHERE, sentence)
+    }
+
+    /// The same about a place.
+    pub(super) fn at(self, at: Range<usize>) -> Self {
+        Self { at, ..self }
+    }
+
     /// What to write instead.
     pub(super) fn help(self, help: impl Into<String>) -> Self {
         Self {
@@ -59,36 +69,99 @@ impl Remark {
     }
 }
 
-/// Everything there is to say about one configuration file.
+/// Everything there is to say about a configuration file, and about the environment beside it.
 ///
-/// `Display` is plain, the alternate form (`{:#}`) has colours. Secrets in the
-/// file are hidden in both: remarks end up in journals and bug reports.
+/// `Display` is plain, the alternate form (`{:#}`) has colours. Secrets are hidden in both: remarks
+/// end up in journals and bug reports.
 #[derive(Default)]
-pub(crate) struct Remarks {
+pub(crate) struct Remarks(Vec<Page>);
+
+/// Everything there is to say about one text.
+struct Page {
+    /// Empty if there is no file.
     path: String,
     text: String,
     remarks: Vec<Remark>,
 }
 
+/// A remark as one line of a log.
+pub(crate) struct Line<'r> {
+    pub(crate) is_fault: bool,
+    pub(crate) sentence: &'r str,
+    /// File, line and column, as far as there are any.
+    pub(crate) place: Option<String>,
+    /// What to write instead.
+    pub(crate) help: Option<&'r str>,
+}
+
 impl Remarks {
-    /// `hidden` names the parts of the text that must not be shown.
-    pub(super) fn new(
-        path: String,
-        text: &str,
+    /// The remarks about a text that begins at `start`, in bytes that count through all texts.
+    /// `hidden` names the parts of it that must not be shown. Those before `start` are left.
+    pub(super) fn add(
+        &mut self,
+        path: &str,
+        (text, start): (&str, usize),
         hidden: &[Range<usize>],
-        mut remarks: Vec<Remark>,
-    ) -> Self {
-        remarks.sort_by_key(|remark| remark.at.start);
-        Self {
-            path,
-            text: mask(text, hidden),
-            remarks,
-        }
+        remarks: &mut Vec<Remark>,
+    ) {
+        let inside = |at: &Range<usize>| (start..=start + text.len()).contains(&at.start);
+        let moved = |at: Range<usize>| at.start - start..at.end - start;
+        let hidden: Vec<_> = hidden.iter().cloned().map(moved).collect();
+        let is_here =
+            |remark: &mut Remark| remark.at == NOWHERE && start == 0 || inside(&remark.at);
+        let here = remarks.extract_if(.., is_here).map(|remark| Remark {
+            at: match remark.at {
+                NOWHERE => NOWHERE,
+                at => moved(at),
+            },
+            see: remark
+                .see
+                .filter(|(at, _)| inside(at))
+                .map(|(at, words)| (moved(at), words)),
+            ..remark
+        });
+        let mut here: Vec<Remark> = here.collect();
+        here.sort_by_key(|remark| remark.at.start);
+        self.0.push(Page {
+            path: path.to_owned(),
+            text: mask(text, &hidden),
+            remarks: here,
+        });
     }
 
     /// Whether there is nothing to say.
     pub(crate) fn is_empty(&self) -> bool {
-        self.remarks.is_empty()
+        self.all().next().is_none()
+    }
+
+    /// The remarks, for a log.
+    pub(crate) fn lines(&self) -> impl Iterator<Item = Line<'_>> {
+        self.all().map(|(page, remark)| Line {
+            is_fault: remark.is_fault,
+            sentence: &remark.sentence,
+            place: page.place(&remark.at),
+            help: remark.help.as_deref(),
+        })
+    }
+
+    fn all(&self) -> impl Iterator<Item = (&Page, &Remark)> {
+        let pages = self.0.iter();
+        pages.flat_map(|page| page.remarks.iter().map(move |remark| (page, remark)))
+    }
+}
+
+impl Page {
+    fn place(&self, at: &Range<usize>) -> Option<String> {
+        let path = (!self.path.is_empty()).then(|| self.path.clone());
+        let Some(before) = self.text.get(..at.start) else {
+            return path;
+        };
+        let (line, column) = before
+            .rsplit_once('\n')
+            .map_or((1, before), |(lines, last)| {
+                (lines.matches('\n').count() + 2, last)
+            });
+        path.map(|path| format!("{path}:{line}:{}", column.chars().count() + 1))
     }
 
     fn render(&self, remark: &Remark, renderer: &Renderer) -> String {
@@ -97,14 +170,20 @@ impl Remarks {
         } else {
             Level::WARNING
         };
-        let offending = AnnotationKind::Primary.span(remark.at.clone());
-        let mut snippet = Snippet::source(&self.text)
-            .path(&self.path)
-            .annotation(offending);
-        if let Some((at, words)) = &remark.see {
-            snippet = snippet.annotation(AnnotationKind::Context.span(at.clone()).label(*words));
+        let mut group = Group::with_title(level.primary_title(&remark.sentence));
+        if remark.at != NOWHERE {
+            let offending = AnnotationKind::Primary.span(remark.at.clone());
+            let mut snippet = Snippet::source(&self.text)
+                .path(&self.path)
+                .annotation(offending);
+            if let Some((at, words)) = &remark.see {
+                snippet =
+                    snippet.annotation(AnnotationKind::Context.span(at.clone()).label(*words));
+            }
+            group = group.element(snippet);
+        } else if !self.path.is_empty() {
+            group = group.element(Origin::path(&self.path));
         }
-        let mut group = Group::with_title(level.primary_title(&remark.sentence)).element(snippet);
         if let Some(help) = &remark.help {
             group = group.element(Level::HELP.message(help));
         }
@@ -119,23 +198,23 @@ impl fmt::Display for Remarks {
         } else {
             Renderer::plain()
         };
-        for (index, remark) in self.remarks.iter().enumerate() {
+        for (index, (page, remark)) in self.all().enumerate() {
             if index > 0 {
                 writeln!(f)?;
             }
-            writeln!(f, "{}", self.render(remark, &renderer))?;
+            writeln!(f, "{}", page.render(remark, &renderer))?;
         }
         Ok(())
     }
 }
 
-/// Names what was said, without the file's text.
+/// Names what was said, without the texts.
 impl fmt::Debug for Remarks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { path, remarks, .. } = self;
-        f.debug_struct("Remarks")
-            .field("path", path)
-            .field("remarks", remarks)
-            .finish_non_exhaustive()
+        let said = self.0.iter().map(|page| (&page.path, &page.remarks));
+        f.debug_map().entries(said).finish()
     }
 }
+
+/// The place of what is true of all of a text.
+const NOWHERE: Range<usize> = usize::MAX..usize::MAX;

@@ -60,16 +60,27 @@ impl Review<'_> {
     }
 
     pub(super) fn secret_file(&mut self, key: &str, written: &Text<'_>) -> Option<Secret> {
-        let path = self.directory.join(written.get_ref());
-        let (at, name) = (written.span(), path.display());
+        let at = written.span();
+        let Some(path) = self.host.environment.path(written.get_ref()) else {
+            let sentence =
+                format!("{key} names a credential, and there is no CREDENTIALS_DIRECTORY");
+            self.say(Remark::fault(at, sentence).help(NO_CREDENTIALS));
+            return None;
+        };
+        let path = self.directory.join(path);
+        let name = path.display();
         match (self.host.read_secret)(&path) {
-            Ok(file) => {
-                if file.is_public {
+            Ok(secret) => {
+                let access = (self.host.access)(&path);
+                if access.is_public {
                     let sentence =
                         format!("{key} names {name}, which every user of this host may read");
-                    self.say(Remark::caution(at, sentence).help(format!("chmod 600 {name}")));
+                    let help = format!("chmod 600 {name}");
+                    self.say(Remark::caution(at.clone(), sentence).help(help));
                 }
-                Some(file.secret)
+                let shut = access.shut_out(&path, &format!("{name}, which {key} names"));
+                self.remarks.extend(shut.map(|remark| remark.at(at)));
+                Some(secret)
             }
             Err(source) => {
                 let help = match source {
@@ -233,6 +244,8 @@ const PROMPTS: &str = "\
     changeme changethis replaceme replacethis yoursecret yourpassword yourstrong \
     placeholder insertsecret todo";
 
+const NO_CREDENTIALS: &str = "systemd sets it for a service with LoadCredential=, and for nobody else; to check \
+                              beside a running service, set it to /run/credentials/hairpin.service";
 const MAKE_SECRET: &str = "make one with `openssl rand -base64 32`";
 const SECRET_FILE: &str = "a relative path starts at the directory of the configuration file; the \
                            file holds one secret, and the user that runs the server must be able \
