@@ -20,6 +20,7 @@ mod secret;
 mod table;
 #[cfg(test)]
 mod tests;
+mod watched;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -35,13 +36,12 @@ use relay::{
 };
 
 pub(crate) use form::spelled;
-#[cfg(test)]
-pub(crate) use load::read;
-pub(crate) use load::{Loaded, Unusable, load};
+pub(crate) use load::{Loaded, Unusable, load, read};
 pub(crate) use machine::Machine;
 pub(crate) use remark::Remarks;
 pub(crate) use rows::{ROWS, Row, Unwritten};
 pub(crate) use secret::{NoSecret, PrecomputedKey, Secret, TokenSecret};
+pub(crate) use watched::Watched;
 
 /// The whole configuration, every choice made.
 #[derive(Debug, Default, Clone, PartialEq)]
@@ -170,7 +170,7 @@ pub(crate) struct Log {
 }
 
 /// The least important lines that are logged.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Level {
     Error,
     Warn,

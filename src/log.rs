@@ -11,6 +11,9 @@ use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGua
 use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::fmt::FormatFields;
 use tracing_subscriber::fmt::format::debug_fn;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Registry, fmt, reload};
 
 use crate::config::{Format, Level, Log, Remarks};
 
@@ -18,37 +21,32 @@ pub(crate) use reporter::Reporter;
 
 /// Sends the log to standard error from now on, until the writer is dropped.
 pub(crate) fn init(log: &Log) -> Writer {
-    let level = match log.level {
-        Level::Error => LevelFilter::ERROR,
-        Level::Warn => LevelFilter::WARN,
-        Level::Info => LevelFilter::INFO,
-        Level::Debug => LevelFilter::DEBUG,
-        Level::Trace => LevelFilter::TRACE,
-    };
+    let (filter, level) = reload::Layer::new(filter(log.level));
     let (lines, guard) = NonBlockingBuilder::default()
         .lossy(true)
         .buffered_lines_limit(WAITING_LINES)
         .thread_name("log")
         .finish(std::io::stderr());
     let lost = lines.error_counter();
-    let lines = tracing_subscriber::fmt()
-        .with_max_level(level)
+    let lines = fmt::layer()
         .with_target(false)
         .with_ansi(false)
         // A line that cannot be written is lost; a complaint on the same stream would panic.
         .log_internal_errors(false)
         .with_writer(lines);
+    let log_of = tracing_subscriber::registry().with(filter);
     match log.format {
-        Format::Text => lines.fmt_fields(fields()).init(),
-        Format::Json => lines.json().flatten_event(true).init(),
+        Format::Text => log_of.with(lines.fmt_fields(fields())).init(),
+        Format::Json => log_of.with(lines.json().flatten_event(true)).init(),
     }
     Writer {
+        level,
         lost,
         _guard: guard,
     }
 }
 
-/// Logs the cautions about the configuration, a line each.
+/// Logs what is said about files, a line each.
 pub(crate) fn say(remarks: &Remarks) {
     for line in remarks.lines() {
         let (place, help) = (line.place, line.help);
@@ -77,14 +75,31 @@ fn fields() -> impl for<'w> FormatFields<'w> + Send + Sync + 'static {
     field.delimited(" ")
 }
 
+fn filter(level: Level) -> LevelFilter {
+    match level {
+        Level::Error => LevelFilter::ERROR,
+        Level::Warn => LevelFilter::WARN,
+        Level::Info => LevelFilter::INFO,
+        Level::Debug => LevelFilter::DEBUG,
+        Level::Trace => LevelFilter::TRACE,
+    }
+}
+
 /// Writes the log on a thread of its own, so that a reader that is slow or gone does not stop a
 /// shard.
 pub(crate) struct Writer {
+    level: reload::Handle<LevelFilter, Registry>,
     lost: ErrorCounter,
     _guard: WorkerGuard,
 }
 
 impl Writer {
+    /// From now on these lines are logged.
+    pub(crate) fn set_level(&self, level: Level) {
+        // It fails where there is no log any more.
+        let _ = self.level.reload(filter(level));
+    }
+
     /// How many lines were lost because the reader was too slow.
     pub(crate) fn lost_lines(&self) -> usize {
         self.lost.dropped_lines()
@@ -120,7 +135,7 @@ mod tests {
     fn a_value_with_blanks_is_quoted_and_splits_into_no_two() {
         let lines = Lines::default();
         let out = lines.clone();
-        let log = tracing_subscriber::fmt()
+        let log = fmt()
             .with_ansi(false)
             .without_time()
             .with_target(false)

@@ -1,9 +1,13 @@
-//! `hairpin serve`: reads the host, starts the shards, announces the server, waits for a signal,
-//! stops. No packet is seen here.
+//! `hairpin serve`: reads the host, starts the shards, announces the server, and leaves it to the
+//! control side until it ends. No packet is seen here.
 
 mod announce;
+mod control;
 mod descriptors;
+mod difference;
 mod ending;
+mod reload;
+mod signals;
 mod state;
 mod systemd;
 
@@ -19,7 +23,9 @@ use tracing::{info, warn};
 
 use crate::config::{Config, Loaded, Machine};
 use crate::log::{self, Reporter};
-use ending::Signals;
+use control::Control;
+use reload::Reload;
+use signals::Signals;
 
 /// The options of the command line.
 #[derive(Debug)]
@@ -61,10 +67,18 @@ pub(crate) enum Fault {
 
 /// Runs the server until a signal ends it.
 pub(crate) fn run(loaded: Loaded, host: Machine, options: Options) -> Result<(), Fault> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Fault::Control)?;
+    // Before all else: a signal that comes from now on ends no allocation unless it means to.
+    let signals = runtime.block_on(async { Signals::new() })?;
     let Loaded {
         mut config,
         remarks,
         source,
+        text,
+        files,
     } = loaded;
     let log = log::init(&config.log);
     info!(
@@ -90,27 +104,24 @@ pub(crate) fn run(loaded: Loaded, host: Machine, options: Options) -> Result<(),
         config.tcp.connections,
     );
 
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    runtime.map_err(Fault::Control)?.block_on(async {
-        // Before the listeners open: a signal that comes after that has to end allocations.
-        let signals = Signals::new()?;
+    let ended = runtime.block_on(async {
         let running = net::start(net_options(&config, &host)?)?;
         say_what_runs(&config, &running);
         if zero_config && !systemd::owns_output() {
             announce::print(&config);
         }
-        ending::wait(running, signals).await;
-        Ok::<(), Fault>(())
-    })?;
-    if log.lost_lines() > 0 {
-        warn!(
-            lines = log.lost_lines(),
-            "lines of this log were lost: its reader is too slow"
-        );
-    }
-    Ok(())
+        let reload = Reload {
+            file: (!zero_config).then(|| (options.config_file.unwrap_or_default(), text)),
+            dev: options.dev,
+            config,
+            files,
+            waiting: Vec::new(),
+        };
+        control::run(Control { running, log }, signals, reload).await
+    });
+    // A read of a file may hang for as long as its file system does.
+    runtime.shutdown_background();
+    ended
 }
 
 /// For trying: makes peers of all addresses nearby.

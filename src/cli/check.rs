@@ -369,14 +369,14 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::config::{self, Secret};
+    use crate::config;
 
     fn summary(text: &str) -> String {
         let host = Machine {
             name: "host.example.org".to_owned(),
             cores: 1,
             routed: vec!["10.0.0.5".parse().unwrap()],
-            read_secret: |_| Ok(Secret::new("bm9uY2VzIG9mIGFsbCBub2Rlcwo=")),
+            read_secret: |_| Ok(b"bm9uY2VzIG9mIGFsbCBub2Rlcwo=".into()),
             ..Machine::anywhere()
         };
         let config = config::read(text, Path::new("turnserver.toml"), &host)

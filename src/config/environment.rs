@@ -11,7 +11,7 @@ use std::{env, fmt};
 use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
 
-use super::remark::Remark;
+use super::remark::{NOWHERE, Remark, Remarks};
 use super::rows::{self, nearest};
 use super::secret::Secret;
 
@@ -22,11 +22,11 @@ pub(crate) struct Environment(BTreeMap<String, Vec<u8>>);
 /// Variables beside a file, as if their text stood behind the file's.
 pub(super) struct Beside {
     /// Where the text starts.
-    pub(super) start: usize,
-    pub(super) text: String,
+    start: usize,
+    text: String,
     /// Parts of the text that must not be shown.
-    pub(super) hidden: Vec<Range<usize>>,
-    pub(super) remarks: Vec<Remark>,
+    hidden: Vec<Range<usize>>,
+    remarks: Vec<Remark>,
     /// The variables that count.
     pub(super) used: Vec<&'static str>,
 }
@@ -128,6 +128,29 @@ impl Environment {
 }
 
 impl Beside {
+    /// Adds what was found here to the remarks about a file, and takes those about variables out.
+    pub(super) fn take_own(&mut self, remarks: &mut Vec<Remark>) -> Remarks {
+        let is_behind = |at: &Range<usize>| *at != NOWHERE && at.start >= self.start;
+        let moved = |at: &Range<usize>| at.start - self.start..at.end - self.start;
+        remarks.append(&mut self.remarks);
+        let own = remarks.extract_if(.., |remark| is_behind(&remark.at));
+        let own = own.map(|remark| {
+            let see = remark.see.as_ref().filter(|(at, _)| is_behind(at));
+            Remark {
+                at: moved(&remark.at),
+                see: see.map(|(at, words)| (moved(at), *words)),
+                ..remark
+            }
+        });
+        let hidden: Vec<_> = self.hidden.iter().map(moved).collect();
+        Remarks::new(
+            "the environment".to_owned(),
+            &self.text,
+            &hidden,
+            own.collect(),
+        )
+    }
+
     /// Adds a line; returns the place of its value, or of all of it where that is empty.
     fn line(&mut self, name: &str, value: &str) -> Range<usize> {
         let start = self.start + self.text.len();

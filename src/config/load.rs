@@ -7,10 +7,11 @@ use std::{fs, io};
 use toml::de::DeTable;
 
 use super::environment::Beside;
-use super::read::{read as read_tree, syntax};
+use super::read::{read as read_values, tree as read_tree};
 use super::remark::{Remark, Remarks};
+use super::review::{self, Reviewed};
 use super::table::Table;
-use super::{Config, Machine, coturn, mask, review};
+use super::{Config, Machine, Secret, Watched, coturn, mask};
 
 /// A configuration that can be run, and the cautions about it.
 #[derive(Debug)]
@@ -18,6 +19,10 @@ pub(crate) struct Loaded {
     pub(crate) config: Config,
     /// Cautions.
     pub(crate) remarks: Remarks,
+    /// The text of the file, which holds secrets; empty without a file.
+    pub(crate) text: Secret,
+    /// The files that it names.
+    pub(crate) files: Vec<Watched>,
     /// The file, and the variables that count beside it, in words.
     pub(crate) source: String,
 }
@@ -60,60 +65,65 @@ pub(crate) fn read(text: &str, path: &Path, host: &Machine) -> Result<Loaded, Un
         Some("-") => "standard input".to_owned(),
         Some(_) | None => path.display().to_string(),
     };
-    let (mut tree, errors) = DeTable::parse_recoverable(text);
-    // The first error only: one open bracket makes the parser stumble over all that follows.
-    let position = |error: &&toml::de::Error| error.span().unwrap_or_default().start;
-    let first = errors.iter().min_by_key(position);
-    let foreign = coturn::remark(text).or_else(|| Some(syntax(first?, text)));
-    if let Some(remark) = foreign {
-        let mut remarks = Remarks::default();
-        remarks.add(&name, (text, 0), &mask::guess(text), &mut vec![remark]);
-        return Err(Unusable::Faulty(remarks));
-    }
+    let tree = match coturn::remark(text) {
+        Some(fault) => Err(fault),
+        None => read_tree(text),
+    };
+    let mut tree = match tree {
+        Ok(tree) => tree,
+        Err(fault) => {
+            let remarks = Remarks::new(name, text, &mask::guess(text), vec![fault]);
+            return Err(Unusable::Faulty(remarks));
+        }
+    };
     let mut hidden = Vec::new();
-    mask::secrets(tree.get_ref(), "", &mut hidden);
-    let beside = host.environment.fill(tree.get_mut(), text.len());
+    mask::secrets(&tree, "", &mut hidden);
+    let mut beside = host.environment.fill(&mut tree, text.len());
     let source = source(&name, &beside);
-    let (config, mut remarks) = parse(tree.get_ref(), path, host);
+    let mut reviewed = parse(&tree, path, host);
     // Quotation marks around nothing are no secret.
     if let Some(at) = hidden.iter().find(|at| at.len() > 2) {
-        remarks.extend(readable(at.start..at.end, path, host));
+        let cautions = readable(at.start..at.end, path, host);
+        reviewed.remarks.extend(cautions);
     }
-    remarks.extend(beside.remarks);
-    let is_faulty = remarks.iter().any(|remark| remark.is_fault);
-    let mut all = Remarks::default();
-    all.add(&name, (text, 0), &hidden, &mut remarks);
-    let beside_text = (&*beside.text, beside.start);
-    all.add("the environment", beside_text, &beside.hidden, &mut remarks);
-    if is_faulty {
-        return Err(Unusable::Faulty(all));
+    let about_variables = beside.take_own(&mut reviewed.remarks);
+    let mut remarks = Remarks::new(name, text, &hidden, reviewed.remarks);
+    remarks.append(about_variables);
+    remarks.append(reviewed.others);
+    if remarks.are_faults() {
+        return Err(Unusable::Faulty(remarks));
     }
     Ok(Loaded {
-        config,
-        remarks: all,
+        config: reviewed.config,
+        remarks,
+        text: Secret::new(text),
+        files: reviewed.files,
         source,
     })
 }
 
 /// The configuration of an empty file, without an environment.
 pub(super) fn defaults(host: &Machine) -> Config {
-    parse(&DeTable::default(), Path::new(""), host).0
+    parse(&DeTable::default(), Path::new(""), host).config
 }
 
-/// A configuration that can be run unless a remark is a fault.
-fn parse(tree: &DeTable<'_>, path: &Path, host: &Machine) -> (Config, Vec<Remark>) {
+fn parse(tree: &DeTable<'_>, path: &Path, host: &Machine) -> Reviewed {
     let mut config = Config::of(host);
-    match read_tree(tree, &mut config, host) {
+    match read_values(tree, &mut config, host) {
         Ok(remarks) => {
-            let (config, mut remarks) =
-                review::review(&Table::top(tree), config, remarks, path, host);
+            let mut reviewed = review::review(&Table::top(tree), config, remarks, path, host);
             // One mistake is told once.
-            let faults = remarks.iter().filter(|remark| remark.is_fault);
+            let faults = reviewed.remarks.iter().filter(|remark| remark.is_fault);
             let faults: Vec<_> = faults.map(|remark| remark.at.clone()).collect();
-            remarks.retain(|remark| remark.is_fault || !faults.contains(&remark.at));
-            (config, remarks)
+            let is_told = |remark: &Remark| !remark.is_fault && faults.contains(&remark.at);
+            reviewed.remarks.retain(|remark| !is_told(remark));
+            reviewed
         }
-        Err(remarks) => (config, remarks),
+        Err(remarks) => Reviewed {
+            config,
+            remarks,
+            ..Reviewed::default()
+        },
     }
 }
 

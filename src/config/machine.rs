@@ -8,7 +8,6 @@ use std::{fs, io, thread};
 use super::access::Access;
 use super::environment::Environment;
 use super::form::realm_flaw;
-use super::secret::{NoSecret, Secret};
 
 /// The facts and services of a host. A value, so that a test can be any host.
 #[derive(Debug, Clone)]
@@ -27,8 +26,8 @@ pub(crate) struct Machine {
     pub(crate) gateways: Vec<IpAddr>,
     /// Tries to bind a socket to the address.
     pub(crate) bind: fn(IpAddr) -> io::Result<()>,
-    /// Reads a file that holds a secret.
-    pub(crate) read_secret: fn(&Path) -> Result<Secret, NoSecret>,
+    /// Reads a file that holds secrets.
+    pub(crate) read_secret: fn(&Path) -> io::Result<Vec<u8>>,
     /// Who may read a file.
     pub(crate) access: fn(&Path) -> Access,
     /// The variables of this process.
@@ -51,7 +50,7 @@ impl Machine {
             addresses,
             gateways: gateways(),
             bind,
-            read_secret,
+            read_secret: |path| fs::read(path),
             access: Access::of,
             environment: Environment::here(),
         }
@@ -135,10 +134,6 @@ fn bind(ip: IpAddr) -> io::Result<()> {
     UdpSocket::bind(SocketAddr::new(ip, 0)).map(drop)
 }
 
-fn read_secret(path: &Path) -> Result<Secret, NoSecret> {
-    Secret::in_file(&fs::read(path)?)
-}
-
 /// Any public address would do: only its route is looked at.
 const FAR_V4: Ipv4Addr = Ipv4Addr::new(1, 1, 1, 1);
 const FAR_V6: Ipv6Addr = Ipv6Addr::new(0x2606, 0x4700, 0x4700, 0, 0, 0, 0, 0x1111);
@@ -146,8 +141,6 @@ const FAR_PORT: u16 = 3478;
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
-
     use super::*;
 
     #[test]
@@ -182,13 +175,5 @@ mod tests {
         assert!((host.bind)(Ipv4Addr::LOCALHOST.into()).is_ok());
         // 198.51.100.0/24 is for documentation: it is nobody's.
         assert!((host.bind)(Ipv4Addr::new(198, 51, 100, 250).into()).is_err());
-    }
-
-    #[test]
-    fn a_secret_file_is_read_without_its_line_end() {
-        let mut file = tempfile::NamedTempFile::new().unwrap();
-        file.write_all(b"a secret of many bytes\r\n").unwrap();
-        let read = read_secret(file.path()).unwrap();
-        assert_eq!(read, Secret::new("a secret of many bytes"));
     }
 }

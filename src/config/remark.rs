@@ -69,7 +69,8 @@ impl Remark {
     }
 }
 
-/// Everything there is to say about a configuration file, and about the environment beside it.
+/// Everything there is to say about a configuration file, the files of users that it names, and the
+/// environment beside it.
 ///
 /// `Display` is plain, the alternate form (`{:#}`) has colours. Secrets are hidden in both: remarks
 /// end up in journals and bug reports.
@@ -95,43 +96,35 @@ pub(crate) struct Line<'r> {
 }
 
 impl Remarks {
-    /// The remarks about a text that begins at `start`, in bytes that count through all texts.
-    /// `hidden` names the parts of it that must not be shown. Those before `start` are left.
-    pub(super) fn add(
-        &mut self,
-        path: &str,
-        (text, start): (&str, usize),
+    /// `hidden` names the parts of the text that must not be shown.
+    pub(super) fn new(
+        path: String,
+        text: &str,
         hidden: &[Range<usize>],
-        remarks: &mut Vec<Remark>,
-    ) {
-        let inside = |at: &Range<usize>| (start..=start + text.len()).contains(&at.start);
-        let moved = |at: Range<usize>| at.start - start..at.end - start;
-        let hidden: Vec<_> = hidden.iter().cloned().map(moved).collect();
-        let is_here =
-            |remark: &mut Remark| remark.at == NOWHERE && start == 0 || inside(&remark.at);
-        let here = remarks.extract_if(.., is_here).map(|remark| Remark {
-            at: match remark.at {
-                NOWHERE => NOWHERE,
-                at => moved(at),
-            },
-            see: remark
-                .see
-                .filter(|(at, _)| inside(at))
-                .map(|(at, words)| (moved(at), words)),
-            ..remark
-        });
-        let mut here: Vec<Remark> = here.collect();
-        here.sort_by_key(|remark| remark.at.start);
-        self.0.push(Page {
-            path: path.to_owned(),
-            text: mask(text, &hidden),
-            remarks: here,
-        });
+        mut remarks: Vec<Remark>,
+    ) -> Self {
+        remarks.sort_by_key(|remark| remark.at.start);
+        let text = mask(text, hidden);
+        Self(vec![Page {
+            path,
+            text,
+            remarks,
+        }])
+    }
+
+    /// Those about other files follow.
+    pub(super) fn append(&mut self, mut others: Self) {
+        self.0.append(&mut others.0);
     }
 
     /// Whether there is nothing to say.
     pub(crate) fn is_empty(&self) -> bool {
         self.all().next().is_none()
+    }
+
+    /// Whether any of them refuses its file.
+    pub(super) fn are_faults(&self) -> bool {
+        self.all().any(|(_, remark)| remark.is_fault)
     }
 
     /// The remarks, for a log.
@@ -217,4 +210,4 @@ impl fmt::Debug for Remarks {
 }
 
 /// The place of what is true of all of a text.
-const NOWHERE: Range<usize> = usize::MAX..usize::MAX;
+pub(super) const NOWHERE: Range<usize> = usize::MAX..usize::MAX;

@@ -13,7 +13,9 @@ over() { # a directory that may be changed without changing the one below it
 }
 over /usr /usr
 over "$1" /srv/hairpin
-cp -P /bin /sbin /lib* "$root" # links into /usr
+for link in /bin /sbin /lib*; do # links into /usr
+    test ! -L "$link" || cp -P "$link" "$root"
+done
 cp "$1"/tests/packaging/stand_ins/* "$root/usr/local/bin"
 chmod 755 "$root"/usr/local/bin/*
 

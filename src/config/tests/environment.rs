@@ -42,6 +42,7 @@ fn a_server_without_a_file_is_configured_by_the_environment() {
         config,
         remarks,
         source,
+        ..
     } = load(None, &with(&variables)).unwrap();
     assert!(remarks.is_empty(), "{remarks}");
     assert_eq!(config.realm, "turn.example.org");

@@ -3,7 +3,7 @@
 use wire::attributes::{AccessToken, Nonce, Realm, Username};
 use wire::{Algorithm, MacKey, Message, Method};
 
-use super::{NotSigned, Refusal, Signed, fresh};
+use super::{NotSigned, Refusal, Signed, fresh, own_realm};
 use crate::keys::Grant;
 use crate::realms::Signer;
 use crate::request::TURN_ATTRIBUTES;
@@ -101,7 +101,8 @@ fn present<'a>(
         return Err(Reject::Sha256Required);
     }
     let realms = &server.rules.realms;
-    let signed_with = realms.named(realm).ok_or(Reject::UnknownRealm)?;
+    let signed_with = realms.named_or_own(realm, own_realm(server, client));
+    let signed_with = signed_with.ok_or(Reject::UnknownRealm)?;
     // The bearer of a token is not to choose whose quota it uses.
     let may_sign = realms.may_sign(kid, signed_with, client.server);
     if message.method() == Method::Allocate && !may_sign {
@@ -110,7 +111,7 @@ fn present<'a>(
     let token = server.rules.tokens.open(kid, sealed, now.unix)?;
     let key = token.signer(message, integrity);
     Ok(Bearer {
-        signer: realms.signer(kid.into(), signed_with),
+        signer: realms.signer(kid.into(), signed_with, own_realm(server, client)),
         key: key.ok_or(Reject::BadIntegrity)?,
         grant: Grant::new(&token, kid, sealed),
     })
@@ -133,10 +134,11 @@ fn earlier<'a>(
         return Ok(None);
     };
     let realms = &server.rules.realms;
-    let Some(signed_with) = realms.named(realm) else {
+    let own = Some(allocation.realm);
+    let Some(signed_with) = realms.named_or_own(realm, own) else {
         return Ok(None);
     };
-    let signer = realms.signer(kid.into(), signed_with);
+    let signer = realms.signer(kid.into(), signed_with, own);
     let is_same = allocation.is_of(signer.realm, signer.user());
     let bearer = || Bearer {
         signer,

@@ -6,7 +6,9 @@ use std::net::{IpAddr, SocketAddr};
 use relay::DropReason::{self, NoPeerPermission};
 use relay::{Icmp, IcmpTold, PeerAddr, RelayAddress, Sha256, Verdict};
 use sim::Outcome::{Lost, NoSocket};
-use sim::{Client, EXTERNAL, LOCAL, Peer, Proof, Request, World, assert_lost, minutes, seconds};
+use sim::{
+    Client, EXTERNAL, LOCAL, Outcome, Peer, Proof, Request, World, assert_lost, minutes, seconds,
+};
 use wire::attributes::{PasswordAlgorithm, XorRelayedAddress};
 
 const PORT_UNREACHABLE: Icmp = Icmp {
@@ -22,6 +24,17 @@ pub(crate) fn allocate_both(world: &mut World, client: Client) -> [SocketAddr; 2
     let both = answer.get_all::<XorRelayedAddress>();
     let both: Vec<SocketAddr> = both.into_iter().map(|it| it.0).collect();
     both.try_into().unwrap()
+}
+
+/// A datagram from a relayed address finds the port of a peer closed.
+fn closed(world: &mut World, peer: Peer, relayed: SocketAddr) -> Outcome {
+    peer.is_lost(world, relayed, PORT_UNREACHABLE)
+}
+
+#[track_caller]
+fn assert_told(world: &mut World, client: Client, peer: Peer) {
+    let outcome = closed(world, peer, client.relayed(world));
+    assert_eq!(outcome, client.is_told(peer, PORT_UNREACHABLE));
 }
 
 /// A server where every client is told.
@@ -54,10 +67,7 @@ fn an_old_client_hears_nothing_of_icmp_and_a_new_one_does() {
             } else {
                 Lost(DropReason::IcmpUnasked)
             };
-            assert_eq!(
-                peer.is_lost(&mut world, relayed, PORT_UNREACHABLE),
-                expected
-            );
+            assert_eq!(closed(&mut world, peer, relayed), expected);
         }
     }
 }
@@ -71,10 +81,7 @@ fn what_nobody_signed_makes_no_client_new() {
     assert!(alice.ask(&mut world, request).is_success());
     let relayed = alice.relayed(&world);
     alice.permit(&mut world, peer);
-    assert_eq!(
-        peer.is_lost(&mut world, relayed, PORT_UNREACHABLE),
-        Lost(DropReason::IcmpUnasked)
-    );
+    assert_lost(closed(&mut world, peer, relayed), DropReason::IcmpUnasked);
 }
 
 /// A client that names MD5 has read RFC 8489 all the same.
@@ -84,13 +91,9 @@ fn an_algorithm_that_is_named_is_enough_to_be_told() {
     let (alice, peer) = (world.client("alice"), world.peer());
     let request = Request::allocate().proof(Proof::New(PasswordAlgorithm::MD5));
     assert!(alice.ask(&mut world, request).is_success());
-    let relayed = alice.relayed(&world);
     alice.bind(&mut world, peer);
     for _ in 0..2 {
-        assert_eq!(
-            peer.is_lost(&mut world, relayed, PORT_UNREACHABLE),
-            alice.is_told(peer, PORT_UNREACHABLE)
-        );
+        assert_told(&mut world, alice, peer);
         // The channel is enough when the permission has lapsed.
         world.advance(seconds(300));
     }
@@ -101,12 +104,9 @@ fn a_client_is_told_that_its_datagram_was_lost() {
     let mut world = world();
     let peer = world.peer();
     for client in [world.client("alice"), world.tcp_client("bob")] {
-        let relayed = client.allocate(&mut world, minutes(10));
+        client.allocate(&mut world, minutes(10));
         client.permit(&mut world, peer);
-        assert_eq!(
-            peer.is_lost(&mut world, relayed, PORT_UNREACHABLE),
-            client.is_told(peer, PORT_UNREACHABLE)
-        );
+        assert_told(&mut world, client, peer);
     }
     assert_eq!(world.counters().icmp, 2);
 }
@@ -115,12 +115,9 @@ fn a_client_is_told_that_its_datagram_was_lost() {
 fn an_error_comes_in_an_indication_even_where_a_channel_is_bound() {
     let mut world = world();
     let (alice, peer) = (world.client("alice"), world.peer());
-    let relayed = alice.allocate(&mut world, minutes(10));
+    alice.allocate(&mut world, minutes(10));
     alice.bind(&mut world, peer);
-    assert_eq!(
-        peer.is_lost(&mut world, relayed, PORT_UNREACHABLE),
-        alice.is_told(peer, PORT_UNREACHABLE)
-    );
+    assert_told(&mut world, alice, peer);
 }
 
 #[test]
@@ -129,13 +126,10 @@ fn of_a_peer_without_permission_nothing_is_told() {
     let (alice, peer, other) = (world.client("alice"), world.peer(), world.peer());
     let relayed = alice.allocate(&mut world, minutes(60));
     alice.permit(&mut world, peer);
-    assert_eq!(
-        other.is_lost(&mut world, relayed, PORT_UNREACHABLE),
-        Lost(NoPeerPermission)
-    );
+    assert_lost(closed(&mut world, other, relayed), NoPeerPermission);
     world.advance(seconds(300));
     assert_eq!(
-        peer.is_lost(&mut world, relayed, PORT_UNREACHABLE),
+        closed(&mut world, peer, relayed),
         Lost(NoPeerPermission),
         "lapsed"
     );
@@ -146,13 +140,10 @@ fn of_a_peer_without_permission_nothing_is_told() {
 fn of_a_permission_the_address_alone_counts_and_the_port_may_be_unknown() {
     let mut world = world();
     let (alice, peer) = (world.client("alice"), world.peer());
-    let relayed = alice.allocate(&mut world, minutes(10));
+    alice.allocate(&mut world, minutes(10));
     alice.permit(&mut world, peer);
     for beside in [peer.on_port(9), peer.on_port(0)] {
-        assert_eq!(
-            beside.is_lost(&mut world, relayed, PORT_UNREACHABLE),
-            alice.is_told(beside, PORT_UNREACHABLE)
-        );
+        assert_told(&mut world, alice, beside);
     }
 }
 
@@ -241,7 +232,7 @@ fn an_error_prolongs_nothing_and_counts_as_no_traffic() {
     let relayed = alice.allocate(&mut world, minutes(60));
     alice.permit(&mut world, peer);
     world.advance(seconds(299));
-    peer.is_lost(&mut world, relayed, PORT_UNREACHABLE);
+    closed(&mut world, peer, relayed);
     world.advance(seconds(1));
     assert_lost(peer.send(&mut world, relayed, b"x"), NoPeerPermission);
     assert_eq!(world.counters().received.packets, 0);
@@ -255,10 +246,7 @@ fn an_error_for_an_allocation_that_is_gone_reaches_nobody() {
     let relay = world.relay_of(alice);
     alice.permit(&mut world, peer);
     alice.delete(&mut world);
-    assert_eq!(
-        peer.is_lost(&mut world, relayed, PORT_UNREACHABLE),
-        NoSocket
-    );
+    assert_eq!(closed(&mut world, peer, relayed), NoSocket);
     // An error that was under way when the socket closed.
     let now = world.now();
     let late = world
