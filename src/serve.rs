@@ -91,6 +91,10 @@ pub(crate) fn run(loaded: Loaded, host: Machine, options: Options) -> Result<(),
     if zero_config {
         let (secret, path) = state::secret(options.state_dir)?;
         config.auth.secrets.push(secret);
+        if (host.access)(&path).is_public {
+            let path = path.display();
+            warn!(%path, "every user of this host may read the secret: chmod 600 the file");
+        }
         info!(path = %path.display(), "secret kept; `hairpin credentials --secret-file` mints from it");
     }
     if options.dev {
