@@ -6,6 +6,7 @@ mod control;
 mod descriptors;
 mod difference;
 mod ending;
+mod held_back;
 mod reload;
 mod signals;
 mod state;
@@ -103,13 +104,16 @@ pub(crate) fn run(loaded: Loaded, host: Machine, options: Options) -> Result<(),
     if !config.is_stun_only() && config.relay.addresses.is_empty() {
         return Err(Fault::NoRelayAddress);
     }
-    descriptors::raise(
+    // The configuration stays as it was read, for a reload compares it with the next one.
+    let connections = descriptors::raise(
         config.relay.ports.count() * config.relay.addresses.len(),
         config.tcp.connections,
     );
 
     let ended = runtime.block_on(async {
-        let running = net::start(net_options(&config, &host)?)?;
+        let mut shards = net_options(&config, &host)?;
+        shards.streams.connections = connections;
+        let running = net::start(shards)?;
         say_what_runs(&config, &running);
         if zero_config && !systemd::owns_output() {
             announce::print(&config);

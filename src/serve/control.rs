@@ -10,7 +10,7 @@ use tracing::{error, warn};
 use super::ending::{self, Ending};
 use super::reload::{self, Reload};
 use super::signals::Signals;
-use super::{Fault, systemd};
+use super::{Fault, held_back, systemd};
 use crate::log::Writer;
 
 /// The parts of the server that every task may use.
@@ -43,6 +43,7 @@ pub(super) async fn run(control: Control, signals: Signals, reload: Reload) -> R
     tasks.spawn(reload::follow(Arc::clone(&control), reload, hangup));
     tasks.spawn(tell_of_failures(Arc::clone(&control)));
     tasks.spawn(keep_watchdog(Arc::clone(&control)));
+    tasks.spawn(held_back::say(Arc::clone(&control)));
     for signal in idle {
         tasks.spawn(signal.say());
     }
