@@ -31,7 +31,7 @@ pub(crate) struct Loaded {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Unusable {
     /// The file is missing, or cannot be read by this user.
-    #[error("cannot read the configuration file {path}: {source}{}", hint(.source))]
+    #[error("cannot read the configuration file {path}: {source}{}", hint(.path, .source))]
     Unreadable { path: PathBuf, source: io::Error },
     /// The file or the environment is wrong.
     #[error("{0}")]
@@ -151,8 +151,10 @@ fn source(name: &str, beside: &Beside) -> String {
     sources.join(", ")
 }
 
-fn hint(source: &io::Error) -> &'static str {
-    if source.kind() == io::ErrorKind::PermissionDenied {
+fn hint(path: &Path, source: &io::Error) -> &'static str {
+    if path.as_os_str().is_empty() {
+        "; --config or HAIRPIN_CONFIG is empty"
+    } else if source.kind() == io::ErrorKind::PermissionDenied {
         "; let its group be that of the user that runs this (chgrp), and its mode 640 (chmod), and \
          see that the directories above let that user pass"
     } else {

@@ -60,7 +60,7 @@ impl Front {
         };
         warn!(
             %address,
-            "clients.hidden: all clients seem to come from {words}, as behind a bridge of containers or \
+            "clients.hidden: many clients come from {words}, as behind a bridge of containers or \
              a load balancer: peers cannot reach them at the address that STUN tells them, and \
              limits count them as one network. Run the server in the network of its host (docker run \
              --network host), or in front of the balancer"

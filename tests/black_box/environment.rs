@@ -1,11 +1,13 @@
 //! A server as containers run it: the environment has its configuration.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 
 use lab::{
     credentials::password_of,
     live::{Code, LiveClient},
-    server::{REALM, SECRET, Server},
+    server::{REALM, SECRET, Server, serving},
+    setup::Setup,
     world::in_own_world,
 };
 use rustix::process::Signal;
@@ -44,5 +46,38 @@ fn a_server_that_the_environment_configures_serves_and_follows_its_secret_file()
         server.program.signal(Signal::HUP);
         server.wait_for_line(&["file=\"the environment\" changed=\"nothing\""]);
         assert_eq!(allocate(new), Ok(()));
+    });
+}
+
+#[test]
+fn clients_that_all_come_from_one_private_address_are_warned_of_once() {
+    let setup = Setup::default().with("relay.external = ['9.9.9.9', '2620:fe::9']");
+    serving(setup, |_, server| {
+        let allocate = |count| {
+            for _ in 0..count {
+                LiveClient::udp().allocate().expect("an allocation");
+            }
+        };
+        allocate(40);
+        server.wait_for_line(&["WARN", "clients.hidden", "one private address"]);
+        allocate(40);
+        assert_eq!(server.log().matches("clients.hidden").count(), 1);
+    });
+}
+
+#[test]
+fn the_secret_that_the_server_made_is_not_for_others_to_read() {
+    in_own_world(|world| {
+        let home = tempfile::tempdir().expect("a temporary directory");
+        drop(world.serve_unconfigured(home.path()));
+        let secret = home.path().join(".local/state/hairpin/secret");
+        for path in secret
+            .ancestors()
+            .take_while(|path| path.starts_with(home.path()))
+        {
+            fs::set_permissions(path, Permissions::from_mode(0o755)).expect("our directory");
+        }
+        let server = world.serve_unconfigured(home.path());
+        server.wait_for_line(&["every user of this host may read the secret"]);
     });
 }
