@@ -51,15 +51,15 @@ impl Front {
         }
     }
 
-    /// An allocation was opened from this address.
-    pub(super) fn opened(&self, client: IpAddr) {
+    /// An allocation was opened from this address, which is a client's own where none is hidden.
+    pub(super) fn opened(&self, client: IpAddr, may_show: bool) {
         let (address, words) = match self.hidden(client.to_canonical()) {
-            Some(Hidden::BehindGateway(gateway)) => (gateway, "the gateway of this host"),
-            Some(Hidden::BehindOne(address)) => (address, "one private address"),
+            Some(Hidden::BehindGateway(gateway)) => (Some(gateway), "the gateway of this host"),
+            Some(Hidden::BehindOne(client)) => (may_show.then_some(client), "one private address"),
             None => return,
         };
         warn!(
-            %address,
+            address = address.map(display),
             "clients.hidden: many clients come from {words}, as behind a bridge of containers or \
              a load balancer: peers cannot reach them at the address that STUN tells them, and \
              limits count them as one network. Run the server in the network of its host (docker run \

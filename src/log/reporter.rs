@@ -50,7 +50,7 @@ impl Reporter {
                     lifetime,
                     "allocation.opened"
                 );
-                self.front.opened(client.client.ip());
+                self.front.opened(client.client.ip(), self.addresses);
             }
             Report::Ended {
                 allocation,

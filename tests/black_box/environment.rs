@@ -50,7 +50,7 @@ fn a_server_that_the_environment_configures_serves_and_follows_its_secret_file()
 }
 
 #[test]
-fn clients_that_all_come_from_one_private_address_are_warned_of_once() {
+fn clients_that_come_through_the_gateway_of_the_host_are_warned_of_once() {
     let setup = Setup::default().with("relay.external = ['9.9.9.9', '2620:fe::9']");
     serving(setup, |_, server| {
         let allocate = |count| {
@@ -59,7 +59,7 @@ fn clients_that_all_come_from_one_private_address_are_warned_of_once() {
             }
         };
         allocate(40);
-        server.wait_for_line(&["WARN", "clients.hidden", "one private address"]);
+        server.wait_for_line(&["WARN", "clients.hidden", "the gateway of this host"]);
         allocate(40);
         assert_eq!(server.log().matches("clients.hidden").count(), 1);
     });
