@@ -31,41 +31,12 @@ pub(super) struct Beside {
     pub(super) used: Vec<&'static str>,
 }
 
-/// A variable, and the table and key that it stands for. The key is an array or a text.
-struct Variable {
-    name: &'static str,
-    table: &'static str,
-    key: &'static str,
-    is_array: bool,
-    /// The key that says the same.
-    twin: &'static str,
-}
-
-const fn text(name: &'static str, key: &'static str) -> Variable {
-    Variable {
-        name,
-        table: "",
-        key,
-        is_array: false,
-        twin: key,
-    }
-}
-
-const fn array(name: &'static str, [table, key, twin]: [&'static str; 3]) -> Variable {
-    Variable {
-        name,
-        table,
-        key,
-        is_array: true,
-        twin,
-    }
-}
-
-const VARIABLES: [Variable; 4] = [
-    array("HAIRPIN_EXTERNAL", ["relay", "external", "external"]),
-    text("HAIRPIN_REALM", "realm"),
-    array("HAIRPIN_SECRET", ["auth", "secrets", "secret-files"]),
-    array("HAIRPIN_SECRET_FILE", ["auth", "secret-files", "secrets"]),
+/// Variables, the table and key that each stands for, and the key that says the same.
+const VARIABLES: [[&str; 4]; 4] = [
+    ["HAIRPIN_EXTERNAL", "relay", "external", "external"],
+    ["HAIRPIN_REALM", "", "realm", "realm"],
+    ["HAIRPIN_SECRET", "auth", "secrets", "secret-files"],
+    ["HAIRPIN_SECRET_FILE", "auth", "secret-files", "secrets"],
 ];
 
 /// The variable of the command line.
@@ -114,8 +85,8 @@ impl Environment {
             used: Vec::new(),
         };
         for (name, value) in &self.0 {
-            if let Some(variable) = VARIABLES.iter().find(|it| it.name == name) {
-                beside.take(variable, value, tree);
+            if let Some(variable) = VARIABLES.iter().find(|it| it[0] == name) {
+                beside.take(*variable, value, tree);
             } else if !(name == CREDENTIALS || name == CONFIG || is_of_others(name, value)) {
                 let Range { start, end } = beside.line(name, "*");
                 beside
@@ -159,8 +130,12 @@ impl Beside {
         end - value.len()..end.max(start)
     }
 
-    fn take(&mut self, variable: &Variable, value: &[u8], tree: &mut DeTable<'_>) {
-        let Variable { name, key, .. } = *variable;
+    fn take(
+        &mut self,
+        [name, place, key, twin]: [&'static str; 4],
+        value: &[u8],
+        tree: &mut DeTable<'_>,
+    ) {
         // Files of variables for containers keep quotation marks, and shells line ends.
         let value = match Secret::in_file(value) {
             Ok(value) => value,
@@ -175,60 +150,62 @@ impl Beside {
         if key == "secrets" {
             self.hidden.push(at.clone());
         }
-        let parts = parts(variable, value.expose(), at.start);
-        let Some(table) = table(tree, variable.table, &at) else {
+        let parts = parts(key, value.expose(), at.start);
+        let Some(table) = table(tree, place, &at) else {
             // Another type has its place, of which a fault is told.
             return;
         };
-        for other in [key, variable.twin] {
-            let Some(written) = table.get(other).filter(|it| !is_empty(it.get_ref())) else {
-                continue;
-            };
-            let other = rows::full_name(variable.table, other);
-            if written.span().start >= self.start {
-                let sentence = format!("`{name}` is set beside another variable for `{other}`");
-                let fault = Remark::fault(at, sentence).see(written.span(), "this one");
-                return self.remarks.push(fault.help("unset one of them"));
-            }
-            if !says(written.get_ref(), &parts) {
-                let sentence = format!("`{other}` holds, and the variable `{name}` does not");
-                let caution = Remark::caution(written.span(), sentence);
-                let help = "the file goes before the environment: take the key out of the file, or \
-                            unset the variable";
-                self.remarks.push(caution.help(help));
-            }
-            return;
+        if let Some((other, written)) = [key, twin]
+            .into_iter()
+            .find_map(|key| Some((key, table.get(key).filter(|it| !is_empty(it.get_ref()))?)))
+        {
+            let is_same = says(written.get_ref(), &parts);
+            let other = rows::full_name(place, other);
+            return self.clash(name, at, &other, written.span(), is_same);
         }
         let value = |(at, text): (Range<usize>, String)| {
             Spanned::new(at, DeValue::String(Cow::Owned(text)))
         };
         let mut values = parts.into_iter().map(value);
-        let value = if variable.is_array {
-            let mut array = DeArray::new();
-            values.for_each(|value| array.push(value));
-            Some(Spanned::new(at.clone(), DeValue::Array(array)))
-        } else {
+        let value = if place.is_empty() {
             values.next()
+        } else {
+            let array: DeArray<'_> = values.collect();
+            Some(Spanned::new(at.clone(), DeValue::Array(array)))
         };
         table.extend(value.map(|value| (Spanned::new(at, Cow::Borrowed(key)), value)));
         self.used.push(name);
     }
+
+    /// A variable stands beside a key of the file, or beside another variable for it.
+    fn clash(&mut self, name: &str, at: Range<usize>, key: &str, of: Range<usize>, is_same: bool) {
+        if of.start >= self.start {
+            let sentence = format!("`{name}` is set beside another variable for `{key}`");
+            let fault = Remark::fault(at, sentence).see(of, "this one");
+            self.remarks.push(fault.help("unset one of them"));
+        } else if !is_same {
+            let sentence = format!("`{key}` holds, and the variable `{name}` does not");
+            let help = "the file goes before the environment: take the key out of the file, or \
+                        unset the variable";
+            self.remarks.push(Remark::caution(of, sentence).help(help));
+        }
+    }
 }
 
 /// The texts in a value, and where each is.
-fn parts(variable: &Variable, value: &str, start: usize) -> Vec<(Range<usize>, String)> {
+fn parts(key: &str, value: &str, start: usize) -> Vec<(Range<usize>, String)> {
     let at = |part: &str| {
         let start = start + (part.as_ptr() as usize - value.as_ptr() as usize);
         start..start + part.len()
     };
-    if variable.key == "external" {
+    if key == "external" {
         let parts = value
             .split([',', ' ', '\t'])
             .filter(|part| !part.is_empty());
         return parts.map(|part| (at(part), part.to_owned())).collect();
     }
     // A relative name starts where the server was started, and not beside the configuration.
-    let is_plain_file = variable.key == "secret-files" && !value.starts_with('$');
+    let is_plain_file = key == "secret-files" && !value.starts_with('$');
     let path = is_plain_file
         .then(|| absolute(Path::new(value)).ok())
         .flatten();
@@ -284,7 +261,7 @@ fn is_of_others(name: &str, value: &[u8]) -> bool {
 }
 
 fn unread(name: &str, at: Range<usize>) -> Remark {
-    let known: Vec<&str> = VARIABLES.iter().map(|it| it.name).chain([CONFIG]).collect();
+    let known: Vec<&str> = VARIABLES.iter().map(|it| it[0]).chain([CONFIG]).collect();
     let upper = name.to_ascii_uppercase();
     let rests: Vec<&str> = known.iter().map(|name| &name[PREFIX.len()..]).collect();
     let upper = &upper[PREFIX.len()..];
