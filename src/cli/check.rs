@@ -41,18 +41,12 @@ impl Check {
             return keys::list(words, self.json);
         }
         let host = Machine::here();
-        let config = self.config.load(&host)?.config;
-        let heading = match &self.config.path {
-            Some(path) => format!("ok: {}", path.display()),
-            None => "ok: no configuration file, the defaults hold".to_owned(),
+        let loaded = self.config.load(&host)?;
+        let summary = Summary {
+            config: &loaded.config,
+            has_file: self.config.path.is_some(),
         };
-        print(&format!(
-            "{heading}\n{}",
-            Summary {
-                config: &config,
-                has_file: self.config.path.is_some()
-            }
-        ))?;
+        print(&format!("ok: {}\n{summary}", loaded.source))?;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -375,19 +369,14 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::config::{self, SecretFile};
+    use crate::config;
 
     fn summary(text: &str) -> String {
         let host = Machine {
             name: "host.example.org".to_owned(),
             cores: 1,
             routed: vec!["10.0.0.5".parse().unwrap()],
-            read_secret: |_| {
-                Ok(SecretFile {
-                    bytes: b"bm9uY2VzIG9mIGFsbCBub2Rlcwo=".into(),
-                    is_public: false,
-                })
-            },
+            read_secret: |_| Ok(b"bm9uY2VzIG9mIGFsbCBub2Rlcwo=".into()),
             ..Machine::anywhere()
         };
         let config = config::read(text, Path::new("turnserver.toml"), &host)
