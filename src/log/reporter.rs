@@ -7,8 +7,9 @@ use relay::{AllocationId, ClientTuple, EndCause, Method, PartnerNews, Reject, Re
 use tracing::field::{DisplayValue, display};
 use tracing::{info, warn};
 
+use super::front::Front;
 use super::thinned::Thinned;
-use crate::config::Log;
+use crate::config::{Config, Machine};
 
 /// Writes the reports of the relay core.
 pub(crate) struct Reporter {
@@ -20,22 +21,27 @@ pub(crate) struct Reporter {
     failures: Thinned,
     /// Allocations opened and ended, by user.
     allocations: Thinned,
+    front: Front,
 }
 
 impl Reporter {
     /// Lines have client addresses only if the configuration says so.
-    pub(crate) fn new(log: &Log) -> Self {
+    pub(crate) fn new(config: &Config, host: &Machine) -> Self {
         Self {
-            addresses: log.addresses,
+            addresses: config.log.addresses,
             refusals: Thinned::new(1, Duration::from_secs(5)),
             failures: Thinned::new(1000, Duration::from_millis(20)),
             // More than calls make, and 20 lines a second of who opens and ends without pause.
             allocations: Thinned::new(500, Duration::from_millis(50)),
+            front: Front::of(config, host),
         }
     }
 
     /// Logs one report.
     pub(crate) fn report(&self, report: Report) {
+        if let Report::Opened { client, .. } = &report {
+            self.front.opened(client.client.ip(), self.addresses);
+        }
         let Some(silent) = self.may_log(&report) else {
             return;
         };

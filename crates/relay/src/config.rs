@@ -75,7 +75,7 @@ impl Rules {
             nonce_lifetime: Duration::from_secs(3600),
             policy,
             limits: Limits::default(),
-            mobility: true,
+            mobility: false,
             icmp: IcmpTold::default(),
             unauthenticated: Allowance::default(),
             redirects: Vec::new(),

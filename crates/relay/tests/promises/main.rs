@@ -22,6 +22,7 @@ mod hairpin;
 mod icmp;
 mod integrity;
 mod journeys;
+mod loops;
 mod messages;
 mod mobility;
 mod moving;
