@@ -5,6 +5,8 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::{fs, io, thread};
 
+use super::access::Access;
+use super::environment::Environment;
 use super::form::realm_flaw;
 
 /// The facts and services of a host. A value, so that a test can be any host.
@@ -20,17 +22,16 @@ pub(crate) struct Machine {
     pub(crate) routed: Vec<IpAddr>,
     /// The addresses of all its interfaces.
     pub(crate) addresses: Vec<IpAddr>,
+    /// The gateways of its default routes.
+    pub(crate) gateways: Vec<IpAddr>,
     /// Tries to bind a socket to the address.
     pub(crate) bind: fn(IpAddr) -> io::Result<()>,
     /// Reads a file that holds secrets.
-    pub(crate) read_secret: fn(&Path) -> io::Result<SecretFile>,
-}
-
-/// Secrets that live in a file of their own.
-pub(crate) struct SecretFile {
-    pub(crate) bytes: Vec<u8>,
-    /// Whether every user of the host may read it.
-    pub(crate) is_public: bool,
+    pub(crate) read_secret: fn(&Path) -> io::Result<Vec<u8>>,
+    /// Who may read a file.
+    pub(crate) access: fn(&Path) -> Access,
+    /// The variables of this process.
+    pub(crate) environment: Environment,
 }
 
 impl Machine {
@@ -47,8 +48,11 @@ impl Machine {
             has_ipv6: bind(Ipv6Addr::LOCALHOST.into()).is_ok(),
             routed: routed(&addresses),
             addresses,
+            gateways: gateways(),
             bind,
-            read_secret,
+            read_secret: read_bytes,
+            access: Access::of,
+            environment: Environment::here(),
         }
     }
 
@@ -72,6 +76,22 @@ fn name() -> String {
     } else {
         "hairpin".to_owned()
     }
+}
+
+fn gateways() -> Vec<IpAddr> {
+    let routes = procfs::process::Process::myself().and_then(|process| process.route());
+    let default = routes.unwrap_or_default().into_iter();
+    let default = default.filter(|route| route.mask.is_unspecified());
+    let v4 = default.map(|route| IpAddr::from(route.gateway));
+    // Destination, its length, source, its length, next hop: all in hexadecimal digits.
+    let v6 = fs::read_to_string("/proc/self/net/ipv6_route").unwrap_or_default();
+    let v6 = v6.lines().filter_map(|route| {
+        let mut fields = route.split(' ');
+        let length = fields.nth(1)?;
+        let hop = u128::from_str_radix(fields.nth(2)?, 16).ok()?;
+        (length == "00").then(|| IpAddr::from(Ipv6Addr::from_bits(hop)))
+    });
+    v4.chain(v6).filter(|ip| !ip.is_unspecified()).collect()
 }
 
 /// The source addresses of the default routes. A host without a default route
@@ -114,22 +134,29 @@ fn bind(ip: IpAddr) -> io::Result<()> {
     UdpSocket::bind(SocketAddr::new(ip, 0)).map(drop)
 }
 
-fn read_secret(path: &Path) -> io::Result<SecretFile> {
-    Ok(SecretFile {
-        bytes: fs::read(path)?,
-        is_public: is_public(&fs::metadata(path)?),
-    })
+/// Reads a file that may hold bytes of any kind.
+fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
+    bounded(fs::File::open(path)?, io::Read::read_to_end)
 }
 
-#[cfg(unix)]
-fn is_public(metadata: &fs::Metadata) -> bool {
-    use std::os::unix::fs::PermissionsExt;
-    metadata.permissions().mode() & 0o004 != 0
+/// Reads a file of text.
+pub(super) fn read_text(path: &Path) -> io::Result<String> {
+    bounded(fs::File::open(path)?, io::Read::read_to_string)
 }
 
-#[cfg(not(unix))]
-fn is_public(_: &fs::Metadata) -> bool {
-    false
+/// All of a file, if it is not too long. One that has no end, such as a device, must not take all
+/// memory from a server that is told to read its configuration again.
+pub(super) fn bounded<F: io::Read, T: Default>(
+    file: F,
+    read: fn(&mut io::Take<F>, &mut T) -> io::Result<usize>,
+) -> io::Result<T> {
+    let mut contents = T::default();
+    let length = read(&mut io::Read::take(file, MOST + 1), &mut contents)?;
+    if length as u64 > MOST {
+        let why = format!("it has more than {} MiB", MOST >> 20);
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
+    }
+    Ok(contents)
 }
 
 /// Any public address would do: only its route is looked at.
@@ -137,10 +164,11 @@ const FAR_V4: Ipv4Addr = Ipv4Addr::new(1, 1, 1, 1);
 const FAR_V6: Ipv6Addr = Ipv6Addr::new(0x2606, 0x4700, 0x4700, 0, 0, 0, 0, 0x1111);
 const FAR_PORT: u16 = 3478;
 
+/// The most bytes of a configuration, or of a file that it names: about two million users.
+const MOST: u64 = 64 << 20;
+
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
-
     use super::*;
 
     #[test]
@@ -176,19 +204,12 @@ mod tests {
         // 198.51.100.0/24 is for documentation: it is nobody's.
         assert!((host.bind)(Ipv4Addr::new(198, 51, 100, 250).into()).is_err());
     }
-
     #[test]
-    #[cfg(unix)]
-    fn a_secret_file_is_read_and_told_from_a_public_one() {
-        use std::os::unix::fs::PermissionsExt;
-
-        let mut file = tempfile::NamedTempFile::new().unwrap();
-        file.write_all(b"a secret of many bytes\r\n").unwrap();
-        for (mode, public) in [(0o600, false), (0o640, false), (0o644, true)] {
-            fs::set_permissions(file.path(), fs::Permissions::from_mode(mode)).unwrap();
-            let read = read_secret(file.path()).unwrap();
-            assert_eq!(read.bytes, b"a secret of many bytes\r\n");
-            assert_eq!(read.is_public, public, "{mode:o}");
+    fn a_file_without_an_end_is_refused() {
+        let endless = Path::new("/dev/zero");
+        let outcomes = [read_text(endless).err(), read_bytes(endless).err()];
+        for error in outcomes.map(Option::unwrap) {
+            assert_eq!(error.to_string(), "it has more than 64 MiB");
         }
     }
 }

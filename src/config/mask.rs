@@ -13,9 +13,17 @@ use super::table::join;
 
 /// The text with the hidden parts starred out, every byte still in its place.
 pub(super) fn mask(text: &str, hidden: &[Range<usize>]) -> String {
+    // A file of users has as many parts as users, so each is looked at once.
+    let mut hidden: Vec<_> = hidden.iter().map(|part| (part.start, part.end)).collect();
+    hidden.sort_unstable();
+    let mut hidden = hidden.into_iter().peekable();
+    let mut end_of_secret = 0;
     let mut shown = String::with_capacity(text.len());
     for (at, letter) in text.char_indices() {
-        let secret = hidden.iter().any(|range| range.contains(&at));
+        while let Some((_, end)) = hidden.next_if(|(start, _)| *start <= at) {
+            end_of_secret = end_of_secret.max(end);
+        }
+        let secret = at < end_of_secret;
         // Quotes and line ends keep the shape of the file readable.
         if secret && !matches!(letter, '"' | '\'' | '\n' | '\r') {
             shown.extend(std::iter::repeat_n('*', letter.len_utf8()));
@@ -67,6 +75,16 @@ pub(super) fn guess(text: &str) -> Vec<Range<usize>> {
         start = end;
     }
     hidden
+}
+
+/// The table, the key and the value of the line with a place, in a text that is not TOML.
+pub(super) fn assigned(text: &str, at: usize) -> Option<(&str, &str, &str)> {
+    let start = text.get(..at)?.rfind('\n').map_or(0, |end| end + 1);
+    let line = text[start..].lines().next()?;
+    let (key, value) = assignment(line)?;
+    let table = text[..start].lines().rev().find_map(header);
+    let value = line[value..].split(" #").next().unwrap_or_default().trim();
+    Some((table.unwrap_or_default(), key, value))
 }
 
 /// The name in a line such as `[auth.users]`.

@@ -6,18 +6,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::Signal;
-use tokio::task::spawn_blocking;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 use tracing::{error, info, warn};
 
 use super::control::Control;
 use super::difference::{Difference, in_effect};
 use super::{open_for_trying, rules, systemd};
-use crate::config::{self, Config, Loaded, Machine, Remarks, Secret, Unusable, Watched};
+use crate::config::{self, Config, Loaded, Machine, Secret, Unusable, Watched};
+use crate::log::say;
 
 /// The configuration that is in effect, and where it comes from.
 pub(super) struct Reload {
-    /// The file and its text when it was accepted. A server may have none.
+    /// The file and its text when it was accepted. A server that the environment configures has one
+    /// without name and text, and a server without any configuration has none.
     pub(super) file: Option<(PathBuf, Secret)>,
     /// Whether loopback and private peers are allowed.
     pub(super) dev: bool,
@@ -26,7 +28,12 @@ pub(super) struct Reload {
     pub(super) files: Vec<Watched>,
     /// Keys whose new value waits for a restart.
     pub(super) waiting: Vec<&'static str>,
+    /// A look at the files that is under way.
+    pub(super) look: Option<JoinHandle<Look>>,
 }
+
+/// Whether any of these files has changed, and what they are now.
+type Look = (bool, Vec<Watched>);
 
 /// Why the configuration is read again.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -53,8 +60,7 @@ pub(super) async fn follow(control: Arc<Control>, mut reload: Reload, mut hangup
                 }
                 None => return,
             },
-            _ = looks.tick() => {
-                let has_changed = reload.look().await;
+            has_changed = reload.look(&mut looks) => {
                 // A file that still changes may be written half.
                 if is_due && !has_changed {
                     reload.read_again(&control, Reason::File).await;
@@ -66,19 +72,25 @@ pub(super) async fn follow(control: Arc<Control>, mut reload: Reload, mut hangup
 }
 
 impl Reload {
-    /// Whether any of the files is another than at the last look.
-    async fn look(&mut self) -> bool {
-        if self.files.is_empty() {
-            return false;
+    /// Whether any of the files is another than at the last look. It may be given up for a signal,
+    /// as a file system that does not answer holds a look up; the next call waits for the same look.
+    async fn look(&mut self, looks: &mut Interval) -> bool {
+        if self.look.is_none() {
+            looks.tick().await;
+            let mut files = self.files.clone();
+            self.look = Some(spawn_blocking(move || {
+                let changed = files
+                    .iter_mut()
+                    .filter_map(|file| file.has_changed().then_some(()));
+                (changed.count() > 0, files)
+            }));
         }
-        let mut files = std::mem::take(&mut self.files);
-        let looked = spawn_blocking(move || {
-            let changed = files
-                .iter_mut()
-                .filter_map(|file| file.has_changed().then_some(()));
-            (changed.count() > 0, files)
-        });
-        match looked.await {
+        let Some(look) = &mut self.look else {
+            return false;
+        };
+        let looked = look.await;
+        self.look = None;
+        match looked {
             Ok((has_changed, files)) => {
                 self.files = files;
                 has_changed
@@ -96,11 +108,17 @@ impl Reload {
             );
             return;
         };
-        let name = path.display().to_string();
+        // Nor can standard input be read twice.
+        let is_file = !matches!(path.to_str(), Some("" | "-"));
+        let name = match path.to_str() {
+            Some("") => "the environment".to_owned(),
+            Some(_) | None => path.display().to_string(),
+        };
         let read = spawn_blocking(move || {
             let host = Machine::here();
             let loaded = match reason {
-                Reason::Signal => config::load(Some(&path), &host),
+                Reason::Signal if is_file => config::load(Some(&path), &host),
+                Reason::Signal => config::read(text.expose(), &path, &host),
                 // The addresses were judged when the server started, and may be away for a moment.
                 Reason::File => config::read(text.expose(), &path, &Machine::anywhere()),
             };
@@ -169,7 +187,7 @@ impl Reload {
         let level = new.log.level.max(self.config.log.level);
         control.log.set_level(level);
         self.config = new;
-        self.files = loaded.files;
+        (self.files, self.look) = (loaded.files, None);
         if let Some((_, text)) = &mut self.file {
             *text = loaded.text;
         }
@@ -177,18 +195,6 @@ impl Reload {
             return Ok(NOTHING.to_owned());
         }
         Ok(live.join(", "))
-    }
-}
-
-/// Logs what is said about files, a line each.
-fn say(remarks: &Remarks) {
-    for line in remarks.lines() {
-        let (place, help) = (line.place, line.help);
-        if line.is_fault {
-            error!(place, help, "{}", line.sentence);
-        } else {
-            warn!(place, help, "{}", line.sentence);
-        }
     }
 }
 
@@ -201,3 +207,36 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_look_that_hangs_can_be_given_up_and_goes_on_and_there_is_one_at_a_time() {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_time().build().unwrap();
+        runtime.block_on(async {
+            let (answer, answered) = std::sync::mpsc::channel();
+            let mut reload = Reload {
+                file: None,
+                dev: false,
+                config: Config::default(),
+                files: Vec::new(),
+                waiting: Vec::new(),
+                look: Some(spawn_blocking(move || {
+                    (answered.recv().unwrap(), Vec::new())
+                })),
+            };
+            let mut looks = interval(Duration::from_millis(1));
+            for _ in 0..3 {
+                let a_moment = Duration::from_millis(5);
+                let outcome = timeout(a_moment, reload.look(&mut looks)).await;
+                outcome.unwrap_err();
+            }
+            answer.send(true).unwrap();
+            assert!(reload.look(&mut looks).await);
+            assert!(!reload.look(&mut looks).await);
+        });
+    }
+}

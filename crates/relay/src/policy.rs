@@ -63,10 +63,10 @@ pub use face::{Face, Form};
 pub use network::{MalformedNetwork, Network};
 pub use own::Own;
 pub use ruling::{Denial, IpRuling, Permit, Rule, Ruling, Span};
-pub use special::Block;
+pub use special::{Block, block};
 
 /// The rules of one server.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
     mode: Mode,
     allow: Vec<Network>,
@@ -179,7 +179,7 @@ impl Policy {
         if self.own.has(ip) {
             return Err(Rule::OwnAddress);
         }
-        match special::block(ip) {
+        match block(ip) {
             Some(block) => Err(Rule::SpecialPurpose(block)),
             None => Ok(Permit::Public),
         }

@@ -236,6 +236,11 @@ fn a_file_that_cannot_be_read_is_refused_by_name() {
     .unwrap_err();
     let sentence = "cannot read the configuration file /nonexistent/turnserver.toml: ";
     assert!(refused.to_string().starts_with(sentence), "{refused}");
+    let unnamed = load(Some(std::path::Path::new("")), &host()).unwrap_err();
+    assert!(
+        unnamed.to_string().ends_with("HAIRPIN_CONFIG is empty"),
+        "{unnamed}"
+    );
 }
 
 fn pair(local: &str, external: &str) -> RelayAddress {
