@@ -124,6 +124,7 @@ pub(crate) fn run(loaded: Loaded, host: Machine, options: Options) -> Result<(),
             config,
             files,
             waiting: Vec::new(),
+            look: None,
         };
         control::run(Control { running, log }, signals, reload).await
     });

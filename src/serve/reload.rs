@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::Signal;
-use tokio::task::spawn_blocking;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 use tracing::{error, info, warn};
 
 use super::control::Control;
@@ -28,7 +28,12 @@ pub(super) struct Reload {
     pub(super) files: Vec<Watched>,
     /// Keys whose new value waits for a restart.
     pub(super) waiting: Vec<&'static str>,
+    /// A look at the files that is under way.
+    pub(super) look: Option<JoinHandle<Look>>,
 }
+
+/// Whether any of these files has changed, and what they are now.
+type Look = (bool, Vec<Watched>);
 
 /// Why the configuration is read again.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -55,8 +60,7 @@ pub(super) async fn follow(control: Arc<Control>, mut reload: Reload, mut hangup
                 }
                 None => return,
             },
-            _ = looks.tick() => {
-                let has_changed = reload.look().await;
+            has_changed = reload.look(&mut looks) => {
                 // A file that still changes may be written half.
                 if is_due && !has_changed {
                     reload.read_again(&control, Reason::File).await;
@@ -68,19 +72,25 @@ pub(super) async fn follow(control: Arc<Control>, mut reload: Reload, mut hangup
 }
 
 impl Reload {
-    /// Whether any of the files is another than at the last look.
-    async fn look(&mut self) -> bool {
-        if self.files.is_empty() {
-            return false;
+    /// Whether any of the files is another than at the last look. It may be given up for a signal,
+    /// as a file system that does not answer holds a look up; the next call waits for the same look.
+    async fn look(&mut self, looks: &mut Interval) -> bool {
+        if self.look.is_none() {
+            looks.tick().await;
+            let mut files = self.files.clone();
+            self.look = Some(spawn_blocking(move || {
+                let changed = files
+                    .iter_mut()
+                    .filter_map(|file| file.has_changed().then_some(()));
+                (changed.count() > 0, files)
+            }));
         }
-        let mut files = std::mem::take(&mut self.files);
-        let looked = spawn_blocking(move || {
-            let changed = files
-                .iter_mut()
-                .filter_map(|file| file.has_changed().then_some(()));
-            (changed.count() > 0, files)
-        });
-        match looked.await {
+        let Some(look) = &mut self.look else {
+            return false;
+        };
+        let looked = look.await;
+        self.look = None;
+        match looked {
             Ok((has_changed, files)) => {
                 self.files = files;
                 has_changed
@@ -177,7 +187,7 @@ impl Reload {
         let level = new.log.level.max(self.config.log.level);
         control.log.set_level(level);
         self.config = new;
-        self.files = loaded.files;
+        (self.files, self.look) = (loaded.files, None);
         if let Some((_, text)) = &mut self.file {
             *text = loaded.text;
         }
@@ -197,3 +207,36 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_look_that_hangs_can_be_given_up_and_goes_on_and_there_is_one_at_a_time() {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_time().build().unwrap();
+        runtime.block_on(async {
+            let (answer, answered) = std::sync::mpsc::channel();
+            let mut reload = Reload {
+                file: None,
+                dev: false,
+                config: Config::default(),
+                files: Vec::new(),
+                waiting: Vec::new(),
+                look: Some(spawn_blocking(move || {
+                    (answered.recv().unwrap(), Vec::new())
+                })),
+            };
+            let mut looks = interval(Duration::from_millis(1));
+            for _ in 0..3 {
+                let a_moment = Duration::from_millis(5);
+                let outcome = timeout(a_moment, reload.look(&mut looks)).await;
+                outcome.unwrap_err();
+            }
+            answer.send(true).unwrap();
+            assert!(reload.look(&mut looks).await);
+            assert!(!reload.look(&mut looks).await);
+        });
+    }
+}

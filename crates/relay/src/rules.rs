@@ -16,9 +16,12 @@ impl Server {
         self.offered = offered(&self.config, &rules);
         self.nonces
             .adopt(rules.nonce_lifetime, self.offered.nonce_prefix);
-        self.rules = rules;
+        let earlier = std::mem::replace(&mut self.rules, rules);
         self.keyring.forget_answers();
-        self.judge_again();
+        // Mostly it is users that change, and there may be a million permissions.
+        if self.rules.policy != earlier.policy {
+            self.judge_again();
+        }
     }
 
     /// Ends the permissions and channels of all peers that the policy denies by now.
