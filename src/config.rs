@@ -4,7 +4,12 @@
 //! alone (`form`); then they are reviewed against each other and against this [`Machine`] (`review`). The
 //! result is a [`Config`] in which nothing is left to choose, or all mistakes at once.
 
+mod access;
+mod coturn;
+mod environment;
 mod form;
+mod instead;
+mod load;
 mod machine;
 mod mask;
 mod read;
@@ -18,27 +23,23 @@ mod tests;
 mod watched;
 
 use std::collections::BTreeMap;
-use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::num::NonZeroU32;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use net::StreamLimits;
 use relay::keys::{Keys, NotOpaque, TokenKeys};
 use relay::policy::{Mode, Network, Own, Policy};
 use relay::{
-    Allowance, IcmpTold, Limits, NatDiscovery, PortRange, Realms, Redirect, RelayAddress, Sha256,
-    Transport,
+    Allowance, Bandwidth, IcmpTold, Limits, NatDiscovery, PortRange, Realms, Redirect,
+    RelayAddress, Sha256, Transport,
 };
-use toml::de::DeTable;
 
-pub(crate) use form::spelled;
+pub(crate) use form::{spelled, spelled_bandwidth};
+pub(crate) use load::{Loaded, Unusable, load, read};
 pub(crate) use machine::Machine;
-#[cfg(test)]
-pub(crate) use machine::SecretFile;
 pub(crate) use remark::Remarks;
-use review::Reviewed;
 pub(crate) use rows::{ROWS, Row, Unwritten};
 pub(crate) use secret::{NoSecret, PrecomputedKey, Secret, TokenSecret};
 pub(crate) use watched::Watched;
@@ -101,6 +102,8 @@ pub(crate) struct Auth {
     pub(crate) secrets: Vec<Secret>,
     /// Users by name.
     pub(crate) users: BTreeMap<String, UserKey>,
+    /// How many failed proofs of one network are answered.
+    pub(crate) failures_per_minute: Option<NonZeroU32>,
     /// How long a nonce is accepted.
     pub(crate) nonce_lifetime: Duration,
     /// Seals nonces that other servers with the same secret accept, too.
@@ -123,6 +126,8 @@ pub(crate) struct Realm {
     pub(crate) per_user: Option<u32>,
     /// Allocations of all its users; `None` is without limit.
     pub(crate) total: Option<u32>,
+    /// How fast data may pass; `None` is as in `[allocation]`.
+    pub(crate) bandwidth: Bandwidth,
 }
 
 /// The access tokens that are good. RFC 7635.
@@ -191,7 +196,7 @@ pub(crate) enum Format {
 impl Config {
     /// The configuration of an empty file on this host.
     pub(crate) fn defaults(host: &Machine) -> Self {
-        parse(&DeTable::default(), Path::new(""), host).config
+        load::defaults(host)
     }
 
     /// What the host decides, before the rows do.
@@ -246,6 +251,7 @@ impl Config {
                 listeners: realm.listeners.clone(),
                 total: realm.total,
                 per_user: realm.per_user,
+                bandwidth: realm.bandwidth,
             });
         }
         Ok(realms)
@@ -317,84 +323,6 @@ impl Listener {
             })
         };
         both(Transport::Udp).chain(both(Transport::Tcp)).collect()
-    }
-}
-
-/// A configuration that can be run, and the cautions about it.
-#[derive(Debug)]
-pub(crate) struct Loaded {
-    pub(crate) config: Config,
-    /// Cautions; empty without a file.
-    pub(crate) remarks: Remarks,
-    /// The text of the file, which holds secrets; empty without a file.
-    pub(crate) text: Secret,
-    /// The files that it names.
-    pub(crate) files: Vec<Watched>,
-}
-
-/// A configuration that cannot be run.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Unusable {
-    /// The file is missing, or cannot be read by this user.
-    #[error("cannot read the configuration file {path}: {source}")]
-    Unreadable { path: PathBuf, source: io::Error },
-    /// The file is wrong.
-    #[error("{0}")]
-    Faulty(Remarks),
-}
-
-/// Reads the configuration from `path`, or takes the defaults without one.
-pub(crate) fn load(path: Option<&Path>, host: &Machine) -> Result<Loaded, Unusable> {
-    let Some(path) = path else {
-        return Ok(Loaded {
-            config: Config::defaults(host),
-            remarks: Remarks::default(),
-            text: Secret::new(""),
-            files: Vec::new(),
-        });
-    };
-    let text = machine::read_text(path).map_err(|source| Unusable::Unreadable {
-        path: path.to_owned(),
-        source,
-    })?;
-    read(&text, path, host)
-}
-
-/// Reads the configuration from the text of the file at `path`.
-pub(crate) fn read(text: &str, path: &Path, host: &Machine) -> Result<Loaded, Unusable> {
-    let name = path.display().to_string();
-    let tree = match read::tree(text) {
-        Ok(tree) => tree,
-        Err(fault) => {
-            let remarks = Remarks::new(name, text, &mask::guess(text), vec![fault]);
-            return Err(Unusable::Faulty(remarks));
-        }
-    };
-    let mut hidden = Vec::new();
-    mask::secrets(&tree, "", &mut hidden);
-    let reviewed = parse(&tree, path, host);
-    let mut remarks = Remarks::new(name, text, &hidden, reviewed.remarks);
-    remarks.append(reviewed.others);
-    if remarks.are_faults() {
-        return Err(Unusable::Faulty(remarks));
-    }
-    Ok(Loaded {
-        config: reviewed.config,
-        remarks,
-        text: Secret::new(text),
-        files: reviewed.files,
-    })
-}
-
-fn parse(tree: &DeTable<'_>, path: &Path, host: &Machine) -> Reviewed {
-    let mut config = Config::of(host);
-    match read::read(tree, &mut config) {
-        Ok(remarks) => review::review(&table::Table::top(tree), config, remarks, path, host),
-        Err(remarks) => Reviewed {
-            config,
-            remarks,
-            ..Reviewed::default()
-        },
     }
 }
 

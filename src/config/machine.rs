@@ -5,6 +5,8 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::{fs, io, thread};
 
+use super::access::Access;
+use super::environment::Environment;
 use super::form::realm_flaw;
 
 /// The facts and services of a host. A value, so that a test can be any host.
@@ -20,17 +22,16 @@ pub(crate) struct Machine {
     pub(crate) routed: Vec<IpAddr>,
     /// The addresses of all its interfaces.
     pub(crate) addresses: Vec<IpAddr>,
+    /// The gateways of its default routes.
+    pub(crate) gateways: Vec<IpAddr>,
     /// Tries to bind a socket to the address.
     pub(crate) bind: fn(IpAddr) -> io::Result<()>,
     /// Reads a file that holds secrets.
-    pub(crate) read_secret: fn(&Path) -> io::Result<SecretFile>,
-}
-
-/// Secrets that live in a file of their own.
-pub(crate) struct SecretFile {
-    pub(crate) bytes: Vec<u8>,
-    /// Whether every user of the host may read it.
-    pub(crate) is_public: bool,
+    pub(crate) read_secret: fn(&Path) -> io::Result<Vec<u8>>,
+    /// Who may read a file.
+    pub(crate) access: fn(&Path) -> Access,
+    /// The variables of this process.
+    pub(crate) environment: Environment,
 }
 
 impl Machine {
@@ -47,8 +48,11 @@ impl Machine {
             has_ipv6: bind(Ipv6Addr::LOCALHOST.into()).is_ok(),
             routed: routed(&addresses),
             addresses,
+            gateways: gateways(),
             bind,
-            read_secret,
+            read_secret: read_bytes,
+            access: Access::of,
+            environment: Environment::here(),
         }
     }
 
@@ -77,6 +81,22 @@ fn name() -> String {
     } else {
         "hairpin".to_owned()
     }
+}
+
+fn gateways() -> Vec<IpAddr> {
+    let routes = procfs::process::Process::myself().and_then(|process| process.route());
+    let default = routes.unwrap_or_default().into_iter();
+    let default = default.filter(|route| route.mask.is_unspecified());
+    let v4 = default.map(|route| IpAddr::from(route.gateway));
+    // Destination, its length, source, its length, next hop: all in hexadecimal digits.
+    let v6 = fs::read_to_string("/proc/self/net/ipv6_route").unwrap_or_default();
+    let v6 = v6.lines().filter_map(|route| {
+        let mut fields = route.split(' ');
+        let length = fields.nth(1)?;
+        let hop = u128::from_str_radix(fields.nth(2)?, 16).ok()?;
+        (length == "00").then(|| IpAddr::from(Ipv6Addr::from_bits(hop)))
+    });
+    v4.chain(v6).filter(|ip| !ip.is_unspecified()).collect()
 }
 
 /// The source addresses of the default routes. A host without a default route
@@ -119,46 +139,29 @@ fn bind(ip: IpAddr) -> io::Result<()> {
     UdpSocket::bind(SocketAddr::new(ip, 0)).map(drop)
 }
 
-fn read_secret(path: &Path) -> io::Result<SecretFile> {
-    let file = open(path)?;
-    let is_public = is_public(&file.get_ref().metadata()?);
-    let bytes = read_to_end(file, io::Read::read_to_end)?;
-    Ok(SecretFile { bytes, is_public })
+/// Reads a file that may hold bytes of any kind.
+fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
+    bounded(fs::File::open(path)?, io::Read::read_to_end)
 }
 
 /// Reads a file of text.
 pub(super) fn read_text(path: &Path) -> io::Result<String> {
-    read_to_end(open(path)?, io::Read::read_to_string)
+    bounded(fs::File::open(path)?, io::Read::read_to_string)
 }
 
-/// The first bytes of a file. One that has no end, such as a device, must not take all memory from
-/// a server that is told to read its configuration again.
-fn open(path: &Path) -> io::Result<io::Take<fs::File>> {
-    Ok(io::Read::take(fs::File::open(path)?, MOST + 1))
-}
-
-fn read_to_end<T: Default>(
-    mut file: io::Take<fs::File>,
-    read: fn(&mut io::Take<fs::File>, &mut T) -> io::Result<usize>,
+/// All of a file, if it is not too long. One that has no end, such as a device, must not take all
+/// memory from a server that is told to read its configuration again.
+pub(super) fn bounded<F: io::Read, T: Default>(
+    file: F,
+    read: fn(&mut io::Take<F>, &mut T) -> io::Result<usize>,
 ) -> io::Result<T> {
     let mut contents = T::default();
-    let length = read(&mut file, &mut contents)?;
+    let length = read(&mut io::Read::take(file, MOST + 1), &mut contents)?;
     if length as u64 > MOST {
         let why = format!("it has more than {} MiB", MOST >> 20);
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
     }
     Ok(contents)
-}
-
-#[cfg(unix)]
-fn is_public(metadata: &fs::Metadata) -> bool {
-    use std::os::unix::fs::PermissionsExt;
-    metadata.permissions().mode() & 0o004 != 0
-}
-
-#[cfg(not(unix))]
-fn is_public(_: &fs::Metadata) -> bool {
-    false
 }
 
 /// Any public address would do: only its route is looked at.
@@ -171,8 +174,6 @@ const MOST: u64 = 64 << 20;
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
-
     use super::*;
 
     #[test]
@@ -208,28 +209,12 @@ mod tests {
         // 198.51.100.0/24 is for documentation: it is nobody's.
         assert!((host.bind)(Ipv4Addr::new(198, 51, 100, 250).into()).is_err());
     }
-
     #[test]
     fn a_file_without_an_end_is_refused() {
         let endless = Path::new("/dev/zero");
-        let outcomes = [read_text(endless).err(), read_secret(endless).err()];
+        let outcomes = [read_text(endless).err(), read_bytes(endless).err()];
         for error in outcomes.map(Option::unwrap) {
             assert_eq!(error.to_string(), "it has more than 64 MiB");
-        }
-    }
-
-    #[test]
-    #[cfg(unix)]
-    fn a_secret_file_is_read_and_told_from_a_public_one() {
-        use std::os::unix::fs::PermissionsExt;
-
-        let mut file = tempfile::NamedTempFile::new().unwrap();
-        file.write_all(b"a secret of many bytes\r\n").unwrap();
-        for (mode, public) in [(0o600, false), (0o640, false), (0o644, true)] {
-            fs::set_permissions(file.path(), fs::Permissions::from_mode(mode)).unwrap();
-            let read = read_secret(file.path()).unwrap();
-            assert_eq!(read.bytes, b"a secret of many bytes\r\n");
-            assert_eq!(read.is_public, public, "{mode:o}");
         }
     }
 }

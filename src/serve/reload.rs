@@ -13,11 +13,13 @@ use tracing::{error, info, warn};
 use super::control::Control;
 use super::difference::{Difference, in_effect};
 use super::{open_for_trying, rules, systemd};
-use crate::config::{self, Config, Loaded, Machine, Remarks, Secret, Unusable, Watched};
+use crate::config::{self, Config, Loaded, Machine, Secret, Unusable, Watched};
+use crate::log::say;
 
 /// The configuration that is in effect, and where it comes from.
 pub(super) struct Reload {
-    /// The file and its text when it was accepted. A server may have none.
+    /// The file and its text when it was accepted. A server that the environment configures has one
+    /// without name and text, and a server without any configuration has none.
     pub(super) file: Option<(PathBuf, Secret)>,
     /// Whether loopback and private peers are allowed.
     pub(super) dev: bool,
@@ -114,11 +116,14 @@ impl Reload {
             );
             return;
         };
+        // Nor can standard input be read twice.
+        let is_file = !matches!(path.to_str(), Some("" | "-"));
         let started = self.host.clone().with_every_address();
         let mut reading = spawn_blocking(move || {
             let host = Machine::here();
             let loaded = match reason {
-                Reason::Signal => config::load(Some(&path), &host),
+                Reason::Signal if is_file => config::load(Some(&path), &host),
+                Reason::Signal => config::read(text.expose(), &path, &host),
                 // The addresses were judged when the server started, and may be away for a moment.
                 Reason::File => config::read(text.expose(), &path, &started),
             };
@@ -174,8 +179,11 @@ impl Reload {
 
     /// The configuration file, for the log.
     fn name(&self) -> String {
-        let file = self.file.as_ref();
-        file.map_or_else(String::new, |(path, _)| path.display().to_string())
+        match &self.file {
+            Some((path, _)) if path.as_os_str().is_empty() => "the environment".to_owned(),
+            Some((path, _)) => path.display().to_string(),
+            None => String::new(),
+        }
     }
 
     /// Has the shards follow a configuration; returns the keys that changed.
@@ -228,18 +236,6 @@ impl Reload {
             return Ok(NOTHING.to_owned());
         }
         Ok(live.join(", "))
-    }
-}
-
-/// Logs what is said about files, a line each.
-fn say(remarks: &Remarks) {
-    for line in remarks.lines() {
-        let (place, help) = (line.place, line.help);
-        if line.is_fault {
-            error!(place, help, "{}", line.sentence);
-        } else {
-            warn!(place, help, "{}", line.sentence);
-        }
     }
 }
 

@@ -6,9 +6,10 @@ use std::net::SocketAddr;
 
 use rand::Rng;
 use wire::attributes::Icmp;
-use wire::{AddressFamily, ChannelData, ChannelNumber, RelayHeader, TransactionId};
+use wire::{AddressFamily, ChannelData, ChannelNumber, Kind, RelayHeader, TransactionId};
 
 use crate::allocation::Allocation;
+use crate::bandwidth::Way;
 use crate::permissions::Scope;
 use crate::policy::Permit;
 use crate::routes::Bound;
@@ -64,6 +65,9 @@ impl Server {
         payload: &'p [u8],
     ) -> Verdict<'static, 'p> {
         let from = hop.from;
+        if Kind::of(payload).is_some() && self.is_of_a_loop(from, payload) {
+            return self.discard(DropReason::TurnWithin);
+        }
         let Some(allocation) = self.allocations.get_mut(from.allocation) else {
             return self.discard(DropReason::RelayGone);
         };
@@ -72,6 +76,12 @@ impl Server {
         }
         if payload.len() > MAX_DATAGRAM {
             return self.discard(DropReason::TooLarge);
+        }
+        if let Some(meter) = &allocation.meter {
+            let now = self.shared.epoch.count(now.mono);
+            if !meter.admit(now, Way::Out, payload.len()) {
+                return self.discard(DropReason::BandwidthExceeded);
+            }
         }
         allocation.sent.count(payload.len());
         self.counters.sent.count(payload.len());
@@ -155,6 +165,9 @@ impl Server {
         if self.is_impostor(from.0) {
             return self.discard(DropReason::NoRelay);
         }
+        if Kind::of(payload).is_some() && self.is_of_a_loop(relay, payload) {
+            return self.discard(DropReason::TurnWithin);
+        }
         let header = match channel {
             Some(channel) if payload.len() <= MAX_DATAGRAM => {
                 RelayHeader::channel_data(channel, payload.len())
@@ -175,6 +188,12 @@ impl Server {
             Transport::Udp | Transport::Tcp => {}
         }
         if let Some(allocation) = self.allocations.get_mut(relay.allocation) {
+            if let Some(meter) = &allocation.meter {
+                let now = self.shared.epoch.count(now.mono);
+                if !meter.admit(now, Way::In, payload.len()) {
+                    return self.discard(DropReason::BandwidthExceeded);
+                }
+            }
             allocation.received.count(payload.len());
         }
         self.counters.received.count(payload.len());
@@ -261,6 +280,24 @@ impl Server {
             && self.rules.policy.judge(peer) == Ok(Permit::OwnRelay)
     }
 
+    /// Whether data would go round in a loop, where each server is the client of another. It is asked
+    /// only of data that begins like TURN, which neither media nor DTLS do.
+    ///
+    /// A relayed address becomes a client's only by requests that leave from it, and in a loop every
+    /// server finds the framing of the one before. So an allocation that may move carries no TURN:
+    /// no order of requests makes it part of a loop. Any other carries what comes through a few
+    /// servers in a row. It cannot be led into a loop by its client, but its port may be that of an
+    /// earlier allocation, which was some server's client. There headers become more with each turn,
+    /// and towards peers fewer, so that few turns are left.
+    #[cold]
+    fn is_of_a_loop(&self, relay: RelayId, data: &[u8]) -> bool {
+        let allocation = self.allocations.get(relay.allocation);
+        allocation.is_some_and(|allocation| match allocation.mobile {
+            Some(_) => wire::is_turn(data),
+            None => wire::turn_headers(data, MOST_HEADERS) == MOST_HEADERS,
+        })
+    }
+
     fn next_transaction(&mut self) -> TransactionId {
         let (first, rest) = (self.rng.next_u64(), self.rng.next_u32());
         let mut id = [0; 12];
@@ -294,5 +331,9 @@ const fn worth_telling(family: AddressFamily, icmp: Icmp) -> Option<Icmp> {
     Some(Icmp { data, ..icmp })
 }
 
+/// So many headers of TURN around data are too many: two leave room for a client that reaches its
+/// server through two others.
+const MOST_HEADERS: usize = 3;
+
 /// The largest UDP payload over IPv4. RFC 768, RFC 791.
-const MAX_DATAGRAM: usize = 65_507;
+pub(crate) const MAX_DATAGRAM: usize = 65_507;

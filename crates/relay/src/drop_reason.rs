@@ -36,6 +36,10 @@ drop_reasons! {
     /// A request that is not authenticated, and whose answer would be longer than the request,
     /// while the budget for such answers is used up.
     OverBudget = "over-budget",
+    /// A request whose integrity is wrong, beyond the number of such that its network is answered.
+    TooManyFailures = "too-many-failures",
+    /// Data faster than the limit of its allocation or user.
+    BandwidthExceeded = "bandwidth-exceeded",
     /// An indication with a comprehension-required attribute that is not known. RFC 8489 §6.3.2.
     UnknownAttribute = "unknown-attribute",
     /// A Send indication without XOR-PEER-ADDRESS or DATA. RFC 8656 §11.2.
@@ -88,6 +92,9 @@ drop_reasons! {
     BadNote = "bad-note",
     /// A partner's note that is too old, came before, or names another session of this server.
     StaleNote = "stale-note",
+    /// Data that is TURN itself, to or from an allocation that may move, or under more of TURN's
+    /// headers than servers in a row put there: it would go round in a loop. RFC 8656 §21.4.
+    TurnWithin = "turn-within",
     /// Data too large for one datagram.
     TooLarge = "too-large",
     /// A Data indication that is longer than a client on a stream may be sent. Key

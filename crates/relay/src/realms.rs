@@ -5,7 +5,8 @@
 //! listener. She signs with the realm that she was challenged with, since keys are derived over
 //! REALM as the client got it and browsers give up on a second challenge. Only a user with a
 //! precomputed key must sign with the realm of that key; any 401 to a name of a realm says which
-//! that is.
+//! that is. Nobody signs with a third realm: a listener's realm would mean nothing if its clients
+//! could choose another ([`Realms::may_sign`]).
 
 mod names;
 
@@ -16,9 +17,9 @@ use std::sync::{Arc, OnceLock};
 
 use wire::attributes::UserHash;
 
-use crate::Limits;
 use crate::keys::Keys;
 use crate::snapshot::{Field, Reader, Unreadable, Writer};
+use crate::{Bandwidth, Limits, PortRange};
 use names::Names;
 
 /// All realms of a server: the default one, and others.
@@ -48,6 +49,8 @@ pub struct Realm {
     pub total: Option<u32>,
     /// Allocations of each of its users; `None` is as in [`Limits`].
     pub per_user: Option<u32>,
+    /// How fast data may pass; `None` is as in [`Limits`].
+    pub bandwidth: Bandwidth,
 }
 
 /// A realm of this server.
@@ -76,7 +79,7 @@ pub(crate) struct Account<'a> {
 /// How many allocations an account's realm allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Quota {
-    pub(crate) per_user: Option<u32>,
+    pub(crate) per_user: u32,
     pub(crate) realm: Option<u32>,
     /// All realms together.
     pub(crate) total: Option<u32>,
@@ -106,6 +109,7 @@ impl From<Keys> for Realm {
             listeners: Vec::new(),
             total: None,
             per_user: None,
+            bandwidth: Bandwidth::default(),
         }
     }
 }
@@ -243,6 +247,12 @@ impl Realms {
         self.named_or_own(realm, own).filter(|_| !user.is_empty())
     }
 
+    /// Whether a client of a server address may sign with a realm: with the one that it is
+    /// challenged with there, or with the one that its user name ends in.
+    pub(crate) fn may_sign(&self, user: &str, realm: RealmId, server: SocketAddr) -> bool {
+        realm == self.at(server) || self.of_user(user, None) == Some(realm)
+    }
+
     /// The user that a request names: of the realm that the name ends in, or else of the realm that
     /// the request is signed with.
     pub(crate) fn signer<'a>(
@@ -266,13 +276,19 @@ impl Realms {
         Account { realm, name }
     }
 
-    /// The bounds of the number of allocations in a realm.
-    pub(crate) fn quota(&self, realm: RealmId, limits: &Limits) -> Quota {
+    /// How fast data of a realm may pass.
+    pub(crate) fn bandwidth(&self, realm: RealmId, limits: &Limits) -> Bandwidth {
+        let Realm { bandwidth, .. } = self.all[realm.0 as usize];
+        bandwidth.or(limits.bandwidth)
+    }
+
+    /// The bounds of the number of allocations in a realm, on relay addresses with these ports.
+    pub(crate) fn quota(&self, realm: RealmId, limits: &Limits, ports: PortRange) -> Quota {
         let Realm {
             total, per_user, ..
         } = self.all[realm.0 as usize];
         Quota {
-            per_user: per_user.or(limits.per_user),
+            per_user: (per_user.or(limits.per_user)).unwrap_or_else(|| ports.quarter()),
             realm: total,
             total: limits.total,
         }
@@ -338,6 +354,7 @@ mod tests {
             listeners: listeners.map(|listener| listener.parse().unwrap()).into(),
             total: None,
             per_user: None,
+            bandwidth: Bandwidth::default(),
         });
         realms
     }

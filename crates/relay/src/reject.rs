@@ -119,6 +119,15 @@ pub enum Reject {
         /// The rule that decided.
         denial: Denial,
     },
+    /// An allocation that moves would have its client at the IP address of a peer. The peer could
+    /// be a server that has this allocation for a client.
+    #[error(
+        "a client that moves may not be at an IP address that it has a permission or channel for"
+    )]
+    ClientIsPeer,
+    /// The client's own address is one of this server's.
+    #[error("the client comes from a listener or relayed address of this server")]
+    ClientIsServer,
     /// The client's own address is one that a tunnel leads to.
     #[error("the client comes through a 6to4, Teredo or ISATAP tunnel")]
     TunnelledClient,
@@ -175,6 +184,20 @@ impl Reject {
         matches!(self.code(), 401 | 438)
     }
 
+    /// Whether this is a proof of identity that failed: a guess could be refused so. The names of
+    /// users must not be told apart, so an unknown name is one, too.
+    pub const fn is_failed_proof(&self) -> bool {
+        matches!(
+            self,
+            Self::BadIntegrity
+                | Self::UnknownUser
+                | Self::NoExpiry
+                | Self::ExpiryInMilliseconds
+                | Self::UnknownKey
+                | Self::BadToken
+        )
+    }
+
     /// The error code.
     pub const fn code(&self) -> u16 {
         match self {
@@ -203,6 +226,8 @@ impl Reject {
             | Self::TokenEarly { .. }
             | Self::BadIntegrity => 401,
             Self::PeerDenied { .. }
+            | Self::ClientIsPeer
+            | Self::ClientIsServer
             | Self::TunnelledClient
             | Self::TooManyPermissions
             | Self::TooManyChannels => 403,
@@ -278,6 +303,8 @@ impl Reject {
             Self::UnsupportedFamily => "unsupported-family",
             Self::FamilyMismatch => "family-mismatch",
             Self::PeerDenied { .. } => "peer-denied",
+            Self::ClientIsPeer => "client-is-peer",
+            Self::ClientIsServer => "client-is-server",
             Self::TunnelledClient => "tunnelled-client",
             Self::ChannelRange(_) => "channel-range",
             Self::ChannelConflict => "channel-conflict",

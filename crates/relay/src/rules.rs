@@ -29,6 +29,7 @@ impl Server {
         let ids: Vec<AllocationId> = self.allocations.ids().collect();
         for id in ids {
             self.judge_peers_of(id);
+            self.measure(id);
         }
     }
 }

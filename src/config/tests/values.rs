@@ -25,7 +25,7 @@ fn a_file_says_what_it_says() {
          [relay]\nports = \"50000 - 50099\"\n\
          [auth]\nnonce-lifetime = \"50m 30s\"\n\
          [allocation]\ndefault-lifetime = \"20m\"\nmax-lifetime = \"2h\"\nper-user = 4\ntotal = 200\n\
-         permissions = 7\nchannels = 8\nmobility = false\n\
+         permissions = 7\nchannels = 8\nmobility = true\n\
          [peers]\nmode = \"allow-list\"\nallow = [\"10.1.2.0/24:10000-20000\"]\ndeny = [\"203.0.113.9\"]\n\
          [log]\nlevel = \"debug\"\nformat = \"json\"\naddresses = true\n",
     );
@@ -59,7 +59,7 @@ fn a_file_says_what_it_says() {
         (config.allocation.permissions, config.allocation.channels),
         (7, 8)
     );
-    assert!(!config.mobility);
+    assert!(config.mobility);
     assert_eq!(config.peers.mode, Mode::AllowList);
     assert_eq!(config.peers.allow[0].to_string(), "10.1.2.0/24:10000-20000");
     assert_eq!(config.peers.deny[0].to_string(), "203.0.113.9");
@@ -236,11 +236,55 @@ fn a_file_that_cannot_be_read_is_refused_by_name() {
     .unwrap_err();
     let sentence = "cannot read the configuration file /nonexistent/turnserver.toml: ";
     assert!(refused.to_string().starts_with(sentence), "{refused}");
+    let unnamed = load(Some(std::path::Path::new("")), &host()).unwrap_err();
+    assert!(
+        unnamed.to_string().ends_with("HAIRPIN_CONFIG is empty"),
+        "{unnamed}"
+    );
 }
 
 fn pair(local: &str, external: &str) -> RelayAddress {
     RelayAddress {
         local: local.parse().unwrap(),
         external: external.parse().unwrap(),
+    }
+}
+
+#[test]
+fn a_bandwidth_is_in_bits_or_bytes_per_second() {
+    for (written, meant) in [
+        ("10Mbit/s", Some(1_250_000)),
+        ("1250kB/s", Some(1_250_000)),
+        ("1250000B/s", Some(1_250_000)),
+        (" 64 kbit/s ", Some(8_000)),
+        ("1Gbit/s", Some(125_000_000)),
+        ("2MB/s", Some(2_000_000)),
+        ("unlimited", None),
+    ] {
+        let text = format!(
+            "[allocation]\nbandwidth = \"{written}\"\nper-user-bandwidth = \"{written}\"\n\
+             [[auth.realm]]\nname = \"example.net\"\nbandwidth = \"{written}\"\n\
+             per-user-bandwidth = \"{written}\"\n[auth.realm.users]\nalice = \"looking-glass\"\n"
+        );
+        let config = config(&text);
+        let rate = meant.and_then(NonZeroU64::new);
+        let expected = relay::Bandwidth {
+            allocation: rate,
+            user: rate,
+        };
+        assert_eq!(config.allocation.bandwidth, expected, "{written}");
+        assert_eq!(config.auth.realms[0].bandwidth, expected, "{written}");
+    }
+}
+
+#[test]
+fn a_user_has_a_quarter_of_the_ports_unless_the_file_says_otherwise() {
+    for (written, meant) in [
+        ("", None),
+        ("per-user = 0\n", Some(u32::MAX)),
+        ("per-user = 3\n", Some(3)),
+    ] {
+        let config = config(&format!("[allocation]\n{written}"));
+        assert_eq!(config.allocation.per_user, meant, "{written}");
     }
 }

@@ -17,7 +17,7 @@ use crate::quotas::one_for_each_person;
 use crate::{mobility, tokens};
 
 /// Rules for these users of the default realm, as every world begins with.
-fn rules(users: &[&str]) -> Rules {
+pub(crate) fn rules(users: &[&str]) -> Rules {
     let mut keys = Keys::new(REALM);
     for user in users {
         keys.add_user(user, &password(user)).unwrap();
@@ -164,6 +164,7 @@ fn a_realm_that_is_taken_away_or_moves_among_others_confuses_nobody() {
             listeners: vec![],
             total: Some(1),
             per_user: None,
+            bandwidth: relay::Bandwidth::default(),
         }
     };
     let mut world = World::with(|config| {
@@ -433,6 +434,7 @@ fn earlier_rules_that_arrive_late_change_nothing() {
 
 /// All packets of a shard wait while it adopts rules.
 #[test]
+#[expect(clippy::disallowed_methods, reason = "real time is what is measured")]
 fn other_users_are_adopted_in_a_moment_however_many_they_and_the_permissions_are() {
     let mut world = World::with(|config| config.rules_mut().limits.per_user = None);
     let peers = [(); 256].map(|()| world.peer());
