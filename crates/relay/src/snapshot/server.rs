@@ -80,7 +80,7 @@ impl Server {
         from.end()?;
         let mut server = Self::with_rules(config, rules, shared, shard, seed);
         server.go_on(frozen)?;
-        server.judge_again();
+        server.judge_again(true);
         server.handle_timeout(now);
         Ok(server)
     }
