@@ -22,6 +22,9 @@ impl Server {
         if self.rules.policy != earlier.policy {
             self.judge_again();
         }
+        if self.rules.limit_bandwidth() || earlier.limit_bandwidth() {
+            self.measure_again();
+        }
     }
 
     /// Ends the permissions and channels of all peers that the policy denies by now.
@@ -29,7 +32,6 @@ impl Server {
         let ids: Vec<AllocationId> = self.allocations.ids().collect();
         for id in ids {
             self.judge_peers_of(id);
-            self.measure(id);
         }
     }
 }
