@@ -106,6 +106,8 @@ impl Model {
         });
         let key = match kept {
             Some(key) => key,
+            // A realm that is gone is not the listener's, and signs nothing new.
+            None if realm != self.terms.realm => return Err(refuse(401, "unknown-realm")),
             None => {
                 let algorithms = algorithms?;
                 // A stranger whose nonce is none of ours is not to have a store asked.

@@ -124,7 +124,7 @@ impl Scene {
             nat: choices.rarely(3),
             tight: choices.flag(),
             slow: choices.pick(&[None, None, None, None, Some((20, 10_000)), Some((5000, 30))]),
-            rationed: choices.rarely(8),
+            rationed: choices.rarely(4),
             mobility: !choices.rarely(4),
             icmp_for_all: choices.rarely(3),
             rough: choices.flag(),
@@ -324,6 +324,7 @@ impl Scene {
             ("bob", tuple(Transport::Udp, (v6, 5000).into()), last),
             ("carol", tuple(Transport::Tcp, v4(1, 5000)), 0),
             ("carol", tuple(Transport::Tcp, v4(3, 5000)), last),
+            ("alice", tuple(Transport::Udp, v4(4, 5000)), 0),
             // At the address of two peers.
             (
                 "alice",
