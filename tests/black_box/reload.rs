@@ -72,9 +72,11 @@ fn reload(server: &Server, toml: &str) {
     server.program.signal(Signal::HUP);
 }
 
-/// The world's server with these keys of `[auth]` and no other secret.
+/// The world's server with these keys of `[auth]` and no other secret, and without a limit of failures:
+/// clients that wait until they are known ask more often than people do.
 fn auth(toml: &str) -> Setup {
-    Setup::default().with(&format!("[auth]\nsecrets = []\n{toml}"))
+    let auth = format!("[auth]\nsecrets = []\nfailures-per-minute = 0\n{toml}");
+    Setup::default().with(&auth)
 }
 
 #[test]

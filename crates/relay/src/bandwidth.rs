@@ -115,6 +115,14 @@ impl Server {
         }))
     }
 
+    /// Puts all allocations under the limits of the rules.
+    pub(crate) fn measure_again(&mut self) {
+        let ids: Vec<AllocationId> = self.allocations.ids().collect();
+        for id in ids {
+            self.measure(id);
+        }
+    }
+
     /// Puts an allocation under the limits of the rules. What it was charged stays charged.
     pub(crate) fn measure(&mut self, id: AllocationId) {
         let Some(allocation) = self.allocations.get(id) else {

@@ -83,6 +83,11 @@ impl Rules {
         }
     }
 
+    /// Whether there is any limit of bandwidth.
+    pub(crate) fn limit_bandwidth(&self) -> bool {
+        self.limits.bandwidth != Bandwidth::default() || self.realms.limit_bandwidth()
+    }
+
     /// Makes these the rules that follow earlier ones: realms keep their ids for the life of the
     /// process, since allocations know their realm by it. A realm that is not among them any more
     /// has no users, and names that end in it are still its own.

@@ -282,6 +282,12 @@ impl Realms {
         bandwidth.or(limits.bandwidth)
     }
 
+    /// Whether any realm has a limit of bandwidth of its own.
+    pub(crate) fn limit_bandwidth(&self) -> bool {
+        let mut all = self.all.iter();
+        all.any(|realm| realm.bandwidth != Bandwidth::default())
+    }
+
     /// The bounds of the number of allocations in a realm, on relay addresses with these ports.
     pub(crate) fn quota(&self, realm: RealmId, limits: &Limits, ports: PortRange) -> Quota {
         let Realm {

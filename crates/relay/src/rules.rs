@@ -19,18 +19,19 @@ impl Server {
         let earlier = std::mem::replace(&mut self.rules, rules);
         self.keyring.forget_answers();
         // Mostly it is users that change, and there may be a million permissions.
-        self.judge_again(self.rules.policy != earlier.policy);
+        if self.rules.policy != earlier.policy {
+            self.judge_again();
+        }
+        if self.rules.limit_bandwidth() || earlier.limit_bandwidth() {
+            self.measure_again();
+        }
     }
 
-    /// Puts all allocations under the limits of the rules, and ends the permissions and channels of
-    /// peers that the policy denies by now, if it is another one.
-    pub(crate) fn judge_again(&mut self, is_other_policy: bool) {
+    /// Ends the permissions and channels of all peers that the policy denies by now.
+    pub(crate) fn judge_again(&mut self) {
         let ids: Vec<AllocationId> = self.allocations.ids().collect();
         for id in ids {
-            self.measure(id);
-            if is_other_policy {
-                self.judge_peers_of(id);
-            }
+            self.judge_peers_of(id);
         }
     }
 }

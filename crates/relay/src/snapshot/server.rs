@@ -80,7 +80,8 @@ impl Server {
         from.end()?;
         let mut server = Self::with_rules(config, rules, shared, shard, seed);
         server.go_on(frozen)?;
-        server.judge_again(true);
+        server.judge_again();
+        server.measure_again();
         server.handle_timeout(now);
         Ok(server)
     }

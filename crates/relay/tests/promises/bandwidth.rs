@@ -163,11 +163,8 @@ fn a_realm_has_limits_of_its_own_for_what_it_names() {
         let mut keys = Keys::new("example.net");
         keys.add_user("dave", &password("dave")).unwrap();
         rules.realms.add(Realm {
-            keys,
-            listeners: vec![],
-            total: None,
-            per_user: None,
             bandwidth: bandwidth(Some(2 * RATE), None),
+            ..keys.into()
         });
     });
     let peer = world.peer();

@@ -17,11 +17,8 @@ const NET_LISTENER: SocketAddr = SocketAddr::new(sim::LOCAL, 3479);
 
 fn realm(keys: Keys) -> Realm {
     Realm {
-        keys,
         listeners: vec![NET_LISTENER],
-        total: None,
-        per_user: None,
-        bandwidth: relay::Bandwidth::default(),
+        ..keys.into()
     }
 }
 
@@ -353,7 +350,6 @@ fn a_realm_has_a_quota_for_its_users_together_and_one_for_each() {
         rules.realms.add(Realm {
             total: Some(3),
             per_user: Some(2),
-            bandwidth: relay::Bandwidth::default(),
             ..realm(keys)
         });
     });

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use relay::{
-    Config, DropReason, Keys, NonceSecret, OpenError, ProcessSecret, Realm, Redirect, Sha256,
-    Target, Transport, When,
+    Config, DropReason, Keys, NonceSecret, OpenError, ProcessSecret, Redirect, Sha256, Target,
+    Transport, When,
 };
 use sim::{Answer, Client, Outcome, Request, World, minutes, password};
 use wire::attributes::{
@@ -241,13 +241,7 @@ fn add_realm(config: &mut Config) {
     for user in ["alice@example.net", "bob@example.net"] {
         keys.add_user(user, &password(user)).unwrap();
     }
-    config.rules_mut().realms.add(Realm {
-        keys,
-        listeners: vec![],
-        total: None,
-        per_user: None,
-        bandwidth: relay::Bandwidth::default(),
-    });
+    config.rules_mut().realms.add(keys.into());
     config.nonce_secret = Some(NonceSecret::shared(b"known to all nodes"));
 }
 

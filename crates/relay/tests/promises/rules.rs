@@ -160,11 +160,8 @@ fn a_realm_that_is_taken_away_or_moves_among_others_confuses_nobody() {
         let mut keys = Keys::new(name);
         keys.add_user(user, &password(user)).unwrap();
         Realm {
-            keys,
-            listeners: vec![],
             total: Some(1),
-            per_user: None,
-            bandwidth: relay::Bandwidth::default(),
+            ..keys.into()
         }
     };
     let mut world = World::with(|config| {

@@ -59,11 +59,8 @@ fn a_token_without_username_realm_or_nonce_is_a_bad_request() {
 fn a_token_opens_an_allocation_in_the_realm_of_the_listener_and_no_other() {
     let mut world = world_with(|config| {
         config.rules_mut().realms.add(relay::Realm {
-            keys: relay::Keys::new("example.net"),
-            listeners: vec![],
             total: Some(1),
-            per_user: None,
-            bandwidth: relay::Bandwidth::default(),
+            ..relay::Keys::new("example.net").into()
         });
     });
     let guest = guest(&mut world);
