@@ -11,7 +11,7 @@ use super::{binary, text};
 
 /// Command lines that do not run here, by their beginnings, and why. Of those that begin with `hairpin`, the arguments
 /// are checked all the same.
-const NOT_RUN: [(&str, &str); 10] = [
+const NOT_RUN: [(&str, &str); 11] = [
     ("cargo xtask test", "this test is part of it"),
     (
         "cargo xtask check",
@@ -34,6 +34,7 @@ const NOT_RUN: [(&str, &str); 10] = [
         "asks servers on the Internet, or of another set-up",
     ),
     ("hairpin probe", "asks a server on the Internet"),
+    ("hairpin serve", "serves until a signal ends it"),
 ];
 
 /// The command line whose exit code is no, as it has to be: the address is denied.

@@ -42,7 +42,8 @@ ip route add default via 198.41.0.1
 
 for commands in run/commands/*.sh; do
     echo "── $(head -n 1 "$commands")"
-    chroot . env -i PATH=/usr/local/bin:/usr/sbin:/usr/bin HOME=/root LC_ALL=C.UTF-8 \
+    # A line that waits for ever fails with 124, and is shown.
+    timeout 120 chroot . env -i PATH=/usr/local/bin:/usr/sbin:/usr/bin HOME=/root LC_ALL=C.UTF-8 \
         bash -c 'cd /srv/hairpin && . "$0"' "/$commands" </dev/null 2>&1 || {
         echo "FAILED with $?:"
         cat "$commands"
