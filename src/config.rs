@@ -21,14 +21,15 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use std::{fs, io};
+use std::{fs, io, iter};
 
+use ipnet::IpNet;
 use net::StreamLimits;
 use relay::keys::{Keys, NotOpaque, TokenKeys};
 use relay::policy::{Mode, Network, Own, Policy};
 use relay::{
-    Allowance, IcmpTold, Limits, NatDiscovery, PortRange, Realms, Redirect, RelayAddress, Sha256,
-    Transport,
+    Allowance, IcmpTold, Limits, NatDiscovery, PortRange, Realms, Redirect, RelayAddress,
+    SecondAddress, Sha256, Transport,
 };
 use toml::de::DeTable;
 
@@ -260,7 +261,7 @@ impl Config {
         });
         let own = Own {
             listeners: listeners.chain(partners).collect(),
-            addresses: host.addresses.clone(),
+            addresses: self.addresses_of(host),
             // Peers know only the external address; the local one is an address of this host.
             relays: relays().map(|pair| pair.external).collect(),
             relay_ports: self.relay.ports.first()..=self.relay.ports.last(),
@@ -271,6 +272,20 @@ impl Config {
             self.peers.deny.clone(),
             own,
         )
+    }
+
+    /// All that leads to this host: what its kernel says, and what a NAT leads back.
+    fn addresses_of(&self, host: &Machine) -> Vec<IpNet> {
+        let external = self.nat_discovery.iter().flat_map(|discovery| {
+            let alternate = match &discovery.alternate {
+                SecondAddress::Here(alternate) => Some(alternate.external),
+                SecondAddress::Partner(_) => None,
+            };
+            iter::once(discovery.primary.external).chain(alternate)
+        });
+        let single = host.addresses.iter().copied().chain(external);
+        let networks = host.networks.iter().copied();
+        single.map(IpNet::from).chain(networks).collect()
     }
 }
 

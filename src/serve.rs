@@ -135,7 +135,6 @@ fn net_options(config: &Config, host: &Machine) -> Result<net::Options, Fault> {
         config: relay::Config {
             secret: ProcessSecret(rand::random()),
             nonce_secret: nonce_secret.map(|text| NonceSecret::shared(text.expose().as_bytes())),
-            relays: config.relay.addresses.clone(),
             ports: config.relay.ports,
             nat_discovery: config.nat_discovery.clone(),
             rules: Arc::new(rules(config, host)?),
@@ -154,6 +153,7 @@ fn rules(config: &Config, host: &Machine) -> Result<Rules, Fault> {
         sha256: config.auth.sha256,
         nonce_lifetime: config.auth.nonce_lifetime,
         policy: config.policy(host),
+        relays: config.relay.addresses.clone(),
         limits: config.allocation,
         mobility: config.mobility,
         icmp: config.icmp,

@@ -40,7 +40,7 @@ impl Check {
         if let Some(words) = &self.keys {
             return keys::list(words, self.json);
         }
-        let host = Machine::here();
+        let host = Machine::here()?;
         let config = self.config.load(&host)?;
         let heading = match &self.config.path {
             Some(path) => format!("ok: {}", path.display()),

@@ -38,7 +38,7 @@ pub(super) struct Serve {
 
 impl Serve {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
-        let host = Machine::here();
+        let host = Machine::here()?;
         let config = self.config.load(&host)?;
         let options = Options {
             config_file: self.config.path,

@@ -156,6 +156,7 @@ impl Server {
         self.offered = offered(&self.config, &rules);
         self.nonces
             .adopt(rules.nonce_lifetime, self.offered.nonce_prefix);
+        self.shared.ports.serve(&rules.locals());
         self.rules = rules;
         self.keyring.forget_answers();
         self.judge_again();
@@ -258,7 +259,7 @@ impl Server {
 
     /// Another shard relays to us from its local address; clients know the external one.
     fn as_clients_know(&self, peer: PeerAddr) -> PeerAddr {
-        let ip = self.config.external_of(peer.0.ip());
+        let ip = self.rules.external_of(peer.0.ip());
         PeerAddr(SocketAddr::new(ip, peer.0.port()))
     }
 

@@ -182,7 +182,7 @@ fn relay_address(
 ) -> Result<RelayAddress, Reject> {
     let family = requested.map_or(Ok(AddressFamily::V4), |requested| requested.0);
     let family = family.map_err(|_| Reject::UnsupportedFamily)?;
-    server.config.relay(family).ok_or(Reject::UnsupportedFamily)
+    server.rules.relay(family).ok_or(Reject::UnsupportedFamily)
 }
 
 /// A count in the quotas and ports, both or neither.
@@ -234,7 +234,7 @@ fn take_both(
     parity: Parity,
 ) -> Result<(Relays, Option<RefusedFamily>), Reject> {
     let mut take = |family| {
-        let address = server.config.relay(family);
+        let address = server.rules.relay(family);
         address
             .ok_or(Reject::UnsupportedFamily)
             .and_then(|address| take_port(server, now.mono, address, parity))
