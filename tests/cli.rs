@@ -1,12 +1,11 @@
 //! The command line, as a person and a script use it.
 
 use std::io::Write;
-use std::process::{Command, Output, Stdio};
+use std::process::{Output, Stdio};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use hmac::{Hmac, KeyInit, Mac};
-use sha1::Sha1;
+use lab::{credentials::password_of, program::here, server::hairpin_by};
 
 const SECRET: &str = "bm90IGEgcmVhbCBzZWNyZXQ=";
 
@@ -133,7 +132,7 @@ fn a_wrong_configuration_is_2_for_all_who_read_it_and_shows_the_place() {
 #[test]
 fn check_follows_the_variable_where_no_option_names_a_file() {
     let file = configuration("realm = \"from.the.variable\"\n");
-    let outcome = Command::new(env!("CARGO_BIN_EXE_hairpin"))
+    let outcome = hairpin_by(here)
         .arg("check")
         .env("HAIRPIN_CONFIG", file.path())
         .output()
@@ -204,7 +203,7 @@ fn credentials_are_ice_servers_whose_password_is_the_mac_of_the_user_name() {
     );
     let username = server["username"].as_str().unwrap();
     assert!(username.ends_with(":alice"));
-    assert_eq!(server["credential"], mac(username));
+    assert_eq!(server["credential"], password_of(SECRET, username));
 }
 
 #[test]
@@ -239,7 +238,7 @@ fn a_secret_comes_from_standard_input_or_from_the_environment() {
         let username = lines[2].strip_prefix("username ").unwrap();
         assert_eq!(
             lines[3].strip_prefix("password "),
-            Some(mac(username).as_str())
+            Some(password_of(SECRET, username).as_str())
         );
     }
 }
@@ -256,7 +255,7 @@ fn the_secret_file_of_an_option_is_read_like_those_of_a_configuration() {
     let lines = uri_lines(&["--secret-file", path], Stdio::null(), None);
     let username = lines[2].strip_prefix("username ").unwrap();
     let password = lines[3].strip_prefix("password ");
-    assert_eq!(password, Some(mac(username).as_str()));
+    assert_eq!(password, Some(password_of(SECRET, username).as_str()));
     for (content, sentence) in [
         (&b" \n"[..], "which is empty"),
         (b"\xFF\xFE", "which has bytes that are no UTF-8"),
@@ -373,9 +372,8 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
         &["man"],
         &["--help"],
     ] {
-        let outcome = Command::new(env!("CARGO_BIN_EXE_hairpin"))
+        let outcome = hairpin_by(here)
             .args(arguments)
-            .env_remove("HAIRPIN_CONFIG")
             .stdout(writer.try_clone().unwrap())
             .output()
             .unwrap();
@@ -395,10 +393,8 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
 
 /// Runs the binary without the environment variables that it reads.
 fn hairpin(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_hairpin"))
+    hairpin_by(here)
         .args(arguments)
-        .env_remove("HAIRPIN_CONFIG")
-        .env_remove("HAIRPIN_SECRET")
         .stdin(Stdio::null())
         .output()
         .expect("the binary runs")
@@ -406,14 +402,11 @@ fn hairpin(arguments: &[&str]) -> Output {
 
 /// The output of `credentials --uri`.
 fn uri_lines(arguments: &[&str], stdin: Stdio, secret: Option<&str>) -> Vec<String> {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hairpin"));
+    let mut command = hairpin_by(here);
     command
         .args(["credentials", "--uri"])
         .args(arguments)
         .stdin(stdin);
-    command
-        .env_remove("HAIRPIN_CONFIG")
-        .env_remove("HAIRPIN_SECRET");
     command.envs(secret.map(|secret| ("HAIRPIN_SECRET", secret)));
     let outcome = command.output().expect("the binary runs");
     assert_eq!(outcome.status.code(), Some(0), "{}", text(&outcome.stderr));
@@ -428,13 +421,6 @@ fn configuration(text: &str) -> tempfile::NamedTempFile {
     file.write_all(text.as_bytes())
         .expect("the file is written");
     file
-}
-
-/// base64(HMAC-SHA1(secret, user name)), computed in another way than the binary does.
-fn mac(username: &str) -> String {
-    let mut mac = Hmac::<Sha1>::new_from_slice(SECRET.as_bytes()).expect("HMAC takes any key");
-    mac.update(username.as_bytes());
-    STANDARD.encode(mac.finalize().into_bytes())
 }
 
 fn text(bytes: &[u8]) -> String {

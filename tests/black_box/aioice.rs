@@ -1,14 +1,15 @@
 //! aioice, an ICE agent in Python with a TURN client of its own. It drops any response without
 //! MESSAGE-INTEGRITY other than a 401 or 438, so it also proves that responses are signed.
 
-use std::{env, path::Path, process::Command};
-
-use crate::lab::{
+use lab::{
     PATIENCE,
-    program::Program,
-    server::{PASSWORD, Setup, USER},
+    foreign::{python, script},
+    program::{Program, here},
+    server::{PASSWORD, PORT, USER},
+    setup::Setup,
     world::{SERVER_V4, SERVER_V6, World, in_own_world},
 };
+
 use crate::realms::REALMS;
 
 #[test]
@@ -20,10 +21,7 @@ fn two_agents_meet_relay_to_relay_over_udp() {
 #[test]
 fn two_agents_of_another_realm_meet_after_one_challenge_each() {
     in_own_world(|world| {
-        let setup = Setup {
-            more: REALMS.to_owned(),
-            ..closed()
-        };
+        let setup = Setup::closed().with(REALMS);
         let user = ["alice@example.net", "looking-glass"];
         agents_of(user, world, setup, &SERVER_V4.to_string(), "udp");
     });
@@ -40,15 +38,7 @@ fn two_agents_that_reach_the_server_over_ipv6_meet_on_ipv4_relays() {
 }
 
 fn two_agents_meet(world: &World, server: &str, transport: &str) {
-    agents_of([USER, PASSWORD], world, closed(), server, transport);
-}
-
-/// The relayed addresses are the server's own, so no rule has to allow them.
-fn closed() -> Setup {
-    Setup {
-        allow_peers: false,
-        ..Setup::default()
-    }
+    agents_of([USER, PASSWORD], world, Setup::closed(), server, transport);
 }
 
 fn agents_of(
@@ -58,16 +48,11 @@ fn agents_of(
     server: &str,
     transport: &str,
 ) {
-    let port = setup.port.to_string();
     let _server = world.serve(setup);
 
-    let python = env::var("HAIRPIN_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned());
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/aioice_relay.py");
-    let mut client = Command::new(python);
-    client
-        .arg(script)
-        .args([server, &port, user, password, transport]);
-    let ended = Program::run(client, "python3", PATIENCE);
+    let mut client = script(here, &python(), "aioice_relay.py");
+    client.args([server, &PORT.to_string(), user, password, transport]);
+    let ended = Program::run(client, PATIENCE);
 
     assert!(
         !ended.output.contains("No module named 'aioice'"),

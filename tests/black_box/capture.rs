@@ -6,10 +6,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use lab::PATIENCE;
 use socket2::{Domain, Protocol, Socket, Type};
 use wire::AddressFamily;
-
-use crate::lab::PATIENCE;
 
 /// A sniffer.
 pub(crate) struct Capture {

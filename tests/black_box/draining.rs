@@ -1,40 +1,36 @@
 //! A server that drains, and the server that its clients are sent to.
 
-use std::{net::UdpSocket, time::Duration};
+use std::time::Duration;
 
-use rustix::process::Signal;
-use wire::AddressFamily;
-
-use crate::{
-    lab::{
-        server::Setup,
-        world::{PEER_V4, SERVER_V4, in_own_world},
-    },
-    redirects::two_servers,
-    session::{Refused, Session},
-    uclient::{Uclient, echo},
+use lab::{
+    live::{Code, LiveClient},
+    server::serving,
+    setup::Setup,
+    socket::peer_at,
+    world::{PEER_V4, in_own_world},
 };
+use rustix::process::Signal;
+
+use crate::{redirects::two_servers, uclient::Uclient};
 
 #[test]
 fn a_drained_server_exits_when_its_last_allocation_has_ended() {
-    in_own_world(|world| {
-        let mut server = world.serve(Setup::default());
-        let (mut session, relayed) = allocated();
+    serving(Setup::default(), |_, server| {
+        let (mut session, relayed) = LiveClient::udp().allocated();
         server.drain();
 
-        let late = Session::new(Setup::default().port).allocate(AddressFamily::V4);
-        assert_eq!(late, Err(Refused(508)));
+        let late = LiveClient::udp().allocate();
+        assert_eq!(late, Err(Code(508)));
 
         // An allocation goes on, with new permissions too.
-        let peer = UdpSocket::bind((PEER_V4, 0)).expect("a free port");
-        let address = peer.local_addr().expect("a bound socket");
+        let (peer, address) = peer_at(PEER_V4);
         session.create_permission(address).expect("a permission");
         peer.send_to(b"hello", relayed).expect("a route");
         assert_eq!(session.receive(), (address, b"hello".to_vec()));
         session
             .refresh(Duration::from_secs(600))
             .expect("a refresh");
-        assert!(server.is_running());
+        assert!(server.program.ended().is_none());
 
         session.refresh(Duration::ZERO).expect("an end");
         let ended = server.wait();
@@ -45,8 +41,7 @@ fn a_drained_server_exits_when_its_last_allocation_has_ended() {
 
 #[test]
 fn a_server_without_clients_is_drained_at_once() {
-    in_own_world(|world| {
-        let mut server = world.serve(Setup::default());
+    serving(Setup::default(), |_, server| {
         server.drain();
         assert_eq!(server.wait().status.code(), Some(0));
     });
@@ -57,9 +52,9 @@ fn a_drained_server_ends_at_once_when_asked_again() {
     in_own_world(|world| {
         for signal in [Signal::USR1, Signal::TERM] {
             let mut server = world.serve(Setup::default());
-            let _session = allocated();
+            let _session = LiveClient::udp().allocated();
             server.drain();
-            server.signal(signal);
+            server.program.signal(signal);
             let ended = server.wait();
             assert_eq!(ended.status.code(), Some(0), "{}", ended.output);
             let report = ended.output.contains("cause=\"shutdown\"");
@@ -72,24 +67,14 @@ fn a_drained_server_ends_at_once_when_asked_again() {
 fn a_client_is_sent_to_another_server_while_the_first_drains() {
     in_own_world(|world| {
         let [mut old, new] = two_servers(world, "when = \"draining\"");
-        let peer = echo(PEER_V4.into());
         // Before that, the server keeps new clients.
-        let (mut session, _) = allocated();
+        let (mut session, _) = LiveClient::udp().allocated();
         old.drain();
-        Uclient::to_peer(SERVER_V4.into(), peer).relays_everything();
-        Uclient::to_peer(SERVER_V4.into(), peer)
-            .flag("-t")
-            .relays_everything();
+        Uclient::to(PEER_V4).relays_everything();
+        Uclient::to(PEER_V4).flag("-t").relays_everything();
         assert!(new.log().matches("allocation.opened").count() >= 2);
 
         session.refresh(Duration::ZERO).expect("an end");
         assert_eq!(old.wait().status.code(), Some(0));
     });
-}
-
-/// A session with an allocation, and its relayed address.
-fn allocated() -> (Session, std::net::SocketAddr) {
-    let mut session = Session::new(Setup::default().port);
-    let relayed = session.allocate(AddressFamily::V4);
-    (session, relayed.expect("an allocation"))
 }

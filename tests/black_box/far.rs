@@ -2,50 +2,30 @@
 
 use std::{
     fs,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
-    process::Command,
+    net::{Ipv4Addr, Ipv6Addr},
 };
 
-use crate::lab::{
-    PATIENCE,
-    world::{FAR_V4, FAR_V6, Host, configure},
+use lab::{
+    machine::{Machine, configure},
+    program::here,
+    world::{FAR_V4, FAR_V6},
 };
 
-/// A host that the clients' host routes to.
-pub(crate) struct FarHost(Host);
-
-impl FarHost {
-    /// Behind a link that takes packets of at most `mtu` bytes.
-    pub(crate) fn behind(mtu: u16) -> Self {
-        let host = Host::new();
-        for (key, value) in [
-            ("ipv4/ip_forward", "1"),
-            ("ipv6/conf/all/forwarding", "1"),
-            // ICMP errors are not limited in number: type 0 is none, and no other is named.
-            ("ipv4/icmp_ratemask", "0"),
-            ("ipv6/icmp/ratemask", "0"),
-        ] {
-            fs::write(format!("/proc/sys/net/{key}"), value).expect("a setting of our own world");
-        }
-        configure(Command::new("ip"), &near_links(host.pid(), mtu));
-        configure(host.command("ip"), &far_links(mtu));
-        Self(host)
+/// A host that the clients' host routes to, behind a link that takes packets of at most `mtu` bytes.
+pub(crate) fn far_host(mtu: u16) -> Machine {
+    let host = Machine::make();
+    for (key, value) in [
+        ("ipv4/ip_forward", "1"),
+        ("ipv6/conf/all/forwarding", "1"),
+        // ICMP errors are not limited in number: type 0 is none, and no other is named.
+        ("ipv4/icmp_ratemask", "0"),
+        ("ipv6/icmp/ratemask", "0"),
+    ] {
+        fs::write(format!("/proc/sys/net/{key}"), value).expect("a setting of our own world");
     }
-
-    /// A command that will run there.
-    pub(crate) fn command(&self, program: &str) -> Command {
-        self.0.command(program)
-    }
-
-    /// A socket there, and its address.
-    pub(crate) fn peer(&self, ip: impl Into<IpAddr>) -> (UdpSocket, SocketAddr) {
-        let socket = self.0.socket(ip.into());
-        let address = socket.local_addr().expect("a bound socket");
-        socket
-            .set_read_timeout(Some(PATIENCE))
-            .expect("patience is not zero");
-        (socket, address)
-    }
+    configure(here("ip"), &near_links(host.pid(), mtu));
+    configure(host.command("ip"), &far_links(mtu));
+    host
 }
 
 fn near_links(far: i32, mtu: u16) -> String {

@@ -1,24 +1,20 @@
 //! Datagrams that are lost on their way to a peer: the client is told why, and loses nothing else.
 //! RFC 8656 §11.5, §14, §15.
 
-use std::net::SocketAddr;
-
 use client::{AllocateOptions, Event, Transport};
+use lab::{
+    live::{Code, LiveClient},
+    raw::tell_unreachable,
+    server::serving,
+    setup::Setup,
+    socket::{assert_hears, peer_at},
+    world::{FAR_V4, FAR_V6, PEER_V4, SERVER_V4, in_own_world, peer_of},
+};
 use rustix::process::Signal;
-use socket2::{Domain, Protocol, Socket, Type};
 use wire::AddressFamily::{self, V4, V6};
 use wire::attributes::Icmp;
 
-use crate::{
-    capture::Capture,
-    families::{assert_hears, peer},
-    far::FarHost,
-    lab::{
-        server::Setup,
-        world::{FAR_V4, FAR_V6, SERVER_V4, in_own_world},
-    },
-    session::{Refused, Session},
-};
+use crate::{capture::Capture, far::far_host};
 
 const PORT_UNREACHABLE_V4: Icmp = Icmp {
     kind: 3,
@@ -49,13 +45,11 @@ const fn packet_too_big(mtu: u16) -> Icmp {
 
 #[test]
 fn a_client_hears_that_a_peers_port_is_closed() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
+    serving(Setup::default(), |_, _| {
         for transport in [Transport::Udp, Transport::Tcp] {
             for (family, unreachable) in [(V4, PORT_UNREACHABLE_V4), (V6, PORT_UNREACHABLE_V6)] {
-                let mut session = Session::over(transport, V4);
-                session.allocate(family).expect("an allocation");
-                let (closed, address) = peer(family);
+                let (mut session, _) = LiveClient::over(transport, V4).allocated_of(family);
+                let (closed, address) = peer_at(peer_of(family));
                 drop(closed);
                 session.create_permission(address).expect("a permission");
                 session.post(address, b"is anybody there?");
@@ -73,14 +67,13 @@ fn a_client_hears_that_a_peers_port_is_closed() {
 fn a_loss_that_waits_at_the_socket_takes_no_other_datagram_with_it() {
     in_own_world(|world| {
         // Errors are reported as fast as they come, not a few a second.
-        FarHost::behind(1500);
+        far_host(1500);
         let mut server = world.serve(Setup::default());
         for family in [V4, V6] {
-            let mut session = Session::over(Transport::Udp, V4);
-            let relayed = session.allocate(family).expect("an allocation");
-            let (closed, nowhere) = peer(family);
+            let (mut session, relayed) = LiveClient::over(Transport::Udp, V4).allocated_of(family);
+            let (closed, nowhere) = peer_at(peer_of(family));
             drop(closed);
-            let (open, address) = peer(family);
+            let (open, address) = peer_at(peer_of(family));
             session.create_permission(address).expect("a permission");
             for number in 0..ROUNDS {
                 // Both come in one turn of the server: the first is lost before the second is sent.
@@ -114,11 +107,11 @@ fn a_loss_that_waits_at_the_socket_takes_no_other_datagram_with_it() {
 #[test]
 fn what_is_too_big_for_a_link_on_its_way_is_told_with_the_mtu_or_fragmented() {
     in_own_world(|world| {
-        let far = FarHost::behind(MTU);
+        let far = far_host(MTU);
         let _server = world.serve(Setup::default());
         let (peer, address) = far.peer(FAR_V4);
         for transport in [Transport::Udp, Transport::Tcp] {
-            let mut session = Session::over(transport, V4);
+            let mut session = LiveClient::over(transport, V4);
             let asking = AllocateOptions {
                 dont_fragment: true,
                 ..AllocateOptions::default()
@@ -143,38 +136,18 @@ fn what_is_too_big_for_a_link_on_its_way_is_told_with_the_mtu_or_fragmented() {
 /// The way is long: the server has sent another datagram since, which may be fragmented.
 #[test]
 fn what_a_router_says_of_a_whole_datagram_is_told_however_late_it_comes() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
+    serving(Setup::default(), |_, _| {
         let mut wire = Capture::of(V4);
-        let mut session = Session::over(Transport::Udp, V4);
-        session.allocate(V4).expect("an allocation");
-        let (_peer, address) = peer(V4);
+        let (mut session, _) = LiveClient::over(Transport::Udp, V4).allocated_of(V4);
+        let (_peer, address) = peer_at(peer_of(V4));
         session.create_permission(address).expect("a permission");
         session.post_unfragmented(address, b"whole");
         let packet = wire.next(SERVER_V4.into(), address.ip());
         session.post(address, b"in pieces, if need be");
         wire.next(SERVER_V4.into(), address.ip());
-        say_fragmentation_is_needed(&packet.head);
+        tell_unreachable(4, MTU, &packet.head, PEER_V4, SERVER_V4);
         assert_eq!(session.loss(), (address, fragmentation_needed(MTU)));
     });
-}
-
-/// Sends the error of a router that cannot pass a packet on. RFC 792, RFC 1191 §4.
-fn say_fragmentation_is_needed(packet: &[u8]) {
-    let mut message = [&[3, 4, 0, 0, 0, 0][..], &MTU.to_be_bytes(), packet].concat();
-    let words = message.chunks(2).map(|word| match *word {
-        [high, low] => u32::from(u16::from_be_bytes([high, low])),
-        _ => u32::from(word[0]) << 8,
-    });
-    let sum: u32 = words.sum();
-    let checksum = !((sum & 0xFFFF) + (sum >> 16)) as u16;
-    message[2..4].copy_from_slice(&checksum.to_be_bytes());
-    let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::ICMPV4));
-    let socket = socket.expect("root may do so in its own world");
-    let server = SocketAddr::from((SERVER_V4, 0)).into();
-    socket
-        .send_to(&message, &server)
-        .expect("a route to the server");
 }
 
 /// Over IPv6 only hosts fragment: the server does as soon as it has been told of the MTU, unless a
@@ -182,11 +155,10 @@ fn say_fragmentation_is_needed(packet: &[u8]) {
 #[test]
 fn what_is_too_big_for_an_ipv6_link_is_told_once_and_then_fragmented() {
     in_own_world(|world| {
-        let far = FarHost::behind(MTU);
+        let far = far_host(MTU);
         let _server = world.serve(Setup::default());
         let (peer, address) = far.peer(FAR_V6);
-        let mut session = Session::over(Transport::Udp, V6);
-        let relayed = session.allocate(V6).expect("an allocation");
+        let (mut session, relayed) = LiveClient::over(Transport::Udp, V6).allocated_of(V6);
         session.create_permission(address).expect("a permission");
         session.post(address, &[7; 1400]);
         assert_eq!(session.loss(), (address, packet_too_big(MTU)));
@@ -196,8 +168,7 @@ fn what_is_too_big_for_an_ipv6_link_is_told_once_and_then_fragmented() {
         session.post_unfragmented(address, &[7; 1400]);
         assert_hears(&peer, relayed, &[7; 1400]);
 
-        let mut session = Session::over(Transport::Tcp, V4);
-        session.allocate(V6).expect("an allocation");
+        let (mut session, _) = LiveClient::over(Transport::Tcp, V4).allocated_of(V6);
         session.create_permission(address).expect("a permission");
         session.post_unfragmented(address, &[7; 1400]);
         assert_eq!(session.loss(), (address, packet_too_big(MTU)));
@@ -207,12 +178,10 @@ fn what_is_too_big_for_an_ipv6_link_is_told_once_and_then_fragmented() {
 
 #[test]
 fn what_is_too_big_for_the_servers_own_link_is_told_once() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
+    serving(Setup::default(), |_, _| {
         for (family, too_big) in [(V4, fragmentation_needed(1500)), (V6, packet_too_big(1500))] {
-            let mut session = Session::over(Transport::Tcp, V4);
-            let relayed = session.allocate(family).expect("an allocation");
-            let (peer, address) = peer(family);
+            let (mut session, relayed) = LiveClient::over(Transport::Tcp, V4).allocated_of(family);
+            let (peer, address) = peer_at(peer_of(family));
             session.create_permission(address).expect("a permission");
             session.post_unfragmented(address, &[7; 2000]);
             let (lost, icmp) = session.loss();
@@ -230,15 +199,13 @@ fn what_is_too_big_for_the_servers_own_link_is_told_once() {
 
 #[test]
 fn df_is_set_on_the_wire_where_it_is_asked_for_and_nowhere_else() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
+    serving(Setup::default(), |_, _| {
         let mut wire = Capture::of(V4);
         for transport in [Transport::Udp, Transport::Tcp] {
-            let mut session = Session::over(transport, V4);
-            let relayed = session.allocate(V4).expect("an allocation");
-            let (peer, address) = peer(V4);
+            let (mut session, relayed) = LiveClient::over(transport, V4).allocated_of(V4);
+            let (peer, address) = peer_at(peer_of(V4));
             let channel = session.bind_channel(address).expect("a channel");
-            let mut df_of = |post: &dyn Fn(&mut Session)| {
+            let mut df_of = |post: &dyn Fn(&mut LiveClient)| {
                 post(&mut session);
                 let packet = wire.next(SERVER_V4.into(), address.ip());
                 (packet.payload.len(), packet.dont_fragment)
@@ -265,10 +232,9 @@ fn df_is_set_on_the_wire_where_it_is_asked_for_and_nowhere_else() {
 /// No socket shows the DF bit of a datagram that it received, which that translation must know.
 #[test]
 fn df_is_not_promised_for_translation_from_ipv4_datagrams_to_ipv6() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
+    serving(Setup::default(), |_, _| {
         let ask = |transport, client: AddressFamily| {
-            Session::over(transport, client)
+            LiveClient::over(transport, client)
                 .allocate_with(AllocateOptions {
                     family: Some(V6),
                     dont_fragment: true,
@@ -276,7 +242,7 @@ fn df_is_not_promised_for_translation_from_ipv4_datagrams_to_ipv6() {
                 })
                 .map(drop)
         };
-        assert_eq!(ask(Transport::Udp, V4), Err(Refused(420)));
+        assert_eq!(ask(Transport::Udp, V4), Err(Code(420)));
         assert_eq!(ask(Transport::Udp, V6), Ok(()));
         assert_eq!(ask(Transport::Tcp, V4), Ok(()));
     });

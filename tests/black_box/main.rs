@@ -1,10 +1,5 @@
 //! Clients that were not written here, and promises to the operator, against the built server.
 
-#[path = "../lab/mod.rs"]
-mod lab;
-#[path = "../lab/turn_client.rs"]
-mod turn_client;
-
 mod aioice;
 mod capture;
 mod credentials;
@@ -19,7 +14,6 @@ mod policy;
 mod realms;
 mod redirects;
 mod service;
-mod session;
 mod sha256;
 mod tokens;
 mod turn_crate;

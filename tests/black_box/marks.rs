@@ -1,35 +1,33 @@
 //! DSCP and ECN go with each datagram, also from one family to the other. RFC 8656 §13-16.
 
-use std::net::IpAddr;
-
 use client::Transport;
+use lab::{
+    live::LiveClient,
+    server::{PORT, serving},
+    setup::Setup,
+    socket::{LiveSocket, mark, peer_at},
+    world::{peer_of, server_of},
+};
 use rustix::process::Signal;
-use wire::AddressFamily::{self, V4, V6};
+use wire::AddressFamily::{self, V4};
 
 use crate::{
     capture::{Capture, Packet},
-    families::{PAIRS, peer},
-    lab::{
-        server::Setup,
-        world::{SERVER_V4, SERVER_V6, in_own_world},
-    },
-    session::{Session, mark},
+    families::PAIRS,
 };
 
 #[test]
 fn every_datagram_of_a_batch_keeps_its_dscp_and_ecn_on_the_way_to_the_peer() {
-    in_own_world(|world| {
-        let server = world.serve(Setup::default());
+    serving(Setup::default(), |_, server| {
         for (client, relay) in PAIRS {
             let mut wire = Capture::of(relay);
-            let mut session = Session::over(Transport::Udp, client);
-            session.allocate(relay).expect("an allocation");
-            let (_peer, address) = peer(relay);
+            let (mut session, _) = LiveClient::over(Transport::Udp, client).allocated_of(relay);
+            let (_peer, address) = peer_at(peer_of(relay));
             let channel = session.bind_channel(address).expect("a channel");
             // More datagrams than fit a batch, and all there at once.
             server.program.signal(Signal::STOP);
             for marking in markings() {
-                session.mark(marking);
+                session.socket.mark(marking);
                 session.post(address, &[marking]);
                 session.post_on(channel, &[marking]);
             }
@@ -47,14 +45,13 @@ fn every_datagram_of_a_batch_keeps_its_dscp_and_ecn_on_the_way_to_the_peer() {
 
 #[test]
 fn every_datagram_of_a_batch_keeps_its_dscp_and_ecn_on_the_way_to_the_client() {
-    in_own_world(|world| {
-        let server = world.serve(Setup::default());
+    serving(Setup::default(), |_, server| {
         for (client, relay) in PAIRS {
             let mut wire = Capture::of(client);
-            let mut session = Session::over(Transport::Udp, client);
-            let relayed = session.allocate(relay).expect("an allocation");
-            let (on_channel, bound) = peer(relay);
-            let (other, _) = peer(relay);
+            let (mut session, relayed) =
+                LiveClient::over(Transport::Udp, client).allocated_of(relay);
+            let (on_channel, bound) = peer_at(peer_of(relay));
+            let (other, _) = peer_at(peer_of(relay));
             session.bind_channel(bound).expect("a channel");
             server.program.signal(Signal::STOP);
             for marking in markings() {
@@ -75,13 +72,16 @@ fn every_datagram_of_a_batch_keeps_its_dscp_and_ecn_on_the_way_to_the_client() {
 
 #[test]
 fn a_stream_lends_its_dscp_to_what_it_carries_and_keeps_its_ecn() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
+    serving(Setup::default(), |_, _| {
         for (client, relay) in PAIRS {
             let mut wire = Capture::of(relay);
-            let mut session = Session::marked(Transport::Tcp, client, EXPEDITED);
-            session.allocate(relay).expect("an allocation");
-            let (_peer, address) = peer(relay);
+            let (mut session, _) = LiveClient::on(LiveSocket::to(
+                (server_of(client), PORT).into(),
+                Transport::Tcp,
+                EXPEDITED,
+            ))
+            .allocated_of(relay);
+            let (_peer, address) = peer_at(peer_of(relay));
             session.create_permission(address).expect("a permission");
             session.post(address, b"x");
             let packet = wire.next(server_of(relay), address.ip());
@@ -92,18 +92,17 @@ fn a_stream_lends_its_dscp_to_what_it_carries_and_keeps_its_ecn() {
 
 #[test]
 fn what_is_relayed_from_client_to_client_keeps_its_marks_too() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
+    serving(Setup::default(), |_, _| {
         let mut wire = Capture::of(V4);
         let (mut alice, mut bob) = (
-            Session::over(Transport::Udp, V4),
-            Session::over(Transport::Udp, V4),
+            LiveClient::over(Transport::Udp, V4),
+            LiveClient::over(Transport::Udp, V4),
         );
-        let at_alice = alice.allocate(V4).expect("an allocation");
-        let at_bob = bob.allocate(V4).expect("an allocation");
+        let at_alice = alice.allocate_of(V4).expect("an allocation");
+        let at_bob = bob.allocate_of(V4).expect("an allocation");
         alice.create_permission(at_bob).expect("a permission");
         bob.create_permission(at_alice).expect("a permission");
-        alice.mark(EXPEDITED | CONGESTED);
+        alice.socket.mark(EXPEDITED | CONGESTED);
         alice.post(at_bob, b"between relays");
         assert_eq!(bob.receive(), (at_alice, b"between relays".to_vec()));
         let packet = delivered(&mut wire, &bob, b"between relays");
@@ -120,7 +119,7 @@ fn markings() -> impl Iterator<Item = u8> {
 
 /// The next packet for a client that carries this data. Packets between are skipped.
 #[track_caller]
-fn delivered(wire: &mut Capture, session: &Session, data: &[u8]) -> Packet {
+fn delivered(wire: &mut Capture, session: &LiveClient, data: &[u8]) -> Packet {
     let client = session.address().ip();
     let server = server_of(AddressFamily::of(client));
     loop {
@@ -128,13 +127,6 @@ fn delivered(wire: &mut Capture, session: &Session, data: &[u8]) -> Packet {
         if packet.payload.windows(data.len()).any(|it| it == data) {
             return packet;
         }
-    }
-}
-
-fn server_of(family: AddressFamily) -> IpAddr {
-    match family {
-        V4 => SERVER_V4.into(),
-        V6 => SERVER_V6.into(),
     }
 }
 

@@ -3,48 +3,44 @@
 use std::net::{SocketAddr, UdpSocket};
 
 use client::{AllocateOptions, Transport};
-use wire::AddressFamily;
-
-use crate::{
-    lab::{
-        PATIENCE,
-        server::{Server, Setup},
-        wait_for,
-        world::{PEER_V4, in_own_world},
-    },
-    session::{Refused, Session},
+use lab::{
+    PATIENCE,
+    live::{Code, LiveClient},
+    server::{Server, serving},
+    setup::Setup,
+    socket::{assert_hears, peer_at},
+    wait_for,
+    world::PEER_V4,
 };
+use wire::AddressFamily;
 
 #[test]
 fn nothing_is_lost_or_overtaken_while_an_allocation_moves_over_udp() {
-    in_own_world(|world| {
-        let server = world.serve(four_shards());
+    serving(four_shards(), |_, server| {
         let mut scene = Scene::new();
         for _ in 0..ROUNDS {
             scene.roam(Transport::Udp, AddressFamily::V4);
             scene.exchange();
         }
-        assert_crossings(&server);
+        assert_crossings(server);
     });
 }
 
 #[test]
 fn nothing_is_lost_or_overtaken_while_an_allocation_moves_over_tcp() {
-    in_own_world(|world| {
-        let server = world.serve(four_shards());
+    serving(four_shards(), |_, server| {
         let mut scene = Scene::new();
         for _ in 0..ROUNDS {
             scene.roam(Transport::Tcp, AddressFamily::V4);
             scene.exchange();
         }
-        assert_crossings(&server);
+        assert_crossings(server);
     });
 }
 
 #[test]
 fn an_allocation_changes_between_udp_and_tcp_and_between_ipv4_and_ipv6() {
-    in_own_world(|world| {
-        let server = world.serve(four_shards());
+    serving(four_shards(), |_, server| {
         let mut scene = Scene::new();
         for _ in 0..ROUNDS / 4 {
             for transport in [Transport::Udp, Transport::Tcp] {
@@ -54,35 +50,29 @@ fn an_allocation_changes_between_udp_and_tcp_and_between_ipv4_and_ipv6() {
                 }
             }
         }
-        assert_crossings(&server);
+        assert_crossings(server);
     });
 }
 
 #[test]
 fn where_mobility_is_off_no_ticket_is_given() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup {
-            mobility: false,
-            ..four_shards()
-        });
-        let mut session = Session::new(Setup::default().port);
-        assert_eq!(session.allocate_with(MOBILE), Err(Refused(405)));
+    serving(four_shards().with("allocation.mobility = false"), |_, _| {
+        let mut session = LiveClient::udp();
+        assert_eq!(session.allocate_with(MOBILE), Err(Code(405)));
     });
 }
 
 /// A client with an allocation that may move, and a peer on its channel.
 struct Scene {
-    session: Session,
+    session: LiveClient,
     peer: UdpSocket,
     relayed: SocketAddr,
 }
 
 impl Scene {
     fn new() -> Self {
-        let peer = UdpSocket::bind((PEER_V4, 0)).expect("a free port");
-        let patience = peer.set_read_timeout(Some(PATIENCE));
-        patience.expect("patience is not zero");
-        let mut session = Session::new(Setup::default().port);
+        let (peer, _) = peer_at(PEER_V4);
+        let mut session = LiveClient::udp();
         let relayed = session.allocate_with(MOBILE).expect("an allocation");
         Self {
             session,
@@ -105,12 +95,9 @@ impl Scene {
         for number in 0..PACKETS {
             self.session.post_on(channel, &number.to_be_bytes());
         }
-        let mut packet = [0; 64];
         for number in 0..PACKETS {
-            let (length, from) = self.peer.recv_from(&mut packet).expect("every packet");
-            let heard = (&packet[..length], from);
-            assert_eq!(heard, (&number.to_be_bytes()[..], self.relayed));
-            let sent = self.peer.send_to(&packet[..length], from);
+            assert_hears(&self.peer, self.relayed, &number.to_be_bytes());
+            let sent = self.peer.send_to(&number.to_be_bytes(), self.relayed);
             sent.expect("a route to the server");
         }
         for number in 0..PACKETS {
@@ -135,10 +122,7 @@ fn assert_crossings(server: &Server) {
 }
 
 fn four_shards() -> Setup {
-    Setup {
-        threads: 4,
-        ..Setup::default()
-    }
+    Setup::default().with("threads = 4")
 }
 
 /// With a ticket.

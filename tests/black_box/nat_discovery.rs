@@ -2,22 +2,23 @@
 //! RFC 5780, Debian's `stun` by RFC 3489. There is no NAT; a strict firewall filters as one does,
 //! and is recognised only if every answer comes from the right address.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    process::Command,
-};
+use std::net::{IpAddr, SocketAddr};
 
-use crate::far::FarHost;
-use crate::lab::{
+use lab::{
     PATIENCE,
-    program::Program,
-    server::{Server, Setup},
+    foreign::{assert_says, natdiscovery_by, stun_by},
+    machine::Machine,
+    program::here,
+    server::{Server, serving},
+    setup::Setup,
     wait_for,
     world::{
         ALTERNATE_V4, ALTERNATE_V6, CLIENT_V4, CLIENT_V6, FAR_V4, FAR_V6, SERVER_V4, SERVER_V6,
         World, in_own_world,
     },
 };
+
+use crate::far::far_host;
 
 #[test]
 fn natdiscovery_finds_a_mapping_that_does_not_change() {
@@ -101,8 +102,7 @@ fn natdiscovery_hears_padded_answers() {
 
 #[test]
 fn natdiscovery_is_told_that_there_is_no_second_address() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
+    serving(Setup::default(), |_, _| {
         let found = natdiscovery(SERVER_V4.into(), &["-m", "-f"]);
         assert_says(&found, "UDP reflexive addr");
         assert!(!found.contains("RFC 5780 response"), "{found}");
@@ -112,8 +112,7 @@ fn natdiscovery_is_told_that_there_is_no_second_address() {
 /// It sends a CHANGE-REQUEST without flags, and so do all programs that are made from it.
 #[test]
 fn stun_of_rfc_3489_hears_its_address_from_a_server_with_one() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
+    serving(Setup::default(), |_, _| {
         let found = stun(SERVER_V4.into());
         assert_says(&found, &format!("MappedAddress = {CLIENT_V4}:"));
         // A success, to the first of its requests.
@@ -192,15 +191,12 @@ fn without_its_partner_a_host_offers_one_address_and_with_it_two_again() {
         let mut partners = Partners::start(world);
         partners.there.stop();
         // One partner of each family, 15 seconds after the last note.
-        wait_for("the partner to be lost", 2 * PATIENCE, || {
-            let lost = partners.here.log().matches("partner.lost").count();
-            (lost == 2).then_some(())
-        });
+        partners.near.wait_for_lines("partner.lost", 2);
         let found = natdiscovery(SERVER_V4.into(), &["-m", "-f"]);
         assert_says(&found, "UDP reflexive addr");
         assert!(!found.contains("RFC 5780 response"), "{found}");
         partners.there = partners.start_there();
-        partners.there.wait_for_line("partner.met");
+        partners.there.wait_for_line(&["partner.met"]);
         // The other server learns of it by the same note.
         wait_for("a second address", PATIENCE, || {
             let found = natdiscovery(SERVER_V4.into(), &["-f"]);
@@ -213,27 +209,22 @@ fn without_its_partner_a_host_offers_one_address_and_with_it_two_again() {
 
 /// Two servers that have met, each on a host with one address of each family.
 struct Partners {
-    here: Server,
+    near: Server,
     there: Server,
-    far: FarHost,
+    far: Machine,
 }
 
 impl Partners {
     #[track_caller]
     fn start(world: &World) -> Self {
-        let far = FarHost::behind(1500);
-        let here = world.serve(Setup {
-            more: partner_of([FAR_V4.into(), FAR_V6.into()]),
-            ..Setup::default()
-        });
+        let far = far_host(1500);
+        let near = world.serve(Setup::default().with(&partner_of([FAR_V4.into(), FAR_V6.into()])));
         let there = start_there(&far);
-        for server in [&here, &there] {
+        for server in [&near, &there] {
             // One partner of each family.
-            wait_for("partners to meet", PATIENCE, || {
-                (server.log().matches("partner.met").count() == 2).then_some(())
-            });
+            server.wait_for_lines("partner.met", 2);
         }
-        Self { here, there, far }
+        Self { near, there, far }
     }
 
     #[track_caller]
@@ -243,16 +234,10 @@ impl Partners {
 }
 
 #[track_caller]
-fn start_there(far: &FarHost) -> Server {
+fn start_there(far: &Machine) -> Server {
     let listeners = [IpAddr::from(FAR_V4), FAR_V6.into()].map(|ip| SocketAddr::new(ip, 3478));
-    let mut toml = String::new();
-    for listen in listeners {
-        for transport in ["udp", "tcp"] {
-            toml += &format!("[[listener]]\ntransport = \"{transport}\"\nlisten = \"{listen}\"\n");
-        }
-    }
-    toml += &partner_of([SERVER_V4.into(), SERVER_V6.into()]);
-    Server::start_anywhere(|program| far.command(program), &toml, &listeners)
+    let setup = Setup::at(&listeners, &[]).with(&partner_of([SERVER_V4.into(), SERVER_V6.into()]));
+    Server::start_by(|program| far.command(program), setup)
 }
 
 /// The table that makes a server the partner of another host's.
@@ -269,32 +254,24 @@ fn two_addresses(world: &World) -> Server {
     world.add_alternates();
     let alternates = [ALTERNATE_V4.into(), ALTERNATE_V6.into()];
     let [v4, v6] = alternates.map(|ip: IpAddr| SocketAddr::new(ip, 3479));
-    world.serve(Setup {
-        more: format!("[nat-discovery]\nalternate = [\"{v4}\", \"{v6}\"]\n"),
-        ..Setup::default()
-    })
+    world.serve(Setup::default().with(&format!(
+        "[nat-discovery]\nalternate = [\"{v4}\", \"{v6}\"]\n"
+    )))
 }
 
 /// The output of coturn's client.
 #[track_caller]
 fn natdiscovery(server: IpAddr, options: &[&str]) -> String {
-    let mut command = Command::new("turnutils_natdiscovery");
-    if server.is_ipv4() {
-        command.args(["-L", &CLIENT_V4.to_string()]);
-    }
-    command.args(options).arg(server.to_string());
-    Program::run(command, "coturn", PATIENCE).output
+    let local = CLIENT_V4.to_string();
+    let local = ["-L", &local];
+    let local = if server.is_ipv4() { &local[..] } else { &[] };
+    natdiscovery_by(here, server, &[local, options].concat())
+        .wait(PATIENCE)
+        .output
 }
 
 /// The output of Debian's client. Its last line has the number of the NAT type.
 #[track_caller]
 fn stun(server: IpAddr) -> String {
-    let mut command = Command::new("stun");
-    command.arg(server.to_string()).arg("-v");
-    Program::run(command, "stun-client", PATIENCE).output
-}
-
-#[track_caller]
-fn assert_says(found: &str, words: &str) {
-    assert!(found.contains(words), "not found: {words}\n{found}");
+    stun_by(here, server).wait(PATIENCE).output
 }

@@ -1,56 +1,50 @@
 //! The peer policy, through the running server: an attempt on every class of denied address.
 
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr};
 
-use wire::AddressFamily;
-
-use crate::{
-    lab::{
-        PATIENCE,
-        program::Program,
-        server::Setup,
-        world::{PEER_V4, PEER_V6, SERVER_V4, SERVER_V6, World, in_own_world},
-    },
-    session::{Refused, Session},
+use lab::{
+    live::{Code, LiveClient},
+    program::Program,
+    server::{PORT, serving},
+    setup::Setup,
+    socket::{assert_hears, peer_at},
+    world::{PEER_V4, PEER_V6, SERVER_V4, SERVER_V6, World, in_own_world},
 };
+use tempfile::TempDir;
+use wire::AddressFamily;
 
 #[test]
 fn no_class_of_denied_ipv4_address_is_reached() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
-        let mut session = allocated(AddressFamily::V4);
+    serving(Setup::default(), |world, _| {
+        let mut client = LiveClient::udp().allocated_of(AddressFamily::V4);
         for (class, ip) in DENIED_V4 {
-            assert_denied(world, &mut session, class, ip);
+            assert_denied(world, &mut client.0, class, ip);
         }
-        assert_reached(world, &mut session, PEER_V4.into());
+        assert_reached(world, &mut client, PEER_V4.into());
     });
 }
 
 #[test]
 fn no_class_of_denied_ipv6_address_is_reached() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
-        let mut session = allocated(AddressFamily::V6);
+    serving(Setup::default(), |world, _| {
+        let mut client = LiveClient::udp().allocated_of(AddressFamily::V6);
         for (class, ip) in DENIED_V6 {
-            assert_denied(world, &mut session, class, ip);
+            assert_denied(world, &mut client.0, class, ip);
         }
-        assert_reached(world, &mut session, PEER_V6.into());
+        assert_reached(world, &mut client, PEER_V6.into());
     });
 }
 
 #[test]
 fn the_servers_own_listeners_are_not_reached() {
-    in_own_world(|world| {
-        let setup = Setup::default();
-        let port = setup.port;
-        let _server = world.serve(setup);
+    serving(Setup::default(), |world, _| {
         for (family, ip) in [
             (AddressFamily::V4, IpAddr::from(SERVER_V4)),
             (AddressFamily::V6, SERVER_V6.into()),
         ] {
-            let mut session = allocated(family);
-            let listener = SocketAddr::new(ip, port);
-            assert_eq!(session.bind_channel(listener), Err(Refused(403)));
+            let (mut session, _) = LiveClient::udp().allocated_of(family);
+            let listener = SocketAddr::new(ip, PORT);
+            assert_eq!(session.bind_channel(listener), Err(Code(403)));
             // Relayed addresses have the same IP address, so a permission for it is granted.
             assert_eq!(session.create_permission(listener), Ok(()));
             assert_eq!(sent_during(world, || session.send(listener, b"psst")), 1);
@@ -61,12 +55,12 @@ fn the_servers_own_listeners_are_not_reached() {
 #[test]
 fn a_server_without_configuration_is_closed_too() {
     in_own_world(|world| {
-        let server = world.serve_unconfigured();
+        let home = TempDir::new().expect("a temporary directory");
+        let server = world.serve_unconfigured(home.path());
         let printed = &server.printed_ice_servers()[0];
         let [user, password] = ["username", "credential"].map(|name| printed[name].as_str());
         let (user, password) = user.zip(password).expect("a credential");
-        let mut session = Session::of(Setup::default().port, user, password);
-        session.allocate(AddressFamily::V4).expect("an allocation");
+        let (mut session, _) = LiveClient::udp().login(user, password).allocated();
         for (class, ip) in DENIED_V4 {
             assert_denied(world, &mut session, class, ip);
         }
@@ -74,17 +68,17 @@ fn a_server_without_configuration_is_closed_too() {
 }
 
 #[track_caller]
-fn assert_denied(world: &World, session: &mut Session, class: &str, ip: &str) {
+fn assert_denied(world: &World, session: &mut LiveClient, class: &str, ip: &str) {
     let peer = SocketAddr::new(ip.parse().expect("an address"), 9);
     let answers = sent_during(world, || {
         assert_eq!(
             session.create_permission(peer),
-            Err(Refused(403)),
+            Err(Code(403)),
             "{class}: a permission"
         );
         assert_eq!(
             session.bind_channel(peer),
-            Err(Refused(403)),
+            Err(Code(403)),
             "{class}: a channel"
         );
         session.send(peer, b"psst");
@@ -96,23 +90,14 @@ fn assert_denied(world: &World, session: &mut Session, class: &str, ip: &str) {
 }
 
 /// The counter-check: an allowed peer is reached, and counted.
-fn assert_reached(world: &World, session: &mut Session, ip: IpAddr) {
-    let peer = UdpSocket::bind((ip, 0)).expect("a free port");
-    let address = peer.local_addr().expect("a bound socket");
+fn assert_reached(world: &World, (session, relayed): &mut (LiveClient, SocketAddr), ip: IpAddr) {
+    let (peer, address) = peer_at(ip);
     let sent = sent_during(world, || {
         assert_eq!(session.create_permission(address), Ok(()));
         session.send(address, b"psst");
     });
     assert_eq!(sent, 3);
-    let mut heard = [0; 16];
-    let length = peer.recv(&mut heard).expect("the datagram");
-    assert_eq!(&heard[..length], b"psst");
-}
-
-fn allocated(family: AddressFamily) -> Session {
-    let mut session = Session::new(Setup::default().port);
-    session.allocate(family).expect("an allocation");
-    session
+    assert_hears(&peer, *relayed, b"psst");
 }
 
 /// How many UDP datagrams the server's host sent meanwhile, to any address, loopback included.
@@ -120,8 +105,7 @@ fn sent_during(world: &World, act: impl FnOnce()) -> u64 {
     let count = || {
         let mut counters = world.on_server_host("cat");
         counters.args(["/proc/net/snmp", "/proc/net/snmp6"]);
-        let ended = Program::run(counters, "coreutils", PATIENCE);
-        udp_sent(&ended.output).expect("the kernel's counters")
+        udp_sent(&Program::succeed(counters)).expect("the kernel's counters")
     };
     let before = count();
     act();

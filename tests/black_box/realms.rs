@@ -1,21 +1,19 @@
 //! Several realms on one server: each with its own users, by listener or by the name that a client
 //! gives.
 
-use crate::{
-    lab::{
-        server::{PASSWORD, REALM, Setup, USER},
-        world::{PEER_V4, SERVER_V4, in_own_world},
-    },
-    uclient::{Uclient, echo},
+use lab::{
+    server::{PASSWORD, REALM, USER, serving},
+    setup::Setup,
+    world::{PEER_V4, SERVER_V4},
 };
+
+use crate::uclient::Uclient;
 
 #[test]
 fn two_listeners_serve_two_realms() {
-    in_own_world(|world| {
-        let server = world.serve(two_listeners());
-        let peer = echo(PEER_V4.into());
-        let client = || Uclient::to_peer(SERVER_V4.into(), peer);
-        let other = || client().flag("-p").flag("3479");
+    serving(two_listeners(), |_, server| {
+        let client = || Uclient::to(PEER_V4);
+        let other = || client().flags("-p 3479");
         client().relays_everything();
         other().credential(USER, OTHER_PASSWORD).relays_everything();
         other().credential(USER, PASSWORD).gets_nothing();
@@ -30,11 +28,9 @@ fn two_listeners_serve_two_realms() {
 
 #[test]
 fn a_user_with_a_realm_in_the_name_is_known_at_every_listener() {
-    in_own_world(|world| {
-        let _server = world.serve(two_listeners());
-        let peer = echo(PEER_V4.into());
+    serving(two_listeners(), |_, _| {
         let client = || {
-            let client = Uclient::to_peer(SERVER_V4.into(), peer);
+            let client = Uclient::to(PEER_V4);
             client.credential("alice@example.net", OTHER_PASSWORD)
         };
         client().relays_everything();
@@ -43,14 +39,11 @@ fn a_user_with_a_realm_in_the_name_is_known_at_every_listener() {
 }
 
 fn two_listeners() -> Setup {
-    Setup {
-        more: format!(
-            "[[listener]]\ntransport = \"udp\"\nlisten = \"{SERVER_V4}:3479\"\n\
-             [[auth.realm]]\nname = \"example.net\"\nlisteners = [\"{SERVER_V4}:3479\"]\n\
-             [auth.realm.users]\n{USER} = \"{OTHER_PASSWORD}\"\n"
-        ),
-        ..Setup::default()
-    }
+    Setup::default().with(&format!(
+        "[[listener]]\ntransport = 'udp'\nlisten = '{SERVER_V4}:3479'\n\
+         [[auth.realm]]\nname = 'example.net'\nlisteners = ['{SERVER_V4}:3479']\n\
+         users.{USER} = '{OTHER_PASSWORD}'\n"
+    ))
 }
 
 /// A realm that no listener challenges with.

@@ -2,46 +2,38 @@
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 
+use client::Transport;
+use lab::{
+    live::LiveClient,
+    server::{PASSWORD, REALM, Server, USER},
+    setup::Setup,
+    socket::peer_at,
+    world::{CLIENT_V4, PEER_V4, SERVER_V4, World, in_own_world},
+};
 use wire::attributes::{
     AlternateServer, ErrorCode, Nonce, Realm, RequestedTransport, Username, XorRelayedAddress,
 };
-use wire::{AddressFamily, Algorithm, Class, Key, Message, Method, TransactionId, Writer};
+use wire::{Algorithm, Class, Key, Message, Method, TransactionId, Writer};
 
-use crate::{
-    lab::{
-        PATIENCE,
-        server::{PASSWORD, REALM, Server, Setup, USER},
-        world::{CLIENT_V4, PEER_V4, SERVER_V4, World, in_own_world},
-    },
-    session::Session,
-    uclient::{Uclient, echo},
-};
+use crate::uclient::Uclient;
 
 /// The server that clients know, which redirects them to the other.
 pub(crate) fn two_servers(world: &World, when: &str) -> [Server; 2] {
-    let first = Setup {
-        more: format!("[[redirect]]\nto = [\"{SERVER_V4}:3479\"]\n{when}\n"),
-        ..setup(3478)
-    };
+    let first = setup(3478).redirecting(&format!("{SERVER_V4}:3479"), when);
     [world.serve(first), world.serve(setup(3479))]
 }
 
 /// A server on a port of its own, on the same host as the others.
 fn setup(port: u16) -> Setup {
     let first = 50_000 + (port - 3478) * 1000;
-    Setup {
-        port,
-        relay_ports: first..=first + 999,
-        ..Setup::default()
-    }
+    Setup::on_port(port).with(&format!("relay.ports = '{first}-{}'", first + 999))
 }
 
 #[test]
 fn a_client_is_sent_to_another_server_by_one_that_only_does_that() {
     in_own_world(|world| {
         let [first, second] = two_servers(world, "when = \"always\"");
-        let peer = echo(PEER_V4.into());
-        Uclient::to_peer(SERVER_V4.into(), peer).relays_everything();
+        Uclient::to(PEER_V4).relays_everything();
         assert!(!first.log().contains("allocation.opened"));
         assert!(second.log().contains("allocation.opened"));
     });
@@ -51,16 +43,13 @@ fn a_client_is_sent_to_another_server_by_one_that_only_does_that() {
 fn a_client_over_tcp_is_sent_to_the_port_for_tcp_and_one_over_udp_to_that_for_udp() {
     in_own_world(|world| {
         let to = format!("\"{SERVER_V4}:3479/udp\", \"{SERVER_V4}:3480/tcp\"");
-        let _first = world.serve(Setup {
-            more: format!("[[redirect]]\nto = [{to}]\nwhen = \"always\"\n"),
-            ..setup(3478)
-        });
+        let _first = world
+            .serve(setup(3478).with(&format!("[[redirect]]\nto = [{to}]\nwhen = \"always\"\n")));
         let [for_udp, for_tcp] = [3479, 3480].map(|port| world.serve(setup(port)));
         let opened = || [&for_udp, &for_tcp].map(|server| server.log().contains(OPENED));
-        let peer = echo(PEER_V4.into());
-        Uclient::to_peer(SERVER_V4.into(), peer).relays_everything();
+        Uclient::to(PEER_V4).relays_everything();
         assert_eq!(opened(), [true, false]);
-        let tcp = Uclient::to_peer(SERVER_V4.into(), peer).flag("-t");
+        let tcp = Uclient::to(PEER_V4).flag("-t");
         tcp.relays_everything();
         assert_eq!(opened(), [true, true]);
     });
@@ -69,24 +58,22 @@ fn a_client_over_tcp_is_sent_to_the_port_for_tcp_and_one_over_udp_to_that_for_ud
 #[test]
 fn a_client_that_has_signed_is_taken_by_the_next_server_at_once_if_both_share_a_secret() {
     in_own_world(|world| {
-        const SHARED: Option<&str> = Some("a secret shared by all nodes");
+        const SHARED: &str = "a secret shared by all nodes";
         for (port, nonce_secret, taken) in [
-            (3479, SHARED, true),
+            (3479, Some(SHARED), true),
             (3481, Some("a secret of other nodes"), false),
             (3483, None, false),
         ] {
-            let first = world.serve(Setup {
-                nonce_secret: SHARED,
-                more: format!("[[redirect]]\nto = [\"{SERVER_V4}:{port}\"]\nwhen = \"draining\"\n"),
-                ..setup(port - 1)
-            });
-            let _second = world.serve(Setup {
-                nonce_secret,
-                ..setup(port)
+            let to = format!("{SERVER_V4}:{port}");
+            let first = setup(port - 1).redirecting(&to, "when = 'draining'");
+            let first = world.serve(first.nonce_secret(SHARED));
+            let second = setup(port);
+            let _second = world.serve(match nonce_secret {
+                Some(secret) => second.nonce_secret(secret),
+                None => second,
             });
             // The first server drains as long as it has an allocation.
-            let mut session = Session::new(port - 1);
-            session.allocate(AddressFamily::V4).expect("an allocation");
+            let (_session, _) = LiveClient::to((SERVER_V4, port - 1), Transport::Udp).allocated();
             let mut client = ChromiumLike::new(port - 1);
             assert_eq!(client.allocate(), Some(401));
             first.drain();
@@ -120,11 +107,8 @@ struct ChromiumLike {
 
 impl ChromiumLike {
     fn new(port: u16) -> Self {
-        let socket = UdpSocket::bind((CLIENT_V4, 0)).expect("a free port");
-        let patience = socket.set_read_timeout(Some(PATIENCE));
-        patience.expect("not zero");
         Self {
-            socket,
+            socket: peer_at(CLIENT_V4).0,
             server: (IpAddr::from(SERVER_V4), port).into(),
             told: None,
             transactions: 0,

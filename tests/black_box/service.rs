@@ -1,27 +1,23 @@
 //! Promises to the operator: an orderly end, and a log without the clients' addresses.
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 
 use client::{AllocateOptions, Transport};
-use wire::AddressFamily;
-
-use crate::{
-    lab::{
-        server::{PASSWORD, SECRET, Server, Setup, USER},
-        world::{CLIENT_V4, PEER_V4, World, in_own_world},
-    },
-    session::{Refused, Session},
+use lab::{
+    live::{Code, LiveClient},
+    server::{PASSWORD, SECRET, Server, USER, serving},
+    setup::Setup,
+    socket::peer_at,
+    world::{CLIENT_V4, PEER_V4, World, in_own_world},
 };
+use wire::AddressFamily;
 
 #[test]
 fn sigterm_ends_every_allocation_and_the_process() {
-    in_own_world(|world| {
-        let mut server = world.serve(Setup::default());
-        let mut sessions: Vec<_> = (0..5)
-            .map(|_| Session::new(Setup::default().port))
-            .collect();
+    serving(Setup::default(), |_, server| {
+        let mut sessions: Vec<_> = (0..5).map(|_| LiveClient::udp()).collect();
         for session in &mut sessions {
-            session.allocate(AddressFamily::V4).expect("an allocation");
+            session.allocate().expect("an allocation");
         }
 
         let ended = server.stop();
@@ -36,10 +32,7 @@ fn sigterm_ends_every_allocation_and_the_process() {
 fn the_log_holds_no_address_of_a_client() {
     in_own_world(|world| {
         // Not even at the level that logs everything.
-        let setup = Setup {
-            log_level: "trace",
-            ..Setup::default()
-        };
+        let setup = Setup::default().with("log.level = 'trace'");
         let (log, clients) = log_of_a_busy_minute(world, setup);
         for address in clients {
             assert!(
@@ -57,10 +50,7 @@ fn the_log_holds_no_address_of_a_client() {
 #[test]
 fn the_log_holds_the_clients_addresses_when_asked_to() {
     in_own_world(|world| {
-        let setup = Setup {
-            log_addresses: true,
-            ..Setup::default()
-        };
+        let setup = Setup::default().with("log.addresses = true");
         let (log, clients) = log_of_a_busy_minute(world, setup);
         for address in clients {
             assert!(log.contains(&address.to_string()), "{address} not in {log}");
@@ -71,15 +61,11 @@ fn the_log_holds_the_clients_addresses_when_asked_to() {
 #[test]
 fn the_log_holds_no_password_and_no_secret() {
     in_own_world(|world| {
-        let setup = Setup {
-            log_level: "trace",
-            log_addresses: true,
-            more: format!(
-                "[[auth.realm]]\nname = \"example.net\"\nsecrets = [\"{OTHER_SECRET}\"]\n\
-                 [[oauth.key]]\nid = \"north\"\nkey = \"{TOKEN_KEY}\"\n"
-            ),
-            ..Setup::default()
-        };
+        let setup = Setup::default().with(&format!(
+            "log.level = 'trace'\nlog.addresses = true\n\
+             [[auth.realm]]\nname = 'example.net'\nsecrets = ['{OTHER_SECRET}']\n\
+             [[oauth.key]]\nid = 'north'\nkey = '{TOKEN_KEY}'\n"
+        ));
         let (log, _) = log_of_a_busy_minute(world, setup);
         for hidden in [PASSWORD, SECRET, WRONG_PASSWORD, OTHER_SECRET, TOKEN_KEY] {
             assert!(!log.contains(hidden), "{hidden} in {log}");
@@ -90,14 +76,12 @@ fn the_log_holds_no_password_and_no_secret() {
 /// The log of a server that relayed data, moved a client and refused others, and the addresses that
 /// they came from.
 fn log_of_a_busy_minute(world: &World, setup: Setup) -> (String, [SocketAddr; 3]) {
-    let port = setup.port;
-    let mut server: Server = world.serve(Setup {
+    let mut server: Server = world.serve(
         // Ports that the kernel gives to no client.
-        relay_ports: 61_000..=65_535,
-        ..setup
-    });
-    let mut welcome = Session::new(port);
-    let mut stranger = Session::of(port, USER, WRONG_PASSWORD);
+        setup.with("relay.ports = '61000-65535'"),
+    );
+    let mut welcome = LiveClient::udp();
+    let mut stranger = LiveClient::udp().login(USER, WRONG_PASSWORD);
     assert_eq!(welcome.address().ip(), CLIENT_V4);
 
     let mobile = AllocateOptions {
@@ -105,8 +89,7 @@ fn log_of_a_busy_minute(world: &World, setup: Setup) -> (String, [SocketAddr; 3]
         ..AllocateOptions::default()
     };
     let relayed = welcome.allocate_with(mobile).expect("an allocation");
-    let peer = UdpSocket::bind((PEER_V4, 0)).expect("a free port");
-    let address = peer.local_addr().expect("a bound socket");
+    let (peer, address) = peer_at(PEER_V4);
     welcome.create_permission(address).expect("a permission");
     peer.send_to(b"hello", relayed).expect("a route");
     assert_eq!(welcome.receive(), (address, b"hello".to_vec()));
@@ -115,8 +98,8 @@ fn log_of_a_busy_minute(world: &World, setup: Setup) -> (String, [SocketAddr; 3]
     moved.expect("a good ticket");
     welcome.send(address, b"from elsewhere");
     let loopback = "127.0.0.1:9".parse().expect("an address");
-    assert_eq!(welcome.bind_channel(loopback), Err(Refused(403)));
-    assert_eq!(stranger.allocate(AddressFamily::V4), Err(Refused(401)));
+    assert_eq!(welcome.bind_channel(loopback), Err(Code(403)));
+    assert_eq!(stranger.allocate(), Err(Code(401)));
 
     let log = server.stop().output;
     for event in ["opened", "moved", "ended"] {

@@ -1,17 +1,12 @@
 //! The project's own client and SHA-256: allowed, required, and refused without it.
 
-use std::net::UdpSocket;
-
-use client::Sha256;
-use wire::AddressFamily;
-
-use crate::{
-    lab::{
-        PATIENCE,
-        server::{PASSWORD, Setup, USER},
-        world::{PEER_V4, in_own_world},
-    },
-    session::{Refused, Session},
+use client::{Sha256, Transport};
+use lab::{
+    live::{Code, LiveClient},
+    server::serving,
+    setup::Setup,
+    socket::{assert_hears, peer_at},
+    world::{PEER_V4, SERVER_V4, in_own_world},
 };
 
 #[test]
@@ -24,14 +19,14 @@ fn our_client_and_our_server_agree_on_sha256_wherever_both_may_use_it() {
             (3480, "require", true),
             (3481, "require", false),
         ] {
-            let _server = world.serve(Setup {
-                port,
-                sha256,
-                has_secret,
-                ..Setup::default()
+            let setup = Setup::on_port(port).with(&format!("auth.sha256 = '{sha256}'"));
+            let _server = world.serve(if has_secret {
+                setup
+            } else {
+                setup.with(NO_SECRET)
             });
             for ours in [Sha256::Accept, Sha256::Require] {
-                assert_relays(Session::with(port, USER, PASSWORD, ours));
+                assert_relays(client(port, ours));
             }
         }
     });
@@ -39,13 +34,9 @@ fn our_client_and_our_server_agree_on_sha256_wherever_both_may_use_it() {
 
 #[test]
 fn our_client_falls_back_to_sha1_where_it_may_and_the_server_offers_nothing_else() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup {
-            sha256: "off",
-            ..Setup::default()
-        });
+    serving(Setup::default().with("auth.sha256 = 'off'"), |_, _| {
         for ours in [Sha256::Off, Sha256::Accept] {
-            assert_relays(Session::with(3478, USER, PASSWORD, ours));
+            assert_relays(client(3478, ours));
         }
         assert_refused(Sha256::Require);
     });
@@ -53,32 +44,29 @@ fn our_client_falls_back_to_sha1_where_it_may_and_the_server_offers_nothing_else
 
 #[test]
 fn our_client_is_refused_where_it_wants_no_sha256_and_the_server_requires_it() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup {
-            sha256: "require",
-            ..Setup::default()
-        });
+    serving(Setup::default().with("auth.sha256 = 'require'"), |_, _| {
         assert_refused(Sha256::Off);
     });
 }
 
 #[track_caller]
 fn assert_refused(ours: Sha256) {
-    let mut session = Session::with(3478, USER, PASSWORD, ours);
-    assert_eq!(session.allocate(AddressFamily::V4), Err(Refused(401)));
+    let mut session = client(3478, ours);
+    assert_eq!(session.allocate(), Err(Code(401)));
 }
 
-fn assert_relays(mut session: Session) {
-    let relayed = session.allocate(AddressFamily::V4).expect("an allocation");
-    let peer = UdpSocket::bind((PEER_V4, 0)).expect("a free port");
-    let patience = peer.set_read_timeout(Some(PATIENCE));
-    patience.expect("patience is not zero");
-    let address = peer.local_addr().expect("a bound socket");
+fn client(port: u16, ours: Sha256) -> LiveClient {
+    LiveClient::to((SERVER_V4, port), Transport::Udp).with(|config| config.sha256 = ours)
+}
+
+fn assert_relays(mut session: LiveClient) {
+    let relayed = session.allocate().expect("an allocation");
+    let (peer, address) = peer_at(PEER_V4);
     session.bind_channel(address).expect("a channel");
     session.send(address, b"over");
-    let mut buffer = [0; 16];
-    let (length, from) = peer.recv_from(&mut buffer).expect("it arrives");
-    assert_eq!((&buffer[..length], from), (&b"over"[..], relayed));
+    assert_hears(&peer, relayed, b"over");
     peer.send_to(b"and back", relayed).expect("a route");
     assert_eq!(session.receive(), (address, b"and back".to_vec()));
 }
+
+const NO_SECRET: &str = "auth.secrets = []";

@@ -6,13 +6,19 @@
 //! with another token. `turnutils_oauth` prints the mac_key as it is where the RFC has base64.
 
 use std::{
-    env,
     net::UdpSocket,
     process::Command,
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use lab::{
+    program::{Program, here},
+    server::{PASSWORD, PORT, USER, hairpin_by, serving},
+    setup::Setup,
+    socket::udp_to,
+    world::{PEER_V4, SERVER_V4, in_own_world},
+};
 use serde_json::Value;
 use tempfile::NamedTempFile;
 use wire::attributes::{
@@ -20,23 +26,13 @@ use wire::attributes::{
 };
 use wire::{Algorithm, Class, Key, MacKey, Message, Method, TransactionId, Writer};
 
-use crate::{
-    lab::{
-        PATIENCE,
-        program::{Ended, Program},
-        server::{PASSWORD, Setup, USER},
-        world::{CLIENT_V4, PEER_V4, SERVER_V4, in_own_world},
-    },
-    uclient::{Uclient, echo},
-};
+use crate::uclient::Uclient;
 
 #[test]
 fn coturns_client_relays_with_tokens_of_three_keys_over_udp() {
-    in_own_world(|world| {
-        let server = world.serve(with_tokens());
-        let peer = echo(PEER_V4.into());
+    serving(with_tokens(), |_, server| {
         for _ in 0..3 {
-            with_token(Uclient::to_peer(SERVER_V4.into(), peer)).relays_everything();
+            with_token(Uclient::to(PEER_V4)).relays_everything();
         }
         let log = server.log();
         let opened = |line: &&str| line.contains("allocation.opened");
@@ -48,22 +44,17 @@ fn coturns_client_relays_with_tokens_of_three_keys_over_udp() {
 
 #[test]
 fn coturns_client_relays_with_tokens_over_tcp() {
-    in_own_world(|world| {
-        let _server = world.serve(with_tokens());
-        let peer = echo(PEER_V4.into());
-        with_token(Uclient::to_peer(SERVER_V4.into(), peer))
-            .flag("-t")
-            .flag("-s")
+    serving(with_tokens(), |_, _| {
+        with_token(Uclient::to(PEER_V4))
+            .flags("-t -s")
             .relays_everything();
     });
 }
 
 #[test]
 fn who_has_a_password_needs_no_token() {
-    in_own_world(|world| {
-        let server = world.serve(with_tokens());
-        let peer = echo(PEER_V4.into());
-        Uclient::to_peer(SERVER_V4.into(), peer).relays_everything();
+    serving(with_tokens(), |_, server| {
+        Uclient::to(PEER_V4).relays_everything();
         assert!(server.log().contains(&user(USER)), "{}", server.log());
     });
 }
@@ -74,19 +65,14 @@ fn without_the_right_key_coturns_tokens_open_nothing() {
         // The ids that coturn's client uses, with other keys.
         let other = "ccQYbo3PSwCWXWzxvBBRhZqgsuOErrPAXcQgdJ5tC8g=";
         let more = tokens([(other, "A256GCM"); 3]);
-        let _server = world.serve(Setup {
-            more,
-            ..Setup::default()
-        });
-        let peer = echo(PEER_V4.into());
-        with_token(Uclient::to_peer(SERVER_V4.into(), peer)).gets_nothing();
+        let _server = world.serve(Setup::default().with(&more));
+        with_token(Uclient::to(PEER_V4)).gets_nothing();
     });
 }
 
 #[test]
 fn a_token_that_coturn_sealed_opens_an_allocation_for_as_long_as_it_says() {
-    in_own_world(|world| {
-        let _server = world.serve(with_tokens());
+    serving(with_tokens(), |_, _| {
         let mac_key = STANDARD.encode(MAC_KEY);
         let issued = SystemTime::now().duration_since(UNIX_EPOCH);
         let issued = (issued.expect("after 1970").as_secs() << 16).to_string();
@@ -99,7 +85,7 @@ fn a_token_that_coturn_sealed_opens_an_allocation_for_as_long_as_it_says() {
             "--token-lifetime",
             "300",
         ]);
-        let object: Value = serde_json::from_str(&sealed.output).expect("JSON");
+        let object: Value = serde_json::from_str(&sealed).expect("JSON");
         let token = object["access_token"].as_str().expect("a token");
         let token = STANDARD.decode(token).expect("base64");
 
@@ -126,8 +112,7 @@ fn a_token_that_coturn_sealed_opens_an_allocation_for_as_long_as_it_says() {
 fn coturn_opens_a_token_that_we_sealed() {
     let file = NamedTempFile::new().expect("a temporary file");
     std::fs::write(file.path(), tokens(KEYS)).expect("the temporary file is ours");
-    let binary = env::var("HAIRPIN_BIN");
-    let mut command = Command::new(binary.as_deref().unwrap_or(env!("CARGO_BIN_EXE_hairpin")));
+    let mut command = hairpin_by(here);
     command.args(["token", "--json", "--kid", "north", "--lifetime", "10m"]);
     command.arg("--config").arg(file.path());
     let minted = command.output().expect("the binary runs");
@@ -135,13 +120,13 @@ fn coturn_opens_a_token_that_we_sealed() {
     let token = object["access_token"].as_str().expect("a token");
     let opened = turnutils_oauth(&["-d", "-v", "--token", token]);
     for line in ["Valid token", "mac key length: 20", "lifetime: 600"] {
-        assert!(opened.output.contains(line), "{opened:?}");
+        assert!(opened.contains(line), "{opened}");
     }
 }
 
 /// `turnutils_oauth`, with the key and the server name of the tests.
 #[track_caller]
-fn turnutils_oauth(arguments: &[&str]) -> Ended {
+fn turnutils_oauth(arguments: &[&str]) -> String {
     let mut command = Command::new("turnutils_oauth");
     command.args(["--server-name", SERVER_NAME]);
     command.args(["--auth-key-id", "north", "--auth-key", NORTH]);
@@ -149,9 +134,7 @@ fn turnutils_oauth(arguments: &[&str]) -> Ended {
     command.args(["--auth-key-timestamp", "1000000000"]);
     command.args(["--auth-key-lifetime", "2000000000"]);
     command.args(arguments);
-    let ended = Program::run(command, "coturn", PATIENCE);
-    assert!(ended.status.success(), "{ended:?}");
-    ended
+    Program::succeed(command)
 }
 
 /// A client over UDP that has a token and no password.
@@ -163,13 +146,8 @@ struct Bearer {
 
 impl Bearer {
     fn new(token: Vec<u8>) -> Self {
-        let socket = UdpSocket::bind((CLIENT_V4, 0)).expect("a free port");
-        socket.connect((SERVER_V4, 3478)).expect("a route");
-        socket
-            .set_read_timeout(Some(PATIENCE))
-            .expect("a time that is not zero");
         Self {
-            socket,
+            socket: udp_to((SERVER_V4, PORT).into()),
             token,
             transactions: 0,
         }
@@ -204,10 +182,7 @@ fn mac_key_of(bytes: &[u8]) -> MacKey {
 
 /// The keys of `turnutils_uclient -J`. In its source each has a line end as well, which it ignores.
 fn with_tokens() -> Setup {
-    Setup {
-        more: tokens(KEYS),
-        ..Setup::default()
-    }
+    Setup::default().with(&tokens(KEYS))
 }
 
 fn tokens(keys: [(&str, &str); 3]) -> String {

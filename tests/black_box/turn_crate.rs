@@ -1,23 +1,21 @@
 //! The `turn` crate's client, of webrtc-rs.
 
-use tokio::{net::UdpSocket, runtime, time::timeout};
+use lab::{
+    PATIENCE,
+    server::{PASSWORD, USER, serving},
+    setup::Setup,
+    turn_client::{turn_client, within},
+    world::{CLIENT_V4, PEER_V4},
+};
+use tokio::net::UdpSocket;
 use webrtc_util::Conn;
 
-use crate::{
-    credentials::EXPIRED_IN_2001,
-    lab::{
-        PATIENCE,
-        server::{PASSWORD, Setup, USER},
-        world::{CLIENT_V4, PEER_V4, in_own_world},
-    },
-    turn_client::turn_client,
-};
+use crate::credentials::EXPIRED_IN_2001;
 
 #[test]
 fn a_client_and_a_plain_peer_exchange_data() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
-        block_on(async {
+    serving(Setup::default(), |_, _| {
+        within(PATIENCE, async {
             let client = turn_client(USER, PASSWORD).await;
             let relay = client.allocate().await.expect("an allocation");
             let relayed = relay.local_addr().expect("a relayed address");
@@ -46,9 +44,8 @@ fn a_client_and_a_plain_peer_exchange_data() {
 
 #[test]
 fn the_reflexive_address_is_the_clients_own() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
-        block_on(async {
+    serving(Setup::default(), |_, _| {
+        within(PATIENCE, async {
             let client = turn_client(USER, PASSWORD).await;
             let reflexive = client.send_binding_request().await.expect("an answer");
             assert_eq!(reflexive.ip(), CLIENT_V4);
@@ -58,31 +55,28 @@ fn the_reflexive_address_is_the_clients_own() {
 
 #[test]
 fn a_wrong_password_is_answered_401() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
+    serving(Setup::default(), |_, _| {
         assert_refused(USER, "looking-glass");
     });
 }
 
 #[test]
 fn an_unknown_user_is_answered_401() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
+    serving(Setup::default(), |_, _| {
         assert_refused("mallory", PASSWORD);
     });
 }
 
 #[test]
 fn an_expired_credential_is_answered_401() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
+    serving(Setup::default(), |_, _| {
         let (user, password) = EXPIRED_IN_2001;
         assert_refused(user, password);
     });
 }
 
 fn assert_refused(user: &str, password: &str) {
-    block_on(async {
+    within(PATIENCE, async {
         let client = turn_client(user, password).await;
         let error = client
             .allocate()
@@ -92,12 +86,4 @@ fn assert_refused(user: &str, password: &str) {
             .to_string();
         assert!(error.contains("401"), "{error}");
     });
-}
-
-fn block_on(promise: impl Future<Output = ()>) {
-    let runtime = runtime::Builder::new_current_thread().enable_all().build();
-    let in_time = runtime
-        .expect("a runtime")
-        .block_on(async { timeout(PATIENCE, promise).await });
-    in_time.expect("the client hears what it waits for");
 }

@@ -1,11 +1,18 @@
 //! ystreet's `turn-client-proto`: a client that speaks RFC 8489's newer authentication.
 
 use std::{
-    io::{ErrorKind, Read, Write},
-    net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket},
+    net::{IpAddr, SocketAddr, UdpSocket},
     time::{Duration, Instant},
 };
 
+use client::Transport;
+use lab::{
+    PATIENCE,
+    server::{PASSWORD, PORT, USER, serving},
+    setup::Setup,
+    socket::{LiveSocket, assert_hears, peer_at},
+    world::{PEER_V4, PEER_V6, SERVER_V4, in_own_world},
+};
 use stun_proto::{
     Instant as Moment,
     agent::Transmit,
@@ -21,54 +28,39 @@ use turn_client_proto::{
     udp::TurnClientUdp,
 };
 
-use crate::lab::{
-    PATIENCE,
-    server::{PASSWORD, Setup, USER},
-    world::{PEER_V4, PEER_V6, SERVER_V4, in_own_world},
-};
-
 #[test]
 fn a_client_that_knows_sha256_has_a_whole_session_with_it_over_udp() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
-        whole_session(Partner::new(TransportType::Udp, sha256()));
+    serving(Setup::default(), |_, _| {
+        whole_session(Agent::new(TransportType::Udp, sha256()));
     });
 }
 
 #[test]
 fn a_client_that_knows_sha256_has_a_whole_session_with_it_over_tcp() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
-        whole_session(Partner::new(TransportType::Tcp, sha256()));
+    serving(Setup::default(), |_, _| {
+        whole_session(Agent::new(TransportType::Tcp, sha256()));
     });
 }
 
 #[test]
 fn where_sha256_is_required_who_knows_it_is_served() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup {
-            sha256: "require",
-            ..Setup::default()
-        });
+    serving(Setup::default().with("auth.sha256 = 'require'"), |_, _| {
         let mut both = TurnConfig::new(credentials());
         both.add_supported_integrity(IntegrityAlgorithm::Sha256);
-        whole_session(Partner::new(TransportType::Udp, both));
-        whole_session(Partner::new(TransportType::Tcp, sha256()));
+        whole_session(Agent::new(TransportType::Udp, both));
+        whole_session(Agent::new(TransportType::Tcp, sha256()));
     });
 }
 
 #[test]
 fn where_sha256_is_required_who_knows_only_sha1_gets_nothing() {
     in_own_world(|world| {
-        let server = world.serve(Setup {
-            sha256: "require",
-            log_level: "debug",
-            ..Setup::default()
-        });
+        let server =
+            world.serve(Setup::default().with("auth.sha256 = 'require'\nlog.level = 'debug'"));
         let mut sha1 = TurnConfig::new(credentials());
         let once = Duration::from_millis(300);
         sha1.set_request_retransmits(once, once, 1, once);
-        Partner::new(TransportType::Udp, sha1).is_refused();
+        Agent::new(TransportType::Udp, sha1).is_refused();
         assert!(!server.log().contains("allocation.opened"));
     });
 }
@@ -78,14 +70,11 @@ fn where_sha256_is_required_who_knows_only_sha1_gets_nothing() {
 fn a_client_that_knows_only_sha1_has_a_whole_session_with_it() {
     in_own_world(|world| {
         for (port, sha256) in [(3478, "offer"), (3479, "off")] {
-            let _server = world.serve(Setup {
-                port,
-                sha256,
-                ..Setup::default()
-            });
+            let _server =
+                world.serve(Setup::on_port(port).with(&format!("auth.sha256 = '{sha256}'")));
             for transport in [TransportType::Udp, TransportType::Tcp] {
                 let sha1 = TurnConfig::new(credentials());
-                whole_session(Partner::at(port, transport, sha1));
+                whole_session(Agent::at(port, transport, sha1));
             }
         }
     });
@@ -93,15 +82,11 @@ fn a_client_that_knows_only_sha1_has_a_whole_session_with_it() {
 
 #[test]
 fn a_client_that_hides_its_name_has_a_whole_session_and_never_tells_it() {
-    in_own_world(|world| {
-        let server = world.serve(Setup {
-            has_secret: false,
-            ..Setup::default()
-        });
+    serving(Setup::default().with("auth.secrets = []"), |_, server| {
         for transport in [TransportType::Udp, TransportType::Tcp] {
             let mut anonymous = sha256();
             anonymous.set_anonymous_username(Feature::Required);
-            let said = whole_session(Partner::new(transport, anonymous));
+            let said = whole_session(Agent::new(transport, anonymous));
             let name = USER.as_bytes();
             assert!(!said.windows(name.len()).any(|part| part == name));
         }
@@ -112,20 +97,19 @@ fn a_client_that_hides_its_name_has_a_whole_session_and_never_tells_it() {
 
 #[test]
 fn a_dual_allocation_under_sha256_reaches_peers_of_both_families() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
+    serving(Setup::default(), |_, _| {
         let mut config = sha256();
         config.add_address_family(AddressFamily::IPV6);
-        let mut partner = Partner::new(TransportType::Udp, config);
-        let mut relayed = [partner.allocated(), partner.allocated()];
+        let mut agent = Agent::new(TransportType::Udp, config);
+        let mut relayed = [agent.allocated(), agent.allocated()];
         relayed.sort();
         let peers = [IpAddr::from(PEER_V4), PEER_V6.into()];
         for (relayed, peer) in relayed.into_iter().zip(peers) {
-            let peer = UdpSocket::bind((peer, 0)).expect("a free port");
-            partner.permit(peer.local_addr().expect("a bound socket").ip());
-            partner.exchange(&peer, relayed, "by an indication");
+            let (peer, address) = peer_at(peer);
+            agent.permit(address.ip());
+            agent.exchange(&peer, relayed, "by an indication");
         }
-        partner.delete();
+        agent.delete();
     });
 }
 
@@ -142,54 +126,45 @@ fn sha256() -> TurnConfig {
 
 /// Allocate, Refresh, permission, channel, data both ways by either, and the end. Returns all that
 /// the client sent.
-fn whole_session(mut partner: Partner) -> Vec<u8> {
-    let relayed = partner.allocated();
-    partner.outlives_its_first_lifetime();
-    let peer = UdpSocket::bind((PEER_V4, 0)).expect("a free port");
-    let address = peer.local_addr().expect("a bound socket");
-    partner.permit(address.ip());
-    partner.exchange(&peer, relayed, "by an indication");
-    partner.bind(address);
-    partner.exchange(&peer, relayed, "by a channel");
-    partner.delete();
-    partner.said
+fn whole_session(mut agent: Agent) -> Vec<u8> {
+    let relayed = agent.allocated();
+    agent.outlives_its_first_lifetime();
+    let (peer, address) = peer_at(PEER_V4);
+    agent.permit(address.ip());
+    agent.exchange(&peer, relayed, "by an indication");
+    agent.bind(address);
+    agent.exchange(&peer, relayed, "by a channel");
+    agent.delete();
+    agent.said
 }
 
 /// The client and its socket.
-struct Partner {
+struct Agent {
     client: TurnClient,
-    socket: Socket,
+    socket: LiveSocket,
     began: Instant,
     /// How far the client's clock is ahead of ours.
     ahead: Duration,
     said: Vec<u8>,
 }
 
-enum Socket {
-    Udp(UdpSocket),
-    Tcp(TcpStream),
-}
-
-impl Partner {
+impl Agent {
     fn new(transport: TransportType, config: TurnConfig) -> Self {
-        Self::at(Setup::default().port, transport, config)
+        Self::at(PORT, transport, config)
     }
 
     fn at(port: u16, transport: TransportType, config: TurnConfig) -> Self {
         let server = SocketAddr::from((SERVER_V4, port));
         let (socket, client) = match transport {
             TransportType::Udp => {
-                let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).expect("a free port");
-                socket.connect(server).expect("a route to the server");
-                let local = socket.local_addr().expect("a connected socket");
-                let client = TurnClientUdp::allocate(local, server, config).into();
-                (Socket::Udp(socket), client)
+                let socket = LiveSocket::to(server, Transport::Udp, 0);
+                let client = TurnClientUdp::allocate(socket.address(), server, config);
+                (socket, client.into())
             }
             TransportType::Tcp => {
-                let socket = TcpStream::connect(server).expect("the server listens");
-                let local = socket.local_addr().expect("a connected socket");
-                let client = TurnClientTcp::allocate(local, server, config).into();
-                (Socket::Tcp(socket), client)
+                let socket = LiveSocket::to(server, Transport::Tcp, 0);
+                let client = TurnClientTcp::allocate(socket.address(), server, config);
+                (socket, client.into())
             }
         };
         Self {
@@ -264,17 +239,12 @@ impl Partner {
         let sent = sent.expect("a permission").expect("something to send");
         self.say(&sent.data.build());
 
-        let mut buffer = [0; 1500];
-        let patience = peer.set_read_timeout(Some(PATIENCE));
-        patience.expect("patience is not zero");
-        let (length, from) = peer.recv_from(&mut buffer).expect("it arrives");
-        assert_eq!((&buffer[..length], from), (words.as_bytes(), relayed));
-
+        assert_hears(peer, relayed, words.as_bytes());
         peer.send_to(b"heard it", relayed).expect("a route");
         let deadline = Instant::now() + PATIENCE;
         loop {
             assert!(Instant::now() < deadline, "the peer was not heard");
-            if let Some(Turn::Data(from, payload)) = self.turn() {
+            if let Some(Step::Data(from, payload)) = self.turn() {
                 assert_eq!((from, &payload[..]), (address, &b"heard it"[..]));
                 return;
             }
@@ -296,21 +266,21 @@ impl Partner {
         let deadline = Instant::now() + PATIENCE;
         loop {
             assert!(Instant::now() < deadline, "nothing came of it");
-            if let Some(Turn::Event(event)) = self.turn() {
+            if let Some(Step::Event(event)) = self.turn() {
                 return event;
             }
         }
     }
 
     /// Sends the client's packets and takes those that come within a moment.
-    fn turn(&mut self) -> Option<Turn> {
+    fn turn(&mut self) -> Option<Step> {
         let now = self.now();
         self.client.poll(now);
         if let Some(event) = self.client.poll_event() {
-            return Some(Turn::Event(event));
+            return Some(Step::Event(event));
         }
         if let Some(data) = self.client.poll_recv(now) {
-            return Some(Turn::Data(data.peer, data.data().to_vec()));
+            return Some(Step::Data(data.peer, data.data().to_vec()));
         }
         while let Some(transmit) = self.client.poll_transmit(now) {
             self.say(&transmit.data);
@@ -323,9 +293,9 @@ impl Partner {
         );
         let heard = Transmit::new(packet, transport, from, to);
         match self.client.recv(heard, now) {
-            TurnRecvRet::PeerData(data) => Some(Turn::Data(data.peer, data.data().to_vec())),
+            TurnRecvRet::PeerData(data) => Some(Step::Data(data.peer, data.data().to_vec())),
             // The client ignores a refusal that it cannot answer, and gives up in its own time.
-            TurnRecvRet::Handled | TurnRecvRet::Ignored(_) => Some(Turn::Heard),
+            TurnRecvRet::Handled | TurnRecvRet::Ignored(_) => Some(Step::Heard),
             icmp @ TurnRecvRet::PeerIcmp { .. } => panic!("nothing is unreachable: {icmp:?}"),
         }
     }
@@ -336,40 +306,21 @@ impl Partner {
 
     fn say(&mut self, packet: &[u8]) {
         self.said.extend_from_slice(packet);
-        let sent = match &mut self.socket {
-            Socket::Udp(socket) => socket.send(packet).map(drop),
-            Socket::Tcp(socket) => socket.write_all(packet),
-        };
-        sent.expect("the server's host is there");
+        self.socket.send(packet);
     }
 
     /// The packet that comes within a moment, if one does.
     fn hear(&mut self) -> Option<Vec<u8>> {
-        let moment = Some(Duration::from_millis(200));
         let mut buffer = vec![0; 2048];
-        let heard = match &mut self.socket {
-            Socket::Udp(socket) => {
-                socket.set_read_timeout(moment).expect("not zero");
-                socket.recv(&mut buffer)
-            }
-            Socket::Tcp(socket) => {
-                socket.set_read_timeout(moment).expect("not zero");
-                socket.read(&mut buffer)
-            }
-        };
-        match heard {
-            Ok(length) => {
-                buffer.truncate(length);
-                Some(buffer)
-            }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => None,
-            Err(error) => panic!("the server is gone: {error}"),
-        }
+        let moment = Duration::from_millis(200);
+        let length = self.socket.receive(&mut buffer, moment)?;
+        buffer.truncate(length);
+        Some(buffer)
     }
 }
 
 /// The result of a turn.
-enum Turn {
+enum Step {
     Event(TurnEvent),
     Data(SocketAddr, Vec<u8>),
     Heard,

@@ -2,58 +2,45 @@
 
 use std::{net::IpAddr, process::Command};
 
+use lab::{
+    PATIENCE,
+    program::Program,
+    server::{Server, USER, serving},
+    setup::Setup,
+    wait_for,
+    world::{CLIENT_V4, CLIENT_V6, PEER_V4, PEER_V6, SERVER_V4, SERVER_V6, in_own_world},
+};
+
 use crate::{
     credentials::{ELSEWHERE, EXPIRED_IN_2001, IN_MILLISECONDS, VALID_UNTIL_2038, WITHOUT_EXPIRY},
-    lab::{
-        PATIENCE,
-        program::Program,
-        server::{Server, Setup, USER},
-        wait_for,
-        world::{CLIENT_V4, CLIENT_V6, PEER_V4, PEER_V6, SERVER_V4, SERVER_V6, in_own_world},
-    },
-    uclient::{Uclient, echo, echo_with_rtcp},
+    uclient::Uclient,
 };
 
 #[test]
 fn channels_carry_data_over_udp() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
-        let peer = echo(PEER_V4.into());
-        Uclient::to_peer(SERVER_V4.into(), peer).relays_everything();
+    serving(Setup::default(), |_, _| {
+        Uclient::to(PEER_V4).relays_everything();
     });
 }
 
 #[test]
 fn channels_carry_data_over_tcp() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
-        let peer = echo(PEER_V4.into());
-        Uclient::to_peer(SERVER_V4.into(), peer)
-            .flag("-t")
-            .relays_everything();
+    serving(Setup::default(), |_, _| {
+        Uclient::to(PEER_V4).flag("-t").relays_everything();
     });
 }
 
 #[test]
 fn send_indications_carry_data_over_udp() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
-        let peer = echo(PEER_V4.into());
-        Uclient::to_peer(SERVER_V4.into(), peer)
-            .flag("-s")
-            .relays_everything();
+    serving(Setup::default(), |_, _| {
+        Uclient::to(PEER_V4).flag("-s").relays_everything();
     });
 }
 
 #[test]
 fn send_indications_carry_data_over_tcp() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
-        let peer = echo(PEER_V4.into());
-        Uclient::to_peer(SERVER_V4.into(), peer)
-            .flag("-s")
-            .flag("-t")
-            .relays_everything();
+    serving(Setup::default(), |_, _| {
+        Uclient::to(PEER_V4).flags("-s -t").relays_everything();
     });
 }
 
@@ -61,28 +48,23 @@ fn send_indications_carry_data_over_tcp() {
 fn two_clients_meet_relay_to_relay_over_udp() {
     in_own_world(|world| {
         // The relayed addresses are the server's own, so no rule has to allow them.
-        let _server = world.serve(closed());
-        Uclient::pair(SERVER_V4.into()).relays_everything();
+        let _server = world.serve(Setup::closed());
+        Uclient::pair().relays_everything();
     });
 }
 
 #[test]
 fn two_clients_meet_relay_to_relay_over_tcp_with_send_indications() {
-    in_own_world(|world| {
-        let _server = world.serve(closed());
-        Uclient::pair(SERVER_V4.into())
-            .flag("-s")
-            .flag("-t")
-            .relays_everything();
+    serving(Setup::closed(), |_, _| {
+        Uclient::pair().flags("-s -t").relays_everything();
     });
 }
 
 #[test]
 fn an_ipv6_relay_carries_data_for_an_ipv6_client() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
-        let peer = echo(PEER_V6.into());
-        Uclient::to_peer(SERVER_V6.into(), peer)
+    serving(Setup::default(), |_, _| {
+        Uclient::to(PEER_V6)
+            .at(SERVER_V6)
             .flag("-x")
             .relays_everything();
     });
@@ -90,135 +72,87 @@ fn an_ipv6_relay_carries_data_for_an_ipv6_client() {
 
 #[test]
 fn an_ipv6_relay_carries_data_for_an_ipv4_client_over_tcp() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
-        let peer = echo(PEER_V6.into());
-        Uclient::to_peer(SERVER_V4.into(), peer)
-            .flag("-x")
-            .flag("-t")
-            .relays_everything();
+    serving(Setup::default(), |_, _| {
+        Uclient::to(PEER_V6).flags("-x -t").relays_everything();
     });
 }
 
 #[test]
 fn reserved_ports_for_rtcp_carry_data_over_udp() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
-        let peer = echo_with_rtcp(PEER_V4.into());
-        Uclient::to_peer(SERVER_V4.into(), peer)
-            .with_rtcp()
-            .relays_everything();
+    serving(Setup::default(), |_, _| {
+        Uclient::to(PEER_V4).with_rtcp().relays_everything();
     });
 }
 
 #[test]
 fn reserved_ports_for_rtcp_carry_data_over_tcp_for_several_clients() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
-        let peer = echo_with_rtcp(PEER_V4.into());
-        Uclient::to_peer(SERVER_V4.into(), peer)
+    serving(Setup::default(), |_, _| {
+        Uclient::to(PEER_V4)
             .with_rtcp()
-            .flag("-t")
-            .flag("-m")
-            .flag("5")
+            .flags("-t -m 5")
             .relays_everything();
     });
 }
 
 #[test]
 fn two_clients_with_rtcp_meet_relay_to_relay() {
-    in_own_world(|world| {
-        let _server = world.serve(closed());
-        Uclient::pair(SERVER_V4.into())
-            .with_rtcp()
-            .relays_everything();
+    serving(Setup::closed(), |_, _| {
+        Uclient::pair().with_rtcp().relays_everything();
     });
 }
 
 #[test]
 fn a_dual_allocation_carries_data_to_an_ipv4_peer() {
-    in_own_world(|world| {
-        let server = world.serve(Setup::default());
-        let peer = echo(PEER_V4.into());
-        Uclient::to_peer(SERVER_V4.into(), peer)
-            .flag("-Z")
-            .relays_everything();
-        assert_dual(&server);
+    serving(Setup::default(), |_, server| {
+        Uclient::to(PEER_V4).flag("-Z").relays_everything();
+        assert_dual(server);
     });
 }
 
 #[test]
 fn a_dual_allocation_carries_data_to_an_ipv6_peer() {
-    in_own_world(|world| {
-        let server = world.serve(Setup::default());
-        let peer = echo(PEER_V6.into());
-        Uclient::to_peer(SERVER_V4.into(), peer)
-            .flag("-Z")
-            .relays_everything();
-        assert_dual(&server);
+    serving(Setup::default(), |_, server| {
+        Uclient::to(PEER_V6).flag("-Z").relays_everything();
+        assert_dual(server);
     });
 }
 
 #[test]
 fn clients_that_change_their_address_go_on_over_udp() {
-    in_own_world(|world| {
-        let server = world.serve(eight_shards());
-        let peer = echo(PEER_V4.into());
-        Uclient::to_peer(SERVER_V4.into(), peer)
-            .moving()
-            .relays_everything();
-        assert_moved(&server);
+    serving(eight_shards(), |_, server| {
+        Uclient::to(PEER_V4).moving().relays_everything();
+        assert_moved(server);
     });
 }
 
 #[test]
 fn clients_that_change_their_address_go_on_over_tcp() {
-    in_own_world(|world| {
-        let server = world.serve(eight_shards());
-        let peer = echo(PEER_V4.into());
-        Uclient::to_peer(SERVER_V4.into(), peer)
-            .moving()
-            .flag("-t")
-            .relays_everything();
-        assert_moved(&server);
+    serving(eight_shards(), |_, server| {
+        Uclient::to(PEER_V4).moving().flag("-t").relays_everything();
+        assert_moved(server);
     });
 }
 
 #[test]
 fn clients_that_change_their_address_go_on_with_send_indications_relay_to_relay() {
-    in_own_world(|world| {
-        let server = world.serve(Setup {
-            allow_peers: false,
-            ..eight_shards()
-        });
-        Uclient::pair(SERVER_V4.into())
-            .moving()
-            .flag("-s")
-            .flag("-t")
-            .relays_everything();
-        assert_moved(&server);
+    serving(eight_shards().with("peers.allow = []"), |_, server| {
+        Uclient::pair().moving().flags("-s -t").relays_everything();
+        assert_moved(server);
     });
 }
 
 #[test]
 fn dual_allocations_follow_clients_that_change_their_address() {
-    in_own_world(|world| {
-        let server = world.serve(eight_shards());
-        let peer = echo(PEER_V6.into());
-        Uclient::to_peer(SERVER_V4.into(), peer)
-            .moving()
-            .flag("-Z")
-            .relays_everything();
-        assert_moved(&server);
+    serving(eight_shards(), |_, server| {
+        Uclient::to(PEER_V6).moving().flag("-Z").relays_everything();
+        assert_moved(server);
     });
 }
 
 #[test]
 fn a_wrong_password_opens_nothing() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
-        let peer = echo(PEER_V4.into());
-        Uclient::to_peer(SERVER_V4.into(), peer)
+    serving(Setup::default(), |_, _| {
+        Uclient::to(PEER_V4)
             .credential(USER, "looking-glass")
             .gets_nothing();
     });
@@ -226,11 +160,9 @@ fn a_wrong_password_opens_nothing() {
 
 #[test]
 fn a_time_limited_credential_opens_an_allocation() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
-        let peer = echo(PEER_V4.into());
+    serving(Setup::default(), |_, _| {
         let (name, password) = VALID_UNTIL_2038;
-        Uclient::to_peer(SERVER_V4.into(), peer)
+        Uclient::to(PEER_V4)
             .credential(name, password)
             .relays_everything();
     });
@@ -238,11 +170,9 @@ fn a_time_limited_credential_opens_an_allocation() {
 
 #[test]
 fn time_limited_names_in_the_forms_of_other_servers_open_an_allocation() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
-        let peer = echo(PEER_V4.into());
+    serving(Setup::default(), |_, _| {
         for (name, password) in ELSEWHERE {
-            Uclient::to_peer(SERVER_V4.into(), peer)
+            Uclient::to(PEER_V4)
                 .credential(name, password)
                 .relays_everything();
         }
@@ -251,9 +181,7 @@ fn time_limited_names_in_the_forms_of_other_servers_open_an_allocation() {
 
 #[test]
 fn the_log_says_what_is_wrong_with_a_time_limited_name() {
-    in_own_world(|world| {
-        let server = world.serve(Setup::default());
-        let peer = echo(PEER_V4.into());
+    serving(Setup::default(), |_, server| {
         for ((name, password), sentence) in [
             (
                 IN_MILLISECONDS,
@@ -264,21 +192,19 @@ fn the_log_says_what_is_wrong_with_a_time_limited_name() {
                 "are for EXPIRY:USER, USER:EXPIRY or EXPIRY, in seconds since 1970",
             ),
         ] {
-            Uclient::to_peer(SERVER_V4.into(), peer)
+            Uclient::to(PEER_V4)
                 .credential(name, password)
                 .gets_nothing();
-            server.wait_for_line(sentence);
+            server.wait_for_line(&[sentence]);
         }
     });
 }
 
 #[test]
 fn an_expired_credential_opens_nothing() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
-        let peer = echo(PEER_V4.into());
+    serving(Setup::default(), |_, _| {
         let (name, password) = EXPIRED_IN_2001;
-        Uclient::to_peer(SERVER_V4.into(), peer)
+        Uclient::to(PEER_V4)
             .credential(name, password)
             .gets_nothing();
     });
@@ -297,7 +223,7 @@ fn the_reflexive_address_is_the_clients_own() {
             stunclient
                 .args(["-L", &client.to_string()])
                 .arg(server.to_string());
-            let ended = Program::run(stunclient, "coturn", PATIENCE);
+            let ended = Program::run(stunclient, PATIENCE);
             let seen = format!("UDP reflexive addr: {client}:");
             assert!(
                 ended.status.success() && ended.output.contains(&seen),
@@ -333,16 +259,5 @@ fn assert_moved(server: &Server) {
 
 /// With eight shards a client rarely comes to the same one again.
 fn eight_shards() -> Setup {
-    Setup {
-        threads: 8,
-        ..Setup::default()
-    }
-}
-
-/// A server that relays only to its own relayed addresses.
-fn closed() -> Setup {
-    Setup {
-        allow_peers: false,
-        ..Setup::default()
-    }
+    Setup::default().with("threads = 8")
 }

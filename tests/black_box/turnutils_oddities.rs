@@ -2,20 +2,19 @@
 
 use std::time::Duration;
 
-use crate::{
-    lab::{
-        server::{SECRET, Setup, USER},
-        world::{PEER_V4, SERVER_V4, SERVER_V6, in_own_world},
-    },
-    uclient::{Uclient, echo},
+use lab::{
+    server::{SECRET, USER, serving},
+    setup::Setup,
+    world::{PEER_V4, SERVER_V6},
 };
+
+use crate::uclient::Uclient;
 
 #[test]
 fn an_ipv4_relay_may_be_asked_for_by_its_family() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
-        let peer = echo(PEER_V4.into());
-        Uclient::to_peer(SERVER_V6.into(), peer)
+    serving(Setup::default(), |_, _| {
+        Uclient::to(PEER_V4)
+            .at(SERVER_V6)
             .flag("-X")
             .relays_everything();
     });
@@ -24,13 +23,10 @@ fn an_ipv4_relay_may_be_asked_for_by_its_family() {
 /// In the Allocate and in each Send indication.
 #[test]
 fn a_client_that_asks_for_df_is_served_over_udp_and_tcp() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
-        let peer = echo(PEER_V4.into());
+    serving(Setup::default(), |_, _| {
         for transport in ["-v", "-t"] {
-            Uclient::to_peer(SERVER_V4.into(), peer)
-                .flag("-g")
-                .flag("-s")
+            Uclient::to(PEER_V4)
+                .flags("-g -s")
                 .flag(transport)
                 .relays_everything();
         }
@@ -39,10 +35,8 @@ fn a_client_that_asks_for_df_is_served_over_udp_and_tcp() {
 
 #[test]
 fn channel_data_padded_on_datagrams_is_relayed_without_the_padding() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
-        let peer = echo(PEER_V4.into());
-        Uclient::to_peer(SERVER_V4.into(), peer)
+    serving(Setup::default(), |_, _| {
+        Uclient::to(PEER_V4)
             .flag("-D")
             .length(997)
             .relays_everything();
@@ -51,12 +45,10 @@ fn channel_data_padded_on_datagrams_is_relayed_without_the_padding() {
 
 #[test]
 fn messages_of_any_length_are_relayed_over_tcp() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
-        let peer = echo(PEER_V4.into());
+    serving(Setup::default(), |_, _| {
         // The tool's messages begin with a header of 16 bytes.
         for length in [17, 998, 1499] {
-            Uclient::to_peer(SERVER_V4.into(), peer)
+            Uclient::to(PEER_V4)
                 .flag("-t")
                 .length(length)
                 .relays_everything();
@@ -66,11 +58,9 @@ fn messages_of_any_length_are_relayed_over_tcp() {
 
 #[test]
 fn permissions_and_channels_asked_for_again_and_again_do_no_harm() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
-        let peer = echo(PEER_V4.into());
+    serving(Setup::default(), |_, _| {
         for transport in ["-v", "-t"] {
-            Uclient::to_peer(SERVER_V4.into(), peer)
+            Uclient::to(PEER_V4)
                 .flag("-G")
                 .flag(transport)
                 .relays_everything();
@@ -80,13 +70,11 @@ fn permissions_and_channels_asked_for_again_and_again_do_no_harm() {
 
 #[test]
 fn attributes_of_others_that_may_be_ignored_are_ignored_in_a_session() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
-        let peer = echo(PEER_V4.into());
+    serving(Setup::default(), |_, _| {
         // coturn's own NEW-BANDWIDTH, and ORIGIN of a draft.
         for option in [["-a", "100000"], ["-o", "example.org"]] {
             let [flag, value] = option;
-            Uclient::to_peer(SERVER_V4.into(), peer)
+            Uclient::to(PEER_V4)
                 .flag(flag)
                 .flag(value)
                 .relays_everything();
@@ -96,10 +84,8 @@ fn attributes_of_others_that_may_be_ignored_are_ignored_in_a_session() {
 
 #[test]
 fn a_client_that_mints_its_credential_from_the_secret_is_served() {
-    in_own_world(|world| {
-        let server = world.serve(Setup::default());
-        let peer = echo(PEER_V4.into());
-        Uclient::to_peer(SERVER_V4.into(), peer)
+    serving(Setup::default(), |_, server| {
+        Uclient::to(PEER_V4)
             .flag("-W")
             .flag(SECRET)
             .relays_everything();
@@ -110,13 +96,8 @@ fn a_client_that_mints_its_credential_from_the_secret_is_served() {
 
 #[test]
 fn without_a_permission_nothing_passes() {
-    in_own_world(|world| {
-        let mut server = world.serve(Setup::default());
-        let peer = echo(PEER_V4.into());
-        Uclient::to_peer(SERVER_V4.into(), peer)
-            .flag("-I")
-            .flag("-s")
-            .relays_nothing();
+    serving(Setup::default(), |_, server| {
+        Uclient::to(PEER_V4).flags("-I -s").relays_nothing();
         let log = server.stop().output;
         let mut ended = log.lines().filter(|line| line.contains("allocation.ended"));
         let sent_none = |line: &str| line.contains("sent_packets=0 ");
@@ -129,14 +110,12 @@ fn without_a_permission_nothing_passes() {
 /// clients that leave silently and come back, and clients that connect and exit at once.
 #[test]
 fn after_clients_that_misbehave_others_are_served_as_before() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
-        let peer = echo(PEER_V4.into());
+    serving(Setup::default(), |_, _| {
         for misbehaviour in ["-N", "-R", "-B", "-O"] {
             for how in ["-s", "-t"] {
-                let client = Uclient::to_peer(SERVER_V4.into(), peer);
+                let client = Uclient::to(PEER_V4);
                 client.flag(misbehaviour).flag(how).run_for(A_WHILE);
-                Uclient::to_peer(SERVER_V4.into(), peer)
+                Uclient::to(PEER_V4)
                     .flag(how)
                     .messages(10)
                     .relays_everything();

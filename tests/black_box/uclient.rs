@@ -7,50 +7,60 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::lab::{
+use lab::{
     PATIENCE,
-    program::{Ended, Program},
+    program::{Ended, Program, number_after},
     server::{PASSWORD, USER},
+    world::SERVER_V4,
 };
 
 /// One or more clients that send messages to a peer which echoes them.
 pub(crate) struct Uclient {
     server: IpAddr,
+    /// The host of the peer that echoes what it sends.
+    peer: Option<IpAddr>,
     credential: (String, String),
     /// Whether it makes a second allocation for RTCP, on the port that is reserved with the first.
     rtcp: bool,
     /// The length of a message, in bytes.
     length: u32,
-    messages: u32,
+    messages: u64,
     arguments: Vec<String>,
 }
 
 impl Uclient {
-    /// A client and the peer that echoes what it sends.
-    pub(crate) fn to_peer(server: IpAddr, peer: SocketAddr) -> Self {
-        let (ip, port) = (peer.ip().to_string(), peer.port().to_string());
-        Self::new(server)
-            .flag("-e")
-            .flag(&ip)
-            .flag("-r")
-            .flag(&port)
+    /// A client of the world's server, and a peer at this address that echoes what it sends.
+    pub(crate) fn to(peer: impl Into<IpAddr>) -> Self {
+        let peer = Some(peer.into());
+        Self {
+            peer,
+            ..Self::pair()
+        }
     }
 
     /// Two clients that send to each other's relayed address.
-    pub(crate) fn pair(server: IpAddr) -> Self {
-        Self::new(server).flag("-y")
-    }
-
-    fn new(server: IpAddr) -> Self {
-        let credential = (USER.to_owned(), PASSWORD.to_owned());
+    pub(crate) fn pair() -> Self {
         Self {
-            server,
-            credential,
+            server: SERVER_V4.into(),
+            peer: None,
+            credential: (USER.to_owned(), PASSWORD.to_owned()),
             rtcp: false,
             length: 1000,
             messages: 200,
             arguments: Vec::new(),
         }
+    }
+
+    /// At another address of the server.
+    pub(crate) fn at(mut self, server: impl Into<IpAddr>) -> Self {
+        self.server = server.into();
+        self
+    }
+
+    /// Several flags, separated by spaces.
+    pub(crate) fn flags(mut self, flags: &str) -> Self {
+        self.arguments.extend(flags.split(' ').map(str::to_owned));
+        self
     }
 
     pub(crate) fn flag(mut self, flag: &str) -> Self {
@@ -60,7 +70,7 @@ impl Uclient {
 
     /// Five clients that each move their allocation to another socket before they send.
     pub(crate) fn moving(self) -> Self {
-        self.flag("-M").flag("-m").flag("5")
+        self.flags("-M -m 5")
     }
 
     pub(crate) const fn with_rtcp(mut self) -> Self {
@@ -68,7 +78,7 @@ impl Uclient {
         self
     }
 
-    pub(crate) const fn messages(mut self, messages: u32) -> Self {
+    pub(crate) const fn messages(mut self, messages: u64) -> Self {
         self.messages = messages;
         self
     }
@@ -117,12 +127,12 @@ impl Uclient {
 
     #[track_caller]
     fn run(self) -> Ended {
-        Program::run(self.command(), "coturn", PATIENCE)
+        Program::run(self.command(), PATIENCE)
     }
 
     /// Ends the client after a while if it has not ended by itself.
     pub(crate) fn run_for(self, a_while: Duration) {
-        let mut program = Program::start(self.command(), "coturn");
+        let mut program = Program::start(self.command());
         let deadline = Instant::now() + a_while;
         while program.ended().is_none() && Instant::now() < deadline {
             thread::sleep(Duration::from_millis(20));
@@ -138,27 +148,30 @@ impl Uclient {
         }
         command.args(["-n", &self.messages.to_string(), "-z", "2"]);
         command.args(["-l", &self.length.to_string()]);
+        match self.peer {
+            Some(ip) => {
+                let peer = if self.rtcp {
+                    echo_with_rtcp(ip)
+                } else {
+                    echo(ip)
+                };
+                let port = peer.port().to_string();
+                command.args(["-e", &peer.ip().to_string(), "-r", &port]);
+            }
+            None => drop(command.arg("-y")),
+        }
         command.args(&self.arguments).arg(self.server.to_string());
         command
     }
 }
 
-/// The number after the last place where `name` stands: the tools repeat their running totals.
-fn number_after(output: &str, name: &str) -> Option<u32> {
-    let (_, rest) = output.rsplit_once(name)?;
-    let end = rest
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(rest.len());
-    rest[..end].parse().ok()
-}
-
 /// A peer that sends everything back.
-pub(crate) fn echo(ip: IpAddr) -> SocketAddr {
+fn echo(ip: IpAddr) -> SocketAddr {
     echo_on(UdpSocket::bind((ip, 0)).expect("a free port"))
 }
 
 /// The same, also on the next port.
-pub(crate) fn echo_with_rtcp(ip: IpAddr) -> SocketAddr {
+fn echo_with_rtcp(ip: IpAddr) -> SocketAddr {
     // Ports below those that the kernel gives out; no other program runs in this world.
     for port in [5000, 5001] {
         echo_on(UdpSocket::bind((ip, port)).expect("a port of an empty host"));

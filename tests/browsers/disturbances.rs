@@ -6,21 +6,18 @@
 
 use std::{
     collections::HashSet,
-    net::{IpAddr, SocketAddr, SocketAddrV4, UdpSocket},
+    net::{SocketAddr, SocketAddrV4, UdpSocket},
     time::Duration,
 };
 
-use socket2::{Domain, Protocol, Socket, Type};
-
-use crate::{
+use lab::{
+    PATIENCE,
     browser::Browser,
-    lab::{
-        PATIENCE,
-        server::Setup,
-        wait_for,
-        world::{PEER_V4, World, in_own_world},
-    },
+    raw::{tell_unreachable, udp_packet},
+    setup::Setup,
     talks::{End, Plan, Stranger, Talks},
+    wait_for,
+    world::{PEER_V4, World, in_own_world},
 };
 
 #[test]
@@ -74,10 +71,7 @@ fn a_peers_closed_port_does_not_end_a_call_in_firefox() {
 
 /// The setup of a server that tells every client of ICMP errors.
 fn told_of_losses() -> Setup {
-    Setup {
-        allocation: "icmp = \"always\"",
-        ..Setup::default()
-    }
+    Setup::default().with("allocation.icmp = 'always'")
 }
 
 /// Lets a browser call itself, and a stranger that it permits act on every relayed address of it,
@@ -87,7 +81,7 @@ fn disturb(
     world: &World,
     browser: Browser,
     setup: Setup,
-    disturbance: impl Fn(&UdpSocket, SocketAddr),
+    disturbance: impl Fn(&UdpSocket, SocketAddrV4),
 ) -> String {
     let mut server = world.serve(setup);
     let call = |transport| [End { browser, transport }; 2];
@@ -105,10 +99,13 @@ fn disturb(
     for relayed in talks.relayed() {
         // Its connectivity check comes through the relay, once there is a permission.
         wait_for("a check of the browser", PATIENCE, || {
-            permitted.contains(&relayed).then_some(()).or_else(|| {
-                permitted.insert(heard_from(&stranger)?);
-                None
-            })
+            permitted
+                .contains(&relayed.into())
+                .then_some(())
+                .or_else(|| {
+                    permitted.insert(heard_from(&stranger)?);
+                    None
+                })
         });
         disturbance(&stranger, relayed);
     }
@@ -133,58 +130,21 @@ fn assert_said(log: &str, what: &str) {
 
 /// Datagrams of three sizes: the largest that Firefox takes over TCP, the next one, and a larger
 /// one.
-fn send_large(stranger: &UdpSocket, relayed: SocketAddr) {
+fn send_large(stranger: &UdpSocket, relayed: SocketAddrV4) {
     for length in [2_012, 2_013, 2_100] {
         let sent = stranger.send_to(&vec![b'x'; length], relayed);
         sent.expect("a datagram that fits");
     }
 }
 
-fn send_empty(stranger: &UdpSocket, relayed: SocketAddr) {
+fn send_empty(stranger: &UdpSocket, relayed: SocketAddrV4) {
     stranger.send_to(&[], relayed).expect("an empty datagram");
 }
 
-/// The stranger's host reports that it refused a datagram of the relay.
-fn close_port(stranger: &UdpSocket, relayed: SocketAddr) {
-    let stranger = stranger.local_addr().expect("a bound socket");
-    let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::ICMPV4));
-    let socket = socket.expect("root in its own namespace");
-    socket.bind(&stranger.into()).expect("an address of ours");
-    let error = port_unreachable(v4(relayed), v4(stranger));
-    let sent = socket.send_to(&error, &relayed.into());
-    sent.expect("a server that is there");
-}
-
-/// ICMP's answer to an empty UDP datagram `from` one port `to` another, without a checksum of its
-/// own. RFC 792.
-fn port_unreachable(from: SocketAddrV4, to: SocketAddrV4) -> Vec<u8> {
-    let mut error = vec![3, 3, 0, 0, 0, 0, 0, 0];
-    error.extend([0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0]);
-    error.extend(from.ip().octets());
-    error.extend(to.ip().octets());
-    error.extend(from.port().to_be_bytes());
-    error.extend(to.port().to_be_bytes());
-    error.extend([0, 8, 0, 0]);
-    let checksum = checksum(&error);
-    error[2..4].copy_from_slice(&checksum.to_be_bytes());
-    error
-}
-
-/// RFC 1071.
-fn checksum(words: &[u8]) -> u16 {
-    let sum: u32 = words
-        .chunks(2)
-        .map(|word| u32::from(word[0]) << 8 | u32::from(word[1]))
-        .sum();
-    let folded = (sum & 0xFFFF) + (sum >> 16);
-    !(folded as u16)
-}
-
-fn v4(address: SocketAddr) -> SocketAddrV4 {
-    match address.ip() {
-        IpAddr::V4(ip) => SocketAddrV4::new(ip, address.port()),
-        IpAddr::V6(ip) => panic!("{ip} was not asked for"),
-    }
+/// The stranger's host reports that it refused an empty datagram of the relay.
+fn close_port(_: &UdpSocket, relayed: SocketAddrV4) {
+    let refused = udp_packet(&[], relayed, STRANGER);
+    tell_unreachable(3, 0, &refused, *STRANGER.ip(), *relayed.ip());
 }
 
 const STRANGER: SocketAddrV4 = SocketAddrV4::new(PEER_V4, 9999);

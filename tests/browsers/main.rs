@@ -1,26 +1,21 @@
 //! Real browsers, each calling itself through the built server.
 
-#[expect(dead_code, reason = "the other tests use the rest of the lab")]
-#[path = "../lab/mod.rs"]
-mod lab;
-
-mod board;
-mod browser;
 mod disturbances;
 mod mixed;
 mod refusals;
-mod talks;
 
 use std::{net::Ipv4Addr, time::Duration};
 
-use board::Board;
-use browser::Browser;
 use lab::{
-    server::{PASSWORD, REALM, Setup, USER},
+    board::Board,
+    browser::Browser,
+    server::{PASSWORD, REALM, USER},
+    setup::Setup,
     wait_for,
     world::{SERVER_V4, World, in_own_world},
 };
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 #[test]
 fn a_call_in_chromium_is_relayed_over_udp() {
@@ -65,13 +60,9 @@ fn a_call_in_firefox_follows_a_redirect_over_tcp() {
 #[test]
 fn a_call_in_chromium_is_relayed_for_a_user_of_another_realm() {
     in_own_world(|world| {
-        let more = "[[auth.realm]]\nname = \"example.net\"\n\
-                    [auth.realm.users]\nalice = \"looking-glass\"\n";
-        let setup = Setup {
-            more: more.to_owned(),
-            ..closed()
-        };
-        let url = format!("turn:{SERVER_V4}:{}?transport=udp", setup.port);
+        let setup = Setup::closed()
+            .with("[[auth.realm]]\nname = 'example.net'\nusers.alice = 'looking-glass'");
+        let url = format!("turn:{SERVER_V4}?transport=udp");
         let _server = world.serve(setup);
         let credentials = ["alice@example.net", "looking-glass"];
         call(Browser::Chromium, ice_servers(&url, credentials));
@@ -81,15 +72,15 @@ fn a_call_in_chromium_is_relayed_for_a_user_of_another_realm() {
 #[test]
 fn the_ice_servers_of_a_server_without_configuration_are_ready_to_paste() {
     in_own_world(|world| {
-        let server = world.serve_unconfigured();
+        let home = TempDir::new().expect("a temporary directory");
+        let server = world.serve_unconfigured(home.path());
         call(Browser::Chromium, server.printed_ice_servers());
     });
 }
 
 fn a_call_is_relayed(browser: Browser, transport: &str, world: &World) {
-    let setup = closed();
-    let url = format!("turn:{SERVER_V4}:{}?transport={transport}", setup.port);
-    let _server = world.serve(setup);
+    let url = format!("turn:{SERVER_V4}?transport={transport}");
+    let _server = world.serve(Setup::closed());
     let result = call(browser, ice_servers(&url, [USER, PASSWORD]));
     for end in 0..2 {
         let way = &result["pairs"][end]["local"]["relayProtocol"];
@@ -101,29 +92,17 @@ fn a_call_is_relayed(browser: Browser, transport: &str, world: &World) {
 /// server takes.
 fn a_redirect_is_followed(browser: Browser, transport: &str, world: &World) {
     const FROM: u16 = 51_000;
-    let redirect = |port, whose: &str| {
-        format!(
-            "[[redirect]]\nto = [\"{SERVER_V4}:{port}/{transport}\"]\nwhen = \"always\"\n{whose}"
-        )
+    let server = |port: u16, first: u16| {
+        let ports = format!("relay.ports = '{first}-{}'\npeers.allow = []", first + 999);
+        let setup = Setup::on_port(port).with(&ports);
+        setup.nonce_secret("a secret shared by all nodes")
     };
-    let second = Setup {
-        port: 3479,
-        relay_ports: FROM..=FROM + 999,
-        nonce_secret: Some("a secret shared by all nodes"),
-        ..closed()
-    };
-    let server = |port, whose: &str| Setup {
-        port,
-        relay_ports: 50_000..=50_999,
-        more: redirect(second.port, whose),
-        ..second.clone()
-    };
-    let unsigned = server(3480, "");
-    let signed = server(3481, &format!("realm = \"{REALM}\"\n"));
-    let _second = world.serve(second.clone());
-    for first in [unsigned, signed] {
-        let url = format!("turn:{SERVER_V4}:{}?transport={transport}", first.port);
-        let first = world.serve(first);
+    let _second = world.serve(server(3479, FROM));
+    for (port, whose) in [(3480, String::new()), (3481, format!("realm = '{REALM}'"))] {
+        let to = format!("{SERVER_V4}:3479/{transport}");
+        let rule = format!("when = 'always'\n{whose}");
+        let first = world.serve(server(port, 50_000).redirecting(&to, &rule));
+        let url = format!("turn:{SERVER_V4}:{port}?transport={transport}");
         let result = call(browser, ice_servers(&url, [USER, PASSWORD]));
         for end in 0..2 {
             let local = &result["pairs"][end]["local"];
@@ -132,14 +111,6 @@ fn a_redirect_is_followed(browser: Browser, transport: &str, world: &World) {
             assert!(port >= FROM.into(), "{result:#}");
         }
         assert!(!first.log().contains("allocation.opened"));
-    }
-}
-
-/// The relayed addresses are the server's own, so no rule has to allow them.
-fn closed() -> Setup {
-    Setup {
-        allow_peers: false,
-        ..Setup::default()
     }
 }
 

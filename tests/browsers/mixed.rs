@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
-use crate::{
+use lab::{
     browser::Browser,
-    closed,
-    lab::world::in_own_world,
+    server::serving,
+    setup::Setup,
     talks::{End, Plan, Talks},
+    world::in_own_world,
 };
 
 #[test]
 fn chromium_calls_firefox_relayed_at_both_ends_over_any_transports() {
-    in_own_world(|world| {
-        let _server = world.serve(closed());
+    serving(Setup::closed(), |_, _| {
         calls_go_through();
     });
 }
@@ -25,7 +25,7 @@ fn chromium_calls_firefox_though_a_firewall_closes_all_relay_ports() {
             "table inet closed { chain incoming { type filter hook input priority 0; \
              iifname server0 udp dport 49152-65535 drop; }; }",
         );
-        let _server = world.serve(closed());
+        let _server = world.serve(Setup::closed());
         calls_go_through();
     });
 }

@@ -8,13 +8,11 @@ use std::{
     time::Duration,
 };
 
-use crate::{
+use lab::{
     browser::Browser,
-    lab::{
-        server::Setup,
-        world::{PEER_V4, World, in_own_world},
-    },
+    setup::Setup,
     talks::{End, Plan, Stranger, Talks},
+    world::{PEER_V4, World, in_own_world},
 };
 
 #[test]
@@ -32,10 +30,7 @@ fn a_peer_that_is_refused_does_not_end_a_call_in_firefox() {
 /// than the limit allows.
 #[track_caller]
 fn refuse(world: &World, browser: Browser) {
-    let mut server = world.serve(Setup {
-        allocation: "permissions = 1",
-        ..Setup::default()
-    });
+    let mut server = world.serve(Setup::default().with("allocation.permissions = 1"));
     let call = |transport| [End { browser, transport }; 2];
     let strangers = [(DENIED, true), (PEER_V4, false)].map(|(ip, is_first)| Stranger {
         at: SocketAddrV4::new(ip, 9999),

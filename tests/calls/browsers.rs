@@ -5,13 +5,17 @@ use std::{
     time::Duration,
 };
 
-use crate::{
+use lab::{
     browser::Browser,
-    lab::{server::Setup, world::in_own_world_for},
-    mixed::a_call_goes_through,
-    net::on_the_internet,
-    stack::Stack::{Aiortc, Chromium, Firefox, NodeDatachannel, Pion, Werift},
+    internet::on_the_internet,
+    setup::Setup,
     talks::{End, Plan, Stranger, Talks},
+    world::in_own_world_for,
+};
+
+use crate::{
+    mixed::a_call_goes_through,
+    stack::Stack::{Aiortc, Chromium, Firefox, NodeDatachannel, Pion, Werift},
 };
 
 #[test]
@@ -82,12 +86,10 @@ fn node_datachannel_calls_firefox() {
 #[ignore = "ten minutes of real time: run by `cargo xtask test`"]
 fn calls_of_ten_minutes_in_chromium_in_firefox_and_between_them_go_on() {
     in_own_world_for(LIFETIME, |world| {
-        let _server = world.serve(Setup {
-            allow_peers: false,
+        let _server = world.serve(
             // Firefox asks for an hour, and would not renew that within ten minutes.
-            allocation: "max-lifetime = \"10m\"",
-            ..Setup::default()
-        });
+            Setup::closed().with("allocation.max-lifetime = '10m'"),
+        );
         let [chromium, firefox] = [Browser::Chromium, Browser::Firefox]
             .map(|browser| ["udp", "tcp"].map(|transport| End { browser, transport }));
         Talks::begin(Plan {

@@ -2,20 +2,20 @@
 
 use std::{
     net::SocketAddrV4,
-    process::Command,
     thread,
     time::{Duration, Instant},
 };
 
+use lab::{
+    internet::{Home, Internet},
+    machine::filter,
+    program::here,
+    sdp::relayed_in,
+    wait_for,
+};
 use serde_json::Value;
 
-use crate::{
-    lab::{PATIENCE, program::Program, wait_for},
-    net::{Home, Internet},
-    peer::Peer,
-    sdp::relayed,
-    stack::End,
-};
+use crate::{peer::Peer, stack::End};
 
 /// An open call. It ends with this value.
 pub(crate) struct Call {
@@ -63,7 +63,7 @@ impl Call {
         });
         Self {
             peers,
-            relayed: [relayed(&offer), relayed(&answer)],
+            relayed: [relayed_in(&offer), relayed_in(&answer)],
             _homes: homes,
         }
     }
@@ -100,15 +100,13 @@ impl Call {
 /// since both ends of a call are clients of the server. The Internet is the proof that the firewall
 /// is one of the test's own namespace, and not the machine's.
 pub(crate) fn close_relay_ports(_: &Internet) {
-    let mut nft = Command::new("nft");
-    nft.arg(
+    filter(
+        here("nft"),
         "table inet calls { chain input { \
            type filter hook input priority filter; \
            iifname \"wan*\" udp dport 49152-65535 drop; \
          }; }",
     );
-    let ended = Program::run(nft, "nftables", PATIENCE);
-    assert!(ended.status.success(), "nft failed: {}", ended.output);
 }
 
 impl Ear {

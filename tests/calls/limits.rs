@@ -5,11 +5,14 @@
 
 use std::{net::Ipv4Addr, time::Duration};
 
-use crate::{
-    call::Call,
-    net::{Internet, on_the_internet},
+use lab::{
+    internet::{Internet, on_the_internet},
     sdp::with_candidate_last,
     servers::hairpin,
+};
+
+use crate::{
+    call::Call,
     stack::{
         End,
         Stack::{Aiortc, Libnice, NodeDatachannel, Werift},
@@ -42,7 +45,7 @@ fn a_call_goes_on(internet: &Internet, end: End, cause: &str) {
     let server = hairpin(&[1], "[allocation]\npermissions = 1\nchannels = 1\n");
     let mut call = Call::connect_told(internet, [end; 2], |description| {
         if description["type"] == "answer" {
-            server.wait_for_line(&format!(r#" code=403 cause="{cause}" "#));
+            server.wait_for_line(&[&format!(r#" code=403 cause="{cause}" "#)]);
         }
         (3..6).fold(description, |description, last| {
             with_candidate_last(description, Ipv4Addr::new(203, 0, 113, last))

@@ -3,10 +3,13 @@
 
 use std::time::Duration;
 
+use lab::{
+    internet::{Internet, on_the_internet},
+    servers::hairpin,
+};
+
 use crate::{
     call::{Call, close_relay_ports},
-    net::{Internet, on_the_internet},
-    servers::hairpin,
     stack::{
         End,
         Stack::{Aioice, Aiortc, Libnice, NodeDatachannel, Pion, Werift},

@@ -2,18 +2,17 @@
 
 use std::process::ExitStatus;
 
-use serde_json::{Value, json};
-
-use crate::{
+use lab::{
     board::Board,
-    browser::{Browser, Running},
-    lab::server::{PASSWORD, USER},
-    net::{Home, WEB, server_v4},
+    browser::{Browser, Window},
+    internet::{Home, WEB, server_v4},
+    server::{PASSWORD, USER},
 };
+use serde_json::{Value, json};
 
 /// A browser that shows `tests/pages/talk.html`. It ends with this value.
 pub(crate) struct Page {
-    browser: Running,
+    browser: Window,
     board: Board,
 }
 

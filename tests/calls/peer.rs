@@ -5,16 +5,16 @@ use std::{
     process::{ChildStdin, Command, ExitStatus},
 };
 
+use lab::{
+    PATIENCE,
+    internet::{Home, server_v4},
+    program::Program,
+    server::{PASSWORD, USER},
+    wait_for,
+};
 use serde_json::{Value, json};
 
 use crate::{
-    lab::{
-        PATIENCE,
-        program::Program,
-        server::{PASSWORD, USER},
-        wait_for,
-    },
-    net::{Home, server_v4},
     page::Page,
     stack::{End, Means},
 };
@@ -133,7 +133,7 @@ impl Talker {
     fn start(mut command: Command, uri: &str, role: &str) -> Self {
         command.args(["--role", role, "--uri", uri]);
         command.args(["--username", USER, "--password", PASSWORD]);
-        let (program, input) = Program::start_talking(command, "util-linux");
+        let (program, input) = Program::start_talking(command);
         Self {
             program,
             input,

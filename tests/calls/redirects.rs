@@ -3,10 +3,13 @@
 
 use std::time::Duration;
 
+use lab::{
+    internet::{Internet, on_the_internet, server_v4},
+    servers::hairpin,
+};
+
 use crate::{
     call::Call,
-    net::{Internet, on_the_internet, server_v4},
-    servers::hairpin,
     stack::{
         End,
         Stack::{Libnice, NodeDatachannel},

@@ -3,10 +3,11 @@
 
 use std::time::Duration;
 
-use crate::{
+use lab::{
     browser::Browser,
-    lab::{server::Setup, world::in_own_world},
+    setup::Setup,
     talks::{End, Plan, Talks},
+    world::in_own_world,
 };
 
 #[test]

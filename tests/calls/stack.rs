@@ -1,12 +1,13 @@
 //! The stacks, and how their peers are started.
 
-use std::{
-    env,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::process::Command;
 
-use crate::{browser::Browser, lab::world::Host, nats::Nat};
+use lab::{
+    browser::Browser,
+    foreign::{built, node, python, script},
+    machine::Machine,
+    nat::Nat,
+};
 
 /// The software of a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,17 +60,18 @@ impl Stack {
     }
 
     /// The means to run its peer on a host.
-    pub(crate) fn means(self, host: &Host) -> Means {
+    pub(crate) fn means(self, host: &Machine) -> Means {
+        let how = |program: &str| host.command(program);
         let program = match self {
             Self::Chromium => return Means::Page(Browser::Chromium),
             Self::Firefox => return Means::Page(Browser::Firefox),
-            Self::Aioice => script(host, &python(), "aioice_peer.py"),
-            Self::Aiortc => script(host, &python(), "aiortc_peer.py"),
+            Self::Aioice => script(how, &python(), "aioice_peer.py"),
+            Self::Aiortc => script(how, &python(), "aiortc_peer.py"),
             // Debian has libnice only for its own Python.
-            Self::Libnice => script(host, "/usr/bin/python3", "nice_peer.py"),
-            Self::NodeDatachannel => node(host, "node-datachannel"),
-            Self::Pion => host.command(&built("pion_peer").to_string_lossy()),
-            Self::Werift => node(host, "werift"),
+            Self::Libnice => script(how, "/usr/bin/python3", "nice_peer.py"),
+            Self::NodeDatachannel => node(how, "node-datachannel"),
+            Self::Pion => how(&built("pion_peer").to_string_lossy()),
+            Self::Werift => node(how, "werift"),
         };
         Means::Program(program)
     }
@@ -91,39 +93,4 @@ impl Transport {
             Self::Tcp => Nat::UdpBlocked,
         }
     }
-}
-
-fn script(host: &Host, interpreter: &str, name: &str) -> Command {
-    let mut command = host.command(interpreter);
-    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients");
-    command.arg(scripts.join(name));
-    command
-}
-
-/// A Python that has aiortc and aioice.
-fn python() -> String {
-    env::var("HAIRPIN_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned())
-}
-
-/// A package of npm that has the interface of browsers.
-fn node(host: &Host, package: &str) -> Command {
-    let mut command = script(host, "node", "node_peer.cjs");
-    command.args(["--stack", package]);
-    command.env("NODE_PATH", built("node_modules"));
-    command
-}
-
-/// The path of a program that `cargo xtask tools` built for the clients.
-fn built(name: &str) -> PathBuf {
-    let directory = env::var_os("HAIRPIN_TEST_CLIENTS").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("target/clients"),
-        PathBuf::from,
-    );
-    let path = directory.join(name);
-    assert!(
-        path.exists(),
-        "there is no {}: `cargo xtask tools` makes it, and HAIRPIN_TEST_CLIENTS says where",
-        path.display()
-    );
-    path
 }

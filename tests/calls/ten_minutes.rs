@@ -10,12 +10,16 @@
 
 use std::{net::Ipv4Addr, time::Duration};
 
-use crate::{
-    call::Call,
-    lab::{server::Setup, world::in_own_world_for},
-    net::{Internet, on_the_internet_for},
+use lab::{
+    internet::{Internet, on_the_internet_for},
     sdp::with_candidate,
     servers::hairpin,
+    setup::Setup,
+    world::in_own_world_for,
+};
+
+use crate::{
+    call::Call,
     stack::{
         End,
         Stack::{Aiortc, Libnice, NodeDatachannel, Pion, Werift},

@@ -1,25 +1,22 @@
 //! Third parties: a host at an address that a client has tried, or one that forges it, reaches the
 //! client. No datagram from there may end its call.
 
-use std::{
-    fmt::Debug,
-    net::{Ipv4Addr, SocketAddrV4},
-    ops::RangeBounds,
-    time::Duration,
-};
+use std::{fmt::Debug, net::Ipv4Addr, ops::RangeBounds, time::Duration};
 
-use socket2::{Domain, Socket, Type};
+use lab::{
+    internet::{Internet, on_the_internet},
+    nat::Nat,
+    program::number_after,
+    raw::forge,
+    sdp::with_candidate,
+    server::{Server, serving},
+    servers::hairpin,
+    setup::Setup,
+    world::PEER_V4,
+};
 
 use crate::{
     call::Call,
-    lab::{
-        server::{Server, Setup},
-        world::{PEER_V4, in_own_world},
-    },
-    nats::Nat,
-    net::{Internet, on_the_internet},
-    sdp::with_candidate,
-    servers::hairpin,
     stack::{
         End,
         Stack::{self, Aiortc, Chromium, Firefox, Libnice, NodeDatachannel, Pion},
@@ -46,8 +43,7 @@ fn a_closed_port_among_the_candidates_does_not_end_a_call_of_pion() {
 /// As for pion: both have the same origin.
 #[test]
 fn a_closed_port_does_not_end_a_call_of_the_turn_crate() {
-    in_own_world(|world| {
-        let mut server = world.serve(Setup::default());
+    serving(Setup::default(), |_, server| {
         turn_crate::converse_for(SHORT, Some((PEER_V4, 9).into()));
         assert_dropped(&server.stop().output, "icmp-unasked", 1..);
     });
@@ -81,7 +77,7 @@ fn the_largest_datagram_does_not_end_a_call_of_libnice_over_tcp() {
 fn large_datagrams_do_not_end_a_call_of_chromium() {
     on_the_internet(|internet| {
         let log = large_ones_are_sent_to(internet, [Chromium.over_tcp(), Chromium.over_udp()]);
-        let received = number_behind(" received_bytes=", &log);
+        let received = number_after(&log, " received_bytes=");
         assert!(received > Some(65_507), "{log}");
         // The last one, with a channel's header, does not fit into a datagram to the end on UDP.
         assert_dropped(&log, "too-large", 1..=1);
@@ -132,7 +128,7 @@ fn the_largest_is_sent_to(internet: &Internet, stack: Stack) {
     let mut call = Call::connect_told(internet, ends, |description| {
         with_candidate(description, third.outside)
     });
-    let socket = third.host.socket(third.inside.into());
+    let socket = third.host.peer(third.inside).0;
     for _ in 0..3 {
         for relayed in call.relayed {
             let sent = socket.send_to(&[0; 65_507], relayed);
@@ -156,37 +152,11 @@ fn log_of(mut server: Server, mut call: Call) -> String {
 /// kept them from a client.
 #[track_caller]
 fn assert_dropped(log: &str, cause: &str, packets: impl RangeBounds<u64> + Debug) {
-    let dropped = number_behind(&format!(r#" cause="{cause}" packets="#), log).unwrap_or(0);
+    let dropped = number_after(log, &format!(r#" cause="{cause}" packets="#)).unwrap_or(0);
     assert!(
         packets.contains(&dropped),
         "{cause}: {dropped}, not {packets:?}: {log}"
     );
 }
-
-/// The number behind these words, where the log has them last.
-fn number_behind(words: &str, log: &str) -> Option<u64> {
-    let (_, rest) = log.rsplit_once(words)?;
-    rest.split_whitespace().next()?.parse().ok()
-}
-
-/// Sends a datagram in the name of `source`.
-fn forge(datagram: &[u8], source: SocketAddrV4, destination: SocketAddrV4) {
-    // The kernel fills in fields that are 0, except the checksum of UDP, which may be missing.
-    let length = u16::try_from(8 + datagram.len()).expect("a datagram");
-    let mut packet = vec![0x45, 0, 0, 0, 0, 0, 0, 0, 64, 17, 0, 0];
-    packet.extend(source.ip().octets());
-    packet.extend(destination.ip().octets());
-    packet.extend(source.port().to_be_bytes());
-    packet.extend(destination.port().to_be_bytes());
-    packet.extend(length.to_be_bytes());
-    packet.extend([0, 0]);
-    packet.extend(datagram);
-    let raw = Socket::new(Domain::IPV4, Type::RAW, Some(WITH_HEADER.into())).expect("a raw socket");
-    let sent = raw.send_to(&packet, &destination.into());
-    assert_eq!(sent.expect("it is sent"), packet.len());
-}
-
-/// IPPROTO_RAW: the sender writes the header of IP.
-const WITH_HEADER: i32 = 255;
 
 const SHORT: Duration = Duration::from_secs(4);

@@ -2,27 +2,24 @@
 
 use std::{net::SocketAddr, time::Duration};
 
+use lab::{
+    PATIENCE,
+    server::{PASSWORD, USER},
+    turn_client::{turn_client, within},
+    world::PEER_V4,
+};
 use tokio::{
     net::UdpSocket,
-    runtime,
     time::{Instant, interval, timeout},
 };
 use webrtc_util::Conn;
 
-use crate::{
-    call::SILENCE,
-    lab::{
-        server::{PASSWORD, USER},
-        world::PEER_V4,
-    },
-    turn_client::turn_client,
-};
+use crate::call::SILENCE;
 
 /// A client and its peer, who receive from each other all the time. The client may send to a third
 /// party first.
 pub(crate) fn converse_for(duration: Duration, third: Option<SocketAddr>) {
-    let runtime = runtime::Builder::new_current_thread().enable_all().build();
-    runtime.expect("a runtime").block_on(async {
+    within(duration + PATIENCE, async {
         let client = turn_client(USER, PASSWORD).await;
         let relay = client.allocate().await.expect("an allocation");
         let relayed = relay.local_addr().expect("a relayed address");

@@ -4,15 +4,20 @@
 use std::collections::HashSet;
 use std::net::UdpSocket;
 
+use lab::{
+    server::{PASSWORD, USER},
+    world::{CLIENT_V4, in_own_world},
+};
 use wire::attributes::{AlternateServer, ErrorCode};
 use wire::{Class, Method, TransactionId, Writer};
 
-use crate::lab::world::{CLIENT_V4, in_own_world};
-use crate::report::{Report, examine, examine_as_user, read};
+use crate::examination::{Examination, examine, examine_as_user, read};
 use crate::script::{answer, bound, challenged, is_signed, on_datagrams, on_datagrams_at, refused};
 
 /// Examines a server that answers Binding and plays this script for all else.
-fn examine_allocations(mut script: impl FnMut(&[u8]) -> Vec<Vec<u8>> + Send + 'static) -> Report {
+fn examine_allocations(
+    mut script: impl FnMut(&[u8]) -> Vec<Vec<u8>> + Send + 'static,
+) -> Examination {
     let server = on_datagrams(move |request, from| match bound(request, from) {
         Some(answer) => vec![answer],
         None => script(request),
@@ -209,7 +214,7 @@ fn people_read_the_verdict_first_and_of_each_fault_what_to_do() {
         None => vec![challenged(request, 401, realm)],
     });
     let uri = format!("turn:{server}");
-    let text = read(&[&uri, "--user", "alice", "--password", "wonderland"]);
+    let text = read(&[&uri, "--user", USER, "--password", PASSWORD]);
     // But for the bounds of a run on the server's own host.
     let (bounds, verdict) = text.split_once("\n\n").unwrap();
     assert!(bounds.contains("only a run from another network"), "{text}");
@@ -227,6 +232,6 @@ fn people_read_the_verdict_first_and_of_each_fault_what_to_do() {
     }
     // The worst finding is first, the password is not shown, and a file gets no colours.
     assert!(text.find("D030") < text.find("D023"), "{text}");
-    assert!(!text.contains("wonderland"), "{text}");
+    assert!(!text.contains(PASSWORD), "{text}");
     assert!(!text.contains(['\u{1b}', '\u{202e}']), "{text:?}");
 }

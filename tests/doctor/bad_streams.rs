@@ -6,10 +6,10 @@ use std::net::SocketAddr;
 use std::thread;
 use std::time::Duration;
 
-use crate::report::{Report, examine_as_user};
+use crate::examination::{Examination, examine_as_user};
 use crate::script::{bound, challenged, converse, on_connections, refused};
 
-fn examine_stream(server: SocketAddr) -> Report {
+fn examine_stream(server: SocketAddr) -> Examination {
     examine_as_user(&format!("turn:{server}?transport=tcp"), &[])
 }
 

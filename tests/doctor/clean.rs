@@ -4,18 +4,21 @@ use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use lab::{
+    machine::configure,
+    program::here,
+    server::{PASSWORD, REALM, SECRET, Server, USER, serving},
+    setup::Setup,
+    world::{CLIENT_V4, PEER_V4, SERVER_V4, SERVER_V6, World, in_own_world},
+};
 use tempfile::NamedTempFile;
 
-use crate::lab::program::Program;
-use crate::lab::server::{PASSWORD, REALM, SECRET, Setup, USER};
-use crate::lab::world::{CLIENT_V4, PEER_V4, SERVER_V4, SERVER_V6, World, in_own_world};
-use crate::report::{examine, examine_as_user, read};
+use crate::examination::{examine, examine_as_user, read};
 use crate::script::delayed;
 
 #[test]
 fn hairpin_is_found_well_over_udp_and_tcp_with_a_password() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
+    serving(Setup::default(), |_, _| {
         for transport in ["udp", "tcp"] {
             let uri = format!("turn:{SERVER_V4}?transport={transport}");
             let bind = PEER_V4.to_string();
@@ -30,8 +33,7 @@ fn hairpin_is_found_well_over_udp_and_tcp_with_a_password() {
 
 #[test]
 fn hairpin_is_found_well_with_a_secret() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
+    serving(Setup::default(), |_, _| {
         let uri = format!("turn:{SERVER_V4}");
         let secret = NamedTempFile::new().unwrap();
         fs::write(secret.path(), format!("{SECRET}\n")).unwrap();
@@ -44,8 +46,7 @@ fn hairpin_is_found_well_with_a_secret() {
 
 #[test]
 fn a_bare_host_is_a_turn_server_where_a_secret_is_given_and_else_one_for_stun() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
+    serving(Setup::default(), |_, _| {
         let host = SERVER_V4.to_string();
         examine(&[&host, "--secret", SECRET]).assert_has(&["D045"]);
         let report = examine(&[&host]);
@@ -55,8 +56,7 @@ fn a_bare_host_is_a_turn_server_where_a_secret_is_given_and_else_one_for_stun() 
 
 #[test]
 fn what_works_has_a_line_per_transport_and_what_was_not_tested_says_how_to_have_it_tested() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
+    serving(Setup::default(), |_, _| {
         let server = format!("{SERVER_V4}:3478");
         let [udp, tcp] = ["", "?transport=tcp"].map(|more| format!("turn:{SERVER_V4}{more}"));
         let bind = PEER_V4.to_string();
@@ -82,13 +82,12 @@ fn what_works_has_a_line_per_transport_and_what_was_not_tested_says_how_to_have_
 
 #[test]
 fn a_healthy_run_leaves_no_warning_in_the_servers_log() {
-    in_own_world(|world| {
-        let server = world.serve(Setup::default());
+    serving(Setup::default(), |_, server| {
         let started = server.log().len();
         for more in ["", "?transport=tcp"] {
             let uri = format!("turn:{SERVER_V4}{more}");
             examine(&[&uri, "--secret", SECRET]).assert_clean();
-            server.wait_for_line("peer-denied");
+            server.wait_for_line(&["peer-denied"]);
             let log = server.log();
             assert!(!log[started..].contains("WARN"), "{log}");
         }
@@ -97,8 +96,7 @@ fn a_healthy_run_leaves_no_warning_in_the_servers_log() {
 
 #[test]
 fn hairpin_is_found_well_over_ipv6() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
+    serving(Setup::default(), |_, _| {
         let uri = format!("turn:[{SERVER_V6}]");
         examine_as_user(&uri, &[]).assert_clean();
     });
@@ -107,7 +105,7 @@ fn hairpin_is_found_well_over_ipv6() {
 #[test]
 fn a_server_of_ipv6_only_is_not_found_wanting() {
     in_own_world(|world| {
-        let _server = serve(world, SERVER_V6.into(), "");
+        let _server = serve_at(world, SERVER_V6.into(), "");
         let report = examine_as_user("turn:[2001:db8:51::1]:3480", &[]);
         report.assert_clean();
         report.assert_has(&["D045", "D050", "D057", "D063"]);
@@ -118,8 +116,8 @@ fn a_server_of_ipv6_only_is_not_found_wanting() {
 fn a_server_of_a_lab_is_not_reproached_its_private_addresses() {
     in_own_world(|world| {
         give_addresses(world, "10.7.0.1/24", "10.7.0.2/24");
-        let peers = "[peers]\nallow = [\"10.0.0.0/8\", \"192.168.0.0/16\"]\n";
-        let _server = serve(world, [10, 7, 0, 1].into(), peers);
+        let allow = "peers.allow = ['10.0.0.0/8', '192.168.0.0/16']";
+        let _server = serve_at(world, [10, 7, 0, 1].into(), allow);
         let report = examine_as_user("turn:10.7.0.1:3480", &[]);
         report.assert_clean();
         report.assert_has(&["D055", "D063"]);
@@ -138,8 +136,8 @@ fn a_server_behind_one_to_one_nat_is_found_well_from_outside_and_from_within() {
              chain out {{ type nat hook postrouting priority 100; ip saddr 10.7.0.1 ip daddr != 10.7.0.0/24 snat to {external}; }}; }}"
         );
         world.filter_server(&rules);
-        let more = format!("external = [\"{external}\"]\n[peers]\nallow = [\"{PEER_V4}/32\"]\n");
-        let _server = serve(world, [10, 7, 0, 1].into(), &more);
+        let more = format!("relay.external = ['{external}']\npeers.allow = ['{PEER_V4}']");
+        let _server = serve_at(world, [10, 7, 0, 1].into(), &more);
         let bind = PEER_V4.to_string();
         let report = examine_as_user("turn:203.0.113.80:3480", &["--bind", &bind]);
         report.assert_clean();
@@ -152,8 +150,7 @@ fn a_server_behind_one_to_one_nat_is_found_well_from_outside_and_from_within() {
 
 #[test]
 fn who_asks_for_stun_only_hears_nothing_of_turn() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
+    serving(Setup::default(), |_, _| {
         let report = examine(&[&format!("stun:{SERVER_V4}")]);
         report.assert_clean();
         assert_eq!(report.codes("ok"), ["D020", "D059"], "{report}");
@@ -166,14 +163,10 @@ fn who_asks_for_stun_only_hears_nothing_of_turn() {
 fn a_server_that_sends_its_users_on_is_a_warning_that_says_where() {
     in_own_world(|world| {
         // By the first request, or once its user is known.
-        for whose in [String::new(), format!("realm = \"{REALM}\"\n")] {
-            let rule = "[[redirect]]\nto = [\"203.0.113.5:3478\"]\nwhen = \"always\"\n";
-            let setup = Setup {
-                nonce_secret: Some("a secret shared by all nodes"),
-                more: rule.to_owned() + &whose,
-                ..Setup::default()
-            };
-            let _server = world.serve(setup);
+        for whose in [String::new(), format!("realm = '{REALM}'")] {
+            let rule = format!("when = 'always'\n{whose}");
+            let setup = Setup::default().redirecting("203.0.113.5:3478", &rule);
+            let _server = world.serve(setup.nonce_secret("a secret shared by all nodes"));
             let uri = format!("turn:{SERVER_V4}");
             let report = examine_as_user(&uri, &[]);
             assert_eq!(report.codes("warning"), ["D028"], "{report}");
@@ -185,8 +178,7 @@ fn a_server_that_sends_its_users_on_is_a_warning_that_says_where() {
 
 #[test]
 fn a_server_at_the_other_end_of_the_world_is_examined_in_time() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
+    serving(Setup::default(), |_, _| {
         // The delay of both directions: 300 ms.
         let server = delayed((SERVER_V4, 3478).into(), Duration::from_millis(150));
         let report = examine(&[&format!("turn:{server}"), "--secret", SECRET]);
@@ -197,8 +189,7 @@ fn a_server_at_the_other_end_of_the_world_is_examined_in_time() {
 
 #[test]
 fn losses_on_the_way_are_a_warning_and_no_failure() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
+    serving(Setup::default(), |world, _| {
         world.drop_incoming("udp sport 3478 numgen inc mod 12 == 5");
         let uri = format!("turn:{SERVER_V4}");
         let report = examine_as_user(&uri, &[]);
@@ -210,25 +201,15 @@ fn losses_on_the_way_are_a_warning_and_no_failure() {
 
 /// More addresses for both hosts.
 fn give_addresses(world: &World, server: &str, client: &str) {
-    for (mut ip, address, device) in [
-        (world.on_server_host("ip"), server, "server0"),
-        (std::process::Command::new("ip"), client, "client0"),
-    ] {
-        ip.args(["address", "add", address, "dev", device]);
-        assert!(ip.status().expect("iproute2").success());
-    }
+    configure(
+        world.on_server_host("ip"),
+        &format!("address add {server} dev server0\n"),
+    );
+    configure(here("ip"), &format!("address add {client} dev client0\n"));
 }
 
-/// A Hairpin that listens and relays at one address of the server's host.
-fn serve(world: &World, ip: IpAddr, more_of_relay: &str) -> (Program, NamedTempFile) {
-    let listener = SocketAddr::new(ip, 3480);
-    let toml = format!(
-        "realm = \"{REALM}\"\n[auth.users]\n{USER} = \"{PASSWORD}\"\n[[listener]]\n\
-         transport = \"udp\"\nlisten = \"{listener}\"\n[relay]\naddresses = [\"{ip}\"]\n{more_of_relay}"
-    );
-    let file = NamedTempFile::new().expect("a temporary file");
-    fs::write(file.path(), toml).expect("the file is ours");
-    let server = crate::coturn::hairpin_with(world, file.path());
-    crate::coturn::wait_for_binding(listener);
-    (server, file)
+/// A Hairpin on the server's host, at this address and port 3480.
+fn serve_at(world: &World, ip: IpAddr, more: &str) -> Server {
+    let setup = Setup::at(&[SocketAddr::new(ip, 3480)], &[ip]).with(more);
+    Server::start_by(|program| world.on_server_host(program), setup)
 }

@@ -4,21 +4,20 @@
 use std::net::SocketAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use lab::{credentials::password_of, server::SECRET};
 use wire::attributes::{
     ErrorCode, Lifetime, RequestedAddressFamily, Username, XorMappedAddress, XorRelayedAddress,
 };
 use wire::{Algorithm, Class, Key, Message, Method, Writer};
 
-use crate::coturn::minted;
-use crate::lab::server::SECRET;
-use crate::report::{Report, examine};
+use crate::examination::{Examination, examine};
 use crate::script::{bound, challenged, is_signed, on_datagrams};
 
 const REALM: &str = "a realm";
 
 /// Examines a server that accepts a credential if `is_good` returns true for the seconds until it
 /// expires. It refuses every request about an allocation.
-fn examine_credentials(is_good: impl Fn(i64) -> bool + Send + 'static) -> Report {
+fn examine_credentials(is_good: impl Fn(i64) -> bool + Send + 'static) -> Examination {
     examine_server(is_good, &[Method::Allocate])
 }
 
@@ -26,7 +25,7 @@ fn examine_credentials(is_good: impl Fn(i64) -> bool + Send + 'static) -> Report
 fn examine_server(
     is_good: impl Fn(i64) -> bool + Send + 'static,
     granted: &'static [Method],
-) -> Report {
+) -> Examination {
     let server = on_datagrams(move |request, from| {
         let answer = match bound(request, from) {
             Some(answer) => answer,
@@ -46,13 +45,12 @@ fn authenticated(
 ) -> Vec<u8> {
     let message = Message::parse(request).expect("a request");
     let Username(name) = message.get().ok().flatten().expect("a user name");
-    let (expiry, user) = name.split_once(':').expect("an expiry");
+    let (expiry, _) = name.split_once(':').expect("an expiry");
     let expiry: u64 = expiry.parse().expect("a number");
     if !is_good(expiry as i64 - now() as i64) {
         return challenged(request, 401, REALM);
     }
-    let (_, password) = minted(SECRET, user, expiry);
-    let key = Key::md5(name, REALM, &password).schedule(Algorithm::Sha1);
+    let key = Key::md5(name, REALM, &password_of(SECRET, name)).schedule(Algorithm::Sha1);
     let wants_family = message
         .get::<RequestedAddressFamily>()
         .is_ok_and(|family| family.is_some());
@@ -80,7 +78,7 @@ fn now() -> u64 {
 }
 
 /// The findings about credentials.
-fn about_credentials(report: &Report) -> Vec<&str> {
+fn about_credentials(report: &Examination) -> Vec<&str> {
     let codes = ["D030", "D031", "D032", "D033", "D034", "D038", "D039"];
     codes
         .into_iter()
@@ -118,7 +116,8 @@ fn a_name_that_is_still_good_and_refused_is_told_with_its_time() {
     let server = on_datagrams(|request, from| {
         vec![bound(request, from).unwrap_or_else(|| challenged(request, 401, REALM))]
     });
-    let (user, password) = minted(SECRET, "alice", now() + 90_000);
+    let user = format!("{}:alice", now() + 90_000);
+    let password = password_of(SECRET, &user);
     let report = examine(&[
         &format!("turn:{server}"),
         "--user",

@@ -2,19 +2,24 @@
 
 use std::net::IpAddr;
 
-use crate::authority::{Authority, Name, Wish};
-use crate::coturn::{Coturn, minted};
-use crate::lab::PATIENCE;
-use crate::lab::program::Program;
-use crate::lab::server::{SECRET, Setup};
-use crate::lab::world::{CLIENT_V4, PEER_V4, SERVER_V4, SERVER_V6, World, in_own_world};
-use crate::report::{Report, examine, examine_as_user};
-use crate::script::{replace, resolve_by};
+use lab::{
+    authority::{Authority, Name, Wish},
+    credentials::password_of,
+    machine::replace,
+    program::{Program, here},
+    server::{SECRET, Server, serving},
+    setup::Setup,
+    world::{CLIENT_V4, PEER_V4, SERVER_V4, SERVER_V6, World, in_own_world},
+};
+
+use crate::coturn;
+use crate::examination::{Examination, examine, examine_as_user};
+use crate::script::resolve_by;
 
 /// Coturn relays to anybody by default, so the doctor runs where peers are.
-fn examine_with_user(uri: &str, more: &[&str]) -> Report {
+fn examine_with_user(uri: &str, more: &[&str]) -> Examination {
     let bind = PEER_V4.to_string();
-    examine_as_user(uri, &[&["--bind", &bind][..], more].concat())
+    examine_as_user(uri, &[&["--bind", &bind], more].concat())
 }
 
 fn uri() -> String {
@@ -24,7 +29,7 @@ fn uri() -> String {
 #[test]
 fn coturn_as_it_comes_works_but_relays_to_private_networks() {
     in_own_world(|world| {
-        let _coturn = Coturn::start(world, &[]);
+        let _coturn = coturn::with_user(world, &[]);
         for transport in ["udp", "tcp"] {
             let report = examine_with_user(&format!("{}?transport={transport}", uri()), &[]);
             assert_eq!(report.codes("error"), ["D061"], "{report}");
@@ -63,9 +68,8 @@ fn dns_that_is_dead_or_out_of_reach_is_d008() {
 
 #[test]
 fn a_server_that_this_host_cannot_send_to_is_d009_over_each_transport() {
-    in_own_world(|world| {
+    serving(Setup::default(), |_, _| {
         let no_such_address = ["--bind", "192.0.2.99"];
-        let _server = world.serve(Setup::default());
         for (server, more) in [("192.0.2.1", &[][..]), ("198.51.100.1", &no_such_address)] {
             if more.is_empty() {
                 delete_default_route("-4");
@@ -81,7 +85,7 @@ fn a_server_that_this_host_cannot_send_to_is_d009_over_each_transport() {
 #[test]
 fn a_wrong_secret_is_d031() {
     in_own_world(|world| {
-        let _coturn = Coturn::start_with_secret(world, "another secret");
+        let _coturn = coturn::with_secret(world, "another secret");
         examine(&[&uri(), "--secret", SECRET]).assert_errors(&["D031"]);
     });
 }
@@ -89,9 +93,10 @@ fn a_wrong_secret_is_d031() {
 #[test]
 fn an_expired_credential_is_d032() {
     in_own_world(|world| {
-        let _coturn = Coturn::start_with_secret(world, SECRET);
-        let (user, password) = minted(SECRET, "doctor", 1_600_000_000);
-        let report = examine(&[&uri(), "--user", &user, "--password", &password]);
+        let _coturn = coturn::with_secret(world, SECRET);
+        let user = "1600000000:doctor";
+        let password = password_of(SECRET, user);
+        let report = examine(&[&uri(), "--user", user, "--password", &password]);
         report.assert_errors(&["D032"]);
     });
 }
@@ -99,7 +104,7 @@ fn an_expired_credential_is_d032() {
 #[test]
 fn an_external_address_that_is_private_is_d040() {
     in_own_world(|world| {
-        let _coturn = Coturn::start(world, &["--external-ip", "10.99.0.1"]);
+        let _coturn = coturn::with_user(world, &["--external-ip", "10.99.0.1"]);
         let report = examine_with_user(&uri(), &["--realm", "hairpin.test"]);
         report.assert_has(&["D040"]);
         assert_eq!(report.exit, Some(1), "{report}");
@@ -109,7 +114,7 @@ fn an_external_address_that_is_private_is_d040() {
 #[test]
 fn an_external_address_of_somebody_else_is_d043() {
     in_own_world(|world| {
-        let _coturn = Coturn::start(world, &["--external-ip", "203.0.113.77"]);
+        let _coturn = coturn::with_user(world, &["--external-ip", "203.0.113.77"]);
         let report = examine_with_user(&uri(), &[]);
         report.assert_has(&["D041", "D043"]);
         assert_eq!(report.exit, Some(1), "{report}");
@@ -119,7 +124,7 @@ fn an_external_address_of_somebody_else_is_d043() {
 #[test]
 fn relay_ports_closed_by_a_firewall_are_d043() {
     in_own_world(|world| {
-        let _coturn = Coturn::start(world, &[]);
+        let _coturn = coturn::with_user(world, &[]);
         world.filter_server(
             "table inet closed { chain in { type filter hook input priority 0; \
              iifname \"server0\" udp dport 49152-65535 drop; }; }",
@@ -131,7 +136,7 @@ fn relay_ports_closed_by_a_firewall_are_d043() {
 #[test]
 fn a_server_that_cannot_reach_its_own_relay_addresses_is_d042() {
     in_own_world(|world| {
-        let _coturn = Coturn::start(world, &[]);
+        let _coturn = coturn::with_user(world, &[]);
         world.filter_server(
             "table inet closed { chain in { type filter hook input priority 0; \
              udp dport 49152-65535 drop; }; }",
@@ -143,7 +148,7 @@ fn a_server_that_cannot_reach_its_own_relay_addresses_is_d042() {
 #[test]
 fn a_firewall_that_lets_in_and_not_out_is_d056() {
     in_own_world(|world| {
-        let _coturn = Coturn::start(world, DENY_PRIVATE);
+        let _coturn = coturn::with_user(world, DENY_PRIVATE);
         world.filter_server(&format!(
             "table inet closed {{ chain out {{ type filter hook output priority 0; \
              ip daddr {PEER_V4} udp sport 49152-65535 drop; }}; }}"
@@ -155,7 +160,7 @@ fn a_firewall_that_lets_in_and_not_out_is_d056() {
 #[test]
 fn channel_data_that_is_lost_on_the_way_is_d049() {
     in_own_world(|world| {
-        let _coturn = Coturn::start(world, DENY_PRIVATE);
+        let _coturn = coturn::with_user(world, DENY_PRIVATE);
         // ChannelData begins with the bits 01, messages with 00.
         world.filter_server(
             "table inet closed { chain in { type filter hook input priority 0; \
@@ -169,7 +174,7 @@ fn channel_data_that_is_lost_on_the_way_is_d049() {
 #[test]
 fn a_way_that_large_datagrams_do_not_pass_is_d047() {
     in_own_world(|world| {
-        let _coturn = Coturn::start(world, DENY_PRIVATE);
+        let _coturn = coturn::with_user(world, DENY_PRIVATE);
         world.drop_incoming("udp sport 3478 udp length > 900");
         let report = examine_with_user(&uri(), &[]);
         assert_eq!(report.codes("warning"), ["D047"], "{report}");
@@ -213,7 +218,7 @@ fn a_certificate_for_another_name_is_d013() {
 #[test]
 fn a_certificate_that_is_right_is_d016_over_tls_and_dtls() {
     in_own_world(|world| {
-        let authority = Authority::new();
+        let authority = Authority::make();
         let _coturn = with_certificate(world, &authority, RIGHT);
         for transport in ["tcp", "udp"] {
             let uri = format!("turns:{SERVER_V4}?transport={transport}");
@@ -230,13 +235,13 @@ fn dtls_with_an_rsa_certificate_is_not_examined_and_no_fault() {
         let files = tempfile::tempdir().unwrap();
         let [certificate, key] =
             ["chain.pem", "key.pem"].map(|name| files.path().join(name).display().to_string());
-        let mut openssl = std::process::Command::new("openssl");
+        let mut openssl = here("openssl");
         openssl.args([
             "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=rsa",
         ]);
         openssl.args(["-out", &certificate, "-keyout", &key]);
-        assert!(Program::run(openssl, "openssl", PATIENCE).status.success());
-        let _coturn = Coturn::start(world, &["--cert", &certificate, "--pkey", &key]);
+        Program::succeed(openssl);
+        let _coturn = coturn::with_user(world, &["--cert", &certificate, "--pkey", &key]);
         let report = examine_with_user(&format!("turns:{SERVER_V4}?transport=udp"), &[]);
         assert_eq!(report.codes("not tested"), ["D018"], "{report}");
         assert_eq!(report.exit, Some(0), "{report}");
@@ -249,7 +254,7 @@ fn dtls_with_an_rsa_certificate_is_not_examined_and_no_fault() {
 #[test]
 fn no_certificate_at_all_is_d010() {
     in_own_world(|world| {
-        let _coturn = Coturn::start(world, &["--no-tls", "--no-dtls"]);
+        let _coturn = coturn::with_user(world, &["--no-tls", "--no-dtls"]);
         examine_with_user(&format!("turns:{SERVER_V4}:3478"), &[]).assert_errors(&["D010"]);
     });
 }
@@ -257,7 +262,7 @@ fn no_certificate_at_all_is_d010() {
 #[test]
 fn an_open_relay_to_loopback_is_d060() {
     in_own_world(|world| {
-        let _coturn = Coturn::start(world, &["--allow-loopback-peers"]);
+        let _coturn = coturn::with_user(world, &["--allow-loopback-peers"]);
         let report = examine_with_user(&uri(), &[]);
         report.assert_errors(&["D060", "D061"]);
     });
@@ -266,7 +271,7 @@ fn an_open_relay_to_loopback_is_d060() {
 #[test]
 fn tcp_closed_is_d003() {
     in_own_world(|world| {
-        let _coturn = Coturn::start(world, &["--no-tcp"]);
+        let _coturn = coturn::with_user(world, &["--no-tcp"]);
         let tcp = format!("{}?transport=tcp", uri());
         examine_with_user(&tcp, &[]).assert_errors(&["D003"]);
     });
@@ -275,7 +280,7 @@ fn tcp_closed_is_d003() {
 #[test]
 fn another_realm_is_d025() {
     in_own_world(|world| {
-        let _coturn = Coturn::start(world, DENY_PRIVATE);
+        let _coturn = coturn::with_user(world, DENY_PRIVATE);
         let report = examine_with_user(&uri(), &["--realm", "example.org"]);
         report.assert_errors(&["D025"]);
     });
@@ -284,7 +289,7 @@ fn another_realm_is_d025() {
 #[test]
 fn a_relay_without_authentication_is_d022() {
     in_own_world(|world| {
-        let _coturn = Coturn::start_bare(world, &["--no-auth"]);
+        let _coturn = coturn::bare(world, &["--no-auth"]);
         examine(&[&uri()]).assert_errors(&["D022"]);
     });
 }
@@ -292,7 +297,7 @@ fn a_relay_without_authentication_is_d022() {
 #[test]
 fn a_server_of_stun_alone_is_d029_for_who_asks_for_turn() {
     in_own_world(|world| {
-        let _coturn = Coturn::start_bare(world, &["--stun-only"]);
+        let _coturn = coturn::bare(world, &["--stun-only"]);
         examine(&[&uri()]).assert_errors(&["D029"]);
         examine(&[&format!("stun:{SERVER_V4}")]).assert_clean();
     });
@@ -301,7 +306,7 @@ fn a_server_of_stun_alone_is_d029_for_who_asks_for_turn() {
 #[test]
 fn a_private_network_that_only_the_host_knows_is_no_fault() {
     in_own_world(|world| {
-        let _coturn = Coturn::start(world, DENY_PRIVATE);
+        let _coturn = coturn::with_user(world, DENY_PRIVATE);
         let bind = CLIENT_V4.to_string();
         examine_as_user(&uri(), &["--bind", &bind]).assert_clean();
     });
@@ -309,8 +314,7 @@ fn a_private_network_that_only_the_host_knows_is_no_fault() {
 
 #[test]
 fn an_address_that_this_host_cannot_send_to_is_passed_over_as_clients_do() {
-    in_own_world(|world| {
-        let _server = world.serve(Setup::default());
+    serving(Setup::default(), |_, _| {
         let names = format!("{SERVER_V4} a\n2001:db8:99::1 a\n192.0.2.1 b\n{SERVER_V6} b\n");
         replace("/etc/hosts", &names);
         delete_default_route("-4");
@@ -324,9 +328,9 @@ fn an_address_that_this_host_cannot_send_to_is_passed_over_as_clients_do() {
 }
 
 fn delete_default_route(family: &str) {
-    let mut ip = std::process::Command::new("ip");
+    let mut ip = here("ip");
     ip.args([family, "route", "delete", "default"]);
-    assert!(Program::run(ip, "iproute2", PATIENCE).status.success());
+    Program::succeed(ip);
 }
 
 /// A certificate of the server's address, with its chain.
@@ -348,7 +352,7 @@ const DENY_PRIVATE: &[&str] = &[
 ];
 
 fn assert_certificate(world: &World, wish: Wish, code: &str, words: &str) {
-    let authority = Authority::new();
+    let authority = Authority::make();
     let _coturn = with_certificate(world, &authority, wish);
     let uri = format!("turns:{SERVER_V4}");
     let report = examine_with_user(&uri, &["--ca", &authority.root()]);
@@ -357,8 +361,8 @@ fn assert_certificate(world: &World, wish: Wish, code: &str, words: &str) {
     report.assert_says(code, words);
 }
 
-fn with_certificate(world: &World, authority: &Authority, wish: Wish) -> Coturn {
+fn with_certificate(world: &World, authority: &Authority, wish: Wish) -> Server {
     let (chain, key) = authority.issue(wish);
     let files = ["--cert", &chain, "--pkey", &key];
-    Coturn::start(world, &[&files, DENY_PRIVATE].concat())
+    coturn::with_user(world, &[&files, DENY_PRIVATE].concat())
 }

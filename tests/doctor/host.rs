@@ -1,72 +1,66 @@
 //! Findings about the host: the server's own configuration, and where the host differs from it.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::Command;
 
-use tempfile::NamedTempFile;
+use lab::{
+    program::Program,
+    server::{PORT, Server},
+    setup::Setup,
+    world::{CLIENT_V4, PEER_V4, SERVER_V4, SERVER_V6, World, in_own_world},
+};
+use tempfile::TempDir;
 
-use crate::coturn::{hairpin, hairpin_with, wait_for_binding};
-use crate::lab::PATIENCE;
-use crate::lab::program::Program;
-use crate::lab::server::{PASSWORD, REALM, USER};
-use crate::lab::world::{CLIENT_V4, PEER_V4, SERVER_V4, SERVER_V6, World, in_own_world};
-use crate::report::{Report, examine_with};
+use crate::examination::{Examination, examine_by};
 use crate::script::{bound, on_datagrams_at, resolve_by};
 
-/// A configuration with few relay ports.
-fn configuration(more_of_relay: &str) -> NamedTempFile {
-    let file = NamedTempFile::new().expect("a temporary file");
-    let listeners: String = ["udp", "tcp"]
-        .map(|transport| {
-            format!("[[listener]]\ntransport = \"{transport}\"\nlisten = \"{SERVER_V4}:3478\"\n")
-        })
-        .concat();
-    let toml = format!(
-        "realm = \"{REALM}\"\n{listeners}\
-         [relay]\naddresses = [\"{SERVER_V4}\"]\nports = \"49152-49251\"\n{more_of_relay}\n\
-         [auth.users]\n{USER} = \"{PASSWORD}\"\n"
-    );
-    fs::write(file.path(), toml).expect("the file is ours");
-    file
+/// A server with few relay ports.
+fn setup() -> Setup {
+    let setup = Setup::at(&[(SERVER_V4, PORT).into()], &[SERVER_V4.into()]);
+    setup.with("relay.ports = '49152-49251'")
 }
 
-/// Runs a server of this configuration and examines it there.
-fn serve_and_examine(world: &World, more_of_relay: &str) -> Report {
-    let config = configuration(more_of_relay);
-    let _server = serve(world, &config);
-    examine_there(world, &config)
+/// Starts it on the server's host.
+fn start(world: &World, setup: Setup) -> Server {
+    Server::start_by(|program| world.on_server_host(program), setup)
 }
 
-fn serve(world: &World, config: &NamedTempFile) -> Program {
-    let server = hairpin_with(world, config.path());
-    wait_for_binding((SERVER_V4, 3478).into());
-    server
+/// Starts it and examines it there.
+fn serve_and_examine(world: &World, setup: Setup) -> Examination {
+    let server = start(world, setup);
+    examine_there(world, &server.config())
 }
 
-/// Examines on the server's host, with a STUN server on this world's other host.
-fn examine_there(world: &World, config: &NamedTempFile) -> Report {
+/// The configuration of a server that does not run, in a directory that goes with the first value.
+fn written(setup: &Setup) -> (TempDir, String) {
+    let files = TempDir::new().expect("a temporary directory");
+    let config = setup.write(files.path()).display().to_string();
+    (files, config)
+}
+
+/// Examines the server's host by the server's configuration.
+fn examine_host(world: &World, config: &str, outside: &str) -> Examination {
+    let arguments = ["--config", config, "--outside", outside];
+    examine_by(|program| world.on_server_host(program), &arguments)
+}
+
+/// The same with a STUN server on this world's other host.
+fn examine_there(world: &World, config: &str) -> Examination {
     let outside = on_datagrams_at(CLIENT_V4, |request, from| {
         bound(request, from).into_iter().collect()
     });
-    let config = config.path().to_str().expect("a path of ASCII");
-    let outside = format!("stun:{outside}");
-    let arguments = ["--config", config, "--outside", &outside];
-    examine_with(world.on_server_host(&hairpin()), &arguments)
+    examine_host(world, config, &format!("stun:{outside}"))
 }
 
-/// Examines on the server's host, where no STUN server outside answers.
-fn examine_alone(doctor: Command, config: &NamedTempFile) -> Report {
-    let config = config.path().to_str().expect("a path of ASCII");
-    let outside = format!("stun:{CLIENT_V4}:9");
-    let arguments = ["--config", config, "--outside", &outside];
-    examine_with(doctor, &arguments)
-}
+/// A STUN server outside that does not answer: `CLIENT_V4`.
+const NOBODY: &str = "stun:198.51.100.2:9";
 
 #[test]
 fn a_host_that_keeps_to_its_configuration_is_found_well() {
     in_own_world(|world| {
-        let report = serve_and_examine(world, "");
+        let report = serve_and_examine(world, setup());
         report.assert_clean();
         // Both listeners, with the login of the file.
         let relays = report
@@ -87,7 +81,8 @@ fn a_host_behind_one_to_one_nat_is_found_well() {
             "table ip one {{ chain out {{ type nat hook postrouting priority 100; \
              ip daddr {CLIENT_V4} snat to {external}; }}; }}"
         ));
-        let report = serve_and_examine(world, &format!("external = [\"{external}\"]"));
+        let external = setup().with(&format!("relay.external = ['{external}']"));
+        let report = serve_and_examine(world, external);
         report.assert_clean();
         report.assert_has(&["D041", "D044", "D045"]);
     });
@@ -96,7 +91,8 @@ fn a_host_behind_one_to_one_nat_is_found_well() {
 #[test]
 fn a_server_that_does_not_run_is_told_so() {
     in_own_world(|world| {
-        let report = examine_there(world, &configuration(""));
+        let (_files, config) = written(&setup());
+        let report = examine_there(world, &config);
         assert_eq!(report.exit, Some(1), "{report}");
         report.assert_has(&["D002", "D003", "D076"]);
     });
@@ -105,7 +101,8 @@ fn a_server_that_does_not_run_is_told_so() {
 #[test]
 fn an_external_address_that_the_internet_does_not_see_is_d073() {
     in_own_world(|world| {
-        let report = serve_and_examine(world, "external = [\"203.0.113.77\"]");
+        let external = setup().with("relay.external = ['203.0.113.77']");
+        let report = serve_and_examine(world, external);
         report.assert_has(&["D073"]);
         report.assert_says("D073", "203.0.113.77 is configured");
         report.assert_says("D073", &SERVER_V4.to_string());
@@ -116,9 +113,8 @@ fn an_external_address_that_the_internet_does_not_see_is_d073() {
 #[test]
 fn a_server_outside_that_does_not_answer_is_no_error() {
     in_own_world(|world| {
-        let config = configuration("");
-        let _server = serve(world, &config);
-        let report = examine_alone(world.on_server_host(&hairpin()), &config);
+        let server = start(world, setup());
+        let report = examine_host(world, &server.config(), NOBODY);
         report.assert_has(&["D077"]);
         // An address that the host itself has is nobody's example.
         report.assert_clean();
@@ -129,8 +125,9 @@ fn a_server_outside_that_does_not_answer_is_no_error() {
 fn an_external_address_that_nobody_confirms_and_that_cannot_be_right_is_d078_or_d079() {
     in_own_world(|world| {
         for (external, code) in [("10.7.0.1", "D078"), ("203.0.113.77", "D079")] {
-            let config = configuration(&format!("external = [\"{external}\"]"));
-            let report = examine_alone(world.on_server_host(&hairpin()), &config);
+            let setup = setup().with(&format!("relay.external = ['{external}']"));
+            let (_files, config) = written(&setup);
+            let report = examine_host(world, &config, NOBODY);
             assert_eq!(report.codes("warning"), [code], "{report}");
             report.assert_says(code, external);
         }
@@ -144,16 +141,23 @@ fn a_chain_of_nftables_that_drops_by_its_policy_is_d074() {
             "table inet guard { chain first { type filter hook input priority 0; policy drop; \
              iif lo accept; ip saddr 198.51.100.0/24 accept; }; }",
         );
-        let config = configuration("");
-        let _server = serve(world, &config);
+        let server = start(world, setup());
+        let config = server.config();
         let report = examine_there(world, &config);
         report.assert_clean();
         report.assert_says("D074", "table inet guard, chain first");
         // Who may not read the rules does not call them good.
-        let mut there = world.on_server_host("setpriv");
-        there.args(["--reuid=65534", "--clear-groups", &hairpin()]);
-        fs::set_permissions(config.path(), fs::Permissions::from_mode(0o644)).unwrap();
-        examine_alone(there, &config).assert_has(&["D080"]);
+        let path = Path::new(&config);
+        for (path, mode) in [(path.parent().unwrap(), 0o755), (path, 0o644)] {
+            fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+        }
+        let as_nobody = |program: &str| {
+            let mut there = world.on_server_host("setpriv");
+            there.args(["--reuid=65534", "--clear-groups", program]);
+            there
+        };
+        let arguments = ["--config", &config, "--outside", NOBODY];
+        examine_by(as_nobody, &arguments).assert_has(&["D080"]);
     });
 }
 
@@ -161,11 +165,11 @@ fn a_chain_of_nftables_that_drops_by_its_policy_is_d074() {
 fn a_listener_of_another_realm_is_told_as_not_tested() {
     in_own_world(|world| {
         let listener = format!("{SERVER_V4}:3479");
-        let config = configuration(&format!(
-            "[[listener]]\ntransport = \"udp\"\nlisten = \"{listener}\"\n[[auth.realm]]\n\
-             name = \"example.net\"\nlisteners = [\"{listener}\"]\nusers = {{ bob = \"a long password\" }}"
-        ));
-        let report = examine_alone(world.on_server_host(&hairpin()), &config);
+        let (_files, config) = written(&setup().with(&format!(
+            "[[listener]]\ntransport = 'udp'\nlisten = '{listener}'\n[[auth.realm]]\n\
+             name = 'example.net'\nlisteners = ['{listener}']\nusers = {{ bob = 'a long password' }}"
+        )));
+        let report = examine_host(world, &config, NOBODY);
         report.assert_says("D084", &listener);
         report.assert_says("D084", "example.net");
     });
@@ -175,14 +179,9 @@ fn a_listener_of_another_realm_is_told_as_not_tested() {
 fn a_server_outside_that_dns_is_slow_to_tell_of_does_not_make_a_run_longer() {
     in_own_world(|world| {
         resolve_by(&[CLIENT_V4, PEER_V4], |_, _| vec![]);
-        let config = configuration("");
-        let toml = fs::read_to_string(config.path()).expect("the file is ours");
-        let relay = format!("addresses = [\"{SERVER_V4}\"");
-        let toml = toml.replace(&relay, &format!("{relay}, \"{SERVER_V6}\""));
-        fs::write(config.path(), toml).expect("the file is ours");
-        let config = config.path().to_str().expect("a path of ASCII");
-        let arguments = ["--config", config, "--outside", "stun:outside.example"];
-        let report = examine_with(world.on_server_host(&hairpin()), &arguments);
+        let both = format!("relay.addresses = ['{SERVER_V4}', '{SERVER_V6}']");
+        let (_files, config) = written(&setup().with(&both));
+        let report = examine_host(world, &config, "stun:outside.example");
         let unknown = report.codes("not tested");
         let unknown = unknown.iter().filter(|code| **code == "D077");
         // One address of each family.
@@ -194,14 +193,12 @@ fn a_server_outside_that_dns_is_slow_to_tell_of_does_not_make_a_run_longer() {
 #[test]
 fn a_low_file_limit_is_d071() {
     in_own_world(|world| {
-        let config = configuration("");
-        let server = serve(world, &config);
+        let server = start(world, setup());
         let mut prlimit = Command::new("prlimit");
-        let pid = server.pid().as_raw_nonzero().to_string();
+        let pid = server.program.pid().as_raw_nonzero().to_string();
         prlimit.args(["--pid", &pid, "--nofile=64:64"]);
-        let ended = Program::run(prlimit, "util-linux", PATIENCE);
-        assert!(ended.status.success(), "{}", ended.output);
-        let report = examine_there(world, &config);
+        Program::succeed(prlimit);
+        let report = examine_there(world, &server.config());
         report.assert_has(&["D071"]);
         report.assert_says("D071", "64 files");
     });
@@ -210,15 +207,12 @@ fn a_low_file_limit_is_d071() {
 #[test]
 fn relay_ports_that_other_programs_hold_are_d070() {
     in_own_world(|world| {
-        let config = configuration("");
-        let _server = serve(world, &config);
+        let server = start(world, setup());
         let mut squatter = world.on_server_host("python3");
         squatter.args(["-c", SQUATTER]);
-        let squatter = Program::start(squatter, "python3");
-        crate::lab::wait_for("ports to be taken", PATIENCE, || {
-            squatter.output().contains("taken").then_some(())
-        });
-        let report = examine_there(world, &config);
+        let mut squatter = Program::start(squatter);
+        squatter.wait_for_words("taken");
+        let report = examine_there(world, &server.config());
         report.assert_has(&["D070"]);
         report.assert_says("D070", "30 of");
         assert_eq!(report.exit, Some(1), "{report}");

@@ -1,17 +1,12 @@
 //! `hairpin doctor` against servers that work, servers that do not, and programs that only pretend
 //! to be one.
 
-#[path = "../lab/mod.rs"]
-#[allow(dead_code, reason = "each test binary needs another part of the lab")]
-mod lab;
-
-mod authority;
 mod bad_datagrams;
 mod bad_streams;
 mod clean;
 mod clocks;
 mod coturn;
+mod examination;
 mod faults;
 mod host;
-mod report;
 mod script;

@@ -3,17 +3,13 @@
 use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::process::Command;
 use std::sync::{Arc, mpsc};
+use std::thread;
 use std::time::{Duration, Instant};
-use std::{fs, thread};
 
-use tempfile::NamedTempFile;
+use lab::machine;
 use wire::attributes::{ErrorCode, Nonce, Realm, XorMappedAddress};
 use wire::{Class, Message, Method, Writer};
-
-use crate::lab::PATIENCE;
-use crate::lab::program::Program;
 
 /// Answers each datagram with the script's answers.
 pub(crate) fn on_datagrams(
@@ -52,20 +48,10 @@ pub(crate) fn resolve_by(
     ips: &[Ipv4Addr],
     script: impl FnMut(&[u8], SocketAddr) -> Vec<Vec<u8>> + Clone + Send + 'static,
 ) {
-    let lines = ips.iter().map(|ip| {
+    for ip in ips {
         on_socket(UdpSocket::bind((*ip, 53)).expect("our own"), script.clone());
-        format!("nameserver {ip}\n")
-    });
-    replace("/etc/resolv.conf", &lines.collect::<String>());
-}
-
-/// Gives a file of this world another text. The mounts of a test are its own, too.
-pub(crate) fn replace(path: &str, text: &str) {
-    let file = NamedTempFile::new().expect("a temporary file");
-    fs::write(file.path(), text).expect("the file is ours");
-    let mut mount = Command::new("mount");
-    mount.arg("--bind").arg(file.path()).arg(path);
-    assert!(Program::run(mount, "mount", PATIENCE).status.success());
+    }
+    machine::resolve_by(ips);
 }
 
 /// Passes datagrams on to a server and back, each after this delay; every client gets a port of its

@@ -6,30 +6,31 @@ use std::{
     time::Duration,
 };
 
+use lab::{PATIENCE, live::LiveClient, server::Server, socket::peer_at, world::in_own_world};
 use wire::{Message, Method, attributes::Icmp};
 
+use crate::server::{SERVER, setup};
 use crate::{
     bystander::Bystander,
-    lab::{PATIENCE, world::in_own_world},
+    clients,
     oracle::{self, Outcome, Standing, assert_answers},
-    server::{SERVER, Server, Setup},
-    session::{Session, peer_at},
     stream::{connect, frames, read_to_end},
 };
 
 #[test]
 fn no_cut_or_corrupted_datagram_of_a_stranger_does_anything() {
     in_own_world(|_| {
-        let server = Server::start(Setup {
+        let mut server = Server::start(
             // Every request is answered that may be, although all come from one address.
-            unauthenticated: "per-prefix = \"unlimited\"\ntotal = \"unlimited\"",
-            ..Setup::default()
-        });
+            setup().with(
+                "unauthenticated.per-prefix = 'unlimited'\nunauthenticated.total = 'unlimited'",
+            ),
+        );
         let bystander = Bystander::start();
         for fingerprint in [false, true] {
-            let capture = Capture::on_udp(fingerprint);
+            let capture = Capture::of(clients::on_udp(), fingerprint);
             for ip in [CLIENT, OTHER_CLIENT] {
-                let socket = UdpSocket::bind((ip, 0)).expect("a free port");
+                let (socket, _) = peer_at(ip);
                 socket.connect(SERVER).expect("a route to the server");
                 capture.fire(&socket, capture.stranger(ip));
             }
@@ -42,12 +43,12 @@ fn no_cut_or_corrupted_datagram_of_a_stranger_does_anything() {
 #[test]
 fn no_cut_or_corrupted_datagram_in_a_clients_name_harms_its_session() {
     in_own_world(|_| {
-        let server = Server::start(Setup::default());
+        let mut server = Server::start(setup());
         let bystander = Bystander::start();
         for fingerprint in [false, true] {
-            let mut capture = Capture::on_udp(fingerprint);
+            let mut capture = Capture::of(clients::on_udp(), fingerprint);
             let standing = capture.owner();
-            capture.fire(capture.session.datagrams(), standing);
+            capture.fire(capture.session.socket.datagrams(), standing);
             capture.assert_session_lives();
         }
         bystander.finish().assert_undisturbed();
@@ -58,11 +59,11 @@ fn no_cut_or_corrupted_datagram_in_a_clients_name_harms_its_session() {
 #[test]
 fn no_cut_or_corrupted_stream_of_a_stranger_does_anything() {
     in_own_world(|_| {
-        let server = Server::start(Setup::default());
+        let mut server = Server::start(setup());
         let bystander = Bystander::start();
         let mut broken = 0;
         for fingerprint in [false, true] {
-            let capture = Capture::on_tcp(fingerprint);
+            let capture = Capture::of(clients::on_tcp(), fingerprint);
             for input in capture.bad_input() {
                 broken += capture.connect_and_fire(&input, &[], capture.stranger(CLIENT));
             }
@@ -75,9 +76,9 @@ fn no_cut_or_corrupted_stream_of_a_stranger_does_anything() {
 #[test]
 fn no_cut_or_corrupted_stream_of_a_client_does_more_than_end_it() {
     in_own_world(|_| {
-        let server = Server::start(Setup::default());
+        let mut server = Server::start(setup());
         let bystander = Bystander::start();
-        let capture = Capture::on_tcp(false);
+        let capture = Capture::of(clients::on_tcp(), false);
         // The same requests from another port open another allocation.
         let [_, _, allocate, permit, bind, ..] = &capture.messages[..] else {
             panic!("a session is longer");
@@ -94,7 +95,7 @@ fn no_cut_or_corrupted_stream_of_a_client_does_more_than_end_it() {
 
 /// A session, the bytes its client sent, and a peer that receives the relayed data.
 struct Capture {
-    session: Session,
+    session: LiveClient,
     messages: Vec<Vec<u8>>,
     nonce: Vec<u8>,
     peer: UdpSocket,
@@ -108,17 +109,9 @@ struct BadInput {
 }
 
 impl Capture {
-    fn on_udp(fingerprint: bool) -> Self {
-        Self::of(Session::udp(), fingerprint)
-    }
-
-    fn on_tcp(fingerprint: bool) -> Self {
-        Self::of(Session::tcp(), fingerprint)
-    }
-
-    fn of(mut session: Session, fingerprint: bool) -> Self {
+    fn of(mut session: LiveClient, fingerprint: bool) -> Self {
         if fingerprint {
-            session = session.with_fingerprint();
+            session = session.with(|config| config.fingerprint = true);
         }
         let (peer, address) = peer_at(PEER);
         session.binding();
@@ -130,7 +123,7 @@ impl Capture {
         session
             .refresh(Duration::from_secs(600))
             .expect("an allocation to refresh");
-        let messages = session.sent().to_vec();
+        let messages = session.sent.to_vec();
         assert_eq!(messages.len(), 8, "Allocate is asked for twice");
         let mut nonces = messages.iter().filter_map(|message| oracle::nonce(message));
         let nonce = nonces.next().expect("a signed request");
@@ -186,9 +179,7 @@ impl Capture {
 
     /// Sends all bad input as datagrams, one by one, and checks the outcome of each.
     fn fire(&self, socket: &UdpSocket, mut standing: Standing) {
-        socket
-            .set_read_timeout(Some(PATIENCE))
-            .expect("patience is not zero");
+        socket.set_read_timeout(Some(PATIENCE)).expect("not zero");
         let mut answer = [0; 2048];
         for (number, BadInput { bytes, .. }) in self.bad_input().enumerate() {
             let outcome = standing.outcome(&bytes);

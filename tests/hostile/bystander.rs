@@ -11,7 +11,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::session::{Session, peer_at};
+use lab::{live::LiveClient, socket::peer_at};
+
+use crate::clients;
 
 /// Exchanges data with a peer, there and back, until it is finished.
 pub(crate) struct Bystander {
@@ -36,8 +38,7 @@ impl Bystander {
     /// The same, with this pause after each round trip.
     pub(crate) fn every(pause: Duration) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
-        let mut session = Session::udp();
-        let relayed = session.allocate().expect("an allocation");
+        let (mut session, relayed) = clients::on_udp().allocated();
         let (peer, address) = peer_at(PEER);
         let channel = session.bind_channel(address).expect("a channel");
         let stopped = Arc::clone(&stop);
@@ -88,8 +89,8 @@ fn peer_hears(peer: &UdpSocket, text: &[u8]) -> bool {
     false
 }
 
-fn client_hears(session: &mut Session, text: &[u8]) -> bool {
-    while let Some(heard) = session.receive(LOST) {
+fn client_hears(session: &mut LiveClient, text: &[u8]) -> bool {
+    while let Some(heard) = session.receive_within(LOST) {
         if heard == text {
             return true;
         }

@@ -7,28 +7,28 @@ use std::{
     time::{Duration, Instant},
 };
 
+use lab::{PATIENCE, server::Server, socket::peer_at, wait_for, world::in_own_world};
+
+use crate::server::{SERVER, setup};
 use crate::{
     bystander::Bystander,
-    lab::{PATIENCE, wait_for, world::in_own_world},
-    server::{SERVER, Server, Setup},
-    session::{Session, peer_at},
+    clients,
     stream::{connect, take_frame},
 };
 
 #[test]
 fn a_client_that_does_not_read_loses_old_media_and_costs_no_memory() {
     in_own_world(|_| {
-        let server = Server::start(Setup::default());
+        let mut server = Server::start(setup());
         let (peer, address) = peer_at(PEER);
-        let mut session = Session::tcp();
-        let relayed = session.allocate().expect("an allocation");
+        let (mut session, relayed) = clients::on_tcp().allocated();
         session.bind_channel(address).expect("a channel");
         peer.connect(relayed).expect("a route to the server");
         let bystander = Bystander::start();
-        let before = server.peak_memory();
+        let before = server.program.peak_memory();
 
         let mut last = flood(&peer, 64 << 20, 8192);
-        let grown = server.peak_memory() - before;
+        let grown = server.program.peak_memory().saturating_sub(before);
         println!("a client that does not read costs {grown} bytes");
         assert!(grown <= MOST_FOR_MEDIA, "{grown} bytes");
 
@@ -38,14 +38,17 @@ fn a_client_that_does_not_read_loses_old_media_and_costs_no_memory() {
             last += 1;
             peer.send(&media(last, 1000)).expect("the server is there");
         }
-        let heard = read_media_until(session.stream(), last);
+        let heard = read_media_until(session.socket.stream(), last);
         println!("{} of {last} datagrams came", heard.len());
         assert!(heard.is_sorted(), "out of order");
         assert!(heard.ends_with(&(last - 19..=last).collect::<Vec<u32>>()));
         // Once all is read, nothing blocks the connection any more.
         peer.send(&media(last + 1, 10))
             .expect("the server is there");
-        assert_eq!(read_media_until(session.stream(), last + 1), [last + 1]);
+        assert_eq!(
+            read_media_until(session.socket.stream(), last + 1),
+            [last + 1]
+        );
 
         bystander.finish().assert_undisturbed();
         assert!(server.stop().sockets("queue-dropped") > 0);
@@ -55,12 +58,11 @@ fn a_client_that_does_not_read_loses_old_media_and_costs_no_memory() {
 #[test]
 fn media_in_crumbs_costs_no_more_memory_than_in_loaves() {
     in_own_world(|_| {
-        let server = Server::start(Setup::default());
+        let server = Server::start(setup());
         let mut clients = Vec::new();
         for _ in 0..CROWD {
             let (peer, address) = peer_at(PEER);
-            let mut session = Session::tcp();
-            let relayed = session.allocate().expect("an allocation");
+            let (mut session, relayed) = clients::on_tcp().allocated();
             session.bind_channel(address).expect("a channel");
             peer.connect(relayed).expect("a route to the server");
             clients.push((session, peer));
@@ -70,11 +72,11 @@ fn media_in_crumbs_costs_no_more_memory_than_in_loaves() {
         for (_, peer) in &clients {
             flood(peer, 4 << 20, 8192);
         }
-        let before = server.peak_memory();
+        let before = server.program.peak_memory();
         for (_, peer) in &clients {
             flood(peer, 200_000, 4);
         }
-        let grown = server.peak_memory() - before;
+        let grown = server.program.peak_memory().saturating_sub(before);
         println!("{CROWD} clients that do not read crumbs cost {grown} bytes");
         assert!(grown <= CROWD * MOST_FOR_CRUMBS, "{grown} bytes");
     });
@@ -83,9 +85,9 @@ fn media_in_crumbs_costs_no_more_memory_than_in_loaves() {
 #[test]
 fn a_client_that_reads_no_answers_is_cut_off() {
     in_own_world(|_| {
-        let server = Server::start(Setup::default());
+        let mut server = Server::start(setup());
         let bystander = Bystander::start();
-        let before = server.peak_memory();
+        let before = server.program.peak_memory();
         let stream = connect((Ipv4Addr::LOCALHOST, 0).into(), SERVER);
         stream.set_write_timeout(Some(PATIENCE)).expect("not zero");
         let requests = b"\x00\x01\x00\x00\x21\x12\xA4\x42what am I?  ".repeat(3000);
@@ -100,7 +102,7 @@ fn a_client_that_reads_no_answers_is_cut_off() {
             [ErrorKind::ConnectionReset, ErrorKind::BrokenPipe].contains(&end),
             "{end:?}"
         );
-        let grown = server.peak_memory() - before;
+        let grown = server.program.peak_memory().saturating_sub(before);
         println!("a client that reads no answers costs {grown} bytes");
         assert!(grown <= MOST_FOR_MEDIA, "{grown} bytes");
         bystander.finish().assert_undisturbed();
@@ -111,7 +113,7 @@ fn a_client_that_reads_no_answers_is_cut_off() {
 #[test]
 fn clients_that_ask_all_the_time_do_not_stall_others() {
     in_own_world(|_| {
-        let server = Server::start(Setup::default());
+        let mut server = Server::start(setup());
         let bystander = Bystander::start();
         let clients = [(); 8].map(|()| {
             let stream = connect((Ipv4Addr::LOCALHOST, 0).into(), SERVER);
@@ -166,9 +168,7 @@ fn media(number: u32, length: usize) -> Vec<u8> {
 
 /// Reads until the datagram with this number has come; every one must be whole.
 fn read_media_until(mut stream: &TcpStream, last: u32) -> Vec<u32> {
-    stream
-        .set_read_timeout(Some(PATIENCE))
-        .expect("patience is not zero");
+    stream.set_read_timeout(Some(PATIENCE)).expect("not zero");
     let (mut bytes, mut buffer, mut heard) = (Vec::new(), vec![0; 1 << 16], Vec::new());
     wait_for("the newest media", PATIENCE, || {
         let length = stream.read(&mut buffer).expect("the connection lives");

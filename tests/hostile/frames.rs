@@ -7,19 +7,19 @@ use std::{
     time::Duration,
 };
 
+use lab::{PATIENCE, live::LiveClient, server::Server, socket::peer_at, world::in_own_world};
 use wire::ChannelNumber;
 
+use crate::server::{SERVER, setup};
 use crate::{
-    lab::{PATIENCE, world::in_own_world},
-    server::{SERVER, Server, Setup},
-    session::{Session, peer_at},
+    clients,
     stream::{connect, connect_with, frames, read_to_end, reset_when_closed},
 };
 
 #[test]
 fn frames_that_come_in_one_segment_are_handled_one_by_one() {
     in_own_world(|_| {
-        let _server = Server::start(Setup::default());
+        let _server = Server::start(setup());
         let mut client = Client::new();
         let rounds = 0..100_u8;
         let all: Vec<u8> = rounds
@@ -34,7 +34,7 @@ fn frames_that_come_in_one_segment_are_handled_one_by_one() {
 #[test]
 fn a_frame_cut_at_any_byte_is_whole_again() {
     in_own_world(|_| {
-        let _server = Server::start(Setup::default());
+        let _server = Server::start(setup());
         let mut client = Client::new();
         let length = client.round(0).len();
         let cuts = 1..u8::try_from(length).expect("a short round");
@@ -53,7 +53,7 @@ fn a_frame_cut_at_any_byte_is_whole_again() {
 #[test]
 fn frames_that_come_byte_by_byte_are_whole_again() {
     in_own_world(|_| {
-        let _server = Server::start(Setup::default());
+        let _server = Server::start(setup());
         let mut client = Client::new();
         let rounds = 0..3;
         for round in rounds.clone() {
@@ -69,10 +69,9 @@ fn frames_that_come_byte_by_byte_are_whole_again() {
 #[test]
 fn channel_data_as_long_as_can_be_does_not_hang_the_connection() {
     in_own_world(|_| {
-        let server = Server::start(Setup::default());
+        let mut server = Server::start(setup());
         let (peer, address) = peer_at(PEER);
-        let mut session = Session::tcp();
-        let relayed = session.allocate().expect("an allocation");
+        let (mut session, relayed) = clients::on_tcp().allocated();
         let channel = session.bind_channel(address).expect("a channel");
         let mut buffer = vec![0; 70_000];
         // UDP carries no more than 65,507 bytes, ChannelData announces up to 65,535.
@@ -84,7 +83,7 @@ fn channel_data_as_long_as_can_be_does_not_hang_the_connection() {
                 let heard = peer.recv(&mut buffer).expect("the peer hears it");
                 assert_eq!(buffer[..heard], data, "{length} bytes");
                 peer.send_to(&data, relayed).expect("a datagram that fits");
-                let back = session.receive(PATIENCE).expect("it comes back");
+                let back = session.receive_within(PATIENCE).expect("it comes back");
                 assert_eq!(back, data, "{length} bytes");
             }
         }
@@ -98,15 +97,15 @@ fn channel_data_as_long_as_can_be_does_not_hang_the_connection() {
 #[test]
 fn a_stun_length_that_is_no_multiple_of_four_ends_the_connection_at_once() {
     in_own_world(|_| {
-        let server = Server::start(Setup::default());
+        let mut server = Server::start(setup());
         let client = Client::new();
         let stranger = connect((Ipv4Addr::LOCALHOST, 0).into(), SERVER);
-        for mut stream in [&stranger, client.session.stream()] {
+        for mut stream in [&stranger, client.session.socket.stream()] {
             let mut bytes = binding(1).to_vec();
             bytes.extend_from_slice(b"\x00\x01\x00\x02");
             stream.write_all(&bytes).expect("a connection");
         }
-        for stream in [&stranger, client.session.stream()] {
+        for stream in [&stranger, client.session.socket.stream()] {
             let answers = read_to_end(stream, PATIENCE);
             assert_eq!(frames(&answers).len(), 1, "what came before is answered");
         }
@@ -118,9 +117,9 @@ fn a_stun_length_that_is_no_multiple_of_four_ends_the_connection_at_once() {
 #[test]
 fn a_client_that_has_said_all_still_hears_the_answers() {
     in_own_world(|_| {
-        let server = Server::start(Setup::default());
+        let server = Server::start(setup());
         let client = Client::new();
-        let mut stream = client.session.stream();
+        let mut stream = client.session.socket.stream();
         stream.write_all(&binding(1)).expect("a connection");
         stream.write_all(&binding(2)[..19]).expect("a connection");
         stream.shutdown(Shutdown::Write).expect("a connection");
@@ -136,25 +135,22 @@ fn a_client_that_has_said_all_still_hears_the_answers() {
 #[test]
 fn a_connection_that_ends_within_a_frame_frees_its_port_at_once() {
     in_own_world(|_| {
-        let server = Server::start(Setup {
-            relay_ports: "20000-20000",
-            ..Setup::default()
-        });
+        let server = Server::start(setup().with("relay.ports = '20000-20000'"));
         for (number, is_reset) in [false, true, false, true].into_iter().enumerate() {
             let stream = connect_with((Ipv4Addr::LOCALHOST, 0).into(), SERVER, |socket| {
                 if is_reset {
                     reset_when_closed(socket);
                 }
             });
-            let mut session = Session::on_stream(stream);
+            let mut session = clients::on_stream(stream);
             let relayed = session.allocate().expect("the only port is free");
             assert_eq!(relayed.port(), 20_000);
-            let mut stream = session.stream();
+            let mut stream = session.socket.stream();
             stream
                 .write_all(&[0x40, 0, 0xFF, 0xFF, 1, 2, 3])
                 .expect("a connection");
             drop(session);
-            crate::lab::wait_for("the allocation's end", PATIENCE, || {
+            lab::wait_for("the allocation's end", PATIENCE, || {
                 let log = server.log();
                 let ended = log.matches("allocation.ended").count();
                 assert_eq!(ended, log.matches("cause=\"disconnected\"").count());
@@ -167,18 +163,17 @@ fn a_connection_that_ends_within_a_frame_frees_its_port_at_once() {
 #[test]
 fn a_client_that_comes_back_on_the_same_port_begins_anew() {
     in_own_world(|_| {
-        let server = Server::start(Setup::default());
+        let server = Server::start(setup());
         let source = SocketAddr::from((Ipv4Addr::LOCALHOST, 12_345));
         for _ in 0..100 {
             let stream = connect_with(source, SERVER, |socket| {
                 socket.set_reuseaddr(true).expect("a socket option");
                 reset_when_closed(socket);
             });
-            let mut session = Session::on_stream(stream);
-            session.allocate().expect("an allocation");
+            let (session, _) = clients::on_stream(stream).allocated();
             // Work for the server while the client leaves and comes back.
             let busy = binding(0).repeat(4000);
-            let mut stream = session.stream();
+            let mut stream = session.socket.stream();
             stream.write_all(&busy).expect("a connection");
         }
         drop(server);
@@ -187,7 +182,7 @@ fn a_client_that_comes_back_on_the_same_port_begins_anew() {
 
 /// A client with a channel, and its peer.
 struct Client {
-    session: Session,
+    session: LiveClient,
     channel: ChannelNumber,
     peer: UdpSocket,
     send: Vec<u8>,
@@ -195,12 +190,11 @@ struct Client {
 
 impl Client {
     fn new() -> Self {
-        let mut session = Session::tcp();
-        session.allocate().expect("an allocation");
+        let (mut session, _) = clients::on_tcp().allocated();
         let (peer, address) = peer_at(PEER);
         let channel = session.bind_channel(address).expect("a channel");
         session.post(address, b"send 0");
-        let send = session.sent().last().expect("an indication").clone();
+        let send = session.sent.last().expect("an indication").clone();
         let mut buffer = [0; 64];
         let length = peer.recv(&mut buffer).expect("it is relayed");
         assert_eq!(&buffer[..length], b"send 0");
@@ -227,7 +221,7 @@ impl Client {
     }
 
     fn write(&mut self, bytes: &[u8]) {
-        let mut stream: &TcpStream = self.session.stream();
+        let mut stream: &TcpStream = self.session.socket.stream();
         stream.write_all(bytes).expect("the connection lives");
     }
 
@@ -241,7 +235,7 @@ impl Client {
                 assert_eq!(buffer[..length], expected);
             }
         }
-        let stream = self.session.stream();
+        let stream = self.session.socket.stream();
         stream.shutdown(Shutdown::Write).expect("a connection");
         let answers = read_to_end(stream, PATIENCE);
         let answered: Vec<u8> = frames(&answers).iter().map(|frame| frame[19]).collect();

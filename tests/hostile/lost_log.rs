@@ -1,7 +1,6 @@
 //! A log that is no longer read: `hairpin serve 2>&1 | head` must not end the server.
 
 use std::{
-    fs::write,
     io::{PipeWriter, Write, pipe},
     net::UdpSocket,
     process::{Child, Stdio},
@@ -10,13 +9,11 @@ use std::{
     time::Duration,
 };
 
+use lab::{PATIENCE, program::here, server::BINDING, wait_for, world::in_own_world};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::{
-    lab::{PATIENCE, wait_for, world::in_own_world},
-    server::{SERVER, Setup, hairpin},
-};
+use crate::server::{SERVER, setup};
 
 #[test]
 fn a_server_whose_log_nobody_reads_goes_on() {
@@ -32,7 +29,7 @@ fn a_server_whose_log_is_not_read_fast_enough_goes_on() {
     in_own_world(|_| {
         let (_reader, writer) = pipe().expect("a pipe");
         let server = Logging::to(writer.try_clone().expect("a pipe"));
-        server.answers(BINDING);
+        server.answers(&BINDING);
         // Nothing more fits, and the reader does not read.
         fill(writer);
         server.goes_on();
@@ -51,10 +48,7 @@ impl Logging {
     #[track_caller]
     fn to(log: PipeWriter) -> Self {
         let files = TempDir::new().expect("a temporary directory");
-        let config = files.path().join("turnserver.toml");
-        write(&config, Setup::default().toml()).expect("the temporary directory is ours");
-        let mut command = hairpin();
-        command.arg("--config").arg(config);
+        let mut command = setup().command(here, files.path());
         command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -82,7 +76,7 @@ impl Logging {
     /// It answers, also after it had lines to log, and ends when it is told to.
     #[track_caller]
     fn goes_on(mut self) {
-        for request in [BINDING, REFUSED, BINDING, REFUSED, BINDING] {
+        for request in [&BINDING, REFUSED, &BINDING, REFUSED, &BINDING] {
             self.answers(request);
         }
         kill_process(Pid::from_child(&self.server), Signal::TERM).expect("a living server");
@@ -104,6 +98,5 @@ fn fill(mut pipe: PipeWriter) {
     while is_full.recv_timeout(Duration::from_millis(200)).is_ok() {}
 }
 
-const BINDING: &[u8] = b"\x00\x01\x00\x00\x21\x12\xA4\x42is it there?";
 /// A request with an unknown comprehension-required attribute: each refusal is a line for the log.
 const REFUSED: &[u8] = b"\x00\x01\x00\x04\x21\x12\xA4\x42over and out\x00\x02\x00\x00";

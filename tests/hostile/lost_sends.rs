@@ -2,45 +2,43 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
-    process::Command,
     time::Duration,
 };
 
-use crate::{
-    lab::{
-        PATIENCE,
-        program::Program,
-        world::{CLIENT_V4, PEER_V4, in_own_world},
-    },
-    server::{Server, Setup},
-    session::{Refused, Session, peer_at},
+use lab::{
+    PATIENCE,
+    live::{Code, LiveClient},
+    machine::configure,
+    program::here,
+    server::Server,
+    socket::{assert_hears, peer_at},
+    world::{CLIENT_V4, PEER_V4, in_own_world},
 };
+
+use crate::clients;
+use crate::server::setup;
 
 #[test]
 fn a_send_that_fails_hurts_nothing() {
     in_own_world(|_| {
-        for (kind, ip) in UNREACHABLE {
-            let mut route = Command::new("ip");
-            route.args(["route", "add", kind, ip]);
-            let ended = Program::run(route, "iproute2", PATIENCE);
-            assert!(ended.status.success(), "{}", ended.output);
-        }
-        let server = Server::start(Setup {
-            relay: CLIENT_V4,
-            allow: &["192.0.2.0/24", "198.51.100.255", "203.0.113.9"],
-            ..Setup::default()
-        });
-        for mut session in [Session::udp(), Session::tcp()] {
+        let routes = UNREACHABLE.map(|(kind, ip)| format!("route add {kind} {ip}\n"));
+        configure(here("ip"), &routes.concat());
+        let mut server = Server::start(setup().with(&format!(
+            "relay.addresses = ['{CLIENT_V4}']\n\
+             peers.allow = ['192.0.2.0/24', '198.51.100.255', '203.0.113.9']"
+        )));
+        for mut session in [clients::on_udp(), clients::on_tcp()] {
             let relayed = session.allocate().expect("an allocation");
             let (peer, address) = peer_at(PEER_V4);
             let channel = session.bind_channel(address).expect("a channel");
-            let round_trip = |session: &mut Session| {
-                let mut buffer = [0; 64];
+            let round_trip = |session: &mut LiveClient| {
                 session.post_on(channel, b"there");
-                let length = peer.recv(&mut buffer).expect("the peer hears");
-                assert_eq!(&buffer[..length], b"there");
+                assert_hears(&peer, relayed, b"there");
                 peer.send_to(b"back", relayed).expect("the relay is there");
-                assert_eq!(session.receive(PATIENCE).as_deref(), Some(&b"back"[..]));
+                assert_eq!(
+                    session.receive_within(PATIENCE).as_deref(),
+                    Some(&b"back"[..])
+                );
             };
             round_trip(&mut session);
             for lost in lost_peers() {
@@ -48,7 +46,7 @@ fn a_send_that_fails_hurts_nothing() {
                 session.post(lost, b"nobody hears");
                 match session.bind_channel(lost) {
                     Ok(nowhere) => session.post_on(nowhere, b"nobody hears"),
-                    Err(refused) => assert_eq!((refused, lost.port()), (Refused(403), 0)),
+                    Err(refused) => assert_eq!((refused, lost.port()), (Code(403), 0)),
                 }
                 round_trip(&mut session);
             }

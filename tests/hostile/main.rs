@@ -3,12 +3,9 @@
 //!
 //! Every test has a host of its own, on which all of 127.0.0.0/8 can be client or peer.
 
-#[expect(dead_code, reason = "the other tests use the rest of the lab")]
-#[path = "../lab/mod.rs"]
-mod lab;
-
 mod bad_input;
 mod bystander;
+mod clients;
 mod flood;
 mod frames;
 mod lost_log;
@@ -18,7 +15,6 @@ mod oracle;
 mod own_addresses;
 mod reflection;
 mod server;
-mod session;
 mod silence;
 mod strangers;
 mod stream;

@@ -1,32 +1,28 @@
 //! The memory of the process that an allocation costs, with its socket and the task that reads it.
 
-use crate::{
-    lab::world::in_own_world,
-    server::{Server, Setup},
-    session::Session,
-    silence::allow_many_files,
-};
+use lab::{live::LiveClient, server::Server, world::in_own_world};
+
+use crate::server::setup;
+use crate::{clients, silence::allow_many_files};
 
 #[test]
 fn thousands_of_idle_allocations_cost_the_process_little_each() {
     in_own_world(|_| {
         allow_many_files();
         // All of them come from one address at one moment.
-        let server = Server::start(Setup {
-            unauthenticated: "per-prefix = \"unlimited\"\ntotal = \"unlimited\"",
-            ..Setup::default()
-        });
-        let mut first = Session::udp();
-        first.allocate().expect("an allocation");
-        let before = server.memory();
-        let sessions: Vec<Session> = (0..ALLOCATIONS)
+        let server =
+            Server::start(setup().with(
+                "unauthenticated.per-prefix = 'unlimited'\nunauthenticated.total = 'unlimited'",
+            ));
+        let (_first, _) = clients::on_udp().allocated();
+        let before = server.program.memory();
+        let sessions: Vec<LiveClient> = (0..ALLOCATIONS)
             .map(|_| {
-                let mut session = Session::udp();
-                session.allocate().expect("an allocation");
+                let (session, _) = clients::on_udp().allocated();
                 session
             })
             .collect();
-        let each = server.memory().saturating_sub(before) / ALLOCATIONS;
+        let each = server.program.memory().saturating_sub(before) / ALLOCATIONS;
         println!("{ALLOCATIONS} allocations cost {each} bytes each");
         assert!(each <= MOST, "{each} bytes each");
         drop(sessions);

@@ -5,9 +5,10 @@
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 
 use hmac::{Hmac, KeyInit, Mac};
+use lab::server::USER;
 use sha1::Sha1;
 
-use crate::{lab::server::USER, stream::take_frame};
+use crate::stream::take_frame;
 
 /// The outcome that a packet must have.
 #[derive(Clone, Debug, PartialEq, Eq)]

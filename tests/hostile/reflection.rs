@@ -7,13 +7,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use lab::{program::here, server::Server, world::in_own_world};
 use rustix::process::nice;
 
+use crate::server::setup;
 use crate::{
     bystander::{Bystander, RoundTrips},
-    lab::world::in_own_world,
-    server::{Server, Setup},
-    session::Session,
+    clients,
     silence::allow_many_files,
     strangers::{Strangers, socket_at},
 };
@@ -22,13 +22,13 @@ use crate::{
 fn a_flood_from_thousands_of_sources_is_hardly_amplified() {
     in_own_world(|_| {
         allow_many_files();
-        let server = Server::start(Setup::default());
+        let mut server = Server::start(setup());
         let bystander = Bystander::start();
         let mut strangers = Strangers::gather();
         let fence = socket_at(Ipv4Addr::new(127, 51, 0, 1));
         pass(&fence);
 
-        let before = server.peak_memory();
+        let before = server.program.peak_memory();
         let start = Instant::now();
         while strangers.sent() < REQUESTS {
             strangers.ask();
@@ -40,7 +40,7 @@ fn a_flood_from_thousands_of_sources_is_hardly_amplified() {
         }
         pass(&fence);
         strangers.hear();
-        let grown = server.peak_memory() - before;
+        let grown = server.program.peak_memory().saturating_sub(before);
         let took = start.elapsed();
         strangers.assert_within_budget(took);
         assert!(strangers.answers() < REQUESTS, "all are answered");
@@ -50,7 +50,7 @@ fn a_flood_from_thousands_of_sources_is_hardly_amplified() {
         bystander.finish().assert_undisturbed();
         // A client that comes after the flood is served as before.
         thread::sleep(Duration::from_secs(1));
-        Session::udp().allocate().expect("an allocation");
+        clients::on_udp().allocate().expect("an allocation");
         let dropped = server.stop().dropped("over-budget");
         assert_eq!(dropped as usize + strangers.answers(), REQUESTS);
     });
@@ -61,7 +61,7 @@ fn twenty_sessions_lose_nothing_beside_a_flood() {
     in_own_world(|_| {
         // The listener's buffer holds the packets of a second, as long as a busy machine may keep a
         // server waiting.
-        let beside = beside_a_flood(Setup::default(), 5_000, Duration::from_secs(4));
+        let beside = beside_a_flood(Server::start(setup()), 5_000, Duration::from_secs(4));
         beside.sessions.assert_lossless();
         assert!(beside.grown <= MOST_MEMORY, "{} bytes", beside.grown);
     });
@@ -75,11 +75,13 @@ fn twenty_sessions_beside_a_flood_are_measured() {
         let wanted = |name| env::var(name).ok()?.parse().ok();
         let rate = wanted("HAIRPIN_FLOOD_RATE").unwrap_or(100_000);
         let seconds = wanted("HAIRPIN_FLOOD_SECONDS").unwrap_or(10);
-        let setup = Setup {
-            processor: Some(0),
-            ..Setup::default()
+        let on_one_processor = |program: &str| {
+            let mut taskset = here("taskset");
+            taskset.args(["-c", "0", program]);
+            taskset
         };
-        beside_a_flood(setup, rate, Duration::from_secs(seconds as u64));
+        let server = Server::start_by(on_one_processor, setup());
+        beside_a_flood(server, rate, Duration::from_secs(seconds as u64));
     });
 }
 
@@ -92,13 +94,12 @@ struct Beside {
 
 /// Twenty sessions of fifty datagrams a second each way, beside strangers who send requests at this
 /// rate. Their answers must be within the budget.
-fn beside_a_flood(setup: Setup, rate: usize, duration: Duration) -> Beside {
+fn beside_a_flood(mut server: Server, rate: usize, duration: Duration) -> Beside {
     allow_many_files();
-    let server = Server::start(setup);
     let sessions: Vec<Bystander> = (0..20).map(|_| Bystander::every(VOICE)).collect();
     let mut strangers = Strangers::gather();
-    let before = server.peak_memory();
-    let busy = server.processor_time();
+    let before = server.program.peak_memory();
+    let busy = server.program.processor_time();
     // The flood runs on the same processors as the sessions, whose delay is to be the server's
     // alone.
     let flood = thread::spawn(move || {
@@ -107,11 +108,11 @@ fn beside_a_flood(setup: Setup, rate: usize, duration: Duration) -> Beside {
         (strangers, took)
     });
     let (mut strangers, took) = flood.join().expect("strangers who ask");
-    let busy = server.processor_time() - busy;
+    let busy = server.program.processor_time() - busy;
     let sessions = RoundTrips::of_all(sessions.into_iter().map(Bystander::finish));
     strangers.hear();
     strangers.assert_within_budget(took);
-    let grown = server.peak_memory() - before;
+    let grown = server.program.peak_memory().saturating_sub(before);
     println!("sessions: {sessions}");
     println!(
         "server: {:.0} requests a second, busy for {:.0} % of the time, {grown} bytes of memory",

@@ -7,13 +7,18 @@ use std::{
     time::{Duration, Instant},
 };
 
+use lab::{
+    PATIENCE,
+    server::{BINDING, Server},
+    wait_for,
+    world::in_own_world,
+};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use crate::server::{SERVER, setup};
 use crate::{
     bystander::Bystander,
-    lab::{PATIENCE, wait_for, world::in_own_world},
-    server::{SERVER, Server, Setup},
-    session::Session,
+    clients,
     stream::{connect, read_to_end},
 };
 
@@ -21,9 +26,9 @@ use crate::{
 fn connections_that_say_nothing_cost_little_and_are_closed_in_time() {
     in_own_world(|_| {
         allow_many_files();
-        let server = Server::start(Setup::default());
+        let mut server = Server::start(setup());
         let bystander = Bystander::start();
-        let before = server.memory();
+        let before = server.program.memory();
         let start = Instant::now();
         let silent: Vec<TcpStream> = (0..2000_u16)
             .map(|number| connect((crowd(number), 0).into(), SERVER))
@@ -32,7 +37,7 @@ fn connections_that_say_nothing_cost_little_and_are_closed_in_time() {
         // The last connection to be accepted is served, and so were those before it.
         let mut last = connect((Ipv4Addr::LOCALHOST, 0).into(), SERVER);
         assert!(is_answered(&mut last));
-        let each = server.memory().saturating_sub(before) / 2000;
+        let each = server.program.memory().saturating_sub(before) / 2000;
         println!("a silent connection costs {each} bytes");
         assert!(each <= MOST_FOR_SILENCE, "{each} bytes each");
 
@@ -52,10 +57,7 @@ fn connections_that_say_nothing_cost_little_and_are_closed_in_time() {
 #[test]
 fn a_connection_without_a_frame_of_use_is_closed_in_time_however_busy() {
     in_own_world(|_| {
-        let server = Server::start(Setup {
-            tcp: "first-frame = \"3s\"",
-            ..Setup::default()
-        });
+        let mut server = Server::start(setup().with("tcp.first-frame = '3s'"));
         let bystander = Bystander::start();
         let useless: [&[u8]; 4] = [
             // One byte of a request at a time.
@@ -95,13 +97,9 @@ fn a_connection_without_a_frame_of_use_is_closed_in_time_however_busy() {
 #[test]
 fn a_client_that_falls_silent_is_closed_unless_it_has_an_allocation() {
     in_own_world(|_| {
-        let server = Server::start(Setup {
-            tcp: "idle = \"1s\"",
-            ..Setup::default()
-        });
+        let mut server = Server::start(setup().with("tcp.idle = '1s'"));
         let mut visitor = connect((Ipv4Addr::LOCALHOST, 0).into(), SERVER);
-        let mut resident = Session::tcp();
-        resident.allocate().expect("an allocation");
+        let (mut resident, _) = clients::on_tcp().allocated();
         assert!(is_answered(&mut visitor));
         let start = Instant::now();
         assert!(read_to_end(&visitor, LATE).is_empty());
@@ -113,7 +111,7 @@ fn a_client_that_falls_silent_is_closed_unless_it_has_an_allocation() {
         resident
             .refresh(Duration::ZERO)
             .expect("the allocation's end");
-        assert!(read_to_end(resident.stream(), LATE).is_empty());
+        assert!(read_to_end(resident.socket.stream(), LATE).is_empty());
         assert_eq!(server.stop().sockets("connections-idle"), 2);
     });
 }
@@ -122,10 +120,7 @@ fn a_client_that_falls_silent_is_closed_unless_it_has_an_allocation() {
 #[test]
 fn a_keepalive_now_and_then_keeps_a_strangers_connection_open() {
     in_own_world(|_| {
-        let server = Server::start(Setup {
-            tcp: "idle = \"2s\"",
-            ..Setup::default()
-        });
+        let mut server = Server::start(setup().with("tcp.idle = '2s'"));
         let mut visitors = KEEPALIVES.map(|_| connect((Ipv4Addr::LOCALHOST, 0).into(), SERVER));
         // Several times as long as they may be silent.
         let start = Instant::now();
@@ -148,14 +143,10 @@ fn a_keepalive_now_and_then_keeps_a_strangers_connection_open() {
 #[test]
 fn a_stranger_is_closed_in_the_end_whatever_it_sends() {
     in_own_world(|_| {
-        let server = Server::start(Setup {
-            tcp: "stranger-lifetime = \"3s\"",
-            ..Setup::default()
-        });
+        let mut server = Server::start(setup().with("tcp.stranger-lifetime = '3s'"));
         let lifetime = Duration::from_secs(3);
-        let mut resident = Session::tcp();
-        resident.allocate().expect("an allocation");
-        let sent = [KEEPALIVES[0], KEEPALIVES[1], BINDING];
+        let (mut resident, _) = clients::on_tcp().allocated();
+        let sent = [KEEPALIVES[0], KEEPALIVES[1], &BINDING];
         let strangers = sent.map(|bytes| {
             thread::spawn(move || {
                 let mut stream = connect((Ipv4Addr::LOCALHOST, 0).into(), SERVER);
@@ -183,7 +174,7 @@ fn a_stranger_is_closed_in_the_end_whatever_it_sends() {
             .refresh(Duration::ZERO)
             .expect("the allocation's end");
         let start = Instant::now();
-        assert!(read_to_end(resident.stream(), lifetime + LATE).is_empty());
+        assert!(read_to_end(resident.socket.stream(), lifetime + LATE).is_empty());
         assert!(start.elapsed() >= lifetime - Duration::from_millis(200));
         assert_eq!(server.stop().sockets("connections-overdue"), 4);
     });
@@ -192,10 +183,7 @@ fn a_stranger_is_closed_in_the_end_whatever_it_sends() {
 #[test]
 fn connections_have_limits_for_one_net_and_for_all() {
     in_own_world(|_| {
-        let server = Server::start(Setup {
-            tcp: "per-prefix = 4\nconnections = 6",
-            ..Setup::default()
-        });
+        let mut server = Server::start(setup().with("tcp.per-prefix = 4\ntcp.connections = 6"));
         let from =
             |net: u8, host: u8| connect((Ipv4Addr::new(127, net, 0, host), 0).into(), SERVER);
         let is_refused = |stream: &TcpStream| read_to_end(stream, PATIENCE).is_empty();
@@ -218,10 +206,8 @@ fn connections_have_limits_for_one_net_and_for_all() {
 /// Whether a Binding over this connection is answered.
 fn is_answered(stream: &mut TcpStream) -> bool {
     let mut answer = [0; 32];
-    stream
-        .set_read_timeout(Some(PATIENCE))
-        .expect("patience is not zero");
-    stream.write_all(BINDING).is_ok()
+    stream.set_read_timeout(Some(PATIENCE)).expect("not zero");
+    stream.write_all(&BINDING).is_ok()
         && stream.read_exact(&mut answer).is_ok()
         && answer.starts_with(&[0x01, 0x01])
 }
@@ -257,7 +243,6 @@ pub(crate) fn allow_many_files() {
     setrlimit(Resource::Nofile, raised).expect("the limit that was granted");
 }
 
-const BINDING: &[u8] = b"\x00\x01\x00\x00\x21\x12\xA4\x42is it there?";
 /// A Binding indication, and a Send indication without anything.
 const KEEPALIVES: [&[u8]; 2] = [
     b"\x00\x11\x00\x00\x21\x12\xA4\x42still there.",

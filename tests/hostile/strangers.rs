@@ -6,7 +6,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{lab::PATIENCE, server::SERVER};
+use lab::socket::peer_at;
+
+use crate::server::SERVER;
 
 /// A crowd that sends the first step of every TURN client and listens.
 pub(crate) struct Strangers {
@@ -103,9 +105,8 @@ impl Strangers {
 
 /// A socket at another address of this host.
 pub(crate) fn socket_at(ip: Ipv4Addr) -> UdpSocket {
-    let socket = UdpSocket::bind((ip, 0)).expect("a free port");
+    let (socket, _) = peer_at(ip);
     socket.connect(SERVER).expect("a route to the server");
-    socket.set_read_timeout(Some(PATIENCE)).expect("not zero");
     socket
 }
 

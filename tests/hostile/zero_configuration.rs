@@ -2,39 +2,41 @@
 
 use std::net::Ipv4Addr;
 
-use serde_json::{Deserializer, Value};
+use lab::{
+    PATIENCE,
+    live::{Code, LiveClient},
+    program::{Program, here},
+    server::{PASSWORD, Server, USER, serve},
+    socket::{assert_hears, peer_at},
+    world::{CLIENT_V4, in_own_world},
+};
+use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{
-    lab::{
-        PATIENCE,
-        server::{PASSWORD, USER},
-        wait_for,
-        world::{CLIENT_V4, in_own_world},
-    },
-    server::{SERVER, Server, Setup, start_unconfigured},
-    session::{Refused, Session, peer_at},
-};
+use crate::clients;
+use crate::server::setup;
 
 #[test]
 fn what_it_prints_authenticates_and_still_does_after_a_restart() {
     in_own_world(|_| {
         let home = TempDir::new().expect("a temporary directory");
-        let server = Server::start_unconfigured(home.path(), &[]);
-        let printed = printed_ice_server(&server);
+        let mut server = Server::unconfigured(here, home.path(), &[]);
+        let printed = &server.printed_ice_servers()[0];
         let urls = printed["urls"].as_array().expect("several");
         for transport in ["udp", "tcp"] {
             let url = format!("turn:{CLIENT_V4}:3478?transport={transport}");
             assert!(urls.contains(&url.as_str().into()), "{url} in {urls:?}");
         }
-        let relayed = client_of(&printed).allocate().expect("an allocation");
+        let relayed = client_of(printed).allocate().expect("an allocation");
         assert_eq!(relayed.ip(), CLIENT_V4);
         server.stop();
 
-        let server = Server::start_unconfigured(home.path(), &[]);
-        client_of(&printed).allocate().expect("the same secret");
-        let forged = Session::udp_to(SERVER, text(&printed["username"]), "made up").allocate();
-        assert_eq!(forged, Err(Refused(401)));
+        let mut server = Server::unconfigured(here, home.path(), &[]);
+        client_of(printed).allocate().expect("the same secret");
+        let forged = clients::on_udp()
+            .login(text(&printed["username"]), "made up")
+            .allocate();
+        assert_eq!(forged, Err(Code(401)));
         server.stop();
     });
 }
@@ -45,26 +47,20 @@ fn loopback_peers_are_for_who_asks_for_them() {
         let home = TempDir::new().expect("a temporary directory");
         let (peer, address) = peer_at(Ipv4Addr::LOCALHOST);
 
-        let server = Server::start_unconfigured(home.path(), &[]);
-        let mut session = client_of(&printed_ice_server(&server));
-        session.allocate().expect("an allocation");
-        assert_eq!(session.create_permission(address), Err(Refused(403)));
-        assert_eq!(session.bind_channel(address), Err(Refused(403)));
-        session.post(address, b"psst");
-        session.binding();
+        let mut server = Server::unconfigured(here, home.path(), &[]);
+        let (mut session, _) = client_of(&server.printed_ice_servers()[0]).allocated();
+        assert_eq!(session.create_permission(address), Err(Code(403)));
+        assert_eq!(session.bind_channel(address), Err(Code(403)));
+        session.send(address, b"psst");
         peer.set_nonblocking(true).expect("a socket");
         assert!(peer.recv(&mut [0; 16]).is_err(), "it was sent all the same");
         server.stop();
 
-        let server = Server::start_unconfigured(home.path(), &["--dev"]);
-        let mut session = client_of(&printed_ice_server(&server));
-        session.allocate().expect("an allocation");
+        let server = Server::unconfigured(here, home.path(), &["--dev"]);
+        let (mut session, relayed) = client_of(&server.printed_ice_servers()[0]).allocated();
         session.create_permission(address).expect("a permission");
-        session.post(address, b"hello");
-        session.binding();
-        let mut heard = [0; 16];
-        let length = peer.recv(&mut heard).expect("the data");
-        assert_eq!(&heard[..length], b"hello");
+        session.send(address, b"hello");
+        assert_hears(&peer, relayed, b"hello");
         server.wait_for_line(&["WARN", "--dev", "loopback"]);
     });
 }
@@ -73,7 +69,9 @@ fn loopback_peers_are_for_who_asks_for_them() {
 fn without_a_place_for_the_secret_it_says_what_is_missing() {
     in_own_world(|_| {
         let nowhere = std::path::Path::new("");
-        let ended = start_unconfigured(nowhere, &[]).wait(PATIENCE);
+        let mut command = serve(here);
+        command.env("HOME", nowhere);
+        let ended = Program::run(command, PATIENCE);
         assert_eq!(ended.status.code(), Some(1), "{}", ended.output);
         assert!(ended.output.contains("--state-dir"), "{}", ended.output);
     });
@@ -82,13 +80,10 @@ fn without_a_place_for_the_secret_it_says_what_is_missing() {
 #[test]
 fn a_file_without_users_and_secrets_makes_a_stun_server_that_says_so() {
     in_own_world(|_| {
-        let server = Server::start(Setup {
-            users: false,
-            ..Setup::default()
-        });
-        for mut session in [Session::udp(), Session::tcp()] {
+        let server = Server::start(setup().without("auth"));
+        for mut session in [clients::on_udp(), clients::on_tcp()] {
             session.binding();
-            assert_eq!(session.allocate(), Err(Refused(401)));
+            assert_eq!(session.allocate(), Err(Code(401)));
         }
         server.wait_for_line(&["WARN", "STUN only", "users"]);
         server.wait_for_line(&["request.refused", "method=\"Allocate\"", "code=401", USER]);
@@ -96,20 +91,9 @@ fn a_file_without_users_and_secrets_makes_a_stun_server_that_says_so() {
     });
 }
 
-/// The entry that is printed for a web page.
-fn printed_ice_server(server: &Server) -> Value {
-    wait_for("iceServers", PATIENCE, || {
-        let log = server.log();
-        let object = &log[log.find("{\n")?..];
-        let mut values = Deserializer::from_str(object).into_iter::<Value>();
-        let mut printed = values.next()?.ok()?;
-        Some(printed["iceServers"][0].take())
-    })
-}
-
-fn client_of(ice_server: &Value) -> Session {
+fn client_of(ice_server: &Value) -> LiveClient {
     let [user, password] = ["username", "credential"].map(|key| text(&ice_server[key]));
-    Session::udp_to(SERVER, user, password)
+    clients::on_udp().login(user, password)
 }
 
 fn text(value: &Value) -> &str {

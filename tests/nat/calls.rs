@@ -2,19 +2,17 @@
 
 use std::time::Duration;
 
+use lab::{
+    browser::{Browser, Window},
+    internet::{Internet, on_the_internet, server_v4},
+    nat::Nat,
+    server::{PASSWORD, USER},
+    servers::hairpin,
+    wait_for,
+};
 use serde_json::{Value, json};
 
-use crate::{
-    browser::{Browser, Running},
-    lab::{
-        server::{PASSWORD, USER},
-        wait_for,
-    },
-    meeting::Meeting,
-    nats::Nat,
-    net::{Internet, on_the_internet, server_v4},
-    servers::hairpin,
-};
+use crate::meeting::Meeting;
 
 #[test]
 fn two_peers_behind_symmetric_nats_call_each_other_through_hairpin() {
@@ -110,7 +108,7 @@ fn call(internet: &Internet, nats: [Nat; 2], help: Help) -> [Value; 2] {
     let meeting = Meeting::open(help.ice_servers());
     let homes = [(1, nats[0]), (2, nats[1])].map(|(number, nat)| internet.home(number, nat));
     let roles = ["caller", "callee"];
-    let mut peers: Vec<Running> = homes
+    let mut peers: Vec<Window> = homes
         .iter()
         .zip(roles)
         .map(|(home, role)| {

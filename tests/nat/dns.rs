@@ -1,9 +1,7 @@
 //! A DNS server on the Internet, with the records that a test gives it.
 
 use std::{
-    fs,
     net::{Ipv4Addr, Ipv6Addr, UdpSocket},
-    process::Command,
     thread,
 };
 
@@ -14,11 +12,9 @@ use hickory_proto::{
         rdata::{NAPTR, SRV},
     },
 };
-use tempfile::NamedTempFile;
-
-use crate::{
-    lab::{PATIENCE, program::Program},
-    net::{RESOLVER, server_v4},
+use lab::{
+    internet::{RESOLVER, server_v4},
+    machine::resolve_by,
 };
 
 /// Names, and the records of each.
@@ -67,13 +63,7 @@ impl Zone {
         let address = server_v4(RESOLVER);
         let socket = UdpSocket::bind((address, 53)).expect("a namespace of our own");
         thread::spawn(move || self.serve(&socket));
-        let file = NamedTempFile::new().expect("a temporary file");
-        fs::write(file.path(), format!("nameserver {address}\n")).expect("the file is ours");
-        // The mounts of the test are its own, too.
-        let mut mount = Command::new("mount");
-        mount.arg("--bind").arg(file.path()).arg("/etc/resolv.conf");
-        let ended = Program::run(mount, "mount", PATIENCE);
-        assert!(ended.status.success(), "mount: {}", ended.output);
+        resolve_by(&[address]);
     }
 
     fn add(&mut self, owner: &str, data: RData) {

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use lab::{internet::on_the_internet, nat::Nat, servers::Kind};
 use serde_json::Value;
 
-use crate::{nats::Nat, net::on_the_internet, probe, servers::Kind};
+use crate::probe;
 
 #[test]
 fn the_lifetime_of_a_mapping_is_found_between_two_silences() {

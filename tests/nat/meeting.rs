@@ -1,11 +1,10 @@
 //! The meeting place of two browsers: a page on the Internet, and a board that both can write on.
 
-use serde_json::Value;
-
-use crate::{
+use lab::{
     board::Board,
-    net::{WEB, server_v4},
+    internet::{WEB, server_v4},
 };
+use serde_json::Value;
 
 /// The board, on the host that serves `tests/pages/meeting.html`.
 pub(crate) struct Meeting(Board);

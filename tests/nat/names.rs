@@ -1,19 +1,16 @@
 //! From names to servers: SRV, NAPTR and addresses, as DNS has them.
 
-use serde_json::Value;
-
-use crate::{
-    dns::Zone,
-    lab::{
-        PATIENCE,
-        program::Program,
-        server::{PASSWORD, USER, binary},
-    },
-    nats::Nat,
-    net::{WEB, on_the_internet, server_v4, server_v6},
-    probe,
+use lab::{
+    PATIENCE,
+    internet::{WEB, on_the_internet, server_v4, server_v6},
+    nat::Nat,
+    program::Program,
+    server::{PASSWORD, USER, hairpin_by},
     servers::Kind,
 };
+use serde_json::Value;
+
+use crate::{dns::Zone, probe};
 
 #[test]
 fn the_servers_of_a_name_are_those_that_dns_says() {
@@ -100,7 +97,7 @@ fn a_relay_is_found_through_naptr_and_srv() {
             .srv("_turn._tcp.stream.example", 0, "one.example", 3478)
             .publish();
         let examine = |uri: &str| {
-            let mut doctor = home.host.command(&binary());
+            let mut doctor = hairpin_by(|program| home.host.command(program));
             doctor.args([
                 "doctor",
                 "--json",
@@ -111,7 +108,7 @@ fn a_relay_is_found_through_naptr_and_srv() {
                 PASSWORD,
             ]);
             doctor.arg(uri);
-            Program::run(doctor, "util-linux", 2 * PATIENCE)
+            Program::run(doctor, 2 * PATIENCE)
         };
         let found = examine("turn:relay.example");
         assert!(found.status.success(), "{}", found.output);

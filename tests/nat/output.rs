@@ -1,14 +1,16 @@
 //! The output of the probe, for people and for scripts.
 
-use serde_json::Value;
-
-use crate::{
-    lab::{PATIENCE, program::Program, server::binary},
-    nats::Nat,
-    net::{Home, on_the_internet},
-    probe,
+use lab::{
+    PATIENCE,
+    internet::{Home, on_the_internet},
+    nat::Nat,
+    program::Program,
+    server::hairpin_by,
     servers::Kind,
 };
+use serde_json::Value;
+
+use crate::probe;
 
 #[test]
 fn people_read_the_verdict_first_and_see_colours_on_a_terminal_only() {
@@ -62,14 +64,14 @@ fn scripts_find_the_same_names_whatever_is_found() {
 
 /// The report for people. `1` forces colours; without a value the probe decides.
 fn text(home: &Home, colours: &str) -> String {
-    let mut command = home.host.command(&binary());
+    let mut command = hairpin_by(|program| home.host.command(program));
     command
         .args(["probe", "--timeout", "1s"])
         .args(Kind::Alternate.uris());
     command
         .env_remove("NO_COLOR")
         .env("CLICOLOR_FORCE", colours);
-    Program::run(command, "util-linux", PATIENCE).output
+    Program::run(command, PATIENCE).output
 }
 
 /// The names of an object, in their order.

@@ -3,10 +3,12 @@
 
 use std::net::IpAddr;
 
-use crate::{
-    lab::{PATIENCE, program::Program},
-    nats::Nat,
-    net::{Home, INSIDE_V6, on_the_internet, server_v4, server_v6},
+use lab::{
+    PATIENCE,
+    foreign::{assert_says, natdiscovery_by, stun_by},
+    internet::{Home, INSIDE_V6, on_the_internet, server_v4, server_v6},
+    nat::Nat,
+    program::Program,
     servers::Kind,
 };
 
@@ -88,7 +90,7 @@ fn others_find_the_firewall_of_ipv6() {
     on_the_internet(|internet| {
         let home = internet.home(1, Nat::Ipv6Firewall);
         let _server = Kind::Coturn.start();
-        let found = natdiscovery(&home, INSIDE_V6.into(), server_v6(21).into())
+        let found = ask(&home, INSIDE_V6, server_v6(21))
             .wait(2 * PATIENCE)
             .output;
         assert_says(&found, &format!("UDP reflexive addr: {INSIDE_V6}:"));
@@ -102,7 +104,9 @@ fn others_find_udp_blocked_where_it_is() {
     on_the_internet(|internet| {
         let home = internet.home(1, Nat::UdpBlocked);
         let _server = Kind::Coturn.start();
-        let found = stun(&home).wait(2 * PATIENCE).output;
+        let found = stun_by(|program| home.host.command(program), server_v4(21).into())
+            .wait(2 * PATIENCE)
+            .output;
         assert_says(&found, "Primary: Blocked");
     });
 }
@@ -111,8 +115,8 @@ fn others_find_udp_blocked_where_it_is() {
 #[track_caller]
 fn others_find(home: &Home, name: &str, mapping: &str, filtering: &str) {
     let _server = Kind::Coturn.start();
-    let mut natdiscovery = natdiscovery(home, home.inside.into(), server_v4(21).into());
-    let mut stun = stun(home);
+    let mut natdiscovery = ask(home, home.inside, server_v4(21));
+    let mut stun = stun_by(|program| home.host.command(program), server_v4(21).into());
     let found = stun.wait(2 * PATIENCE).output;
     assert_says(&found, &format!("Primary: {name}"));
     let found = natdiscovery.wait(2 * PATIENCE).output;
@@ -123,21 +127,11 @@ fn others_find(home: &Home, name: &str, mapping: &str, filtering: &str) {
 }
 
 /// Coturn's client.
-fn natdiscovery(home: &Home, local: IpAddr, server: IpAddr) -> Program {
-    let mut command = home.host.command("turnutils_natdiscovery");
-    command.args(["-m", "-f", "-L", &local.to_string()]);
-    command.arg(server.to_string());
-    Program::start(command, "coturn")
-}
-
-/// Debian's client.
-fn stun(home: &Home) -> Program {
-    let mut command = home.host.command("stun");
-    command.arg(server_v4(21).to_string()).arg("-v");
-    Program::start(command, "stun-client")
-}
-
-#[track_caller]
-fn assert_says(found: &str, words: &str) {
-    assert!(found.contains(words), "not found: {words}\n{found}");
+fn ask(home: &Home, local: impl Into<IpAddr>, server: impl Into<IpAddr>) -> Program {
+    let how = |program: &str| home.host.command(program);
+    natdiscovery_by(
+        how,
+        server.into(),
+        &["-m", "-f", "-L", &local.into().to_string()],
+    )
 }

@@ -2,15 +2,11 @@
 
 use std::process::Command;
 
+use lab::{PATIENCE, internet::Home, program::Program, server::hairpin_by};
 use serde_json::Value;
 
-use crate::{
-    lab::{PATIENCE, program::Program, server::binary},
-    net::Home,
-};
-
 /// A probe under way.
-pub(crate) struct Running(Program);
+pub(crate) struct Probing(Program);
 
 /// The result of a probe.
 #[derive(Debug)]
@@ -22,10 +18,10 @@ pub(crate) struct Told {
 }
 
 /// Starts a probe that asks the servers of `uris`.
-pub(crate) fn start(home: &Home, uris: &[String], options: &[&str]) -> Running {
-    let mut command = home.host.command(&binary());
+pub(crate) fn start(home: &Home, uris: &[String], options: &[&str]) -> Probing {
+    let mut command = hairpin_by(|program| home.host.command(program));
     command.args(["probe", "--json", "--timeout", TIMEOUT]);
-    Running::start(command, uris, options)
+    Probing::start(command, uris, options)
 }
 
 /// The same, to its end.
@@ -34,12 +30,12 @@ pub(crate) fn run(home: &Home, uris: &[String], options: &[&str]) -> Told {
     start(home, uris, options).told()
 }
 
-impl Running {
+impl Probing {
     fn start(mut command: Command, uris: &[String], options: &[&str]) -> Self {
         // Without any, it would ask public servers.
         assert!(!uris.is_empty(), "no server to ask");
         command.args(options).args(uris);
-        Self(Program::start(command, "util-linux"))
+        Self(Program::start(command))
     }
 
     /// Waits for its end.

@@ -1,13 +1,9 @@
 //! The largest datagram on a path that loses fragments.
 
+use lab::{internet::on_the_internet, nat::Nat, servers::Kind};
 use serde_json::Value;
 
-use crate::{
-    nats::Nat,
-    net::on_the_internet,
-    probe::{self, Running, Told},
-    servers::Kind,
-};
+use crate::probe::{self, Probing, Told};
 
 #[test]
 fn where_fragments_are_lost_the_largest_payload_is_what_the_link_takes_at_once() {
@@ -24,7 +20,7 @@ fn where_fragments_are_lost_the_largest_payload_is_what_the_link_takes_at_once()
         let probes =
             kinds.map(|kind| [&usual, &tunnel].map(|home| probe::start(home, &kind.uris(), &[])));
         for probes in probes {
-            let [usual, tunnel] = probes.map(Running::told);
+            let [usual, tunnel] = probes.map(Probing::told);
             assert_largest(&usual, 1_472);
             // The headers take 28 bytes.
             assert_largest(&tunnel, 1_372);

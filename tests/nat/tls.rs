@@ -1,25 +1,24 @@
 //! A Binding over TLS: coturn with a certificate of a test's own authority.
 
-use std::fs;
-
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use tempfile::TempDir;
-
-use crate::{
-    dns::Zone,
-    nats::Nat,
-    net::{on_the_internet, server_v4},
-    probe,
+use lab::{
+    authority::{Authority, Name, Wish},
+    internet::{on_the_internet, server_v4},
+    nat::Nat,
     servers::coturn,
 };
+
+use crate::{dns::Zone, probe};
 
 #[test]
 fn a_server_over_tls_is_believed_if_its_certificate_is() {
     on_the_internet(|internet| {
         let home = internet.home(1, Nat::PortRestricted);
-        let files = certificates("tls.example");
-        let path = |name| files.path().join(name).display().to_string();
-        let (certificate, key, authority) = (path("leaf.pem"), path("key.pem"), path("ca.pem"));
+        let authority = Authority::make();
+        let (certificate, key) = authority.issue(Wish {
+            name: Name::Host("tls.example"),
+            is_expired: false,
+            is_complete: true,
+        });
         let _server = coturn(&[21], &["--cert", &certificate, "--pkey", &key]);
         Zone::default()
             .a("tls.example", server_v4(21))
@@ -28,7 +27,7 @@ fn a_server_over_tls_is_believed_if_its_certificate_is() {
         let ask =
             |host: &str, options: &[&str]| probe::run(&home, &[format!("stuns:{host}")], options);
 
-        let told = ask("tls.example", &["--ca", &authority]);
+        let told = ask("tls.example", &["--ca", &authority.root()]);
         let stream = &told.report["streams"][0];
         assert_eq!(stream["over"], "tls", "{told:#?}");
         assert_eq!(stream["address"], format!("{}:5349", server_v4(21)));
@@ -44,7 +43,11 @@ fn a_server_over_tls_is_believed_if_its_certificate_is() {
         for (host, options, why) in [
             // Browsers do not know the authority.
             ("tls.example", &[][..], "UnknownIssuer"),
-            ("other.example", &["--ca", &authority], "not valid for name"),
+            (
+                "other.example",
+                &["--ca", &authority.root()],
+                "not valid for name",
+            ),
         ] {
             let told = ask(host, options);
             let error = told.report["streams"][0]["answer"]["error"].as_str();
@@ -60,27 +63,4 @@ fn a_server_over_tls_is_believed_if_its_certificate_is() {
             );
         }
     });
-}
-
-/// A certificate for `name`, its key, and the authority that signed it.
-fn certificates(name: &str) -> TempDir {
-    let files = TempDir::new().expect("a temporary directory");
-    let write = |file: &str, pem: String| {
-        fs::write(files.path().join(file), pem).expect("the temporary directory is ours");
-    };
-    let mut params = CertificateParams::new([]).expect("no names");
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let key = KeyPair::generate().expect("a key");
-    write(
-        "ca.pem",
-        params.self_signed(&key).expect("a certificate").pem(),
-    );
-    let authority = Issuer::new(params, key);
-
-    let params = CertificateParams::new([name.to_owned()]).expect("a DNS name");
-    let key = KeyPair::generate().expect("a key");
-    let leaf = params.signed_by(&key, &authority).expect("a certificate");
-    write("leaf.pem", leaf.pem());
-    write("key.pem", key.serialize_pem());
-    files
 }

@@ -1,13 +1,13 @@
 //! The probe's findings about each NAT, with every kind of server.
 
-use serde_json::{Value, json};
-
-use crate::{
-    nats::Nat,
-    net::{Home, INSIDE_V6, on_the_internet},
-    probe::{self, Told},
+use lab::{
+    internet::{Home, INSIDE_V6, on_the_internet},
+    nat::Nat,
     servers::Kind,
 };
+use serde_json::{Value, json};
+
+use crate::probe::{self, Told};
 
 /// The expected findings about a NAT.
 struct Expected {

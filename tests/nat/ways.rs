@@ -1,14 +1,17 @@
 //! The source address that the probe asks from, and the family that it asks over.
 
-use serde_json::{Value, json};
-
-use crate::{
-    lab::{PATIENCE, program::Program, server::binary, world::configure},
-    nats::Nat,
-    net::{Home, on_the_internet},
-    probe,
+use lab::{
+    PATIENCE,
+    internet::{Home, on_the_internet},
+    machine::configure,
+    nat::Nat,
+    program::Program,
+    server::hairpin_by,
     servers::Kind,
 };
+use serde_json::{Value, json};
+
+use crate::probe;
 
 #[test]
 fn both_families_are_asked_unless_one_is_named() {
@@ -88,11 +91,11 @@ fn an_address_or_interface_that_this_host_does_not_have_is_refused_by_name() {
 
 #[track_caller]
 fn assert_refused(home: &Home, bind: &str) {
-    let mut command = home.host.command(&binary());
+    let mut command = hairpin_by(|program| home.host.command(program));
     command
         .args(["probe", "--bind", bind])
         .args(Kind::Alternate.uris());
-    let ended = Program::run(command, "util-linux", PATIENCE);
+    let ended = Program::run(command, PATIENCE);
     assert_eq!(ended.status.code(), Some(2), "{}", ended.output);
     assert!(ended.output.contains("(option --bind)"), "{}", ended.output);
 }

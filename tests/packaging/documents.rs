@@ -11,7 +11,7 @@ use super::{binary, text};
 
 /// Command lines that do not run here, by their beginnings, and why. Of those that begin with `hairpin`, the arguments
 /// are checked all the same.
-const NOT_RUN: [(&str, &str); 9] = [
+const NOT_RUN: [(&str, &str); 10] = [
     ("cargo xtask test", "this test is part of it"),
     (
         "cargo xtask check",
@@ -24,6 +24,10 @@ const NOT_RUN: [(&str, &str); 9] = [
     (
         "cargo doc",
         "opens a browser; `cargo xtask check docs` builds the same",
+    ),
+    (
+        "hairpin check --config FILE",
+        "`FILE` is a configuration of the reader's",
     ),
     (
         "hairpin doctor",

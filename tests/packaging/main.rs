@@ -2,8 +2,10 @@
 
 mod documents;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
+
+use lab::server::binary;
 
 #[test]
 fn the_service_is_exposed_at_most_2_0() {
@@ -23,7 +25,7 @@ fn systemd_understands_every_line_of_the_unit() {
     let place = tempfile::tempdir().expect("a temporary directory");
     let unit = read("hairpin.service").replace(
         "ExecStart=/usr/bin/hairpin",
-        &format!("ExecStart={}", binary().display()),
+        &format!("ExecStart={}", binary()),
     );
     let path = place.path().join("hairpin.service");
     std::fs::write(&path, unit).expect("the unit is written");
@@ -143,12 +145,6 @@ fn shipped(name: &str) -> String {
         .join(name)
         .display()
         .to_string()
-}
-
-/// The binary that `cargo xtask test` built for release, or the one cargo built for this test.
-fn binary() -> PathBuf {
-    std::env::var_os("HAIRPIN_BIN")
-        .map_or_else(|| env!("CARGO_BIN_EXE_hairpin").into(), PathBuf::from)
 }
 
 fn text(bytes: &[u8]) -> String {

@@ -19,8 +19,8 @@ pub(crate) fn check(workspace: &Workspace) -> Result<(), Failure> {
 
 /// Every crate of ours, and the crates of ours that it may use.
 ///
-/// Development dependencies are free: a test may look from anywhere. Nothing but the fuzz targets uses `sim`, so that
-/// the virtual world never ships.
+/// Development dependencies are free: a test may look from anywhere. Nothing but the fuzz targets uses `sim`, and nothing
+/// uses `lab`, so that neither ever ships.
 const BELOW: &[(&str, &[&str])] = &[
     ("hairpin-wire", &[]),
     ("hairpin-relay", &["hairpin-wire"]),
@@ -34,6 +34,7 @@ const BELOW: &[(&str, &[&str])] = &[
         "hairpin-sim",
         &["hairpin-client", "hairpin-relay", "hairpin-wire"],
     ),
+    ("hairpin-lab", &["hairpin-client", "hairpin-wire"]),
     (
         "hairpin",
         &[
@@ -180,9 +181,11 @@ mod tests {
     }
 
     #[test]
-    fn the_virtual_world_does_not_ship() {
-        for (from, _) in BELOW.iter().filter(|(from, _)| *from != "hairpin-fuzz") {
-            assert_eq!(judge(from, "hairpin-sim").len(), 1, "{from}");
+    fn the_virtual_world_and_the_lab_do_not_ship() {
+        for (from, _) in BELOW {
+            assert_eq!(judge(from, "hairpin-lab").len(), 1, "{from}");
+            let is_fuzz = *from == "hairpin-fuzz";
+            assert_eq!(judge(from, "hairpin-sim").is_empty(), is_fuzz, "{from}");
         }
     }
 

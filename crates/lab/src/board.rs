@@ -20,12 +20,12 @@ use tokio::runtime;
 
 /// A page that is served, the script that it may import, and the board that both find at
 /// `/board/NAME`.
-pub(crate) struct Board {
+pub struct Board {
     url: String,
     pinned: Pinned,
 }
 
-const SCRIPT: &str = include_str!("../pages/board.js");
+const SCRIPT: &str = include_str!("../../../tests/pages/board.js");
 
 /// The values on the board, by name.
 #[derive(Clone, Default)]
@@ -33,7 +33,7 @@ struct Pinned(Arc<Mutex<HashMap<String, Value>>>);
 
 impl Board {
     /// Serves `page` at `address`. Port 0 is any that is free.
-    pub(crate) fn serve(address: impl Into<SocketAddr>, page: &'static str) -> Self {
+    pub fn serve(address: impl Into<SocketAddr>, page: &'static str) -> Self {
         let pinned = Pinned::default();
         let router = Router::new()
             .route("/", get(move || async move { Html(page) }))
@@ -52,15 +52,18 @@ impl Board {
         }
     }
 
-    pub(crate) fn url(&self) -> &str {
+    /// The address of the page.
+    pub fn url(&self) -> &str {
         &self.url
     }
 
-    pub(crate) fn pin(&self, name: &str, value: Value) {
+    /// Leaves a value under a name, in place of the one before.
+    pub fn pin(&self, name: &str, value: Value) {
         self.pinned.pin(name.to_owned(), value);
     }
 
-    pub(crate) fn read(&self, name: &str) -> Option<Value> {
+    /// The value under a name, if there is one.
+    pub fn read(&self, name: &str) -> Option<Value> {
         self.pinned.read(name)
     }
 }

@@ -11,29 +11,34 @@ use rcgen::{
 use tempfile::TempDir;
 
 /// The authority and the files it wrote.
-pub(crate) struct Authority {
+pub struct Authority {
     intermediate: CertifiedIssuer<'static, KeyPair>,
     files: TempDir,
 }
 
 /// The properties of a certificate.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Wish {
-    pub(crate) name: Name,
-    pub(crate) is_expired: bool,
+pub struct Wish {
+    /// The only name.
+    pub name: Name,
+    /// Whether its time is over.
+    pub is_expired: bool,
     /// Whether the server sends the intermediate certificate.
-    pub(crate) is_complete: bool,
+    pub is_complete: bool,
 }
 
 /// The name in a certificate.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Name {
+pub enum Name {
+    /// An IP address.
     Address(IpAddr),
+    /// A name of DNS.
     Host(&'static str),
 }
 
 impl Authority {
-    pub(crate) fn new() -> Self {
+    /// An authority that nobody knows yet.
+    pub fn make() -> Self {
         let root = CertifiedIssuer::self_signed(of_authority("a root of this test"), key())
             .expect("a certificate");
         let params = of_authority("an intermediate of this test");
@@ -47,12 +52,12 @@ impl Authority {
     }
 
     /// The file of the root, for `--ca`.
-    pub(crate) fn root(&self) -> String {
+    pub fn root(&self) -> String {
         self.file("root.pem")
     }
 
     /// Signs a certificate; returns the files of the chain and of its key.
-    pub(crate) fn issue(&self, wish: Wish) -> (String, String) {
+    pub fn issue(&self, wish: Wish) -> (String, String) {
         let mut params = CertificateParams::default();
         params
             .distinguished_name

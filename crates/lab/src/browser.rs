@@ -7,16 +7,19 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::lab::program::Program;
+use crate::program::{Program, here};
 
+/// The browsers, as Debian has them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Browser {
+pub enum Browser {
+    /// Chromium.
     Chromium,
+    /// Firefox ESR.
     Firefox,
 }
 
 /// A browser that shows a page. It ends, and its home is removed, when dropped.
-pub(crate) struct Running {
+pub struct Window {
     // Fields are dropped in this order: the browser must be gone before its home.
     program: Program,
     _home: TempDir,
@@ -24,29 +27,29 @@ pub(crate) struct Running {
 
 impl Browser {
     /// Opens it on the test's own host.
-    pub(crate) fn open(self, url: &str) -> Running {
-        self.open_at(|program| Command::new(program), url)
+    pub fn open(self, url: &str) -> Window {
+        self.open_at(here, url)
     }
 
     /// Opens it by a command from `at`, which says where programs run.
-    pub(crate) fn open_at(self, at: impl FnOnce(&str) -> Command, url: &str) -> Running {
+    pub fn open_at(self, at: impl FnOnce(&str) -> Command, url: &str) -> Window {
         let home = TempDir::new().expect("a temporary directory");
-        let (mut command, package) = match self {
-            Self::Chromium => (chromium(at("chromium"), &home), "chromium"),
-            Self::Firefox => (firefox(at("firefox-esr"), &home), "firefox-esr"),
+        let mut command = match self {
+            Self::Chromium => chromium(at("chromium"), &home),
+            Self::Firefox => firefox(at("firefox-esr"), &home),
         };
         command.arg(url);
         command.envs(["HOME", "TMPDIR", "XDG_RUNTIME_DIR"].map(|name| (name, home.path())));
-        Running {
-            program: Program::start(command, package),
+        Window {
+            program: Program::start(command),
             _home: home,
         }
     }
 }
 
-impl Running {
+impl Window {
     /// How the browser ended, if it did.
-    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+    pub fn ended(&mut self) -> Option<ExitStatus> {
         self.program.ended()
     }
 }

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 /// The relayed address in a description.
 #[track_caller]
-pub(crate) fn relayed(description: &Value) -> SocketAddrV4 {
+pub fn relayed_in(description: &Value) -> SocketAddrV4 {
     let lines = sdp(description).lines();
     // Foundation, component, transport, priority, address, port, "typ", type.
     let mut candidates = lines.filter_map(|line| {
@@ -20,13 +20,13 @@ pub(crate) fn relayed(description: &Value) -> SocketAddrV4 {
 }
 
 /// A description with one more candidate, which is tried before the others.
-pub(crate) fn with_candidate(description: Value, ip: Ipv4Addr) -> Value {
+pub fn with_candidate(description: Value, ip: Ipv4Addr) -> Value {
     let first = sdp(&description).find(CANDIDATE).expect("a candidate");
     insert(description, first, u32::MAX >> 1, ip)
 }
 
 /// The same, but it is tried after the others.
-pub(crate) fn with_candidate_last(description: Value, ip: Ipv4Addr) -> Value {
+pub fn with_candidate_last(description: Value, ip: Ipv4Addr) -> Value {
     let last = sdp(&description).rfind(CANDIDATE).expect("a candidate");
     let line = sdp(&description)[last..].find('\n').expect("lines end");
     insert(description, last + line + 1, 1, ip)

@@ -9,7 +9,7 @@ use std::net::Ipv4Addr;
 
 /// The NAT or firewall between a host and the Internet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Nat {
+pub enum Nat {
     /// A router that only forwards.
     None,
     /// One mapping; anyone may answer. Its hosts reach each other by their mapped addresses.
@@ -33,7 +33,7 @@ pub(crate) enum Nat {
 impl Nat {
     /// The rules of the router, whose links are `lan` and `wan`. `outside` is its address, `inside`
     /// that of the host.
-    pub(crate) fn rules(self, outside: Ipv4Addr, inside: Ipv4Addr) -> String {
+    pub fn rules(self, outside: Ipv4Addr, inside: Ipv4Addr) -> String {
         match self {
             Self::None => String::new(),
             Self::FullCone => {

@@ -3,15 +3,15 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use lab::{
+    program::{Program, here},
+    server::{PASSWORD, USER, hairpin_by},
+};
 use serde_json::Value;
-
-use crate::coturn::hairpin;
-use crate::lab::program::Program;
-use crate::lab::server::{PASSWORD, USER};
 
 /// The doctor's report, and its exit code.
 #[derive(Debug)]
-pub(crate) struct Report {
+pub(crate) struct Examination {
     pub(crate) exit: Option<i32>,
     /// All its output.
     pub(crate) text: String,
@@ -20,48 +20,45 @@ pub(crate) struct Report {
 
 /// Examines with `hairpin doctor … --json`, which must end soon and with readable JSON.
 #[track_caller]
-pub(crate) fn examine(arguments: &[&str]) -> Report {
-    examine_with(Command::new(hairpin()), arguments)
+pub(crate) fn examine(arguments: &[&str]) -> Examination {
+    examine_by(here, arguments)
 }
 
-/// The same as the user of the tests' servers.
+/// The same as the lab's user.
 #[track_caller]
-pub(crate) fn examine_as_user(uri: &str, more: &[&str]) -> Report {
-    let login = ["--user", USER, "--password", PASSWORD];
-    examine(&[&[uri][..], &login, more].concat())
+pub(crate) fn examine_as_user(uri: &str, more: &[&str]) -> Examination {
+    let login = [uri, "--user", USER, "--password", PASSWORD];
+    examine(&[&login[..], more].concat())
 }
 
 /// The output for people, not on a terminal.
 #[track_caller]
 pub(crate) fn read(arguments: &[&str]) -> String {
-    let mut doctor = Command::new(hairpin());
-    doctor
-        .env_remove("HAIRPIN_CONFIG")
-        .env_remove("CLICOLOR_FORCE");
+    let mut doctor = hairpin_by(here);
     doctor.arg("doctor").args(arguments);
-    Program::run(doctor, "util-linux", PROMISE + STARTING).output
+    Program::run(doctor, PROMISE + STARTING).output
 }
 
-/// The same, by a command that runs `hairpin` elsewhere.
+/// The same on another host.
 #[track_caller]
-pub(crate) fn examine_with(mut hairpin: Command, arguments: &[&str]) -> Report {
-    hairpin.env_remove("HAIRPIN_CONFIG");
+pub(crate) fn examine_by(how: impl FnOnce(&str) -> Command, arguments: &[&str]) -> Examination {
+    let mut hairpin = hairpin_by(how);
     hairpin.arg("doctor").args(arguments).arg("--json");
     let begun = Instant::now();
-    let ended = Program::run(hairpin, "util-linux", PROMISE + STARTING);
+    let ended = Program::run(hairpin, PROMISE + STARTING);
     let took = begun.elapsed();
     let text = ended.output;
     assert!(!text.contains("panicked"), "the doctor panicked:\n{text}");
     assert!(took < PROMISE + STARTING, "took {took:?}:\n{text}");
     let json = serde_json::from_str(&text).unwrap_or_else(|_| panic!("no JSON:\n{text}"));
-    Report {
+    Examination {
         exit: ended.status.code(),
         text,
         json,
     }
 }
 
-impl Report {
+impl Examination {
     /// The codes found of a severity, in order.
     pub(crate) fn codes(&self, severity: &str) -> Vec<&str> {
         let of = self.findings().iter();
@@ -125,7 +122,7 @@ impl Report {
     }
 }
 
-impl std::fmt::Display for Report {
+impl std::fmt::Display for Examination {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         for finding in self.findings() {
             let [code, severity, sentence] =

@@ -8,44 +8,40 @@
 use std::{
     fs,
     net::{Ipv4Addr, Ipv6Addr},
-    process::Command,
     time::Duration,
 };
 
-use tempfile::NamedTempFile;
-
 use crate::{
-    lab::{
-        PATIENCE,
-        program::{Ended, Program},
-        world::{Host, LIFETIME, configure, in_own_namespaces, test_name},
-    },
-    nats::Nat,
+    machine::{Machine, configure, filter},
+    namespaces::{LIFETIME, in_own_namespaces},
+    nat::Nat,
+    program::{Program, here},
 };
 
 /// The Internet of one test.
-pub(crate) struct Internet(());
+pub struct Internet(());
 
 /// A host behind a router. All of it is removed with this value.
-pub(crate) struct Home {
+pub struct Home {
     number: u8,
-    pub(crate) host: Host,
-    router: Host,
-    _carrier: Option<Host>,
+    /// The host, behind the router.
+    pub host: Machine,
+    router: Machine,
+    _carrier: Option<Machine>,
     /// The host's own address.
-    pub(crate) inside: Ipv4Addr,
+    pub inside: Ipv4Addr,
     /// The address that the Internet sees.
-    pub(crate) outside: Ipv4Addr,
+    pub outside: Ipv4Addr,
 }
 
 /// Runs the test `promise` with an Internet of its own. Call it as the test's only statement.
-pub(crate) fn on_the_internet<F: FnOnce(&Internet)>(promise: F) {
+pub fn on_the_internet<F: FnOnce(&Internet)>(promise: F) {
     on_the_internet_for(LIFETIME, promise);
 }
 
 /// The same for a test that may take as long as `lifetime`.
-pub(crate) fn on_the_internet_for<F: FnOnce(&Internet)>(lifetime: Duration, promise: F) {
-    in_own_namespaces(&test_name::<F>(), lifetime, || promise(&Internet::new()));
+pub fn on_the_internet_for<F: FnOnce(&Internet)>(lifetime: Duration, promise: F) {
+    in_own_namespaces::<F>(lifetime, || promise(&Internet::new()));
 }
 
 impl Internet {
@@ -57,13 +53,13 @@ impl Internet {
             links += &format!("address add {}/32 dev lo\n", server_v4(last));
             links += &format!("address add {}/128 dev lo nodad\n", server_v6(last));
         }
-        configure(Command::new("ip"), &links);
+        configure(here("ip"), &links);
         Self(())
     }
 
     /// A home behind `nat`. `number`, from 1 on, tells it from the other homes of this Internet.
-    pub(crate) fn home(&self, number: u8, nat: Nat) -> Home {
-        let (host, router) = (Host::new(), Host::new());
+    pub fn home(&self, number: u8, nat: Nat) -> Home {
+        let (host, router) = (Machine::make(), Machine::make());
         let outside = Ipv4Addr::new(203, 0, 113, number);
         let is_public = nat == Nat::None;
         let inside = if is_public {
@@ -71,9 +67,9 @@ impl Internet {
         } else {
             Ipv4Addr::new(192, 168, number, 2)
         };
-        let carrier = (nat == Nat::Carrier).then(Host::new);
+        let carrier = (nat == Nat::Carrier).then(Machine::make);
         configure(
-            Command::new("ip"),
+            here("ip"),
             &uplink(number, carrier.as_ref().unwrap_or(&router).pid()),
         );
         if let Some(carrier) = &carrier {
@@ -90,7 +86,7 @@ impl Internet {
         routes(&router, &nat.rules(outside_of_router, inside));
         if is_public {
             let back = format!("route add {inside} via {outside} dev wan{number} onlink\n");
-            configure(Command::new("ip"), &back);
+            configure(here("ip"), &back);
         }
         if nat == Nat::Ipv6Firewall {
             assert_eq!(number, 1, "one home has IPv6");
@@ -109,17 +105,17 @@ impl Internet {
 
 impl Home {
     /// Lets its link to the Internet take packets of so many bytes at most.
-    pub(crate) fn narrow(&self, bytes: u16) {
+    pub fn narrow(&self, bytes: u16) {
         let uplink = format!("link set wan{} mtu {bytes}\n", self.number);
-        configure(Command::new("ip"), &uplink);
+        configure(here("ip"), &uplink);
         let wan = format!("link set wan mtu {bytes}\n");
         configure(self.router.command("ip"), &wan);
     }
 
     /// Drops all fragments, even the first of a datagram.
-    pub(crate) fn lose_fragments(&self) {
-        load(
-            &self.router,
+    pub fn lose_fragments(&self) {
+        filter(
+            self.router.command("nft"),
             "table netdev short {\n\
                chain ingress {\n\
                  type filter hook ingress device wan priority 0;\n\
@@ -130,14 +126,14 @@ impl Home {
     }
 
     /// Sets a value below `/proc/sys/net` of the router.
-    pub(crate) fn set_router(&self, key: &str, value: &str) {
+    pub fn set_router(&self, key: &str, value: &str) {
         set(&self.router, key, value);
     }
 }
 
 /// A host of its own on the Internet, at the addresses of a server. There may be one.
-pub(crate) fn server_host(last: u8) -> Host {
-    let host = Host::new();
+pub fn server_host(last: u8) -> Machine {
+    let host = Machine::make();
     let (v4, v6) = (server_v4(last), server_v6(last));
     let links = format!(
         "link add far address {INTERNET_MAC} type veth \
@@ -150,7 +146,7 @@ pub(crate) fn server_host(last: u8) -> Host {
          route add {v6} via 2001:db8:fa::2\n",
         host.pid()
     );
-    configure(Command::new("ip"), &links);
+    configure(here("ip"), &links);
     configure(host.command("ip"), &wan(v4));
     let links = format!(
         "address add 2001:db8:fa::2/64 dev wan nodad\n\
@@ -163,12 +159,12 @@ pub(crate) fn server_host(last: u8) -> Host {
 }
 
 /// A server's address, by its last byte.
-pub(crate) const fn server_v4(last: u8) -> Ipv4Addr {
+pub const fn server_v4(last: u8) -> Ipv4Addr {
     Ipv4Addr::new(198, 51, 100, last)
 }
 
 /// The same over IPv6.
-pub(crate) const fn server_v6(last: u8) -> Ipv6Addr {
+pub const fn server_v6(last: u8) -> Ipv6Addr {
     Ipv6Addr::new(0x2001, 0xDB8, 0x51, 0, 0, 0, 0, last as u16)
 }
 
@@ -232,13 +228,13 @@ fn host_links(inside: Ipv4Addr) -> String {
 
 /// Gives the first home a net of IPv6, which nothing translates. Neighbours are known beforehand,
 /// as discovering one on a new link takes a second.
-fn ipv6(router: &Host, host: &Host) {
+fn ipv6(router: &Machine, host: &Machine) {
     let outside = format!(
         "address add 2001:db8:ff::1/64 dev wan1 nodad\n\
          neighbor add 2001:db8:ff::2 lladdr {WAN_MAC} dev wan1\n\
          route add {INSIDE_V6} via 2001:db8:ff::2\n"
     );
-    configure(Command::new("ip"), &outside);
+    configure(here("ip"), &outside);
     let between = format!(
         "address add 2001:db8:ff::2/64 dev wan nodad\n\
          address add 2001:db8:1::1/64 dev lan nodad\n\
@@ -256,30 +252,21 @@ fn ipv6(router: &Host, host: &Host) {
 }
 
 /// Makes a router of a host: it forwards, by `rules` of nftables.
-fn routes(router: &Host, rules: &str) {
+fn routes(router: &Machine, rules: &str) {
     set(router, "ipv4/ip_forward", "1");
     set(router, "ipv6/conf/all/forwarding", "1");
-    load(router, rules);
+    filter(router.command("nft"), rules);
 }
 
-fn load(router: &Host, rules: &str) {
-    let file = NamedTempFile::new().expect("a temporary file");
-    fs::write(file.path(), rules).expect("the temporary file is ours");
-    let mut nft = router.command("nft");
-    nft.arg("--file").arg(file.path());
-    assert_done(&Program::run(nft, "nftables", PATIENCE), rules);
-}
-
-fn set(host: &Host, key: &str, value: &str) {
+fn set(host: &Machine, key: &str, value: &str) {
     let mut shell = host.command("sh");
-    let key = format!("/proc/sys/net/{key}");
-    shell.args(["-c", "echo \"$1\" > \"$0\"", &key, value]);
-    assert_done(&Program::run(shell, "dash", PATIENCE), &key);
-}
-
-#[track_caller]
-fn assert_done(ended: &Ended, what: &str) {
-    assert!(ended.status.success(), "{what}: {}", ended.output);
+    shell.args([
+        "-c",
+        "echo \"$1\" > \"$0\"",
+        &format!("/proc/sys/net/{key}"),
+        value,
+    ]);
+    Program::succeed(shell);
 }
 
 const fn router_of(inside: Ipv4Addr) -> Ipv4Addr {
@@ -291,10 +278,10 @@ const fn router_of(inside: Ipv4Addr) -> Ipv4Addr {
 const SERVERS: [u8; 9] = [1, 2, 11, 21, 22, 31, 32, RESOLVER, WEB];
 
 /// The address of DNS.
-pub(crate) const RESOLVER: u8 = 53;
+pub const RESOLVER: u8 = 53;
 
 /// The address of the web server.
-pub(crate) const WEB: u8 = 80;
+pub const WEB: u8 = 80;
 
 /// The first router on every home's way into the Internet.
 const GATEWAY: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 254);
@@ -303,7 +290,7 @@ const GATEWAY: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 254);
 const CARRIED: Ipv4Addr = Ipv4Addr::new(100, 64, 0, 2);
 
 /// The address that a host with IPv6 has.
-pub(crate) const INSIDE_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xDB8, 1, 0, 0, 0, 0, 2);
+pub const INSIDE_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xDB8, 1, 0, 0, 0, 0, 2);
 
 const INTERNET_MAC: &str = "02:00:00:00:00:01";
 const WAN_MAC: &str = "02:00:00:00:00:02";

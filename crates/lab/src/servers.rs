@@ -5,22 +5,17 @@ use std::{
     process::Command,
 };
 
-use tempfile::TempDir;
-
 use crate::{
-    lab::{
-        PATIENCE,
-        program::Program,
-        server::{PASSWORD, REALM, Server, USER},
-        wait_for,
-        world::Host,
-    },
-    net::{server_host, server_v4, server_v6},
+    internet::{server_host, server_v4, server_v6},
+    machine::Machine,
+    program::here,
+    server::Server,
+    setup::Setup,
 };
 
 /// The kinds of servers, by how they show the behaviour of a NAT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub enum Kind {
     /// Hairpin on a host with two addresses: RFC 5780.
     Alternate,
     /// Two of Hairpin with one address each, as partners: the same.
@@ -32,14 +27,15 @@ pub(crate) enum Kind {
 }
 
 /// Servers that run. They are stopped when dropped.
-pub(crate) struct Serving {
+pub struct Serving {
     // Fields are dropped in this order: the servers must be gone before their host.
     _servers: Vec<Server>,
-    _host: Option<Host>,
+    _host: Option<Machine>,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 4] = [
+    /// Every kind.
+    pub const ALL: [Self; 4] = [
         Self::Alternate,
         Self::Partners,
         Self::Coturn,
@@ -47,7 +43,7 @@ impl Kind {
     ];
 
     /// Whether it speaks RFC 5780.
-    pub(crate) const fn tells_all(self) -> bool {
+    pub const fn tells_all(self) -> bool {
         match self {
             Self::Alternate | Self::Partners | Self::Coturn => true,
             Self::Ordinary => false,
@@ -55,17 +51,17 @@ impl Kind {
     }
 
     /// The URIs that a probe is given for it.
-    pub(crate) fn uris(self) -> Vec<String> {
+    pub fn uris(self) -> Vec<String> {
         self.asked(|last| format!("stun:{}", server_v4(last)))
     }
 
     /// The same over IPv6.
-    pub(crate) fn uris_v6(self) -> Vec<String> {
+    pub fn uris_v6(self) -> Vec<String> {
         self.asked(|last| format!("stun:[{}]", server_v6(last)))
     }
 
     /// Starts it, and waits until it answers.
-    pub(crate) fn start(self) -> Serving {
+    pub fn start(self) -> Serving {
         let [first, second] = self.addresses();
         let server = match self {
             Self::Alternate => {
@@ -104,33 +100,17 @@ impl Kind {
 }
 
 /// Starts Hairpin. It relays from the first of its addresses, to homes and to itself.
-pub(crate) fn hairpin(addresses: &[u8], more: &str) -> Server {
-    hairpin_at(|program| Command::new(program), addresses, more)
+#[track_caller]
+pub fn hairpin(addresses: &[u8], more: &str) -> Server {
+    hairpin_on(here, addresses, more)
 }
 
-fn hairpin_at(on_host: impl FnOnce(&str) -> Command, addresses: &[u8], more: &str) -> Server {
-    let listeners = listeners(addresses);
-    let tables: String = listeners
-        .iter()
-        .flat_map(|listen| ["udp", "tcp"].map(|transport| (transport, listen)))
-        .map(|(transport, listen)| {
-            format!("[[listener]]\ntransport = \"{transport}\"\nlisten = \"{listen}\"\n")
-        })
-        .collect();
-    let toml = format!(
-        "realm = \"{REALM}\"\n\
-         threads = 2\n\
-         {tables}\
-         [relay]\n\
-         addresses = [\"{}\"]\n\
-         [auth.users]\n\
-         {USER} = \"{PASSWORD}\"\n\
-         [peers]\n\
-         allow = [\"203.0.113.0/24\"]\n\
-         {more}",
-        server_v4(addresses[0])
-    );
-    Server::start_anywhere(on_host, &toml, &listeners)
+#[track_caller]
+fn hairpin_on(how: impl FnOnce(&str) -> Command, addresses: &[u8], more: &str) -> Server {
+    let setup = Setup::at(&listeners(addresses), &[server_v4(addresses[0]).into()])
+        .with("threads = 2\npeers.allow = ['203.0.113.0/24']")
+        .with(more);
+    Server::start_by(how, setup)
 }
 
 /// Two servers that have met, the second on another host.
@@ -142,13 +122,11 @@ fn partners(first: u8, second: u8) -> Serving {
     let host = server_host(second);
     let servers = vec![
         hairpin(&[first], &table(second)),
-        hairpin_at(|program| host.command(program), &[second], &table(first)),
+        hairpin_on(|program| host.command(program), &[second], &table(first)),
     ];
     for server in &servers {
         // One meeting for each family.
-        wait_for("partners to meet", PATIENCE, || {
-            (server.log().matches("partner.met").count() == 2).then_some(())
-        });
+        server.wait_for_lines("partner.met", 2);
     }
     Serving {
         _servers: servers,
@@ -157,20 +135,10 @@ fn partners(first: u8, second: u8) -> Serving {
 }
 
 /// Starts coturn, which speaks RFC 5780 if it has two addresses.
-pub(crate) fn coturn(addresses: &[u8], more: &[&str]) -> Server {
-    let files = TempDir::new().expect("a temporary directory");
-    let mut command = Command::new("turnserver");
-    command.args(["-n", "--log-file", "stdout", "--simple-log", "--no-cli"]);
-    command.args(["--stun-only", "--no-dtls"]);
-    let listeners = listeners(addresses);
-    for listener in &listeners {
-        command.args(["--listening-ip", &listener.ip().to_string()]);
-    }
-    command.args(["--listening-port", "3478", "--alt-listening-port", "3479"]);
-    command.arg("--pidfile").arg(files.path().join("pid"));
-    command.arg("--userdb").arg(files.path().join("users"));
-    command.args(more);
-    Server::at(&listeners, Program::start(command, "coturn"), files)
+#[track_caller]
+pub fn coturn(addresses: &[u8], more: &[&str]) -> Server {
+    let discovery = ["--stun-only", "--no-dtls", "--alt-listening-port", "3479"];
+    Server::coturn(here, &listeners(addresses), &[&discovery, more].concat())
 }
 
 /// The second address and port of an RFC 5780 server, of both families, in the form of the

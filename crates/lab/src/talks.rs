@@ -1,7 +1,7 @@
 //! Talks: calls of browsers that go on while time passes, or while something happens to them.
 
 use std::{
-    net::{Ipv4Addr, SocketAddr, SocketAddrV4},
+    net::{Ipv4Addr, SocketAddrV4},
     time::Duration,
 };
 
@@ -9,54 +9,56 @@ use serde_json::{Value, json};
 
 use crate::{
     board::Board,
-    browser::{Browser, Running},
-    lab::{
-        server::{PASSWORD, Setup, USER},
-        wait_for,
-        world::SERVER_V4,
-    },
+    browser::{Browser, Window},
+    sdp::relayed_in,
+    server::{PASSWORD, PORT, USER},
+    wait_for,
+    world::SERVER_V4,
 };
 
 /// The task of the browsers.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Plan<'a> {
-    pub(crate) calls: &'a [[End; 2]],
+pub struct Plan<'a> {
+    /// The calls, each by its two ends.
+    pub calls: &'a [[End; 2]],
     /// More peers that every end tries to reach, and so asks permissions for.
-    pub(crate) strangers: &'a [Stranger],
+    pub strangers: &'a [Stranger],
     /// Whether they restart ICE when a call is lost.
-    pub(crate) meets_again: bool,
+    pub meets_again: bool,
     /// How long they talk.
-    pub(crate) duration: Duration,
+    pub duration: Duration,
 }
 
 /// One end of a call. It is relayed, whatever its partner is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct End {
-    pub(crate) browser: Browser,
+pub struct End {
+    /// The browser of this end.
+    pub browser: Browser,
     /// The transport to the server.
-    pub(crate) transport: &'static str,
+    pub transport: &'static str,
 }
 
 /// A candidate that is not the partner's.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Stranger {
-    pub(crate) at: SocketAddrV4,
+pub struct Stranger {
+    /// Its address.
+    pub at: SocketAddrV4,
     /// Whether it is tried before the partner.
-    pub(crate) is_first: bool,
+    pub is_first: bool,
 }
 
 /// Calls that all ends say are open. They end when dropped.
-pub(crate) struct Talks {
+pub struct Talks {
     board: Board,
-    browsers: Vec<Running>,
+    browsers: Vec<Window>,
     ends: Vec<End>,
     duration: Duration,
 }
 
 impl Talks {
     /// Opens a browser of each kind that has an end, and waits until all ends talk.
-    pub(crate) fn begin(plan: Plan<'_>) -> Self {
-        let page = include_str!("../pages/talk.html");
+    pub fn begin(plan: Plan<'_>) -> Self {
+        let page = include_str!("../../../tests/pages/talk.html");
         let mut talks = Self {
             board: Board::serve((Ipv4Addr::LOCALHOST, 0), page),
             browsers: Vec::new(),
@@ -71,14 +73,14 @@ impl Talks {
     }
 
     /// The relayed addresses of all ends.
-    pub(crate) fn relayed(&mut self) -> Vec<SocketAddr> {
+    pub fn relayed(&mut self) -> Vec<SocketAddrV4> {
         let descriptions = self.of_each_end("", BEGINNING);
-        descriptions.iter().map(relayed_address).collect()
+        descriptions.iter().map(relayed_in).collect()
     }
 
     /// Waits for the end of all calls. Each went on all the time, over a relay at both ends.
     #[track_caller]
-    pub(crate) fn assert_went_on(mut self) {
+    pub fn assert_went_on(mut self) {
         let results = self.assert_stand(LONGEST_SILENCE);
         for (number, result) in results.iter().enumerate() {
             let said = results[partner(number)]["said"].as_u64().expect("a number");
@@ -92,8 +94,7 @@ impl Talks {
 
     /// Waits for the end of all calls. Each goes on, over a relay at both ends, whatever was lost.
     #[track_caller]
-    #[allow(dead_code, reason = "each test binary has other calls")]
-    pub(crate) fn assert_came_back(mut self) {
+    pub fn assert_came_back(mut self) {
         self.assert_stand(COMING_BACK);
     }
 
@@ -158,9 +159,8 @@ impl Talks {
 impl End {
     /// The task in the form of the page.
     fn task(self, number: usize, plan: Plan<'_>) -> Value {
-        let port = Setup::default().port;
         let strangers: Vec<Value> = plan.strangers.iter().map(Stranger::candidate).collect();
-        let url = format!("turn:{SERVER_V4}:{port}?transport={}", self.transport);
+        let url = format!("turn:{SERVER_V4}:{PORT}?transport={}", self.transport);
         json!({
             "name": number.to_string(),
             "partner": partner(number).to_string(),
@@ -184,17 +184,6 @@ impl Stranger {
 /// The other end of a call, as ends are numbered.
 const fn partner(end: usize) -> usize {
     end ^ 1
-}
-
-/// The address of the relayed candidate in an RTCSessionDescription.
-fn relayed_address(description: &Value) -> SocketAddr {
-    let sdp = description["sdp"].as_str().expect("a description");
-    let candidate = sdp.lines().find(|line| line.contains(" typ relay"));
-    let mut fields = candidate.expect("a candidate").split(' ').skip(4);
-    let (ip, port) = (fields.next(), fields.next());
-    let ip = ip.and_then(|ip| ip.parse().ok()).expect("an address");
-    let port = port.and_then(|port| port.parse().ok()).expect("a port");
-    SocketAddr::new(ip, port)
 }
 
 /// Browsers need seconds to start, more when several start at once on a small machine.

@@ -1,0 +1,92 @@
+//! Machines: hosts of a test's own, each with a network namespace, and their links, filters and
+//! resolvers.
+
+use std::{
+    fs::{self, File},
+    io,
+    net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket},
+    os::fd::AsFd,
+    process::Command,
+    thread,
+};
+
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use tempfile::NamedTempFile;
+
+use crate::{
+    program::{Program, here},
+    socket::patient,
+};
+
+/// A host of its own, which is removed with this value.
+pub struct Machine {
+    idle: Program,
+}
+
+impl Machine {
+    /// A host without any link.
+    pub fn make() -> Self {
+        let mut idle = Command::new("unshare");
+        idle.args(["--net", "sh", "-c", "echo apart; exec sleep infinity"]);
+        let mut idle = Program::start(idle);
+        idle.wait_for_words("apart");
+        Self { idle }
+    }
+
+    /// A command that will run there.
+    pub fn command(&self, program: &str) -> Command {
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--net=/proc/{}/ns/net", self.pid()));
+        command.arg("--").arg(program);
+        command
+    }
+
+    /// A peer's socket there, which waits with `PATIENCE`, and its address. It stays in that network,
+    /// whichever thread uses it.
+    pub fn peer(&self, ip: impl Into<IpAddr>) -> (UdpSocket, SocketAddr) {
+        let (pid, ip) = (self.pid(), ip.into());
+        let made = thread::spawn(move || -> io::Result<UdpSocket> {
+            let there = File::open(format!("/proc/{pid}/ns/net"))?;
+            move_into_link_name_space(there.as_fd(), Some(LinkNameSpaceType::Network))?;
+            UdpSocket::bind((ip, 0))
+        });
+        patient(made.join().expect("no panic").expect("a free port"))
+    }
+
+    /// A process there.
+    pub fn pid(&self) -> i32 {
+        self.idle.pid().as_raw_nonzero().get()
+    }
+}
+
+/// Runs a batch of commands of `ip`, which is the one of a host.
+#[track_caller]
+pub fn configure(mut ip: Command, links: &str) {
+    let batch = NamedTempFile::new().expect("a temporary file");
+    fs::write(batch.path(), links).expect("the temporary file is ours");
+    ip.arg("-batch").arg(batch.path());
+    Program::succeed(ip);
+}
+
+/// Runs commands of `nft`, which is the one of a host.
+#[track_caller]
+pub fn filter(mut nft: Command, rules: &str) {
+    nft.arg(rules);
+    Program::succeed(nft);
+}
+
+/// Gives the test's own programs these resolvers, and no other.
+pub fn resolve_by(resolvers: &[Ipv4Addr]) {
+    let lines = resolvers.iter().map(|ip| format!("nameserver {ip}\n"));
+    replace("/etc/resolv.conf", &lines.collect::<String>());
+}
+
+/// Gives a file another text for the test's own programs.
+pub fn replace(path: &str, text: &str) {
+    let file = NamedTempFile::new().expect("a temporary file");
+    fs::write(file.path(), text).expect("the file is ours");
+    // The mounts of the test are its own, too.
+    let mut mount = here("mount");
+    mount.arg("--bind").arg(file.path()).arg(path);
+    Program::succeed(mount);
+}

@@ -1,0 +1,155 @@
+//! Sockets of clients and of peers.
+
+use std::{
+    io::{Read, Write},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket},
+    time::Duration,
+};
+
+use client::Transport;
+use socket2::{Domain, SockRef, Socket, Type};
+
+use crate::PATIENCE;
+
+/// A client's socket, connected to its server.
+pub enum LiveSocket {
+    /// Datagrams to and from the server's very address.
+    Udp(UdpSocket),
+    /// A connection.
+    Tcp(TcpStream),
+}
+
+impl LiveSocket {
+    /// A socket that has this DSCP and ECN from its first packet on.
+    pub fn to(server: SocketAddr, transport: Transport, marking: u8) -> Self {
+        match transport {
+            Transport::Udp => {
+                let socket = udp_to(server);
+                mark(&(&socket).into(), server, marking);
+                Self::Udp(socket)
+            }
+            Transport::Tcp => {
+                let socket = Socket::new(Domain::for_address(server), Type::STREAM, None);
+                let socket = socket.expect("a socket");
+                mark(&(&socket).into(), server, marking);
+                socket.connect(&server.into()).expect("a listener");
+                Self::Tcp(socket.into())
+            }
+        }
+    }
+
+    /// The transport to the server.
+    pub const fn transport(&self) -> Transport {
+        match self {
+            Self::Udp(_) => Transport::Udp,
+            Self::Tcp(_) => Transport::Tcp,
+        }
+    }
+
+    /// The socket's own address.
+    pub fn address(&self) -> SocketAddr {
+        let address = match self {
+            Self::Udp(socket) => socket.local_addr(),
+            Self::Tcp(stream) => stream.local_addr(),
+        };
+        address.expect("a connected socket")
+    }
+
+    /// From now on packets have this DSCP and ECN.
+    pub fn mark(&self, marking: u8) {
+        let socket: SockRef<'_> = match self {
+            Self::Udp(socket) => socket.into(),
+            Self::Tcp(stream) => stream.into(),
+        };
+        mark(&socket, self.address(), marking);
+    }
+
+    /// The socket for datagrams.
+    #[track_caller]
+    pub fn datagrams(&self) -> &UdpSocket {
+        match self {
+            Self::Udp(socket) => socket,
+            Self::Tcp(_) => panic!("a client on TCP has no datagrams"),
+        }
+    }
+
+    /// The connection.
+    #[track_caller]
+    pub fn stream(&self) -> &TcpStream {
+        match self {
+            Self::Tcp(stream) => stream,
+            Self::Udp(_) => panic!("a client on UDP has no stream"),
+        }
+    }
+
+    /// Sends a whole packet.
+    #[track_caller]
+    pub fn send(&self, packet: &[u8]) {
+        match self {
+            Self::Udp(socket) => socket.send(packet).map(drop),
+            Self::Tcp(stream) => (&*stream).write_all(packet),
+        }
+        .expect("the server is there");
+    }
+
+    /// The length of what came, if anything does in time.
+    #[track_caller]
+    pub fn receive(&self, buffer: &mut [u8], patience: Duration) -> Option<usize> {
+        // A timeout of zero would mean for ever.
+        let patience = Some(patience.max(Duration::from_millis(1)));
+        match self {
+            Self::Udp(socket) => {
+                socket.set_read_timeout(patience).expect("not zero");
+                socket.recv(buffer).ok()
+            }
+            Self::Tcp(stream) => {
+                stream.set_read_timeout(patience).expect("not zero");
+                let length = (&*stream).read(buffer).ok()?;
+                assert_ne!(length, 0, "the server closed the connection");
+                Some(length)
+            }
+        }
+    }
+}
+
+/// A socket that receives only packets from this very address, and waits for them with `PATIENCE`.
+pub fn udp_to(server: SocketAddr) -> UdpSocket {
+    let any: IpAddr = match server {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let (socket, _) = peer_at(any);
+    socket.connect(server).expect("a route to the server");
+    socket
+}
+
+/// A peer's socket at this address, which waits with `PATIENCE`, and its whole address.
+pub fn peer_at(ip: impl Into<IpAddr>) -> (UdpSocket, SocketAddr) {
+    let socket = UdpSocket::bind((ip.into(), 0)).expect("a free port");
+    patient(socket)
+}
+
+/// A socket that waits with `PATIENCE`, and its address.
+pub fn patient(socket: UdpSocket) -> (UdpSocket, SocketAddr) {
+    let address = socket.local_addr().expect("a bound socket");
+    socket.set_read_timeout(Some(PATIENCE)).expect("not zero");
+    (socket, address)
+}
+
+/// Asserts that the peer's next datagram is this one, from there.
+#[track_caller]
+pub fn assert_hears(peer: &UdpSocket, from: SocketAddr, data: &[u8]) {
+    let mut buffer = vec![0; 65536];
+    let (length, source) = peer.recv_from(&mut buffer).expect("the peer hears");
+    assert_eq!((source, &buffer[..length]), (from, data));
+}
+
+/// Sets DSCP and ECN of a socket that sends to an address. TCP has an ECN of its own.
+pub fn mark(socket: &SockRef<'_>, to: SocketAddr, marking: u8) {
+    if to.is_ipv4() {
+        socket.set_tos_v4(marking.into())
+    } else {
+        socket.set_tclass_v6(marking.into())
+    }
+    .expect("an octet");
+}
