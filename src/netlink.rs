@@ -13,8 +13,7 @@ use netlink_packet_route::route::{
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::protocols::NETLINK_ROUTE;
-use netlink_sys::{Socket, SocketAddr};
-use tokio::io::unix::AsyncFd;
+use netlink_sys::{AsyncSocket, AsyncSocketExt, Socket, SocketAddr, TokioSocket};
 
 /// All that is this host by its kernel.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -198,32 +197,27 @@ fn messages(bytes: &[u8]) -> impl Iterator<Item = io::Result<NetlinkMessage<Rout
 }
 
 /// Word from the kernel that addresses or routes to this host change.
-#[derive(Debug)]
-pub(crate) struct Watch(AsyncFd<Socket>);
+pub(crate) struct Watch(TokioSocket);
 
 impl Watch {
     /// Needs a runtime around it. What changes from now on is told.
     pub(crate) fn open() -> Result<Self, Unasked> {
-        let mut socket = Socket::new(NETLINK_ROUTE)?;
-        socket.bind_auto()?;
+        let mut socket = TokioSocket::new(NETLINK_ROUTE)?;
+        socket.socket_mut().bind_auto()?;
         for group in GROUPS {
-            socket.add_membership(group)?;
+            socket.socket_mut().add_membership(group)?;
         }
-        socket.set_non_blocking(true)?;
-        Ok(Self(AsyncFd::register(socket).map_err(io::Error::from)?))
+        Ok(Self(socket))
     }
 
     /// Waits until something may have changed. Word that was lost is word, too.
     pub(crate) async fn changed(&self) -> io::Result<()> {
         loop {
-            let mut ready = self.0.readable().await?;
-            match ready.try_io(|socket| socket.get_ref().recv_from_full()) {
-                Ok(Ok((bytes, _))) if !concerns_us(&bytes) => {}
-                Ok(Ok(_)) => return Ok(()),
-                Ok(Err(error)) if error.raw_os_error() == Some(ENOBUFS) => return Ok(()),
-                Ok(Err(error)) => return Err(error),
-                // There was nothing to read.
-                Err(_) => {}
+            match self.0.recv_from_full().await {
+                Ok((bytes, _)) if !concerns_us(&bytes) => {}
+                Ok(_) => return Ok(()),
+                Err(error) if error.raw_os_error() == Some(ENOBUFS) => return Ok(()),
+                Err(error) => return Err(error),
             }
         }
     }

@@ -43,8 +43,6 @@ fn hint(source: &io::Error) -> &'static str {
         "; another program, perhaps another TURN server, has this port: `ss -lnup` shows which"
     } else if source.kind() == io::ErrorKind::PermissionDenied {
         "; ports below 1024 need CAP_NET_BIND_SERVICE, which the systemd unit grants"
-    } else if source.kind() == io::ErrorKind::AddrNotAvailable {
-        "; the address is not on this host: behind 1:1 NAT listen on the private address"
     } else {
         ""
     }
