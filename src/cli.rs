@@ -20,7 +20,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use tokio::runtime::Runtime;
 
-use crate::config::{self, Config, Machine, NoSecret, Secret, Unusable};
+use crate::config::{self, Loaded, Machine, NoSecret, Secret, Unusable};
 
 /// A STUN and TURN server, closed by default.
 ///
@@ -137,12 +137,12 @@ struct ConfigFile {
 
 impl ConfigFile {
     /// Reads the configuration; its cautions go to standard error.
-    fn load(&self, host: &Machine) -> Result<Config, Unusable> {
+    fn load(&self, host: &Machine) -> Result<Loaded, Unusable> {
         let loaded = config::load(self.path.as_deref(), host)?;
         if !loaded.remarks.is_empty() {
             anstream::eprintln!("{:#}", loaded.remarks);
         }
-        Ok(loaded.config)
+        Ok(loaded)
     }
 }
 

@@ -15,6 +15,7 @@ mod secret;
 mod table;
 #[cfg(test)]
 mod tests;
+mod watched;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -37,10 +38,11 @@ pub(crate) use form::spelled;
 pub(crate) use machine::Machine;
 #[cfg(test)]
 pub(crate) use machine::SecretFile;
-use remark::Remark;
 pub(crate) use remark::Remarks;
+use review::Reviewed;
 pub(crate) use rows::{ROWS, Row, Unwritten};
 pub(crate) use secret::{NoSecret, PrecomputedKey, Secret, TokenSecret};
+pub(crate) use watched::Watched;
 
 /// The whole configuration, every choice made.
 #[derive(Debug, Default, Clone, PartialEq)]
@@ -220,7 +222,7 @@ pub(crate) struct Log {
 }
 
 /// The least important lines that are logged.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Level {
     Error,
     Warn,
@@ -241,7 +243,7 @@ pub(crate) enum Format {
 impl Config {
     /// The configuration of an empty file on this host.
     pub(crate) fn defaults(host: &Machine) -> Self {
-        parse(&DeTable::default(), Path::new(""), host).0
+        parse(&DeTable::default(), Path::new(""), host).config
     }
 
     /// What the host decides, before the rows do.
@@ -385,6 +387,10 @@ pub(crate) struct Loaded {
     pub(crate) config: Config,
     /// Cautions; empty without a file.
     pub(crate) remarks: Remarks,
+    /// The text of the file, which holds secrets; empty without a file.
+    pub(crate) text: Secret,
+    /// The files that it names.
+    pub(crate) files: Vec<Watched>,
 }
 
 /// A configuration that cannot be run.
@@ -404,6 +410,8 @@ pub(crate) fn load(path: Option<&Path>, host: &Machine) -> Result<Loaded, Unusab
         return Ok(Loaded {
             config: Config::defaults(host),
             remarks: Remarks::default(),
+            text: Secret::new(""),
+            files: Vec::new(),
         });
     };
     let text = fs::read_to_string(path).map_err(|source| Unusable::Unreadable {
@@ -416,31 +424,38 @@ pub(crate) fn load(path: Option<&Path>, host: &Machine) -> Result<Loaded, Unusab
 /// Reads the configuration from the text of the file at `path`.
 pub(crate) fn read(text: &str, path: &Path, host: &Machine) -> Result<Loaded, Unusable> {
     let name = path.display().to_string();
-    let (tree, errors) = DeTable::parse_recoverable(text);
-    // The first error only: one open bracket makes the parser stumble over all that follows.
-    let position = |error: &&toml::de::Error| error.span().unwrap_or_default().start;
-    if let Some(first) = errors.iter().min_by_key(position) {
-        let remarks = vec![read::syntax(first, text)];
-        let remarks = Remarks::new(name, text, &mask::guess(text), remarks);
-        return Err(Unusable::Faulty(remarks));
-    }
+    let tree = match read::tree(text) {
+        Ok(tree) => tree,
+        Err(fault) => {
+            let remarks = Remarks::new(name, text, &mask::guess(text), vec![fault]);
+            return Err(Unusable::Faulty(remarks));
+        }
+    };
     let mut hidden = Vec::new();
-    mask::secrets(tree.get_ref(), "", &mut hidden);
-    let (config, remarks) = parse(tree.get_ref(), path, host);
-    let is_faulty = remarks.iter().any(|remark| remark.is_fault);
-    let remarks = Remarks::new(name, text, &hidden, remarks);
-    if is_faulty {
+    mask::secrets(&tree, "", &mut hidden);
+    let reviewed = parse(&tree, path, host);
+    let mut remarks = Remarks::new(name, text, &hidden, reviewed.remarks);
+    remarks.append(reviewed.others);
+    if remarks.are_faults() {
         return Err(Unusable::Faulty(remarks));
     }
-    Ok(Loaded { config, remarks })
+    Ok(Loaded {
+        config: reviewed.config,
+        remarks,
+        text: Secret::new(text),
+        files: reviewed.files,
+    })
 }
 
-/// A configuration that can be run unless a remark is a fault.
-fn parse(tree: &DeTable<'_>, path: &Path, host: &Machine) -> (Config, Vec<Remark>) {
+fn parse(tree: &DeTable<'_>, path: &Path, host: &Machine) -> Reviewed {
     let mut config = Config::of(host);
     match read::read(tree, &mut config) {
         Ok(remarks) => review::review(&table::Table::top(tree), config, remarks, path, host),
-        Err(remarks) => (config, remarks),
+        Err(remarks) => Reviewed {
+            config,
+            remarks,
+            ..Reviewed::default()
+        },
     }
 }
 

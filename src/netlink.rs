@@ -221,6 +221,11 @@ impl Watch {
             }
         }
     }
+
+    /// Forgets what was told: all is about to be read.
+    pub(crate) fn forget(&self) {
+        while self.0.socket_ref().recv_from_full().is_ok() {}
+    }
 }
 
 /// Whether any of it is about an address, about the table `local`, or about a default route.

@@ -1,9 +1,15 @@
-//! `hairpin serve`: reads the host, starts the shards, announces the server, waits for a signal,
-//! stops. No packet is seen here.
+//! `hairpin serve`: reads the host, starts the shards, announces the server, and leaves it to the
+//! control side until it ends. No packet is seen here.
 
+mod addresses;
 mod announce;
+mod control;
 mod descriptors;
+mod difference;
 mod ending;
+mod external;
+mod reload;
+mod signals;
 mod state;
 mod systemd;
 
@@ -11,15 +17,23 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use net::{ListenerOptions, Running};
 use relay::policy::Network;
 use relay::{NatDiscovery, NonceSecret, ProcessSecret, RelayAddress, Rules, SecondAddress};
+use tokio::sync::watch;
+use tokio::time::timeout;
 use tracing::{info, warn};
 
-use crate::config::{Config, Machine};
+use crate::config::{Config, Loaded, Machine};
 use crate::log::{self, Reporter};
-use ending::Signals;
+use crate::netlink::{Unasked, Watch};
+use addresses::Addresses;
+use control::Control;
+use external::Question;
+use reload::Reload;
+use signals::Signals;
 
 /// The options of the command line.
 #[derive(Debug)]
@@ -38,12 +52,6 @@ pub(crate) enum Fault {
     /// A user that no client could be.
     #[error("{0} (table [auth.users])")]
     User(#[from] relay::keys::NotOpaque),
-    /// A host with loopback addresses only.
-    #[error(
-        "this host has no address but loopback, so there is nothing to relay from: set \
-         `addresses` in [relay], or try it on one machine with `hairpin serve --dev`"
-    )]
-    NoRelayAddress,
     /// The secret cannot be kept.
     #[error("cannot keep the secret in {path}: {source} (option --state-dir)")]
     State { path: PathBuf, source: io::Error },
@@ -53,13 +61,28 @@ pub(crate) enum Fault {
     /// A listener or a shard failed.
     #[error(transparent)]
     Net(#[from] net::Fault),
+    /// The kernel does not tell of its addresses.
+    #[error(transparent)]
+    Kernel(#[from] Unasked),
     /// The control runtime or its signals failed.
     #[error("cannot start: {0}")]
     Control(io::Error),
 }
 
 /// Runs the server until a signal ends it.
-pub(crate) fn run(mut config: Config, host: Machine, options: Options) -> Result<(), Fault> {
+pub(crate) fn run(loaded: Loaded, host: Machine, options: Options) -> Result<(), Fault> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Fault::Control)?;
+    // Before all else: a signal that comes from now on ends no allocation unless it means to.
+    let signals = runtime.block_on(async { Signals::new() })?;
+    let Loaded {
+        mut config,
+        text,
+        files,
+        ..
+    } = loaded;
     let log = log::init(&config.log);
     let zero_config = options.config_file.is_none();
     if zero_config {
@@ -70,35 +93,38 @@ pub(crate) fn run(mut config: Config, host: Machine, options: Options) -> Result
     if options.dev {
         open_for_trying(&mut config, &host);
     }
-    if !config.is_stun_only() && config.relay.addresses.is_empty() {
-        return Err(Fault::NoRelayAddress);
-    }
     descriptors::raise(
-        config.relay.ports.count() * config.relay.addresses.len(),
+        config.relay.ports.count() * config.relay.addresses.len().max(1),
         config.tcp.connections,
     );
 
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    runtime.map_err(Fault::Control)?.block_on(async {
-        // Before the listeners open: a signal that comes after that has to end allocations.
-        let signals = Signals::new()?;
+    let ended = runtime.block_on(async {
+        let kernel = Watch::open()?;
+        let asked = Question::of(&config);
+        let found = timeout(PATIENCE, asked.ask(&[])).await.unwrap_or_default();
+        config.relay.follow(&host, &found);
+        let (question, answers) = (watch::Sender::new(asked), watch::Sender::new(found));
+        let finding = external::follow(question.subscribe(), answers.clone());
+        let addresses = Addresses::new(kernel, host.clone(), question, answers.subscribe());
         let running = net::start(net_options(&config, &host)?)?;
         say_what_runs(&config, &running);
+        addresses::say_what_is_missing(&config, &host);
         if zero_config && !systemd::owns_output() {
             announce::print(&config);
         }
-        ending::wait(running, signals).await;
-        Ok::<(), Fault>(())
-    })?;
-    if log.lost_lines() > 0 {
-        warn!(
-            lines = log.lost_lines(),
-            "lines of this log were lost: its reader is too slow"
-        );
-    }
-    Ok(())
+        let reload = Reload {
+            file: options.config_file.map(|path| (path, text)),
+            dev: options.dev,
+            config,
+            files,
+            waiting: Vec::new(),
+            addresses,
+        };
+        control::run(Control { running, log }, signals, reload, finding).await
+    });
+    // A read of a file may hang for as long as its file system does.
+    runtime.shutdown_background();
+    ended
 }
 
 /// For trying: makes peers of all addresses nearby.
@@ -110,16 +136,25 @@ fn open_for_trying(config: &mut Config, host: &Machine) {
             external: local,
         });
     }
-    let near = NEAR.iter().map(|network| (*network).to_owned());
-    let own = host.addresses.iter().map(ToString::to_string);
-    config.peers.allow.extend(
-        near.chain(own)
-            .filter_map(|network| network.parse::<Network>().ok()),
-    );
+    allow_nearby(config, host);
     warn!(
         "--dev: clients may reach loopback, private networks and this host. \
          Never run this where strangers can reach it"
     );
+}
+
+/// Makes peers of what is nearby, and of this host.
+fn allow_nearby(config: &mut Config, host: &Machine) {
+    let near = NEAR.iter().map(|network| (*network).to_owned());
+    let own = host.addresses.iter().map(ToString::to_string);
+    let networks = near
+        .chain(own)
+        .filter_map(|network| network.parse::<Network>().ok());
+    for network in networks {
+        if !config.peers.allow.contains(&network) {
+            config.peers.allow.push(network);
+        }
+    }
 }
 
 fn net_options(config: &Config, host: &Machine) -> Result<net::Options, Fault> {
@@ -202,6 +237,9 @@ fn say_what_runs(config: &Config, running: &Running) {
         );
     }
 }
+
+/// How long the start waits for the external address. Systemd waits longer.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The networks that `--dev` allows: loopback, private, shared and link-local.
 const NEAR: &[&str] = &[

@@ -41,7 +41,7 @@ impl Check {
             return keys::list(words, self.json);
         }
         let host = Machine::here()?;
-        let config = self.config.load(&host)?;
+        let config = self.config.load(&host)?.config;
         let heading = match &self.config.path {
             Some(path) => format!("ok: {}", path.display()),
             None => "ok: no configuration file, the defaults hold".to_owned(),
@@ -180,7 +180,7 @@ fn token_key(key: &OauthKey) -> String {
 
 fn relay_addresses(config: &Config) -> String {
     if config.relay.addresses.is_empty() {
-        return "none: this host has no address but loopback; name one in `[relay] addresses`"
+        return "none until this host has an address beside loopback, or `[relay] addresses` names one"
             .to_owned();
     }
     let names = config.relay.addresses.iter().map(|address| {
@@ -190,7 +190,18 @@ fn relay_addresses(config: &Config) -> String {
             format!("{}, which peers see as {}", address.local, address.external)
         }
     });
-    names.collect::<Vec<_>>().join("; ")
+    let mut names: Vec<_> = names.collect();
+    if config.relay.written.is_empty() {
+        names.push("following the default routes".to_owned());
+    }
+    if let Some(tellers) = &config.relay.tellers {
+        let found = format!(
+            "what peers see is found out ({})",
+            counted(tellers.len(), "teller")
+        );
+        names.push(found);
+    }
+    names.join("; ")
 }
 
 /// An address of this host, and the external one if it is behind 1:1 NAT.
@@ -375,7 +386,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::config::{self, Secret, SecretFile};
+    use crate::config::{self, SecretFile};
 
     fn summary(text: &str) -> String {
         let host = Machine {
@@ -384,7 +395,7 @@ mod tests {
             routed: vec!["10.0.0.5".parse().unwrap()],
             read_secret: |_| {
                 Ok(SecretFile {
-                    secret: Secret::new("bm9uY2VzIG9mIGFsbCBub2Rlcwo="),
+                    bytes: b"bm9uY2VzIG9mIGFsbCBub2Rlcwo=".into(),
                     is_public: false,
                 })
             },

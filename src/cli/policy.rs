@@ -60,7 +60,7 @@ impl Policy {
 impl Explain {
     fn run(self) -> Result<ExitCode, Failure> {
         let host = Machine::here()?;
-        let policy = self.config.load(&host)?.policy(&host);
+        let policy = self.config.load(&host)?.config.policy(&host);
         let (allowed, why) = verdict(&policy, self.peer);
         print(&format!("{why}\n"))?;
         Ok(if allowed {

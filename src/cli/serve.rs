@@ -39,13 +39,13 @@ pub(super) struct Serve {
 impl Serve {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
         let host = Machine::here()?;
-        let config = self.config.load(&host)?;
+        let loaded = self.config.load(&host)?;
         let options = Options {
             config_file: self.config.path,
             state_dir: self.state_dir,
             dev: self.dev,
         };
-        serve::run(config, host, options)?;
+        serve::run(loaded, host, options)?;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -56,9 +56,15 @@ Examples:
   hairpin serve --dev
   hairpin serve --config /etc/hairpin/turnserver.toml
 
+SIGHUP has the configuration and its secret files read again: calls go on. What
+needs a restart (listeners, relay addresses and ports, threads, [nat-discovery],
+[tcp], the secret of nonces, the form of the log) is named in the log. A faulty
+file is told there in full, and changes nothing. Files of users and secrets that
+change are read again without a signal.
 SIGTERM ends it: allocations are closed and the process exits within 5 seconds.
 SIGUSR1 drains it: no new allocation is granted (clients are sent elsewhere by a
 [[redirect]] with when = \"draining\", or refused), those there are go on, and the
 process exits when the last one has ended. SIGUSR1 again ends it at once.
+No other signal that can be caught does anything.
 
 Exit codes: 0 ended by a signal, 1 failed, 2 wrong usage or configuration.";

@@ -8,7 +8,6 @@ use std::{fs, io, thread};
 use ipnet::IpNet;
 
 use super::form::realm_flaw;
-use super::secret::{NoSecret, Secret};
 use crate::netlink::{Address, Inventory, Unasked};
 
 /// The facts and services of a host. A value, so that a test can be any host.
@@ -28,13 +27,13 @@ pub(crate) struct Machine {
     pub(crate) networks: Vec<IpNet>,
     /// Tries to bind a socket to the address.
     pub(crate) bind: fn(IpAddr) -> io::Result<()>,
-    /// Reads a file that holds a secret.
-    pub(crate) read_secret: fn(&Path) -> Result<SecretFile, NoSecret>,
+    /// Reads a file that holds secrets.
+    pub(crate) read_secret: fn(&Path) -> io::Result<SecretFile>,
 }
 
-/// A secret that lives in a file of its own.
+/// Secrets that live in a file of their own.
 pub(crate) struct SecretFile {
-    pub(crate) secret: Secret,
+    pub(crate) bytes: Vec<u8>,
     /// Whether every user of the host may read it.
     pub(crate) is_public: bool,
 }
@@ -68,6 +67,13 @@ impl Machine {
             bind,
             read_secret,
         }
+    }
+
+    /// Whether it has the addresses of another.
+    pub(crate) fn has_addresses_of(&self, other: &Self) -> bool {
+        self.routed == other.routed
+            && self.addresses == other.addresses
+            && self.networks == other.networks
     }
 
     /// Whether its kernel delivers to it what is sent to `ip`.
@@ -153,9 +159,9 @@ fn bind(ip: IpAddr) -> io::Result<()> {
     UdpSocket::bind(SocketAddr::new(ip, 0)).map(drop)
 }
 
-fn read_secret(path: &Path) -> Result<SecretFile, NoSecret> {
+fn read_secret(path: &Path) -> io::Result<SecretFile> {
     Ok(SecretFile {
-        secret: Secret::in_file(&fs::read(path)?)?,
+        bytes: fs::read(path)?,
         is_public: is_public(&fs::metadata(path)?),
     })
 }
@@ -235,7 +241,7 @@ mod tests {
 
     #[test]
     #[cfg(unix)]
-    fn a_secret_file_is_read_without_its_line_end_and_told_from_a_public_one() {
+    fn a_secret_file_is_read_and_told_from_a_public_one() {
         use std::os::unix::fs::PermissionsExt;
 
         let mut file = tempfile::NamedTempFile::new().unwrap();
@@ -243,7 +249,7 @@ mod tests {
         for (mode, public) in [(0o600, false), (0o640, false), (0o644, true)] {
             fs::set_permissions(file.path(), fs::Permissions::from_mode(mode)).unwrap();
             let read = read_secret(file.path()).unwrap();
-            assert_eq!(read.secret, Secret::new("a secret of many bytes"));
+            assert_eq!(read.bytes, b"a secret of many bytes\r\n");
             assert_eq!(read.is_public, public, "{mode:o}");
         }
     }

@@ -24,22 +24,31 @@ pub(super) fn read(tree: &DeTable<'_>, config: &mut Config) -> Result<Vec<Remark
             debug_assert!(read.is_ok(), "{} = {default}: {read:?}", row.name());
         }
     }
-    let mut reader = Reader {
-        config,
-        is_right: true,
-        remarks: Vec::new(),
-        missing: Vec::new(),
-    };
+    let mut reader = Reader::new(config);
     reader.table(&Table::top(tree));
-    if !reader.is_right {
-        return Err(reader.remarks);
-    }
-    reader.remarks.extend(reader.missing);
-    Ok(reader.remarks)
+    reader.end()
 }
 
-/// The remark about a text that is not TOML.
-pub(super) fn syntax(error: &toml::de::Error, text: &str) -> Remark {
+/// The same for a file of users, which `key` names.
+pub(super) fn users(tree: &DeTable<'_>, key: &str) -> Result<Vec<Remark>, Vec<Remark>> {
+    let mut none = Config::default();
+    let mut reader = Reader::new(&mut none);
+    reader.users(&Table::top(tree), key);
+    reader.end()
+}
+
+/// The tables of a text, or why it is not TOML.
+pub(super) fn tree(text: &str) -> Result<DeTable<'_>, Remark> {
+    let (tree, errors) = DeTable::parse_recoverable(text);
+    // The first error only: one open bracket makes the parser stumble over all that follows.
+    let position = |error: &&toml::de::Error| error.span().unwrap_or_default().start;
+    match errors.iter().min_by_key(position) {
+        Some(first) => Err(syntax(first, text)),
+        None => Ok(tree.into_inner()),
+    }
+}
+
+fn syntax(error: &toml::de::Error, text: &str) -> Remark {
     let mut at = error.span().unwrap_or_default();
     // An error at the end of the file has no text of its own to underline.
     at.start = at.start.min(text.trim_end().len());
@@ -55,7 +64,24 @@ struct Reader<'c> {
     missing: Vec<Remark>,
 }
 
-impl Reader<'_> {
+impl<'c> Reader<'c> {
+    fn new(config: &'c mut Config) -> Self {
+        Self {
+            config,
+            is_right: true,
+            remarks: Vec::new(),
+            missing: Vec::new(),
+        }
+    }
+
+    fn end(mut self) -> Result<Vec<Remark>, Vec<Remark>> {
+        if !self.is_right {
+            return Err(self.remarks);
+        }
+        self.remarks.extend(self.missing);
+        Ok(self.remarks)
+    }
+
     fn table(&mut self, table: &Table<'_>) {
         for (key, value) in table.entries.into_iter().flatten() {
             let name = key.get_ref().as_ref();
@@ -132,9 +158,7 @@ impl Reader<'_> {
             }
             (Kind::Users, DeValue::Table(_)) => {
                 let users = table.table(key);
-                for (name, entry) in users.entries.into_iter().flatten() {
-                    self.user(&users, name.get_ref(), entry);
-                }
+                self.users(&users, &users.heading());
             }
             (Kind::When, DeValue::Table(_)) => {
                 let when = table.table(key);
@@ -167,8 +191,15 @@ impl Reader<'_> {
         self.remarks.push(fault);
     }
 
+    /// Users in the table that `key` names in backticks.
+    fn users(&mut self, users: &Table<'_>, key: &str) {
+        for (name, entry) in users.users() {
+            self.user(users, key, name.get_ref(), entry);
+        }
+    }
+
     /// `"password"` or `{ key = "32 hexadecimal digits" }`.
-    fn user(&mut self, users: &Table<'_>, name: &str, entry: &Spanned<DeValue<'_>>) {
+    fn user(&mut self, users: &Table<'_>, key: &str, name: &str, entry: &Spanned<DeValue<'_>>) {
         let full = rows::full_name(&users.path, name);
         let Some(inner) = entry.get_ref().as_table() else {
             if !entry.get_ref().is_str() {
@@ -182,15 +213,15 @@ impl Reader<'_> {
             return;
         };
         let path = join(&users.path, name);
-        for (key, value) in inner {
-            if key.get_ref() != "key" {
-                self.unknown(&path, key.span(), key.get_ref(), value, &["key"]);
+        for (name, value) in inner {
+            if name.get_ref() != "key" {
+                self.unknown(&path, name.span(), name.get_ref(), value, &["key"]);
             } else if !value.get_ref().is_str() {
                 self.mistyped(&rows::full_name(&path, "key"), false, value, "a string");
             }
         }
         if inner.get("key").is_none() {
-            let sentence = format!("{} has a user without a password or a key", users.heading());
+            let sentence = format!("{key} has a user without a password or a key");
             let fault = Remark::fault(entry.span(), sentence);
             self.missing
                 .push(fault.help("write a password in quotes, or { key = \"…\" }"));

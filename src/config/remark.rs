@@ -59,15 +59,29 @@ impl Remark {
     }
 }
 
-/// Everything there is to say about one configuration file.
+/// Everything there is to say about a configuration file and the files of users that it names.
 ///
 /// `Display` is plain, the alternate form (`{:#}`) has colours. Secrets in the
-/// file are hidden in both: remarks end up in journals and bug reports.
+/// files are hidden in both: remarks end up in journals and bug reports.
 #[derive(Default)]
-pub(crate) struct Remarks {
+pub(crate) struct Remarks(Vec<Page>);
+
+/// Everything there is to say about one file, and the file.
+struct Page {
     path: String,
     text: String,
     remarks: Vec<Remark>,
+}
+
+/// A remark as one line of a log.
+pub(crate) struct Line<'r> {
+    /// Whether it refuses the file.
+    pub(crate) is_fault: bool,
+    pub(crate) sentence: &'r str,
+    /// File, line and column.
+    pub(crate) place: String,
+    /// What to write instead.
+    pub(crate) help: Option<&'r str>,
 }
 
 impl Remarks {
@@ -79,16 +93,51 @@ impl Remarks {
         mut remarks: Vec<Remark>,
     ) -> Self {
         remarks.sort_by_key(|remark| remark.at.start);
-        Self {
+        let text = mask(text, hidden);
+        Self(vec![Page {
             path,
-            text: mask(text, hidden),
+            text,
             remarks,
-        }
+        }])
+    }
+
+    /// Those about other files follow.
+    pub(super) fn append(&mut self, mut others: Self) {
+        self.0.append(&mut others.0);
     }
 
     /// Whether there is nothing to say.
     pub(crate) fn is_empty(&self) -> bool {
-        self.remarks.is_empty()
+        self.0.iter().all(|page| page.remarks.is_empty())
+    }
+
+    /// Whether any of them refuses its file.
+    pub(super) fn are_faults(&self) -> bool {
+        self.all().any(|(_, remark)| remark.is_fault)
+    }
+
+    /// The remarks, for a log.
+    pub(crate) fn lines(&self) -> impl Iterator<Item = Line<'_>> {
+        self.all().map(|(page, remark)| page.line(remark))
+    }
+
+    fn all(&self) -> impl Iterator<Item = (&Page, &Remark)> {
+        let pages = self.0.iter();
+        pages.flat_map(|page| page.remarks.iter().map(move |remark| (page, remark)))
+    }
+}
+
+impl Page {
+    fn line<'r>(&self, remark: &'r Remark) -> Line<'r> {
+        let before = self.text.get(..remark.at.start).unwrap_or_default();
+        let line = before.matches('\n').count() + 1;
+        let column = before.chars().rev().take_while(|it| *it != '\n').count() + 1;
+        Line {
+            is_fault: remark.is_fault,
+            sentence: &remark.sentence,
+            place: format!("{}:{line}:{column}", self.path),
+            help: remark.help.as_deref(),
+        }
     }
 
     fn render(&self, remark: &Remark, renderer: &Renderer) -> String {
@@ -119,11 +168,11 @@ impl fmt::Display for Remarks {
         } else {
             Renderer::plain()
         };
-        for (index, remark) in self.remarks.iter().enumerate() {
+        for (index, (page, remark)) in self.all().enumerate() {
             if index > 0 {
                 writeln!(f)?;
             }
-            writeln!(f, "{}", self.render(remark, &renderer))?;
+            writeln!(f, "{}", page.render(remark, &renderer))?;
         }
         Ok(())
     }
@@ -132,10 +181,7 @@ impl fmt::Display for Remarks {
 /// Names what was said, without the file's text.
 impl fmt::Debug for Remarks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { path, remarks, .. } = self;
-        f.debug_struct("Remarks")
-            .field("path", path)
-            .field("remarks", remarks)
-            .finish_non_exhaustive()
+        let said = self.0.iter().map(|page| (&page.path, &page.remarks));
+        f.debug_map().entries(said).finish()
     }
 }

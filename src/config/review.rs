@@ -13,15 +13,30 @@ mod oauth;
 mod peers;
 mod redirects;
 mod reuse;
+mod users_file;
 
 use std::ops::Range;
 use std::path::Path;
 
 use super::machine::Machine;
-use super::remark::Remark;
+use super::remark::{Remark, Remarks};
 use super::table::Table;
+use super::watched::Watched;
 use super::{Config, Listener};
 use reuse::Known;
+
+/// A file after its review.
+#[derive(Default)]
+pub(super) struct Reviewed {
+    /// It can be run unless a remark is a fault.
+    pub(super) config: Config,
+    /// About this file.
+    pub(super) remarks: Vec<Remark>,
+    /// About files of users that it names.
+    pub(super) others: Remarks,
+    /// All files that it names and that were read.
+    pub(super) files: Vec<Watched>,
+}
 
 /// Reviews a file at `path` by the facts of `host`, after the reader, which has put its values into
 /// `config` and found `remarks`.
@@ -31,12 +46,14 @@ pub(super) fn review(
     remarks: Vec<Remark>,
     path: &Path,
     host: &Machine,
-) -> (Config, Vec<Remark>) {
+) -> Reviewed {
     let mut review = Review {
         host,
         directory: path.parent().unwrap_or(Path::new("")),
         config,
         remarks,
+        others: Remarks::default(),
+        files: Vec::new(),
         listeners: None,
         capacity: None,
         realms: Vec::new(),
@@ -57,7 +74,12 @@ pub(super) fn review(
     review.unauthenticated(&file.table("unauthenticated"));
     review.tcp(&file.table("tcp"));
     review.peers(&file.table("peers"));
-    (review.config, review.remarks)
+    Reviewed {
+        config: review.config,
+        remarks: review.remarks,
+        others: review.others,
+        files: review.files,
+    }
 }
 
 /// The configuration and the remarks so far, and what they are found against.
@@ -67,6 +89,10 @@ struct Review<'h> {
     directory: &'h Path,
     config: Config,
     remarks: Vec<Remark>,
+    /// Remarks about other files than this one.
+    others: Remarks,
+    /// The files that were read.
+    files: Vec<Watched>,
     /// The listeners without those of `[nat-discovery]`; `None` if any is not usable.
     listeners: Option<Vec<Listener>>,
     /// How many allocations the ports can hold; `None` if `[relay]` is not usable.
@@ -98,6 +124,6 @@ impl Review<'_> {
 
     /// Whether there is nothing yet that refuses the file.
     fn is_faultless(&self) -> bool {
-        !self.remarks.iter().any(|remark| remark.is_fault)
+        !self.remarks.iter().any(|remark| remark.is_fault) && !self.others.are_faults()
     }
 }

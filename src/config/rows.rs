@@ -129,6 +129,8 @@ rows! {
             "Shared secrets for time-limited credentials; the first makes new ones",
             coturn "static-auth-secret" "use-auth-secret";
         "secret-files": Texts(Form::File), Is("[]"), "The same, each in a file of its own";
+        "users-file": Text(Form::File), Says("nobody"),
+            "Users in a file of their own, written as in [auth.users]", coturn "userdb";
         "nonce-lifetime": Duration(1, HOUR, |c, span| c.auth.nonce_lifetime = span), Is("1h"),
             "How long a nonce is accepted", coturn "stale-nonce";
         "nonce-secret-file": Text(Form::File), Says("a secret of this process"),
@@ -148,6 +150,7 @@ rows! {
             "The listeners whose clients are asked for this realm";
         "secrets": Texts(Form::Secret), Is("[]"), "As in [auth]";
         "secret-files": Texts(Form::File), Is("[]"), "As in [auth]";
+        "users-file": Text(Form::File), Says("nobody"), "As in [auth]";
         "per-user": Number(0, u32::MAX, |_, _| ()), Is("0"),
             "How many allocations one user of the realm may hold, 0 for as in [allocation]";
         "total": Number(0, u32::MAX, |_, _| ()), Is("0"),

@@ -17,6 +17,17 @@ impl Secret {
         Self(text.into())
     }
 
+    /// The text of a file of secrets, without the byte order mark.
+    ///
+    /// # Errors
+    /// Where it is none.
+    pub(super) fn text(bytes: &[u8]) -> Result<Self, NoSecret> {
+        let text = std::str::from_utf8(bytes).map_err(|_| NoSecret::Binary)?;
+        Ok(Self::new(
+            text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text),
+        ))
+    }
+
     /// The contents of a file, without the byte order mark and the white space at the end that
     /// editors and `openssl rand` leave there: where they differ, files look the same. Quotation
     /// marks around all of it are of the shell or of the file that it was copied from.
@@ -24,11 +35,8 @@ impl Secret {
     /// # Errors
     /// Where there is no secret, or it is not sure which.
     pub(crate) fn in_file(bytes: &[u8]) -> Result<Self, NoSecret> {
-        let text = std::str::from_utf8(bytes).map_err(|_| NoSecret::Binary)?;
-        let text = text
-            .strip_prefix(BYTE_ORDER_MARK)
-            .unwrap_or(text)
-            .trim_end();
+        let text = Self::text(bytes)?;
+        let text = text.expose().trim_end();
         let unquoted = |mark: &char| text.strip_prefix(*mark)?.strip_suffix(*mark);
         match QUOTATION_MARKS.iter().find_map(unquoted).unwrap_or(text) {
             "" => Err(NoSecret::Empty),

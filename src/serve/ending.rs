@@ -1,72 +1,48 @@
 //! The end of the server: at once, or when its last allocation ends.
 
 use std::future::pending;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use net::Running;
 use relay::DropReason;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::Signal;
 use tokio::time::{Interval, interval};
-use tracing::{error, info};
+use tracing::info;
 
-use super::{Fault, systemd};
+use super::control::Control;
+use super::systemd;
 
 /// The signals that end the server.
-pub(super) struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    /// SIGUSR1. SIGHUP is not used, as it asks servers to read their configuration again.
-    drain: Signal,
+pub(super) struct Ending {
+    pub(super) terminate: Signal,
+    pub(super) interrupt: Signal,
+    /// SIGUSR1.
+    pub(super) drain: Signal,
 }
 
-impl Signals {
-    /// From now on these signals no longer kill the process.
-    pub(super) fn new() -> Result<Self, Fault> {
-        let signal = |kind| signal(kind).map_err(Fault::Control);
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            drain: signal(SignalKind::user_defined1())?,
-        })
-    }
-}
-
-/// Waits until the server is to end, and ends it.
-pub(super) async fn wait(mut running: Running, mut signals: Signals) {
-    let mut watchdog = systemd::ready();
+/// Waits until the server is to end.
+pub(super) async fn wait(control: Arc<Control>, mut signals: Ending) {
+    let running = &control.running;
     let mut draining: Option<Draining> = None;
     loop {
         tokio::select! {
-            _ = signals.terminate.recv() => break,
-            _ = signals.interrupt.recv() => break,
+            _ = signals.terminate.recv() => return,
+            _ = signals.interrupt.recv() => return,
             _ = signals.drain.recv() => {
                 // A second signal means that the operator does not want to wait.
                 if draining.is_some() {
-                    break;
+                    return;
                 }
-                draining = Some(Draining::begin(&running));
+                draining = Some(Draining::begin(running));
             }
             () = next_look(&mut draining) => {
-                if draining.as_mut().is_some_and(|draining| draining.is_over(&running)) {
-                    break;
+                if draining.as_mut().is_some_and(|draining| draining.is_over(running)) {
+                    return;
                 }
             }
-            () = watchdog.due() => {
-                if running.is_turning() {
-                    watchdog.notify();
-                } else {
-                    error!("a shard stands still; systemd will restart the service");
-                }
-            }
-            failed = running.failed() => error!(
-                shard = failed.shard,
-                error = %failed.source,
-                "shard.failed: it begins anew, and its clients must allocate again"
-            ),
         }
     }
-    systemd::stopping();
-    say_what_was_done(running);
 }
 
 /// A server that grants nothing new and waits for its last allocation to end.
@@ -113,7 +89,8 @@ async fn next_look(draining: &mut Option<Draining>) {
     }
 }
 
-fn say_what_was_done(running: Running) {
+/// Stops the shards.
+pub(super) fn say_what_was_done(running: &Running) {
     let (relay, net) = running.stop();
     for why in DropReason::ALL {
         let packets = relay.dropped(*why);

@@ -36,6 +36,19 @@ pub(super) fn draining() {
     tell(&[NotifyState::Status("draining: no new allocations")]);
 }
 
+/// The configuration is read again, until [`reloaded`]. systemd 253 and later wants the time to
+/// tell this notice from one of an earlier reload.
+pub(super) fn reloading() {
+    let mut states = vec![NotifyState::Reloading];
+    states.extend(NotifyState::monotonic_usec_now());
+    tell(&states);
+}
+
+/// It has been read, or refused.
+pub(super) fn reloaded() {
+    tell(&[NotifyState::Ready]);
+}
+
 /// No client is served any more.
 pub(super) fn stopping() {
     tell(&[NotifyState::Stopping]);

@@ -23,10 +23,7 @@ fn systemd_understands_every_line_of_the_unit() {
     // systemd wants the program to exist: the unit names the installed one, this machine has the
     // one just built.
     let place = tempfile::tempdir().expect("a temporary directory");
-    let unit = read("hairpin.service").replace(
-        "ExecStart=/usr/bin/hairpin",
-        &format!("ExecStart={}", binary()),
-    );
+    let unit = read("hairpin.service").replace("=/usr/bin/hairpin", &format!("={}", binary()));
     let path = place.path().join("hairpin.service");
     std::fs::write(&path, unit).expect("the unit is written");
     let verdict = systemd("systemd-analyze", &["verify", &path.display().to_string()]);

@@ -33,8 +33,8 @@ impl Admission {
         }
     }
 
-    /// Admits one more connection if there is room; dropping the ticket gives the place back.
-    pub(crate) fn admit(self: &Arc<Self>, source: IpAddr) -> Option<Ticket> {
+    /// Admits one more connection if there is room; dropping the value gives the place back.
+    pub(crate) fn admit(self: &Arc<Self>, source: IpAddr) -> Option<Admitted> {
         let prefix = SourcePrefix::of(source);
         let mut counts = self.counts();
         if counts.total >= self.total {
@@ -46,7 +46,7 @@ impl Admission {
         }
         *count += 1;
         counts.total += 1;
-        Some(Ticket {
+        Some(Admitted {
             admission: Arc::clone(self),
             prefix,
         })
@@ -59,12 +59,12 @@ impl Admission {
 
 /// The place of one connection.
 #[derive(Debug)]
-pub(crate) struct Ticket {
+pub(crate) struct Admitted {
     admission: Arc<Admission>,
     prefix: SourcePrefix,
 }
 
-impl Drop for Ticket {
+impl Drop for Admitted {
     fn drop(&mut self) {
         let mut counts = self.admission.counts();
         counts.total -= 1;

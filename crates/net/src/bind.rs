@@ -23,7 +23,7 @@ pub(crate) fn listeners(
             listen,
             source,
         };
-        let listen = claim(transport, listen).map_err(fault)?;
+        let listen = real_address(transport, listen).map_err(fault)?;
         for bound in &mut by_shard {
             let socket = listener(transport, listen, true).map_err(fault)?;
             bound.push(Bound {
@@ -85,7 +85,7 @@ pub(crate) struct Bound {
 
 /// Proves that no other program has the address, and makes port 0 a real one. With `SO_REUSEPORT`
 /// alone a second server of the same user would silently take half of our clients.
-fn claim(transport: Transport, listen: SocketAddr) -> io::Result<SocketAddr> {
+fn real_address(transport: Transport, listen: SocketAddr) -> io::Result<SocketAddr> {
     let socket = listener(transport, listen, false)?;
     socket
         .local_addr()?

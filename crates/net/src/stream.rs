@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{self, Instant};
 use wire::stream::{Deframer, MAX_FRAME};
 
-use crate::admission::Ticket;
+use crate::admission::Admitted;
 use crate::connection::{Connection, Lost, Session};
 use crate::local::{Alarm, Handle};
 use crate::shard::Shard;
@@ -32,8 +32,8 @@ pub(crate) async fn accept(shard: Handle, listener: TcpListener) {
                 continue;
             }
         };
-        let ticket = shard.shard.borrow().admission.admit(client.ip());
-        let Some(ticket) = ticket else {
+        let admitted = shard.shard.borrow().admission.admit(client.ip());
+        let Some(admitted) = admitted else {
             shard.shard.borrow_mut().egress.counters.connections_refused += 1;
             continue;
         };
@@ -47,12 +47,12 @@ pub(crate) async fn accept(shard: Handle, listener: TcpListener) {
             client,
             server,
         };
-        tokio::task::spawn_local(serve(Rc::clone(&shard), stream, tuple, ticket));
+        tokio::task::spawn_local(serve(Rc::clone(&shard), stream, tuple, admitted));
     }
 }
 
 /// Serves one TCP client to its end.
-async fn serve(shard: Handle, stream: TcpStream, client: ClientTuple, _ticket: Ticket) {
+async fn serve(shard: Handle, stream: TcpStream, client: ClientTuple, _admitted: Admitted) {
     let _alarm = Alarm::of(&shard);
     let limits = shard.shard.borrow().limits;
     let session = Session::Tcp(stream);

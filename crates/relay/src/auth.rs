@@ -148,7 +148,7 @@ pub(crate) fn verify<'a>(
     {
         return Ok(signed);
     }
-    let username = username(server, &message)?;
+    let username = username(server, client, &message)?;
     let Realm(realm) = message.get()?.ok_or(Reject::IncompleteCredentials)?;
     let Nonce(nonce) = message.get()?.ok_or(Reject::IncompleteCredentials)?;
     third_party::refuse_unasked(server, &message)?;
@@ -159,13 +159,16 @@ pub(crate) fn verify<'a>(
         algorithms.as_ref().map_err(Clone::clone)?;
     }
     let realms = &server.rules.realms;
-    let signed_with = realms.named(realm).ok_or(Reject::UnknownRealm)?;
+    let own = own_realm(server, client);
+    let signed_with = realms.named_or_own(realm, own);
+    let signed_with = signed_with.ok_or(Reject::UnknownRealm)?;
     // A hash that is of no user stands for a name that no user has: it must take as long to refuse.
     let username = username.unwrap_or_default();
-    let signer = realms.signer(username, signed_with);
+    let signer = realms.signer(username, signed_with, own);
 
     // An allocation keeps its key, so credentials that expire do not end an allocation.
-    let kept = kept(server, client, &message, &signer);
+    let kept = kept(server, client, &message, &signer)
+        .filter(|_| are_first_rules || !is_prolonged_in_vain(realms, &message, &signer));
     let opened_with = kept.as_ref().map(|kept| kept.opened_with);
     let kept = kept.map(|kept| kept.key).filter(|key| match &algorithms {
         Ok(it) if key.algorithm() == it.answer && it.answer == integrity => true,
@@ -207,6 +210,11 @@ pub(crate) fn verify<'a>(
     })
 }
 
+/// The realm of the client's allocation.
+fn own_realm(server: &Server, client: ClientTuple) -> Option<RealmId> {
+    Some(server.allocations.of(client)?.realm)
+}
+
 /// Whether a request may be signed with the key of a token. None is taken without a key to open it,
 /// but what one has opened lives on.
 fn takes_tokens(server: &Server, client: ClientTuple) -> bool {
@@ -243,6 +251,13 @@ fn fresh(
 struct Kept {
     key: MacKey,
     opened_with: Issued,
+}
+
+/// Whether a request would prolong the allocation of a user who was taken away since. It ends with
+/// the lifetime that it has; until then everything else is granted, as is its end.
+fn is_prolonged_in_vain(realms: &Realms, message: &Message<'_>, signer: &Signer<'_>) -> bool {
+    let prolongs = message.method() == Method::Refresh && message.get() != Ok(Some(Lifetime(0)));
+    prolongs && realms.keys(signer.realm).has_lost(signer.user())
 }
 
 /// The key that the allocation of a request keeps, if the signer opened that allocation. It is the
@@ -298,21 +313,47 @@ pub(crate) fn realm_told(
         return signed_with;
     }
     let username = message.get().ok().flatten();
-    let own = username.and_then(|Username(name)| realms.of_user(name));
+    let own = username.and_then(|Username(name)| realms.of_user(name, None));
     own.unwrap_or(signed_with)
 }
 
 /// The user name of a request, by its USERNAME or USERHASH; `None` if no user has the hash.
 /// RFC 8489 §9.2.4.
-fn username<'a>(server: &Server, message: &Message<'a>) -> Result<Option<Cow<'a, str>>, Reject> {
+fn username<'a>(
+    server: &Server,
+    client: ClientTuple,
+    message: &Message<'a>,
+) -> Result<Option<Cow<'a, str>>, Reject> {
     if let Some(Username(user)) = message.get()? {
         return Ok(Some(user.into()));
     }
-    match message.get()? {
-        Some(hash) if server.offered.user_hash => {
-            let name = server.rules.realms.spelled(&hash);
-            Ok(name.map(|name| name.to_owned().into()))
-        }
-        Some(UserHash(_)) | None => Err(Reject::IncompleteCredentials),
+    let hash: UserHash = message.get()?.ok_or(Reject::IncompleteCredentials)?;
+    let is_offered = server.offered.user_hash;
+    let known = is_offered.then(|| server.rules.realms.spelled(&hash));
+    let known = known.flatten().map(ToOwned::to_owned);
+    let name = known.or_else(|| name_of_allocation(server, client, message, hash));
+    if name.is_none() && !is_offered {
+        return Err(Reject::IncompleteCredentials);
     }
+    Ok(name.map(Into::into))
+}
+
+/// The name of which this is the hash, if it is that of the allocation's user: rules that are not
+/// the first may know the user, or offer hashes, no more.
+fn name_of_allocation(
+    server: &Server,
+    client: ClientTuple,
+    message: &Message<'_>,
+    hash: UserHash,
+) -> Option<String> {
+    let allocation = server.allocations.of(client);
+    let allocation = allocation.filter(|_| server.rules.serial > 0)?;
+    let Realm(realm) = message.get().ok()??;
+    let own = server.rules.realms.name(allocation.realm);
+    let names = [
+        allocation.user.to_string(),
+        format!("{}@{own}", allocation.user),
+    ];
+    let mut names = names.into_iter();
+    names.find(|name| UserHash::of(name, realm) == hash)
 }

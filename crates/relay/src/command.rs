@@ -12,8 +12,9 @@ use crate::{AllocationId, ClientTuple, EndCause, Now, RelayAddress, Rules, Serve
 pub enum Command {
     /// These rules hold from now on, unless later ones hold already. [`Rules::succeed`] was called on
     /// them. What was granted lives on, but for permissions and channels of peers that the policy
-    /// denies now. Where mobility is forbidden by then nothing moves any more, and a Refresh is
-    /// granted no more than the new longest lifetime.
+    /// denies now. A user who is gone is granted no Refresh; to others it grants no more than the
+    /// new longest lifetime. An allocation with a ticket may move to its end, also where no tickets
+    /// are given any more.
     Adopt(Arc<Rules>),
     /// Which allocations there are.
     List(Selection),

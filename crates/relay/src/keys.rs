@@ -179,6 +179,15 @@ impl Keys {
         }
     }
 
+    /// Whether a name that was once good is no user's: [`Local::has_lost`]. The users of a store may
+    /// come and go, and no user of it is known to be lost.
+    pub(crate) fn has_lost(&self, user: &str) -> bool {
+        match &self.source {
+            Source::Local(local) => local.has_lost(user),
+            Source::Remote => false,
+        }
+    }
+
     /// The account that a name without the realm counts against: all time-limited names of one
     /// person are one account.
     pub(crate) fn account<'a>(&'a self, user: &'a str) -> &'a str {

@@ -56,10 +56,10 @@ impl Quotas {
         Ok(())
     }
 
-    /// Admits no more from now on.
-    pub(crate) fn drain(&self) {
+    /// Admits no more from now on, or admits again.
+    pub(crate) fn set_draining(&self, draining: bool) {
         let _no_admission = self.realms();
-        self.draining.store(true, Ordering::Relaxed);
+        self.draining.store(draining, Ordering::Relaxed);
     }
 
     /// Whether the last allocation ended, and no more are admitted.

@@ -10,7 +10,7 @@
 mod names;
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 
@@ -31,6 +31,8 @@ pub struct Realms {
     default: RealmId,
     /// Whom a USERHASH stands for, once [`Realms::prepare`] was called.
     names: OnceLock<Names>,
+    /// Those that earlier rules had. Only allocations know them still.
+    gone: BTreeSet<RealmId>,
 }
 
 /// A realm beside the default one.
@@ -76,6 +78,7 @@ impl From<Keys> for Realms {
             by_listener: BTreeMap::new(),
             default: RealmId(0),
             names: OnceLock::new(),
+            gone: BTreeSet::new(),
         };
         realms.add(Realm {
             keys,
@@ -100,14 +103,18 @@ impl Realms {
     }
 
     /// Gives every realm the id that it has in earlier rules. One that is gone keeps its place
-    /// without users: what its users opened is still theirs, and nobody else gets its id.
+    /// without users: what its users opened is still theirs, and nobody else gets its id. Its name
+    /// is free: `alice@example.net` may be a name of another realm from now on.
     pub(crate) fn keep_ids_of(&mut self, earlier: &Self) {
         let default = Arc::clone(self.name(self.default));
         let mut new: Vec<Realm> = std::mem::take(&mut self.all);
-        for realm in &earlier.all {
+        for (id, realm) in (0..).map(RealmId).zip(&earlier.all) {
             let name = realm.keys.realm();
             let kept = new.iter().position(|it| it.keys.realm() == name);
             let kept = kept.map(|at| new.remove(at));
+            if kept.is_none() {
+                self.gone.insert(id);
+            }
             self.all.push(kept.unwrap_or_else(|| Realm {
                 keys: Keys::new(Arc::clone(name)),
                 listeners: Vec::new(),
@@ -125,6 +132,9 @@ impl Realms {
         self.names = OnceLock::new();
         (self.by_name, self.by_listener) = Default::default();
         for (id, realm) in (0..).map(RealmId).zip(&self.all) {
+            if self.gone.contains(&id) {
+                continue;
+            }
             self.by_name.insert(Arc::clone(realm.keys.realm()), id);
             for listener in &realm.listeners {
                 self.by_listener.insert(*listener, id);
@@ -177,16 +187,29 @@ impl Realms {
         self.by_name.get(name).copied()
     }
 
-    /// The realm that a user name ends in: `example.org` of `alice@example.org`.
-    pub(crate) fn of_user(&self, user: &str) -> Option<RealmId> {
+    /// The realm of this name, for a client whose allocation is of the realm `own`: that one may be
+    /// gone since.
+    pub(crate) fn named_or_own(&self, name: &str, own: Option<RealmId>) -> Option<RealmId> {
+        let own = own.filter(|own| self.gone.contains(own) && **self.name(*own) == *name);
+        own.or_else(|| self.named(name))
+    }
+
+    /// The realm that a user name ends in: `example.org` of `alice@example.org`. `own` is as in
+    /// [`Realms::named_or_own`].
+    pub(crate) fn of_user(&self, user: &str, own: Option<RealmId>) -> Option<RealmId> {
         let (user, realm) = user.rsplit_once('@')?;
-        self.named(realm).filter(|_| !user.is_empty())
+        self.named_or_own(realm, own).filter(|_| !user.is_empty())
     }
 
     /// The user that a request names: of the realm that the name ends in, or else of the realm that
     /// the request is signed with.
-    pub(crate) fn signer<'a>(&self, username: Cow<'a, str>, signed_with: RealmId) -> Signer<'a> {
-        let realm = self.of_user(&username).unwrap_or(signed_with);
+    pub(crate) fn signer<'a>(
+        &self,
+        username: Cow<'a, str>,
+        signed_with: RealmId,
+        own: Option<RealmId>,
+    ) -> Signer<'a> {
+        let realm = self.of_user(&username, own).unwrap_or(signed_with);
         let length = self.keys(realm).own_name(&username).len();
         Signer {
             realm,
@@ -304,7 +327,7 @@ mod tests {
             ("@example.org", "@example.org", "example.net"),
         ] {
             for username in [Cow::Borrowed(username), Cow::Owned(username.to_owned())] {
-                let signer = realms.signer(username, signed_with);
+                let signer = realms.signer(username, signed_with, None);
                 assert_eq!(signer.user(), user);
                 assert_eq!(&**realms.name(signer.realm), realm);
                 assert_eq!(signer.into_user(), user);

@@ -34,10 +34,16 @@ impl Shared {
         }
     }
 
-    /// From now on the shards grant no new allocation, and serve those they have to the end. This
-    /// cannot be undone.
+    /// From now on the shards grant no new allocation, and serve those they have to the end. No
+    /// shard has to be asked: none grants one after this has returned.
     pub fn drain(&self) {
-        self.quotas.drain();
+        self.quotas.set_draining(true);
+    }
+
+    /// From now on the shards grant allocations again. A caller that ends the process once
+    /// [`Shared::is_drained`] says so must not ask for this in between.
+    pub fn undrain(&self) {
+        self.quotas.set_draining(false);
     }
 
     /// Whether the shards were told to drain and the last allocation has ended.

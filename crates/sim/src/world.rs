@@ -343,6 +343,11 @@ impl World {
         self.shared.drain();
     }
 
+    /// The service no longer drains.
+    pub fn undrain(&mut self) {
+        self.shared.undrain();
+    }
+
     /// The service stops.
     pub fn shut_down(&mut self) {
         let now = self.clock.now().mono;

@@ -94,7 +94,7 @@ impl Review<'_> {
         let (per_user, total) = (quota("per-user"), quota("total"));
         let listeners = self.challenged(table, used);
         let (secrets, users) = self.credentials(table, &name);
-        if [("secrets"), "secret-files"]
+        if ["secrets", "secret-files", "users-file"]
             .iter()
             .all(|key| table.texts(key).is_empty())
             && table.table("users").users().next().is_none()
@@ -103,7 +103,7 @@ impl Review<'_> {
                 "{} has neither secrets nor users: nobody can authenticate in it",
                 table.heading()
             );
-            let help = "give it `secrets`, `secret-files` or `[auth.realm.users]`";
+            let help = "give it `secrets`, `secret-files`, `users-file` or `[auth.realm.users]`";
             self.say(Remark::caution(table.at.clone(), sentence).help(help));
         }
         Some(Realm {

@@ -14,7 +14,11 @@ use super::reuse::Known;
 use crate::config::form::{FILL_IN, TEMPLATE, is_blank, is_template};
 use crate::config::remark::Remark;
 use crate::config::table::{Table, Text, text};
+use crate::config::watched::Watched;
 use crate::config::{NoSecret, PrecomputedKey, Secret, UserKey};
+
+/// The users of a realm so far, and where they stand in the file at hand.
+pub(super) type Seen = BTreeMap<String, Option<Range<usize>>>;
 
 impl Review<'_> {
     /// The secrets and the users of a realm.
@@ -23,10 +27,17 @@ impl Review<'_> {
         table: &Table<'_>,
         realm: &str,
     ) -> (Vec<Secret>, BTreeMap<String, UserKey>) {
-        (
-            self.secrets(table),
-            self.users(&table.table("users"), realm),
-        )
+        let secrets = self.secrets(table);
+        let own = table.table("users");
+        let mut seen = Seen::new();
+        let mut users = self.users(&own, &own.heading(), realm, &mut seen);
+        if let Some(file) = table.text("users-file") {
+            // They stand in this file, of which the remarks on the other show nothing.
+            seen.values_mut().for_each(|first| *first = None);
+            let key = table.name("users-file");
+            users.extend(self.users_in_file(&key, &file, realm, &mut seen));
+        }
+        (secrets, users)
     }
 
     /// The secrets in the file, then those in files of their own.
@@ -60,28 +71,42 @@ impl Review<'_> {
     }
 
     pub(super) fn secret_file(&mut self, key: &str, written: &Text<'_>) -> Option<Secret> {
+        self.file(key, written, Secret::in_file, |source| match source {
+            NoSecret::Unreadable(_) => SECRET_FILE,
+            NoSecret::Empty => MAKE_SECRET,
+            NoSecret::Binary => "base64 is wanted: make one with `openssl rand -base64 32`",
+            NoSecret::Lines => {
+                "one file holds one secret: `openssl rand -base64 32` makes one line"
+            }
+            NoSecret::Quoted => "write the secret without quotation marks",
+        })
+    }
+
+    /// The contents of a file that holds secrets, as `read` has them; or `help` where there are none.
+    pub(super) fn file(
+        &mut self,
+        key: &str,
+        written: &Text<'_>,
+        read: fn(&[u8]) -> Result<Secret, NoSecret>,
+        help: fn(&NoSecret) -> &'static str,
+    ) -> Option<Secret> {
         let path = self.directory.join(written.get_ref());
+        // Looked at before it is read: what is written meanwhile is a change.
+        self.files.push(Watched::now(path.clone()));
         let (at, name) = (written.span(), path.display());
-        match (self.host.read_secret)(&path) {
-            Ok(file) => {
-                if file.is_public {
+        let file = (self.host.read_secret)(&path).map_err(NoSecret::from);
+        match file.and_then(|file| Ok((read(&file.bytes)?, file.is_public))) {
+            Ok((secret, is_public)) => {
+                if is_public {
                     let sentence =
                         format!("{key} names {name}, which every user of this host may read");
                     self.say(Remark::caution(at, sentence).help(format!("chmod 600 {name}")));
                 }
-                Some(file.secret)
+                Some(secret)
             }
             Err(source) => {
-                let help = match source {
-                    NoSecret::Unreadable(_) => SECRET_FILE,
-                    NoSecret::Empty => MAKE_SECRET,
-                    NoSecret::Binary => "base64 is wanted: make one with `openssl rand -base64 32`",
-                    NoSecret::Lines => {
-                        "one file holds one secret: `openssl rand -base64 32` makes one line"
-                    }
-                    NoSecret::Quoted => "write the secret without quotation marks",
-                };
-                self.say(Remark::fault(at, format!("{key} names {name}, {source}")).help(help));
+                let sentence = format!("{key} names {name}, {source}");
+                self.say(Remark::fault(at, sentence).help(help(&source)));
                 None
             }
         }
@@ -107,9 +132,14 @@ impl Review<'_> {
         false
     }
 
-    fn users(&mut self, table: &Table<'_>, realm: &str) -> BTreeMap<String, UserKey> {
-        let key = table.heading();
-        let mut seen: BTreeMap<String, Range<usize>> = BTreeMap::new();
+    /// The users in the table that `key` names.
+    pub(super) fn users(
+        &mut self,
+        table: &Table<'_>,
+        key: &str,
+        realm: &str,
+        seen: &mut Seen,
+    ) -> BTreeMap<String, UserKey> {
         let mut users = BTreeMap::new();
         for (written, entry) in table.users() {
             let (name, at) = (*written.get_ref(), written.span());
@@ -136,10 +166,10 @@ impl Review<'_> {
                 );
                 let help = format!("move the user to the table of `{realm}`");
                 self.say(Remark::fault(at.clone(), sentence).help(help));
-            } else if let Some(credential) = self.user(&key, &written, entry) {
+            } else if let Some(credential) = self.user(key, &written, entry) {
                 users.insert(name.to_owned(), credential);
             }
-            seen.insert(own, at);
+            seen.insert(own, Some(at));
         }
         users
     }

@@ -95,7 +95,7 @@ fn a_key_like_no_other_is_shown_what_there_is() {
         "error: unknown key `bandwidth` in `[relay]`",
         "2:1",
         "bandwidth",
-        "known here: `addresses`, `external`, `ports`",
+        "known here: `addresses`, `external`, `external-from`, `ports`",
     );
 }
 

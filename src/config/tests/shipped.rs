@@ -58,9 +58,9 @@ fn the_examples_in_the_shipped_file_work() {
     assert!(loaded.remarks.is_empty(), "{}", loaded.remarks);
     assert_eq!(loaded.config.realm, "turn.example.org");
     assert_eq!(loaded.config.listeners[1].transport, Transport::Tcp);
-    assert_eq!(loaded.config.auth.users.len(), 2);
+    assert_eq!(loaded.config.auth.users.len(), 3);
     assert_eq!(loaded.config.redirects.len(), 2);
-    assert_eq!(loaded.config.auth.realms[0].users.len(), 1);
+    assert_eq!(loaded.config.auth.realms[0].users.len(), 2);
     assert_eq!(loaded.config.oauth.keys.len(), 2);
 }
 

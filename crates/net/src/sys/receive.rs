@@ -18,12 +18,12 @@ const SLOT: usize = 65_536;
 /// Receives datagrams, many at a time, into buffers that are used again and again.
 pub(crate) struct Batch {
     buffers: Box<[u8]>,
-    received: [Option<Received>; BATCH],
+    received: [Option<Datagram>; BATCH],
 }
 
-/// A datagram's envelope.
+/// A datagram in its buffer.
 #[derive(Clone, Copy, Debug)]
-struct Received {
+struct Datagram {
     length: usize,
     envelope: Envelope,
 }
@@ -101,7 +101,7 @@ impl Batch {
                 // lives.
                 let messages = unsafe { control::messages(&header.msg_hdr) };
                 messages.for_each(|(level, kind, data)| envelope.read(level, kind, data));
-                Received {
+                Datagram {
                     length: header.msg_len as usize,
                     envelope,
                 }
@@ -112,7 +112,7 @@ impl Batch {
 
     /// A datagram of the last [`Batch::receive`]; `None` if it could not be read whole.
     pub(crate) fn datagram(&self, index: usize) -> Option<(Envelope, &[u8])> {
-        let Received { length, envelope } = self.received[index]?;
+        let Datagram { length, envelope } = self.received[index]?;
         let start = index * SLOT;
         Some((envelope, &self.buffers[start..start + length]))
     }

@@ -3,7 +3,7 @@
 use wire::attributes::{AccessToken, Nonce, Realm, Username};
 use wire::{Algorithm, MacKey, Message, Method};
 
-use super::{NotSigned, Refusal, Signed, fresh};
+use super::{NotSigned, Refusal, Signed, fresh, own_realm};
 use crate::keys::Grant;
 use crate::realms::Signer;
 use crate::request::TURN_ATTRIBUTES;
@@ -101,17 +101,18 @@ fn present<'a>(
         return Err(Reject::Sha256Required);
     }
     let realms = &server.rules.realms;
-    let signed_with = realms.named(realm).ok_or(Reject::UnknownRealm)?;
+    let signed_with = realms.named_or_own(realm, own_realm(server, client));
+    let signed_with = signed_with.ok_or(Reject::UnknownRealm)?;
     // A token names no realm. Unless its key id does, the allocation belongs to the listener's
     // realm: the bearer is not to choose whose quota it uses.
-    let is_chosen = realms.of_user(kid).is_none() && signed_with != realms.at(client.server);
+    let is_chosen = realms.of_user(kid, None).is_none() && signed_with != realms.at(client.server);
     if message.method() == Method::Allocate && is_chosen {
         return Err(Reject::UnknownRealm);
     }
     let token = server.rules.tokens.open(kid, sealed, now.unix)?;
     let key = token.signer(message, integrity);
     Ok(Bearer {
-        signer: realms.signer(kid.into(), signed_with),
+        signer: realms.signer(kid.into(), signed_with, own_realm(server, client)),
         key: key.ok_or(Reject::BadIntegrity)?,
         grant: Grant::new(&token, kid, sealed),
     })
@@ -134,10 +135,11 @@ fn earlier<'a>(
         return Ok(None);
     };
     let realms = &server.rules.realms;
-    let Some(signed_with) = realms.named(realm) else {
+    let own = Some(allocation.realm);
+    let Some(signed_with) = realms.named_or_own(realm, own) else {
         return Ok(None);
     };
-    let signer = realms.signer(kid.into(), signed_with);
+    let signer = realms.signer(kid.into(), signed_with, own);
     let is_same = allocation.is_of(signer.realm, signer.user());
     let bearer = || Bearer {
         signer,

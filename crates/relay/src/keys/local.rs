@@ -84,6 +84,13 @@ impl Local {
             .ok_or(Reject::BadIntegrity)
     }
 
+    /// Whether a name that was once good is no user's, and not that of a time-limited credential:
+    /// what such a credential has opened is prolonged also when it has expired and its secret is
+    /// gone.
+    pub(super) fn has_lost(&self, user: &str) -> bool {
+        self.find(user).is_none() && TimeLimited::read(user).is_err()
+    }
+
     /// The user's name of which this is another spelling, or the name itself.
     fn prepared_name<'a>(&'a self, user: &'a str) -> &'a str {
         self.spellings.get(user).map_or(user, String::as_str)

@@ -27,6 +27,27 @@ fn a_draining_server_grants_nothing_new_on_any_shard() {
 }
 
 #[test]
+fn a_server_that_no_longer_drains_grants_again_and_has_lost_nothing() {
+    let mut world = World::sharded(2, |_| {});
+    let (alice, peer) = (world.client("alice"), world.peer());
+    let relayed = alice.allocate(&mut world, minutes(10));
+    alice.bind(&mut world, peer);
+    world.drain();
+    let late = world.client_on(1, "bob");
+    let refused = late.ask(&mut world, Request::allocate());
+    assert_eq!(refused.code(), Some(508));
+    world.undrain();
+    assert!(!world.is_drained());
+    late.allocate(&mut world, minutes(10));
+    let heard = peer.hears(relayed, b"hi");
+    assert_eq!(alice.send(&mut world, peer, b"hi"), heard);
+    for client in [alice, late] {
+        client.delete(&mut world);
+    }
+    assert!(!world.is_drained(), "an empty server that does not drain");
+}
+
+#[test]
 fn what_was_granted_is_served_to_its_end() {
     let mut world = World::new();
     let (alice, peer, late) = (world.client("alice"), world.peer(), world.peer());

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
+use relay::keys::{Mint, mint};
 use relay::policy::{Mode, Policy};
 use relay::{
     Answer, Command, DropReason, EndCause, Keys, Realm, Rules, Selection, Sha256, Transport,
 };
 use sim::Outcome::Lost;
 use sim::{Client, Proof, REALM, Request, World, minutes, password, seconds};
-use wire::attributes::PasswordAlgorithm;
+use wire::Attribute;
+use wire::attributes::{PasswordAlgorithm, UserHash, Username};
 
 use crate::quotas::one_for_each_person;
 use crate::{mobility, tokens};
@@ -29,27 +31,99 @@ pub(crate) fn code(world: &mut World, client: Client, request: Request) -> Optio
 }
 
 #[test]
-fn a_user_who_is_taken_away_keeps_what_was_granted_and_gets_no_more() {
+fn a_user_who_is_taken_away_keeps_what_was_granted_to_its_end_and_gets_no_more() {
     let mut world = World::new();
     let (alice, peer) = (world.client("alice"), world.peer());
     let relayed = alice.allocate(&mut world, minutes(10));
     let channel = alice.bind(&mut world, peer);
+    let early = world.client("alice");
+    early.allocate(&mut world, minutes(10));
     let changed = rules(&["bob"]);
     world.change_rules(changed);
-    assert_eq!(
-        peer.send(&mut world, relayed, b"x"),
-        alice.hears_on(channel, peer, b"x")
-    );
     for _ in 0..3 {
+        let heard = alice.hears_on(channel, peer, b"x");
+        assert_eq!(peer.send(&mut world, relayed, b"x"), heard);
+        let refresh = Request::refresh(minutes(10));
+        assert_eq!(code(&mut world, alice, refresh), Some(401));
+        let another = Request::create_permission([world.peer()]);
+        assert_eq!(code(&mut world, alice, another), None);
+        world.advance(minutes(3));
+    }
+    // It may be ended.
+    early.delete(&mut world);
+    assert_eq!(code(&mut world, early, Request::allocate()), Some(401));
+    world.client("bob").allocate(&mut world, minutes(10));
+    world.advance(minutes(1));
+    assert_eq!(world.end_causes().last(), Some(&EndCause::Expired));
+}
+
+#[test]
+fn a_user_who_hides_the_name_and_is_taken_away_is_still_known_by_the_allocation() {
+    let mut world = World::with(|config| config.rules_mut().sha256 = Sha256::Offer);
+    let alice = world.client("alice");
+    let hashed = |request: Request| {
+        let request = request.proof(Proof::New(PasswordAlgorithm::SHA256));
+        request
+            .without(Username::TYPE)
+            .put(UserHash::of("alice", REALM))
+    };
+    assert_eq!(code(&mut world, alice, hashed(Request::allocate())), None);
+    // Hashes are not offered any more either.
+    let mut changed = rules(&["bob"]);
+    changed.sha256 = Sha256::Offer;
+    changed.realms.default_keys().add_secret(b"north");
+    world.change_rules(changed);
+    let permission = Request::create_permission([world.peer()]);
+    assert_eq!(code(&mut world, alice, hashed(permission)), None);
+    let refresh = hashed(Request::refresh(minutes(10)));
+    assert_eq!(code(&mut world, alice, refresh), Some(401));
+    let end = hashed(Request::refresh(seconds(0)));
+    assert_eq!(code(&mut world, alice, end), None);
+    assert_eq!(
+        code(&mut world, alice, hashed(Request::allocate())),
+        Some(400)
+    );
+}
+
+#[test]
+fn what_a_secret_has_opened_is_prolonged_also_when_the_secret_is_gone() {
+    let mut world = one_for_each_person();
+    let expiry = world.now().unix.as_secs() + 3600;
+    let credential = mint(Mint::Sha1, b"north", Some("alice"), expiry);
+    let alice = world.client_with(&credential.username, &credential.password);
+    alice.allocate(&mut world, minutes(10));
+    let mut changed = rules(&["bob"]);
+    changed.realms.default_keys().add_secret(b"another");
+    world.change_rules(changed);
+    for _ in 0..9 {
         world.advance(minutes(9));
         assert_eq!(code(&mut world, alice, Request::refresh(minutes(10))), None);
     }
-    let another = world.client("alice");
-    assert_eq!(code(&mut world, another, Request::allocate()), Some(401));
-    let bob = world.client("bob");
-    bob.allocate(&mut world, minutes(10));
     alice.delete(&mut world);
     assert_eq!(code(&mut world, alice, Request::allocate()), Some(401));
+}
+
+#[test]
+fn an_allocation_with_a_ticket_moves_also_where_none_are_given_any_more() {
+    let mut world = World::sharded(2, |_| {});
+    let home = world.client_on(0, "alice");
+    let mut ticket = mobility::allocate(home, &mut world);
+    let mut changed = rules(&["alice", "bob"]);
+    changed.mobility = false;
+    world.change_rules(changed);
+    let peer = world.peer();
+    for shard in [1, 0] {
+        let away = world.roam(home, shard, Transport::Udp);
+        let answer = away.ask(&mut world, mobility::shown(&ticket));
+        assert!(answer.is_success());
+        ticket = mobility::ticket(&answer);
+        away.permit(&mut world, peer);
+        assert!(away.send(&mut world, peer, b"here") != Lost(DropReason::NoPermission));
+    }
+    let bob = world.client("bob");
+    let asked = Request::allocate().ticket(&[]);
+    assert_eq!(code(&mut world, bob, asked), Some(405));
+    assert_eq!(code(&mut world, bob, mobility::shown(&[7; 40])), Some(405));
 }
 
 #[test]
@@ -88,17 +162,17 @@ fn a_realm_that_is_taken_away_or_moves_among_others_confuses_nobody() {
     for client in [dave, erin] {
         client.allocate(&mut world, minutes(10));
     }
-    // The first of them is gone, and another has come behind.
-    let mut changed = rules(&["alice"]);
+    // The first of them is gone, and another has come behind. Its name is free for others' names.
+    let mut changed = rules(&["alice", "dave@example.net"]);
     changed.realms.add(other("example.com", "erin"));
     changed.realms.add(other("example.edu", "frank"));
     world.change_rules(changed);
-    for client in [dave, erin] {
-        assert_eq!(
-            code(&mut world, client, Request::refresh(minutes(10))),
-            None
-        );
-    }
+    let refresh = || Request::refresh(minutes(10));
+    assert_eq!(code(&mut world, erin, refresh()), None);
+    assert_eq!(code(&mut world, dave, refresh()), Some(401));
+    let permission = Request::create_permission([world.peer()]);
+    assert_eq!(code(&mut world, dave, permission), None);
+    dave.delete(&mut world);
     // The counts of realms are still those of their own users.
     let second = world.client_with("erin@example.com", &password("erin"));
     assert_eq!(code(&mut world, second, Request::allocate()), Some(486));
@@ -108,6 +182,9 @@ fn a_realm_that_is_taken_away_or_moves_among_others_confuses_nobody() {
     second.allocate(&mut world, minutes(10));
     let gone = world.client_with("dave@example.net", &password("dave"));
     assert_eq!(code(&mut world, gone, Request::allocate()), Some(401));
+    let full_name = "dave@example.net";
+    let other = world.client_with(full_name, &password(full_name));
+    other.allocate(&mut world, minutes(10));
 }
 
 #[test]

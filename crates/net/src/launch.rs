@@ -1,0 +1,168 @@
+//! The start of the shards, and their lives one after the other.
+
+use std::io;
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::thread;
+use std::time::Duration;
+
+use relay::{ShardId, Shared};
+use tokio::sync::{Mutex, mpsc, watch};
+
+use crate::admission::Admission;
+use crate::life;
+use crate::published::Published;
+use crate::running::{Failed, Running, Thread};
+use crate::shard::Blueprint;
+use crate::{Fault, Options, bind, inbox};
+
+/// Binds the listeners and starts the shards. When it returns, clients are served.
+///
+/// ```
+/// use std::net::{Ipv4Addr, UdpSocket};
+/// use std::sync::Arc;
+///
+/// use net::{ListenerOptions, Options, StreamLimits};
+/// use relay::policy::{Mode, Own, Policy};
+/// use relay::{Config, Keys, PortRange, ProcessSecret, Rules, Transport};
+/// use wire::Message;
+/// use wire::attributes::XorMappedAddress;
+///
+/// let own = Own {
+///     listeners: vec![],
+///     addresses: vec![],
+///     relays: vec![],
+///     relay_ports: 50_000..=50_099,
+/// };
+/// let policy = Policy::new(Mode::Closed, vec![], vec![], own);
+/// let ports = PortRange::new(50_000, 50_099).ok_or("an empty range")?;
+/// // Without users and relay addresses it answers Binding only: examples/embed.rs has both.
+/// let rules = Rules::new(Keys::new("example.org"), policy);
+/// let running = net::start(Options {
+///     listeners: vec![ListenerOptions {
+///         transport: Transport::Udp,
+///         listen: (Ipv4Addr::LOCALHOST, 0).into(),
+///     }],
+///     shards: 1,
+///     config: Config::new(ProcessSecret(rand::random()), vec![], ports, rules),
+///     streams: StreamLimits::default(),
+///     report: Arc::new(|report| println!("{report:?}")),
+///     keys: None,
+/// })?;
+/// let (_, listener) = running.listeners()[0];
+///
+/// let client = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+/// client.send_to(b"\x00\x01\x00\x00\x21\x12\xA4\x42twelve bytes", listener)?;
+/// let mut answer = [0; 64];
+/// let length = client.recv(&mut answer)?;
+/// let message = Message::parse(&answer[..length])?;
+/// assert_eq!(message.get()?, Some(XorMappedAddress(client.local_addr()?)));
+///
+/// let (counters, _) = running.stop();
+/// assert_eq!(counters.bindings, 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// [`Fault`], if a listener cannot be bound or a thread cannot be made.
+pub fn start(options: Options) -> Result<Running, Fault> {
+    let bound = bind::listeners(&options.listeners, options.shards.max(1))?;
+    let partners = Arc::new(bind::partners(&options.config)?);
+    let listeners = bound[0]
+        .iter()
+        .map(|bound| (bound.transport, bound.listen))
+        .collect();
+    let config = Arc::new(options.config);
+    let shared = Arc::new(Shared::new(&config));
+    let admission = Arc::new(Admission::new(&options.streams));
+    let (stop, stopped) = watch::channel(false);
+    let (rules, rules_now) = watch::channel(Arc::clone(&config.rules));
+    let (tell, failed) = mpsc::unbounded_channel();
+    let (ready, is_ready) = std::sync::mpsc::channel();
+
+    let (post, inboxes) = inbox::open(bound.len());
+    let mut shards = Vec::new();
+    for (number, (bound, inbox)) in bound.into_iter().zip(inboxes).enumerate() {
+        let heartbeat = Arc::new(AtomicU64::new(0));
+        let published = Arc::new(Published::new());
+        let blueprint = Blueprint {
+            number: ShardId(u16::try_from(number).expect("there are fewer shards than ports")),
+            post: Arc::clone(&post),
+            inbox: Arc::new(inbox),
+            bound,
+            partners: Arc::clone(&partners),
+            config: Arc::clone(&config),
+            rules: rules_now.clone(),
+            shared: Arc::clone(&shared),
+            streams: options.streams,
+            admission: Arc::clone(&admission),
+            report: Arc::clone(&options.report),
+            keys: options.keys.clone(),
+            stop: stopped.clone(),
+            published: Arc::clone(&published),
+            heartbeat: Arc::clone(&heartbeat),
+            ready: ready.clone(),
+        };
+        let tell = tell.clone();
+        let builder = thread::Builder::new().name(format!("shard-{number}"));
+        let thread = builder.spawn(move || live(&blueprint, number, &tell));
+        shards.push(Thread {
+            handle: Some(thread.map_err(Fault::Shard)?).into(),
+            published,
+            heartbeat,
+            seen: AtomicU64::new(0),
+        });
+    }
+    let mut running = Running {
+        listeners,
+        shards,
+        stop,
+        shared,
+        rules,
+        reloading: Mutex::new(()),
+        post,
+        failed: Mutex::new(failed),
+    };
+    wait_until_ready(&mut running, &is_ready)?;
+    Ok(running)
+}
+
+fn wait_until_ready(
+    running: &mut Running,
+    is_ready: &std::sync::mpsc::Receiver<()>,
+) -> Result<(), Fault> {
+    for _ in 0..running.shards.len() {
+        while is_ready.recv_timeout(PAUSE).is_err() {
+            if let Ok(Failed { source, .. }) = running.failed.get_mut().try_recv() {
+                return Err(Fault::Shard(source));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// One life after the other, until a shard is told to stop. A new life hears the same clients, for
+/// the sockets are the blueprint's; the others keep theirs, for the group of sockets is unchanged.
+fn live(blueprint: &Blueprint, number: usize, tell: &mpsc::UnboundedSender<Failed>) {
+    loop {
+        let life = panic::catch_unwind(AssertUnwindSafe(|| life::run(blueprint)));
+        let source = match life {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error,
+            Err(_) => io::Error::other("the shard panicked"),
+        };
+        // Nobody listens while the process stops.
+        let _ = tell.send(Failed {
+            shard: number,
+            source,
+        });
+        thread::sleep(PAUSE);
+        if *blueprint.stop.borrow() {
+            return;
+        }
+    }
+}
+
+/// Between two lives of a shard, so that a fault that comes at once does not fill the log.
+const PAUSE: Duration = Duration::from_millis(500);

@@ -1,0 +1,105 @@
+//! The control side: tasks beside the shards, on a runtime of their own. It owns signals and files.
+//! No shard waits for it; what it wants of them goes by commands and by state that they share.
+
+use std::sync::Arc;
+
+use net::Running;
+use relay::Rules;
+use tokio::task::JoinSet;
+use tracing::{error, warn};
+
+use super::ending::{self, Ending};
+use super::reload::{self, Reload};
+use super::signals::Signals;
+use super::{Fault, systemd};
+use crate::log::Writer;
+
+/// The parts of the server that every task may use.
+pub(super) struct Control {
+    pub(super) running: Running,
+    pub(super) log: Writer,
+}
+
+impl Control {
+    /// Has the shards follow other rules.
+    pub(super) async fn adopt(&self, rules: Rules) {
+        for shard in self.running.reload(rules).await {
+            warn!(
+                shard,
+                "a shard stands still: it follows the new rules when it goes on"
+            );
+        }
+    }
+}
+
+/// Serves until a task ends the server, and stops it. `finding` finds out external addresses.
+///
+/// # Errors
+/// If a task failed, which only a fault in this program can bring about.
+pub(super) async fn run(
+    control: Control,
+    signals: Signals,
+    reload: Reload,
+    finding: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), Fault> {
+    let control = Arc::new(control);
+    let Signals {
+        terminate,
+        interrupt,
+        drain,
+        reload: hangup,
+        idle,
+    } = signals;
+    let ending = Ending {
+        terminate,
+        interrupt,
+        drain,
+    };
+    // A feature of the control side is one task here. The first that returns ends the server.
+    let mut tasks = JoinSet::new();
+    tasks.spawn(ending::wait(Arc::clone(&control), ending));
+    tasks.spawn(reload::follow(Arc::clone(&control), reload, hangup));
+    tasks.spawn(finding);
+    tasks.spawn(tell_of_failures(Arc::clone(&control)));
+    tasks.spawn(keep_watchdog(Arc::clone(&control)));
+    for signal in idle {
+        tasks.spawn(signal.say());
+    }
+    let ended = tasks.join_next().await;
+    tasks.shutdown().await;
+
+    systemd::stopping();
+    ending::say_what_was_done(&control.running);
+    let lines = control.log.lost_lines();
+    if lines > 0 {
+        warn!(lines, "lines of this log were lost: its reader is too slow");
+    }
+    match ended {
+        Some(Err(error)) => Err(Fault::Control(error.into())),
+        Some(Ok(())) | None => Ok(()),
+    }
+}
+
+async fn tell_of_failures(control: Arc<Control>) {
+    loop {
+        let failed = control.running.failed().await;
+        error!(
+            shard = failed.shard,
+            error = %failed.source,
+            "shard.failed: it begins anew, and its clients must allocate again"
+        );
+    }
+}
+
+/// Tells systemd that clients are served, and then that the shards turn.
+async fn keep_watchdog(control: Arc<Control>) {
+    let mut watchdog = systemd::ready();
+    loop {
+        watchdog.due().await;
+        if control.running.is_turning() {
+            watchdog.notify();
+        } else {
+            error!("a shard stands still; systemd will restart the service");
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! What differs between two configurations: the keys that hold at once, and those that the server
+//! keeps as they were when it started.
+
+use crate::config::{Auth, Config, Log, RelayPool};
+
+/// Keys whose values differ, as sentences name them. Values are not shown.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Difference {
+    /// Those that hold at once.
+    pub(super) live: Vec<&'static str>,
+    /// Those that a restart is needed for.
+    pub(super) fixed: Vec<&'static str>,
+}
+
+/// The keys whose values, by their fields, differ.
+macro_rules! rows {
+    ($old:ident, $new:ident, $($key:literal => $($field:ident).+,)+) => {
+        [$(($key, $new.$($field).+ != $old.$($field).+)),+]
+            .into_iter()
+            .filter_map(|(key, differs)| differs.then_some(key))
+            .collect()
+    };
+}
+
+impl Difference {
+    /// From what is in effect to a new configuration.
+    pub(super) fn between(old: &Config, new: &Config) -> Self {
+        // All fields are named, so that a new one is not forgotten below.
+        let Config {
+            realm: _,
+            threads: _,
+            listeners: _,
+            relay: _,
+            nat_discovery: _,
+            auth: _,
+            oauth: _,
+            allocation: _,
+            mobility: _,
+            icmp: _,
+            redirects: _,
+            unauthenticated: _,
+            tcp: _,
+            peers: _,
+            log: _,
+        } = new;
+        let live = rows!(old, new,
+            "realm" => realm,
+            "[auth] secrets" => auth.secrets,
+            "[auth] users" => auth.users,
+            "[auth] nonce-lifetime" => auth.nonce_lifetime,
+            "[auth] sha256" => auth.sha256,
+            "[[auth.realm]]" => auth.realms,
+            "[oauth]" => oauth,
+            "[allocation] default-lifetime" => allocation.default_lifetime,
+            "[allocation] max-lifetime" => allocation.max_lifetime,
+            "[allocation] per-user" => allocation.per_user,
+            "[allocation] total" => allocation.total,
+            "[allocation] permissions" => allocation.permissions,
+            "[allocation] channels" => allocation.channels,
+            "[allocation] mobility" => mobility,
+            "[allocation] icmp" => icmp,
+            "[tcp] data-indication" => allocation.stream_indication,
+            "[[redirect]]" => redirects,
+            "[unauthenticated]" => unauthenticated,
+            "[relay] addresses" => relay.written,
+            "[relay] external" => relay.external,
+            "[relay] external-from" => relay.tellers,
+            "[peers]" => peers,
+            "[log] level" => log.level,
+        );
+        let fixed = rows!(old, new,
+            "threads" => threads,
+            "[[listener]]" => listeners,
+            "[relay] ports" => relay.ports,
+            "[nat-discovery]" => nat_discovery,
+            "[auth] nonce-secret-file" => auth.nonce_secret,
+            "[tcp]" => tcp,
+            "[log] format" => log.format,
+            "[log] addresses" => log.addresses,
+        );
+        Self { live, fixed }
+    }
+}
+
+/// The new configuration with the old values of what is fixed at the start.
+pub(super) fn in_effect(old: &Config, new: Config) -> Config {
+    Config {
+        threads: old.threads,
+        listeners: old.listeners.clone(),
+        relay: RelayPool {
+            ports: old.relay.ports,
+            ..new.relay
+        },
+        nat_discovery: old.nat_discovery.clone(),
+        auth: Auth {
+            nonce_secret: old.auth.nonce_secret.clone(),
+            ..new.auth
+        },
+        tcp: old.tcp,
+        log: Log {
+            level: new.log.level,
+            ..old.log
+        },
+        ..new
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::{self, Machine};
+
+    fn configuration(text: &str) -> Config {
+        let loaded = config::read(text, Path::new("turnserver.toml"), &Machine::anywhere());
+        loaded.unwrap().config
+    }
+
+    #[test]
+    fn each_key_that_differs_is_named_and_only_what_is_fixed_stays_as_it_was() {
+        let old = configuration("");
+        for (text, live, fixed) in [
+            ("", None, None),
+            ("realm = \"example.org\"\n", Some("realm"), None),
+            ("threads = 63\n", None, Some("threads")),
+            (
+                "[[listener]]\ntransport = \"udp\"\nlisten = \"127.0.0.1:5\"\n",
+                None,
+                Some("[[listener]]"),
+            ),
+            (
+                "[relay]\naddresses = [\"10.9.8.7\"]\n",
+                Some("[relay] addresses"),
+                None,
+            ),
+            (
+                "[relay]\nports = \"50000-50099\"\n",
+                None,
+                Some("[relay] ports"),
+            ),
+            (
+                "[auth]\nsecrets = [\"3vQ0cW1hZ2ljIG51bWJlcnM=\"]\n",
+                Some("[auth] secrets"),
+                None,
+            ),
+            (
+                "[auth.users]\nalice = \"wonderland\"\n",
+                Some("[auth] users"),
+                None,
+            ),
+            (
+                "[allocation]\ntotal = 5\n",
+                Some("[allocation] total"),
+                None,
+            ),
+            ("[tcp]\nidle = \"2m\"\n", None, Some("[tcp]")),
+            (
+                "[tcp]\ndata-indication = 1500\n",
+                Some("[tcp] data-indication"),
+                None,
+            ),
+            ("[peers]\ndeny = [\"1.2.3.4\"]\n", Some("[peers]"), None),
+            ("[log]\nlevel = \"warn\"\n", Some("[log] level"), None),
+            ("[log]\naddresses = true\n", None, Some("[log] addresses")),
+        ] {
+            let new = configuration(text);
+            let expected = Difference {
+                // The name that authorization servers use is the realm's.
+                live: match live {
+                    Some("realm") => vec!["realm", "[oauth]"],
+                    Some(key) => vec![key],
+                    None => vec![],
+                },
+                fixed: fixed.into_iter().collect(),
+            };
+            assert_eq!(Difference::between(&old, &new), expected, "{text}");
+            let effective = in_effect(&old, new);
+            let left = Difference::between(&old, &effective);
+            assert_eq!((left.live, left.fixed), (expected.live, vec![]), "{text}");
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! The configuration is read again: at SIGHUP, and when a file of users or secrets that it names
+//! has changed. What may change holds at once in all shards; a faulty file changes nothing.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::signal::unix::Signal;
+use tokio::task::spawn_blocking;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tracing::{error, info, warn};
+
+use super::addresses::Addresses;
+use super::control::Control;
+use super::difference::{Difference, in_effect};
+use super::{open_for_trying, rules, systemd};
+use crate::config::{self, Config, Loaded, Machine, Remarks, Secret, Unusable, Watched};
+
+/// The configuration that is in effect, and where it comes from.
+pub(super) struct Reload {
+    /// The file and its text when it was accepted. A server may have none.
+    pub(super) file: Option<(PathBuf, Secret)>,
+    /// Whether loopback and private peers are allowed.
+    pub(super) dev: bool,
+    pub(super) config: Config,
+    /// The files that it names.
+    pub(super) files: Vec<Watched>,
+    /// Keys whose new value waits for a restart.
+    pub(super) waiting: Vec<&'static str>,
+    /// The host, which is in effect as much as the file.
+    pub(super) addresses: Addresses,
+}
+
+/// Why the configuration is read again.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reason {
+    /// SIGHUP: the file itself may be another.
+    Signal,
+    /// A file that it names is another. An edit of the configuration itself that nobody has asked
+    /// to be read yet is none of that.
+    File,
+}
+
+/// Reads the configuration again whenever there is reason to.
+pub(super) async fn follow(control: Arc<Control>, mut reload: Reload, mut hangup: Signal) {
+    let mut looks = interval(LOOK);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut is_due = false;
+    loop {
+        tokio::select! {
+            signal = hangup.recv() => match signal {
+                Some(()) => {
+                    systemd::reloading();
+                    reload.read_again(&control, Reason::Signal).await;
+                    systemd::reloaded();
+                }
+                None => return,
+            },
+            () = reload.addresses.changed() => reload.follow_host(&control).await,
+            _ = looks.tick() => {
+                let has_changed = reload.look().await;
+                // A file that still changes may be written half.
+                if is_due && !has_changed {
+                    reload.read_again(&control, Reason::File).await;
+                }
+                is_due = has_changed;
+            }
+        }
+    }
+}
+
+impl Reload {
+    /// Whether any of the files is another than at the last look.
+    async fn look(&mut self) -> bool {
+        if self.files.is_empty() {
+            return false;
+        }
+        let mut files = std::mem::take(&mut self.files);
+        let looked = spawn_blocking(move || {
+            let changed = files
+                .iter_mut()
+                .filter_map(|file| file.has_changed().then_some(()));
+            (changed.count() > 0, files)
+        });
+        match looked.await {
+            Ok((has_changed, files)) => {
+                self.files = files;
+                has_changed
+            }
+            // It panicked, or the process ends.
+            Err(_) => false,
+        }
+    }
+
+    async fn read_again(&mut self, control: &Control, reason: Reason) {
+        let Some((path, text)) = self.file.clone() else {
+            info!(
+                "SIGHUP: there is no configuration file to read; start the server with --config, \
+                 or with HAIRPIN_CONFIG"
+            );
+            return;
+        };
+        let name = path.display().to_string();
+        let host = self.addresses.host.clone();
+        let read = spawn_blocking(move || {
+            let loaded = match reason {
+                Reason::Signal => config::load(Some(&path), &host),
+                // The addresses were judged when the server started, and may be away for a moment.
+                Reason::File => config::read(text.expose(), &path, &Machine::anywhere()),
+            };
+            loaded
+        });
+        let Ok(read) = timeout(PATIENCE, read).await else {
+            let within = PATIENCE.as_secs();
+            error!(
+                file = name,
+                within, "configuration.refused: its files cannot be read in so many seconds"
+            );
+            return;
+        };
+        let outcome = match read {
+            Ok(Ok(loaded)) => self.adopt(control, loaded, reason).await,
+            Ok(Err(Unusable::Faulty(remarks))) => {
+                say(&remarks);
+                Err("it has faults".to_owned())
+            }
+            Ok(Err(unusable @ Unusable::Unreadable { .. })) => Err(unusable.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        match outcome {
+            Ok(changed) if changed == NOTHING && reason == Reason::File => {}
+            Ok(changed) => info!(file = name, changed, "configuration.reloaded"),
+            Err(why) => error!(
+                file = name,
+                why, "configuration.refused: what held before holds"
+            ),
+        }
+        control.log.set_level(self.config.log.level);
+    }
+
+    /// Has the shards follow a configuration; returns the keys that changed.
+    async fn adopt(
+        &mut self,
+        control: &Control,
+        loaded: Loaded,
+        reason: Reason,
+    ) -> Result<String, String> {
+        let mut new = loaded.config;
+        let host = &self.addresses.host;
+        let before = self.config.relay.addresses.clone();
+        new.relay.addresses.clone_from(&before);
+        let found = self.addresses.found.borrow().clone();
+        new.relay.follow(host, &found);
+        if self.dev {
+            open_for_trying(&mut new, host);
+        }
+        let Difference { live, fixed } = Difference::between(&self.config, &new);
+        let is_asked = reason == Reason::Signal;
+        if is_asked {
+            say(&loaded.remarks);
+        }
+        for key in &fixed {
+            if is_asked || !self.waiting.contains(key) {
+                warn!(key, "needs a restart: until then the old value holds");
+            }
+        }
+        self.waiting = fixed;
+        let new = in_effect(&self.config, new);
+        let rules = rules(&new, host).map_err(|fault| fault.to_string())?;
+        control.adopt(rules).await;
+        self.addresses.note_losses(&before, &new.relay.addresses);
+        self.addresses.ask_for(&new);
+        // Whichever of both levels has it, the log has the line about this.
+        let level = new.log.level.max(self.config.log.level);
+        control.log.set_level(level);
+        self.config = new;
+        self.files = loaded.files;
+        if let Some((_, text)) = &mut self.file {
+            *text = loaded.text;
+        }
+        if live.is_empty() {
+            return Ok(NOTHING.to_owned());
+        }
+        Ok(live.join(", "))
+    }
+}
+
+/// Logs what is said about files, a line each.
+fn say(remarks: &Remarks) {
+    for line in remarks.lines() {
+        let (place, help) = (line.place, line.help);
+        if line.is_fault {
+            error!(place, help, "{}", line.sentence);
+        } else {
+            warn!(place, help, "{}", line.sentence);
+        }
+    }
+}
+
+/// In place of keys.
+const NOTHING: &str = "nothing";
+
+/// How long the files may take to be read. A file system that does not answer holds up no reload
+/// that comes after.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How often the files are looked at.
+const LOOK: Duration = Duration::from_secs(1);
