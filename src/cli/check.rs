@@ -435,7 +435,7 @@ mod tests {
 realm            host.example.org
 shards           1
 listeners        udp 0.0.0.0:3478, udp 10.0.0.5:3479, udp 10.0.0.6:3479
-relay addresses  10.0.0.5, which peers see as 203.0.113.7
+relay addresses  10.0.0.5, which peers see as 203.0.113.7; following the default routes
 relay ports      50000-50099, room for 100 allocations on each address
 clients          1 user, 1 secret for time-limited credentials; a nonce is valid for 1h at every server with the same nonce secret; SHA-256 is offered
 other realm      example.net: 0 users, 1 secret; as many per user, at most 10 in all; asked for at 10.0.0.5:3478

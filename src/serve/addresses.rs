@@ -259,6 +259,6 @@ mod tests {
             .iter()
             .map(IpAddr::to_string)
             .collect();
-        assert_eq!(names, ["192.0.2.10", "192.0.2.9"]);
+        assert_eq!(names, ["192.0.2.9", "192.0.2.10"]);
     }
 }
