@@ -91,28 +91,27 @@ impl Inventory {
             for message in messages(&bytes) {
                 let message = message?;
                 is_whole &= message.header.flags & NLM_F_DUMP_INTR == 0;
-                match message.payload {
-                    NetlinkPayload::InnerMessage(entry) => self.note(entry),
-                    NetlinkPayload::Done(done) => return ended(done.code).map(|()| is_whole),
-                    NetlinkPayload::Error(error) => {
-                        return ended(error.raw_code()).map(|()| is_whole);
-                    }
-                    // Noop, and what later versions of the crate know.
-                    _ => {}
-                }
+                let end = if let NetlinkPayload::InnerMessage(entry) = message.payload {
+                    self.note(entry);
+                    continue;
+                } else if let NetlinkPayload::Done(done) = message.payload {
+                    done.code
+                } else if let NetlinkPayload::Error(error) = message.payload {
+                    error.raw_code()
+                } else {
+                    continue;
+                };
+                return ended(end).map(|()| is_whole);
             }
         }
     }
 
     fn note(&mut self, entry: RouteNetlinkMessage) {
-        match entry {
-            RouteNetlinkMessage::NewAddress(address) => self.addresses.extend(interface(&address)),
-            RouteNetlinkMessage::NewRoute(route) => {
-                let network = network(&route).filter(|network| !network.addr().is_loopback());
-                self.networks.extend(network);
-            }
-            // A list has nothing else.
-            _ => {}
+        if let RouteNetlinkMessage::NewAddress(address) = entry {
+            self.addresses.extend(interface(&address));
+        } else if let RouteNetlinkMessage::NewRoute(route) = entry {
+            let network = network(&route).filter(|network| !network.addr().is_loopback());
+            self.networks.extend(network);
         }
     }
 }
@@ -121,11 +120,12 @@ fn interface(message: &AddressMessage) -> Option<Address> {
     let mut flags = AddressFlags::from_bits_retain(message.header.flags.bits().into());
     let (mut local, mut address) = (None, None);
     for attribute in &message.attributes {
-        match attribute {
-            AddressAttribute::Local(ip) => local = Some(*ip),
-            AddressAttribute::Address(ip) => address = Some(*ip),
-            AddressAttribute::Flags(all) => flags = *all,
-            _ => {}
+        if let AddressAttribute::Local(ip) = attribute {
+            local = Some(*ip);
+        } else if let AddressAttribute::Address(ip) = attribute {
+            address = Some(*ip);
+        } else if let AddressAttribute::Flags(all) = attribute {
+            flags = *all;
         }
     }
     // On a point-to-point link `Address` is the other end.
@@ -155,18 +155,20 @@ fn network(route: &RouteMessage) -> Option<IpNet> {
     else {
         return None;
     };
-    let destination = route
-        .attributes
-        .iter()
-        .find_map(|attribute| match attribute {
-            RouteAttribute::Destination(RouteAddress::Inet(ip)) => Some(IpAddr::V4(*ip)),
-            RouteAttribute::Destination(RouteAddress::Inet6(ip)) => Some(IpAddr::V6(*ip)),
-            _ => None,
-        });
+    let destination = route.attributes.iter().find_map(|attribute| {
+        if let RouteAttribute::Destination(RouteAddress::Inet(ip)) = attribute {
+            Some(IpAddr::V4(*ip))
+        } else if let RouteAttribute::Destination(RouteAddress::Inet6(ip)) = attribute {
+            Some(IpAddr::V6(*ip))
+        } else {
+            None
+        }
+    });
     // A route to everything names no destination.
-    let everything = match address_family {
-        AddressFamily::Inet => IpAddr::from([0; 4]),
-        _ => IpAddr::from([0; 16]),
+    let everything = if address_family == AddressFamily::Inet {
+        IpAddr::from([0; 4])
+    } else {
+        IpAddr::from([0; 16])
     };
     IpNet::new(destination.unwrap_or(everything), destination_prefix_length).ok()
 }

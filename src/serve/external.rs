@@ -65,35 +65,42 @@ pub(super) async fn follow(
     mut question: watch::Receiver<Question>,
     found: watch::Sender<Vec<RelayAddress>>,
 ) {
-    let mut unconfirmed = None;
+    let mut unconfirmed = Vec::new();
     loop {
         let asked = question.borrow_and_update().clone();
         let known = found.borrow().clone();
         let answer = asked.ask(&known).await;
-        // A network with several ways out may answer once by another: only what is told twice ends
-        // calls.
-        let is_change = known.iter().any(|pair| {
-            let now = answer.iter().find(|now| now.local == pair.local);
-            now.is_some_and(|now| now != pair)
-        });
-        let wait = if answer == known {
-            AGAIN
-        } else if is_change && unconfirmed.as_ref() != Some(&answer) {
-            unconfirmed = Some(answer);
-            CONFIRM
-        } else {
-            unconfirmed = None;
+        let is_settled = is_believed(&known, &unconfirmed, &answer);
+        if is_settled && answer != known {
             found.send_replace(answer);
-            AGAIN
-        };
+        } else {
+            unconfirmed = answer;
+        }
         let is_whole = found.borrow().len() == asked.locals.len();
+        let wait = match (is_settled, is_whole) {
+            (false, _) => CONFIRM,
+            (true, false) => RETRY,
+            (true, true) => AGAIN,
+        };
         tokio::select! {
             changed = question.changed() => if changed.is_err() {
                 return pending().await;
             },
-            () = sleep(if is_whole { wait } else { wait.min(RETRY) }) => {}
+            () = sleep(wait) => {}
         }
     }
+}
+
+/// Whether an answer counts. A network with several ways out may show another address once: what
+/// takes the place of a known address, and ends calls, has to be told twice.
+fn is_believed(
+    known: &[RelayAddress],
+    unconfirmed: &[RelayAddress],
+    answer: &[RelayAddress],
+) -> bool {
+    let is_new = |pair: &RelayAddress| known.iter().all(|known| known.local != pair.local);
+    let mut pairs = answer.iter();
+    pairs.all(|pair| is_new(pair) || known.contains(pair) || unconfirmed.contains(pair))
 }
 
 /// The answer of one teller.
@@ -259,6 +266,21 @@ mod tests {
                 .to_string()
                 .contains("no public address")
         );
+    }
+
+    #[test]
+    fn an_external_address_takes_the_place_of_another_when_it_is_told_twice() {
+        let told = |last| {
+            vec![RelayAddress {
+                local: [10, 0, 0, 5].into(),
+                external: [203, 0, 113, last].into(),
+            }]
+        };
+        assert!(is_believed(&[], &[], &told(7)));
+        assert!(is_believed(&told(7), &[], &told(7)));
+        assert!(!is_believed(&told(7), &[], &told(8)));
+        assert!(!is_believed(&told(7), &told(9), &told(8)));
+        assert!(is_believed(&told(7), &told(8), &told(8)));
     }
 
     #[test]

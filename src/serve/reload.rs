@@ -102,13 +102,10 @@ impl Reload {
         };
         let name = path.display().to_string();
         let host = self.addresses.host.clone();
-        let read = spawn_blocking(move || {
-            let loaded = match reason {
-                Reason::Signal => config::load(Some(&path), &host),
-                // The addresses were judged when the server started, and may be away for a moment.
-                Reason::File => config::read(text.expose(), &path, &Machine::anywhere()),
-            };
-            loaded
+        let read = spawn_blocking(move || match reason {
+            Reason::Signal => config::load(Some(&path), &host),
+            // The addresses were judged when the server started, and may be away for a moment.
+            Reason::File => config::read(text.expose(), &path, &Machine::anywhere()),
         });
         let Ok(read) = timeout(PATIENCE, read).await else {
             let within = PATIENCE.as_secs();
