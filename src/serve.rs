@@ -8,6 +8,7 @@ mod descriptors;
 mod difference;
 mod ending;
 mod external;
+mod held_back;
 mod reload;
 mod signals;
 mod state;
@@ -93,7 +94,8 @@ pub(crate) fn run(loaded: Loaded, host: Machine, options: Options) -> Result<(),
     if options.dev {
         open_for_trying(&mut config, &host);
     }
-    descriptors::raise(
+    // The configuration stays as it was read, for a reload compares it with the next one.
+    let connections = descriptors::raise(
         config.relay.ports.count() * config.relay.addresses.len().max(1),
         config.tcp.connections,
     );
@@ -106,7 +108,9 @@ pub(crate) fn run(loaded: Loaded, host: Machine, options: Options) -> Result<(),
         let (question, answers) = (watch::Sender::new(asked), watch::Sender::new(found));
         let finding = external::follow(question.subscribe(), answers.clone());
         let addresses = Addresses::new(kernel, host.clone(), question, answers.subscribe());
-        let running = net::start(net_options(&config, &host)?)?;
+        let mut shards = net_options(&config, &host)?;
+        shards.streams.connections = connections;
+        let running = net::start(shards)?;
         say_what_runs(&config, &running);
         addresses::say_what_is_missing(&config, &host);
         if zero_config && !systemd::owns_output() {

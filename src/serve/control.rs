@@ -11,7 +11,7 @@ use tracing::{error, warn};
 use super::ending::{self, Ending};
 use super::reload::{self, Reload};
 use super::signals::Signals;
-use super::{Fault, systemd};
+use super::{Fault, held_back, systemd};
 use crate::log::Writer;
 
 /// The parts of the server that every task may use.
@@ -62,6 +62,7 @@ pub(super) async fn run(
     tasks.spawn(finding);
     tasks.spawn(tell_of_failures(Arc::clone(&control)));
     tasks.spawn(keep_watchdog(Arc::clone(&control)));
+    tasks.spawn(held_back::say(Arc::clone(&control)));
     for signal in idle {
         tasks.spawn(signal.say());
     }

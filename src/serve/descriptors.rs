@@ -3,9 +3,9 @@
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::warn;
 
-/// Raises this process's limit as far as allowed, and logs if that is too little for all ports and
-/// all TCP clients at once.
-pub(super) fn raise(ports: usize, connections: usize) {
+/// Raises this process's limit as far as allowed. Returns how many TCP clients may be served at once,
+/// so that they leave a descriptor for every port; logs if these are fewer than configured.
+pub(super) fn raise(ports: usize, connections: usize) -> usize {
     let limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {
         let raised = Rlimit {
@@ -16,19 +16,45 @@ pub(super) fn raise(ports: usize, connections: usize) {
             warn!(%error, "cannot raise the limit of open files");
         }
     }
-    let granted = getrlimit(Resource::Nofile).current;
-    let wanted = (ports + connections) as u64 + OTHERS;
-    if granted.is_some_and(|granted| granted < wanted) {
+    let granted = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let free = usize::try_from(granted).unwrap_or(usize::MAX);
+    let free = free.saturating_sub(OTHERS);
+    let share = share(free, ports, connections);
+    if share < connections {
         warn!(
             granted,
-            wanted,
-            "the limit of open files is lower than relay ports and TCP clients together: \
-             allocations will be refused with 508 before the ports are used up \
-             (LimitNOFILE= in the unit, or `ulimit -n`; keys `ports` in [relay], `connections` \
-             in [tcp])"
+            wanted = ports + connections + OTHERS,
+            connections = share,
+            allocations = ports.min(free - share),
+            "the limit of open files is lower than relay ports and TCP clients together: only so \
+             many connections are served, and so many allocations (LimitNOFILE= in the unit, or \
+             `ulimit -n`; keys `connections` in [tcp], `ports` in [relay])"
         );
     }
+    share
+}
+
+/// The descriptors that TCP clients may take of those that are free: the ports come first. Where the
+/// ports alone are too many, a quarter is left to TCP, which is the only way in for some clients.
+fn share(free: usize, ports: usize, connections: usize) -> usize {
+    let left = free.saturating_sub(ports).max(free / 4);
+    connections.min(left)
 }
 
 /// For listeners, runtimes and logs.
-const OTHERS: u64 = 256;
+const OTHERS: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tcp_clients_take_what_the_ports_leave_and_a_quarter_at_least() {
+        assert_eq!(share(524_032, 16_384, 16_384), 16_384);
+        assert_eq!(share(20_000, 16_384, 16_384), 5_000);
+        assert_eq!(share(24_000, 16_384, 16_384), 7_616);
+        assert_eq!(share(768, 16_384, 16_384), 192);
+        assert_eq!(share(768, 16_384, 100), 100);
+        assert_eq!(share(0, 16_384, 100), 0);
+    }
+}

@@ -110,6 +110,12 @@ impl RoundTrips {
         sum
     }
 
+    /// Round trips of which none was lost.
+    pub(crate) fn that_took(mut took: Vec<Duration>) -> Self {
+        took.sort_unstable();
+        Self { took, lost: 0 }
+    }
+
     /// Fails if anything was lost or the session had to wait for others, and prints the round
     /// trips.
     #[track_caller]
@@ -128,6 +134,13 @@ impl RoundTrips {
         assert_eq!(self.lost, 0, "lost of {}", self.count());
     }
 
+    /// Fails if more than a few took longer than this.
+    #[track_caller]
+    pub(crate) fn assert_within(&self, percent: usize, most: Duration) {
+        let took = self.at(percent);
+        assert!(took <= most, "{took:?} at the {percent}th percentile");
+    }
+
     fn count(&self) -> usize {
         self.took.len() + self.lost
     }
@@ -141,10 +154,10 @@ impl RoundTrips {
 impl fmt::Display for RoundTrips {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (count, lost) = (self.count(), self.lost);
-        let [median, p99, slowest] = [50, 99, 100].map(|percent| self.at(percent));
+        let [median, p95, p99, slowest] = [50, 95, 99, 100].map(|percent| self.at(percent));
         write!(
             f,
-            "{count} round trips, {lost} lost, median {median:?}, p99 {p99:?}, max {slowest:?}"
+            "{count} round trips, {lost} lost, median {median:?}, p95 {p95:?}, p99 {p99:?}, max {slowest:?}"
         )
     }
 }

@@ -1,7 +1,7 @@
 //! Clients of the hostile tests' server. The oracle knows only the authentication of RFC 5389, and the
 //! log shows user names, so they do without SHA-256.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 
 use client::{Sha256, Transport};
 use lab::{live::LiveClient, socket::LiveSocket};
@@ -17,6 +17,11 @@ pub(crate) fn on_udp() -> LiveClient {
 /// The same of a server at another address.
 pub(crate) fn on_udp_to(server: SocketAddr) -> LiveClient {
     plain(LiveClient::to(server, Transport::Udp))
+}
+
+/// A client on a socket that is connected.
+pub(crate) fn on_datagrams(socket: UdpSocket) -> LiveClient {
+    plain(LiveClient::on(LiveSocket::Udp(socket)))
 }
 
 /// A client on TCP, from its own address.

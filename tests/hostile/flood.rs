@@ -9,12 +9,8 @@ use std::{
 
 use lab::{PATIENCE, server::Server, socket::peer_at, wait_for, world::in_own_world};
 
-use crate::server::{SERVER, setup};
-use crate::{
-    bystander::Bystander,
-    clients,
-    stream::{connect, take_frame},
-};
+use crate::server::setup;
+use crate::{bystander::Bystander, clients, stream::take_frame};
 
 #[test]
 fn a_client_that_does_not_read_loses_old_media_and_costs_no_memory() {
@@ -87,13 +83,15 @@ fn a_client_that_reads_no_answers_is_cut_off() {
     in_own_world(|_| {
         let mut server = Server::start(setup());
         let bystander = Bystander::start();
+        // A client without an allocation is not read as fast as it asks.
+        let (session, _) = clients::on_tcp().allocated();
         let before = server.program.peak_memory();
-        let stream = connect((Ipv4Addr::LOCALHOST, 0).into(), SERVER);
+        let mut stream = session.socket.stream();
         stream.set_write_timeout(Some(PATIENCE)).expect("not zero");
         let requests = b"\x00\x01\x00\x00\x21\x12\xA4\x42what am I?  ".repeat(3000);
         let start = Instant::now();
         let end = loop {
-            if let Err(error) = (&stream).write_all(&requests) {
+            if let Err(error) = stream.write_all(&requests) {
                 break error.kind();
             }
             assert!(start.elapsed() < PATIENCE, "it is served for ever");
@@ -115,18 +113,26 @@ fn clients_that_ask_all_the_time_do_not_stall_others() {
     in_own_world(|_| {
         let mut server = Server::start(setup());
         let bystander = Bystander::start();
-        let clients = [(); 8].map(|()| {
-            let stream = connect((Ipv4Addr::LOCALHOST, 0).into(), SERVER);
+        // Every other one is a stranger, which is answered too, though not as often as it asks.
+        let clients = [false, true].repeat(4).into_iter().map(|is_stranger| {
+            let mut session = clients::on_tcp();
+            if !is_stranger {
+                session.allocate().expect("an allocation");
+            }
+            let stream = session.socket.stream().try_clone().expect("a socket");
             let mut reader = stream.try_clone().expect("a socket");
             let reader = thread::spawn(move || {
-                reader.read_exact(&mut [0; 3200]).expect("answers");
+                let answers = if is_stranger { 40 } else { 1000 };
+                reader
+                    .read_exact(&mut vec![0; 32 * answers])
+                    .expect("answers");
                 // The end comes amid answers.
                 let _ = io::copy(&mut reader, &mut io::sink());
             });
             let writer = thread::spawn(move || ask_until(&stream, Instant::now() + BUSY));
             (writer, reader)
         });
-        for (writer, reader) in clients {
+        for (writer, reader) in clients.collect::<Vec<_>>() {
             writer.join().expect("a client that is served");
             reader.join().expect("a client that is answered");
         }
@@ -138,8 +144,16 @@ fn clients_that_ask_all_the_time_do_not_stall_others() {
 /// Keeps a connection full of requests.
 fn ask_until(mut stream: &TcpStream, deadline: Instant) {
     let requests = b"\x00\x01\x00\x00\x21\x12\xA4\x42what am I?  ".repeat(3000);
+    stream
+        .set_write_timeout(Some(Duration::from_millis(10)))
+        .expect("not zero");
+    let mut at = 0;
     while Instant::now() < deadline {
-        stream.write_all(&requests).expect("the connection lives");
+        match stream.write(&requests[at..]) {
+            Ok(length) => at = (at + length) % requests.len(),
+            // A stranger is held back.
+            Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock, "{error}"),
+        }
     }
     stream.shutdown(Shutdown::Both).expect("a connection");
 }

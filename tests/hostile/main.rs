@@ -6,11 +6,14 @@
 mod bad_input;
 mod bystander;
 mod clients;
+mod crowds;
+mod descriptors;
 mod flood;
 mod frames;
 mod lost_log;
 mod lost_sends;
 mod memory;
+mod newcomers;
 mod oracle;
 mod own_addresses;
 mod reflection;

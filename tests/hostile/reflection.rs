@@ -7,10 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use lab::{program::here, server::Server, world::in_own_world};
+use lab::{server::Server, world::in_own_world};
 use rustix::process::nice;
 
-use crate::server::setup;
+use crate::server::{on_processor, setup};
 use crate::{
     bystander::{Bystander, RoundTrips},
     clients,
@@ -75,12 +75,7 @@ fn twenty_sessions_beside_a_flood_are_measured() {
         let wanted = |name| env::var(name).ok()?.parse().ok();
         let rate = wanted("HAIRPIN_FLOOD_RATE").unwrap_or(100_000);
         let seconds = wanted("HAIRPIN_FLOOD_SECONDS").unwrap_or(10);
-        let on_one_processor = |program: &str| {
-            let mut taskset = here("taskset");
-            taskset.args(["-c", "0", program]);
-            taskset
-        };
-        let server = Server::start_by(on_one_processor, setup());
+        let server = Server::start_by(|program| on_processor("0", program), setup());
         beside_a_flood(server, rate, Duration::from_secs(seconds as u64));
     });
 }
@@ -126,14 +121,14 @@ fn beside_a_flood(mut server: Server, rate: usize, duration: Duration) -> Beside
 }
 
 /// A lower priority for this thread.
-fn yield_to_others() {
+pub(crate) fn yield_to_others() {
     nice(10).expect("everyone may yield");
 }
 
 /// A Binding that is as long as its answer is always answered, and packets that were sent before it
 /// were handled before it.
 #[track_caller]
-fn pass(fence: &UdpSocket) {
+pub(crate) fn pass(fence: &UdpSocket) {
     let mut answer = [0; 64];
     fence.send(BINDING).expect("the server is there");
     let length = fence.recv(&mut answer).expect("an answer to the fence");

@@ -1,8 +1,11 @@
 //! The server of these tests, on the test's own host.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    process::Command,
+};
 
-use lab::setup::Setup;
+use lab::{program::here, setup::Setup};
 
 /// The server's address, unless a test says otherwise. The host is the test's own, and so is the
 /// port.
@@ -18,4 +21,11 @@ pub(crate) fn setup() -> Setup {
 pub(crate) fn setup_at(listeners: &[SocketAddr]) -> Setup {
     Setup::at(listeners, &[SERVER.ip()])
         .with("threads = 1\nrelay.ports = '20000-29999'\npeers.allow = ['127.0.0.0/8']")
+}
+
+/// A program that may use only this processor.
+pub(crate) fn on_processor(number: &str, program: &str) -> Command {
+    let mut taskset = here("taskset");
+    taskset.args(["-c", number, program]);
+    taskset
 }

@@ -120,7 +120,7 @@ fn stranger(number: usize) -> UdpSocket {
 }
 
 /// The first step of every TURN client: for UDP, without credentials.
-const ALLOCATE: &[u8; 28] =
+pub(crate) const ALLOCATE: &[u8; 28] =
     b"\x00\x03\x00\x08\x21\x12\xA4\x42a stranger! \x00\x19\x00\x04\x11\x00\x00\x00";
 const NETS: usize = 100;
 const HOSTS: usize = 30;

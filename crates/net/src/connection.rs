@@ -80,19 +80,27 @@ impl Connection {
         }
     }
 
-    /// Sends the frames that wait, when the client reads; returns after each step.
+    /// Waits until frames wait that the client may take.
     ///
     /// # Errors
     /// [`Lost`], if nothing more can be sent.
-    pub(crate) async fn drain(&self) -> Result<(), Lost> {
-        if self.stuck.get() {
-            return Err(Lost::Stuck);
-        }
-        if self.queue.borrow().is_empty() {
+    pub(crate) async fn sendable(&self) -> Result<(), Lost> {
+        loop {
+            if self.stuck.get() {
+                return Err(Lost::Stuck);
+            }
+            if !self.queue.borrow().is_empty() {
+                return self.session.writable().await.map_err(|_| Lost::Closed);
+            }
             self.filled.notified().await;
-            return Ok(());
         }
-        self.session.writable().await.map_err(|_| Lost::Closed)?;
+    }
+
+    /// Sends as many of the frames that wait as one call takes.
+    ///
+    /// # Errors
+    /// [`Lost::Closed`].
+    pub(crate) fn drain(&self) -> Result<(), Lost> {
         let mut queue = self.queue.borrow_mut();
         let mut parts = [IoSlice::new(&[]); BATCH];
         let count = queue.gather(&mut parts);

@@ -13,6 +13,7 @@ use tokio::time;
 
 use crate::bind::Bound;
 use crate::egress::UdpListener;
+use crate::gate::Place;
 use crate::inbox::{Inbox, Post};
 use crate::local::{Handle, Local};
 use crate::shard::{Blueprint, Shard};
@@ -59,6 +60,7 @@ async fn serve(blueprint: &Blueprint) -> io::Result<()> {
     let (post, inbox) = (Arc::clone(&blueprint.post), Arc::clone(&blueprint.inbox));
     tasks.spawn_local(read_mail(Rc::clone(&shard), post, blueprint.number, inbox));
     tasks.spawn_local(give_tasks(Rc::clone(&shard)));
+    tasks.spawn_local(keep_rounds(Rc::clone(&shard)));
     let heartbeat = Arc::clone(&blueprint.heartbeat);
     tasks.spawn_local(keep_time(Rc::clone(&shard), heartbeat));
     // In a later life of the shard the receiver is gone: only the start waits for it.
@@ -136,9 +138,23 @@ async fn give_tasks(shard: Handle) {
         opened.notified().await;
         let unread = std::mem::take(&mut shard.shard.borrow_mut().unread);
         for relay in unread {
-            let task = tokio::task::spawn_local(udp::relay(Rc::clone(&shard), relay));
+            let place = Place::of(shard.shard.borrow().server.party(relay));
+            let task = tokio::task::spawn_local(udp::relay(Rc::clone(&shard), relay, place));
             let relays = &mut shard.shard.borrow_mut().egress.relays;
             relays.set_task(relay, task.abort_handle());
+        }
+    }
+}
+
+/// Begins a new round whenever somebody waits for it.
+async fn keep_rounds(shard: Handle) {
+    let contended = Rc::clone(&shard.shard.borrow().gates.contended);
+    loop {
+        contended.notified().await;
+        while shard.shard.borrow().gates.are_contended() {
+            // The runtime looks at the sockets before it goes on here.
+            tokio::task::yield_now().await;
+            shard.shard.borrow_mut().gates.begin_round();
         }
     }
 }

@@ -16,6 +16,7 @@ use tokio::sync::{Notify, watch};
 use crate::admission::Admission;
 use crate::bind::{self, Bound, PartnerSocket};
 use crate::egress::{Egress, UdpListener};
+use crate::gate::Gates;
 use crate::inbox::{Inbox, Letter, Parcel, Post, Unsent};
 use crate::marking::Marking;
 use crate::published::{Published, Totals};
@@ -50,6 +51,7 @@ pub(crate) struct Blueprint {
 pub(crate) struct Shard {
     pub(crate) server: Server,
     pub(crate) egress: Egress,
+    pub(crate) gates: Gates,
     pub(crate) limits: StreamLimits,
     pub(crate) admission: Arc<Admission>,
     report: Arc<dyn Fn(Report) + Send + Sync>,
@@ -75,6 +77,7 @@ impl Shard {
         Self {
             server: Server::with_rules(config, rules, shared, blueprint.number, rand::random()),
             egress: Egress::of(listeners),
+            gates: Gates::new(),
             limits: blueprint.streams,
             admission: Arc::clone(&blueprint.admission),
             report: Arc::clone(&blueprint.report),

@@ -1,5 +1,7 @@
 //! TCP clients: frames in, frames out. RFC 8656 §3.1, §12.5.
 
+use std::cell::RefCell;
+use std::future::poll_fn;
 use std::io::{self, ErrorKind};
 use std::rc::Rc;
 use std::time::Duration;
@@ -11,8 +13,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{self, Instant};
 use wire::stream::{Deframer, MAX_FRAME};
 
-use crate::admission::Admitted;
+use crate::admission::{Admitted, Pace};
 use crate::connection::{Connection, Lost, Session};
+use crate::gate::Place;
 use crate::local::{Alarm, Handle};
 use crate::shard::Shard;
 use crate::sys::BATCH;
@@ -20,6 +23,7 @@ use crate::{StreamLimits, bind, clock};
 
 /// Accepts TCP clients.
 pub(crate) async fn accept(shard: Handle, listener: TcpListener) {
+    let place = RefCell::new(Place::of(rand::random()));
     loop {
         let (stream, client) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -32,6 +36,8 @@ pub(crate) async fn accept(shard: Handle, listener: TcpListener) {
                 continue;
             }
         };
+        turn(&shard, &place).await;
+        shard.shard.borrow_mut().gates.streams.spend(1);
         let admitted = shard.shard.borrow().admission.admit(client.ip());
         let Some(admitted) = admitted else {
             shard.shard.borrow_mut().egress.counters.connections_refused += 1;
@@ -51,8 +57,17 @@ pub(crate) async fn accept(shard: Handle, listener: TcpListener) {
     }
 }
 
+/// Waits until streams have a turn and this place is called.
+async fn turn(shard: &Handle, place: &RefCell<Place>) {
+    poll_fn(|cx| {
+        let gate = &mut shard.shard.borrow_mut().gates.streams;
+        gate.poll(&mut place.borrow_mut(), cx)
+    })
+    .await;
+}
+
 /// Serves one TCP client to its end.
-async fn serve(shard: Handle, stream: TcpStream, client: ClientTuple, _admitted: Admitted) {
+async fn serve(shard: Handle, stream: TcpStream, client: ClientTuple, admitted: Admitted) {
     let _alarm = Alarm::of(&shard);
     let limits = shard.shard.borrow().limits;
     let session = Session::Tcp(stream);
@@ -62,6 +77,9 @@ async fn serve(shard: Handle, stream: TcpStream, client: ClientTuple, _admitted:
         shard: &shard,
         connection: &connection,
         client,
+        place: Place::of(admitted.party()).into(),
+        pace: Pace::of(&admitted, clock::now().mono).into(),
+        admitted: &admitted,
     }
     .run()
     .await;
@@ -134,6 +152,9 @@ struct Client<'a> {
     shard: &'a Handle,
     connection: &'a Connection,
     client: ClientTuple,
+    admitted: &'a Admitted,
+    place: RefCell<Place>,
+    pace: RefCell<Pace>,
 }
 
 impl Client<'_> {
@@ -155,7 +176,7 @@ impl Client<'_> {
                     // Others have their turn before the next one.
                     tokio::task::yield_now().await;
                 }
-                outcome = self.connection.drain() => {
+                outcome = self.drain() => {
                     match outcome {
                         Ok(()) => {}
                         Err(Lost::Closed) => return End::Closed,
@@ -177,11 +198,29 @@ impl Client<'_> {
         shard.server.has_allocation(self.client)
     }
 
+    /// Waits until there is something to handle, and a turn to do it in. A stranger that is ahead of
+    /// its rate is not read meanwhile, until the network holds it back.
     async fn readable(&self, input: &Input) -> io::Result<()> {
+        if !self.has_allocation() {
+            let next = self.pace.borrow().next;
+            if next > clock::now().mono {
+                time::sleep_until(next.into()).await;
+            }
+        }
         if input.rest.is_empty() {
             self.connection.readable().await?;
         }
+        turn(self.shard, &self.place).await;
         Ok(())
+    }
+
+    /// Sends what waits, in turns like those of reading.
+    async fn drain(&self) -> Result<(), Lost> {
+        self.connection.sendable().await?;
+        turn(self.shard, &self.place).await;
+        let sent = self.connection.drain();
+        self.shard.shard.borrow_mut().gates.streams.spend(TURN);
+        sent
     }
 
     /// Handles what an earlier turn left over, or else reads once and handles that.
@@ -222,7 +261,10 @@ impl Client<'_> {
         }
         let now = clock::now();
         let mut progress = Progress::Nothing;
-        for _ in 0..TURN {
+        let is_stranger = !shard.server.has_allocation(self.client);
+        let most = if is_stranger { 1 } else { TURN };
+        let mut frames = 0;
+        while frames < most {
             match deframer.next(bytes, shard.longest_frame(self.client)) {
                 // The next frame may take the place of this one: each is a turn.
                 Ok(Some(frame)) => {
@@ -231,10 +273,15 @@ impl Client<'_> {
                         progress = Progress::Valid;
                     }
                     shard.end(turn);
+                    frames += 1;
                 }
                 Ok(None) => break,
                 Err(_) => return Err(End::Broken),
             }
+        }
+        shard.gates.streams.spend(frames);
+        if is_stranger {
+            self.pace.borrow_mut().spend(self.admitted, now.mono);
         }
         Ok(progress)
     }

@@ -11,6 +11,7 @@ use socket2::Socket;
 use tokio::io::unix::AsyncFd;
 
 use crate::egress::{Egress, UdpListener};
+use crate::gate::Place;
 use crate::local::{Alarm, Handle};
 use crate::marking::Marking;
 use crate::relays::Relay;
@@ -20,27 +21,23 @@ use crate::{bind, clock};
 
 /// Serves the clients of one UDP listener.
 pub(crate) async fn listen(shard: Handle, index: usize) {
-    let mut overflow = 0;
+    let mut state = Reading::at(Place::of(index as u64));
     poll_fn(|cx| {
         let mut batch = shard.batch.borrow_mut();
-        shard
-            .shard
-            .borrow_mut()
-            .poll_listener(index, &mut batch, &mut overflow, cx)
+        let mut shard = shard.shard.borrow_mut();
+        shard.poll_listener(index, &mut batch, &mut state, cx)
     })
     .await;
 }
 
 /// Serves the peers of one relay socket.
-pub(crate) async fn relay(shard: Handle, relay: RelayId) {
+pub(crate) async fn relay(shard: Handle, relay: RelayId, place: Place) {
     let _alarm = Alarm::of(&shard);
-    let mut overflow = 0;
+    let mut state = Reading::at(place);
     poll_fn(|cx| {
         let mut batch = shard.batch.borrow_mut();
-        shard
-            .shard
-            .borrow_mut()
-            .poll_relay(relay, &mut batch, &mut overflow, cx)
+        let mut shard = shard.shard.borrow_mut();
+        shard.poll_relay(relay, &mut batch, &mut state, cx)
     })
     .await;
 }
@@ -55,6 +52,19 @@ pub(crate) async fn partner(shard: Handle, socket: AsyncFd<Socket>) {
     .await;
 }
 
+/// The state of a task that reads a socket.
+struct Reading {
+    place: Place,
+    /// How many datagrams the kernel has dropped, by its own count.
+    overflow: u32,
+}
+
+impl Reading {
+    const fn at(place: Place) -> Self {
+        Self { place, overflow: 0 }
+    }
+}
+
 impl Shard {
     fn poll_partner(
         &mut self,
@@ -64,7 +74,8 @@ impl Shard {
     ) -> Poll<()> {
         loop {
             let Self { server, egress, .. } = self;
-            let (count, is_last) = match ready!(poll_batch(socket, batch, cx)) {
+            let received = ready!(poll_batch(socket, batch, |_| Poll::Ready(()), cx));
+            let (count, is_last) = match received {
                 Received::Datagrams { count, is_last } => (count, is_last),
                 Received::Error => {
                     egress.counters.receive_failed += 1;
@@ -90,7 +101,7 @@ impl Shard {
         &mut self,
         index: usize,
         batch: &mut Batch,
-        seen: &mut u32,
+        Reading { place, overflow }: &mut Reading,
         cx: &mut Context<'_>,
     ) -> Poll<()> {
         loop {
@@ -100,7 +111,8 @@ impl Shard {
                 ..
             } = &mut self.egress;
             let UdpListener { listen, ref socket } = listeners[index];
-            let (count, is_last) = match ready!(poll_batch(socket, batch, cx)) {
+            let gate = |cx: &mut Context<'_>| self.gates.listeners.poll(place, cx);
+            let (count, is_last) = match ready!(poll_batch(socket, batch, gate, cx)) {
                 Received::Datagrams { count, is_last } => (count, is_last),
                 Received::Error => {
                     counters.receive_failed += 1;
@@ -114,11 +126,12 @@ impl Shard {
                     self.egress.counters.receive_failed += 1;
                     continue;
                 };
-                self.egress.counters.receive_overflow += overflow_since(seen, envelope);
+                self.egress.counters.receive_overflow += overflow_since(overflow, envelope);
                 let client = client_tuple(listen, envelope);
                 self.handle_client(&mut turn, now, client, envelope.marking, packet);
             }
             self.end(turn);
+            self.gates.listeners.spend(count);
             ready!(others_turn(is_last, cx));
         }
     }
@@ -127,26 +140,34 @@ impl Shard {
         &mut self,
         relay: RelayId,
         batch: &mut Batch,
-        seen: &mut u32,
+        Reading { place, overflow }: &mut Reading,
         cx: &mut Context<'_>,
     ) -> Poll<()> {
         loop {
-            let Self { server, egress, .. } = self;
+            let Self {
+                server,
+                egress,
+                gates,
+                ..
+            } = self;
             let Some(Relay {
                 socket, has_losses, ..
             }) = egress.relays.get_mut(relay)
             else {
                 return Poll::Ready(());
             };
+            let mut gate = |cx: &mut Context<'_>| gates.relays.poll(place, cx);
             let received = if *has_losses {
+                ready!(gate(cx));
                 Received::Error
             } else {
-                ready!(poll_batch(socket, batch, cx))
+                ready!(poll_batch(socket, batch, gate, cx))
             };
             let (count, is_last) = match received {
                 Received::Datagrams { count, is_last } => (count, is_last),
                 Received::Error => {
                     self.tell_losses(relay);
+                    self.gates.relays.spend(BATCH);
                     return others_turn(false, cx);
                 }
                 Received::Nothing => return Poll::Ready(()),
@@ -157,12 +178,13 @@ impl Shard {
                     egress.counters.receive_failed += 1;
                     continue;
                 };
-                egress.counters.receive_overflow += overflow_since(seen, envelope);
+                egress.counters.receive_overflow += overflow_since(overflow, envelope);
                 let peer = PeerAddr(envelope.from);
                 let verdict = server.handle_peer(now, relay, peer, payload);
                 turn.push(verdict, envelope.marking);
             }
             self.end(turn);
+            self.gates.relays.spend(count);
             ready!(others_turn(is_last, cx));
         }
     }
@@ -224,12 +246,22 @@ enum Received {
     Nothing,
 }
 
-/// Receives a batch.
-fn poll_batch(socket: &AsyncFd<Socket>, batch: &mut Batch, cx: &mut Context<'_>) -> Poll<Received> {
+/// Receives a batch, when there is one and `gate` lets it pass.
+fn poll_batch(
+    socket: &AsyncFd<Socket>,
+    batch: &mut Batch,
+    mut gate: impl FnMut(&mut Context<'_>) -> Poll<()>,
+    cx: &mut Context<'_>,
+) -> Poll<Received> {
+    let mut has_passed = false;
     loop {
         let Ok(mut readable) = ready!(socket.poll_read_ready(cx)) else {
             return Poll::Ready(Received::Nothing);
         };
+        if !has_passed {
+            ready!(gate(cx));
+            has_passed = true;
+        }
         match batch.receive(socket.get_ref().as_fd()) {
             Ok(count) => {
                 // Less than asked for means that nothing is left, or that an error came in between:

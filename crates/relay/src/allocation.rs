@@ -14,7 +14,7 @@ use crate::nonce::Issued;
 use crate::permissions::Permissions;
 use crate::ports::Parity;
 use crate::realms::{Account, RealmId};
-use crate::{AllocationId, ClientTuple, Reject, RelayId};
+use crate::{AllocationId, ClientTuple, OpenError, Reject, RelayId};
 
 /// Packets and bytes of application data.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -92,7 +92,28 @@ pub(crate) enum Phase {
 #[derive(Debug)]
 pub(crate) struct RefusedFamily {
     pub(crate) family: AddressFamily,
-    pub(crate) reject: Reject,
+    pub(crate) why: NoRelay,
+}
+
+/// Why there is no relay socket of a family.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum NoRelay {
+    /// The server has no relay address of it.
+    UnsupportedFamily,
+    /// No port that fits is free.
+    NoPort,
+    /// The host refused the socket.
+    CannotOpen(OpenError),
+}
+
+impl From<NoRelay> for Reject {
+    fn from(why: NoRelay) -> Self {
+        match why {
+            NoRelay::UnsupportedFamily => Self::UnsupportedFamily,
+            NoRelay::NoPort => Self::NoPort,
+            NoRelay::CannotOpen(why) => Self::CannotOpen(why),
+        }
+    }
 }
 
 /// The relay sockets of an allocation: at most one per family, IPv4 first. They are boxed since few

@@ -36,6 +36,28 @@ impl Allocations {
         }
     }
 
+    /// Tables like these with allocations that keep the ids that they had in another core, which
+    /// gave this generation last.
+    pub(crate) fn restored(like: &Self, generation: u32, all: Vec<Allocation>) -> Self {
+        let mut restored = Self::new(like.hasher.clone(), generation);
+        let ids: Vec<_> = all.iter().map(|it| (it.id, it.next())).collect();
+        let slots = all.into_iter().map(|it| (it.id.slot as usize, it));
+        restored.slots = slots.collect();
+        restored.slots.shrink_to_fit();
+        for (id, next) in ids {
+            restored.list(id);
+            if let Some(next) = next {
+                restored.add_next(id, next.client);
+            }
+        }
+        restored
+    }
+
+    /// The generation that was given last.
+    pub(crate) const fn generation(&self) -> u32 {
+        self.generation
+    }
+
     pub(crate) fn get(&self, id: AllocationId) -> Option<&Allocation> {
         self.slots
             .get(id.slot as usize)
@@ -46,6 +68,12 @@ impl Allocations {
         self.slots
             .get_mut(id.slot as usize)
             .filter(|allocation| allocation.id == id)
+    }
+
+    /// A keyed hash of the account of an allocation.
+    pub(crate) fn party(&self, id: AllocationId) -> u64 {
+        let account = self.get(id).map(|it| (it.realm, &*it.account));
+        self.hasher.hash_one(account)
     }
 
     /// The allocation of a 5-tuple, which may be the one that its client is moving to.
@@ -90,6 +118,11 @@ impl Allocations {
             generation: self.generation,
         };
         entry.insert(make(id));
+        self.list(id);
+        id
+    }
+
+    fn list(&mut self, id: AllocationId) {
         self.list_client(id);
         for family in [AddressFamily::V4, AddressFamily::V6] {
             self.list_relayed(RelayId {
@@ -97,7 +130,6 @@ impl Allocations {
                 family,
             });
         }
-        id
     }
 
     /// Grows the list of slots in small steps: a `Vec` by itself doubles, and half of it could be

@@ -12,6 +12,7 @@
 //! A datagram walks: `handle_client` -> `Verdict::Relay` to a [`Destination::Peer`], and back:
 //! `handle_peer` -> `Verdict::Relay` to a [`Destination::Client`]. Neither allocates memory.
 
+mod acquaintances;
 mod address;
 mod allocation;
 mod allocations;
@@ -42,10 +43,12 @@ mod report;
 mod request;
 mod reservations;
 mod routes;
+mod rules;
 mod secret;
 mod server;
 mod sha256;
 mod shared;
+mod snapshot;
 mod source_prefix;
 mod timers;
 mod verdict;
@@ -78,6 +81,7 @@ pub use secret::ProcessSecret;
 pub use server::Server;
 pub use sha256::Sha256;
 pub use shared::Shared;
+pub use snapshot::{Snapshot, Unreadable};
 pub use source_prefix::SourcePrefix;
 pub use verdict::{Effect, OpenError, Verdict};
 pub use wire::attributes::Icmp;

@@ -15,6 +15,7 @@ use ring::hmac;
 use subtle::ConstantTimeEq;
 
 use crate::ShardId;
+use crate::snapshot::fields;
 
 /// The secret that seals nonces, the same for all shards. It is random, or derived from a text that
 /// several servers share.
@@ -69,6 +70,22 @@ impl Nonces {
         (self.lifetime, self.prefix) = (lifetime, prefix);
     }
 
+    /// Goes on where another server stopped, whose nonces began so.
+    pub(crate) fn go_on(&mut self, serial: [u8; SERIAL], prefixes: Vec<&'static str>) {
+        self.serial = serial;
+        self.earlier.extend(prefixes);
+    }
+
+    /// The number of the last nonce.
+    pub(crate) const fn serial(&self) -> [u8; SERIAL] {
+        self.serial
+    }
+
+    /// The beginnings of all nonces so far.
+    pub(crate) fn prefixes(&self) -> impl Iterator<Item = &'static str> {
+        self.earlier.iter().copied().chain([self.prefix])
+    }
+
     /// A fresh nonce for a source, unlike every other of this process.
     pub(crate) fn issue(&mut self, unix: Duration, source: IpAddr) -> Nonce {
         let issued = (unix.as_secs() as u32).to_be_bytes();
@@ -85,7 +102,7 @@ impl Nonces {
         prefix.copy_from_slice(self.prefix.as_bytes());
         URL_SAFE_NO_PAD
             .encode_slice(sealed, text)
-            .expect("20 bytes are 27 characters");
+            .expect("17 bytes are 23 characters");
         nonce
     }
 
@@ -160,6 +177,8 @@ impl Nonces {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Issued(u32);
 
+fields!(Issued(second));
+
 /// The text of a nonce.
 pub(crate) struct Nonce {
     text: [u8; PREFIX + TEXT],
@@ -177,14 +196,15 @@ const TIME: usize = 4;
 /// A byte for the shard, and 16 million nonces of each in a second.
 const SERIAL: usize = 4;
 const TOLD: usize = TIME + SERIAL;
-/// 96 bits: online guessing is hopeless, and the challenge stays short.
-const MAC: usize = 12;
+/// 72 bits: online guessing is hopeless, and the challenge stays short. With the features in front
+/// the nonce has 36 characters, which need no padding.
+const MAC: usize = 9;
 const SEALED: usize = TOLD + MAC;
-const TEXT: usize = 27;
+const TEXT: usize = 23;
 /// Nonce cookie and security features. RFC 8489 §9.2.
 const PREFIX: usize = 13;
 /// The text that [`Nonces::blank`] takes its part of.
-const BLANK: &str = "----------------------------------------";
+const BLANK: &str = "------------------------------------";
 const _: () = assert!(BLANK.len() == PREFIX + TEXT);
 
 #[cfg(test)]

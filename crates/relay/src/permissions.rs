@@ -7,6 +7,7 @@ use wire::AddressFamily;
 
 use crate::Reject;
 use crate::policy::{Denial, IpRuling, Policy};
+use crate::snapshot::{Field, Reader, Unreadable, Writer, fields};
 
 /// The permissions of one allocation, by IP address, in order.
 #[derive(Debug, Default)]
@@ -49,9 +50,10 @@ impl Permissions {
         (permission.deadline > now).then_some(permission.scope)
     }
 
-    /// How many there are, alive or not.
-    pub(crate) fn len(&self) -> usize {
-        self.0.len()
+    /// How many there are.
+    pub(crate) fn living(&self, now: Instant) -> usize {
+        let living = self.0.iter().filter(|it| it.deadline > now);
+        living.count()
     }
 
     /// Whether all of these, each named once, fit beside those that live. Those that do not live
@@ -117,6 +119,29 @@ impl Permissions {
 
     fn find(&self, ip: IpAddr) -> Result<usize, usize> {
         self.0.binary_search_by_key(&ip, |permission| permission.ip)
+    }
+}
+
+fields!(Permission: ip, deadline, scope);
+
+impl Field for Permissions {
+    fn write(&self, to: &mut Writer) {
+        self.0.write(to);
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, Unreadable> {
+        let all = Vec::<Permission>::read(from)?;
+        let is_sorted = all.is_sorted_by(|one, next| one.ip < next.ip);
+        is_sorted.then_some(Self(all)).ok_or(Unreadable::Conflict)
+    }
+}
+
+/// Follows from the policy: [`Permissions::judge_again`] is called on what was read.
+impl Field for Scope {
+    fn write(&self, _: &mut Writer) {}
+
+    fn read(_: &mut Reader<'_>) -> Result<Self, Unreadable> {
+        Ok(Self::SomePorts)
     }
 }
 

@@ -79,6 +79,13 @@ impl Ports {
         }
     }
 
+    /// Takes this very port for an allocation that has it already; `false` if another has it. A
+    /// port that the range no longer has is nobody else's.
+    pub(crate) fn retake(&self, local: IpAddr, port: u16) -> bool {
+        self.place(local, port)
+            .is_none_or(|(ports, index)| ports.taken.set(index))
+    }
+
     /// Gives a port back.
     pub(crate) fn release(&self, local: IpAddr, port: u16) {
         if let Some((ports, index)) = self.place(local, port) {

@@ -41,19 +41,30 @@ impl Quotas {
         if quota.realm.is_some_and(|limit| realm.total >= limit) {
             return Err(Reject::RealmQuota);
         }
-        // Counted also without a limit, since there may be one later.
-        match realm.accounts.get_mut(account.name) {
-            Some(count) if quota.per_user.is_some_and(|limit| *count >= limit) => {
-                return Err(Reject::UserQuota);
-            }
+        let own = realm.accounts.get(account.name).copied().unwrap_or(0);
+        if quota.per_user.is_some_and(|limit| own >= limit) {
+            return Err(Reject::UserQuota);
+        }
+        self.count_in(realm, account.name);
+        Ok(())
+    }
+
+    /// Counts an allocation that was admitted before, whatever the limits are.
+    pub(crate) fn count(&self, account: Account<'_>) {
+        let mut realms = self.realms();
+        self.count_in(realms.entry(account.realm).or_default(), account.name);
+    }
+
+    /// Counts also without a limit, since there may be one later.
+    fn count_in(&self, realm: &mut RealmCounts, name: &str) {
+        match realm.accounts.get_mut(name) {
             Some(count) => *count += 1,
             None => {
-                realm.accounts.insert(account.name.into(), 1);
+                realm.accounts.insert(name.into(), 1);
             }
         }
         realm.total += 1;
         self.total.store(self.total() + 1, Ordering::Relaxed);
-        Ok(())
     }
 
     /// Admits no more from now on, or admits again.

@@ -18,6 +18,7 @@ use wire::attributes::UserHash;
 
 use crate::Limits;
 use crate::keys::Keys;
+use crate::snapshot::{Field, Reader, Unreadable, Writer};
 use names::Names;
 
 /// All realms of a server: the default one, and others.
@@ -53,6 +54,18 @@ pub struct Realm {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct RealmId(u32);
 
+/// By its place among the realms, whose names stand at the head of a snapshot.
+impl Field for RealmId {
+    fn write(&self, to: &mut Writer) {
+        self.0.write(to);
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, Unreadable> {
+        let place = u32::read(from)? as usize;
+        from.realms.get(place).copied().ok_or(Unreadable::Value)
+    }
+}
+
 /// The account that an allocation counts against in quotas: a person of a realm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Account<'a> {
@@ -80,13 +93,20 @@ impl From<Keys> for Realms {
             names: OnceLock::new(),
             gone: BTreeSet::new(),
         };
-        realms.add(Realm {
+        realms.add(keys.into());
+        realms
+    }
+}
+
+impl From<Keys> for Realm {
+    /// Without listeners and bounds of its own.
+    fn from(keys: Keys) -> Self {
+        Self {
             keys,
             listeners: Vec::new(),
             total: None,
             per_user: None,
-        });
-        realms
+        }
     }
 }
 
@@ -115,16 +135,38 @@ impl Realms {
             if kept.is_none() {
                 self.gone.insert(id);
             }
-            self.all.push(kept.unwrap_or_else(|| Realm {
-                keys: Keys::new(Arc::clone(name)),
-                listeners: Vec::new(),
-                total: None,
-                per_user: None,
-            }));
+            self.all
+                .push(kept.unwrap_or_else(|| Realm::from(Keys::new(Arc::clone(name)))));
         }
         self.all.extend(new);
         self.index();
         self.default = self.named(&default).unwrap_or(self.default);
+    }
+
+    /// Adds a realm that is gone, unless there is one of this name.
+    pub(crate) fn keep(&mut self, name: &Arc<str>) {
+        if self.named_or_gone(name).is_none() {
+            self.gone.insert(RealmId(self.all.len() as u32));
+            self.add(Realm::from(Keys::new(Arc::clone(name))));
+        }
+    }
+
+    /// The realm of this name, also if it is gone.
+    pub(crate) fn named_or_gone(&self, name: &str) -> Option<RealmId> {
+        let all = (0..).map(RealmId).zip(&self.all);
+        let mut named = all.filter(|(_, realm)| **realm.keys.realm() == *name);
+        named.next().map(|(id, _)| id)
+    }
+
+    /// Whether a realm of earlier rules is gone.
+    pub(crate) fn has_gone(&self) -> bool {
+        !self.gone.is_empty()
+    }
+
+    /// The names, in the order of their ids.
+    pub(crate) fn names_in_order(&self) -> Vec<Arc<str>> {
+        let names = self.all.iter().map(|realm| realm.keys.realm());
+        names.map(Arc::clone).collect()
     }
 
     /// By which names and listeners the realms are found.
@@ -298,6 +340,21 @@ mod tests {
             per_user: None,
         });
         realms
+    }
+
+    #[test]
+    fn a_realm_of_a_snapshot_that_is_gone_keeps_a_place_and_its_name_is_free() {
+        let mut realms = Realms::from(Keys::new("example.org"));
+        let gone = Arc::from("example.net");
+        for _ in 0..2 {
+            realms.keep(&gone);
+        }
+        assert_eq!(realms.all.len(), 2);
+        assert_eq!(realms.named(&gone), None);
+        assert_eq!(realms.named_or_gone(&gone), Some(RealmId(1)));
+        let full_name = "dave@example.net";
+        let signer = realms.signer(full_name.into(), RealmId(0), None);
+        assert_eq!(signer.user(), full_name);
     }
 
     #[test]

@@ -93,6 +93,8 @@ fn authenticated<'s>(
             return unauthenticated(server, now, client, client, &message, refused);
         }
     };
+    let budget = &server.shared.budget;
+    budget.acquaint(now.mono, client.client.ip());
     match understood(&signed).and_then(|()| handler(server, now, &signed)) {
         Ok(Outcome::Later) => Verdict::Done,
         Ok(Outcome::Never(why)) => server.discard(why),

@@ -15,6 +15,7 @@ use wire::attributes::ReservationToken;
 
 use crate::allocation::Relay;
 use crate::realms::{Account, RealmId};
+use crate::snapshot::{Field, Reader, Unreadable, Writer, fields};
 
 /// Reserved ports by their token. It is locked when one is reserved, redeemed or ends, never by a
 /// packet of data.
@@ -97,6 +98,11 @@ impl Reservations {
         self.all().values().map(|kept| kept.deadline).min()
     }
 
+    /// The addresses whose ports are reserved.
+    pub(crate) fn locals(&self) -> Vec<SocketAddr> {
+        self.all().values().map(|kept| kept.relay.local).collect()
+    }
+
     /// How many ports are reserved, over all shards.
     pub fn count(&self) -> usize {
         self.all().len()
@@ -111,6 +117,24 @@ impl Reservations {
 impl Reservation {
     fn is_of(&self, account: Account<'_>) -> bool {
         self.realm == account.realm && *self.account == *account.name
+    }
+}
+
+fields!(Reservation: relay, realm, account, deadline);
+
+impl Field for Reservations {
+    fn write(&self, to: &mut Writer) {
+        let all = self.all();
+        (all.len() as u32).write(to);
+        for (token, kept) in &*all {
+            token.write(to);
+            kept.write(to);
+        }
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, Unreadable> {
+        let all = Vec::<(ReservationToken, Reservation)>::read(from)?;
+        Ok(Self(Mutex::new(all.into_iter().collect())))
     }
 }
 

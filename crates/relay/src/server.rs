@@ -20,6 +20,7 @@ use crate::nat_discovery::Partners;
 use crate::nonce::Nonces;
 use crate::request::{self, opening, send};
 use crate::routes::Routes;
+use crate::rules::offered;
 use crate::sha256::Offered;
 use crate::timers::{Timer, Timers};
 use crate::{
@@ -146,29 +147,6 @@ impl Server {
         }
     }
 
-    /// From now on these rules hold, unless later ones hold already. They keep the ids of the realms
-    /// that the server has: [`Rules::succeed`]. What was granted lives on, but for peers that the
-    /// policy denies now.
-    pub(crate) fn adopt(&mut self, rules: Arc<Rules>) {
-        if rules.serial < self.rules.serial {
-            return;
-        }
-        self.offered = offered(&self.config, &rules);
-        self.nonces
-            .adopt(rules.nonce_lifetime, self.offered.nonce_prefix);
-        self.shared.ports.serve(&rules.locals());
-        self.rules = rules;
-        self.keyring.forget_answers();
-        self.judge_again();
-    }
-
-    fn judge_again(&mut self) {
-        let ids: Vec<AllocationId> = self.allocations.ids().collect();
-        for id in ids {
-            self.judge_peers_of(id);
-        }
-    }
-
     /// A packet from a client: a datagram, or one frame of a stream.
     pub fn handle_client<'s, 'p>(
         &'s mut self,
@@ -286,7 +264,7 @@ impl Server {
         }
         self.end_fetches();
         // Timers of other shards, or of the next server of this one, do not give these ports back.
-        for local in self.timers.foreign_ports() {
+        for (local, _) in self.timers.foreign_ports() {
             self.shared.ports.forget_foreign(local.ip(), local.port());
         }
     }
@@ -363,6 +341,12 @@ impl Server {
         self.allocations.of(client).is_some() || self.guests.has(client)
     }
 
+    /// A number that stands for the account of a relay socket: the same for all its sockets in this
+    /// shard, and by a keyed hash, so that it can be told from others' but not chosen.
+    pub fn party(&self, relay: RelayId) -> u64 {
+        self.allocations.party(relay.allocation)
+    }
+
     /// Whether nothing is left of any allocation, and no request waits: a shard that drains waits
     /// for this.
     pub fn is_idle(&self) -> bool {
@@ -394,12 +378,4 @@ impl Server {
         self.counters.count_drop(why);
         Verdict::Drop(why)
     }
-}
-
-/// The contents of challenges under these rules. Nonces must begin alike at all servers that share
-/// the secret of nonces, whatever users each has.
-fn offered(config: &Config, rules: &Rules) -> Offered {
-    let realms = &rules.realms;
-    let has_names = config.nonce_secret.is_none() && realms.have_names();
-    Offered::new(rules.sha256, realms.have_passwords(), has_names)
 }

@@ -28,6 +28,9 @@ pub(crate) struct Algorithms {
     pub(crate) answer: Algorithm,
 }
 
+/// All that a nonce may begin with: nothing, or the nonce cookie and one set of security features.
+pub(crate) const PREFIXES: [&str; 3] = ["", "obMatJos2gAAA", "obMatJos2wAAA"];
+
 /// The offer in a server's challenges. It depends on the configuration alone, so the offer that
 /// came with a nonce need not be remembered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +51,7 @@ impl Offered {
         let algorithms = match (policy, has_sha256) {
             (Sha256::Off, _) => {
                 return Self {
-                    nonce_prefix: "",
+                    nonce_prefix: PREFIXES[0],
                     algorithms: None,
                     user_hash: false,
                 };
@@ -59,11 +62,7 @@ impl Offered {
         };
         Self {
             // Bit 0 of 24, the leftmost, is "password algorithms", bit 1 "username anonymity".
-            nonce_prefix: if has_names {
-                "obMatJos2wAAA"
-            } else {
-                "obMatJos2gAAA"
-            },
+            nonce_prefix: if has_names { PREFIXES[2] } else { PREFIXES[1] },
             algorithms: Some(PasswordAlgorithms(algorithms)),
             user_hash: has_names,
         }

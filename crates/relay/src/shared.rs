@@ -1,4 +1,4 @@
-//! The state of all shards.
+//! The state that the shards of one process share.
 
 use crate::nat_discovery::Lines;
 use crate::{Budget, Config, Ports, Quotas, Reservations, Whereabouts};

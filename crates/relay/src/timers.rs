@@ -67,10 +67,10 @@ impl Timers {
         Some(timer)
     }
 
-    /// The ports of other programs that are to be tried again.
-    pub(crate) fn foreign_ports(&self) -> impl Iterator<Item = SocketAddr> {
-        self.queue.iter().filter_map(|(_, timer)| match timer {
-            Timer::ForeignPort(local) => Some(**local),
+    /// The ports of other programs that are to be tried again, and when.
+    pub(crate) fn foreign_ports(&self) -> impl Iterator<Item = (SocketAddr, Instant)> {
+        self.queue.iter().filter_map(|(then, timer)| match timer {
+            Timer::ForeignPort(local) => Some((**local, *then)),
             Timer::Relay(_)
             | Timer::Channel(..)
             | Timer::Reservations

@@ -26,7 +26,7 @@ mod answer;
 mod choices;
 mod client;
 mod clock;
-mod host;
+mod machine;
 mod model;
 mod network;
 mod outcome;

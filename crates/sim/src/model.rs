@@ -1,7 +1,7 @@
 //! The RFCs as a program: a server's reaction to each packet. RFC 8489, RFC 8656.
 //!
 //! The model gets the same input as the server, in the same order and at the same time: packets,
-//! connections that end, sockets that the host opens or refuses. It predicts the outcome. Its
+//! connections that end, sockets that the machine opens or refuses. It predicts the outcome. Its
 //! numbers are the RFC's, and its state is the plainest possible, a map for everything. Of the
 //! server it knows only the names of drops and refusals, so that a wrong cause is found like a
 //! wrong code. Random choices of the server, which free port and which token, the model learns from
@@ -25,9 +25,9 @@ use std::time::Duration;
 
 use relay::{AddressFamily, ClientTuple, DropReason};
 use wire::attributes::ReservationToken;
-use wire::{Class, Kind, Message, Method};
+use wire::{Algorithm, Class, Key, Kind, Message, Method};
 
-use crate::host::Socket;
+use crate::machine::Socket;
 pub(crate) use allocate::Wanted;
 pub(crate) use expect::{Ending, Expect, Reply, Ticket, Token};
 use mobility::Mobile;
@@ -37,13 +37,15 @@ pub(crate) use terms::{Sha256, Terms};
 #[derive(Debug)]
 pub(crate) struct Model {
     terms: Terms,
+    /// Whether other terms held before.
+    has_changed: bool,
     now: Duration,
     /// The nonces handed out: the client of each, and the second in which it was made.
     nonces: BTreeMap<String, (SocketAddr, u64)>,
     allocations: BTreeMap<Id, Allocation>,
     /// How many allocations there were.
     numbered: Id,
-    /// Sockets that the host was asked for: the allocation and the address of each.
+    /// Sockets that the machine was asked for: the allocation and the address of each.
     sockets: BTreeMap<Socket, (Id, SocketAddr)>,
     /// Ports kept for a second allocation. RFC 8656 §7.2.
     reserved: BTreeMap<ReservationToken, Reserved>,
@@ -59,6 +61,9 @@ pub(crate) struct Model {
     pub(crate) moves: Vec<ClientTuple>,
 }
 
+/// A user: realm and name.
+type Account = (String, String);
+
 /// The number of an allocation, never used again.
 type Id = u64;
 
@@ -69,7 +74,10 @@ struct Allocation {
     /// Whether its connection ended: the client may come from another with its ticket.
     is_lost: bool,
     mobile: Option<Mobile>,
-    user: String,
+    /// The user and the realm.
+    user: Account,
+    /// The key that the Allocate was signed with, and the algorithm of its answer.
+    key: (Key, Algorithm),
     /// The answer to the Allocate, as far as it was clear from the start.
     head: Reply,
     /// The lifetime that the Allocate was granted, in seconds.
@@ -98,7 +106,7 @@ struct Allocation {
 #[derive(Debug)]
 struct Reserved {
     local: SocketAddr,
-    account: String,
+    account: Account,
     until: Duration,
 }
 
@@ -107,6 +115,7 @@ impl Model {
     pub(crate) const fn new(terms: Terms, now: Duration) -> Self {
         Self {
             terms,
+            has_changed: false,
             now,
             nonces: BTreeMap::new(),
             allocations: BTreeMap::new(),
@@ -121,8 +130,32 @@ impl Model {
         }
     }
 
+    /// Other terms hold from now on. What was granted lives on, but for peers that are denied now.
+    pub(crate) fn adopt(&mut self, terms: Terms) {
+        self.has_changed = true;
+        self.terms = terms;
+        for allocation in self.allocations.values_mut() {
+            let terms = &self.terms;
+            allocation
+                .permissions
+                .retain(|ip, _| terms.allows_some_port(*ip));
+            allocation
+                .channels
+                .retain(|_, (peer, _)| terms.allows(*peer));
+        }
+    }
+
     /// Moves the time on, and ends what is over. A deadline itself is not part of a lifetime.
     pub(crate) fn at(&mut self, now: Duration) {
+        self.end_what_is_over(now, |until| until);
+    }
+
+    /// The same where no server was awake before: it finds out only now what ended.
+    pub(crate) fn wake_at(&mut self, now: Duration) {
+        self.end_what_is_over(now, |_| now);
+    }
+
+    fn end_what_is_over(&mut self, now: Duration, noticed: impl Fn(Duration) -> Duration) {
         self.now = now;
         self.reserved.retain(|_, kept| kept.until > now);
         self.avoided.retain(|_, until| *until > now);
@@ -137,7 +170,7 @@ impl Model {
             let mut over: Vec<_> = over.map(|(family, (_, until))| (*until, *family)).collect();
             over.sort();
             for (until, family) in over {
-                self.end_family(id, family, until, "expired");
+                self.end_family(id, family, noticed(until), "expired");
             }
         }
     }

@@ -46,7 +46,7 @@ pub enum Outcome {
     },
     /// The server dropped it.
     Lost(DropReason),
-    /// It was sent to a port of the host that no socket has.
+    /// It was sent to a port of the machine that no socket has.
     NoSocket,
     /// The server took it and sends nothing, or not yet.
     Silent,

@@ -20,7 +20,7 @@ impl Peer {
         Self(address.parse().expect("a transport address"))
     }
 
-    /// The same host on another port.
+    /// The same machine on another port.
     pub const fn on_port(self, port: u16) -> Self {
         Self(SocketAddr::new(self.0.ip(), port))
     }

@@ -60,7 +60,7 @@ pub fn policy() -> Policy {
     Policy::new(Mode::Closed, vec![], vec![], own_addresses())
 }
 
-/// The addresses and ports of the host of [`crate::World::new`], as the policy sees them.
+/// The addresses and ports of the machine of [`crate::World::new`], as the policy sees them.
 pub fn own_addresses() -> Own {
     own(ports())
 }

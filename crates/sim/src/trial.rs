@@ -46,8 +46,8 @@ struct Trial {
     tickets: Vec<Vec<u8>>,
     transactions: u64,
     begun: Duration,
-    /// Whether the host does not give sockets at once.
-    is_host_ill: bool,
+    /// Whether the machine does not give sockets at once.
+    is_machine_ill: bool,
     /// Numbers the payloads.
     payloads: u32,
     coverage: Coverage,
@@ -125,7 +125,7 @@ impl Trial {
             tokens: Vec::new(),
             tickets: Vec::new(),
             transactions: 0,
-            is_host_ill: false,
+            is_machine_ill: false,
             payloads: 0,
             coverage: Coverage::default(),
             trace: None,
@@ -158,14 +158,14 @@ impl Trial {
         }
         self.world.advance(left);
         self.model.at(self.now());
-        self.settle(None, None)
+        self.compare(None, None)
     }
 
     /// Ends the trial: all clients leave, and nothing may be left of them.
     fn finish(&mut self) -> Result<(), String> {
         self.pass(Duration::from_secs(10))?;
         self.world.open_sockets();
-        self.settle(None, None)?;
+        self.compare(None, None)?;
         // No lifetime is longer.
         self.pass(Duration::from_secs(3601))?;
         if self.world.is_idle() {

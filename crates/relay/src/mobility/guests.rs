@@ -84,6 +84,27 @@ impl Guests {
             || self.recalls.awaited(client) == Some(&host)
     }
 
+    /// The guests whose packets are passed to a host, and whether only one was: in order.
+    #[expect(clippy::disallowed_methods, reason = "they are put in order")]
+    pub(crate) fn passed(&self) -> Vec<(ClientTuple, (ShardId, bool))> {
+        let passed = self.all.iter();
+        let passed = passed.filter_map(|(client, it)| Some((*client, (it.host?, it.is_asking))));
+        let mut passed: Vec<_> = passed
+            .filter(|(client, _)| !self.recalls.has(*client))
+            .collect();
+        passed.sort();
+        passed
+    }
+
+    /// Makes a client a guest, as it was.
+    pub(crate) fn go_on(&mut self, client: ClientTuple, host: ShardId, is_asking: bool) {
+        let guest = Guest {
+            host: Some(host),
+            is_asking,
+        };
+        self.all.insert(client, guest);
+    }
+
     pub(crate) fn remove(&mut self, client: ClientTuple) -> Option<Guest> {
         self.recalls.end(client);
         self.all.remove(&client)

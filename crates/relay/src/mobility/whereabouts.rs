@@ -59,6 +59,24 @@ impl Whereabouts {
         number
     }
 
+    /// Enters an allocation under the number that it had in a process before this one.
+    pub(crate) fn restore(&self, number: u64, place: Place, holder: Option<Holder>) {
+        let mut register = self.register();
+        register.last = register.last.max(number);
+        register.entries.insert(number, Entry { place, holder });
+    }
+
+    /// Goes on behind the numbers that were given by a process before this one: a ticket of one of
+    /// them must not be good for another allocation.
+    pub(crate) fn go_on_from(&self, last: u64) {
+        self.register().last = last;
+    }
+
+    /// The number that was given last.
+    pub(crate) fn last(&self) -> u64 {
+        self.register().last
+    }
+
     /// The place of an allocation, if it still exists.
     pub(crate) fn find(&self, number: u64) -> Option<Place> {
         self.register()

@@ -13,7 +13,7 @@ use wire::attributes::{
 
 use super::opening::{self, allocated};
 use super::{Head, Outcome, dont_fragment, try_alternate};
-use crate::allocation::{Allocation, Phase, RefusedFamily, Relay, RelaySocket, Relays};
+use crate::allocation::{Allocation, NoRelay, Phase, RefusedFamily, Relay, RelaySocket, Relays};
 use crate::auth::Signed;
 use crate::permissions::Permissions;
 use crate::policy::is_tunnelled;
@@ -236,9 +236,9 @@ fn take_both(
     let mut take = |family| {
         let address = server.rules.relay(family);
         address
-            .ok_or(Reject::UnsupportedFamily)
+            .ok_or(NoRelay::UnsupportedFamily)
             .and_then(|address| take_port(server, now.mono, address, parity))
-            .map_err(|reject| RefusedFamily { family, reject })
+            .map_err(|why| RefusedFamily { family, why })
     };
     let (v4, v6) = (take(AddressFamily::V4), take(AddressFamily::V6));
     match (v4, v6) {
@@ -246,7 +246,7 @@ fn take_both(
         (Ok(relay), Err(refused)) | (Err(refused), Ok(relay)) => {
             Ok((Relays::new([relay]), Some(refused)))
         }
-        (Err(v4), Err(_)) => Err(v4.reject),
+        (Err(v4), Err(_)) => Err(v4.why.into()),
     }
 }
 
@@ -256,10 +256,10 @@ pub(super) fn take_port(
     now: Instant,
     address: RelayAddress,
     parity: Parity,
-) -> Result<Relay, Reject> {
+) -> Result<Relay, NoRelay> {
     let random = server.rng.next_u32();
     let port = server.shared.ports.take(address.local, parity, random);
-    let port = port.ok_or(Reject::NoPort)?;
+    let port = port.ok_or(NoRelay::NoPort)?;
     Ok(Relay {
         parity: Some(parity),
         local: SocketAddr::new(address.local, port),

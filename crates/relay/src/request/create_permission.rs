@@ -27,6 +27,7 @@ pub(super) fn create_permission(
     // Unreadable peers are refused before any peer is judged.
     peers().try_for_each(|peer| peer.map(drop))?;
     let mut scopes = BTreeMap::new();
+    let most = limit.max(allocation.permissions.living(now.mono));
     for peer in peers() {
         let peer = PeerAddr(peer?.0);
         let Entry::Vacant(unseen) = scopes.entry(peer.0.ip()) else {
@@ -34,7 +35,7 @@ pub(super) fn create_permission(
         };
         unseen.insert(permitted(&rules.policy, &allocation.relays, peer)?);
         // More than can be granted or prolonged are not worth judging.
-        if scopes.len() > limit.max(allocation.permissions.len()) {
+        if scopes.len() > most {
             return Err(Reject::TooManyPermissions);
         }
     }

@@ -12,11 +12,11 @@ use wire::attributes::ReservationToken;
 use super::allocate::take_port;
 use super::try_alternate::rather_than_give_up;
 use super::{Head, Outcome, Whose, report_refused};
-use crate::allocation::{Allocation, Phase, RefusedFamily, Relay, RelaySocket};
+use crate::allocation::{Allocation, NoRelay, Phase, RefusedFamily, Relay, RelaySocket};
 use crate::effects::Effects;
 use crate::mobility::{Mobile, Ticket, Tickets};
 use crate::timers::{FOREIGN_PORT, Timer};
-use crate::{AllocationId, Effect, OpenError, Reject, RelayAddress, RelayId, Report, Server};
+use crate::{AllocationId, Effect, OpenError, RelayAddress, RelayId, Report, Server};
 
 /// Asks the shard for the sockets of an allocation.
 pub(super) fn ask_for_all(server: &mut Server, id: AllocationId) {
@@ -66,7 +66,7 @@ pub(crate) fn not_opened(server: &mut Server, now: Instant, id: RelayId, why: Op
     let (ip, port) = (relay.local.ip(), relay.local.port());
     if why != OpenError::InUse {
         ports.release(ip, port);
-        return refuse(server, now, id, Reject::CannotOpen(why));
+        return refuse(server, now, id, NoRelay::CannotOpen(why));
     }
     ports.release_foreign(ip, port);
     let forget = now + FOREIGN_PORT;
@@ -77,7 +77,7 @@ pub(crate) fn not_opened(server: &mut Server, now: Instant, id: RelayId, why: Op
             server.allocations.replace_relay(id, another);
             ask_for(&mut server.effects, id, &another);
         }
-        None => refuse(server, now, id, Reject::NoPort),
+        None => refuse(server, now, id, NoRelay::NoPort),
     }
 }
 
@@ -96,7 +96,7 @@ fn another(server: &mut Server, now: Instant, relay: &Relay, tries: u32) -> Opti
 }
 
 /// Refuses a family whose socket could not be opened. Its port is given back already.
-fn refuse(server: &mut Server, now: Instant, id: RelayId, reject: Reject) {
+fn refuse(server: &mut Server, now: Instant, id: RelayId, why: NoRelay) {
     server.allocations.remove_relay(id);
     let Some(allocation) = server.allocations.get_mut(id.allocation) else {
         return;
@@ -104,7 +104,7 @@ fn refuse(server: &mut Server, now: Instant, id: RelayId, reject: Reject) {
     let family = id.family;
     // If neither family can be had, the error is that of IPv4. RFC 8656 §7.2.
     if allocation.refused.is_none() || family == AddressFamily::V4 {
-        allocation.refused = Some(Box::new(RefusedFamily { family, reject }));
+        allocation.refused = Some(Box::new(RefusedFamily { family, why }));
     }
     answer_if_decided(server, now, id.allocation);
 }
@@ -209,8 +209,8 @@ fn give_up(server: &mut Server, id: AllocationId, fingerprint: bool) {
     let account = allocation.account();
     server.shared.quotas.release(account);
     let refused = allocation.refused.take();
-    let reject = refused.map_or(Reject::NoPort, |refused| refused.reject);
-    let reject = rather_than_give_up(server, allocation.client, allocation.realm, reject);
+    let why = refused.map_or(NoRelay::NoPort, |refused| refused.why);
+    let reject = rather_than_give_up(server, allocation.client, allocation.realm, why.into());
     let head = head_of(&allocation, fingerprint);
     let mut message = Vec::new();
     head.fail(&mut message, &reject, None, &allocation.key);
@@ -229,7 +229,7 @@ pub(super) fn allocated(allocation: &Allocation, mapped: SocketAddr, tickets: &T
     let mobile = allocation.mobile.as_ref();
     Outcome::Allocated {
         relayed: allocation.relays.relayed().collect(),
-        refused: refused.map(|refused| (refused.family, refused.reject.clone())),
+        refused: refused.map(|refused| (refused.family, refused.why.into())),
         mapped,
         lifetime: allocation.lifetime,
         token: allocation.token,

@@ -64,7 +64,7 @@ fn a_challenge_carries_no_byte_too_many() {
     let ErrorCode { reason, .. } = answer.get().unwrap();
     assert_eq!(reason, "");
     // Header, ERROR-CODE, REALM and NONCE.
-    assert_eq!(answer.as_bytes().len(), 20 + 8 + 16 + 32);
+    assert_eq!(answer.as_bytes().len(), 20 + 8 + 16 + 28);
 }
 
 #[test]

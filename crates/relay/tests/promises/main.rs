@@ -37,4 +37,5 @@ mod remote_keys;
 mod reservations;
 mod rules;
 mod sha256;
+mod snapshots;
 mod tokens;

@@ -104,6 +104,18 @@ fn what_a_secret_has_opened_is_prolonged_also_when_the_secret_is_gone() {
 }
 
 #[test]
+fn a_shard_that_begins_anew_begins_with_the_rules_in_force() {
+    let mut world = World::new();
+    world.change_rules(rules(&["bob"]));
+    world.restart_shard(0);
+    let (alice, bob) = (world.client("alice"), world.client("bob"));
+    assert_eq!(code(&mut world, alice, Request::allocate()), Some(401));
+    assert_eq!(code(&mut world, bob, Request::allocate()), None);
+    world.upgrade(seconds(1));
+    assert_eq!(code(&mut world, alice, Request::allocate()), Some(401));
+}
+
+#[test]
 fn an_allocation_with_a_ticket_moves_also_where_none_are_given_any_more() {
     let mut world = World::sharded(2, |_| {});
     let home = world.client_on(0, "alice");

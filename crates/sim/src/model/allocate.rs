@@ -14,14 +14,14 @@ use super::credentials::Signer;
 use super::expect::{Refusal, refuse};
 use super::requests::{granted_lifetime, seconds};
 use super::sockets::Parity;
-use super::{Allocation, Expect, Id, Model, Reply, Reserved, Terms, Token};
+use super::{Account, Allocation, Expect, Id, Model, Reply, Reserved, Terms, Token};
 
 /// The state of one family that was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wanted {
-    /// The host is still to be asked for a socket on such a port.
+    /// The machine is still to be asked for a socket on such a port.
     ToAsk(Parity),
-    /// The host was asked.
+    /// The machine was asked.
     Asked(Parity, SocketAddr),
     /// There is a socket.
     Bound(Parity, SocketAddr),
@@ -79,6 +79,7 @@ impl Model {
             is_lost: false,
             mobile,
             user: signer.user.clone(),
+            key: signer.key.clone(),
             head: reply,
             lifetime,
             opening,
@@ -153,8 +154,8 @@ impl Model {
     }
 
     /// Step 10.
-    fn check_quota(&self, user: &str) -> Result<(), Refusal> {
-        let own = self.allocations.values().filter(|it| it.user == user);
+    fn check_quota(&self, user: &Account) -> Result<(), Refusal> {
+        let own = self.allocations.values().filter(|it| it.user == *user);
         if self.allocations.len() >= self.terms.total {
             return Err(refuse(508, "total-quota"));
         }
@@ -165,7 +166,7 @@ impl Model {
     }
 
     /// Finds ports for the families that are asked for.
-    fn find_ports(&mut self, asked: Asked, user: &str) -> Result<Families, Refusal> {
+    fn find_ports(&mut self, asked: Asked, user: &Account) -> Result<Families, Refusal> {
         let find = |family| match self.terms.relays.get(&family) {
             None => Wanted::Refused(440, "unsupported-family"),
             Some(_) => Wanted::ToAsk(asked.parity()),
@@ -179,7 +180,7 @@ impl Model {
                 let kept = self
                     .reserved
                     .get(&token)
-                    .filter(|kept| kept.account == user);
+                    .filter(|kept| kept.account == *user);
                 let Some(Reserved { local, .. }) = kept else {
                     return Err(refuse(508, "no-reservation"));
                 };
@@ -205,7 +206,7 @@ impl Model {
     }
 
     /// Answers the client once the outcome of every socket is known.
-    pub(super) fn conclude(&mut self, id: Id) {
+    pub(super) fn answer_when_decided(&mut self, id: Id) {
         let Some(allocation) = self.allocations.get_mut(&id) else {
             return;
         };

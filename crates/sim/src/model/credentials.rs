@@ -2,22 +2,32 @@
 
 use relay::ClientTuple;
 use wire::attributes::{
-    MobilityTicket, Nonce, PasswordAlgorithm, PasswordAlgorithms, Realm, UserHash, Username,
+    Lifetime, MobilityTicket, Nonce, PasswordAlgorithm, PasswordAlgorithms, Realm, UserHash,
+    Username,
 };
 use wire::{Algorithm, Attribute, Key, Message, Method};
 
 use super::expect::{Refusal, Reply, refuse};
-use super::{Allocation, Expect, Model, Sha256};
+use super::{Account, Allocation, Expect, Model, Sha256};
 
 /// A user who has authenticated.
 pub(super) struct Signer {
-    pub(super) user: String,
+    pub(super) user: Account,
+    /// The key that signed, and the algorithm of the answer.
+    pub(super) key: (Key, Algorithm),
     /// The algorithm that the answer is signed with.
     pub(super) algorithm: Algorithm,
     /// The second in which the nonce was made.
     pub(super) nonce: u64,
     /// Whether an algorithm of RFC 8489 was chosen or used.
     pub(super) knows_rfc8489: bool,
+}
+
+/// The algorithms of a request. RFC 8489 §9.2.4.
+struct Algorithms {
+    password: PasswordAlgorithm,
+    integrity: Algorithm,
+    answer: Algorithm,
 }
 
 impl Model {
@@ -56,7 +66,7 @@ impl Model {
         if !message.is_signed() {
             return Err(refuse(401, "challenge"));
         }
-        let user = self.user(message)?;
+        let user = self.user(from, message)?;
         let incomplete = || refuse(400, "incomplete-credentials");
         let Realm(realm) = message.get()?.ok_or_else(incomplete)?;
         let Nonce(nonce) = message.get()?.ok_or_else(incomplete)?;
@@ -67,63 +77,117 @@ impl Model {
             return Err(Refusal { unknown, ..refusal });
         }
 
-        let chosen = self.chosen(message)?;
-        // A client that names no algorithm is one of RFC 5389, and answered as such. Of two
-        // integrity attributes the better one is checked, where SHA-256 is on.
-        let password = chosen.unwrap_or(PasswordAlgorithm::MD5);
-        let is_offered = self.terms.sha256 != Sha256::Off;
-        let integrity = message.integrity().filter(|_| is_offered);
-        let integrity = integrity.unwrap_or(Algorithm::Sha1);
-        let answer = chosen.map_or(Algorithm::Sha1, |_| Algorithm::Sha256);
-        let is_new = password == PasswordAlgorithm::SHA256 && integrity == Algorithm::Sha256;
-        if self.terms.sha256 == Sha256::Require && !is_new {
-            return Err(refuse(401, "sha256-required"));
+        let algorithms = self.algorithms(message);
+        if !self.has_changed {
+            algorithms.as_ref().map_err(Clone::clone)?;
         }
-        if realm != self.terms.realm {
+        // A realm that is gone is known only where there is still an allocation of it.
+        let is_of_own = self.of(from).is_some_and(|own| own.user.0 == realm);
+        if realm != self.terms.realm && !is_of_own {
             return Err(refuse(401, "unknown-realm"));
         }
-        // A stranger whose nonce is none of ours is not to have a store asked.
-        let nonce = self.issued(from, message, nonce, user.as_deref());
-        if self.terms.remote && nonce.is_none() {
-            return Err(refuse(438, "stale-nonce"));
-        }
-        let known = user.and_then(|user| self.terms.users.get_key_value(&user));
-        let (user, secret) = known.ok_or_else(|| refuse(401, "unknown-user"))?;
-        let key = if password == PasswordAlgorithm::SHA256 {
-            Key::sha256(user, &self.terms.realm, secret)
-        } else {
-            Key::md5(user, &self.terms.realm, secret)
+        let name = user.unwrap_or_default();
+        let account = (realm.to_owned(), name.clone());
+        let own = self.concerned(from, message);
+        let own = own.filter(|it| it.user == account && !self.is_in_vain(message, &account));
+        let issued = self.issued(from, nonce, own);
+        let issued = issued.ok_or_else(|| refuse(438, "stale-nonce"));
+        // An allocation keeps the key that it was made with, whatever the terms are by now.
+        let kept = own.map(|it| it.key.clone()).filter(|(key, answer)| {
+            let is_as_offered = algorithms
+                .as_ref()
+                .is_ok_and(|it| (it.answer, it.integrity) == (*answer, *answer));
+            let is_as_before = self.has_changed && message.integrity() == Some(*answer);
+            (is_as_offered || is_as_before) && message.verify(&key.schedule(*answer)).is_ok()
+        });
+        let key = match kept {
+            Some(key) => key,
+            None => {
+                let algorithms = algorithms?;
+                // A stranger whose nonce is none of ours is not to have a store asked.
+                if self.terms.remote && realm == self.terms.realm {
+                    issued.clone()?;
+                }
+                self.key(realm, &name, message, &algorithms)?
+            }
         };
-        if message.verify(&key.schedule(integrity)).is_err() {
-            return Err(refuse(401, "bad-integrity"));
-        }
-        let nonce = nonce.ok_or_else(|| refuse(438, "stale-nonce"))?;
-        let is_sha256 = integrity == Algorithm::Sha256;
+        let is_sha256 = self.integrity(message) == Algorithm::Sha256;
         Ok(Signer {
-            user: user.clone(),
-            algorithm: answer,
-            nonce,
+            user: account,
+            algorithm: key.1,
+            key,
+            nonce: issued?,
             // The attribute counts even where nothing is offered.
             knows_rfc8489: is_sha256 || message.get::<PasswordAlgorithm>()?.is_some(),
         })
     }
 
-    /// The second in which a nonce was made, if it is good for a user at this 5-tuple. That with
-    /// which an allocation was made, and every later one, is good as long as it lives.
-    fn issued(
+    /// Whether a request would prolong what a user has who was taken away. A store does not say that
+    /// of its users.
+    fn is_in_vain(&self, message: &Message<'_>, (realm, name): &Account) -> bool {
+        let prolongs =
+            message.method() == Method::Refresh && message.get() != Ok(Some(Lifetime(0)));
+        let is_known = *realm == self.terms.realm
+            && (self.terms.remote || self.terms.users.contains_key(name));
+        prolongs && !is_known
+    }
+
+    /// The integrity attribute that counts: of two the better one, where SHA-256 is on.
+    fn integrity(&self, message: &Message<'_>) -> Algorithm {
+        let is_offered = self.terms.sha256 != Sha256::Off;
+        let integrity = message.integrity().filter(|_| is_offered);
+        integrity.unwrap_or(Algorithm::Sha1)
+    }
+
+    /// The algorithms of a request, if they are such as are offered now. A client that names none
+    /// is one of RFC 5389, and answered as such.
+    fn algorithms(&self, message: &Message<'_>) -> Result<Algorithms, Refusal> {
+        let chosen = self.chosen(message)?;
+        let algorithms = Algorithms {
+            password: chosen.unwrap_or(PasswordAlgorithm::MD5),
+            integrity: self.integrity(message),
+            answer: chosen.map_or(Algorithm::Sha1, |_| Algorithm::Sha256),
+        };
+        let is_new = algorithms.password == PasswordAlgorithm::SHA256
+            && algorithms.integrity == Algorithm::Sha256;
+        if self.terms.sha256 == Sha256::Require && !is_new {
+            return Err(refuse(401, "sha256-required"));
+        }
+        Ok(algorithms)
+    }
+
+    /// The key of a user of these terms, if it signed, and the algorithm of the answer.
+    fn key(
         &self,
-        from: ClientTuple,
+        realm: &str,
+        name: &str,
         message: &Message<'_>,
-        nonce: &str,
-        user: Option<&str>,
-    ) -> Option<u64> {
-        let own = self.concerned(from, message);
-        let opened_with = own.filter(|it| Some(&*it.user) == user);
-        let opened_with = opened_with.map(|it| it.opened_with);
+        algorithms: &Algorithms,
+    ) -> Result<(Key, Algorithm), Refusal> {
+        let known = self.terms.users.get(name);
+        let secret = known.filter(|_| realm == self.terms.realm);
+        let secret = secret.ok_or_else(|| refuse(401, "unknown-user"))?;
+        let key = if algorithms.password == PasswordAlgorithm::SHA256 {
+            Key::sha256(name, realm, secret)
+        } else {
+            Key::md5(name, realm, secret)
+        };
+        match message.verify(&key.schedule(algorithms.integrity)) {
+            Ok(()) => Ok((key, algorithms.answer)),
+            Err(_) => Err(refuse(401, "bad-integrity")),
+        }
+    }
+
+    /// The second in which a nonce was made, if it is good for a request of this 5-tuple. That with
+    /// which the signer's own allocation was made, and every later one, is good as long as it
+    /// lives. Others must begin as nonces do now.
+    fn issued(&self, from: ClientTuple, nonce: &str, own: Option<&Allocation>) -> Option<u64> {
         let (source, issued) = self.nonces.get(nonce)?;
         let is_young = self.now.as_secs() - issued < self.terms.nonce_lifetime;
-        let is_of_allocation = opened_with.is_some_and(|opened_with| opened_with <= *issued);
-        let is_good = source.ip() == from.client.ip() && (is_young || is_of_allocation);
+        let is_of_allocation = own.is_some_and(|own| own.opened_with <= *issued);
+        let is_good = source.ip() == from.client.ip()
+            && (self.terms.begins_so(nonce) || own.is_some())
+            && (is_young || is_of_allocation);
         is_good.then_some(*issued)
     }
 
@@ -138,21 +202,26 @@ impl Model {
         self.allocations.get(id)
     }
 
-    /// The user of a request: by USERNAME, or by USERHASH where that is offered.
-    fn user(&self, message: &Message<'_>) -> Result<Option<String>, Refusal> {
+    /// The user of a request: by USERNAME, or by USERHASH where that is offered, or else if it is that
+    /// of an allocation that earlier terms may have granted.
+    fn user(&self, from: ClientTuple, message: &Message<'_>) -> Result<Option<String>, Refusal> {
         if let Some(Username(name)) = message.get()? {
             return Ok(Some(name.to_owned()));
         }
-        let hash: Option<UserHash> = message.get()?;
-        let is_offered = self.terms.sha256 != Sha256::Off && !self.terms.remote;
-        if let Some(hash) = hash.filter(|_| is_offered) {
-            let realm = &self.terms.realm;
-            let mut names = self.terms.users.keys();
-            return Ok(names
-                .find(|name| UserHash::of(name, realm) == hash)
-                .cloned());
+        let incomplete = || refuse(400, "incomplete-credentials");
+        let hash: UserHash = message.get()?.ok_or_else(incomplete)?;
+        let is_offered = self.terms.hides_users();
+        let mut users = self.terms.users.keys().filter(|_| is_offered);
+        let known = users.find(|name| UserHash::of(name, &self.terms.realm) == hash);
+        let own = self.of(from).filter(|_| self.has_changed);
+        let own = own.map(|own| &own.user.1).filter(|name| {
+            let realm = message.get().ok().flatten();
+            realm.is_some_and(|Realm(realm)| UserHash::of(name, realm) == hash)
+        });
+        match known.or(own) {
+            None if !is_offered => Err(incomplete()),
+            name => Ok(name.cloned()),
         }
-        Err(refuse(400, "incomplete-credentials"))
     }
 
     /// The algorithm that a request names. Both attributes must be there, and the offer echoed, or

@@ -13,7 +13,7 @@ use wire::{Algorithm, Message, Method, TransactionId};
 pub(crate) enum Expect {
     /// The sender is answered.
     Reply(Reply),
-    /// Sockets are asked for; the answer comes when the host has answered for all of them.
+    /// Sockets are asked for; the answer comes when the machine has answered for all of them.
     Later,
     /// A datagram leaves for a peer.
     ToPeer {
@@ -101,6 +101,7 @@ pub(crate) struct Ending {
 }
 
 /// A refusal: code, cause, and unknown attributes.
+#[derive(Clone)]
 pub(super) struct Refusal {
     pub(super) code: u16,
     pub(super) cause: &'static str,

@@ -63,14 +63,15 @@ impl Model {
         shown: &[u8],
         mut reply: Reply,
     ) -> Result<Expect, Refusal> {
-        if !self.terms.mobility {
+        let heard = self.tickets.get(shown);
+        // One that was given is good, also where none are given any more.
+        if heard.is_none() && !self.terms.mobility {
             return Err(refuse(405, "mobility-forbidden"));
         }
         // RFC 8656 §21.4.
         if is_tunnelled(from.client.ip()) {
             return Err(refuse(403, "tunnelled-client"));
         }
-        let heard = self.tickets.get(shown);
         let &(id, moves) = heard.ok_or_else(|| refuse(400, "bad-ticket"))?;
         let has_own = self.find(from).is_some();
         let over = || refuse(437, "allocation-over");

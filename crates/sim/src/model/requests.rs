@@ -136,7 +136,8 @@ impl Model {
         for XorPeerAddress(peer) in peers {
             self.check_peer(from, peer.ip())?;
             ips.insert(peer.ip());
-            if ips.len() > self.terms.permissions {
+            let own = self.of(from).map_or(0, |it| it.permissions.len());
+            if ips.len() > self.terms.permissions.max(own) {
                 break;
             }
         }
@@ -211,7 +212,9 @@ impl Model {
         };
         let permissions = &mut allocation.permissions;
         let new = ips.iter().filter(|ip| !permissions.contains_key(ip));
-        if permissions.len() + new.count() > limit {
+        let new = new.count();
+        // Those that are there may be prolonged, also where the limit was lowered.
+        if new > 0 && permissions.len() + new > limit {
             return Err(refuse(403, "too-many-permissions"));
         }
         permissions.extend(ips.iter().map(|ip| (*ip, until)));

@@ -1,4 +1,4 @@
-//! Ports and sockets: the requests that the server may make to the host, and the answers.
+//! Ports and sockets: the requests that the server may make to the machine, and the answers.
 //! RFC 8656 §7.2.
 
 use std::net::{IpAddr, SocketAddr};
@@ -9,7 +9,7 @@ use relay::{AddressFamily, ClientTuple, OpenError};
 use super::allocate::Wanted;
 use super::requests::seconds;
 use super::{Id, Model, Token};
-use crate::host::Socket;
+use crate::machine::Socket;
 
 /// Which ports fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,7 +95,7 @@ impl Model {
         bound
     }
 
-    /// The server asked the host for a socket: for `sender`'s allocation, unless the socket is
+    /// The server asked the machine for a socket: for `sender`'s allocation, unless the socket is
     /// known.
     ///
     /// # Errors
@@ -128,7 +128,7 @@ impl Model {
         Ok(())
     }
 
-    /// The host answered a request for a socket.
+    /// The machine answered a request for a socket.
     pub(crate) fn opened(&mut self, socket: Socket, outcome: Result<(), OpenError>) {
         let Some(&(owner, local)) = self.sockets.get(&socket) else {
             return;
@@ -158,7 +158,7 @@ impl Model {
         if let Some(Wanted::Refused(..)) = allocation.opening.get(&family) {
             self.sockets.remove(&socket);
         }
-        self.conclude(owner);
+        self.answer_when_decided(owner);
     }
 
     fn decide(&mut self, owner: Id, family: AddressFamily, wanted: Wanted) {
@@ -167,7 +167,7 @@ impl Model {
         }
     }
 
-    /// Whether a socket is wanted that the host was not asked for.
+    /// Whether a socket is wanted that the machine was not asked for.
     pub(crate) fn is_waiting_in_vain(&self) -> bool {
         let mut wanted = self.allocations.values().flat_map(|it| it.opening.values());
         wanted.any(|wanted| matches!(wanted, Wanted::ToAsk(_)))

@@ -46,6 +46,23 @@ pub(crate) enum Sha256 {
 }
 
 impl Terms {
+    /// Whether a request may name its user by USERHASH: all hashes must be known beforehand.
+    pub(super) fn hides_users(&self) -> bool {
+        self.sha256 != Sha256::Off && !self.remote
+    }
+
+    /// Whether nonces begin like this one now: with the cookie and the features that are on, bit 0
+    /// for algorithms and bit 1 for USERHASH, in base64. RFC 8489 §9.2, §18.1.
+    pub(super) fn begins_so(&self, nonce: &str) -> bool {
+        let features = nonce.strip_prefix(wire::NONCE_COOKIE);
+        match self.sha256 {
+            Sha256::Off => features.is_none(),
+            Sha256::Offer | Sha256::Require => features.is_some_and(|features| {
+                features.starts_with(if self.hides_users() { "wAAA" } else { "gAAA" })
+            }),
+        }
+    }
+
     /// The algorithms in PASSWORD-ALGORITHMS, the best first. RFC 8489 §9.2.1.
     pub(super) const fn algorithms(&self) -> &'static [PasswordAlgorithm] {
         match self.sha256 {

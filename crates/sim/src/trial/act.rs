@@ -11,7 +11,7 @@ use wire::attributes::{
 };
 use wire::{Attribute, ChannelData, TransactionId};
 
-use super::step::{Ask, HostStep, Manner, Place, Signing, Step, Ticket, Transaction};
+use super::step::{Ask, MachineStep, Manner, Place, Shown, Signing, Step, Transaction};
 use super::{NOBODY, Parcel, Trial};
 use crate::network::Fate;
 use crate::{
@@ -89,34 +89,46 @@ impl Trial {
                 let person = &self.people[*who];
                 self.model.disconnect(person.tuple);
                 person.client.disconnect(&mut self.world);
-                self.settle(None, None)?;
+                self.compare(None, None)?;
             }
-            Step::Host(step) => self.host(*step)?,
+            Step::Machine(step) => self.machine(*step)?,
+            Step::Rules(change) => {
+                self.scene.change(*change);
+                self.scene.fill_store(&mut self.world);
+                self.world.change_rules(self.scene.rules());
+                self.model.adopt(self.scene.terms());
+                self.compare(None, None)?;
+            }
+            Step::Upgrade(pause) => {
+                self.world.upgrade(*pause);
+                self.model.wake_at(self.now());
+                self.compare(None, None)?;
+            }
         }
         Ok(())
     }
 
-    fn host(&mut self, step: HostStep) -> Result<(), String> {
+    fn machine(&mut self, step: MachineStep) -> Result<(), String> {
         match step {
-            HostStep::Occupy { port, v6 } => {
+            MachineStep::Occupy { port, v6 } => {
                 let local = self.port(port, v6, true);
                 if !self.world.has_socket(local) {
                     self.world.occupy(local);
                 }
             }
-            HostStep::Vacate => self.world.vacate_all(),
-            HostStep::Treat(manner) => self.treat(manner),
-            HostStep::OpenOne => {
+            MachineStep::Vacate => self.world.vacate_all(),
+            MachineStep::Treat(manner) => self.treat(manner),
+            MachineStep::OpenOne => {
                 if self.world.waiting_sockets() > 0 {
                     self.world.open_one_socket();
                 }
             }
         }
-        self.settle(None, None)
+        self.compare(None, None)
     }
 
     fn treat(&mut self, manner: Manner) {
-        self.is_host_ill = !matches!(manner, Manner::Willing);
+        self.is_machine_ill = !matches!(manner, Manner::Willing);
         match manner {
             Manner::Willing => self.world.open_sockets(),
             Manner::Slow => self.world.hold_sockets(),
@@ -155,7 +167,7 @@ impl Trial {
                 for _ in self.world.asked_for() {
                     self.coverage.note("outcome", "key fetched");
                 }
-                self.settle(Some((who, expected, outcome)), back)
+                self.compare(Some((who, expected, outcome)), back)
             }
             Parcel::FromPeer { from, to, payload } => {
                 if self.world.is_occupied(to) {
@@ -163,7 +175,7 @@ impl Trial {
                 }
                 let expected = self.model.datagram(from, to, &payload);
                 let outcome = crate::Peer(from).send(&mut self.world, to, &payload);
-                self.settle(Some((NOBODY, expected, outcome)), None)
+                self.compare(Some((NOBODY, expected, outcome)), None)
             }
             Parcel::Icmp { from, peer, icmp } => {
                 if self.world.is_occupied(from) {
@@ -171,7 +183,7 @@ impl Trial {
                 }
                 let expected = self.model.icmp(from, peer, icmp);
                 let outcome = crate::Peer(peer).is_lost(&mut self.world, from, icmp);
-                self.settle(Some((NOBODY, expected, outcome)), None)
+                self.compare(Some((NOBODY, expected, outcome)), None)
             }
             Parcel::ToClient { who, answer } => {
                 self.hear(who, &answer);
@@ -309,22 +321,22 @@ impl Trial {
         }
     }
 
-    fn token(&self, ticket: Ticket) -> ReservationToken {
+    fn token(&self, ticket: Shown) -> ReservationToken {
         let heard = match ticket {
-            Ticket::Heard(back) => self.tokens.iter().rev().nth(usize::from(back)),
-            Ticket::Invented => None,
+            Shown::Heard(back) => self.tokens.iter().rev().nth(usize::from(back)),
+            Shown::Invented => None,
         };
         heard.copied().unwrap_or(ReservationToken([0xAA; 8]))
     }
 
-    fn ticket(&self, ticket: Option<Ticket>) -> Vec<u8> {
+    fn ticket(&self, ticket: Option<Shown>) -> Vec<u8> {
         match ticket {
             None => vec![],
-            Some(Ticket::Heard(back)) => {
+            Some(Shown::Heard(back)) => {
                 let heard = self.tickets.iter().rev().nth(usize::from(back));
                 heard.cloned().unwrap_or_else(|| vec![b'A'; 32])
             }
-            Some(Ticket::Invented) => vec![b'B'; 32],
+            Some(Shown::Invented) => vec![b'B'; 32],
         }
     }
 

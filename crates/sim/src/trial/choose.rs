@@ -1,18 +1,19 @@
 //! The choice of the next step: mostly one that a client would take, sometimes one that none
 //! should.
 
+mod act;
 mod details;
 
 use std::time::Duration;
 
-use relay::{Icmp, OpenError};
 use wire::attributes::{DontFragment, PasswordAlgorithm};
 use wire::{Attribute, Method};
 
-use details::{CREDENTIALS, FAMILIES, channel, family, garbage, length, lifetime, odd, options};
+use act::Act;
+use details::{CREDENTIALS, FAMILIES, channel, family, length, lifetime, odd, options};
 
-use super::step::{Ask, HostStep, Manner, Place, Signing, Step, Ticket, Transaction};
-use super::{NOBODY, Trial};
+use super::Trial;
+use super::step::{Ask, MachineStep, Manner, Place, Shown, Signing, Step, Transaction};
 use crate::choices::Choices;
 use crate::network::Fate;
 
@@ -20,14 +21,20 @@ impl Trial {
     /// Chooses a step, more often than not one that makes sense in this state.
     pub(super) fn choose(&self, choices: &mut Choices<'_>) -> Step {
         let who = self.who(choices);
-        // A host that treats requests badly gets better soon.
+        // A machine that treats requests badly gets better soon.
         if self.world.waiting_sockets() > 0 && choices.rarely(6) {
             return choices
                 .pick(&[Act::OpenOne, Act::Heal])
                 .step(self, choices, who);
         }
-        if self.is_host_ill && choices.rarely(8) {
-            return Step::Host(HostStep::Treat(Manner::Willing));
+        if self.is_machine_ill && choices.rarely(8) {
+            return Step::Machine(MachineStep::Treat(Manner::Willing));
+        }
+        // So do rules that leave clients with nothing to do.
+        if let Some(remedy) = self.scene.remedy()
+            && choices.rarely(16)
+        {
+            return Step::Rules(remedy);
         }
         let has_allocation = self.model.has_allocation(self.people[who].tuple);
         let act = if has_allocation {
@@ -43,7 +50,9 @@ impl Trial {
                 (1, Act::Disconnect),
                 (1, Act::Occupy),
                 (1, Act::Vacate),
-                (1, Act::Host),
+                (1, Act::Machine),
+                (2, Act::Upgrade),
+                (2, Act::Rules),
             ])
         } else {
             choices.weighted(&[
@@ -57,7 +66,9 @@ impl Trial {
                 (1, Act::Disconnect),
                 (1, Act::Occupy),
                 (1, Act::Vacate),
-                (1, Act::Host),
+                (1, Act::Machine),
+                (2, Act::Upgrade),
+                (2, Act::Rules),
             ])
         };
         act.step(self, choices, who)
@@ -112,7 +123,7 @@ impl Trial {
         };
         let mut ask = self.proper(choices, who, method);
         if method == Method::Refresh && choices.rarely(if has_allocation { 8 } else { 2 }) {
-            ask.mobility = Some(Some(Ticket::Heard(choices.below(3) as u8)));
+            ask.mobility = Some(Some(Shown::Heard(choices.below(3) as u8)));
         }
         if choices.rarely(6) {
             self.spoil(choices, &mut ask);
@@ -227,7 +238,7 @@ impl Trial {
             9 => ask.transaction = Transaction::Rfc3489,
             10 => ask.transport = choices.pick(&[None, Some(6), Some(0)]),
             11 => ask.odd = Some(odd(choices)),
-            12 if choices.flag() => ask.mobility = Some(Some(Ticket::Invented)),
+            12 if choices.flag() => ask.mobility = Some(Some(Shown::Invented)),
             12 => ask.unsigned_odd = Some(odd(choices)),
             13 if choices.rarely(3) => ask.is_response = true,
             13 => ask.indication = !ask.indication,
@@ -237,7 +248,7 @@ impl Trial {
             17 => ask.peers.clear(),
             18 => ask.data = None,
             _ => {
-                ask.token = Some(Ticket::Invented);
+                ask.token = Some(Shown::Invented);
                 ask.even_port = choices.pick(&[None, Some(true)]);
             }
         }
@@ -321,89 +332,6 @@ impl Trial {
                     _ => left,
                 }
             }
-        }
-    }
-}
-
-/// The kinds of steps, before their details are chosen.
-#[derive(Clone, Copy)]
-enum Act {
-    Tell,
-    Again,
-    Damage,
-    ChannelData,
-    Garbage,
-    PeerSends,
-    Icmp,
-    Wait,
-    Disconnect,
-    Occupy,
-    Vacate,
-    Host,
-    OpenOne,
-    Heal,
-}
-
-impl Act {
-    fn step(self, trial: &Trial, choices: &mut Choices<'_>, who: usize) -> Step {
-        match self {
-            Self::Tell => trial.tell(choices, who),
-            Self::Again => {
-                let fate = trial.fate(choices, who);
-                Step::Again { who, fate }
-            }
-            Self::Damage => Step::Damage {
-                who,
-                at: choices.number(),
-                bits: choices.byte(),
-                fate: trial.fate(choices, who),
-            },
-            Self::ChannelData => Step::ChannelData {
-                who,
-                channel: channel(choices),
-                length: length(choices, 65_535),
-                lie: choices.weighted(&[(14, 0), (1, 1), (1, -1)]),
-                fate: trial.fate(choices, who),
-            },
-            Self::Garbage => Step::Garbage {
-                who,
-                bytes: garbage(choices),
-                fate: trial.fate(choices, who),
-            },
-            Self::PeerSends => Step::PeerSends {
-                from: trial.place(choices),
-                to: trial.destination(choices, who),
-                length: length(choices, 65_507),
-                fate: trial.fate(choices, NOBODY),
-            },
-            Self::Icmp => Step::Icmp {
-                from: trial.destination(choices, who),
-                peer: trial.place(choices),
-                icmp: Icmp {
-                    kind: choices.pick(&[0, 1, 2, 3, 3, 3, 4, 11]),
-                    code: choices.below(5) as u8,
-                    data: choices.pick(&[0, 1280, u32::MAX]),
-                },
-                fate: trial.fate(choices, NOBODY),
-            },
-            Self::Wait => Step::Wait(trial.pause(choices)),
-            Self::Disconnect if trial.is_stream(who) => Step::Disconnect { who },
-            // A datagram has no connection that could end.
-            Self::Disconnect => Step::Wait(Duration::ZERO),
-            Self::Occupy => Step::Host(HostStep::Occupy {
-                port: choices.byte(),
-                v6: choices.flag(),
-            }),
-            Self::Vacate => Step::Host(HostStep::Vacate),
-            Self::Host => Step::Host(HostStep::Treat(choices.weighted(&[
-                (4, Manner::Slow),
-                (1, Manner::Refusing(OpenError::Exhausted)),
-                (1, Manner::Refusing(OpenError::NotLocal)),
-                (1, Manner::Refusing(OpenError::System)),
-                (1, Manner::Refusing(OpenError::InUse)),
-            ]))),
-            Self::OpenOne => Step::Host(HostStep::OpenOne),
-            Self::Heal => Step::Host(HostStep::Treat(Manner::Willing)),
         }
     }
 }

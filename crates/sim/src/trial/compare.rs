@@ -6,7 +6,7 @@ use relay::{ClientTuple, DropReason, Reject, Report};
 use wire::attributes::{Nonce, PasswordAlgorithms};
 
 use super::{NOBODY, Parcel, Trial, read};
-use crate::host::Talk;
+use crate::machine::Talk;
 use crate::model::{Ending, Expect, Reply, Ticket, Token};
 use crate::{Answer, Outcome};
 
@@ -18,17 +18,19 @@ type Reports = (
 );
 
 /// The sender (no person if it was a peer), the expected outcome and the real one.
-pub(super) type Judged = (usize, Expect, Outcome);
+pub(super) type Compared = (usize, Expect, Outcome);
 
 impl Trial {
     /// Compares everything that happened since the last call with the model. `back` is how long
     /// answers are under way.
-    pub(super) fn settle(
+    pub(super) fn compare(
         &mut self,
-        judged: Option<Judged>,
+        compared: Option<Compared>,
         back: Option<Duration>,
     ) -> Result<(), String> {
-        let sender = judged.as_ref().and_then(|(who, ..)| self.people.get(*who));
+        let sender = compared
+            .as_ref()
+            .and_then(|(who, ..)| self.people.get(*who));
         self.talk(sender.map(|person| person.tuple))?;
         let (mut causes, mut endings, moves) = self.reports();
         let expected = std::mem::take(&mut self.model.moves);
@@ -41,10 +43,10 @@ impl Trial {
 
         let mut answers = Vec::new();
         let mut expected = std::mem::take(&mut self.model.answers);
-        if let Some((who, expect, outcome)) = judged {
+        if let Some((who, expect, outcome)) = compared {
             self.say(|_| format!("{:14}expected {}", "", brief(&expect)));
             self.say(|_| format!("{:14}happened {}", "", brief(&outcome)));
-            let outcome = self.judge(who, expect, outcome, &mut expected)?;
+            let outcome = self.compare_outcome(who, expect, outcome, &mut expected)?;
             answers.extend(outcome.map(|answer| (who, answer)));
         }
         for who in 0..self.people.len() {
@@ -87,7 +89,7 @@ impl Trial {
         Ok(())
     }
 
-    /// Compares the requests for sockets, and gives the host's answers to the model.
+    /// Compares the requests for sockets, and gives the machine's answers to the model.
     fn talk(&mut self, sender: Option<ClientTuple>) -> Result<(), String> {
         for (socket, talk) in self.world.talk() {
             self.say(|_| format!("{:14}socket   {talk:?}", ""));
@@ -135,7 +137,7 @@ impl Trial {
 
     /// Compares the immediate outcome of a packet with the expected one; returns the answer, if
     /// there is one where one may be.
-    fn judge(
+    fn compare_outcome(
         &mut self,
         who: usize,
         expect: Expect,

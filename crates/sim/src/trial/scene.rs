@@ -1,16 +1,18 @@
 //! The scene of a trial: an operator's configuration, and the clients.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 
 use relay::policy::{Mode, Own, Policy};
 use relay::{
-    AddressFamily, Allowance, ClientTuple, Config, IcmpTold, Keys, PortRange, RelayAddress,
+    AddressFamily, Allowance, ClientTuple, Config, IcmpTold, Keys, PortRange, RelayAddress, Rules,
     Transport,
 };
 
 use crate::choices::Choices;
 use crate::model::{self, Terms};
-use crate::{EXTERNAL, LISTENER, LOCAL, LOCAL_V6, REALM, World, password};
+use crate::{EXTERNAL, LISTENER, LOCAL, LOCAL_V6, REALM, World, password, seconds};
 
 /// The settings that make a difference to the outcome of steps.
 #[derive(Clone, Debug)]
@@ -33,6 +35,32 @@ pub(crate) struct Scene {
     icmp_for_all: bool,
     /// Whether packets are lost, late and doubled.
     pub(crate) rough: bool,
+    /// The longest lifetimes of an allocation and of a nonce, in seconds.
+    max_lifetime: u32,
+    nonce_lifetime: u32,
+    /// The peer that the policy denies beside those that are not public.
+    denied: Option<u8>,
+    /// The user who is not known any more.
+    gone: Option<&'static str>,
+    /// Whether users have other passwords than they had at first.
+    has_other_passwords: bool,
+    realm: &'static str,
+}
+
+/// A decision of the operator, who changes it while the server runs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Change {
+    Sha256(model::Sha256),
+    Tight(bool),
+    Mobility(bool),
+    IcmpForAll(bool),
+    MaxLifetime(u32),
+    NonceLifetime(u32),
+    Denied(Option<u8>),
+    Gone(Option<&'static str>),
+    OtherPasswords(bool),
+    Realm(&'static str),
+    Remote(bool),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +70,40 @@ enum Families {
     V6,
 }
 
+impl Change {
+    pub(crate) fn choose(choices: &mut Choices<'_>) -> Self {
+        match choices.below(11) {
+            0 => Self::Sha256(choices.pick(&SHA256)),
+            1 => Self::Tight(choices.flag()),
+            2 => Self::Mobility(!choices.rarely(3)),
+            3 => Self::IcmpForAll(choices.flag()),
+            4 => Self::MaxLifetime(choices.pick(&[600, 777, 3600])),
+            5 => Self::NonceLifetime(choices.pick(&[1, 600, 600])),
+            6 => Self::Denied(choices.pick(&[None, Some(0), Some(0), Some(1)])),
+            7 => Self::Gone(choices.pick(&[None, Some("alice"), Some("bob")])),
+            8 => Self::OtherPasswords(choices.rarely(3)),
+            9 => Self::Remote(choices.flag()),
+            _ => Self::Realm(choices.pick(&[REALM, REALM, "example.net"])),
+        }
+    }
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Sha256(_) => "rule-sha256",
+            Self::Tight(_) => "rule-limits",
+            Self::Mobility(_) => "rule-mobility",
+            Self::IcmpForAll(_) => "rule-icmp",
+            Self::MaxLifetime(_) => "rule-lifetime",
+            Self::NonceLifetime(_) => "rule-nonce-lifetime",
+            Self::Denied(_) => "rule-policy",
+            Self::Gone(_) => "rule-users",
+            Self::OtherPasswords(_) => "rule-passwords",
+            Self::Realm(_) => "rule-realm",
+            Self::Remote(_) => "rule-store",
+        }
+    }
+}
+
 impl Scene {
     pub(crate) fn choose(choices: &mut Choices<'_>) -> Self {
         let first = 50_000 + u16::from(choices.flag());
@@ -49,12 +111,7 @@ impl Scene {
         Self {
             shards: choices.pick(&[1, 2, 2, 3]),
             remote: choices.rarely(4),
-            sha256: choices.pick(&[
-                model::Sha256::Off,
-                model::Sha256::Offer,
-                model::Sha256::Offer,
-                model::Sha256::Require,
-            ]),
+            sha256: choices.pick(&SHA256),
             ports: (first, first + count),
             families: choices.weighted(&[
                 (6, Families::Both),
@@ -67,7 +124,52 @@ impl Scene {
             mobility: !choices.rarely(4),
             icmp_for_all: choices.rarely(3),
             rough: choices.flag(),
+            max_lifetime: 3600,
+            nonce_lifetime: 600,
+            denied: None,
+            gone: None,
+            has_other_passwords: false,
+            realm: REALM,
         }
+    }
+
+    pub(crate) const fn change(&mut self, change: Change) {
+        match change {
+            Change::Sha256(sha256) => self.sha256 = sha256,
+            Change::Tight(tight) => self.tight = tight,
+            Change::Mobility(mobility) => self.mobility = mobility,
+            Change::IcmpForAll(for_all) => self.icmp_for_all = for_all,
+            Change::MaxLifetime(seconds) => self.max_lifetime = seconds,
+            Change::NonceLifetime(seconds) => self.nonce_lifetime = seconds,
+            Change::Denied(peer) => self.denied = peer,
+            Change::Gone(user) => self.gone = user,
+            Change::OtherPasswords(others) => self.has_other_passwords = others,
+            Change::Realm(realm) => self.realm = realm,
+            Change::Remote(remote) => self.remote = remote,
+        }
+    }
+
+    /// The change back from one under which some clients get nothing.
+    pub(crate) fn remedy(&self) -> Option<Change> {
+        if self.gone.is_some() {
+            return Some(Change::Gone(None));
+        }
+        if self.has_other_passwords {
+            return Some(Change::OtherPasswords(false));
+        }
+        (self.realm != REALM).then_some(Change::Realm(REALM))
+    }
+
+    /// The rules that are to hold now.
+    pub(crate) fn rules(&self) -> Rules {
+        let mut config = crate::config();
+        self.configure(&mut config);
+        Arc::into_inner(config.rules).expect("nobody else has them")
+    }
+
+    /// From now on the world's key store knows these users. It counts only where they are remote.
+    pub(crate) fn fill_store(&self, world: &mut World) {
+        world.store_users(self.realm, self.users());
     }
 
     /// A server with this configuration, and no client yet.
@@ -82,14 +184,23 @@ impl Scene {
             .map(|(_, (local, external))| RelayAddress { local, external })
             .collect();
         let rules = config.rules_mut();
+        let mut keys = Keys::new(self.realm);
+        for (user, password) in self.users() {
+            keys.add_user(&user, &password)
+                .expect("name and password are plain ASCII");
+        }
+        rules.realms = if self.remote {
+            Keys::remote(self.realm).into()
+        } else {
+            keys.into()
+        };
+        rules.limits.max_lifetime = seconds(self.max_lifetime.into());
+        rules.nonce_lifetime = seconds(self.nonce_lifetime.into());
         rules.sha256 = match self.sha256 {
             model::Sha256::Off => relay::Sha256::Off,
             model::Sha256::Offer => relay::Sha256::Offer,
             model::Sha256::Require => relay::Sha256::Require,
         };
-        if self.remote {
-            rules.realms = Keys::remote(REALM).into();
-        }
         rules.mobility = self.mobility;
         if self.icmp_for_all {
             rules.icmp = IcmpTold::Always;
@@ -109,6 +220,19 @@ impl Scene {
         } else {
             rules.unauthenticated.per_prefix = std::num::NonZeroU64::new(100);
         }
+    }
+
+    /// Names and passwords.
+    fn users(&self) -> BTreeMap<String, String> {
+        let known = ["alice", "bob", "carol"].into_iter();
+        let known = known.filter(|user| Some(*user) != self.gone);
+        let password = |user| match self.has_other_passwords {
+            true => format!("another {}", password(user)),
+            false => password(user),
+        };
+        known
+            .map(|user| (user.to_owned(), password(user)))
+            .collect()
     }
 
     fn relays(&self) -> Vec<(AddressFamily, (IpAddr, IpAddr))> {
@@ -134,23 +258,23 @@ impl Scene {
             relays: faces.collect(),
             relay_ports: self.ports.0..=self.ports.1,
         };
-        Policy::new(Mode::Closed, vec![], vec![], own)
+        let denied = self.denied.map(|peer| format!("9.9.0.{peer}").parse());
+        let denied = denied.map(|network| network.expect("an address"));
+        Policy::new(Mode::Closed, vec![], denied.into_iter().collect(), own)
     }
 
     /// The same for the model. Numbers that the scene does not change are the RFC's.
     pub(crate) fn terms(&self) -> Terms {
         let limit = |tight: usize, loose| if self.tight { tight } else { loose };
         Terms {
-            realm: REALM.to_owned(),
-            users: ["alice", "bob", "carol"]
-                .map(|user| (user.to_owned(), password(user)))
-                .into(),
+            realm: self.realm.to_owned(),
+            users: self.users(),
             remote: self.remote,
             sha256: self.sha256,
-            nonce_lifetime: 600,
+            nonce_lifetime: self.nonce_lifetime.into(),
             relays: self.relays().into_iter().collect(),
             ports: self.ports.0..=self.ports.1,
-            max_lifetime: 3600,
+            max_lifetime: self.max_lifetime,
             per_user: limit(TIGHT.per_user as usize, usize::MAX),
             total: limit(TIGHT.total as usize, usize::MAX),
             permissions: limit(TIGHT.permissions, 256),
@@ -188,6 +312,13 @@ impl Scene {
         ]
     }
 }
+
+const SHA256: [model::Sha256; 4] = [
+    model::Sha256::Off,
+    model::Sha256::Offer,
+    model::Sha256::Offer,
+    model::Sha256::Require,
+];
 
 /// Limits that a few clients reach.
 struct Limits {

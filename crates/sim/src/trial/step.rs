@@ -6,6 +6,7 @@ use relay::{Icmp, OpenError};
 use wire::attributes::PasswordAlgorithm;
 use wire::{AddressFamily, Method};
 
+use super::scene::Change;
 use crate::network::Fate;
 
 /// One transition of the world.
@@ -58,24 +59,28 @@ pub(crate) enum Step {
     Wait(Duration),
     /// A client's connection ends.
     Disconnect { who: usize },
-    /// Something happens to the host.
-    Host(HostStep),
+    /// Something happens to the machine.
+    Machine(MachineStep),
+    /// Another process takes over, and the cores go on from snapshots after this time.
+    Upgrade(Duration),
+    /// The operator changes a rule.
+    Rules(Change),
 }
 
-/// An event on the host.
+/// An event on the machine.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum HostStep {
+pub(crate) enum MachineStep {
     /// Another program takes a port, if it is free.
     Occupy { port: u8, v6: bool },
     /// Other programs give all ports back.
     Vacate,
-    /// The host treats requests for sockets like this from now on.
+    /// The machine treats requests for sockets like this from now on.
     Treat(Manner),
     /// The socket that waits longest is opened.
     OpenOne,
 }
 
-/// How the host treats requests for sockets.
+/// How the machine treats requests for sockets.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Manner {
     Willing,
@@ -122,9 +127,9 @@ pub(crate) struct Ask {
     pub(crate) family: Option<Result<AddressFamily, u8>>,
     pub(crate) additional: Option<Result<AddressFamily, u8>>,
     pub(crate) even_port: Option<bool>,
-    pub(crate) token: Option<Ticket>,
+    pub(crate) token: Option<Shown>,
     /// MOBILITY-TICKET: absent, empty to ask for one, or a ticket.
-    pub(crate) mobility: Option<Option<Ticket>>,
+    pub(crate) mobility: Option<Option<Shown>>,
     pub(crate) channel: Option<u16>,
     pub(crate) peers: Vec<Place>,
     /// The length of DATA.
@@ -140,7 +145,7 @@ pub(crate) struct Ask {
 
 /// Which RESERVATION-TOKEN, or which MOBILITY-TICKET.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Ticket {
+pub(crate) enum Shown {
     /// The last one that any client has had, or an earlier one.
     Heard(u8),
     Invented,
@@ -185,12 +190,14 @@ impl Step {
             Self::Icmp { .. } => "icmp",
             Self::Wait(_) => "wait",
             Self::Disconnect { .. } => "disconnect",
-            Self::Host(HostStep::Occupy { .. }) => "occupy",
-            Self::Host(HostStep::Vacate) => "vacate",
-            Self::Host(HostStep::Treat(Manner::Willing)) => "host-willing",
-            Self::Host(HostStep::Treat(Manner::Slow)) => "host-slow",
-            Self::Host(HostStep::Treat(Manner::Refusing(_))) => "host-refusing",
-            Self::Host(HostStep::OpenOne) => "open-one",
+            Self::Upgrade(_) => "upgrade",
+            Self::Rules(change) => change.name(),
+            Self::Machine(MachineStep::Occupy { .. }) => "occupy",
+            Self::Machine(MachineStep::Vacate) => "vacate",
+            Self::Machine(MachineStep::Treat(Manner::Willing)) => "machine-willing",
+            Self::Machine(MachineStep::Treat(Manner::Slow)) => "machine-slow",
+            Self::Machine(MachineStep::Treat(Manner::Refusing(_))) => "machine-refusing",
+            Self::Machine(MachineStep::OpenOne) => "open-one",
         }
     }
 }

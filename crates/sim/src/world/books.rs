@@ -4,14 +4,14 @@ use std::net::SocketAddr;
 
 use relay::{Destination, Effect, Outgoing, RelayId, Route, Server};
 
-use super::way::Fate;
+use super::way::OwnedVerdict;
 use super::{RouteKey, World};
 use crate::Answer;
-use crate::host::{Mood, Talk};
+use crate::machine::{Mood, Talk};
 
 impl World {
     /// Performs all effects of a shard.
-    pub(super) fn settle(&mut self, shard: usize) {
+    pub(super) fn follow_up(&mut self, shard: usize) {
         self.perform(shard);
         self.deliver_mail();
         self.balance();
@@ -25,7 +25,9 @@ impl World {
         while let Some(effect) = self.shards[shard].poll_effect() {
             match effect {
                 Effect::OpenRelay { relay, local } => {
-                    self.host.log.push(((shard, relay), Talk::Asked(local)));
+                    if !self.machine.asked_before.remove(&(shard, relay)) {
+                        self.machine.log.push(((shard, relay), Talk::Asked(local)));
+                    }
                     self.open(shard, relay, local);
                 }
                 Effect::CloseRelay { relay } => {
@@ -34,7 +36,7 @@ impl World {
                         (*at, route.relay) == (shard, relay)
                     };
                     assert!(!routes.any(is_of), "channels end before their socket");
-                    self.host.close((shard, relay));
+                    self.machine.close((shard, relay));
                 }
                 Effect::Send(Outgoing {
                     to: Destination::Answer(to),
@@ -50,7 +52,7 @@ impl World {
                     contents,
                 }) => self.to_partner.push(contents),
                 Effect::Send(outgoing) => {
-                    let outcome = self.carry(shard, Fate::Leaves(outgoing), None);
+                    let outcome = self.carry(shard, OwnedVerdict::Leaves(outgoing), None);
                     self.late.push(outcome);
                 }
                 Effect::Report(report) => self.reports.push(report),
@@ -73,13 +75,13 @@ impl World {
     }
 
     pub(super) fn open(&mut self, shard: usize, relay: RelayId, local: SocketAddr) {
-        if self.host.mood == Mood::Slow {
-            self.host.pending.push_back(((shard, relay), local));
+        if self.machine.mood == Mood::Slow {
+            self.machine.pending.push_back(((shard, relay), local));
             return;
         }
-        let outcome = self.host.open((shard, relay), local);
+        let outcome = self.machine.open((shard, relay), local);
         let answer = Talk::Answered(outcome);
-        self.host.log.push(((shard, relay), answer));
+        self.machine.log.push(((shard, relay), answer));
         self.shards[shard].handle_opened(self.clock.now().mono, relay, outcome);
     }
 
@@ -99,9 +101,9 @@ impl World {
         assert_eq!(self.routes.len(), channels, "channels bound");
         let relays: usize = self.shards.iter().map(Server::relays).sum();
         let (taken, reserved) = (self.shared.ports.taken(), self.shared.reservations.count());
-        if self.host.pending.is_empty() {
+        if self.machine.pending.is_empty() {
             assert_eq!(taken, relays + reserved, "ports taken");
-            assert_eq!(self.host.open_sockets(), relays, "sockets open");
+            assert_eq!(self.machine.open_sockets(), relays, "sockets open");
         } else {
             // An allocation with a reserved second port holds that port until its socket is open.
             let most = 2 * relays + reserved;

@@ -1,22 +1,39 @@
 //! A key store outside the servers, for realms whose users are remote. It knows the users that every
-//! world knows, and answers at once, late, never or with a failure.
+//! world knows, or others, and answers at once, late, never or with a failure.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
 use relay::keys::User;
 use relay::{NoKey, UserName};
 
 use super::World;
-use crate::setting;
+use crate::setting::{REALM, USERS, password};
 
 /// The store, and the keys that it was asked for.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct KeyStore {
+    /// The only realm of which it knows users.
+    realm: String,
+    /// Names and passwords.
+    users: BTreeMap<String, String>,
     mood: Mood,
     pending: VecDeque<Fetch>,
     /// All names that it was asked for, until they are looked at.
     asked: Vec<String>,
+}
+
+impl Default for KeyStore {
+    fn default() -> Self {
+        let users = USERS.map(|user| (user.to_owned(), password(user)));
+        Self {
+            realm: REALM.to_owned(),
+            users: users.into(),
+            mood: Mood::Willing,
+            pending: VecDeque::new(),
+            asked: Vec::new(),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -26,9 +43,8 @@ struct Fetch {
     deadline: Instant,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mood {
-    #[default]
     Willing,
     Slow,
     Failing,
@@ -36,6 +52,11 @@ enum Mood {
 
 /// Events of the store.
 impl World {
+    /// From now on the store knows these users, by name and password, of this realm.
+    pub(crate) fn store_users(&mut self, realm: &str, users: BTreeMap<String, String>) {
+        (self.key_store.realm, self.key_store.users) = (realm.to_owned(), users);
+    }
+
     /// From now on keys that are asked for wait for [`World::answer_one_key`] or
     /// [`World::answer_keys`].
     pub const fn hold_keys(&mut self) {
@@ -59,7 +80,7 @@ impl World {
             return false;
         };
         self.answer_key(shard, &name);
-        self.settle(shard);
+        self.follow_up(shard);
         true
     }
 
@@ -94,13 +115,14 @@ impl World {
     }
 
     fn answer_key(&mut self, shard: usize, name: &UserName) {
-        let outcome = if self.key_store.mood == Mood::Failing {
-            Err(NoKey::Unavailable)
-        } else if setting::USERS.contains(&&*name.user) && *name.realm == *setting::REALM {
-            let user = User::with_password(&setting::password(&name.user));
-            Ok(user.expect("the password is plain ASCII"))
-        } else {
-            Err(NoKey::UnknownUser)
+        let store = &self.key_store;
+        let password = store.users.get(&*name.user);
+        let outcome = match password.filter(|_| *name.realm == *store.realm) {
+            _ if store.mood == Mood::Failing => Err(NoKey::Unavailable),
+            Some(password) => {
+                Ok(User::with_password(password).expect("the password is plain ASCII"))
+            }
+            None => Err(NoKey::UnknownUser),
         };
         let now = self.clock.now();
         self.shards[shard].handle_key(now, name, outcome);

@@ -5,7 +5,8 @@ use std::collections::VecDeque;
 use relay::{Mail, RelayId, ShardId};
 
 use super::World;
-use crate::host::{Mood, Talk};
+use super::life::number;
+use crate::machine::{Mood, Talk};
 
 /// Mail on its way, in the order in which it was written.
 #[derive(Debug, Default)]
@@ -47,7 +48,8 @@ impl World {
         mail.any(|letter| matches!(letter.mail, Mail::Arrive(_)))
     }
 
-    /// The letter that was written first is delivered, and the others wait on. Whether there was one.
+    /// The letter that was written first is delivered, and the others wait on. Returns whether
+    /// there was one.
     pub fn deliver_one(&mut self) -> bool {
         let Some(letter) = self.post.mail.pop_front() else {
             return false;
@@ -65,7 +67,7 @@ impl World {
         for Letter { from, to, mail } in lost {
             if let Mail::Arrive(arrival) = &mail {
                 for relay in arrival.relays() {
-                    self.host.give_up(relay);
+                    self.machine.give_up(relay);
                 }
             }
             self.lose(from, to, mail);
@@ -85,24 +87,14 @@ impl World {
 
     fn lose(&mut self, from: usize, to: usize, mail: Mail) {
         let now = self.now().mono;
-        self.shards[from].handle_undelivered(now, shard_id(to), mail);
-        self.settle(from);
-    }
-
-    /// A shard fails: its state is gone, and it begins again. Its mail waits for its new life.
-    pub fn restart_shard(&mut self, shard: usize) {
-        let now = self.now().mono;
-        self.shards[shard].handle_shutdown(now);
-        self.perform(shard);
-        let number = u8::try_from(shard).expect("few shards");
-        self.shards[shard] = super::begin(&self.config, &self.shared, number);
-        self.settle(shard);
+        self.shards[from].handle_undelivered(now, number(to), mail);
+        self.follow_up(from);
     }
 
     pub(super) fn send_mail(&mut self, from: usize, to: ShardId, mail: Mail) {
         if let Mail::Arrive(arrival) = &mail {
             for relay in arrival.relays() {
-                self.host.depart((from, relay));
+                self.machine.depart((from, relay));
             }
         }
         let to = usize::from(to.0);
@@ -114,27 +106,26 @@ impl World {
     }
 
     fn hand_in(&mut self, Letter { from, to, mail }: Letter) {
-        self.shards[to].handle_mail(self.clock.now(), shard_id(from), mail);
+        self.shards[to].handle_mail(self.clock.now(), number(from), mail);
         self.perform(to);
     }
 
     /// A socket is read by another shard from now on, and first the datagrams that wait in it.
     pub(super) fn adopt(&mut self, shard: usize, was: RelayId, relay: RelayId) {
-        if let Mood::Refusing(_) = self.host.mood {
-            let local = self.host.give_up(was);
+        // In an upgrade sockets keep their ids, and nothing new is asked of the machine.
+        if let Mood::Refusing(_) = self.machine.mood
+            && was != relay
+        {
+            let local = self.machine.give_up(was);
             let talk = local.map(|local| ((shard, relay), Talk::Stranded(local)));
-            self.host.log.extend(talk);
+            self.machine.log.extend(talk);
             let now = self.clock.now().mono;
             return self.shards[shard].handle_stranded(now, relay);
         }
-        let (local, waiting) = self.host.adopt(was, (shard, relay));
+        let (local, waiting) = self.machine.adopt(was, (shard, relay));
         for (peer, payload) in waiting {
             let outcome = self.arrive(peer, local, &payload);
             self.late.push(outcome);
         }
     }
-}
-
-fn shard_id(shard: usize) -> ShardId {
-    ShardId(u16::try_from(shard).expect("few shards"))
 }

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use relay::policy::Permit;
 use relay::{ClientTuple, Destination, DropReason, Hop, Icmp, Outgoing, PeerAddr, Verdict};
-use wire::attributes::{AccessToken, Data, Realm, Username, XorPeerAddress};
+use wire::attributes::{AccessToken, Data, PasswordAlgorithm, Realm, Username, XorPeerAddress};
 use wire::{
     Algorithm, ChannelData, ChannelNumber, Class, Kind, MacKey, Message, Method, TransactionId,
 };
@@ -17,18 +17,18 @@ impl World {
     pub(crate) fn client_sends(&mut self, client: Client, packet: &[u8]) -> Outcome {
         let Memory { tuple, shard, .. } = *self.memory(client);
         let now = self.clock.now();
-        let verdict = Fate::from(self.shards[shard].handle_client(now, tuple, packet));
-        let key = self.signer(client, packet);
-        let sender = key.as_ref().map(|key| (tuple, key));
+        let verdict = OwnedVerdict::from(self.shards[shard].handle_client(now, tuple, packet));
+        let keys = self.signer(client, packet);
+        let sender = (!keys.is_empty()).then_some((tuple, &*keys));
         let mut outcome = self.carry(shard, verdict, sender);
         let waits = request_id(packet).filter(|_| outcome == Outcome::Silent);
         let late = self.late.len();
         let memory = self.memory_mut(client);
         let unread = memory.inbox.len();
         if waits.is_some() {
-            memory.awaits.extend(key);
+            memory.awaits.extend(keys);
         }
-        self.settle(shard);
+        self.follow_up(shard);
         let inbox = &mut self.memory_mut(client).inbox;
         if inbox.len() > unread
             && let Some(answer) = inbox.pop_if(|answer| Some(answer.transaction()) == waits)
@@ -53,9 +53,12 @@ impl World {
     }
 
     /// The key of the user in whose name a packet is signed: the client's own or one that everybody
-    /// knows. `None` if the packet is no message.
-    fn signer(&self, client: Client, packet: &[u8]) -> Option<MacKey> {
-        let message = Message::parse(packet).ok()?;
+    /// knows. None if the packet is no message; several if it does not say how it is signed, which
+    /// a server knows that keeps the key of an allocation.
+    fn signer(&self, client: Client, packet: &[u8]) -> Vec<MacKey> {
+        let Ok(message) = Message::parse(packet) else {
+            return Vec::new();
+        };
         let own = &self.memory(client).credentials;
         let signer = match message.get() {
             Ok(Some(Username(name))) => name,
@@ -70,23 +73,27 @@ impl World {
         };
         let token = shown.or_else(|| own.token_of(signer));
         if let Some(grant) = token {
-            return Some(grant.key(message.integrity().unwrap_or(Algorithm::Sha1)));
+            return vec![grant.key(message.integrity().unwrap_or(Algorithm::Sha1))];
         }
         let password = if signer == own.username {
             own.password.clone()
         } else {
             setting::password(signer)
         };
-        let proof = match (message.integrity(), message.get()) {
-            (Some(Algorithm::Sha256), Ok(Some(chosen))) => Proof::New(chosen),
-            (_, Ok(Some(chosen))) => Proof::Mixed(chosen),
-            (_, Ok(None) | Err(_)) => Proof::Old,
+        let [md5, sha256] = [PasswordAlgorithm::MD5, PasswordAlgorithm::SHA256].map(Proof::New);
+        let proofs = match (message.integrity(), message.get()) {
+            (Some(Algorithm::Sha256), Ok(Some(chosen))) => vec![Proof::New(chosen)],
+            (_, Ok(Some(chosen))) => vec![Proof::Mixed(chosen)],
+            (Some(Algorithm::Sha256), Ok(None) | Err(_)) => vec![Proof::Old, md5, sha256],
+            (_, Ok(None) | Err(_)) => vec![Proof::Old],
         };
         let signed_with = match message.get() {
             Ok(Some(Realm(realm))) => realm,
             Ok(None) | Err(_) => setting::REALM,
         };
-        Some(proof.key(signer, signed_with, &password))
+        let keys = proofs.into_iter();
+        keys.map(|proof| proof.key(signer, signed_with, &password))
+            .collect()
     }
 
     pub(crate) fn peer_sends(
@@ -107,30 +114,30 @@ impl World {
         icmp: Icmp,
     ) -> Outcome {
         let local = SocketAddr::new(self.inward(relayed.ip()), relayed.port());
-        let Some((shard, relay)) = self.host.socket(local) else {
+        let Some((shard, relay)) = self.machine.socket(local) else {
             return Outcome::NoSocket;
         };
         let now = self.clock.now();
         let verdict = self.shards[shard].handle_icmp(now, relay, PeerAddr(peer), icmp);
-        let outcome = self.carry(shard, Fate::from(verdict), None);
-        self.settle(shard);
+        let outcome = self.carry(shard, OwnedVerdict::from(verdict), None);
+        self.follow_up(shard);
         outcome
     }
 
     pub(crate) fn disconnect(&mut self, client: Client) {
         let Memory { tuple, shard, .. } = *self.memory(client);
         self.shards[shard].handle_disconnected(self.clock.now().mono, tuple);
-        self.settle(shard);
+        self.follow_up(shard);
     }
 
-    /// A datagram arrives at a port of the host.
+    /// A datagram arrives at a port of the machine.
     pub(super) fn arrive(
         &mut self,
         from: SocketAddr,
         local: SocketAddr,
         payload: &[u8],
     ) -> Outcome {
-        if self.host.is_foreign(local) {
+        if self.machine.is_foreign(local) {
             // Another program: the sender sees it as a peer.
             return Outcome::AtPeer {
                 from,
@@ -139,16 +146,16 @@ impl World {
                 payload: payload.to_vec(),
             };
         }
-        if self.host.wait(from, local, payload) {
+        if self.machine.wait(from, local, payload) {
             return Outcome::Silent;
         }
-        let Some((shard, relay)) = self.host.socket(local) else {
+        let Some((shard, relay)) = self.machine.socket(local) else {
             return Outcome::NoSocket;
         };
         let now = self.clock.now();
         let verdict = self.shards[shard].handle_peer(now, relay, PeerAddr(from), payload);
-        let outcome = self.carry(shard, Fate::from(verdict), None);
-        self.settle(shard);
+        let outcome = self.carry(shard, OwnedVerdict::from(verdict), None);
+        self.follow_up(shard);
         outcome
     }
 
@@ -157,13 +164,13 @@ impl World {
     pub(super) fn carry(
         &mut self,
         shard: usize,
-        verdict: Fate,
-        sender: Option<(ClientTuple, &MacKey)>,
+        verdict: OwnedVerdict,
+        sender: Option<(ClientTuple, &[MacKey])>,
     ) -> Outcome {
         match verdict {
-            Fate::Leaves(outgoing) => self.bring(shard, outgoing, sender),
-            Fate::Dropped(why) => Outcome::Lost(why),
-            Fate::Done => Outcome::Silent,
+            OwnedVerdict::Leaves(outgoing) => self.bring(shard, outgoing, sender),
+            OwnedVerdict::Dropped(why) => Outcome::Lost(why),
+            OwnedVerdict::Done => Outcome::Silent,
         }
     }
 
@@ -172,7 +179,7 @@ impl World {
         &mut self,
         shard: usize,
         Outgoing { to, contents }: Outgoing<Vec<u8>>,
-        sender: Option<(ClientTuple, &MacKey)>,
+        sender: Option<(ClientTuple, &[MacKey])>,
     ) -> Outcome {
         match to {
             Destination::Peer(hop) => self.bring_to_peer(shard, hop, contents),
@@ -183,8 +190,8 @@ impl World {
                 self.read_at_client(client, &packet)
             }
             Destination::Answer(to) => match sender {
-                Some((asker, key)) if asker == to => {
-                    Outcome::Answered(Answer::new(contents, std::slice::from_ref(key)))
+                Some((asker, keys)) if asker == to => {
+                    Outcome::Answered(Answer::new(contents, keys))
                 }
                 Some(_) | None => Outcome::AnsweredAs(to, Answer::new(contents, &[])),
             },
@@ -197,7 +204,7 @@ impl World {
 
     fn bring_to_peer(&mut self, shard: usize, hop: Hop, payload: Vec<u8>) -> Outcome {
         let to = hop.to.0;
-        let local = self.host.local((shard, hop.from));
+        let local = self.machine.local((shard, hop.from));
         let local = local.expect("only an open socket sends");
         if self.rules.relays.iter().any(|relay| relay.local == to.ip()) {
             return self.arrive(local, to, &payload);
@@ -271,13 +278,13 @@ impl World {
 }
 
 /// A verdict that borrows nothing, so that the world may act on it.
-pub(super) enum Fate {
+pub(super) enum OwnedVerdict {
     Leaves(Outgoing<Vec<u8>>),
     Dropped(DropReason),
     Done,
 }
 
-impl From<Verdict<'_, '_>> for Fate {
+impl From<Verdict<'_, '_>> for OwnedVerdict {
     fn from(verdict: Verdict<'_, '_>) -> Self {
         match verdict {
             Verdict::Answer(outgoing) => Self::Leaves(outgoing.owned()),

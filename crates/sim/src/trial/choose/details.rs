@@ -4,7 +4,7 @@ use wire::attributes::{Nonce, PasswordAlgorithm, PasswordAlgorithms, Realm, User
 use wire::{AddressFamily, Attribute};
 
 use crate::choices::Choices;
-use crate::trial::step::{Ask, Ticket};
+use crate::trial::step::{Ask, Shown};
 
 /// The options that an Allocate may ask for.
 pub(super) fn options(choices: &mut Choices<'_>, ask: &mut Ask) {
@@ -19,7 +19,7 @@ pub(super) fn options(choices: &mut Choices<'_>, ask: &mut Ask) {
                 ask.family = Some(family(choices));
             }
         }
-        _ => ask.token = Some(Ticket::Heard(choices.below(3) as u8)),
+        _ => ask.token = Some(Shown::Heard(choices.below(3) as u8)),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The host that the servers run on: which program or socket has which UDP port of the relay
+//! The machine that the servers run on: which program or socket has which UDP port of the relay
 //! addresses.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -11,27 +11,29 @@ pub(crate) type Socket = (usize, RelayId);
 
 /// Sockets and the ports they hold.
 #[derive(Debug, Default)]
-pub(crate) struct Host {
+pub(crate) struct Machine {
     sockets: BTreeMap<SocketAddr, Socket>,
     locals: BTreeMap<Socket, SocketAddr>,
     /// Ports of other programs.
     foreign: BTreeSet<SocketAddr>,
-    /// The host's answer to requests for a socket.
+    /// The machine's answer to requests for a socket.
     pub(crate) mood: Mood,
     /// Sockets between two shards, with the datagrams that the kernel keeps for them.
     between: BTreeMap<RelayId, (SocketAddr, Waiting)>,
     /// Sockets asked for while opening takes its time.
     pub(crate) pending: VecDeque<(Socket, SocketAddr)>,
-    /// Requests for sockets and the host's answers, for tests that read them.
+    /// Sockets that a process before this one asked for, and did not get.
+    pub(crate) asked_before: BTreeSet<Socket>,
+    /// Requests for sockets and the machine's answers, for tests that read them.
     pub(crate) log: Vec<(Socket, Talk)>,
 }
 
-/// Messages about a socket between server and host.
+/// Messages about a socket between server and machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Talk {
     /// The server asks for it, bound here.
     Asked(SocketAddr),
-    /// The host answers.
+    /// The machine answers.
     Answered(Result<(), OpenError>),
     /// A socket that was bound here did not arrive with its allocation.
     Stranded(SocketAddr),
@@ -40,7 +42,7 @@ pub(crate) enum Talk {
 /// Datagrams that were not read yet, each with its sender.
 pub(crate) type Waiting = Vec<(SocketAddr, Vec<u8>)>;
 
-/// How the host treats requests for a socket.
+/// How the machine treats requests for a socket.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Mood {
     /// The socket is there at once, if the port is free.
@@ -52,7 +54,7 @@ pub(crate) enum Mood {
     Refusing(OpenError),
 }
 
-impl Host {
+impl Machine {
     /// Binds a socket.
     pub(crate) fn open(&mut self, socket: Socket, local: SocketAddr) -> Result<(), OpenError> {
         if let Mood::Refusing(why) = self.mood {
@@ -73,6 +75,17 @@ impl Host {
         if let Some(local) = self.locals.remove(&socket) {
             self.sockets.remove(&local);
         }
+    }
+
+    /// All open sockets leave their shards, for those of the next process, which have to ask for
+    /// the others again.
+    pub(crate) fn hand_over(&mut self) {
+        let open: Vec<Socket> = self.locals.keys().copied().collect();
+        for socket in open {
+            self.depart(socket);
+        }
+        let waiting = std::mem::take(&mut self.pending);
+        self.asked_before = waiting.into_iter().map(|(socket, _)| socket).collect();
     }
 
     /// A socket leaves a shard for another one.

@@ -1,0 +1,40 @@
+//! How a server takes other rules, and what it cuts off by them.
+
+use std::sync::Arc;
+
+use crate::sha256::Offered;
+use crate::{AllocationId, Config, Rules, Server};
+
+impl Server {
+    /// From now on these rules hold, unless later ones hold already. They keep the ids of the realms
+    /// that the server has: [`Rules::succeed`]. What was granted lives on, but for peers that the
+    /// policy denies now.
+    pub(crate) fn adopt(&mut self, rules: Arc<Rules>) {
+        if rules.serial < self.rules.serial {
+            return;
+        }
+        self.offered = offered(&self.config, &rules);
+        self.nonces
+            .adopt(rules.nonce_lifetime, self.offered.nonce_prefix);
+        self.shared.ports.serve(&rules.locals());
+        self.rules = rules;
+        self.keyring.forget_answers();
+        self.judge_again();
+    }
+
+    /// Ends the permissions and channels of all peers that the policy denies by now.
+    pub(crate) fn judge_again(&mut self) {
+        let ids: Vec<AllocationId> = self.allocations.ids().collect();
+        for id in ids {
+            self.judge_peers_of(id);
+        }
+    }
+}
+
+/// The contents of challenges under these rules. Nonces must begin alike at all servers that share
+/// the secret of nonces, whatever users each has.
+pub(crate) fn offered(config: &Config, rules: &Rules) -> Offered {
+    let realms = &rules.realms;
+    let has_names = config.nonce_secret.is_none() && realms.have_names();
+    Offered::new(rules.sha256, realms.have_passwords(), has_names)
+}
