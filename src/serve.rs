@@ -7,7 +7,7 @@ mod control;
 mod descriptors;
 mod difference;
 mod ending;
-mod external;
+pub(crate) mod external;
 mod held_back;
 mod reload;
 mod signals;

@@ -18,7 +18,7 @@ use crate::config::{Config, Teller};
 
 /// Whose external address is wanted, and who is asked.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Question {
+pub(crate) struct Question {
     tellers: Vec<Teller>,
     /// Private addresses of this host: a public one is its own external one.
     locals: Vec<IpAddr>,
@@ -26,7 +26,7 @@ pub(super) struct Question {
 
 impl Question {
     /// Of a configuration; empty if there is nothing to find out.
-    pub(super) fn of(config: &Config) -> Self {
+    pub(crate) fn of(config: &Config) -> Self {
         let Some(tellers) = config.relay.tellers.clone().filter(|it| !it.is_empty()) else {
             return Self::default();
         };
@@ -39,7 +39,7 @@ impl Question {
 
     /// Asks for each address, one teller after the other until one knows it. An answer that was
     /// known before is kept where nobody answers.
-    pub(super) async fn ask(&self, known: &[RelayAddress]) -> Vec<RelayAddress> {
+    pub(crate) async fn ask(&self, known: &[RelayAddress]) -> Vec<RelayAddress> {
         let mut found = Vec::new();
         for &local in &self.locals {
             let mut answer = known.iter().find(|pair| pair.local == local).copied();

@@ -13,7 +13,8 @@ use probe::Uri;
 use probe::doctor::{Code, Finding, is_private, reflexive_address};
 use relay::Transport;
 
-use crate::config::{Config, Listener};
+use crate::config::{Config, Listener, Machine};
+use crate::serve::external::Question;
 use process::Process;
 use sockets::UdpTable;
 
@@ -37,7 +38,11 @@ pub(super) async fn examine(config: &Config, outside: &Uri) -> Vec<Finding> {
         findings.extend(files(config, &server));
         findings.extend(sandbox(&server));
     }
-    findings.extend(compare_external(config, outside).await);
+    // What the server finds out at its start.
+    let mut config = config.clone();
+    let found = Question::of(&config).ask(&[]).await;
+    config.relay.follow(&Machine::anywhere(), &found);
+    findings.extend(compare_external(&config, outside).await);
     findings
 }
 
