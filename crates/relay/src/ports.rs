@@ -41,11 +41,16 @@ impl Ports {
     /// From now on these local addresses have ports. Another is forgotten when none of its ports is
     /// taken any more.
     pub(crate) fn serve(&self, locals: &[IpAddr]) {
+        self.add(locals, |ports| {
+            locals.contains(&ports.local) || ports.taken.count_ones() > 0
+        });
+    }
+
+    /// Adds addresses, and keeps those before that are needed.
+    fn add(&self, locals: &[IpAddr], is_needed: impl Fn(&AddressPorts) -> bool) {
         self.addresses.rcu(|known| {
-            let is_needed = |ports: &&Arc<AddressPorts>| {
-                locals.contains(&ports.local) || ports.taken.count_ones() > 0
-            };
-            let mut next: Vec<_> = known.iter().filter(is_needed).cloned().collect();
+            let kept = known.iter().filter(|ports| is_needed(ports));
+            let mut next: Vec<_> = kept.cloned().collect();
             for local in locals {
                 if next.iter().all(|ports| ports.local != *local) {
                     next.push(Arc::new(AddressPorts::new(*local, self.range)));
@@ -82,6 +87,8 @@ impl Ports {
     /// Takes this very port for an allocation that has it already; `false` if another has it. A
     /// port that the range no longer has is nobody else's.
     pub(crate) fn retake(&self, local: IpAddr, port: u16) -> bool {
+        // Its address may be one that new allocations do not get any more.
+        self.add(&[local], |_| true);
         self.place(local, port)
             .is_none_or(|(ports, index)| ports.taken.set(index))
     }

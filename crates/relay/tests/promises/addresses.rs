@@ -78,7 +78,13 @@ fn new_allocations_live_on_the_new_address_and_old_ones_keep_theirs() {
     assert_eq!(old.send(&mut world, at_new, b"x"), new.hears(at_old, b"x"));
     assert_eq!(new.send(&mut world, at_old, b"x"), old.hears(at_new, b"x"));
     old.refresh(&mut world, minutes(60));
-    for client in [old, new] {
+    // Another process takes over, and both addresses along.
+    world.upgrade(minutes(0));
+    assert_eq!(old.send(&mut world, at_new, b"x"), new.hears(at_old, b"x"));
+    assert_eq!(new.send(&mut world, at_old, b"x"), old.hears(at_new, b"x"));
+    let newest = world.client("carol");
+    assert_eq!(newest.allocate(&mut world, minutes(60)).ip(), LATER);
+    for client in [old, new, newest] {
         client.delete(&mut world);
     }
     assert!(world.is_idle());
