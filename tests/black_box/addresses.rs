@@ -2,6 +2,7 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -72,6 +73,68 @@ fn what_the_kernel_takes_for_its_own_is_denied_network_by_network() {
 }
 
 #[test]
+fn changes_that_come_faster_than_word_of_them_are_followed_whole() {
+    serving(Setup::default(), |world, _| {
+        let (mut session, _) = LiveClient::udp().allocated();
+        let routes = |verb: &str| -> String {
+            let nets = (0..20_000).map(|net| format!("20.{}.{}.0", net / 100, net % 100));
+            nets.map(|net| format!("route {verb} local {net}/24 dev lo\n"))
+                .collect()
+        };
+        change(world, &routes("add"));
+        assert_denied_soon(&mut session, "20.199.99.1");
+        assert_eq!(session.create_permission(at("20.0.0.1")), Err(Code(403)));
+        assert_eq!(session.create_permission(at("20.0.100.1")), Ok(()));
+        let mut sockets = world.on_server_host("cat");
+        sockets.arg("/proc/net/netlink");
+        let sockets = Program::succeed(sockets);
+        let drops = sockets
+            .lines()
+            .filter_map(|line| line.split_whitespace().nth(8)?.parse::<u64>().ok());
+        println!("word that was lost: {}", drops.sum::<u64>());
+        change(world, &routes("del"));
+        wait_for("a permission", SECOND, || {
+            session.create_permission(at("20.199.99.1")).ok()
+        });
+    });
+}
+
+#[test]
+fn no_temporary_ipv6_address_is_relayed_from() {
+    in_own_world(|world| {
+        let on_server_host = |script: &str| {
+            let mut shell = world.on_server_host("sh");
+            shell.args(["-c", script]);
+            Program::succeed(shell)
+        };
+        on_server_host("echo 2 > /proc/sys/net/ipv6/conf/server0/use_tempaddr");
+        change(
+            world,
+            &format!(
+                "address flush dev server0 scope global\naddress add {SERVER_V4}/24 dev server0\nroute add default via {CLIENT_V4}"
+            ),
+        );
+        let server = world.serve(Setup::at(&[SocketAddr::new(SERVER_V4.into(), PORT)], &[]));
+        let mut session = LiveClient::udp();
+        assert_eq!(session.allocate_of(AddressFamily::V6), Err(Code(440)));
+        // The kernel makes temporary ones of its network, and prefers them.
+        let lasting = "address add 2001:db8:51::1/64 dev server0 nodad mngtmpaddr valid_lft 7200 preferred_lft 3600";
+        change(world, lasting);
+        wait_for("a temporary address", PATIENCE, || {
+            let all = on_server_host("ip -6 address show dev server0");
+            (all.contains("temporary") && !all.contains("tentative")).then_some(())
+        });
+        let chosen = on_server_host("ip -6 route get 2606:4700:4700::1111");
+        assert!(!chosen.contains("src 2001:db8:51::1 "), "{chosen}");
+        server.wait_for_line(&["relaying from now on", "2001:db8:51::1"]);
+        // The server has heard of the temporary one, too.
+        thread::sleep(SECOND);
+        let (_, relayed) = LiveClient::udp().allocated_of(AddressFamily::V6);
+        assert_eq!(relayed.ip().to_string(), "2001:db8:51::1");
+    });
+}
+
+#[test]
 fn a_listener_and_a_relay_address_that_come_late_are_served_when_they_come() {
     in_own_world(|world| {
         let late = IpAddr::from(LATE_V4);
@@ -98,7 +161,7 @@ fn a_listener_and_a_relay_address_that_come_late_are_served_when_they_come() {
         let blink =
             format!("address del {LATE_V4}/24 dev server0\naddress add {LATE_V4}/24 dev server0");
         change(world, &blink);
-        std::thread::sleep(6 * SECOND);
+        thread::sleep(6 * SECOND);
         session.send(address, b"after a blink");
         assert_hears(&peer, relayed, b"after a blink");
         change(world, &format!("address del {LATE_V4}/24 dev server0"));
