@@ -22,7 +22,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use std::{fs, io, iter};
+use std::{fmt, fs, io, iter};
 
 use ipnet::IpNet;
 use net::StreamLimits;
@@ -109,6 +109,15 @@ pub(crate) enum Teller {
     Metadata,
     /// A STUN server.
     Stun(probe::Uri),
+}
+
+impl fmt::Display for Teller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Metadata => f.write_str("metadata"),
+            Self::Stun(server) => server.fmt(f),
+        }
+    }
 }
 
 impl RelayPool {

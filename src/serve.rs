@@ -18,21 +18,17 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use net::{ListenerOptions, Running};
 use relay::policy::Network;
 use relay::{NatDiscovery, NonceSecret, ProcessSecret, RelayAddress, Rules, SecondAddress};
-use tokio::sync::watch;
-use tokio::time::timeout;
 use tracing::{info, warn};
 
 use crate::config::{Config, Loaded, Machine};
 use crate::log::{self, Reporter};
-use crate::netlink::{Unasked, Watch};
+use crate::netlink::Unasked;
 use addresses::Addresses;
 use control::Control;
-use external::Question;
 use reload::Reload;
 use signals::Signals;
 
@@ -101,13 +97,7 @@ pub(crate) fn run(loaded: Loaded, host: Machine, options: Options) -> Result<(),
     );
 
     let ended = runtime.block_on(async {
-        let kernel = Watch::open()?;
-        let asked = Question::of(&config);
-        let found = timeout(PATIENCE, asked.ask(&[])).await.unwrap_or_default();
-        config.relay.follow(&host, &found);
-        let (question, answers) = (watch::Sender::new(asked), watch::Sender::new(found));
-        let finding = external::follow(question.subscribe(), answers.clone());
-        let addresses = Addresses::new(kernel, host.clone(), question, answers.subscribe());
+        let (addresses, finding) = Addresses::begin(&mut config, &host).await?;
         let mut shards = net_options(&config, &host)?;
         shards.streams.connections = connections;
         let running = net::start(shards)?;
@@ -241,9 +231,6 @@ fn say_what_runs(config: &Config, running: &Running) {
         );
     }
 }
-
-/// How long the start waits for the external address. Systemd waits longer.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The networks that `--dev` allows: loopback, private, shared and link-local.
 const NEAR: &[&str] = &[

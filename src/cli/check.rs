@@ -12,7 +12,7 @@ use relay::policy::{Mode, Network};
 use relay::{Allowance, IcmpTold, Partner, Redirect, SecondAddress, Sha256, Target, When};
 
 use super::{ConfigFile, Failure, print};
-use crate::config::{Config, Format, Level, Machine, OauthKey, Realm, spelled};
+use crate::config::{Config, Format, Level, Machine, OauthKey, Realm, Teller, spelled};
 
 /// Check the configuration and say what it means.
 ///
@@ -195,11 +195,9 @@ fn relay_addresses(config: &Config) -> String {
         names.push("following the default routes".to_owned());
     }
     if let Some(tellers) = &config.relay.tellers {
-        let found = format!(
-            "what peers see is found out ({})",
-            counted(tellers.len(), "teller")
-        );
-        names.push(found);
+        let tellers: Vec<_> = tellers.iter().map(Teller::to_string).collect();
+        let found = format!("what peers see is found out from {}", tellers.join(" or "));
+        names.extend((!tellers.is_empty()).then_some(found));
     }
     names.join("; ")
 }

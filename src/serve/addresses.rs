@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use relay::RelayAddress;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{error, info, warn};
 
 use super::control::Control;
-use super::external::Question;
+use super::external::{self, Question};
 use super::reload::Reload;
 use super::{allow_nearby, rules};
 use crate::config::{Config, Machine};
@@ -31,21 +31,27 @@ pub(super) struct Addresses {
 }
 
 impl Addresses {
-    /// What came between the reading of `host` and this is looked at first.
-    pub(super) fn new(
-        kernel: Watch,
-        host: Machine,
-        question: watch::Sender<Question>,
-        found: watch::Receiver<Vec<RelayAddress>>,
-    ) -> Self {
-        Self {
-            host,
-            found,
-            question,
+    /// Begins to listen to the kernel, and gives the configuration the external addresses that are
+    /// found out in time; returns what goes on finding them, too.
+    pub(super) async fn begin(
+        config: &mut Config,
+        host: &Machine,
+    ) -> Result<(Self, impl Future<Output = ()> + Send + 'static), Unasked> {
+        let kernel = Watch::open()?;
+        let asked = Question::of(config);
+        let found = timeout(PATIENCE, asked.ask(&[])).await.unwrap_or_default();
+        config.relay.follow(host, &found);
+        let (question, answers) = (watch::Sender::new(asked), watch::Sender::new(found));
+        let addresses = Self {
+            host: host.clone(),
+            found: answers.subscribe(),
             kernel,
+            // What came after `host` was read and before this.
             is_told: true,
             lost: Vec::new(),
-        }
+            question: question.clone(),
+        };
+        Ok((addresses, external::follow(question.subscribe(), answers)))
     }
 
     /// Waits until there is something to look at. Nothing is lost if nobody waits to the end.
@@ -200,6 +206,9 @@ fn named(config: &Config) -> BTreeSet<IpAddr> {
         .collect()
 }
 
+/// How long the start waits for external addresses. Systemd waits longer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// Changes come in groups: an address, its routes, its broadcast address.
 const SETTLING: Duration = Duration::from_millis(100);
 
@@ -222,10 +231,8 @@ mod tests {
         with.addresses.push(pair([192, 0, 2, 9]).local);
         without.addresses.clear();
         without.networks.clear();
-        let (question, _) = watch::channel(Question::default());
-        let kernel = Watch::open().unwrap();
-        let (_, found) = watch::channel(Vec::new());
-        let mut addresses = Addresses::new(kernel, with.clone(), question, found);
+        let begun = Addresses::begin(&mut Config::default(), &with).await;
+        let (mut addresses, _) = begun.unwrap();
         let relays = [pair([192, 0, 2, 9])];
         addresses.note_losses(&relays, &relays);
         assert!(addresses.lost.is_empty());

@@ -1,13 +1,13 @@
 //! The announcement of a server without configuration, for the person who started it.
 
 use std::fmt::Write;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use relay::RelayAddress;
 use relay::keys::{Mint, mint};
-use relay::policy::{Mode, Own, Policy};
 
+use super::external::is_public;
 use crate::cli::ice::{IceServer, PublicName};
 use crate::config::Config;
 
@@ -44,15 +44,7 @@ fn text(config: &Config, unix: Duration) -> String {
 
 /// Which clients can reach a relay address.
 fn reach(RelayAddress { external, .. }: RelayAddress) -> String {
-    // The policy judges it like a peer's address: one that is not public there is not public here.
-    let own = Own {
-        listeners: vec![],
-        addresses: vec![],
-        relays: vec![],
-        relay_ports: 1..=1,
-    };
-    let public = Policy::new(Mode::Closed, vec![], vec![], own);
-    if public.judge(SocketAddr::new(external, 3478)).is_ok() {
+    if is_public(external) {
         return format!(
             "{external} is a public address. Let UDP and TCP to port 3478 and UDP to the relay \
              ports through the firewall.\n"

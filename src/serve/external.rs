@@ -50,7 +50,7 @@ impl Question {
                         break;
                     }
                     Err(error) => {
-                        warn!(address = %local, ?teller, %error, "the external address is not told")
+                        warn!(address = %local, %teller, %error, "the external address is not told")
                     }
                 }
             }
@@ -161,8 +161,8 @@ async fn http(service: SocketAddr, request: &str) -> io::Result<String> {
     }
 }
 
-/// Whether the internet reaches an address, by the policy for peers.
-fn is_public(ip: IpAddr) -> bool {
+/// Whether the internet reaches an address: the policy judges it like a peer's.
+pub(super) fn is_public(ip: IpAddr) -> bool {
     let own = Own {
         listeners: vec![],
         addresses: vec![],

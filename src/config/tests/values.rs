@@ -228,9 +228,14 @@ fn a_quota_may_use_the_ports_of_all_relay_addresses() {
 #[test]
 fn the_policy_knows_what_belongs_to_this_host() {
     let config = config(
-        "[relay]\naddresses = [\"10.0.0.5\"]\nexternal = [\"203.0.113.7\"]\nports = \"50000-50009\"\n",
+        "[relay]\naddresses = [\"10.0.0.5\"]\nexternal = [\"203.0.113.7\"]\nports = \"50000-50009\"\n\
+         [nat-discovery]\nalternate = \"10.0.0.6:3479\"\nexternal = [\"8.8.4.4\"]\n",
     );
-    let policy = config.policy(&host());
+    let host = super::Machine {
+        networks: vec!["9.9.10.0/24".parse().unwrap()],
+        ..host()
+    };
+    let policy = config.policy(&host);
     let judged = |peer: &str| policy.judge(peer.parse().unwrap());
     assert_eq!(judged("203.0.113.7:50000"), Ok(Permit::OwnRelay));
     for own in [
@@ -241,6 +246,9 @@ fn the_policy_knows_what_belongs_to_this_host() {
         "203.0.113.7:80",
         "127.0.0.1:80",
         "[2001:db8::5]:80",
+        // What the NAT leads back, and what the kernel takes for its own.
+        "8.8.4.4:80",
+        "9.9.10.77:80",
     ] {
         assert!(judged(own).is_err(), "{own}");
     }
