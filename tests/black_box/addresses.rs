@@ -11,7 +11,7 @@ use lab::{
     live::{Code, LiveClient},
     machine::configure,
     program::{Program, here},
-    server::{PORT, Server, serving},
+    server::{PORT, Server, hairpin_by, serving},
     setup::Setup,
     socket::{assert_hears, peer_at},
     wait_for,
@@ -56,6 +56,11 @@ fn what_the_kernel_takes_for_its_own_is_denied_network_by_network() {
             assert_denied_soon(&mut session, denied);
             assert_eq!(session.create_permission(at(neighbour)), Ok(()), "{how}");
         }
+        let mut explain = hairpin_by(|program| world.on_server_host(program));
+        explain.args(["policy", "explain", "9.9.9.77"]);
+        let explained = Program::run(explain, PATIENCE);
+        assert_eq!(explained.status.code(), Some(1), "{}", explained.output);
+        assert!(explained.output.contains("belongs to this host"));
         // It leads there no more, and is a peer like any other.
         change(world, "route del local 9.9.8.0/23 dev lo");
         wait_for("a permission", SECOND, || {
