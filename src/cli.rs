@@ -130,7 +130,7 @@ impl Failure {
 /// The place of the configuration.
 #[derive(Args)]
 struct ConfigFile {
-    /// Configuration file; without one the defaults hold.
+    /// Configuration file, or - for standard input; without one the defaults hold.
     #[arg(long = "config", value_name = "FILE", env = "HAIRPIN_CONFIG")]
     path: Option<PathBuf>,
 }
@@ -221,6 +221,10 @@ Exit codes:
   `probe` has codes of its own: see `hairpin probe --help`
 
 Environment:
-  HAIRPIN_CONFIG  the configuration file, where --config is not given
-  HAIRPIN_SECRET  the secret for `credentials`, where no option names one
-  NO_COLOR        no colours in error reports";
+  HAIRPIN_CONFIG       the configuration file, where --config is not given
+  HAIRPIN_REALM        realm, where the file does not have it
+  HAIRPIN_EXTERNAL     [relay] external, likewise; several with commas between
+  HAIRPIN_SECRET       [auth] secrets, likewise; one secret
+  HAIRPIN_SECRET_FILE  [auth] secret-files, likewise; one file
+  NO_COLOR             no colours in error reports
+  Any other variable that begins with HAIRPIN_ is an error.";

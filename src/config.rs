@@ -4,7 +4,12 @@
 //! alone (`form`); then they are reviewed against each other and against this [`Machine`] (`review`). The
 //! result is a [`Config`] in which nothing is left to choose, or all mistakes at once.
 
+mod access;
+mod coturn;
+mod environment;
 mod form;
+mod instead;
+mod load;
 mod machine;
 mod mask;
 mod read;
@@ -20,9 +25,8 @@ mod watched;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::Range;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
-use std::{fmt, fs, io, iter};
+use std::{fmt, iter};
 
 use ipnet::IpNet;
 use net::StreamLimits;
@@ -32,14 +36,11 @@ use relay::{
     Allowance, IcmpTold, Limits, NatDiscovery, PortRange, Realms, Redirect, RelayAddress,
     SecondAddress, Sha256, Transport,
 };
-use toml::de::DeTable;
 
 pub(crate) use form::spelled;
+pub(crate) use load::{Loaded, Unusable, load, read};
 pub(crate) use machine::Machine;
-#[cfg(test)]
-pub(crate) use machine::SecretFile;
 pub(crate) use remark::Remarks;
-use review::Reviewed;
 pub(crate) use rows::{ROWS, Row, Unwritten};
 pub(crate) use secret::{NoSecret, PrecomputedKey, Secret, TokenSecret};
 pub(crate) use watched::Watched;
@@ -252,7 +253,7 @@ pub(crate) enum Format {
 impl Config {
     /// The configuration of an empty file on this host.
     pub(crate) fn defaults(host: &Machine) -> Self {
-        parse(&DeTable::default(), Path::new(""), host).config
+        load::defaults(host)
     }
 
     /// What the host decides, before the rows do.
@@ -387,84 +388,6 @@ impl Listener {
             })
         };
         both(Transport::Udp).chain(both(Transport::Tcp)).collect()
-    }
-}
-
-/// A configuration that can be run, and the cautions about it.
-#[derive(Debug)]
-pub(crate) struct Loaded {
-    pub(crate) config: Config,
-    /// Cautions; empty without a file.
-    pub(crate) remarks: Remarks,
-    /// The text of the file, which holds secrets; empty without a file.
-    pub(crate) text: Secret,
-    /// The files that it names.
-    pub(crate) files: Vec<Watched>,
-}
-
-/// A configuration that cannot be run.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Unusable {
-    /// The file is missing, or cannot be read by this user.
-    #[error("cannot read the configuration file {path}: {source}")]
-    Unreadable { path: PathBuf, source: io::Error },
-    /// The file is wrong.
-    #[error("{0}")]
-    Faulty(Remarks),
-}
-
-/// Reads the configuration from `path`, or takes the defaults without one.
-pub(crate) fn load(path: Option<&Path>, host: &Machine) -> Result<Loaded, Unusable> {
-    let Some(path) = path else {
-        return Ok(Loaded {
-            config: Config::defaults(host),
-            remarks: Remarks::default(),
-            text: Secret::new(""),
-            files: Vec::new(),
-        });
-    };
-    let text = fs::read_to_string(path).map_err(|source| Unusable::Unreadable {
-        path: path.to_owned(),
-        source,
-    })?;
-    read(&text, path, host)
-}
-
-/// Reads the configuration from the text of the file at `path`.
-pub(crate) fn read(text: &str, path: &Path, host: &Machine) -> Result<Loaded, Unusable> {
-    let name = path.display().to_string();
-    let tree = match read::tree(text) {
-        Ok(tree) => tree,
-        Err(fault) => {
-            let remarks = Remarks::new(name, text, &mask::guess(text), vec![fault]);
-            return Err(Unusable::Faulty(remarks));
-        }
-    };
-    let mut hidden = Vec::new();
-    mask::secrets(&tree, "", &mut hidden);
-    let reviewed = parse(&tree, path, host);
-    let mut remarks = Remarks::new(name, text, &hidden, reviewed.remarks);
-    remarks.append(reviewed.others);
-    if remarks.are_faults() {
-        return Err(Unusable::Faulty(remarks));
-    }
-    Ok(Loaded {
-        config: reviewed.config,
-        remarks,
-        text: Secret::new(text),
-        files: reviewed.files,
-    })
-}
-
-fn parse(tree: &DeTable<'_>, path: &Path, host: &Machine) -> Reviewed {
-    let mut config = Config::of(host);
-    match read::read(tree, &mut config) {
-        Ok(remarks) => review::review(&table::Table::top(tree), config, remarks, path, host),
-        Err(remarks) => Reviewed {
-            config,
-            remarks,
-            ..Reviewed::default()
-        },
     }
 }
 

@@ -1,16 +1,21 @@
 //! The log: one line per event, with stable names. Client addresses stay out of it unless the
 //! operator asks for them; passwords and keys are never logged.
 
+mod front;
 mod refusals;
 mod reporter;
 
 use tracing::level_filters::LevelFilter;
+use tracing::{error, warn};
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::field::MakeExt;
+use tracing_subscriber::fmt::FormatFields;
+use tracing_subscriber::fmt::format::debug_fn;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Registry, fmt, reload};
 
-use crate::config::{Format, Level, Log};
+use crate::config::{Format, Level, Log, Remarks};
 
 pub(crate) use reporter::Reporter;
 
@@ -31,7 +36,7 @@ pub(crate) fn init(log: &Log) -> Writer {
         .with_writer(lines);
     let log_of = tracing_subscriber::registry().with(filter);
     match log.format {
-        Format::Text => log_of.with(lines).init(),
+        Format::Text => log_of.with(lines.fmt_fields(fields())).init(),
         Format::Json => log_of.with(lines.json().flatten_event(true)).init(),
     }
     Writer {
@@ -39,6 +44,35 @@ pub(crate) fn init(log: &Log) -> Writer {
         lost,
         _guard: guard,
     }
+}
+
+/// Logs what is said about files, a line each.
+pub(crate) fn say(remarks: &Remarks) {
+    for line in remarks.lines() {
+        let (place, help) = (line.place, line.help);
+        if line.is_fault {
+            error!(place, help, "{}", line.sentence);
+        } else {
+            warn!(place, help, "{}", line.sentence);
+        }
+    }
+}
+
+/// The fields of a line as `key=value`. A value with blanks is quoted: whoever splits a line at
+/// blanks has all of it, and no value looks like another field.
+fn fields() -> impl for<'w> FormatFields<'w> + Send + Sync + 'static {
+    let field = debug_fn(|line, field, value| {
+        if field.name() == "message" {
+            return write!(line, "{value:?}");
+        }
+        let text = format!("{value:?}");
+        if text.starts_with('"') || !text.contains(char::is_whitespace) {
+            write!(line, "{field}={text}")
+        } else {
+            write!(line, "{field}={text:?}")
+        }
+    });
+    field.delimited(" ")
 }
 
 fn filter(level: Level) -> LevelFilter {
@@ -74,3 +108,49 @@ impl Writer {
 
 /// Lines that wait for a slow reader; more than these are lost.
 const WAITING_LINES: usize = 8 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Write};
+    use std::sync::{Arc, Mutex};
+
+    use tracing::info;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_value_with_blanks_is_quoted_and_splits_into_no_two() {
+        let lines = Lines::default();
+        let out = lines.clone();
+        let log = fmt()
+            .with_ansi(false)
+            .without_time()
+            .with_target(false)
+            .fmt_fields(fields())
+            .with_writer(move || out.clone());
+        tracing::subscriber::with_default(log.finish(), || {
+            let (reason, address) = ("no user has this name", "192.0.2.7:3478");
+            info!(code = 401, %reason, %address, user = "a \"b\" c=d", "request.refused");
+            let forged = "x\nINFO forged";
+            info!(reason = %forged, nobody = None::<&str>, "a line of words");
+        });
+        let written = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        let expected = " INFO request.refused code=401 reason=\"no user has this name\" \
+                        address=192.0.2.7:3478 user=\"a \\\"b\\\" c=d\"\n \
+                        INFO a line of words reason=\"x\\nINFO forged\"\n";
+        assert_eq!(written, expected);
+    }
+}

@@ -35,7 +35,8 @@ use signals::Signals;
 /// The options of the command line.
 #[derive(Debug)]
 pub(crate) struct Options {
-    /// The configuration file, if there is one: without it, `serve` makes its own secret.
+    /// The configuration file, if there is one: without it and a secret in the environment, `serve`
+    /// makes its own secret.
     pub(crate) config_file: Option<PathBuf>,
     /// The directory of the secret.
     pub(crate) state_dir: Option<PathBuf>,
@@ -76,15 +77,26 @@ pub(crate) fn run(loaded: Loaded, host: Machine, options: Options) -> Result<(),
     let signals = runtime.block_on(async { Signals::new() })?;
     let Loaded {
         mut config,
+        remarks,
+        source,
         text,
         files,
-        ..
     } = loaded;
     let log = log::init(&config.log);
-    let zero_config = options.config_file.is_none();
+    info!(
+        version = env!("CARGO_PKG_VERSION"),
+        configuration = source,
+        "starting"
+    );
+    log::say(&remarks);
+    let zero_config = options.config_file.is_none() && config.auth.secrets.is_empty();
     if zero_config {
         let (secret, path) = state::secret(options.state_dir)?;
         config.auth.secrets.push(secret);
+        if (host.access)(&path).is_public {
+            let path = path.display();
+            warn!(%path, "every user of this host may read the secret: chmod 600 the file");
+        }
         info!(path = %path.display(), "secret kept; `hairpin credentials --secret-file` mints from it");
     }
     if options.dev {
@@ -107,7 +119,7 @@ pub(crate) fn run(loaded: Loaded, host: Machine, options: Options) -> Result<(),
             announce::print(&config);
         }
         let reload = Reload {
-            file: options.config_file.map(|path| (path, text)),
+            file: (!zero_config).then(|| (options.config_file.unwrap_or_default(), text)),
             dev: options.dev,
             config,
             files,
@@ -156,7 +168,7 @@ fn net_options(config: &Config, host: &Machine) -> Result<net::Options, Fault> {
         transport: listener.transport,
         listen: listener.listen,
     });
-    let reporter = Reporter::new(&config.log);
+    let reporter = Reporter::new(config, host);
     let nonce_secret = config.auth.nonce_secret.as_ref();
     Ok(net::Options {
         listeners: listeners.collect(),

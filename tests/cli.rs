@@ -141,6 +141,58 @@ fn check_follows_the_variable_where_no_option_names_a_file() {
 }
 
 #[test]
+fn a_configuration_may_come_by_standard_input() {
+    let file = configuration("realm = \"from.standard.input\"\n");
+    let check = |file: std::fs::File| {
+        let mut command = hairpin_by(here);
+        command.args(["check", "--config", "-"]).stdin(file);
+        command.output().expect("the binary runs")
+    };
+    let outcome = check(file.reopen().expect("a file"));
+    let said = text(&outcome.stdout);
+    assert!(said.starts_with("ok: standard input\n"), "{said}");
+    assert!(said.contains("from.standard.input"), "{said}");
+    let outcome = check(configuration("reelm = 1\n").reopen().expect("a file"));
+    let said = text(&outcome.stderr);
+    assert!(said.contains("--> standard input:1:1"), "{said}");
+}
+
+#[test]
+fn a_variable_that_nobody_reads_is_2_for_all_who_read_the_configuration() {
+    for reader in [
+        &["serve"][..],
+        &["check"],
+        &["credentials"],
+        &["policy", "explain", "9.9.9.9"],
+    ] {
+        let mut command = hairpin_by(here);
+        command.args(reader).env("HAIRPIN_SECRETS", SECRET);
+        let outcome = command.output().expect("the binary runs");
+        let said = text(&outcome.stderr);
+        assert_eq!(outcome.status.code(), Some(2), "{reader:?}: {said}");
+        assert!(said.contains("did you mean `HAIRPIN_SECRET`?"), "{said}");
+        assert!(!said.contains(SECRET), "{said}");
+    }
+}
+
+#[test]
+fn a_credential_is_minted_from_the_secret_that_the_server_has() {
+    let file = configuration(&format!("[auth]\nsecrets = [\"{SECRET}\"]\n"));
+    let other = "5qLqO1tM0lYcN3S0PmTzuQ==";
+    for (config, secret) in [(None, other), (Some(file.path()), SECRET)] {
+        let mut command = hairpin_by(here);
+        command.args(["credentials", "--user", "alice"]);
+        command.envs(config.map(|path| ("HAIRPIN_CONFIG", path)));
+        let minted = command.env("HAIRPIN_SECRET", other).output();
+        let minted = minted.expect("the binary runs").stdout;
+        let minted: serde_json::Value = serde_json::from_slice(&minted).expect("JSON");
+        let minted = &minted["iceServers"][0];
+        let username = minted["username"].as_str().expect("a text");
+        assert_eq!(minted["credential"], password_of(secret, username));
+    }
+}
+
+#[test]
 fn check_never_shows_a_secret() {
     let right = format!("[auth]\nsecrets = [\"{SECRET}\"]\n[auth.users]\nalice = \"wonderland\"\n");
     for (text_of_file, code) in [

@@ -41,18 +41,12 @@ impl Check {
             return keys::list(words, self.json);
         }
         let host = Machine::here()?;
-        let config = self.config.load(&host)?.config;
-        let heading = match &self.config.path {
-            Some(path) => format!("ok: {}", path.display()),
-            None => "ok: no configuration file, the defaults hold".to_owned(),
+        let loaded = self.config.load(&host)?;
+        let summary = Summary {
+            config: &loaded.config,
+            has_file: self.config.path.is_some(),
         };
-        print(&format!(
-            "{heading}\n{}",
-            Summary {
-                config: &config,
-                has_file: self.config.path.is_some()
-            }
-        ))?;
+        print(&format!("ok: {}\n{summary}", loaded.source))?;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -384,19 +378,14 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::config::{self, SecretFile};
+    use crate::config;
 
     fn summary(text: &str) -> String {
         let host = Machine {
             name: "host.example.org".to_owned(),
             cores: 1,
             routed: vec!["10.0.0.5".parse().unwrap()],
-            read_secret: |_| {
-                Ok(SecretFile {
-                    bytes: b"bm9uY2VzIG9mIGFsbCBub2Rlcwo=".into(),
-                    is_public: false,
-                })
-            },
+            read_secret: |_| Ok(b"bm9uY2VzIG9mIGFsbCBub2Rlcwo=".into()),
             ..Machine::anywhere()
         };
         let config = config::read(text, Path::new("turnserver.toml"), &host)
@@ -439,7 +428,7 @@ clients          1 user, 1 secret for time-limited credentials; a nonce is valid
 other realm      example.net: 0 users, 1 secret; as many per user, at most 10 in all; asked for at 10.0.0.5:3478
 other realm      example.com: 1 user, 0 secrets; at most 2 per user, no limit in all; known by names such as alice@example.com
 token clients    2 keys of authorization servers, which know this server as turn.example.org: north, south from 2026-01-01T00:00:00Z until 2028-01-01T00:00:00Z
-allocations      live 10m, at most 1h; at most 4 per user, no limit in all; 256 permissions and 256 channels each; may follow their clients to other addresses; clients that sign with an algorithm of RFC 8489 hear ICMP errors
+allocations      live 10m, at most 1h; at most 4 per user, no limit in all; 256 permissions and 256 channels each; may not follow their clients to other addresses; clients that sign with an algorithm of RFC 8489 hear ICMP errors
 redirect         everyone while the server drains, to 203.0.113.9:3478 or [2001:db8::9]:3478
 redirect         users of example.net while there are 90 allocations or more, to 203.0.113.9:443/tcp
 strangers        hear at most this much more than they send: 16KiB per second to one network, 256KiB per second in all

@@ -1,7 +1,7 @@
 //! `hairpin credentials`: a user name and a password that expire by themselves.
 
 use std::env;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -21,8 +21,9 @@ use crate::config::{self, Config, Machine, Secret};
 /// base64(HMAC-SHA1(secret, user name)). Hairpin also takes `USER:EXPIRY`, and an
 /// expiry with a fraction.
 ///
-/// The secret is taken from one of --secret, --secret-file and --config, then from
-/// $HAIRPIN_SECRET, then from the file in $HAIRPIN_CONFIG.
+/// The secret is taken from one of --secret, --secret-file and --config, or else from
+/// where `serve` has it: the file in $HAIRPIN_CONFIG, then $HAIRPIN_SECRET or
+/// $HAIRPIN_SECRET_FILE.
 #[derive(Args)]
 #[command(after_long_help = AFTER_HELP)]
 pub(super) struct Credentials {
@@ -112,33 +113,28 @@ impl Credentials {
 
     /// The secret, and the configuration with the server's addresses.
     fn secret(&self, host: &Machine) -> Result<(Secret, Config), Failure> {
-        if let Some(path) = &self.config {
-            return self.first_secret(path, host);
+        let given = given_secret(self.secret.as_deref(), self.secret_file.as_deref())?;
+        if let Some(secret) = given {
+            if self.realm.is_some() {
+                return Err(Failure::Usage(
+                    "--realm chooses a secret of a configuration: name one with --config",
+                ));
+            }
+            return Ok((secret, Config::defaults(host)));
         }
-        let variable = env::var("HAIRPIN_SECRET").ok();
-        let variable = variable.filter(|_| self.secret_file.is_none());
-        let secret = self.secret.as_deref().or(variable.as_deref());
-        let Some(secret) = given_secret(secret, self.secret_file.as_deref())? else {
-            return match env::var_os("HAIRPIN_CONFIG") {
-                Some(path) => self.first_secret(Path::new(&path), host),
-                None => Err(Failure::Usage(NO_SECRET)),
-            };
-        };
-        if self.realm.is_some() {
-            return Err(Failure::Usage(
-                "--realm chooses a secret of a configuration: name one with --config",
-            ));
-        }
-        Ok((secret, Config::defaults(host)))
-    }
-
-    fn first_secret(&self, path: &Path, host: &Machine) -> Result<(Secret, Config), Failure> {
-        let config = config::load(Some(path), host)?.config;
-        let secret = match &self.realm {
-            Some(realm) => first_of_realm(&config, realm)?,
-            None => config.auth.secrets.first().ok_or(Failure::Usage(
+        let variable = || env::var_os("HAIRPIN_CONFIG").map(PathBuf::from);
+        let path = self.config.clone().or_else(variable);
+        let config = config::load(path.as_deref(), host)?.config;
+        let secret = match (&self.realm, path) {
+            (Some(realm), _) => first_of_realm(&config, realm)?,
+            (None, Some(_)) => config.auth.secrets.first().ok_or(Failure::Usage(
                 "the configuration has no secret: add one to `[auth] secrets`",
             ))?,
+            (None, None) => config
+                .auth
+                .secrets
+                .first()
+                .ok_or(Failure::Usage(NO_SECRET))?,
         };
         Ok((secret.clone(), config))
     }
@@ -255,7 +251,7 @@ mod tests {
         let text = "realm = \"example.org\"\n[auth]\nsecrets = [\"3vQ0cW1hZ2ljIG51bWJlcnM=\"]\n\
                     [[auth.realm]]\nname = \"example.net\"\nsecrets = [\"5qLqO1tM0lYcN3S0\"]\n\
                     [[auth.realm]]\nname = \"example.com\"\n[auth.realm.users]\nbob = \"wonderland\"\n";
-        let config = config::read(text, Path::new("x"), &Machine::anywhere());
+        let config = config::read(text, std::path::Path::new("x"), &Machine::anywhere());
         let config = config.unwrap().config;
         let first = |realm| first_of_realm(&config, realm).map(Secret::expose).ok();
         assert_eq!(first("example.org"), Some("3vQ0cW1hZ2ljIG51bWJlcnM="));

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::{ConfigFile, Failure};
-use crate::config::Machine;
+use crate::config::{self, Machine};
 use crate::serve::{self, Options};
 
 /// Run the STUN and TURN server.
@@ -15,6 +15,8 @@ use crate::serve::{self, Options};
 /// makes a secret, keeps it in the state directory, and prints an `iceServers`
 /// entry to paste into a web page. With a configuration it does what that says:
 /// if the file has neither users nor secrets, it answers STUN and relays nothing.
+/// Variables such as HAIRPIN_SECRET stand for keys that the file leaves out, or
+/// for the file; `hairpin --help` lists them.
 #[derive(Args)]
 #[command(after_long_help = AFTER_HELP)]
 pub(super) struct Serve {
@@ -39,7 +41,8 @@ pub(super) struct Serve {
 impl Serve {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
         let host = Machine::here()?;
-        let loaded = self.config.load(&host)?;
+        // Its cautions are lines of the log, whose form it decides.
+        let loaded = config::load(self.config.path.as_deref(), &host)?;
         let options = Options {
             config_file: self.config.path,
             state_dir: self.state_dir,
@@ -55,6 +58,7 @@ Examples:
   hairpin serve
   hairpin serve --dev
   hairpin serve --config /etc/hairpin/turnserver.toml
+  HAIRPIN_SECRET_FILE=/run/secrets/turn HAIRPIN_EXTERNAL=YOUR_PUBLIC_IPv4 hairpin serve
 
 SIGHUP has the configuration and its secret files read again: calls go on. What
 needs a restart (listeners, relay addresses and ports, threads, [nat-discovery],

@@ -104,7 +104,8 @@ impl Kind {
                 Some(rate) => set(config, rate.and_then(NonZeroU64::new)),
                 None => return flaw("is not a number of bytes", BYTES),
             },
-            Self::Flag(set) => set(config, text == "true"),
+            Self::Flag(set) if matches!(text, "true" | "false") => set(config, text == "true"),
+            Self::Flag(_) => return flaw("must be true or false", ""),
             Self::Word(words) => match words.iter().find(|(word, _)| *word == text) {
                 Some((_, set)) => set(config),
                 None => return self.no_choice(text),
@@ -115,6 +116,31 @@ impl Kind {
             Self::Users => {}
         }
         Ok(())
+    }
+
+    /// The address in a text that is read as one, or as more.
+    pub(super) fn address(&self, text: &str) -> Option<IpAddr> {
+        let (Self::Text(form) | Self::Texts(form) | Self::TextOrTexts(form)) = self else {
+            return None;
+        };
+        let address = match form {
+            Form::Socket | Form::SecondSocket => text.parse::<SocketAddr>().ok()?.ip(),
+            Form::Target => target(text)?.address.ip(),
+            Form::Address | Form::External => text.parse().ok()?,
+            Form::Network => {
+                let first = text.split(['/', '-']).next()?;
+                let alone = first.parse::<IpAddr>().ok();
+                alone.or_else(|| Some(first.parse::<SocketAddr>().ok()?.ip()))?
+            }
+            Form::Teller
+            | Form::Any
+            | Form::Realm
+            | Form::Name(_)
+            | Form::Time
+            | Form::Secret
+            | Form::File => return None,
+        };
+        Some(address.to_canonical())
     }
 
     fn outside(&self) -> Result<(), Flaw> {
@@ -142,7 +168,7 @@ impl Kind {
 }
 
 impl Form {
-    fn words(self) -> &'static str {
+    pub(super) fn words(self) -> &'static str {
         match self {
             Self::Any => "text",
             Self::Realm => "the name of a realm",

@@ -7,6 +7,8 @@ use std::{fs, io, thread};
 
 use ipnet::IpNet;
 
+use super::access::Access;
+use super::environment::Environment;
 use super::form::realm_flaw;
 use crate::netlink::{Address, Inventory, Unasked};
 
@@ -25,17 +27,16 @@ pub(crate) struct Machine {
     pub(crate) addresses: Vec<IpAddr>,
     /// The networks that its kernel takes for this host: local, anycast, broadcast.
     pub(crate) networks: Vec<IpNet>,
+    /// The gateways of its default routes.
+    pub(crate) gateways: Vec<IpAddr>,
     /// Tries to bind a socket to the address.
     pub(crate) bind: fn(IpAddr) -> io::Result<()>,
     /// Reads a file that holds secrets.
-    pub(crate) read_secret: fn(&Path) -> io::Result<SecretFile>,
-}
-
-/// Secrets that live in a file of their own.
-pub(crate) struct SecretFile {
-    pub(crate) bytes: Vec<u8>,
-    /// Whether every user of the host may read it.
-    pub(crate) is_public: bool,
+    pub(crate) read_secret: fn(&Path) -> io::Result<Vec<u8>>,
+    /// Who may read a file.
+    pub(crate) access: fn(&Path) -> Access,
+    /// The variables of this process.
+    pub(crate) environment: Environment,
 }
 
 impl Machine {
@@ -64,8 +65,11 @@ impl Machine {
             routed: routed(&inventory.addresses),
             addresses: addresses.collect(),
             networks: inventory.networks.clone(),
+            gateways: gateways(),
             bind,
-            read_secret,
+            read_secret: |path| fs::read(path),
+            access: Access::of,
+            environment: Environment::here(),
         }
     }
 
@@ -96,6 +100,22 @@ fn name() -> String {
     } else {
         "hairpin".to_owned()
     }
+}
+
+fn gateways() -> Vec<IpAddr> {
+    let routes = procfs::process::Process::myself().and_then(|process| process.route());
+    let default = routes.unwrap_or_default().into_iter();
+    let default = default.filter(|route| route.mask.is_unspecified());
+    let v4 = default.map(|route| IpAddr::from(route.gateway));
+    // Destination, its length, source, its length, next hop: all in hexadecimal digits.
+    let v6 = fs::read_to_string("/proc/self/net/ipv6_route").unwrap_or_default();
+    let v6 = v6.lines().filter_map(|route| {
+        let mut fields = route.split(' ');
+        let length = fields.nth(1)?;
+        let hop = u128::from_str_radix(fields.nth(2)?, 16).ok()?;
+        (length == "00").then(|| IpAddr::from(Ipv6Addr::from_bits(hop)))
+    });
+    v4.chain(v6).filter(|ip| !ip.is_unspecified()).collect()
 }
 
 /// The source addresses of the default routes. A host without a default route
@@ -159,24 +179,6 @@ fn bind(ip: IpAddr) -> io::Result<()> {
     UdpSocket::bind(SocketAddr::new(ip, 0)).map(drop)
 }
 
-fn read_secret(path: &Path) -> io::Result<SecretFile> {
-    Ok(SecretFile {
-        bytes: fs::read(path)?,
-        is_public: is_public(&fs::metadata(path)?),
-    })
-}
-
-#[cfg(unix)]
-fn is_public(metadata: &fs::Metadata) -> bool {
-    use std::os::unix::fs::PermissionsExt;
-    metadata.permissions().mode() & 0o004 != 0
-}
-
-#[cfg(not(unix))]
-fn is_public(_: &fs::Metadata) -> bool {
-    false
-}
-
 /// Any public address would do: only its route is looked at.
 const FAR_V4: Ipv4Addr = Ipv4Addr::new(1, 1, 1, 1);
 const FAR_V6: Ipv6Addr = Ipv6Addr::new(0x2606, 0x4700, 0x4700, 0, 0, 0, 0, 0x1111);
@@ -184,8 +186,6 @@ const FAR_PORT: u16 = 3478;
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
-
     use super::*;
 
     fn on_one_interface(ip: &str) -> Address {
@@ -237,20 +237,5 @@ mod tests {
         assert!((host.bind)(Ipv4Addr::LOCALHOST.into()).is_ok());
         // 198.51.100.0/24 is for documentation: it is nobody's.
         assert!((host.bind)(Ipv4Addr::new(198, 51, 100, 250).into()).is_err());
-    }
-
-    #[test]
-    #[cfg(unix)]
-    fn a_secret_file_is_read_and_told_from_a_public_one() {
-        use std::os::unix::fs::PermissionsExt;
-
-        let mut file = tempfile::NamedTempFile::new().unwrap();
-        file.write_all(b"a secret of many bytes\r\n").unwrap();
-        for (mode, public) in [(0o600, false), (0o640, false), (0o644, true)] {
-            fs::set_permissions(file.path(), fs::Permissions::from_mode(mode)).unwrap();
-            let read = read_secret(file.path()).unwrap();
-            assert_eq!(read.bytes, b"a secret of many bytes\r\n");
-            assert_eq!(read.is_public, public, "{mode:o}");
-        }
     }
 }

@@ -69,6 +69,16 @@ pub(super) fn guess(text: &str) -> Vec<Range<usize>> {
     hidden
 }
 
+/// The table, the key and the value of the line with a place, in a text that is not TOML.
+pub(super) fn assigned(text: &str, at: usize) -> Option<(&str, &str, &str)> {
+    let start = text.get(..at)?.rfind('\n').map_or(0, |end| end + 1);
+    let line = text[start..].lines().next()?;
+    let (key, value) = assignment(line)?;
+    let table = text[..start].lines().rev().find_map(header);
+    let value = line[value..].split(" #").next().unwrap_or_default().trim();
+    Some((table.unwrap_or_default(), key, value))
+}
+
 /// The name in a line such as `[auth.users]`.
 fn header(line: &str) -> Option<&str> {
     let name = line.trim().strip_prefix('[')?.trim_matches(['[', ']', ' ']);

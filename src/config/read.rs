@@ -3,18 +3,24 @@
 
 use std::ops::Range;
 
+use relay::policy::block;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::Config;
 use super::form::Form;
+use super::instead::{instead, written};
 use super::remark::Remark;
 use super::rows::{self, Kind, ROWS, Row, Unwritten};
 use super::table::{Table, join};
+use super::{Config, Machine, mask};
 
 /// Puts the values of a file into `config`, and says what cannot be one of them. What a table
 /// lacks is told only where all keys and types are right: it may stand under a misspelt one.
-pub(super) fn read(tree: &DeTable<'_>, config: &mut Config) -> Result<Vec<Remark>, Vec<Remark>> {
+pub(super) fn read(
+    tree: &DeTable<'_>,
+    config: &mut Config,
+    host: &Machine,
+) -> Result<Vec<Remark>, Vec<Remark>> {
     let scalars = ROWS
         .iter()
         .filter(|row| !matches!(row.kind, Kind::Texts(_) | Kind::TextOrTexts(_)));
@@ -24,15 +30,19 @@ pub(super) fn read(tree: &DeTable<'_>, config: &mut Config) -> Result<Vec<Remark
             debug_assert!(read.is_ok(), "{} = {default}: {read:?}", row.name());
         }
     }
-    let mut reader = Reader::new(config);
+    let mut reader = Reader::new(config, host);
     reader.table(&Table::top(tree));
     reader.end()
 }
 
 /// The same for a file of users, which `key` names.
-pub(super) fn users(tree: &DeTable<'_>, key: &str) -> Result<Vec<Remark>, Vec<Remark>> {
+pub(super) fn users(
+    tree: &DeTable<'_>,
+    key: &str,
+    host: &Machine,
+) -> Result<Vec<Remark>, Vec<Remark>> {
     let mut none = Config::default();
-    let mut reader = Reader::new(&mut none);
+    let mut reader = Reader::new(&mut none, host);
     reader.users(&Table::top(tree), key);
     reader.end()
 }
@@ -53,10 +63,18 @@ fn syntax(error: &toml::de::Error, text: &str) -> Remark {
     // An error at the end of the file has no text of its own to underline.
     at.start = at.start.min(text.trim_end().len());
     at.end = at.end.min(text.len()).max(at.start);
-    Remark::fault(at, format!("this is not TOML: {}", error.message()))
+    let help = mask::assigned(text, at.start).and_then(|(table, key, value)| {
+        let is_bare = !value.is_empty() && !value.starts_with(['"', '\'', '[', '{']);
+        is_bare
+            .then(|| instead(rows::find(table, key)?, value, false))
+            .flatten()
+    });
+    let fault = Remark::fault(at, format!("this is not TOML: {}", error.message()));
+    Remark { help, ..fault }
 }
 
 struct Reader<'c> {
+    host: &'c Machine,
     config: &'c mut Config,
     /// Whether all keys are known and all values of the right type.
     is_right: bool,
@@ -65,8 +83,9 @@ struct Reader<'c> {
 }
 
 impl<'c> Reader<'c> {
-    fn new(config: &'c mut Config) -> Self {
+    fn new(config: &'c mut Config, host: &'c Machine) -> Self {
         Self {
+            host,
             config,
             is_right: true,
             remarks: Vec::new(),
@@ -101,7 +120,8 @@ impl<'c> Reader<'c> {
             } else if value.get_ref().is_table() {
                 self.table(&table.table(name));
             } else {
-                self.mistyped(&rows::full_name(&table.path, name), false, value, "a table");
+                let full = rows::full_name(&table.path, name);
+                self.mistyped(&full, false, value, "a table", None);
             }
         }
     }
@@ -110,10 +130,19 @@ impl<'c> Reader<'c> {
     fn entries(&mut self, table: &Table<'_>, name: &str, value: &Spanned<DeValue<'_>>) {
         let full = rows::full_name(&table.path, name);
         let Some(array) = value.get_ref().as_array() else {
-            return self.mistyped(&full, false, value, "an array");
+            let is_key = full == "[oauth] key" && value.get_ref().is_str();
+            let help = if full == "[auth] realm" && value.get_ref().is_str() {
+                OTHER_REALMS.to_owned()
+            } else if is_key {
+                "a key has a table of its own, [[oauth.key]], with an `id`".to_owned()
+            } else {
+                let header = rows::header(&join(&table.path, name));
+                format!("write {header} in double brackets, once per entry")
+            };
+            return self.mistyped(&full, false, value, "an array", Some(help));
         };
         for entry in array.iter().filter(|entry| !entry.get_ref().is_table()) {
-            self.mistyped(&full, true, entry, "a table");
+            self.mistyped(&full, true, entry, "a table", None);
         }
         for entry in table.tables(name) {
             self.table(&entry);
@@ -152,7 +181,11 @@ impl<'c> Reader<'c> {
                 for entry in entries {
                     match entry.get_ref().as_str() {
                         Some(text) => self.read(row, table, text, entry.span()),
-                        None => self.mistyped(&full, true, entry, "a string"),
+                        None => {
+                            let help =
+                                written(entry.get_ref()).and_then(|text| instead(row, &text, true));
+                            self.mistyped(&full, true, entry, "a string", help);
+                        }
                     }
                 }
             }
@@ -168,14 +201,30 @@ impl<'c> Reader<'c> {
             (kind, DeValue::String(text)) if kind.takes_text() => {
                 self.read(row, table, text, value.span());
             }
-            (kind, _) => self.mistyped(&full, false, value, kind.expected()),
+            (kind, found) => {
+                let help = if full == "realm" && found.is_array() {
+                    Some(OTHER_REALMS.to_owned())
+                } else {
+                    written(found).and_then(|text| instead(row, &text, false))
+                };
+                self.mistyped(&full, false, value, kind.expected(), help);
+            }
         }
     }
 
     fn read(&mut self, row: &Row, table: &Table<'_>, text: &str, at: Range<usize>) {
         let Err((words, help)) = row.kind.read(text, self.config) else {
-            return;
+            return self.example(row, table, text, at);
         };
+        // Several in one text.
+        let is_list = matches!(row.kind, Kind::TextOrTexts(_));
+        let help = help.and_then(|help| {
+            if is_list {
+                instead(row, text, false)
+            } else {
+                Some(help)
+            }
+        });
         let is_word = matches!(row.kind, Kind::Word(_) | Kind::When);
         let names_table = matches!(row.kind, Kind::Text(Form::Realm | Form::Name(_)));
         let key = if is_word || names_table {
@@ -189,6 +238,24 @@ impl<'c> Reader<'c> {
         };
         self.is_right &= !is_word;
         self.remarks.push(fault);
+    }
+
+    /// An address of documents, such as those in our own, was copied, unless the host has it.
+    fn example(&mut self, row: &Row, table: &Table<'_>, text: &str, at: Range<usize>) {
+        let address = row
+            .kind
+            .address(text)
+            .filter(|ip| !self.host.addresses.contains(ip));
+        let block = address
+            .and_then(block)
+            .filter(|block| block.is_documentation());
+        if let Some((block, address)) = block.zip(address) {
+            let name = table.name(row.key);
+            let sentence = format!("{name} holds {address}, an example of documents: {block}");
+            let caution = Remark::caution(at, sentence);
+            self.remarks
+                .push(caution.help("write the address that is meant in its place"));
+        }
     }
 
     /// Users in the table that `key` names in backticks.
@@ -208,6 +275,7 @@ impl<'c> Reader<'c> {
                     false,
                     entry,
                     "a password in quotes or { key = \"…\" }",
+                    None,
                 );
             }
             return;
@@ -217,7 +285,14 @@ impl<'c> Reader<'c> {
             if name.get_ref() != "key" {
                 self.unknown(&path, name.span(), name.get_ref(), value, &["key"]);
             } else if !value.get_ref().is_str() {
-                self.mistyped(&rows::full_name(&path, "key"), false, value, "a string");
+                let full = rows::full_name(&path, "key");
+                self.mistyped(
+                    &full,
+                    false,
+                    value,
+                    "a string",
+                    Some("put it in quotes".to_owned()),
+                );
             }
         }
         if inner.get("key").is_none() {
@@ -260,6 +335,7 @@ impl<'c> Reader<'c> {
         is_entry: bool,
         value: &Spanned<DeValue<'_>>,
         expected: &str,
+        help: Option<String>,
     ) {
         let found = match value.get_ref() {
             DeValue::String(_) => "a string",
@@ -275,35 +351,13 @@ impl<'c> Reader<'c> {
             value.span(),
             format!("{of}`{key}` is {found}, expected {expected}"),
         );
-        let help = type_help(key, found, expected);
         self.is_right = false;
         self.remarks.push(Remark { help, ..fault });
     }
 }
 
-fn type_help(key: &str, found: &str, expected: &str) -> Option<String> {
-    let path = key.replace(['[', ']'], "").replace(' ', ".");
-    let help = match (found, expected, key) {
-        ("an array", "a string", "realm") | ("a string", "an array", "[auth] realm") => {
-            "the default realm is `realm` at the top of the file, others are [[auth.realm]]"
-        }
-        ("a string", "an array", "[oauth] key") => {
-            "a key has a table of its own, [[oauth.key]], with an `id`"
-        }
-        (_, "an array", _) if rows::header(&path).starts_with("[[") => {
-            return Some(format!(
-                "write {} in double brackets, once per entry",
-                rows::header(&path)
-            ));
-        }
-        ("a string", "an array", _) => "put it in brackets: [\"…\"]",
-        ("a string", "a whole number", _) => "remove the quotes",
-        ("a string", "true or false", _) => "write true or false, without quotes",
-        (_, "a string", _) => "put it in quotes",
-        _ => return None,
-    };
-    Some(help.to_owned())
-}
+const OTHER_REALMS: &str =
+    "the default realm is `realm` at the top of the file, others are [[auth.realm]]";
 
 impl Kind {
     /// The TOML type, in words with an article.
@@ -321,7 +375,7 @@ impl Kind {
         }
     }
 
-    fn takes_text(&self) -> bool {
+    pub(super) fn takes_text(&self) -> bool {
         matches!(self, Self::TextOrTexts(_) | Self::When) || self.expected() == "a string"
     }
 }

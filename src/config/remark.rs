@@ -4,7 +4,7 @@
 use std::fmt;
 use std::ops::Range;
 
-use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
 use super::mask::mask;
 
@@ -42,6 +42,16 @@ impl Remark {
         }
     }
 
+    /// The same about all of the file.
+    pub(super) fn overall(sentence: impl Into<String>) -> Self {
+        Self::caution(NOWHERE, sentence)
+    }
+
+    /// The same about a place.
+    pub(super) fn at(self, at: Range<usize>) -> Self {
+        Self { at, ..self }
+    }
+
     /// What to write instead.
     pub(super) fn help(self, help: impl Into<String>) -> Self {
         Self {
@@ -59,15 +69,17 @@ impl Remark {
     }
 }
 
-/// Everything there is to say about a configuration file and the files of users that it names.
+/// Everything there is to say about a configuration file, the files of users that it names, and the
+/// environment beside it.
 ///
-/// `Display` is plain, the alternate form (`{:#}`) has colours. Secrets in the
-/// files are hidden in both: remarks end up in journals and bug reports.
+/// `Display` is plain, the alternate form (`{:#}`) has colours. Secrets are hidden in both: remarks
+/// end up in journals and bug reports.
 #[derive(Default)]
 pub(crate) struct Remarks(Vec<Page>);
 
-/// Everything there is to say about one file, and the file.
+/// Everything there is to say about one text.
 struct Page {
+    /// Empty if there is no file.
     path: String,
     text: String,
     remarks: Vec<Remark>,
@@ -75,11 +87,10 @@ struct Page {
 
 /// A remark as one line of a log.
 pub(crate) struct Line<'r> {
-    /// Whether it refuses the file.
     pub(crate) is_fault: bool,
     pub(crate) sentence: &'r str,
-    /// File, line and column.
-    pub(crate) place: String,
+    /// File, line and column, as far as there are any.
+    pub(crate) place: Option<String>,
     /// What to write instead.
     pub(crate) help: Option<&'r str>,
 }
@@ -108,7 +119,7 @@ impl Remarks {
 
     /// Whether there is nothing to say.
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.iter().all(|page| page.remarks.is_empty())
+        self.all().next().is_none()
     }
 
     /// Whether any of them refuses its file.
@@ -118,7 +129,12 @@ impl Remarks {
 
     /// The remarks, for a log.
     pub(crate) fn lines(&self) -> impl Iterator<Item = Line<'_>> {
-        self.all().map(|(page, remark)| page.line(remark))
+        self.all().map(|(page, remark)| Line {
+            is_fault: remark.is_fault,
+            sentence: &remark.sentence,
+            place: page.place(&remark.at),
+            help: remark.help.as_deref(),
+        })
     }
 
     fn all(&self) -> impl Iterator<Item = (&Page, &Remark)> {
@@ -128,16 +144,17 @@ impl Remarks {
 }
 
 impl Page {
-    fn line<'r>(&self, remark: &'r Remark) -> Line<'r> {
-        let before = self.text.get(..remark.at.start).unwrap_or_default();
-        let line = before.matches('\n').count() + 1;
-        let column = before.chars().rev().take_while(|it| *it != '\n').count() + 1;
-        Line {
-            is_fault: remark.is_fault,
-            sentence: &remark.sentence,
-            place: format!("{}:{line}:{column}", self.path),
-            help: remark.help.as_deref(),
-        }
+    fn place(&self, at: &Range<usize>) -> Option<String> {
+        let path = (!self.path.is_empty()).then(|| self.path.clone());
+        let Some(before) = self.text.get(..at.start) else {
+            return path;
+        };
+        let (line, column) = before
+            .rsplit_once('\n')
+            .map_or((1, before), |(lines, last)| {
+                (lines.matches('\n').count() + 2, last)
+            });
+        path.map(|path| format!("{path}:{line}:{}", column.chars().count() + 1))
     }
 
     fn render(&self, remark: &Remark, renderer: &Renderer) -> String {
@@ -146,14 +163,20 @@ impl Page {
         } else {
             Level::WARNING
         };
-        let offending = AnnotationKind::Primary.span(remark.at.clone());
-        let mut snippet = Snippet::source(&self.text)
-            .path(&self.path)
-            .annotation(offending);
-        if let Some((at, words)) = &remark.see {
-            snippet = snippet.annotation(AnnotationKind::Context.span(at.clone()).label(*words));
+        let mut group = Group::with_title(level.primary_title(&remark.sentence));
+        if remark.at != NOWHERE {
+            let offending = AnnotationKind::Primary.span(remark.at.clone());
+            let mut snippet = Snippet::source(&self.text)
+                .path(&self.path)
+                .annotation(offending);
+            if let Some((at, words)) = &remark.see {
+                snippet =
+                    snippet.annotation(AnnotationKind::Context.span(at.clone()).label(*words));
+            }
+            group = group.element(snippet);
+        } else if !self.path.is_empty() {
+            group = group.element(Origin::path(&self.path));
         }
-        let mut group = Group::with_title(level.primary_title(&remark.sentence)).element(snippet);
         if let Some(help) = &remark.help {
             group = group.element(Level::HELP.message(help));
         }
@@ -178,10 +201,13 @@ impl fmt::Display for Remarks {
     }
 }
 
-/// Names what was said, without the file's text.
+/// Names what was said, without the texts.
 impl fmt::Debug for Remarks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let said = self.0.iter().map(|page| (&page.path, &page.remarks));
         f.debug_map().entries(said).finish()
     }
 }
+
+/// The place of what is true of all of a text.
+pub(super) const NOWHERE: Range<usize> = usize::MAX..usize::MAX;

@@ -68,6 +68,7 @@ pub(super) fn review(
     }
     review.auth(&file.table("auth"));
     review.oauth(&file.table("oauth"));
+    review.caution_private(&file.table("relay"));
     review.nonce_secret_apart();
     review.allocation(&file.table("allocation"));
     review.redirects(file);

@@ -187,7 +187,7 @@ rows! {
         // RFC 8656 §12: new clients have 0x4000 to 0x4FFF, there are no more.
         "channels": Number(1, 4096, |c, n| c.allocation.channels = n as usize), Is("256"),
             "How many channels one allocation may bind";
-        "mobility": Flag(|c, on| c.mobility = on), Is("true"),
+        "mobility": Flag(|c, on| c.mobility = on), Is("false"),
             "Whether an allocation may follow its client to another address (RFC 8016)",
             coturn "mobility";
         "icmp": Word(&[

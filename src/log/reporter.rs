@@ -7,22 +7,25 @@ use relay::{AllocationId, ClientTuple, EndCause, Method, PartnerNews, Reject, Re
 use tracing::field::{DisplayValue, display};
 use tracing::{info, warn};
 
+use super::front::Front;
 use super::refusals::Refusals;
-use crate::config::Log;
+use crate::config::{Config, Machine};
 
 /// Writes the reports of the relay core.
 pub(crate) struct Reporter {
     /// Whether lines have client addresses.
     addresses: bool,
     refusals: Refusals,
+    front: Front,
 }
 
 impl Reporter {
     /// Lines have client addresses only if the configuration says so.
-    pub(crate) fn new(log: &Log) -> Self {
+    pub(crate) fn new(config: &Config, host: &Machine) -> Self {
         Self {
-            addresses: log.addresses,
+            addresses: config.log.addresses,
             refusals: Refusals::default(),
+            front: Front::of(config, host),
         }
     }
 
@@ -36,16 +39,19 @@ impl Reporter {
                 user,
                 relayed,
                 lifetime,
-            } => info!(
-                %allocation,
-                transport = client.transport.name(),
-                client = self.shown(client.client),
-                realm = &*realm,
-                user = &*user,
-                relayed = shown_relayed(&relayed),
-                lifetime,
-                "allocation.opened"
-            ),
+            } => {
+                info!(
+                    %allocation,
+                    transport = client.transport.name(),
+                    client = self.shown(client.client),
+                    realm = &*realm,
+                    user = &*user,
+                    relayed = shown_relayed(&relayed),
+                    lifetime,
+                    "allocation.opened"
+                );
+                self.front.opened(client.client.ip(), self.addresses);
+            }
             Report::Ended {
                 allocation,
                 client,

@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use relay::RelayAddress;
 use relay::keys::{Mint, mint};
+use relay::policy::block;
 
-use super::external::is_public;
 use crate::cli::ice::{IceServer, PublicName};
 use crate::config::Config;
 
@@ -44,7 +44,7 @@ fn text(config: &Config, unix: Duration) -> String {
 
 /// Which clients can reach a relay address.
 fn reach(RelayAddress { external, .. }: RelayAddress) -> String {
-    if is_public(external) {
+    if block(external).is_none() {
         return format!(
             "{external} is a public address. Let UDP and TCP to port 3478 and UDP to the relay \
              ports through the firewall.\n"

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use probe::doctor::reflexive_address;
 use relay::RelayAddress;
-use relay::policy::{Mode, Own, Policy};
+use relay::policy::block;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -33,7 +33,7 @@ impl Question {
         let locals = config.relay.addresses.iter().map(|pair| pair.local);
         Self {
             tellers,
-            locals: locals.filter(|local| !is_public(*local)).collect(),
+            locals: locals.filter(|local| block(*local).is_some()).collect(),
         }
     }
 
@@ -159,18 +159,6 @@ async fn http(service: SocketAddr, request: &str) -> io::Result<String> {
             status.unwrap_or("unknown")
         ))),
     }
-}
-
-/// Whether the internet reaches an address: the policy judges it like a peer's.
-pub(super) fn is_public(ip: IpAddr) -> bool {
-    let own = Own {
-        listeners: vec![],
-        addresses: vec![],
-        relays: vec![],
-        relay_ports: 1..=1,
-    };
-    let public = Policy::new(Mode::Closed, vec![], vec![], own);
-    public.judge(SocketAddr::new(ip, 3478)).is_ok()
 }
 
 /// Where every cloud has its metadata service.

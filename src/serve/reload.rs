@@ -14,11 +14,13 @@ use super::addresses::Addresses;
 use super::control::Control;
 use super::difference::{Difference, in_effect};
 use super::{open_for_trying, rules, systemd};
-use crate::config::{self, Config, Loaded, Machine, Remarks, Secret, Unusable, Watched};
+use crate::config::{self, Config, Loaded, Machine, Secret, Unusable, Watched};
+use crate::log::say;
 
 /// The configuration that is in effect, and where it comes from.
 pub(super) struct Reload {
-    /// The file and its text when it was accepted. A server may have none.
+    /// The file and its text when it was accepted. A server that the environment configures has one
+    /// without name and text, and a server without any configuration has none.
     pub(super) file: Option<(PathBuf, Secret)>,
     /// Whether loopback and private peers are allowed.
     pub(super) dev: bool,
@@ -100,10 +102,16 @@ impl Reload {
             );
             return;
         };
-        let name = path.display().to_string();
+        // Nor can standard input be read twice.
+        let is_file = !matches!(path.to_str(), Some("" | "-"));
+        let name = match path.to_str() {
+            Some("") => "the environment".to_owned(),
+            Some(_) | None => path.display().to_string(),
+        };
         let host = self.addresses.host.clone();
         let read = spawn_blocking(move || match reason {
-            Reason::Signal => config::load(Some(&path), &host),
+            Reason::Signal if is_file => config::load(Some(&path), &host),
+            Reason::Signal => config::read(text.expose(), &path, &host),
             // The addresses were judged when the server started, and may be away for a moment.
             Reason::File => config::read(text.expose(), &path, &Machine::anywhere()),
         });
@@ -179,18 +187,6 @@ impl Reload {
             return Ok(NOTHING.to_owned());
         }
         Ok(live.join(", "))
-    }
-}
-
-/// Logs what is said about files, a line each.
-fn say(remarks: &Remarks) {
-    for line in remarks.lines() {
-        let (place, help) = (line.place, line.help);
-        if line.is_fault {
-            error!(place, help, "{}", line.sentence);
-        } else {
-            warn!(place, help, "{}", line.sentence);
-        }
     }
 }
 

@@ -5,6 +5,7 @@ mod aioice;
 mod capture;
 mod credentials;
 mod draining;
+mod environment;
 mod families;
 mod far;
 mod losses;

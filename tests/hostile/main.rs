@@ -10,6 +10,7 @@ mod crowds;
 mod descriptors;
 mod flood;
 mod frames;
+mod loops;
 mod lost_log;
 mod lost_sends;
 mod memory;

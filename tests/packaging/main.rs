@@ -78,6 +78,23 @@ fn the_unit_allows_a_stop_the_time_that_the_server_takes() {
 }
 
 #[test]
+fn the_unit_is_started_again_for_as_long_as_the_host_has_no_network() {
+    let unit = read("hairpin.service");
+    let number = |key| setting(&unit, key).parse::<u32>().expect("a number");
+    // A start takes no time, and the next follows after RestartSec.
+    let starts = number("StartLimitIntervalSec") / number("RestartSec") + 1;
+    assert!(
+        starts < number("StartLimitBurst"),
+        "{starts} in the interval"
+    );
+}
+
+#[test]
+fn the_unit_leaves_no_core_dump() {
+    assert_eq!(setting(&read("hairpin.service"), "LimitCORE"), "0");
+}
+
+#[test]
 fn the_user_of_the_unit_is_the_one_that_sysusers_makes() {
     let made = systemd(
         "systemd-sysusers",

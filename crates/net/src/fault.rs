@@ -12,7 +12,7 @@ pub enum Fault {
     #[error(
         "cannot listen on {} {listen}: {source} (key `listen` of a [[listener]]){}",
         .transport.name(),
-        hint(.source)
+        hint(*.transport, .source)
     )]
     Listen {
         /// The transport of the listener.
@@ -25,7 +25,7 @@ pub enum Fault {
     /// The port for the partner cannot be bound.
     #[error(
         "cannot listen for the partner on udp {listen}: {source} (key `port` in [nat-discovery]){}",
-        hint(.source)
+        hint(Transport::Udp, .source)
     )]
     Partner {
         /// The address for the partner.
@@ -38,12 +38,39 @@ pub enum Fault {
     Shard(io::Error),
 }
 
-fn hint(source: &io::Error) -> &'static str {
+fn hint(transport: Transport, source: &io::Error) -> &'static str {
     if source.kind() == io::ErrorKind::AddrInUse {
-        "; another program, perhaps another TURN server, has this port: `ss -lnup` shows which"
+        match transport {
+            Transport::Udp => {
+                "; another program, perhaps another TURN server, has this port: `ss -lnup` shows which"
+            }
+            Transport::Tcp => {
+                "; another program, perhaps another TURN server, has this port: `ss -lntp` shows which"
+            }
+        }
     } else if source.kind() == io::ErrorKind::PermissionDenied {
         "; ports below 1024 need CAP_NET_BIND_SERVICE, which the systemd unit grants"
     } else {
         ""
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_that_shows_who_has_a_port_is_that_of_its_transport() {
+        for (transport, command) in [
+            (Transport::Udp, "`ss -lnup`"),
+            (Transport::Tcp, "`ss -lntp`"),
+        ] {
+            let fault = Fault::Listen {
+                transport,
+                listen: SocketAddr::from(([0; 4], 3478)),
+                source: io::ErrorKind::AddrInUse.into(),
+            };
+            assert!(fault.to_string().contains(command), "{fault}");
+        }
     }
 }

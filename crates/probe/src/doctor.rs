@@ -278,7 +278,7 @@ fn is_own(ip: IpAddr) -> bool {
 const DISCARD: u16 = 9;
 
 /// Whether an address is one that no stranger on the Internet can have.
-pub fn is_private(ip: IpAddr) -> bool {
+pub(crate) fn is_private(ip: IpAddr) -> bool {
     let is_link_local = match ip {
         IpAddr::V4(ip) => ip.is_link_local(),
         IpAddr::V6(ip) => ip.is_unicast_link_local(),

@@ -73,7 +73,7 @@ impl Rules {
             policy,
             relays: Vec::new(),
             limits: Limits::default(),
-            mobility: true,
+            mobility: false,
             icmp: IcmpTold::default(),
             unauthenticated: Allowance::default(),
             redirects: Vec::new(),

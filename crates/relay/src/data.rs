@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use rand::Rng;
 use wire::attributes::Icmp;
-use wire::{AddressFamily, ChannelData, ChannelNumber, RelayHeader, TransactionId};
+use wire::{AddressFamily, ChannelData, ChannelNumber, Kind, RelayHeader, TransactionId};
 
 use crate::allocation::Allocation;
 use crate::permissions::Scope;
@@ -64,6 +64,9 @@ impl Server {
         payload: &'p [u8],
     ) -> Verdict<'static, 'p> {
         let from = hop.from;
+        if Kind::of(payload).is_some() && self.is_of_a_loop(from, payload) {
+            return self.discard(DropReason::TurnWithin);
+        }
         let Some(allocation) = self.allocations.get_mut(from.allocation) else {
             return self.discard(DropReason::RelayGone);
         };
@@ -154,6 +157,9 @@ impl Server {
         }
         if self.is_impostor(from.0) {
             return self.discard(DropReason::NoRelay);
+        }
+        if Kind::of(payload).is_some() && self.is_of_a_loop(relay, payload) {
+            return self.discard(DropReason::TurnWithin);
         }
         let header = match channel {
             Some(channel) if payload.len() <= MAX_DATAGRAM => {
@@ -261,6 +267,24 @@ impl Server {
             && self.rules.policy.judge(peer) == Ok(Permit::OwnRelay)
     }
 
+    /// Whether data would go round in a loop, where each server is the client of another. It is asked
+    /// only of data that begins like TURN, which neither media nor DTLS do.
+    ///
+    /// A relayed address becomes a client's only by requests that leave from it, and in a loop every
+    /// server finds the framing of the one before. So an allocation that may move carries no TURN:
+    /// no order of requests makes it part of a loop. Any other carries what comes through a few
+    /// servers in a row. It cannot be led into a loop by its client, but its port may be that of an
+    /// earlier allocation, which was some server's client. There headers become more with each turn,
+    /// and towards peers fewer, so that few turns are left.
+    #[cold]
+    fn is_of_a_loop(&self, relay: RelayId, data: &[u8]) -> bool {
+        let allocation = self.allocations.get(relay.allocation);
+        allocation.is_some_and(|allocation| match allocation.mobile {
+            Some(_) => wire::is_turn(data),
+            None => wire::turn_headers(data, MOST_HEADERS) == MOST_HEADERS,
+        })
+    }
+
     fn next_transaction(&mut self) -> TransactionId {
         let (first, rest) = (self.rng.next_u64(), self.rng.next_u32());
         let mut id = [0; 12];
@@ -293,6 +317,10 @@ const fn worth_telling(family: AddressFamily, icmp: Icmp) -> Option<Icmp> {
     };
     Some(Icmp { data, ..icmp })
 }
+
+/// So many headers of TURN around data are too many: two leave room for a client that reaches its
+/// server through two others.
+const MOST_HEADERS: usize = 3;
 
 /// The largest UDP payload over IPv4. RFC 768, RFC 791.
 const MAX_DATAGRAM: usize = 65_507;

@@ -88,6 +88,9 @@ drop_reasons! {
     BadNote = "bad-note",
     /// A partner's note that is too old, came before, or names another session of this server.
     StaleNote = "stale-note",
+    /// Data that is TURN itself, to or from an allocation that may move, or under more of TURN's
+    /// headers than servers in a row put there: it would go round in a loop. RFC 8656 §21.4.
+    TurnWithin = "turn-within",
     /// Data too large for one datagram.
     TooLarge = "too-large",
     /// A Data indication that is longer than a client on a stream may be sent. Key

@@ -26,11 +26,11 @@ pub(crate) use ticket::{Sealed, Ticket, Tickets};
 pub use whereabouts::Whereabouts;
 pub(crate) use whereabouts::{Holder, Place};
 
-use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::sync::Arc;
 use std::time::Instant;
 
-use wire::TransactionId;
+use wire::{ChannelNumber, TransactionId};
 
 use crate::allocation::Allocation;
 use crate::{AllocationId, ClientTuple, Effect, EndCause, Now, Report, Server};
@@ -104,6 +104,15 @@ impl Allocation {
         self.mobile.as_ref().and_then(|mobile| mobile.next)
     }
 
+    /// Whether its client has moved, or is moving, and to this IP address.
+    pub(crate) fn has_moved_to(&self, ip: IpAddr) -> bool {
+        let is_there = |client: ClientTuple| client.client.ip() == ip;
+        self.mobile.as_ref().is_some_and(|mobile| {
+            mobile.moves > 0
+                && (is_there(self.client) || mobile.next.is_some_and(|next| is_there(next.client)))
+        })
+    }
+
     /// Whether a packet of data on this 5-tuple is the first from where its client is moving to.
     pub(crate) fn is_next(&self, client: ClientTuple) -> bool {
         self.client != client && self.next().is_some_and(|next| next.client == client)
@@ -128,6 +137,16 @@ impl ClientTuple {
 }
 
 impl Server {
+    /// Whether an allocation has a permission or a channel for a peer of this IP address.
+    pub(crate) fn has_peer_at(&self, allocation: &Allocation, ip: IpAddr, now: Now) -> bool {
+        let is_there = |channel: &ChannelNumber| {
+            let bound = self.routes.by_channel(allocation.client, *channel);
+            bound.is_some_and(|bound| bound.peer.0.ip() == ip)
+        };
+        allocation.permissions.scope(ip, now.mono).is_some()
+            || allocation.channels.iter().any(is_there)
+    }
+
     /// Settles an allocation on the 5-tuple that its client is moving to, because data came from
     /// there, and forgets the old one. RFC 8016 §3.2.2. Returns whether there was such a client.
     pub(crate) fn settle(&mut self, client: ClientTuple) -> bool {

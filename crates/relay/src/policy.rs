@@ -63,7 +63,7 @@ pub use face::{Face, Form};
 pub use network::{MalformedNetwork, Network};
 pub use own::Own;
 pub use ruling::{Denial, IpRuling, Permit, Rule, Ruling, Span};
-pub use special::Block;
+pub use special::{Block, block};
 
 /// The rules of one server.
 #[derive(Clone, Debug)]
@@ -105,6 +105,12 @@ impl Policy {
         let first = IpRuling::from(self.judge_faces(Face::outer(ip), 1));
         self.spans(ip)
             .fold(first, |so_far, span| so_far.and(span.ruling.into()))
+    }
+
+    /// Whether this server listens there.
+    pub(crate) fn is_listener(&self, address: SocketAddr) -> bool {
+        self.own
+            .listens_on(address.ip().to_canonical(), address.port())
     }
 
     /// The ruling for every port of `ip`, from 1 to 65535.
@@ -173,7 +179,7 @@ impl Policy {
         if self.own.has(ip) {
             return Err(Rule::OwnAddress);
         }
-        match special::block(ip) {
+        match block(ip) {
             Some(block) => Err(Rule::SpecialPurpose(block)),
             None => Ok(Permit::Public),
         }

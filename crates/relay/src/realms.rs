@@ -5,7 +5,8 @@
 //! listener. She signs with the realm that she was challenged with, since keys are derived over
 //! REALM as the client got it and browsers give up on a second challenge. Only a user with a
 //! precomputed key must sign with the realm of that key; any 401 to a name of a realm says which
-//! that is.
+//! that is. Nobody signs with a third realm: a listener's realm would mean nothing if its clients
+//! could choose another ([`Realms::may_sign`]).
 
 mod names;
 
@@ -241,6 +242,12 @@ impl Realms {
     pub(crate) fn of_user(&self, user: &str, own: Option<RealmId>) -> Option<RealmId> {
         let (user, realm) = user.rsplit_once('@')?;
         self.named_or_own(realm, own).filter(|_| !user.is_empty())
+    }
+
+    /// Whether a client of a server address may sign with a realm: with the one that it is
+    /// challenged with there, or with the one that its user name ends in.
+    pub(crate) fn may_sign(&self, user: &str, realm: RealmId, server: SocketAddr) -> bool {
+        realm == self.at(server) || self.of_user(user, None) == Some(realm)
     }
 
     /// The user that a request names: of the realm that the name ends in, or else of the realm that

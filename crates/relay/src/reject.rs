@@ -119,6 +119,15 @@ pub enum Reject {
         /// The rule that decided.
         denial: Denial,
     },
+    /// An allocation that moves would have its client at the IP address of a peer. The peer could
+    /// be a server that has this allocation for a client.
+    #[error(
+        "a client that moves may not be at an IP address that it has a permission or channel for"
+    )]
+    ClientIsPeer,
+    /// The client's own address is one of this server's.
+    #[error("the client comes from a listener or relayed address of this server")]
+    ClientIsServer,
     /// The client's own address is one that a tunnel leads to.
     #[error("the client comes through a 6to4, Teredo or ISATAP tunnel")]
     TunnelledClient,
@@ -203,6 +212,8 @@ impl Reject {
             | Self::TokenEarly { .. }
             | Self::BadIntegrity => 401,
             Self::PeerDenied { .. }
+            | Self::ClientIsPeer
+            | Self::ClientIsServer
             | Self::TunnelledClient
             | Self::TooManyPermissions
             | Self::TooManyChannels => 403,
@@ -278,6 +289,8 @@ impl Reject {
             Self::UnsupportedFamily => "unsupported-family",
             Self::FamilyMismatch => "family-mismatch",
             Self::PeerDenied { .. } => "peer-denied",
+            Self::ClientIsPeer => "client-is-peer",
+            Self::ClientIsServer => "client-is-server",
             Self::TunnelledClient => "tunnelled-client",
             Self::ChannelRange(_) => "channel-range",
             Self::ChannelConflict => "channel-conflict",

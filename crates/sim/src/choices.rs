@@ -50,7 +50,8 @@ impl<'a> Choices<'a> {
         (usize::from(self.byte()) * limit) >> 8
     }
 
-    pub(crate) fn flag(&mut self) -> bool {
+    /// True once in two times.
+    pub fn flag(&mut self) -> bool {
         self.below(2) == 1
     }
 

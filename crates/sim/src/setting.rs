@@ -29,8 +29,8 @@ pub fn password(user: &str) -> String {
     format!("the password of {user}")
 }
 
-/// The configuration that [`crate::World::new`] begins with: the defaults of the core, both
-/// families, no 1:1 NAT, and the users alice, bob and carol.
+/// The configuration that [`crate::World::new`] begins with: the defaults of the core, mobility,
+/// both families, no 1:1 NAT, and the users alice, bob and carol.
 pub fn config() -> Config {
     let mut keys = Keys::new(REALM);
     for user in USERS {
@@ -45,6 +45,7 @@ pub fn config() -> Config {
     let mut rules = Rules::new(keys, policy());
     rules.tokens = TokenKeys::new(SERVER_NAME.to_owned());
     rules.sha256 = Sha256::Off;
+    rules.mobility = true;
     // Short, so that it is met.
     rules.nonce_lifetime = minutes(10);
     let relays = vec![here(LOCAL), here(LOCAL_V6)];

@@ -91,9 +91,10 @@ fn quoted(row: &str) -> impl Iterator<Item = &str> {
     row.split('`').skip(1).step_by(2)
 }
 
-/// Tests are named as sentences; other code in a table is shorter.
+/// Tests are named as sentences; other code in a table is shorter, or of capitals.
 fn is_sentence(name: &str) -> bool {
     name.matches('_').count() >= 2
+        && name.contains(|letter: char| letter.is_ascii_lowercase())
         && name
             .chars()
             .all(|letter| letter.is_ascii_alphanumeric() || letter == '_')

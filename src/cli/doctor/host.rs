@@ -10,8 +10,9 @@ use std::path::Path;
 use std::process::Command;
 
 use probe::Uri;
-use probe::doctor::{Code, Finding, is_private, reflexive_address};
+use probe::doctor::{Code, Finding, reflexive_address};
 use relay::Transport;
+use relay::policy::block;
 
 use crate::config::{Config, Listener, Machine};
 use crate::serve::external::Question;
@@ -75,14 +76,11 @@ async fn compare_external(config: &Config, outside: &Uri) -> Vec<Finding> {
 
 /// The finding about an external address that nobody outside confirms and that cannot be right.
 fn suspect(local: IpAddr, external: IpAddr) -> Option<Finding> {
-    if is_private(external) {
+    let is_example = block(external)?.is_documentation();
+    if !is_example {
         let sentence = format!("peers are told {external}, which only its own network reaches");
         return Some(finding(Code::ExternalPrivate, sentence));
     }
-    let is_example = match external {
-        IpAddr::V4(ip) => ip.is_documentation(),
-        IpAddr::V6(ip) => matches!(ip.segments(), [0x2001, 0xDB8, ..]),
-    };
     // An address that the host itself has was not copied from anywhere.
     (is_example && external != local).then(|| {
         let sentence = format!("relay.external is {external}");

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::path::PathBuf;
 
 use relay::keys::{Keys, NotOpaque};
 use toml::Spanned;
@@ -82,6 +83,12 @@ impl Review<'_> {
         })
     }
 
+    /// The path that a name in the file stands for, if the credentials are there that it needs.
+    pub(super) fn path(&self, written: &Text<'_>) -> Option<PathBuf> {
+        let path = self.host.environment.path(written.get_ref())?;
+        Some(self.directory.join(path))
+    }
+
     /// The contents of a file that holds secrets, as `read` has them; or `help` where there are none.
     pub(super) fn file(
         &mut self,
@@ -90,18 +97,28 @@ impl Review<'_> {
         read: fn(&[u8]) -> Result<Secret, NoSecret>,
         help: fn(&NoSecret) -> &'static str,
     ) -> Option<Secret> {
-        let path = self.directory.join(written.get_ref());
+        let at = written.span();
+        let Some(path) = self.path(written) else {
+            let sentence =
+                format!("{key} names a credential, and there is no CREDENTIALS_DIRECTORY");
+            self.say(Remark::fault(at, sentence).help(NO_CREDENTIALS));
+            return None;
+        };
         // Looked at before it is read: what is written meanwhile is a change.
         self.files.push(Watched::now(path.clone()));
-        let (at, name) = (written.span(), path.display());
-        let file = (self.host.read_secret)(&path).map_err(NoSecret::from);
-        match file.and_then(|file| Ok((read(&file.bytes)?, file.is_public))) {
-            Ok((secret, is_public)) => {
-                if is_public {
+        let name = path.display();
+        let bytes = (self.host.read_secret)(&path).map_err(NoSecret::from);
+        match bytes.and_then(|bytes| read(&bytes)) {
+            Ok(secret) => {
+                let access = (self.host.access)(&path);
+                if access.is_public {
                     let sentence =
                         format!("{key} names {name}, which every user of this host may read");
-                    self.say(Remark::caution(at, sentence).help(format!("chmod 600 {name}")));
+                    let help = format!("chmod 600 {name}");
+                    self.say(Remark::caution(at.clone(), sentence).help(help));
                 }
+                let shut = access.shut_out(&path, &format!("{name}, which {key} names"));
+                self.remarks.extend(shut.map(|remark| remark.at(at)));
                 Some(secret)
             }
             Err(source) => {
@@ -263,6 +280,8 @@ const PROMPTS: &str = "\
     changeme changethis replaceme replacethis yoursecret yourpassword yourstrong \
     placeholder insertsecret todo";
 
+const NO_CREDENTIALS: &str = "systemd sets it for a service with LoadCredential=, and for nobody else; to check \
+                              beside a running service, set it to /run/credentials/hairpin.service";
 const MAKE_SECRET: &str = "make one with `openssl rand -base64 32`";
 const SECRET_FILE: &str = "a relative path starts at the directory of the configuration file; the \
                            file holds one secret, and the user that runs the server must be able \

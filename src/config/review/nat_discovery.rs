@@ -6,7 +6,9 @@ use std::ops::Range;
 use relay::{HostAddress, NatDiscovery, Partner, PartnerSecret, SecondAddress, Transport};
 
 use super::Review;
-use super::net::{address, count, different_families, family, second_of_family, socket};
+use super::net::{
+    address, count, different_families, family, is_private, private, second_of_family, socket,
+};
 use crate::config::remark::Remark;
 use crate::config::table::Table;
 use crate::config::{Listener, RelayPool, Secret};
@@ -58,6 +60,10 @@ impl Review<'_> {
     /// A second address of this host.
     fn second_address(&mut self, key: &str, written: Written, external: IpAddr) {
         let local = written.0.ip();
+        if local == external && is_private(external) {
+            let told = format!("clients are told the second address {external}");
+            self.say(private(told, "`[nat-discovery] external`", external).at(written.1.clone()));
+        }
         if self.is_on_host(key, local, &written.1)
             && let Some(first) = self.first(key, &written)
         {

@@ -1,10 +1,11 @@
 //! `[[listener]]` and `[relay]`: addresses and ports.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::ops::Range;
 
-use relay::Transport;
+use relay::policy::block;
+use relay::{RelayAddress, Transport};
 use toml::Spanned;
 
 use super::Review;
@@ -48,6 +49,7 @@ impl Review<'_> {
                 listeners.push((listener, at));
             }
         }
+        self.caution_one_family(&listeners);
         if !listeners.is_empty() {
             self.config.listeners = listeners
                 .into_iter()
@@ -57,6 +59,45 @@ impl Review<'_> {
         let mut tables = file.tables("listener").into_iter();
         let are_good = tables.all(|table| self.is_good(&table, &["transport", "listen"]));
         self.listeners = are_good.then(|| self.config.listeners.clone());
+    }
+
+    /// On many systems `[::]` takes IPv4 as well. Here it does not, so that one server can have both.
+    fn caution_one_family(&mut self, listeners: &[(Listener, Range<usize>)]) {
+        for (Listener { transport, listen }, at) in listeners {
+            let mut others = listeners.iter().map(|(other, _)| other);
+            let has_ipv4 =
+                others.any(|other| other.transport == *transport && other.listen.is_ipv4());
+            if listen.ip() == Ipv6Addr::UNSPECIFIED && !has_ipv4 {
+                let sentence = format!(
+                    "{listen} takes no IPv4, and no other `[[listener]]` does over {}: IPv4 is not served",
+                    transport.name()
+                );
+                let port = listen.port();
+                let help = format!("add a `[[listener]]` with listen = \"0.0.0.0:{port}\"");
+                self.say(Remark::caution(at.clone(), sentence).help(help));
+            }
+        }
+    }
+
+    /// Peers are told an address that only the network of this host reaches.
+    pub(super) fn caution_private(&mut self, table: &Table<'_>) {
+        let is_found_out = self.config.relay.tellers.is_some();
+        let keys = ["addresses", "external"];
+        if self.config.is_stun_only() || is_found_out || !self.is_good(table, &keys) {
+            return;
+        }
+        let written = |key| table.texts(key).into_iter().filter_map(address);
+        for RelayAddress { local, external } in self.config.relay.addresses.clone() {
+            let is_meant = written("external").any(|(ip, _)| ip == external);
+            if local == external && is_private(external) && !is_meant {
+                let told = format!("peers are told the relay address {external}");
+                let caution = private(told, &table.name("external"), external);
+                self.say(match written("addresses").find(|(ip, _)| *ip == local) {
+                    Some((_, at)) => caution.at(at),
+                    None => caution,
+                });
+            }
+        }
     }
 
     pub(super) fn relay(&mut self, table: &Table<'_>) {
@@ -152,6 +193,9 @@ impl Review<'_> {
             help += &format!("; this host has {}", here.join(", "));
         }
         let is_away = source.kind() == io::ErrorKind::AddrNotAvailable;
+        // One mistake is told once: an address copied from a document is not here, either.
+        self.remarks
+            .retain(|remark| remark.is_fault || remark.at != *at);
         let remark = if is_away {
             let sentence = format!(
                 "{key} holds {address}, which this host does not have: it is served once it comes"
@@ -214,8 +258,25 @@ impl Review<'_> {
     }
 }
 
+/// Whether an address is of a network of its own.
+pub(super) fn is_private(ip: IpAddr) -> bool {
+    block(ip).is_some_and(|block| !block.is_documentation())
+}
+
+/// The caution about an address that others are told and cannot reach.
+pub(super) fn private(told: String, external: &str, ip: IpAddr) -> Remark {
+    let help = format!(
+        "behind 1:1 NAT {external} holds the public {} address; where everybody is in that network, \
+         write {ip} there",
+        family(ip)
+    );
+    Remark::overall(format!("{told}, which only its own network reaches")).help(help)
+}
+
 pub(super) fn socket(text: Text<'_>) -> Option<(SocketAddr, Range<usize>)> {
-    Some((text.get_ref().parse().ok()?, text.span()))
+    let socket: SocketAddr = text.get_ref().parse().ok()?;
+    let socket = SocketAddr::new(socket.ip().to_canonical(), socket.port());
+    Some((socket, text.span()))
 }
 
 pub(super) fn address(text: Text<'_>) -> Option<(IpAddr, Range<usize>)> {

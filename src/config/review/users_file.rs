@@ -30,7 +30,7 @@ impl Review<'_> {
             Ok(tree) => {
                 // Names are the keys there, so all values are secret.
                 mask::secrets(&tree, "auth.users", &mut hidden);
-                let read = read::users(&tree, key);
+                let read = read::users(&tree, key, self.host);
                 let is_right = read.is_ok();
                 self.remarks = read.unwrap_or_else(|remarks| remarks);
                 if is_right {
@@ -46,7 +46,7 @@ impl Review<'_> {
             secret.at = written.span();
         }
         let remarks = mem::replace(&mut self.remarks, of_this_file);
-        let path = self.directory.join(written.get_ref());
+        let path = self.path(written).unwrap_or_default();
         let path = path.display().to_string();
         self.others
             .append(Remarks::new(path, text, &hidden, remarks));

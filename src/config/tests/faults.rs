@@ -117,29 +117,17 @@ fn a_word_that_is_no_choice_is_shown_the_choices() {
 
 #[test]
 fn a_value_of_the_wrong_type_is_told_the_right_one() {
-    fault("threads = \"4\"\n").is(
-        "error: `threads` is a string, expected a whole number",
-        "1:11",
-        "\"4\"",
-        "remove the quotes",
-    );
-    fault("[peers]\nallow = \"10.0.0.0/8\"\n").is(
-        "error: `[peers] allow` is a string, expected an array",
-        "2:9",
-        "\"10.0.0.0/8\"",
-        "put it in brackets: [\"…\"]",
-    );
     fault("[peers]\ndeny = [\"10.0.0.0/8\", 7]\n").is(
         "error: an entry of `[peers] deny` is a whole number, expected a string",
         "2:23",
         "7",
-        "put it in quotes",
+        "write a network, alone or with ports, in quotes",
     );
     fault("[log]\nlevel = 3\n").is(
         "error: `[log] level` is a whole number, expected a string",
         "2:9",
         "3",
-        "put it in quotes",
+        "one of `error`, `warn`, `info`, `debug`, `trace`",
     );
     fault("[listener]\ntransport = \"udp\"\n").is(
         "error: `listener` is a table, expected an array",
@@ -158,12 +146,6 @@ fn a_value_of_the_wrong_type_is_told_the_right_one() {
         "2:7",
         "\"*****\"",
         "a key has a table of its own, [[oauth.key]], with an `id`",
-    );
-    fault("[allocation]\nmobility = \"yes\"\n").is(
-        "error: `[allocation] mobility` is a string, expected true or false",
-        "2:12",
-        "\"yes\"",
-        "write true or false, without quotes",
     );
 }
 
@@ -216,7 +198,7 @@ fn all_wrong_values_are_told_at_once() {
 
 #[test]
 fn a_listener_needs_transport_and_address() {
-    fault("[[listener]]\nlisten = \"[::]:3478\"\n").is(
+    fault("[[listener]]\nlisten = \"0.0.0.0:3478\"\n").is(
         "error: this `[[listener]]` has no `transport`",
         "1:1",
         "[[listener]]",
@@ -248,18 +230,18 @@ fn a_malformed_address_is_shown_the_right_form() {
 
 #[test]
 fn the_same_listener_twice_is_refused() {
-    let twice = "[[listener]]\ntransport = \"udp\"\nlisten = \"[::]:3478\"\n".repeat(2);
+    let twice = "[[listener]]\ntransport = \"udp\"\nlisten = \"0.0.0.0:3478\"\n".repeat(2);
     fault(&twice).is(
         "error: `[[listener]] listen` is given twice",
         "6:10",
-        "\"[::]:3478\"",
+        "\"0.0.0.0:3478\"",
         "",
     );
 }
 
 #[test]
 fn one_port_serves_two_transports() {
-    let udp = "[[listener]]\ntransport = \"udp\"\nlisten = \"[::]:3478\"\n";
+    let udp = "[[listener]]\ntransport = \"udp\"\nlisten = \"0.0.0.0:3478\"\n";
     assert_eq!(
         config(&format!("{udp}{}", udp.replace("udp", "tcp")))
             .listeners

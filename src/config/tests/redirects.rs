@@ -79,7 +79,7 @@ fn a_redirect_needs_a_place_and_a_time() {
         "error: `[[redirect]] when.allocations` is a string, expected a whole number",
         "3:24",
         "\"90\"",
-        "remove the quotes",
+        "write 90",
     );
     let told = load("{}");
     let sentence = "error: this `[[redirect]] when` has no `allocations`";
@@ -264,7 +264,7 @@ fn a_redirect_that_no_client_of_any_listener_can_follow_is_a_warning() {
     };
     let udp = listener("udp", "0.0.0.0:3478");
     let tcp = listener("tcp", "0.0.0.0:3478");
-    let six = listener("udp", "[::]:3478");
+    let six = listener("udp", "[2001:db8::5]:3478");
     let over_udp = "\"203.0.113.9:3478/udp\"";
     let over_tcp = "\"203.0.113.9:443/tcp\"";
     let to_six = "\"[2001:db8::9]:3478\"";

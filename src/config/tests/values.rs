@@ -25,7 +25,7 @@ fn a_file_says_what_it_says() {
          [relay]\nports = \"50000 - 50099\"\n\
          [auth]\nnonce-lifetime = \"50m 30s\"\n\
          [allocation]\ndefault-lifetime = \"20m\"\nmax-lifetime = \"2h\"\nper-user = 4\ntotal = 200\n\
-         permissions = 7\nchannels = 8\nmobility = false\n\
+         permissions = 7\nchannels = 8\nmobility = true\n\
          [peers]\nmode = \"allow-list\"\nallow = [\"10.1.2.0/24:10000-20000\"]\ndeny = [\"203.0.113.9\"]\n\
          [log]\nlevel = \"debug\"\nformat = \"json\"\naddresses = true\n",
     );
@@ -59,7 +59,7 @@ fn a_file_says_what_it_says() {
         (config.allocation.permissions, config.allocation.channels),
         (7, 8)
     );
-    assert!(!config.mobility);
+    assert!(config.mobility);
     assert_eq!(config.peers.mode, Mode::AllowList);
     assert_eq!(config.peers.allow[0].to_string(), "10.1.2.0/24:10000-20000");
     assert_eq!(config.peers.deny[0].to_string(), "203.0.113.9");
@@ -277,6 +277,11 @@ fn a_file_that_cannot_be_read_is_refused_by_name() {
     .unwrap_err();
     let sentence = "cannot read the configuration file /nonexistent/turnserver.toml: ";
     assert!(refused.to_string().starts_with(sentence), "{refused}");
+    let unnamed = load(Some(std::path::Path::new("")), &host()).unwrap_err();
+    assert!(
+        unnamed.to_string().ends_with("HAIRPIN_CONFIG is empty"),
+        "{unnamed}"
+    );
 }
 
 fn pair(local: &str, external: &str) -> RelayAddress {

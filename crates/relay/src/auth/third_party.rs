@@ -103,10 +103,9 @@ fn present<'a>(
     let realms = &server.rules.realms;
     let signed_with = realms.named_or_own(realm, own_realm(server, client));
     let signed_with = signed_with.ok_or(Reject::UnknownRealm)?;
-    // A token names no realm. Unless its key id does, the allocation belongs to the listener's
-    // realm: the bearer is not to choose whose quota it uses.
-    let is_chosen = realms.of_user(kid, None).is_none() && signed_with != realms.at(client.server);
-    if message.method() == Method::Allocate && is_chosen {
+    // The bearer of a token is not to choose whose quota it uses.
+    let may_sign = realms.may_sign(kid, signed_with, client.server);
+    if message.method() == Method::Allocate && !may_sign {
         return Err(Reject::UnknownRealm);
     }
     let token = server.rules.tokens.open(kid, sealed, now.unix)?;

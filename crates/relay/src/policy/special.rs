@@ -13,8 +13,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-/// The block that keeps `ip` from being globally reachable, if one does.
-pub(super) fn block(ip: IpAddr) -> Option<&'static Block> {
+/// The block of the special-purpose registries that keeps `ip` from being globally reachable, if
+/// one does.
+pub fn block(ip: IpAddr) -> Option<&'static Block> {
     // A block inside another stands below it, so the last row that fits is the most specific.
     let row = match ip {
         IpAddr::V4(ip) => {
@@ -64,6 +65,13 @@ pub struct Block {
     /// "RFC", the one that says why.
     pub rfc: &'static str,
     globally_reachable: bool,
+}
+
+impl Block {
+    /// Whether its addresses stand in documents for others, and nobody has them.
+    pub fn is_documentation(&self) -> bool {
+        self.name.starts_with("Documentation")
+    }
 }
 
 impl fmt::Display for Block {

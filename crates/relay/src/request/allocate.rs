@@ -19,7 +19,7 @@ use crate::permissions::Permissions;
 use crate::policy::is_tunnelled;
 use crate::ports::Parity;
 use crate::realms::Account;
-use crate::{ClientTuple, DropReason, Now, Reject, RelayAddress, Server, Traffic};
+use crate::{DropReason, Now, Reject, RelayAddress, Server, Traffic};
 
 /// Begins an allocation: the answer comes when its sockets are bound. RFC 8656 §7.2, whose order
 /// these checks keep.
@@ -32,7 +32,7 @@ pub(super) fn allocate(
     if let Some(existing) = server.allocations.of(request.client) {
         return repeat(server, existing, request, &head);
     }
-    refuse_tunnels(request.client)?;
+    check_client(server, request.client.client)?;
     let transport: RequestedTransport = request.require()?;
     if transport != RequestedTransport::UDP {
         return Err(Reject::UnsupportedTransport(transport.0));
@@ -90,14 +90,19 @@ pub(super) fn allocate(
     Ok(Outcome::Later)
 }
 
-/// Refuses a client behind a tunnel, whose end and a relay could send one packet back and forth
-/// between them. RFC 8656 §21.4.
-pub(super) fn refuse_tunnels(client: ClientTuple) -> Result<(), Reject> {
-    if is_tunnelled(client.client.ip()) {
-        Err(Reject::TunnelledClient)
-    } else {
-        Ok(())
+/// Refuses a client from which a packet could come back for ever: one behind a tunnel, whose end and
+/// a relay would send it to each other, and this server itself. RFC 8656 §21.4.
+pub(super) fn check_client(server: &Server, client: SocketAddr) -> Result<(), Reject> {
+    if is_tunnelled(client.ip()) {
+        return Err(Reject::TunnelledClient);
     }
+    let ports = &server.shared.ports;
+    let relay = server.rules.relay_at(client.ip());
+    let is_relayed = relay.is_some_and(|relay| ports.is_open(relay.local, client.port()));
+    if is_relayed || server.rules.policy.is_listener(client) {
+        return Err(Reject::ClientIsServer);
+    }
+    Ok(())
 }
 
 /// A retransmission gets the answer of the first request; any other Allocate is a mismatch.

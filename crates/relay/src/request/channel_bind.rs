@@ -34,7 +34,7 @@ pub(super) fn channel_bind(
     let rules = Arc::clone(&server.rules);
     let (policy, limits) = (&rules.policy, &rules.limits);
     let allocation = server.own_allocation(request)?;
-    let scope = permitted(policy, &allocation.relays, peer)?;
+    let scope = permitted(policy, allocation, peer)?;
     let judged = policy.judge(peer.0);
     judged.map_err(|denial| Reject::PeerDenied { peer, denial })?;
     if bound.is_none() && allocation.channels.len() >= limits.channels {

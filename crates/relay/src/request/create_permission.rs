@@ -8,7 +8,7 @@ use wire::attributes::XorPeerAddress;
 use wire::{AddressFamily, Attribute};
 
 use super::Outcome;
-use crate::allocation::Relays;
+use crate::allocation::Allocation;
 use crate::auth::Signed;
 use crate::permissions::Scope;
 use crate::policy::Policy;
@@ -33,7 +33,7 @@ pub(super) fn create_permission(
         let Entry::Vacant(unseen) = scopes.entry(peer.0.ip()) else {
             continue;
         };
-        unseen.insert(permitted(&rules.policy, &allocation.relays, peer)?);
+        unseen.insert(permitted(&rules.policy, allocation, peer)?);
         // More than can be granted or prolonged are not worth judging.
         if scopes.len() > most {
             return Err(Reject::TooManyPermissions);
@@ -50,11 +50,16 @@ pub(super) fn create_permission(
     Ok(Outcome::Granted)
 }
 
-/// How far the policy lets this peer's IP address be reached. Its port does not matter.
-pub(super) fn permitted(policy: &Policy, relays: &Relays, peer: PeerAddr) -> Result<Scope, Reject> {
+/// How far the policy lets this peer's IP address be reached. Its port does not matter. A client
+/// that has moved may not be there itself.
+pub(super) fn permitted(
+    policy: &Policy,
+    allocation: &Allocation,
+    peer: PeerAddr,
+) -> Result<Scope, Reject> {
     let ip = peer.0.ip();
     let family = AddressFamily::of(ip);
-    if !relays.has(family) {
+    if !allocation.relays.has(family) {
         return Err(Reject::FamilyMismatch);
     }
     let scope = Scope::of(policy.judge_ip(ip));
@@ -62,6 +67,9 @@ pub(super) fn permitted(policy: &Policy, relays: &Relays, peer: PeerAddr) -> Res
     // An IPv4-mapped address stands for an IPv4 one, which an IPv6 socket of ours does not reach.
     if AddressFamily::of(ip.to_canonical()) != family {
         return Err(Reject::FamilyMismatch);
+    }
+    if allocation.has_moved_to(ip) {
+        return Err(Reject::ClientIsPeer);
     }
     Ok(scope)
 }

@@ -2,7 +2,7 @@
 
 use wire::attributes::MobilityTicket;
 
-use super::allocate::refuse_tunnels;
+use super::allocate::check_client;
 use super::refresh::prolong;
 use super::{Head, Outcome};
 use crate::auth::Signed;
@@ -22,7 +22,7 @@ pub(super) fn relocate(
     if ticket.is_none() && !server.rules.mobility {
         return Err(Reject::MobilityForbidden);
     }
-    refuse_tunnels(request.client)?;
+    check_client(server, request.client.client)?;
     let ticket = ticket.ok_or(Reject::BadTicket)?;
     let place = server.shared.whereabouts.find(ticket.number);
     match place.ok_or(Reject::AllocationOver)? {
@@ -67,6 +67,9 @@ fn arrive(
     }
     if !is_own {
         return Err(Reject::WrongUser);
+    }
+    if server.has_peer_at(allocation, request.client.client.ip(), now) {
+        return Err(Reject::ClientIsPeer);
     }
     let lifetime = prolong(server, now, request, id)?;
     let Some(allocation) = server.allocations.get_mut(id) else {

@@ -21,6 +21,7 @@ mod hairpin;
 mod icmp;
 mod integrity;
 mod journeys;
+mod loops;
 mod messages;
 mod mobility;
 mod moving;

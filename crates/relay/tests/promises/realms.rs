@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 
 use relay::keys::{Mint, mint};
-use relay::{ClientTuple, Config, Keys, Realm, Reject, Report, Sha256};
+use relay::{ClientTuple, Config, Keys, Realm, Reject, Report, Rules, Sha256};
 use sim::{Answer, Client, LISTENER, Proof, REALM, Request, World, minutes, password};
 use wire::attributes::{Nonce, PasswordAlgorithm, ReservationToken, UserHash, Username};
 use wire::{Attribute, Key};
@@ -235,6 +235,48 @@ fn a_request_signed_with_a_realm_of_nobody_is_challenged_anew() {
     let answer = alice.ask(&mut world, foreign());
     assert_names(&answer, 401, NET);
     assert_eq!(world.refusal(), Reject::UnknownRealm);
+}
+
+#[test]
+fn a_client_signs_with_another_realm_than_its_listeners_only_if_its_name_ends_in_it() {
+    let mut world = World::with(two_realms);
+    let own = password("dave");
+    let dave = client_at(&mut world, LISTENER, "dave@example.net", &own);
+    // The refusal of a wrong password names the realm in the name, and the client takes it.
+    let learns = |world: &mut World| {
+        for _ in 0..2 {
+            let guess = Request::allocate().as_user("dave@example.net", "guessed");
+            assert_names(&dave.ask(world, guess), 401, NET);
+        }
+        world.reports();
+    };
+    learns(&mut world);
+    let without = Request::allocate().as_user("dave", &own);
+    let answer = dave.ask(&mut world, without);
+    assert_names(&answer, 401, REALM);
+    assert_eq!(world.refusal(), Reject::UnknownRealm);
+    learns(&mut world);
+    dave.allocate(&mut world, minutes(10));
+}
+
+#[test]
+fn an_allocation_goes_on_with_the_realm_that_its_listener_had() {
+    let mut world = World::with(two_realms);
+    let own = password("alice@example.net");
+    let alice = client_at(&mut world, NET_LISTENER, "alice", &own);
+    alice.allocate(&mut world, minutes(10));
+    let mut keys = Keys::new(NET);
+    keys.add_user("alice", &own).unwrap();
+    let mut changed = Rules::new(Keys::new(REALM), sim::policy());
+    changed.realms.add(Realm {
+        listeners: vec![],
+        ..realm(keys)
+    });
+    world.change_rules(changed);
+    alice.refresh(&mut world, minutes(20));
+    alice.delete(&mut world);
+    let answer = alice.ask(&mut world, Request::allocate());
+    assert_names(&answer, 401, REALM);
 }
 
 #[test]

@@ -66,13 +66,16 @@ impl Model {
         dont_fragment: bool,
         payload: &[u8],
     ) -> Expect {
-        if payload.len() > MAX_DATAGRAM {
-            return Expect::Lost(DropReason::TooLarge);
-        }
         let family = AddressFamily::of(to.ip());
         let Some(allocation) = self.of_mut(from) else {
             return Expect::Lost(DropReason::NoAllocation);
         };
+        if allocation.may_loop(payload) {
+            return Expect::Lost(DropReason::TurnWithin);
+        }
+        if payload.len() > MAX_DATAGRAM {
+            return Expect::Lost(DropReason::TooLarge);
+        }
         let Some((local, _)) = allocation.relays.get(&family).copied() else {
             return Expect::Lost(DropReason::RelayGone);
         };
@@ -162,6 +165,9 @@ impl Model {
         if is_impostor {
             return Expect::Lost(DropReason::NoRelay);
         }
+        if allocation.may_loop(payload) {
+            return Expect::Lost(DropReason::TurnWithin);
+        }
         let to = allocation.client;
         let channel = allocation.channel_to(from);
         if !fits(to.transport, from, channel.is_some(), payload.len()) {
@@ -193,6 +199,55 @@ impl Allocation {
     /// some clients renew nothing else.
     fn may_exchange_with(&self, peer: SocketAddr) -> bool {
         self.permissions.contains_key(&peer.ip()) || self.channel_to(peer).is_some()
+    }
+}
+
+impl Allocation {
+    /// RFC 8656 §21.4: whether this would go round in a loop of servers. An allocation that may move
+    /// carries no TURN, any other no more of its framing than two servers in a row put around data.
+    fn may_loop(&self, payload: &[u8]) -> bool {
+        if self.mobile.is_some() {
+            is_turn(payload)
+        } else {
+            (0..3).try_fold(payload, framed).is_some()
+        }
+    }
+}
+
+/// ChannelData, or the cookie under a method of TURN.
+fn is_turn(data: &[u8]) -> bool {
+    match data {
+        [0x40..=0x7F, ..] => ChannelData::parse(data).is_ok_and(|frame| {
+            // With padding at most.
+            !frame.payload.is_empty() && frame.payload.len() + 4 > data.len() - 4
+        }),
+        [0..=1, low, _, _, 0x21, 0x12, 0xA4, 0x42, rest @ ..] if rest.len() >= 12 => {
+            (3..=12).contains(&(low & 0x0F)) && low & 0xE0 == 0
+        }
+        _ => false,
+    }
+}
+
+/// The data within a frame of TURN that stands in so many others. A server may have cut those off
+/// that are longer than most packets.
+fn framed(data: &[u8], outside: u8) -> Option<&[u8]> {
+    match data {
+        [0x40..=0x7F, ..] => match ChannelData::parse(data) {
+            Ok(frame) => Some(frame.payload),
+            Err(_) => (outside > 0 && data.len() >= 1400).then(|| &data[4..]),
+        },
+        [0, 0x16 | 0x17, ..] if is_turn(data) => {
+            let mut rest = &data[Message::HEADER..];
+            while let [high, low, l0, l1, value @ ..] = rest {
+                let length = usize::from(u16::from_be_bytes([*l0, *l1]));
+                if u16::from_be_bytes([*high, *low]) == Data::TYPE {
+                    return Some(&value[..length.min(value.len())]);
+                }
+                rest = value.get(length.next_multiple_of(4)..).unwrap_or(&[]);
+            }
+            Some(&[])
+        }
+        _ => None,
     }
 }
 

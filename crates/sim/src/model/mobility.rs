@@ -1,6 +1,6 @@
 //! Mobility: a client that moves its allocation to another 5-tuple. RFC 8016.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use relay::{AddressFamily, ClientTuple};
 use wire::attributes::MobilityTicket;
@@ -28,6 +28,19 @@ pub(super) struct Mobile {
 impl Allocation {
     pub(super) fn next(&self) -> Option<ClientTuple> {
         self.mobile.as_ref()?.next
+    }
+
+    /// Whether it has a permission or a channel for an IP address.
+    fn has_peer_at(&self, ip: IpAddr) -> bool {
+        let mut peers = self.channels.values().map(|(peer, _)| peer.ip());
+        self.permissions.contains_key(&ip) || peers.any(|peer| peer == ip)
+    }
+
+    /// Whether a ticket of it was used, and its client is or will be at this IP address.
+    pub(super) fn has_moved_to(&self, ip: IpAddr) -> bool {
+        let is_there = |client: ClientTuple| client.client.ip() == ip && !self.is_lost;
+        let moves = self.mobile.as_ref().map_or(0, |mobile| mobile.moves);
+        moves > 0 && (is_there(self.client) || self.next().is_some_and(is_there))
     }
 }
 
@@ -98,6 +111,10 @@ impl Model {
         }
         if !is_own {
             return Err(refuse(441, "wrong-user"));
+        }
+        // RFC 8656 §21.4: the peer could be a server that has this allocation for a client.
+        if allocation.has_peer_at(from.client.ip()) {
+            return Err(refuse(403, "client-is-peer"));
         }
         let lifetime = self.prolong(id, message)?;
         reply.lifetime = Some(lifetime);

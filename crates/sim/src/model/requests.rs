@@ -201,6 +201,9 @@ impl Model {
         if AddressFamily::of(ip.to_canonical()) != family {
             return Err(mismatch());
         }
+        if allocation.is_some_and(|it| it.has_moved_to(ip)) {
+            return Err(refuse(403, "client-is-peer"));
+        }
         Ok(())
     }
 

@@ -9,7 +9,7 @@ use wire::attributes::{
     Nonce, PasswordAlgorithms, Realm, RequestedAddressFamily, RequestedTransport, ReservationToken,
     UserHash, Username, XorPeerAddress, XorRelayedAddress,
 };
-use wire::{Attribute, ChannelData, TransactionId};
+use wire::{Attribute, ChannelData, Class, Method, TransactionId, Writer};
 
 use super::step::{Ask, MachineStep, Manner, Place, Shown, Signing, Step, Transaction};
 use super::{NOBODY, Parcel, Trial};
@@ -352,11 +352,44 @@ impl Trial {
         packet
     }
 
-    /// Data that no other packet has.
+    /// Data that no other packet has, sometimes TURN in itself.
     fn payload(&mut self, length: u16) -> Vec<u8> {
         self.payloads += 1;
-        let mut payload = self.payloads.to_be_bytes().to_vec();
-        payload.resize(usize::from(length), 0xA5);
+        let (mut payload, length) = (Vec::new(), usize::from(length));
+        let kinds = [
+            Method::Send,
+            Method::Data,
+            Method::Allocate,
+            Method::Binding,
+        ];
+        // Every eighth has one to four headers, if they fit.
+        let headers = if self.payloads.is_multiple_of(8) {
+            self.payloads / 8 % 5
+        } else {
+            0
+        };
+        for header in 0..headers {
+            let left = length.saturating_sub(payload.len());
+            let kind = kinds[(self.payloads / 64 + header) as usize % 4];
+            if left >= 32 && (self.payloads >> header) & 16 == 0 {
+                let class = if header % 3 == 2 {
+                    Class::Request
+                } else {
+                    Class::Indication
+                };
+                Writer::new(&mut payload, kind, class, TransactionId::new([0x5A; 12]));
+                payload.extend(Data::TYPE.to_be_bytes());
+            } else if left >= 4 {
+                payload.extend(0x4ABC_u16.to_be_bytes());
+            } else {
+                break;
+            }
+            // What follows is all within.
+            let within = (length - payload.len() - 2) as u16;
+            payload.extend(within.to_be_bytes());
+        }
+        payload.extend(self.payloads.to_be_bytes());
+        payload.resize(length, 0xA5);
         payload
     }
 

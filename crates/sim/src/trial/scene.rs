@@ -304,7 +304,12 @@ impl Scene {
             ("bob", tuple(Transport::Udp, (v6, 5000).into()), last),
             ("carol", tuple(Transport::Tcp, v4(1, 5000)), 0),
             ("carol", tuple(Transport::Tcp, v4(3, 5000)), last),
-            ("alice", tuple(Transport::Udp, v4(4, 5000)), 0),
+            // At the address of two peers.
+            (
+                "alice",
+                tuple(Transport::Udp, ([9, 9, 0, 0], 5000).into()),
+                0,
+            ),
             // From a 6to4 tunnel.
             ("bob", tuple(Transport::Udp, (tunnelled, 5000).into()), 0),
             // A user that the server does not know.

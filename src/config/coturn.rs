@@ -1,0 +1,87 @@
+//! A configuration of coturn in place of ours.
+
+use super::remark::Remark;
+use super::rows::{ROWS, Row, known};
+
+/// The remark about a text that is coturn's turnserver.conf.
+pub(super) fn remark(text: &str) -> Option<Remark> {
+    let mut options: Vec<(usize, &str)> = Vec::new();
+    let mut start = 0;
+    for line in text.split_inclusive('\n') {
+        let indent = line.len() - line.trim_start().len();
+        let end = |letter: char| letter == '=' || letter.is_whitespace();
+        let option = line.trim_start().split(end).next().unwrap_or_default();
+        if option.starts_with('[') {
+            return None;
+        }
+        if !option.is_empty() && !option.starts_with('#') {
+            options.push((start + indent, option));
+        }
+        start += line.len();
+    }
+    let ours = known("");
+    let is_theirs = |option: &str| row(option).is_some() || OTHERS.contains(&option);
+    let (theirs, other): (Vec<_>, Vec<_>) = options
+        .into_iter()
+        .filter(|(_, option)| !ours.contains(option))
+        .partition(|(_, option)| is_theirs(option));
+    // One alone may be a slip in a file of ours, of which the unknown key is told.
+    if theirs.len() < 2 || theirs.len() <= other.len() {
+        return None;
+    }
+    let (mut here, mut nowhere) = (Vec::new(), Vec::new());
+    for (_, option) in &theirs {
+        let (list, words) = match row(option) {
+            Some(row) => (&mut here, format!("`{option}` is `{}`", row.name())),
+            None => (&mut nowhere, format!("`{option}`")),
+        };
+        if !list.contains(&words) {
+            list.push(words);
+        }
+    }
+    let mut help = "begin with turnserver.toml, which has every key".to_owned();
+    for (before, list, after) in [
+        ("; here ", here, ""),
+        ("; ", nowhere, " is not needed or not there"),
+    ] {
+        if !list.is_empty() {
+            help += &format!("{before}{}{after}", list.join(", "));
+        }
+    }
+    let (at, option) = theirs[0];
+    let sentence = "this is a turnserver.conf of coturn, which Hairpin does not read";
+    Some(Remark::fault(at..at + option.len(), sentence).help(help))
+}
+
+/// The key that stands for an option.
+fn row(option: &str) -> Option<&'static Row> {
+    ROWS.iter().find(|row| row.coturn.contains(&option))
+}
+
+/// Options in most files of coturn that no key stands for.
+const OTHERS: [&str; 24] = [
+    "alt-tls-listening-port",
+    "cert",
+    "cipher-list",
+    "cli-password",
+    "dh-file",
+    "fingerprint",
+    "listening-device",
+    "log-file",
+    "no-cli",
+    "no-dtls",
+    "no-loopback-peers",
+    "no-multicast-peers",
+    "no-stdout-log",
+    "no-tls",
+    "no-tlsv1",
+    "no-tlsv1_1",
+    "pidfile",
+    "pkey",
+    "proc-user",
+    "simple-log",
+    "syslog",
+    "tls-listening-port",
+    "userdb",
+    "Verbose",
+];
