@@ -24,6 +24,7 @@ mod watched;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::num::NonZeroU32;
 use std::ops::Range;
 use std::time::Duration;
 use std::{fmt, iter};
@@ -33,11 +34,11 @@ use net::StreamLimits;
 use relay::keys::{Keys, NotOpaque, TokenKeys};
 use relay::policy::{Mode, Network, Own, Policy};
 use relay::{
-    Allowance, IcmpTold, Limits, NatDiscovery, PortRange, Realms, Redirect, RelayAddress,
-    SecondAddress, Sha256, Transport,
+    Allowance, Bandwidth, IcmpTold, Limits, NatDiscovery, PortRange, Realms, Redirect,
+    RelayAddress, SecondAddress, Sha256, Transport,
 };
 
-pub(crate) use form::spelled;
+pub(crate) use form::{spelled, spelled_bandwidth};
 pub(crate) use load::{Loaded, Unusable, load, read};
 pub(crate) use machine::Machine;
 pub(crate) use remark::Remarks;
@@ -163,6 +164,8 @@ pub(crate) struct Auth {
     pub(crate) secrets: Vec<Secret>,
     /// Users by name.
     pub(crate) users: BTreeMap<String, UserKey>,
+    /// How many failed proofs of one network are answered.
+    pub(crate) failures_per_minute: Option<NonZeroU32>,
     /// How long a nonce is accepted.
     pub(crate) nonce_lifetime: Duration,
     /// Seals nonces that other servers with the same secret accept, too.
@@ -185,6 +188,8 @@ pub(crate) struct Realm {
     pub(crate) per_user: Option<u32>,
     /// Allocations of all its users; `None` is without limit.
     pub(crate) total: Option<u32>,
+    /// How fast data may pass; `None` is as in `[allocation]`.
+    pub(crate) bandwidth: Bandwidth,
 }
 
 /// The access tokens that are good. RFC 7635.
@@ -303,6 +308,7 @@ impl Config {
                 listeners: realm.listeners.clone(),
                 total: realm.total,
                 per_user: realm.per_user,
+                bandwidth: realm.bandwidth,
             });
         }
         Ok(realms)

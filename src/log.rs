@@ -2,8 +2,8 @@
 //! operator asks for them; passwords and keys are never logged.
 
 mod front;
-mod refusals;
 mod reporter;
+mod thinned;
 
 use tracing::level_filters::LevelFilter;
 use tracing::{error, warn};

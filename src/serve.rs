@@ -125,6 +125,7 @@ pub(crate) fn run(loaded: Loaded, host: Machine, options: Options) -> Result<(),
             files,
             waiting: Vec::new(),
             addresses,
+            look: None,
         };
         control::run(Control { running, log }, signals, reload, finding).await
     });
@@ -192,6 +193,7 @@ fn rules(config: &Config, host: &Machine) -> Result<Rules, Fault> {
         realms: config.realms()?,
         tokens: config.tokens(),
         sha256: config.auth.sha256,
+        failures_per_minute: config.auth.failures_per_minute,
         nonce_lifetime: config.auth.nonce_lifetime,
         policy: config.policy(host),
         relays: config.relay.addresses.clone(),

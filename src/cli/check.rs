@@ -9,10 +9,14 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use clap::Args;
 use relay::policy::{Mode, Network};
-use relay::{Allowance, IcmpTold, Partner, Redirect, SecondAddress, Sha256, Target, When};
+use relay::{
+    Allowance, Bandwidth, IcmpTold, Partner, Redirect, SecondAddress, Sha256, Target, When,
+};
 
 use super::{ConfigFile, Failure, print};
-use crate::config::{Config, Format, Level, Machine, OauthKey, Realm, Teller, spelled};
+use crate::config::{
+    Config, Format, Level, Machine, OauthKey, Realm, Teller, spelled, spelled_bandwidth,
+};
 
 /// Check the configuration and say what it means.
 ///
@@ -97,9 +101,14 @@ impl Summary<'_> {
             };
         }
         format!(
-            "{}, {} for time-limited credentials; a nonce is valid for {}{}; SHA-256 is {}",
+            "{}, {} for time-limited credentials; wrong passwords of a network are answered {}; a nonce is \
+             valid for {}{}; SHA-256 is {}",
             counted(auth.users.len(), "user"),
             counted(auth.secrets.len(), "secret"),
+            auth.failures_per_minute.map_or_else(
+                || "without limit".to_owned(),
+                |most| format!("{most} times a minute")
+            ),
             span(auth.nonce_lifetime),
             match auth.nonce_secret {
                 Some(_) => " at every server with the same nonce secret",
@@ -137,6 +146,9 @@ fn other_realm(realm: &Realm) -> String {
             .map_or_else(|| "as many".to_owned(), |limit| format!("at most {limit}")),
         quota(realm.total),
     );
+    if realm.bandwidth != Bandwidth::default() {
+        let _ = write!(words, "; {}", fast(realm.bandwidth));
+    }
     if realm.listeners.is_empty() {
         let _ = write!(words, "; known by names such as alice@{}", realm.name);
     } else {
@@ -218,10 +230,18 @@ fn relay_ports(config: &Config) -> String {
 fn allocations(config: &Config) -> String {
     let limits = &config.allocation;
     format!(
-        "live {}, at most {}; {} per user, {} in all; {} and {} each; {}; {}",
+        "live {}, at most {}; {} per user{}, {} in all; {} and {} each; {}; {}; {}",
         span(limits.default_lifetime),
         span(limits.max_lifetime),
-        quota(limits.per_user),
+        match limits.per_user {
+            None => quota(Some(config.relay.ports.quarter())),
+            Some(limit) => quota(Some(limit).filter(|limit| *limit < u32::MAX)),
+        },
+        if limits.per_user.is_none() {
+            " (a quarter of the ports)"
+        } else {
+            ""
+        },
         quota(limits.total),
         counted(limits.permissions, "permission"),
         counted(limits.channels, "channel"),
@@ -235,7 +255,20 @@ fn allocations(config: &Config) -> String {
             IcmpTold::Always => "all clients hear ICMP errors",
             IcmpTold::Never => "no client hears ICMP errors",
         },
+        fast(limits.bandwidth),
     )
+}
+
+/// How fast data may pass.
+fn fast(Bandwidth { allocation, user }: Bandwidth) -> String {
+    let most = |rate, of| Some(format!("{} per {of}", spelled_bandwidth(rate)?));
+    let limits = [most(allocation, "allocation"), most(user, "user")];
+    let limits: Vec<String> = limits.into_iter().flatten().collect();
+    if limits.is_empty() {
+        "data passes without limit".to_owned()
+    } else {
+        format!("data passes at most at {} each way", limits.join(" and "))
+    }
 }
 
 fn redirected(redirect: &Redirect) -> String {
@@ -424,11 +457,11 @@ shards           1
 listeners        udp 0.0.0.0:3478, udp 10.0.0.5:3479, udp 10.0.0.6:3479
 relay addresses  10.0.0.5, which peers see as 203.0.113.7; following the default routes
 relay ports      50000-50099, room for 100 allocations on each address
-clients          1 user, 1 secret for time-limited credentials; a nonce is valid for 1h at every server with the same nonce secret; SHA-256 is offered
+clients          1 user, 1 secret for time-limited credentials; wrong passwords of a network are answered 60 times a minute; a nonce is valid for 1h at every server with the same nonce secret; SHA-256 is offered
 other realm      example.net: 0 users, 1 secret; as many per user, at most 10 in all; asked for at 10.0.0.5:3478
 other realm      example.com: 1 user, 0 secrets; at most 2 per user, no limit in all; known by names such as alice@example.com
 token clients    2 keys of authorization servers, which know this server as turn.example.org: north, south from 2026-01-01T00:00:00Z until 2028-01-01T00:00:00Z
-allocations      live 10m, at most 1h; at most 4 per user, no limit in all; 256 permissions and 256 channels each; may not follow their clients to other addresses; clients that sign with an algorithm of RFC 8489 hear ICMP errors
+allocations      live 10m, at most 1h; at most 4 per user, no limit in all; 256 permissions and 256 channels each; may not follow their clients to other addresses; clients that sign with an algorithm of RFC 8489 hear ICMP errors; data passes without limit
 redirect         everyone while the server drains, to 203.0.113.9:3478 or [2001:db8::9]:3478
 redirect         users of example.net while there are 90 allocations or more, to 203.0.113.9:443/tcp
 strangers        hear at most this much more than they send: 16KiB per second to one network, 256KiB per second in all
@@ -472,10 +505,10 @@ log              events as text, without client addresses
         for (icmp, words) in [
             (
                 "rfc8489",
-                "; clients that sign with an algorithm of RFC 8489 hear ICMP errors\n",
+                "; clients that sign with an algorithm of RFC 8489 hear ICMP errors; ",
             ),
-            ("always", "; all clients hear ICMP errors\n"),
-            ("never", "; no client hears ICMP errors\n"),
+            ("always", "; all clients hear ICMP errors; "),
+            ("never", "; no client hears ICMP errors; "),
         ] {
             let summary = summary(&format!("[allocation]\nicmp = \"{icmp}\"\n"));
             assert!(summary.contains(words), "{summary}");

@@ -59,6 +59,7 @@ impl Kind {
             Self::Number(..) => "a whole number".to_owned(),
             Self::Duration(..) => "a duration".to_owned(),
             Self::Rate(_) => "bytes per second".to_owned(),
+            Self::Bandwidth(_) => "bits or bytes per second".to_owned(),
             Self::Flag(_) => "true or false".to_owned(),
             Self::Word(_) | Self::When => format!("one of {}", listed(&self.choices())),
             Self::Ports(_) => "a port range".to_owned(),
@@ -74,6 +75,9 @@ impl Kind {
         if let Self::Duration(least, most, _) = self {
             let span = |seconds: &u64| humantime::format_duration(Duration::from_secs(*seconds));
             return Some([least, most].map(|seconds| span(seconds).to_string()));
+        }
+        if matches!(self, Self::Bandwidth(_)) {
+            return Some(["8kbit/s", "100Gbit/s, or \"unlimited\""].map(str::to_owned));
         }
         let is_rate = matches!(self, Self::Rate(_));
         is_rate.then(|| ["1KiB", "1GiB, or \"unlimited\""].map(str::to_owned))
@@ -103,6 +107,13 @@ impl Kind {
                 Some(Some(0..LEAST_RATE) | Some(MORE_THAN_MOST..)) => return self.outside(),
                 Some(rate) => set(config, rate.and_then(NonZeroU64::new)),
                 None => return flaw("is not a number of bytes", BYTES),
+            },
+            Self::Bandwidth(set) => match bandwidth(text) {
+                Some(Some(0..LEAST_BANDWIDTH) | Some(MORE_THAN_MOST_BANDWIDTH..)) => {
+                    return self.outside();
+                }
+                Some(rate) => set(config, rate.and_then(NonZeroU64::new)),
+                None => return flaw("is not a number of bits or bytes per second", BANDWIDTH),
             },
             Self::Flag(set) if matches!(text, "true" | "false") => set(config, text == "true"),
             Self::Flag(_) => return flaw("must be true or false", ""),
@@ -356,37 +367,64 @@ pub(super) fn time(text: &str) -> Option<Duration> {
 /// Bytes per second, the inner `None` for no limit. 0 could be read as no limit and as nothing at
 /// all, so it is neither.
 fn rate(text: &str) -> Option<Option<u64>> {
-    if text.trim() == UNLIMITED {
-        Some(None)
-    } else {
-        bytes(text.trim()).map(Some)
-    }
+    in_units(text, UNITS)
 }
 
-/// A whole number and its unit.
-fn bytes(text: &str) -> Option<u64> {
+/// The same of data.
+pub(super) fn bandwidth(text: &str) -> Option<Option<u64>> {
+    in_units(text, BANDWIDTHS)
+}
+
+/// A whole number and its unit, or no limit.
+fn in_units(text: &str, units: &[(&str, u64)]) -> Option<Option<u64>> {
+    let text = text.trim();
+    if text == UNLIMITED {
+        return Some(None);
+    }
     let (number, unit) = text.split_at(text.find(|letter: char| !letter.is_ascii_digit())?);
-    let unit = UNITS.iter().find(|(name, _)| *name == unit.trim_start());
-    number.parse::<u64>().ok()?.checked_mul(unit?.1)
+    let unit = units.iter().find(|(name, _)| *name == unit.trim_start());
+    Some(Some(number.parse::<u64>().ok()?.checked_mul(unit?.1)?))
 }
 
 /// The spelling of a limit, `None` if there is none.
 pub(crate) fn spelled(rate: Option<NonZeroU64>) -> Option<String> {
+    spelled_in(rate, UNITS)
+}
+
+/// The same of data.
+pub(crate) fn spelled_bandwidth(rate: Option<NonZeroU64>) -> Option<String> {
+    spelled_in(rate, BANDWIDTHS)
+}
+
+fn spelled_in(rate: Option<NonZeroU64>, units: &[(&str, u64)]) -> Option<String> {
     let rate = rate?.get();
-    let mut units = UNITS.iter().rev();
+    let mut units = units.iter().rev();
     let (name, size) = units.find(|(_, size)| rate.is_multiple_of(*size))?;
     Some(format!("{}{name}", rate / size))
 }
 
-const UNITS: [(&str, u64); 4] = [
+const UNITS: &[(&str, u64)] = &[
     ("B", 1),
     ("KiB", 1 << 10),
     ("MiB", 1 << 20),
     ("GiB", 1 << 30),
 ];
+/// In bytes per second. The units in bits are the last, so that they are preferred. "Mbps" is not
+/// among them: there are people who mean bytes by it.
+const BANDWIDTHS: &[(&str, u64)] = &[
+    ("B/s", 1),
+    ("kB/s", 1000),
+    ("MB/s", 1_000_000),
+    ("GB/s", 1_000_000_000),
+    ("kbit/s", 125),
+    ("Mbit/s", 125_000),
+    ("Gbit/s", 125_000_000),
+];
 const UNLIMITED: &str = "unlimited";
 const LEAST_RATE: u64 = 1 << 10;
 const MORE_THAN_MOST: u64 = (1 << 30) + 1;
+const LEAST_BANDWIDTH: u64 = 1000;
+const MORE_THAN_MOST_BANDWIDTH: u64 = 12_500_000_001;
 
 const TEMPLATES: [(&str, &str); 4] = [("${", "}"), ("$(", ")"), ("{{", "}}"), ("%", "%")];
 pub(super) const TEMPLATE: &str = "is a template that nothing has filled in";
@@ -407,5 +445,7 @@ const ADDRESS: &str =
     "write it without port and brackets, such as \"192.0.2.7\" or \"2001:db8::7\"";
 const DURATION: &str = "write a number and a unit, such as \"90s\", \"10m\" or \"1h 30m\"";
 const BYTES: &str = "write a number and a unit, such as \"16KiB\" or \"2MiB\", or \"unlimited\"";
+const BANDWIDTH: &str = "write a number and a unit in quotes, such as \"10Mbit/s\" or, \
+                                    the same, \"1250kB/s\", or \"unlimited\"";
 const PORTS: &str = "write the first and the last port, such as \"49152-65535\"";
 const ABOVE: &str = "start at 1024 or above, such as \"49152-65535\"";

@@ -77,6 +77,8 @@ fn completed(kind: &Kind, text: &str) -> String {
         | Kind::Flag(_)
         | Kind::Word(_)
         | Kind::Ports(_)
+        // Of bits or of bytes: either could be meant.
+        | Kind::Bandwidth(_)
         | Kind::Users
         | Kind::When => text.to_owned(),
     }

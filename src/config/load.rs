@@ -1,8 +1,8 @@
 //! From a file and the environment to a [`Config`], or to all that is wrong with them.
 
+use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::{fs, io};
 
 use toml::de::DeTable;
 
@@ -11,7 +11,7 @@ use super::read::{read as read_values, tree as read_tree};
 use super::remark::{Remark, Remarks};
 use super::review::{self, Reviewed};
 use super::table::Table;
-use super::{Config, Machine, Secret, Watched, coturn, mask};
+use super::{Config, Machine, Secret, Watched, coturn, machine, mask};
 
 /// A configuration that can be run, and the cautions about it.
 #[derive(Debug)]
@@ -47,9 +47,9 @@ pub(crate) fn load(path: Option<&Path>, host: &Machine) -> Result<Loaded, Unusab
     let named = path.to_str().and_then(|path| host.environment.path(path));
     let path = named.as_deref().unwrap_or(path);
     let text = if path == Path::new("-") {
-        io::read_to_string(io::stdin())
+        machine::bounded(io::stdin(), io::Read::read_to_string)
     } else {
-        fs::read_to_string(path)
+        machine::read_text(path)
     };
     let text = text.map_err(|source| Unusable::Unreadable {
         path: path.to_owned(),

@@ -67,7 +67,7 @@ impl Machine {
             networks: inventory.networks.clone(),
             gateways: gateways(),
             bind,
-            read_secret: |path| fs::read(path),
+            read_secret: read_bytes,
             access: Access::of,
             environment: Environment::here(),
         }
@@ -179,10 +179,38 @@ fn bind(ip: IpAddr) -> io::Result<()> {
     UdpSocket::bind(SocketAddr::new(ip, 0)).map(drop)
 }
 
+/// Reads a file that may hold bytes of any kind.
+fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
+    bounded(fs::File::open(path)?, io::Read::read_to_end)
+}
+
+/// Reads a file of text.
+pub(super) fn read_text(path: &Path) -> io::Result<String> {
+    bounded(fs::File::open(path)?, io::Read::read_to_string)
+}
+
+/// All of a file, if it is not too long. One that has no end, such as a device, must not take all
+/// memory from a server that is told to read its configuration again.
+pub(super) fn bounded<F: io::Read, T: Default>(
+    file: F,
+    read: fn(&mut io::Take<F>, &mut T) -> io::Result<usize>,
+) -> io::Result<T> {
+    let mut contents = T::default();
+    let length = read(&mut io::Read::take(file, MOST + 1), &mut contents)?;
+    if length as u64 > MOST {
+        let why = format!("it has more than {} MiB", MOST >> 20);
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
+    }
+    Ok(contents)
+}
+
 /// Any public address would do: only its route is looked at.
 const FAR_V4: Ipv4Addr = Ipv4Addr::new(1, 1, 1, 1);
 const FAR_V6: Ipv6Addr = Ipv6Addr::new(0x2606, 0x4700, 0x4700, 0, 0, 0, 0, 0x1111);
 const FAR_PORT: u16 = 3478;
+
+/// The most bytes of a configuration, or of a file that it names: about two million users.
+const MOST: u64 = 64 << 20;
 
 #[cfg(test)]
 mod tests {
@@ -237,5 +265,13 @@ mod tests {
         assert!((host.bind)(Ipv4Addr::LOCALHOST.into()).is_ok());
         // 198.51.100.0/24 is for documentation: it is nobody's.
         assert!((host.bind)(Ipv4Addr::new(198, 51, 100, 250).into()).is_err());
+    }
+    #[test]
+    fn a_file_without_an_end_is_refused() {
+        let endless = Path::new("/dev/zero");
+        let outcomes = [read_text(endless).err(), read_bytes(endless).err()];
+        for error in outcomes.map(Option::unwrap) {
+            assert_eq!(error.to_string(), "it has more than 64 MiB");
+        }
     }
 }

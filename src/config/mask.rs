@@ -13,9 +13,17 @@ use super::table::join;
 
 /// The text with the hidden parts starred out, every byte still in its place.
 pub(super) fn mask(text: &str, hidden: &[Range<usize>]) -> String {
+    // A file of users has as many parts as users, so each is looked at once.
+    let mut hidden: Vec<_> = hidden.iter().map(|part| (part.start, part.end)).collect();
+    hidden.sort_unstable();
+    let mut hidden = hidden.into_iter().peekable();
+    let mut end_of_secret = 0;
     let mut shown = String::with_capacity(text.len());
     for (at, letter) in text.char_indices() {
-        let secret = hidden.iter().any(|range| range.contains(&at));
+        while let Some((_, end)) = hidden.next_if(|(start, _)| *start <= at) {
+            end_of_secret = end_of_secret.max(end);
+        }
+        let secret = at < end_of_secret;
         // Quotes and line ends keep the shape of the file readable.
         if secret && !matches!(letter, '"' | '\'' | '\n' | '\r') {
             shown.extend(std::iter::repeat_n('*', letter.len_utf8()));

@@ -369,9 +369,12 @@ impl Kind {
             Self::TextOrTexts(_) => "a string or an array",
             Self::Users => "a table",
             Self::When => "\"always\", \"draining\" or { allocations = … }",
-            Self::Text(_) | Self::Duration(..) | Self::Rate(_) | Self::Word(_) | Self::Ports(_) => {
-                "a string"
-            }
+            Self::Text(_)
+            | Self::Duration(..)
+            | Self::Rate(_)
+            | Self::Bandwidth(_)
+            | Self::Word(_)
+            | Self::Ports(_) => "a string",
         }
     }
 

@@ -104,6 +104,15 @@ impl Remarks {
         mut remarks: Vec<Remark>,
     ) -> Self {
         remarks.sort_by_key(|remark| remark.at.start);
+        if remarks.len() > MOST {
+            remarks.sort_by_key(|remark| !remark.is_fault);
+            let left_out = remarks.split_off(MOST);
+            let sentence = format!("{} more remarks on this file are left out", left_out.len());
+            remarks.extend(left_out.into_iter().next().map(|first| Remark {
+                is_fault: first.is_fault,
+                ..Remark::caution(first.at, sentence)
+            }));
+        }
         let text = mask(text, hidden);
         Self(vec![Page {
             path,
@@ -211,3 +220,6 @@ impl fmt::Debug for Remarks {
 
 /// The place of what is true of all of a text.
 pub(super) const NOWHERE: Range<usize> = usize::MAX..usize::MAX;
+/// Remarks on one file. A file of users may give reason to as many as it has users; nobody reads
+/// them all, and each is a line of the log at every reload.
+const MOST: usize = 100;

@@ -2,7 +2,7 @@
 //! coturn's name of it. The reader, the help, the masking of secrets and the test of
 //! `turnserver.toml` all follow from these rows.
 
-use std::num::NonZeroU64;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::time::Duration as Time;
 
 use relay::policy::Mode;
@@ -10,7 +10,9 @@ use relay::{IcmpTold, PortRange, Sha256};
 
 use super::form::Form;
 use super::{Config, Format, Level};
-use Kind::{Duration, Flag, Number, Ports, Rate, Text, TextOrTexts, Texts, Users, When, Word};
+use Kind::{
+    Bandwidth, Duration, Flag, Number, Ports, Rate, Text, TextOrTexts, Texts, Users, When, Word,
+};
 use Unwritten::{Is, Missing, Says};
 
 /// A key of the configuration file.
@@ -54,6 +56,8 @@ pub(crate) enum Kind {
     Duration(u64, u64, fn(&mut Config, Time)),
     /// Bytes per second, or none for no limit.
     Rate(fn(&mut Config, Option<NonZeroU64>)),
+    /// The same of data that is relayed, which people count in bits.
+    Bandwidth(fn(&mut Config, Option<NonZeroU64>)),
     Flag(fn(&mut Config, bool)),
     /// One of these words.
     Word(&'static [Choice]),
@@ -129,6 +133,8 @@ rows! {
             "Shared secrets for time-limited credentials; the first makes new ones",
             coturn "static-auth-secret" "use-auth-secret";
         "secret-files": Texts(Form::File), Is("[]"), "The same, each in a file of its own";
+        "failures-per-minute": Number(0, 1_000_000, |c, n| c.auth.failures_per_minute = NonZeroU32::new(n)),
+            Is("60"), "How many wrong passwords of one network are answered, 0 for no limit";
         "users-file": Text(Form::File), Says("nobody"),
             "Users in a file of their own, written as in [auth.users]", coturn "userdb";
         "nonce-lifetime": Duration(1, HOUR, |c, span| c.auth.nonce_lifetime = span), Is("1h"),
@@ -155,6 +161,10 @@ rows! {
             "How many allocations one user of the realm may hold, 0 for as in [allocation]";
         "total": Number(0, u32::MAX, |_, _| ()), Is("0"),
             "How many allocations all users of the realm may hold, 0 for no limit";
+        "bandwidth": Bandwidth(|_, _| ()), Says("as in [allocation]"),
+            "How fast the data of one allocation in the realm may pass, each way";
+        "per-user-bandwidth": Bandwidth(|_, _| ()), Says("as in [allocation]"),
+            "How fast the data of all allocations of one of its users may pass, each way";
         "users": Users, Says("nobody"), "As [auth.users]";
     }
     "oauth" "[oauth]" {
@@ -178,10 +188,16 @@ rows! {
             Is("10m"), "The lifetime of an allocation whose client asks for none, and the shortest";
         "max-lifetime": Duration(1, MONTH, |c, span| c.allocation.max_lifetime = span), Is("1h"),
             "The longest lifetime granted", coturn "max-allocate-lifetime";
-        "per-user": Number(0, u32::MAX, |c, n| c.allocation.per_user = some(n)), Is("0"),
+        // More than there are ports is no limit.
+        "per-user": Number(0, u32::MAX, |c, n| c.allocation.per_user = some(n).or(Some(u32::MAX))),
+            Says("a quarter of the ports of one relay address, and at least one"),
             "How many allocations one user may hold, 0 for no limit", coturn "user-quota";
         "total": Number(0, u32::MAX, |c, n| c.allocation.total = some(n)), Is("0"),
             "How many allocations all users may hold, 0 for no limit", coturn "total-quota";
+        "bandwidth": Bandwidth(|c, rate| c.allocation.bandwidth.allocation = rate), Is("unlimited"),
+            "How fast the data of one allocation may pass, each way", coturn "max-bps";
+        "per-user-bandwidth": Bandwidth(|c, rate| c.allocation.bandwidth.user = rate),
+            Is("unlimited"), "How fast the data of all allocations of one user may pass, each way";
         "permissions": Number(1, 65536, |c, n| c.allocation.permissions = n as usize), Is("256"),
             "How many peers one allocation may have permissions for";
         // RFC 8656 §12: new clients have 0x4000 to 0x4FFF, there are no more.

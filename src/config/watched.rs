@@ -9,7 +9,7 @@ use std::path::PathBuf;
 /// It is looked at from time to time: inotify tells nothing of changes that another host makes on a
 /// network file system, and of a symbolic link that Kubernetes turns to another directory it tells
 /// only whoever watches that link.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Watched {
     path: PathBuf,
     stamp: Option<Stamp>,
@@ -17,7 +17,7 @@ pub(crate) struct Watched {
 
 /// What tells one content of a path from another: file, length, times. `None` stands for a file
 /// that is not there.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Stamp {
     file: (u64, u64),
     length: u64,

@@ -8,14 +8,19 @@ use tracing::field::{DisplayValue, display};
 use tracing::{info, warn};
 
 use super::front::Front;
-use super::refusals::Refusals;
+use super::thinned::Thinned;
 use crate::config::{Config, Machine};
 
 /// Writes the reports of the relay core.
 pub(crate) struct Reporter {
     /// Whether lines have client addresses.
     addresses: bool,
-    refusals: Refusals,
+    /// Refusals by cause.
+    refusals: Thinned,
+    /// All failed proofs of identity together: what one network may cause is limited already.
+    failures: Thinned,
+    /// Allocations opened and ended, by user.
+    allocations: Thinned,
     front: Front,
 }
 
@@ -24,13 +29,22 @@ impl Reporter {
     pub(crate) fn new(config: &Config, host: &Machine) -> Self {
         Self {
             addresses: config.log.addresses,
-            refusals: Refusals::default(),
+            refusals: Thinned::new(1, Duration::from_secs(5)),
+            failures: Thinned::new(1000, Duration::from_millis(20)),
+            // More than calls make, and 20 lines a second of who opens and ends without pause.
+            allocations: Thinned::new(500, Duration::from_millis(50)),
             front: Front::of(config, host),
         }
     }
 
     /// Logs one report.
     pub(crate) fn report(&self, report: Report) {
+        if let Report::Opened { client, .. } = &report {
+            self.front.opened(client.client.ip(), self.addresses);
+        }
+        let Some(silent) = self.may_log(&report) else {
+            return;
+        };
         match report {
             Report::Opened {
                 allocation,
@@ -39,19 +53,17 @@ impl Reporter {
                 user,
                 relayed,
                 lifetime,
-            } => {
-                info!(
-                    %allocation,
-                    transport = client.transport.name(),
-                    client = self.shown(client.client),
-                    realm = &*realm,
-                    user = &*user,
-                    relayed = shown_relayed(&relayed),
-                    lifetime,
-                    "allocation.opened"
-                );
-                self.front.opened(client.client.ip(), self.addresses);
-            }
+            } => info!(
+                %allocation,
+                transport = client.transport.name(),
+                client = self.shown(client.client),
+                realm = &*realm,
+                user = &*user,
+                relayed = shown_relayed(&relayed),
+                lifetime,
+                silent = some(silent),
+                "allocation.opened"
+            ),
             Report::Ended {
                 allocation,
                 client,
@@ -68,7 +80,7 @@ impl Reporter {
                 [&realm, &user],
                 &relayed,
                 (cause, age),
-                [sent, received],
+                ([sent, received], silent),
             ),
             Report::Moved {
                 allocation,
@@ -91,7 +103,16 @@ impl Reporter {
                 realm,
                 user,
                 method,
+                proven,
                 reject,
+            } if proven => self.failed(client, (&realm, user.as_deref()), method, &reject),
+            Report::Refused {
+                client,
+                realm,
+                user,
+                method,
+                reject,
+                ..
             } => self.refused(client, (&realm, user.as_deref()), method, &reject),
         }
     }
@@ -103,7 +124,7 @@ impl Reporter {
         [realm, user]: [&str; 2],
         relayed: &[SocketAddr],
         (cause, age): (EndCause, Duration),
-        [sent, received]: [Traffic; 2],
+        ([sent, received], silent): ([Traffic; 2], u64),
     ) {
         info!(
             %allocation,
@@ -118,8 +139,44 @@ impl Reporter {
             sent_bytes = sent.bytes,
             received_packets = received.packets,
             received_bytes = received.bytes,
+            silent = some(silent),
             "allocation.ended"
         );
+    }
+
+    /// Whether a report is logged, as far as the user decides, and how many of the user were not before.
+    fn may_log(&self, report: &Report) -> Option<u64> {
+        let (Report::Opened { realm, user, .. } | Report::Ended { realm, user, .. }) = report
+        else {
+            return Some(0);
+        };
+        let name = format!("{realm} {user}");
+        self.allocations.may_log(&name, Instant::now())
+    }
+
+    /// A failed proof of identity, in the form that the filter in `packaging/fail2ban` reads: the
+    /// address comes first, so that no user can choose a name that passes for one.
+    fn failed(
+        &self,
+        client: ClientTuple,
+        (realm, user): (&str, Option<&str>),
+        method: Method,
+        reject: &Reject,
+    ) {
+        if let Some(silent) = self.failures.may_log("", Instant::now()) {
+            warn!(
+                client = self.shown(client.client),
+                transport = client.transport.name(),
+                method = method.name(),
+                code = reject.code(),
+                cause = reject.cause(),
+                reason = %reject,
+                realm,
+                user,
+                silent = some(silent),
+                "auth.failed"
+            );
+        }
     }
 
     fn refused(
@@ -143,7 +200,7 @@ impl Reporter {
                     user,
                     client = self.shown(client.client),
                     peer = self.denied_peer(reject),
-                    silent = (silent > 0).then_some(silent),
+                    silent = some(silent),
                     "request.refused"
                 )
             };
@@ -167,6 +224,11 @@ impl Reporter {
             None
         }
     }
+}
+
+/// A number that is shown unless it is 0.
+fn some(count: u64) -> Option<u64> {
+    (count > 0).then_some(count)
 }
 
 /// Whether a refusal is the server at work as it is meant, which asks nobody to do anything:

@@ -47,6 +47,7 @@ impl Difference {
             "realm" => realm,
             "[auth] secrets" => auth.secrets,
             "[auth] users" => auth.users,
+            "[auth] failures-per-minute" => auth.failures_per_minute,
             "[auth] nonce-lifetime" => auth.nonce_lifetime,
             "[auth] sha256" => auth.sha256,
             "[[auth.realm]]" => auth.realms,
@@ -55,6 +56,8 @@ impl Difference {
             "[allocation] max-lifetime" => allocation.max_lifetime,
             "[allocation] per-user" => allocation.per_user,
             "[allocation] total" => allocation.total,
+            "[allocation] bandwidth" => allocation.bandwidth.allocation,
+            "[allocation] per-user-bandwidth" => allocation.bandwidth.user,
             "[allocation] permissions" => allocation.permissions,
             "[allocation] channels" => allocation.channels,
             "[allocation] mobility" => mobility,
@@ -152,6 +155,16 @@ mod tests {
             (
                 "[allocation]\ntotal = 5\n",
                 Some("[allocation] total"),
+                None,
+            ),
+            (
+                "[allocation]\nper-user-bandwidth = \"10Mbit/s\"\n",
+                Some("[allocation] per-user-bandwidth"),
+                None,
+            ),
+            (
+                "[auth]\nfailures-per-minute = 7\n",
+                Some("[auth] failures-per-minute"),
                 None,
             ),
             ("[tcp]\nidle = \"2m\"\n", None, Some("[tcp]")),

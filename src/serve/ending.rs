@@ -108,6 +108,7 @@ pub(super) fn say_what_was_done(running: &Running) {
         bindings = relay.bindings,
         challenges = relay.challenges,
         refused = relay.refused,
+        failed = relay.failed,
         redirected = relay.redirected,
         sent_bytes = relay.sent.bytes,
         received_bytes = relay.received.bytes,

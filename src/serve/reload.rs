@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::Signal;
-use tokio::task::spawn_blocking;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 use tracing::{error, info, warn};
 
 use super::addresses::Addresses;
@@ -31,7 +31,12 @@ pub(super) struct Reload {
     pub(super) waiting: Vec<&'static str>,
     /// The host, which is in effect as much as the file.
     pub(super) addresses: Addresses,
+    /// A look at the files that is under way.
+    pub(super) look: Option<JoinHandle<Look>>,
 }
+
+/// Whether any of these files has changed, and what they are now.
+type Look = (bool, Vec<Watched>);
 
 /// Why the configuration is read again.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -59,8 +64,7 @@ pub(super) async fn follow(control: Arc<Control>, mut reload: Reload, mut hangup
                 None => return,
             },
             () = reload.addresses.changed() => reload.follow_host(&control).await,
-            _ = looks.tick() => {
-                let has_changed = reload.look().await;
+            has_changed = look(&mut reload.look, &mut reload.files, &mut looks) => {
                 // A file that still changes may be written half.
                 if is_due && !has_changed {
                     reload.read_again(&control, Reason::File).await;
@@ -71,29 +75,39 @@ pub(super) async fn follow(control: Arc<Control>, mut reload: Reload, mut hangup
     }
 }
 
-impl Reload {
-    /// Whether any of the files is another than at the last look.
-    async fn look(&mut self) -> bool {
-        if self.files.is_empty() {
-            return false;
-        }
-        let mut files = std::mem::take(&mut self.files);
-        let looked = spawn_blocking(move || {
+/// Whether any of the files is another than at the last look. It may be given up for a signal, as a
+/// file system that does not answer holds a look up; the next call waits for the same look.
+async fn look(
+    under_way: &mut Option<JoinHandle<Look>>,
+    files: &mut Vec<Watched>,
+    looks: &mut Interval,
+) -> bool {
+    if under_way.is_none() {
+        looks.tick().await;
+        let mut files = files.clone();
+        *under_way = Some(spawn_blocking(move || {
             let changed = files
                 .iter_mut()
                 .filter_map(|file| file.has_changed().then_some(()));
             (changed.count() > 0, files)
-        });
-        match looked.await {
-            Ok((has_changed, files)) => {
-                self.files = files;
-                has_changed
-            }
-            // It panicked, or the process ends.
-            Err(_) => false,
-        }
+        }));
     }
+    let Some(look) = under_way else {
+        return false;
+    };
+    let looked = look.await;
+    *under_way = None;
+    match looked {
+        Ok((has_changed, seen)) => {
+            *files = seen;
+            has_changed
+        }
+        // It panicked, or the process ends.
+        Err(_) => false,
+    }
+}
 
+impl Reload {
     async fn read_again(&mut self, control: &Control, reason: Reason) {
         let Some((path, text)) = self.file.clone() else {
             info!(
@@ -179,7 +193,7 @@ impl Reload {
         let level = new.log.level.max(self.config.log.level);
         control.log.set_level(level);
         self.config = new;
-        self.files = loaded.files;
+        (self.files, self.look) = (loaded.files, None);
         if let Some((_, text)) = &mut self.file {
             *text = loaded.text;
         }
@@ -199,3 +213,30 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_look_that_hangs_can_be_given_up_and_goes_on_and_there_is_one_at_a_time() {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_time().build().unwrap();
+        runtime.block_on(async {
+            let (answer, answered) = std::sync::mpsc::channel();
+            let mut under_way = Some(spawn_blocking(move || {
+                (answered.recv().unwrap(), Vec::new())
+            }));
+            let mut files = Vec::new();
+            let mut looks = interval(Duration::from_millis(1));
+            for _ in 0..3 {
+                let a_moment = Duration::from_millis(5);
+                let outcome = timeout(a_moment, look(&mut under_way, &mut files, &mut looks)).await;
+                outcome.unwrap_err();
+            }
+            answer.send(true).unwrap();
+            assert!(look(&mut under_way, &mut files, &mut looks).await);
+            assert!(!look(&mut under_way, &mut files, &mut looks).await);
+        });
+    }
+}

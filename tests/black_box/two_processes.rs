@@ -13,8 +13,11 @@ use lab::{
 fn two_servers_share_a_range_of_ports_to_its_last() {
     in_own_world(|world| {
         let listeners = [3478, 3479];
-        let _servers = listeners
-            .map(|port| world.serve(Setup::on_port(port).with("relay.ports = '50000-50003'")));
+        let _servers = listeners.map(|port| {
+            world.serve(
+                Setup::on_port(port).with("relay.ports = '50000-50003'\nallocation.per-user = 0"),
+            )
+        });
 
         let mut sessions: Vec<_> = listeners.repeat(2).into_iter().map(client_of).collect();
         let relayed: HashSet<_> = sessions

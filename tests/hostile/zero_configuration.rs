@@ -86,7 +86,7 @@ fn a_file_without_users_and_secrets_makes_a_stun_server_that_says_so() {
             assert_eq!(session.allocate(), Err(Code(401)));
         }
         server.wait_for_line(&["WARN", "STUN only", "users"]);
-        server.wait_for_line(&["request.refused", "method=\"Allocate\"", "code=401", USER]);
+        server.wait_for_line(&["auth.failed", "method=\"Allocate\"", "code=401", USER]);
         assert!(!server.log().contains(PASSWORD));
     });
 }

@@ -62,7 +62,7 @@ impl Server {
     fn listening(command: Command, files: TempDir) -> Self {
         let mut program = Program::start(command);
         // All listeners are bound before the first is logged.
-        program.wait_for_words(" listening ");
+        program.wait_for_words("listening");
         Self {
             program,
             files,

@@ -53,4 +53,7 @@ net_counters! {
     connections_idle = "connections-idle",
     /// TCP connections ended because they had no allocation for too long.
     connections_overdue = "connections-overdue",
+    /// TCP connections ended because their clients, or neighbours of them, failed to authenticate too
+    /// often.
+    connections_failed = "connections-failed",
 }

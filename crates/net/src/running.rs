@@ -151,8 +151,12 @@ impl Running {
         rules.succeed(&self.rules.borrow());
         let rules = Arc::new(rules);
         // Before the shards are asked: one that fails in between begins with these.
-        self.rules.send_replace(Arc::clone(&rules));
-        self.command(Command::Adopt(rules)).await.silent
+        let earlier = self.rules.send_replace(Arc::clone(&rules));
+        let silent = self.command(Command::Adopt(rules)).await.silent;
+        // Kept until here, so that no shard is the last to have them: to free a hundred thousand
+        // users takes longer than a packet may wait.
+        drop(earlier);
+        silent
     }
 
     /// From now on no shard grants a new allocation, and each serves those it has to the end. The

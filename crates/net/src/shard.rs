@@ -7,8 +7,8 @@ use std::sync::{Arc, mpsc};
 use std::time::Instant;
 
 use relay::{
-    ClientTuple, Effect, Mail, NoKey, Now, OpenError, RelayId, Report, Rules, Server, ShardId,
-    Shared, UserName, Verdict,
+    ClientTuple, DropReason, Effect, Mail, NoKey, Now, OpenError, RelayId, Report, Rules, Server,
+    ShardId, Shared, UserName, Verdict,
 };
 use socket2::Socket;
 use tokio::sync::{Notify, watch};
@@ -92,8 +92,8 @@ impl Shard {
         }
     }
 
-    /// A packet from a client; whether it was of any use. Keepalives are: a Binding indication, a
-    /// blank Send indication.
+    /// A packet from a client; why it was dropped, if it was of no use. Keepalives are: a Binding
+    /// indication, a blank Send indication.
     pub(crate) fn handle_client<'p>(
         &mut self,
         turn: &mut Turn<'p>,
@@ -101,11 +101,15 @@ impl Shard {
         client: ClientTuple,
         marking: Marking,
         packet: &'p [u8],
-    ) -> bool {
+    ) -> Option<DropReason> {
         let verdict = self.server.handle_client(now, client, packet);
-        let useful = !matches!(verdict, Verdict::Drop(_));
+        let dropped = if let Verdict::Drop(why) = verdict {
+            Some(why)
+        } else {
+            None
+        };
         turn.push(verdict, marking);
-        useful
+        dropped
     }
 
     /// Ends a turn: sends what it collected, and performs what follows from it. Effects wait for no

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
-use relay::{ClientTuple, Transport};
+use relay::{ClientTuple, DropReason, Transport};
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{self, Instant};
@@ -125,6 +125,7 @@ impl Shard {
             End::Broken => self.egress.counters.connections_broken += 1,
             End::Idle => self.egress.counters.connections_idle += 1,
             End::Overdue => self.egress.counters.connections_overdue += 1,
+            End::Failed => self.egress.counters.connections_failed += 1,
         }
         if self.is_connected(client, connection) {
             self.egress.connections.remove(&client);
@@ -145,6 +146,8 @@ enum End {
     Idle,
     /// The client was without an allocation for too long.
     Overdue,
+    /// The client failed to authenticate, and too often before.
+    Failed,
 }
 
 /// A client that is served.
@@ -269,11 +272,19 @@ impl Client<'_> {
                 // The next frame may take the place of this one: each is a turn.
                 Ok(Some(frame)) => {
                     let (mut turn, marking) = (shard.egress.begin(), self.connection.marking);
-                    if shard.handle_client(&mut turn, now, self.client, marking, frame) {
-                        progress = Progress::Valid;
-                    }
+                    let dropped = shard.handle_client(&mut turn, now, self.client, marking, frame);
                     shard.end(turn);
                     frames += 1;
+                    match dropped {
+                        None => progress = Progress::Valid,
+                        // A call does not end for what its neighbours do.
+                        Some(DropReason::TooManyFailures)
+                            if !shard.server.has_allocation(self.client) =>
+                        {
+                            return Err(End::Failed);
+                        }
+                        Some(_) => {}
+                    }
                 }
                 Ok(None) => break,
                 Err(_) => return Err(End::Broken),

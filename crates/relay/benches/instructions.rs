@@ -9,9 +9,10 @@
 
 use std::env;
 use std::hint::black_box;
+use std::num::NonZeroU64;
 
-use relay::{PeerAddr, Verdict};
-use sim::{Request, World, minutes};
+use relay::{Bandwidth, PeerAddr, Verdict};
+use sim::{Request, World, minutes, seconds};
 
 #[expect(
     clippy::disallowed_methods,
@@ -37,11 +38,15 @@ const KINDS: &[&str] = &[
     "binding",
     "challenge",
     "refresh",
+    "wrong-password",
+    "wrong-by-2-secrets",
+    "wrong-by-8-secrets",
+    "metered-channel-data",
 ];
 
 /// One client with an allocation, a channel to one peer and a permission for another.
 fn run(kind: &str, count: usize) {
-    let mut world = World::new();
+    let mut world = world(kind);
     let (alice, bound, permitted) = (world.client("alice"), world.peer(), world.peer());
     alice.allocate(&mut world, minutes(10));
     alice.bind(&mut world, bound);
@@ -49,7 +54,9 @@ fn run(kind: &str, count: usize) {
     let payload = [7; 1200];
     let from_peer = |peer| Packet::FromPeer(PeerAddr(peer));
     let packet = match kind {
-        "channel-data" => Packet::FromClient([&[0x40, 0, 0x04, 0xB0][..], &payload].concat()),
+        "channel-data" | "metered-channel-data" => {
+            Packet::FromClient([&[0x40, 0, 0x04, 0xB0][..], &payload].concat())
+        }
         "send" => {
             let request = Request::send(permitted, &payload);
             Packet::FromClient(alice.write(&mut world, &request))
@@ -65,8 +72,19 @@ fn run(kind: &str, count: usize) {
             let request = Request::refresh(minutes(10));
             Packet::FromClient(alice.write(&mut world, &request))
         }
+        // Beyond those that are answered.
+        "wrong-password" | "wrong-by-2-secrets" | "wrong-by-8-secrets" => {
+            let name = if secrets(kind) > 0 {
+                "4000000000:alice"
+            } else {
+                "alice"
+            };
+            let request = Request::allocate().as_user(name, "guessed");
+            Packet::FromClient(alice.write(&mut world, &request))
+        }
         _ => panic!("{kind} is none of {KINDS:?}"),
     };
+    world.advance(seconds(10));
     let (now, tuple, relay) = (world.now(), alice.tuple(&world), world.relay_of(alice));
     let server = world.server(0);
     for _ in 0..count {
@@ -78,6 +96,33 @@ fn run(kind: &str, count: usize) {
                 seen(server.handle_peer(now, relay, *peer, black_box(&payload)));
             }
         }
+    }
+}
+
+/// The world of a kind.
+fn world(kind: &str) -> World {
+    let secrets = secrets(kind);
+    World::ruled(|rules| {
+        for secret in 0..secrets {
+            let keys = rules.realms.default_keys();
+            keys.add_secret(format!("a secret of a rotation {secret}").as_bytes());
+        }
+        if kind == "metered-channel-data" {
+            let fast = NonZeroU64::new(1 << 40);
+            rules.limits.bandwidth = Bandwidth {
+                allocation: fast,
+                user: fast,
+            };
+        }
+    })
+}
+
+/// How many secrets there are for time-limited credentials.
+fn secrets(kind: &str) -> usize {
+    match kind {
+        "wrong-by-2-secrets" => 2,
+        "wrong-by-8-secrets" => 8,
+        _ => 0,
     }
 }
 

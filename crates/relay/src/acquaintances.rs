@@ -9,6 +9,7 @@
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// The table.
+#[derive(Debug)]
 pub(crate) struct Acquaintances {
     sets: Box<[[AtomicU64; WAYS]]>,
     /// The latest entry's time.

@@ -8,6 +8,7 @@ use wire::attributes::ReservationToken;
 use wire::{AddressFamily, ChannelNumber, MacKey, TransactionId};
 
 use crate::auth::Signed;
+use crate::bandwidth::Meter;
 use crate::keys::Grant;
 use crate::mobility::{Holder, Mobile};
 use crate::nonce::Issued;
@@ -69,6 +70,8 @@ pub(crate) struct Allocation {
     pub(crate) sends_empty: bool,
     pub(crate) sent: Traffic,
     pub(crate) received: Traffic,
+    /// How fast data may pass; `None` if that is without limit.
+    pub(crate) meter: Option<Box<Meter>>,
     /// The state of mobility; `None` if the client asked for no ticket. RFC 8016.
     pub(crate) mobile: Option<Box<Mobile>>,
 }

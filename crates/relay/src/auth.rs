@@ -12,7 +12,7 @@ use wire::{Algorithm, Attribute, MacKey, Malformed, Message, Method};
 use crate::keys::{Grant, Proof};
 use crate::nonce::Issued;
 use crate::realms::{Account, RealmId, Realms, Signer};
-use crate::{ClientTuple, Limits, Now, Reject, Server, Sha256, UserName};
+use crate::{ClientTuple, Limits, Now, Reject, Server, Sha256, Transport, UserName};
 
 /// A request whose integrity was verified. Only [`verify`] makes one, and [`Message`] does not show
 /// the attributes behind the integrity, so no handler can read an attribute that was not signed.
@@ -254,6 +254,17 @@ fn fresh(
     let issued = server.nonces.issued(nonce, source).or_else(earlier)?;
     let is_of_allocation = opened_with.is_some_and(|opened_with| opened_with <= issued);
     (is_of_allocation || server.nonces.is_young(issued, now.unix)).then_some(issued)
+}
+
+/// Whether a client has shown that its address is its own: it has a connection, or a nonce that was
+/// made for it.
+pub(crate) fn has_address(server: &Server, client: ClientTuple, message: &Message<'_>) -> bool {
+    let source = client.client.ip();
+    let is_ours = |Nonce(nonce): Nonce<'_>| {
+        let nonces = &server.nonces;
+        nonces.issued(nonce, source).is_some() || nonces.issued_earlier(nonce, source).is_some()
+    };
+    client.transport == Transport::Tcp || message.get().ok().flatten().is_some_and(is_ours)
 }
 
 /// The part of an allocation that authenticates later requests.

@@ -32,23 +32,19 @@
 //!   it is answered always, for there is no budget; and once one client of a prefix has come in, the
 //!   others are no strangers.
 
-use std::fmt;
 use std::net::IpAddr;
 use std::num::NonZeroU64;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use ahash::RandomState;
-
+use crate::ProcessSecret;
 use crate::acquaintances::Acquaintances;
-use crate::{ProcessSecret, SourcePrefix};
+use crate::rate::{Cell, Cells, Epoch, SECOND};
 
 /// How many bytes per second the answers to unauthenticated requests may be longer than these. As
 /// much may come at once as in a second, and by chance twice that; `None` is without limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Allowance {
-    /// To one [`SourcePrefix`].
+    /// To one [`crate::SourcePrefix`].
     pub per_prefix: Option<NonZeroU64>,
     /// In all, over all shards. A quarter is for prefixes that had a client within the last hour.
     pub total: Option<NonZeroU64>,
@@ -66,30 +62,25 @@ impl Default for Allowance {
 /// The rest of the [`Allowance`]. It is one for all shards, as the clients of one prefix are spread
 /// over them. It is no bottleneck: a request that is refused, as most are under a flood, only
 /// reads.
+#[derive(Debug)]
 pub struct Budget {
-    hasher: RandomState,
-    /// When the first question was asked; cells count from here.
-    epoch: OnceLock<Instant>,
+    epoch: Epoch,
     /// The part of the total that anybody may have.
     open: Cell,
     /// The part that acquaintances may have, or anybody as long as there are none.
     kept: Cell,
-    prefixes: Box<[Cell]>,
+    prefixes: Cells,
     acquaintances: Acquaintances,
 }
 
 impl Budget {
-    /// The secret keys the table, by way of a MAC: what the table gives away is not the secret.
+    /// The secret keys the table.
     pub(crate) fn new(secret: &ProcessSecret) -> Self {
-        let key = secret.derived(b"amplification budget");
-        let (words, _) = key.as_chunks();
-        let seed = |at: usize| u64::from_be_bytes(words[at]);
         Self {
-            hasher: RandomState::with_seeds(seed(0), seed(1), seed(2), seed(3)),
-            epoch: OnceLock::new(),
+            epoch: Epoch::default(),
             open: Cell::default(),
             kept: Cell::default(),
-            prefixes: (0..CELLS).map(|_| Cell::default()).collect(),
+            prefixes: Cells::new(secret, b"amplification budget", CELLS),
             acquaintances: Acquaintances::new(),
         }
     }
@@ -105,13 +96,14 @@ impl Budget {
         chance: u32,
     ) -> bool {
         let Allowance { per_prefix, total } = allowance;
-        let now = self.count(now);
-        let hash = self.hash(to);
-        // The luckier the request, the later the charge may be earned.
+        let now = self.epoch.count(now);
+        let hash = self.prefixes.hash(to);
+        // An answer that is earned within a second is always sent; in the second after that, chance
+        // decides: the luckier the request, the later the charge may be earned.
         let bad_luck = (SECOND * u64::from(chance)) >> u32::BITS;
         let latest = now.saturating_add(2 * SECOND - 1 - bad_luck);
         let excess = u64::try_from(excess).unwrap_or(u64::MAX);
-        let prefix = &self.prefixes[hash as usize % CELLS];
+        let prefix = self.prefixes.at(hash);
         // A charge that one cell refuses is not made to the other. Another shard may come in
         // between, which costs an answer that could have been sent, but never sends one too many.
         prefix.has_room(latest, per_prefix)
@@ -141,19 +133,8 @@ impl Budget {
 
     /// Notes that the client at this address has authenticated.
     pub(crate) fn acquaint(&self, now: Instant, client: IpAddr) {
-        let now = seconds(self.count(now));
-        self.acquaintances.note(self.hash(client), now);
-    }
-
-    fn hash(&self, ip: IpAddr) -> u64 {
-        self.hasher.hash_one(SourcePrefix::of(ip))
-    }
-
-    /// Nanoseconds since the epoch, enough for centuries. Another shard may have read its clock
-    /// a little before it.
-    fn count(&self, now: Instant) -> u64 {
-        let epoch = *self.epoch.get_or_init(|| now);
-        u64::try_from(now.saturating_duration_since(epoch).as_nanos()).unwrap_or(u64::MAX)
+        let now = seconds(self.epoch.count(now));
+        self.acquaintances.note(self.prefixes.hash(client), now);
     }
 }
 
@@ -162,41 +143,6 @@ fn seconds(now: u64) -> u32 {
     u32::try_from(now / SECOND + 1).unwrap_or(u32::MAX)
 }
 
-/// The cells are left out.
-impl fmt::Debug for Budget {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Budget").finish_non_exhaustive()
-    }
-}
-
-/// A cell of the generic cell rate algorithm (ITU-T I.371): it holds the time at which all that was
-/// charged is earned. It needs no timer, and a cell that is not used is full again by itself.
-#[derive(Default)]
-struct Cell(AtomicU64);
-
-impl Cell {
-    /// Whether all that was charged is earned by `latest`.
-    fn has_room(&self, latest: u64, rate: Option<NonZeroU64>) -> bool {
-        rate.is_none() || self.0.load(Ordering::Relaxed) < latest
-    }
-
-    /// Charges if there is any room, even less than the charge: otherwise a flood of short answers
-    /// would never leave room for a long one.
-    fn take(&self, now: u64, latest: u64, bytes: u64, rate: Option<NonZeroU64>) -> bool {
-        let Some(rate) = rate else {
-            return true;
-        };
-        let cost = bytes.saturating_mul(SECOND).div_ceil(rate.get());
-        let charged = |earned: u64| (earned < latest).then(|| earned.max(now).saturating_add(cost));
-        self.0
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, charged)
-            .is_ok()
-    }
-}
-
-/// In nanoseconds. An answer that is earned within this time is always sent; in the second after
-/// that, chance decides.
-const SECOND: u64 = 1_000_000_000;
 /// Half a MiB. When an operator raises `total` a hundredfold, 1,600 cells can be empty at once, and
 /// one prefix in forty shares one of them.
 const CELLS: usize = 1 << 16;
@@ -319,19 +265,6 @@ mod tests {
             shards.into_iter().map(|shard| shard.join().unwrap()).sum()
         });
         assert_eq!(heard, 64 * 4096);
-    }
-
-    #[test]
-    fn the_table_is_used_evenly() {
-        let budget = budget(RATE, 0);
-        let used = (0..CELLS as u32).filter(|net| {
-            let to = IpAddr::from((net << 8).to_be_bytes());
-            let cell = &budget.0.prefixes[budget.0.hash(to) as usize % CELLS];
-            cell.0.fetch_add(1, Ordering::Relaxed) == 0
-        });
-        // As many balls as bins leave 1/e of them empty.
-        let share = used.count() as f64 / CELLS as f64;
-        assert!((0.62..0.645).contains(&share), "{share}");
     }
 
     proptest! {

@@ -1,6 +1,7 @@
 //! The decisions of the operator, the same for every shard.
 
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use crate::policy::Policy;
 use crate::realms::Realms;
 use crate::redirect::Redirect;
 use crate::sha256::Sha256;
-use crate::{Allowance, NatDiscovery, ProcessSecret};
+use crate::{Allowance, Bandwidth, NatDiscovery, ProcessSecret};
 
 /// The decisions that are fixed when the shards start, and the rules that they start with.
 #[derive(Debug)]
@@ -40,6 +41,9 @@ pub struct Rules {
     pub tokens: TokenKeys,
     /// Whether SHA-256 is offered or required.
     pub sha256: Sha256,
+    /// How many requests whose integrity is wrong one source prefix is answered: as many at once as in
+    /// a minute. `None` is without limit. Requests that are signed well are always answered.
+    pub failures_per_minute: Option<NonZeroU32>,
     /// How long a nonce is good for.
     pub nonce_lifetime: Duration,
     /// Which peers may be reached.
@@ -69,6 +73,7 @@ impl Rules {
             realms: realms.into(),
             tokens: TokenKeys::default(),
             sha256: Sha256::default(),
+            failures_per_minute: NonZeroU32::new(60),
             nonce_lifetime: Duration::from_secs(3600),
             policy,
             relays: Vec::new(),
@@ -180,6 +185,12 @@ impl PortRange {
         }
     }
 
+    /// How many allocations one user may hold, unless the rules say: a quarter of the ports, and at
+    /// least one.
+    pub fn quarter(self) -> u32 {
+        u32::try_from(self.count() / 4).map_or(u32::MAX, |quarter| quarter.max(1))
+    }
+
     /// The first port.
     pub const fn first(self) -> u16 {
         self.first
@@ -238,10 +249,13 @@ pub struct Limits {
     pub default_lifetime: Duration,
     /// The longest lifetime granted.
     pub max_lifetime: Duration,
-    /// Allocations per user, unless a realm says otherwise; `None` is without limit.
+    /// Allocations per user, unless a realm says otherwise; `None` is a quarter of the ports of one
+    /// relay address, and at least one. Each takes one port of an address at most.
     pub per_user: Option<u32>,
     /// Allocations in all; `None` is without limit.
     pub total: Option<u32>,
+    /// How fast data may pass, unless a realm says otherwise.
+    pub bandwidth: Bandwidth,
     /// Permissions per allocation.
     pub permissions: usize,
     /// Channels per allocation.
@@ -259,6 +273,7 @@ impl Default for Limits {
             max_lifetime: Duration::from_secs(3600),
             per_user: None,
             total: None,
+            bandwidth: Bandwidth::default(),
             permissions: 256,
             channels: 256,
             stream_indication: 2_048,

@@ -51,6 +51,8 @@ counters! {
     challenges,
     /// Requests refused with an error code other than the challenge and the redirection.
     refused,
+    /// Requests whose integrity was wrong, or whose user is not known; also those not answered.
+    failed,
     /// Clients sent to another server.
     redirected,
     /// ICMP errors that clients were told of.

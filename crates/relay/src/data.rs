@@ -9,6 +9,7 @@ use wire::attributes::Icmp;
 use wire::{AddressFamily, ChannelData, ChannelNumber, Kind, RelayHeader, TransactionId};
 
 use crate::allocation::Allocation;
+use crate::bandwidth::Way;
 use crate::permissions::Scope;
 use crate::policy::Permit;
 use crate::routes::Bound;
@@ -75,6 +76,12 @@ impl Server {
         }
         if payload.len() > MAX_DATAGRAM {
             return self.discard(DropReason::TooLarge);
+        }
+        if let Some(meter) = &allocation.meter {
+            let now = self.shared.epoch.count(now.mono);
+            if !meter.admit(now, Way::Out, payload.len()) {
+                return self.discard(DropReason::BandwidthExceeded);
+            }
         }
         allocation.sent.count(payload.len());
         self.counters.sent.count(payload.len());
@@ -181,6 +188,12 @@ impl Server {
             Transport::Udp | Transport::Tcp => {}
         }
         if let Some(allocation) = self.allocations.get_mut(relay.allocation) {
+            if let Some(meter) = &allocation.meter {
+                let now = self.shared.epoch.count(now.mono);
+                if !meter.admit(now, Way::In, payload.len()) {
+                    return self.discard(DropReason::BandwidthExceeded);
+                }
+            }
             allocation.received.count(payload.len());
         }
         self.counters.received.count(payload.len());
@@ -323,4 +336,4 @@ const fn worth_telling(family: AddressFamily, icmp: Icmp) -> Option<Icmp> {
 const MOST_HEADERS: usize = 3;
 
 /// The largest UDP payload over IPv4. RFC 768, RFC 791.
-const MAX_DATAGRAM: usize = 65_507;
+pub(crate) const MAX_DATAGRAM: usize = 65_507;

@@ -36,6 +36,10 @@ drop_reasons! {
     /// A request that is not authenticated, and whose answer would be longer than the request,
     /// while the budget for such answers is used up.
     OverBudget = "over-budget",
+    /// A request whose integrity is wrong, beyond the number of such that its network is answered.
+    TooManyFailures = "too-many-failures",
+    /// Data faster than the limit of its allocation or user.
+    BandwidthExceeded = "bandwidth-exceeded",
     /// An indication with a comprehension-required attribute that is not known. RFC 8489 §6.3.2.
     UnknownAttribute = "unknown-attribute",
     /// A Send indication without XOR-PEER-ADDRESS or DATA. RFC 8656 §11.2.

@@ -296,10 +296,12 @@ const FETCHES: usize = 512;
 /// The same for clients of one source prefix, so that nobody uses up all of them.
 const FETCHES_PER_PREFIX: usize = 64;
 
-/// A client waits with one request, and may send those that it will want next.
+/// A client waits with one request, and may send those that it will want next. Many clients can wait
+/// for one name, so the bound on the fetches of a source prefix leaves no room for others.
 const WAITING: Bounds = Bounds {
     clients: 4_096,
     packets: 8,
     bytes: 8 << 10,
     total: 8 << 20,
+    parts: 4,
 };

@@ -130,7 +130,7 @@ impl Keys {
     }
 
     /// Whether every user has a password, and so a SHA-256 key and a key in another realm.
-    pub(crate) fn has_passwords(&self) -> bool {
+    pub(crate) const fn has_passwords(&self) -> bool {
         match &self.source {
             Source::Local(local) => local.has_passwords(),
             Source::Remote => false,

@@ -66,7 +66,7 @@ pub use ruling::{Denial, IpRuling, Permit, Rule, Ruling, Span};
 pub use special::{Block, block};
 
 /// The rules of one server.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
     mode: Mode,
     allow: Vec<Network>,

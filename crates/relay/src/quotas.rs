@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::Reject;
+use crate::bandwidth::Ways;
 use crate::realms::{Account, Quota, RealmId};
 
 /// Counts allocations. The counts are locked when an allocation begins or ends, never by a packet
@@ -24,7 +25,16 @@ type Realms = BTreeMap<RealmId, RealmCounts>;
 #[derive(Debug, Default)]
 struct RealmCounts {
     total: u32,
-    accounts: BTreeMap<Box<str>, u32>,
+    accounts: BTreeMap<Box<str>, Held>,
+}
+
+/// What one account has.
+#[derive(Debug)]
+struct Held {
+    /// How many allocations.
+    count: u32,
+    /// What passed of its bandwidth, where that is limited.
+    ways: Option<Arc<Ways>>,
 }
 
 impl Quotas {
@@ -41,8 +51,11 @@ impl Quotas {
         if quota.realm.is_some_and(|limit| realm.total >= limit) {
             return Err(Reject::RealmQuota);
         }
-        let own = realm.accounts.get(account.name).copied().unwrap_or(0);
-        if quota.per_user.is_some_and(|limit| own >= limit) {
+        let own = realm
+            .accounts
+            .get(account.name)
+            .map_or(0, |held| held.count);
+        if own >= quota.per_user {
             return Err(Reject::UserQuota);
         }
         self.count_in(realm, account.name);
@@ -58,13 +71,27 @@ impl Quotas {
     /// Counts also without a limit, since there may be one later.
     fn count_in(&self, realm: &mut RealmCounts, name: &str) {
         match realm.accounts.get_mut(name) {
-            Some(count) => *count += 1,
+            Some(held) => held.count += 1,
             None => {
-                realm.accounts.insert(name.into(), 1);
+                let held = Held {
+                    count: 1,
+                    ways: None,
+                };
+                realm.accounts.insert(name.into(), held);
             }
         }
         realm.total += 1;
         self.total.store(self.total() + 1, Ordering::Relaxed);
+    }
+
+    /// What passed of the bandwidth of an account that holds an allocation, for all shards.
+    pub(crate) fn ways(&self, account: Account<'_>, new: impl FnOnce() -> Ways) -> Arc<Ways> {
+        let mut realms = self.realms();
+        let realm = realms.get_mut(&account.realm);
+        match realm.and_then(|realm| realm.accounts.get_mut(account.name)) {
+            Some(held) => Arc::clone(held.ways.get_or_insert_with(|| Arc::new(new()))),
+            None => Arc::new(new()),
+        }
     }
 
     /// Admits no more from now on, or admits again.
@@ -104,9 +131,9 @@ impl Quotas {
             return;
         };
         realm.total = realm.total.saturating_sub(1);
-        if let Some(count) = realm.accounts.get_mut(account.name) {
-            *count -= 1;
-            if *count == 0 {
+        if let Some(held) = realm.accounts.get_mut(account.name) {
+            held.count -= 1;
+            if held.count == 0 {
                 realm.accounts.remove(account.name);
             }
         }

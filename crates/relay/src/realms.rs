@@ -17,9 +17,9 @@ use std::sync::{Arc, OnceLock};
 
 use wire::attributes::UserHash;
 
-use crate::Limits;
 use crate::keys::Keys;
 use crate::snapshot::{Field, Reader, Unreadable, Writer};
+use crate::{Bandwidth, Limits, PortRange};
 use names::Names;
 
 /// All realms of a server: the default one, and others.
@@ -49,6 +49,8 @@ pub struct Realm {
     pub total: Option<u32>,
     /// Allocations of each of its users; `None` is as in [`Limits`].
     pub per_user: Option<u32>,
+    /// How fast data may pass; `None` is as in [`Limits`].
+    pub bandwidth: Bandwidth,
 }
 
 /// A realm of this server.
@@ -77,7 +79,7 @@ pub(crate) struct Account<'a> {
 /// How many allocations an account's realm allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Quota {
-    pub(crate) per_user: Option<u32>,
+    pub(crate) per_user: u32,
     pub(crate) realm: Option<u32>,
     /// All realms together.
     pub(crate) total: Option<u32>,
@@ -107,6 +109,7 @@ impl From<Keys> for Realm {
             listeners: Vec::new(),
             total: None,
             per_user: None,
+            bandwidth: Bandwidth::default(),
         }
     }
 }
@@ -273,13 +276,19 @@ impl Realms {
         Account { realm, name }
     }
 
-    /// The bounds of the number of allocations in a realm.
-    pub(crate) fn quota(&self, realm: RealmId, limits: &Limits) -> Quota {
+    /// How fast data of a realm may pass.
+    pub(crate) fn bandwidth(&self, realm: RealmId, limits: &Limits) -> Bandwidth {
+        let Realm { bandwidth, .. } = self.all[realm.0 as usize];
+        bandwidth.or(limits.bandwidth)
+    }
+
+    /// The bounds of the number of allocations in a realm, on relay addresses with these ports.
+    pub(crate) fn quota(&self, realm: RealmId, limits: &Limits, ports: PortRange) -> Quota {
         let Realm {
             total, per_user, ..
         } = self.all[realm.0 as usize];
         Quota {
-            per_user: per_user.or(limits.per_user),
+            per_user: (per_user.or(limits.per_user)).unwrap_or_else(|| ports.quarter()),
             realm: total,
             total: limits.total,
         }
@@ -345,6 +354,7 @@ mod tests {
             listeners: listeners.map(|listener| listener.parse().unwrap()).into(),
             total: None,
             per_user: None,
+            bandwidth: Bandwidth::default(),
         });
         realms
     }

@@ -184,6 +184,20 @@ impl Reject {
         matches!(self.code(), 401 | 438)
     }
 
+    /// Whether this is a proof of identity that failed: a guess could be refused so. The names of
+    /// users must not be told apart, so an unknown name is one, too.
+    pub const fn is_failed_proof(&self) -> bool {
+        matches!(
+            self,
+            Self::BadIntegrity
+                | Self::UnknownUser
+                | Self::NoExpiry
+                | Self::ExpiryInMilliseconds
+                | Self::UnknownKey
+                | Self::BadToken
+        )
+    }
+
     /// The error code.
     pub const fn code(&self) -> u16 {
         match self {

@@ -77,6 +77,9 @@ pub enum Report {
         user: Option<Box<str>>,
         /// The method of the request.
         method: Method,
+        /// Whether the client has shown that its address is its own: over TCP, or by a nonce that was
+        /// made for it. Asked only of a [`Reject::is_failed_proof`], else false.
+        proven: bool,
         /// Why it was refused.
         reject: Reject,
     },

@@ -79,18 +79,8 @@ fn authenticated<'s>(
             return server.await_key(now, client, name, message.as_bytes());
         }
         Err(NotSigned::KeyUnavailable) => return server.discard(DropReason::KeyUnavailable),
-        Err(NotSigned::Refused(mut refused)) => {
-            let is_first =
-                message.method() == Method::Allocate && matches!(refused.reject, Reject::Challenge);
-            if is_first && !server.rules.redirects.is_empty() {
-                let sent_on = try_alternate::stranger(server, client, &message);
-                refused = sent_on.map_or_else(Refusal::from, |()| refused);
-            }
-            let realm = auth::realm_told(server, client, &message, &refused.reject);
-            let draft = server.nonces.blank();
-            write_refusal(server, &head, &refused, realm, draft);
-            let refused = Some((refused, realm));
-            return unauthenticated(server, now, client, client, &message, refused);
+        Err(NotSigned::Refused(refused)) => {
+            return not_signed(server, now, client, &message, refused);
         }
     };
     let budget = &server.shared.budget;
@@ -111,6 +101,7 @@ fn authenticated<'s>(
                 client,
                 realm: signed.realm,
                 user: Some(&signed.user),
+                proven: false,
             };
             report_refused(server, whose, &head, &reject);
             let next_try = try_alternate::next_try(server, now, &signed, &reject);
@@ -119,6 +110,30 @@ fn authenticated<'s>(
             Verdict::Answer(Outgoing::answer(client, contents))
         }
     }
+}
+
+/// Refuses a request that is not signed.
+fn not_signed<'s>(
+    server: &'s mut Server,
+    now: Now,
+    client: ClientTuple,
+    message: &Message<'_>,
+    mut refused: Refusal,
+) -> Verdict<'s, 'static> {
+    let is_first =
+        message.method() == Method::Allocate && matches!(refused.reject, Reject::Challenge);
+    if is_first && !server.rules.redirects.is_empty() {
+        let sent_on = try_alternate::stranger(server, client, message);
+        refused = sent_on.map_or_else(Refusal::from, |()| refused);
+    }
+    if refused.reject.is_failed_proof() && !may_fail(server, now, client) {
+        return server.discard(DropReason::TooManyFailures);
+    }
+    let realm = auth::realm_told(server, client, message, &refused.reject);
+    let draft = server.nonces.blank();
+    write_refusal(server, &Head::of(message), &refused, realm, draft);
+    let refused = Some((refused, realm));
+    unauthenticated(server, now, client, client, message, refused)
 }
 
 fn write_refusal(server: &mut Server, head: &Head, refused: &Refusal, realm: RealmId, nonce: &str) {
@@ -130,6 +145,15 @@ fn write_refusal(server: &mut Server, head: &Head, refused: &Refusal, realm: Rea
         key: refused.key.as_deref(),
     };
     head.refuse(&mut server.reply, &refused.reject, Some(&challenge));
+}
+
+/// Counts a failed proof of identity; whether it is answered.
+#[cold]
+fn may_fail(server: &mut Server, now: Now, client: ClientTuple) -> bool {
+    server.counters.failed += 1;
+    let per_minute = server.rules.failures_per_minute;
+    let failures = &server.shared.failures;
+    failures.admit(per_minute, now.mono, client.client.ip())
 }
 
 /// The USERNAME of a request, signed or not.
@@ -164,6 +188,8 @@ fn unauthenticated<'s>(
                 client,
                 realm,
                 user: named_user(request),
+                proven: refused.reject.is_failed_proof()
+                    && auth::has_address(server, client, request),
             };
             report_refused(server, whose, &head, &refused.reject);
         }
@@ -217,6 +243,8 @@ pub(crate) struct Whose<'a> {
     pub(crate) client: ClientTuple,
     pub(crate) realm: RealmId,
     pub(crate) user: Option<&'a str>,
+    /// Whether a failed proof came from the address that it shows.
+    pub(crate) proven: bool,
 }
 
 pub(crate) fn report_refused(server: &mut Server, whose: Whose<'_>, head: &Head, reject: &Reject) {
@@ -234,6 +262,7 @@ pub(crate) fn report_refused(server: &mut Server, whose: Whose<'_>, head: &Head,
         realm: Arc::clone(server.rules.realms.name(whose.realm)),
         user: whose.user.map(Box::from),
         method: head.method,
+        proven: whose.proven,
         reject: reject.clone(),
     };
     server.effects.push(Effect::Report(report));

@@ -17,9 +17,12 @@ impl Server {
         self.nonces
             .adopt(rules.nonce_lifetime, self.offered.nonce_prefix);
         self.shared.ports.serve(&rules.locals());
-        self.rules = rules;
+        let earlier = std::mem::replace(&mut self.rules, rules);
         self.keyring.forget_answers();
-        self.judge_again();
+        // Mostly it is users that change, and there may be a million permissions.
+        if self.rules.policy != earlier.policy {
+            self.judge_again();
+        }
     }
 
     /// Ends the permissions and channels of all peers that the policy denies by now.
@@ -27,6 +30,7 @@ impl Server {
         let ids: Vec<AllocationId> = self.allocations.ids().collect();
         for id in ids {
             self.judge_peers_of(id);
+            self.measure(id);
         }
     }
 }

@@ -1,6 +1,8 @@
 //! The state that the shards of one process share.
 
+use crate::failures::Failures;
 use crate::nat_discovery::Lines;
+use crate::rate::Epoch;
 use crate::{Budget, Config, Ports, Quotas, Reservations, Whereabouts};
 
 /// The state that the shards of one process share, on the slow path only.
@@ -14,6 +16,10 @@ pub struct Shared {
     pub reservations: Reservations,
     /// The rest of the bytes that strangers may be sent.
     pub budget: Budget,
+    /// The failed proofs of identity.
+    pub(crate) failures: Failures,
+    /// The time that limits of bandwidth count from.
+    pub(crate) epoch: Epoch,
     /// Where the allocations are that may move.
     pub whereabouts: Whereabouts,
     /// The state that every shard needs to write to partners.
@@ -29,6 +35,8 @@ impl Shared {
             quotas: Quotas::default(),
             reservations: Reservations::default(),
             budget: Budget::new(&config.secret),
+            failures: Failures::new(&config.secret),
+            epoch: Epoch::default(),
             whereabouts: Whereabouts::default(),
             lines: Lines::new(&config.nat_discovery),
         }

@@ -37,7 +37,8 @@ use crate::{Config, Now, ProcessSecret, Rules, ShardId, Shared};
 ///   another or for a key: they are lost like any datagram, and a client sends its request again;
 /// - keys from a store, and those that were asked for: they are fetched when they are needed again,
 ///   and an answer to the process before is dropped by the caller;
-/// - the rest of the strangers' budget, which begins full as after a start;
+/// - the rest of the strangers' budget, of answers to failed proofs and of bandwidth, which begin full
+///   as after a start;
 /// - the links to partners, which are met again within a minute;
 /// - random numbers and hash keys: every core has its own.
 ///
@@ -213,6 +214,8 @@ impl Shared {
             reservations,
             budget: _,
             whereabouts,
+            failures: _,
+            epoch: _,
             lines: _,
         } = self;
         let mut to = Snapshot::begin(None, rules, now);

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use ahash::RandomState;
 use hashbrown::HashMap;
 
-use crate::{ClientTuple, Now, Server};
+use crate::{ClientTuple, Now, Server, SourcePrefix};
 
 /// Clients that wait, each for one thing, and their packets.
 #[derive(Debug)]
@@ -17,6 +17,15 @@ pub(crate) struct WaitingRoom<Awaited> {
     waits: HashMap<ClientTuple, Wait<Awaited>, RandomState>,
     bounds: Bounds,
     /// The bytes of all packets.
+    bytes: usize,
+    /// What each source prefix has in the room.
+    shares: HashMap<SourcePrefix, Share, RandomState>,
+}
+
+/// Clients of one source prefix that wait, and the bytes of their packets.
+#[derive(Clone, Copy, Debug, Default)]
+struct Share {
+    clients: usize,
     bytes: usize,
 }
 
@@ -31,6 +40,8 @@ pub(crate) struct Bounds {
     pub(crate) bytes: usize,
     /// Bytes in all.
     pub(crate) total: usize,
+    /// One source prefix may have one in so many of all clients and bytes.
+    pub(crate) parts: usize,
 }
 
 #[derive(Debug)]
@@ -47,9 +58,10 @@ pub(crate) struct Full;
 impl<Awaited> WaitingRoom<Awaited> {
     pub(crate) fn new(hasher: RandomState, bounds: Bounds) -> Self {
         Self {
-            waits: HashMap::with_hasher(hasher),
+            waits: HashMap::with_hasher(hasher.clone()),
             bounds,
             bytes: 0,
+            shares: HashMap::with_hasher(hasher),
         }
     }
 
@@ -66,15 +78,19 @@ impl<Awaited> WaitingRoom<Awaited> {
     /// From now on a client waits for this: with no packet yet, or with those that it has.
     ///
     /// # Errors
-    /// If so many clients wait already.
+    /// If so many clients wait already, in all or of its source prefix.
     pub(crate) fn wait(&mut self, client: ClientTuple, awaited: Awaited) -> Result<(), Full> {
         if let Some(wait) = self.waits.get_mut(&client) {
             wait.awaited = awaited;
             return Ok(());
         }
-        if self.waits.len() >= self.bounds.clients {
+        let Bounds { clients, parts, .. } = self.bounds;
+        let prefix = SourcePrefix::of(client.client.ip());
+        let of_prefix = self.shares.get(&prefix).map_or(0, |share| share.clients);
+        if self.waits.len() >= clients || of_prefix >= clients / parts {
             return Err(Full);
         }
+        self.shares.entry(prefix).or_default().clients += 1;
         let wait = Wait {
             awaited,
             packets: VecDeque::new(),
@@ -92,16 +108,21 @@ impl<Awaited> WaitingRoom<Awaited> {
         let Some(wait) = self.waits.get_mut(&client) else {
             return Ok(());
         };
+        let prefix = SourcePrefix::of(client.client.ip());
+        let share = self.shares.entry(prefix).or_default();
         let length = packet.len();
+        let Bounds { total, parts, .. } = self.bounds;
         if wait.packets.len() >= self.bounds.packets
             || wait.bytes + length > self.bounds.bytes
-            || self.bytes + length > self.bounds.total
+            || self.bytes + length > total
+            || share.bytes + length > total / parts
         {
             return Err(Full);
         }
         wait.packets.push_back(packet.to_vec());
-        wait.bytes += length;
-        self.bytes += length;
+        for bytes in [&mut wait.bytes, &mut self.bytes, &mut share.bytes] {
+            *bytes += length;
+        }
         Ok(())
     }
 
@@ -115,11 +136,19 @@ impl<Awaited> WaitingRoom<Awaited> {
 
     /// Ends the wait of a client, and returns its packets in the order in which they came.
     pub(crate) fn end(&mut self, client: ClientTuple) -> VecDeque<Vec<u8>> {
-        let wait = self.waits.remove(&client);
-        wait.map_or_else(VecDeque::new, |wait| {
-            self.bytes -= wait.bytes;
-            wait.packets
-        })
+        let Some(wait) = self.waits.remove(&client) else {
+            return VecDeque::new();
+        };
+        self.bytes -= wait.bytes;
+        let prefix = SourcePrefix::of(client.client.ip());
+        if let Some(share) = self.shares.get_mut(&prefix) {
+            share.clients -= 1;
+            share.bytes -= wait.bytes;
+            if share.clients == 0 {
+                self.shares.remove(&prefix);
+            }
+        }
+        wait.packets
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -156,6 +185,7 @@ mod tests {
         packets: 3,
         bytes: 10,
         total: 15,
+        parts: 1,
     };
 
     fn client(number: u16) -> ClientTuple {
@@ -193,5 +223,28 @@ mod tests {
             room.end(waiting);
         }
         assert!(room.is_empty() && room.bytes == 0);
+    }
+
+    #[test]
+    fn a_source_prefix_has_its_part_of_the_room_and_leaves_others_theirs() {
+        let bounds = Bounds {
+            clients: 4,
+            parts: 2,
+            ..BOUNDS
+        };
+        let hasher = RandomState::with_seeds(1, 2, 3, 4);
+        let (mut room, mut elsewhere) = (WaitingRoom::new(hasher, bounds), client(1));
+        elsewhere.client.set_ip([192, 0, 3, 1].into());
+        room.wait(client(1), ()).unwrap();
+        room.wait(client(2), ()).unwrap();
+        room.wait(client(3), ()).unwrap_err();
+        room.wait(elsewhere, ()).unwrap();
+        room.hold(client(1), &[0; 5]).unwrap();
+        room.hold(client(2), &[0; 3]).unwrap_err();
+        room.hold(elsewhere, &[0; 7]).unwrap();
+        for waiting in [client(1), client(2), elsewhere] {
+            room.end(waiting);
+        }
+        assert!(room.shares.is_empty());
     }
 }

@@ -35,7 +35,10 @@ struct Crowd {
 impl Crowd {
     fn new() -> Self {
         let ports = PortRange::new(10_000, 65_535).expect("a range");
-        let mut world = World::with(|config| config.ports = ports);
+        let mut world = World::with(|config| {
+            config.ports = ports;
+            config.rules_mut().limits.per_user = Some(u32::MAX);
+        });
         let alice = world.client("alice");
         Self { world, alice }
     }

@@ -11,6 +11,7 @@
 //! to the request that carries it.
 
 mod allocate;
+mod bounds;
 mod credentials;
 mod data;
 mod expect;
@@ -53,6 +54,10 @@ pub(crate) struct Model {
     tickets: BTreeMap<Vec<u8>, (Id, u32)>,
     /// Ports that another program was found to have: they are left alone for a while.
     avoided: BTreeMap<SocketAddr, Duration>,
+    /// When the failed proofs of each network are earned that were answered.
+    failures: BTreeMap<Vec<u8>, Duration>,
+    /// When the data is earned that each user has sent and received.
+    passed: BTreeMap<Account, [Duration; 2]>,
     /// Answers that are due since the last packet, in order.
     pub(crate) answers: Vec<(ClientTuple, Reply)>,
     /// Allocations that ended, since this was last taken.
@@ -100,6 +105,8 @@ struct Allocation {
     /// Packets and bytes of application data, to peers and from them.
     sent: (u64, u64),
     received: (u64, u64),
+    /// When the data is earned that it has sent and received.
+    passed: [Duration; 2],
 }
 
 /// A port that is reserved for the second Allocate, which shows the token.
@@ -124,6 +131,8 @@ impl Model {
             reserved: BTreeMap::new(),
             tickets: BTreeMap::new(),
             avoided: BTreeMap::new(),
+            failures: BTreeMap::new(),
+            passed: BTreeMap::new(),
             answers: Vec::new(),
             endings: Vec::new(),
             moves: Vec::new(),

@@ -142,6 +142,7 @@ const EVERYTHING: &[(&str, &[&str])] = &[
         &[
             "allocation-opening",
             "bad-fingerprint",
+            "bandwidth-exceeded",
             "client-away",
             "empty-datagram",
             "foreign",
@@ -160,6 +161,7 @@ const EVERYTHING: &[(&str, &[&str])] = &[
             "over-budget",
             "peer-denied",
             "too-large",
+            "too-many-failures",
             "turn-within",
             "unexpected-response",
             "unknown-attribute",

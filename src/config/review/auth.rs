@@ -1,13 +1,15 @@
 //! `realm`, `[auth]` and `[[auth.realm]]`: who clients are and what they have to know.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::ops::Range;
 
-use relay::Sha256;
+use relay::{Bandwidth, Sha256};
 
 use super::Review;
 use super::net::{socket, twice};
 use super::reuse::Known;
+use crate::config::form::bandwidth;
 use crate::config::remark::Remark;
 use crate::config::table::{Table, Text};
 use crate::config::{Realm, UserKey};
@@ -92,6 +94,11 @@ impl Review<'_> {
         self.quotas(table);
         let quota = |key| table.number(key).filter(|quota| *quota > 0);
         let (per_user, total) = (quota("per-user"), quota("total"));
+        let rate = |key| NonZeroU64::new(bandwidth(table.text(key)?.get_ref())??);
+        let bandwidth = Bandwidth {
+            allocation: rate("bandwidth"),
+            user: rate("per-user-bandwidth"),
+        };
         let listeners = self.challenged(table, used);
         let (secrets, users) = self.credentials(table, &name);
         if ["secrets", "secret-files", "users-file"]
@@ -113,6 +120,7 @@ impl Review<'_> {
             users,
             per_user,
             total,
+            bandwidth,
         })
     }
 

@@ -62,6 +62,15 @@ impl Review<'_> {
                 }
             }
         }
+        if let Some((_, at)) = secrets.get(MOST_SECRETS) {
+            let sentence = format!(
+                "{} has more than {MOST_SECRETS} secrets, and with a wrong password each is tried",
+                table.heading()
+            );
+            let help = "remove those whose last credential has expired; services of their own have \
+                        `[[auth.realm]]`";
+            self.say(Remark::fault(at.clone(), sentence).help(help));
+        }
         secrets.into_iter().map(|(secret, _)| secret).collect()
     }
 
@@ -279,6 +288,10 @@ const SAMPLES: &str = "\
 const PROMPTS: &str = "\
     changeme changethis replaceme replacethis yoursecret yourpassword yourstrong \
     placeholder insertsecret todo";
+
+/// A rotation needs two, and a slow one three. Each is tried twice before a wrong password is refused:
+/// `docs/security.md` says what that costs.
+const MOST_SECRETS: usize = 8;
 
 const NO_CREDENTIALS: &str = "systemd sets it for a service with LoadCredential=, and for nobody else; to check \
                               beside a running service, set it to /run/credentials/hairpin.service";

@@ -91,10 +91,10 @@ fn a_key_of_coturn_is_shown_its_name_here() {
 
 #[test]
 fn a_key_like_no_other_is_shown_what_there_is() {
-    fault("[relay]\nbandwidth = 3\n").is(
-        "error: unknown key `bandwidth` in `[relay]`",
+    fault("[relay]\nflavour = 3\n").is(
+        "error: unknown key `flavour` in `[relay]`",
         "2:1",
-        "bandwidth",
+        "flavour",
         "known here: `addresses`, `external`, `external-from`, `ports`",
     );
 }
@@ -676,4 +676,56 @@ fn what_strangers_hear_is_held_to_what_can_be() {
         let told = fault(&format!("[unauthenticated]\n{line}\n"));
         assert!(told.sentence.ends_with(sentence), "{told:?}");
     }
+}
+
+#[test]
+fn a_bandwidth_without_a_clear_unit_is_refused_whatever_it_may_have_meant() {
+    let help = "write a number and a unit in quotes, such as \"10Mbit/s\" or, the same, \
+                \"1250kB/s\", or \"unlimited\"";
+    for written in [
+        "\"10Mbps\"",
+        "\"10Mb/s\"",
+        "\"1250000\"",
+        "\"10 Mbit\"",
+        "\"1.5Mbit/s\"",
+        "\"\"",
+    ] {
+        fault(&format!("[allocation]\nbandwidth = {written}\n")).is(
+            "error: `[allocation] bandwidth` is not a number of bits or bytes per second",
+            "2:13",
+            written,
+            help,
+        );
+    }
+    fault("[allocation]\nbandwidth = 1250000\n").is(
+        "error: `[allocation] bandwidth` is a whole number, expected a string",
+        "2:13",
+        "1250000",
+        help,
+    );
+    for written in ["\"999B/s\"", "\"101Gbit/s\"", "\"0kbit/s\""] {
+        fault(&format!("[allocation]\nper-user-bandwidth = {written}\n")).is(
+            "error: `[allocation] per-user-bandwidth` must be from 8kbit/s to 100Gbit/s, or \"unlimited\"",
+            "2:22",
+            written,
+            "",
+        );
+    }
+}
+
+#[test]
+fn more_secrets_than_a_rotation_needs_are_refused() {
+    let secrets = |count: usize| {
+        let secrets: Vec<String> = (0..count)
+            .map(|it| format!("\"3vQ0cW1hZ2ljIG51bWJlcnM{it}\""))
+            .collect();
+        format!("[auth]\nsecrets = [{}]\n", secrets.join(","))
+    };
+    fault(&secrets(9)).is(
+        "error: `[auth]` has more than 8 secrets, and with a wrong password each is tried",
+        "2:228",
+        "\"************************\"",
+        "remove those whose last credential has expired; services of their own have `[[auth.realm]]`",
+    );
+    assert_eq!(config(&secrets(8)).auth.secrets.len(), 8);
 }

@@ -1,5 +1,7 @@
 //! Users in files of their own.
 
+use std::time::Instant;
+
 use super::{Told, config, fault, refused, warned};
 use crate::config::{PrecomputedKey, Secret, UserKey};
 
@@ -119,4 +121,30 @@ fn the_secret_of_nonces_is_no_password_of_a_file_either() {
         "{told:?}"
     );
     assert!(told.place.starts_with("turnserver.toml:4:"), "{told:?}");
+}
+
+#[test]
+fn twenty_thousand_users_are_read_in_seconds() {
+    let users = (0..20_000).map(|user| format!("u{user} = \"jabberwocky{user}\"\n"));
+    let text = naming(&users.collect::<String>());
+    let start = Instant::now();
+    assert_eq!(config(&text).auth.users.len(), 20_000);
+    // A debug build takes two seconds. Where each letter is compared with each user, it takes
+    // a minute, and a reload runs out of patience.
+    let took = start.elapsed();
+    assert!(took.as_secs() < 20, "{took:?}");
+}
+
+#[test]
+fn of_very_many_remarks_on_a_file_the_first_are_told_and_faults_before_cautions() {
+    let mut users: String = (0..500)
+        .map(|user| format!("u{user} = \"short\"\n"))
+        .collect();
+    users.push_str("dave = \"changeme\"");
+    let told = refused(&naming(&users));
+    assert_eq!(told.len(), 101);
+    let sentences = || told.iter().map(|told| &*told.sentence);
+    assert!(sentences().any(|it| it.starts_with("error: ") && it.contains("placeholder")));
+    let left_out = "warning: 401 more remarks on this file are left out";
+    assert_eq!(sentences().filter(|it| *it == left_out).count(), 1);
 }

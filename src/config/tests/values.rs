@@ -290,3 +290,42 @@ fn pair(local: &str, external: &str) -> RelayAddress {
         external: external.parse().unwrap(),
     }
 }
+
+#[test]
+fn a_bandwidth_is_in_bits_or_bytes_per_second() {
+    for (written, meant) in [
+        ("10Mbit/s", Some(1_250_000)),
+        ("1250kB/s", Some(1_250_000)),
+        ("1250000B/s", Some(1_250_000)),
+        (" 64 kbit/s ", Some(8_000)),
+        ("1Gbit/s", Some(125_000_000)),
+        ("2MB/s", Some(2_000_000)),
+        ("unlimited", None),
+    ] {
+        let text = format!(
+            "[allocation]\nbandwidth = \"{written}\"\nper-user-bandwidth = \"{written}\"\n\
+             [[auth.realm]]\nname = \"example.net\"\nbandwidth = \"{written}\"\n\
+             per-user-bandwidth = \"{written}\"\n[auth.realm.users]\nalice = \"looking-glass\"\n"
+        );
+        let config = config(&text);
+        let rate = meant.and_then(NonZeroU64::new);
+        let expected = relay::Bandwidth {
+            allocation: rate,
+            user: rate,
+        };
+        assert_eq!(config.allocation.bandwidth, expected, "{written}");
+        assert_eq!(config.auth.realms[0].bandwidth, expected, "{written}");
+    }
+}
+
+#[test]
+fn a_user_has_a_quarter_of_the_ports_unless_the_file_says_otherwise() {
+    for (written, meant) in [
+        ("", None),
+        ("per-user = 0\n", Some(u32::MAX)),
+        ("per-user = 3\n", Some(3)),
+    ] {
+        let config = config(&format!("[allocation]\n{written}"));
+        assert_eq!(config.allocation.per_user, meant, "{written}");
+    }
+}

@@ -6,6 +6,7 @@ use relay::policy::{Mode, Own, Policy};
 use relay::{Config, Keys, PortRange, ProcessSecret, RelayAddress, Report};
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, TcpStream, UdpSocket};
+use std::pin::pin;
 use std::time::Duration;
 
 const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -172,5 +173,36 @@ fn a_shard_that_stands_still_is_named_and_holds_up_no_command() {
     drop(go_on);
     let answers = runtime.block_on(running.command(everything()));
     assert_eq!((answers.given.len(), answers.silent), (2, vec![]));
+    running.stop();
+}
+
+#[test]
+fn no_shard_has_to_free_the_rules_that_held_before() {
+    let (go_on, wait) = std::sync::mpsc::channel::<()>();
+    let wait = std::sync::Mutex::new(wait);
+    let running = start(options(1, move |_| {
+        let _ = wait.lock().unwrap().recv();
+    }));
+    let (running, runtime) = (running.unwrap(), runtime());
+    let silent = runtime.block_on(running.reload(rules("earlier.test")));
+    assert_eq!(silent, [0; 0]);
+    let earlier = Arc::downgrade(&running.rules.borrow());
+
+    let client = UdpSocket::bind((LOCAL, 0)).unwrap();
+    client.connect(at(&running, Transport::Udp)).unwrap();
+    let refused = b"\x00\x01\x00\x04\x21\x12\xA4\x42over and out\x00\x02\x00\x00";
+    client.send(refused).unwrap();
+    client.recv(&mut [0; 64]).unwrap();
+    // The shard stands still, and has them yet.
+    let mut reload = pin!(running.reload(rules("later.test")));
+    runtime.block_on(async {
+        let a_moment = Duration::from_millis(50);
+        let outcome = tokio::time::timeout(a_moment, &mut reload).await;
+        outcome.unwrap_err();
+    });
+    assert_eq!(earlier.strong_count(), 2);
+    drop(go_on);
+    assert_eq!(runtime.block_on(reload), [0; 0]);
+    assert_eq!(earlier.strong_count(), 0);
     running.stop();
 }

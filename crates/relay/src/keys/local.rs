@@ -17,6 +17,9 @@ pub(super) struct Local {
     /// Names as they were written, where that differs from their OpaqueString form; the values are
     /// users' names.
     spellings: BTreeMap<String, String>,
+    /// How many users have a key in place of a password. A shard asks for it when it adopts rules,
+    /// and must not look at every user then.
+    keys: usize,
     /// Whether some password was written otherwise than OpaqueString leaves it.
     has_spellings: bool,
     secrets: Vec<Secret>,
@@ -29,7 +32,9 @@ impl Local {
         if spelled != name {
             self.spellings.insert(spelled, name.clone());
         }
-        self.users.insert(name, user);
+        self.keys += usize::from(!user.has_password());
+        let replaced = self.users.insert(name, user);
+        self.keys -= usize::from(replaced.is_some_and(|user| !user.has_password()));
     }
 
     pub(super) fn add_secret(&mut self, secret: &[u8]) {
@@ -40,8 +45,8 @@ impl Local {
         self.users.is_empty() && self.secrets.is_empty()
     }
 
-    pub(super) fn has_passwords(&self) -> bool {
-        self.users.values().all(User::has_password)
+    pub(super) const fn has_passwords(&self) -> bool {
+        self.keys == 0
     }
 
     pub(super) const fn has_spellings(&self) -> bool {

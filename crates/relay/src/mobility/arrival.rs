@@ -48,6 +48,7 @@ impl Server {
         self.adopt_channels(id, client, channels);
         // The shard that it came from may have had earlier rules.
         self.judge_peers_of(id);
+        self.measure(id);
         self.counters.moved += 1;
         self.effects.push(Effect::Report(Report::Moved {
             allocation: id,

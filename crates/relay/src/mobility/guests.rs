@@ -122,4 +122,5 @@ const HELD: Bounds = Bounds {
     packets: 256,
     bytes: 1 << 20,
     total: 64 << 20,
+    parts: 1,
 };

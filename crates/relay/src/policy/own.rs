@@ -7,7 +7,7 @@ use ipnet::IpNet;
 
 /// The addresses of this server and its host. Behind a 1:1 NAT the external ones belong here too:
 /// the NAT leads them back.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Own {
     /// Where the server listens, over any transport. An unspecified IP address stands for every
     /// address of this host.

@@ -51,6 +51,7 @@ pub(super) fn allocate(
     let account = request.account(&rules.realms);
     let taken = take_room(server, now, wanted, account);
     let (relays, refused) = taken.map_err(|reject| try_alternate::rather(elsewhere, reject))?;
+    let meter = server.new_meter(now.mono, account);
     let phase = Phase::Opening {
         fingerprint: head.fingerprint,
         ticket,
@@ -84,6 +85,7 @@ pub(super) fn allocate(
         sends_empty: false,
         sent: Traffic::default(),
         received: Traffic::default(),
+        meter,
         mobile: None,
     });
     opening::ask_for_all(server, id);
@@ -200,7 +202,7 @@ fn take_room(
     let quota = server
         .rules
         .realms
-        .quota(account.realm, &server.rules.limits);
+        .quota(account.realm, &server.rules.limits, server.config.ports);
     server.shared.quotas.admit(account, &quota)?;
     let taken = take_ports(server, now, wanted, account);
     taken.inspect_err(|_| server.shared.quotas.release(account))

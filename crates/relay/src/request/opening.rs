@@ -219,6 +219,7 @@ fn give_up(server: &mut Server, id: AllocationId, fingerprint: bool) {
         client: allocation.client,
         realm: allocation.realm,
         user: Some(&allocation.user),
+        proven: false,
     };
     report_refused(server, whose, &head, &reject);
 }

@@ -10,6 +10,7 @@ use super::{Field, Reader, Unreadable, Writer, fields};
 use crate::allocation::{
     Allocation, NoRelay, Phase, RefusedFamily, Relay, RelaySocket, Relays, Traffic,
 };
+use crate::bandwidth::Meter;
 use crate::keys::{Grant, Validity};
 use crate::mobility::{Arrival, Mobile, Move, Path};
 use crate::ports::Parity;
@@ -20,7 +21,16 @@ use crate::{
 
 fields!(Allocation: id, client, realm, user, account, key, opened_with, grant, transaction,
     lifetime, born, relays, refused, token, phase, permissions, channels, knows_rfc8489,
-    sends_empty, sent, received, mobile);
+    sends_empty, sent, received, meter, mobile);
+// The rules say it again, and what was charged is earned within seconds.
+impl Field for Option<Box<Meter>> {
+    fn write(&self, _: &mut Writer) {}
+
+    fn read(_: &mut Reader<'_>) -> Result<Self, Unreadable> {
+        Ok(None)
+    }
+}
+
 fields!(Relay: parity, local, relayed, socket, deadline);
 fields!(Mobile: number, moves, last, next, via, lost);
 fields!(Move: transaction, client, lifetime);

@@ -117,7 +117,7 @@ fn a_stranger_that_disconnects_disturbs_nobody() {
 
 #[test]
 fn strangers_leave_nothing_behind() {
-    let mut world = World::new();
+    let mut world = World::ruled(|rules| rules.failures_per_minute = None);
     for _ in 0..1000 {
         let stranger = world.client("mallory");
         stranger.ask(&mut world, Request::binding());
@@ -149,6 +149,7 @@ fn a_client_that_allocates_and_deletes_in_a_loop_leaves_nothing_behind() {
 fn allocations_that_end_in_any_way_leave_nothing_behind() {
     let mut world = World::with(|config| {
         config.ports = PortRange::new(50_000, 50_003).unwrap();
+        config.rules_mut().limits.per_user = Some(4);
     });
     for turn in 0..200 {
         let clients: Vec<Client> = (0..4).map(|_| world.client("alice")).collect();

@@ -12,6 +12,7 @@ use wire::attributes::{EvenPort, XorRelayedAddress};
 fn world_with_ports(count: u16) -> World {
     World::with(|config| {
         config.ports = PortRange::new(50_000, 50_000 + count - 1).unwrap();
+        config.rules_mut().limits.per_user = Some(u32::MAX);
     })
 }
 

@@ -162,3 +162,26 @@ fn an_allocation_that_is_being_opened_counts() {
     world.advance(seconds(1));
     two.allocate(&mut world, minutes(10));
 }
+
+#[test]
+fn a_user_takes_a_quarter_of_the_ports_and_no_more_unless_the_operator_says_so() {
+    for (last, per_user, most) in [
+        (50_039, None, 10),
+        (50_042, None, 10),
+        // One is always to be had.
+        (50_002, None, 1),
+        (50_039, Some(u32::MAX), 40),
+    ] {
+        let mut world = World::with(|config| {
+            config.ports = PortRange::new(50_000, last).unwrap();
+            config.rules_mut().limits.per_user = per_user;
+        });
+        let opened = |world: &mut World| {
+            let mut clients = (0..100).map(|_| world.client("alice")).collect::<Vec<_>>();
+            // A dual allocation has a port of each address.
+            clients.retain(|it| it.ask(world, Request::allocate().dual()).is_success());
+            clients.len()
+        };
+        assert_eq!(opened(&mut world), most, "{last} {per_user:?}");
+    }
+}

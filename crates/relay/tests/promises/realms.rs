@@ -21,6 +21,7 @@ fn realm(keys: Keys) -> Realm {
         listeners: vec![NET_LISTENER],
         total: None,
         per_user: None,
+        bandwidth: relay::Bandwidth::default(),
     }
 }
 
@@ -352,6 +353,7 @@ fn a_realm_has_a_quota_for_its_users_together_and_one_for_each() {
         rules.realms.add(Realm {
             total: Some(3),
             per_user: Some(2),
+            bandwidth: relay::Bandwidth::default(),
             ..realm(keys)
         });
     });

@@ -246,6 +246,7 @@ fn add_realm(config: &mut Config) {
         listeners: vec![],
         total: None,
         per_user: None,
+        bandwidth: relay::Bandwidth::default(),
     });
     config.nonce_secret = Some(NonceSecret::shared(b"known to all nodes"));
 }

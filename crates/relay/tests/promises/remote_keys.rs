@@ -25,13 +25,17 @@ fn late(world: &mut World, client: Client) -> Vec<(Method, Option<u16>)> {
 
 /// An Allocate in an invented name, from this address; the nonce is one for that address.
 fn invent(world: &mut World, from: [u8; 4], port: u16) -> Outcome {
+    let client = client_of(world, from, port, &format!("{from:?} {port}"));
+    client.tell(world, Request::allocate())
+}
+
+fn client_of(world: &mut World, from: [u8; 4], port: u16, user: &str) -> Client {
     let tuple = ClientTuple {
         transport: Transport::Udp,
         client: (from, port).into(),
         server: sim::LISTENER,
     };
-    let client = world.client_at(0, tuple, &format!("{from:?} {port}"), "guessed");
-    client.tell(world, Request::allocate())
+    world.client_at(0, tuple, user, "guessed")
 }
 
 #[test]
@@ -213,6 +217,27 @@ fn a_thousand_invented_names_cost_bounded_memory_and_fetches() {
     assert_eq!(parked(&mut world, networks, 2_000), 512);
     world.answer_keys();
     assert_eq!(late(&mut world, alice), [(Method::Allocate, None)]);
+}
+
+/// Over TCP a request that finds no room is never sent again.
+#[test]
+fn many_who_wait_behind_one_address_for_one_name_leave_room_for_others() {
+    let mut world = World::with(|config| {
+        remote(config);
+        config.rules_mut().unauthenticated = Allowance {
+            per_prefix: None,
+            total: None,
+        };
+    });
+    world.hold_keys();
+    let crowd: Vec<Client> = (1..=4_096)
+        .map(|port| client_of(&mut world, [192, 0, 2, 1], port, "mallory"))
+        .collect();
+    let mut waits = |client: &&Client| client.tell(&mut world, Request::allocate()) == Silent;
+    assert_eq!(crowd.iter().filter(|it| waits(it)).count(), 1_024);
+    assert_eq!(world.asked_for(), ["mallory"]);
+    let alice = world.tcp_client("alice");
+    assert_eq!(alice.tell(&mut world, Request::allocate()), Silent);
 }
 
 #[test]

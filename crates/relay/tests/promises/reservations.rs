@@ -13,7 +13,10 @@ use crate::allocate::relayed;
 use crate::rules::code;
 
 fn with_ports(count: u16) -> impl Fn(&mut relay::Config) {
-    move |config| config.ports = PortRange::new(50_000, 50_000 + count - 1).unwrap()
+    move |config| {
+        config.ports = PortRange::new(50_000, 50_000 + count - 1).unwrap();
+        config.rules_mut().limits.per_user = Some(u32::MAX);
+    }
 }
 
 /// An even port, and the token for the next.

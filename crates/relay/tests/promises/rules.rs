@@ -1,6 +1,7 @@
 //! Rules that change while the server runs, and commands of the control side.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use relay::keys::{Mint, mint};
 use relay::policy::{Mode, Policy};
@@ -16,7 +17,7 @@ use crate::quotas::one_for_each_person;
 use crate::{mobility, tokens};
 
 /// Rules for these users of the default realm, as every world begins with.
-fn rules(users: &[&str]) -> Rules {
+pub(crate) fn rules(users: &[&str]) -> Rules {
     let mut keys = Keys::new(REALM);
     for user in users {
         keys.add_user(user, &password(user)).unwrap();
@@ -163,6 +164,7 @@ fn a_realm_that_is_taken_away_or_moves_among_others_confuses_nobody() {
             listeners: vec![],
             total: Some(1),
             per_user: None,
+            bandwidth: relay::Bandwidth::default(),
         }
     };
     let mut world = World::with(|config| {
@@ -428,4 +430,32 @@ fn earlier_rules_that_arrive_late_change_nothing() {
     let earlier = Arc::new(rules(&["bob"]));
     assert_eq!(world.command(0, Command::Adopt(earlier)), Answer::Adopted);
     alice.allocate(&mut world, minutes(10));
+}
+
+/// All packets of a shard wait while it adopts rules.
+#[test]
+fn other_users_are_adopted_in_a_moment_however_many_they_and_the_permissions_are() {
+    let mut world = World::with(|config| config.rules_mut().limits.per_user = None);
+    let peers = [(); 256].map(|()| world.peer());
+    for client in [(); 40].map(|()| world.client("alice")) {
+        client.allocate(&mut world, minutes(10));
+        let permissions = Request::create_permission(peers);
+        assert_eq!(code(&mut world, client, permissions), None);
+    }
+    let mut changed = rules(&["alice"]);
+    for user in 0..40_000 {
+        let name = format!("user{user}");
+        let keys = changed.realms.default_keys();
+        keys.add_user(&name, "a password").unwrap();
+    }
+    let changed = Arc::new(changed);
+    let took = (0..20).map(|_| {
+        let start = Instant::now();
+        let adopted = world.command(0, Command::Adopt(Arc::clone(&changed)));
+        assert_eq!(adopted, Answer::Adopted);
+        start.elapsed()
+    });
+    // The least of them is that in which nothing else had the processor.
+    let least = took.min().unwrap();
+    assert!(least.as_micros() < 500, "{least:?}");
 }

@@ -73,6 +73,7 @@ impl Model {
         let lifetime = granted_lifetime(lifetime, self.terms.max_lifetime);
         self.check_quota(&signer.user)?;
         let opening = self.find_ports(wanted, &signer.user)?;
+        let passed = self.begin_passing(&signer.user);
         self.numbered += 1;
         let allocation = Allocation {
             client: from,
@@ -94,6 +95,7 @@ impl Model {
             sends_empty: false,
             sent: (0, 0),
             received: (0, 0),
+            passed,
         };
         self.allocations.insert(self.numbered, allocation);
         Ok(Expect::Later)

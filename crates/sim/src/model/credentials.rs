@@ -1,6 +1,6 @@
 //! The signer of a request. RFC 8489 §9.2.4; the checks are in its order.
 
-use relay::ClientTuple;
+use relay::{ClientTuple, DropReason};
 use wire::attributes::{
     Lifetime, MobilityTicket, Nonce, PasswordAlgorithm, PasswordAlgorithms, Realm, UserHash,
     Username,
@@ -37,6 +37,10 @@ impl Model {
         let signer = match self.authenticate(from, message) {
             Ok(signer) => signer,
             Err(refusal) => {
+                let is_failure = matches!(refusal.cause, "bad-integrity" | "unknown-user");
+                if is_failure && !self.answers_failure(from.client) {
+                    return Expect::Lost(DropReason::TooManyFailures);
+                }
                 // A challenge has the attributes that the client needs for its next try.
                 let challenge = matches!(refusal.code, 401 | 438);
                 let mut reply = reply.refused(refusal);
@@ -102,6 +106,8 @@ impl Model {
         });
         let key = match kept {
             Some(key) => key,
+            // A realm that is gone is not the listener's, and signs nothing new.
+            None if realm != self.terms.realm => return Err(refuse(401, "unknown-realm")),
             None => {
                 let algorithms = algorithms?;
                 // A stranger whose nonce is none of ours is not to have a store asked.

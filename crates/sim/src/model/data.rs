@@ -6,6 +6,7 @@ use relay::{AddressFamily, ClientTuple, DropReason, Icmp, Transport};
 use wire::attributes::{Data, DontFragment, XorPeerAddress};
 use wire::{Attribute, ChannelData, Message, padding};
 
+use super::bounds::{RECEIVED, SENT};
 use super::credentials::unknown;
 use super::{Allocation, Expect, Id, Model};
 
@@ -67,19 +68,24 @@ impl Model {
         payload: &[u8],
     ) -> Expect {
         let family = AddressFamily::of(to.ip());
-        let Some(allocation) = self.of_mut(from) else {
+        let Some(id) = self.find(from) else {
             return Expect::Lost(DropReason::NoAllocation);
         };
-        if allocation.may_loop(payload) {
+        if self.allocations[&id].may_loop(payload) {
             return Expect::Lost(DropReason::TurnWithin);
         }
         if payload.len() > MAX_DATAGRAM {
             return Expect::Lost(DropReason::TooLarge);
         }
-        let Some((local, _)) = allocation.relays.get(&family).copied() else {
+        let Some((local, _)) = self.allocations[&id].relays.get(&family).copied() else {
             return Expect::Lost(DropReason::RelayGone);
         };
-        count(&mut allocation.sent, payload);
+        if !self.passes(id, SENT, payload) {
+            return Expect::Lost(DropReason::BandwidthExceeded);
+        }
+        if let Some(allocation) = self.allocations.get_mut(&id) {
+            count(&mut allocation.sent, payload);
+        }
         let source = self.terms.outward(local);
         let far = self.terms.inward(to);
         let owner = far.and_then(|far| self.holder(far));
@@ -143,11 +149,11 @@ impl Model {
     }
 
     /// RFC 8656 §11.3, §12.7.
-    fn relay_to_client(&mut self, to: Id, from: SocketAddr, payload: &[u8]) -> Expect {
+    fn relay_to_client(&mut self, owner: Id, from: SocketAddr, payload: &[u8]) -> Expect {
         let is_impostor = self.terms.inward(from).is_some_and(|local| {
             self.holder(local).is_none() && self.terms.allows_as_relay_only(from)
         });
-        let Some(allocation) = self.allocations.get_mut(&to) else {
+        let Some(allocation) = self.allocations.get(&owner) else {
             return Expect::Lost(DropReason::RelayGone);
         };
         if !allocation.may_exchange_with(from) {
@@ -177,7 +183,12 @@ impl Model {
         if to.transport == Transport::Tcp && channel.is_none() && length > LONGEST_ON_STREAM {
             return Expect::Lost(DropReason::IndicationTooLong);
         }
-        count(&mut allocation.received, payload);
+        if !self.passes(owner, RECEIVED, payload) {
+            return Expect::Lost(DropReason::BandwidthExceeded);
+        }
+        if let Some(allocation) = self.allocations.get_mut(&owner) {
+            count(&mut allocation.received, payload);
+        }
         Expect::ToClient {
             to,
             peer: from,

@@ -27,6 +27,10 @@ pub(crate) struct Terms {
     pub(crate) max_lifetime: u32,
     pub(crate) per_user: usize,
     pub(crate) total: usize,
+    pub(crate) failures_per_minute: u32,
+    /// Bytes per second of an allocation and of a user, each way.
+    pub(crate) bandwidth: Option<u64>,
+    pub(crate) user_bandwidth: Option<u64>,
     pub(crate) permissions: usize,
     pub(crate) channels: usize,
     /// Whether tickets are given and taken. RFC 8016.

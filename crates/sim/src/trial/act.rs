@@ -101,6 +101,7 @@ impl Trial {
             }
             Step::Upgrade(pause) => {
                 self.world.upgrade(*pause);
+                self.model.forget_charges();
                 self.model.wake_at(self.now());
                 self.compare(None, None)?;
             }

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::Arc;
 
 use relay::policy::{Mode, Own, Policy};
 use relay::{
-    AddressFamily, Allowance, ClientTuple, Config, IcmpTold, Keys, PortRange, RelayAddress, Rules,
-    Transport,
+    AddressFamily, Allowance, Bandwidth, ClientTuple, Config, IcmpTold, Keys, PortRange,
+    RelayAddress, Rules, Transport,
 };
 
 use crate::choices::Choices;
@@ -27,6 +28,8 @@ pub(crate) struct Scene {
     nat: bool,
     /// Whether limits are so low that clients reach them.
     tight: bool,
+    /// Whether data passes slowly: bytes per second of an allocation and of a user.
+    slow: Option<(u64, u64)>,
     /// Whether strangers use the amplification budget up.
     pub(crate) rationed: bool,
     /// Whether clients may move.
@@ -120,7 +123,8 @@ impl Scene {
             ]),
             nat: choices.rarely(3),
             tight: choices.flag(),
-            rationed: choices.rarely(8),
+            slow: choices.pick(&[None, None, None, None, Some((20, 10_000)), Some((5000, 30))]),
+            rationed: choices.rarely(4),
             mobility: !choices.rarely(4),
             icmp_for_all: choices.rarely(3),
             rough: choices.flag(),
@@ -210,7 +214,14 @@ impl Scene {
             rules.limits.per_user = Some(TIGHT.per_user);
             rules.limits.total = Some(TIGHT.total);
             rules.limits.permissions = TIGHT.permissions;
+            rules.failures_per_minute = NonZeroU32::new(TIGHT.failures);
             rules.limits.channels = TIGHT.channels;
+        }
+        if let Some((one, user)) = self.slow {
+            rules.limits.bandwidth = Bandwidth {
+                allocation: NonZeroU64::new(one),
+                user: NonZeroU64::new(user),
+            };
         }
         if !self.rationed {
             rules.unauthenticated = Allowance {
@@ -218,8 +229,13 @@ impl Scene {
                 total: None,
             };
         } else {
-            rules.unauthenticated.per_prefix = std::num::NonZeroU64::new(100);
+            rules.unauthenticated.per_prefix = NonZeroU64::new(10);
         }
+    }
+
+    /// How many ports a relay address has.
+    fn count(&self) -> usize {
+        usize::from(self.ports.1 - self.ports.0) + 1
     }
 
     /// Names and passwords.
@@ -275,8 +291,12 @@ impl Scene {
             relays: self.relays().into_iter().collect(),
             ports: self.ports.0..=self.ports.1,
             max_lifetime: self.max_lifetime,
-            per_user: limit(TIGHT.per_user as usize, usize::MAX),
+            // RFC 8656 §5 wants a limit; the server's own is a quarter of the ports, but never none.
+            per_user: limit(TIGHT.per_user as usize, (self.count() / 4).max(1)),
             total: limit(TIGHT.total as usize, usize::MAX),
+            failures_per_minute: if self.tight { TIGHT.failures } else { 60 },
+            bandwidth: self.slow.map(|(one, _)| one),
+            user_bandwidth: self.slow.map(|(_, user)| user),
             permissions: limit(TIGHT.permissions, 256),
             channels: limit(TIGHT.channels, 256),
             mobility: self.mobility,
@@ -304,6 +324,7 @@ impl Scene {
             ("bob", tuple(Transport::Udp, (v6, 5000).into()), last),
             ("carol", tuple(Transport::Tcp, v4(1, 5000)), 0),
             ("carol", tuple(Transport::Tcp, v4(3, 5000)), last),
+            ("alice", tuple(Transport::Udp, v4(4, 5000)), 0),
             // At the address of two peers.
             (
                 "alice",
@@ -328,6 +349,8 @@ const SHA256: [model::Sha256; 4] = [
 /// Limits that a few clients reach.
 struct Limits {
     per_user: u32,
+    /// Failed proofs that one network is answered in a minute.
+    failures: u32,
     total: u32,
     permissions: usize,
     channels: usize,
@@ -335,6 +358,7 @@ struct Limits {
 
 const TIGHT: Limits = Limits {
     per_user: 2,
+    failures: 3,
     total: 4,
     permissions: 3,
     channels: 2,

@@ -63,6 +63,7 @@ fn a_token_opens_an_allocation_in_the_realm_of_the_listener_and_no_other() {
             listeners: vec![],
             total: Some(1),
             per_user: None,
+            bandwidth: relay::Bandwidth::default(),
         });
     });
     let guest = guest(&mut world);

@@ -1,0 +1,139 @@
+//! How fast data may pass. RFC 8656 §5 recommends a limit per user.
+//!
+//! A datagram that comes faster than the limit is dropped, in the packet path, without a lock. A
+//! second's worth may come at once, and the largest datagram in any case, but it has to be earned
+//! first: an allocation begins with nothing, so that who opens one after the other gains nothing.
+
+use std::num::NonZeroU64;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::allocation::Allocation;
+use crate::data::MAX_DATAGRAM;
+use crate::rate::{Cell, SECOND, cost};
+use crate::realms::Account;
+use crate::{AllocationId, Server};
+
+/// Bytes of application data per second, each way; `None` is without limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Bandwidth {
+    /// Of one allocation.
+    pub allocation: Option<NonZeroU64>,
+    /// Of all allocations of one user, over all shards.
+    pub user: Option<NonZeroU64>,
+}
+
+impl Bandwidth {
+    /// The same, and where there is no limit those of `other`.
+    pub(crate) fn or(self, other: Self) -> Self {
+        Self {
+            allocation: self.allocation.or(other.allocation),
+            user: self.user.or(other.user),
+        }
+    }
+}
+
+/// The way of data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// From the client to peers.
+    Out,
+    /// From peers to the client.
+    In,
+}
+
+/// What passed each way.
+#[derive(Debug)]
+pub(crate) struct Ways([Cell; 2]);
+
+impl Ways {
+    /// Nothing is earned before `born`, or all if that is `None`.
+    fn new(born: Option<u64>, rate: NonZeroU64) -> Self {
+        let earned = born.map_or(0, |born| born.saturating_add(burst(rate)));
+        Self([Cell::earned_by(earned), Cell::earned_by(earned)])
+    }
+
+    const fn of(&self, way: Way) -> &Cell {
+        let [out, inward] = &self.0;
+        match way {
+            Way::Out => out,
+            Way::In => inward,
+        }
+    }
+}
+
+/// The limits of one allocation.
+#[derive(Debug, Default)]
+pub(crate) struct Meter {
+    /// Its own limit.
+    own: Option<(NonZeroU64, Ways)>,
+    /// That which it shares with the other allocations of its user.
+    user: Option<(NonZeroU64, Arc<Ways>)>,
+}
+
+impl Meter {
+    /// Whether so many bytes may pass; charges them if so.
+    #[inline(never)]
+    pub(crate) fn admit(&self, now: u64, way: Way, bytes: usize) -> bool {
+        let of = |rate: NonZeroU64, ways: &Ways, take: fn(&Cell, u64, u64, u64) -> bool| {
+            let latest = now.saturating_add(burst(rate));
+            take(ways.of(way), now, latest, cost(bytes as u64, rate))
+        };
+        let own = |take| {
+            self.own
+                .as_ref()
+                .is_none_or(|(rate, ways)| of(*rate, ways, take))
+        };
+        let user = self.user.as_ref();
+        // What one limit refuses is not charged to the other. An allocation's own cell is charged
+        // by its shard alone.
+        own(Cell::has_room_for)
+            && user.is_none_or(|(rate, ways)| of(*rate, ways, Cell::take_whole))
+            && own(Cell::take_whole)
+    }
+}
+
+impl Server {
+    /// The limits of a new allocation, if there are any.
+    pub(crate) fn new_meter(&self, now: Instant, account: Account<'_>) -> Option<Box<Meter>> {
+        self.meter(account, Some(now))
+    }
+
+    /// The limits of an allocation, if there are any. `born` is when it began, if that is now: users
+    /// do not choose when the limits of others come.
+    fn meter(&self, account: Account<'_>, born: Option<Instant>) -> Option<Box<Meter>> {
+        let realms = &self.rules.realms;
+        let Bandwidth { allocation, user } = realms.bandwidth(account.realm, &self.rules.limits);
+        if allocation.is_none() && user.is_none() {
+            return None;
+        }
+        let quotas = &self.shared.quotas;
+        let born = born.map(|born| self.shared.epoch.count(born));
+        Some(Box::new(Meter {
+            own: allocation.map(|rate| (rate, Ways::new(born, rate))),
+            user: user.map(|rate| (rate, quotas.ways(account, || Ways::new(born, rate)))),
+        }))
+    }
+
+    /// Puts an allocation under the limits of the rules. What it was charged stays charged.
+    pub(crate) fn measure(&mut self, id: AllocationId) {
+        let Some(allocation) = self.allocations.get(id) else {
+            return;
+        };
+        let mut meter = self.meter(allocation.account(), None);
+        let Some(Allocation { meter: earlier, .. }) = self.allocations.get_mut(id) else {
+            return;
+        };
+        if let Some((_, ways)) = meter.as_mut().and_then(|meter| meter.own.as_mut())
+            && let Some((_, charged)) = earlier.take().and_then(|earlier| earlier.own)
+        {
+            *ways = charged;
+        }
+        *earlier = meter;
+    }
+}
+
+/// The time in which all that may come at once is earned.
+fn burst(rate: NonZeroU64) -> u64 {
+    SECOND.max(cost(MAX_DATAGRAM as u64, rate))
+}
