@@ -23,7 +23,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // The peers that they may reach. Loopback is closed unless it is named, as here, for trying.
     let own = Own {
         listeners: vec![listen],
-        addresses: vec![local],
+        addresses: vec![local.into()],
         relays: vec![local],
         relay_ports: ports.first()..=ports.last(),
     };

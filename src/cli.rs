@@ -88,6 +88,9 @@ enum Failure {
     /// Nothing could be probed.
     #[error(transparent)]
     Probe(#[from] ::probe::Fault),
+    /// The host does not say which addresses it has.
+    #[error(transparent)]
+    Machine(#[from] crate::netlink::Unasked),
     /// The host lacks threads, descriptors or memory.
     #[error("cannot start the runtime: {0}")]
     Runtime(io::Error),
@@ -107,6 +110,7 @@ impl Failure {
             | Self::ManPages { .. }
             | Self::Serve(_)
             | Self::Probe(_)
+            | Self::Machine(_)
             | Self::Runtime(_)
             | Self::Output(_) => eprintln!("error: {self}"),
         }
@@ -114,9 +118,11 @@ impl Failure {
             Self::Configuration(_) | Self::Usage(_) | Self::Secret { .. } | Self::Probe(_) => {
                 ExitCode::from(WRONG_REQUEST)
             }
-            Self::ManPages { .. } | Self::Serve(_) | Self::Runtime(_) | Self::Output(_) => {
-                ExitCode::FAILURE
-            }
+            Self::ManPages { .. }
+            | Self::Serve(_)
+            | Self::Machine(_)
+            | Self::Runtime(_)
+            | Self::Output(_) => ExitCode::FAILURE,
         }
     }
 }

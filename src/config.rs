@@ -27,13 +27,15 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::ops::Range;
 use std::time::Duration;
+use std::{fmt, iter};
 
+use ipnet::IpNet;
 use net::StreamLimits;
 use relay::keys::{Keys, NotOpaque, TokenKeys};
 use relay::policy::{Mode, Network, Own, Policy};
 use relay::{
     Allowance, Bandwidth, IcmpTold, Limits, NatDiscovery, PortRange, Realms, Redirect,
-    RelayAddress, Sha256, Transport,
+    RelayAddress, SecondAddress, Sha256, Transport,
 };
 
 pub(crate) use form::{spelled, spelled_bandwidth};
@@ -89,10 +91,70 @@ pub(crate) struct Listener {
 /// The addresses and ports of allocations.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct RelayPool {
-    /// Empty when the host has no address but loopback.
+    /// The first of each family is for new allocations; on the others live some from before. Empty
+    /// while the host has no address but loopback.
     pub(crate) addresses: Vec<RelayAddress>,
+    /// `addresses` as written; without any they are those of the host's default routes.
+    pub(crate) written: Vec<IpAddr>,
+    /// `external` as written: for each of `addresses`, or one of each family.
+    pub(crate) external: Vec<IpAddr>,
+    /// What is asked for the external addresses, if they are to be found out.
+    pub(crate) tellers: Option<Vec<Teller>>,
     /// The ports allocations take.
     pub(crate) ports: PortRange,
+}
+
+/// What tells an external address of this host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Teller {
+    /// The metadata service of the cloud that this host is in.
+    Metadata,
+    /// A STUN server.
+    Stun(probe::Uri),
+}
+
+impl fmt::Display for Teller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Metadata => f.write_str("metadata"),
+            Self::Stun(server) => server.fmt(f),
+        }
+    }
+}
+
+impl RelayPool {
+    /// The addresses for new allocations on this host as it is, and behind them those of before that
+    /// it still has. `found` are the external ones that were found out.
+    pub(crate) fn follow(&mut self, host: &Machine, found: &[RelayAddress]) {
+        let locals = if self.written.is_empty() {
+            &host.routed
+        } else {
+            &self.written
+        };
+        let pair = |(place, &local): (usize, &IpAddr)| {
+            let mut found = found.iter().filter(|pair| pair.local == local);
+            let mut external = self.external.iter().enumerate();
+            let stands_for = |(at, ip): &(usize, &IpAddr)| {
+                ip.is_ipv4() == local.is_ipv4() && (self.written.is_empty() || *at == place)
+            };
+            let external = match &self.tellers {
+                Some(_) => found.next().map(|pair| pair.external),
+                None => external.find(stands_for).map(|(_, external)| *external),
+            };
+            RelayAddress {
+                local,
+                external: external.unwrap_or(local),
+            }
+        };
+        let mut now: Vec<_> = locals.iter().enumerate().map(pair).collect();
+        for before in &self.addresses {
+            let is_known = now.iter().any(|pair| pair.local == before.local);
+            if !is_known && host.has(before.local) {
+                now.push(*before);
+            }
+        }
+        self.addresses = now;
+    }
 }
 
 /// The users who may allocate.
@@ -201,18 +263,13 @@ impl Config {
 
     /// What the host decides, before the rows do.
     fn of(host: &Machine) -> Self {
-        let plain = |&ip: &IpAddr| RelayAddress {
-            local: ip,
-            external: ip,
-        };
+        let mut relay = RelayPool::default();
+        relay.follow(host, &[]);
         Self {
             realm: host.name.clone(),
             threads: host.cores,
             listeners: Listener::defaults(host),
-            relay: RelayPool {
-                addresses: host.routed.iter().map(plain).collect(),
-                ports: PortRange::default(),
-            },
+            relay,
             ..Self::default()
         }
     }
@@ -268,7 +325,7 @@ impl Config {
         });
         let own = Own {
             listeners: listeners.chain(partners).collect(),
-            addresses: host.addresses.clone(),
+            addresses: self.addresses_of(host),
             // Peers know only the external address; the local one is an address of this host.
             relays: relays().map(|pair| pair.external).collect(),
             relay_ports: self.relay.ports.first()..=self.relay.ports.last(),
@@ -279,6 +336,20 @@ impl Config {
             self.peers.deny.clone(),
             own,
         )
+    }
+
+    /// All that leads to this host: what its kernel says, and what a NAT leads back.
+    fn addresses_of(&self, host: &Machine) -> Vec<IpNet> {
+        let external = self.nat_discovery.iter().flat_map(|discovery| {
+            let alternate = match &discovery.alternate {
+                SecondAddress::Here(alternate) => Some(alternate.external),
+                SecondAddress::Partner(_) => None,
+            };
+            iter::once(discovery.primary.external).chain(alternate)
+        });
+        let single = host.addresses.iter().copied().chain(external);
+        let networks = host.networks.iter().copied();
+        single.map(IpNet::from).chain(networks).collect()
     }
 }
 

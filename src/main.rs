@@ -4,6 +4,7 @@
 mod cli;
 mod config;
 mod log;
+mod netlink;
 mod serve;
 
 use std::process::ExitCode;

@@ -1,11 +1,13 @@
 //! `hairpin serve`: reads the host, starts the shards, announces the server, and leaves it to the
 //! control side until it ends. No packet is seen here.
 
+mod addresses;
 mod announce;
 mod control;
 mod descriptors;
 mod difference;
 mod ending;
+pub(crate) mod external;
 mod held_back;
 mod reload;
 mod signals;
@@ -24,6 +26,8 @@ use tracing::{info, warn};
 
 use crate::config::{Config, Loaded, Machine};
 use crate::log::{self, Reporter};
+use crate::netlink::Unasked;
+use addresses::Addresses;
 use control::Control;
 use reload::Reload;
 use signals::Signals;
@@ -46,12 +50,6 @@ pub(crate) enum Fault {
     /// A user that no client could be.
     #[error("{0} (table [auth.users])")]
     User(#[from] relay::keys::NotOpaque),
-    /// A host with loopback addresses only.
-    #[error(
-        "this host has no address but loopback, so there is nothing to relay from: set \
-         `addresses` in [relay], or try it on one machine with `hairpin serve --dev`"
-    )]
-    NoRelayAddress,
     /// The secret cannot be kept.
     #[error("cannot keep the secret in {path}: {source} (option --state-dir)")]
     State { path: PathBuf, source: io::Error },
@@ -61,6 +59,9 @@ pub(crate) enum Fault {
     /// A listener or a shard failed.
     #[error(transparent)]
     Net(#[from] net::Fault),
+    /// The kernel does not tell of its addresses.
+    #[error(transparent)]
+    Kernel(#[from] Unasked),
     /// The control runtime or its signals failed.
     #[error("cannot start: {0}")]
     Control(io::Error),
@@ -101,20 +102,19 @@ pub(crate) fn run(loaded: Loaded, host: Machine, options: Options) -> Result<(),
     if options.dev {
         open_for_trying(&mut config, &host);
     }
-    if !config.is_stun_only() && config.relay.addresses.is_empty() {
-        return Err(Fault::NoRelayAddress);
-    }
     // The configuration stays as it was read, for a reload compares it with the next one.
     let connections = descriptors::raise(
-        config.relay.ports.count() * config.relay.addresses.len(),
+        config.relay.ports.count() * config.relay.addresses.len().max(1),
         config.tcp.connections,
     );
 
     let ended = runtime.block_on(async {
+        let (addresses, finding) = Addresses::begin(&mut config, &host).await?;
         let mut shards = net_options(&config, &host)?;
         shards.streams.connections = connections;
         let running = net::start(shards)?;
         say_what_runs(&config, &running);
+        addresses::say_what_is_missing(&config, &host);
         if zero_config && !systemd::owns_output() {
             announce::print(&config);
         }
@@ -122,13 +122,13 @@ pub(crate) fn run(loaded: Loaded, host: Machine, options: Options) -> Result<(),
             file: (!zero_config).then(|| (options.config_file.unwrap_or_default(), text)),
             dev: options.dev,
             config,
-            host,
             files,
             waiting: Vec::new(),
+            addresses,
             look: None,
             late: None,
         };
-        control::run(Control { running, log }, signals, reload).await
+        control::run(Control { running, log }, signals, reload, finding).await
     });
     // A read of a file may hang for as long as its file system does.
     runtime.shutdown_background();
@@ -144,16 +144,25 @@ fn open_for_trying(config: &mut Config, host: &Machine) {
             external: local,
         });
     }
-    let near = NEAR.iter().map(|network| (*network).to_owned());
-    let own = host.addresses.iter().map(ToString::to_string);
-    config.peers.allow.extend(
-        near.chain(own)
-            .filter_map(|network| network.parse::<Network>().ok()),
-    );
+    allow_nearby(config, host);
     warn!(
         "--dev: clients may reach loopback, private networks and this host. \
          Never run this where strangers can reach it"
     );
+}
+
+/// Makes peers of what is nearby, and of this host.
+fn allow_nearby(config: &mut Config, host: &Machine) {
+    let near = NEAR.iter().map(|network| (*network).to_owned());
+    let own = host.addresses.iter().map(ToString::to_string);
+    let networks = near
+        .chain(own)
+        .filter_map(|network| network.parse::<Network>().ok());
+    for network in networks {
+        if !config.peers.allow.contains(&network) {
+            config.peers.allow.push(network);
+        }
+    }
 }
 
 fn net_options(config: &Config, host: &Machine) -> Result<net::Options, Fault> {
@@ -169,7 +178,6 @@ fn net_options(config: &Config, host: &Machine) -> Result<net::Options, Fault> {
         config: relay::Config {
             secret: ProcessSecret(rand::random()),
             nonce_secret: nonce_secret.map(|text| NonceSecret::shared(text.expose().as_bytes())),
-            relays: config.relay.addresses.clone(),
             ports: config.relay.ports,
             nat_discovery: config.nat_discovery.clone(),
             rules: Arc::new(rules(config, host)?),
@@ -189,6 +197,7 @@ fn rules(config: &Config, host: &Machine) -> Result<Rules, Fault> {
         failures_per_minute: config.auth.failures_per_minute,
         nonce_lifetime: config.auth.nonce_lifetime,
         policy: config.policy(host),
+        relays: config.relay.addresses.clone(),
         limits: config.allocation,
         mobility: config.mobility,
         icmp: config.icmp,

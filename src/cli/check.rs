@@ -14,7 +14,9 @@ use relay::{
 };
 
 use super::{ConfigFile, Failure, print};
-use crate::config::{Config, Format, Level, Machine, OauthKey, Realm, spelled, spelled_bandwidth};
+use crate::config::{
+    Config, Format, Level, Machine, OauthKey, Realm, Teller, spelled, spelled_bandwidth,
+};
 
 /// Check the configuration and say what it means.
 ///
@@ -42,7 +44,7 @@ impl Check {
         if let Some(words) = &self.keys {
             return keys::list(words, self.json);
         }
-        let host = Machine::here();
+        let host = Machine::here()?;
         let loaded = self.config.load(&host)?;
         let summary = Summary {
             config: &loaded.config,
@@ -184,7 +186,7 @@ fn token_key(key: &OauthKey) -> String {
 
 fn relay_addresses(config: &Config) -> String {
     if config.relay.addresses.is_empty() {
-        return "none: this host has no address but loopback; name one in `[relay] addresses`"
+        return "none until this host has an address beside loopback, or `[relay] addresses` names one"
             .to_owned();
     }
     let names = config.relay.addresses.iter().map(|address| {
@@ -194,7 +196,16 @@ fn relay_addresses(config: &Config) -> String {
             format!("{}, which peers see as {}", address.local, address.external)
         }
     });
-    names.collect::<Vec<_>>().join("; ")
+    let mut names: Vec<_> = names.collect();
+    if config.relay.written.is_empty() {
+        names.push("following the default routes".to_owned());
+    }
+    if let Some(tellers) = &config.relay.tellers {
+        let tellers: Vec<_> = tellers.iter().map(Teller::to_string).collect();
+        let found = format!("what peers see is found out from {}", tellers.join(" or "));
+        names.extend((!tellers.is_empty()).then_some(found));
+    }
+    names.join("; ")
 }
 
 /// An address of this host, and the external one if it is behind 1:1 NAT.
@@ -444,7 +455,7 @@ mod tests {
 realm            host.example.org
 shards           1
 listeners        udp 0.0.0.0:3478, udp 10.0.0.5:3479, udp 10.0.0.6:3479
-relay addresses  10.0.0.5, which peers see as 203.0.113.7
+relay addresses  10.0.0.5, which peers see as 203.0.113.7; following the default routes
 relay ports      50000-50099, room for 100 allocations on each address
 clients          1 user, 1 secret for time-limited credentials; wrong passwords of a network are answered 60 times a minute; a nonce is valid for 1h at every server with the same nonce secret; SHA-256 is offered
 other realm      example.net: 0 users, 1 secret; as many per user, at most 10 in all; asked for at 10.0.0.5:3478

@@ -59,7 +59,7 @@ impl Policy {
 
 impl Explain {
     fn run(self) -> Result<ExitCode, Failure> {
-        let host = Machine::here();
+        let host = Machine::here()?;
         let policy = self.config.load(&host)?.config.policy(&host);
         let (allowed, why) = verdict(&policy, self.peer);
         print(&format!("{why}\n"))?;
@@ -137,7 +137,7 @@ mod tests {
     fn explained(peer: &str) -> (bool, String) {
         let own = Own {
             listeners: vec!["0.0.0.0:3478".parse().unwrap()],
-            addresses: vec!["198.18.0.5".parse().unwrap()],
+            addresses: vec!["198.18.0.5/32".parse().unwrap()],
             relays: vec!["198.18.0.5".parse().unwrap()],
             relay_ports: 50000..=50009,
         };

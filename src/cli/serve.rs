@@ -40,7 +40,7 @@ pub(super) struct Serve {
 
 impl Serve {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
-        let host = Machine::here();
+        let host = Machine::here()?;
         // Its cautions are lines of the log, whose form it decides.
         let loaded = config::load(self.config.path.as_deref(), &host)?;
         let options = Options {

@@ -4,11 +4,12 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU64;
 use std::time::{Duration, UNIX_EPOCH};
 
+use probe::Uri;
 use relay::policy::Network;
 use relay::{PortRange, Target, Transport};
 
-use super::Config;
 use super::rows::{Kind, listed, nearest};
+use super::{Config, Teller};
 
 /// The meaning of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +28,10 @@ pub(crate) enum Form {
     Target,
     /// An address that one host could have.
     Address,
+    /// The same, or the word for one that is found out.
+    External,
+    /// What tells an external address.
+    Teller,
     Network,
     /// A point in time, in UTC.
     Time,
@@ -132,15 +137,19 @@ impl Kind {
         let address = match form {
             Form::Socket | Form::SecondSocket => text.parse::<SocketAddr>().ok()?.ip(),
             Form::Target => target(text)?.address.ip(),
-            Form::Address => text.parse().ok()?,
+            Form::Address | Form::External => text.parse().ok()?,
             Form::Network => {
                 let first = text.split(['/', '-']).next()?;
                 let alone = first.parse::<IpAddr>().ok();
                 alone.or_else(|| Some(first.parse::<SocketAddr>().ok()?.ip()))?
             }
-            Form::Any | Form::Realm | Form::Name(_) | Form::Time | Form::Secret | Form::File => {
-                return None;
-            }
+            Form::Teller
+            | Form::Any
+            | Form::Realm
+            | Form::Name(_)
+            | Form::Time
+            | Form::Secret
+            | Form::File => return None,
         };
         Some(address.to_canonical())
     }
@@ -178,6 +187,8 @@ impl Form {
             Self::Socket | Self::SecondSocket => "an IP address and a port",
             Self::Target => "an IP address and a port, alone or with /udp or /tcp",
             Self::Address => "an IP address",
+            Self::External => "an IP address, or \"auto\"",
+            Self::Teller => "\"metadata\" or the URI of a STUN server",
             Self::Network => "a network, alone or with ports",
             Self::Time => "a time in UTC",
             Self::Secret => "a secret",
@@ -205,7 +216,12 @@ impl Form {
                 Some(target) => of_one_host(target.address, "3478 is the usual one"),
                 None => flaw(format!("is not {}", self.words()), TARGET),
             },
-            Self::Address => match text.parse() {
+            Self::External if text == AUTO => Ok(()),
+            Self::Teller => match teller(text) {
+                Some(_) => Ok(()),
+                None => flaw(format!("is not {}", self.words()), TELLER),
+            },
+            Self::Address | Self::External => match text.parse() {
                 Ok(address) => unicast(address),
                 Err(_) => flaw("is not an IP address", ADDRESS),
             },
@@ -222,6 +238,16 @@ impl Form {
             },
         }
     }
+}
+
+/// What tells the external address of this host.
+pub(super) fn teller(text: &str) -> Option<Teller> {
+    if text == "metadata" {
+        return Some(Teller::Metadata);
+    }
+    let uri: Uri = text.parse().ok()?;
+    let is_plain = text.starts_with("stun:") && !uri.is_secure;
+    is_plain.then_some(Teller::Stun(uri))
 }
 
 /// Whether a text is nothing but what tools that write configurations put values in place of:
@@ -412,6 +438,9 @@ const SECOND_SOCKET: &str =
     "write one address and port, such as \"203.0.113.8:3479\" or \"[2001:db8::8]:3479\"";
 const TARGET: &str = "write \"203.0.113.9:3478\" for clients over UDP and TCP, \
                       \"203.0.113.9:3478/udp\" or \"203.0.113.9:443/tcp\" for those of one";
+/// The external address is found out.
+pub(super) const AUTO: &str = "auto";
+const TELLER: &str = "write \"metadata\", or a server such as \"stun:stun.example.org\"";
 const ADDRESS: &str =
     "write it without port and brackets, such as \"192.0.2.7\" or \"2001:db8::7\"";
 const DURATION: &str = "write a number and a unit, such as \"90s\", \"10m\" or \"1h 30m\"";

@@ -22,7 +22,8 @@ pub(super) fn written(value: &DeValue<'_>) -> Option<String> {
 /// Help for a text that is of another type than the row's, or than one entry of the row's array.
 pub(super) fn instead(row: &Row, text: &str, is_entry: bool) -> Option<String> {
     let kind = &row.kind;
-    let is_array = matches!(kind, Kind::Texts(_)) && !is_entry;
+    let is_list = matches!(kind, Kind::TextOrTexts(_)) && text.contains([',', ';', ' ']);
+    let is_array = (matches!(kind, Kind::Texts(_)) || is_list) && !is_entry;
     let is_text = kind.takes_text() || is_entry;
     if kind.is_secret() {
         // The value may be the secret itself, which is shown nowhere.

@@ -5,9 +5,12 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::{fs, io, thread};
 
+use ipnet::IpNet;
+
 use super::access::Access;
 use super::environment::Environment;
 use super::form::realm_flaw;
+use crate::netlink::{Address, Inventory, Unasked};
 
 /// The facts and services of a host. A value, so that a test can be any host.
 #[derive(Debug, Clone)]
@@ -22,6 +25,8 @@ pub(crate) struct Machine {
     pub(crate) routed: Vec<IpAddr>,
     /// The addresses of all its interfaces.
     pub(crate) addresses: Vec<IpAddr>,
+    /// The networks that its kernel takes for this host: local, anycast, broadcast.
+    pub(crate) networks: Vec<IpNet>,
     /// The gateways of its default routes.
     pub(crate) gateways: Vec<IpAddr>,
     /// Tries to bind a socket to the address.
@@ -36,18 +41,27 @@ pub(crate) struct Machine {
 
 impl Machine {
     /// The host this process runs on.
-    pub(crate) fn here() -> Self {
-        let addresses: Vec<IpAddr> = if_addrs::get_if_addrs()
-            .unwrap_or_default()
-            .iter()
-            .map(if_addrs::Interface::ip)
-            .collect();
+    ///
+    /// # Errors
+    /// If its kernel does not say which addresses it has.
+    pub(crate) fn here() -> Result<Self, Unasked> {
+        Ok(Self::of(&Inventory::read()?))
+    }
+
+    /// The same where a file is read that may be meant for another host: every address will do.
+    pub(crate) fn anywhere() -> Self {
+        Self::of(&Inventory::read().unwrap_or_default()).with_every_address()
+    }
+
+    fn of(inventory: &Inventory) -> Self {
+        let addresses = inventory.addresses.iter().map(|address| address.ip);
         Self {
             name: name(),
             cores: thread::available_parallelism().map_or(1, NonZeroUsize::get),
             has_ipv6: bind(Ipv6Addr::LOCALHOST.into()).is_ok(),
-            routed: routed(&addresses),
-            addresses,
+            routed: routed(&inventory.addresses),
+            addresses: addresses.collect(),
+            networks: inventory.networks.clone(),
             gateways: gateways(),
             bind,
             read_secret: read_bytes,
@@ -56,17 +70,27 @@ impl Machine {
         }
     }
 
-    /// The same where a file is read that may be meant for another host: every address will do.
-    pub(crate) fn anywhere() -> Self {
-        Self::here().with_every_address()
-    }
-
     /// This host, of whose addresses none is tried.
     pub(crate) fn with_every_address(self) -> Self {
         Self {
             bind: |_| Ok(()),
             ..self
         }
+    }
+
+    /// Whether it has the addresses of another.
+    pub(crate) fn has_addresses_of(&self, other: &Self) -> bool {
+        self.routed == other.routed
+            && self.addresses == other.addresses
+            && self.networks == other.networks
+    }
+
+    /// Whether its kernel delivers to it what is sent to `ip`.
+    pub(crate) fn has(&self, ip: IpAddr) -> bool {
+        ip.is_loopback()
+            || ip.is_unspecified()
+            || self.addresses.contains(&ip)
+            || self.networks.iter().any(|network| network.contains(&ip))
     }
 }
 
@@ -101,10 +125,32 @@ fn gateways() -> Vec<IpAddr> {
 
 /// The source addresses of the default routes. A host without a default route
 /// may still serve its own network: then the first address of each family.
-fn routed(addresses: &[IpAddr]) -> Vec<IpAddr> {
-    let v4 = source_towards(FAR_V4.into()).or_else(|| first(addresses, IpAddr::is_ipv4));
-    let v6 = source_towards(FAR_V6.into()).or_else(|| first(addresses, IpAddr::is_ipv6));
+fn routed(addresses: &[Address]) -> Vec<IpAddr> {
+    let towards = |far, family: fn(&IpAddr) -> bool| {
+        let source = source_towards(far).and_then(|source| stable(addresses, source));
+        source.or_else(|| first(addresses, family))
+    };
+    let v4 = towards(FAR_V4.into(), IpAddr::is_ipv4);
+    let v6 = towards(FAR_V6.into(), IpAddr::is_ipv6);
     v4.into_iter().chain(v6).collect()
+}
+
+/// The address itself, or a stable one of its interface: the kernel may prefer a temporary one
+/// (RFC 8981), which is gone before the calls on it end.
+fn stable(addresses: &[Address], source: IpAddr) -> Option<IpAddr> {
+    let Some(chosen) = addresses.iter().find(|address| address.ip == source) else {
+        return Some(source);
+    };
+    let would_do = |address: &&Address| {
+        let is_twin = address.interface == chosen.interface
+            && address.ip.is_ipv4() == source.is_ipv4()
+            && is_reachable(&address.ip);
+        address.is_stable && is_twin
+    };
+    if chosen.is_stable {
+        return Some(source);
+    }
+    addresses.iter().find(would_do).map(|address| address.ip)
 }
 
 /// Asks the kernel for the route: connecting a UDP socket sends nothing.
@@ -119,11 +165,10 @@ fn source_towards(far: IpAddr) -> Option<IpAddr> {
     is_reachable(&source).then_some(source)
 }
 
-fn first(addresses: &[IpAddr], family: fn(&IpAddr) -> bool) -> Option<IpAddr> {
-    addresses
-        .iter()
-        .copied()
-        .find(|ip| family(ip) && is_reachable(ip))
+fn first(addresses: &[Address], family: fn(&IpAddr) -> bool) -> Option<IpAddr> {
+    let mut stable = addresses.iter().filter(|address| address.is_stable);
+    let would_do = |address: &&Address| family(&address.ip) && is_reachable(&address.ip);
+    stable.find(would_do).map(|address| address.ip)
 }
 
 /// Whether another host could send to it without knowing an interface.
@@ -176,12 +221,17 @@ const MOST: u64 = 64 << 20;
 mod tests {
     use super::*;
 
+    fn on_one_interface(ip: &str) -> Address {
+        Address {
+            ip: ip.parse().unwrap(),
+            is_stable: true,
+            interface: 2,
+        }
+    }
+
     #[test]
     fn a_host_that_speaks_to_nobody_relays_from_nowhere() {
-        let lonely: Vec<IpAddr> = ["127.0.0.1", "::1", "169.254.1.1", "fe80::1"]
-            .iter()
-            .map(|ip| ip.parse().unwrap())
-            .collect();
+        let lonely = ["127.0.0.1", "::1", "169.254.1.1", "fe80::1"].map(on_one_interface);
         assert_eq!(first(&lonely, IpAddr::is_ipv4), None);
         assert_eq!(first(&lonely, IpAddr::is_ipv6), None);
     }
@@ -195,14 +245,26 @@ mod tests {
             "192.0.2.8",
             "2001:db8::7",
         ];
-        let interfaces: Vec<IpAddr> = interfaces.iter().map(|ip| ip.parse().unwrap()).collect();
-        assert_eq!(first(&interfaces, IpAddr::is_ipv4), Some(interfaces[2]));
-        assert_eq!(first(&interfaces, IpAddr::is_ipv6), Some(interfaces[4]));
+        let interfaces = interfaces.map(on_one_interface);
+        assert_eq!(first(&interfaces, IpAddr::is_ipv4), Some(interfaces[2].ip));
+        assert_eq!(first(&interfaces, IpAddr::is_ipv6), Some(interfaces[4].ip));
+    }
+
+    #[test]
+    fn a_temporary_address_is_never_relayed_from() {
+        let mut addresses = ["fe80::1", "2001:db8::bad", "2001:db8::7"].map(on_one_interface);
+        addresses[1].is_stable = false;
+        let [_, temporary, lasting] = addresses.map(|address| address.ip);
+        assert_eq!(stable(&addresses, temporary), Some(lasting));
+        assert_eq!(stable(&addresses, lasting), Some(lasting));
+        assert_eq!(first(&addresses, IpAddr::is_ipv6), Some(lasting));
+        assert_eq!(stable(&addresses[..2], temporary), None);
+        assert_eq!(first(&addresses[..2], IpAddr::is_ipv6), None);
     }
 
     #[test]
     fn this_host_has_loopback_and_a_name_that_can_be_a_realm() {
-        let host = Machine::here();
+        let host = Machine::here().unwrap();
         assert_eq!(realm_flaw(&host.name), None);
         assert!(host.cores > 0);
         assert!((host.bind)(Ipv4Addr::LOCALHOST.into()).is_ok());

@@ -216,6 +216,15 @@ impl<'c> Reader<'c> {
         let Err((words, help)) = row.kind.read(text, self.config) else {
             return self.example(row, table, text, at);
         };
+        // Several in one text.
+        let is_list = matches!(row.kind, Kind::TextOrTexts(_));
+        let help = help.and_then(|help| {
+            if is_list {
+                instead(row, text, false)
+            } else {
+                Some(help)
+            }
+        });
         let is_word = matches!(row.kind, Kind::Word(_) | Kind::When);
         let names_table = matches!(row.kind, Kind::Text(Form::Realm | Form::Name(_)));
         let key = if is_word || names_table {

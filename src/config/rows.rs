@@ -108,8 +108,10 @@ rows! {
         "addresses": Texts(Form::Address), Is("[]"),
             "The addresses of allocations, one of each family; none for those of the default routes",
             coturn "relay-ip";
-        "external": Texts(Form::Address), Is("[]"),
-            "The public addresses of `addresses` behind 1:1 NAT", coturn "external-ip";
+        "external": TextOrTexts(Form::External), Is("[]"),
+            "The public addresses of `addresses` behind 1:1 NAT, or \"auto\"", coturn "external-ip";
+        "external-from": TextOrTexts(Form::Teller), Is("[]"),
+            "What tells the public address where `external` is \"auto\"";
         "ports": Ports(|c, ports| c.relay.ports = ports), Is("49152-65535"),
             "The ports of allocations", coturn "min-port" "max-port";
     }

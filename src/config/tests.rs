@@ -42,6 +42,7 @@ fn host() -> Machine {
         has_ipv6: true,
         routed: addresses(&["10.0.0.5", "2001:db8::5"]),
         addresses: addresses(HERE),
+        networks: Vec::new(),
         gateways: vec![],
         bind: |ip| {
             if ip.is_unspecified() || addresses(HERE).contains(&ip) {

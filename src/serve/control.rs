@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use net::Running;
+use relay::Rules;
 use tokio::task::JoinSet;
 use tracing::{error, warn};
 
@@ -19,11 +20,28 @@ pub(super) struct Control {
     pub(super) log: Writer,
 }
 
-/// Serves until a task ends the server, and stops it.
+impl Control {
+    /// Has the shards follow other rules.
+    pub(super) async fn adopt(&self, rules: Rules) {
+        for shard in self.running.reload(rules).await {
+            warn!(
+                shard,
+                "a shard stands still: it follows the new rules when it goes on"
+            );
+        }
+    }
+}
+
+/// Serves until a task ends the server, and stops it. `finding` finds out external addresses.
 ///
 /// # Errors
 /// If a task failed, which only a fault in this program can bring about.
-pub(super) async fn run(control: Control, signals: Signals, reload: Reload) -> Result<(), Fault> {
+pub(super) async fn run(
+    control: Control,
+    signals: Signals,
+    reload: Reload,
+    finding: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), Fault> {
     let control = Arc::new(control);
     let Signals {
         terminate,
@@ -41,6 +59,7 @@ pub(super) async fn run(control: Control, signals: Signals, reload: Reload) -> R
     let mut tasks = JoinSet::new();
     tasks.spawn(ending::wait(Arc::clone(&control), ending));
     tasks.spawn(reload::follow(Arc::clone(&control), reload, hangup));
+    tasks.spawn(finding);
     tasks.spawn(tell_of_failures(Arc::clone(&control)));
     tasks.spawn(keep_watchdog(Arc::clone(&control)));
     tasks.spawn(held_back::say(Arc::clone(&control)));

@@ -1,7 +1,7 @@
 //! What differs between two configurations: the keys that hold at once, and those that the server
 //! keeps as they were when it started.
 
-use crate::config::{Auth, Config, Log};
+use crate::config::{Auth, Config, Log, RelayPool};
 
 /// Keys whose values differ, as sentences name them. Values are not shown.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -65,13 +65,15 @@ impl Difference {
             "[tcp] data-indication" => allocation.stream_indication,
             "[[redirect]]" => redirects,
             "[unauthenticated]" => unauthenticated,
+            "[relay] addresses" => relay.written,
+            "[relay] external" => relay.external,
+            "[relay] external-from" => relay.tellers,
             "[peers]" => peers,
             "[log] level" => log.level,
         );
         let fixed = rows!(old, new,
             "threads" => threads,
             "[[listener]]" => listeners,
-            "[relay] addresses" => relay.addresses,
             "[relay] ports" => relay.ports,
             "[nat-discovery]" => nat_discovery,
             "[auth] nonce-secret-file" => auth.nonce_secret,
@@ -88,7 +90,10 @@ pub(super) fn in_effect(old: &Config, new: Config) -> Config {
     Config {
         threads: old.threads,
         listeners: old.listeners.clone(),
-        relay: old.relay.clone(),
+        relay: RelayPool {
+            ports: old.relay.ports,
+            ..new.relay
+        },
         nat_discovery: old.nat_discovery.clone(),
         auth: Auth {
             nonce_secret: old.auth.nonce_secret.clone(),
@@ -129,8 +134,8 @@ mod tests {
             ),
             (
                 "[relay]\naddresses = [\"10.9.8.7\"]\n",
-                None,
                 Some("[relay] addresses"),
+                None,
             ),
             (
                 "[relay]\nports = \"50000-50099\"\n",

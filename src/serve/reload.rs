@@ -10,10 +10,11 @@ use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 use tracing::{error, info, warn};
 
+use super::addresses::Addresses;
 use super::control::Control;
 use super::difference::{Difference, in_effect};
 use super::{open_for_trying, rules, systemd};
-use crate::config::{self, Config, Loaded, Machine, Secret, Unusable, Watched};
+use crate::config::{self, Config, Loaded, Secret, Unusable, Watched};
 use crate::log::say;
 
 /// The configuration that is in effect, and where it comes from.
@@ -24,20 +25,20 @@ pub(super) struct Reload {
     /// Whether loopback and private peers are allowed.
     pub(super) dev: bool,
     pub(super) config: Config,
-    /// The host when the server started, with all the addresses that it was seen to have.
-    pub(super) host: Machine,
     /// The files that it names.
     pub(super) files: Vec<Watched>,
     /// Keys whose new value waits for a restart.
     pub(super) waiting: Vec<&'static str>,
+    /// The host, which is in effect as much as the file.
+    pub(super) addresses: Addresses,
     /// A look at the files that is under way.
     pub(super) look: Option<JoinHandle<Look>>,
     /// A reading that takes longer than [`PATIENCE`], and why it began.
     pub(super) late: Option<(JoinHandle<Reading>, Reason)>,
 }
 
-/// The outcome of a reading, and the host that it was made on.
-type Reading = (Result<Loaded, Unusable>, Machine);
+/// The outcome of a reading.
+type Reading = Result<Loaded, Unusable>;
 
 /// Whether any of these files has changed, and what they are now.
 type Look = (bool, Vec<Watched>);
@@ -67,7 +68,8 @@ pub(super) async fn follow(control: Arc<Control>, mut reload: Reload, mut hangup
                 }
                 None => return,
             },
-            has_changed = reload.look(&mut looks) => {
+            () = reload.addresses.changed() => reload.follow_host(&control).await,
+            has_changed = look(&mut reload.look, &mut reload.files, &mut looks) => {
                 reload.take_in_late(&control).await;
                 // A file that still changes may be written half.
                 if is_due && !has_changed {
@@ -79,35 +81,39 @@ pub(super) async fn follow(control: Arc<Control>, mut reload: Reload, mut hangup
     }
 }
 
-impl Reload {
-    /// Whether any of the files is another than at the last look. It may be given up for a signal,
-    /// as a file system that does not answer holds a look up; the next call waits for the same look.
-    async fn look(&mut self, looks: &mut Interval) -> bool {
-        if self.look.is_none() {
-            looks.tick().await;
-            let mut files = self.files.clone();
-            self.look = Some(spawn_blocking(move || {
-                let changed = files
-                    .iter_mut()
-                    .filter_map(|file| file.has_changed().then_some(()));
-                (changed.count() > 0, files)
-            }));
-        }
-        let Some(look) = &mut self.look else {
-            return false;
-        };
-        let looked = look.await;
-        self.look = None;
-        match looked {
-            Ok((has_changed, files)) => {
-                self.files = files;
-                has_changed
-            }
-            // It panicked, or the process ends.
-            Err(_) => false,
-        }
+/// Whether any of the files is another than at the last look. It may be given up for a signal, as a
+/// file system that does not answer holds a look up; the next call waits for the same look.
+async fn look(
+    under_way: &mut Option<JoinHandle<Look>>,
+    files: &mut Vec<Watched>,
+    looks: &mut Interval,
+) -> bool {
+    if under_way.is_none() {
+        looks.tick().await;
+        let mut files = files.clone();
+        *under_way = Some(spawn_blocking(move || {
+            let changed = files
+                .iter_mut()
+                .filter_map(|file| file.has_changed().then_some(()));
+            (changed.count() > 0, files)
+        }));
     }
+    let Some(look) = under_way else {
+        return false;
+    };
+    let looked = look.await;
+    *under_way = None;
+    match looked {
+        Ok((has_changed, seen)) => {
+            *files = seen;
+            has_changed
+        }
+        // It panicked, or the process ends.
+        Err(_) => false,
+    }
+}
 
+impl Reload {
     async fn read_again(&mut self, control: &Control, reason: Reason) {
         let Some((path, text)) = self.file.clone() else {
             info!(
@@ -118,16 +124,12 @@ impl Reload {
         };
         // Nor can standard input be read twice.
         let is_file = !matches!(path.to_str(), Some("" | "-"));
-        let started = self.host.clone().with_every_address();
-        let mut reading = spawn_blocking(move || {
-            let host = Machine::here();
-            let loaded = match reason {
-                Reason::Signal if is_file => config::load(Some(&path), &host),
-                Reason::Signal => config::read(text.expose(), &path, &host),
-                // The addresses were judged when the server started, and may be away for a moment.
-                Reason::File => config::read(text.expose(), &path, &started),
-            };
-            (loaded, host)
+        let host = self.addresses.host.clone();
+        let mut reading = spawn_blocking(move || match reason {
+            Reason::Signal if is_file => config::load(Some(&path), &host),
+            Reason::Signal => config::read(text.expose(), &path, &host),
+            // The addresses were judged when the server started, and may be away for a moment.
+            Reason::File => config::read(text.expose(), &path, &host.with_every_address()),
         });
         self.late = None;
         if let Ok(read) = timeout(PATIENCE, &mut reading).await {
@@ -158,12 +160,12 @@ impl Reload {
     ) {
         let name = self.name();
         let outcome = match read {
-            Ok((Ok(loaded), host)) => self.adopt(control, loaded, &host, reason).await,
-            Ok((Err(Unusable::Faulty(remarks)), _)) => {
+            Ok(Ok(loaded)) => self.adopt(control, loaded, reason).await,
+            Ok(Err(Unusable::Faulty(remarks))) => {
                 say(&remarks);
                 Err("it has faults".to_owned())
             }
-            Ok((Err(unusable @ Unusable::Unreadable { .. }), _)) => Err(unusable.to_string()),
+            Ok(Err(unusable @ Unusable::Unreadable { .. })) => Err(unusable.to_string()),
             Err(error) => Err(error.to_string()),
         };
         match outcome {
@@ -191,19 +193,16 @@ impl Reload {
         &mut self,
         control: &Control,
         loaded: Loaded,
-        host: &Machine,
         reason: Reason,
     ) -> Result<String, String> {
         let mut new = loaded.config;
-        // An address that is away may come back at any time, and must not have become a peer.
-        let known = &mut self.host.addresses;
-        for address in &host.addresses {
-            if !known.contains(address) {
-                known.push(*address);
-            }
-        }
+        let host = &self.addresses.host;
+        let before = self.config.relay.addresses.clone();
+        new.relay.addresses.clone_from(&before);
+        let found = self.addresses.found.borrow().clone();
+        new.relay.follow(host, &found);
         if self.dev {
-            open_for_trying(&mut new, &self.host);
+            open_for_trying(&mut new, host);
         }
         let Difference { live, fixed } = Difference::between(&self.config, &new);
         let is_asked = reason == Reason::Signal;
@@ -217,13 +216,10 @@ impl Reload {
         }
         self.waiting = fixed;
         let new = in_effect(&self.config, new);
-        let rules = rules(&new, &self.host).map_err(|fault| fault.to_string())?;
-        for shard in control.running.reload(rules).await {
-            warn!(
-                shard,
-                "a shard stands still: it follows the new configuration when it goes on"
-            );
-        }
+        let rules = rules(&new, host).map_err(|fault| fault.to_string())?;
+        control.adopt(rules).await;
+        self.addresses.note_losses(&before, &new.relay.addresses);
+        self.addresses.ask_for(&new);
         // Whichever of both levels has it, the log has the line about this.
         let level = new.log.level.max(self.config.log.level);
         control.log.set_level(level);
@@ -259,27 +255,19 @@ mod tests {
         let runtime = runtime.enable_time().build().unwrap();
         runtime.block_on(async {
             let (answer, answered) = std::sync::mpsc::channel();
-            let mut reload = Reload {
-                file: None,
-                dev: false,
-                config: Config::default(),
-                host: Machine::here(),
-                files: Vec::new(),
-                waiting: Vec::new(),
-                late: None,
-                look: Some(spawn_blocking(move || {
-                    (answered.recv().unwrap(), Vec::new())
-                })),
-            };
+            let mut under_way = Some(spawn_blocking(move || {
+                (answered.recv().unwrap(), Vec::new())
+            }));
+            let mut files = Vec::new();
             let mut looks = interval(Duration::from_millis(1));
             for _ in 0..3 {
                 let a_moment = Duration::from_millis(5);
-                let outcome = timeout(a_moment, reload.look(&mut looks)).await;
+                let outcome = timeout(a_moment, look(&mut under_way, &mut files, &mut looks)).await;
                 outcome.unwrap_err();
             }
             answer.send(true).unwrap();
-            assert!(reload.look(&mut looks).await);
-            assert!(!reload.look(&mut looks).await);
+            assert!(look(&mut under_way, &mut files, &mut looks).await);
+            assert!(!look(&mut under_way, &mut files, &mut looks).await);
         });
     }
 }

@@ -46,7 +46,7 @@ pub(crate) fn partners(config: &relay::Config) -> Result<Vec<PartnerSocket>, Fau
         let listen = SocketAddr::new(discovery.primary.local, partner.port);
         let bind = || {
             let socket = udp(listen)?;
-            socket.bind(&listen.into())?;
+            bind_early(&socket, listen)?;
             Ok(socket)
         };
         sockets.push(PartnerSocket {
@@ -104,7 +104,7 @@ fn listener(transport: Transport, listen: SocketAddr, reuse_port: bool) -> io::R
         }
     };
     socket.set_reuse_port(reuse_port)?;
-    socket.bind(&listen.into())?;
+    bind_early(&socket, listen)?;
     match transport {
         Transport::Udp => sys::receive_destination(socket.as_fd(), listen.is_ipv6())?,
         Transport::Tcp => socket.listen(BACKLOG)?,
@@ -112,7 +112,18 @@ fn listener(transport: Transport, listen: SocketAddr, reuse_port: bool) -> io::R
     Ok(socket)
 }
 
-/// Binds a relay socket.
+/// Binds a socket also to an address that this host has not got: it is served once that comes. IPv6
+/// addresses come seconds after the start of a host.
+fn bind_early(socket: &Socket, address: SocketAddr) -> io::Result<()> {
+    if address.is_ipv4() {
+        socket.set_freebind_v4(true)?;
+    } else {
+        socket.set_freebind_v6(true)?;
+    }
+    socket.bind(&address.into())
+}
+
+/// Binds a relay socket, which needs its address at once: until that comes the client is refused.
 pub(crate) fn relay(local: SocketAddr) -> Result<Socket, OpenError> {
     let bind = || {
         let socket = udp(local)?;

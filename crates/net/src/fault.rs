@@ -50,8 +50,6 @@ fn hint(transport: Transport, source: &io::Error) -> &'static str {
         }
     } else if source.kind() == io::ErrorKind::PermissionDenied {
         "; ports below 1024 need CAP_NET_BIND_SERVICE, which the systemd unit grants"
-    } else if source.kind() == io::ErrorKind::AddrNotAvailable {
-        "; the address is not on this host: behind 1:1 NAT listen on the private address"
     } else {
         ""
     }

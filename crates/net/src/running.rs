@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use relay::{Answer, Command, Counters, Rules, Selection, Shared, Transport};
+use relay::{Answer, Command, Counters, RelayAddress, Rules, Selection, Shared, Transport};
 use tokio::sync::{Mutex, mpsc, watch};
 use tokio::time::{Instant, timeout_at};
 
@@ -117,9 +117,18 @@ impl Running {
 
     /// Ends allocations in every shard, also those that move meanwhile.
     pub async fn end(&self, selection: Selection) -> Ended {
+        self.end_by(Command::End(selection)).await
+    }
+
+    /// Ends what is relayed from an address that has left the host, likewise: [`Command::Lose`].
+    pub async fn lose(&self, address: RelayAddress) -> Ended {
+        self.end_by(Command::Lose(address)).await
+    }
+
+    async fn end_by(&self, command: Command) -> Ended {
         let mut ended = Ended::default();
         loop {
-            let answers = self.command(Command::End(selection.clone())).await;
+            let answers = self.command(command.clone()).await;
             let more = answers.given.iter().map(|answer| match answer {
                 Answer::Ended(count) => *count,
                 Answer::Adopted | Answer::Allocations(_) => 0,

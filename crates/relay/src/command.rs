@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::allocation::Allocation;
-use crate::{AllocationId, ClientTuple, EndCause, Now, Rules, Server, Traffic};
+use crate::{AllocationId, ClientTuple, EndCause, Now, RelayAddress, Rules, Server, Traffic};
 
 /// A command for one shard.
 #[derive(Clone, Debug)]
@@ -20,6 +20,9 @@ pub enum Command {
     List(Selection),
     /// End these allocations: all, if nothing is selected.
     End(Selection),
+    /// End what is relayed from this address, which has left the host: a whole allocation, or one
+    /// family of a dual one.
+    Lose(RelayAddress),
 }
 
 /// The answer to a [`Command`].
@@ -29,7 +32,7 @@ pub enum Answer {
     Adopted,
     /// The allocations of [`Command::List`], in the order of their places.
     Allocations(Vec<Listed>),
-    /// How many allocations [`Command::End`] has ended.
+    /// How many allocations [`Command::End`] has ended, or relay sockets [`Command::Lose`].
     Ended(usize),
 }
 
@@ -90,6 +93,7 @@ impl Server {
                 }
                 Answer::Ended(meant.len())
             }
+            Command::Lose(address) => Answer::Ended(self.lose_address(now.mono, address)),
         }
     }
 

@@ -23,8 +23,6 @@ pub struct Config {
     pub secret: ProcessSecret,
     /// Seals the nonces, where other servers take them; else the secret of the process does.
     pub nonce_secret: Option<NonceSecret>,
-    /// Where relay sockets are opened. Without any the server answers Binding only.
-    pub relays: Vec<RelayAddress>,
     /// The ports of relayed transport addresses.
     pub ports: PortRange,
     /// From where Binding is answered for who explores its NAT: one entry per address family at
@@ -50,6 +48,9 @@ pub struct Rules {
     pub nonce_lifetime: Duration,
     /// Which peers may be reached.
     pub policy: Policy,
+    /// Where relay sockets are opened: the first of each family. Of the others there may be
+    /// allocations from before. Without any the server answers Binding only.
+    pub relays: Vec<RelayAddress>,
     /// The bounds of a client's allocations.
     pub limits: Limits,
     /// Whether a client may take its allocation to another 5-tuple. RFC 8016.
@@ -65,7 +66,8 @@ pub struct Rules {
 }
 
 impl Rules {
-    /// The defaults for a server of these users, which reaches the peers of this policy.
+    /// The defaults for a server of these users, which reaches the peers of this policy and relays
+    /// from nowhere.
     pub fn new(realms: impl Into<Realms>, policy: Policy) -> Self {
         Self {
             realms: realms.into(),
@@ -74,6 +76,7 @@ impl Rules {
             failures_per_minute: NonZeroU32::new(60),
             nonce_lifetime: Duration::from_secs(3600),
             policy,
+            relays: Vec::new(),
             limits: Limits::default(),
             mobility: false,
             icmp: IcmpTold::default(),
@@ -96,47 +99,18 @@ impl Rules {
         self.realms.keep_ids_of(&earlier.realms);
         self.realms.prepare();
     }
-}
 
-impl Config {
-    /// A server that relays from these addresses and ports, with nonces and without NAT discovery
-    /// of its own. The secret must be unpredictable.
-    pub fn new(
-        secret: ProcessSecret,
-        relays: Vec<RelayAddress>,
-        ports: PortRange,
-        rules: Rules,
-    ) -> Self {
-        Self {
-            secret,
-            nonce_secret: None,
-            relays,
-            ports,
-            nat_discovery: Vec::new(),
-            rules: Arc::new(rules),
-        }
-    }
-
-    /// The rules, to change them before any shard has them.
-    ///
-    /// # Panics
-    /// If they are shared already.
-    pub fn rules_mut(&mut self) -> &mut Rules {
-        Arc::get_mut(&mut self.rules).expect("no shard has the rules yet")
-    }
-
-    /// The secret that seals the nonces.
-    pub(crate) fn nonces_sealed_with(&self) -> NonceSecret {
-        let own = || NonceSecret(self.secret.derived(b"nonces"));
-        self.nonce_secret.unwrap_or_else(own)
-    }
-
-    /// The relay address of a family: the first, as there is one per family.
+    /// The relay address of a family: the first of it.
     pub(crate) fn relay(&self, family: AddressFamily) -> Option<RelayAddress> {
         self.relays
             .iter()
             .copied()
             .find(|relay| AddressFamily::of(relay.local) == family)
+    }
+
+    /// The addresses that relay sockets are bound to.
+    pub(crate) fn locals(&self) -> Vec<IpAddr> {
+        self.relays.iter().map(|relay| relay.local).collect()
     }
 
     /// The relay address that has this IP address, as its local or as its external one.
@@ -154,6 +128,39 @@ impl Config {
             .iter()
             .find(|relay| relay.local == ip)
             .map_or(ip, |relay| relay.external)
+    }
+}
+
+impl Config {
+    /// A server that relays from these addresses and ports, with nonces and without NAT discovery
+    /// of its own. The secret must be unpredictable.
+    pub fn new(
+        secret: ProcessSecret,
+        relays: Vec<RelayAddress>,
+        ports: PortRange,
+        rules: Rules,
+    ) -> Self {
+        Self {
+            secret,
+            nonce_secret: None,
+            ports,
+            nat_discovery: Vec::new(),
+            rules: Arc::new(Rules { relays, ..rules }),
+        }
+    }
+
+    /// The rules, to change them before any shard has them.
+    ///
+    /// # Panics
+    /// If they are shared already.
+    pub fn rules_mut(&mut self) -> &mut Rules {
+        Arc::get_mut(&mut self.rules).expect("no shard has the rules yet")
+    }
+
+    /// The secret that seals the nonces.
+    pub(crate) fn nonces_sealed_with(&self) -> NonceSecret {
+        let own = || NonceSecret(self.secret.derived(b"nonces"));
+        self.nonce_secret.unwrap_or_else(own)
     }
 }
 

@@ -85,7 +85,7 @@ impl Server {
         }
         allocation.sent.count(payload.len());
         self.counters.sent.count(payload.len());
-        let verdict = match self.config.relay_at(hop.to.0.ip()) {
+        let verdict = match self.rules.relay_at(hop.to.0.ip()) {
             Some(address) => self.hairpin(now, address, hop, payload),
             None => hop.leave(payload),
         };
@@ -273,7 +273,7 @@ impl Server {
     /// Whether a datagram comes from a relay address of ours, but from no relay socket: then
     /// another program of this host sent it, which only an allow entry makes a peer.
     fn is_impostor(&self, peer: SocketAddr) -> bool {
-        let Some(address) = self.config.relay_at(peer.ip()) else {
+        let Some(address) = self.rules.relay_at(peer.ip()) else {
             return false;
         };
         !self.shared.ports.is_open(address.local, peer.port())

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::allocation::{Allocation, Relay};
 use crate::timers::Timer;
-use crate::{AllocationId, Effect, EndCause, RelayId, Report, Server};
+use crate::{AllocationId, Effect, EndCause, RelayAddress, RelayId, Report, Server};
 
 impl Server {
     /// Ends a family whose lifetime is over; the other family of a dual allocation may live on.
@@ -30,6 +30,25 @@ impl Server {
         if let Some(next) = next {
             self.timers.arm(next, Timer::Reservations);
         }
+    }
+
+    /// Ends what is relayed from an address that has left the host; returns how many relay sockets.
+    pub(crate) fn lose_address(&mut self, now: Instant, gone: RelayAddress) -> usize {
+        let is_on_it =
+            |relay: &&Relay| relay.local.ip() == gone.local && relay.relayed.ip() == gone.external;
+        let mut lost = Vec::new();
+        for allocation in self
+            .allocations
+            .ids()
+            .filter_map(|id| self.allocations.get(id))
+        {
+            let relays = allocation.relays.iter().filter(is_on_it);
+            lost.extend(relays.map(|relay| allocation.relay_id(relay.family())));
+        }
+        for relay in &lost {
+            self.remove_relay(now, *relay, EndCause::AddressGone);
+        }
+        lost.len()
     }
 
     /// Ends an allocation with all it has.

@@ -28,7 +28,7 @@
 //!
 //! let own = Own {
 //!     listeners: vec!["0.0.0.0:3478".parse()?],
-//!     addresses: vec!["198.41.0.5".parse()?],
+//!     addresses: vec!["198.41.0.5/32".parse()?],
 //!     relays: vec!["198.41.0.5".parse()?],
 //!     relay_ports: 49152..=65535,
 //! };

@@ -2,7 +2,10 @@
 
 use std::net::IpAddr;
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
 
 use crate::PortRange;
 
@@ -10,7 +13,7 @@ use crate::PortRange;
 #[derive(Debug)]
 pub struct Ports {
     range: PortRange,
-    addresses: Vec<AddressPorts>,
+    addresses: ArcSwap<Vec<Arc<AddressPorts>>>,
 }
 
 #[derive(Debug)]
@@ -27,17 +30,34 @@ struct AddressPorts {
 impl Ports {
     /// All free, for these local addresses.
     pub fn new(locals: impl IntoIterator<Item = IpAddr>, range: PortRange) -> Self {
-        let bits = || Bits::new(range.count());
-        let addresses = locals
-            .into_iter()
-            .map(|local| AddressPorts {
-                local,
-                taken: bits(),
-                open: bits(),
-                foreign: bits(),
-            })
-            .collect();
-        Self { range, addresses }
+        let ports = Self {
+            range,
+            addresses: ArcSwap::default(),
+        };
+        ports.serve(&locals.into_iter().collect::<Vec<_>>());
+        ports
+    }
+
+    /// From now on these local addresses have ports. Another is forgotten when none of its ports is
+    /// taken any more.
+    pub(crate) fn serve(&self, locals: &[IpAddr]) {
+        self.add(locals, |ports| {
+            locals.contains(&ports.local) || ports.taken.count_ones() > 0
+        });
+    }
+
+    /// Adds addresses, and keeps those before that are needed.
+    fn add(&self, locals: &[IpAddr], is_needed: impl Fn(&AddressPorts) -> bool) {
+        self.addresses.rcu(|known| {
+            let kept = known.iter().filter(|ports| is_needed(ports));
+            let mut next: Vec<_> = kept.cloned().collect();
+            for local in locals {
+                if next.iter().all(|ports| ports.local != *local) {
+                    next.push(Arc::new(AddressPorts::new(*local, self.range)));
+                }
+            }
+            next
+        });
     }
 
     /// Takes the first free port of this parity at or behind a random place. `None` if none is
@@ -67,6 +87,8 @@ impl Ports {
     /// Takes this very port for an allocation that has it already; `false` if another has it. A
     /// port that the range no longer has is nobody else's.
     pub(crate) fn retake(&self, local: IpAddr, port: u16) -> bool {
+        // Its address may be one that new allocations do not get any more.
+        self.add(&[local], |_| true);
         self.place(local, port)
             .is_none_or(|(ports, index)| ports.taken.set(index))
     }
@@ -97,27 +119,46 @@ impl Ports {
 
     /// How many ports allocations have or have reserved, over all addresses.
     pub fn taken(&self) -> usize {
-        let ones = |ports: &AddressPorts| ports.taken.count_ones();
-        self.addresses.iter().map(ones).sum()
+        let ones = |ports: &Arc<AddressPorts>| ports.taken.count_ones();
+        self.addresses.load().iter().map(ones).sum()
     }
 
     /// Whether an allocation of some shard has bound the port, so that no other program has it.
     pub(crate) fn is_open(&self, local: IpAddr, port: u16) -> bool {
-        self.place(local, port)
-            .is_some_and(|(ports, index)| ports.open.is_set(index))
+        // On the packet path: the list is borrowed, and no count is touched.
+        let known = self.addresses.load();
+        let mut ports = known.iter().filter(|ports| ports.local == local);
+        let is_open = |index| ports.any(|ports| ports.open.is_set(index));
+        self.index(port).is_some_and(is_open)
     }
 
-    fn of(&self, local: IpAddr) -> Option<&AddressPorts> {
-        self.addresses.iter().find(|ports| ports.local == local)
+    fn of(&self, local: IpAddr) -> Option<Arc<AddressPorts>> {
+        let known = self.addresses.load();
+        known.iter().find(|ports| ports.local == local).cloned()
     }
 
-    fn place(&self, local: IpAddr, port: u16) -> Option<(&AddressPorts, usize)> {
+    fn place(&self, local: IpAddr, port: u16) -> Option<(Arc<AddressPorts>, usize)> {
+        Some((self.of(local)?, self.index(port)?))
+    }
+
+    fn index(&self, port: u16) -> Option<usize> {
         let index = usize::from(port.checked_sub(self.range.first())?);
-        (port <= self.range.last()).then_some((self.of(local)?, index))
+        (port <= self.range.last()).then_some(index)
     }
 }
 
 impl AddressPorts {
+    /// All free.
+    fn new(local: IpAddr, range: PortRange) -> Self {
+        let bits = || Bits::new(range.count());
+        Self {
+            local,
+            taken: bits(),
+            open: bits(),
+            foreign: bits(),
+        }
+    }
+
     /// The first of these ports that is free and fits, and that no other shard claims first.
     fn take_within(
         &self,

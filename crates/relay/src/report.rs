@@ -111,6 +111,8 @@ pub enum EndCause {
     Stranded,
     /// The operator ended it.
     Operator,
+    /// The address that it relayed from has left the host, or peers know the host by another.
+    AddressGone,
 }
 
 impl EndCause {
@@ -123,6 +125,7 @@ impl EndCause {
             Self::Shutdown => "shutdown",
             Self::Stranded => "stranded",
             Self::Operator => "operator",
+            Self::AddressGone => "address-gone",
         }
     }
 }

@@ -16,6 +16,7 @@ impl Server {
         self.offered = offered(&self.config, &rules);
         self.nonces
             .adopt(rules.nonce_lifetime, self.offered.nonce_prefix);
+        self.shared.ports.serve(&rules.locals());
         let earlier = std::mem::replace(&mut self.rules, rules);
         self.keyring.forget_answers();
         // Mostly it is users that change, and there may be a million permissions.

@@ -237,7 +237,7 @@ impl Server {
 
     /// Another shard relays to us from its local address; clients know the external one.
     fn as_clients_know(&self, peer: PeerAddr) -> PeerAddr {
-        let ip = self.config.external_of(peer.0.ip());
+        let ip = self.rules.external_of(peer.0.ip());
         PeerAddr(SocketAddr::new(ip, peer.0.port()))
     }
 

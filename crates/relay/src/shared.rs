@@ -30,9 +30,8 @@ impl Shared {
     /// For the shards that follow this configuration.
     pub fn new(config: &Config) -> Self {
         config.rules.realms.prepare();
-        let locals = config.relays.iter().map(|relay| relay.local);
         Self {
-            ports: Ports::new(locals, config.ports),
+            ports: Ports::new(config.rules.locals(), config.ports),
             quotas: Quotas::default(),
             reservations: Reservations::default(),
             budget: Budget::new(&config.secret),

@@ -245,6 +245,7 @@ impl Shared {
             reservations,
             ..Self::new(config)
         };
+        shared.ports.serve(&rules.locals());
         for local in shared.reservations.locals() {
             if !shared.ports.retake(local.ip(), local.port()) {
                 return Err(Unreadable::Conflict);

@@ -70,7 +70,7 @@ pub fn own_addresses() -> Own {
 pub(crate) fn own(ports: PortRange) -> Own {
     Own {
         listeners: vec![LISTENER],
-        addresses: vec![LOCAL, LOCAL_V6],
+        addresses: vec![LOCAL.into(), LOCAL_V6.into()],
         relays: vec![LOCAL, LOCAL_V6, EXTERNAL],
         relay_ports: ports.first()..=ports.last(),
     }

@@ -71,8 +71,11 @@ impl World {
         Self::sharded(1, change)
     }
 
-    /// From now on other rules hold, in every shard.
+    /// From now on other rules hold, in every shard; the relay addresses stay unless they name some.
     pub fn change_rules(&mut self, mut rules: Rules) {
+        if rules.relays.is_empty() {
+            rules.relays.clone_from(&self.rules.relays);
+        }
         rules.succeed(&self.rules);
         self.rules = Arc::new(rules);
         for shard in 0..self.shards.len() {

@@ -14,7 +14,8 @@ use probe::doctor::{Code, Finding, reflexive_address};
 use relay::Transport;
 use relay::policy::block;
 
-use crate::config::{Config, Listener};
+use crate::config::{Config, Listener, Machine};
+use crate::serve::external::Question;
 use process::Process;
 use sockets::UdpTable;
 
@@ -38,7 +39,11 @@ pub(super) async fn examine(config: &Config, outside: &Uri) -> Vec<Finding> {
         findings.extend(files(config, &server));
         findings.extend(sandbox(&server));
     }
-    findings.extend(compare_external(config, outside).await);
+    // What the server finds out at its start.
+    let mut config = config.clone();
+    let found = Question::of(&config).ask(&[]).await;
+    config.relay.follow(&Machine::anywhere(), &found);
+    findings.extend(compare_external(&config, outside).await);
     findings
 }
 

@@ -1,5 +1,6 @@
 //! `[[listener]]` and `[relay]`: addresses and ports.
 
+use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::ops::Range;
 
@@ -8,9 +9,10 @@ use relay::{RelayAddress, Transport};
 use toml::Spanned;
 
 use super::Review;
-use crate::config::Listener;
+use crate::config::form::{AUTO, teller};
 use crate::config::remark::Remark;
 use crate::config::table::{Table, Text};
+use crate::config::{Listener, Teller};
 
 impl Review<'_> {
     pub(super) fn listeners(&mut self, file: &Table<'_>) {
@@ -79,7 +81,9 @@ impl Review<'_> {
 
     /// Peers are told an address that only the network of this host reaches.
     pub(super) fn caution_private(&mut self, table: &Table<'_>) {
-        if self.config.is_stun_only() || !self.is_good(table, &["addresses", "external"]) {
+        let is_found_out = self.config.relay.tellers.is_some();
+        let keys = ["addresses", "external"];
+        if self.config.is_stun_only() || is_found_out || !self.is_good(table, &keys) {
             return;
         }
         let written = |key| table.texts(key).into_iter().filter_map(address);
@@ -99,9 +103,10 @@ impl Review<'_> {
     pub(super) fn relay(&mut self, table: &Table<'_>) {
         let local = self.addresses(table, "addresses");
         let external = self.addresses(table, "external");
-        let keys = ["addresses", "external", "ports"];
+        let keys = ["addresses", "external", "external-from", "ports"];
         if self.is_good(table, &keys) {
-            self.pair(table, local, external);
+            self.tellers(table, &external);
+            self.pair(table, &local, &external);
         }
         if let Some(at) = table.at("ports").filter(|at| !self.is_told(at))
             && self.config.relay.ports.first() < 1024
@@ -135,7 +140,42 @@ impl Review<'_> {
         addresses
     }
 
-    /// Binding is the only honest test: the kernel alone knows what it lets a process use.
+    /// What tells the external addresses, if they are to be found out.
+    fn tellers(&mut self, table: &Table<'_>, external: &[Spanned<IpAddr>]) {
+        let mut words = table.texts("external").into_iter();
+        let auto = words.find(|text| *text.get_ref() == AUTO);
+        let key = table.name("external-from");
+        let from = table.texts("external-from");
+        let tellers: Vec<Teller> = from
+            .iter()
+            .filter_map(|text| teller(text.get_ref()))
+            .collect();
+        let Some(auto) = auto else {
+            if let Some(first) = from.first() {
+                let sentence = format!("{key} means nothing unless `external` is \"auto\"");
+                let help = "write external = \"auto\"";
+                self.say(Remark::fault(first.span(), sentence).help(help));
+            }
+            return;
+        };
+        if let Some(address) = external.first() {
+            let key = table.name("external");
+            let sentence = format!("{key} is \"auto\", and names addresses, too");
+            let fault = Remark::fault(auto.span(), sentence).see(address.span(), "such as this");
+            self.say(fault.help("leave out the one or the other"));
+        }
+        if tellers.is_empty() {
+            let sentence = "`[relay] external` is \"auto\", and `external-from` names nobody to ask: \
+                            an address of this host that is private stays so";
+            let help = "external-from = \"metadata\" in a cloud, or \"stun:\" and the name of a \
+                        STUN server elsewhere";
+            self.say(Remark::caution(auto.span(), sentence).help(help));
+        }
+        self.config.relay.tellers = Some(tellers);
+    }
+
+    /// Whether the host can use an address, now or when it comes. Binding is the only honest test:
+    /// the kernel alone knows what it lets a process use.
     pub(super) fn is_on_host(&mut self, key: &str, address: IpAddr, at: &Range<usize>) -> bool {
         let Err(source) = (self.host.bind)(address) else {
             return true;
@@ -152,44 +192,30 @@ impl Review<'_> {
         if !here.is_empty() {
             help += &format!("; this host has {}", here.join(", "));
         }
-        let sentence = format!("{key} holds {address}, which this host cannot use: {source}");
-        self.say(Remark::fault(at.clone(), sentence).help(help));
-        false
+        let is_away = source.kind() == io::ErrorKind::AddrNotAvailable;
+        // One mistake is told once: an address copied from a document is not here, either.
+        self.remarks
+            .retain(|remark| remark.is_fault || remark.at != *at);
+        let remark = if is_away {
+            let sentence = format!(
+                "{key} holds {address}, which this host does not have: it is served once it comes"
+            );
+            Remark::caution(at.clone(), sentence)
+        } else {
+            let sentence = format!("{key} holds {address}, which this host cannot use: {source}");
+            Remark::fault(at.clone(), sentence)
+        };
+        self.say(remark.help(help));
+        is_away
     }
 
-    /// The host's addresses, and the external ones that alone, as on a cloud machine, stand for the
-    /// address of their family.
-    fn routed(&mut self, key: &str, external: Vec<Spanned<IpAddr>>) -> Vec<RelayAddress> {
-        let mut pairs: Vec<_> = self.host.routed.iter().copied().map(plain).collect();
-        for external in external {
-            let (at, external) = (external.span(), external.into_inner());
-            let mut twins = pairs.iter_mut();
-            if let Some(pair) = twins.find(|pair| pair.local.is_ipv4() == external.is_ipv4()) {
-                pair.external = external;
-                continue;
-            }
-            let sentence =
-                format!("{key} {external} has no address of its family on this host to pair with");
-            let help = "name the address it stands for in `[relay] addresses`";
-            self.say(Remark::fault(at, sentence).help(help));
-        }
-        pairs
-    }
-
-    /// Where both lists are written, the first stands for the first, and so on.
-    fn pair(
-        &mut self,
-        table: &Table<'_>,
-        local: Vec<Spanned<IpAddr>>,
-        external: Vec<Spanned<IpAddr>>,
-    ) {
+    /// Where both lists are written, the first stands for the first, and so on. Alone, as on a cloud
+    /// machine, an external address stands for the host's address of its family.
+    fn pair(&mut self, table: &Table<'_>, local: &[Spanned<IpAddr>], external: &[Spanned<IpAddr>]) {
         let key = table.name("external");
-        if local.is_empty() {
-            self.config.relay.addresses = self.routed(&key, external);
-            return;
-        }
-        let mut pairs: Vec<_> = local.iter().map(|local| plain(*local.get_ref())).collect();
+        let is_alone = local.is_empty();
         if let Some(at) = table.at("external").filter(|_| !external.is_empty())
+            && !is_alone
             && local.len() != external.len()
         {
             let (count, others) = (count(external.len()), count(local.len()));
@@ -205,16 +231,30 @@ impl Review<'_> {
             ));
             return;
         }
-        for ((pair, local), external) in pairs.iter_mut().zip(&local).zip(&external) {
-            let (at, external) = (external.span(), *external.get_ref());
-            if pair.local.is_ipv4() != external.is_ipv4() {
-                let fault = different_families(&key, external, pair.local, at)
+        for (local, external) in local.iter().zip(external) {
+            let (at, other) = (external.span(), *external.get_ref());
+            if local.get_ref().is_ipv4() != other.is_ipv4() {
+                let fault = different_families(&key, other, *local.get_ref(), at)
                     .see(local.span(), "its pair");
                 self.say(fault.help("pair IPv4 with IPv4 and IPv6 with IPv6, in the same order"));
             }
-            pair.external = external;
         }
-        self.config.relay.addresses = pairs;
+        for external in external.iter().filter(|_| is_alone) {
+            let (at, ip) = (external.span(), *external.get_ref());
+            let mut routed = self.host.routed.iter();
+            if !routed.any(|local| local.is_ipv4() == ip.is_ipv4()) {
+                let sentence = format!(
+                    "{key} {ip} has no address of its family on this host to pair with: it does \
+                     nothing until one comes"
+                );
+                self.say(Remark::caution(at, sentence));
+            }
+        }
+        let ips = |list: &[Spanned<IpAddr>]| list.iter().map(|ip| *ip.get_ref()).collect();
+        let relay = &mut self.config.relay;
+        (relay.written, relay.external) = (ips(local), ips(external));
+        relay.addresses.clear();
+        relay.follow(self.host, &[]);
     }
 }
 
@@ -242,13 +282,6 @@ pub(super) fn socket(text: Text<'_>) -> Option<(SocketAddr, Range<usize>)> {
 pub(super) fn address(text: Text<'_>) -> Option<(IpAddr, Range<usize>)> {
     let address: IpAddr = text.get_ref().parse().ok()?;
     Some((address.to_canonical(), text.span()))
-}
-
-fn plain(ip: IpAddr) -> RelayAddress {
-    RelayAddress {
-        local: ip,
-        external: ip,
-    }
 }
 
 pub(super) fn twice(key: &str, at: Range<usize>, first: Range<usize>) -> Remark {

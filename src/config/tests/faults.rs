@@ -95,7 +95,7 @@ fn a_key_like_no_other_is_shown_what_there_is() {
         "error: unknown key `flavour` in `[relay]`",
         "2:1",
         "flavour",
-        "known here: `addresses`, `external`, `ports`",
+        "known here: `addresses`, `external`, `external-from`, `ports`",
     );
 }
 
@@ -251,21 +251,47 @@ fn one_port_serves_two_transports() {
 }
 
 #[test]
-fn an_address_of_another_host_is_refused_with_those_of_this_one() {
+fn an_address_that_this_host_does_not_have_is_waited_for_and_those_it_has_are_named() {
     let help = "behind 1:1 NAT, `[relay] addresses` holds the local address and `external` the public one; \
                 this host has 127.0.0.1, 10.0.0.5, 10.0.0.6, 2001:db8::5, 2001:db8::6";
-    fault("[relay]\naddresses = [\"203.0.113.7\"]\n").is(
-        "error: `[relay] addresses` holds 203.0.113.7, which this host cannot use: address not available",
+    warned("[relay]\naddresses = [\"203.0.113.7\"]\n")[0].is(
+        "warning: `[relay] addresses` holds 203.0.113.7, which this host does not have: it is served once it comes",
         "2:14",
         "\"203.0.113.7\"",
         help,
     );
-    fault("[[listener]]\ntransport = \"udp\"\nlisten = \"203.0.113.7:3478\"\n").is(
-        "error: `[[listener]] listen` holds 203.0.113.7, which this host cannot use: address not available",
+    warned("[[listener]]\ntransport = \"udp\"\nlisten = \"203.0.113.7:3478\"\n")[0].is(
+        "warning: `[[listener]] listen` holds 203.0.113.7, which this host does not have: it is served once it comes",
         "3:10",
         "\"203.0.113.7:3478\"",
         help,
     );
+}
+
+#[test]
+fn external_addresses_are_found_out_or_written_and_never_both() {
+    let relay = |keys: &str| format!("[relay]\n{keys}");
+    let auto = &warned(&relay("external = \"auto\"\n"))[0];
+    assert!(auto.sentence.contains("names nobody to ask"), "{auto:?}");
+    let both = fault(&relay(
+        "external = [\"auto\", \"203.0.113.7\"]\nexternal-from = \"metadata\"\n",
+    ));
+    assert!(both.sentence.contains("names addresses, too"), "{both:?}");
+    let useless = fault(&relay("external-from = \"stun:stun.example.org\"\n"));
+    assert!(useless.sentence.contains("means nothing"), "{useless:?}");
+    for wrong in [
+        "turn:turn.example.org",
+        "stuns:a.example.org",
+        "http://a",
+        "interface",
+    ] {
+        let keys = format!("external = \"auto\"\nexternal-from = \"{wrong}\"\n");
+        let told = &refused(&relay(&keys))[0];
+        assert!(
+            told.sentence.contains("is not \"metadata\" or the URI"),
+            "{told:?}"
+        );
+    }
 }
 
 #[test]

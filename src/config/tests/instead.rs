@@ -31,7 +31,7 @@ fn a_value_of_another_type_is_suggested_in_a_form_that_is_read() {
         ("[allocation]", "mobility", "\"true\"", "true"),
         // What is not TOML at all for want of quotes.
         ("", "realm", "turn.example.org", "\"turn.example.org\""),
-        ("[relay]", "external", "9.9.9.9 # ours", "[\"9.9.9.9\"]"),
+        ("[relay]", "external", "9.9.9.9 # ours", "\"9.9.9.9\""),
         ("[relay]", "ports", "50000-50099", "\"50000-50099\""),
         ("[peers]", "allow", "10.0.0.0/8", "[\"10.0.0.0/8\"]"),
         ("[log]", "level", "debug", "\"debug\""),

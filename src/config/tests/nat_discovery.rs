@@ -2,7 +2,7 @@
 
 use relay::{NatDiscovery, Partner, PartnerSecret, SecondAddress, Transport};
 
-use super::{config, fault};
+use super::{config, fault, warned};
 use crate::config::{Config, Listener};
 
 const BOTH: &str = "[[listener]]\ntransport = \"udp\"\nlisten = \"10.0.0.5:3478\"\n\
@@ -165,14 +165,15 @@ fn an_alternate_is_an_address_of_this_host_and_a_port() {
         "\"10.0.0.6:0\"",
         "3479 is usual beside 3478",
     );
-    let told = fault(&format!(
+    let told = warned(&format!(
         "{BOTH}[nat-discovery]\nalternate = \"10.0.0.7:3479\"\n"
     ));
     assert!(
-        told.sentence
-            .contains("holds 10.0.0.7, which this host cannot use")
+        told[0]
+            .sentence
+            .contains("holds 10.0.0.7, which this host does not have")
     );
-    let help = told.help.unwrap_or_default();
+    let help = told[0].help.clone().unwrap_or_default();
     assert!(
         help.contains("`alternate` holds the local address"),
         "{help}"

@@ -159,23 +159,56 @@ fn an_external_address_alone_stands_for_the_hosts_address_of_its_family() {
 }
 
 #[test]
-fn an_external_address_needs_an_address_of_its_family() {
-    let host = super::Machine {
+fn an_external_address_waits_for_an_address_of_its_family() {
+    let young = super::Machine {
         routed: addresses(&["10.0.0.5"]),
         ..host()
     };
-    let refused = super::read(
-        "[relay]\nexternal = [\"2001:db8::7\"]\n",
-        super::path(),
-        &host,
-    )
-    .unwrap_err();
+    let text = "[relay]\nexternal = [\"2001:db8::7\"]\n";
+    let loaded = super::read(text, super::path(), &young).unwrap();
+    let remarks = loaded.remarks.to_string();
     assert!(
-        refused
-            .to_string()
-            .contains("has no address of its family on this host"),
-        "{refused}"
+        remarks.contains("does nothing until one comes"),
+        "{remarks}"
     );
+    let mut relay = loaded.config.relay;
+    assert_eq!(relay.addresses, [pair("10.0.0.5", "10.0.0.5")]);
+    relay.follow(&host(), &[]);
+    assert_eq!(relay.addresses[1], pair("2001:db8::5", "2001:db8::7"));
+}
+
+#[test]
+fn relay_addresses_that_are_not_written_follow_the_host() {
+    let mut relay = config("").relay;
+    let moved = super::Machine {
+        routed: addresses(&["10.0.0.6"]),
+        ..host()
+    };
+    relay.follow(&moved, &[]);
+    // Allocations live on the old ones as long as the host has them.
+    let former = ["10.0.0.5", "2001:db8::5"].map(|ip| pair(ip, ip));
+    assert_eq!(relay.addresses[0], pair("10.0.0.6", "10.0.0.6"));
+    assert_eq!(relay.addresses[1..], former);
+    let left = super::Machine {
+        addresses: addresses(&["10.0.0.6"]),
+        ..moved
+    };
+    relay.follow(&left, &[]);
+    assert_eq!(relay.addresses, [pair("10.0.0.6", "10.0.0.6")]);
+}
+
+#[test]
+fn an_external_address_that_is_found_out_counts_until_another_is_found() {
+    let text = "[relay]\naddresses = \"auto\"\n";
+    assert!(super::read(text, super::path(), &host()).is_err());
+    let text = "external = \"auto\"\nexternal-from = [\"metadata\", \"stun:a.example.org\"]\n";
+    let mut relay = config(&format!("[relay]\n{text}")).relay;
+    assert_eq!(relay.addresses[0], pair("10.0.0.5", "10.0.0.5"));
+    for found in ["203.0.113.7", "203.0.113.8"] {
+        relay.follow(&host(), &[pair("10.0.0.5", found)]);
+        assert_eq!(relay.addresses[0], pair("10.0.0.5", found));
+        assert_eq!(relay.addresses[1], pair("2001:db8::5", "2001:db8::5"));
+    }
 }
 
 #[test]
@@ -195,9 +228,14 @@ fn a_quota_may_use_the_ports_of_all_relay_addresses() {
 #[test]
 fn the_policy_knows_what_belongs_to_this_host() {
     let config = config(
-        "[relay]\naddresses = [\"10.0.0.5\"]\nexternal = [\"203.0.113.7\"]\nports = \"50000-50009\"\n",
+        "[relay]\naddresses = [\"10.0.0.5\"]\nexternal = [\"203.0.113.7\"]\nports = \"50000-50009\"\n\
+         [nat-discovery]\nalternate = \"10.0.0.6:3479\"\nexternal = [\"8.8.4.4\"]\n",
     );
-    let policy = config.policy(&host());
+    let host = super::Machine {
+        networks: vec!["9.9.10.0/24".parse().unwrap()],
+        ..host()
+    };
+    let policy = config.policy(&host);
     let judged = |peer: &str| policy.judge(peer.parse().unwrap());
     assert_eq!(judged("203.0.113.7:50000"), Ok(Permit::OwnRelay));
     for own in [
@@ -208,6 +246,9 @@ fn the_policy_knows_what_belongs_to_this_host() {
         "203.0.113.7:80",
         "127.0.0.1:80",
         "[2001:db8::5]:80",
+        // What the NAT leads back, and what the kernel takes for its own.
+        "8.8.4.4:80",
+        "9.9.10.77:80",
     ] {
         assert!(judged(own).is_err(), "{own}");
     }

@@ -3,6 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 
+use ipnet::IpNet;
+
 /// The addresses of this server and its host. Behind a 1:1 NAT the external ones belong here too:
 /// the NAT leads them back.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -10,8 +12,9 @@ pub struct Own {
     /// Where the server listens, over any transport. An unspecified IP address stands for every
     /// address of this host.
     pub listeners: Vec<SocketAddr>,
-    /// The addresses of this host.
-    pub addresses: Vec<IpAddr>,
+    /// All that is this host: its addresses, and the networks that its kernel takes for local,
+    /// anycast or broadcast.
+    pub addresses: Vec<IpNet>,
     /// The addresses allocations get, as bound and as clients see them.
     pub relays: Vec<IpAddr>,
     /// The ports allocations get.
@@ -49,7 +52,11 @@ impl Own {
 
     /// Whether `ip` belongs to this host.
     pub(super) fn has(&self, ip: IpAddr) -> bool {
-        self.addresses.binary_search(&ip).is_ok()
+        // They are apart from each other and in order: only the last that begins before can hold it.
+        let after = self.addresses.partition_point(|net| net.network() <= ip);
+        self.addresses[..after]
+            .last()
+            .is_some_and(|net| net.contains(&ip))
     }
 
     /// Everything in canonical form, every own address in `addresses`, sorted for the search.
@@ -57,12 +64,14 @@ impl Own {
         let canonical = |ip: IpAddr| ip.to_canonical();
         let listeners: Vec<_> = self.listeners.iter().map(canonical_socket).collect();
         let relays: Vec<_> = self.relays.into_iter().map(canonical).collect();
-        let mut addresses: Vec<_> = self.addresses.into_iter().map(canonical).collect();
-        addresses.extend(&relays);
-        addresses.extend(listeners.iter().map(SocketAddr::ip));
+        let mut addresses: Vec<IpNet> = self.addresses.into_iter().map(canonical_network).collect();
+        addresses.extend(relays.iter().copied().map(IpNet::from));
+        addresses.extend(listeners.iter().map(|listener| IpNet::from(listener.ip())));
+        let mut addresses = IpNet::aggregate(&addresses);
+        addresses.sort_unstable_by_key(IpNet::network);
         Self {
             listeners,
-            addresses: sorted(addresses),
+            addresses,
             relays: sorted(relays),
             relay_ports: self.relay_ports,
         }
@@ -78,6 +87,15 @@ impl Own {
 /// The transport address a datagram to `addr` arrives at; scope and flow label play no part.
 fn canonical_socket(addr: &SocketAddr) -> SocketAddr {
     SocketAddr::new(addr.ip().to_canonical(), addr.port())
+}
+
+/// An IPv4 address in IPv6 form is that address; no kernel has a network of them.
+fn canonical_network(network: IpNet) -> IpNet {
+    if network.prefix_len() == network.max_prefix_len() {
+        network.addr().to_canonical().into()
+    } else {
+        network
+    }
 }
 
 fn sorted(mut ips: Vec<IpAddr>) -> Vec<IpAddr> {

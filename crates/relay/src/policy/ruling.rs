@@ -79,7 +79,7 @@ pub enum Rule {
     DenyList(Network),
     /// The mode is [`Mode::AllowList`](super::Mode::AllowList) and no entry names the peer.
     NotListed,
-    /// An address of this host.
+    /// An address of this host, or one that its kernel takes for local, anycast or broadcast.
     OwnAddress,
     /// A block that is not globally reachable.
     SpecialPurpose(&'static Block),

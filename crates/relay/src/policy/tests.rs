@@ -2,19 +2,21 @@
 
 mod properties;
 
+use ipnet::IpNet;
+
 use super::*;
 
 /// A host behind a 1:1 NAT, with a public IPv6 address.
 fn own() -> Own {
-    let ips = |texts: &[&str]| texts.iter().map(|text| ip(text)).collect();
+    let ips = || ["10.0.0.5", "198.41.0.5", "2a00::5"].into_iter().map(ip);
     Own {
         listeners: vec![
             peer("0.0.0.0:3478"),
             peer("[::]:3478"),
             peer("10.0.0.5:5349"),
         ],
-        addresses: ips(&["10.0.0.5", "198.41.0.5", "2a00::5"]),
-        relays: ips(&["10.0.0.5", "198.41.0.5", "2a00::5"]),
+        addresses: ips().map(IpNet::from).collect(),
+        relays: ips().collect(),
         relay_ports: 50000..=60000,
     }
 }
@@ -345,7 +347,7 @@ fn a_listeners_or_relays_address_is_this_host_even_if_not_said_twice() {
 fn own_addresses_may_be_given_as_ipv4_mapped() {
     let own = Own {
         listeners: vec![peer("[::ffff:9.9.9.9]:3478")],
-        addresses: vec![ip("::ffff:8.8.8.8")],
+        addresses: vec![ip("::ffff:8.8.8.8").into()],
         relays: vec![ip("::ffff:1.1.1.1")],
         relay_ports: 50000..=60000,
     };

@@ -99,7 +99,7 @@ pub(super) fn check_client(server: &Server, client: SocketAddr) -> Result<(), Re
         return Err(Reject::TunnelledClient);
     }
     let ports = &server.shared.ports;
-    let relay = server.config.relay_at(client.ip());
+    let relay = server.rules.relay_at(client.ip());
     let is_relayed = relay.is_some_and(|relay| ports.is_open(relay.local, client.port()));
     if is_relayed || server.rules.policy.is_listener(client) {
         return Err(Reject::ClientIsServer);
@@ -189,7 +189,7 @@ fn relay_address(
 ) -> Result<RelayAddress, Reject> {
     let family = requested.map_or(Ok(AddressFamily::V4), |requested| requested.0);
     let family = family.map_err(|_| Reject::UnsupportedFamily)?;
-    server.config.relay(family).ok_or(Reject::UnsupportedFamily)
+    server.rules.relay(family).ok_or(Reject::UnsupportedFamily)
 }
 
 /// A count in the quotas and ports, both or neither.
@@ -241,7 +241,7 @@ fn take_both(
     parity: Parity,
 ) -> Result<(Relays, Option<RefusedFamily>), Reject> {
     let mut take = |family| {
-        let address = server.config.relay(family);
+        let address = server.rules.relay(family);
         address
             .ok_or(NoRelay::UnsupportedFamily)
             .and_then(|address| take_port(server, now.mono, address, parity))

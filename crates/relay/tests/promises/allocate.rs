@@ -76,7 +76,7 @@ fn the_family_is_ipv4_unless_asked_otherwise_whatever_the_client_speaks() {
 
 #[test]
 fn a_family_that_the_server_does_not_have_is_refused() {
-    let mut world = World::with(|config| config.relays.truncate(1));
+    let mut world = World::with(|config| config.rules_mut().relays.truncate(1));
     let alice = world.client("alice");
     let v6 = Request::allocate().family(AddressFamily::V6);
     assert_eq!(alice.ask(&mut world, v6).code(), Some(440));

@@ -154,7 +154,7 @@ fn an_indication_is_a_keepalive_and_never_answered() {
 #[test]
 fn a_server_without_relay_addresses_and_users_still_answers() {
     let mut world = World::with(|config| {
-        config.relays.clear();
+        config.rules_mut().relays.clear();
         config.rules_mut().realms = relay::Keys::new(sim::REALM).into();
     });
     let alice = world.client("alice");

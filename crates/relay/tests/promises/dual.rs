@@ -100,7 +100,7 @@ fn two_dual_allocations_meet_over_either_family() {
 
 #[test]
 fn a_family_that_the_allocation_has_not_is_a_mismatch() {
-    let mut world = World::with(|config| config.relays.truncate(1));
+    let mut world = World::with(|config| config.rules_mut().relays.truncate(1));
     let (alice, peer) = (world.client("alice"), world.peer_v6());
     assert!(
         alice
@@ -152,7 +152,7 @@ fn even_ports_are_even_in_both_families() {
 fn a_family_that_the_server_has_not_is_named_and_the_other_granted() {
     for (missing, local) in [(0, LOCAL_V6), (1, LOCAL)] {
         let mut world = World::with(|config| {
-            config.relays.remove(missing);
+            config.rules_mut().relays.remove(missing);
         });
         let alice = world.client("alice");
         let answer = alice.ask(&mut world, Request::allocate().dual());
@@ -195,12 +195,12 @@ fn a_socket_that_cannot_be_opened_refuses_its_family_only() {
 
 #[test]
 fn if_neither_family_can_be_had_the_error_is_that_of_ipv4() {
-    let mut world = World::with(|config| config.relays.clear());
+    let mut world = World::with(|config| config.rules_mut().relays.clear());
     let alice = world.client("alice");
     let answer = alice.ask(&mut world, Request::allocate().dual());
     assert_eq!(answer.code(), Some(440));
 
-    let mut world = World::with(|config| config.relays.truncate(1));
+    let mut world = World::with(|config| config.rules_mut().relays.truncate(1));
     let alice = world.client("alice");
     world.refuse_sockets(OpenError::Exhausted);
     let answer = alice.ask(&mut world, Request::allocate().dual());
@@ -252,7 +252,7 @@ fn who_leaves_between_the_two_sockets_leaves_nothing() {
 fn a_retransmission_hears_both_addresses_or_the_same_refusal() {
     const ONCE: TransactionId = TransactionId::new(*b"the same one");
     for relays in [1, 2] {
-        let mut world = World::with(|config| config.relays.truncate(relays));
+        let mut world = World::with(|config| config.rules_mut().relays.truncate(relays));
         let alice = world.client("alice");
         let request = Request::allocate().dual().in_transaction(ONCE);
         let packet = alice.write(&mut world, &request);

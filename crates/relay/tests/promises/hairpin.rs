@@ -9,7 +9,7 @@ use sim::Outcome::{Lost, NoSocket, Silent};
 use sim::{Client, EXTERNAL, LOCAL, Outcome, Peer, Request, World, assert_lost, minutes, seconds};
 
 fn behind_nat(config: &mut relay::Config) {
-    config.relays = vec![RelayAddress {
+    config.rules_mut().relays = vec![RelayAddress {
         local: LOCAL,
         external: EXTERNAL,
     }];

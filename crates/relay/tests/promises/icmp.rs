@@ -209,7 +209,7 @@ fn the_mtu_is_told_where_a_datagram_was_too_big_and_else_zero() {
 fn an_error_about_another_relay_names_its_external_address() {
     let mut world = World::sharded(2, |config| {
         config.rules_mut().icmp = IcmpTold::Always;
-        config.relays = vec![RelayAddress {
+        config.rules_mut().relays = vec![RelayAddress {
             local: LOCAL,
             external: EXTERNAL,
         }];

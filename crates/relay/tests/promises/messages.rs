@@ -125,7 +125,7 @@ fn reserved_bits_are_ignored() {
 
 #[test]
 fn reserved_bits_are_written_as_zero() {
-    let mut world = World::with(|config| config.relays.truncate(1));
+    let mut world = World::with(|config| config.rules_mut().relays.truncate(1));
     let alice = world.client("alice");
     let answer = alice.ask(&mut world, Request::allocate().dual());
     let message = answer.message();

@@ -214,7 +214,7 @@ fn world_with_some_ports() -> World {
     World::ruled(|rules| {
         let own = Own {
             listeners: vec![LISTENER],
-            addresses: vec![LOCAL],
+            addresses: vec![LOCAL.into()],
             relays: vec![LOCAL],
             relay_ports: 49_152..=65_535,
         };

@@ -75,7 +75,7 @@ fn a_core_made_from_a_snapshot_goes_on_where_the_other_stopped() {
 
 #[test]
 fn a_retransmission_after_a_thaw_hears_the_remembered_answer() {
-    let mut world = World::with(|config| config.relays.truncate(1));
+    let mut world = World::with(|config| config.rules_mut().relays.truncate(1));
     let alice = world.client("alice");
     let both = Request::allocate().dual().ticket(b"");
     let packet = alice.write(&mut world, &both);

@@ -184,7 +184,7 @@ impl Scene {
     fn configure(&self, config: &mut Config) {
         config.ports = PortRange::new(self.ports.0, self.ports.1).expect("a range");
         let relays = self.relays().into_iter();
-        config.relays = relays
+        config.rules_mut().relays = relays
             .map(|(_, (local, external))| RelayAddress { local, external })
             .collect();
         let rules = config.rules_mut();
@@ -270,7 +270,7 @@ impl Scene {
             .flat_map(|(_, (local, external))| [local, external]);
         let own = Own {
             listeners: vec![LISTENER],
-            addresses: vec![LOCAL, LOCAL_V6],
+            addresses: vec![LOCAL.into(), LOCAL_V6.into()],
             relays: faces.collect(),
             relay_ports: self.ports.0..=self.ports.1,
         };

@@ -206,12 +206,7 @@ impl World {
         let to = hop.to.0;
         let local = self.machine.local((shard, hop.from));
         let local = local.expect("only an open socket sends");
-        if self
-            .config
-            .relays
-            .iter()
-            .any(|relay| relay.local == to.ip())
-        {
+        if self.rules.relays.iter().any(|relay| relay.local == to.ip()) {
             return self.arrive(local, to, &payload);
         }
         let ruling = self.rules.policy.judge(to);
@@ -272,12 +267,12 @@ impl World {
     }
 
     fn outward(&self, ip: IpAddr) -> IpAddr {
-        let relay = self.config.relays.iter().find(|relay| relay.local == ip);
+        let relay = self.rules.relays.iter().find(|relay| relay.local == ip);
         relay.map_or(ip, |relay| relay.external)
     }
 
     pub(super) fn inward(&self, ip: IpAddr) -> IpAddr {
-        let relay = self.config.relays.iter().find(|relay| relay.external == ip);
+        let relay = self.rules.relays.iter().find(|relay| relay.external == ip);
         relay.map_or(ip, |relay| relay.local)
     }
 }

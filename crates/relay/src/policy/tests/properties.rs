@@ -216,7 +216,7 @@ fn public_ipv4() -> impl Strategy<Value = Ipv4Addr> {
 /// Addresses of other hosts.
 fn elsewhere() -> impl Strategy<Value = Ipv4Addr> {
     any_ipv4().prop_filter("is another host", |&ip| {
-        !own().addresses.contains(&ip.into())
+        !own().addresses.contains(&IpAddr::from(ip).into())
     })
 }
 

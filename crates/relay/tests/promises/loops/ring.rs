@@ -168,7 +168,7 @@ impl Node {
         let listener = SocketAddr::from(([198, 41, 0, 5 + number], 3478));
         let mut config = sim::config();
         config.ports = relay::PortRange::new(50_000, 50_001).unwrap();
-        config.relays = vec![RelayAddress {
+        config.rules_mut().relays = vec![RelayAddress {
             local: listener.ip(),
             external: listener.ip(),
         }];
@@ -177,7 +177,7 @@ impl Node {
         rules.unauthenticated.per_prefix = None;
         let own = Own {
             listeners: vec![listener],
-            addresses: vec![listener.ip()],
+            addresses: vec![listener.ip().into()],
             relays: vec![listener.ip()],
             relay_ports: 50_000..=50_001,
         };
