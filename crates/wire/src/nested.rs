@@ -18,10 +18,7 @@ use crate::{Attribute, ChannelData, Class, Kind, Message, Method, TransactionId,
 /// ```
 pub fn is_turn(data: &[u8]) -> bool {
     match Kind::of(data) {
-        Some(Kind::ChannelData) => ChannelData::parse(data).is_ok_and(|frame| {
-            let length = frame.payload.len();
-            length > 0 && data.len() - ChannelData::HEADER - length < 4
-        }),
+        Some(Kind::ChannelData) => written(data).is_some_and(|payload| !payload.is_empty()),
         Some(Kind::Stun) => {
             stun(data).is_some_and(|(method, ..)| (TURN.0..=TURN.1).contains(&method.code()))
         }
@@ -37,14 +34,21 @@ pub fn is_turn(data: &[u8]) -> bool {
 /// assert_eq!((wire::turn_headers(data, 9), wire::turn_headers(data, 1)), (2, 1));
 /// ```
 pub fn turn_headers(mut data: &[u8], most: usize) -> usize {
+    // Only what stands within the frame of a server can have been cut.
+    let may_be_cut = Kind::of(data) == Some(Kind::Stun) || written(data).is_some();
     for header in 0..most {
-        // Only what stands within a frame can have been cut.
-        match unframed(data, header > 0) {
+        match unframed(data, may_be_cut && header > 0) {
             Some(within) => data = within,
             None => return header,
         }
     }
     most
+}
+
+/// The data within ChannelData as servers write it, with its padding behind at most.
+fn written(data: &[u8]) -> Option<&[u8]> {
+    let payload = ChannelData::parse(data).ok()?.payload;
+    (data.len() - ChannelData::HEADER - payload.len() < 4).then_some(payload)
 }
 
 /// The data within a frame; `None` if this is no frame.
@@ -133,6 +137,15 @@ mod tests {
             assert_eq!(turn_headers(&whole, 9), 3);
             let cut = channel_data(&whole[..2000]);
             assert_eq!(turn_headers(&cut, 9), 4);
+        }
+    }
+
+    #[test]
+    fn long_text_is_not_taken_for_a_frame_that_was_cut() {
+        let object = [&b"{\"type\":\"state\",\"players\":"[..], &[b'x'; 40_000]].concat();
+        for data in [&[b'A'; 20_000][..], &[b'x'; 60_000], &object] {
+            assert!(!is_turn(data));
+            assert!(turn_headers(data, 3) < 3, "{:?}", &data[..9]);
         }
     }
 
