@@ -38,9 +38,11 @@ impl Question {
     }
 
     /// Asks for each address, one teller after the other until one knows it. An answer that was
-    /// known before is kept where nobody answers.
+    /// known before is kept where nobody answers, and for an address that is away: it may be back
+    /// before anybody can be asked again.
     pub(crate) async fn ask(&self, known: &[RelayAddress]) -> Vec<RelayAddress> {
-        let mut found = Vec::new();
+        let is_away = |pair: &RelayAddress| !self.locals.contains(&pair.local);
+        let mut found: Vec<_> = known.iter().copied().filter(is_away).collect();
         for &local in &self.locals {
             let mut answer = known.iter().find(|pair| pair.local == local).copied();
             for teller in &self.tellers {
@@ -76,7 +78,8 @@ pub(super) async fn follow(
         } else {
             unconfirmed = answer;
         }
-        let is_whole = found.borrow().len() == asked.locals.len();
+        let is_found = |local| found.borrow().iter().any(|pair| pair.local == local);
+        let is_whole = asked.locals.iter().copied().all(is_found);
         let wait = match (is_settled, is_whole) {
             (false, _) => CONFIRM,
             (true, false) => RETRY,
@@ -299,6 +302,15 @@ mod tests {
         ] {
             assert!(!takes(external, v6), "{external}");
         }
+    }
+
+    #[tokio::test]
+    async fn an_external_address_is_remembered_while_its_local_one_is_away() {
+        let known = [RelayAddress {
+            local: [10, 0, 0, 5].into(),
+            external: [9, 9, 9, 9].into(),
+        }];
+        assert_eq!(Question::default().ask(&known).await, known);
     }
 
     #[test]
