@@ -113,13 +113,8 @@ async fn external(teller: &Teller, local: IpAddr) -> io::Result<IpAddr> {
         Teller::Metadata if local.is_ipv4() => metadata(METADATA).await?.into(),
         Teller::Metadata => return Err(io::Error::other("it knows IPv4 addresses only")),
     };
-    if can_be(answer, local) {
-        Ok(answer)
-    } else {
-        Err(io::Error::other(format!(
-            "it tells {answer}, which cannot be one"
-        )))
-    }
+    let refused = || io::Error::other(format!("it tells {answer}, which cannot be one"));
+    can_be(answer, local).then_some(answer).ok_or_else(refused)
 }
 
 /// Whether a host elsewhere could reach the local address by this one. It may be private: there are
