@@ -34,7 +34,7 @@ use net::StreamLimits;
 use relay::keys::{Keys, NotOpaque, TokenKeys};
 use relay::policy::{Mode, Network, Own, Policy};
 use relay::{
-    Allowance, Bandwidth, IcmpTold, Limits, NatDiscovery, PortRange, Realms, Redirect,
+    Allowance, Bandwidth, HostAddress, IcmpTold, Limits, NatDiscovery, PortRange, Realms, Redirect,
     RelayAddress, SecondAddress, Sha256, Transport,
 };
 
@@ -323,8 +323,16 @@ impl Config {
             let port = discovery.partner()?.port;
             Some(SocketAddr::new(discovery.primary.local, port))
         });
+        // A NAT leads what is sent to an external address to the listener at the local one.
+        let everywhere = listeners.chain(partners).flat_map(|listen| {
+            let pairs = self
+                .translated()
+                .filter(move |pair| pair.local == listen.ip());
+            let outside = pairs.map(move |pair| SocketAddr::new(pair.external, listen.port()));
+            iter::once(listen).chain(outside)
+        });
         let own = Own {
-            listeners: listeners.chain(partners).collect(),
+            listeners: everywhere.collect(),
             addresses: self.addresses_of(host),
             // Peers know only the external address; the local one is an address of this host.
             relays: relays().map(|pair| pair.external).collect(),
@@ -340,16 +348,25 @@ impl Config {
 
     /// All that leads to this host: what its kernel says, and what a NAT leads back.
     fn addresses_of(&self, host: &Machine) -> Vec<IpNet> {
-        let external = self.nat_discovery.iter().flat_map(|discovery| {
-            let alternate = match &discovery.alternate {
-                SecondAddress::Here(alternate) => Some(alternate.external),
-                SecondAddress::Partner(_) => None,
-            };
-            iter::once(discovery.primary.external).chain(alternate)
-        });
+        let external = self.translated().map(|pair| pair.external);
         let single = host.addresses.iter().copied().chain(external);
         let networks = host.networks.iter().copied();
         single.map(IpNet::from).chain(networks).collect()
+    }
+
+    /// The addresses of this host with those that the world knows them by.
+    fn translated(&self) -> impl Iterator<Item = HostAddress> {
+        let relays = self.relay.addresses.iter();
+        let relays =
+            relays.map(|&RelayAddress { local, external }| HostAddress { local, external });
+        let discovery = self.nat_discovery.iter().flat_map(|discovery| {
+            let alternate = match discovery.alternate {
+                SecondAddress::Here(alternate) => Some(alternate),
+                SecondAddress::Partner(_) => None,
+            };
+            iter::once(discovery.primary).chain(alternate)
+        });
+        relays.chain(discovery)
     }
 }
 

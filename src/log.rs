@@ -59,17 +59,20 @@ pub(crate) fn say(remarks: &Remarks) {
 }
 
 /// The fields of a line as `key=value`. A value with blanks is quoted: whoever splits a line at
-/// blanks has all of it, and no value looks like another field.
+/// blanks has all of it, and no value looks like another field. Nothing breaks a line: a sentence may
+/// have the name of a user in it, and who chooses that must not choose lines for fail2ban.
 fn fields() -> impl for<'w> FormatFields<'w> + Send + Sync + 'static {
     let field = debug_fn(|line, field, value| {
-        if field.name() == "message" {
-            return write!(line, "{value:?}");
-        }
         let text = format!("{value:?}");
-        if text.starts_with('"') || !text.contains(char::is_whitespace) {
-            write!(line, "{field}={text}")
+        let is_message = field.name() == "message";
+        if !is_message {
+            write!(line, "{field}=")?;
+        }
+        let is_one = is_message || text.starts_with('"') || !text.contains(char::is_whitespace);
+        if is_one && !text.contains(char::is_control) {
+            write!(line, "{text}")
         } else {
-            write!(line, "{field}={text:?}")
+            write!(line, "{text:?}")
         }
     });
     field.delimited(" ")
@@ -131,8 +134,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_value_with_blanks_is_quoted_and_splits_into_no_two() {
+    /// All that is written of what is said.
+    fn written(said: impl FnOnce()) -> String {
         let lines = Lines::default();
         let out = lines.clone();
         let log = fmt()
@@ -141,16 +144,34 @@ mod tests {
             .with_target(false)
             .fmt_fields(fields())
             .with_writer(move || out.clone());
-        tracing::subscriber::with_default(log.finish(), || {
+        tracing::subscriber::with_default(log.finish(), said);
+        String::from_utf8(lines.0.lock().unwrap().clone()).unwrap()
+    }
+
+    #[test]
+    fn a_value_with_blanks_is_quoted_and_splits_into_no_two() {
+        let written = written(|| {
             let (reason, address) = ("no user has this name", "192.0.2.7:3478");
             info!(code = 401, %reason, %address, user = "a \"b\" c=d", "request.refused");
             let forged = "x\nINFO forged";
             info!(reason = %forged, nobody = None::<&str>, "a line of words");
         });
-        let written = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
         let expected = " INFO request.refused code=401 reason=\"no user has this name\" \
                         address=192.0.2.7:3478 user=\"a \\\"b\\\" c=d\"\n \
                         INFO a line of words reason=\"x\\nINFO forged\"\n";
         assert_eq!(written, expected);
+    }
+
+    #[test]
+    fn no_name_in_a_sentence_or_value_makes_a_line_of_its_own() {
+        let name = "\"x\n WARN auth.failed client=192.0.2.7:1 transport=udp\r\x1b[1m\u{85}";
+        let written = written(|| {
+            error!("`{name}` is a whole number");
+            error!(%name, "a line");
+        });
+        assert_eq!(written.lines().count(), 2);
+        assert!(!written.contains(['\r', '\x1b', '\u{85}']), "{written:?}");
+        let escaped = r#"\"x\n WARN auth.failed client=192.0.2.7:1 transport=udp\r\u{1b}[1m\u{85}"#;
+        assert_eq!(written.matches(escaped).count(), 2, "{written}");
     }
 }

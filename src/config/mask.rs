@@ -65,7 +65,7 @@ pub(super) fn guess(text: &str) -> Vec<Range<usize>> {
             table = header;
             secret = holds_a_secret(table, "");
             from = end;
-        } else if let Some((key, value)) = assignment(line) {
+        } else if let Some((key, value)) = assignment(line).or_else(|| option(line)) {
             secret = holds_a_secret(table, key);
             from = start + value;
         }
@@ -101,6 +101,14 @@ fn assignment(line: &str) -> Option<(&str, usize)> {
     (!key.is_empty() && key.chars().all(is_bare)).then_some((key, value))
 }
 
+/// The same of a line such as `realm x` or `realm: x`, as other programs have it.
+fn option(line: &str) -> Option<(&str, usize)> {
+    let start = line.len() - line.trim_start().len();
+    let length = line[start..].find(|letter: char| !is_bare(letter))?;
+    let end = start + length;
+    (length > 0 && line[end..].starts_with([' ', '\t', ':'])).then_some((&line[start..end], end))
+}
+
 fn is_bare(letter: char) -> bool {
     letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.')
 }
@@ -115,6 +123,14 @@ mod tests {
         let masked = mask(text, std::slice::from_ref(&(4..10)));
         assert_eq!(masked, "a = \"**\n*\"\n");
         assert_eq!(masked.len(), text.len());
+    }
+
+    #[test]
+    fn a_secret_behind_a_blank_or_a_colon_is_hidden_as_well() {
+        let text = "user bob:abc\nrealm x\n\tstatic-auth-secret\tabc\nsecrets: [abc]\n# a b\n";
+        let shown = mask(text, &guess(text));
+        let hidden = "user********\nrealm x\n\tstatic-auth-secret****\nsecrets*******\n";
+        assert!(shown.starts_with(hidden), "{shown}");
     }
 
     #[test]

@@ -53,6 +53,7 @@ impl Reporter {
                 user,
                 relayed,
                 lifetime,
+                ..
             } => info!(
                 %allocation,
                 transport = client.transport.name(),
@@ -74,6 +75,7 @@ impl Reporter {
                 age,
                 sent,
                 received,
+                ..
             } => self.ended(
                 allocation,
                 client,
@@ -146,11 +148,12 @@ impl Reporter {
 
     /// Whether a report is logged, as far as the user decides, and how many of the user were not before.
     fn may_log(&self, report: &Report) -> Option<u64> {
-        let (Report::Opened { realm, user, .. } | Report::Ended { realm, user, .. }) = report
+        let (Report::Opened { realm, account, .. } | Report::Ended { realm, account, .. }) = report
         else {
             return Some(0);
         };
-        let name = format!("{realm} {user}");
+        // A person may have a new name with another expiry each second.
+        let name = format!("{realm} {account}");
         self.allocations.may_log(&name, Instant::now())
     }
 

@@ -38,9 +38,11 @@ impl Question {
     }
 
     /// Asks for each address, one teller after the other until one knows it. An answer that was
-    /// known before is kept where nobody answers.
+    /// known before is kept where nobody answers, and for an address that is away: it may be back
+    /// before anybody can be asked again.
     pub(crate) async fn ask(&self, known: &[RelayAddress]) -> Vec<RelayAddress> {
-        let mut found = Vec::new();
+        let is_away = |pair: &RelayAddress| !self.locals.contains(&pair.local);
+        let mut found: Vec<_> = known.iter().copied().filter(is_away).collect();
         for &local in &self.locals {
             let mut answer = known.iter().find(|pair| pair.local == local).copied();
             for teller in &self.tellers {
@@ -76,7 +78,8 @@ pub(super) async fn follow(
         } else {
             unconfirmed = answer;
         }
-        let is_whole = found.borrow().len() == asked.locals.len();
+        let is_found = |local| found.borrow().iter().any(|pair| pair.local == local);
+        let is_whole = asked.locals.iter().copied().all(is_found);
         let wait = match (is_settled, is_whole) {
             (false, _) => CONFIRM,
             (true, false) => RETRY,
@@ -110,13 +113,22 @@ async fn external(teller: &Teller, local: IpAddr) -> io::Result<IpAddr> {
         Teller::Metadata if local.is_ipv4() => metadata(METADATA).await?.into(),
         Teller::Metadata => return Err(io::Error::other("it knows IPv4 addresses only")),
     };
-    let is_one_host = !answer.is_unspecified() && !answer.is_loopback() && !answer.is_multicast();
-    if is_one_host && answer.is_ipv4() == local.is_ipv4() {
-        Ok(answer)
-    } else {
-        Err(io::Error::other(format!(
-            "it tells {answer}, which cannot be one"
-        )))
+    let refused = || io::Error::other(format!("it tells {answer}, which cannot be one"));
+    can_be(answer, local).then_some(answer).ok_or_else(refused)
+}
+
+/// Whether a host elsewhere could reach the local address by this one. It may be private: there are
+/// networks with a NAT within.
+const fn can_be(external: IpAddr, local: IpAddr) -> bool {
+    match external {
+        IpAddr::V4(ip) => {
+            let is_unicast = matches!(ip.octets()[0], 1..=126 | 128..=223);
+            local.is_ipv4() && is_unicast && !ip.is_link_local()
+        }
+        // Global unicast, and what is unique within a network.
+        IpAddr::V6(ip) => {
+            local.is_ipv6() && matches!(ip.segments()[0], 0x2000..=0x3FFF | 0xFC00..=0xFDFF)
+        }
     }
 }
 
@@ -254,6 +266,46 @@ mod tests {
                 .to_string()
                 .contains("no public address")
         );
+    }
+
+    #[test]
+    fn what_no_peer_could_reach_is_not_taken_for_an_external_address() {
+        let (v4, v6) = ("10.0.0.5".parse().unwrap(), "fd00::5".parse().unwrap());
+        let takes = |external: &str, local| can_be(external.parse().unwrap(), local);
+        assert!(takes("9.9.9.9", v4) && takes("172.16.0.9", v4));
+        assert!(takes("2620:fe::9", v6) && takes("fd01::9", v6));
+        assert!(!takes("9.9.9.9", v6) && !takes("2620:fe::9", v4));
+        for external in [
+            "0.0.0.0",
+            "0.1.2.3",
+            "127.0.0.1",
+            "169.254.169.254",
+            "224.0.0.1",
+            "240.0.0.1",
+            "255.255.255.255",
+        ] {
+            assert!(!takes(external, v4), "{external}");
+        }
+        for external in [
+            "::",
+            "::1",
+            "::ffff:9.9.9.9",
+            "::9.9.9.9",
+            "64:ff9b::1",
+            "fe80::1",
+            "ff02::1",
+        ] {
+            assert!(!takes(external, v6), "{external}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_external_address_is_remembered_while_its_local_one_is_away() {
+        let known = [RelayAddress {
+            local: [10, 0, 0, 5].into(),
+            external: [9, 9, 9, 9].into(),
+        }];
+        assert_eq!(Question::default().ask(&known).await, known);
     }
 
     #[test]

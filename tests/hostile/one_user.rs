@@ -8,6 +8,7 @@ use std::{
 };
 
 use lab::{
+    credentials::password_of,
     live::{Code, LiveClient},
     server::Server,
     socket::peer_at,
@@ -86,8 +87,11 @@ fn the_data_of_one_user_passes_no_faster_than_allowed_and_that_of_others_as_it_c
 #[test]
 fn lines_of_a_user_without_pause_are_thinned_and_the_next_says_how_many_there_were() {
     in_own_world(|_| {
-        let mut server = Server::start(setup().with("auth.users.bob = 'looking-glass'"));
-        let mut greedy = clients::on_udp();
+        let known = format!("auth.users.bob = 'looking-glass'\nauth.secrets = ['{SECRET}']");
+        let mut server = Server::start(setup().with(&known));
+        // A person gets a new name from the web service with each second.
+        let named = |name| clients::on_udp().login(name, &password_of(SECRET, name));
+        let mut greedy = named("1900000000:carol");
         for _ in 0..400 {
             greedy.allocate().expect("an allocation");
             greedy.refresh(Duration::ZERO).expect("an end");
@@ -95,15 +99,17 @@ fn lines_of_a_user_without_pause_are_thinned_and_the_next_says_how_many_there_we
         bob().allocated();
         server.wait_for_line(&["allocation.opened", "user=\"bob\""]);
         thread::sleep(Duration::from_millis(100));
-        greedy.allocate().expect("an allocation");
-        server.wait_for_line(&["allocation.opened", "user=\"alice\"", "silent="]);
+        named("1900000001:carol").allocated();
+        server.wait_for_line(&["allocation.opened", "1900000001:carol", "silent="]);
         let log = server.stop().output;
-        let lines = log.lines().filter(|line| line.contains("user=\"alice\""));
+        let lines = log.lines().filter(|line| line.contains(":carol\""));
         let logged = lines.count();
         println!("{logged} lines of 801");
         assert!((500..700).contains(&logged), "{logged} lines");
     });
 }
+
+const SECRET: &str = "the north wind and the sun";
 
 fn bob() -> LiveClient {
     clients::on_udp().login("bob", "looking-glass")

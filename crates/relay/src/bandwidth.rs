@@ -53,6 +53,12 @@ impl Ways {
         Self([Cell::earned_by(earned), Cell::earned_by(earned)])
     }
 
+    /// Another rate holds from now on: a burst of it is the longest that anybody waits for.
+    fn forgive(&self, now: u64, rate: NonZeroU64) {
+        let latest = now.saturating_add(burst(rate));
+        self.0.iter().for_each(|cell| cell.forgive(latest));
+    }
+
     const fn of(&self, way: Way) -> &Cell {
         let [out, inward] = &self.0;
         match way {
@@ -116,15 +122,17 @@ impl Server {
     }
 
     /// Puts all allocations under the limits of the rules.
-    pub(crate) fn measure_again(&mut self) {
+    pub(crate) fn measure_again(&mut self, now: Instant) {
         let ids: Vec<AllocationId> = self.allocations.ids().collect();
         for id in ids {
-            self.measure(id);
+            self.measure(now, id);
         }
     }
 
-    /// Puts an allocation under the limits of the rules. What it was charged stays charged.
-    pub(crate) fn measure(&mut self, id: AllocationId) {
+    /// Puts an allocation under the limits of the rules. What it was charged stays charged, but for
+    /// what only a lower rate than the present one makes it wait for.
+    pub(crate) fn measure(&mut self, now: Instant, id: AllocationId) {
+        let now = self.shared.epoch.count(now);
         let Some(allocation) = self.allocations.get(id) else {
             return;
         };
@@ -136,6 +144,12 @@ impl Server {
             && let Some((_, charged)) = earlier.take().and_then(|earlier| earlier.own)
         {
             *ways = charged;
+        }
+        if let Some(meter) = &meter {
+            let own = meter.own.as_ref().map(|(rate, ways)| (*rate, ways));
+            let user = meter.user.as_ref().map(|(rate, ways)| (*rate, &**ways));
+            let all = own.into_iter().chain(user);
+            all.for_each(|(rate, ways)| ways.forgive(now, rate));
         }
         *earlier = meter;
     }

@@ -79,7 +79,7 @@ impl Server {
         self.handle_timeout(now);
         match command {
             Command::Adopt(rules) => {
-                self.adopt(rules);
+                self.adopt(now.mono, rules);
                 Answer::Adopted
             }
             Command::List(selection) => {

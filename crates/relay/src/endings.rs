@@ -129,6 +129,7 @@ fn ended(now: Instant, realm: Arc<str>, allocation: Allocation, cause: EndCause)
         age: now.saturating_duration_since(allocation.born),
         realm,
         user: allocation.user,
+        account: allocation.account,
         relayed: allocation.relays.relayed().collect(),
         cause,
         sent: allocation.sent,

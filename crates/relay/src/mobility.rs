@@ -236,7 +236,7 @@ impl Server {
             Mail::Reply { client, message } => self.handle_passed_reply(from, client, message),
             Mail::Return { client, packet } => self.handle_returned(now, from, client, packet),
             Mail::Forget { client } => self.recall(client, from),
-            Mail::Arrive(arrival) => self.handle_arrival(from, *arrival),
+            Mail::Arrive(arrival) => self.handle_arrival(now.mono, from, *arrival),
             Mail::Fenced { client, is_known } => self.release(now, from, client, is_known),
         }
     }

@@ -55,6 +55,11 @@ impl Cell {
         })
     }
 
+    /// Forgives what would be earned later than that.
+    pub(crate) fn forgive(&self, latest: u64) {
+        self.0.fetch_min(latest, Ordering::Relaxed);
+    }
+
     fn charge(&self, charged: impl FnMut(u64) -> Option<u64>) -> bool {
         self.0
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, charged)

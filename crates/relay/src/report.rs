@@ -21,6 +21,8 @@ pub enum Report {
         realm: Arc<str>,
         /// The USERNAME, without the realm if it ends in it.
         user: Arc<str>,
+        /// The person, or the token, that it is counted under.
+        account: Arc<str>,
         /// The relayed transport addresses, as the client was told: IPv4 first, one per family.
         relayed: Vec<SocketAddr>,
         /// The lifetime granted, in seconds.
@@ -36,6 +38,8 @@ pub enum Report {
         realm: Arc<str>,
         /// The USERNAME, without the realm if it ends in it.
         user: Arc<str>,
+        /// The person, or the token, that it is counted under.
+        account: Arc<str>,
         /// The relayed transport addresses that it had when it ended.
         relayed: Vec<SocketAddr>,
         /// The cause of the end.

@@ -1,6 +1,7 @@
 //! How a server takes other rules, and what it cuts off by them.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::sha256::Offered;
 use crate::{AllocationId, Config, Rules, Server};
@@ -9,7 +10,7 @@ impl Server {
     /// From now on these rules hold, unless later ones hold already. They keep the ids of the realms
     /// that the server has: [`Rules::succeed`]. What was granted lives on, but for peers that the
     /// policy denies now.
-    pub(crate) fn adopt(&mut self, rules: Arc<Rules>) {
+    pub(crate) fn adopt(&mut self, now: Instant, rules: Arc<Rules>) {
         if rules.serial < self.rules.serial {
             return;
         }
@@ -24,7 +25,7 @@ impl Server {
             self.judge_again();
         }
         if self.rules.limit_bandwidth() || earlier.limit_bandwidth() {
-            self.measure_again();
+            self.measure_again(now);
         }
     }
 

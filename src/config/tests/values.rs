@@ -9,6 +9,18 @@ use relay::{RelayAddress, Transport};
 use super::{addresses, config, fault, host};
 use crate::config::{Config, Format, Level, Listener, load};
 
+#[test]
+fn no_entry_opens_a_listener_by_the_external_address_that_leads_to_it() {
+    let config = config(
+        "[[listener]]\ntransport = \"udp\"\nlisten = \"10.0.0.5:3478\"\n\
+         [relay]\naddresses = [\"10.0.0.5\"]\nexternal = [\"198.41.0.5\"]\n\
+         [peers]\nallow = [\"198.41.0.5\"]\n",
+    );
+    let policy = config.policy(&host());
+    assert!(policy.judge("198.41.0.5:3478".parse().unwrap()).is_err());
+    assert!(policy.judge("198.41.0.5:80".parse().unwrap()).is_ok());
+}
+
 /// RFC 8656 §5 has an hour as the longest.
 #[test]
 fn a_nonce_is_good_for_an_hour_unless_the_file_says_less() {

@@ -33,7 +33,7 @@ impl Server {
     }
 
     /// Takes in an allocation whose client has settled here.
-    pub(super) fn handle_arrival(&mut self, from: ShardId, arrival: Arrival) {
+    pub(super) fn handle_arrival(&mut self, now: Instant, from: ShardId, arrival: Arrival) {
         let Arrival {
             allocation,
             channels,
@@ -48,7 +48,7 @@ impl Server {
         self.adopt_channels(id, client, channels);
         // The shard that it came from may have had earlier rules.
         self.judge_peers_of(id);
-        self.measure(id);
+        self.measure(now, id);
         self.counters.moved += 1;
         self.effects.push(Effect::Report(Report::Moved {
             allocation: id,

@@ -172,6 +172,7 @@ fn grant(server: &mut Server, now: Instant, id: AllocationId, (fingerprint, tick
         client: allocation.client,
         realm: Arc::clone(server.rules.realms.name(allocation.realm)),
         user: Arc::clone(&allocation.user),
+        account: Arc::clone(&allocation.account),
         relayed: allocation.relays.relayed().collect(),
         lifetime: allocation.lifetime,
     };

@@ -81,7 +81,7 @@ impl Server {
         let mut server = Self::with_rules(config, rules, shared, shard, seed);
         server.go_on(frozen)?;
         server.judge_again();
-        server.measure_again();
+        server.measure_again(now.mono);
         server.handle_timeout(now);
         Ok(server)
     }

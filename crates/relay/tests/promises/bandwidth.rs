@@ -157,6 +157,25 @@ fn other_rules_change_the_limits_of_allocations_that_run() {
 }
 
 #[test]
+fn a_limit_that_is_raised_lets_data_pass_within_a_second() {
+    // The largest datagram may come at once, and at this rate it takes a minute to earn.
+    for (of_one, of_user) in [(true, false), (false, true), (true, true)] {
+        let limits = |rate| bandwidth(of_one.then_some(rate), of_user.then_some(rate));
+        let mut world = World::ruled(|rules| rules.limits.bandwidth = limits(1000));
+        let (alice, peer) = (world.client("alice"), world.peer());
+        meet(&mut world, alice, peer);
+        world.advance(seconds(66));
+        assert_eq!(sent(&mut world, alice, peer), 65);
+        let mut changed = rules(&["alice"]);
+        changed.limits.bandwidth = limits(RATE);
+        world.change_rules(changed);
+        assert_eq!(sent(&mut world, alice, peer), 0);
+        world.advance(seconds(1));
+        assert_eq!(sent(&mut world, alice, peer), RATE / PACKET.len());
+    }
+}
+
+#[test]
 fn a_realm_has_limits_of_its_own_for_what_it_names() {
     let mut world = World::ruled(|rules| {
         rules.limits.bandwidth = bandwidth(Some(RATE), Some(9 * RATE));

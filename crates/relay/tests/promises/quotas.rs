@@ -1,7 +1,7 @@
 //! How many allocations there may be. RFC 8656 §7.2.
 
 use relay::keys::{Mint, mint};
-use relay::{OpenError, PortRange};
+use relay::{OpenError, PortRange, Report};
 use sim::{Request, World, minutes, seconds};
 use wire::Method;
 
@@ -131,6 +131,27 @@ fn time_limited_names_of_one_person_share_a_quota() {
     assert_eq!(guest(Some("dave"), 61), Some(486));
     assert_eq!(guest(Some("erin"), 60), None);
     assert_eq!(guest(None, 60), None);
+}
+
+#[test]
+fn what_one_person_opens_and_ends_is_reported_under_one_account() {
+    let mut world = one_for_each_person();
+    let now = world.now().unix.as_secs();
+    for lasts in [60, 61] {
+        let credential = mint(Mint::Sha1, b"north", Some("dave"), now + lasts);
+        let client = world.client_with(&credential.username, &credential.password);
+        client.allocate(&mut world, minutes(10));
+        client.delete(&mut world);
+    }
+    let reports = world.reports();
+    assert_eq!(reports.len(), 4);
+    for report in reports {
+        let (Report::Opened { user, account, .. } | Report::Ended { user, account, .. }) = report
+        else {
+            panic!("{report:?}");
+        };
+        assert!(user.ends_with(":dave") && *account == *"dave");
+    }
 }
 
 /// `printf %s NAME | openssl dgst -sha1 -hmac north -binary | base64`.
