@@ -61,8 +61,8 @@ Examples:
   HAIRPIN_SECRET_FILE=/run/secrets/turn HAIRPIN_EXTERNAL=YOUR_PUBLIC_IPv4 hairpin serve
 
 SIGHUP has the configuration and its secret files read again: calls go on. What
-needs a restart (listeners, relay addresses and ports, threads, [nat-discovery],
-[tcp], the secret of nonces, the form of the log) is named in the log. A faulty
+needs a restart (listeners, the ports of [relay], threads, [nat-discovery], [tcp],
+the secret of nonces, the form of the log) is named in the log. A faulty
 file is told there in full, and changes nothing. Files of users and secrets that
 change are read again without a signal.
 SIGTERM ends it: allocations are closed and the process exits within 5 seconds.

@@ -173,7 +173,7 @@ impl Reload {
             Ok(changed) => info!(file = name, changed, "configuration.reloaded"),
             Err(why) => error!(
                 file = name,
-                why, "configuration.refused: what held before holds"
+                why, "configuration.refused: the server goes on with the old one"
             ),
         }
         control.log.set_level(self.config.log.level);
@@ -211,7 +211,7 @@ impl Reload {
         }
         for key in &fixed {
             if is_asked || !self.waiting.contains(key) {
-                warn!(key, "needs a restart: until then the old value holds");
+                warn!(key, "needs a restart: until then the old value is used");
             }
         }
         self.waiting = fixed;
