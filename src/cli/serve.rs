@@ -1,6 +1,6 @@
 //! `hairpin serve`: run the server.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
@@ -42,9 +42,9 @@ impl Serve {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
         let host = Machine::here()?;
         // Its cautions are lines of the log, whose form it decides.
-        let loaded = config::load(self.config.path.as_deref(), &host)?;
+        let loaded = config::load(self.config.path(), &host)?;
         let options = Options {
-            config_file: self.config.path,
+            config_file: self.config.path().map(Path::to_owned),
             state_dir: self.state_dir,
             dev: self.dev,
         };

@@ -12,7 +12,7 @@ use tracing::{error, info, warn};
 
 use super::addresses::Addresses;
 use super::control::Control;
-use super::difference::{Difference, in_effect};
+use super::difference::{Difference, emptied, in_effect};
 use super::{open_for_trying, rules, systemd};
 use crate::config::{self, Config, Loaded, Secret, Unusable, Watched};
 use crate::log::say;
@@ -218,6 +218,17 @@ impl Reload {
         let new = in_effect(&self.config, new);
         let rules = rules(&new, host).map_err(|fault| fault.to_string())?;
         control.adopt(rules).await;
+        for (realm, removed) in emptied(&self.config, &new) {
+            let outcome = if new.is_stun_only() {
+                "nobody can allocate"
+            } else {
+                "only users of other realms, secrets or tokens can allocate"
+            };
+            warn!(
+                realm,
+                removed, "no users are left (users-file, users): {outcome}"
+            );
+        }
         self.addresses.note_losses(&before, &new.relay.addresses);
         self.addresses.ask_for(&new);
         // Whichever of both levels has it, the log has the line about this.
