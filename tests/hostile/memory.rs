@@ -10,10 +10,10 @@ fn thousands_of_idle_allocations_cost_the_process_little_each() {
     in_own_world(|_| {
         allow_many_files();
         // All of them come from one address at one moment.
-        let server =
-            Server::start(setup().with(
-                "unauthenticated.per-prefix = 'unlimited'\nunauthenticated.total = 'unlimited'",
-            ));
+        let server = Server::start(setup().with(
+            "unauthenticated.per-prefix = 'unlimited'\nunauthenticated.total = 'unlimited'\n\
+             allocation.per-user = 0",
+        ));
         let (_first, _) = clients::on_udp().allocated();
         let before = server.program.memory();
         let sessions: Vec<LiveClient> = (0..ALLOCATIONS)

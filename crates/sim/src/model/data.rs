@@ -220,7 +220,15 @@ impl Allocation {
         if self.mobile.is_some() {
             is_turn(payload)
         } else {
-            (0..3).try_fold(payload, framed).is_some()
+            // A server cuts what stands in a frame that it writes, and writes no more behind that.
+            let may_be_cut = match payload {
+                [0x40..=0x7F, ..] => {
+                    ChannelData::parse(payload).is_ok_and(|frame| is_whole(frame.payload, payload))
+                }
+                _ => true,
+            };
+            let within = |data, outside| framed(data, may_be_cut && outside > 0);
+            (0..3).try_fold(payload, within).is_some()
         }
     }
 }
@@ -228,10 +236,8 @@ impl Allocation {
 /// ChannelData, or the cookie under a method of TURN.
 fn is_turn(data: &[u8]) -> bool {
     match data {
-        [0x40..=0x7F, ..] => ChannelData::parse(data).is_ok_and(|frame| {
-            // With padding at most.
-            !frame.payload.is_empty() && frame.payload.len() + 4 > data.len() - 4
-        }),
+        [0x40..=0x7F, ..] => ChannelData::parse(data)
+            .is_ok_and(|frame| !frame.payload.is_empty() && is_whole(frame.payload, data)),
         [0..=1, low, _, _, 0x21, 0x12, 0xA4, 0x42, rest @ ..] if rest.len() >= 12 => {
             (3..=12).contains(&(low & 0x0F)) && low & 0xE0 == 0
         }
@@ -239,13 +245,17 @@ fn is_turn(data: &[u8]) -> bool {
     }
 }
 
-/// The data within a frame of TURN that stands in so many others. A server may have cut those off
-/// that are longer than most packets.
-fn framed(data: &[u8], outside: u8) -> Option<&[u8]> {
+/// Whether this is the payload of ChannelData with padding at most behind it.
+const fn is_whole(payload: &[u8], data: &[u8]) -> bool {
+    payload.len() + 4 > data.len() - 4
+}
+
+/// The data within a frame of TURN, which may be cut off where it is longer than most packets.
+fn framed(data: &[u8], may_be_cut: bool) -> Option<&[u8]> {
     match data {
         [0x40..=0x7F, ..] => match ChannelData::parse(data) {
             Ok(frame) => Some(frame.payload),
-            Err(_) => (outside > 0 && data.len() >= 1400).then(|| &data[4..]),
+            Err(_) => (may_be_cut && data.len() >= 1400).then(|| &data[4..]),
         },
         [0, 0x16 | 0x17, ..] if is_turn(data) => {
             let mut rest = &data[Message::HEADER..];
