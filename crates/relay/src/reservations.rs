@@ -31,12 +31,12 @@ struct Reservation {
 }
 
 impl Reservations {
-    /// Whether an account may reserve one port more, which it may as often as it may allocate. Shards
-    /// that ask at the same time may go over the limit by one each, which does no harm.
-    pub(crate) fn have_room(&self, account: Account<'_>, per_user: u32) -> bool {
+    /// Whether an account may reserve one port more. Shards that ask at the same time may go over
+    /// the limit by one each, which does no harm.
+    pub(crate) fn have_room(&self, account: Account<'_>) -> bool {
         let all = self.all();
         let own = all.values().filter(|kept| kept.is_of(account));
-        all.len() < IN_ALL && own.count() < PER_ACCOUNT.min(per_user as usize)
+        all.len() < IN_ALL && own.count() < PER_ACCOUNT
     }
 
     /// Reserves a port that was taken; returns the deadline.

@@ -204,7 +204,7 @@ fn take_room(
         .realms
         .quota(account.realm, &server.rules.limits, server.config.ports);
     server.shared.quotas.admit(account, &quota)?;
-    let taken = take_ports(server, now, wanted, account, quota.per_user);
+    let taken = take_ports(server, now, wanted, account);
     taken.inspect_err(|_| server.shared.quotas.release(account))
 }
 
@@ -214,12 +214,10 @@ fn take_ports(
     now: Now,
     wanted: Wanted,
     account: Account<'_>,
-    per_user: u32,
 ) -> Result<(Relays, Option<RefusedFamily>), Reject> {
     match wanted {
         Wanted::One(address, parity) => {
-            let kept = &server.shared.reservations;
-            if parity == Parity::EvenAndNext && !kept.have_room(account, per_user) {
+            if parity == Parity::EvenAndNext && !server.shared.reservations.have_room(account) {
                 return Err(Reject::TooManyReservations);
             }
             let relay = take_port(server, now.mono, address, parity)?;

@@ -287,19 +287,6 @@ fn a_quota_that_is_reached_leaves_the_token_good() {
 }
 
 #[test]
-fn one_user_reserves_no_more_ports_than_it_may_have_allocations() {
-    let mut world = World::with(|config| {
-        config.ports = PortRange::new(50_000, 50_063).unwrap();
-    });
-    for _ in 0..40 {
-        let client = world.client("alice");
-        client.ask(&mut world, Request::allocate().reserve_next());
-        client.ask(&mut world, Request::refresh(seconds(0)));
-    }
-    assert_eq!(world.reservations(), 16);
-}
-
-#[test]
 fn nobody_reserves_more_than_a_few_ports_at_a_time() {
     let mut world = World::new();
     let mut last = None;

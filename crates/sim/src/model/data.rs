@@ -220,7 +220,15 @@ impl Allocation {
         if self.mobile.is_some() {
             is_turn(payload)
         } else {
-            (0..3).try_fold(payload, framed).is_some()
+            // A server cuts what stands in a frame that it writes, and writes no more behind that.
+            let may_be_cut = match payload {
+                [0x40..=0x7F, ..] => {
+                    ChannelData::parse(payload).is_ok_and(|frame| is_whole(frame.payload, payload))
+                }
+                _ => true,
+            };
+            let within = |data, outside| framed(data, may_be_cut && outside > 0);
+            (0..3).try_fold(payload, within).is_some()
         }
     }
 }
@@ -242,13 +250,12 @@ const fn is_whole(payload: &[u8], data: &[u8]) -> bool {
     payload.len() + 4 > data.len() - 4
 }
 
-/// The data within a frame of TURN that stands in so many others. A server may have cut those off
-/// that are longer than most packets.
-fn framed(data: &[u8], outside: u8) -> Option<&[u8]> {
+/// The data within a frame of TURN, which may be cut off where it is longer than most packets.
+fn framed(data: &[u8], may_be_cut: bool) -> Option<&[u8]> {
     match data {
         [0x40..=0x7F, ..] => match ChannelData::parse(data) {
-            Ok(frame) => Some(frame.payload).filter(|payload| is_whole(payload, data)),
-            Err(_) => (outside > 0 && data.len() >= 1400).then(|| &data[4..]),
+            Ok(frame) => Some(frame.payload),
+            Err(_) => (may_be_cut && data.len() >= 1400).then(|| &data[4..]),
         },
         [0, 0x16 | 0x17, ..] if is_turn(data) => {
             let mut rest = &data[Message::HEADER..];
