@@ -132,7 +132,7 @@ impl Failure {
 /// The place of the configuration.
 #[derive(Args)]
 struct ConfigFile {
-    /// Configuration file, or - for standard input; without one the defaults hold.
+    /// Configuration file, or - for standard input; without one the defaults are used.
     #[arg(long = "config", value_name = "FILE", env = "HAIRPIN_CONFIG", value_parser = path())]
     path: Option<PathBuf>,
 }

@@ -126,7 +126,7 @@ impl Reload {
                     self.have_followed(control, config).await;
                 }
             }
-            Err(error) => error!("{error}; what was known before holds"),
+            Err(error) => error!("{error}; the server goes on with what was known before"),
         }
         self.end_what_is_lost(control).await;
     }

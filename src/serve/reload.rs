@@ -139,7 +139,7 @@ impl Reload {
             file = self.name(),
             within = PATIENCE.as_secs(),
             "configuration.refused: its files cannot be read in so many seconds; once they are, \
-             they hold"
+             they are used"
         );
         self.late = Some((reading, reason));
     }

@@ -112,3 +112,18 @@ pub enum Failure {
     #[error("the stream broke: {0}")]
     StreamBroken(FrameError),
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_without_a_reason_is_told_without_a_space_behind_its_code() {
+        let told = |reason: &str| {
+            let reason = reason.to_owned();
+            Failure::Refused { code: 401, reason }.to_string()
+        };
+        assert_eq!(told(""), "the server answered 401");
+        assert_eq!(told("Nobody"), "the server answered 401 Nobody");
+    }
+}

@@ -71,6 +71,7 @@ impl Patient {
                 ..
             }) => {
                 let sentence = format!("{way} refuses a Binding request with {code} {reason}");
+                let sentence = sentence.trim_end();
                 let code = match self.uri.service {
                     Service::Stun => Code::NoStun,
                     Service::Turn => Code::NotBound,
