@@ -12,11 +12,13 @@ mod probe;
 mod serve;
 mod token;
 
+use std::env;
 use std::fs;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use tokio::runtime::Runtime;
 
@@ -131,14 +133,26 @@ impl Failure {
 #[derive(Args)]
 struct ConfigFile {
     /// Configuration file, or - for standard input; without one the defaults hold.
-    #[arg(long = "config", value_name = "FILE", env = "HAIRPIN_CONFIG")]
+    #[arg(long = "config", value_name = "FILE", env = "HAIRPIN_CONFIG", value_parser = path())]
     path: Option<PathBuf>,
 }
 
+/// Paths, also the empty one: files of variables for containers set what has no value to nothing.
+fn path() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().map(PathBuf::from)
+}
+
 impl ConfigFile {
+    /// The file, if one is named: a variable that is empty names none.
+    fn path(&self) -> Option<&Path> {
+        let is_unset = || env::var_os("HAIRPIN_CONFIG").is_some_and(|name| name.is_empty());
+        let path = self.path.as_deref();
+        path.filter(|path| !path.as_os_str().is_empty() || !is_unset())
+    }
+
     /// Reads the configuration; its cautions go to standard error.
     fn load(&self, host: &Machine) -> Result<Loaded, Unusable> {
-        let loaded = config::load(self.path.as_deref(), host)?;
+        let loaded = config::load(self.path(), host)?;
         if !loaded.remarks.is_empty() {
             anstream::eprintln!("{:#}", loaded.remarks);
         }

@@ -141,6 +141,20 @@ fn check_follows_the_variable_where_no_option_names_a_file() {
 }
 
 #[test]
+fn a_variable_that_is_empty_names_no_file_and_an_option_that_is_empty_is_refused() {
+    let check = |variable: &str, arguments: &[&str]| {
+        let mut command = hairpin_by(here);
+        let command = command.arg("check").args(arguments);
+        command.env("HAIRPIN_CONFIG", variable).output().unwrap()
+    };
+    let outcome = check("", &[]);
+    assert_eq!(outcome.status.code(), Some(0), "{outcome:?}");
+    let outcome = check("/nonexistent", &["--config", ""]);
+    assert_eq!(outcome.status.code(), Some(2), "{outcome:?}");
+    assert!(text(&outcome.stderr).contains("--config or HAIRPIN_CONFIG is empty"));
+}
+
+#[test]
 fn a_configuration_may_come_by_standard_input() {
     let file = configuration("realm = \"from.standard.input\"\n");
     let check = |file: std::fs::File| {

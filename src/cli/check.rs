@@ -48,7 +48,7 @@ impl Check {
         let loaded = self.config.load(&host)?;
         let summary = Summary {
             config: &loaded.config,
-            has_file: self.config.path.is_some(),
+            has_file: self.config.path().is_some(),
         };
         print(&format!("ok: {}\n{summary}", loaded.source))?;
         Ok(ExitCode::SUCCESS)

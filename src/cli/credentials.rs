@@ -122,8 +122,11 @@ impl Credentials {
             }
             return Ok((secret, Config::defaults(host)));
         }
-        let variable = || env::var_os("HAIRPIN_CONFIG").map(PathBuf::from);
-        let path = self.config.clone().or_else(variable);
+        let variable = || env::var_os("HAIRPIN_CONFIG").filter(|name| !name.is_empty());
+        let path = self
+            .config
+            .clone()
+            .or_else(|| variable().map(PathBuf::from));
         let config = config::load(path.as_deref(), host)?.config;
         let secret = match (&self.realm, path) {
             (Some(realm), _) => first_of_realm(&config, realm)?,

@@ -1,6 +1,6 @@
 //! `hairpin serve`: run the server.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
@@ -42,9 +42,9 @@ impl Serve {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
         let host = Machine::here()?;
         // Its cautions are lines of the log, whose form it decides.
-        let loaded = config::load(self.config.path.as_deref(), &host)?;
+        let loaded = config::load(self.config.path(), &host)?;
         let options = Options {
-            config_file: self.config.path,
+            config_file: self.config.path().map(Path::to_owned),
             state_dir: self.state_dir,
             dev: self.dev,
         };
@@ -61,8 +61,8 @@ Examples:
   HAIRPIN_SECRET_FILE=/run/secrets/turn HAIRPIN_EXTERNAL=YOUR_PUBLIC_IPv4 hairpin serve
 
 SIGHUP has the configuration and its secret files read again: calls go on. What
-needs a restart (listeners, relay addresses and ports, threads, [nat-discovery],
-[tcp], the secret of nonces, the form of the log) is named in the log. A faulty
+needs a restart (listeners, the ports of [relay], threads, [nat-discovery], [tcp],
+the secret of nonces, the form of the log) is named in the log. A faulty
 file is told there in full, and changes nothing. Files of users and secrets that
 change are read again without a signal.
 SIGTERM ends it: allocations are closed and the process exits within 5 seconds.

@@ -30,7 +30,7 @@ use crate::config::{self, Config, Machine, OauthKey};
 #[command(after_long_help = AFTER_HELP)]
 pub(super) struct MintToken {
     /// The configuration file, whose [[oauth.key]] seals the token.
-    #[arg(long, value_name = "FILE", env = "HAIRPIN_CONFIG")]
+    #[arg(long, value_name = "FILE", env = "HAIRPIN_CONFIG", value_parser = super::path())]
     config: PathBuf,
 
     /// The `id` of the key; the first of the file if it is not given.

@@ -141,7 +141,9 @@ impl Beside {
             Ok(value) => value,
             Err(why) => {
                 let at = self.line(name, "");
-                let sentence = format!("the variable `{name}` holds a text {why}");
+                let why = why.to_string();
+                let why = why.strip_prefix("which ").unwrap_or(&why);
+                let sentence = format!("the variable `{name}` {why}");
                 let help = "give it a value, or unset it";
                 return self.remarks.push(Remark::fault(at, sentence).help(help));
             }
@@ -184,7 +186,7 @@ impl Beside {
             let fault = Remark::fault(at, sentence).see(of, "this one");
             self.remarks.push(fault.help("unset one of them"));
         } else if !is_same {
-            let sentence = format!("`{key}` holds, and the variable `{name}` does not");
+            let sentence = format!("the file's `{key}` is used; the variable `{name}` is ignored");
             let help = "the file goes before the environment: take the key out of the file, or \
                         unset the variable";
             self.remarks.push(Remark::caution(of, sentence).help(help));

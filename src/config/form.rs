@@ -251,9 +251,20 @@ pub(super) fn teller(text: &str) -> Option<Teller> {
 }
 
 /// Whether a text is nothing but what tools that write configurations put values in place of:
-/// `${SECRET}`, `$(cat secret)`, `{{ secret }}` or `%SECRET%`.
+/// `${SECRET}`, `$SECRET`, `$(cat secret)`, `{{ secret }}` or `%SECRET%`.
 pub(super) fn is_template(text: &str) -> bool {
-    TEMPLATES.into_iter().any(|marks| is_between(text, marks))
+    TEMPLATES.into_iter().any(|marks| is_between(text, marks)) || is_bare_variable(text)
+}
+
+/// Whether a text is the name of a variable as shells write it without braces: `$SECRET`.
+fn is_bare_variable(text: &str) -> bool {
+    let is_of_name = |letter| matches!(letter, 'A'..='Z' | '0'..='9' | '_');
+    let name = text.trim().strip_prefix('$');
+    name.is_some_and(|name| {
+        !name.is_empty()
+            && !name.starts_with(|first: char| first.is_ascii_digit())
+            && name.chars().all(is_of_name)
+    })
 }
 
 /// Whether a text is a word in angle brackets, which guides write where people put values.

@@ -1,6 +1,8 @@
 //! What differs between two configurations: the keys that hold at once, and those that the server
 //! keeps as they were when it started.
 
+use std::collections::BTreeMap;
+
 use crate::config::{Auth, Config, Log, RelayPool};
 
 /// Keys whose values differ, as sentences name them. Values are not shown.
@@ -85,6 +87,22 @@ impl Difference {
     }
 }
 
+/// The realms whose users are all gone, and how many there were. A file that is written anew may be
+/// empty by mistake.
+pub(super) fn emptied(old: &Config, new: &Config) -> Vec<(String, usize)> {
+    let users = |config: &Config| {
+        let realms = config.auth.realms.iter();
+        let mut counts: BTreeMap<String, usize> = realms
+            .map(|realm| (realm.name.clone(), realm.users.len()))
+            .collect();
+        counts.insert(config.realm.clone(), config.auth.users.len());
+        counts
+    };
+    let now = users(new);
+    let gone = |(realm, count): &(String, usize)| *count > 0 && now.get(realm) == Some(&0);
+    users(old).into_iter().filter(gone).collect()
+}
+
 /// The new configuration with the old values of what is fixed at the start.
 pub(super) fn in_effect(old: &Config, new: Config) -> Config {
     Config {
@@ -118,6 +136,19 @@ mod tests {
     fn configuration(text: &str) -> Config {
         let loaded = config::read(text, Path::new("turnserver.toml"), &Machine::anywhere());
         loaded.unwrap().config
+    }
+
+    #[test]
+    fn a_realm_that_loses_all_its_users_is_named_with_their_number() {
+        let users = configuration(
+            "realm = \"a.example\"\n[auth.users]\nalice = \"wonderland\"\nbob = \"builder's\"\n",
+        );
+        let one = configuration("realm = \"a.example\"\n[auth.users]\nbob = \"builder's\"\n");
+        let none = configuration("realm = \"a.example\"\n");
+        assert_eq!(emptied(&users, &none), [("a.example".to_owned(), 2)]);
+        assert_eq!(emptied(&users, &one), []);
+        assert_eq!(emptied(&none, &none), []);
+        assert_eq!(emptied(&none, &users), []);
     }
 
     #[test]

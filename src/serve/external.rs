@@ -44,22 +44,47 @@ impl Question {
         let is_away = |pair: &RelayAddress| !self.locals.contains(&pair.local);
         let mut found: Vec<_> = known.iter().copied().filter(is_away).collect();
         for &local in &self.locals {
-            let mut answer = known.iter().find(|pair| pair.local == local).copied();
+            let kept = known.iter().find(|pair| pair.local == local).copied();
+            let mut silent = Vec::new();
+            let mut told = None;
             for teller in &self.tellers {
                 match external(teller, local).await {
                     Ok(external) => {
-                        answer = Some(RelayAddress { local, external });
+                        told = Some(RelayAddress { local, external });
                         break;
                     }
-                    Err(error) => {
-                        warn!(address = %local, %teller, %error, "the external address is not told")
-                    }
+                    Err(error) => silent.push((teller, error)),
                 }
             }
-            found.extend(answer);
+            for (teller, error) in silent {
+                let outcome = outcome(told, kept, local);
+                warn!(address = %local, %teller, %error, "{outcome}");
+            }
+            found.extend(told.or(kept));
         }
         found
     }
+}
+
+/// What follows where somebody who was asked did not tell the external address of `local`.
+fn outcome(told: Option<RelayAddress>, kept: Option<RelayAddress>, local: IpAddr) -> String {
+    if told.is_some() {
+        return "the external address was told by another of [relay] external-from".to_owned();
+    }
+    let nobody = "nobody told the external address ([relay] external-from)";
+    if let Some(RelayAddress { external, .. }) = kept {
+        return format!("{nobody}: {external}, which was told before, is used");
+    }
+    let is_private = match local {
+        IpAddr::V4(ip) => ip.is_private(),
+        IpAddr::V6(ip) => ip.is_unique_local(),
+    };
+    let kind = if is_private { "private " } else { "" };
+    format!(
+        "{nobody}: peers are told this {kind}one, and calls from outside fail; it is asked for \
+         again every minute. Name somebody who knows it there, or write the address in [relay] \
+         external"
+    )
 }
 
 /// Finds them out again and again, for as long as the server runs.
@@ -321,6 +346,22 @@ mod tests {
         assert!(!is_believed(&told(7), &[], &told(8)));
         assert!(!is_believed(&told(7), &told(9), &told(8)));
         assert!(is_believed(&told(7), &told(8), &told(8)));
+    }
+
+    #[test]
+    fn what_follows_where_nobody_tells_the_external_address_is_said() {
+        let pair = |local: &str| RelayAddress {
+            local: local.parse().unwrap(),
+            external: [203, 0, 113, 7].into(),
+        };
+        let said = |told, kept, local: &str| outcome(told, kept, local.parse().unwrap());
+        let private = said(None, None, "10.0.0.5");
+        assert!(private.contains("peers are told this private one, and calls from outside fail"));
+        assert!(said(None, None, "100.64.0.5").contains("peers are told this one"));
+        let kept = said(None, Some(pair("10.0.0.5")), "10.0.0.5");
+        assert!(kept.contains("203.0.113.7, which was told before, is used"));
+        let told = said(Some(pair("10.0.0.5")), None, "10.0.0.5");
+        assert!(told.contains("by another of [relay] external-from"));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use tracing::{error, info, warn};
 
 use super::addresses::Addresses;
 use super::control::Control;
-use super::difference::{Difference, in_effect};
+use super::difference::{Difference, emptied, in_effect};
 use super::{open_for_trying, rules, systemd};
 use crate::config::{self, Config, Loaded, Secret, Unusable, Watched};
 use crate::log::say;
@@ -173,7 +173,7 @@ impl Reload {
             Ok(changed) => info!(file = name, changed, "configuration.reloaded"),
             Err(why) => error!(
                 file = name,
-                why, "configuration.refused: what held before holds"
+                why, "configuration.refused: the server goes on with the old one"
             ),
         }
         control.log.set_level(self.config.log.level);
@@ -211,13 +211,24 @@ impl Reload {
         }
         for key in &fixed {
             if is_asked || !self.waiting.contains(key) {
-                warn!(key, "needs a restart: until then the old value holds");
+                warn!(key, "needs a restart: until then the old value is used");
             }
         }
         self.waiting = fixed;
         let new = in_effect(&self.config, new);
         let rules = rules(&new, host).map_err(|fault| fault.to_string())?;
         control.adopt(rules).await;
+        for (realm, removed) in emptied(&self.config, &new) {
+            let outcome = if new.is_stun_only() {
+                "nobody can allocate"
+            } else {
+                "only users of other realms, secrets or tokens can allocate"
+            };
+            warn!(
+                realm,
+                removed, "no users are left (users-file, users): {outcome}"
+            );
+        }
         self.addresses.note_losses(&before, &new.relay.addresses);
         self.addresses.ask_for(&new);
         // Whichever of both levels has it, the log has the line about this.

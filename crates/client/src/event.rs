@@ -85,7 +85,7 @@ pub enum Event {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
     /// The server refused it.
-    #[error("the server answered {code} {reason}")]
+    #[error("the server answered {code}{}{reason}", if reason.is_empty() { "" } else { " " })]
     Refused {
         /// The error code.
         code: u16,

@@ -264,7 +264,7 @@ fn unfilled(text: &str) -> Option<(String, &'static str)> {
     if is_template(text) {
         return Some((TEMPLATE.to_owned(), FILL_IN));
     }
-    let words = "is still the placeholder of a guide, which everybody knows";
+    let words = "is still the example of a guide, which everybody knows";
     (is_placeholder(text) || is_blank(text)).then(|| (words.to_owned(), MAKE_SECRET))
 }
 

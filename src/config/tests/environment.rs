@@ -124,7 +124,8 @@ fn the_files_key_goes_before_the_variable_and_the_clash_is_said() {
         ),
     ] {
         let told = cautions(text, &[(name, value)]);
-        let sentence = format!("warning: `{key}` holds, and the variable `{name}` does not");
+        let sentence =
+            format!("warning: the file's `{key}` is used; the variable `{name}` is ignored");
         assert_eq!((told.len(), &told[0].sentence), (1, &sentence));
         assert_eq!(
             loaded(text, &[(name, value)]).config,
@@ -203,24 +204,25 @@ fn a_variable_is_reviewed_as_its_key_is_and_its_secret_is_hidden() {
         ),
         (
             "HAIRPIN_SECRET",
+            "$TURN_SECRET",
+            "`[auth] secrets` is a template that nothing has filled in",
+        ),
+        (
+            "HAIRPIN_SECRET",
             "",
-            "the variable `HAIRPIN_SECRET` holds a text which is empty",
+            "the variable `HAIRPIN_SECRET` is empty",
         ),
         (
             "HAIRPIN_SECRET",
             "one\ntwo",
-            "the variable `HAIRPIN_SECRET` holds a text which has more than one line",
+            "the variable `HAIRPIN_SECRET` has more than one line",
         ),
         (
             "HAIRPIN_SECRET_FILE",
             "/nonexistent",
             "`[auth] secret-files` names /nonexistent, which cannot be read",
         ),
-        (
-            "HAIRPIN_REALM",
-            "",
-            "the variable `HAIRPIN_REALM` holds a text which is empty",
-        ),
+        ("HAIRPIN_REALM", "", "the variable `HAIRPIN_REALM` is empty"),
         (
             "HAIRPIN_REALM",
             "a\\b",

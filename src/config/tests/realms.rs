@@ -98,7 +98,7 @@ fn a_realm_is_asked_for_where_clients_are_heard_and_nowhere_twice() {
 #[test]
 fn a_faulty_credential_is_told_with_its_realm() {
     let told = fault(&format!("{NET}secrets = [\"changeme\"]\n"));
-    let sentence = "error: `[[auth.realm]] secrets` of `example.net` is still the placeholder of a guide, which everybody knows";
+    let sentence = "error: `[[auth.realm]] secrets` of `example.net` is still the example of a guide, which everybody knows";
     assert_eq!(
         (&*told.sentence, &*told.underlined),
         (sentence, "\"********\"")

@@ -20,7 +20,7 @@ fn a_placeholder_is_refused_in_every_spelling() {
         "REPLACE_ME_WITH_A_LONG_RANDOM_STRING",
     ] {
         fault(&format!("[auth]\nsecrets = [\"{placeholder}\"]\n")).is(
-            "error: `[auth] secrets` is still the placeholder of a guide, which everybody knows",
+            "error: `[auth] secrets` is still the example of a guide, which everybody knows",
             "2:12",
             &format!("\"{}\"", "*".repeat(placeholder.len())),
             MAKE_ONE,
@@ -37,6 +37,7 @@ fn a_template_that_nothing_has_filled_in_is_refused_and_a_secret_one_is_hidden()
         "{{ turn_secret }}",
         "$(cat /run/secrets/turn)",
         "%HAIRPIN_SECRET%",
+        "$TURN_SECRET",
         "<turn-shared-secret>",
     ];
     for template in templates {
@@ -52,8 +53,8 @@ fn a_template_that_nothing_has_filled_in_is_refused_and_a_secret_one_is_hidden()
             };
             let told = fault(&format!("{before}{value}\n"));
             // The last is of a guide for people.
-            if is_secret && template == templates[4] {
-                assert!(told.sentence.contains("still the placeholder of a guide"));
+            if is_secret && template == templates[5] {
+                assert!(told.sentence.contains("still the example of a guide"));
             } else {
                 let sentence = format!("error: `{key}` is a template that nothing has filled in");
                 assert_eq!(told.sentence, sentence);
@@ -65,7 +66,9 @@ fn a_template_that_nothing_has_filled_in_is_refused_and_a_secret_one_is_hidden()
     // In part, where a value could not be such by chance.
     let told = fault("[[listener]]\ntransport = \"udp\"\nlisten = \"${ADDRESS}:3478\"\n");
     assert_eq!(told.help.as_deref(), Some(help));
-    config("[auth]\nsecrets = ['9f${c}0Qd8(kz$(v)<x>%a%']\n[auth.users]\nalice = '<&}$7{{gH}'\n");
+    config(
+        "[auth]\nsecrets = ['9f${c}0Qd8(kz$(v)<x>%a%']\n[auth.users]\nalice = '<&}$7{{gH}'\nbob = '$9AB_CDEFG'\ncarol = '$ABCDEFg-H'\n",
+    );
 }
 
 #[test]
@@ -154,7 +157,7 @@ fn a_secret_file_that_is_missing_or_weak_is_refused() {
         ("turnserver.toml:2:17", "\"/run/nothing\"")
     );
     fault("[auth]\nsecret-files = [\"weak\"]\n").is(
-        "error: `[auth] secret-files` is still the placeholder of a guide, which everybody knows",
+        "error: `[auth] secret-files` is still the example of a guide, which everybody knows",
         "2:17",
         "\"weak\"",
         MAKE_ONE,
@@ -348,7 +351,7 @@ fn a_password_that_is_easy_to_guess_is_a_warning_and_a_placeholder_is_refused() 
     let told = fault("[auth.users]\nalice = \"password\"\n");
     assert_eq!(
         told.sentence,
-        "error: `[auth.users]` is still the placeholder of a guide, which everybody knows"
+        "error: `[auth.users]` is still the example of a guide, which everybody knows"
     );
 }
 

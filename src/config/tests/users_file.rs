@@ -49,7 +49,7 @@ fn a_mistake_in_a_file_of_users_is_told_with_its_line_and_without_a_password() {
         (
             "alice = \"wonderland\"\nbob = \"changeme\"",
             [
-                "error: `[auth] users-file` is still the placeholder of a guide, which everybody knows",
+                "error: `[auth] users-file` is still the example of a guide, which everybody knows",
                 "2:7",
                 "\"********\"",
             ],
@@ -144,7 +144,7 @@ fn of_very_many_remarks_on_a_file_the_first_are_told_and_faults_before_cautions(
     let told = refused(&naming(&users));
     assert_eq!(told.len(), 101);
     let sentences = || told.iter().map(|told| &*told.sentence);
-    assert!(sentences().any(|it| it.starts_with("error: ") && it.contains("placeholder")));
+    assert!(sentences().any(|it| it.starts_with("error: ") && it.contains("example of a guide")));
     let left_out = "warning: 401 more remarks on this file are left out";
     assert_eq!(sentences().filter(|it| *it == left_out).count(), 1);
 }
