@@ -18,8 +18,7 @@ use crate::{Attribute, ChannelData, Class, Kind, Message, Method, TransactionId,
 /// ```
 pub fn is_turn(data: &[u8]) -> bool {
     match Kind::of(data) {
-        Some(Kind::ChannelData) => ChannelData::parse(data)
-            .is_ok_and(|frame| !frame.payload.is_empty() && is_as_written(data, &frame)),
+        Some(Kind::ChannelData) => written(data).is_some_and(|payload| !payload.is_empty()),
         Some(Kind::Stun) => {
             stun(data).is_some_and(|(method, ..)| (TURN.0..=TURN.1).contains(&method.code()))
         }
@@ -35,9 +34,10 @@ pub fn is_turn(data: &[u8]) -> bool {
 /// assert_eq!((wire::turn_headers(data, 9), wire::turn_headers(data, 1)), (2, 1));
 /// ```
 pub fn turn_headers(mut data: &[u8], most: usize) -> usize {
+    // Only what stands within the frame of a server can have been cut.
+    let may_be_cut = Kind::of(data) == Some(Kind::Stun) || written(data).is_some();
     for header in 0..most {
-        // Only what stands within a frame can have been cut.
-        match unframed(data, header > 0) {
+        match unframed(data, may_be_cut && header > 0) {
             Some(within) => data = within,
             None => return header,
         }
@@ -45,11 +45,17 @@ pub fn turn_headers(mut data: &[u8], most: usize) -> usize {
     most
 }
 
+/// The data within ChannelData as servers write it, with its padding behind at most.
+fn written(data: &[u8]) -> Option<&[u8]> {
+    let payload = ChannelData::parse(data).ok()?.payload;
+    (data.len() - ChannelData::HEADER - payload.len() < 4).then_some(payload)
+}
+
 /// The data within a frame; `None` if this is no frame.
 fn unframed(data: &[u8], may_be_cut: bool) -> Option<&[u8]> {
     match Kind::of(data)? {
         Kind::ChannelData => match ChannelData::parse(data) {
-            Ok(frame) => is_as_written(data, &frame).then_some(frame.payload),
+            Ok(frame) => Some(frame.payload),
             Err(_) if may_be_cut && data.len() >= LONG => data.get(ChannelData::HEADER..),
             Err(_) => None,
         },
@@ -60,12 +66,6 @@ fn unframed(data: &[u8], may_be_cut: bool) -> Option<&[u8]> {
             _ => None,
         },
     }
-}
-
-/// Whether at most padding follows a frame. Servers write them so, and all but the innermost headers
-/// of a loop are servers'; text that begins as a channel does has much behind such a frame.
-const fn is_as_written(data: &[u8], frame: &ChannelData<'_>) -> bool {
-    data.len() - ChannelData::HEADER - frame.payload.len() < 4
 }
 
 /// Method, class and attributes of what begins as a STUN message.
@@ -140,10 +140,17 @@ mod tests {
         }
     }
 
+    /// Towards peers each server takes a header off, and a client may have written all of them.
+    #[test]
+    fn headers_count_whatever_a_client_has_written_behind_their_frames() {
+        let nest = |data: Vec<u8>, _| [&channel_data(&data)[..], b"behind"].concat();
+        assert_eq!(turn_headers(&(0..5).fold(b"data".to_vec(), nest), 9), 5);
+    }
+
     #[test]
     fn long_text_is_not_taken_for_a_frame_that_was_cut() {
         let object = [&b"{\"type\":\"state\",\"players\":"[..], &[b'x'; 40_000]].concat();
-        for data in [&[b'A'; 20_000][..], &[b'x'; 60_000], &object] {
+        for data in [&[b'A'; 20_000][..], &[b'x'; 65_507], &object] {
             assert!(!is_turn(data));
             assert!(turn_headers(data, 3) < 3, "{:?}", &data[..9]);
         }
