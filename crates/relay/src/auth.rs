@@ -177,7 +177,7 @@ pub(crate) fn verify<'a>(
     });
     let key = match kept.filter(|key| message.verify(key).is_ok()) {
         Some(key) => key,
-        // What the client opened lives on with the realm that its listener had then.
+        // An allocation of the client lives on with the realm that its listener had then.
         None if !realms.may_sign(signer.username(), signed_with, client.server) => {
             return Err(Reject::UnknownRealm.into());
         }

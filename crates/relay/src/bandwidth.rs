@@ -42,7 +42,7 @@ pub(crate) enum Way {
     In,
 }
 
-/// What passed each way.
+/// The data that passed each way.
 #[derive(Debug)]
 pub(crate) struct Ways([Cell; 2]);
 
@@ -91,7 +91,7 @@ impl Meter {
                 .is_none_or(|(rate, ways)| of(*rate, ways, take))
         };
         let user = self.user.as_ref();
-        // What one limit refuses is not charged to the other. An allocation's own cell is charged
+        // Data refused by one limit is not charged to the other. An allocation's own cell is charged
         // by its shard alone.
         own(Cell::has_room_for)
             && user.is_none_or(|(rate, ways)| of(*rate, ways, Cell::take_whole))

@@ -80,7 +80,7 @@ impl Keyring {
         }
     }
 
-    /// What the store has of a user, as far as it is at hand; `None` if there is no such user.
+    /// The store's entry for a user, as far as it is at hand; `None` if there is no such user.
     ///
     /// # Errors
     /// If the store has to be asked first, or could not be asked a moment ago.

@@ -28,12 +28,12 @@ struct RealmCounts {
     accounts: BTreeMap<Box<str>, Held>,
 }
 
-/// What one account has.
+/// The holdings of one account.
 #[derive(Debug)]
 struct Held {
     /// How many allocations.
     count: u32,
-    /// What passed of its bandwidth, where that is limited.
+    /// The part of its bandwidth that was used, where that is limited.
     ways: Option<Arc<Ways>>,
 }
 
@@ -84,7 +84,7 @@ impl Quotas {
         self.total.store(self.total() + 1, Ordering::Relaxed);
     }
 
-    /// What passed of the bandwidth of an account that holds an allocation, for all shards.
+    /// The part of its bandwidth that an account with an allocation has used, for all shards.
     pub(crate) fn ways(&self, account: Account<'_>, new: impl FnOnce() -> Ways) -> Arc<Ways> {
         let mut realms = self.realms();
         let realm = realms.get_mut(&account.realm);

@@ -203,7 +203,7 @@ impl Rules {
 }
 
 impl Shared {
-    /// What the shards share, as bytes: reservations, the number of the last ticket, whether the
+    /// The state that the shards share, as bytes: reservations, the last ticket's number, whether the
     /// server drains. `config` and `rules` are those that the shards have.
     pub fn freeze(&self, config: &Config, rules: &Rules, now: Now) -> Snapshot {
         // No `..`: a field that is added has to be thought of here. The shards carry the ports and
@@ -225,7 +225,7 @@ impl Shared {
         Snapshot::seal(to.into_bytes(), &config.secret)
     }
 
-    /// What was shared when it was frozen, for servers that are thawed from snapshots of the same
+    /// The shared state as it was frozen, for servers that are thawed from snapshots of the same
     /// moment.
     ///
     /// # Errors

@@ -18,7 +18,7 @@ pub(crate) struct WaitingRoom<Awaited> {
     bounds: Bounds,
     /// The bytes of all packets.
     bytes: usize,
-    /// What each source prefix has in the room.
+    /// The clients and bytes of each source prefix in the room.
     shares: HashMap<SourcePrefix, Share, RandomState>,
 }
 

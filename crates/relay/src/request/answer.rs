@@ -13,7 +13,7 @@ use crate::mobility::{Sealed, ShardId};
 use crate::redirect::Alternate;
 use crate::{DropReason, Reject, nonce};
 
-/// What a handler makes of a request that it does not refuse.
+/// The outcome of a request that its handler does not refuse.
 #[derive(Debug)]
 pub(crate) enum Outcome {
     /// To Allocate.

@@ -53,7 +53,7 @@ fn what_was_granted_for_an_address_ends_when_it_comes_to_the_host() {
         assert_eq!(alice.send_on(&mut world, channel, b"x"), lost);
         other.reaches(&mut world, alice, b"x");
         alice.hears_error(&mut world, 403, Request::create_permission([permitted]));
-        // What left the host is a peer again.
+        // An address that has left the host is a peer again.
         world.change_rules(rules(&[], &USUAL));
         alice.permit(&mut world, permitted);
     }
