@@ -19,7 +19,7 @@ fn an_allocation_sends_and_receives_no_faster_than_allowed() {
     let mut world = limited(Some(RATE), None);
     let (alice, peer) = (world.client("alice"), world.peer());
     let relayed = meet(&mut world, alice, peer);
-    // What was not used for longer than a second is lost.
+    // An allowance that was not used for longer than a second is lost.
     world.advance(seconds(60));
     assert_eq!(sent(&mut world, alice, peer), RATE / PACKET.len());
     let received = (0..1000).map(|_| peer.send(&mut world, relayed, &PACKET));
@@ -27,7 +27,7 @@ fn an_allocation_sends_and_receives_no_faster_than_allowed() {
     assert_eq!(received, RATE / PACKET.len());
     world.advance(seconds(1) / 5);
     assert_eq!(sent(&mut world, alice, peer), RATE / PACKET.len() / 5);
-    // What is dropped is not counted as passed.
+    // Data that is dropped is not counted as passed.
     let counters = world.counters();
     assert_eq!(counters.sent.bytes as usize, RATE * 6 / 5);
     assert_eq!(counters.received.bytes as usize, RATE);
@@ -147,7 +147,7 @@ fn other_rules_change_the_limits_of_allocations_that_run() {
     };
     change(&mut world, Some(RATE), None);
     assert_eq!(sent(&mut world, alice, peer), RATE / PACKET.len());
-    // What was charged stays charged under the next rules.
+    // A charge stays under the next rules.
     change(&mut world, Some(RATE), None);
     assert_eq!(sent(&mut world, alice, peer), 0);
     change(&mut world, None, Some(2 * RATE));

@@ -284,7 +284,7 @@ fn a_prefix_with_a_client_in_the_last_hour_is_answered_at_the_first_try_through_
         "{unseen} of 200 strangers were answered"
     );
 
-    // What is kept is theirs for an hour, and strangers' again when the last of them is forgotten.
+    // The kept part is theirs for an hour, and strangers' again when the last of them is forgotten.
     world.advance(minutes(3));
     flood.go_on(&mut world, seconds(2));
     let again = acquaintances.iter();

@@ -10,6 +10,15 @@ fn remote(config: &mut Config) {
     config.rules_mut().realms = Keys::remote(REALM).into();
 }
 
+/// The same where strangers are answered without a budget.
+fn unrationed(config: &mut Config) {
+    remote(config);
+    config.rules_mut().unauthenticated = Allowance {
+        per_prefix: None,
+        total: None,
+    };
+}
+
 /// A world whose users are in a store that answers when it is told to.
 fn world() -> World {
     let mut world = World::with(remote);
@@ -186,13 +195,7 @@ fn a_stale_nonce_is_told_at_once_and_has_no_key_fetched() {
 
 #[test]
 fn a_thousand_invented_names_cost_bounded_memory_and_fetches() {
-    let mut world = World::with(|config| {
-        remote(config);
-        config.rules_mut().unauthenticated = Allowance {
-            per_prefix: None,
-            total: None,
-        };
-    });
+    let mut world = World::with(unrationed);
     world.hold_keys();
     let full = Lost(DropReason::KeyQueueFull);
     let parked = |world: &mut World, from: fn(u16) -> [u8; 4], port: u16| {
@@ -222,13 +225,7 @@ fn a_thousand_invented_names_cost_bounded_memory_and_fetches() {
 /// Over TCP a request that finds no room is never sent again.
 #[test]
 fn many_who_wait_behind_one_address_for_one_name_leave_room_for_others() {
-    let mut world = World::with(|config| {
-        remote(config);
-        config.rules_mut().unauthenticated = Allowance {
-            per_prefix: None,
-            total: None,
-        };
-    });
+    let mut world = World::with(unrationed);
     world.hold_keys();
     let crowd: Vec<Client> = (1..=4_096)
         .map(|port| client_of(&mut world, [192, 0, 2, 1], port, "mallory"))
@@ -319,7 +316,7 @@ fn an_answer_after_its_deadline_serves_the_request_that_comes_again() {
     assert_eq!(world.asked_for(), ["alice"]);
 }
 
-/// Whoever shares an address with a client can send in its name, with a nonce of their own.
+/// Somebody who shares an address with a client can send in its name, with a nonce of their own.
 #[test]
 fn a_request_in_the_name_of_a_client_with_an_allocation_holds_nothing_up() {
     let mut world = World::with(remote);

@@ -329,7 +329,7 @@ fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
 }
 
 proptest! {
-    /// Whatever a flawed version of the program would write.
+    /// Bytes that a flawed version of the program might write.
     #[test]
     fn bytes_under_a_good_seal_are_a_whole_core_or_an_error(
         changes in prop::collection::vec((18..1_500_usize, any::<u8>()), 1..4),

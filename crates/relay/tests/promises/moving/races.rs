@@ -2,13 +2,19 @@
 
 use super::*;
 
-#[test]
-fn a_ticket_that_is_shown_while_the_allocation_travels_is_answered_when_it_is_shown_again() {
+/// A scene in which mail is held, a client on a third shard, and its packet with the ticket.
+fn third_shows_a_ticket_while_mail_is_held() -> (Scene, Client, Vec<u8>) {
     let mut scene = Scene::new();
     let next = scene.show();
     let third = scene.world.roam(scene.home, 2, Transport::Udp);
     let packet = third.write(&mut scene.world, &shown(&next));
     scene.world.hold_mail();
+    (scene, third, packet)
+}
+
+#[test]
+fn a_ticket_that_is_shown_while_the_allocation_travels_is_answered_when_it_is_shown_again() {
+    let (mut scene, third, packet) = third_shows_a_ticket_while_mail_is_held();
     scene.away.send(&mut scene.world, scene.peer, b"settled");
     scene.world.deliver_one();
     let lost = third.packet(&mut scene.world, &packet);
@@ -20,11 +26,7 @@ fn a_ticket_that_is_shown_while_the_allocation_travels_is_answered_when_it_is_sh
 
 #[test]
 fn a_refresh_that_follows_an_allocation_from_shard_to_shard_finds_it() {
-    let mut scene = Scene::new();
-    let next = scene.show();
-    let third = scene.world.roam(scene.home, 2, Transport::Udp);
-    let packet = third.write(&mut scene.world, &shown(&next));
-    scene.world.hold_mail();
+    let (mut scene, third, packet) = third_shows_a_ticket_while_mail_is_held();
     // Shard 2 asks shard 0, which gives the allocation to shard 1 before it reads that.
     scene.away.send(&mut scene.world, scene.peer, b"settled");
     third.packet(&mut scene.world, &packet);
