@@ -98,13 +98,13 @@ pub(crate) struct RelayPool {
     pub(crate) written: Vec<IpAddr>,
     /// `external` as written: for each of `addresses`, or one of each family.
     pub(crate) external: Vec<IpAddr>,
-    /// What is asked for the external addresses, if they are to be found out.
+    /// The services that are asked for the external addresses, if they are to be found out.
     pub(crate) tellers: Option<Vec<Teller>>,
     /// The ports allocations take.
     pub(crate) ports: PortRange,
 }
 
-/// What tells an external address of this host.
+/// A service that tells an external address of this host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Teller {
     /// The metadata service of the cloud that this host is in.

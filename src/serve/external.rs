@@ -66,7 +66,7 @@ impl Question {
     }
 }
 
-/// What follows where somebody who was asked did not tell the external address of `local`.
+/// The consequence where a service that was asked did not tell the external address of `local`.
 fn outcome(told: Option<RelayAddress>, kept: Option<RelayAddress>, local: IpAddr) -> String {
     if told.is_some() {
         return "the external address was told by another of [relay] external-from".to_owned();

@@ -52,7 +52,7 @@ pub struct Answers {
     pub silent: Vec<usize>,
 }
 
-/// What [`Running::end`] has ended.
+/// The outcome of [`Running::end`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ended {
     /// How many allocations.

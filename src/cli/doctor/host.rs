@@ -39,7 +39,7 @@ pub(super) async fn examine(config: &Config, outside: &Uri) -> Vec<Finding> {
         findings.extend(files(config, &server));
         findings.extend(sandbox(&server));
     }
-    // What the server finds out at its start.
+    // Found out by the server at its start.
     let mut config = config.clone();
     let found = Question::of(&config).ask(&[]).await;
     config.relay.follow(&Machine::anywhere(), &found);

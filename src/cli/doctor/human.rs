@@ -11,7 +11,7 @@ use super::count;
 pub(super) fn text(examination: &Examination, findings: &[Finding]) -> String {
     let of = |severity| count(findings, severity);
     let mut text = String::new();
-    // What a run here can show at all is said first, and once.
+    // The bounds of a run on this host are said first, and once.
     let with = |code| findings.iter().filter(move |it| it.code == code);
     let own = Code::OnServersHost;
     if with(own).next().is_some() {

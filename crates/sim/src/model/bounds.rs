@@ -1,6 +1,6 @@
 //! Bounds in time: on guessing, and on how fast data passes. RFC 8656 §5.
 //!
-//! What is bounded is earned at a rate. It may be had before, up to a bound; the state is the time at
+//! A bounded thing is earned at a rate. It may be had before, up to a bound; the state is the time at
 //! which all is earned that was had.
 
 use std::net::{IpAddr, SocketAddr};

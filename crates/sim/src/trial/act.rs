@@ -385,7 +385,7 @@ impl Trial {
             } else {
                 break;
             }
-            // What follows is all within.
+            // All the rest is within.
             let within = (length - payload.len() - 2) as u16;
             payload.extend(within.to_be_bytes());
         }
