@@ -32,11 +32,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let running = net::start(Options {
         listeners: vec![
             ListenerOptions {
-                transport: Transport::Udp,
+                transports: Transport::Udp.into(),
                 listen,
             },
             ListenerOptions {
-                transport: Transport::Tcp,
+                transports: Transport::Tcp.into(),
                 listen,
             },
         ],

@@ -30,7 +30,7 @@ use std::time::Duration;
 use std::{fmt, iter};
 
 use ipnet::IpNet;
-use net::StreamLimits;
+use net::{StreamLimits, Transports};
 use relay::keys::{Keys, NotOpaque, TokenKeys};
 use relay::policy::{Mode, Network, Own, Policy};
 use relay::{
@@ -84,7 +84,7 @@ pub(crate) struct Config {
 /// One address that clients come to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Listener {
-    pub(crate) transport: Transport,
+    pub(crate) transports: Transports,
     pub(crate) listen: SocketAddr,
 }
 
@@ -404,9 +404,9 @@ impl Listener {
         if host.has_ipv6 {
             every.push(Ipv6Addr::UNSPECIFIED.into());
         }
-        let both = |transport| {
+        let both = |transport: Transport| {
             every.iter().map(move |&ip| Self {
-                transport,
+                transports: transport.into(),
                 listen: SocketAddr::new(ip, STUN_PORT),
             })
         };

@@ -167,7 +167,7 @@ fn allow_nearby(config: &mut Config, host: &Machine) {
 
 fn net_options(config: &Config, host: &Machine) -> Result<net::Options, Fault> {
     let listeners = config.listeners.iter().map(|listener| ListenerOptions {
-        transport: listener.transport,
+        transports: listener.transports,
         listen: listener.listen,
     });
     let reporter = Reporter::new(config, host);
@@ -208,8 +208,13 @@ fn rules(config: &Config, host: &Machine) -> Result<Rules, Fault> {
 }
 
 fn say_what_runs(config: &Config, running: &Running) {
-    for (transport, listen) in running.listeners() {
-        info!(transport = transport.name(), %listen, "listening");
+    for (transports, listen) in running.listeners() {
+        info!(
+            transport = transports.name(),
+            protocol = transports.protocol(),
+            %listen,
+            "listening"
+        );
     }
     for RelayAddress { local, external } in &config.relay.addresses {
         info!(

@@ -131,7 +131,7 @@ fn listeners(config: &Config) -> String {
     let names = config
         .listeners
         .iter()
-        .map(|listener| format!("{} {}", listener.transport.name(), listener.listen));
+        .map(|listener| format!("{} {}", listener.transports.name(), listener.listen));
     names.collect::<Vec<_>>().join(", ")
 }
 

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use relay::Transport;
 use serde::Serialize;
 
 use crate::config::{Config, Listener};
@@ -95,10 +96,11 @@ impl PublicName {
         let mut uris = Vec::new();
         for listener in listeners {
             let port = self.port.unwrap_or(listener.listen.port());
-            let transport = listener.transport.name();
-            let uri = format!("turn:{}:{port}?transport={transport}", self.host);
-            if !uris.contains(&uri) {
-                uris.push(uri);
+            for (transport, scheme, word) in FORMS {
+                let uri = format!("{scheme}:{}:{port}?transport={word}", self.host);
+                if listener.transports.has(transport) && !uris.contains(&uri) {
+                    uris.push(uri);
+                }
             }
         }
         uris
@@ -158,15 +160,22 @@ fn bracketed(ip: IpAddr) -> String {
 const NOT_A_NAME: &str =
     "write a host name or an IP address, with a port if need be, without turn: and without a path";
 
+/// Each transport with its scheme and its word. RFC 7065 §3.1.
+const FORMS: [(Transport, &str, &str); 4] = [
+    (Transport::Udp, "turn", "udp"),
+    (Transport::Tcp, "turn", "tcp"),
+    (Transport::Tls, "turns", "tcp"),
+    (Transport::Dtls, "turns", "udp"),
+];
+
 #[cfg(test)]
 mod tests {
-    use relay::Transport;
 
     use super::*;
 
     fn listener(transport: Transport, listen: &str) -> Listener {
         Listener {
-            transport,
+            transports: transport.into(),
             listen: listen.parse().unwrap(),
         }
     }

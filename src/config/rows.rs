@@ -74,6 +74,15 @@ type Choice = (&'static str, fn(&mut Config));
 /// For words that the review reads, because their table may stand several times.
 const REVIEWED: fn(&mut Config) = |_| ();
 
+/// `auto` is every transport, over UDP and over TCP; the first bytes of a client tell which is its own.
+const TRANSPORTS: &[Choice] = &[
+    ("udp", REVIEWED),
+    ("tcp", REVIEWED),
+    ("tls", REVIEWED),
+    ("dtls", REVIEWED),
+    ("auto", REVIEWED),
+];
+
 macro_rules! rows {
     ($($table:literal $header:literal {
         $($key:literal: $kind:expr, $unwritten:expr, $help:literal $(, coturn $($theirs:literal)+)?;)+
@@ -99,7 +108,7 @@ rows! {
             "How many shards move packets, 0 for one per core", coturn "relay-threads";
     }
     "listener" "[[listener]]" {
-        "transport": Word(&[("udp", REVIEWED), ("tcp", REVIEWED)]), Missing("transport = \"udp\""),
+        "transport": Word(TRANSPORTS), Missing("transport = \"udp\""),
             "The transport that clients come with", coturn "no-udp" "no-tcp";
         "listen": Text(Form::Socket), Missing("listen = \"0.0.0.0:3478\""),
             "The address and port that clients come to", coturn "listening-port" "listening-ip";

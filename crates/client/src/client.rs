@@ -202,9 +202,10 @@ impl Client {
         if data.len() > usize::from(u16::MAX) {
             return Err(TooLong(data.len()));
         }
-        let padding = match self.config.transport {
-            Transport::Udp => 0,
-            Transport::Tcp => wire::padding(data.len()),
+        let padding = if self.config.transport.is_stream() {
+            wire::padding(data.len())
+        } else {
+            0
         };
         let header = RelayHeader::channel_data(number, data.len());
         let mut packet = Vec::with_capacity(header.len() + data.len() + padding);

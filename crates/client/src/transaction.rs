@@ -64,12 +64,13 @@ impl Transaction {
         id: TransactionId,
         request: Vec<u8>,
     ) -> Self {
-        let (resends, last_wait) = match transport {
-            Transport::Udp => (
+        let (resends, last_wait) = if transport.is_stream() {
+            (0, schedule.stream_timeout)
+        } else {
+            (
                 schedule.requests.saturating_sub(1),
                 schedule.rto.saturating_mul(schedule.last_wait),
-            ),
-            Transport::Tcp => (0, schedule.stream_timeout),
+            )
         };
         let mut transaction = Self {
             id,

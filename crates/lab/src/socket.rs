@@ -22,19 +22,16 @@ pub enum LiveSocket {
 impl LiveSocket {
     /// A socket that has this DSCP and ECN from its first packet on.
     pub fn to(server: SocketAddr, transport: Transport, marking: u8) -> Self {
-        match transport {
-            Transport::Udp => {
-                let socket = udp_to(server);
-                mark(&(&socket).into(), server, marking);
-                Self::Udp(socket)
-            }
-            Transport::Tcp => {
-                let socket = Socket::new(Domain::for_address(server), Type::STREAM, None);
-                let socket = socket.expect("a socket");
-                mark(&(&socket).into(), server, marking);
-                socket.connect(&server.into()).expect("a listener");
-                Self::Tcp(socket.into())
-            }
+        if transport.is_stream() {
+            let socket = Socket::new(Domain::for_address(server), Type::STREAM, None);
+            let socket = socket.expect("a socket");
+            mark(&(&socket).into(), server, marking);
+            socket.connect(&server.into()).expect("a listener");
+            Self::Tcp(socket.into())
+        } else {
+            let socket = udp_to(server);
+            mark(&(&socket).into(), server, marking);
+            Self::Udp(socket)
         }
     }
 

@@ -6,10 +6,10 @@ use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use relay::{AddressFamily, OpenError, Transport};
+use relay::{AddressFamily, OpenError};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
-use crate::{Fault, ListenerOptions, sys};
+use crate::{Fault, ListenerOptions, Transports, sys};
 
 /// Binds one socket per shard for every listener; port 0 becomes a real one.
 pub(crate) fn listeners(
@@ -17,17 +17,17 @@ pub(crate) fn listeners(
     shards: usize,
 ) -> Result<Vec<Vec<Bound>>, Fault> {
     let mut by_shard: Vec<Vec<Bound>> = (0..shards).map(|_| Vec::new()).collect();
-    for &ListenerOptions { transport, listen } in options {
+    for &ListenerOptions { transports, listen } in options {
         let fault = |source| Fault::Listen {
-            transport,
+            transports,
             listen,
             source,
         };
-        let listen = real_address(transport, listen).map_err(fault)?;
+        let listen = real_address(transports, listen).map_err(fault)?;
         for bound in &mut by_shard {
-            let socket = listener(transport, listen, true).map_err(fault)?;
+            let socket = listener(transports, listen, true).map_err(fault)?;
             bound.push(Bound {
-                transport,
+                transports,
                 listen,
                 socket,
             });
@@ -78,36 +78,36 @@ impl PartnerSocket {
 /// A listener's socket of one shard.
 #[derive(Debug)]
 pub(crate) struct Bound {
-    pub(crate) transport: Transport,
+    pub(crate) transports: Transports,
     pub(crate) listen: SocketAddr,
     pub(crate) socket: Socket,
 }
 
 /// Proves that no other program has the address, and makes port 0 a real one. With `SO_REUSEPORT`
 /// alone a second server of the same user would silently take half of our clients.
-fn real_address(transport: Transport, listen: SocketAddr) -> io::Result<SocketAddr> {
-    let socket = listener(transport, listen, false)?;
+fn real_address(transports: Transports, listen: SocketAddr) -> io::Result<SocketAddr> {
+    let socket = listener(transports, listen, false)?;
     socket
         .local_addr()?
         .as_socket()
         .ok_or_else(|| io::ErrorKind::InvalidInput.into())
 }
 
-fn listener(transport: Transport, listen: SocketAddr, reuse_port: bool) -> io::Result<Socket> {
-    let socket = match transport {
-        Transport::Udp => udp(listen)?,
-        Transport::Tcp => {
-            let socket = socket(listen, Type::STREAM, Protocol::TCP)?;
-            // Connections of an earlier run may linger; listeners still exclude each other.
-            socket.set_reuse_address(true)?;
-            socket
-        }
+fn listener(transports: Transports, listen: SocketAddr, reuse_port: bool) -> io::Result<Socket> {
+    let socket = if transports.are_streams() {
+        let socket = socket(listen, Type::STREAM, Protocol::TCP)?;
+        // Connections of an earlier run may linger; listeners still exclude each other.
+        socket.set_reuse_address(true)?;
+        socket
+    } else {
+        udp(listen)?
     };
     socket.set_reuse_port(reuse_port)?;
     bind_early(&socket, listen)?;
-    match transport {
-        Transport::Udp => sys::receive_destination(socket.as_fd(), listen.is_ipv6())?,
-        Transport::Tcp => socket.listen(BACKLOG)?,
+    if transports.are_streams() {
+        socket.listen(BACKLOG)?;
+    } else {
+        sys::receive_destination(socket.as_fd(), listen.is_ipv6())?;
     }
     Ok(socket)
 }

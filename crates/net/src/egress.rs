@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use std::rc::Rc;
 
 use hashbrown::HashMap;
-use relay::{AddressFamily, ClientTuple, Destination, Outgoing, RelayHeader, RelayId, Transport};
+use relay::{AddressFamily, ClientTuple, Destination, Outgoing, RelayHeader, RelayId};
 use socket2::Socket;
 use tokio::io::unix::AsyncFd;
 
@@ -119,9 +119,10 @@ impl Egress {
     /// Application data to a client, under its header.
     fn deliver(&mut self, to: ClientTuple, marking: Marking, header: &RelayHeader, payload: &[u8]) {
         // On a stream every frame ends at a multiple of four. RFC 8656 §12.5.
-        let padding = match to.transport {
-            Transport::Udp => header.padding(),
-            Transport::Tcp => wire::padding(header.len() + payload.len()),
+        let padding = if to.transport.is_stream() {
+            wire::padding(header.len() + payload.len())
+        } else {
+            header.padding()
         };
         let parts = [
             IoSlice::new(header),
@@ -157,15 +158,15 @@ impl Egress {
         parts: &[IoSlice<'_>],
         urgency: Urgency,
     ) {
-        match to.transport {
-            Transport::Udp => self.send_datagram(to, marking, parts),
-            // A stream has one marking, whatever it carries. RFC 8656 §16.
-            Transport::Tcp => match self.connections.get(&to) {
-                Some(connection) => {
-                    self.counters.queue_dropped += connection.send(parts, urgency);
-                }
-                None => self.counters.send_gone += 1,
-            },
+        if !to.transport.is_stream() {
+            return self.send_datagram(to, marking, parts);
+        }
+        // A stream has one marking, whatever it carries. RFC 8656 §16.
+        match self.connections.get(&to) {
+            Some(connection) => {
+                self.counters.queue_dropped += connection.send(parts, urgency);
+            }
+            None => self.counters.send_gone += 1,
         }
     }
 

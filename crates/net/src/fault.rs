@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 
-use relay::Transport;
+use crate::Transports;
 
 /// Why the shards cannot start. Each names the key to change.
 #[derive(Debug, thiserror::Error)]
@@ -11,12 +11,12 @@ pub enum Fault {
     /// A listener cannot be bound.
     #[error(
         "cannot listen on {} {listen}: {source} (key `listen` of a [[listener]]){}",
-        .transport.name(),
-        hint(*.transport, .source)
+        .transports.protocol(),
+        hint(*.transports, .source)
     )]
     Listen {
-        /// The transport of the listener.
-        transport: Transport,
+        /// The transports of the listener.
+        transports: Transports,
         /// The address of the listener.
         listen: SocketAddr,
         /// The system's error.
@@ -25,7 +25,7 @@ pub enum Fault {
     /// The port for the partner cannot be bound.
     #[error(
         "cannot listen for the partner on udp {listen}: {source} (key `port` in [nat-discovery]){}",
-        hint(Transport::Udp, .source)
+        hint(Transports::Datagrams, .source)
     )]
     Partner {
         /// The address for the partner.
@@ -38,15 +38,12 @@ pub enum Fault {
     Shard(io::Error),
 }
 
-fn hint(transport: Transport, source: &io::Error) -> &'static str {
+fn hint(transports: Transports, source: &io::Error) -> &'static str {
     if source.kind() == io::ErrorKind::AddrInUse {
-        match transport {
-            Transport::Udp => {
-                "; another program, perhaps another TURN server, has this port: `ss -lnup` shows which"
-            }
-            Transport::Tcp => {
-                "; another program, perhaps another TURN server, has this port: `ss -lntp` shows which"
-            }
+        if transports.are_streams() {
+            "; another program, perhaps another TURN server, has this port: `ss -lntp` shows which"
+        } else {
+            "; another program, perhaps another TURN server, has this port: `ss -lnup` shows which"
         }
     } else if source.kind() == io::ErrorKind::PermissionDenied {
         "; ports below 1024 need CAP_NET_BIND_SERVICE, which the systemd unit grants"
@@ -61,12 +58,12 @@ mod tests {
 
     #[test]
     fn the_command_that_shows_who_has_a_port_is_that_of_its_transport() {
-        for (transport, command) in [
-            (Transport::Udp, "`ss -lnup`"),
-            (Transport::Tcp, "`ss -lntp`"),
+        for (transports, command) in [
+            (Transports::Datagrams, "`ss -lnup`"),
+            (Transports::Streams, "`ss -lntp`"),
         ] {
             let fault = Fault::Listen {
-                transport,
+                transports,
                 listen: SocketAddr::from(([0; 4], 3478)),
                 source: io::ErrorKind::AddrInUse.into(),
             };

@@ -41,7 +41,7 @@ use crate::{Fault, Options, bind, inbox};
 /// let rules = Rules::new(Keys::new("example.org"), policy);
 /// let running = net::start(Options {
 ///     listeners: vec![ListenerOptions {
-///         transport: Transport::Udp,
+///         transports: Transport::Udp.into(),
 ///         listen: (Ipv4Addr::LOCALHOST, 0).into(),
 ///     }],
 ///     shards: 1,
@@ -71,7 +71,7 @@ pub fn start(options: Options) -> Result<Running, Fault> {
     let partners = Arc::new(bind::partners(&options.config)?);
     let listeners = bound[0]
         .iter()
-        .map(|bound| (bound.transport, bound.listen))
+        .map(|bound| (bound.transports, bound.listen))
         .collect();
     let config = Arc::new(options.config);
     let shared = Arc::new(Shared::new(&config));

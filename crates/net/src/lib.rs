@@ -29,6 +29,7 @@ mod shard;
 mod stream;
 #[expect(unsafe_code, reason = "the system calls that std has no words for")]
 mod sys;
+mod transports;
 mod turn;
 mod udp;
 
@@ -39,3 +40,4 @@ pub use key_request::KeyRequest;
 pub use launch::start;
 pub use options::{KeyStore, ListenerOptions, Options, StreamLimits};
 pub use running::{Answers, Ended, Failed, Running};
+pub use transports::Transports;

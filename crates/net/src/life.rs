@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use relay::{ShardId, Transport};
+use relay::ShardId;
 use tokio::net::TcpListener;
 use tokio::task::{JoinSet, LocalSet};
 use tokio::time;
@@ -17,7 +17,7 @@ use crate::gate::Place;
 use crate::inbox::{Inbox, Post};
 use crate::local::{Handle, Local};
 use crate::shard::{Blueprint, Shard};
-use crate::{clock, stream, sys, udp};
+use crate::{Transports, clock, stream, sys, udp};
 
 /// Runs a shard on this thread until it is told to stop.
 ///
@@ -54,7 +54,7 @@ async fn serve(blueprint: &Blueprint) -> io::Result<()> {
     for index in 0..udp_listeners {
         tasks.spawn_local(udp::listen(Rc::clone(&shard), index));
     }
-    for acceptor in acceptors {
+    for (acceptor, _) in acceptors {
         tasks.spawn_local(stream::accept(Rc::clone(&shard), acceptor));
     }
     let (post, inbox) = (Arc::clone(&blueprint.post), Arc::clone(&blueprint.inbox));
@@ -91,28 +91,27 @@ async fn serve(blueprint: &Blueprint) -> io::Result<()> {
 /// The sockets of one life of a shard, on its runtime.
 struct Sockets {
     listeners: Vec<UdpListener>,
-    acceptors: Vec<TcpListener>,
+    acceptors: Vec<(TcpListener, Transports)>,
 }
 
 impl Sockets {
     fn of(bound: &[Bound]) -> io::Result<Self> {
         let (mut listeners, mut acceptors) = (Vec::new(), Vec::new());
         for Bound {
-            transport,
+            transports,
             listen,
             socket,
         } in bound
         {
             let socket = socket.try_clone()?;
-            match transport {
-                Transport::Udp => {
-                    let socket = sys::register(socket)?;
-                    listeners.push(UdpListener {
-                        listen: *listen,
-                        socket,
-                    });
-                }
-                Transport::Tcp => acceptors.push(TcpListener::from_std(socket.into())?),
+            if transports.are_streams() {
+                acceptors.push((TcpListener::from_std(socket.into())?, *transports));
+            } else {
+                let socket = sys::register(socket)?;
+                listeners.push(UdpListener {
+                    listen: *listen,
+                    socket,
+                });
             }
         }
         Ok(Self {

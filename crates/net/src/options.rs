@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use relay::{Config, Report, Transport};
+use relay::{Config, Report};
 
-use crate::KeyRequest;
+use crate::{KeyRequest, Transports};
 
 /// Everything [`crate::start`] needs.
 pub struct Options {
@@ -31,8 +31,8 @@ pub type KeyStore = Arc<dyn Fn(KeyRequest) + Send + Sync>;
 /// A listener that clients come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ListenerOptions {
-    /// Its transport.
-    pub transport: Transport,
+    /// The transports that it takes.
+    pub transports: Transports,
     /// Its address; port 0 lets the system choose one.
     pub listen: SocketAddr,
 }

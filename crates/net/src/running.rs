@@ -7,10 +7,11 @@ use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use relay::{Answer, Command, Counters, RelayAddress, Rules, Selection, Shared, Transport};
+use relay::{Answer, Command, Counters, RelayAddress, Rules, Selection, Shared};
 use tokio::sync::{Mutex, mpsc, watch};
 use tokio::time::{Instant, timeout_at};
 
+use crate::Transports;
 use crate::counters::NetCounters;
 use crate::inbox::Post;
 use crate::published::Published;
@@ -19,7 +20,7 @@ use crate::published::Published;
 /// time; no shard waits for them.
 #[derive(Debug)]
 pub struct Running {
-    pub(crate) listeners: Vec<(Transport, SocketAddr)>,
+    pub(crate) listeners: Vec<(Transports, SocketAddr)>,
     pub(crate) shards: Vec<Thread>,
     pub(crate) stop: watch::Sender<bool>,
     pub(crate) shared: Arc<Shared>,
@@ -72,7 +73,7 @@ pub struct Failed {
 
 impl Running {
     /// Where clients come in, with real ports.
-    pub fn listeners(&self) -> &[(Transport, SocketAddr)] {
+    pub fn listeners(&self) -> &[(Transports, SocketAddr)] {
         &self.listeners
     }
 

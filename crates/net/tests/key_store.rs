@@ -29,7 +29,7 @@ fn start(ports: (u16, u16), keys: Option<KeyStore>) -> (Running, SocketAddr) {
     };
     let running = net::start(Options {
         listeners: vec![ListenerOptions {
-            transport: Transport::Udp,
+            transports: Transport::Udp.into(),
             listen: (LOCAL, 0).into(),
         }],
         shards: 1,

@@ -256,15 +256,15 @@ fn fresh(
     (is_of_allocation || server.nonces.is_young(issued, now.unix)).then_some(issued)
 }
 
-/// Whether a client has shown that its address is its own: it has a connection, or a nonce that was
-/// made for it.
+/// Whether a client has shown that its address is its own: it has a connection or a DTLS session, or a
+/// nonce that was made for it.
 pub(crate) fn has_address(server: &Server, client: ClientTuple, message: &Message<'_>) -> bool {
     let source = client.client.ip();
     let is_ours = |Nonce(nonce): Nonce<'_>| {
         let nonces = &server.nonces;
         nonces.issued(nonce, source).is_some() || nonces.issued_earlier(nonce, source).is_some()
     };
-    client.transport == Transport::Tcp || message.get().ok().flatten().is_some_and(is_ours)
+    client.transport != Transport::Udp || message.get().ok().flatten().is_some_and(is_ours)
 }
 
 /// The part of an allocation that authenticates later requests.

@@ -15,7 +15,7 @@ use crate::policy::Permit;
 use crate::routes::Bound;
 use crate::{
     ClientTuple, Destination, DropReason, Hop, Now, Outgoing, PeerAddr, RelayAddress, RelayId,
-    Server, Transport, Verdict,
+    Server, Verdict,
 };
 
 impl Server {
@@ -178,14 +178,12 @@ impl Server {
             Some(_) | None => return self.discard(DropReason::TooLarge),
         };
         let length = header.len() + payload.len() + header.padding();
-        match to.transport {
-            Transport::Udp if length > MAX_DATAGRAM => return self.discard(DropReason::TooLarge),
-            Transport::Tcp
-                if channel.is_none() && length > self.rules.limits.stream_indication() =>
-            {
+        if to.transport.is_stream() {
+            if channel.is_none() && length > self.rules.limits.stream_indication() {
                 return self.discard(DropReason::IndicationTooLong);
             }
-            Transport::Udp | Transport::Tcp => {}
+        } else if length > MAX_DATAGRAM {
+            return self.discard(DropReason::TooLarge);
         }
         if let Some(allocation) = self.allocations.get_mut(relay.allocation) {
             if let Some(meter) = &allocation.meter {

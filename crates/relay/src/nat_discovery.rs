@@ -138,7 +138,7 @@ impl NatDiscovery {
 
     /// The corner that a client sent to, `None` if it is another listener of this host.
     pub(crate) fn corner(&self, transport: Transport, server: SocketAddr) -> Option<Corner> {
-        if transport == Transport::Tcp && !self.tcp {
+        if transport != Transport::Udp && !self.tcp {
             return None;
         }
         let ip = server.ip().to_canonical();

@@ -207,7 +207,7 @@ fn fresh_nonce(server: &mut Server, now: Now, client: ClientTuple) -> nonce::Non
 pub(crate) fn may_amplify(server: &mut Server, now: Now, via: ClientTuple, excess: usize) -> bool {
     match via.transport {
         // A client that completed the handshake has the address that it claims.
-        Transport::Tcp => true,
+        Transport::Tcp | Transport::Tls | Transport::Dtls => true,
         // A client with an allocation has authenticated.
         Transport::Udp => {
             if server.has_allocation(via) {

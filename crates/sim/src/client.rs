@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use relay::{AddressFamily, ChannelNumber, ClientTuple, Icmp, Rules, Transport};
+use relay::{AddressFamily, ChannelNumber, ClientTuple, Icmp, Rules};
 use wire::attributes::{
     ChannelNumberAttribute, Lifetime, Nonce, PasswordAlgorithms, Realm, RequestedAddressFamily,
     XorPeerAddress, XorRelayedAddress,
@@ -145,7 +145,7 @@ impl Client {
     pub fn send_on(self, world: &mut World, channel: ChannelNumber, payload: &[u8]) -> Outcome {
         let mut packet = RelayHeader::channel_data(channel, payload.len()).to_vec();
         packet.extend_from_slice(payload);
-        if world.memory(self).tuple.transport == Transport::Tcp {
+        if world.memory(self).tuple.transport.is_stream() {
             packet.resize(packet.len() + wire::padding(payload.len()), 0);
         }
         self.packet(world, &packet)

@@ -185,7 +185,7 @@ impl Trial {
 
     fn is_stream(&self, who: usize) -> bool {
         let person = self.people.get(who);
-        person.is_some_and(|person| person.tuple.transport == relay::Transport::Tcp)
+        person.is_some_and(|person| person.tuple.transport.is_stream())
     }
 
     fn say(&mut self, line: impl FnOnce(&Self) -> String) {

@@ -92,7 +92,7 @@ fn listeners(config: &Config, table: &UdpTable) -> Vec<Finding> {
     let udp = config
         .listeners
         .iter()
-        .filter(|listener| listener.transport == Transport::Udp);
+        .filter(|listener| listener.transports.has(Transport::Udp));
     let closed = udp.filter(|listener| table.owner(listener.listen).is_none());
     let sentence = |listener: &Listener| format!("no UDP socket is bound to {}", listener.listen);
     closed

@@ -1,8 +1,9 @@
 //! The examination of a server whose configuration is known.
 
+use std::net::IpAddr;
+
 use probe::doctor::{Code, Examination, Finding, Login};
 use probe::{Service, Uri};
-use relay::Transport;
 
 use super::host::finding;
 use super::minting;
@@ -21,17 +22,18 @@ pub(super) fn complete(examination: &mut Examination, loaded: &Loaded) -> Vec<Fi
     }
     if examination.servers.is_empty() {
         for listener in &config.listeners {
-            let Listener { transport, listen } = listener;
+            let Listener { transports, listen } = listener;
             let untried = |why: String| {
-                let sentence = format!("{listen} over {}: {why}", transport.name());
+                let sentence = format!("{listen} over {}: {why}", transports.name());
                 finding(Code::ListenerUntried, sentence)
             };
             let has_it = |realm: &&Realm| realm.listeners.contains(listen);
             // A realm of its own has users of its own, so the login of the others is no use there.
             if let Some(realm) = config.auth.realms.iter().find(has_it) {
                 findings.push(untried(format!("it is for the realm \"{}\"", realm.name)));
-            } else if let Some(uri) = uri(*listener, config) {
-                examination.servers.push(uri);
+            } else if let Some(ip) = address(*listener, config) {
+                let uris = uris(*listener, ip);
+                examination.servers.extend(uris);
             } else {
                 findings.push(untried("this host has no address for it".to_owned()));
             }
@@ -46,22 +48,27 @@ pub(super) fn complete(examination: &mut Examination, loaded: &Loaded) -> Vec<Fi
     findings
 }
 
-/// The URI of a listener from this host; `None` if it is at no address of this host.
-fn uri(listener: Listener, config: &Config) -> Option<Uri> {
-    let ip = if listener.listen.ip().is_unspecified() {
+/// The address of this host that a listener is reached at, if there is one.
+fn address(listener: Listener, config: &Config) -> Option<IpAddr> {
+    if listener.listen.ip().is_unspecified() {
         let mut relays = config.relay.addresses.iter().map(|relay| relay.local);
-        relays.find(|local| local.is_ipv4() == listener.listen.is_ipv4())?
+        relays.find(|local| local.is_ipv4() == listener.listen.is_ipv4())
     } else {
-        listener.listen.ip()
-    };
-    Some(Uri {
+        Some(listener.listen.ip())
+    }
+}
+
+/// A URI for each transport of a listener.
+fn uris(listener: Listener, ip: IpAddr) -> impl Iterator<Item = Uri> {
+    listener.transports.each().map(move |transport| Uri {
         service: Service::Turn,
-        is_secure: false,
+        is_secure: transport.is_secure(),
         host: probe::UriHost::Address(ip),
         port: Some(listener.listen.port()),
-        transport: Some(match listener.transport {
-            Transport::Udp => probe::Transport::Udp,
-            Transport::Tcp => probe::Transport::Tcp,
+        transport: Some(if transport.is_stream() {
+            probe::Transport::Tcp
+        } else {
+            probe::Transport::Udp
         }),
     })
 }

@@ -47,7 +47,12 @@ impl Review<'_> {
     /// rules before them.
     pub(super) fn passed_redirects(&mut self, tables: &[Table<'_>]) {
         let rules = self.config.redirects.clone();
-        let arrivals: Vec<Arrival> = self.listeners.iter().flatten().map(Arrival::of).collect();
+        let arrivals: Vec<Arrival> = self
+            .listeners
+            .iter()
+            .flatten()
+            .flat_map(Arrival::at)
+            .collect();
         for (index, (rule, table)) in rules.iter().zip(tables).enumerate() {
             let own = || arrivals.iter().filter(|arrival| arrival.is_served_by(rule));
             if own().next().is_none() {
@@ -92,11 +97,12 @@ fn at_to(table: &Table<'_>) -> Range<usize> {
 }
 
 impl Arrival {
-    fn of(listener: &Listener) -> Self {
-        Self {
-            transport: listener.transport,
-            is_ipv4: listener.listen.ip().to_canonical().is_ipv4(),
-        }
+    fn at(listener: &Listener) -> impl Iterator<Item = Self> {
+        let is_ipv4 = listener.listen.ip().to_canonical().is_ipv4();
+        listener
+            .transports
+            .each()
+            .map(move |transport| Self { transport, is_ipv4 })
     }
 
     fn is_served_by(self, rule: &Redirect) -> bool {

@@ -93,7 +93,7 @@ impl Review<'_> {
         let (ports, port) = ([first.port(), second.port()], partner.port);
         let mut listeners = self.config.listeners.iter();
         let is_taken = |listener: &Listener| {
-            listener.transport == Transport::Udp && listener.listen.port() == port
+            listener.transports.has(Transport::Udp) && listener.listen.port() == port
         };
         if ports.contains(&port) || listeners.any(is_taken) {
             let sentence = format!("`[nat-discovery] port` is {port}, where clients are heard");
@@ -157,7 +157,7 @@ impl Review<'_> {
     fn first(&mut self, key: &str, (second, at): &Written) -> Option<SocketAddr> {
         let same_family = |ip: IpAddr| ip.is_ipv4() == second.is_ipv4();
         let primary = self.config.listeners.iter().find(|listener| {
-            listener.transport == Transport::Udp && same_family(listener.listen.ip())
+            listener.transports.has(Transport::Udp) && same_family(listener.listen.ip())
         });
         let Some(&Listener { listen, .. }) = primary else {
             let family = family(second.ip());
@@ -288,7 +288,10 @@ fn add_corners(listeners: &mut Vec<Listener>, discovery: &NatDiscovery) {
             for address in &addresses {
                 let listen = SocketAddr::new(*address, port);
                 if !listens(listeners, transport, listen) {
-                    listeners.push(Listener { transport, listen });
+                    listeners.push(Listener {
+                        transports: transport.into(),
+                        listen,
+                    });
                 }
             }
         }
@@ -299,7 +302,7 @@ fn add_corners(listeners: &mut Vec<Listener>, discovery: &NatDiscovery) {
 fn listens(listeners: &[Listener], transport: Transport, at: SocketAddr) -> bool {
     listeners.iter().any(|listener| {
         let ip = listener.listen.ip();
-        listener.transport == transport
+        listener.transports.has(transport)
             && listener.listen.port() == at.port()
             && (ip.to_canonical() == at.ip() || ip.is_unspecified() && ip.is_ipv4() == at.is_ipv4())
     })

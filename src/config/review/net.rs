@@ -4,6 +4,7 @@ use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::ops::Range;
 
+use net::Transports;
 use relay::policy::block;
 use relay::{RelayAddress, Transport};
 use toml::Spanned;
@@ -18,14 +19,8 @@ impl Review<'_> {
     pub(super) fn listeners(&mut self, file: &Table<'_>) {
         let mut listeners: Vec<(Listener, Range<usize>)> = Vec::new();
         for table in file.tables("listener") {
-            let is_tcp = table
-                .text("transport")
-                .is_some_and(|word| *word.get_ref() == "tcp");
-            let transport = if is_tcp {
-                Transport::Tcp
-            } else {
-                Transport::Udp
-            };
+            let word = table.text("transport");
+            let kinds = word.map_or(&[][..], |word| transports(word.get_ref()));
             let Some((listen, at)) = table.text("listen").and_then(socket) else {
                 continue;
             };
@@ -38,16 +33,24 @@ impl Review<'_> {
                     format!("{key} has port 0: the kernel picks another port at each start");
                 self.say(Remark::caution(at.clone(), sentence).help("clients expect 3478"));
             }
-            let listener = Listener { transport, listen };
             // Port 0 twice is two ports.
-            let twin = listeners
-                .iter()
-                .find(|(other, _)| *other == listener && listen.port() != 0);
-            if let Some((_, first)) = twin {
-                self.say(twice(&key, at, first.clone()));
-            } else {
-                listeners.push((listener, at));
+            let shares = |other: &Listener| {
+                let mut protocols = kinds.iter().map(|kind| kind.are_streams());
+                other.listen == listen
+                    && listen.port() != 0
+                    && protocols.any(|streams| streams == other.transports.are_streams())
+            };
+            if let Some((other, first)) = listeners.iter().find(|(other, _)| shares(other)) {
+                let fault = twice(&key, at, first.clone());
+                self.say(if kinds.contains(&other.transports) {
+                    fault
+                } else {
+                    fault.help("transport = \"auto\" serves all transports on one port")
+                });
+                continue;
             }
+            let of_kind = |&transports| (Listener { transports, listen }, at.clone());
+            listeners.extend(kinds.iter().map(of_kind));
         }
         self.caution_one_family(&listeners);
         if !listeners.is_empty() {
@@ -63,14 +66,14 @@ impl Review<'_> {
 
     /// On many systems `[::]` takes IPv4 as well. Here it does not, so that one server can have both.
     fn caution_one_family(&mut self, listeners: &[(Listener, Range<usize>)]) {
-        for (Listener { transport, listen }, at) in listeners {
+        for (Listener { transports, listen }, at) in listeners {
             let mut others = listeners.iter().map(|(other, _)| other);
             let has_ipv4 =
-                others.any(|other| other.transport == *transport && other.listen.is_ipv4());
+                others.any(|other| other.transports == *transports && other.listen.is_ipv4());
             if listen.ip() == Ipv6Addr::UNSPECIFIED && !has_ipv4 {
                 let sentence = format!(
                     "{listen} takes no IPv4, and no other `[[listener]]` does over {}: IPv4 is not served",
-                    transport.name()
+                    transports.protocol()
                 );
                 let port = listen.port();
                 let help = format!("add a `[[listener]]` with listen = \"0.0.0.0:{port}\"");
@@ -255,6 +258,18 @@ impl Review<'_> {
         (relay.written, relay.external) = (ips(local), ips(external));
         relay.addresses.clear();
         relay.follow(self.host, &[]);
+    }
+}
+
+/// What a word of `transport` stands for.
+fn transports(word: &str) -> &'static [Transports] {
+    match word {
+        "udp" => &[Transports::Only(Transport::Udp)],
+        "tcp" => &[Transports::Only(Transport::Tcp)],
+        "tls" => &[Transports::Only(Transport::Tls)],
+        "dtls" => &[Transports::Only(Transport::Dtls)],
+        "auto" => &[Transports::Datagrams, Transports::Streams],
+        _ => &[],
     }
 }
 

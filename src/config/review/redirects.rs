@@ -100,7 +100,7 @@ impl Review<'_> {
             let local = SocketAddr::new(local, address.port());
             listeners.iter().any(|listener| {
                 let bound = listener.listen.ip();
-                let is_heard = target.speaks(listener.transport);
+                let is_heard = listener.transports.each().any(|one| target.speaks(one));
                 is_heard && listener.covers(local) && (bound == local.ip() || is_here(local.ip()))
             })
         })

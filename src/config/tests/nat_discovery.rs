@@ -15,7 +15,7 @@ fn of(listeners: &str, table: &str) -> Config {
 
 fn corner(transport: Transport, listen: &str) -> Listener {
     Listener {
-        transport,
+        transports: transport.into(),
         listen: listen.parse().unwrap(),
     }
 }

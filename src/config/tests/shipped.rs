@@ -57,7 +57,7 @@ fn the_examples_in_the_shipped_file_work() {
     let loaded = read(&everything, path(), &host()).unwrap();
     assert_eq!(told(&loaded.remarks.to_string()), []);
     assert_eq!(loaded.config.realm, "turn.example.org");
-    assert_eq!(loaded.config.listeners[1].transport, Transport::Tcp);
+    assert_eq!(loaded.config.listeners[1].transports, Transport::Tcp.into());
     assert_eq!(loaded.config.auth.users.len(), 3);
     assert_eq!(loaded.config.redirects.len(), 2);
     assert_eq!(loaded.config.auth.realms[0].users.len(), 2);

@@ -49,7 +49,7 @@ fn a_file_says_what_it_says() {
     assert_eq!(
         config.listeners,
         [Listener {
-            transport: Transport::Tcp,
+            transports: Transport::Tcp.into(),
             listen
         }]
     );

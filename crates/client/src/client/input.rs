@@ -9,15 +9,16 @@ use wire::{Attribute, ChannelData, Class, Kind, Message, Method};
 use crate::exchange::is_challenge;
 use crate::sha256::is_bid_down;
 use crate::transaction::Turn;
-use crate::{Client, DropReason, Event, Failure, Sha256, Ticket, Transport, answer};
+use crate::{Client, DropReason, Event, Failure, Sha256, Ticket, answer};
 
 impl Client {
     /// Takes a datagram of the server, or some bytes of its stream, cut anywhere. For datagrams the
     /// caller makes sure that the sender is the server.
     pub fn handle_input(&mut self, now: Instant, bytes: &[u8]) {
-        match self.config.transport {
-            Transport::Udp => self.handle_packet(now, bytes),
-            Transport::Tcp => self.handle_stream(now, bytes),
+        if self.config.transport.is_stream() {
+            self.handle_stream(now, bytes);
+        } else {
+            self.handle_packet(now, bytes);
         }
     }
 
@@ -182,13 +183,12 @@ impl Client {
     /// it, and the true answer may still come; on a stream no other answer will come.
     /// RFC 8489 §9.2.5.
     fn distrust(&mut self, now: Instant, index: usize) {
-        match self.config.transport {
-            Transport::Udp => self.exchanges[index].forged = true,
-            Transport::Tcp => {
-                let request = self.exchanges.remove(index).order.request;
-                let failure = Failure::BadIntegrity;
-                self.tell(now, Event::Failed { request, failure });
-            }
+        if self.config.transport.is_stream() {
+            let request = self.exchanges.remove(index).order.request;
+            let failure = Failure::BadIntegrity;
+            self.tell(now, Event::Failed { request, failure });
+        } else {
+            self.exchanges[index].forged = true;
         }
     }
 

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{ListenerOptions, Options, StreamLimits, start};
 use relay::policy::{Mode, Own, Policy};
-use relay::{Config, Keys, PortRange, ProcessSecret, RelayAddress, Report};
+use relay::{Config, Keys, PortRange, ProcessSecret, RelayAddress, Report, Transport};
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, TcpStream, UdpSocket};
 use std::pin::pin;
@@ -29,7 +29,7 @@ fn runtime() -> tokio::runtime::Runtime {
 
 fn options(shards: usize, report: impl Fn(Report) + Send + Sync + 'static) -> Options {
     let listeners = [Transport::Udp, Transport::Tcp].map(|transport| ListenerOptions {
-        transport,
+        transports: transport.into(),
         listen: (LOCAL, 0).into(),
     });
     Options {
@@ -58,7 +58,7 @@ fn failed(running: &Running) -> Failed {
 
 fn at(running: &Running, wanted: Transport) -> SocketAddr {
     let mut listeners = running.listeners().iter();
-    let listener = listeners.find(|(transport, _)| *transport == wanted);
+    let listener = listeners.find(|(transports, _)| transports.has(wanted));
     listener.unwrap().1
 }
 
@@ -70,14 +70,11 @@ fn a_shard_in_which_anything_panics_says_so_and_begins_anew() {
         let running = start(options(1, |_| panic!("a fault"))).unwrap();
         let client = UdpSocket::bind((LOCAL, 0)).unwrap();
         client.connect(at(&running, Transport::Udp)).unwrap();
-        match transport {
-            Transport::Udp => {
-                client.send(refused).unwrap();
-            }
-            Transport::Tcp => {
-                let mut client = TcpStream::connect(at(&running, transport)).unwrap();
-                client.write_all(refused).unwrap();
-            }
+        if transport.is_stream() {
+            let mut client = TcpStream::connect(at(&running, transport)).unwrap();
+            client.write_all(refused).unwrap();
+        } else {
+            client.send(refused).unwrap();
         }
         assert_eq!(failed(&running).shard, 0);
         // The same client, at the same socket, is heard by the next life.

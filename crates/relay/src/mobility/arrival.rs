@@ -63,10 +63,10 @@ impl Server {
     /// Enters an allocation of another shard under an id of this one. Its sockets follow.
     fn install(&mut self, mut allocation: Allocation) -> AllocationId {
         let (was, client) = (allocation.id, allocation.client);
-        // If a TCP 5-tuple is no guest any more, its connection has ended. If the 5-tuple has an
+        // If a 5-tuple that is connected is no guest any more, its connection has ended. If the 5-tuple has an
         // allocation of its own, this shard has started again meanwhile. In both cases the client
         // has to show its ticket again.
-        let is_gone = client.transport == Transport::Tcp && !self.guests.has(client);
+        let is_gone = client.transport != Transport::Udp && !self.guests.has(client);
         let is_lost = is_gone || self.allocations.of(client).is_some();
         if let Some(mobile) = allocation.mobile.as_mut().filter(|_| is_lost) {
             mobile.lost = Some(client);

@@ -170,13 +170,11 @@ impl Wish {
     /// Reads the attributes, over UDP only: a server must not open a connection to a client.
     /// RFC 5780 §3.
     fn of(transport: Transport, message: &Message<'_>) -> Result<Self, Reject> {
-        match transport {
-            Transport::Tcp => {
-                understood(message, &[])?;
-                return Ok(Self::default());
-            }
-            Transport::Udp => understood(message, DISCOVERY_ATTRIBUTES)?,
+        if transport != Transport::Udp {
+            understood(message, &[])?;
+            return Ok(Self::default());
         }
+        understood(message, DISCOVERY_ATTRIBUTES)?;
         let port = message.get()?.map(|ResponsePort(port)| port);
         let padding = message.get()?.map(|Padding(value)| value.len());
         if port.is_some() && padding.is_some() {

@@ -8,17 +8,15 @@ use wire::attributes::{
 use wire::{AddressFamily, Attribute};
 
 use crate::auth::Signed;
-use crate::{ClientTuple, Now, Reject, Server, Transport};
+use crate::{ClientTuple, Now, Reject, Server};
 
 /// Whether DONT-FRAGMENT in a Send indication counts. RFC 8656 §13 has it ignored where datagrams
 /// are translated, or are IPv6 on both sides: there the DF bit or Fragment header of the client's
 /// datagram decides. A client on a stream sends no datagrams, so the attribute decides:
 /// RFC 8656 §15.
 pub(super) fn counts(client: ClientTuple, relay: AddressFamily) -> bool {
-    match client.transport {
-        Transport::Tcp => true,
-        Transport::Udp => (family(client), relay) == (AddressFamily::V4, AddressFamily::V4),
-    }
+    client.transport.is_stream()
+        || (family(client), relay) == (AddressFamily::V4, AddressFamily::V4)
 }
 
 /// Refuses an Allocate with DONT-FRAGMENT, as if the attribute were unknown, if it asks for a
@@ -28,7 +26,7 @@ pub(super) fn counts(client: ClientTuple, relay: AddressFamily) -> bool {
 pub(super) fn check(server: &Server, now: Now, request: &Signed<'_>) -> Result<(), Reject> {
     let asked = request.get::<DontFragment>()?.is_some();
     let from_v4 =
-        request.client.transport == Transport::Udp && family(request.client) == AddressFamily::V4;
+        !request.client.transport.is_stream() && family(request.client) == AddressFamily::V4;
     if asked && from_v4 && wants_v6(server, now, request)? {
         return Err(Reject::UnknownAttributes(vec![DontFragment::TYPE]));
     }

@@ -47,7 +47,7 @@ fields!(PeerAddr(address));
 fields!(ShardId(number));
 fields!(ReservationToken(bytes));
 
-variants!(Transport { Udp = 0, Tcp = 1 });
+variants!(Transport { Udp = 0, Tcp = 1, Tls = 2, Dtls = 3 });
 variants!(AddressFamily { V4 = 1, V6 = 2 });
 variants!(Algorithm { Sha1 = 0, Sha256 = 1 });
 variants!(Parity { Any = 0, Even = 1, EvenAndNext = 2 });

@@ -60,10 +60,7 @@ fn a_channel_is_over_in_time_even_if_the_shard_overslept() {
 fn a_live_channel_carries_data_both_ways_after_its_permission_has_lapsed() {
     for transport in [Transport::Udp, Transport::Tcp] {
         let mut world = World::new();
-        let alice = match transport {
-            Transport::Udp => world.client("alice"),
-            Transport::Tcp => world.tcp_client("alice"),
-        };
+        let alice = world.client_over(transport, "alice");
         let peer = world.peer();
         let relayed = alice.allocate(&mut world, minutes(60));
         let channel = alice.bind(&mut world, peer);

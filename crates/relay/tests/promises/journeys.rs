@@ -55,10 +55,7 @@ struct Journey {
 impl Journey {
     fn new(transport: Transport) -> Self {
         let mut world = World::sharded(u8::try_from(SHARDS).unwrap(), |_| {});
-        let (home, peer) = match transport {
-            Transport::Udp => (world.client("alice"), world.peer()),
-            Transport::Tcp => (world.tcp_client("alice"), world.peer()),
-        };
+        let (home, peer) = (world.client_over(transport, "alice"), world.peer());
         let ticket = allocate(home, &mut world);
         home.bind(&mut world, peer);
         world.hold_mail();

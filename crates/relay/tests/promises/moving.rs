@@ -26,10 +26,7 @@ struct Scene {
 impl Scene {
     fn over(from: Transport, to: Transport) -> Self {
         let mut world = World::sharded(3, |_| {});
-        let (home, peer) = match from {
-            Transport::Udp => (world.client("alice"), world.peer()),
-            Transport::Tcp => (world.tcp_client("alice"), world.peer()),
-        };
+        let (home, peer) = (world.client_over(from, "alice"), world.peer());
         let ticket = allocate(home, &mut world);
         home.bind(&mut world, peer);
         let away = world.roam(home, 1, to);

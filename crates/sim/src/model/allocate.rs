@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
-use relay::{AddressFamily, ClientTuple, DropReason, Transport};
+use relay::{AddressFamily, ClientTuple, DropReason};
 use wire::attributes::{
     AdditionalAddressFamily, DontFragment, DraftAdditionalAddressFamily, EvenPort, Lifetime,
     RequestedAddressFamily, RequestedTransport, ReservationToken,
@@ -115,7 +115,7 @@ impl Model {
             || message.get()? == Some(RequestedAddressFamily(v6))
             || message.get()? == Some(AdditionalAddressFamily(v6))
             || message.get()? == Some(DraftAdditionalAddressFamily(v6));
-        Ok(wants_v6 && from.transport == Transport::Udp && from.client.is_ipv4())
+        Ok(wants_v6 && !from.transport.is_stream() && from.client.is_ipv4())
     }
 
     /// Steps 5 to 9: which attributes exclude each other, and which families are asked for.

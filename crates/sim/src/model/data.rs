@@ -55,7 +55,7 @@ impl Model {
         // §13: where datagrams are translated or are IPv6, the client's datagram decides, and the
         // attribute is ignored; a client on a stream sends none (§15).
         let both_v4 = from.client.is_ipv4() && peer.is_ipv4();
-        let dont_fragment = asked.is_some() && (both_v4 || from.transport == Transport::Tcp);
+        let dont_fragment = asked.is_some() && (both_v4 || from.transport.is_stream());
         self.relay_to_peer(from, peer, dont_fragment, payload)
     }
 
@@ -180,7 +180,7 @@ impl Model {
             return Expect::Lost(DropReason::TooLarge);
         }
         let length = indication_length(from, payload.len());
-        if to.transport == Transport::Tcp && channel.is_none() && length > LONGEST_ON_STREAM {
+        if to.transport.is_stream() && channel.is_none() && length > LONGEST_ON_STREAM {
             return Expect::Lost(DropReason::IndicationTooLong);
         }
         if !self.passes(owner, RECEIVED, payload) {
@@ -281,7 +281,7 @@ fn fits(transport: Transport, peer: SocketAddr, on_channel: bool, payload: usize
         (Message::HEADER, indication_length(peer, payload))
     };
     let announced = whole - header;
-    announced <= usize::from(u16::MAX) && (transport == Transport::Tcp || whole <= MAX_DATAGRAM)
+    announced <= usize::from(u16::MAX) && (transport.is_stream() || whole <= MAX_DATAGRAM)
 }
 
 /// A Data indication: STUN header, XOR-PEER-ADDRESS, DATA and its padding. RFC 8656 §11.3.

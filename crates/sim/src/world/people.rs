@@ -25,7 +25,12 @@ impl World {
 
     /// A client over TCP.
     pub fn tcp_client(&mut self, user: &str) -> Client {
-        let tuple = self.next_tuple(Transport::Tcp);
+        self.client_over(Transport::Tcp, user)
+    }
+
+    /// A client over any transport.
+    pub fn client_over(&mut self, transport: Transport, user: &str) -> Client {
+        let tuple = self.next_tuple(transport);
         self.client_at(0, tuple, user, &setting::password(user))
     }
 
