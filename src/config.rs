@@ -55,6 +55,8 @@ pub(crate) struct Config {
     pub(crate) threads: usize,
     /// The addresses that clients come to. Never empty.
     pub(crate) listeners: Vec<Listener>,
+    /// `[advertise] uris`: none for those of the listeners.
+    pub(crate) advertised: Vec<probe::Uri>,
     /// `[relay]`.
     pub(crate) relay: RelayPool,
     /// `[nat-discovery]`. One of each family at most; every corner has a listener.

@@ -3,6 +3,7 @@
 //! The review does not stop at a fault, so that one reading tells all; what depends on a value of which
 //! a fault was told is not reviewed.
 
+mod advertise;
 mod auth;
 mod credentials;
 mod idle_redirects;
@@ -62,6 +63,7 @@ pub(super) fn review(
     };
     review.realm(file);
     review.listeners(file);
+    review.advertise(&file.table("advertise"));
     review.relay(&file.table("relay"));
     if review.listeners.is_some() && review.capacity.is_some() {
         review.nat_discovery(&file.table("nat-discovery"));
@@ -69,6 +71,7 @@ pub(super) fn review(
     review.auth(&file.table("auth"));
     review.oauth(&file.table("oauth"));
     review.caution_private(&file.table("relay"));
+    review.caution_ports(file);
     review.nonce_secret_apart();
     review.allocation(&file.table("allocation"));
     review.redirects(file);

@@ -8,7 +8,7 @@ use relay::RelayAddress;
 use relay::keys::{Mint, mint};
 use relay::policy::block;
 
-use crate::cli::ice::{IceServer, PublicName};
+use crate::cli::ice::{IceServer, note, uris};
 use crate::config::Config;
 
 /// Prints the server's addresses, a credential to paste, and what to do if no client can reach it.
@@ -27,12 +27,15 @@ fn text(config: &Config, unix: Duration) -> String {
     };
     let expiry = (unix + CREDENTIAL_LIFETIME).as_secs();
     let credential = mint(Mint::Sha1, secret.expose().as_bytes(), Some("try"), expiry);
-    let uris = PublicName::of(config).uris(&config.listeners);
+    let uris = uris(config, None);
     text.push_str(
         "\nPaste this into the RTCPeerConnection of your page; it is good for 24 hours:\n\n",
     );
-    text.push_str(&IceServer::new(uris, credential).json());
+    text.push_str(&IceServer::new(&uris, credential).json());
     text.push('\n');
+    for (uri, note) in uris.iter().filter_map(|uri| Some((uri, note(uri)?))) {
+        let _ = writeln!(text, "{uri}: {note}, which opens TLS to names only.\n");
+    }
     for address in &config.relay.addresses {
         let _ = writeln!(text, "{}", reach(*address));
     }

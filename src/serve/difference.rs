@@ -32,6 +32,7 @@ impl Difference {
             realm: _,
             threads: _,
             listeners: _,
+            advertised: _,
             relay: _,
             nat_discovery: _,
             auth: _,
@@ -47,6 +48,7 @@ impl Difference {
         } = new;
         let live = rows!(old, new,
             "realm" => realm,
+            "[advertise] uris" => advertised,
             "[auth] secrets" => auth.secrets,
             "[auth] users" => auth.users,
             "[auth] failures-per-minute" => auth.failures_per_minute,
@@ -162,6 +164,11 @@ mod tests {
                 "[[listener]]\ntransport = \"udp\"\nlisten = \"127.0.0.1:5\"\n",
                 None,
                 Some("[[listener]]"),
+            ),
+            (
+                "[advertise]\nuris = [\"turn:turn.example.org\"]\n",
+                Some("[advertise] uris"),
+                None,
             ),
             (
                 "[relay]\naddresses = [\"10.9.8.7\"]\n",
