@@ -200,6 +200,7 @@ impl Client<'_> {
         };
         let mut deadlines = Deadlines::new(limits);
         loop {
+            let was_backed_up = self.connection.is_backed_up();
             tokio::select! {
                 readable = self.readable(&input) => {
                     if readable.is_err() {
@@ -215,7 +216,9 @@ impl Client<'_> {
                 }
                 outcome = self.drain() => {
                     match outcome {
-                        Ok(()) => deadlines.put_off(self.has_allocation()),
+                        // It reads, and so it will be read.
+                        Ok(()) if was_backed_up => deadlines.put_off(self.has_allocation()),
+                        Ok(()) => {}
                         Err(Lost::Closed) => return End::Closed,
                         Err(Lost::Stuck) => return End::Broken,
                     }
