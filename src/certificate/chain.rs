@@ -36,9 +36,9 @@ pub(super) fn examine(chain: &[CertificateDer<'_>]) -> Result<Leaf, Flaw> {
     if names.is_empty() {
         return Err(Flaw::NoName);
     }
-    let last = issuers.last().unwrap_or(leaf);
     let is_self_signed = issuers.is_empty() && is_root(leaf);
-    if issuers.is_empty() && !is_self_signed && !is_of_public_root(last) {
+    // No public authority signs servers with its root, which clients have.
+    if issuers.is_empty() && !is_self_signed {
         let issuer = shown(leaf.issuer());
         return Err(Flaw::Incomplete { issuer });
     }
@@ -113,19 +113,6 @@ fn has_signed(issuer: &X509Certificate<'_>, signed: &X509Certificate<'_>) -> boo
 
 fn is_root(certificate: &X509Certificate<'_>) -> bool {
     has_signed(certificate, certificate)
-}
-
-/// Whether a root that browsers have has signed it.
-fn is_of_public_root(certificate: &X509Certificate<'_>) -> bool {
-    let issuer = certificate.issuer().as_raw();
-    let mut roots = webpki_roots::TLS_SERVER_ROOTS.iter();
-    roots.any(|root| is_content(issuer, &root.subject))
-}
-
-/// Whether a SEQUENCE has this content: the list of roots has names without tag and length.
-fn is_content(sequence: &[u8], content: &[u8]) -> bool {
-    let length = sequence.len().checked_sub(content.len());
-    length.is_some_and(|header| (2..=4).contains(&header)) && sequence.ends_with(content)
 }
 
 fn algorithm(leaf: &X509Certificate<'_>) -> Result<Algorithm, Flaw> {

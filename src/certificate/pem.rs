@@ -7,6 +7,7 @@ use super::Flaw;
 
 /// The certificates of a file.
 pub(super) fn chain(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, Flaw> {
+    let text = unmarked(text);
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text).collect();
     match chain {
         // The reader takes no notice of one that begins in the line where another ends.
@@ -23,6 +24,7 @@ pub(super) fn chain(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, Flaw> {
 
 /// The first key of a file.
 pub(super) fn key(text: &[u8]) -> Result<PrivateKeyDer<'static>, Flaw> {
+    let text = unmarked(text);
     if is_encrypted(text) {
         return Err(Flaw::EncryptedKey);
     }
@@ -34,6 +36,11 @@ pub(super) fn key(text: &[u8]) -> Result<PrivateKeyDer<'static>, Flaw> {
         None if CertificateDer::from_pem_slice(text).is_ok() => Err(Flaw::ChainForKey),
         None => Err(Flaw::NoKey),
     }
+}
+
+/// Without the byte order mark, behind which the reader would not see the first part.
+fn unmarked(text: &[u8]) -> &[u8] {
+    text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text)
 }
 
 fn beginnings(text: &[u8]) -> usize {

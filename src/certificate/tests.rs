@@ -175,6 +175,9 @@ fn whole_chains_are_good_with_and_without_the_root_and_in_one_file_with_the_key(
         chain.intermediate.pem()
     );
     read(&words, key).unwrap();
+    // As editors of Windows write it.
+    let windows = |text: &str| format!("\u{feff}{}", text.replace('\n', "\r\n"));
+    read(&windows(&chain.full()), &windows(key)).unwrap();
     // A private root that signs servers itself.
     let [leaf, key] = signed(of_server(&["turn.example.org"]), &chain.root, &self::key());
     read(&(leaf + &chain.root.pem()), &key).unwrap();

@@ -205,6 +205,11 @@ mod tests {
                 Some("[auth] failures-per-minute"),
                 None,
             ),
+            (
+                "[tls]\nminimum-version = \"1.3\"\n",
+                None,
+                Some("[tls] minimum-version"),
+            ),
             ("[tcp]\nidle = \"2m\"\n", None, Some("[tcp]")),
             (
                 "[tcp]\ndata-indication = 1500\n",

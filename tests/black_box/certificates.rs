@@ -282,8 +282,9 @@ fn a_client_resumes_its_session_after_a_restart_of_the_server() {
         let state = authority.path("state");
         let start = |world: &World| {
             let with_state = |program: &str| {
-                let mut command = world.on_server_host(program);
-                command.env("HOME", &state).env_remove("XDG_STATE_HOME");
+                let mut command = world.on_server_host("env");
+                command.arg(format!("STATE_DIRECTORY={}", state.display()));
+                command.arg(program);
                 command
             };
             Server::start_by(with_state, serving_tls(&directory))
