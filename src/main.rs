@@ -2,6 +2,7 @@
 //! the configuration, and the wiring of shards; no packet is seen here.
 
 mod browsers;
+mod certificate;
 mod cli;
 mod config;
 mod log;

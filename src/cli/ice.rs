@@ -9,6 +9,7 @@ use relay::Transport;
 use serde::Serialize;
 
 use crate::browsers::{MOST_URIS, rank, refusing};
+use crate::certificate::Name;
 use crate::config::Config;
 
 /// One entry of `RTCConfiguration.iceServers`.
@@ -155,8 +156,16 @@ fn best(certified: &[UriHost]) -> Option<UriHost> {
 }
 
 /// The names that the server can prove to have.
-fn certified(_config: &Config) -> Vec<UriHost> {
-    Vec::new()
+fn certified(config: &Config) -> Vec<UriHost> {
+    let certificates = config.tls.certificates.iter();
+    let names = certificates.flat_map(|filed| filed.certificate.names());
+    // A client cannot come to all names that a wildcard stands for.
+    let host = |name: &Name| match name {
+        Name::Host(name) if name.contains('*') => None,
+        Name::Host(name) => Some(UriHost::Name(name.clone())),
+        Name::Address(ip) => Some(UriHost::Address(*ip)),
+    };
+    names.filter_map(host).collect()
 }
 
 /// Where clients reach what listens at an address.

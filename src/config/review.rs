@@ -14,6 +14,7 @@ mod oauth;
 mod peers;
 mod redirects;
 mod reuse;
+mod tls;
 mod users_file;
 
 use std::ops::Range;
@@ -37,6 +38,8 @@ pub(super) struct Reviewed {
     pub(super) others: Remarks,
     /// All files that it names and that were read.
     pub(super) files: Vec<Watched>,
+    /// Why certificates stay that were in effect before.
+    pub(super) stale: Vec<Remark>,
 }
 
 /// Reviews a file at `path` by the facts of `host`, after the reader, which has put its values into
@@ -55,6 +58,7 @@ pub(super) fn review(
         remarks,
         others: Remarks::default(),
         files: Vec::new(),
+        stale: Vec::new(),
         listeners: None,
         capacity: None,
         realms: Vec::new(),
@@ -65,6 +69,8 @@ pub(super) fn review(
     review.listeners(file);
     review.advertise(&file.table("advertise"));
     review.relay(&file.table("relay"));
+    review.tls(file);
+    review.caution_uncertified(&file.table("advertise"));
     if review.listeners.is_some() && review.capacity.is_some() {
         review.nat_discovery(&file.table("nat-discovery"));
     }
@@ -83,6 +89,7 @@ pub(super) fn review(
         remarks: review.remarks,
         others: review.others,
         files: review.files,
+        stale: review.stale,
     }
 }
 
@@ -97,6 +104,8 @@ struct Review<'h> {
     others: Remarks,
     /// The files that were read.
     files: Vec<Watched>,
+    /// Why certificates stay.
+    stale: Vec<Remark>,
     /// The listeners without those of `[nat-discovery]`; `None` if any is not usable.
     listeners: Option<Vec<Listener>>,
     /// How many allocations the ports can hold; `None` if `[relay]` is not usable.

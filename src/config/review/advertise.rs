@@ -11,7 +11,7 @@ use super::net::{socket, twice};
 use crate::browsers::{MOST_URIS, rank, refusing};
 use crate::config::form::{BROWSERS_PORTS, turn_uri};
 use crate::config::remark::Remark;
-use crate::config::table::Table;
+use crate::config::table::{Table, Text};
 
 impl Review<'_> {
     pub(super) fn advertise(&mut self, table: &Table<'_>) {
@@ -47,6 +47,35 @@ impl Review<'_> {
             self.say(Remark::fault(fifth.clone(), sentence).help(help));
         }
         self.config.advertised = uris.into_iter().map(|(uri, _)| uri).collect();
+    }
+
+    /// Over TLS the name is what clients check. Where something else ends TLS there is no certificate.
+    pub(super) fn caution_uncertified(&mut self, table: &Table<'_>) {
+        let certificates = &self.config.tls.certificates;
+        let names: Vec<String> = certificates
+            .iter()
+            .map(|filed| filed.certificate.listed_names())
+            .collect();
+        let is_foreign = |uri: &Uri| {
+            let mut all = certificates.iter();
+            uri.is_secure && !all.any(|filed| filed.certificate.is_for(&uri.host))
+        };
+        let foreign = self.config.advertised.iter().find(|uri| is_foreign(uri));
+        let (Some(uri), false) = (foreign, names.is_empty()) else {
+            return;
+        };
+        let mut written = table.texts("uris").into_iter();
+        let of = |text: &Text<'_>| turn_uri(text.get_ref()).as_ref() == Ok(uri);
+        let Some(at) = written.find(of).map(|text| text.span()) else {
+            return;
+        };
+        let sentence = format!(
+            "{} names {uri}, and no certificate is for {}: clients refuse it",
+            table.name("uris"),
+            uri.host
+        );
+        let help = format!("there are certificates for {}", names.join(", "));
+        self.say(Remark::caution(at, sentence).help(help));
     }
 
     /// What browsers are to relay through has to be at a port that they take.

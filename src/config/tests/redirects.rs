@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use relay::{Redirect, Target, Transport, When};
 
+use super::tls::{entry, good};
 use super::{config, fault, warned};
 
 const DRAINING: &str = "when = \"draining\"\n";
@@ -55,7 +56,8 @@ fn clients_over_tls_are_sent_where_both_port_and_name_are_written() {
     let domain = "domain = \"b.example.org\"\n";
     let secure = "203.0.113.9:5349/tls";
     let listener = "[[listener]]\ntransport = \"tls\"\nlisten = \"0.0.0.0:5349\"\n";
-    let rules = config(&(listener.to_owned() + &rule(secure, domain))).redirects;
+    let certificate = entry(&good());
+    let rules = config(&format!("{listener}{certificate}{}", rule(secure, domain))).redirects;
     let target = target("203.0.113.9:5349", Some(Transport::Tls));
     assert_eq!(rules[0].to, [target]);
     assert_eq!(rules[0].domain.as_deref(), Some("b.example.org"));
