@@ -3,6 +3,7 @@
 //! The review does not stop at a fault, so that one reading tells all; what depends on a value of which
 //! a fault was told is not reviewed.
 
+mod acme;
 mod auth;
 mod credentials;
 mod idle_redirects;
@@ -67,6 +68,7 @@ pub(super) fn review(
     review.realm(file);
     review.listeners(file);
     review.relay(&file.table("relay"));
+    review.acme(file);
     review.tls(file);
     if review.listeners.is_some() && review.capacity.is_some() {
         review.nat_discovery(&file.table("nat-discovery"));

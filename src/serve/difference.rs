@@ -49,6 +49,7 @@ impl Difference {
         let live = rows!(old, new,
             "realm" => realm,
             "[[tls.certificates]]" => tls.certificates,
+            "[tls.acme]" => tls.acme,
             "[auth] secrets" => auth.secrets,
             "[auth] users" => auth.users,
             "[auth] failures-per-minute" => auth.failures_per_minute,

@@ -18,16 +18,17 @@ use x509_parser::parse_x509_certificate;
 use crate::Name;
 
 /// A certificate with its chain and its key.
-#[derive(PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Certificate {
     /// The names and addresses that it is for.
     pub names: Vec<Name>,
-    /// The certificate itself, and those that lead to a root.
-    pub chain: Vec<CertificateDer<'static>>,
-    /// The key.
-    pub key: PrivateKeyDer<'static>,
     /// When clients believe it.
     pub validity: Range<SystemTime>,
+    /// The certificate itself, and those that lead to a root, as PEM.
+    pub chain: String,
+    /// The key as PEM.
+    pub key: String,
+    leaf: CertificateDer<'static>,
 }
 
 impl Certificate {
@@ -35,22 +36,23 @@ impl Certificate {
     ///
     /// # Errors
     /// If it is none, or chain and key do not belong together.
-    pub(crate) fn read(chain: &str, key: &str) -> Result<Self, Unfit> {
+    pub(crate) fn read(chain: String, key: String) -> Result<Self, Unfit> {
         let certificates = CertificateDer::pem_slice_iter(chain.as_bytes());
-        let chain: Vec<_> = certificates
+        let certificates: Vec<_> = certificates
             .collect::<Result<_, _>>()
             .map_err(|_| Unfit::NoPem)?;
-        let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|_| Unfit::NoPem)?;
-        let leaf = chain.first().ok_or(Unfit::NoPem)?;
-        let (_, parsed) = parse_x509_certificate(leaf).map_err(|_| Unfit::NoCertificate)?;
+        let secret = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|_| Unfit::NoPem)?;
+        let leaf = certificates.first().ok_or(Unfit::NoPem)?.clone();
+        let (_, parsed) = parse_x509_certificate(&leaf).map_err(|_| Unfit::NoCertificate)?;
         let (names, validity) = (names(&parsed)?, validity(&parsed)?);
-        CertifiedKey::from_der(chain.clone(), key.clone_key(), &default_provider())
+        CertifiedKey::from_der(certificates, secret, &default_provider())
             .map_err(|_| Unfit::OtherKey)?;
         Ok(Self {
             names,
+            validity,
             chain,
             key,
-            validity,
+            leaf,
         })
     }
 
@@ -75,29 +77,17 @@ impl Certificate {
     /// The name by which the authority knows it. RFC 9773 §4.1. `None` if it does not say which key
     /// signed it.
     pub(crate) fn identifier(&self) -> Option<CertificateIdentifier<'static>> {
-        let identifier = CertificateIdentifier::try_from(self.chain.first()?).ok()?;
+        let identifier = CertificateIdentifier::try_from(&self.leaf).ok()?;
         Some(identifier.into_owned())
     }
 
     /// A number from 0 to 1 that is always the same for this certificate, and another for the next:
     /// the serial number is random.
     pub(crate) fn chance(&self) -> f64 {
-        let leaf = self.chain.first().map_or(&[][..], |leaf| leaf.as_ref());
-        let digest = digest(&SHA256, leaf);
+        let digest = digest(&SHA256, &self.leaf);
         let mut first = [0; 4];
         first.copy_from_slice(&digest.as_ref()[..4]);
         f64::from(u32::from_be_bytes(first)) / f64::from(u32::MAX)
-    }
-}
-
-impl Clone for Certificate {
-    fn clone(&self) -> Self {
-        Self {
-            names: self.names.clone(),
-            chain: self.chain.clone(),
-            key: self.key.clone_key(),
-            validity: self.validity.clone(),
-        }
     }
 }
 
@@ -176,7 +166,7 @@ mod tests {
     #[test]
     fn a_certificate_is_read_with_its_names_and_times() {
         let (chain, key) = issued(&["turn.example.org", "2001:db8::7"], HOUR);
-        let certificate = Certificate::read(&chain, &key).unwrap();
+        let certificate = Certificate::read(chain, key).unwrap();
         let names = ["turn.example.org", "2001:db8::7"].map(|name| name.parse().unwrap());
         assert_eq!(certificate.names, names);
         let now = SystemTime::now();
@@ -203,7 +193,10 @@ mod tests {
             (&chain, &other, Unfit::OtherKey),
             (&chain, &chain, Unfit::NoPem),
         ] {
-            assert_eq!(Certificate::read(chain, key).unwrap_err(), why);
+            assert_eq!(
+                Certificate::read(chain.to_owned(), key.to_owned()).unwrap_err(),
+                why
+            );
         }
     }
 
@@ -211,7 +204,7 @@ mod tests {
     fn chance_belongs_to_the_certificate() {
         let read = || {
             let (chain, key) = issued(&["turn.example.org"], HOUR);
-            Certificate::read(&chain, &key).unwrap()
+            Certificate::read(chain, key).unwrap()
         };
         let (one, other) = (read(), read());
         assert!((0.0..=1.0).contains(&one.chance()));

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::header::{HeaderMap, HeaderValue, RETRY_AFTER, USER_AGENT};
-use hyper::{Method, Request, Response};
+use hyper::{Method, Request, Response, Uri};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -44,6 +44,13 @@ pub fn roots_in(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, &'static str
         }
         Ok(roots) => Ok(roots),
     }
+}
+
+/// Whether a text is the URL of a directory: `https://`, a host and a path.
+#[must_use]
+pub fn is_directory(url: &str) -> bool {
+    let url = url.parse::<Uri>();
+    url.is_ok_and(|url| url.scheme_str() == Some("https") && url.host().is_some())
 }
 
 /// Requests of one attempt at a certificate.

@@ -26,6 +26,6 @@ mod wanted;
 
 pub use certificate::{Certificate, Unfit};
 pub use failure::Failure;
-pub use http::roots_in;
+pub use http::{is_directory, roots_in};
 pub use keep::{Duties, Event, held, keep};
 pub use wanted::{ExternalAccount, Name, NoName, PRODUCTION, STAGING, Wanted};

@@ -203,8 +203,7 @@ impl Attempt {
         let request = params.serialize_request(&key).map_err(words)?;
         order.finalize_csr(request.der()).await?;
         let chain = order.poll_certificate(&POLL).await.map_err(late)?;
-        let pem = [chain, key.serialize_pem()];
-        let certificate = Certificate::read(&pem[0], &pem[1])
+        let certificate = Certificate::read(chain, key.serialize_pem())
             .and_then(|certificate| {
                 certificate.is_for(&self.wanted.names, SystemTime::now())?;
                 Ok(certificate)
@@ -212,7 +211,6 @@ impl Attempt {
             .map_err(|unfit| Failure::refused(format!("the certificate that came {unfit}")))?;
         Ok(Held {
             certificate,
-            pem,
             ordered: self.wanted.ordered(),
             renewal: Renewal::default(),
         })

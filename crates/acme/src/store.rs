@@ -26,8 +26,6 @@ pub(crate) struct Store(PathBuf);
 #[derive(Clone, Debug)]
 pub(crate) struct Held {
     pub(crate) certificate: Certificate,
-    /// As the authority wrote it, and the key, both as PEM.
-    pub(crate) pem: [String; 2],
     pub(crate) ordered: Ordered,
     pub(crate) renewal: Renewal,
 }
@@ -73,10 +71,9 @@ impl Store {
             return Ok(None);
         };
         let certificate =
-            Certificate::read(&kept.certificate, &kept.key).map_err(|unfit| bad(&path, unfit))?;
+            Certificate::read(kept.certificate, kept.key).map_err(|unfit| bad(&path, unfit))?;
         Ok(Some(Held {
             certificate,
-            pem: [kept.certificate, kept.key],
             ordered: kept.ordered,
             renewal: Renewal {
                 window: kept
@@ -96,12 +93,11 @@ impl Store {
     }
 
     pub(crate) async fn keep_certificate(&self, held: Held) -> io::Result<()> {
-        let [certificate, key] = held.pem;
         let window = held.renewal.window;
         let kept = KeptCertificate {
             ordered: held.ordered,
-            certificate,
-            key,
+            certificate: held.certificate.chain,
+            key: held.certificate.key,
             window: window.map(|window| [seconds(window.start), seconds(window.end)]),
             look: held.renewal.look.map(seconds),
         };

@@ -29,8 +29,7 @@ pub(crate) fn issued(names: &[&str], lifetime: Duration) -> (String, String) {
 pub(crate) fn held(names: &[&str], lifetime: Duration) -> Held {
     let (chain, key) = issued(names, lifetime);
     Held {
-        certificate: Certificate::read(&chain, &key).unwrap(),
-        pem: [chain, key],
+        certificate: Certificate::read(chain, key).unwrap(),
         ordered: wanted(names).ordered(),
         renewal: Renewal::default(),
     }
