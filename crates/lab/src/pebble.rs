@@ -15,9 +15,7 @@ use crate::{
 
 /// A running Pebble, which forgets everything when it is dropped.
 pub struct Pebble {
-    // The order in which they end.
-    _server: Program,
-    _dns: Program,
+    programs: Vec<Program>,
     files: TempDir,
     authority: Authority,
 }
@@ -78,11 +76,15 @@ impl Pebble {
         let mut server = Program::start(command);
         server.wait_for_words("ACME directory available");
         Self {
-            _server: server,
-            _dns: dns,
+            programs: vec![server, dns],
             files,
             authority,
         }
+    }
+
+    /// Ends it, and leaves its files.
+    pub fn stop(&mut self) {
+        self.programs.clear();
     }
 
     /// The keys of `[tls.acme]` by which a server comes here for these names.
