@@ -22,12 +22,13 @@ const NAME: &str = "turn.example.org";
 
 /// A server that has its state in `home`.
 fn start(world: &World, home: &TempDir, setup: Setup) -> Server {
-    let with_home = |program: &str| {
-        let mut command = world.on_server_host(program);
-        command.env("HOME", home.path());
+    let with_state = |program: &str| {
+        let mut command = world.on_server_host("env");
+        command.arg(format!("STATE_DIRECTORY={}", home.path().display()));
+        command.arg(program);
         command
     };
-    Server::start_by(with_home, setup)
+    Server::start_by(with_state, setup)
 }
 
 /// The world's server with a listener for TLS at 443 besides, and these keys.
@@ -176,6 +177,16 @@ fn a_directory_that_is_dead_costs_a_line_and_nobody_a_call() {
         LiveClient::udp().binding();
         client_without_certificate();
         assert_eq!(server.log().matches("certificate.failed").count(), 1);
+    });
+}
+
+#[test]
+fn a_server_without_a_place_for_its_state_says_so_and_orders_nothing() {
+    in_own_world(|world| {
+        let pebble = Pebble::start(Habits::default());
+        let server = world.serve(setup(&pebble.keys(&[NAME])));
+        server.wait_for_line(&["ERROR", "certificate.failed", "--state-dir"]);
+        LiveClient::udp().binding();
     });
 }
 

@@ -230,4 +230,35 @@ mod tests {
             roots_in(wrong.as_bytes()).unwrap_err();
         }
     }
+
+    /// In virtual time, which passes while nothing happens.
+    #[tokio::test(start_paused = true)]
+    async fn an_authority_that_says_nothing_is_given_up() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("https://{}/directory", listener.local_addr().unwrap());
+        let http = Http::new(&[]).unwrap();
+        let request = Request::get(url).body(BodyWrapper::default()).unwrap();
+        let failure = http
+            .request(request)
+            .await
+            .err()
+            .map(Failure::from)
+            .unwrap();
+        let reason = failure.reason.as_str();
+        assert_eq!(reason, "127.0.0.1 does not answer within 30 seconds");
+        assert!(!failure.is_refusal);
+    }
+
+    #[tokio::test]
+    async fn nothing_is_asked_in_the_clear() {
+        let http = Http::new(&[]).unwrap();
+        let request = Request::get("http://127.0.0.1:1/").body(BodyWrapper::default());
+        let failure = http
+            .request(request.unwrap())
+            .await
+            .err()
+            .map(Failure::from);
+        let reason = failure.unwrap().reason;
+        assert!(reason.contains("unsupported scheme"), "{reason}");
+    }
 }

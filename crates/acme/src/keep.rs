@@ -193,7 +193,7 @@ fn take_in(Issued { held, not_kept }: Issued, keeper: &mut Keeper, duties: &Duti
     if let Some(why) = not_kept {
         (duties.tell)(Event::NotKept(why));
     }
-    keeper.issued(held);
+    keeper.issued(held, SystemTime::now());
 }
 
 /// An attempt in a task of its own: what an authority sends makes no more of this server fail than

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use crate::schedule::{LONGEST_RETRY_AFTER, pause, renewal};
+use crate::schedule::{LONGEST_RETRY_AFTER, pause, renewal, rest};
 use crate::store::Held;
 use crate::{Failure, Wanted};
 
@@ -23,7 +23,7 @@ pub(crate) struct Keeper {
     pub(crate) held: Option<Held>,
     /// In a row.
     failures: u32,
-    /// After a failure: this is long enough.
+    /// After a failure, or for a new certificate: this is long enough.
     paused: Option<SystemTime>,
     /// The authority wants not to be asked before.
     barred: Option<SystemTime>,
@@ -63,8 +63,12 @@ impl Keeper {
         times.filter(|time| near(*time, now)).max()
     }
 
-    pub(crate) fn issued(&mut self, held: Held) {
-        *self = Self::new(Some(held));
+    pub(crate) fn issued(&mut self, held: Held, now: SystemTime) {
+        let rest = rest(&held.certificate.validity);
+        *self = Self {
+            paused: Some(now + rest),
+            ..Self::new(Some(held))
+        };
     }
 
     /// Returns for how long nothing is tried.
@@ -167,6 +171,30 @@ mod tests {
     }
 
     #[test]
+    fn an_authority_that_suggests_now_for_all_it_issues_is_asked_once_an_hour() {
+        let mut keeper = Keeper::default();
+        let (wish, mut now) = (wanted(&NAMES), SystemTime::now());
+        for _ in 0..3 {
+            let mut held = held(&NAMES, 100 * HOUR);
+            held.renewal.window = Some(now - 2 * HOUR..now - HOUR);
+            keeper.issued(held, now);
+            assert_eq!(keeper.step(&wish, now), Step::Wait(now + HOUR));
+            now += HOUR;
+            assert_eq!(keeper.step(&wish, now), Step::Order);
+        }
+        // The next start has to see for itself.
+        let again = Keeper::new(keeper.held.take());
+        assert_eq!(again.step(&wish, now), Step::Order);
+        // Other names are another matter.
+        keeper.issued(held(&NAMES, 100 * HOUR), now);
+        keeper.hurry(true);
+        assert_eq!(
+            keeper.step(&wanted(&["other.example.org"]), now),
+            Step::Order
+        );
+    }
+
+    #[test]
     fn other_names_another_directory_and_another_profile_are_another_order() {
         let (keeper, start) = keeper();
         let mut more = wanted(&NAMES);
@@ -201,7 +229,7 @@ mod tests {
             "{waited:?}"
         );
         let fresh = held(&NAMES, HOUR);
-        keeper.issued(fresh);
+        keeper.issued(fresh, now);
         assert_eq!(keeper.failed(&refusal(None), now, 0.0), waited[0]);
     }
 

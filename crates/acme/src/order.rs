@@ -137,11 +137,13 @@ impl Attempt {
                     )));
                 }
             }
-            let name: Name = authorization
-                .identifier()
-                .to_string()
-                .parse()
-                .map_err(|_| Failure::refused("the authority asks for a name that is none"))?;
+            let name = authorization.identifier().to_string();
+            let mut names = self.wanted.names.iter();
+            let Some(name) = names.find(|own| own.to_string() == name) else {
+                return Err(Failure::refused(format!(
+                    "the authority wants a proof of {name}, which was not asked for"
+                )));
+            };
             let by_tls = (ChallengeType::TlsAlpn01, false);
             let by_http = (ChallengeType::Http01, true);
             let order = match (self.wanted.http_01, self.is_by_http) {
@@ -154,7 +156,7 @@ impl Attempt {
                 challenges.any(|challenge| challenge.r#type == *kind)
             };
             let offered = order.into_iter().find(|(kind, _)| has(kind));
-            let (kind, is_http) = offered.ok_or_else(|| not_offered(&name, &self.wanted))?;
+            let (kind, is_http) = offered.ok_or_else(|| not_offered(name, &self.wanted))?;
             if let Some(at) = self
                 .wanted
                 .http_01
@@ -166,13 +168,13 @@ impl Attempt {
                 responder = Some(Responder::start(listener, challenges.tokens()));
             }
             let Some(mut challenge) = authorization.challenge(kind) else {
-                return Err(not_offered(&name, &self.wanted));
+                return Err(not_offered(name, &self.wanted));
             };
             let answer = challenge.key_authorization();
             if is_http {
                 challenges.prove_by_http(challenge.token.clone(), answer.as_str().to_owned());
             } else {
-                challenges.prove_by_tls(&name, answer.digest().as_ref())?;
+                challenges.prove_by_tls(name, answer.digest().as_ref())?;
             }
             challenge.set_ready().await?;
         }

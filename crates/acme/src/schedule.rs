@@ -30,6 +30,12 @@ pub(crate) fn next_look(after: Duration) -> Duration {
     after.clamp(MINUTE, DAY)
 }
 
+/// How long a certificate that came is left alone, whatever the authority suggests: one that suggests
+/// to renew each of its certificates at once would have them ordered without end.
+pub(crate) fn rest(validity: &Range<SystemTime>) -> Duration {
+    (length(validity) / 20).clamp(LEAST_REST, HOUR)
+}
+
 /// How long to wait after so many failures in a row, the first of which is 1.
 pub(crate) fn pause(failures: u32, is_refusal: bool, chance: f64) -> Duration {
     let first = if is_refusal { REFUSED } else { UNHEARD };
@@ -48,6 +54,9 @@ const TWO_THIRDS: f64 = 2.0 / 3.0;
 const EARLIER: f64 = 0.05;
 const LATEST: f64 = 0.9;
 const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+/// Certificates of less than a minute are for tests.
+const LEAST_REST: Duration = Duration::from_secs(10);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// Where no window could be had. RFC 9773 §4.3.3.
 pub(crate) const SIX_HOURS: Duration = Duration::from_secs(6 * 3600);
@@ -64,8 +73,6 @@ pub(crate) const LONGEST_RETRY_AFTER: Duration = DAY;
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const HOUR: Duration = Duration::from_secs(3600);
 
     fn at(hours: u32) -> SystemTime {
         SystemTime::UNIX_EPOCH + HOUR * hours
@@ -131,6 +138,13 @@ mod tests {
             assert_eq!(pause(failures, false, 0.0), SIX_HOURS);
             assert!(pause(failures, true, 1.0) <= SIX_HOURS * 11 / 10);
         }
+    }
+
+    #[test]
+    fn a_certificate_that_came_is_left_alone_for_an_hour_or_less_if_it_holds_for_less_than_a_day() {
+        assert_eq!(rest(&(at(0)..at(90 * 24))), HOUR);
+        assert_eq!(rest(&(at(0)..at(10))), HOUR / 2);
+        assert_eq!(rest(&(at(0)..at(0))), LEAST_REST);
     }
 
     #[test]

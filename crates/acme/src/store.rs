@@ -191,7 +191,9 @@ fn seconds(time: SystemTime) -> u64 {
         .as_secs()
 }
 
+/// `None` beyond the year 9999, where no certificate ends and sums would overflow.
 fn time(seconds: u64) -> Option<SystemTime> {
+    let seconds = Some(seconds).filter(|seconds| *seconds < 253_402_300_800)?;
     UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
 }
 
