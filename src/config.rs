@@ -99,6 +99,8 @@ pub(crate) struct Listener {
 pub(crate) struct Tls {
     /// The first is for clients that name nobody.
     pub(crate) certificates: Vec<Filed>,
+    /// `[tls.acme]`: one that comes by itself, behind them.
+    pub(crate) acme: Option<acme::Wanted>,
     /// The oldest version that is taken.
     pub(crate) minimum: TlsVersion,
 }

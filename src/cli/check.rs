@@ -164,7 +164,12 @@ fn tls(config: &Config) -> String {
             humantime::format_rfc3339_seconds(certificate.last_second())
         )
     });
-    let words: Vec<String> = [oldest.to_owned()].into_iter().chain(all).collect();
+    let wanted = config.tls.acme.iter().map(|wanted| {
+        let names: Vec<String> = wanted.names.iter().map(ToString::to_string).collect();
+        format!("{} by itself from {}", names.join(", "), wanted.directory)
+    });
+    let oldest = [oldest.to_owned()].into_iter();
+    let words: Vec<String> = oldest.chain(all).chain(wanted).collect();
     words.join("; ")
 }
 

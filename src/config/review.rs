@@ -3,6 +3,7 @@
 //! The review does not stop at a fault, so that one reading tells all; what depends on a value of which
 //! a fault was told is not reviewed.
 
+mod acme;
 mod advertise;
 mod auth;
 mod credentials;
@@ -69,6 +70,7 @@ pub(super) fn review(
     review.listeners(file);
     review.advertise(&file.table("advertise"));
     review.relay(&file.table("relay"));
+    review.acme(file);
     review.tls(file);
     review.caution_uncertified(&file.table("advertise"));
     if review.listeners.is_some() && review.capacity.is_some() {

@@ -1,5 +1,6 @@
 //! The meaning of files, the remarks about them, and that both agree with `turnserver.toml`.
 
+mod acme;
 mod addresses;
 mod advertise;
 mod environment;

@@ -51,6 +51,7 @@ impl Difference {
             "realm" => realm,
             "[advertise] uris" => advertised,
             "[[tls.certificates]]" => tls.certificates,
+            "[tls.acme]" => tls.acme,
             "[auth] secrets" => auth.secrets,
             "[auth] users" => auth.users,
             "[auth] failures-per-minute" => auth.failures_per_minute,

@@ -1,5 +1,6 @@
 //! Clients that were not written here, and promises to the operator, against the built server.
 
+mod acme;
 mod addresses;
 mod aioice;
 mod capture;
