@@ -13,6 +13,7 @@ mod connection;
 mod counters;
 mod egress;
 mod fault;
+mod first_bytes;
 mod gate;
 mod inbox;
 mod key_request;
