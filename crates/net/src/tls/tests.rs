@@ -50,6 +50,7 @@ fn server(transports: Transports, names: &[&str]) -> (Running, SocketAddr, Certi
         tls: Some(TlsOptions {
             certificates: certificates.clone(),
             minimum: TlsVersion::V1_2,
+            dtls: false,
             tickets: rustls::crypto::ring::Ticketer::new().unwrap(),
             tell: Arc::new(move |event| drop(tell.send(event))),
         }),
