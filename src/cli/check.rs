@@ -8,14 +8,15 @@ use std::process::ExitCode;
 use std::time::{Duration, UNIX_EPOCH};
 
 use clap::Args;
+use net::TlsVersion;
 use relay::policy::{Mode, Network};
 use relay::{
     Allowance, Bandwidth, IcmpTold, Partner, Redirect, SecondAddress, Sha256, Target, When,
 };
 
-use super::{ConfigFile, Failure, print};
+use super::{ConfigFile, Failure, ice, print};
 use crate::config::{
-    Config, Format, Level, Machine, OauthKey, Realm, Teller, spelled, spelled_bandwidth,
+    Config, Format, Level, Listener, Machine, OauthKey, Realm, Teller, spelled, spelled_bandwidth,
 };
 
 /// Check the configuration and say what it means.
@@ -68,6 +69,10 @@ impl fmt::Display for Summary<'_> {
         line(f, "realm", &config.realm)?;
         line(f, "shards", config.threads)?;
         line(f, "listeners", listeners(config))?;
+        if config.listeners.iter().any(Listener::is_secure) {
+            line(f, "tls", tls(config))?;
+        }
+        line(f, "uris", uris(config))?;
         line(f, "relay addresses", relay_addresses(config))?;
         line(f, "relay ports", relay_ports(config))?;
         line(f, "clients", self.clients())?;
@@ -133,6 +138,34 @@ fn listeners(config: &Config) -> String {
         .iter()
         .map(|listener| format!("{} {}", listener.transports.name(), listener.listen));
     names.collect::<Vec<_>>().join(", ")
+}
+
+/// The URIs for browsers, in their order.
+fn uris(config: &Config) -> String {
+    let uris = ice::uris(config, None);
+    let words = uris.iter().map(|uri| match ice::note(uri) {
+        Some(note) => format!("{uri} ({note})"),
+        None => uri.to_string(),
+    });
+    words.collect::<Vec<_>>().join(", ")
+}
+
+fn tls(config: &Config) -> String {
+    let oldest = match config.tls.minimum {
+        TlsVersion::V1_2 => "version 1.2 and above",
+        TlsVersion::V1_3 => "version 1.3",
+    };
+    let all = config.tls.certificates.iter().map(|filed| {
+        let certificate = &filed.certificate;
+        format!(
+            "{} ({}) until {}",
+            certificate.listed_names(),
+            certificate.algorithm().name(),
+            humantime::format_rfc3339_seconds(certificate.last_second())
+        )
+    });
+    let words: Vec<String> = [oldest.to_owned()].into_iter().chain(all).collect();
+    words.join("; ")
 }
 
 fn other_realm(realm: &Realm) -> String {
@@ -282,7 +315,11 @@ fn redirected(redirect: &Redirect) -> String {
         When::Allocations(limit) => format!(" while there are {limit} allocations or more"),
     };
     let to: Vec<_> = redirect.to.iter().map(Target::to_string).collect();
-    format!("{whose}{when}, to {}", to.join(" or "))
+    let name = match &redirect.domain {
+        Some(domain) => format!(" (over TLS by the name {domain}, which no browser follows)"),
+        None => String::new(),
+    };
+    format!("{whose}{when}, to {}{name}", to.join(" or "))
 }
 
 fn strangers(config: &Config) -> String {
@@ -455,6 +492,7 @@ mod tests {
 realm            host.example.org
 shards           1
 listeners        udp 0.0.0.0:3478, udp 10.0.0.5:3479, udp 10.0.0.6:3479
+uris             turn:203.0.113.7:3478?transport=udp, turn:203.0.113.7:3479?transport=udp
 relay addresses  10.0.0.5, which peers see as 203.0.113.7; following the default routes
 relay ports      50000-50099, room for 100 allocations on each address
 clients          1 user, 1 secret for time-limited credentials; wrong passwords of a network are answered 60 times a minute; a nonce is valid for 1h at every server with the same nonce secret; SHA-256 is offered

@@ -3,6 +3,7 @@
 //! The review does not stop at a fault, so that one reading tells all; what depends on a value of which
 //! a fault was told is not reviewed.
 
+mod advertise;
 mod auth;
 mod credentials;
 mod idle_redirects;
@@ -13,6 +14,7 @@ mod oauth;
 mod peers;
 mod redirects;
 mod reuse;
+mod tls;
 mod users_file;
 
 use std::ops::Range;
@@ -36,6 +38,8 @@ pub(super) struct Reviewed {
     pub(super) others: Remarks,
     /// All files that it names and that were read.
     pub(super) files: Vec<Watched>,
+    /// Why certificates stay that were in effect before.
+    pub(super) stale: Vec<Remark>,
 }
 
 /// Reviews a file at `path` by the facts of `host`, after the reader, which has put its values into
@@ -54,6 +58,7 @@ pub(super) fn review(
         remarks,
         others: Remarks::default(),
         files: Vec::new(),
+        stale: Vec::new(),
         listeners: None,
         capacity: None,
         realms: Vec::new(),
@@ -62,13 +67,17 @@ pub(super) fn review(
     };
     review.realm(file);
     review.listeners(file);
+    review.advertise(&file.table("advertise"));
     review.relay(&file.table("relay"));
+    review.tls(file);
+    review.caution_uncertified(&file.table("advertise"));
     if review.listeners.is_some() && review.capacity.is_some() {
         review.nat_discovery(&file.table("nat-discovery"));
     }
     review.auth(&file.table("auth"));
     review.oauth(&file.table("oauth"));
     review.caution_private(&file.table("relay"));
+    review.caution_ports(file);
     review.nonce_secret_apart();
     review.allocation(&file.table("allocation"));
     review.redirects(file);
@@ -80,6 +89,7 @@ pub(super) fn review(
         remarks: review.remarks,
         others: review.others,
         files: review.files,
+        stale: review.stale,
     }
 }
 
@@ -94,6 +104,8 @@ struct Review<'h> {
     others: Remarks,
     /// The files that were read.
     files: Vec<Watched>,
+    /// Why certificates stay.
+    stale: Vec<Remark>,
     /// The listeners without those of `[nat-discovery]`; `None` if any is not usable.
     listeners: Option<Vec<Listener>>,
     /// How many allocations the ports can hold; `None` if `[relay]` is not usable.

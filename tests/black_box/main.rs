@@ -3,6 +3,7 @@
 mod addresses;
 mod aioice;
 mod capture;
+mod certificates;
 mod credentials;
 mod draining;
 mod environment;
@@ -12,6 +13,7 @@ mod losses;
 mod marks;
 mod mobility;
 mod nat_discovery;
+mod passed;
 mod policy;
 mod realms;
 mod redirects;
