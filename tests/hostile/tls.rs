@@ -14,14 +14,16 @@ use lab::{
     tls::{TlsSession, trusting_anew},
     world::in_own_world,
 };
+use rustix::process::Signal;
 use rustls::ClientConnection;
 
 use crate::{
     bystander::Bystander,
     clients, crowds,
-    reflection::yield_to_others,
+    reflection::{pass, yield_to_others},
     server::{SERVER, setup},
     silence::allow_many_files,
+    strangers::socket_at,
     stream::{connect, read_to_end},
 };
 
@@ -144,6 +146,52 @@ fn a_client_that_changes_its_keys_all_the_time_costs_no_memory() {
     });
 }
 
+/// A record costs as much as a frame, and may hold one byte.
+#[test]
+fn sessions_that_send_records_of_one_byte_do_not_starve_clients_over_udp() {
+    in_own_world(|_| {
+        let server = crowds::start(with_tls());
+        let asker = socket_at(Ipv4Addr::new(127, 51, 0, 3));
+        let crowd: Vec<(TcpStream, Vec<u8>)> = (0..CRUMBLERS).map(crumbs).collect();
+        server.program.signal(Signal::STOP);
+        let crumblers = crowd.into_iter().map(|(mut stream, crumbs)| {
+            // All that the kernel takes is there when the server goes on.
+            stream.set_nonblocking(true).expect("a socket");
+            let sent = stream.write(&crumbs).expect("room for some");
+            (stream, sent)
+        });
+        let crumblers: Vec<(TcpStream, usize)> = crumblers.collect();
+        let sent: usize = crumblers.iter().map(|(_, sent)| sent).sum();
+        server.program.signal(Signal::CONT);
+        let start = Instant::now();
+        (0..5).for_each(|_| pass(&asker));
+        let took = start.elapsed();
+        println!("five requests took {took:?} beside {sent} bytes of crumbs");
+        assert!(took <= DELAYED, "{took:?}");
+    });
+}
+
+/// The connection of a session with an allocation, and records of a byte each that end no frame.
+fn crumbs(number: usize) -> (TcpStream, Vec<u8>) {
+    let config = trusting_anew().into();
+    let mut session = ClientConnection::new(config, SERVER.ip().into()).expect("a session");
+    let mut stream = connect(source(number), tls_port());
+    while session.is_handshaking() {
+        session.complete_io(&mut stream).expect("a handshake");
+    }
+    let mut crumbs = Vec::new();
+    // A Binding indication with an attribute that is as long as it can be.
+    let whole = [
+        &b"\x00\x11\x0F\xE8\x21\x12\xA4\x42what am I?  \x80\xFF\x0F\xE4"[..],
+        &[0; 4068],
+    ];
+    for byte in whole.concat().iter().take(4000) {
+        session.writer().write_all(&[*byte]).expect("memory");
+        session.write_tls(&mut crumbs).expect("memory");
+    }
+    (stream, crumbs)
+}
+
 /// Changes the keys of a session so often, with a request between that the server answers; reads
 /// nothing. The server may end it.
 fn change_keys(times: usize) {
@@ -234,6 +282,7 @@ fn with_tls() -> Setup {
 const SILENT: usize = 5000;
 const HALF: usize = 2000;
 const SESSIONS: usize = 500;
+const CRUMBLERS: usize = 60;
 const THREADS: usize = 20;
 const SHAKING: Duration = Duration::from_secs(3);
 const FIRST_FRAME: Duration = Duration::from_secs(6);
