@@ -15,3 +15,4 @@ mod stack;
 mod ten_minutes;
 mod third_parties;
 mod turn_crate;
+mod web_only;
