@@ -58,6 +58,8 @@ net_counters! {
     dtls_cookies = "dtls-cookies",
     /// DTLS sessions that were set up.
     dtls_sessions = "dtls-sessions",
+    /// Hellos over DTLS that do not offer version 1.2.
+    dtls_other_version = "dtls-other-version",
     /// DTLS handshakes refused by a bound.
     dtls_refused = "dtls-refused",
     /// DTLS handshakes that failed, and sessions that broke.

@@ -6,9 +6,9 @@
 //! client that was restarted may make a handshake beside its old session, which goes on until the
 //! new one is there (RFC 6347 §4.2.8).
 //!
-//! DTLS 1.2 is what is served. The first certificate with an ECDSA key is shown, and of its chain the
-//! leaf alone: the library takes no more.
+//! DTLS 1.2 is what is served. The first certificate with an ECDSA key is shown.
 
+mod chain;
 mod cookie;
 mod hello;
 mod serve;
@@ -87,8 +87,9 @@ impl Offer {
     fn certificate(&self) -> Option<DtlsCertificate> {
         let all = self.certificates.all();
         let shown = all.iter().find(|own| own.suits_dtls())?;
+        let chain = shown.certified.cert.iter().map(AsRef::as_ref);
         Some(DtlsCertificate {
-            certificate: shown.certified.cert.first()?.to_vec(),
+            certificate: chain::joined(chain),
             private_key: shown.key.secret_der().to_vec(),
         })
     }
@@ -229,7 +230,7 @@ impl Dtls {
         datagram: &[u8],
     ) -> Outcome {
         if hello.version != hello::DTLS_1_2 {
-            egress.counters.dtls_failed += 1;
+            egress.counters.dtls_other_version += 1;
             let alert = hello::alert(hello::PROTOCOL_VERSION);
             egress.send_record(client, Marking::PLAIN, &alert);
             return Outcome::default();

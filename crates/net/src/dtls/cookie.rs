@@ -10,6 +10,8 @@ use dimpl::crypto::{CryptoProvider, HashAlgorithm, HmacProvider, rust_crypto};
 use relay::ClientTuple;
 use ring::hmac;
 
+use super::chain;
+
 /// The cookies of one shard.
 #[derive(Debug)]
 pub(crate) struct Cookies {
@@ -96,10 +98,11 @@ thread_local! {
     static EXPECTED: Cell<Option<[u8; 32]>> = const { Cell::new(None) };
 }
 
-/// The library's own cryptography, but for cookies.
+/// The library's own cryptography, but for cookies and the length of a certificate.
 pub(super) fn provider() -> CryptoProvider {
     CryptoProvider {
         hmac_provider: &OwnCookies,
+        hash_provider: &chain::Hashes,
         ..rust_crypto::default_provider()
     }
 }

@@ -24,6 +24,12 @@ impl Shard {
             transport: Transport::Dtls,
             ..client
         };
+        // The engine keeps the room that a record has needed.
+        let has_allocation = self.server.has_allocation(client);
+        if !has_allocation && datagram.len() > STRANGERS_DATAGRAM {
+            self.egress.counters.dtls_dropped += 1;
+            return;
+        }
         let Some(mut dtls) = self.egress.dtls.take() else {
             self.egress.counters.dtls_dropped += 1;
             return;
@@ -227,3 +233,7 @@ impl Shard {
         }
     }
 }
+
+/// The longest datagram of a client without allocation: a signed request with the longest user name
+/// and realm has room to spare, as over TCP.
+const STRANGERS_DATAGRAM: usize = 4 * 1024 + 64;

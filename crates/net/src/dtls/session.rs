@@ -10,7 +10,7 @@ use arrayvec::ArrayVec;
 use dimpl::{Config, Dtls as Engine, DtlsCertificate, Output};
 
 use super::cookie::{self, with_cookie};
-use super::hello;
+use super::{chain, hello};
 use crate::StreamLimits;
 use crate::admission::{Admitted, Pace};
 
@@ -138,7 +138,12 @@ impl Session {
                     reason = "the enum is the library's, and open; keys for SRTP are nothing to TURN"
                 )]
                 match engine.poll_output(&mut room[used..]) {
-                    Output::Packet(record) => send(record),
+                    Output::Packet(record) => {
+                        let length = record.len();
+                        let datagram = &mut room[used..used + length];
+                        chain::mend(datagram);
+                        send(datagram);
+                    }
                     Output::ApplicationData(data) => {
                         let end = used + data.len();
                         // A datagram has no more records than there is room for.
