@@ -164,7 +164,12 @@ fn tls(config: &Config) -> String {
             humantime::format_rfc3339_seconds(certificate.last_second())
         )
     });
-    let words: Vec<String> = [oldest.to_owned()].into_iter().chain(all).collect();
+    let dtls = config.takes_dtls().then(|| "DTLS 1.2".to_owned());
+    let words: Vec<String> = [oldest.to_owned()]
+        .into_iter()
+        .chain(dtls)
+        .chain(all)
+        .collect();
     words.join("; ")
 }
 

@@ -6,6 +6,7 @@
 mod advertise;
 mod auth;
 mod credentials;
+mod dtls;
 mod idle_redirects;
 mod limits;
 mod nat_discovery;
@@ -70,6 +71,7 @@ pub(super) fn review(
     review.advertise(&file.table("advertise"));
     review.relay(&file.table("relay"));
     review.tls(file);
+    review.dtls(file);
     review.caution_uncertified(&file.table("advertise"));
     if review.listeners.is_some() && review.capacity.is_some() {
         review.nat_discovery(&file.table("nat-discovery"));

@@ -2,6 +2,7 @@
 
 mod addresses;
 mod advertise;
+mod dtls;
 mod environment;
 mod faults;
 mod instead;
