@@ -6,6 +6,7 @@ mod capture;
 mod certificates;
 mod credentials;
 mod draining;
+mod dtls;
 mod environment;
 mod families;
 mod far;
