@@ -128,6 +128,10 @@ rows! {
         "key": Text(Form::File), Missing("key = \"/etc/letsencrypt/live/turn.example.org/privkey.pem\""),
             "The file of its key", coturn "pkey" "pkey-pwd";
     }
+    "dtls" "[dtls]" {
+        "enabled": Flag(|c, is| c.dtls = is), Is("false"),
+            "Whether listeners with transport \"auto\" take clients over DTLS";
+    }
     "advertise" "[advertise]" {
         "uris": Texts(Form::TurnUri), Is("[]"),
             "The URIs that clients are given, where a balancer or a port mapping stands before the listeners";

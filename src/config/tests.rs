@@ -3,6 +3,7 @@
 mod acme;
 mod addresses;
 mod advertise;
+mod dtls;
 mod environment;
 mod faults;
 mod instead;
