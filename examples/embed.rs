@@ -51,6 +51,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             Rules::new(keys, policy),
         ),
         streams: StreamLimits::default(),
+        tls: None,
         report: Arc::new(|report| match report {
             Report::Opened { user, relayed, .. } => println!("{user} relays from {relayed:?}"),
             Report::Moved { user, .. } => println!("{user} has another address"),

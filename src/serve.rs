@@ -183,6 +183,7 @@ fn net_options(config: &Config, host: &Machine) -> Result<net::Options, Fault> {
             rules: Arc::new(rules(config, host)?),
         },
         streams: config.tcp,
+        tls: None,
         report: Arc::new(move |report| reporter.report(report)),
         keys: None,
     })

@@ -10,12 +10,15 @@ use tokio::sync::Notify;
 use crate::marking::Marking;
 use crate::send_queue::{SendQueue, Stuck, Urgency};
 use crate::sys::{self, BATCH};
+use crate::tls::TlsSession;
 
 /// How the bytes of a stream travel.
 #[derive(Debug)]
 pub(crate) enum Session {
     /// In the clear.
     Tcp(TcpStream),
+    /// Encrypted.
+    Tls(Box<TlsSession>),
 }
 
 /// Why nothing more can be sent on a connection.
@@ -64,6 +67,9 @@ impl Connection {
             0
         };
         if sent == length {
+            if self.session.has_unsent() {
+                self.filled.notify_one();
+            }
             return 0;
         }
         let mut frame = Vec::with_capacity(length);
@@ -89,7 +95,7 @@ impl Connection {
             if self.stuck.get() {
                 return Err(Lost::Stuck);
             }
-            if !self.queue.borrow().is_empty() {
+            if self.session.has_unsent() || !self.queue.borrow().is_empty() {
                 return self.session.writable().await.map_err(|_| Lost::Closed);
             }
             self.filled.notified().await;
@@ -102,6 +108,9 @@ impl Connection {
     /// [`Lost::Closed`].
     pub(crate) fn drain(&self) -> Result<(), Lost> {
         let mut queue = self.queue.borrow_mut();
+        if queue.is_empty() {
+            return self.session.flush().map_err(|_| Lost::Closed);
+        }
         let mut parts = [IoSlice::new(&[]); BATCH];
         let count = queue.gather(&mut parts);
         match self.session.try_write(&parts[..count]) {
@@ -114,39 +123,75 @@ impl Connection {
 
     /// Waits until there are bytes to read, or the end.
     pub(crate) async fn readable(&self) -> io::Result<()> {
-        match &self.session {
-            Session::Tcp(stream) => stream.readable().await,
+        if self.session.has_plain() {
+            return Ok(());
         }
+        self.session.stream().readable().await
     }
 
     /// Reads the bytes that are there, without waiting; 0 is the end of the stream.
     pub(crate) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         match &self.session {
             Session::Tcp(stream) => stream.try_read(buffer),
+            Session::Tls(session) => session.try_read(buffer),
+        }
+    }
+
+    /// Says goodbye, where the session has a word for it.
+    pub(crate) fn close(&self) {
+        match &self.session {
+            Session::Tcp(_) => {}
+            Session::Tls(session) => session.close(),
         }
     }
 }
 
 impl Session {
-    async fn writable(&self) -> io::Result<()> {
+    const fn stream(&self) -> &TcpStream {
         match self {
-            Self::Tcp(stream) => stream.writable().await,
+            Self::Tcp(stream) => stream,
+            Self::Tls(session) => session.stream(),
+        }
+    }
+
+    async fn writable(&self) -> io::Result<()> {
+        self.stream().writable().await
+    }
+
+    /// Whether bytes can be read without waiting for the network.
+    fn has_plain(&self) -> bool {
+        match self {
+            Self::Tcp(_) => false,
+            Self::Tls(session) => session.has_plain(),
+        }
+    }
+
+    /// Whether bytes that were taken wait for the kernel.
+    fn has_unsent(&self) -> bool {
+        match self {
+            Self::Tcp(_) => false,
+            Self::Tls(session) => session.has_unsent(),
+        }
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(_) => Ok(()),
+            Self::Tls(session) => session.flush(),
         }
     }
 
     fn try_write(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
         match self {
             Self::Tcp(stream) => stream.try_write_vectored(parts),
+            Self::Tls(session) => session.try_write(parts),
         }
     }
 
     /// The marking of the client's packets; plain if the system does not tell it.
     fn marking(&self) -> Marking {
-        match self {
-            Self::Tcp(stream) => {
-                let is_v6 = stream.peer_addr().is_ok_and(|client| client.is_ipv6());
-                sys::stream_marking(stream.as_fd(), is_v6).unwrap_or_default()
-            }
-        }
+        let stream = self.stream();
+        let is_v6 = stream.peer_addr().is_ok_and(|client| client.is_ipv6());
+        sys::stream_marking(stream.as_fd(), is_v6).unwrap_or_default()
     }
 }

@@ -49,6 +49,11 @@ net_counters! {
     connections_refused = "connections-refused",
     /// TCP connections ended because of bytes that are no frame, or a frame that is too long.
     connections_broken = "connections-broken",
+    /// TLS handshakes that were done.
+    handshakes = "handshakes",
+    /// TLS handshakes that failed: no version or key in common, or a certificate that the client does
+    /// not trust.
+    handshakes_failed = "handshakes-failed",
     /// TCP connections ended because they were silent.
     connections_idle = "connections-idle",
     /// TCP connections ended because they had no allocation for too long.

@@ -33,6 +33,17 @@ pub enum Fault {
         /// The system's error.
         source: io::Error,
     },
+    /// What clients over TLS are offered cannot be had.
+    #[error("cannot serve TLS: {0} (table [tls])")]
+    Tls(rustls::Error),
+    /// A listener takes TLS, and there is nothing to show its clients.
+    #[error(
+        "the listener {listen} takes TLS, and there is no certificate (key `certificates` in [tls])"
+    )]
+    NoCertificate {
+        /// The address of the listener.
+        listen: SocketAddr,
+    },
     /// A shard's thread or runtime cannot be made.
     #[error("cannot start a shard: {0} (key `threads`)")]
     Shard(io::Error),

@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicU64;
 use std::thread;
 use std::time::Duration;
 
-use relay::{ShardId, Shared};
+use relay::{ShardId, Shared, Transport};
 use tokio::sync::{Mutex, mpsc, watch};
 
 use crate::admission::Admission;
@@ -15,7 +15,8 @@ use crate::life;
 use crate::published::Published;
 use crate::running::{Failed, Running, Thread};
 use crate::shard::Blueprint;
-use crate::{Fault, Options, bind, inbox};
+use crate::tls::Tls;
+use crate::{Fault, ListenerOptions, Options, TlsOptions, Transports, bind, inbox};
 
 /// Binds the listeners and starts the shards. When it returns, clients are served.
 ///
@@ -47,6 +48,7 @@ use crate::{Fault, Options, bind, inbox};
 ///     shards: 1,
 ///     config: Config::new(ProcessSecret(rand::random()), vec![], ports, rules),
 ///     streams: StreamLimits::default(),
+///     tls: None,
 ///     report: Arc::new(|report| println!("{report:?}")),
 ///     keys: None,
 /// })?;
@@ -68,6 +70,7 @@ use crate::{Fault, Options, bind, inbox};
 /// [`Fault`], if a listener cannot be bound or a thread cannot be made.
 pub fn start(options: Options) -> Result<Running, Fault> {
     let bound = bind::listeners(&options.listeners, options.shards.max(1))?;
+    let tls = tls(options.tls, &options.listeners)?;
     let partners = Arc::new(bind::partners(&options.config)?);
     let listeners = bound[0]
         .iter()
@@ -97,6 +100,7 @@ pub fn start(options: Options) -> Result<Running, Fault> {
             shared: Arc::clone(&shared),
             streams: options.streams,
             admission: Arc::clone(&admission),
+            tls: tls.clone(),
             report: Arc::clone(&options.report),
             keys: options.keys.clone(),
             stop: stopped.clone(),
@@ -126,6 +130,21 @@ pub fn start(options: Options) -> Result<Running, Fault> {
     };
     wait_until_ready(&mut running, &is_ready)?;
     Ok(running)
+}
+
+/// What clients over TLS are offered, if a listener takes them.
+fn tls(
+    options: Option<TlsOptions>,
+    listeners: &[ListenerOptions],
+) -> Result<Option<Arc<Tls>>, Fault> {
+    let mut only_tls = listeners
+        .iter()
+        .filter(|listener| listener.transports == Transports::Only(Transport::Tls));
+    match (options, only_tls.next()) {
+        (Some(options), _) => Ok(Some(Arc::new(Tls::new(options)?))),
+        (None, Some(&ListenerOptions { listen, .. })) => Err(Fault::NoCertificate { listen }),
+        (None, None) => Ok(None),
+    }
 }
 
 fn wait_until_ready(

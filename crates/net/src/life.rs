@@ -54,8 +54,8 @@ async fn serve(blueprint: &Blueprint) -> io::Result<()> {
     for index in 0..udp_listeners {
         tasks.spawn_local(udp::listen(Rc::clone(&shard), index));
     }
-    for (acceptor, _) in acceptors {
-        tasks.spawn_local(stream::accept(Rc::clone(&shard), acceptor));
+    for (acceptor, transports) in acceptors {
+        tasks.spawn_local(stream::accept(Rc::clone(&shard), acceptor, transports));
     }
     let (post, inbox) = (Arc::clone(&blueprint.post), Arc::clone(&blueprint.inbox));
     tasks.spawn_local(read_mail(Rc::clone(&shard), post, blueprint.number, inbox));

@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 
 use crate::shard::Shard;
 use crate::sys::Batch;
+use crate::tls::Room;
 
 /// A shard and the buffers of its thread.
 pub(crate) struct Local {
@@ -16,6 +17,8 @@ pub(crate) struct Local {
     pub(crate) batch: RefCell<Batch>,
     /// The buffer that streams are read into.
     pub(crate) scratch: RefCell<Vec<u8>>,
+    /// Where TLS sessions encrypt and decrypt.
+    pub(crate) room: Rc<Room>,
     /// Notified when a task panicked. What it left half done cannot be trusted, so the shard ends.
     pub(crate) panicked: Notify,
 }
@@ -28,6 +31,7 @@ impl Local {
             shard: RefCell::new(shard),
             batch: RefCell::new(Batch::new()),
             scratch: RefCell::new(vec![0; SCRATCH]),
+            room: Rc::new(Room::new()),
             panicked: Notify::new(),
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use relay::{Config, Report};
 
-use crate::{KeyRequest, Transports};
+use crate::{KeyRequest, TlsOptions, Transports};
 
 /// Everything [`crate::start`] needs.
 pub struct Options {
@@ -16,8 +16,10 @@ pub struct Options {
     pub shards: usize,
     /// The configuration of the relay core.
     pub config: Config,
-    /// The bounds of TCP clients.
+    /// The bounds of clients on streams.
     pub streams: StreamLimits,
+    /// What clients over TLS are offered; without it no listener takes TLS.
+    pub tls: Option<TlsOptions>,
     /// Is called with each report, on the shard's thread: it must be quick and must not block.
     pub report: Arc<dyn Fn(Report) + Send + Sync>,
     /// The store of users whose realm is remote; without one none of them is served.

@@ -20,6 +20,7 @@ use crate::gate::Gates;
 use crate::inbox::{Inbox, Letter, Parcel, Post, Unsent};
 use crate::marking::Marking;
 use crate::published::{Published, Totals};
+use crate::tls::Tls;
 use crate::turn::Turn;
 use crate::{KeyRequest, KeyStore, StreamLimits, clock};
 
@@ -36,6 +37,7 @@ pub(crate) struct Blueprint {
     pub(crate) shared: Arc<Shared>,
     pub(crate) streams: StreamLimits,
     pub(crate) admission: Arc<Admission>,
+    pub(crate) tls: Option<Arc<Tls>>,
     pub(crate) report: Arc<dyn Fn(Report) + Send + Sync>,
     pub(crate) keys: Option<KeyStore>,
     pub(crate) stop: watch::Receiver<bool>,
@@ -54,6 +56,7 @@ pub(crate) struct Shard {
     pub(crate) gates: Gates,
     pub(crate) limits: StreamLimits,
     pub(crate) admission: Arc<Admission>,
+    pub(crate) tls: Option<Arc<Tls>>,
     report: Arc<dyn Fn(Report) + Send + Sync>,
     keys: Option<KeyStore>,
     /// Relay sockets that no task reads yet.
@@ -80,6 +83,7 @@ impl Shard {
             gates: Gates::new(),
             limits: blueprint.streams,
             admission: Arc::clone(&blueprint.admission),
+            tls: blueprint.tls.clone(),
             report: Arc::clone(&blueprint.report),
             keys: blueprint.keys.clone(),
             unread: Vec::new(),

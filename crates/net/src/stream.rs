@@ -1,4 +1,4 @@
-//! TCP clients: frames in, frames out. RFC 8656 §3.1, §12.5.
+//! Clients on streams, TCP and TLS: frames in, frames out. RFC 8656 §3.1, §12.5.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -14,15 +14,16 @@ use tokio::time::{self, Instant};
 use wire::stream::{Deframer, MAX_FRAME};
 
 use crate::admission::{Admitted, Pace};
-use crate::connection::{Connection, Lost, Session};
+use crate::connection::{Connection, Lost};
 use crate::gate::Place;
 use crate::local::{Alarm, Handle};
+use crate::opening::{Opened, Opening};
 use crate::shard::Shard;
 use crate::sys::BATCH;
-use crate::{StreamLimits, bind, clock};
+use crate::{StreamLimits, Transports, bind, clock};
 
 /// Accepts TCP clients.
-pub(crate) async fn accept(shard: Handle, listener: TcpListener) {
+pub(crate) async fn accept(shard: Handle, listener: TcpListener, transports: Transports) {
     let place = RefCell::new(Place::of(rand::random()));
     loop {
         let (stream, client) = match listener.accept().await {
@@ -53,12 +54,13 @@ pub(crate) async fn accept(shard: Handle, listener: TcpListener) {
             client,
             server,
         };
-        tokio::task::spawn_local(serve(Rc::clone(&shard), stream, tuple, admitted));
+        let served = serve(Rc::clone(&shard), stream, transports, tuple, admitted);
+        tokio::task::spawn_local(served);
     }
 }
 
 /// Waits until streams have a turn and this place is called.
-async fn turn(shard: &Handle, place: &RefCell<Place>) {
+pub(crate) async fn turn(shard: &Handle, place: &RefCell<Place>) {
     poll_fn(|cx| {
         let gate = &mut shard.shard.borrow_mut().gates.streams;
         gate.poll(&mut place.borrow_mut(), cx)
@@ -66,32 +68,56 @@ async fn turn(shard: &Handle, place: &RefCell<Place>) {
     .await;
 }
 
-/// Serves one TCP client to its end.
-async fn serve(shard: Handle, stream: TcpStream, client: ClientTuple, admitted: Admitted) {
+/// Serves one client on a stream to its end.
+async fn serve(
+    shard: Handle,
+    stream: TcpStream,
+    transports: Transports,
+    client: ClientTuple,
+    admitted: Admitted,
+) {
     let _alarm = Alarm::of(&shard);
+    shard.shard.borrow_mut().egress.counters.connections += 1;
+    let place = Place::of(admitted.party()).into();
+    let opening = Opening {
+        shard: &shard,
+        stream,
+        transports,
+        client,
+        admitted: &admitted,
+        place: &place,
+    };
+    // Of what ends there, clients need no memory.
+    let opened = Box::pin(opening.open()).await;
+    let Opened {
+        session,
+        client,
+        first,
+    } = match opened {
+        Ok(opened) => opened,
+        Err(end) => return shard.shard.borrow_mut().count(end),
+    };
     let limits = shard.shard.borrow().limits;
-    let session = Session::Tcp(stream);
     let connection = Rc::new(Connection::new(session, limits.send_queue));
     shard.shard.borrow_mut().connect(client, &connection);
     let end = Client {
         shard: &shard,
         connection: &connection,
         client,
-        place: Place::of(admitted.party()).into(),
+        place,
         pace: Pace::of(&admitted, clock::now().mono).into(),
         admitted: &admitted,
     }
-    .run()
+    .run(first)
     .await;
-    shard
-        .shard
-        .borrow_mut()
-        .disconnect(client, &connection, end);
+    connection.close();
+    let mut shard = shard.shard.borrow_mut();
+    shard.count(end);
+    shard.disconnect(client, &connection);
 }
 
 impl Shard {
     fn connect(&mut self, client: ClientTuple, connection: &Rc<Connection>) {
-        self.egress.counters.connections += 1;
         let earlier = self
             .egress
             .connections
@@ -119,14 +145,18 @@ impl Shard {
         }
     }
 
-    fn disconnect(&mut self, client: ClientTuple, connection: &Connection, end: End) {
+    fn count(&mut self, end: End) {
+        let counters = &mut self.egress.counters;
         match end {
             End::Closed => {}
-            End::Broken => self.egress.counters.connections_broken += 1,
-            End::Idle => self.egress.counters.connections_idle += 1,
-            End::Overdue => self.egress.counters.connections_overdue += 1,
-            End::Failed => self.egress.counters.connections_failed += 1,
+            End::Broken => counters.connections_broken += 1,
+            End::Idle => counters.connections_idle += 1,
+            End::Overdue => counters.connections_overdue += 1,
+            End::Failed => counters.connections_failed += 1,
         }
+    }
+
+    fn disconnect(&mut self, client: ClientTuple, connection: &Connection) {
         if self.is_connected(client, connection) {
             self.egress.connections.remove(&client);
             self.server.handle_disconnected(clock::now().mono, client);
@@ -137,7 +167,7 @@ impl Shard {
 
 /// Why a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
+pub(crate) enum End {
     /// The client closed it, or the network did.
     Closed,
     /// The client sent what is no frame, or reads no answers.
@@ -161,9 +191,13 @@ struct Client<'a> {
 }
 
 impl Client<'_> {
-    async fn run(&self) -> End {
+    /// Serves it; `first` are bytes that came already.
+    async fn run(&self, first: BytesMut) -> End {
         let limits = self.shard.shard.borrow().limits;
-        let mut input = Input::default();
+        let mut input = Input {
+            rest: first,
+            ..Input::default()
+        };
         let mut deadlines = Deadlines::new(limits);
         loop {
             tokio::select! {
@@ -365,4 +399,4 @@ const STRANGERS_FRAME: usize = 4 * 1024;
 
 /// Frames that are handled or sent before others have their turn: as many as datagrams. Small
 /// frames are many in one read, and all clients of a shard wait for the one that is served.
-const TURN: usize = BATCH;
+pub(crate) const TURN: usize = BATCH;

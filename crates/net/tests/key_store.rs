@@ -43,6 +43,7 @@ fn start(ports: (u16, u16), keys: Option<KeyStore>) -> (Running, SocketAddr) {
             ),
         ),
         streams: StreamLimits::default(),
+        tls: None,
         report: Arc::new(|_| ()),
         keys,
     })

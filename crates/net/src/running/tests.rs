@@ -45,6 +45,7 @@ fn options(shards: usize, report: impl Fn(Report) + Send + Sync + 'static) -> Op
             rules("hairpin.test"),
         ),
         streams: StreamLimits::default(),
+        tls: None,
         report: Arc::new(report),
         keys: None,
     }

@@ -1,0 +1,371 @@
+//! One client's TLS session: the handshake, and bytes in and out.
+//!
+//! The engine is rustls without its buffers. Records are decrypted where the shard's thread has read
+//! them, so that a session keeps only what is half there: a record that has come in part, and bytes
+//! that the kernel has not taken yet.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::io::{self, ErrorKind, IoSlice};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::{Buf, BytesMut};
+use rustls::ServerConfig;
+use rustls::server::UnbufferedServerConnection;
+use rustls::unbuffered::{ConnectionState, EncodeError, UnbufferedStatus};
+use tokio::net::TcpStream;
+
+/// The room in which the sessions of a thread encrypt and decrypt, one after the other.
+#[derive(Debug)]
+pub(crate) struct Room {
+    /// Records as they came.
+    input: RefCell<Vec<u8>>,
+    /// Frames as they are encrypted.
+    plain: RefCell<Vec<u8>>,
+    /// Records as they leave.
+    output: RefCell<Vec<u8>>,
+}
+
+impl Room {
+    pub(crate) fn new() -> Self {
+        Self {
+            input: RefCell::default(),
+            plain: RefCell::default(),
+            output: RefCell::default(),
+        }
+    }
+}
+
+/// A session whose handshake is done.
+pub(crate) struct TlsSession {
+    stream: TcpStream,
+    room: Rc<Room>,
+    state: RefCell<State>,
+}
+
+/// A session whose handshake goes on.
+pub(crate) struct Handshake(TlsSession);
+
+struct State {
+    engine: UnbufferedServerConnection,
+    /// The beginning of records whose end has not come.
+    partial: Vec<u8>,
+    /// What was decrypted and not taken yet.
+    plain: BytesMut,
+    /// Records that the kernel has not taken yet.
+    unsent: BytesMut,
+    /// Whether the client has said that it sends no more.
+    has_ended: bool,
+}
+
+impl Handshake {
+    /// # Errors
+    /// If the configuration is of no use, which it was seen not to be.
+    pub(crate) fn new(
+        stream: TcpStream,
+        config: Arc<ServerConfig>,
+        room: Rc<Room>,
+    ) -> Result<Self, rustls::Error> {
+        let state = State {
+            engine: UnbufferedServerConnection::new(config)?,
+            partial: Vec::new(),
+            plain: BytesMut::new(),
+            unsent: BytesMut::new(),
+            has_ended: false,
+        };
+        Ok(Self(TlsSession {
+            stream,
+            room,
+            state: RefCell::new(state),
+        }))
+    }
+
+    /// Takes bytes of the client, and sends what answers them as far as the kernel takes it.
+    ///
+    /// # Errors
+    /// What is wrong with them. The client is told by an alert. RFC 8446 §6.2.
+    pub(crate) fn take(&mut self, bytes: &[u8]) -> Result<(), rustls::Error> {
+        let Self(TlsSession {
+            stream,
+            room,
+            state,
+        }) = self;
+        let state = state.get_mut();
+        let mut input = room.input.borrow_mut();
+        state.fill(&mut input, bytes);
+        let outcome = state.process(&mut input, &mut []);
+        // A client that is gone is seen to be when it is read.
+        let _ = state.flush(stream);
+        outcome.map(|_| ())
+    }
+
+    /// Whether more must come from the client.
+    pub(crate) fn is_going_on(&self) -> bool {
+        let state = self.0.state.borrow();
+        state.engine.is_handshaking()
+    }
+
+    pub(crate) const fn stream(&self) -> &TcpStream {
+        &self.0.stream
+    }
+
+    /// Sends what waits, as far as the kernel takes it.
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        self.0.state.get_mut().flush(&self.0.stream)
+    }
+
+    pub(crate) fn has_unsent(&self) -> bool {
+        self.0.has_unsent()
+    }
+
+    /// The session, once the handshake is done.
+    pub(crate) fn done(self) -> TlsSession {
+        self.0
+    }
+}
+
+impl TlsSession {
+    pub(crate) const fn stream(&self) -> &TcpStream {
+        &self.stream
+    }
+
+    /// Whether bytes of the client can be read without waiting for the network.
+    pub(crate) fn has_plain(&self) -> bool {
+        !self.state.borrow().plain.is_empty()
+    }
+
+    /// Whether records wait for the kernel to take them.
+    pub(crate) fn has_unsent(&self) -> bool {
+        !self.state.borrow().unsent.is_empty()
+    }
+
+    /// Reads bytes that are there, without waiting; 0 is the end of the stream.
+    ///
+    /// # Errors
+    /// [`ErrorKind::WouldBlock`], the network's, or [`ErrorKind::InvalidData`] for what is no TLS.
+    pub(crate) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut state = self.state.borrow_mut();
+        if state.plain.is_empty() && !state.has_ended {
+            let mut input = self.room.input.borrow_mut();
+            state.fill(&mut input, &[]);
+            let kept = input.len();
+            input.resize(kept + buffer.len(), 0);
+            let read = match self.stream.try_read(&mut input[kept..]) {
+                Ok(read) => read,
+                Err(error) => {
+                    state.partial.extend_from_slice(&input[..kept]);
+                    return Err(error);
+                }
+            };
+            if read == 0 {
+                return Ok(0);
+            }
+            input.truncate(kept + read);
+            let outcome = state.process(&mut input, buffer);
+            // Alerts and key updates; a client that is gone is seen to be when it is read.
+            let _ = state.flush(&self.stream);
+            let length = outcome.map_err(|error| io::Error::new(ErrorKind::InvalidData, error))?;
+            if length > 0 {
+                return Ok(length);
+            }
+        }
+        match state.plain.len().min(buffer.len()) {
+            0 if state.has_ended => Ok(0),
+            0 => Err(ErrorKind::WouldBlock.into()),
+            length => {
+                state.plain.copy_to_slice(&mut buffer[..length]);
+                if state.plain.is_empty() {
+                    // Most clients need it only while they allocate.
+                    state.plain = BytesMut::new();
+                }
+                Ok(length)
+            }
+        }
+    }
+
+    /// Sends parts as one record, as many of them as fit; a longer one is alone. Returns how many
+    /// bytes were taken, which are the session's to send from then on.
+    ///
+    /// # Errors
+    /// [`ErrorKind::WouldBlock`] while an earlier record waits, or the network's.
+    pub(crate) fn try_write(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        let mut state = self.state.borrow_mut();
+        state.flush(&self.stream)?;
+        if !state.unsent.is_empty() {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        let mut plain = self.room.plain.borrow_mut();
+        plain.clear();
+        for part in parts {
+            if !plain.is_empty() && plain.len() + part.len() > RECORD {
+                break;
+            }
+            plain.extend_from_slice(part);
+        }
+        let mut output = self.room.output.borrow_mut();
+        let room = plain.len() + (plain.len() / RECORD + 1) * OVERHEAD;
+        if output.len() < room {
+            output.resize(room, 0);
+        }
+        let length = state.encrypt(&plain, &mut output)?;
+        let sent = if state.unsent.is_empty() {
+            match self.stream.try_write(&output[..length]) {
+                Ok(sent) => sent,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
+                Err(error) => return Err(error),
+            }
+        } else {
+            // A key update goes first.
+            0
+        };
+        state.unsent.extend_from_slice(&output[sent..length]);
+        Ok(plain.len())
+    }
+
+    /// Sends what waits, as far as the kernel takes it.
+    pub(crate) fn flush(&self) -> io::Result<()> {
+        self.state.borrow_mut().flush(&self.stream)
+    }
+
+    /// Says that nothing more will be sent, if it can be said at once. RFC 8446 §6.1.
+    pub(crate) fn close(&self) {
+        let mut state = self.state.borrow_mut();
+        let mut output = self.room.output.borrow_mut();
+        if output.len() < OVERHEAD {
+            output.resize(OVERHEAD, 0);
+        }
+        if !state.unsent.is_empty() {
+            return;
+        }
+        let status = state.engine.process_tls_records(&mut []);
+        if let Ok(ConnectionState::WriteTraffic(mut traffic)) = status.state
+            && let Ok(length) = traffic.queue_close_notify(&mut output)
+        {
+            // The connection ends either way.
+            let _ = self.stream.try_write(&output[..length]);
+        }
+    }
+}
+
+impl State {
+    /// Fills the room with what was kept, and with bytes that came since.
+    fn fill(&mut self, input: &mut Vec<u8>, bytes: &[u8]) {
+        input.clear();
+        input.append(&mut self.partial);
+        input.extend_from_slice(bytes);
+        // A record that comes in part leaves room for its rest only while it is awaited.
+        self.partial = Vec::new();
+    }
+
+    /// Takes records, and keeps those that are not whole. Returns how many bytes of the client came
+    /// into the buffer; those for which it has no room are kept, too.
+    fn process(&mut self, input: &mut [u8], buffer: &mut [u8]) -> Result<usize, rustls::Error> {
+        let (mut at, mut filled) = (0, 0);
+        loop {
+            let UnbufferedStatus { discard, state } =
+                self.engine.process_tls_records(&mut input[at..]);
+            let mut is_done = false;
+            match state {
+                Ok(ConnectionState::ReadTraffic(mut traffic)) => {
+                    while let Some(record) = traffic.next_record() {
+                        let payload = record?.payload;
+                        let fitting = payload.len().min(buffer.len() - filled);
+                        let (now, later) = payload.split_at(fitting);
+                        buffer[filled..filled + fitting].copy_from_slice(now);
+                        filled += fitting;
+                        self.plain.extend_from_slice(later);
+                    }
+                }
+                Ok(ConnectionState::EncodeTlsData(mut data)) => {
+                    append(&mut self.unsent, |room| data.encode(room));
+                }
+                Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
+                Ok(ConnectionState::PeerClosed | ConnectionState::Closed) => {
+                    self.has_ended = true;
+                    is_done = true;
+                }
+                // No early data is offered, so none is read. RFC 8446 §4.2.10.
+                Ok(_) => is_done = true,
+                Err(error) => {
+                    self.encode_alert();
+                    return Err(error);
+                }
+            }
+            at += discard;
+            if is_done {
+                break;
+            }
+        }
+        self.partial.extend_from_slice(&input[at..]);
+        Ok(filled)
+    }
+
+    /// The alert that goes before the end. RFC 8446 §6.2.
+    fn encode_alert(&mut self) {
+        while let Ok(ConnectionState::EncodeTlsData(mut data)) =
+            self.engine.process_tls_records(&mut []).state
+        {
+            append(&mut self.unsent, |room| data.encode(room));
+        }
+    }
+
+    /// Encrypts bytes; returns how many they became. What the engine has to say first goes to those
+    /// that are unsent.
+    fn encrypt(&mut self, plain: &[u8], output: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.engine.process_tls_records(&mut []).state {
+                Ok(ConnectionState::WriteTraffic(mut traffic)) => {
+                    let encrypted = traffic.encrypt(plain, output);
+                    return encrypted.map_err(io::Error::other);
+                }
+                Ok(ConnectionState::EncodeTlsData(mut data)) => {
+                    append(&mut self.unsent, |room| data.encode(room));
+                }
+                Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
+                Ok(ConnectionState::PeerClosed) => self.has_ended = true,
+                Ok(_) | Err(_) => return Err(ErrorKind::BrokenPipe.into()),
+            }
+        }
+    }
+
+    fn flush(&mut self, stream: &TcpStream) -> io::Result<()> {
+        while !self.unsent.is_empty() {
+            match stream.try_write(&self.unsent) {
+                Ok(sent) => self.unsent.advance(sent),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+        if self.unsent.capacity() > 0 {
+            self.unsent = BytesMut::new();
+        }
+        Ok(())
+    }
+}
+
+/// Appends what the engine encodes.
+fn append(unsent: &mut BytesMut, mut encode: impl FnMut(&mut [u8]) -> Result<usize, EncodeError>) {
+    let before = unsent.len();
+    let Err(EncodeError::InsufficientSize(needed)) = encode(&mut []) else {
+        return;
+    };
+    unsent.resize(before + needed.required_size, 0);
+    // It fits: the engine said so.
+    let length = encode(&mut unsent[before..]).unwrap_or(0);
+    unsent.truncate(before + length);
+}
+
+impl fmt::Debug for TlsSession {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsSession")
+            .field("stream", &self.stream)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The most bytes in a record. RFC 8446 §5.1.
+const RECORD: usize = 1 << 14;
+
+/// More than the header, tag, nonce and type of a record. RFC 8446 §5.2, RFC 5288 §3.
+const OVERHEAD: usize = 64;

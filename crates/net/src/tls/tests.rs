@@ -1,0 +1,156 @@
+//! TLS clients of rustls against a server that runs.
+
+use std::io::{Read, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::sync::mpsc;
+
+use relay::policy::{Mode, Own, Policy};
+use relay::{Config, Keys, PortRange, ProcessSecret, Rules, Transport};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme};
+
+use super::*;
+use crate::{ListenerOptions, Options, Running, StreamLimits, Transports, start};
+
+const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const BINDING: &[u8] = b"\x00\x01\x00\x00\x21\x12\xA4\x42twelve bytes";
+
+fn certificate(name: &str) -> Certificate {
+    let made = rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap();
+    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+    Certificate::new(vec![name.to_owned()], vec![made.cert.der().clone()], key).unwrap()
+}
+
+/// A server at one listener, and what it tells.
+fn server(transports: Transports, names: &[&str]) -> (Running, SocketAddr, Certificates) {
+    let own = Own {
+        listeners: vec![],
+        addresses: vec![],
+        relays: vec![],
+        relay_ports: 20_000..=20_999,
+    };
+    let policy = Policy::new(Mode::Closed, vec![], vec![], own);
+    let names = names.iter().map(|name| certificate(name));
+    let certificates = Certificates::new(names.collect());
+    let (tell, _) = mpsc::channel();
+    let running = start(Options {
+        listeners: vec![ListenerOptions {
+            transports,
+            listen: (LOCAL, 0).into(),
+        }],
+        shards: 1,
+        config: Config::new(
+            ProcessSecret([7; 32]),
+            vec![],
+            PortRange::new(20_000, 20_999).unwrap(),
+            Rules::new(Keys::new("hairpin.test"), policy),
+        ),
+        streams: StreamLimits::default(),
+        tls: Some(TlsOptions {
+            certificates: certificates.clone(),
+            minimum: TlsVersion::V1_2,
+            tickets: rustls::crypto::ring::Ticketer::new().unwrap(),
+            tell: Arc::new(move |event| drop(tell.send(event))),
+        }),
+        report: Arc::new(|_| ()),
+        keys: None,
+    })
+    .unwrap();
+    let (_, listener) = running.listeners()[0];
+    (running, listener, certificates)
+}
+
+/// Takes any certificate: which one it was is what the tests look at.
+#[derive(Debug)]
+struct Trusting;
+
+impl ServerCertVerifier for Trusting {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        vec![SignatureScheme::ECDSA_NISTP256_SHA256]
+    }
+}
+
+fn client_of(versions: &[&'static SupportedProtocolVersion], name: &str) -> ClientConnection {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(versions)
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Trusting))
+        .with_no_client_auth();
+    let name = ServerName::try_from(name.to_owned()).unwrap();
+    ClientConnection::new(Arc::new(config), name).unwrap()
+}
+
+/// The bytes of a Binding's answer.
+fn ask(mut stream: impl Read + Write) {
+    stream.write_all(BINDING).unwrap();
+    let mut answer = [0; 32];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(answer[..2], [1, 1]);
+}
+
+#[test]
+fn clients_of_both_versions_are_served_by_name() {
+    let names = ["one.test", "two.test"];
+    let (_running, listener, certificates) = server(Transports::Streams, &names);
+    for version in [&TLS12, &TLS13] {
+        for (asked, shown) in [
+            ("one.test", 0),
+            ("two.test", 1),
+            ("three.test", 0),
+            ("127.0.0.1", 0),
+        ] {
+            let mut client = client_of(&[version], asked);
+            let mut stream = TcpStream::connect(listener).unwrap();
+            ask(rustls::Stream::new(&mut client, &mut stream));
+            let seen = client.peer_certificates().unwrap()[0].clone();
+            assert_eq!(seen, certificates.all()[shown].certified.cert[0], "{asked}");
+        }
+    }
+    ask(TcpStream::connect(listener).unwrap());
+}
+
+#[test]
+fn a_hello_that_comes_byte_by_byte_is_answered() {
+    let (_running, listener, _) = server(Transports::Only(Transport::Tls), &["one.test"]);
+    let mut client = client_of(&[&TLS13], "one.test");
+    let mut stream = TcpStream::connect(listener).unwrap();
+    stream.set_nodelay(true).unwrap();
+    let mut hello = Vec::new();
+    client.write_tls(&mut hello).unwrap();
+    for byte in hello {
+        stream.write_all(&[byte]).unwrap();
+    }
+    ask(rustls::Stream::new(&mut client, &mut stream));
+}
