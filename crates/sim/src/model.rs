@@ -208,11 +208,17 @@ impl Model {
             (Class::Request, _) if old => Expect::Lost(DropReason::NoCookie),
             (
                 Class::Request,
-                Method::Allocate | Method::Refresh | Method::CreatePermission | Method::ChannelBind,
+                Method::Allocate
+                | Method::Refresh
+                | Method::CreatePermission
+                | Method::ChannelBind
+                | Method::Connect
+                | Method::ConnectionBind,
             ) => self.request(from, &message),
-            (Class::Request, Method::Send | Method::Data | Method::Other(_)) => {
-                Expect::Lost(DropReason::UnknownMethod)
-            }
+            (
+                Class::Request,
+                Method::Send | Method::Data | Method::ConnectionAttempt | Method::Other(_),
+            ) => Expect::Lost(DropReason::UnknownMethod),
             // A keepalive. RFC 8489 §3.
             (Class::Indication, Method::Binding) => Expect::Nothing,
             (Class::Indication, Method::Send) if old => Expect::Lost(DropReason::NoCookie),

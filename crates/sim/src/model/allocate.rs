@@ -56,6 +56,7 @@ impl Model {
         match transport {
             None => return Err(refuse(400, "missing-attribute")),
             Some(RequestedTransport(17)) => {}
+            Some(RequestedTransport(6)) => return Err(refuse(403, "tcp-forbidden")),
             Some(_) => return Err(refuse(442, "unsupported-transport")),
         }
         // Step 4.

@@ -301,4 +301,5 @@ const KNOWN: &[u16] = &[
     UserHash::TYPE,
     0x0020, // XOR-MAPPED-ADDRESS
     0x0022, // RESERVATION-TOKEN
+    0x002A, // CONNECTION-ID
 ];

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use relay::{AddressFamily, ClientTuple};
 use wire::attributes::{
-    ChannelNumberAttribute, Lifetime, MobilityTicket, RequestedAddressFamily, XorPeerAddress,
+    ChannelNumberAttribute, ConnectionId, Lifetime, MobilityTicket, RequestedAddressFamily, XorPeerAddress,
 };
 use wire::{Message, Method};
 
@@ -54,9 +54,40 @@ impl Model {
             Method::Refresh => return self.refresh(from, signer, message, reply),
             Method::CreatePermission => self.create_permission(from, signer, message)?,
             Method::ChannelBind => self.channel_bind(from, signer, message)?,
-            Method::Binding | Method::Send | Method::Data | Method::Other(_) => {}
+            Method::Connect => self.connect(from, signer, message)?,
+            Method::ConnectionBind => self.connection_bind(from, message)?,
+            Method::Binding
+            | Method::Send
+            | Method::Data
+            | Method::ConnectionAttempt
+            | Method::Other(_) => {}
         }
         Ok(Expect::Reply(reply))
+    }
+
+    /// RFC 6062 §5.2. The model knows a server without TCP allocations.
+    fn connect(
+        &mut self,
+        from: ClientTuple,
+        signer: &Signer,
+        _: &Message<'_>,
+    ) -> Result<(), Refusal> {
+        self.own(from, signer)?;
+        Err(refuse(437, "no-tcp-allocation"))
+    }
+
+    /// RFC 6062 §5.4, likewise: there is no connection to bind.
+    fn connection_bind(&self, from: ClientTuple, message: &Message<'_>) -> Result<(), Refusal> {
+        if !from.transport.is_stream() {
+            return Err(refuse(400, "not-a-stream"));
+        }
+        if message.get::<ConnectionId>()?.is_none() {
+            return Err(refuse(400, "missing-attribute"));
+        }
+        if self.find(from).is_some() {
+            return Err(refuse(437, "allocation-exists"));
+        }
+        Err(refuse(400, "no-connection"))
     }
 
     /// RFC 8656 §5: the allocation of the 5-tuple, which only its own user may change.

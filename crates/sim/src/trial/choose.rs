@@ -6,7 +6,7 @@ mod details;
 
 use std::time::Duration;
 
-use wire::attributes::{DontFragment, PasswordAlgorithm};
+use wire::attributes::{ConnectionId, DontFragment, PasswordAlgorithm};
 use wire::{Attribute, Method};
 
 use act::Act;
@@ -99,7 +99,9 @@ impl Trial {
                 (1, Method::ChannelBind),
                 (1, Method::Send),
                 (1, Method::Data),
-                (1, Method::Other(0x00A)),
+                (1, Method::Connect),
+                (1, Method::ConnectionBind),
+                (1, Method::ConnectionAttempt),
             ])
         } else if !self.model.has_permission(tuple) {
             choices.weighted(&[
@@ -118,7 +120,9 @@ impl Trial {
                 (40, Method::ChannelBind),
                 (60, Method::Send),
                 (1, Method::Data),
-                (1, Method::Other(0x00A)),
+                (1, Method::Connect),
+                (1, Method::ConnectionBind),
+                (1, Method::ConnectionAttempt),
             ])
         };
         let mut ask = self.proper(choices, who, method);
@@ -207,7 +211,13 @@ impl Trial {
                     ask.odd = Some((0x0003, vec![0, 0, 0, choices.pick(&[0, 0, 1, 2, 4, 6])]));
                 }
             }
-            Method::Other(_) => ask.signing = Signing::Unsigned,
+            Method::Connect => ask.peers = vec![self.place(choices)],
+            Method::ConnectionBind => {
+                if choices.flag() {
+                    ask.odd = Some((ConnectionId::TYPE, vec![0, 0, 0, choices.byte()]));
+                }
+            }
+            Method::ConnectionAttempt | Method::Other(_) => ask.signing = Signing::Unsigned,
         }
         ask
     }

@@ -64,7 +64,10 @@ impl World {
             Ok(Some(Username(name))) => name,
             Ok(None) | Err(_) => &own.username,
         };
-        let takes_token = matches!(message.method(), Method::Allocate | Method::Refresh);
+        let takes_token = matches!(
+            message.method(),
+            Method::Allocate | Method::Refresh | Method::ConnectionBind
+        );
         let shown = match message.get() {
             Ok(Some(AccessToken(token))) if takes_token => {
                 self.grants.iter().find(|grant| grant.token == token)
