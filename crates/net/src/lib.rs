@@ -23,11 +23,13 @@ mod local;
 mod marking;
 mod opening;
 mod options;
+mod peers;
 mod published;
 mod relays;
 mod running;
 mod send_queue;
 mod shard;
+mod splice;
 mod stream;
 #[expect(unsafe_code, reason = "the system calls that std has no words for")]
 mod sys;
