@@ -19,6 +19,7 @@ mod reload;
 mod service;
 mod sha256;
 mod signals;
+mod tcp_relay;
 mod tokens;
 mod turn_crate;
 mod turn_proto;

@@ -127,6 +127,7 @@ fn four_shards() -> Setup {
 
 /// With a ticket.
 const MOBILE: AllocateOptions = AllocateOptions {
+    tcp: false,
     lifetime: None,
     family: None,
     dont_fragment: false,
