@@ -26,11 +26,12 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::ops::Range;
+use std::path::PathBuf;
 use std::time::Duration;
 use std::{fmt, iter};
 
 use ipnet::IpNet;
-use net::{StreamLimits, Transports};
+use net::{StreamLimits, TlsVersion, Transports};
 use relay::keys::{Keys, NotOpaque, TokenKeys};
 use relay::policy::{Mode, Network, Own, Policy};
 use relay::{
@@ -38,6 +39,7 @@ use relay::{
     RelayAddress, SecondAddress, Sha256, Transport,
 };
 
+use crate::certificate::Certificate;
 pub(crate) use form::{spelled, spelled_bandwidth};
 pub(crate) use load::{Loaded, Unusable, load, read};
 pub(crate) use machine::Machine;
@@ -55,6 +57,8 @@ pub(crate) struct Config {
     pub(crate) threads: usize,
     /// The addresses that clients come to. Never empty.
     pub(crate) listeners: Vec<Listener>,
+    /// `[tls]`.
+    pub(crate) tls: Tls,
     /// `[relay]`.
     pub(crate) relay: RelayPool,
     /// `[nat-discovery]`. One of each family at most; every corner has a listener.
@@ -88,6 +92,23 @@ pub(crate) struct Config {
 pub(crate) struct Listener {
     pub(crate) transports: Transports,
     pub(crate) listen: SocketAddr,
+}
+
+/// What clients over TLS are shown.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(crate) struct Tls {
+    /// The first is for clients that name nobody.
+    pub(crate) certificates: Vec<Filed>,
+    /// The oldest version that is taken.
+    pub(crate) minimum: TlsVersion,
+}
+
+/// A certificate, and its files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Filed {
+    pub(crate) chain: PathBuf,
+    pub(crate) key: PathBuf,
+    pub(crate) certificate: Certificate,
 }
 
 /// The addresses and ports of allocations.
@@ -392,6 +413,12 @@ fn keys(
 }
 
 impl Listener {
+    /// Whether it needs a certificate.
+    pub(crate) fn is_secure(&self) -> bool {
+        let mut each = self.transports.each();
+        each.any(Transport::is_secure)
+    }
+
     /// Whether clients may come to this address on this listener. Either may stand for every
     /// address of its family.
     fn covers(&self, address: SocketAddr) -> bool {
@@ -401,7 +428,7 @@ impl Listener {
     }
 
     /// UDP and TCP on 3478, on all addresses of both families.
-    fn defaults(host: &Machine) -> Vec<Self> {
+    pub(crate) fn defaults(host: &Machine) -> Vec<Self> {
         let mut every: Vec<IpAddr> = vec![Ipv4Addr::UNSPECIFIED.into()];
         if host.has_ipv6 {
             every.push(Ipv6Addr::UNSPECIFIED.into());

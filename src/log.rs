@@ -4,6 +4,7 @@
 mod front;
 mod reporter;
 mod thinned;
+mod tls;
 
 use tracing::level_filters::LevelFilter;
 use tracing::{error, warn};
@@ -18,6 +19,7 @@ use tracing_subscriber::{Registry, fmt, reload};
 use crate::config::{Format, Level, Log, Remarks};
 
 pub(crate) use reporter::Reporter;
+pub(crate) use tls::TlsReporter;
 
 /// Sends the log to standard error from now on, until the writer is dropped.
 pub(crate) fn init(log: &Log) -> Writer {

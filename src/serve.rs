@@ -3,6 +3,7 @@
 
 mod addresses;
 mod announce;
+mod certificates;
 mod control;
 mod descriptors;
 mod difference;
@@ -13,6 +14,8 @@ mod reload;
 mod signals;
 mod state;
 mod systemd;
+mod tickets;
+mod trial;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
@@ -28,9 +31,11 @@ use crate::config::{Config, Loaded, Machine};
 use crate::log::{self, Reporter};
 use crate::netlink::Unasked;
 use addresses::Addresses;
+use certificates::Shown;
 use control::Control;
 use reload::Reload;
 use signals::Signals;
+use trial::Made;
 
 /// The options of the command line.
 #[derive(Debug)]
@@ -59,6 +64,9 @@ pub(crate) enum Fault {
     /// A listener or a shard failed.
     #[error(transparent)]
     Net(#[from] net::Fault),
+    /// The certificate for trying cannot be made.
+    #[error("cannot make a certificate for --dev: {0}")]
+    Certificate(#[from] trial::NotMade),
     /// The kernel does not tell of its addresses.
     #[error(transparent)]
     Kernel(#[from] Unasked),
@@ -81,6 +89,7 @@ pub(crate) fn run(loaded: Loaded, host: Machine, options: Options) -> Result<(),
         source,
         text,
         files,
+        stale: _,
     } = loaded;
     let log = log::init(&config.log);
     info!(
@@ -91,7 +100,7 @@ pub(crate) fn run(loaded: Loaded, host: Machine, options: Options) -> Result<(),
     log::say(&remarks);
     let zero_config = options.config_file.is_none() && config.auth.secrets.is_empty();
     if zero_config {
-        let (secret, path) = state::secret(options.state_dir)?;
+        let (secret, path) = state::secret(options.state_dir.clone())?;
         config.auth.secrets.push(secret);
         if (host.access)(&path).is_public {
             let path = path.display();
@@ -99,9 +108,17 @@ pub(crate) fn run(loaded: Loaded, host: Machine, options: Options) -> Result<(),
         }
         info!(path = %path.display(), "secret kept; `hairpin credentials --secret-file` mints from it");
     }
+    let directory = state::place(options.state_dir);
+    let mut made = None;
     if options.dev {
         open_for_trying(&mut config, &host);
+        if config.tls.certificates.is_empty() && certificates::is_wanted(&config) {
+            made = Some(trial::certificate(&config, &host, directory.as_deref())?);
+        }
     }
+    let tickets = certificates::tickets(&config, directory);
+    let its = made.as_ref().map(|made: &Made| made.certificate.clone());
+    let shown = Arc::new(Shown::new(&config.tls.certificates, its));
     // The configuration stays as it was read, for a reload compares it with the next one.
     let connections = descriptors::raise(
         config.relay.ports.count() * config.relay.addresses.len().max(1),
@@ -112,11 +129,15 @@ pub(crate) fn run(loaded: Loaded, host: Machine, options: Options) -> Result<(),
         let (addresses, finding) = Addresses::begin(&mut config, &host).await?;
         let mut shards = net_options(&config, &host)?;
         shards.streams.connections = connections;
+        shards.tls = shown.options(&config, Arc::clone(&tickets));
         let running = net::start(shards)?;
         say_what_runs(&config, &running);
         addresses::say_what_is_missing(&config, &host);
+        if let Some(made) = &made {
+            made.say();
+        }
         if zero_config && !systemd::owns_output() {
-            announce::print(&config);
+            announce::print(&config, made.as_ref());
         }
         let reload = Reload {
             file: (!zero_config).then(|| (options.config_file.unwrap_or_default(), text)),
@@ -124,11 +145,18 @@ pub(crate) fn run(loaded: Loaded, host: Machine, options: Options) -> Result<(),
             config,
             files,
             waiting: Vec::new(),
+            stale: String::new(),
             addresses,
             look: None,
             late: None,
         };
-        control::run(Control { running, log }, signals, reload, finding).await
+        let control = Control {
+            running,
+            log,
+            shown,
+            tickets,
+        };
+        control::run(control, signals, reload, finding).await
     });
     // A read of a file may hang for as long as its file system does.
     runtime.shutdown_background();
@@ -145,6 +173,7 @@ fn open_for_trying(config: &mut Config, host: &Machine) {
         });
     }
     allow_nearby(config, host);
+    trial::listen(config, host);
     warn!(
         "--dev: clients may reach loopback, private networks and this host. \
          Never run this where strangers can reach it"

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use std::time::{Duration, UNIX_EPOCH};
 
 use clap::Args;
+use net::TlsVersion;
 use relay::policy::{Mode, Network};
 use relay::{
     Allowance, Bandwidth, IcmpTold, Partner, Redirect, SecondAddress, Sha256, Target, When,
@@ -15,7 +16,7 @@ use relay::{
 
 use super::{ConfigFile, Failure, print};
 use crate::config::{
-    Config, Format, Level, Machine, OauthKey, Realm, Teller, spelled, spelled_bandwidth,
+    Config, Format, Level, Listener, Machine, OauthKey, Realm, Teller, spelled, spelled_bandwidth,
 };
 
 /// Check the configuration and say what it means.
@@ -68,6 +69,9 @@ impl fmt::Display for Summary<'_> {
         line(f, "realm", &config.realm)?;
         line(f, "shards", config.threads)?;
         line(f, "listeners", listeners(config))?;
+        if config.listeners.iter().any(Listener::is_secure) {
+            line(f, "tls", tls(config))?;
+        }
         line(f, "relay addresses", relay_addresses(config))?;
         line(f, "relay ports", relay_ports(config))?;
         line(f, "clients", self.clients())?;
@@ -133,6 +137,24 @@ fn listeners(config: &Config) -> String {
         .iter()
         .map(|listener| format!("{} {}", listener.transports.name(), listener.listen));
     names.collect::<Vec<_>>().join(", ")
+}
+
+fn tls(config: &Config) -> String {
+    let oldest = match config.tls.minimum {
+        TlsVersion::V1_2 => "version 1.2 and above",
+        TlsVersion::V1_3 => "version 1.3",
+    };
+    let all = config.tls.certificates.iter().map(|filed| {
+        let certificate = &filed.certificate;
+        format!(
+            "{} ({}) until {}",
+            certificate.listed_names(),
+            certificate.algorithm().name(),
+            humantime::format_rfc3339_seconds(certificate.last_second())
+        )
+    });
+    let words: Vec<String> = [oldest.to_owned()].into_iter().chain(all).collect();
+    words.join("; ")
 }
 
 fn other_realm(realm: &Realm) -> String {

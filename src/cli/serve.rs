@@ -32,6 +32,10 @@ pub(super) struct Serve {
 
     /// For trying on one machine: let clients reach loopback and private peers.
     ///
+    /// Listeners for TLS without a certificate get one that is made here, and without any
+    /// [[listener]] there is one at port 5349. It is kept in the state directory, and the log says
+    /// how a browser for tests comes to trust it.
+    ///
     /// Never on a server that others can reach: whoever may allocate then reaches
     /// every service of this host and of its network.
     #[arg(long)]
@@ -40,7 +44,10 @@ pub(super) struct Serve {
 
 impl Serve {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
-        let host = Machine::here()?;
+        let host = Machine {
+            is_for_trying: self.dev,
+            ..Machine::here()?
+        };
         // Its cautions are lines of the log, whose form it decides.
         let loaded = config::load(self.config.path(), &host)?;
         let options = Options {
@@ -62,9 +69,9 @@ Examples:
 
 SIGHUP has the configuration and its secret files read again: calls go on. What
 needs a restart (listeners, the ports of [relay], threads, [nat-discovery], [tcp],
-the secret of nonces, the form of the log) is named in the log. A faulty
-file is told there in full, and changes nothing. Files of users and secrets that
-change are read again without a signal.
+the oldest version of TLS, the secret of nonces, the form of the log) is named in
+the log. A faulty file is told there in full, and changes nothing. Files of users,
+secrets and certificates that change are read again without a signal.
 SIGTERM ends it: allocations are closed and the process exits within 5 seconds.
 SIGUSR1 drains it: no new allocation is granted (clients are sent elsewhere by a
 [[redirect]] with when = \"draining\", or refused), those there are go on, and the

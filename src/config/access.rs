@@ -94,6 +94,17 @@ impl Reader {
     }
 }
 
+/// The name of the user as whom this process reads, or the number.
+pub(super) fn this_user() -> String {
+    let id = rustix::process::geteuid().as_raw();
+    let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let mut fields = users
+        .lines()
+        .map(|line| line.split(':').collect::<Vec<_>>());
+    let user = fields.find(|user| user.get(2).and_then(|it| it.parse().ok()) == Some(id));
+    user.map_or_else(|| id.to_string(), |user| user[0].to_owned())
+}
+
 /// The user of the unit in `packaging/systemd`.
 const SERVICE: &str = "hairpin";
 const READ: u32 = 4;

@@ -59,9 +59,8 @@ fn row(option: &str) -> Option<&'static Row> {
 }
 
 /// Options in most files of coturn that no key stands for.
-const OTHERS: [&str; 24] = [
+const OTHERS: [&str; 17] = [
     "alt-tls-listening-port",
-    "cert",
     "cipher-list",
     "cli-password",
     "dh-file",
@@ -69,19 +68,13 @@ const OTHERS: [&str; 24] = [
     "listening-device",
     "log-file",
     "no-cli",
-    "no-dtls",
     "no-loopback-peers",
     "no-multicast-peers",
     "no-stdout-log",
-    "no-tls",
-    "no-tlsv1",
-    "no-tlsv1_1",
     "pidfile",
-    "pkey",
     "proc-user",
     "simple-log",
     "syslog",
-    "tls-listening-port",
     "userdb",
     "Verbose",
 ];

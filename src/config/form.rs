@@ -39,6 +39,8 @@ pub(crate) enum Form {
     Secret,
     /// The name of a file that holds a secret.
     File,
+    /// The name of a file that holds certificates.
+    Chain,
 }
 
 /// What is wrong with a value: words after the name of its key, and what to write instead.
@@ -86,7 +88,10 @@ impl Kind {
     /// Reads a value from its text, and puts it where it goes.
     pub(super) fn read(&self, text: &str, config: &mut Config) -> Result<(), Flaw> {
         // Secrets, also those in files, are reviewed; a file without its name filled in is not found.
-        let is_file = matches!(self, Self::Text(Form::File) | Self::Texts(Form::File));
+        let is_file = matches!(
+            self,
+            Self::Text(Form::File | Form::Chain) | Self::Texts(Form::File)
+        );
         let is_unfilled = is_template(text) || is_blank(text) || has_template(text);
         if is_unfilled && !is_file && !self.is_secret() {
             return flaw(TEMPLATE, FILL_IN);
@@ -149,7 +154,8 @@ impl Kind {
             | Form::Name(_)
             | Form::Time
             | Form::Secret
-            | Form::File => return None,
+            | Form::File
+            | Form::Chain => return None,
         };
         Some(address.to_canonical())
     }
@@ -193,12 +199,13 @@ impl Form {
             Self::Time => "a time in UTC",
             Self::Secret => "a secret",
             Self::File => "the name of a file that holds a secret",
+            Self::Chain => "the name of a file that holds certificates",
         }
     }
 
     fn check(self, text: &str) -> Result<(), Flaw> {
         match self {
-            Self::Any | Self::Secret | Self::File => Ok(()),
+            Self::Any | Self::Secret | Self::File | Self::Chain => Ok(()),
             Self::Realm => match realm_flaw(text) {
                 Some(reason) => flaw(reason, REALM),
                 None => Ok(()),

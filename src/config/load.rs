@@ -23,6 +23,8 @@ pub(crate) struct Loaded {
     pub(crate) text: Secret,
     /// The files that it names.
     pub(crate) files: Vec<Watched>,
+    /// Why certificates stay that were in effect before: their files hold no good ones.
+    pub(crate) stale: Remarks,
     /// The file, and the variables that count beside it, in words.
     pub(crate) source: String,
 }
@@ -87,6 +89,7 @@ pub(crate) fn read(text: &str, path: &Path, host: &Machine) -> Result<Loaded, Un
         reviewed.remarks.extend(cautions);
     }
     let about_variables = beside.take_own(&mut reviewed.remarks);
+    let stale = Remarks::new(name.clone(), text, &hidden, reviewed.stale);
     let mut remarks = Remarks::new(name, text, &hidden, reviewed.remarks);
     remarks.append(about_variables);
     remarks.append(reviewed.others);
@@ -98,6 +101,7 @@ pub(crate) fn read(text: &str, path: &Path, host: &Machine) -> Result<Loaded, Un
         remarks,
         text: Secret::new(text),
         files: reviewed.files,
+        stale,
         source,
     })
 }

@@ -7,6 +7,7 @@ use std::{fs, io, thread};
 
 use ipnet::IpNet;
 
+use super::Filed;
 use super::access::Access;
 use super::environment::Environment;
 use super::form::realm_flaw;
@@ -37,6 +38,10 @@ pub(crate) struct Machine {
     pub(crate) access: fn(&Path) -> Access,
     /// The variables of this process.
     pub(crate) environment: Environment,
+    /// Whether the server is for trying only, so that a certificate is made where there is none.
+    pub(crate) is_for_trying: bool,
+    /// The certificates in effect: each stays while its files hold no good one.
+    pub(crate) certificates: Vec<Filed>,
 }
 
 impl Machine {
@@ -67,6 +72,8 @@ impl Machine {
             read_secret: read_bytes,
             access: Access::of,
             environment: Environment::here(),
+            is_for_trying: false,
+            certificates: Vec::new(),
         }
     }
 

@@ -13,6 +13,7 @@ mod oauth;
 mod peers;
 mod redirects;
 mod reuse;
+mod tls;
 mod users_file;
 
 use std::ops::Range;
@@ -36,6 +37,8 @@ pub(super) struct Reviewed {
     pub(super) others: Remarks,
     /// All files that it names and that were read.
     pub(super) files: Vec<Watched>,
+    /// Why certificates stay that were in effect before.
+    pub(super) stale: Vec<Remark>,
 }
 
 /// Reviews a file at `path` by the facts of `host`, after the reader, which has put its values into
@@ -54,6 +57,7 @@ pub(super) fn review(
         remarks,
         others: Remarks::default(),
         files: Vec::new(),
+        stale: Vec::new(),
         listeners: None,
         capacity: None,
         realms: Vec::new(),
@@ -63,6 +67,7 @@ pub(super) fn review(
     review.realm(file);
     review.listeners(file);
     review.relay(&file.table("relay"));
+    review.tls(file);
     if review.listeners.is_some() && review.capacity.is_some() {
         review.nat_discovery(&file.table("nat-discovery"));
     }
@@ -80,6 +85,7 @@ pub(super) fn review(
         remarks: review.remarks,
         others: review.others,
         files: review.files,
+        stale: review.stale,
     }
 }
 
@@ -94,6 +100,8 @@ struct Review<'h> {
     others: Remarks,
     /// The files that were read.
     files: Vec<Watched>,
+    /// Why certificates stay.
+    stale: Vec<Remark>,
     /// The listeners without those of `[nat-discovery]`; `None` if any is not usable.
     listeners: Option<Vec<Listener>>,
     /// How many allocations the ports can hold; `None` if `[relay]` is not usable.

@@ -5,6 +5,7 @@
 use std::num::{NonZeroU32, NonZeroU64};
 use std::time::Duration as Time;
 
+use net::TlsVersion;
 use relay::policy::Mode;
 use relay::{IcmpTold, PortRange, Sha256};
 
@@ -109,9 +110,23 @@ rows! {
     }
     "listener" "[[listener]]" {
         "transport": Word(TRANSPORTS), Missing("transport = \"udp\""),
-            "The transport that clients come with", coturn "no-udp" "no-tcp";
+            "The transport that clients come with", coturn "no-udp" "no-tcp" "no-tls" "no-dtls";
         "listen": Text(Form::Socket), Missing("listen = \"0.0.0.0:3478\""),
-            "The address and port that clients come to", coturn "listening-port" "listening-ip";
+            "The address and port that clients come to",
+            coturn "listening-port" "listening-ip" "tls-listening-port";
+    }
+    "tls" "[tls]" {
+        "minimum-version": Word(&[
+                ("1.2", |c| c.tls.minimum = TlsVersion::V1_2),
+                ("1.3", |c| c.tls.minimum = TlsVersion::V1_3),
+            ]), Is("1.2"), "The oldest version of TLS that is taken",
+            coturn "no-tlsv1" "no-tlsv1_1" "no-tlsv1_2";
+    }
+    "tls.certificates" "[[tls.certificates]]" {
+        "cert": Text(Form::Chain), Missing("cert = \"/etc/letsencrypt/live/turn.example.org/fullchain.pem\""),
+            "The file of a certificate and those of its issuers", coturn "cert";
+        "key": Text(Form::File), Missing("key = \"/etc/letsencrypt/live/turn.example.org/privkey.pem\""),
+            "The file of its key", coturn "pkey" "pkey-pwd";
     }
     "relay" "[relay]" {
         "addresses": Texts(Form::Address), Is("[]"),
@@ -445,6 +460,8 @@ mod tests {
             ("auth", "nonce-secret-file"),
             ("auth.realm", "name"),
             ("oauth.key", "key-file"),
+            ("tls.certificates", "cert"),
+            ("tls.certificates", "key"),
             ("redirect.when", "allocations"),
         ] {
             assert!(!holds_a_secret(table, key), "{table} {key}");

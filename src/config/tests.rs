@@ -10,6 +10,7 @@ mod realms;
 mod redirects;
 mod secrets;
 mod shipped;
+mod tls;
 mod users_file;
 mod values;
 
@@ -57,6 +58,8 @@ fn host() -> Machine {
             is_shut: path.ends_with("shut"),
         },
         environment: Environment::default(),
+        is_for_trying: false,
+        certificates: Vec::new(),
     }
 }
 
@@ -86,6 +89,9 @@ fn read_secret(path: &Path) -> io::Result<Vec<u8>> {
             let text = name["/etc/hairpin/inline:".len()..].replace(';', "\n");
             return Ok(text.into());
         }
+        Some("/etc/hairpin/fullchain.pem") => return Ok(tls::FILES[0].clone().into_bytes()),
+        Some("/etc/hairpin/privkey.pem") => return Ok(tls::FILES[1].clone().into_bytes()),
+        Some("/etc/hairpin/forbidden") => return Err(io::ErrorKind::PermissionDenied.into()),
         Some("/etc/hairpin/blank") => " \n",
         Some("/etc/hairpin/binary") => return Ok(vec![0xFF]),
         _ => return Err(io::ErrorKind::NotFound.into()),

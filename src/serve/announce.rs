@@ -8,19 +8,22 @@ use relay::RelayAddress;
 use relay::keys::{Mint, mint};
 use relay::policy::block;
 
+use super::trial::Made;
 use crate::cli::ice::{IceServer, PublicName};
 use crate::config::Config;
 
-/// Prints the server's addresses, a credential to paste, and what to do if no client can reach it.
-pub(super) fn print(config: &Config) {
+/// Prints the server's addresses, a credential to paste, what to do if no client can reach it, and
+/// how one trusts the certificate that was `made`.
+pub(super) fn print(config: &Config, made: Option<&Made>) {
     let unix = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     // A closed standard output is no reason to fail.
-    let _ = std::io::Write::write_all(&mut std::io::stdout(), text(config, unix).as_bytes());
+    let text = text(config, unix, made);
+    let _ = std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes());
 }
 
-fn text(config: &Config, unix: Duration) -> String {
+fn text(config: &Config, unix: Duration, made: Option<&Made>) -> String {
     let mut text = String::new();
     let Some(secret) = config.auth.secrets.first() else {
         return text;
@@ -35,6 +38,9 @@ fn text(config: &Config, unix: Duration) -> String {
     text.push('\n');
     for address in &config.relay.addresses {
         let _ = writeln!(text, "{}", reach(*address));
+    }
+    if let Some(made) = made {
+        let _ = writeln!(text, "{made}");
     }
     text.push_str(
         "More: `hairpin credentials --help`, and turnserver.toml for a server that stays.\n",

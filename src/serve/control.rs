@@ -8,9 +8,11 @@ use relay::Rules;
 use tokio::task::JoinSet;
 use tracing::{error, warn};
 
+use super::certificates::{self, Shown};
 use super::ending::{self, Ending};
 use super::reload::{self, Reload};
 use super::signals::Signals;
+use super::tickets::{self, Tickets};
 use super::{Fault, held_back, systemd};
 use crate::log::Writer;
 
@@ -18,6 +20,8 @@ use crate::log::Writer;
 pub(super) struct Control {
     pub(super) running: Running,
     pub(super) log: Writer,
+    pub(super) shown: Arc<Shown>,
+    pub(super) tickets: Arc<Tickets>,
 }
 
 impl Control {
@@ -62,6 +66,8 @@ pub(super) async fn run(
     tasks.spawn(finding);
     tasks.spawn(tell_of_failures(Arc::clone(&control)));
     tasks.spawn(keep_watchdog(Arc::clone(&control)));
+    tasks.spawn(certificates::watch(Arc::clone(&control.shown)));
+    tasks.spawn(tickets::rotate(Arc::clone(&control.tickets)));
     tasks.spawn(held_back::say(Arc::clone(&control)));
     for signal in idle {
         tasks.spawn(signal.say());

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::config::{Auth, Config, Log, RelayPool};
+use crate::config::{Auth, Config, Log, RelayPool, Tls};
 
 /// Keys whose values differ, as sentences name them. Values are not shown.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -32,6 +32,7 @@ impl Difference {
             realm: _,
             threads: _,
             listeners: _,
+            tls: _,
             relay: _,
             nat_discovery: _,
             auth: _,
@@ -48,6 +49,7 @@ impl Difference {
         } = new;
         let live = rows!(old, new,
             "realm" => realm,
+            "[[tls.certificates]]" => tls.certificates,
             "[auth] secrets" => auth.secrets,
             "[auth] users" => auth.users,
             "[auth] failures-per-minute" => auth.failures_per_minute,
@@ -79,6 +81,7 @@ impl Difference {
         let fixed = rows!(old, new,
             "threads" => threads,
             "[[listener]]" => listeners,
+            "[tls] minimum-version" => tls.minimum,
             "[relay] ports" => relay.ports,
             "[nat-discovery]" => nat_discovery,
             "[auth] nonce-secret-file" => auth.nonce_secret,
@@ -111,6 +114,10 @@ pub(super) fn in_effect(old: &Config, new: Config) -> Config {
     Config {
         threads: old.threads,
         listeners: old.listeners.clone(),
+        tls: Tls {
+            minimum: old.tls.minimum,
+            ..new.tls
+        },
         relay: RelayPool {
             ports: old.relay.ports,
             ..new.relay
@@ -200,6 +207,11 @@ mod tests {
                 "[auth]\nfailures-per-minute = 7\n",
                 Some("[auth] failures-per-minute"),
                 None,
+            ),
+            (
+                "[tls]\nminimum-version = \"1.3\"\n",
+                None,
+                Some("[tls] minimum-version"),
             ),
             ("[tcp]\nidle = \"2m\"\n", None, Some("[tcp]")),
             (

@@ -14,7 +14,7 @@ use super::addresses::Addresses;
 use super::control::Control;
 use super::difference::{Difference, emptied, in_effect};
 use super::{open_for_trying, rules, systemd};
-use crate::config::{self, Config, Loaded, Secret, Unusable, Watched};
+use crate::config::{self, Config, Loaded, Machine, Remarks, Secret, Unusable, Watched};
 use crate::log::say;
 
 /// The configuration that is in effect, and where it comes from.
@@ -29,6 +29,8 @@ pub(super) struct Reload {
     pub(super) files: Vec<Watched>,
     /// Keys whose new value waits for a restart.
     pub(super) waiting: Vec<&'static str>,
+    /// Why certificates stay whose files hold no good ones, as it was said.
+    pub(super) stale: String,
     /// The host, which is in effect as much as the file.
     pub(super) addresses: Addresses,
     /// A look at the files that is under way.
@@ -124,7 +126,11 @@ impl Reload {
         };
         // Nor can standard input be read twice.
         let is_file = !matches!(path.to_str(), Some("" | "-"));
-        let host = self.addresses.host.clone();
+        let host = Machine {
+            is_for_trying: self.dev,
+            certificates: self.config.tls.certificates.clone(),
+            ..self.addresses.host.clone()
+        };
         let mut reading = spawn_blocking(move || match reason {
             Reason::Signal if is_file => config::load(Some(&path), &host),
             Reason::Signal => config::read(text.expose(), &path, &host),
@@ -160,7 +166,10 @@ impl Reload {
     ) {
         let name = self.name();
         let outcome = match read {
-            Ok(Ok(loaded)) => self.adopt(control, loaded, reason).await,
+            Ok(Ok(loaded)) => {
+                self.say_what_is_stale(&loaded.stale);
+                self.adopt(control, loaded, reason).await
+            }
             Ok(Err(Unusable::Faulty(remarks))) => {
                 say(&remarks);
                 Err("it has faults".to_owned())
@@ -177,6 +186,14 @@ impl Reload {
             ),
         }
         control.log.set_level(self.config.log.level);
+    }
+
+    /// Says why certificates stay, once.
+    fn say_what_is_stale(&mut self, stale: &Remarks) {
+        let before = std::mem::replace(&mut self.stale, stale.to_string());
+        if self.stale != before {
+            say(stale);
+        }
     }
 
     /// The configuration file, for the log.
@@ -218,6 +235,9 @@ impl Reload {
         let new = in_effect(&self.config, new);
         let rules = rules(&new, host).map_err(|fault| fault.to_string())?;
         control.adopt(rules).await;
+        if new.tls.certificates != self.config.tls.certificates {
+            control.shown.follow(&new.tls.certificates);
+        }
         for (realm, removed) in emptied(&self.config, &new) {
             let outcome = if new.is_stun_only() {
                 "nobody can allocate"

@@ -1,4 +1,5 @@
-//! State that outlives a restart: the secret of a server without configuration.
+//! State that outlives a restart: the directory of it, and the secret of a server without
+//! configuration.
 
 use std::fs;
 use std::io::{self, Write};
@@ -14,12 +15,35 @@ use crate::config::Secret;
 
 /// The secret of this host, made at the first run and kept for the next, and its file.
 pub(super) fn secret(option: Option<PathBuf>) -> Result<(Secret, PathBuf), Fault> {
-    let directory = directory(option, |name| std::env::var_os(name)).ok_or(Fault::NoStateDir)?;
+    let directory = place(option).ok_or(Fault::NoStateDir)?;
     let path = directory.join("secret");
     match read_or_make(&directory, &path) {
         Ok(secret) => Ok((secret, path)),
         Err(source) => Err(Fault::State { path, source }),
     }
+}
+
+/// The directory of the state, if there is a place for one.
+pub(super) fn place(option: Option<PathBuf>) -> Option<PathBuf> {
+    directory(option, |name| std::env::var_os(name))
+}
+
+/// Writes a file that only this user may read, whole or not at all.
+pub(super) fn replace(path: &Path, contents: &[u8]) -> io::Result<()> {
+    let directory = path.parent().unwrap_or(Path::new(""));
+    make(directory)?;
+    let mut file = NamedTempFile::new_in(directory)?;
+    file.write_all(contents)?;
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    Ok(())
+}
+
+fn make(directory: &Path) -> io::Result<()> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)
 }
 
 /// The directory: the option, then systemd's directory, then the user's.
@@ -42,10 +66,7 @@ fn read_or_make(directory: &Path, path: &Path) -> io::Result<Secret> {
     if let Some(secret) = read(path)? {
         return Ok(secret);
     }
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(directory)?;
+    make(directory)?;
     let secret = STANDARD.encode(rand::random::<[u8; 32]>());
     // Written whole under another name first, and never over an existing file: neither a crash nor
     // a second server that starts now leaves a secret that is not the one in use.

@@ -3,6 +3,7 @@
 mod addresses;
 mod aioice;
 mod capture;
+mod certificates;
 mod credentials;
 mod draining;
 mod environment;

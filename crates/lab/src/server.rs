@@ -235,12 +235,14 @@ pub fn binary() -> String {
         .expect("a test that Cargo runs, or HAIRPIN_BIN")
 }
 
-/// `hairpin`, run by `how`, without the variables of the test's own environment.
+/// `hairpin`, run by `how`, without the variables of the test's own environment. Without a home it
+/// keeps no state, unless a test gives it a place.
 pub fn hairpin_by(how: impl FnOnce(&str) -> Command) -> Command {
     let mut command = how(&binary());
     for variable in [
         "HAIRPIN_CONFIG",
         "HAIRPIN_SECRET",
+        "HOME",
         "STATE_DIRECTORY",
         "XDG_STATE_HOME",
         "CLICOLOR_FORCE",

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use relay::keys::{Keys, NotOpaque};
 use toml::Spanned;
@@ -98,6 +98,22 @@ impl Review<'_> {
         Some(self.directory.join(path))
     }
 
+    /// The same, or a fault.
+    pub(super) fn credential_path(&mut self, key: &str, written: &Text<'_>) -> Option<PathBuf> {
+        let path = self.path(written);
+        if path.is_none() {
+            let sentence =
+                format!("{key} names a credential, and there is no CREDENTIALS_DIRECTORY");
+            self.say(Remark::fault(written.span(), sentence).help(NO_CREDENTIALS));
+        }
+        path
+    }
+
+    /// Has a file looked at from now on. It is read after this: what is written meanwhile is a change.
+    pub(super) fn watch(&mut self, path: &Path) {
+        self.files.push(Watched::now(path.to_owned()));
+    }
+
     /// The contents of a file that holds secrets, as `read` has them; or `help` where there are none.
     pub(super) fn file(
         &mut self,
@@ -107,14 +123,8 @@ impl Review<'_> {
         help: fn(&NoSecret) -> &'static str,
     ) -> Option<Secret> {
         let at = written.span();
-        let Some(path) = self.path(written) else {
-            let sentence =
-                format!("{key} names a credential, and there is no CREDENTIALS_DIRECTORY");
-            self.say(Remark::fault(at, sentence).help(NO_CREDENTIALS));
-            return None;
-        };
-        // Looked at before it is read: what is written meanwhile is a change.
-        self.files.push(Watched::now(path.clone()));
+        let path = self.credential_path(key, written)?;
+        self.watch(&path);
         let name = path.display();
         let bytes = (self.host.read_secret)(&path).map_err(NoSecret::from);
         match bytes.and_then(|bytes| read(&bytes)) {

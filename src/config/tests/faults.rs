@@ -105,7 +105,7 @@ fn a_word_that_is_no_choice_is_shown_the_choices() {
         "error: `[[listener]] transport` cannot be `upd`",
         "2:13",
         "\"upd\"",
-        "did you mean `udp`? One of `udp`, `tcp`",
+        "did you mean `udp`? One of `udp`, `tcp`, `tls`, `dtls`, `auto`",
     );
     fault("[peers]\nmode = \"open\"\n").is(
         "error: `[peers] mode` cannot be `open`",

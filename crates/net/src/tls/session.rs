@@ -364,6 +364,9 @@ impl fmt::Debug for TlsSession {
     }
 }
 
+#[cfg(test)]
+mod tests;
+
 /// The most bytes in a record. RFC 8446 §5.1.
 const RECORD: usize = 1 << 14;
 

@@ -2,7 +2,6 @@
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
-use std::sync::mpsc;
 
 use relay::policy::{Mode, Own, Policy};
 use relay::{Config, Keys, PortRange, ProcessSecret, Rules, Transport};
@@ -22,7 +21,7 @@ fn certificate(name: &str) -> Certificate {
     Certificate::new(vec![name.to_owned()], vec![made.cert.der().clone()], key).unwrap()
 }
 
-/// A server at one listener, and what it tells.
+/// A server at one listener.
 fn server(transports: Transports, names: &[&str]) -> (Running, SocketAddr, Certificates) {
     let own = Own {
         listeners: vec![],
@@ -33,7 +32,6 @@ fn server(transports: Transports, names: &[&str]) -> (Running, SocketAddr, Certi
     let policy = Policy::new(Mode::Closed, vec![], vec![], own);
     let names = names.iter().map(|name| certificate(name));
     let certificates = Certificates::new(names.collect());
-    let (tell, _) = mpsc::channel();
     let running = start(Options {
         listeners: vec![ListenerOptions {
             transports,
@@ -47,12 +45,7 @@ fn server(transports: Transports, names: &[&str]) -> (Running, SocketAddr, Certi
             Rules::new(Keys::new("hairpin.test"), policy),
         ),
         streams: StreamLimits::default(),
-        tls: Some(TlsOptions {
-            certificates: certificates.clone(),
-            minimum: TlsVersion::V1_2,
-            tickets: rustls::crypto::ring::Ticketer::new().unwrap(),
-            tell: Arc::new(move |event| drop(tell.send(event))),
-        }),
+        tls: Some(options(certificates.clone())),
         report: Arc::new(|_| ()),
         keys: None,
     })
@@ -100,7 +93,25 @@ impl ServerCertVerifier for Trusting {
     }
 }
 
-fn client_of(versions: &[&'static SupportedProtocolVersion], name: &str) -> ClientConnection {
+/// The configuration of a server with one certificate.
+pub(super) fn server_config_for(name: &str) -> Arc<ServerConfig> {
+    let tls = Tls::new(options(Certificates::new(vec![certificate(name)])));
+    tls.unwrap().config
+}
+
+fn options(certificates: Certificates) -> TlsOptions {
+    TlsOptions {
+        certificates,
+        minimum: TlsVersion::V1_2,
+        tickets: rustls::crypto::ring::Ticketer::new().unwrap(),
+        tell: Arc::new(|_| ()),
+    }
+}
+
+pub(super) fn client_of(
+    versions: &[&'static SupportedProtocolVersion],
+    name: &str,
+) -> ClientConnection {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(versions)

@@ -1,0 +1,142 @@
+//! Sessions over a real connection, whose bytes come in any pieces.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener};
+
+use proptest::prelude::*;
+use rustls::ClientConnection;
+use rustls::version::{TLS12, TLS13};
+
+use super::*;
+use crate::tls::tests::{client_of, server_config_for};
+
+/// Both ends of one connection; the client's is driven by hand.
+struct Pair {
+    client: ClientConnection,
+    wire: std::net::TcpStream,
+    session: TlsSession,
+}
+
+impl Pair {
+    /// The handshake, in pieces of this many bytes.
+    async fn shake_hands(is_old: bool, piece: usize) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let mut wire = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (stream, _) = listener.accept().unwrap();
+        for end in [&wire, &stream] {
+            end.set_nonblocking(true).unwrap();
+            end.set_nodelay(true).unwrap();
+        }
+        let version = [if is_old { &TLS12 } else { &TLS13 }];
+        let mut client = client_of(&version, "one.test");
+        let stream = TcpStream::from_std(stream).unwrap();
+        let room = Rc::new(Room::new());
+        let mut handshake = Handshake::new(stream, server_config_for("one.test"), room).unwrap();
+        while client.is_handshaking() || handshake.is_going_on() {
+            let mut bytes = Vec::new();
+            while client.wants_write() {
+                client.write_tls(&mut bytes).unwrap();
+            }
+            for piece in bytes.chunks(piece) {
+                handshake.take(piece).unwrap();
+            }
+            // The runtime looks whether the kernel has room.
+            tokio::task::yield_now().await;
+            handshake.flush().unwrap();
+            while client.is_handshaking() && client.read_tls(&mut wire).is_ok() {
+                client.process_new_packets().unwrap();
+            }
+        }
+        let session = handshake.done();
+        Self {
+            client,
+            wire,
+            session,
+        }
+    }
+
+    /// Reads what is there.
+    async fn read_all(&mut self, buffer: &mut [u8], read: &mut Vec<u8>) {
+        tokio::task::yield_now().await;
+        loop {
+            match self.session.try_read(buffer) {
+                Ok(length) => read.extend_from_slice(&buffer[..length]),
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::WouldBlock);
+                    return;
+                }
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn however_the_clients_bytes_are_cut_the_session_reads_what_it_wrote(
+        is_old: bool,
+        records in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..2_000), 1..4),
+        piece in prop_oneof![1usize..30, 30usize..4_000],
+        room in 1usize..6_000,
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
+        runtime.block_on(async {
+            let mut pair = Pair::shake_hands(is_old, piece).await;
+            let mut bytes = Vec::new();
+            for record in &records {
+                pair.client.writer().write_all(record).unwrap();
+                pair.client.write_tls(&mut bytes).unwrap();
+            }
+            let (mut buffer, mut read) = (vec![0; room], Vec::new());
+            for piece in bytes.chunks(piece) {
+                pair.wire.write_all(piece).unwrap();
+                pair.read_all(&mut buffer, &mut read).await;
+            }
+            while read.len() < records.concat().len() {
+                pair.read_all(&mut buffer, &mut read).await;
+            }
+            assert_eq!(read, records.concat());
+            let state = pair.session.state.borrow();
+            assert_eq!((state.partial.len(), state.plain.len()), (0, 0));
+        });
+    }
+
+    #[test]
+    fn a_client_that_reads_in_pieces_gets_every_byte_in_order(
+        is_old: bool,
+        frames in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..40_000), 1..12),
+        piece in 500usize..60_000,
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
+        runtime.block_on(async {
+            let mut pair = Pair::shake_hands(is_old, 4_096).await;
+            let all = frames.concat();
+            let (mut sent, mut read) = (0, Vec::new());
+            while read.len() < all.len() {
+                while sent < all.len() {
+                    let part = &all[sent..all.len().min(sent + 20_000)];
+                    match pair.session.try_write(&[IoSlice::new(part)]) {
+                        Ok(length) => sent += length,
+                        Err(error) => {
+                            assert_eq!(error.kind(), ErrorKind::WouldBlock);
+                            break;
+                        }
+                    }
+                }
+                // The runtime looks whether the kernel has room again.
+                tokio::task::yield_now().await;
+                pair.session.flush().unwrap();
+                let mut some = (&pair.wire).take(piece as u64);
+                if pair.client.read_tls(&mut some).is_ok() {
+                    let state = pair.client.process_new_packets().unwrap();
+                    let mut plain = vec![0; state.plaintext_bytes_to_read()];
+                    pair.client.reader().read_exact(&mut plain).unwrap();
+                    read.extend(plain);
+                }
+            }
+            assert_eq!(read, all);
+            assert!(!pair.session.has_unsent());
+        });
+    }
+}

@@ -1,0 +1,246 @@
+//! `[tls]`: certificates in files, and the listeners that show them.
+
+use std::io;
+use std::sync::LazyLock;
+
+use net::TlsVersion;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+
+use super::{Told, config, fault, host, path, read, refused, told, warned};
+use crate::config::{Loaded, Machine};
+
+/// A certificate and its key in PEM, good for a name, or what a test makes of it.
+fn certificate(name: &str, change: impl FnOnce(&mut CertificateParams)) -> [String; 2] {
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, "a root");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let root = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+    let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+    change(&mut params);
+    let key = KeyPair::generate().unwrap();
+    let leaf = params.signed_by(&key, &root).unwrap();
+    [leaf.pem() + &root.pem(), key.serialize_pem()]
+}
+
+fn good() -> [String; 2] {
+    certificate("turn.example.org", |_| {})
+}
+
+/// The files that `turnserver.toml` names as examples.
+pub(super) static FILES: LazyLock<[String; 2]> = LazyLock::new(good);
+
+/// An entry whose files have these texts: the host of these tests takes them from the files' names.
+fn entry([chain, key]: &[String; 2]) -> String {
+    let inline = |text: &str| format!("'''inline:{}'''", text.replace('\n', ";"));
+    let (chain, key) = (inline(chain), inline(key));
+    format!("[[tls.certificates]]\ncert = {chain}\nkey = {key}\n")
+}
+
+const LISTENER: &str = "[[listener]]\ntransport = \"tls\"\nlisten = \"0.0.0.0:5349\"\n";
+
+/// The sentence without the name of the file, which is its text.
+fn sentence(told: &Told) -> String {
+    let (before, after) = told.sentence.split_once(" names /").unwrap();
+    let after = after.rsplit_once("-----;, ").map(|(_, after)| after);
+    format!("{before}: {}", after.unwrap_or_default())
+}
+
+#[test]
+fn certificates_are_read_in_their_order_and_versions_too() {
+    let (one, two) = (good(), certificate("192.0.2.7", |_| {}));
+    let text = format!(
+        "{LISTENER}[tls]\nminimum-version = \"1.3\"\n{}{}",
+        entry(&one),
+        entry(&two)
+    );
+    let tls = config(&text).tls;
+    let all = tls.certificates.iter();
+    let names: Vec<String> = all.map(|it| it.certificate.listed_names()).collect();
+    assert_eq!(names, ["turn.example.org", "192.0.2.7"]);
+    assert_eq!(tls.minimum, TlsVersion::V1_3);
+    assert_eq!(config("").tls.minimum, TlsVersion::V1_2);
+    let line = entry(&one).replace("[[tls.certificates]]\n", "");
+    let line = line.trim_end().replace('\n', ", ");
+    let text = format!("{LISTENER}[tls]\ncertificates = [{{ {line} }}]\n");
+    assert_eq!(config(&text).tls.certificates.len(), 1);
+}
+
+#[test]
+fn a_listener_for_tls_needs_a_certificate_unless_one_is_made_for_trying() {
+    for (word, column) in [("tls", 13), ("auto", 13)] {
+        let text = LISTENER.replace("tls", word);
+        fault(&text).is(
+            &format!("error: `[[listener]] transport` is \"{word}\", and there is no certificate for it"),
+            &format!("2:{column}"),
+            &format!("\"{word}\""),
+            "add [[tls.certificates]] with `cert` and `key`; for trying, `hairpin serve --dev` makes one",
+        );
+    }
+    let trying = Machine {
+        is_for_trying: true,
+        ..host()
+    };
+    read(LISTENER, path(), &trying).unwrap();
+}
+
+#[test]
+fn a_certificate_that_no_listener_shows_is_cautioned() {
+    let told = warned(&entry(&good())).remove(0);
+    assert_eq!(
+        told.sentence,
+        "warning: no listener takes TLS, so that this certificate is shown to nobody"
+    );
+}
+
+#[test]
+fn a_mistake_is_told_of_the_file_that_has_it() {
+    let ([chain, key], [other, _]) = (good(), good());
+    let incomplete = chain.split_inclusive("-----END CERTIFICATE-----\n").next();
+    let incomplete = incomplete.unwrap().to_owned();
+    for (files, expected, place, help) in [
+        (
+            [incomplete, key.clone()],
+            "error: `[[tls.certificates]] cert`: whose chain is incomplete: the certificate of its \
+             issuer (CN=a root) is not in it",
+            "5:8",
+            "use fullchain.pem",
+        ),
+        (
+            [other, key.clone()],
+            "error: `[[tls.certificates]] key`: whose key is not that of the certificate",
+            "6:7",
+            "after a renewal copy both",
+        ),
+    ] {
+        let told = fault(&(LISTENER.to_owned() + &entry(&files)));
+        assert_eq!(sentence(&told), expected);
+        assert_eq!(told.place, format!("turnserver.toml:{place}"));
+        assert!(told.help.as_ref().unwrap().contains(help), "{told:?}");
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_told_with_the_user_who_must() {
+    let files = "[[tls.certificates]]\ncert = \"forbidden\"\nkey = \"nowhere\"\n";
+    let told = fault(&(LISTENER.to_owned() + files));
+    let sentence = "error: `[[tls.certificates]] cert` names /etc/hairpin/forbidden, which cannot be \
+                    read: permission denied";
+    assert_eq!(told.sentence, sentence);
+    let help = told.help.unwrap();
+    assert!(
+        help.starts_with("let `root`, as whom this runs, read it"),
+        "{help}"
+    );
+    let files = files.replace("forbidden", "nowhere");
+    let told = fault(&(LISTENER.to_owned() + &files));
+    assert!(told.sentence.ends_with("entity not found"), "{told:?}");
+}
+
+#[test]
+fn an_entry_without_its_key_is_refused() {
+    let all = refused(&format!(
+        "{LISTENER}[[tls.certificates]]\ncert = \"blank\"\n"
+    ));
+    let told = &all[0].sentence;
+    assert_eq!(told, "error: this `[[tls.certificates]]` has no `key`");
+}
+
+#[test]
+fn one_whose_time_is_over_or_to_come_is_served_with_a_caution() {
+    for (from, to, words) in [
+        (2020, 2021, "certificate expired on 2021-01-01T00:00:00Z"),
+        (
+            2090,
+            2091,
+            "certificate is not good before 2090-01-01T00:00:00Z",
+        ),
+    ] {
+        let files = certificate("turn.example.org", |params| {
+            params.not_before = rcgen::date_time_ymd(from, 1, 1);
+            params.not_after = rcgen::date_time_ymd(to, 1, 1);
+        });
+        let told = warned(&(LISTENER.to_owned() + &entry(&files)));
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].sentence.contains(words), "{told:?}");
+    }
+}
+
+#[test]
+fn names_that_have_nothing_to_do_with_this_server_are_cautioned() {
+    let files = entry(&certificate("www.example.com", |_| {}));
+    let with = |top: &str| format!("{top}{LISTENER}{files}");
+    let told = warned(&with("realm = \"turn.example.org\"\n")).remove(0);
+    let words = "names a certificate for www.example.com, and neither a realm nor an address";
+    assert!(told.sentence.contains(words), "{told:?}");
+    for realm in [
+        "",
+        "realm = \"turn.example.com\"\n",
+        "realm = \"EXAMPLE.com\"\n",
+    ] {
+        config(&with(realm));
+    }
+    let address = entry(&certificate("10.0.0.5", |_| {}));
+    config(&format!(
+        "realm = \"turn.example.org\"\n{LISTENER}{address}"
+    ));
+}
+
+#[test]
+fn one_that_another_hides_is_cautioned_and_one_file_is_named_once() {
+    let (one, two) = (entry(&good()), entry(&good()));
+    let told = warned(&format!("{LISTENER}{one}{two}")).remove(0);
+    assert!(
+        told.sentence.contains("shown to nobody: one before it"),
+        "{told:?}"
+    );
+    let told = fault(&format!("{LISTENER}{one}{one}"));
+    assert!(told.sentence.contains("twice"), "{told:?}");
+}
+
+/// The configuration read again on a host whose files are now these.
+fn again(text: &str, files: fn(&std::path::Path) -> io::Result<Vec<u8>>) -> Loaded {
+    let certificates = config(text).tls.certificates;
+    let later = Machine {
+        certificates,
+        read_secret: files,
+        ..host()
+    };
+    read(text, path(), &later).unwrap()
+}
+
+#[test]
+fn while_files_hold_no_good_certificate_the_one_from_before_stays_and_the_rest_holds() {
+    let text = LISTENER.to_owned() + &entry(&good());
+    let before = config(&text).tls;
+    let gone = again(&text, |_| Err(io::ErrorKind::NotFound.into()));
+    assert_eq!(gone.config.tls, before);
+    let said = told(&gone.stale.to_string()).remove(0);
+    assert!(said.sentence.starts_with("warning: "), "{said:?}");
+    let words = "the certificate from before stays (turn.example.org ECDSA)";
+    assert!(said.sentence.ends_with(words), "{said:?}");
+    let wrong = again(&text, |_| Ok(b"half a file".to_vec()));
+    assert_eq!(wrong.config.tls, before);
+    let said = told(&wrong.stale.to_string()).remove(0);
+    assert!(said.sentence.starts_with("error: "), "{said:?}");
+    assert!(told(&wrong.remarks.to_string()).is_empty());
+}
+
+#[test]
+fn a_good_certificate_does_not_give_way_to_one_that_has_expired() {
+    fn expired(path: &std::path::Path) -> io::Result<Vec<u8>> {
+        // Of two entries with one text, whichever is read.
+        static EXPIRED: LazyLock<[String; 2]> = LazyLock::new(|| {
+            certificate("turn.example.org", |params| {
+                params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+                params.not_after = rcgen::date_time_ymd(2021, 1, 1);
+            })
+        });
+        let is_key = path.display().to_string().contains("PRIVATE");
+        Ok(EXPIRED[usize::from(is_key)].clone().into_bytes())
+    }
+    let text = LISTENER.to_owned() + &entry(&good());
+    let later = again(&text, expired);
+    assert_eq!(later.config.tls, config(&text).tls);
+    let said = told(&later.stale.to_string()).remove(0);
+    assert!(said.sentence.contains("expired on 2021-01-01"), "{said:?}");
+}
