@@ -40,6 +40,10 @@ pub enum ConnectError {
     /// It is a relayed transport address of this server that takes no connections.
     #[error("no TCP allocation has this relayed address")]
     NoRelay,
+    /// It was given up: the peer policy denies the peer by now, or the client has deleted the
+    /// relayed address.
+    #[error("the peer is denied by now, or the relayed address was deleted")]
+    GivenUp,
     /// This process or host has no more to give: file descriptors, memory, or the pair of addresses
     /// was in use a moment ago.
     #[error("out of file descriptors, memory or addresses")]

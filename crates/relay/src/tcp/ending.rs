@@ -75,12 +75,17 @@ impl Server {
         }
     }
 
-    /// Ends a connection, in whatever shard its socket is.
-    pub(crate) fn end_connection(&mut self, connection: ConnectionId) {
-        let Some((_, it)) = self.remove_connection(connection) else {
+    /// Ends a connection, in whatever shard its socket is. A client that waits for it hears so.
+    fn end_connection(&mut self, connection: ConnectionId) {
+        let Some((_, it)) = self.connection_mut(connection) else {
             return;
         };
-        self.close_connection(connection, &it);
+        if matches!(it.state, State::Connecting(_)) {
+            self.effects.push(Effect::CloseConnection { connection });
+            self.not_connected(connection, ConnectError::GivenUp);
+        } else if let Some((_, it)) = self.remove_connection(connection) {
+            self.close_connection(connection, &it);
+        }
     }
 
     fn close_connection(&mut self, connection: ConnectionId, it: &PeerConnection) {

@@ -46,6 +46,9 @@ impl Model {
         let Some(allocation) = self.of(from) else {
             return Expect::Lost(DropReason::NoAllocation);
         };
+        if allocation.tcp.is_some() {
+            return Expect::Lost(DropReason::TcpAllocation);
+        }
         if !allocation.may_exchange_with(peer) {
             return Expect::Lost(DropReason::NoPermission);
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use relay::{AddressFamily, ClientTuple};
 use wire::attributes::{
-    ChannelNumberAttribute, ConnectionId, Lifetime, MobilityTicket, RequestedAddressFamily, XorPeerAddress,
+    ChannelNumberAttribute, Lifetime, MobilityTicket, RequestedAddressFamily, XorPeerAddress,
 };
 use wire::{Message, Method};
 
@@ -54,8 +54,8 @@ impl Model {
             Method::Refresh => return self.refresh(from, signer, message, reply),
             Method::CreatePermission => self.create_permission(from, signer, message)?,
             Method::ChannelBind => self.channel_bind(from, signer, message)?,
-            Method::Connect => self.connect(from, signer, message)?,
-            Method::ConnectionBind => self.connection_bind(from, message)?,
+            Method::Connect => return self.connect(from, signer, message, reply),
+            Method::ConnectionBind => self.connection_bind(from, signer, message)?,
             Method::Binding
             | Method::Send
             | Method::Data
@@ -65,33 +65,8 @@ impl Model {
         Ok(Expect::Reply(reply))
     }
 
-    /// RFC 6062 §5.2. The model knows a server without TCP allocations.
-    fn connect(
-        &mut self,
-        from: ClientTuple,
-        signer: &Signer,
-        _: &Message<'_>,
-    ) -> Result<(), Refusal> {
-        self.own(from, signer)?;
-        Err(refuse(437, "no-tcp-allocation"))
-    }
-
-    /// RFC 6062 §5.4, likewise: there is no connection to bind.
-    fn connection_bind(&self, from: ClientTuple, message: &Message<'_>) -> Result<(), Refusal> {
-        if !from.transport.is_stream() {
-            return Err(refuse(400, "not-a-stream"));
-        }
-        if message.get::<ConnectionId>()?.is_none() {
-            return Err(refuse(400, "missing-attribute"));
-        }
-        if self.find(from).is_some() {
-            return Err(refuse(437, "allocation-exists"));
-        }
-        Err(refuse(400, "no-connection"))
-    }
-
     /// RFC 8656 §5: the allocation of the 5-tuple, which only its own user may change.
-    fn own(&mut self, from: ClientTuple, signer: &Signer) -> Result<&mut Allocation, Refusal> {
+    pub(super) fn own(&mut self, from: ClientTuple, signer: &Signer) -> Result<&mut Allocation, Refusal> {
         let allocation = self.of_mut(from);
         let allocation = allocation.filter(|allocation| allocation.is_open());
         let allocation = allocation.ok_or_else(|| refuse(437, "no-allocation"))?;
@@ -184,6 +159,9 @@ impl Model {
     ) -> Result<(), Refusal> {
         let (now, limit) = (self.now, self.terms.channels);
         let allocation = self.own(from, signer)?;
+        if allocation.tcp.is_some() {
+            return Err(refuse(403, "channel-of-tcp"));
+        }
         let missing = || refuse(400, "missing-attribute");
         let ChannelNumberAttribute(number) = message.get()?.ok_or_else(missing)?;
         let XorPeerAddress(peer) = message.get()?.ok_or_else(missing)?;
@@ -218,7 +196,7 @@ impl Model {
     }
 
     /// Checks that a peer is of a family of the allocation's, and that the operator allows it.
-    fn check_peer(&self, from: ClientTuple, ip: IpAddr) -> Result<(), Refusal> {
+    pub(super) fn check_peer(&self, from: ClientTuple, ip: IpAddr) -> Result<(), Refusal> {
         let family = AddressFamily::of(ip);
         let mismatch = || refuse(443, "family-mismatch");
         let allocation = self.of(from);

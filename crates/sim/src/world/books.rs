@@ -26,7 +26,11 @@ impl World {
         self.performing += 1;
         while let Some(effect) = self.shards[shard].poll_effect() {
             match effect {
-                Effect::OpenRelay { relay, local } | Effect::OpenTcpRelay { relay, local } => {
+                effect @ (Effect::OpenRelay { relay, local }
+                | Effect::OpenTcpRelay { relay, local }) => {
+                    if matches!(effect, Effect::OpenTcpRelay { .. }) {
+                        self.connections.listeners.insert((shard, relay));
+                    }
                     if !self.machine.asked_before.remove(&(shard, relay)) {
                         self.machine.log.push(((shard, relay), Talk::Asked(local)));
                     }

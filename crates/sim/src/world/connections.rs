@@ -1,6 +1,6 @@
 //! TCP allocations: connections with peers, and those of clients that carry their data. RFC 6062.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -10,6 +10,7 @@ use relay::{
 
 use super::World;
 use crate::Client;
+use crate::machine::Socket;
 
 /// The TCP sockets of the machine beside those that listen.
 #[derive(Debug, Default)]
@@ -24,6 +25,8 @@ pub(crate) struct Connections {
     answer: Option<Result<(), ConnectError>>,
     /// Connections whose data a client has asked for, in this shard.
     pub(super) spliced: BTreeMap<ConnectionId, Spliced>,
+    /// Relay sockets for TCP; ids are not used again.
+    pub(super) listeners: BTreeSet<Socket>,
 }
 
 /// A connection that is being made.

@@ -63,6 +63,9 @@ fn peers_that_the_policy_denies_by_now_are_cut_off() {
     rules.policy = Policy::new(Mode::Closed, vec![], deny, own_addresses());
     world.change_rules(rules);
     assert_eq!((world.peer_sockets(), world.dialled()), (0, 0));
+    let answers = alice.inbox(&mut world);
+    let codes: Vec<_> = answers.iter().map(sim::Answer::code).collect();
+    assert_eq!(codes, [Some(447)], "who waits hears so");
     alice.delete(&mut world);
     assert!(world.is_idle());
 }
