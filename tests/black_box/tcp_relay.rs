@@ -1,8 +1,10 @@
 //! TCP relaying, between real sockets. RFC 6062.
 
 use std::{
+    fs,
     io::{self, Read, Write},
     net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream},
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
@@ -11,10 +13,15 @@ use client::Transport;
 use lab::{
     PATIENCE,
     live::{Code, LiveClient},
-    server::{PORT, Server, serving},
+    server::{PASSWORD, PORT, Server, USER, serving},
     setup::Setup,
     wait_for,
-    world::{PEER_V4, PEER_V6, SERVER_V4, World},
+    world::{PEER_V4, PEER_V6, SERVER_V4, World, in_own_world},
+};
+use rustls::{
+    ClientConfig, ClientConnection, RootCertStore, StreamOwned,
+    crypto::ring::default_provider,
+    pki_types::{CertificateDer, ServerName},
 };
 use sha2::{Digest, Sha256};
 use socket2::{Domain, SockRef, Socket, Type};
@@ -61,7 +68,8 @@ fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
 #[track_caller]
 fn bound(connection: ConnectionId) -> TcpStream {
     let mut data = client();
-    data.bind_connection(connection).expect("a connection that waits");
+    data.bind_connection(connection)
+        .expect("a connection that waits");
     let (stream, first) = data.into_stream();
     assert_eq!(first, b"");
     stream
@@ -125,13 +133,16 @@ fn a_client_connects_to_a_peer_and_both_say_what_they_will() {
 fn a_peer_connects_and_what_it_says_before_it_is_bound_is_kept() {
     relayed(|_, server| {
         let (mut control, relayed) = allocated();
-        control.create_permission((PEER_V4, 0).into()).expect("a permission");
+        control
+            .create_permission((PEER_V4, 0).into())
+            .expect("a permission");
         let mut peer = connect_from(PEER_V4, relayed).expect("a relayed address that listens");
         peer.write_all(b"first words").expect("a connection");
         let (from, connection) = control.attempt();
         assert_eq!(Ok(from), peer.local_addr().map_err(drop));
         let mut data = client();
-        data.bind_connection(connection).expect("a connection that waits");
+        data.bind_connection(connection)
+            .expect("a connection that waits");
         let (mut stream, mut heard) = data.into_stream();
         while heard.len() < 11 {
             let mut more = [0; 64];
@@ -253,7 +264,9 @@ fn flood(from: TcpStream, mut to: TcpStream, server: &Server) {
     let data = much();
     let expected = Sha256::digest(&data).to_vec();
     // So that the kernel keeps little of it.
-    SockRef::from(&to).set_recv_buffer_size(16 * 1024).expect("a size");
+    SockRef::from(&to)
+        .set_recv_buffer_size(16 * 1024)
+        .expect("a size");
     let before = server.program.memory();
     let writer = thread::spawn(move || {
         let mut from = from;
@@ -292,7 +305,9 @@ fn a_client_that_floods_a_peer_that_does_not_read_is_held_back_and_nothing_is_lo
 fn a_peer_that_floods_before_it_is_bound_is_held_back_and_nothing_is_lost() {
     relayed(|_, server| {
         let (mut control, relayed) = allocated();
-        control.create_permission((PEER_V4, 0).into()).expect("a permission");
+        control
+            .create_permission((PEER_V4, 0).into())
+            .expect("a permission");
         let peer = connect_from(PEER_V4, relayed).expect("a relayed address that listens");
         let (_, connection) = control.attempt();
         let data = much();
@@ -306,7 +321,8 @@ fn a_peer_that_floods_before_it_is_bound_is_held_back_and_nothing_is_lost() {
         assert!(!writer.is_finished(), "the kernel does not keep all of it");
         assert!(server.program.memory() < before + 1024 * 1024);
         let mut data = client();
-        data.bind_connection(connection).expect("a connection that waits");
+        data.bind_connection(connection)
+            .expect("a connection that waits");
         let (mut stream, first) = data.into_stream();
         assert_eq!(hash_of(&first, &mut stream), expected);
         writer.join().expect("a writer");
@@ -354,11 +370,15 @@ fn all_connections_end_with_the_allocation() {
 fn an_end_that_is_reset_ends_the_other() {
     relayed(|_, _| {
         let (client, peer, _control, _) = connected();
-        SockRef::from(&peer).set_linger(Some(Duration::ZERO)).expect("an option");
+        SockRef::from(&peer)
+            .set_linger(Some(Duration::ZERO))
+            .expect("an option");
         drop(peer);
         assert!(is_closed(&client));
         let (client, peer, _control, _) = connected();
-        SockRef::from(&client).set_linger(Some(Duration::ZERO)).expect("an option");
+        SockRef::from(&client)
+            .set_linger(Some(Duration::ZERO))
+            .expect("an option");
         drop(client);
         assert!(is_closed(&peer));
     });
@@ -373,7 +393,7 @@ fn a_connection_is_bound_once_by_its_user_with_its_id() {
         let (peer, _) = accept(&listener);
         let other = ConnectionId(!connection.0);
         assert_eq!(client().bind_connection(other), Err(Code(400)));
-        let stranger = client().login(lab::server::USER, "wrong").bind_connection(connection);
+        let stranger = client().login(USER, "wrong").bind_connection(connection);
         assert_eq!(stranger, Err(Code(401)));
         let mut datagrams = LiveClient::udp();
         assert_eq!(datagrams.bind_connection(connection), Err(Code(400)));
@@ -392,7 +412,9 @@ fn another_user_does_not_bind_it() {
         let connection = control.connect(address).expect("a connection");
         for _ in 0..8 {
             // In either shard.
-            let mallory = client().login("mallory", "guessed").bind_connection(connection);
+            let mallory = client()
+                .login("mallory", "guessed")
+                .bind_connection(connection);
             assert_eq!(mallory, Err(Code(441)));
         }
         bound(connection);
@@ -456,3 +478,128 @@ fn turnutils_relays_over_tcp() {
         }
     });
 }
+
+/// The same over TLS, with a certificate that the client does not ask about.
+#[test]
+fn turnutils_relays_over_tls() {
+    in_own_world(|world| {
+        let files = Certificate::new();
+        let mut server = world.serve(files.setup());
+        Uclient::pair().flags("-T -S -p 5349").relays_a_stream();
+        for bytes in ["sent_bytes=200000", "received_bytes=200000"] {
+            server.wait_for_line(&["allocation.ended", "cause=\"deleted\"", bytes]);
+        }
+        assert_eq!(server.stop().sockets("handshakes-failed"), 0);
+    });
+}
+
+#[test]
+fn a_data_connection_over_tls_carries_all_each_way_to_its_end() {
+    in_own_world(|world| {
+        let files = Certificate::new();
+        let _server = world.serve(files.setup());
+        for _ in 0..4 {
+            // In either shard.
+            let (mut control, _) = allocated();
+            let (listener, address) = listener(PEER_V4);
+            let connection = control.connect(address).expect("a connection");
+            let (mut peer, _) = accept(&listener);
+            let mut session = files.bound(connection);
+            let data = much();
+            let expected = Sha256::digest(&data).to_vec();
+
+            let sent = data.clone();
+            let mut writer = peer.try_clone().expect("a descriptor");
+            let writing = thread::spawn(move || writer.write_all(&sent));
+            let mut heard = vec![0; data.len()];
+            session
+                .read_exact(&mut heard)
+                .expect("all that the peer says");
+            assert_eq!(Sha256::digest(&heard).to_vec(), expected);
+            writing.join().expect("a writer").expect("the client reads");
+
+            let reading = thread::spawn(move || (hash_of(b"", &mut peer), peer));
+            session.write_all(&data).expect("the peer reads");
+            session.conn.send_close_notify();
+            session.flush().expect("a connection");
+            let (hash, mut peer) = reading.join().expect("a reader");
+            assert_eq!(hash, expected);
+            // The client has said all, and still hears.
+            peer.write_all(b"goodbye").expect("a connection");
+            peer.shutdown(Shutdown::Write).expect("a connection");
+            let mut last = Vec::new();
+            session.read_to_end(&mut last).expect("an end that is said");
+            assert_eq!(last, b"goodbye");
+        }
+    });
+}
+
+/// A certificate that signs itself, in files.
+struct Certificate {
+    place: tempfile::TempDir,
+    shown: CertificateDer<'static>,
+}
+
+type Session = StreamOwned<ClientConnection, TcpStream>;
+
+impl Certificate {
+    fn new() -> Self {
+        let own = rcgen::generate_simple_self_signed([NAME.to_owned()]).expect("a certificate");
+        let place = tempfile::tempdir().expect("a temporary directory");
+        for (file, text) in [
+            ("chain.pem", own.cert.pem()),
+            ("key.pem", own.signing_key.serialize_pem()),
+        ] {
+            fs::write(place.path().join(file), text).expect("our directory");
+        }
+        let shown = own.cert.der().clone();
+        Self { place, shown }
+    }
+
+    fn setup(&self) -> Setup {
+        let [chain, key] = ["chain.pem", "key.pem"].map(|file| self.place.path().join(file));
+        relaying().with(&format!(
+            "[[listener]]\ntransport = 'tls'\nlisten = '{SERVER_V4}:5349'\n\
+             [[tls.certificates]]\ncert = {chain:?}\nkey = {key:?}\n"
+        ))
+    }
+
+    /// A session that is bound to a connection.
+    #[track_caller]
+    fn bound(&self, connection: ConnectionId) -> Session {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.shown.clone()).expect("a certificate");
+        let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("versions that the provider has")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let name = ServerName::try_from(NAME).expect("a name");
+        let session = ClientConnection::new(Arc::new(config), name).expect("a name");
+        let stream = TcpStream::connect((SERVER_V4, 5349)).expect("a listener");
+        stream.set_read_timeout(Some(PATIENCE)).expect("not zero");
+        let mut session = StreamOwned::new(session, stream);
+
+        let mut config = client::Config::new(Transport::Tls);
+        let credentials = client::Credentials::new(USER, PASSWORD);
+        config.credentials = Some(credentials.expect("plain credentials"));
+        let mut client = client::Client::new(config, [connection.0 as u8; 32]);
+        client.bind_connection(Instant::now(), connection);
+        let event = loop {
+            while let Some(packet) = client.poll_transmit() {
+                session.write_all(&packet).expect("the server is there");
+            }
+            if let Some(event) = client.poll_event() {
+                break event;
+            }
+            let mut bytes = [0; 4096];
+            let read = session.read(&mut bytes).expect("an answer");
+            client.handle_input(Instant::now(), &bytes[..read]);
+        };
+        assert_eq!(event, client::Event::ConnectionBound { connection });
+        assert_eq!(client.poll_event(), None);
+        session
+    }
+}
+
+const NAME: &str = "turn.example.org";

@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use wire::attributes::{
-    ConnectionId, ErrorCode, Lifetime, MappedAddress, XorMappedAddress, XorPeerAddress, XorRelayedAddress,
+    ConnectionId, ErrorCode, Lifetime, MappedAddress, XorMappedAddress, XorPeerAddress,
+    XorRelayedAddress,
 };
 use wire::{Attribute, Message};
 

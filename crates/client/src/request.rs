@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use wire::attributes::{
-    ChannelNumberAttribute, ConnectionId, DontFragment, Lifetime, MobilityTicket, RequestedAddressFamily,
-    RequestedTransport, XorPeerAddress,
+    ChannelNumberAttribute, ConnectionId, DontFragment, Lifetime, MobilityTicket,
+    RequestedAddressFamily, RequestedTransport, XorPeerAddress,
 };
 use wire::{AddressFamily, ChannelNumber, Method, Writer};
 

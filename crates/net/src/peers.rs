@@ -13,9 +13,7 @@ use std::time::Duration;
 
 use ahash::RandomState;
 use hashbrown::HashMap;
-use relay::{
-    ClientTuple, ConnectError, ConnectionId, OpenError, Passage, PeerAddr, RelayId,
-};
+use relay::{ClientTuple, ConnectError, ConnectionId, OpenError, Passage, PeerAddr, RelayId};
 use socket2::{SockRef, Socket};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::oneshot;
@@ -190,7 +188,10 @@ impl Shard {
 
     /// A socket came from another shard, for a client of this one.
     pub(crate) fn adopt_connection(&mut self, connection: ConnectionId) {
-        let stream = self.arrived_peer.take().map(|socket| TcpStream::from_std(socket.into()));
+        let stream = self
+            .arrived_peer
+            .take()
+            .map(|socket| TcpStream::from_std(socket.into()));
         match (stream, self.peers.connections.get_mut(&connection)) {
             (Some(Ok(stream)), Some(peer)) => peer.give(stream),
             // The client's connection ends, and the core is told then.
@@ -266,7 +267,9 @@ async fn accept(shard: Handle, relay: RelayId, place: Place) {
 /// Connects to a peer.
 async fn connect(shard: Handle, connection: ConnectionId, peer: SocketAddr, socket: Socket) {
     let _alarm = Alarm::of(&shard);
-    let made = TcpSocket::from_std_stream(socket.into()).connect(peer).await;
+    let made = TcpSocket::from_std_stream(socket.into())
+        .connect(peer)
+        .await;
     let made = made.and_then(|stream| {
         bind::prepare_stream(SockRef::from(&stream))?;
         Ok(stream)

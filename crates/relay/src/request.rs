@@ -21,10 +21,10 @@ use std::sync::Arc;
 
 use rand::Rng;
 use wire::attributes::{
-    AccessToken, ChannelNumberAttribute, ConnectionId, Data, DontFragment, ErrorCode, EvenPort, Lifetime,
-    MappedAddress, Nonce, PasswordAlgorithm, Realm, RequestedAddressFamily, RequestedTransport,
-    ReservationToken, UnknownAttributes, UserHash, Username, XorMappedAddress, XorPeerAddress,
-    XorRelayedAddress,
+    AccessToken, ChannelNumberAttribute, ConnectionId, Data, DontFragment, ErrorCode, EvenPort,
+    Lifetime, MappedAddress, Nonce, PasswordAlgorithm, Realm, RequestedAddressFamily,
+    RequestedTransport, ReservationToken, UnknownAttributes, UserHash, Username, XorMappedAddress,
+    XorPeerAddress, XorRelayedAddress,
 };
 use wire::{Attribute, Message, Method};
 

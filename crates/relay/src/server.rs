@@ -25,8 +25,8 @@ use crate::rules::offered;
 use crate::sha256::Offered;
 use crate::timers::{Timer, Timers};
 use crate::{
-    AllocationId, ClientTuple, Config, ConnectionId, Counters, DropReason, Effect, EndCause, Now, OpenError,
-    PeerAddr, Reject, RelayId, Rules, ShardId, Shared, Verdict,
+    AllocationId, ClientTuple, Config, ConnectionId, Counters, DropReason, Effect, EndCause, Now,
+    OpenError, PeerAddr, Reject, RelayId, Rules, ShardId, Shared, Verdict,
 };
 
 /// The whole TURN server of one shard, as a value.

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use crate::{
-    ClientTuple, ConnectionId, DropReason, Mail, Outgoing, Passage, RelayId, Report, Route, ShardId,
-    UserName,
+    ClientTuple, ConnectionId, DropReason, Mail, Outgoing, Passage, RelayId, Report, Route,
+    ShardId, UserName,
 };
 
 /// The outcome of the packet that was just handled. An answer borrows the server (`'s`), which

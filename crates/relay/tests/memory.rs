@@ -75,13 +75,13 @@ fn ask(server: &mut Server, now: Now, tuple: ClientTuple, packet: &[u8]) {
             Effect::CloseRelay { .. } | Effect::Report(_) | Effect::Bind(_) | Effect::Unbind(_) => {
             }
             Effect::Mail { .. }
-                | Effect::AdoptRelay { .. }
-                | Effect::FetchKey { .. }
-                | Effect::OpenTcpRelay { .. }
-                | Effect::Connect { .. }
-                | Effect::CloseConnection { .. }
-                | Effect::Splice { .. }
-                | Effect::AdoptConnection { .. } => {
+            | Effect::AdoptRelay { .. }
+            | Effect::FetchKey { .. }
+            | Effect::OpenTcpRelay { .. }
+            | Effect::Connect { .. }
+            | Effect::CloseConnection { .. }
+            | Effect::Splice { .. }
+            | Effect::AdoptConnection { .. } => {
                 panic!("nobody moves here, and keys are at hand")
             }
         }

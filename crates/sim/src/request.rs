@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use wire::attributes::{
-    AccessToken, AdditionalAddressFamily, ChannelNumberAttribute, ConnectionId, Data, DontFragment, EvenPort,
-    Lifetime, MobilityTicket, Nonce, PasswordAlgorithm, PasswordAlgorithms, Realm,
+    AccessToken, AdditionalAddressFamily, ChannelNumberAttribute, ConnectionId, Data, DontFragment,
+    EvenPort, Lifetime, MobilityTicket, Nonce, PasswordAlgorithm, PasswordAlgorithms, Realm,
     RequestedAddressFamily, RequestedTransport, ReservationToken, Username, XorPeerAddress,
 };
 use wire::{
@@ -300,8 +300,7 @@ impl Request {
         matches!(
             self.method,
             Method::Allocate | Method::Refresh | Method::ConnectionBind
-        )
-            && !self.without.contains(&AccessToken::TYPE)
+        ) && !self.without.contains(&AccessToken::TYPE)
     }
 
     /// The message.

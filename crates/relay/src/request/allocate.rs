@@ -109,9 +109,8 @@ fn check_tcp(server: &Server, request: &Signed<'_>) -> Result<(), Reject> {
     if !request.client.transport.is_stream() {
         return Err(Reject::NotAStream);
     }
-    let has_no_place = |kind: &u16| {
-        [DontFragment::TYPE, EvenPort::TYPE, ReservationToken::TYPE].contains(kind)
-    };
+    let has_no_place =
+        |kind: &u16| [DontFragment::TYPE, EvenPort::TYPE, ReservationToken::TYPE].contains(kind);
     let mut kinds = request.message().attributes().map(|it| it.kind);
     if let Some(kind) = kinds.find(has_no_place) {
         return Err(Reject::NotForTcp(kind));

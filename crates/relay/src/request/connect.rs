@@ -37,7 +37,10 @@ pub(super) fn connect(
     }
     let id = allocation.id;
     let family = wire::AddressFamily::of(peer.0.ip());
-    let relay = allocation.relays.get(family).ok_or(Reject::FamilyMismatch)?;
+    let relay = allocation
+        .relays
+        .get(family)
+        .ok_or(Reject::FamilyMismatch)?;
     let local = relay.local;
     let to = match rules.relay_at(peer.0.ip()) {
         Some(address) => inward(server, address, local, peer, permit)?,

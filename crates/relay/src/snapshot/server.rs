@@ -13,7 +13,9 @@ use crate::request::opening;
 use crate::sha256::PREFIXES;
 use crate::tcp::{State, entry};
 use crate::timers::Timer;
-use crate::{ClientTuple, Config, ConnectionId, Counters, Effect, Now, Rules, Server, ShardId, Shared};
+use crate::{
+    ClientTuple, Config, ConnectionId, Counters, Effect, Now, Rules, Server, ShardId, Shared,
+};
 
 impl Server {
     /// The state of this core as bytes. Effects are performed and mail is delivered before: see
@@ -51,7 +53,9 @@ impl Server {
         Vec::from(counters.to_words()).write(&mut to);
         allocations.generation().write(&mut to);
         guests.passed().write(&mut to);
-        let claimed = claimed.iter().map(|(connection, from)| (*connection, *from));
+        let claimed = claimed
+            .iter()
+            .map(|(connection, from)| (*connection, *from));
         claimed.collect::<Vec<_>>().write(&mut to);
         timers.foreign_ports().collect::<Vec<_>>().write(&mut to);
         (allocations.len() as u32).write(&mut to);
@@ -181,8 +185,7 @@ impl Server {
             if matches!(it.state, State::Bound(_)) {
                 continue;
             }
-            self.timers
-                .arm(it.deadline, Timer::Connection(*connection));
+            self.timers.arm(it.deadline, Timer::Connection(*connection));
             if let State::Connecting(awaiting) = &it.state {
                 self.effects.push(awaiting.effect(*connection));
             }

@@ -2,7 +2,7 @@
 
 use super::State;
 use crate::timers::Timer;
-use crate::{ConnectionId, Effect, Mail, ShardId, Server};
+use crate::{ConnectionId, Effect, Mail, Server, ShardId};
 
 impl Server {
     /// Marks a connection of ours as bound in a shard; whether there is such a one that waits.

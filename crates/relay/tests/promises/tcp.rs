@@ -7,11 +7,10 @@ mod shards;
 
 use relay::{ConnectionId, DropReason, Reject, Rules, Transport};
 use sim::{Client, EXTERNAL, Request, World, assert_lost, minutes};
-use wire::attributes::{
-    EvenPort, Lifetime, RequestedTransport, ReservationToken, XorMappedAddress,
-    XorRelayedAddress,
-};
 use wire::Method;
+use wire::attributes::{
+    EvenPort, Lifetime, RequestedTransport, ReservationToken, XorMappedAddress, XorRelayedAddress,
+};
 
 /// A world that relays TCP.
 fn world() -> World {

@@ -5,8 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use relay::{AddressFamily, ClientTuple, DropReason};
 use wire::attributes::{
-    AdditionalAddressFamily, DontFragment, DraftAdditionalAddressFamily, EvenPort, Lifetime, MobilityTicket,
-    RequestedAddressFamily, RequestedTransport, ReservationToken,
+    AdditionalAddressFamily, DontFragment, DraftAdditionalAddressFamily, EvenPort, Lifetime,
+    MobilityTicket, RequestedAddressFamily, RequestedTransport, ReservationToken,
 };
 use wire::{Attribute, Message};
 

@@ -66,7 +66,11 @@ impl Model {
     }
 
     /// RFC 8656 §5: the allocation of the 5-tuple, which only its own user may change.
-    pub(super) fn own(&mut self, from: ClientTuple, signer: &Signer) -> Result<&mut Allocation, Refusal> {
+    pub(super) fn own(
+        &mut self,
+        from: ClientTuple,
+        signer: &Signer,
+    ) -> Result<&mut Allocation, Refusal> {
         let allocation = self.of_mut(from);
         let allocation = allocation.filter(|allocation| allocation.is_open());
         let allocation = allocation.ok_or_else(|| refuse(437, "no-allocation"))?;

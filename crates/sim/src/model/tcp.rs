@@ -152,7 +152,7 @@ impl Model {
         let Some(id) = self.listener(local) else {
             return Expect::NoSocket;
         };
-        let from = self.as_clients_know(from);
+        let from = self.terms.outward(from);
         let allocation = &self.allocations[&id];
         if !allocation.is_open() {
             return Expect::Lost(DropReason::RelayGone);
@@ -182,7 +182,7 @@ impl Model {
         connection: ConnectionId,
     ) -> Option<(ClientTuple, SocketAddr)> {
         let id = self.listener(self.inward(to))?;
-        let from = self.as_clients_know(from);
+        let from = self.terms.outward(from);
         let until = self.now + PATIENCE;
         let allocation = self.allocations.get_mut(&id)?;
         let waiting = Peer {
@@ -283,9 +283,12 @@ impl Model {
         self.of(client).is_some_and(|it| it.tcp.is_some())
     }
 
-    /// Whether a socket at this address, given by either face, is one for TCP.
-    pub(crate) fn listens(&self, at: SocketAddr) -> bool {
-        self.listener(self.inward(at)).is_some()
+    /// Whether a socket at `to`, given by either face, is one for TCP, and has no connection with
+    /// this peer.
+    pub(crate) fn is_new_peer(&self, from: SocketAddr, to: SocketAddr) -> bool {
+        let holder = self.listener(self.inward(to));
+        let peers = holder.and_then(|id| self.allocations[&id].tcp.as_ref());
+        peers.is_some_and(|peers| !peers.contains_key(&self.terms.outward(from)))
     }
 
     /// Ends the connections that did not get on. Their allocation ends first if it does so by then.
@@ -332,19 +335,7 @@ impl Model {
     }
 
     fn inward(&self, address: SocketAddr) -> SocketAddr {
-        let mut relays = self.terms.relays.values();
-        let found = relays.find(|(_, external)| *external == address.ip());
-        found.map_or(address, |(local, _)| {
-            SocketAddr::new(*local, address.port())
-        })
-    }
-
-    fn as_clients_know(&self, address: SocketAddr) -> SocketAddr {
-        let mut relays = self.terms.relays.values();
-        let found = relays.find(|(local, _)| *local == address.ip());
-        found.map_or(address, |(_, external)| {
-            SocketAddr::new(*external, address.port())
-        })
+        self.terms.inward(address).unwrap_or(address)
     }
 }
 

@@ -140,8 +140,10 @@ impl Trial {
     }
 
     fn peer_connects(&mut self, from: SocketAddr, to: SocketAddr) -> Result<(), String> {
-        // Nothing gets from one family to the other, and a peer does not connect to itself.
-        if from.is_ipv4() != to.is_ipv4() || from == to || !self.model.listens(to) {
+        // Nothing gets from one family to the other, and a peer that is connected, or called, does
+        // not connect from the same address again.
+        let is_new = self.model.is_new_peer(from, to);
+        if from.is_ipv4() != to.is_ipv4() || from == to || !is_new {
             return Ok(());
         }
         let expected = self.model.peer_connects(from, to);

@@ -4,9 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use relay::{
-    ClientTuple, ConnectError, ConnectionId, DropReason, Passage, PeerAddr, Server, Way,
-};
+use relay::{ClientTuple, ConnectError, ConnectionId, DropReason, Passage, PeerAddr, Server, Way};
 
 use super::World;
 use crate::Client;
@@ -233,7 +231,11 @@ impl World {
         let Connections {
             sockets, dialled, ..
         } = &self.connections;
-        assert_eq!(sockets.len() + dialled.len(), connections, "sockets of peers");
+        assert_eq!(
+            sockets.len() + dialled.len(),
+            connections,
+            "sockets of peers"
+        );
         assert!(self.connections.between.is_empty(), "sockets that arrived");
     }
 }

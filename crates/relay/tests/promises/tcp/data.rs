@@ -19,12 +19,7 @@ fn limited(allocation: Option<u64>, user: Option<u64>) -> impl FnOnce(&mut Rules
 }
 
 /// How many bytes pass at most within so many seconds, if as many come as may pass.
-fn passed(
-    world: &mut World,
-    connection: relay::ConnectionId,
-    way: Way,
-    seconds: u64,
-) -> usize {
+fn passed(world: &mut World, connection: relay::ConnectionId, way: Way, seconds: u64) -> usize {
     let end = world.now().mono + sim::seconds(seconds);
     let mut bytes = 0;
     loop {
