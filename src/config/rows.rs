@@ -128,6 +128,10 @@ rows! {
         "key": Text(Form::File), Missing("key = \"/etc/letsencrypt/live/turn.example.org/privkey.pem\""),
             "The file of its key", coturn "pkey" "pkey-pwd";
     }
+    "advertise" "[advertise]" {
+        "uris": Texts(Form::TurnUri), Is("[]"),
+            "The URIs that clients are given, where a balancer or a port mapping stands before the listeners";
+    }
     "relay" "[relay]" {
         "addresses": Texts(Form::Address), Is("[]"),
             "The addresses of allocations, one of each family; none for those of the default routes",
@@ -245,6 +249,9 @@ rows! {
             "The servers that clients are sent to", coturn "alternate-server";
         "when": When, Missing("when = \"draining\""), "When clients are sent there";
         "realm": Text(Form::Any), Says("every realm"), "The realm whose users are sent there";
+        "domain": Text(Form::Domain), Says("clients over TLS and DTLS stay"),
+            "The name that the certificates of `to` hold, for clients over TLS and DTLS",
+            coturn "tls-alternate-server";
     }
     "redirect.when" "[[redirect]] when" {
         "allocations": Number(1, u32::MAX, |_, _| ()), Missing("when = { allocations = 1000 }"),

@@ -1,6 +1,7 @@
 //! The meaning of files, the remarks about them, and that both agree with `turnserver.toml`.
 
 mod addresses;
+mod advertise;
 mod environment;
 mod faults;
 mod instead;

@@ -160,19 +160,21 @@ impl LiveClient {
     /// A connection from the TCP allocation to a peer.
     #[track_caller]
     pub fn connect(&mut self, peer: SocketAddr) -> Result<ConnectionId, Code> {
-        match self.ask(|client, now| client.connect(now, peer))? {
-            Event::Connected { connection, .. } => Ok(connection),
-            event => panic!("a Connect led to {event:?}"),
-        }
+        let event = self.ask(|client, now| client.connect(now, peer))?;
+        let Event::Connected { connection, .. } = event else {
+            panic!("a Connect led to {event:?}");
+        };
+        Ok(connection)
     }
 
     /// The next peer that connects to the TCP allocation.
     #[track_caller]
     pub fn attempt(&mut self) -> (SocketAddr, ConnectionId) {
-        match self.next_event() {
-            Event::ConnectionAttempt { peer, connection } => (peer, connection),
-            event => panic!("a peer was awaited, {event:?} came"),
-        }
+        let event = self.next_event();
+        let Event::ConnectionAttempt { peer, connection } = event else {
+            panic!("a peer was awaited, {event:?} came");
+        };
+        (peer, connection)
     }
 
     /// Makes this client's connection the other end of one with a peer.

@@ -294,12 +294,17 @@ async fn connect(shard: Handle, connection: ConnectionId, peer: SocketAddr, sock
 }
 
 fn why(error: &io::Error) -> ConnectError {
-    match error.kind() {
-        ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset => ConnectError::Refused,
-        ErrorKind::TimedOut => ConnectError::TimedOut,
-        // Without ports beside the relayed one it is the pair of addresses that is in use.
-        ErrorKind::AddrInUse | ErrorKind::AddrNotAvailable => ConnectError::Exhausted,
-        _ if bind::is_exhausted(error) => ConnectError::Exhausted,
-        _ => ConnectError::Unreachable,
+    let is_one_of = |kinds: &[ErrorKind]| kinds.contains(&error.kind());
+    if is_one_of(&[ErrorKind::ConnectionRefused, ErrorKind::ConnectionReset]) {
+        ConnectError::Refused
+    } else if is_one_of(&[ErrorKind::TimedOut]) {
+        ConnectError::TimedOut
+    } else if is_one_of(&[ErrorKind::AddrInUse, ErrorKind::AddrNotAvailable])
+        || bind::is_exhausted(error)
+    {
+        // There is no other port to connect from: the pair of addresses was in use a moment ago.
+        ConnectError::Exhausted
+    } else {
+        ConnectError::Unreachable
     }
 }

@@ -9,6 +9,7 @@ use std::cell::RefCell;
 use std::convert::Infallible;
 use std::io::{self, ErrorKind};
 use std::net::Shutdown;
+use std::time::Instant;
 
 use bytes::{Buf, BytesMut};
 use relay::{ConnectionId, Passage, Way};
@@ -137,16 +138,14 @@ impl Ends<'_> {
 
     /// Waits until more may be read, by the limits of bandwidth.
     async fn allowed(&self, way: Way) {
-        loop {
-            let now = clock::now().mono;
-            let shard = self.shard.shard.borrow();
-            let allowed = shard.server.may_pass(now, self.passage, way, CHUNK);
-            drop(shard);
-            match allowed {
-                Ok(()) => return,
-                Err(next) => time::sleep_until(next.into()).await,
-            }
+        while let Err(next) = self.may_pass(way) {
+            time::sleep_until(next.into()).await;
         }
+    }
+
+    fn may_pass(&self, way: Way) -> Result<(), Instant> {
+        let server = &self.shard.shard.borrow().server;
+        server.may_pass(clock::now().mono, self.passage, way, CHUNK)
     }
 
     fn note(&self, way: Way, bytes: usize) {
