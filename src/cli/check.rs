@@ -273,7 +273,7 @@ fn relay_ports(config: &Config) -> String {
 fn allocations(config: &Config) -> String {
     let limits = &config.allocation;
     format!(
-        "live {}, at most {}; {} per user{}, {} in all; {} and {} each; {}; {}; {}",
+        "live {}, at most {}; {} per user{}, {} in all; {} and {} each; {}; {}; {}; {}",
         span(limits.default_lifetime),
         span(limits.max_lifetime),
         match limits.per_user {
@@ -288,6 +288,14 @@ fn allocations(config: &Config) -> String {
         quota(limits.total),
         counted(limits.permissions, "permission"),
         counted(limits.channels, "channel"),
+        if config.tcp_relay {
+            format!(
+                "may relay TCP, over {} each",
+                counted(limits.connections, "connection")
+            )
+        } else {
+            "relay no TCP".to_owned()
+        },
         if config.mobility {
             "may follow their clients to other addresses"
         } else {

@@ -47,11 +47,13 @@ impl Pebble {
     pub fn start(habits: Habits) -> Self {
         let files = TempDir::new().expect("a temporary directory");
         let authority = Authority::make();
-        let (certificate, key) = authority.issue(Wish {
-            name: Name::Address(CLIENT_V4.into()),
-            is_expired: false,
-            is_complete: true,
+        let issued = authority.issue(Wish {
+            names: &[Name::Address(CLIENT_V4.into())],
+            ..Wish::RIGHT
         });
+        let (certificate, key) = (files.path().join("chain.pem"), files.path().join("key.pem"));
+        fs::write(&certificate, issued.chain).expect("the directory is ours");
+        fs::write(&key, issued.key).expect("the directory is ours");
         let config = json!({ "pebble": {
             "listenAddress": acme(),
             "managementListenAddress": management(),
