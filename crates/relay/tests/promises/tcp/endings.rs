@@ -22,7 +22,8 @@ fn scene() -> (World, Client) {
 
 #[test]
 fn all_connections_end_with_their_allocation() {
-    let ends: [(EndCause, fn(&mut World, Client)); 5] = [
+    type End = fn(&mut World, Client);
+    let ends: [(EndCause, End); 5] = [
         (EndCause::Deleted, |world, alice| alice.delete(world)),
         (EndCause::Disconnected, |world, alice| {
             alice.disconnect(world);
