@@ -11,6 +11,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use probe::UriHost;
 use rustls::{Error, InconsistentKeys};
 
 pub(crate) use flaw::Flaw;
@@ -97,6 +98,19 @@ impl Certificate {
     /// The names that clients may have for the server. Never empty.
     pub(crate) fn names(&self) -> &[Name] {
         &self.names
+    }
+
+    /// Whether a client that comes by this name finds it here.
+    pub(crate) fn is_for(&self, host: &UriHost) -> bool {
+        self.names.iter().any(|name| match (name, host) {
+            (Name::Address(own), UriHost::Address(ip)) => own == ip,
+            (Name::Host(own), UriHost::Name(name)) => {
+                let (own, name) = (own.as_str(), name.to_ascii_lowercase());
+                let below = name.split_once('.').map(|(_, parent)| parent);
+                own == name || own.strip_prefix("*.").is_some_and(|own| below == Some(own))
+            }
+            (Name::Address(_), UriHost::Name(_)) | (Name::Host(_), UriHost::Address(_)) => false,
+        })
     }
 
     pub(crate) fn algorithm(&self) -> Algorithm {

@@ -57,6 +57,8 @@ pub(crate) struct Config {
     pub(crate) threads: usize,
     /// The addresses that clients come to. Never empty.
     pub(crate) listeners: Vec<Listener>,
+    /// `[advertise] uris`: none for those of the listeners.
+    pub(crate) advertised: Vec<probe::Uri>,
     /// `[tls]`.
     pub(crate) tls: Tls,
     /// `[relay]`.

@@ -1,6 +1,7 @@
 //! Hairpin, a STUN and TURN relay server. The binary is thin: the command line,
 //! the configuration, and the wiring of shards; no packet is seen here.
 
+mod browsers;
 mod certificate;
 mod cli;
 mod config;

@@ -66,6 +66,9 @@ pub(crate) enum Fault {
     /// A listener or a shard failed.
     #[error(transparent)]
     Net(#[from] net::Fault),
+    /// What systemd has passed cannot be served.
+    #[error("cannot use the sockets that were passed: {0} (unit of type socket)")]
+    Passed(io::Error),
     /// The certificate for trying cannot be made.
     #[error("cannot make a certificate for --dev: {0}")]
     Certificate(#[from] trial::NotMade),
@@ -100,6 +103,7 @@ pub(crate) fn run(loaded: Loaded, host: Machine, options: Options) -> Result<(),
         "starting"
     );
     log::say(&remarks);
+    let passed = net::passed().map_err(Fault::Passed)?;
     let zero_config = options.config_file.is_none() && config.auth.secrets.is_empty();
     if zero_config {
         let (secret, path) = state::secret(options.state_dir.clone())?;
@@ -135,7 +139,7 @@ pub(crate) fn run(loaded: Loaded, host: Machine, options: Options) -> Result<(),
         let mut shards = net_options(&config, &host)?;
         shards.streams.connections = connections;
         shards.tls = shown.options(&config, Arc::clone(&tickets));
-        let running = net::start(shards)?;
+        let running = net::start_on(passed, shards)?;
         say_what_runs(&config, &running);
         addresses::say_what_is_missing(&config, &host);
         if let Some(made) = &made {

@@ -14,7 +14,7 @@ use relay::{
     Allowance, Bandwidth, IcmpTold, Partner, Redirect, SecondAddress, Sha256, Target, When,
 };
 
-use super::{ConfigFile, Failure, print};
+use super::{ConfigFile, Failure, ice, print};
 use crate::config::{
     Config, Format, Level, Listener, Machine, OauthKey, Realm, Teller, spelled, spelled_bandwidth,
 };
@@ -72,6 +72,7 @@ impl fmt::Display for Summary<'_> {
         if config.listeners.iter().any(Listener::is_secure) {
             line(f, "tls", tls(config))?;
         }
+        line(f, "uris", uris(config))?;
         line(f, "relay addresses", relay_addresses(config))?;
         line(f, "relay ports", relay_ports(config))?;
         line(f, "clients", self.clients())?;
@@ -137,6 +138,16 @@ fn listeners(config: &Config) -> String {
         .iter()
         .map(|listener| format!("{} {}", listener.transports.name(), listener.listen));
     names.collect::<Vec<_>>().join(", ")
+}
+
+/// The URIs for browsers, in their order.
+fn uris(config: &Config) -> String {
+    let uris = ice::uris(config, None);
+    let words = uris.iter().map(|uri| match ice::note(uri) {
+        Some(note) => format!("{uri} ({note})"),
+        None => uri.to_string(),
+    });
+    words.collect::<Vec<_>>().join(", ")
 }
 
 fn tls(config: &Config) -> String {
@@ -309,7 +320,11 @@ fn redirected(redirect: &Redirect) -> String {
         When::Allocations(limit) => format!(" while there are {limit} allocations or more"),
     };
     let to: Vec<_> = redirect.to.iter().map(Target::to_string).collect();
-    format!("{whose}{when}, to {}", to.join(" or "))
+    let name = match &redirect.domain {
+        Some(domain) => format!(" (over TLS by the name {domain}, which no browser follows)"),
+        None => String::new(),
+    };
+    format!("{whose}{when}, to {}{name}", to.join(" or "))
 }
 
 fn strangers(config: &Config) -> String {
@@ -482,6 +497,7 @@ mod tests {
 realm            host.example.org
 shards           1
 listeners        udp 0.0.0.0:3478, udp 10.0.0.5:3479, udp 10.0.0.6:3479
+uris             turn:203.0.113.7:3478?transport=udp, turn:203.0.113.7:3479?transport=udp
 relay addresses  10.0.0.5, which peers see as 203.0.113.7; following the default routes
 relay ports      50000-50099, room for 100 allocations on each address
 clients          1 user, 1 secret for time-limited credentials; wrong passwords of a network are answered 60 times a minute; a nonce is valid for 1h at every server with the same nonce secret; SHA-256 is offered

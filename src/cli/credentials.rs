@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use clap::Args;
 use relay::keys::{self, Mint};
 
-use super::ice::{IceServer, PublicName};
+use super::ice::{self, IceServer, PublicName};
 use super::{Failure, given_secret, print};
 use crate::config::{self, Config, Machine, Secret};
 
@@ -54,8 +54,8 @@ pub(super) struct Credentials {
     ttl: Duration,
 
     /// The server's name in the URLs, with another port if clients see another:
-    /// HOST or HOST:PORT. Where it is not given: the first relay address, as peers
-    /// see it.
+    /// HOST or HOST:PORT. Where it is not given: `[advertise] uris`, or else the relay
+    /// addresses, as peers see them, and the name of the certificate for TLS.
     #[arg(long, value_name = "HOST")]
     host: Option<PublicName>,
 
@@ -94,7 +94,7 @@ impl Credentials {
         let Some(expiry) = now.checked_add(self.ttl) else {
             return Err(Failure::Usage("--ttl reaches beyond the end of time"));
         };
-        let name = self.host.clone().unwrap_or_else(|| PublicName::of(config));
+        let uris = ice::uris(config, self.host.as_ref());
         let mint = if self.sha256 {
             Mint::Sha256
         } else {
@@ -108,7 +108,12 @@ impl Credentials {
         };
         let secret = secret.expose().as_bytes();
         let credential = keys::mint(mint, secret, user.as_deref(), expiry.as_secs());
-        Ok(IceServer::new(name.uris(&config.listeners), credential))
+        for (uri, note) in uris.iter().filter_map(|uri| Some((uri, ice::note(uri)?))) {
+            eprintln!(
+                "note: {uri} is for all clients but Firefox ({note}), which opens TLS to names only"
+            );
+        }
+        Ok(IceServer::new(&uris, credential))
     }
 
     /// The secret, and the configuration with the server's addresses.

@@ -4,10 +4,13 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use probe::{Service, Uri, UriHost};
 use relay::Transport;
 use serde::Serialize;
 
-use crate::config::{Config, Listener};
+use crate::browsers::{MOST_URIS, rank, refusing};
+use crate::certificate::Name;
+use crate::config::Config;
 
 /// One entry of `RTCConfiguration.iceServers`.
 #[derive(Clone, PartialEq, Eq, Serialize)]
@@ -28,10 +31,10 @@ impl fmt::Debug for IceServer {
 }
 
 impl IceServer {
-    /// The entry for a server reached by `urls`.
-    pub(crate) fn new(urls: Vec<String>, credential: relay::keys::Credential) -> Self {
+    /// The entry for a server reached by `uris`.
+    pub(crate) fn new(uris: &[Uri], credential: relay::keys::Credential) -> Self {
         Self {
-            urls,
+            urls: uris.iter().map(Uri::to_string).collect(),
             username: credential.username,
             credential: credential.password,
         }
@@ -77,34 +80,129 @@ struct Configuration<'a> {
 /// The name under which clients reach the server, and its port if it is not the listeners'.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PublicName {
-    host: String,
+    host: UriHost,
     port: Option<u16>,
 }
 
-impl PublicName {
-    /// The name that the configuration gives: the address that peers see, or the realm.
-    pub(crate) fn of(config: &Config) -> Self {
-        let host = config.relay.addresses.first().map_or_else(
-            || config.realm.clone(),
-            |address| bracketed(address.external),
-        );
-        Self { host, port: None }
+/// The TURN URIs for clients: those that the configuration has, unless a name is given, or else those
+/// of its listeners. In the order in which a browser should try them, and no more than it should
+/// have. What browsers refuse is left out, unless nothing else is there. RFC 7065 §3.1.
+pub(crate) fn uris(config: &Config, name: Option<&PublicName>) -> Vec<Uri> {
+    if name.is_none() && !config.advertised.is_empty() {
+        let mut uris = config.advertised.clone();
+        uris.sort_by_key(rank);
+        return uris;
     }
+    let all = of_listeners(config, name, &certified(config));
+    let good = |uri: &&Uri| uri.port.is_some_and(|port| refusing(port).is_none());
+    let good: Vec<Uri> = all.iter().filter(good).cloned().collect();
+    fairly(if good.is_empty() { all } else { good })
+}
 
-    /// A TURN URI per transport and port. RFC 7065 §3.1.
-    pub(crate) fn uris(&self, listeners: &[Listener]) -> Vec<String> {
-        let mut uris = Vec::new();
-        for listener in listeners {
-            let port = self.port.unwrap_or(listener.listen.port());
-            for (transport, scheme, word) in FORMS {
-                let uri = format!("{scheme}:{}:{port}?transport={word}", self.host);
-                if listener.transports.has(transport) && !uris.contains(&uri) {
-                    uris.push(uri);
-                }
+/// The browser that does not open a URI, for those who are shown it.
+pub(crate) fn note(uri: &Uri) -> Option<&'static str> {
+    let is_address = matches!(uri.host, UriHost::Address(_));
+    (uri.is_secure && is_address).then_some("not Firefox")
+}
+
+/// One for each transport and port, of that transport with the best port first. Not over DTLS:
+/// browsers take `turns:` for TLS whatever transport it names.
+fn of_listeners(config: &Config, name: Option<&PublicName>, certified: &[UriHost]) -> Vec<Uri> {
+    let mut uris: Vec<Uri> = Vec::new();
+    for listener in &config.listeners {
+        let port = name.and_then(|name| name.port);
+        let port = port.unwrap_or(listener.listen.port());
+        for transport in listener.transports.each() {
+            let host = match (name, transport) {
+                (_, Transport::Dtls) => None,
+                (Some(name), _) => Some(name.host.clone()),
+                (None, Transport::Tls) => best(certified),
+                (None, Transport::Udp | Transport::Tcp) => public(config, listener.listen.ip()),
+            };
+            let is_stream = transport.is_stream();
+            let uri = host.map(|host| Uri {
+                service: Service::Turn,
+                is_secure: transport.is_secure(),
+                host,
+                port: Some(port),
+                transport: Some(if is_stream {
+                    probe::Transport::Tcp
+                } else {
+                    probe::Transport::Udp
+                }),
+            });
+            let same = |other: &Uri| {
+                let of = |uri: &Uri| (uri.is_secure, uri.transport, uri.port);
+                uri.as_ref().map(of) == Some(of(other))
+            };
+            if !uris.iter().any(same) {
+                uris.extend(uri);
             }
         }
-        uris
     }
+    // A firewall that lets little pass lets the web pass.
+    uris.sort_by_key(|uri| {
+        let is_stream = uri.transport == Some(probe::Transport::Tcp);
+        (rank(uri), is_stream && uri.port != Some(443))
+    });
+    uris
+}
+
+/// The name to reach TLS by: an address only where there is no other.
+fn best(certified: &[UriHost]) -> Option<UriHost> {
+    let is_name = |host: &&UriHost| matches!(host, UriHost::Name(_));
+    let name = certified.iter().find(is_name);
+    name.or_else(|| certified.first()).cloned()
+}
+
+/// The names that the server can prove to have.
+fn certified(config: &Config) -> Vec<UriHost> {
+    let certificates = config.tls.certificates.iter();
+    let names = certificates.flat_map(|filed| filed.certificate.names());
+    // A client cannot come to all names that a wildcard stands for.
+    let host = |name: &Name| match name {
+        Name::Host(name) if name.contains('*') => None,
+        Name::Host(name) => Some(UriHost::Name(name.clone())),
+        Name::Address(ip) => Some(UriHost::Address(*ip)),
+    };
+    names.filter_map(host).collect()
+}
+
+/// Where clients reach what listens at an address.
+fn public(config: &Config, listen: IpAddr) -> Option<UriHost> {
+    let relays = &config.relay.addresses;
+    if relays.is_empty() {
+        return Some(UriHost::Name(config.realm.clone()));
+    }
+    let is_anywhere = listen.is_unspecified() || listen.is_loopback();
+    let mut relays = relays.iter();
+    let face = if is_anywhere {
+        relays.find(|relay| relay.local.is_ipv4() == listen.is_ipv4())
+    } else {
+        relays.find(|relay| relay.local == listen)
+    };
+    match face {
+        Some(relay) => Some(UriHost::Address(relay.external)),
+        None if is_anywhere => None,
+        None => Some(UriHost::Address(listen)),
+    }
+}
+
+/// As many as a browser should have: the first of each transport, then the second, and so on.
+fn fairly(uris: Vec<Uri>) -> Vec<Uri> {
+    let mut places = [0; 3];
+    let mut places: Vec<(usize, Uri)> = uris
+        .into_iter()
+        .map(|uri| {
+            let place = &mut places[usize::from(rank(&uri))];
+            *place += 1;
+            (*place, uri)
+        })
+        .collect();
+    places.sort_by_key(|(place, _)| *place);
+    places.truncate(MOST_URIS);
+    places.sort_by_key(|(place, uri)| (rank(uri), *place));
+    places.into_iter().map(|(_, uri)| uri).collect()
 }
 
 impl std::str::FromStr for PublicName {
@@ -114,7 +212,7 @@ impl std::str::FromStr for PublicName {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if let Ok(socket) = text.parse::<SocketAddr>() {
             return Ok(Self {
-                host: bracketed(socket.ip()),
+                host: UriHost::Address(socket.ip()),
                 port: Some(socket.port()),
             });
         }
@@ -123,7 +221,7 @@ impl std::str::FromStr for PublicName {
             .and_then(|text| text.strip_suffix(']'));
         if let Ok(ip) = literal.unwrap_or(text).parse() {
             return Ok(Self {
-                host: bracketed(ip),
+                host: UriHost::Address(ip),
                 port: None,
             });
         }
@@ -136,7 +234,7 @@ impl std::str::FromStr for PublicName {
             return Err(NOT_A_NAME);
         }
         Ok(Self {
-            host: host.to_owned(),
+            host: UriHost::Name(host.to_owned()),
             port,
         })
     }
@@ -149,56 +247,146 @@ const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'_')
     .remove(b'~');
 
-/// An address in the form of URIs.
-fn bracketed(ip: IpAddr) -> String {
-    match ip {
-        IpAddr::V4(ip) => ip.to_string(),
-        IpAddr::V6(ip) => format!("[{ip}]"),
-    }
-}
-
 const NOT_A_NAME: &str =
     "write a host name or an IP address, with a port if need be, without turn: and without a path";
 
-/// Each transport with its scheme and its word. RFC 7065 §3.1.
-const FORMS: [(Transport, &str, &str); 4] = [
-    (Transport::Udp, "turn", "udp"),
-    (Transport::Tcp, "turn", "tcp"),
-    (Transport::Tls, "turns", "tcp"),
-    (Transport::Dtls, "turns", "udp"),
-];
-
 #[cfg(test)]
 mod tests {
+    use net::Transports;
+    use relay::RelayAddress;
 
     use super::*;
+    use crate::config::{Listener, Machine};
 
-    fn listener(transport: Transport, listen: &str) -> Listener {
+    fn listener(transports: impl Into<Transports>, listen: &str) -> Listener {
         Listener {
-            transports: transport.into(),
+            transports: transports.into(),
             listen: listen.parse().unwrap(),
         }
     }
 
-    fn uris(name: &str, listeners: &[Listener]) -> Vec<String> {
-        name.parse::<PublicName>().unwrap().uris(listeners)
+    fn config(listeners: &[Listener]) -> Config {
+        let mut config = Config::defaults(&Machine::anywhere());
+        config.listeners = listeners.to_vec();
+        config.relay.addresses = [("10.0.0.5", "203.0.113.7"), ("2001:db8::5", "2001:db8::5")]
+            .map(|(local, external)| RelayAddress {
+                local: local.parse().unwrap(),
+                external: external.parse().unwrap(),
+            })
+            .into();
+        config
+    }
+
+    fn listed(uris: &[Uri]) -> Vec<String> {
+        uris.iter().map(Uri::to_string).collect()
+    }
+
+    fn named(name: &str, listeners: &[Listener]) -> Vec<String> {
+        let name = name.parse().unwrap();
+        listed(&uris(&config(listeners), Some(&name)))
     }
 
     #[test]
     fn each_transport_and_port_is_one_uri_whatever_the_families() {
         let listeners = [
-            listener(Transport::Udp, "0.0.0.0:3478"),
-            listener(Transport::Udp, "[::]:3478"),
             listener(Transport::Tcp, "0.0.0.0:3478"),
             listener(Transport::Tcp, "0.0.0.0:443"),
+            listener(Transport::Udp, "0.0.0.0:3478"),
+            listener(Transport::Udp, "[::]:3478"),
         ];
         assert_eq!(
-            uris("turn.example.org", &listeners),
+            named("turn.example.org", &listeners),
             [
                 "turn:turn.example.org:3478?transport=udp",
-                "turn:turn.example.org:3478?transport=tcp",
                 "turn:turn.example.org:443?transport=tcp",
+                "turn:turn.example.org:3478?transport=tcp",
             ]
+        );
+    }
+
+    #[test]
+    fn a_listener_is_reached_where_the_world_sees_it() {
+        let listeners = [
+            listener(Transport::Udp, "0.0.0.0:3478"),
+            listener(Transport::Udp, "[::]:3479"),
+            listener(Transport::Tcp, "10.0.0.5:3478"),
+            listener(Transport::Tcp, "198.51.100.1:443"),
+        ];
+        assert_eq!(
+            listed(&uris(&config(&listeners), None)),
+            [
+                "turn:203.0.113.7:3478?transport=udp",
+                "turn:[2001:db8::5]:3479?transport=udp",
+                "turn:198.51.100.1:443?transport=tcp",
+                "turn:203.0.113.7:3478?transport=tcp",
+            ]
+        );
+    }
+
+    #[test]
+    fn four_uris_have_every_transport_and_the_ports_that_firewalls_let_through() {
+        let listeners = ["0.0.0.0:3478", "0.0.0.0:5349", "0.0.0.0:443"].map(|listen| {
+            [
+                listener(Transports::Datagrams, listen),
+                listener(Transports::Streams, listen),
+            ]
+        });
+        assert_eq!(
+            named("turn.example.org", listeners.as_flattened()),
+            [
+                "turn:turn.example.org:3478?transport=udp",
+                "turn:turn.example.org:5349?transport=udp",
+                "turn:turn.example.org:443?transport=tcp",
+                "turns:turn.example.org:443?transport=tcp",
+            ]
+        );
+    }
+
+    #[test]
+    fn over_tls_the_server_has_a_name_of_its_certificate_or_no_uri() {
+        let config = config(&[listener(Transports::Streams, "0.0.0.0:443")]);
+        let address = UriHost::Address("203.0.113.7".parse().unwrap());
+        let name = UriHost::Name("turn.example.org".to_owned());
+        let secure = |certified: &[UriHost]| {
+            let uris = of_listeners(&config, None, certified);
+            let secure = uris.into_iter().find(|uri| uri.is_secure);
+            secure.map(|uri| (uri.to_string(), note(&uri)))
+        };
+        let uri = |text: &str, note| Some((text.to_owned(), note));
+        assert_eq!(secure(&[]), None);
+        assert_eq!(
+            secure(std::slice::from_ref(&address)),
+            uri("turns:203.0.113.7:443?transport=tcp", Some("not Firefox"))
+        );
+        assert_eq!(
+            secure(&[address, name]),
+            uri("turns:turn.example.org:443?transport=tcp", None)
+        );
+    }
+
+    #[test]
+    fn what_browsers_refuse_is_left_out_unless_it_is_all_there_is() {
+        let dns = listener(Transport::Udp, "0.0.0.0:53");
+        let usual = listener(Transport::Udp, "0.0.0.0:3478");
+        let dtls = listener(Transport::Dtls, "0.0.0.0:5349");
+        let (only, both) = (["turn:a:53?transport=udp"], ["turn:a:3478?transport=udp"]);
+        assert_eq!(named("a", &[dns, dtls]), only);
+        assert_eq!(named("a", &[dns, usual]), both);
+    }
+
+    #[test]
+    fn what_is_advertised_stands_for_all_listeners_in_the_order_for_browsers() {
+        let mut config = config(&[listener(Transport::Udp, "0.0.0.0:3478")]);
+        let advertised = [
+            "turns:turn.example.org:443?transport=tcp",
+            "turn:turn.example.org:3478?transport=udp",
+        ];
+        config.advertised = advertised.map(|uri| uri.parse().unwrap()).into();
+        assert_eq!(listed(&uris(&config, None)), [advertised[1], advertised[0]]);
+        let name = "198.51.100.1".parse().unwrap();
+        assert_eq!(
+            listed(&uris(&config, Some(&name))),
+            ["turn:198.51.100.1:3478?transport=udp"]
         );
     }
 
@@ -216,7 +404,7 @@ mod tests {
                 "turn:turn.example.org:80?transport=udp",
             ),
         ] {
-            assert_eq!(uris(name, &listeners), [uri], "{name}");
+            assert_eq!(named(name, &listeners), [uri], "{name}");
         }
     }
 
@@ -245,8 +433,8 @@ mod tests {
             username: "1:a@b".to_owned(),
             password: "p/+=".to_owned(),
         };
-        let urls = uris("[2001:db8::7]:80", &[listener(Transport::Udp, "[::]:1")]);
-        let lines = IceServer::new(urls, credential).lines();
+        let uris = ["turn:[2001:db8::7]:80?transport=udp".parse().unwrap()];
+        let lines = IceServer::new(&uris, credential).lines();
         let last = lines.lines().last();
         let uri = "turn://1%3Aa%40b:p%2F%2B%3D@[2001:db8::7]:80?transport=udp";
         assert_eq!(last, Some(uri), "{lines}");
@@ -258,7 +446,7 @@ mod tests {
             username: "1:a".to_owned(),
             password: "p".to_owned(),
         };
-        let server = IceServer::new(vec!["turn:a:1?transport=udp".to_owned()], credential);
+        let server = IceServer::new(&["turn:a:1?transport=udp".parse().unwrap()], credential);
         let expected = "{
   \"iceServers\": [
     {

@@ -4,12 +4,13 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU64;
 use std::time::{Duration, UNIX_EPOCH};
 
-use probe::Uri;
+use probe::{Uri, UriHost};
 use relay::policy::Network;
 use relay::{PortRange, Target, Transport};
 
 use super::rows::{Kind, listed, nearest};
 use super::{Config, Teller};
+use crate::browsers::refusing;
 
 /// The meaning of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub(crate) enum Form {
     Any,
     /// A realm that clients can send back.
     Realm,
+    /// A name of DNS.
+    Domain,
     /// A name of at most so many bytes.
     Name(usize),
     /// An IP address and a port.
@@ -32,6 +35,8 @@ pub(crate) enum Form {
     External,
     /// What tells an external address.
     Teller,
+    /// A `turn:` or `turns:` URI that browsers take.
+    TurnUri,
     Network,
     /// A point in time, in UTC.
     Time,
@@ -154,9 +159,14 @@ impl Kind {
                 let alone = first.parse::<IpAddr>().ok();
                 alone.or_else(|| Some(first.parse::<SocketAddr>().ok()?.ip()))?
             }
+            Form::TurnUri => match turn_uri(text).ok()?.host {
+                UriHost::Address(address) => address,
+                UriHost::Name(_) => return None,
+            },
             Form::Teller
             | Form::Any
             | Form::Realm
+            | Form::Domain
             | Form::Name(_)
             | Form::Time
             | Form::Secret
@@ -197,12 +207,14 @@ impl Form {
         match self {
             Self::Any => "text",
             Self::Realm => "the name of a realm",
+            Self::Domain => "a name of DNS",
             Self::Name(_) => "a name",
             Self::Socket | Self::SecondSocket => "an IP address and a port",
-            Self::Target => "an IP address and a port, alone or with /udp or /tcp",
+            Self::Target => "an IP address and a port, alone or with /udp, /tcp, /tls or /dtls",
             Self::Address => "an IP address",
             Self::External => "an IP address, or \"auto\"",
             Self::Teller => "\"metadata\" or the URI of a STUN server",
+            Self::TurnUri => "a TURN URI that browsers take",
             Self::Network => "a network, alone or with ports",
             Self::Time => "a time in UTC",
             Self::Secret => "a secret",
@@ -232,6 +244,8 @@ impl Form {
                 Some(reason) => flaw(reason, REALM),
                 None => Ok(()),
             },
+            Self::Domain if is_domain(text) => Ok(()),
+            Self::Domain => flaw("is not a name of DNS", DOMAIN),
             Self::Name(most) => name(text, most),
             Self::Socket => match text.parse::<SocketAddr>() {
                 Ok(_) => Ok(()),
@@ -250,6 +264,7 @@ impl Form {
                 Some(_) => Ok(()),
                 None => flaw(format!("is not {}", self.words()), TELLER),
             },
+            Self::TurnUri => turn_uri(text).map(drop),
             Self::Address | Self::External => match text.parse() {
                 Ok(address) => unicast(address),
                 Err(_) => flaw("is not an IP address", ADDRESS),
@@ -299,6 +314,47 @@ fn is_mailbox(text: &str) -> bool {
         };
         is_plain(user) && is_plain(host)
     })
+}
+
+/// A URI for `RTCPeerConnection`. With one that it refuses browsers make no connection at all, whatever
+/// others are there.
+pub(super) fn turn_uri(text: &str) -> Result<Uri, Flaw> {
+    let scheme = text.split(':').next().unwrap_or_default();
+    if text.contains("//") {
+        return flaw("has `//`, on which browsers give up", TURN_URI);
+    }
+    if text.ends_with('/') {
+        return flaw("ends with `/`, on which browsers give up", TURN_URI);
+    }
+    match scheme {
+        "turn" | "turns" => {}
+        "stun" => return flaw("is no TURN URI", "a `turn:` URI answers STUN as well"),
+        "stuns" => return flaw("is `stuns:`, on which Firefox gives up", TURN_URI),
+        _ => return flaw("begins with neither `turn:` nor `turns:`", TURN_URI),
+    }
+    if let Some((_, query)) = text.split_once('?')
+        && query != query.to_ascii_lowercase()
+    {
+        return flaw(
+            "has capitals in its transport, on which Firefox gives up",
+            "write ?transport=udp or ?transport=tcp",
+        );
+    }
+    let uri: Uri = match text.parse() {
+        Ok(uri) => uri,
+        Err(why) => return flaw(format!("is not a TURN URI: {why}"), TURN_URI),
+    };
+    if uri.is_secure && uri.transport == Some(probe::Transport::Udp) {
+        return flaw(
+            "is over DTLS, which no browser speaks: they take it for TLS over TCP",
+            "write ?transport=tcp for TLS",
+        );
+    }
+    let port = uri.port_or_default();
+    match refusing(port) {
+        Some(who) => flaw(format!("has port {port}, which {who}"), BROWSERS_PORTS),
+        None => Ok(uri),
+    }
 }
 
 /// Whether a text is nothing but what tools that write configurations put values in place of:
@@ -359,6 +415,18 @@ pub(super) fn realm_flaw(realm: &str) -> Option<&'static str> {
     (!relay::is_opaque(realm)).then_some("has characters that RFC 8265 writes otherwise or forbids")
 }
 
+/// Whether a text is a name of DNS in ASCII (RFC 1123 §2.1) and no address.
+fn is_domain(text: &str) -> bool {
+    let is_label = |label: &str| {
+        let is_bare = |letter: char| letter.is_ascii_alphanumeric() || letter == '-';
+        (1..=63).contains(&label.len())
+            && label.chars().all(is_bare)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    text.len() <= 253 && text.split('.').all(is_label) && text.parse::<IpAddr>().is_err()
+}
+
 fn name(text: &str, most: usize) -> Result<(), Flaw> {
     if text.is_empty() {
         return flaw("is empty", "");
@@ -412,6 +480,8 @@ pub(super) fn target(written: &str) -> Option<Target> {
     let (address, transport) = match written.rsplit_once('/') {
         Some((address, "udp")) => (address, Some(Transport::Udp)),
         Some((address, "tcp")) => (address, Some(Transport::Tcp)),
+        Some((address, "tls")) => (address, Some(Transport::Tls)),
+        Some((address, "dtls")) => (address, Some(Transport::Dtls)),
         Some(_) => return None,
         None => (written, None),
     };
@@ -499,7 +569,8 @@ const SOCKET: &str = "write \"0.0.0.0:3478\" for every IPv4 address, \"[::]:3478
 const SECOND_SOCKET: &str =
     "write one address and port, such as \"203.0.113.8:3479\" or \"[2001:db8::8]:3479\"";
 const TARGET: &str = "write \"203.0.113.9:3478\" for clients over UDP and TCP, \
-                      \"203.0.113.9:3478/udp\" or \"203.0.113.9:443/tcp\" for those of one";
+                      \"203.0.113.9:3478/udp\", \"203.0.113.9:443/tcp\" or \"203.0.113.9:443/tls\" \
+                      for those of one";
 /// The external address is found out.
 pub(super) const AUTO: &str = "auto";
 const TELLER: &str = "write \"metadata\", or a server such as \"stun:stun.example.org\"";
@@ -509,6 +580,10 @@ const CONTACT: &str = "write it such as \"mailto:admin@example.org\"";
 const DIRECTORY: &str = "write the URL with https://, as the authority tells it";
 const ADDRESS: &str =
     "write it without port and brackets, such as \"192.0.2.7\" or \"2001:db8::7\"";
+const DOMAIN: &str = "write it in ASCII and without a dot at the end, such as \"b.example.org\"";
+const TURN_URI: &str = "write \"turn:turn.example.org:3478?transport=udp\", ?transport=tcp, or for TLS \
+                        \"turns:turn.example.org:443?transport=tcp\"";
+pub(super) const BROWSERS_PORTS: &str = "browsers take 80, 443 and ports from 1024 on that are of no other protocol: 3478 and 443 are usual";
 const DURATION: &str = "write a number and a unit, such as \"90s\", \"10m\" or \"1h 30m\"";
 const BYTES: &str = "write a number and a unit, such as \"16KiB\" or \"2MiB\", or \"unlimited\"";
 const BANDWIDTH: &str = "write a number and a unit in quotes, such as \"10Mbit/s\" or, \

@@ -4,6 +4,7 @@
 //! a fault was told is not reviewed.
 
 mod acme;
+mod advertise;
 mod auth;
 mod credentials;
 mod idle_redirects;
@@ -67,15 +68,18 @@ pub(super) fn review(
     };
     review.realm(file);
     review.listeners(file);
+    review.advertise(&file.table("advertise"));
     review.relay(&file.table("relay"));
     review.acme(file);
     review.tls(file);
+    review.caution_uncertified(&file.table("advertise"));
     if review.listeners.is_some() && review.capacity.is_some() {
         review.nat_discovery(&file.table("nat-discovery"));
     }
     review.auth(&file.table("auth"));
     review.oauth(&file.table("oauth"));
     review.caution_private(&file.table("relay"));
+    review.caution_ports(file);
     review.nonce_secret_apart();
     review.allocation(&file.table("allocation"));
     review.redirects(file);

@@ -145,6 +145,10 @@ rows! {
         "http-01": Text(Form::Socket), Says("TLS-ALPN-01 alone"),
             "Where HTTP-01 is answered, which the world reaches on port 80";
     }
+    "advertise" "[advertise]" {
+        "uris": Texts(Form::TurnUri), Is("[]"),
+            "The URIs that clients are given, where a balancer or a port mapping stands before the listeners";
+    }
     "relay" "[relay]" {
         "addresses": Texts(Form::Address), Is("[]"),
             "The addresses of allocations, one of each family; none for those of the default routes",
@@ -258,6 +262,9 @@ rows! {
             "The servers that clients are sent to", coturn "alternate-server";
         "when": When, Missing("when = \"draining\""), "When clients are sent there";
         "realm": Text(Form::Any), Says("every realm"), "The realm whose users are sent there";
+        "domain": Text(Form::Domain), Says("clients over TLS and DTLS stay"),
+            "The name that the certificates of `to` hold, for clients over TLS and DTLS",
+            coturn "tls-alternate-server";
     }
     "redirect.when" "[[redirect]] when" {
         "allocations": Number(1, u32::MAX, |_, _| ()), Missing("when = { allocations = 1000 }"),

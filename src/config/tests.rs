@@ -2,6 +2,7 @@
 
 mod acme;
 mod addresses;
+mod advertise;
 mod environment;
 mod faults;
 mod instead;

@@ -9,7 +9,7 @@ use relay::keys::{Mint, mint};
 use relay::policy::block;
 
 use super::trial::Made;
-use crate::cli::ice::{IceServer, PublicName};
+use crate::cli::ice::{IceServer, note, uris};
 use crate::config::Config;
 
 /// Prints the server's addresses, a credential to paste, what to do if no client can reach it, and
@@ -30,12 +30,15 @@ fn text(config: &Config, unix: Duration, made: Option<&Made>) -> String {
     };
     let expiry = (unix + CREDENTIAL_LIFETIME).as_secs();
     let credential = mint(Mint::Sha1, secret.expose().as_bytes(), Some("try"), expiry);
-    let uris = PublicName::of(config).uris(&config.listeners);
+    let uris = uris(config, None);
     text.push_str(
         "\nPaste this into the RTCPeerConnection of your page; it is good for 24 hours:\n\n",
     );
-    text.push_str(&IceServer::new(uris, credential).json());
+    text.push_str(&IceServer::new(&uris, credential).json());
     text.push('\n');
+    for (uri, note) in uris.iter().filter_map(|uri| Some((uri, note(uri)?))) {
+        let _ = writeln!(text, "{uri}: {note}, which opens TLS to names only.\n");
+    }
     for address in &config.relay.addresses {
         let _ = writeln!(text, "{}", reach(*address));
     }

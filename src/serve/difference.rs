@@ -32,6 +32,7 @@ impl Difference {
             realm: _,
             threads: _,
             listeners: _,
+            advertised: _,
             tls: _,
             relay: _,
             nat_discovery: _,
@@ -48,6 +49,7 @@ impl Difference {
         } = new;
         let live = rows!(old, new,
             "realm" => realm,
+            "[advertise] uris" => advertised,
             "[[tls.certificates]]" => tls.certificates,
             "[tls.acme]" => tls.acme,
             "[auth] secrets" => auth.secrets,
@@ -170,6 +172,11 @@ mod tests {
                 "[[listener]]\ntransport = \"udp\"\nlisten = \"127.0.0.1:5\"\n",
                 None,
                 Some("[[listener]]"),
+            ),
+            (
+                "[advertise]\nuris = [\"turn:turn.example.org\"]\n",
+                Some("[advertise] uris"),
+                None,
             ),
             (
                 "[relay]\naddresses = [\"10.9.8.7\"]\n",

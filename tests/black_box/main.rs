@@ -14,6 +14,7 @@ mod losses;
 mod marks;
 mod mobility;
 mod nat_discovery;
+mod passed;
 mod policy;
 mod realms;
 mod redirects;

@@ -81,14 +81,14 @@ fn media_in_crumbs_costs_no_more_memory_than_in_loaves() {
 #[test]
 fn a_client_that_reads_no_answers_is_cut_off() {
     in_own_world(|_| {
-        let mut server = Server::start(setup());
+        let mut server = Server::start(setup().with("tcp.idle = '1s'"));
         let bystander = Bystander::start();
         // A client without an allocation is not read as fast as it asks.
         let (session, _) = clients::on_tcp().allocated();
         let before = server.program.peak_memory();
         let mut stream = session.socket.stream();
         stream.set_write_timeout(Some(PATIENCE)).expect("not zero");
-        let requests = b"\x00\x01\x00\x00\x21\x12\xA4\x42what am I?  ".repeat(3000);
+        let requests = REQUEST.repeat(3000);
         let start = Instant::now();
         let end = loop {
             if let Err(error) = stream.write_all(&requests) {
@@ -108,6 +108,47 @@ fn a_client_that_reads_no_answers_is_cut_off() {
     });
 }
 
+/// A client that gets no processor time, or whose network pauses, asks first and reads later.
+#[test]
+fn a_client_that_asks_far_ahead_hears_every_answer_once_it_reads() {
+    in_own_world(|_| {
+        let mut server = Server::start(setup());
+        let (session, _) = clients::on_tcp().allocated();
+        let mut stream = session.socket.stream();
+        stream.set_nonblocking(true).expect("a socket");
+        // More than the buffers on the way hold the answers of.
+        let requests = REQUEST.repeat(40_000);
+        let (mut asked, mut heard) = (0, 0);
+        let mut last = Instant::now();
+        wait_for("the server to hold the client back", PATIENCE, || {
+            let length = unless_blocked(stream.write(&requests[asked..])).unwrap_or(0);
+            if length > 0 {
+                (asked, last) = (asked + length, Instant::now());
+            }
+            (last.elapsed() > Duration::from_millis(500)).then_some(())
+        });
+        let mut buffer = vec![0; 1 << 20];
+        wait_for("every answer", PATIENCE, || {
+            asked += unless_blocked(stream.write(&requests[asked..])).unwrap_or(0);
+            heard += unless_blocked(stream.read(&mut buffer)).unwrap_or(0);
+            (heard == 40_000 * ANSWER).then_some(())
+        });
+        assert_eq!(server.stop().sockets("connections-broken"), 0);
+    });
+}
+
+/// What a socket did at once, if anything.
+#[track_caller]
+fn unless_blocked(outcome: io::Result<usize>) -> Option<usize> {
+    match outcome {
+        Ok(length) => Some(length),
+        Err(error) => {
+            assert_eq!(error.kind(), ErrorKind::WouldBlock, "{error}");
+            None
+        }
+    }
+}
+
 #[test]
 fn clients_that_ask_all_the_time_do_not_stall_others() {
     in_own_world(|_| {
@@ -122,7 +163,7 @@ fn clients_that_ask_all_the_time_do_not_stall_others() {
             let stream = session.socket.stream().try_clone().expect("a socket");
             thread::spawn(move || {
                 let answers = if is_stranger { 40 } else { 1000 };
-                assert!(ask_until(&stream, Instant::now() + BUSY) >= 32 * answers);
+                ask_all_the_time(&stream, ANSWER * answers);
             })
         });
         for client in clients.collect::<Vec<_>>() {
@@ -133,29 +174,31 @@ fn clients_that_ask_all_the_time_do_not_stall_others() {
     });
 }
 
-/// Keeps a connection full of requests, and reads the answers between them: a client that gets no
-/// processor time must not become one that does not read. Returns how many bytes it has read.
-fn ask_until(mut stream: &TcpStream, deadline: Instant) -> usize {
-    let requests = b"\x00\x01\x00\x00\x21\x12\xA4\x42what am I?  ".repeat(3000);
+/// Keeps a connection full of requests for a while, and until so many bytes of answers are read
+/// between them.
+fn ask_all_the_time(mut stream: &TcpStream, least: usize) {
+    let start = Instant::now();
+    let requests = REQUEST.repeat(3000);
     let mut buffer = vec![0; 1 << 20];
     stream.set_nonblocking(true).expect("a socket");
     let (mut at, mut heard) = (0, 0);
     // There is nothing to do where a stranger is held back.
-    let done = |outcome: io::Result<usize>| match outcome {
-        Ok(length) => length,
-        Err(error) => {
-            assert_eq!(error.kind(), ErrorKind::WouldBlock, "{error}");
+    let done = |outcome: io::Result<usize>| {
+        unless_blocked(outcome).unwrap_or_else(|| {
             thread::sleep(Duration::from_micros(100));
             0
-        }
+        })
     };
-    while Instant::now() < deadline {
+    while start.elapsed() < BUSY || heard < least {
+        assert!(
+            start.elapsed() < PATIENCE,
+            "only {heard} bytes of answers came"
+        );
         at = (at + done(stream.write(&requests[at..]))) % requests.len();
         heard += done(stream.read(&mut buffer));
     }
     // The end comes amid answers.
     stream.shutdown(Shutdown::Both).expect("a connection");
-    heard
 }
 
 /// Sends so many bytes as datagrams of this length, as fast as the server takes them. Returns the
@@ -202,6 +245,9 @@ fn read_media_until(mut stream: &TcpStream, last: u32) -> Vec<u32> {
     heard
 }
 
+/// A Binding request, and the length of its answer.
+const REQUEST: &[u8] = b"\x00\x01\x00\x00\x21\x12\xA4\x42what am I?  ";
+const ANSWER: usize = 32;
 const PEER: Ipv4Addr = Ipv4Addr::new(127, 100, 0, 1);
 /// The queue of 256 KiB, the buffers of a shard that were not used before, and the allocator's
 /// share.

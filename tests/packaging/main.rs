@@ -19,14 +19,17 @@ fn the_service_is_exposed_at_most_2_0() {
 }
 
 #[test]
-fn systemd_understands_every_line_of_the_unit() {
+fn systemd_understands_every_line_of_the_units() {
     // systemd wants the program to exist: the unit names the installed one, this machine has the
     // one just built.
     let place = tempfile::tempdir().expect("a temporary directory");
     let unit = read("hairpin.service").replace("=/usr/bin/hairpin", &format!("={}", binary()));
     let path = place.path().join("hairpin.service");
     std::fs::write(&path, unit).expect("the unit is written");
-    let verdict = systemd("systemd-analyze", &["verify", &path.display().to_string()]);
+    let sockets = place.path().join("hairpin.socket");
+    std::fs::write(&sockets, read("hairpin.socket")).expect("the unit is written");
+    let units = [&path, &sockets].map(|unit| unit.display().to_string());
+    let verdict = systemd("systemd-analyze", &["verify", &units[0], &units[1]]);
     let complaints = text(&verdict.stderr);
     assert!(
         verdict.status.success() && complaints.is_empty(),

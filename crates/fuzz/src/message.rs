@@ -2,7 +2,7 @@
 //! not signed.
 
 use wire::attributes::{
-    AccessToken, AdditionalAddressFamily, AddressErrorCode, AlternateServer,
+    AccessToken, AdditionalAddressFamily, AddressErrorCode, AlternateDomain, AlternateServer,
     ChannelNumberAttribute, Data, DontFragment, DraftAdditionalAddressFamily, ErrorCode, EvenPort,
     Icmp, Lifetime, MappedAddress, MobilityTicket, Nonce, PasswordAlgorithm, PasswordAlgorithms,
     Realm, RequestedAddressFamily, RequestedTransport, ReservationToken, Software,
@@ -65,6 +65,7 @@ fn assert_attributes(message: &Message<'_>) {
     assert_round_trip::<AdditionalAddressFamily>(message);
     assert_round_trip::<AddressErrorCode<'_>>(message);
     assert_round_trip::<AlternateServer>(message);
+    assert_round_trip::<AlternateDomain<'_>>(message);
     assert_round_trip::<ChannelNumberAttribute>(message);
     assert_round_trip::<Data<'_>>(message);
     assert_round_trip::<DontFragment>(message);

@@ -9,20 +9,29 @@ use std::time::Duration;
 use relay::{AddressFamily, OpenError};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
-use crate::{Fault, ListenerOptions, Transports, sys};
+use crate::{Fault, ListenerOptions, Passed, Transports, sys};
 
-/// Binds one socket per shard for every listener; port 0 becomes a real one.
+/// Binds one socket per shard for every listener that none was passed for; port 0 becomes a real one.
 pub(crate) fn listeners(
     options: &[ListenerOptions],
+    mut passed: Vec<Passed>,
     shards: usize,
 ) -> Result<Vec<Vec<Bound>>, Fault> {
     let mut by_shard: Vec<Vec<Bound>> = (0..shards).map(|_| Vec::new()).collect();
-    for &ListenerOptions { transports, listen } in options {
+    for options in options {
+        let &ListenerOptions { transports, listen } = options;
         let fault = |source| Fault::Listen {
             transports,
             listen,
             source,
         };
+        let own: Vec<Passed> = passed
+            .extract_if(.., |passed| passed.fits(options))
+            .collect();
+        if !own.is_empty() {
+            share(own, transports, &mut by_shard).map_err(fault)?;
+            continue;
+        }
         let listen = real_address(transports, listen).map_err(fault)?;
         for bound in &mut by_shard {
             let socket = listener(transports, listen, true).map_err(fault)?;
@@ -30,10 +39,68 @@ pub(crate) fn listeners(
                 transports,
                 listen,
                 socket,
+                is_read: true,
             });
         }
     }
+    for Passed {
+        name,
+        listen,
+        is_stream,
+        ..
+    } in passed
+    {
+        let protocol = if is_stream { "tcp" } else { "udp" };
+        tracing::warn!(
+            protocol,
+            %listen,
+            name,
+            "a socket was passed that no listener has, and is served by nobody: add a [[listener]] \
+             with this address, or take it out of the unit"
+        );
+    }
     Ok(by_shard)
+}
+
+/// Shares passed sockets out. Every shard has one to send on.
+fn share(own: Vec<Passed>, transports: Transports, by_shard: &mut [Vec<Bound>]) -> io::Result<()> {
+    let (shards, count) = (by_shard.len(), own.len());
+    if !transports.are_streams() && count < shards {
+        tracing::warn!(
+            listen = %own[0].listen,
+            sockets = count,
+            shards,
+            "fewer UDP sockets were passed than there are shards: only so many read them (one \
+             ListenDatagram= per shard and ReusePort=yes in the unit, or key `threads`)"
+        );
+    }
+    for Passed { socket, .. } in &own {
+        prepare(socket, transports)?;
+    }
+    for (number, bound) in by_shard.iter_mut().enumerate() {
+        // More sockets than shards are shared out among these, each to one of them.
+        for at in (number..count.max(shards)).step_by(shards) {
+            let Passed { listen, socket, .. } = &own[at % count];
+            bound.push(Bound {
+                transports,
+                listen: *listen,
+                socket: socket.try_clone()?,
+                is_read: transports.are_streams() || at < count,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Makes a passed socket as one that was bound here.
+fn prepare(socket: &Socket, transports: Transports) -> io::Result<()> {
+    socket.set_nonblocking(true)?;
+    if transports.are_streams() {
+        return socket.listen(BACKLOG);
+    }
+    let is_v6 = socket.domain()? == Domain::IPV6;
+    prepare_udp(socket, is_v6)?;
+    sys::receive_destination(socket.as_fd(), is_v6)
 }
 
 /// Binds the sockets that partners write to. There is one for all shards, and one shard reads it.
@@ -81,6 +148,8 @@ pub(crate) struct Bound {
     pub(crate) transports: Transports,
     pub(crate) listen: SocketAddr,
     pub(crate) socket: Socket,
+    /// Whether this shard reads it, and not another that has it, too.
+    pub(crate) is_read: bool,
 }
 
 /// Proves that no other program has the address, and makes port 0 a real one. With `SO_REUSEPORT`
@@ -161,13 +230,16 @@ pub(crate) fn prepare_stream(socket: SockRef<'_>) -> io::Result<()> {
 
 fn udp(address: SocketAddr) -> io::Result<Socket> {
     let socket = socket(address, Type::DGRAM, Protocol::UDP)?;
-    size_buffers(&socket)?;
-    let is_v6 = address.is_ipv6();
+    prepare_udp(&socket, address.is_ipv6())?;
+    Ok(socket)
+}
+
+fn prepare_udp(socket: &Socket, is_v6: bool) -> io::Result<()> {
+    size_buffers(socket)?;
     sys::receive_overflow(socket.as_fd())?;
     // Relayed datagrams keep their DSCP and ECN, and may be fragmented on their way.
     sys::receive_marking(socket.as_fd(), is_v6)?;
-    sys::allow_fragmentation(socket.as_fd(), is_v6)?;
-    Ok(socket)
+    sys::allow_fragmentation(socket.as_fd(), is_v6)
 }
 
 fn socket(address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket> {

@@ -86,6 +86,11 @@ impl Connection {
         }
     }
 
+    /// Whether the client leaves so many answers unread that it is not read either.
+    pub(crate) fn is_backed_up(&self) -> bool {
+        self.queue.borrow().is_backed_up()
+    }
+
     /// Waits until frames wait that the client may take.
     ///
     /// # Errors

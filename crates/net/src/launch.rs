@@ -16,7 +16,7 @@ use crate::published::Published;
 use crate::running::{Failed, Running, Thread};
 use crate::shard::Blueprint;
 use crate::tls::Tls;
-use crate::{Fault, ListenerOptions, Options, TlsOptions, Transports, bind, inbox};
+use crate::{Fault, ListenerOptions, Options, Passed, TlsOptions, Transports, bind, inbox};
 
 /// Binds the listeners and starts the shards. When it returns, clients are served.
 ///
@@ -69,7 +69,18 @@ use crate::{Fault, ListenerOptions, Options, TlsOptions, Transports, bind, inbox
 /// # Errors
 /// [`Fault`], if a listener cannot be bound or a thread cannot be made.
 pub fn start(options: Options) -> Result<Running, Fault> {
-    let bound = bind::listeners(&options.listeners, options.shards.max(1))?;
+    start_on(Vec::new(), options)
+}
+
+/// The same with sockets that are bound already: each listener takes those of its address and
+/// protocol, and is bound where there are none. Every shard accepts from a TCP socket that was passed.
+/// A UDP socket is read by one shard, so that a client stays with its shard: those of several shards
+/// need as many sockets.
+///
+/// # Errors
+/// As [`start`].
+pub fn start_on(passed: Vec<Passed>, options: Options) -> Result<Running, Fault> {
+    let bound = bind::listeners(&options.listeners, passed, options.shards.max(1))?;
     let tls = tls(options.tls, &options.listeners)?;
     let partners = Arc::new(bind::partners(&options.config)?);
     let listeners = bound[0]

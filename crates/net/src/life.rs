@@ -35,9 +35,9 @@ pub(crate) fn run(blueprint: &Blueprint) -> io::Result<()> {
 async fn serve(blueprint: &Blueprint) -> io::Result<()> {
     let Sockets {
         listeners,
+        read,
         acceptors,
     } = Sockets::of(&blueprint.bound)?;
-    let udp_listeners = listeners.len();
     let mut shard = Shard::new(blueprint, listeners);
     for partner in blueprint.partners.iter() {
         shard.egress.partners.push(partner.try_clone()?);
@@ -51,7 +51,7 @@ async fn serve(blueprint: &Blueprint) -> io::Result<()> {
         }
         shard.shard.borrow_mut().server.keep_partners(clock::now());
     }
-    for index in 0..udp_listeners {
+    for index in read {
         tasks.spawn_local(udp::listen(Rc::clone(&shard), index));
     }
     for (acceptor, transports) in acceptors {
@@ -91,23 +91,31 @@ async fn serve(blueprint: &Blueprint) -> io::Result<()> {
 /// The sockets of one life of a shard, on its runtime.
 struct Sockets {
     listeners: Vec<UdpListener>,
+    /// The places of those that this shard reads.
+    read: Vec<usize>,
     acceptors: Vec<(TcpListener, Transports)>,
 }
 
 impl Sockets {
     fn of(bound: &[Bound]) -> io::Result<Self> {
-        let (mut listeners, mut acceptors) = (Vec::new(), Vec::new());
+        let (mut listeners, mut read, mut acceptors) = (Vec::new(), Vec::new(), Vec::new());
         for Bound {
             transports,
             listen,
             socket,
+            is_read,
         } in bound
         {
             let socket = socket.try_clone()?;
             if transports.are_streams() {
                 acceptors.push((TcpListener::from_std(socket.into())?, *transports));
             } else {
-                let socket = sys::register(socket)?;
+                let socket = if *is_read {
+                    read.push(listeners.len());
+                    sys::register(socket)?
+                } else {
+                    sys::register_to_send(socket)?
+                };
                 listeners.push(UdpListener {
                     listen: *listen,
                     socket,
@@ -116,6 +124,7 @@ impl Sockets {
         }
         Ok(Self {
             listeners,
+            read,
             acceptors,
         })
     }

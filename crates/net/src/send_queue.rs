@@ -1,7 +1,7 @@
 //! The frames that wait for a TCP client that reads more slowly than its peers send.
 //!
 //! Media that comes late is worthless, so the oldest of it makes room for the newest. Answers are
-//! never dropped: a client that does not even read its answers is not served any longer.
+//! never dropped: a client that does not read them is not read either, until it does.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
@@ -51,6 +51,11 @@ impl SendQueue {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.frames.is_empty()
+    }
+
+    /// Whether the client leaves so many answers unread that its next requests can wait.
+    pub(crate) const fn is_backed_up(&self) -> bool {
+        self.answers > ANSWERS / 2
     }
 
     /// Appends a frame of which `sent` bytes are on the wire already; returns how many media
@@ -132,8 +137,8 @@ impl Frame {
     }
 }
 
-/// The most memory that answers may cost: some hundred of them. A client that leaves more unread is
-/// not served.
+/// The most memory that answers may cost: some hundred of them. A client that leaves half of it unread
+/// is not read, so only answers that were long under way can pass the other half.
 const ANSWERS: usize = 16 * 1024;
 
 /// The memory that a frame costs beside its bytes: its place in the queue, and the share of the
@@ -200,6 +205,20 @@ mod tests {
         queue.push(frame(1, 20), 0, Urgency::Answer).unwrap();
         assert_eq!(queue.push(frame(2, 1), 0, Urgency::Answer), Err(Stuck));
         assert_eq!(queue.push(frame(2, 1), 0, Urgency::Media), Ok(1));
+    }
+
+    #[test]
+    fn requests_wait_long_before_there_is_no_room_for_answers() {
+        let mut queue = SendQueue::new(256 * 1024);
+        while !queue.is_backed_up() {
+            queue.push(frame(1, 100), 0, Urgency::Answer).unwrap();
+        }
+        // The longest request has an answer that is no longer than this.
+        assert_eq!(queue.push(frame(2, 4096), 0, Urgency::Answer), Ok(0));
+        read(&mut queue, 1000);
+        assert!(queue.is_backed_up());
+        drain(&mut queue);
+        assert!(!queue.is_backed_up());
     }
 
     #[test]

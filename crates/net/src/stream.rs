@@ -1,7 +1,7 @@
 //! Clients on streams, TCP and TLS: frames in, frames out. RFC 8656 §3.1, §12.5.
 
 use std::cell::RefCell;
-use std::future::poll_fn;
+use std::future::{self, poll_fn};
 use std::io::{self, ErrorKind};
 use std::rc::Rc;
 use std::time::Duration;
@@ -170,7 +170,7 @@ impl Shard {
 pub(crate) enum End {
     /// The client closed it, or the network did.
     Closed,
-    /// The client sent what is no frame, or reads no answers.
+    /// The client sent what is no frame, or reads no answers for too long.
     Broken,
     /// The client was silent for too long.
     Idle,
@@ -200,6 +200,7 @@ impl Client<'_> {
         };
         let mut deadlines = Deadlines::new(limits);
         loop {
+            let was_backed_up = self.connection.is_backed_up();
             tokio::select! {
                 readable = self.readable(&input) => {
                     if readable.is_err() {
@@ -215,12 +216,17 @@ impl Client<'_> {
                 }
                 outcome = self.drain() => {
                     match outcome {
+                        // It reads, and so it will be read.
+                        Ok(()) if was_backed_up => deadlines.put_off(self.has_allocation()),
                         Ok(()) => {}
                         Err(Lost::Closed) => return End::Closed,
                         Err(Lost::Stuck) => return End::Broken,
                     }
                 }
                 () = time::sleep_until(deadlines.next()) => {
+                    if self.connection.is_backed_up() {
+                        return End::Broken;
+                    }
                     if !self.has_allocation() {
                         return deadlines.passed();
                     }
@@ -235,9 +241,14 @@ impl Client<'_> {
         shard.server.has_allocation(self.client)
     }
 
-    /// Waits until there is something to handle, and a turn to do it in. A stranger that is ahead of
-    /// its rate is not read meanwhile, until the network holds it back.
+    /// Waits until there is something to handle, and a turn to do it in. A client that leaves its
+    /// answers unread is not read meanwhile, nor is a stranger that is ahead of its rate: the network
+    /// holds them back.
     async fn readable(&self, input: &Input) -> io::Result<()> {
+        if self.connection.is_backed_up() {
+            // It is asked again whenever something was sent.
+            return future::pending().await;
+        }
         if !self.has_allocation() {
             let next = self.pace.borrow().next;
             if next > clock::now().mono {
@@ -301,7 +312,7 @@ impl Client<'_> {
         let is_stranger = !shard.server.has_allocation(self.client);
         let most = if is_stranger { 1 } else { TURN };
         let mut frames = 0;
-        while frames < most {
+        while frames < most && !self.connection.is_backed_up() {
             match deframer.next(bytes, shard.longest_frame(self.client)) {
                 // The next frame may take the place of this one: each is a turn.
                 Ok(Some(frame)) => {
@@ -356,7 +367,7 @@ impl Deadlines {
         self.silent.min(self.stranger)
     }
 
-    /// The client sent something of use, or has an allocation. Whatever a stranger sends, it ends in
+    /// The client sent something of use, took what waited for it, or has an allocation. Whatever a stranger sends, it ends in
     /// time, counted from the end of its last allocation.
     fn put_off(&mut self, has_allocation: bool) {
         let now = Instant::now();

@@ -10,8 +10,9 @@ mod send;
 mod stream;
 
 use std::io;
+use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
-use socket2::Socket;
+use socket2::{SockRef, Socket};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -27,10 +28,29 @@ pub(crate) use stream::stream_marking;
 /// Registers a socket with the runtime of this thread, for reading only. The kernel signals a loss
 /// as priority data, and the runtime that as something to read.
 pub(crate) fn register(socket: Socket) -> io::Result<AsyncFd<Socket>> {
+    register_for(socket, Interest::READABLE | Interest::PRIORITY)
+}
+
+/// The same for a socket that is only sent to: datagrams that come wake nobody here.
+pub(crate) fn register_to_send(socket: Socket) -> io::Result<AsyncFd<Socket>> {
+    register_for(socket, Interest::PRIORITY)
+}
+
+fn register_for(socket: Socket, interest: Interest) -> io::Result<AsyncFd<Socket>> {
     // SAFETY: a `Socket` owns its descriptor and names the same one until it is dropped. Taking it
     // out of the `AsyncFd` ends the registration.
-    unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE | Interest::PRIORITY) }
-        .map_err(io::Error::from)
+    unsafe { AsyncFd::register_with_interest(socket, interest) }.map_err(io::Error::from)
+}
+
+/// Takes over a descriptor that the process was started with. The caller asks once for each.
+pub(crate) fn adopt(descriptor: RawFd) -> io::Result<Socket> {
+    // Only a socket has a type.
+    // SAFETY: it is borrowed for this call; a number that is no open descriptor is an error of it.
+    let borrowed = unsafe { BorrowedFd::borrow_raw(descriptor) };
+    SockRef::from(&borrowed).r#type()?;
+    // SAFETY: it is open, and whoever started the process left it to us: nothing else in the process
+    // has it, and it is asked for once.
+    Ok(Socket::from(unsafe { OwnedFd::from_raw_fd(descriptor) }))
 }
 
 #[cfg(test)]

@@ -36,6 +36,8 @@ pub struct NatDiscovery {
     pub ports: [u16; 2],
     /// Whether there are also TCP listeners at all corners.
     pub tcp: bool,
+    /// The same for TLS.
+    pub tls: bool,
 }
 
 /// The host that has the second address.
@@ -138,7 +140,14 @@ impl NatDiscovery {
 
     /// The corner that a client sent to, `None` if it is another listener of this host.
     pub(crate) fn corner(&self, transport: Transport, server: SocketAddr) -> Option<Corner> {
-        if transport != Transport::Udp && !self.tcp {
+        let is_heard = match transport {
+            Transport::Udp => true,
+            Transport::Tcp => self.tcp,
+            Transport::Tls => self.tls,
+            // RFC 5780 has none of it, and a response from elsewhere would be none of the session.
+            Transport::Dtls => false,
+        };
+        if !is_heard {
             return None;
         }
         let ip = server.ip().to_canonical();

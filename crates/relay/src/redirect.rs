@@ -19,6 +19,11 @@
 //! which of them it is. So a rule over a load lets the client stay while there is room, and sends it
 //! on in place of a 508. A server that drains, or sends everyone on, has nothing better than the 300.
 //!
+//! **Over TLS and DTLS** a client checks whether the next server's certificate holds the name that it
+//! came for, so that a rule without a [`Redirect::domain`] leaves it here. With one the 300 has
+//! ALTERNATE-DOMAIN. No browser reads that: Chromium checks the address, Firefox the name of the
+//! first server.
+//!
 //! A client that has an allocation here, or a port that was reserved for it, is never sent on.
 
 use std::fmt;
@@ -39,6 +44,9 @@ pub struct Redirect {
     pub when: When,
     /// The realm whose users it concerns, if not all; needs [`crate::Config::nonce_secret`].
     pub realm: Option<Arc<str>>,
+    /// The name that the certificates of these servers hold, an ASCII name of DNS of at most 255 bytes.
+    /// Without it clients over TLS and DTLS stay. RFC 8489 §14.16.
+    pub domain: Option<Arc<str>>,
 }
 
 /// The address of another server.
@@ -46,7 +54,7 @@ pub struct Redirect {
 pub struct Target {
     /// Its address.
     pub address: SocketAddr,
-    /// The transport that it speaks there; `None` is both UDP and TCP.
+    /// The transport that it speaks there; `None` is both UDP and TCP, and neither TLS nor DTLS.
     pub transport: Option<Transport>,
 }
 
@@ -62,12 +70,14 @@ pub enum When {
 }
 
 /// The server that a client is to try instead.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Alternate {
     /// Its address of the family that the client came with.
     pub same: SocketAddr,
     /// Its address of the other family.
     pub other: Option<SocketAddr>,
+    /// The name that its certificate holds, for a client that will check it.
+    pub domain: Option<Arc<str>>,
 }
 
 impl Redirect {
@@ -88,7 +98,16 @@ impl Redirect {
         let is_same = |to: &SocketAddr| to.is_ipv4() == client.client.is_ipv4();
         let same = self.one_of(client.transport, is_same, chance)?;
         let other = self.one_of(client.transport, |to| !is_same(to), chance);
-        Some(Alternate { same, other })
+        let domain = if client.transport.is_secure() {
+            Some(Arc::clone(self.domain.as_ref()?))
+        } else {
+            None
+        };
+        Some(Alternate {
+            same,
+            other,
+            domain,
+        })
     }
 
     fn one_of(
@@ -107,7 +126,10 @@ impl Redirect {
 impl Target {
     /// Whether clients of this transport may be sent there.
     pub fn speaks(self, transport: Transport) -> bool {
-        self.transport.is_none_or(|own| own == transport)
+        match self.transport {
+            Some(own) => own == transport,
+            None => !transport.is_secure(),
+        }
     }
 }
 
@@ -121,7 +143,7 @@ impl fmt::Display for Target {
 }
 
 impl From<SocketAddr> for Target {
-    /// A target for both transports.
+    /// A target for UDP and TCP.
     fn from(address: SocketAddr) -> Self {
         Self {
             address,

@@ -207,6 +207,7 @@ fn a_strangers_change_request_costs_no_allocation() {
         alternate,
         ports: [3478, 3479],
         tcp: false,
+        tls: false,
     };
     let world = |primary, alternate| {
         World::with(|config| config.nat_discovery = vec![discovery(primary, alternate)])

@@ -59,6 +59,6 @@ pub use password_algorithm::{PasswordAlgorithm, PasswordAlgorithms};
 pub use protection::{Fingerprint, MessageIntegrity, MessageIntegritySha256};
 pub use requested_transport::RequestedTransport;
 pub use reservation_token::ReservationToken;
-pub use text::{Nonce, Realm, Software, ThirdPartyAuthorization, Username};
+pub use text::{AlternateDomain, Nonce, Realm, Software, ThirdPartyAuthorization, Username};
 pub use unknown::UnknownAttributes;
 pub use user_hash::UserHash;

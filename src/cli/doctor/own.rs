@@ -20,7 +20,8 @@ pub(super) fn complete(examination: &mut Examination, loaded: &Loaded) -> Vec<Fi
             "there are cautions about it".to_owned(),
         ));
     }
-    if examination.servers.is_empty() {
+    let asks_for_itself = examination.servers.is_empty();
+    if asks_for_itself {
         for listener in &config.listeners {
             let Listener { transports, listen } = listener;
             let untried = |why: String| {
@@ -38,6 +39,14 @@ pub(super) fn complete(examination: &mut Examination, loaded: &Loaded) -> Vec<Fi
                 findings.push(untried("this host has no address for it".to_owned()));
             }
         }
+    }
+    if asks_for_itself {
+        // As clients come to it: by names and through what stands before the listeners.
+        let advertised = config.advertised.iter().cloned();
+        let new: Vec<Uri> = advertised
+            .filter(|uri| !examination.servers.contains(uri))
+            .collect();
+        examination.servers.extend(new);
     }
     if examination.login.is_none() {
         examination.login = login(config);

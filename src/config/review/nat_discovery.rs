@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 
+use net::Transports;
 use relay::{HostAddress, NatDiscovery, Partner, PartnerSecret, SecondAddress, Transport};
 
 use super::Review;
@@ -72,6 +73,7 @@ impl Review<'_> {
                 alternate: SecondAddress::Here(HostAddress { local, external }),
                 ports: [first.port(), written.0.port()],
                 tcp: listens(&self.config.listeners, Transport::Tcp, first),
+                tls: listens(&self.config.listeners, Transport::Tls, first),
             };
             self.add(discovery);
         }
@@ -108,11 +110,18 @@ impl Review<'_> {
             alternate,
             ports,
             tcp: false,
+            tls: false,
         });
     }
 
-    fn add(&mut self, discovery: NatDiscovery) {
-        add_corners(&mut self.config.listeners, &discovery);
+    fn add(&mut self, mut discovery: NatDiscovery) {
+        let listeners = &mut self.config.listeners;
+        let corners = corners(&discovery);
+        add_corners(listeners, &discovery, &corners);
+        // A corner may have been written with less.
+        let everywhere = |transport| corners.iter().all(|at| listens(listeners, transport, *at));
+        discovery.tcp &= everywhere(Transport::Tcp);
+        discovery.tls &= everywhere(Transport::Tls);
         self.config.nat_discovery.push(discovery);
     }
 
@@ -271,28 +280,37 @@ fn host_address(local: IpAddr, relay: &RelayPool) -> HostAddress {
     HostAddress { local, external }
 }
 
-/// A listener at every corner that has none, of every transport that the first one is for.
-fn add_corners(listeners: &mut Vec<Listener>, discovery: &NatDiscovery) {
+/// The corners that are this host's.
+fn corners(discovery: &NatDiscovery) -> Vec<SocketAddr> {
     let mut addresses = vec![discovery.primary.local];
     match &discovery.alternate {
         SecondAddress::Here(alternate) => addresses.push(alternate.local),
         SecondAddress::Partner(_) => {}
     }
-    let transports = if discovery.tcp {
-        &[Transport::Udp, Transport::Tcp][..]
-    } else {
-        &[Transport::Udp]
+    let at = |port: u16| addresses.iter().map(move |ip| SocketAddr::new(*ip, port));
+    discovery.ports.into_iter().flat_map(at).collect()
+}
+
+/// A listener at every corner that has none, of every transport that the first one is for.
+fn add_corners(listeners: &mut Vec<Listener>, discovery: &NatDiscovery, corners: &[SocketAddr]) {
+    let streams = match (discovery.tcp, discovery.tls) {
+        (true, true) => Some(Transports::Streams),
+        (true, false) => Some(Transports::Only(Transport::Tcp)),
+        (false, true) => Some(Transports::Only(Transport::Tls)),
+        (false, false) => None,
     };
-    for &transport in transports {
-        for port in discovery.ports {
-            for address in &addresses {
-                let listen = SocketAddr::new(*address, port);
-                if !listens(listeners, transport, listen) {
-                    listeners.push(Listener {
-                        transports: transport.into(),
-                        listen,
-                    });
-                }
+    for transports in [Some(Transports::Only(Transport::Udp)), streams] {
+        let Some(transports) = transports else {
+            continue;
+        };
+        let is_stream = transports.are_streams();
+        for &listen in corners {
+            let mut kinds = [Transport::Udp, Transport::Tcp, Transport::Tls].into_iter();
+            let is_taken = kinds.any(|transport| {
+                transport.is_stream() == is_stream && listens(listeners, transport, listen)
+            });
+            if !is_taken {
+                listeners.push(Listener { transports, listen });
             }
         }
     }

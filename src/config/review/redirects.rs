@@ -2,12 +2,14 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
+use std::sync::Arc;
 
-use relay::{Redirect, Target, When};
+use relay::{Redirect, Target, Transport, When};
 use toml::Spanned;
 
 use super::Review;
 use super::net::twice;
+use crate::browsers::refusing;
 use crate::config::form::target;
 use crate::config::remark::Remark;
 use crate::config::table::{Table, Text};
@@ -30,7 +32,13 @@ impl Review<'_> {
                 self.known_realm(realm, shares_nonces);
             }
             let realm = realm.map(|realm| realm.into_inner().into());
-            self.config.redirects.push(Redirect { to, when, realm });
+            let domain = self.domain(table, &to);
+            self.config.redirects.push(Redirect {
+                to,
+                when,
+                realm,
+                domain,
+            });
         }
         if self.is_faultless() {
             self.waiting_redirects(&tables);
@@ -62,6 +70,37 @@ impl Review<'_> {
         targets.into_iter().map(|(target, _)| target).collect()
     }
 
+    /// The name for clients that check certificates: it is there if and only if some are sent on.
+    fn domain(&mut self, table: &Table<'_>, to: &[Target]) -> Option<Arc<str>> {
+        let is_secure = |target: &Target| target.transport.is_some_and(Transport::is_secure);
+        let domain = table.text("domain");
+        let secure = to.iter().find(|target| is_secure(target));
+        match (&domain, secure) {
+            (None, Some(target)) => {
+                let mut written = table.texts("to").into_iter();
+                let of = |text: &Text<'_>| self::target(text.get_ref()).as_ref() == Some(target);
+                let at = written
+                    .find(of)
+                    .map_or(table.at.clone(), |text| text.span());
+                let sentence = format!(
+                    "`[[redirect]] to` names {target}, and the rule has no `domain`: clients over TLS \
+                     go only where they can check a certificate"
+                );
+                let help = "add a line such as domain = \"b.example.org\"; no browser reads it, and \
+                            without /tls browsers stay here";
+                self.say(Remark::fault(at, sentence).help(help));
+            }
+            (Some(domain), None) => {
+                let sentence = "`[[redirect]] domain` is for clients over TLS and DTLS, and `to` has \
+                                no server for them";
+                let help = "write one such as \"203.0.113.9:5349/tls\" in `to`";
+                self.say(Remark::caution(domain.span(), sentence).help(help));
+            }
+            (Some(_), Some(_)) | (None, None) => {}
+        }
+        domain.map(|domain| domain.into_inner().into())
+    }
+
     fn caution_target(&mut self, target: SocketAddr, at: &Range<usize>) {
         let (address, port) = (target.ip(), target.port());
         if let Some(reason) = nowhere(address) {
@@ -70,7 +109,7 @@ impl Review<'_> {
             );
             self.say(Remark::caution(at.clone(), sentence).help(reason));
         }
-        if is_blocked(port) {
+        if let Some(who) = refusing(port) {
             let help = match port {
                 ..1024 => "its users would get no relay: below 1024 it goes to 80 and 443 only",
                 1024.. => {
@@ -78,8 +117,7 @@ impl Review<'_> {
                      443 or 80"
                 }
             };
-            let sentence =
-                format!("`[[redirect]] to` has port {port}, which Chromium sends nothing to");
+            let sentence = format!("`[[redirect]] to` has port {port}, which {who}");
             self.say(Remark::caution(at.clone(), sentence).help(help));
         }
     }
@@ -130,7 +168,11 @@ impl Review<'_> {
 
 /// Whether some clients may be sent to both, which are one place then.
 fn overlap(one: Target, other: Target) -> bool {
-    let same = one.transport.is_none_or(|own| other.speaks(own));
+    let same = match (one.transport, other.transport) {
+        (None, None) => true,
+        (Some(own), _) => other.speaks(own),
+        (None, Some(own)) => one.speaks(own),
+    };
     one.address == other.address && same
 }
 
@@ -149,17 +191,5 @@ const fn nowhere(ip: IpAddr) -> Option<&'static str> {
         Some("Firefox refuses it, and other clients reach it on one link only")
     } else {
         None
-    }
-}
-
-/// Whether Chromium refuses to send TURN to a port.
-const fn is_blocked(port: u16) -> bool {
-    match port {
-        80 | 443 => false,
-        ..1024 => true,
-        // Kept for other protocols, by Firefox too.
-        1719 | 1720 | 1723 | 2049 | 3659 | 4045 | 5060 | 5061 | 6000 | 6566 => true,
-        6665..=6669 | 6697 | 10080 => true,
-        1024.. => false,
     }
 }

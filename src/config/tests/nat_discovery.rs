@@ -1,7 +1,9 @@
 //! `[nat-discovery]`: what it means, and what is said of its mistakes.
 
+use net::Transports;
 use relay::{NatDiscovery, Partner, PartnerSecret, SecondAddress, Transport};
 
+use super::tls::{entry, good};
 use super::{config, fault, warned};
 use crate::config::{Config, Listener};
 
@@ -65,6 +67,22 @@ fn every_corner_gets_the_listener_that_it_has_not() {
         corner(tcp, "10.0.0.6:3479"),
     ];
     assert_eq!(config.listeners, expected);
+}
+
+#[test]
+fn tls_has_the_corners_that_auto_gives_it() {
+    let auto = "[[listener]]\ntransport = \"auto\"\nlisten = \"10.0.0.5:3478\"\n";
+    let auto = auto.to_owned() + &entry(&good());
+    let config = of(&auto, "alternate = \"10.0.0.6:3479\"");
+    let discovery = &config.nat_discovery[0];
+    assert!(discovery.tcp && discovery.tls);
+    let streams = |listener: &&Listener| listener.transports == Transports::Streams;
+    assert_eq!(config.listeners.iter().filter(streams).count(), 4);
+    // A corner that was written for TCP alone has no TLS, so that TLS has no corners.
+    let tcp = "[[listener]]\ntransport = \"tcp\"\nlisten = \"10.0.0.6:3479\"\n";
+    let config = of(&(auto + tcp), "alternate = \"10.0.0.6:3479\"");
+    let discovery = &config.nat_discovery[0];
+    assert!(discovery.tcp && !discovery.tls);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use relay::{Redirect, Target, Transport, When};
 
+use super::tls::{entry, good};
 use super::{config, fault, warned};
 
 const DRAINING: &str = "when = \"draining\"\n";
@@ -34,6 +35,7 @@ fn a_redirect_says_what_it_says() {
         to: to.iter().map(|to| target(to, None)).collect(),
         when,
         realm: realm.map(Into::into),
+        domain: None,
     };
     let both = ["203.0.113.9:3478", "[2001:db8::9]:3478"];
     let expected = [
@@ -46,6 +48,45 @@ fn a_redirect_says_what_it_says() {
         redirect(&both[1..], When::Always, None),
     ];
     assert_eq!(config.redirects, expected);
+}
+
+#[test]
+fn clients_over_tls_are_sent_where_both_port_and_name_are_written() {
+    let rule = |to, rest: &str| format!("[[redirect]]\nto = [\"{to}\"]\n{DRAINING}{rest}");
+    let domain = "domain = \"b.example.org\"\n";
+    let secure = "203.0.113.9:5349/tls";
+    let listener = "[[listener]]\ntransport = \"tls\"\nlisten = \"0.0.0.0:5349\"\n";
+    let certificate = entry(&good());
+    let rules = config(&format!("{listener}{certificate}{}", rule(secure, domain))).redirects;
+    let target = target("203.0.113.9:5349", Some(Transport::Tls));
+    assert_eq!(rules[0].to, [target]);
+    assert_eq!(rules[0].domain.as_deref(), Some("b.example.org"));
+    let told = fault(&rule(secure, ""));
+    assert!(
+        told.sentence.contains("the rule has no `domain`"),
+        "{told:?}"
+    );
+    assert_eq!(told.underlined, format!("\"{secure}\""));
+    let told = warned(&rule("203.0.113.9:5349", domain));
+    assert!(
+        told[0].sentence.contains("`to` has no server for them"),
+        "{told:?}"
+    );
+    for wrong in [
+        "",
+        "b..example",
+        "-b.example",
+        "203.0.113.9",
+        "b.example.",
+        "b_c.example",
+        "bücher.example",
+    ] {
+        let told = fault(&rule(secure, &format!("domain = \"{wrong}\"\n")));
+        assert_eq!(
+            told.sentence, "error: `[[redirect]] domain` is not a name of DNS",
+            "{wrong}"
+        );
+    }
 }
 
 #[test]
@@ -146,18 +187,18 @@ fn clients_are_sent_to_an_address_that_can_be() {
     for wrong in [
         "turn.example.net:3478",
         "203.0.113.9",
-        "203.0.113.9:3478/tls",
+        "203.0.113.9:3478/sctp",
         "203.0.113.9:3478/UDP",
         "203.0.113.9:3478/",
         "203.0.113.9/udp",
         "203.0.113.9:3478/udp/tcp",
     ] {
         fault(&to(&format!("\"{wrong}\""))).is(
-            "error: `[[redirect]] to` is not an IP address and a port, alone or with /udp or /tcp",
+            "error: `[[redirect]] to` is not an IP address and a port, alone or with /udp, /tcp, /tls or /dtls",
             "3:7",
             &format!("\"{wrong}\""),
-            "write \"203.0.113.9:3478\" for clients over UDP and TCP, \"203.0.113.9:3478/udp\" or \
-             \"203.0.113.9:443/tcp\" for those of one",
+            "write \"203.0.113.9:3478\" for clients over UDP and TCP, \"203.0.113.9:3478/udp\", \
+             \"203.0.113.9:443/tcp\" or \"203.0.113.9:443/tls\" for those of one",
         );
     }
     let told = fault(&to("\"203.0.113.9:0\""));
@@ -205,22 +246,24 @@ fn a_port_of_this_server_is_its_own_for_the_transport_that_it_listens_to_only() 
 }
 
 #[test]
-fn a_port_that_chromium_sends_nothing_to_is_a_warning() {
+fn a_port_that_browsers_refuse_is_a_warning() {
     let low = "its users would get no relay: below 1024 it goes to 80 and 443 only";
     let other = "its users would get no relay: the port belongs to another protocol; take 3478, \
                  443 or 80";
-    for (port, help) in [
-        (53, low),
-        (444, low),
-        (1023, low),
-        (5060, other),
-        (10080, other),
+    let (chromium, both) = ("Chromium refuses", "Chromium and Firefox refuse");
+    for (port, who, help) in [
+        (53, chromium, low),
+        (444, chromium, low),
+        (1023, chromium, low),
+        (4190, "Firefox refuses", other),
+        (5060, both, other),
+        (10080, both, other),
     ] {
         let target = format!("\"203.0.113.9:{port}/udp\"");
         let told = warned(&to(&target));
         assert_eq!(told.len(), 1);
         told[0].is(
-            &format!("warning: `[[redirect]] to` has port {port}, which Chromium sends nothing to"),
+            &format!("warning: `[[redirect]] to` has port {port}, which {who}"),
             "3:7",
             &target,
             help,

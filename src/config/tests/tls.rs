@@ -22,7 +22,7 @@ fn certificate(name: &str, change: impl FnOnce(&mut CertificateParams)) -> [Stri
     [leaf.pem() + &root.pem(), key.serialize_pem()]
 }
 
-fn good() -> [String; 2] {
+pub(super) fn good() -> [String; 2] {
     certificate("turn.example.org", |_| {})
 }
 
@@ -30,7 +30,7 @@ fn good() -> [String; 2] {
 pub(super) static FILES: LazyLock<[String; 2]> = LazyLock::new(good);
 
 /// An entry whose files have these texts: the host of these tests takes them from the files' names.
-fn entry([chain, key]: &[String; 2]) -> String {
+pub(super) fn entry([chain, key]: &[String; 2]) -> String {
     let inline = |text: &str| format!("'''inline:{}'''", text.replace('\n', ";"));
     let (chain, key) = (inline(chain), inline(key));
     format!("[[tls.certificates]]\ncert = {chain}\nkey = {key}\n")
@@ -63,6 +63,54 @@ fn certificates_are_read_in_their_order_and_versions_too() {
     let line = line.trim_end().replace('\n', ", ");
     let text = format!("{LISTENER}[tls]\ncertificates = [{{ {line} }}]\n");
     assert_eq!(config(&text).tls.certificates.len(), 1);
+}
+
+#[test]
+fn over_tls_clients_are_given_a_name_that_a_certificate_is_for() {
+    let of = |names: [&str; 2]| {
+        let names = names.map(|name| entry(&certificate(name, |_| {})));
+        let config = config(&format!("{LISTENER}{}", names.concat()));
+        let uris = crate::cli::ice::uris(&config, None);
+        uris.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let name = "turns:turn.example.org:5349?transport=tcp";
+    assert_eq!(of(["192.0.2.7", "turn.example.org"]), [name]);
+    assert_eq!(of(["*.example.net", "turn.example.org"]), [name]);
+    let address = "turns:[2001:db8::7]:5349?transport=tcp";
+    assert_eq!(of(["*.example.net", "2001:db8::7"]), [address]);
+}
+
+#[test]
+fn an_advertised_name_that_no_certificate_is_for_is_cautioned() {
+    let told = |uri: &str, names: [&str; 2]| {
+        let names = names.map(|name| entry(&certificate(name, |_| {})));
+        let uris = format!("[advertise]\nuris = [\"{uri}\"]\n");
+        let told = warned(&format!("{LISTENER}{uris}{}", names.concat()));
+        let mut told = told
+            .into_iter()
+            .filter(|told| told.sentence.contains("no certificate is for"));
+        told.next().map(|told| (told.sentence, told.help))
+    };
+    let names = ["turn.example.org", "*.example.net"];
+    for good in [
+        "turns:turn.example.org",
+        "turns:TURN.example.org",
+        "turns:a.example.net",
+        "turn:elsewhere.example",
+    ] {
+        assert_eq!(told(good, names), None, "{good}");
+    }
+    for bad in ["example.net", "a.b.example.net", "example.org", "192.0.2.7"] {
+        let (sentence, help) = told(&format!("turns:{bad}"), names).unwrap();
+        let expected = format!(
+            "warning: `[advertise] uris` names turns:{bad}, and no certificate is for {bad}: clients refuse it"
+        );
+        assert_eq!(sentence, expected);
+        assert_eq!(
+            help.as_deref(),
+            Some("there are certificates for turn.example.org, *.example.net")
+        );
+    }
 }
 
 #[test]

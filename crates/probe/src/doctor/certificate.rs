@@ -30,6 +30,8 @@ struct Seen {
     /// Whether the chain is all that the server sent.
     is_whole: bool,
     verdict: Result<(), Error>,
+    /// The name that clients ask for.
+    asked: String,
     at: UnixTime,
 }
 
@@ -64,6 +66,7 @@ impl Witness {
             chain: vec![leaf.into_owned()],
             is_whole: false,
             verdict: verdict.map(drop),
+            asked: name.to_str().into_owned(),
             at: now,
         });
     }
@@ -92,6 +95,7 @@ impl ServerCertVerifier for Witness {
                 .collect(),
             is_whole: true,
             verdict: verdict.map(drop),
+            asked: name.to_str().into_owned(),
             at: now,
         };
         self.note(seen);
@@ -162,10 +166,10 @@ impl Seen {
                 (Code::CertificateTooEarly, sentence.to_owned())
             }
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-                let names = self.names();
+                let (names, asked) = (self.names(), &self.asked);
                 (
                     Code::NameMismatch,
-                    format!("the certificate is for {names}"),
+                    format!("the certificate is for {names}, and clients ask for {asked}"),
                 )
             }
             CertificateError::UnknownIssuer => self.unknown_issuer(),

@@ -148,6 +148,7 @@ mod tests {
             }),
             ports: [3478, 3479],
             tcp: false,
+            tls: false,
         };
         let lines = Lines::new(&[discovery]);
         let line = lines.of(AddressFamily::V4).unwrap();

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use wire::attributes::{
-    AddressErrorCode, AlternateServer, ErrorCode, Lifetime, MobilityTicket, Nonce,
+    AddressErrorCode, AlternateDomain, AlternateServer, ErrorCode, Lifetime, MobilityTicket, Nonce,
     PasswordAlgorithms, Realm, ReservationToken, Software, ThirdPartyAuthorization,
     UnknownAttributes, XorMappedAddress, XorRelayedAddress,
 };
@@ -235,12 +235,20 @@ fn put_means(
     }
 }
 
-/// RFC 8489 §10: the alternate of the client's family comes first.
+/// RFC 8489 §10: the alternate of the client's family comes first; §14.16.
 fn put_alternate(writer: &mut Writer<'_>, reject: &Reject) {
-    if let Reject::TryAlternate(Alternate { same, other }) = reject {
+    if let Reject::TryAlternate(Alternate {
+        same,
+        other,
+        domain,
+    }) = reject
+    {
         writer.put(&AlternateServer(*same));
         if let Some(other) = other {
             writer.put(&AlternateServer(*other));
+        }
+        if let Some(domain) = domain {
+            writer.put(&AlternateDomain(domain));
         }
     }
 }

@@ -126,6 +126,7 @@ fn a_rule_sends_clients_elsewhere_while_the_server_drains_and_not_before() {
             to: vec![Target::from(other)],
             when: When::Draining,
             realm: None,
+            domain: None,
         }];
     });
     let (alice, bob) = (world.client("alice"), world.client("bob"));

@@ -26,12 +26,14 @@ fn world() -> World {
                 alternate: SecondAddress::Here(address("198.41.0.6", "193.0.14.8")),
                 ports: [3478, 3479],
                 tcp: true,
+                tls: true,
             },
             NatDiscovery {
                 primary: address("2620:fe::5", "2620:fe::5"),
                 alternate: SecondAddress::Here(address("2620:fe::6", "2620:fe::6")),
                 ports: [3478, 3480],
                 tcp: false,
+                tls: false,
             },
         ];
     })
@@ -286,28 +288,36 @@ fn a_listener_beside_the_corners_offers_nothing() {
 }
 
 #[test]
-fn over_tcp_the_addresses_are_named_and_nothing_is_changed() {
-    let mut world = world();
-    let client = at(&mut world, Transport::Tcp, CLIENT, "198.41.0.6:3479");
-    let answer = client.ask(&mut world, Request::binding());
-    let expected = ("193.0.14.8:3479".to_owned(), "193.0.14.7:3478".to_owned());
-    assert_eq!(said(&answer), expected);
-    for request in [
-        change(true, true),
-        Request::binding().put(ResponsePort(5000)),
-        Request::binding().put_raw(Padding::TYPE, &[0; 100]),
-    ] {
-        assert_eq!(client.ask(&mut world, request).code(), Some(420));
+fn over_streams_the_addresses_are_named_and_nothing_is_changed() {
+    for transport in [Transport::Tcp, Transport::Tls] {
+        let mut world = world();
+        let client = at(&mut world, transport, CLIENT, "198.41.0.6:3479");
+        let answer = client.ask(&mut world, Request::binding());
+        let expected = ("193.0.14.8:3479".to_owned(), "193.0.14.7:3478".to_owned());
+        assert_eq!(said(&answer), expected);
+        for request in [
+            change(true, true),
+            Request::binding().put(ResponsePort(5000)),
+            Request::binding().put_raw(Padding::TYPE, &[0; 100]),
+        ] {
+            assert_eq!(client.ask(&mut world, request).code(), Some(420));
+        }
+        // Where streams have no second address, no client is told of one.
+        let (from, to) = ("[2620:fe::77]:4000", "[2620:fe::5]:3478");
+        let client = at(&mut world, transport, from, to);
+        let answer = client.ask(&mut world, Request::binding());
+        assert_eq!(answer.get::<OtherAddress>(), None);
     }
-    // Where TCP has no second address, no client is told of one.
-    let client = at(
-        &mut world,
-        Transport::Tcp,
-        "[2620:fe::77]:4000",
-        "[2620:fe::5]:3478",
-    );
+}
+
+#[test]
+fn over_dtls_no_second_address_is_named() {
+    let mut world = world();
+    let client = at(&mut world, Transport::Dtls, CLIENT, "198.41.0.6:3479");
     let answer = client.ask(&mut world, Request::binding());
+    assert!(answer.is_success());
     assert_eq!(answer.get::<OtherAddress>(), None);
+    assert_eq!(client.ask(&mut world, change(true, true)).code(), Some(420));
 }
 
 #[test]

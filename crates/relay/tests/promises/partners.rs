@@ -129,6 +129,7 @@ fn with(
             }),
             ports,
             tcp: false,
+            tls: false,
         }];
     })
 }

@@ -9,7 +9,8 @@ use relay::{
 };
 use sim::{Answer, Client, Outcome, Request, World, minutes, password};
 use wire::attributes::{
-    AlternateServer, ErrorCode, Nonce, Realm as RealmAttribute, ReservationToken, Software,
+    AlternateDomain, AlternateServer, ErrorCode, Nonce, Realm as RealmAttribute, ReservationToken,
+    Software,
 };
 use wire::{AddressFamily, Method};
 
@@ -27,6 +28,7 @@ pub(crate) fn redirect(to: &[&str], when: When) -> Redirect {
         to: to.iter().map(address).collect(),
         when,
         realm: None,
+        domain: None,
     }
 }
 
@@ -155,6 +157,39 @@ fn a_client_is_never_sent_to_a_port_of_another_transport() {
         let answer = bob.ask(&mut world, stranger());
         let expected = [TO[0], TO[2]].map(|to| to.parse().unwrap());
         assert_eq!(alternates(&answer), expected);
+    }
+}
+
+#[test]
+fn over_tls_a_client_goes_only_where_a_certificate_has_a_name_for_it() {
+    let domain = "b.example.org";
+    for transport in [Transport::Tls, Transport::Dtls] {
+        let secure = Target {
+            address: TO[0].parse().unwrap(),
+            transport: Some(transport),
+        };
+        let rule = |to, domain: Option<&str>| Redirect {
+            to,
+            domain: domain.map(Into::into),
+            ..redirect(&[], When::Always)
+        };
+        let plain = Target::from(secure.address);
+        // A name alone does not say that there is TLS at a port.
+        for stays in [rule(vec![secure], None), rule(vec![plain], Some(domain))] {
+            let mut world = world(vec![stays]);
+            let alice = world.client_over(transport, "alice");
+            alice.allocate(&mut world, minutes(10));
+        }
+        let mut world = world(vec![rule(vec![plain, secure], Some(domain))]);
+        let alice = world.client_over(transport, "alice");
+        let answer = alice.ask(&mut world, stranger());
+        assert_eq!(alternates(&answer), [secure.address]);
+        assert_eq!(answer.get(), Some(AlternateDomain(domain)));
+        // Nobody else hears the name, or is sent to that port as such.
+        let bob = world.client("bob");
+        let answer = bob.ask(&mut world, stranger());
+        assert_eq!(alternates(&answer), [plain.address]);
+        assert_eq!(answer.get::<AlternateDomain<'_>>(), None);
     }
 }
 

@@ -1,5 +1,5 @@
-//! USERNAME, REALM, NONCE, SOFTWARE and THIRD-PARTY-AUTHORIZATION: text with a limit.
-//! RFC 8489 §14.3, §14.9, §14.10, §14.14; RFC 7635 §6.1.
+//! USERNAME, REALM, NONCE, SOFTWARE, ALTERNATE-DOMAIN and THIRD-PARTY-AUTHORIZATION: text with a
+//! limit. RFC 8489 §14.3, §14.9, §14.10, §14.14, §14.16; RFC 7635 §6.1.
 
 use crate::{Attribute, Malformed, TransactionId};
 
@@ -52,6 +52,10 @@ text! {
 text! {
     /// SOFTWARE: the name of the sender's program.
     Software = 0x8022, at most 763
+}
+text! {
+    /// ALTERNATE-DOMAIN: the name that the certificate of the alternate server holds.
+    AlternateDomain = 0x8003, at most 255
 }
 text! {
     /// THIRD-PARTY-AUTHORIZATION: the name by which authorization servers know this server. The RFC

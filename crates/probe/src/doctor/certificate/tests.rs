@@ -166,7 +166,7 @@ fn another_name_is_told_with_those_there_are() {
     assert_found(
         world.finding(&world.whole_chain(), "stun.example.org", 60),
         Code::NameMismatch,
-        "the certificate is for turn.example.org",
+        "the certificate is for turn.example.org, and clients ask for stun.example.org",
     );
 }
 
