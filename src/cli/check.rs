@@ -168,8 +168,13 @@ fn tls(config: &Config) -> String {
         let names: Vec<String> = wanted.names.iter().map(ToString::to_string).collect();
         format!("{} by itself from {}", names.join(", "), wanted.directory)
     });
-    let oldest = [oldest.to_owned()].into_iter();
-    let words: Vec<String> = oldest.chain(all).chain(wanted).collect();
+    let dtls = config.takes_dtls().then(|| "DTLS 1.2".to_owned());
+    let words: Vec<String> = [oldest.to_owned()]
+        .into_iter()
+        .chain(dtls)
+        .chain(all)
+        .chain(wanted)
+        .collect();
     words.join("; ")
 }
 

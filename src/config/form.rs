@@ -294,28 +294,6 @@ pub(super) fn teller(text: &str) -> Option<Teller> {
     is_plain.then_some(Teller::Stun(uri))
 }
 
-/// The URL of an authority's directory.
-pub(super) fn directory(text: &str) -> Option<&str> {
-    match text {
-        "letsencrypt" => Some(acme::PRODUCTION),
-        "staging" => Some(acme::STAGING),
-        url => acme::is_directory(url).then_some(url),
-    }
-}
-
-/// Whether a text is what RFC 8555 §7.3 takes: a mailto URL with one mailbox and nothing else.
-fn is_mailbox(text: &str) -> bool {
-    let mailbox = text.strip_prefix("mailto:");
-    let parts = mailbox.and_then(|mailbox| mailbox.split_once('@'));
-    parts.is_some_and(|(user, host)| {
-        let is_plain = |part: &str| {
-            let mut letters = part.chars();
-            !part.is_empty() && letters.all(|it| it.is_ascii_graphic() && !",?&@".contains(it))
-        };
-        is_plain(user) && is_plain(host)
-    })
-}
-
 /// A URI for `RTCPeerConnection`. With one that it refuses browsers make no connection at all, whatever
 /// others are there.
 pub(super) fn turn_uri(text: &str) -> Result<Uri, Flaw> {
@@ -355,6 +333,28 @@ pub(super) fn turn_uri(text: &str) -> Result<Uri, Flaw> {
         Some(who) => flaw(format!("has port {port}, which {who}"), BROWSERS_PORTS),
         None => Ok(uri),
     }
+}
+
+/// The URL of an authority's directory.
+pub(super) fn directory(text: &str) -> Option<&str> {
+    match text {
+        "letsencrypt" => Some(acme::PRODUCTION),
+        "staging" => Some(acme::STAGING),
+        url => acme::is_directory(url).then_some(url),
+    }
+}
+
+/// Whether a text is what RFC 8555 §7.3 takes: a mailto URL with one mailbox and nothing else.
+fn is_mailbox(text: &str) -> bool {
+    let mailbox = text.strip_prefix("mailto:");
+    let parts = mailbox.and_then(|mailbox| mailbox.split_once('@'));
+    parts.is_some_and(|(user, host)| {
+        let is_plain = |part: &str| {
+            let mut letters = part.chars();
+            !part.is_empty() && letters.all(|it| it.is_ascii_graphic() && !",?&@".contains(it))
+        };
+        is_plain(user) && is_plain(host)
+    })
 }
 
 /// Whether a text is nothing but what tools that write configurations put values in place of:

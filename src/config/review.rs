@@ -7,6 +7,7 @@ mod acme;
 mod advertise;
 mod auth;
 mod credentials;
+mod dtls;
 mod idle_redirects;
 mod limits;
 mod nat_discovery;
@@ -72,6 +73,7 @@ pub(super) fn review(
     review.relay(&file.table("relay"));
     review.acme(file);
     review.tls(file);
+    review.dtls(file);
     review.caution_uncertified(&file.table("advertise"));
     if review.listeners.is_some() && review.capacity.is_some() {
         review.nat_discovery(&file.table("nat-discovery"));

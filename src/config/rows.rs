@@ -128,6 +128,14 @@ rows! {
         "key": Text(Form::File), Missing("key = \"/etc/letsencrypt/live/turn.example.org/privkey.pem\""),
             "The file of its key", coturn "pkey" "pkey-pwd";
     }
+    "dtls" "[dtls]" {
+        "enabled": Flag(|c, is| c.dtls = is), Is("false"),
+            "Whether listeners with transport \"auto\" take clients over DTLS";
+    }
+    "advertise" "[advertise]" {
+        "uris": Texts(Form::TurnUri), Is("[]"),
+            "The URIs that clients are given, where a balancer or a port mapping stands before the listeners";
+    }
     "tls.acme" "[tls.acme]" {
         "names": Texts(Form::Certified), Missing("names = [\"turn.example.org\"]"),
             "The names and addresses that a certificate comes for by itself (RFC 8555)";
@@ -144,10 +152,6 @@ rows! {
             "A file with that key, in base64";
         "http-01": Text(Form::Socket), Says("TLS-ALPN-01 alone"),
             "Where HTTP-01 is answered, which the world reaches on port 80";
-    }
-    "advertise" "[advertise]" {
-        "uris": Texts(Form::TurnUri), Is("[]"),
-            "The URIs that clients are given, where a balancer or a port mapping stands before the listeners";
     }
     "relay" "[relay]" {
         "addresses": Texts(Form::Address), Is("[]"),

@@ -90,6 +90,7 @@ impl Shown {
         is_wanted(config).then(|| TlsOptions {
             certificates: self.certificates.clone(),
             minimum: config.tls.minimum,
+            dtls: config.dtls,
             tickets,
             tell: Arc::new(move |event| reporter.report(event)),
         })

@@ -3,9 +3,10 @@
 
 use lab::{
     PATIENCE,
-    foreign::{python, script},
+    authority::Authority,
+    foreign::{python, script, trust},
     program::{Program, here},
-    server::{PASSWORD, PORT, USER},
+    server::{PASSWORD, PORT, TLS_PORT, USER},
     setup::Setup,
     world::{SERVER_V4, SERVER_V6, World, in_own_world},
 };
@@ -33,6 +34,15 @@ fn two_agents_meet_relay_to_relay_over_tcp() {
 }
 
 #[test]
+fn two_agents_meet_relay_to_relay_over_tls() {
+    in_own_world(|world| {
+        let setup = Setup::closed().with_tls();
+        let user = [USER, PASSWORD];
+        agents_of(user, world, setup, &SERVER_V4.to_string(), "tls");
+    });
+}
+
+#[test]
 fn two_agents_that_reach_the_server_over_ipv6_meet_on_ipv4_relays() {
     in_own_world(|world| two_agents_meet(world, &SERVER_V6.to_string(), "udp"));
 }
@@ -50,8 +60,11 @@ fn agents_of(
 ) {
     let _server = world.serve(setup);
 
+    let port = if transport == "tls" { TLS_PORT } else { PORT };
+    let root = Authority::lab().root_file();
     let mut client = script(here, &python(), "aioice_relay.py");
-    client.args([server, &PORT.to_string(), user, password, transport]);
+    trust(&mut client, root.path());
+    client.args([server, &port.to_string(), user, password, transport]);
     let ended = Program::run(client, PATIENCE);
 
     assert!(

@@ -254,6 +254,25 @@ fn a_wrong_certificate_is_told_once_and_holds_up_nothing_else() {
 }
 
 #[test]
+fn a_faulty_file_of_users_does_not_hold_up_a_certificate() {
+    in_own_world(|world| {
+        let authority = Authority::new();
+        let directory = authority.path("certificate");
+        authority.renew(&directory, NAME, LONG);
+        let users = authority.path("users.toml");
+        fs::write(&users, "").expect("our directory");
+        let setup = serving_tls(&directory).with(&format!("auth.users-file = {users:?}"));
+        let server = world.serve(setup);
+        fs::write(&users, "bob = 7\n").expect("our directory");
+        server.wait_for_line(&["configuration.refused"]);
+        authority.renew(&directory, NAME, LONG);
+        wait_for_certificate(&authority, &directory.join("chain.pem"));
+        fs::write(&users, "bob = \"looking-glass\"\n").expect("our directory");
+        server.wait_for_line(&["configuration.reloaded", "changed=\"[auth] users\""]);
+    });
+}
+
+#[test]
 fn a_reload_adds_a_certificate_which_clients_are_shown_by_its_name() {
     in_own_world(|world| {
         let authority = Authority::new();

@@ -39,16 +39,18 @@ fn nothing_is_lost_or_overtaken_while_an_allocation_moves_over_tcp() {
 }
 
 #[test]
-fn an_allocation_changes_between_udp_and_tcp_and_between_ipv4_and_ipv6() {
-    serving(four_shards(), |_, server| {
+fn an_allocation_changes_between_udp_tcp_and_tls_and_between_ipv4_and_ipv6() {
+    serving(four_shards().with_tls(), |_, server| {
         let mut scene = Scene::new();
-        for _ in 0..ROUNDS / 4 {
-            for transport in [Transport::Udp, Transport::Tcp] {
-                for family in [AddressFamily::V6, AddressFamily::V4] {
-                    scene.roam(transport, family);
-                    scene.exchange();
-                }
-            }
+        let transports = [Transport::Udp, Transport::Tcp, Transport::Tls];
+        let families = [AddressFamily::V6, AddressFamily::V4];
+        let ways = transports
+            .into_iter()
+            .cycle()
+            .zip(families.into_iter().cycle());
+        for (transport, family) in ways.take(ROUNDS) {
+            scene.roam(transport, family);
+            scene.exchange();
         }
         assert_crossings(server);
     });

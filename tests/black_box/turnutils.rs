@@ -45,6 +45,18 @@ fn send_indications_carry_data_over_tcp() {
 }
 
 #[test]
+fn channels_and_send_indications_carry_data_over_tls() {
+    serving(Setup::default().with_tls(), |_, _| {
+        Uclient::to(PEER_V4).over_tls().relays_everything();
+        Uclient::to(PEER_V6)
+            .at(SERVER_V6)
+            .over_tls()
+            .flags("-x -s -m 5")
+            .relays_everything();
+    });
+}
+
+#[test]
 fn two_clients_meet_relay_to_relay_over_udp() {
     in_own_world(|world| {
         // The relayed addresses are the server's own, so no rule has to allow them.

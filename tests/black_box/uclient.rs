@@ -9,10 +9,12 @@ use std::{
 
 use lab::{
     PATIENCE,
+    authority::Authority,
     program::{Ended, Program, number_after},
-    server::{PASSWORD, USER},
+    server::{PASSWORD, TLS_PORT, USER},
     world::SERVER_V4,
 };
+use tempfile::NamedTempFile;
 
 /// One or more clients that send messages to a peer which echoes them.
 pub(crate) struct Uclient {
@@ -26,6 +28,8 @@ pub(crate) struct Uclient {
     length: u32,
     messages: u64,
     arguments: Vec<String>,
+    /// The authority that it trusts.
+    root: Option<NamedTempFile>,
 }
 
 impl Uclient {
@@ -48,6 +52,7 @@ impl Uclient {
             length: 1000,
             messages: 200,
             arguments: Vec::new(),
+            root: None,
         }
     }
 
@@ -66,6 +71,19 @@ impl Uclient {
     pub(crate) fn flag(mut self, flag: &str) -> Self {
         self.arguments.push(flag.to_owned());
         self
+    }
+
+    /// Over TLS, to a server that has a certificate of the lab's authority.
+    pub(crate) fn over_tls(mut self) -> Self {
+        let root = Authority::lab().root_file();
+        let ca = root.path().to_string_lossy().into_owned();
+        self.root = Some(root);
+        self.flags(&format!("-t -S -p {TLS_PORT} -E {ca}"))
+    }
+
+    /// Over DTLS.
+    pub(crate) fn over_dtls(self) -> Self {
+        self.flags(&format!("-S -p {TLS_PORT}"))
     }
 
     /// Five clients that each move their allocation to another socket before they send.

@@ -3,12 +3,13 @@
 mod disturbances;
 mod mixed;
 mod refusals;
+mod video;
 
 use std::{net::Ipv4Addr, time::Duration};
 
 use lab::{
     board::Board,
-    browser::Browser,
+    browser::{Browser, Window},
     server::{PASSWORD, REALM, USER},
     setup::Setup,
     wait_for,
@@ -120,23 +121,60 @@ fn ice_servers(url: &str, [username, credential]: [&str; 2]) -> Value {
 
 /// Lets the browser call itself, and returns the page's report of a call that was relayed.
 fn call(browser: Browser, ice_servers: Value) -> Value {
-    let board = Board::serve((Ipv4Addr::LOCALHOST, 0), include_str!("../pages/call.html"));
-    board.pin("ice-servers", ice_servers);
-    let mut running = browser.open(board.url());
-    let result = wait_for("the page's result", CALL, || {
-        if let Some(status) = running.ended() {
-            panic!("the browser ended with {status}");
-        }
-        board.read("result")
-    });
+    let mut page = Page::open(
+        browser,
+        json!({ "ends": [&ice_servers, &ice_servers], "seconds": 0 }),
+    );
+    page.result()
+}
 
+/// A browser that calls itself.
+struct Page {
+    board: Board,
+    browser: Window,
+}
+
+impl Page {
+    /// The plan says which servers each end uses, and for how many seconds they see each other.
+    fn open(browser: Browser, plan: Value) -> Self {
+        let board = Board::serve((Ipv4Addr::LOCALHOST, 0), include_str!("../pages/call.html"));
+        board.pin("plan", plan);
+        let browser = browser.open(board.url());
+        Self { board, browser }
+    }
+
+    /// Waits for something that the page leaves on its board.
+    #[track_caller]
+    fn read(&mut self, name: &str) -> Value {
+        wait_for(name, CALL, || {
+            if let Some(status) = self.browser.ended() {
+                panic!("the browser ended with {status}");
+            }
+            if name != "result" {
+                let early = self.board.read("result");
+                assert_eq!(early, None, "before there was {name}");
+            }
+            self.board.read(name)
+        })
+    }
+
+    /// The report of a call that was relayed.
+    #[track_caller]
+    fn result(&mut self) -> Value {
+        let result = self.read("result");
+        assert_relayed(&result);
+        result
+    }
+}
+
+#[track_caller]
+fn assert_relayed(result: &Value) {
     assert_eq!(result["same"], true, "the echo differs: {result:#}");
     assert_eq!(result["bytes"], 1024 * 1024, "{result:#}");
     for (end, side) in [(0, "local"), (0, "remote"), (1, "local"), (1, "remote")] {
         let candidate = &result["pairs"][end][side]["candidateType"];
         assert_eq!(candidate, "relay", "{result:#}");
     }
-    result
 }
 
 /// A browser needs seconds to start, more when two start at once on a small machine; the page

@@ -12,7 +12,7 @@ use lab::{
 
 #[test]
 fn chromium_calls_firefox_relayed_at_both_ends_over_any_transports() {
-    serving(Setup::closed(), |_, _| {
+    serving(Setup::closed().with_tls(), |_, _| {
         calls_go_through();
     });
 }
@@ -25,13 +25,13 @@ fn chromium_calls_firefox_though_a_firewall_closes_all_relay_ports() {
             "table inet closed { chain incoming { type filter hook input priority 0; \
              iifname server0 udp dport 49152-65535 drop; }; }",
         );
-        let _server = world.serve(Setup::closed());
+        let _server = world.serve(Setup::closed().with_tls());
         calls_go_through();
     });
 }
 
 fn calls_go_through() {
-    let ends = |browser| ["udp", "tcp"].map(|transport| End { browser, transport });
+    let ends = |browser| ["udp", "tcp", "tls"].map(|transport| End { browser, transport });
     let [chromium, firefox] = [Browser::Chromium, Browser::Firefox].map(ends);
     Talks::begin(Plan {
         calls: &[
@@ -39,6 +39,9 @@ fn calls_go_through() {
             [chromium[0], firefox[1]],
             [chromium[1], firefox[0]],
             [chromium[1], firefox[1]],
+            [chromium[0], firefox[2]],
+            [chromium[2], firefox[1]],
+            [chromium[2], firefox[2]],
         ],
         strangers: &[],
         meets_again: false,

@@ -5,6 +5,7 @@
 
 mod browsers;
 mod call;
+mod dtls;
 mod limits;
 mod mixed;
 mod page;
@@ -15,3 +16,4 @@ mod stack;
 mod ten_minutes;
 mod third_parties;
 mod turn_crate;
+mod web_only;

@@ -5,7 +5,7 @@ use std::process::ExitStatus;
 use lab::{
     board::Board,
     browser::{Browser, Window},
-    internet::{Home, WEB, server_v4},
+    internet::{Home, OTHER_WEB, WEB, server_v4},
     server::{PASSWORD, USER},
 };
 use serde_json::{Value, json};
@@ -20,7 +20,9 @@ impl Page {
     /// Opens it at `home`. It sends until it is closed.
     pub(crate) fn open(browser: Browser, home: &Home, uri: &str, role: &str) -> Self {
         let page = include_str!("../pages/talk.html");
-        let board = Board::serve((server_v4(WEB), 0), page);
+        // Both ends may be behind firewalls that let only this port pass.
+        let web = if role == "offer" { WEB } else { OTHER_WEB };
+        let board = Board::serve((server_v4(web), 443), page);
         let end = json!({
             "name": "peer",
             "partner": "other",

@@ -7,12 +7,15 @@ use std::{
 
 use lab::{
     PATIENCE,
-    internet::{Home, server_v4},
+    authority::Authority,
+    foreign::trust,
+    internet::Home,
     program::Program,
     server::{PASSWORD, USER},
     wait_for,
 };
 use serde_json::{Value, json};
+use tempfile::NamedTempFile;
 
 use crate::{
     page::Page,
@@ -40,13 +43,14 @@ struct Talker {
     input: ChildStdin,
     /// Bytes of the program's output that were read.
     read: usize,
+    /// The authority that the program trusts.
+    _root: Option<NamedTempFile>,
 }
 
 impl Peer {
     /// Starts it at `home`, as a client of the first server there is.
     pub(crate) fn start(home: &Home, end: End, role: &str) -> Self {
-        let transport = end.transport.name();
-        let uri = format!("turn:{}:3478?transport={transport}", server_v4(1));
+        let uri = end.transport.uri(end.stack);
         let speaker = match end.stack.means(&home.host) {
             Means::Program(command) => Speaker::Program(Talker::start(command, &uri, role)),
             Means::Page(browser) => Speaker::Page(Page::open(browser, home, &uri, role)),
@@ -131,6 +135,10 @@ impl Speaker {
 
 impl Talker {
     fn start(mut command: Command, uri: &str, role: &str) -> Self {
+        let root = Authority::lab_if_any().map(Authority::root_file);
+        if let Some(root) = &root {
+            trust(&mut command, root.path());
+        }
         command.args(["--role", role, "--uri", uri]);
         command.args(["--username", USER, "--password", PASSWORD]);
         let (program, input) = Program::start_talking(command);
@@ -138,6 +146,7 @@ impl Talker {
             program,
             input,
             read: 0,
+            _root: root,
         }
     }
 

@@ -3,8 +3,10 @@
 use std::process::Command;
 
 use lab::{
+    authority::SERVER_NAME,
     browser::Browser,
     foreign::{built, node, python, script},
+    internet::server_v4,
     machine::Machine,
     nat::Nat,
 };
@@ -27,6 +29,8 @@ pub(crate) enum Stack {
 pub(crate) enum Transport {
     Udp,
     Tcp,
+    Tls,
+    Dtls,
 }
 
 /// One end of a call.
@@ -59,6 +63,20 @@ impl Stack {
         }
     }
 
+    pub(crate) const fn over_tls(self) -> End {
+        End {
+            stack: self,
+            transport: Transport::Tls,
+        }
+    }
+
+    pub(crate) const fn over_dtls(self) -> End {
+        End {
+            stack: self,
+            transport: Transport::Dtls,
+        }
+    }
+
     /// The means to run its peer on a host.
     pub(crate) fn means(self, host: &Machine) -> Means {
         let how = |program: &str| host.command(program);
@@ -78,19 +96,25 @@ impl Stack {
 }
 
 impl Transport {
-    /// The name in a URI.
-    pub(crate) const fn name(self) -> &'static str {
+    /// The URI of the first server there is. Firefox opens no TLS to an address; libnice takes only
+    /// addresses.
+    pub(crate) fn uri(self, stack: Stack) -> String {
+        let address = server_v4(1);
         match self {
-            Self::Udp => "udp",
-            Self::Tcp => "tcp",
+            Self::Udp => format!("turn:{address}:3478?transport=udp"),
+            Self::Tcp => format!("turn:{address}:3478?transport=tcp"),
+            Self::Tls if stack == Stack::Libnice => format!("turns:{address}:443?transport=tcp"),
+            Self::Tls => format!("turns:{SERVER_NAME}:443?transport=tcp"),
+            Self::Dtls => format!("turns:{SERVER_NAME}:443?transport=udp"),
         }
     }
 
     /// The NAT that makes a peer need TURN over this transport.
     pub(crate) const fn nat(self) -> Nat {
         match self {
-            Self::Udp => Nat::Symmetric,
+            Self::Udp | Self::Dtls => Nat::Symmetric,
             Self::Tcp => Nat::UdpBlocked,
+            Self::Tls => Nat::WebOnly,
         }
     }
 }

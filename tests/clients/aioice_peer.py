@@ -17,13 +17,14 @@ def attributes(sdp: str, name: str) -> Iterator[str]:
 
 
 def agent() -> aioice.Connection:
-    host, port, transport = re.fullmatch(r"turn:(.+):(\d+)\?transport=(.+)", options.uri).groups()
+    scheme, host, port, transport = re.fullmatch(r"(turns?):(.+):(\d+)\?transport=(.+)", options.uri).groups()
     return aioice.Connection(
         ice_controlling=options.role == "offer",
         turn_server=(host, int(port)),
         turn_username=options.username,
         turn_password=options.password,
         turn_transport=transport,
+        turn_ssl=scheme == "turns",
         transport_policy=aioice.TransportPolicy.RELAY,
     )
 

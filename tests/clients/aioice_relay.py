@@ -1,6 +1,6 @@
 """Two ICE agents that may meet only on relayed addresses. Each hears all that the other says.
 
-Usage: aioice_relay.py SERVER PORT USER PASSWORD {udp,tcp}
+Usage: aioice_relay.py SERVER PORT USER PASSWORD {udp,tcp,tls}
 """
 
 import asyncio
@@ -18,7 +18,8 @@ def agent(controlling: bool) -> aioice.Connection:
         turn_server=(server, int(port)),
         turn_username=user,
         turn_password=password,
-        turn_transport=transport,
+        turn_transport="tcp" if transport == "tls" else transport,
+        turn_ssl=transport == "tls",
         transport_policy=aioice.TransportPolicy.RELAY,
     )
 

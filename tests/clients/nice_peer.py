@@ -17,7 +17,12 @@ from gi.repository import GLib, Nice
 from contract import INTERVAL, arguments, report
 
 COMPONENT = 1
-RELAYS = {"udp": Nice.RelayType.UDP, "tcp": Nice.RelayType.TCP}
+# What libnice calls TLS is TURN in the clear, to the port of TLS.
+RELAYS = {
+    ("turn", "udp"): Nice.RelayType.UDP,
+    ("turn", "tcp"): Nice.RelayType.TCP,
+    ("turns", "tcp"): Nice.RelayType.TLS,
+}
 
 
 class Peer:
@@ -34,8 +39,8 @@ class Peer:
         agent.connect("component-state-changed", self.changed)
         self.stream = agent.add_stream(1)
         agent.set_stream_name(self.stream, "application")
-        host, port, transport = re.fullmatch(r"turn:(.+):(\d+)\?transport=(.+)", options.uri).groups()
-        server = (host, int(port), options.username, options.password, RELAYS[transport])
+        *kind, host, port = re.sub(r"(turns?):(.+):(\d+)\?transport=(.+)", r"\1 \4 \2 \3", options.uri).split()
+        server = (host, int(port), options.username, options.password, RELAYS[tuple(kind)])
         agent.set_relay_info(self.stream, COMPONENT, *server)
         # Introspection leaves this one out. The hash of a GObject is its address; a null context is the main one.
         libnice.nice_agent_attach_recv(hash(agent), self.stream, COMPONENT, None, on_heard, None)

@@ -1,7 +1,5 @@
 //! Ten deliberate faults of coturn, and more: the doctor names each.
 
-use std::net::IpAddr;
-
 use lab::{
     authority::{Authority, Name, Wish},
     credentials::password_of,
@@ -11,6 +9,7 @@ use lab::{
     setup::Setup,
     world::{CLIENT_V4, PEER_V4, SERVER_V4, SERVER_V6, World, in_own_world},
 };
+use tempfile::{NamedTempFile, TempDir};
 
 use crate::coturn;
 use crate::examination::{Examination, examine, examine_as_user};
@@ -186,8 +185,8 @@ fn a_way_that_large_datagrams_do_not_pass_is_d047() {
 fn an_expired_certificate_is_d011() {
     in_own_world(|world| {
         let wish = Wish {
-            is_expired: true,
-            ..RIGHT
+            days: -3,
+            ..Wish::RIGHT
         };
         assert_certificate(world, wish, "D011", "days ago");
     });
@@ -198,7 +197,7 @@ fn a_missing_intermediate_certificate_is_d012() {
     in_own_world(|world| {
         let wish = Wish {
             is_complete: false,
-            ..RIGHT
+            ..Wish::RIGHT
         };
         assert_certificate(world, wish, "D012", "an intermediate of this test");
     });
@@ -208,8 +207,8 @@ fn a_missing_intermediate_certificate_is_d012() {
 fn a_certificate_for_another_name_is_d013() {
     in_own_world(|world| {
         let wish = Wish {
-            name: Name::Host("turn.example.org"),
-            ..RIGHT
+            names: &[Name::Host("turn.example.org")],
+            ..Wish::RIGHT
         };
         assert_certificate(world, wish, "D013", "for turn.example.org");
     });
@@ -218,11 +217,10 @@ fn a_certificate_for_another_name_is_d013() {
 #[test]
 fn a_certificate_that_is_right_is_d016_over_tls_and_dtls() {
     in_own_world(|world| {
-        let authority = Authority::make();
-        let _coturn = with_certificate(world, &authority, RIGHT);
+        let coturn = with_certificate(world, Wish::RIGHT);
         for transport in ["tcp", "udp"] {
             let uri = format!("turns:{SERVER_V4}?transport={transport}");
-            let report = examine_with_user(&uri, &["--ca", &authority.root()]);
+            let report = examine_with_user(&uri, &["--ca", coturn.root()]);
             report.assert_clean();
             report.assert_has(&["D016", "D020", "D045", "D054", "D055"]);
         }
@@ -333,13 +331,6 @@ fn delete_default_route(family: &str) {
     Program::succeed(ip);
 }
 
-/// A certificate of the server's address, with its chain.
-const RIGHT: Wish = Wish {
-    name: Name::Address(IpAddr::V4(SERVER_V4)),
-    is_expired: false,
-    is_complete: true,
-};
-
 /// The peers that an operator of coturn has to deny.
 const DENY_PRIVATE: &[&str] = &[
     "--denied-peer-ip=10.0.0.0-10.255.255.255",
@@ -351,18 +342,37 @@ const DENY_PRIVATE: &[&str] = &[
     "--denied-peer-ip=0.0.0.0-0.255.255.255",
 ];
 
-fn assert_certificate(world: &World, wish: Wish, code: &str, words: &str) {
-    let authority = Authority::make();
-    let _coturn = with_certificate(world, &authority, wish);
+fn assert_certificate(world: &World, wish: Wish<'_>, code: &str, words: &str) {
+    let coturn = with_certificate(world, wish);
     let uri = format!("turns:{SERVER_V4}");
-    let report = examine_with_user(&uri, &["--ca", &authority.root()]);
+    let report = examine_with_user(&uri, &["--ca", coturn.root()]);
     assert_eq!(report.exit, Some(1), "{report}");
     report.assert_says("D045", "and back");
     report.assert_says(code, words);
 }
 
-fn with_certificate(world: &World, authority: &Authority, wish: Wish) -> Server {
-    let (chain, key) = authority.issue(wish);
-    let files = ["--cert", &chain, "--pkey", &key];
-    coturn::with_user(world, &[&files, DENY_PRIVATE].concat())
+/// Coturn with such a certificate of a new authority.
+fn with_certificate(world: &World, wish: Wish<'_>) -> Certified {
+    let files = TempDir::new().expect("a temporary directory");
+    let authority = Authority::make();
+    let [chain, key] = authority.issue(wish).write(files.path(), "server");
+    let options = ["--cert", &chain, "--pkey", &key];
+    Certified {
+        _coturn: coturn::with_user(world, &[&options, DENY_PRIVATE].concat()),
+        root: authority.root_file(),
+        _files: files,
+    }
+}
+
+/// A server, and the file of the root of its certificate.
+struct Certified {
+    _coturn: Server,
+    root: NamedTempFile,
+    _files: TempDir,
+}
+
+impl Certified {
+    fn root(&self) -> &str {
+        self.root.path().to_str().expect("a path of ASCII")
+    }
 }

@@ -37,8 +37,17 @@ impl Bystander {
 
     /// The same, with this pause after each round trip.
     pub(crate) fn every(pause: Duration) -> Self {
+        Self::run(clients::on_udp(), pause)
+    }
+
+    /// The same on a client of any kind.
+    pub(crate) fn of(client: LiveClient) -> Self {
+        Self::run(client, PAUSE)
+    }
+
+    fn run(client: LiveClient, pause: Duration) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
-        let (mut session, relayed) = clients::on_udp().allocated();
+        let (mut session, relayed) = client.allocated();
         let (peer, address) = peer_at(PEER);
         let channel = session.bind_channel(address).expect("a channel");
         let stopped = Arc::clone(&stop);

@@ -4,7 +4,7 @@
 use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 
 use client::{Sha256, Transport};
-use lab::{live::LiveClient, socket::LiveSocket};
+use lab::{live::LiveClient, server::TLS_PORT, socket::LiveSocket};
 
 use crate::server::SERVER;
 use crate::stream::connect;
@@ -27,6 +27,15 @@ pub(crate) fn on_datagrams(socket: UdpSocket) -> LiveClient {
 /// A client on TCP, from its own address.
 pub(crate) fn on_tcp() -> LiveClient {
     on_stream(connect((Ipv4Addr::LOCALHOST, 0).into(), SERVER))
+}
+
+/// A client on TLS; the server is one of `Setup::with_tls`.
+pub(crate) fn on_tls() -> LiveClient {
+    let stream = connect(
+        (Ipv4Addr::LOCALHOST, 0).into(),
+        (SERVER.ip(), TLS_PORT).into(),
+    );
+    plain(LiveClient::on(LiveSocket::tls_on(stream)))
 }
 
 /// A client on a connection.

@@ -7,48 +7,60 @@ use std::{
     time::{Duration, Instant},
 };
 
-use lab::{PATIENCE, server::Server, socket::peer_at, wait_for, world::in_own_world};
+use lab::{
+    PATIENCE,
+    live::LiveClient,
+    server::Server,
+    setup::Setup,
+    socket::{LiveSocket, peer_at},
+    wait_for,
+    world::in_own_world,
+};
 
 use crate::server::setup;
 use crate::{bystander::Bystander, clients, stream::take_frame};
 
 #[test]
 fn a_client_that_does_not_read_loses_old_media_and_costs_no_memory() {
-    in_own_world(|_| {
-        let mut server = Server::start(setup());
-        let (peer, address) = peer_at(PEER);
-        let (mut session, relayed) = clients::on_tcp().allocated();
-        session.bind_channel(address).expect("a channel");
-        peer.connect(relayed).expect("a route to the server");
-        let bystander = Bystander::start();
-        let before = server.program.peak_memory();
+    in_own_world(|_| does_not_read(setup(), clients::on_tcp));
+}
 
-        let mut last = flood(&peer, 64 << 20, 8192);
-        let grown = server.program.peak_memory().saturating_sub(before);
-        println!("a client that does not read costs {grown} bytes");
-        assert!(grown <= MOST_FOR_MEDIA, "{grown} bytes");
+#[test]
+fn a_client_on_tls_that_does_not_read_loses_old_media_and_costs_no_memory() {
+    in_own_world(|_| does_not_read(setup().with_tls(), clients::on_tls));
+}
 
-        // The last ones are sent slowly, so that all of them reach the server.
-        for _ in 0..20 {
-            thread::sleep(Duration::from_millis(5));
-            last += 1;
-            peer.send(&media(last, 1000)).expect("the server is there");
-        }
-        let heard = read_media_until(session.socket.stream(), last);
-        println!("{} of {last} datagrams came", heard.len());
-        assert!(heard.is_sorted(), "out of order");
-        assert!(heard.ends_with(&(last - 19..=last).collect::<Vec<u32>>()));
-        // Once all is read, nothing blocks the connection any more.
-        peer.send(&media(last + 1, 10))
-            .expect("the server is there");
-        assert_eq!(
-            read_media_until(session.socket.stream(), last + 1),
-            [last + 1]
-        );
+fn does_not_read(setup: Setup, client: impl FnOnce() -> LiveClient) {
+    let mut server = Server::start(setup);
+    let (peer, address) = peer_at(PEER);
+    let (mut session, relayed) = client().allocated();
+    session.bind_channel(address).expect("a channel");
+    peer.connect(relayed).expect("a route to the server");
+    let bystander = Bystander::start();
+    let before = server.program.peak_memory();
 
-        bystander.finish().assert_undisturbed();
-        assert!(server.stop().sockets("queue-dropped") > 0);
-    });
+    let mut last = flood(&peer, 64 << 20, 8192);
+    let grown = server.program.peak_memory().saturating_sub(before);
+    println!("a client that does not read costs {grown} bytes");
+    assert!(grown <= MOST_FOR_MEDIA, "{grown} bytes");
+
+    // The last ones are sent slowly, so that all of them reach the server.
+    for _ in 0..20 {
+        thread::sleep(Duration::from_millis(5));
+        last += 1;
+        peer.send(&media(last, 1000)).expect("the server is there");
+    }
+    let heard = read_media_until(&session.socket, last);
+    println!("{} of {last} datagrams came", heard.len());
+    assert!(heard.is_sorted(), "out of order");
+    assert!(heard.ends_with(&(last - 19..=last).collect::<Vec<u32>>()));
+    // Once all is read, nothing blocks the connection any more.
+    peer.send(&media(last + 1, 10))
+        .expect("the server is there");
+    assert_eq!(read_media_until(&session.socket, last + 1), [last + 1]);
+
+    bystander.finish().assert_undisturbed();
+    assert!(server.stop().sockets("queue-dropped") > 0);
 }
 
 #[test]
@@ -224,11 +236,11 @@ fn media(number: u32, length: usize) -> Vec<u8> {
 }
 
 /// Reads until the datagram with this number has come; every one must be whole.
-fn read_media_until(mut stream: &TcpStream, last: u32) -> Vec<u32> {
-    stream.set_read_timeout(Some(PATIENCE)).expect("not zero");
+fn read_media_until(socket: &LiveSocket, last: u32) -> Vec<u32> {
     let (mut bytes, mut buffer, mut heard) = (Vec::new(), vec![0; 1 << 16], Vec::new());
     wait_for("the newest media", PATIENCE, || {
-        let length = stream.read(&mut buffer).expect("the connection lives");
+        let length = socket.receive(&mut buffer, PATIENCE);
+        let length = length.expect("the connection lives");
         bytes.extend_from_slice(&buffer[..length]);
         while let Some((frame, rest)) = take_frame(&bytes) {
             let announced = usize::from(u16::from_be_bytes([frame[2], frame[3]]));

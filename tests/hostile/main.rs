@@ -24,4 +24,5 @@ mod server;
 mod silence;
 mod strangers;
 mod stream;
+mod tls;
 mod zero_configuration;

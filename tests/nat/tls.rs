@@ -6,6 +6,7 @@ use lab::{
     nat::Nat,
     servers::coturn,
 };
+use tempfile::TempDir;
 
 use crate::{dns::Zone, probe};
 
@@ -14,11 +15,14 @@ fn a_server_over_tls_is_believed_if_its_certificate_is() {
     on_the_internet(|internet| {
         let home = internet.home(1, Nat::PortRestricted);
         let authority = Authority::make();
-        let (certificate, key) = authority.issue(Wish {
-            name: Name::Host("tls.example"),
-            is_expired: false,
-            is_complete: true,
+        let files = TempDir::new().expect("a temporary directory");
+        let root = authority.root_file();
+        let root = root.path().to_str().expect("a path of ASCII");
+        let issued = authority.issue(Wish {
+            names: &[Name::Host("tls.example")],
+            ..Wish::RIGHT
         });
+        let [certificate, key] = issued.write(files.path(), "server");
         let _server = coturn(&[21], &["--cert", &certificate, "--pkey", &key]);
         Zone::default()
             .a("tls.example", server_v4(21))
@@ -27,7 +31,7 @@ fn a_server_over_tls_is_believed_if_its_certificate_is() {
         let ask =
             |host: &str, options: &[&str]| probe::run(&home, &[format!("stuns:{host}")], options);
 
-        let told = ask("tls.example", &["--ca", &authority.root()]);
+        let told = ask("tls.example", &["--ca", root]);
         let stream = &told.report["streams"][0];
         assert_eq!(stream["over"], "tls", "{told:#?}");
         assert_eq!(stream["address"], format!("{}:5349", server_v4(21)));
@@ -43,11 +47,7 @@ fn a_server_over_tls_is_believed_if_its_certificate_is() {
         for (host, options, why) in [
             // Browsers do not know the authority.
             ("tls.example", &[][..], "UnknownIssuer"),
-            (
-                "other.example",
-                &["--ca", &authority.root()],
-                "not valid for name",
-            ),
+            ("other.example", &["--ca", root], "not valid for name"),
         ] {
             let told = ask(host, options);
             let error = told.report["streams"][0]["answer"]["error"].as_str();

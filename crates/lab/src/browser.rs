@@ -1,13 +1,18 @@
-//! Browsers: without a screen, with a home of their own, and without connections to their makers.
+//! Browsers: without a screen, with a home of their own, and without connections to their makers. They
+//! trust the lab's authority, once there is one.
 
 use std::{
     fs,
+    path::{Path, PathBuf},
     process::{Command, ExitStatus},
 };
 
 use tempfile::TempDir;
 
-use crate::program::{Program, here};
+use crate::{
+    authority::Authority,
+    program::{Program, here},
+};
 
 /// The browsers, as Debian has them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +39,9 @@ impl Browser {
     /// Opens it by a command from `at`, which says where programs run.
     pub fn open_at(self, at: impl FnOnce(&str) -> Command, url: &str) -> Window {
         let home = TempDir::new().expect("a temporary directory");
+        if let Some(authority) = Authority::lab_if_any() {
+            trust(authority, &self.certificates(&home));
+        }
         let mut command = match self {
             Self::Chromium => chromium(at("chromium"), &home),
             Self::Firefox => firefox(at("firefox-esr"), &home),
@@ -43,6 +51,16 @@ impl Browser {
         Window {
             program: Program::start(command),
             _home: home,
+        }
+    }
+}
+
+impl Browser {
+    /// The directory of the authorities that it trusts, beside those that it comes with.
+    fn certificates(self, home: &TempDir) -> PathBuf {
+        match self {
+            Self::Chromium => home.path().join(".pki/nssdb"),
+            Self::Firefox => home.path().to_owned(),
         }
     }
 }
@@ -68,6 +86,21 @@ fn firefox(mut command: Command, home: &TempDir) -> Command {
         .args(["--headless", "--no-remote", "--profile"])
         .arg(home.path());
     command
+}
+
+/// Lets a browser trust an authority for web servers.
+fn trust(authority: &Authority, certificates: &Path) {
+    fs::create_dir_all(certificates).expect("the home is ours");
+    let database = format!("sql:{}", certificates.display());
+    let root = authority.root_file();
+    let certutil = |arguments: &[&str]| {
+        let mut certutil = here("certutil");
+        certutil.args(["-d", &database]).args(arguments);
+        Program::succeed(certutil);
+    };
+    certutil(&["-N", "--empty-password"]);
+    let root = root.path().to_str().expect("a path of ASCII");
+    certutil(&["-A", "-n", "the lab", "-t", "C,,", "-i", root]);
 }
 
 const CHROMIUM_FLAGS: [&str; 9] = [

@@ -29,6 +29,12 @@ pub fn node(how: impl FnOnce(&str) -> Command, package: &str) -> Command {
     command
 }
 
+/// Lets a program of OpenSSL, Go, Python or Node trust the authority whose root is in this file.
+pub fn trust(command: &mut Command, root: &Path) {
+    command.env("SSL_CERT_FILE", root);
+    command.env("NODE_EXTRA_CA_CERTS", root);
+}
+
 /// The path of a program that `cargo xtask tools` built for the clients.
 pub fn built(name: &str) -> PathBuf {
     let directory = env::var_os("HAIRPIN_TEST_CLIENTS")

@@ -275,13 +275,16 @@ const fn router_of(inside: Ipv4Addr) -> Ipv4Addr {
 }
 
 /// The last bytes of the addresses of servers on the test's own host.
-const SERVERS: [u8; 9] = [1, 2, 11, 21, 22, 31, 32, RESOLVER, WEB];
+const SERVERS: [u8; 10] = [1, 2, 11, 21, 22, 31, 32, RESOLVER, WEB, OTHER_WEB];
 
 /// The address of DNS.
 pub const RESOLVER: u8 = 53;
 
 /// The address of the web server.
 pub const WEB: u8 = 80;
+
+/// The address of another one.
+pub const OTHER_WEB: u8 = 81;
 
 /// The first router on every home's way into the Internet.
 const GATEWAY: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 254);

@@ -24,6 +24,7 @@ pub mod servers;
 pub mod setup;
 pub mod socket;
 pub mod talks;
+pub mod tls;
 pub mod turn_client;
 pub mod world;
 

@@ -13,7 +13,7 @@ use wire::{AddressFamily, ChannelNumber, attributes::Icmp};
 
 use crate::{
     PATIENCE,
-    server::{PASSWORD, PORT, USER},
+    server::{PASSWORD, USER, port_of},
     socket::LiveSocket,
     world::server_of,
 };
@@ -38,9 +38,14 @@ impl LiveClient {
         Self::over(Transport::Udp, AddressFamily::V4)
     }
 
+    /// The same over TLS; the server is one of `Setup::with_tls`.
+    pub fn tls() -> Self {
+        Self::over(Transport::Tls, AddressFamily::V4)
+    }
+
     /// The same over this transport and family.
     pub fn over(transport: Transport, family: AddressFamily) -> Self {
-        Self::to((server_of(family), PORT), transport)
+        Self::to((server_of(family), port_of(transport)), transport)
     }
 
     /// A client of any server, as the lab's user.
@@ -157,7 +162,8 @@ impl LiveClient {
     /// Gives up the socket, and moves the allocation to a new one.
     #[track_caller]
     pub fn roam(&mut self, transport: Transport, family: AddressFamily) -> Result<(), Code> {
-        self.socket = LiveSocket::to((server_of(family), PORT).into(), transport, 0);
+        let server = (server_of(family), port_of(transport)).into();
+        self.socket = LiveSocket::to(server, transport, 0);
         let lifetime = Duration::from_secs(600);
         self.ask(|client, now| assert!(client.relocate(now, transport, lifetime), "a ticket"))
             .map(drop)

@@ -81,6 +81,13 @@ pub fn resolve_by(resolvers: &[Ipv4Addr]) {
     replace("/etc/resolv.conf", &lines.collect::<String>());
 }
 
+/// Gives the test's own programs the names of these hosts, without any resolver.
+pub fn name_hosts(hosts: &[(IpAddr, &str)]) {
+    let lines = hosts.iter().map(|(ip, name)| format!("{ip} {name}\n"));
+    let text = format!("127.0.0.1 localhost\n{}", lines.collect::<String>());
+    replace("/etc/hosts", &text);
+}
+
 /// Gives a file another text for the test's own programs.
 pub fn replace(path: &str, text: &str) {
     let file = NamedTempFile::new().expect("a temporary file");

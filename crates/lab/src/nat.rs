@@ -24,6 +24,8 @@ pub enum Nat {
     Carrier,
     /// A NAT that lets TCP pass, and refuses UDP.
     UdpBlocked,
+    /// A NAT that lets only TCP to port 443 pass, and refuses everything else.
+    WebOnly,
     /// Drops every packet, silently.
     Blocked,
     /// IPv4 behind a port-restricted NAT; over IPv6 a firewall that lets in answers only.
@@ -49,6 +51,10 @@ impl Nat {
             Self::PortRestricted | Self::Carrier => CLOSED.to_owned() + &nat("", MASQUERADE),
             Self::Symmetric => CLOSED.to_owned() + &nat("", "oifname wan masquerade fully-random"),
             Self::UdpBlocked => forbid("meta l4proto udp reject") + &nat("", MASQUERADE),
+            Self::WebOnly => {
+                forbid("tcp dport != 443 reject; iifname lan meta l4proto != tcp reject")
+                    + &nat("", MASQUERADE)
+            }
             Self::Blocked => forbid("drop"),
             Self::Ipv6Firewall => ANSWERS_ONLY.to_owned() + CLOSED + &nat("", MASQUERADE),
         }

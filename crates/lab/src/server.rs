@@ -106,11 +106,12 @@ impl Server {
 
     /// The file of the configuration.
     pub fn config(&self) -> String {
-        self.files
-            .path()
-            .join("turnserver.toml")
-            .display()
-            .to_string()
+        self.file("turnserver.toml")
+    }
+
+    /// The file of this name beside the configuration.
+    pub fn file(&self, name: &str) -> String {
+        self.files.path().join(name).display().to_string()
     }
 
     /// The server's log so far.
@@ -204,7 +205,12 @@ impl World {
         let how = |program: &str| self.on_server_host(program);
         match env::var("HAIRPIN_TEST_SERVER").as_deref() {
             Err(_) | Ok("hairpin") => Server::start_by(how, setup),
-            Ok("coturn") => Server::coturn(how, &setup.listeners(), &coturn_options(&setup)),
+            Ok("coturn") => {
+                let files = TempDir::new().expect("a temporary directory");
+                let certificate = setup.write_certificate(files.path());
+                let options = coturn_options(&setup, certificate.as_ref());
+                Server::coturn(how, &setup.listeners(), &options)
+            }
             Ok(other) => panic!("HAIRPIN_TEST_SERVER is hairpin or coturn, not {other}"),
         }
     }
@@ -217,13 +223,26 @@ impl World {
 }
 
 /// Coturn takes users or a secret, not both: it is given the users.
-fn coturn_options(setup: &Setup) -> Vec<&str> {
-    let mut options = vec!["--no-tls", "--no-dtls", "--lt-cred-mech", "--mobility"];
+fn coturn_options<'a>(setup: &'a Setup, certificate: Option<&'a [String; 2]>) -> Vec<&'a str> {
+    let mut options = vec!["--no-dtls", "--lt-cred-mech", "--mobility"];
+    match certificate {
+        Some([chain, key]) => options.extend(["--cert", chain, "--pkey", key]),
+        None => options.push("--no-tls"),
+    }
     options.extend(["--realm", REALM, "--user", USER_AND_PASSWORD]);
     if let Some((first, last)) = setup.relay_ports() {
         options.extend(["--min-port", first, "--max-port", last]);
     }
     options
+}
+
+/// The port of servers for clients over this transport.
+pub const fn port_of(transport: Transport) -> u16 {
+    if transport.is_secure() {
+        TLS_PORT
+    } else {
+        PORT
+    }
 }
 
 /// `hairpin`: the binary that the environment names, or the one that Cargo built for the tests.
@@ -270,6 +289,8 @@ fn answers_udp(server: SocketAddr) -> bool {
 
 /// The port of servers, unless a test says otherwise.
 pub const PORT: u16 = 3478;
+/// The port of servers for TLS.
+pub const TLS_PORT: u16 = 5349;
 /// The realm of servers.
 pub const REALM: &str = "hairpin.test";
 /// The user of servers.

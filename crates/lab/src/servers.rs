@@ -6,8 +6,9 @@ use std::{
 };
 
 use crate::{
+    authority::{SERVER_NAME, Wish},
     internet::{server_host, server_v4, server_v6},
-    machine::Machine,
+    machine::{Machine, name_hosts},
     program::here,
     server::Server,
     setup::Setup,
@@ -105,12 +106,28 @@ pub fn hairpin(addresses: &[u8], more: &str) -> Server {
     hairpin_on(here, addresses, more)
 }
 
+/// The same, and at the first address it takes all streams on port 443, as a web server does.
+#[track_caller]
+pub fn hairpin_on_443(address: u8, more: &str) -> Server {
+    let listen = SocketAddr::new(server_v4(address).into(), 443);
+    let setup = setup(&[address], more)
+        .with_certificates(&[Wish::RIGHT])
+        .with(&format!(
+            "[[listener]]\ntransport = 'auto'\nlisten = '{listen}'"
+        ));
+    name_hosts(&[(listen.ip(), SERVER_NAME)]);
+    Server::start(setup)
+}
+
 #[track_caller]
 fn hairpin_on(how: impl FnOnce(&str) -> Command, addresses: &[u8], more: &str) -> Server {
-    let setup = Setup::at(&listeners(addresses), &[server_v4(addresses[0]).into()])
+    Server::start_by(how, setup(addresses, more))
+}
+
+fn setup(addresses: &[u8], more: &str) -> Setup {
+    Setup::at(&listeners(addresses), &[server_v4(addresses[0]).into()])
         .with("threads = 2\npeers.allow = ['203.0.113.0/24']")
-        .with(more);
-    Server::start_by(how, setup)
+        .with(more)
 }
 
 /// Two servers that have met, the second on another host.

@@ -10,7 +10,8 @@ use std::{
 use toml::{Table, Value};
 
 use crate::{
-    server::{PASSWORD, PORT, REALM, SECRET, USER, serve},
+    authority::{Authority, Issued, Wish},
+    server::{PASSWORD, PORT, REALM, SECRET, TLS_PORT, USER, serve},
     world::{FAR_V4, FAR_V6, PEER_V4, PEER_V6, SERVER_V4, SERVER_V6},
 };
 
@@ -82,6 +83,55 @@ impl Setup {
         self.with(&format!("auth.nonce-secret-file = '{secret}'"))
     }
 
+    /// The server at all its addresses over TLS as well, on `TLS_PORT`, with a certificate of the lab's
+    /// authority that has all its names.
+    pub fn with_tls(self) -> Self {
+        let ips: Vec<IpAddr> = self.listeners().iter().map(SocketAddr::ip).collect();
+        let mut setup = self.with_certificates(&[Wish::RIGHT]);
+        for ip in ips {
+            let listen = SocketAddr::new(ip, TLS_PORT);
+            setup = setup.with(&format!(
+                "[[listener]]\ntransport = 'tls'\nlisten = '{listen}'"
+            ));
+        }
+        setup
+    }
+
+    /// The server at all its addresses over DTLS as well, on `TLS_PORT`, with such a certificate.
+    pub fn with_dtls(self) -> Self {
+        let ips: Vec<IpAddr> = self.listeners().iter().map(SocketAddr::ip).collect();
+        let setup = self.with_certificates(&[Wish::RIGHT]);
+        ips.into_iter().fold(setup, |setup, ip| {
+            let listen = SocketAddr::new(ip, TLS_PORT);
+            setup.with(&format!(
+                "[[listener]]\ntransport = 'dtls'\nlisten = '{listen}'"
+            ))
+        })
+    }
+
+    /// Gives the server these certificates of the lab's authority, after those that it has. The first is
+    /// its default.
+    pub fn with_certificates(self, wishes: &[Wish<'_>]) -> Self {
+        // The files are written beside the configuration.
+        let tables = wishes.iter().map(|wish| {
+            let Issued { chain, key } = Authority::lab().issue(*wish);
+            Table::from_iter([
+                ("cert".to_owned(), chain.into()),
+                ("key".to_owned(), key.into()),
+            ])
+        });
+        let tables = tables.collect::<Vec<Table>>();
+        let mut setup = self;
+        join(
+            &mut setup.0,
+            Table::from_iter([(
+                "tls".to_owned(),
+                Table::from_iter([("certificates".to_owned(), tables.into())]).into(),
+            )]),
+        );
+        setup
+    }
+
     /// Writes the configuration into a directory.
     pub fn write(&self, directory: &Path) -> PathBuf {
         let path = directory.join("turnserver.toml");
@@ -95,8 +145,17 @@ impl Setup {
             fs::write(&file, content).expect("the directory is ours");
             *secret = file.display().to_string().into();
         }
+        write_certificates(&mut table, directory);
         fs::write(&path, table.to_string()).expect("the directory is ours");
         path
+    }
+
+    /// Writes the first certificate into a directory; returns the files of its chain and of its key.
+    pub(crate) fn write_certificate(&self, directory: &Path) -> Option<[String; 2]> {
+        let mut table = self.0.clone();
+        write_certificates(&mut table, directory);
+        let first = table.get("tls")?.get("certificates")?.get(0)?;
+        Some(["cert", "key"].map(|key| first[key].as_str().expect("a path").to_owned()))
     }
 
     /// `hairpin serve`, run by `how`, with the configuration in this directory.
@@ -127,6 +186,34 @@ impl Default for Setup {
     fn default() -> Self {
         Self::on_port(PORT)
     }
+}
+
+/// Writes the certificates of a configuration into a directory, and puts the paths in their place.
+fn write_certificates(table: &mut Table, directory: &Path) {
+    let certificates = table
+        .get_mut("tls")
+        .and_then(|it| it.get_mut("certificates"));
+    let Some(Value::Array(certificates)) = certificates else {
+        return;
+    };
+    for (number, certificate) in certificates.iter_mut().enumerate() {
+        let text = |key: &str| certificate[key].as_str().expect("a text").to_owned();
+        if !text("cert").starts_with("-----BEGIN") {
+            continue;
+        }
+        let issued = Issued {
+            chain: text("cert"),
+            key: text("key"),
+        };
+        let [cert, key] = issued.write(directory, &certificate_name(number));
+        certificate["cert"] = cert.into();
+        certificate["key"] = key.into();
+    }
+}
+
+/// The name, without its end, of the files of the certificate with this number, from 0 on.
+pub fn certificate_name(number: usize) -> String {
+    format!("certificate-{number}")
 }
 
 fn join(table: &mut Table, more: Table) {

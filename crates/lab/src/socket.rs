@@ -9,7 +9,10 @@ use std::{
 use client::Transport;
 use socket2::{Domain, SockRef, Socket, Type};
 
-use crate::PATIENCE;
+use crate::{
+    PATIENCE,
+    tls::{TlsSession, trusting},
+};
 
 /// A client's socket, connected to its server.
 pub enum LiveSocket {
@@ -17,22 +20,31 @@ pub enum LiveSocket {
     Udp(UdpSocket),
     /// A connection.
     Tcp(TcpStream),
+    /// A session over a connection.
+    Tls(TlsSession),
 }
 
 impl LiveSocket {
     /// A socket that has this DSCP and ECN from its first packet on.
     pub fn to(server: SocketAddr, transport: Transport, marking: u8) -> Self {
-        if transport.is_stream() {
-            let socket = Socket::new(Domain::for_address(server), Type::STREAM, None);
-            let socket = socket.expect("a socket");
-            mark(&(&socket).into(), server, marking);
-            socket.connect(&server.into()).expect("a listener");
-            Self::Tcp(socket.into())
-        } else {
-            let socket = udp_to(server);
-            mark(&(&socket).into(), server, marking);
-            Self::Udp(socket)
+        match transport {
+            Transport::Tcp => Self::Tcp(tcp_to(server, marking)),
+            Transport::Tls => Self::tls_on(tcp_to(server, marking)),
+            Transport::Udp => {
+                let socket = udp_to(server);
+                mark(&(&socket).into(), server, marking);
+                Self::Udp(socket)
+            }
+            Transport::Dtls => panic!("the lab has no client on DTLS"),
         }
+    }
+
+    /// A session on a connection, with a server that has a certificate for its address.
+    #[track_caller]
+    pub fn tls_on(stream: TcpStream) -> Self {
+        let server = stream.peer_addr().expect("a connection").ip();
+        let session = TlsSession::connect(stream, server.into(), trusting());
+        Self::Tls(session.expect("a server with a certificate of the lab's authority"))
     }
 
     /// The transport to the server.
@@ -40,6 +52,7 @@ impl LiveSocket {
         match self {
             Self::Udp(_) => Transport::Udp,
             Self::Tcp(_) => Transport::Tcp,
+            Self::Tls(_) => Transport::Tls,
         }
     }
 
@@ -48,6 +61,7 @@ impl LiveSocket {
         let address = match self {
             Self::Udp(socket) => socket.local_addr(),
             Self::Tcp(stream) => stream.local_addr(),
+            Self::Tls(session) => session.stream().local_addr(),
         };
         address.expect("a connected socket")
     }
@@ -57,6 +71,7 @@ impl LiveSocket {
         let socket: SockRef<'_> = match self {
             Self::Udp(socket) => socket.into(),
             Self::Tcp(stream) => stream.into(),
+            Self::Tls(session) => session.stream().into(),
         };
         mark(&socket, self.address(), marking);
     }
@@ -66,15 +81,16 @@ impl LiveSocket {
     pub fn datagrams(&self) -> &UdpSocket {
         match self {
             Self::Udp(socket) => socket,
-            Self::Tcp(_) => panic!("a client on TCP has no datagrams"),
+            Self::Tcp(_) | Self::Tls(_) => panic!("a client on a stream has no datagrams"),
         }
     }
 
-    /// The connection.
+    /// The connection, under the session if there is one.
     #[track_caller]
     pub fn stream(&self) -> &TcpStream {
         match self {
             Self::Tcp(stream) => stream,
+            Self::Tls(session) => session.stream(),
             Self::Udp(_) => panic!("a client on UDP has no stream"),
         }
     }
@@ -85,6 +101,7 @@ impl LiveSocket {
         match self {
             Self::Udp(socket) => socket.send(packet).map(drop),
             Self::Tcp(stream) => (&*stream).write_all(packet),
+            Self::Tls(session) => session.send(packet),
         }
         .expect("the server is there");
     }
@@ -93,20 +110,33 @@ impl LiveSocket {
     #[track_caller]
     pub fn receive(&self, buffer: &mut [u8], patience: Duration) -> Option<usize> {
         // A timeout of zero would mean for ever.
-        let patience = Some(patience.max(Duration::from_millis(1)));
+        let patience = patience.max(Duration::from_millis(1));
         match self {
             Self::Udp(socket) => {
-                socket.set_read_timeout(patience).expect("not zero");
+                socket.set_read_timeout(Some(patience)).expect("not zero");
                 socket.recv(buffer).ok()
             }
             Self::Tcp(stream) => {
-                stream.set_read_timeout(patience).expect("not zero");
+                stream.set_read_timeout(Some(patience)).expect("not zero");
                 let length = (&*stream).read(buffer).ok()?;
                 assert_ne!(length, 0, "the server closed the connection");
                 Some(length)
             }
+            Self::Tls(session) => {
+                let length = session.receive(buffer, patience).ok()?;
+                assert_ne!(length, 0, "the server closed the session");
+                Some(length)
+            }
         }
     }
+}
+
+fn tcp_to(server: SocketAddr, marking: u8) -> TcpStream {
+    let socket = Socket::new(Domain::for_address(server), Type::STREAM, None);
+    let socket = socket.expect("a socket");
+    mark(&(&socket).into(), server, marking);
+    socket.connect(&server.into()).expect("a listener");
+    socket.into()
 }
 
 /// A socket that receives only packets from this very address, and waits for them with `PATIENCE`.

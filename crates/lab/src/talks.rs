@@ -8,10 +8,12 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::{
+    authority::SERVER_NAME,
     board::Board,
     browser::{Browser, Window},
+    machine::name_hosts,
     sdp::relayed_in,
-    server::{PASSWORD, PORT, USER},
+    server::{PASSWORD, PORT, TLS_PORT, USER},
     wait_for,
     world::SERVER_V4,
 };
@@ -34,7 +36,7 @@ pub struct Plan<'a> {
 pub struct End {
     /// The browser of this end.
     pub browser: Browser,
-    /// The transport to the server.
+    /// The transport to the server: `udp`, `tcp` or `tls`.
     pub transport: &'static str,
 }
 
@@ -59,6 +61,7 @@ impl Talks {
     /// Opens a browser of each kind that has an end, and waits until all ends talk.
     pub fn begin(plan: Plan<'_>) -> Self {
         let page = include_str!("../../../tests/pages/talk.html");
+        name_hosts(&[(SERVER_V4.into(), SERVER_NAME)]);
         let mut talks = Self {
             board: Board::serve((Ipv4Addr::LOCALHOST, 0), page),
             browsers: Vec::new(),
@@ -160,7 +163,7 @@ impl End {
     /// The task in the form of the page.
     fn task(self, number: usize, plan: Plan<'_>) -> Value {
         let strangers: Vec<Value> = plan.strangers.iter().map(Stranger::candidate).collect();
-        let url = format!("turn:{SERVER_V4}:{PORT}?transport={}", self.transport);
+        let url = uri_of(self.transport);
         json!({
             "name": number.to_string(),
             "partner": partner(number).to_string(),
@@ -178,6 +181,14 @@ impl Stranger {
     fn candidate(&self) -> Value {
         let priority = if self.is_first { i32::MAX } else { 1 };
         json!({ "address": self.at.ip(), "port": self.at.port(), "priority": priority })
+    }
+}
+
+/// The URI of the world's server over `udp`, `tcp` or `tls`. Firefox opens no TLS to an address.
+pub fn uri_of(transport: &str) -> String {
+    match transport {
+        "tls" => format!("turns:{SERVER_NAME}:{TLS_PORT}?transport=tcp"),
+        _ => format!("turn:{SERVER_V4}:{PORT}?transport={transport}"),
     }
 }
 

@@ -142,6 +142,14 @@ impl Connection {
         }
     }
 
+    /// How many records of TLS came since the last time.
+    pub(crate) fn take_records(&self) -> usize {
+        match &self.session {
+            Session::Tcp(_) => 0,
+            Session::Tls(session) => session.take_records(),
+        }
+    }
+
     /// Says goodbye, where the session has a word for it.
     pub(crate) fn close(&self) {
         match &self.session {

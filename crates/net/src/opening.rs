@@ -64,7 +64,8 @@ impl Opening<'_> {
             self.read(&mut first).await?;
         };
         match told {
-            Stream::Tls => self.secure(first).await,
+            // Most of what a handshake needs is not needed by those who say nothing.
+            Stream::Tls => Box::pin(self.secure(first)).await,
             Stream::Stun | Stream::ChannelData if self.transports.has(Transport::Tcp) => {
                 Ok(self.plain(first))
             }

@@ -277,17 +277,31 @@ impl Client<'_> {
             let mut scratch = self.shard.scratch.borrow_mut();
             let most = self.shard.shard.borrow().longest_frame(self.client);
             let most = most.min(scratch.len());
-            match self.connection.try_read(&mut scratch[..most]) {
-                Ok(0) => Err(End::Closed),
-                Ok(length) => {
-                    let mut bytes = &scratch[..length];
-                    let outcome = self.handle(deframer, &mut bytes);
-                    rest.extend_from_slice(bytes);
-                    outcome
-                }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(Progress::Nothing),
-                Err(_) => Err(End::Closed),
+            let length = match self.connection.try_read(&mut scratch[..most]) {
+                Ok(0) => return Err(End::Closed),
+                Ok(length) => length,
+                // Records may have come, and no bytes in them.
+                Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
+                Err(_) => return Err(End::Closed),
+            };
+            // To decrypt a record costs as much as a frame, however small both are. The first is
+            // counted with the frames.
+            let records = self.connection.take_records();
+            if records > 1 {
+                self.shard
+                    .shard
+                    .borrow_mut()
+                    .gates
+                    .streams
+                    .spend(records - 1);
             }
+            if length == 0 && records == 0 {
+                return Ok(Progress::Nothing);
+            }
+            let mut bytes = &scratch[..length];
+            let outcome = self.handle(deframer, &mut bytes);
+            rest.extend_from_slice(bytes);
+            outcome
         } else {
             let mut bytes = &rest[..];
             let outcome = self.handle(deframer, &mut bytes);

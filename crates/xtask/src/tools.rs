@@ -25,7 +25,9 @@ pub(crate) fn install(workspace: &Workspace) -> Result<(), Failure> {
 /// The programs that tests run, and the Debian packages that bring them.
 const PROGRAMS: &[(&str, &str)] = &[
     ("chromium", "chromium"),
+    ("certutil", "libnss3-tools"),
     ("firefox-esr", "firefox-esr"),
+    ("gnutls-cli", "gnutls-bin"),
     ("go", "golang-go"),
     ("ip", "iproute2"),
     ("mount", "mount"),

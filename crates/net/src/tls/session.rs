@@ -4,7 +4,7 @@
 //! them, so that a session keeps only what is half there: a record that has come in part, and bytes
 //! that the kernel has not taken yet.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io::{self, ErrorKind, IoSlice};
 use std::rc::Rc;
@@ -41,6 +41,8 @@ impl Room {
 pub(crate) struct TlsSession {
     stream: TcpStream,
     room: Rc<Room>,
+    /// Records that came and were not counted yet.
+    records: Cell<usize>,
     state: RefCell<State>,
 }
 
@@ -77,6 +79,7 @@ impl Handshake {
         Ok(Self(TlsSession {
             stream,
             room,
+            records: Cell::new(0),
             state: RefCell::new(state),
         }))
     }
@@ -90,11 +93,14 @@ impl Handshake {
             stream,
             room,
             state,
+            ..
         }) = self;
         let state = state.get_mut();
         let mut input = room.input.borrow_mut();
-        state.fill(&mut input, bytes);
-        let outcome = state.process(&mut input, &mut []);
+        let kept = state.fill(&mut input, bytes.len());
+        let input = &mut input[..kept + bytes.len()];
+        input[kept..].copy_from_slice(bytes);
+        let outcome = state.process(input, &mut []);
         // A client that is gone is seen to be when it is read.
         let _ = state.flush(stream);
         outcome.map(|_| ())
@@ -140,6 +146,11 @@ impl TlsSession {
         !self.state.borrow().unsent.is_empty()
     }
 
+    /// How many records came since the last time, whole or in part.
+    pub(crate) fn take_records(&self) -> usize {
+        self.records.take()
+    }
+
     /// Reads bytes that are there, without waiting; 0 is the end of the stream.
     ///
     /// # Errors
@@ -148,21 +159,15 @@ impl TlsSession {
         let mut state = self.state.borrow_mut();
         if state.plain.is_empty() && !state.has_ended {
             let mut input = self.room.input.borrow_mut();
-            state.fill(&mut input, &[]);
-            let kept = input.len();
-            input.resize(kept + buffer.len(), 0);
-            let read = match self.stream.try_read(&mut input[kept..]) {
-                Ok(read) => read,
-                Err(error) => {
-                    state.partial.extend_from_slice(&input[..kept]);
-                    return Err(error);
-                }
-            };
+            let most = buffer.len().min(PIECE);
+            let kept = state.fill(&mut input, most);
+            let read = self.stream.try_read(&mut input[kept..kept + most])?;
             if read == 0 {
                 return Ok(0);
             }
-            input.truncate(kept + read);
-            let outcome = state.process(&mut input, buffer);
+            let input = &mut input[..kept + read];
+            self.records.set(self.records.get() + count(input));
+            let outcome = state.process(input, buffer);
             // Alerts and key updates; a client that is gone is seen to be when it is read.
             let _ = state.flush(&self.stream);
             let length = outcome.map_err(|error| io::Error::new(ErrorKind::InvalidData, error))?;
@@ -249,18 +254,22 @@ impl TlsSession {
 }
 
 impl State {
-    /// Fills the room with what was kept, and with bytes that came since.
-    fn fill(&mut self, input: &mut Vec<u8>, bytes: &[u8]) {
-        input.clear();
-        input.append(&mut self.partial);
-        input.extend_from_slice(bytes);
-        // A record that comes in part leaves room for its rest only while it is awaited.
-        self.partial = Vec::new();
+    /// Fills the room with what was kept, and has some left for so many bytes that come. Returns how
+    /// many there are.
+    fn fill(&self, input: &mut Vec<u8>, most: usize) -> usize {
+        let kept = self.partial.len();
+        if input.len() < kept + most {
+            input.resize(kept + most, 0);
+        }
+        input[..kept].copy_from_slice(&self.partial);
+        kept
     }
 
     /// Takes records, and keeps those that are not whole. Returns how many bytes of the client came
     /// into the buffer; those for which it has no room are kept, too.
     fn process(&mut self, input: &mut [u8], buffer: &mut [u8]) -> Result<usize, rustls::Error> {
+        // A record that comes in part leaves room for its rest only while it is awaited.
+        self.partial = Vec::new();
         let (mut at, mut filled) = (0, 0);
         loop {
             let UnbufferedStatus { discard, state } =
@@ -344,6 +353,21 @@ impl State {
     }
 }
 
+/// The number of records, by their headers: the engine does not tell of those that are empty. RFC 8446
+/// §5.1.
+fn count(mut bytes: &[u8]) -> usize {
+    let mut records = 0;
+    while !bytes.is_empty() {
+        records += 1;
+        let length = match bytes {
+            [_, _, _, high, low, ..] => HEADER + usize::from(u16::from_be_bytes([*high, *low])),
+            _ => break,
+        };
+        bytes = bytes.get(length..).unwrap_or_default();
+    }
+    records
+}
+
 /// Appends what the engine encodes.
 fn append(unsent: &mut BytesMut, mut encode: impl FnMut(&mut [u8]) -> Result<usize, EncodeError>) {
     let before = unsent.len();
@@ -369,6 +393,11 @@ mod tests;
 
 /// The most bytes in a record. RFC 8446 §5.1.
 const RECORD: usize = 1 << 14;
+
+const HEADER: usize = 5;
+
+/// The most bytes in one read: a whole record, which is all that a turn may decrypt at least.
+const PIECE: usize = RECORD + 1024;
 
 /// More than the header, tag, nonce and type of a record. RFC 8446 §5.2, RFC 5288 §3.
 const OVERHEAD: usize = 64;
