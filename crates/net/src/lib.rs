@@ -25,6 +25,7 @@ mod marking;
 mod opening;
 mod options;
 mod passed;
+mod peers;
 mod proxied;
 pub mod proxy;
 mod published;
@@ -34,6 +35,7 @@ mod running;
 mod seldom;
 mod send_queue;
 mod shard;
+mod splice;
 mod stream;
 #[expect(unsafe_code, reason = "the system calls that std has no words for")]
 mod sys;

@@ -141,7 +141,7 @@ async fn read_mail(shard: Handle, post: Arc<Post>, own: ShardId, inbox: Arc<Inbo
     }
 }
 
-/// Gives every relay socket and every flow of QUIC that was opened a task that reads it.
+/// Gives every relay socket that was opened, or is to be connected, and every flow of QUIC a task.
 async fn give_tasks(shard: Handle) {
     let opened = Rc::clone(&shard.shard.borrow().opened);
     loop {
@@ -157,6 +157,7 @@ async fn give_tasks(shard: Handle) {
         for (client, flow) in unserved {
             tokio::task::spawn_local(quic::serve(Rc::clone(&shard), client, flow));
         }
+        Shard::give_peers_tasks(&shard);
     }
 }
 
