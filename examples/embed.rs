@@ -6,7 +6,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use net::{ListenerOptions, Options, StreamLimits};
+use net::{ListenerOptions, Options, ProxyOptions, StreamLimits, WebOptions};
 use relay::policy::{Mode, Own, Policy};
 use relay::{Config, Keys, PortRange, ProcessSecret, RelayAddress, Report, Rules, Transport};
 
@@ -52,6 +52,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ),
         streams: StreamLimits::default(),
         tls: None,
+        proxies: ProxyOptions::default(),
+        web: WebOptions::default(),
         report: Arc::new(|report| match report {
             Report::Opened { user, relayed, .. } => println!("{user} relays from {relayed:?}"),
             Report::Moved { user, .. } => println!("{user} has another address"),

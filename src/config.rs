@@ -31,7 +31,7 @@ use std::time::Duration;
 use std::{fmt, iter};
 
 use ipnet::IpNet;
-use net::{StreamLimits, TlsVersion, Transports};
+use net::{ProxyOptions, StreamLimits, TlsVersion, Transports, WebOptions};
 use relay::keys::{Keys, NotOpaque, TokenKeys};
 use relay::policy::{Mode, Network, Own, Policy};
 use relay::{
@@ -85,6 +85,10 @@ pub(crate) struct Config {
     pub(crate) unauthenticated: Allowance,
     /// `[tcp]`.
     pub(crate) tcp: StreamLimits,
+    /// `[proxy-protocol]`.
+    pub(crate) proxies: ProxyOptions,
+    /// `[web]`.
+    pub(crate) web: WebOptions,
     /// `[peers]`.
     pub(crate) peers: Peers,
     /// `[log]`.

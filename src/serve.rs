@@ -132,6 +132,7 @@ pub(crate) fn run(loaded: Loaded, host: Machine, options: Options) -> Result<(),
     let connections = descriptors::raise(
         config.relay.ports.count() * config.relay.addresses.len().max(1),
         config.tcp.connections,
+        config.web,
     );
 
     let ended = runtime.block_on(async {
@@ -224,6 +225,8 @@ fn net_options(config: &Config, host: &Machine) -> Result<net::Options, Fault> {
         },
         streams: config.tcp,
         tls: None,
+        proxies: config.proxies.clone(),
+        web: config.web,
         report: Arc::new(move |report| reporter.report(report)),
         keys: None,
     })

@@ -8,7 +8,9 @@ use std::process::ExitCode;
 use std::time::{Duration, UNIX_EPOCH};
 
 use clap::Args;
-use net::TlsVersion;
+use ipnet::IpNet;
+use net::proxy::Proxies;
+use net::{ProxyOptions, TlsVersion, WebOptions};
 use relay::policy::{Mode, Network};
 use relay::{
     Allowance, Bandwidth, IcmpTold, Partner, Redirect, SecondAddress, Sha256, Target, When,
@@ -89,6 +91,11 @@ impl fmt::Display for Summary<'_> {
         line(f, "strangers", strangers(config))?;
         line(f, "nat discovery", nat_discovery(config))?;
         line(f, "tcp clients", tcp(config))?;
+        for (name, value) in [("proxies", proxies(config)), ("web server", web(config))] {
+            if let Some(value) = value {
+                line(f, name, value)?;
+            }
+        }
         line(f, "peers", peers(config))?;
         line(f, "log", log(config))
     }
@@ -387,6 +394,36 @@ fn tcp(config: &Config) -> String {
     )
 }
 
+/// Whose PROXY headers are believed, if anybody's.
+fn proxies(config: &Config) -> Option<String> {
+    let ProxyOptions { tcp, udp } = &config.proxies;
+    let of = |proxies: &Proxies, what| {
+        let hosts: Vec<String> = proxies.networks().iter().map(IpNet::to_string).collect();
+        (!hosts.is_empty()).then(|| format!("{what} of {}", hosts.join(", ")))
+    };
+    let both = [of(tcp, "connections"), of(udp, "datagrams")];
+    let both: Vec<String> = both.into_iter().flatten().collect();
+    (!both.is_empty()).then(|| format!("begin with a PROXY header: {}", both.join("; ")))
+}
+
+/// What goes to the server on the same ports, if there is one.
+fn web(config: &Config) -> Option<String> {
+    let WebOptions {
+        https,
+        proxy_protocol,
+        quic,
+    } = config.web;
+    let told = if proxy_protocol {
+        ", with a PROXY header"
+    } else {
+        ""
+    };
+    let https = https.map(|it| format!("TLS for other names and protocols goes to {it}{told}"));
+    let quic = quic.map(|it| format!("QUIC goes to {it}"));
+    let both: Vec<String> = [https, quic].into_iter().flatten().collect();
+    (!both.is_empty()).then(|| both.join("; "))
+}
+
 fn peers(config: &Config) -> String {
     let peers = &config.peers;
     let mut words = match peers.mode {
@@ -484,6 +521,32 @@ mod tests {
             has_file: true,
         }
         .to_string()
+    }
+
+    #[test]
+    fn proxies_and_the_web_server_stand_in_the_summary_where_there_are_any() {
+        let mut config = Config::default();
+        assert_eq!((proxies(&config), web(&config)), (None, None));
+        let hosts = |hosts: &[&str]| hosts.iter().map(|it| it.parse().unwrap()).collect();
+        config.proxies = ProxyOptions {
+            tcp: hosts(&["10.0.0.0/8", "2001:db8::7/128"]),
+            udp: hosts(&["10.0.0.1/32"]),
+        };
+        config.web = WebOptions {
+            https: Some("127.0.0.1:8443".parse().unwrap()),
+            proxy_protocol: true,
+            quic: Some("127.0.0.1:8443".parse().unwrap()),
+        };
+        assert_eq!(
+            proxies(&config).unwrap(),
+            "begin with a PROXY header: connections of 10.0.0.0/8, 2001:db8::7/128; datagrams of \
+             10.0.0.1/32"
+        );
+        assert_eq!(
+            web(&config).unwrap(),
+            "TLS for other names and protocols goes to 127.0.0.1:8443, with a PROXY header; QUIC goes \
+             to 127.0.0.1:8443"
+        );
     }
 
     #[test]

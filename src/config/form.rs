@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU64;
 use std::time::{Duration, UNIX_EPOCH};
 
+use ipnet::IpNet;
 use probe::{Uri, UriHost};
 use relay::policy::Network;
 use relay::{PortRange, Target, Transport};
@@ -27,6 +28,8 @@ pub(crate) enum Form {
     Socket,
     /// The same where all addresses of a family are no choice.
     SecondSocket,
+    /// The same of a server that this one passes its clients to.
+    Backend,
     /// The same, of one transport or of both.
     Target,
     /// An address that one host could have.
@@ -38,6 +41,8 @@ pub(crate) enum Form {
     /// A `turn:` or `turns:` URI that browsers take.
     TurnUri,
     Network,
+    /// The hosts of a network, or one.
+    Hosts,
     /// A point in time, in UTC.
     Time,
     /// Hidden.
@@ -151,9 +156,12 @@ impl Kind {
             return None;
         };
         let address = match form {
-            Form::Socket | Form::SecondSocket => text.parse::<SocketAddr>().ok()?.ip(),
+            Form::Socket | Form::SecondSocket | Form::Backend => {
+                text.parse::<SocketAddr>().ok()?.ip()
+            }
             Form::Target => target(text)?.address.ip(),
             Form::Address | Form::External | Form::Certified => text.parse().ok()?,
+            Form::Hosts => network(text)?.addr(),
             Form::Network => {
                 let first = text.split(['/', '-']).next()?;
                 let alone = first.parse::<IpAddr>().ok();
@@ -209,13 +217,14 @@ impl Form {
             Self::Realm => "the name of a realm",
             Self::Domain => "a name of DNS",
             Self::Name(_) => "a name",
-            Self::Socket | Self::SecondSocket => "an IP address and a port",
+            Self::Socket | Self::SecondSocket | Self::Backend => "an IP address and a port",
             Self::Target => "an IP address and a port, alone or with /udp, /tcp, /tls or /dtls",
             Self::Address => "an IP address",
             Self::External => "an IP address, or \"auto\"",
             Self::Teller => "\"metadata\" or the URI of a STUN server",
             Self::TurnUri => "a TURN URI that browsers take",
             Self::Network => "a network, alone or with ports",
+            Self::Hosts => "a network or an IP address",
             Self::Time => "a time in UTC",
             Self::Secret => "a secret",
             Self::File => "the name of a file that holds a secret",
@@ -254,6 +263,17 @@ impl Form {
             Self::SecondSocket => match text.parse::<SocketAddr>() {
                 Ok(socket) => of_one_host(socket, "3479 is usual beside 3478"),
                 Err(_) => flaw("is not an IP address and a port", SECOND_SOCKET),
+            },
+            Self::Backend => match text.parse::<SocketAddr>() {
+                Ok(socket) => of_one_host(socket, "8443 is usual behind 443"),
+                Err(_) => flaw("is not an IP address and a port", BACKEND),
+            },
+            Self::Hosts => match network(text) {
+                Some(_) => Ok(()),
+                None => flaw(
+                    format!("holds an entry that is not {}", self.words()),
+                    HOSTS,
+                ),
             },
             Self::Target => match target(text) {
                 Some(target) => of_one_host(target.address, "3478 is the usual one"),
@@ -490,6 +510,12 @@ pub(super) fn target(written: &str) -> Option<Target> {
     Some(Target { address, transport })
 }
 
+/// The hosts of a network, or one alone.
+pub(super) fn network(text: &str) -> Option<IpNet> {
+    let alone = || text.parse().ok().map(|ip: IpAddr| ip.to_canonical().into());
+    text.parse().ok().or_else(alone)
+}
+
 /// Since the Unix epoch.
 pub(super) fn time(text: &str) -> Option<Duration> {
     let time = humantime::parse_rfc3339_weak(text).ok()?;
@@ -568,6 +594,8 @@ const SOCKET: &str = "write \"0.0.0.0:3478\" for every IPv4 address, \"[::]:3478
                       address, or one address and port";
 const SECOND_SOCKET: &str =
     "write one address and port, such as \"203.0.113.8:3479\" or \"[2001:db8::8]:3479\"";
+const BACKEND: &str = "write one address and port, such as \"127.0.0.1:8443\"";
+const HOSTS: &str = "write \"10.0.0.0/8\", \"2001:db8::/32\" or one address";
 const TARGET: &str = "write \"203.0.113.9:3478\" for clients over UDP and TCP, \
                       \"203.0.113.9:3478/udp\", \"203.0.113.9:443/tcp\" or \"203.0.113.9:443/tls\" \
                       for those of one";

@@ -18,6 +18,7 @@ mod redirects;
 mod reuse;
 mod tls;
 mod users_file;
+mod web;
 
 use std::ops::Range;
 use std::path::Path;
@@ -87,6 +88,8 @@ pub(super) fn review(
     review.redirects(file);
     review.unauthenticated(&file.table("unauthenticated"));
     review.tcp(&file.table("tcp"));
+    review.proxy_protocol(&file.table("proxy-protocol"));
+    review.web(&file.table("web"));
     review.peers(&file.table("peers"));
     Reviewed {
         config: review.config,

@@ -304,6 +304,20 @@ rows! {
         "data-indication": Number(1280, 65535, |c, n| c.allocation.stream_indication = n as usize),
             Is("2048"), "The longest Data indication that a client over TCP is sent, in bytes";
     }
+    "proxy-protocol" "[proxy-protocol]" {
+        "tcp-from": Texts(Form::Hosts), Is("[]"),
+            "The proxies whose connections begin with a PROXY header", coturn "tcp-use-proxy";
+        "udp-from": Texts(Form::Hosts), Is("[]"),
+            "The proxies each of whose datagrams begins with a PROXY header of version 2";
+    }
+    "web" "[web]" {
+        "https-backend": Text(Form::Backend), Says("nobody"),
+            "The web server that has the TLS connections for other names and protocols";
+        "proxy-protocol": Flag(|c, on| c.web.proxy_protocol = on), Is("false"),
+            "Whether `https-backend` is told the addresses of clients (PROXY protocol, version 2)";
+        "quic-backend": Text(Form::Backend), Says("nobody"),
+            "The HTTP/3 server that has the QUIC of clients without an allocation";
+    }
     "peers" "[peers]" {
         "allow": Texts(Form::Network), Is("[]"),
             "Networks that clients may reach although they are not public", coturn "allowed-peer-ip";

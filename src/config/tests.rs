@@ -16,6 +16,7 @@ mod shipped;
 mod tls;
 mod users_file;
 mod values;
+mod web;
 
 use std::io;
 use std::net::IpAddr;

@@ -1,11 +1,16 @@
-//! File descriptors: every allocation takes one, every TCP client another.
+//! File descriptors: every allocation takes one, every TCP client another, or two if it is a web
+//! server's.
 
+use net::{QUIC_FLOWS, WebOptions};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::warn;
 
 /// Raises this process's limit as far as allowed. Returns how many TCP clients may be served at once,
-/// so that they leave a descriptor for every port; logs if these are fewer than configured.
-pub(super) fn raise(ports: usize, connections: usize) -> usize {
+/// so that they leave a descriptor for every port and flow of QUIC; logs if these are fewer than
+/// configured.
+pub(super) fn raise(ports: usize, connections: usize, web: WebOptions) -> usize {
+    let sockets = ports + web.quic.map_or(0, |_| QUIC_FLOWS);
+    let of_connection = web.https.map_or(1, |_| 2);
     let limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {
         let raised = Rlimit {
@@ -19,13 +24,13 @@ pub(super) fn raise(ports: usize, connections: usize) -> usize {
     let granted = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     let free = usize::try_from(granted).unwrap_or(usize::MAX);
     let free = free.saturating_sub(OTHERS);
-    let share = share(free, ports, connections);
+    let share = share(free, sockets, connections * of_connection) / of_connection;
     if share < connections {
         warn!(
             granted,
-            wanted = ports + connections + OTHERS,
+            wanted = sockets + connections * of_connection + OTHERS,
             connections = share,
-            allocations = ports.min(free - share),
+            allocations = ports.min(free - share * of_connection),
             "the limit of open files is lower than relay ports and TCP clients together: only so \
              many connections are served, and so many allocations (LimitNOFILE= in the unit, or \
              `ulimit -n`; keys `connections` in [tcp], `ports` in [relay])"

@@ -46,6 +46,8 @@ impl Difference {
             redirects: _,
             unauthenticated: _,
             tcp: _,
+            proxies: _,
+            web: _,
             peers: _,
             log: _,
         } = new;
@@ -91,6 +93,8 @@ impl Difference {
             "[nat-discovery]" => nat_discovery,
             "[auth] nonce-secret-file" => auth.nonce_secret,
             "[tcp]" => tcp,
+            "[proxy-protocol]" => proxies,
+            "[web]" => web,
             "[log] format" => log.format,
             "[log] addresses" => log.addresses,
         );
@@ -134,6 +138,8 @@ pub(super) fn in_effect(old: &Config, new: Config) -> Config {
             ..new.auth
         },
         tcp: old.tcp,
+        proxies: old.proxies.clone(),
+        web: old.web,
         log: Log {
             level: new.log.level,
             ..old.log
@@ -230,6 +236,11 @@ mod tests {
                 "[tcp]\ndata-indication = 1500\n",
                 Some("[tcp] data-indication"),
                 None,
+            ),
+            (
+                "[proxy-protocol]\ntcp-from = [\"10.0.0.1\"]\n",
+                None,
+                Some("[proxy-protocol]"),
             ),
             ("[peers]\ndeny = [\"1.2.3.4\"]\n", Some("[peers]"), None),
             ("[log]\nlevel = \"warn\"\n", Some("[log] level"), None),

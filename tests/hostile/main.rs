@@ -16,6 +16,7 @@ mod lost_log;
 mod lost_sends;
 mod memory;
 mod newcomers;
+mod one_port;
 mod one_user;
 mod oracle;
 mod own_addresses;

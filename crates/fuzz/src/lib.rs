@@ -7,6 +7,7 @@ mod channel_data;
 mod deframer;
 mod input;
 mod message;
+mod proxy_header;
 mod relay_session;
 mod trial;
 
@@ -38,6 +39,8 @@ targets! {
     CHANNEL_DATA = channel_data;
     /// A byte stream cut into frames, however it arrives.
     DEFRAMER = deframer;
+    /// The header by which a proxy says whose bytes follow.
+    PROXY_HEADER = proxy_header;
     /// A program of steps for a server and all its clients and peers.
     RELAY_SESSION = relay_session;
     /// Steps of a server and all its clients and peers, compared with the reference model.

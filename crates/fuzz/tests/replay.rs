@@ -6,7 +6,7 @@ use std::fs;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 
-use fuzz::{CHANNEL_DATA, DEFRAMER, MESSAGE, RELAY_SESSION, TARGETS, TRIAL, Target};
+use fuzz::{CHANNEL_DATA, DEFRAMER, MESSAGE, PROXY_HEADER, RELAY_SESSION, TARGETS, TRIAL, Target};
 
 #[test]
 fn messages_hold_their_promises() {
@@ -21,6 +21,11 @@ fn channel_data_holds_its_promises() {
 #[test]
 fn streams_hold_their_promises() {
     replay_and_mutate(DEFRAMER, 20_000);
+}
+
+#[test]
+fn headers_of_proxies_hold_their_promises() {
+    replay_and_mutate(PROXY_HEADER, 20_000);
 }
 
 #[test]

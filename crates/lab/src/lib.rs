@@ -9,6 +9,7 @@ pub mod authority;
 pub mod board;
 pub mod browser;
 pub mod credentials;
+pub mod daemons;
 pub mod foreign;
 pub mod internet;
 pub mod live;

@@ -6,7 +6,7 @@
 //! for which the test runs once more inside fresh ones.
 
 use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     process::Command,
     time::Duration,
 };
@@ -77,6 +77,11 @@ impl World {
     /// A command that will run on the server's host.
     pub fn on_server_host(&self, program: &str) -> Command {
         self.server_host.command(program)
+    }
+
+    /// A socket for datagrams at an address of the server's host, and the whole address.
+    pub fn server_side_socket(&self, ip: impl Into<IpAddr>) -> (UdpSocket, SocketAddr) {
+        self.server_host.peer(ip)
     }
 
     /// Gives the server's host its second addresses.

@@ -37,6 +37,25 @@ struct Counts {
     by_prefix: HashMap<SourcePrefix, usize, RandomState>,
 }
 
+impl Counts {
+    /// Counts one more of a prefix, which may have so many.
+    fn enter(&mut self, prefix: SourcePrefix, most: usize) -> bool {
+        let count = self.by_prefix.entry(prefix).or_insert(0);
+        let is_room = *count < most;
+        *count += usize::from(is_room);
+        is_room
+    }
+
+    fn leave(&mut self, prefix: SourcePrefix) {
+        if let Some(count) = self.by_prefix.get_mut(&prefix) {
+            *count -= 1;
+            if *count == 0 {
+                self.by_prefix.remove(&prefix);
+            }
+        }
+    }
+}
+
 impl Admission {
     pub(crate) fn new(limits: &StreamLimits) -> Self {
         let counts = Mutex::new(Counts::default());
@@ -59,16 +78,28 @@ impl Admission {
         if counts.total >= self.total {
             return None;
         }
-        let count = counts.by_prefix.entry(prefix).or_insert(0);
-        if *count >= self.per_prefix {
+        if !counts.enter(prefix, self.per_prefix) {
             return None;
         }
-        *count += 1;
         counts.total += 1;
         Some(Admitted {
             admission: Arc::clone(self),
-            prefix,
+            prefix: Some(prefix),
             hash: self.hasher.hash_one(prefix),
+        })
+    }
+
+    /// The same for a connection of a proxy, whose client is not known yet: it counts among all.
+    pub(crate) fn admit_proxy(self: &Arc<Self>, proxy: IpAddr) -> Option<Admitted> {
+        let mut counts = self.counts();
+        if counts.total >= self.total {
+            return None;
+        }
+        counts.total += 1;
+        Some(Admitted {
+            admission: Arc::clone(self),
+            prefix: None,
+            hash: self.hasher.hash_one(SourcePrefix::of(proxy)),
         })
     }
 
@@ -81,11 +112,27 @@ impl Admission {
 #[derive(Debug)]
 pub(crate) struct Admitted {
     admission: Arc<Admission>,
-    prefix: SourcePrefix,
+    /// None while it is a proxy's.
+    prefix: Option<SourcePrefix>,
     hash: u64,
 }
 
 impl Admitted {
+    /// From now on the connection of a proxy is that of the client that it named, if there is room.
+    /// A proxy that names nobody is bounded among all only.
+    pub(crate) fn belongs_to(&mut self, client: IpAddr) -> bool {
+        let prefix = SourcePrefix::of(client);
+        let entered = {
+            let mut counts = self.admission.counts();
+            counts.enter(prefix, self.admission.per_prefix)
+        };
+        if entered {
+            self.prefix = Some(prefix);
+            self.hash = self.admission.hasher.hash_one(prefix);
+        }
+        entered
+    }
+
     /// A keyed hash of the source prefix.
     pub(crate) const fn party(&self) -> u64 {
         self.hash
@@ -144,11 +191,8 @@ impl Drop for Admitted {
     fn drop(&mut self) {
         let mut counts = self.admission.counts();
         counts.total -= 1;
-        if let Some(count) = counts.by_prefix.get_mut(&self.prefix) {
-            *count -= 1;
-            if *count == 0 {
-                counts.by_prefix.remove(&self.prefix);
-            }
+        if let Some(prefix) = self.prefix {
+            counts.leave(prefix);
         }
     }
 }
@@ -189,6 +233,22 @@ mod tests {
         let _other = admission.admit(ip("192.0.3.1")).unwrap();
         drop(first);
         assert!(admission.admit(ip("192.0.2.3")).is_some());
+    }
+
+    #[test]
+    fn a_connection_of_a_proxy_counts_as_its_clients() {
+        let admission = admission(3, 1);
+        let proxy = || admission.admit_proxy(ip("10.0.0.1")).unwrap();
+        let (mut first, mut second) = (proxy(), proxy());
+        let health_check = proxy();
+        assert!(admission.admit_proxy(ip("10.0.0.1")).is_none());
+        assert!(first.belongs_to(ip("192.0.2.1")));
+        assert!(!second.belongs_to(ip("192.0.2.2")));
+        drop(first);
+        assert!(second.belongs_to(ip("192.0.2.2")));
+        drop((second, health_check));
+        let counts = admission.counts();
+        assert!(counts.total == 0 && counts.by_prefix.is_empty());
     }
 
     #[test]

@@ -54,6 +54,25 @@ net_counters! {
     /// TLS handshakes that failed: no version or key in common, or a certificate that the client does
     /// not trust.
     handshakes_failed = "handshakes-failed",
+    /// Connections and datagrams of proxies without the header that they should have.
+    proxy_header_missing = "proxy-header-missing",
+    /// Connections and datagrams with the header of a proxy, of hosts that are none.
+    proxy_header_foreign = "proxy-header-foreign",
+    /// Datagrams of clients that come by a proxy and another way at once.
+    proxied_elsewhere = "proxied-elsewhere",
+    /// Connections passed to the web server.
+    web_connections = "web-connections",
+    /// Connections that the web server did not take.
+    web_unreachable = "web-unreachable",
+    /// Clients whose QUIC is passed to the HTTP/3 server.
+    quic_flows = "quic-flows",
+    /// QUIC datagrams of clients that there was no room for, or that do not begin a connection.
+    quic_refused = "quic-refused",
+    /// QUIC datagrams that the HTTP/3 server did not take.
+    quic_lost = "quic-lost",
+    /// QUIC datagrams to clients that have not shown yet that they get them, beyond what those may be
+    /// sent.
+    quic_held_back = "quic-held-back",
     /// Hellos over DTLS that were asked for a cookie.
     dtls_cookies = "dtls-cookies",
     /// DTLS sessions that were set up.

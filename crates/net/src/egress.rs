@@ -16,6 +16,7 @@ use crate::connection::Connection;
 use crate::counters::NetCounters;
 use crate::dtls::Dtls;
 use crate::marking::Marking;
+use crate::proxied::ProxiedClients;
 use crate::relays::Relays;
 use crate::send_queue::Urgency;
 use crate::sys::{self, Label};
@@ -28,6 +29,7 @@ pub(crate) struct Egress {
     pub(crate) partners: Vec<PartnerSocket>,
     pub(crate) relays: Relays,
     pub(crate) connections: HashMap<ClientTuple, Rc<Connection>, ahash::RandomState>,
+    pub(crate) proxied: ProxiedClients,
     /// The clients over DTLS, if it is served.
     pub(crate) dtls: Option<Box<Dtls>>,
     pub(crate) counters: NetCounters,
@@ -164,7 +166,7 @@ impl Egress {
         urgency: Urgency,
     ) {
         match to.transport {
-            Transport::Udp => return self.send_datagram(to, marking, parts),
+            Transport::Udp => return self.send_datagram(to, marking, false, parts),
             Transport::Dtls => return self.seal(to, marking, parts),
             Transport::Tcp | Transport::Tls => {}
         }
@@ -194,10 +196,21 @@ impl Egress {
 
     /// Sends a record of DTLS.
     pub(crate) fn send_record(&mut self, to: ClientTuple, marking: Marking, record: &[u8]) {
-        self.send_datagram(to, marking, &[IoSlice::new(record)]);
+        self.send_datagram(to, marking, false, &[IoSlice::new(record)]);
     }
 
-    fn send_datagram(&mut self, to: ClientTuple, marking: Marking, parts: &[IoSlice<'_>]) {
+    /// A datagram that this server did not make. QUIC finds out itself how long one may be.
+    pub(crate) fn pass(&mut self, to: ClientTuple, datagram: &[u8]) {
+        self.send_datagram(to, Marking::PLAIN, true, &[IoSlice::new(datagram)]);
+    }
+
+    fn send_datagram(
+        &mut self,
+        to: ClientTuple,
+        marking: Marking,
+        dont_fragment: bool,
+        parts: &[IoSlice<'_>],
+    ) {
         let Some(listener) = self
             .listeners
             .iter()
@@ -209,10 +222,10 @@ impl Egress {
         // A host with several addresses answers from the one that was asked.
         let from = bind::is_wildcard(listener.listen.ip()).then_some(to.server.ip());
         let label = Label {
-            to: to.client,
+            to: self.proxied.proxy(to).unwrap_or(to.client),
             from,
             marking,
-            dont_fragment: false,
+            dont_fragment,
         };
         if sys::send(listener.socket.get_ref().as_fd(), &label, parts).is_err() {
             self.counters.send_failed += 1;

@@ -18,6 +18,7 @@ use crate::shard::Blueprint;
 use crate::tls::Tls;
 use crate::{
     Fault, ListenerOptions, Options, Passed, StreamLimits, TlsOptions, Transports, bind, inbox,
+    quic,
 };
 
 /// Binds the listeners and starts the shards. When it returns, clients are served.
@@ -26,7 +27,7 @@ use crate::{
 /// use std::net::{Ipv4Addr, UdpSocket};
 /// use std::sync::Arc;
 ///
-/// use net::{ListenerOptions, Options, StreamLimits};
+/// use net::{ListenerOptions, Options, ProxyOptions, StreamLimits, WebOptions};
 /// use relay::policy::{Mode, Own, Policy};
 /// use relay::{Config, Keys, PortRange, ProcessSecret, Rules, Transport};
 /// use wire::Message;
@@ -51,6 +52,8 @@ use crate::{
 ///     config: Config::new(ProcessSecret(rand::random()), vec![], ports, rules),
 ///     streams: StreamLimits::default(),
 ///     tls: None,
+///     proxies: ProxyOptions::default(),
+///     web: WebOptions::default(),
 ///     report: Arc::new(|report| println!("{report:?}")),
 ///     keys: None,
 /// })?;
@@ -92,6 +95,8 @@ pub fn start_on(passed: Vec<Passed>, options: Options) -> Result<Running, Fault>
     let config = Arc::new(options.config);
     let shared = Arc::new(Shared::new(&config));
     let admission = Arc::new(Admission::new(&options.streams));
+    let proxies = Arc::new(options.proxies);
+    let flows = Arc::new(Admission::new(&quic::limits()));
     let (stop, stopped) = watch::channel(false);
     let (rules, rules_now) = watch::channel(Arc::clone(&config.rules));
     let (tell, failed) = mpsc::unbounded_channel();
@@ -114,6 +119,9 @@ pub fn start_on(passed: Vec<Passed>, options: Options) -> Result<Running, Fault>
             streams: options.streams,
             admission: Arc::clone(&admission),
             tls: tls.clone(),
+            proxies: Arc::clone(&proxies),
+            web: options.web,
+            flows: Arc::clone(&flows),
             report: Arc::clone(&options.report),
             keys: options.keys.clone(),
             stop: stopped.clone(),

@@ -17,7 +17,7 @@ use crate::gate::Place;
 use crate::inbox::{Inbox, Post};
 use crate::local::{Handle, Local};
 use crate::shard::{Blueprint, Shard};
-use crate::{Transports, clock, stream, sys, udp};
+use crate::{Transports, clock, quic, stream, sys, udp};
 
 /// Runs a shard on this thread until it is told to stop.
 ///
@@ -141,7 +141,7 @@ async fn read_mail(shard: Handle, post: Arc<Post>, own: ShardId, inbox: Arc<Inbo
     }
 }
 
-/// Gives every relay socket that was opened, or is to be connected, a task.
+/// Gives every relay socket that was opened, or is to be connected, and every flow of QUIC a task.
 async fn give_tasks(shard: Handle) {
     let opened = Rc::clone(&shard.shard.borrow().opened);
     loop {
@@ -152,6 +152,10 @@ async fn give_tasks(shard: Handle) {
             let task = tokio::task::spawn_local(udp::relay(Rc::clone(&shard), relay, place));
             let relays = &mut shard.shard.borrow_mut().egress.relays;
             relays.set_task(relay, task.abort_handle());
+        }
+        let unserved = shard.shard.borrow_mut().take_unserved();
+        for (client, flow) in unserved {
+            tokio::task::spawn_local(quic::serve(Rc::clone(&shard), client, flow));
         }
         Shard::give_peers_tasks(&shard);
     }

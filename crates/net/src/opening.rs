@@ -6,7 +6,7 @@
 use std::cell::RefCell;
 use std::io::{self, ErrorKind};
 
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 use relay::{ClientTuple, Transport};
 use rustls::server::Acceptor;
 use rustls::{AlertDescription, Error as TlsError};
@@ -18,16 +18,24 @@ use crate::connection::Session;
 use crate::first_bytes::{Stream, stream as told_by};
 use crate::gate::Place;
 use crate::local::Handle;
+use crate::proxied;
+use crate::proxy::{Beginning, Proxied, is_header};
 use crate::stream::{End, TURN, turn};
-use crate::tls::{ACME_PROTOCOL, Handshake, Tls, TlsEvent};
+use crate::tls::{ACME_PROTOCOL, Certificates, Handshake, OWN_PROTOCOLS, Tls, TlsEvent};
+use crate::web::Visit;
 use crate::{Transports, clock};
 
-/// A stream whose session can be served.
-pub(crate) struct Opened {
-    pub(crate) session: Session,
-    pub(crate) client: ClientTuple,
-    /// Bytes that the client has sent already.
-    pub(crate) first: BytesMut,
+/// A stream of which it is known whose it is.
+pub(crate) enum Opened {
+    /// A client of this server.
+    Client {
+        session: Session,
+        client: ClientTuple,
+        /// Bytes that the client has sent already.
+        first: BytesMut,
+    },
+    /// A client of the web server behind it.
+    Visitor(Visit),
 }
 
 /// A stream that nothing is known of but where it comes from.
@@ -37,7 +45,7 @@ pub(crate) struct Opening<'a> {
     pub(crate) transports: Transports,
     /// Its addresses; the transport is the listener's, or TCP while it is not known.
     pub(crate) client: ClientTuple,
-    pub(crate) admitted: &'a Admitted,
+    pub(crate) admitted: &'a mut Admitted,
     pub(crate) place: &'a RefCell<Place>,
 }
 
@@ -52,11 +60,9 @@ impl Opening<'_> {
         opened.unwrap_or(Err(End::Idle))
     }
 
-    async fn tell_apart(self) -> Result<Opened, End> {
+    async fn tell_apart(mut self) -> Result<Opened, End> {
         let mut first = BytesMut::new();
-        if self.transports == Transports::Only(Transport::Tcp) {
-            return Ok(self.plain(first));
-        }
+        self.introduce(&mut first).await?;
         let told = loop {
             if let Some(told) = told_by(&first) {
                 break told;
@@ -65,7 +71,10 @@ impl Opening<'_> {
         };
         match told {
             // Most of what a handshake needs is not needed by those who say nothing.
-            Stream::Tls => Box::pin(self.secure(first)).await,
+            Stream::Tls if self.transports.has(Transport::Tls) => {
+                Box::pin(self.secure(first)).await
+            }
+            Stream::Tls => Err(End::Broken),
             Stream::Stun | Stream::ChannelData if self.transports.has(Transport::Tcp) => {
                 Ok(self.plain(first))
             }
@@ -76,12 +85,57 @@ impl Opening<'_> {
                 }
                 Err(End::Broken)
             }
-            Stream::Other => Err(End::Broken),
+            Stream::Other => Err(self.refuse_other(first).await),
+        }
+    }
+
+    /// Reads the header of a proxy. From then on the stream is that of the client that it names.
+    async fn introduce(&mut self, first: &mut BytesMut) -> Result<(), End> {
+        let host = self.client.client.ip();
+        if !self.shard.shard.borrow().proxies.tcp.has(host) {
+            return Ok(());
+        }
+        let (length, proxied) = loop {
+            match Beginning::of(first) {
+                Beginning::Header { length, proxied } => break (length, proxied),
+                Beginning::Unfinished => self.read(first).await?,
+                Beginning::Other | Beginning::Malformed => {
+                    proxied::note_missing(self.shard, host);
+                    return Err(End::Broken);
+                }
+            }
+        };
+        first.advance(length);
+        let Some(Proxied { source, .. }) = proxied else {
+            return Ok(());
+        };
+        if !self.admitted.belongs_to(source.ip()) {
+            let counters = &mut self.shard.shard.borrow_mut().egress.counters;
+            counters.connections_refused += 1;
+            return Err(End::Closed);
+        }
+        self.client.client = source;
+        *self.place.borrow_mut() = Place::of(self.admitted.party());
+        Ok(())
+    }
+
+    /// Ends a stream of another protocol. The header of a proxy is worth a line in the log.
+    async fn refuse_other(&self, mut first: BytesMut) -> End {
+        loop {
+            if let Some(is_header) = is_header(&first) {
+                if is_header {
+                    proxied::note_foreign(self.shard, self.client.client.ip());
+                }
+                return End::Broken;
+            }
+            if let Err(end) = self.read(&mut first).await {
+                return end;
+            }
         }
     }
 
     fn plain(self, first: BytesMut) -> Opened {
-        Opened {
+        Opened::Client {
             session: Session::Tcp(self.stream),
             client: ClientTuple {
                 transport: Transport::Tcp,
@@ -97,7 +151,10 @@ impl Opening<'_> {
 
     /// Reads the hello of a client, and does the handshake that it asks for.
     async fn secure(self, mut first: BytesMut) -> Result<Opened, End> {
-        let tls = self.tls().ok_or(End::Broken)?;
+        let (tls, has_web) = (self.tls(), self.shard.shard.borrow().https.is_some());
+        if tls.is_none() && !has_web {
+            return Err(End::Broken);
+        }
         let mut acceptor = Acceptor::default();
         let mut seen = 0;
         let hello = loop {
@@ -109,7 +166,24 @@ impl Opening<'_> {
                 Err((_, alert)) => return Err(self.refuse(alert)),
             }
         };
+        let certificates = tls.as_ref().map(|tls| &tls.certificates);
+        if has_web && !hello.is_ours(certificates) {
+            return Ok(self.visit(first).await);
+        }
+        let tls = tls.ok_or(End::Broken)?;
         self.shake_hands(&tls, &hello, first).await
+    }
+
+    /// Leaves the stream to the web server.
+    async fn visit(self, first: BytesMut) -> Opened {
+        let wait = self.admitted.charge(clock::now().mono, VISIT);
+        time::sleep(wait).await;
+        Opened::Visitor(Visit {
+            stream: self.stream,
+            client: self.client,
+            first,
+            party: self.admitted.party(),
+        })
     }
 
     /// Tells a client what was wrong with its hello, if it can be told at once.
@@ -182,7 +256,7 @@ impl Opening<'_> {
         shard.shard.borrow_mut().egress.counters.handshakes += 1;
         let session = Session::Tls(Box::new(handshake.done()));
         let first = BytesMut::new();
-        Ok(Opened {
+        Ok(Opened::Client {
             session,
             client,
             first,
@@ -247,15 +321,32 @@ struct Hello {
     name: Option<String>,
     /// Whether an authority looks for the proof of a name. RFC 8737 §3.
     is_challenge: bool,
+    /// Whether the client names protocols, and none of them is this server's.
+    is_of_other_protocol: bool,
 }
 
 impl Hello {
     fn of(hello: &rustls::server::ClientHello<'_>) -> Self {
-        let mut protocols = hello.alpn().into_iter().flatten();
+        let protocols: Vec<&[u8]> = hello.alpn().into_iter().flatten().collect();
+        let is_own = |protocol: &&[u8]| OWN_PROTOCOLS.contains(protocol);
         Self {
             name: hello.server_name().map(str::to_owned),
-            is_challenge: protocols.any(|protocol| protocol == ACME_PROTOCOL),
+            is_challenge: protocols.contains(&ACME_PROTOCOL),
+            is_of_other_protocol: !protocols.is_empty() && !protocols.iter().any(is_own),
         }
+    }
+
+    /// Whether the hello is for this server and not for a web server that has the same port. Clients
+    /// of TURN name no protocol, and some no host. The web server may prove its own names to an
+    /// authority.
+    fn is_ours(&self, certificates: Option<&Certificates>) -> bool {
+        let name = self.name.as_deref();
+        certificates.is_some_and(|certificates| {
+            if self.is_challenge {
+                return name.is_some_and(|name| certificates.is_challenged(name));
+            }
+            !self.is_of_other_protocol && name.is_none_or(|name| certificates.has(name))
+        })
     }
 }
 
@@ -283,6 +374,9 @@ const MOST_HELLO: usize = 16 * 1024;
 
 /// The most bytes of a client until its handshake is done.
 const MOST_HANDSHAKE: usize = 32 * 1024;
+
+/// The cost of a connection to the web server, in frames of a stranger.
+const VISIT: u32 = 4;
 
 /// The cost of a handshake, in frames of a stranger: a signature with an RSA key takes as long.
 const HANDSHAKE: u32 = 16;

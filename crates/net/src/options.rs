@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use relay::{Config, Report};
 
+use crate::proxy::Proxies;
 use crate::{KeyRequest, TlsOptions, Transports};
 
 /// Everything [`crate::start`] needs.
@@ -20,6 +21,10 @@ pub struct Options {
     pub streams: StreamLimits,
     /// What clients over TLS are offered; without it no listener takes TLS.
     pub tls: Option<TlsOptions>,
+    /// The proxies that say whose bytes they bring.
+    pub proxies: ProxyOptions,
+    /// The web server that has the same ports.
+    pub web: WebOptions,
     /// Is called with each report, on the shard's thread: it must be quick and must not block.
     pub report: Arc<dyn Fn(Report) + Send + Sync>,
     /// The store of users whose realm is remote; without one none of them is served.
@@ -37,6 +42,28 @@ pub struct ListenerOptions {
     pub transports: Transports,
     /// Its address; port 0 lets the system choose one.
     pub listen: SocketAddr,
+}
+
+/// The proxies in front of this server, which begin all that they send with a header of the PROXY
+/// protocol ([`crate::proxy`]).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProxyOptions {
+    /// Those of connections.
+    pub tcp: Proxies,
+    /// Those of datagrams; each has a header of its own.
+    pub udp: Proxies,
+}
+
+/// The web server behind this one, by which both have the same ports.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WebOptions {
+    /// The server that has the connections over TLS that are for another name than those of the
+    /// certificates, or for another protocol.
+    pub https: Option<SocketAddr>,
+    /// Whether that one is told the addresses of clients, by a header of the PROXY protocol.
+    pub proxy_protocol: bool,
+    /// The server that has QUIC, on listeners for all datagrams.
+    pub quic: Option<SocketAddr>,
 }
 
 /// The bounds of TCP clients.

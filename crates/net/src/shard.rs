@@ -22,9 +22,11 @@ use crate::inbox::{Inbox, Letter, Parcel, Post, Unsent};
 use crate::marking::Marking;
 use crate::peers::Peers;
 use crate::published::{Published, Totals};
+use crate::quic::Flows;
 use crate::tls::Tls;
 use crate::turn::Turn;
-use crate::{KeyRequest, KeyStore, StreamLimits, clock};
+use crate::web::HttpsBackend;
+use crate::{KeyRequest, KeyStore, ProxyOptions, StreamLimits, WebOptions, clock};
 
 /// The parts that every life of a shard is made from.
 pub(crate) struct Blueprint {
@@ -40,6 +42,10 @@ pub(crate) struct Blueprint {
     pub(crate) streams: StreamLimits,
     pub(crate) admission: Arc<Admission>,
     pub(crate) tls: Option<Arc<Tls>>,
+    pub(crate) proxies: Arc<ProxyOptions>,
+    pub(crate) web: WebOptions,
+    /// Counts the flows of QUIC, of all shards.
+    pub(crate) flows: Arc<Admission>,
     pub(crate) report: Arc<dyn Fn(Report) + Send + Sync>,
     pub(crate) keys: Option<KeyStore>,
     pub(crate) stop: watch::Receiver<bool>,
@@ -70,6 +76,10 @@ pub(crate) struct Shard {
     pub(crate) limits: StreamLimits,
     pub(crate) admission: Arc<Admission>,
     pub(crate) tls: Option<Arc<Tls>>,
+    pub(crate) proxies: Arc<ProxyOptions>,
+    pub(crate) https: Option<HttpsBackend>,
+    /// None without an HTTP/3 server.
+    pub(crate) flows: Option<Flows>,
     report: Arc<dyn Fn(Report) + Send + Sync>,
     keys: Option<KeyStore>,
     /// Relay sockets that no task reads yet.
@@ -101,6 +111,10 @@ impl Shard {
             limits: blueprint.streams,
             admission: Arc::clone(&blueprint.admission),
             tls: blueprint.tls.clone(),
+            proxies: Arc::clone(&blueprint.proxies),
+            https: HttpsBackend::of(blueprint.web),
+            flows: (blueprint.web.quic)
+                .map(|backend| Flows::to(backend, Arc::clone(&blueprint.flows))),
             report: Arc::clone(&blueprint.report),
             keys: blueprint.keys.clone(),
             unread: Vec::new(),

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::future::{self, poll_fn};
 use std::io::{self, ErrorKind};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -39,7 +40,7 @@ pub(crate) async fn accept(shard: Handle, listener: TcpListener, transports: Tra
         };
         turn(&shard, &place).await;
         shard.shard.borrow_mut().gates.streams.spend(1);
-        let admitted = shard.shard.borrow().admission.admit(client.ip());
+        let admitted = shard.shard.borrow().admit(client.ip());
         let Some(admitted) = admitted else {
             shard.shard.borrow_mut().egress.counters.connections_refused += 1;
             continue;
@@ -74,7 +75,7 @@ async fn serve(
     stream: TcpStream,
     transports: Transports,
     client: ClientTuple,
-    admitted: Admitted,
+    mut admitted: Admitted,
 ) {
     let _alarm = Alarm::of(&shard);
     shard.shard.borrow_mut().egress.counters.connections += 1;
@@ -84,17 +85,21 @@ async fn serve(
         stream,
         transports,
         client,
-        admitted: &admitted,
+        admitted: &mut admitted,
         place: &place,
     };
-    // Of what ends there, clients need no memory.
+    // Each part of a connection's life has memory of its own, as long as it lasts.
     let opened = Box::pin(opening.open()).await;
-    let Opened {
-        session,
-        client,
-        first,
-    } = match opened {
-        Ok(opened) => opened,
+    let (session, client, first) = match opened {
+        Ok(Opened::Client {
+            session,
+            client,
+            first,
+        }) => (session, client, first),
+        Ok(Opened::Visitor(visit)) => {
+            let end = Box::pin(visit.pass(&shard)).await;
+            return shard.shard.borrow_mut().count(end);
+        }
         Err(end) => return shard.shard.borrow_mut().count(end),
     };
     let limits = shard.shard.borrow().limits;
@@ -104,16 +109,15 @@ async fn serve(
         rest: first,
         ..Input::default()
     };
-    let end = Client {
+    let served = Client {
         shard: &shard,
         connection: &connection,
         client,
         place,
         pace: Pace::of(&admitted, clock::now().mono).into(),
         admitted: &admitted,
-    }
-    .run(&mut input)
-    .await;
+    };
+    let end = Box::pin(served.run(&mut input)).await;
     if let Some(carried) = connection.take_carried() {
         let places = [(); 2].map(|()| Place::of(admitted.party()));
         // Of clients few carry data.
@@ -133,6 +137,15 @@ async fn serve(
 }
 
 impl Shard {
+    /// Admits one more connection if there is room. Those of a proxy have clients of their own.
+    fn admit(&self, host: IpAddr) -> Option<Admitted> {
+        if self.proxies.tcp.has(host) {
+            self.admission.admit_proxy(host)
+        } else {
+            self.admission.admit(host)
+        }
+    }
+
     fn connect(&mut self, client: ClientTuple, connection: &Rc<Connection>) {
         let earlier = self
             .egress

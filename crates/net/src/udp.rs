@@ -133,6 +133,9 @@ impl Shard {
                 };
                 self.egress.counters.receive_overflow += overflow_since(overflow, envelope);
                 let client = client_tuple(listen, envelope);
+                let Some((client, packet)) = self.introduce(client, packet, now.mono) else {
+                    continue;
+                };
                 let is_record = Datagram::of(packet) == Datagram::Dtls;
                 if is_record && self.egress.serves_dtls(transports) {
                     // What came before it leaves before what follows from it.
@@ -143,6 +146,10 @@ impl Shard {
                 }
                 if is_record || transports == Transports::Only(Transport::Dtls) {
                     self.egress.counters.dtls_dropped += 1;
+                    continue;
+                }
+                let may_be_webs = transports == Transports::Datagrams;
+                if may_be_webs && self.pass_to_web(client, packet, now.mono) {
                     continue;
                 }
                 self.handle_client(&mut turn, now, client, envelope.marking, packet);

@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use client::{AllocateOptions, Client, Credentials, Event};
-use net::{KeyRequest, KeyStore, ListenerOptions, Options, Running, StreamLimits};
+use net::{
+    KeyRequest, KeyStore, ListenerOptions, Options, ProxyOptions, Running, StreamLimits, WebOptions,
+};
 use relay::keys::User;
 use relay::policy::{Mode, Own, Policy};
 use relay::{Config, Keys, PortRange, ProcessSecret, RelayAddress, Rules, Transport};
@@ -44,6 +46,8 @@ fn start(ports: (u16, u16), keys: Option<KeyStore>) -> (Running, SocketAddr) {
         ),
         streams: StreamLimits::default(),
         tls: None,
+        proxies: ProxyOptions::default(),
+        web: WebOptions::default(),
         report: Arc::new(|_| ()),
         keys,
     })

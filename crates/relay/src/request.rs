@@ -19,7 +19,6 @@ pub(crate) use binding::{Origin, Success};
 
 use std::sync::Arc;
 
-use rand::Rng;
 use wire::attributes::{
     AccessToken, ChannelNumberAttribute, ConnectionId, Data, DontFragment, ErrorCode, EvenPort,
     Lifetime, MappedAddress, Nonce, PasswordAlgorithm, Realm, RequestedAddressFamily,
@@ -225,12 +224,7 @@ pub(crate) fn may_amplify(server: &mut Server, now: Now, via: ClientTuple, exces
             if server.has_allocation(via) {
                 return true;
             }
-            let (to, chance) = (via.client.ip(), server.rng.next_u32());
-            let allowance = server.rules.unauthenticated;
-            server
-                .shared
-                .budget
-                .admit(allowance, now.mono, to, excess, chance)
+            server.may_amplify(now.mono, via.client.ip(), excess)
         }
     }
 }

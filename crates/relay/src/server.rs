@@ -1,7 +1,7 @@
 //! The server of one shard.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -356,6 +356,14 @@ impl Server {
     /// Whether a client has an allocation, here or in a shard that it moves from.
     pub fn has_allocation(&self, client: ClientTuple) -> bool {
         self.allocations.of(client).is_some() || self.guests.has(client)
+    }
+
+    /// Whether a host that has shown nothing may be sent so many bytes more than came in its name, by
+    /// whatever speaks for this server beside it; charges them to the budget for strangers if so.
+    pub fn may_amplify(&mut self, now: Instant, to: IpAddr, excess: usize) -> bool {
+        let chance = self.rng.next_u32();
+        let budget = &self.shared.budget;
+        budget.admit(self.rules.unauthenticated, now, to, excess, chance)
     }
 
     /// A number that stands for the account of a relay socket: the same for all its sockets in this

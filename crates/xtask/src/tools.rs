@@ -26,12 +26,15 @@ pub(crate) fn install(workspace: &Workspace) -> Result<(), Failure> {
 const PROGRAMS: &[(&str, &str)] = &[
     ("chromium", "chromium"),
     ("certutil", "libnss3-tools"),
+    ("curl", "curl"),
     ("firefox-esr", "firefox-esr"),
     ("gnutls-cli", "gnutls-bin"),
     ("go", "golang-go"),
+    ("haproxy", HAPROXY),
     ("ip", "iproute2"),
     ("mount", "mount"),
     ("nft", "nftables"),
+    ("nginx", NGINX),
     ("node", "nodejs"),
     ("npm", "npm"),
     ("openssl", "openssl"),
@@ -52,6 +55,17 @@ const PROGRAMS: &[(&str, &str)] = &[
 const COTURN: &str = "coturn";
 /// An ACME server.
 const PEBBLE: &str = "pebble";
+const HAPROXY: &str = "haproxy";
+const NGINX: &str = "nginx";
+
+/// The packages that bring a server which systemd would start.
+const SERVERS: &[&str] = &[COTURN, HAPROXY, NGINX];
+
+/// The part of nginx that passes streams on is no program.
+const NGINX_STREAM: (&str, &str) = (
+    "/usr/lib/nginx/modules/ngx_stream_module.so",
+    "libnginx-mod-stream",
+);
 
 /// Debian packages that are missing.
 pub(crate) fn missing() -> Vec<&'static str> {
@@ -63,6 +77,7 @@ pub(crate) fn missing() -> Vec<&'static str> {
     if !python::can_make_environments() {
         packages.push("python3-venv");
     }
+    packages.extend((!Path::new(NGINX_STREAM.0).exists()).then_some(NGINX_STREAM.1));
     packages.extend(clients::missing());
     packages.dedup();
     packages
@@ -77,9 +92,10 @@ fn install_packages(packages: &[&'static str]) -> Result<(), Failure> {
     if !Path::new("/etc/debian_version").exists() {
         return Err(Lack::Packages { list }.into());
     }
-    let coturn_would_start =
-        packages.contains(&COTURN) && Path::new("/run/systemd/system").exists();
-    let line = installation(&list, coturn_would_start);
+    let would_start =
+        |server: &&str| packages.contains(server) && Path::new("/run/systemd/system").exists();
+    let servers: Vec<&str> = SERVERS.iter().copied().filter(would_start).collect();
+    let line = installation(&list, &servers);
     if !is_root() {
         return Err(Lack::Root { line }.into());
     }
@@ -101,17 +117,21 @@ fn install_packages(packages: &[&'static str]) -> Result<(), Failure> {
 /// The line that installs packages.
 ///
 /// Where systemd runs, installing Debian's coturn starts and enables a server on port 3478, the
-/// very port that Hairpin takes by default. The tests need only its clients, so the unit is masked
-/// meanwhile and disabled after. A coturn that was there before is never on the list, and is left
-/// alone.
-fn installation(list: &str, coturn_would_start: bool) -> String {
+/// very port that Hairpin takes by default, and nginx one on port 80. The tests start servers of
+/// their own, so the units are masked meanwhile and disabled after. A server that was there before is
+/// never on the list, and is left alone.
+fn installation(list: &str, would_start: &[&str]) -> String {
     let install = format!("apt-get update && apt-get install --yes --no-install-recommends {list}");
-    if !coturn_would_start {
+    if would_start.is_empty() {
         return install;
     }
-    let unit = "coturn.service";
+    let units: Vec<String> = would_start
+        .iter()
+        .map(|name| format!("{name}.service"))
+        .collect();
+    let units = units.join(" ");
     format!(
-        "systemctl mask --runtime {unit} && {install} && systemctl unmask --runtime {unit} && systemctl disable {unit}"
+        "systemctl mask --runtime {units} && {install} && systemctl unmask --runtime {units} && systemctl disable {units}"
     )
 }
 
@@ -158,13 +178,14 @@ mod tests {
     }
 
     #[test]
-    fn coturn_comes_without_its_server_where_systemd_would_start_it() {
+    fn servers_come_without_being_started_where_systemd_would_start_it() {
         assert_eq!(
-            installation("coturn", true),
-            "systemctl mask --runtime coturn.service \
-             && apt-get update && apt-get install --yes --no-install-recommends coturn \
-             && systemctl unmask --runtime coturn.service && systemctl disable coturn.service"
+            installation("coturn nginx", &["coturn", "nginx"]),
+            "systemctl mask --runtime coturn.service nginx.service \
+             && apt-get update && apt-get install --yes --no-install-recommends coturn nginx \
+             && systemctl unmask --runtime coturn.service nginx.service \
+             && systemctl disable coturn.service nginx.service"
         );
-        assert!(!installation("coturn", false).contains("systemctl"));
+        assert!(!installation("coturn", &[]).contains("systemctl"));
     }
 }

@@ -78,6 +78,8 @@ impl Server {
                 tickets: rustls::crypto::ring::Ticketer::new().unwrap(),
                 tell: std::sync::Arc::new(|_| ()),
             }),
+            proxies: crate::ProxyOptions::default(),
+            web: crate::WebOptions::default(),
             report: std::sync::Arc::new(|_| ()),
             keys: None,
         })

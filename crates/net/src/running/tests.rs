@@ -1,7 +1,7 @@
 //! Shards that fail, stand still and follow commands.
 
 use super::*;
-use crate::{ListenerOptions, Options, StreamLimits, start};
+use crate::{ListenerOptions, Options, ProxyOptions, StreamLimits, WebOptions, start};
 use relay::policy::{Mode, Own, Policy};
 use relay::{Config, Keys, PortRange, ProcessSecret, RelayAddress, Report, Transport};
 use std::io::Write;
@@ -46,6 +46,8 @@ fn options(shards: usize, report: impl Fn(Report) + Send + Sync + 'static) -> Op
         ),
         streams: StreamLimits::default(),
         tls: None,
+        proxies: ProxyOptions::default(),
+        web: WebOptions::default(),
         report: Arc::new(report),
         keys: None,
     }

@@ -107,6 +107,11 @@ impl Certificates {
         Arc::clone(&self.challenges) as Arc<dyn ResolvesServerCert>
     }
 
+    /// Whether an authority is about to ask for this name.
+    pub(crate) fn is_challenged(&self, name: &str) -> bool {
+        self.challenges.0.load().contains_key(&name.to_lowercase())
+    }
+
     /// Whether an authority is about to ask for a name.
     pub(crate) fn are_challenged(&self) -> bool {
         !self.challenges.0.load().is_empty()

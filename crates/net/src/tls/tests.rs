@@ -10,7 +10,9 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme};
 
 use super::*;
-use crate::{ListenerOptions, Options, Running, StreamLimits, Transports, start};
+use crate::{
+    ListenerOptions, Options, ProxyOptions, Running, StreamLimits, Transports, WebOptions, start,
+};
 
 const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const BINDING: &[u8] = b"\x00\x01\x00\x00\x21\x12\xA4\x42twelve bytes";
@@ -46,6 +48,8 @@ fn server(transports: Transports, names: &[&str]) -> (Running, SocketAddr, Certi
         ),
         streams: StreamLimits::default(),
         tls: Some(options(certificates.clone())),
+        proxies: ProxyOptions::default(),
+        web: WebOptions::default(),
         report: Arc::new(|_| ()),
         keys: None,
     })
