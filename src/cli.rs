@@ -105,7 +105,7 @@ impl Failure {
     fn report(&self) -> ExitCode {
         match self {
             // A report has headings of its own, and colours for a terminal.
-            Self::Configuration(Unusable::Faulty(remarks)) => anstream::eprint!("{remarks:#}"),
+            Self::Configuration(Unusable::Faulty(remarks, _)) => anstream::eprint!("{remarks:#}"),
             Self::Configuration(Unusable::Unreadable { .. })
             | Self::Usage(_)
             | Self::Secret { .. }

@@ -61,6 +61,8 @@ pub(crate) struct Config {
     pub(crate) advertised: Vec<probe::Uri>,
     /// `[tls]`.
     pub(crate) tls: Tls,
+    /// `[dtls] enabled`: whether listeners for every transport take DTLS, too.
+    pub(crate) dtls: bool,
     /// `[relay]`.
     pub(crate) relay: RelayPool,
     /// `[nat-discovery]`. One of each family at most; every corner has a listener.
@@ -99,6 +101,8 @@ pub(crate) struct Listener {
 pub(crate) struct Tls {
     /// The first is for clients that name nobody.
     pub(crate) certificates: Vec<Filed>,
+    /// `[tls.acme]`: one that comes by itself, behind them.
+    pub(crate) acme: Option<acme::Wanted>,
     /// The oldest version that is taken.
     pub(crate) minimum: TlsVersion,
 }
@@ -295,6 +299,14 @@ impl Config {
             relay,
             ..Self::default()
         }
+    }
+
+    /// Whether a listener takes clients over DTLS.
+    pub(crate) fn takes_dtls(&self) -> bool {
+        self.listeners.iter().any(|listener| {
+            let is_on_auto = listener.transports == Transports::Datagrams && self.dtls;
+            is_on_auto || listener.transports == Transports::Only(Transport::Dtls)
+        })
     }
 
     /// Whether nobody can allocate.

@@ -10,6 +10,7 @@ use tracing::level_filters::LevelFilter;
 use tracing::{error, warn};
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::field::MakeExt;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::FormatFields;
 use tracing_subscriber::fmt::format::debug_fn;
 use tracing_subscriber::layer::SubscriberExt;
@@ -80,20 +81,23 @@ fn fields() -> impl for<'w> FormatFields<'w> + Send + Sync + 'static {
     field.delimited(" ")
 }
 
-fn filter(level: Level) -> LevelFilter {
-    match level {
+fn filter(level: Level) -> Targets {
+    let level = match level {
         Level::Error => LevelFilter::ERROR,
         Level::Warn => LevelFilter::WARN,
         Level::Info => LevelFilter::INFO,
         Level::Debug => LevelFilter::DEBUG,
         Level::Trace => LevelFilter::TRACE,
-    }
+    };
+    // The library for DTLS logs what strangers send, a line for each.
+    let silent = ("dimpl", LevelFilter::OFF);
+    Targets::new().with_default(level).with_targets([silent])
 }
 
 /// Writes the log on a thread of its own, so that a reader that is slow or gone does not stop a
 /// shard.
 pub(crate) struct Writer {
-    level: reload::Handle<LevelFilter, Registry>,
+    level: reload::Handle<Targets, Registry>,
     lost: ErrorCounter,
     _guard: WorkerGuard,
 }

@@ -1,6 +1,7 @@
 //! `hairpin serve`: reads the host, starts the shards, announces the server, and leaves it to the
 //! control side until it ends. No packet is seen here.
 
+mod acme;
 mod addresses;
 mod announce;
 mod certificates;
@@ -30,6 +31,7 @@ use tracing::{info, warn};
 use crate::config::{Config, Loaded, Machine};
 use crate::log::{self, Reporter};
 use crate::netlink::Unasked;
+use acme::Orders;
 use addresses::Addresses;
 use certificates::Shown;
 use control::Control;
@@ -120,9 +122,12 @@ pub(crate) fn run(loaded: Loaded, host: Machine, options: Options) -> Result<(),
             made = Some(trial::certificate(&config, &host, directory.as_deref())?);
         }
     }
-    let tickets = certificates::tickets(&config, directory);
+    let tickets = certificates::tickets(&config, directory.clone());
     let its = made.as_ref().map(|made: &Made| made.certificate.clone());
     let shown = Arc::new(Shown::new(&config.tls.certificates, its));
+    let orders = Orders::new(config.tls.acme.clone(), directory);
+    // Clients that come before the authority is asked are shown the certificate of the last run.
+    orders.begin(&shown);
     // The configuration stays as it was read, for a reload compares it with the next one.
     let connections = descriptors::raise(
         config.relay.ports.count() * config.relay.addresses.len().max(1),
@@ -159,6 +164,7 @@ pub(crate) fn run(loaded: Loaded, host: Machine, options: Options) -> Result<(),
             log,
             shown,
             tickets,
+            orders,
         };
         control::run(control, signals, reload, finding).await
     });

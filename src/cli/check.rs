@@ -164,7 +164,17 @@ fn tls(config: &Config) -> String {
             humantime::format_rfc3339_seconds(certificate.last_second())
         )
     });
-    let words: Vec<String> = [oldest.to_owned()].into_iter().chain(all).collect();
+    let wanted = config.tls.acme.iter().map(|wanted| {
+        let names: Vec<String> = wanted.names.iter().map(ToString::to_string).collect();
+        format!("{} by itself from {}", names.join(", "), wanted.directory)
+    });
+    let dtls = config.takes_dtls().then(|| "DTLS 1.2".to_owned());
+    let words: Vec<String> = [oldest.to_owned()]
+        .into_iter()
+        .chain(dtls)
+        .chain(all)
+        .chain(wanted)
+        .collect();
     words.join("; ")
 }
 

@@ -46,6 +46,12 @@ pub(crate) enum Form {
     File,
     /// The name of a file that holds certificates.
     Chain,
+    /// A name or an address that an authority gives certificates to.
+    Certified,
+    /// A URL that an authority writes to.
+    Contact,
+    /// The directory of an authority.
+    Directory,
 }
 
 /// What is wrong with a value: words after the name of its key, and what to write instead.
@@ -147,7 +153,7 @@ impl Kind {
         let address = match form {
             Form::Socket | Form::SecondSocket => text.parse::<SocketAddr>().ok()?.ip(),
             Form::Target => target(text)?.address.ip(),
-            Form::Address | Form::External => text.parse().ok()?,
+            Form::Address | Form::External | Form::Certified => text.parse().ok()?,
             Form::Network => {
                 let first = text.split(['/', '-']).next()?;
                 let alone = first.parse::<IpAddr>().ok();
@@ -165,7 +171,9 @@ impl Kind {
             | Form::Time
             | Form::Secret
             | Form::File
-            | Form::Chain => return None,
+            | Form::Chain
+            | Form::Contact
+            | Form::Directory => return None,
         };
         Some(address.to_canonical())
     }
@@ -212,12 +220,26 @@ impl Form {
             Self::Secret => "a secret",
             Self::File => "the name of a file that holds a secret",
             Self::Chain => "the name of a file that holds certificates",
+            Self::Certified => "a name of DNS or an IP address",
+            Self::Contact => "a URL such as mailto:",
+            Self::Directory => "\"letsencrypt\", \"staging\" or a URL",
         }
     }
 
     fn check(self, text: &str) -> Result<(), Flaw> {
         match self {
             Self::Any | Self::Secret | Self::File | Self::Chain => Ok(()),
+            Self::Certified => match text.parse::<acme::Name>() {
+                Ok(acme::Name::Address(ip)) => unicast(ip),
+                Ok(acme::Name::Host(_)) => Ok(()),
+                Err(why) => flaw(format!("holds an entry that {why}"), CERTIFIED),
+            },
+            Self::Contact if is_mailbox(text) => Ok(()),
+            Self::Contact => flaw("is not the URL of one mailbox", CONTACT),
+            Self::Directory => match directory(text) {
+                Some(_) => Ok(()),
+                None => flaw(format!("is not {}", self.words()), DIRECTORY),
+            },
             Self::Realm => match realm_flaw(text) {
                 Some(reason) => flaw(reason, REALM),
                 None => Ok(()),
@@ -311,6 +333,28 @@ pub(super) fn turn_uri(text: &str) -> Result<Uri, Flaw> {
         Some(who) => flaw(format!("has port {port}, which {who}"), BROWSERS_PORTS),
         None => Ok(uri),
     }
+}
+
+/// The URL of an authority's directory.
+pub(super) fn directory(text: &str) -> Option<&str> {
+    match text {
+        "letsencrypt" => Some(acme::PRODUCTION),
+        "staging" => Some(acme::STAGING),
+        url => acme::is_directory(url).then_some(url),
+    }
+}
+
+/// Whether a text is what RFC 8555 §7.3 takes: a mailto URL with one mailbox and nothing else.
+fn is_mailbox(text: &str) -> bool {
+    let mailbox = text.strip_prefix("mailto:");
+    let parts = mailbox.and_then(|mailbox| mailbox.split_once('@'));
+    parts.is_some_and(|(user, host)| {
+        let is_plain = |part: &str| {
+            let mut letters = part.chars();
+            !part.is_empty() && letters.all(|it| it.is_ascii_graphic() && !",?&@".contains(it))
+        };
+        is_plain(user) && is_plain(host)
+    })
 }
 
 /// Whether a text is nothing but what tools that write configurations put values in place of:
@@ -530,6 +574,10 @@ const TARGET: &str = "write \"203.0.113.9:3478\" for clients over UDP and TCP, \
 /// The external address is found out.
 pub(super) const AUTO: &str = "auto";
 const TELLER: &str = "write \"metadata\", or a server such as \"stun:stun.example.org\"";
+const CERTIFIED: &str = "write single names and addresses, such as \"turn.example.org\" or \
+                         \"203.0.113.7\", without port and brackets";
+const CONTACT: &str = "write it such as \"mailto:admin@example.org\"";
+const DIRECTORY: &str = "write the URL with https://, as the authority tells it";
 const ADDRESS: &str =
     "write it without port and brackets, such as \"192.0.2.7\" or \"2001:db8::7\"";
 const DOMAIN: &str = "write it in ASCII and without a dot at the end, such as \"b.example.org\"";

@@ -11,7 +11,7 @@ use super::read::{read as read_values, tree as read_tree};
 use super::remark::{Remark, Remarks};
 use super::review::{self, Reviewed};
 use super::table::Table;
-use super::{Config, Machine, Secret, Watched, coturn, machine, mask};
+use super::{Config, Filed, Machine, Secret, Watched, coturn, machine, mask};
 
 /// A configuration that can be run, and the cautions about it.
 #[derive(Debug)]
@@ -35,9 +35,9 @@ pub(crate) enum Unusable {
     /// The file is missing, or cannot be read by this user.
     #[error("cannot read the configuration file {path}: {source}{}", hint(.path, .source))]
     Unreadable { path: PathBuf, source: io::Error },
-    /// The file or the environment is wrong.
+    /// The file or the environment is wrong. These certificates are good all the same.
     #[error("{0}")]
-    Faulty(Remarks),
+    Faulty(Remarks, Vec<Filed>),
 }
 
 /// Reads the configuration from `path`, which is standard input if it is `-`, and from the
@@ -75,7 +75,7 @@ pub(crate) fn read(text: &str, path: &Path, host: &Machine) -> Result<Loaded, Un
         Ok(tree) => tree,
         Err(fault) => {
             let remarks = Remarks::new(name, text, &mask::guess(text), vec![fault]);
-            return Err(Unusable::Faulty(remarks));
+            return Err(Unusable::Faulty(remarks, Vec::new()));
         }
     };
     let mut hidden = Vec::new();
@@ -94,7 +94,8 @@ pub(crate) fn read(text: &str, path: &Path, host: &Machine) -> Result<Loaded, Un
     remarks.append(about_variables);
     remarks.append(reviewed.others);
     if remarks.are_faults() {
-        return Err(Unusable::Faulty(remarks));
+        let certificates = reviewed.config.tls.certificates;
+        return Err(Unusable::Faulty(remarks, certificates));
     }
     Ok(Loaded {
         config: reviewed.config,

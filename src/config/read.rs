@@ -118,7 +118,9 @@ impl<'c> Reader<'c> {
             } else if rows::header(&inner).starts_with("[[") {
                 self.entries(table, name, value);
             } else if value.get_ref().is_table() {
-                self.table(&table.table(name));
+                let table = table.table(name);
+                self.table(&table);
+                self.missing(&table);
             } else {
                 let full = rows::full_name(&table.path, name);
                 self.mistyped(&full, false, value, "a table", None);

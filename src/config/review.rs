@@ -3,9 +3,11 @@
 //! The review does not stop at a fault, so that one reading tells all; what depends on a value of which
 //! a fault was told is not reviewed.
 
+mod acme;
 mod advertise;
 mod auth;
 mod credentials;
+mod dtls;
 mod idle_redirects;
 mod limits;
 mod nat_discovery;
@@ -69,7 +71,9 @@ pub(super) fn review(
     review.listeners(file);
     review.advertise(&file.table("advertise"));
     review.relay(&file.table("relay"));
+    review.acme(file);
     review.tls(file);
+    review.dtls(file);
     review.caution_uncertified(&file.table("advertise"));
     if review.listeners.is_some() && review.capacity.is_some() {
         review.nat_discovery(&file.table("nat-discovery"));

@@ -128,9 +128,30 @@ rows! {
         "key": Text(Form::File), Missing("key = \"/etc/letsencrypt/live/turn.example.org/privkey.pem\""),
             "The file of its key", coturn "pkey" "pkey-pwd";
     }
+    "dtls" "[dtls]" {
+        "enabled": Flag(|c, is| c.dtls = is), Is("false"),
+            "Whether listeners with transport \"auto\" take clients over DTLS";
+    }
     "advertise" "[advertise]" {
         "uris": Texts(Form::TurnUri), Is("[]"),
             "The URIs that clients are given, where a balancer or a port mapping stands before the listeners";
+    }
+    "tls.acme" "[tls.acme]" {
+        "names": Texts(Form::Certified), Missing("names = [\"turn.example.org\"]"),
+            "The names and addresses that a certificate comes for by itself (RFC 8555)";
+        "contact": TextOrTexts(Form::Contact), Is("[]"), "Where the authority writes to people";
+        "directory": Text(Form::Directory), Is("letsencrypt"),
+            "The authority: \"letsencrypt\", \"staging\" or the URL of its directory";
+        "ca-file": Text(Form::Chain), Says("the roots that browsers have"),
+            "A file with the root by which a directory of your own is believed";
+        "profile": Text(Form::Name(64)), Says("\"shortlived\" for addresses where there is one"),
+            "The kind of certificate, by the authority's name for it";
+        "account-id": Text(Form::Name(255)), Says("no account elsewhere"),
+            "The name of the key of an account at the authority (external account binding)";
+        "account-key-file": Text(Form::File), Says("no account elsewhere"),
+            "A file with that key, in base64";
+        "http-01": Text(Form::Socket), Says("TLS-ALPN-01 alone"),
+            "Where HTTP-01 is answered, which the world reaches on port 80";
     }
     "relay" "[relay]" {
         "addresses": Texts(Form::Address), Is("[]"),

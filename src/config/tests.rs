@@ -1,7 +1,9 @@
 //! The meaning of files, the remarks about them, and that both agree with `turnserver.toml`.
 
+mod acme;
 mod addresses;
 mod advertise;
+mod dtls;
 mod environment;
 mod faults;
 mod instead;
@@ -118,7 +120,7 @@ fn config(text: &str) -> Config {
 /// The remarks about a file that is refused.
 fn refused(text: &str) -> Vec<Told> {
     match read(text, path(), &host()) {
-        Err(Unusable::Faulty(remarks)) => told(&remarks.to_string()),
+        Err(Unusable::Faulty(remarks, _)) => told(&remarks.to_string()),
         other => panic!("{other:?}"),
     }
 }

@@ -20,10 +20,19 @@ pub(super) struct Shown {
     certificates: Certificates,
     /// The same, with their times.
     all: Mutex<Vec<Certificate>>,
-    /// One that was made because the files have none.
+    sources: Mutex<Sources>,
+    /// One that was made because there is no other.
     made: Option<Certificate>,
     /// Tells that others are shown.
     replaced: Notify,
+}
+
+/// Where certificates are from.
+#[derive(Default)]
+struct Sources {
+    files: Vec<Certificate>,
+    /// By an authority that was asked.
+    issued: Option<Certificate>,
 }
 
 impl Shown {
@@ -32,6 +41,7 @@ impl Shown {
         let shown = Self {
             certificates: Certificates::new(Vec::new()),
             all: Mutex::default(),
+            sources: Mutex::default(),
             made,
             replaced: Notify::new(),
         };
@@ -42,7 +52,25 @@ impl Shown {
     /// Shows those of these files from now on. Sessions go on.
     pub(super) fn follow(&self, files: &[Filed]) {
         let filed = files.iter().map(|filed| &filed.certificate);
-        let mut all: Vec<Certificate> = filed.cloned().collect();
+        let files = filed.cloned().collect();
+        self.change(|sources| sources.files = files);
+    }
+
+    /// Shows one that an authority issued from now on, behind those of files; or none.
+    pub(super) fn issue(&self, issued: Option<Certificate>) {
+        self.change(|sources| sources.issued = issued);
+    }
+
+    /// The certificates by which this host proves its names to an authority. RFC 8737.
+    pub(super) fn challenges(&self) -> Certificates {
+        self.certificates.clone()
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Sources)) {
+        let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut sources);
+        let mut all = sources.files.clone();
+        all.extend(sources.issued.clone());
         if all.is_empty() {
             all.extend(self.made.clone());
         }
@@ -62,6 +90,7 @@ impl Shown {
         is_wanted(config).then(|| TlsOptions {
             certificates: self.certificates.clone(),
             minimum: config.tls.minimum,
+            dtls: config.dtls,
             tickets,
             tell: Arc::new(move |event| reporter.report(event)),
         })

@@ -8,6 +8,7 @@ use relay::Rules;
 use tokio::task::JoinSet;
 use tracing::{error, warn};
 
+use super::acme::{self, Orders};
 use super::certificates::{self, Shown};
 use super::ending::{self, Ending};
 use super::reload::{self, Reload};
@@ -22,6 +23,7 @@ pub(super) struct Control {
     pub(super) log: Writer,
     pub(super) shown: Arc<Shown>,
     pub(super) tickets: Arc<Tickets>,
+    pub(super) orders: Orders,
 }
 
 impl Control {
@@ -67,6 +69,7 @@ pub(super) async fn run(
     tasks.spawn(tell_of_failures(Arc::clone(&control)));
     tasks.spawn(keep_watchdog(Arc::clone(&control)));
     tasks.spawn(certificates::watch(Arc::clone(&control.shown)));
+    tasks.spawn(acme::keep(Arc::clone(&control)));
     tasks.spawn(tickets::rotate(Arc::clone(&control.tickets)));
     tasks.spawn(held_back::say(Arc::clone(&control)));
     for signal in idle {
@@ -77,6 +80,7 @@ pub(super) async fn run(
 
     systemd::stopping();
     ending::say_what_was_done(&control.running);
+    control.orders.say_what_was_done();
     let lines = control.log.lost_lines();
     if lines > 0 {
         warn!(lines, "lines of this log were lost: its reader is too slow");

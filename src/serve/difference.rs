@@ -34,6 +34,7 @@ impl Difference {
             listeners: _,
             advertised: _,
             tls: _,
+            dtls: _,
             relay: _,
             nat_discovery: _,
             auth: _,
@@ -51,6 +52,7 @@ impl Difference {
             "realm" => realm,
             "[advertise] uris" => advertised,
             "[[tls.certificates]]" => tls.certificates,
+            "[tls.acme]" => tls.acme,
             "[auth] secrets" => auth.secrets,
             "[auth] users" => auth.users,
             "[auth] failures-per-minute" => auth.failures_per_minute,
@@ -81,6 +83,7 @@ impl Difference {
             "threads" => threads,
             "[[listener]]" => listeners,
             "[tls] minimum-version" => tls.minimum,
+            "[dtls] enabled" => dtls,
             "[relay] ports" => relay.ports,
             "[nat-discovery]" => nat_discovery,
             "[auth] nonce-secret-file" => auth.nonce_secret,
@@ -113,6 +116,7 @@ pub(super) fn in_effect(old: &Config, new: Config) -> Config {
     Config {
         threads: old.threads,
         listeners: old.listeners.clone(),
+        dtls: old.dtls,
         tls: Tls {
             minimum: old.tls.minimum,
             ..new.tls
@@ -172,6 +176,7 @@ mod tests {
                 None,
                 Some("[[listener]]"),
             ),
+            ("[dtls]\nenabled = true\n", None, Some("[dtls] enabled")),
             (
                 "[advertise]\nuris = [\"turn:turn.example.org\"]\n",
                 Some("[advertise] uris"),

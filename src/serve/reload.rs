@@ -14,7 +14,7 @@ use super::addresses::Addresses;
 use super::control::Control;
 use super::difference::{Difference, emptied, in_effect};
 use super::{open_for_trying, rules, systemd};
-use crate::config::{self, Config, Loaded, Machine, Remarks, Secret, Unusable, Watched};
+use crate::config::{self, Config, Filed, Loaded, Machine, Remarks, Secret, Unusable, Watched};
 use crate::log::say;
 
 /// The configuration that is in effect, and where it comes from.
@@ -170,8 +170,11 @@ impl Reload {
                 self.say_what_is_stale(&loaded.stale);
                 self.adopt(control, loaded, reason).await
             }
-            Ok(Err(Unusable::Faulty(remarks))) => {
+            Ok(Err(Unusable::Faulty(remarks, certificates))) => {
                 say(&remarks);
+                if reason == Reason::File {
+                    self.follow_certificates(control, certificates);
+                }
                 Err("it has faults".to_owned())
             }
             Ok(Err(unusable @ Unusable::Unreadable { .. })) => Err(unusable.to_string()),
@@ -186,6 +189,16 @@ impl Reload {
             ),
         }
         control.log.set_level(self.config.log.level);
+    }
+
+    /// Shows new certificates although another file is faulty: those in effect would expire while
+    /// nobody mends it.
+    fn follow_certificates(&mut self, control: &Control, new: Vec<Filed>) {
+        let own = &mut self.config.tls.certificates;
+        if new.len() == own.len() && new != *own {
+            control.shown.follow(&new);
+            *own = new;
+        }
     }
 
     /// Says why certificates stay, once.
@@ -237,6 +250,10 @@ impl Reload {
         control.adopt(rules).await;
         if new.tls.certificates != self.config.tls.certificates {
             control.shown.follow(&new.tls.certificates);
+        }
+        // Whoever asks for a reload may have mended what an order failed for.
+        if is_asked || new.tls.acme != self.config.tls.acme {
+            control.orders.want(new.tls.acme.clone());
         }
         for (realm, removed) in emptied(&self.config, &new) {
             let outcome = if new.is_stun_only() {

@@ -81,12 +81,12 @@ impl Authority {
 }
 
 #[derive(Clone)]
-struct Client(Arc<ClientConfig>);
+pub(crate) struct Client(Arc<ClientConfig>);
 
-type Session = StreamOwned<ClientConnection, TcpStream>;
+pub(crate) type Session = StreamOwned<ClientConnection, TcpStream>;
 
 impl Client {
-    fn trusting(root: CertificateDer<'static>) -> Self {
+    pub(crate) fn trusting(root: CertificateDer<'static>) -> Self {
         let mut roots = RootCertStore::empty();
         roots.add(root).expect("a certificate");
         let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
@@ -99,8 +99,13 @@ impl Client {
 
     /// A session that has had an answer; or why there is none.
     fn connect(&self, name: &str) -> std::io::Result<Session> {
+        self.connect_to(listener(), name)
+    }
+
+    /// The same at another listener.
+    pub(crate) fn connect_to(&self, listener: SocketAddr, name: &str) -> std::io::Result<Session> {
         let name = ServerName::try_from(name.to_owned()).expect("a name");
-        let stream = TcpStream::connect(listener())?;
+        let stream = TcpStream::connect(listener)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         let client = ClientConnection::new(Arc::clone(&self.0), name).expect("a name");
         let mut session = StreamOwned::new(client, stream);
@@ -114,7 +119,7 @@ fn listener() -> SocketAddr {
 }
 
 /// A Binding and its answer.
-fn ask(session: &mut (impl Read + Write)) -> std::io::Result<()> {
+pub(crate) fn ask(session: &mut (impl Read + Write)) -> std::io::Result<()> {
     session.write_all(&BINDING)?;
     let mut answer = [0; 32];
     session.read_exact(&mut answer)?;
@@ -122,7 +127,7 @@ fn ask(session: &mut (impl Read + Write)) -> std::io::Result<()> {
     Ok(())
 }
 
-fn shown(session: &Session) -> CertificateDer<'static> {
+pub(crate) fn shown(session: &Session) -> CertificateDer<'static> {
     let chain = session.conn.peer_certificates().expect("a chain");
     chain[0].clone().into_owned()
 }
@@ -245,6 +250,25 @@ fn a_wrong_certificate_is_told_once_and_holds_up_nothing_else() {
         let log = server.log();
         assert_eq!(log.matches("whose key is not").count(), 1, "{log}");
         assert!(!log.contains("PRIVATE"), "{log}");
+    });
+}
+
+#[test]
+fn a_faulty_file_of_users_does_not_hold_up_a_certificate() {
+    in_own_world(|world| {
+        let authority = Authority::new();
+        let directory = authority.path("certificate");
+        authority.renew(&directory, NAME, LONG);
+        let users = authority.path("users.toml");
+        fs::write(&users, "").expect("our directory");
+        let setup = serving_tls(&directory).with(&format!("auth.users-file = {users:?}"));
+        let server = world.serve(setup);
+        fs::write(&users, "bob = 7\n").expect("our directory");
+        server.wait_for_line(&["configuration.refused"]);
+        authority.renew(&directory, NAME, LONG);
+        wait_for_certificate(&authority, &directory.join("chain.pem"));
+        fs::write(&users, "bob = \"looking-glass\"\n").expect("our directory");
+        server.wait_for_line(&["configuration.reloaded", "changed=\"[auth] users\""]);
     });
 }
 

@@ -1,11 +1,13 @@
 //! Clients that were not written here, and promises to the operator, against the built server.
 
+mod acme;
 mod addresses;
 mod aioice;
 mod capture;
 mod certificates;
 mod credentials;
 mod draining;
+mod dtls;
 mod environment;
 mod families;
 mod far;

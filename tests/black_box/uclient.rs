@@ -81,6 +81,11 @@ impl Uclient {
         self.flags(&format!("-t -S -p {TLS_PORT} -E {ca}"))
     }
 
+    /// Over DTLS.
+    pub(crate) fn over_dtls(self) -> Self {
+        self.flags(&format!("-S -p {TLS_PORT}"))
+    }
+
     /// Five clients that each move their allocation to another socket before they send.
     pub(crate) fn moving(self) -> Self {
         self.flags("-M -m 5")

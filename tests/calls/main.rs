@@ -5,6 +5,7 @@
 
 mod browsers;
 mod call;
+mod dtls;
 mod limits;
 mod mixed;
 mod page;

@@ -30,6 +30,7 @@ pub(crate) enum Transport {
     Udp,
     Tcp,
     Tls,
+    Dtls,
 }
 
 /// One end of a call.
@@ -69,6 +70,13 @@ impl Stack {
         }
     }
 
+    pub(crate) const fn over_dtls(self) -> End {
+        End {
+            stack: self,
+            transport: Transport::Dtls,
+        }
+    }
+
     /// The means to run its peer on a host.
     pub(crate) fn means(self, host: &Machine) -> Means {
         let how = |program: &str| host.command(program);
@@ -97,13 +105,14 @@ impl Transport {
             Self::Tcp => format!("turn:{address}:3478?transport=tcp"),
             Self::Tls if stack == Stack::Libnice => format!("turns:{address}:443?transport=tcp"),
             Self::Tls => format!("turns:{SERVER_NAME}:443?transport=tcp"),
+            Self::Dtls => format!("turns:{SERVER_NAME}:443?transport=udp"),
         }
     }
 
     /// The NAT that makes a peer need TURN over this transport.
     pub(crate) const fn nat(self) -> Nat {
         match self {
-            Self::Udp => Nat::Symmetric,
+            Self::Udp | Self::Dtls => Nat::Symmetric,
             Self::Tcp => Nat::UdpBlocked,
             Self::Tls => Nat::WebOnly,
         }

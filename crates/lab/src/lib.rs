@@ -15,6 +15,7 @@ pub mod live;
 pub mod machine;
 pub mod namespaces;
 pub mod nat;
+pub mod pebble;
 pub mod program;
 pub mod raw;
 pub mod sdp;

@@ -97,6 +97,18 @@ impl Setup {
         setup
     }
 
+    /// The server at all its addresses over DTLS as well, on `TLS_PORT`, with such a certificate.
+    pub fn with_dtls(self) -> Self {
+        let ips: Vec<IpAddr> = self.listeners().iter().map(SocketAddr::ip).collect();
+        let setup = self.with_certificates(&[Wish::RIGHT]);
+        ips.into_iter().fold(setup, |setup, ip| {
+            let listen = SocketAddr::new(ip, TLS_PORT);
+            setup.with(&format!(
+                "[[listener]]\ntransport = 'dtls'\nlisten = '{listen}'"
+            ))
+        })
+    }
+
     /// Gives the server these certificates of the lab's authority, after those that it has. The first is
     /// its default.
     pub fn with_certificates(self, wishes: &[Wish<'_>]) -> Self {

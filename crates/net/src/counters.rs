@@ -54,6 +54,24 @@ net_counters! {
     /// TLS handshakes that failed: no version or key in common, or a certificate that the client does
     /// not trust.
     handshakes_failed = "handshakes-failed",
+    /// Hellos over DTLS that were asked for a cookie.
+    dtls_cookies = "dtls-cookies",
+    /// DTLS sessions that were set up.
+    dtls_sessions = "dtls-sessions",
+    /// Hellos over DTLS that do not offer version 1.2.
+    dtls_other_version = "dtls-other-version",
+    /// DTLS handshakes refused by a bound.
+    dtls_refused = "dtls-refused",
+    /// DTLS handshakes that failed, and sessions that broke.
+    dtls_failed = "dtls-failed",
+    /// DTLS handshakes given up because they took too long, or to make room for newer ones.
+    dtls_half_open_dropped = "dtls-half-open-dropped",
+    /// DTLS sessions ended because they were silent.
+    dtls_idle = "dtls-idle",
+    /// DTLS sessions ended because they had no allocation for too long.
+    dtls_overdue = "dtls-overdue",
+    /// DTLS records dropped: where no DTLS is served, of no session, or too many of a stranger.
+    dtls_dropped = "dtls-dropped",
     /// TCP connections ended because they were silent.
     connections_idle = "connections-idle",
     /// TCP connections ended because they had no allocation for too long.

@@ -6,13 +6,15 @@ use std::os::fd::AsFd;
 use std::rc::Rc;
 
 use hashbrown::HashMap;
-use relay::{AddressFamily, ClientTuple, Destination, Outgoing, RelayHeader, RelayId};
+use relay::{AddressFamily, ClientTuple, Destination, Outgoing, RelayHeader, RelayId, Transport};
 use socket2::Socket;
 use tokio::io::unix::AsyncFd;
 
+use crate::Transports;
 use crate::bind::{self, PartnerSocket};
 use crate::connection::Connection;
 use crate::counters::NetCounters;
+use crate::dtls::Dtls;
 use crate::marking::Marking;
 use crate::relays::Relays;
 use crate::send_queue::Urgency;
@@ -26,6 +28,8 @@ pub(crate) struct Egress {
     pub(crate) partners: Vec<PartnerSocket>,
     pub(crate) relays: Relays,
     pub(crate) connections: HashMap<ClientTuple, Rc<Connection>, ahash::RandomState>,
+    /// The clients over DTLS, if it is served.
+    pub(crate) dtls: Option<Box<Dtls>>,
     pub(crate) counters: NetCounters,
     /// Where a turn keeps its answers.
     answers: Vec<u8>,
@@ -34,6 +38,7 @@ pub(crate) struct Egress {
 /// A UDP socket that clients send to.
 #[derive(Debug)]
 pub(crate) struct UdpListener {
+    pub(crate) transports: Transports,
     pub(crate) listen: SocketAddr,
     pub(crate) socket: AsyncFd<Socket>,
 }
@@ -158,8 +163,10 @@ impl Egress {
         parts: &[IoSlice<'_>],
         urgency: Urgency,
     ) {
-        if !to.transport.is_stream() {
-            return self.send_datagram(to, marking, parts);
+        match to.transport {
+            Transport::Udp => return self.send_datagram(to, marking, parts),
+            Transport::Dtls => return self.seal(to, marking, parts),
+            Transport::Tcp | Transport::Tls => {}
         }
         // A stream has one marking, whatever it carries. RFC 8656 §16.
         match self.connections.get(&to) {
@@ -168,6 +175,26 @@ impl Egress {
             }
             None => self.counters.send_gone += 1,
         }
+    }
+
+    /// Whether a listener for these transports takes DTLS.
+    pub(crate) fn serves_dtls(&self, transports: Transports) -> bool {
+        let dtls = self.dtls.as_ref();
+        dtls.is_some_and(|dtls| dtls.offer.serves(transports))
+    }
+
+    fn seal(&mut self, to: ClientTuple, marking: Marking, parts: &[IoSlice<'_>]) {
+        let Some(mut dtls) = self.dtls.take() else {
+            self.counters.send_gone += 1;
+            return;
+        };
+        dtls.seal(self, to, marking, parts);
+        self.dtls = Some(dtls);
+    }
+
+    /// Sends a record of DTLS.
+    pub(crate) fn send_record(&mut self, to: ClientTuple, marking: Marking, record: &[u8]) {
+        self.send_datagram(to, marking, &[IoSlice::new(record)]);
     }
 
     fn send_datagram(&mut self, to: ClientTuple, marking: Marking, parts: &[IoSlice<'_>]) {

@@ -36,9 +36,12 @@ pub enum Fault {
     /// What clients over TLS are offered cannot be had.
     #[error("cannot serve TLS: {0} (table [tls])")]
     Tls(rustls::Error),
-    /// A listener takes TLS, and there is nothing to show its clients.
+    /// The library for DTLS finds its own cryptography wrong.
+    #[error("cannot serve DTLS: its cryptography fails its own test (table [dtls])")]
+    Dtls,
+    /// A listener takes TLS or DTLS, and there is nothing to show its clients.
     #[error(
-        "the listener {listen} takes TLS, and there is no certificate (key `certificates` in [tls])"
+        "the listener {listen} needs a certificate, and there is none (key `certificates` in [tls])"
     )]
     NoCertificate {
         /// The address of the listener.

@@ -16,7 +16,9 @@ use crate::published::Published;
 use crate::running::{Failed, Running, Thread};
 use crate::shard::Blueprint;
 use crate::tls::Tls;
-use crate::{Fault, ListenerOptions, Options, Passed, TlsOptions, Transports, bind, inbox};
+use crate::{
+    Fault, ListenerOptions, Options, Passed, StreamLimits, TlsOptions, Transports, bind, inbox,
+};
 
 /// Binds the listeners and starts the shards. When it returns, clients are served.
 ///
@@ -81,7 +83,7 @@ pub fn start(options: Options) -> Result<Running, Fault> {
 /// As [`start`].
 pub fn start_on(passed: Vec<Passed>, options: Options) -> Result<Running, Fault> {
     let bound = bind::listeners(&options.listeners, passed, options.shards.max(1))?;
-    let tls = tls(options.tls, &options.listeners)?;
+    let tls = tls(options.tls, &options.listeners, options.streams)?;
     let partners = Arc::new(bind::partners(&options.config)?);
     let listeners = bound[0]
         .iter()
@@ -143,16 +145,18 @@ pub fn start_on(passed: Vec<Passed>, options: Options) -> Result<Running, Fault>
     Ok(running)
 }
 
-/// What clients over TLS are offered, if a listener takes them.
+/// What clients over TLS and DTLS are offered, if a listener takes them.
 fn tls(
     options: Option<TlsOptions>,
     listeners: &[ListenerOptions],
+    limits: StreamLimits,
 ) -> Result<Option<Arc<Tls>>, Fault> {
-    let mut only_tls = listeners
-        .iter()
-        .filter(|listener| listener.transports == Transports::Only(Transport::Tls));
+    let mut only_tls = listeners.iter().filter(|listener| {
+        let alone = [Transport::Tls, Transport::Dtls].map(Transports::Only);
+        alone.contains(&listener.transports)
+    });
     match (options, only_tls.next()) {
-        (Some(options), _) => Ok(Some(Arc::new(Tls::new(options)?))),
+        (Some(options), _) => Ok(Some(Arc::new(Tls::new(options, limits)?))),
         (None, Some(&ListenerOptions { listen, .. })) => Err(Fault::NoCertificate { listen }),
         (None, None) => Ok(None),
     }

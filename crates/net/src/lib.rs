@@ -11,6 +11,7 @@ mod bind;
 mod clock;
 mod connection;
 mod counters;
+mod dtls;
 mod egress;
 mod fault;
 mod first_bytes;

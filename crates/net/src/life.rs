@@ -82,6 +82,7 @@ async fn serve(blueprint: &Blueprint) -> io::Result<()> {
             shard.handle_letter(letter);
         }
     }
+    shard.close_sessions();
     shard.server.handle_shutdown(clock::now().mono);
     shard.perform_effects();
     shard.publish();
@@ -117,6 +118,7 @@ impl Sockets {
                     sys::register_to_send(socket)?
                 };
                 listeners.push(UdpListener {
+                    transports: *transports,
                     listen: *listen,
                     socket,
                 });
@@ -170,13 +172,15 @@ async fn keep_rounds(shard: Handle) {
 /// Ends everything that is due, also when no packet comes.
 async fn keep_time(shard: Handle, heartbeat: Arc<AtomicU64>) {
     loop {
-        let next = shard.shard.borrow().server.poll_timeout();
+        let next = shard.shard.borrow().poll_timeout();
         let tick = time::Instant::now() + TICK;
         time::sleep_until(next.map_or(tick, |next| tick.min(next.into()))).await;
         heartbeat.fetch_add(1, Ordering::Relaxed);
         let mut shard = shard.shard.borrow_mut();
-        shard.server.handle_timeout(clock::now());
+        let now = clock::now();
+        shard.server.handle_timeout(now);
         shard.perform_effects();
+        shard.handle_dtls_timeouts(now.mono);
         shard.publish();
     }
 }

@@ -15,6 +15,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::admission::Admission;
 use crate::bind::{self, Bound, PartnerSocket};
+use crate::dtls::Dtls;
 use crate::egress::{Egress, UdpListener};
 use crate::gate::Gates;
 use crate::inbox::{Inbox, Letter, Parcel, Post, Unsent};
@@ -49,6 +50,16 @@ pub(crate) struct Blueprint {
     pub(crate) ready: mpsc::Sender<()>,
 }
 
+impl Blueprint {
+    /// Its clients over DTLS, if a listener takes them.
+    fn dtls(&self) -> Option<Dtls> {
+        let offer = &self.tls.as_ref()?.dtls;
+        let mut bound = self.bound.iter();
+        let is_served = bound.any(|bound| offer.serves(bound.transports));
+        is_served.then(|| Dtls::new(Arc::clone(offer), clock::now().mono))
+    }
+}
+
 /// The state of a shard. Its tasks borrow it for one batch at a time, never across an await.
 pub(crate) struct Shard {
     pub(crate) server: Server,
@@ -77,9 +88,11 @@ impl Shard {
         let config = Arc::clone(&blueprint.config);
         let rules = Arc::clone(&blueprint.rules.borrow());
         let shared = Arc::clone(&blueprint.shared);
+        let mut egress = Egress::of(listeners);
+        egress.dtls = blueprint.dtls().map(Box::new);
         Self {
             server: Server::with_rules(config, rules, shared, blueprint.number, rand::random()),
-            egress: Egress::of(listeners),
+            egress,
             gates: Gates::new(),
             limits: blueprint.streams,
             admission: Arc::clone(&blueprint.admission),
@@ -114,6 +127,16 @@ impl Shard {
         };
         turn.push(verdict, marking);
         dropped
+    }
+
+    /// When the shard has something to do although no packet comes.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        let dtls = self
+            .egress
+            .dtls
+            .as_ref()
+            .and_then(|dtls| dtls.poll_timeout());
+        self.server.poll_timeout().into_iter().chain(dtls).min()
     }
 
     /// Ends a turn: sends what it collected, and performs what follows from it. Effects wait for no

@@ -14,7 +14,8 @@ use rustls::server::{NoServerSessionStorage, ProducesTickets};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ServerConfig, SupportedProtocolVersion};
 
-use crate::Fault;
+use crate::dtls::Offer;
+use crate::{Fault, StreamLimits};
 
 pub use certificates::{Certificate, Certificates};
 pub(crate) use session::{Handshake, Room, TlsSession};
@@ -26,6 +27,8 @@ pub struct TlsOptions {
     pub certificates: Certificates,
     /// The oldest version that is taken.
     pub minimum: TlsVersion,
+    /// Whether listeners for every datagram take DTLS. Those for DTLS alone do in any case.
+    pub dtls: bool,
     /// Seals the tickets by which clients resume a session. RFC 8446 §4.6.1, RFC 5077.
     pub tickets: Arc<dyn ProducesTickets>,
     /// Is called with what an operator should know, on the shard's thread: it must be quick and must
@@ -67,6 +70,7 @@ impl fmt::Debug for TlsOptions {
         f.debug_struct("TlsOptions")
             .field("certificates", &self.certificates)
             .field("minimum", &self.minimum)
+            .field("dtls", &self.dtls)
             .finish_non_exhaustive()
     }
 }
@@ -78,19 +82,23 @@ pub(crate) struct Tls {
     pub(crate) config: Arc<ServerConfig>,
     /// For the servers of a certificate authority that look whether this host has a name. RFC 8737.
     pub(crate) challenges: Arc<ServerConfig>,
+    /// For clients on datagrams.
+    pub(crate) dtls: Arc<Offer>,
     pub(crate) tell: Arc<dyn Fn(TlsEvent) + Send + Sync>,
 }
 
 impl Tls {
     /// # Errors
     /// [`Fault::Tls`].
-    pub(crate) fn new(options: TlsOptions) -> Result<Self, Fault> {
+    pub(crate) fn new(options: TlsOptions, limits: StreamLimits) -> Result<Self, Fault> {
         let TlsOptions {
             certificates,
             minimum,
+            dtls,
             tickets,
             tell,
         } = options;
+        let dtls = Offer::new(certificates.clone(), dtls, limits).ok_or(Fault::Dtls)?;
         let versions: &[&SupportedProtocolVersion] = match minimum {
             TlsVersion::V1_2 => &[&TLS13, &TLS12],
             TlsVersion::V1_3 => &[&TLS13],
@@ -106,6 +114,7 @@ impl Tls {
             certificates,
             config: Arc::new(config),
             challenges: Arc::new(challenges),
+            dtls: Arc::new(dtls),
             tell,
         })
     }

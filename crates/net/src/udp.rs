@@ -11,13 +11,14 @@ use socket2::Socket;
 use tokio::io::unix::AsyncFd;
 
 use crate::egress::{Egress, UdpListener};
+use crate::first_bytes::Datagram;
 use crate::gate::Place;
 use crate::local::{Alarm, Handle};
 use crate::marking::Marking;
 use crate::relays::Relay;
 use crate::shard::Shard;
 use crate::sys::{self, BATCH, Batch, Envelope, Loss};
-use crate::{bind, clock};
+use crate::{Transports, bind, clock};
 
 /// Serves the clients of one UDP listener.
 pub(crate) async fn listen(shard: Handle, index: usize) {
@@ -110,7 +111,11 @@ impl Shard {
                 counters,
                 ..
             } = &mut self.egress;
-            let UdpListener { listen, ref socket } = listeners[index];
+            let UdpListener {
+                transports,
+                listen,
+                ref socket,
+            } = listeners[index];
             let gate = |cx: &mut Context<'_>| self.gates.listeners.poll(place, cx);
             let (count, is_last) = match ready!(poll_batch(socket, batch, gate, cx)) {
                 Received::Datagrams { count, is_last } => (count, is_last),
@@ -128,6 +133,18 @@ impl Shard {
                 };
                 self.egress.counters.receive_overflow += overflow_since(overflow, envelope);
                 let client = client_tuple(listen, envelope);
+                let is_record = Datagram::of(packet) == Datagram::Dtls;
+                if is_record && self.egress.serves_dtls(transports) {
+                    // What came before it leaves before what follows from it.
+                    self.end(turn);
+                    self.handle_record(now, client, envelope.marking, packet);
+                    turn = self.egress.begin();
+                    continue;
+                }
+                if is_record || transports == Transports::Only(Transport::Dtls) {
+                    self.egress.counters.dtls_dropped += 1;
+                    continue;
+                }
                 self.handle_client(&mut turn, now, client, envelope.marking, packet);
             }
             self.end(turn);

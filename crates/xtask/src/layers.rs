@@ -23,6 +23,7 @@ pub(crate) fn check(workspace: &Workspace) -> Result<(), Failure> {
 /// uses `lab`, so that neither ever ships.
 const BELOW: &[(&str, &[&str])] = &[
     ("hairpin-wire", &[]),
+    ("hairpin-acme", &[]),
     ("hairpin-relay", &["hairpin-wire"]),
     ("hairpin-client", &["hairpin-wire"]),
     ("hairpin-net", &["hairpin-relay", "hairpin-wire"]),
@@ -38,6 +39,7 @@ const BELOW: &[(&str, &[&str])] = &[
     (
         "hairpin",
         &[
+            "hairpin-acme",
             "hairpin-client",
             "hairpin-keys",
             "hairpin-net",

@@ -35,6 +35,8 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("node", "nodejs"),
     ("npm", "npm"),
     ("openssl", "openssl"),
+    ("pebble", PEBBLE),
+    ("pebble-challtestsrv", PEBBLE),
     ("python3", "python3"),
     ("stun", "stun-client"),
     ("systemd-analyze", "systemd"),
@@ -48,6 +50,8 @@ const PROGRAMS: &[(&str, &str)] = &[
 ];
 
 const COTURN: &str = "coturn";
+/// An ACME server.
+const PEBBLE: &str = "pebble";
 
 /// Debian packages that are missing.
 pub(crate) fn missing() -> Vec<&'static str> {

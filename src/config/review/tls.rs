@@ -36,7 +36,8 @@ impl Review<'_> {
             }
         }
         let is_secure = self.config.listeners.iter().any(Listener::is_secure);
-        if is_secure && entries.is_empty() && !self.host.is_for_trying {
+        let comes_by_itself = table.table("acme").entries.is_some();
+        if is_secure && entries.is_empty() && !comes_by_itself && !self.host.is_for_trying {
             self.say_that_there_is_none(file);
         }
         if let Some(first) = entries.first().filter(|_| !is_secure) {
@@ -58,8 +59,8 @@ impl Review<'_> {
                     word.get_ref()
                 );
                 self.say(Remark::fault(word.span(), sentence).help(
-                    "add [[tls.certificates]] with `cert` and `key`; for trying, `hairpin serve --dev` \
-                     makes one",
+                    "add [[tls.certificates]] with `cert` and `key`, or [tls.acme] with `names`, and one \
+                     comes by itself; for trying, `hairpin serve --dev` makes one",
                 ));
                 return;
             }

@@ -23,7 +23,7 @@ fn cautions(text: &str, variables: &[(&str, &str)]) -> Vec<Told> {
 
 fn refused(text: &str, variables: &[(&str, &str)]) -> Vec<Told> {
     match read(text, path(), &with(variables)) {
-        Err(Unusable::Faulty(remarks)) => told(&remarks.to_string()),
+        Err(Unusable::Faulty(remarks, _)) => told(&remarks.to_string()),
         other => panic!("{other:?}"),
     }
 }

@@ -129,7 +129,7 @@ fn a_configuration_of_coturn_is_called_so_and_its_options_are_shown_ours() {
         "[allocation]\nuser-quota = 3\ntotal-quota = 4\n",
     ] {
         let refused = read(ours, super::path(), &super::host());
-        let Err(Unusable::Faulty(remarks)) = refused else {
+        let Err(Unusable::Faulty(remarks, _)) = refused else {
             panic!("{refused:?}");
         };
         assert!(

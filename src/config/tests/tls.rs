@@ -121,7 +121,8 @@ fn a_listener_for_tls_needs_a_certificate_unless_one_is_made_for_trying() {
             &format!("error: `[[listener]] transport` is \"{word}\", and there is no certificate for it"),
             &format!("2:{column}"),
             &format!("\"{word}\""),
-            "add [[tls.certificates]] with `cert` and `key`; for trying, `hairpin serve --dev` makes one",
+            "add [[tls.certificates]] with `cert` and `key`, or [tls.acme] with `names`, and one comes by \
+             itself; for trying, `hairpin serve --dev` makes one",
         );
     }
     let trying = Machine {

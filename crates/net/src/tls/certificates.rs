@@ -9,6 +9,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
+use crate::dtls;
+
 /// A certificate with its chain and its key.
 #[derive(Clone)]
 pub struct Certificate {
@@ -37,6 +39,11 @@ impl Certificate {
             certified: Arc::new(certified),
             key: Arc::new(key),
         })
+    }
+
+    /// Whether it can be shown over DTLS, whose library takes ECDSA keys alone, of two curves.
+    pub fn suits_dtls(&self) -> bool {
+        dtls::takes_key(self.key.secret_der())
     }
 
     /// Whether it is for a name. RFC 6125 §6.4: a `*` stands for one label.

@@ -95,7 +95,10 @@ impl ServerCertVerifier for Trusting {
 
 /// The configuration of a server with one certificate.
 pub(super) fn server_config_for(name: &str) -> Arc<ServerConfig> {
-    let tls = Tls::new(options(Certificates::new(vec![certificate(name)])));
+    let tls = Tls::new(
+        options(Certificates::new(vec![certificate(name)])),
+        StreamLimits::default(),
+    );
     tls.unwrap().config
 }
 
@@ -103,6 +106,7 @@ fn options(certificates: Certificates) -> TlsOptions {
     TlsOptions {
         certificates,
         minimum: TlsVersion::V1_2,
+        dtls: false,
         tickets: rustls::crypto::ring::Ticketer::new().unwrap(),
         tell: Arc::new(|_| ()),
     }

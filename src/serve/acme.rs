@@ -1,0 +1,166 @@
+//! The certificate that comes by itself (`[tls.acme]`): where it goes, and what the log says of it.
+
+use std::future::pending;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use ::acme::{Duties, Event, Failure, Name, Wanted};
+use humantime::{format_duration, format_rfc3339_seconds};
+use tokio::sync::watch;
+use tracing::{error, info, warn};
+
+use super::certificates::Shown;
+use super::control::Control;
+use crate::certificate::Certificate;
+
+/// The certificate that is wanted, and how often an authority was asked for one.
+pub(super) struct Orders {
+    wanted: watch::Sender<Option<Wanted>>,
+    /// Account and certificates. `None` if there is no place for them.
+    directory: Option<PathBuf>,
+    counts: Arc<Counts>,
+}
+
+/// What became of orders since the start, which metrics show.
+#[derive(Debug, Default)]
+struct Counts {
+    issued: AtomicU64,
+    failed: AtomicU64,
+}
+
+impl Orders {
+    /// `state` is the state directory.
+    pub(super) fn new(wanted: Option<Wanted>, state: Option<PathBuf>) -> Self {
+        Self {
+            wanted: watch::Sender::new(wanted),
+            directory: state.map(|state| state.join("acme")),
+            counts: Arc::default(),
+        }
+    }
+
+    /// Shows the certificate of the last run, if one is wanted.
+    pub(super) fn begin(&self, shown: &Shown) {
+        let is_wanted = self.wanted.borrow().is_some();
+        let directory = self.directory.as_ref().filter(|_| is_wanted);
+        if let Some(held) = directory.and_then(|directory| ::acme::held(directory)) {
+            serve(shown, Some(&held));
+        }
+    }
+
+    /// Wants this certificate from now on, and at once.
+    pub(super) fn want(&self, wanted: Option<Wanted>) {
+        self.wanted.send_replace(wanted);
+    }
+
+    pub(super) fn say_what_was_done(&self) {
+        let issued = self.counts.issued.load(Ordering::Relaxed);
+        let failed = self.counts.failed.load(Ordering::Relaxed);
+        if issued + failed > 0 {
+            info!(issued, failed, "certificates ordered");
+        }
+    }
+}
+
+/// Keeps the certificate that is wanted. Never returns.
+pub(super) async fn keep(control: Arc<Control>) {
+    let orders = &control.orders;
+    let mut wanted = orders.wanted.subscribe();
+    let Some(directory) = orders.directory.clone() else {
+        loop {
+            if wanted.borrow_and_update().is_some() {
+                error!(
+                    "certificate.failed: there is no place for an account and certificates; name one \
+                     with --state-dir ([tls.acme])"
+                );
+            }
+            if wanted.changed().await.is_err() {
+                pending::<()>().await;
+            }
+        }
+    };
+    let challenges = control.shown.challenges();
+    let shown = Arc::clone(&control.shown);
+    let counts = Arc::clone(&orders.counts);
+    let duties = Duties {
+        show: Arc::new(move |proofs| challenges.set_challenges(proofs)),
+        serve: Arc::new(move |issued| serve(&shown, issued.as_ref())),
+        tell: Arc::new(move |event| tell(event, &counts)),
+    };
+    ::acme::keep(wanted, directory, duties).await;
+}
+
+/// Shows a certificate in place of the one before. One that clients would not take changes nothing.
+fn serve(shown: &Shown, issued: Option<&::acme::Certificate>) {
+    let Some(issued) = issued else {
+        return shown.issue(None);
+    };
+    match Certificate::read(issued.chain.as_bytes(), issued.key.as_bytes()) {
+        Ok(certificate) => shown.issue(Some(certificate)),
+        Err(flaw) => {
+            let flaw = flaw.to_string();
+            error!(
+                flaw,
+                "certificate.unfit: the authority sent one that clients would refuse, so the one \
+                 before stays ([tls.acme])"
+            );
+        }
+    }
+}
+
+fn tell(event: Event, counts: &Counts) {
+    match event {
+        // A line says of each certificate that it is shown.
+        Event::Found { .. } => {}
+        Event::Issued {
+            names,
+            expires,
+            renewal,
+        } => {
+            counts.issued.fetch_add(1, Ordering::Relaxed);
+            info!(
+                names = listed(&names),
+                expires = %format_rfc3339_seconds(expires),
+                renewal = %format_rfc3339_seconds(renewal),
+                "certificate.issued"
+            );
+        }
+        Event::Failed {
+            failure,
+            again,
+            expires,
+        } => {
+            counts.failed.fetch_add(1, Ordering::Relaxed);
+            say_failure(&failure, again, expires);
+        }
+        Event::NotKept(why) => error!(
+            why,
+            "certificate.not-kept: the state directory cannot be used, so that the next start has to \
+             order again ([tls.acme], option --state-dir)"
+        ),
+    }
+}
+
+fn say_failure(failure: &Failure, again: Duration, expires: Option<SystemTime>) {
+    let reason = failure.reason.as_str();
+    let again = format_duration(Duration::from_secs(again.as_secs())).to_string();
+    let is_good = expires.is_some_and(|expires| expires > SystemTime::now());
+    match expires {
+        Some(expires) if is_good => warn!(
+            reason,
+            again,
+            expires = %format_rfc3339_seconds(expires),
+            "certificate.failed: none came, and the one that there is stays ([tls.acme])"
+        ),
+        Some(_) | None => error!(
+            reason,
+            again, "certificate.failed: none came, and there is no good one ([tls.acme])"
+        ),
+    }
+}
+
+fn listed(names: &[Name]) -> String {
+    let names: Vec<String> = names.iter().map(Name::to_string).collect();
+    names.join(", ")
+}
