@@ -75,6 +75,8 @@ pub(crate) struct Config {
     pub(crate) allocation: Limits,
     /// `[allocation] mobility`.
     pub(crate) mobility: bool,
+    /// `[allocation] tcp`.
+    pub(crate) tcp_relay: bool,
     /// `[allocation] icmp`.
     pub(crate) icmp: IcmpTold,
     /// `[[redirect]]`, in order.

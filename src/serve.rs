@@ -190,8 +190,9 @@ fn open_for_trying(config: &mut Config, host: &Machine) {
     );
 }
 
-/// Makes peers of what is nearby, and of this host.
+/// Makes peers of what is nearby, and of this host, also over TCP.
 fn allow_nearby(config: &mut Config, host: &Machine) {
+    config.tcp_relay = true;
     let near = NEAR.iter().map(|network| (*network).to_owned());
     let own = host.addresses.iter().map(ToString::to_string);
     let networks = near
@@ -240,6 +241,7 @@ fn rules(config: &Config, host: &Machine) -> Result<Rules, Fault> {
         relays: config.relay.addresses.clone(),
         limits: config.allocation,
         mobility: config.mobility,
+        tcp: config.tcp_relay,
         icmp: config.icmp,
         unauthenticated: config.unauthenticated,
         redirects: config.redirects.clone(),

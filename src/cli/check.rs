@@ -273,7 +273,7 @@ fn relay_ports(config: &Config) -> String {
 fn allocations(config: &Config) -> String {
     let limits = &config.allocation;
     format!(
-        "live {}, at most {}; {} per user{}, {} in all; {} and {} each; {}; {}; {}",
+        "live {}, at most {}; {} per user{}, {} in all; {} and {} each; {}; {}; {}; {}",
         span(limits.default_lifetime),
         span(limits.max_lifetime),
         match limits.per_user {
@@ -288,6 +288,14 @@ fn allocations(config: &Config) -> String {
         quota(limits.total),
         counted(limits.permissions, "permission"),
         counted(limits.channels, "channel"),
+        if config.tcp_relay {
+            format!(
+                "may relay TCP, over {} each",
+                counted(limits.connections, "connection")
+            )
+        } else {
+            "relay no TCP".to_owned()
+        },
         if config.mobility {
             "may follow their clients to other addresses"
         } else {
@@ -509,7 +517,7 @@ clients          1 user, 1 secret for time-limited credentials; wrong passwords 
 other realm      example.net: 0 users, 1 secret; as many per user, at most 10 in all; asked for at 10.0.0.5:3478
 other realm      example.com: 1 user, 0 secrets; at most 2 per user, no limit in all; known by names such as alice@example.com
 token clients    2 keys of authorization servers, which know this server as turn.example.org: north, south from 2026-01-01T00:00:00Z until 2028-01-01T00:00:00Z
-allocations      live 10m, at most 1h; at most 4 per user, no limit in all; 256 permissions and 256 channels each; may not follow their clients to other addresses; clients that sign with an algorithm of RFC 8489 hear ICMP errors; data passes without limit
+allocations      live 10m, at most 1h; at most 4 per user, no limit in all; 256 permissions and 256 channels each; relay no TCP; may not follow their clients to other addresses; clients that sign with an algorithm of RFC 8489 hear ICMP errors; data passes without limit
 redirect         everyone while the server drains, to 203.0.113.9:3478 or [2001:db8::9]:3478
 redirect         users of example.net while there are 90 allocations or more, to 203.0.113.9:443/tcp
 strangers        hear at most this much more than they send: 16KiB per second to one network, 256KiB per second in all

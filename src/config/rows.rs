@@ -252,6 +252,10 @@ rows! {
         // RFC 8656 §12: new clients have 0x4000 to 0x4FFF, there are no more.
         "channels": Number(1, 4096, |c, n| c.allocation.channels = n as usize), Is("256"),
             "How many channels one allocation may bind";
+        "tcp": Flag(|c, on| c.tcp_relay = on), Is("false"),
+            "Whether clients may exchange TCP with their peers (RFC 6062)", coturn "no-tcp-relay";
+        "connections": Number(1, 1024, |c, n| c.allocation.connections = n as usize), Is("32"),
+            "How many connections with peers one allocation may have, where TCP is relayed";
         "mobility": Flag(|c, on| c.mobility = on), Is("false"),
             "Whether an allocation may follow its client to another address (RFC 8016)",
             coturn "mobility";

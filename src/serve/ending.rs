@@ -103,6 +103,15 @@ pub(super) fn say_what_was_done(running: &Running) {
             info!(what, count, "sockets");
         }
     }
+    if relay.connected + relay.accepted > 0 {
+        info!(
+            connected = relay.connected,
+            accepted = relay.accepted,
+            bound = relay.bound,
+            unbound = relay.unbound,
+            "connections with peers"
+        );
+    }
     info!(
         allocations = relay.opened,
         bindings = relay.bindings,

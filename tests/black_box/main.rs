@@ -24,6 +24,7 @@ mod reload;
 mod service;
 mod sha256;
 mod signals;
+mod tcp_relay;
 mod tls;
 mod tokens;
 mod turn_crate;

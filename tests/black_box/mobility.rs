@@ -129,6 +129,7 @@ fn four_shards() -> Setup {
 
 /// With a ticket.
 const MOBILE: AllocateOptions = AllocateOptions {
+    tcp: false,
     lifetime: None,
     family: None,
     dont_fragment: false,

@@ -59,7 +59,7 @@ pub enum Event {
     NotKept(String),
 }
 
-/// The certificate of the last run, if there is one that can be read, for use before [`keep`] runs.
+/// The certificate of the last run, if there is one that can be read, for use before [`keep()`] runs.
 #[must_use]
 pub fn held(state: &Path) -> Option<Certificate> {
     let held = Store::new(state).certificate().ok()??;

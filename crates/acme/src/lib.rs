@@ -1,6 +1,6 @@
 //! Certificates that come and renew by themselves: a client of ACME (RFC 8555).
 //!
-//! [`keep`] asks an authority for one certificate with all the names that are wanted, proves by
+//! [`keep()`] asks an authority for one certificate with all the names that are wanted, proves by
 //! TLS-ALPN-01 (RFC 8737) or HTTP-01 that this host has them, keeps account and certificate in the
 //! state directory, and renews when the authority suggests it (RFC 9773) or when two thirds of the
 //! lifetime have passed. It belongs to the control side: it sees no packet, binds no socket but that

@@ -1,9 +1,11 @@
 //! The result of a request, read from its answer once that is trusted.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use wire::attributes::{
-    ErrorCode, Lifetime, MappedAddress, XorMappedAddress, XorPeerAddress, XorRelayedAddress,
+    ConnectionId, ErrorCode, Lifetime, MappedAddress, XorMappedAddress, XorPeerAddress,
+    XorRelayedAddress,
 };
 use wire::{Attribute, Message};
 
@@ -32,6 +34,10 @@ pub(crate) fn read(request: Request, error: Option<ErrorCode<'_>>, message: &Mes
         (Request::ChannelBind { number, peer }, None) => Ok(Event::ChannelBound {
             number: *number,
             peer: *peer,
+        }),
+        (Request::Connect { peer }, None) => connected(*peer, message),
+        (Request::ConnectionBind { connection }, None) => Ok(Event::ConnectionBound {
+            connection: *connection,
         }),
     };
     outcome.unwrap_or_else(|failure| Event::Failed { request, failure })
@@ -68,6 +74,12 @@ fn allocated(message: &Message<'_>) -> Result<Event, Failure> {
     })
 }
 
+/// The result of a Connect. RFC 6062 §4.3.
+fn connected(peer: SocketAddr, message: &Message<'_>) -> Result<Event, Failure> {
+    let connection = require(message)?;
+    Ok(Event::Connected { peer, connection })
+}
+
 /// The result of a Refresh. RFC 8656 §8.3.
 fn refreshed(message: &Message<'_>) -> Result<Event, Failure> {
     let lifetime = lifetime(message)?;
@@ -92,6 +104,7 @@ const KNOWN: &[u16] = &[
     XorPeerAddress::TYPE,
     XorRelayedAddress::TYPE,
     XorMappedAddress::TYPE,
+    ConnectionId::TYPE,
 ];
 
 /// The attributes that a server of RFC 3489 puts beside MAPPED-ADDRESS. RFC 3489 §11.2.3, §11.2.5.

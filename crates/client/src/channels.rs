@@ -51,6 +51,10 @@ impl Channels {
                 failure: Failure::Refused { .. },
             } => self.refuse(*number),
             Event::Bound { .. }
+            | Event::Connected { .. }
+            | Event::ConnectionAttempt { .. }
+            | Event::ConnectionBound { .. }
+            | Event::Bytes(_)
             | Event::Refreshed { .. }
             | Event::PermissionCreated { .. }
             | Event::Answered { .. }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rand::rngs::ChaCha12Rng;
 use rand::{Rng, SeedableRng};
-use wire::attributes::{Data, DontFragment, XorPeerAddress};
+use wire::attributes::{ConnectionId, Data, DontFragment, XorPeerAddress};
 use wire::stream::Deframer;
 use wire::{ChannelNumber, Class, Method, RelayHeader, TransactionId, Writer};
 
@@ -62,6 +62,8 @@ pub struct Client {
     ticket: Option<Ticket>,
     deframer: Deframer,
     stream_broken: bool,
+    /// Whether the stream carries the data of one peer, and no frames.
+    stream_bound: bool,
     transmits: VecDeque<Vec<u8>>,
     events: VecDeque<Event>,
     drops: Drops,
@@ -82,6 +84,7 @@ impl Client {
             ticket: None,
             deframer: Deframer::default(),
             stream_broken: false,
+            stream_bound: false,
             transmits: VecDeque::new(),
             events: VecDeque::new(),
             drops: Drops::default(),
@@ -137,6 +140,17 @@ impl Client {
         let number = self.channels.take(peer)?;
         self.ask(now, Request::ChannelBind { number, peer });
         Some(number)
+    }
+
+    /// Asks for a connection from the TCP allocation to a peer: [`Event::Connected`]. RFC 6062 §4.3.
+    pub fn connect(&mut self, now: Instant, peer: SocketAddr) {
+        self.ask(now, Request::Connect { peer });
+    }
+
+    /// Asks that this client's stream becomes the other end of a connection with a peer, which
+    /// another client of the same user has: [`Event::ConnectionBound`]. RFC 6062 §4.3.
+    pub fn bind_connection(&mut self, now: Instant, connection: ConnectionId) {
+        self.ask(now, Request::ConnectionBind { connection });
     }
 
     /// Sends a request with any method and attributes: [`Event::Answered`] with the server's answer

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use wire::attributes::Icmp;
+use wire::attributes::{ConnectionId, Icmp};
 use wire::stream::FrameError;
 use wire::{ChannelNumber, Malformed, Method};
 
@@ -43,6 +43,29 @@ pub enum Event {
         /// The peer behind it.
         peer: SocketAddr,
     },
+    /// A connection from a TCP allocation to a peer was made: another connection to the server is to
+    /// bind it, within 30 seconds. RFC 6062 §4.3.
+    Connected {
+        /// The peer.
+        peer: SocketAddr,
+        /// Its name.
+        connection: ConnectionId,
+    },
+    /// A peer has connected to the TCP allocation; it is to be bound likewise. RFC 6062 §4.4.
+    ConnectionAttempt {
+        /// The peer.
+        peer: SocketAddr,
+        /// Its name.
+        connection: ConnectionId,
+    },
+    /// The stream is the other end of a connection with a peer from now on: no more frames, but
+    /// [`Event::Bytes`]. RFC 6062 §4.5.
+    ConnectionBound {
+        /// The connection with the peer.
+        connection: ConnectionId,
+    },
+    /// Bytes that a peer sent, on a stream that was bound to a connection with it.
+    Bytes(Vec<u8>),
     /// The answer to a [custom request](crate::Client::request), success or error.
     Answered {
         /// The method of the request.

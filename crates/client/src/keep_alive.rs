@@ -44,6 +44,10 @@ impl KeepAlive {
                 );
             }
             Event::Bound { .. }
+            | Event::Connected { .. }
+            | Event::ConnectionAttempt { .. }
+            | Event::ConnectionBound { .. }
+            | Event::Bytes(_)
             | Event::Answered { .. }
             | Event::Data { .. }
             | Event::Lost { .. }

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use wire::attributes::{
-    ChannelNumberAttribute, DontFragment, Lifetime, MobilityTicket, RequestedAddressFamily,
-    RequestedTransport, XorPeerAddress,
+    ChannelNumberAttribute, ConnectionId, DontFragment, Lifetime, MobilityTicket,
+    RequestedAddressFamily, RequestedTransport, XorPeerAddress,
 };
 use wire::{AddressFamily, ChannelNumber, Method, Writer};
 
@@ -42,6 +42,16 @@ pub enum Request {
         /// The peer behind it.
         peer: SocketAddr,
     },
+    /// A connection from a TCP allocation to a peer. RFC 6062 §4.3.
+    Connect {
+        /// The peer.
+        peer: SocketAddr,
+    },
+    /// Makes the connection that it is sent on the other end of one with a peer. RFC 6062 §4.3.
+    ConnectionBind {
+        /// The connection with the peer.
+        connection: ConnectionId,
+    },
     /// A request that the caller wrote: [`crate::Client::request`].
     Custom(Method),
 }
@@ -58,6 +68,8 @@ pub struct AllocateOptions {
     /// Whether to ask for a ticket, so that [`crate::Client::relocate`] can take the allocation
     /// along. RFC 8016 §3.1.1.
     pub mobile: bool,
+    /// Whether peers are reached over TCP. RFC 6062 §4.1.
+    pub tcp: bool,
 }
 
 impl Request {
@@ -69,6 +81,8 @@ impl Request {
             Self::Refresh { .. } | Self::Relocate { .. } => Method::Refresh,
             Self::CreatePermission { .. } => Method::CreatePermission,
             Self::ChannelBind { .. } => Method::ChannelBind,
+            Self::Connect { .. } => Method::Connect,
+            Self::ConnectionBind { .. } => Method::ConnectionBind,
             Self::Custom(method) => *method,
         }
     }
@@ -83,6 +97,8 @@ impl Request {
             | Self::Relocate { .. }
             | Self::CreatePermission { .. }
             | Self::ChannelBind { .. }
+            | Self::Connect { .. }
+            | Self::ConnectionBind { .. }
             | Self::Custom(_) => true,
         }
     }
@@ -92,7 +108,11 @@ impl Request {
         match self {
             Self::Binding | Self::Custom(_) => {}
             Self::Allocate(options) => {
-                writer.put(&RequestedTransport::UDP);
+                writer.put(if options.tcp {
+                    &RequestedTransport::TCP
+                } else {
+                    &RequestedTransport::UDP
+                });
                 if let Some(lifetime) = options.lifetime {
                     writer.put(&seconds(lifetime));
                 }
@@ -123,6 +143,12 @@ impl Request {
                 writer
                     .put(&ChannelNumberAttribute(number.get()))
                     .put(&XorPeerAddress(*peer));
+            }
+            Self::Connect { peer } => {
+                writer.put(&XorPeerAddress(*peer));
+            }
+            Self::ConnectionBind { connection } => {
+                writer.put(connection);
             }
         }
     }

@@ -1,7 +1,7 @@
 //! The project's own client on a socket, for requests that no other client would send.
 
 use std::{
-    net::SocketAddr,
+    net::{SocketAddr, TcpStream},
     sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
 };
@@ -9,7 +9,10 @@ use std::{
 use client::{
     AllocateOptions, Client, Config, Credentials, Event, Failure, Retransmission, Transport,
 };
-use wire::{AddressFamily, ChannelNumber, attributes::Icmp};
+use wire::{
+    AddressFamily, ChannelNumber,
+    attributes::{ConnectionId, Icmp},
+};
 
 use crate::{
     PATIENCE,
@@ -148,6 +151,55 @@ impl LiveClient {
         let mut number = None;
         self.ask(|client, now| number = client.bind_channel(now, peer))?;
         Ok(number.expect("a free channel"))
+    }
+
+    /// The relayed address of a new TCP allocation.
+    #[track_caller]
+    pub fn allocate_tcp(&mut self) -> Result<SocketAddr, Code> {
+        self.allocate_with(AllocateOptions {
+            tcp: true,
+            ..AllocateOptions::default()
+        })
+    }
+
+    /// A connection from the TCP allocation to a peer.
+    #[track_caller]
+    pub fn connect(&mut self, peer: SocketAddr) -> Result<ConnectionId, Code> {
+        let event = self.ask(|client, now| client.connect(now, peer))?;
+        let Event::Connected { connection, .. } = event else {
+            panic!("a Connect led to {event:?}");
+        };
+        Ok(connection)
+    }
+
+    /// The next peer that connects to the TCP allocation.
+    #[track_caller]
+    pub fn attempt(&mut self) -> (SocketAddr, ConnectionId) {
+        let event = self.next_event();
+        let Event::ConnectionAttempt { peer, connection } = event else {
+            panic!("a peer was awaited, {event:?} came");
+        };
+        (peer, connection)
+    }
+
+    /// Makes this client's connection the other end of one with a peer.
+    #[track_caller]
+    pub fn bind_connection(&mut self, connection: ConnectionId) -> Result<(), Code> {
+        let bound = self.ask(|client, now| client.bind_connection(now, connection));
+        bound.map(drop)
+    }
+
+    /// The stream of a client that is bound, and what came on it already.
+    #[track_caller]
+    pub fn into_stream(mut self) -> (TcpStream, Vec<u8>) {
+        let mut first = Vec::new();
+        while let Some(event) = self.client.poll_event() {
+            let Event::Bytes(bytes) = event else {
+                panic!("bytes were awaited, {event:?} came");
+            };
+            first.extend_from_slice(&bytes);
+        }
+        (self.socket.into_stream(), first)
     }
 
     /// The client's own address as the server sees it.

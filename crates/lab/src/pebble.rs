@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use crate::{
     PATIENCE,
-    authority::{Authority, Name, Wish},
+    authority::{Authority, Key, Name, Wish},
     program::{Program, here},
     world::{CLIENT_V4, SERVER_V4},
 };
@@ -17,7 +17,6 @@ use crate::{
 pub struct Pebble {
     programs: Vec<Program>,
     files: TempDir,
-    authority: Authority,
 }
 
 /// What differs from a Pebble that gives everybody everything.
@@ -47,24 +46,30 @@ impl Pebble {
     pub fn start(habits: Habits) -> Self {
         let files = TempDir::new().expect("a temporary directory");
         let authority = Authority::make();
-        let (certificate, key) = authority.issue(Wish {
-            name: Name::Address(CLIENT_V4.into()),
-            is_expired: false,
+        let issued = authority.issue(Wish {
+            names: &[Name::Address(CLIENT_V4.into())],
+            key: Key::P256,
+            days: 90,
             is_complete: true,
         });
+        let write = |name: &str, text: &str| {
+            let path = files.path().join(name);
+            fs::write(&path, text).expect("the directory is ours");
+            path
+        };
+        write(DIRECTORY_ROOT, authority.root());
         let config = json!({ "pebble": {
             "listenAddress": acme(),
             "managementListenAddress": management(),
-            "certificate": certificate,
-            "privateKey": key,
+            "certificate": write("chain.pem", &issued.chain),
+            "privateKey": write("key.pem", &issued.key),
             "httpPort": 80,
             "tlsPort": 443,
             "certificateValidityPeriod": habits.lifetime.as_secs(),
             "externalAccountBindingRequired": habits.wants_account,
             "externalAccountMACKeys": { ACCOUNT[0]: ACCOUNT[1] },
         }});
-        let path = files.path().join("pebble.json");
-        fs::write(&path, config.to_string()).expect("the directory is ours");
+        let path = write("pebble.json", &config.to_string());
         let dns = start_dns();
         let mut command = here("pebble");
         command.arg("-config").arg(path);
@@ -78,7 +83,6 @@ impl Pebble {
         Self {
             programs: vec![server, dns],
             files,
-            authority,
         }
     }
 
@@ -90,9 +94,9 @@ impl Pebble {
     /// The keys of `[tls.acme]` by which a server comes here for these names.
     pub fn keys(&self, names: &[&str]) -> String {
         format!(
-            "[tls.acme]\nnames = {names:?}\ndirectory = 'https://{}/dir'\nca-file = '{}'\n",
+            "[tls.acme]\nnames = {names:?}\ndirectory = 'https://{}/dir'\nca-file = {:?}\n",
             acme(),
-            self.authority.root()
+            self.files.path().join(DIRECTORY_ROOT)
         )
     }
 
@@ -112,6 +116,9 @@ impl Pebble {
         path.to_str().expect("a path of ASCII").to_owned()
     }
 }
+
+/// By which Pebble itself is believed; what it issues has a root of its own.
+const DIRECTORY_ROOT: &str = "directory-root.pem";
 
 fn start_dns() -> Program {
     let mut command: Command = here("pebble-challtestsrv");

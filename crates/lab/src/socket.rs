@@ -95,6 +95,19 @@ impl LiveSocket {
         }
     }
 
+    /// The connection, for more than messages; reads wait with `PATIENCE`.
+    #[track_caller]
+    pub fn into_stream(self) -> TcpStream {
+        match self {
+            Self::Tcp(stream) => {
+                stream.set_read_timeout(Some(PATIENCE)).expect("not zero");
+                stream
+            }
+            Self::Tls(_) => panic!("what a client over TLS sends goes by its session"),
+            Self::Udp(_) => panic!("a client on UDP has no stream"),
+        }
+    }
+
     /// Sends a whole packet.
     #[track_caller]
     pub fn send(&self, packet: &[u8]) {

@@ -200,12 +200,40 @@ pub(crate) fn relay(local: SocketAddr) -> Result<Socket, OpenError> {
         socket.bind(&local.into())?;
         Ok(socket)
     };
-    bind().map_err(|error: io::Error| match error.raw_os_error() {
+    bind().map_err(open_error)
+}
+
+/// Binds the socket of a TCP allocation, which listens. Connections to peers leave from its port,
+/// so it shares the port; but only from now on, so that no other program has it. RFC 6062 §5.1.
+pub(crate) fn tcp_relay(local: SocketAddr) -> Result<Socket, OpenError> {
+    let bind = || {
+        let socket = socket(local, Type::STREAM, Protocol::TCP)?;
+        // Connections of an earlier allocation may linger.
+        socket.set_reuse_address(true)?;
+        socket.bind(&local.into())?;
+        socket.listen(PEERS)?;
+        socket.set_reuse_port(true)?;
+        Ok(socket)
+    };
+    bind().map_err(open_error)
+}
+
+/// Binds a socket to the address of a TCP allocation, to connect to a peer. RFC 6062 §5.2.
+pub(crate) fn peer(local: SocketAddr) -> io::Result<Socket> {
+    let socket = socket(local, Type::STREAM, Protocol::TCP)?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    socket.bind(&local.into())?;
+    Ok(socket)
+}
+
+fn open_error(error: io::Error) -> OpenError {
+    match error.raw_os_error() {
         Some(libc::EADDRINUSE) => OpenError::InUse,
         Some(libc::EADDRNOTAVAIL) => OpenError::NotLocal,
         _ if is_exhausted(&error) => OpenError::Exhausted,
         _ => OpenError::System,
-    })
+    }
 }
 
 /// Whether the process or the host has no more descriptors or memory to give.
@@ -290,6 +318,9 @@ const NOT_SENT: u32 = 128 * 1024;
 
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 1024;
+
+/// Peers of one allocation that wait to be accepted.
+const PEERS: i32 = 16;
 
 /// One warning is enough: every socket is granted the same size.
 static WARNED: AtomicBool = AtomicBool::new(false);

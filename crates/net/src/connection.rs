@@ -2,13 +2,16 @@
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, ErrorKind, IoSlice};
+use std::net::Shutdown;
 use std::os::fd::AsFd;
 
+use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
 use crate::marking::Marking;
 use crate::send_queue::{SendQueue, Stuck, Urgency};
+use crate::splice::Carried;
 use crate::sys::{self, BATCH};
 use crate::tls::TlsSession;
 
@@ -41,6 +44,10 @@ pub(crate) struct Connection {
     filled: Notify,
     /// Whether the client asks for more although it reads nothing.
     stuck: Cell<bool>,
+    /// The connection with a peer whose data this one is to carry from now on. RFC 6062 §5.4.
+    carried: RefCell<Option<Carried>>,
+    /// Notified when there is one.
+    bound: Notify,
 }
 
 impl Connection {
@@ -52,6 +59,8 @@ impl Connection {
             queue: RefCell::new(SendQueue::new(limit)),
             filled: Notify::new(),
             stuck: Cell::new(false),
+            carried: RefCell::new(None),
+            bound: Notify::new(),
         }
     }
 
@@ -148,6 +157,69 @@ impl Connection {
             Session::Tcp(_) => 0,
             Session::Tls(session) => session.take_records(),
         }
+    }
+
+    /// Makes it a data connection: what comes from now on is no frame.
+    pub(crate) fn carry(&self, carried: Carried) {
+        self.carried.replace(Some(carried));
+        self.bound.notify_one();
+    }
+
+    /// Whether it has become a data connection.
+    pub(crate) fn is_bound(&self) -> bool {
+        self.carried.borrow().is_some()
+    }
+
+    /// Waits until it becomes a data connection.
+    pub(crate) async fn bound(&self) {
+        while !self.is_bound() {
+            self.bound.notified().await;
+        }
+    }
+
+    /// The connection with the peer, for the one who carries its data.
+    pub(crate) fn take_carried(&self) -> Option<Carried> {
+        self.carried.take()
+    }
+
+    /// Waits until all frames are sent.
+    ///
+    /// # Errors
+    /// If the client is lost.
+    pub(crate) async fn drain_all(&self) -> io::Result<()> {
+        while !self.queue.borrow().is_empty() {
+            self.session.writable().await?;
+            self.drain().map_err(|_| ErrorKind::BrokenPipe)?;
+        }
+        self.flush_all().await
+    }
+
+    /// Waits until the kernel has taken all bytes that the session has.
+    ///
+    /// # Errors
+    /// If the client is lost.
+    pub(crate) async fn flush_all(&self) -> io::Result<()> {
+        while self.session.has_unsent() {
+            self.session.writable().await?;
+            self.session.flush()?;
+        }
+        Ok(())
+    }
+
+    /// Waits until bytes may be taken.
+    pub(crate) async fn writable(&self) -> io::Result<()> {
+        self.session.writable().await
+    }
+
+    /// Sends bytes that are no frame, without waiting; returns how many were taken.
+    pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.session.try_write(&[IoSlice::new(bytes)])
+    }
+
+    /// Tells the client that nothing more comes, which may go on sending.
+    pub(crate) fn end_sending(&self) -> io::Result<()> {
+        self.close();
+        SockRef::from(self.session.stream()).shutdown(Shutdown::Write)
     }
 
     /// Says goodbye, where the session has a word for it.

@@ -32,6 +32,8 @@ pub(crate) struct Parcel {
     /// The sockets of [`Mail::Arrive`], by the names that they had. They stay open all the way, and
     /// the kernel keeps what they receive.
     pub(crate) sockets: Vec<(RelayId, Socket)>,
+    /// The socket of [`Mail::Yield`], likewise: what the peer has sent is still in it.
+    pub(crate) peer: Option<Socket>,
 }
 
 /// Where the mail of all shards is put in.
@@ -154,6 +156,7 @@ mod tests {
             from: ShardId(0),
             mail,
             sockets: Vec::new(),
+            peer: None,
         }
     }
 

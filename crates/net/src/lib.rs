@@ -25,11 +25,13 @@ mod marking;
 mod opening;
 mod options;
 mod passed;
+mod peers;
 mod published;
 mod relays;
 mod running;
 mod send_queue;
 mod shard;
+mod splice;
 mod stream;
 #[expect(unsafe_code, reason = "the system calls that std has no words for")]
 mod sys;

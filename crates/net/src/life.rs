@@ -141,7 +141,7 @@ async fn read_mail(shard: Handle, post: Arc<Post>, own: ShardId, inbox: Arc<Inbo
     }
 }
 
-/// Gives every relay socket that was opened a task that reads it.
+/// Gives every relay socket that was opened, or is to be connected, a task.
 async fn give_tasks(shard: Handle) {
     let opened = Rc::clone(&shard.shard.borrow().opened);
     loop {
@@ -153,6 +153,7 @@ async fn give_tasks(shard: Handle) {
             let relays = &mut shard.shard.borrow_mut().egress.relays;
             relays.set_task(relay, task.abort_handle());
         }
+        Shard::give_peers_tasks(&shard);
     }
 }
 

@@ -20,6 +20,7 @@ use crate::egress::{Egress, UdpListener};
 use crate::gate::Gates;
 use crate::inbox::{Inbox, Letter, Parcel, Post, Unsent};
 use crate::marking::Marking;
+use crate::peers::Peers;
 use crate::published::{Published, Totals};
 use crate::tls::Tls;
 use crate::turn::Turn;
@@ -64,6 +65,7 @@ impl Blueprint {
 pub(crate) struct Shard {
     pub(crate) server: Server,
     pub(crate) egress: Egress,
+    pub(crate) peers: Peers,
     pub(crate) gates: Gates,
     pub(crate) limits: StreamLimits,
     pub(crate) admission: Arc<Admission>,
@@ -81,6 +83,8 @@ pub(crate) struct Shard {
     earlier: Totals,
     /// Sockets that came with the letter that is being read.
     arrived: Vec<(RelayId, Socket)>,
+    /// The socket of a peer that came with it.
+    pub(crate) arrived_peer: Option<Socket>,
 }
 
 impl Shard {
@@ -106,6 +110,8 @@ impl Shard {
             published: Arc::clone(&blueprint.published),
             post: Arc::clone(&blueprint.post),
             arrived: Vec::new(),
+            arrived_peer: None,
+            peers: Peers::default(),
         }
     }
 
@@ -165,7 +171,26 @@ impl Shard {
                     let outcome = self.open_relay(relay, local);
                     self.server.handle_opened(clock::now().mono, relay, outcome);
                 }
-                Effect::CloseRelay { relay } => self.egress.relays.close(relay),
+                Effect::OpenTcpRelay { relay, local } => {
+                    let outcome = self.open_tcp_relay(relay, local);
+                    self.server.handle_opened(clock::now().mono, relay, outcome);
+                }
+                Effect::CloseRelay { relay } => {
+                    self.egress.relays.close(relay);
+                    self.peers.close_listener(relay);
+                }
+                Effect::Connect {
+                    connection,
+                    local,
+                    peer,
+                } => self.connect_peer(connection, local, peer),
+                Effect::CloseConnection { connection } => self.peers.close(connection),
+                Effect::Splice {
+                    client,
+                    connection,
+                    passage,
+                } => self.splice(client, connection, passage),
+                Effect::AdoptConnection { connection } => self.adopt_connection(connection),
                 Effect::Report(report) => (self.report)(report),
                 // No kernel carries packets for this server yet.
                 Effect::Bind(_) | Effect::Unbind(_) => {}
@@ -182,9 +207,11 @@ impl Shard {
         match letter {
             Letter::Mail(parcel) => {
                 self.arrived = parcel.sockets;
+                self.arrived_peer = parcel.peer;
                 self.server.handle_mail(now, parcel.from, parcel.mail);
                 self.perform_effects();
                 self.arrived.clear();
+                self.arrived_peer = None;
             }
             Letter::Command(command, answer) => {
                 let answered = self.server.handle_command(now, command);
@@ -219,11 +246,17 @@ impl Shard {
                 sockets.extend(self.egress.relays.take(relay).map(|socket| (relay, socket)));
             }
         }
+        let peer = if let Mail::Yield { connection } = mail {
+            self.peers.take(connection)
+        } else {
+            None
+        };
         let from = self.number;
         let parcel = Parcel {
             from,
             mail,
             sockets,
+            peer,
         };
         let unsent = match self.post.send(to, parcel) {
             Ok(()) => return,
@@ -233,9 +266,14 @@ impl Shard {
             }
             Err(Unsent::Gone(parcel)) => parcel,
         };
-        let Parcel { mail, sockets, .. } = *unsent;
+        let Parcel {
+            mail,
+            sockets,
+            peer,
+            ..
+        } = *unsent;
         // Closed before their ports are free.
-        drop(sockets);
+        drop((sockets, peer));
         self.server.handle_undelivered(clock::now().mono, to, mail);
     }
 

@@ -20,7 +20,7 @@ use crate::local::{Alarm, Handle};
 use crate::opening::{Opened, Opening};
 use crate::shard::Shard;
 use crate::sys::BATCH;
-use crate::{StreamLimits, Transports, bind, clock};
+use crate::{StreamLimits, Transports, bind, clock, splice};
 
 /// Accepts TCP clients.
 pub(crate) async fn accept(shard: Handle, listener: TcpListener, transports: Transports) {
@@ -100,6 +100,10 @@ async fn serve(
     let limits = shard.shard.borrow().limits;
     let connection = Rc::new(Connection::new(session, limits.send_queue));
     shard.shard.borrow_mut().connect(client, &connection);
+    let mut input = Input {
+        rest: first,
+        ..Input::default()
+    };
     let end = Client {
         shard: &shard,
         connection: &connection,
@@ -108,8 +112,20 @@ async fn serve(
         pace: Pace::of(&admitted, clock::now().mono).into(),
         admitted: &admitted,
     }
-    .run(first)
+    .run(&mut input)
     .await;
+    if let Some(carried) = connection.take_carried() {
+        let places = [(); 2].map(|()| Place::of(admitted.party()));
+        // Of clients few carry data.
+        Box::pin(splice::carry(
+            &shard,
+            &connection,
+            carried,
+            input.rest,
+            places,
+        ))
+        .await;
+    }
     connection.close();
     let mut shard = shard.shard.borrow_mut();
     shard.count(end);
@@ -148,7 +164,7 @@ impl Shard {
     fn count(&mut self, end: End) {
         let counters = &mut self.egress.counters;
         match end {
-            End::Closed => {}
+            End::Closed | End::Bound => {}
             End::Broken => counters.connections_broken += 1,
             End::Idle => counters.connections_idle += 1,
             End::Overdue => counters.connections_overdue += 1,
@@ -178,6 +194,8 @@ pub(crate) enum End {
     Overdue,
     /// The client failed to authenticate, and too often before.
     Failed,
+    /// It became a data connection.
+    Bound,
 }
 
 /// A client that is served.
@@ -191,22 +209,18 @@ struct Client<'a> {
 }
 
 impl Client<'_> {
-    /// Serves it; `first` are bytes that came already.
-    async fn run(&self, first: BytesMut) -> End {
+    /// Serves it until it ends, or is bound and to carry data.
+    async fn run(&self, input: &mut Input) -> End {
         let limits = self.shard.shard.borrow().limits;
-        let mut input = Input {
-            rest: first,
-            ..Input::default()
-        };
         let mut deadlines = Deadlines::new(limits);
         loop {
             let was_backed_up = self.connection.is_backed_up();
             tokio::select! {
-                readable = self.readable(&input) => {
+                readable = self.readable(input) => {
                     if readable.is_err() {
                         return End::Closed;
                     }
-                    match self.take_turn(&mut input) {
+                    match self.take_turn(input) {
                         Ok(Progress::Valid) => deadlines.put_off(self.has_allocation()),
                         Ok(Progress::Nothing) => {}
                         Err(end) => return end,
@@ -214,6 +228,7 @@ impl Client<'_> {
                     // Others have their turn before the next one.
                     tokio::task::yield_now().await;
                 }
+                () = self.connection.bound() => return End::Bound,
                 outcome = self.drain() => {
                     match outcome {
                         // It reads, and so it will be read.
@@ -334,6 +349,9 @@ impl Client<'_> {
                     let dropped = shard.handle_client(&mut turn, now, self.client, marking, frame);
                     shard.end(turn);
                     frames += 1;
+                    if self.connection.is_bound() {
+                        return Err(End::Bound);
+                    }
                     match dropped {
                         None => progress = Progress::Valid,
                         // A call does not end for what its neighbours do.

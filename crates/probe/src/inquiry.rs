@@ -211,6 +211,10 @@ impl Inquiry {
             | Event::PermissionCreated { .. }
             | Event::ChannelBound { .. }
             | Event::Data { .. }
+            | Event::Connected { .. }
+            | Event::ConnectionAttempt { .. }
+            | Event::ConnectionBound { .. }
+            | Event::Bytes(_)
             | Event::Lost { .. }
             | Event::StreamBroken(_) => None,
         }

@@ -15,7 +15,8 @@ use crate::nonce::Issued;
 use crate::permissions::Permissions;
 use crate::ports::Parity;
 use crate::realms::{Account, RealmId};
-use crate::{AllocationId, ClientTuple, OpenError, Reject, RelayId};
+use crate::tcp::Tcp;
+use crate::{AllocationId, ClientTuple, OpenError, Reject, RelayId, Way};
 
 /// Packets and bytes of application data.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -74,6 +75,8 @@ pub(crate) struct Allocation {
     pub(crate) meter: Option<Box<Meter>>,
     /// The state of mobility; `None` if the client asked for no ticket. RFC 8016.
     pub(crate) mobile: Option<Box<Mobile>>,
+    /// Its connections, if it is a TCP allocation; `None` if it is for UDP. RFC 6062.
+    pub(crate) tcp: Option<Box<Tcp>>,
 }
 
 /// How far an allocation is. The client hears success only when the outcome of every socket is
@@ -153,6 +156,15 @@ pub(crate) enum RelaySocket {
 impl Allocation {
     pub(crate) fn is_open(&self) -> bool {
         self.phase == Phase::Open
+    }
+
+    /// The data that has passed.
+    pub(crate) fn traffic(&self, way: Way) -> Traffic {
+        match (&self.tcp, way) {
+            (Some(tcp), way) => tcp.passage.traffic(way),
+            (None, Way::Out) => self.sent,
+            (None, Way::In) => self.received,
+        }
     }
 
     /// Whether it belongs to this user, given by the name without the realm.

@@ -281,7 +281,7 @@ fn is_prolonged_in_vain(realms: &Realms, message: &Message<'_>, signer: &Signer<
 }
 
 /// The key that the allocation of a request keeps, if the signer opened that allocation. It is the
-/// one of the request's 5-tuple, or else the one of its ticket, in any shard.
+/// one of the request's 5-tuple, or else the one of its ticket or its connection, in any shard.
 fn kept(
     server: &Server,
     client: ClientTuple,
@@ -295,12 +295,15 @@ fn kept(
             opened_with: allocation.opened_with,
         });
     }
-    if message.method() != Method::Refresh {
+    let holder = if message.method() == Method::Refresh {
+        let MobilityTicket(ticket) = message.get().ok()??;
+        let ticket = server.tickets.open(ticket)?;
+        server.shared.whereabouts.holder(ticket.number)?
+    } else if message.method() == Method::ConnectionBind {
+        server.shared.connections.holder(message.get().ok()??)?
+    } else {
         return None;
-    }
-    let MobilityTicket(ticket) = message.get().ok()??;
-    let ticket = server.tickets.open(ticket)?;
-    let holder = server.shared.whereabouts.holder(ticket.number)?;
+    };
     let is_signers = (holder.realm, &*holder.user) == (signer.realm, signer.user());
     is_signers.then_some(Kept {
         key: holder.key,

@@ -1,6 +1,6 @@
 //! How fast data may pass. RFC 8656 §5 recommends a limit per user.
 //!
-//! A datagram that comes faster than the limit is dropped, in the packet path, without a lock. A
+//! A datagram that comes faster than the limit is dropped, and a stream is read more slowly, in the packet path, without a lock. A
 //! second's worth may come at once, and the largest datagram in any case, but it has to be earned
 //! first: an allocation begins with nothing, so that who opens one after the other gains nothing.
 
@@ -8,7 +8,6 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::allocation::Allocation;
 use crate::data::MAX_DATAGRAM;
 use crate::rate::{Cell, SECOND, cost};
 use crate::realms::Account;
@@ -35,7 +34,7 @@ impl Bandwidth {
 
 /// The way of data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Way {
+pub enum Way {
     /// From the client to peers.
     Out,
     /// From peers to the client.
@@ -72,7 +71,7 @@ impl Ways {
 #[derive(Debug, Default)]
 pub(crate) struct Meter {
     /// Its own limit.
-    own: Option<(NonZeroU64, Ways)>,
+    own: Option<(NonZeroU64, Arc<Ways>)>,
     /// That which it shares with the other allocations of its user.
     user: Option<(NonZeroU64, Arc<Ways>)>,
 }
@@ -97,6 +96,28 @@ impl Meter {
             && user.is_none_or(|(rate, ways)| of(*rate, ways, Cell::take_whole))
             && own(Cell::take_whole)
     }
+
+    /// How many nanoseconds until so many bytes may pass; 0 if they may now.
+    pub(crate) fn wait(&self, now: u64, way: Way, bytes: usize) -> u64 {
+        let longest = self.both(way).map(|(rate, cell)| {
+            let latest = now.saturating_add(burst(rate));
+            cell.wait(now, latest, cost(bytes as u64, rate))
+        });
+        longest.max().unwrap_or(0)
+    }
+
+    /// Charges bytes that have passed.
+    pub(crate) fn charge(&self, now: u64, way: Way, bytes: usize) {
+        for (rate, cell) in self.both(way) {
+            cell.add(now, cost(bytes as u64, rate));
+        }
+    }
+
+    /// The limits of one way, each with what was charged to it.
+    fn both(&self, way: Way) -> impl Iterator<Item = (NonZeroU64, &Cell)> {
+        let all = self.own.iter().chain(&self.user);
+        all.map(move |(rate, ways)| (*rate, ways.of(way)))
+    }
 }
 
 impl Server {
@@ -116,7 +137,7 @@ impl Server {
         let quotas = &self.shared.quotas;
         let born = born.map(|born| self.shared.epoch.count(born));
         Some(Box::new(Meter {
-            own: allocation.map(|rate| (rate, Ways::new(born, rate))),
+            own: allocation.map(|rate| (rate, Arc::new(Ways::new(born, rate)))),
             user: user.map(|rate| (rate, quotas.ways(account, || Ways::new(born, rate)))),
         }))
     }
@@ -137,21 +158,29 @@ impl Server {
             return;
         };
         let mut meter = self.meter(allocation.account(), None);
-        let Some(Allocation { meter: earlier, .. }) = self.allocations.get_mut(id) else {
+        let Some(allocation) = self.allocations.get_mut(id) else {
             return;
         };
+        let earlier = allocation.meter.take();
+        let charged = match &allocation.tcp {
+            Some(tcp) => tcp.passage.meter().and_then(|earlier| earlier.own.clone()),
+            None => earlier.and_then(|earlier| earlier.own),
+        };
         if let Some((_, ways)) = meter.as_mut().and_then(|meter| meter.own.as_mut())
-            && let Some((_, charged)) = earlier.take().and_then(|earlier| earlier.own)
+            && let Some((_, charged)) = charged
         {
             *ways = charged;
         }
         if let Some(meter) = &meter {
-            let own = meter.own.as_ref().map(|(rate, ways)| (*rate, ways));
+            let own = meter.own.as_ref().map(|(rate, ways)| (*rate, &**ways));
             let user = meter.user.as_ref().map(|(rate, ways)| (*rate, &**ways));
             let all = own.into_iter().chain(user);
             all.for_each(|(rate, ways)| ways.forgive(now, rate));
         }
-        *earlier = meter;
+        match &allocation.tcp {
+            Some(tcp) => tcp.passage.limit(meter),
+            None => allocation.meter = meter,
+        }
     }
 }
 

@@ -72,6 +72,7 @@ impl Server {
     pub(crate) fn judge_peers_of(&mut self, id: AllocationId) {
         let rules = Arc::clone(&self.rules);
         self.end_denied_channels(id, &rules.policy);
+        self.end_denied_connections(id, &rules.policy);
         if let Some(allocation) = self.allocations.get_mut(id) {
             allocation.permissions.judge_again(&rules.policy);
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::allocation::Allocation;
-use crate::{AllocationId, ClientTuple, EndCause, Now, RelayAddress, Rules, Server, Traffic};
+use crate::{AllocationId, ClientTuple, EndCause, Now, RelayAddress, Rules, Server, Traffic, Way};
 
 /// A command for one shard.
 #[derive(Clone, Debug)]
@@ -128,8 +128,8 @@ impl Server {
             credential: Arc::clone(&allocation.user),
             relayed: allocation.relays.relayed().collect(),
             age: now.mono.saturating_duration_since(allocation.born),
-            sent: allocation.sent,
-            received: allocation.received,
+            sent: allocation.traffic(Way::Out),
+            received: allocation.traffic(Way::In),
         }
     }
 }

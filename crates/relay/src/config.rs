@@ -55,6 +55,8 @@ pub struct Rules {
     pub limits: Limits,
     /// Whether a client may take its allocation to another 5-tuple. RFC 8016.
     pub mobility: bool,
+    /// Whether clients are granted TCP allocations, and connections from them. RFC 6062.
+    pub tcp: bool,
     /// Which clients are told of ICMP errors.
     pub icmp: IcmpTold,
     /// How many bytes strangers may be sent beyond those that they send.
@@ -79,6 +81,7 @@ impl Rules {
             relays: Vec::new(),
             limits: Limits::default(),
             mobility: false,
+            tcp: false,
             icmp: IcmpTold::default(),
             unauthenticated: Allowance::default(),
             redirects: Vec::new(),
@@ -265,6 +268,8 @@ pub struct Limits {
     pub permissions: usize,
     /// Channels per allocation.
     pub channels: usize,
+    /// Connections with peers per TCP allocation, also those still to be made.
+    pub connections: usize,
     /// The longest Data indication to a client on a stream, in bytes, with header and padding.
     /// Firefox ends a connection at one of more than 2,048, which any peer can send. A value above
     /// 65,535 counts as 65,535: libnice and pion have no room for a longer frame.
@@ -281,6 +286,7 @@ impl Default for Limits {
             bandwidth: Bandwidth::default(),
             permissions: 256,
             channels: 256,
+            connections: 32,
             stream_indication: 2_048,
         }
     }

@@ -63,6 +63,14 @@ counters! {
     ended,
     /// Allocations that settled on another 5-tuple.
     moved,
+    /// Connections made to peers of TCP allocations.
+    connected,
+    /// Connections that peers made to TCP allocations.
+    accepted,
+    /// Connections with peers that a client has bound.
+    bound,
+    /// Connections with peers that no client has bound in time.
+    unbound,
     ;
     /// From clients to peers.
     sent,

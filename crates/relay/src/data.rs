@@ -296,7 +296,7 @@ impl Server {
         })
     }
 
-    fn next_transaction(&mut self) -> TransactionId {
+    pub(crate) fn next_transaction(&mut self) -> TransactionId {
         let (first, rest) = (self.rng.next_u64(), self.rng.next_u32());
         let mut id = [0; 12];
         id[..8].copy_from_slice(&first.to_le_bytes());

@@ -48,6 +48,10 @@ drop_reasons! {
     NoAllocation = "no-allocation",
     /// An Allocate that came again while its socket is being opened.
     AllocationOpening = "allocation-opening",
+    /// A Send indication on a TCP allocation. RFC 6062 has none.
+    TcpAllocation = "tcp-allocation",
+    /// A peer that connects to a TCP allocation, beyond the number of its connections.
+    TooManyConnections = "too-many-connections",
     /// ChannelData on a channel that is not bound.
     NoChannel = "no-channel",
     /// A packet of a client that moves to this shard, beyond the number that is kept until its
@@ -70,9 +74,9 @@ drop_reasons! {
     ClientAway = "client-away",
     /// Data for a peer without a permission.
     NoPermission = "no-permission",
-    /// Data from a peer without a permission.
+    /// Data, or a connection, from a peer without a permission.
     NoPeerPermission = "no-peer-permission",
-    /// Data to or from a peer that the policy denies on this port.
+    /// Data to or from a peer that the policy denies on this port, or its connection.
     PeerDenied = "peer-denied",
     /// Data to or from an address and port of ours that no allocation has.
     NoRelay = "no-relay",

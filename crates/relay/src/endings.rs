@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::allocation::{Allocation, Relay};
 use crate::timers::Timer;
-use crate::{AllocationId, Effect, EndCause, RelayAddress, RelayId, Report, Server};
+use crate::{AllocationId, Effect, EndCause, RelayAddress, RelayId, Report, Server, Way};
 
 impl Server {
     /// Ends a family whose lifetime is over; the other family of a dual allocation may live on.
@@ -57,6 +57,7 @@ impl Server {
             return;
         };
         self.end_channels(&allocation);
+        self.end_connections(&allocation);
         for relay in allocation.relays.iter() {
             let relay_id = allocation.relay_id(relay.family());
             self.close(relay_id, relay);
@@ -101,6 +102,7 @@ impl Server {
             return self.remove_allocation(now, id.allocation, cause);
         }
         self.end_channels_of(id);
+        self.end_connections_of(id.allocation, id.family);
         if let Some(relay) = self.allocations.remove_relay(id) {
             self.close(id, &relay);
         }
@@ -128,11 +130,11 @@ fn ended(now: Instant, realm: Arc<str>, allocation: Allocation, cause: EndCause)
         client: allocation.seen_at(),
         age: now.saturating_duration_since(allocation.born),
         realm,
-        user: allocation.user,
-        account: allocation.account,
         relayed: allocation.relays.relayed().collect(),
         cause,
-        sent: allocation.sent,
-        received: allocation.received,
+        sent: allocation.traffic(Way::Out),
+        received: allocation.traffic(Way::In),
+        user: allocation.user,
+        account: allocation.account,
     }
 }

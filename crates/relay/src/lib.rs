@@ -1,4 +1,5 @@
-//! The STUN and TURN server as a value. RFC 8489, RFC 8656, RFC 5780.
+//! The STUN and TURN server as a value. RFC 8489, RFC 8656, RFC 6062,
+//! RFC 5780.
 //!
 //! [`Server`] owns no socket, clock, thread or random source. Bytes, addresses and the time go in;
 //! verdicts and effects come out. The caller's rules:
@@ -53,13 +54,14 @@ mod sha256;
 mod shared;
 mod snapshot;
 mod source_prefix;
+mod tcp;
 mod timers;
 mod verdict;
 mod waiting;
 
 pub use address::{AllocationId, ClientTuple, PeerAddr, RelayId};
 pub use allocation::Traffic;
-pub use bandwidth::Bandwidth;
+pub use bandwidth::{Bandwidth, Way};
 pub use budget::{Allowance, Budget};
 pub use command::{Answer, Command, Listed, Selection};
 pub use config::{Config, IcmpTold, Limits, PortRange, RelayAddress, Rules};
@@ -87,8 +89,9 @@ pub use sha256::Sha256;
 pub use shared::Shared;
 pub use snapshot::{Snapshot, Unreadable};
 pub use source_prefix::SourcePrefix;
+pub use tcp::{ConnectError, Passage, Register};
 pub use verdict::{Effect, OpenError, Verdict};
-pub use wire::attributes::Icmp;
+pub use wire::attributes::{ConnectionId, Icmp};
 pub use wire::{AddressFamily, ChannelNumber, Key, Method, RelayHeader, Transport};
 
 /// One instant on two clocks: timers run on `mono`, credentials and nonces expire on `unix`.

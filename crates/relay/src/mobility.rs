@@ -238,6 +238,10 @@ impl Server {
             Mail::Forget { client } => self.recall(client, from),
             Mail::Arrive(arrival) => self.handle_arrival(now.mono, from, *arrival),
             Mail::Fenced { client, is_known } => self.release(now, from, client, is_known),
+            Mail::Claim { connection } => self.handle_claim(from, connection),
+            Mail::Yield { connection } => self.handle_yield(connection),
+            Mail::Close { connection } => self.handle_close(connection),
+            Mail::Ended { connection } => self.forget_bound(connection, from),
         }
     }
 }

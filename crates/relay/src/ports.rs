@@ -9,7 +9,8 @@ use arc_swap::ArcSwap;
 
 use crate::PortRange;
 
-/// The free ports of every relay address. Lock-free: three bits a port.
+/// The free ports of every relay address. Lock-free: four bits a port. A port is
+/// given out once, for UDP or for TCP.
 #[derive(Debug)]
 pub struct Ports {
     range: PortRange,
@@ -21,8 +22,10 @@ struct AddressPorts {
     local: IpAddr,
     /// Promised to an allocation of ours.
     taken: Bits,
-    /// Bound by its socket: no other program can have it.
+    /// Bound by its UDP socket: no other program can have it.
     open: Bits,
+    /// Bound by the socket of a TCP allocation, which listens.
+    listening: Bits,
     /// Found in use by another program; left alone for a while.
     foreign: Bits,
 }
@@ -77,7 +80,20 @@ impl Ports {
         Some(self.range.first() + index as u16)
     }
 
-    /// The socket of a port that was taken is bound.
+    /// The TCP socket of a port that was taken listens.
+    pub(crate) fn listens(&self, local: IpAddr, port: u16) {
+        if let Some((ports, index)) = self.place(local, port) {
+            ports.listening.set(index);
+        }
+    }
+
+    /// Whether a TCP allocation of some shard listens on the port.
+    pub(crate) fn is_listening(&self, local: IpAddr, port: u16) -> bool {
+        let place = self.place(local, port);
+        place.is_some_and(|(ports, index)| ports.listening.is_set(index))
+    }
+
+    /// The UDP socket of a port that was taken is bound.
     pub(crate) fn opened(&self, local: IpAddr, port: u16) {
         if let Some((ports, index)) = self.place(local, port) {
             ports.open.set(index);
@@ -97,6 +113,7 @@ impl Ports {
     pub(crate) fn release(&self, local: IpAddr, port: u16) {
         if let Some((ports, index)) = self.place(local, port) {
             ports.open.clear(index);
+            ports.listening.clear(index);
             ports.taken.clear(index);
         }
     }
@@ -123,7 +140,7 @@ impl Ports {
         self.addresses.load().iter().map(ones).sum()
     }
 
-    /// Whether an allocation of some shard has bound the port, so that no other program has it.
+    /// Whether an allocation of some shard has bound the UDP port, so that no other program has it.
     pub(crate) fn is_open(&self, local: IpAddr, port: u16) -> bool {
         // On the packet path: the list is borrowed, and no count is touched.
         let known = self.addresses.load();
@@ -155,6 +172,7 @@ impl AddressPorts {
             local,
             taken: bits(),
             open: bits(),
+            listening: bits(),
             foreign: bits(),
         }
     }

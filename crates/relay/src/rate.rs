@@ -55,6 +55,17 @@ impl Cell {
         })
     }
 
+    /// How long it is until the whole charge is earned by what is `latest` now.
+    pub(crate) fn wait(&self, now: u64, latest: u64, cost: u64) -> u64 {
+        let earned = self.0.load(Ordering::Relaxed).max(now).saturating_add(cost);
+        earned.saturating_sub(latest)
+    }
+
+    /// Charges in any case.
+    pub(crate) fn add(&self, now: u64, cost: u64) {
+        self.charge(|earned| Some(earned.max(now).saturating_add(cost)));
+    }
+
     /// Forgives what would be earned later than that.
     pub(crate) fn forgive(&self, latest: u64) {
         self.0.fetch_min(latest, Ordering::Relaxed);

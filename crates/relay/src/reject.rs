@@ -5,9 +5,9 @@ use std::time::Duration;
 use wire::Malformed;
 
 use crate::policy::Denial;
-use crate::{Alternate, OpenError, PeerAddr};
+use crate::{Alternate, ConnectError, OpenError, PeerAddr};
 
-/// A refusal. RFC 8489 §14.8, RFC 8656 §19, RFC 7635 §7.
+/// A refusal. RFC 8489 §14.8, RFC 8656 §19, RFC 6062 §6.3, RFC 7635 §7.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Reject {
     /// No MESSAGE-INTEGRITY: the normal first step of every client.
@@ -102,7 +102,38 @@ pub enum Reject {
     /// The allocation of the ticket is over.
     #[error("the allocation of the ticket is over")]
     AllocationOver,
-    /// REQUESTED-TRANSPORT is not UDP.
+    /// TCP allocations are not granted. RFC 6062 §5.1.
+    #[error("TCP relaying is off (key `tcp` in [allocation])")]
+    TcpForbidden,
+    /// A client over UDP or DTLS asks for a TCP allocation, or to be one end of a connection with a
+    /// peer. RFC 6062 §5.1, §5.4.
+    #[error("the client has no connection: TCP is relayed over TCP and TLS only")]
+    NotAStream,
+    /// An Allocate for TCP with DONT-FRAGMENT, EVEN-PORT or RESERVATION-TOKEN. RFC 6062 §5.1.
+    #[error("attribute {0:#06x} has no meaning for a TCP allocation")]
+    NotForTcp(u16),
+    /// An Allocate for TCP that asks for a ticket: connections do not move.
+    #[error("a TCP allocation cannot move")]
+    TcpCannotMove,
+    /// A Connect of a client whose allocation is for UDP.
+    #[error("this 5-tuple has no TCP allocation")]
+    NoTcpAllocation,
+    /// A ChannelBind of a client whose allocation is for TCP.
+    #[error("a TCP allocation has no channels")]
+    ChannelOfTcp,
+    /// The allocation has a connection with this peer, or makes one. RFC 6062 §5.2.
+    #[error("there is a connection with this peer")]
+    ConnectionExists,
+    /// The connection with the peer was not made. RFC 6062 §5.2.
+    #[error("cannot connect to the peer: {0}")]
+    NotConnected(ConnectError),
+    /// CONNECTION-ID names no connection that waits. RFC 6062 §5.4.
+    #[error("the connection is unknown, bound already, or was bound too late")]
+    NoConnection,
+    /// The allocation has as many connections with peers as allowed: 403 as for permissions.
+    #[error("too many connections with peers (key `connections` in [allocation])")]
+    TooManyConnections,
+    /// REQUESTED-TRANSPORT is neither UDP nor TCP.
     #[error("transport protocol {0} is not supported")]
     UnsupportedTransport(u8),
     /// There is no relay address of that family.
@@ -212,7 +243,10 @@ impl Reject {
             | Self::TicketInAllocate
             | Self::BadTicket
             | Self::UsedTicket
-            | Self::NotMoved => 400,
+            | Self::NotMoved
+            | Self::NotAStream
+            | Self::NotForTcp(_)
+            | Self::NoConnection => 400,
             Self::Challenge
             | Self::Sha256Required
             | Self::UnknownRealm
@@ -230,15 +264,23 @@ impl Reject {
             | Self::ClientIsServer
             | Self::TunnelledClient
             | Self::TooManyPermissions
-            | Self::TooManyChannels => 403,
-            Self::MobilityForbidden => 405,
+            | Self::TooManyChannels
+            | Self::TcpForbidden
+            | Self::ChannelOfTcp
+            | Self::TooManyConnections => 403,
+            Self::MobilityForbidden | Self::TcpCannotMove => 405,
             Self::UnknownAttributes(_) => 420,
-            Self::AllocationExists | Self::NoAllocation | Self::AllocationOver => 437,
+            Self::AllocationExists
+            | Self::NoAllocation
+            | Self::AllocationOver
+            | Self::NoTcpAllocation => 437,
             Self::StaleNonce => 438,
             Self::UnsupportedFamily => 440,
             Self::WrongUser => 441,
             Self::UnsupportedTransport(_) => 442,
             Self::FamilyMismatch => 443,
+            Self::ConnectionExists => 446,
+            Self::NotConnected(_) => 447,
             Self::UserQuota | Self::RealmQuota => 486,
             Self::Draining
             | Self::TotalQuota
@@ -264,6 +306,8 @@ impl Reject {
             441 => "Wrong Credentials",
             442 => "Unsupported Transport Protocol",
             443 => "Peer Address Family Mismatch",
+            446 => "Connection Already Exists",
+            447 => "Connection Timeout or Failure",
             486 => "Allocation Quota Reached",
             _ => "Insufficient Capacity",
         }
@@ -299,6 +343,16 @@ impl Reject {
             Self::UsedTicket => "used-ticket",
             Self::NotMoved => "not-moved",
             Self::AllocationOver => "allocation-over",
+            Self::TcpForbidden => "tcp-forbidden",
+            Self::NotAStream => "not-a-stream",
+            Self::NotForTcp(_) => "not-for-tcp",
+            Self::TcpCannotMove => "tcp-cannot-move",
+            Self::NoTcpAllocation => "no-tcp-allocation",
+            Self::ChannelOfTcp => "channel-of-tcp",
+            Self::ConnectionExists => "connection-exists",
+            Self::NotConnected(_) => "not-connected",
+            Self::NoConnection => "no-connection",
+            Self::TooManyConnections => "too-many-connections",
             Self::UnsupportedTransport(_) => "unsupported-transport",
             Self::UnsupportedFamily => "unsupported-family",
             Self::FamilyMismatch => "family-mismatch",

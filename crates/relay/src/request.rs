@@ -4,6 +4,8 @@ mod allocate;
 mod answer;
 mod binding;
 mod channel_bind;
+mod connect;
+mod connection_bind;
 mod create_permission;
 mod dont_fragment;
 pub(crate) mod opening;
@@ -19,10 +21,10 @@ use std::sync::Arc;
 
 use rand::Rng;
 use wire::attributes::{
-    AccessToken, ChannelNumberAttribute, Data, DontFragment, ErrorCode, EvenPort, Lifetime,
-    MappedAddress, Nonce, PasswordAlgorithm, Realm, RequestedAddressFamily, RequestedTransport,
-    ReservationToken, UnknownAttributes, UserHash, Username, XorMappedAddress, XorPeerAddress,
-    XorRelayedAddress,
+    AccessToken, ChannelNumberAttribute, ConnectionId, Data, DontFragment, ErrorCode, EvenPort,
+    Lifetime, MappedAddress, Nonce, PasswordAlgorithm, Realm, RequestedAddressFamily,
+    RequestedTransport, ReservationToken, UnknownAttributes, UserHash, Username, XorMappedAddress,
+    XorPeerAddress, XorRelayedAddress,
 };
 use wire::{Attribute, Message, Method};
 
@@ -56,7 +58,17 @@ pub(crate) fn handle<'s>(
         Method::ChannelBind => {
             authenticated(server, now, client, message, channel_bind::channel_bind)
         }
-        Method::Send | Method::Data | Method::Other(_) => server.discard(DropReason::UnknownMethod),
+        Method::Connect => authenticated(server, now, client, message, connect::connect),
+        Method::ConnectionBind => authenticated(
+            server,
+            now,
+            client,
+            message,
+            connection_bind::connection_bind,
+        ),
+        Method::Send | Method::Data | Method::ConnectionAttempt | Method::Other(_) => {
+            server.discard(DropReason::UnknownMethod)
+        }
     }
 }
 
@@ -268,7 +280,8 @@ pub(crate) fn report_refused(server: &mut Server, whose: Whose<'_>, head: &Head,
     server.effects.push(Effect::Report(report));
 }
 
-/// The comprehension-required attributes that TURN defines without any extension. An attribute that
+/// The comprehension-required attributes that TURN defines without any extension, and that of RFC
+/// 6062. An attribute that
 /// has no place in a message is ignored there: RFC 8489 §6.3.
 pub(crate) const TURN_ATTRIBUTES: &[u16] = &[
     // The list is searched from the front, so the attributes of most Send indications and requests
@@ -281,6 +294,7 @@ pub(crate) const TURN_ATTRIBUTES: &[u16] = &[
     Lifetime::TYPE,
     // The rest in the order of their names.
     ChannelNumberAttribute::TYPE,
+    ConnectionId::TYPE,
     DontFragment::TYPE,
     ErrorCode::TYPE,
     EvenPort::TYPE,

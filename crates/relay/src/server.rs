@@ -1,5 +1,6 @@
 //! The server of one shard.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -24,8 +25,8 @@ use crate::rules::offered;
 use crate::sha256::Offered;
 use crate::timers::{Timer, Timers};
 use crate::{
-    AllocationId, ClientTuple, Config, Counters, DropReason, Effect, EndCause, Now, OpenError,
-    PeerAddr, Reject, RelayId, Rules, ShardId, Shared, Verdict,
+    AllocationId, ClientTuple, Config, ConnectionId, Counters, DropReason, Effect, EndCause, Now,
+    OpenError, PeerAddr, Reject, RelayId, Rules, ShardId, Shared, Verdict,
 };
 
 /// The whole TURN server of one shard, as a value.
@@ -76,6 +77,10 @@ pub struct Server {
     pub(crate) routes: Routes,
     pub(crate) guests: Guests,
     pub(crate) keyring: Keyring,
+    /// The allocations of the peer data connections.
+    pub(crate) connections: BTreeMap<ConnectionId, AllocationId>,
+    /// Connections of other shards' allocations that clients of this shard have bound.
+    pub(crate) claimed: BTreeMap<ConnectionId, ShardId>,
     /// The shard that passed the packet which is being handled, if it was passed.
     pub(crate) passed_by: Option<ShardId>,
     pub(crate) timers: Timers,
@@ -107,6 +112,7 @@ impl Server {
         seed: [u8; 32],
     ) -> Self {
         shared.whereabouts.forget(shard);
+        shared.connections.forget(shard);
         let mut rng = StdRng::from_seed(seed);
         let mut next = || rng.next_u64();
         // Strangers choose source addresses, so the hash tables are keyed.
@@ -132,6 +138,8 @@ impl Server {
             routes: Routes::new(hasher.clone()),
             guests: Guests::new(hasher.clone()),
             keyring: Keyring::new(hasher),
+            connections: BTreeMap::new(),
+            claimed: BTreeMap::new(),
             passed_by: None,
             timers,
             reservations_reminder: reserved.is_some(),
@@ -202,6 +210,9 @@ impl Server {
                 | Method::Data
                 | Method::CreatePermission
                 | Method::ChannelBind
+                | Method::Connect
+                | Method::ConnectionBind
+                | Method::ConnectionAttempt
                 | Method::Other(_) => self.discard(DropReason::UnknownIndication),
             },
             Class::Success | Class::Error => self.discard(DropReason::UnexpectedResponse),
@@ -236,12 +247,12 @@ impl Server {
     }
 
     /// Another shard relays to us from its local address; clients know the external one.
-    fn as_clients_know(&self, peer: PeerAddr) -> PeerAddr {
+    pub(crate) fn as_clients_know(&self, peer: PeerAddr) -> PeerAddr {
         let ip = self.rules.external_of(peer.0.ip());
         PeerAddr(SocketAddr::new(ip, peer.0.port()))
     }
 
-    /// The outcome of [`Effect::OpenRelay`].
+    /// The outcome of [`Effect::OpenRelay`] or [`Effect::OpenTcpRelay`].
     pub fn handle_opened(&mut self, now: Instant, relay: RelayId, outcome: Result<(), OpenError>) {
         match outcome {
             Ok(()) => opening::opened(self, now, relay),
@@ -292,6 +303,7 @@ impl Server {
                 }
                 Timer::Relay(relay) => self.expire(now.mono, relay),
                 Timer::Channel(id, channel) => self.expire_channel(id, channel),
+                Timer::Connection(connection) => self.expire_connection(connection),
                 Timer::ForeignPort(local) => {
                     self.shared.ports.forget_foreign(local.ip(), local.port());
                 }
@@ -331,6 +343,11 @@ impl Server {
         self.allocations.relays()
     }
 
+    /// How many connections with peers TCP allocations have, also those still to be made.
+    pub fn connections(&self) -> usize {
+        self.connections.len()
+    }
+
     /// How many channels are bound.
     pub fn channels(&self) -> usize {
         self.routes.len()
@@ -354,6 +371,8 @@ impl Server {
             && self.routes.is_empty()
             && self.guests.is_empty()
             && self.keyring.is_idle()
+            && self.connections.is_empty()
+            && self.claimed.is_empty()
             && self.effects.is_empty()
             && self.timers.is_idle()
     }

@@ -3,7 +3,7 @@
 use crate::failures::Failures;
 use crate::nat_discovery::Lines;
 use crate::rate::Epoch;
-use crate::{Budget, Config, Ports, Quotas, Reservations, Whereabouts};
+use crate::{Budget, Config, Ports, Quotas, Register, Reservations, Whereabouts};
 
 /// The state that the shards of one process share, on the slow path only.
 #[derive(Debug)]
@@ -22,6 +22,8 @@ pub struct Shared {
     pub(crate) epoch: Epoch,
     /// Where the allocations are that may move.
     pub whereabouts: Whereabouts,
+    /// Connections of TCP allocations that ConnectionBind may name.
+    pub connections: Register,
     /// The state that every shard needs to write to partners.
     pub(crate) lines: Lines,
 }
@@ -38,6 +40,7 @@ impl Shared {
             failures: Failures::new(&config.secret),
             epoch: Epoch::default(),
             whereabouts: Whereabouts::default(),
+            connections: Register::default(),
             lines: Lines::new(&config.nat_discovery),
         }
     }

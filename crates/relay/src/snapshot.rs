@@ -29,7 +29,9 @@ use crate::{Config, Now, ProcessSecret, Rules, ShardId, Shared};
 ///
 /// The effects of a server that was thawed say which sockets it needs.
 /// [`crate::Effect::AdoptRelay`] names one that was open, by an id that stays the same, and
-/// [`crate::Effect::OpenRelay`] asks again for one that was being opened. For a client whose
+/// [`crate::Effect::OpenRelay`] asks again for one that was being opened, as
+/// [`crate::Effect::Connect`] does for a connection with a peer. One that was made or spliced has
+/// its id still, and the caller hands it on as it was. For a client whose
 /// connection was not handed on the caller calls [`crate::Server::handle_disconnected`].
 ///
 /// Not carried over:
@@ -86,7 +88,7 @@ type Part = Option<ShardId>;
 
 impl Snapshot {
     /// The number of the format. It goes up with every change of what is written.
-    pub const FORMAT: u16 = 1;
+    pub const FORMAT: u16 = 2;
 
     /// The bytes, to be handed to the next process.
     pub fn as_bytes(&self) -> &[u8] {
@@ -214,6 +216,7 @@ impl Shared {
             reservations,
             budget: _,
             whereabouts,
+            connections: _,
             failures: _,
             epoch: _,
             lines: _,

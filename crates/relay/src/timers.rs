@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use wire::{AddressFamily, ChannelNumber};
 
-use crate::{AllocationId, RelayId, UserName};
+use crate::{AllocationId, ConnectionId, RelayId, UserName};
 
 /// The thing that a deadline is for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -15,6 +15,8 @@ pub(crate) enum Timer {
     Relay(RelayId),
     /// A channel's lifetime.
     Channel(AllocationId, ChannelNumber),
+    /// A peer of a TCP allocation is to answer, or the client to bind the connection with it.
+    Connection(ConnectionId),
     /// A port that another program had may be free again. It is boxed, as it is rare and would make
     /// every other timer as large.
     ForeignPort(Box<SocketAddr>),
@@ -73,6 +75,7 @@ impl Timers {
             Timer::ForeignPort(local) => Some((**local, *then)),
             Timer::Relay(_)
             | Timer::Channel(..)
+            | Timer::Connection(_)
             | Timer::Reservations
             | Timer::Partner(_)
             | Timer::Key(_) => None,
@@ -84,7 +87,7 @@ impl Timers {
         let mut timers = self.queue.iter().map(|(_, timer)| timer);
         timers.all(|timer| match timer {
             Timer::ForeignPort(_) | Timer::Reservations | Timer::Partner(_) => true,
-            Timer::Relay(_) | Timer::Channel(..) | Timer::Key(_) => false,
+            Timer::Relay(_) | Timer::Channel(..) | Timer::Connection(_) | Timer::Key(_) => false,
         })
     }
 

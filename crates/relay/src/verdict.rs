@@ -3,7 +3,10 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use crate::{DropReason, Mail, Outgoing, RelayId, Report, Route, ShardId, UserName};
+use crate::{
+    ClientTuple, ConnectionId, DropReason, Mail, Outgoing, Passage, RelayId, Report, Route,
+    ShardId, UserName,
+};
 
 /// The outcome of the packet that was just handled. An answer borrows the server (`'s`), which
 /// wrote it; application data borrows the packet (`'p`), so that a whole batch can be handled before
@@ -33,7 +36,16 @@ pub enum Effect {
         /// The address to bind it to.
         local: SocketAddr,
     },
-    /// Close a relay socket.
+    /// Bind a TCP socket and listen on it, then give the outcome to
+    /// [`crate::Server::handle_opened`]. Each peer that connects goes to
+    /// [`crate::Server::handle_accepted`]. RFC 6062 §5.1.
+    OpenTcpRelay {
+        /// The id of the socket from now on.
+        relay: RelayId,
+        /// The address to bind it to.
+        local: SocketAddr,
+    },
+    /// Close a relay socket, for UDP or TCP.
     CloseRelay {
         /// The socket.
         relay: RelayId,
@@ -44,8 +56,8 @@ pub enum Effect {
     /// A channel is no longer bound. This comes before [`Effect::CloseRelay`] of its socket, and
     /// before another [`Effect::Bind`] of its number or its peer.
     Unbind(Route),
-    /// Write to another shard: [`crate::Server::handle_mail`]. The sockets of [`Mail::Arrive`] go
-    /// along.
+    /// Write to another shard: [`crate::Server::handle_mail`]. The sockets of [`Mail::Arrive`] and
+    /// [`Mail::Yield`] go along.
     Mail {
         /// The shard to write to.
         to: ShardId,
@@ -58,6 +70,40 @@ pub enum Effect {
         was: RelayId,
         /// Its id from now on.
         relay: RelayId,
+    },
+    /// Connect to a peer from the address of a relay socket, then give the outcome to
+    /// [`crate::Server::handle_connected`]. Nothing is read from the peer until the connection is
+    /// spliced. RFC 6062 §5.2.
+    Connect {
+        /// The id of the connection from now on.
+        connection: ConnectionId,
+        /// The address of the relay socket.
+        local: SocketAddr,
+        /// The address to connect to.
+        peer: SocketAddr,
+    },
+    /// Close a connection with a peer, or stop making it; if it is spliced, the client's connection
+    /// is closed, too.
+    CloseConnection {
+        /// The connection.
+        connection: ConnectionId,
+    },
+    /// From its last answer on a client's connection carries the data of a peer's: pass on all bytes
+    /// each way, as [`crate::Server::may_pass`] allows, then call
+    /// [`crate::Server::handle_ended`]. The peer's socket may be one that is still to come from
+    /// another shard: [`Effect::AdoptConnection`]. RFC 6062 §5.4.
+    Splice {
+        /// The client's connection.
+        client: ClientTuple,
+        /// The peer's.
+        connection: ConnectionId,
+        /// Counts and limits the data.
+        passage: Passage,
+    },
+    /// The peer's socket came along with [`Mail::Yield`].
+    AdoptConnection {
+        /// The connection.
+        connection: ConnectionId,
     },
     /// Ask the key store for a user, once at a time. The outcome goes to
     /// [`crate::Server::handle_key`] whenever it comes; nothing but the user's requests waits.

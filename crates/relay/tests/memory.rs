@@ -74,7 +74,14 @@ fn ask(server: &mut Server, now: Now, tuple: ClientTuple, packet: &[u8]) {
             Effect::Send(outgoing) => granted |= is_success(&outgoing.contents),
             Effect::CloseRelay { .. } | Effect::Report(_) | Effect::Bind(_) | Effect::Unbind(_) => {
             }
-            Effect::Mail { .. } | Effect::AdoptRelay { .. } | Effect::FetchKey { .. } => {
+            Effect::Mail { .. }
+            | Effect::AdoptRelay { .. }
+            | Effect::FetchKey { .. }
+            | Effect::OpenTcpRelay { .. }
+            | Effect::Connect { .. }
+            | Effect::CloseConnection { .. }
+            | Effect::Splice { .. }
+            | Effect::AdoptConnection { .. } => {
                 panic!("nobody moves here, and keys are at hand")
             }
         }

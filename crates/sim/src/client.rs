@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use relay::{AddressFamily, ChannelNumber, ClientTuple, Icmp, Rules};
+use relay::{AddressFamily, ChannelNumber, ClientTuple, ConnectionId, Icmp, Rules, Transport};
 use wire::attributes::{
     ChannelNumberAttribute, Lifetime, Nonce, PasswordAlgorithms, Realm, RequestedAddressFamily,
     XorPeerAddress, XorRelayedAddress,
@@ -30,6 +30,8 @@ pub(crate) struct Memory {
     pub(crate) given_up: Vec<(ChannelNumber, SocketAddr)>,
     /// Answers that came when no call was waiting for one.
     pub(crate) inbox: Vec<Answer>,
+    /// Connections that peers made to its allocation, as it was told.
+    pub(crate) attempts: Vec<(ConnectionId, SocketAddr)>,
     /// The keys that may sign an answer that comes later: those of all Allocates that were not
     /// answered at once. An answer may still come when the client has left and asked again.
     pub(crate) awaits: Vec<MacKey>,
@@ -86,6 +88,31 @@ impl Client {
     pub fn allocate(self, world: &mut World, lifetime: Duration) -> SocketAddr {
         self.insist(world, || Request::allocate().lifetime(lifetime));
         self.relayed(world)
+    }
+
+    /// Opens a TCP allocation; returns the relayed transport address.
+    #[track_caller]
+    pub fn allocate_tcp(self, world: &mut World, lifetime: Duration) -> SocketAddr {
+        self.insist(world, || Request::allocate_tcp().lifetime(lifetime));
+        self.relayed(world)
+    }
+
+    /// Connects to a peer from a TCP allocation.
+    #[track_caller]
+    pub fn connect(self, world: &mut World, peer: impl Into<SocketAddr>) -> ConnectionId {
+        let peer = peer.into();
+        let answer = self.insist(world, || Request::connect(peer));
+        answer.get().expect("a Connect success has CONNECTION-ID")
+    }
+
+    /// Binds a connection with a peer, on another connection of the client through this shard.
+    /// Returns that.
+    #[track_caller]
+    pub fn carry(self, world: &mut World, shard: usize, connection: ConnectionId) -> Self {
+        let data = world.roam(self, shard, Transport::Tcp);
+        data.insist(world, || Request::connection_bind(connection));
+        assert_eq!(world.carried_by(data), Some(connection));
+        data
     }
 
     /// Prolongs the allocation; returns the lifetime granted.
@@ -291,6 +318,12 @@ impl Client {
     pub fn nonce(self, world: &mut World) -> String {
         self.meet_challenge(world);
         world.memory(self).credentials.nonce.clone()
+    }
+
+    /// Connections that peers made to the allocation, as the client was told since the last call of
+    /// this.
+    pub fn attempts(self, world: &mut World) -> Vec<(ConnectionId, SocketAddr)> {
+        std::mem::take(&mut world.memory_mut(self).attempts)
     }
 
     /// Answers that came when no call was waiting for one, since the last call of this.

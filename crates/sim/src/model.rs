@@ -18,6 +18,7 @@ mod expect;
 mod mobility;
 mod requests;
 mod sockets;
+mod tcp;
 mod terms;
 
 use std::collections::BTreeMap;
@@ -30,7 +31,7 @@ use wire::{Algorithm, Class, Key, Kind, Message, Method};
 
 use crate::machine::Socket;
 pub(crate) use allocate::Wanted;
-pub(crate) use expect::{Ending, Expect, Reply, Ticket, Token};
+pub(crate) use expect::{Connection, Ending, Expect, Reply, Ticket, Token};
 use mobility::Mobile;
 pub(crate) use terms::{Sha256, Terms};
 
@@ -79,6 +80,8 @@ struct Allocation {
     /// Whether its connection ended: the client may come from another with its ticket.
     is_lost: bool,
     mobile: Option<Mobile>,
+    /// Its connections by their peers, if it is for TCP.
+    tcp: Option<BTreeMap<SocketAddr, tcp::Peer>>,
     /// The user and the realm.
     user: Account,
     /// The key that the Allocate was signed with, and the algorithm of its answer.
@@ -143,6 +146,11 @@ impl Model {
     pub(crate) fn adopt(&mut self, terms: Terms) {
         self.has_changed = true;
         self.terms = terms;
+        let policy = self.terms.policy.clone();
+        let ids: Vec<Id> = self.allocations.keys().copied().collect();
+        for id in ids {
+            self.end_connections(id, |peer| policy.judge(peer).is_err());
+        }
         for allocation in self.allocations.values_mut() {
             let terms = &self.terms;
             allocation
@@ -166,6 +174,7 @@ impl Model {
 
     fn end_what_is_over(&mut self, now: Duration, noticed: impl Fn(Duration) -> Duration) {
         self.now = now;
+        self.end_slow_connections(now);
         self.reserved.retain(|_, kept| kept.until > now);
         self.avoided.retain(|_, until| *until > now);
         for allocation in self.allocations.values_mut() {
@@ -208,11 +217,17 @@ impl Model {
             (Class::Request, _) if old => Expect::Lost(DropReason::NoCookie),
             (
                 Class::Request,
-                Method::Allocate | Method::Refresh | Method::CreatePermission | Method::ChannelBind,
+                Method::Allocate
+                | Method::Refresh
+                | Method::CreatePermission
+                | Method::ChannelBind
+                | Method::Connect
+                | Method::ConnectionBind,
             ) => self.request(from, &message),
-            (Class::Request, Method::Send | Method::Data | Method::Other(_)) => {
-                Expect::Lost(DropReason::UnknownMethod)
-            }
+            (
+                Class::Request,
+                Method::Send | Method::Data | Method::ConnectionAttempt | Method::Other(_),
+            ) => Expect::Lost(DropReason::UnknownMethod),
             // A keepalive. RFC 8489 §3.
             (Class::Indication, Method::Binding) => Expect::Nothing,
             (Class::Indication, Method::Send) if old => Expect::Lost(DropReason::NoCookie),
@@ -262,6 +277,10 @@ impl Model {
         if allocation.relays.keys().all(|only| *only == family) {
             return self.end(id, when, cause);
         }
+        self.end_connections(id, |peer| AddressFamily::of(peer.ip()) == family);
+        let Some(allocation) = self.allocations.get_mut(&id) else {
+            return;
+        };
         let is_other = |ip: IpAddr| AddressFamily::of(ip) != family;
         allocation.permissions.retain(|ip, _| is_other(*ip));
         allocation
@@ -299,6 +318,7 @@ impl Model {
         owned
             .chain(kept)
             .chain(self.avoided.values().copied())
+            .chain(self.connection_deadlines())
             .collect()
     }
 }

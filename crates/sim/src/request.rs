@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use wire::attributes::{
-    AccessToken, AdditionalAddressFamily, ChannelNumberAttribute, Data, DontFragment, EvenPort,
-    Lifetime, MobilityTicket, Nonce, PasswordAlgorithm, PasswordAlgorithms, Realm,
+    AccessToken, AdditionalAddressFamily, ChannelNumberAttribute, ConnectionId, Data, DontFragment,
+    EvenPort, Lifetime, MobilityTicket, Nonce, PasswordAlgorithm, PasswordAlgorithms, Realm,
     RequestedAddressFamily, RequestedTransport, ReservationToken, Username, XorPeerAddress,
 };
 use wire::{
@@ -130,6 +130,21 @@ impl Request {
     /// An Allocate request for UDP.
     pub fn allocate() -> Self {
         Self::new(Method::Allocate).put(RequestedTransport::UDP)
+    }
+
+    /// An Allocate request for TCP. RFC 6062 §4.1.
+    pub fn allocate_tcp() -> Self {
+        Self::new(Method::Allocate).put(RequestedTransport::TCP)
+    }
+
+    /// A Connect request. RFC 6062 §4.3.
+    pub fn connect(peer: impl Into<SocketAddr>) -> Self {
+        Self::new(Method::Connect).peer(peer)
+    }
+
+    /// A ConnectionBind request. RFC 6062 §4.3.
+    pub fn connection_bind(connection: ConnectionId) -> Self {
+        Self::new(Method::ConnectionBind).put(connection)
     }
 
     /// A Refresh request.
@@ -282,8 +297,10 @@ impl Request {
 
     /// RFC 7635 §9: Allocate and Refresh carry it, other requests name its key only.
     fn carries_token(&self) -> bool {
-        matches!(self.method, Method::Allocate | Method::Refresh)
-            && !self.without.contains(&AccessToken::TYPE)
+        matches!(
+            self.method,
+            Method::Allocate | Method::Refresh | Method::ConnectionBind
+        ) && !self.without.contains(&AccessToken::TYPE)
     }
 
     /// The message.

@@ -20,7 +20,7 @@ mod step;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use relay::{ClientTuple, Icmp};
+use relay::{ClientTuple, ConnectionId, Icmp};
 use wire::attributes::ReservationToken;
 
 use crate::model::Model;
@@ -44,6 +44,8 @@ struct Trial {
     tokens: Vec<ReservationToken>,
     /// Mobility tickets that some client has had.
     tickets: Vec<Vec<u8>>,
+    /// Connections with peers that some client was told of.
+    connections: Vec<ConnectionId>,
     transactions: u64,
     begun: Duration,
     /// Whether the machine does not give sockets at once.
@@ -96,6 +98,7 @@ enum Parcel {
 impl Trial {
     fn new(scene: Scene) -> Self {
         let mut world = scene.world();
+        world.peers_hesitate();
         let model = Model::new(scene.terms(), world.now().unix);
         let people = scene.people().into_iter().map(|(user, tuple, shard)| {
             let credentials = Credentials {
@@ -124,6 +127,7 @@ impl Trial {
             network: Network::new(),
             tokens: Vec::new(),
             tickets: Vec::new(),
+            connections: Vec::new(),
             transactions: 0,
             is_machine_ill: false,
             payloads: 0,

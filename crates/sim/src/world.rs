@@ -1,6 +1,7 @@
 //! The world: its servers, clients and peers, and its clock.
 
 mod books;
+mod connections;
 mod events;
 mod key_store;
 mod life;
@@ -45,6 +46,7 @@ pub struct World {
     reports: Vec<Report>,
     post: post::Post,
     key_store: key_store::KeyStore,
+    connections: connections::Connections,
     /// The routes that a kernel beside the server would have, by its Bind and Unbind effects.
     routes: BTreeMap<RouteKey, Route>,
     /// Notes that wait for the partner.
@@ -116,6 +118,7 @@ impl World {
             reports: Vec::new(),
             post: post::Post::default(),
             key_store: key_store::KeyStore::default(),
+            connections: connections::Connections::new(),
             routes: BTreeMap::new(),
             to_partner: Vec::new(),
             late: Vec::new(),
@@ -287,6 +290,7 @@ impl World {
             && self.shared.quotas.total() == 0
             && self.shared.whereabouts.count() == 0
             && self.machine.open_sockets() == 0
+            && self.connections.is_empty()
     }
 }
 

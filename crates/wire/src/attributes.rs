@@ -1,5 +1,5 @@
-//! The attributes, each a small type of its own. RFC 8489 §14, RFC 8656 §18, RFC 7635 §6,
-//! RFC 8016 §3.3, RFC 5780 §7.
+//! The attributes, each a small type of its own. RFC 8489 §14, RFC 8656 §18, RFC 6062 §6.2,
+//! RFC 7635 §6, RFC 8016 §3.3, RFC 5780 §7.
 
 /// An attribute whose value is any bytes.
 macro_rules! opaque {
@@ -22,6 +22,7 @@ mod access_token;
 mod address;
 mod address_error_code;
 mod channel_number;
+mod connection_id;
 mod data;
 mod dont_fragment;
 mod error_code;
@@ -46,6 +47,7 @@ pub use address::{
 };
 pub use address_error_code::AddressErrorCode;
 pub use channel_number::ChannelNumberAttribute;
+pub use connection_id::ConnectionId;
 pub use data::Data;
 pub use dont_fragment::DontFragment;
 pub use error_code::ErrorCode;

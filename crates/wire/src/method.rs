@@ -17,6 +17,12 @@ pub enum Method {
     CreatePermission,
     /// Bind a channel to a peer. RFC 8656 §12.
     ChannelBind,
+    /// Connect to a peer of a TCP allocation. RFC 6062 §4.3.
+    Connect,
+    /// Make a connection of the client the other end of a peer's. RFC 6062 §4.3.
+    ConnectionBind,
+    /// A peer has connected to a TCP allocation, as an indication. RFC 6062 §4.4.
+    ConnectionAttempt,
     /// A method that this codec has no name for.
     Other(u16),
 }
@@ -32,6 +38,9 @@ impl Method {
             0x007 => Self::Data,
             0x008 => Self::CreatePermission,
             0x009 => Self::ChannelBind,
+            0x00A => Self::Connect,
+            0x00B => Self::ConnectionBind,
+            0x00C => Self::ConnectionAttempt,
             other => Self::Other(other),
         }
     }
@@ -46,6 +55,9 @@ impl Method {
             Self::Data => 0x007,
             Self::CreatePermission => 0x008,
             Self::ChannelBind => 0x009,
+            Self::Connect => 0x00A,
+            Self::ConnectionBind => 0x00B,
+            Self::ConnectionAttempt => 0x00C,
             Self::Other(code) => code,
         }
     }
@@ -60,6 +72,9 @@ impl Method {
             Self::Data => "Data",
             Self::CreatePermission => "CreatePermission",
             Self::ChannelBind => "ChannelBind",
+            Self::Connect => "Connect",
+            Self::ConnectionBind => "ConnectionBind",
+            Self::ConnectionAttempt => "ConnectionAttempt",
             Self::Other(_) => "unknown",
         }
     }
@@ -125,5 +140,8 @@ mod tests {
         assert_eq!(encode(Method::Binding, Class::Success), 0x0101);
         assert_eq!(encode(Method::Allocate, Class::Error), 0x0113);
         assert_eq!(encode(Method::Data, Class::Indication), 0x0017);
+        assert_eq!(encode(Method::Connect, Class::Request), 0x000A);
+        assert_eq!(encode(Method::ConnectionBind, Class::Success), 0x010B);
+        assert_eq!(encode(Method::ConnectionAttempt, Class::Indication), 0x001C);
     }
 }

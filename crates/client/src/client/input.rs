@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use wire::attributes::{Data, ErrorCode, MobilityTicket, XorPeerAddress};
+use wire::attributes::{ConnectionId, Data, ErrorCode, MobilityTicket, XorPeerAddress};
 use wire::stream::{FrameError, MAX_FRAME};
 use wire::{Attribute, ChannelData, Class, Kind, Message, Method};
 
@@ -45,7 +45,7 @@ impl Client {
     fn handle_stream(&mut self, now: Instant, mut bytes: &[u8]) {
         // Frames borrow from the deframer while the client handles them.
         let mut deframer = std::mem::take(&mut self.deframer);
-        while !self.stream_broken {
+        while !self.stream_broken && !self.stream_bound {
             match deframer.next(&mut bytes, MAX_FRAME) {
                 Ok(Some(frame)) => self.handle_packet(now, frame),
                 Ok(None) => break,
@@ -53,6 +53,9 @@ impl Client {
             }
         }
         self.deframer = deframer;
+        if self.stream_bound && !bytes.is_empty() {
+            self.tell(now, Event::Bytes(bytes.to_vec()));
+        }
     }
 
     fn break_stream(&mut self, now: Instant, error: FrameError) {
@@ -103,6 +106,9 @@ impl Client {
             Class::Indication if message.method() == Method::Data => {
                 self.handle_data_indication(now, &message)
             }
+            Class::Indication if message.method() == Method::ConnectionAttempt => {
+                self.handle_connection_attempt(now, &message)
+            }
             Class::Indication | Class::Request => Err(DropReason::NotForClients),
         }
     }
@@ -129,6 +135,22 @@ impl Client {
             channel: None,
         };
         self.tell(now, event);
+        Ok(())
+    }
+
+    /// Takes the news of a peer that has connected. RFC 6062 §4.4.
+    fn handle_connection_attempt(
+        &mut self,
+        now: Instant,
+        message: &Message<'_>,
+    ) -> Result<(), DropReason> {
+        let known = &[XorPeerAddress::TYPE, ConnectionId::TYPE];
+        if message.unknown_required(known).next().is_some() {
+            return Err(DropReason::UnknownAttribute);
+        }
+        let XorPeerAddress(peer) = require(message)?;
+        let connection = require(message)?;
+        self.tell(now, Event::ConnectionAttempt { peer, connection });
         Ok(())
     }
 
@@ -164,6 +186,7 @@ impl Client {
         }
         let event = answer::read(order.request, error, message);
         self.note_ticket(&event, message);
+        self.stream_bound |= matches!(event, Event::ConnectionBound { .. });
         self.tell(now, event);
         Ok(())
     }

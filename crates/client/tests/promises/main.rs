@@ -12,4 +12,5 @@ mod retransmission;
 mod server;
 mod sha256;
 mod streams;
+mod tcp;
 mod world;

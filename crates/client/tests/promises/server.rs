@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 
 use wire::attributes::{
-    ErrorCode, Lifetime, Nonce, Realm, Username, XorMappedAddress, XorRelayedAddress,
+    ConnectionId, ErrorCode, Lifetime, Nonce, Realm, Username, XorMappedAddress, XorRelayedAddress,
 };
 use wire::{Algorithm, Attribute, Class, Key, MacKey, Message, Method, RawAttribute, Writer};
 
@@ -162,8 +162,11 @@ fn grant(request: &Message<'_>) -> Answer {
     match request.method() {
         Method::Allocate => grant_allocate(packet),
         Method::Refresh => Answer::success(packet).put(&lifetime(packet)),
+        Method::Connect => Answer::success(packet).put(&ConnectionId(7)),
         Method::CreatePermission
         | Method::ChannelBind
+        | Method::ConnectionBind
+        | Method::ConnectionAttempt
         | Method::Binding
         | Method::Send
         | Method::Data

@@ -9,9 +9,13 @@ use crate::realms::Signer;
 use crate::request::TURN_ATTRIBUTES;
 use crate::{ClientTuple, Now, Reject, Server, Sha256};
 
-/// Whether tokens are understood in requests of this method. RFC 7635 §9.
+/// Whether tokens are understood in requests of this method: RFC 7635 §9, and ConnectionBind, which
+/// comes on a connection that has no allocation with a token's key.
 pub(crate) const fn takes_token(method: Method) -> bool {
-    matches!(method, Method::Allocate | Method::Refresh)
+    matches!(
+        method,
+        Method::Allocate | Method::Refresh | Method::ConnectionBind
+    )
 }
 
 /// Whether a request is signed with the key of a token, that it carries or that opened its

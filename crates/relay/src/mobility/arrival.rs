@@ -109,7 +109,11 @@ impl Server {
                 let mail = Mail::Forget { client };
                 return self.effects.push(Effect::Mail { to, mail });
             }
-            Mail::Disconnected { .. }
+            Mail::Claim { connection } => return self.handle_close(connection),
+            Mail::Yield { connection } => return self.forget_bound(connection, to),
+            Mail::Close { .. }
+            | Mail::Ended { .. }
+            | Mail::Disconnected { .. }
             | Mail::Reply { .. }
             | Mail::Forget { .. }
             | Mail::Fence { .. }

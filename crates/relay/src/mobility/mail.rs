@@ -1,10 +1,11 @@
-//! Mail: the messages that shards send to each other while a client moves between them.
+//! Mail: the messages that shards send to each other while a client moves between them, or has a data
+//! connection in another shard than its allocation.
 
 use wire::ChannelNumber;
 
 use crate::allocation::Allocation;
 use crate::routes::Bound;
-use crate::{ClientTuple, RelayId};
+use crate::{ClientTuple, ConnectionId, RelayId};
 
 /// A shard of the process, by its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,11 +63,31 @@ pub enum Mail {
         /// packets before the fence may have shown a ticket.
         is_known: bool,
     },
+    /// To the shard of a TCP allocation: a client here has bound this connection.
+    Claim {
+        /// The connection with the peer.
+        connection: ConnectionId,
+    },
+    /// The answer to [`Mail::Claim`]: the peer's socket goes along.
+    Yield {
+        /// The connection.
+        connection: ConnectionId,
+    },
+    /// From the shard of a TCP allocation: a connection that was claimed ends.
+    Close {
+        /// The connection.
+        connection: ConnectionId,
+    },
+    /// To the shard of a TCP allocation: a connection that was claimed has ended.
+    Ended {
+        /// The connection.
+        connection: ConnectionId,
+    },
 }
 
 impl Mail {
     /// Whether this may be lost like a packet if an inbox is full. Of all other mail there is at
-    /// most one of a kind for each client that moves, and it must arrive.
+    /// most one of a kind for each client that moves, or connection of a peer, and it must arrive.
     pub const fn is_packet(&self) -> bool {
         match self {
             Self::Pass { .. } | Self::Reply { .. } | Self::Return { .. } => true,
@@ -74,7 +95,11 @@ impl Mail {
             | Self::Forget { .. }
             | Self::Arrive(_)
             | Self::Fence { .. }
-            | Self::Fenced { .. } => false,
+            | Self::Fenced { .. }
+            | Self::Claim { .. }
+            | Self::Yield { .. }
+            | Self::Close { .. }
+            | Self::Ended { .. } => false,
         }
     }
 }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use rand::Rng;
-use wire::AddressFamily;
 use wire::attributes::{
-    AdditionalAddressFamily, DraftAdditionalAddressFamily, EvenPort, MobilityTicket,
+    AdditionalAddressFamily, DontFragment, DraftAdditionalAddressFamily, EvenPort, MobilityTicket,
     RequestedAddressFamily, RequestedTransport, ReservationToken,
 };
+use wire::{AddressFamily, Attribute};
 
 use super::opening::{self, allocated};
 use super::{Head, Outcome, dont_fragment, try_alternate};
@@ -19,6 +19,7 @@ use crate::permissions::Permissions;
 use crate::policy::is_tunnelled;
 use crate::ports::Parity;
 use crate::realms::Account;
+use crate::tcp::Tcp;
 use crate::{DropReason, Now, Reject, RelayAddress, Server, Traffic};
 
 /// Begins an allocation: the answer comes when its sockets are bound. RFC 8656 §7.2, whose order
@@ -33,10 +34,14 @@ pub(super) fn allocate(
         return repeat(server, existing, request, &head);
     }
     check_client(server, request.client.client)?;
-    let transport: RequestedTransport = request.require()?;
-    if transport != RequestedTransport::UDP {
-        return Err(Reject::UnsupportedTransport(transport.0));
-    }
+    let tcp = match request.require()? {
+        RequestedTransport::UDP => None,
+        RequestedTransport::TCP => {
+            check_tcp(server, request)?;
+            Some(Box::default())
+        }
+        RequestedTransport(other) => return Err(Reject::UnsupportedTransport(other)),
+    };
     dont_fragment::check(server, now, request)?;
     let ticket = wants_ticket(server, request)?;
     let wanted = Wanted::read(server, request)?;
@@ -51,7 +56,10 @@ pub(super) fn allocate(
     let account = request.account(&rules.realms);
     let taken = take_room(server, now, wanted, account);
     let (relays, refused) = taken.map_err(|reject| try_alternate::rather(elsewhere, reject))?;
-    let meter = server.new_meter(now.mono, account);
+    let mut meter = server.new_meter(now.mono, account);
+    if let Some(Tcp { passage, .. }) = tcp.as_deref() {
+        passage.limit(meter.take());
+    }
     let phase = Phase::Opening {
         fingerprint: head.fingerprint,
         ticket,
@@ -87,9 +95,30 @@ pub(super) fn allocate(
         received: Traffic::default(),
         meter,
         mobile: None,
+        tcp,
     });
     opening::ask_for_all(server, id);
     Ok(Outcome::Later)
+}
+
+/// RFC 6062 §5.1, whose order these checks keep.
+fn check_tcp(server: &Server, request: &Signed<'_>) -> Result<(), Reject> {
+    if !server.rules.tcp {
+        return Err(Reject::TcpForbidden);
+    }
+    if !request.client.transport.is_stream() {
+        return Err(Reject::NotAStream);
+    }
+    let has_no_place =
+        |kind: &u16| [DontFragment::TYPE, EvenPort::TYPE, ReservationToken::TYPE].contains(kind);
+    let mut kinds = request.message().attributes().map(|it| it.kind);
+    if let Some(kind) = kinds.find(has_no_place) {
+        return Err(Reject::NotForTcp(kind));
+    }
+    if request.get::<MobilityTicket<'_>>()?.is_some() {
+        return Err(Reject::TcpCannotMove);
+    }
+    Ok(())
 }
 
 /// Refuses a client from which a packet could come back for ever: one behind a tunnel, whose end and
@@ -100,7 +129,10 @@ pub(super) fn check_client(server: &Server, client: SocketAddr) -> Result<(), Re
     }
     let ports = &server.shared.ports;
     let relay = server.rules.relay_at(client.ip());
-    let is_relayed = relay.is_some_and(|relay| ports.is_open(relay.local, client.port()));
+    let is_relayed = relay.is_some_and(|relay| {
+        let port = client.port();
+        ports.is_open(relay.local, port) || ports.is_listening(relay.local, port)
+    });
     if is_relayed || server.rules.policy.is_listener(client) {
         return Err(Reject::ClientIsServer);
     }

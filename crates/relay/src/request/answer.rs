@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 
 use wire::attributes::{
-    AddressErrorCode, AlternateDomain, AlternateServer, ErrorCode, Lifetime, MobilityTicket, Nonce,
-    PasswordAlgorithms, Realm, ReservationToken, Software, ThirdPartyAuthorization,
-    UnknownAttributes, XorMappedAddress, XorRelayedAddress,
+    AddressErrorCode, AlternateDomain, AlternateServer, ConnectionId, ErrorCode, Lifetime,
+    MobilityTicket, Nonce, PasswordAlgorithms, Realm, ReservationToken, Software,
+    ThirdPartyAuthorization, UnknownAttributes, XorMappedAddress, XorRelayedAddress,
 };
 use wire::{AddressFamily, Class, MacKey, Message, Method, TransactionId, Writer};
 
@@ -38,7 +38,9 @@ pub(crate) enum Outcome {
         /// The next ticket, if one was used.
         ticket: Option<Sealed>,
     },
-    /// To CreatePermission and ChannelBind.
+    /// To Connect.
+    Connected(ConnectionId),
+    /// To CreatePermission, ChannelBind and ConnectionBind.
     Granted,
     /// The answer follows as an effect.
     Later,
@@ -125,6 +127,9 @@ impl Head {
                 Outcome::Refreshed { lifetime, ticket } => {
                     writer.put(&Lifetime(*lifetime));
                     put_ticket(writer, ticket.as_ref());
+                }
+                Outcome::Connected(connection) => {
+                    writer.put(connection);
                 }
                 Outcome::Granted | Outcome::Later | Outcome::Elsewhere(_) | Outcome::Never(_) => {}
             }

@@ -17,6 +17,9 @@ pub(super) fn channel_bind(
     request: &Signed<'_>,
 ) -> Result<Outcome, Reject> {
     let allocation = server.own_allocation(request)?;
+    if allocation.tcp.is_some() {
+        return Err(Reject::ChannelOfTcp);
+    }
     let (id, client) = (allocation.id, allocation.client);
     let ChannelNumberAttribute(number) = request.require()?;
     let peer = PeerAddr(request.require::<XorPeerAddress>()?.0);

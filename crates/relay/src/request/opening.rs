@@ -28,15 +28,23 @@ pub(super) fn ask_for_all(server: &mut Server, id: AllocationId) {
             &mut server.effects,
             allocation.relay_id(relay.family()),
             relay,
+            allocation.tcp.is_some(),
         );
     }
 }
 
-fn ask_for(effects: &mut Effects, id: RelayId, relay: &Relay) {
-    effects.push(Effect::OpenRelay {
-        relay: id,
-        local: relay.local,
-    });
+fn ask_for(effects: &mut Effects, id: RelayId, relay: &Relay, is_tcp: bool) {
+    effects.push(request_for(id, relay, is_tcp));
+}
+
+/// The effect that asks for a socket.
+pub(crate) const fn request_for(id: RelayId, relay: &Relay, is_tcp: bool) -> Effect {
+    let (relay, local) = (id, relay.local);
+    if is_tcp {
+        Effect::OpenTcpRelay { relay, local }
+    } else {
+        Effect::OpenRelay { relay, local }
+    }
 }
 
 /// Notes that a socket is bound.
@@ -47,8 +55,21 @@ pub(crate) fn opened(server: &mut Server, now: Instant, id: RelayId) {
     };
     relay.socket = RelaySocket::Bound;
     let local = relay.local;
-    server.shared.ports.opened(local.ip(), local.port());
+    server.note_open(id, local);
     answer_if_decided(server, now, id.allocation);
+}
+
+impl Server {
+    /// Notes that the port of a relay socket is bound.
+    pub(crate) fn note_open(&self, id: RelayId, local: SocketAddr) {
+        let ports = &self.shared.ports;
+        let allocation = self.allocations.get(id.allocation);
+        if allocation.is_some_and(|it| it.tcp.is_some()) {
+            ports.listens(local.ip(), local.port());
+        } else {
+            ports.opened(local.ip(), local.port());
+        }
+    }
 }
 
 /// Handles a socket that could not be bound: tries another port, or refuses this family.
@@ -75,7 +96,9 @@ pub(crate) fn not_opened(server: &mut Server, now: Instant, id: RelayId, why: Op
     match another(server, now, &relay, tries + 1) {
         Some(another) => {
             server.allocations.replace_relay(id, another);
-            ask_for(&mut server.effects, id, &another);
+            let allocation = server.allocations.get(id.allocation);
+            let is_tcp = allocation.is_some_and(|it| it.tcp.is_some());
+            ask_for(&mut server.effects, id, &another, is_tcp);
         }
         None => refuse(server, now, id, NoRelay::NoPort),
     }

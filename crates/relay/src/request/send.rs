@@ -27,6 +27,9 @@ pub(crate) fn send<'p>(
     let Some(allocation) = server.allocations.of(client) else {
         return server.discard(DropReason::NoAllocation);
     };
+    if allocation.tcp.is_some() {
+        return server.discard(DropReason::TcpAllocation);
+    }
     let scope = allocation.permissions.scope(peer.ip(), now.mono);
     let relay = allocation.relay_id(AddressFamily::of(peer.ip()));
     if allocation.is_next(client) {

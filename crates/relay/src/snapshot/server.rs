@@ -9,9 +9,13 @@ use super::{Field, Reader, Snapshot, Unreadable};
 use crate::allocation::{Allocation, RelaySocket};
 use crate::allocations::Allocations;
 use crate::mobility::{Arrival, Place};
+use crate::request::opening;
 use crate::sha256::PREFIXES;
+use crate::tcp::{State, entry};
 use crate::timers::Timer;
-use crate::{ClientTuple, Config, Counters, Effect, Now, Rules, Server, ShardId, Shared};
+use crate::{
+    ClientTuple, Config, ConnectionId, Counters, Effect, Now, Rules, Server, ShardId, Shared,
+};
 
 impl Server {
     /// The state of this core as bytes. Effects are performed and mail is delivered before: see
@@ -32,6 +36,8 @@ impl Server {
             routes,
             guests,
             keyring: _,
+            connections: _,
+            claimed,
             passed_by: _,
             timers,
             reservations_reminder: _,
@@ -47,6 +53,10 @@ impl Server {
         Vec::from(counters.to_words()).write(&mut to);
         allocations.generation().write(&mut to);
         guests.passed().write(&mut to);
+        let claimed = claimed
+            .iter()
+            .map(|(connection, from)| (*connection, *from));
+        claimed.collect::<Vec<_>>().write(&mut to);
         timers.foreign_ports().collect::<Vec<_>>().write(&mut to);
         (allocations.len() as u32).write(&mut to);
         for allocation in allocations.ids().filter_map(|id| allocations.get(id)) {
@@ -93,6 +103,7 @@ impl Server {
             counters,
             generation,
             guests,
+            claimed,
             foreign_ports,
             arrivals,
         } = frozen;
@@ -101,6 +112,7 @@ impl Server {
         for (client, (host, is_asking)) in guests {
             self.guests.go_on(client, host, is_asking);
         }
+        self.claimed = claimed.into_iter().collect();
         for (local, deadline) in foreign_ports {
             let ports = &self.shared.ports;
             ports.release_foreign(local.ip(), local.port());
@@ -135,13 +147,16 @@ impl Server {
             }
             let effect = match relay.socket {
                 RelaySocket::Bound => {
-                    shared.ports.opened(relay.local.ip(), relay.local.port());
+                    let (ip, port) = (relay.local.ip(), relay.local.port());
+                    match allocation.tcp {
+                        Some(_) => shared.ports.listens(ip, port),
+                        None => shared.ports.opened(ip, port),
+                    }
                     Effect::AdoptRelay { was: id, relay: id }
                 }
-                RelaySocket::AskedFor { .. } => Effect::OpenRelay {
-                    relay: id,
-                    local: relay.local,
-                },
+                RelaySocket::AskedFor { .. } => {
+                    opening::request_for(id, relay, allocation.tcp.is_some())
+                }
             };
             self.effects.push(effect);
             if allocation.is_open() {
@@ -154,7 +169,27 @@ impl Server {
             let holder = allocation.holder();
             shared.whereabouts.restore(mobile.number, place, holder);
         }
+        self.take_back_connections(allocation);
         Ok(())
+    }
+
+    /// Goes on with the connections of a TCP allocation, and makes those again that were being made.
+    fn take_back_connections(&mut self, allocation: &Allocation) {
+        let Some(tcp) = &allocation.tcp else {
+            return;
+        };
+        for (connection, it) in &tcp.connections {
+            self.connections.insert(*connection, allocation.id);
+            let entry = entry(self.shard, allocation, tcp, &it.state);
+            self.shared.connections.enter(*connection, entry);
+            if matches!(it.state, State::Bound(_)) {
+                continue;
+            }
+            self.timers.arm(it.deadline, Timer::Connection(*connection));
+            if let State::Connecting(awaiting) = &it.state {
+                self.effects.push(awaiting.effect(*connection));
+            }
+        }
     }
 }
 
@@ -167,6 +202,7 @@ struct Frozen {
     counters: Counters,
     generation: u32,
     guests: Vec<(ClientTuple, (ShardId, bool))>,
+    claimed: Vec<(ConnectionId, ShardId)>,
     foreign_ports: Vec<(SocketAddr, Instant)>,
     arrivals: Vec<Arrival>,
 }
@@ -187,6 +223,7 @@ impl Frozen {
             counters: Counters::from_words(words.ok_or(Unreadable::Value)?),
             generation: Field::read(from)?,
             guests: Field::read(from)?,
+            claimed: Field::read(from)?,
             foreign_ports: Field::read(from)?,
             arrivals: Field::read(from)?,
         };

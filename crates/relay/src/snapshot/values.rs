@@ -14,14 +14,17 @@ use crate::bandwidth::Meter;
 use crate::keys::{Grant, Validity};
 use crate::mobility::{Arrival, Mobile, Move, Path};
 use crate::ports::Parity;
+use crate::request::Head;
 use crate::routes::Bound;
+use crate::tcp::{Awaiting, PeerConnection, State, Tcp};
 use crate::{
-    AddressFamily, AllocationId, ClientTuple, OpenError, PeerAddr, RelayId, ShardId, Transport,
+    AddressFamily, AllocationId, ClientTuple, ConnectionId, Method, OpenError, Passage, PeerAddr,
+    RelayId, ShardId, Transport, Way,
 };
 
 fields!(Allocation: id, client, realm, user, account, key, opened_with, grant, transaction,
     lifetime, born, relays, refused, token, phase, permissions, channels, knows_rfc8489,
-    sends_empty, sent, received, meter, mobile);
+    sends_empty, sent, received, meter, mobile, tcp);
 // The rules say it again, and what was charged is earned within seconds.
 impl Field for Option<Box<Meter>> {
     fn write(&self, _: &mut Writer) {}
@@ -31,6 +34,9 @@ impl Field for Option<Box<Meter>> {
     }
 }
 
+fields!(PeerConnection: peer, state, deadline);
+fields!(Awaiting: head, key, local, to);
+fields!(ConnectionId(id));
 fields!(Relay: parity, local, relayed, socket, deadline);
 fields!(Mobile: number, moves, last, next, via, lost);
 fields!(Move: transaction, client, lifetime);
@@ -116,6 +122,70 @@ written_as!(
         (false, Some(_)) => Err(Unreadable::Value),
     }
 );
+
+written_as!(
+    Head as (TransactionId, (u16, bool)),
+    |it| (it.transaction, (it.method.code(), it.fingerprint)),
+    |(transaction, (method, fingerprint))| Ok(Self {
+        method: Method::from_code(method),
+        transaction,
+        fingerprint
+    })
+);
+
+impl Field for State {
+    fn write(&self, to: &mut Writer) {
+        match self {
+            Self::Connecting(awaiting) => {
+                0_u8.write(to);
+                awaiting.write(to);
+            }
+            Self::Pending => 1_u8.write(to),
+            Self::Bound(shard) => {
+                2_u8.write(to);
+                shard.write(to);
+            }
+        }
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, Unreadable> {
+        match u8::read(from)? {
+            0 => Ok(Self::Connecting(Field::read(from)?)),
+            1 => Ok(Self::Pending),
+            2 => Ok(Self::Bound(Field::read(from)?)),
+            _ => Err(Unreadable::Value),
+        }
+    }
+}
+
+/// What has passed, and the connections by their ids. The rules say again what may pass.
+impl Field for Tcp {
+    fn write(&self, to: &mut Writer) {
+        let Self {
+            connections,
+            passage,
+        } = self;
+        passage.traffic(Way::Out).write(to);
+        passage.traffic(Way::In).write(to);
+        (connections.len() as u32).write(to);
+        for (connection, it) in connections {
+            connection.write(to);
+            it.write(to);
+        }
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, Unreadable> {
+        let passage = Passage::with(Field::read(from)?, Field::read(from)?);
+        let all = Vec::<(ConnectionId, PeerConnection)>::read(from)?;
+        let is_sorted = all.is_sorted_by(|(one, _), (next, _)| one < next);
+        is_sorted
+            .then(|| Self {
+                connections: all.into_iter().collect(),
+                passage,
+            })
+            .ok_or(Unreadable::Conflict)
+    }
+}
 
 impl Field for Relays {
     fn write(&self, to: &mut Writer) {

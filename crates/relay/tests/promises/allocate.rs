@@ -127,9 +127,9 @@ fn a_missing_or_unreadable_transport_is_a_bad_request() {
 }
 
 #[test]
-fn a_transport_other_than_udp_is_refused() {
+fn a_transport_other_than_udp_and_tcp_is_refused() {
     let (mut world, alice) = World::of_alice();
-    for protocol in [0, 6, 255] {
+    for protocol in [0, 33, 255] {
         let request = Request::new(Method::Allocate).put(RequestedTransport(protocol));
         assert_eq!(alice.ask(&mut world, request).code(), Some(442));
     }

@@ -79,7 +79,7 @@ fn every_refusal_of_a_known_client_is_signed() {
     let other = world.client("alice");
     alice.allocate(&mut world, minutes(10));
     let v6 = Request::refresh(minutes(10)).family(AddressFamily::V6);
-    let tcp = Request::new(Method::Allocate).put(RequestedTransport(6));
+    let dccp = Request::new(Method::Allocate).put(RequestedTransport(33));
     let refusals = [
         (alice, 400, Request::new(Method::CreatePermission)),
         (alice, 400, Request::channel_bind(0x8000, peer)),
@@ -101,7 +101,7 @@ fn every_refusal_of_a_known_client_is_signed() {
             441,
             Request::refresh(minutes(10)).as_user("bob", &password("bob")),
         ),
-        (bob, 442, tcp),
+        (bob, 442, dccp),
         (alice, 443, v6),
         (other, 486, Request::allocate()),
     ];

@@ -1,4 +1,5 @@
-//! The server's promises, one file per subject, one sentence per test. RFC 8489, RFC 8656.
+//! The server's promises, one file per subject, one sentence per test. RFC 8489, RFC 8656, RFC
+//! 6062.
 //!
 //! All of it happens in [`sim::World`], in virtual time.
 
@@ -41,4 +42,5 @@ mod reservations;
 mod rules;
 mod sha256;
 mod snapshots;
+mod tcp;
 mod tokens;

@@ -157,7 +157,7 @@ fn a_known_client_hears_the_reason_in_words() {
     );
     alice.allocate(&mut world, minutes(10));
     let denied = sim::Peer::at("127.0.0.1:22");
-    let tcp = Request::new(Method::Allocate).put(RequestedTransport(6));
+    let dccp = Request::new(Method::Allocate).put(RequestedTransport(33));
     let unknown = RequestedAddressFamily(Err(7));
     let v6 = Request::create_permission([world.peer_v6()]);
     for (client, request, code, words) in [
@@ -192,7 +192,7 @@ fn a_known_client_hears_the_reason_in_words() {
             441,
             "Wrong Credentials",
         ),
-        (bob, tcp, 442, "Unsupported Transport Protocol"),
+        (bob, dccp, 442, "Unsupported Transport Protocol"),
         (alice, v6, 443, "Peer Address Family Mismatch"),
         (other, Request::allocate(), 486, "Allocation Quota Reached"),
     ] {

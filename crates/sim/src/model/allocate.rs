@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use relay::{AddressFamily, ClientTuple, DropReason};
 use wire::attributes::{
     AdditionalAddressFamily, DontFragment, DraftAdditionalAddressFamily, EvenPort, Lifetime,
-    RequestedAddressFamily, RequestedTransport, ReservationToken,
+    MobilityTicket, RequestedAddressFamily, RequestedTransport, ReservationToken,
 };
 use wire::{Attribute, Message};
 
@@ -56,6 +56,7 @@ impl Model {
         match transport {
             None => return Err(refuse(400, "missing-attribute")),
             Some(RequestedTransport(17)) => {}
+            Some(RequestedTransport(6)) => self.check_tcp(from, message)?,
             Some(_) => return Err(refuse(442, "unsupported-transport")),
         }
         // Step 4.
@@ -79,6 +80,7 @@ impl Model {
             client: from,
             is_lost: false,
             mobile,
+            tcp: (transport == Some(RequestedTransport::TCP)).then(BTreeMap::new),
             user: signer.user.clone(),
             key: signer.key.clone(),
             head: reply,
@@ -99,6 +101,24 @@ impl Model {
         };
         self.allocations.insert(self.numbered, allocation);
         Ok(Expect::Later)
+    }
+
+    /// RFC 6062 §5.1.
+    fn check_tcp(&self, from: ClientTuple, message: &Message<'_>) -> Result<(), Refusal> {
+        if !self.terms.tcp {
+            return Err(refuse(403, "tcp-forbidden"));
+        }
+        if !from.transport.is_stream() {
+            return Err(refuse(400, "not-a-stream"));
+        }
+        let has = |kind: u16| message.attributes().any(|it| it.kind == kind);
+        if has(DontFragment::TYPE) || has(EvenPort::TYPE) || has(ReservationToken::TYPE) {
+            return Err(refuse(400, "not-for-tcp"));
+        }
+        if has(MobilityTicket::TYPE) {
+            return Err(refuse(405, "tcp-cannot-move"));
+        }
+        Ok(())
     }
 
     /// Whether DONT-FRAGMENT is asked for where it cannot be done: sockets do not show whether DF

@@ -197,10 +197,14 @@ impl Model {
         is_good.then_some(*issued)
     }
 
-    /// The allocation that a request concerns: of its 5-tuple, or else of its ticket.
+    /// The allocation that a request concerns: of its 5-tuple, or else of its ticket or
+    /// connection.
     fn concerned(&self, from: ClientTuple, message: &Message<'_>) -> Option<&Allocation> {
         if let Some(allocation) = self.of(from) {
             return Some(allocation);
+        }
+        if message.method() == Method::ConnectionBind {
+            return self.of_connection(message.get().ok()??);
         }
         let ticket: Option<MobilityTicket<'_>> = message.get().ok()?;
         let MobilityTicket(ticket) = ticket.filter(|_| message.method() == Method::Refresh)?;
@@ -301,4 +305,5 @@ const KNOWN: &[u16] = &[
     UserHash::TYPE,
     0x0020, // XOR-MAPPED-ADDRESS
     0x0022, // RESERVATION-TOKEN
+    0x002A, // CONNECTION-ID
 ];

@@ -46,6 +46,9 @@ impl Model {
         let Some(allocation) = self.of(from) else {
             return Expect::Lost(DropReason::NoAllocation);
         };
+        if allocation.tcp.is_some() {
+            return Expect::Lost(DropReason::TcpAllocation);
+        }
         if !allocation.may_exchange_with(peer) {
             return Expect::Lost(DropReason::NoPermission);
         }
@@ -88,7 +91,7 @@ impl Model {
         }
         let source = self.terms.outward(local);
         let far = self.terms.inward(to);
-        let owner = far.and_then(|far| self.holder(far));
+        let owner = far.and_then(|far| self.udp_holder(far));
         let expect = match (far, owner) {
             (None, _) => Expect::ToPeer {
                 from: source,
@@ -112,7 +115,11 @@ impl Model {
     /// A datagram from a peer arrives at a port of a relay address.
     pub(crate) fn datagram(&mut self, from: SocketAddr, to: SocketAddr, payload: &[u8]) -> Expect {
         let from = self.terms.outward(from);
-        match self.terms.inward(to).and_then(|local| self.holder(local)) {
+        match self
+            .terms
+            .inward(to)
+            .and_then(|local| self.udp_holder(local))
+        {
             Some(owner) => self.relay_to_client(owner, from, payload),
             None => Expect::NoSocket,
         }
@@ -120,7 +127,10 @@ impl Model {
 
     /// An ICMP error about a datagram from a port of a relay address to a peer. §11.5.
     pub(crate) fn icmp(&mut self, relayed: SocketAddr, peer: SocketAddr, icmp: Icmp) -> Expect {
-        let owner = self.terms.inward(relayed).and_then(|at| self.holder(at));
+        let owner = self
+            .terms
+            .inward(relayed)
+            .and_then(|at| self.udp_holder(at));
         let Some(allocation) = owner.and_then(|owner| self.allocations.get(&owner)) else {
             return Expect::NoSocket;
         };
@@ -151,7 +161,7 @@ impl Model {
     /// RFC 8656 §11.3, §12.7.
     fn relay_to_client(&mut self, owner: Id, from: SocketAddr, payload: &[u8]) -> Expect {
         let is_impostor = self.terms.inward(from).is_some_and(|local| {
-            self.holder(local).is_none() && self.terms.allows_as_relay_only(from)
+            self.udp_holder(local).is_none() && self.terms.allows_as_relay_only(from)
         });
         let Some(allocation) = self.allocations.get(&owner) else {
             return Expect::Lost(DropReason::RelayGone);

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use relay::{AddressFamily, ClientTuple, DropReason, Icmp};
+use relay::{AddressFamily, ClientTuple, ConnectionId, DropReason, Icmp};
 use wire::attributes::ReservationToken;
 use wire::{Algorithm, Message, Method, TransactionId};
 
@@ -59,6 +59,7 @@ pub(crate) struct Reply {
     pub(crate) relayed: Vec<SocketAddr>,
     pub(crate) token: Token,
     pub(crate) address_error: Option<(AddressFamily, u16)>,
+    pub(crate) connection: Connection,
     /// MOBILITY-TICKET.
     pub(crate) ticket: Option<Ticket>,
     /// UNKNOWN-ATTRIBUTES.
@@ -78,6 +79,15 @@ pub(crate) enum Token {
     /// A token that no client has had before.
     New,
     Known(ReservationToken),
+}
+
+/// CONNECTION-ID, in an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Connection {
+    Absent,
+    /// A name that no connection has: of this allocation, with this peer.
+    New(u64, SocketAddr),
+    Known(ConnectionId),
 }
 
 /// MOBILITY-TICKET, in an answer.
@@ -139,6 +149,7 @@ impl Reply {
             relayed: Vec::new(),
             token: Token::Absent,
             address_error: None,
+            connection: Connection::Absent,
             ticket: None,
             unknown: Vec::new(),
             challenge: false,
@@ -190,6 +201,9 @@ impl fmt::Debug for Reply {
         }
         if self.token != Token::Absent {
             text.entry(&format_args!("token {:?}", self.token));
+        }
+        if self.connection != Connection::Absent {
+            text.entry(&format_args!("connection {:?}", self.connection));
         }
         if let Some(ticket) = &self.ticket {
             text.entry(&format_args!("ticket {ticket:?}"));

@@ -54,13 +54,23 @@ impl Model {
             Method::Refresh => return self.refresh(from, signer, message, reply),
             Method::CreatePermission => self.create_permission(from, signer, message)?,
             Method::ChannelBind => self.channel_bind(from, signer, message)?,
-            Method::Binding | Method::Send | Method::Data | Method::Other(_) => {}
+            Method::Connect => return self.connect(from, signer, message, reply),
+            Method::ConnectionBind => self.connection_bind(from, signer, message)?,
+            Method::Binding
+            | Method::Send
+            | Method::Data
+            | Method::ConnectionAttempt
+            | Method::Other(_) => {}
         }
         Ok(Expect::Reply(reply))
     }
 
     /// RFC 8656 §5: the allocation of the 5-tuple, which only its own user may change.
-    fn own(&mut self, from: ClientTuple, signer: &Signer) -> Result<&mut Allocation, Refusal> {
+    pub(super) fn own(
+        &mut self,
+        from: ClientTuple,
+        signer: &Signer,
+    ) -> Result<&mut Allocation, Refusal> {
         let allocation = self.of_mut(from);
         let allocation = allocation.filter(|allocation| allocation.is_open());
         let allocation = allocation.ok_or_else(|| refuse(437, "no-allocation"))?;
@@ -153,6 +163,9 @@ impl Model {
     ) -> Result<(), Refusal> {
         let (now, limit) = (self.now, self.terms.channels);
         let allocation = self.own(from, signer)?;
+        if allocation.tcp.is_some() {
+            return Err(refuse(403, "channel-of-tcp"));
+        }
         let missing = || refuse(400, "missing-attribute");
         let ChannelNumberAttribute(number) = message.get()?.ok_or_else(missing)?;
         let XorPeerAddress(peer) = message.get()?.ok_or_else(missing)?;
@@ -187,7 +200,7 @@ impl Model {
     }
 
     /// Checks that a peer is of a family of the allocation's, and that the operator allows it.
-    fn check_peer(&self, from: ClientTuple, ip: IpAddr) -> Result<(), Refusal> {
+    pub(super) fn check_peer(&self, from: ClientTuple, ip: IpAddr) -> Result<(), Refusal> {
         let family = AddressFamily::of(ip);
         let mismatch = || refuse(443, "family-mismatch");
         let allocation = self.of(from);

@@ -87,6 +87,12 @@ impl Model {
         all.find(holds).map(|(id, _)| *id)
     }
 
+    /// The same, if the socket is one for UDP.
+    pub(super) fn udp_holder(&self, local: SocketAddr) -> Option<Id> {
+        let holder = self.holder(local)?;
+        self.allocations[&holder].tcp.is_none().then_some(holder)
+    }
+
     /// All ports that sockets are bound to.
     pub(crate) fn bound(&self) -> Vec<SocketAddr> {
         let asked = self.sockets.values().map(|(_, at)| *at);

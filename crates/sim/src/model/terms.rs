@@ -33,6 +33,9 @@ pub(crate) struct Terms {
     pub(crate) user_bandwidth: Option<u64>,
     pub(crate) permissions: usize,
     pub(crate) channels: usize,
+    pub(crate) connections: usize,
+    /// Whether TCP is relayed. RFC 6062.
+    pub(crate) tcp: bool,
     /// Whether tickets are given and taken. RFC 8016.
     pub(crate) mobility: bool,
     /// Whether old clients, too, are told of ICMP errors.

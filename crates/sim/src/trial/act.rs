@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use relay::{Counters, DropReason};
+use relay::{ConnectError, ConnectionId, Counters, DropReason};
 use wire::attributes::{
     AdditionalAddressFamily, ChannelNumberAttribute, Data, EvenPort, Lifetime, MobilityTicket,
     Nonce, PasswordAlgorithms, Realm, RequestedAddressFamily, RequestedTransport, ReservationToken,
@@ -13,6 +13,7 @@ use wire::{Attribute, ChannelData, Class, Method, TransactionId, Writer};
 
 use super::step::{Ask, MachineStep, Manner, Place, Shown, Signing, Step, Transaction};
 use super::{NOBODY, Parcel, Trial};
+use crate::model::Expect;
 use crate::network::Fate;
 use crate::{
     Answer, Client, EXTERNAL, LISTENER, LOCAL, LOCAL_V6, Outcome, Proof, REALM, Request, password,
@@ -86,9 +87,29 @@ impl Trial {
             }
             Step::Wait(duration) => self.pass(*duration)?,
             Step::Disconnect { who } => {
+                self.end_splice(*who);
                 let person = &self.people[*who];
                 self.model.disconnect(person.tuple);
                 person.client.disconnect(&mut self.world);
+                self.compare(None, None)?;
+            }
+            Step::PeerAnswers { is_there } => {
+                let outcome = if *is_there {
+                    Ok(())
+                } else {
+                    Err(ConnectError::Refused)
+                };
+                if let Some((local, to)) = self.world.answer_connect(outcome) {
+                    self.model.peer_answered(local, to, *is_there);
+                }
+                self.compare(None, None)?;
+            }
+            Step::PeerConnects { from, to } => {
+                let (from, to) = (self.address(*from), self.address(*to));
+                self.peer_connects(from, to)?;
+            }
+            Step::EndSplice { who } => {
+                self.end_splice(*who);
                 self.compare(None, None)?;
             }
             Step::Machine(step) => self.machine(*step)?,
@@ -107,6 +128,47 @@ impl Trial {
             }
         }
         Ok(())
+    }
+
+    /// A client closes a connection that carries a peer's data.
+    fn end_splice(&mut self, who: usize) {
+        let person = &self.people[who];
+        if let Some(connection) = self.world.carried_by(person.client) {
+            self.model.end_splice(person.tuple);
+            self.world.end_splice(connection);
+        }
+    }
+
+    fn peer_connects(&mut self, from: SocketAddr, to: SocketAddr) -> Result<(), String> {
+        // Nothing gets from one family to the other, and a peer that is connected, or called, does
+        // not connect from the same address again.
+        let is_new = self.model.is_new_peer(from, to);
+        if from.is_ipv4() != to.is_ipv4() || from == to || !is_new {
+            return Ok(());
+        }
+        let expected = self.model.peer_connects(from, to);
+        let happened = self.world.peer_connects(from, to);
+        match (&expected, happened) {
+            (Expect::Lost(why), Err(dropped)) if *why == dropped => {
+                self.coverage.note("drop", why.name());
+            }
+            (Expect::Later, Ok(connection)) => {
+                let told = self.model.let_in(from, to, connection);
+                self.connections.push(connection);
+                self.coverage.note("outcome", "peer let in");
+                let (client, peer) = told.ok_or("nobody is told")?;
+                let reader = self.people.iter().find(|it| it.tuple == client);
+                let reader = reader.ok_or("a client is told")?.client;
+                let attempts = reader.attempts(&mut self.world);
+                if attempts != [(connection, peer)] {
+                    return Err(format!("expected news of {peer}, got {attempts:?}"));
+                }
+            }
+            (_, happened) => {
+                return Err(format!("expected {expected:?} of a peer, got {happened:?}"));
+            }
+        }
+        self.compare(None, None)
     }
 
     fn machine(&mut self, step: MachineStep) -> Result<(), String> {
@@ -156,6 +218,10 @@ impl Trial {
         match parcel {
             Parcel::ToServer { who, packet, back } => {
                 let (client, tuple) = (self.people[who].client, self.people[who].tuple);
+                if self.world.carried_by(client).is_some() {
+                    // It is data for the peer, whatever it looks like.
+                    return Ok(());
+                }
                 let expected = self.model.packet(tuple, &packet);
                 let mut outcome = self.client_sends(client, &packet);
                 // It finds its key at hand when it is sent again; two shards may have to fetch it.
@@ -264,6 +330,9 @@ impl Trial {
         if let Some(ticket) = ask.mobility {
             request = request.ticket(&self.ticket(ticket));
         }
+        if let Some(shown) = ask.connection {
+            request = request.put(self.connection(shown));
+        }
         if let Some(number) = ask.channel {
             request = request.put(ChannelNumberAttribute(number));
         }
@@ -328,6 +397,14 @@ impl Trial {
             Shown::Invented => None,
         };
         heard.copied().unwrap_or(ReservationToken([0xAA; 8]))
+    }
+
+    fn connection(&self, shown: Shown) -> ConnectionId {
+        let heard = match shown {
+            Shown::Heard(back) => self.connections.iter().rev().nth(usize::from(back)),
+            Shown::Invented => None,
+        };
+        heard.copied().unwrap_or(ConnectionId(0xAAAA_AAAA))
     }
 
     fn ticket(&self, ticket: Option<Shown>) -> Vec<u8> {

@@ -36,7 +36,21 @@ impl Trial {
         {
             return Step::Rules(remedy);
         }
-        let has_allocation = self.model.has_allocation(self.people[who].tuple);
+        let tuple = self.people[who].tuple;
+        if self.model.carries(tuple) && choices.rarely(8) {
+            return Step::EndSplice { who };
+        }
+        if self.model.peers_at().0 > 0 && choices.rarely(8) {
+            let is_there = !choices.rarely(4);
+            return Step::PeerAnswers { is_there };
+        }
+        if self.model.has_tcp(tuple) && choices.rarely(4) {
+            return Step::PeerConnects {
+                from: self.place(choices),
+                to: self.destination(choices, who),
+            };
+        }
+        let has_allocation = self.model.has_allocation(tuple);
         let act = if has_allocation {
             choices.weighted(&[
                 (80, Act::Tell),
@@ -87,8 +101,20 @@ impl Trial {
     fn tell(&self, choices: &mut Choices<'_>, who: usize) -> Step {
         let tuple = self.people[who].tuple;
         let has_allocation = self.model.has_allocation(tuple);
-        let method = if !has_allocation {
+        let method = if self.model.has_tcp(tuple) {
             choices.weighted(&[
+                (60, Method::Connect),
+                (40, Method::CreatePermission),
+                (6, Method::Refresh),
+                (2, Method::Allocate),
+                (2, Method::ChannelBind),
+                (2, Method::ConnectionBind),
+                (4, Method::Send),
+            ])
+        } else if !has_allocation {
+            let binds = self.is_stream(who) && !self.connections.is_empty();
+            choices.weighted(&[
+                (if binds { 40 } else { 1 }, Method::ConnectionBind),
                 (2, Method::Binding),
                 (40, Method::Allocate),
                 (
@@ -99,7 +125,8 @@ impl Trial {
                 (1, Method::ChannelBind),
                 (1, Method::Send),
                 (1, Method::Data),
-                (1, Method::Other(0x00A)),
+                (1, Method::Connect),
+                (1, Method::ConnectionAttempt),
             ])
         } else if !self.model.has_permission(tuple) {
             choices.weighted(&[
@@ -118,7 +145,9 @@ impl Trial {
                 (40, Method::ChannelBind),
                 (60, Method::Send),
                 (1, Method::Data),
-                (1, Method::Other(0x00A)),
+                (1, Method::Connect),
+                (1, Method::ConnectionBind),
+                (1, Method::ConnectionAttempt),
             ])
         };
         let mut ask = self.proper(choices, who, method);
@@ -146,6 +175,7 @@ impl Trial {
             even_port: None,
             token: None,
             mobility: None,
+            connection: None,
             channel: None,
             peers: Vec::new(),
             data: None,
@@ -159,6 +189,13 @@ impl Trial {
         match method {
             Method::Allocate => {
                 ask.transport = Some(17);
+                if choices.rarely(if self.is_stream(who) { 2 } else { 32 }) {
+                    ask.transport = Some(6);
+                    if !choices.rarely(8) {
+                        // As such a client writes it.
+                        return ask;
+                    }
+                }
                 if choices.flag() {
                     ask.lifetime = Some(lifetime(choices));
                 }
@@ -207,7 +244,15 @@ impl Trial {
                     ask.odd = Some((0x0003, vec![0, 0, 0, choices.pick(&[0, 0, 1, 2, 4, 6])]));
                 }
             }
-            Method::Other(_) => ask.signing = Signing::Unsigned,
+            Method::Connect => ask.peers = vec![self.place(choices)],
+            Method::ConnectionBind => {
+                ask.connection = match choices.below(8) {
+                    0 => None,
+                    1 => Some(Shown::Invented),
+                    _ => Some(Shown::Heard(choices.below(3) as u8)),
+                };
+            }
+            Method::ConnectionAttempt | Method::Other(_) => ask.signing = Signing::Unsigned,
         }
         ask
     }

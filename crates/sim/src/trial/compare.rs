@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use relay::{ClientTuple, DropReason, Reject, Report};
 use wire::attributes::{Nonce, PasswordAlgorithms};
+use wire::{Method, TransactionId};
 
 use super::{NOBODY, Parcel, Trial, read};
 use crate::machine::Talk;
-use crate::model::{Ending, Expect, Reply, Ticket, Token};
+use crate::model::{Connection, Ending, Expect, Reply, Ticket, Token};
 use crate::{Answer, Outcome};
 
 /// Refusals with their causes, allocations that ended, and the 5-tuples that clients have moved to.
@@ -53,8 +54,15 @@ impl Trial {
             let inbox = self.people[who].client.inbox(&mut self.world);
             answers.extend(inbox.into_iter().map(|answer| (who, answer)));
         }
-        expected.sort_by_key(|(client, _)| *client);
-        answers.sort_by_key(|(who, _)| self.people[*who].tuple);
+        // Peers that do not answer are given up in any order.
+        let connect =
+            |method: Method, id: TransactionId| (method == Method::Connect).then(|| *id.as_bytes());
+        expected.sort_by_key(|(client, it)| (*client, connect(it.method, it.transaction)));
+        answers.sort_by_key(|(who, it)| {
+            let message = it.message();
+            let connect = connect(message.method(), message.transaction());
+            (self.people[*who].tuple, connect)
+        });
         if answers.len() != expected.len() {
             return Err(format!("expected answers {expected:?}, got {answers:?}"));
         }
@@ -80,11 +88,30 @@ impl Trial {
         if endings != expected {
             return Err(format!("expected endings {expected:?}, got {endings:?}"));
         }
+        self.compare_connections()?;
         let (bound, open) = (self.model.bound(), self.world.bound());
         if bound != open {
             return Err(format!(
                 "expected sockets at {bound:?}, they are at {open:?}"
             ));
+        }
+        Ok(())
+    }
+
+    /// Compares the connections of TCP allocations.
+    fn compare_connections(&self) -> Result<(), String> {
+        let expected = self.model.peers_at();
+        let happened = (self.world.dialled(), self.world.peer_sockets());
+        if happened != expected {
+            return Err(format!(
+                "expected {expected:?} peers called and connected, got {happened:?}"
+            ));
+        }
+        for person in &self.people {
+            let carries = self.world.carried_by(person.client).is_some();
+            if carries != self.model.carries(person.tuple) {
+                return Err(format!("{:?} carries data: {carries}", person.tuple));
+            }
         }
         Ok(())
     }
@@ -289,6 +316,13 @@ impl Trial {
         {
             self.model.heard_ticket(ticket, heard)?;
             expected.ticket = actual.ticket.clone();
+        }
+        if let (new @ Connection::New(..), Connection::Known(id)) =
+            (expected.connection, actual.connection)
+        {
+            self.model.heard_connection(new, id);
+            self.connections.push(id);
+            expected.connection = actual.connection;
         }
         if let Some(Nonce(nonce)) = answer.get() {
             let has_cookie = nonce.starts_with(wire::NONCE_COOKIE);

@@ -2,13 +2,13 @@
 
 use wire::Attribute;
 use wire::attributes::{
-    AddressErrorCode, ErrorCode, Lifetime, MappedAddress, MobilityTicket, Nonce,
+    AddressErrorCode, ConnectionId, ErrorCode, Lifetime, MappedAddress, MobilityTicket, Nonce,
     PasswordAlgorithms, Realm, ReservationToken, Software, UnknownAttributes, XorMappedAddress,
     XorRelayedAddress,
 };
 
 use crate::Answer;
-use crate::model::{Reply, Ticket, Token};
+use crate::model::{Connection, Reply, Ticket, Token};
 
 /// Reads an answer; `cause` is what the server reported if it refused.
 ///
@@ -49,6 +49,9 @@ pub(super) fn read(answer: &Answer, cause: Option<&'static str>) -> Result<Reply
             .get()
             .map_or(Token::Absent, |token: ReservationToken| Token::Known(token)),
         address_error: address_error.map(|it| (it.family, it.code)),
+        connection: answer
+            .get()
+            .map_or(Connection::Absent, |id: ConnectionId| Connection::Known(id)),
         ticket: answer
             .get()
             .map(|MobilityTicket(ticket)| Ticket::Known(ticket.to_vec())),
@@ -64,7 +67,8 @@ pub(super) fn read(answer: &Answer, cause: Option<&'static str>) -> Result<Reply
 }
 
 /// The attributes that [`read`] reads.
-const EXPECTED: [u16; 13] = [
+const EXPECTED: [u16; 14] = [
+    ConnectionId::TYPE,
     MappedAddress::TYPE,
     ErrorCode::TYPE,
     UnknownAttributes::TYPE,

@@ -32,6 +32,8 @@ pub(crate) struct Scene {
     slow: Option<(u64, u64)>,
     /// Whether strangers use the amplification budget up.
     pub(crate) rationed: bool,
+    /// Whether TCP is relayed.
+    tcp: bool,
     /// Whether clients may move.
     mobility: bool,
     /// Whether old clients, too, are told of ICMP errors.
@@ -56,6 +58,7 @@ pub(crate) enum Change {
     Sha256(model::Sha256),
     Tight(bool),
     Mobility(bool),
+    Tcp(bool),
     IcmpForAll(bool),
     MaxLifetime(u32),
     NonceLifetime(u32),
@@ -75,7 +78,7 @@ enum Families {
 
 impl Change {
     pub(crate) fn choose(choices: &mut Choices<'_>) -> Self {
-        match choices.below(11) {
+        match choices.below(12) {
             0 => Self::Sha256(choices.pick(&SHA256)),
             1 => Self::Tight(choices.flag()),
             2 => Self::Mobility(!choices.rarely(3)),
@@ -86,6 +89,7 @@ impl Change {
             7 => Self::Gone(choices.pick(&[None, Some("alice"), Some("bob")])),
             8 => Self::OtherPasswords(choices.rarely(3)),
             9 => Self::Remote(choices.flag()),
+            10 => Self::Tcp(!choices.rarely(3)),
             _ => Self::Realm(choices.pick(&[REALM, REALM, "example.net"])),
         }
     }
@@ -95,6 +99,7 @@ impl Change {
             Self::Sha256(_) => "rule-sha256",
             Self::Tight(_) => "rule-limits",
             Self::Mobility(_) => "rule-mobility",
+            Self::Tcp(_) => "rule-tcp",
             Self::IcmpForAll(_) => "rule-icmp",
             Self::MaxLifetime(_) => "rule-lifetime",
             Self::NonceLifetime(_) => "rule-nonce-lifetime",
@@ -125,6 +130,7 @@ impl Scene {
             tight: choices.flag(),
             slow: choices.pick(&[None, None, None, None, Some((20, 10_000)), Some((5000, 30))]),
             rationed: choices.rarely(4),
+            tcp: !choices.rarely(4),
             mobility: !choices.rarely(4),
             icmp_for_all: choices.rarely(3),
             rough: choices.flag(),
@@ -142,6 +148,7 @@ impl Scene {
             Change::Sha256(sha256) => self.sha256 = sha256,
             Change::Tight(tight) => self.tight = tight,
             Change::Mobility(mobility) => self.mobility = mobility,
+            Change::Tcp(tcp) => self.tcp = tcp,
             Change::IcmpForAll(for_all) => self.icmp_for_all = for_all,
             Change::MaxLifetime(seconds) => self.max_lifetime = seconds,
             Change::NonceLifetime(seconds) => self.nonce_lifetime = seconds,
@@ -206,6 +213,7 @@ impl Scene {
             model::Sha256::Require => relay::Sha256::Require,
         };
         rules.mobility = self.mobility;
+        rules.tcp = self.tcp;
         if self.icmp_for_all {
             rules.icmp = IcmpTold::Always;
         }
@@ -216,6 +224,7 @@ impl Scene {
             rules.limits.permissions = TIGHT.permissions;
             rules.failures_per_minute = NonZeroU32::new(TIGHT.failures);
             rules.limits.channels = TIGHT.channels;
+            rules.limits.connections = TIGHT.connections;
         }
         if let Some((one, user)) = self.slow {
             rules.limits.bandwidth = Bandwidth {
@@ -299,6 +308,8 @@ impl Scene {
             user_bandwidth: self.slow.map(|(_, user)| user),
             permissions: limit(TIGHT.permissions, 256),
             channels: limit(TIGHT.channels, 256),
+            connections: limit(TIGHT.connections, 32),
+            tcp: self.tcp,
             mobility: self.mobility,
             icmp_for_all: self.icmp_for_all,
             policy: self.policy(),
@@ -354,6 +365,7 @@ struct Limits {
     total: u32,
     permissions: usize,
     channels: usize,
+    connections: usize,
 }
 
 const TIGHT: Limits = Limits {
@@ -362,4 +374,5 @@ const TIGHT: Limits = Limits {
     total: 4,
     permissions: 3,
     channels: 2,
+    connections: 2,
 };

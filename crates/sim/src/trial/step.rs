@@ -55,6 +55,12 @@ pub(crate) enum Step {
         icmp: Icmp,
         fate: Fate,
     },
+    /// The peer that was called first answers, or refuses.
+    PeerAnswers { is_there: bool },
+    /// A peer connects to a relayed transport address.
+    PeerConnects { from: Place, to: Place },
+    /// The connection that carries a peer's data ends.
+    EndSplice { who: usize },
     /// Time passes.
     Wait(Duration),
     /// A client's connection ends.
@@ -130,6 +136,8 @@ pub(crate) struct Ask {
     pub(crate) token: Option<Shown>,
     /// MOBILITY-TICKET: absent, empty to ask for one, or a ticket.
     pub(crate) mobility: Option<Option<Shown>>,
+    /// CONNECTION-ID.
+    pub(crate) connection: Option<Shown>,
     pub(crate) channel: Option<u16>,
     pub(crate) peers: Vec<Place>,
     /// The length of DATA.
@@ -188,6 +196,9 @@ impl Step {
             Self::Garbage { .. } => "garbage",
             Self::PeerSends { .. } => "peer-sends",
             Self::Icmp { .. } => "icmp",
+            Self::PeerAnswers { .. } => "peer-answers",
+            Self::PeerConnects { .. } => "peer-connects",
+            Self::EndSplice { .. } => "end-splice",
             Self::Wait(_) => "wait",
             Self::Disconnect { .. } => "disconnect",
             Self::Upgrade(_) => "upgrade",

@@ -2,7 +2,9 @@
 
 use std::net::SocketAddr;
 
-use relay::{Destination, Effect, Outgoing, RelayId, Route, Server};
+use relay::{ConnectionId, Destination, Effect, Outgoing, RelayId, Route, Server};
+use wire::attributes::XorPeerAddress;
+use wire::{Class, Message, Method};
 
 use super::way::OwnedVerdict;
 use super::{RouteKey, World};
@@ -24,7 +26,11 @@ impl World {
         self.performing += 1;
         while let Some(effect) = self.shards[shard].poll_effect() {
             match effect {
-                Effect::OpenRelay { relay, local } => {
+                effect @ (Effect::OpenRelay { relay, local }
+                | Effect::OpenTcpRelay { relay, local }) => {
+                    if matches!(effect, Effect::OpenTcpRelay { .. }) {
+                        self.connections.listeners.insert((shard, relay));
+                    }
                     if !self.machine.asked_before.remove(&(shard, relay)) {
                         self.machine.log.push(((shard, relay), Talk::Asked(local)));
                     }
@@ -44,6 +50,10 @@ impl World {
                 }) => {
                     let client = self.by_tuple[&to];
                     let memory = self.memory_mut(client);
+                    if let Some(attempt) = connection_attempt(&contents) {
+                        memory.attempts.push(attempt);
+                        continue;
+                    }
                     let answer = Answer::new(contents, &memory.awaits);
                     memory.inbox.push(answer);
                 }
@@ -68,6 +78,18 @@ impl World {
                 }
                 Effect::Mail { to, mail } => self.send_mail(shard, to, mail),
                 Effect::AdoptRelay { was, relay } => self.adopt(shard, was, relay),
+                Effect::Connect {
+                    connection,
+                    local,
+                    peer,
+                } => self.dial(shard, connection, local, peer),
+                Effect::CloseConnection { connection } => self.close_connection(shard, connection),
+                Effect::Splice {
+                    client,
+                    connection,
+                    passage,
+                } => self.splice(shard, client, connection, passage),
+                Effect::AdoptConnection { connection } => self.adopt_connection(shard, connection),
                 Effect::FetchKey { name, deadline } => self.fetch_key(shard, name, deadline),
             }
         }
@@ -97,6 +119,7 @@ impl World {
             allocations,
             "allocations counted"
         );
+        self.balance_connections();
         let channels: usize = self.shards.iter().map(Server::channels).sum();
         assert_eq!(self.routes.len(), channels, "channels bound");
         let relays: usize = self.shards.iter().map(Server::relays).sum();
@@ -110,4 +133,14 @@ impl World {
             assert!((relays..=most).contains(&taken), "ports taken");
         }
     }
+}
+
+/// What a client is told of a peer that has connected; `None` for any other message. RFC 6062 §5.3.
+fn connection_attempt(message: &[u8]) -> Option<(ConnectionId, SocketAddr)> {
+    let message = Message::parse(message).ok()?;
+    if (message.class(), message.method()) != (Class::Indication, Method::ConnectionAttempt) {
+        return None;
+    }
+    let XorPeerAddress(peer) = message.get().ok()??;
+    Some((message.get().ok()??, peer))
 }

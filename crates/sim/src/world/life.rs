@@ -60,6 +60,7 @@ impl World {
         self.oversleep(pause);
         self.routes.clear();
         self.machine.hand_over();
+        self.connections.hand_over();
         self.lose_keys();
         self.lives = self.lives.wrapping_add(1);
         let now = self.now();

@@ -80,6 +80,7 @@ impl World {
             channels: Vec::new(),
             given_up: Vec::new(),
             inbox: Vec::new(),
+            attempts: Vec::new(),
             awaits: Vec::new(),
         });
         let other = self.by_tuple.insert(tuple, client);

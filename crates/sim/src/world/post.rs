@@ -70,6 +70,9 @@ impl World {
                     self.machine.give_up(relay);
                 }
             }
+            if let Mail::Yield { connection } = mail {
+                self.connections.between.remove(&connection);
+            }
             self.lose(from, to, mail);
         }
     }
@@ -97,6 +100,9 @@ impl World {
                 self.machine.depart((from, relay));
             }
         }
+        if let Mail::Yield { connection } = mail {
+            self.depart_connection(from, connection);
+        }
         let to = usize::from(to.0);
         self.post.mail.push_back(Letter { from, to, mail });
     }
@@ -106,8 +112,17 @@ impl World {
     }
 
     fn hand_in(&mut self, Letter { from, to, mail }: Letter) {
+        let brought = if let Mail::Yield { connection } = mail {
+            Some(connection)
+        } else {
+            None
+        };
         self.shards[to].handle_mail(self.clock.now(), number(from), mail);
         self.perform(to);
+        if let Some(connection) = brought {
+            // Closed, unless it was adopted.
+            self.connections.between.remove(&connection);
+        }
     }
 
     /// A socket is read by another shard from now on, and first the datagrams that wait in it.

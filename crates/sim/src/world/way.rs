@@ -64,7 +64,10 @@ impl World {
             Ok(Some(Username(name))) => name,
             Ok(None) | Err(_) => &own.username,
         };
-        let takes_token = matches!(message.method(), Method::Allocate | Method::Refresh);
+        let takes_token = matches!(
+            message.method(),
+            Method::Allocate | Method::Refresh | Method::ConnectionBind
+        );
         let shown = match message.get() {
             Ok(Some(AccessToken(token))) if takes_token => {
                 self.grants.iter().find(|grant| grant.token == token)
@@ -114,7 +117,9 @@ impl World {
         icmp: Icmp,
     ) -> Outcome {
         let local = SocketAddr::new(self.inward(relayed.ip()), relayed.port());
-        let Some((shard, relay)) = self.machine.socket(local) else {
+        let socket = self.machine.socket(local);
+        let socket = socket.filter(|it| !self.connections.listeners.contains(it));
+        let Some((shard, relay)) = socket else {
             return Outcome::NoSocket;
         };
         let now = self.clock.now();
@@ -149,7 +154,9 @@ impl World {
         if self.machine.wait(from, local, payload) {
             return Outcome::Silent;
         }
-        let Some((shard, relay)) = self.machine.socket(local) else {
+        let socket = self.machine.socket(local);
+        let socket = socket.filter(|it| !self.connections.listeners.contains(it));
+        let Some((shard, relay)) = socket else {
             return Outcome::NoSocket;
         };
         let now = self.clock.now();

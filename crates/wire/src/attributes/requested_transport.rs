@@ -9,6 +9,8 @@ pub struct RequestedTransport(pub u8);
 impl RequestedTransport {
     /// UDP.
     pub const UDP: Self = Self(17);
+    /// TCP. RFC 6062 §4.1.
+    pub const TCP: Self = Self(6);
 }
 
 impl Attribute<'_> for RequestedTransport {

@@ -227,8 +227,15 @@ impl Node {
                 Effect::CloseRelay { relay } => self.sockets.retain(|_, id| *id != relay),
                 Effect::Send(outgoing) => sent.push(outgoing),
                 Effect::Bind(_) | Effect::Unbind(_) | Effect::Report(_) => {}
-                Effect::Mail { .. } | Effect::AdoptRelay { .. } | Effect::FetchKey { .. } => {
-                    panic!("one shard and no key store")
+                Effect::Mail { .. }
+                | Effect::AdoptRelay { .. }
+                | Effect::FetchKey { .. }
+                | Effect::OpenTcpRelay { .. }
+                | Effect::Connect { .. }
+                | Effect::CloseConnection { .. }
+                | Effect::Splice { .. }
+                | Effect::AdoptConnection { .. } => {
+                    panic!("one shard, no key store and no TCP")
                 }
             }
         }
