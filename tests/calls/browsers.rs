@@ -88,10 +88,12 @@ fn calls_of_ten_minutes_in_chromium_in_firefox_and_between_them_go_on() {
     in_own_world_for(LIFETIME, |world| {
         let _server = world.serve(
             // Firefox asks for an hour, and would not renew that within ten minutes.
-            Setup::closed().with("allocation.max-lifetime = '10m'"),
+            Setup::closed()
+                .with_tls()
+                .with("allocation.max-lifetime = '10m'"),
         );
         let [chromium, firefox] = [Browser::Chromium, Browser::Firefox]
-            .map(|browser| ["udp", "tcp"].map(|transport| End { browser, transport }));
+            .map(|browser| ["udp", "tcp", "tls"].map(|transport| End { browser, transport }));
         Talks::begin(Plan {
             calls: &[
                 [chromium[0]; 2],
@@ -100,6 +102,9 @@ fn calls_of_ten_minutes_in_chromium_in_firefox_and_between_them_go_on() {
                 [firefox[1]; 2],
                 [chromium[0], firefox[1]],
                 [chromium[1], firefox[0]],
+                [chromium[2]; 2],
+                [firefox[2]; 2],
+                [chromium[2], firefox[2]],
             ],
             strangers: &[Stranger {
                 at: REFUSED,

@@ -92,32 +92,39 @@ fn media_in_crumbs_costs_no_more_memory_than_in_loaves() {
 
 #[test]
 fn a_client_that_reads_no_answers_is_cut_off() {
-    in_own_world(|_| {
-        let mut server = Server::start(setup().with("tcp.idle = '1s'"));
-        let bystander = Bystander::start();
-        // A client without an allocation is not read as fast as it asks.
-        let (session, _) = clients::on_tcp().allocated();
-        let before = server.program.peak_memory();
-        let mut stream = session.socket.stream();
-        stream.set_write_timeout(Some(PATIENCE)).expect("not zero");
-        let requests = REQUEST.repeat(3000);
-        let start = Instant::now();
-        let end = loop {
-            if let Err(error) = stream.write_all(&requests) {
-                break error.kind();
-            }
-            assert!(start.elapsed() < PATIENCE, "it is served for ever");
-        };
-        assert!(
-            [ErrorKind::ConnectionReset, ErrorKind::BrokenPipe].contains(&end),
-            "{end:?}"
-        );
-        let grown = server.program.peak_memory().saturating_sub(before);
-        println!("a client that reads no answers costs {grown} bytes");
-        assert!(grown <= MOST_FOR_MEDIA, "{grown} bytes");
-        bystander.finish().assert_undisturbed();
-        assert_eq!(server.stop().sockets("connections-broken"), 1);
-    });
+    in_own_world(|_| reads_no_answers(clients::on_tcp));
+}
+
+#[test]
+fn a_client_on_tls_that_reads_no_answers_is_cut_off() {
+    in_own_world(|_| reads_no_answers(clients::on_tls));
+}
+
+fn reads_no_answers(client: impl FnOnce() -> LiveClient) {
+    let mut server = Server::start(setup().with_tls().with("tcp.idle = '1s'"));
+    let bystander = Bystander::start();
+    // A client without an allocation is not read as fast as it asks.
+    let (session, _) = client().allocated();
+    let before = server.program.peak_memory();
+    let stream = session.socket.stream();
+    stream.set_write_timeout(Some(PATIENCE)).expect("not zero");
+    let requests = REQUEST.repeat(3000);
+    let start = Instant::now();
+    let end = loop {
+        if let Err(error) = session.socket.try_send(&requests) {
+            break error.kind();
+        }
+        assert!(start.elapsed() < PATIENCE, "it is served for ever");
+    };
+    assert!(
+        [ErrorKind::ConnectionReset, ErrorKind::BrokenPipe].contains(&end),
+        "{end:?}"
+    );
+    let grown = server.program.peak_memory().saturating_sub(before);
+    println!("a client that reads no answers costs {grown} bytes");
+    assert!(grown <= MOST_FOR_MEDIA, "{grown} bytes");
+    bystander.finish().assert_undisturbed();
+    assert_eq!(server.stop().sockets("connections-broken"), 1);
 }
 
 /// A client that gets no processor time, or whose network pauses, asks first and reads later.

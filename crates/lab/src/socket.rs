@@ -1,7 +1,7 @@
 //! Sockets of clients and of peers.
 
 use std::{
-    io::{Read, Write},
+    io::{self, Read, Write},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket},
     time::Duration,
 };
@@ -111,12 +111,19 @@ impl LiveSocket {
     /// Sends a whole packet.
     #[track_caller]
     pub fn send(&self, packet: &[u8]) {
+        self.try_send(packet).expect("the server is there");
+    }
+
+    /// The same, where the server may end the connection.
+    ///
+    /// # Errors
+    /// Those of the connection.
+    pub fn try_send(&self, packet: &[u8]) -> io::Result<()> {
         match self {
             Self::Udp(socket) => socket.send(packet).map(drop),
             Self::Tcp(stream) => (&*stream).write_all(packet),
             Self::Tls(session) => session.send(packet),
         }
-        .expect("the server is there");
     }
 
     /// The length of what came, if anything does in time.

@@ -60,7 +60,8 @@ impl TlsSession {
         chain.iter().map(|it| it.clone().into_owned()).collect()
     }
 
-    /// Sends these bytes in records of their own.
+    /// Sends these bytes in records of their own. What cannot be sent in time follows once something
+    /// is received.
     ///
     /// # Errors
     /// Those of the connection.
@@ -96,9 +97,11 @@ impl TlsSession {
                 return Ok(0);
             }
             let processed = session.process_new_packets();
-            // Tickets and alerts may be answered.
             while session.wants_write() {
-                session.write_tls(&mut &self.stream)?;
+                match session.write_tls(&mut &self.stream) {
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                    sent => sent?,
+                };
             }
             processed.map_err(|error| io::Error::new(ErrorKind::InvalidData, error))?;
         }
