@@ -36,19 +36,6 @@ fn channels_and_send_indications_carry_data_over_dtls() {
     });
 }
 
-#[test]
-fn a_client_over_dtls_moves_its_allocation_to_another_session() {
-    let setup = Setup::default()
-        .with_dtls()
-        .with("allocation.mobility = true");
-    serving(setup, |_, _| {
-        Uclient::to(PEER_V4)
-            .over_dtls()
-            .moving()
-            .relays_everything();
-    });
-}
-
 /// The listener of the other test takes DTLS alone.
 #[test]
 fn one_port_serves_udp_and_dtls_where_dtls_is_enabled() {

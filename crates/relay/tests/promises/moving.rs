@@ -70,7 +70,7 @@ impl Scene {
 
 #[test]
 fn an_allocation_follows_its_client_to_another_shard_with_all_it_has() {
-    let transports = [Transport::Udp, Transport::Tcp];
+    let transports = Transport::ALL;
     for (from, to) in transports
         .map(|from| transports.map(|to| (from, to)))
         .concat()
@@ -251,7 +251,7 @@ fn a_client_moves_on_from_shard_to_shard_and_back() {
     let mut scene = Scene::new();
     let mut ticket_in_hand = scene.ticket.clone();
     for (at, shard) in [1, 2, 0, 0, 1].into_iter().enumerate() {
-        let transport = [Transport::Udp, Transport::Tcp][at % 2];
+        let transport = Transport::ALL[at % Transport::ALL.len()];
         let there = scene.world.roam(scene.home, shard, transport);
         ticket_in_hand = ticket(&there.ask(&mut scene.world, shown(&ticket_in_hand)));
         scene.assert_served(there);
