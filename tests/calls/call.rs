@@ -23,7 +23,7 @@ pub(crate) struct Call {
     /// The relayed address of each.
     pub(crate) relayed: [SocketAddrV4; 2],
     // Dropped after the peers that live there.
-    _homes: [Home; 2],
+    pub(crate) homes: [Home; 2],
 }
 
 /// How much a peer has received, and when it last received more.
@@ -64,7 +64,7 @@ impl Call {
         Self {
             peers,
             relayed: [relayed_in(&offer), relayed_in(&answer)],
-            _homes: homes,
+            homes,
         }
     }
 

@@ -3,9 +3,13 @@
 use std::time::Duration;
 
 use lab::{
-    internet::{Internet, on_the_internet},
+    authority::{Authority, Name, Wish},
+    daemons::nginx,
+    internet::{Internet, on_the_internet, server_v4},
+    program::{Program, here},
     servers::hairpin_on_443,
 };
+use tempfile::TempDir;
 
 use crate::{
     call::{Call, close_relay_ports},
@@ -51,6 +55,37 @@ fn libnice_calls_aioice_and_both_may_use_only_port_443() {
     });
 }
 
+/// The page is nginx's, behind the server.
+#[test]
+fn a_page_comes_through_the_one_open_port_while_a_call_goes_on_through_it() {
+    on_the_internet(|internet| {
+        let (files, authority) = (TempDir::new().expect("a directory"), Authority::lab());
+        let issued = authority.issue(Wish {
+            names: &[Name::Host(WEB)],
+            ..Wish::RIGHT
+        });
+        let [chain, key] = issued.write(files.path(), "web");
+        let block = format!(
+            "http {{ server {{ listen 127.0.0.1:8443 ssl http2; ssl_certificate {chain}; \
+             ssl_certificate_key {key}; location / {{ return 200 'a page'; }} }} }}"
+        );
+        let _nginx = nginx(here, &block);
+        let _server = hairpin_on_443(1, "web.https-backend = '127.0.0.1:8443'");
+        close_relay_ports(internet);
+        let mut call = Call::connect(internet, [Aiortc.over_tls(), Werift.over_tcp()]);
+        let root = authority.root_file();
+        let mut curl = call.homes[0].host.command("curl");
+        curl.args(["-sS", "--http2", "--resolve"])
+            .arg(format!("{WEB}:443:{}", server_v4(1)))
+            .arg("--cacert")
+            .arg(root.path())
+            .arg(format!("https://{WEB}/"));
+        assert_eq!(Program::succeed(curl), "a page");
+        call.goes_on_for(Duration::from_secs(3));
+        call.hang_up();
+    });
+}
+
 /// Both ends receive from each other for three seconds, and hang up.
 fn a_call_goes_through(internet: &Internet, ends: [End; 2]) {
     let _server = hairpin_on_443(1, "");
@@ -59,3 +94,6 @@ fn a_call_goes_through(internet: &Internet, ends: [End; 2]) {
     call.goes_on_for(Duration::from_secs(3));
     call.hang_up();
 }
+
+/// A name that the TURN server has no certificate for.
+const WEB: &str = "www.test";
