@@ -141,6 +141,19 @@ impl Admitted {
     /// Charges frames of a stranger to its prefix; returns how long the stranger is to wait with
     /// its next one. Waiting is all that ever comes of it: a frame that waits is not lost.
     pub(crate) fn charge(&self, now: Instant, frames: u32) -> Duration {
+        self.charge_within(now, frames, Duration::MAX)
+            .unwrap_or_default()
+    }
+
+    /// Charges what costs as much as so many frames, unless the wait for it would be longer than
+    /// `most`: then there is no use in waiting, and nothing is charged. Otherwise those who have given
+    /// up would keep their neighbours out.
+    pub(crate) fn charge_within(
+        &self,
+        now: Instant,
+        frames: u32,
+        most: Duration,
+    ) -> Option<Duration> {
         let Admission {
             epoch,
             prefix_frame,
@@ -150,10 +163,13 @@ impl Admitted {
         let now = nanoseconds(now.saturating_duration_since(*epoch));
         let cost = u64::from(frames) * nanoseconds(*prefix_frame);
         let cell = &charged[self.hash as usize % CELLS];
-        let add = |until: u64| Some(until.max(now) + cost);
+        let wait = |until: u64| {
+            let ahead = Duration::from_nanos(until.max(now) + cost - now);
+            ahead.saturating_sub(PREFIX_AHEAD - *prefix_frame)
+        };
+        let add = |until: u64| (wait(until) <= most).then_some(until.max(now) + cost);
         let before = cell.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
-        let until = before.unwrap_or_else(|until| until).max(now) + cost;
-        Duration::from_nanos(until - now).saturating_sub(PREFIX_AHEAD - *prefix_frame)
+        before.ok().map(wait)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, ErrorKind, IoSlice};
-use std::net::Shutdown;
+use std::net::{Shutdown, SocketAddr};
 use std::os::fd::AsFd;
 
 use socket2::SockRef;
@@ -37,6 +37,7 @@ pub(crate) enum Lost {
 #[derive(Debug)]
 pub(crate) struct Connection {
     session: Session,
+    host: Option<SocketAddr>,
     /// The marking of datagrams to peers for this client.
     pub(crate) marking: Marking,
     queue: RefCell<SendQueue>,
@@ -54,6 +55,7 @@ impl Connection {
     /// Lets at most `limit` bytes wait for a client that does not read.
     pub(crate) fn new(session: Session, limit: usize) -> Self {
         Self {
+            host: session.stream().peer_addr().ok(),
             marking: session.marking().without_ecn(),
             session,
             queue: RefCell::new(SendQueue::new(limit)),
@@ -220,6 +222,12 @@ impl Connection {
     pub(crate) fn end_sending(&self) -> io::Result<()> {
         self.close();
         SockRef::from(self.session.stream()).shutdown(Shutdown::Write)
+    }
+
+    /// The other end of the connection itself: the client, or a proxy in front of it; `None` if it was
+    /// gone from the beginning.
+    pub(crate) const fn host(&self) -> Option<SocketAddr> {
+        self.host
     }
 
     /// Says goodbye, where the session has a word for it.

@@ -168,22 +168,35 @@ impl Opening<'_> {
         };
         let certificates = tls.as_ref().map(|tls| &tls.certificates);
         if has_web && !hello.is_ours(certificates) {
-            return Ok(self.visit(first).await);
+            return self.visit(first).await;
         }
         let tls = tls.ok_or(End::Broken)?;
         self.shake_hands(&tls, &hello, first).await
     }
 
     /// Leaves the stream to the web server.
-    async fn visit(self, first: BytesMut) -> Opened {
-        let wait = self.admitted.charge(clock::now().mono, VISIT);
-        time::sleep(wait).await;
-        Opened::Visitor(Visit {
+    async fn visit(self, first: BytesMut) -> Result<Opened, End> {
+        self.pay(VISIT).await?;
+        Ok(Opened::Visitor(Visit {
             stream: self.stream,
             client: self.client,
             first,
             party: self.admitted.party(),
-        })
+        }))
+    }
+
+    /// Waits for what costs as much as so many frames. A prefix that is too far ahead is refused at
+    /// once.
+    async fn pay(&self, frames: u32) -> Result<(), End> {
+        let most = self.shard.shard.borrow().limits.first_frame;
+        let wait = self.admitted.charge_within(clock::now().mono, frames, most);
+        let Some(wait) = wait else {
+            let counters = &mut self.shard.shard.borrow_mut().egress.counters;
+            counters.connections_refused += 1;
+            return Err(End::Closed);
+        };
+        time::sleep(wait).await;
+        Ok(())
     }
 
     /// Tells a client what was wrong with its hello, if it can be told at once.
@@ -208,8 +221,7 @@ impl Opening<'_> {
             ..self.client
         };
         // A handshake costs as much as many frames, and takes its turn as these do.
-        let wait = self.admitted.charge(clock::now().mono, HANDSHAKE);
-        time::sleep(wait).await;
+        self.pay(HANDSHAKE).await?;
         self.turn().await;
         let Self {
             shard,

@@ -3,7 +3,7 @@
 //!
 //! A header is believed only of a proxy that the configuration names: everybody can write one.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use ipnet::IpNet;
 use proxy_header::{Error, ParseConfig, ProxiedAddress, ProxyHeader};
@@ -140,7 +140,12 @@ impl Proxied {
         // A proxy that takes IPv4 on an IPv6 socket writes IPv4-mapped addresses.
         let [source, destination] = [addresses.source, addresses.destination]
             .map(|it| SocketAddr::new(it.ip().to_canonical(), it.port()));
-        (source.is_ipv4() == destination.is_ipv4()).then_some(Self {
+        let is_one_host = |it: SocketAddr| {
+            let (ip, is_broadcast) = (it.ip(), it.ip() == Ipv4Addr::BROADCAST);
+            it.port() != 0 && !ip.is_unspecified() && !ip.is_multicast() && !is_broadcast
+        };
+        let is_good = source.is_ipv4() == destination.is_ipv4() && is_one_host(source);
+        is_good.then_some(Self {
             source,
             destination,
         })

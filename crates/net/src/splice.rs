@@ -122,6 +122,8 @@ impl Ends<'_> {
         let most = CHUNK.min(scratch.len());
         let read = self.try_read(way, &mut scratch[..most]);
         let packets = read.as_ref().map_or(1, |bytes| bytes / SEGMENT);
+        // To decrypt a record costs as much as a packet, however small it is.
+        let packets = packets.max(self.client.take_records());
         let gates = &mut self.shard.shard.borrow_mut().gates;
         gates.streams.spend(packets.clamp(1, BATCH));
         let read = read?;

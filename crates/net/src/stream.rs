@@ -104,7 +104,9 @@ async fn serve(
     };
     let limits = shard.shard.borrow().limits;
     let connection = Rc::new(Connection::new(session, limits.send_queue));
-    shard.shard.borrow_mut().connect(client, &connection);
+    if !shard.shard.borrow_mut().connect(client, &connection) {
+        return connection.close();
+    }
     let mut input = Input {
         rest: first,
         ..Input::default()
@@ -146,17 +148,24 @@ impl Shard {
         }
     }
 
-    fn connect(&mut self, client: ClientTuple, connection: &Rc<Connection>) {
-        let earlier = self
-            .egress
-            .connections
-            .insert(client, Rc::clone(connection));
-        if earlier.is_some() {
+    /// Whether the connection is its client's from now on.
+    fn connect(&mut self, client: ClientTuple, connection: &Rc<Connection>) -> bool {
+        if let Some(earlier) = self.egress.connections.get(&client) {
+            if earlier.host() != connection.host() && self.server.has_allocation(client) {
+                // By another proxy, or by another of its connections, comes what has the same
+                // address and port on the outside: it need not be the same client.
+                self.egress.counters.proxied_elsewhere += 1;
+                return false;
+            }
             // The client was reset and is back on its port before its old connection was seen to
             // have ended. What that one had is not this one's.
             self.server.handle_disconnected(clock::now().mono, client);
             self.perform_effects();
         }
+        self.egress
+            .connections
+            .insert(client, Rc::clone(connection));
+        true
     }
 
     /// Whether this connection is the client's, and not one that its successor replaced.

@@ -7,13 +7,14 @@
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io::{self, ErrorKind, IoSlice};
+use std::panic::{self, AssertUnwindSafe};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::{Buf, BytesMut};
-use rustls::ServerConfig;
 use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, EncodeError, UnbufferedStatus};
+use rustls::{InvalidMessage, ServerConfig};
 use tokio::net::TcpStream;
 
 /// The room in which the sessions of a thread encrypt and decrypt, one after the other.
@@ -243,8 +244,11 @@ impl TlsSession {
         if !state.unsent.is_empty() {
             return;
         }
-        let status = state.engine.process_tls_records(&mut []);
-        if let Ok(ConnectionState::WriteTraffic(mut traffic)) = status.state
+        let State {
+            engine, partial, ..
+        } = &mut *state;
+        let status = guarded(move || engine.process_tls_records(partial));
+        if let Ok(ConnectionState::WriteTraffic(mut traffic)) = status.and_then(|it| it.state)
             && let Ok(length) = traffic.queue_close_notify(&mut output)
         {
             // The connection ends either way.
@@ -272,8 +276,9 @@ impl State {
         self.partial = Vec::new();
         let (mut at, mut filled) = (0, 0);
         loop {
+            let (engine, rest) = (&mut self.engine, &mut input[at..]);
             let UnbufferedStatus { discard, state } =
-                self.engine.process_tls_records(&mut input[at..]);
+                guarded(move || engine.process_tls_records(rest))?;
             let mut is_done = false;
             match state {
                 Ok(ConnectionState::ReadTraffic(mut traffic)) => {
@@ -297,7 +302,7 @@ impl State {
                 // No early data is offered, so none is read. RFC 8446 §4.2.10.
                 Ok(_) => is_done = true,
                 Err(error) => {
-                    self.encode_alert();
+                    self.encode_alert(&mut input[at + discard..]);
                     return Err(error);
                 }
             }
@@ -306,34 +311,55 @@ impl State {
                 break;
             }
         }
-        self.partial.extend_from_slice(&input[at..]);
+        let rest = &input[at..];
+        if !self.engine.is_handshaking() && rest.len() > RECORD + OVERHEAD_OF_PEERS {
+            // Messages in pieces are kept whole. Behind the handshake clients have none to send that
+            // would be longer than a record.
+            return Err(InvalidMessage::HandshakePayloadTooLarge.into());
+        }
+        self.partial.extend_from_slice(rest);
         Ok(filled)
     }
 
-    /// The alert that goes before the end. RFC 8446 §6.2.
-    fn encode_alert(&mut self) {
-        while let Ok(ConnectionState::EncodeTlsData(mut data)) =
-            self.engine.process_tls_records(&mut []).state
-        {
+    /// The alert that goes before the end. RFC 8446 §6.2. `rest` is what the engine has left of the
+    /// bytes that were wrong.
+    fn encode_alert(&mut self, rest: &mut [u8]) {
+        let engine = &mut self.engine;
+        let status = guarded(move || engine.process_tls_records(rest));
+        if let Ok(ConnectionState::EncodeTlsData(mut data)) = status.and_then(|it| it.state) {
             append(&mut self.unsent, |room| data.encode(room));
         }
     }
 
     /// Encrypts bytes; returns how many they became. What the engine has to say first goes to those
-    /// that are unsent.
+    /// that are unsent. The engine counts on being shown the bytes that it has seen and not taken.
     fn encrypt(&mut self, plain: &[u8], output: &mut [u8]) -> io::Result<usize> {
         loop {
-            match self.engine.process_tls_records(&mut []).state {
+            let (engine, partial) = (&mut self.engine, &mut self.partial);
+            let status = guarded(move || engine.process_tls_records(partial));
+            let UnbufferedStatus { discard, state } = status.map_err(io::Error::other)?;
+            let outcome = match state {
                 Ok(ConnectionState::WriteTraffic(mut traffic)) => {
                     let encrypted = traffic.encrypt(plain, output);
-                    return encrypted.map_err(io::Error::other);
+                    Some(encrypted.map_err(io::Error::other))
                 }
                 Ok(ConnectionState::EncodeTlsData(mut data)) => {
                     append(&mut self.unsent, |room| data.encode(room));
+                    None
                 }
-                Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
-                Ok(ConnectionState::PeerClosed) => self.has_ended = true,
-                Ok(_) | Err(_) => return Err(ErrorKind::BrokenPipe.into()),
+                Ok(ConnectionState::TransmitTlsData(data)) => {
+                    data.done();
+                    None
+                }
+                Ok(ConnectionState::PeerClosed) => {
+                    self.has_ended = true;
+                    None
+                }
+                Ok(_) | Err(_) => Some(Err(ErrorKind::BrokenPipe.into())),
+            };
+            self.partial.drain(..discard);
+            if let Some(outcome) = outcome {
+                return outcome;
             }
         }
     }
@@ -351,6 +377,13 @@ impl State {
         }
         Ok(())
     }
+}
+
+/// Calls the engine. It reads what strangers send, and slices by what it has noted of that: should it be
+/// wrong, one session ends, not the shard.
+fn guarded<T>(call: impl FnOnce() -> T) -> Result<T, rustls::Error> {
+    let outcome = panic::catch_unwind(AssertUnwindSafe(call));
+    outcome.map_err(|_| rustls::Error::General("the engine failed".to_owned()))
 }
 
 /// The number of records, by their headers: the engine does not tell of those that are empty. RFC 8446
@@ -398,6 +431,9 @@ const HEADER: usize = 5;
 
 /// The most bytes in one read: a whole record, which is all that a turn may decrypt at least.
 const PIECE: usize = RECORD + 1024;
+
+/// The most that a record may be longer than its contents. RFC 5246 §6.2.3, and five bytes of header.
+const OVERHEAD_OF_PEERS: usize = 5 + 2048;
 
 /// More than the header, tag, nonce and type of a record. RFC 8446 §5.2, RFC 5288 §3.
 const OVERHEAD: usize = 64;

@@ -121,12 +121,14 @@ pub(super) fn client_of(
     name: &str,
 ) -> ClientConnection {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
+    let mut config = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(versions)
         .unwrap()
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(Trusting))
         .with_no_client_auth();
+    // For clients that forge.
+    config.enable_secret_extraction = true;
     let name = ServerName::try_from(name.to_owned()).unwrap();
     ClientConnection::new(Arc::new(config), name).unwrap()
 }

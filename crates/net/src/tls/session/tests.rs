@@ -4,8 +4,9 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener};
 
 use proptest::prelude::*;
-use rustls::ClientConnection;
+use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use rustls::version::{TLS12, TLS13};
+use rustls::{ClientConnection, ConnectionTrafficSecrets};
 
 use super::*;
 use crate::tls::tests::{client_of, server_config_for};
@@ -68,6 +69,128 @@ impl Pair {
             }
         }
     }
+}
+
+/// A client that has its own hands on the records.
+struct Forger {
+    key: LessSafeKey,
+    iv: [u8; 12],
+    sequence: u64,
+}
+
+impl Forger {
+    fn of(client: ClientConnection) -> Self {
+        let (sequence, secrets) = client.dangerous_extract_secrets().unwrap().tx;
+        let ConnectionTrafficSecrets::Aes256Gcm { key, iv } = secrets else {
+            panic!("another cipher than rustls likes best");
+        };
+        let key = UnboundKey::new(&AES_256_GCM, key.as_ref()).unwrap();
+        Self {
+            key: LessSafeKey::new(key),
+            iv: iv.as_ref().try_into().unwrap(),
+            sequence,
+        }
+    }
+
+    /// A record of TLS 1.3 with a part of a handshake message. RFC 8446 §5.2.
+    fn handshake(&mut self, part: &[u8], padding: usize) -> Vec<u8> {
+        let mut inner = [part, &[22], &vec![0; padding]].concat();
+        let mut header = vec![23, 3, 3];
+        header.extend(u16::try_from(inner.len() + 16).unwrap().to_be_bytes());
+        let mut nonce = self.iv;
+        for (byte, number) in nonce[4..].iter_mut().zip(self.sequence.to_be_bytes()) {
+            *byte ^= number;
+        }
+        self.sequence += 1;
+        let nonce = Nonce::assume_unique_for_key(nonce);
+        self.key
+            .seal_in_place_append_tag(nonce, Aad::from(&header), &mut inner)
+            .unwrap();
+        [header, inner].concat()
+    }
+}
+
+impl TlsSession {
+    /// Reads until there is an outcome or nothing more to read.
+    async fn reads(&self) -> io::Result<usize> {
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+            match self.try_read(&mut [0; 4096]) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                outcome => return outcome,
+            }
+        }
+        Err(ErrorKind::WouldBlock.into())
+    }
+}
+
+fn run(test: impl Future<Output = ()>) {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    runtime.enable_io().build().unwrap().block_on(test);
+}
+
+#[test]
+fn a_part_of_a_message_whose_rest_never_comes_hinders_neither_answers_nor_the_end() {
+    run(async {
+        let mut pair = Pair::shake_hands(false, 4_096).await;
+        let mut forger = Forger::of(pair.client);
+        pair.wire.write_all(&forger.handshake(&[24], 0)).unwrap();
+        let error = pair.session.reads().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::WouldBlock);
+        let answer = [IoSlice::new(b"an answer")];
+        assert_eq!(pair.session.try_write(&answer).unwrap(), 9);
+        assert_eq!(pair.session.try_write(&answer).unwrap(), 9);
+        pair.session.close();
+        pair.wire.write_all(&[23, 3, 3, 0, 1, 0]).unwrap();
+        let error = pair.session.reads().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidData);
+        pair.session.close();
+    });
+}
+
+#[test]
+fn a_message_in_endless_parts_ends_the_session_before_it_costs_memory() {
+    run(async {
+        let mut pair = Pair::shake_hands(false, 4_096).await;
+        let mut forger = Forger::of(pair.client);
+        // A message of 65,520 bytes, a byte of it in each record.
+        let mut parts = [4, 0, 0xFF, 0xF0].into_iter().chain(std::iter::repeat(0));
+        let ended = loop {
+            let part = [parts.next().unwrap()];
+            pair.wire
+                .write_all(&forger.handshake(&part, 2_000))
+                .unwrap();
+            match pair.session.reads().await {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                outcome => break outcome.unwrap_err().kind(),
+            }
+            let kept = pair.session.state.borrow().partial.len();
+            assert!(kept <= RECORD + OVERHEAD_OF_PEERS, "{kept} bytes");
+        };
+        assert_eq!(ended, ErrorKind::InvalidData);
+    });
+}
+
+#[test]
+fn a_part_of_a_message_and_then_an_error_end_a_handshake_and_nothing_else() {
+    run(async {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let _wire = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (stream, _) = listener.accept().unwrap();
+        stream.set_nonblocking(true).unwrap();
+        let stream = TcpStream::from_std(stream).unwrap();
+        let room = Rc::new(Room::new());
+        let mut handshake = Handshake::new(stream, server_config_for("one.test"), room).unwrap();
+        let mut bytes = Vec::new();
+        client_of(&[&TLS12], "one.test")
+            .write_tls(&mut bytes)
+            .unwrap();
+        bytes.extend([22, 3, 3, 0, 2, 16, 0]);
+        handshake.take(&bytes).unwrap();
+        let error = handshake.take(&[23, 3, 3, 0, 1, 0]).unwrap_err();
+        let is_the_engines_own = matches!(error, rustls::Error::General(_));
+        assert!(!is_the_engines_own, "{error}");
+    });
 }
 
 proptest! {
