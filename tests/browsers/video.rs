@@ -56,7 +56,8 @@ fn video_goes_on(server: &Server, browser: Browser, transports: [&str; 2]) {
 #[track_caller]
 fn assert_seen(video: &Value) {
     let number = |name: &str| video[name].as_f64().expect("a number");
-    assert_eq!(number("packetsLost"), 0.0, "{video:#}");
+    // One may be on its way while they are counted.
+    assert!(number("packetsLost") <= 1.0, "{video:#}");
     assert!(number("frames") >= 50.0, "{video:#}");
     // A machine that compiles other tests meanwhile shows pictures late.
     assert!(number("freeze") <= 3000.0, "{video:#}");
