@@ -234,12 +234,12 @@ fn a_custom_request_meets_the_challenge_and_hands_back_the_answer_as_it_came() {
 #[test]
 fn the_success_of_a_custom_request_is_not_interpreted() {
     let mut world = World::new(Config::new(Transport::Udp));
-    world.client.request(world.now, Method::Other(0x0A), |_| {});
+    world.client.request(world.now, Method::Other(0x0F), |_| {});
     let request = world.packet();
-    let answer = Answer::success(&request).put_raw(0x002A, b"id").unsigned();
+    let answer = Answer::success(&request).put_raw(0x0F2A, b"id").unsigned();
     world.input(&answer);
     let expected = Event::Answered {
-        method: Method::Other(0x0A),
+        method: Method::Other(0x0F),
         code: None,
         message: answer,
     };
