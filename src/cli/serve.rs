@@ -32,8 +32,8 @@ pub(super) struct Serve {
 
     /// For trying on one machine: let clients reach loopback and private peers.
     ///
-    /// Listeners for TLS without a certificate get one that is made here, and without any
-    /// [[listener]] there is one at port 5349. It is kept in the state directory, and the log says
+    /// Listeners for TLS without a certificate get one that is made here, and where no listener is
+    /// written there is one at port 5349. It is kept in the state directory, and the log says
     /// how a browser for tests comes to trust it.
     ///
     /// Never on a server that others can reach: whoever may allocate then reaches
