@@ -40,6 +40,7 @@ use relay::{
 };
 
 use crate::certificate::Certificate;
+pub(crate) use coturn::is_needless;
 pub(crate) use form::{spelled, spelled_bandwidth};
 pub(crate) use load::{Loaded, Unusable, load, read};
 pub(crate) use machine::Machine;

@@ -40,10 +40,12 @@ pub(super) fn remark(text: &str) -> Option<Remark> {
         }
     }
     let mut help = "begin with turnserver.toml, which has every key".to_owned();
-    for (before, list, after) in [
-        ("; here ", here, ""),
-        ("; ", nowhere, " is not needed or not there"),
-    ] {
+    let is_not = if nowhere.len() == 1 {
+        " is not needed or not there"
+    } else {
+        " are not needed or not there"
+    };
+    for (before, list, after) in [("; here ", here, ""), ("; ", nowhere, is_not)] {
         if !list.is_empty() {
             help += &format!("{before}{}{after}", list.join(", "));
         }
@@ -58,23 +60,43 @@ fn row(option: &str) -> Option<&'static Row> {
     ROWS.iter().find(|row| row.coturn.contains(&option))
 }
 
+/// Whether coturn has an option of this name, or one with it in its name, for which there is no key.
+pub(crate) fn is_needless(option: &str) -> bool {
+    let option = option.to_lowercase();
+    OTHERS
+        .iter()
+        .any(|other| other.to_lowercase().contains(&option))
+}
+
 /// Options in most files of coturn that no key stands for.
-const OTHERS: [&str; 17] = [
+pub(super) const OTHERS: [&str; 29] = [
+    "CA-file",
     "alt-tls-listening-port",
     "cipher-list",
     "cli-password",
     "dh-file",
+    "dh1066",
+    "dh2066",
+    "dh566",
+    "ec-curve-name",
     "fingerprint",
     "listening-device",
     "log-file",
     "no-cli",
     "no-loopback-peers",
     "no-multicast-peers",
+    "no-sslv2",
+    "no-sslv3",
     "no-stdout-log",
+    "no-tlsv1",
+    "no-tlsv1_1",
     "pidfile",
+    "proc-group",
     "proc-user",
     "simple-log",
+    "sock-buf-size",
     "syslog",
+    "tcp-proxy-port",
     "userdb",
     "Verbose",
 ];

@@ -231,7 +231,7 @@ impl Form {
             Self::Chain => "the name of a file that holds certificates",
             Self::Certified => "a name of DNS or an IP address",
             Self::Contact => "a URL such as mailto:",
-            Self::Directory => "\"letsencrypt\", \"staging\" or a URL",
+            Self::Directory => "\"letsencrypt\", \"staging\" or an https:// URL",
         }
     }
 
@@ -247,7 +247,7 @@ impl Form {
             Self::Contact => flaw("is not the URL of one mailbox", CONTACT),
             Self::Directory => match directory(text) {
                 Some(_) => Ok(()),
-                None => flaw(format!("is not {}", self.words()), DIRECTORY),
+                None => flaw(format!("is not {}", self.words()), directory_help(text)),
             },
             Self::Realm => match realm_flaw(text) {
                 Some(reason) => flaw(reason, REALM),
@@ -361,6 +361,15 @@ pub(super) fn directory(text: &str) -> Option<&str> {
         "letsencrypt" => Some(acme::PRODUCTION),
         "staging" => Some(acme::STAGING),
         url => acme::is_directory(url).then_some(url),
+    }
+}
+
+/// What to write in place of what names no directory.
+fn directory_help(text: &str) -> &'static str {
+    if text.contains("staging") && !text.contains("://") {
+        "did you mean \"staging\"?"
+    } else {
+        DIRECTORY
     }
 }
 

@@ -10,7 +10,7 @@ use relay::policy::Mode;
 use relay::{IcmpTold, PortRange, Sha256};
 
 use super::form::Form;
-use super::{Config, Format, Level};
+use super::{Config, Format, Level, coturn};
 use Kind::{
     Bandwidth, Duration, Flag, Number, Ports, Rate, Text, TextOrTexts, Texts, Users, When, Word,
 };
@@ -110,27 +110,27 @@ rows! {
     }
     "listener" "[[listener]]" {
         "transport": Word(TRANSPORTS), Missing("transport = \"udp\""),
-            "The transport that clients come with", coturn "no-udp" "no-tcp" "no-tls" "no-dtls";
+            "The transport that clients come with", coturn "no-udp" "no-tcp" "no-tls" "tls-listening-port";
         "listen": Text(Form::Socket), Missing("listen = \"0.0.0.0:3478\""),
             "The address and port that clients come to",
-            coturn "listening-port" "listening-ip" "tls-listening-port";
+            coturn "listening-port" "listening-ip";
     }
     "tls" "[tls]" {
         "minimum-version": Word(&[
                 ("1.2", |c| c.tls.minimum = TlsVersion::V1_2),
                 ("1.3", |c| c.tls.minimum = TlsVersion::V1_3),
             ]), Is("1.2"), "The oldest version of TLS that is taken",
-            coturn "no-tlsv1" "no-tlsv1_1" "no-tlsv1_2";
+            coturn "no-tlsv1_2";
     }
     "tls.certificates" "[[tls.certificates]]" {
-        "cert": Text(Form::Chain), Missing("cert = \"/etc/letsencrypt/live/turn.example.org/fullchain.pem\""),
+        "cert": Text(Form::Chain), Missing("cert = \"/etc/hairpin/fullchain.pem\""),
             "The file of a certificate and those of its issuers", coturn "cert";
-        "key": Text(Form::File), Missing("key = \"/etc/letsencrypt/live/turn.example.org/privkey.pem\""),
+        "key": Text(Form::File), Missing("key = \"/etc/hairpin/privkey.pem\""),
             "The file of its key", coturn "pkey" "pkey-pwd";
     }
     "dtls" "[dtls]" {
         "enabled": Flag(|c, is| c.dtls = is), Is("false"),
-            "Whether listeners with transport \"auto\" take clients over DTLS";
+            "Whether listeners with transport \"auto\" take clients over DTLS", coturn "no-dtls";
     }
     "advertise" "[advertise]" {
         "uris": Texts(Form::TurnUri), Is("[]"),
@@ -420,6 +420,9 @@ pub(super) fn hint(table: &str, name: &str, known: &[&str]) -> String {
     let is_coturns = |row: &&Row| row.coturn.contains(&name) && row.key != name;
     if let Some(row) = ROWS.iter().find(is_coturns) {
         return format!("coturn's `{name}` is `{}` here", row.name());
+    }
+    if coturn::OTHERS.contains(&name) {
+        return format!("coturn's `{name}` is not needed here, or not there");
     }
     let homes = ROWS
         .iter()

@@ -81,7 +81,9 @@ fn read_secret(path: &Path) -> io::Result<Vec<u8>> {
         Some("/etc/hairpin/secret") => "Zm9yIG9uZSBmaWxlIG9ubHkK",
         Some("/etc/hairpin/public" | "/etc/hairpin/shut") => "Zm9yIGFueW9uZSB0byByZWFk",
         Some("/run/credentials/turn") => "Zm9yIHRoaXMgc2VydmljZQo=",
-        Some("/etc/hairpin/north.key") => "8F1oQO0gkNXyzTqVvrw+bzgjQ9y3yKDmJwN3Dpvq5Hs=",
+        Some("/etc/hairpin/north.key" | "/etc/hairpin/eab.key") => {
+            "8F1oQO0gkNXyzTqVvrw+bzgjQ9y3yKDmJwN3Dpvq5Hs="
+        }
         Some("/etc/hairpin/nonce.secret") => "bm9uY2VzIG9mIGFsbCBub2Rlcwo=",
         Some("/etc/hairpin/sixteen") => "c2l4dGVlbiBieXRlcyE/IQ==",
         Some("/etc/hairpin/short") => "correct horse b",
@@ -93,7 +95,9 @@ fn read_secret(path: &Path) -> io::Result<Vec<u8>> {
             let text = name["/etc/hairpin/inline:".len()..].replace(';', "\n");
             return Ok(text.into());
         }
-        Some("/etc/hairpin/fullchain.pem") => return Ok(tls::FILES[0].clone().into_bytes()),
+        Some("/etc/hairpin/fullchain.pem" | "/etc/hairpin/root.pem") => {
+            return Ok(tls::FILES[0].clone().into_bytes());
+        }
         Some("/etc/hairpin/privkey.pem") => return Ok(tls::FILES[1].clone().into_bytes()),
         Some("/etc/hairpin/forbidden") => return Err(io::ErrorKind::PermissionDenied.into()),
         Some("/etc/hairpin/blank") => " \n",

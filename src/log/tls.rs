@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use net::{Certificates, TlsEvent};
+use net::{Certificates, Lack, TlsEvent};
 use relay::ClientTuple;
 use tracing::field::{DisplayValue, display};
 use tracing::warn;
@@ -20,6 +20,8 @@ pub(crate) struct TlsReporter {
     refusals: Thinned,
     /// Clients that speak in the clear, by listener.
     plain: Thinned,
+    /// Clients that have something else than this server, by what it is.
+    unserved: Thinned,
 }
 
 impl TlsReporter {
@@ -30,6 +32,7 @@ impl TlsReporter {
             certificates,
             refusals: Thinned::new(1, HOUR),
             plain: Thinned::new(1, HOUR),
+            unserved: Thinned::new(1, HOUR),
         }
     }
 
@@ -42,6 +45,7 @@ impl TlsReporter {
                 alert,
             } => self.refused(client, name.as_deref(), alert),
             TlsEvent::Plain { client } => self.plain(client),
+            TlsEvent::Unserved { client, lack } => self.unserved(client, lack),
         }
     }
 
@@ -72,6 +76,28 @@ impl TlsReporter {
                 silent = (silent > 0).then_some(silent),
                 "tls.plain: a client speaks STUN in the clear to a listener for TLS, and is closed; \
                  transport = \"auto\" takes both"
+            );
+        }
+    }
+
+    fn unserved(&self, client: ClientTuple, lack: Lack) {
+        let sentence = match lack {
+            Lack::Dtls => "clients come over DTLS, which is off (key `enabled` in [dtls])",
+            Lack::Version => {
+                "clients know no version of TLS that is taken (key `minimum-version` in [tls]; 1.2 is \
+                 the oldest)"
+            }
+            Lack::KeyType => {
+                "clients can check the signatures of no certificate here: they want another kind of \
+                 key, most often RSA (add such a one to [[tls.certificates]]), or know old ciphers only"
+            }
+        };
+        if let Some(silent) = self.unserved.may_log(sentence, Instant::now()) {
+            warn!(
+                listener = %client.server,
+                client = self.shown(client.client),
+                silent = (silent > 0).then_some(silent),
+                "tls.unserved: {sentence}"
             );
         }
     }

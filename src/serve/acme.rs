@@ -83,10 +83,11 @@ pub(super) async fn keep(control: Arc<Control>) {
     let challenges = control.shown.challenges();
     let shown = Arc::clone(&control.shown);
     let counts = Arc::clone(&orders.counts);
+    let asked = orders.wanted.subscribe();
     let duties = Duties {
         show: Arc::new(move |proofs| challenges.set_challenges(proofs)),
         serve: Arc::new(move |issued| serve(&shown, issued.as_ref())),
-        tell: Arc::new(move |event| tell(event, &counts)),
+        tell: Arc::new(move |event| tell(event, asked.borrow().as_ref(), &counts)),
     };
     ::acme::keep(wanted, directory, duties).await;
 }
@@ -109,7 +110,8 @@ fn serve(shown: &Shown, issued: Option<&::acme::Certificate>) {
     }
 }
 
-fn tell(event: Event, counts: &Counts) {
+/// Logs what became of an order for the certificate that is wanted.
+fn tell(event: Event, wanted: Option<&Wanted>, counts: &Counts) {
     match event {
         // A line says of each certificate that it is shown.
         Event::Found { .. } => {}
@@ -132,7 +134,7 @@ fn tell(event: Event, counts: &Counts) {
             expires,
         } => {
             counts.failed.fetch_add(1, Ordering::Relaxed);
-            say_failure(&failure, again, expires);
+            say_failure(&failure, wanted, again, expires);
         }
         Event::NotKept(why) => error!(
             why,
@@ -142,21 +144,43 @@ fn tell(event: Event, counts: &Counts) {
     }
 }
 
-fn say_failure(failure: &Failure, again: Duration, expires: Option<SystemTime>) {
+fn say_failure(
+    failure: &Failure,
+    wanted: Option<&Wanted>,
+    again: Duration,
+    expires: Option<SystemTime>,
+) {
     let reason = failure.reason.as_str();
+    let directory = wanted.map(|wanted| wanted.directory.as_str());
+    let names = wanted.map(|wanted| listed(&wanted.names));
     let again = format_duration(Duration::from_secs(again.as_secs())).to_string();
+    let hint = hint(reason);
     let is_good = expires.is_some_and(|expires| expires > SystemTime::now());
     match expires {
         Some(expires) if is_good => warn!(
             reason,
+            directory,
+            names,
             again,
             expires = %format_rfc3339_seconds(expires),
-            "certificate.failed: none came, and the one that there is stays ([tls.acme])"
+            "certificate.failed: none came, and the one that there is stays ([tls.acme]){hint}"
         ),
         Some(_) | None => error!(
             reason,
-            again, "certificate.failed: none came, and there is no good one ([tls.acme])"
+            directory,
+            names,
+            again,
+            "certificate.failed: none came, and there is no good one ([tls.acme]){hint}"
         ),
+    }
+}
+
+/// The key that a failure comes from, where it can be told.
+fn hint(reason: &str) -> &'static str {
+    if reason.contains("UnknownIssuer") {
+        "; nobody that browsers trust has signed the directory's own certificate: name its root by `ca-file`"
+    } else {
+        ""
     }
 }
 

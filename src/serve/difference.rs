@@ -51,7 +51,7 @@ impl Difference {
             peers: _,
             log: _,
         } = new;
-        let live = rows!(old, new,
+        let mut live: Vec<&'static str> = rows!(old, new,
             "realm" => realm,
             "[advertise] uris" => advertised,
             "[[tls.certificates]]" => tls.certificates,
@@ -98,8 +98,17 @@ impl Difference {
             "[log] format" => log.format,
             "[log] addresses" => log.addresses,
         );
+        if is_oauth_untouched(old, new) {
+            live.retain(|key| *key != "[oauth]");
+        }
         Self { live, fixed }
     }
+}
+
+/// Whether `[oauth]` differs by the name of this server only, which follows the realm.
+fn is_oauth_untouched(old: &Config, new: &Config) -> bool {
+    let follows = |config: &Config| config.oauth.server_name == config.realm;
+    follows(old) && follows(new) && old.oauth.keys == new.oauth.keys
 }
 
 /// The realms whose users are all gone, and how many there were. A file that is written anew may be
@@ -248,12 +257,7 @@ mod tests {
         ] {
             let new = configuration(text);
             let expected = Difference {
-                // The name that authorization servers use is the realm's.
-                live: match live {
-                    Some("realm") => vec!["realm", "[oauth]"],
-                    Some(key) => vec![key],
-                    None => vec![],
-                },
+                live: live.into_iter().collect(),
                 fixed: fixed.into_iter().collect(),
             };
             assert_eq!(Difference::between(&old, &new), expected, "{text}");

@@ -173,7 +173,14 @@ fn a_directory_that_is_dead_costs_a_line_and_nobody_a_call() {
         let (mut pebble, home) = (Pebble::start(Habits::default()), home());
         pebble.stop();
         let server = start(world, &home, setup(&pebble.keys(&[NAME])));
-        server.wait_for_line(&["ERROR", "certificate.failed", "reason=", "again=\"1"]);
+        server.wait_for_line(&[
+            "ERROR",
+            "certificate.failed",
+            "reason=",
+            "directory=",
+            "names=",
+            "again=\"1",
+        ]);
         LiveClient::udp().binding();
         client_without_certificate();
         assert_eq!(server.log().matches("certificate.failed").count(), 1);

@@ -298,6 +298,33 @@ fn a_reload_adds_a_certificate_which_clients_are_shown_by_its_name() {
 }
 
 #[test]
+fn a_reload_that_names_an_expired_certificate_leaves_the_good_one_in_its_place() {
+    in_own_world(|world| {
+        let authority = Authority::new();
+        let [good, expired] = ["good", "expired"].map(|name| authority.path(name));
+        authority.renew(&good, NAME, LONG);
+        authority.renew(&expired, NAME, Duration::ZERO);
+        let server = world.serve(serving_tls(&good));
+        // Until the second is over in which it ends.
+        std::thread::sleep(Duration::from_millis(1100));
+        let config = server.config();
+        let directory = Path::new(&config).parent().expect("a directory");
+        serving_tls(&expired).write(directory);
+        server.program.signal(Signal::HUP);
+        server.wait_for_line(&["ERROR", "expired on", "the certificate from before stays"]);
+        server.wait_for_line(&["configuration.reloaded"]);
+        let client = authority.client();
+        client.connect(NAME).expect("the good certificate");
+        authority.renew(&expired, NAME, LONG);
+        server.wait_for_line(&["configuration.reloaded", "[[tls.certificates]]"]);
+        authority
+            .client()
+            .connect(NAME)
+            .expect("the renewed certificate");
+    });
+}
+
+#[test]
 fn a_client_resumes_its_session_after_a_restart_of_the_server() {
     in_own_world(|world| {
         let authority = Authority::new();

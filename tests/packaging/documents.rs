@@ -11,7 +11,7 @@ use super::{binary, text};
 
 /// Command lines that do not run here, by their beginnings, and why. Of those that begin with `hairpin`, the arguments
 /// are checked all the same.
-const NOT_RUN: [(&str, &str); 11] = [
+const NOT_RUN: [(&str, &str); 13] = [
     ("cargo xtask test", "this test is part of it"),
     (
         "cargo xtask check",
@@ -35,6 +35,14 @@ const NOT_RUN: [(&str, &str); 11] = [
     ),
     ("hairpin probe", "asks a server on the Internet"),
     ("hairpin serve", "serves until a signal ends it"),
+    (
+        "install -m 640 -g hairpin",
+        "a line of a hook of certbot, which sets `RENEWED_LINEAGE`",
+    ),
+    (
+        "sudo systemctl daemon-reload",
+        "systemd itself has to bind the sockets of `hairpin.socket`",
+    ),
 ];
 
 /// The command line whose exit code is no, as it has to be: the address is denied.

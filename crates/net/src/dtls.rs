@@ -95,6 +95,11 @@ impl Offer {
     }
 }
 
+/// Whether a datagram begins a session, as far as its first bytes tell.
+pub(crate) fn is_hello(datagram: &[u8]) -> bool {
+    ClientHello::parse(datagram).is_some()
+}
+
 /// The clients over DTLS of one shard.
 pub(crate) struct Dtls {
     pub(crate) offer: Arc<Offer>,

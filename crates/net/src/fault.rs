@@ -60,7 +60,8 @@ fn hint(transports: Transports, source: &io::Error) -> &'static str {
             "; another program, perhaps another TURN server, has this port: `ss -lnup` shows which"
         }
     } else if source.kind() == io::ErrorKind::PermissionDenied {
-        "; ports below 1024 need CAP_NET_BIND_SERVICE, which the systemd unit grants"
+        "; ports below 1024 need CAP_NET_BIND_SERVICE, which the systemd unit grants, or pass the socket: \
+         packaging/systemd/hairpin.socket"
     } else {
         ""
     }

@@ -54,5 +54,5 @@ pub use options::{KeyStore, ListenerOptions, Options, ProxyOptions, StreamLimits
 pub use passed::{Passed, passed};
 pub use quic::FLOWS as QUIC_FLOWS;
 pub use running::{Answers, Ended, Failed, Running};
-pub use tls::{Certificate, Certificates, TlsEvent, TlsOptions, TlsVersion};
+pub use tls::{Certificate, Certificates, Lack, TlsEvent, TlsOptions, TlsVersion};
 pub use transports::Transports;

@@ -9,7 +9,6 @@ use std::io::{self, ErrorKind};
 use bytes::{Buf, BytesMut};
 use relay::{ClientTuple, Transport};
 use rustls::server::Acceptor;
-use rustls::{AlertDescription, Error as TlsError};
 use tokio::net::TcpStream;
 use tokio::time;
 
@@ -21,7 +20,7 @@ use crate::local::Handle;
 use crate::proxied;
 use crate::proxy::{Beginning, Proxied, is_header};
 use crate::stream::{End, TURN, turn};
-use crate::tls::{ACME_PROTOCOL, Certificates, Handshake, OWN_PROTOCOLS, Tls, TlsEvent};
+use crate::tls::{ACME_PROTOCOL, Certificates, Handshake, OWN_PROTOCOLS, Tls, TlsEvent, failed};
 use crate::web::Visit;
 use crate::{Transports, clock};
 
@@ -163,7 +162,12 @@ impl Opening<'_> {
                 Ok(Some(accepted)) => break Hello::of(&accepted.client_hello()),
                 Ok(None) if first.len() < MOST_HELLO => self.read(&mut first).await?,
                 Ok(None) => return Err(End::Broken),
-                Err((_, alert)) => return Err(self.refuse(alert)),
+                Err((error, alert)) => {
+                    if let (Some(tls), Some(event)) = (tls, failed(&error, self.client, None)) {
+                        (tls.tell)(event);
+                    }
+                    return Err(self.refuse(alert));
+                }
             }
         };
         let certificates = tls.as_ref().map(|tls| &tls.certificates);
@@ -239,13 +243,10 @@ impl Opening<'_> {
             shard.shard.borrow_mut().gates.streams.spend(TURN / 2);
             if let Err(error) = outcome {
                 shard.shard.borrow_mut().egress.counters.handshakes_failed += 1;
-                if let Some(alert) = distrust(&error) {
-                    let name = hello.name.clone();
-                    (tls.tell)(TlsEvent::Refused {
-                        client,
-                        name,
-                        alert,
-                    });
+                let event = failed(&error, client, hello.name.clone());
+                // An authority is no client.
+                if let Some(event) = event.filter(|_| !is_challenge) {
+                    (tls.tell)(event);
                 }
                 return Err(End::Broken);
             }
@@ -360,21 +361,6 @@ impl Hello {
             !self.is_of_other_protocol && name.is_none_or(|name| certificates.has(name))
         })
     }
-}
-
-/// The alert by which a client says that it does not trust our certificate.
-fn distrust(error: &TlsError) -> Option<u8> {
-    let TlsError::AlertReceived(alert) = error else {
-        return None;
-    };
-    let is_of_certificate = matches!(
-        alert,
-        AlertDescription::BadCertificate
-            | AlertDescription::CertificateExpired
-            | AlertDescription::CertificateUnknown
-            | AlertDescription::UnknownCA
-    );
-    is_of_certificate.then(|| u8::from(*alert))
 }
 
 /// The most bytes in one read.

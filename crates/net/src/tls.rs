@@ -1,12 +1,14 @@
 //! TLS for clients on streams: what they are offered, and their sessions. RFC 8446, RFC 7443.
 
 mod certificates;
+mod failed;
 mod session;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Instant;
 
 use relay::ClientTuple;
 use rustls::crypto::CryptoProvider;
@@ -14,10 +16,12 @@ use rustls::server::{NoServerSessionStorage, ProducesTickets};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ServerConfig, SupportedProtocolVersion};
 
-use crate::dtls::Offer;
+use crate::dtls::{self, Offer};
+use crate::seldom::Seldom;
 use crate::{Fault, StreamLimits};
 
 pub use certificates::{Certificate, Certificates};
+pub(crate) use failed::failed;
 pub(crate) use session::{Handshake, Room, TlsSession};
 
 /// What clients over TLS are offered.
@@ -63,6 +67,24 @@ pub enum TlsEvent {
         /// The client.
         client: ClientTuple,
     },
+    /// A client has something else than this server, which a key of the configuration decides.
+    Unserved {
+        /// The client.
+        client: ClientTuple,
+        /// What is not in common.
+        lack: Lack,
+    },
+}
+
+/// What a client and this server do not have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lack {
+    /// The client comes over DTLS to a listener that could take it, and DTLS is off.
+    Dtls,
+    /// No version of TLS.
+    Version,
+    /// No kind of key: the client can check the signatures of none of the certificates.
+    KeyType,
 }
 
 impl fmt::Debug for TlsOptions {
@@ -85,6 +107,8 @@ pub(crate) struct Tls {
     /// For clients on datagrams.
     pub(crate) dtls: Arc<Offer>,
     pub(crate) tell: Arc<dyn Fn(TlsEvent) + Send + Sync>,
+    /// When a client over DTLS that is off was told of last.
+    dtls_off: Seldom,
 }
 
 impl Tls {
@@ -116,7 +140,17 @@ impl Tls {
             challenges: Arc::new(challenges),
             dtls: Arc::new(dtls),
             tell,
+            dtls_off: Seldom::new(),
         })
+    }
+
+    /// Tells of a client over DTLS at a listener for every datagram, where it is off. A flood of
+    /// such datagrams costs little.
+    pub(crate) fn tell_dtls_off(&self, client: ClientTuple, datagram: &[u8], now: Instant) {
+        if dtls::is_hello(datagram) && self.dtls_off.may_log(now) {
+            let lack = Lack::Dtls;
+            (self.tell)(TlsEvent::Unserved { client, lack });
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 use relay::{ClientTuple, PeerAddr, RelayId, Transport};
 use socket2::Socket;
@@ -145,7 +146,7 @@ impl Shard {
                     continue;
                 }
                 if is_record || transports == Transports::Only(Transport::Dtls) {
-                    self.egress.counters.dtls_dropped += 1;
+                    self.drop_record(transports, client, packet, now.mono);
                     continue;
                 }
                 let may_be_webs = transports == Transports::Datagrams;
@@ -157,6 +158,20 @@ impl Shard {
             self.end(turn);
             self.gates.listeners.spend(count);
             ready!(others_turn(is_last, cx));
+        }
+    }
+
+    /// Drops what no listener for these transports takes.
+    fn drop_record(
+        &mut self,
+        transports: Transports,
+        client: ClientTuple,
+        packet: &[u8],
+        now: Instant,
+    ) {
+        self.egress.counters.dtls_dropped += 1;
+        if let (Transports::Datagrams, Some(tls)) = (transports, &self.tls) {
+            tls.tell_dtls_off(client, packet, now);
         }
     }
 

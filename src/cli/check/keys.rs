@@ -6,14 +6,18 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 
 use super::super::{Failure, print};
-use crate::config::{ROWS, Row, Unwritten};
+use crate::config::{ROWS, Row, Unwritten, is_needless};
 
 /// Lists the keys that `words` fit, or all.
 pub(super) fn list(words: &str, as_json: bool) -> Result<ExitCode, Failure> {
     let words = words.to_lowercase();
     let rows: Vec<&Row> = ROWS.iter().filter(|row| fits(row, &words)).collect();
     if rows.is_empty() {
-        return Err(Failure::Usage("no key has these words (option --keys)"));
+        return Err(Failure::Usage(if is_needless(&words) {
+            "no key has these words: what coturn calls so is not needed here, or not there (option --keys)"
+        } else {
+            "no key has these words (option --keys)"
+        }));
     }
     if as_json {
         let rows: Vec<Value> = rows.into_iter().map(object).collect();

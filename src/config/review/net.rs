@@ -53,6 +53,7 @@ impl Review<'_> {
             listeners.extend(kinds.iter().map(of_kind));
         }
         self.caution_one_family(&listeners);
+        self.caution_no_ipv6(&listeners);
         if !listeners.is_empty() {
             self.config.listeners = listeners
                 .into_iter()
@@ -79,6 +80,23 @@ impl Review<'_> {
                 let help = format!("add a `[[listener]]` with listen = \"0.0.0.0:{port}\"");
                 self.say(Remark::caution(at.clone(), sentence).help(help));
             }
+        }
+    }
+
+    /// Entries that are written stand in place of the default ones, which have both families.
+    fn caution_no_ipv6(&mut self, listeners: &[(Listener, Range<usize>)]) {
+        let is_public = |ip: &&IpAddr| ip.is_ipv6() && block(**ip).is_none();
+        let public = self.host.routed.iter().find(is_public);
+        let has_ipv6 = listeners.iter().any(|(one, _)| one.listen.is_ipv6());
+        if let (Some(ip), Some((listener, at)), false) = (public, listeners.last(), has_ipv6)
+            && listener.listen.ip().is_unspecified()
+        {
+            let sentence = format!(
+                "no `[[listener]]` takes IPv6, and this host has the address {ip}: IPv6 is not served"
+            );
+            let port = listener.listen.port();
+            let help = format!("add a `[[listener]]` with listen = \"[::]:{port}\"");
+            self.say(Remark::caution(at.clone(), sentence).help(help));
         }
     }
 

@@ -28,8 +28,9 @@ impl Review<'_> {
     pub(super) fn tls(&mut self, file: &Table<'_>) {
         let table = file.table("tls");
         let entries = table.tables("certificates");
+        let left_out = self.left_out(&entries);
         for entry in &entries {
-            if let Some(filed) = self.certificate(entry) {
+            if let Some(filed) = self.certificate(entry, &left_out) {
                 self.caution_foreign(file, entry, &filed.certificate);
                 self.caution_hidden(entry, &filed);
                 self.config.tls.certificates.push(filed);
@@ -67,8 +68,36 @@ impl Review<'_> {
         }
     }
 
+    /// The good certificates in effect whose files no entry names any more.
+    fn left_out(&self, entries: &[Table<'_>]) -> Vec<Filed> {
+        let path = |entry: &Table<'_>, key| entry.text(key).and_then(|text| self.path(&text));
+        let named = entries.iter();
+        let named: Vec<_> = named
+            .map(|entry| (path(entry, "cert"), path(entry, "key")))
+            .collect();
+        let now = SystemTime::now();
+        let is_left_out = |filed: &&Filed| {
+            let files = (Some(filed.chain.clone()), Some(filed.key.clone()));
+            is_good(&filed.certificate, now) && !named.contains(&files)
+        };
+        let in_effect = self.host.certificates.iter();
+        in_effect.filter(is_left_out).cloned().collect()
+    }
+
+    /// The certificate in effect that one in other files takes the place of: one with a name in
+    /// common, or else any.
+    fn replaced<'f>(&self, left_out: &'f [Filed], new: &Certificate) -> Option<&'f Filed> {
+        let own = &self.config.tls.certificates;
+        let free = left_out.iter().filter(|filed| !own.contains(filed));
+        let shares = |filed: &&Filed| {
+            let mut names = filed.certificate.names().iter();
+            names.any(|name| new.names().contains(name))
+        };
+        free.clone().find(shares).or_else(|| free.clone().next())
+    }
+
     /// The certificate of an entry; where its files hold none, the one that is in effect stays.
-    fn certificate(&mut self, entry: &Table<'_>) -> Option<Filed> {
+    fn certificate(&mut self, entry: &Table<'_>, left_out: &[Filed]) -> Option<Filed> {
         let chain = self.tls_file(entry, "cert")?;
         let key = self.tls_file(entry, "key")?;
         let mut others = self.config.tls.certificates.iter();
@@ -78,9 +107,11 @@ impl Review<'_> {
             return None;
         }
         let mut in_effect = self.host.certificates.iter();
-        let before = in_effect.find(|other| other.chain == chain && other.key == key);
+        let same = in_effect.find(|other| other.chain == chain && other.key == key);
         let now = SystemTime::now();
-        let outcome = self.read_certificate(&chain, &key).and_then(|new| {
+        let read = self.read_certificate(&chain, &key);
+        let before = same.or_else(|| self.replaced(left_out, read.as_ref().ok()?));
+        let outcome = read.and_then(|new| {
             let was_good = before.is_some_and(|before| is_good(&before.certificate, now));
             match time_flaw(&new, now) {
                 Some((sentence, help)) if was_good => Err(Trouble {

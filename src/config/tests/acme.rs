@@ -147,3 +147,20 @@ fn a_listener_for_tls_needs_no_file_where_a_certificate_comes_by_itself() {
     );
     wanted("names = [\"turn.example.org\"]");
 }
+
+#[test]
+fn who_writes_another_name_of_staging_is_told_ours() {
+    for (directory, help) in [
+        ("letsencrypt-staging", "did you mean \"staging\"?"),
+        (
+            "http://acme.example.org",
+            "write the URL with https://, as the authority tells it",
+        ),
+    ] {
+        let told = fault(&file(&format!(
+            "names = [\"turn.example.org\"]\ndirectory = \"{directory}\""
+        )));
+        assert_eq!(told.help.as_deref(), Some(help), "{directory}");
+        assert!(told.sentence.contains("an https:// URL"), "{told:?}");
+    }
+}

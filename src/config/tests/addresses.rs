@@ -170,3 +170,20 @@ fn a_file_with_secrets_that_others_read_or_the_service_cannot_is_a_warning() {
     assert_eq!((told.len(), &*told[0].sentence), (1, sentence));
     assert_eq!(told[0].underlined, "\"shut\"");
 }
+
+#[test]
+fn listeners_without_ipv6_are_a_warning_where_the_host_has_a_public_address_of_it() {
+    let four = "[[listener]]\ntransport = \"udp\"\nlisten = \"0.0.0.0:3478\"\n";
+    let told = said(four, &public());
+    assert_eq!(told.len(), 1, "{told:?}");
+    told[0].is(
+        "warning: no `[[listener]]` takes IPv6, and this host has the address 2620:fe::9: IPv6 is not served",
+        "3:10",
+        "\"0.0.0.0:3478\"",
+        "add a `[[listener]]` with listen = \"[::]:3478\"",
+    );
+    let six = four.replace("0.0.0.0", "[::]");
+    assert_eq!(said(&format!("{four}{six}"), &public()), []);
+    // One of private networks, or of documents, is no way for clients.
+    assert_eq!(said(four, &host()), []);
+}

@@ -90,6 +90,13 @@ fn a_key_of_coturn_is_shown_its_name_here() {
 }
 
 #[test]
+fn a_key_of_coturn_that_nothing_stands_for_is_called_needless() {
+    let told = fault("dh2066 = true\n");
+    let help = "coturn's `dh2066` is not needed here, or not there";
+    assert_eq!(told.help.as_deref(), Some(help));
+}
+
+#[test]
 fn a_key_like_no_other_is_shown_what_there_is() {
     fault("[relay]\nflavour = 3\n").is(
         "error: unknown key `flavour` in `[relay]`",

@@ -115,7 +115,7 @@ fn a_configuration_of_coturn_is_called_so_and_its_options_are_shown_ours() {
         "listening-port",
         "begin with turnserver.toml, which has every key; here `listening-port` is `[[listener]] listen`, \
          `use-auth-secret` is `[auth] secrets`, `static-auth-secret` is `[auth] secrets`, `total-quota` is \
-         `[allocation] total`, `external-ip` is `[relay] external`; `fingerprint`, `no-multicast-peers` is \
+         `[allocation] total`, `external-ip` is `[relay] external`; `fingerprint`, `no-multicast-peers` are \
          not needed or not there",
     );
     // Also where all of it could be TOML.

@@ -274,22 +274,52 @@ fn while_files_hold_no_good_certificate_the_one_from_before_stays_and_the_rest_h
     assert!(told(&wrong.remarks.to_string()).is_empty());
 }
 
+fn expired() -> [String; 2] {
+    certificate("turn.example.org", |params| {
+        params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2021, 1, 1);
+    })
+}
+
 #[test]
 fn a_good_certificate_does_not_give_way_to_one_that_has_expired() {
-    fn expired(path: &std::path::Path) -> io::Result<Vec<u8>> {
+    fn files(path: &std::path::Path) -> io::Result<Vec<u8>> {
         // Of two entries with one text, whichever is read.
-        static EXPIRED: LazyLock<[String; 2]> = LazyLock::new(|| {
-            certificate("turn.example.org", |params| {
-                params.not_before = rcgen::date_time_ymd(2020, 1, 1);
-                params.not_after = rcgen::date_time_ymd(2021, 1, 1);
-            })
-        });
+        static EXPIRED: LazyLock<[String; 2]> = LazyLock::new(expired);
         let is_key = path.display().to_string().contains("PRIVATE");
         Ok(EXPIRED[usize::from(is_key)].clone().into_bytes())
     }
     let text = LISTENER.to_owned() + &entry(&good());
-    let later = again(&text, expired);
+    let later = again(&text, files);
     assert_eq!(later.config.tls, config(&text).tls);
     let said = told(&later.stale.to_string()).remove(0);
     assert!(said.sentence.contains("expired on 2021-01-01"), "{said:?}");
+}
+
+#[test]
+fn nor_does_it_give_way_to_an_expired_one_in_another_file() {
+    let (good, other) = (good(), certificate("192.0.2.7", |_| {}));
+    let before = format!("{LISTENER}{}{}", entry(&other), entry(&good));
+    let certificates = config(&before).tls.certificates;
+    let host = Machine {
+        certificates: certificates.clone(),
+        ..host()
+    };
+    let now = format!("{LISTENER}{}{}", entry(&expired()), entry(&other));
+    let later = read(&now, path(), &host).unwrap();
+    let kept = [certificates[1].clone(), certificates[0].clone()];
+    assert_eq!(later.config.tls.certificates, kept);
+    let said = told(&later.stale.to_string()).remove(0);
+    assert!(said.sentence.starts_with("error: "), "{said:?}");
+    let words = "the certificate from before stays (turn.example.org ECDSA)";
+    assert!(said.sentence.ends_with(words), "{said:?}");
+    // Where it stays beside the expired one, nothing has to be kept.
+    let both = format!(
+        "{LISTENER}{}{}{}",
+        entry(&good),
+        entry(&other),
+        entry(&expired())
+    );
+    let later = read(&both, path(), &host).unwrap();
+    assert_eq!(told(&later.stale.to_string()), []);
 }

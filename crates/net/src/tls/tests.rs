@@ -1,7 +1,9 @@
 //! TLS clients of rustls against a server that runs.
 
 use std::io::{Read, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
+use std::sync::mpsc;
+use std::time::Duration;
 
 use relay::policy::{Mode, Own, Policy};
 use relay::{Config, Keys, PortRange, ProcessSecret, Rules, Transport};
@@ -23,8 +25,16 @@ fn certificate(name: &str) -> Certificate {
     Certificate::new(vec![name.to_owned()], vec![made.cert.der().clone()], key).unwrap()
 }
 
-/// A server at one listener.
+/// A server at one listener, with certificates for these names.
 fn server(transports: Transports, names: &[&str]) -> (Running, SocketAddr, Certificates) {
+    let names = names.iter().map(|name| certificate(name));
+    let certificates = Certificates::new(names.collect());
+    let (running, listener) = serve(transports, options(certificates.clone()));
+    (running, listener, certificates)
+}
+
+/// A server at one listener.
+fn serve(transports: Transports, tls: TlsOptions) -> (Running, SocketAddr) {
     let own = Own {
         listeners: vec![],
         addresses: vec![],
@@ -32,8 +42,6 @@ fn server(transports: Transports, names: &[&str]) -> (Running, SocketAddr, Certi
         relay_ports: 20_000..=20_999,
     };
     let policy = Policy::new(Mode::Closed, vec![], vec![], own);
-    let names = names.iter().map(|name| certificate(name));
-    let certificates = Certificates::new(names.collect());
     let running = start(Options {
         listeners: vec![ListenerOptions {
             transports,
@@ -47,7 +55,7 @@ fn server(transports: Transports, names: &[&str]) -> (Running, SocketAddr, Certi
             Rules::new(Keys::new("hairpin.test"), policy),
         ),
         streams: StreamLimits::default(),
-        tls: Some(options(certificates.clone())),
+        tls: Some(tls),
         proxies: ProxyOptions::default(),
         web: WebOptions::default(),
         report: Arc::new(|_| ()),
@@ -55,12 +63,12 @@ fn server(transports: Transports, names: &[&str]) -> (Running, SocketAddr, Certi
     })
     .unwrap();
     let (_, listener) = running.listeners()[0];
-    (running, listener, certificates)
+    (running, listener)
 }
 
 /// Takes any certificate: which one it was is what the tests look at.
 #[derive(Debug)]
-struct Trusting;
+struct Trusting(SignatureScheme);
 
 impl ServerCertVerifier for Trusting {
     fn verify_server_cert(
@@ -93,7 +101,7 @@ impl ServerCertVerifier for Trusting {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        vec![SignatureScheme::ECDSA_NISTP256_SHA256]
+        vec![self.0]
     }
 }
 
@@ -120,12 +128,21 @@ pub(super) fn client_of(
     versions: &[&'static SupportedProtocolVersion],
     name: &str,
 ) -> ClientConnection {
+    client_with(versions, name, SignatureScheme::ECDSA_NISTP256_SHA256)
+}
+
+/// A client that can check signatures of one kind.
+fn client_with(
+    versions: &[&'static SupportedProtocolVersion],
+    name: &str,
+    scheme: SignatureScheme,
+) -> ClientConnection {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(versions)
         .unwrap()
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Trusting))
+        .with_custom_certificate_verifier(Arc::new(Trusting(scheme)))
         .with_no_client_auth();
     // For clients that forge.
     config.enable_secret_extraction = true;
@@ -174,4 +191,59 @@ fn a_hello_that_comes_byte_by_byte_is_answered() {
         stream.write_all(&[byte]).unwrap();
     }
     ask(rustls::Stream::new(&mut client, &mut stream));
+}
+
+#[test]
+fn clients_with_nothing_in_common_are_told_of_by_what_is_lacking() {
+    let certificates = Certificates::new(vec![certificate("one.test")]);
+    let (told, events) = mpsc::channel();
+    let tls = TlsOptions {
+        minimum: TlsVersion::V1_3,
+        tell: Arc::new(move |event| told.send(event).unwrap_or_default()),
+        ..options(certificates)
+    };
+    let (_running, listener) = serve(Transports::Streams, tls);
+    let (ecdsa, rsa) = (
+        SignatureScheme::ECDSA_NISTP256_SHA256,
+        SignatureScheme::RSA_PSS_SHA256,
+    );
+    for (version, scheme, expected) in
+        [(&TLS12, ecdsa, Lack::Version), (&TLS13, rsa, Lack::KeyType)]
+    {
+        let mut client = client_with(&[version], "one.test", scheme);
+        let mut stream = TcpStream::connect(listener).unwrap();
+        let mut stream = rustls::Stream::new(&mut client, &mut stream);
+        stream.write_all(BINDING).unwrap_err();
+        match events.recv_timeout(Duration::from_secs(5)).unwrap() {
+            TlsEvent::Unserved { lack, .. } => assert_eq!(lack, expected),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_client_over_dtls_that_is_off_is_told_of_once() {
+    let certificates = Certificates::new(vec![certificate("one.test")]);
+    let (told, events) = mpsc::channel();
+    let tls = TlsOptions {
+        tell: Arc::new(move |event| told.send(event).unwrap_or_default()),
+        ..options(certificates)
+    };
+    let (_running, listener) = serve(Transports::Datagrams, tls);
+    let client = UdpSocket::bind((LOCAL, 0)).unwrap();
+    // The header of a record with a hello of 36 bytes, and of that; the version; no session, no cookie.
+    let mut hello = vec![22, 0xFE, 0xFF, 0, 0, 0, 0, 0, 0, 0, 0, 0, 48];
+    hello.extend([1, 0, 0, 36, 0, 0, 0, 0, 0, 0, 0, 36, 0xFE, 0xFD]);
+    hello.extend([7; 32]);
+    hello.extend([0, 0]);
+    for _ in 0..2 {
+        client.send_to(&hello, listener).unwrap();
+    }
+    let event = events.recv_timeout(Duration::from_secs(5)).unwrap();
+    let client = client.local_addr().unwrap();
+    assert!(
+        matches!(event, TlsEvent::Unserved { lack: Lack::Dtls, client: told } if told.client == client),
+        "{event:?}"
+    );
+    events.recv_timeout(Duration::from_millis(200)).unwrap_err();
 }
