@@ -10,7 +10,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use clap::Args;
 use ipnet::IpNet;
 use net::proxy::Proxies;
-use net::{ProxyOptions, TlsVersion, WebOptions};
+use net::{ProxyOptions, TlsVersion, Transports, WebOptions};
 use relay::policy::{Mode, Network};
 use relay::{
     Allowance, Bandwidth, IcmpTold, Partner, Redirect, SecondAddress, Sha256, Target, When,
@@ -140,16 +140,30 @@ fn line(f: &mut fmt::Formatter<'_>, name: &str, value: impl fmt::Display) -> fmt
 }
 
 fn listeners(config: &Config) -> String {
-    let names = config
-        .listeners
-        .iter()
-        .map(|listener| format!("{} {}", listener.transports.name(), listener.listen));
+    // One key of the configuration is two listeners there.
+    let takes = |transports, listen| config.listeners.contains(&Listener { transports, listen });
+    let names = config.listeners.iter().filter_map(|listener| {
+        let &Listener { transports, listen } = listener;
+        let name = format!("{} {listen}", transports.name());
+        match transports {
+            Transports::Streams if takes(Transports::Datagrams, listen) => None,
+            Transports::Datagrams if takes(Transports::Streams, listen) => {
+                Some(name + " (UDP and TCP)")
+            }
+            Transports::Only(_) | Transports::Streams | Transports::Datagrams => Some(name),
+        }
+    });
     names.collect::<Vec<_>>().join(", ")
 }
 
 /// The URIs for browsers, in their order.
 fn uris(config: &Config) -> String {
     let uris = ice::uris(config, None);
+    if uris.is_empty() {
+        return "none for a browser: write them to `[advertise] uris`, or give `hairpin credentials` a \
+                name by --host"
+            .to_owned();
+    }
     let words = uris.iter().map(|uri| match ice::note(uri) {
         Some(note) => format!("{uri} ({note})"),
         None => uri.to_string(),
@@ -175,10 +189,16 @@ fn tls(config: &Config) -> String {
         let names: Vec<String> = wanted.names.iter().map(ToString::to_string).collect();
         format!("{} by itself from {}", names.join(", "), wanted.directory)
     });
-    let dtls = config.takes_dtls().then(|| "DTLS 1.2".to_owned());
+    let is_on_auto = |listener: &Listener| listener.transports == Transports::Datagrams;
+    let dtls = if config.takes_dtls() {
+        Some("DTLS 1.2")
+    } else {
+        let mut listeners = config.listeners.iter();
+        listeners.any(is_on_auto).then_some("DTLS off")
+    };
     let words: Vec<String> = [oldest.to_owned()]
         .into_iter()
-        .chain(dtls)
+        .chain(dtls.map(str::to_owned))
         .chain(all)
         .chain(wanted)
         .collect();
@@ -592,6 +612,31 @@ The server's own listeners are always denied.
 log              events as text, without client addresses
 ";
         assert_eq!(summary, expected);
+    }
+
+    #[test]
+    fn port_443_is_one_listener_with_the_name_that_is_wanted() {
+        let summary = summary(
+            "realm = \"turn.example.org\"\n[[listener]]\ntransport = \"udp\"\nlisten = \"0.0.0.0:3478\"\n\
+             [[listener]]\ntransport = \"auto\"\nlisten = \"0.0.0.0:443\"\n\
+             [tls.acme]\nnames = [\"example.org\", \"turn.example.org\"]\n",
+        );
+        for line in [
+            "listeners        udp 0.0.0.0:3478, auto 0.0.0.0:443 (UDP and TCP)\n",
+            "tls              version 1.2 and above; DTLS off; ",
+            ", turns:turn.example.org:443?transport=tcp\n",
+        ] {
+            assert!(summary.contains(line), "{summary}");
+        }
+    }
+
+    #[test]
+    fn a_server_without_a_uri_for_browsers_is_told_what_to_give() {
+        let summary = summary(
+            "[[listener]]\ntransport = \"dtls\"\nlisten = \"0.0.0.0:5349\"\n\
+             [tls.acme]\nnames = [\"turn.example.org\"]\n",
+        );
+        assert!(summary.contains("none for a browser: "), "{summary}");
     }
 
     #[test]

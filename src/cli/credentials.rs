@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
+use probe::Uri;
 use relay::keys::{self, Mint};
 
 use super::ice::{self, IceServer, PublicName};
@@ -54,8 +55,9 @@ pub(super) struct Credentials {
     ttl: Duration,
 
     /// The server's name in the URLs, with another port if clients see another:
-    /// HOST or HOST:PORT. Where it is not given: `[advertise] uris`, or else the relay
-    /// addresses, as peers see them, and the name of the certificate for TLS.
+    /// HOST, or HOST:PORT if all listeners have the same port. Where it is not given:
+    /// `[advertise] uris`, or else the relay addresses, as peers see them, and for TLS the
+    /// realm if a certificate is for it, or else the first name of one.
     #[arg(long, value_name = "HOST")]
     host: Option<PublicName>,
 
@@ -64,8 +66,9 @@ pub(super) struct Credentials {
     #[arg(long)]
     sha256: bool,
 
-    /// Print lines instead of JSON: turn: URIs, user name, password, and each URI once more with
-    /// both in it, as some SDKs take it: `turn://USER:PASSWORD@HOST:PORT?transport=udp`.
+    /// Print lines instead of JSON: the URIs, user name, password, and each URI once more with
+    /// both in it, as some SDKs take it: `turn://USER:PASSWORD@HOST:PORT?transport=udp`,
+    /// `turns://USER:PASSWORD@HOST:PORT?transport=tcp`.
     #[arg(long)]
     uri: bool,
 }
@@ -94,7 +97,7 @@ impl Credentials {
         let Some(expiry) = now.checked_add(self.ttl) else {
             return Err(Failure::Usage("--ttl reaches beyond the end of time"));
         };
-        let uris = ice::uris(config, self.host.as_ref());
+        let uris = self.uris(config)?;
         let mint = if self.sha256 {
             Mint::Sha256
         } else {
@@ -108,12 +111,36 @@ impl Credentials {
         };
         let secret = secret.expose().as_bytes();
         let credential = keys::mint(mint, secret, user.as_deref(), expiry.as_secs());
-        for (uri, note) in uris.iter().filter_map(|uri| Some((uri, ice::note(uri)?))) {
-            eprintln!(
-                "note: {uri} is for all clients but Firefox ({note}), which opens TLS to names only"
-            );
-        }
         Ok(IceServer::new(&uris, credential))
+    }
+
+    /// The URIs for browsers, with notes on those that not all take.
+    fn uris(&self, config: &Config) -> Result<Vec<Uri>, Failure> {
+        let host = self.host.as_ref();
+        if host.is_some_and(|host| host.hides_ports(config)) {
+            return Err(Failure::Usage(SEVERAL_PORTS));
+        }
+        let uris = ice::uris(config, host);
+        if uris.is_empty() {
+            return Err(Failure::Usage(match host {
+                None => "no URI for a browser: give --host or `[advertise] uris`",
+                // A name alone makes none of DTLS, the only transport that is left out.
+                Some(_) => "no URI for a browser, which takes no DTLS: give `[advertise] uris`",
+            }));
+        }
+        for uri in &uris {
+            if ice::note(uri).is_some() {
+                eprintln!(
+                    "note: {uri} is for all clients but Firefox, which opens TLS to names only"
+                );
+            }
+            // Of what is advertised `check` says so.
+            if host.is_some() && ice::is_uncertified(config, uri) {
+                let name = &uri.host;
+                eprintln!("note: no certificate is for {name}: clients refuse {uri}");
+            }
+        }
+        Ok(uris)
     }
 
     /// The secret, and the configuration with the server's addresses.
@@ -183,6 +210,9 @@ fn ttl(text: &str) -> Result<Duration, &'static str> {
 
 const NO_SECRET: &str = "no secret is given: use --secret-file, --config, or set HAIRPIN_SECRET";
 
+const SEVERAL_PORTS: &str = "--host has a port, and the listeners have several: give the name alone, \
+    or write the URIs as clients see them into `[advertise] uris`";
+
 const AFTER_HELP: &str = "\
 Examples:
   hairpin credentials --config turnserver.toml --user alice --host turn.example.org
@@ -194,8 +224,11 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.";
 #[cfg(test)]
 mod tests {
     use clap::Parser;
+    use net::Transports;
+    use relay::Transport;
 
     use super::*;
+    use crate::config::Listener;
 
     #[derive(Parser)]
     struct Line {
@@ -266,6 +299,31 @@ mod tests {
         assert_eq!(first("example.net"), Some("5qLqO1tM0lYcN3S0"));
         assert_eq!(first("example.com"), None);
         assert_eq!(first("example.edu"), None);
+    }
+
+    #[test]
+    fn what_gives_a_browser_no_uri_is_refused() {
+        let mut config = config();
+        let mut refused = |line: &str, listeners: &[(Transport, &str)]| {
+            let listener = |&(transport, listen): &(Transport, &str)| Listener {
+                transports: Transports::Only(transport),
+                listen: listen.parse().unwrap(),
+            };
+            config.listeners = listeners.iter().map(listener).collect();
+            let line = Line::parse_from(line.split(' '));
+            let server = line.credentials.server(&Secret::new("s"), &config, NOW);
+            let Err(Failure::Usage(why)) = server else {
+                panic!("{server:?}");
+            };
+            why
+        };
+        let tls = (Transport::Tls, "0.0.0.0:443");
+        let udp = (Transport::Udp, "0.0.0.0:3478");
+        assert!(refused("credentials", &[tls]).contains("--host"));
+        let several = refused("credentials --host a:8443", &[tls, udp]);
+        assert_eq!(several, SEVERAL_PORTS);
+        let dtls = (Transport::Dtls, "0.0.0.0:5349");
+        assert!(refused("credentials --host a", &[dtls]).contains("DTLS"));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use clap::Args;
 use indicatif::ProgressBar;
-use probe::doctor::{Examination, Finding, Login, Severity};
+use probe::doctor::{Examination, Examined, Finding, Login, Severity};
 use probe::{NotAUri, Service, Uri};
 use relay::keys::{self, Mint};
 
@@ -86,8 +86,9 @@ impl Doctor {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
         let loaded = self.own_config()?;
         let login = self.login()?;
+        let uris = self.uris(login.as_ref())?;
         let mut examination = Examination {
-            servers: self.uris(login.as_ref())?,
+            servers: uris.into_iter().map(Examined::from).collect(),
             login,
             realm: self.realm.clone(),
             bind: self.asking.bind.clone().unwrap_or_default(),
@@ -100,6 +101,9 @@ impl Doctor {
             None => Vec::new(),
         };
         findings.extend(self.examine(&examination, config)?);
+        if let Some(config) = config {
+            own::explain(&mut findings, config);
+        }
         if self.json {
             print(&json::text(&findings))?;
         } else {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
+use net::Transports;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use probe::{Service, Uri, UriHost};
 use relay::Transport;
@@ -63,8 +64,8 @@ impl IceServer {
         ));
         let encoded = |text| utf8_percent_encode(text, RESERVED);
         let (user, password) = (encoded(&self.username), encoded(&self.credential));
-        for server in self.urls.iter().filter_map(|url| url.strip_prefix("turn:")) {
-            lines.push_str(&format!("turn://{user}:{password}@{server}\n"));
+        for (scheme, server) in self.urls.iter().filter_map(|url| url.split_once(':')) {
+            lines.push_str(&format!("{scheme}://{user}:{password}@{server}\n"));
         }
         lines
     }
@@ -103,6 +104,32 @@ pub(crate) fn uris(config: &Config, name: Option<&PublicName>) -> Vec<Uri> {
 pub(crate) fn note(uri: &Uri) -> Option<&'static str> {
     let is_address = matches!(uri.host, UriHost::Address(_));
     (uri.is_secure && is_address).then_some("not Firefox")
+}
+
+/// Whether clients refuse a URI by its name, which no certificate is for.
+pub(crate) fn is_uncertified(config: &Config, uri: &Uri) -> bool {
+    uri.is_secure && !is_certified(config, &uri.host)
+}
+
+/// The name by which clients check the server over TLS: that of a URI which they are given, or else
+/// the best one that the server can prove to have.
+pub(crate) fn secure_host(config: &Config) -> Option<UriHost> {
+    let advertised = config.advertised.iter().filter(|uri| uri.is_secure);
+    let mut hosts = advertised.map(|uri| &uri.host);
+    let given = hosts.find(|host| is_certified(config, host));
+    given.cloned().or_else(|| best(&certified(config)))
+}
+
+impl PublicName {
+    /// Whether it has one port for listeners of several: then it is right for one of them at most.
+    pub(crate) fn hides_ports(&self, config: &Config) -> bool {
+        // Of which no URI is made.
+        let dtls = Transports::Only(Transport::Dtls);
+        let listeners = config.listeners.iter().filter(|it| it.transports != dtls);
+        let mut ports = listeners.map(|listener| listener.listen.port());
+        let first = ports.next();
+        self.port.is_some() && ports.any(|port| Some(port) != first)
+    }
 }
 
 /// One for each transport and port, of that transport with the best port first. Not over DTLS:
@@ -155,17 +182,46 @@ fn best(certified: &[UriHost]) -> Option<UriHost> {
     name.or_else(|| certified.first()).cloned()
 }
 
-/// The names that the server can prove to have.
+/// The names that the server can prove to have, or will once the certificate has come that it gets by
+/// itself. The realm is the first if it is one of them: the operator has called the server so.
 fn certified(config: &Config) -> Vec<UriHost> {
     let certificates = config.tls.certificates.iter();
     let names = certificates.flat_map(|filed| filed.certificate.names());
+    let realm = UriHost::Name(config.realm.to_ascii_lowercase());
+    let realm = (is_bare(&config.realm) && is_certified(config, &realm)).then_some(realm);
     // A client cannot come to all names that a wildcard stands for.
     let host = |name: &Name| match name {
         Name::Host(name) if name.contains('*') => None,
         Name::Host(name) => Some(UriHost::Name(name.clone())),
         Name::Address(ip) => Some(UriHost::Address(*ip)),
     };
-    names.filter_map(host).collect()
+    let wanted = config.tls.acme.iter().flat_map(|wanted| &wanted.names);
+    let wanted = wanted.map(|name| match name {
+        acme::Name::Host(name) => UriHost::Name(name.clone()),
+        acme::Name::Address(ip) => UriHost::Address(*ip),
+    });
+    let names = names.filter_map(host).chain(wanted);
+    realm.into_iter().chain(names).collect()
+}
+
+/// Whether clients that come by this name are shown a certificate for it.
+fn is_certified(config: &Config, host: &UriHost) -> bool {
+    let is_wanted = |name: &acme::Name| match (name, host) {
+        (acme::Name::Host(own), UriHost::Name(name)) => own.eq_ignore_ascii_case(name),
+        (acme::Name::Address(own), UriHost::Address(ip)) => own == ip,
+        (acme::Name::Host(_), UriHost::Address(_)) | (acme::Name::Address(_), UriHost::Name(_)) => {
+            false
+        }
+    };
+    let mut certificates = config.tls.certificates.iter();
+    let mut wanted = config.tls.acme.iter().flat_map(|wanted| &wanted.names);
+    certificates.any(|filed| filed.certificate.is_for(host)) || wanted.any(is_wanted)
+}
+
+/// Whether a text has the letters of a host name and no others.
+fn is_bare(text: &str) -> bool {
+    let is_bare = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '.');
+    !text.is_empty() && text.chars().all(is_bare)
 }
 
 /// Where clients reach what listens at an address.
@@ -229,8 +285,7 @@ impl std::str::FromStr for PublicName {
             Some((host, port)) => (host, Some(port.parse().map_err(|_| NOT_A_NAME)?)),
             None => (text, None),
         };
-        let is_bare = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '.');
-        if host.is_empty() || !host.chars().all(is_bare) {
+        if !is_bare(host) {
             return Err(NOT_A_NAME);
         }
         Ok(Self {
@@ -252,7 +307,6 @@ const NOT_A_NAME: &str =
 
 #[cfg(test)]
 mod tests {
-    use net::Transports;
     use relay::RelayAddress;
 
     use super::*;
@@ -365,6 +419,56 @@ mod tests {
     }
 
     #[test]
+    fn over_tls_the_realm_is_the_name_if_a_certificate_is_for_it() {
+        let mut config = config(&[listener(Transport::Tls, "0.0.0.0:443")]);
+        config.tls.acme = Some(acme::Wanted {
+            names: ["foo.net", "turn.foo.net", "203.0.113.7"]
+                .map(|name| name.parse().unwrap())
+                .into(),
+            directory: acme::PRODUCTION.to_owned(),
+            roots: Vec::new(),
+            contact: Vec::new(),
+            profile: None,
+            external_account: None,
+            http_01: None,
+        });
+        for (realm, host) in [
+            ("TURN.foo.net", "turn.foo.net"),
+            ("a realm", "foo.net"),
+            ("example.org", "foo.net"),
+        ] {
+            realm.clone_into(&mut config.realm);
+            let uri = format!("turns:{host}:443?transport=tcp");
+            assert_eq!(listed(&uris(&config, None)), [uri]);
+            assert_eq!(secure_host(&config), Some(UriHost::Name(host.to_owned())));
+        }
+        for (name, is_refused) in [
+            ("foo.net", false),
+            ("other.example.net", true),
+            ("203.0.113.7", false),
+            ("203.0.113.8", true),
+        ] {
+            let uri = &uris(&config, Some(&name.parse().unwrap()))[0];
+            assert_eq!(is_uncertified(&config, uri), is_refused, "{uri}");
+        }
+    }
+
+    #[test]
+    fn one_port_does_not_stand_for_listeners_of_several() {
+        let hides = |name: &str, listeners: &[Listener]| {
+            let name: PublicName = name.parse().unwrap();
+            name.hides_ports(&config(listeners))
+        };
+        let udp = listener(Transport::Udp, "0.0.0.0:3478");
+        let tcp = listener(Transport::Tcp, "0.0.0.0:3478");
+        let tls = listener(Transport::Tls, "0.0.0.0:443");
+        let dtls = listener(Transport::Dtls, "0.0.0.0:5349");
+        assert!(hides("a:8443", &[udp, tls]));
+        assert!(!hides("a", &[udp, tls]));
+        assert!(!hides("a:8443", &[udp, tcp, dtls]));
+    }
+
+    #[test]
     fn what_browsers_refuse_is_left_out_unless_it_is_all_there_is() {
         let dns = listener(Transport::Udp, "0.0.0.0:53");
         let usual = listener(Transport::Udp, "0.0.0.0:3478");
@@ -433,11 +537,15 @@ mod tests {
             username: "1:a@b".to_owned(),
             password: "p/+=".to_owned(),
         };
-        let uris = ["turn:[2001:db8::7]:80?transport=udp".parse().unwrap()];
+        let uris = [
+            "turn:[2001:db8::7]:80?transport=udp",
+            "turns:a:443?transport=tcp",
+        ];
+        let uris = uris.map(|uri| uri.parse().unwrap());
         let lines = IceServer::new(&uris, credential).lines();
-        let last = lines.lines().last();
-        let uri = "turn://1%3Aa%40b:p%2F%2B%3D@[2001:db8::7]:80?transport=udp";
-        assert_eq!(last, Some(uri), "{lines}");
+        let with_both = "turn://1%3Aa%40b:p%2F%2B%3D@[2001:db8::7]:80?transport=udp\n\
+                         turns://1%3Aa%40b:p%2F%2B%3D@a:443?transport=tcp\n";
+        assert!(lines.ends_with(with_both), "{lines}");
     }
 
     #[test]

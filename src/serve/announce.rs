@@ -4,11 +4,13 @@ use std::fmt::Write;
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use relay::RelayAddress;
+use probe::{Service, Uri, UriHost};
 use relay::keys::{Mint, mint};
 use relay::policy::block;
+use relay::{RelayAddress, Transport};
 
 use super::trial::Made;
+use crate::certificate::Certificate;
 use crate::cli::ice::{IceServer, note, uris};
 use crate::config::Config;
 
@@ -30,7 +32,8 @@ fn text(config: &Config, unix: Duration, made: Option<&Made>) -> String {
     };
     let expiry = (unix + CREDENTIAL_LIFETIME).as_secs();
     let credential = mint(Mint::Sha1, secret.expose().as_bytes(), Some("try"), expiry);
-    let uris = uris(config, None);
+    let mut uris = uris(config, None);
+    uris.extend(made.and_then(|made| for_trying(config, &made.certificate)));
     text.push_str(
         "\nPaste this into the RTCPeerConnection of your page; it is good for 24 hours:\n\n",
     );
@@ -49,6 +52,24 @@ fn text(config: &Config, unix: Duration, made: Option<&Made>) -> String {
         "More: `hairpin credentials --help`, and turnserver.toml for a server that stays.\n",
     );
     text
+}
+
+/// The URI over TLS for a browser on this host: the certificate that was made here is in no file, and
+/// of its names only this one leads to this host for certain.
+fn for_trying(config: &Config, certificate: &Certificate) -> Option<Uri> {
+    let host = UriHost::Name("localhost".to_owned());
+    let mut listeners = config.listeners.iter();
+    let secure = listeners.find(|listener| {
+        let ip = listener.listen.ip();
+        listener.transports.has(Transport::Tls) && (ip.is_unspecified() || ip.is_loopback())
+    })?;
+    certificate.is_for(&host).then_some(Uri {
+        service: Service::Turn,
+        is_secure: true,
+        host,
+        port: Some(secure.listen.port()),
+        transport: Some(probe::Transport::Tcp),
+    })
 }
 
 /// Which clients can reach a relay address.
@@ -73,7 +94,9 @@ const CREDENTIAL_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 
 #[cfg(test)]
 mod tests {
+    use super::super::trial;
     use super::*;
+    use crate::config::Machine;
 
     fn at(ip: &str) -> String {
         let ip = ip.parse().unwrap();
@@ -81,6 +104,20 @@ mod tests {
             local: ip,
             external: ip,
         })
+    }
+
+    #[test]
+    fn a_browser_on_this_host_is_given_tls_by_the_name_localhost() {
+        let host = Machine {
+            name: "host.example.org".to_owned(),
+            ..Machine::anywhere()
+        };
+        let mut config = Config::defaults(&host);
+        let made = trial::certificate(&config, &host, None).unwrap();
+        assert_eq!(for_trying(&config, &made.certificate), None);
+        trial::listen(&mut config, &host);
+        let uri = for_trying(&config, &made.certificate).unwrap();
+        assert_eq!(uri.to_string(), "turns:localhost:5349?transport=tcp");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use lab::{
+    authority::{Authority, Name, Wish},
     program::Program,
     server::{PORT, Server},
     setup::Setup,
@@ -70,6 +71,39 @@ fn a_host_that_keeps_to_its_configuration_is_found_well() {
         assert_eq!(relays.count(), 2, "{report}");
         // The test has no unit around it, and the file no address of IPv6.
         report.assert_has(&["D051", "D075"]);
+    });
+}
+
+#[test]
+fn a_listener_for_tls_is_examined_by_the_name_of_its_certificate() {
+    in_own_world(|world| {
+        // No resolver knows it, and the address is none of the certificate's names.
+        let wish = Wish {
+            names: &[Name::Host("turn.example.org")],
+            ..Wish::RIGHT
+        };
+        let secure = format!("[[listener]]\ntransport = 'auto'\nlisten = '{SERVER_V4}:443'");
+        let server = start(world, setup().with_certificates(&[wish]).with(&secure));
+        let root = Authority::lab().root_file();
+        let root = root.path().to_str().expect("a path of ASCII");
+        let config = server.config();
+        let arguments = ["--config", &config, "--outside", NOBODY, "--ca", root];
+        let report = examine_by(|program| world.on_server_host(program), &arguments);
+        report.assert_clean();
+        report.assert_has(&["D016"]);
+        assert!(
+            report
+                .text
+                .contains("\"turns:turn.example.org:443?transport=tcp\""),
+            "{report}"
+        );
+        // DTLS is off.
+        assert!(
+            !report
+                .text
+                .contains("\"turns:turn.example.org:443?transport=udp\""),
+            "{report}"
+        );
     });
 }
 

@@ -33,11 +33,27 @@ pub use credentials::Login;
 use dialogue::{Carrier, Dialogue};
 pub use finding::{Code, Finding, Severity};
 
+/// A server to examine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Examined {
+    /// The URI that clients have for it. Over TLS its certificate has to be for the host there.
+    pub uri: Uri,
+    /// The address to examine it at, whatever the host in the URI leads to.
+    pub address: Option<SocketAddr>,
+}
+
+impl From<Uri> for Examined {
+    /// Examined where clients come to it.
+    fn from(uri: Uri) -> Self {
+        Self { uri, address: None }
+    }
+}
+
 /// The servers to examine, and how.
 #[derive(Clone)]
 pub struct Examination {
     /// The servers.
-    pub servers: Vec<Uri>,
+    pub servers: Vec<Examined>,
     /// How to authenticate with TURN servers; without it only the view of strangers is examined.
     pub login: Option<Login>,
     /// The realm that the servers should have, if it is known.
@@ -62,9 +78,10 @@ pub async fn examine(
     let examination = Arc::new(examination.clone());
     let resolver = Arc::new(Resolver::of_host());
     let mut tasks = JoinSet::new();
-    for (index, uri) in examination.servers.iter().enumerate() {
+    for (index, server) in examination.servers.iter().enumerate() {
         let patient = Patient {
-            uri: uri.clone(),
+            uri: server.uri.clone(),
+            address: server.address,
             examination: Arc::clone(&examination),
             findings: Vec::new(),
         };
@@ -75,13 +92,14 @@ pub async fn examine(
     while let Some(outcome) = tasks.join_next().await {
         // A task that panicked has printed that on standard error.
         if let Ok((index, findings)) = outcome {
-            progress(&examination.servers[index]);
+            progress(&examination.servers[index].uri);
             all[index] = Some(findings);
         }
     }
     let servers = examination.servers.iter().zip(all);
-    let findings = servers.flat_map(|(uri, findings)| findings.unwrap_or_else(|| failed(uri)));
-    Ok(findings.collect())
+    let findings =
+        servers.map(|(server, findings)| findings.unwrap_or_else(|| failed(&server.uri)));
+    Ok(findings.flatten().collect())
 }
 
 /// The findings about a server whose examination itself failed.
@@ -110,6 +128,8 @@ pub async fn reflexive_address(server: &Uri, from: IpAddr) -> io::Result<IpAddr>
 /// A server, and the findings about it.
 struct Patient {
     uri: Uri,
+    /// The address to examine it at, if the URI does not say.
+    address: Option<SocketAddr>,
     examination: Arc<Examination>,
     findings: Vec<Finding>,
 }
@@ -152,7 +172,15 @@ impl Patient {
         } else {
             Transport::Udp
         };
-        let mut targets = match resolver.resolve(&self.uri, usual).await {
+        let known = self.address.map(|address| Target {
+            address,
+            transport: self.uri.transport.unwrap_or(usual),
+        });
+        let resolved = match known {
+            Some(target) => Ok(vec![target]),
+            None => resolver.resolve(&self.uri, usual).await,
+        };
+        let mut targets = match resolved {
             Ok(targets) => targets,
             Err(why) => {
                 let code = match why {

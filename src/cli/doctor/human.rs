@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use anstyle::{AnsiColor, Style};
 use probe::Uri;
-use probe::doctor::{Code, Examination, Finding, Severity};
+use probe::doctor::{Code, Examination, Examined, Finding, Severity};
 
 use super::count;
 
@@ -24,6 +24,7 @@ pub(super) fn text(examination: &Examination, findings: &[Finding]) -> String {
             several => format!("{several} {what}s"),
         });
     let verdict = match (errors, warnings, of(Severity::NotTested)) {
+        (0, 0, 1..) if of(Severity::Ok) == 0 => "Nothing could be tested.".to_owned(),
         (0, 0, 0) => "Everything that was tested works.".to_owned(),
         (0, 0, 1) => "What was tested works; 1 point was not tested.".to_owned(),
         (0, 0, several) => format!("What was tested works; {several} points were not tested."),
@@ -37,8 +38,13 @@ pub(super) fn text(examination: &Examination, findings: &[Finding]) -> String {
     for works in with(Code::Works) {
         line(&mut text, works.code, &works.sentence);
     }
-    for uri in &examination.servers {
-        section(&mut text, &uri.to_string(), findings, Some(uri));
+    // Two listeners may be behind one URI.
+    let mut said: Vec<&Uri> = Vec::new();
+    for Examined { uri, .. } in &examination.servers {
+        if !said.contains(&uri) {
+            section(&mut text, &uri.to_string(), findings, Some(uri));
+            said.push(uri);
+        }
     }
     section(&mut text, "This host", findings, None);
     text
@@ -78,4 +84,31 @@ fn style(severity: Severity) -> Style {
         Severity::Error => AnsiColor::Red,
     };
     Style::new().fg_color(Some(colour.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_nothing_was_tested_nothing_is_said_to_work() {
+        let examination = Examination {
+            servers: Vec::new(),
+            login: None,
+            realm: None,
+            bind: probe::Bind::default(),
+            families: probe::Families { v4: true, v6: true },
+            roots: None,
+        };
+        let finding = |code| Finding {
+            code,
+            uri: None,
+            sentence: String::new(),
+        };
+        let untried = finding(Code::ListenerUntried);
+        let said = text(&examination, std::slice::from_ref(&untried));
+        assert!(said.contains("Nothing could be tested."), "{said}");
+        let said = text(&examination, &[finding(Code::Works), untried]);
+        assert!(said.contains("What was tested works; 1 point"), "{said}");
+    }
 }

@@ -1,12 +1,15 @@
 //! The examination of a server whose configuration is known.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
-use probe::doctor::{Code, Examination, Finding, Login};
-use probe::{Service, Uri};
+use net::Transports;
+use probe::doctor::{Code, Examination, Examined, Finding, Login};
+use probe::{Service, Uri, UriHost};
+use relay::Transport;
 
 use super::host::finding;
 use super::minting;
+use crate::cli::ice;
 use crate::config::{Config, Listener, Loaded, Realm, UserKey};
 
 /// Fills in what the command line left open: servers, login and realm. Returns what the
@@ -33,8 +36,15 @@ pub(super) fn complete(examination: &mut Examination, loaded: &Loaded) -> Vec<Fi
             if let Some(realm) = config.auth.realms.iter().find(has_it) {
                 findings.push(untried(format!("it is for the realm \"{}\"", realm.name)));
             } else if let Some(ip) = address(*listener, config) {
-                let uris = uris(*listener, ip);
-                examination.servers.extend(uris);
+                let listener = Listener {
+                    listen: SocketAddr::new(ip, listen.port()),
+                    transports: *transports,
+                };
+                let is_secure = taken(listener, config).any(Transport::is_secure);
+                if is_secure && ice::secure_host(config).is_none() {
+                    findings.push(untried(NO_NAME.to_owned()));
+                }
+                examination.servers.extend(servers(listener, config));
             } else {
                 findings.push(untried("this host has no address for it".to_owned()));
             }
@@ -42,9 +52,9 @@ pub(super) fn complete(examination: &mut Examination, loaded: &Loaded) -> Vec<Fi
     }
     if asks_for_itself {
         // As clients come to it: by names and through what stands before the listeners.
-        let advertised = config.advertised.iter().cloned();
-        let new: Vec<Uri> = advertised
-            .filter(|uri| !examination.servers.contains(uri))
+        let advertised = config.advertised.iter().cloned().map(Examined::from);
+        let new: Vec<Examined> = advertised
+            .filter(|server| !examination.servers.contains(server))
             .collect();
         examination.servers.extend(new);
     }
@@ -67,19 +77,52 @@ fn address(listener: Listener, config: &Config) -> Option<IpAddr> {
     }
 }
 
-/// A URI for each transport of a listener.
-fn uris(listener: Listener, ip: IpAddr) -> impl Iterator<Item = Uri> {
-    listener.transports.each().map(move |transport| Uri {
-        service: Service::Turn,
-        is_secure: transport.is_secure(),
-        host: probe::UriHost::Address(ip),
-        port: Some(listener.listen.port()),
-        transport: Some(if transport.is_stream() {
-            probe::Transport::Tcp
-        } else {
-            probe::Transport::Udp
-        }),
-    })
+/// What a listener is to clients of each transport that it takes: over TLS and DTLS a name, since
+/// that is what they check.
+fn servers(listener: Listener, config: &Config) -> Vec<Examined> {
+    let listen = listener.listen;
+    let server = |transport: Transport| {
+        let is_secure = transport.is_secure();
+        let uri = Uri {
+            service: Service::Turn,
+            is_secure,
+            host: if is_secure {
+                ice::secure_host(config)?
+            } else {
+                UriHost::Address(listen.ip())
+            },
+            port: Some(listen.port()),
+            transport: Some(if transport.is_stream() {
+                probe::Transport::Tcp
+            } else {
+                probe::Transport::Udp
+            }),
+        };
+        // The same server as one that is named by its address alone.
+        let is_named = uri.host != UriHost::Address(listen.ip());
+        let address = is_named.then_some(listen);
+        Some(Examined { uri, address })
+    };
+    taken(listener, config).filter_map(server).collect()
+}
+
+/// The transports of a listener: one for all datagrams takes DTLS only where that is on.
+fn taken(listener: Listener, config: &Config) -> impl Iterator<Item = Transport> {
+    let all = listener.transports;
+    let is_off = all == Transports::Datagrams && !config.dtls;
+    let each = all.each();
+    each.filter(move |transport| !is_off || *transport != Transport::Dtls)
+}
+
+/// Adds what the configuration knows to findings that look like a mistake and may be none.
+pub(super) fn explain(findings: &mut [Finding], config: &Config) {
+    let comes_by_itself = config.tls.acme.is_some() && config.tls.certificates.is_empty();
+    for finding in findings.iter_mut().filter(|it| it.code == Code::NoTls) {
+        if comes_by_itself {
+            finding.sentence += " (there is none until [tls.acme] has its first certificate: see \
+                the server's log for `certificate.`)";
+        }
+    }
 }
 
 /// The first secret, or the first user whose password is known.
@@ -94,4 +137,74 @@ fn login(config: &Config) -> Option<Login> {
         }),
         UserKey::Precomputed(_) => None,
     })
+}
+
+const NO_NAME: &str = "its certificates name no single host, and clients over TLS come by one: write \
+    its URI to `[advertise] uris`";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Machine;
+
+    /// Each server of a listener, with the address that it is examined at.
+    fn examined(transports: Transports, config: &Config) -> Vec<(String, Option<SocketAddr>)> {
+        let listen = "198.18.0.5:443".parse().unwrap();
+        let servers = servers(Listener { transports, listen }, config);
+        let shown = servers.iter().map(|it| (it.uri.to_string(), it.address));
+        shown.collect()
+    }
+
+    #[test]
+    fn over_tls_a_listener_is_examined_at_its_address_by_the_name_that_clients_check() {
+        let mut config = Config::defaults(&Machine::anywhere());
+        let plain = ("turn:198.18.0.5:443?transport=tcp".to_owned(), None);
+        let plain = vec![plain];
+        assert_eq!(examined(Transports::Streams, &config), plain);
+        config.tls.acme = Some(wanted("turn.example.org"));
+        let address = Some("198.18.0.5:443".parse().unwrap());
+        let uri = "turns:turn.example.org:443?transport=tcp".to_owned();
+        let both = [plain, vec![(uri, address)]].concat();
+        assert_eq!(examined(Transports::Streams, &config), both);
+    }
+
+    #[test]
+    fn dtls_is_examined_where_it_is_on() {
+        let mut config = Config::defaults(&Machine::anywhere());
+        config.tls.acme = Some(wanted("198.18.0.5"));
+        let plain = ("turn:198.18.0.5:443?transport=udp".to_owned(), None);
+        let secure = ("turns:198.18.0.5:443?transport=udp".to_owned(), None);
+        let (plain, secure) = (vec![plain], vec![secure]);
+        assert_eq!(examined(Transports::Datagrams, &config), plain);
+        let only = Transports::Only(Transport::Dtls);
+        assert_eq!(examined(only, &config), secure);
+        config.dtls = true;
+        let both = [plain, secure].concat();
+        assert_eq!(examined(Transports::Datagrams, &config), both);
+    }
+
+    #[test]
+    fn where_a_certificate_is_still_to_come_that_is_said() {
+        let finding = |code| finding(code, "no TLS".to_owned());
+        let mut findings = [finding(Code::NoTls), finding(Code::NoDns)];
+        let mut config = Config::defaults(&Machine::anywhere());
+        explain(&mut findings, &config);
+        assert_eq!(findings[0].sentence, "no TLS");
+        config.tls.acme = Some(wanted("turn.example.org"));
+        explain(&mut findings, &config);
+        assert!(findings[0].sentence.contains("[tls.acme]"));
+        assert_eq!(findings[1].sentence, "no TLS");
+    }
+
+    fn wanted(name: &str) -> acme::Wanted {
+        acme::Wanted {
+            names: vec![name.parse().unwrap()],
+            directory: acme::PRODUCTION.to_owned(),
+            roots: Vec::new(),
+            contact: Vec::new(),
+            profile: None,
+            external_account: None,
+            http_01: None,
+        }
+    }
 }

@@ -81,6 +81,15 @@ fn over_tls_clients_are_given_a_name_that_a_certificate_is_for() {
 }
 
 #[test]
+fn over_tls_the_name_is_the_realm_where_a_wildcard_is_for_it() {
+    let entry = entry(&certificate("*.example.net", |_| {}));
+    let config = config(&format!("realm = \"turn.example.net\"\n{LISTENER}{entry}"));
+    let uris = crate::cli::ice::uris(&config, None);
+    let uris: Vec<String> = uris.iter().map(ToString::to_string).collect();
+    assert_eq!(uris, ["turns:turn.example.net:5349?transport=tcp"]);
+}
+
+#[test]
 fn an_advertised_name_that_no_certificate_is_for_is_cautioned() {
     let told = |uri: &str, names: [&str; 2]| {
         let names = names.map(|name| entry(&certificate(name, |_| {})));

@@ -94,7 +94,7 @@ codes! {
     "D011" CertificateExpired Error "The certificate has expired."
         "Renew it, and see that the server takes up the new one: many read it only when they start."
     "D012" ChainIncomplete Error "The certificate does not lead to a root that is trusted: an intermediate certificate is missing, or the authority is a private one."
-        "Configure the file with the whole chain (certbot calls it fullchain.pem). Browsers may help themselves, TURN clients do not."
+        "Configure the file with the whole chain (certbot calls it fullchain.pem), or give --ca FILE if clients trust that authority. Browsers may help themselves, TURN clients do not."
     "D013" NameMismatch Error "The certificate is for another name."
         "Get a certificate for the name in the URI, or use a name that the certificate has."
     "D014" SelfSigned Error "The certificate is signed by itself."
