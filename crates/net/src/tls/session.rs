@@ -324,9 +324,14 @@ impl State {
     /// The alert that goes before the end. RFC 8446 §6.2. `rest` is what the engine has left of the
     /// bytes that were wrong.
     fn encode_alert(&mut self, rest: &mut [u8]) {
-        let engine = &mut self.engine;
-        let status = guarded(move || engine.process_tls_records(rest));
-        if let Ok(ConnectionState::EncodeTlsData(mut data)) = status.and_then(|it| it.state) {
+        // Messages of the handshake may go before it.
+        for _ in 0..MOST_MESSAGES {
+            let (engine, rest) = (&mut self.engine, &mut *rest);
+            let status = guarded(move || engine.process_tls_records(rest));
+            let Ok(ConnectionState::EncodeTlsData(mut data)) = status.and_then(|it| it.state)
+            else {
+                break;
+            };
             append(&mut self.unsent, |room| data.encode(room));
         }
     }
@@ -431,6 +436,9 @@ const HEADER: usize = 5;
 
 /// The most bytes in one read: a whole record, which is all that a turn may decrypt at least.
 const PIECE: usize = RECORD + 1024;
+
+/// More messages than a server has to send before an alert. RFC 8446 §2.
+const MOST_MESSAGES: usize = 16;
 
 /// The most that a record may be longer than its contents. RFC 5246 §6.2.3, and five bytes of header.
 const OVERHEAD_OF_PEERS: usize = 5 + 2048;
