@@ -56,8 +56,9 @@ fn video_goes_on(server: &Server, browser: Browser, transports: [&str; 2]) {
 #[track_caller]
 fn assert_seen(video: &Value) {
     let number = |name: &str| video[name].as_f64().expect("a number");
-    // One may be on its way while they are counted.
-    assert!(number("packetsLost") <= 1.0, "{video:#}");
+    // Quiet machines lose none. Firefox drops a few of its own where other tests take the processor;
+    // a session that is cut loses all that follow.
+    assert!(number("packetsLost") <= 5.0, "{video:#}");
     assert!(number("frames") >= 50.0, "{video:#}");
     // A machine that compiles other tests meanwhile shows pictures late.
     assert!(number("freeze") <= 3000.0, "{video:#}");
