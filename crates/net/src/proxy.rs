@@ -244,6 +244,11 @@ mod tests {
             b"PROXY TCP4 1.1.1.1 2.2.2.2 1 99999\r\n",
             b"PROXY TCP4 1.1.1.1 ::1 1 2\r\n",
             b"PROXY TCP6 ::ffff:1.1.1.1 ::1 1 2\r\n",
+            b"PROXY TCP4 0.0.0.0 2.2.2.2 1 2\r\n",
+            b"PROXY TCP4 224.0.0.1 2.2.2.2 1 2\r\n",
+            b"PROXY TCP4 255.255.255.255 2.2.2.2 1 2\r\n",
+            b"PROXY TCP6 ff02::1 2::2 1 2\r\n",
+            b"PROXY TCP4 1.1.1.1 2.2.2.2 0 2\r\n",
             b"PROXY \r\n",
             b"PROXY UNKNOWN\rPROXY \r\n",
             &long.as_bytes()[..LONGEST_LINE],
@@ -270,11 +275,12 @@ mod tests {
 
     #[test]
     fn the_longest_headers_are_read() {
-        let ip = "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff";
+        let ip = "2fff:ffff:ffff:ffff:ffff:ffff:ffff:ffff";
         let line = format!("PROXY TCP6 {ip} {ip} 65535 65535\r\n");
         let beginning = Beginning::of(line.as_bytes());
         assert!(matches!(beginning, Beginning::Header { length: 104, .. }));
-        let rest = [0; LONGEST - 16];
+        let mut rest = [0; LONGEST - 16];
+        rest[..12].copy_from_slice(&[192, 0, 2, 1, 198, 51, 100, 1, 18, 103, 1, 187]);
         let beginning = Beginning::of(&binary(0x21, 0x11, &rest));
         assert!(matches!(
             beginning,
