@@ -6,7 +6,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use net::{ListenerOptions, Options, ProxyOptions, StreamLimits, WebOptions};
+use net::Options;
 use relay::policy::{Mode, Own, Policy};
 use relay::{Config, Keys, PortRange, ProcessSecret, RelayAddress, Report, Rules, Transport};
 
@@ -29,31 +29,17 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let policy = Policy::new(Mode::Closed, vec!["127.0.0.0/8".parse()?], vec![], own);
 
+    let config = Config::new(
+        ProcessSecret(rand::random()),
+        vec![RelayAddress {
+            local,
+            external: local,
+        }],
+        ports,
+        Rules::new(keys, policy),
+    );
+    let listeners = [Transport::Udp, Transport::Tcp].map(|transport| (transport, listen));
     let running = net::start(Options {
-        listeners: vec![
-            ListenerOptions {
-                transports: Transport::Udp.into(),
-                listen,
-            },
-            ListenerOptions {
-                transports: Transport::Tcp.into(),
-                listen,
-            },
-        ],
-        shards: 1,
-        config: Config::new(
-            ProcessSecret(rand::random()),
-            vec![RelayAddress {
-                local,
-                external: local,
-            }],
-            ports,
-            Rules::new(keys, policy),
-        ),
-        streams: StreamLimits::default(),
-        tls: None,
-        proxies: ProxyOptions::default(),
-        web: WebOptions::default(),
         report: Arc::new(|report| match report {
             Report::Opened { user, relayed, .. } => println!("{user} relays from {relayed:?}"),
             Report::Moved { user, .. } => println!("{user} has another address"),
@@ -61,7 +47,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             Report::Partner { partner, news } => println!("{partner}: {news:?}"),
             Report::Refused { reject, .. } => println!("refused: {reject}"),
         }),
-        keys: None,
+        ..Options::new(listeners, config)
     })?;
 
     println!("relaying at {listen}; Enter stops it");

@@ -54,9 +54,10 @@ pub(crate) struct Connection {
 impl Connection {
     /// Lets at most `limit` bytes wait for a client that does not read.
     pub(crate) fn new(session: Session, limit: usize) -> Self {
+        let host = session.stream().peer_addr().ok();
         Self {
-            host: session.stream().peer_addr().ok(),
-            marking: session.marking().without_ecn(),
+            host,
+            marking: marking(session.stream(), host).without_ecn(),
             session,
             queue: RefCell::new(SendQueue::new(limit)),
             filled: Notify::new(),
@@ -147,18 +148,12 @@ impl Connection {
 
     /// Reads the bytes that are there, without waiting; 0 is the end of the stream.
     pub(crate) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        match &self.session {
-            Session::Tcp(stream) => stream.try_read(buffer),
-            Session::Tls(session) => session.try_read(buffer),
-        }
+        self.session.try_read(buffer)
     }
 
     /// How many records of TLS came since the last time.
     pub(crate) fn take_records(&self) -> usize {
-        match &self.session {
-            Session::Tcp(_) => 0,
-            Session::Tls(session) => session.take_records(),
-        }
+        self.session.take_records()
     }
 
     /// Makes it a data connection: what comes from now on is no frame.
@@ -232,10 +227,7 @@ impl Connection {
 
     /// Says goodbye, where the session has a word for it.
     pub(crate) fn close(&self) {
-        match &self.session {
-            Session::Tcp(_) => {}
-            Session::Tls(session) => session.close(),
-        }
+        self.session.close();
     }
 }
 
@@ -281,10 +273,30 @@ impl Session {
         }
     }
 
-    /// The marking of the client's packets; plain if the system does not tell it.
-    fn marking(&self) -> Marking {
-        let stream = self.stream();
-        let is_v6 = stream.peer_addr().is_ok_and(|client| client.is_ipv6());
-        sys::stream_marking(stream.as_fd(), is_v6).unwrap_or_default()
+    fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.try_read(buffer),
+            Self::Tls(session) => session.try_read(buffer),
+        }
     }
+
+    fn take_records(&self) -> usize {
+        match self {
+            Self::Tcp(_) => 0,
+            Self::Tls(session) => session.take_records(),
+        }
+    }
+
+    fn close(&self) {
+        match self {
+            Self::Tcp(_) => {}
+            Self::Tls(session) => session.close(),
+        }
+    }
+}
+
+/// The marking of packets from the other end; plain if the system does not tell it.
+fn marking(stream: &TcpStream, host: Option<SocketAddr>) -> Marking {
+    let is_v6 = host.is_some_and(|host| host.is_ipv6());
+    sys::stream_marking(stream.as_fd(), is_v6).unwrap_or_default()
 }

@@ -202,11 +202,8 @@ impl Dtls {
         let Some(session) = self.sessions.get_mut(&client) else {
             return Outcome::default();
         };
-        let drained = session.handle(now, datagram).and_then(|()| {
-            let send = |record: &[u8]| egress.send_record(client, Marking::PLAIN, record);
-            session.drain(&mut self.opened, send)
-        });
-        match drained {
+        let taken = session.handle(now, datagram);
+        match taken.and_then(|()| drain(session, &mut self.opened, egress, client)) {
             Ok(drained) => {
                 remind(&mut self.reminders, client, session, drained.deadline);
                 Outcome {
@@ -326,10 +323,8 @@ impl Dtls {
             }
             None => Err(Broken),
         };
-        let drained = taken.and_then(|()| {
-            let send = |record: &[u8]| egress.send_record(client, Marking::PLAIN, record);
-            own.session.drain(&mut self.opened, send)
-        });
+        let drained =
+            taken.and_then(|()| drain(&mut own.session, &mut self.opened, egress, client));
         let Ok(drained) = drained else {
             self.half_open.remove(&client);
             fail(egress, client);
@@ -399,6 +394,18 @@ impl fmt::Debug for Dtls {
             .field("half_open", &self.half_open.len())
             .finish_non_exhaustive()
     }
+}
+
+/// Sends what a session has to say, and takes out what its client said.
+fn drain(
+    session: &mut Session,
+    opened: &mut Vec<u8>,
+    egress: &mut Egress,
+    client: ClientTuple,
+) -> Result<Drained, Broken> {
+    session.drain(opened, |record| {
+        egress.send_record(client, Marking::PLAIN, record)
+    })
 }
 
 /// Ends a handshake that cannot come to its end.

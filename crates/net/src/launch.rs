@@ -27,7 +27,7 @@ use crate::{
 /// use std::net::{Ipv4Addr, UdpSocket};
 /// use std::sync::Arc;
 ///
-/// use net::{ListenerOptions, Options, ProxyOptions, StreamLimits, WebOptions};
+/// use net::Options;
 /// use relay::policy::{Mode, Own, Policy};
 /// use relay::{Config, Keys, PortRange, ProcessSecret, Rules, Transport};
 /// use wire::Message;
@@ -43,19 +43,11 @@ use crate::{
 /// let ports = PortRange::new(50_000, 50_099).ok_or("an empty range")?;
 /// // Without users and relay addresses it answers Binding only: examples/embed.rs has both.
 /// let rules = Rules::new(Keys::new("example.org"), policy);
+/// let config = Config::new(ProcessSecret(rand::random()), vec![], ports, rules);
+/// let listen = (Ipv4Addr::LOCALHOST, 0).into();
 /// let running = net::start(Options {
-///     listeners: vec![ListenerOptions {
-///         transports: Transport::Udp.into(),
-///         listen: (Ipv4Addr::LOCALHOST, 0).into(),
-///     }],
-///     shards: 1,
-///     config: Config::new(ProcessSecret(rand::random()), vec![], ports, rules),
-///     streams: StreamLimits::default(),
-///     tls: None,
-///     proxies: ProxyOptions::default(),
-///     web: WebOptions::default(),
 ///     report: Arc::new(|report| println!("{report:?}")),
-///     keys: None,
+///     ..Options::new([(Transport::Udp, listen)], config)
 /// })?;
 /// let (_, listener) = running.listeners()[0];
 ///

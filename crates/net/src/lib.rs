@@ -39,6 +39,8 @@ mod splice;
 mod stream;
 #[expect(unsafe_code, reason = "the system calls that std has no words for")]
 mod sys;
+#[cfg(test)]
+mod tests;
 mod tls;
 mod transports;
 mod turn;

@@ -5,6 +5,7 @@
 
 use std::cell::RefCell;
 use std::io::{self, ErrorKind};
+use std::sync::Arc;
 
 use bytes::{Buf, BytesMut};
 use relay::{ClientTuple, Transport};
@@ -144,7 +145,7 @@ impl Opening<'_> {
         }
     }
 
-    fn tls(&self) -> Option<std::sync::Arc<Tls>> {
+    fn tls(&self) -> Option<Arc<Tls>> {
         self.shard.shard.borrow().tls.clone()
     }
 

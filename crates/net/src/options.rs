@@ -31,6 +31,30 @@ pub struct Options {
     pub keys: Option<KeyStore>,
 }
 
+impl Options {
+    /// One shard at these addresses, and nothing that need not be.
+    pub fn new<T: Into<Transports>>(
+        listeners: impl IntoIterator<Item = (T, SocketAddr)>,
+        config: Config,
+    ) -> Self {
+        let listener = |(transports, listen): (T, SocketAddr)| ListenerOptions {
+            transports: transports.into(),
+            listen,
+        };
+        Self {
+            listeners: listeners.into_iter().map(listener).collect(),
+            shards: 1,
+            config,
+            streams: StreamLimits::default(),
+            tls: None,
+            proxies: ProxyOptions::default(),
+            web: WebOptions::default(),
+            report: Arc::new(|_| ()),
+            keys: None,
+        }
+    }
+}
+
 /// Is called with each request for a key, on the shard's thread: it must be quick and must not
 /// block. The answer may be given later and on any other thread.
 pub type KeyStore = Arc<dyn Fn(KeyRequest) + Send + Sync>;

@@ -62,16 +62,20 @@ pub(crate) struct Flow {
 /// Whether the client of a flow has the address that it claims.
 #[derive(Clone, Copy, Debug)]
 enum Trust {
-    Unproven {
-        /// The connection ID that the client invented for its first packet.
-        invented: ConnectionId,
-        /// The one that the HTTP/3 server chose.
-        chosen: Option<ConnectionId>,
-        /// Bytes that came from the client, and that went to it.
-        received: usize,
-        sent: usize,
-    },
+    Unproven(Claim),
     Proven,
+}
+
+/// What is known of a client whose address is not proven.
+#[derive(Clone, Copy, Debug)]
+struct Claim {
+    /// The connection ID that the client invented for its first packet.
+    invented: ConnectionId,
+    /// The one that the HTTP/3 server chose.
+    chosen: Option<ConnectionId>,
+    /// Bytes that came from the client, and that went to it.
+    received: usize,
+    sent: usize,
 }
 
 /// The bound on flows, for [`Admission`].
@@ -115,12 +119,12 @@ impl Flows {
         let flow = Rc::new(Flow {
             socket: connect(self.backend).ok()?,
             admitted,
-            trust: Cell::new(Trust::Unproven {
+            trust: Cell::new(Trust::Unproven(Claim {
                 invented,
                 chosen: None,
                 received: 0,
                 sent: 0,
-            }),
+            })),
             last: Cell::new(now),
             began: now,
             ended: Notify::new(),
@@ -133,7 +137,7 @@ impl Flows {
 
     fn close(&mut self, client: ClientTuple) {
         if let Some(flow) = self.flows.remove(&client)
-            && matches!(flow.trust.get(), Trust::Unproven { .. })
+            && matches!(flow.trust.get(), Trust::Unproven(_))
         {
             self.unproven -= 1;
         }
@@ -144,25 +148,15 @@ impl Flow {
     /// Notes a datagram of the client. Returns whether it proves the client's address.
     fn note_received(&self, datagram: &[u8], now: Instant) -> bool {
         self.last.set(now);
-        let Trust::Unproven {
-            invented,
-            chosen,
-            received,
-            sent,
-        } = self.trust.get()
-        else {
+        let Trust::Unproven(mut claim) = self.trust.get() else {
             return false;
         };
-        let is_proof = chosen.is_some_and(|chosen| names(datagram, &chosen));
+        let is_proof = (claim.chosen).is_some_and(|chosen| names(datagram, &chosen));
+        claim.received += datagram.len();
         self.trust.set(if is_proof {
             Trust::Proven
         } else {
-            Trust::Unproven {
-                invented,
-                chosen,
-                received: received + datagram.len(),
-                sent,
-            }
+            Trust::Unproven(claim)
         });
         is_proof
     }
@@ -171,35 +165,28 @@ impl Flow {
     /// the client sent, `None` if it may not be sent at all.
     fn note_sent(&self, datagram: &[u8], now: Instant) -> Option<usize> {
         self.last.set(now);
-        let Trust::Unproven {
-            invented,
-            chosen,
-            received,
-            sent,
-        } = self.trust.get()
-        else {
+        let Trust::Unproven(mut claim) = self.trust.get() else {
             return Some(0);
         };
-        let total = sent + datagram.len();
-        if total > AMPLIFICATION * received {
+        let total = claim.sent + datagram.len();
+        if total > AMPLIFICATION * claim.received {
             return None;
         }
+        let excess = total.saturating_sub(claim.received.max(claim.sent));
         // A server that does not know the version sends the client's own ID back.
         let told = || Long::read(datagram).filter(Long::is_of_a_version);
         let new = || told().and_then(|packet| ConnectionId::of_server(packet.source));
-        self.trust.set(Trust::Unproven {
-            invented,
-            chosen: chosen.or_else(|| new().filter(|new| *new != invented)),
-            received,
-            sent: total,
-        });
-        Some(total.saturating_sub(received.max(sent)))
+        let chosen = claim.chosen;
+        claim.chosen = chosen.or_else(|| new().filter(|new| *new != claim.invented));
+        claim.sent = total;
+        self.trust.set(Trust::Unproven(claim));
+        Some(excess)
     }
 
     /// When the flow ends if nothing comes.
     fn deadline(&self) -> Instant {
         match self.trust.get() {
-            Trust::Unproven { .. } => self.began + UNPROVEN,
+            Trust::Unproven(_) => self.began + UNPROVEN,
             Trust::Proven => self.last.get() + SILENT,
         }
     }

@@ -7,9 +7,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use client::{AllocateOptions, Client, Credentials, Event};
-use net::{
-    KeyRequest, KeyStore, ListenerOptions, Options, ProxyOptions, Running, StreamLimits, WebOptions,
-};
+use net::{KeyRequest, KeyStore, Options, Running};
 use relay::keys::User;
 use relay::policy::{Mode, Own, Policy};
 use relay::{Config, Keys, PortRange, ProcessSecret, RelayAddress, Rules, Transport};
@@ -29,27 +27,18 @@ fn start(ports: (u16, u16), keys: Option<KeyStore>) -> (Running, SocketAddr) {
         local: LOCAL,
         external: LOCAL,
     };
-    let running = net::start(Options {
-        listeners: vec![ListenerOptions {
-            transports: Transport::Udp.into(),
-            listen: (LOCAL, 0).into(),
-        }],
-        shards: 1,
-        config: Config::new(
-            ProcessSecret([7; 32]),
-            vec![relay],
-            PortRange::new(ports.0, ports.1).unwrap(),
-            Rules::new(
-                Keys::remote("example.org"),
-                Policy::new(Mode::Closed, loopback, vec![], own),
-            ),
+    let config = Config::new(
+        ProcessSecret([7; 32]),
+        vec![relay],
+        PortRange::new(ports.0, ports.1).unwrap(),
+        Rules::new(
+            Keys::remote("example.org"),
+            Policy::new(Mode::Closed, loopback, vec![], own),
         ),
-        streams: StreamLimits::default(),
-        tls: None,
-        proxies: ProxyOptions::default(),
-        web: WebOptions::default(),
-        report: Arc::new(|_| ()),
+    );
+    let running = net::start(Options {
         keys,
+        ..Options::new([(Transport::Udp, (LOCAL, 0).into())], config)
     })
     .unwrap();
     let (_, listener) = running.listeners()[0];

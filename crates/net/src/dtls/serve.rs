@@ -7,7 +7,7 @@ use std::time::Instant;
 use relay::{ClientTuple, DropReason, Now, Transport};
 
 use super::session::{Drained, Over};
-use super::{Dtls, Outcome, PAUSE, remind};
+use super::{Dtls, Outcome, PAUSE, drain, remind};
 use crate::marking::Marking;
 use crate::shard::Shard;
 
@@ -154,9 +154,9 @@ impl Shard {
         {
             own.session.reminder = None;
             let end = own.since + handshake;
-            let send = |record: &[u8]| self.egress.send_record(client, Marking::PLAIN, record);
             let outcome = own.session.handle_timeout(now);
-            let drained = outcome.and_then(|()| own.session.drain(opened, send));
+            let egress = &mut self.egress;
+            let drained = outcome.and_then(|()| drain(&mut own.session, opened, egress, client));
             match drained.ok().filter(|_| now < end) {
                 Some(drained) => {
                     let next = drained.deadline.clamp(now + PAUSE, end.max(now + PAUSE));
@@ -188,9 +188,8 @@ impl Shard {
             && session.reminder == Some(at)
         {
             session.reminder = None;
-            let send = |record: &[u8]| self.egress.send_record(client, Marking::PLAIN, record);
             let outcome = session.handle_timeout(now);
-            let drained = outcome.and_then(|()| session.drain(opened, send));
+            let drained = outcome.and_then(|()| drain(session, opened, &mut self.egress, client));
             if has_allocation {
                 session.idle.put_off(now, true);
             }

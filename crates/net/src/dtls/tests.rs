@@ -2,23 +2,20 @@
 
 mod client;
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
-use relay::policy::{Mode, Own, Policy};
-use relay::{Config, Keys, PortRange, ProcessSecret, Rules, Transport};
+use relay::Transport;
 use rustls::pki_types::PrivateKeyDer;
 
 use super::hello::{self, ClientHello};
+use crate::tests::{BINDING, LOCAL, config};
 use crate::{
-    Certificate, Certificates, ListenerOptions, NetCounters, Options, Running, StreamLimits,
-    TlsOptions, TlsVersion, Transports, start,
+    Certificate, Certificates, NetCounters, Options, Running, StreamLimits, TlsOptions, TlsVersion,
+    Transports, start,
 };
 use client::{Client, Heard};
-
-const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-const BINDING: &[u8] = b"\x00\x01\x00\x00\x21\x12\xA4\x42twelve bytes";
 
 fn certificate(algorithm: &'static rcgen::SignatureAlgorithm) -> Certificate {
     let key = rcgen::KeyPair::generate_for(algorithm).unwrap();
@@ -50,26 +47,8 @@ impl Server {
         streams: StreamLimits,
         key: &'static rcgen::SignatureAlgorithm,
     ) -> Self {
-        let own = Own {
-            listeners: vec![],
-            addresses: vec![],
-            relays: vec![],
-            relay_ports: 20_000..=20_999,
-        };
-        let policy = Policy::new(Mode::Closed, vec![], vec![], own);
         let certificates = Certificates::new(vec![certificate(key)]);
         let running = start(Options {
-            listeners: vec![ListenerOptions {
-                transports,
-                listen: (LOCAL, 0).into(),
-            }],
-            shards: 1,
-            config: Config::new(
-                ProcessSecret([7; 32]),
-                vec![],
-                PortRange::new(20_000, 20_999).unwrap(),
-                Rules::new(Keys::new("hairpin.test"), policy),
-            ),
             streams,
             tls: Some(TlsOptions {
                 certificates: certificates.clone(),
@@ -78,10 +57,7 @@ impl Server {
                 tickets: rustls::crypto::ring::Ticketer::new().unwrap(),
                 tell: std::sync::Arc::new(|_| ()),
             }),
-            proxies: crate::ProxyOptions::default(),
-            web: crate::WebOptions::default(),
-            report: std::sync::Arc::new(|_| ()),
-            keys: None,
+            ..Options::new([(transports, (LOCAL, 0).into())], config(vec![]))
         })
         .unwrap();
         let (_, address) = running.listeners()[0];
@@ -106,6 +82,20 @@ impl Server {
     }
 }
 
+/// A server, and a client whose handshake is done.
+fn connected() -> (Server, Client) {
+    let server = Server::new();
+    let mut client = Client::new(server.address);
+    client.connect();
+    (server, client)
+}
+
+#[track_caller]
+fn assert_answered(client: &mut Client) {
+    client.send(BINDING);
+    assert!(matches!(client.hear(), Heard::Data(_)));
+}
+
 /// A hello of a client that has sent none before.
 fn first_hello(client: &mut Client) -> Vec<u8> {
     client.start();
@@ -114,9 +104,7 @@ fn first_hello(client: &mut Client) -> Vec<u8> {
 
 #[test]
 fn a_client_over_dtls_is_answered_over_dtls() {
-    let server = Server::new();
-    let mut client = Client::new(server.address);
-    client.connect();
+    let (server, mut client) = connected();
     client.send(BINDING);
     let Heard::Data(answer) = client.hear() else {
         panic!("no answer");
@@ -127,15 +115,12 @@ fn a_client_over_dtls_is_answered_over_dtls() {
 
 #[test]
 fn plain_datagrams_of_the_same_addresses_stay_plain() {
-    let server = Server::new();
-    let mut client = Client::new(server.address);
-    client.connect();
+    let (_server, mut client) = connected();
     for _ in 0..3 {
         client.raw(BINDING);
         let answer = client.hear_raw().unwrap();
         assert_eq!(answer[..2], [1, 1]);
-        client.send(BINDING);
-        assert!(matches!(client.hear(), Heard::Data(_)));
+        assert_answered(&mut client);
     }
 }
 
@@ -170,8 +155,7 @@ fn a_listener_for_dtls_alone_takes_nothing_else() {
     client.raw(BINDING);
     server.until(|counters| counters.dtls_dropped == 1);
     client.connect();
-    client.send(BINDING);
-    assert!(matches!(client.hear(), Heard::Data(_)));
+    assert_answered(&mut client);
 }
 
 #[test]
@@ -218,8 +202,7 @@ fn a_hello_in_many_fragments_is_taken() {
     let mut client = Client::new(server.address);
     client.fragment = Some(90);
     client.connect();
-    client.send(BINDING);
-    assert!(matches!(client.hear(), Heard::Data(_)));
+    assert_answered(&mut client);
 }
 
 #[test]
@@ -235,8 +218,7 @@ fn a_flight_that_was_lost_is_sent_again() {
     // The server's hello and certificate do not arrive.
     assert_eq!(client.hear_raw().unwrap()[13], 2);
     client.go_on();
-    client.send(BINDING);
-    assert!(matches!(client.hear(), Heard::Data(_)));
+    assert_answered(&mut client);
 }
 
 #[test]
@@ -253,12 +235,10 @@ fn a_client_that_was_restarted_keeps_its_session_until_it_has_the_next() {
     }
     assert_eq!(new.hear_raw().unwrap()[13], 2);
     // Half of the new handshake is done.
-    old.send(BINDING);
-    assert!(matches!(old.hear(), Heard::Data(_)));
+    assert_answered(&mut old);
     new.go_on();
     server.until(|counters| counters.dtls_sessions == 2);
-    new.send(BINDING);
-    assert!(matches!(new.hear(), Heard::Data(_)));
+    assert_answered(&mut new);
     old.send(BINDING);
     assert!(matches!(old.hear(), Heard::Nothing));
 }
@@ -275,20 +255,16 @@ fn a_hello_from_an_earlier_day_does_not_end_a_session() {
             client.raw(packet);
         }
     }
-    client.send(BINDING);
-    assert!(matches!(client.hear(), Heard::Data(_)));
+    assert_answered(&mut client);
     server.until(|counters| counters.dtls_sessions == 1);
     assert_eq!(server.counters().dtls_failed, 0);
 }
 
 #[test]
 fn a_record_that_comes_again_is_dropped() {
-    let server = Server::new();
-    let mut client = Client::new(server.address);
-    client.connect();
+    let (server, mut client) = connected();
     client.record();
-    client.send(BINDING);
-    assert!(matches!(client.hear(), Heard::Data(_)));
+    assert_answered(&mut client);
     for packet in client.recorded() {
         client.raw(&packet);
     }
@@ -298,9 +274,7 @@ fn a_record_that_comes_again_is_dropped() {
 
 #[test]
 fn a_session_ends_when_its_client_says_so() {
-    let server = Server::new();
-    let mut client = Client::new(server.address);
-    client.connect();
+    let (server, mut client) = connected();
     client.close();
     assert!(matches!(client.hear(), Heard::Closed));
     client.raw(&[23, 0xFE, 0xFD, 0, 1, 0, 0, 0, 0, 0, 9, 0, 1, 0]);
@@ -310,23 +284,17 @@ fn a_session_ends_when_its_client_says_so() {
 /// Records of any other length leave their room with the engine.
 #[test]
 fn a_stranger_gets_no_more_room_than_a_request_needs() {
-    let server = Server::new();
-    let mut client = Client::new(server.address);
-    client.connect();
+    let (server, mut client) = connected();
     client.send(&[0; 5_000]);
     server.until(|counters| counters.dtls_dropped == 1);
-    client.send(BINDING);
-    assert!(matches!(client.hear(), Heard::Data(_)));
+    assert_answered(&mut client);
 }
 
 #[test]
 fn an_alert_in_the_clear_ends_no_session() {
-    let server = Server::new();
-    let mut client = Client::new(server.address);
-    client.connect();
+    let (_server, mut client) = connected();
     client.raw(&hello::alert(hello::HANDSHAKE_FAILURE));
-    client.send(BINDING);
-    assert!(matches!(client.hear(), Heard::Data(_)));
+    assert_answered(&mut client);
 }
 
 #[test]
@@ -339,8 +307,7 @@ fn a_silent_session_ends_and_its_client_is_told() {
     let server = Server::with(Transports::Datagrams, true, limits, key);
     let mut client = Client::new(server.address);
     client.connect();
-    client.send(BINDING);
-    assert!(matches!(client.hear(), Heard::Data(_)));
+    assert_answered(&mut client);
     server.until(|counters| counters.dtls_idle == 1);
     assert!(matches!(client.hear(), Heard::Closed));
 }
@@ -381,8 +348,7 @@ fn a_prefix_has_its_share_of_handshakes_and_no_more() {
     // Those that have begun may end.
     let first = &mut clients[0];
     first.go_on();
-    first.send(BINDING);
-    assert!(matches!(first.hear(), Heard::Data(_)));
+    assert_answered(first);
 }
 
 #[test]
@@ -396,8 +362,7 @@ fn a_new_certificate_is_shown_to_new_sessions() {
     let after = Client::new(server.address).connect();
     assert_ne!(before, leaf);
     assert_eq!(after, leaf);
-    old.send(BINDING);
-    assert!(matches!(old.hear(), Heard::Data(_)));
+    assert_answered(&mut old);
 }
 
 /// The end of the handshake proves that both have hashed the same chain.
@@ -416,8 +381,7 @@ fn the_certificates_of_the_issuers_are_sent_too() {
         server.certificates.replace(vec![shown]);
         let mut client = Client::new(server.address);
         assert_eq!(client.connect(), leaf);
-        client.send(BINDING);
-        assert!(matches!(client.hear(), Heard::Data(_)));
+        assert_answered(&mut client);
     }
 }
 

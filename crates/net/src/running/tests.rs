@@ -1,26 +1,13 @@
 //! Shards that fail, stand still and follow commands.
 
 use super::*;
-use crate::{ListenerOptions, Options, ProxyOptions, StreamLimits, WebOptions, start};
-use relay::policy::{Mode, Own, Policy};
-use relay::{Config, Keys, PortRange, ProcessSecret, RelayAddress, Report, Transport};
+use crate::tests::{LOCAL, config, rules};
+use crate::{Options, start};
+use relay::{RelayAddress, Report, Transport};
 use std::io::Write;
-use std::net::{IpAddr, Ipv4Addr, TcpStream, UdpSocket};
+use std::net::{TcpStream, UdpSocket};
 use std::pin::pin;
 use std::time::Duration;
-
-const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-
-fn rules(realm: &str) -> Rules {
-    let own = Own {
-        listeners: vec![],
-        addresses: vec![],
-        relays: vec![],
-        relay_ports: 1..=1,
-    };
-    let policy = Policy::new(Mode::Closed, vec![], vec![], own);
-    Rules::new(Keys::new(realm), policy)
-}
 
 fn runtime() -> tokio::runtime::Runtime {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
@@ -28,28 +15,15 @@ fn runtime() -> tokio::runtime::Runtime {
 }
 
 fn options(shards: usize, report: impl Fn(Report) + Send + Sync + 'static) -> Options {
-    let listeners = [Transport::Udp, Transport::Tcp].map(|transport| ListenerOptions {
-        transports: transport.into(),
-        listen: (LOCAL, 0).into(),
-    });
+    let listeners = [Transport::Udp, Transport::Tcp].map(|it| (it, (LOCAL, 0).into()));
+    let relay = RelayAddress {
+        local: LOCAL,
+        external: LOCAL,
+    };
     Options {
-        listeners: listeners.into(),
         shards,
-        config: Config::new(
-            ProcessSecret([7; 32]),
-            vec![RelayAddress {
-                local: LOCAL,
-                external: LOCAL,
-            }],
-            PortRange::new(20_000, 20_999).unwrap(),
-            rules("hairpin.test"),
-        ),
-        streams: StreamLimits::default(),
-        tls: None,
-        proxies: ProxyOptions::default(),
-        web: WebOptions::default(),
         report: Arc::new(report),
-        keys: None,
+        ..Options::new(listeners, config(vec![relay]))
     }
 }
 

@@ -1,23 +1,18 @@
 //! TLS clients of rustls against a server that runs.
 
 use std::io::{Read, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use relay::policy::{Mode, Own, Policy};
-use relay::{Config, Keys, PortRange, ProcessSecret, Rules, Transport};
+use relay::Transport;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme};
 
 use super::*;
-use crate::{
-    ListenerOptions, Options, ProxyOptions, Running, StreamLimits, Transports, WebOptions, start,
-};
-
-const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-const BINDING: &[u8] = b"\x00\x01\x00\x00\x21\x12\xA4\x42twelve bytes";
+use crate::tests::{BINDING, LOCAL, config};
+use crate::{Options, Running, StreamLimits, Transports, start};
 
 fn certificate(name: &str) -> Certificate {
     let made = rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap();
@@ -35,31 +30,9 @@ fn server(transports: Transports, names: &[&str]) -> (Running, SocketAddr, Certi
 
 /// A server at one listener.
 fn serve(transports: Transports, tls: TlsOptions) -> (Running, SocketAddr) {
-    let own = Own {
-        listeners: vec![],
-        addresses: vec![],
-        relays: vec![],
-        relay_ports: 20_000..=20_999,
-    };
-    let policy = Policy::new(Mode::Closed, vec![], vec![], own);
     let running = start(Options {
-        listeners: vec![ListenerOptions {
-            transports,
-            listen: (LOCAL, 0).into(),
-        }],
-        shards: 1,
-        config: Config::new(
-            ProcessSecret([7; 32]),
-            vec![],
-            PortRange::new(20_000, 20_999).unwrap(),
-            Rules::new(Keys::new("hairpin.test"), policy),
-        ),
-        streams: StreamLimits::default(),
         tls: Some(tls),
-        proxies: ProxyOptions::default(),
-        web: WebOptions::default(),
-        report: Arc::new(|_| ()),
-        keys: None,
+        ..Options::new([(transports, (LOCAL, 0).into())], config(vec![]))
     })
     .unwrap();
     let (_, listener) = running.listeners()[0];

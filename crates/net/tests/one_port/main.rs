@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use net::{
-    Certificate, Certificates, ListenerOptions, Options, ProxyOptions, Running, StreamLimits,
-    TlsOptions, TlsVersion, Transports, WebOptions,
+    Certificate, Certificates, Options, ProxyOptions, Running, StreamLimits, TlsOptions,
+    TlsVersion, Transports, WebOptions,
 };
 use relay::policy::{Mode, Own, Policy};
 use relay::{Config, Keys, PortRange, ProcessSecret, Rules};
@@ -43,21 +43,15 @@ fn server(proxies: ProxyOptions, web: WebOptions, streams: StreamLimits) -> Runn
     let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
     let chain = vec![made.cert.der().clone()];
     let certificate = Certificate::new(vec!["turn.test".to_owned()], chain, key).unwrap();
+    let config = Config::new(
+        ProcessSecret([7; 32]),
+        vec![],
+        PortRange::new(20_000, 20_999).unwrap(),
+        Rules::new(Keys::new("hairpin.test"), policy),
+    );
     let listeners = [Transports::Streams, Transports::Datagrams];
+    let listeners = listeners.map(|transports| (transports, (LOCAL, 0).into()));
     net::start(Options {
-        listeners: listeners
-            .map(|transports| ListenerOptions {
-                transports,
-                listen: (LOCAL, 0).into(),
-            })
-            .into(),
-        shards: 1,
-        config: Config::new(
-            ProcessSecret([7; 32]),
-            vec![],
-            PortRange::new(20_000, 20_999).unwrap(),
-            Rules::new(Keys::new("hairpin.test"), policy),
-        ),
         streams,
         tls: Some(TlsOptions {
             certificates: Certificates::new(vec![certificate]),
@@ -68,8 +62,7 @@ fn server(proxies: ProxyOptions, web: WebOptions, streams: StreamLimits) -> Runn
         }),
         proxies,
         web,
-        report: Arc::new(|_| ()),
-        keys: None,
+        ..Options::new(listeners, config)
     })
     .unwrap()
 }
