@@ -146,18 +146,7 @@ fn of_listeners(config: &Config, name: Option<&PublicName>, certified: &[UriHost
                 (None, Transport::Tls) => best(certified),
                 (None, Transport::Udp | Transport::Tcp) => public(config, listener.listen.ip()),
             };
-            let is_stream = transport.is_stream();
-            let uri = host.map(|host| Uri {
-                service: Service::Turn,
-                is_secure: transport.is_secure(),
-                host,
-                port: Some(port),
-                transport: Some(if is_stream {
-                    probe::Transport::Tcp
-                } else {
-                    probe::Transport::Udp
-                }),
-            });
+            let uri = host.map(|host| uri(transport, host, port));
             let same = |other: &Uri| {
                 let of = |uri: &Uri| (uri.is_secure, uri.transport, uri.port);
                 uri.as_ref().map(of) == Some(of(other))
@@ -173,6 +162,21 @@ fn of_listeners(config: &Config, name: Option<&PublicName>, certified: &[UriHost
         (rank(uri), is_stream && uri.port != Some(443))
     });
     uris
+}
+
+/// The URI of a transport at a host and port.
+pub(crate) fn uri(transport: Transport, host: UriHost, port: u16) -> Uri {
+    Uri {
+        service: Service::Turn,
+        is_secure: transport.is_secure(),
+        host,
+        port: Some(port),
+        transport: Some(if transport.is_stream() {
+            probe::Transport::Tcp
+        } else {
+            probe::Transport::Udp
+        }),
+    }
 }
 
 /// The name to reach TLS by: an address only where there is no other.

@@ -3,8 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 
 use net::Transports;
+use probe::UriHost;
 use probe::doctor::{Code, Examination, Examined, Finding, Login};
-use probe::{Service, Uri, UriHost};
 use relay::Transport;
 
 use super::host::finding;
@@ -23,34 +23,19 @@ pub(super) fn complete(examination: &mut Examination, loaded: &Loaded) -> Vec<Fi
             "there are cautions about it".to_owned(),
         ));
     }
-    let asks_for_itself = examination.servers.is_empty();
-    if asks_for_itself {
+    if examination.servers.is_empty() {
         for listener in &config.listeners {
-            let Listener { transports, listen } = listener;
-            let untried = |why: String| {
-                let sentence = format!("{listen} over {}: {why}", transports.name());
-                finding(Code::ListenerUntried, sentence)
-            };
-            let has_it = |realm: &&Realm| realm.listeners.contains(listen);
-            // A realm of its own has users of its own, so the login of the others is no use there.
-            if let Some(realm) = config.auth.realms.iter().find(has_it) {
-                findings.push(untried(format!("it is for the realm \"{}\"", realm.name)));
-            } else if let Some(ip) = address(*listener, config) {
-                let listener = Listener {
-                    listen: SocketAddr::new(ip, listen.port()),
-                    transports: *transports,
-                };
-                let is_secure = taken(listener, config).any(Transport::is_secure);
-                if is_secure && ice::secure_host(config).is_none() {
-                    findings.push(untried(NO_NAME.to_owned()));
+            match reached(*listener, config) {
+                Ok(here) => {
+                    let is_secure = taken(here, config).any(Transport::is_secure);
+                    if is_secure && ice::secure_host(config).is_none() {
+                        findings.push(untried(*listener, NO_NAME));
+                    }
+                    examination.servers.extend(servers(here, config));
                 }
-                examination.servers.extend(servers(listener, config));
-            } else {
-                findings.push(untried("this host has no address for it".to_owned()));
+                Err(why) => findings.push(untried(*listener, &why)),
             }
         }
-    }
-    if asks_for_itself {
         // As clients come to it: by names and through what stands before the listeners.
         let advertised = config.advertised.iter().cloned().map(Examined::from);
         let new: Vec<Examined> = advertised
@@ -65,6 +50,32 @@ pub(super) fn complete(examination: &mut Examination, loaded: &Loaded) -> Vec<Fi
         examination.realm = Some(config.realm.clone());
     }
     findings
+}
+
+/// A listener that is left out, and why.
+fn untried(Listener { transports, listen }: Listener, why: &str) -> Finding {
+    let sentence = format!("{listen} over {}: {why}", transports.name());
+    finding(Code::ListenerUntried, sentence)
+}
+
+/// A listener at the address by which this host reaches it.
+///
+/// # Errors
+/// Why it is not examined.
+fn reached(listener: Listener, config: &Config) -> Result<Listener, String> {
+    let listen = listener.listen;
+    let has_it = |realm: &&Realm| realm.listeners.contains(&listen);
+    // A realm of its own has users of its own, so the login of the others is no use there.
+    if let Some(realm) = config.auth.realms.iter().find(has_it) {
+        return Err(format!("it is for the realm \"{}\"", realm.name));
+    }
+    let Some(ip) = address(listener, config) else {
+        return Err("this host has no address for it".to_owned());
+    };
+    Ok(Listener {
+        listen: SocketAddr::new(ip, listen.port()),
+        ..listener
+    })
 }
 
 /// The address of this host that a listener is reached at, if there is one.
@@ -82,22 +93,12 @@ fn address(listener: Listener, config: &Config) -> Option<IpAddr> {
 fn servers(listener: Listener, config: &Config) -> Vec<Examined> {
     let listen = listener.listen;
     let server = |transport: Transport| {
-        let is_secure = transport.is_secure();
-        let uri = Uri {
-            service: Service::Turn,
-            is_secure,
-            host: if is_secure {
-                ice::secure_host(config)?
-            } else {
-                UriHost::Address(listen.ip())
-            },
-            port: Some(listen.port()),
-            transport: Some(if transport.is_stream() {
-                probe::Transport::Tcp
-            } else {
-                probe::Transport::Udp
-            }),
+        let host = if transport.is_secure() {
+            ice::secure_host(config)?
+        } else {
+            UriHost::Address(listen.ip())
         };
+        let uri = ice::uri(transport, host, listen.port());
         // The same server as one that is named by its address alone.
         let is_named = uri.host != UriHost::Address(listen.ip());
         let address = is_named.then_some(listen);
