@@ -1,17 +1,27 @@
 //! Texts as values: whether one can be read as what its key stands for, and what to write instead.
 
+mod rate;
+mod template;
+mod uri;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU64;
 use std::time::{Duration, UNIX_EPOCH};
 
 use ipnet::IpNet;
-use probe::{Uri, UriHost};
+use probe::UriHost;
 use relay::policy::Network;
 use relay::{PortRange, Target, Transport};
 
+use super::Config;
 use super::rows::{Kind, listed, nearest};
-use super::{Config, Teller};
-use crate::browsers::refusing;
+pub(super) use rate::bandwidth;
+use rate::rate;
+pub(crate) use rate::{spelled, spelled_bandwidth};
+use template::has_template;
+pub(super) use template::{FILL_IN, TEMPLATE, is_blank, is_template};
+pub(super) use uri::{BROWSERS_PORTS, directory, teller, turn_uri};
+use uri::{directory_help, is_mailbox};
 
 /// The meaning of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -304,127 +314,6 @@ impl Form {
     }
 }
 
-/// What tells the external address of this host.
-pub(super) fn teller(text: &str) -> Option<Teller> {
-    if text == "metadata" {
-        return Some(Teller::Metadata);
-    }
-    let uri: Uri = text.parse().ok()?;
-    let is_plain = text.starts_with("stun:") && !uri.is_secure;
-    is_plain.then_some(Teller::Stun(uri))
-}
-
-/// A URI for `RTCPeerConnection`. With one that it refuses browsers make no connection at all, whatever
-/// others are there.
-pub(super) fn turn_uri(text: &str) -> Result<Uri, Flaw> {
-    let scheme = text.split(':').next().unwrap_or_default();
-    if text.contains("//") {
-        return flaw("has `//`, on which browsers give up", TURN_URI);
-    }
-    if text.ends_with('/') {
-        return flaw("ends with `/`, on which browsers give up", TURN_URI);
-    }
-    match scheme {
-        "turn" | "turns" => {}
-        "stun" => return flaw("is no TURN URI", "a `turn:` URI answers STUN as well"),
-        "stuns" => return flaw("is `stuns:`, on which Firefox gives up", TURN_URI),
-        _ => return flaw("begins with neither `turn:` nor `turns:`", TURN_URI),
-    }
-    if let Some((_, query)) = text.split_once('?')
-        && query != query.to_ascii_lowercase()
-    {
-        return flaw(
-            "has capitals in its transport, on which Firefox gives up",
-            "write ?transport=udp or ?transport=tcp",
-        );
-    }
-    let uri: Uri = match text.parse() {
-        Ok(uri) => uri,
-        Err(why) => return flaw(format!("is not a TURN URI: {why}"), TURN_URI),
-    };
-    if uri.is_secure && uri.transport == Some(probe::Transport::Udp) {
-        return flaw(
-            "is over DTLS, which no browser speaks: they take it for TLS over TCP",
-            "write ?transport=tcp for TLS",
-        );
-    }
-    let port = uri.port_or_default();
-    match refusing(port) {
-        Some(who) => flaw(format!("has port {port}, which {who}"), BROWSERS_PORTS),
-        None => Ok(uri),
-    }
-}
-
-/// The URL of an authority's directory.
-pub(super) fn directory(text: &str) -> Option<&str> {
-    match text {
-        "letsencrypt" => Some(acme::PRODUCTION),
-        "staging" => Some(acme::STAGING),
-        url => acme::is_directory(url).then_some(url),
-    }
-}
-
-/// What to write in place of what names no directory.
-fn directory_help(text: &str) -> &'static str {
-    if text.contains("staging") && !text.contains("://") {
-        "did you mean \"staging\"?"
-    } else {
-        DIRECTORY
-    }
-}
-
-/// Whether a text is what RFC 8555 §7.3 takes: a mailto URL with one mailbox and nothing else.
-fn is_mailbox(text: &str) -> bool {
-    let mailbox = text.strip_prefix("mailto:");
-    let parts = mailbox.and_then(|mailbox| mailbox.split_once('@'));
-    parts.is_some_and(|(user, host)| {
-        let is_plain = |part: &str| {
-            let mut letters = part.chars();
-            !part.is_empty() && letters.all(|it| it.is_ascii_graphic() && !",?&@".contains(it))
-        };
-        is_plain(user) && is_plain(host)
-    })
-}
-
-/// Whether a text is nothing but what tools that write configurations put values in place of:
-/// `${SECRET}`, `$SECRET`, `$(cat secret)`, `{{ secret }}` or `%SECRET%`.
-pub(super) fn is_template(text: &str) -> bool {
-    TEMPLATES.into_iter().any(|marks| is_between(text, marks)) || is_bare_variable(text)
-}
-
-/// Whether a text is the name of a variable as shells write it without braces: `$SECRET`.
-fn is_bare_variable(text: &str) -> bool {
-    let is_of_name = |letter| matches!(letter, 'A'..='Z' | '0'..='9' | '_');
-    let name = text.trim().strip_prefix('$');
-    name.is_some_and(|name| {
-        !name.is_empty()
-            && !name.starts_with(|first: char| first.is_ascii_digit())
-            && name.chars().all(is_of_name)
-    })
-}
-
-/// Whether a text is a word in angle brackets, which guides write where people put values.
-pub(super) fn is_blank(text: &str) -> bool {
-    is_between(text, ("<", ">"))
-}
-
-fn is_between(text: &str, (open, close): (&str, &str)) -> bool {
-    let inside = text
-        .trim()
-        .strip_prefix(open)
-        .and_then(|rest| rest.strip_suffix(close));
-    inside.is_some_and(|text| !text.is_empty() && !text.contains(['%', '<', '>', '"']))
-}
-
-/// Whether a text holds a template: passwords may hold its marks by chance, names may not.
-fn has_template(text: &str) -> bool {
-    let holds = |(open, close)| {
-        text.split_once(open)
-            .is_some_and(|(_, rest)| rest.contains(close))
-    };
-    TEMPLATES[..3].iter().any(|&marks| holds(marks))
-}
-
 /// Why clients could not send this realm back. RFC 8489 §14.9: fewer than 128
 /// characters, and in the end a quoted string.
 pub(super) fn realm_flaw(realm: &str) -> Option<&'static str> {
@@ -531,73 +420,6 @@ pub(super) fn time(text: &str) -> Option<Duration> {
     time.duration_since(UNIX_EPOCH).ok()
 }
 
-/// Bytes per second, the inner `None` for no limit. 0 could be read as no limit and as nothing at
-/// all, so it is neither.
-fn rate(text: &str) -> Option<Option<u64>> {
-    in_units(text, UNITS)
-}
-
-/// The same of data.
-pub(super) fn bandwidth(text: &str) -> Option<Option<u64>> {
-    in_units(text, BANDWIDTHS)
-}
-
-/// A whole number and its unit, or no limit.
-fn in_units(text: &str, units: &[(&str, u64)]) -> Option<Option<u64>> {
-    let text = text.trim();
-    if text == UNLIMITED {
-        return Some(None);
-    }
-    let (number, unit) = text.split_at(text.find(|letter: char| !letter.is_ascii_digit())?);
-    let unit = units.iter().find(|(name, _)| *name == unit.trim_start());
-    Some(Some(number.parse::<u64>().ok()?.checked_mul(unit?.1)?))
-}
-
-/// The spelling of a limit, `None` if there is none.
-pub(crate) fn spelled(rate: Option<NonZeroU64>) -> Option<String> {
-    spelled_in(rate, UNITS)
-}
-
-/// The same of data.
-pub(crate) fn spelled_bandwidth(rate: Option<NonZeroU64>) -> Option<String> {
-    spelled_in(rate, BANDWIDTHS)
-}
-
-fn spelled_in(rate: Option<NonZeroU64>, units: &[(&str, u64)]) -> Option<String> {
-    let rate = rate?.get();
-    let mut units = units.iter().rev();
-    let (name, size) = units.find(|(_, size)| rate.is_multiple_of(*size))?;
-    Some(format!("{}{name}", rate / size))
-}
-
-const UNITS: &[(&str, u64)] = &[
-    ("B", 1),
-    ("KiB", 1 << 10),
-    ("MiB", 1 << 20),
-    ("GiB", 1 << 30),
-];
-/// In bytes per second. The units in bits are the last, so that they are preferred. "Mbps" is not
-/// among them: there are people who mean bytes by it.
-const BANDWIDTHS: &[(&str, u64)] = &[
-    ("B/s", 1),
-    ("kB/s", 1000),
-    ("MB/s", 1_000_000),
-    ("GB/s", 1_000_000_000),
-    ("kbit/s", 125),
-    ("Mbit/s", 125_000),
-    ("Gbit/s", 125_000_000),
-];
-const UNLIMITED: &str = "unlimited";
-const LEAST_RATE: u64 = 1 << 10;
-const MORE_THAN_MOST: u64 = (1 << 30) + 1;
-const LEAST_BANDWIDTH: u64 = 1000;
-const MORE_THAN_MOST_BANDWIDTH: u64 = 12_500_000_001;
-
-const TEMPLATES: [(&str, &str); 4] = [("${", "}"), ("$(", ")"), ("{{", "}}"), ("%", "%")];
-pub(super) const TEMPLATE: &str = "is a template that nothing has filled in";
-pub(super) const FILL_IN: &str = "nothing is put in its place here: write the value itself, or let the tool that writes this \
-     file do so";
-
 const REALM: &str = "the domain of the service does well, such as \"turn.example.org\"";
 const SOCKET: &str = "write \"0.0.0.0:3478\" for every IPv4 address, \"[::]:3478\" for every IPv6 \
                       address, or one address and port";
@@ -614,16 +436,16 @@ const TELLER: &str = "write \"metadata\", or a server such as \"stun:stun.exampl
 const CERTIFIED: &str = "write single names and addresses, such as \"turn.example.org\" or \
                          \"203.0.113.7\", without port and brackets";
 const CONTACT: &str = "write it such as \"mailto:admin@example.org\"";
-const DIRECTORY: &str = "write the URL with https://, as the authority tells it";
 const ADDRESS: &str =
     "write it without port and brackets, such as \"192.0.2.7\" or \"2001:db8::7\"";
 const DOMAIN: &str = "write it in ASCII and without a dot at the end, such as \"b.example.org\"";
-const TURN_URI: &str = "write \"turn:turn.example.org:3478?transport=udp\", ?transport=tcp, or for TLS \
-                        \"turns:turn.example.org:443?transport=tcp\"";
-pub(super) const BROWSERS_PORTS: &str = "browsers take 80, 443 and ports from 1024 on that are of no other protocol: 3478 and 443 are usual";
 const DURATION: &str = "write a number and a unit, such as \"90s\", \"10m\" or \"1h 30m\"";
 const BYTES: &str = "write a number and a unit, such as \"16KiB\" or \"2MiB\", or \"unlimited\"";
 const BANDWIDTH: &str = "write a number and a unit in quotes, such as \"10Mbit/s\" or, \
                                     the same, \"1250kB/s\", or \"unlimited\"";
 const PORTS: &str = "write the first and the last port, such as \"49152-65535\"";
 const ABOVE: &str = "start at 1024 or above, such as \"49152-65535\"";
+const LEAST_RATE: u64 = 1 << 10;
+const MORE_THAN_MOST: u64 = (1 << 30) + 1;
+const LEAST_BANDWIDTH: u64 = 1000;
+const MORE_THAN_MOST_BANDWIDTH: u64 = 12_500_000_001;
