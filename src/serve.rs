@@ -106,13 +106,7 @@ pub(crate) fn run(loaded: Loaded, host: Machine, options: Options) -> Result<(),
     let passed = net::passed().map_err(Fault::Passed)?;
     let zero_config = options.config_file.is_none() && config.auth.secrets.is_empty();
     if zero_config {
-        let (secret, path) = state::secret(options.state_dir.clone())?;
-        config.auth.secrets.push(secret);
-        if (host.access)(&path).is_public {
-            let path = path.display();
-            warn!(%path, "every user of this host may read the secret: chmod 600 the file");
-        }
-        info!(path = %path.display(), "secret kept; `hairpin credentials --secret-file` mints from it");
+        keep_secret(&mut config, &host, options.state_dir.clone())?;
     }
     let directory = state::place(options.state_dir);
     let mut made = None;
@@ -172,6 +166,23 @@ pub(crate) fn run(loaded: Loaded, host: Machine, options: Options) -> Result<(),
     // A read of a file may hang for as long as its file system does.
     runtime.shutdown_background();
     ended
+}
+
+/// Gives a server without any configuration the secret that it has made, in this run or an earlier
+/// one.
+fn keep_secret(
+    config: &mut Config,
+    host: &Machine,
+    state_dir: Option<PathBuf>,
+) -> Result<(), Fault> {
+    let (secret, path) = state::secret(state_dir)?;
+    config.auth.secrets.push(secret);
+    if (host.access)(&path).is_public {
+        let path = path.display();
+        warn!(%path, "every user of this host may read the secret: chmod 600 the file");
+    }
+    info!(path = %path.display(), "secret kept; `hairpin credentials --secret-file` mints from it");
+    Ok(())
 }
 
 /// For trying: makes peers of all addresses nearby.
