@@ -57,7 +57,7 @@ pub fn is_directory(url: &str) -> bool {
 #[derive(Clone)]
 pub(crate) struct Http {
     client: Client<HttpsConnector<HttpConnector>, BodyWrapper<Bytes>>,
-    /// What the last refusal said about when to ask again.
+    /// The time before which the last refusal forbids to ask again.
     not_before: Arc<Mutex<Option<SystemTime>>>,
     asked: Arc<AtomicU32>,
 }

@@ -66,7 +66,7 @@ async fn answer(stream: TcpStream, tokens: Tokens) {
         .header_read_timeout(PATIENCE)
         .max_buf_size(MOST_BYTES)
         .serve_connection(TokioIo::new(stream), service);
-    // Whatever a client does, it ends here.
+    // The connection ends here, whatever its client does.
     let _ = timeout(PATIENCE, connection).await;
 }
 
@@ -111,7 +111,7 @@ mod tests {
     use super::*;
     use crate::challenges::Challenges;
 
-    /// What comes back for these bytes, until the connection is closed.
+    /// The bytes that answer these, until the connection is closed.
     async fn told(address: SocketAddr, request: &str) -> String {
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(request.as_bytes()).await.unwrap();

@@ -15,7 +15,7 @@ use crate::order::{Attempt, Issued, look_again};
 use crate::store::{Held, Renewal, Store};
 use crate::{Certificate, Failure, Name, Wanted};
 
-/// What is done with what comes. Nothing of it may block.
+/// The functions that are called with certificates and with news of orders. None may block.
 #[derive(Clone)]
 pub struct Duties {
     /// Shows these certificates, by server name, to a hello that asks for the protocol `acme-tls/1`,

@@ -1,4 +1,4 @@
-//! What is to be done next about a certificate: a value that is told the time and what happened.
+//! The next step towards a certificate: decided by a value that is told the time and each outcome.
 
 use std::time::{Duration, SystemTime};
 
@@ -6,7 +6,7 @@ use crate::schedule::{LONGEST_RETRY_AFTER, pause, renewal, rest};
 use crate::store::Held;
 use crate::{Failure, Wanted};
 
-/// What is to be done.
+/// A step towards a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     /// Order a certificate.
@@ -17,7 +17,7 @@ pub(crate) enum Step {
     Wait(SystemTime),
 }
 
-/// What there is, and what went wrong.
+/// The certificate at hand, and the failures since it was issued.
 #[derive(Default)]
 pub(crate) struct Keeper {
     pub(crate) held: Option<Held>,
@@ -37,7 +37,7 @@ impl Keeper {
         }
     }
 
-    /// What is to be done now.
+    /// The step that is due now.
     pub(crate) fn step(&self, wanted: &Wanted, now: SystemTime) -> Step {
         let held = self.held.as_ref();
         let held = held.filter(|held| wanted.is_same_order(&held.ordered));

@@ -30,7 +30,7 @@ pub(crate) struct Held {
     pub(crate) renewal: Renewal,
 }
 
-/// What the authority suggests about the renewal. RFC 9773 §4.2.
+/// The authority's suggestion for the renewal. RFC 9773 §4.2.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Renewal {
     pub(crate) window: Option<Range<SystemTime>>,

@@ -65,7 +65,7 @@ impl Wanted {
     }
 }
 
-/// What decides whether a certificate is the one that is wanted.
+/// The parts of an order by which its certificate is known as the one that is wanted.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Ordered {
     pub(crate) names: Vec<String>,

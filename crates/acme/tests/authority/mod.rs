@@ -38,7 +38,7 @@ struct Shared {
     does: Mutex<Does>,
 }
 
-/// What it does, and what it was told.
+/// The authority's behaviour, and the requests that it was sent.
 #[derive(Default)]
 struct Does {
     profiles: Vec<String>,
@@ -189,7 +189,7 @@ impl Authority {
         self.does().contact.clone()
     }
 
-    /// What the last order said.
+    /// The last order as it was sent.
     pub(crate) fn last_order(&self) -> Value {
         self.does().order.clone()
     }
