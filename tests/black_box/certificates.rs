@@ -14,14 +14,14 @@ use lab::{
     PATIENCE,
     server::{BINDING, Server, serving},
     setup::Setup,
+    tls::trusting_root,
     wait_for,
     world::{SERVER_V4, World, in_own_world},
 };
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustix::process::Signal;
 use rustls::{
-    ClientConfig, ClientConnection, HandshakeKind, RootCertStore, StreamOwned,
-    crypto::ring::default_provider,
+    ClientConfig, ClientConnection, HandshakeKind, StreamOwned,
     pki_types::{CertificateDer, ServerName, pem::PemObject},
 };
 
@@ -87,14 +87,7 @@ pub(crate) type Session = StreamOwned<ClientConnection, TcpStream>;
 
 impl Client {
     pub(crate) fn trusting(root: CertificateDer<'static>) -> Self {
-        let mut roots = RootCertStore::empty();
-        roots.add(root).expect("a certificate");
-        let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
-            .with_safe_default_protocol_versions()
-            .expect("versions that the provider has")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Self(Arc::new(config))
+        Self(Arc::new(trusting_root(root)))
     }
 
     /// A session that has had an answer; or why there is none.
@@ -219,16 +212,25 @@ fn new_files_are_shown_to_new_clients_and_sessions_go_on_when_the_old_are_gone()
     });
 }
 
+/// A server that follows a certificate and a file of users.
+fn serve_with_users(
+    world: &World,
+    authority: &Authority,
+    directory: &Path,
+    users: &Path,
+) -> Server {
+    authority.renew(directory, NAME, LONG);
+    fs::write(users, "").expect("our directory");
+    let setup = serving_tls(directory).with(&format!("auth.users-file = {users:?}"));
+    world.serve(setup)
+}
+
 #[test]
 fn a_wrong_certificate_is_told_once_and_holds_up_nothing_else() {
     in_own_world(|world| {
         let authority = Authority::new();
-        let directory = authority.path("certificate");
-        authority.renew(&directory, NAME, LONG);
-        let users = authority.path("users.toml");
-        fs::write(&users, "").expect("our directory");
-        let setup = serving_tls(&directory).with(&format!("auth.users-file = {users:?}"));
-        let server = world.serve(setup);
+        let [directory, users] = ["certificate", "users.toml"].map(|name| authority.path(name));
+        let server = serve_with_users(world, &authority, &directory, &users);
         let before = shown(
             &authority
                 .client()
@@ -257,12 +259,8 @@ fn a_wrong_certificate_is_told_once_and_holds_up_nothing_else() {
 fn a_faulty_file_of_users_does_not_hold_up_a_certificate() {
     in_own_world(|world| {
         let authority = Authority::new();
-        let directory = authority.path("certificate");
-        authority.renew(&directory, NAME, LONG);
-        let users = authority.path("users.toml");
-        fs::write(&users, "").expect("our directory");
-        let setup = serving_tls(&directory).with(&format!("auth.users-file = {users:?}"));
-        let server = world.serve(setup);
+        let [directory, users] = ["certificate", "users.toml"].map(|name| authority.path(name));
+        let server = serve_with_users(world, &authority, &directory, &users);
         fs::write(&users, "bob = 7\n").expect("our directory");
         server.wait_for_line(&["configuration.refused"]);
         authority.renew(&directory, NAME, LONG);

@@ -1,7 +1,6 @@
 //! TCP relaying, between real sockets. RFC 6062.
 
 use std::{
-    fs,
     io::{self, Read, Write},
     net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::Arc,
@@ -13,16 +12,13 @@ use client::Transport;
 use lab::{
     PATIENCE,
     live::{Code, LiveClient},
-    server::{PASSWORD, PORT, Server, USER, serving},
+    server::{PASSWORD, PORT, Server, TLS_PORT, USER, serving},
     setup::Setup,
+    tls::trusting_anew,
     wait_for,
     world::{PEER_V4, PEER_V6, SERVER_V4, World, in_own_world},
 };
-use rustls::{
-    ClientConfig, ClientConnection, RootCertStore, StreamOwned,
-    crypto::ring::default_provider,
-    pki_types::{CertificateDer, ServerName},
-};
+use rustls::{ClientConnection, StreamOwned, pki_types::ServerName};
 use sha2::{Digest, Sha256};
 use socket2::{Domain, SockRef, Socket, Type};
 use wire::{AddressFamily, attributes::ConnectionId};
@@ -483,8 +479,7 @@ fn turnutils_relays_over_tcp() {
 #[test]
 fn turnutils_relays_over_tls() {
     in_own_world(|world| {
-        let files = Certificate::new();
-        let mut server = world.serve(files.setup());
+        let mut server = world.serve(relaying().with_tls());
         Uclient::pair().flags("-T -S -p 5349").relays_a_stream();
         for bytes in ["sent_bytes=200000", "received_bytes=200000"] {
             server.wait_for_line(&["allocation.ended", "cause=\"deleted\"", bytes]);
@@ -496,15 +491,14 @@ fn turnutils_relays_over_tls() {
 #[test]
 fn a_data_connection_over_tls_carries_all_each_way_to_its_end() {
     in_own_world(|world| {
-        let files = Certificate::new();
-        let _server = world.serve(files.setup());
+        let _server = world.serve(relaying().with_tls());
         for _ in 0..4 {
             // In either shard.
             let (mut control, _) = allocated();
             let (listener, address) = listener(PEER_V4);
             let connection = control.connect(address).expect("a connection");
             let (mut peer, _) = accept(&listener);
-            let mut session = files.bound(connection);
+            let mut session = bound_over_tls(connection);
             let data = much();
             let expected = Sha256::digest(&data).to_vec();
 
@@ -534,72 +528,34 @@ fn a_data_connection_over_tls_carries_all_each_way_to_its_end() {
     });
 }
 
-/// A certificate that signs itself, in files.
-struct Certificate {
-    place: tempfile::TempDir,
-    shown: CertificateDer<'static>,
-}
-
 type Session = StreamOwned<ClientConnection, TcpStream>;
 
-impl Certificate {
-    fn new() -> Self {
-        let own = rcgen::generate_simple_self_signed([NAME.to_owned()]).expect("a certificate");
-        let place = tempfile::tempdir().expect("a temporary directory");
-        for (file, text) in [
-            ("chain.pem", own.cert.pem()),
-            ("key.pem", own.signing_key.serialize_pem()),
-        ] {
-            fs::write(place.path().join(file), text).expect("our directory");
+/// A session that is bound to a connection.
+#[track_caller]
+fn bound_over_tls(connection: ConnectionId) -> Session {
+    let name = ServerName::from(IpAddr::from(SERVER_V4));
+    let session = ClientConnection::new(Arc::new(trusting_anew()), name).expect("a name");
+    let stream = TcpStream::connect((SERVER_V4, TLS_PORT)).expect("a listener");
+    stream.set_read_timeout(Some(PATIENCE)).expect("not zero");
+    let mut session = StreamOwned::new(session, stream);
+
+    let mut config = client::Config::new(Transport::Tls);
+    let credentials = client::Credentials::new(USER, PASSWORD);
+    config.credentials = Some(credentials.expect("plain credentials"));
+    let mut client = client::Client::new(config, [connection.0 as u8; 32]);
+    client.bind_connection(Instant::now(), connection);
+    let event = loop {
+        while let Some(packet) = client.poll_transmit() {
+            session.write_all(&packet).expect("the server is there");
         }
-        let shown = own.cert.der().clone();
-        Self { place, shown }
-    }
-
-    fn setup(&self) -> Setup {
-        let [chain, key] = ["chain.pem", "key.pem"].map(|file| self.place.path().join(file));
-        relaying().with(&format!(
-            "[[listener]]\ntransport = 'tls'\nlisten = '{SERVER_V4}:5349'\n\
-             [[tls.certificates]]\ncert = {chain:?}\nkey = {key:?}\n"
-        ))
-    }
-
-    /// A session that is bound to a connection.
-    #[track_caller]
-    fn bound(&self, connection: ConnectionId) -> Session {
-        let mut roots = RootCertStore::empty();
-        roots.add(self.shown.clone()).expect("a certificate");
-        let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
-            .with_safe_default_protocol_versions()
-            .expect("versions that the provider has")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let name = ServerName::try_from(NAME).expect("a name");
-        let session = ClientConnection::new(Arc::new(config), name).expect("a name");
-        let stream = TcpStream::connect((SERVER_V4, 5349)).expect("a listener");
-        stream.set_read_timeout(Some(PATIENCE)).expect("not zero");
-        let mut session = StreamOwned::new(session, stream);
-
-        let mut config = client::Config::new(Transport::Tls);
-        let credentials = client::Credentials::new(USER, PASSWORD);
-        config.credentials = Some(credentials.expect("plain credentials"));
-        let mut client = client::Client::new(config, [connection.0 as u8; 32]);
-        client.bind_connection(Instant::now(), connection);
-        let event = loop {
-            while let Some(packet) = client.poll_transmit() {
-                session.write_all(&packet).expect("the server is there");
-            }
-            if let Some(event) = client.poll_event() {
-                break event;
-            }
-            let mut bytes = [0; 4096];
-            let read = session.read(&mut bytes).expect("an answer");
-            client.handle_input(Instant::now(), &bytes[..read]);
-        };
-        assert_eq!(event, client::Event::ConnectionBound { connection });
-        assert_eq!(client.poll_event(), None);
-        session
-    }
+        if let Some(event) = client.poll_event() {
+            break event;
+        }
+        let mut bytes = [0; 4096];
+        let read = session.read(&mut bytes).expect("an answer");
+        client.handle_input(Instant::now(), &bytes[..read]);
+    };
+    assert_eq!(event, client::Event::ConnectionBound { connection });
+    assert_eq!(client.poll_event(), None);
+    session
 }
-
-const NAME: &str = "turn.example.org";

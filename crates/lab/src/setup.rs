@@ -86,25 +86,21 @@ impl Setup {
     /// The server at all its addresses over TLS as well, on `TLS_PORT`, with a certificate of the lab's
     /// authority that has all its names.
     pub fn with_tls(self) -> Self {
-        let ips: Vec<IpAddr> = self.listeners().iter().map(SocketAddr::ip).collect();
-        let mut setup = self.with_certificates(&[Wish::RIGHT]);
-        for ip in ips {
-            let listen = SocketAddr::new(ip, TLS_PORT);
-            setup = setup.with(&format!(
-                "[[listener]]\ntransport = 'tls'\nlisten = '{listen}'"
-            ));
-        }
-        setup
+        self.with_secure("tls")
     }
 
     /// The server at all its addresses over DTLS as well, on `TLS_PORT`, with such a certificate.
     pub fn with_dtls(self) -> Self {
+        self.with_secure("dtls")
+    }
+
+    fn with_secure(self, transport: &str) -> Self {
         let ips: Vec<IpAddr> = self.listeners().iter().map(SocketAddr::ip).collect();
         let setup = self.with_certificates(&[Wish::RIGHT]);
         ips.into_iter().fold(setup, |setup, ip| {
             let listen = SocketAddr::new(ip, TLS_PORT);
             setup.with(&format!(
-                "[[listener]]\ntransport = 'dtls'\nlisten = '{listen}'"
+                "[[listener]]\ntransport = '{transport}'\nlisten = '{listen}'"
             ))
         })
     }

@@ -117,9 +117,13 @@ pub fn trusting() -> Arc<ClientConfig> {
 
 /// The same without any earlier session.
 pub fn trusting_anew() -> ClientConfig {
-    let mut roots = RootCertStore::empty();
     let root = CertificateDer::from_pem_slice(Authority::lab().root().as_bytes());
-    let root = root.expect("a certificate");
+    trusting_root(root.expect("a certificate"))
+}
+
+/// Trust in another authority.
+pub fn trusting_root(root: CertificateDer<'static>) -> ClientConfig {
+    let mut roots = RootCertStore::empty();
     roots.add(root).expect("a certificate of an authority");
     ClientConfig::builder_with_provider(Arc::new(default_provider()))
         .with_safe_default_protocol_versions()

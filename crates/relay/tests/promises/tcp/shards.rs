@@ -1,7 +1,7 @@
 //! Data connections in another shard than their allocation.
 
-use relay::Transport;
-use sim::{Client, Request, World, minutes, seconds};
+use relay::{ConnectionId, Transport};
+use sim::{Client, Peer, Request, World, minutes, seconds};
 
 use super::{alice, sharded};
 
@@ -10,6 +10,33 @@ fn scene() -> (World, Client) {
     let mut world = sharded(2, |_| {});
     let alice = alice(&mut world);
     (world, alice)
+}
+
+/// A data connection that has heard success in the second shard, while the letter by which that
+/// claims the peer's socket is on its way.
+struct Claim {
+    world: World,
+    alice: Client,
+    peer: Peer,
+    connection: ConnectionId,
+    data: Client,
+}
+
+fn claim() -> Claim {
+    let (mut world, alice) = scene();
+    let peer = world.peer();
+    let connection = alice.connect(&mut world, peer);
+    let data = world.roam(alice, 1, Transport::Tcp);
+    data.nonce(&mut world);
+    world.hold_mail();
+    data.succeeds(&mut world, Request::connection_bind(connection));
+    Claim {
+        world,
+        alice,
+        peer,
+        connection,
+        data,
+    }
 }
 
 #[test]
@@ -50,13 +77,12 @@ fn others_cannot_bind_it_from_another_shard_either() {
 #[test]
 fn an_allocation_that_ends_meanwhile_ends_the_connection_there() {
     for letters in 0..3 {
-        let (mut world, alice) = scene();
-        let peer = world.peer();
-        let connection = alice.connect(&mut world, peer);
-        let data = world.roam(alice, 1, Transport::Tcp);
-        data.nonce(&mut world);
-        world.hold_mail();
-        data.succeeds(&mut world, Request::connection_bind(connection));
+        let Claim {
+            mut world,
+            alice,
+            data,
+            ..
+        } = claim();
         for _ in 0..letters {
             world.deliver_one();
         }
@@ -70,13 +96,13 @@ fn an_allocation_that_ends_meanwhile_ends_the_connection_there() {
 #[test]
 fn a_client_that_is_gone_before_the_socket_has_come_leaves_nothing_behind() {
     for letters in 0..3 {
-        let (mut world, alice) = scene();
-        let peer = world.peer();
-        let connection = alice.connect(&mut world, peer);
-        let data = world.roam(alice, 1, Transport::Tcp);
-        data.nonce(&mut world);
-        world.hold_mail();
-        data.succeeds(&mut world, Request::connection_bind(connection));
+        let Claim {
+            mut world,
+            alice,
+            peer,
+            connection,
+            ..
+        } = claim();
         for _ in 0..letters {
             world.deliver_one();
         }
@@ -89,13 +115,13 @@ fn a_client_that_is_gone_before_the_socket_has_come_leaves_nothing_behind() {
 
 #[test]
 fn a_shard_that_stops_takes_its_connections_along() {
-    let (mut world, alice) = scene();
-    let peer = world.peer();
-    let connection = alice.connect(&mut world, peer);
-    let data = world.roam(alice, 1, Transport::Tcp);
-    data.nonce(&mut world);
-    world.hold_mail();
-    data.succeeds(&mut world, Request::connection_bind(connection));
+    let Claim {
+        mut world,
+        alice,
+        peer,
+        data,
+        ..
+    } = claim();
     world.lose_mail_to(0);
     assert_eq!(world.carried_by(data), None);
     world.release_mail();
