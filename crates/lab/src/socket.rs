@@ -1,8 +1,11 @@
 //! Sockets of clients and of peers.
 
 use std::{
+    collections::HashSet,
     io::{self, Read, Write},
+    iter,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket},
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
@@ -172,8 +175,19 @@ pub fn udp_to(server: SocketAddr) -> UdpSocket {
 
 /// A peer's socket at this address, which waits with `PATIENCE`, and its whole address.
 pub fn peer_at(ip: impl Into<IpAddr>) -> (UdpSocket, SocketAddr) {
-    let socket = UdpSocket::bind((ip.into(), 0)).expect("a free port");
+    let ip = ip.into();
+    let mut sockets = iter::repeat_with(|| UdpSocket::bind((ip, 0)).expect("a free port"));
+    let socket = sockets.find(is_new).expect("a port that is new");
     patient(socket)
+}
+
+/// Whether no socket of this test had the port before. An allocation outlives the socket of its client, and
+/// another client at the same port would be refused as having one (437).
+fn is_new(socket: &UdpSocket) -> bool {
+    static HAD: Mutex<Option<HashSet<u16>>> = Mutex::new(None);
+    let port = socket.local_addr().expect("a bound socket").port();
+    let mut had = HAD.lock().unwrap_or_else(PoisonError::into_inner);
+    had.get_or_insert_default().insert(port)
 }
 
 /// A socket that waits with `PATIENCE`, and its address.

@@ -34,12 +34,36 @@ pub(crate) fn run(workspace: &Workspace, steps: &mut Steps) -> Result<(), Failur
     let compiling = compiling_checks(workspace)?;
     // Steps remembers the failures.
     let _ = check::run(|check| !check.compiles(), workspace, steps);
-    let _ = steps.run("tests", || {
-        run_program(server_tests(workspace).arg("--no-fail-fast"))
-    });
+    let _ = steps.run("tests that wait", || run_waiting(workspace));
+    let _ = steps.run("tests", || run_others(workspace));
     let _ = steps.run("compiling checks", || compiling.join());
     let _ = steps.run("long calls", || long_calls.join());
     steps.all_passed()
+}
+
+/// The targets of the binary whose tests mostly wait, for timers, browsers and silent hosts: more of them than there
+/// are processors go side by side.
+const WAITING: [&str; 5] = ["black_box", "browsers", "calls", "doctor", "nat"];
+
+fn run_waiting(workspace: &Workspace) -> Result<(), Failure> {
+    let mut waiting = server_tests(workspace);
+    waiting.arg("--no-fail-fast").env("RUST_TEST_THREADS", "4");
+    for target in WAITING {
+        waiting.args(["--test", target]);
+    }
+    run_program(&mut waiting)
+}
+
+/// Every target but those, and then the examples in the documentation.
+fn run_others(workspace: &Workspace) -> Result<(), Failure> {
+    let mut others = server_tests(workspace);
+    others.args(["--no-fail-fast", "--lib", "--bins", "--benches", "--examples"]);
+    let others_of = workspace.test_targets().filter(|target| !WAITING.contains(target));
+    for target in others_of {
+        others.args(["--test", target]);
+    }
+    let outcome = run_program(&mut others);
+    outcome.and(run_program(server_tests(workspace).arg("--doc")))
 }
 
 /// Starts the checks that compile, at the lowest priority.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use cargo_metadata::{CargoOpt, Metadata, MetadataCommand};
+use cargo_metadata::{CargoOpt, Metadata, MetadataCommand, TargetKind};
 use serde::de::DeserializeOwned;
 
 use crate::failure::Failure;
@@ -31,6 +31,14 @@ impl Workspace {
     /// Where builds go.
     pub(crate) fn target(&self) -> &Path {
         self.metadata.target_directory.as_std_path()
+    }
+
+    /// The names of the test targets of every package.
+    pub(crate) fn test_targets(&self) -> impl Iterator<Item = &str> {
+        let packages = self.metadata.workspace_packages().into_iter();
+        let targets = packages.flat_map(|package| &package.targets);
+        let tests = targets.filter(|target| target.kind.contains(&TargetKind::Test));
+        tests.map(|target| target.name.as_str())
     }
 
     /// A file of the workspace, by its path from the root.
