@@ -11,6 +11,7 @@ mod difference;
 mod ending;
 pub(crate) mod external;
 mod held_back;
+mod http;
 mod reload;
 mod signals;
 mod state;
@@ -49,6 +50,8 @@ pub(crate) struct Options {
     pub(crate) state_dir: Option<PathBuf>,
     /// Whether loopback and private peers are allowed.
     pub(crate) dev: bool,
+    /// Whether the pages for trying are served.
+    pub(crate) demo: bool,
 }
 
 /// Why the server does not run.
@@ -66,11 +69,14 @@ pub(crate) enum Fault {
     /// A listener or a shard failed.
     #[error(transparent)]
     Net(#[from] net::Fault),
+    /// The server for browsers cannot run.
+    #[error(transparent)]
+    Http(#[from] httpd::Fault),
     /// What systemd has passed cannot be served.
     #[error("cannot use the sockets that were passed: {0} (unit of type socket)")]
     Passed(io::Error),
     /// The certificate for trying cannot be made.
-    #[error("cannot make a certificate for --dev: {0}")]
+    #[error("cannot make a certificate for --dev or --demo: {0}")]
     Certificate(#[from] trial::NotMade),
     /// The kernel does not tell of its addresses.
     #[error(transparent)]
@@ -110,9 +116,15 @@ pub(crate) fn run(loaded: Loaded, host: Machine, options: Options) -> Result<(),
     }
     let directory = state::place(options.state_dir);
     let mut made = None;
+    if options.demo {
+        http::demonstrate(&mut config, &host);
+    }
     if options.dev {
         open_for_trying(&mut config, &host);
-        if config.tls.certificates.is_empty() && certificates::is_wanted(&config) {
+    }
+    if options.dev || options.demo {
+        if config.tls.certificates.is_empty() && (options.demo || certificates::is_wanted(&config))
+        {
             made = Some(trial::certificate(&config, &host, directory.as_deref())?);
         }
     }
@@ -136,6 +148,7 @@ pub(crate) fn run(loaded: Loaded, host: Machine, options: Options) -> Result<(),
         shards.tls = shown.options(&config, Arc::clone(&tickets));
         let running = net::start_on(passed, shards)?;
         say_what_runs(&config, &running);
+        let _pages = http::begin(&config, &shown)?;
         addresses::say_what_is_missing(&config, &host);
         if let Some(made) = &made {
             made.say();

@@ -9,6 +9,7 @@ use relay::keys::{Mint, mint};
 use relay::policy::block;
 use relay::{RelayAddress, Transport};
 
+use super::http;
 use super::trial::Made;
 use crate::certificate::Certificate;
 use crate::cli::ice::{IceServer, note, uris};
@@ -44,6 +45,15 @@ fn text(config: &Config, unix: Duration, made: Option<&Made>) -> String {
     }
     for address in &config.relay.addresses {
         let _ = writeln!(text, "{}", reach(*address));
+    }
+    if config.demo {
+        text.push_str(
+            "Open one of these in two browsers for a call; the page /test tries the relay:\n\n",
+        );
+        for link in http::links(config) {
+            let _ = writeln!(text, "  {link}");
+        }
+        text.push('\n');
     }
     if let Some(made) = made {
         let _ = writeln!(text, "{made}");

@@ -84,6 +84,15 @@ impl Shown {
         self.replaced.notify_one();
     }
 
+    /// Whether there are any.
+    pub(super) fn any(&self) -> bool {
+        !self
+            .all
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_empty()
+    }
+
     /// What the shards are started with, if any listener takes TLS.
     pub(super) fn options(&self, config: &Config, tickets: Arc<Tickets>) -> Option<TlsOptions> {
         let reporter = TlsReporter::new(config, self.certificates.clone());
