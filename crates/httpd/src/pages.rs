@@ -51,11 +51,18 @@ const FILES: &[File] = files! {
     "/" HTML "call.html"
     "/call.css" STYLE "call.css"
     "/call.js" SCRIPT "call.js"
+    "/chat.js" SCRIPT "chat.js"
+    "/door.js" SCRIPT "door.js"
+    "/own-media.js" SCRIPT "own-media.js"
+    "/statistics.js" SCRIPT "statistics.js"
+    "/synthetic.js" SCRIPT "synthetic.js"
+    "/tiles.js" SCRIPT "tiles.js"
     "/test" HTML "test.html"
     "/test.css" STYLE "test.css"
     "/test.js" SCRIPT "test.js"
     "/base.css" STYLE "base.css"
     "/hairpin-call.js" SCRIPT "hairpin-call.js"
+    "/hairpin-files.js" SCRIPT "hairpin-files.js"
 };
 
 /// Nothing comes from elsewhere, and nothing that stands within a page is run.
