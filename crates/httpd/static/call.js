@@ -7,7 +7,7 @@ import { OwnMedia } from "./own-media.js";
 import { Tiles, icon } from "./tiles.js";
 
 const at = (id) => document.getElementById(id);
-const media = new OwnMedia("You");
+const media = new OwnMedia();
 const door = new Door(media);
 const tiles = new Tiles(at("tiles"));
 const chat = new Chat({

@@ -23,6 +23,8 @@ export class Door extends EventTarget {
       this.#wait(true);
       this.dispatchEvent(new Event("join"));
     });
+    media.name = this.name;
+    at("name").addEventListener("input", () => (media.name = this.name));
     media.addEventListener("change", () => this.#show());
     media.addEventListener("note", () => {
       at("media-note").textContent = media.note;

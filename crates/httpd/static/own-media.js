@@ -8,9 +8,9 @@ export class OwnMedia extends EventTarget {
   #chosen = { audio: undefined, video: undefined };
   #screen = null;
 
-  constructor(name) {
+  constructor() {
     super();
-    this.name = name;
+    this.name = "";
     this.stream = new MediaStream();
     this.isMuted = false;
     this.isCameraOff = false;
@@ -23,7 +23,7 @@ export class OwnMedia extends EventTarget {
 
   /** Whether the picture is drawn, and so not to be mirrored. */
   get isDrawn() {
-    return this.isSharing || this.#sources.video instanceof CanvasCaptureMediaStreamTrack;
+    return this.isSharing || this.#sources.video?.isDrawn === true;
   }
 
   /** Takes camera and microphone, or whatever there is. */
@@ -92,7 +92,7 @@ export class OwnMedia extends EventTarget {
     this.note = note;
     this.dispatchEvent(new Event("note"));
     const missing = kinds.filter((kind) => !tracks.some((track) => track.kind === kind));
-    return [...tracks, ...missing.map((kind) => (kind === "video" ? new Picture(this.name).track : new Tone().track))];
+    return [...tracks, ...missing.map((kind) => (kind === "video" ? new Picture(() => this.name).track : new Tone().track))];
   }
 
   #place(tracks) {

@@ -127,13 +127,16 @@ class Tile {
   }
 
   async play() {
-    await this.#parts.video.play().catch(() => this.element.dispatchEvent(new Event("silent", { bubbles: true })));
+    await this.#parts.video.play().catch(({ name }) => {
+      if (name === "NotAllowedError") this.element.dispatchEvent(new Event("silent", { bubbles: true }));
+    });
   }
 
   async measure() {
     if (!this.#member) return;
     const numbers = await this.#statistics.read(this.#member.connection).catch(() => null);
     if (!numbers) return;
+    this.element.dataset.frames = numbers.frames;
     const trip = numbers.roundTrip === null ? "" : `${Math.round(numbers.roundTrip)} ms`;
     const short = numbers.way.startsWith("direct") ? "Direct" : "Relayed";
     this.#say([short, trip].filter(Boolean).join(" · "), grade(numbers));
