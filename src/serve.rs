@@ -21,7 +21,7 @@ mod trial;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use net::{ListenerOptions, Running};
@@ -116,19 +116,11 @@ pub(crate) fn run(loaded: Loaded, host: Machine, options: Options) -> Result<(),
         keep_secret(&mut config, &host, options.state_dir.clone())?;
     }
     let directory = state::place(options.state_dir);
-    let mut made = None;
-    if options.demo {
-        http::demonstrate(&mut config, &host);
-    }
-    if options.dev {
-        open_for_trying(&mut config, &host);
-    }
-    if options.dev || options.demo {
-        if config.tls.certificates.is_empty() && (options.demo || certificates::is_wanted(&config))
-        {
-            made = Some(trial::certificate(&config, &host, directory.as_deref())?);
-        }
-    }
+    let trying = Trying {
+        dev: options.dev,
+        demo: options.demo,
+    };
+    let made = trying.prepare(&mut config, &host, directory.as_deref())?;
     let tickets = certificates::tickets(&config, directory.clone());
     let its = made.as_ref().map(|made: &Made| made.certificate.clone());
     let shown = Arc::new(Shown::new(&config.tls.certificates, its));
@@ -183,6 +175,33 @@ pub(crate) fn run(loaded: Loaded, host: Machine, options: Options) -> Result<(),
     // A read of a file may hang for as long as its file system does.
     runtime.shutdown_background();
     ended
+}
+
+/// The options for trying.
+struct Trying {
+    dev: bool,
+    demo: bool,
+}
+
+impl Trying {
+    /// Changes the configuration as they say; returns the certificate that was made because there is none.
+    fn prepare(
+        self,
+        config: &mut Config,
+        host: &Machine,
+        directory: Option<&Path>,
+    ) -> Result<Option<Made>, Fault> {
+        if self.demo {
+            http::demonstrate(config, host);
+        }
+        if self.dev {
+            open_for_trying(config, host);
+        }
+        let is_wanted = self.demo || self.dev && certificates::is_wanted(config);
+        let is_missing = is_wanted && config.tls.certificates.is_empty();
+        let made = is_missing.then(|| trial::certificate(config, host, directory));
+        Ok(made.transpose()?)
+    }
 }
 
 /// Gives a server without any configuration the secret that it has made, in this run or an earlier
