@@ -90,6 +90,10 @@ pub(crate) struct Config {
     pub(crate) proxies: ProxyOptions,
     /// `[web]`.
     pub(crate) web: WebOptions,
+    /// `[http]`.
+    pub(crate) http: Http,
+    /// `[demo] enabled`: whether pages are served.
+    pub(crate) demo: bool,
     /// `[peers]`.
     pub(crate) peers: Peers,
     /// `[log]`.
@@ -251,6 +255,13 @@ pub(crate) enum UserKey {
     Password(Secret),
     /// A key that is bound to the realm that it was computed with.
     Precomputed(PrecomputedKey),
+}
+
+/// Where browsers come to for what is no relay.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(crate) struct Http {
+    /// The addresses. Without any nothing is served over HTTP.
+    pub(crate) listen: Vec<SocketAddr>,
 }
 
 /// The peers that allocations may send to.

@@ -8,6 +8,7 @@ mod advertise;
 mod auth;
 mod credentials;
 mod dtls;
+mod http;
 mod idle_redirects;
 mod limits;
 mod nat_discovery;
@@ -90,6 +91,7 @@ pub(super) fn review(
     review.tcp(&file.table("tcp"));
     review.proxy_protocol(&file.table("proxy-protocol"));
     review.web(&file.table("web"));
+    review.http(file);
     review.peers(&file.table("peers"));
     Reviewed {
         config: review.config,

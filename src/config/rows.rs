@@ -318,6 +318,14 @@ rows! {
         "quic-backend": Text(Form::Backend), Says("nobody"),
             "The HTTP/3 server that has the QUIC of clients without an allocation";
     }
+    "http" "[http]" {
+        "listen": TextOrTexts(Form::Socket), Is("[]"),
+            "The addresses that browsers come to for pages, signaling and credentials";
+    }
+    "demo" "[demo]" {
+        "enabled": Flag(|c, is| c.demo = is), Is("false"),
+            "Whether the page for calls and the page that tests the relay are served";
+    }
     "peers" "[peers]" {
         "allow": Texts(Form::Network), Is("[]"),
             "Networks that clients may reach although they are not public", coturn "allowed-peer-ip";

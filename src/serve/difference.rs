@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::config::{Auth, Config, Log, RelayPool, Tls};
+use crate::config::{Auth, Config, Http, Log, RelayPool, Tls};
 
 /// Keys whose values differ, as sentences name them. Values are not shown.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -48,6 +48,8 @@ impl Difference {
             tcp: _,
             proxies: _,
             web: _,
+            http: _,
+            demo: _,
             peers: _,
             log: _,
         } = new;
@@ -95,6 +97,8 @@ impl Difference {
             "[tcp]" => tcp,
             "[proxy-protocol]" => proxies,
             "[web]" => web,
+            "[http] listen" => http.listen,
+            "[demo] enabled" => demo,
             "[log] format" => log.format,
             "[log] addresses" => log.addresses,
         );
@@ -149,6 +153,10 @@ pub(super) fn in_effect(old: &Config, new: Config) -> Config {
         tcp: old.tcp,
         proxies: old.proxies.clone(),
         web: old.web,
+        http: Http {
+            listen: old.http.listen.clone(),
+        },
+        demo: old.demo,
         log: Log {
             level: new.log.level,
             ..old.log

@@ -24,6 +24,7 @@ pub(crate) fn check(workspace: &Workspace) -> Result<(), Failure> {
 const BELOW: &[(&str, &[&str])] = &[
     ("hairpin-wire", &[]),
     ("hairpin-acme", &[]),
+    ("hairpin-httpd", &[]),
     ("hairpin-relay", &["hairpin-wire"]),
     ("hairpin-client", &["hairpin-wire"]),
     ("hairpin-net", &["hairpin-relay", "hairpin-wire"]),
@@ -42,6 +43,7 @@ const BELOW: &[(&str, &[&str])] = &[
         &[
             "hairpin-acme",
             "hairpin-client",
+            "hairpin-httpd",
             "hairpin-keys",
             "hairpin-net",
             "hairpin-ops",
