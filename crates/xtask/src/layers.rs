@@ -32,6 +32,7 @@ const BELOW: &[(&str, &[&str])] = &[
     ("hairpin-keys", &["hairpin-relay"]),
     ("hairpin-ops", &["hairpin-relay"]),
     ("hairpin-probe", &["hairpin-client", "hairpin-wire"]),
+    ("hairpin-signal", &["hairpin-relay"]),
     (
         "hairpin-sim",
         &["hairpin-client", "hairpin-relay", "hairpin-wire"],
@@ -48,6 +49,7 @@ const BELOW: &[(&str, &[&str])] = &[
             "hairpin-ops",
             "hairpin-probe",
             "hairpin-relay",
+            "hairpin-signal",
             "hairpin-wire",
             "hairpin-xdp",
         ],
@@ -61,6 +63,7 @@ const BELOW: &[(&str, &[&str])] = &[
             "hairpin-ops",
             "hairpin-probe",
             "hairpin-relay",
+            "hairpin-signal",
             "hairpin-sim",
             "hairpin-wire",
             "hairpin-xdp",
