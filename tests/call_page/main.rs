@@ -1,0 +1,31 @@
+//! The call page in real browsers, each in a home of its own: two that call each other, and a room of
+//! four to which everything happens that happens to calls.
+
+mod member;
+mod pairs;
+mod rooms;
+
+use std::net::SocketAddr;
+
+use lab::{
+    internet::{Internet, server_v4},
+    server::Server,
+    servers::hairpin,
+};
+
+/// The server, with the pages that `--demo` shows.
+fn demo(_: &Internet) -> Server {
+    let listen = SocketAddr::new(server_v4(SERVER).into(), 80);
+    hairpin(
+        &[SERVER],
+        &format!("http.listen = ['{listen}']\ndemo.enabled = true\nauth.secrets = ['{SECRET}']"),
+    )
+}
+
+/// The page's origin.
+fn origin() -> String {
+    format!("http://{}", server_v4(SERVER))
+}
+
+const SERVER: u8 = 1;
+const SECRET: &str = "a secret of the demo";
