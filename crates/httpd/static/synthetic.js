@@ -74,6 +74,6 @@ function onStop(track, act) {
   };
 }
 
-const WIDTH = 480;
-const HEIGHT = 270;
-const RATE = 12;
+const WIDTH = 384;
+const HEIGHT = 216;
+const RATE = 10;

@@ -38,7 +38,10 @@ impl Driven {
         let mut command = browser.command(|program| host.command(program), &home);
         match browser {
             Browser::Chromium => chromium_flags(&mut command, devices_for),
-            Browser::Firefox => drop(command.args(["--remote-debugging-port", "0"])),
+            Browser::Firefox => {
+                command.args(["--remote-debugging-port", "0"]);
+                command.envs([("MOZ_HEADLESS_WIDTH", "640"), ("MOZ_HEADLESS_HEIGHT", "480")]);
+            }
         }
         command.arg("about:blank");
         let mut program = Program::start(command);
@@ -239,7 +242,7 @@ fn chromium_flags(command: &mut Command, devices_for: Option<&str>) {
         "--autoplay-policy=no-user-gesture-required",
         // There is nobody in these networks to answer for names of multicast DNS.
         "--disable-features=WebRtcHideLocalIpsWithMdns",
-        "--window-size=1200,800",
+        "--window-size=640,480",
     ]);
     if let Some(origin) = devices_for {
         command.args([
