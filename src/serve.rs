@@ -36,6 +36,7 @@ use acme::Orders;
 use addresses::Addresses;
 use certificates::Shown;
 use control::Control;
+use http::Minting;
 use reload::Reload;
 use signals::Signals;
 use trial::Made;
@@ -140,7 +141,8 @@ pub(crate) fn run(loaded: Loaded, host: Machine, options: Options) -> Result<(),
         shards.tls = shown.options(&config, Arc::clone(&tickets));
         let running = net::start_on(passed, shards)?;
         say_what_runs(&config, &running);
-        let _pages = http::begin(&config, &shown)?;
+        let minting = Arc::new(Minting::new(&config));
+        let _browsers = http::begin(&config, &shown, &minting)?;
         addresses::say_what_is_missing(&config, &host);
         if let Some(made) = &made {
             made.say();
@@ -151,6 +153,7 @@ pub(crate) fn run(loaded: Loaded, host: Machine, options: Options) -> Result<(),
         let reload = Reload {
             file: (!zero_config).then(|| (options.config_file.unwrap_or_default(), text)),
             dev: options.dev,
+            demo: options.demo,
             config,
             files,
             waiting: Vec::new(),
@@ -165,6 +168,7 @@ pub(crate) fn run(loaded: Loaded, host: Machine, options: Options) -> Result<(),
             shown,
             tickets,
             orders,
+            minting,
         };
         control::run(control, signals, reload, finding).await
     });

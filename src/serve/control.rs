@@ -11,6 +11,7 @@ use tracing::{error, warn};
 use super::acme::{self, Orders};
 use super::certificates::{self, Shown};
 use super::ending::{self, Ending};
+use super::http::Minting;
 use super::reload::{self, Reload};
 use super::signals::Signals;
 use super::tickets::{self, Tickets};
@@ -24,6 +25,7 @@ pub(super) struct Control {
     pub(super) shown: Arc<Shown>,
     pub(super) tickets: Arc<Tickets>,
     pub(super) orders: Orders,
+    pub(super) minting: Arc<Minting>,
 }
 
 impl Control {
