@@ -8,8 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use axum::Router;
-use axum::http::StatusCode;
-use axum::http::header;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use net::{Load, NetCounters};
@@ -18,6 +17,7 @@ use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 use relay::Counters;
+use subtle::ConstantTimeEq;
 
 pub use list::METRICS;
 pub use process::Process;
@@ -108,18 +108,35 @@ impl Metric {
     }
 }
 
-/// The metrics of a server at `/metrics`.
-pub fn router(source: Source) -> Router {
+/// The metrics of a server at `/metrics`, for whoever shows the token, if there is one.
+pub fn router(source: Source, token: Option<Arc<[u8]>>) -> Router {
     let mut registry = Registry::with_prefix(PREFIX);
     registry.register_collector(Box::new(Scraped(source)));
     let registry = Arc::new(registry);
     Router::new().route(
         "/metrics",
-        get(move || {
-            let registry = Arc::clone(&registry);
-            async move { answer(&registry) }
+        get(move |headers: HeaderMap| {
+            let may = token.as_ref().is_none_or(|token| shows(&headers, token));
+            let answer = if may {
+                answer(&registry)
+            } else {
+                let headers = [(header::WWW_AUTHENTICATE, "Bearer")];
+                (StatusCode::UNAUTHORIZED, headers, WANTED).into_response()
+            };
+            async { answer }
         }),
     )
+}
+
+/// Whether a request shows the token. RFC 6750 §2.1.
+fn shows(headers: &HeaderMap, token: &[u8]) -> bool {
+    let shown = headers
+        .get(header::AUTHORIZATION)
+        .map(HeaderValue::as_bytes);
+    let shown = shown.and_then(|shown| shown.split_at_checked(BEARER.len()));
+    shown.is_some_and(|(scheme, shown)| {
+        scheme.eq_ignore_ascii_case(BEARER) && bool::from(shown.ct_eq(token))
+    })
 }
 
 struct Scraped(Source);
@@ -148,6 +165,9 @@ fn answer(registry: &Registry) -> Response {
     }
 }
 
+const BEARER: &[u8] = b"Bearer ";
+const WANTED: &str =
+    "metrics are for those who show the token (keys `token`, `token-file` in [metrics])\n";
 const PREFIX: &str = "turn";
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
