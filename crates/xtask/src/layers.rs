@@ -35,6 +35,7 @@ const BELOW: &[(&str, &[&str])] = &[
     ("hairpin-xdp", &["hairpin-relay"]),
     ("hairpin-keys", &["hairpin-relay"]),
     ("hairpin-probe", &["hairpin-client", "hairpin-wire"]),
+    ("hairpin-signal", &["hairpin-relay"]),
     (
         "hairpin-sim",
         &["hairpin-client", "hairpin-relay", "hairpin-wire"],
@@ -51,6 +52,7 @@ const BELOW: &[(&str, &[&str])] = &[
             "hairpin-admin",
             "hairpin-probe",
             "hairpin-relay",
+            "hairpin-signal",
             "hairpin-wire",
             "hairpin-xdp",
         ],
@@ -64,6 +66,7 @@ const BELOW: &[(&str, &[&str])] = &[
             "hairpin-admin",
             "hairpin-probe",
             "hairpin-relay",
+            "hairpin-signal",
             "hairpin-sim",
             "hairpin-wire",
             "hairpin-xdp",
