@@ -241,6 +241,27 @@ mod tests {
     }
 
     #[test]
+    fn the_document_has_every_metric_as_it_is() {
+        let row = |metric: &Metric| {
+            let kind = if metric.is_counter {
+                "counter"
+            } else {
+                "gauge"
+            };
+            let labels = metric.labels.iter().map(|label| format!("`{label}`"));
+            let labels = labels.collect::<Vec<_>>().join(", ");
+            let name = metric.full_name();
+            format!("| `{name}` | {kind} | {labels} | {} |\n", metric.help)
+        };
+        let rows: String = METRICS.iter().map(row).collect();
+        let document = include_str!("../../../docs/metrics.md");
+        assert!(
+            document.contains(&rows),
+            "docs/metrics.md should have\n{rows}"
+        );
+    }
+
+    #[test]
     fn this_process_has_memory_descriptors_and_a_thread() {
         let process = Process::now();
         assert!(process.resident > 1 << 20);
