@@ -12,6 +12,7 @@ mod ending;
 pub(crate) mod external;
 mod held_back;
 mod http;
+mod metrics;
 mod reload;
 mod signals;
 mod state;
@@ -169,6 +170,7 @@ pub(crate) fn run(loaded: Loaded, host: Machine, options: Options) -> Result<(),
             tickets,
             orders,
             minting,
+            reloads: metrics::Reloads::default(),
         };
         control::run(control, signals, reload, finding).await
     });
