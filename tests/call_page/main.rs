@@ -1,9 +1,9 @@
 //! The call page in real browsers, each in a home of its own: two that call each other, and a room of
 //! four to which everything happens that happens to calls.
 
+mod four;
 mod member;
 mod pairs;
-mod rooms;
 
 use std::net::SocketAddr;
 

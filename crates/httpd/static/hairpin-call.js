@@ -23,7 +23,8 @@
 //     state       the room's state has changed
 //     error       `code` and `message`: what docs/signaling.md lists, or "unreachable"
 //     member      a member is there: it came, or was there before
-//     left        it is gone; `cause` is "left", "gone", "ended", or "rejoined" if this end had to join again
+//     left        it is gone; `cause` is "left", "gone", "ended" (docs/signaling.md), "rejoined" (this end had
+//                 to join again) or "closed" (this end is no longer in the room)
 //     change      the member's state has changed
 //     connection  the member has a new RTCPeerConnection, `connection`; add data channels of your own to it
 //     stream      the member's stream has a new track, or is a new one
@@ -67,8 +68,6 @@ export class Room extends EventTarget {
   /** Leaves the room for good. */
   leave() {
     this.line.leave();
-    this.#forgetAll("left");
-    this.changeState("closed");
   }
 
   emit(type, fields = {}) {
@@ -80,7 +79,7 @@ export class Room extends EventTarget {
     this.state = state;
     if (state === "closed") {
       clearTimeout(this.refresh);
-      this.#forgetAll("ended");
+      this.#forgetAll("closed");
     }
     this.emit("state");
   }
@@ -109,7 +108,10 @@ export class Room extends EventTarget {
       case "away": return member?.setAway(true);
       case "back": return member?.setAway(false);
       case "signal": return member?.receive(message.data);
-      case "error": return this.emit("error", message);
+      case "error":
+        // What the other end did not get may have been an offer, which it would be waited for in vain.
+        if (message.code === "not-delivered") this.members.get(message.to)?.renew();
+        return this.emit("error", message);
     }
   }
 
@@ -122,8 +124,8 @@ export class Room extends EventTarget {
     this.iceServers = iceServers;
     for (const { connection } of this.members.values()) connection?.setConfiguration?.(this.configuration);
     clearTimeout(this.refresh);
-    const soon = Math.min(iceLifetime * 800, LONGEST_TIMER);
-    this.refresh = setTimeout(() => this.line.post({ type: "ice" }), soon);
+    const soon = Math.max(10_000, Math.min(iceLifetime * 800, LONGEST_TIMER));
+    if (iceLifetime > 0) this.refresh = setTimeout(() => this.line.post({ type: "ice" }), soon);
   }
 
   #meet(entry) {
@@ -178,7 +180,9 @@ class Member {
   }
 
   send(data) {
-    const message = JSON.stringify({ number: ++this.#said, data });
+    const message = JSON.stringify({ number: this.#said + 1, data });
+    if (message.length > LONGEST_MESSAGE) throw new RangeError("the message is longer than every browser takes");
+    this.#said++;
     this.#unheard.push(message);
     if (this.#channel?.readyState === "open") this.#channel.send(message);
   }
@@ -237,7 +241,10 @@ class Member {
     this.#answering = !isOffer;
     await connection.setRemoteDescription(description);
     this.#answering = false;
-    if (isOffer) await this.#describe(connection);
+    if (!isOffer) return;
+    // The other end mends the connection: no need to do so from here as well.
+    if (this.#is(connection) && connection.connectionState === "disconnected") this.#later(PATIENCE, () => this.renew());
+    await this.#describe(connection);
   }
 
   async #offer(connection) {
@@ -323,7 +330,7 @@ class Member {
   /** The channel for messages. Those that the other end has not heard are said again. */
   #listen(connection) {
     const channel = (this.#channel = connection.createDataChannel("messages", { negotiated: true, id: 0 }));
-    const acknowledge = () => channel.send(JSON.stringify({ heard: this.#heard }));
+    const acknowledge = () => channel.readyState === "open" && channel.send(JSON.stringify({ heard: this.#heard }));
     channel.onopen = () => {
       acknowledge();
       this.#unheard.forEach((message) => channel.send(message));
@@ -362,7 +369,10 @@ class Line {
   #failures = 0;
   #watch;
   #next;
-  #online = () => this.isLive || (this.#abandon(), this.#open());
+  /** The browser says that there is a network again. */
+  #online = () => {
+    if (!this.isLive) this.#open();
+  };
 
   constructor(url, introduction, room) {
     this.isLive = false;
@@ -387,6 +397,7 @@ class Line {
 
   #open() {
     clearTimeout(this.#next);
+    this.#abandon();
     const socket = (this.#socket = new WebSocket(this.#url, "hairpin.signal.1"));
     this.#isReached = false;
     this.#heardAt = performance.now();
@@ -491,5 +502,7 @@ function parsed(text) {
 
 /** How long a connection may take to come about or to come back, in milliseconds. */
 const PATIENCE = 12000;
+/** The longest message, in UTF-16 units: 192 KiB of UTF-8 at most. */
+const LONGEST_MESSAGE = 65536;
 /** The longest time that a timer of JavaScript knows. */
 const LONGEST_TIMER = 2 ** 31 - 1;

@@ -60,7 +60,7 @@ export class OwnMedia extends EventTarget {
 
   /** Shares the screen until that is ended here or in the browser's own bar. Fails with a sentence. */
   async share() {
-    if (!navigator.mediaDevices?.getDisplayMedia) throw new Error(withoutMedia("The screen cannot be shared"));
+    if (!navigator.mediaDevices?.getDisplayMedia) throw new Error(withoutMedia("The screen is not shared"));
     let shared;
     try {
       shared = await navigator.mediaDevices.getDisplayMedia({ video: { frameRate: { max: 15 } } });
@@ -153,8 +153,8 @@ function said(error, kinds) {
 }
 
 function withoutMedia(effect) {
-  const cause = window.isSecureContext ? "this browser cannot" : "this page was not opened over HTTPS";
-  return `${effect}, as ${cause}.`;
+  if (window.isSecureContext) return `${effect}: this browser has no way to do it.`;
+  return `${effect}, as this page was not opened over HTTPS. Try https://${location.host}/ instead.`;
 }
 
 const NAMES = { audio: "microphone", video: "camera" };

@@ -48,7 +48,7 @@ function paint(context, name, seconds) {
   context.fillRect(0, 0, WIDTH, HEIGHT);
   context.fillStyle = `hsl(${(hue + 50) % 360} 70% 72% / 0.85)`;
   context.beginPath();
-  const x = WIDTH / 2 + Math.sin(seconds * 0.9) * WIDTH * 0.34;
+  const x = WIDTH / 2 + Math.sin(seconds * 0.9) * WIDTH * 0.26;
   const y = HEIGHT / 2 + Math.cos(seconds * 1.3) * HEIGHT * 0.24;
   context.arc(x, y, HEIGHT / 7, 0, 2 * Math.PI);
   context.fill();

@@ -75,6 +75,7 @@ class Tile {
     face.style.backgroundColor = `hsl(${hueOf(name)} 34% 34%)`;
     face.setAttribute("aria-hidden", "true");
     const words = element("p", "words");
+    words.setAttribute("role", "status");
     tag.append(element("b", "", name));
     numbers.append(element("dl"), graph());
     chip.setAttribute("aria-controls", numbers.id);
@@ -105,7 +106,7 @@ class Tile {
     this.element.classList.remove("connecting", "connected", "interrupted", "away");
     this.element.classList.add(member.state);
     words.textContent = isThere ? "" : WORDS[member.state](name);
-    if (!isThere) this.#say(member.state, "");
+    if (!isThere) this.#say(SHORT[member.state], "");
     this.measure();
   }
 
@@ -186,6 +187,7 @@ export function icon(name) {
   return svg;
 }
 
+const SHORT = { connecting: "Connecting", interrupted: "Interrupted", away: "Away" };
 const WORDS = {
   connecting: (name) => `Connecting to ${name} …`,
   interrupted: (name) => `The connection to ${name} is interrupted. It is being mended.`,

@@ -40,7 +40,10 @@ impl Driven {
             Browser::Chromium => chromium_flags(&mut command, devices_for),
             Browser::Firefox => {
                 command.args(["--remote-debugging-port", "0"]);
-                command.envs([("MOZ_HEADLESS_WIDTH", "640"), ("MOZ_HEADLESS_HEIGHT", "480")]);
+                command.envs([
+                    ("MOZ_HEADLESS_WIDTH", "640"),
+                    ("MOZ_HEADLESS_HEIGHT", "480"),
+                ]);
             }
         }
         command.arg("about:blank");
