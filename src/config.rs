@@ -92,6 +92,8 @@ pub(crate) struct Config {
     pub(crate) web: WebOptions,
     /// `[http]`.
     pub(crate) http: Http,
+    /// `[signal]`.
+    pub(crate) signal: Signal,
     /// `[demo] enabled`: whether pages are served.
     pub(crate) demo: bool,
     /// `[peers]`.
@@ -262,6 +264,21 @@ pub(crate) enum UserKey {
 pub(crate) struct Http {
     /// The addresses. Without any nothing is served over HTTP.
     pub(crate) listen: Vec<SocketAddr>,
+}
+
+/// Rooms in which browsers find each other.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(crate) struct Signal {
+    pub(crate) enabled: bool,
+    /// Whether everyone may enter who knows the name of a room.
+    pub(crate) open: bool,
+    /// Secrets of the rooms. If there are any, there are no keys of tokens.
+    pub(crate) secrets: Vec<Secret>,
+    /// Keys of join tokens.
+    pub(crate) token_secrets: Vec<Secret>,
+    /// Pages of other hosts that may connect.
+    pub(crate) origins: Vec<String>,
+    pub(crate) limits: signal::Limits,
 }
 
 /// The peers that allocations may send to.

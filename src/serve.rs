@@ -142,7 +142,7 @@ pub(crate) fn run(loaded: Loaded, host: Machine, options: Options) -> Result<(),
         let running = net::start_on(passed, shards)?;
         say_what_runs(&config, &running);
         let minting = Arc::new(Minting::new(&config));
-        let _browsers = http::begin(&config, &shown, &minting)?;
+        let browsers = http::begin(&config, &shown, &minting)?;
         addresses::say_what_is_missing(&config, &host);
         if let Some(made) = &made {
             made.say();
@@ -169,6 +169,7 @@ pub(crate) fn run(loaded: Loaded, host: Machine, options: Options) -> Result<(),
             tickets,
             orders,
             minting,
+            browsers,
         };
         control::run(control, signals, reload, finding).await
     });

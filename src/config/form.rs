@@ -21,7 +21,7 @@ pub(crate) use rate::{spelled, spelled_bandwidth};
 use template::has_template;
 pub(super) use template::{FILL_IN, TEMPLATE, is_blank, is_template};
 pub(super) use uri::{BROWSERS_PORTS, directory, teller, turn_uri};
-use uri::{directory_help, is_mailbox};
+use uri::{ORIGIN, directory_help, is_mailbox, is_origin};
 
 /// The meaning of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +67,8 @@ pub(crate) enum Form {
     Contact,
     /// The directory of an authority.
     Directory,
+    /// The origin of a page.
+    Origin,
 }
 
 /// What is wrong with a value: words after the name of its key, and what to write instead.
@@ -191,7 +193,8 @@ impl Kind {
             | Form::File
             | Form::Chain
             | Form::Contact
-            | Form::Directory => return None,
+            | Form::Directory
+            | Form::Origin => return None,
         };
         Some(address.to_canonical())
     }
@@ -242,6 +245,7 @@ impl Form {
             Self::Certified => "a name of DNS or an IP address",
             Self::Contact => "a URL such as mailto:",
             Self::Directory => "\"letsencrypt\", \"staging\" or an https:// URL",
+            Self::Origin => "the origin of a page, or \"*\"",
         }
     }
 
@@ -259,6 +263,8 @@ impl Form {
                 Some(_) => Ok(()),
                 None => flaw(format!("is not {}", self.words()), directory_help(text)),
             },
+            Self::Origin if is_origin(text) => Ok(()),
+            Self::Origin => flaw("is not the origin of a page", ORIGIN),
             Self::Realm => match realm_flaw(text) {
                 Some(reason) => flaw(reason, REALM),
                 None => Ok(()),

@@ -2,6 +2,7 @@
 
 mod demo;
 mod minting;
+pub(super) mod signaling;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use axum::Router;
 use httpd::{Fault, Options, Running};
 use net::TlsVersion;
 use rustls::ProtocolVersion;
+use signal::Signaling;
 use tracing::info;
 
 use super::certificates::Shown;
@@ -17,18 +19,30 @@ use crate::config::Config;
 pub(super) use demo::demonstrate;
 pub(super) use minting::Minting;
 
+/// What browsers come to.
+#[derive(Default)]
+pub(super) struct Browsers {
+    /// Runs until it is dropped.
+    _server: Option<Running>,
+    pub(super) signaling: Option<Signaling>,
+}
+
 /// Starts the server, if there is anything to serve.
 pub(super) fn begin(
     config: &Config,
     shown: &Shown,
     minting: &Arc<Minting>,
-) -> Result<Option<Running>, Fault> {
+) -> Result<Browsers, Fault> {
     if config.http.listen.is_empty() {
-        return Ok(None);
+        return Ok(Browsers::default());
     }
     let mut routes = Router::new();
     if config.demo {
         routes = routes.merge(demo::routes(Arc::clone(minting)));
+    }
+    let signaling = signaling::begin(config, minting);
+    if let Some(signaling) = &signaling {
+        routes = routes.merge(signaling.router());
     }
     let options = Options {
         listen: config.http.listen.clone(),
@@ -42,7 +56,10 @@ pub(super) fn begin(
     for listen in running.listeners() {
         info!(protocol = "HTTP", %listen, "listening");
     }
-    Ok(Some(running))
+    Ok(Browsers {
+        _server: Some(running),
+        signaling,
+    })
 }
 
 /// The pages' addresses, for the person who started the server: those of the relay, at which others
