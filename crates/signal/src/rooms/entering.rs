@@ -63,7 +63,8 @@ impl Rooms {
         if !is_room || !self.members_by_prefix.enter(prefix, most) {
             return Err(Refusal::TooMany);
         }
-        self.entries.charge(now.mono, visitor, ENTRIES);
+        let limit = self.entries_of_one();
+        self.entries.charge(now.mono, visitor, limit);
         self.seat(now.mono, from, prefix, join);
         Ok(())
     }
