@@ -96,6 +96,8 @@ pub(crate) struct Config {
     pub(crate) signal: Signal,
     /// `[demo] enabled`: whether pages are served.
     pub(crate) demo: bool,
+    /// `[metrics]`.
+    pub(crate) metrics: Metrics,
     /// `[peers]`.
     pub(crate) peers: Peers,
     /// `[log]`.
@@ -279,6 +281,15 @@ pub(crate) struct Signal {
     /// Pages of other hosts that may connect.
     pub(crate) origins: Vec<String>,
     pub(crate) limits: signal::Limits,
+}
+
+/// Where metrics are scraped.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(crate) struct Metrics {
+    /// The addresses. Without any there are none.
+    pub(crate) listen: Vec<SocketAddr>,
+    /// What a scrape has to show.
+    pub(crate) token: Option<Secret>,
 }
 
 /// The peers that allocations may send to.

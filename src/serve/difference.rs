@@ -51,6 +51,7 @@ impl Difference {
             http: _,
             signal: _,
             demo: _,
+            metrics: _,
             peers: _,
             log: _,
         } = new;
@@ -106,6 +107,7 @@ impl Difference {
             "[http] listen" => http.listen,
             "[signal] enabled" => signal.enabled,
             "[demo] enabled" => demo,
+            "[metrics]" => metrics,
             "[log] format" => log.format,
             "[log] addresses" => log.addresses,
         );
@@ -168,6 +170,7 @@ pub(super) fn in_effect(old: &Config, new: Config) -> Config {
             ..new.signal
         },
         demo: old.demo,
+        metrics: old.metrics.clone(),
         log: Log {
             level: new.log.level,
             ..old.log

@@ -47,10 +47,7 @@ pub(super) fn begin(
     let options = Options {
         listen: config.http.listen.clone(),
         certificates: Arc::new(shown.certificates()),
-        oldest_tls: match config.tls.minimum {
-            TlsVersion::V1_2 => ProtocolVersion::TLSv1_2,
-            TlsVersion::V1_3 => ProtocolVersion::TLSv1_3,
-        },
+        oldest_tls: oldest_tls(config),
     };
     let running = httpd::start(options, routes)?;
     for listen in running.listeners() {
@@ -60,6 +57,14 @@ pub(super) fn begin(
         _server: Some(running),
         signaling,
     })
+}
+
+/// The oldest version of TLS that is taken.
+pub(super) const fn oldest_tls(config: &Config) -> ProtocolVersion {
+    match config.tls.minimum {
+        TlsVersion::V1_2 => ProtocolVersion::TLSv1_2,
+        TlsVersion::V1_3 => ProtocolVersion::TLSv1_3,
+    }
 }
 
 /// The pages' addresses, for the person who started the server: those of the relay, at which others
