@@ -83,6 +83,8 @@ impl Difference {
             "[relay] addresses" => relay.written,
             "[relay] external" => relay.external,
             "[relay] external-from" => relay.tellers,
+            "[http] origins" => http.origins,
+            "[[http.token]]" => http.tokens,
             "[peers]" => peers,
             "[log] level" => log.level,
         );
@@ -98,6 +100,10 @@ impl Difference {
             "[proxy-protocol]" => proxies,
             "[web]" => web,
             "[http] listen" => http.listen,
+            "[http] tls-listeners" => http.tls_listeners,
+            "[http] connections" => http.connections,
+            "[http] per-prefix" => http.per_prefix,
+            "[http] forwarded-from" => http.proxies,
             "[demo] enabled" => demo,
             "[log] format" => log.format,
             "[log] addresses" => log.addresses,
@@ -154,7 +160,9 @@ pub(super) fn in_effect(old: &Config, new: Config) -> Config {
         proxies: old.proxies.clone(),
         web: old.web,
         http: Http {
-            listen: old.http.listen.clone(),
+            origins: new.http.origins,
+            tokens: new.http.tokens,
+            ..old.http.clone()
         },
         demo: old.demo,
         log: Log {

@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::Router;
-use httpd::{Fault, Options, Running};
+use httpd::{Fault, Options, Prepared, Running};
 use net::TlsVersion;
 use rustls::ProtocolVersion;
 use tracing::info;
@@ -23,7 +23,8 @@ pub(super) fn begin(
     shown: &Shown,
     minting: &Arc<Minting>,
 ) -> Result<Option<Running>, Fault> {
-    if config.http.listen.is_empty() {
+    let http = &config.http;
+    if !http.is_served() {
         return Ok(None);
     }
     let mut routes = Router::new();
@@ -31,14 +32,20 @@ pub(super) fn begin(
         routes = routes.merge(demo::routes(Arc::clone(minting)));
     }
     let options = Options {
-        listen: config.http.listen.clone(),
+        listen: http.listen.clone(),
         certificates: Arc::new(shown.certificates()),
         oldest_tls: match config.tls.minimum {
             TlsVersion::V1_2 => ProtocolVersion::TLSv1_2,
             TlsVersion::V1_3 => ProtocolVersion::TLSv1_3,
         },
+        connections: http.connections,
+        per_prefix: http.per_prefix,
+        is_proxy: {
+            let proxies = http.proxies.clone();
+            Arc::new(move |host| proxies.has(host))
+        },
     };
-    let running = httpd::start(options, routes)?;
+    let running = Prepared::new().start(options, routes)?;
     for listen in running.listeners() {
         info!(protocol = "HTTP", %listen, "listening");
     }

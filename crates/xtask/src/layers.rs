@@ -24,7 +24,7 @@ pub(crate) fn check(workspace: &Workspace) -> Result<(), Failure> {
 const BELOW: &[(&str, &[&str])] = &[
     ("hairpin-wire", &[]),
     ("hairpin-acme", &[]),
-    ("hairpin-httpd", &[]),
+    ("hairpin-httpd", &["hairpin-relay"]),
     ("hairpin-relay", &["hairpin-wire"]),
     ("hairpin-client", &["hairpin-wire"]),
     ("hairpin-net", &["hairpin-relay", "hairpin-wire"]),
