@@ -7,8 +7,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::Router;
-use httpd::{Fault, Options, Prepared, Running};
-use net::TlsVersion;
+pub(super) use httpd::Prepared;
+use httpd::{Fault, Options, Running, Visit};
+use net::{Browser, Browsers, TlsVersion};
 use rustls::ProtocolVersion;
 use tracing::info;
 
@@ -17,8 +18,23 @@ use crate::config::Config;
 pub(super) use demo::demonstrate;
 pub(super) use minting::Minting;
 
+/// The way from the relay's listeners for TLS to a server that is about to start.
+pub(super) fn browsers(config: &Config, prepared: &Prepared) -> Option<Browsers> {
+    config.http.tls_listeners.then(|| {
+        let door = prepared.door();
+        Arc::new(move |browser: Browser| {
+            door.enter(Visit {
+                stream: browser.stream,
+                visitor: browser.client,
+                first: browser.first,
+            })
+        }) as Browsers
+    })
+}
+
 /// Starts the server, if there is anything to serve.
 pub(super) fn begin(
+    prepared: Prepared,
     config: &Config,
     shown: &Shown,
     minting: &Arc<Minting>,
@@ -45,7 +61,7 @@ pub(super) fn begin(
             Arc::new(move |host| proxies.has(host))
         },
     };
-    let running = Prepared::new().start(options, routes)?;
+    let running = prepared.start(options, routes)?;
     for listen in running.listeners() {
         info!(protocol = "HTTP", %listen, "listening");
     }
