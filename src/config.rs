@@ -93,6 +93,8 @@ pub(crate) struct Config {
     pub(crate) web: WebOptions,
     /// `[http]`.
     pub(crate) http: Http,
+    /// `[signal]`.
+    pub(crate) signal: Signal,
     /// `[demo] enabled`: whether pages are served.
     pub(crate) demo: bool,
     /// `[peers]`.
@@ -297,6 +299,19 @@ impl Http {
     pub(crate) const fn is_served(&self) -> bool {
         self.tls_listeners || !self.listen.is_empty()
     }
+}
+
+/// Rooms in which browsers find each other.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(crate) struct Signal {
+    pub(crate) enabled: bool,
+    /// Whether everyone may enter who knows the name of a room.
+    pub(crate) open: bool,
+    /// Secrets of the rooms. If there are any, there are no keys of tokens.
+    pub(crate) secrets: Vec<Secret>,
+    /// Keys of join tokens.
+    pub(crate) token_secrets: Vec<Secret>,
+    pub(crate) limits: signal::Limits,
 }
 
 /// The peers that allocations may send to.

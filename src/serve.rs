@@ -140,11 +140,11 @@ pub(crate) fn run(loaded: Loaded, host: Machine, options: Options) -> Result<(),
         shards.streams.connections = connections;
         shards.tls = shown.options(&config, Arc::clone(&tickets));
         let browsers = Prepared::new();
-        shards.browsers = http::browsers(&config, &browsers);
+        shards.browsers = http::door(&config, &browsers);
         let running = net::start_on(passed, shards)?;
         say_what_runs(&config, &running);
         let minting = Arc::new(Minting::new(&config));
-        let _browsers = http::begin(browsers, &config, &shown, &minting)?;
+        let browsers = http::begin(browsers, &config, &shown, &minting)?;
         addresses::say_what_is_missing(&config, &host);
         if let Some(made) = &made {
             made.say();
@@ -171,6 +171,7 @@ pub(crate) fn run(loaded: Loaded, host: Machine, options: Options) -> Result<(),
             tickets,
             orders,
             minting,
+            browsers,
         };
         control::run(control, signals, reload, finding).await
     });

@@ -17,6 +17,7 @@ mod oauth;
 mod peers;
 mod redirects;
 mod reuse;
+mod signal;
 mod tls;
 mod users_file;
 mod web;
@@ -82,6 +83,7 @@ pub(super) fn review(
     }
     review.auth(&file.table("auth"));
     review.oauth(&file.table("oauth"));
+    review.signal_secrets(&file.table("signal"));
     review.caution_private(&file.table("relay"));
     review.caution_ports(file);
     review.nonce_secret_apart();
@@ -92,6 +94,7 @@ pub(super) fn review(
     review.proxy_protocol(&file.table("proxy-protocol"));
     review.web(&file.table("web"));
     review.http(file);
+    review.signal(file);
     review.peers(&file.table("peers"));
     Reviewed {
         config: review.config,

@@ -13,6 +13,7 @@ mod realms;
 mod redirects;
 mod secrets;
 mod shipped;
+mod signal;
 mod tls;
 mod users_file;
 mod values;

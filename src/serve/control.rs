@@ -11,7 +11,7 @@ use tracing::{error, warn};
 use super::acme::{self, Orders};
 use super::certificates::{self, Shown};
 use super::ending::{self, Ending};
-use super::http::Minting;
+use super::http::{Browsers, Minting, signaling};
 use super::reload::{self, Reload};
 use super::signals::Signals;
 use super::tickets::{self, Tickets};
@@ -26,6 +26,7 @@ pub(super) struct Control {
     pub(super) tickets: Arc<Tickets>,
     pub(super) orders: Orders,
     pub(super) minting: Arc<Minting>,
+    pub(super) browsers: Browsers,
 }
 
 impl Control {
@@ -81,6 +82,8 @@ pub(super) async fn run(
     tasks.shutdown().await;
 
     systemd::stopping();
+    signaling::end(control.browsers.signaling.as_ref()).await;
+    control.browsers.say_what_was_done();
     ending::say_what_was_done(&control.running);
     control.orders.say_what_was_done();
     let lines = control.log.lost_lines();

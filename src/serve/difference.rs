@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::config::{Auth, Config, Http, Log, RelayPool, Tls};
+use crate::config::{Auth, Config, Http, Log, RelayPool, Signal, Tls};
 
 /// Keys whose values differ, as sentences name them. Values are not shown.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -49,6 +49,7 @@ impl Difference {
             proxies: _,
             web: _,
             http: _,
+            signal: _,
             demo: _,
             peers: _,
             log: _,
@@ -85,6 +86,10 @@ impl Difference {
             "[relay] external-from" => relay.tellers,
             "[http] origins" => http.origins,
             "[[http.token]]" => http.tokens,
+            "[signal] secrets" => signal.secrets,
+            "[signal] token-secrets" => signal.token_secrets,
+            "[signal] open" => signal.open,
+            "[signal]" => signal.limits,
             "[peers]" => peers,
             "[log] level" => log.level,
         );
@@ -104,6 +109,7 @@ impl Difference {
             "[http] connections" => http.connections,
             "[http] per-prefix" => http.per_prefix,
             "[http] forwarded-from" => http.proxies,
+            "[signal] enabled" => signal.enabled,
             "[demo] enabled" => demo,
             "[log] format" => log.format,
             "[log] addresses" => log.addresses,
@@ -163,6 +169,10 @@ pub(super) fn in_effect(old: &Config, new: Config) -> Config {
             origins: new.http.origins,
             tokens: new.http.tokens,
             ..old.http.clone()
+        },
+        signal: Signal {
+            enabled: old.signal.enabled,
+            ..new.signal
         },
         demo: old.demo,
         log: Log {
@@ -267,6 +277,12 @@ mod tests {
                 None,
                 Some("[proxy-protocol]"),
             ),
+            (
+                "[signal]\nsecrets = [\"3vQ0cW1hZ2ljIG51bWJlcnM=\"]\n",
+                Some("[signal] secrets"),
+                None,
+            ),
+            ("[signal]\nrooms = 7\n", Some("[signal]"), None),
             ("[peers]\ndeny = [\"1.2.3.4\"]\n", Some("[peers]"), None),
             ("[log]\nlevel = \"warn\"\n", Some("[log] level"), None),
             ("[log]\naddresses = true\n", None, Some("[log] addresses")),

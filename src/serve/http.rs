@@ -2,6 +2,7 @@
 
 mod demo;
 mod minting;
+pub(super) mod signaling;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -9,8 +10,9 @@ use std::sync::Arc;
 use axum::Router;
 pub(super) use httpd::Prepared;
 use httpd::{Fault, Options, Running, Visit};
-use net::{Browser, Browsers, TlsVersion};
+use net::{Browser, TlsVersion};
 use rustls::ProtocolVersion;
+use signal::Signaling;
 use tracing::info;
 
 use super::certificates::Shown;
@@ -18,8 +20,30 @@ use crate::config::Config;
 pub(super) use demo::demonstrate;
 pub(super) use minting::Minting;
 
+/// What browsers come to.
+#[derive(Default)]
+pub(super) struct Browsers {
+    /// Runs until it is dropped.
+    server: Option<Running>,
+    pub(super) signaling: Option<Signaling>,
+}
+
+impl Browsers {
+    /// Logs at the end what the server has done and refused.
+    pub(super) fn say_what_was_done(&self) {
+        let Some(server) = &self.server else {
+            return;
+        };
+        for (what, count) in server.snapshot().named() {
+            if count > 0 {
+                info!(what, count, "http");
+            }
+        }
+    }
+}
+
 /// The way from the relay's listeners for TLS to a server that is about to start.
-pub(super) fn browsers(config: &Config, prepared: &Prepared) -> Option<Browsers> {
+pub(super) fn door(config: &Config, prepared: &Prepared) -> Option<net::Browsers> {
     config.http.tls_listeners.then(|| {
         let door = prepared.door();
         Arc::new(move |browser: Browser| {
@@ -28,7 +52,7 @@ pub(super) fn browsers(config: &Config, prepared: &Prepared) -> Option<Browsers>
                 visitor: browser.client,
                 first: browser.first,
             })
-        }) as Browsers
+        }) as net::Browsers
     })
 }
 
@@ -38,14 +62,18 @@ pub(super) fn begin(
     config: &Config,
     shown: &Shown,
     minting: &Arc<Minting>,
-) -> Result<Option<Running>, Fault> {
+) -> Result<Browsers, Fault> {
     let http = &config.http;
     if !http.is_served() {
-        return Ok(None);
+        return Ok(Browsers::default());
     }
     let mut routes = Router::new();
     if config.demo {
         routes = routes.merge(demo::routes(Arc::clone(minting)));
+    }
+    let signaling = signaling::begin(config, minting);
+    if let Some(signaling) = &signaling {
+        routes = routes.merge(signaling.router());
     }
     let options = Options {
         listen: http.listen.clone(),
@@ -65,7 +93,10 @@ pub(super) fn begin(
     for listen in running.listeners() {
         info!(protocol = "HTTP", %listen, "listening");
     }
-    Ok(Some(running))
+    Ok(Browsers {
+        server: Some(running),
+        signaling,
+    })
 }
 
 /// The pages' addresses, for the person who started the server: those of the relay, at which others

@@ -73,12 +73,3 @@ impl Count {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 }
-
-impl Snapshot {
-    /// Those of the refusals that anything was counted for, for a line of the log.
-    pub fn refusals(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        let done = ["connections", "handshakes", "requests", "upgrades"];
-        let refusals = self.named().filter(move |(name, _)| !done.contains(name));
-        refusals.filter(|(_, count)| *count > 0)
-    }
-}

@@ -45,6 +45,7 @@ fn the_defaults_of_the_rows_are_those_of_the_libraries() {
     assert_eq!(config.tcp, net::StreamLimits::default());
     assert_eq!(config.unauthenticated, relay::Allowance::default());
     assert_eq!(config.relay.ports, relay::PortRange::default());
+    assert_eq!(config.signal.limits, signal::Limits::default());
     assert_eq!((config.icmp, config.peers.mode), Default::default());
 }
 
