@@ -97,6 +97,8 @@ pub(crate) struct Config {
     pub(crate) signal: Signal,
     /// `[demo] enabled`: whether pages are served.
     pub(crate) demo: bool,
+    /// `[metrics]`.
+    pub(crate) metrics: Metrics,
     /// `[peers]`.
     pub(crate) peers: Peers,
     /// `[log]`.
@@ -312,6 +314,15 @@ pub(crate) struct Signal {
     /// Keys of join tokens.
     pub(crate) token_secrets: Vec<Secret>,
     pub(crate) limits: signal::Limits,
+}
+
+/// Where metrics are scraped.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(crate) struct Metrics {
+    /// The addresses. Without any there are none.
+    pub(crate) listen: Vec<SocketAddr>,
+    /// What a scrape has to show.
+    pub(crate) token: Option<Secret>,
 }
 
 /// The peers that allocations may send to.

@@ -12,6 +12,7 @@ mod ending;
 pub(crate) mod external;
 mod held_back;
 mod http;
+mod metrics;
 mod reload;
 mod signals;
 mod state;
@@ -172,6 +173,7 @@ pub(crate) fn run(loaded: Loaded, host: Machine, options: Options) -> Result<(),
             orders,
             minting,
             browsers,
+            reloads: metrics::Reloads::default(),
         };
         control::run(control, signals, reload, finding).await
     });

@@ -11,6 +11,7 @@ mod dtls;
 mod http;
 mod idle_redirects;
 mod limits;
+mod metrics;
 mod nat_discovery;
 mod net;
 mod oauth;
@@ -95,6 +96,7 @@ pub(super) fn review(
     review.web(&file.table("web"));
     review.http(file);
     review.signal(file);
+    review.metrics(&file.table("metrics"));
     review.peers(&file.table("peers"));
     Reviewed {
         config: review.config,

@@ -51,6 +51,7 @@ impl Difference {
             http: _,
             signal: _,
             demo: _,
+            metrics: _,
             peers: _,
             log: _,
         } = new;
@@ -111,6 +112,7 @@ impl Difference {
             "[http] forwarded-from" => http.proxies,
             "[signal] enabled" => signal.enabled,
             "[demo] enabled" => demo,
+            "[metrics]" => metrics,
             "[log] format" => log.format,
             "[log] addresses" => log.addresses,
         );
@@ -175,6 +177,7 @@ pub(super) fn in_effect(old: &Config, new: Config) -> Config {
             ..new.signal
         },
         demo: old.demo,
+        metrics: old.metrics.clone(),
         log: Log {
             level: new.log.level,
             ..old.log

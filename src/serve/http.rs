@@ -76,12 +76,10 @@ pub(super) fn begin(
         routes = routes.merge(signaling.router());
     }
     let options = Options {
+        table: "http",
         listen: http.listen.clone(),
         certificates: Arc::new(shown.certificates()),
-        oldest_tls: match config.tls.minimum {
-            TlsVersion::V1_2 => ProtocolVersion::TLSv1_2,
-            TlsVersion::V1_3 => ProtocolVersion::TLSv1_3,
-        },
+        oldest_tls: oldest_tls(config),
         connections: http.connections,
         per_prefix: http.per_prefix,
         is_proxy: {
@@ -97,6 +95,14 @@ pub(super) fn begin(
         server: Some(running),
         signaling,
     })
+}
+
+/// The oldest version of TLS that is taken.
+pub(super) const fn oldest_tls(config: &Config) -> ProtocolVersion {
+    match config.tls.minimum {
+        TlsVersion::V1_2 => ProtocolVersion::TLSv1_2,
+        TlsVersion::V1_3 => ProtocolVersion::TLSv1_3,
+    }
 }
 
 /// The pages' addresses, for the person who started the server: those of the relay, at which others

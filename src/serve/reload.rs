@@ -183,8 +183,13 @@ impl Reload {
             Ok(Err(unusable @ Unusable::Unreadable { .. })) => Err(unusable.to_string()),
             Err(error) => Err(error.to_string()),
         };
+        let is_needless =
+            matches!(&outcome, Ok(changed) if changed == NOTHING && reason == Reason::File);
+        if !is_needless {
+            control.reloads.count(outcome.is_ok());
+        }
         match outcome {
-            Ok(changed) if changed == NOTHING && reason == Reason::File => {}
+            Ok(_) if is_needless => {}
             Ok(changed) => info!(file = name, changed, "configuration.reloaded"),
             Err(why) => error!(
                 file = name,

@@ -27,6 +27,7 @@ pub(crate) struct Server {
     pub(crate) routes: Router,
     pub(crate) secure: TlsAcceptor,
     is_proxy: Arc<dyn Fn(IpAddr) -> bool + Send + Sync>,
+    pub(crate) table: &'static str,
     pub(crate) seldom: Lines,
 }
 
@@ -42,6 +43,7 @@ pub(crate) struct Lines {
 impl Server {
     pub(crate) fn new(options: Options, routes: Router) -> Self {
         let Options {
+            table,
             listen: _,
             certificates,
             oldest_tls,
@@ -55,6 +57,7 @@ impl Server {
             routes,
             secure: connection::acceptor(certificates, oldest_tls),
             is_proxy,
+            table,
             seldom: Lines::default(),
         }
     }
@@ -83,23 +86,23 @@ impl Server {
             NoPlace::Full => (
                 &self.counters.refused_full,
                 &self.seldom.full,
-                "http.refused: there are too many connections (key `connections` in [http])",
+                "there are too many connections (key `connections`)",
             ),
             NoPlace::Prefix => (
                 &self.counters.refused_prefix,
                 &self.seldom.prefix,
-                "http.refused: one network has too many connections (key `per-prefix` in [http]; of a \
-                 proxy in front of this server, `forwarded-from`)",
+                "one network has too many connections (key `per-prefix`; of a proxy in front of this \
+                 server, `forwarded-from`)",
             ),
             NoPlace::Rate => (
                 &self.counters.refused_rate,
                 &self.seldom.prefix,
-                "http.refused: one network comes too fast (key `per-prefix` in [http])",
+                "one network comes too fast (key `per-prefix`)",
             ),
         };
         count.add();
         if seldom.may_log() {
-            warn!("{line}");
+            warn!(table = self.table, "http.refused: {line}");
         }
     }
 
@@ -107,7 +110,7 @@ impl Server {
     fn fail(&self, error: &io::Error) {
         self.counters.accept_failed.add();
         if self.seldom.accept.may_log() {
-            warn!(%error, "http: connections cannot be accepted");
+            warn!(%error, table = self.table, "http: connections cannot be accepted");
         }
     }
 }

@@ -38,6 +38,8 @@ pub use pages::pages;
 
 /// What the server is started with.
 pub struct Options {
+    /// The table of the configuration that it has, for sentences about its keys.
+    pub table: &'static str,
     /// The addresses that browsers come to. Port 0 is any free port.
     pub listen: Vec<SocketAddr>,
     /// The certificates for HTTPS, as they are at each handshake: one may come later than the start.
@@ -52,12 +54,34 @@ pub struct Options {
     pub is_proxy: Arc<dyn Fn(IpAddr) -> bool + Send + Sync>,
 }
 
+impl Options {
+    /// A server for few: 256 connections of anybody, and no proxies.
+    pub fn new(
+        table: &'static str,
+        listen: Vec<SocketAddr>,
+        certificates: Arc<dyn ResolvesServerCert>,
+        oldest_tls: ProtocolVersion,
+    ) -> Self {
+        Self {
+            table,
+            listen,
+            certificates,
+            oldest_tls,
+            connections: FEW,
+            per_prefix: FEW,
+            is_proxy: Arc::new(|_| false),
+        }
+    }
+}
+
 /// Why the server does not run.
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
     /// An address cannot be listened on.
-    #[error("cannot listen for HTTP on {listen}: {source} (key `listen` in [http])")]
+    #[error("cannot listen for HTTP on {listen}: {source} (key `listen` in [{table}])")]
     Listen {
+        /// The table of the configuration.
+        table: &'static str,
         /// The address.
         listen: SocketAddr,
         /// The system's reason.
@@ -66,6 +90,14 @@ pub enum Fault {
     /// There is no thread or runtime to be had.
     #[error("cannot start the HTTP server: {0}")]
     Thread(io::Error),
+}
+
+/// Starts a server of these routes that has listeners of its own only: [`Prepared::start`].
+///
+/// # Errors
+/// If an address cannot be listened on, or the system has no thread.
+pub fn start(options: Options, routes: Router) -> Result<Running, Fault> {
+    Prepared::new().start(options, routes)
 }
 
 /// A connection that another server has accepted, and that turned out to be a browser's.
@@ -122,8 +154,14 @@ impl Prepared {
         let bound = {
             let _entered = runtime.enter();
             let listeners = options.listen.iter();
-            let bound = listeners
-                .map(|&listen| bind(listen).map_err(|source| Fault::Listen { listen, source }));
+            let bound = listeners.map(|&listen| {
+                let table = options.table;
+                bind(listen).map_err(|source| Fault::Listen {
+                    table,
+                    listen,
+                    source,
+                })
+            });
             bound.collect::<Result<Vec<_>, _>>()?
         };
         let addresses: io::Result<_> = bound.iter().map(TcpListener::local_addr).collect();
@@ -194,5 +232,7 @@ fn bind(listen: SocketAddr) -> io::Result<TcpListener> {
 }
 
 const BACKLOG: u32 = 1024;
+/// Connections of a server for few.
+const FEW: usize = 256;
 /// Connections that wait for the thread of this server.
 const WAITING: usize = 256;
