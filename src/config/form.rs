@@ -1,5 +1,6 @@
 //! Texts as values: whether one can be read as what its key stands for, and what to write instead.
 
+mod origin;
 mod rate;
 mod template;
 mod uri;
@@ -15,13 +16,14 @@ use relay::{PortRange, Target, Transport};
 
 use super::Config;
 use super::rows::{Kind, listed, nearest};
+use origin::origin;
 pub(super) use rate::bandwidth;
 use rate::rate;
 pub(crate) use rate::{spelled, spelled_bandwidth};
 use template::has_template;
 pub(super) use template::{FILL_IN, TEMPLATE, is_blank, is_template};
 pub(super) use uri::{BROWSERS_PORTS, directory, teller, turn_uri};
-use uri::{ORIGIN, directory_help, is_mailbox, is_origin};
+use uri::{directory_help, is_mailbox};
 
 /// The meaning of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +55,8 @@ pub(crate) enum Form {
     Network,
     /// The hosts of a network, or one.
     Hosts,
+    /// The scheme, host and port of pages, or all of them.
+    Origin,
     /// A point in time, in UTC.
     Time,
     /// Hidden.
@@ -67,8 +71,6 @@ pub(crate) enum Form {
     Contact,
     /// The directory of an authority.
     Directory,
-    /// The origin of a page.
-    Origin,
 }
 
 /// What is wrong with a value: words after the name of its key, and what to write instead.
@@ -188,13 +190,13 @@ impl Kind {
             | Form::Realm
             | Form::Domain
             | Form::Name(_)
+            | Form::Origin
             | Form::Time
             | Form::Secret
             | Form::File
             | Form::Chain
             | Form::Contact
-            | Form::Directory
-            | Form::Origin => return None,
+            | Form::Directory => return None,
         };
         Some(address.to_canonical())
     }
@@ -238,6 +240,7 @@ impl Form {
             Self::TurnUri => "a TURN URI that browsers take",
             Self::Network => "a network, alone or with ports",
             Self::Hosts => "a network or an IP address",
+            Self::Origin => "the origin of a page",
             Self::Time => "a time in UTC",
             Self::Secret => "a secret",
             Self::File => "the name of a file that holds a secret",
@@ -245,7 +248,6 @@ impl Form {
             Self::Certified => "a name of DNS or an IP address",
             Self::Contact => "a URL such as mailto:",
             Self::Directory => "\"letsencrypt\", \"staging\" or an https:// URL",
-            Self::Origin => "the origin of a page, or \"*\"",
         }
     }
 
@@ -263,8 +265,6 @@ impl Form {
                 Some(_) => Ok(()),
                 None => flaw(format!("is not {}", self.words()), directory_help(text)),
             },
-            Self::Origin if is_origin(text) => Ok(()),
-            Self::Origin => flaw("is not the origin of a page", ORIGIN),
             Self::Realm => match realm_flaw(text) {
                 Some(reason) => flaw(reason, REALM),
                 None => Ok(()),
@@ -309,6 +309,7 @@ impl Form {
                 Ok(_) => Ok(()),
                 Err(why) => flaw(format!("holds an entry that is not a network: {why}"), ""),
             },
+            Self::Origin => origin(text),
             Self::Time => match time(text) {
                 Some(_) => Ok(()),
                 None => flaw(

@@ -88,6 +88,7 @@ pub(super) async fn run(
 
     systemd::stopping();
     signaling::end(control.browsers.signaling.as_ref()).await;
+    control.browsers.say_what_was_done();
     ending::say_what_was_done(&control.running);
     control.orders.say_what_was_done();
     let lines = control.log.lost_lines();

@@ -8,8 +8,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::Router;
-use httpd::{Fault, Options, Running};
-use net::TlsVersion;
+pub(super) use httpd::Prepared;
+use httpd::{Fault, Options, Running, Visit};
+use net::{Browser, TlsVersion};
 use rustls::ProtocolVersion;
 use signal::Signaling;
 use tracing::info;
@@ -23,17 +24,47 @@ pub(super) use minting::Minting;
 #[derive(Default)]
 pub(super) struct Browsers {
     /// Runs until it is dropped.
-    _server: Option<Running>,
+    server: Option<Running>,
     pub(super) signaling: Option<Signaling>,
+}
+
+impl Browsers {
+    /// Logs at the end what the server has done and refused.
+    pub(super) fn say_what_was_done(&self) {
+        let Some(server) = &self.server else {
+            return;
+        };
+        for (what, count) in server.snapshot().named() {
+            if count > 0 {
+                info!(what, count, "http");
+            }
+        }
+    }
+}
+
+/// The way from the relay's listeners for TLS to a server that is about to start.
+pub(super) fn door(config: &Config, prepared: &Prepared) -> Option<net::Browsers> {
+    config.http.tls_listeners.then(|| {
+        let door = prepared.door();
+        Arc::new(move |browser: Browser| {
+            door.enter(Visit {
+                stream: browser.stream,
+                visitor: browser.client,
+                first: browser.first,
+            })
+        }) as net::Browsers
+    })
 }
 
 /// Starts the server, if there is anything to serve.
 pub(super) fn begin(
+    prepared: Prepared,
     config: &Config,
     shown: &Shown,
     minting: &Arc<Minting>,
 ) -> Result<Browsers, Fault> {
-    if config.http.listen.is_empty() {
+    let http = &config.http;
+    if !http.is_served() {
         return Ok(Browsers::default());
     }
     let mut routes = Router::new();
@@ -45,16 +76,23 @@ pub(super) fn begin(
         routes = routes.merge(signaling.router());
     }
     let options = Options {
-        listen: config.http.listen.clone(),
+        table: "http",
+        listen: http.listen.clone(),
         certificates: Arc::new(shown.certificates()),
         oldest_tls: oldest_tls(config),
+        connections: http.connections,
+        per_prefix: http.per_prefix,
+        is_proxy: {
+            let proxies = http.proxies.clone();
+            Arc::new(move |host| proxies.has(host))
+        },
     };
-    let running = httpd::start(options, routes)?;
+    let running = prepared.start(options, routes)?;
     for listen in running.listeners() {
         info!(protocol = "HTTP", %listen, "listening");
     }
     Ok(Browsers {
-        _server: Some(running),
+        server: Some(running),
         signaling,
     })
 }

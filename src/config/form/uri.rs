@@ -88,20 +88,7 @@ pub(super) fn is_mailbox(text: &str) -> bool {
     })
 }
 
-/// Whether a text is an origin as browsers write it (RFC 6454 §6.2), or stands for all of them.
-pub(super) fn is_origin(text: &str) -> bool {
-    let host = text
-        .strip_prefix("https://")
-        .or_else(|| text.strip_prefix("http://"));
-    let is_host = |host: &str| {
-        let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-.:[]".contains(letter);
-        !host.is_empty() && host.chars().all(is_plain)
-    };
-    text == "*" || host.is_some_and(is_host)
-}
-
 const TURN_URI: &str = "write \"turn:turn.example.org:3478?transport=udp\", ?transport=tcp, or for TLS \
                         \"turns:turn.example.org:443?transport=tcp\"";
 pub(in crate::config) const BROWSERS_PORTS: &str = "browsers take 80, 443 and ports from 1024 on that are of no other protocol: 3478 and 443 are usual";
-pub(super) const ORIGIN: &str = "write scheme, name and port as browsers do, such as \"https://app.example.org\" or \"http://localhost:3000\"";
 const DIRECTORY: &str = "write the URL with https://, as the authority tells it";

@@ -15,10 +15,6 @@ impl Review<'_> {
     /// What must agree with it.
     pub(super) fn signal(&mut self, file: &Table<'_>) {
         let table = file.table("signal");
-        let origins = table.texts("origins").into_iter();
-        let origins = origins.filter(|origin| !self.is_told(&origin.span()));
-        let origins = origins.map(|origin| origin.get_ref().to_string());
-        self.config.signal.origins = origins.collect();
         let signal = &self.config.signal;
         let (enabled, open) = (signal.enabled, signal.open);
         let (has_secrets, has_tokens) =
@@ -68,7 +64,9 @@ impl Review<'_> {
                         room is to be enough";
             self.say(Remark::fault(at.clone(), sentence).help(help));
         }
-        if self.config.http.listen.is_empty() && self.is_good(&file.table("http"), &["listen"]) {
+        if !self.config.http.is_served()
+            && self.is_good(&file.table("http"), &["listen", "tls-listeners"])
+        {
             let sentence = format!("{key} is true, and browsers have nowhere to come to");
             let help = "write listen = [\"0.0.0.0:8080\", \"[::]:8080\"] under [http]";
             self.say(Remark::fault(at, sentence).help(help));

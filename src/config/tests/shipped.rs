@@ -55,6 +55,9 @@ fn the_examples_in_the_shipped_file_work() {
         .lines()
         .map(|line| format!("{}\n", uncommented(line)))
         .collect();
+    // Tokens need a secret to make credentials with.
+    let with_secret = "\nsecrets = [\"Zm9yIGFsbCBjcmVkZW50aWFscw==\"]";
+    let everything = everything.replacen("\nsecrets = []", with_secret, 1);
     let loaded = read(&everything, path(), &host()).unwrap();
     assert_eq!(told(&loaded.remarks.to_string()), []);
     assert_eq!(loaded.config.realm, "turn.example.org");
@@ -63,6 +66,7 @@ fn the_examples_in_the_shipped_file_work() {
     assert_eq!(loaded.config.redirects.len(), 2);
     assert_eq!(loaded.config.auth.realms[0].users.len(), 2);
     assert_eq!(loaded.config.oauth.keys.len(), 2);
+    assert_eq!(loaded.config.http.tokens.len(), 2);
 }
 
 /// The tables and keys of the shipped file, set or commented out. Prose has a

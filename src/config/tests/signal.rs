@@ -13,10 +13,7 @@ fn rooms_are_entered_by_a_secret_by_a_token_or_by_name() {
     let signal = written(&format!("token-secrets = [\"{SECRET}\"]"));
     assert_eq!(signal.token_secrets[0].expose(), SECRET);
     assert!(written("open = true").open);
-    let signal =
-        written("open = true\norigins = [\"https://app.example.org\", \"*\"]\nmembers = 20");
-    assert_eq!(signal.origins, ["https://app.example.org", "*"]);
-    assert_eq!(signal.limits.members, 20);
+    assert_eq!(written("open = true\nmembers = 20").limits.members, 20);
 }
 
 #[test]
@@ -65,22 +62,6 @@ fn a_secret_that_can_be_guessed_is_a_fault() {
             .contains("`[signal] secrets` is a secret of 6 bytes"),
         "{told:?}"
     );
-}
-
-#[test]
-fn an_origin_is_written_as_browsers_write_it() {
-    for origin in [
-        "app.example.org",
-        "https://app.example.org/",
-        "https://",
-        "wss://a.example",
-    ] {
-        let told = fault(&format!("[signal]\norigins = [\"{origin}\"]\n"));
-        assert_eq!(
-            told.sentence, "error: `[signal] origins` is not the origin of a page",
-            "{origin}"
-        );
-    }
 }
 
 #[test]

@@ -59,7 +59,7 @@ fn options(config: &Config) -> Options {
             bytes: bytes.and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MAX),
             ..signal.limits.clone()
         },
-        origins: signal.origins.clone(),
+        origins: config.http.origins.clone(),
     }
 }
 
