@@ -30,15 +30,19 @@ media.addEventListener("change", () => {
 /** Lets the page show what happens in a room. */
 function follow(room) {
   const tile = (member) => tiles.of(member.id, member.name);
-  const begun = performance.now();
+  let joinedAt = 0;
   chat.begin(room);
-  room.addEventListener("state", () => showLine(room));
+  room.addEventListener("state", () => {
+    showLine(room);
+    joinedAt = performance.now();
+  });
   room.addEventListener("error", (error) => refuse(room, error));
   room.addEventListener("member", ({ member }) => {
     tile(member).showMember(member);
     member.send({ state: ownState() });
     showCount(room);
-    if (performance.now() - begun > 5000) tell(`${member.name} has joined.`);
+    // Those who were there before have not come just now.
+    if (performance.now() - joinedAt > 5000) tell(`${member.name} has joined.`);
   });
   room.addEventListener("left", ({ member, cause }) => {
     tiles.remove(member.id);
@@ -85,7 +89,7 @@ function refuse(current, { code, message }) {
   const sentence = SENTENCES[code];
   if (!sentence) return console.warn(`signaling: ${code}: ${message}`);
   quit(current);
-  door.open("The room is not open to you", sentence, code === "forbidden");
+  door.open("You are not in the call", sentence, code === "forbidden");
 }
 
 function quit(current) {
@@ -181,6 +185,8 @@ addEventListener("drop", (event) => {
   event.preventDefault();
   chat.sendFiles(event.dataTransfer.files);
 });
+// Another link was opened in this page.
+addEventListener("hashchange", () => location.reload());
 // The others hear at once that a page was closed. One that comes back out of the browser's memory begins anew.
 addEventListener("pagehide", () => room?.leave());
 addEventListener("pageshow", ({ persisted }) => persisted && location.reload());

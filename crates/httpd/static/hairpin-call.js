@@ -111,7 +111,7 @@ export class Room extends EventTarget {
       case "error":
         // What the other end did not get may have been an offer, which it would be waited for in vain.
         if (message.code === "not-delivered") this.members.get(message.to)?.renew();
-        return this.emit("error", message);
+        return this.emit("error", { code: message.code, message: message.message });
     }
   }
 

@@ -55,7 +55,7 @@ function paint(context, name, seconds) {
   context.fillStyle = "rgb(255 255 255 / 0.92)";
   context.textAlign = "center";
   context.font = `600 ${HEIGHT / 9}px system-ui, sans-serif`;
-  context.fillText(name || "Guest", WIDTH / 2, HEIGHT / 2 + HEIGHT / 24, WIDTH * 0.85);
+  context.fillText(name || "Guest", WIDTH / 2, HEIGHT / 2 + HEIGHT / 24, WIDTH * 0.6);
   context.font = `${HEIGHT / 16}px system-ui, sans-serif`;
   context.fillText(new Date().toLocaleTimeString(), WIDTH / 2, HEIGHT * 0.68);
 }
