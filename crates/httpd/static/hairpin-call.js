@@ -243,7 +243,7 @@ class Member {
     this.#answering = false;
     if (!isOffer) return;
     // The other end mends the connection: no need to do so from here as well.
-    if (this.#is(connection) && connection.connectionState === "disconnected") this.#later(PATIENCE, () => this.renew());
+    if (this.#is(connection) && connection.connectionState !== "connected") this.#later(PATIENCE, () => this.renew());
     await this.#describe(connection);
   }
 

@@ -89,7 +89,7 @@ function wordsOf(local, remote) {
   const over = local.protocol === "tcp" ? ", TCP" : "";
   if (remote.candidateType === "relay") return `through the other end's relay${over}`;
   const isNear = local.candidateType === "host" && remote.candidateType === "host";
-  return `direct${isNear ? ", in the same network" : ""}${over}`;
+  return `direct${isNear ? ", same network" : ""}${over}`;
 }
 
 /** A rate as people read it. */
