@@ -10,7 +10,6 @@ use std::{
     process::Command,
 };
 
-use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tungstenite::{Message, WebSocket, client};
@@ -26,8 +25,8 @@ pub struct Driven {
 }
 
 impl Driven {
-    /// Opens `browser` on a host, with a camera and a microphone that are none if `has_devices` is set.
-    /// Pages of `origin` are then trusted with them, though it is not secure.
+    /// Opens `browser` on a host. If pages of an origin are to have devices, there are a camera and a
+    /// microphone, which are the browser's own invention, and the origin counts as secure.
     pub fn open(browser: Browser, host: &Machine, devices_for: Option<&str>) -> Self {
         let home = TempDir::new().expect("a temporary directory");
         if browser == Browser::Firefox {
@@ -98,13 +97,6 @@ impl Driven {
             // A page that is about to go answers nothing.
             (self.wire.evaluate(&body) == Ok(Value::Bool(true))).then_some(())
         });
-    }
-
-    /// A picture of the page, as a PNG.
-    #[track_caller]
-    pub fn picture(&mut self) -> Vec<u8> {
-        let data = self.wire.picture();
-        STANDARD.decode(data).expect("base64")
     }
 }
 
@@ -177,17 +169,6 @@ impl Wire {
                 self.ask("browsingContext.reload", about)
             }
         };
-    }
-
-    fn picture(&mut self) -> String {
-        let picture = match self.browser {
-            Browser::Chromium => self.ask("Page.captureScreenshot", json!({ "format": "png" })),
-            Browser::Firefox => {
-                let about = json!({ "context": self.page });
-                self.ask("browsingContext.captureScreenshot", about)
-            }
-        };
-        text(&picture["data"])
     }
 
     fn evaluate(&mut self, body: &str) -> Result<Value, String> {
