@@ -20,7 +20,8 @@ use crate::open;
 fn two_thousand_members_in_500_rooms_cost_little_each_and_hear_offers_at_once() {
     in_own_world(|_| {
         allow_many_files();
-        let server = Server::start(here().with("signal.per-prefix = 10000"));
+        let server =
+            Server::start(here().with("signal.per-prefix = 10000\nhttp.per-prefix = 10000"));
         let before = server.program.memory();
         let (mut took, after) = run(async {
             let took = Arc::new(Mutex::new(Vec::new()));
@@ -94,7 +95,7 @@ fn ten_thousand_connections_that_do_not_come_to_the_point_delay_nobody() {
 #[test]
 fn strangers_that_say_nothing_make_room_after_ten_seconds() {
     in_own_world(|_| {
-        let server = Server::start(here().with("signal.connections = 4"));
+        let server = Server::start(here().with("http.connections = 4"));
         let strangers: Vec<_> = (0..4).map(|number| stranger(number, UPGRADE)).collect();
         run(async {
             // A page is told nothing but that there was no connection.
@@ -130,7 +131,7 @@ async fn member(room: usize, took: Arc<Mutex<Vec<Duration>>>) -> JoinHandle<()> 
         let (mut client, joined) = Client::join(HERE, &room, "N").await.expect("a place");
         if joined["members"] != json!([]) {
             let since = epoch().elapsed().saturating_sub(begin.elapsed());
-            let offer = json!({"sdp": "x".repeat(4000), "since": since.as_nanos() as u64});
+            let offer = json!({"sdp": "x".repeat(12_000), "since": since.as_nanos() as u64});
             client.signal("m1", offer).await.expect("a connection");
         }
         ready.send(()).expect("the test waits");
@@ -184,7 +185,8 @@ fn stranger(number: usize, says: &str) -> TcpStream {
         .expect("an address of this host");
     socket.connect(&HERE.into()).expect("a server");
     let mut stream = TcpStream::from(socket);
-    stream.write_all(says.as_bytes()).expect("a connection");
+    // One too many is closed already.
+    let _ = stream.write_all(says.as_bytes());
     stream
 }
 

@@ -15,7 +15,7 @@ macro_rules! cases {
     ($($name:ident)+) => {$(
         #[test]
         fn $name() {
-            serving(open(Setup::default()).with("signal.origins = ['https://app.example.org']"), |_world, _server| {
+            serving(open(Setup::default()).with("http.origins = ['https://app.example.org']"), |_world, _server| {
                 let mut command = script(here, &python(), "signaling_wire.py");
                 command.args([&SIGNAL.ip().to_string(), &SIGNAL.port().to_string(), stringify!($name)]);
                 let ended = Program::start(command).wait(2 * PATIENCE);

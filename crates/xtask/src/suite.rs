@@ -43,7 +43,14 @@ pub(crate) fn run(workspace: &Workspace, steps: &mut Steps) -> Result<(), Failur
 
 /// The targets of the binary whose tests mostly wait, for timers, browsers and silent hosts: more of them than there
 /// are processors go side by side.
-const WAITING: [&str; 5] = ["black_box", "browsers", "calls", "doctor", "nat"];
+const WAITING: [&str; 6] = [
+    "black_box",
+    "browsers",
+    "calls",
+    "doctor",
+    "nat",
+    "signaling",
+];
 
 fn run_waiting(workspace: &Workspace) -> Result<(), Failure> {
     let mut waiting = server_tests(workspace);
