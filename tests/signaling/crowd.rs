@@ -14,7 +14,7 @@ use signal::Client;
 use socket2::{Domain, Socket, Type};
 use tokio::{sync::oneshot, task::JoinHandle};
 
-use crate::open;
+use crate::{open, run};
 
 #[test]
 fn two_thousand_members_in_500_rooms_cost_little_each_and_hear_offers_at_once() {
@@ -199,13 +199,6 @@ fn stranger(number: usize, says: &str) -> TcpStream {
 fn here() -> Setup {
     let relay = SocketAddr::new(HERE.ip(), 3478);
     open(Setup::at(&[relay], &[HERE.ip()]))
-}
-
-fn run<T>(test: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    runtime.expect("a runtime").block_on(test)
 }
 
 /// What instants of members are told by.
