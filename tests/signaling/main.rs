@@ -1,5 +1,7 @@
 //! Signaling as browsers and ill-behaved clients see it: the server's WebSocket, at the wire.
 
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 mod crowd;
 mod rights;
 mod wire;
