@@ -6,7 +6,7 @@ use std::time::Instant;
 use relay::keys::{Mint, mint};
 use relay::policy::{Mode, Policy};
 use relay::{
-    Answer, Command, DropReason, EndCause, Keys, Realm, Rules, Selection, Sha256, Transport,
+    Answer, Command, DropReason, EndCause, Keys, Places, Realm, Rules, Selection, Sha256, Transport,
 };
 use sim::Outcome::Lost;
 use sim::{Client, Proof, REALM, Request, World, minutes, password, seconds};
@@ -271,7 +271,9 @@ fn allocations_are_listed_and_ended_by_id_user_realm_and_credential() {
         user: Some(Arc::from(user)),
         ..Selection::default()
     };
-    let Answer::Allocations(listed) = world.command(0, Command::List(of("alice"))) else {
+    let Answer::Allocations(listed, None) =
+        world.command(0, Command::List(of("alice"), Places::ALL))
+    else {
         panic!("a list was asked for");
     };
     let [only] = &listed[..] else {
