@@ -66,7 +66,15 @@ impl Status {
             sent: relay.sent.into(),
             received: relay.received.into(),
             listeners: listeners
-                .map(|(transports, listen)| (transports.name().to_owned(), *listen))
+                .map(|(transports, listen)| {
+                    let (name, protocol) = (transports.name(), transports.protocol());
+                    let name = if name == protocol.to_ascii_lowercase() {
+                        name.to_owned()
+                    } else {
+                        format!("{name} over {protocol}")
+                    };
+                    (name, *listen)
+                })
                 .collect(),
         }
     }
@@ -188,15 +196,21 @@ pub struct Channel {
 
 impl From<Shown> for SessionDetails {
     fn from(shown: Shown) -> Self {
-        let permissions = shown.permissions.into_iter().map(|(peer, left)| Permission {
-            peer,
-            left: left.as_secs(),
-        });
-        let channels = shown.channels.into_iter().map(|(number, peer, left)| Channel {
-            number: number.get(),
-            peer,
-            left: left.as_secs(),
-        });
+        let permissions = shown
+            .permissions
+            .into_iter()
+            .map(|(peer, left)| Permission {
+                peer,
+                left: left.as_secs(),
+            });
+        let channels = shown
+            .channels
+            .into_iter()
+            .map(|(number, peer, left)| Channel {
+                number: number.get(),
+                peer,
+                left: left.as_secs(),
+            });
         Self {
             session: shown.listed.into(),
             left: shown.left.iter().map(|left| left.as_secs()).collect(),

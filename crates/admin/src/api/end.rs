@@ -69,7 +69,10 @@ pub(super) async fn end(
         );
     }
     let ended = server.running.end(selection).await;
-    info!(sessions = ended.allocations, "sessions ended by the operator");
+    info!(
+        sessions = ended.allocations,
+        "sessions ended by the operator"
+    );
     Ok(Json(Ended {
         ended: ended.allocations,
         silent_shards: ended.silent,

@@ -45,7 +45,9 @@ pub(super) async fn list(
         None => Cursor::default(),
     };
     let most = filter.limit.unwrap_or(USUAL).clamp(1, MOST);
-    Ok(Json(server.running.list(&selection, from, most).await.into()))
+    Ok(Json(
+        server.running.list(&selection, from, most).await.into(),
+    ))
 }
 
 pub(super) async fn show(
