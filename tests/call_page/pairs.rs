@@ -42,9 +42,8 @@ fn two_whose_networks_let_nothing_through_between_them_call_each_other_through_t
     });
 }
 
-/// A camera, a microphone, and what is done with them.
 #[test]
-fn a_camera_is_seen_and_others_are_told_when_it_is_off_or_the_microphone_muted() {
+fn camera_and_screen_are_seen_and_others_are_told_what_is_off_or_muted() {
     on_the_internet(|internet| {
         let _server = demo(internet);
         let homes = [1, 2].map(|number| internet.home(number, Nat::PortRestricted));
@@ -71,6 +70,11 @@ fn a_camera_is_seen_and_others_are_told_when_it_is_off_or_the_microphone_muted()
         bob.page().wait_until(&label("Alice, muted, camera off"));
         alice.click("#camera");
         alice.click("#mic");
+        bob.page().wait_until(&label("Alice"));
+        alice.click("#screen");
+        bob.page().wait_until(&label("Alice, shares the screen"));
+        bob.sees(&["Alice"]);
+        alice.click("#screen");
         bob.page().wait_until(&label("Alice"));
         bob.sees(&["Alice"]);
     });

@@ -46,6 +46,7 @@ macro_rules! files {
 const HTML: &str = "text/html; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const STYLE: &str = "text/css; charset=utf-8";
+const PICTURE: &str = "image/svg+xml; charset=utf-8";
 
 const FILES: &[File] = files! {
     "/" HTML "call.html"
@@ -63,6 +64,7 @@ const FILES: &[File] = files! {
     "/test.css" STYLE "test.css"
     "/test.js" SCRIPT "test.js"
     "/base.css" STYLE "base.css"
+    "/icon.svg" PICTURE "icon.svg"
     "/hairpin-call.js" SCRIPT "hairpin-call.js"
     "/hairpin-files.js" SCRIPT "hairpin-files.js"
 };
