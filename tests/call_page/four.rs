@@ -7,7 +7,10 @@ use std::{
 
 use lab::{browser::Browser, internet::on_the_internet_for, nat::Nat};
 
-use crate::{demo, member::Member};
+use crate::{
+    demo,
+    member::{FILE, Member},
+};
 
 /// One comes late, one loads its page again, one loses its network and comes back, and one is given another
 /// address. What was said meanwhile arrives as if nothing had been.
@@ -42,6 +45,9 @@ fn four_go_on_seeing_each_other_whatever_happens_to_their_networks() {
         homes[1].unplug();
         let unplugged = Instant::now();
         alice.say("two");
+        alice.send_file(FILE);
+        carol.accept_file();
+        carol.has_file(FILE);
         alice.sees_but_for(&["Carol", "Dave"], "Bob");
         thread::sleep(Duration::from_secs(20).saturating_sub(unplugged.elapsed()));
         homes[1].plug();
@@ -49,7 +55,9 @@ fn four_go_on_seeing_each_other_whatever_happens_to_their_networks() {
         all_see_each_other([&mut alice, &mut bob, &mut carol, &mut dave]);
         bob.has_heard("Alice", &["one", "two"]);
 
-        passed("Bob is seen again");
+        bob.accept_file();
+        bob.has_file(FILE);
+        passed("Bob is seen again, and has a file of meanwhile");
         homes[3].move_to(77);
         alice.say("three");
         all_see_each_other([&mut alice, &mut bob, &mut carol, &mut dave]);

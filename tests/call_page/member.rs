@@ -110,7 +110,7 @@ impl Member {
     pub(crate) fn has_heard(&mut self, from: &str, words: &[&str]) {
         let last = words.last().expect("words");
         let heard = format!(
-            "[...document.querySelectorAll('#log li')] \
+            "[...document.querySelectorAll('#log li:not(.file)')] \
              .filter((item) => item.querySelector('.from')?.textContent === {from:?}) \
              .map((item) => item.querySelector('.text')?.textContent)"
         );
@@ -245,6 +245,9 @@ const TILES: &str = "
 
 /// The bytes of a file, by their places.
 const BYTE: &str = "(_, place) => (place * 7 + (place >> 8) * 13) & 255";
+
+/// The length of a file.
+pub(crate) const FILE: usize = 5 * 1024 * 1024;
 
 /// How long pictures may take to come, or to come back.
 const PICTURES: Duration = Duration::from_secs(60);

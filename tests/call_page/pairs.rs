@@ -6,7 +6,11 @@ use lab::{
     nat::Nat,
 };
 
-use crate::{demo, member::Member, origin};
+use crate::{
+    demo,
+    member::{FILE, Member},
+    origin,
+};
 
 #[test]
 fn two_in_chromium_call_each_other_directly_and_then_through_the_relay() {
@@ -104,5 +108,3 @@ fn direct_then_relayed(internet: &Internet, browsers: [Browser; 2]) {
     alice.say("four");
     bob.has_heard("Alice", &["one", "two", "three", "four"]);
 }
-
-const FILE: usize = 5 * 1024 * 1024;

@@ -8,10 +8,11 @@ export class Statistics {
 
   /** The numbers of now, or null if there is no connection. Rates are in bit/s, times in milliseconds. */
   async read(connection) {
-    if (connection !== this.#connection) Object.assign(this, { way: null }), (this.#connection = connection), (this.#before = null);
+    if (connection !== this.#connection) this.#before = null;
+    this.#connection = connection;
     if (connection?.connectionState !== "connected") return null;
     const report = [...(await connection.getStats()).values()];
-    const now = sums(report);
+    const now = totals(report);
     const before = this.#before ?? now;
     this.#before = now;
     const seconds = (now.at - before.at) / 1000 || 1;
@@ -55,7 +56,7 @@ export function graph() {
   return svg;
 }
 
-function sums(report) {
+function totals(report) {
   const sum = { at: performance.now(), lost: 0, packets: 0, received: 0, sent: 0, frames: 0, size: "" };
   for (const each of report) {
     if (each.type === "inbound-rtp") {

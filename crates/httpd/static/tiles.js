@@ -48,12 +48,10 @@ export class Tiles {
   #arrange() {
     const count = Math.max(1, this.#tiles.size);
     const { width, height } = this.#list.getBoundingClientRect();
-    const area = (columns) => {
-      const side = Math.min(width / columns, ((height / Math.ceil(count / columns)) * 4) / 3);
-      return side;
-    };
+    // How wide a picture of 4:3 would be.
+    const widthIn = (columns) => Math.min(width / columns, ((height / Math.ceil(count / columns)) * 4) / 3);
     const columns = Array.from({ length: count }, (_, index) => index + 1);
-    const best = columns.reduce((best, each) => (area(each) > area(best) + 1 ? each : best), 1);
+    const best = columns.reduce((best, each) => (widthIn(each) > widthIn(best) + 1 ? each : best), 1);
     this.#list.style.setProperty("--columns", best);
   }
 }
