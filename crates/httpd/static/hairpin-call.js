@@ -86,7 +86,8 @@ export class Room extends EventTarget {
 
   get configuration() {
     const { iceServers = this.iceServers, relayOnly } = this.options;
-    return { iceServers, iceTransportPolicy: relayOnly ? "relay" : "all" };
+    // Unbundled, audio, video and data would each have allocations of their own until the answer comes.
+    return { iceServers, iceTransportPolicy: relayOnly ? "relay" : "all", bundlePolicy: "max-bundle" };
   }
 
   /** Takes a message of the server. */
