@@ -11,6 +11,7 @@ mod bind;
 mod clock;
 mod connection;
 mod counters;
+mod demultiplexer;
 mod dtls;
 mod egress;
 mod fault;
