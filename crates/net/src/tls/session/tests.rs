@@ -8,6 +8,7 @@ use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConnection, ConnectionTrafficSecrets};
 
+use super::super::state::OVERHEAD_OF_PEERS;
 use super::*;
 use crate::tls::tests::{client_of, server_config_for};
 
