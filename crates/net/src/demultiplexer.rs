@@ -172,3 +172,70 @@ impl Hello {
 /// The most bytes until it is known what a stream is: the longest hello, with what comes behind it.
 /// Hellos of browsers have some 2,500 bytes, of which post-quantum key shares are most.
 pub(crate) const MOST: usize = 16 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A hello with so many bytes of padding, in records of so many bytes. RFC 8446 §4.1.2, RFC 7685.
+    fn hello(padding: usize, record: usize) -> Vec<u8> {
+        let two = |length: usize| u16::try_from(length).unwrap().to_be_bytes();
+        let groups: &[u8] = &[0, 10, 0, 4, 0, 2, 0, 29];
+        let signatures: &[u8] = &[0, 13, 0, 4, 0, 2, 4, 3];
+        let padding = [&[0, 21], &two(padding)[..], &vec![0; padding]].concat();
+        let extensions = [groups, signatures, &padding].concat();
+        let mut body = [&[3, 3][..], &[7; 32], &[0, 0, 2, 0xC0, 0x2B, 1, 0]].concat();
+        body.extend(two(extensions.len()));
+        body.extend(extensions);
+        let message = [&[1, 0], &two(body.len())[..], &body].concat();
+        let records = message.chunks(record).map(|part| {
+            let header = [&[22, 3, 1], &two(part.len())[..]].concat();
+            [header, part.to_vec()].concat()
+        });
+        records.collect::<Vec<_>>().concat()
+    }
+
+    /// What is told at last, as bytes come in pieces.
+    fn told<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Option<Told> {
+        let mut first = Demultiplexer::new(false);
+        for mut piece in pieces {
+            while !piece.is_empty() {
+                let (now, later) = piece.split_at(first.room().min(piece.len()));
+                first.bytes_mut().extend_from_slice(now);
+                piece = later;
+                match first.tell() {
+                    Some(Told::Tls) | None => {}
+                    told => return told,
+                }
+                if let told @ Some(_) = first.tell() {
+                    return told;
+                }
+            }
+        }
+        None
+    }
+
+    #[test]
+    fn a_hello_is_told_once_it_is_whole_in_whatever_records_and_pieces() {
+        for (padding, record) in [(0, 1_000), (3_000, 100), (3_000, 5_000), (16_000, 16_000)] {
+            let hello = hello(padding, record);
+            for piece in [1, 1_400, 4_096, hello.len()] {
+                assert!(matches!(told(hello.chunks(piece)), Some(Told::Hello(_))));
+            }
+            let cut = &hello[..hello.len() - 1];
+            assert!(told(cut.chunks(cut.len())).is_none());
+        }
+    }
+
+    #[test]
+    fn a_hello_longer_than_the_bound_is_refused_however_it_comes() {
+        let hello = hello(MOST, 16_000);
+        for piece in [1, 1_400, 4_096, hello.len()] {
+            let told = told(hello.chunks(piece));
+            assert!(
+                matches!(told, Some(Told::LongHello)),
+                "in pieces of {piece}"
+            );
+        }
+    }
+}
