@@ -16,6 +16,8 @@ mod dtls;
 mod egress;
 mod fault;
 mod first_bytes;
+#[doc(hidden)]
+pub mod fuzzing;
 mod gate;
 mod inbox;
 mod key_request;
