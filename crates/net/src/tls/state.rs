@@ -121,7 +121,12 @@ impl State {
             else {
                 break;
             };
+            let before = self.unsent.len();
             append(&mut self.unsent, |room| data.encode(room));
+            if is_alert(&self.unsent[before..]) {
+                // Called again, the engine would find the same bytes wrong again.
+                break;
+            }
         }
     }
 
@@ -185,6 +190,12 @@ fn guarded<T>(call: impl FnOnce() -> T) -> Result<T, rustls::Error> {
     outcome.map_err(|_| rustls::Error::General("the engine failed".to_owned()))
 }
 
+/// Whether a record that the engine has encoded is an alert. Under TLS 1.3 its type is hidden, but no other
+/// record is as short. RFC 8446 §5.2, §6.
+fn is_alert(record: &[u8]) -> bool {
+    record.first() == Some(&ALERT) || record.len() == HIDDEN_ALERT
+}
+
 /// Appends what the engine encodes.
 fn append(unsent: &mut BytesMut, mut encode: impl FnMut(&mut [u8]) -> Result<usize, EncodeError>) {
     let before = unsent.len();
@@ -208,3 +219,8 @@ pub(crate) const OVERHEAD_OF_PEERS: usize = 5 + 2048;
 
 /// More than the header, tag, nonce and type of a record. RFC 8446 §5.2, RFC 5288 §3.
 const OVERHEAD: usize = 64;
+
+const ALERT: u8 = 21;
+
+/// The header, the alert, its type, and the tag of an AEAD.
+const HIDDEN_ALERT: usize = 5 + 2 + 1 + 16;
