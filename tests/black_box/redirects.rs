@@ -6,7 +6,7 @@ use client::Transport;
 use lab::{
     PATIENCE,
     live::LiveClient,
-    server::{PASSWORD, REALM, Server, TLS_PORT, USER, serving},
+    server::{PASSWORD, REALM, Server, TLS_PORT, USER},
     setup::Setup,
     socket::{LiveSocket, peer_at},
     world::{CLIENT_V4, PEER_V4, SERVER_V4, World, in_own_world},
@@ -100,33 +100,31 @@ fn a_client_without_a_nonce_is_sent_on_before_it_gets_one() {
 
 #[test]
 fn over_tls_a_client_is_sent_on_only_with_a_name_for_the_certificate_there() {
-    let to = format!("{SERVER_V4}:5349/tls");
+    let to = format!("{PEER_V4}:5349/tls");
     let always = "when = 'always'";
     let named = format!("domain = 'b.example.org'\n{always}");
-    for (rule, sent) in [(named.as_str(), true), (always, false)] {
-        serving(
-            Setup::default().with_tls().redirecting(&to, rule),
-            |_, _| {
-                let mut request = Vec::new();
-                let transaction = TransactionId::new([7; 12]);
-                Writer::new(&mut request, Method::Allocate, Class::Request, transaction)
-                    .put(&RequestedTransport::UDP);
-                let mut answer = [0; 2048];
-                let length = tls_asks(&request, &mut answer);
-                let answer = Message::parse(&answer[..length]).expect("an answer");
-                let error = answer.get::<ErrorCode<'_>>().expect("a readable answer");
-                let other = answer.get().expect("a readable answer");
-                let domain = answer.get().expect("a readable answer");
-                let expected = if sent {
-                    let other = AlternateServer((SERVER_V4, 5349).into());
-                    (300, Some(other), Some(AlternateDomain("b.example.org")))
-                } else {
-                    (401, None, None)
-                };
-                assert_eq!((error.map_or(0, |it| it.code), other, domain), expected);
-            },
-        );
-    }
+    in_own_world(|world| {
+        for (rule, sent) in [(named.as_str(), true), (always, false)] {
+            let _server = world.serve(Setup::default().with_tls().redirecting(&to, rule));
+            let mut request = Vec::new();
+            let transaction = TransactionId::new([7; 12]);
+            Writer::new(&mut request, Method::Allocate, Class::Request, transaction)
+                .put(&RequestedTransport::UDP);
+            let mut answer = [0; 2048];
+            let length = tls_asks(&request, &mut answer);
+            let answer = Message::parse(&answer[..length]).expect("an answer");
+            let error = answer.get::<ErrorCode<'_>>().expect("a readable answer");
+            let other = answer.get().expect("a readable answer");
+            let domain = answer.get().expect("a readable answer");
+            let expected = if sent {
+                let other = AlternateServer((PEER_V4, 5349).into());
+                (300, Some(other), Some(AlternateDomain("b.example.org")))
+            } else {
+                (401, None, None)
+            };
+            assert_eq!((error.map_or(0, |it| it.code), other, domain), expected);
+        }
+    });
 }
 
 /// The answer that a client over TLS hears first.

@@ -1,4 +1,5 @@
-//! ystreet's `turn-client-proto` over RFC 6062: its TCP allocation connects to a peer, and is connected to by one.
+//! ystreet's `turn-client-proto` over RFC 6062: its TCP allocation connects to peers. It takes no connection of
+//! a peer: it awaits ConnectionAttempt as a request, which is an indication (RFC 6062 §5.3).
 
 use std::{
     io::{ErrorKind, Read, Write},
@@ -12,7 +13,6 @@ use lab::{
     setup::Setup,
     world::{PEER_V4, SERVER_V4},
 };
-use socket2::{Domain, Socket, Type};
 use stun_proto::{Instant as Moment, agent::Transmit, types::TransportType};
 use turn_client_proto::{
     api::{TurnClientApi, TurnConfig, TurnEvent, TurnPollRet, TurnRecvRet},
@@ -22,36 +22,27 @@ use turn_client_proto::{
 };
 
 #[test]
-fn another_client_connects_to_a_peer_over_tcp_and_takes_a_connection_of_one() {
+fn another_client_has_connections_to_two_peers_over_tcp() {
     let setup = Setup::default().with("threads = 2\nallocation.tcp = true");
     serving(setup, |_, _| {
         let mut agent = Agent::new();
         let relayed = agent.allocated();
         agent.permit(PEER_V4.into());
-
-        let listener = TcpListener::bind((PEER_V4, 0)).expect("a free port");
-        let address = listener.local_addr().expect("a bound socket");
-        let asked = agent.client.tcp_connect(address, agent.now());
-        asked.expect("a permission");
-        agent.connected_to(address);
-        let (active, from) = listener.accept().expect("a connection");
-        assert_eq!(from, relayed);
-        agent.exchange(&active, address, b"from the client's connection");
-
-        let passive = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
-        let own = SocketAddr::from((PEER_V4, 0));
-        passive.bind(&own.into()).expect("an address");
-        passive.connect(&relayed.into()).expect("a route");
-        let passive = TcpStream::from(passive);
-        let address = passive.local_addr().expect("a bound socket");
-        agent.connected_to(address);
-        agent.exchange(&passive, address, b"from the peer's connection");
+        let peers = [b"to the first peer", b"to the other one "].map(|words| {
+            let listener = TcpListener::bind((PEER_V4, 0)).expect("a free port");
+            let address = listener.local_addr().expect("a bound socket");
+            let asked = agent.client.tcp_connect(address, agent.now());
+            asked.expect("a permission");
+            agent.connected_to(address);
+            let (peer, from) = listener.accept().expect("a connection");
+            assert_eq!(from, relayed);
+            agent.exchange(&peer, address, words);
+            (peer, address)
+        });
         // Both are there at once.
-        agent.exchange(
-            &active,
-            active.local_addr().expect("an address"),
-            b"and still",
-        );
+        for (peer, address) in &peers {
+            agent.exchange(peer, *address, b"and still");
+        }
     });
 }
 
