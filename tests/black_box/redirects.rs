@@ -100,12 +100,16 @@ fn a_client_without_a_nonce_is_sent_on_before_it_gets_one() {
 
 #[test]
 fn over_tls_a_client_is_sent_on_only_with_a_name_for_the_certificate_there() {
-    let to = format!("{PEER_V4}:5349/tls");
-    let always = "when = 'always'";
-    let named = format!("domain = 'b.example.org'\n{always}");
+    let named = (
+        ":5349/tls",
+        "domain = 'b.example.org'\nwhen = 'always'",
+        true,
+    );
+    let unnamed = (":5349", "when = 'always'", false);
     in_own_world(|world| {
-        for (rule, sent) in [(named.as_str(), true), (always, false)] {
-            let _server = world.serve(Setup::default().with_tls().redirecting(&to, rule));
+        for (to, rule, sent) in [named, unnamed] {
+            let setup = Setup::default().with_tls();
+            let _server = world.serve(setup.redirecting(&format!("{PEER_V4}{to}"), rule));
             let mut request = Vec::new();
             let transaction = TransactionId::new([7; 12]);
             Writer::new(&mut request, Method::Allocate, Class::Request, transaction)
