@@ -11,6 +11,8 @@ mod difference;
 mod ending;
 pub(crate) mod external;
 mod held_back;
+mod http;
+mod metrics;
 mod reload;
 mod signals;
 mod state;
@@ -20,7 +22,7 @@ mod trial;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use net::{ListenerOptions, Running};
@@ -35,6 +37,7 @@ use acme::Orders;
 use addresses::Addresses;
 use certificates::Shown;
 use control::Control;
+use http::{Minting, Prepared};
 use reload::Reload;
 use signals::Signals;
 use trial::Made;
@@ -49,6 +52,8 @@ pub(crate) struct Options {
     pub(crate) state_dir: Option<PathBuf>,
     /// Whether loopback and private peers are allowed.
     pub(crate) dev: bool,
+    /// Whether the pages for trying are served.
+    pub(crate) demo: bool,
 }
 
 /// Why the server does not run.
@@ -66,11 +71,14 @@ pub(crate) enum Fault {
     /// A listener or a shard failed.
     #[error(transparent)]
     Net(#[from] net::Fault),
+    /// The server for browsers cannot run.
+    #[error(transparent)]
+    Http(#[from] httpd::Fault),
     /// What systemd has passed cannot be served.
     #[error("cannot use the sockets that were passed: {0} (unit of type socket)")]
     Passed(io::Error),
     /// The certificate for trying cannot be made.
-    #[error("cannot make a certificate for --dev: {0}")]
+    #[error("cannot make a certificate for --dev or --demo: {0}")]
     Certificate(#[from] trial::NotMade),
     /// The kernel does not tell of its addresses.
     #[error(transparent)]
@@ -109,13 +117,11 @@ pub(crate) fn run(loaded: Loaded, host: Machine, options: Options) -> Result<(),
         keep_secret(&mut config, &host, options.state_dir.clone())?;
     }
     let directory = state::place(options.state_dir);
-    let mut made = None;
-    if options.dev {
-        open_for_trying(&mut config, &host);
-        if config.tls.certificates.is_empty() && certificates::is_wanted(&config) {
-            made = Some(trial::certificate(&config, &host, directory.as_deref())?);
-        }
-    }
+    let trying = Trying {
+        dev: options.dev,
+        demo: options.demo,
+    };
+    let made = trying.prepare(&mut config, &host, directory.as_deref())?;
     let tickets = certificates::tickets(&config, directory.clone());
     let its = made.as_ref().map(|made: &Made| made.certificate.clone());
     let shown = Arc::new(Shown::new(&config.tls.certificates, its));
@@ -134,8 +140,12 @@ pub(crate) fn run(loaded: Loaded, host: Machine, options: Options) -> Result<(),
         let mut shards = net_options(&config, &host)?;
         shards.streams.connections = connections;
         shards.tls = shown.options(&config, Arc::clone(&tickets));
+        let browsers = Prepared::new();
+        shards.browsers = http::door(&config, &browsers);
         let running = net::start_on(passed, shards)?;
         say_what_runs(&config, &running);
+        let minting = Arc::new(Minting::new(&config));
+        let browsers = http::begin(browsers, &config, &shown, &minting)?;
         addresses::say_what_is_missing(&config, &host);
         if let Some(made) = &made {
             made.say();
@@ -146,6 +156,7 @@ pub(crate) fn run(loaded: Loaded, host: Machine, options: Options) -> Result<(),
         let reload = Reload {
             file: (!zero_config).then(|| (options.config_file.unwrap_or_default(), text)),
             dev: options.dev,
+            demo: options.demo,
             config,
             files,
             waiting: Vec::new(),
@@ -160,12 +171,42 @@ pub(crate) fn run(loaded: Loaded, host: Machine, options: Options) -> Result<(),
             shown,
             tickets,
             orders,
+            minting,
+            browsers,
+            reloads: metrics::Reloads::default(),
         };
         control::run(control, signals, reload, finding).await
     });
     // A read of a file may hang for as long as its file system does.
     runtime.shutdown_background();
     ended
+}
+
+/// The options for trying.
+struct Trying {
+    dev: bool,
+    demo: bool,
+}
+
+impl Trying {
+    /// Changes the configuration as they say; returns the certificate that was made because there is none.
+    fn prepare(
+        self,
+        config: &mut Config,
+        host: &Machine,
+        directory: Option<&Path>,
+    ) -> Result<Option<Made>, Fault> {
+        if self.demo {
+            http::demonstrate(config, host);
+        }
+        if self.dev {
+            open_for_trying(config, host);
+        }
+        let is_wanted = self.demo || self.dev && certificates::is_wanted(config);
+        let is_missing = is_wanted && config.tls.certificates.is_empty();
+        let made = is_missing.then(|| trial::certificate(config, host, directory));
+        Ok(made.transpose()?)
+    }
 }
 
 /// Gives a server without any configuration the secret that it has made, in this run or an earlier
@@ -242,6 +283,7 @@ fn net_options(config: &Config, host: &Machine) -> Result<net::Options, Fault> {
         tls: None,
         proxies: config.proxies.clone(),
         web: config.web,
+        browsers: None,
         report: Arc::new(move |report| reporter.report(report)),
         keys: None,
     })

@@ -40,6 +40,14 @@ pub(super) struct Serve {
     /// every service of this host and of its network.
     #[arg(long)]
     dev: bool,
+
+    /// Serve two pages at port 8080: one for calls, and one that tests the relay.
+    ///
+    /// Whoever opens them is given a credential of this server: only for trying. HTTPS has a
+    /// certificate that is made here if there is none, of which browsers warn once; without HTTPS
+    /// they give a page of another host no camera.
+    #[arg(long)]
+    demo: bool,
 }
 
 impl Serve {
@@ -54,6 +62,7 @@ impl Serve {
             config_file: self.config.path().map(Path::to_owned),
             state_dir: self.state_dir,
             dev: self.dev,
+            demo: self.demo,
         };
         serve::run(loaded, host, options)?;
         Ok(ExitCode::SUCCESS)
@@ -63,15 +72,17 @@ impl Serve {
 const AFTER_HELP: &str = "\
 Examples:
   hairpin serve
+  hairpin serve --demo
   hairpin serve --dev
   hairpin serve --config /etc/hairpin/turnserver.toml
   HAIRPIN_SECRET_FILE=/run/secrets/turn HAIRPIN_EXTERNAL=YOUR_PUBLIC_IPv4 hairpin serve
 
 SIGHUP has the configuration and its secret files read again: calls go on. What
 needs a restart (listeners, the ports of [relay], threads, [nat-discovery], [tcp],
-[dtls], [proxy-protocol], [web], `minimum-version` in [tls], the secret of nonces,
-the form of the log) is named in the log. A faulty file is told there in full, and changes nothing. Files of users,
-secrets and certificates that change are read again without a signal.
+[dtls], [proxy-protocol], [web], [http], `enabled` in [signal], [demo], [metrics],
+`minimum-version` in [tls], the secret of nonces, the form of the log) is named in the log. A
+faulty file is told there in full, and changes nothing. Files of users, secrets and
+certificates that change are read again without a signal.
 SIGTERM ends it: allocations are closed and the process exits within 5 seconds.
 SIGUSR1 drains it: no new allocation is granted (clients are sent elsewhere by a
 [[redirect]] with when = \"draining\", or refused), those there are go on, and the

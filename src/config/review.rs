@@ -8,14 +8,17 @@ mod advertise;
 mod auth;
 mod credentials;
 mod dtls;
+mod http;
 mod idle_redirects;
 mod limits;
+mod metrics;
 mod nat_discovery;
 mod net;
 mod oauth;
 mod peers;
 mod redirects;
 mod reuse;
+mod signal;
 mod tls;
 mod users_file;
 mod web;
@@ -81,6 +84,7 @@ pub(super) fn review(
     }
     review.auth(&file.table("auth"));
     review.oauth(&file.table("oauth"));
+    review.signal_secrets(&file.table("signal"));
     review.caution_private(&file.table("relay"));
     review.caution_ports(file);
     review.nonce_secret_apart();
@@ -90,6 +94,9 @@ pub(super) fn review(
     review.tcp(&file.table("tcp"));
     review.proxy_protocol(&file.table("proxy-protocol"));
     review.web(&file.table("web"));
+    review.http(file);
+    review.signal(file);
+    review.metrics(&file.table("metrics"));
     review.peers(&file.table("peers"));
     Reviewed {
         config: review.config,

@@ -9,10 +9,11 @@ use relay::keys::{Mint, mint};
 use relay::policy::block;
 use relay::{RelayAddress, Transport};
 
+use super::http;
 use super::trial::Made;
 use crate::certificate::Certificate;
-use crate::cli::ice::{IceServer, note, uris};
 use crate::config::Config;
+use crate::ice_servers::{IceServer, note, uris};
 
 /// Prints the server's addresses, a credential to paste, what to do if no client can reach it, and
 /// how one trusts the certificate that was `made`.
@@ -44,6 +45,15 @@ fn text(config: &Config, unix: Duration, made: Option<&Made>) -> String {
     }
     for address in &config.relay.addresses {
         let _ = writeln!(text, "{}", reach(*address));
+    }
+    if config.demo {
+        text.push_str(
+            "Open one of these in two browsers for a call; the page /test tries the relay:\n\n",
+        );
+        for link in http::links(config) {
+            let _ = writeln!(text, "  {link}");
+        }
+        text.push('\n');
     }
     if let Some(made) = made {
         let _ = writeln!(text, "{made}");

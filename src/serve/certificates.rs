@@ -84,6 +84,11 @@ impl Shown {
         self.replaced.notify_one();
     }
 
+    /// As whoever serves TLS has them: these follow every change.
+    pub(super) fn certificates(&self) -> Certificates {
+        self.certificates.clone()
+    }
+
     /// The options that the shards are started with, if any listener takes TLS.
     pub(super) fn options(&self, config: &Config, tickets: Arc<Tickets>) -> Option<TlsOptions> {
         let reporter = TlsReporter::new(config, self.certificates.clone());

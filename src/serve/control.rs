@@ -11,6 +11,8 @@ use tracing::{error, warn};
 use super::acme::{self, Orders};
 use super::certificates::{self, Shown};
 use super::ending::{self, Ending};
+use super::http::{Browsers, Minting, signaling};
+use super::metrics::{self, Reloads};
 use super::reload::{self, Reload};
 use super::signals::Signals;
 use super::tickets::{self, Tickets};
@@ -24,6 +26,9 @@ pub(super) struct Control {
     pub(super) shown: Arc<Shown>,
     pub(super) tickets: Arc<Tickets>,
     pub(super) orders: Orders,
+    pub(super) reloads: Reloads,
+    pub(super) minting: Arc<Minting>,
+    pub(super) browsers: Browsers,
 }
 
 impl Control {
@@ -41,7 +46,8 @@ impl Control {
 /// Serves until a task ends the server, and stops it. `finding` finds out external addresses.
 ///
 /// # Errors
-/// If a task failed, which only a fault in this program can bring about.
+/// If metrics cannot be listened for, or a task failed, which only a fault in this program can bring
+/// about.
 pub(super) async fn run(
     control: Control,
     signals: Signals,
@@ -49,6 +55,8 @@ pub(super) async fn run(
     finding: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), Fault> {
     let control = Arc::new(control);
+    control.reloads.now();
+    let _scraped = metrics::begin(&control, &reload.config)?;
     let Signals {
         terminate,
         interrupt,
@@ -79,6 +87,8 @@ pub(super) async fn run(
     tasks.shutdown().await;
 
     systemd::stopping();
+    signaling::end(control.browsers.signaling.as_ref()).await;
+    control.browsers.say_what_was_done();
     ending::say_what_was_done(&control.running);
     control.orders.say_what_was_done();
     let lines = control.log.lost_lines();

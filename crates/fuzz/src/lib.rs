@@ -12,6 +12,7 @@ mod message;
 mod offered;
 mod proxy_header;
 mod relay_session;
+mod signaling;
 mod tls_session;
 mod trial;
 
@@ -55,4 +56,6 @@ targets! {
     DTLS_TABLE = dtls_table;
     /// Steps of a server and all its clients and peers, compared with the reference model.
     TRIAL = trial;
+    /// Rooms, their members and connections, and what is said in them.
+    SIGNALING = signaling;
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use fuzz::{
     CHANNEL_DATA, DEFRAMER, DEMULTIPLEXER, DTLS_TABLE, MESSAGE, PROXY_HEADER, RELAY_SESSION,
-    TARGETS, TLS_SESSION, TRIAL, Target,
+    SIGNALING, TARGETS, TLS_SESSION, TRIAL, Target,
 };
 
 #[test]
@@ -54,6 +54,11 @@ fn clients_over_dtls_hold_their_promises() {
 #[test]
 fn trials_go_as_the_model_says() {
     replay_and_mutate(TRIAL, 1_000);
+}
+
+#[test]
+fn rooms_hold_their_promises() {
+    replay_and_mutate(SIGNALING, 5_000);
 }
 
 #[test]

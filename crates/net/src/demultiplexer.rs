@@ -142,6 +142,8 @@ pub(crate) struct Hello {
     pub(crate) is_challenge: bool,
     /// Whether the client names protocols, and none of them is this server's.
     is_of_other_protocol: bool,
+    /// Whether it names HTTP/1.1, as browsers do. RFC 7301 §6.
+    is_of_http: bool,
 }
 
 impl Hello {
@@ -151,8 +153,17 @@ impl Hello {
         Self {
             name: hello.server_name().map(str::to_owned),
             is_challenge: protocols.contains(&ACME_PROTOCOL),
+            is_of_http: protocols.contains(&HTTP),
             is_of_other_protocol: !protocols.is_empty() && !protocols.iter().any(is_own),
         }
+    }
+
+    /// Whether the hello is for the server for browsers. Where a web server is behind this one, a name
+    /// that no certificate is for is its.
+    pub(crate) fn is_browsers(&self, certificates: Option<&Certificates>, has_web: bool) -> bool {
+        let name = self.name.as_deref();
+        let is_own = |name: &str| certificates.is_some_and(|certificates| certificates.has(name));
+        self.is_of_http && self.is_of_other_protocol && (!has_web || name.is_none_or(is_own))
     }
 
     /// Whether the hello is for this server and not for a web server that has the same port. Clients
@@ -168,6 +179,8 @@ impl Hello {
         })
     }
 }
+
+const HTTP: &[u8] = b"http/1.1";
 
 /// The most bytes until it is known what a stream is: the longest hello, with what comes behind it.
 /// Hellos of browsers have some 2,500 bytes, of which post-quantum key shares are most.

@@ -23,7 +23,7 @@ use crate::proxy::Proxied;
 use crate::stream::{End, TURN, turn};
 use crate::tls::{Handshake, Tls, TlsEvent, failed};
 use crate::web::Visit;
-use crate::{Transports, clock};
+use crate::{Browser, Transports, clock};
 
 /// A stream of which it is known whose it is.
 pub(crate) enum Opened {
@@ -36,6 +36,8 @@ pub(crate) enum Opened {
     },
     /// A client of the web server behind it.
     Visitor(Visit),
+    /// A client of the server for browsers beside it.
+    Browser(Browser),
 }
 
 /// A stream that nothing is known of but where it comes from.
@@ -141,7 +143,8 @@ impl Opening<'_> {
     /// Whether a handshake has anybody to go to.
     fn serves_tls(&self) -> bool {
         let shard = self.shard.shard.borrow();
-        self.transports.has(Transport::Tls) && (shard.tls.is_some() || shard.https.is_some())
+        let has_anybody = shard.tls.is_some() || shard.https.is_some() || shard.browsers.is_some();
+        self.transports.has(Transport::Tls) && has_anybody
     }
 
     /// A client speaks in the clear where only TLS is taken.
@@ -153,10 +156,17 @@ impl Opening<'_> {
         End::Broken
     }
 
-    /// Serves the client of a hello, or leaves it to the web server.
+    /// Serves the client of a hello, or leaves it to another server.
     async fn secure(self, hello: Hello, first: BytesMut) -> Result<Opened, End> {
-        let (tls, has_web) = (self.tls(), self.shard.shard.borrow().https.is_some());
+        let (tls, has_web, has_browsers) = {
+            let shard = self.shard.shard.borrow();
+            let (https, browsers) = (shard.https.is_some(), shard.browsers.is_some());
+            (shard.tls.clone(), https, browsers)
+        };
         let certificates = tls.as_ref().map(|tls| &tls.certificates);
+        if has_browsers && hello.is_browsers(certificates, has_web) {
+            return self.leave(first).await;
+        }
         if has_web && !hello.is_ours(certificates) {
             return self.visit(first).await;
         }
@@ -172,6 +182,16 @@ impl Opening<'_> {
             client: self.client,
             first,
             party: self.admitted.party(),
+        }))
+    }
+
+    /// Leaves the stream to the server for browsers, which does the handshake.
+    async fn leave(self, first: BytesMut) -> Result<Opened, End> {
+        self.pay(VISIT).await?;
+        Ok(Opened::Browser(Browser {
+            stream: self.stream.into_std().map_err(|_| End::Closed)?,
+            client: self.client.client,
+            first: first.freeze(),
         }))
     }
 

@@ -57,8 +57,16 @@ fn run_waiting(workspace: &Workspace) -> Result<(), Failure> {
 /// Every target but those, and then the examples in the documentation.
 fn run_others(workspace: &Workspace) -> Result<(), Failure> {
     let mut others = server_tests(workspace);
-    others.args(["--no-fail-fast", "--lib", "--bins", "--benches", "--examples"]);
-    let others_of = workspace.test_targets().filter(|target| !WAITING.contains(target));
+    others.args([
+        "--no-fail-fast",
+        "--lib",
+        "--bins",
+        "--benches",
+        "--examples",
+    ]);
+    let others_of = workspace
+        .test_targets()
+        .filter(|target| !WAITING.contains(target));
     for target in others_of {
         others.args(["--test", target]);
     }

@@ -75,6 +75,7 @@ impl Datagrams {
             tls: Some(Arc::clone(&offered.0)),
             proxies: Arc::new(ProxyOptions::default()),
             web: WebOptions::default(),
+            browsers: None,
             report: Arc::new(|_| ()),
             keys: None,
             stop: watch::channel(false).1,

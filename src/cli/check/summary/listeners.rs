@@ -5,8 +5,8 @@ use net::proxy::Proxies;
 use net::{ProxyOptions, TlsVersion, Transports, WebOptions};
 
 use super::span;
-use crate::cli::ice;
 use crate::config::{Config, Listener};
+use crate::ice_servers;
 
 pub(super) fn listeners(config: &Config) -> String {
     // One key of the configuration is two listeners there.
@@ -27,13 +27,13 @@ pub(super) fn listeners(config: &Config) -> String {
 
 /// The URIs for browsers, in their order.
 pub(super) fn uris(config: &Config) -> String {
-    let uris = ice::uris(config, None);
+    let uris = ice_servers::uris(config, None);
     if uris.is_empty() {
         return "none for a browser: write them to `[advertise] uris`, or give `hairpin credentials` a \
                 name by --host"
             .to_owned();
     }
-    let words = uris.iter().map(|uri| match ice::note(uri) {
+    let words = uris.iter().map(|uri| match ice_servers::note(uri) {
         Some(note) => format!("{uri} ({note})"),
         None => uri.to_string(),
     });

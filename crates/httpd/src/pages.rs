@@ -1,0 +1,64 @@
+//! The pages of the demo: files that are in the binary, and no others.
+
+use axum::Router;
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+
+/// The routes of all pages.
+pub fn pages() -> Router {
+    let mut routes = Router::new();
+    for &File { path, kind, bytes } in FILES {
+        routes = routes.route(path, get(move || async move { answer(kind, bytes) }));
+    }
+    routes
+}
+
+struct File {
+    path: &'static str,
+    kind: &'static str,
+    bytes: &'static [u8],
+}
+
+fn answer(kind: &'static str, bytes: &'static [u8]) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, kind),
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        // Another version of the server has other pages.
+        (header::CACHE_CONTROL, "no-cache"),
+    ];
+    let headers = headers.map(|(name, value)| (name, HeaderValue::from_static(value)));
+    (headers, bytes).into_response()
+}
+
+macro_rules! files {
+    ($($path:literal $kind:ident $file:literal)+) => {
+        &[$(File {
+            path: $path,
+            kind: $kind,
+            bytes: include_bytes!(concat!("../static/", $file)),
+        }),+]
+    };
+}
+
+const HTML: &str = "text/html; charset=utf-8";
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+const STYLE: &str = "text/css; charset=utf-8";
+
+const FILES: &[File] = files! {
+    "/" HTML "call.html"
+    "/call.css" STYLE "call.css"
+    "/call.js" SCRIPT "call.js"
+    "/test" HTML "test.html"
+    "/test.css" STYLE "test.css"
+    "/test.js" SCRIPT "test.js"
+    "/base.css" STYLE "base.css"
+    "/hairpin-call.js" SCRIPT "hairpin-call.js"
+};
+
+/// Nothing comes from elsewhere, and nothing that stands within a page is run.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
+     img-src 'self' data: blob:; media-src 'self' blob:; connect-src 'self' ws: wss:; \
+     form-action 'none'; base-uri 'none'; frame-ancestors 'none'";
