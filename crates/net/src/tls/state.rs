@@ -24,6 +24,9 @@ pub(crate) struct State {
     pub(crate) unsent: BytesMut,
     /// Whether the client has said that it sends no more.
     pub(crate) has_ended: bool,
+    /// Whether bytes of the client were wrong. The engine counts on being shown these again, and they are
+    /// gone: it is not to be called any more.
+    has_failed: bool,
 }
 
 impl State {
@@ -36,6 +39,7 @@ impl State {
             plain: BytesMut::new(),
             unsent: BytesMut::new(),
             has_ended: false,
+            has_failed: false,
         })
     }
 
@@ -56,7 +60,20 @@ impl State {
 
     /// Takes records, and keeps those that are not whole. Returns how many bytes of the client came
     /// into the buffer; those for which it has no room are kept, too.
+    ///
+    /// # Errors
+    /// What is wrong with them. The session is over.
     pub(crate) fn process(
+        &mut self,
+        input: &mut [u8],
+        buffer: &mut [u8],
+    ) -> Result<usize, rustls::Error> {
+        let outcome = self.take_records(input, buffer);
+        self.has_failed |= outcome.is_err();
+        outcome
+    }
+
+    fn take_records(
         &mut self,
         input: &mut [u8],
         buffer: &mut [u8],
@@ -133,6 +150,9 @@ impl State {
     /// Encrypts bytes; returns how many they became. What the engine has to say first goes to those
     /// that are unsent. The engine counts on being shown the bytes that it has seen and not taken.
     pub(crate) fn encrypt(&mut self, plain: &[u8], output: &mut Vec<u8>) -> io::Result<usize> {
+        if self.has_failed {
+            return Err(ErrorKind::BrokenPipe.into());
+        }
         let room = plain.len() + (plain.len() / RECORD + 1) * OVERHEAD;
         if output.len() < room {
             output.resize(room, 0);
@@ -169,6 +189,9 @@ impl State {
 
     /// Encrypts that nothing more will be sent; 0 if that cannot be said any more. RFC 8446 §6.1.
     pub(crate) fn encrypt_end(&mut self, output: &mut Vec<u8>) -> usize {
+        if self.has_failed {
+            return 0;
+        }
         if output.len() < OVERHEAD {
             output.resize(OVERHEAD, 0);
         }

@@ -158,6 +158,10 @@ fn a_record_that_was_changed_is_answered_by_an_alert_and_no_more_asked_of_the_en
                 pair.wire.write_all(&record).unwrap();
                 let error = pair.session.reads().await.unwrap_err();
                 assert_eq!(error.kind(), ErrorKind::InvalidData);
+                // The shard ends it, and may have been about to answer.
+                let error = pair.session.try_write(&[IoSlice::new(b"too late")]);
+                assert_eq!(error.unwrap_err().kind(), ErrorKind::BrokenPipe);
+                pair.session.close();
                 while pair
                     .client
                     .read_tls(&mut pair.wire)
