@@ -90,8 +90,7 @@ impl Client {
         self.heard.clear();
         self.call(|engine| engine.send_application_data(BINDING).map(drop));
         self.exchange(table, now, sent);
-        let is_answered = self.heard.iter().any(|heard| heard.starts_with(&[1, 1]));
-        is_answered
+        self.heard.iter().any(|heard| heard.starts_with(&[1, 1]))
     }
 
     /// Says that its session is over.
