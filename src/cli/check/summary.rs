@@ -314,6 +314,8 @@ mod tests {
 
     use super::*;
     use crate::config;
+    use crate::config::Machine;
+    use net::{ProxyOptions, WebOptions};
 
     fn summary(text: &str) -> String {
         let host = Machine {
