@@ -8,7 +8,7 @@ use std::{
 use lab::{browser::Browser, internet::on_the_internet_for, nat::Nat};
 
 use crate::{
-    demo,
+    LIFETIME, demo,
     member::{FILE, Member},
 };
 
@@ -16,7 +16,7 @@ use crate::{
 /// address. What was said meanwhile arrives as if nothing had been.
 #[test]
 fn four_go_on_seeing_each_other_whatever_happens_to_their_networks() {
-    on_the_internet_for(Duration::from_secs(240), |internet| {
+    on_the_internet_for(LIFETIME, |internet| {
         let _server = demo(internet);
         let nats = [
             Nat::PortRestricted,

@@ -5,7 +5,7 @@ mod four;
 mod member;
 mod pairs;
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use lab::{
     internet::{Internet, server_v4},
@@ -27,5 +27,8 @@ fn origin() -> String {
     format!("http://{}", server_v4(SERVER))
 }
 
+/// Many times what a test takes on a machine that does nothing else: browsers share the processors with
+/// whatever runs beside them.
+const LIFETIME: Duration = Duration::from_secs(300);
 const SERVER: u8 = 1;
 const SECRET: &str = "a secret of the demo";

@@ -2,29 +2,33 @@
 
 use lab::{
     browser::Browser,
-    internet::{Internet, on_the_internet},
+    internet::{Internet, on_the_internet_for},
     nat::Nat,
 };
 
 use crate::{
-    demo,
+    LIFETIME, demo,
     member::{FILE, Member},
     origin,
 };
 
 #[test]
 fn two_in_chromium_call_each_other_directly_and_then_through_the_relay() {
-    on_the_internet(|internet| direct_then_relayed(internet, [Browser::Chromium; 2]));
+    on_the_internet_for(LIFETIME, |internet| {
+        direct_then_relayed(internet, [Browser::Chromium; 2])
+    });
 }
 
 #[test]
 fn two_in_firefox_call_each_other_directly_and_then_through_the_relay() {
-    on_the_internet(|internet| direct_then_relayed(internet, [Browser::Firefox; 2]));
+    on_the_internet_for(LIFETIME, |internet| {
+        direct_then_relayed(internet, [Browser::Firefox; 2])
+    });
 }
 
 #[test]
 fn one_in_chromium_and_one_in_firefox_call_each_other_directly_and_then_through_the_relay() {
-    on_the_internet(|internet| {
+    on_the_internet_for(LIFETIME, |internet| {
         direct_then_relayed(internet, [Browser::Chromium, Browser::Firefox]);
     });
 }
@@ -32,7 +36,7 @@ fn one_in_chromium_and_one_in_firefox_call_each_other_directly_and_then_through_
 /// One may send no UDP, the other has a symmetric NAT.
 #[test]
 fn two_whose_networks_let_nothing_through_between_them_call_each_other_through_the_relay() {
-    on_the_internet(|internet| {
+    on_the_internet_for(LIFETIME, |internet| {
         let _server = demo(internet);
         let homes = [
             internet.home(1, Nat::UdpBlocked),
@@ -48,7 +52,7 @@ fn two_whose_networks_let_nothing_through_between_them_call_each_other_through_t
 
 #[test]
 fn camera_and_screen_are_seen_and_others_are_told_what_is_off_or_muted() {
-    on_the_internet(|internet| {
+    on_the_internet_for(LIFETIME, |internet| {
         let _server = demo(internet);
         let homes = [1, 2].map(|number| internet.home(number, Nat::PortRestricted));
         let devices = Some(origin());
