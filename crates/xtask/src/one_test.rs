@@ -71,6 +71,9 @@ fn prepare(
             missing.join(" ")
         );
     }
+    if is_named("examples") {
+        run_program(cargo(workspace).args(["build", "--examples"]))?;
+    }
     if is_named("calls") {
         clients::install(workspace)?;
     }

@@ -1,0 +1,3 @@
+//! The programs of `examples/`, run as their own documentation says, against the built server.
+
+mod quic;
