@@ -1,3 +1,5 @@
 //! The programs of `examples/`, run as their own documentation says, against the built server.
 
 mod quic;
+mod room;
+mod sfu;
