@@ -1,6 +1,7 @@
 //! The programs of `tests/clients`, besides Python's packages: a program of Go, built from Debian's
 //! sources of pion; packages of npm, each pinned by version and hash; libnice, which Debian has for
-//! its own Python. Then the SFU of `examples/`, which is no part of the workspace.
+//! its own Python. Then those of `examples/` that are no part of the workspace: the SFU, and what
+//! the MCU needs of GStreamer.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -37,7 +38,9 @@ pub(crate) fn missing() -> impl Iterator<Item = &'static str> {
     let nice = nice.then_some(&["gir1.2-nice-0.1", "python3-gi"][..]);
     let openssl = !Path::new("/usr/include/openssl/ssl.h").exists();
     let openssl = openssl.then_some(&["libssl-dev", "pkg-config"][..]);
-    let missing = [pion, nice, openssl];
+    let gstreamer = !succeeds(Command::new("/usr/bin/python3").args(["-c", GSTREAMER]));
+    let gstreamer = gstreamer.then_some(GSTREAMER_PACKAGES);
+    let missing = [pion, nice, openssl, gstreamer];
     missing.into_iter().flatten().flatten().copied()
 }
 
@@ -90,6 +93,26 @@ fn at(path: &Path) -> impl FnOnce(std::io::Error) -> Failure {
     let path = path.to_owned();
     |source| Failure::File { path, source }
 }
+
+/// Succeeds where all is there that `examples/mcu` uses.
+const GSTREAMER: &str = "
+import gi
+for name, version in [('Gst', '1.0'), ('GstSdp', '1.0'), ('GstWebRTC', '1.0'), ('Soup', '3.0')]:
+    gi.require_version(name, version)
+from gi.repository import Gst, Soup
+Gst.init(None)
+assert all(map(Gst.ElementFactory.find, ['webrtcbin', 'nicesrc', 'vp8enc', 'compositor']))
+";
+
+/// The packages that bring it.
+const GSTREAMER_PACKAGES: &[&str] = &[
+    "gir1.2-gst-plugins-bad-1.0",
+    "gir1.2-soup-3.0",
+    "gstreamer1.0-nice",
+    "gstreamer1.0-plugins-bad",
+    "gstreamer1.0-plugins-good",
+    "python3-gst-1.0",
+];
 
 /// Where Debian keeps the sources of Go's packages.
 const GOPATH: &str = "/usr/share/gocode";
