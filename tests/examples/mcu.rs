@@ -1,16 +1,16 @@
 //! `examples/mcu`: members of a room behind NATs, and an MCU that only the relay reaches.
 
 use lab::{
-    internet::{Internet, on_the_internet, server_v4},
+    internet::{Internet, on_the_internet_for, server_v4},
     nat::Nat,
     server::Server,
 };
 
-use crate::room::{FORWARDER, LIME, RED, Room, assert_relayed, hears, serve, shows};
+use crate::room::{FORWARDER, LIFETIME, LIME, RED, Room, assert_relayed, hears, serve, shows};
 
 #[test]
 fn members_behind_nats_see_and_hear_one_picture_and_one_sound_of_all_through_the_mcu() {
-    on_the_internet(|internet| {
+    on_the_internet_for(LIFETIME, |internet| {
         let (_server, mut room) = open(internet);
         room.enter("alice", Nat::Symmetric, Some("red"));
         room.wait_until("alice", |sees| shows(sees, "all", [RED; 4]) && hears(sees));

@@ -132,7 +132,7 @@ impl<'a> Room<'a> {
 /// Whether all four quarters of a stream have this colour, more or less, and the picture moves.
 pub(crate) fn shows(sees: &Value, stream: &str, colours: [[u8; 3]; 4]) -> bool {
     let stream = &sees["streams"][stream];
-    let moves = stream["pictures"].as_u64() >= Some(10);
+    let moves = stream["pictures"].as_u64() >= Some(5);
     let quarters = stream["quarters"].as_array();
     let is_near = |(quarter, colour): (&Value, [u8; 3])| {
         let channels = quarter.as_array().into_iter().flatten().zip(colour);
@@ -183,5 +183,7 @@ pub(crate) const RED: [u8; 3] = [255, 0, 0];
 pub(crate) const LIME: [u8; 3] = [0, 255, 0];
 pub(crate) const BLUE: [u8; 3] = [0, 0, 255];
 
-/// Browsers need seconds to start, more when several start at once on a small machine.
-const CALL: Duration = Duration::from_secs(60);
+/// Browsers need seconds to start, and three at once on a busy machine half a minute.
+const CALL: Duration = Duration::from_secs(100);
+/// As long as a few of those.
+pub(crate) const LIFETIME: Duration = Duration::from_secs(240);

@@ -2,17 +2,19 @@
 
 use lab::{
     foreign::built,
-    internet::{Internet, on_the_internet, server_v4},
+    internet::{Internet, on_the_internet_for, server_v4},
     nat::Nat,
     server::Server,
 };
 use serde_json::{Value, json};
 
-use crate::room::{BLUE, FORWARDER, LIME, RED, Room, assert_relayed, hears, serve, shows};
+use crate::room::{
+    BLUE, FORWARDER, LIFETIME, LIME, RED, Room, assert_relayed, hears, serve, shows,
+};
 
 #[test]
 fn viewers_behind_nats_see_and_hear_a_publisher_through_the_relay_and_the_sfu() {
-    on_the_internet(|internet| {
+    on_the_internet_for(LIFETIME, |internet| {
         let (_server, mut room) = open(internet);
         room.enter("alice", Nat::Symmetric, Some("red"));
         room.enter("bob", Nat::Symmetric, None);
@@ -28,7 +30,7 @@ fn viewers_behind_nats_see_and_hear_a_publisher_through_the_relay_and_the_sfu() 
 
 #[test]
 fn members_behind_nats_all_see_each_other_through_the_sfu_until_one_is_lost() {
-    on_the_internet(|internet| {
+    on_the_internet_for(LIFETIME, |internet| {
         let (_server, mut room) = open(internet);
         let members = [
             ("alice", "red", RED),
@@ -50,7 +52,7 @@ fn members_behind_nats_all_see_each_other_through_the_sfu_until_one_is_lost() {
         room.wait_until("alice", |sees| sees["streams"]["carol"].is_null());
         let before = room.wait_until("alice", |_| true);
         // What is left goes on.
-        room.wait_until("alice", |sees| frames(sees) > frames(&before) + 10);
+        room.wait_until("alice", |sees| frames(sees) > frames(&before) + 5);
     });
 }
 
