@@ -1,8 +1,12 @@
 //! `[http]`: the server for browsers beside the relay.
 
+mod cross_origin;
 mod demo;
+mod endpoint;
 mod minting;
+mod refusal;
 pub(super) mod signaling;
+mod tokens;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -18,6 +22,7 @@ use tracing::info;
 use super::certificates::Shown;
 use crate::config::Config;
 pub(super) use demo::demonstrate;
+use endpoint::Endpoint;
 pub(super) use minting::Minting;
 
 /// What browsers come to.
@@ -26,15 +31,25 @@ pub(super) struct Browsers {
     /// Runs until it is dropped.
     server: Option<Running>,
     pub(super) signaling: Option<Signaling>,
+    endpoint: Option<Endpoint>,
 }
 
 impl Browsers {
+    /// Has all of it follow a configuration.
+    pub(super) fn follow(&self, config: &Config) {
+        if let Some(endpoint) = &self.endpoint {
+            endpoint.follow(config);
+        }
+        signaling::follow(self.signaling.as_ref(), config);
+    }
+
     /// Logs at the end what the server has done and refused.
     pub(super) fn say_what_was_done(&self) {
         let Some(server) = &self.server else {
             return;
         };
-        for (what, count) in server.snapshot().named() {
+        let outcomes = self.endpoint.iter().flat_map(Endpoint::outcomes);
+        for (what, count) in server.snapshot().named().chain(outcomes) {
             if count > 0 {
                 info!(what, count, "http");
             }
@@ -75,6 +90,8 @@ pub(super) fn begin(
     if let Some(signaling) = &signaling {
         routes = routes.merge(signaling.router());
     }
+    let endpoint = Endpoint::new(config, Arc::clone(minting));
+    routes = endpoint.join(routes);
     let options = Options {
         table: "http",
         listen: http.listen.clone(),
@@ -94,6 +111,7 @@ pub(super) fn begin(
     Ok(Browsers {
         server: Some(running),
         signaling,
+        endpoint: Some(endpoint),
     })
 }
 

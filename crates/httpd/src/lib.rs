@@ -15,6 +15,7 @@ mod forwarded;
 mod paced;
 mod pages;
 mod places;
+mod rates;
 mod request;
 mod seldom;
 
@@ -35,6 +36,7 @@ use tokio::task::JoinSet;
 use accept::Server;
 pub use counters::Snapshot;
 pub use pages::pages;
+pub use rates::{Rate, Rates};
 
 /// What the server is started with.
 pub struct Options {
