@@ -12,6 +12,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::Router;
+use axum::http::StatusCode;
 pub(super) use httpd::Prepared;
 use httpd::{Fault, Options, Running, Visit};
 use net::{Browser, TlsVersion};
@@ -82,7 +83,8 @@ pub(super) fn begin(
     if !http.is_served() {
         return Ok(Browsers::default());
     }
-    let mut routes = Router::new();
+    let nothing = (StatusCode::NOT_FOUND, "nothing is here\n");
+    let mut routes = Router::new().fallback(async move || nothing);
     if config.demo {
         routes = routes.merge(demo::routes(Arc::clone(minting)));
     }

@@ -11,6 +11,7 @@ mod dtls;
 mod environment;
 mod families;
 mod far;
+mod http;
 mod losses;
 mod marks;
 mod metrics;
