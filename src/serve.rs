@@ -129,23 +129,28 @@ pub(crate) fn run(loaded: Loaded, host: Machine, options: Options) -> Result<(),
     // Clients that come before the authority is asked are shown the certificate of the last run.
     orders.begin(&shown);
     // The configuration stays as it was read, for a reload compares it with the next one.
-    let connections = descriptors::raise(
+    let shares = descriptors::raise(
         config.relay.ports.count() * config.relay.addresses.len().max(1),
         config.tcp.connections,
         config.web,
+        if config.http.is_served() {
+            config.http.connections
+        } else {
+            0
+        },
     );
 
     let ended = runtime.block_on(async {
         let (addresses, finding) = Addresses::begin(&mut config, &host).await?;
         let mut shards = net_options(&config, &host)?;
-        shards.streams.connections = connections;
+        shards.streams.connections = shares.tcp;
         shards.tls = shown.options(&config, Arc::clone(&tickets));
         let browsers = Prepared::new();
         shards.browsers = http::door(&config, &browsers);
         let running = net::start_on(passed, shards)?;
         say_what_runs(&config, &running);
         let minting = Arc::new(Minting::new(&config));
-        let browsers = http::begin(browsers, &config, &shown, &minting)?;
+        let browsers = http::begin(browsers, &config, shares.http, &shown, &minting)?;
         addresses::say_what_is_missing(&config, &host);
         if let Some(made) = &made {
             made.say();

@@ -53,7 +53,7 @@ pub(super) struct Serve {
 impl Serve {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
         let host = Machine {
-            is_for_trying: self.dev,
+            is_for_trying: self.dev || self.demo,
             ..Machine::here()?
         };
         // Its cautions are lines of the log, whose form it decides.

@@ -72,10 +72,11 @@ pub(super) fn door(config: &Config, prepared: &Prepared) -> Option<net::Browsers
     })
 }
 
-/// Starts the server, if there is anything to serve.
+/// Starts the server for so many connections, if there is anything to serve.
 pub(super) fn begin(
     prepared: Prepared,
     config: &Config,
+    connections: usize,
     shown: &Shown,
     minting: &Arc<Minting>,
 ) -> Result<Browsers, Fault> {
@@ -99,7 +100,7 @@ pub(super) fn begin(
         listen: http.listen.clone(),
         certificates: Arc::new(shown.certificates()),
         oldest_tls: oldest_tls(config),
-        connections: http.connections,
+        connections,
         per_prefix: http.per_prefix,
         is_proxy: {
             let proxies = http.proxies.clone();

@@ -130,7 +130,7 @@ impl Reload {
         // Nor can standard input be read twice.
         let is_file = !matches!(path.to_str(), Some("" | "-"));
         let host = Machine {
-            is_for_trying: self.dev,
+            is_for_trying: self.dev || self.demo,
             certificates: self.config.tls.certificates.clone(),
             ..self.addresses.host.clone()
         };
