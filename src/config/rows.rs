@@ -375,6 +375,11 @@ rows! {
         "enabled": Flag(|c, is| c.demo = is), Is("false"),
             "Whether the page for calls and the page that tests the relay are served";
     }
+    "admin" "[admin]" {
+        "socket": Text(Form::Any), Is("auto"),
+            "The Unix socket of `hairpin status` and others: a path, \"auto\" for the runtime directory, or \"off\"",
+            coturn "cli-ip" "cli-port" "no-cli";
+    }
     "metrics" "[metrics]" {
         "listen": TextOrTexts(Form::Socket), Is("[]"),
             "Where metrics are scraped, at /metrics", coturn "prometheus" "prometheus-port";
