@@ -3,12 +3,12 @@
 mod cross_origin;
 mod demo;
 mod endpoint;
+mod links;
 mod minting;
 mod refusal;
 pub(super) mod signaling;
 mod tokens;
 
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::Router;
@@ -24,6 +24,7 @@ use super::certificates::Shown;
 use crate::config::Config;
 pub(super) use demo::demonstrate;
 use endpoint::Endpoint;
+pub(super) use links::{Link, links};
 pub(super) use minting::Minting;
 
 /// What browsers come to.
@@ -124,23 +125,4 @@ pub(super) const fn oldest_tls(config: &Config) -> ProtocolVersion {
         TlsVersion::V1_2 => ProtocolVersion::TLSv1_2,
         TlsVersion::V1_3 => ProtocolVersion::TLSv1_3,
     }
-}
-
-/// The pages' addresses, for the person who started the server: those of the relay, at which others
-/// reach it, and the one for this host itself.
-pub(super) fn links(config: &Config) -> Vec<String> {
-    let Some(port) = config.http.listen.first().map(SocketAddr::port) else {
-        return Vec::new();
-    };
-    let hosts = config
-        .relay
-        .addresses
-        .iter()
-        .map(|pair| match pair.external {
-            IpAddr::V4(ip) => ip.to_string(),
-            IpAddr::V6(ip) => format!("[{ip}]"),
-        });
-    let hosts = hosts.map(|host| format!("https://{host}:{port}/"));
-    let here = format!("http://localhost:{port}/");
-    [here].into_iter().chain(hosts).collect()
 }

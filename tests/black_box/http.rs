@@ -1,7 +1,13 @@
 //! What browsers and web services come to over HTTP: by curl, by Node's `fetch`, through nginx, and with
 //! credentials that are then used.
 
-use std::{fs, path::Path, process::Command};
+use std::{
+    fs,
+    net::{Ipv4Addr, TcpListener},
+    path::Path,
+    process::Command,
+    time::Duration,
+};
 
 use client::Transport;
 use lab::{
@@ -9,8 +15,8 @@ use lab::{
     authority::{Authority, Wish},
     daemons::nginx,
     live::LiveClient,
-    program::Program,
-    server::{SECRET, Server},
+    program::{Program, here},
+    server::{SECRET, Server, hairpin_by},
     setup::Setup,
     wait_for,
     world::{CLIENT_V4, SERVER_V4, World, in_own_world},
@@ -206,9 +212,7 @@ fn pages_come_through_the_relays_listener_for_tls_beside_a_call() {
                 let (page, status) = secure(443, &[version]);
                 assert!(status == 200 && page.contains("<html"), "{status} {page}");
             }
-            client
-                .refresh(std::time::Duration::from_secs(600))
-                .expect("a call");
+            client.refresh(Duration::from_secs(600)).expect("a call");
         }
         let ended = server.stop();
         assert_eq!((ended.sockets("browsers"), ended.http("requests")), (6, 6));
@@ -302,8 +306,21 @@ fn a_demo_on_a_fresh_machine_prints_links_that_work() {
         assert_eq!(status, 200);
         let answer: Value = serde_json::from_str(&answer).expect("JSON");
         let (mut client, _) = client(&answer["iceServers"][0]).allocated();
-        client
-            .refresh(std::time::Duration::from_secs(60))
-            .expect("a call");
+        client.refresh(Duration::from_secs(60)).expect("a call");
+    });
+}
+
+#[test]
+fn a_demo_whose_port_is_taken_names_the_option() {
+    in_own_world(|_| {
+        let taken = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 8080)).expect("a port");
+        let home = TempDir::new().expect("a temporary directory");
+        let mut demo = hairpin_by(here);
+        demo.args(["serve", "--demo"]).env("HOME", home.path());
+        let ended = Program::run(demo, PATIENCE);
+        assert_eq!(ended.status.code(), Some(1));
+        let words = "port 8080 is taken: give the pages another one, such as --demo=8081";
+        assert!(ended.output.contains(words), "{}", ended.output);
+        drop(taken);
     });
 }
