@@ -283,7 +283,7 @@ impl Reload {
         if new.tls.certificates != self.config.tls.certificates {
             control.shown.follow(&new.tls.certificates);
         }
-        // Whoever asks for a reload may have mended what an order failed for.
+        // The operator who asks for a reload may have mended what an order failed for.
         if is_asked || new.tls.acme != self.config.tls.acme {
             control.orders.want(new.tls.acme.clone());
         }

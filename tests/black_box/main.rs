@@ -34,6 +34,7 @@ mod tls;
 mod tokens;
 mod turn_crate;
 mod turn_proto;
+mod turn_proto_tcp;
 mod turnutils;
 mod turnutils_oddities;
 mod two_processes;
