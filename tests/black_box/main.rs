@@ -12,6 +12,7 @@ mod dtls;
 mod environment;
 mod families;
 mod far;
+mod http;
 mod losses;
 mod marks;
 mod metrics;

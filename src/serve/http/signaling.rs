@@ -19,7 +19,7 @@ pub(super) fn begin(config: &Config, minting: &Arc<Minting>) -> Option<Signaling
 }
 
 /// Has the rooms follow a configuration.
-pub(in crate::serve) fn follow(signaling: Option<&Signaling>, config: &Config) {
+pub(super) fn follow(signaling: Option<&Signaling>, config: &Config) {
     if let Some(signaling) = signaling {
         signaling.follow(options(config));
     }
