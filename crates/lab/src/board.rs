@@ -12,13 +12,13 @@ use axum::{
     Json, Router,
     extract::{Path, State},
     http::header::CONTENT_TYPE,
-    response::Html,
+    response::{Html, IntoResponse},
     routing::get,
 };
 use serde_json::Value;
 use tokio::runtime;
 
-/// A page that is served, the script that it may import, and the board that both find at
+/// A page that is served, the scripts that it may import, and the board that all find at
 /// `/board/NAME`.
 pub struct Board {
     url: String,
@@ -26,6 +26,8 @@ pub struct Board {
 }
 
 const SCRIPT: &str = include_str!("../../../tests/pages/board.js");
+
+const ROOM: &str = include_str!("../../../examples/room.js");
 
 /// The values on the board, by name.
 #[derive(Clone, Default)]
@@ -37,10 +39,8 @@ impl Board {
         let pinned = Pinned::default();
         let router = Router::new()
             .route("/", get(move || async move { Html(page) }))
-            .route(
-                "/board.js",
-                get(|| async { ([(CONTENT_TYPE, "text/javascript")], SCRIPT) }),
-            )
+            .route("/board.js", get(|| async { script(SCRIPT) }))
+            .route("/room.js", get(|| async { script(ROOM) }))
             .route("/board/{name}", get(read).post(pin))
             .with_state(pinned.clone());
         let listener = TcpListener::bind(address.into()).expect("a free port");
@@ -86,6 +86,10 @@ async fn pin(State(pinned): State<Pinned>, Path(name): Path<String>, Json(value)
 
 async fn read(State(pinned): State<Pinned>, Path(name): Path<String>) -> Json<Option<Value>> {
     Json(pinned.read(&name))
+}
+
+fn script(text: &'static str) -> impl IntoResponse {
+    ([(CONTENT_TYPE, "text/javascript")], text)
 }
 
 fn serve(listener: TcpListener, router: Router) {

@@ -103,11 +103,13 @@ fn trust(authority: &Authority, certificates: &Path) {
     certutil(&["-A", "-n", "the lab", "-t", "C,,", "-i", root]);
 }
 
-const CHROMIUM_FLAGS: [&str; 9] = [
+const CHROMIUM_FLAGS: [&str; 10] = [
     "--headless",
     // The sandbox refuses to run as root, which one is in a user namespace.
     "--no-sandbox",
     "--disable-gpu",
+    // Nobody clicks on the page first.
+    "--autoplay-policy=no-user-gesture-required",
     "--disable-dev-shm-usage",
     "--no-first-run",
     "--disable-quic",
