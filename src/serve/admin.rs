@@ -184,7 +184,10 @@ mod tests {
         let session = |name: &str| both(name).filter(|_| name == "XDG_RUNTIME_DIR");
         let named = AdminSocket::At("/a/b".into());
         assert_eq!(place(&named, both), Some("/a/b".into()));
-        assert_eq!(place(&AdminSocket::Auto, both), Some("/run/hairpin/admin.sock".into()));
+        assert_eq!(
+            place(&AdminSocket::Auto, both),
+            Some("/run/hairpin/admin.sock".into())
+        );
         let in_session = Some("/run/user/1/hairpin/admin.sock".into());
         assert_eq!(place(&AdminSocket::Auto, session), in_session);
         assert_eq!(place(&AdminSocket::Auto, |_| None), None);

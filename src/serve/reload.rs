@@ -201,7 +201,9 @@ impl Reload {
             Err(error) => Err(error.to_string()),
         };
         let is_needless = reason == Reason::File
-            && outcome.as_ref().is_ok_and(|reloaded| reloaded.changed.is_empty());
+            && outcome
+                .as_ref()
+                .is_ok_and(|reloaded| reloaded.changed.is_empty());
         if !is_needless {
             control.reloads.count(outcome.is_ok());
         }
