@@ -1,0 +1,118 @@
+/** The whole test: every URL by itself, then loops through those that relay, and the network. */
+
+import { gather } from "./gathering.js";
+import { judge, judgeList } from "./judging.js";
+import { knock, relayedOf, relayedOverTcp, rightName } from "./knocking.js";
+import { Loop, reachOutside } from "./loop.js";
+import { askNetwork } from "./network.js";
+import { readUri, refusalOfPort } from "./turn-uri.js";
+
+/**
+ * Examines servers. `progress` hears a sentence for each step, and `settled` each patient whose findings
+ * are known, as early as they are.
+ *
+ * @param {{ url: string, username?: string, credential?: string }[]} servers
+ */
+export async function examine(servers, { more = [], progress, settled }) {
+  const isFirefox = navigator.userAgent.includes("Firefox/");
+  const patients = servers.map((server, index) => patientOf(server, index, isFirefox));
+  const sound = patients.filter(({ refusal }) => !refusal);
+  const update = (patient) => {
+    patient.findings = judge(patient, { isFirefox, now: Date.now() });
+    settled(patient);
+  };
+  patients.filter(({ refusal }) => refusal).forEach(update);
+  progress(`Asking ${counted(sound.length, "URL")}, each by itself`);
+  await Promise.all(sound.map(async (patient) => {
+    const pending = gather([patient.server], {
+      wants: patient.uri.isTurn ? "relay" : "srflx",
+      patience: patient.uri.transport === "udp" ? PATIENCE_UDP : PATIENCE_STREAM,
+    });
+    const knocking = knock(patient, pending, isFirefox);
+    patient.gathered = await pending;
+    // What is clear is shown at once.
+    if (patient.gathered.end === "refused") update(patient);
+    patient.knocks = await knocking;
+    if (!canRelay(patient)) update(patient);
+  }));
+  await nameCertificates(sound, update);
+  progress("Sending through the relay");
+  const network = askNetwork(sound, more);
+  await Promise.all(sound.filter(canRelay).map((patient) => send(patient, stunFor(patient, sound), update)));
+  for (const patient of sound.filter(({ loop }) => loop)) {
+    progress(`Measuring the throughput of ${patient.server.url}`);
+    patient.throughput = await patient.loop.flood();
+    patient.loop.close();
+    update(patient);
+  }
+  return { patients, list: judgeList(patients), network: await network, isFirefox };
+}
+
+function patientOf(server, index, isFirefox) {
+  const uri = readUri(server.url);
+  const patient = { index, server, uri, gathered: null, knocks: {}, findings: [], refusal: null };
+  const isAddress = uri.isSecure && uri.family !== null;
+  if (uri.problem) patient.refusal = { code: "B001", sentence: uri.problem };
+  else if (refusalOfPort(uri, isFirefox)) patient.refusal = { code: "B002", sentence: refusalOfPort(uri, isFirefox) };
+  else if (uri.isTurn && !(server.username && server.credential)) {
+    patient.refusal = { code: "B004", sentence: "One of the two is missing, or empty." };
+  } else if (isFirefox && isAddress) {
+    patient.refusal = { code: "B003", sentence: `${uri.host} is an address.` };
+  }
+  return patient;
+}
+
+/** Finds out whether certificates are for another name of the list. */
+async function nameCertificates(patients, update) {
+  const hosts = [...new Set([...patients.map(({ uri }) => uri.host), location.hostname])];
+  const names = hosts.filter((host) => host !== "localhost" && host !== "127.0.0.1");
+  const relayedBy = (host) => patients
+    .filter(({ uri, gathered }) => uri.host === host && gathered.end === "relay")
+    .map(({ gathered }) => relayedOf(gathered));
+  const failing = patients.filter(({ uri, gathered }) => uri.isSecure && gathered.end === "complete");
+  await Promise.all(failing.map(async (patient) => {
+    const right = await rightName(patient, names, relayedBy);
+    if (right && !right.isProven) {
+      // Two names are one server if it relays from the same address for both.
+      const ports = patients.filter(({ uri }) => uri.isTurn && !uri.isSecure).map(({ uri }) => uri.port);
+      const relayed = await relayedOverTcp(patient, ports);
+      right.isProven = patients.some((other) => other.gathered.end === "relay" && relayed.includes(relayedOf(other.gathered)));
+    }
+    patient.rightName = right;
+    update(patient);
+  }));
+}
+
+/** A loop and its round trips, and meanwhile the way from the relay to this browser as a peer. */
+async function send(patient, stun, update) {
+  const { server } = patient;
+  const outside = reachOutside(server, stun, PATIENCE_OUTSIDE);
+  patient.loop = await Loop.open(server, PATIENCE_LOOP);
+  patient.loopMs = patient.loop?.connectedMs ?? null;
+  if (patient.loop) patient.tally = await patient.loop.ping();
+  patient.outside = await outside;
+  update(patient);
+}
+
+/** Where the browser may ask over UDP for its address, to be reached at: the same host, if it answers. */
+function stunFor({ uri }, patients) {
+  const answering = patients.filter((other) =>
+    other.uri.transport === "udp" && ["relay", "mapped", "refused"].includes(other.gathered.end));
+  const best = answering.find((other) => other.uri.host === uri.host) ?? answering[0];
+  const { host, port } = best?.uri ?? uri;
+  return `stun:${host}:${port}`;
+}
+
+function canRelay({ uri, gathered }) {
+  return uri.isTurn && gathered?.end === "relay";
+}
+
+function counted(number, what) {
+  return number === 1 ? `1 ${what}` : `${number} ${what}s`;
+}
+
+// In milliseconds. A request over UDP is then sent for the fifth or sixth time.
+const PATIENCE_UDP = 5000;
+const PATIENCE_STREAM = 6000;
+const PATIENCE_LOOP = 6000;
+const PATIENCE_OUTSIDE = 3000;

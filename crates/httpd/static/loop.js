@@ -1,0 +1,199 @@
+/** Calls of this page to itself: through the relay alone, and from the relay to this browser as a peer. */
+
+import { entryOf } from "./gathering.js";
+
+/** A call between two relayed addresses of one server. Close it when it is no longer needed. */
+export class Loop {
+  /** Connects; `null` if that takes longer than `patience`. */
+  static async open(server, patience) {
+    const begun = performance.now();
+    const configuration = { iceServers: [entryOf(server)], iceTransportPolicy: "relay" };
+    const [near, far] = [0, 1].map(() => new RTCPeerConnection(configuration));
+    const loop = new Loop(near, far);
+    const isRelayed = ({ type }) => type === "relay";
+    const opened = once(loop.echo, "open");
+    await introduce(near, far, isRelayed, isRelayed);
+    if (!await within(patience, opened)) {
+      loop.close();
+      return null;
+    }
+    loop.connectedMs = Math.round(performance.now() - begun);
+    return loop;
+  }
+
+  constructor(near, far) {
+    [this.near, this.far] = [near, far];
+    // Lost messages stay lost, as those of a call do.
+    this.echo = near.createDataChannel("echo", { ordered: false, maxRetransmits: 0 });
+    this.bulk = near.createDataChannel("bulk");
+    this.farBulk = new Promise((resolve) => {
+      far.ondatachannel = ({ channel }) => {
+        if (channel.label === "bulk") return resolve(channel);
+        channel.onmessage = ({ data }) => channel.readyState === "open" && channel.send(data);
+      };
+    });
+  }
+
+  /** Sends small messages, which come back. Takes a second and a half. */
+  async ping() {
+    const [sentAt, roundTrips] = [new Map(), []];
+    this.echo.onmessage = ({ data }) => {
+      const number = Number(data.split(" ", 1)[0]);
+      if (!sentAt.has(number)) return;
+      roundTrips.push(performance.now() - sentAt.get(number));
+      sentAt.delete(number);
+    };
+    const end = performance.now() + PINGING;
+    let sent = 0;
+    for (; sent < PINGS && performance.now() < end; sent += 1) {
+      sentAt.set(sent, performance.now());
+      this.echo.send(`${sent} ${PADDING}`);
+      await sleep(PERIOD);
+    }
+    const late = performance.now() + LATE;
+    while (roundTrips.length < sent && performance.now() < late) await sleep(10);
+    roundTrips.sort((one, other) => one - other);
+    const returned = roundTrips.length;
+    return { sent, returned, best: roundTrips[0], median: roundTrips[Math.floor(returned / 2)], worst: roundTrips.at(-1) };
+  }
+
+  /** Sends as fast as a data channel does; returns bits per second, from the first arrival to the last. */
+  async flood() {
+    const far = await within(LATE, this.farBulk);
+    if (!far || this.bulk.readyState !== "open") return null;
+    let [bytes, first, last] = [0, 0, 0];
+    far.binaryType = "arraybuffer";
+    far.onmessage = ({ data }) => {
+      last = performance.now();
+      // The first message only starts the clock.
+      if (first === 0) first = last;
+      else bytes += data.byteLength;
+    };
+    const chunk = new Uint8Array(CHUNK);
+    const end = performance.now() + FLOODING;
+    for (let sent = 0; sent < MOST && performance.now() < end; ) {
+      if (this.bulk.readyState !== "open") return null;
+      if (this.bulk.bufferedAmount < HIGH_WATER) {
+        this.bulk.send(chunk);
+        sent += CHUNK;
+      } else {
+        await sleep(2);
+      }
+    }
+    return last > first ? (bytes * 8000) / (last - first) : null;
+  }
+
+  close() {
+    this.near.close();
+    this.far.close();
+  }
+}
+
+/**
+ * Sends between the server's relayed address and this browser as a peer without a relay, as most peers
+ * are: it shows whether the relay ports are open.
+ *
+ * The outcome is `open`; `in-closed` (nothing comes in at the relayed address); `out-closed` (it comes
+ * in, and nothing goes out); `closed` (neither is seen); `refused` (the server does not relay to this
+ * browser's address); or `no-address` (this browser has no address to be reached at).
+ */
+export async function reachOutside(server, stun, patience) {
+  const relay = new RTCPeerConnection({ iceServers: [entryOf(server)], iceTransportPolicy: "relay" });
+  const peer = new RTCPeerConnection({ iceServers: [{ urls: stun }] });
+  try {
+    const channel = relay.createDataChannel("outside");
+    const opened = once(channel, "open");
+    let seen = null;
+    const isRelayed = ({ type }) => type === "relay";
+    const isOutside = ({ type, protocol, address }) => {
+      if (type !== "srflx" || protocol !== "udp") return false;
+      seen = address;
+      return true;
+    };
+    await introduce(relay, peer, isRelayed, isOutside);
+    const watched = watch(relay, peer, () => seen !== null, patience);
+    const outcome = await Promise.race([opened.then(() => "open"), watched]);
+    return { outcome: seen === null ? "no-address" : outcome, seen };
+  } finally {
+    relay.close();
+    peer.close();
+  }
+}
+
+/** Looks at the pairs of candidates until they tell why there is no connection, or patience ends. */
+async function watch(relay, peer, hasAddress, patience) {
+  const end = performance.now() + patience;
+  let refusedSince = null;
+  while (performance.now() < end) {
+    await sleep(200);
+    const [near, far] = await Promise.all([pairs(relay), pairs(peer)]);
+    // The browser gives up a pair at once if the server refuses the permission, and only then.
+    const isTried = hasAddress() && far.some(({ state }) => state === "in-progress");
+    const isRefused = isTried && near.every(({ state }) => state === "failed");
+    refusedSince = isRefused ? refusedSince ?? performance.now() : null;
+    if (refusedSince !== null && performance.now() - refusedSince > SURE) return "refused";
+  }
+  const [near, far] = await Promise.all([pairs(relay), pairs(peer)]);
+  const heard = (reports) => reports.some(({ requestsReceived }) => requestsReceived > 0);
+  if (heard(near)) return "out-closed";
+  // Firefox counts no requests, but takes a nomination only with one.
+  return heard(far) || far.some(({ nominated }) => nominated) ? "in-closed" : "closed";
+}
+
+async function pairs(connection) {
+  const stats = await connection.getStats();
+  return [...stats.values()].filter(({ type }) => type === "candidate-pair");
+}
+
+/** Exchanges descriptions and those candidates that pass the filters. */
+async function introduce(near, far, nearFilter, farFilter) {
+  for (const [from, to, filter] of [[near, far, nearFilter], [far, near, farFilter]]) {
+    const waiting = [];
+    const add = (candidate) => to.addIceCandidate(candidate).catch(() => {});
+    from.onicecandidate = ({ candidate }) => {
+      if (!candidate?.candidate || !filter(candidate)) return;
+      if (to.remoteDescription) add(candidate);
+      else waiting.push(candidate);
+    };
+    to.onsignalingstatechange = () => {
+      if (to.remoteDescription) waiting.splice(0).forEach(add);
+    };
+  }
+  await near.setLocalDescription();
+  await far.setRemoteDescription(withoutCandidates(near.localDescription));
+  await far.setLocalDescription();
+  await near.setRemoteDescription(withoutCandidates(far.localDescription));
+}
+
+/** The filters decide on every candidate, so none may stand in a description. */
+function withoutCandidates({ type, sdp }) {
+  return { type, sdp: sdp.replace(/^a=(candidate:.*|end-of-candidates)\r\n/gm, "") };
+}
+
+/** The value of a promise; `null` if it takes longer. */
+export function within(milliseconds, promise) {
+  return Promise.race([promise.then((value) => value ?? true), sleep(milliseconds).then(() => null)]);
+}
+
+export function sleep(milliseconds) {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
+}
+
+function once(target, event) {
+  return new Promise((resolve) => target.addEventListener(event, resolve, { once: true }));
+}
+
+// In milliseconds.
+const PERIOD = 20;
+const PINGING = 1200;
+const LATE = 500;
+const FLOODING = 1000;
+const SURE = 500;
+
+const PINGS = 50;
+/** A message is then about as long as one of voice. */
+const PADDING = "x".repeat(120);
+const CHUNK = 16_384;
+const HIGH_WATER = 262_144;
+/** In bytes: a test is no load for a server. */
+const MOST = 16_777_216;
