@@ -108,8 +108,13 @@ class Reader {
   read() {
     this.start();
     const values = [];
-    do values.push(this.value(0)); while (this.takes(",") || "{[".includes(this.peek() ?? "end"));
+    do values.push(this.value(0)); while (this.goesOn());
     return values.length === 1 ? values[0] : values;
+  }
+
+  goesOn() {
+    this.takes(",");
+    return ["{", "["].includes(this.peek());
   }
 
   /** Goes to where the value begins: behind `const x =`, `new RTCPeerConnection(` and the like. */

@@ -28,7 +28,8 @@ at("own").addEventListener("click", async () => {
 });
 
 // The button is for a server that has something to give.
-fetch("/ice").then(({ ok }) => { at("own").hidden = !ok; }, () => {});
+fetch("/ice").then((answer) => answer.json()).then(
+  ({ iceServers }) => { at("own").hidden = iceServers.length === 0; }, () => {});
 
 /** The outcome that the report is made of. */
 let outcome = null;

@@ -1,0 +1,365 @@
+//! The test page, in real browsers: it names the fault of each server, and finds none where there is
+//! none.
+
+use std::{
+    fs,
+    process::Command,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use lab::{
+    authority::SERVER_NAME,
+    board::Board,
+    browser::Browser,
+    credentials::password_of,
+    daemons::nginx,
+    machine::{name_hosts, resolve_by},
+    program::Program,
+    server::{PASSWORD, SECRET, USER},
+    setup::Setup,
+    wait_for,
+    world::{CLIENT_V4, SERVER_V4, World, in_own_world},
+};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::CALL;
+
+#[test]
+fn the_test_page_names_each_fault_in_chromium() {
+    in_own_world(|world| each_fault_is_named(world, Browser::Chromium));
+}
+
+#[test]
+fn the_test_page_names_each_fault_in_firefox() {
+    in_own_world(|world| each_fault_is_named(world, Browser::Firefox));
+}
+
+/// They are JavaScript: the test runner of Node runs them beside the page's own modules.
+#[test]
+fn the_modules_of_the_test_page_hold_their_promises() {
+    let files = TempDir::new().expect("a temporary directory");
+    // Node takes a file for a module only if this says so.
+    let package = files.path().join("package.json");
+    fs::write(package, r#"{ "type": "module" }"#).expect("the directory is ours");
+    for directory in ["crates/httpd/static", "tests/browsers/test_page"] {
+        for entry in fs::read_dir(directory).expect("a directory of the repository") {
+            let path = entry.expect("a file").path();
+            if path.extension().is_some_and(|kind| kind == "js") {
+                let name = path.file_name().expect("a file");
+                fs::copy(&path, files.path().join(name)).expect("the directory is ours");
+            }
+        }
+    }
+    let tests = fs::read_dir("tests/browsers/test_page").expect("a directory of the repository");
+    let mut node = Command::new("node");
+    node.arg("--test").current_dir(files.path());
+    node.args(tests.map(|test| test.expect("a file").file_name()));
+    Program::succeed(node);
+}
+
+/// What is pasted, and what the page then says.
+struct Scene {
+    name: &'static str,
+    text: String,
+    level: &'static str,
+    /// Words of the verdict.
+    verdict: &'static str,
+    /// The codes of errors, URL by URL.
+    errors: Vec<&'static [&'static str]>,
+}
+
+fn each_fault_is_named(world: &World, browser: Browser) {
+    // Chromium asks resolvers in any case: these refuse at once.
+    resolve_by(&[]);
+    let server = SERVER_V4.into();
+    name_hosts(&[(server, SERVER_NAME), (server, OTHER_NAME)]);
+    world.filter_server(&format!(
+        "table inet closed {{ chain in {{ type filter hook input priority 0; \
+         iifname server0 udp dport {{ 51000-51999, {WITHOUT_UDP} }} drop; }}; }}"
+    ));
+    let _good = world.serve(good());
+    let _closed = world.serve(relaying(CLOSED, 51_000));
+    let _refusing = world.serve(relaying(REFUSING, 52_000).with("peers.allow = []"));
+    let behind = format!("proxy_pass 127.0.0.1:{BEHIND};");
+    let _proxy = nginx(
+        |program| world.on_server_host(program),
+        &format!(
+            "stream {{ server {{ listen {SERVER_V4}:{PROXY} udp; {behind} }} \
+             server {{ listen {SERVER_V4}:{PROXY}; {behind} }} }}"
+        ),
+    );
+    let page = include_str!("../pages/test_page.html");
+    let board = Board::in_front_of((SERVER_V4, PAGES).into(), page);
+    let (healthy, faults) = (healthy(), faults(browser));
+    let others = [
+        json!({ "name": "own", "presses": "own" }),
+        json!({ "name": "nonsense", "text": "const x = y;" }),
+    ];
+    let pasted = |scene: &Scene| json!({ "name": scene.name, "text": scene.text });
+    let faulty: Vec<Value> = faults.iter().map(pasted).chain(others).collect();
+    // Losses and round trips are measured where nothing else is.
+    board.pin("scenes", json!([[pasted(&healthy)], faulty]));
+    let mut window = browser.open(board.url());
+    let mut said = |name: &str| {
+        let said = wait_for(name, CALL, || {
+            assert_eq!(window.ended(), None, "the browser ended");
+            board.read(name)
+        });
+        assert_eq!(said["problems"], json!([]), "{name}: {said:#}");
+        said
+    };
+    let well = said(healthy.name);
+    healthy.assert(&well);
+    for url in well["codes"].as_array().expect("a list") {
+        for code in ["D045 ok", "D055 ok", "D059 ok"] {
+            assert!(has(url, code), "{code}: {well:#}");
+        }
+    }
+    assert_masked(&well);
+    for scene in &faults {
+        let said = said(scene.name);
+        scene.assert(&said);
+        if scene.errors.iter().all(|errors| is_answer(errors)) {
+            // Sooner than the page would give up on an answer.
+            let first = said["first"].as_f64().expect("a finding before the end");
+            assert!(first < 4000.0, "{said:#}");
+        }
+    }
+    let own = said("own");
+    assert!(text(&own, "report").contains("D045"), "{own:#}");
+    let nonsense = text(&said("nonsense"), "mistake").to_owned();
+    assert!(
+        nonsense.contains("Paste what your page gives"),
+        "{nonsense}"
+    );
+}
+
+fn healthy() -> Scene {
+    Scene {
+        name: "healthy",
+        text: format!(
+            "const configuration = {{ iceServers: [{{ urls: ['turn:{SERVER_V4}', \
+             'turn:{SERVER_V4}?transport=tcp', 'turns:{SERVER_NAME}'], {} }}] }};",
+            user(USER, PASSWORD)
+        ),
+        level: "good",
+        verdict: "Calls work from here over UDP, TCP and TLS",
+        errors: vec![&[], &[], &[]],
+    }
+}
+
+fn faults(browser: Browser) -> Vec<Scene> {
+    let scene = |name, urls: &[String], login: String, level, verdict, errors| Scene {
+        name,
+        text: format!("[{{ urls: {urls:?}, {login} }}]"),
+        level,
+        verdict,
+        errors,
+    };
+    let both =
+        |port: u16| ["udp", "tcp"].map(|way| format!("turn:{SERVER_V4}:{port}?transport={way}"));
+    let alice = || user(USER, PASSWORD);
+    let [in_an_hour, an_hour_ago] =
+        [now() + 3600, now() - 3600].map(|expiry| format!("{expiry}:visitor"));
+    let wrong = user(&in_an_hour, &password_of("another secret", &in_an_hour));
+    let expired = user(&an_hour_ago, &password_of(SECRET, &an_hour_ago));
+    let [udp, _] = both(3478);
+    let mismatch = [
+        udp,
+        format!("turns:{OTHER_NAME}"),
+        format!("turns:{SERVER_NAME}"),
+    ];
+    let [without_udp, _] = both(WITHOUT_UDP);
+    // Firefox believes no address of this kind, and takes the server for a silent one.
+    let hidden = match browser {
+        Browser::Chromium => "The relay works, but does not see where its clients are",
+        Browser::Firefox => "The relay does not see where its clients are",
+    };
+    vec![
+        scene(
+            "wrong-secret",
+            &both(3478),
+            wrong,
+            "bad",
+            "The relay refuses the user name and credential.",
+            vec![&["D030"], &["D030"]],
+        ),
+        scene(
+            "expired",
+            &both(3478),
+            expired,
+            "bad",
+            "The relay refuses the credential, which has expired.",
+            vec![&["D032"], &["D032"]],
+        ),
+        scene(
+            "relay-ports-closed",
+            &both(CLOSED),
+            alice(),
+            "bad",
+            "its ports are closed to peers outside",
+            vec![&["D043"], &["D043"]],
+        ),
+        scene(
+            "down",
+            &both(DOWN),
+            alice(),
+            "bad",
+            "The relay does not answer: it is down",
+            vec![&["D002"], &["D003"]],
+        ),
+        scene(
+            "udp-blocked",
+            &both(WITHOUT_UDP),
+            alice(),
+            "poor",
+            "only through the relay over TCP: UDP is blocked",
+            vec![&["D002"], &[]],
+        ),
+        scene(
+            "udp-blocked-alone",
+            &[without_udp],
+            alice(),
+            "bad",
+            "UDP is blocked, and no URL for TCP or TLS is in the list",
+            vec![&["D002"]],
+        ),
+        scene(
+            "name-mismatch",
+            &mismatch,
+            alice(),
+            "poor",
+            "Calls work from here over UDP and TLS; 1 of 3 URLs does not.",
+            vec![&[], &["D013"], &[]],
+        ),
+        scene(
+            "name-mismatch-alone",
+            &[format!("turns:{OTHER_NAME}")],
+            alice(),
+            "bad",
+            "The relay does not work from here: the certificate cannot be used.",
+            vec![&["D017"]],
+        ),
+        scene(
+            "clients-hidden",
+            &both(PROXY),
+            alice(),
+            "bad",
+            hidden,
+            vec![&["D064"], &["D064"]],
+        ),
+        // Peers here are none that this server relays to, which is no fault of it.
+        scene(
+            "peer-refused",
+            &both(REFUSING),
+            alice(),
+            "good",
+            "Calls work from here over UDP and TCP.",
+            vec![&[], &[]],
+        ),
+    ]
+}
+
+impl Scene {
+    #[track_caller]
+    fn assert(&self, said: &Value) {
+        let name = self.name;
+        assert!(
+            text(said, "verdict").contains(self.verdict),
+            "{name}: {said:#}"
+        );
+        assert_eq!(
+            text(said, "level"),
+            format!("summary {}", self.level),
+            "{name}: {said:#}"
+        );
+        let errors = |codes: &Value| -> Vec<String> {
+            let codes = codes.as_array().expect("a list").iter();
+            let errors = codes.filter_map(|code| code.as_str()?.strip_suffix(" error"));
+            errors.map(str::to_owned).collect()
+        };
+        let urls = said["codes"].as_array().expect("a list");
+        let errors: Vec<_> = urls.iter().map(errors).collect();
+        assert_eq!(errors, self.errors, "{name}: {said:#}");
+    }
+}
+
+/// A report without addresses has the findings, and nothing that tells who and where.
+#[track_caller]
+fn assert_masked(said: &Value) {
+    let [all, masked] = ["report", "masked"].map(|name| text(said, name));
+    for secret in [&SERVER_V4.to_string(), &CLIENT_V4.to_string(), SERVER_NAME] {
+        assert!(all.contains(secret), "{all}");
+        assert!(!masked.contains(secret), "{masked}");
+    }
+    for report in [all, masked] {
+        assert!(
+            report.contains("D059") && !report.contains(PASSWORD),
+            "{report}"
+        );
+    }
+}
+
+/// Whether the server answers with these errors, so that nothing has to be waited for.
+fn is_answer(errors: &[&str]) -> bool {
+    errors.iter().any(|code| matches!(*code, "D030" | "D032"))
+}
+
+fn has(codes: &Value, code: &str) -> bool {
+    codes
+        .as_array()
+        .expect("a list")
+        .iter()
+        .any(|it| it == code)
+}
+
+fn text<'a>(said: &'a Value, name: &str) -> &'a str {
+    said[name].as_str().expect("a text")
+}
+
+fn user(name: &str, password: &str) -> String {
+    format!("username: '{name}', credential: '{password}'")
+}
+
+fn now() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.expect("a clock that is right").as_secs()
+}
+
+/// The server that has all but the relays of the others, and the pages.
+fn good() -> Setup {
+    let mut setup = relaying(3478, 50_000).with_tls().with(&format!(
+        "http.listen = ['{SERVER_V4}:{PAGES}']\ndemo.enabled = true"
+    ));
+    for listen in [
+        format!("{SERVER_V4}:{WITHOUT_UDP}"),
+        format!("127.0.0.1:{BEHIND}"),
+    ] {
+        for transport in ["udp", "tcp"] {
+            setup = setup.with(&format!(
+                "[[listener]]\ntransport = '{transport}'\nlisten = '{listen}'"
+            ));
+        }
+    }
+    setup
+}
+
+/// A server that relays to the browser, from a thousand ports.
+fn relaying(port: u16, first: u16) -> Setup {
+    Setup::on_port(port).with(&format!(
+        "relay.ports = '{first}-{}'\npeers.allow = ['{CLIENT_V4}']",
+        first + 999
+    ))
+}
+
+const PAGES: u16 = 8080;
+const CLOSED: u16 = 3480;
+const WITHOUT_UDP: u16 = 3482;
+const PROXY: u16 = 3484;
+/// The proxy's server, on the same host.
+const BEHIND: u16 = 3486;
+const DOWN: u16 = 3490;
+const REFUSING: u16 = 3492;
+/// A name of the server that its certificate lacks.
+const OTHER_NAME: &str = "other.example";
