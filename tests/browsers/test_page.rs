@@ -3,6 +3,7 @@
 
 use std::{
     fs,
+    net::Ipv4Addr,
     process::Command,
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -13,9 +14,12 @@ use lab::{
     browser::Browser,
     credentials::password_of,
     daemons::nginx,
+    internet::{WEB, on_the_internet, server_v4},
     machine::{name_hosts, resolve_by},
+    nat::Nat,
     program::Program,
     server::{PASSWORD, SECRET, USER},
+    servers::hairpin,
     setup::Setup,
     wait_for,
     world::{CLIENT_V4, SERVER_V4, World, in_own_world},
@@ -33,6 +37,43 @@ fn the_test_page_names_each_fault_in_chromium() {
 #[test]
 fn the_test_page_names_each_fault_in_firefox() {
     in_own_world(|world| each_fault_is_named(world, Browser::Firefox));
+}
+
+#[test]
+fn the_test_page_tells_a_symmetric_nat_from_one_mapping_for_all_servers() {
+    on_the_internet(|internet| {
+        let pages = (server_v4(31), PAGES);
+        let more = format!("http.listen = ['{}:{PAGES}']\ndemo.enabled = true", pages.0);
+        let _servers = hairpin(&[31, 32], &more);
+        let text = [31, 32]
+            .map(|last| format!("stun:{} ", server_v4(last)))
+            .concat();
+        let nats = [
+            (1, Nat::PortRestricted, "Direct calls work with most peers."),
+            (2, Nat::Symmetric, "(a symmetric NAT)"),
+        ];
+        let homes = nats.map(|(number, nat, words)| (internet.home(number, nat), words));
+        let browsers = [Browser::Chromium, Browser::Firefox];
+        let visitors = homes
+            .iter()
+            .flat_map(|home| browsers.map(|browser| (home, browser)));
+        let visitors = visitors.map(|((home, words), browser)| {
+            let board = visits(pages, server_v4(WEB));
+            board.pin("scenes", json!([[{ "name": "network", "text": text }]]));
+            let window = browser.open_at(|program| home.host.command(program), board.url());
+            (board, window, browser, words)
+        });
+        for (board, mut window, browser, words) in visitors.collect::<Vec<_>>() {
+            let said = wait_for("the network", CALL, || {
+                assert_eq!(window.ended(), None, "the browser ended");
+                board.read("network")
+            });
+            assert!(
+                text_of(&said, "network").contains(words),
+                "{browser:?}: {said:#}"
+            );
+        }
+    });
 }
 
 /// They are JavaScript: the test runner of Node runs them beside the page's own modules.
@@ -89,8 +130,7 @@ fn each_fault_is_named(world: &World, browser: Browser) {
              server {{ listen {SERVER_V4}:{PROXY}; {behind} }} }}"
         ),
     );
-    let page = include_str!("../pages/test_page.html");
-    let board = Board::in_front_of((SERVER_V4, PAGES).into(), page);
+    let board = visits((SERVER_V4, PAGES), Ipv4Addr::LOCALHOST);
     let (healthy, faults) = (healthy(), faults(browser));
     let others = [
         json!({ "name": "own", "presses": "own" }),
@@ -127,12 +167,21 @@ fn each_fault_is_named(world: &World, browser: Browser) {
         }
     }
     let own = said("own");
-    assert!(text(&own, "report").contains("D045"), "{own:#}");
-    let nonsense = text(&said("nonsense"), "mistake").to_owned();
+    assert!(text_of(&own, "report").contains("D045"), "{own:#}");
+    let nonsense = text_of(&said("nonsense"), "mistake").to_owned();
     assert!(
         nonsense.contains("Paste what your page gives"),
         "{nonsense}"
     );
+}
+
+/// A board that visits the test page of this server. It is served at the other address.
+fn visits(pages: (Ipv4Addr, u16), at: Ipv4Addr) -> Board {
+    Board::in_front_of(
+        pages.into(),
+        (at, 0),
+        include_str!("../pages/test_page.html"),
+    )
 }
 
 fn healthy() -> Scene {
@@ -266,11 +315,11 @@ impl Scene {
     fn assert(&self, said: &Value) {
         let name = self.name;
         assert!(
-            text(said, "verdict").contains(self.verdict),
+            text_of(said, "verdict").contains(self.verdict),
             "{name}: {said:#}"
         );
         assert_eq!(
-            text(said, "level"),
+            text_of(said, "level"),
             format!("summary {}", self.level),
             "{name}: {said:#}"
         );
@@ -288,7 +337,7 @@ impl Scene {
 /// A report without addresses has the findings, and nothing that tells who and where.
 #[track_caller]
 fn assert_masked(said: &Value) {
-    let [all, masked] = ["report", "masked"].map(|name| text(said, name));
+    let [all, masked] = ["report", "masked"].map(|name| text_of(said, name));
     for secret in [&SERVER_V4.to_string(), &CLIENT_V4.to_string(), SERVER_NAME] {
         assert!(all.contains(secret), "{all}");
         assert!(!masked.contains(secret), "{masked}");
@@ -314,7 +363,7 @@ fn has(codes: &Value, code: &str) -> bool {
         .any(|it| it == code)
 }
 
-fn text<'a>(said: &'a Value, name: &str) -> &'a str {
+fn text_of<'a>(said: &'a Value, name: &str) -> &'a str {
     said[name].as_str().expect("a text")
 }
 

@@ -65,7 +65,7 @@ function read(candidate, ms) {
     ms,
     type: candidate.type,
     protocol: words[2].toLowerCase(),
-    foundation: words[0],
+    foundation: words[0].replace(/^candidate:/, ""),
     address: words[4],
     port: Number(words[5]),
     related: hasRelated ? { address: after("raddr"), port: Number(after("rport")) } : null,

@@ -5,6 +5,7 @@
 
 import { NO_ANSWER, gather } from "./gathering.js";
 import { sleep } from "./loop.js";
+import { familyOf } from "./turn-uri.js";
 
 /**
  * Asks what helps with a URL of this kind; `pending` is its own gathering. Every answer is one of
@@ -31,7 +32,10 @@ export async function knock({ server, uri }, pending, isFirefox) {
  * for that name. Returns the name, and whether it is proven to be the same server.
  */
 export async function rightName({ server, uri }, names, relayedBy) {
-  const tries = names.filter((name) => name !== uri.host).slice(0, NAMES).map(async (name) => {
+  const others = names.filter((name) => name !== uri.host);
+  // A certificate is rather for a name than for an address.
+  others.sort((one, other) => Number(familyOf(one) !== null) - Number(familyOf(other) !== null));
+  const tries = others.slice(0, NAMES).map(async (name) => {
     const gathered = await gather([{ ...server, url: `turns:${name}:${uri.port}` }], PATIENT);
     return { name, relayed: relayedOf(gathered) };
   });

@@ -23,7 +23,7 @@ export function concludeNetwork({ patients, urls, joint }) {
     uri.transport === transport && (ANSWERS.includes(gathered.end) || knocks.stranger === "answers"));
   const isUdpOpen = mapped.length > 0 || isOpen("udp");
   const isTcpOpen = isOpen("tcp") || patients.some(({ knocks }) => ["relays", "answers"].includes(knocks.plainTcp));
-  const network = { ...mappingOf(joint, urls), isUdpOpen, isTcpOpen, mapped: [...new Set(mapped)], sentences: [] };
+  const network = { ...mappingOf(joint, urls), together: joint?.candidates ?? [], isUdpOpen, isTcpOpen, mapped: [...new Set(mapped)], sentences: [] };
   network.verdict = verdictOf(network, patients.some(({ uri }) => uri.transport === "udp"));
   network.sentences = sentencesOf(network, all);
   return network;
@@ -68,15 +68,16 @@ function verdictOf({ mapping, isUdpOpen, isTcpOpen }, wasUdpAsked) {
 }
 
 function sentencesOf({ verdict, mapping, keepsPorts, mapped, isUdpOpen }, candidates) {
-  const sentences = [MEANINGS[verdict]];
+  const sentences = [HEADLINES[verdict]];
   const families = [...new Set(mapped.map(familyOf))].sort();
   if (families.length > 0) sentences.push(`Servers see this browser over ${families.join(" and ")}.`);
   if (mapping === "endpoint-independent") {
     sentences.push("Several servers see the same port: one mapping serves all destinations (a cone NAT, or none).");
   }
   if (mapping === "destination-dependent") {
-    sentences.push("Each server sees another port: the NAT is symmetric.");
+    sentences.push("Each server sees another port (a symmetric NAT): a peer cannot know where to answer.");
   }
+  if (verdict === "needs-turn-over-tcp") sentences.push("UDP does not pass, TCP does: a firewall.");
   if (isUdpOpen && mapping === null) {
     sentences.push("One server alone does not show what kind of NAT there is; name a STUN server at another address under “More”.");
   }
@@ -91,13 +92,13 @@ function sentencesOf({ verdict, mapping, keepsPorts, mapped, isUdpOpen }, candid
   return sentences;
 }
 
-/** The names are those of `hairpin probe`; docs/probe.md has them. A page cannot find `direct`. */
-export const MEANINGS = {
-  "mostly-direct": "Direct calls work unless the other side has a symmetric NAT; a relay is for the calls that remain.",
-  "undecided": "Whether direct calls work from here cannot be told.",
-  "needs-turn": "Most calls need a relay: a peer cannot know where to answer.",
-  "needs-turn-over-tcp": "UDP does not pass here: every call needs a relay over TCP or TLS.",
-  "blocked": "No server was reached from here.",
+/** The names and the words are those of `hairpin probe`; a test of it compares. A page cannot find `direct`. */
+export const HEADLINES = {
+  "mostly-direct": "Direct calls work with most peers.",
+  "undecided": "Whether direct calls work cannot be told from this.",
+  "needs-turn": "Calls need a TURN server.",
+  "needs-turn-over-tcp": "Calls need a TURN server over TCP or TLS.",
+  "blocked": "No server was reached.",
 };
 
 /** Ends of a gathering that show an answer. */

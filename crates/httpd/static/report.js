@@ -14,17 +14,21 @@ export function reportOf({ patients, list, network, isFirefox }, verdict, { hasA
   patients.forEach(({ server, gathered, findings }, index) => {
     lines.push("", `${index + 1}. ${server.url}`);
     for (const { code, sentence } of findings) lines.push(...findingLines(code, sentence));
-    for (const { type, protocol, address, port, ms } of gathered?.candidates ?? []) {
-      lines.push(`   candidate after ${ms} ms: ${type} ${protocol} ${address}:${port}`);
-    }
+    lines.push(...(gathered?.candidates ?? []).map(candidateLine));
     for (const { code, text, ms } of gathered?.errors ?? []) {
       lines.push(`   error after ${ms} ms: ${code}${text ? ` ${text}` : ""}`);
     }
   });
   if (list.length > 0) lines.push("", "The list of URLs", ...list.flatMap(({ code, sentence }) => findingLines(code, sentence)));
-  lines.push("", `Network: ${network.verdict}`, ...network.sentences.map((sentence) => `   ${sentence}`), "");
+  lines.push("", `Network: ${network.verdict}`, ...network.sentences.map((sentence) => `   ${sentence}`));
+  if (network.together.length > 0) lines.push("   All servers asked from one place:", ...network.together.map(candidateLine));
+  lines.push("");
   const text = lines.join("\n");
   return hasAddresses ? text : masked(text, patients);
+}
+
+function candidateLine({ type, protocol, address, port, ms }) {
+  return `   candidate after ${ms} ms: ${type} ${protocol} ${address}:${port}`;
 }
 
 function findingLines(code, sentence) {

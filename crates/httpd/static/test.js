@@ -45,10 +45,11 @@ async function test() {
     return complain(error.message);
   }
   busy(true);
-  at("result").hidden = true;
+  at("summary").hidden = at("rest").hidden = true;
+  at("result").hidden = false;
+  const cards = read.servers.map(card);
+  at("urls").replaceChildren(...cards.map(({ element }) => element));
   try {
-    const cards = read.servers.map(card);
-    at("urls").replaceChildren(...cards.map(({ element }) => element));
     const examined = await examine(read.servers, {
       more,
       progress,
@@ -58,9 +59,10 @@ async function test() {
   } catch (error) {
     complain(`The test itself failed: ${error.message}. Reload the page, and try again.`);
     progress("");
-    console.error(error);
+    throw error;
+  } finally {
+    busy(false);
   }
-  busy(false);
 }
 
 /** The further STUN servers. */
@@ -84,9 +86,10 @@ function show(examined, notes) {
   if (about.length > 0) at("urls").append(section("The list of URLs", list("findings", about)));
   at("network").replaceChildren(...examined.network.sentences.map((sentence) => item(sentence)));
   writeReport();
-  at("result").hidden = false;
+  at("summary").hidden = at("rest").hidden = false;
+  // Heard by those who do not see it below.
   progress(verdict.sentence);
-  at("verdict").focus();
+  at("summary").scrollIntoView({ block: "nearest" });
 }
 
 at("addresses").addEventListener("change", writeReport);
@@ -113,15 +116,13 @@ at("copy").addEventListener("click", async () => {
 function card({ url }) {
   const element = document.createElement("article");
   element.className = "card url";
-  const showPatient = (patient) => {
-    at("result").hidden = false;
+  const show = (patient) => {
     const badge = make("span", { className: `badge ${levelOf(patient)}`, textContent: stateOf(patient) });
     const head = make("div", { className: "head" }, make("h3", { textContent: url }), badge);
-    const findings = list("findings", patient.findings.map(finding));
-    element.replaceChildren(head, ...measures(patient), findings, ...events(patient));
+    element.replaceChildren(head, ...measures(patient), ...told(patient));
   };
   element.append(make("h3", { textContent: url }), make("p", { className: "quiet", textContent: "Asking …" }));
-  return { element, show: showPatient };
+  return { element, show };
 }
 
 function measures({ uri, tally, throughput }) {
@@ -147,14 +148,19 @@ function finding({ code, sentence }) {
   return make("li", {}, line, ...texts.map((text) => make("p", { className: text === remedy ? "quiet" : "", textContent: text })));
 }
 
-/** What came after how long. */
-function events({ gathered }) {
-  if (!gathered || gathered.candidates.length + gathered.errors.length === 0) return [];
-  const came = gathered.candidates.map(({ ms, type, protocol, address, port }) =>
+/** What there is to know or to do; what is well, and what came after how long, on demand. */
+function told({ findings, gathered }) {
+  const isWell = ({ code }) => FINDINGS[code].severity === "ok";
+  const [well, rest] = [findings.filter(isWell), findings.filter((it) => !isWell(it))];
+  const came = (gathered?.candidates ?? []).map(({ ms, type, protocol, address, port }) =>
     [ms, `${ms} ms: ${TYPES[type] ?? type}, ${protocol}, ${address}:${port}`]);
-  const failed = gathered.errors.map(({ ms, code, text }) => [ms, `${ms} ms: error ${code}${text ? ` ${text}` : ""}`]);
-  const lines = [...came, ...failed].sort(([one], [other]) => one - other).map(([, line]) => item(line));
-  return [make("details", {}, make("summary", { textContent: "Candidates and errors" }), list("events", lines))];
+  const failed = (gathered?.errors ?? []).map(({ ms, code, text }) => [ms, `${ms} ms: error ${code}${text ? ` ${text}` : ""}`]);
+  const events = [...came, ...failed].sort(([one], [other]) => one - other).map(([, line]) => item(line));
+  const details = make("details", {}, make("summary", { textContent: "What was seen" }));
+  if (well.length > 0) details.append(list("findings", well.map(finding)));
+  if (events.length > 0) details.append(list("events", events));
+  const open = rest.length > 0 ? [list("findings", rest.map(finding))] : [];
+  return details.childElementCount > 1 ? [...open, details] : open;
 }
 
 function levelOf({ findings }) {
@@ -193,7 +199,7 @@ function progress(sentence) {
 
 function busy(isBusy) {
   for (const id of ["start", "own"]) at(id).disabled = isBusy;
-  at("progress").classList.toggle("busy", isBusy);
+  at("progress").className = isBusy ? "progress busy" : "unseen";
 }
 
 function complain(sentence) {

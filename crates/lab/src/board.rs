@@ -3,7 +3,7 @@
 
 use std::{
     collections::HashMap,
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    net::{SocketAddr, TcpListener},
     sync::{Arc, Mutex, PoisonError},
     thread,
 };
@@ -41,11 +41,15 @@ impl Board {
         Self::serve_with(address, page, Router::new())
     }
 
-    /// The same on this host, and everything else comes from a web server, whose pages may then be
-    /// framed by this one.
-    pub fn in_front_of(server: SocketAddr, page: &'static str) -> Self {
+    /// The same, and everything else comes from a web server, whose pages may then be framed by this
+    /// one.
+    pub fn in_front_of(
+        server: SocketAddr,
+        address: impl Into<SocketAddr>,
+        page: &'static str,
+    ) -> Self {
         let router = Router::new().fallback(move |uri: Uri| pass(server, uri));
-        Self::serve_with((Ipv4Addr::LOCALHOST, 0), page, router)
+        Self::serve_with(address, page, router)
     }
 
     fn serve_with(
