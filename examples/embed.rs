@@ -55,7 +55,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (relay, _) = running.stop();
     println!(
         "{} allocations, {} bytes to peers",
-        relay.opened, relay.sent.bytes
+        relay.opened(),
+        relay.sent.bytes
     );
     Ok(())
 }

@@ -5,7 +5,6 @@ mod check;
 mod completions;
 mod credentials;
 mod doctor;
-pub(crate) mod ice;
 mod man;
 mod policy;
 mod probe;

@@ -94,6 +94,8 @@ pub(crate) struct Config {
     pub(crate) http: Http,
     /// `[demo] enabled`: whether pages are served.
     pub(crate) demo: bool,
+    /// `[metrics]`.
+    pub(crate) metrics: Metrics,
     /// `[peers]`.
     pub(crate) peers: Peers,
     /// `[log]`.
@@ -262,6 +264,15 @@ pub(crate) enum UserKey {
 pub(crate) struct Http {
     /// The addresses. Without any nothing is served over HTTP.
     pub(crate) listen: Vec<SocketAddr>,
+}
+
+/// Where metrics are scraped.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(crate) struct Metrics {
+    /// The addresses. Without any there are none.
+    pub(crate) listen: Vec<SocketAddr>,
+    /// What a scrape has to show.
+    pub(crate) token: Option<Secret>,
 }
 
 /// The peers that allocations may send to.

@@ -5,6 +5,7 @@ mod browsers;
 mod certificate;
 mod cli;
 mod config;
+mod ice_servers;
 mod log;
 mod netlink;
 mod serve;

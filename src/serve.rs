@@ -12,6 +12,7 @@ mod ending;
 pub(crate) mod external;
 mod held_back;
 mod http;
+mod metrics;
 mod reload;
 mod signals;
 mod state;
@@ -36,6 +37,7 @@ use acme::Orders;
 use addresses::Addresses;
 use certificates::Shown;
 use control::Control;
+use http::Minting;
 use reload::Reload;
 use signals::Signals;
 use trial::Made;
@@ -140,7 +142,8 @@ pub(crate) fn run(loaded: Loaded, host: Machine, options: Options) -> Result<(),
         shards.tls = shown.options(&config, Arc::clone(&tickets));
         let running = net::start_on(passed, shards)?;
         say_what_runs(&config, &running);
-        let _pages = http::begin(&config, &shown)?;
+        let minting = Arc::new(Minting::new(&config));
+        let _browsers = http::begin(&config, &shown, &minting)?;
         addresses::say_what_is_missing(&config, &host);
         if let Some(made) = &made {
             made.say();
@@ -151,6 +154,7 @@ pub(crate) fn run(loaded: Loaded, host: Machine, options: Options) -> Result<(),
         let reload = Reload {
             file: (!zero_config).then(|| (options.config_file.unwrap_or_default(), text)),
             dev: options.dev,
+            demo: options.demo,
             config,
             files,
             waiting: Vec::new(),
@@ -165,6 +169,8 @@ pub(crate) fn run(loaded: Loaded, host: Machine, options: Options) -> Result<(),
             shown,
             tickets,
             orders,
+            minting,
+            reloads: metrics::Reloads::default(),
         };
         control::run(control, signals, reload, finding).await
     });

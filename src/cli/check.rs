@@ -16,10 +16,11 @@ use relay::{
     Allowance, Bandwidth, IcmpTold, Partner, Redirect, SecondAddress, Sha256, Target, When,
 };
 
-use super::{ConfigFile, Failure, ice, print};
+use super::{ConfigFile, Failure, print};
 use crate::config::{
     Config, Format, Level, Listener, Machine, OauthKey, Realm, Teller, spelled, spelled_bandwidth,
 };
+use crate::ice_servers;
 
 /// Check the configuration and say what it means.
 ///
@@ -158,13 +159,13 @@ fn listeners(config: &Config) -> String {
 
 /// The URIs for browsers, in their order.
 fn uris(config: &Config) -> String {
-    let uris = ice::uris(config, None);
+    let uris = ice_servers::uris(config, None);
     if uris.is_empty() {
         return "none for a browser: write them to `[advertise] uris`, or give `hairpin credentials` a \
                 name by --host"
             .to_owned();
     }
-    let words = uris.iter().map(|uri| match ice::note(uri) {
+    let words = uris.iter().map(|uri| match ice_servers::note(uri) {
         Some(note) => format!("{uri} ({note})"),
         None => uri.to_string(),
     });

@@ -9,9 +9,9 @@ use clap::Args;
 use probe::Uri;
 use relay::keys::{self, Mint};
 
-use super::ice::{self, IceServer, PublicName};
 use super::{Failure, given_secret, print};
 use crate::config::{self, Config, Machine, Secret};
+use crate::ice_servers::{self, IceServer, PublicName};
 
 /// Make a time-limited user name and password from a shared secret.
 ///
@@ -120,7 +120,7 @@ impl Credentials {
         if host.is_some_and(|host| host.hides_ports(config)) {
             return Err(Failure::Usage(SEVERAL_PORTS));
         }
-        let uris = ice::uris(config, host);
+        let uris = ice_servers::uris(config, host);
         if uris.is_empty() {
             return Err(Failure::Usage(match host {
                 None => "no URI for a browser: give --host or `[advertise] uris`",
@@ -129,13 +129,13 @@ impl Credentials {
             }));
         }
         for uri in &uris {
-            if ice::note(uri).is_some() {
+            if ice_servers::note(uri).is_some() {
                 eprintln!(
                     "note: {uri} is for all clients but Firefox, which opens TLS to names only"
                 );
             }
             // Of what is advertised `check` says so.
-            if host.is_some() && ice::is_uncertified(config, uri) {
+            if host.is_some() && ice_servers::is_uncertified(config, uri) {
                 let name = &uri.host;
                 eprintln!("note: no certificate is for {name}: clients refuse {uri}");
             }

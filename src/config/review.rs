@@ -11,6 +11,7 @@ mod dtls;
 mod http;
 mod idle_redirects;
 mod limits;
+mod metrics;
 mod nat_discovery;
 mod net;
 mod oauth;
@@ -92,6 +93,7 @@ pub(super) fn review(
     review.proxy_protocol(&file.table("proxy-protocol"));
     review.web(&file.table("web"));
     review.http(file);
+    review.metrics(&file.table("metrics"));
     review.peers(&file.table("peers"));
     Reviewed {
         config: review.config,

@@ -326,6 +326,12 @@ rows! {
         "enabled": Flag(|c, is| c.demo = is), Is("false"),
             "Whether the page for calls and the page that tests the relay are served";
     }
+    "metrics" "[metrics]" {
+        "listen": TextOrTexts(Form::Socket), Is("[]"),
+            "Where metrics are scraped, at /metrics", coturn "prometheus" "prometheus-port";
+        "token": Text(Form::Secret), Is(""), "What a scrape has to show (Authorization: Bearer)";
+        "token-file": Text(Form::File), Is(""), "A file with that token";
+    }
     "peers" "[peers]" {
         "allow": Texts(Form::Network), Is("[]"),
             "Networks that clients may reach although they are not public", coturn "allowed-peer-ip";

@@ -54,9 +54,13 @@ impl Orders {
         self.wanted.send_replace(wanted);
     }
 
+    /// How many were issued, and how many failed.
+    pub(super) fn counts(&self) -> [u64; 2] {
+        [&self.counts.issued, &self.counts.failed].map(|count| count.load(Ordering::Relaxed))
+    }
+
     pub(super) fn say_what_was_done(&self) {
-        let issued = self.counts.issued.load(Ordering::Relaxed);
-        let failed = self.counts.failed.load(Ordering::Relaxed);
+        let [issued, failed] = self.counts();
         if issued + failed > 0 {
             info!(issued, failed, "certificates ordered");
         }

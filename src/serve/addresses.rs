@@ -140,6 +140,7 @@ impl Reload {
             Ok(rules) => control.adopt(rules).await,
             Err(fault) => return error!("{fault}"),
         }
+        control.minting.follow(&config);
         for RelayAddress { local, external } in &config.relay.addresses {
             let is_new = !self.config.relay.addresses.contains(&RelayAddress {
                 local: *local,

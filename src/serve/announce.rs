@@ -12,8 +12,8 @@ use relay::{RelayAddress, Transport};
 use super::http;
 use super::trial::Made;
 use crate::certificate::Certificate;
-use crate::cli::ice::{IceServer, note, uris};
 use crate::config::Config;
+use crate::ice_servers::{IceServer, note, uris};
 
 /// Prints the server's addresses, a credential to paste, what to do if no client can reach it, and
 /// how one trusts the certificate that was `made`.

@@ -84,13 +84,9 @@ impl Shown {
         self.replaced.notify_one();
     }
 
-    /// Whether there are any.
-    pub(super) fn any(&self) -> bool {
-        !self
-            .all
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .is_empty()
+    /// As whoever serves TLS has them: these follow every change.
+    pub(super) fn certificates(&self) -> Certificates {
+        self.certificates.clone()
     }
 
     /// What the shards are started with, if any listener takes TLS.

@@ -11,6 +11,8 @@ use tracing::{error, warn};
 use super::acme::{self, Orders};
 use super::certificates::{self, Shown};
 use super::ending::{self, Ending};
+use super::http::Minting;
+use super::metrics::{self, Reloads};
 use super::reload::{self, Reload};
 use super::signals::Signals;
 use super::tickets::{self, Tickets};
@@ -24,6 +26,8 @@ pub(super) struct Control {
     pub(super) shown: Arc<Shown>,
     pub(super) tickets: Arc<Tickets>,
     pub(super) orders: Orders,
+    pub(super) reloads: Reloads,
+    pub(super) minting: Arc<Minting>,
 }
 
 impl Control {
@@ -41,7 +45,8 @@ impl Control {
 /// Serves until a task ends the server, and stops it. `finding` finds out external addresses.
 ///
 /// # Errors
-/// If a task failed, which only a fault in this program can bring about.
+/// If metrics cannot be listened for, or a task failed, which only a fault in this program can bring
+/// about.
 pub(super) async fn run(
     control: Control,
     signals: Signals,
@@ -49,6 +54,8 @@ pub(super) async fn run(
     finding: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), Fault> {
     let control = Arc::new(control);
+    control.reloads.now();
+    let _scraped = metrics::begin(&control, &reload.config)?;
     let Signals {
         terminate,
         interrupt,

@@ -50,6 +50,7 @@ impl Difference {
             web: _,
             http: _,
             demo: _,
+            metrics: _,
             peers: _,
             log: _,
         } = new;
@@ -99,6 +100,7 @@ impl Difference {
             "[web]" => web,
             "[http] listen" => http.listen,
             "[demo] enabled" => demo,
+            "[metrics]" => metrics,
             "[log] format" => log.format,
             "[log] addresses" => log.addresses,
         );
@@ -157,6 +159,7 @@ pub(super) fn in_effect(old: &Config, new: Config) -> Config {
             listen: old.http.listen.clone(),
         },
         demo: old.demo,
+        metrics: old.metrics.clone(),
         log: Log {
             level: new.log.level,
             ..old.log

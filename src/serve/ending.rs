@@ -113,12 +113,12 @@ pub(super) fn say_what_was_done(running: &Running) {
         );
     }
     info!(
-        allocations = relay.opened,
+        allocations = relay.opened(),
         bindings = relay.bindings,
-        challenges = relay.challenges,
-        refused = relay.refused,
+        challenges = relay.challenges(),
+        refused = relay.refused(),
         failed = relay.failed,
-        redirected = relay.redirected,
+        redirected = relay.redirected(),
         sent_bytes = relay.sent.bytes,
         received_bytes = relay.received.bytes,
         icmp = relay.icmp,

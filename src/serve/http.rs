@@ -1,47 +1,39 @@
 //! `[http]`: the server for browsers beside the relay.
 
+mod demo;
+mod minting;
+
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use axum::routing::get;
-use axum::{Json, Router};
+use axum::Router;
 use httpd::{Fault, Options, Running};
-use relay::keys::{Mint, mint};
-use serde_json::{Value, json};
+use net::TlsVersion;
+use rustls::ProtocolVersion;
 use tracing::info;
 
 use super::certificates::Shown;
-use crate::cli::ice::{IceServer, uris};
-use crate::config::{Config, Machine};
-
-/// What `--demo` adds to a configuration: the pages, and a port for them.
-pub(super) fn demonstrate(config: &mut Config, host: &Machine) {
-    config.demo = true;
-    if config.http.listen.is_empty() {
-        let any = |ip: &str| SocketAddr::new(ip.parse().expect("an address"), DEMO_PORT);
-        config.http.listen.push(any("0.0.0.0"));
-        config.http.listen.extend(host.has_ipv6.then(|| any("::")));
-    }
-}
+use crate::config::Config;
+pub(super) use demo::demonstrate;
+pub(super) use minting::Minting;
 
 /// Starts the server, if there is anything to serve.
-pub(super) fn begin(config: &Config, shown: &Shown) -> Result<Option<Running>, Fault> {
+pub(super) fn begin(
+    config: &Config,
+    shown: &Shown,
+    minting: &Arc<Minting>,
+) -> Result<Option<Running>, Fault> {
     if config.http.listen.is_empty() {
         return Ok(None);
     }
     let mut routes = Router::new();
     if config.demo {
-        let config = Arc::new(config.clone());
-        let ice = get(move || {
-            let answer = ice(&config, "demo");
-            async move { Json(answer) }
-        });
-        routes = routes.merge(httpd::pages()).route("/ice", ice);
+        routes = routes.merge(demo::routes(Arc::clone(minting)));
     }
     let options = Options {
         listen: config.http.listen.clone(),
-        certificates: shown.any().then(|| Arc::new(shown.challenges()) as Arc<_>),
+        certificates: Arc::new(shown.certificates()),
+        oldest_tls: oldest_tls(config),
     };
     let running = httpd::start(options, routes)?;
     for listen in running.listeners() {
@@ -50,17 +42,12 @@ pub(super) fn begin(config: &Config, shown: &Shown) -> Result<Option<Running>, F
     Ok(Some(running))
 }
 
-/// The `iceServers` of this server for a user, with a credential made now.
-fn ice(config: &Config, user: &str) -> Value {
-    let Some(secret) = config.auth.secrets.first() else {
-        return json!({ "iceServers": [], "lifetime": LIFETIME.as_secs() });
-    };
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    let expiry = now.unwrap_or_default() + LIFETIME;
-    let secret = secret.expose().as_bytes();
-    let credential = mint(Mint::Sha1, secret, Some(user), expiry.as_secs());
-    let servers = [IceServer::new(&uris(config, None), credential)];
-    json!({ "iceServers": servers, "lifetime": LIFETIME.as_secs() })
+/// The oldest version of TLS that is taken.
+pub(super) const fn oldest_tls(config: &Config) -> ProtocolVersion {
+    match config.tls.minimum {
+        TlsVersion::V1_2 => ProtocolVersion::TLSv1_2,
+        TlsVersion::V1_3 => ProtocolVersion::TLSv1_3,
+    }
 }
 
 /// The pages' addresses, for the person who started the server: those of the relay, at which others
@@ -81,7 +68,3 @@ pub(super) fn links(config: &Config) -> Vec<String> {
     let here = format!("http://localhost:{port}/");
     [here].into_iter().chain(hosts).collect()
 }
-
-/// How long a credential of a page is good.
-const LIFETIME: Duration = Duration::from_secs(60 * 60);
-const DEMO_PORT: u16 = 8080;

@@ -13,6 +13,7 @@ use tracing::{error, info, warn};
 use super::addresses::Addresses;
 use super::control::Control;
 use super::difference::{Difference, emptied, in_effect};
+use super::http::demonstrate;
 use super::{open_for_trying, rules, systemd};
 use crate::config::{self, Config, Filed, Loaded, Machine, Remarks, Secret, Unusable, Watched};
 use crate::log::say;
@@ -24,6 +25,8 @@ pub(super) struct Reload {
     pub(super) file: Option<(PathBuf, Secret)>,
     /// Whether loopback and private peers are allowed.
     pub(super) dev: bool,
+    /// Whether the pages for trying are served, whatever the file says.
+    pub(super) demo: bool,
     pub(super) config: Config,
     /// The files that it names.
     pub(super) files: Vec<Watched>,
@@ -180,8 +183,13 @@ impl Reload {
             Ok(Err(unusable @ Unusable::Unreadable { .. })) => Err(unusable.to_string()),
             Err(error) => Err(error.to_string()),
         };
+        let is_needless =
+            matches!(&outcome, Ok(changed) if changed == NOTHING && reason == Reason::File);
+        if !is_needless {
+            control.reloads.count(outcome.is_ok());
+        }
         match outcome {
-            Ok(changed) if changed == NOTHING && reason == Reason::File => {}
+            Ok(_) if is_needless => {}
             Ok(changed) => info!(file = name, changed, "configuration.reloaded"),
             Err(why) => error!(
                 file = name,
@@ -198,6 +206,7 @@ impl Reload {
         if new.len() == own.len() && new != *own {
             control.shown.follow(&new);
             *own = new;
+            control.minting.follow(&self.config);
         }
     }
 
@@ -234,6 +243,9 @@ impl Reload {
         if self.dev {
             open_for_trying(&mut new, host);
         }
+        if self.demo {
+            demonstrate(&mut new, host);
+        }
         let Difference { live, fixed } = Difference::between(&self.config, &new);
         let is_asked = reason == Reason::Signal;
         if is_asked {
@@ -248,6 +260,7 @@ impl Reload {
         let new = in_effect(&self.config, new);
         let rules = rules(&new, host).map_err(|fault| fault.to_string())?;
         control.adopt(rules).await;
+        control.minting.follow(&new);
         if new.tls.certificates != self.config.tls.certificates {
             control.shown.follow(&new.tls.certificates);
         }

@@ -13,6 +13,7 @@ mod families;
 mod far;
 mod losses;
 mod marks;
+mod metrics;
 mod mobility;
 mod nat_discovery;
 mod one_port;

@@ -12,8 +12,9 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use rustls::ServerConfig;
 use rustls::server::ResolvesServerCert;
+use rustls::version::{TLS12, TLS13};
+use rustls::{ProtocolVersion, ServerConfig};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -22,21 +23,28 @@ use tokio_rustls::TlsAcceptor;
 use tower_service::Service;
 use tracing::{debug, warn};
 
-/// Takes TLS 1.2 and 1.3 with these certificates.
-pub(crate) fn acceptor(certificates: Arc<dyn ResolvesServerCert>) -> TlsAcceptor {
+/// Takes TLS from this version on with these certificates.
+pub(crate) fn acceptor(
+    certificates: Arc<dyn ResolvesServerCert>,
+    oldest: ProtocolVersion,
+) -> TlsAcceptor {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
+    let versions: &[_] = if oldest == ProtocolVersion::TLSv1_3 {
+        &[&TLS13]
+    } else {
+        &[&TLS13, &TLS12]
+    };
+    let config = ServerConfig::builder_with_provider(provider).with_protocol_versions(versions);
+    let mut config = config
         .expect("ring has the cipher suites of both versions")
         .with_no_client_auth()
         .with_cert_resolver(certificates);
-    let mut config = config;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Arc::new(config).into()
 }
 
 /// Serves the connections of a listener.
-pub(crate) async fn accept(listener: TcpListener, secure: Option<TlsAcceptor>, routes: Router) {
+pub(crate) async fn accept(listener: TcpListener, secure: TlsAcceptor, routes: Router) {
     let mut connections = JoinSet::new();
     loop {
         // Those that have ended leave nothing behind.
@@ -64,7 +72,7 @@ pub(crate) async fn accept(listener: TcpListener, secure: Option<TlsAcceptor>, r
 
 struct Connection {
     visitor: SocketAddr,
-    secure: Option<TlsAcceptor>,
+    secure: TlsAcceptor,
     routes: Router,
 }
 
@@ -73,13 +81,11 @@ impl Connection {
         stream.set_nodelay(true)?;
         let mut first = [0];
         timeout(FIRST_BYTES, stream.peek(&mut first)).await??;
-        match &self.secure {
-            Some(secure) if first == [TLS_HANDSHAKE] => {
-                let session = timeout(FIRST_BYTES, secure.accept(stream)).await??;
-                self.speak(session).await
-            }
-            Some(_) | None => self.speak(stream).await,
+        if first == [TLS_HANDSHAKE] {
+            let session = timeout(FIRST_BYTES, self.secure.accept(stream)).await??;
+            return self.speak(session).await;
         }
+        self.speak(stream).await
     }
 
     async fn speak<S>(self, stream: S) -> io::Result<()>

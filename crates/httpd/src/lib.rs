@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::thread;
 
 use axum::Router;
+use rustls::ProtocolVersion;
 use rustls::server::ResolvesServerCert;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime;
@@ -25,8 +26,10 @@ pub use pages::pages;
 pub struct Options {
     /// The addresses that browsers come to. Port 0 is any free port.
     pub listen: Vec<SocketAddr>,
-    /// The certificates for HTTPS; without them there is only HTTP.
-    pub certificates: Option<Arc<dyn ResolvesServerCert>>,
+    /// The certificates for HTTPS, as they are at each handshake: one may come later than the start.
+    pub certificates: Arc<dyn ResolvesServerCert>,
+    /// TLS 1.2 or 1.3: clients with an older one are refused.
+    pub oldest_tls: ProtocolVersion,
 }
 
 /// Why the server does not run.
@@ -75,7 +78,7 @@ pub fn start(options: Options, routes: Router) -> Result<Running, Fault> {
     };
     let addresses: io::Result<_> = bound.iter().map(TcpListener::local_addr).collect();
     let listeners = addresses.map_err(Fault::Thread)?;
-    let secure = options.certificates.map(connection::acceptor);
+    let secure = connection::acceptor(options.certificates, options.oldest_tls);
     let (end, ended) = oneshot::channel();
     let serve = async move {
         let mut tasks = JoinSet::new();

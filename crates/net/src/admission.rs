@@ -103,6 +103,11 @@ impl Admission {
         })
     }
 
+    /// How many connections there are, and how many there may be.
+    pub(crate) fn load(&self) -> [usize; 2] {
+        [self.counts().total, self.total]
+    }
+
     fn counts(&self) -> MutexGuard<'_, Counts> {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -136,6 +136,7 @@ pub fn start_on(passed: Vec<Passed>, options: Options) -> Result<Running, Fault>
         shards,
         stop,
         shared,
+        admission,
         rules,
         reloading: Mutex::new(()),
         post,

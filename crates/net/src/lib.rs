@@ -55,6 +55,6 @@ pub use launch::{start, start_on};
 pub use options::{KeyStore, ListenerOptions, Options, ProxyOptions, StreamLimits, WebOptions};
 pub use passed::{Passed, passed};
 pub use quic::FLOWS as QUIC_FLOWS;
-pub use running::{Answers, Ended, Failed, Running};
+pub use running::{Answers, Ended, Failed, Load, Running};
 pub use tls::{Certificate, Certificates, Lack, TlsEvent, TlsOptions, TlsVersion};
 pub use transports::Transports;

@@ -12,6 +12,7 @@ use tokio::sync::{Mutex, mpsc, watch};
 use tokio::time::{Instant, timeout_at};
 
 use crate::Transports;
+use crate::admission::Admission;
 use crate::counters::NetCounters;
 use crate::inbox::Post;
 use crate::published::Published;
@@ -24,6 +25,7 @@ pub struct Running {
     pub(crate) shards: Vec<Thread>,
     pub(crate) stop: watch::Sender<bool>,
     pub(crate) shared: Arc<Shared>,
+    pub(crate) admission: Arc<Admission>,
     /// The rules that hold.
     pub(crate) rules: watch::Sender<Arc<Rules>>,
     /// Held while rules change.
@@ -51,6 +53,23 @@ pub struct Answers {
     /// The shards that did not within [`Running::PATIENCE`], from 0: they stand still, or failed over
     /// the command.
     pub silent: Vec<usize>,
+}
+
+/// How far limits are used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Load {
+    /// Allocations, of all shards.
+    pub allocations: u32,
+    /// Ports that allocations have or have reserved, over all relay addresses.
+    pub ports_taken: usize,
+    /// Ports that there are, over all relay addresses.
+    pub ports: usize,
+    /// Connections over TCP and TLS.
+    pub connections: usize,
+    /// How many of them there may be (`[tcp] connections`, or fewer by the limit of open files).
+    pub most_connections: usize,
+    /// Whether no new allocation is granted.
+    pub is_draining: bool,
 }
 
 /// The outcome of [`Running::end`].
@@ -175,6 +194,19 @@ impl Running {
     /// Whether the shards were told to drain and the last allocation of all has ended.
     pub fn is_drained(&self) -> bool {
         self.shared.is_drained()
+    }
+
+    /// How far limits are used.
+    pub fn load(&self) -> Load {
+        let [connections, most_connections] = self.admission.load();
+        Load {
+            allocations: self.allocations(),
+            ports_taken: self.shared.ports.taken(),
+            ports: self.shared.ports.count(),
+            connections,
+            most_connections,
+            is_draining: self.shared.is_draining(),
+        }
     }
 
     /// How many allocations there are.

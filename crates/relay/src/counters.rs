@@ -1,28 +1,37 @@
 //! Counters: plain integers, one set per shard. One list is the fields and their order as words.
 
-use crate::{DropReason, Traffic};
+use wire::{AddressFamily, Transport};
+
+use crate::{DropReason, EndCause, Refusal, Traffic};
 
 macro_rules! counters {
-    ($($(#[$doc:meta])* $count:ident,)*; $($(#[$traffic_doc:meta])* $traffic:ident,)*) => {
+    (
+        $($(#[$by_doc:meta])* $by:ident: $length:expr,)*;
+        $($(#[$doc:meta])* $count:ident,)*;
+        $($(#[$traffic_doc:meta])* $traffic:ident,)*
+    ) => {
         /// How often a server did each thing.
         #[derive(Clone, Debug)]
         pub struct Counters {
-            dropped: [u64; DropReason::ALL.len()],
+            $($(#[$by_doc])* $by: [u64; $length],)*
             $($(#[$doc])* pub $count: u64,)*
             $($(#[$traffic_doc])* pub $traffic: Traffic,)*
         }
 
         impl Counters {
             /// How many words they are.
-            pub const WORDS: usize = DropReason::ALL.len()
-                + [$(stringify!($count)),*].len()
+            pub const WORDS: usize = $($length +)*
+                 [$(stringify!($count)),*].len()
                 + 2 * [$(stringify!($traffic)),*].len();
 
             /// All of them as numbers in a fixed order, to be published one by one.
             pub fn to_words(&self) -> [u64; Self::WORDS] {
                 let mut words = [0; Self::WORDS];
-                let (drops, rest) = words.split_at_mut(self.dropped.len());
-                drops.copy_from_slice(&self.dropped);
+                let rest = &mut words[..];
+                $(
+                    let (own, rest) = rest.split_at_mut($length);
+                    own.copy_from_slice(&self.$by);
+                )*
                 rest.copy_from_slice(&[
                     $(self.$count,)*
                     $(self.$traffic.packets, self.$traffic.bytes,)*
@@ -35,7 +44,7 @@ macro_rules! counters {
                 let mut words = words.iter().copied();
                 let mut next = || words.next().unwrap_or_default();
                 Self {
-                    dropped: std::array::from_fn(|_| next()),
+                    $($by: std::array::from_fn(|_| next()),)*
                     $($count: next(),)*
                     $($traffic: Traffic { packets: next(), bytes: next() },)*
                 }
@@ -45,22 +54,21 @@ macro_rules! counters {
 }
 
 counters! {
+    /// Packets dropped, by reason.
+    dropped: DropReason::ALL.len(),
+    /// Requests that were not granted, by cause.
+    refusals: Refusal::ALL.len(),
+    /// Allocations ended, by cause.
+    endings: EndCause::ALL.len(),
+    /// Allocations granted, by the client's transport and the families of the relayed addresses.
+    openings: Transport::ALL.len() * Families::ALL.len(),
+    ;
     /// Binding requests answered.
     bindings,
-    /// Requests challenged for want of credentials; the normal first step of every client.
-    challenges,
-    /// Requests refused with an error code other than the challenge and the redirection.
-    refused,
     /// Requests whose integrity was wrong, or whose user is not known; also those not answered.
     failed,
-    /// Clients sent to another server.
-    redirected,
     /// ICMP errors that clients were told of.
     icmp,
-    /// Allocations granted.
-    opened,
-    /// Allocations ended.
-    ended,
     /// Allocations that settled on another 5-tuple.
     moved,
     /// Connections made to peers of TCP allocations.
@@ -78,6 +86,47 @@ counters! {
     received,
 }
 
+/// The address families of an allocation. RFC 8656 §7.2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Families {
+    /// IPv4 alone.
+    V4,
+    /// IPv6 alone.
+    V6,
+    /// One relayed address of each.
+    Both,
+}
+
+impl Families {
+    /// Each of them.
+    pub const ALL: [Self; 3] = [Self::V4, Self::V6, Self::Both];
+
+    /// The name in metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::V4 => "ipv4",
+            Self::V6 => "ipv6",
+            Self::Both => "both",
+        }
+    }
+
+    /// Those of relayed addresses, of which there is one at least.
+    pub(crate) fn of(relayed: impl IntoIterator<Item = AddressFamily>) -> Self {
+        let [mut v4, mut v6] = [false; 2];
+        for family in relayed {
+            match family {
+                AddressFamily::V4 => v4 = true,
+                AddressFamily::V6 => v6 = true,
+            }
+        }
+        match (v4, v6) {
+            (true, true) => Self::Both,
+            (_, true) => Self::V6,
+            (_, false) => Self::V4,
+        }
+    }
+}
+
 impl Default for Counters {
     fn default() -> Self {
         Self::from_words(&[0; Self::WORDS])
@@ -90,6 +139,58 @@ impl Counters {
         self.dropped[why as usize]
     }
 
+    /// Requests that were not granted for this cause.
+    pub const fn refused_for(&self, refusal: Refusal) -> u64 {
+        self.refusals[refusal as usize]
+    }
+
+    /// Requests challenged for want of credentials; the normal first step of every client.
+    pub const fn challenges(&self) -> u64 {
+        self.refused_for(Refusal::Challenge)
+    }
+
+    /// Clients sent to another server.
+    pub const fn redirected(&self) -> u64 {
+        self.refused_for(Refusal::TryAlternate)
+    }
+
+    /// Requests refused with an error code other than the challenge and the redirection.
+    pub fn refused(&self) -> u64 {
+        self.refusals.iter().sum::<u64>() - self.challenges() - self.redirected()
+    }
+
+    /// Allocations ended for this cause.
+    pub const fn ended_by(&self, cause: EndCause) -> u64 {
+        self.endings[cause as usize]
+    }
+
+    /// Allocations ended.
+    pub fn ended(&self) -> u64 {
+        self.endings.iter().sum()
+    }
+
+    /// Allocations granted to clients over this transport with these families.
+    pub const fn opened_as(&self, transport: Transport, families: Families) -> u64 {
+        self.openings[place(transport, families)]
+    }
+
+    /// Allocations granted.
+    pub fn opened(&self) -> u64 {
+        self.openings.iter().sum()
+    }
+
+    pub(crate) const fn count_refusal(&mut self, refusal: Refusal) {
+        self.refusals[refusal as usize] += 1;
+    }
+
+    pub(crate) const fn count_ending(&mut self, cause: EndCause) {
+        self.endings[cause as usize] += 1;
+    }
+
+    pub(crate) const fn count_opening(&mut self, transport: Transport, families: Families) {
+        self.openings[place(transport, families)] += 1;
+    }
+
     pub(crate) const fn count_drop(&mut self, why: DropReason) {
         self.dropped[why as usize] += 1;
     }
@@ -99,6 +200,10 @@ impl Counters {
         let (own, other) = (self.to_words(), other.to_words());
         *self = Self::from_words(&std::array::from_fn(|at| own[at] + other[at]));
     }
+}
+
+const fn place(transport: Transport, families: Families) -> usize {
+    transport as usize * Families::ALL.len() + families as usize
 }
 
 #[cfg(test)]

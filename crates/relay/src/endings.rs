@@ -81,7 +81,7 @@ impl Server {
             self.shared.whereabouts.remove(mobile.number);
         }
         if allocation.is_open() {
-            self.counters.ended += 1;
+            self.counters.count_ending(cause);
             let realm = Arc::clone(self.rules.realms.name(allocation.realm));
             let report = ended(now, realm, allocation, cause);
             self.effects.push(Effect::Report(report));

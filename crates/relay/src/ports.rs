@@ -140,6 +140,11 @@ impl Ports {
         self.addresses.load().iter().map(ones).sum()
     }
 
+    /// How many ports there are, over all addresses.
+    pub fn count(&self) -> usize {
+        self.addresses.load().len() * self.range.count()
+    }
+
     /// Whether an allocation of some shard has bound the UDP port, so that no other program has it.
     pub(crate) fn is_open(&self, local: IpAddr, port: u16) -> bool {
         // On the packet path: the list is borrowed, and no count is touched.

@@ -210,6 +210,11 @@ pub enum Reject {
 }
 
 impl Reject {
+    /// The name of the cause in logs and metrics.
+    pub const fn cause(&self) -> &'static str {
+        self.refusal().cause()
+    }
+
     /// Whether the answer carries realm and nonce for the next try. RFC 8489 §9.2.4.
     pub(crate) const fn is_challenge(&self) -> bool {
         matches!(self.code(), 401 | 438)
@@ -312,70 +317,98 @@ impl Reject {
             _ => "Insufficient Capacity",
         }
     }
+}
 
-    /// The name of the cause in logs and metrics.
-    pub const fn cause(&self) -> &'static str {
-        match self {
-            Self::Challenge => "challenge",
-            Self::IncompleteCredentials => "incomplete-credentials",
-            Self::BidDown => "bid-down",
-            Self::Sha256Required => "sha256-required",
-            Self::UnknownRealm => "unknown-realm",
-            Self::UnknownUser => "unknown-user",
-            Self::NoExpiry => "no-expiry",
-            Self::ExpiryInMilliseconds => "expiry-in-milliseconds",
-            Self::Expired { .. } => "credentials-expired",
-            Self::UnknownKey => "unknown-key",
-            Self::KeyNotValid => "key-not-valid",
-            Self::BadToken => "bad-token",
-            Self::TokenEarly { .. } => "token-early",
-            Self::BadIntegrity => "bad-integrity",
-            Self::StaleNonce => "stale-nonce",
-            Self::WrongUser => "wrong-user",
-            Self::Malformed(_) => "malformed",
-            Self::MissingAttribute(_) => "missing-attribute",
-            Self::UnknownAttributes(_) => "unknown-attributes",
-            Self::AllocationExists => "allocation-exists",
-            Self::NoAllocation => "no-allocation",
-            Self::MobilityForbidden => "mobility-forbidden",
-            Self::TicketInAllocate => "ticket-in-allocate",
-            Self::BadTicket => "bad-ticket",
-            Self::UsedTicket => "used-ticket",
-            Self::NotMoved => "not-moved",
-            Self::AllocationOver => "allocation-over",
-            Self::TcpForbidden => "tcp-forbidden",
-            Self::NotAStream => "not-a-stream",
-            Self::NotForTcp(_) => "not-for-tcp",
-            Self::TcpCannotMove => "tcp-cannot-move",
-            Self::NoTcpAllocation => "no-tcp-allocation",
-            Self::ChannelOfTcp => "channel-of-tcp",
-            Self::ConnectionExists => "connection-exists",
-            Self::NotConnected(_) => "not-connected",
-            Self::NoConnection => "no-connection",
-            Self::TooManyConnections => "too-many-connections",
-            Self::UnsupportedTransport(_) => "unsupported-transport",
-            Self::UnsupportedFamily => "unsupported-family",
-            Self::FamilyMismatch => "family-mismatch",
-            Self::PeerDenied { .. } => "peer-denied",
-            Self::ClientIsPeer => "client-is-peer",
-            Self::ClientIsServer => "client-is-server",
-            Self::TunnelledClient => "tunnelled-client",
-            Self::ChannelRange(_) => "channel-range",
-            Self::ChannelConflict => "channel-conflict",
-            Self::TryAlternate(_) => "try-alternate",
-            Self::Draining => "draining",
-            Self::UserQuota => "user-quota",
-            Self::RealmQuota => "realm-quota",
-            Self::TotalQuota => "total-quota",
-            Self::TooManyPermissions => "too-many-permissions",
-            Self::TooManyChannels => "too-many-channels",
-            Self::Contradiction => "contradiction",
-            Self::TooManyReservations => "too-many-reservations",
-            Self::NoReservation => "no-reservation",
-            Self::NoPort => "no-port",
-            Self::CannotOpen(_) => "cannot-open",
+macro_rules! refusals {
+    ($($variant:ident = $code:literal $cause:literal,)*) => {
+        /// A [`Reject`] without what it says of one request: what is counted apart.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[expect(missing_docs, reason = "the variants of `Reject` have them")]
+        pub enum Refusal { $($variant,)* }
+
+        impl Refusal {
+            /// Each of them.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// The error code.
+            pub const fn code(self) -> u16 {
+                match self { $(Self::$variant => $code,)* }
+            }
+
+            /// The name of the cause in logs and metrics.
+            pub const fn cause(self) -> &'static str {
+                match self { $(Self::$variant => $cause,)* }
+            }
         }
-    }
+
+        impl Reject {
+            /// The refusal as it is counted.
+            pub const fn refusal(&self) -> Refusal {
+                match self { $(Self::$variant { .. } => Refusal::$variant,)* }
+            }
+        }
+    };
+}
+
+refusals! {
+    Challenge = 401 "challenge",
+    IncompleteCredentials = 400 "incomplete-credentials",
+    BidDown = 400 "bid-down",
+    Sha256Required = 401 "sha256-required",
+    UnknownRealm = 401 "unknown-realm",
+    UnknownUser = 401 "unknown-user",
+    NoExpiry = 401 "no-expiry",
+    ExpiryInMilliseconds = 401 "expiry-in-milliseconds",
+    Expired = 401 "credentials-expired",
+    UnknownKey = 401 "unknown-key",
+    KeyNotValid = 401 "key-not-valid",
+    BadToken = 401 "bad-token",
+    TokenEarly = 401 "token-early",
+    BadIntegrity = 401 "bad-integrity",
+    StaleNonce = 438 "stale-nonce",
+    WrongUser = 441 "wrong-user",
+    Malformed = 400 "malformed",
+    MissingAttribute = 400 "missing-attribute",
+    UnknownAttributes = 420 "unknown-attributes",
+    AllocationExists = 437 "allocation-exists",
+    NoAllocation = 437 "no-allocation",
+    MobilityForbidden = 405 "mobility-forbidden",
+    TicketInAllocate = 400 "ticket-in-allocate",
+    BadTicket = 400 "bad-ticket",
+    UsedTicket = 400 "used-ticket",
+    NotMoved = 400 "not-moved",
+    AllocationOver = 437 "allocation-over",
+    TcpForbidden = 403 "tcp-forbidden",
+    NotAStream = 400 "not-a-stream",
+    NotForTcp = 400 "not-for-tcp",
+    TcpCannotMove = 405 "tcp-cannot-move",
+    NoTcpAllocation = 437 "no-tcp-allocation",
+    ChannelOfTcp = 403 "channel-of-tcp",
+    ConnectionExists = 446 "connection-exists",
+    NotConnected = 447 "not-connected",
+    NoConnection = 400 "no-connection",
+    TooManyConnections = 403 "too-many-connections",
+    UnsupportedTransport = 442 "unsupported-transport",
+    UnsupportedFamily = 440 "unsupported-family",
+    FamilyMismatch = 443 "family-mismatch",
+    PeerDenied = 403 "peer-denied",
+    ClientIsPeer = 403 "client-is-peer",
+    ClientIsServer = 403 "client-is-server",
+    TunnelledClient = 403 "tunnelled-client",
+    ChannelRange = 400 "channel-range",
+    ChannelConflict = 400 "channel-conflict",
+    TryAlternate = 300 "try-alternate",
+    Draining = 508 "draining",
+    UserQuota = 486 "user-quota",
+    RealmQuota = 486 "realm-quota",
+    TotalQuota = 508 "total-quota",
+    TooManyPermissions = 403 "too-many-permissions",
+    TooManyChannels = 403 "too-many-channels",
+    Contradiction = 400 "contradiction",
+    TooManyReservations = 508 "too-many-reservations",
+    NoReservation = 508 "no-reservation",
+    NoPort = 508 "no-port",
+    CannotOpen = 508 "cannot-open",
 }
 
 impl From<Malformed> for Reject {

@@ -120,6 +120,17 @@ pub enum EndCause {
 }
 
 impl EndCause {
+    /// Each of them.
+    pub const ALL: &[Self] = &[
+        Self::Deleted,
+        Self::Expired,
+        Self::Disconnected,
+        Self::Shutdown,
+        Self::Stranded,
+        Self::Operator,
+        Self::AddressGone,
+    ];
+
     /// The name in logs and metrics.
     pub const fn name(self) -> &'static str {
         match self {

@@ -254,15 +254,10 @@ pub(crate) struct Whose<'a> {
 }
 
 pub(crate) fn report_refused(server: &mut Server, whose: Whose<'_>, head: &Head, reject: &Reject) {
-    if matches!(reject, Reject::Challenge) {
-        server.counters.challenges += 1;
+    server.counters.count_refusal(reject.refusal());
+    if matches!(reject, Reject::Challenge | Reject::TryAlternate(_)) {
         return;
     }
-    if let Reject::TryAlternate(_) = reject {
-        server.counters.redirected += 1;
-        return;
-    }
-    server.counters.refused += 1;
     let report = Report::Refused {
         client: whose.client,
         realm: Arc::clone(server.rules.realms.name(whose.realm)),

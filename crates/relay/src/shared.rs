@@ -57,6 +57,11 @@ impl Shared {
         self.quotas.set_draining(false);
     }
 
+    /// Whether the shards were told to drain.
+    pub fn is_draining(&self) -> bool {
+        self.quotas.is_draining()
+    }
+
     /// Whether the shards were told to drain and the last allocation has ended.
     pub fn is_drained(&self) -> bool {
         self.quotas.is_drained()

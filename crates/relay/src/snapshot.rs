@@ -88,7 +88,7 @@ type Part = Option<ShardId>;
 
 impl Snapshot {
     /// The number of the format. It goes up with every change of what is written.
-    pub const FORMAT: u16 = 2;
+    pub const FORMAT: u16 = 3;
 
     /// The bytes, to be handed to the next process.
     pub fn as_bytes(&self) -> &[u8] {

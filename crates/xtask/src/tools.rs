@@ -40,6 +40,8 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("openssl", "openssl"),
     ("pebble", PEBBLE),
     ("pebble-challtestsrv", PEBBLE),
+    ("prometheus", PROMETHEUS),
+    ("promtool", PROMETHEUS),
     ("python3", "python3"),
     ("stun", "stun-client"),
     ("systemd-analyze", "systemd"),
@@ -57,9 +59,10 @@ const COTURN: &str = "coturn";
 const PEBBLE: &str = "pebble";
 const HAPROXY: &str = "haproxy";
 const NGINX: &str = "nginx";
+const PROMETHEUS: &str = "prometheus";
 
 /// The packages that bring a server which systemd would start.
-const SERVERS: &[&str] = &[COTURN, HAPROXY, NGINX];
+const SERVERS: &[&str] = &[COTURN, HAPROXY, NGINX, PROMETHEUS];
 
 /// The part of nginx that passes streams on is no program.
 const NGINX_STREAM: (&str, &str) = (

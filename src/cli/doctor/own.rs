@@ -9,8 +9,8 @@ use relay::Transport;
 
 use super::host::finding;
 use super::minting;
-use crate::cli::ice;
 use crate::config::{Config, Listener, Loaded, Realm, UserKey};
+use crate::ice_servers;
 
 /// Fills in what the command line left open: servers, login and realm. Returns what the
 /// configuration itself shows: whether it has cautions, and the listeners that are left out.
@@ -28,7 +28,7 @@ pub(super) fn complete(examination: &mut Examination, loaded: &Loaded) -> Vec<Fi
             match reached(*listener, config) {
                 Ok(here) => {
                     let is_secure = taken(here, config).any(Transport::is_secure);
-                    if is_secure && ice::secure_host(config).is_none() {
+                    if is_secure && ice_servers::secure_host(config).is_none() {
                         findings.push(untried(*listener, NO_NAME));
                     }
                     examination.servers.extend(servers(here, config));
@@ -94,11 +94,11 @@ fn servers(listener: Listener, config: &Config) -> Vec<Examined> {
     let listen = listener.listen;
     let server = |transport: Transport| {
         let host = if transport.is_secure() {
-            ice::secure_host(config)?
+            ice_servers::secure_host(config)?
         } else {
             UriHost::Address(listen.ip())
         };
-        let uri = ice::uri(transport, host, listen.port());
+        let uri = ice_servers::uri(transport, host, listen.port());
         // The same server as one that is named by its address alone.
         let is_named = uri.host != UriHost::Address(listen.ip());
         let address = is_named.then_some(listen);

@@ -70,7 +70,7 @@ fn over_tls_clients_are_given_a_name_that_a_certificate_is_for() {
     let of = |names: [&str; 2]| {
         let names = names.map(|name| entry(&certificate(name, |_| {})));
         let config = config(&format!("{LISTENER}{}", names.concat()));
-        let uris = crate::cli::ice::uris(&config, None);
+        let uris = crate::ice_servers::uris(&config, None);
         uris.iter().map(ToString::to_string).collect::<Vec<_>>()
     };
     let name = "turns:turn.example.org:5349?transport=tcp";
@@ -84,7 +84,7 @@ fn over_tls_clients_are_given_a_name_that_a_certificate_is_for() {
 fn over_tls_the_name_is_the_realm_where_a_wildcard_is_for_it() {
     let entry = entry(&certificate("*.example.net", |_| {}));
     let config = config(&format!("realm = \"turn.example.net\"\n{LISTENER}{entry}"));
-    let uris = crate::cli::ice::uris(&config, None);
+    let uris = crate::ice_servers::uris(&config, None);
     let uris: Vec<String> = uris.iter().map(ToString::to_string).collect();
     assert_eq!(uris, ["turns:turn.example.net:5349?transport=tcp"]);
 }

@@ -103,7 +103,7 @@ fn shards_follow_new_rules_and_answer_the_control_side_also_after_they_began_ane
 
     client.send(refused).unwrap();
     assert_eq!(failed(&running).shard, 0);
-    let challenges = running.snapshot().0.challenges;
+    let challenges = running.snapshot().0.challenges();
     assert_eq!(challenges, 2, "what a life did is not forgotten");
     client.send(binding).unwrap();
     let mut answer = [0; 256];
@@ -114,7 +114,7 @@ fn shards_follow_new_rules_and_answer_the_control_side_also_after_they_began_ane
     let answers = runtime.block_on(running.command(Command::List(Selection::default())));
     assert_eq!(answers.given, [Answer::Allocations(vec![])]);
     let (counters, _) = running.stop();
-    assert_eq!((counters.challenges, counters.bindings), (3, 1));
+    assert_eq!((counters.challenges(), counters.bindings), (3, 1));
 }
 
 /// A report that the embedding program does not come back from stands for any loop or call that

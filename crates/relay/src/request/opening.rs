@@ -16,7 +16,7 @@ use crate::allocation::{Allocation, NoRelay, Phase, RefusedFamily, Relay, RelayS
 use crate::effects::Effects;
 use crate::mobility::{Mobile, Ticket, Tickets};
 use crate::timers::{FOREIGN_PORT, Timer};
-use crate::{AllocationId, Effect, OpenError, RelayAddress, RelayId, Report, Server};
+use crate::{AllocationId, Effect, Families, OpenError, RelayAddress, RelayId, Report, Server};
 
 /// Asks the shard for the sockets of an allocation.
 pub(super) fn ask_for_all(server: &mut Server, id: AllocationId) {
@@ -181,7 +181,9 @@ fn grant(server: &mut Server, now: Instant, id: AllocationId, (fingerprint, tick
         };
         server.timers.arm(deadline, Timer::Relay(id));
     }
-    server.counters.opened += 1;
+    let families = Families::of(allocation.relays.iter().map(Relay::family));
+    let transport = allocation.client.transport;
+    server.counters.count_opening(transport, families);
 
     let head = head_of(allocation, fingerprint);
     let mut message = Vec::new();

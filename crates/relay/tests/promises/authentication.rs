@@ -36,9 +36,9 @@ fn a_request_without_integrity_is_challenged_whatever_it_asks() {
         let answer = alice.ask(&mut world, request.unsigned());
         assert_challenges(&answer, 401);
     }
-    assert_eq!(world.counters().challenges, 4);
+    assert_eq!(world.counters().challenges(), 4);
     // The challenge is the normal first step of every client, and is not reported.
-    assert_eq!(world.counters().refused, 0);
+    assert_eq!(world.counters().refused(), 0);
     assert!(world.reports().is_empty() && world.is_idle());
 }
 

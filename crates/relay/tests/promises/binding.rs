@@ -76,7 +76,7 @@ fn all_unknown_attributes_that_must_be_understood_are_listed() {
     assert_eq!(answer.code(), Some(420));
     let UnknownAttributes(kinds) = answer.get().unwrap();
     assert_eq!(kinds, [0x7FFF, 0x0003]);
-    assert_eq!(world.counters().refused, 1);
+    assert_eq!(world.counters().refused(), 1);
 }
 
 /// RFC 3489 §11.2.10: its clients know no padding.

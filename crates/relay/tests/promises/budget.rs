@@ -36,7 +36,10 @@ fn a_prefix_hears_its_allowance_at_once_and_again_when_a_second_has_passed() {
     world.advance(seconds(60));
     assert_all_of(flood(&mut world, victim), PER_PREFIX);
     // An answer that is not sent counts as a drop and as nothing else.
-    let (challenges, dropped) = (world.counters().challenges, world.counters().dropped(OVER));
+    let (challenges, dropped) = (
+        world.counters().challenges(),
+        world.counters().dropped(OVER),
+    );
     let certain = PER_PREFIX / excess_of_challenge();
     assert_eq!(challenges + dropped, (certain + 3 * ENOUGH) as u64);
 }

@@ -60,7 +60,7 @@ fn each_ending_is_reported_once_with_its_cause_and_age() {
         ]
     );
     let counters = world.counters();
-    assert_eq!((counters.opened, counters.ended), (4, 4));
+    assert_eq!((counters.opened(), counters.ended()), (4, 4));
 }
 
 #[test]

@@ -133,7 +133,7 @@ fn answered(world: &mut World, client: Client) -> usize {
 
 /// Alice, at another port each time.
 fn at(world: &mut World, transport: Transport, ip: [u8; 4]) -> Client {
-    let port = 4000 + world.counters().challenges as u16;
+    let port = 4000 + world.counters().challenges() as u16;
     let tuple = ClientTuple {
         transport,
         client: (ip, port).into(),

@@ -140,7 +140,7 @@ fn a_challenged_client_is_sent_on_over_a_load_where_the_next_server_takes_its_no
     let answer = bob.ask(&mut world, Request::allocate());
     assert_eq!(answer.code(), Some(300));
     assert!(answer.get::<Nonce<'_>>().is_some());
-    assert_eq!(world.counters().redirected, 1);
+    assert_eq!(world.counters().redirected(), 1);
 }
 
 #[test]
@@ -160,7 +160,7 @@ fn a_challenged_client_stays_while_there_is_room_where_it_does_not() {
     assert_eq!(alternates(&answer), [TO[0].parse().unwrap()]);
     assert_eq!(answer.get::<Nonce<'_>>(), None);
     assert_eq!(
-        (world.counters().redirected, world.counters().refused),
+        (world.counters().redirected(), world.counters().refused()),
         (1, 0)
     );
 }

@@ -105,7 +105,7 @@ fn a_name_with_a_realm_is_known_at_every_listener_after_one_challenge() {
         );
         alice.allocate(&mut world, minutes(10));
         assert_eq!(opened_for(&mut world), of("alice", NET));
-        assert_eq!(world.counters().refused, 0);
+        assert_eq!(world.counters().refused(), 0);
         alice.delete(&mut world);
     }
     let bob = client_at(

@@ -86,7 +86,7 @@ fn a_token_without_integrity_is_challenged() {
         .unsigned()
         .put_raw(AccessToken::TYPE, &grant.token);
     stranger.hears_error(&mut world, 401, request);
-    assert_eq!(world.counters().challenges, 1);
+    assert_eq!(world.counters().challenges(), 1);
 }
 
 #[test]

@@ -1,0 +1,271 @@
+//! Metrics in the OpenMetrics format. A scrape reads the counters as they are at this moment.
+
+mod list;
+mod process;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use axum::Router;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use net::{Load, NetCounters};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet, text};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::{Registry, Unit};
+use relay::Counters;
+use subtle::ConstantTimeEq;
+
+pub use list::METRICS;
+pub use process::Process;
+
+/// A server at one moment.
+#[derive(Clone, Debug)]
+pub struct Sample {
+    /// What the relay cores did, over the life of the process.
+    pub relay: Counters,
+    /// What their sockets did.
+    pub net: NetCounters,
+    /// How far limits are used.
+    pub load: Load,
+    /// The certificates that clients are shown: a name of each, and when it ends.
+    pub certificates: Vec<(String, SystemTime)>,
+    /// What happened on the control side.
+    pub control: ControlCounters,
+    /// The process, as the system sees it.
+    pub process: Process,
+}
+
+/// What happened on the control side, over the life of the process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ControlCounters {
+    /// Configurations that took effect.
+    pub reloads: u64,
+    /// Configurations that were faulty and changed nothing.
+    pub reloads_failed: u64,
+    /// When the configuration in force took effect, since the Unix epoch.
+    pub reloaded: Duration,
+    /// Certificates that an authority issued.
+    pub certificates_issued: u64,
+    /// Orders of certificates that failed.
+    pub certificates_failed: u64,
+    /// Lines of the log that were lost because its reader was too slow.
+    pub log_lines_lost: u64,
+}
+
+/// Makes a [`Sample`] of now.
+pub type Source = Arc<dyn Fn() -> Sample + Send + Sync>;
+
+/// One metric: its name, unit and help once, here and nowhere else.
+pub struct Metric {
+    /// The name without unit and `_total`.
+    pub name: &'static str,
+    /// The unit, which is the end of the name.
+    pub unit: Option<&'static str>,
+    /// One sentence without a full stop.
+    pub help: &'static str,
+    /// Whether it only grows.
+    pub is_counter: bool,
+    /// The names of its labels.
+    pub labels: &'static [&'static str],
+    values: fn(&Sample) -> Vec<Value>,
+}
+
+/// A value, and the values of its labels in their order.
+struct Value(Vec<String>, f64);
+
+impl Metric {
+    /// The name as it is scraped.
+    pub fn full_name(&self) -> String {
+        let unit = self.unit.map(|unit| format!("_{unit}")).unwrap_or_default();
+        let total = if self.is_counter { "_total" } else { "" };
+        format!("{PREFIX}_{}{unit}{total}", self.name)
+    }
+
+    fn encode(&self, encoder: &mut DescriptorEncoder<'_>, sample: &Sample) -> fmt::Result {
+        let (kind, unit) = (
+            if self.is_counter {
+                MetricType::Counter
+            } else {
+                MetricType::Gauge
+            },
+            self.unit.map(|unit| Unit::Other(unit.to_owned())),
+        );
+        let mut metric = encoder.encode_descriptor(self.name, self.help, unit.as_ref(), kind)?;
+        for Value(values, value) in (self.values)(sample) {
+            let labels: Vec<(&str, String)> = self.labels.iter().copied().zip(values).collect();
+            let mut of_labels = metric.encode_family(&labels)?;
+            if self.is_counter {
+                of_labels.encode_counter::<NoLabelSet, f64, f64>(&value, None)?;
+            } else {
+                of_labels.encode_gauge(&value)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The metrics of a server at `/metrics`, for whoever shows the token, if there is one.
+pub fn router(source: Source, token: Option<Arc<[u8]>>) -> Router {
+    let mut registry = Registry::with_prefix(PREFIX);
+    registry.register_collector(Box::new(Scraped(source)));
+    let registry = Arc::new(registry);
+    Router::new().route(
+        "/metrics",
+        get(move |headers: HeaderMap| {
+            let may = token.as_ref().is_none_or(|token| shows(&headers, token));
+            let answer = if may {
+                answer(&registry)
+            } else {
+                let headers = [(header::WWW_AUTHENTICATE, "Bearer")];
+                (StatusCode::UNAUTHORIZED, headers, WANTED).into_response()
+            };
+            async { answer }
+        }),
+    )
+}
+
+/// Whether a request shows the token. RFC 6750 §2.1.
+fn shows(headers: &HeaderMap, token: &[u8]) -> bool {
+    let shown = headers
+        .get(header::AUTHORIZATION)
+        .map(HeaderValue::as_bytes);
+    let shown = shown.and_then(|shown| shown.split_at_checked(BEARER.len()));
+    shown.is_some_and(|(scheme, shown)| {
+        scheme.eq_ignore_ascii_case(BEARER) && bool::from(shown.ct_eq(token))
+    })
+}
+
+struct Scraped(Source);
+
+impl fmt::Debug for Scraped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scraped").finish_non_exhaustive()
+    }
+}
+
+impl Collector for Scraped {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let sample = (self.0)();
+        METRICS
+            .iter()
+            .try_for_each(|metric| metric.encode(&mut encoder, &sample))
+    }
+}
+
+fn answer(registry: &Registry) -> Response {
+    let mut body = String::new();
+    match text::encode(&mut body, registry) {
+        Ok(()) => ([(header::CONTENT_TYPE, OPENMETRICS)], body).into_response(),
+        // Writing to memory does not fail.
+        Err(fmt::Error) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+const BEARER: &[u8] = b"Bearer ";
+const WANTED: &str =
+    "metrics are for those who show the token (keys `token`, `token-file` in [metrics])\n";
+const PREFIX: &str = "turn";
+const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    fn scraped() -> String {
+        let sample = || Sample {
+            relay: Counters::default(),
+            net: NetCounters {
+                handshakes: 7,
+                ..NetCounters::default()
+            },
+            load: Load {
+                allocations: 3,
+                ports_taken: 4,
+                ports: 100,
+                connections: 1,
+                most_connections: 50,
+                is_draining: false,
+            },
+            certificates: vec![(
+                "turn.example.org".to_owned(),
+                SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000),
+            )],
+            control: ControlCounters::default(),
+            process: Process::now(),
+        };
+        let mut registry = Registry::with_prefix(PREFIX);
+        registry.register_collector(Box::new(Scraped(Arc::new(sample))));
+        let mut text = String::new();
+        text::encode(&mut text, &registry).unwrap();
+        text
+    }
+
+    #[test]
+    fn every_metric_is_scraped_under_the_name_that_it_says() {
+        let text = scraped();
+        for metric in METRICS {
+            let name = metric.full_name();
+            let is_there = text.lines().any(|line| {
+                line.strip_prefix(&name)
+                    .is_some_and(|rest| rest.starts_with([' ', '{']))
+            });
+            assert!(is_there, "{name} in\n{text}");
+        }
+        assert!(text.contains("\nturn_allocations 3"), "{text}");
+        assert!(
+            text.contains("turn_sockets_total{event=\"handshakes\"} 7"),
+            "{text}"
+        );
+        assert!(
+            text.contains("turn_certificate_expiry_seconds{name=\"turn.example.org\"} 1800000000"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn no_two_metrics_have_one_name_and_none_ends_as_the_format_forbids() {
+        let mut names = HashSet::new();
+        for metric in METRICS {
+            assert!(names.insert(metric.full_name()), "{}", metric.name);
+            for ending in ["_total", "_count", "_sum", "_bucket", "_created", "_info"] {
+                assert!(!metric.name.ends_with(ending), "{}", metric.name);
+            }
+            assert!(!metric.help.ends_with('.'), "{}", metric.help);
+        }
+    }
+
+    #[test]
+    fn the_document_has_every_metric_as_it_is() {
+        let row = |metric: &Metric| {
+            let kind = if metric.is_counter {
+                "counter"
+            } else {
+                "gauge"
+            };
+            let labels = metric.labels.iter().map(|label| format!("`{label}`"));
+            let labels = labels.collect::<Vec<_>>().join(", ");
+            let name = metric.full_name();
+            format!("| `{name}` | {kind} | {labels} | {} |\n", metric.help)
+        };
+        let rows: String = METRICS.iter().map(row).collect();
+        let document = include_str!("../../../docs/metrics.md");
+        assert!(
+            document.contains(&rows),
+            "docs/metrics.md should have\n{rows}"
+        );
+    }
+
+    #[test]
+    fn this_process_has_memory_descriptors_and_a_thread() {
+        let process = Process::now();
+        assert!(process.resident > 1 << 20);
+        assert!(process.descriptors > 2);
+        assert!(!process.threads.is_empty());
+    }
+}

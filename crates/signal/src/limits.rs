@@ -1,0 +1,54 @@
+//! How much of everything there may be.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+/// Bounds. With the default ones, what waits for members takes 64 MiB at most.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Rooms at a time.
+    pub rooms: usize,
+    /// Members of a room.
+    pub members: usize,
+    /// Connections at a time, joined or not.
+    pub connections: usize,
+    /// Connections, and members, of one [`relay::SourcePrefix`].
+    pub per_prefix: usize,
+    /// The longest message of a client, in bytes.
+    pub message: usize,
+    /// Messages of a member in a second; a client that sends more is read more slowly.
+    pub messages: NonZeroU32,
+    /// Bytes of a member in a second, likewise.
+    pub bytes: NonZeroU32,
+    /// How many seconds' worth of both may come at once.
+    pub burst: NonZeroU32,
+    /// Bytes that wait for all members together.
+    pub queued: usize,
+    /// How long a member whose connection broke keeps its place.
+    pub resume: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            rooms: 1000,
+            members: 8,
+            connections: 10_000,
+            per_prefix: 256,
+            message: 64 * 1024,
+            messages: NonZeroU32::new(50).expect("not zero"),
+            bytes: NonZeroU32::new(64 * 1024).expect("not zero"),
+            burst: NonZeroU32::new(6).expect("not zero"),
+            queued: 64 * 1024 * 1024,
+            resume: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Limits {
+    /// Bytes of one member that may wait for another: two messages of the greatest size, so that a long
+    /// offer finds room beside what came before it.
+    pub(crate) const fn share(&self) -> usize {
+        2 * self.message
+    }
+}

@@ -1,0 +1,73 @@
+//! Rates, by the generic cell rate algorithm: what is not used is earned again by itself.
+
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use ahash::RandomState;
+use relay::SourcePrefix;
+
+/// One rate: when all that was charged is earned.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    earned: Instant,
+}
+
+impl Pace {
+    pub(crate) const fn new(now: Instant) -> Self {
+        Self { earned: now }
+    }
+
+    /// Charges in any case; returns how long to wait with the next.
+    pub(crate) fn charge(&mut self, now: Instant, cost: Duration, burst: Duration) -> Duration {
+        self.earned = self.earned.max(now) + cost;
+        self.earned
+            .saturating_duration_since(now)
+            .saturating_sub(burst)
+    }
+}
+
+/// Rates of source prefixes, in a table of a fixed size, as `relay` keeps them: strangers choose their
+/// addresses, so nothing is kept for each of them. Prefixes that share a cell share what it allows.
+#[derive(Debug)]
+pub(crate) struct Networks {
+    hasher: RandomState,
+    cells: Box<[Option<Instant>]>,
+}
+
+impl Networks {
+    pub(crate) fn new(seeds: [u64; 4]) -> Self {
+        Self {
+            hasher: RandomState::with_seeds(seeds[0], seeds[1], seeds[2], seeds[3]),
+            cells: vec![None; CELLS].into(),
+        }
+    }
+
+    /// How long to wait until one more is within the limit; zero if it is already.
+    pub(crate) fn wait(&self, now: Instant, from: IpAddr, limit: Limit) -> Duration {
+        let earned = self.cells[self.cell(from)].map_or(now, |earned| earned.max(now));
+        (earned + limit.each)
+            .saturating_duration_since(now)
+            .saturating_sub(limit.each * limit.burst)
+    }
+
+    /// Charges one.
+    pub(crate) fn charge(&mut self, now: Instant, from: IpAddr, limit: Limit) {
+        let cell = self.cell(from);
+        let earned = &mut self.cells[cell];
+        *earned = Some(earned.map_or(now, |earned| earned.max(now)) + limit.each);
+    }
+
+    fn cell(&self, from: IpAddr) -> usize {
+        self.hasher.hash_one(SourcePrefix::of(from)) as usize % CELLS
+    }
+}
+
+/// So many at once, and one more after each of these.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limit {
+    pub(crate) burst: u32,
+    pub(crate) each: Duration,
+}
+
+/// 64 KiB.
+const CELLS: usize = 1 << 12;

@@ -1,0 +1,105 @@
+//! One WebSocket: a task that reads, writes, and knows nothing of rooms.
+
+use std::time::Duration;
+
+use axum::Error;
+use axum::extract::ws::{CloseFrame, Message as Raw, WebSocket};
+use futures_util::stream::{SplitSink, SplitStream};
+use futures_util::{SinkExt, StreamExt};
+use tokio_tungstenite::tungstenite;
+
+use crate::signaling::Connection;
+use crate::{Frame, Message, Refusal};
+
+/// Serves a client until one of both has enough.
+pub(crate) async fn run(socket: WebSocket, connection: Connection) {
+    let (sink, stream) = socket.split();
+    // The writer ends by itself only after the last frame. From then on, and from the end of a client
+    // that takes nothing, the close frame of the client is waited for a little.
+    let write = async {
+        match write(sink, &connection).await {
+            Ok(()) => tokio::time::sleep(LINGER).await,
+            // The socket is broken.
+            Err(_) => {}
+        }
+    };
+    let over = async {
+        connection.wakes.over.notified().await;
+        tokio::time::sleep(LINGER).await;
+    };
+    tokio::select! {
+        () = read(stream, &connection) => {}
+        () = write => {}
+        () = over => {}
+    }
+}
+
+/// Takes what comes until the client has closed.
+async fn read(mut stream: SplitStream<WebSocket>, connection: &Connection) {
+    let Connection { host, id, .. } = connection;
+    while let Some(frame) = stream.next().await {
+        let wait = match frame {
+            Ok(Raw::Text(text)) => {
+                let message = Message::decode(&text);
+                let length = text.len();
+                host.with(|rooms, now| rooms.handle_message(now, *id, message, length))
+            }
+            Ok(Raw::Ping(data) | Raw::Pong(data)) => {
+                host.with(|rooms, now| rooms.handle_control(now.mono, *id, data.len()))
+            }
+            Ok(Raw::Binary(_)) => refuse(connection, Refusal::Binary),
+            // The answer to it is on its way.
+            Ok(Raw::Close(_)) => Duration::ZERO,
+            Err(error) => match flaw(error) {
+                Some(refusal) => {
+                    refuse(connection, refusal);
+                    // Nothing can be read any more; the writer says why, and ends.
+                    return std::future::pending().await;
+                }
+                None => return,
+            },
+        };
+        if !wait.is_zero() {
+            tokio::time::sleep(wait).await;
+        }
+    }
+}
+
+async fn write(mut sink: SplitSink<WebSocket, Raw>, connection: &Connection) -> Result<(), Error> {
+    let Connection { host, id, wakes } = connection;
+    loop {
+        wakes.frames.notified().await;
+        while let Some(frame) = host.with(|rooms, _| rooms.poll_frame(*id)) {
+            match frame {
+                Frame::Text(text) => sink.send(Raw::Text(text.into())).await?,
+                Frame::Ping => sink.send(Raw::Ping(Default::default())).await?,
+                Frame::Close(code, reason) => {
+                    let reason = reason.into();
+                    let close = Raw::Close(Some(CloseFrame { code, reason }));
+                    return sink.send(close).await;
+                }
+            }
+        }
+    }
+}
+
+fn refuse(connection: &Connection, refusal: Refusal) -> Duration {
+    let Connection { host, id, .. } = connection;
+    host.with(|rooms, now| rooms.handle_refused(now.mono, *id, refusal));
+    Duration::ZERO
+}
+
+/// What was wrong with the bytes of a client; none if the connection is broken, and nothing can be said.
+fn flaw(error: Error) -> Option<Refusal> {
+    use tungstenite::Error as Flaw;
+    match *error.into_inner().downcast::<Flaw>().ok()? {
+        Flaw::Capacity(_) => Some(Refusal::TooLarge),
+        Flaw::Utf8(_) => Some(Refusal::NotUtf8),
+        Flaw::Protocol(tungstenite::error::ProtocolError::ResetWithoutClosingHandshake) => None,
+        Flaw::Protocol(_) => Some(Refusal::Protocol),
+        _ => None,
+    }
+}
+
+/// How long a client has for its close frame.
+const LINGER: Duration = Duration::from_secs(2);

@@ -1,0 +1,114 @@
+//! Credentials for browsers, minted now by the configuration that is in effect.
+
+use std::fmt;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use arc_swap::ArcSwap;
+use probe::Uri;
+use relay::keys::{Credential, Mint, mint};
+
+use crate::config::{Config, Secret};
+use crate::ice_servers::{IceServer, uris};
+
+/// What is needed to mint. It follows the configuration at a reload, and the addresses of the host.
+#[derive(Debug)]
+pub(in crate::serve) struct Minting {
+    offer: ArcSwap<Offer>,
+}
+
+/// A realm whose users cannot be minted.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct NoSecret;
+
+impl Minting {
+    pub(in crate::serve) fn new(config: &Config) -> Self {
+        Self {
+            offer: ArcSwap::from_pointee(Offer::of(config)),
+        }
+    }
+
+    /// Mints by this configuration from now on. What was minted before is good until it expires, if
+    /// its secret is still there.
+    pub(in crate::serve) fn follow(&self, config: &Config) {
+        self.offer.store(Offer::of(config).into());
+    }
+
+    /// This server with a credential for a user of the default realm.
+    ///
+    /// # Errors
+    /// If that realm has no secret.
+    pub(super) fn ice_server(&self, user: &str, lifetime: Duration) -> Result<IceServer, NoSecret> {
+        let offer = self.offer.load();
+        let secret = offer.secret.as_ref().ok_or(NoSecret)?;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let expiry = now.unwrap_or_default().saturating_add(lifetime);
+        let credential = minted(secret, user, expiry);
+        Ok(IceServer::new(&offer.uris, credential))
+    }
+}
+
+/// The part of a configuration that browsers are given.
+struct Offer {
+    uris: Vec<Uri>,
+    /// The first of the default realm.
+    secret: Option<Secret>,
+}
+
+impl Offer {
+    fn of(config: &Config) -> Self {
+        Self {
+            uris: uris(config, None),
+            secret: config.auth.secrets.first().cloned(),
+        }
+    }
+}
+
+impl fmt::Debug for Offer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Offer")
+            .field("uris", &self.uris)
+            .finish_non_exhaustive()
+    }
+}
+
+/// By HMAC-SHA1, which servers of every make take.
+fn minted(secret: &Secret, user: &str, expiry: Duration) -> Credential {
+    let secret = secret.expose().as_bytes();
+    mint(Mint::Sha1, secret, Some(user), expiry.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Machine;
+
+    fn config(secrets: &[&str]) -> Config {
+        let mut config = Config::defaults(&Machine::anywhere());
+        config.auth.secrets = secrets.iter().map(|text| Secret::new(*text)).collect();
+        config
+    }
+
+    #[test]
+    fn a_credential_is_of_the_first_secret_in_effect_and_of_no_earlier_one() {
+        let minting = Minting::new(&config(&["first of many bytes", "second of many bytes"]));
+        let password = |minting: &Minting| {
+            let server = minting.ice_server("a", Duration::from_secs(60)).unwrap();
+            let value = serde_json::to_value(server).unwrap();
+            let [name, password] = ["username", "credential"].map(|key| {
+                let text = value[key].as_str().unwrap();
+                text.to_owned()
+            });
+            let expiry = name.strip_suffix(":a").unwrap().parse().unwrap();
+            (password, expiry)
+        };
+        for secret in ["first of many bytes", "third of many bytes"] {
+            minting.follow(&config(&[secret, "another of many bytes"]));
+            let (password, expiry) = password(&minting);
+            let expected = mint(Mint::Sha1, secret.as_bytes(), Some("a"), expiry);
+            assert_eq!(password, expected.password);
+        }
+        minting.follow(&config(&[]));
+        let refused = minting.ice_server("a", Duration::from_secs(60));
+        assert_eq!(refused, Err(NoSecret));
+    }
+}
