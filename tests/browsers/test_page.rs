@@ -22,7 +22,7 @@ use lab::{
     servers::hairpin,
     setup::Setup,
     wait_for,
-    world::{CLIENT_V4, SERVER_V4, World, in_own_world},
+    world::{CLIENT_V4, SERVER_V4, SERVER_V6, World, in_own_world},
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -189,12 +189,13 @@ fn healthy() -> Scene {
         name: "healthy",
         text: format!(
             "const configuration = {{ iceServers: [{{ urls: ['turn:{SERVER_V4}', \
-             'turn:{SERVER_V4}?transport=tcp', 'turns:{SERVER_NAME}'], {} }}] }};",
+             'turn:{SERVER_V4}?transport=tcp', 'turns:{SERVER_NAME}', \
+             'turn:[{SERVER_V6}]'], {} }}] }};",
             user(USER, PASSWORD)
         ),
         level: "good",
         verdict: "Calls work from here over UDP, TCP and TLS",
-        errors: vec![&[], &[], &[]],
+        errors: vec![&[], &[], &[], &[]],
     }
 }
 

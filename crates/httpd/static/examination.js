@@ -1,5 +1,6 @@
 /** The whole test: every URL by itself, then loops through those that relay, and the network. */
 
+import { familyOf } from "./addresses.js";
 import { gather } from "./gathering.js";
 import { judge, judgeList } from "./judging.js";
 import { knock, relayedOf, relayedOverTcp, rightName } from "./knocking.js";
@@ -64,14 +65,15 @@ function patientOf(server, index, isFirefox) {
 
 /** Finds out whether certificates are for another name of the list. */
 async function nameCertificates(patients, update) {
-  const hosts = [...new Set([...patients.map(({ uri }) => uri.host), location.hostname])];
-  const names = hosts.filter((host) => host !== "localhost" && host !== "127.0.0.1");
   const relayedBy = (host) => patients
     .filter(({ uri, gathered }) => uri.host === host && gathered.end === "relay")
     .map(({ gathered }) => relayedOf(gathered));
   const failing = patients.filter(({ uri, gathered }) => uri.isSecure && gathered.end === "complete");
   await Promise.all(failing.map(async (patient) => {
-    const right = await rightName(patient, names, relayedBy);
+    // No server is shown the credential of another.
+    const { username, credential } = patient.server;
+    const alike = patients.filter(({ server }) => server.username === username && server.credential === credential);
+    const right = await rightName(patient, [...new Set(alike.map(({ uri }) => uri.host))], relayedBy);
     if (right && !right.isProven) {
       // Two names are one server if it relays from the same address for both.
       const ports = patients.filter(({ uri }) => uri.isTurn && !uri.isSecure).map(({ uri }) => uri.port);
@@ -94,11 +96,16 @@ async function send(patient, stun, update) {
   update(patient);
 }
 
-/** Where the browser may ask over UDP for its address, to be reached at: the same host, if it answers. */
-function stunFor({ uri }, patients) {
-  const answering = patients.filter((other) =>
-    other.uri.transport === "udp" && ["relay", "mapped", "refused"].includes(other.gathered.end));
-  const best = answering.find((other) => other.uri.host === uri.host) ?? answering[0];
+/**
+ * Where the browser may ask over UDP for an address of the relayed one's family: the same host, if it
+ * has told one.
+ */
+function stunFor({ uri, gathered }, patients) {
+  const family = familyOf(relayedOf(gathered));
+  const hasTold = (other) => other.uri.transport === "udp" && other.gathered.candidates.some(({ type, address }) =>
+    type === "srflx" && familyOf(address) === family);
+  const told = patients.filter(hasTold);
+  const best = told.find((other) => other.uri.host === uri.host) ?? told[0];
   const { host, port } = best?.uri ?? uri;
   return `stun:${host}:${port}`;
 }

@@ -1,5 +1,6 @@
 /** Calls of this page to itself: through the relay alone, and from the relay to this browser as a peer. */
 
+import { familyOf } from "./addresses.js";
 import { entryOf } from "./gathering.js";
 
 /** A call between two relayed addresses of one server. Close it when it is no longer needed. */
@@ -34,7 +35,7 @@ export class Loop {
     });
   }
 
-  /** Sends small messages, which come back. Takes a second and a half. */
+  /** Sends small messages, which come back. Takes a second, and longer if some are late or lost. */
   async ping() {
     const [sentAt, roundTrips] = [new Map(), []];
     this.echo.onmessage = ({ data }) => {
@@ -46,6 +47,7 @@ export class Loop {
     const end = performance.now() + PINGING;
     let sent = 0;
     for (; sent < PINGS && performance.now() < end; sent += 1) {
+      if (this.echo.readyState !== "open") break;
       sentAt.set(sent, performance.now());
       this.echo.send(`${sent} ${PADDING}`);
       await sleep(PERIOD);
@@ -70,8 +72,9 @@ export class Loop {
       else bytes += data.byteLength;
     };
     const chunk = new Uint8Array(CHUNK);
-    const end = performance.now() + FLOODING;
-    for (let sent = 0; sent < MOST && performance.now() < end; ) {
+    const latest = performance.now() + LATE;
+    const isOver = () => performance.now() > Math.min(latest, first === 0 ? latest : first + FLOODING);
+    for (let sent = 0; sent < MOST && !isOver(); ) {
       if (this.bulk.readyState !== "open") return null;
       if (this.bulk.bufferedAmount < HIGH_WATER) {
         this.bulk.send(chunk);
@@ -101,19 +104,24 @@ export async function reachOutside(server, stun, patience) {
   const relay = new RTCPeerConnection({ iceServers: [entryOf(server)], iceTransportPolicy: "relay" });
   const peer = new RTCPeerConnection({ iceServers: [{ urls: stun }] });
   try {
-    const channel = relay.createDataChannel("outside");
-    const opened = once(channel, "open");
-    let seen = null;
-    const isRelayed = ({ type }) => type === "relay";
+    const opened = once(relay.createDataChannel("outside"), "open");
+    // A relayed address reaches peers of its own family.
+    const seen = {};
+    let family = null;
+    const isRelayed = ({ type, address }) => {
+      if (type !== "relay") return false;
+      family ??= familyOf(address);
+      return true;
+    };
     const isOutside = ({ type, protocol, address }) => {
       if (type !== "srflx" || protocol !== "udp") return false;
-      seen = address;
+      seen[familyOf(address)] = address;
       return true;
     };
     await introduce(relay, peer, isRelayed, isOutside);
-    const watched = watch(relay, peer, () => seen !== null, patience);
+    const watched = watch(relay, peer, () => family in seen, patience);
     const outcome = await Promise.race([opened.then(() => "open"), watched]);
-    return { outcome: seen === null ? "no-address" : outcome, seen };
+    return family in seen ? { outcome, seen: seen[family] } : { outcome: "no-address", seen: null };
   } finally {
     relay.close();
     peer.close();
@@ -186,7 +194,8 @@ function once(target, event) {
 // In milliseconds.
 const PERIOD = 20;
 const PINGING = 1200;
-const LATE = 500;
+/** Longer than any way there and back. */
+const LATE = 2000;
 const FLOODING = 1000;
 const SURE = 500;
 

@@ -1,5 +1,6 @@
 /** The test page: what is entered, and what is shown. The test itself is in `examination.js`. */
 
+import { familyOf } from "./addresses.js";
 import { examine } from "./examination.js";
 import { FINDINGS } from "./findings.js";
 import { readIceServers } from "./ice-servers.js";
@@ -36,6 +37,9 @@ let outcome = null;
 
 async function test() {
   complain(null);
+  if (!globalThis.RTCPeerConnection) {
+    return complain("This browser has no WebRTC, or it is turned off: no call works in it.");
+  }
   let read, more;
   try {
     read = readIceServers(at("servers").value);
@@ -125,13 +129,15 @@ function card({ url }) {
   return { element, show };
 }
 
-function measures({ uri, tally, throughput }) {
+function measures({ uri, gathered, tally, throughput }) {
   if (!tally) return [];
   const { sent, returned, median } = tally;
+  const relayed = gathered.candidates.filter(({ type }) => type === "relay").map(({ address }) => familyOf(address));
   const values = [
     ["Transport", transportName(uri)],
+    ["Peers", [...new Set(relayed)].sort().join(", ")],
     ["There and back", median === undefined ? "–" : `${median.toFixed(1)} ms`],
-    ["Lost", `${Math.round((100 * (sent - returned)) / sent)} %`],
+    ["Lost", sent > 0 ? `${Math.round((100 * (sent - returned)) / sent)} %` : "–"],
     ["Throughput", throughput ? bits(throughput) : "…"],
   ];
   const pairs = values.map(([name, value]) =>
