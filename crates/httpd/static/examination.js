@@ -37,14 +37,10 @@ export async function examine(servers, { more = [], progress, settled }) {
     if (!canRelay(patient)) update(patient);
   }));
   await nameCertificates(sound, update);
-  progress("Sending through the relay");
   const network = askNetwork(sound, more);
-  await Promise.all(sound.filter(canRelay).map((patient) => send(patient, stunFor(patient, sound), update)));
-  for (const patient of sound.filter(({ loop }) => loop)) {
-    progress(`Measuring the throughput of ${patient.server.url}`);
-    patient.throughput = await patient.loop.flood();
-    patient.loop.close();
-    update(patient);
+  const relaying = sound.filter(canRelay);
+  for (let at = 0; at < relaying.length; at += AT_ONCE) {
+    await send(relaying.slice(at, at + AT_ONCE), sound, { progress, update });
   }
   return { patients, list: judgeList(patients), network: await network, isFirefox };
 }
@@ -85,15 +81,27 @@ async function nameCertificates(patients, update) {
   }));
 }
 
-/** A loop and its round trips, and meanwhile the way from the relay to this browser as a peer. */
-async function send(patient, stun, update) {
-  const { server } = patient;
-  const outside = reachOutside(server, stun, PATIENCE_OUTSIDE);
-  patient.loop = await Loop.open(server, PATIENCE_LOOP);
-  patient.loopMs = patient.loop?.connectedMs ?? null;
-  if (patient.loop) patient.tally = await patient.loop.ping();
-  patient.outside = await outside;
-  update(patient);
+/**
+ * The way from the relays to this browser as a peer, then loops and their round trips, then one
+ * throughput after the other. A user may have few allocations at a time: here two for each URL at most.
+ */
+async function send(patients, all, { progress, update }) {
+  progress("Looking whether the relay reaches this browser as a peer");
+  await Promise.all(patients.map(async (patient) => {
+    patient.outside = await reachOutside(patient.server, stunFor(patient, all), PATIENCE_OUTSIDE);
+  }));
+  progress("Sending through the relay");
+  await Promise.all(patients.map(async (patient) => {
+    patient.loop = await Loop.open(patient.server, PATIENCE_LOOP);
+    if (patient.loop.connectedMs !== null) patient.tally = await patient.loop.ping();
+    update(patient);
+  }));
+  for (const patient of patients.filter(({ tally }) => tally)) {
+    progress(`Measuring the throughput of ${patient.server.url}`);
+    patient.throughput = await patient.loop.flood();
+    patient.loop.close();
+    update(patient);
+  }
 }
 
 /**
@@ -117,6 +125,9 @@ function canRelay({ uri, gathered }) {
 function counted(number, what) {
   return number === 1 ? `1 ${what}` : `${number} ${what}s`;
 }
+
+/** URLs whose relays are used at the same time. */
+const AT_ONCE = 4;
 
 // In milliseconds. A request over UDP is then sent for the fifth or sixth time.
 const PATIENCE_UDP = 5000;

@@ -19,7 +19,7 @@ export function judge(patient, circumstances) {
   if (gathered.end === "thrown") return [found("B001", `The browser says: ${gathered.thrown}`)];
   const findings = [...hidden(patient)];
   if (!uri.isTurn) findings.push(...judgeStun(patient, circumstances));
-  else if (gathered.end === "relay") findings.push(...judgeRelay(patient));
+  else if (gathered.end === "relay") findings.push(...judgeRelay(patient, circumstances.now));
   // What hides the clients is also why there is no relayed address.
   else if (findings.length === 0) findings.push(failure(patient, circumstances));
   const isWrong = ({ code }) => ["error", "warning"].includes(FINDINGS[code].severity);
@@ -53,7 +53,7 @@ function judgeStun({ gathered, uri }, { isFirefox }) {
   return [unanswered(uri, gathered, {}, isFirefox)];
 }
 
-function judgeRelay({ uri, gathered, loop, loopMs, tally, throughput, outside }) {
+function judgeRelay({ server, uri, gathered, loop, tally, throughput, outside }, now) {
   const findings = [];
   const relay = first(gathered, "relay");
   const mapped = mappedOf(gathered);
@@ -61,10 +61,13 @@ function judgeRelay({ uri, gathered, loop, loopMs, tally, throughput, outside })
   if (!isPublic(relay.address) && (mapped ? isPublic(mapped) : uri.family && isPublic(uri.host))) {
     findings.push(found("D040", `It is ${relay.address}, and the server sees this browser at ${mapped ?? "a public address"}.`));
   }
-  if (loop === null) {
-    findings.push(found("D042", "Both ends of a loop got a relayed address, and found no way to each other."));
+  if (loop?.refusal) {
+    const refusal = refused(loop.refusal, server, now);
+    findings.push({ ...refusal, sentence: `Of several allocations not all were granted. ${refusal.sentence}` });
+  } else if (loop && !tally && loop.connectedMs === null) {
+    findings.push(found("D042", "The two ends of a loop found no way to each other."));
   }
-  if (tally) findings.push(...judgeTally(tally, loopMs, throughput));
+  if (tally) findings.push(...judgeTally(tally, loop.connectedMs, throughput));
   if (outside) findings.push(judgeOutside(outside, uri));
   return findings;
 }
@@ -84,6 +87,7 @@ function judgeOutside({ outcome, seen }, uri) {
   const over = transportName(uri);
   switch (outcome) {
     case "open": return found("D055", `A call between the relay and this browser, at ${seen}, connects.`);
+    case "elsewhere": return found("D043", `The relay's packets come from another address than the relayed one, to which nothing that this browser sends from ${seen} gets through.`);
     case "in-closed": return found("D043", `What this browser sends from ${seen} to the relayed address does not arrive; what the relay sends does.`);
     case "closed": return isPublic(seen)
       ? found("D043", `Nothing passes between the relayed address and this browser at ${seen}.`)
@@ -170,7 +174,9 @@ function unanswered(uri, gathered, knocks, isFirefox) {
 function noStream(place, error, gathered, isFirefox) {
   if (gathered.end === "timeout") return found("D003", `No connection to ${place}, or no answer on it, within ${seconds(gathered.ms)}: a firewall drops it, or the host is off.`);
   if (error?.hasConnected && !isFirefox) return found("D004", `${place} took the connection and ended it after ${error.ms} ms.`);
-  return found("D003", `${place} refused the connection after ${error?.ms ?? gathered.ms} ms, or the name leads nowhere.`);
+  const ms = error?.ms ?? gathered.ms;
+  if (ms > QUICK) return found("D003", `The connection to ${place} failed after ${ms} ms.`);
+  return found("D003", `${place} refused the connection after ${ms} ms, or the name leads nowhere.`);
 }
 
 /** Seconds until a time-limited user name expires; `null` for other names. As the doctor reads them. */

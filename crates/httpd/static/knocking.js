@@ -69,10 +69,13 @@ function classify({ end, errors }) {
   if (end === "relay") return "relays";
   if (errors.some(({ code }) => code !== NO_ANSWER)) return "answers";
   if (end === "timeout" || errors.length === 0) return "silent";
-  return errors.some(({ hasConnected }) => hasConnected) ? "connects" : "refuses";
+  if (errors.some(({ hasConnected }) => hasConnected)) return "connects";
+  // A host that is not there is reported, too, but later.
+  return errors.some(({ ms }) => ms < QUICK) ? "refuses" : "silent";
 }
 
 const PATIENT = { wants: "relay", patience: 3000 };
+const QUICK = 1500;
 /** By then most servers have answered. */
 const SOON = 1000;
 const NAMES = 3;

@@ -1,11 +1,11 @@
 /** Calls of this page to itself: through the relay alone, and from the relay to this browser as a peer. */
 
 import { familyOf } from "./addresses.js";
-import { entryOf } from "./gathering.js";
+import { NO_ANSWER, entryOf } from "./gathering.js";
 
 /** A call between two relayed addresses of one server. Close it when it is no longer needed. */
 export class Loop {
-  /** Connects; `null` if that takes longer than `patience`. */
+  /** Connects; if that takes longer than `patience`, only its errors are of use. */
   static async open(server, patience) {
     const begun = performance.now();
     const configuration = { iceServers: [entryOf(server)], iceTransportPolicy: "relay" };
@@ -13,17 +13,25 @@ export class Loop {
     const loop = new Loop(near, far);
     const isRelayed = ({ type }) => type === "relay";
     const opened = once(loop.echo, "open");
+    const refused = new Promise((resolve) => {
+      for (const end of [near, far]) {
+        end.onicecandidateerror = ({ errorCode: code, errorText: text }) => {
+          if (code === NO_ANSWER) return;
+          loop.refusal = { code, text, ms: Math.round(performance.now() - begun) };
+          resolve(null);
+        };
+      }
+    });
     await introduce(near, far, isRelayed, isRelayed);
-    if (!await within(patience, opened)) {
-      loop.close();
-      return null;
-    }
-    loop.connectedMs = Math.round(performance.now() - begun);
+    const isOpen = await Promise.race([within(patience, opened), refused]);
+    if (isOpen) loop.connectedMs = Math.round(performance.now() - begun);
+    else loop.close();
     return loop;
   }
 
   constructor(near, far) {
     [this.near, this.far] = [near, far];
+    [this.connectedMs, this.refusal] = [null, null];
     // Lost messages stay lost, as those of a call do.
     this.echo = near.createDataChannel("echo", { ordered: false, maxRetransmits: 0 });
     this.bulk = near.createDataChannel("bulk");
@@ -96,7 +104,7 @@ export class Loop {
  * Sends between the server's relayed address and this browser as a peer without a relay, as most peers
  * are: it shows whether the relay ports are open.
  *
- * The outcome is `open`; `in-closed` (nothing comes in at the relayed address); `out-closed` (it comes
+ * The outcome is `open`; `elsewhere` (the relay sends from another address than it says); `in-closed` (nothing comes in at the relayed address); `out-closed` (it comes
  * in, and nothing goes out); `closed` (neither is seen); `refused` (the server does not relay to this
  * browser's address); or `no-address` (this browser has no address to be reached at).
  */
@@ -107,9 +115,10 @@ export async function reachOutside(server, stun, patience) {
     const opened = once(relay.createDataChannel("outside"), "open");
     // A relayed address reaches peers of its own family.
     const seen = {};
-    let family = null;
-    const isRelayed = ({ type, address }) => {
+    let [relayed, family] = [null, null];
+    const isRelayed = ({ type, address, port }) => {
       if (type !== "relay") return false;
+      relayed ??= `${address} ${port}`;
       family ??= familyOf(address);
       return true;
     };
@@ -120,12 +129,31 @@ export async function reachOutside(server, stun, patience) {
     };
     await introduce(relay, peer, isRelayed, isOutside);
     const watched = watch(relay, peer, () => family in seen, patience);
-    const outcome = await Promise.race([opened.then(() => "open"), watched]);
+    const reached = opened.then(() => reaches(peer, () => relayed));
+    const outcome = await Promise.race([reached, watched]);
     return family in seen ? { outcome, seen: seen[family] } : { outcome: "no-address", seen: null };
   } finally {
     relay.close();
     peer.close();
   }
+}
+
+/**
+ * How a call has come about. It does even if the relayed address leads nowhere: the browser answers to
+ * where the relay's packets come from.
+ */
+async function reaches(peer, relayed) {
+  const end = performance.now() + SURE;
+  do {
+    const stats = await peer.getStats();
+    const isThere = (pair) => {
+      const { address, port } = stats.get(pair.remoteCandidateId) ?? {};
+      return pair.state === "succeeded" && `${address} ${port}` === relayed();
+    };
+    if ((await pairs(peer)).some(isThere)) return "open";
+    await sleep(50);
+  } while (performance.now() < end);
+  return "elsewhere";
 }
 
 /** Looks at the pairs of candidates until they tell why there is no connection, or patience ends. */

@@ -21,7 +21,7 @@ export function concludeNetwork({ patients, urls, joint }) {
   const mapped = all.filter(({ type }) => type === "srflx").map(({ address }) => address);
   const isOpen = (transport) => patients.some(({ uri, gathered, knocks }) =>
     uri.transport === transport && (ANSWERS.includes(gathered.end) || knocks.stranger === "answers"));
-  const isUdpOpen = mapped.length > 0 || isOpen("udp");
+  const isUdpOpen = mapped.length > 0 || isOpen("udp") || patients.some(({ knocks }) => knocks.binding === "answers");
   const isTcpOpen = isOpen("tcp") || patients.some(({ knocks }) => ["relays", "answers"].includes(knocks.plainTcp));
   const network = { ...mappingOf(joint, urls), together: joint?.candidates ?? [], isUdpOpen, isTcpOpen, mapped: [...new Set(mapped)], sentences: [] };
   network.verdict = verdictOf(network, patients.some(({ uri }) => uri.transport === "udp"));

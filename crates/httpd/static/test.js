@@ -138,7 +138,7 @@ function measures({ uri, gathered, tally, throughput }) {
     ["Peers", [...new Set(relayed)].sort().join(", ")],
     ["There and back", median === undefined ? "–" : `${median.toFixed(1)} ms`],
     ["Lost", sent > 0 ? `${Math.round((100 * (sent - returned)) / sent)} %` : "–"],
-    ["Throughput", throughput ? bits(throughput) : "…"],
+    ["Throughput", throughput === undefined ? "…" : throughput === null ? "–" : bits(throughput)],
   ];
   const pairs = values.map(([name, value]) =>
     make("div", {}, make("dt", { textContent: name }), make("dd", { textContent: value })));

@@ -16,10 +16,14 @@ export function readUri(text) {
   if (authority.includes("@")) {
     return { problem: "The user name does not stand in the URL: it has a place of its own, username." };
   }
+  if (/[#\s]/.test(authority)) return { problem: "There is a # or a space in it." };
   const host = /^(\[[0-9a-f:.]+\]|[^\s:[\]]+)(?::(\d+))?$/i.exec(authority);
   if (!host) {
     const colons = authority.split(":").length > 2;
     return { problem: colons ? "An IPv6 address stands in brackets: [2001:db8::1]." : "The host or the port cannot be read." };
+  }
+  if (familyOf(host[1]) === "IPv4" && host[1].split(".").some((byte) => byte > 255)) {
+    return { problem: "The numbers of an IPv4 address go up to 255." };
   }
   const isSecure = scheme.endsWith("s");
   const isTurn = scheme.startsWith("turn");

@@ -6,7 +6,7 @@ import { transportName } from "./turn-uri.js";
 /**
  * @returns {{ level: "good" | "poor" | "bad", sentence: string, why: string, code: string | null }}
  */
-export function verdictOf({ patients, network }) {
+export function verdictOf({ patients, network, isFirefox }) {
   const turns = patients.filter(({ uri, refusal }) => uri.isTurn || refusal);
   if (turns.length === 0) return stunOnly(patients, network);
   const working = turns.filter(({ tally }) => tally && tally.returned > 0);
@@ -14,6 +14,9 @@ export function verdictOf({ patients, network }) {
   const worst = faults.sort((one, other) => weight(one) - weight(other))[0] ?? null;
   if (working.length === 0) return none(worst, network);
   const ways = [...new Set(working.map(({ uri }) => transportName(uri)))].join(", ").replace(/, (?=[^,]*$)/, " and ");
+  // One URL that a browser does not take, and it takes none.
+  const fatal = faults.find(({ code }) => code === "B001" || code === "B004" || (code === "B002" && isFirefox));
+  if (fatal) return said("bad", "Calls fail: the browser does not take this list of servers as it is.", fatal);
   const serious = faults.find(({ code }) => EVEN_SO[code]);
   if (serious) return said("bad", EVEN_SO[serious.code], serious);
   const isUdpBlocked = network.verdict === "needs-turn-over-tcp";
@@ -74,7 +77,7 @@ function lowered(text) {
 
 const ORDER = [
   "B001", "B004", "D064", "D032", "D030", "D035", "D037", "D036", "D040", "D043", "D056", "D042",
-  "D013", "D010", "D017", "B002", "B003", "D001", "D004", "D058", "D009", "D003", "D002",
+  "D013", "D010", "D017", "B002", "B003", "D001", "D058", "D004", "D009", "D003", "D002",
 ];
 
 const NO_CALLS = {

@@ -18,7 +18,7 @@ function relay(url, seen = {}) {
   const candidates = [candidate("srflx", seen.mapped ?? "203.0.113.9"), candidate("relay", seen.relayed ?? "198.51.100.1")];
   const tally = { sent: 50, returned: 50, best: 1, median: 2, worst: 3 };
   const outside = { outcome: "open", seen: "203.0.113.9" };
-  return patient(url, { tally, outside, loop: {}, loopMs: 90, gathered: { end: "relay", candidates }, ...seen });
+  return patient(url, { tally, outside, loop: { connectedMs: 90, refusal: null }, gathered: { end: "relay", candidates }, ...seen });
 }
 
 function candidate(type, address) {
@@ -119,7 +119,7 @@ test("Firefox, which drops such answers, finds it by what strangers are answered
 });
 
 test("what comes out of the relay and what goes in are told apart", () => {
-  for (const [outcome, code] of [["open", "D055"], ["in-closed", "D043"], ["closed", "D043"], ["out-closed", "D056"], ["refused", "D044"], ["no-address", "D044"]]) {
+  for (const [outcome, code] of [["open", "D055"], ["elsewhere", "D043"], ["in-closed", "D043"], ["closed", "D043"], ["out-closed", "D056"], ["refused", "D044"], ["no-address", "D044"]]) {
     assert.ok(codes(relay("turn:a", { outside: { outcome, seen: "203.0.113.9" } })).includes(code), outcome);
   }
   // A private address is no peer outside.
@@ -136,7 +136,10 @@ test("a relay that works has a finding that says so, unless anything is wrong", 
   const lossy = relay("turn:a", { tally: { sent: 50, returned: 40, best: 1, median: 2, worst: 3 } });
   assert.equal(codes(lossy)[0], "D046");
   assert.ok(!codes(lossy).includes("D059"));
-  assert.equal(codes(relay("turn:a", { loop: null, tally: undefined }))[0], "D042");
+  const failed = (refusal) => relay("turn:a", { loop: { connectedMs: null, refusal }, tally: undefined });
+  assert.equal(codes(failed(null))[0], "D042");
+  // Gathering needs one allocation, a loop needs two.
+  assert.equal(codes(failed(error(486)))[0], "D036");
 });
 
 test("the list as a whole is judged", () => {

@@ -27,6 +27,8 @@ test("what browsers refuse is refused with the reason", () => {
     ["turn:user@a", /place of its own/],
     ["turn:2001:db8::1", /in brackets/],
     ["turn:", /cannot be read/],
+    ["turn:a#b", /a # or a space/],
+    ["turn:300.1.1.1", /up to 255/],
     ["turn:a:0", /from 1 to 65535/],
     ["turn:a:65536", /from 1 to 65535/],
     ["turn:a?transport=TCP", /small letters/],

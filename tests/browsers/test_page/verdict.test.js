@@ -64,6 +64,15 @@ test("a relay whose loop works is no good if peers outside are not reached", () 
   }
 });
 
+test("one URL that a browser does not take spoils the others", () => {
+  for (const code of ["B001", "B004"]) {
+    const said = verdict([works("turn:a"), patient("turn://b", [code], { refusal: { code } })]);
+    assert.equal(said.level, "bad", code);
+    assert.match(said.sentence, /does not take this list/);
+  }
+  assert.equal(verdict([works("turn:a"), patient("turn:b:53", ["B002"], { refusal: { code: "B002" } })]).level, "poor");
+});
+
 test("every error has a verdict that is a sentence", () => {
   for (const code of ["B001", "B002", "B003", "B004", "D001", "D002", "D003", "D004", "D009", "D010", "D013", "D017", "D030", "D032", "D035", "D036", "D037", "D042", "D058", "D064"]) {
     assert.match(verdict([patient("turn:a", [code])]).sentence, /^[A-Z].*\.$/, code);
