@@ -31,6 +31,7 @@ use std::time::Duration;
 use std::{fmt, iter};
 
 use ipnet::IpNet;
+use net::proxy::Proxies;
 use net::{ProxyOptions, StreamLimits, TlsVersion, Transports, WebOptions};
 use relay::keys::{Keys, NotOpaque, TokenKeys};
 use relay::policy::{Mode, Network, Own, Policy};
@@ -92,6 +93,8 @@ pub(crate) struct Config {
     pub(crate) web: WebOptions,
     /// `[http]`.
     pub(crate) http: Http,
+    /// `[signal]`.
+    pub(crate) signal: Signal,
     /// `[demo] enabled`: whether pages are served.
     pub(crate) demo: bool,
     /// `[metrics]`.
@@ -262,8 +265,55 @@ pub(crate) enum UserKey {
 /// Where browsers come to for what is no relay.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct Http {
-    /// The addresses. Without any nothing is served over HTTP.
+    /// The addresses. Without any, and without `tls_listeners`, nothing is served over HTTP.
     pub(crate) listen: Vec<SocketAddr>,
+    /// Whether browsers come to the relay's listeners for TLS, too.
+    pub(crate) tls_listeners: bool,
+    /// Connections in all.
+    pub(crate) connections: usize,
+    /// Connections of one network, and its requests in a second.
+    pub(crate) per_prefix: usize,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub(crate) proxies: Proxies,
+    /// The pages of other servers that may use this one; `*` is all of them.
+    pub(crate) origins: Vec<String>,
+    /// What makes credentials.
+    pub(crate) tokens: Vec<HttpToken>,
+}
+
+/// A bearer token by which credentials are made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct HttpToken {
+    /// Its name, which is no secret.
+    pub(crate) id: String,
+    pub(crate) secret: Secret,
+    /// The realm of the credentials: one that has a secret, or will have.
+    pub(crate) realm: String,
+    pub(crate) max_lifetime: Duration,
+    /// Credentials in a minute; `None` is without limit.
+    pub(crate) per_minute: Option<NonZeroU32>,
+    /// The names of users; a `*` stands for any text.
+    pub(crate) users: String,
+}
+
+impl Http {
+    /// Whether there is a server.
+    pub(crate) const fn is_served(&self) -> bool {
+        self.tls_listeners || !self.listen.is_empty()
+    }
+}
+
+/// Rooms in which browsers find each other.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(crate) struct Signal {
+    pub(crate) enabled: bool,
+    /// Whether everyone may enter who knows the name of a room.
+    pub(crate) open: bool,
+    /// Secrets of the rooms. If there are any, there are no keys of tokens.
+    pub(crate) secrets: Vec<Secret>,
+    /// Keys of join tokens.
+    pub(crate) token_secrets: Vec<Secret>,
+    pub(crate) limits: signal::Limits,
 }
 
 /// Where metrics are scraped.

@@ -37,7 +37,7 @@ use acme::Orders;
 use addresses::Addresses;
 use certificates::Shown;
 use control::Control;
-use http::Minting;
+use http::{Minting, Prepared};
 use reload::Reload;
 use signals::Signals;
 use trial::Made;
@@ -140,10 +140,12 @@ pub(crate) fn run(loaded: Loaded, host: Machine, options: Options) -> Result<(),
         let mut shards = net_options(&config, &host)?;
         shards.streams.connections = connections;
         shards.tls = shown.options(&config, Arc::clone(&tickets));
+        let browsers = Prepared::new();
+        shards.browsers = http::door(&config, &browsers);
         let running = net::start_on(passed, shards)?;
         say_what_runs(&config, &running);
         let minting = Arc::new(Minting::new(&config));
-        let _browsers = http::begin(&config, &shown, &minting)?;
+        let browsers = http::begin(browsers, &config, &shown, &minting)?;
         addresses::say_what_is_missing(&config, &host);
         if let Some(made) = &made {
             made.say();
@@ -170,6 +172,7 @@ pub(crate) fn run(loaded: Loaded, host: Machine, options: Options) -> Result<(),
             tickets,
             orders,
             minting,
+            browsers,
             reloads: metrics::Reloads::default(),
         };
         control::run(control, signals, reload, finding).await
@@ -280,6 +283,7 @@ fn net_options(config: &Config, host: &Machine) -> Result<net::Options, Fault> {
         tls: None,
         proxies: config.proxies.clone(),
         web: config.web,
+        browsers: None,
         report: Arc::new(move |report| reporter.report(report)),
         keys: None,
     })

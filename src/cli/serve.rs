@@ -79,9 +79,10 @@ Examples:
 
 SIGHUP has the configuration and its secret files read again: calls go on. What
 needs a restart (listeners, the ports of [relay], threads, [nat-discovery], [tcp],
-[dtls], [proxy-protocol], [web], [http], [demo], [metrics], `minimum-version` in [tls], the secret of nonces,
-the form of the log) is named in the log. A faulty file is told there in full, and changes nothing. Files of users,
-secrets and certificates that change are read again without a signal.
+[dtls], [proxy-protocol], [web], [http], `enabled` in [signal], [demo], [metrics],
+`minimum-version` in [tls], the secret of nonces, the form of the log) is named in the log. A
+faulty file is told there in full, and changes nothing. Files of users, secrets and
+certificates that change are read again without a signal.
 SIGTERM ends it: allocations are closed and the process exits within 5 seconds.
 SIGUSR1 drains it: no new allocation is granted (clients are sent elsewhere by a
 [[redirect]] with when = \"draining\", or refused), those there are go on, and the

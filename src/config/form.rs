@@ -1,5 +1,6 @@
 //! Texts as values: whether one can be read as what its key stands for, and what to write instead.
 
+mod origin;
 mod rate;
 mod template;
 mod uri;
@@ -15,6 +16,7 @@ use relay::{PortRange, Target, Transport};
 
 use super::Config;
 use super::rows::{Kind, listed, nearest};
+use origin::origin;
 pub(super) use rate::bandwidth;
 use rate::rate;
 pub(crate) use rate::{spelled, spelled_bandwidth};
@@ -53,6 +55,8 @@ pub(crate) enum Form {
     Network,
     /// The hosts of a network, or one.
     Hosts,
+    /// The scheme, host and port of pages, or all of them.
+    Origin,
     /// A point in time, in UTC.
     Time,
     /// Hidden.
@@ -186,6 +190,7 @@ impl Kind {
             | Form::Realm
             | Form::Domain
             | Form::Name(_)
+            | Form::Origin
             | Form::Time
             | Form::Secret
             | Form::File
@@ -235,6 +240,7 @@ impl Form {
             Self::TurnUri => "a TURN URI that browsers take",
             Self::Network => "a network, alone or with ports",
             Self::Hosts => "a network or an IP address",
+            Self::Origin => "the origin of a page",
             Self::Time => "a time in UTC",
             Self::Secret => "a secret",
             Self::File => "the name of a file that holds a secret",
@@ -303,6 +309,7 @@ impl Form {
                 Ok(_) => Ok(()),
                 Err(why) => flaw(format!("holds an entry that is not a network: {why}"), ""),
             },
+            Self::Origin => origin(text),
             Self::Time => match time(text) {
                 Some(_) => Ok(()),
                 None => flaw(

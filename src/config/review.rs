@@ -18,6 +18,7 @@ mod oauth;
 mod peers;
 mod redirects;
 mod reuse;
+mod signal;
 mod tls;
 mod users_file;
 mod web;
@@ -83,6 +84,7 @@ pub(super) fn review(
     }
     review.auth(&file.table("auth"));
     review.oauth(&file.table("oauth"));
+    review.signal_secrets(&file.table("signal"));
     review.caution_private(&file.table("relay"));
     review.caution_ports(file);
     review.nonce_secret_apart();
@@ -93,6 +95,7 @@ pub(super) fn review(
     review.proxy_protocol(&file.table("proxy-protocol"));
     review.web(&file.table("web"));
     review.http(file);
+    review.signal(file);
     review.metrics(&file.table("metrics"));
     review.peers(&file.table("peers"));
     Reviewed {

@@ -321,6 +321,55 @@ rows! {
     "http" "[http]" {
         "listen": TextOrTexts(Form::Socket), Is("[]"),
             "The addresses that browsers come to for pages, signaling and credentials";
+        "tls-listeners": Flag(|c, is| c.http.tls_listeners = is), Is("false"),
+            "Whether browsers come to the relay's listeners for TLS, too";
+        "connections": Number(1, 1_000_000, |c, n| c.http.connections = n as usize), Is("8192"),
+            "How many connections there may be, WebSockets included";
+        "per-prefix": Number(1, 1_000_000, |c, n| c.http.per_prefix = n as usize), Is("1024"),
+            "How many of them from one network, and how many requests it may make in a second";
+        "forwarded-from": Texts(Form::Hosts), Is("[]"),
+            "The proxies that say in X-Forwarded-For who their visitors are";
+        "origins": Texts(Form::Origin), Is("[]"),
+            "The pages of other servers that may use signaling and credentials";
+    }
+    "http.token" "[[http.token]]" {
+        "id": Text(Form::Name(64)), Missing("id = \"web\""),
+            "The name of a token by which credentials are made, in the path of the request";
+        "secret": Text(Form::Secret), Says("see secret-file"),
+            "The token itself, which a request shows as its bearer";
+        "secret-file": Text(Form::File), Says("see secret"), "A file with that token";
+        "realm": Text(Form::Realm), Says("the default one"), "The realm of the credentials";
+        "max-lifetime": Duration(1, MONTH, |_, _| ()), Is("1day"),
+            "The longest lifetime of a credential";
+        "per-minute": Number(0, 1_000_000, |_, _| ()), Is("6000"),
+            "How many credentials are made in a minute, 0 for no limit";
+        "users": Text(Form::Name(400)), Is("*"),
+            "The names of their users: a * stands for any text";
+    }
+    "signal" "[signal]" {
+        "enabled": Flag(|c, is| c.signal.enabled = is), Is("false"),
+            "Whether browsers find each other in rooms, over WebSocket at /signal of [http] listen";
+        "secrets": Texts(Form::Secret), Is("[]"), "Secrets that open every room";
+        "secret-files": Texts(Form::File), Is("[]"), "The same, each in a file of its own";
+        "token-secrets": Texts(Form::Secret), Is("[]"),
+            "Secrets that join tokens are signed with (JWT, HS256)";
+        "token-secret-files": Texts(Form::File), Is("[]"), "The same, each in a file of its own";
+        "open": Flag(|c, is| c.signal.open = is), Is("false"),
+            "Whether the name of a room is enough to enter it";
+        "rooms": Number(1, 100_000, |c, n| c.signal.limits.rooms = n as usize), Is("1000"),
+            "How many rooms there may be";
+        "members": Number(2, 100, |c, n| c.signal.limits.members = n as usize), Is("8"),
+            "How many members a room may have";
+        "connections": Number(1, 1_000_000, |c, n| c.signal.limits.connections = n as usize), Is("10000"),
+            "How many connections there may be, with and without a room";
+        "per-prefix": Number(1, 1_000_000, |c, n| c.signal.limits.per_prefix = n as usize), Is("256"),
+            "How many of them from one network: an IPv4 /24 or an IPv6 /48";
+        "message-size": Number(4096, 1_048_576, |c, n| c.signal.limits.message = n as usize), Is("65536"),
+            "The longest message, in bytes; as many bytes a second may come of one member";
+        "rate": Number(1, 10_000, |c, n| if let Some(n) = NonZeroU32::new(n) { c.signal.limits.messages = n }),
+            Is("50"), "How many messages a second may come of one member";
+        "memory": Number(1_048_576, 2_147_483_648, |c, n| c.signal.limits.queued = n as usize),
+            Is("67108864"), "How many bytes may wait for all members together";
     }
     "demo" "[demo]" {
         "enabled": Flag(|c, is| c.demo = is), Is("false"),

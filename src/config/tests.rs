@@ -13,6 +13,7 @@ mod realms;
 mod redirects;
 mod secrets;
 mod shipped;
+mod signal;
 mod tls;
 mod users_file;
 mod values;
@@ -84,6 +85,7 @@ fn read_secret(path: &Path) -> io::Result<Vec<u8>> {
         Some("/etc/hairpin/north.key" | "/etc/hairpin/eab.key") => {
             "8F1oQO0gkNXyzTqVvrw+bzgjQ9y3yKDmJwN3Dpvq5Hs="
         }
+        Some("/etc/hairpin/web.token") => "d2hvIGFza3MgZm9yIGNyZWRlbnRpYWxzCg==",
         Some("/etc/hairpin/nonce.secret") => "bm9uY2VzIG9mIGFsbCBub2Rlcwo=",
         Some("/etc/hairpin/sixteen") => "c2l4dGVlbiBieXRlcyE/IQ==",
         Some("/etc/hairpin/short") => "correct horse b",

@@ -11,7 +11,7 @@ use tracing::{error, warn};
 use super::acme::{self, Orders};
 use super::certificates::{self, Shown};
 use super::ending::{self, Ending};
-use super::http::Minting;
+use super::http::{Browsers, Minting, signaling};
 use super::metrics::{self, Reloads};
 use super::reload::{self, Reload};
 use super::signals::Signals;
@@ -28,6 +28,7 @@ pub(super) struct Control {
     pub(super) orders: Orders,
     pub(super) reloads: Reloads,
     pub(super) minting: Arc<Minting>,
+    pub(super) browsers: Browsers,
 }
 
 impl Control {
@@ -86,6 +87,8 @@ pub(super) async fn run(
     tasks.shutdown().await;
 
     systemd::stopping();
+    signaling::end(control.browsers.signaling.as_ref()).await;
+    control.browsers.say_what_was_done();
     ending::say_what_was_done(&control.running);
     control.orders.say_what_was_done();
     let lines = control.log.lost_lines();

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::config::{Auth, Config, Http, Log, RelayPool, Tls};
+use crate::config::{Auth, Config, Http, Log, RelayPool, Signal, Tls};
 
 /// Keys whose values differ, as sentences name them. Values are not shown.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -49,6 +49,7 @@ impl Difference {
             proxies: _,
             web: _,
             http: _,
+            signal: _,
             demo: _,
             metrics: _,
             peers: _,
@@ -84,6 +85,12 @@ impl Difference {
             "[relay] addresses" => relay.written,
             "[relay] external" => relay.external,
             "[relay] external-from" => relay.tellers,
+            "[http] origins" => http.origins,
+            "[[http.token]]" => http.tokens,
+            "[signal] secrets" => signal.secrets,
+            "[signal] token-secrets" => signal.token_secrets,
+            "[signal] open" => signal.open,
+            "[signal]" => signal.limits,
             "[peers]" => peers,
             "[log] level" => log.level,
         );
@@ -99,6 +106,11 @@ impl Difference {
             "[proxy-protocol]" => proxies,
             "[web]" => web,
             "[http] listen" => http.listen,
+            "[http] tls-listeners" => http.tls_listeners,
+            "[http] connections" => http.connections,
+            "[http] per-prefix" => http.per_prefix,
+            "[http] forwarded-from" => http.proxies,
+            "[signal] enabled" => signal.enabled,
             "[demo] enabled" => demo,
             "[metrics]" => metrics,
             "[log] format" => log.format,
@@ -156,7 +168,13 @@ pub(super) fn in_effect(old: &Config, new: Config) -> Config {
         proxies: old.proxies.clone(),
         web: old.web,
         http: Http {
-            listen: old.http.listen.clone(),
+            origins: new.http.origins,
+            tokens: new.http.tokens,
+            ..old.http.clone()
+        },
+        signal: Signal {
+            enabled: old.signal.enabled,
+            ..new.signal
         },
         demo: old.demo,
         metrics: old.metrics.clone(),
@@ -262,6 +280,12 @@ mod tests {
                 None,
                 Some("[proxy-protocol]"),
             ),
+            (
+                "[signal]\nsecrets = [\"3vQ0cW1hZ2ljIG51bWJlcnM=\"]\n",
+                Some("[signal] secrets"),
+                None,
+            ),
+            ("[signal]\nrooms = 7\n", Some("[signal]"), None),
             ("[peers]\ndeny = [\"1.2.3.4\"]\n", Some("[peers]"), None),
             ("[log]\nlevel = \"warn\"\n", Some("[log] level"), None),
             ("[log]\naddresses = true\n", None, Some("[log] addresses")),

@@ -22,11 +22,9 @@ pub(super) fn begin(control: &Arc<Control>, config: &Config) -> Result<Option<Ru
     let token = metrics.token.as_ref();
     let token = token.map(|token| token.expose().as_bytes().into());
     let routes = router(Arc::new(move || sample(&sampled)), token);
-    let options = Options {
-        listen: metrics.listen.clone(),
-        certificates: Arc::new(control.shown.certificates()),
-        oldest_tls: oldest_tls(config),
-    };
+    let certificates = Arc::new(control.shown.certificates());
+    let listen = metrics.listen.clone();
+    let options = Options::new("metrics", listen, certificates, oldest_tls(config));
     let running = httpd::start(options, routes)?;
     for listen in running.listeners() {
         info!(protocol = "HTTP", %listen, path = "/metrics", "listening");

@@ -13,7 +13,7 @@ use tracing::{error, info, warn};
 use super::addresses::Addresses;
 use super::control::Control;
 use super::difference::{Difference, emptied, in_effect};
-use super::http::demonstrate;
+use super::http::{demonstrate, signaling};
 use super::{open_for_trying, rules, systemd};
 use crate::config::{self, Config, Filed, Loaded, Machine, Remarks, Secret, Unusable, Watched};
 use crate::log::say;
@@ -261,6 +261,7 @@ impl Reload {
         let rules = rules(&new, host).map_err(|fault| fault.to_string())?;
         control.adopt(rules).await;
         control.minting.follow(&new);
+        signaling::follow(control.browsers.signaling.as_ref(), &new);
         if new.tls.certificates != self.config.tls.certificates {
             control.shown.follow(&new.tls.certificates);
         }

@@ -9,6 +9,7 @@ mod input;
 mod message;
 mod proxy_header;
 mod relay_session;
+mod signaling;
 mod trial;
 
 /// A target and the name of its corpus.
@@ -45,4 +46,6 @@ targets! {
     RELAY_SESSION = relay_session;
     /// Steps of a server and all its clients and peers, compared with the reference model.
     TRIAL = trial;
+    /// Rooms, their members and connections, and what is said in them.
+    SIGNALING = signaling;
 }

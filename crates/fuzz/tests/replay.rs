@@ -6,7 +6,9 @@ use std::fs;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 
-use fuzz::{CHANNEL_DATA, DEFRAMER, MESSAGE, PROXY_HEADER, RELAY_SESSION, TARGETS, TRIAL, Target};
+use fuzz::{
+    CHANNEL_DATA, DEFRAMER, MESSAGE, PROXY_HEADER, RELAY_SESSION, SIGNALING, TARGETS, TRIAL, Target,
+};
 
 #[test]
 fn messages_hold_their_promises() {
@@ -36,6 +38,11 @@ fn sessions_hold_their_promises() {
 #[test]
 fn trials_go_as_the_model_says() {
     replay_and_mutate(TRIAL, 1_000);
+}
+
+#[test]
+fn rooms_hold_their_promises() {
+    replay_and_mutate(SIGNALING, 5_000);
 }
 
 #[test]

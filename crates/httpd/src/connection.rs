@@ -1,13 +1,15 @@
-//! One connection of a browser: HTTP or HTTPS, by its first byte.
+//! One connection of a browser: HTTP or HTTPS, by its first byte, until it ends or becomes a WebSocket.
 
+use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::Request;
-use axum::extract::connect_info::ConnectInfo;
+use bytes::{Buf, Bytes};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -15,13 +17,16 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::server::ResolvesServerCert;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ProtocolVersion, ServerConfig};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
-use tower_service::Service;
-use tracing::{debug, warn};
+use tracing::debug;
+
+use crate::accept::Server;
+use crate::paced::{LateHead, Paced, Seat, SlowReader};
+use crate::places::Place;
+use crate::request;
 
 /// Takes TLS from this version on with these certificates.
 pub(crate) fn acceptor(
@@ -43,71 +48,194 @@ pub(crate) fn acceptor(
     Arc::new(config).into()
 }
 
-/// Serves the connections of a listener.
-pub(crate) async fn accept(listener: TcpListener, secure: TlsAcceptor, routes: Router) {
-    let mut connections = JoinSet::new();
-    loop {
-        // Those that have ended leave nothing behind.
-        while connections.try_join_next().is_some() {}
-        match listener.accept().await {
-            Ok((stream, visitor)) => {
-                let connection = Connection {
-                    visitor,
-                    secure: secure.clone(),
-                    routes: routes.clone(),
-                };
-                connections.spawn(async move {
-                    if let Err(error) = connection.serve(stream).await {
-                        debug!(%error, "http.connection: it ended early");
-                    }
-                });
-            }
-            Err(error) => {
-                warn!(%error, "http: no connection can be accepted, the next try is in a second");
-                sleep(Duration::from_secs(1)).await;
-            }
-        }
-    }
-}
-
-struct Connection {
+/// A connection that has a place.
+pub(crate) struct Connection {
+    server: Arc<Server>,
     visitor: SocketAddr,
-    secure: TlsAcceptor,
-    routes: Router,
+    seat: Arc<Seat>,
 }
 
 impl Connection {
-    async fn serve(self, stream: TcpStream) -> io::Result<()> {
-        stream.set_nodelay(true)?;
-        let mut first = [0];
-        timeout(FIRST_BYTES, stream.peek(&mut first)).await??;
-        if first == [TLS_HANDSHAKE] {
-            let session = timeout(FIRST_BYTES, self.secure.accept(stream)).await??;
-            return self.speak(session).await;
+    pub(crate) fn new(server: Arc<Server>, visitor: SocketAddr, place: Place) -> Self {
+        Self {
+            server,
+            visitor,
+            seat: Seat::new(place),
         }
-        self.speak(stream).await
     }
 
-    async fn speak<S>(self, stream: S) -> io::Result<()>
+    /// Serves it to its end. `first` are bytes that were read already.
+    pub(crate) async fn serve(self, stream: TcpStream, first: Bytes) {
+        // Without it answers come later, and that is all.
+        let _ = stream.set_nodelay(true);
+        let begins_with = match first.first() {
+            Some(byte) => *byte,
+            None => {
+                let mut byte = [0];
+                match timeout(FIRST_BYTE, stream.peek(&mut byte)).await {
+                    Ok(Ok(1)) => byte[0],
+                    Ok(Ok(_) | Err(_)) => return,
+                    Err(_) => return self.server.counters.silent.add(),
+                }
+            }
+        };
+        let stream = Rewound { first, stream };
+        // What those need who speak is not kept for those who say nothing.
+        if begins_with == TLS_HANDSHAKE {
+            Box::pin(self.secure(stream)).await;
+        } else {
+            Box::pin(self.speak(stream)).await;
+        }
+    }
+
+    async fn secure(self, stream: Rewound) {
+        let counters = &self.server.counters;
+        let visitor = self.visitor.ip();
+        if !self.server.is_proxy(visitor)
+            && let Err(why) = self.server.places.charge(visitor, HANDSHAKE)
+        {
+            return self.server.refuse(why);
+        }
+        match timeout(HANDSHAKE_TIME, self.server.secure.accept(stream)).await {
+            Ok(Ok(session)) => {
+                counters.handshakes.add();
+                self.speak(session).await;
+            }
+            Ok(Err(error)) => {
+                counters.handshakes_failed.add();
+                debug!(error = ?error.to_string(), "http.handshake-failed");
+            }
+            Err(_) => counters.handshakes_failed.add(),
+        }
+    }
+
+    async fn speak<S>(self, stream: S)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let Self {
-            visitor, routes, ..
+            server,
+            visitor,
+            seat,
         } = self;
-        let service = service_fn(move |mut request: Request<Incoming>| {
-            request.extensions_mut().insert(ConnectInfo(visitor));
-            routes.clone().call(request)
+        let stream = TokioIo::new(Paced::new(stream, Arc::clone(&seat)));
+        let counted = Arc::clone(&server);
+        let service = service_fn(move |request: Request<Incoming>| {
+            let (server, seat) = (Arc::clone(&server), Arc::clone(&seat));
+            request::answer(server, seat, visitor, request)
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(FIRST_BYTES)
-            .serve_connection(TokioIo::new(stream), service);
-        connection.with_upgrades().await.map_err(io::Error::other)
+            // It runs between requests, too.
+            .header_read_timeout(IDLE)
+            .max_buf_size(MOST_HEAD)
+            .serve_connection(stream, service)
+            .with_upgrades();
+        let mut connection = pin!(connection);
+        let ended = tokio::select! {
+            ended = connection.as_mut() => Some(ended),
+            () = sleep(LIFETIME) => None,
+        };
+        let ended = match ended {
+            Some(ended) => Some(ended),
+            // The request that is under way is answered.
+            None => {
+                connection.as_mut().graceful_shutdown();
+                timeout(LAST_ANSWER, connection).await.ok()
+            }
+        };
+        if let Some(Err(error)) = ended {
+            count(&counted, &error);
+        }
     }
 }
 
-/// How long a client may take for its handshake, and for the head of a request.
-const FIRST_BYTES: Duration = Duration::from_secs(10);
+/// Counts the end of a connection by its cause.
+fn count(server: &Server, error: &hyper::Error) {
+    let counters = &server.counters;
+    let because = error.source().and_then(|cause| {
+        let cause = cause.downcast_ref::<io::Error>()?;
+        cause.get_ref()
+    });
+    if error.is_parse_version_h2() {
+        counters.http2.add();
+    } else if error.is_parse_too_large() {
+        counters.head_too_large.add();
+    } else if error.is_parse() {
+        counters.malformed.add();
+    } else if because.is_some_and(|cause| cause.is::<LateHead>()) {
+        counters.head_late.add();
+    } else if because.is_some_and(|cause| cause.is::<SlowReader>()) {
+        counters.slow_reader.add();
+    }
+}
+
+/// A connection of which some bytes were read already.
+struct Rewound {
+    first: Bytes,
+    stream: TcpStream,
+}
+
+impl AsyncRead for Rewound {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.first.is_empty() {
+            return Pin::new(&mut this.stream).poll_read(cx, buf);
+        }
+        let length = this.first.len().min(buf.remaining());
+        buf.put_slice(&this.first[..length]);
+        this.first.advance(length);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Rewound {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+}
+
+/// How long a client may say nothing after it has connected.
+const FIRST_BYTE: Duration = Duration::from_secs(10);
+/// How long its handshake may take.
+const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
+/// How long it may say nothing between two requests. Proxies keep their connections for a minute.
+const IDLE: Duration = Duration::from_secs(75);
+/// How long it may make requests before it has to connect anew. A WebSocket may take longer.
+const LIFETIME: Duration = Duration::from_secs(600);
+/// How long the answer may then take that was not sent yet.
+const LAST_ANSWER: Duration = Duration::from_secs(30);
+/// The most bytes of the head of a request; and as many of answers wait.
+const MOST_HEAD: usize = 16 * 1024;
+/// The cost of a handshake, in requests: a signature with an RSA key takes as long.
+const HANDSHAKE: u32 = 16;
 /// The type of the record that a TLS client begins with. RFC 8446 §5.1.
 const TLS_HANDSHAKE: u8 = 22;

@@ -3,41 +3,85 @@
 //!
 //! It has a thread and a runtime of its own, so that no visitor of a page delays a packet or the control
 //! side. HTTP and HTTPS share each port: the first byte of a connection tells which it is.
+//!
+//! Everything that a visitor can make it keep or wait for is bounded: connections by number, in all and of
+//! a network; requests by rate, bytes and time; answers by the time in which nobody reads them. Each
+//! refusal has a name and a count ([`Snapshot`]).
 
+mod accept;
 mod connection;
+mod counters;
+mod forwarded;
+mod paced;
 mod pages;
+mod places;
+mod request;
+mod seldom;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::thread;
 
 use axum::Router;
+use bytes::Bytes;
 use rustls::ProtocolVersion;
 use rustls::server::ResolvesServerCert;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
+use accept::Server;
+pub use counters::Snapshot;
 pub use pages::pages;
 
 /// What the server is started with.
 pub struct Options {
+    /// The table of the configuration that it has, for sentences about its keys.
+    pub table: &'static str,
     /// The addresses that browsers come to. Port 0 is any free port.
     pub listen: Vec<SocketAddr>,
     /// The certificates for HTTPS, as they are at each handshake: one may come later than the start.
     pub certificates: Arc<dyn ResolvesServerCert>,
     /// TLS 1.2 or 1.3: clients with an older one are refused.
     pub oldest_tls: ProtocolVersion,
+    /// Connections at a time, WebSockets included.
+    pub connections: usize,
+    /// Those of one [`relay::SourcePrefix`]. It also has so many requests in a second.
+    pub per_prefix: usize,
+    /// Whether a host is a proxy whose `X-Forwarded-For` is believed.
+    pub is_proxy: Arc<dyn Fn(IpAddr) -> bool + Send + Sync>,
+}
+
+impl Options {
+    /// A server for few: 256 connections of anybody, and no proxies.
+    pub fn new(
+        table: &'static str,
+        listen: Vec<SocketAddr>,
+        certificates: Arc<dyn ResolvesServerCert>,
+        oldest_tls: ProtocolVersion,
+    ) -> Self {
+        Self {
+            table,
+            listen,
+            certificates,
+            oldest_tls,
+            connections: FEW,
+            per_prefix: FEW,
+            is_proxy: Arc::new(|_| false),
+        }
+    }
 }
 
 /// Why the server does not run.
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
     /// An address cannot be listened on.
-    #[error("cannot listen for HTTP on {listen}: {source} (key `listen` in [http])")]
+    #[error("cannot listen for HTTP on {listen}: {source} (key `listen` in [{table}])")]
     Listen {
+        /// The table of the configuration.
+        table: &'static str,
         /// The address.
         listen: SocketAddr,
         /// The system's reason.
@@ -48,9 +92,116 @@ pub enum Fault {
     Thread(io::Error),
 }
 
+/// Starts a server of these routes that has listeners of its own only: [`Prepared::start`].
+///
+/// # Errors
+/// If an address cannot be listened on, or the system has no thread.
+pub fn start(options: Options, routes: Router) -> Result<Running, Fault> {
+    Prepared::new().start(options, routes)
+}
+
+/// A connection that another server has accepted, and that turned out to be a browser's.
+#[derive(Debug)]
+pub struct Visit {
+    /// The connection, in nonblocking mode.
+    pub stream: std::net::TcpStream,
+    /// Where it comes from; its proxy has said so if it has one.
+    pub visitor: SocketAddr,
+    /// The bytes that were read of it already.
+    pub first: Bytes,
+}
+
+/// The way in for connections that another server has accepted.
+#[derive(Clone, Debug)]
+pub struct Door(mpsc::Sender<Visit>);
+
+impl Door {
+    /// Leaves a connection to this server; returns whether it takes it. It never waits.
+    pub fn enter(&self, visit: Visit) -> bool {
+        self.0.try_send(visit).is_ok()
+    }
+}
+
+/// A server that is ready to run: its door is open already.
+pub struct Prepared {
+    door: Door,
+    visits: mpsc::Receiver<Visit>,
+}
+
+impl Prepared {
+    /// Nothing that enters is lost, if the server starts.
+    pub fn new() -> Self {
+        let (door, visits) = mpsc::channel(WAITING);
+        Self {
+            door: Door(door),
+            visits,
+        }
+    }
+
+    /// The way in.
+    pub fn door(&self) -> Door {
+        self.door.clone()
+    }
+
+    /// Starts a server of these routes. The address of a visitor is in a request's extensions, as
+    /// [`axum::extract::ConnectInfo`] of a [`SocketAddr`].
+    ///
+    /// # Errors
+    /// If an address cannot be listened on, or the system has no thread.
+    pub fn start(self, options: Options, routes: Router) -> Result<Running, Fault> {
+        let runtime = runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(Fault::Thread)?;
+        let bound = {
+            let _entered = runtime.enter();
+            let listeners = options.listen.iter();
+            let bound = listeners.map(|&listen| {
+                let table = options.table;
+                bind(listen).map_err(|source| Fault::Listen {
+                    table,
+                    listen,
+                    source,
+                })
+            });
+            bound.collect::<Result<Vec<_>, _>>()?
+        };
+        let addresses: io::Result<_> = bound.iter().map(TcpListener::local_addr).collect();
+        let listeners = addresses.map_err(Fault::Thread)?;
+        let server = Arc::new(Server::new(options, routes));
+        let (end, ended) = oneshot::channel();
+        let (counted, visits) = (Arc::clone(&server), self.visits);
+        let serve = async move {
+            let mut tasks = JoinSet::new();
+            for listener in bound {
+                tasks.spawn(accept::accept(Arc::clone(&server), listener));
+            }
+            tasks.spawn(accept::receive(server, visits));
+            // The sender says nothing: it is dropped.
+            let _ = ended.await;
+        };
+        let thread = thread::Builder::new().name("http".to_owned());
+        let spawned = thread.spawn(move || {
+            runtime.block_on(serve);
+            runtime.shutdown_background();
+        });
+        spawned.map_err(Fault::Thread)?;
+        Ok(Running {
+            listeners,
+            server: counted,
+            _end: end,
+        })
+    }
+}
+
+impl Default for Prepared {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 /// A server that runs until this is dropped.
 pub struct Running {
     listeners: Vec<SocketAddr>,
+    server: Arc<Server>,
     _end: oneshot::Sender<()>,
 }
 
@@ -59,45 +210,11 @@ impl Running {
     pub fn listeners(&self) -> &[SocketAddr] {
         &self.listeners
     }
-}
 
-/// Starts a server of these routes. The address of a visitor is in a request's extensions, as
-/// [`axum::extract::ConnectInfo`] of a [`SocketAddr`].
-///
-/// # Errors
-/// If an address cannot be listened on, or the system has no thread.
-pub fn start(options: Options, routes: Router) -> Result<Running, Fault> {
-    let runtime = runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(Fault::Thread)?;
-    let bound = {
-        let _entered = runtime.enter();
-        let listeners = options.listen.iter();
-        let bound = listeners
-            .map(|&listen| bind(listen).map_err(|source| Fault::Listen { listen, source }));
-        bound.collect::<Result<Vec<_>, _>>()?
-    };
-    let addresses: io::Result<_> = bound.iter().map(TcpListener::local_addr).collect();
-    let listeners = addresses.map_err(Fault::Thread)?;
-    let secure = connection::acceptor(options.certificates, options.oldest_tls);
-    let (end, ended) = oneshot::channel();
-    let serve = async move {
-        let mut tasks = JoinSet::new();
-        for listener in bound {
-            tasks.spawn(connection::accept(listener, secure.clone(), routes.clone()));
-        }
-        // The sender says nothing: it is dropped.
-        let _ = ended.await;
-    };
-    let thread = thread::Builder::new().name("http".to_owned());
-    let spawned = thread.spawn(move || {
-        runtime.block_on(serve);
-        runtime.shutdown_background();
-    });
-    spawned.map_err(Fault::Thread)?;
-    Ok(Running {
-        listeners,
-        _end: end,
-    })
+    /// What was done and refused until now.
+    pub fn snapshot(&self) -> Snapshot {
+        self.server.counters.snapshot()
+    }
 }
 
 /// A listener; one for IPv6 leaves IPv4 to others, as those of the relay do.
@@ -115,3 +232,7 @@ fn bind(listen: SocketAddr) -> io::Result<TcpListener> {
 }
 
 const BACKLOG: u32 = 1024;
+/// Connections of a server for few.
+const FEW: usize = 256;
+/// Connections that wait for the thread of this server.
+const WAITING: usize = 256;

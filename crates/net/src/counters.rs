@@ -64,6 +64,10 @@ net_counters! {
     web_connections = "web-connections",
     /// Connections that the web server did not take.
     web_unreachable = "web-unreachable",
+    /// Connections left to the server for browsers.
+    browsers = "browsers",
+    /// Connections that the server for browsers had no room for.
+    browsers_refused = "browsers-refused",
     /// Clients whose QUIC is passed to the HTTP/3 server.
     quic_flows = "quic-flows",
     /// QUIC datagrams of clients that there was no room for, or that do not begin a connection.

@@ -113,6 +113,7 @@ pub fn start_on(passed: Vec<Passed>, options: Options) -> Result<Running, Fault>
             tls: tls.clone(),
             proxies: Arc::clone(&proxies),
             web: options.web,
+            browsers: options.browsers.clone(),
             flows: Arc::clone(&flows),
             report: Arc::clone(&options.report),
             keys: options.keys.clone(),

@@ -52,7 +52,9 @@ pub use counters::NetCounters;
 pub use fault::Fault;
 pub use key_request::KeyRequest;
 pub use launch::{start, start_on};
-pub use options::{KeyStore, ListenerOptions, Options, ProxyOptions, StreamLimits, WebOptions};
+pub use options::{
+    Browser, Browsers, KeyStore, ListenerOptions, Options, ProxyOptions, StreamLimits, WebOptions,
+};
 pub use passed::{Passed, passed};
 pub use quic::FLOWS as QUIC_FLOWS;
 pub use running::{Answers, Ended, Failed, Load, Running};

@@ -23,7 +23,7 @@ use crate::proxy::{Beginning, Proxied, is_header};
 use crate::stream::{End, TURN, turn};
 use crate::tls::{ACME_PROTOCOL, Certificates, Handshake, OWN_PROTOCOLS, Tls, TlsEvent, failed};
 use crate::web::Visit;
-use crate::{Transports, clock};
+use crate::{Browser, Transports, clock};
 
 /// A stream of which it is known whose it is.
 pub(crate) enum Opened {
@@ -36,6 +36,8 @@ pub(crate) enum Opened {
     },
     /// A client of the web server behind it.
     Visitor(Visit),
+    /// A client of the server for browsers beside it.
+    Browser(Browser),
 }
 
 /// A stream that nothing is known of but where it comes from.
@@ -151,8 +153,12 @@ impl Opening<'_> {
 
     /// Reads the hello of a client, and does the handshake that it asks for.
     async fn secure(self, mut first: BytesMut) -> Result<Opened, End> {
-        let (tls, has_web) = (self.tls(), self.shard.shard.borrow().https.is_some());
-        if tls.is_none() && !has_web {
+        let (tls, has_web, has_browsers) = {
+            let shard = self.shard.shard.borrow();
+            let (https, browsers) = (shard.https.is_some(), shard.browsers.is_some());
+            (shard.tls.clone(), https, browsers)
+        };
+        if tls.is_none() && !has_web && !has_browsers {
             return Err(End::Broken);
         }
         let mut acceptor = Acceptor::default();
@@ -172,6 +178,9 @@ impl Opening<'_> {
             }
         };
         let certificates = tls.as_ref().map(|tls| &tls.certificates);
+        if has_browsers && hello.is_browsers(certificates, has_web) {
+            return self.leave(first).await;
+        }
         if has_web && !hello.is_ours(certificates) {
             return self.visit(first).await;
         }
@@ -187,6 +196,16 @@ impl Opening<'_> {
             client: self.client,
             first,
             party: self.admitted.party(),
+        }))
+    }
+
+    /// Leaves the stream to the server for browsers, which does the handshake.
+    async fn leave(self, first: BytesMut) -> Result<Opened, End> {
+        self.pay(VISIT).await?;
+        Ok(Opened::Browser(Browser {
+            stream: self.stream.into_std().map_err(|_| End::Closed)?,
+            client: self.client.client,
+            first: first.freeze(),
         }))
     }
 
@@ -337,6 +356,8 @@ struct Hello {
     is_challenge: bool,
     /// Whether the client names protocols, and none of them is this server's.
     is_of_other_protocol: bool,
+    /// Whether it names HTTP/1.1, as browsers do. RFC 7301 §6.
+    is_of_http: bool,
 }
 
 impl Hello {
@@ -346,8 +367,17 @@ impl Hello {
         Self {
             name: hello.server_name().map(str::to_owned),
             is_challenge: protocols.contains(&ACME_PROTOCOL),
+            is_of_http: protocols.contains(&HTTP),
             is_of_other_protocol: !protocols.is_empty() && !protocols.iter().any(is_own),
         }
+    }
+
+    /// Whether the hello is for the server for browsers. Where a web server is behind this one, a name
+    /// that no certificate is for is its.
+    fn is_browsers(&self, certificates: Option<&Certificates>, has_web: bool) -> bool {
+        let name = self.name.as_deref();
+        let is_own = |name: &str| certificates.is_some_and(|certificates| certificates.has(name));
+        self.is_of_http && self.is_of_other_protocol && (!has_web || name.is_none_or(is_own))
     }
 
     /// Whether the hello is for this server and not for a web server that has the same port. Clients
@@ -363,6 +393,8 @@ impl Hello {
         })
     }
 }
+
+const HTTP: &[u8] = b"http/1.1";
 
 /// The most bytes in one read.
 const PIECE: usize = 4 * 1024;

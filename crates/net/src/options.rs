@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use relay::{Config, Report};
 
 use crate::proxy::Proxies;
@@ -25,6 +26,9 @@ pub struct Options {
     pub proxies: ProxyOptions,
     /// The web server that has the same ports.
     pub web: WebOptions,
+    /// The server for browsers in this process, which has the connections over TLS that speak
+    /// HTTP/1.1 and are for a name of the certificates; without a web server, for any.
+    pub browsers: Option<Browsers>,
     /// Is called with each report, on the shard's thread: it must be quick and must not block.
     pub report: Arc<dyn Fn(Report) + Send + Sync>,
     /// The store of users whose realm is remote; without one none of them is served.
@@ -49,6 +53,7 @@ impl Options {
             tls: None,
             proxies: ProxyOptions::default(),
             web: WebOptions::default(),
+            browsers: None,
             report: Arc::new(|_| ()),
             keys: None,
         }
@@ -58,6 +63,21 @@ impl Options {
 /// Is called with each request for a key, on the shard's thread: it must be quick and must not
 /// block. The answer may be given later and on any other thread.
 pub type KeyStore = Arc<dyn Fn(KeyRequest) + Send + Sync>;
+
+/// Is called with each connection of a browser, on the shard's thread: it must be quick and must not
+/// block. It says whether it takes the connection, which is closed if not.
+pub type Browsers = Arc<dyn Fn(Browser) -> bool + Send + Sync>;
+
+/// A connection of a browser. Nothing was answered yet.
+#[derive(Debug)]
+pub struct Browser {
+    /// The connection, in nonblocking mode.
+    pub stream: std::net::TcpStream,
+    /// Where it comes from; its proxy has said so if it has one.
+    pub client: SocketAddr,
+    /// The bytes that were read already: the hello.
+    pub first: Bytes,
+}
 
 /// A listener that clients come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

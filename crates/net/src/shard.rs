@@ -26,7 +26,7 @@ use crate::quic::Flows;
 use crate::tls::Tls;
 use crate::turn::Turn;
 use crate::web::HttpsBackend;
-use crate::{KeyRequest, KeyStore, ProxyOptions, StreamLimits, WebOptions, clock};
+use crate::{Browsers, KeyRequest, KeyStore, ProxyOptions, StreamLimits, WebOptions, clock};
 
 /// The parts that every life of a shard is made from.
 pub(crate) struct Blueprint {
@@ -44,6 +44,7 @@ pub(crate) struct Blueprint {
     pub(crate) tls: Option<Arc<Tls>>,
     pub(crate) proxies: Arc<ProxyOptions>,
     pub(crate) web: WebOptions,
+    pub(crate) browsers: Option<Browsers>,
     /// Counts the flows of QUIC, of all shards.
     pub(crate) flows: Arc<Admission>,
     pub(crate) report: Arc<dyn Fn(Report) + Send + Sync>,
@@ -78,6 +79,7 @@ pub(crate) struct Shard {
     pub(crate) tls: Option<Arc<Tls>>,
     pub(crate) proxies: Arc<ProxyOptions>,
     pub(crate) https: Option<HttpsBackend>,
+    pub(crate) browsers: Option<Browsers>,
     /// None without an HTTP/3 server.
     pub(crate) flows: Option<Flows>,
     report: Arc<dyn Fn(Report) + Send + Sync>,
@@ -113,6 +115,7 @@ impl Shard {
             tls: blueprint.tls.clone(),
             proxies: Arc::clone(&blueprint.proxies),
             https: HttpsBackend::of(blueprint.web),
+            browsers: blueprint.browsers.clone(),
             flows: (blueprint.web.quic)
                 .map(|backend| Flows::to(backend, Arc::clone(&blueprint.flows))),
             report: Arc::clone(&blueprint.report),

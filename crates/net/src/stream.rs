@@ -100,6 +100,7 @@ async fn serve(
             let end = Box::pin(visit.pass(&shard)).await;
             return shard.shard.borrow_mut().count(end);
         }
+        Ok(Opened::Browser(browser)) => return shard.shard.borrow_mut().leave(browser),
         Err(end) => return shard.shard.borrow_mut().count(end),
     };
     let limits = shard.shard.borrow().limits;

@@ -18,8 +18,9 @@ use crate::gate::Place;
 use crate::local::Handle;
 use crate::proxy::Proxied;
 use crate::seldom::Seldom;
+use crate::shard::Shard;
 use crate::stream::{End, TURN, turn};
-use crate::{WebOptions, clock};
+use crate::{Browser, WebOptions, clock};
 
 /// The web server that connections are passed to.
 #[derive(Clone, Copy, Debug)]
@@ -94,6 +95,16 @@ impl Visit {
             }
             () = silence(&last) => End::Idle,
         }
+    }
+}
+
+impl Shard {
+    /// Leaves a connection to the server for browsers.
+    pub(crate) fn leave(&mut self, browser: Browser) {
+        let is_taken = self.browsers.as_ref().is_some_and(|take| take(browser));
+        let counters = &mut self.egress.counters;
+        counters.browsers += u64::from(is_taken);
+        counters.browsers_refused += u64::from(!is_taken);
     }
 }
 

@@ -47,7 +47,7 @@ impl Networks {
         let earned = self.cells[self.cell(from)].map_or(now, |earned| earned.max(now));
         (earned + limit.each)
             .saturating_duration_since(now)
-            .saturating_sub(limit.each * limit.burst)
+            .saturating_sub(limit.each.saturating_mul(limit.burst))
     }
 
     /// Charges one.

@@ -136,7 +136,7 @@ async fn upgrade(
     });
     if !origin::is_welcome(&headers, &host.core().origins) {
         host.core().rooms.count_origin_refused();
-        let reason = "pages of this origin may not use this server (key `origins` in `[signal]`)\n";
+        let reason = "pages of this origin may not use this server (key `origins` in [http])\n";
         return (StatusCode::FORBIDDEN, reason).into_response();
     }
     let longest = host.core().message;

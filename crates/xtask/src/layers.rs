@@ -28,7 +28,7 @@ const BELOW: &[(&str, &[&str])] = &[
         "hairpin-admin",
         &["hairpin-net", "hairpin-relay", "hairpin-wire"],
     ),
-    ("hairpin-httpd", &[]),
+    ("hairpin-httpd", &["hairpin-relay"]),
     ("hairpin-relay", &["hairpin-wire"]),
     ("hairpin-client", &["hairpin-wire"]),
     ("hairpin-net", &["hairpin-relay", "hairpin-wire"]),

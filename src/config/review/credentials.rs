@@ -28,7 +28,7 @@ impl Review<'_> {
         table: &Table<'_>,
         realm: &str,
     ) -> (Vec<Secret>, BTreeMap<String, UserKey>) {
-        let secrets = self.secrets(table);
+        let secrets = self.secrets(table, ["secrets", "secret-files"]);
         let own = table.table("users");
         let mut seen = Seen::new();
         let mut users = self.users(&own, &own.heading(), realm, &mut seen);
@@ -42,15 +42,20 @@ impl Review<'_> {
     }
 
     /// The secrets in the file, then those in files of their own.
-    fn secrets(&mut self, table: &Table<'_>) -> Vec<Secret> {
+    pub(super) fn secrets(
+        &mut self,
+        table: &Table<'_>,
+        [here, in_files]: [&str; 2],
+    ) -> Vec<Secret> {
         let mut secrets: Vec<(Secret, Range<usize>)> = Vec::new();
-        for name in ["secrets", "secret-files"] {
+        for name in [here, in_files] {
             let key = table.name(name);
             for written in table.texts(name) {
                 let at = written.span();
-                let secret = match name {
-                    "secrets" => Some(Secret::new(*written.get_ref())),
-                    _ => self.secret_file(&key, &written),
+                let secret = if name == here {
+                    Some(Secret::new(*written.get_ref()))
+                } else {
+                    self.secret_file(&key, &written)
                 };
                 let Some(secret) = secret.filter(|secret| self.is_strong(&key, secret, &at)) else {
                     continue;

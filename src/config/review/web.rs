@@ -27,16 +27,21 @@ impl Review<'_> {
         are_meant: fn(Transports) -> bool,
         protocol: &str,
     ) -> Proxies {
-        let name = table.name(key);
-        let texts = table.texts(key);
-        if let Some(first) = texts.first()
+        if let Some(first) = table.texts(key).first()
             && self.takes(are_meant) == Some(false)
         {
+            let name = table.name(key);
             let sentence = format!("{name} means nothing: no `[[listener]]` takes {protocol}");
             self.say(Remark::fault(first.span(), sentence).help("leave it out, or add a listener"));
         }
+        self.believed(table, key)
+    }
+
+    /// The networks of hosts that say who their clients are.
+    pub(super) fn believed(&mut self, table: &Table<'_>, key: &str) -> Proxies {
+        let name = table.name(key);
         let mut networks = Vec::new();
-        for text in texts {
+        for text in table.texts(key) {
             let Some(written) = network(text.get_ref()) else {
                 continue;
             };
@@ -111,7 +116,7 @@ impl Review<'_> {
     }
 
     /// Whether a listener is one of these; `None` if not all are known.
-    fn takes(&self, are_meant: fn(Transports) -> bool) -> Option<bool> {
+    pub(super) fn takes(&self, are_meant: fn(Transports) -> bool) -> Option<bool> {
         let mut listeners = self.listeners.as_ref()?.iter();
         Some(listeners.any(|listener| are_meant(listener.transports)))
     }

@@ -75,7 +75,7 @@ fn a_key_in_the_wrong_table_is_shown_the_right_table() {
         "error: unknown key `realm` in `[log]`",
         "2:1",
         "realm",
-        "`realm` belongs at the top of the file, before the first table or in `[[redirect]]`",
+        "`realm` belongs at the top of the file, before the first table or in `[[redirect]]` or in `[[http.token]]`",
     );
 }
 

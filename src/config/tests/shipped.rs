@@ -45,6 +45,7 @@ fn the_defaults_of_the_rows_are_those_of_the_libraries() {
     assert_eq!(config.tcp, net::StreamLimits::default());
     assert_eq!(config.unauthenticated, relay::Allowance::default());
     assert_eq!(config.relay.ports, relay::PortRange::default());
+    assert_eq!(config.signal.limits, signal::Limits::default());
     assert_eq!((config.icmp, config.peers.mode), Default::default());
 }
 
@@ -54,6 +55,9 @@ fn the_examples_in_the_shipped_file_work() {
         .lines()
         .map(|line| format!("{}\n", uncommented(line)))
         .collect();
+    // Tokens need a secret to make credentials with.
+    let with_secret = "\nsecrets = [\"Zm9yIGFsbCBjcmVkZW50aWFscw==\"]";
+    let everything = everything.replacen("\nsecrets = []", with_secret, 1);
     let loaded = read(&everything, path(), &host()).unwrap();
     assert_eq!(told(&loaded.remarks.to_string()), []);
     assert_eq!(loaded.config.realm, "turn.example.org");
@@ -62,6 +66,7 @@ fn the_examples_in_the_shipped_file_work() {
     assert_eq!(loaded.config.redirects.len(), 2);
     assert_eq!(loaded.config.auth.realms[0].users.len(), 2);
     assert_eq!(loaded.config.oauth.keys.len(), 2);
+    assert_eq!(loaded.config.http.tokens.len(), 2);
 }
 
 /// The tables and keys of the shipped file, set or commented out. Prose has a

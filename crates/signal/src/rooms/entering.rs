@@ -55,13 +55,16 @@ impl Rooms {
         if in_room.is_some_and(|members| members >= self.limits.members) {
             return Err(Refusal::RoomFull);
         }
-        let is_room = in_room.is_some() || self.rooms.len() < self.limits.rooms;
+        // The welcome must have room, and news of the room after it.
+        let has_memory = self.queued <= self.limits.queued / 8 * 7;
+        let is_room = has_memory && (in_room.is_some() || self.rooms.len() < self.limits.rooms);
         let prefix = SourcePrefix::of(visitor);
         let most = self.limits.per_prefix;
         if !is_room || !self.members_by_prefix.enter(prefix, most) {
             return Err(Refusal::TooMany);
         }
-        self.entries.charge(now.mono, visitor, ENTRIES);
+        let limit = self.entries_of_one();
+        self.entries.charge(now.mono, visitor, limit);
         self.seat(now.mono, from, prefix, join);
         Ok(())
     }
@@ -69,12 +72,27 @@ impl Rooms {
     /// A network that guesses, or comes and goes without end, waits. What it sends is not looked at
     /// before, so that it learns nothing in that time.
     fn admit(&self, now: Instant, visitor: IpAddr) -> Result<(), Refusal> {
-        let wait = (self.failures.wait(now, visitor, FAILURES))
-            .max(self.entries.wait(now, visitor, ENTRIES));
+        let wait = (self.failures.wait(now, visitor, FAILURES)).max(self.entries.wait(
+            now,
+            visitor,
+            self.entries_of_one(),
+        ));
         if wait.is_zero() {
             Ok(())
         } else {
             Err(Refusal::TooOften(wait))
+        }
+    }
+
+    /// How often members of one network may come or come back, of which their whole room hears: all of
+    /// them twice at once, and once in half a minute.
+    fn entries_of_one(&self) -> Limit {
+        let members = u32::try_from(self.limits.per_prefix)
+            .unwrap_or(u32::MAX)
+            .max(1);
+        Limit {
+            burst: members.saturating_mul(2),
+            each: Duration::from_secs(30) / members,
         }
     }
 
@@ -108,24 +126,24 @@ impl Rooms {
             },
         };
         let arrival = arrival.body();
-        let user = member.user.clone();
+        if let Some(room) = self.rooms.get_mut(&name) {
+            room.members.push(id);
+            self.reports.push_back(Report::Joined {
+                room: room.number,
+                member: told::id(number),
+                user: member.user.clone(),
+                members: room.members.len(),
+            });
+        }
         self.members.insert(id, member);
-        self.tell_room(now, &name, None, &arrival);
-        let Some(room) = self.rooms.get_mut(&name) else {
-            return;
-        };
-        room.members.push(id);
-        self.reports.push_back(Report::Joined {
-            room: room.number,
-            member: told::id(number),
-            user,
-            members: room.members.len(),
-        });
         self.counters.joined += 1;
         if let Some(connection) = self.connections.get_mut(&from) {
             connection.state = State::In(id);
         }
+        // A member that is told may be ended by that: the new one has its place, and its first message,
+        // before.
         self.tell(now, id, welcome);
+        self.tell_room(now, &name, Some(id), &arrival);
     }
 
     /// The number of the next member, in a room that exists from now on.
@@ -189,7 +207,8 @@ impl Rooms {
             self.failures.charge(now, visitor, FAILURES);
             return Err(Refusal::UnknownSession);
         };
-        self.entries.charge(now, visitor, ENTRIES);
+        let limit = self.entries_of_one();
+        self.entries.charge(now, visitor, limit);
         let Some(member) = self.members.get_mut(&id) else {
             return Err(Refusal::UnknownSession);
         };
@@ -267,10 +286,4 @@ fn session(id: MemberId, secret: &[u8; 16]) -> String {
 const FAILURES: Limit = Limit {
     burst: 60,
     each: Duration::from_secs(1),
-};
-
-/// Members of one network that come or come back: news of each goes to its whole room.
-const ENTRIES: Limit = Limit {
-    burst: 500,
-    each: Duration::from_millis(100),
 };

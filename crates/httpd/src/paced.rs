@@ -1,0 +1,184 @@
+//! A connection's bytes under a clock: a head that comes drop by drop, and answers that nobody reads,
+//! end it. As a WebSocket it is without this clock, for a page may be silent for hours.
+
+use std::io::{self, ErrorKind};
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Sleep, sleep};
+
+use crate::places::{NoPlace, Place};
+
+/// What the connection and its requests both know of it.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    /// Is given back with the last of both, for a WebSocket has it, too.
+    place: Mutex<Place>,
+    phase: AtomicU8,
+    /// Counts requests, modulo.
+    requests: AtomicU32,
+}
+
+impl Seat {
+    pub(crate) fn new(place: Place) -> Arc<Self> {
+        Arc::new(Self {
+            place: Mutex::new(place),
+            phase: AtomicU8::new(BETWEEN),
+            requests: AtomicU32::new(0),
+        })
+    }
+
+    /// The visitor of this request is another than that of the last one.
+    pub(crate) fn belongs_to(&self, visitor: IpAddr) -> Result<(), NoPlace> {
+        let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
+        place.belongs_to(visitor)
+    }
+
+    /// The head of a request was read.
+    pub(crate) fn begin_request(&self) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        self.phase.store(REQUEST, Ordering::Relaxed);
+    }
+
+    /// The answer was made.
+    pub(crate) fn end_request(&self) {
+        self.phase.store(BETWEEN, Ordering::Relaxed);
+    }
+
+    /// It becomes a WebSocket.
+    pub(crate) fn upgrade(&self) {
+        self.phase.store(UPGRADED, Ordering::Relaxed);
+    }
+
+    fn is(&self, phase: u8) -> bool {
+        self.phase.load(Ordering::Relaxed) == phase
+    }
+}
+
+const BETWEEN: u8 = 0;
+const REQUEST: u8 = 1;
+const UPGRADED: u8 = 2;
+
+/// The bytes of a connection.
+pub(crate) struct Paced<S> {
+    inner: S,
+    seat: Arc<Seat>,
+    /// Runs while a head has begun and is not whole: that of the request behind so many.
+    head: Option<(u32, Pin<Box<Sleep>>)>,
+    /// Runs while bytes wait for the client.
+    write: Option<Pin<Box<Sleep>>>,
+}
+
+impl<S> Paced<S> {
+    pub(crate) fn new(inner: S, seat: Arc<Seat>) -> Self {
+        Self {
+            inner,
+            seat,
+            head: None,
+            write: None,
+        }
+    }
+
+    /// Whether a write that is pending has been so for too long.
+    fn watch<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        outcome: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if outcome.is_ready() || self.seat.is(UPGRADED) {
+            self.write = None;
+            return outcome;
+        }
+        let wait = self.write.get_or_insert_with(|| Box::pin(sleep(WRITE)));
+        match wait.as_mut().poll(cx) {
+            Poll::Ready(()) => Poll::Ready(Err(io::Error::new(ErrorKind::TimedOut, SlowReader))),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buf.filled().len();
+        let outcome = Pin::new(&mut this.inner).poll_read(cx, buf);
+        let requests = this.seat.requests.load(Ordering::Relaxed);
+        if !this.seat.is(BETWEEN) {
+            this.head = None;
+            return outcome;
+        }
+        this.head.take_if(|(of, _)| *of != requests);
+        if buf.filled().len() > before && this.head.is_none() {
+            this.head = Some((requests, Box::pin(sleep(HEAD))));
+        }
+        if let Some((_, head)) = &mut this.head
+            && outcome.is_pending()
+            && head.as_mut().poll(cx).is_ready()
+        {
+            return Poll::Ready(Err(io::Error::new(ErrorKind::TimedOut, LateHead)));
+        }
+        outcome
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let outcome = Pin::new(&mut this.inner).poll_write(cx, bytes);
+        this.watch(cx, outcome)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let outcome = Pin::new(&mut this.inner).poll_write_vectored(cx, slices);
+        this.watch(cx, outcome)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let outcome = Pin::new(&mut this.inner).poll_flush(cx);
+        this.watch(cx, outcome)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let outcome = Pin::new(&mut this.inner).poll_shutdown(cx);
+        this.watch(cx, outcome)
+    }
+}
+
+/// The client does not read.
+#[derive(Debug, thiserror::Error)]
+#[error("the client does not read its answer")]
+pub(crate) struct SlowReader;
+
+/// The head of a request takes too long.
+#[derive(Debug, thiserror::Error)]
+#[error("the head of the request took too long")]
+pub(crate) struct LateHead;
+
+/// How long the head of a request may take from its first byte.
+const HEAD: Duration = Duration::from_secs(10);
+/// How long a client may take nothing of an answer.
+const WRITE: Duration = Duration::from_secs(30);

@@ -1,0 +1,10 @@
+//! What the rooms promise to their members, in virtual time.
+
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod access;
+mod bounds;
+mod entering;
+mod resuming;
+mod speaking;
+mod world;

@@ -1,0 +1,19 @@
+//! Signaling as browsers and ill-behaved clients see it: the server's WebSocket, at the wire.
+
+mod crowd;
+mod wire;
+
+use std::net::{IpAddr, SocketAddr};
+
+use lab::{setup::Setup, world::SERVER_V4};
+
+/// The same server with open rooms.
+fn open(setup: Setup) -> Setup {
+    setup.with(
+        "http.listen = '0.0.0.0:8080'\nsignal.enabled = true\nsignal.open = true\n\
+         auth.secrets = ['3vQ0cW1hZ2ljIG51bWJlcnM=']",
+    )
+}
+
+/// Where the rooms of a server of [`lab::server::serving`] are.
+const SIGNAL: SocketAddr = SocketAddr::new(IpAddr::V4(SERVER_V4), 8080);
