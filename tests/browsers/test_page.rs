@@ -1,32 +1,31 @@
 //! The test page, in real browsers: it names the fault of each server, and finds none where there is
 //! none.
 
-use std::{
-    fs,
-    net::Ipv4Addr,
-    process::Command,
-    time::{SystemTime, UNIX_EPOCH},
-};
+mod scenes;
+
+use std::{fs, net::Ipv4Addr, process::Command};
 
 use lab::{
     authority::SERVER_NAME,
     board::Board,
     browser::Browser,
-    credentials::password_of,
     daemons::nginx,
     internet::{WEB, on_the_internet, server_v4},
     machine::{name_hosts, resolve_by},
     nat::Nat,
     program::Program,
-    server::{PASSWORD, SECRET, USER},
+    server::PASSWORD,
     servers::hairpin,
     setup::Setup,
     wait_for,
-    world::{CLIENT_V4, SERVER_V4, SERVER_V6, World, in_own_world},
+    world::{CLIENT_V4, SERVER_V4, World, in_own_world},
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use self::scenes::{
+    BEHIND, CLOSED, ELSEWHERE, OTHER_NAME, PROXY, REFUSING, WITHOUT_UDP, faults, healthy, refusing,
+};
 use crate::CALL;
 
 #[test]
@@ -92,22 +91,12 @@ fn the_modules_of_the_test_page_hold_their_promises() {
             }
         }
     }
-    let tests = fs::read_dir("tests/browsers/test_page").expect("a directory of the repository");
     let mut node = Command::new("node");
     node.arg("--test").current_dir(files.path());
-    node.args(tests.map(|test| test.expect("a file").file_name()));
+    node.args(
+        ["ice-servers", "judging", "turn-uri", "verdict"].map(|name| format!("{name}.test.js")),
+    );
     Program::succeed(node);
-}
-
-/// What is pasted, and what the page then says.
-struct Scene {
-    name: &'static str,
-    text: String,
-    level: &'static str,
-    /// Words of the verdict.
-    verdict: &'static str,
-    /// The codes of errors, URL by URL.
-    errors: Vec<&'static [&'static str]>,
 }
 
 fn each_fault_is_named(world: &World, browser: Browser) {
@@ -122,6 +111,8 @@ fn each_fault_is_named(world: &World, browser: Browser) {
     let _good = world.serve(good());
     let _closed = world.serve(relaying(CLOSED, 51_000));
     let _refusing = world.serve(relaying(REFUSING, 52_000).with("peers.allow = []"));
+    let elsewhere = relaying(ELSEWHERE, 53_000).with("relay.external = ['203.0.113.77']");
+    let _elsewhere = world.serve(elsewhere);
     let behind = format!("proxy_pass 127.0.0.1:{BEHIND};");
     let _proxy = nginx(
         |program| world.on_server_host(program),
@@ -131,7 +122,7 @@ fn each_fault_is_named(world: &World, browser: Browser) {
         ),
     );
     let board = visits((SERVER_V4, PAGES), Ipv4Addr::LOCALHOST);
-    let (healthy, faults) = (healthy(), faults(browser));
+    let (well, refusing, faults) = (healthy(), refusing(), faults(browser));
     let others = [
         json!({ "name": "own", "presses": "own" }),
         json!({ "name": "nonsense", "text": "const x = y;" }),
@@ -139,7 +130,8 @@ fn each_fault_is_named(world: &World, browser: Browser) {
     let pasted = |scene: &Scene| json!({ "name": scene.name, "text": scene.text });
     let faulty: Vec<Value> = faults.iter().map(pasted).chain(others).collect();
     // Losses and round trips are measured where nothing else is.
-    board.pin("scenes", json!([[pasted(&healthy)], faulty]));
+    let quiet = [&well, &refusing].map(pasted);
+    board.pin("scenes", json!([quiet, faulty]));
     let mut window = browser.open(board.url());
     let mut said = |name: &str| {
         let said = wait_for(name, CALL, || {
@@ -149,14 +141,15 @@ fn each_fault_is_named(world: &World, browser: Browser) {
         assert_eq!(said["problems"], json!([]), "{name}: {said:#}");
         said
     };
-    let well = said(healthy.name);
-    healthy.assert(&well);
-    for url in well["codes"].as_array().expect("a list") {
+    refusing.assert(&said(refusing.name));
+    let works = said(well.name);
+    well.assert(&works);
+    for url in works["codes"].as_array().expect("a list") {
         for code in ["D045 ok", "D055 ok", "D059 ok"] {
-            assert!(has(url, code), "{code}: {well:#}");
+            assert!(has(url, code), "{code}: {works:#}");
         }
     }
-    assert_masked(&well);
+    assert_masked(&works);
     for scene in &faults {
         let said = said(scene.name);
         scene.assert(&said);
@@ -182,157 +175,6 @@ fn visits(pages: (Ipv4Addr, u16), at: Ipv4Addr) -> Board {
         (at, 0),
         include_str!("../pages/test_page.html"),
     )
-}
-
-fn healthy() -> Scene {
-    Scene {
-        name: "healthy",
-        text: format!(
-            "const configuration = {{ iceServers: [{{ urls: ['turn:{SERVER_V4}', \
-             'turn:{SERVER_V4}?transport=tcp', 'turns:{SERVER_NAME}', \
-             'turn:[{SERVER_V6}]'], {} }}] }};",
-            user(USER, PASSWORD)
-        ),
-        level: "good",
-        verdict: "Calls work from here over UDP, TCP and TLS",
-        errors: vec![&[], &[], &[], &[]],
-    }
-}
-
-fn faults(browser: Browser) -> Vec<Scene> {
-    let scene = |name, urls: &[String], login: String, level, verdict, errors| Scene {
-        name,
-        text: format!("[{{ urls: {urls:?}, {login} }}]"),
-        level,
-        verdict,
-        errors,
-    };
-    let both =
-        |port: u16| ["udp", "tcp"].map(|way| format!("turn:{SERVER_V4}:{port}?transport={way}"));
-    let alice = || user(USER, PASSWORD);
-    let [in_an_hour, an_hour_ago] =
-        [now() + 3600, now() - 3600].map(|expiry| format!("{expiry}:visitor"));
-    let wrong = user(&in_an_hour, &password_of("another secret", &in_an_hour));
-    let expired = user(&an_hour_ago, &password_of(SECRET, &an_hour_ago));
-    let [udp, _] = both(3478);
-    let mismatch = [
-        udp,
-        format!("turns:{OTHER_NAME}"),
-        format!("turns:{SERVER_NAME}"),
-    ];
-    let [without_udp, _] = both(WITHOUT_UDP);
-    // Firefox believes no address of this kind, and takes the server for a silent one.
-    let hidden = match browser {
-        Browser::Chromium => "The relay works, but does not see where its clients are",
-        Browser::Firefox => "The relay does not see where its clients are",
-    };
-    vec![
-        scene(
-            "wrong-secret",
-            &both(3478),
-            wrong,
-            "bad",
-            "The relay refuses the user name and credential.",
-            vec![&["D030"], &["D030"]],
-        ),
-        scene(
-            "expired",
-            &both(3478),
-            expired,
-            "bad",
-            "The relay refuses the credential, which has expired.",
-            vec![&["D032"], &["D032"]],
-        ),
-        scene(
-            "relay-ports-closed",
-            &both(CLOSED),
-            alice(),
-            "bad",
-            "its ports are closed to peers outside",
-            vec![&["D043"], &["D043"]],
-        ),
-        scene(
-            "down",
-            &both(DOWN),
-            alice(),
-            "bad",
-            "The relay does not answer: it is down",
-            vec![&["D002"], &["D003"]],
-        ),
-        scene(
-            "udp-blocked",
-            &both(WITHOUT_UDP),
-            alice(),
-            "poor",
-            "only through the relay over TCP: UDP is blocked",
-            vec![&["D002"], &[]],
-        ),
-        scene(
-            "udp-blocked-alone",
-            &[without_udp],
-            alice(),
-            "bad",
-            "UDP is blocked, and no URL for TCP or TLS is in the list",
-            vec![&["D002"]],
-        ),
-        scene(
-            "name-mismatch",
-            &mismatch,
-            alice(),
-            "poor",
-            "Calls work from here over UDP and TLS; 1 of 3 URLs does not.",
-            vec![&[], &["D013"], &[]],
-        ),
-        scene(
-            "name-mismatch-alone",
-            &[format!("turns:{OTHER_NAME}")],
-            alice(),
-            "bad",
-            "The relay does not work from here: the certificate cannot be used.",
-            vec![&["D017"]],
-        ),
-        scene(
-            "clients-hidden",
-            &both(PROXY),
-            alice(),
-            "bad",
-            hidden,
-            vec![&["D064"], &["D064"]],
-        ),
-        // Peers here are none that this server relays to, which is no fault of it.
-        scene(
-            "peer-refused",
-            &both(REFUSING),
-            alice(),
-            "good",
-            "Calls work from here over UDP and TCP.",
-            vec![&[], &[]],
-        ),
-    ]
-}
-
-impl Scene {
-    #[track_caller]
-    fn assert(&self, said: &Value) {
-        let name = self.name;
-        assert!(
-            text_of(said, "verdict").contains(self.verdict),
-            "{name}: {said:#}"
-        );
-        assert_eq!(
-            text_of(said, "level"),
-            format!("summary {}", self.level),
-            "{name}: {said:#}"
-        );
-        let errors = |codes: &Value| -> Vec<String> {
-            let codes = codes.as_array().expect("a list").iter();
-            let errors = codes.filter_map(|code| code.as_str()?.strip_suffix(" error"));
-            errors.map(str::to_owned).collect()
-        };
-        let urls = said["codes"].as_array().expect("a list");
-        let errors: Vec<_> = urls.iter().map(errors).collect();
-        assert_eq!(errors, self.errors, "{name}: {said:#}");
-    }
 }
 
 /// A report without addresses has the findings, and nothing that tells who and where.
@@ -368,15 +210,6 @@ fn text_of<'a>(said: &'a Value, name: &str) -> &'a str {
     said[name].as_str().expect("a text")
 }
 
-fn user(name: &str, password: &str) -> String {
-    format!("username: '{name}', credential: '{password}'")
-}
-
-fn now() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    now.expect("a clock that is right").as_secs()
-}
-
 /// The server that has all but the relays of the others, and the pages.
 fn good() -> Setup {
     let mut setup = relaying(3478, 50_000).with_tls().with(&format!(
@@ -404,12 +237,3 @@ fn relaying(port: u16, first: u16) -> Setup {
 }
 
 const PAGES: u16 = 8080;
-const CLOSED: u16 = 3480;
-const WITHOUT_UDP: u16 = 3482;
-const PROXY: u16 = 3484;
-/// The proxy's server, on the same host.
-const BEHIND: u16 = 3486;
-const DOWN: u16 = 3490;
-const REFUSING: u16 = 3492;
-/// A name of the server that its certificate lacks.
-const OTHER_NAME: &str = "other.example";
