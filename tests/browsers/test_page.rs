@@ -24,7 +24,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use self::scenes::{
-    BEHIND, CLOSED, ELSEWHERE, OTHER_NAME, PROXY, REFUSING, WITHOUT_UDP, faults, healthy, refusing,
+    BEHIND, CLOSED, ELSEWHERE, OTHER_NAME, PROXY, REFUSING, Scene, WITHOUT_UDP, faults, healthy,
+    refusing,
 };
 use crate::CALL;
 
@@ -111,7 +112,8 @@ fn each_fault_is_named(world: &World, browser: Browser) {
     let _good = world.serve(good());
     let _closed = world.serve(relaying(CLOSED, 51_000));
     let _refusing = world.serve(relaying(REFUSING, 52_000).with("peers.allow = []"));
-    let elsewhere = relaying(ELSEWHERE, 53_000).with("relay.external = ['203.0.113.77']");
+    let elsewhere =
+        relaying(ELSEWHERE, 53_000).with("relay.external = ['203.0.113.77', '2001:db8:203::77']");
     let _elsewhere = world.serve(elsewhere);
     let behind = format!("proxy_pass 127.0.0.1:{BEHIND};");
     let _proxy = nginx(

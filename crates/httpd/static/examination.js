@@ -59,24 +59,24 @@ function patientOf(server, index, isFirefox) {
   return patient;
 }
 
-/** Finds out whether certificates are for another name of the list. */
+/**
+ * Finds out whether certificates are for another name of the list. Two names are one server if it
+ * relays from the same address for both.
+ */
 async function nameCertificates(patients, update) {
-  const relayedBy = (host) => patients
-    .filter(({ uri, gathered }) => uri.host === host && gathered.end === "relay")
-    .map(({ gathered }) => relayedOf(gathered));
   const failing = patients.filter(({ uri, gathered }) => uri.isSecure && gathered.end === "complete");
+  const ports = patients.filter(({ uri }) => uri.isTurn && !uri.isSecure).map(({ uri }) => uri.port);
   await Promise.all(failing.map(async (patient) => {
     // No server is shown the credential of another.
     const { username, credential } = patient.server;
     const alike = patients.filter(({ server }) => server.username === username && server.credential === credential);
-    const right = await rightName(patient, [...new Set(alike.map(({ uri }) => uri.host))], relayedBy);
-    if (right && !right.isProven) {
-      // Two names are one server if it relays from the same address for both.
-      const ports = patients.filter(({ uri }) => uri.isTurn && !uri.isSecure).map(({ uri }) => uri.port);
-      const relayed = await relayedOverTcp(patient, ports);
-      right.isProven = patients.some((other) => other.gathered.end === "relay" && relayed.includes(relayedOf(other.gathered)));
+    const right = await rightName(patient, [...new Set(alike.map(({ uri }) => uri.host))]);
+    if (right) {
+      const own = patients.filter(({ uri, gathered }) => uri.host === patient.uri.host && gathered.end === "relay");
+      const known = own.map(({ gathered }) => relayedOf(gathered));
+      const relayed = known.length > 0 ? known : await relayedOverTcp(patient, ports);
+      patient.rightName = { name: right.name, isProven: relayed.includes(right.relayed) };
     }
-    patient.rightName = right;
     update(patient);
   }));
 }

@@ -31,8 +31,8 @@ export async function gather(servers, { wants, patience }) {
         }
       };
       connection.onicecandidateerror = ({ errorCode, errorText, address }) => {
-        gathered.errors.push({ code: errorCode, text: errorText, hasConnected: address !== null, ms: since() });
-        if (errorCode !== NO_ANSWER) setTimeout(resolve, MOMENT, "refused");
+        gathered.errors.push({ code: errorCode, text: plain(errorText), hasConnected: address !== null, ms: since() });
+        if (errorCode !== NO_ANSWER && servers.length === 1) setTimeout(resolve, MOMENT, "refused");
       };
       connection.onicegatheringstatechange = () => {
         if (connection.iceGatheringState === "complete") resolve("complete");
@@ -54,6 +54,11 @@ export async function gather(servers, { wants, patience }) {
 /** The entry for `iceServers`. */
 export function entryOf({ url, username, credential }) {
   return username === undefined ? { urls: url } : { urls: url, username, credential };
+}
+
+/** A server's words on one line, without characters that turn a text around. */
+export function plain(text) {
+  return (text ?? "").replace(/\p{C}/gu, "�").slice(0, 100);
 }
 
 /** What stands in a candidate. Browsers do not agree on its attributes, so its text is read too. */

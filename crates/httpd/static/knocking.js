@@ -27,11 +27,8 @@ export async function knock({ server, uri }, pending, isFirefox) {
   return Object.fromEntries(names.map((name, index) => [name, answers[index]]));
 }
 
-/**
- * Whether TLS works with one of these other names of the same host, which shows that the certificate is
- * for that name. Returns the name, and whether it is proven to be the same server.
- */
-export async function rightName({ server, uri }, names, relayedBy) {
+/** One of these other names with which TLS works at the same port, and the relayed address there. */
+export async function rightName({ server, uri }, names) {
   const others = names.filter((name) => name !== uri.host);
   // A certificate is rather for a name than for an address.
   others.sort((one, other) => Number(familyOf(one) !== null) - Number(familyOf(other) !== null));
@@ -39,9 +36,7 @@ export async function rightName({ server, uri }, names, relayedBy) {
     const gathered = await gather([{ ...server, url: `turns:${name}:${uri.port}` }], PATIENT);
     return { name, relayed: relayedOf(gathered) };
   });
-  const found = (await Promise.all(tries)).find(({ relayed }) => relayed !== null);
-  if (!found) return null;
-  return { name: found.name, isProven: relayedBy(uri.host).includes(found.relayed) };
+  return (await Promise.all(tries)).find(({ relayed }) => relayed !== null) ?? null;
 }
 
 /** The relayed addresses that a host gives over TCP, to compare servers by. */

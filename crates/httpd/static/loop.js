@@ -1,7 +1,7 @@
 /** Calls of this page to itself: through the relay alone, and from the relay to this browser as a peer. */
 
 import { familyOf } from "./addresses.js";
-import { NO_ANSWER, entryOf } from "./gathering.js";
+import { NO_ANSWER, entryOf, plain } from "./gathering.js";
 
 /** A call between two relayed addresses of one server. Close it when it is no longer needed. */
 export class Loop {
@@ -17,7 +17,7 @@ export class Loop {
       for (const end of [near, far]) {
         end.onicecandidateerror = ({ errorCode: code, errorText: text }) => {
           if (code === NO_ANSWER) return;
-          loop.refusal = { code, text, ms: Math.round(performance.now() - begun) };
+          loop.refusal = { code, text: plain(text), ms: Math.round(performance.now() - begun) };
           resolve(null);
         };
       }

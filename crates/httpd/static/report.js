@@ -1,6 +1,7 @@
 /** The report as plain text, to be sent to whoever runs the server. Credentials are never in it. */
 
 import { FINDINGS } from "./findings.js";
+import { plain } from "./gathering.js";
 
 /** @param {boolean} hasAddresses whether addresses, host names and user names stand in it */
 export function reportOf({ patients, list, network, isFirefox }, verdict, { hasAddresses, when, agent }) {
@@ -12,7 +13,7 @@ export function reportOf({ patients, list, network, isFirefox }, verdict, { hasA
     ...(verdict.why ? [verdict.why] : []),
   ];
   patients.forEach(({ server, gathered, findings }, index) => {
-    lines.push("", `${index + 1}. ${server.url}`);
+    lines.push("", `${index + 1}. ${plain(server.url)}`);
     for (const { code, sentence } of findings) lines.push(...findingLines(code, sentence));
     lines.push(...(gathered?.candidates ?? []).map(candidateLine));
     for (const { code, text, ms } of gathered?.errors ?? []) {

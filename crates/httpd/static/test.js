@@ -135,7 +135,7 @@ function measures({ uri, gathered, tally, throughput }) {
   const relayed = gathered.candidates.filter(({ type }) => type === "relay").map(({ address }) => familyOf(address));
   const values = [
     ["Transport", transportName(uri)],
-    ["Peers", [...new Set(relayed)].sort().join(", ")],
+    ["Relays to", [...new Set(relayed)].sort().join(", ")],
     ["There and back", median === undefined ? "–" : `${median.toFixed(1)} ms`],
     ["Lost", sent > 0 ? `${Math.round((100 * (sent - returned)) / sent)} %` : "–"],
     ["Throughput", throughput === undefined ? "…" : throughput === null ? "–" : bits(throughput)],
