@@ -1,5 +1,6 @@
 //! The command line: a file per subcommand. None of them sees a packet.
 
+mod admin;
 mod asking;
 mod check;
 mod completions;
@@ -44,6 +45,12 @@ enum Command {
     Policy(policy::Policy),
     Probe(probe::Probe),
     Doctor(doctor::Doctor),
+    Status(admin::Status),
+    Sessions(admin::Sessions),
+    Session(admin::Session),
+    End(admin::End),
+    Drain(admin::Drain),
+    Reload(admin::Reload),
     Completions(completions::Completions),
     Man(man::Man),
 }
@@ -58,6 +65,12 @@ pub(crate) fn run() -> ExitCode {
         Command::Policy(policy) => policy.run(),
         Command::Probe(probe) => probe.run(),
         Command::Doctor(doctor) => doctor.run(),
+        Command::Status(status) => status.run(),
+        Command::Sessions(sessions) => sessions.run(),
+        Command::Session(session) => session.run(),
+        Command::End(end) => end.run(),
+        Command::Drain(drain) => drain.run(),
+        Command::Reload(reload) => reload.run(),
         Command::Completions(completions) => completions.run(),
         Command::Man(man) => man.run(),
     };
@@ -89,6 +102,9 @@ enum Failure {
     /// Nothing could be probed.
     #[error(transparent)]
     Probe(#[from] ::probe::Fault),
+    /// The running server was not asked, or did not do it.
+    #[error(transparent)]
+    Admin(#[from] admin::Fault),
     /// The host does not say which addresses it has.
     #[error(transparent)]
     Machine(#[from] crate::netlink::Unasked),
@@ -105,12 +121,15 @@ impl Failure {
         match self {
             // A report has headings of its own, and colours for a terminal.
             Self::Configuration(Unusable::Faulty(remarks, _)) => anstream::eprint!("{remarks:#}"),
+            // So has what the running server says of a configuration.
+            Self::Admin(admin::Fault::Refused(told)) if told.ends_with('\n') => eprint!("{told}"),
             Self::Configuration(Unusable::Unreadable { .. })
             | Self::Usage(_)
             | Self::Secret { .. }
             | Self::ManPages { .. }
             | Self::Serve(_)
             | Self::Probe(_)
+            | Self::Admin(_)
             | Self::Machine(_)
             | Self::Runtime(_)
             | Self::Output(_) => eprintln!("error: {self}"),
@@ -121,6 +140,7 @@ impl Failure {
             }
             Self::ManPages { .. }
             | Self::Serve(_)
+            | Self::Admin(_)
             | Self::Machine(_)
             | Self::Runtime(_)
             | Self::Output(_) => ExitCode::FAILURE,

@@ -97,6 +97,8 @@ pub(crate) struct Config {
     pub(crate) signal: Signal,
     /// `[demo] enabled`: whether pages are served.
     pub(crate) demo: bool,
+    /// `[admin] socket`.
+    pub(crate) admin: AdminSocket,
     /// `[metrics]`.
     pub(crate) metrics: Metrics,
     /// `[peers]`.
@@ -314,6 +316,16 @@ pub(crate) struct Signal {
     /// Keys of join tokens.
     pub(crate) token_secrets: Vec<Secret>,
     pub(crate) limits: signal::Limits,
+}
+
+/// The place of the socket for the operator.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(crate) enum AdminSocket {
+    /// In the runtime directory, if there is one.
+    #[default]
+    Auto,
+    At(PathBuf),
+    Off,
 }
 
 /// Where metrics are scraped.

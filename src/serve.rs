@@ -3,6 +3,7 @@
 
 mod acme;
 mod addresses;
+pub(crate) mod admin;
 mod announce;
 mod certificates;
 mod control;
@@ -166,7 +167,7 @@ pub(crate) fn run(loaded: Loaded, host: Machine, options: Options) -> Result<(),
             late: None,
         };
         let control = Control {
-            running,
+            running: Arc::new(running),
             log,
             shown,
             tickets,
@@ -175,7 +176,7 @@ pub(crate) fn run(loaded: Loaded, host: Machine, options: Options) -> Result<(),
             browsers,
             reloads: metrics::Reloads::default(),
         };
-        control::run(control, signals, reload, finding).await
+        control::run(control, signals, reload, finding, source).await
     });
     // A read of a file may hang for as long as its file system does.
     runtime.shutdown_background();

@@ -79,7 +79,8 @@ Examples:
 
 SIGHUP has the configuration and its secret files read again: calls go on. What
 needs a restart (listeners, the ports of [relay], threads, [nat-discovery], [tcp],
-[dtls], [proxy-protocol], [web], [http], `enabled` in [signal], [demo], [metrics],
+[dtls], [proxy-protocol], [web], [http], `enabled` in [signal], [demo], [admin],
+[metrics],
 `minimum-version` in [tls], the secret of nonces, the form of the log) is named in the log. A
 faulty file is told there in full, and changes nothing. Files of users, secrets and
 certificates that change are read again without a signal.

@@ -96,6 +96,7 @@ pub(super) fn review(
     review.web(&file.table("web"));
     review.http(file);
     review.signal(file);
+    review.admin(&file.table("admin"));
     review.metrics(&file.table("metrics"));
     review.peers(&file.table("peers"));
     Reviewed {

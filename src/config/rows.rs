@@ -360,10 +360,8 @@ rows! {
             "How many rooms there may be";
         "members": Number(2, 100, |c, n| c.signal.limits.members = n as usize), Is("8"),
             "How many members a room may have";
-        "connections": Number(1, 1_000_000, |c, n| c.signal.limits.connections = n as usize), Is("10000"),
-            "How many connections there may be, with and without a room";
         "per-prefix": Number(1, 1_000_000, |c, n| c.signal.limits.per_prefix = n as usize), Is("256"),
-            "How many of them from one network: an IPv4 /24 or an IPv6 /48";
+            "How many members there may be of one network: an IPv4 /24 or an IPv6 /48";
         "message-size": Number(4096, 1_048_576, |c, n| c.signal.limits.message = n as usize), Is("65536"),
             "The longest message, in bytes; as many bytes a second may come of one member";
         "rate": Number(1, 10_000, |c, n| if let Some(n) = NonZeroU32::new(n) { c.signal.limits.messages = n }),
@@ -374,6 +372,11 @@ rows! {
     "demo" "[demo]" {
         "enabled": Flag(|c, is| c.demo = is), Is("false"),
             "Whether the page for calls and the page that tests the relay are served";
+    }
+    "admin" "[admin]" {
+        "socket": Text(Form::Any), Is("auto"),
+            "The Unix socket of `hairpin status` and others: a path, \"auto\" for the runtime directory, or \"off\"",
+            coturn "cli-ip" "cli-port" "no-cli";
     }
     "metrics" "[metrics]" {
         "listen": TextOrTexts(Form::Socket), Is("[]"),

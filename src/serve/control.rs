@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 use tracing::{error, warn};
 
 use super::acme::{self, Orders};
+use super::admin::{self, Wishes};
 use super::certificates::{self, Shown};
 use super::ending::{self, Ending};
 use super::http::{Browsers, Minting, signaling};
@@ -21,7 +22,7 @@ use crate::log::Writer;
 
 /// The parts of the server that every task may use.
 pub(super) struct Control {
-    pub(super) running: Running,
+    pub(super) running: Arc<Running>,
     pub(super) log: Writer,
     pub(super) shown: Arc<Shown>,
     pub(super) tickets: Arc<Tickets>,
@@ -43,7 +44,8 @@ impl Control {
     }
 }
 
-/// Serves until a task ends the server, and stops it. `finding` finds out external addresses.
+/// Serves until a task ends the server, and stops it. `finding` finds out external addresses, `source` says
+/// where the configuration comes from.
 ///
 /// # Errors
 /// If metrics cannot be listened for, or a task failed, which only a fault in this program can bring
@@ -53,6 +55,7 @@ pub(super) async fn run(
     signals: Signals,
     reload: Reload,
     finding: impl Future<Output = ()> + Send + 'static,
+    source: String,
 ) -> Result<(), Fault> {
     let control = Arc::new(control);
     control.reloads.now();
@@ -71,8 +74,17 @@ pub(super) async fn run(
     };
     // A feature of the control side is one task here. The first that returns ends the server.
     let mut tasks = JoinSet::new();
-    tasks.spawn(ending::wait(Arc::clone(&control), ending));
-    tasks.spawn(reload::follow(Arc::clone(&control), reload, hangup));
+    let (
+        wishing,
+        Wishes {
+            drain,
+            reload: asked,
+        },
+    ) = admin::wishes();
+    let config = reload.config.clone();
+    tasks.spawn(admin::serve(Arc::clone(&control), config, source, wishing));
+    tasks.spawn(ending::wait(Arc::clone(&control), ending, drain));
+    tasks.spawn(reload::follow(Arc::clone(&control), reload, hangup, asked));
     tasks.spawn(finding);
     tasks.spawn(tell_of_failures(Arc::clone(&control)));
     tasks.spawn(keep_watchdog(Arc::clone(&control)));

@@ -51,6 +51,7 @@ impl Difference {
             http: _,
             signal: _,
             demo: _,
+            admin: _,
             metrics: _,
             peers: _,
             log: _,
@@ -112,6 +113,7 @@ impl Difference {
             "[http] forwarded-from" => http.proxies,
             "[signal] enabled" => signal.enabled,
             "[demo] enabled" => demo,
+            "[admin] socket" => admin,
             "[metrics]" => metrics,
             "[log] format" => log.format,
             "[log] addresses" => log.addresses,
@@ -177,6 +179,7 @@ pub(super) fn in_effect(old: &Config, new: Config) -> Config {
             ..new.signal
         },
         demo: old.demo,
+        admin: old.admin.clone(),
         metrics: old.metrics.clone(),
         log: Log {
             level: new.log.level,

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use net::Running;
 use relay::DropReason;
 use tokio::signal::unix::Signal;
+use tokio::sync::mpsc;
 use tokio::time::{Interval, interval};
 use tracing::info;
 
@@ -22,7 +23,11 @@ pub(super) struct Ending {
 }
 
 /// Waits until the server is to end.
-pub(super) async fn wait(control: Arc<Control>, mut signals: Ending) {
+pub(super) async fn wait(
+    control: Arc<Control>,
+    mut signals: Ending,
+    mut wishes: mpsc::Receiver<bool>,
+) {
     let running = &control.running;
     let mut draining: Option<Draining> = None;
     loop {
@@ -36,6 +41,16 @@ pub(super) async fn wait(control: Arc<Control>, mut signals: Ending) {
                 }
                 draining = Some(Draining::begin(running));
             }
+            Some(is_to_drain) = wishes.recv() => match (is_to_drain, &draining) {
+                (true, None) => draining = Some(Draining::begin(running)),
+                (false, Some(_)) => {
+                    draining = None;
+                    running.undrain();
+                    systemd::serving();
+                    info!("draining no more: allocations are granted again");
+                }
+                (true, Some(_)) | (false, None) => {}
+            },
             () = next_look(&mut draining) => {
                 if draining.as_mut().is_some_and(|draining| draining.is_over(running)) {
                     return;

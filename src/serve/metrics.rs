@@ -58,7 +58,8 @@ impl Reloads {
     }
 }
 
-fn sample(control: &Control) -> Sample {
+/// The server at this moment.
+pub(super) fn sample(control: &Control) -> Sample {
     let (relay, net) = control.running.snapshot();
     let [certificates_issued, certificates_failed] = control.orders.counts();
     let validities = control.shown.validities(SystemTime::now());

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::Signal;
+use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 use tracing::{error, info, warn};
 
 use super::addresses::Addresses;
+use super::admin::Answer;
 use super::control::Control;
 use super::difference::{Difference, emptied, in_effect};
 use super::http::{demonstrate, signaling};
@@ -59,7 +61,12 @@ pub(super) enum Reason {
 }
 
 /// Reads the configuration again whenever there is reason to.
-pub(super) async fn follow(control: Arc<Control>, mut reload: Reload, mut hangup: Signal) {
+pub(super) async fn follow(
+    control: Arc<Control>,
+    mut reload: Reload,
+    mut hangup: Signal,
+    mut asked: mpsc::Receiver<Answer>,
+) {
     let mut looks = interval(LOOK);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut is_due = false;
@@ -68,17 +75,25 @@ pub(super) async fn follow(control: Arc<Control>, mut reload: Reload, mut hangup
             signal = hangup.recv() => match signal {
                 Some(()) => {
                     systemd::reloading();
-                    reload.read_again(&control, Reason::Signal).await;
+                    // The log has the outcome.
+                    let _ = reload.read_again(&control, Reason::Signal).await;
                     systemd::reloaded();
                 }
                 None => return,
             },
+            Some(answer) = asked.recv() => {
+                systemd::reloading();
+                let outcome = reload.read_again(&control, Reason::Signal).await;
+                systemd::reloaded();
+                // Whoever asked may be gone.
+                let _ = answer.send(outcome);
+            }
             () = reload.addresses.changed() => reload.follow_host(&control).await,
             has_changed = look(&mut reload.look, &mut reload.files, &mut looks) => {
                 reload.take_in_late(&control).await;
                 // A file that still changes may be written half.
                 if is_due && !has_changed {
-                    reload.read_again(&control, Reason::File).await;
+                    let _ = reload.read_again(&control, Reason::File).await;
                 }
                 is_due = has_changed;
             }
@@ -119,13 +134,12 @@ async fn look(
 }
 
 impl Reload {
-    async fn read_again(&mut self, control: &Control, reason: Reason) {
+    /// Reads the configuration and has the server follow it; returns the keys that changed, or why nothing
+    /// did.
+    async fn read_again(&mut self, control: &Control, reason: Reason) -> Result<String, String> {
         let Some((path, text)) = self.file.clone() else {
-            info!(
-                "SIGHUP: there is no configuration file to read; start the server with --config, \
-                 or with HAIRPIN_CONFIG"
-            );
-            return;
+            info!("reload: {NO_FILE}");
+            return Err(NO_FILE.to_owned());
         };
         // Nor can standard input be read twice.
         let is_file = !matches!(path.to_str(), Some("" | "-"));
@@ -147,17 +161,18 @@ impl Reload {
         error!(
             file = self.name(),
             within = PATIENCE.as_secs(),
-            "configuration.refused: its files cannot be read in so many seconds; once they are, \
-             they are used"
+            "configuration.refused: {SLOW}"
         );
         self.late = Some((reading, reason));
+        Err(SLOW.to_owned())
     }
 
     /// A change is seen once, so a reading that was slow is not lost.
     async fn take_in_late(&mut self, control: &Control) {
         let late = self.late.take_if(|(reading, _)| reading.is_finished());
         if let Some((reading, reason)) = late {
-            self.take_in(control, reading.await, reason).await;
+            // The log has the outcome.
+            let _ = self.take_in(control, reading.await, reason).await;
         }
     }
 
@@ -166,8 +181,9 @@ impl Reload {
         control: &Control,
         read: Result<Reading, JoinError>,
         reason: Reason,
-    ) {
+    ) -> Result<String, String> {
         let name = self.name();
+        let mut faults = String::new();
         let outcome = match read {
             Ok(Ok(loaded)) => {
                 self.say_what_is_stale(&loaded.stale);
@@ -178,6 +194,7 @@ impl Reload {
                 if reason == Reason::File {
                     self.follow_certificates(control, certificates);
                 }
+                faults = remarks.to_string();
                 Err("it has faults".to_owned())
             }
             Ok(Err(unusable @ Unusable::Unreadable { .. })) => Err(unusable.to_string()),
@@ -188,7 +205,7 @@ impl Reload {
         if !is_needless {
             control.reloads.count(outcome.is_ok());
         }
-        match outcome {
+        match &outcome {
             Ok(_) if is_needless => {}
             Ok(changed) => info!(file = name, changed, "configuration.reloaded"),
             Err(why) => error!(
@@ -197,6 +214,7 @@ impl Reload {
             ),
         }
         control.log.set_level(self.config.log.level);
+        outcome.map_err(|why| if faults.is_empty() { why } else { faults })
     }
 
     /// Shows new certificates although another file is faulty: those in effect would expire while
@@ -296,6 +314,13 @@ impl Reload {
         Ok(live.join(", "))
     }
 }
+
+/// Why there is nothing to read.
+const NO_FILE: &str = "there is no configuration file to read; start the server with --config, or with \
+                       HAIRPIN_CONFIG";
+
+/// Why nothing changes yet.
+const SLOW: &str = "its files cannot be read in so many seconds; once they are, they are used";
 
 /// In place of keys.
 const NOTHING: &str = "nothing";

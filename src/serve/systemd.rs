@@ -36,6 +36,11 @@ pub(super) fn draining() {
     tell(&[NotifyState::Status("draining: no new allocations")]);
 }
 
+/// New clients are served again.
+pub(super) fn serving() {
+    tell(&[NotifyState::Status("")]);
+}
+
 /// The configuration is read again, until [`reloaded`]. systemd 253 and later wants the time to
 /// tell this notice from one of an earlier reload.
 pub(super) fn reloading() {

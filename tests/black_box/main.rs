@@ -2,6 +2,7 @@
 
 mod acme;
 mod addresses;
+mod admin;
 mod aioice;
 mod capture;
 mod certificates;

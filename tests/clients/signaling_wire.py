@@ -6,7 +6,9 @@ A case is a function of this file. It ends quietly if its promise holds, else by
 """
 
 import json
+import os
 import socket
+import ssl
 import struct
 import sys
 import time
@@ -378,6 +380,16 @@ def who_reads_nothing_delays_nobody():
     while refused == 0:
         told = json.loads(loud.recv(timeout=20))
         refused += told.get("code") == "not-delivered"
+
+
+def a_member_over_tls():
+    trusted = ssl.create_default_context(cafile=os.environ["SSL_CERT_FILE"])
+    sock = socket.create_connection((HOST, PORT), timeout=20)
+    name = sys.argv[4]
+    client = connect(f"wss://{name}:{PORT}/signal", legacy=True, sock=sock, ssl=trusted, origin=f"https://{name}:{PORT}")
+    client.send(json.dumps({"type": "join", "room": "blue-fox", "name": "secure"}))
+    hear(client, "joined")
+    assert hear(client, "signal")["data"] == "hello"
 
 
 globals()[sys.argv[3]]()

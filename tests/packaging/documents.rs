@@ -11,7 +11,7 @@ use super::{binary, text};
 
 /// Command lines that do not run here, by their beginnings, and why. Of those that begin with `hairpin`, the arguments
 /// are checked all the same.
-const NOT_RUN: [(&str, &str); 14] = [
+const NOT_RUN: [(&str, &str); 19] = [
     ("cargo xtask test", "this test is part of it"),
     (
         "cargo xtask check",
@@ -38,6 +38,11 @@ const NOT_RUN: [(&str, &str); 14] = [
         "asks a server that is configured for it; tests/black_box does the same",
     ),
     ("hairpin probe", "asks a server on the Internet"),
+    ("hairpin status", "asks a running server"),
+    ("hairpin session", "asks a running server"),
+    ("hairpin end", "asks a running server"),
+    ("hairpin reload", "asks a running server"),
+    ("hairpin drain", "asks a running server"),
     ("hairpin serve", "serves until a signal ends it"),
     (
         "install -m 640 -g hairpin",

@@ -1,4 +1,5 @@
-//! The server as its operator sees it. It reads what shards publish and what they share, and no shard
-//! waits for it.
+//! The server as its operator sees it: metrics, and an API to look into it and to steer it. They read what
+//! shards publish and what they share, and ask shards by commands; no shard waits for them.
 
+pub mod api;
 pub mod metrics;

@@ -48,6 +48,15 @@ struct Slot {
     packets: AtomicUsize,
 }
 
+impl Slot {
+    fn ask(&self, command: Command) -> oneshot::Receiver<Answer> {
+        let (answer, answered) = oneshot::channel();
+        // To a shard that has stopped: the answer is dropped.
+        let _ = self.letters.send(Letter::Command(command, answer));
+        answered
+    }
+}
+
 /// Where a shard's mail comes out. It belongs to no life of the shard: the next one reads on.
 #[derive(Debug)]
 pub(crate) struct Inbox(Mutex<UnboundedReceiver<Letter>>);
@@ -100,13 +109,19 @@ impl Post {
     /// Gives every shard a command. A shard that begins anew comes to it in its next life; one that
     /// has stopped, or fails over the command, gives no answer.
     pub(crate) fn ask(&self, command: &Command) -> Vec<oneshot::Receiver<Answer>> {
-        let ask = |slot: &Slot| {
-            let (answer, answered) = oneshot::channel();
-            // To a shard that has stopped: the answer is dropped.
-            let _ = slot.letters.send(Letter::Command(command.clone(), answer));
-            answered
-        };
-        self.0.iter().map(ask).collect()
+        self.0
+            .iter()
+            .map(|slot| slot.ask(command.clone()))
+            .collect()
+    }
+
+    /// Gives one shard a command likewise, if there is such a shard.
+    pub(crate) fn ask_one(
+        &self,
+        shard: usize,
+        command: Command,
+    ) -> Option<oneshot::Receiver<Answer>> {
+        Some(self.0.get(shard)?.ask(command))
     }
 
     /// Gives a shard the key that it asked for. There is one letter for each question.

@@ -57,6 +57,6 @@ pub use options::{
 };
 pub use passed::{Passed, passed};
 pub use quic::FLOWS as QUIC_FLOWS;
-pub use running::{Answers, Ended, Failed, Load, Running};
+pub use running::{Answers, Cursor, Ended, Failed, Load, Page, Running};
 pub use tls::{Certificate, Certificates, Lack, TlsEvent, TlsOptions, TlsVersion};
 pub use transports::Transports;

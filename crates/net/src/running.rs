@@ -7,9 +7,12 @@ use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use relay::{Answer, Command, Counters, RelayAddress, Rules, Selection, Shared};
+use relay::{
+    AllocationId, Answer, Command, Counters, Listed, Places, RelayAddress, Rules, Selection,
+    Shared, Shown,
+};
 use tokio::sync::{Mutex, mpsc, watch};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::Transports;
 use crate::admission::Admission;
@@ -70,6 +73,26 @@ pub struct Load {
     pub most_connections: usize,
     /// Whether no new allocation is granted.
     pub is_draining: bool,
+}
+
+/// A place among the allocations of all shards.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cursor {
+    /// The shard, from 0.
+    pub shard: usize,
+    /// The place there.
+    pub place: usize,
+}
+
+/// Some of the allocations, by [`Running::list`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    /// The allocations.
+    pub listed: Vec<Listed>,
+    /// Where the next page begins, if there is one.
+    pub next: Option<Cursor>,
+    /// The shards that did not answer, from 0.
+    pub silent: Vec<usize>,
 }
 
 /// The outcome of [`Running::end`].
@@ -135,6 +158,55 @@ impl Running {
         answers
     }
 
+    /// The allocations that are meant, from a place on: at least one and about `most`, unless there are
+    /// no more. A shard looks at a thousand places in one turn and then goes on with its packets.
+    /// An allocation that is opened or ended meanwhile may be listed or not.
+    pub async fn list(&self, selection: &Selection, from: Cursor, most: usize) -> Page {
+        let mut page = Page::default();
+        let mut next = Some(from);
+        while let Some(Cursor { shard, place }) = next
+            && page.listed.len() < most
+        {
+            let places = Places {
+                from: place,
+                count: PLACES,
+            };
+            let list = Command::List(selection.clone(), places);
+            let Some(answered) = self.post.ask_one(shard, list) else {
+                next = None;
+                break;
+            };
+            let mut more = None;
+            match timeout(Self::PATIENCE, answered).await {
+                Ok(Ok(Answer::Allocations(listed, place))) => {
+                    page.listed.extend(listed);
+                    more = place;
+                }
+                Ok(Ok(Answer::Adopted | Answer::Ended(_) | Answer::Shown(_)) | Err(_)) | Err(_) => {
+                    page.silent.push(shard);
+                }
+            }
+            next = Some(match more {
+                Some(place) => Cursor { shard, place },
+                None => Cursor {
+                    shard: shard + 1,
+                    place: 0,
+                },
+            });
+        }
+        page.next = next;
+        page
+    }
+
+    /// All about one allocation, if there is one of this id.
+    pub async fn show(&self, id: AllocationId) -> Option<Shown> {
+        let answers = self.command(Command::Show(id)).await;
+        answers.given.into_iter().find_map(|answer| match answer {
+            Answer::Shown(shown) => shown.map(|shown| *shown),
+            Answer::Adopted | Answer::Allocations(..) | Answer::Ended(_) => None,
+        })
+    }
+
     /// Ends allocations in every shard, also those that move meanwhile.
     pub async fn end(&self, selection: Selection) -> Ended {
         self.end_by(Command::End(selection)).await
@@ -151,7 +223,7 @@ impl Running {
             let answers = self.command(command.clone()).await;
             let more = answers.given.iter().map(|answer| match answer {
                 Answer::Ended(count) => *count,
-                Answer::Adopted | Answer::Allocations(_) => 0,
+                Answer::Adopted | Answer::Allocations(..) | Answer::Shown(_) => 0,
             });
             let more: usize = more.sum();
             ended.allocations += more;
@@ -247,6 +319,9 @@ impl Drop for Running {
         let _ = self.stop.send(true);
     }
 }
+
+/// How many places a shard looks at in one turn: some ten microseconds.
+const PLACES: usize = 1024;
 
 #[cfg(test)]
 mod tests;

@@ -48,6 +48,23 @@ impl RelayId {
     }
 }
 
+impl std::str::FromStr for AllocationId {
+    type Err = NotAnId;
+
+    fn from_str(text: &str) -> Result<Self, NotAnId> {
+        let (slot, generation) = text.split_once('.').ok_or(NotAnId)?;
+        Ok(Self {
+            slot: slot.parse().map_err(|_| NotAnId)?,
+            generation: u32::from_str_radix(generation, 16).map_err(|_| NotAnId)?,
+        })
+    }
+}
+
+/// A text that is the id of no allocation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an allocation is named as in the log, such as 0.be76a450")]
+pub struct NotAnId;
+
 impl std::fmt::Display for AllocationId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}.{:08x}", self.slot, self.generation)

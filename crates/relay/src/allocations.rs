@@ -1,6 +1,7 @@
 //! All allocations of a shard, and the tables to find them by.
 
 use std::net::SocketAddr;
+use std::ops::Range;
 
 use ahash::RandomState;
 use hashbrown::{HashMap, HashTable};
@@ -195,6 +196,17 @@ impl Allocations {
     /// All of them, in the order of slots.
     pub(crate) fn ids(&self) -> impl Iterator<Item = AllocationId> {
         self.slots.iter().map(|(_, allocation)| allocation.id)
+    }
+
+    /// Those at these places.
+    pub(crate) fn ids_at(&self, places: Range<usize>) -> impl Iterator<Item = AllocationId> {
+        let places = places.start..places.end.min(self.places());
+        places.filter_map(|place| Some(self.slots.get(place)?.id))
+    }
+
+    /// How many places there are, of which some may be empty.
+    pub(crate) fn places(&self) -> usize {
+        self.slots.capacity()
     }
 
     pub(crate) fn len(&self) -> usize {

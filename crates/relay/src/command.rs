@@ -1,10 +1,14 @@
 //! Commands of the control side and their answers: the only way to a server beside packets.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use wire::ChannelNumber;
 
 use crate::allocation::Allocation;
+use crate::policy::Network;
+use crate::routes::Bound;
 use crate::{AllocationId, ClientTuple, EndCause, Now, RelayAddress, Rules, Server, Traffic, Way};
 
 /// A command for one shard.
@@ -16,8 +20,10 @@ pub enum Command {
     /// new longest lifetime. An allocation with a ticket may move to its end, also where no tickets
     /// are given any more.
     Adopt(Arc<Rules>),
-    /// Which allocations there are.
-    List(Selection),
+    /// Which allocations there are, at so many places.
+    List(Selection, Places),
+    /// All about one allocation.
+    Show(AllocationId),
     /// End these allocations: all, if nothing is selected.
     End(Selection),
     /// End what is relayed from this address, which has left the host: a whole allocation, or one
@@ -30,10 +36,30 @@ pub enum Command {
 pub enum Answer {
     /// The rules hold.
     Adopted,
-    /// The allocations of [`Command::List`], in the order of their places.
-    Allocations(Vec<Listed>),
+    /// The allocations of [`Command::List`], in the order of their places, and the place after the
+    /// last one that was looked at, if there are more.
+    Allocations(Vec<Listed>, Option<usize>),
+    /// The allocation of [`Command::Show`], if there is one of this id.
+    Shown(Option<Box<Shown>>),
     /// How many allocations [`Command::End`] has ended, or relay sockets [`Command::Lose`].
     Ended(usize),
+}
+
+/// Places of allocations: a shard looks at so many in one turn, and no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Places {
+    /// The first.
+    pub from: usize,
+    /// How many.
+    pub count: usize,
+}
+
+impl Places {
+    /// All that there are.
+    pub const ALL: Self = Self {
+        from: 0,
+        count: usize::MAX,
+    };
 }
 
 /// Which allocations are meant: those to which everything said here applies.
@@ -48,6 +74,10 @@ pub struct Selection {
     pub user: Option<Arc<str>>,
     /// Those of this credential: the USERNAME without the realm.
     pub credential: Option<Arc<str>>,
+    /// Those whose client is seen at an address of this network.
+    pub client: Option<Network>,
+    /// Those with a permission for this peer, or a channel to it.
+    pub peer: Option<IpAddr>,
 }
 
 /// An allocation as the operator sees it.
@@ -73,6 +103,19 @@ pub struct Listed {
     pub received: Traffic,
 }
 
+/// All about an allocation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// What a list has.
+    pub listed: Listed,
+    /// How long each relayed address lives if it is not refreshed, in their order.
+    pub left: Vec<Duration>,
+    /// Permissions, and how long each lasts.
+    pub permissions: Vec<(IpAddr, Duration)>,
+    /// Channels with their peers, and how long each lasts.
+    pub channels: Vec<(ChannelNumber, SocketAddr, Duration)>,
+}
+
 impl Server {
     /// Carries a command out. Effects may follow.
     pub fn handle_command(&mut self, now: Now, command: Command) -> Answer {
@@ -82,12 +125,16 @@ impl Server {
                 self.adopt(now.mono, rules);
                 Answer::Adopted
             }
-            Command::List(selection) => {
-                let meant = self.selected(&selection);
-                Answer::Allocations(meant.map(|it| self.listed(now, it)).collect())
+            Command::List(selection, places) => self.list(now, &selection, places),
+            Command::Show(id) => {
+                let allocation = self.allocations.get(id).filter(|it| it.is_open());
+                let shown = allocation.map(|it| Box::new(self.shown(now, it)));
+                Answer::Shown(shown)
             }
             Command::End(selection) => {
-                let meant: Vec<AllocationId> = self.selected(&selection).map(|it| it.id).collect();
+                let all = self.allocations.ids();
+                let meant = self.selected(now.mono, &selection, all).map(|it| it.id);
+                let meant: Vec<AllocationId> = meant.collect();
                 for id in &meant {
                     self.remove_allocation(now.mono, *id, EndCause::Operator);
                 }
@@ -97,9 +144,23 @@ impl Server {
         }
     }
 
-    /// The allocations that are meant, of those that their clients know of.
-    fn selected(&self, selection: &Selection) -> impl Iterator<Item = &Allocation> {
-        let ids = self.allocations.ids();
+    fn list(&self, now: Now, selection: &Selection, places: Places) -> Answer {
+        let Places { from, count } = places;
+        let end = from.saturating_add(count);
+        let ids = self.allocations.ids_at(from..end);
+        let meant = self.selected(now.mono, selection, ids);
+        let listed = meant.map(|it| self.listed(now, it)).collect();
+        let more = (end < self.allocations.places()).then_some(end);
+        Answer::Allocations(listed, more)
+    }
+
+    /// The allocations of these that are meant, if their clients know of them.
+    fn selected(
+        &self,
+        now: Instant,
+        selection: &Selection,
+        ids: impl Iterator<Item = AllocationId>,
+    ) -> impl Iterator<Item = &Allocation> {
         let all = ids.filter_map(|id| self.allocations.get(id));
         all.filter(move |it| {
             let Selection {
@@ -107,16 +168,50 @@ impl Server {
                 realm,
                 user,
                 credential,
+                client,
+                peer,
             } = selection;
             let is_of = |wanted: &Option<Arc<str>>, has: &str| {
                 wanted.as_ref().is_none_or(|wanted| **wanted == *has)
             };
+            let is_from = |network: &Network| network.contains_ip(it.seen_at().client.ip());
             it.is_open()
                 && id.is_none_or(|id| id == it.id)
                 && is_of(realm, self.rules.realms.name(it.realm))
                 && is_of(user, &it.account)
                 && is_of(credential, &it.user)
+                && client.as_ref().is_none_or(is_from)
+                && peer.is_none_or(|peer| self.reaches(now, it, peer))
         })
+    }
+
+    fn reaches(&self, now: Instant, allocation: &Allocation, peer: IpAddr) -> bool {
+        let mut channels = self.channels_of(allocation);
+        allocation.permissions.scope(peer, now).is_some()
+            || channels.any(|(_, bound)| bound.peer.0.ip() == peer)
+    }
+
+    fn channels_of(&self, allocation: &Allocation) -> impl Iterator<Item = (ChannelNumber, Bound)> {
+        let client = allocation.client;
+        let numbers = allocation.channels.iter().copied();
+        numbers.filter_map(move |number| Some((number, self.routes.by_channel(client, number)?)))
+    }
+
+    fn shown(&self, now: Now, allocation: &Allocation) -> Shown {
+        let left = |deadline: Instant| deadline.saturating_duration_since(now.mono);
+        let channels = self.channels_of(allocation);
+        Shown {
+            listed: self.listed(now, allocation),
+            left: allocation
+                .relays
+                .iter()
+                .map(|it| left(it.deadline))
+                .collect(),
+            permissions: allocation.permissions.left(now.mono).collect(),
+            channels: channels
+                .map(|(number, bound)| (number, bound.peer.0, left(bound.deadline)))
+                .collect(),
+        }
     }
 
     fn listed(&self, now: Now, allocation: &Allocation) -> Listed {

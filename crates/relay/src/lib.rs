@@ -59,11 +59,11 @@ mod timers;
 mod verdict;
 mod waiting;
 
-pub use address::{AllocationId, ClientTuple, PeerAddr, RelayId};
+pub use address::{AllocationId, ClientTuple, NotAnId, PeerAddr, RelayId};
 pub use allocation::Traffic;
 pub use bandwidth::{Bandwidth, Way};
 pub use budget::{Allowance, Budget};
-pub use command::{Answer, Command, Listed, Selection};
+pub use command::{Answer, Command, Listed, Places, Selection, Shown};
 pub use config::{Config, IcmpTold, Limits, PortRange, RelayAddress, Rules};
 pub use counters::{Counters, Families};
 pub use drop_reason::DropReason;

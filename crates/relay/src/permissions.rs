@@ -50,6 +50,12 @@ impl Permissions {
         (permission.deadline > now).then_some(permission.scope)
     }
 
+    /// Those that live, and how long each lasts.
+    pub(crate) fn left(&self, now: Instant) -> impl Iterator<Item = (IpAddr, Duration)> {
+        let left = move |it: &Permission| (it.ip, it.deadline.saturating_duration_since(now));
+        self.0.iter().map(left).filter(|(_, left)| !left.is_zero())
+    }
+
     /// How many there are.
     pub(crate) fn living(&self, now: Instant) -> usize {
         let living = self.0.iter().filter(|it| it.deadline > now);

@@ -97,7 +97,7 @@ impl Refusal {
             Self::NotUtf8 => "the text is not UTF-8",
             Self::Protocol => "this is not WebSocket",
             Self::Resumed => "the session was resumed by another connection",
-            Self::NotHeard => "no ping was answered for 6 seconds: resume",
+            Self::NotHeard => "a ping was not answered for 6 seconds: resume",
             Self::Left => "left",
             Self::Ending => "the server ends",
         }

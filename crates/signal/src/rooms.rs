@@ -372,7 +372,7 @@ impl Rooms {
             State::In(_) if connection.heard + DEAD <= now => self.lose(now, id),
             State::In(_) => {
                 connection.ping = true;
-                connection.deadline = now + PING;
+                connection.deadline = (now + PING).min(connection.heard + DEAD);
                 self.timers
                     .insert((connection.deadline, Timer::Connection(id)));
                 self.wakes.push(id);
@@ -433,9 +433,9 @@ const FIRST_MESSAGE: Duration = Duration::from_secs(10);
 /// Between two pings.
 const PING: Duration = Duration::from_secs(3);
 
-/// A connection is dead of which nothing came for so long. With the time to the next look at it, others
-/// hear of that within 9 seconds.
-const DEAD: Duration = Duration::from_secs(6);
+/// A connection is dead of which nothing came for so long: a ping was not answered for 6 seconds. Others
+/// hear of that at once, well within 10 seconds.
+const DEAD: Duration = Duration::from_secs(9);
 
 /// Messages of a client after which it is told how many were received, if nothing else is sent.
 const UNTOLD: u64 = 32;

@@ -255,5 +255,6 @@ fn now() -> Now {
 /// The subprotocol, which a client may offer.
 const PROTOCOL: &str = "hairpin.signal.1";
 
-/// Bytes read at once. Each connection has such a buffer; its default is 128 KiB.
-const READ_BUFFER: usize = 2 * 1024;
+/// Bytes read at once. Each connection has such a buffer, and what follows a long text is read into the
+/// rest of the buffer of that one. The default is 128 KiB.
+const READ_BUFFER: usize = 256;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::Error;
-use axum::extract::ws::{CloseFrame, Message as Raw, WebSocket};
+use axum::extract::ws::{CloseFrame, Message as Raw, Utf8Bytes, WebSocket};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use tokio_tungstenite::tungstenite;
@@ -17,10 +17,9 @@ pub(crate) async fn run(socket: WebSocket, connection: Connection) {
     // The writer ends by itself only after the last frame. From then on, and from the end of a client
     // that takes nothing, the close frame of the client is waited for a little.
     let write = async {
-        match write(sink, &connection).await {
-            Ok(()) => tokio::time::sleep(LINGER).await,
-            // The socket is broken.
-            Err(_) => {}
+        // Otherwise the socket is broken.
+        if write(sink, &connection).await.is_ok() {
+            tokio::time::sleep(LINGER).await;
         }
     };
     let over = async {
@@ -37,11 +36,13 @@ pub(crate) async fn run(socket: WebSocket, connection: Connection) {
 /// Takes what comes until the client has closed.
 async fn read(mut stream: SplitStream<WebSocket>, connection: &Connection) {
     let Connection { host, id, .. } = connection;
-    while let Some(frame) = stream.next().await {
+    let mut last = Utf8Bytes::default();
+    while let Some(frame) = next(&mut stream, &mut last).await {
         let wait = match frame {
             Ok(Raw::Text(text)) => {
                 let message = Message::decode(&text);
                 let length = text.len();
+                last = text;
                 host.with(|rooms, now| rooms.handle_message(now, *id, message, length))
             }
             Ok(Raw::Ping(data) | Raw::Pong(data)) => {
@@ -61,6 +62,22 @@ async fn read(mut stream: SplitStream<WebSocket>, connection: &Connection) {
         };
         if !wait.is_zero() {
             tokio::time::sleep(wait).await;
+        }
+    }
+}
+
+/// The next frame. `last` is a part of the buffer that was read into, which would stay as large as a
+/// long text made it: so the text is kept until a buffer was made for the next frame.
+async fn next(
+    stream: &mut SplitStream<WebSocket>,
+    last: &mut Utf8Bytes,
+) -> Option<Result<Raw, Error>> {
+    tokio::select! {
+        biased;
+        frame = stream.next() => frame,
+        () = std::future::ready(()) => {
+            drop(std::mem::take(last));
+            stream.next().await
         }
     }
 }
@@ -97,7 +114,15 @@ fn flaw(error: Error) -> Option<Refusal> {
         Flaw::Utf8(_) => Some(Refusal::NotUtf8),
         Flaw::Protocol(tungstenite::error::ProtocolError::ResetWithoutClosingHandshake) => None,
         Flaw::Protocol(_) => Some(Refusal::Protocol),
-        _ => None,
+        Flaw::ConnectionClosed
+        | Flaw::AlreadyClosed
+        | Flaw::Io(_)
+        | Flaw::Tls(_)
+        | Flaw::WriteBufferFull(_)
+        | Flaw::AttackAttempt
+        | Flaw::Url(_)
+        | Flaw::Http(_)
+        | Flaw::HttpFormat(_) => None,
     }
 }
 

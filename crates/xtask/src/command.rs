@@ -13,6 +13,10 @@ pub(crate) fn cargo(workspace: &Workspace) -> Command {
     // Cargo tells its children which cargo it is; a toolchain chosen with `+` stays chosen.
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(workspace.root());
+    if env::var_os("CI").is_some() {
+        // A clean checkout is built once: what would make the next build faster makes this one slower.
+        cargo.env("CARGO_INCREMENTAL", "0");
+    }
     cargo
 }
 

@@ -74,7 +74,10 @@ fn prepare(
     if is_named("calls") {
         clients::install(workspace)?;
     }
-    if is_named("calls") || is_named("black_box") {
+    if ["calls", "black_box", "signaling"]
+        .into_iter()
+        .any(is_named)
+    {
         python::install(workspace)?;
     }
     Ok(())

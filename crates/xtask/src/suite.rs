@@ -34,45 +34,55 @@ pub(crate) fn run(workspace: &Workspace, steps: &mut Steps) -> Result<(), Failur
     let compiling = compiling_checks(workspace)?;
     // Steps remembers the failures.
     let _ = check::run(|check| !check.compiles(), workspace, steps);
-    let _ = steps.run("tests that wait", || run_waiting(workspace));
-    let _ = steps.run("tests", || run_others(workspace));
+    let _ = run_tests(workspace, steps);
     let _ = steps.run("compiling checks", || compiling.join());
     let _ = steps.run("long calls", || long_calls.join());
     steps.all_passed()
 }
 
-/// The targets of the binary whose tests mostly wait, for timers, browsers and silent hosts: more of them than there
-/// are processors go side by side.
-const WAITING: [&str; 5] = ["black_box", "browsers", "calls", "doctor", "nat"];
-
-fn run_waiting(workspace: &Workspace) -> Result<(), Failure> {
-    let mut waiting = server_tests(workspace);
-    waiting.arg("--no-fail-fast").env("RUST_TEST_THREADS", "4");
-    for target in WAITING {
-        waiting.args(["--test", target]);
-    }
-    run_program(&mut waiting)
+/// Every test but those of ten minutes. Tests of the binary mostly wait, for timers, browsers and silent hosts: four
+/// of them go at once, and those of the crates, which compute, beside them. The hostile ones need what is left of
+/// the machine, and come last.
+fn run_tests(workspace: &Workspace, steps: &mut Steps) -> Result<(), Failure> {
+    steps.run("build of tests", || {
+        run_program(server_tests(workspace).arg("--no-run"))
+    })?;
+    let log = workspace.target().join("crates.log");
+    let crates = Background::start(&mut tests_of_crates(workspace), log)?;
+    // Steps remembers the failures.
+    let _ = steps.run("tests of the binary", || {
+        let mut waiting = server_tests(workspace);
+        waiting.arg("--no-fail-fast").env("RUST_TEST_THREADS", "4");
+        for target in workspace.test_targets("hairpin") {
+            if target != HOSTILE {
+                waiting.args(["--test", target]);
+            }
+        }
+        run_program(&mut waiting)
+    });
+    let _ = steps.run("tests of the crates", || crates.join());
+    let _ = steps.run("hostile tests", || {
+        run_program(server_tests(workspace).args(["--no-fail-fast", "--test", HOSTILE]))
+    });
+    steps.run("documentation's examples", || {
+        run_program(server_tests(workspace).arg("--doc"))
+    })
 }
 
-/// Every target but those, and then the examples in the documentation.
-fn run_others(workspace: &Workspace) -> Result<(), Failure> {
-    let mut others = server_tests(workspace);
-    others.args([
-        "--no-fail-fast",
-        "--lib",
-        "--bins",
-        "--benches",
-        "--examples",
-    ]);
-    let others_of = workspace
-        .test_targets()
-        .filter(|target| !WAITING.contains(target));
-    for target in others_of {
-        others.args(["--test", target]);
+/// Libraries, the binary's own, examples, and the test targets of all crates but the binary's.
+fn tests_of_crates(workspace: &Workspace) -> Command {
+    let mut crates = server_tests(workspace);
+    crates.args(["--no-fail-fast", "--lib", "--bins", "--examples"]);
+    let packages = workspace.metadata.workspace_packages();
+    let others = packages.iter().filter(|package| package.name != "hairpin");
+    for target in others.flat_map(|package| workspace.test_targets(&package.name)) {
+        crates.args(["--test", target]);
     }
-    let outcome = run_program(&mut others);
-    outcome.and(run_program(server_tests(workspace).arg("--doc")))
+    crates
 }
+
+/// The tests whose attacks must not meet other tests.
+const HOSTILE: &str = "hostile";
 
 /// Starts the checks that compile, at the lowest priority.
 fn compiling_checks(workspace: &Workspace) -> Result<Background, Failure> {

@@ -33,10 +33,11 @@ impl Workspace {
         self.metadata.target_directory.as_std_path()
     }
 
-    /// The names of the test targets of every package.
-    pub(crate) fn test_targets(&self) -> impl Iterator<Item = &str> {
+    /// The names of the test targets of a package.
+    pub(crate) fn test_targets(&self, package: &str) -> impl Iterator<Item = &str> {
         let packages = self.metadata.workspace_packages().into_iter();
-        let targets = packages.flat_map(|package| &package.targets);
+        let its = packages.filter(move |it| it.name == package);
+        let targets = its.flat_map(|package| &package.targets);
         let tests = targets.filter(|target| target.kind.contains(&TargetKind::Test));
         tests.map(|target| target.name.as_str())
     }

@@ -1,14 +1,31 @@
-//! `[metrics]`: where metrics are scraped, and by whom.
+//! `[admin]` and `[metrics]`: how the operator reaches the server.
 
 use net::Transports;
 
 use super::Review;
 use super::net::socket;
-use crate::config::Secret;
 use crate::config::remark::Remark;
 use crate::config::table::Table;
+use crate::config::{AdminSocket, Secret};
 
 impl Review<'_> {
+    /// `[admin] socket`.
+    pub(super) fn admin(&mut self, table: &Table<'_>) {
+        let Some(written) = table.text("socket") else {
+            return;
+        };
+        self.config.admin = match *written.get_ref() {
+            "auto" => AdminSocket::Auto,
+            "off" => AdminSocket::Off,
+            path if path.starts_with('/') => AdminSocket::At(path.into()),
+            _ => {
+                let sentence = format!("{} is no absolute path", table.name("socket"));
+                let help = "write \"auto\", \"off\" or a path such as \"/run/hairpin/admin.sock\"";
+                return self.say(Remark::fault(written.span(), sentence).help(help));
+            }
+        };
+    }
+
     pub(super) fn metrics(&mut self, table: &Table<'_>) {
         let key = table.name("listen");
         let is_good = self.is_good(table, &["listen", "token", "token-file"]);

@@ -56,6 +56,7 @@ fn options(config: &Config) -> Options {
     Options {
         access,
         limits: Limits {
+            connections: config.http.connections,
             bytes: bytes.and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MAX),
             ..signal.limits.clone()
         },

@@ -94,8 +94,9 @@ fn shards_follow_new_rules_and_answer_the_control_side_also_after_they_began_ane
     let silent = runtime.block_on(running.reload(rules("other.test")));
     assert_eq!(silent, [0; 0]);
     assert!(hears_realm(b"other.test"));
-    let answers = runtime.block_on(running.command(Command::List(Selection::default())));
-    assert_eq!(answers.given, [Answer::Allocations(vec![])]);
+    let answers =
+        runtime.block_on(running.command(Command::List(Selection::default(), Places::ALL)));
+    assert_eq!(answers.given, [Answer::Allocations(vec![], None)]);
     assert_eq!(
         runtime.block_on(running.end(Selection::default())),
         Ended::default()
@@ -111,8 +112,9 @@ fn shards_follow_new_rules_and_answer_the_control_side_also_after_they_began_ane
         client.recv(&mut answer).unwrap();
     }
     assert!(hears_realm(b"other.test"), "the next life follows them too");
-    let answers = runtime.block_on(running.command(Command::List(Selection::default())));
-    assert_eq!(answers.given, [Answer::Allocations(vec![])]);
+    let answers =
+        runtime.block_on(running.command(Command::List(Selection::default(), Places::ALL)));
+    assert_eq!(answers.given, [Answer::Allocations(vec![], None)]);
     let (counters, _) = running.stop();
     assert_eq!((counters.challenges(), counters.bindings), (3, 1));
 }
@@ -128,7 +130,7 @@ fn a_shard_that_stands_still_is_named_and_holds_up_no_command() {
     }));
     let running = running.unwrap();
     let runtime = runtime();
-    let everything = || Command::List(Selection::default());
+    let everything = || Command::List(Selection::default(), Places::ALL);
     let answers = runtime.block_on(running.command(everything()));
     assert_eq!((answers.given.len(), answers.silent), (2, vec![]));
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use relay::{
-    Answer, Command, EndCause, Keys, Now, OpenError, ProcessSecret, Realm, Report, Rules,
+    Answer, Command, EndCause, Keys, Now, OpenError, Places, ProcessSecret, Realm, Report, Rules,
     Selection, Server, ShardId, Shared, Snapshot, Transport, Unreadable,
 };
 use ring::hmac;
@@ -33,7 +33,7 @@ fn assert_served(world: &mut World, client: Client, peers: [sim::Peer; 2]) {
 }
 
 fn listed(world: &mut World) -> Answer {
-    world.command(0, Command::List(Selection::default()))
+    world.command(0, Command::List(Selection::default(), Places::ALL))
 }
 
 #[test]
@@ -402,8 +402,8 @@ fn realms_are_found_by_name_and_those_that_are_gone_have_no_users() {
     following.follow(&snapshot, now).unwrap();
     assert_eq!(following.serial, 1);
     let mut server = thaw(following, 0, now, &snapshot).unwrap();
-    let all = Command::List(Selection::default());
-    let Answer::Allocations(all) = server.handle_command(now, all) else {
+    let all = Command::List(Selection::default(), Places::ALL);
+    let Answer::Allocations(all, None) = server.handle_command(now, all) else {
         panic!("a list was asked for");
     };
     let names: Vec<_> = all.iter().map(|it| (&*it.user, &*it.realm)).collect();

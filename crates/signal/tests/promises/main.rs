@@ -4,6 +4,7 @@
 
 mod access;
 mod bounds;
+mod documented;
 mod entering;
 mod resuming;
 mod speaking;

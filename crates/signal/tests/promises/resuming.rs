@@ -77,7 +77,12 @@ fn a_client_that_answers_no_ping_is_away_within_ten_seconds() {
     world.advance(60);
     assert!(world.hear(bob).is_empty());
     world.silence(alice);
-    world.advance(9);
+    world.advance(1);
+    // The last that is heard of it.
+    world.say(alice, json!({"type": "ack"}));
+    world.advance(8);
+    assert!(world.hear(bob).is_empty());
+    world.advance(1);
     assert_eq!(world.types(bob), ["away"]);
     // If it can hear, it hears that it is to resume.
     assert_eq!(world.fate(alice), (None, Some(4002)));

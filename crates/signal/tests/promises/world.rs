@@ -152,8 +152,8 @@ impl World {
     /// The code of the error that it has heard, and that of the close frame.
     pub(crate) fn fate(&mut self, peer: Peer) -> (Option<String>, Option<u16>) {
         let heard = self.hear(peer);
-        let errors = heard.iter().filter(|told| told["type"] == "error");
-        let code = errors.last().map(|error| text(&error["code"]));
+        let mut errors = heard.iter().filter(|told| told["type"] == "error");
+        let code = errors.next_back().map(|error| text(&error["code"]));
         (code, self.closed.get(&peer).copied())
     }
 
