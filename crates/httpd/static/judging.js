@@ -58,8 +58,8 @@ function judgeRelay({ server, uri, gathered, loop, tally, throughput, outside },
   const relay = first(gathered, "relay");
   const mapped = mappedOf(gathered);
   if (uri.isSecure) findings.push(found("D016", "The browser accepted it."));
-  if (!isPublic(relay.address) && (mapped ? isPublic(mapped) : uri.family && isPublic(uri.host))) {
-    findings.push(found("D040", `It is ${relay.address}, and the server sees this browser at ${mapped ?? "a public address"}.`));
+  if (!isPublic(relay.address) && isPublic(mapped ?? addressIn(uri) ?? relay.address)) {
+    findings.push(found("D040", `It is ${relay.address}, and the server sees this browser at ${mapped ?? "an address that it does not show"}.`));
   }
   if (loop?.refusal) {
     const refusal = refused(loop.refusal, server, now);
@@ -103,9 +103,10 @@ function judgeOutside({ outcome, seen }, uri) {
 function hidden({ uri, gathered, knocks }) {
   const mapped = mappedOf(gathered);
   const kind = mapped === null ? "public" : kindOf(mapped);
-  const isOwnHost = uri.family !== null && kindOf(uri.host.replace(/[[\]]/g, "")) === "loopback";
+  const host = addressIn(uri);
+  const isOwnHost = host !== null && kindOf(host) === "loopback";
   const isNever = ["loopback", "unspecified", "link-local"].includes(kind) && !isOwnHost;
-  const isBetween = kind === "private" && (uri.family !== null && isPublic(uri.host.replace(/[[\]]/g, "")) || DOCKER.test(mapped));
+  const isBetween = kind === "private" && ((host !== null && isPublic(host)) || DOCKER.test(mapped));
   if (isNever || isBetween) return [found("D064", `The server sees this browser at ${mapped}.`)];
   // It answers strangers; what it tells those that it knows is dropped by Firefox.
   if (knocks.stranger === "answers" && gathered.end !== "relay" && gathered.end !== "refused" && knocks.binding !== "answers") {
@@ -196,6 +197,11 @@ function mappedOf(gathered) {
   return related && related.address !== "0.0.0.0" && related.address !== relay.address ? related.address : null;
 }
 
+/** The address of a server that is named by one. */
+function addressIn({ host, family }) {
+  return family === null ? null : host.replace(/[[\]]/g, "");
+}
+
 function first(gathered, type) {
   return gathered.candidates.find((candidate) => candidate.type === type);
 }
@@ -228,7 +234,7 @@ export function duration(time) {
 }
 
 /** The worst first. */
-export const SEVERITIES = ["error", "warning", "not tested", "note", "ok"];
+const SEVERITIES = ["error", "warning", "not tested", "note", "ok"];
 
 /** What a server that is silent over UDP does over TCP. */
 const BESIDE = {

@@ -207,7 +207,7 @@ function withoutCandidates({ type, sdp }) {
 }
 
 /** The value of a promise; `null` if it takes longer. */
-export function within(milliseconds, promise) {
+function within(milliseconds, promise) {
   return Promise.race([promise.then((value) => value ?? true), sleep(milliseconds).then(() => null)]);
 }
 

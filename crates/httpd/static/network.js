@@ -93,7 +93,7 @@ function sentencesOf({ verdict, mapping, keepsPorts, mapped, isUdpOpen }, candid
 }
 
 /** The names and the words are those of `hairpin probe`; a test of it compares. A page cannot find `direct`. */
-export const HEADLINES = {
+const HEADLINES = {
   "mostly-direct": "Direct calls work with most peers.",
   "undecided": "Whether direct calls work cannot be told from this.",
   "needs-turn": "Calls need a TURN server.",
