@@ -84,7 +84,7 @@ impl Certificate {
         })
     }
 
-    /// What clients are shown.
+    /// The certificate as clients are shown it.
     pub(crate) fn shown(&self) -> net::Certificate {
         self.shown.clone()
     }

@@ -41,6 +41,21 @@ impl IceServer {
         }
     }
 
+    /// Where it is.
+    pub(crate) fn urls(&self) -> &[String] {
+        &self.urls
+    }
+
+    /// The user name of the credential.
+    pub(crate) fn username(&self) -> &str {
+        &self.username
+    }
+
+    /// Its password.
+    pub(crate) fn credential(&self) -> &str {
+        &self.credential
+    }
+
     /// An object that `new RTCPeerConnection(…)` takes as it is.
     pub(crate) fn json(&self) -> String {
         let configuration = Configuration {

@@ -53,8 +53,8 @@ pub(crate) struct Options {
     pub(crate) state_dir: Option<PathBuf>,
     /// Whether loopback and private peers are allowed.
     pub(crate) dev: bool,
-    /// Whether the pages for trying are served.
-    pub(crate) demo: bool,
+    /// The port of the pages for trying, if they are served.
+    pub(crate) demo: Option<u16>,
 }
 
 /// Why the server does not run.
@@ -75,6 +75,9 @@ pub(crate) enum Fault {
     /// The server for browsers cannot run.
     #[error(transparent)]
     Http(#[from] httpd::Fault),
+    /// The port for the pages is taken.
+    #[error("port {0} is taken: give the pages another one, such as --demo={next}", next = .0.wrapping_add(1).max(1024))]
+    DemoPort(u16),
     /// What systemd has passed cannot be served.
     #[error("cannot use the sockets that were passed: {0} (unit of type socket)")]
     Passed(io::Error),
@@ -87,6 +90,20 @@ pub(crate) enum Fault {
     /// The control runtime or its signals failed.
     #[error("cannot start: {0}")]
     Control(io::Error),
+}
+
+impl Fault {
+    /// Names the option where it is by it that there is a port.
+    fn of_browsers(fault: httpd::Fault, demo: Option<u16>) -> Self {
+        match (&fault, demo) {
+            (httpd::Fault::Listen { listen, source, .. }, Some(port))
+                if listen.port() == port && source.kind() == io::ErrorKind::AddrInUse =>
+            {
+                Self::DemoPort(port)
+            }
+            (httpd::Fault::Listen { .. } | httpd::Fault::Thread(_), _) => Self::Http(fault),
+        }
+    }
 }
 
 /// Runs the server until a signal ends it.
@@ -130,28 +147,34 @@ pub(crate) fn run(loaded: Loaded, host: Machine, options: Options) -> Result<(),
     // Clients that come before the authority is asked are shown the certificate of the last run.
     orders.begin(&shown);
     // The configuration stays as it was read, for a reload compares it with the next one.
-    let connections = descriptors::raise(
+    let shares = descriptors::raise(
         config.relay.ports.count() * config.relay.addresses.len().max(1),
         config.tcp.connections,
         config.web,
+        if config.http.is_served() {
+            config.http.connections
+        } else {
+            0
+        },
     );
 
     let ended = runtime.block_on(async {
         let (addresses, finding) = Addresses::begin(&mut config, &host).await?;
         let mut shards = net_options(&config, &host)?;
-        shards.streams.connections = connections;
+        shards.streams.connections = shares.tcp;
         shards.tls = shown.options(&config, Arc::clone(&tickets));
         let browsers = Prepared::new();
         shards.browsers = http::door(&config, &browsers);
         let running = net::start_on(passed, shards)?;
         say_what_runs(&config, &running);
         let minting = Arc::new(Minting::new(&config));
-        let browsers = http::begin(browsers, &config, &shown, &minting)?;
+        let browsers = http::begin(browsers, &config, shares.http, &shown, &minting);
+        let browsers = browsers.map_err(|fault| Fault::of_browsers(fault, options.demo))?;
         addresses::say_what_is_missing(&config, &host);
         if let Some(made) = &made {
             made.say();
         }
-        if zero_config && !systemd::owns_output() {
+        if (zero_config || options.demo.is_some()) && !systemd::owns_output() {
             announce::print(&config, made.as_ref());
         }
         let reload = Reload {
@@ -186,7 +209,7 @@ pub(crate) fn run(loaded: Loaded, host: Machine, options: Options) -> Result<(),
 /// The options for trying.
 struct Trying {
     dev: bool,
-    demo: bool,
+    demo: Option<u16>,
 }
 
 impl Trying {
@@ -197,13 +220,13 @@ impl Trying {
         host: &Machine,
         directory: Option<&Path>,
     ) -> Result<Option<Made>, Fault> {
-        if self.demo {
-            http::demonstrate(config, host);
+        if let Some(port) = self.demo {
+            http::demonstrate(config, host, port);
         }
         if self.dev {
             open_for_trying(config, host);
         }
-        let is_wanted = self.demo || self.dev && certificates::is_wanted(config);
+        let is_wanted = self.demo.is_some() || self.dev && certificates::is_wanted(config);
         let is_missing = is_wanted && config.tls.certificates.is_empty();
         let made = is_missing.then(|| trial::certificate(config, host, directory));
         Ok(made.transpose()?)

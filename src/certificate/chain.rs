@@ -13,7 +13,7 @@ use x509_parser::public_key::PublicKey;
 
 use super::{Algorithm, Flaw, Name};
 
-/// What there is to know of the certificate of a server, and of its chain.
+/// All there is to know of the certificate of a server, and of its chain.
 pub(super) struct Leaf {
     pub(super) names: Vec<Name>,
     pub(super) algorithm: Algorithm,

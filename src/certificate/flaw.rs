@@ -1,4 +1,4 @@
-//! What is wrong with a certificate or its key, for the operator.
+//! Flaws of a certificate or its key, for the operator.
 
 /// Why clients would not take a certificate. The sentence follows the name of the file.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -75,7 +75,7 @@ impl Flaw {
         }
     }
 
-    /// What to do.
+    /// The remedy.
     pub(crate) fn help(&self) -> &'static str {
         match self {
             Self::BinaryChain => BINARY,

@@ -136,10 +136,12 @@ fn listed(places: &[PathBuf]) -> String {
 }
 
 fn hint(source: &io::Error) -> &'static str {
-    match source.kind() {
-        io::ErrorKind::PermissionDenied => " (run it as root, or as a user of the group hairpin)",
-        io::ErrorKind::ConnectionRefused => " (the server has ended)",
-        _ => "",
+    if source.kind() == io::ErrorKind::PermissionDenied {
+        " (run it as root, or as a user of the group hairpin)"
+    } else if source.kind() == io::ErrorKind::ConnectionRefused {
+        " (the server has ended)"
+    } else {
+        ""
     }
 }
 

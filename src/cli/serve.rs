@@ -1,5 +1,6 @@
 //! `hairpin serve`: run the server.
 
+use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -41,19 +42,20 @@ pub(super) struct Serve {
     #[arg(long)]
     dev: bool,
 
-    /// Serve two pages at port 8080: one for calls, and one that tests the relay.
+    /// Serve two pages: one for calls, and one that tests the relay. The links are printed.
     ///
-    /// Whoever opens them is given a credential of this server: only for trying. HTTPS has a
-    /// certificate that is made here if there is none, of which browsers warn once; without HTTPS
-    /// they give a page of another host no camera.
-    #[arg(long)]
-    demo: bool,
+    /// At port 8080, or as --demo=PORT says, unless `[http] listen` has addresses. Whoever opens
+    /// them is given a credential of this server: only for trying. HTTPS has a certificate that is
+    /// made here if there is none, of which browsers warn once; without HTTPS they give a page of
+    /// another host no camera.
+    #[arg(long, value_name = "PORT", num_args = 0..=1, require_equals = true, default_missing_value = "8080")]
+    demo: Option<NonZeroU16>,
 }
 
 impl Serve {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
         let host = Machine {
-            is_for_trying: self.dev,
+            is_for_trying: self.dev || self.demo.is_some(),
             ..Machine::here()?
         };
         // Its cautions are lines of the log, whose form it decides.
@@ -62,7 +64,7 @@ impl Serve {
             config_file: self.config.path().map(Path::to_owned),
             state_dir: self.state_dir,
             dev: self.dev,
-            demo: self.demo,
+            demo: self.demo.map(NonZeroU16::get),
         };
         serve::run(loaded, host, options)?;
         Ok(ExitCode::SUCCESS)
@@ -79,11 +81,10 @@ Examples:
 
 SIGHUP has the configuration and its secret files read again: calls go on. What
 needs a restart (listeners, the ports of [relay], threads, [nat-discovery], [tcp],
-[dtls], [proxy-protocol], [web], [http], `enabled` in [signal], [demo], [admin],
-[metrics],
-`minimum-version` in [tls], the secret of nonces, the form of the log) is named in the log. A
-faulty file is told there in full, and changes nothing. Files of users, secrets and
-certificates that change are read again without a signal.
+[dtls], [proxy-protocol], [web], [http] but for `origins` and tokens, `enabled` in [signal],
+[demo], [admin], [metrics], `minimum-version` in [tls], the secret of nonces, the form of the
+log) is named in the log. A faulty file is told there in full, and changes nothing. Files of
+users, secrets and certificates that change are read again without a signal.
 SIGTERM ends it: allocations are closed and the process exits within 5 seconds.
 SIGUSR1 drains it: no new allocation is granted (clients are sent elsewhere by a
 [[redirect]] with when = \"draining\", or refused), those there are go on, and the

@@ -6,6 +6,7 @@ mod advertise;
 mod dtls;
 mod environment;
 mod faults;
+mod http;
 mod instead;
 mod nat_discovery;
 mod oauth;

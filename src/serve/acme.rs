@@ -23,7 +23,7 @@ pub(super) struct Orders {
     counts: Arc<Counts>,
 }
 
-/// What became of orders since the start, which metrics show.
+/// The outcomes of orders since the start, which metrics show.
 #[derive(Debug, Default)]
 struct Counts {
     issued: AtomicU64,

@@ -46,7 +46,7 @@ impl Addresses {
             host: host.clone(),
             found: answers.subscribe(),
             kernel,
-            // What came after `host` was read and before this.
+            // Changes that came after `host` was read and before this.
             is_told: true,
             lost: Vec::new(),
             question: question.clone(),

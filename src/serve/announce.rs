@@ -27,6 +27,9 @@ pub(super) fn print(config: &Config, made: Option<&Made>) {
 }
 
 fn text(config: &Config, unix: Duration, made: Option<&Made>) -> String {
+    if config.demo {
+        return of_demo(config, made);
+    }
     let mut text = String::new();
     let Some(secret) = config.auth.secrets.first() else {
         return text;
@@ -46,15 +49,6 @@ fn text(config: &Config, unix: Duration, made: Option<&Made>) -> String {
     for address in &config.relay.addresses {
         let _ = writeln!(text, "{}", reach(*address));
     }
-    if config.demo {
-        text.push_str(
-            "Open one of these in two browsers for a call; the page /test tries the relay:\n\n",
-        );
-        for link in http::links(config) {
-            let _ = writeln!(text, "  {link}");
-        }
-        text.push('\n');
-    }
     if let Some(made) = made {
         let _ = writeln!(text, "{made}");
     }
@@ -62,6 +56,57 @@ fn text(config: &Config, unix: Duration, made: Option<&Made>) -> String {
         "More: `hairpin credentials --help`, and turnserver.toml for a server that stays.\n",
     );
     text
+}
+
+/// The links first: they are all that is needed for a call.
+fn of_demo(config: &Config, made: Option<&Made>) -> String {
+    let links = http::links(config);
+    let width = links.iter().map(|link| link.url.len()).max().unwrap_or(0);
+    let mut text =
+        "\nOpen a page for a call, and send its address to whom you want to talk to:\n\n"
+            .to_owned();
+    for link in &links {
+        let _ = writeln!(text, "  {:width$}   from {}", link.url, link.from);
+    }
+    text.push_str("\nThe page /test behind each tells whether the relay works from there.\n");
+    if made.is_some() {
+        text.push_str(
+            "Browsers warn once of https: the certificate was made here. Choose \"Advanced\", and go on.\n",
+        );
+    }
+    if config.auth.secrets.is_empty() {
+        text.push_str(
+            "Calls go without the relay: there is no secret for credentials (`secrets` in [auth]).\n",
+        );
+    }
+    text.push_str(&from_elsewhere(config, &links));
+    text
+}
+
+/// What is to be done so that others get here.
+fn from_elsewhere(config: &Config, links: &[http::Link]) -> String {
+    let ports = config.relay.ports;
+    let mut own: Vec<u16> = config.listeners.iter().map(|it| it.listen.port()).collect();
+    own.sort_unstable();
+    own.dedup();
+    let own: Vec<String> = own.iter().map(u16::to_string).collect();
+    let mut pages: Vec<u16> = config.http.listen.iter().map(|it| it.port()).collect();
+    pages.dedup();
+    let pages: Vec<String> = pages.iter().map(u16::to_string).collect();
+    let through = format!(
+        "TCP to port {}, UDP and TCP to port {}, and UDP to ports {}-{}",
+        pages.join(", "),
+        own.join(", "),
+        ports.first(),
+        ports.last()
+    );
+    if links.iter().any(|link| link.from == "anywhere") {
+        return format!("A firewall has to let through {through}.\n");
+    }
+    format!(
+        "For people elsewhere a router has to pass on {through}; then start with\n\n  \
+         HAIRPIN_EXTERNAL=YOUR_PUBLIC_IPv4 hairpin serve --demo\n"
+    )
 }
 
 /// The URI over TLS for a browser on this host: the certificate that was made here is in no file, and

@@ -89,7 +89,7 @@ impl Shown {
         self.certificates.clone()
     }
 
-    /// What the shards are started with, if any listener takes TLS.
+    /// The options that the shards are started with, if any listener takes TLS.
     pub(super) fn options(&self, config: &Config, tickets: Arc<Tickets>) -> Option<TlsOptions> {
         let reporter = TlsReporter::new(config, self.certificates.clone());
         is_wanted(config).then(|| TlsOptions {
@@ -151,7 +151,7 @@ pub(super) async fn watch(shown: Arc<Shown>) {
     }
 }
 
-/// What was said of a certificate last, and when.
+/// The last words about a certificate, and when they were logged.
 struct Said {
     certificate: Certificate,
     stage: Stage,

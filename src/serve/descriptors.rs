@@ -1,14 +1,23 @@
 //! File descriptors: every allocation takes one, every TCP client another, or two if it is a web
-//! server's.
+//! server's, and every browser one.
 
 use net::{QUIC_FLOWS, WebOptions};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::warn;
 
-/// Raises this process's limit as far as allowed. Returns how many TCP clients may be served at once,
+/// How many connections may be served at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Shares {
+    /// Of TCP clients of the relay.
+    pub(super) tcp: usize,
+    /// Of browsers.
+    pub(super) http: usize,
+}
+
+/// Raises this process's limit as far as allowed. Returns how many connections may be served at once,
 /// so that they leave a descriptor for every port and flow of QUIC; logs if these are fewer than
 /// configured.
-pub(super) fn raise(ports: usize, connections: usize, web: WebOptions) -> usize {
+pub(super) fn raise(ports: usize, connections: usize, web: WebOptions, browsers: usize) -> Shares {
     let sockets = ports + web.quic.map_or(0, |_| QUIC_FLOWS);
     let of_connection = web.https.map_or(1, |_| 2);
     let limit = getrlimit(Resource::Nofile);
@@ -24,19 +33,27 @@ pub(super) fn raise(ports: usize, connections: usize, web: WebOptions) -> usize 
     let granted = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     let free = usize::try_from(granted).unwrap_or(usize::MAX);
     let free = free.saturating_sub(OTHERS);
+    let http = of_browsers(free, browsers);
+    let free = free - http;
     let share = share(free, sockets, connections * of_connection) / of_connection;
-    if share < connections {
+    if share < connections || http < browsers {
         warn!(
             granted,
-            wanted = sockets + connections * of_connection + OTHERS,
+            wanted = sockets + connections * of_connection + browsers + OTHERS,
             connections = share,
+            browsers = http,
             allocations = ports.min(free - share * of_connection),
             "the limit of open files is lower than relay ports and TCP clients together: only so \
              many connections are served, and so many allocations (LimitNOFILE= in the unit, or \
-             `ulimit -n`; keys `connections` in [tcp], `ports` in [relay])"
+             `ulimit -n`; keys `connections` in [tcp] and [http], `ports` in [relay])"
         );
     }
-    share
+    Shares { tcp: share, http }
+}
+
+/// The descriptors that browsers may take of those that are free: an eighth, for the relay comes first.
+fn of_browsers(free: usize, browsers: usize) -> usize {
+    browsers.min(free / 8)
 }
 
 /// The descriptors that TCP clients may take of those that are free: the ports come first. Where the
@@ -52,6 +69,13 @@ const OTHERS: usize = 256;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn browsers_take_an_eighth_at_most() {
+        assert_eq!(of_browsers(524_032, 8192), 8192);
+        assert_eq!(of_browsers(20_000, 8192), 2500);
+        assert_eq!(of_browsers(0, 8192), 0);
+    }
 
     #[test]
     fn tcp_clients_take_what_the_ports_leave_and_a_quarter_at_least() {

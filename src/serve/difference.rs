@@ -1,4 +1,4 @@
-//! What differs between two configurations: the keys that hold at once, and those that the server
+//! The difference between two configurations: the keys that hold at once, and those that the server
 //! keeps as they were when it started.
 
 use std::collections::BTreeMap;

@@ -16,7 +16,7 @@ use tracing::warn;
 
 use crate::config::{Config, Teller};
 
-/// Whose external address is wanted, and who is asked.
+/// The local addresses whose external ones are wanted, and those who are asked.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Question {
     tellers: Vec<Teller>,

@@ -1,13 +1,18 @@
 //! `[http]`: the server for browsers beside the relay.
 
+mod cross_origin;
 mod demo;
+mod endpoint;
+mod links;
 mod minting;
+mod refusal;
 pub(super) mod signaling;
+mod tokens;
 
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::Router;
+use axum::http::StatusCode;
 pub(super) use httpd::Prepared;
 use httpd::{Fault, Options, Running, Visit};
 use net::{Browser, TlsVersion};
@@ -18,6 +23,8 @@ use tracing::info;
 use super::certificates::Shown;
 use crate::config::Config;
 pub(super) use demo::demonstrate;
+use endpoint::Endpoint;
+pub(super) use links::{Link, links};
 pub(super) use minting::Minting;
 
 /// What browsers come to.
@@ -26,15 +33,25 @@ pub(super) struct Browsers {
     /// Runs until it is dropped.
     server: Option<Running>,
     pub(super) signaling: Option<Signaling>,
+    endpoint: Option<Endpoint>,
 }
 
 impl Browsers {
+    /// Has all of it follow a configuration.
+    pub(super) fn follow(&self, config: &Config) {
+        if let Some(endpoint) = &self.endpoint {
+            endpoint.follow(config);
+        }
+        signaling::follow(self.signaling.as_ref(), config);
+    }
+
     /// Logs at the end what the server has done and refused.
     pub(super) fn say_what_was_done(&self) {
         let Some(server) = &self.server else {
             return;
         };
-        for (what, count) in server.snapshot().named() {
+        let outcomes = self.endpoint.iter().flat_map(Endpoint::outcomes);
+        for (what, count) in server.snapshot().named().chain(outcomes) {
             if count > 0 {
                 info!(what, count, "http");
             }
@@ -56,10 +73,11 @@ pub(super) fn door(config: &Config, prepared: &Prepared) -> Option<net::Browsers
     })
 }
 
-/// Starts the server, if there is anything to serve.
+/// Starts the server for so many connections, if there is anything to serve.
 pub(super) fn begin(
     prepared: Prepared,
     config: &Config,
+    connections: usize,
     shown: &Shown,
     minting: &Arc<Minting>,
 ) -> Result<Browsers, Fault> {
@@ -67,7 +85,8 @@ pub(super) fn begin(
     if !http.is_served() {
         return Ok(Browsers::default());
     }
-    let mut routes = Router::new();
+    let nothing = (StatusCode::NOT_FOUND, "nothing is here\n");
+    let mut routes = Router::new().fallback(async move || nothing);
     if config.demo {
         routes = routes.merge(demo::routes(Arc::clone(minting)));
     }
@@ -75,12 +94,14 @@ pub(super) fn begin(
     if let Some(signaling) = &signaling {
         routes = routes.merge(signaling.router());
     }
+    let endpoint = Endpoint::new(config, Arc::clone(minting));
+    routes = endpoint.join(routes);
     let options = Options {
         table: "http",
         listen: http.listen.clone(),
         certificates: Arc::new(shown.certificates()),
         oldest_tls: oldest_tls(config),
-        connections: http.connections,
+        connections,
         per_prefix: http.per_prefix,
         is_proxy: {
             let proxies = http.proxies.clone();
@@ -94,6 +115,7 @@ pub(super) fn begin(
     Ok(Browsers {
         server: Some(running),
         signaling,
+        endpoint: Some(endpoint),
     })
 }
 
@@ -103,23 +125,4 @@ pub(super) const fn oldest_tls(config: &Config) -> ProtocolVersion {
         TlsVersion::V1_2 => ProtocolVersion::TLSv1_2,
         TlsVersion::V1_3 => ProtocolVersion::TLSv1_3,
     }
-}
-
-/// The pages' addresses, for the person who started the server: those of the relay, at which others
-/// reach it, and the one for this host itself.
-pub(super) fn links(config: &Config) -> Vec<String> {
-    let Some(port) = config.http.listen.first().map(SocketAddr::port) else {
-        return Vec::new();
-    };
-    let hosts = config
-        .relay
-        .addresses
-        .iter()
-        .map(|pair| match pair.external {
-            IpAddr::V4(ip) => ip.to_string(),
-            IpAddr::V6(ip) => format!("[{ip}]"),
-        });
-    let hosts = hosts.map(|host| format!("https://{host}:{port}/"));
-    let here = format!("http://localhost:{port}/");
-    [here].into_iter().chain(hosts).collect()
 }

@@ -9,7 +9,7 @@ use httpd::{Fault, Options, Running};
 use tracing::info;
 
 use super::control::Control;
-use super::http::oldest_tls;
+use super::http::{oldest_tls, signaling};
 use crate::config::Config;
 
 /// Starts what metrics are scraped from, if there is anything.
@@ -82,6 +82,7 @@ pub(super) fn sample(control: &Control) -> Sample {
             certificates_failed,
             log_lines_lost: control.log.lost_lines() as u64,
         },
+        signaling: signaling::counted(control.browsers.signaling.as_ref()),
         process: Process::now(),
     }
 }

@@ -15,7 +15,7 @@ use super::addresses::Addresses;
 use super::admin::Answer;
 use super::control::Control;
 use super::difference::{Difference, emptied, in_effect};
-use super::http::{demonstrate, signaling};
+use super::http::demonstrate;
 use super::{open_for_trying, rules, systemd};
 use crate::config::{self, Config, Filed, Loaded, Machine, Remarks, Secret, Unusable, Watched};
 use crate::log::say;
@@ -27,8 +27,8 @@ pub(super) struct Reload {
     pub(super) file: Option<(PathBuf, Secret)>,
     /// Whether loopback and private peers are allowed.
     pub(super) dev: bool,
-    /// Whether the pages for trying are served, whatever the file says.
-    pub(super) demo: bool,
+    /// The port of the pages for trying, if they are served whatever the file says.
+    pub(super) demo: Option<u16>,
     pub(super) config: Config,
     /// The files that it names.
     pub(super) files: Vec<Watched>,
@@ -144,7 +144,7 @@ impl Reload {
         // Nor can standard input be read twice.
         let is_file = !matches!(path.to_str(), Some("" | "-"));
         let host = Machine {
-            is_for_trying: self.dev,
+            is_for_trying: self.dev || self.demo.is_some(),
             certificates: self.config.tls.certificates.clone(),
             ..self.addresses.host.clone()
         };
@@ -261,8 +261,8 @@ impl Reload {
         if self.dev {
             open_for_trying(&mut new, host);
         }
-        if self.demo {
-            demonstrate(&mut new, host);
+        if let Some(port) = self.demo {
+            demonstrate(&mut new, host, port);
         }
         let Difference { live, fixed } = Difference::between(&self.config, &new);
         let is_asked = reason == Reason::Signal;
@@ -279,11 +279,11 @@ impl Reload {
         let rules = rules(&new, host).map_err(|fault| fault.to_string())?;
         control.adopt(rules).await;
         control.minting.follow(&new);
-        signaling::follow(control.browsers.signaling.as_ref(), &new);
+        control.browsers.follow(&new);
         if new.tls.certificates != self.config.tls.certificates {
             control.shown.follow(&new.tls.certificates);
         }
-        // Whoever asks for a reload may have mended what an order failed for.
+        // The operator who asks for a reload may have mended what an order failed for.
         if is_asked || new.tls.acme != self.config.tls.acme {
             control.orders.want(new.tls.acme.clone());
         }

@@ -36,7 +36,7 @@ pub(crate) enum NotMade {
     /// The library has its reasons.
     #[error(transparent)]
     Library(#[from] rcgen::Error),
-    /// What came out is not good.
+    /// The outcome is not good.
     #[error("it {0}")]
     Flaw(#[from] crate::certificate::Flaw),
 }

@@ -4,19 +4,24 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use client::Transport;
 use lab::{
     PATIENCE,
+    authority::Wish,
     foreign::{assert_says, natdiscovery_by, stun_by},
     machine::Machine,
     program::here,
-    server::{Server, serving},
+    server::{PORT, Server, serving},
     setup::Setup,
+    socket::LiveSocket,
     wait_for,
     world::{
         ALTERNATE_V4, ALTERNATE_V6, CLIENT_V4, CLIENT_V6, FAR_V4, FAR_V6, SERVER_V4, SERVER_V6,
         World, in_own_world,
     },
 };
+use wire::attributes::{ChangeRequest, ErrorCode, OtherAddress, ResponseOrigin, XorMappedAddress};
+use wire::{Class, Message, Method, TransactionId, Writer};
 
 use crate::far::far_host;
 
@@ -247,6 +252,53 @@ fn partner_of(other: [IpAddr; 2]) -> String {
         "[nat-discovery]\npartner = [\"{v4}\", \"{v6}\"]\n\
          secret = \"what only the two of them know\"\n"
     )
+}
+
+/// No client of RFC 5780 over TLS is known, so the messages are written here.
+#[test]
+fn over_tls_the_corners_name_the_one_across_and_change_nothing() {
+    in_own_world(|world| {
+        world.add_alternates();
+        let primary = SocketAddr::from((SERVER_V4, PORT));
+        let alternate = SocketAddr::from((ALTERNATE_V4, 3479));
+        let setup = Setup::at(&[], &[SERVER_V4.into()]).with_certificates(&[Wish::RIGHT]);
+        let _server = world.serve(setup.with(&format!(
+            "[[listener]]\ntransport = 'auto'\nlisten = '{primary}'\n\
+             [nat-discovery]\nalternate = '{alternate}'\n"
+        )));
+        for (port, across) in [(PORT, 3479), (3479, PORT)] {
+            let corner = SocketAddr::from((SERVER_V4, port));
+            let socket = LiveSocket::to(corner, Transport::Tls, 0);
+            let ask = |change: Option<ChangeRequest>| {
+                let mut request = Vec::new();
+                let transaction = TransactionId::new([7; 12]);
+                let mut writer =
+                    Writer::new(&mut request, Method::Binding, Class::Request, transaction);
+                if let Some(change) = change {
+                    writer.put(&change);
+                }
+                socket.send(&request);
+                let mut answer = vec![0; 2048];
+                let length = socket.receive(&mut answer, PATIENCE).expect("an answer");
+                answer.truncate(length);
+                answer
+            };
+            let answer = ask(None);
+            let answer = Message::parse(&answer).expect("an answer");
+            assert_eq!(answer.get(), Ok(Some(XorMappedAddress(socket.address()))));
+            assert_eq!(answer.get(), Ok(Some(ResponseOrigin(corner))));
+            let other = SocketAddr::from((ALTERNATE_V4, across));
+            assert_eq!(answer.get(), Ok(Some(OtherAddress(other))));
+
+            let refused = ask(Some(ChangeRequest {
+                ip: true,
+                port: true,
+            }));
+            let refused = Message::parse(&refused).expect("an answer");
+            let error = refused.get::<ErrorCode<'_>>().expect("a readable answer");
+            assert_eq!(error.map(|it| it.code), Some(420));
+        }
+    });
 }
 
 /// A server whose host has two addresses of each family.

@@ -4,14 +4,16 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 
 use client::Transport;
 use lab::{
+    PATIENCE,
     live::LiveClient,
-    server::{PASSWORD, REALM, Server, USER},
+    server::{PASSWORD, REALM, Server, TLS_PORT, USER},
     setup::Setup,
-    socket::peer_at,
+    socket::{LiveSocket, peer_at},
     world::{CLIENT_V4, PEER_V4, SERVER_V4, World, in_own_world},
 };
 use wire::attributes::{
-    AlternateServer, ErrorCode, Nonce, Realm, RequestedTransport, Username, XorRelayedAddress,
+    AlternateDomain, AlternateServer, ErrorCode, Nonce, Realm, RequestedTransport, Username,
+    XorRelayedAddress,
 };
 use wire::{Algorithm, Class, Key, Message, Method, TransactionId, Writer};
 
@@ -94,6 +96,46 @@ fn a_client_without_a_nonce_is_sent_on_before_it_gets_one() {
         assert_eq!(client.allocate(), Some(401));
         assert_eq!(client.allocate(), None);
     });
+}
+
+#[test]
+fn over_tls_a_client_is_sent_on_only_with_a_name_for_the_certificate_there() {
+    let named = (
+        ":5349/tls",
+        "domain = 'b.example.org'\nwhen = 'always'",
+        true,
+    );
+    let unnamed = (":5349", "when = 'always'", false);
+    in_own_world(|world| {
+        for (to, rule, sent) in [named, unnamed] {
+            let setup = Setup::default().with_tls();
+            let _server = world.serve(setup.redirecting(&format!("{PEER_V4}{to}"), rule));
+            let mut request = Vec::new();
+            let transaction = TransactionId::new([7; 12]);
+            Writer::new(&mut request, Method::Allocate, Class::Request, transaction)
+                .put(&RequestedTransport::UDP);
+            let mut answer = [0; 2048];
+            let length = tls_asks(&request, &mut answer);
+            let answer = Message::parse(&answer[..length]).expect("an answer");
+            let error = answer.get::<ErrorCode<'_>>().expect("a readable answer");
+            let other = answer.get().expect("a readable answer");
+            let domain = answer.get().expect("a readable answer");
+            let expected = if sent {
+                let other = AlternateServer((PEER_V4, 5349).into());
+                (300, Some(other), Some(AlternateDomain("b.example.org")))
+            } else {
+                (401, None, None)
+            };
+            assert_eq!((error.map_or(0, |it| it.code), other, domain), expected);
+        }
+    });
+}
+
+/// The answer that a client over TLS hears first.
+fn tls_asks(request: &[u8], answer: &mut [u8]) -> usize {
+    let socket = LiveSocket::to((SERVER_V4, TLS_PORT).into(), Transport::Tls, 0);
+    socket.send(request);
+    socket.receive(answer, PATIENCE).expect("an answer")
 }
 
 /// A client that believes every answer and signs whenever it can, as Chromium does.

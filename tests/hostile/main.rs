@@ -11,6 +11,7 @@ mod descriptors;
 mod flood;
 mod frames;
 mod guessing;
+mod http;
 mod loops;
 mod lost_log;
 mod lost_sends;

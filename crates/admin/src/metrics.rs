@@ -35,8 +35,23 @@ pub struct Sample {
     pub certificates: Vec<(String, SystemTime)>,
     /// What happened on the control side.
     pub control: ControlCounters,
+    /// The rooms of calls.
+    pub signaling: Signaling,
     /// The process, as the system sees it.
     pub process: Process,
+}
+
+/// The rooms of calls, over the life of the process.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Signaling {
+    /// Rooms now.
+    pub rooms: u64,
+    /// Members now, those away for a moment included.
+    pub members: u64,
+    /// Bytes now that wait for members.
+    pub queued: u64,
+    /// What happened, by name.
+    pub events: Vec<(&'static str, u64)>,
 }
 
 /// What happened on the control side, over the life of the process.
@@ -197,6 +212,10 @@ mod tests {
                 SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000),
             )],
             control: ControlCounters::default(),
+            signaling: Signaling {
+                events: vec![("joined", 0)],
+                ..Signaling::default()
+            },
             process: Process::now(),
         };
         let mut registry = Registry::with_prefix(PREFIX);

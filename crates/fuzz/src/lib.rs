@@ -5,11 +5,15 @@
 
 mod channel_data;
 mod deframer;
+mod demultiplexer;
+mod dtls_table;
 mod input;
 mod message;
+mod offered;
 mod proxy_header;
 mod relay_session;
 mod signaling;
+mod tls_session;
 mod trial;
 
 /// A target and the name of its corpus.
@@ -40,10 +44,16 @@ targets! {
     CHANNEL_DATA = channel_data;
     /// A byte stream cut into frames, however it arrives.
     DEFRAMER = deframer;
+    /// The first bytes of a stream told apart, however they arrive.
+    DEMULTIPLEXER = demultiplexer;
     /// The header by which a proxy says whose bytes follow.
     PROXY_HEADER = proxy_header;
     /// A program of steps for a server and all its clients and peers.
     RELAY_SESSION = relay_session;
+    /// Steps of both ends of a TLS session, and of somebody who writes into the stream.
+    TLS_SESSION = tls_session;
+    /// Datagrams of DTLS clients and of those who forge them.
+    DTLS_TABLE = dtls_table;
     /// Steps of a server and all its clients and peers, compared with the reference model.
     TRIAL = trial;
     /// Rooms, their members and connections, and what is said in them.

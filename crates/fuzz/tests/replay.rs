@@ -7,7 +7,8 @@ use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 
 use fuzz::{
-    CHANNEL_DATA, DEFRAMER, MESSAGE, PROXY_HEADER, RELAY_SESSION, SIGNALING, TARGETS, TRIAL, Target,
+    CHANNEL_DATA, DEFRAMER, DEMULTIPLEXER, DTLS_TABLE, MESSAGE, PROXY_HEADER, RELAY_SESSION,
+    SIGNALING, TARGETS, TLS_SESSION, TRIAL, Target,
 };
 
 #[test]
@@ -26,6 +27,11 @@ fn streams_hold_their_promises() {
 }
 
 #[test]
+fn first_bytes_hold_their_promises() {
+    replay_and_mutate(DEMULTIPLEXER, 1_000);
+}
+
+#[test]
 fn headers_of_proxies_hold_their_promises() {
     replay_and_mutate(PROXY_HEADER, 20_000);
 }
@@ -33,6 +39,16 @@ fn headers_of_proxies_hold_their_promises() {
 #[test]
 fn sessions_hold_their_promises() {
     replay_and_mutate(RELAY_SESSION, 3_000);
+}
+
+#[test]
+fn sessions_over_tls_hold_their_promises() {
+    replay_and_mutate(TLS_SESSION, 500);
+}
+
+#[test]
+fn clients_over_dtls_hold_their_promises() {
+    replay_and_mutate(DTLS_TABLE, 100);
 }
 
 #[test]

@@ -15,11 +15,12 @@ mod forwarded;
 mod paced;
 mod pages;
 mod places;
+mod rates;
 mod request;
 mod seldom;
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread;
 
@@ -27,7 +28,7 @@ use axum::Router;
 use bytes::Bytes;
 use rustls::ProtocolVersion;
 use rustls::server::ResolvesServerCert;
-use tokio::net::{TcpListener, TcpSocket};
+use socket2::{Domain, Socket, Type};
 use tokio::runtime;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -35,6 +36,7 @@ use tokio::task::JoinSet;
 use accept::Server;
 pub use counters::Snapshot;
 pub use pages::pages;
+pub use rates::{Rate, Rates};
 
 /// What the server is started with.
 pub struct Options {
@@ -149,47 +151,69 @@ impl Prepared {
     /// # Errors
     /// If an address cannot be listened on, or the system has no thread.
     pub fn start(self, options: Options, routes: Router) -> Result<Running, Fault> {
-        let runtime = runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(Fault::Thread)?;
-        let bound = {
-            let _entered = runtime.enter();
-            let listeners = options.listen.iter();
-            let bound = listeners.map(|&listen| {
-                let table = options.table;
-                bind(listen).map_err(|source| Fault::Listen {
-                    table,
-                    listen,
-                    source,
-                })
-            });
-            bound.collect::<Result<Vec<_>, _>>()?
-        };
+        let table = options.table;
+        let bound = options.listen.iter().map(|&listen| {
+            bind(listen).map_err(|source| Fault::Listen {
+                table,
+                listen,
+                source,
+            })
+        });
+        let bound: Vec<TcpListener> = bound.collect::<Result<_, _>>()?;
         let addresses: io::Result<_> = bound.iter().map(TcpListener::local_addr).collect();
         let listeners = addresses.map_err(Fault::Thread)?;
         let server = Arc::new(Server::new(options, routes));
         let (end, ended) = oneshot::channel();
+        let (tell, told) = std::sync::mpsc::channel();
         let (counted, visits) = (Arc::clone(&server), self.visits);
-        let serve = async move {
-            let mut tasks = JoinSet::new();
-            for listener in bound {
-                tasks.spawn(accept::accept(Arc::clone(&server), listener));
-            }
-            tasks.spawn(accept::receive(server, visits));
-            // The sender says nothing: it is dropped.
-            let _ = ended.await;
-        };
         let thread = thread::Builder::new().name("http".to_owned());
         let spawned = thread.spawn(move || {
-            runtime.block_on(serve);
+            let runtime = runtime::Builder::new_current_thread().enable_all().build();
+            let begun = runtime.and_then(|runtime| {
+                let registered = {
+                    let _entered = runtime.enter();
+                    let bound = bound.into_iter().map(tokio::net::TcpListener::from_std);
+                    bound.collect::<io::Result<Vec<_>>>()?
+                };
+                Ok((runtime, registered))
+            });
+            let (runtime, bound) = match begun {
+                Ok(begun) => begun,
+                // The receiver waits for it.
+                Err(error) => return drop(tell.send(Err(error))),
+            };
+            drop(tell.send(Ok(())));
+            runtime.block_on(serve(server, bound, visits, ended));
             runtime.shutdown_background();
         });
         spawned.map_err(Fault::Thread)?;
+        // A thread that says nothing has panicked.
+        let begun = told
+            .recv()
+            .unwrap_or_else(|gone| Err(io::Error::other(gone)));
+        begun.map_err(Fault::Thread)?;
         Ok(Running {
             listeners,
             server: counted,
             _end: end,
         })
     }
+}
+
+/// Serves until the sender of `ended` is dropped.
+async fn serve(
+    server: Arc<Server>,
+    bound: Vec<tokio::net::TcpListener>,
+    visits: mpsc::Receiver<Visit>,
+    ended: oneshot::Receiver<()>,
+) {
+    let mut tasks = JoinSet::new();
+    for listener in bound {
+        tasks.spawn(accept::accept(Arc::clone(&server), listener));
+    }
+    tasks.spawn(accept::receive(server, visits));
+    // It says nothing.
+    let _ = ended.await;
 }
 
 impl Default for Prepared {
@@ -219,19 +243,18 @@ impl Running {
 
 /// A listener; one for IPv6 leaves IPv4 to others, as those of the relay do.
 fn bind(listen: SocketAddr) -> io::Result<TcpListener> {
-    let socket = match listen {
-        SocketAddr::V4(_) => TcpSocket::new_v4()?,
-        SocketAddr::V6(_) => TcpSocket::new_v6()?,
-    };
+    let socket = Socket::new(Domain::for_address(listen), Type::STREAM, None)?;
     if listen.is_ipv6() {
-        socket2::SockRef::from(&socket).set_only_v6(true)?;
+        socket.set_only_v6(true)?;
     }
-    socket.set_reuseaddr(true)?;
-    socket.bind(listen)?;
-    socket.listen(BACKLOG)
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&listen.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
 }
 
-const BACKLOG: u32 = 1024;
+const BACKLOG: i32 = 1024;
 /// Connections of a server for few.
 const FEW: usize = 256;
 /// Connections that wait for the thread of this server.

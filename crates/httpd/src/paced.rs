@@ -181,4 +181,4 @@ pub(crate) struct LateHead;
 /// How long the head of a request may take from its first byte.
 const HEAD: Duration = Duration::from_secs(10);
 /// How long a client may take nothing of an answer.
-const WRITE: Duration = Duration::from_secs(30);
+const WRITE: Duration = Duration::from_secs(20);

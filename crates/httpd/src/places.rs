@@ -1,17 +1,15 @@
 //! Bounds on visitors: how many connections there are, in all and from one source prefix, and how fast
 //! one prefix comes.
-//!
-//! The rates are in a table of a fixed size, to a cell of which a keyed hash of the prefix leads: a
-//! prefix is not forgotten with its last connection, and nothing is kept per stranger.
 
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ahash::RandomState;
 use hashbrown::HashMap;
 use relay::SourcePrefix;
+
+use crate::rates::Rates;
 
 /// Why there is no place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,16 +22,13 @@ pub(crate) enum NoPlace {
     Rate,
 }
 
-/// Counts connections. Its memory is bounded by the connections it counts, and 128 KiB for the rates.
+/// Counts connections. Its memory is bounded by the connections it counts, and the rates.
 #[derive(Debug)]
 pub(crate) struct Places {
     total: usize,
     per_prefix: usize,
     counts: Mutex<Counts>,
-    hasher: RandomState,
-    epoch: Instant,
-    /// Nanoseconds since the epoch until which a prefix is charged.
-    charged: Box<[AtomicU64]>,
+    rates: Rates,
 }
 
 #[derive(Debug, Default)]
@@ -44,13 +39,15 @@ struct Counts {
 
 impl Places {
     pub(crate) fn new(total: usize, per_prefix: usize) -> Self {
+        let requests = u32::try_from(per_prefix).unwrap_or(u32::MAX);
         Self {
             total,
-            per_prefix: per_prefix.max(1),
+            per_prefix,
             counts: Mutex::default(),
-            hasher: RandomState::new(),
-            epoch: Instant::now(),
-            charged: (0..CELLS).map(|_| AtomicU64::new(0)).collect(),
+            rates: Rates::new(
+                requests.saturating_mul(SECONDS),
+                SECONDS * Duration::from_secs(1),
+            ),
         }
     }
 
@@ -82,15 +79,8 @@ impl Places {
     /// # Errors
     /// If it is too far ahead; then nothing is charged.
     pub(crate) fn charge(&self, visitor: IpAddr, cost: u32) -> Result<(), NoPlace> {
-        let cell = self.hasher.hash_one(SourcePrefix::of(visitor)) as usize % CELLS;
-        let now = nanoseconds(self.epoch.elapsed());
-        let one = 1_000_000_000 / self.per_prefix as u64;
-        let add = |until: u64| {
-            let next = until.max(now) + u64::from(cost) * one;
-            (next - now <= nanoseconds(AHEAD)).then_some(next)
-        };
-        let charged = self.charged[cell].fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
-        charged.map(|_| ()).map_err(|_| NoPlace::Rate)
+        let taken = self.rates.take(visitor, cost);
+        taken.map_err(|_| NoPlace::Rate)
     }
 
     fn counts(&self) -> MutexGuard<'_, Counts> {
@@ -150,15 +140,9 @@ impl Drop for Place {
     }
 }
 
-fn nanoseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX >> 1)
-}
-
 /// A prefix may have as many requests in a second as it may have connections, and those of three
 /// seconds at once.
-const AHEAD: Duration = Duration::from_secs(3);
-/// Prefixes that share one are charged together.
-const CELLS: usize = 1 << 14;
+const SECONDS: u32 = 3;
 
 #[cfg(test)]
 mod tests {
@@ -201,18 +185,9 @@ mod tests {
     }
 
     #[test]
-    fn a_network_has_three_seconds_at_once_and_others_do_not_wait_for_it() {
+    fn a_network_has_the_requests_of_three_seconds_at_once() {
         let places = places(9, 10);
-        for _ in 0..30 {
-            places.charge(ip("192.0.2.1"), 1).unwrap();
-        }
+        places.charge(ip("192.0.2.1"), 30).unwrap();
         assert_eq!(places.charge(ip("192.0.2.9"), 2), Err(NoPlace::Rate));
-        // Another hash, or the same one: one of a few is another.
-        let others = (1..9).map(|net| ip(&format!("198.51.{net}.1")));
-        assert!(
-            others
-                .into_iter()
-                .any(|other| places.charge(other, 30).is_ok())
-        );
     }
 }

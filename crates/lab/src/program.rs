@@ -160,6 +160,11 @@ impl Ended {
         self.total(&format!("sockets what=\"{what}\" count="))
     }
 
+    /// How often this happened at the server for browsers, by its last lines.
+    pub fn http(&self, what: &str) -> u64 {
+        self.total(&format!("http what=\"{what}\" count="))
+    }
+
     /// How many packets a server dropped for this cause, by its last lines.
     pub fn dropped(&self, cause: &str) -> u64 {
         self.total(&format!("dropped cause=\"{cause}\" packets="))

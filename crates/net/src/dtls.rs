@@ -104,8 +104,8 @@ pub(crate) fn is_hello(datagram: &[u8]) -> bool {
 pub(crate) struct Dtls {
     pub(crate) offer: Arc<Offer>,
     cookies: Cookies,
-    sessions: HashMap<ClientTuple, Box<Session>, ahash::RandomState>,
-    half_open: HashMap<ClientTuple, HalfOpen, ahash::RandomState>,
+    pub(crate) sessions: HashMap<ClientTuple, Box<Session>, ahash::RandomState>,
+    pub(crate) half_open: HashMap<ClientTuple, HalfOpen, ahash::RandomState>,
     /// When to look at whom. Each is a reminder: the session knows whether it is due.
     reminders: BinaryHeap<Reverse<(Instant, ClientTuple)>>,
     budget: Budget,
@@ -118,7 +118,7 @@ pub(crate) struct Dtls {
 }
 
 /// A handshake that a client has begun, and proven its address for.
-struct HalfOpen {
+pub(crate) struct HalfOpen {
     session: Box<Session>,
     cookie: [u8; 32],
     since: Instant,
@@ -460,10 +460,10 @@ impl Budget {
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// Handshakes of one shard that are not done.
-const HALF_OPEN: usize = 512;
+pub(crate) const HALF_OPEN: usize = 512;
 
 /// Those of one source prefix, over all shards. It may begin as many in a second.
-const HALF_OPEN_OF_PREFIX: usize = 64;
+pub(crate) const HALF_OPEN_OF_PREFIX: usize = 64;
 
 /// Bytes that a client needs for a handshake; the engine keeps what it cannot use yet.
 const HANDSHAKE_BYTES: usize = 16 * 1024;

@@ -11,10 +11,13 @@ mod bind;
 mod clock;
 mod connection;
 mod counters;
+mod demultiplexer;
 mod dtls;
 mod egress;
 mod fault;
 mod first_bytes;
+#[doc(hidden)]
+pub mod fuzzing;
 mod gate;
 mod inbox;
 mod key_request;

@@ -90,15 +90,15 @@ async fn serve(blueprint: &Blueprint) -> io::Result<()> {
 }
 
 /// The sockets of one life of a shard, on its runtime.
-struct Sockets {
-    listeners: Vec<UdpListener>,
+pub(crate) struct Sockets {
+    pub(crate) listeners: Vec<UdpListener>,
     /// The places of those that this shard reads.
     read: Vec<usize>,
     acceptors: Vec<(TcpListener, Transports)>,
 }
 
 impl Sockets {
-    fn of(bound: &[Bound]) -> io::Result<Self> {
+    pub(crate) fn of(bound: &[Bound]) -> io::Result<Self> {
         let (mut listeners, mut read, mut acceptors) = (Vec::new(), Vec::new(), Vec::new());
         for Bound {
             transports,

@@ -7,21 +7,21 @@ use std::cell::RefCell;
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 
-use bytes::{Buf, BytesMut};
+use bytes::BytesMut;
 use relay::{ClientTuple, Transport};
-use rustls::server::Acceptor;
+use rustls::server::AcceptedAlert;
 use tokio::net::TcpStream;
 use tokio::time;
 
 use crate::admission::Admitted;
 use crate::connection::Session;
-use crate::first_bytes::{Stream, stream as told_by};
+use crate::demultiplexer::{Demultiplexer, Hello, Told};
 use crate::gate::Place;
 use crate::local::Handle;
 use crate::proxied;
-use crate::proxy::{Beginning, Proxied, is_header};
+use crate::proxy::Proxied;
 use crate::stream::{End, TURN, turn};
-use crate::tls::{ACME_PROTOCOL, Certificates, Handshake, OWN_PROTOCOLS, Tls, TlsEvent, failed};
+use crate::tls::{Handshake, Tls, TlsEvent, failed};
 use crate::web::Visit;
 use crate::{Browser, Transports, clock};
 
@@ -63,51 +63,55 @@ impl Opening<'_> {
     }
 
     async fn tell_apart(mut self) -> Result<Opened, End> {
-        let mut first = BytesMut::new();
-        self.introduce(&mut first).await?;
-        let told = loop {
-            if let Some(told) = told_by(&first) {
-                break told;
-            }
-            self.read(&mut first).await?;
-        };
-        match told {
-            // Most of what a handshake needs is not needed by those who say nothing.
-            Stream::Tls if self.transports.has(Transport::Tls) => {
-                Box::pin(self.secure(first)).await
-            }
-            Stream::Tls => Err(End::Broken),
-            Stream::Stun | Stream::ChannelData if self.transports.has(Transport::Tcp) => {
-                Ok(self.plain(first))
-            }
-            Stream::Stun | Stream::ChannelData => {
-                if let Some(tls) = self.tls() {
-                    let client = self.client;
-                    (tls.tell)(TlsEvent::Plain { client });
-                }
-                Err(End::Broken)
-            }
-            Stream::Other => Err(self.refuse_other(first).await),
-        }
-    }
-
-    /// Reads the header of a proxy. From then on the stream is that of the client that it names.
-    async fn introduce(&mut self, first: &mut BytesMut) -> Result<(), End> {
         let host = self.client.client.ip();
-        if !self.shard.shard.borrow().proxies.tcp.has(host) {
-            return Ok(());
-        }
-        let (length, proxied) = loop {
-            match Beginning::of(first) {
-                Beginning::Header { length, proxied } => break (length, proxied),
-                Beginning::Unfinished => self.read(first).await?,
-                Beginning::Other | Beginning::Malformed => {
+        let is_proxy = self.shard.shard.borrow().proxies.tcp.has(host);
+        let mut first = Demultiplexer::new(is_proxy);
+        loop {
+            match self.told(&mut first).await? {
+                Told::Header(proxied) => self.introduce(proxied)?,
+                Told::NoHeader => {
                     proxied::note_missing(self.shard, host);
                     return Err(End::Broken);
                 }
+                Told::Plain if self.transports.has(Transport::Tcp) => {
+                    return Ok(self.plain(first.into_bytes()));
+                }
+                Told::Plain => return Err(self.refuse_plain()),
+                Told::Tls if self.serves_tls() => {}
+                Told::Tls | Told::LongHello => return Err(End::Broken),
+                // Most of what a handshake needs is not needed by those who say nothing.
+                Told::Hello(hello) => {
+                    return Box::pin(self.secure(hello, first.into_bytes())).await;
+                }
+                Told::BadHello(bad) => return Err(self.refuse_hello(*bad)),
+                Told::Other { is_header } => {
+                    // It is worth a line in the log.
+                    if is_header {
+                        proxied::note_foreign(self.shard, self.client.client.ip());
+                    }
+                    return Err(End::Broken);
+                }
             }
-        };
-        first.advance(length);
+        }
+    }
+
+    /// Reads until the bytes tell something.
+    async fn told(&self, first: &mut Demultiplexer) -> Result<Told, End> {
+        loop {
+            if let Some(told) = first.tell() {
+                return Ok(told);
+            }
+            self.stream.readable().await.map_err(|_| End::Closed)?;
+            self.turn().await;
+            let most = first.room();
+            let outcome = read(self.shard, &self.stream, first.bytes_mut(), most);
+            self.shard.shard.borrow_mut().gates.streams.spend(1);
+            outcome?;
+        }
+    }
+
+    /// A proxy has written its header. From then on the stream is that of the client that it names.
+    fn introduce(&mut self, proxied: Option<Proxied>) -> Result<(), End> {
         let Some(Proxied { source, .. }) = proxied else {
             return Ok(());
         };
@@ -119,21 +123,6 @@ impl Opening<'_> {
         self.client.client = source;
         *self.place.borrow_mut() = Place::of(self.admitted.party());
         Ok(())
-    }
-
-    /// Ends a stream of another protocol. The header of a proxy is worth a line in the log.
-    async fn refuse_other(&self, mut first: BytesMut) -> End {
-        loop {
-            if let Some(is_header) = is_header(&first) {
-                if is_header {
-                    proxied::note_foreign(self.shard, self.client.client.ip());
-                }
-                return End::Broken;
-            }
-            if let Err(end) = self.read(&mut first).await {
-                return end;
-            }
-        }
     }
 
     fn plain(self, first: BytesMut) -> Opened {
@@ -151,31 +140,28 @@ impl Opening<'_> {
         self.shard.shard.borrow().tls.clone()
     }
 
-    /// Reads the hello of a client, and does the handshake that it asks for.
-    async fn secure(self, mut first: BytesMut) -> Result<Opened, End> {
+    /// Whether a handshake has anybody to go to.
+    fn serves_tls(&self) -> bool {
+        let shard = self.shard.shard.borrow();
+        let has_anybody = shard.tls.is_some() || shard.https.is_some() || shard.browsers.is_some();
+        self.transports.has(Transport::Tls) && has_anybody
+    }
+
+    /// A client speaks in the clear where only TLS is taken.
+    fn refuse_plain(&self) -> End {
+        if let Some(tls) = self.tls() {
+            let client = self.client;
+            (tls.tell)(TlsEvent::Plain { client });
+        }
+        End::Broken
+    }
+
+    /// Serves the client of a hello, or leaves it to another server.
+    async fn secure(self, hello: Hello, first: BytesMut) -> Result<Opened, End> {
         let (tls, has_web, has_browsers) = {
             let shard = self.shard.shard.borrow();
             let (https, browsers) = (shard.https.is_some(), shard.browsers.is_some());
             (shard.tls.clone(), https, browsers)
-        };
-        if tls.is_none() && !has_web && !has_browsers {
-            return Err(End::Broken);
-        }
-        let mut acceptor = Acceptor::default();
-        let mut seen = 0;
-        let hello = loop {
-            seen += feed(&mut acceptor, &first[seen..]);
-            match acceptor.accept() {
-                Ok(Some(accepted)) => break Hello::of(&accepted.client_hello()),
-                Ok(None) if first.len() < MOST_HELLO => self.read(&mut first).await?,
-                Ok(None) => return Err(End::Broken),
-                Err((error, alert)) => {
-                    if let (Some(tls), Some(event)) = (tls, failed(&error, self.client, None)) {
-                        (tls.tell)(event);
-                    }
-                    return Err(self.refuse(alert));
-                }
-            }
         };
         let certificates = tls.as_ref().map(|tls| &tls.certificates);
         if has_browsers && hello.is_browsers(certificates, has_web) {
@@ -224,7 +210,10 @@ impl Opening<'_> {
     }
 
     /// Tells a client what was wrong with its hello, if it can be told at once.
-    fn refuse(&self, mut alert: rustls::server::AcceptedAlert) -> End {
+    fn refuse_hello(&self, (error, mut alert): (rustls::Error, AcceptedAlert)) -> End {
+        if let (Some(tls), Some(event)) = (self.tls(), failed(&error, self.client, None)) {
+            (tls.tell)(event);
+        }
         let mut words = Vec::new();
         if alert.write_all(&mut words).is_ok() {
             let _ = self.stream.try_write(&words);
@@ -280,7 +269,7 @@ impl Opening<'_> {
             ready.map_err(|_| End::Closed)?;
             turn(shard, place).await;
             bytes.clear();
-            read(shard, handshake.stream(), &mut bytes)?;
+            read(shard, handshake.stream(), &mut bytes, PIECE)?;
         }
         if is_challenge {
             // The authority has seen what it came for.
@@ -299,21 +288,12 @@ impl Opening<'_> {
     async fn turn(&self) {
         turn(self.shard, self.place).await;
     }
-
-    /// Waits for more bytes of the client.
-    async fn read(&self, bytes: &mut BytesMut) -> Result<(), End> {
-        self.stream.readable().await.map_err(|_| End::Closed)?;
-        self.turn().await;
-        let outcome = read(self.shard, &self.stream, bytes);
-        self.shard.shard.borrow_mut().gates.streams.spend(1);
-        outcome
-    }
 }
 
-/// Reads what is there, which may be nothing.
-fn read(shard: &Handle, stream: &TcpStream, bytes: &mut BytesMut) -> Result<(), End> {
+/// Reads what is there, which may be nothing, and no more than `most` bytes.
+fn read(shard: &Handle, stream: &TcpStream, bytes: &mut BytesMut, most: usize) -> Result<(), End> {
     let mut scratch = shard.scratch.borrow_mut();
-    match stream.try_read(&mut scratch[..PIECE]) {
+    match stream.try_read(&mut scratch[..most.min(PIECE)]) {
         Ok(0) => Err(End::Closed),
         Ok(length) => {
             bytes.extend_from_slice(&scratch[..length]);
@@ -336,72 +316,8 @@ async fn ready(handshake: &mut Handshake) -> io::Result<()> {
     handshake.stream().readable().await
 }
 
-/// Gives the reader of hellos bytes; returns how many it took.
-fn feed(acceptor: &mut Acceptor, mut bytes: &[u8]) -> usize {
-    let all = bytes.len();
-    while !bytes.is_empty() {
-        match acceptor.read_tls(&mut bytes) {
-            Ok(0) | Err(_) => break,
-            Ok(_) => {}
-        }
-    }
-    all - bytes.len()
-}
-
-/// The parts of a hello that decide who serves it.
-struct Hello {
-    /// The name that the client asks for. RFC 6066 §3.
-    name: Option<String>,
-    /// Whether an authority looks for the proof of a name. RFC 8737 §3.
-    is_challenge: bool,
-    /// Whether the client names protocols, and none of them is this server's.
-    is_of_other_protocol: bool,
-    /// Whether it names HTTP/1.1, as browsers do. RFC 7301 §6.
-    is_of_http: bool,
-}
-
-impl Hello {
-    fn of(hello: &rustls::server::ClientHello<'_>) -> Self {
-        let protocols: Vec<&[u8]> = hello.alpn().into_iter().flatten().collect();
-        let is_own = |protocol: &&[u8]| OWN_PROTOCOLS.contains(protocol);
-        Self {
-            name: hello.server_name().map(str::to_owned),
-            is_challenge: protocols.contains(&ACME_PROTOCOL),
-            is_of_http: protocols.contains(&HTTP),
-            is_of_other_protocol: !protocols.is_empty() && !protocols.iter().any(is_own),
-        }
-    }
-
-    /// Whether the hello is for the server for browsers. Where a web server is behind this one, a name
-    /// that no certificate is for is its.
-    fn is_browsers(&self, certificates: Option<&Certificates>, has_web: bool) -> bool {
-        let name = self.name.as_deref();
-        let is_own = |name: &str| certificates.is_some_and(|certificates| certificates.has(name));
-        self.is_of_http && self.is_of_other_protocol && (!has_web || name.is_none_or(is_own))
-    }
-
-    /// Whether the hello is for this server and not for a web server that has the same port. Clients
-    /// of TURN name no protocol, and some no host. The web server may prove its own names to an
-    /// authority.
-    fn is_ours(&self, certificates: Option<&Certificates>) -> bool {
-        let name = self.name.as_deref();
-        certificates.is_some_and(|certificates| {
-            if self.is_challenge {
-                return name.is_some_and(|name| certificates.is_challenged(name));
-            }
-            !self.is_of_other_protocol && name.is_none_or(|name| certificates.has(name))
-        })
-    }
-}
-
-const HTTP: &[u8] = b"http/1.1";
-
 /// The most bytes in one read.
 const PIECE: usize = 4 * 1024;
-
-/// The longest hello with what comes behind it. Those of browsers have some 2,500 bytes, of which
-/// post-quantum key shares are most.
-const MOST_HELLO: usize = 16 * 1024;
 
 /// The most bytes of a client until its handshake is done.
 const MOST_HANDSHAKE: usize = 32 * 1024;

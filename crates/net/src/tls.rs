@@ -3,6 +3,7 @@
 mod certificates;
 mod failed;
 mod session;
+mod state;
 #[cfg(test)]
 mod tests;
 
@@ -23,6 +24,7 @@ use crate::{Fault, StreamLimits};
 pub use certificates::{Certificate, Certificates};
 pub(crate) use failed::failed;
 pub(crate) use session::{Handshake, Room, TlsSession};
+pub(crate) use state::State;
 
 /// What clients over TLS are offered.
 #[derive(Clone)]

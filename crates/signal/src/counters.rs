@@ -1,14 +1,24 @@
-//! Counters: one list for the fields, their names and their order.
+//! Counters: one list for the events, their names and their order.
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $field:ident = $name:literal,)*) => {
-        /// How often each thing happened, and how much there is now.
+        /// How much there is now, and how often each thing happened.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-        pub struct Counters { $($(#[$doc])* pub $field: u64,)* }
+        pub struct Counters {
+            /// Connections now.
+            pub connections: u64,
+            /// Rooms now.
+            pub rooms: u64,
+            /// Members now, those away included.
+            pub members: u64,
+            /// Bytes now that wait for members, or were not acknowledged yet.
+            pub queued: u64,
+            $($(#[$doc])* pub $field: u64,)*
+        }
 
         impl Counters {
-            /// Every counter with its name.
-            pub const fn named(&self) -> [(&'static str, u64); [$($name),*].len()] {
+            /// How often each thing happened, by its name.
+            pub const fn events(&self) -> [(&'static str, u64); [$($name),*].len()] {
                 [$(($name, self.$field)),*]
             }
         }
@@ -16,14 +26,6 @@ macro_rules! counters {
 }
 
 counters! {
-    /// Connections now.
-    connections = "connections",
-    /// Rooms now.
-    rooms = "rooms",
-    /// Members now, those away included.
-    members = "members",
-    /// Bytes now that wait for members, or were not acknowledged yet.
-    queued = "queued",
     /// Members that joined.
     joined = "joined",
     /// Members that took up their place again.

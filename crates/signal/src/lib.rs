@@ -30,6 +30,7 @@ pub use client::{Client, ClientError};
 pub use counters::Counters;
 pub use limits::Limits;
 pub use message::{Decoded, Malformed, Message};
+pub use origin::is_welcome;
 pub use refusal::Refusal;
 pub use rooms::{ConnectionId, Frame, Full, Report, Rooms};
 pub use signaling::{Options, Signaling};

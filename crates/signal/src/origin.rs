@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, header};
 
 /// Whether a page may connect: it comes from this host and port, or from one that is listed. The list
 /// has origins such as `https://example.org`, or `*` for all.
-pub(crate) fn is_welcome(headers: &HeaderMap, listed: &[String]) -> bool {
+pub fn is_welcome(headers: &HeaderMap, listed: &[String]) -> bool {
     let mut origins = headers.get_all(header::ORIGIN).iter();
     let Some(origin) = origins.next() else {
         return true;

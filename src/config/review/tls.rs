@@ -16,7 +16,7 @@ use crate::config::{Filed, Listener};
 struct Trouble {
     /// The key whose file it is.
     key: &'static str,
-    /// What follows the name of the file.
+    /// The sentence that follows the name of the file.
     sentence: String,
     help: String,
     /// Whether there is no such file, as while others take its place.
@@ -169,7 +169,7 @@ impl Review<'_> {
         Certificate::read(&chain, &key).map_err(|flaw| Trouble::from(&flaw))
     }
 
-    /// What is not right with a certificate that is served all the same.
+    /// The flaws of a certificate that is served all the same.
     fn caution(&mut self, entry: &Table<'_>, certificate: &Certificate, now: SystemTime) {
         let key = entry.name("cert");
         let Some(at) = entry.at("cert") else {
@@ -299,8 +299,8 @@ fn is_good(certificate: &Certificate, now: SystemTime) -> bool {
     matches!(certificate.validity(now), Validity::Good(_))
 }
 
-/// What clients have against the time of a certificate, and what to do. The server starts with it all
-/// the same: to serve nobody would help no one.
+/// The objection of clients to the time of a certificate, and the remedy. The server starts with
+/// such a certificate all the same: to serve nobody would help no one.
 fn time_flaw(certificate: &Certificate, now: SystemTime) -> Option<(String, &'static str)> {
     match certificate.validity(now) {
         Validity::Good(_) => None,

@@ -16,11 +16,11 @@ use serde_json::json;
 use super::minting::Minting;
 use crate::config::{Config, Machine};
 
-/// What `--demo` adds to a configuration: the pages, and a port for them.
-pub(in crate::serve) fn demonstrate(config: &mut Config, host: &Machine) {
+/// What `--demo` adds to a configuration: the pages, and this port for them if it has no address.
+pub(in crate::serve) fn demonstrate(config: &mut Config, host: &Machine, port: u16) {
     config.demo = true;
     if config.http.listen.is_empty() {
-        let any = |ip: &str| SocketAddr::new(ip.parse().expect("an address"), DEMO_PORT);
+        let any = |ip: &str| SocketAddr::new(ip.parse().expect("an address"), port);
         config.http.listen.push(any("0.0.0.0"));
         config.http.listen.extend(host.has_ipv6.then(|| any("::")));
     }
@@ -71,7 +71,6 @@ impl Users {
 
 /// How long a credential of a page is good.
 const LIFETIME: Duration = Duration::from_secs(60 * 60);
-const DEMO_PORT: u16 = 8080;
 
 #[cfg(test)]
 mod tests {

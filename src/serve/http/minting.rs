@@ -1,6 +1,8 @@
 //! Credentials for browsers, minted now by the configuration that is in effect.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
@@ -39,27 +41,61 @@ impl Minting {
     /// If that realm has no secret.
     pub(super) fn ice_server(&self, user: &str, lifetime: Duration) -> Result<IceServer, NoSecret> {
         let offer = self.offer.load();
-        let secret = offer.secret.as_ref().ok_or(NoSecret)?;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        let expiry = now.unwrap_or_default().saturating_add(lifetime);
-        let credential = minted(secret, user, expiry);
+        let credential = offer.credential(&offer.realm, user, lifetime)?;
         Ok(IceServer::new(&offer.uris, credential))
+    }
+
+    /// What is in effect.
+    pub(super) fn offer(&self) -> Arc<Offer> {
+        self.offer.load_full()
     }
 }
 
 /// The part of a configuration that browsers are given.
-struct Offer {
-    uris: Vec<Uri>,
-    /// The first of the default realm.
-    secret: Option<Secret>,
+pub(super) struct Offer {
+    pub(super) uris: Vec<Uri>,
+    /// The default one.
+    realm: String,
+    /// The first of each realm that has any.
+    secrets: BTreeMap<String, Secret>,
 }
 
 impl Offer {
     fn of(config: &Config) -> Self {
+        let realms = config.auth.realms.iter();
+        let realms = realms.map(|realm| (&realm.name, &realm.secrets));
+        let all = realms.chain([(&config.realm, &config.auth.secrets)]);
+        let first = |(name, secrets): (&String, &Vec<Secret>)| {
+            let secret = secrets.first()?;
+            Some((name.clone(), secret.clone()))
+        };
         Self {
             uris: uris(config, None),
-            secret: config.auth.secrets.first().cloned(),
+            realm: config.realm.clone(),
+            secrets: all.filter_map(first).collect(),
         }
+    }
+
+    /// A credential for a user of a realm, by HMAC-SHA1, which servers of every make take.
+    ///
+    /// # Errors
+    /// If the realm has no secret.
+    pub(super) fn credential(
+        &self,
+        realm: &str,
+        user: &str,
+        lifetime: Duration,
+    ) -> Result<Credential, NoSecret> {
+        let secret = self.secrets.get(realm).ok_or(NoSecret)?;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let expiry = now.unwrap_or_default().saturating_add(lifetime).as_secs();
+        let secret = secret.expose().as_bytes();
+        let user = if realm == self.realm {
+            user.to_owned()
+        } else {
+            format!("{user}@{realm}")
+        };
+        Ok(mint(Mint::Sha1, secret, Some(&user), expiry))
     }
 }
 
@@ -69,12 +105,6 @@ impl fmt::Debug for Offer {
             .field("uris", &self.uris)
             .finish_non_exhaustive()
     }
-}
-
-/// By HMAC-SHA1, which servers of every make take.
-fn minted(secret: &Secret, user: &str, expiry: Duration) -> Credential {
-    let secret = secret.expose().as_bytes();
-    mint(Mint::Sha1, secret, Some(user), expiry.as_secs())
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use admin::metrics;
 use serde_json::json;
 use signal::{Access, Ice, Limits, Mint, Options, Secrets, Signaling, TokenKeys};
 use tracing::info;
@@ -18,7 +19,7 @@ pub(super) fn begin(config: &Config, minting: &Arc<Minting>) -> Option<Signaling
 }
 
 /// Has the rooms follow a configuration.
-pub(in crate::serve) fn follow(signaling: Option<&Signaling>, config: &Config) {
+pub(super) fn follow(signaling: Option<&Signaling>, config: &Config) {
     if let Some(signaling) = signaling {
         signaling.follow(options(config));
     }
@@ -30,10 +31,21 @@ pub(in crate::serve) async fn end(signaling: Option<&Signaling>) {
         return;
     };
     signaling.end().await;
-    for (what, count) in signaling.counters().named() {
+    for (what, count) in signaling.counters().events() {
         if count > 0 {
             info!(what, count, "signaling");
         }
+    }
+}
+
+/// What is counted of the rooms, all of it zero where there are none.
+pub(in crate::serve) fn counted(signaling: Option<&Signaling>) -> metrics::Signaling {
+    let counters = signaling.map(Signaling::counters).unwrap_or_default();
+    metrics::Signaling {
+        rooms: counters.rooms,
+        members: counters.members,
+        queued: counters.queued,
+        events: counters.events().to_vec(),
     }
 }
 

@@ -169,6 +169,31 @@ pub const METRICS: &[Metric] = &[
         &[],
         |it| one(it.control.certificates_failed),
     ),
+    gauge(
+        "signaling_rooms",
+        None,
+        "Rooms of calls that there are",
+        |it| one(it.signaling.rooms),
+    ),
+    gauge(
+        "signaling_members",
+        None,
+        "Members of rooms, those away for a moment included",
+        |it| one(it.signaling.members),
+    ),
+    gauge(
+        "signaling_queued",
+        Some("bytes"),
+        "What waits for members of rooms, or was not acknowledged yet",
+        |it| one(it.signaling.queued),
+    ),
+    counter(
+        "signaling",
+        None,
+        "What happened in rooms and at their doors, by event",
+        &["event"],
+        |it| named(&it.signaling.events),
+    ),
     counter(
         "reloads",
         None,

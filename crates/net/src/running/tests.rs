@@ -28,8 +28,8 @@ fn options(shards: usize, report: impl Fn(Report) + Send + Sync + 'static) -> Op
 }
 
 fn failed(running: &Running) -> Failed {
-    let failed = runtime()
-        .block_on(async { tokio::time::timeout(Duration::from_secs(10), running.failed()).await });
+    let failed =
+        runtime().block_on(async { timeout(Duration::from_secs(10), running.failed()).await });
     failed.expect("a shard that fails")
 }
 
@@ -173,7 +173,7 @@ fn no_shard_has_to_free_the_rules_that_held_before() {
     let mut reload = pin!(running.reload(rules("later.test")));
     runtime.block_on(async {
         let a_moment = Duration::from_millis(50);
-        let outcome = tokio::time::timeout(a_moment, &mut reload).await;
+        let outcome = timeout(a_moment, &mut reload).await;
         outcome.unwrap_err();
     });
     assert_eq!(earlier.strong_count(), 2);

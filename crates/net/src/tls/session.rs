@@ -1,21 +1,16 @@
-//! One client's TLS session: the handshake, and bytes in and out.
-//!
-//! The engine is rustls without its buffers. Records are decrypted where the shard's thread has read
-//! them, so that a session keeps only what is half there: a record that has come in part, and bytes
-//! that the kernel has not taken yet.
+//! One client's TLS session on its connection: the handshake, and bytes in and out.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io::{self, ErrorKind, IoSlice};
-use std::panic::{self, AssertUnwindSafe};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::{Buf, BytesMut};
-use rustls::server::UnbufferedServerConnection;
-use rustls::unbuffered::{ConnectionState, EncodeError, UnbufferedStatus};
-use rustls::{InvalidMessage, ServerConfig};
+use rustls::ServerConfig;
 use tokio::net::TcpStream;
+
+use super::state::{RECORD, State};
 
 /// The room in which the sessions of a thread encrypt and decrypt, one after the other.
 #[derive(Debug)]
@@ -50,18 +45,6 @@ pub(crate) struct TlsSession {
 /// A session whose handshake goes on.
 pub(crate) struct Handshake(TlsSession);
 
-struct State {
-    engine: UnbufferedServerConnection,
-    /// The beginning of records whose end has not come.
-    partial: Vec<u8>,
-    /// What was decrypted and not taken yet.
-    plain: BytesMut,
-    /// Records that the kernel has not taken yet.
-    unsent: BytesMut,
-    /// Whether the client has said that it sends no more.
-    has_ended: bool,
-}
-
 impl Handshake {
     /// # Errors
     /// If the configuration is of no use, which it was seen not to be.
@@ -70,13 +53,7 @@ impl Handshake {
         config: Arc<ServerConfig>,
         room: Rc<Room>,
     ) -> Result<Self, rustls::Error> {
-        let state = State {
-            engine: UnbufferedServerConnection::new(config)?,
-            partial: Vec::new(),
-            plain: BytesMut::new(),
-            unsent: BytesMut::new(),
-            has_ended: false,
-        };
+        let state = State::new(config)?;
         Ok(Self(TlsSession {
             stream,
             room,
@@ -110,7 +87,7 @@ impl Handshake {
     /// Whether more must come from the client.
     pub(crate) fn is_going_on(&self) -> bool {
         let state = self.0.state.borrow();
-        state.engine.is_handshaking()
+        state.is_handshaking()
     }
 
     pub(crate) const fn stream(&self) -> &TcpStream {
@@ -210,10 +187,6 @@ impl TlsSession {
             plain.extend_from_slice(part);
         }
         let mut output = self.room.output.borrow_mut();
-        let room = plain.len() + (plain.len() / RECORD + 1) * OVERHEAD;
-        if output.len() < room {
-            output.resize(room, 0);
-        }
         let length = state.encrypt(&plain, &mut output)?;
         let sent = if state.unsent.is_empty() {
             match self.stream.try_write(&output[..length]) {
@@ -237,138 +210,17 @@ impl TlsSession {
     /// Says that nothing more will be sent, if it can be said at once. RFC 8446 §6.1.
     pub(crate) fn close(&self) {
         let mut state = self.state.borrow_mut();
-        let mut output = self.room.output.borrow_mut();
-        if output.len() < OVERHEAD {
-            output.resize(OVERHEAD, 0);
-        }
         if !state.unsent.is_empty() {
             return;
         }
-        let State {
-            engine, partial, ..
-        } = &mut *state;
-        let status = guarded(move || engine.process_tls_records(partial));
-        if let Ok(ConnectionState::WriteTraffic(mut traffic)) = status.and_then(|it| it.state)
-            && let Ok(length) = traffic.queue_close_notify(&mut output)
-        {
-            // The connection ends either way.
-            let _ = self.stream.try_write(&output[..length]);
-        }
+        let mut output = self.room.output.borrow_mut();
+        let length = state.encrypt_end(&mut output);
+        // The connection ends either way.
+        let _ = self.stream.try_write(&output[..length]);
     }
 }
 
 impl State {
-    /// Fills the room with what was kept, and has some left for so many bytes that come. Returns how
-    /// many there are.
-    fn fill(&self, input: &mut Vec<u8>, most: usize) -> usize {
-        let kept = self.partial.len();
-        if input.len() < kept + most {
-            input.resize(kept + most, 0);
-        }
-        input[..kept].copy_from_slice(&self.partial);
-        kept
-    }
-
-    /// Takes records, and keeps those that are not whole. Returns how many bytes of the client came
-    /// into the buffer; those for which it has no room are kept, too.
-    fn process(&mut self, input: &mut [u8], buffer: &mut [u8]) -> Result<usize, rustls::Error> {
-        // A record that comes in part leaves room for its rest only while it is awaited.
-        self.partial = Vec::new();
-        let (mut at, mut filled) = (0, 0);
-        loop {
-            let (engine, rest) = (&mut self.engine, &mut input[at..]);
-            let UnbufferedStatus { discard, state } =
-                guarded(move || engine.process_tls_records(rest))?;
-            let mut is_done = false;
-            match state {
-                Ok(ConnectionState::ReadTraffic(mut traffic)) => {
-                    while let Some(record) = traffic.next_record() {
-                        let payload = record?.payload;
-                        let fitting = payload.len().min(buffer.len() - filled);
-                        let (now, later) = payload.split_at(fitting);
-                        buffer[filled..filled + fitting].copy_from_slice(now);
-                        filled += fitting;
-                        self.plain.extend_from_slice(later);
-                    }
-                }
-                Ok(ConnectionState::EncodeTlsData(mut data)) => {
-                    append(&mut self.unsent, |room| data.encode(room));
-                }
-                Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
-                Ok(ConnectionState::PeerClosed | ConnectionState::Closed) => {
-                    self.has_ended = true;
-                    is_done = true;
-                }
-                // No early data is offered, so none is read. RFC 8446 §4.2.10.
-                Ok(_) => is_done = true,
-                Err(error) => {
-                    self.encode_alert(&mut input[at + discard..]);
-                    return Err(error);
-                }
-            }
-            at += discard;
-            if is_done {
-                break;
-            }
-        }
-        let rest = &input[at..];
-        if !self.engine.is_handshaking() && rest.len() > RECORD + OVERHEAD_OF_PEERS {
-            // Messages in pieces are kept whole. Behind the handshake clients have none to send that
-            // would be longer than a record.
-            return Err(InvalidMessage::HandshakePayloadTooLarge.into());
-        }
-        self.partial.extend_from_slice(rest);
-        Ok(filled)
-    }
-
-    /// The alert that goes before the end. RFC 8446 §6.2. `rest` is what the engine has left of the
-    /// bytes that were wrong.
-    fn encode_alert(&mut self, rest: &mut [u8]) {
-        // Messages of the handshake may go before it.
-        for _ in 0..MOST_MESSAGES {
-            let (engine, rest) = (&mut self.engine, &mut *rest);
-            let status = guarded(move || engine.process_tls_records(rest));
-            let Ok(ConnectionState::EncodeTlsData(mut data)) = status.and_then(|it| it.state)
-            else {
-                break;
-            };
-            append(&mut self.unsent, |room| data.encode(room));
-        }
-    }
-
-    /// Encrypts bytes; returns how many they became. What the engine has to say first goes to those
-    /// that are unsent. The engine counts on being shown the bytes that it has seen and not taken.
-    fn encrypt(&mut self, plain: &[u8], output: &mut [u8]) -> io::Result<usize> {
-        loop {
-            let (engine, partial) = (&mut self.engine, &mut self.partial);
-            let status = guarded(move || engine.process_tls_records(partial));
-            let UnbufferedStatus { discard, state } = status.map_err(io::Error::other)?;
-            let outcome = match state {
-                Ok(ConnectionState::WriteTraffic(mut traffic)) => {
-                    let encrypted = traffic.encrypt(plain, output);
-                    Some(encrypted.map_err(io::Error::other))
-                }
-                Ok(ConnectionState::EncodeTlsData(mut data)) => {
-                    append(&mut self.unsent, |room| data.encode(room));
-                    None
-                }
-                Ok(ConnectionState::TransmitTlsData(data)) => {
-                    data.done();
-                    None
-                }
-                Ok(ConnectionState::PeerClosed) => {
-                    self.has_ended = true;
-                    None
-                }
-                Ok(_) | Err(_) => Some(Err(ErrorKind::BrokenPipe.into())),
-            };
-            self.partial.drain(..discard);
-            if let Some(outcome) = outcome {
-                return outcome;
-            }
-        }
-    }
-
     fn flush(&mut self, stream: &TcpStream) -> io::Result<()> {
         while !self.unsent.is_empty() {
             match stream.try_write(&self.unsent) {
@@ -382,13 +234,6 @@ impl State {
         }
         Ok(())
     }
-}
-
-/// Calls the engine. It reads what strangers send, and slices by what it has noted of that: should it be
-/// wrong, one session ends, not the shard.
-fn guarded<T>(call: impl FnOnce() -> T) -> Result<T, rustls::Error> {
-    let outcome = panic::catch_unwind(AssertUnwindSafe(call));
-    outcome.map_err(|_| rustls::Error::General("the engine failed".to_owned()))
 }
 
 /// The number of records, by their headers: the engine does not tell of those that are empty. RFC 8446
@@ -406,18 +251,6 @@ fn count(mut bytes: &[u8]) -> usize {
     records
 }
 
-/// Appends what the engine encodes.
-fn append(unsent: &mut BytesMut, mut encode: impl FnMut(&mut [u8]) -> Result<usize, EncodeError>) {
-    let before = unsent.len();
-    let Err(EncodeError::InsufficientSize(needed)) = encode(&mut []) else {
-        return;
-    };
-    unsent.resize(before + needed.required_size, 0);
-    // It fits: the engine said so.
-    let length = encode(&mut unsent[before..]).unwrap_or(0);
-    unsent.truncate(before + length);
-}
-
 impl fmt::Debug for TlsSession {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TlsSession")
@@ -429,19 +262,7 @@ impl fmt::Debug for TlsSession {
 #[cfg(test)]
 mod tests;
 
-/// The most bytes in a record. RFC 8446 §5.1.
-const RECORD: usize = 1 << 14;
-
 const HEADER: usize = 5;
 
 /// The most bytes in one read: a whole record, which is all that a turn may decrypt at least.
 const PIECE: usize = RECORD + 1024;
-
-/// More messages than a server has to send before an alert. RFC 8446 §2.
-const MOST_MESSAGES: usize = 16;
-
-/// The most that a record may be longer than its contents. RFC 5246 §6.2.3, and five bytes of header.
-const OVERHEAD_OF_PEERS: usize = 5 + 2048;
-
-/// More than the header, tag, nonce and type of a record. RFC 8446 §5.2, RFC 5288 §3.
-const OVERHEAD: usize = 64;

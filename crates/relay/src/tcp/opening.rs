@@ -177,7 +177,7 @@ impl Server {
     }
 }
 
-/// What all shards are to know of a connection.
+/// The facts about a connection that all shards are to know.
 pub(crate) fn entry(shard: ShardId, allocation: &Allocation, tcp: &Tcp, state: &State) -> Entry {
     Entry {
         shard,

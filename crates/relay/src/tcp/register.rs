@@ -16,7 +16,7 @@ use crate::{ConnectionId, Reject, ShardId};
 #[derive(Debug, Default)]
 pub struct Register(Mutex<BTreeMap<ConnectionId, Entry>>);
 
-/// What another shard has to know of a connection.
+/// The facts about a connection that another shard has to know.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
     /// The shard that has its allocation.
@@ -27,7 +27,7 @@ pub(crate) struct Entry {
     pub(crate) waits: bool,
 }
 
-/// Who may bind a connection: RFC 6062 §4.3 asks for the credentials of the control connection.
+/// The party that may bind a connection: RFC 6062 §4.3 asks for the credentials of the control connection.
 #[derive(Clone, Debug)]
 pub(crate) enum Owner {
     /// The user who opened the allocation with a password.
@@ -41,7 +41,7 @@ pub(crate) enum Owner {
 }
 
 impl Owner {
-    /// Whoever has this allocation.
+    /// The party that has this allocation.
     pub(crate) fn of(allocation: &Allocation) -> Self {
         let Allocation {
             realm,

@@ -16,7 +16,7 @@ use super::{ConnectionId, MemberId, PING, Report, Room, Rooms, Timer};
 use crate::message::{Join, Message};
 use crate::pace::{Limit, Pace};
 use crate::told::{self, Other, Told};
-use crate::{Decoded, Refusal};
+use crate::{Access, Decoded, Refusal};
 
 impl Rooms {
     pub(super) fn enter(&mut self, now: Now, from: ConnectionId, first: Decoded) {
@@ -47,10 +47,7 @@ impl Rooms {
         join: Join,
     ) -> Result<(), Refusal> {
         self.admit(now.mono, visitor)?;
-        if let Err(sentence) = self.access.check(&join, now.unix) {
-            self.failures.charge(now.mono, visitor, FAILURES);
-            return Err(Refusal::Forbidden(sentence));
-        }
+        self.check_right(now, visitor, &join)?;
         let in_room = self.rooms.get(&*join.room).map(|room| room.members.len());
         if in_room.is_some_and(|members| members >= self.limits.members) {
             return Err(Refusal::RoomFull);
@@ -69,19 +66,24 @@ impl Rooms {
         Ok(())
     }
 
-    /// A network that guesses, or comes and goes without end, waits. What it sends is not looked at
-    /// before, so that it learns nothing in that time.
+    /// A network that comes and goes without end waits.
     fn admit(&self, now: Instant, visitor: IpAddr) -> Result<(), Refusal> {
-        let wait = (self.failures.wait(now, visitor, FAILURES)).max(self.entries.wait(
-            now,
-            visitor,
-            self.entries_of_one(),
-        ));
-        if wait.is_zero() {
-            Ok(())
-        } else {
-            Err(Refusal::TooOften(wait))
+        not_before(self.entries.wait(now, visitor, self.entries_of_one()))
+    }
+
+    /// A network that guesses a secret waits, and not even a right one is told meanwhile. Tokens and
+    /// sessions cannot be guessed: those that are none, as after a restart of the server, delay nobody.
+    fn check_right(&mut self, now: Now, visitor: IpAddr, join: &Join) -> Result<(), Refusal> {
+        let can_guess = matches!(self.access, Access::Secret(_));
+        if can_guess {
+            not_before(self.failures.wait(now.mono, visitor, FAILURES))?;
         }
+        self.access.check(join, now.unix).map_err(|sentence| {
+            if can_guess {
+                self.failures.charge(now.mono, visitor, FAILURES);
+            }
+            Refusal::Forbidden(sentence)
+        })
     }
 
     /// How often members of one network may come or come back, of which their whole room hears: all of
@@ -203,15 +205,10 @@ impl Rooms {
         ack: Option<u64>,
     ) -> Result<(), Refusal> {
         self.admit(now, visitor)?;
-        let Some(id) = self.resumed_by(session) else {
-            self.failures.charge(now, visitor, FAILURES);
-            return Err(Refusal::UnknownSession);
-        };
         let limit = self.entries_of_one();
         self.entries.charge(now, visitor, limit);
-        let Some(member) = self.members.get_mut(&id) else {
-            return Err(Refusal::UnknownSession);
-        };
+        let id = self.resumed_by(session).ok_or(Refusal::UnknownSession)?;
+        let member = self.members.get_mut(&id).ok_or(Refusal::UnknownSession)?;
         let was = std::mem::replace(&mut member.place, Place::Here(from));
         let queued = member.outbox.bytes();
         member.outbox.acknowledge(ack.unwrap_or_default());
@@ -277,12 +274,20 @@ impl Rooms {
     }
 }
 
+fn not_before(wait: Duration) -> Result<(), Refusal> {
+    if wait.is_zero() {
+        Ok(())
+    } else {
+        Err(Refusal::TooOften(wait))
+    }
+}
+
 fn session(id: MemberId, secret: &[u8; 16]) -> String {
     let bytes = [&id.0.to_be_bytes()[..], secret].concat();
     BASE64_URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// Wrong secrets, tokens and sessions of one network.
+/// Wrong secrets of one network.
 const FAILURES: Limit = Limit {
     burst: 60,
     each: Duration::from_secs(1),

@@ -1,4 +1,5 @@
 use serde_json::{Value, json};
+use signal::{Access, Secrets, TokenKeys};
 
 use crate::world::{Peer, World};
 
@@ -153,6 +154,29 @@ fn a_session_that_differs_in_one_letter_opens_nothing() {
         let thief = world.resume(&json!(other), 0);
         assert_eq!(world.fate(thief).0.as_deref(), Some("unknown-session"));
         world.break_off(thief);
+    }
+}
+
+#[test]
+fn sessions_of_before_a_restart_keep_nobody_of_their_network_out() {
+    let keys = TokenKeys::new([&b"a key"[..]]);
+    let secrets = Secrets::new([&b"sesame"[..]]);
+    for access in [Access::Open, Access::Secret(secrets), Access::Tokens(keys)] {
+        let mut world = World::with(access, |_| ());
+        for _ in 0..200 {
+            let lost = world.resume(&json!("A".repeat(32)), 0);
+            assert_eq!(
+                world.fate(lost),
+                (Some("unknown-session".into()), Some(4004))
+            );
+            world.break_off(lost);
+        }
+        let peer = world.connect();
+        world.say(
+            peer,
+            json!({"type": "join", "room": "room", "secret": "sesame"}),
+        );
+        assert_ne!(world.fate(peer).0.as_deref(), Some("too-many"));
     }
 }
 

@@ -1,23 +1,21 @@
 //! Steps made: the packets that are sent, and their outcome when they arrive.
 
+mod write;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use relay::{ConnectError, ConnectionId, Counters, DropReason};
+use relay::{ConnectError, Counters, DropReason};
 use wire::attributes::{
-    AdditionalAddressFamily, ChannelNumberAttribute, Data, EvenPort, Lifetime, MobilityTicket,
-    Nonce, PasswordAlgorithms, Realm, RequestedAddressFamily, RequestedTransport, ReservationToken,
-    UserHash, Username, XorPeerAddress, XorRelayedAddress,
+    MobilityTicket, Nonce, PasswordAlgorithms, Realm, ReservationToken, XorRelayedAddress,
 };
-use wire::{Attribute, ChannelData, Class, Method, TransactionId, Writer};
 
-use super::step::{Ask, MachineStep, Manner, Place, Shown, Signing, Step, Transaction};
+use super::scene::Change;
+use super::step::{MachineStep, Manner, Place, Step};
 use super::{NOBODY, Parcel, Trial};
 use crate::model::Expect;
 use crate::network::Fate;
-use crate::{
-    Answer, Client, EXTERNAL, LISTENER, LOCAL, LOCAL_V6, Outcome, Proof, REALM, Request, password,
-};
+use crate::{Answer, Client, EXTERNAL, LISTENER, LOCAL, LOCAL_V6, Outcome};
 
 impl Trial {
     pub(super) fn act(&mut self, step: &Step) -> Result<(), String> {
@@ -60,13 +58,10 @@ impl Trial {
             } => {
                 let (from, to) = (self.address(*from), self.address(*to));
                 let payload = self.payload(*length);
-                // Nothing gets from one family to the other.
-                let late = fate.there.iter().filter(|_| from.is_ipv4() == to.is_ipv4());
-                for late in late {
+                self.cross(fate, from, to, || {
                     let payload = payload.clone();
-                    let parcel = Parcel::FromPeer { from, to, payload };
-                    self.network.send(self.now() + *late, parcel);
-                }
+                    Parcel::FromPeer { from, to, payload }
+                });
             }
             Step::Icmp {
                 from,
@@ -74,36 +69,12 @@ impl Trial {
                 icmp,
                 fate,
             } => {
-                let (from, peer) = (self.address(*from), self.address(*peer));
-                let late = fate
-                    .there
-                    .iter()
-                    .filter(|_| from.is_ipv4() == peer.is_ipv4());
-                for late in late {
-                    let icmp = *icmp;
-                    let parcel = Parcel::Icmp { from, peer, icmp };
-                    self.network.send(self.now() + *late, parcel);
-                }
+                let (from, peer, icmp) = (self.address(*from), self.address(*peer), *icmp);
+                self.cross(fate, from, peer, || Parcel::Icmp { from, peer, icmp });
             }
             Step::Wait(duration) => self.pass(*duration)?,
-            Step::Disconnect { who } => {
-                self.end_splice(*who);
-                let person = &self.people[*who];
-                self.model.disconnect(person.tuple);
-                person.client.disconnect(&mut self.world);
-                self.compare(None, None)?;
-            }
-            Step::PeerAnswers { is_there } => {
-                let outcome = if *is_there {
-                    Ok(())
-                } else {
-                    Err(ConnectError::Refused)
-                };
-                if let Some((local, to)) = self.world.answer_connect(outcome) {
-                    self.model.peer_answered(local, to, *is_there);
-                }
-                self.compare(None, None)?;
-            }
+            Step::Disconnect { who } => self.disconnect(*who)?,
+            Step::PeerAnswers { is_there } => self.peer_answers(*is_there)?,
             Step::PeerConnects { from, to } => {
                 let (from, to) = (self.address(*from), self.address(*to));
                 self.peer_connects(from, to)?;
@@ -113,21 +84,60 @@ impl Trial {
                 self.compare(None, None)?;
             }
             Step::Machine(step) => self.machine(*step)?,
-            Step::Rules(change) => {
-                self.scene.change(*change);
-                self.scene.fill_store(&mut self.world);
-                self.world.change_rules(self.scene.rules());
-                self.model.adopt(self.scene.terms());
-                self.compare(None, None)?;
-            }
-            Step::Upgrade(pause) => {
-                self.world.upgrade(*pause);
-                self.model.forget_charges();
-                self.model.wake_at(self.now());
-                self.compare(None, None)?;
-            }
+            Step::Rules(change) => self.change_rules(*change)?,
+            Step::Upgrade(pause) => self.upgrade(*pause)?,
         }
         Ok(())
+    }
+
+    /// A parcel is on its way, as often as it arrives. Nothing gets from one family to the other.
+    fn cross(
+        &mut self,
+        fate: &Fate,
+        from: SocketAddr,
+        to: SocketAddr,
+        parcel: impl Fn() -> Parcel,
+    ) {
+        let late = fate.there.iter().filter(|_| from.is_ipv4() == to.is_ipv4());
+        for late in late {
+            self.network.send(self.now() + *late, parcel());
+        }
+    }
+
+    fn disconnect(&mut self, who: usize) -> Result<(), String> {
+        self.end_splice(who);
+        let person = &self.people[who];
+        self.model.disconnect(person.tuple);
+        person.client.disconnect(&mut self.world);
+        self.compare(None, None)
+    }
+
+    /// A peer that was called takes the connection, or refuses it.
+    fn peer_answers(&mut self, is_there: bool) -> Result<(), String> {
+        let outcome = if is_there {
+            Ok(())
+        } else {
+            Err(ConnectError::Refused)
+        };
+        if let Some((local, to)) = self.world.answer_connect(outcome) {
+            self.model.peer_answered(local, to, is_there);
+        }
+        self.compare(None, None)
+    }
+
+    fn change_rules(&mut self, change: Change) -> Result<(), String> {
+        self.scene.change(change);
+        self.scene.fill_store(&mut self.world);
+        self.world.change_rules(self.scene.rules());
+        self.model.adopt(self.scene.terms());
+        self.compare(None, None)
+    }
+
+    fn upgrade(&mut self, pause: Duration) -> Result<(), String> {
+        self.world.upgrade(pause);
+        self.model.forget_charges();
+        self.model.wake_at(self.now());
+        self.compare(None, None)
     }
 
     /// A client closes a connection that carries a peer's data.
@@ -297,178 +307,6 @@ impl Trial {
         let ticket: Option<MobilityTicket<'_>> = answer.get();
         self.tickets
             .extend(ticket.map(|MobilityTicket(ticket)| ticket.to_vec()));
-    }
-
-    /// The bytes of a message.
-    fn write(&mut self, who: usize, ask: &Ask) -> Vec<u8> {
-        self.transactions += 1;
-        let mut request = if ask.indication {
-            Request::indication(ask.method)
-        } else if ask.is_response {
-            Request::response(ask.method)
-        } else {
-            Request::new(ask.method)
-        };
-        if let Some(number) = ask.transport {
-            request = request.put(RequestedTransport(number));
-        }
-        if let Some(seconds) = ask.lifetime {
-            request = request.put(Lifetime(seconds));
-        }
-        if let Some(family) = ask.family {
-            request = request.put(RequestedAddressFamily(family));
-        }
-        if let Some(family) = ask.additional {
-            request = request.put(AdditionalAddressFamily(family));
-        }
-        if let Some(reserve_next) = ask.even_port {
-            request = request.put(EvenPort { reserve_next });
-        }
-        if let Some(ticket) = ask.token {
-            request = request.put(self.token(ticket));
-        }
-        if let Some(ticket) = ask.mobility {
-            request = request.ticket(&self.ticket(ticket));
-        }
-        if let Some(shown) = ask.connection {
-            request = request.put(self.connection(shown));
-        }
-        if let Some(number) = ask.channel {
-            request = request.put(ChannelNumberAttribute(number));
-        }
-        for peer in &ask.peers {
-            request = request.put(XorPeerAddress(self.address(*peer)));
-        }
-        if let Some(length) = ask.data {
-            request = request.put_raw(Data::TYPE, &self.payload(length));
-        }
-        if let Some((kind, value)) = &ask.odd {
-            request = request.put_raw(*kind, value);
-        }
-        if let Some((kind, value)) = &ask.unsigned_odd {
-            request = request.behind_integrity(*kind, value);
-        }
-        if ask.fingerprint {
-            request = request.fingerprint();
-        }
-        request = self.sign(who, ask, request);
-        let transaction = self.transaction(who, ask.transaction);
-        request.write(&self.people[who].credentials, transaction)
-    }
-
-    fn sign(&self, who: usize, ask: &Ask, request: Request) -> Request {
-        let own = &self.people[who].credentials;
-        let request = match ask.algorithm {
-            // A client does not choose from an offer that it has not seen.
-            Some(algorithm) if !own.algorithms.is_empty() => request.proof(Proof::New(algorithm)),
-            Some(_) | None => request,
-        };
-        match ask.signing {
-            Signing::Unsigned => request.unsigned(),
-            Signing::Own => request,
-            Signing::Hashed => request
-                .put(UserHash::of(&own.username, REALM))
-                .without(Username::TYPE),
-            Signing::Bob => request.as_user("bob", &password("bob")),
-            Signing::WrongPassword => request.as_user(&own.username, "a guess"),
-            Signing::InventedNonce => request.nonce("invented"),
-            Signing::NonceOf(other) => request.nonce(&self.people[other].credentials.nonce),
-            Signing::Without(kind) => request.without(kind),
-        }
-    }
-
-    fn transaction(&self, who: usize, transaction: Transaction) -> TransactionId {
-        let mut id = [0; 16];
-        id[8..].copy_from_slice(&self.transactions.to_be_bytes());
-        let last = self.people[who].last.get(4..20);
-        match (transaction, last.and_then(|last| last.try_into().ok())) {
-            (Transaction::Last, Some(last)) => TransactionId::from_header(last),
-            (Transaction::Rfc3489, _) => TransactionId::from_header(id),
-            (Transaction::Last | Transaction::Next, _) => {
-                id[..4].copy_from_slice(&TransactionId::COOKIE);
-                TransactionId::from_header(id)
-            }
-        }
-    }
-
-    fn token(&self, ticket: Shown) -> ReservationToken {
-        let heard = match ticket {
-            Shown::Heard(back) => self.tokens.iter().rev().nth(usize::from(back)),
-            Shown::Invented => None,
-        };
-        heard.copied().unwrap_or(ReservationToken([0xAA; 8]))
-    }
-
-    fn connection(&self, shown: Shown) -> ConnectionId {
-        let heard = match shown {
-            Shown::Heard(back) => self.connections.iter().rev().nth(usize::from(back)),
-            Shown::Invented => None,
-        };
-        heard.copied().unwrap_or(ConnectionId(0xAAAA_AAAA))
-    }
-
-    fn ticket(&self, ticket: Option<Shown>) -> Vec<u8> {
-        match ticket {
-            None => vec![],
-            Some(Shown::Heard(back)) => {
-                let heard = self.tickets.iter().rev().nth(usize::from(back));
-                heard.cloned().unwrap_or_else(|| vec![b'A'; 32])
-            }
-            Some(Shown::Invented) => vec![b'B'; 32],
-        }
-    }
-
-    fn channel_data(&self, who: usize, channel: u16, payload: &[u8], lie: i8) -> Vec<u8> {
-        let length = (payload.len() as u16).saturating_add_signed(lie.into());
-        let mut packet = channel.to_be_bytes().to_vec();
-        packet.extend(length.to_be_bytes());
-        packet.extend_from_slice(payload);
-        debug_assert_eq!(packet.len(), ChannelData::HEADER + payload.len());
-        if self.is_stream(who) {
-            packet.resize(packet.len() + wire::padding(payload.len()), 0);
-        }
-        packet
-    }
-
-    /// Data that no other packet has, sometimes TURN in itself.
-    fn payload(&mut self, length: u16) -> Vec<u8> {
-        self.payloads += 1;
-        let (mut payload, length) = (Vec::new(), usize::from(length));
-        let kinds = [
-            Method::Send,
-            Method::Data,
-            Method::Allocate,
-            Method::Binding,
-        ];
-        // Every eighth has one to four headers, if they fit.
-        let headers = if self.payloads.is_multiple_of(8) {
-            self.payloads / 8 % 5
-        } else {
-            0
-        };
-        for header in 0..headers {
-            let left = length.saturating_sub(payload.len());
-            let kind = kinds[(self.payloads / 64 + header) as usize % 4];
-            if left >= 32 && (self.payloads >> header) & 16 == 0 {
-                let class = if header % 3 == 2 {
-                    Class::Request
-                } else {
-                    Class::Indication
-                };
-                Writer::new(&mut payload, kind, class, TransactionId::new([0x5A; 12]));
-                payload.extend(Data::TYPE.to_be_bytes());
-            } else if left >= 4 {
-                payload.extend(0x4ABC_u16.to_be_bytes());
-            } else {
-                break;
-            }
-            // All the rest is within.
-            let within = (length - payload.len() - 2) as u16;
-            payload.extend(within.to_be_bytes());
-        }
-        payload.extend(self.payloads.to_be_bytes());
-        payload.resize(length, 0xA5);
-        payload
     }
 
     fn address(&self, place: Place) -> SocketAddr {

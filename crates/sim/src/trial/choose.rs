@@ -10,7 +10,7 @@ use wire::attributes::{DontFragment, PasswordAlgorithm};
 use wire::{Attribute, Method};
 
 use act::Act;
-use details::{CREDENTIALS, FAMILIES, channel, family, length, lifetime, odd, options};
+use details::{CREDENTIALS, FAMILIES, allocate, channel, family, length, lifetime, odd};
 
 use super::Trial;
 use super::step::{Ask, MachineStep, Manner, Place, Shown, Signing, Step, Transaction};
@@ -164,49 +164,10 @@ impl Trial {
 
     /// A message as a client should write it.
     fn proper(&self, choices: &mut Choices<'_>, who: usize, method: Method) -> Ask {
-        let mut ask = Ask {
-            method,
-            indication: matches!(method, Method::Send | Method::Data),
-            is_response: false,
-            transport: None,
-            lifetime: None,
-            family: None,
-            additional: None,
-            even_port: None,
-            token: None,
-            mobility: None,
-            connection: None,
-            channel: None,
-            peers: Vec::new(),
-            data: None,
-            odd: None,
-            unsigned_odd: None,
-            signing: Signing::Own,
-            algorithm: self.algorithm(choices, who),
-            transaction: Transaction::Next,
-            fingerprint: choices.rarely(3),
-        };
+        let algorithm = self.algorithm(choices, who);
+        let mut ask = Ask::new(method, algorithm, choices.rarely(3));
         match method {
-            Method::Allocate => {
-                ask.transport = Some(17);
-                if choices.rarely(if self.is_stream(who) { 2 } else { 32 }) {
-                    ask.transport = Some(6);
-                    if !choices.rarely(8) {
-                        // As such a client writes it.
-                        return ask;
-                    }
-                }
-                if choices.flag() {
-                    ask.lifetime = Some(lifetime(choices));
-                }
-                options(choices, &mut ask);
-                if choices.rarely(3) {
-                    ask.mobility = Some(None);
-                }
-                if choices.rarely(8) {
-                    ask.odd = Some((DontFragment::TYPE, vec![]));
-                }
-            }
+            Method::Allocate => allocate(choices, &mut ask, self.is_stream(who)),
             Method::Refresh => {
                 ask.lifetime = Some(match choices.below(5) {
                     0 => 0,

@@ -151,6 +151,38 @@ pub(crate) struct Ask {
     pub(crate) fingerprint: bool,
 }
 
+impl Ask {
+    /// A message without attributes besides those that sign it.
+    pub(crate) const fn new(
+        method: Method,
+        algorithm: Option<PasswordAlgorithm>,
+        fingerprint: bool,
+    ) -> Self {
+        Self {
+            method,
+            indication: matches!(method, Method::Send | Method::Data),
+            is_response: false,
+            transport: None,
+            lifetime: None,
+            family: None,
+            additional: None,
+            even_port: None,
+            token: None,
+            mobility: None,
+            connection: None,
+            channel: None,
+            peers: Vec::new(),
+            data: None,
+            odd: None,
+            unsigned_odd: None,
+            signing: Signing::Own,
+            algorithm,
+            transaction: Transaction::Next,
+            fingerprint,
+        }
+    }
+}
+
 /// Which RESERVATION-TOKEN, or which MOBILITY-TICKET.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Shown {

@@ -2,12 +2,15 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener};
+use std::panic;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use proptest::prelude::*;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConnection, ConnectionTrafficSecrets};
 
+use super::super::state::OVERHEAD_OF_PEERS;
 use super::*;
 use crate::tls::tests::{client_of, server_config_for};
 
@@ -127,6 +130,53 @@ impl TlsSession {
 fn run(test: impl Future<Output = ()>) {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     runtime.enable_io().build().unwrap().block_on(test);
+}
+
+/// Panics on this thread while something is done: those that were caught, too.
+async fn panics_during(work: impl Future<Output = ()>) -> usize {
+    let (own, count) = (std::thread::current().id(), Arc::new(AtomicUsize::new(0)));
+    let before = Arc::new(panic::take_hook());
+    let (counted, others) = (Arc::clone(&count), Arc::clone(&before));
+    panic::set_hook(Box::new(move |info| {
+        if std::thread::current().id() == own {
+            counted.fetch_add(1, Ordering::Relaxed);
+        }
+        others(info);
+    }));
+    work.await;
+    panic::set_hook(Box::new(move |info| before(info)));
+    count.load(Ordering::Relaxed)
+}
+
+#[test]
+fn a_record_that_was_changed_is_answered_by_an_alert_and_no_more_asked_of_the_engine() {
+    run(async {
+        for is_old in [false, true] {
+            let mut pair = Pair::shake_hands(is_old, 4_096).await;
+            let panics = panics_during(async {
+                let record = [&[23, 3, 3, 0, 32][..], &[0x5A; 32]].concat();
+                pair.wire.write_all(&record).unwrap();
+                let error = pair.session.reads().await.unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::InvalidData);
+                // The shard ends it, and may have been about to answer.
+                let error = pair.session.try_write(&[IoSlice::new(b"too late")]);
+                assert_eq!(error.unwrap_err().kind(), ErrorKind::BrokenPipe);
+                pair.session.close();
+                while pair
+                    .client
+                    .read_tls(&mut pair.wire)
+                    .is_ok_and(|length| length > 0)
+                {
+                    if let Err(error) = pair.client.process_new_packets() {
+                        let alert = rustls::AlertDescription::BadRecordMac;
+                        return assert_eq!(error, rustls::Error::AlertReceived(alert));
+                    }
+                }
+                panic!("no alert");
+            });
+            assert_eq!(panics.await, 0);
+        }
+    });
 }
 
 #[test]

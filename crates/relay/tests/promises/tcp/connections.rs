@@ -166,6 +166,16 @@ fn a_peer_with_a_permission_is_announced_and_bound() {
 }
 
 #[test]
+fn a_peer_that_has_connected_is_not_connected_to_as_well() {
+    let mut world = world();
+    let (alice, peer) = (alice(&mut world), world.peer());
+    let relayed = alice.relayed(&world);
+    alice.permit(&mut world, peer);
+    world.peer_connects(peer, relayed).unwrap();
+    alice.hears_error(&mut world, 446, Request::connect(peer));
+}
+
+#[test]
 fn a_peer_without_a_permission_is_closed_at_once_and_not_announced() {
     let mut world = world();
     let (alice, peer) = (alice(&mut world), world.peer());

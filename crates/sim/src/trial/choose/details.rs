@@ -1,13 +1,37 @@
 //! Numbers, attributes and bytes to choose from: the important ones and their neighbours.
 
-use wire::attributes::{Nonce, PasswordAlgorithm, PasswordAlgorithms, Realm, Username};
+use wire::attributes::{
+    DontFragment, Nonce, PasswordAlgorithm, PasswordAlgorithms, Realm, Username,
+};
 use wire::{AddressFamily, Attribute};
 
 use crate::choices::Choices;
 use crate::trial::step::{Ask, Shown};
 
-/// The options that an Allocate may ask for.
-pub(super) fn options(choices: &mut Choices<'_>, ask: &mut Ask) {
+/// Fills an Allocate.
+pub(super) fn allocate(choices: &mut Choices<'_>, ask: &mut Ask, is_stream: bool) {
+    ask.transport = Some(17);
+    if choices.rarely(if is_stream { 2 } else { 32 }) {
+        ask.transport = Some(6);
+        if !choices.rarely(8) {
+            // As such a client writes it.
+            return;
+        }
+    }
+    if choices.flag() {
+        ask.lifetime = Some(lifetime(choices));
+    }
+    options(choices, ask);
+    if choices.rarely(3) {
+        ask.mobility = Some(None);
+    }
+    if choices.rarely(8) {
+        ask.odd = Some((DontFragment::TYPE, vec![]));
+    }
+}
+
+/// The options that it may ask for.
+fn options(choices: &mut Choices<'_>, ask: &mut Ask) {
     match choices.below(12) {
         0..=4 => {}
         5 => ask.family = Some(family(choices)),

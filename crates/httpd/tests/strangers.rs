@@ -1,0 +1,270 @@
+//! What strangers send, and what the server makes of it.
+
+use std::io::{Read, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::ConnectInfo;
+use axum::routing::{get, post};
+use httpd::{Options, Prepared, Running, Snapshot, Visit};
+use rustls::ProtocolVersion;
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+
+/// A server without certificates.
+#[derive(Debug)]
+struct NoCertificate;
+
+impl ResolvesServerCert for NoCertificate {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        None
+    }
+}
+
+fn server(change: impl FnOnce(&mut Options)) -> Running {
+    let listen = vec![SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0)];
+    let mut options = Options::new(
+        "http",
+        listen,
+        Arc::new(NoCertificate),
+        ProtocolVersion::TLSv1_2,
+    );
+    change(&mut options);
+    httpd::start(options, routes()).unwrap()
+}
+
+fn routes() -> Router {
+    let whose = async |ConnectInfo(from): ConnectInfo<SocketAddr>| from.ip().to_string();
+    let length = async |body: Bytes| body.len().to_string();
+    Router::new()
+        .route("/whose", get(whose))
+        .route("/length", post(length))
+        .merge(httpd::pages())
+}
+
+/// What comes of these bytes until the server closes, or is silent for a moment behind an answer.
+fn talk(server: &Running, bytes: &[u8]) -> String {
+    let mut stream = TcpStream::connect(server.listeners()[0]).unwrap();
+    exchange(&mut stream, bytes)
+}
+
+fn exchange(stream: &mut TcpStream, bytes: &[u8]) -> String {
+    // The server may close before it has read all.
+    let _ = stream.write_all(bytes);
+    let mut answer = Vec::new();
+    let mut buffer = [0; 4096];
+    stream
+        .set_read_timeout(Some(Duration::from_secs(5)))
+        .unwrap();
+    while let Ok(length @ 1..) = stream.read(&mut buffer) {
+        answer.extend_from_slice(&buffer[..length]);
+        stream
+            .set_read_timeout(Some(Duration::from_millis(200)))
+            .unwrap();
+    }
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+fn status(answer: &str) -> Option<u16> {
+    answer.split(' ').nth(1)?.parse().ok()
+}
+
+/// Waits until so many were counted: a client sees the end of its connection before.
+#[track_caller]
+fn assert_counted(server: &Running, name: impl Fn(&Snapshot) -> u64, count: u64) {
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while name(&server.snapshot()) < count && Instant::now() < deadline {
+        thread::yield_now();
+    }
+    assert_eq!(name(&server.snapshot()), count);
+}
+
+/// A request with these lines behind the first.
+fn request(first: &str, more: &str) -> String {
+    format!("{first} HTTP/1.1\r\nHost: a\r\n{more}\r\n")
+}
+
+#[test]
+fn what_is_no_request_is_refused_by_its_kind() {
+    let server = server(|_| {});
+    let long_line = format!("X: {}\r\n", "a".repeat(100_000));
+    let many_lines = "X: a\r\n".repeat(500);
+    let two_lengths = "Content-Length: 4\r\nContent-Length: 5\r\n";
+    for (bytes, expected) in [
+        (request("GET /test", ""), Some(200)),
+        (request("GET http://a/test", ""), Some(200)),
+        (request("HEAD /test", ""), Some(200)),
+        ("GET /test HTTP/1.0\r\n\r\n".to_owned(), Some(200)),
+        (request("POST /test", "Content-Length: 0\r\n"), Some(405)),
+        (request("TRACE /test", ""), Some(405)),
+        (request("CONNECT a:443", ""), Some(404)),
+        (request("OPTIONS *", ""), Some(404)),
+        ("GET /test HTTP/1.1\r\n\r\n".to_owned(), Some(400)),
+        (request("GET /test", "Host: b\r\n"), Some(400)),
+        (request("GET /test", two_lengths), Some(400)),
+        ("GET /test\r\n\r\n".to_owned(), Some(400)),
+        ("\0\x01\x02 garbage\r\n\r\n".to_owned(), Some(400)),
+        (request("GET /test", &long_line), Some(431)),
+        (request("GET /test", &many_lines), Some(431)),
+        (
+            request(&format!("GET /{}", "a".repeat(70_000)), ""),
+            Some(431),
+        ),
+        ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned(), None),
+        // A hello of TLS, to a server without a certificate.
+        ("\x16\x03\x01\0\x05\x01\0\0\x01\0".to_owned(), None),
+    ] {
+        let answer = talk(&server, bytes.as_bytes());
+        let first = &bytes[..bytes.len().min(60)];
+        assert_eq!(status(&answer), expected, "{first:?}: {answer}");
+    }
+    assert_counted(&server, |it| it.head_too_large, 3);
+    assert_counted(&server, |it| it.http2, 1);
+    assert_counted(&server, |it| it.handshakes_failed, 1);
+    assert_counted(&server, |it| it.malformed, 5);
+}
+
+#[test]
+fn no_path_leads_out_of_the_pages() {
+    let server = server(|_| {});
+    for path in [
+        "/../../etc/passwd",
+        "/%2e%2e/%2e%2e/etc/passwd",
+        "/..%2f..%2fetc%2fpasswd",
+        "//test",
+        "/./test",
+        "/test/",
+        "/test%00",
+        "/test;x",
+        "/TEST",
+        "/static/call.js",
+    ] {
+        let answer = talk(&server, request(&format!("GET {path}"), "").as_bytes());
+        assert_eq!(status(&answer), Some(404), "{path}");
+    }
+}
+
+#[test]
+fn a_body_is_read_whole_and_a_long_one_is_refused() {
+    let server = server(|_| {});
+    let post = |length: usize, more: &str| {
+        let head = request("POST /length", more);
+        talk(
+            &server,
+            [head.as_bytes(), &vec![b'a'; length]].concat().as_slice(),
+        )
+    };
+    let answer = post(65_536, "Content-Length: 65536\r\n");
+    assert!(answer.ends_with("65536"), "{answer}");
+    assert_eq!(
+        status(&post(65_537, "Content-Length: 65537\r\n")),
+        Some(413)
+    );
+    let chunk = format!("{:x}\r\n{}\r\n", 40_000, "a".repeat(40_000));
+    let chunks = request("POST /length", "Transfer-Encoding: chunked\r\n") + &chunk + &chunk;
+    assert_eq!(
+        status(&talk(&server, (chunks + "0\r\n\r\n").as_bytes())),
+        Some(413)
+    );
+    assert_counted(&server, |it| it.body_too_large, 2);
+}
+
+#[test]
+fn requests_that_come_at_once_are_answered_in_their_order() {
+    let server = server(|_| {});
+    let all = request("GET /whose", "") + &request("GET /nowhere", "") + &request("GET /whose", "");
+    let answer = talk(&server, all.as_bytes());
+    let statuses: Vec<&str> = answer.matches("HTTP/1.1 ").collect();
+    assert_eq!(statuses.len(), 3);
+    assert!(answer.find("404") > answer.find("200"));
+}
+
+/// From 127.0.0.0/24, which a test's own host has.
+#[test]
+fn a_network_has_its_connections_and_no_more() {
+    let server = server(|options| options.per_prefix = 3);
+    let hold = || TcpStream::connect(server.listeners()[0]).unwrap();
+    let held = [hold(), hold(), hold()];
+    let asked = request("GET /whose", "");
+    // The three are accepted before it, in their order.
+    assert_eq!(talk(&server, asked.as_bytes()), "");
+    assert_counted(&server, |it| it.refused_prefix, 1);
+    drop(held);
+    // Once the server has seen that they are gone.
+    let answered = (0..100).any(|_| {
+        let answer = talk(&server, asked.as_bytes());
+        status(&answer) == Some(200)
+    });
+    assert!(answered);
+}
+
+#[test]
+fn a_network_that_asks_too_fast_is_told_to_wait() {
+    let server = server(|options| options.per_prefix = 10);
+    let all = request("GET /whose", "").repeat(60);
+    let answer = talk(&server, all.as_bytes());
+    assert!(answer.contains("429 Too Many Requests") && answer.contains("retry-after: 3"));
+    assert!(server.snapshot().refused_rate > 0);
+}
+
+#[test]
+fn a_proxy_brings_visitors_and_others_do_not() {
+    let localhost = IpAddr::from(Ipv4Addr::LOCALHOST);
+    for (is_proxy, told) in [(true, "192.0.2.7"), (false, "127.0.0.1")] {
+        let server = server(|options| {
+            options.is_proxy = Arc::new(move |host| is_proxy && host == localhost);
+        });
+        let lie = "X-Forwarded-For: 203.0.113.9, 192.0.2.7\r\n";
+        let answer = talk(&server, request("GET /whose", lie).as_bytes());
+        assert!(answer.ends_with(told), "{answer}");
+    }
+}
+
+#[test]
+fn the_visitors_of_a_proxy_are_bounded_each_by_its_own_network() {
+    let localhost = IpAddr::from(Ipv4Addr::LOCALHOST);
+    let server = server(|options| {
+        options.per_prefix = 2;
+        options.is_proxy = Arc::new(move |host| host == localhost);
+    });
+    let visit = |visitor: &str| {
+        let mut stream = TcpStream::connect(server.listeners()[0]).unwrap();
+        let more = format!("X-Forwarded-For: {visitor}\r\n");
+        let answer = exchange(&mut stream, request("GET /whose", &more).as_bytes());
+        (status(&answer), stream)
+    };
+    // Connections that are kept open.
+    let (first, second) = (visit("192.0.2.1"), visit("192.0.2.2"));
+    assert_eq!((first.0, second.0), (Some(200), Some(200)));
+    assert_eq!(visit("192.0.2.3").0, Some(429));
+    assert_eq!(visit("198.51.100.1").0, Some(200));
+}
+
+#[test]
+fn a_connection_that_another_server_accepted_is_served() {
+    let prepared = Prepared::new();
+    let door = prepared.door();
+    let options = Options::new(
+        "http",
+        vec![],
+        Arc::new(NoCertificate),
+        ProtocolVersion::TLSv1_2,
+    );
+    let server = prepared.start(options, routes()).unwrap();
+    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let mut visitor = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (stream, _) = listener.accept().unwrap();
+    stream.set_nonblocking(true).unwrap();
+    assert!(door.enter(Visit {
+        stream,
+        visitor: "192.0.2.7:5".parse().unwrap(),
+        first: bytes::Bytes::from_static(b"GET /whose HT"),
+    }));
+    let answer = exchange(&mut visitor, b"TP/1.1\r\nHost: a\r\n\r\n");
+    assert!(answer.ends_with("192.0.2.7"), "{answer}");
+    assert_eq!(server.snapshot().connections, 1);
+}
