@@ -2,13 +2,13 @@
 
 use std::fs::{self, Permissions};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use ::admin::api::{Handles, router};
+use ::admin::api::{Handles, Reloaded, router};
 use ::admin::metrics;
 use tokio::net::UnixListener;
 use tokio::sync::{mpsc, oneshot};
@@ -26,8 +26,8 @@ pub(super) struct Wishes {
     pub(super) reload: mpsc::Receiver<Answer>,
 }
 
-/// Takes the keys that changed, or why nothing did.
-pub(super) type Answer = oneshot::Sender<Result<String, String>>;
+/// Takes what changed, or why nothing did.
+pub(super) type Answer = oneshot::Sender<Result<Reloaded, String>>;
 
 /// The senders of those wishes.
 pub(super) struct Wishing {
@@ -76,6 +76,12 @@ pub(super) async fn serve(
     Wishing { drain, reload }: Wishing,
 ) {
     let Some(path) = place(&config.admin, |name| std::env::var_os(name)) else {
+        if config.admin == AdminSocket::Auto {
+            info!(
+                "admin: there is no socket, for neither RUNTIME_DIRECTORY nor XDG_RUNTIME_DIR is set; \
+                 `hairpin status` and others need one (key `socket` in [admin])"
+            );
+        }
         return std::future::pending().await;
     };
     let listener = match bind(&path) {
@@ -114,7 +120,8 @@ impl Drop for Removed {
     }
 }
 
-/// Binds the socket for this user and group. One that a server left behind is replaced.
+/// Binds the socket for this user and group, in a directory that is made if need be. A socket that a server
+/// left behind is replaced, and nothing else.
 fn bind(path: &Path) -> io::Result<UnixListener> {
     if let Some(directory) = path.parent() {
         let mut builder = fs::DirBuilder::new();
@@ -122,11 +129,12 @@ fn bind(path: &Path) -> io::Result<UnixListener> {
     }
     let listener = match UnixListener::bind(path) {
         Err(error) if error.kind() == ErrorKind::AddrInUse => {
+            let there = fs::symlink_metadata(path)?.file_type();
+            if !there.is_socket() {
+                return Err(io::Error::other("there is a file that is no socket"));
+            }
             if UnixStream::connect(path).is_ok() {
-                return Err(io::Error::new(
-                    ErrorKind::AddrInUse,
-                    "another server has it",
-                ));
+                return Err(io::Error::other("another server has it"));
             }
             fs::remove_file(path)?;
             UnixListener::bind(path)?
@@ -139,3 +147,50 @@ fn bind(path: &Path) -> io::Result<UnixListener> {
 
 /// The name of the socket in its directory.
 pub(crate) const SOCKET: &str = "admin.sock";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_socket_left_behind_is_replaced_and_no_other_file_is() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("made/admin.sock");
+        drop(bind(&path).unwrap());
+        assert!(path.exists());
+        let listener = bind(&path).unwrap();
+        let again = bind(&path).unwrap_err();
+        assert_eq!(again.to_string(), "another server has it");
+        drop(listener);
+
+        let file = place.path().join("precious");
+        fs::write(&file, "a secret").unwrap();
+        let flaw = bind(&file).unwrap_err();
+        assert_eq!(flaw.to_string(), "there is a file that is no socket");
+        assert_eq!(fs::read_to_string(&file).unwrap(), "a secret");
+        let link = place.path().join("link");
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        bind(&link).unwrap_err();
+        assert!(file.exists() && link.exists());
+    }
+
+    #[test]
+    fn the_socket_is_where_the_configuration_then_systemd_then_the_session_says() {
+        let both = |name: &str| match name {
+            "RUNTIME_DIRECTORY" => Some("/run/hairpin".into()),
+            "XDG_RUNTIME_DIR" => Some("/run/user/1".into()),
+            _ => None,
+        };
+        let session = |name: &str| both(name).filter(|_| name == "XDG_RUNTIME_DIR");
+        let named = AdminSocket::At("/a/b".into());
+        assert_eq!(place(&named, both), Some("/a/b".into()));
+        assert_eq!(
+            place(&AdminSocket::Auto, both),
+            Some("/run/hairpin/admin.sock".into())
+        );
+        let in_session = Some("/run/user/1/hairpin/admin.sock".into());
+        assert_eq!(place(&AdminSocket::Auto, session), in_session);
+        assert_eq!(place(&AdminSocket::Auto, |_| None), None);
+        assert_eq!(place(&AdminSocket::Off, both), None);
+    }
+}

@@ -34,9 +34,8 @@ pub struct Handles {
     pub started: SystemTime,
     /// Takes wishes to drain (`true`) and to go on (`false`).
     pub drain: mpsc::Sender<bool>,
-    /// Takes wishes to read the configuration again; the answer has the keys that changed, or why
-    /// nothing did.
-    pub reload: mpsc::Sender<oneshot::Sender<Result<String, String>>>,
+    /// Takes wishes to read the configuration again; the answer says what changed, or why nothing did.
+    pub reload: mpsc::Sender<oneshot::Sender<Result<Reloaded, String>>>,
 }
 
 /// The routes of the API.
@@ -112,7 +111,7 @@ async fn reload(State(server): Server) -> Result<Json<Reloaded>, Refusal> {
         return ending();
     }
     match answered.await {
-        Ok(Ok(changed)) => Ok(Json(Reloaded { changed })),
+        Ok(Ok(reloaded)) => Ok(Json(reloaded)),
         Ok(Err(why)) => refuse(StatusCode::UNPROCESSABLE_ENTITY, why),
         Err(_) => ending(),
     }

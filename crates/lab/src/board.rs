@@ -10,13 +10,17 @@ use std::{
 
 use axum::{
     Json, Router,
+    body::Body,
     extract::{Path, State},
-    http::header::CONTENT_TYPE,
-    response::{Html, IntoResponse},
+    http::{Uri, header::CONTENT_TYPE},
+    response::{Html, IntoResponse, Response},
     routing::get,
 };
 use serde_json::Value;
-use tokio::runtime;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    runtime,
+};
 
 /// A page that is served, the scripts that it may import, and the board that all find at
 /// `/board/NAME`.
@@ -36,8 +40,27 @@ struct Pinned(Arc<Mutex<HashMap<String, Value>>>);
 impl Board {
     /// Serves `page` at `address`. Port 0 is any that is free.
     pub fn serve(address: impl Into<SocketAddr>, page: &'static str) -> Self {
+        Self::serve_with(address, page, Router::new())
+    }
+
+    /// The same, and everything else comes from a web server, whose pages may then be framed by this
+    /// one.
+    pub fn in_front_of(
+        server: SocketAddr,
+        address: impl Into<SocketAddr>,
+        page: &'static str,
+    ) -> Self {
+        let router = Router::new().fallback(move |uri: Uri| pass(server, uri));
+        Self::serve_with(address, page, router)
+    }
+
+    fn serve_with(
+        address: impl Into<SocketAddr>,
+        page: &'static str,
+        router: Router<Pinned>,
+    ) -> Self {
         let pinned = Pinned::default();
-        let router = Router::new()
+        let router = router
             .route("/", get(move || async move { Html(page) }))
             .route("/board.js", get(|| async { script(SCRIPT) }))
             .route("/room.js", get(|| async { script(ROOM) }))
@@ -91,6 +114,35 @@ async fn read(State(pinned): State<Pinned>, Path(name): Path<String>) -> Json<Op
 fn script(text: &'static str) -> impl IntoResponse {
     ([(CONTENT_TYPE, "text/javascript")], text)
 }
+
+/// Has the server answer a GET, and lets the page be framed. Everything else in its policy stays.
+async fn pass(server: SocketAddr, uri: Uri) -> Response {
+    let mut stream = tokio::net::TcpStream::connect(server)
+        .await
+        .expect("a web server");
+    let request = format!("GET {uri} HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\n\r\n");
+    stream
+        .write_all(request.as_bytes())
+        .await
+        .expect("a web server that reads");
+    let mut answer = Vec::new();
+    let read = stream.read_to_end(&mut answer).await;
+    read.expect("a web server that answers");
+    let head = answer.windows(4).position(|four| four == b"\r\n\r\n");
+    let head = head.expect("a head");
+    let text = String::from_utf8_lossy(&answer[..head]).into_owned();
+    let mut lines = text.lines();
+    let status = lines.next().and_then(|line| line.split(' ').nth(1));
+    let mut passed = Response::builder().status(status.expect("a status"));
+    for line in lines {
+        let (name, value) = line.split_once(": ").expect("a header");
+        passed = passed.header(name, value.replace("frame-ancestors 'none'", FRAMED));
+    }
+    let body = Body::from(answer.split_off(head + 4));
+    passed.body(body).expect("headers that a server sent")
+}
+
+const FRAMED: &str = "frame-ancestors 'self'";
 
 fn serve(listener: TcpListener, router: Router) {
     let runtime = runtime::Builder::new_current_thread().enable_all().build();
