@@ -1,6 +1,6 @@
 /** One sentence that says whether calls work from here, and one for the reason or the remedy. */
 
-import { FINDINGS } from "./findings.js";
+import { FINDINGS, remedyOf } from "./findings.js";
 import { transportName } from "./turn-uri.js";
 
 /**
@@ -52,7 +52,7 @@ function none(worst, network) {
 
 function said(level, sentence, finding, more = "") {
   if (finding === null) return { level, sentence, why: "", code: null };
-  const { remedy } = FINDINGS[finding.code];
+  const remedy = remedyOf(finding.code);
   return { level, sentence, why: `${finding.sentence} ${remedy}${more}`.trim(), code: finding.code };
 }
 
