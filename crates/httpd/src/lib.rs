@@ -80,7 +80,7 @@ impl Options {
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
     /// An address cannot be listened on.
-    #[error("cannot listen for HTTP on {listen}: {source} (key `listen` in [{table}])")]
+    #[error("cannot listen for HTTP on {listen}: {source} (key `listen` in [{table}]){}", hint(.source))]
     Listen {
         /// The table of the configuration.
         table: &'static str,
@@ -238,6 +238,18 @@ impl Running {
     /// What was done and refused until now.
     pub fn snapshot(&self) -> Snapshot {
         self.server.counters.snapshot()
+    }
+}
+
+/// What to do about it.
+fn hint(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::AddrInUse => "; another program has this port: `ss -lntp` shows which",
+        io::ErrorKind::PermissionDenied => {
+            "; ports below 1024 need CAP_NET_BIND_SERVICE, which the systemd unit grants"
+        }
+        // The system's reason says it.
+        _ => "",
     }
 }
 

@@ -10,7 +10,7 @@ use relay::Transport;
 use toml::Spanned;
 
 use super::Review;
-use super::net::{socket, twice};
+use super::net::{meet, socket, twice};
 use crate::config::remark::Remark;
 use crate::config::table::{Table, Text};
 use crate::config::{HttpToken, Secret};
@@ -56,9 +56,7 @@ impl Review<'_> {
                 self.say(Remark::fault(at, sentence).help(help));
                 continue;
             }
-            if let Some((_, first)) = known.iter().find(|(other, _)| *other == listen)
-                && listen.port() != 0
-            {
+            if let Some((_, first)) = known.iter().find(|(other, _)| meet(*other, listen)) {
                 self.say(twice(&key, at, first.clone()));
                 continue;
             }
