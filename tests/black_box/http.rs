@@ -37,7 +37,7 @@ fn setup() -> Setup {
 #[track_caller]
 fn serve(world: &World, setup: Setup) -> Server {
     let server = world.serve(setup);
-    server.wait_for_line(&["protocol=\"HTTP\""]);
+    server.wait_for_line(&["protocol=\"HTTP and HTTPS\""]);
     server
 }
 
