@@ -23,9 +23,9 @@ use tracing::info;
 
 use super::certificates::Shown;
 use crate::config::Config;
-pub(super) use demo::demonstrate;
+pub(super) use demo::{demonstrate, port_after, say_if_ignored};
 use endpoint::Endpoint;
-pub(super) use links::{Link, links};
+pub(super) use links::{Link, links, mistaken};
 pub(super) use minting::Minting;
 
 /// What browsers come to.

@@ -11,6 +11,7 @@ use toml::Spanned;
 
 use super::Review;
 use super::net::{meet, socket, twice};
+use crate::browsers::open_no_page;
 use crate::config::remark::Remark;
 use crate::config::table::{Table, Text};
 use crate::config::{HttpToken, Secret};
@@ -59,6 +60,12 @@ impl Review<'_> {
             if let Some((_, first)) = known.iter().find(|(other, _)| meet(*other, listen)) {
                 self.say(twice(&key, at, first.clone()));
                 continue;
+            }
+            if listen.port() != 0 && open_no_page(listen.port()) {
+                let port = listen.port();
+                let sentence = format!("{key} has port {port}, at which browsers open nothing");
+                let help = "it is another protocol's: take one such as 8080";
+                self.say(Remark::caution(at.clone(), sentence).help(help));
             }
             known.push((listen, at));
         }
