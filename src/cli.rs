@@ -255,6 +255,7 @@ Exit codes:
 
 Environment:
   HAIRPIN_CONFIG       the configuration file, where --config is not given
+  HAIRPIN_SOCKET       the socket of the running server, where --socket is not given
   HAIRPIN_REALM        realm, where the file does not have it
   HAIRPIN_EXTERNAL     [relay] external, likewise; several with commas between
   HAIRPIN_SECRET       [auth] secrets, likewise; one secret

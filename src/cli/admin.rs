@@ -35,7 +35,7 @@ pub(crate) enum Fault {
     /// No socket was found.
     #[error(
         "no running server was found: there is no {}. Name its socket with --socket; the server's log \
-         has it (`admin: listening`)",
+         has it, or says why there is none (`admin:`)",
         listed(.0)
     )]
     NotFound(Vec<PathBuf>),
@@ -139,7 +139,9 @@ fn hint(source: &io::Error) -> &'static str {
     if source.kind() == io::ErrorKind::PermissionDenied {
         " (run it as root, or as a user of the group hairpin)"
     } else if source.kind() == io::ErrorKind::ConnectionRefused {
-        " (the server has ended)"
+        " (the server has ended, or this is no socket)"
+    } else if source.kind() == io::ErrorKind::NotFound {
+        " (no server runs, or its socket is elsewhere: the server's log has the path)"
     } else {
         ""
     }

@@ -39,8 +39,8 @@ const VARIABLES: [[&str; 4]; 4] = [
     ["HAIRPIN_SECRET_FILE", "auth", "secret-files", "secrets"],
 ];
 
-/// The variable of the command line.
-const CONFIG: &str = "HAIRPIN_CONFIG";
+/// The variables of the command line.
+const OF_COMMANDS: [&str; 2] = ["HAIRPIN_CONFIG", "HAIRPIN_SOCKET"];
 const PREFIX: &str = "HAIRPIN_";
 /// The variables of this project's own tests, which the servers that they start inherit.
 const OF_TESTS: [&str; 4] = ["BIN", "TEST_", "FLOOD_", "SIM_"];
@@ -87,7 +87,10 @@ impl Environment {
         for (name, value) in &self.0 {
             if let Some(variable) = VARIABLES.iter().find(|it| it[0] == name) {
                 beside.take(*variable, value, tree);
-            } else if !(name == CREDENTIALS || name == CONFIG || is_of_others(name, value)) {
+            } else if !(name == CREDENTIALS
+                || OF_COMMANDS.contains(&name.as_str())
+                || is_of_others(name, value))
+            {
                 let Range { start, end } = beside.line(name, "*");
                 beside
                     .remarks
@@ -263,7 +266,11 @@ fn is_of_others(name: &str, value: &[u8]) -> bool {
 }
 
 fn unread(name: &str, at: Range<usize>) -> Remark {
-    let known: Vec<&str> = VARIABLES.iter().map(|it| it[0]).chain([CONFIG]).collect();
+    let known: Vec<&str> = VARIABLES
+        .iter()
+        .map(|it| it[0])
+        .chain(OF_COMMANDS)
+        .collect();
     let upper = name.to_ascii_uppercase();
     let rests: Vec<&str> = known.iter().map(|name| &name[PREFIX.len()..]).collect();
     let upper = &upper[PREFIX.len()..];

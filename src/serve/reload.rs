@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::admin::api::Reloaded;
 use tokio::signal::unix::Signal;
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
@@ -134,9 +135,8 @@ async fn look(
 }
 
 impl Reload {
-    /// Reads the configuration and has the server follow it; returns the keys that changed, or why nothing
-    /// did.
-    async fn read_again(&mut self, control: &Control, reason: Reason) -> Result<String, String> {
+    /// Reads the configuration and has the server follow it; returns what changed, or why nothing did.
+    async fn read_again(&mut self, control: &Control, reason: Reason) -> Result<Reloaded, String> {
         let Some((path, text)) = self.file.clone() else {
             info!("reload: {NO_FILE}");
             return Err(NO_FILE.to_owned());
@@ -181,7 +181,7 @@ impl Reload {
         control: &Control,
         read: Result<Reading, JoinError>,
         reason: Reason,
-    ) -> Result<String, String> {
+    ) -> Result<Reloaded, String> {
         let name = self.name();
         let mut faults = String::new();
         let outcome = match read {
@@ -200,14 +200,20 @@ impl Reload {
             Ok(Err(unusable @ Unusable::Unreadable { .. })) => Err(unusable.to_string()),
             Err(error) => Err(error.to_string()),
         };
-        let is_needless =
-            matches!(&outcome, Ok(changed) if changed == NOTHING && reason == Reason::File);
+        let is_needless = reason == Reason::File
+            && outcome
+                .as_ref()
+                .is_ok_and(|reloaded| reloaded.changed.is_empty());
         if !is_needless {
             control.reloads.count(outcome.is_ok());
         }
         match &outcome {
             Ok(_) if is_needless => {}
-            Ok(changed) => info!(file = name, changed, "configuration.reloaded"),
+            Ok(reloaded) => info!(
+                file = name,
+                changed = listed(&reloaded.changed),
+                "configuration.reloaded"
+            ),
             Err(why) => error!(
                 file = name,
                 why, "configuration.refused: the server goes on with the old one"
@@ -251,7 +257,7 @@ impl Reload {
         control: &Control,
         loaded: Loaded,
         reason: Reason,
-    ) -> Result<String, String> {
+    ) -> Result<Reloaded, String> {
         let mut new = loaded.config;
         let host = &self.addresses.host;
         let before = self.config.relay.addresses.clone();
@@ -308,10 +314,20 @@ impl Reload {
         if let Some((_, text)) = &mut self.file {
             *text = loaded.text;
         }
-        if live.is_empty() {
-            return Ok(NOTHING.to_owned());
-        }
-        Ok(live.join(", "))
+        let keys = |keys: &[&str]| keys.iter().map(ToString::to_string).collect();
+        Ok(Reloaded {
+            changed: keys(&live),
+            needs_restart: keys(&self.waiting),
+        })
+    }
+}
+
+/// Keys in words.
+fn listed(keys: &[String]) -> String {
+    if keys.is_empty() {
+        "nothing".to_owned()
+    } else {
+        keys.join(", ")
     }
 }
 
@@ -321,9 +337,6 @@ const NO_FILE: &str = "there is no configuration file to read; start the server 
 
 /// Why nothing changes yet.
 const SLOW: &str = "its files cannot be read in so many seconds; once they are, they are used";
-
-/// In place of keys.
-const NOTHING: &str = "nothing";
 
 /// How long the files may take to be read. A file system that does not answer holds up no reload
 /// that comes after.

@@ -65,6 +65,8 @@ fn sessions_are_listed_shown_and_ended_by_all_that_is_known_of_them() {
             "1 session ended\n"
         );
         assert_eq!(other.refresh(minute), Err(Code(437)));
+        let gone = asked.fail(&["end", id]);
+        assert!(gone.contains("there is no session"), "{gone}");
         let gone = asked.fail(&["session", id]);
         assert!(gone.contains("there is no session"), "{gone}");
         assert_eq!(asked.json(&["status"])["opened"], 2);
@@ -146,6 +148,15 @@ fn a_reload_answers_with_what_changed_or_with_every_fault() {
             asked.succeed(&["reload"]),
             "changed: [allocation] channels\n"
         );
+        fs::write(&file, format!("bogus = 1\n{good}")).expect("ours");
+        // What holds only after a restart is said, too.
+        fs::write(
+            &file,
+            good.replace("[relay]", "[relay]\nports = '50000-50009'"),
+        )
+        .expect("ours");
+        let told = asked.succeed(&["reload"]);
+        assert!(told.contains("needs a restart: [relay] ports\n"), "{told}");
         fs::write(&file, format!("bogus = 1\n{good}")).expect("ours");
         let told = asked.fail(&["reload"]);
         assert!(told.contains("unknown key `bogus`"), "{told}");

@@ -3,6 +3,7 @@
 mod disturbances;
 mod mixed;
 mod refusals;
+mod test_page;
 mod video;
 
 use std::{net::Ipv4Addr, time::Duration};

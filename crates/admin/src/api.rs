@@ -8,7 +8,7 @@ mod sessions;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use axum::extract::{Request, State};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -34,9 +34,8 @@ pub struct Handles {
     pub started: SystemTime,
     /// Takes wishes to drain (`true`) and to go on (`false`).
     pub drain: mpsc::Sender<bool>,
-    /// Takes wishes to read the configuration again; the answer has the keys that changed, or why
-    /// nothing did.
-    pub reload: mpsc::Sender<oneshot::Sender<Result<String, String>>>,
+    /// Takes wishes to read the configuration again; the answer says what changed, or why nothing did.
+    pub reload: mpsc::Sender<oneshot::Sender<Result<Reloaded, String>>>,
 }
 
 /// The routes of the API.
@@ -52,6 +51,7 @@ pub fn router(handles: Handles) -> Router {
         .route("/v1/reload", post(reload))
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
+        .layer(DefaultBodyLimit::max(BODY))
         .with_state(Arc::new(handles))
 }
 
@@ -112,7 +112,7 @@ async fn reload(State(server): Server) -> Result<Json<Reloaded>, Refusal> {
         return ending();
     }
     match answered.await {
-        Ok(Ok(changed)) => Ok(Json(Reloaded { changed })),
+        Ok(Ok(reloaded)) => Ok(Json(reloaded)),
         Ok(Err(why)) => refuse(StatusCode::UNPROCESSABLE_ENTITY, why),
         Err(_) => ending(),
     }
@@ -132,3 +132,6 @@ async fn wrong_method(request: Request) -> Refusal {
     let sentence = format!("{} does not take {method}", path.escape_debug());
     Refusal(StatusCode::METHOD_NOT_ALLOWED, sentence)
 }
+
+/// The longest body that is read, in bytes.
+const BODY: usize = 16 * 1024;

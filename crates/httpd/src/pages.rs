@@ -46,19 +46,78 @@ macro_rules! files {
 const HTML: &str = "text/html; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const STYLE: &str = "text/css; charset=utf-8";
+const PICTURE: &str = "image/svg+xml; charset=utf-8";
 
 const FILES: &[File] = files! {
     "/" HTML "call.html"
     "/call.css" STYLE "call.css"
     "/call.js" SCRIPT "call.js"
+    "/chat.css" STYLE "chat.css"
+    "/chat.js" SCRIPT "chat.js"
+    "/door.css" STYLE "door.css"
+    "/door.js" SCRIPT "door.js"
+    "/own-media.js" SCRIPT "own-media.js"
+    "/statistics.js" SCRIPT "statistics.js"
+    "/synthetic.js" SCRIPT "synthetic.js"
+    "/tiles.js" SCRIPT "tiles.js"
     "/test" HTML "test.html"
     "/test.css" STYLE "test.css"
     "/test.js" SCRIPT "test.js"
+    "/addresses.js" SCRIPT "addresses.js"
+    "/examination.js" SCRIPT "examination.js"
+    "/findings.js" SCRIPT "findings.js"
+    "/gathering.js" SCRIPT "gathering.js"
+    "/ice-servers.js" SCRIPT "ice-servers.js"
+    "/judging.js" SCRIPT "judging.js"
+    "/knocking.js" SCRIPT "knocking.js"
+    "/loop.js" SCRIPT "loop.js"
+    "/network.js" SCRIPT "network.js"
+    "/report.js" SCRIPT "report.js"
+    "/turn-uri.js" SCRIPT "turn-uri.js"
+    "/verdict.js" SCRIPT "verdict.js"
     "/base.css" STYLE "base.css"
+    "/icon.svg" PICTURE "icon.svg"
     "/hairpin-call.js" SCRIPT "hairpin-call.js"
+    "/hairpin-files.js" SCRIPT "hairpin-files.js"
 };
 
 /// Nothing comes from elsewhere, and nothing that stands within a page is run.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
      img-src 'self' data: blob:; media-src 'self' blob:; connect-src 'self' ws: wss:; \
      form-action 'none'; base-uri 'none'; frame-ancestors 'none'";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(file: &File) -> &'static str {
+        std::str::from_utf8(file.bytes).expect("pages are text")
+    }
+
+    #[test]
+    fn pages_have_nothing_within_them_that_their_policy_forbids() {
+        for page in FILES.iter().filter(|file| file.kind == HTML) {
+            let text = text(page);
+            for forbidden in ["<style", " style=", "<script>", " onclick=", "://"] {
+                assert!(!text.contains(forbidden), "{}: {forbidden}", page.path);
+            }
+        }
+    }
+
+    #[test]
+    fn every_file_that_a_page_or_a_module_names_is_served() {
+        for file in FILES {
+            let parts = text(file).split('"').zip(text(file).split('"').skip(1));
+            let named = parts.filter_map(|(before, name)| {
+                let is_import = before.ends_with(" from ") || before.ends_with("import ");
+                let is_link = before.ends_with(" href=") || before.ends_with(" src=");
+                let is_file = (is_import || is_link) && !name.starts_with('#');
+                is_file.then(|| name.trim_start_matches("./"))
+            });
+            for name in named {
+                let is_served = |other: &File| other.path.trim_start_matches('/') == name;
+                assert!(FILES.iter().any(is_served), "{}: {name}", file.path);
+            }
+        }
+    }
+}

@@ -10,15 +10,19 @@ use std::{
 
 use axum::{
     Json, Router,
+    body::Body,
     extract::{Path, State},
-    http::header::CONTENT_TYPE,
-    response::Html,
+    http::{Uri, header::CONTENT_TYPE},
+    response::{Html, IntoResponse, Response},
     routing::get,
 };
 use serde_json::Value;
-use tokio::runtime;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    runtime,
+};
 
-/// A page that is served, the script that it may import, and the board that both find at
+/// A page that is served, the scripts that it may import, and the board that all find at
 /// `/board/NAME`.
 pub struct Board {
     url: String,
@@ -27,6 +31,8 @@ pub struct Board {
 
 const SCRIPT: &str = include_str!("../../../tests/pages/board.js");
 
+const ROOM: &str = include_str!("../../../examples/room.js");
+
 /// The values on the board, by name.
 #[derive(Clone, Default)]
 struct Pinned(Arc<Mutex<HashMap<String, Value>>>);
@@ -34,13 +40,30 @@ struct Pinned(Arc<Mutex<HashMap<String, Value>>>);
 impl Board {
     /// Serves `page` at `address`. Port 0 is any that is free.
     pub fn serve(address: impl Into<SocketAddr>, page: &'static str) -> Self {
+        Self::serve_with(address, page, Router::new())
+    }
+
+    /// The same, and everything else comes from a web server, whose pages may then be framed by this
+    /// one.
+    pub fn in_front_of(
+        server: SocketAddr,
+        address: impl Into<SocketAddr>,
+        page: &'static str,
+    ) -> Self {
+        let router = Router::new().fallback(move |uri: Uri| pass(server, uri));
+        Self::serve_with(address, page, router)
+    }
+
+    fn serve_with(
+        address: impl Into<SocketAddr>,
+        page: &'static str,
+        router: Router<Pinned>,
+    ) -> Self {
         let pinned = Pinned::default();
-        let router = Router::new()
+        let router = router
             .route("/", get(move || async move { Html(page) }))
-            .route(
-                "/board.js",
-                get(|| async { ([(CONTENT_TYPE, "text/javascript")], SCRIPT) }),
-            )
+            .route("/board.js", get(|| async { script(SCRIPT) }))
+            .route("/room.js", get(|| async { script(ROOM) }))
             .route("/board/{name}", get(read).post(pin))
             .with_state(pinned.clone());
         let listener = TcpListener::bind(address.into()).expect("a free port");
@@ -87,6 +110,39 @@ async fn pin(State(pinned): State<Pinned>, Path(name): Path<String>, Json(value)
 async fn read(State(pinned): State<Pinned>, Path(name): Path<String>) -> Json<Option<Value>> {
     Json(pinned.read(&name))
 }
+
+fn script(text: &'static str) -> impl IntoResponse {
+    ([(CONTENT_TYPE, "text/javascript")], text)
+}
+
+/// Has the server answer a GET, and lets the page be framed. Everything else in its policy stays.
+async fn pass(server: SocketAddr, uri: Uri) -> Response {
+    let mut stream = tokio::net::TcpStream::connect(server)
+        .await
+        .expect("a web server");
+    let request = format!("GET {uri} HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\n\r\n");
+    stream
+        .write_all(request.as_bytes())
+        .await
+        .expect("a web server that reads");
+    let mut answer = Vec::new();
+    let read = stream.read_to_end(&mut answer).await;
+    read.expect("a web server that answers");
+    let head = answer.windows(4).position(|four| four == b"\r\n\r\n");
+    let head = head.expect("a head");
+    let text = String::from_utf8_lossy(&answer[..head]).into_owned();
+    let mut lines = text.lines();
+    let status = lines.next().and_then(|line| line.split(' ').nth(1));
+    let mut passed = Response::builder().status(status.expect("a status"));
+    for line in lines {
+        let (name, value) = line.split_once(": ").expect("a header");
+        passed = passed.header(name, value.replace("frame-ancestors 'none'", FRAMED));
+    }
+    let body = Body::from(answer.split_off(head + 4));
+    passed.body(body).expect("headers that a server sent")
+}
+
+const FRAMED: &str = "frame-ancestors 'self'";
 
 fn serve(listener: TcpListener, router: Router) {
     let runtime = runtime::Builder::new_current_thread().enable_all().build();

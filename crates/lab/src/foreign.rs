@@ -48,6 +48,23 @@ pub fn built(name: &str) -> PathBuf {
     path
 }
 
+/// A program of `examples/` that cargo has built.
+pub fn example(how: impl FnOnce(&str) -> Command, name: &str) -> Command {
+    // The test itself is in `deps`, beside `examples`.
+    let test = env::current_exe().expect("the test's own path");
+    let directory = test
+        .parent()
+        .and_then(Path::parent)
+        .expect("cargo's directories");
+    let path = directory.join("examples").join(name);
+    assert!(
+        path.exists(),
+        "there is no {}: `cargo build --examples` makes it",
+        path.display()
+    );
+    how(path.to_str().expect("a path of ASCII"))
+}
+
 /// The root of the repository.
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")

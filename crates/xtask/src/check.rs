@@ -78,7 +78,16 @@ impl Check {
 
     fn verdict(self, workspace: &Workspace) -> Result<(), Failure> {
         match self {
-            Self::Format => run_program(cargo(workspace).args(["fmt", "--all", "--check"])),
+            Self::Format => {
+                run_program(cargo(workspace).args(["fmt", "--all", "--check"]))?;
+                let apart = [
+                    "fmt",
+                    "--check",
+                    "--manifest-path",
+                    "examples/sfu/Cargo.toml",
+                ];
+                run_program(cargo(workspace).args(apart))
+            }
             Self::Layers => layers::check(workspace),
             Self::Purity => purity::check(workspace),
             Self::Licences => {

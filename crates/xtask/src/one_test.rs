@@ -71,7 +71,10 @@ fn prepare(
             missing.join(" ")
         );
     }
-    if is_named("calls") {
+    if is_named("examples") {
+        run_program(cargo(workspace).args(["build", "--examples"]))?;
+    }
+    if is_named("calls") || is_named("examples") {
         clients::install(workspace)?;
     }
     if ["calls", "black_box", "signaling"]

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use hyper::Method;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::sessions::Filter;
 use super::{Asking, api};
@@ -15,7 +16,7 @@ use crate::cli::Failure;
 /// and most clients then begin anew. To keep somebody out, take away the user or the
 /// secret first.
 #[derive(Args)]
-#[command(after_long_help = AFTER_HELP, arg_required_else_help = true)]
+#[command(after_long_help = AFTER_HELP)]
 pub(in crate::cli) struct End {
     /// The session of this id, as `hairpin sessions` and the log have it.
     #[arg(value_name = "ID", required_unless_present_any = ["realm", "user", "credential", "client", "peer", "all"])]
@@ -50,6 +51,11 @@ impl End {
             peer,
             all: self.all,
         };
+        if let Some(id) = &end.id {
+            // Says so if there is none.
+            let path = format!("/v1/sessions/{}", utf8_percent_encode(id, NON_ALPHANUMERIC));
+            self.asking.ask(Method::GET, &path, &())?;
+        }
         let words = |ended: api::Ended| match ended.ended {
             1 => "1 session ended\n".to_owned(),
             count => format!("{count} sessions ended\n"),

@@ -1,6 +1,7 @@
 //! `hairpin sessions` and `hairpin session`: who is served.
 
 use std::fmt::Write;
+use std::mem;
 use std::net::IpAddr;
 use std::process::ExitCode;
 
@@ -69,10 +70,8 @@ impl Sessions {
         let mut left = self.limit.unwrap_or(usize::MAX);
         let mut cursor = None;
         let mut all = Vec::new();
+        let mut heading = heading();
         // Each page is printed when it comes, except as JSON, which is one array.
-        if !self.asking.json {
-            print(&heading())?;
-        }
         loop {
             let path = self.path(cursor.as_deref(), left.min(PAGE));
             let answer = self.asking.ask(Method::GET, &path, &())?;
@@ -81,7 +80,8 @@ impl Sessions {
             if self.asking.json {
                 all.extend(page.sessions);
             } else {
-                print(&page.sessions.iter().map(line).collect::<String>())?;
+                let lines: String = page.sessions.iter().map(line).collect();
+                print(&(mem::take(&mut heading) + &lines))?;
             }
             for shard in page.silent_shards {
                 eprintln!("shard {shard} does not answer: its sessions are missing");

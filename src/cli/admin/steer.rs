@@ -52,7 +52,17 @@ impl Drain {
 
 impl Reload {
     pub(in crate::cli) fn run(self) -> Result<ExitCode, Failure> {
-        let words = |reloaded: api::Reloaded| format!("changed: {}\n", reloaded.changed);
+        let words = |reloaded: api::Reloaded| {
+            let mut text = match reloaded.changed.join(", ") {
+                none if none.is_empty() => "changed: nothing\n".to_owned(),
+                keys => format!("changed: {keys}\n"),
+            };
+            if !reloaded.needs_restart.is_empty() {
+                let keys = reloaded.needs_restart.join(", ");
+                text += &format!("needs a restart: {keys}\n");
+            }
+            text
+        };
         self.asking.run(Method::POST, "/v1/reload", &(), words)?;
         Ok(ExitCode::SUCCESS)
     }

@@ -1,5 +1,6 @@
 //! The configuration in effect, in words.
 
+mod control;
 mod listeners;
 mod realms;
 
@@ -13,6 +14,7 @@ use relay::{
 };
 
 use crate::config::{Config, Format, Level, Listener, Teller, spelled, spelled_bandwidth};
+use control::beside;
 use listeners::{listeners, proxies, tcp, tls, uris, web};
 use realms::{other_realm, token_clients};
 
@@ -53,6 +55,9 @@ impl fmt::Display for Summary<'_> {
             if let Some(value) = value {
                 line(f, name, value)?;
             }
+        }
+        for (name, value) in beside(config) {
+            line(f, name, value)?;
         }
         line(f, "peers", peers(config))?;
         line(f, "log", log(config))
@@ -398,6 +403,7 @@ redirect         users of example.net while there are 90 allocations or more, to
 strangers        hear at most this much more than they send: 16KiB per second to one network, 256KiB per second in all
 nat discovery    10.0.0.5 (seen as 203.0.113.7) and 10.0.0.6 (seen as 203.0.113.8), each on ports 3478 and 3479
 tcp clients      at most 16384, 1024 of one network; closed after 10s without a first request, 1m of silence, 1h without an allocation; Data indications above 2048 bytes are dropped
+admin            a socket in the runtime directory, if there is one
 peers            Public addresses are allowed. Private and special addresses and those of this host are denied. \
 Clients of this server reach each other. Allowed by name: 10.1.2.0/24. Denied by name, also where allowed: 10.1.2.9. \
 The server's own listeners are always denied.

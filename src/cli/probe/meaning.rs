@@ -134,3 +134,24 @@ fn push_once(uris: &mut Vec<String>, uri: &Uri) {
         uris.push(uri);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_test_page_names_networks_as_the_probe_does() {
+        let page = include_str!("../../../crates/httpd/static/network.js");
+        // That direct calls work whatever the other side has cannot be found out by a page.
+        for verdict in [
+            Verdict::Mostly,
+            Verdict::Undecided,
+            Verdict::NeedsTurn,
+            Verdict::NeedsTurnOverTcp,
+            Verdict::Blocked,
+        ] {
+            let row = format!("\"{}\": \"{}\",", name(verdict), headline(verdict));
+            assert!(page.contains(&row), "missing in network.js: {row}");
+        }
+    }
+}

@@ -144,7 +144,7 @@ fn the_files_key_goes_before_the_variable_and_the_clash_is_said() {
 #[test]
 fn a_variable_that_nobody_reads_is_refused_with_the_one_that_is_near() {
     let help = "the variables are `HAIRPIN_EXTERNAL`, `HAIRPIN_REALM`, `HAIRPIN_SECRET`, \
-                `HAIRPIN_SECRET_FILE`, `HAIRPIN_CONFIG`; all else stands in the configuration file";
+                `HAIRPIN_SECRET_FILE`, `HAIRPIN_CONFIG`, `HAIRPIN_SOCKET`; all else stands in the configuration file";
     for (name, help) in [
         ("HAIRPIN_SECRETS", "did you mean `HAIRPIN_SECRET`?"),
         ("HAIRPIN_EXTERNAL_IP", "did you mean `HAIRPIN_EXTERNAL`?"),

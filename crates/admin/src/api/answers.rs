@@ -221,10 +221,12 @@ impl From<Shown> for SessionDetails {
 }
 
 /// What a reload changed.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reloaded {
-    /// The keys, in words.
-    pub changed: String,
+    /// The keys that changed, and hold.
+    pub changed: Vec<String>,
+    /// The keys that changed, and hold only after a restart.
+    pub needs_restart: Vec<String>,
 }
 
 impl Status {

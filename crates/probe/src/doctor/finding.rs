@@ -269,4 +269,38 @@ mod tests {
             );
         }
     }
+
+    #[test]
+    fn the_test_page_says_what_the_doctor_says() {
+        let page = include_str!("../../../httpd/static/findings.js");
+        let start = page.find("export const FINDINGS = ").expect("the table");
+        let table = page[start..].trim_start_matches("export const FINDINGS = ");
+        let table = table.trim_end().strip_suffix(';').expect("its end");
+        let table: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_str(table).expect("JSON");
+        let of_doctor = table.iter().filter(|(code, _)| code.starts_with('D'));
+        let mut said = 0;
+        for (code, finding) in of_doctor {
+            let known = Code::ALL.iter().find(|it| it.as_str() == code);
+            let known = known.unwrap_or_else(|| panic!("the doctor knows no {code}"));
+            assert_eq!(finding["name"], format!("{known:?}"), "{code}");
+            assert_eq!(finding["severity"], known.severity().to_string(), "{code}");
+            assert_eq!(finding["meaning"], known.meaning(), "{code}");
+            assert_eq!(finding["remedy"], known.remedy(), "{code}");
+            said += 1;
+        }
+        assert!(said > 20, "{said}");
+        let manual = include_str!("../../../../docs/doctor.md");
+        for (code, finding) in table.iter().filter(|(code, _)| code.starts_with('B')) {
+            let [severity, meaning, remedy] =
+                ["severity", "meaning", "remedy"].map(|name| finding[name].as_str());
+            let row = format!(
+                "| {code} | {} | {} | {} |",
+                severity.expect("a text"),
+                meaning.expect("a text"),
+                remedy.expect("a text")
+            );
+            assert!(manual.contains(&row), "missing in docs/doctor.md: {row}");
+        }
+    }
 }

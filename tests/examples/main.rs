@@ -1,0 +1,6 @@
+//! The programs of `examples/`, run as their own documentation says, against the built server.
+
+mod mcu;
+mod quic;
+mod room;
+mod sfu;
