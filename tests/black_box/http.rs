@@ -291,6 +291,35 @@ fn a_proxy_that_is_named_says_who_its_visitors_are_and_another_is_told_of_once()
 }
 
 #[test]
+fn a_refusal_is_logged_without_what_was_shown_and_another_method_is_told_so() {
+    in_own_world(|world| {
+        let server = serve(world, setup());
+        let (answer, status) = ask(
+            "generate-ice-servers",
+            "a-guess-of-a-token-of-somebody",
+            "{}",
+        );
+        assert_eq!(status, 401, "{answer}");
+        server.wait_for_line(&[
+            "credentials.refused",
+            "token=\"web\"",
+            "reason=\"token-wrong\"",
+        ]);
+        assert!(!server.log().contains("a-guess"), "{}", server.log());
+        let path = at("/v1/turn/keys/web/credentials/generate-ice-servers");
+        let (answer, status) = curl(&[&path]);
+        let answer: Value = serde_json::from_str(&answer).expect("JSON");
+        assert_eq!(status, 405);
+        assert!(
+            answer["error"]
+                .as_str()
+                .is_some_and(|it| it.contains("POST")),
+            "{answer}"
+        );
+    });
+}
+
+#[test]
 fn a_demo_on_a_fresh_machine_prints_links_that_work() {
     in_own_world(|world| {
         let home = TempDir::new().expect("a temporary directory");

@@ -131,10 +131,7 @@ struct Written {
 
 impl Written {
     fn claims(self) -> Result<Claims, &'static str> {
-        let text = |claim: Value| match claim {
-            Value::String(text) => Some(text),
-            _ => None,
-        };
+        let text = |claim: Value| claim.as_str().map(str::to_owned);
         let date = |claim: Value| claim.as_f64();
         let room = self.room.ok_or("the token has no `room`")?;
         let exp = self.exp.ok_or("the token has no `exp`")?;

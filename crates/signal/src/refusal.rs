@@ -108,10 +108,10 @@ impl Refusal {
 
     /// For the log: what the client is told, and more where that helps only the operator.
     pub const fn reason(self) -> &'static str {
-        match self {
-            Self::BadToken(reason) => reason,
-            told => told.sentence(),
+        if let Self::BadToken(reason) = self {
+            return reason;
         }
+        self.sentence()
     }
 
     /// After how many seconds another attempt is not too early.
