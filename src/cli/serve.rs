@@ -104,3 +104,23 @@ process exits when the last one has ended. SIGUSR1 again ends it at once.
 No other signal that can be caught does anything.
 
 Exit codes: 0 ended by a signal, 1 failed, 2 wrong usage or configuration.";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_of_pages_is_one_that_browsers_open() {
+        assert_eq!(page_port("8085").map(u16::from), Ok(8085));
+        for none in ["0", "65536", "-1", "http", ""] {
+            assert_eq!(page_port(none), Err("a port is 1 to 65535".to_owned()));
+        }
+        for refused in ["6000", "5060", "22"] {
+            let told = page_port(refused).unwrap_err();
+            assert!(
+                told.contains(&format!("no page at port {refused}")),
+                "{told}"
+            );
+        }
+    }
+}

@@ -106,6 +106,13 @@ fn a_demo_is_cautioned_of_and_has_to_be_somewhere() {
         "{remarks:?}"
     );
     assert!(fault(demo).sentence.contains("serves pages nowhere"));
+    let remarks = told_of("[http]\nlisten = \"10.0.0.5:6000\"\n");
+    assert!(
+        remarks[0]
+            .sentence
+            .contains("has port 6000, at which browsers open nothing"),
+        "{remarks:?}"
+    );
 }
 
 #[test]

@@ -72,17 +72,26 @@ fn from_elsewhere(config: &Config, links: &[Link], given: &str) -> String {
 fn through(config: &Config) -> Option<String> {
     let is_open = |listen: &SocketAddr| !listen.ip().is_loopback();
     let pages = ports(config.http.listen.iter().filter(|it| is_open(it)));
-    let own = config.listeners.iter().map(|listener| &listener.listen);
-    let own = ports(own.filter(|it| is_open(it)));
-    if pages.is_empty() && (own.is_empty() || !config.http.tls_listeners) {
+    let own = |are_streams: bool| {
+        let own = config.listeners.iter();
+        let own = own.filter(|it| it.transports.are_streams() == are_streams);
+        ports(own.map(|it| &it.listen).filter(|it| is_open(it)))
+    };
+    let (streams, datagrams) = (own(true), own(false));
+    if pages.is_empty() && (streams.is_empty() || !config.http.tls_listeners) {
         return None;
     }
     let mut all = Vec::new();
     if !pages.is_empty() {
         all.push(format!("TCP to port {pages}"));
     }
-    if !own.is_empty() {
-        all.push(format!("UDP and TCP to port {own}"));
+    let both = if streams == datagrams {
+        [("UDP and TCP", streams), ("", String::new())]
+    } else {
+        [("UDP", datagrams), ("TCP", streams)]
+    };
+    for (protocol, ports) in both.iter().filter(|(_, ports)| !ports.is_empty()) {
+        all.push(format!("{protocol} to port {ports}"));
     }
     let mut relays = config.relay.addresses.iter();
     if relays.any(|pair| !pair.local.is_loopback()) {
@@ -131,6 +140,11 @@ mod tests {
         assert!(
             text.contains("Only this machine reaches the pages"),
             "{text}"
+        );
+        let open = said("0.0.0.0:8080", &[("10.0.0.5", "10.0.0.5")]);
+        assert!(
+            open.contains("TCP to port 8080, and UDP and TCP to port 3478, and"),
+            "{open}"
         );
         for words in ["has to pass on", "warn once", "https:"] {
             assert!(!text.contains(words), "{words}: {text}");
