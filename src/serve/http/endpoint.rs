@@ -92,10 +92,11 @@ impl Endpoint {
         shown: Shown<'_>,
         wish: impl FnOnce() -> Result<Wish, Refusal>,
     ) -> Result<Minted, Refused> {
-        let token = self.0.tokens.load().let_in(from, shown);
-        let token = token.map_err(|not| Refused::of(shown.id, not.into()))?;
+        let tokens = self.0.tokens.load();
+        let token = tokens.let_in(from, shown);
+        let token = token.map_err(|not| Refused::of(&tokens, shown.id, not.into()))?;
         let minted = wish().and_then(|wish| self.mint_by(&token, wish));
-        minted.map_err(|reason| Refused::of(Some(&token.terms.id), reason))
+        minted.map_err(|reason| Refused::of(&tokens, Some(&token.terms.id), reason))
     }
 
     fn mint_by(&self, token: &Token, Wish { user, ttl }: Wish) -> Result<Minted, Refusal> {
@@ -182,7 +183,7 @@ async fn revoke(
         Ok(_) => Refusal::NotRevocable,
         Err(not) => not.into(),
     };
-    endpoint.finish(Err(Refused::of(Some(&id), refusal)))
+    endpoint.finish(Err(Refused::of(&tokens, Some(&id), refusal)))
 }
 
 async fn other_method(State(endpoint): State<Endpoint>) -> Response {
