@@ -22,7 +22,7 @@ pub struct Limits {
     pub bytes: NonZeroU32,
     /// How many seconds' worth of both may come at once.
     pub burst: NonZeroU32,
-    /// Bytes that wait for all members together.
+    /// Bytes that wait for all members together; for those of one [`relay::SourcePrefix`] an eighth.
     pub queued: usize,
     /// How long a member whose connection broke keeps its place.
     pub resume: Duration,
@@ -50,5 +50,10 @@ impl Limits {
     /// offer finds room beside what came before it.
     pub(crate) const fn share(&self) -> usize {
         2 * self.message
+    }
+
+    /// Bytes that may wait for the members of one network.
+    pub(crate) const fn queued_of_one(&self) -> usize {
+        self.queued / 8
     }
 }

@@ -11,6 +11,7 @@ mod outbox;
 mod prefixes;
 mod report;
 mod speaking;
+mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
@@ -27,6 +28,7 @@ use crate::{Access, Counters, Decoded, Limits, Malformed, Mint, Refusal};
 use member::{Connection, Member, State};
 use prefixes::Prefixes;
 pub use report::Report;
+use waiting::Waiting;
 
 /// All rooms of a server.
 pub struct Rooms {
@@ -48,8 +50,7 @@ pub struct Rooms {
     wakes: Vec<ConnectionId>,
     reports: VecDeque<Report>,
     counters: Counters,
-    /// Bytes that wait for all members.
-    queued: usize,
+    waiting: Waiting,
     is_ending: bool,
 }
 
@@ -105,6 +106,7 @@ impl Rooms {
             failures: Networks::new(seeds()),
             connections_by_prefix: Prefixes::new(seeds()),
             members_by_prefix: Prefixes::new(seeds()),
+            waiting: Waiting::new(seeds(), seeds()),
             access,
             limits,
             mint,
@@ -118,7 +120,6 @@ impl Rooms {
             wakes: Vec::new(),
             reports: VecDeque::new(),
             counters: Counters::default(),
-            queued: 0,
             is_ending: false,
         }
     }
@@ -168,6 +169,7 @@ impl Rooms {
             (State::In(member), Ok(decoded)) => {
                 let wait = self.charge(now.mono, from, member, bytes);
                 self.speak(now.mono, from, member, decoded);
+                self.settle(now.mono);
                 return wait;
             }
             (State::New | State::In(_), Err(Malformed(sentence))) => {
@@ -175,6 +177,7 @@ impl Rooms {
             }
             (State::Ending(_) | State::Closing(_) | State::Closed, _) => {}
         }
+        self.settle(now.mono);
         Duration::ZERO
     }
 
@@ -194,6 +197,7 @@ impl Rooms {
     /// Something came that ends the connection.
     pub fn handle_refused(&mut self, now: Instant, from: ConnectionId, refusal: Refusal) {
         self.refuse(now, from, refusal);
+        self.settle(now);
     }
 
     /// Pings, and ends what is due.
@@ -207,6 +211,7 @@ impl Rooms {
                 Timer::Away(id) => self.leave(now, id, Cause::Gone),
             }
         }
+        self.settle(now);
     }
 
     /// Takes other rules. Members stay, also those that could not enter by the new ones.
@@ -274,7 +279,7 @@ impl Rooms {
             connections: self.connections.len() as u64,
             rooms: self.rooms.len() as u64,
             members: self.members.len() as u64,
-            queued: self.queued as u64,
+            queued: self.waiting.all() as u64,
             ..self.counters
         }
     }

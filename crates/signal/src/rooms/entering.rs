@@ -52,9 +52,7 @@ impl Rooms {
         if in_room.is_some_and(|members| members >= self.limits.members) {
             return Err(Refusal::RoomFull);
         }
-        // The welcome must have room, and news of the room after it.
-        let has_memory = self.queued <= self.limits.queued / 8 * 7;
-        let is_room = has_memory && (in_room.is_some() || self.rooms.len() < self.limits.rooms);
+        let is_room = in_room.is_some() || self.rooms.len() < self.limits.rooms;
         let prefix = SourcePrefix::of(visitor);
         let most = self.limits.per_prefix;
         if !is_room || !self.members_by_prefix.enter(prefix, most) {
@@ -211,9 +209,11 @@ impl Rooms {
         let member = self.members.get_mut(&id).ok_or(Refusal::UnknownSession)?;
         let was = std::mem::replace(&mut member.place, Place::Here(from));
         let queued = member.outbox.bytes();
+        self.waiting.take(member.prefix, was, queued);
         member.outbox.acknowledge(ack.unwrap_or_default());
         member.outbox.rewind();
-        self.queued -= queued - member.outbox.bytes();
+        let queued = member.outbox.bytes();
+        self.waiting.add(member.prefix, member.place, queued);
         let (number, room) = (member.number, Arc::clone(&member.room));
         if let Some(connection) = self.connections.get_mut(&from) {
             connection.state = State::In(id);

@@ -68,7 +68,11 @@ impl World {
 
     /// Connects and joins; what was heard is forgotten.
     pub(crate) fn join(&mut self, room: &str) -> Peer {
-        let peer = self.connect();
+        self.join_from("192.0.2.1", room)
+    }
+
+    pub(crate) fn join_from(&mut self, ip: &str, room: &str) -> Peer {
+        let peer = self.connect_from(ip).expect("there is room");
         self.say(peer, json!({"type": "join", "room": room, "name": "N"}));
         assert_eq!(self.hear(peer)[0]["type"], "joined");
         peer
