@@ -52,8 +52,35 @@ impl Limits {
         2 * self.message
     }
 
+    /// Bytes that may wait for a member for long: what a client that seldom acknowledges has in a quiet
+    /// room.
+    pub(crate) const fn little(&self) -> usize {
+        self.message / 4
+    }
+
+    /// Bytes that are kept for a client that does not read them yet: the longest message of the server,
+    /// and some answers to pings. Beyond it answers are left out, and a message ends the connection.
+    pub(crate) const fn longest_told(&self) -> usize {
+        let welcome = ICE + self.members * OTHER;
+        let longest = if self.message > welcome {
+            self.message
+        } else {
+            welcome
+        };
+        longest + BESIDE
+    }
+
     /// Bytes that may wait for the members of one network.
     pub(crate) const fn queued_of_one(&self) -> usize {
         self.queued / 8
     }
 }
+
+/// Bytes of another member in `joined`: a name of 64 characters of 4 bytes, and its keys.
+const OTHER: usize = 384;
+
+/// Bytes of `joined` beside the other members: more `iceServers` than any server has.
+const ICE: usize = 32 * 1024;
+
+/// Bytes beside what a member wrote, and 29 answers to pings.
+const BESIDE: usize = 4 * 1024;

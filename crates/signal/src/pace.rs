@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 use ahash::RandomState;
 use relay::SourcePrefix;
 
+use crate::Limits;
+
 /// One rate: when all that was charged is earned.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pace {
@@ -23,6 +25,31 @@ impl Pace {
         self.earned
             .saturating_duration_since(now)
             .saturating_sub(burst)
+    }
+}
+
+/// The rates of a client: its messages, and their bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Paces {
+    messages: Pace,
+    bytes: Pace,
+}
+
+impl Paces {
+    pub(crate) const fn new(now: Instant) -> Self {
+        Self {
+            messages: Pace::new(now),
+            bytes: Pace::new(now),
+        }
+    }
+
+    /// Charges a message in any case; returns how long to wait with the next.
+    pub(crate) fn charge(&mut self, now: Instant, limits: &Limits, bytes: usize) -> Duration {
+        let burst = Duration::from_secs(limits.burst.get().into());
+        let message = Duration::from_secs(1) / limits.messages.get();
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let bytes = Duration::from_secs(bytes.into()) / limits.bytes.get();
+        (self.messages.charge(now, message, burst)).max(self.bytes.charge(now, bytes, burst))
     }
 }
 

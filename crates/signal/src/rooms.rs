@@ -12,6 +12,7 @@ mod prefixes;
 mod report;
 mod speaking;
 mod waiting;
+mod watching;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
@@ -22,7 +23,7 @@ use rand::rngs::ChaCha12Rng;
 use rand::{Rng, SeedableRng};
 use relay::{Now, SourcePrefix};
 
-use crate::pace::Networks;
+use crate::pace::{Networks, Paces};
 use crate::told::{self, Told};
 use crate::{Access, Counters, Decoded, Limits, Malformed, Mint, Refusal};
 use member::{Connection, Member, State};
@@ -145,6 +146,9 @@ impl Rooms {
             ping: false,
             pong: false,
             resumed: false,
+            paces: Paces::new(now),
+            writing: false,
+            stuck: None,
         };
         self.connections.insert(id, connection);
         self.timers.insert((deadline, Timer::Connection(id)));
@@ -190,7 +194,11 @@ impl Rooms {
         connection.heard = now;
         match connection.state {
             State::In(member) => self.charge(now, from, member, bytes),
-            State::New | State::Ending(_) | State::Closing(_) | State::Closed => Duration::ZERO,
+            State::New | State::Ending(_) | State::Closing(_) | State::Closed => {
+                let wait = connection.paces.charge(now, &self.limits, bytes);
+                self.counters.paced += u64::from(!wait.is_zero());
+                wait
+            }
         }
     }
 
@@ -234,8 +242,17 @@ impl Rooms {
         self.wakes.pop()
     }
 
-    /// The next frame of a connection.
+    /// The next frame of a connection; called again only after the last one was written.
     pub fn poll_frame(&mut self, id: ConnectionId) -> Option<Frame> {
+        let frame = self.next_frame(id);
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.writing = frame.is_some();
+            connection.stuck = None;
+        }
+        frame
+    }
+
+    fn next_frame(&mut self, id: ConnectionId) -> Option<Frame> {
         let connection = self.connections.get_mut(&id)?;
         match connection.state {
             State::New | State::Closed => None,
@@ -244,7 +261,7 @@ impl Rooms {
                 connection.state = State::Closing(refusal);
                 match Told::refusal(refusal) {
                     Some(text) => Some(Frame::Text(text)),
-                    None => self.poll_frame(id),
+                    None => self.next_frame(id),
                 }
             }
             State::Closing(refusal) => {
@@ -310,48 +327,6 @@ impl Rooms {
         member.told = received;
         Some(Frame::Text(passing))
     }
-
-    fn connection_is_due(&mut self, now: Instant, id: ConnectionId) {
-        let Some(connection) = self.connections.get_mut(&id) else {
-            return;
-        };
-        match connection.state {
-            State::New => self.refuse(now, id, Refusal::NotJoined),
-            State::In(_) if connection.heard + DEAD <= now => self.lose(now, id),
-            State::In(_) => {
-                connection.ping = true;
-                connection.deadline = (now + PING).min(connection.heard + DEAD);
-                self.timers
-                    .insert((connection.deadline, Timer::Connection(id)));
-                self.wakes.push(id);
-            }
-            State::Ending(_) | State::Closing(_) | State::Closed => {}
-        }
-    }
-
-    /// Charges a member for what it sent. Nothing is heard of it while it is not read.
-    fn charge(
-        &mut self,
-        now: Instant,
-        from: ConnectionId,
-        member: MemberId,
-        bytes: usize,
-    ) -> Duration {
-        let Some(member) = self.members.get_mut(&member) else {
-            return Duration::ZERO;
-        };
-        let burst = Duration::from_secs(self.limits.burst.get().into());
-        let message = Duration::from_secs(1) / self.limits.messages.get();
-        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-        let bytes = Duration::from_secs(bytes.into()) / self.limits.bytes.get();
-        let wait = (member.messages.charge(now, message, burst))
-            .max(member.bytes.charge(now, bytes, burst));
-        self.counters.paced += u64::from(!wait.is_zero());
-        if let Some(connection) = self.connections.get_mut(&from) {
-            connection.heard = now + wait;
-        }
-        wait
-    }
 }
 
 /// Why a member leaves its room.
@@ -377,13 +352,6 @@ impl Cause {
 
 /// How long a connection may say nothing at first.
 const FIRST_MESSAGE: Duration = Duration::from_secs(10);
-
-/// Between two pings.
-const PING: Duration = Duration::from_secs(3);
-
-/// A connection is dead of which nothing came for so long: a ping was not answered for 6 seconds. Others
-/// hear of that at once, well within 10 seconds.
-const DEAD: Duration = Duration::from_secs(9);
 
 /// Messages of a client after which it is told how many were received, if nothing else is sent.
 const UNTOLD: u64 = 32;

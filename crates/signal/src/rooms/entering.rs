@@ -12,9 +12,10 @@ use subtle::ConstantTimeEq;
 
 use super::member::{Member, Place, State};
 use super::outbox::Outbox;
-use super::{ConnectionId, MemberId, PING, Report, Room, Rooms, Timer};
+use super::watching::PING;
+use super::{ConnectionId, MemberId, Report, Room, Rooms, Timer};
 use crate::message::{Join, Message};
-use crate::pace::{Limit, Pace};
+use crate::pace::{Limit, Paces};
 use crate::told::{self, Other, Told};
 use crate::{Access, Decoded, Refusal};
 
@@ -101,6 +102,8 @@ impl Rooms {
         let id = self.fresh_id();
         let mut secret = [0; 16];
         self.rng.fill_bytes(&mut secret);
+        let paces = self.connections.get(&from).map(|from| from.paces);
+        let paces = paces.unwrap_or_else(|| Paces::new(now));
         let member = Member {
             room: Arc::clone(&name),
             number,
@@ -112,8 +115,7 @@ impl Rooms {
             outbox: Outbox::new(),
             received: 0,
             told: 0,
-            messages: Pace::new(now),
-            bytes: Pace::new(now),
+            paces,
             since: now,
         };
         let welcome = self.welcome(id, &member);

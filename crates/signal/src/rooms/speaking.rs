@@ -132,7 +132,7 @@ impl Rooms {
         let has_room = member.outbox.bytes_of(number) + cost <= self.limits.share()
             && member.outbox.bytes() + cost <= free / 4;
         if has_room {
-            member.outbox.push(body, Some(number));
+            member.outbox.push(now, body, Some(number));
             self.waiting.add(member.prefix, member.place, cost);
             self.wake(to);
             return;
@@ -196,7 +196,7 @@ impl Rooms {
         if own > self.limits.share() * self.limits.members.max(2) {
             return self.end_slow(now, id);
         }
-        member.outbox.push(body, None);
+        member.outbox.push(now, body, None);
         self.waiting.add(member.prefix, member.place, cost);
         self.wake(id);
     }

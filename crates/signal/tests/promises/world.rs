@@ -18,6 +18,8 @@ pub(crate) struct World {
     closed: BTreeMap<ConnectionId, u16>,
     /// Those that answer no ping.
     silent: BTreeSet<ConnectionId>,
+    /// Those that read nothing, and whether a frame is being written to them.
+    blocked: BTreeMap<ConnectionId, bool>,
     pub(crate) reports: Vec<Report>,
 }
 
@@ -51,6 +53,7 @@ impl World {
             heard: BTreeMap::new(),
             closed: BTreeMap::new(),
             silent: BTreeSet::new(),
+            blocked: BTreeMap::new(),
             reports: Vec::new(),
         }
     }
@@ -120,6 +123,18 @@ impl World {
         self.silent.insert(peer);
     }
 
+    /// From now on it reads nothing.
+    pub(crate) fn block(&mut self, peer: Peer) {
+        self.blocked.insert(peer, false);
+    }
+
+    /// It sends a ping; returns how long it is not read after it.
+    pub(crate) fn ping(&mut self, peer: Peer) -> Duration {
+        let wait = self.rooms.handle_control(self.now.mono, peer, 125);
+        self.drain();
+        wait
+    }
+
     pub(crate) fn end(&mut self) {
         self.rooms.end(self.now.mono);
         self.drain();
@@ -186,6 +201,10 @@ impl World {
 
     fn drain(&mut self) {
         while let Some(peer) = self.rooms.poll_wake() {
+            if let Some(is_writing) = self.blocked.get_mut(&peer) {
+                *is_writing = *is_writing || self.rooms.poll_frame(peer).is_some();
+                continue;
+            }
             while let Some(frame) = self.rooms.poll_frame(peer) {
                 match frame {
                     Frame::Text(text) => {
