@@ -21,7 +21,9 @@ fn two_thousand_members_in_500_rooms_cost_little_each_and_hear_offers_at_once() 
     in_own_world(|_| {
         allow_many_files();
         let server =
-            Server::start(here().with("signal.per-prefix = 10000\nhttp.per-prefix = 10000"));
+            Server::start(here().with(
+                "signal.rooms = 8000\nsignal.per-prefix = 10000\nhttp.per-prefix = 10000",
+            ));
         let before = server.program.memory();
         let (mut took, after) = run(async {
             let took = Arc::new(Mutex::new(Vec::new()));

@@ -6,7 +6,7 @@ use std::time::Duration;
 /// Bounds. With the default ones, what waits for members takes 64 MiB at most.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Rooms at a time.
+    /// Rooms at a time; those that one [`relay::SourcePrefix`] opened are an eighth of them at most.
     pub rooms: usize,
     /// Members of a room.
     pub members: usize,
@@ -52,6 +52,11 @@ impl Limits {
         2 * self.message
     }
 
+    /// Rooms that one network may have opened. So few that an office would be kept out are no share.
+    pub(crate) fn rooms_of_one(&self) -> usize {
+        (self.rooms / 8).max(LEAST_ROOMS)
+    }
+
     /// Bytes that may wait for a member for long: what a client that seldom acknowledges has in a quiet
     /// room.
     pub(crate) const fn little(&self) -> usize {
@@ -75,6 +80,9 @@ impl Limits {
         self.queued / 8
     }
 }
+
+/// Rooms that each network may open, if there may be so many.
+const LEAST_ROOMS: usize = 16;
 
 /// Bytes of another member in `joined`: a name of 64 characters of 4 bytes, and its keys.
 const OTHER: usize = 384;

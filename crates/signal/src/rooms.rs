@@ -44,9 +44,11 @@ pub struct Rooms {
     rooms: BTreeMap<Arc<str>, Room>,
     connections_by_prefix: Prefixes,
     members_by_prefix: Prefixes,
-    /// Those that enter, and those that fail to.
+    rooms_by_prefix: Prefixes,
+    /// Those that enter; and those that fail to, by network and by host.
     entries: Networks,
     failures: Networks,
+    failures_of_hosts: Networks,
     timers: BTreeSet<(Instant, Timer)>,
     wakes: Vec<ConnectionId>,
     reports: VecDeque<Report>,
@@ -69,6 +71,8 @@ struct Room {
     number: u64,
     /// The number of the member that came last.
     last: u32,
+    /// The network of the member that came first: it is a room of its share.
+    opened_by: SourcePrefix,
     /// In the order in which they came.
     members: Vec<MemberId>,
 }
@@ -105,8 +109,10 @@ impl Rooms {
         Self {
             entries: Networks::new(seeds()),
             failures: Networks::new(seeds()),
+            failures_of_hosts: Networks::new(seeds()),
             connections_by_prefix: Prefixes::new(seeds()),
             members_by_prefix: Prefixes::new(seeds()),
+            rooms_by_prefix: Prefixes::new(seeds()),
             waiting: Waiting::new(seeds(), seeds()),
             access,
             limits,

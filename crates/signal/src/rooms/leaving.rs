@@ -102,6 +102,7 @@ impl Rooms {
             messages: member.received,
         });
         if room.members.is_empty() {
+            self.rooms_by_prefix.take(room.opened_by, 1);
             self.rooms.remove(&member.room);
             return;
         }

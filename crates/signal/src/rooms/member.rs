@@ -9,7 +9,7 @@ use relay::SourcePrefix;
 use super::outbox::Outbox;
 use super::{ConnectionId, MemberId};
 use crate::Refusal;
-use crate::pace::Paces;
+use crate::pace::{Pace, Paces};
 
 /// A member, whether its connection lives or not.
 #[derive(Debug)]
@@ -30,6 +30,7 @@ pub(super) struct Member {
     /// How many it was told of.
     pub(super) told: u64,
     pub(super) paces: Paces,
+    pub(super) returns: Pace,
     pub(super) since: Instant,
 }
 

@@ -80,3 +80,18 @@ fn what_waits_for_members_that_are_away_keeps_nobody_out() {
         world.join_from(ip, "room");
     }
 }
+
+#[test]
+fn one_network_opens_an_eighth_of_the_rooms_and_enters_those_of_others() {
+    let mut world = World::limited(|limits| limits.rooms = 160);
+    let hosts: Vec<_> = (0..20)
+        .map(|room| world.join_from("203.0.113.1", &format!("r{room}")))
+        .collect();
+    let late = world.connect_from("203.0.113.2").unwrap();
+    world.say(late, json!({"type": "join", "room": "another"}));
+    assert_eq!(world.fate(late), (Some("too-many".into()), Some(1013)));
+    world.join_from("192.0.2.1", "another");
+    world.join_from("203.0.113.2", "another");
+    world.say(hosts[0], json!({"type": "leave"}));
+    world.join_from("203.0.113.3", "r20");
+}
