@@ -34,7 +34,7 @@ fn server(change: impl FnOnce(&mut Options)) -> Running {
         ProtocolVersion::TLSv1_2,
     );
     change(&mut options);
-    httpd::start(options, routes()).unwrap()
+    httpd::start(options, routes()).expect("a server")
 }
 
 fn routes() -> Router {
@@ -48,7 +48,7 @@ fn routes() -> Router {
 
 /// What comes of these bytes until the server closes, or is silent for a moment behind an answer.
 fn talk(server: &Running, bytes: &[u8]) -> String {
-    let mut stream = TcpStream::connect(server.listeners()[0]).unwrap();
+    let mut stream = TcpStream::connect(server.listeners()[0]).expect("a connection");
     exchange(&mut stream, bytes)
 }
 
@@ -59,12 +59,12 @@ fn exchange(stream: &mut TcpStream, bytes: &[u8]) -> String {
     let mut buffer = [0; 4096];
     stream
         .set_read_timeout(Some(Duration::from_secs(5)))
-        .unwrap();
+        .expect("a timeout");
     while let Ok(length @ 1..) = stream.read(&mut buffer) {
         answer.extend_from_slice(&buffer[..length]);
         stream
             .set_read_timeout(Some(Duration::from_millis(200)))
-            .unwrap();
+            .expect("a timeout");
     }
     String::from_utf8_lossy(&answer).into_owned()
 }
@@ -262,7 +262,7 @@ fn a_connection_that_another_server_accepted_is_served() {
     assert!(door.enter(Visit {
         stream,
         visitor: "192.0.2.7:5".parse().unwrap(),
-        first: bytes::Bytes::from_static(b"GET /whose HT"),
+        first: Bytes::from_static(b"GET /whose HT"),
     }));
     let answer = exchange(&mut visitor, b"TP/1.1\r\nHost: a\r\n\r\n");
     assert!(answer.ends_with("192.0.2.7"), "{answer}");

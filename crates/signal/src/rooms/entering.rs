@@ -74,20 +74,20 @@ impl Rooms {
     fn check_right(&mut self, now: Now, visitor: IpAddr, join: &Join) -> Result<(), Refusal> {
         let checked = self.access.check(join, now.unix);
         if !matches!(self.access, Access::Secret(_)) {
-            return checked.map_err(Refusal::Forbidden);
+            return checked;
         }
         let (prefix, host) = (SourcePrefix::of(visitor), pace::host(visitor));
         let of_network = self.failures.wait(now.mono, prefix, FAILURES);
         let of_host = self.failures_of_hosts.wait(now.mono, host, FAILURES);
         // Hosts of other networks may share the host's cell.
         not_before(of_network.min(of_host))?;
-        checked.map_err(|sentence| {
+        checked.map_err(|refusal| {
             self.failures_of_hosts.charge(now.mono, host, FAILURES);
             if !of_network.is_zero() {
                 return Refusal::TooOften(of_network);
             }
             self.failures.charge(now.mono, prefix, FAILURES);
-            Refusal::Forbidden(sentence)
+            refusal
         })
     }
 
