@@ -20,8 +20,9 @@ use crate::{open, run};
 fn two_thousand_members_in_500_rooms_cost_little_each_and_hear_offers_at_once() {
     in_own_world(|_| {
         allow_many_files();
-        let server =
-            Server::start(here().with("signal.per-prefix = 10000\nhttp.per-prefix = 10000"));
+        let server = Server::start(
+            here().with("signal.rooms = 8000\nsignal.per-prefix = 10000\nhttp.per-prefix = 10000"),
+        );
         let before = server.program.memory();
         let (mut took, after) = run(async {
             let took = Arc::new(Mutex::new(Vec::new()));
@@ -110,6 +111,26 @@ fn strangers_that_say_nothing_make_room_after_ten_seconds() {
             server.log().contains("signal.refused").then_some(())
         });
         drop(strangers);
+    });
+}
+
+#[test]
+fn answers_to_pings_that_a_stranger_does_not_read_take_no_memory() {
+    in_own_world(|_| {
+        let server = Server::start(here());
+        let before = server.program.memory();
+        let mut stranger = stranger(0, UPGRADE);
+        stranger
+            .set_write_timeout(Some(Duration::from_millis(500)))
+            .expect("a timeout");
+        // A server that reads them slowly, or ends the connection, is what is wanted.
+        let pings = [&[0x89, 0x80 | 125, 0, 0, 0, 0][..], &[b'x'; 125]].concat();
+        let pings = pings.repeat(500);
+        let taken = (0..500).take_while(|_| stranger.write_all(&pings).is_ok());
+        let taken = taken.count() * pings.len();
+        let grown = server.program.memory().saturating_sub(before);
+        println!("{taken} bytes of pings taken, {grown} bytes kept");
+        assert!(grown < 4 * 1024 * 1024, "{grown} bytes");
     });
 }
 

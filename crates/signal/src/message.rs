@@ -142,7 +142,7 @@ fn room(room: Option<String>) -> Result<String, Malformed> {
 }
 
 fn name(name: String) -> Result<String, Malformed> {
-    if name.chars().count() > LONGEST_NAME || name.chars().any(is_unseen) {
+    if name.chars().count() > LONGEST_NAME || !(name.is_empty() || is_seen(&name)) {
         return Err(Malformed(
             "`name` must have at most 64 characters, all of which can be seen",
         ));
@@ -150,16 +150,60 @@ fn name(name: String) -> Result<String, Malformed> {
     Ok(name)
 }
 
-/// Characters that have no shape, or change how others are shown: a name may not pass for another's
-/// by them. The zero-width joiner and the variation selectors are parts of emoji and of words.
-fn is_unseen(letter: char) -> bool {
-    letter.is_control()
-        || matches!(letter, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{feff}')
-        || matches!(
-            letter,
-            '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'
-        )
-        || matches!(letter, '\u{2060}'..='\u{206f}' | '\u{e0000}'..='\u{e0fff}')
+/// Whether something is shown, and everything has its part in it: a name may not pass for none or for
+/// another's. Joiners and variation selectors are parts of emoji and of words, but not by themselves.
+fn is_seen(name: &str) -> bool {
+    let mut before = Shape::Blank;
+    let mut shown = false;
+    for letter in name.chars() {
+        let shape = Shape::of(letter);
+        let is_well = match shape {
+            Shape::Visible => true,
+            Shape::Blank => before != Shape::Joiner,
+            Shape::Joiner => matches!(before, Shape::Visible | Shape::Selector),
+            Shape::Selector => before == Shape::Visible,
+            Shape::Hidden => false,
+        };
+        if !is_well {
+            return false;
+        }
+        shown |= shape == Shape::Visible;
+        before = shape;
+    }
+    shown && before != Shape::Joiner
+}
+
+/// How a character is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shape {
+    Visible,
+    /// Only its width is seen.
+    Blank,
+    /// Joins the characters around it, or keeps them apart.
+    Joiner,
+    /// Chooses a form of the one before.
+    Selector,
+    /// Has no shape, or changes how others are shown.
+    Hidden,
+}
+
+impl Shape {
+    fn of(letter: char) -> Self {
+        match letter {
+            '\u{200c}' | '\u{200d}' => Self::Joiner,
+            '\u{fe00}'..='\u{fe0f}' => Self::Selector,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}'
+            | '\u{17b5}' => Self::Hidden,
+            '\u{180b}'..='\u{180f}' | '\u{200b}' | '\u{200e}' | '\u{200f}' => Self::Hidden,
+            '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{2800}' => Self::Hidden,
+            '\u{3164}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' => Self::Hidden,
+            '\u{1bca0}'..='\u{1bca3}' | '\u{1d159}' | '\u{1d173}'..='\u{1d17a}' => Self::Hidden,
+            '\u{e0000}'..='\u{e0fff}' => Self::Hidden,
+            _ if letter.is_control() => Self::Hidden,
+            _ if letter.is_whitespace() => Self::Blank,
+            _ => Self::Visible,
+        }
+    }
 }
 
 /// Whether a parser that calls itself for each level, as some browsers' does, could run out of stack.
@@ -247,6 +291,9 @@ mod tests {
             ("blue-fox", "Alice"),
             ("a", ""),
             ("A.b_~9", "Zoë 👩‍👩‍👧 \u{5d0}"),
+            ("a", "👁\u{fe0f}\u{200d}🗨\u{fe0f} 1\u{fe0f}\u{20e3}"),
+            ("a", "\u{645}\u{6cc}\u{200c}\u{62e}"),
+            ("a", "\u{5c71}\u{3000}\u{7530}"),
         ] {
             assert!(join(room, name).is_ok(), "{room} {name}");
         }
@@ -261,6 +308,20 @@ mod tests {
             ("a", "x\u{202e}y"),
             ("a", "x\ny"),
             ("a", "x\u{200b}"),
+            ("a", " "),
+            ("a", "\u{a0}"),
+            ("a", "\u{200d}"),
+            ("a", "\u{fe0f}"),
+            ("a", "x\u{200d}"),
+            ("a", "\u{200d}x"),
+            ("a", "x\u{200c}\u{200d}y"),
+            ("a", "x \u{200d}y"),
+            ("a", "x\u{200d} y"),
+            ("a", "x\u{fe0f}\u{fe0f}"),
+            ("a", "x\u{34f}"),
+            ("a", "\u{2800}"),
+            ("a", "\u{3164}"),
+            ("a", "\u{ffa0}"),
         ] {
             assert!(join(room, name).is_err(), "{room} {name:?}");
         }

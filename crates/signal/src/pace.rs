@@ -1,10 +1,11 @@
 //! Rates, by the generic cell rate algorithm: what is not used is earned again by itself.
 
+use std::hash::Hash;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use crate::Limits;
 use ahash::RandomState;
-use relay::SourcePrefix;
 
 /// One rate: when all that was charged is earned.
 #[derive(Clone, Copy, Debug)]
@@ -26,8 +27,33 @@ impl Pace {
     }
 }
 
-/// Rates of source prefixes, in a table of a fixed size, as `relay` keeps them: strangers choose their
-/// addresses, so nothing is kept for each of them. Prefixes that share a cell share what it allows.
+/// The rates of a client: its messages, and their bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Paces {
+    messages: Pace,
+    bytes: Pace,
+}
+
+impl Paces {
+    pub(crate) const fn new(now: Instant) -> Self {
+        Self {
+            messages: Pace::new(now),
+            bytes: Pace::new(now),
+        }
+    }
+
+    /// Charges a message in any case; returns how long to wait with the next.
+    pub(crate) fn charge(&mut self, now: Instant, limits: &Limits, bytes: usize) -> Duration {
+        let burst = Duration::from_secs(limits.burst.get().into());
+        let message = Duration::from_secs(1) / limits.messages.get();
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let bytes = Duration::from_secs(bytes.into()) / limits.bytes.get();
+        (self.messages.charge(now, message, burst)).max(self.bytes.charge(now, bytes, burst))
+    }
+}
+
+/// Rates of source prefixes or hosts, in a table of a fixed size, as `relay` keeps them: strangers choose
+/// their addresses, so nothing is kept for each of them. Those that share a cell share what it allows.
 #[derive(Debug)]
 pub(crate) struct Networks {
     hasher: RandomState,
@@ -43,7 +69,7 @@ impl Networks {
     }
 
     /// How long to wait until one more is within the limit; zero if it is already.
-    pub(crate) fn wait(&self, now: Instant, from: IpAddr, limit: Limit) -> Duration {
+    pub(crate) fn wait(&self, now: Instant, from: impl Hash, limit: Limit) -> Duration {
         let earned = self.cells[self.cell(from)].map_or(now, |earned| earned.max(now));
         (earned + limit.each)
             .saturating_duration_since(now)
@@ -51,14 +77,22 @@ impl Networks {
     }
 
     /// Charges one.
-    pub(crate) fn charge(&mut self, now: Instant, from: IpAddr, limit: Limit) {
+    pub(crate) fn charge(&mut self, now: Instant, from: impl Hash, limit: Limit) {
         let cell = self.cell(from);
         let earned = &mut self.cells[cell];
         *earned = Some(earned.map_or(now, |earned| earned.max(now)) + limit.each);
     }
 
-    fn cell(&self, from: IpAddr) -> usize {
-        self.hasher.hash_one(SourcePrefix::of(from)) as usize % CELLS
+    fn cell(&self, from: impl Hash) -> usize {
+        self.hasher.hash_one(from) as usize % CELLS
+    }
+}
+
+/// What one host is known by: an IPv4 address, or the IPv6 /64 in which it chooses its own.
+pub(crate) fn host(ip: IpAddr) -> u128 {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => ip.to_bits().into(),
+        IpAddr::V6(ip) => ip.to_bits() >> 64 << 64,
     }
 }
 

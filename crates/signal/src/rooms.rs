@@ -11,6 +11,8 @@ mod outbox;
 mod prefixes;
 mod report;
 mod speaking;
+mod waiting;
+mod watching;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
@@ -21,12 +23,13 @@ use rand::rngs::ChaCha12Rng;
 use rand::{Rng, SeedableRng};
 use relay::{Now, SourcePrefix};
 
-use crate::pace::Networks;
+use crate::pace::{Networks, Paces};
 use crate::told::{self, Told};
 use crate::{Access, Counters, Decoded, Limits, Malformed, Mint, Refusal};
 use member::{Connection, Member, State};
 use prefixes::Prefixes;
 pub use report::Report;
+use waiting::Waiting;
 
 /// All rooms of a server.
 pub struct Rooms {
@@ -41,15 +44,16 @@ pub struct Rooms {
     rooms: BTreeMap<Arc<str>, Room>,
     connections_by_prefix: Prefixes,
     members_by_prefix: Prefixes,
-    /// Those that enter, and those that fail to.
+    rooms_by_prefix: Prefixes,
+    /// Those that enter; and those that fail to, by network and by host.
     entries: Networks,
     failures: Networks,
+    failures_of_hosts: Networks,
     timers: BTreeSet<(Instant, Timer)>,
     wakes: Vec<ConnectionId>,
     reports: VecDeque<Report>,
     counters: Counters,
-    /// Bytes that wait for all members.
-    queued: usize,
+    waiting: Waiting,
     is_ending: bool,
 }
 
@@ -67,6 +71,8 @@ struct Room {
     number: u64,
     /// The number of the member that came last.
     last: u32,
+    /// The network of the member that came first: it is a room of its share.
+    opened_by: SourcePrefix,
     /// In the order in which they came.
     members: Vec<MemberId>,
 }
@@ -103,8 +109,11 @@ impl Rooms {
         Self {
             entries: Networks::new(seeds()),
             failures: Networks::new(seeds()),
+            failures_of_hosts: Networks::new(seeds()),
             connections_by_prefix: Prefixes::new(seeds()),
             members_by_prefix: Prefixes::new(seeds()),
+            rooms_by_prefix: Prefixes::new(seeds()),
+            waiting: Waiting::new(seeds(), seeds()),
             access,
             limits,
             mint,
@@ -118,7 +127,6 @@ impl Rooms {
             wakes: Vec::new(),
             reports: VecDeque::new(),
             counters: Counters::default(),
-            queued: 0,
             is_ending: false,
         }
     }
@@ -144,6 +152,9 @@ impl Rooms {
             ping: false,
             pong: false,
             resumed: false,
+            paces: Paces::new(now),
+            writing: false,
+            stuck: None,
         };
         self.connections.insert(id, connection);
         self.timers.insert((deadline, Timer::Connection(id)));
@@ -168,6 +179,7 @@ impl Rooms {
             (State::In(member), Ok(decoded)) => {
                 let wait = self.charge(now.mono, from, member, bytes);
                 self.speak(now.mono, from, member, decoded);
+                self.settle(now.mono);
                 return wait;
             }
             (State::New | State::In(_), Err(Malformed(sentence))) => {
@@ -175,6 +187,7 @@ impl Rooms {
             }
             (State::Ending(_) | State::Closing(_) | State::Closed, _) => {}
         }
+        self.settle(now.mono);
         Duration::ZERO
     }
 
@@ -187,13 +200,18 @@ impl Rooms {
         connection.heard = now;
         match connection.state {
             State::In(member) => self.charge(now, from, member, bytes),
-            State::New | State::Ending(_) | State::Closing(_) | State::Closed => Duration::ZERO,
+            State::New | State::Ending(_) | State::Closing(_) | State::Closed => {
+                let wait = connection.paces.charge(now, &self.limits, bytes);
+                self.counters.paced += u64::from(!wait.is_zero());
+                wait
+            }
         }
     }
 
     /// Something came that ends the connection.
     pub fn handle_refused(&mut self, now: Instant, from: ConnectionId, refusal: Refusal) {
         self.refuse(now, from, refusal);
+        self.settle(now);
     }
 
     /// Pings, and ends what is due.
@@ -207,6 +225,7 @@ impl Rooms {
                 Timer::Away(id) => self.leave(now, id, Cause::Gone),
             }
         }
+        self.settle(now);
     }
 
     /// Takes other rules. Members stay, also those that could not enter by the new ones.
@@ -229,8 +248,17 @@ impl Rooms {
         self.wakes.pop()
     }
 
-    /// The next frame of a connection.
+    /// The next frame of a connection; called again only after the last one was written.
     pub fn poll_frame(&mut self, id: ConnectionId) -> Option<Frame> {
+        let frame = self.next_frame(id);
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.writing = frame.is_some();
+            connection.stuck = None;
+        }
+        frame
+    }
+
+    fn next_frame(&mut self, id: ConnectionId) -> Option<Frame> {
         let connection = self.connections.get_mut(&id)?;
         match connection.state {
             State::New | State::Closed => None,
@@ -239,7 +267,7 @@ impl Rooms {
                 connection.state = State::Closing(refusal);
                 match Told::refusal(refusal) {
                     Some(text) => Some(Frame::Text(text)),
-                    None => self.poll_frame(id),
+                    None => self.next_frame(id),
                 }
             }
             State::Closing(refusal) => {
@@ -274,7 +302,7 @@ impl Rooms {
             connections: self.connections.len() as u64,
             rooms: self.rooms.len() as u64,
             members: self.members.len() as u64,
-            queued: self.queued as u64,
+            queued: self.waiting.all() as u64,
             ..self.counters
         }
     }
@@ -305,48 +333,6 @@ impl Rooms {
         member.told = received;
         Some(Frame::Text(passing))
     }
-
-    fn connection_is_due(&mut self, now: Instant, id: ConnectionId) {
-        let Some(connection) = self.connections.get_mut(&id) else {
-            return;
-        };
-        match connection.state {
-            State::New => self.refuse(now, id, Refusal::NotJoined),
-            State::In(_) if connection.heard + DEAD <= now => self.lose(now, id),
-            State::In(_) => {
-                connection.ping = true;
-                connection.deadline = (now + PING).min(connection.heard + DEAD);
-                self.timers
-                    .insert((connection.deadline, Timer::Connection(id)));
-                self.wakes.push(id);
-            }
-            State::Ending(_) | State::Closing(_) | State::Closed => {}
-        }
-    }
-
-    /// Charges a member for what it sent. Nothing is heard of it while it is not read.
-    fn charge(
-        &mut self,
-        now: Instant,
-        from: ConnectionId,
-        member: MemberId,
-        bytes: usize,
-    ) -> Duration {
-        let Some(member) = self.members.get_mut(&member) else {
-            return Duration::ZERO;
-        };
-        let burst = Duration::from_secs(self.limits.burst.get().into());
-        let message = Duration::from_secs(1) / self.limits.messages.get();
-        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-        let bytes = Duration::from_secs(bytes.into()) / self.limits.bytes.get();
-        let wait = (member.messages.charge(now, message, burst))
-            .max(member.bytes.charge(now, bytes, burst));
-        self.counters.paced += u64::from(!wait.is_zero());
-        if let Some(connection) = self.connections.get_mut(&from) {
-            connection.heard = now + wait;
-        }
-        wait
-    }
 }
 
 /// Why a member leaves its room.
@@ -372,13 +358,6 @@ impl Cause {
 
 /// How long a connection may say nothing at first.
 const FIRST_MESSAGE: Duration = Duration::from_secs(10);
-
-/// Between two pings.
-const PING: Duration = Duration::from_secs(3);
-
-/// A connection is dead of which nothing came for so long: a ping was not answered for 6 seconds. Others
-/// hear of that at once, well within 10 seconds.
-const DEAD: Duration = Duration::from_secs(9);
 
 /// Messages of a client after which it is told how many were received, if nothing else is sent.
 const UNTOLD: u64 = 32;

@@ -51,6 +51,7 @@ struct Core {
     rooms: Rooms,
     origins: Vec<String>,
     message: usize,
+    longest_told: usize,
     connections: BTreeMap<ConnectionId, Arc<Wakes>>,
 }
 
@@ -69,11 +70,13 @@ impl Signaling {
         let mut seed = [0; 32];
         rand::rng().fill_bytes(&mut seed);
         let message = options.limits.message;
+        let longest_told = options.limits.longest_told();
         Self(Arc::new(Host {
             core: Mutex::new(Core {
                 rooms: Rooms::new(options.access, options.limits, mint, seed),
                 origins: options.origins,
                 message,
+                longest_told,
                 connections: BTreeMap::new(),
             }),
             notices: Notices::default(),
@@ -99,6 +102,7 @@ impl Signaling {
     pub fn follow(&self, options: Options) {
         let mut core = self.0.core();
         core.message = options.limits.message;
+        core.longest_told = options.limits.longest_told();
         core.origins = options.origins;
         core.rooms.follow(options.access, options.limits);
     }
@@ -152,7 +156,10 @@ async fn upgrade(
         }
         Err(rejection) => return rejection.into_response(),
     };
-    let longest = host.core().message;
+    let (longest, longest_told) = {
+        let core = host.core();
+        (core.message, core.longest_told)
+    };
     host.start_clock();
     let Ok(connection) = Connection::open(&host, visitor) else {
         let retry = [(header::RETRY_AFTER, "10")];
@@ -163,6 +170,7 @@ async fn upgrade(
         .protocols([PROTOCOL])
         .read_buffer_size(READ_BUFFER)
         .write_buffer_size(0)
+        .max_write_buffer_size(longest_told)
         .max_message_size(longest)
         .max_frame_size(longest)
         .on_upgrade(move |socket| socket::run(socket, connection))

@@ -17,9 +17,14 @@ pub(crate) async fn run(socket: WebSocket, connection: Connection) {
     // The writer ends by itself only after the last frame. From then on, and from the end of a client
     // that takes nothing, the close frame of the client is waited for a little.
     let write = async {
-        // Otherwise the socket is broken.
-        if write(sink, &connection).await.is_ok() {
-            tokio::time::sleep(LINGER).await;
+        match write(sink, &connection).await {
+            Ok(()) => tokio::time::sleep(LINGER).await,
+            // Otherwise the socket is broken.
+            Err(error) => {
+                if let Some(refusal @ Refusal::TooSlow) = flaw(error) {
+                    refuse(&connection, refusal);
+                }
+            }
         }
     };
     let over = async {
@@ -119,11 +124,12 @@ fn flaw(error: Error) -> Option<Refusal> {
         Flaw::Utf8(_) => Some(Refusal::NotUtf8),
         Flaw::Protocol(tungstenite::error::ProtocolError::ResetWithoutClosingHandshake) => None,
         Flaw::Protocol(_) => Some(Refusal::Protocol),
+        // Answers to its pings are in it.
+        Flaw::WriteBufferFull(_) => Some(Refusal::TooSlow),
         Flaw::ConnectionClosed
         | Flaw::AlreadyClosed
         | Flaw::Io(_)
         | Flaw::Tls(_)
-        | Flaw::WriteBufferFull(_)
         | Flaw::AttackAttempt
         | Flaw::Url(_)
         | Flaw::Http(_)

@@ -89,6 +89,6 @@ impl Review<'_> {
     }
 }
 
-/// Messages of the greatest size for which there must be room: an eighth of what is free is one
-/// member's at most, and two of each sender are kept.
-const LEAST_MESSAGES: usize = 32;
+/// Messages of the greatest size for which there must be room: an eighth is one network's at most, a
+/// quarter of what is free of it one member's, and two of each sender are kept.
+const LEAST_MESSAGES: usize = 64;

@@ -72,7 +72,7 @@ fn memory_holds_some_messages_of_the_greatest_size() {
     let told = fault("[signal]\nmemory = 1048576\n");
     assert_eq!(
         told.sentence,
-        "error: `[signal] memory` has room for fewer than 32 messages of `message-size`"
+        "error: `[signal] memory` has room for fewer than 64 messages of `message-size`"
     );
 }
 

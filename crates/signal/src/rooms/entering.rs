@@ -12,9 +12,10 @@ use subtle::ConstantTimeEq;
 
 use super::member::{Member, Place, State};
 use super::outbox::Outbox;
-use super::{ConnectionId, MemberId, PING, Report, Room, Rooms, Timer};
+use super::watching::PING;
+use super::{ConnectionId, MemberId, Report, Room, Rooms, Timer};
 use crate::message::{Join, Message};
-use crate::pace::{Limit, Pace};
+use crate::pace::{self, Limit, Pace, Paces};
 use crate::told::{self, Other, Told};
 use crate::{Access, Decoded, Refusal};
 
@@ -25,7 +26,7 @@ impl Rooms {
         };
         let entered = match first.message {
             Message::Join(join) => self.join(now, from, visitor, join),
-            Message::Resume(session) => self.resume(now.mono, from, visitor, &session, first.ack),
+            Message::Resume(session) => self.resume(now.mono, from, &session, first.ack),
             Message::Signal { .. }
             | Message::Text { .. }
             | Message::Ice
@@ -46,47 +47,52 @@ impl Rooms {
         visitor: IpAddr,
         join: Join,
     ) -> Result<(), Refusal> {
-        self.admit(now.mono, visitor)?;
         self.check_right(now, visitor, &join)?;
+        // A network that comes and goes without end waits.
+        let prefix = SourcePrefix::of(visitor);
+        let limit = self.entries_of_one();
+        not_before(self.entries.wait(now.mono, prefix, limit))?;
         let in_room = self.rooms.get(&*join.room).map(|room| room.members.len());
         if in_room.is_some_and(|members| members >= self.limits.members) {
             return Err(Refusal::RoomFull);
         }
-        // The welcome must have room, and news of the room after it.
-        let has_memory = self.queued <= self.limits.queued / 8 * 7;
-        let is_room = has_memory && (in_room.is_some() || self.rooms.len() < self.limits.rooms);
-        let prefix = SourcePrefix::of(visitor);
+        let is_room = in_room.is_some()
+            || self.rooms.len() < self.limits.rooms
+                && self.rooms_by_prefix.of(prefix) < self.limits.rooms_of_one();
         let most = self.limits.per_prefix;
         if !is_room || !self.members_by_prefix.enter(prefix, most) {
             return Err(Refusal::TooMany);
         }
-        let limit = self.entries_of_one();
-        self.entries.charge(now.mono, visitor, limit);
+        self.entries.charge(now.mono, prefix, limit);
         self.seat(now.mono, from, prefix, join);
         Ok(())
     }
 
-    /// A network that comes and goes without end waits.
-    fn admit(&self, now: Instant, visitor: IpAddr) -> Result<(), Refusal> {
-        not_before(self.entries.wait(now, visitor, self.entries_of_one()))
-    }
-
-    /// A network that guesses a secret waits, and not even a right one is told meanwhile. Tokens and
-    /// sessions cannot be guessed: those that are none, as after a restart of the server, delay nobody.
+    /// A network that guesses a secret waits with further guesses. Only the host that guessed is not even
+    /// told a right one meanwhile: its neighbours enter. Tokens and sessions cannot be guessed: those that
+    /// are none, as after a restart of the server, delay nobody.
     fn check_right(&mut self, now: Now, visitor: IpAddr, join: &Join) -> Result<(), Refusal> {
-        let can_guess = matches!(self.access, Access::Secret(_));
-        if can_guess {
-            not_before(self.failures.wait(now.mono, visitor, FAILURES))?;
+        let checked = self.access.check(join, now.unix);
+        if !matches!(self.access, Access::Secret(_)) {
+            return checked;
         }
-        self.access.check(join, now.unix).inspect_err(|_| {
-            if can_guess {
-                self.failures.charge(now.mono, visitor, FAILURES);
+        let (prefix, host) = (SourcePrefix::of(visitor), pace::host(visitor));
+        let of_network = self.failures.wait(now.mono, prefix, FAILURES);
+        let of_host = self.failures_of_hosts.wait(now.mono, host, FAILURES);
+        // Hosts of other networks may share the host's cell.
+        not_before(of_network.min(of_host))?;
+        checked.map_err(|refusal| {
+            self.failures_of_hosts.charge(now.mono, host, FAILURES);
+            if !of_network.is_zero() {
+                return Refusal::TooOften(of_network);
             }
+            self.failures.charge(now.mono, prefix, FAILURES);
+            refusal
         })
     }
 
-    /// How often members of one network may come or come back, of which their whole room hears: all of
-    /// them twice at once, and once in half a minute.
+    /// How often members of one network may come, of which their whole room hears: all of them twice at
+    /// once, and once in half a minute.
     fn entries_of_one(&self) -> Limit {
         let members = u32::try_from(self.limits.per_prefix)
             .unwrap_or(u32::MAX)
@@ -98,10 +104,12 @@ impl Rooms {
     }
 
     fn seat(&mut self, now: Instant, from: ConnectionId, prefix: SourcePrefix, join: Join) {
-        let (name, number) = self.place_in(&join.room);
+        let (name, number) = self.place_in(&join.room, prefix);
         let id = self.fresh_id();
         let mut secret = [0; 16];
         self.rng.fill_bytes(&mut secret);
+        let paces = self.connections.get(&from).map(|from| from.paces);
+        let paces = paces.unwrap_or_else(|| Paces::new(now));
         let member = Member {
             room: Arc::clone(&name),
             number,
@@ -113,8 +121,8 @@ impl Rooms {
             outbox: Outbox::new(),
             received: 0,
             told: 0,
-            messages: Pace::new(now),
-            bytes: Pace::new(now),
+            paces,
+            returns: Pace::new(now),
             since: now,
         };
         let welcome = self.welcome(id, &member);
@@ -148,7 +156,7 @@ impl Rooms {
     }
 
     /// The number of the next member, in a room that exists from now on.
-    fn place_in(&mut self, name: &str) -> (Arc<str>, u32) {
+    fn place_in(&mut self, name: &str, prefix: SourcePrefix) -> (Arc<str>, u32) {
         if let Some((name, room)) = self.rooms.get_key_value(name) {
             let (name, number) = (Arc::clone(name), room.last + 1);
             if let Some(room) = self.rooms.get_mut(&name) {
@@ -165,9 +173,11 @@ impl Rooms {
         let room = Room {
             number: self.next_room,
             last: 1,
+            opened_by: prefix,
             members: Vec::new(),
         };
         self.rooms.insert(Arc::clone(&name), room);
+        self.rooms_by_prefix.add(prefix, 1);
         (name, 1)
     }
 
@@ -199,20 +209,19 @@ impl Rooms {
         &mut self,
         now: Instant,
         from: ConnectionId,
-        visitor: IpAddr,
         session: &str,
         ack: Option<u64>,
     ) -> Result<(), Refusal> {
-        self.admit(now, visitor)?;
-        let limit = self.entries_of_one();
-        self.entries.charge(now, visitor, limit);
         let id = self.resumed_by(session).ok_or(Refusal::UnknownSession)?;
         let member = self.members.get_mut(&id).ok_or(Refusal::UnknownSession)?;
+        not_before(member.returns.charge(now, RETURN, RETURNS))?;
         let was = std::mem::replace(&mut member.place, Place::Here(from));
         let queued = member.outbox.bytes();
+        self.waiting.take(member.prefix, was, queued);
         member.outbox.acknowledge(ack.unwrap_or_default());
         member.outbox.rewind();
-        self.queued -= queued - member.outbox.bytes();
+        let queued = member.outbox.bytes();
+        self.waiting.add(member.prefix, member.place, queued);
         let (number, room) = (member.number, Arc::clone(&member.room));
         if let Some(connection) = self.connections.get_mut(&from) {
             connection.state = State::In(id);
@@ -286,7 +295,12 @@ fn session(id: MemberId, secret: &[u8; 16]) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// Wrong secrets of one network.
+/// A member may come back as often at once as this is in that, and then once in this time: its room
+/// hears of it. How often others of its network come does not matter.
+const RETURN: Duration = Duration::from_secs(2);
+const RETURNS: Duration = Duration::from_secs(60);
+
+/// Wrong secrets of one network, and of one host of it.
 const FAILURES: Limit = Limit {
     burst: 60,
     each: Duration::from_secs(1),

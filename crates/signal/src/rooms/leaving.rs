@@ -12,8 +12,9 @@ impl Rooms {
     /// A connection is no longer there. Its member, if it has one, is away from now on.
     pub fn handle_closed(&mut self, now: Instant, id: ConnectionId) {
         self.lose(now, id);
+        self.settle(now);
         if let Some(connection) = self.connections.remove(&id) {
-            self.connections_by_prefix.leave(connection.prefix);
+            self.connections_by_prefix.take(connection.prefix, 1);
             self.timers
                 .remove(&(connection.deadline, Timer::Connection(id)));
         }
@@ -56,7 +57,10 @@ impl Rooms {
             return;
         };
         let until = now + self.limits.resume;
+        let (prefix, queued) = (member.prefix, member.outbox.bytes());
+        self.waiting.take(prefix, member.place, queued);
         member.place = Place::Away(until);
+        self.waiting.add(prefix, member.place, queued);
         let (room, number) = (Arc::clone(&member.room), told::id(member.number));
         self.timers.insert((until, Timer::Away(member_id)));
         let away = Told::Away { id: number.clone() };
@@ -74,8 +78,9 @@ impl Rooms {
         let Some(member) = self.members.remove(&id) else {
             return;
         };
-        self.members_by_prefix.leave(member.prefix);
-        self.queued -= member.outbox.bytes();
+        self.members_by_prefix.take(member.prefix, 1);
+        let queued = member.outbox.bytes();
+        self.waiting.take(member.prefix, member.place, queued);
         if let Place::Away(until) = member.place {
             self.timers.remove(&(until, Timer::Away(id)));
         }
@@ -97,6 +102,7 @@ impl Rooms {
             messages: member.received,
         });
         if room.members.is_empty() {
+            self.rooms_by_prefix.take(room.opened_by, 1);
             self.rooms.remove(&member.room);
             return;
         }

@@ -9,7 +9,7 @@ use relay::SourcePrefix;
 use super::outbox::Outbox;
 use super::{ConnectionId, MemberId};
 use crate::Refusal;
-use crate::pace::Pace;
+use crate::pace::{Pace, Paces};
 
 /// A member, whether its connection lives or not.
 #[derive(Debug)]
@@ -29,8 +29,8 @@ pub(super) struct Member {
     pub(super) received: u64,
     /// How many it was told of.
     pub(super) told: u64,
-    pub(super) messages: Pace,
-    pub(super) bytes: Pace,
+    pub(super) paces: Paces,
+    pub(super) returns: Pace,
     pub(super) since: Instant,
 }
 
@@ -58,6 +58,12 @@ pub(super) struct Connection {
     pub(super) pong: bool,
     /// `resumed` is to be sent.
     pub(super) resumed: bool,
+    /// For what comes while it has no member.
+    pub(super) paces: Paces,
+    /// A frame was taken to be written, and no other one was asked for since.
+    pub(super) writing: bool,
+    /// When that was noticed.
+    pub(super) stuck: Option<Instant>,
 }
 
 /// How far a connection is.

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Messages of a session in their order.
 #[derive(Debug)]
@@ -21,6 +22,7 @@ pub(super) struct Outbox {
 struct Entry {
     body: Arc<str>,
     from: Option<u32>,
+    since: Instant,
 }
 
 impl Entry {
@@ -40,8 +42,12 @@ impl Outbox {
         }
     }
 
-    pub(super) fn push(&mut self, body: Arc<str>, from: Option<u32>) {
-        let entry = Entry { body, from };
+    pub(super) fn push(&mut self, now: Instant, body: Arc<str>, from: Option<u32>) {
+        let entry = Entry {
+            body,
+            from,
+            since: now,
+        };
         self.bytes += entry.cost();
         if let Some(from) = from {
             *self.by_member.entry(from).or_default() += entry.cost();
@@ -78,6 +84,11 @@ impl Outbox {
         self.next = self.first;
     }
 
+    /// Since when the first message waits, sent or not.
+    pub(super) fn since(&self) -> Option<Instant> {
+        self.entries.front().map(|entry| entry.since)
+    }
+
     pub(super) const fn bytes(&self) -> usize {
         self.bytes
     }
@@ -106,7 +117,7 @@ pub(super) const fn cost(body: &str) -> usize {
 }
 
 /// An entry, and what the allocator keeps beside a text.
-const ENTRY: usize = 64;
+const ENTRY: usize = 80;
 
 /// Entries for which room is kept while nothing waits.
 const SPARE: usize = 16;

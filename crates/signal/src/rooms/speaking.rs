@@ -20,7 +20,8 @@ impl Rooms {
         if let Some(ack) = said.ack {
             let queued = member.outbox.bytes();
             member.outbox.acknowledge(ack);
-            self.queued -= queued - member.outbox.bytes();
+            let taken = queued - member.outbox.bytes();
+            self.waiting.take(member.prefix, member.place, taken);
         }
         match said.message {
             Message::Join(_) | Message::Resume(_) => {
@@ -118,20 +119,21 @@ impl Rooms {
     }
 
     /// Keeps a message for a member, as far as there is room: a share of its own for each sender, so
-    /// that none of them can crowd out the others, and for no member more than an eighth of the memory
-    /// that nobody uses, so that members that take nothing leave room for the rest.
+    /// that none of them can crowd out the others, and for no member more than a quarter of what its
+    /// network has free, so that members that take nothing leave room for the rest.
     fn pass(&mut self, now: Instant, from: MemberId, to: MemberId, body: Arc<str>) {
         let number = self.members.get(&from).map(|from| from.number);
         let (Some(number), Some(member)) = (number, self.members.get_mut(&to)) else {
             return;
         };
         let cost = cost(&body);
-        let free = self.limits.queued.saturating_sub(self.queued);
+        let share = self.limits.queued_of_one();
+        let free = self.waiting.free(share, member.prefix, member.place);
         let has_room = member.outbox.bytes_of(number) + cost <= self.limits.share()
-            && member.outbox.bytes() + cost <= free / 8;
+            && member.outbox.bytes() + cost <= free / 4;
         if has_room {
-            member.outbox.push(body, Some(number));
-            self.queued += cost;
+            member.outbox.push(now, body, Some(number));
+            self.waiting.add(member.prefix, member.place, cost);
             self.wake(to);
             return;
         }
@@ -183,25 +185,19 @@ impl Rooms {
         }
     }
 
-    /// Tells a member something of its own or of its room. One for which there is no room left has
-    /// neither read nor acknowledged for long; as it would miss something, it is ended.
+    /// Tells a member something of its own or of its room. One that has as much waiting as all others
+    /// could send it has neither read nor acknowledged for long; as it would miss something, it is ended.
     pub(super) fn tell(&mut self, now: Instant, id: MemberId, body: Arc<str>) {
         let Some(member) = self.members.get_mut(&id) else {
             return;
         };
         let cost = cost(&body);
         let own = member.outbox.bytes() + cost;
-        if own > self.limits.share() * self.limits.members.max(2)
-            || self.queued + cost > self.limits.queued
-        {
-            match member.place {
-                Place::Here(connection) => self.refuse(now, connection, Refusal::TooSlow),
-                Place::Away(_) => self.leave(now, id, super::Cause::Ended),
-            }
-            return;
+        if own > self.limits.share() * self.limits.members.max(2) {
+            return self.end_slow(now, id);
         }
-        member.outbox.push(body, None);
-        self.queued += cost;
+        member.outbox.push(now, body, None);
+        self.waiting.add(member.prefix, member.place, cost);
         self.wake(id);
     }
 

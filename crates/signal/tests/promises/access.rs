@@ -197,6 +197,24 @@ fn a_network_that_guesses_is_answered_once_a_second_and_others_are_not_delayed()
 }
 
 #[test]
+fn a_right_secret_opens_although_others_of_its_network_guess() {
+    let mut world = secret_rooms();
+    for _ in 0..100 {
+        let guesser = world.connect_from("192.0.2.66").unwrap();
+        let guess = json!({"type": "join", "room": "blue", "secret": "guess"});
+        world.say(guesser, guess);
+        world.break_off(guesser);
+    }
+    assert_eq!(
+        join(&mut world, json!({"secret": "first secret"})).0,
+        "joined"
+    );
+    // A wrong one of the same network waits.
+    let (_, message) = join(&mut world, json!({"secret": "guess"}));
+    assert_eq!(message, "too many attempts from this network: try later");
+}
+
+#[test]
 fn members_stay_when_the_rules_change_and_newcomers_meet_the_new_ones() {
     let mut world = secret_rooms();
     let alice = world.connect();

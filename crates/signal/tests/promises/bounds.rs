@@ -181,3 +181,56 @@ fn a_network_that_comes_and_goes_without_end_is_made_to_wait() {
     world.say(other, json!({"type": "join", "room": "room"}));
     assert_eq!(world.types(other), ["joined"]);
 }
+
+#[test]
+fn a_member_that_acknowledges_nothing_for_a_minute_is_ended() {
+    let mut world = World::new();
+    let (alice, bob) = world.pair();
+    world.signal(alice, "m2", json!("x".repeat(20_000)));
+    world.advance(59);
+    world.signal(alice, "m2", json!("x".repeat(20_000)));
+    assert_eq!(world.fate(bob), (None, None));
+    world.advance(4);
+    assert_eq!(world.fate(bob), (Some("too-slow".into()), Some(1008)));
+    assert_eq!(world.hear_one(alice)["cause"], "ended");
+}
+
+#[test]
+fn a_member_of_a_quiet_room_need_not_acknowledge() {
+    let mut world = World::new();
+    let (alice, bob) = world.pair();
+    world.signal(alice, "m2", json!("x".repeat(8_000)));
+    world.advance(600);
+    for peer in [alice, bob] {
+        assert_eq!(world.fate(peer), (None, None));
+    }
+}
+
+#[test]
+fn a_member_that_reads_nothing_is_ended_although_it_sends_pings() {
+    let mut world = World::new();
+    let (alice, bob) = world.pair();
+    world.block(alice);
+    for _ in 0..7 {
+        world.ping(alice);
+        world.advance(3);
+        assert!(world.hear(bob).is_empty());
+    }
+    for _ in 0..2 {
+        world.ping(alice);
+        world.advance(3);
+    }
+    assert_eq!(world.hear_one(bob)["cause"], "ended");
+    assert_eq!(world.rooms.counters().refused, 1);
+}
+
+#[test]
+fn pings_are_paced_also_before_a_member_is_one_and_joining_forgives_none() {
+    let mut world = World::new();
+    let peer = world.connect();
+    let waits = [(); 400].map(|()| world.ping(peer));
+    assert!(waits[..300].iter().all(Duration::is_zero));
+    assert!(waits[301..].iter().all(|wait| !wait.is_zero()));
+    world.say(peer, json!({"type": "join", "room": "room"}));
+    assert!(!world.ping(peer).is_zero());
+}

@@ -7,5 +7,6 @@ mod bounds;
 mod documented;
 mod entering;
 mod resuming;
+mod shares;
 mod speaking;
 mod world;

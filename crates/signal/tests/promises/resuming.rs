@@ -181,6 +181,53 @@ fn sessions_of_before_a_restart_keep_nobody_of_their_network_out() {
 }
 
 #[test]
+fn sessions_that_are_none_keep_no_neighbour_from_joining_or_coming_back() {
+    let mut world = World::new();
+    let (alice, bob, session) = pair(&mut world);
+    world.break_off(alice);
+    world.hear(bob);
+    for _ in 0..1000 {
+        let stranger = world.resume(&json!("A".repeat(32)), 0);
+        world.break_off(stranger);
+    }
+    world.join("another");
+    let alice = world.resume(&session, 2);
+    assert_eq!(world.types(alice), ["resumed"]);
+    assert_eq!(world.types(bob), ["back"]);
+}
+
+#[test]
+fn neighbours_that_come_and_go_without_end_do_not_keep_a_member_from_coming_back() {
+    let mut world = World::new();
+    let (alice, _bob, session) = pair(&mut world);
+    world.break_off(alice);
+    for _ in 0..600 {
+        let peer = world.connect();
+        world.say(peer, json!({"type": "join", "room": "another"}));
+        world.say(peer, json!({"type": "leave"}));
+        world.break_off(peer);
+    }
+    let alice = world.resume(&session, 2);
+    assert_eq!(world.types(alice), ["resumed"]);
+}
+
+#[test]
+fn a_member_that_comes_back_without_end_is_made_to_wait_and_keeps_its_place() {
+    let mut world = World::new();
+    let (alice, bob, session) = pair(&mut world);
+    let mut last = alice;
+    for _ in 0..40 {
+        world.break_off(last);
+        last = world.resume(&session, 2);
+    }
+    assert_eq!(world.fate(last), (Some("too-many".into()), Some(1013)));
+    assert_eq!(world.hear(bob).len(), 30 + 31);
+    world.advance(25);
+    let alice = world.resume(&session, 2);
+    assert_eq!(world.types(alice), ["resumed"]);
+}
+
+#[test]
 fn an_ack_of_what_was_never_sent_forgets_nothing() {
     let mut world = World::new();
     let (alice, bob, session) = pair(&mut world);

@@ -18,6 +18,8 @@ pub(crate) struct World {
     closed: BTreeMap<ConnectionId, u16>,
     /// Those that answer no ping.
     silent: BTreeSet<ConnectionId>,
+    /// Those that read nothing, and whether a frame is being written to them.
+    blocked: BTreeMap<ConnectionId, bool>,
     pub(crate) reports: Vec<Report>,
 }
 
@@ -51,6 +53,7 @@ impl World {
             heard: BTreeMap::new(),
             closed: BTreeMap::new(),
             silent: BTreeSet::new(),
+            blocked: BTreeMap::new(),
             reports: Vec::new(),
         }
     }
@@ -68,7 +71,11 @@ impl World {
 
     /// Connects and joins; what was heard is forgotten.
     pub(crate) fn join(&mut self, room: &str) -> Peer {
-        let peer = self.connect();
+        self.join_from("192.0.2.1", room)
+    }
+
+    pub(crate) fn join_from(&mut self, ip: &str, room: &str) -> Peer {
+        let peer = self.connect_from(ip).expect("there is room");
         self.say(peer, json!({"type": "join", "room": room, "name": "N"}));
         assert_eq!(self.hear(peer)[0]["type"], "joined");
         peer
@@ -114,6 +121,18 @@ impl World {
     /// From now on it answers no ping.
     pub(crate) fn silence(&mut self, peer: Peer) {
         self.silent.insert(peer);
+    }
+
+    /// From now on it reads nothing.
+    pub(crate) fn block(&mut self, peer: Peer) {
+        self.blocked.insert(peer, false);
+    }
+
+    /// It sends a ping; returns how long it is not read after it.
+    pub(crate) fn ping(&mut self, peer: Peer) -> Duration {
+        let wait = self.rooms.handle_control(self.now.mono, peer, 125);
+        self.drain();
+        wait
     }
 
     pub(crate) fn end(&mut self) {
@@ -182,6 +201,10 @@ impl World {
 
     fn drain(&mut self) {
         while let Some(peer) = self.rooms.poll_wake() {
+            if let Some(is_writing) = self.blocked.get_mut(&peer) {
+                *is_writing = *is_writing || self.rooms.poll_frame(peer).is_some();
+                continue;
+            }
             while let Some(frame) = self.rooms.poll_frame(peer) {
                 match frame {
                     Frame::Text(text) => {
