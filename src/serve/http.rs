@@ -103,6 +103,7 @@ pub(super) fn begin(
         oldest_tls: oldest_tls(config),
         connections,
         per_prefix: http.per_prefix,
+        upgraded: upgraded(config),
         is_proxy: {
             let proxies = http.proxies.clone();
             Arc::new(move |host| proxies.has(host))
@@ -117,6 +118,13 @@ pub(super) fn begin(
         signaling,
         endpoint: Some(endpoint),
     })
+}
+
+/// The bytes in a second of a WebSocket, frames and TLS around them included: well above those that the
+/// rooms take of a member in messages.
+fn upgraded(config: &Config) -> u32 {
+    let messages = u32::try_from(config.signal.limits.message).unwrap_or(u32::MAX);
+    messages.saturating_mul(4).max(256 * 1024)
 }
 
 /// The oldest version of TLS that is taken.

@@ -18,6 +18,7 @@ mod places;
 mod rates;
 mod request;
 mod seldom;
+mod wire;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
@@ -52,6 +53,10 @@ pub struct Options {
     pub connections: usize,
     /// Those of one [`relay::SourcePrefix`]. It also has so many requests in a second.
     pub per_prefix: usize,
+    /// The bytes in a second with which a connection is read after its upgrade, and those of four seconds
+    /// at once; what comes faster waits in the network. A WebSocket has its own limits above them, which
+    /// see messages only: frames may come that are none.
+    pub upgraded: u32,
     /// Whether a host is a proxy whose `X-Forwarded-For` is believed.
     pub is_proxy: Arc<dyn Fn(IpAddr) -> bool + Send + Sync>,
 }
@@ -71,6 +76,7 @@ impl Options {
             oldest_tls,
             connections: FEW,
             per_prefix: FEW,
+            upgraded: 256 * 1024,
             is_proxy: Arc::new(|_| false),
         }
     }

@@ -8,12 +8,16 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::ConnectInfo;
+use axum::extract::{ConnectInfo, Request};
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use httpd::{Options, Prepared, Running, Snapshot, Visit};
+use hyper_util::rt::TokioIo;
 use rustls::ProtocolVersion;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// A server without certificates.
 #[derive(Debug)]
@@ -43,7 +47,26 @@ fn routes() -> Router {
     Router::new()
         .route("/whose", get(whose))
         .route("/length", post(length))
+        .route("/upgrade", get(upgrade))
         .merge(httpd::pages())
+}
+
+/// After the upgrade it says with each read how many bytes came until then.
+async fn upgrade(request: Request) -> impl IntoResponse {
+    let upgraded = hyper::upgrade::on(request);
+    tokio::spawn(async move {
+        let mut stream = TokioIo::new(upgraded.await.unwrap());
+        let (mut buffer, mut count) = ([0; 1024], 0);
+        while let Ok(length @ 1..) = stream.read(&mut buffer).await {
+            count += length;
+            stream
+                .write_all(format!(" {count}").as_bytes())
+                .await
+                .unwrap();
+        }
+    });
+    let headers = [(header::CONNECTION, "upgrade"), (header::UPGRADE, "count")];
+    (StatusCode::SWITCHING_PROTOCOLS, headers)
 }
 
 /// What comes of these bytes until the server closes, or is silent for a moment behind an answer.
@@ -262,9 +285,26 @@ fn a_connection_that_another_server_accepted_is_served() {
     assert!(door.enter(Visit {
         stream,
         visitor: "192.0.2.7:5".parse().unwrap(),
-        first: bytes::Bytes::from_static(b"GET /whose HT"),
+        first: Bytes::from_static(b"GET /whose HT"),
     }));
     let answer = exchange(&mut visitor, b"TP/1.1\r\nHost: a\r\n\r\n");
     assert!(answer.ends_with("192.0.2.7"), "{answer}");
     assert_eq!(server.snapshot().connections, 1);
+}
+
+#[test]
+fn after_an_upgrade_a_stranger_is_read_at_a_rate_whatever_its_bytes_are() {
+    let asked = request("GET /upgrade", "Connection: upgrade\r\nUpgrade: count\r\n");
+    let most = 60_000;
+    for (rate, is_all) in [(1_000_000, true), (1, false)] {
+        let server = server(|options| options.upgraded = rate);
+        let mut stream = TcpStream::connect(server.listeners()[0]).unwrap();
+        let answer = exchange(&mut stream, asked.as_bytes());
+        assert_eq!(status(&answer), Some(101));
+        // Continuations of nothing.
+        let answer = exchange(&mut stream, &[0, 0x80, 0, 0, 0, 0].repeat(most / 6));
+        let count: usize = answer.split(' ').next_back().unwrap().parse().unwrap();
+        assert_eq!(count == most, is_all, "{count} at {rate}");
+        assert!(count > 0);
+    }
 }
