@@ -59,12 +59,8 @@ async fn admit(
         ));
     }
     let visitor = visitor(server, from, &parts.headers);
-    let placed = if visitor == from {
-        Ok(())
-    } else {
-        seat.belongs_to(visitor.ip())
-    };
-    placed
+    // A proxy that brings no readable visitor is the visitor.
+    seat.belongs_to(visitor.ip())
         .and_then(|()| server.places.charge(visitor.ip(), REQUEST))
         .map_err(|why| refuse(server, why))?;
     parts.extensions.insert(ConnectInfo(visitor));

@@ -254,17 +254,22 @@ fn the_visitors_of_a_proxy_are_bounded_each_by_its_own_network() {
         options.per_prefix = 2;
         options.is_proxy = Arc::new(move |host| host == localhost);
     });
-    let visit = |visitor: &str| {
+    let visit = |visitor: &[u8]| {
         let mut stream = TcpStream::connect(server.listeners()[0]).unwrap();
-        let more = format!("X-Forwarded-For: {visitor}\r\n");
-        let answer = exchange(&mut stream, request("GET /whose", &more).as_bytes());
+        let head = b"GET /whose HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: ";
+        let answer = exchange(&mut stream, &[head, visitor, b"\r\n\r\n"].concat());
         (status(&answer), stream)
     };
     // Connections that are kept open.
-    let (first, second) = (visit("192.0.2.1"), visit("192.0.2.2"));
+    let (first, second) = (visit(b"192.0.2.1"), visit(b"192.0.2.2"));
     assert_eq!((first.0, second.0), (Some(200), Some(200)));
-    assert_eq!(visit("192.0.2.3").0, Some(429));
-    assert_eq!(visit("198.51.100.1").0, Some(200));
+    assert_eq!(visit(b"192.0.2.3").0, Some(429));
+    assert_eq!(visit(b"\xff, 192.0.2.3").0, Some(429));
+    assert_eq!(visit(b"198.51.100.1").0, Some(200));
+    // Whoever the proxy does not name counts as the proxy.
+    let (first, second) = (visit(b"\xff"), visit(b"unknown"));
+    assert_eq!((first.0, second.0), (Some(200), Some(200)));
+    assert_eq!(visit(b"").0, Some(429));
 }
 
 #[test]
