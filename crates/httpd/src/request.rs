@@ -94,7 +94,7 @@ fn visitor(server: &Server, from: SocketAddr, headers: &HeaderMap) -> SocketAddr
     from
 }
 
-/// Reads a body to its end, within bounds.
+/// Reads a body to its end, within bounds. Behind one that is refused the next request is not found.
 async fn whole(server: &Server, body: Incoming) -> Result<Body, Response> {
     let read = timeout(BODY, Limited::new(body, MOST_BODY).collect()).await;
     match read {
@@ -128,14 +128,15 @@ fn refuse(server: &Server, why: NoPlace) -> Response {
     let mut answer = refusal(StatusCode::TOO_MANY_REQUESTS, sentence);
     let soon = HeaderValue::from_static("3");
     answer.headers_mut().insert(header::RETRY_AFTER, soon);
-    answer
+    // Others may have its place.
+    last(answer)
 }
 
 fn refusal(status: StatusCode, sentence: &'static str) -> Response {
     (status, format!("{sentence}\n")).into_response()
 }
 
-/// The connection ends behind it: where the next request begins is not known.
+/// The connection ends behind it.
 fn last(mut answer: Response) -> Response {
     let close = HeaderValue::from_static("close");
     answer.headers_mut().insert(header::CONNECTION, close);

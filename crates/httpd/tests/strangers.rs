@@ -226,12 +226,17 @@ fn a_network_has_its_connections_and_no_more() {
 }
 
 #[test]
-fn a_network_that_asks_too_fast_is_told_to_wait() {
+fn a_network_that_asks_too_fast_is_told_to_wait_and_its_connection_ends() {
     let server = server(|options| options.per_prefix = 10);
-    let all = request("GET /whose", "").repeat(60);
+    let all = request("GET /whose", "").repeat(200);
     let answer = talk(&server, all.as_bytes());
-    assert!(answer.contains("429 Too Many Requests") && answer.contains("retry-after: 3"));
-    assert!(server.snapshot().refused_rate > 0);
+    let refusals: Vec<_> = answer.match_indices("429 Too Many Requests").collect();
+    // The connection ends behind it.
+    assert_eq!(refusals.len(), 1, "{answer}");
+    let (at, _) = refusals[0];
+    let refusal = &answer[at..];
+    assert!(refusal.contains("retry-after: 3") && refusal.contains("connection: close"));
+    assert_eq!(server.snapshot().refused_rate, 1);
 }
 
 #[test]
