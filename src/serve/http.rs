@@ -104,6 +104,7 @@ pub(super) fn begin(
         connections,
         per_prefix: http.per_prefix,
         upgraded: upgraded(config),
+        is_for_few: false,
         is_proxy: {
             let proxies = http.proxies.clone();
             Arc::new(move |host| proxies.has(host))

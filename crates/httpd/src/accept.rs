@@ -29,6 +29,7 @@ pub(crate) struct Server {
     pub(crate) upgraded: Pace,
     pub(crate) routes: Router,
     pub(crate) secure: TlsAcceptor,
+    pub(crate) is_for_few: bool,
     is_proxy: Arc<dyn Fn(IpAddr) -> bool + Send + Sync>,
     pub(crate) table: &'static str,
     pub(crate) seldom: Lines,
@@ -53,6 +54,7 @@ impl Server {
             connections,
             per_prefix,
             upgraded,
+            is_for_few,
             is_proxy,
         } = options;
         Self {
@@ -64,6 +66,7 @@ impl Server {
             ),
             routes,
             secure: connection::acceptor(certificates, oldest_tls),
+            is_for_few,
             is_proxy,
             table,
             seldom: Lines::default(),

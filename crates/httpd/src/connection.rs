@@ -128,7 +128,7 @@ impl Connection {
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             // It runs between requests, too.
-            .header_read_timeout(IDLE)
+            .header_read_timeout(if counted.is_for_few { IDLE_OF_FEW } else { IDLE })
             .max_buf_size(MOST_HEAD)
             .serve_connection(stream, service)
             .with_upgrades();
@@ -175,6 +175,8 @@ const FIRST_BYTE: Duration = Duration::from_secs(10);
 const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 /// How long it may say nothing between two requests. Proxies keep their connections for a minute.
 const IDLE: Duration = Duration::from_secs(75);
+/// The same where places are few. What scrapes metrics connects anew.
+const IDLE_OF_FEW: Duration = Duration::from_secs(5);
 /// How long it may make requests before it has to connect anew. A WebSocket may take longer.
 const LIFETIME: Duration = Duration::from_secs(600);
 /// How long the answer may then take that was not sent yet.

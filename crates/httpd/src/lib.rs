@@ -57,12 +57,15 @@ pub struct Options {
     /// at once; what comes faster waits in the network. A WebSocket has its own limits above them, which
     /// see messages only: frames may come that are none.
     pub upgraded: u32,
+    /// Whether it is for few, of whom a stranger shall not take the places: a connection waits 5 seconds
+    /// for its next request in place of 75, and none behind one that is refused with 401, 404 or 405.
+    pub is_for_few: bool,
     /// Whether a host is a proxy whose `X-Forwarded-For` is believed.
     pub is_proxy: Arc<dyn Fn(IpAddr) -> bool + Send + Sync>,
 }
 
 impl Options {
-    /// A server for few: 256 connections of anybody, and no proxies.
+    /// A server for few: 256 connections, 32 of one network, and no proxies.
     pub fn new(
         table: &'static str,
         listen: Vec<SocketAddr>,
@@ -75,8 +78,9 @@ impl Options {
             certificates,
             oldest_tls,
             connections: FEW,
-            per_prefix: FEW,
+            per_prefix: FEW / 8,
             upgraded: 256 * 1024,
+            is_for_few: true,
             is_proxy: Arc::new(|_| false),
         }
     }

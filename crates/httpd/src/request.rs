@@ -33,7 +33,10 @@ pub(crate) async fn answer(
         Ok(request) => server.routes.clone().call(request).await,
         Err(refusal) => Ok(refusal),
     };
-    let answer = answered.unwrap_or_else(|never| match never {});
+    let mut answer = answered.unwrap_or_else(|never| match never {});
+    if server.is_for_few && ENDS_FOR_FEW.contains(&answer.status()) {
+        answer = last(answer);
+    }
     if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
         server.counters.upgrades.add();
         seat.upgrade();
@@ -143,6 +146,12 @@ fn last(mut answer: Response) -> Response {
     answer
 }
 
+/// What strangers are told who ask for nothing that is there, or without a token.
+const ENDS_FOR_FEW: [StatusCode; 3] = [
+    StatusCode::UNAUTHORIZED,
+    StatusCode::NOT_FOUND,
+    StatusCode::METHOD_NOT_ALLOWED,
+];
 /// How long a body may take.
 const BODY: Duration = Duration::from_secs(10);
 /// The most bytes of a body.

@@ -37,6 +37,7 @@ fn server(change: impl FnOnce(&mut Options)) -> Running {
         Arc::new(NoCertificate),
         ProtocolVersion::TLSv1_2,
     );
+    (options.per_prefix, options.is_for_few) = (256, false);
     change(&mut options);
     httpd::start(options, routes()).unwrap()
 }
@@ -48,6 +49,7 @@ fn routes() -> Router {
         .route("/whose", get(whose))
         .route("/length", post(length))
         .route("/upgrade", get(upgrade))
+        .route("/secret", get(async || StatusCode::UNAUTHORIZED))
         .merge(httpd::pages())
 }
 
@@ -223,6 +225,30 @@ fn a_network_has_its_connections_and_no_more() {
         status(&answer) == Some(200)
     });
     assert!(answered);
+}
+
+#[test]
+fn a_server_for_few_keeps_no_connection_of_a_stranger() {
+    let options = Options::new(
+        "metrics",
+        vec![],
+        Arc::new(NoCertificate),
+        ProtocolVersion::TLSv1_2,
+    );
+    assert!(options.per_prefix < options.connections);
+    for (is_for_few, refusals) in [(true, 1), (false, 3)] {
+        let server = server(|it| it.is_for_few = is_for_few);
+        for (first, refusal) in [
+            ("GET /nowhere", "HTTP/1.1 404"),
+            ("GET /length", "HTTP/1.1 405"),
+            ("GET /secret", "HTTP/1.1 401"),
+        ] {
+            let answer = talk(&server, request(first, "").repeat(3).as_bytes());
+            assert_eq!(answer.matches(refusal).count(), refusals, "{answer}");
+        }
+        let answer = talk(&server, request("GET /whose", "").repeat(3).as_bytes());
+        assert_eq!(answer.matches("HTTP/1.1 200").count(), 3, "{answer}");
+    }
 }
 
 #[test]
