@@ -96,6 +96,7 @@ pub(super) fn begin(
     }
     let endpoint = Endpoint::new(config, Arc::clone(minting));
     routes = endpoint.join(routes);
+    let dressed = endpoint.clone();
     let options = Options {
         table: "http",
         listen: http.listen.clone(),
@@ -109,6 +110,7 @@ pub(super) fn begin(
             let proxies = http.proxies.clone();
             Arc::new(move |host| proxies.has(host))
         },
+        dress: Arc::new(move |head, refusal| dressed.dress(head, refusal)),
     };
     let running = prepared.start(options, routes)?;
     for listen in running.listeners() {

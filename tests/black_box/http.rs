@@ -165,6 +165,55 @@ fn a_page_of_a_listed_origin_is_answered_and_another_one_is_not() {
     });
 }
 
+/// Browsers ask first where a page shows its token as a bearer, and read no refusal without the header.
+#[test]
+fn a_listed_page_is_let_ask_in_both_shapes_and_may_read_why_it_is_refused() {
+    in_own_world(|world| {
+        let listed = "https://app.example.org";
+        let origins = format!("http.origins = ['{listed}']");
+        let _server = serve(world, setup().with(&origins));
+        let head = |origin: &str, path: &str, more: &[&str]| {
+            let origin = format!("Origin: {origin}");
+            let url = at(path);
+            curl(&[&["--head", "--header", &origin, &url], more].concat())
+        };
+        let preflight = [
+            "--request",
+            "OPTIONS",
+            "--header",
+            "Access-Control-Request-Method: GET",
+        ];
+        let allowed = format!("access-control-allow-origin: {listed}");
+        let paths = [
+            "/?service=turn",
+            "/",
+            "/v1/turn/keys/web/credentials/generate",
+        ];
+        for path in paths {
+            let (headers, status) = head(listed, path, &preflight);
+            assert!(status == 204 && headers.contains(&allowed), "{headers}");
+            assert!(headers.contains("authorization"), "{headers}");
+            let (headers, status) = head("https://other.example.org", path, &preflight);
+            assert!(
+                status == 403 && !headers.contains("access-control"),
+                "{headers}"
+            );
+        }
+        // Before any route sees it.
+        let long = "a".repeat(65_537);
+        let post = ["--include", "--data", &long, "--header"];
+        let refused = |path: &str| {
+            let origin = format!("Origin: {listed}");
+            curl(&[&post[..], &[&origin, &at(path)]].concat())
+        };
+        for path in paths {
+            let (answer, status) = refused(path);
+            assert!(status == 413 && answer.contains(&allowed), "{answer}");
+        }
+        assert!(!refused("/other").0.contains(&allowed));
+    });
+}
+
 #[test]
 fn a_reload_takes_new_tokens_and_a_new_secret() {
     in_own_world(|world| {

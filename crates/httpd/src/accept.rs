@@ -19,7 +19,7 @@ use crate::counters::Counters;
 use crate::places::{NoPlace, Place, Places};
 use crate::rates::Pace;
 use crate::seldom::Seldom;
-use crate::{Options, Visit};
+use crate::{Dress, Options, Visit};
 
 /// What all connections share.
 pub(crate) struct Server {
@@ -31,6 +31,7 @@ pub(crate) struct Server {
     pub(crate) secure: TlsAcceptor,
     pub(crate) is_for_few: bool,
     is_proxy: Arc<dyn Fn(IpAddr) -> bool + Send + Sync>,
+    pub(crate) dress: Dress,
     pub(crate) table: &'static str,
     pub(crate) seldom: Lines,
 }
@@ -56,6 +57,7 @@ impl Server {
             upgraded,
             is_for_few,
             is_proxy,
+            dress,
         } = options;
         Self {
             places: Arc::new(Places::new(connections, per_prefix)),
@@ -68,6 +70,7 @@ impl Server {
             secure: connection::acceptor(certificates, oldest_tls),
             is_for_few,
             is_proxy,
+            dress,
             table,
             seldom: Lines::default(),
         }

@@ -26,6 +26,8 @@ use std::sync::Arc;
 use std::thread;
 
 use axum::Router;
+use axum::http::request::Parts;
+use axum::response::Response;
 use bytes::Bytes;
 use rustls::ProtocolVersion;
 use rustls::server::ResolvesServerCert;
@@ -62,7 +64,13 @@ pub struct Options {
     pub is_for_few: bool,
     /// Whether a host is a proxy whose `X-Forwarded-For` is believed.
     pub is_proxy: Arc<dyn Fn(IpAddr) -> bool + Send + Sync>,
+    /// What becomes of a refusal of a request that no route sees, such as 429: a route's own pages may need
+    /// headers to read it.
+    pub dress: Dress,
 }
+
+/// Completes the answer to a request with this head.
+pub type Dress = Arc<dyn Fn(&Parts, Response) -> Response + Send + Sync>;
 
 impl Options {
     /// A server for few: 256 connections, 32 of one network, and no proxies.
@@ -82,6 +90,7 @@ impl Options {
             upgraded: 256 * 1024,
             is_for_few: true,
             is_proxy: Arc::new(|_| false),
+            dress: Arc::new(|_, refusal| refusal),
         }
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::extract::connect_info::ConnectInfo;
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Version, header};
 use axum::response::{IntoResponse, Response};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -54,6 +55,19 @@ async fn admit(
     request: Request<Incoming>,
 ) -> Result<Request, Response> {
     let (mut parts, body) = request.into_parts();
+    match admitted(server, seat, from, &mut parts, body).await {
+        Ok(body) => Ok(Request::from_parts(parts, body)),
+        Err(refusal) => Err((server.dress)(&parts, refusal)),
+    }
+}
+
+async fn admitted(
+    server: &Server,
+    seat: &Seat,
+    from: SocketAddr,
+    parts: &mut Parts,
+    body: Incoming,
+) -> Result<Body, Response> {
     if !has_one_host(parts.version, &parts.headers) {
         server.counters.malformed.add();
         return Err(refusal(
@@ -69,7 +83,7 @@ async fn admit(
     parts.extensions.insert(ConnectInfo(visitor));
     let body = whole(server, body).await?;
     server.counters.requests.add();
-    Ok(Request::from_parts(parts, body))
+    Ok(body)
 }
 
 /// RFC 9112 §3.2: a request has exactly one, unless it is of a time before.

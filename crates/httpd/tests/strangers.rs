@@ -199,6 +199,29 @@ fn a_body_is_read_whole_and_a_long_one_is_refused() {
 }
 
 #[test]
+fn a_refusal_that_no_route_sees_is_completed_for_its_path() {
+    let server = server(|options| {
+        options.dress = Arc::new(|head, mut refusal| {
+            let path = head.uri.path().parse().unwrap();
+            refusal.headers_mut().insert("x-path", path);
+            refusal
+        });
+    });
+    for (more, refusal) in [
+        ("Content-Length: 65537\r\n", 413),
+        ("Host: b\r\n", 400),
+        ("", 200),
+    ] {
+        let body = if refusal == 413 { 65_537 } else { 0 };
+        let asked = request("POST /length", more) + &"a".repeat(body);
+        let answer = talk(&server, asked.as_bytes());
+        assert_eq!(status(&answer), Some(refusal));
+        let is_completed = answer.contains("x-path: /length");
+        assert_eq!(is_completed, refusal != 200, "{answer}");
+    }
+}
+
+#[test]
 fn requests_that_come_at_once_are_answered_in_their_order() {
     let server = server(|_| {});
     let all = request("GET /whose", "") + &request("GET /nowhere", "") + &request("GET /whose", "");
