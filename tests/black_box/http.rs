@@ -112,6 +112,30 @@ fn a_service_that_knows_cloudflares_endpoint_is_answered_in_its_shape() {
     });
 }
 
+#[test]
+fn a_token_makes_no_credential_that_is_of_another_realm() {
+    in_own_world(|world| {
+        let realms =
+            "[[auth.realm]]\nname = 'shop.example'\nsecrets = ['the secret of the shop, and long']";
+        let _server = serve(world, setup().with(realms));
+        let named = |user: &str| {
+            let wish = format!("{{\"customIdentifier\": \"{user}\"}}");
+            ask("generate", TOKEN, &wish)
+        };
+        let (answer, status) = named("alice@shop.example");
+        let sentence = answer["error"].as_str().expect("a sentence");
+        assert!(
+            status == 400 && sentence.contains("another realm"),
+            "{answer}"
+        );
+        // What is no realm is a part of the name.
+        let (answer, status) = named("alice@mail.example");
+        assert_eq!(status, 201);
+        let client = client(&answer["iceServers"]).allocate();
+        client.expect("an allocation");
+    });
+}
+
 /// As the gateway Janus asks: by GET, and by POST with a form.
 #[test]
 fn the_old_draft_is_answered_in_its_shape() {

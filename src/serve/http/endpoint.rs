@@ -18,7 +18,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::cross_origin;
-use super::minting::Minting;
+use super::minting::{Minting, NoCredential};
 use super::refusal::{Outcomes, Refusal};
 use super::tokens::{Shown, Token, Tokens};
 use crate::config::Config;
@@ -107,7 +107,10 @@ impl Endpoint {
             return Err(Refusal::NoUri);
         }
         let credential = offer.credential(&token.terms.realm, &user, lifetime);
-        let credential = credential.map_err(|_| Refusal::NoSecret)?;
+        let credential = credential.map_err(|why| match why {
+            NoCredential::NoSecret => Refusal::NoSecret,
+            NoCredential::OtherRealm => Refusal::OtherRealm,
+        })?;
         if credential.username.len() > MOST_USERNAME {
             return Err(Refusal::LongUser);
         }

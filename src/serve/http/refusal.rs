@@ -38,6 +38,8 @@ pub(super) enum Refusal {
     LongUser,
     /// The token is for others.
     OtherUser,
+    /// The name is that of a user of another realm.
+    OtherRealm,
     /// The realm has no secret any more.
     NoSecret,
     /// This server does not know where clients reach it.
@@ -69,7 +71,8 @@ impl Refusal {
             | Self::LongLifetime(_)
             | Self::NotUser
             | Self::LongUser
-            | Self::OtherUser => StatusCode::BAD_REQUEST,
+            | Self::OtherUser
+            | Self::OtherRealm => StatusCode::BAD_REQUEST,
             Self::NoSecret | Self::NoUri => StatusCode::SERVICE_UNAVAILABLE,
             Self::NotRevocable => StatusCode::NOT_IMPLEMENTED,
         }
@@ -104,6 +107,10 @@ impl Refusal {
             Self::OtherUser => {
                 "this token is not for users of such a name (`users` in [[http.token]])"
             }
+            Self::OtherRealm => {
+                "the name of the user ends in @ and another realm than that of this token (`realm` in \
+                 [[http.token]])"
+            }
             Self::NoSecret => "the realm of this token has no secret (`secrets` in [auth])",
             Self::NoUri => {
                 "the server does not know where clients reach it (`uris` in [advertise])"
@@ -127,6 +134,7 @@ impl Refusal {
             | Self::NotUser
             | Self::LongUser
             | Self::OtherUser
+            | Self::OtherRealm
             | Self::NoSecret
             | Self::NoUri
             | Self::NotRevocable => None,
@@ -180,7 +188,8 @@ impl Outcomes {
                 | Refusal::LongLifetime(_)
                 | Refusal::NotUser
                 | Refusal::LongUser
-                | Refusal::OtherUser,
+                | Refusal::OtherUser
+                | Refusal::OtherRealm,
             ) => &self.bad_request,
             Some(Refusal::NoSecret | Refusal::NoUri | Refusal::NotRevocable) => &self.unavailable,
         };
