@@ -2,17 +2,24 @@
 
 use std::fs::{self, Permissions};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
-use std::os::unix::net::UnixStream;
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::net;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use ::admin::api::{Handles, Reloaded, router};
 use ::admin::metrics;
-use tokio::net::UnixListener;
-use tokio::sync::{mpsc, oneshot};
-use tracing::{error, info, warn};
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use rustix::fs::Mode;
+use rustix::process::umask;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::time::{sleep, timeout};
+use tracing::{debug, info, warn};
 
 use super::control::Control;
 use super::metrics::sample;
@@ -67,8 +74,8 @@ pub(crate) fn place(
     }
 }
 
-/// Serves the socket until the server ends. A socket that cannot be had keeps no client waiting: the log
-/// says why, and the server does without.
+/// Serves the socket until the server ends. Where it cannot be had the log says why, and the server does
+/// without.
 pub(super) async fn serve(
     control: Arc<Control>,
     config: Config,
@@ -84,14 +91,7 @@ pub(super) async fn serve(
         }
         return std::future::pending().await;
     };
-    let listener = match bind(&path) {
-        Ok(listener) => listener,
-        Err(why) => {
-            let path = path.display();
-            warn!(%path, %why, "admin: there is no socket (key `socket` in [admin])");
-            return std::future::pending().await;
-        }
-    };
+    let listener = listener(&path).await;
     info!(path = %path.display(), "admin: listening");
     let sampled = Arc::clone(&control);
     let routes = router(Handles {
@@ -103,21 +103,88 @@ pub(super) async fn serve(
         reload,
     });
     let routes = routes.merge(metrics::router(Arc::new(move || sample(&sampled)), None));
-    let _removed = Removed(path);
-    if let Err(error) = axum::serve(listener, routes).await {
-        error!(%error, "admin: the socket is gone");
+    let _removed = Removed::with(path);
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        // Those beyond wait at the socket.
+        let place = Arc::clone(&places).acquire_owned().await;
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let answered = answer(stream, routes.clone());
+                tokio::spawn(async move {
+                    let _place = place;
+                    answered.await;
+                });
+            }
+            Err(error) => {
+                warn!(%error, "admin: no connection can be accepted, the next try is in a second");
+                sleep(Duration::from_secs(1)).await;
+            }
+        }
     }
-    std::future::pending().await
 }
 
-/// Takes the socket away with the server.
-struct Removed(PathBuf);
+/// Answers one request. The tasks of the control side have one thread, and their own to do.
+async fn answer(stream: UnixStream, routes: Router) {
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD)
+        .keep_alive(false);
+    let service = TowerToHyperService::new(routes);
+    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    match timeout(REQUEST, connection).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => debug!(%error, "admin: a connection ended early"),
+        Err(_) => debug!("admin: a connection took too long"),
+    }
+}
+
+/// The socket, which is tried for until it can be had: the server that has it may be about to end.
+async fn listener(path: &Path) -> UnixListener {
+    let mut said = String::new();
+    loop {
+        match bind(path) {
+            Ok(listener) => return listener,
+            Err(why) => {
+                let why = why.to_string();
+                if why != said {
+                    let path = path.display();
+                    warn!(%path, why, "admin: there is no socket yet (key `socket` in [admin])");
+                    said = why;
+                }
+                sleep(TRY_AGAIN).await;
+            }
+        }
+    }
+}
+
+/// Takes the socket away with the server, unless another server's is there by now.
+struct Removed {
+    path: PathBuf,
+    /// Device and inode.
+    own: Option<(u64, u64)>,
+}
+
+impl Removed {
+    fn with(path: PathBuf) -> Self {
+        let own = identity(&path);
+        Self { path, own }
+    }
+}
 
 impl Drop for Removed {
     fn drop(&mut self) {
-        // It may be gone already.
-        let _ = fs::remove_file(&self.0);
+        if self.own.is_some() && identity(&self.path) == self.own {
+            // It may go at this moment.
+            let _ = fs::remove_file(&self.path);
+        }
     }
+}
+
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    let there = fs::symlink_metadata(path).ok()?;
+    Some((there.dev(), there.ino()))
 }
 
 /// Binds the socket for this user and group, in a directory that is made if need be. A socket that a server
@@ -127,24 +194,40 @@ fn bind(path: &Path) -> io::Result<UnixListener> {
         let mut builder = fs::DirBuilder::new();
         builder.recursive(true).mode(0o750).create(directory)?;
     }
-    let listener = match UnixListener::bind(path) {
+    let listener = match private(path) {
         Err(error) if error.kind() == ErrorKind::AddrInUse => {
             let there = fs::symlink_metadata(path)?.file_type();
             if !there.is_socket() {
                 return Err(io::Error::other("there is a file that is no socket"));
             }
-            if UnixStream::connect(path).is_ok() {
+            if net::UnixStream::connect(path).is_ok() {
                 return Err(io::Error::other("another server has it"));
             }
             fs::remove_file(path)?;
-            UnixListener::bind(path)?
+            private(path)?
         }
         bound => bound?,
     };
+    // Whatever the mask of the process is.
     fs::set_permissions(path, Permissions::from_mode(0o660))?;
     Ok(listener)
 }
 
+/// Binds a socket that is at no moment for others.
+fn private(path: &Path) -> io::Result<UnixListener> {
+    let before = umask(Mode::from_raw_mode(0o117));
+    let bound = UnixListener::bind(path);
+    umask(before);
+    bound
+}
+
+/// How many connections are answered at a time.
+const CONNECTIONS: usize = 32;
+/// How long the head of a request may take.
+const HEAD: Duration = Duration::from_secs(10);
+/// How long a whole request and its answer may take.
+const REQUEST: Duration = Duration::from_secs(60);
+const TRY_AGAIN: Duration = Duration::from_secs(5);
 /// The name of the socket in its directory.
 pub(crate) const SOCKET: &str = "admin.sock";
 

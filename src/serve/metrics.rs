@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use admin::metrics::{ControlCounters, Process, Sample, router};
+use admin::metrics::{Certificate, ControlCounters, Process, Sample, router};
 use httpd::{Fault, Options, Running};
 use tracing::info;
 
@@ -66,7 +66,11 @@ pub(super) fn sample(control: &Control) -> Sample {
     let certificates = validities.into_iter().map(|(certificate, _)| {
         let names = certificate.names();
         let name = names.first().map(ToString::to_string).unwrap_or_default();
-        (name, certificate.last_second())
+        Certificate {
+            name,
+            key: certificate.algorithm().name(),
+            ends: certificate.last_second(),
+        }
     });
     let reloads = &control.reloads;
     Sample {

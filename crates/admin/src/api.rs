@@ -8,7 +8,7 @@ mod sessions;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use axum::extract::{Request, State};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -51,6 +51,7 @@ pub fn router(handles: Handles) -> Router {
         .route("/v1/reload", post(reload))
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
+        .layer(DefaultBodyLimit::max(BODY))
         .with_state(Arc::new(handles))
 }
 
@@ -131,3 +132,6 @@ async fn wrong_method(request: Request) -> Refusal {
     let sentence = format!("{} does not take {method}", path.escape_debug());
     Refusal(StatusCode::METHOD_NOT_ALLOWED, sentence)
 }
+
+/// The longest body that is read, in bytes.
+const BODY: usize = 16 * 1024;

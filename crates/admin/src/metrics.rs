@@ -31,8 +31,8 @@ pub struct Sample {
     pub net: NetCounters,
     /// How far limits are used.
     pub load: Load,
-    /// The certificates that clients are shown: a name of each, and when it ends.
-    pub certificates: Vec<(String, SystemTime)>,
+    /// The certificates that clients are shown.
+    pub certificates: Vec<Certificate>,
     /// What happened on the control side.
     pub control: ControlCounters,
     /// The rooms of calls.
@@ -52,6 +52,17 @@ pub struct Signaling {
     pub queued: u64,
     /// What happened, by name.
     pub events: Vec<(&'static str, u64)>,
+}
+
+/// A certificate that clients are shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certificate {
+    /// The first of its names.
+    pub name: String,
+    /// The kind of its key: RSA or ECDSA.
+    pub key: &'static str,
+    /// Its last second.
+    pub ends: SystemTime,
 }
 
 /// What happened on the control side, over the life of the process.
@@ -207,10 +218,17 @@ mod tests {
                 most_connections: 50,
                 is_draining: false,
             },
-            certificates: vec![(
-                "turn.example.org".to_owned(),
-                SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000),
-            )],
+            certificates: [
+                ("RSA", 1_800_000_000),
+                ("ECDSA", 1_800_000_002),
+                ("ECDSA", 1_800_000_001),
+            ]
+            .map(|(key, ends)| Certificate {
+                name: "turn.example.org".to_owned(),
+                key,
+                ends: SystemTime::UNIX_EPOCH + Duration::from_secs(ends),
+            })
+            .into(),
             control: ControlCounters::default(),
             signaling: Signaling {
                 events: vec![("joined", 0)],
@@ -241,9 +259,18 @@ mod tests {
             text.contains("turn_sockets_total{event=\"handshakes\"} 7"),
             "{text}"
         );
-        assert!(
-            text.contains("turn_certificate_expiry_seconds{name=\"turn.example.org\"} 1800000000"),
-            "{text}"
+        // Each series stands once.
+        let ends = text
+            .lines()
+            .filter(|line| line.starts_with("turn_certificate_expiry_seconds{"));
+        let of = |key: &str, ends: u32| {
+            format!(
+                "turn_certificate_expiry_seconds{{name=\"turn.example.org\",key=\"{key}\"}} {ends}.0"
+            )
+        };
+        assert_eq!(
+            ends.collect::<Vec<_>>(),
+            [of("RSA", 1_800_000_000), of("ECDSA", 1_800_000_001)]
         );
     }
 

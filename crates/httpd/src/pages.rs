@@ -46,11 +46,20 @@ macro_rules! files {
 const HTML: &str = "text/html; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const STYLE: &str = "text/css; charset=utf-8";
+const PICTURE: &str = "image/svg+xml; charset=utf-8";
 
 const FILES: &[File] = files! {
     "/" HTML "call.html"
     "/call.css" STYLE "call.css"
     "/call.js" SCRIPT "call.js"
+    "/chat.css" STYLE "chat.css"
+    "/chat.js" SCRIPT "chat.js"
+    "/door.css" STYLE "door.css"
+    "/door.js" SCRIPT "door.js"
+    "/own-media.js" SCRIPT "own-media.js"
+    "/statistics.js" SCRIPT "statistics.js"
+    "/synthetic.js" SCRIPT "synthetic.js"
+    "/tiles.js" SCRIPT "tiles.js"
     "/test" HTML "test.html"
     "/test.css" STYLE "test.css"
     "/test.js" SCRIPT "test.js"
@@ -67,7 +76,9 @@ const FILES: &[File] = files! {
     "/turn-uri.js" SCRIPT "turn-uri.js"
     "/verdict.js" SCRIPT "verdict.js"
     "/base.css" STYLE "base.css"
+    "/icon.svg" PICTURE "icon.svg"
     "/hairpin-call.js" SCRIPT "hairpin-call.js"
+    "/hairpin-files.js" SCRIPT "hairpin-files.js"
 };
 
 /// Nothing comes from elsewhere, and nothing that stands within a page is run.

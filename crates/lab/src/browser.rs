@@ -39,19 +39,25 @@ impl Browser {
     /// Opens it by a command from `at`, which says where programs run.
     pub fn open_at(self, at: impl FnOnce(&str) -> Command, url: &str) -> Window {
         let home = TempDir::new().expect("a temporary directory");
-        if let Some(authority) = Authority::lab_if_any() {
-            trust(authority, &self.certificates(&home));
-        }
-        let mut command = match self {
-            Self::Chromium => chromium(at("chromium"), &home),
-            Self::Firefox => firefox(at("firefox-esr"), &home),
-        };
+        let mut command = self.command(at, &home);
         command.arg(url);
-        command.envs(["HOME", "TMPDIR", "XDG_RUNTIME_DIR"].map(|name| (name, home.path())));
         Window {
             program: Program::start(command),
             _home: home,
         }
+    }
+
+    /// The command that opens it, but for what it shows.
+    pub(crate) fn command(self, at: impl FnOnce(&str) -> Command, home: &TempDir) -> Command {
+        if let Some(authority) = Authority::lab_if_any() {
+            trust(authority, &self.certificates(home));
+        }
+        let mut command = match self {
+            Self::Chromium => chromium(at("chromium"), home),
+            Self::Firefox => firefox(at("firefox-esr"), home),
+        };
+        command.envs(["HOME", "TMPDIR", "XDG_RUNTIME_DIR"].map(|name| (name, home.path())));
+        command
     }
 }
 

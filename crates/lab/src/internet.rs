@@ -125,6 +125,31 @@ impl Home {
         );
     }
 
+    /// Takes the host's cable out.
+    pub fn unplug(&self) {
+        configure(self.host.command("ip"), "link set lan0 down\n");
+    }
+
+    /// Puts it in again.
+    pub fn plug(&self) {
+        let router = router_of(self.inside);
+        let links = format!("link set lan0 up\nroute replace default via {router}\n");
+        configure(self.host.command("ip"), &links);
+    }
+
+    /// Gives the host another address in its net, in place of its own.
+    pub fn move_to(&self, last: u8) {
+        let [a, b, c, _] = self.inside.octets();
+        let (router, next) = (router_of(self.inside), Ipv4Addr::new(a, b, c, last));
+        let links = format!(
+            "address delete {}/24 dev lan0\n\
+             address add {next}/24 dev lan0\n\
+             route replace default via {router}\n",
+            self.inside
+        );
+        configure(self.host.command("ip"), &links);
+    }
+
     /// Sets a value below `/proc/sys/net` of the router.
     pub fn set_router(&self, key: &str, value: &str) {
         set(&self.router, key, value);

@@ -10,6 +10,7 @@ pub mod board;
 pub mod browser;
 pub mod credentials;
 pub mod daemons;
+pub mod driven;
 pub mod foreign;
 pub mod internet;
 pub mod live;

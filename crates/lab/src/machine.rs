@@ -4,7 +4,7 @@
 use std::{
     fs::{self, File},
     io,
-    net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket},
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket},
     os::fd::AsFd,
     process::Command,
     thread,
@@ -44,13 +44,30 @@ impl Machine {
     /// A peer's socket there, which waits with `PATIENCE`, and its address. It stays in that network,
     /// whichever thread uses it.
     pub fn peer(&self, ip: impl Into<IpAddr>) -> (UdpSocket, SocketAddr) {
-        let (pid, ip) = (self.pid(), ip.into());
-        let made = thread::spawn(move || -> io::Result<UdpSocket> {
+        let ip = ip.into();
+        patient(
+            self.there(move || UdpSocket::bind((ip, 0)))
+                .expect("a free port"),
+        )
+    }
+
+    /// A connection to a program there. It stays in that network, whichever thread uses it.
+    pub fn connect(&self, to: SocketAddr) -> io::Result<TcpStream> {
+        self.there(move || TcpStream::connect(to))
+    }
+
+    /// Runs this in that network.
+    fn there<T: Send + 'static>(
+        &self,
+        act: impl FnOnce() -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        let pid = self.pid();
+        let there = thread::spawn(move || {
             let there = File::open(format!("/proc/{pid}/ns/net"))?;
             move_into_link_name_space(there.as_fd(), Some(LinkNameSpaceType::Network))?;
-            UdpSocket::bind((ip, 0))
+            act()
         });
-        patient(made.join().expect("no panic").expect("a free port"))
+        there.join().expect("no panic")
     }
 
     /// A process there.

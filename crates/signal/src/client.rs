@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use tokio_tungstenite::tungstenite::http::Request;
-use tokio_tungstenite::tungstenite::protocol::Message;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message};
 use tokio_tungstenite::{WebSocketStream, client_async, tungstenite};
 
 /// A connection to `/signal`, and what is needed to resume it.
@@ -103,6 +103,15 @@ impl Client {
     pub async fn send_text(&mut self, text: String) -> Result<(), ClientError> {
         let text = Message::Text(text.into());
         self.socket.send(text).await.map_err(boxed)
+    }
+
+    /// Closes the connection with this code.
+    pub async fn close(mut self, code: u16) -> Result<(), ClientError> {
+        let frame = CloseFrame {
+            code: code.into(),
+            reason: Default::default(),
+        };
+        self.socket.close(Some(frame)).await.map_err(boxed)
     }
 
     /// The next message.

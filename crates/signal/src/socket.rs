@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::Error;
-use axum::extract::ws::{CloseFrame, Message as Raw, Utf8Bytes, WebSocket};
+use axum::extract::ws::{CloseFrame, Message as Raw, Utf8Bytes, WebSocket, close_code};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use tokio_tungstenite::tungstenite;
@@ -49,6 +49,11 @@ async fn read(mut stream: SplitStream<WebSocket>, connection: &Connection) {
                 host.with(|rooms, now| rooms.handle_control(now.mono, *id, data.len()))
             }
             Ok(Raw::Binary(_)) => refuse(connection, Refusal::Binary),
+            // A browser closes so when the page goes, and Firefox sends nothing that the page says then:
+            // there is nobody who would take up the session.
+            Ok(Raw::Close(Some(frame))) if frame.code == close_code::AWAY => {
+                refuse(connection, Refusal::Left)
+            }
             // The answer to it is on its way.
             Ok(Raw::Close(_)) => Duration::ZERO,
             Err(error) => match flaw(error) {

@@ -39,6 +39,19 @@ async fn two_members_of_a_room_exchange_signals_and_one_leaves() {
     );
 }
 
+/// As browsers say it for a page that is closed or loaded again.
+#[tokio::test]
+async fn a_member_whose_connection_is_closed_with_1001_has_left() {
+    let (server, _signaling) = serve(Limits::default()).await;
+    let (mut alice, _) = Client::join(server, "blue-fox", "Alice").await.unwrap();
+    for (code, kind) in [(1001, "left"), (1000, "away")] {
+        let (bob, _) = Client::join(server, "blue-fox", "Bob").await.unwrap();
+        assert_eq!(alice.receive().await.unwrap()["type"], "member");
+        bob.close(code).await.unwrap();
+        assert_eq!(alice.receive().await.unwrap()["type"], kind, "{code}");
+    }
+}
+
 async fn serve(limits: Limits) -> (SocketAddr, Signaling) {
     let options = Options {
         access: Access::Open,

@@ -41,8 +41,8 @@ pub(crate) fn run(workspace: &Workspace, steps: &mut Steps) -> Result<(), Failur
 }
 
 /// Every test but those of ten minutes. Tests of the binary mostly wait, for timers, browsers and silent hosts: four
-/// of them go at once, and those of the crates, which compute, beside them. The hostile ones need what is left of
-/// the machine, and come last.
+/// of them go at once, and those of the crates, which compute, beside them. Those that need the machine for themselves
+/// come last.
 fn run_tests(workspace: &Workspace, steps: &mut Steps) -> Result<(), Failure> {
     steps.run("build of tests", || {
         run_program(server_tests(workspace).arg("--no-run"))
@@ -54,15 +54,20 @@ fn run_tests(workspace: &Workspace, steps: &mut Steps) -> Result<(), Failure> {
         let mut waiting = server_tests(workspace);
         waiting.arg("--no-fail-fast").env("RUST_TEST_THREADS", "4");
         for target in workspace.test_targets("hairpin") {
-            if target != HOSTILE {
+            if !ALONE.contains(&target) {
                 waiting.args(["--test", target]);
             }
         }
         run_program(&mut waiting)
     });
     let _ = steps.run("tests of the crates", || crates.join());
-    let _ = steps.run("hostile tests", || {
-        run_program(server_tests(workspace).args(["--no-fail-fast", "--test", HOSTILE]))
+    let _ = steps.run("tests that go alone", || {
+        let mut alone = server_tests(workspace);
+        alone.arg("--no-fail-fast");
+        for target in ALONE {
+            alone.args(["--test", target]);
+        }
+        run_program(&mut alone)
     });
     steps.run("documentation's examples", || {
         run_program(server_tests(workspace).arg("--doc"))
@@ -81,8 +86,8 @@ fn tests_of_crates(workspace: &Workspace) -> Command {
     crates
 }
 
-/// The tests whose attacks must not meet other tests.
-const HOSTILE: &str = "hostile";
+/// Attacks, which must not meet other tests, and rooms of browsers, each of which draws and decodes pictures.
+const ALONE: [&str; 2] = ["call_page", "hostile"];
 
 /// Starts the checks that compile, at the lowest priority.
 fn compiling_checks(workspace: &Workspace) -> Result<Background, Failure> {

@@ -1,6 +1,6 @@
 //! Every metric, once.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
 use relay::{DropReason, EndCause, Families, Refusal, Traffic};
 use wire::Transport;
@@ -147,11 +147,11 @@ pub const METRICS: &[Metric] = &[
         |it| one(u32::from(it.load.is_draining)),
     ),
     Metric {
-        labels: &["name"],
+        labels: &["name", "key"],
         ..gauge(
             "certificate_expiry",
             Some("seconds"),
-            "When a certificate that clients are shown ends, since the Unix epoch, by its first name",
+            "When a certificate that clients are shown ends, since the Unix epoch, by its first name and the kind of its key",
             certificates,
         )
     },
@@ -340,10 +340,18 @@ fn refused(sample: &Sample) -> Vec<Value> {
 }
 
 fn certificates(sample: &Sample) -> Vec<Value> {
-    let since = |end: SystemTime| end.duration_since(UNIX_EPOCH).unwrap_or_default();
-    let value =
-        |(name, end): &(String, SystemTime)| Value(vec![name.clone()], since(*end).as_secs_f64());
-    sample.certificates.iter().map(value).collect()
+    let mut all: Vec<Value> = Vec::new();
+    for certificate in &sample.certificates {
+        let ends = certificate.ends.duration_since(UNIX_EPOCH);
+        let ends = ends.unwrap_or_default().as_secs_f64();
+        let labels = vec![certificate.name.clone(), certificate.key.to_owned()];
+        // Of two with one name and kind of key the first to end.
+        match all.iter_mut().find(|Value(known, _)| *known == labels) {
+            Some(Value(_, first)) => *first = first.min(ends),
+            None => all.push(Value(labels, ends)),
+        }
+    }
+    all
 }
 
 /// Threads of one name are one.

@@ -1,0 +1,34 @@
+//! The call page in real browsers, each in a home of its own: two that call each other, and a room of
+//! four to which everything happens that happens to calls.
+
+mod four;
+mod member;
+mod pairs;
+
+use std::{net::SocketAddr, time::Duration};
+
+use lab::{
+    internet::{Internet, server_v4},
+    server::Server,
+    servers::hairpin,
+};
+
+/// The server, with the pages that `--demo` shows.
+fn demo(_: &Internet) -> Server {
+    let listen = SocketAddr::new(server_v4(SERVER).into(), 80);
+    hairpin(
+        &[SERVER],
+        &format!("http.listen = ['{listen}']\ndemo.enabled = true\nauth.secrets = ['{SECRET}']"),
+    )
+}
+
+/// The page's origin.
+fn origin() -> String {
+    format!("http://{}", server_v4(SERVER))
+}
+
+/// Many times what a test takes on a machine that does nothing else: browsers share the processors with
+/// whatever runs beside them.
+const LIFETIME: Duration = Duration::from_secs(300);
+const SERVER: u8 = 1;
+const SECRET: &str = "a secret of the demo";

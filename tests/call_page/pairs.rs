@@ -1,0 +1,114 @@
+//! Two that call each other: directly where their NATs let them, and through the relay.
+
+use lab::{
+    browser::Browser,
+    internet::{Internet, on_the_internet_for},
+    nat::Nat,
+};
+
+use crate::{
+    LIFETIME, demo,
+    member::{FILE, Member},
+    origin,
+};
+
+#[test]
+fn two_in_chromium_call_each_other_directly_and_then_through_the_relay() {
+    on_the_internet_for(LIFETIME, |internet| {
+        direct_then_relayed(internet, [Browser::Chromium; 2])
+    });
+}
+
+#[test]
+fn two_in_firefox_call_each_other_directly_and_then_through_the_relay() {
+    on_the_internet_for(LIFETIME, |internet| {
+        direct_then_relayed(internet, [Browser::Firefox; 2])
+    });
+}
+
+#[test]
+fn one_in_chromium_and_one_in_firefox_call_each_other_directly_and_then_through_the_relay() {
+    on_the_internet_for(LIFETIME, |internet| {
+        direct_then_relayed(internet, [Browser::Chromium, Browser::Firefox]);
+    });
+}
+
+/// One may send no UDP, the other has a symmetric NAT.
+#[test]
+fn two_whose_networks_let_nothing_through_between_them_call_each_other_through_the_relay() {
+    on_the_internet_for(LIFETIME, |internet| {
+        let _server = demo(internet);
+        let homes = [
+            internet.home(1, Nat::UdpBlocked),
+            internet.home(2, Nat::Symmetric),
+        ];
+        let mut alice = Member::join("Alice", Browser::Chromium, &homes[0]);
+        let mut bob = Member::join("Bob", Browser::Firefox, &homes[1]);
+        alice.sees(&["Bob"]);
+        bob.sees(&["Alice"]);
+        alice.goes("through the relay, TCP");
+    });
+}
+
+#[test]
+fn camera_and_screen_are_seen_and_others_are_told_what_is_off_or_muted() {
+    on_the_internet_for(LIFETIME, |internet| {
+        let _server = demo(internet);
+        let homes = [1, 2].map(|number| internet.home(number, Nat::PortRestricted));
+        let devices = Some(origin());
+        let [mut alice, mut bob] = [
+            ("Alice", Browser::Chromium, &homes[0]),
+            ("Bob", Browser::Firefox, &homes[1]),
+        ]
+        .map(|(name, browser, home)| Member::at_the_door(name, browser, home, devices.as_deref()));
+        for member in [&mut alice, &mut bob] {
+            member
+                .page()
+                .wait_until("document.getElementById('preview').videoWidth > 0");
+            member
+                .page()
+                .wait_until("document.getElementById('media-note').hidden");
+            member.enter();
+        }
+        alice.sees(&["Bob"]);
+        bob.sees(&["Alice"]);
+        alice.click("#camera");
+        alice.click("#mic");
+        let label = |what: &str| format!("document.querySelector('[aria-label=\"{what}\"]')");
+        bob.page().wait_until(&label("Alice, muted, camera off"));
+        alice.click("#camera");
+        alice.click("#mic");
+        bob.page().wait_until(&label("Alice"));
+        alice.click("#screen");
+        bob.page().wait_until(&label("Alice, shares the screen"));
+        bob.sees(&["Alice"]);
+        alice.click("#screen");
+        bob.page().wait_until(&label("Alice"));
+        bob.sees(&["Alice"]);
+    });
+}
+
+fn direct_then_relayed(internet: &Internet, browsers: [Browser; 2]) {
+    let _server = demo(internet);
+    let homes = [1, 2].map(|number| internet.home(number, Nat::PortRestricted));
+    let mut alice = Member::join("Alice", browsers[0], &homes[0]);
+    let mut bob = Member::join("Bob", browsers[1], &homes[1]);
+    alice.sees(&["Bob"]);
+    bob.sees(&["Alice"]);
+    alice.goes("direct");
+    bob.goes("direct");
+    alice.say("one");
+    alice.say("two");
+    bob.has_heard("Alice", &["one", "two"]);
+    bob.send_file(FILE);
+    alice.accept_file();
+    alice.has_file(FILE);
+
+    alice.click("#relay");
+    alice.say("three");
+    alice.goes("through the relay, UDP");
+    alice.sees(&["Bob"]);
+    bob.sees(&["Alice"]);
+    alice.say("four");
+    bob.has_heard("Alice", &["one", "two", "three", "four"]);
+}
