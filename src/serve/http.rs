@@ -3,6 +3,7 @@
 mod cross_origin;
 mod demo;
 mod endpoint;
+mod hosts;
 mod links;
 mod minting;
 mod refusal;
@@ -24,6 +25,7 @@ use super::certificates::Shown;
 use crate::config::Config;
 pub(super) use demo::demonstrate;
 use endpoint::Endpoint;
+use hosts::Hosts;
 pub(super) use links::{Link, links};
 pub(super) use minting::Minting;
 
@@ -34,6 +36,7 @@ pub(super) struct Browsers {
     server: Option<Running>,
     pub(super) signaling: Option<Signaling>,
     endpoint: Option<Endpoint>,
+    hosts: Option<Arc<Hosts>>,
 }
 
 impl Browsers {
@@ -41,6 +44,9 @@ impl Browsers {
     pub(super) fn follow(&self, config: &Config) {
         if let Some(endpoint) = &self.endpoint {
             endpoint.follow(config);
+        }
+        if let Some(hosts) = &self.hosts {
+            hosts.follow(config);
         }
         signaling::follow(self.signaling.as_ref(), config);
     }
@@ -78,7 +84,7 @@ pub(super) fn begin(
     prepared: Prepared,
     config: &Config,
     connections: usize,
-    shown: &Shown,
+    shown: &Arc<Shown>,
     minting: &Arc<Minting>,
 ) -> Result<Browsers, Fault> {
     let http = &config.http;
@@ -97,6 +103,10 @@ pub(super) fn begin(
     let endpoint = Endpoint::new(config, Arc::clone(minting));
     routes = endpoint.join(routes);
     let dressed = endpoint.clone();
+    let hosts = config.demo.then(|| Hosts::new(config, Arc::clone(shown)));
+    if let Some(hosts) = &hosts {
+        routes = hosts.guard(routes);
+    }
     let options = Options {
         table: "http",
         listen: http.listen.clone(),
@@ -120,6 +130,7 @@ pub(super) fn begin(
         server: Some(running),
         signaling,
         endpoint: Some(endpoint),
+        hosts,
     })
 }
 

@@ -383,6 +383,39 @@ fn a_demo_on_a_fresh_machine_prints_links_that_work() {
     });
 }
 
+/// A page of a stranger whose name leads to this server by now (DNS rebinding).
+#[test]
+fn a_demo_gives_nothing_to_a_page_that_calls_it_by_a_strangers_name() {
+    in_own_world(|world| {
+        let setup = setup().with("demo.enabled = true");
+        let server = serve(world, setup.with_certificates(&[Wish::RIGHT]));
+        let ask = |path: &str, name: &str, more: &[&str]| {
+            let host = format!("Host: {name}");
+            let origin = format!("Origin: http://{name}");
+            let own = ["--header", &host, "--header", &origin];
+            curl(&[&own, more, &[&*at(path)]].concat()).1
+        };
+        let upgrade: Vec<&str> = [
+            "Connection: Upgrade",
+            "Upgrade: websocket",
+            "Sec-WebSocket-Version: 13",
+            "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
+            "Sec-WebSocket-Protocol: hairpin.v1",
+        ]
+        .iter()
+        .flat_map(|header| ["--header", header])
+        .collect();
+        let evil = "evil.example:8080";
+        assert_eq!(ask("/ice", evil, &[]), 403);
+        assert_eq!(ask("/signal", evil, &upgrade), 403);
+        assert_eq!(ask("/test", evil, &[]), 200);
+        server.wait_for_lines("http.host", 1);
+        for own in [&format!("{SERVER_V4}:8080"), "localhost:8080"] {
+            assert_eq!(ask("/ice", own, &[]), 200);
+        }
+    });
+}
+
 #[test]
 fn a_demo_whose_port_is_taken_names_the_option() {
     in_own_world(|_| {

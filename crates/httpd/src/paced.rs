@@ -201,7 +201,7 @@ const WRITE: Duration = Duration::from_secs(20);
 #[cfg(test)]
 mod tests {
     use tokio::io::AsyncWriteExt;
-    use tokio::time::Instant;
+    use tokio::time::{Instant, timeout};
 
     use super::*;
     use crate::places::Places;
@@ -220,7 +220,8 @@ mod tests {
             let mut server = Paced::new(server, seat, Arc::clone(&counters));
             let began = Instant::now();
             for _ in 0..2 {
-                let error = server.write_all(&[0; 1000]).await.unwrap_err();
+                let written = timeout(WRITE * 2, server.write_all(&[0; 1000])).await;
+                let error = written.expect("an end").unwrap_err();
                 assert_eq!(error.kind(), ErrorKind::TimedOut);
             }
             let waited = began.elapsed();
