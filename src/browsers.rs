@@ -1,4 +1,4 @@
-//! The ports that browsers send no TURN to, and the order in which they should try URIs.
+//! The ports that browsers open no page at or send no TURN to, and the order in which they should try URIs.
 
 use probe::{Transport, Uri};
 
@@ -19,6 +19,11 @@ pub(crate) fn refusing(port: u16) -> Option<&'static str> {
         (false, true) => Some("Firefox refuses"),
         (false, false) => None,
     }
+}
+
+/// Whether browsers open no page at a port: it is another protocol's.
+pub(crate) const fn open_no_page(port: u16) -> bool {
+    is_of_other_protocol(port)
 }
 
 /// The place of a URI among others: UDP is the fastest, TCP passes most firewalls, TLS all that

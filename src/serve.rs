@@ -76,7 +76,7 @@ pub(crate) enum Fault {
     #[error(transparent)]
     Http(#[from] httpd::Fault),
     /// The port for the pages is taken.
-    #[error("port {0} is taken: give the pages another one, such as --demo={next}", next = .0.wrapping_add(1).max(1024))]
+    #[error("port {0} is taken: give the pages another one, such as --demo={next}", next = http::port_after(*.0))]
     DemoPort(u16),
     /// What systemd has passed cannot be served.
     #[error("cannot use the sockets that were passed: {0} (unit of type socket)")]
@@ -172,7 +172,7 @@ pub(crate) fn run(loaded: Loaded, host: Machine, options: Options) -> Result<(),
         let browsers = browsers.map_err(|fault| Fault::of_browsers(fault, options.demo))?;
         addresses::say_what_is_missing(&config, &host);
         if let Some(made) = &made {
-            made.say();
+            made.say(options.dev);
         }
         if (zero_config || options.demo.is_some()) && !systemd::owns_output() {
             announce::print(&config, made.as_ref());
@@ -221,6 +221,7 @@ impl Trying {
         directory: Option<&Path>,
     ) -> Result<Option<Made>, Fault> {
         if let Some(port) = self.demo {
+            http::say_if_ignored(config, port);
             http::demonstrate(config, host, port);
         }
         if self.dev {

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::{ConfigFile, Failure};
+use crate::browsers::open_no_page;
 use crate::config::{self, Machine};
 use crate::serve::{self, Options};
 
@@ -48,7 +49,7 @@ pub(super) struct Serve {
     /// them is given a credential of this server: only for trying. HTTPS has a certificate that is
     /// made here if there is none, of which browsers warn once; without HTTPS they give a page of
     /// another host no camera.
-    #[arg(long, value_name = "PORT", num_args = 0..=1, require_equals = true, default_missing_value = "8080")]
+    #[arg(long, value_name = "PORT", num_args = 0..=1, require_equals = true, default_missing_value = "8080", value_parser = page_port)]
     demo: Option<NonZeroU16>,
 }
 
@@ -69,6 +70,17 @@ impl Serve {
         serve::run(loaded, host, options)?;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// A port that browsers open pages at.
+fn page_port(text: &str) -> Result<NonZeroU16, String> {
+    let port: NonZeroU16 = text.parse().map_err(|_| "a port is 1 to 65535")?;
+    if open_no_page(port.get()) {
+        return Err(format!(
+            "browsers open no page at port {port}, which is another protocol's; such as --demo=8080"
+        ));
+    }
+    Ok(port)
 }
 
 const AFTER_HELP: &str = "\
@@ -92,3 +104,23 @@ process exits when the last one has ended. SIGUSR1 again ends it at once.
 No other signal that can be caught does anything.
 
 Exit codes: 0 ended by a signal, 1 failed, 2 wrong usage or configuration.";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_of_pages_is_one_that_browsers_open() {
+        assert_eq!(page_port("8085").map(u16::from), Ok(8085));
+        for none in ["0", "65536", "-1", "http", ""] {
+            assert_eq!(page_port(none), Err("a port is 1 to 65535".to_owned()));
+        }
+        for refused in ["6000", "5060", "22"] {
+            let told = page_port(refused).unwrap_err();
+            assert!(
+                told.contains(&format!("no page at port {refused}")),
+                "{told}"
+            );
+        }
+    }
+}

@@ -1,5 +1,7 @@
 //! The announcement of a server without configuration, for the person who started it.
 
+mod demo;
+
 use std::fmt::Write;
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -9,7 +11,6 @@ use relay::keys::{Mint, mint};
 use relay::policy::block;
 use relay::{RelayAddress, Transport};
 
-use super::http;
 use super::trial::Made;
 use crate::certificate::Certificate;
 use crate::config::Config;
@@ -28,7 +29,7 @@ pub(super) fn print(config: &Config, made: Option<&Made>) {
 
 fn text(config: &Config, unix: Duration, made: Option<&Made>) -> String {
     if config.demo {
-        return of_demo(config, made);
+        return demo::text(config, made.is_some(), &given());
     }
     let mut text = String::new();
     let Some(secret) = config.auth.secrets.first() else {
@@ -58,55 +59,16 @@ fn text(config: &Config, unix: Duration, made: Option<&Made>) -> String {
     text
 }
 
-/// The links first: they are all that is needed for a call.
-fn of_demo(config: &Config, made: Option<&Made>) -> String {
-    let links = http::links(config);
-    let width = links.iter().map(|link| link.url.len()).max().unwrap_or(0);
-    let mut text =
-        "\nOpen a page for a call, and send its address to whom you want to talk to:\n\n"
-            .to_owned();
-    for link in &links {
-        let _ = writeln!(text, "  {:width$}   from {}", link.url, link.from);
-    }
-    text.push_str("\nThe page /test behind each tells whether the relay works from there.\n");
-    if made.is_some() {
-        text.push_str(
-            "Browsers warn once of https: the certificate was made here. Choose \"Advanced\", and go on.\n",
-        );
-    }
-    if config.auth.secrets.is_empty() {
-        text.push_str(
-            "Calls go without the relay: there is no secret for credentials (`secrets` in [auth]).\n",
-        );
-    }
-    text.push_str(&from_elsewhere(config, &links));
-    text
-}
-
-/// What is to be done so that others get here.
-fn from_elsewhere(config: &Config, links: &[http::Link]) -> String {
-    let ports = config.relay.ports;
-    let mut own: Vec<u16> = config.listeners.iter().map(|it| it.listen.port()).collect();
-    own.sort_unstable();
-    own.dedup();
-    let own: Vec<String> = own.iter().map(u16::to_string).collect();
-    let mut pages: Vec<u16> = config.http.listen.iter().map(|it| it.port()).collect();
-    pages.dedup();
-    let pages: Vec<String> = pages.iter().map(u16::to_string).collect();
-    let through = format!(
-        "TCP to port {}, UDP and TCP to port {}, and UDP to ports {}-{}",
-        pages.join(", "),
-        own.join(", "),
-        ports.first(),
-        ports.last()
-    );
-    if links.iter().any(|link| link.from == "anywhere") {
-        return format!("A firewall has to let through {through}.\n");
-    }
-    format!(
-        "For people elsewhere a router has to pass on {through}; then start with\n\n  \
-         HAIRPIN_EXTERNAL=YOUR_PUBLIC_IPv4 hairpin serve --demo\n"
-    )
+/// The options that this program was given, for a line of a shell.
+fn given() -> String {
+    let bare = |letter: char| letter.is_ascii_alphanumeric() || "-._/=:,".contains(letter);
+    let quoted = |word: String| match word.chars().all(bare) && !word.is_empty() {
+        true => word,
+        false => format!("'{}'", word.replace('\'', "'\\''")),
+    };
+    let words = std::env::args_os().skip(1);
+    let words = words.map(|word| quoted(word.to_string_lossy().into_owned()));
+    words.collect::<Vec<_>>().join(" ")
 }
 
 /// The URI over TLS for a browser on this host: the certificate that was made here is in no file, and

@@ -9,6 +9,7 @@ mod minting;
 mod refusal;
 pub(super) mod signaling;
 mod tokens;
+mod told;
 
 use std::sync::Arc;
 
@@ -23,10 +24,10 @@ use tracing::info;
 
 use super::certificates::Shown;
 use crate::config::Config;
-pub(super) use demo::demonstrate;
+pub(super) use demo::{demonstrate, port_after, say_if_ignored};
 use endpoint::Endpoint;
 use hosts::Hosts;
-pub(super) use links::{Link, links};
+pub(super) use links::{Link, links, mistaken};
 pub(super) use minting::Minting;
 
 /// What browsers come to.
@@ -53,15 +54,18 @@ impl Browsers {
 
     /// Logs at the end what the server has done and refused.
     pub(super) fn say_what_was_done(&self) {
-        let Some(server) = &self.server else {
-            return;
-        };
-        let outcomes = self.endpoint.iter().flat_map(Endpoint::outcomes);
-        for (what, count) in server.snapshot().named().chain(outcomes) {
+        for (what, count) in self.outcomes() {
             if count > 0 {
                 info!(what, count, "http");
             }
         }
+    }
+
+    /// How often each thing happened, by name; all of it zero where nothing is served.
+    pub(super) fn outcomes(&self) -> Vec<(&'static str, u64)> {
+        let server = self.server.as_ref().map(Running::snapshot);
+        let outcomes = self.endpoint.iter().flat_map(Endpoint::outcomes);
+        server.unwrap_or_default().named().chain(outcomes).collect()
     }
 }
 
@@ -124,7 +128,7 @@ pub(super) fn begin(
     };
     let running = prepared.start(options, routes)?;
     for listen in running.listeners() {
-        info!(protocol = "HTTP", %listen, "listening");
+        info!(protocol = "HTTP and HTTPS", %listen, "listening");
     }
     Ok(Browsers {
         server: Some(running),

@@ -27,7 +27,7 @@ pub(super) fn begin(control: &Arc<Control>, config: &Config) -> Result<Option<Ru
     let options = Options::new("metrics", listen, certificates, oldest_tls(config));
     let running = httpd::start(options, routes)?;
     for listen in running.listeners() {
-        info!(protocol = "HTTP", %listen, path = "/metrics", "listening");
+        info!(protocol = "HTTP and HTTPS", %listen, path = "/metrics", "listening");
     }
     Ok(Some(running))
 }
@@ -87,6 +87,7 @@ pub(super) fn sample(control: &Control) -> Sample {
             log_lines_lost: control.log.lost_lines() as u64,
         },
         signaling: signaling::counted(control.browsers.signaling.as_ref()),
+        http: control.browsers.outcomes(),
         process: Process::now(),
     }
 }

@@ -15,7 +15,7 @@ use rcgen::{
 };
 use relay::{RelayAddress, Transport};
 use ring::digest::{SHA256, digest};
-use tracing::info;
+use tracing::{debug, info};
 
 use super::state;
 use crate::certificate::{Certificate, Name, Validity};
@@ -93,8 +93,12 @@ impl Made {
         }
     }
 
-    /// Logs how browsers for tests trust it.
-    pub(super) fn say(&self) {
+    /// Logs how browsers for tests trust it, where that is wanted; otherwise that it is there.
+    pub(super) fn say(&self, is_for_tests: bool) {
+        if !is_for_tests {
+            debug!(names = self.certificate.listed_names(), "certificate.made");
+            return;
+        }
         info!(
             names = self.certificate.listed_names(),
             spki = self.spki,

@@ -37,7 +37,7 @@ fn setup() -> Setup {
 #[track_caller]
 fn serve(world: &World, setup: Setup) -> Server {
     let server = world.serve(setup);
-    server.wait_for_line(&["protocol=\"HTTP\""]);
+    server.wait_for_line(&["protocol=\"HTTP and HTTPS\""]);
     server
 }
 
@@ -360,6 +360,24 @@ fn a_proxy_that_is_named_says_who_its_visitors_are_and_another_is_told_of_once()
             curl(&[&through]);
         }
         assert_eq!(server.log().matches("http.forwarded").count(), 1);
+    });
+}
+
+#[test]
+fn a_refusal_is_logged_without_what_was_shown_and_another_method_is_told_so() {
+    in_own_world(|world| {
+        let server = serve(world, setup());
+        // A secret may stand in the place of the id by mistake.
+        let mistaken = at(&format!("/v1/turn/keys/{TOKEN}/credentials/generate"));
+        assert_eq!(curl(&[&mistaken, "--request", "POST"]).1, 401);
+        server.wait_for_line(&["credentials.refused", "reason=\"token-wrong\""]);
+        assert!(!server.log().contains(TOKEN), "{}", server.log());
+        let path = at("/v1/turn/keys/web/credentials/generate-ice-servers");
+        let (answer, status) = curl(&[&path]);
+        let answer: Value = serde_json::from_str(&answer).expect("JSON");
+        assert_eq!(status, 405);
+        let error = answer["error"].as_str().unwrap_or_default();
+        assert!(error.contains("POST"), "{answer}");
     });
 }
 

@@ -19,7 +19,7 @@ const HTTP: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
 
 fn serving(more: &str) -> (Server, Bystander) {
     let server = Server::start(pages().with(more));
-    server.wait_for_line(&["protocol=\"HTTP\""]);
+    server.wait_for_line(&["protocol=\"HTTP and HTTPS\""]);
     (server, Bystander::start())
 }
 

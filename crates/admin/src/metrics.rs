@@ -37,6 +37,8 @@ pub struct Sample {
     pub control: ControlCounters,
     /// The rooms of calls.
     pub signaling: Signaling,
+    /// What browsers came for to `[http]`, over the life of the process, by name.
+    pub http: Vec<(&'static str, u64)>,
     /// The process, as the system sees it.
     pub process: Process,
 }
@@ -234,6 +236,7 @@ mod tests {
                 events: vec![("joined", 0)],
                 ..Signaling::default()
             },
+            http: vec![("requests", 0)],
             process: Process::now(),
         };
         let mut registry = Registry::with_prefix(PREFIX);

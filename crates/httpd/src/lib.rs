@@ -99,7 +99,7 @@ impl Options {
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
     /// An address cannot be listened on.
-    #[error("cannot listen for HTTP on {listen}: {source} (key `listen` in [{table}])")]
+    #[error("cannot listen for HTTP on {listen}: {source} (key `listen` in [{table}]){}", hint(.source))]
     Listen {
         /// The table of the configuration.
         table: &'static str,
@@ -260,6 +260,17 @@ impl Running {
     }
 }
 
+/// What to do about it.
+fn hint(source: &io::Error) -> &'static str {
+    if source.kind() == io::ErrorKind::AddrInUse {
+        "; another program has this port: `ss -lntp` shows which"
+    } else if source.kind() == io::ErrorKind::PermissionDenied {
+        "; ports below 1024 need CAP_NET_BIND_SERVICE, which the systemd unit grants"
+    } else {
+        ""
+    }
+}
+
 /// A listener; one for IPv6 leaves IPv4 to others, as those of the relay do.
 fn bind(listen: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(listen), Type::STREAM, None)?;
@@ -278,3 +289,27 @@ const BACKLOG: i32 = 1024;
 const FEW: usize = 256;
 /// Connections that wait for the thread of this server.
 const WAITING: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_that_cannot_be_had_comes_with_what_to_do() {
+        for (kind, words) in [
+            (io::ErrorKind::AddrInUse, "`ss -lntp` shows which"),
+            (io::ErrorKind::PermissionDenied, "CAP_NET_BIND_SERVICE"),
+        ] {
+            let fault = Fault::Listen {
+                table: "metrics",
+                listen: SocketAddr::from(([0; 4], 443)),
+                source: kind.into(),
+            };
+            let told = fault.to_string();
+            assert!(
+                told.contains("in [metrics]); ") && told.contains(words),
+                "{told}"
+            );
+        }
+    }
+}

@@ -71,6 +71,7 @@ function enter(room) {
   document.title = `${name}: a call`;
   at("room-name").textContent = name;
   at("alone-link").textContent = at("alone-link").href = location.href;
+  if (isHereOnly()) at("alone-words").textContent = `${HERE_ONLY} To see people elsewhere, open the page at the address of this machine.`;
   at("relay").checked = relayOnly;
   if (!at("call").hidden) return;
   door.close();
@@ -86,10 +87,11 @@ function refuse(current, { code, message }) {
     if (!at("start").hidden) door.complain(SENTENCES.unreachable);
     return;
   }
-  const sentence = SENTENCES[code];
+  const isFirst = code === "forbidden" && !current.options.secret;
+  const sentence = isFirst ? "This room needs its secret." : SENTENCES[code];
   if (!sentence) return console.warn(`signaling: ${code}: ${message}`);
   quit(current);
-  door.open("You are not in the call", sentence, code === "forbidden");
+  door.open(isFirst ? "Join the call" : "You are not in the call", sentence, code === "forbidden");
 }
 
 function quit(current) {
@@ -158,7 +160,12 @@ async function copyLink() {
     document.execCommand("copy");
     getSelection().removeAllRanges();
   }
-  tell("The link is copied. Whoever opens it is in the call.");
+  tell(isHereOnly() ? `The link is copied. ${HERE_ONLY}` : "The link is copied. Whoever opens it is in the call.");
+}
+
+/** Whether the page was opened by a name that means another machine elsewhere. */
+function isHereOnly() {
+  return /^(localhost|127\.[0-9.]+|\[::1\])$/.test(location.hostname);
 }
 
 for (const id of ["mic", "door-mic"]) at(id).addEventListener("click", () => media.setMuted(!media.isMuted));
@@ -194,6 +201,7 @@ addEventListener("pageshow", ({ persisted }) => persisted && location.reload());
 offerDevices(media);
 media.begin();
 
+const HERE_ONLY = "This link works on this machine only.";
 const LEFT = {
   left: (name) => `${name} has left.`,
   gone: (name) => `${name} lost the network and did not come back.`,
@@ -201,7 +209,7 @@ const LEFT = {
 };
 const SENTENCES = {
   unreachable: "The server is not reached. It may be down, or this network may not let pages connect to it. Trying again …",
-  forbidden: "This room asks for a secret, or the one given is wrong.",
+  forbidden: "The secret of the room is wrong.",
   "room-full": "The room is full.",
   "too-many": "The server has as many visitors as it takes. Try again later.",
   "too-large": "Something was larger than the server takes.",

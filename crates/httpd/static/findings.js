@@ -3,6 +3,17 @@
  * the doctor's holds them to it. Those with a B are of browsers alone; docs/doctor.md lists both.
  */
 
+/** What a visitor of the page can do: the doctor's words, without its options and where it is run. */
+export function remedyOf(code) {
+  const remedy = FINDINGS[code].remedy
+    .replace("Run the doctor from another network", "Open this page in another network")
+    .replace(/If the doctor runs .*/, "")
+    .replace(/[:,]? --secret-file.*/, ".")
+    .replace(", its firewall, and --bind.", " and its firewall.")
+    .replace(/[;.]? -4 and -6 choose the address family\./, ".");
+  return remedy.trim();
+}
+
 // The object is JSON, for that test.
 export const FINDINGS = {
   "D001": {

@@ -135,18 +135,22 @@ async function captured(kinds, chosen) {
   try {
     return { tracks: (await ask(kinds)).getTracks(), note: "" };
   } catch (error) {
-    if (kinds.length === 1 || error.name === "NotAllowedError") return { tracks: [], note: said(error, kinds) };
+    if (kinds.length === 1 || error.name === "NotAllowedError") return { tracks: [], note: said(error, kinds), error };
   }
   // One of two devices may be missing.
   const each = await Promise.all(kinds.map((kind) => captured([kind], chosen)));
-  return { tracks: each.flatMap(({ tracks }) => tracks), note: each.map(({ note }) => note).filter(Boolean).join(" ") };
+  const errors = each.map(({ error }) => error?.name);
+  const note = errors[0] && errors.every((name) => name === errors[0])
+    ? said(each[0].error, kinds)
+    : each.map(({ note }) => note).filter(Boolean).join(" ");
+  return { tracks: each.flatMap(({ tracks }) => tracks), note };
 }
 
 function said(error, kinds) {
   const what = kinds.map((kind) => NAMES[kind]).join(" and ");
   switch (error.name) {
     case "NotAllowedError": return `The browser blocks ${what}. Allow it in the address bar, then reload. ${REPLACED}.`;
-    case "NotFoundError": return `There is no ${what} on this device. ${REPLACED}.`;
+    case "NotFoundError": return `There is no ${kinds.map((kind) => NAMES[kind]).join(" and no ")} on this device. ${REPLACED}.`;
     case "NotReadableError": return `Another program uses the ${what}, or the system blocks it. ${REPLACED}.`;
     default: return `The ${what} does not start (${error.message || error.name}). ${REPLACED}.`;
   }

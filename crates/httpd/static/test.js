@@ -2,7 +2,7 @@
 
 import { familyOf } from "./addresses.js";
 import { examine } from "./examination.js";
-import { FINDINGS } from "./findings.js";
+import { FINDINGS, remedyOf } from "./findings.js";
 import { readIceServers } from "./ice-servers.js";
 import { bits } from "./judging.js";
 import { reportOf } from "./report.js";
@@ -146,7 +146,8 @@ function measures({ uri, gathered, tally, throughput }) {
 }
 
 function finding({ code, sentence }) {
-  const { severity, meaning, remedy } = FINDINGS[code];
+  const { severity, meaning } = FINDINGS[code];
+  const remedy = remedyOf(code);
   const line = make("div", {},
     make("span", { className: `code ${LEVELS[severity]}`, textContent: `${code} ${severity}` }),
     make("strong", { textContent: meaning }));

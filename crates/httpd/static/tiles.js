@@ -141,7 +141,7 @@ class Tile {
     this.#say([short, trip].filter(Boolean).join(" · "), grade(numbers));
     if (this.#parts.numbers.hidden) return;
     this.#list({
-      Way: numbers.way,
+      Path: numbers.way,
       "Round trip": trip || "not known yet",
       Loss: `${(100 * numbers.loss).toFixed(1)} %`,
       Received: rateInWords(numbers.received),

@@ -1,6 +1,6 @@
 /** One sentence that says whether calls work from here, and one for the reason or the remedy. */
 
-import { FINDINGS } from "./findings.js";
+import { FINDINGS, remedyOf } from "./findings.js";
 import { transportName } from "./turn-uri.js";
 
 /**
@@ -52,12 +52,14 @@ function none(worst, network) {
 
 function said(level, sentence, finding, more = "") {
   if (finding === null) return { level, sentence, why: "", code: null };
-  const { remedy } = FINDINGS[finding.code];
+  const remedy = remedyOf(finding.code);
   return { level, sentence, why: `${finding.sentence} ${remedy}${more}`.trim(), code: finding.code };
 }
 
 function fastest(working) {
-  const best = [...working].sort((one, other) => one.tally.median - other.tally.median)[0];
+  // A call takes UDP where it can, whatever a message takes over a connection.
+  const isStream = ({ uri }) => Number(transportName(uri) !== "UDP");
+  const [best] = [...working].sort((one, other) => isStream(one) - isStream(other) || one.tally.median - other.tally.median);
   return `A message goes through the relay and back in ${best.tally.median.toFixed(0)} ms over ${transportName(best.uri)}.`;
 }
 

@@ -39,7 +39,7 @@ fn server(change: impl FnOnce(&mut Options)) -> Running {
     );
     (options.per_prefix, options.is_for_few) = (256, false);
     change(&mut options);
-    httpd::start(options, routes()).unwrap()
+    httpd::start(options, routes()).expect("a server")
 }
 
 fn routes() -> Router {
@@ -73,7 +73,7 @@ async fn upgrade(request: Request) -> impl IntoResponse {
 
 /// What comes of these bytes until the server closes, or is silent for a moment behind an answer.
 fn talk(server: &Running, bytes: &[u8]) -> String {
-    let mut stream = TcpStream::connect(server.listeners()[0]).unwrap();
+    let mut stream = TcpStream::connect(server.listeners()[0]).expect("a connection");
     exchange(&mut stream, bytes)
 }
 
@@ -84,12 +84,12 @@ fn exchange(stream: &mut TcpStream, bytes: &[u8]) -> String {
     let mut buffer = [0; 4096];
     stream
         .set_read_timeout(Some(Duration::from_secs(5)))
-        .unwrap();
+        .expect("a timeout");
     while let Ok(length @ 1..) = stream.read(&mut buffer) {
         answer.extend_from_slice(&buffer[..length]);
         stream
             .set_read_timeout(Some(Duration::from_millis(200)))
-            .unwrap();
+            .expect("a timeout");
     }
     String::from_utf8_lossy(&answer).into_owned()
 }

@@ -11,6 +11,8 @@ pub enum Refusal {
     NotJoined,
     /// No right to enter, and why.
     Forbidden(&'static str),
+    /// A join token that is none, and why, which only the log says.
+    BadToken(&'static str),
     /// There is nothing to resume.
     UnknownSession,
     /// The room has as many members as are allowed.
@@ -45,7 +47,7 @@ impl Refusal {
         match self {
             Self::BadMessage(_) => Some("bad-message"),
             Self::NotJoined => Some("not-joined"),
-            Self::Forbidden(_) => Some("forbidden"),
+            Self::Forbidden(_) | Self::BadToken(_) => Some("forbidden"),
             Self::UnknownSession => Some("unknown-session"),
             Self::RoomFull => Some("room-full"),
             Self::TooMany | Self::TooOften(_) => Some("too-many"),
@@ -74,7 +76,7 @@ impl Refusal {
             Self::TooMany | Self::TooOften(_) => 1013,
             Self::Resumed => 4001,
             Self::NotHeard => 4002,
-            Self::Forbidden(_) => 4003,
+            Self::Forbidden(_) | Self::BadToken(_) => 4003,
             Self::UnknownSession => 4004,
             Self::RoomFull => 4008,
         }
@@ -84,6 +86,7 @@ impl Refusal {
     pub const fn sentence(self) -> &'static str {
         match self {
             Self::BadMessage(sentence) | Self::Forbidden(sentence) => sentence,
+            Self::BadToken(_) => "the token is not valid",
             Self::NotJoined => "the first message must be `join` or `resume`, within 10 seconds",
             Self::UnknownSession => "there is no such session any more: join again",
             Self::RoomFull => "the room is full",
@@ -103,6 +106,14 @@ impl Refusal {
         }
     }
 
+    /// For the log: what the client is told, and more where that helps only the operator.
+    pub const fn reason(self) -> &'static str {
+        if let Self::BadToken(reason) = self {
+            return reason;
+        }
+        self.sentence()
+    }
+
     /// After how many seconds another attempt is not too early.
     pub(crate) const fn retry(self) -> Option<u64> {
         match self {
@@ -111,6 +122,7 @@ impl Refusal {
             Self::BadMessage(_)
             | Self::NotJoined
             | Self::Forbidden(_)
+            | Self::BadToken(_)
             | Self::UnknownSession
             | Self::RoomFull
             | Self::TooLarge

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use axum::Router;
 use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::{ConnectInfo, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -129,7 +130,7 @@ async fn upgrade(
     State(Signaling(host)): State<Signaling>,
     visitor: Option<axum::Extension<ConnectInfo<SocketAddr>>>,
     headers: HeaderMap,
-    upgrade: WebSocketUpgrade,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
     let visitor = visitor.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |visitor| {
         visitor.0.0.ip()
@@ -139,6 +140,18 @@ async fn upgrade(
         let reason = "pages of this origin may not use this server (key `origins` in [http])\n";
         return (StatusCode::FORBIDDEN, reason).into_response();
     }
+    let upgrade = match upgrade {
+        Ok(upgrade) => upgrade,
+        Err(_) if !headers.contains_key(header::UPGRADE) => {
+            let own = [
+                (header::UPGRADE, "websocket"),
+                (header::CONNECTION, "upgrade"),
+            ];
+            let reason = "a WebSocket is here: docs/signaling.md\n";
+            return (StatusCode::UPGRADE_REQUIRED, own, reason).into_response();
+        }
+        Err(rejection) => return rejection.into_response(),
+    };
     let longest = host.core().message;
     host.start_clock();
     let Ok(connection) = Connection::open(&host, visitor) else {

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use serde_json::json;
 use signal::{Access, Client, Ice, Limits, Options, Signaling};
-use tokio::net::TcpListener;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 
 #[tokio::test]
 async fn two_members_of_a_room_exchange_signals_and_one_leaves() {
@@ -50,6 +51,18 @@ async fn a_member_whose_connection_is_closed_with_1001_has_left() {
         bob.close(code).await.unwrap();
         assert_eq!(alice.receive().await.unwrap()["type"], kind, "{code}");
     }
+}
+
+#[tokio::test]
+async fn a_request_that_is_no_websocket_is_told_what_is_here() {
+    let (server, _signaling) = serve(Limits::default()).await;
+    let mut stream = TcpStream::connect(server).await.unwrap();
+    let request = b"GET /signal HTTP/1.1\r\nhost: here\r\nconnection: close\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 426 "), "{answer}");
+    assert!(answer.contains("docs/signaling.md"), "{answer}");
 }
 
 async fn serve(limits: Limits) -> (SocketAddr, Signaling) {

@@ -10,7 +10,8 @@ use relay::Transport;
 use toml::Spanned;
 
 use super::Review;
-use super::net::{socket, twice};
+use super::net::{meet, socket, twice};
+use crate::browsers::open_no_page;
 use crate::config::remark::Remark;
 use crate::config::table::{Table, Text};
 use crate::config::{HttpToken, Secret};
@@ -56,11 +57,15 @@ impl Review<'_> {
                 self.say(Remark::fault(at, sentence).help(help));
                 continue;
             }
-            if let Some((_, first)) = known.iter().find(|(other, _)| *other == listen)
-                && listen.port() != 0
-            {
+            if let Some((_, first)) = known.iter().find(|(other, _)| meet(*other, listen)) {
                 self.say(twice(&key, at, first.clone()));
                 continue;
+            }
+            if listen.port() != 0 && open_no_page(listen.port()) {
+                let port = listen.port();
+                let sentence = format!("{key} has port {port}, at which browsers open nothing");
+                let help = "it is another protocol's: take one such as 8080";
+                self.say(Remark::caution(at.clone(), sentence).help(help));
             }
             known.push((listen, at));
         }

@@ -3,7 +3,7 @@
 use net::Transports;
 
 use super::Review;
-use super::net::socket;
+use super::net::{meet, socket};
 use crate::config::remark::Remark;
 use crate::config::table::Table;
 use crate::config::{AdminSocket, Secret};
@@ -41,7 +41,14 @@ impl Review<'_> {
             let mut listeners = self.config.listeners.iter();
             let is_relays =
                 listeners.any(|other| is_stream(other.transports) && other.covers(listen));
-            if is_relays || self.config.http.listen.contains(&listen) {
+            if is_relays
+                || self
+                    .config
+                    .http
+                    .listen
+                    .iter()
+                    .any(|other| meet(*other, listen))
+            {
                 let sentence = format!("{key} is a listener of the relay or of [http]");
                 let help = "give it a port of its own, such as \"127.0.0.1:9641\"";
                 self.say(Remark::fault(at, sentence).help(help));

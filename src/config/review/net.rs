@@ -317,6 +317,15 @@ pub(super) fn address(text: Text<'_>) -> Option<(IpAddr, Range<usize>)> {
     Some((address.to_canonical(), text.span()))
 }
 
+/// Whether no two can listen there at the same time.
+pub(super) fn meet(one: SocketAddr, other: SocketAddr) -> bool {
+    let is_any = one.ip().is_unspecified() || other.ip().is_unspecified();
+    one.port() != 0
+        && one.port() == other.port()
+        && one.is_ipv4() == other.is_ipv4()
+        && (one.ip() == other.ip() || is_any)
+}
+
 pub(super) fn twice(key: &str, at: Range<usize>, first: Range<usize>) -> Remark {
     Remark::fault(at, format!("{key} is given twice")).see(first, "first here")
 }

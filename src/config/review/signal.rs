@@ -53,6 +53,15 @@ impl Review<'_> {
                     .help(help)
                     .see(first, "the secrets"),
             );
+        } else if let Some(first) = first
+            && table.at("enabled").is_none()
+            && self.is_good(&table, &all)
+            && !self.config.demo
+            && !self.host.is_for_trying
+        {
+            let sentence = format!("{} has secrets, and is not enabled", table.heading());
+            let help = "write enabled = true, or enabled = false if it is to stay so";
+            self.say(Remark::caution(first, sentence).help(help));
         }
         let Some(at) = table.at("enabled").filter(|_| enabled) else {
             return;
@@ -70,6 +79,12 @@ impl Review<'_> {
             let sentence = format!("{key} is true, and browsers have nowhere to come to");
             let help = "write listen = [\"0.0.0.0:8080\", \"[::]:8080\"] under [http]";
             self.say(Remark::fault(at, sentence).help(help));
+        } else if self.config.auth.secrets.is_empty()
+            && self.is_good(&file.table("auth"), &["secrets", "secret-files"])
+        {
+            let sentence = format!("{key}: members get no `iceServers`, since there is no secret");
+            let help = "write `secrets` or `secret-files` under [auth]";
+            self.say(Remark::caution(at, sentence).help(help));
         }
     }
 }

@@ -106,4 +106,30 @@ fn a_demo_is_cautioned_of_and_has_to_be_somewhere() {
         "{remarks:?}"
     );
     assert!(fault(demo).sentence.contains("serves pages nowhere"));
+    let remarks = told_of("[http]\nlisten = \"10.0.0.5:6000\"\n");
+    assert!(
+        remarks[0]
+            .sentence
+            .contains("has port 6000, at which browsers open nothing"),
+        "{remarks:?}"
+    );
+}
+
+#[test]
+fn a_port_on_every_address_and_the_same_one_on_one_are_a_fault_before_the_start() {
+    let http = |listen: &str| format!("[http]\nlisten = [{listen}]\n");
+    let told = fault(&http("\"0.0.0.0:8080\", \"127.0.0.1:8080\""));
+    assert!(told.sentence.contains("is given twice"), "{told:?}");
+    let metrics = "[metrics]\nlisten = \"127.0.0.1:8080\"\n";
+    let told = fault(&format!("{}{metrics}", http("\"0.0.0.0:8080\"")));
+    assert!(
+        told.sentence
+            .contains("is a listener of the relay or of [http]"),
+        "{told:?}"
+    );
+    let loaded = config(&format!(
+        "{}{metrics}",
+        http("\"10.0.0.5:8080\", \"[::]:8080\"")
+    ));
+    assert_eq!(loaded.metrics.listen.len(), 1);
 }

@@ -1,13 +1,16 @@
 //! `[signal]`.
 
-use super::{config, fault};
+use super::{config, fault, told};
 
 const HTTP: &str = "[http]\nlisten = \"10.0.0.5:8080\"\n";
 const SECRET: &str = "3vQ0cW1hZ2ljIG51bWJlcnM=";
 
 #[test]
 fn rooms_are_entered_by_a_secret_by_a_token_or_by_name() {
-    let written = |keys: &str| config(&format!("{HTTP}[signal]\nenabled = true\n{keys}\n")).signal;
+    let written = |keys: &str| {
+        let auth = format!("[auth]\nsecrets = [\"{SECRET}2\"]\n");
+        config(&format!("{auth}{HTTP}[signal]\nenabled = true\n{keys}\n")).signal
+    };
     let signal = written(&format!("secrets = [\"{SECRET}\"]"));
     assert_eq!(signal.secrets[0].expose(), SECRET);
     let signal = written(&format!("token-secrets = [\"{SECRET}\"]"));
@@ -71,4 +74,25 @@ fn memory_holds_some_messages_of_the_greatest_size() {
         told.sentence,
         "error: `[signal] memory` has room for fewer than 32 messages of `message-size`"
     );
+}
+
+#[test]
+fn secrets_without_rooms_and_rooms_without_credentials_are_cautioned_of() {
+    let sentences = |text: &str| -> Vec<String> {
+        let loaded = super::read(text, super::path(), &super::host()).unwrap();
+        let told = told(&loaded.remarks.to_string());
+        told.iter().map(|remark| remark.sentence.clone()).collect()
+    };
+    let has = |text: &str, words: &str| sentences(text).iter().any(|one| one.contains(words));
+    let secrets = format!("secrets = [\"{SECRET}\"]\n");
+    let off = "`[signal]` has secrets, and is not enabled";
+    assert!(has(&format!("{HTTP}[signal]\n{secrets}"), off));
+    assert!(!has(
+        &format!("{HTTP}[signal]\nenabled = false\n{secrets}"),
+        off
+    ));
+    let bare = "members get no `iceServers`";
+    let rooms = format!("{HTTP}[signal]\nenabled = true\nopen = true\n");
+    assert!(has(&rooms, bare));
+    assert!(!has(&format!("[auth]\n{secrets}{rooms}"), bare));
 }

@@ -12,8 +12,10 @@ use axum::routing::get;
 use axum::{Json, Router};
 use relay::SourcePrefix;
 use serde_json::json;
+use tracing::warn;
 
 use super::minting::Minting;
+use crate::browsers::open_no_page;
 use crate::config::{Config, Machine};
 
 /// What `--demo` adds to a configuration: the pages, and this port for them if it has no address.
@@ -24,6 +26,23 @@ pub(in crate::serve) fn demonstrate(config: &mut Config, host: &Machine, port: u
         config.http.listen.push(any("0.0.0.0"));
         config.http.listen.extend(host.has_ipv6.then(|| any("::")));
     }
+}
+
+/// Says that the port of `--demo` has no effect, where that is so.
+pub(in crate::serve) fn say_if_ignored(config: &Config, port: u16) {
+    let listen = &config.http.listen;
+    let is_used = listen.is_empty() || listen.iter().any(|it| it.port() == port);
+    // The default one may not have been written.
+    if !is_used && port != PAGES {
+        warn!("--demo={port} is ignored: `listen` in [http] says where the pages are");
+    }
+}
+
+/// The next port for pages.
+pub(in crate::serve) fn port_after(port: u16) -> u16 {
+    let mut others = port.saturating_add(1).max(1024)..=u16::MAX;
+    let other = others.find(|other| *other != port && !open_no_page(*other));
+    other.unwrap_or(PAGES)
 }
 
 /// The pages, and `/ice` for them.
@@ -69,6 +88,9 @@ impl Users {
     }
 }
 
+/// The port of the pages, if `--demo` names none.
+const PAGES: u16 = 8080;
+
 /// How long a credential of a page is good.
 const LIFETIME: Duration = Duration::from_secs(60 * 60);
 
@@ -86,6 +108,19 @@ mod tests {
             of("192.0.2.1"),
             Users::default().of("192.0.2.1".parse().unwrap())
         );
+    }
+
+    #[test]
+    fn a_port_that_is_taken_is_followed_by_one_that_browsers_open() {
+        for (port, next) in [
+            (8080, 8081),
+            (80, 1024),
+            (5059, 5062),
+            (5999, 6001),
+            (65535, 8080),
+        ] {
+            assert_eq!(port_after(port), next, "{port}");
+        }
     }
 
     #[test]

@@ -21,6 +21,7 @@ use super::cross_origin;
 use super::minting::{Minting, NoCredential};
 use super::refusal::{Outcomes, Refusal};
 use super::tokens::{Shown, Token, Tokens};
+use super::told::{self, Refusals, Refused};
 use crate::config::Config;
 use crate::ice_servers::IceServer;
 
@@ -34,6 +35,7 @@ struct Inner {
     tokens: ArcSwap<Tokens>,
     origins: ArcSwap<Vec<String>>,
     outcomes: Outcomes,
+    refusals: Refusals,
 }
 
 impl Endpoint {
@@ -43,6 +45,7 @@ impl Endpoint {
             tokens: ArcSwap::from_pointee(Tokens::new(&config.http.tokens)),
             origins: ArcSwap::from_pointee(config.http.origins.clone()),
             outcomes: Outcomes::default(),
+            refusals: Refusals::default(),
         }))
     }
 
@@ -75,6 +78,7 @@ impl Endpoint {
             )
             .route(&format!("{credentials}/generate"), answered(alone))
             .route(&format!("{credentials}/{{username}}/revoke"), post(revoke))
+            .method_not_allowed_fallback(other_method)
             .layer(from_fn_with_state(self.clone(), share))
             .with_state(self.clone());
         others
@@ -97,11 +101,17 @@ impl Endpoint {
         from: IpAddr,
         shown: Shown<'_>,
         wish: impl FnOnce() -> Result<Wish, Refusal>,
-    ) -> Result<Minted, Refusal> {
-        let token = self.0.tokens.load().let_in(from, shown)?;
-        let Wish { user, ttl } = wish()?;
-        let lifetime = lifetime(&token, ttl)?;
-        let user = named(&token, user.as_deref())?;
+    ) -> Result<Minted, Refused> {
+        let tokens = self.0.tokens.load();
+        let token = tokens.let_in(from, shown);
+        let token = token.map_err(|not| Refused::of(&tokens, shown.id, not.into()))?;
+        let minted = wish().and_then(|wish| self.mint_by(&token, wish));
+        minted.map_err(|reason| Refused::of(&tokens, Some(&token.terms.id), reason))
+    }
+
+    fn mint_by(&self, token: &Token, Wish { user, ttl }: Wish) -> Result<Minted, Refusal> {
+        let lifetime = lifetime(token, ttl)?;
+        let user = named(token, user.as_deref())?;
         let offer = self.0.minting.offer();
         if offer.uris.is_empty() {
             return Err(Refusal::NoUri);
@@ -114,16 +124,23 @@ impl Endpoint {
         if credential.username.len() > MOST_USERNAME {
             return Err(Refusal::LongUser);
         }
+        told::made(&token.terms.id, &user, lifetime);
         Ok(Minted {
             server: IceServer::new(&offer.uris, credential),
             lifetime,
         })
     }
 
-    /// The answer, and its count.
-    fn finish(&self, answer: Result<Response, Refusal>) -> Response {
-        self.0.outcomes.count(answer.as_ref().err());
-        let mut answer = answer.unwrap_or_else(IntoResponse::into_response);
+    /// The answer, its count, and a line for the log.
+    fn finish(&self, answer: Result<Response, Refused>) -> Response {
+        let refused = answer.as_ref().err();
+        self.0
+            .outcomes
+            .count(refused.map(|refused| &refused.reason));
+        if let Some(refused) = refused {
+            self.0.refusals.say(refused);
+        }
+        let mut answer = answer.unwrap_or_else(|refused| refused.reason.into_response());
         let no_store = HeaderValue::from_static("no-store");
         answer.headers_mut().insert(header::CACHE_CONTROL, no_store);
         answer
@@ -179,7 +196,11 @@ async fn revoke(
         Ok(_) => Refusal::NotRevocable,
         Err(not) => not.into(),
     };
-    endpoint.finish(Err(refusal))
+    endpoint.finish(Err(Refused::of(&tokens, Some(&id), refusal)))
+}
+
+async fn other_method(State(endpoint): State<Endpoint>) -> Response {
+    endpoint.finish(Err(Refusal::OtherMethod.into()))
 }
 
 /// Answers `/?service=turn`, and leaves all else to the routes behind it.
@@ -198,7 +219,7 @@ async fn turn_rest(State(endpoint): State<Endpoint>, request: Request, next: Nex
     let headers = request.headers().clone();
     let origins = endpoint.0.origins.load_full();
     if let Some(refusal) = cross_origin::refuse(&headers, &origins) {
-        return endpoint.finish(Err(refusal));
+        return endpoint.finish(Err(refusal.into()));
     }
     if let Some(answer) = cross_origin::preflight(request.method(), &headers) {
         return cross_origin::share(answer, &headers, &origins);
@@ -207,7 +228,7 @@ async fn turn_rest(State(endpoint): State<Endpoint>, request: Request, next: Nex
     let from = from.map_or(IpAddr::from([0; 4]), |from| from.0.ip());
     let answer = match Asked::read(request).await {
         Some(asked) => answer_rest(&endpoint, from, &headers, &asked),
-        None => Err(Refusal::NotForm),
+        None => Err(Refusal::NotForm.into()),
     };
     cross_origin::share(endpoint.finish(answer), &headers, &origins)
 }
@@ -217,9 +238,9 @@ fn answer_rest(
     from: IpAddr,
     headers: &HeaderMap,
     asked: &Asked,
-) -> Result<Response, Refusal> {
+) -> Result<Response, Refused> {
     if asked.service.as_deref() != Some("turn") {
-        return Err(Refusal::OtherService);
+        return Err(Refusal::OtherService.into());
     }
     let key = asked.key.as_deref().or(asked.api.as_deref());
     let shown = Shown {
@@ -246,7 +267,7 @@ async fn share(State(endpoint): State<Endpoint>, request: Request, next: Next) -
     let headers = request.headers().clone();
     let origins = endpoint.0.origins.load_full();
     if let Some(refusal) = cross_origin::refuse(&headers, &origins) {
-        return endpoint.finish(Err(refusal));
+        return endpoint.finish(Err(refusal.into()));
     }
     let answer = match cross_origin::preflight(request.method(), &headers) {
         Some(answer) => answer,

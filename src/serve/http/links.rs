@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use relay::policy::block;
+use relay::policy::{Block, block};
 use relay::{RelayAddress, Transport};
 
 use crate::config::Config;
@@ -26,10 +26,7 @@ pub(in crate::serve) fn links(config: &Config) -> Vec<Link> {
     for listen in &config.http.listen {
         if listen.ip().is_unspecified() || listen.ip().is_loopback() {
             // Browsers give such a page a camera without HTTPS.
-            add(
-                format!("http://localhost:{}/", listen.port()),
-                "this machine",
-            );
+            add(format!("http://localhost:{}/", listen.port()), HERE);
         }
     }
     for listen in &config.http.listen {
@@ -38,6 +35,10 @@ pub(in crate::serve) fn links(config: &Config) -> Vec<Link> {
                 continue;
             }
             for ip in [local, external] {
+                let is_mistaken = ip != local && leads_nowhere(*ip);
+                if is_mistaken || ip.is_loopback() {
+                    continue;
+                }
                 let from = if block(*ip).is_none() {
                     "anywhere"
                 } else {
@@ -60,6 +61,27 @@ pub(in crate::serve) fn links(config: &Config) -> Vec<Link> {
         add(format!("https://{host}{port}/"), "anywhere");
     }
     links
+}
+
+/// The external addresses at which nobody reaches anything.
+pub(in crate::serve) fn mistaken(
+    config: &Config,
+) -> impl Iterator<Item = (IpAddr, &'static Block)> {
+    let pairs = config.relay.addresses.iter();
+    let externals = pairs.filter(|pair| pair.local != pair.external);
+    let externals = externals.map(|pair| pair.external);
+    let mistaken = externals.filter(|external| leads_nowhere(*external));
+    mistaken.filter_map(|external| Some((external, block(external)?)))
+}
+
+const HERE: &str = "this machine (where hairpin runs)";
+
+/// Whether no network routes an address, not even a private one.
+fn leads_nowhere(ip: IpAddr) -> bool {
+    block(ip).is_some_and(|block| {
+        let private = ["Private-Use", "Shared Address Space", "Unique-Local"];
+        !private.contains(&block.name)
+    })
 }
 
 /// Whether an address of this host is listened on.
@@ -92,7 +114,7 @@ mod tests {
         assert_eq!(
             links_of(&everywhere, &pairs),
             [
-                ("http://localhost:8080/".to_owned(), "this machine"),
+                ("http://localhost:8080/".to_owned(), HERE),
                 ("https://10.0.0.5:8080/".to_owned(), "the same network"),
                 ("https://9.9.9.9:8080/".to_owned(), "anywhere"),
                 ("https://[2620:fe::9]:8080/".to_owned(), "anywhere"),
@@ -105,8 +127,14 @@ mod tests {
         );
         assert_eq!(
             links_of(&["127.0.0.1:8080"], &lan),
-            [("http://localhost:8080/".to_owned(), "this machine")]
+            [("http://localhost:8080/".to_owned(), HERE)]
         );
         assert_eq!(links_of(&[], &lan), []);
+        // Nobody is reached at an address of documents, unless the host has it.
+        let pairs = [("192.0.2.5", "198.51.100.9")];
+        assert_eq!(
+            links_of(&["192.0.2.5:80"], &pairs),
+            [("https://192.0.2.5:80/".to_owned(), "the same network")]
+        );
     }
 }

@@ -26,6 +26,8 @@ pub(super) enum Refusal {
     NotJson,
     /// The body is no form.
     NotForm,
+    /// The method is another one.
+    OtherMethod,
     /// The service is not `turn`.
     OtherService,
     /// The lifetime is no whole number above 0.
@@ -73,8 +75,32 @@ impl Refusal {
             | Self::LongUser
             | Self::OtherUser
             | Self::OtherRealm => StatusCode::BAD_REQUEST,
+            Self::OtherMethod => StatusCode::METHOD_NOT_ALLOWED,
             Self::NoSecret | Self::NoUri => StatusCode::SERVICE_UNAVAILABLE,
             Self::NotRevocable => StatusCode::NOT_IMPLEMENTED,
+        }
+    }
+
+    /// For the log.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Wrong => "token-wrong",
+            Self::TooOften(_) => "token-wrong-too-often",
+            Self::TooFast(_) => "token-too-fast",
+            Self::OtherOrigin => "origin-refused",
+            Self::NotJson => "not-json",
+            Self::NotForm => "not-form",
+            Self::OtherMethod => "other-method",
+            Self::OtherService => "other-service",
+            Self::NotLifetime => "not-lifetime",
+            Self::LongLifetime(_) => "long-lifetime",
+            Self::NotUser => "not-user",
+            Self::LongUser => "long-user",
+            Self::OtherUser => "other-user",
+            Self::OtherRealm => "other-realm",
+            Self::NoSecret => "no-secret",
+            Self::NoUri => "no-uri",
+            Self::NotRevocable => "not-revocable",
         }
     }
 
@@ -92,6 +118,7 @@ impl Refusal {
             Self::OtherOrigin => "pages of this origin may not ask (`origins` in [http])",
             Self::NotJson => "the body is no JSON object, such as {\"ttl\": 86400}",
             Self::NotForm => "the request names its parameters otherwise than a form does",
+            Self::OtherMethod => "only POST is answered here",
             Self::OtherService => "the service is not `turn`",
             Self::NotLifetime => "`ttl` is no whole number of seconds above 0",
             Self::LongLifetime(most) => {
@@ -100,7 +127,10 @@ impl Refusal {
                     "`ttl` is more than {most} seconds (`max-lifetime` in [[http.token]])"
                 );
             }
-            Self::NotUser => "the user is no text that clients can show as their name",
+            Self::NotUser => {
+                "`customIdentifier` (`username` in the draft's form) must be a text of 1 to 497 characters, \
+                 all of which clients can show in a name"
+            }
             Self::LongUser => {
                 "the name of the user is too long: with expiry and realm it has more than 508 bytes"
             }
@@ -128,6 +158,7 @@ impl Refusal {
             | Self::OtherOrigin
             | Self::NotJson
             | Self::NotForm
+            | Self::OtherMethod
             | Self::OtherService
             | Self::NotLifetime
             | Self::LongLifetime(_)
@@ -183,6 +214,7 @@ impl Outcomes {
             Some(
                 Refusal::NotJson
                 | Refusal::NotForm
+                | Refusal::OtherMethod
                 | Refusal::OtherService
                 | Refusal::NotLifetime
                 | Refusal::LongLifetime(_)

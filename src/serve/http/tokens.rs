@@ -68,6 +68,11 @@ impl Tokens {
         self.all.is_empty()
     }
 
+    /// Whether a token has this id.
+    pub(super) fn know(&self, id: &str) -> bool {
+        self.all.iter().any(|token| token.terms.id == id)
+    }
+
     /// The token that a request shows, of which one credential is taken. Who knows a token is let in
     /// however often a neighbour did not.
     pub(super) fn let_in(&self, from: IpAddr, shown: Shown<'_>) -> Result<Arc<Token>, NotLetIn> {
@@ -133,6 +138,8 @@ mod tests {
     use std::net::Ipv4Addr;
     use std::num::NonZeroU32;
 
+    use super::super::refusal::Refusal;
+    use super::super::told::Refused;
     use super::*;
     use crate::config::Secret;
 
@@ -174,6 +181,15 @@ mod tests {
             secret: None,
         };
         assert_eq!(let_in(nothing), Err(NotLetIn::Wrong));
+    }
+
+    #[test]
+    fn a_refusal_names_the_token_that_it_concerns_and_nothing_else_that_a_request_says() {
+        let tokens = Tokens::new(&[terms("a", "one", "*")]);
+        for (id, token) in [(Some("a"), Some("a")), (Some("one"), None), (None, None)] {
+            let refused = Refused::of(&tokens, id, Refusal::Wrong);
+            assert_eq!(refused.token.as_deref(), token);
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { FINDINGS } from "./findings.js";
+import { FINDINGS, remedyOf } from "./findings.js";
 import { duration, judge, judgeList, timeLeft } from "./judging.js";
 import { readUri } from "./turn-uri.js";
 
@@ -158,4 +158,14 @@ test("every finding has all that is shown of it", () => {
     assert.ok(meaning.endsWith("."), code);
     assert.ok(remedy !== "" || severity === "ok" || severity === "note", code);
   }
+});
+
+test("no remedy names options of the command line", () => {
+  for (const code of Object.keys(FINDINGS)) {
+    const remedy = remedyOf(code);
+    assert.doesNotMatch(remedy, /--|(^| )-[46]( |$)|doctor/, code);
+    assert.ok(remedy === "" || /[.!?]$/.test(remedy), `${code}: ${remedy}`);
+    assert.ok(FINDINGS[code].remedy === "" || remedy !== "", code);
+  }
+  assert.equal(remedyOf("D009"), "See this host's own network: its route to the address (ip route get) and its firewall.");
 });

@@ -195,6 +195,13 @@ pub const METRICS: &[Metric] = &[
         |it| named(&it.signaling.events),
     ),
     counter(
+        "http",
+        None,
+        "What the server for browsers ([http]) and the credential endpoint did and refused, by event",
+        &["event"],
+        |it| named(&it.http),
+    ),
+    counter(
         "reloads",
         None,
         "Configurations read again, by outcome; one that failed changed nothing",

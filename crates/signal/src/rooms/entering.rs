@@ -78,11 +78,10 @@ impl Rooms {
         if can_guess {
             not_before(self.failures.wait(now.mono, visitor, FAILURES))?;
         }
-        self.access.check(join, now.unix).map_err(|sentence| {
+        self.access.check(join, now.unix).inspect_err(|_| {
             if can_guess {
                 self.failures.charge(now.mono, visitor, FAILURES);
             }
-            Refusal::Forbidden(sentence)
         })
     }
 

@@ -109,7 +109,9 @@ impl Rooms {
 
     fn count(&mut self, refusal: Refusal) {
         let count = match refusal {
-            Refusal::Forbidden(_) | Refusal::UnknownSession => &mut self.counters.forbidden,
+            Refusal::Forbidden(_) | Refusal::BadToken(_) | Refusal::UnknownSession => {
+                &mut self.counters.forbidden
+            }
             Refusal::RoomFull | Refusal::TooMany => &mut self.counters.full,
             Refusal::TooOften(_) => &mut self.counters.too_often,
             Refusal::BadMessage(_)
@@ -124,7 +126,7 @@ impl Rooms {
         *count += 1;
         self.reports.push_back(Report::Refused {
             code: refusal.code().unwrap_or("protocol"),
-            reason: refusal.sentence(),
+            reason: refusal.reason(),
         });
     }
 }

@@ -83,6 +83,7 @@ fn a_token_opens_its_room_for_its_name_until_it_expires() {
         (json!({"exp": unix - 3600}), "the token has expired"),
         (json!({"exp": null}), "the token is not valid"),
         (json!({"exp": "never"}), "the token is not valid"),
+        (json!({"exp": unix * 1000_i64}), "the token is not valid"),
         (json!({"nbf": unix + 30}), "the token is not valid yet"),
         (json!({"room": "red"}), "the token is for another room"),
         (json!({"room": null}), "the token is not valid"),
@@ -129,6 +130,43 @@ fn a_token_that_no_key_has_signed_opens_nothing() {
         join(&mut world, json!({"secret": "a key"})).1,
         "a token is needed"
     );
+}
+
+#[test]
+fn the_log_says_of_a_refused_token_what_its_client_is_not_told() {
+    let hs256 = || json!({"alg": "HS256"});
+    for (header, claims, key, word) in [
+        (hs256(), json!({"room": "blue"}), "a key", "no `exp`"),
+        (hs256(), json!({"exp": 1_900_000_000}), "a key", "no `room`"),
+        (
+            hs256(),
+            json!({"room": "blue", "exp": 1_900_000_000_000_i64}),
+            "a key",
+            "in milliseconds?",
+        ),
+        (
+            hs256(),
+            json!({}),
+            "another key",
+            "signature of the token does not match",
+        ),
+        (
+            json!({"alg": "RS256"}),
+            json!({}),
+            "a key",
+            "public key, and not HS256",
+        ),
+        (json!({"alg": "none"}), json!({}), "a key", "`alg` is none"),
+    ] {
+        let mut world = token_rooms();
+        let token = token(header, claims, key.as_bytes());
+        assert_eq!(
+            join(&mut world, json!({"token": token})).1,
+            "the token is not valid"
+        );
+        let said = format!("{:?}", world.reports);
+        assert!(said.contains(word), "{word}: {said}");
+    }
 }
 
 #[test]

@@ -47,6 +47,7 @@ fn every_error_stands_in_the_table_with_its_close_code() {
         Refusal::BadMessage(""),
         Refusal::NotJoined,
         Refusal::Forbidden(""),
+        Refusal::BadToken(""),
         Refusal::UnknownSession,
         Refusal::RoomFull,
         Refusal::TooMany,
