@@ -57,14 +57,14 @@ fn routes() -> Router {
 async fn upgrade(request: Request) -> impl IntoResponse {
     let upgraded = hyper::upgrade::on(request);
     tokio::spawn(async move {
-        let mut stream = TokioIo::new(upgraded.await.unwrap());
+        let mut stream = TokioIo::new(upgraded.await.expect("an upgrade"));
         let (mut buffer, mut count) = ([0; 1024], 0);
         while let Ok(length @ 1..) = stream.read(&mut buffer).await {
             count += length;
             stream
                 .write_all(format!(" {count}").as_bytes())
                 .await
-                .unwrap();
+                .expect("a client that reads");
         }
     });
     let headers = [(header::CONNECTION, "upgrade"), (header::UPGRADE, "count")];
