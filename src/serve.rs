@@ -31,8 +31,8 @@ use relay::policy::Network;
 use relay::{NatDiscovery, NonceSecret, ProcessSecret, RelayAddress, Rules, SecondAddress};
 use tracing::{info, warn};
 
-use crate::config::{Config, Loaded, Machine};
-use crate::log::{self, Reporter};
+use crate::config::{Config, Loaded, Machine, Secret, Watched};
+use crate::log::{self, Reporter, Writer};
 use crate::netlink::Unasked;
 use acme::Orders;
 use addresses::Addresses;
@@ -41,6 +41,7 @@ use control::Control;
 use http::{Minting, Prepared};
 use reload::Reload;
 use signals::Signals;
+use tickets::Tickets;
 use trial::Made;
 
 /// The options of the command line.
@@ -114,53 +115,99 @@ pub(crate) fn run(loaded: Loaded, host: Machine, options: Options) -> Result<(),
         .map_err(Fault::Control)?;
     // Before all else: a signal that comes from now on ends no allocation unless it means to.
     let signals = runtime.block_on(async { Signals::new() })?;
-    let Loaded {
-        mut config,
-        remarks,
-        source,
-        text,
-        files,
-        stale: _,
-    } = loaded;
-    let log = log::init(&config.log);
-    info!(
-        version = env!("CARGO_PKG_VERSION"),
-        configuration = source,
-        "starting"
-    );
-    log::say(&remarks);
-    let passed = net::passed().map_err(Fault::Passed)?;
-    let zero_config = options.config_file.is_none() && config.auth.secrets.is_empty();
-    if zero_config {
-        keep_secret(&mut config, &host, options.state_dir.clone())?;
-    }
-    let directory = state::place(options.state_dir);
-    let trying = Trying {
-        dev: options.dev,
-        demo: options.demo,
-    };
-    let made = trying.prepare(&mut config, &host, directory.as_deref())?;
-    let tickets = certificates::tickets(&config, directory.clone());
-    let its = made.as_ref().map(|made: &Made| made.certificate.clone());
-    let shown = Arc::new(Shown::new(&config.tls.certificates, its));
-    let orders = Orders::new(config.tls.acme.clone(), directory);
-    // Clients that come before the authority is asked are shown the certificate of the last run.
-    orders.begin(&shown);
-    // The configuration stays as it was read, for a reload compares it with the next one.
-    let shares = descriptors::raise(
-        config.relay.ports.count() * config.relay.addresses.len().max(1),
-        config.tcp.connections,
-        config.web,
-        if config.http.is_served() {
-            config.http.connections
-        } else {
-            0
-        },
-    );
+    let start = Start::prepare(loaded, &host, options)?;
+    let ended = runtime.block_on(start.serve(&host, signals));
+    // A read of a file may hang for as long as its file system does.
+    runtime.shutdown_background();
+    ended
+}
 
-    let ended = runtime.block_on(async {
-        let (addresses, finding) = Addresses::begin(&mut config, &host).await?;
-        let mut shards = net_options(&config, &host)?;
+/// A server that is about to start: everything that needs no runtime is there.
+struct Start {
+    config: Config,
+    /// Where the configuration comes from, in words.
+    source: String,
+    /// The file and its text, unless there is no configuration at all.
+    file: Option<(PathBuf, Secret)>,
+    files: Vec<Watched>,
+    trying: Trying,
+    log: Writer,
+    passed: Vec<net::Passed>,
+    /// The certificate that was made because there is none.
+    made: Option<Made>,
+    tickets: Arc<Tickets>,
+    shown: Arc<Shown>,
+    orders: Orders,
+}
+
+impl Start {
+    fn prepare(loaded: Loaded, host: &Machine, options: Options) -> Result<Self, Fault> {
+        let Loaded {
+            mut config,
+            remarks,
+            source,
+            text,
+            files,
+            stale: _,
+        } = loaded;
+        let log = log::init(&config.log);
+        info!(
+            version = env!("CARGO_PKG_VERSION"),
+            configuration = source,
+            "starting"
+        );
+        log::say(&remarks);
+        let passed = net::passed().map_err(Fault::Passed)?;
+        let zero_config = options.config_file.is_none() && config.auth.secrets.is_empty();
+        if zero_config {
+            keep_secret(&mut config, host, options.state_dir.clone())?;
+        }
+        let directory = state::place(options.state_dir);
+        let trying = Trying {
+            dev: options.dev,
+            demo: options.demo,
+        };
+        let made = trying.prepare(&mut config, host, directory.as_deref())?;
+        let tickets = certificates::tickets(&config, directory.clone());
+        let its = made.as_ref().map(|made: &Made| made.certificate.clone());
+        let shown = Arc::new(Shown::new(&config.tls.certificates, its));
+        let orders = Orders::new(config.tls.acme.clone(), directory);
+        // Clients that come before the authority is asked are shown the certificate of the last run.
+        orders.begin(&shown);
+        Ok(Self {
+            config,
+            source,
+            file: (!zero_config).then(|| (options.config_file.unwrap_or_default(), text)),
+            files,
+            trying,
+            log,
+            passed,
+            made,
+            tickets,
+            shown,
+            orders,
+        })
+    }
+
+    /// Starts the shards and what stands beside them, and leaves them to the control side.
+    async fn serve(mut self, host: &Machine, signals: Signals) -> Result<(), Fault> {
+        let shares = self.shares();
+        // The configuration stays as it was read, for a reload compares it with the next one.
+        let (addresses, finding) = Addresses::begin(&mut self.config, host).await?;
+        let Self {
+            config,
+            source,
+            file,
+            files,
+            trying,
+            log,
+            passed,
+            made,
+            tickets,
+            shown,
+            orders,
+        } = self;
+        let mut shards = net_options(&config, host)?;
         shards.streams.connections = shares.tcp;
         shards.tls = shown.options(&config, Arc::clone(&tickets));
         let browsers = Prepared::new();
@@ -169,18 +216,19 @@ pub(crate) fn run(loaded: Loaded, host: Machine, options: Options) -> Result<(),
         say_what_runs(&config, &running);
         let minting = Arc::new(Minting::new(&config));
         let browsers = http::begin(browsers, &config, shares.http, &shown, &minting);
-        let browsers = browsers.map_err(|fault| Fault::of_browsers(fault, options.demo))?;
-        addresses::say_what_is_missing(&config, &host);
+        let browsers = browsers.map_err(|fault| Fault::of_browsers(fault, trying.demo))?;
+        addresses::say_what_is_missing(&config, host);
         if let Some(made) = &made {
-            made.say(options.dev);
+            made.say(trying.dev);
         }
-        if (zero_config || options.demo.is_some()) && !systemd::owns_output() {
+        if (file.is_none() || trying.demo.is_some()) && !systemd::owns_output() {
             announce::print(&config, made.as_ref());
         }
+        let Trying { dev, demo } = trying;
         let reload = Reload {
-            file: (!zero_config).then(|| (options.config_file.unwrap_or_default(), text)),
-            dev: options.dev,
-            demo: options.demo,
+            file,
+            dev,
+            demo,
             config,
             files,
             waiting: Vec::new(),
@@ -200,10 +248,24 @@ pub(crate) fn run(loaded: Loaded, host: Machine, options: Options) -> Result<(),
             reloads: metrics::Reloads::default(),
         };
         control::run(control, signals, reload, finding, source).await
-    });
-    // A read of a file may hang for as long as its file system does.
-    runtime.shutdown_background();
-    ended
+    }
+
+    /// Raises the limit of open files, and shares it.
+    fn shares(&self) -> descriptors::Shares {
+        let config = &self.config;
+        let relays = config.relay.addresses.len().max(1);
+        let of_browsers = if config.http.is_served() {
+            config.http.connections
+        } else {
+            0
+        };
+        descriptors::raise(
+            config.relay.ports.count() * relays,
+            config.tcp.connections,
+            config.web,
+            of_browsers,
+        )
+    }
 }
 
 /// The options for trying.
@@ -215,7 +277,7 @@ struct Trying {
 impl Trying {
     /// Changes the configuration as they say; returns the certificate that was made because there is none.
     fn prepare(
-        self,
+        &self,
         config: &mut Config,
         host: &Machine,
         directory: Option<&Path>,
