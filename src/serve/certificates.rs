@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use net::{Certificates, TlsOptions};
+use probe::UriHost;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 use tracing::{error, info, warn};
@@ -99,6 +100,13 @@ impl Shown {
             tickets,
             tell: Arc::new(move |event| reporter.report(event)),
         })
+    }
+
+    /// Whether one of them is for a host.
+    pub(super) fn is_for(&self, host: &str) -> bool {
+        let host = UriHost::Name(host.to_owned());
+        let all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        all.iter().any(|one| one.is_for(&host))
     }
 
     /// All of them, each with the time that it has, which metrics show.

@@ -3,6 +3,7 @@
 mod cross_origin;
 mod demo;
 mod endpoint;
+mod hosts;
 mod links;
 mod minting;
 mod refusal;
@@ -25,6 +26,7 @@ use super::certificates::Shown;
 use crate::config::Config;
 pub(super) use demo::{demonstrate, port_after, say_if_ignored};
 use endpoint::Endpoint;
+use hosts::Hosts;
 pub(super) use links::{Link, links, mistaken};
 pub(super) use minting::Minting;
 
@@ -35,6 +37,7 @@ pub(super) struct Browsers {
     server: Option<Running>,
     pub(super) signaling: Option<Signaling>,
     endpoint: Option<Endpoint>,
+    hosts: Option<Arc<Hosts>>,
 }
 
 impl Browsers {
@@ -42,6 +45,9 @@ impl Browsers {
     pub(super) fn follow(&self, config: &Config) {
         if let Some(endpoint) = &self.endpoint {
             endpoint.follow(config);
+        }
+        if let Some(hosts) = &self.hosts {
+            hosts.follow(config);
         }
         signaling::follow(self.signaling.as_ref(), config);
     }
@@ -82,7 +88,7 @@ pub(super) fn begin(
     prepared: Prepared,
     config: &Config,
     connections: usize,
-    shown: &Shown,
+    shown: &Arc<Shown>,
     minting: &Arc<Minting>,
 ) -> Result<Browsers, Fault> {
     let http = &config.http;
@@ -100,6 +106,11 @@ pub(super) fn begin(
     }
     let endpoint = Endpoint::new(config, Arc::clone(minting));
     routes = endpoint.join(routes);
+    let dressed = endpoint.clone();
+    let hosts = config.demo.then(|| Hosts::new(config, Arc::clone(shown)));
+    if let Some(hosts) = &hosts {
+        routes = hosts.guard(routes);
+    }
     let options = Options {
         table: "http",
         listen: http.listen.clone(),
@@ -107,10 +118,13 @@ pub(super) fn begin(
         oldest_tls: oldest_tls(config),
         connections,
         per_prefix: http.per_prefix,
+        upgraded: upgraded(config),
+        is_for_few: false,
         is_proxy: {
             let proxies = http.proxies.clone();
             Arc::new(move |host| proxies.has(host))
         },
+        dress: Arc::new(move |head, refusal| dressed.dress(head, refusal)),
     };
     let running = prepared.start(options, routes)?;
     for listen in running.listeners() {
@@ -120,7 +134,15 @@ pub(super) fn begin(
         server: Some(running),
         signaling,
         endpoint: Some(endpoint),
+        hosts,
     })
+}
+
+/// The bytes in a second of a WebSocket, frames and TLS around them included: well above those that the
+/// rooms take of a member in messages.
+fn upgraded(config: &Config) -> u32 {
+    let messages = u32::try_from(config.signal.limits.message).unwrap_or(u32::MAX);
+    messages.saturating_mul(4).max(256 * 1024)
 }
 
 /// The oldest version of TLS that is taken.

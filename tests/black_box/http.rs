@@ -112,6 +112,30 @@ fn a_service_that_knows_cloudflares_endpoint_is_answered_in_its_shape() {
     });
 }
 
+#[test]
+fn a_token_makes_no_credential_that_is_of_another_realm() {
+    in_own_world(|world| {
+        let realms =
+            "[[auth.realm]]\nname = 'shop.example'\nsecrets = ['the secret of the shop, and long']";
+        let _server = serve(world, setup().with(realms));
+        let named = |user: &str| {
+            let wish = format!("{{\"customIdentifier\": \"{user}\"}}");
+            ask("generate", TOKEN, &wish)
+        };
+        let (answer, status) = named("alice@shop.example");
+        let sentence = answer["error"].as_str().expect("a sentence");
+        assert!(
+            status == 400 && sentence.contains("another realm"),
+            "{answer}"
+        );
+        // What is no realm is a part of the name.
+        let (answer, status) = named("alice@mail.example");
+        assert_eq!(status, 201);
+        let client = client(&answer["iceServers"]).allocate();
+        client.expect("an allocation");
+    });
+}
+
 /// As the gateway Janus asks: by GET, and by POST with a form.
 #[test]
 fn the_old_draft_is_answered_in_its_shape() {
@@ -162,6 +186,55 @@ fn a_page_of_a_listed_origin_is_answered_and_another_one_is_not() {
         // A page of this server needs no entry.
         let own = format!("http://{SERVER_V4}:8080");
         assert!(fetch(&own).starts_with("201 "));
+    });
+}
+
+/// Browsers ask first where a page shows its token as a bearer, and read no refusal without the header.
+#[test]
+fn a_listed_page_is_let_ask_in_both_shapes_and_may_read_why_it_is_refused() {
+    in_own_world(|world| {
+        let listed = "https://app.example.org";
+        let origins = format!("http.origins = ['{listed}']");
+        let _server = serve(world, setup().with(&origins));
+        let head = |origin: &str, path: &str, more: &[&str]| {
+            let origin = format!("Origin: {origin}");
+            let url = at(path);
+            curl(&[&["--head", "--header", &origin, &url], more].concat())
+        };
+        let preflight = [
+            "--request",
+            "OPTIONS",
+            "--header",
+            "Access-Control-Request-Method: GET",
+        ];
+        let allowed = format!("access-control-allow-origin: {listed}");
+        let paths = [
+            "/?service=turn",
+            "/",
+            "/v1/turn/keys/web/credentials/generate",
+        ];
+        for path in paths {
+            let (headers, status) = head(listed, path, &preflight);
+            assert!(status == 204 && headers.contains(&allowed), "{headers}");
+            assert!(headers.contains("authorization"), "{headers}");
+            let (headers, status) = head("https://other.example.org", path, &preflight);
+            assert!(
+                status == 403 && !headers.contains("access-control"),
+                "{headers}"
+            );
+        }
+        // Before any route sees it.
+        let long = "a".repeat(65_537);
+        let post = ["--include", "--data", &long, "--header"];
+        let refused = |path: &str| {
+            let origin = format!("Origin: {listed}");
+            curl(&[&post[..], &[&origin, &at(path)]].concat())
+        };
+        for path in paths {
+            let (answer, status) = refused(path);
+            assert!(status == 413 && answer.contains(&allowed), "{answer}");
+        }
+        assert!(!refused("/other").0.contains(&allowed));
     });
 }
 
@@ -325,6 +398,39 @@ fn a_demo_on_a_fresh_machine_prints_links_that_work() {
         let answer: Value = serde_json::from_str(&answer).expect("JSON");
         let (mut client, _) = client(&answer["iceServers"][0]).allocated();
         client.refresh(Duration::from_secs(60)).expect("a call");
+    });
+}
+
+/// A page of a stranger whose name leads to this server by now (DNS rebinding).
+#[test]
+fn a_demo_gives_nothing_to_a_page_that_calls_it_by_a_strangers_name() {
+    in_own_world(|world| {
+        let setup = setup().with("demo.enabled = true");
+        let server = serve(world, setup.with_certificates(&[Wish::RIGHT]));
+        let ask = |path: &str, name: &str, more: &[&str]| {
+            let host = format!("Host: {name}");
+            let origin = format!("Origin: http://{name}");
+            let own = ["--header", &host, "--header", &origin];
+            curl(&[&own, more, &[&*at(path)]].concat()).1
+        };
+        let upgrade: Vec<&str> = [
+            "Connection: Upgrade",
+            "Upgrade: websocket",
+            "Sec-WebSocket-Version: 13",
+            "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
+            "Sec-WebSocket-Protocol: hairpin.v1",
+        ]
+        .iter()
+        .flat_map(|header| ["--header", header])
+        .collect();
+        let evil = "evil.example:8080";
+        assert_eq!(ask("/ice", evil, &[]), 403);
+        assert_eq!(ask("/signal", evil, &upgrade), 403);
+        assert_eq!(ask("/test", evil, &[]), 200);
+        server.wait_for_lines("http.host", 1);
+        for own in [&format!("{SERVER_V4}:8080"), "localhost:8080"] {
+            assert_eq!(ask("/ice", own, &[]), 200);
+        }
     });
 }
 

@@ -17,16 +17,21 @@ use tracing::warn;
 use crate::connection::{self, Connection};
 use crate::counters::Counters;
 use crate::places::{NoPlace, Place, Places};
+use crate::rates::Pace;
 use crate::seldom::Seldom;
-use crate::{Options, Visit};
+use crate::{Dress, Options, Visit};
 
 /// What all connections share.
 pub(crate) struct Server {
     pub(crate) places: Arc<Places>,
-    pub(crate) counters: Counters,
+    pub(crate) counters: Arc<Counters>,
+    /// How fast a connection is read after its upgrade.
+    pub(crate) upgraded: Pace,
     pub(crate) routes: Router,
     pub(crate) secure: TlsAcceptor,
+    pub(crate) is_for_few: bool,
     is_proxy: Arc<dyn Fn(IpAddr) -> bool + Send + Sync>,
+    pub(crate) dress: Dress,
     pub(crate) table: &'static str,
     pub(crate) seldom: Lines,
 }
@@ -49,14 +54,23 @@ impl Server {
             oldest_tls,
             connections,
             per_prefix,
+            upgraded,
+            is_for_few,
             is_proxy,
+            dress,
         } = options;
         Self {
             places: Arc::new(Places::new(connections, per_prefix)),
-            counters: Counters::default(),
+            counters: Arc::default(),
+            upgraded: Pace::new(
+                upgraded.saturating_mul(AT_ONCE),
+                AT_ONCE * Duration::from_secs(1),
+            ),
             routes,
             secure: connection::acceptor(certificates, oldest_tls),
+            is_for_few,
             is_proxy,
+            dress,
             table,
             seldom: Lines::default(),
         }
@@ -167,5 +181,7 @@ fn serve(
 
 /// The cost of a connection, in requests.
 const CONNECTION: u32 = 1;
+/// The seconds whose bytes may come at once after an upgrade.
+const AT_ONCE: u32 = 4;
 /// How long nothing is accepted after the system could not.
 const PAUSE: Duration = Duration::from_millis(200);

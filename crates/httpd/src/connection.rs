@@ -3,13 +3,12 @@
 use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::extract::Request;
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -17,16 +16,17 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::server::ResolvesServerCert;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ProtocolVersion, ServerConfig};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tracing::debug;
 
 use crate::accept::Server;
-use crate::paced::{LateHead, Paced, Seat, SlowReader};
+use crate::paced::{LateHead, Paced, Seat};
 use crate::places::Place;
 use crate::request;
+use crate::wire::Wire;
 
 /// Takes TLS from this version on with these certificates.
 pub(crate) fn acceptor(
@@ -79,7 +79,7 @@ impl Connection {
                 }
             }
         };
-        let stream = Rewound { first, stream };
+        let stream = Wire::new(first, stream, Arc::clone(&self.seat), self.server.upgraded);
         // What those need who speak is not kept for those who say nothing.
         if begins_with == TLS_HANDSHAKE {
             Box::pin(self.secure(stream)).await;
@@ -88,7 +88,7 @@ impl Connection {
         }
     }
 
-    async fn secure(self, stream: Rewound) {
+    async fn secure(self, stream: Wire<TcpStream>) {
         let counters = &self.server.counters;
         let visitor = self.visitor.ip();
         if !self.server.is_proxy(visitor)
@@ -118,7 +118,8 @@ impl Connection {
             visitor,
             seat,
         } = self;
-        let stream = TokioIo::new(Paced::new(stream, Arc::clone(&seat)));
+        let counters = Arc::clone(&server.counters);
+        let stream = TokioIo::new(Paced::new(stream, Arc::clone(&seat), counters));
         let counted = Arc::clone(&server);
         let service = service_fn(move |request: Request<Incoming>| {
             let (server, seat) = (Arc::clone(&server), Arc::clone(&seat));
@@ -127,7 +128,7 @@ impl Connection {
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             // It runs between requests, too.
-            .header_read_timeout(IDLE)
+            .header_read_timeout(if counted.is_for_few { IDLE_OF_FEW } else { IDLE })
             .max_buf_size(MOST_HEAD)
             .serve_connection(stream, service)
             .with_upgrades();
@@ -165,61 +166,6 @@ fn count(server: &Server, error: &hyper::Error) {
         counters.malformed.add();
     } else if because.is_some_and(|cause| cause.is::<LateHead>()) {
         counters.head_late.add();
-    } else if because.is_some_and(|cause| cause.is::<SlowReader>()) {
-        counters.slow_reader.add();
-    }
-}
-
-/// A connection of which some bytes were read already.
-struct Rewound {
-    first: Bytes,
-    stream: TcpStream,
-}
-
-impl AsyncRead for Rewound {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        if this.first.is_empty() {
-            return Pin::new(&mut this.stream).poll_read(cx, buf);
-        }
-        let length = this.first.len().min(buf.remaining());
-        buf.put_slice(&this.first[..length]);
-        this.first.advance(length);
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Rewound {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write_vectored(cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
     }
 }
 
@@ -229,6 +175,8 @@ const FIRST_BYTE: Duration = Duration::from_secs(10);
 const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 /// How long it may say nothing between two requests. Proxies keep their connections for a minute.
 const IDLE: Duration = Duration::from_secs(75);
+/// The same where places are few. What scrapes metrics connects anew.
+const IDLE_OF_FEW: Duration = Duration::from_secs(5);
 /// How long it may make requests before it has to connect anew. A WebSocket may take longer.
 const LIFETIME: Duration = Duration::from_secs(600);
 /// How long the answer may then take that was not sent yet.

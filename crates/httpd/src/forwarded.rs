@@ -11,12 +11,13 @@ use axum::http::HeaderMap;
 /// address is there.
 pub(crate) fn visitor(headers: &HeaderMap, is_proxy: impl Fn(IpAddr) -> bool) -> Option<IpAddr> {
     let lines = headers.get_all(NAME).iter().rev();
-    for line in lines {
-        for entry in line.to_str().ok()?.rsplit(',') {
-            let ip = address(entry.trim())?;
-            if !is_proxy(ip) {
-                return Some(ip);
-            }
+    // All lines are one list. Only the entries behind the one that is sought are read, for what stands
+    // before it may be any bytes.
+    let entries = lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
+    for entry in entries {
+        let ip = address(entry)?;
+        if !is_proxy(ip) {
+            return Some(ip);
         }
     }
     None
@@ -28,7 +29,8 @@ pub(crate) fn is_there(headers: &HeaderMap) -> bool {
 }
 
 /// `192.0.2.1`, `2001:db8::1`, and both with a port, as some proxies write them.
-fn address(text: &str) -> Option<IpAddr> {
+fn address(entry: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(entry.trim_ascii()).ok()?;
     let bare = text.strip_prefix('[').and_then(|it| it.strip_suffix(']'));
     let ip = bare.unwrap_or(text).parse::<IpAddr>();
     let ip = ip.or_else(|_| text.parse::<SocketAddr>().map(|socket| socket.ip()));
@@ -39,12 +41,18 @@ const NAME: &str = "x-forwarded-for";
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderValue;
+
     use super::*;
 
     fn of(lines: &[&str]) -> Option<String> {
+        of_bytes(lines.iter().map(|line| line.as_bytes()))
+    }
+
+    fn of_bytes<'a>(lines: impl Iterator<Item = &'a [u8]>) -> Option<String> {
         let mut headers = HeaderMap::new();
         for line in lines {
-            headers.append(NAME, line.parse().unwrap());
+            headers.append(NAME, HeaderValue::from_bytes(line).unwrap());
         }
         let is_proxy = |ip: IpAddr| ip.to_string().starts_with("10.");
         visitor(&headers, is_proxy).map(|ip| ip.to_string())
@@ -65,6 +73,20 @@ mod tests {
         ] {
             assert_eq!(of(lines).as_deref(), Some(visitor), "{lines:?}");
         }
+    }
+
+    #[test]
+    fn bytes_that_a_visitor_puts_before_its_address_do_not_hide_it() {
+        for lines in [
+            &[&b"\xff, 192.0.2.1"[..]][..],
+            &[b"\xff,\xfe\xfd,192.0.2.1, 10.0.0.2"],
+            &[b"\xff", b"192.0.2.1"],
+            &[b"", b",,", b"\t192.0.2.1 ", b"10.0.0.2"],
+        ] {
+            let visitor = of_bytes(lines.iter().copied());
+            assert_eq!(visitor.as_deref(), Some("192.0.2.1"), "{lines:?}");
+        }
+        assert_eq!(of_bytes([&b"192.0.2.1, \xff"[..]].into_iter()), None);
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod places;
 mod rates;
 mod request;
 mod seldom;
+mod wire;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
@@ -25,6 +26,8 @@ use std::sync::Arc;
 use std::thread;
 
 use axum::Router;
+use axum::http::request::Parts;
+use axum::response::Response;
 use bytes::Bytes;
 use rustls::ProtocolVersion;
 use rustls::server::ResolvesServerCert;
@@ -52,12 +55,25 @@ pub struct Options {
     pub connections: usize,
     /// Those of one [`relay::SourcePrefix`]. It also has so many requests in a second.
     pub per_prefix: usize,
+    /// The bytes in a second with which a connection is read after its upgrade, and those of four seconds
+    /// at once; what comes faster waits in the network. A WebSocket has its own limits above them, which
+    /// see messages only: frames may come that are none.
+    pub upgraded: u32,
+    /// Whether it is for few, of whom a stranger shall not take the places: a connection waits 5 seconds
+    /// for its next request in place of 75, and none behind one that is refused with 401, 404 or 405.
+    pub is_for_few: bool,
     /// Whether a host is a proxy whose `X-Forwarded-For` is believed.
     pub is_proxy: Arc<dyn Fn(IpAddr) -> bool + Send + Sync>,
+    /// What becomes of a refusal of a request that no route sees, such as 429: a route's own pages may need
+    /// headers to read it.
+    pub dress: Dress,
 }
 
+/// Completes the answer to a request with this head.
+pub type Dress = Arc<dyn Fn(&Parts, Response) -> Response + Send + Sync>;
+
 impl Options {
-    /// A server for few: 256 connections of anybody, and no proxies.
+    /// A server for few: 256 connections, 32 of one network, and no proxies.
     pub fn new(
         table: &'static str,
         listen: Vec<SocketAddr>,
@@ -70,8 +86,11 @@ impl Options {
             certificates,
             oldest_tls,
             connections: FEW,
-            per_prefix: FEW,
+            per_prefix: FEW / 8,
+            upgraded: 256 * 1024,
+            is_for_few: true,
             is_proxy: Arc::new(|_| false),
+            dress: Arc::new(|_, refusal| refusal),
         }
     }
 }

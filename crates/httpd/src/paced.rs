@@ -1,5 +1,5 @@
 //! A connection's bytes under a clock: a head that comes drop by drop, and answers that nobody reads,
-//! end it. As a WebSocket it is without this clock, for a page may be silent for hours.
+//! end it. As a WebSocket it may be silent for hours, as a page may be, and has to read what is sent to it.
 
 use std::io::{self, ErrorKind};
 use std::net::IpAddr;
@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
+use crate::counters::Counters;
 use crate::places::{NoPlace, Place};
 
 /// What the connection and its requests both know of it.
@@ -55,6 +56,10 @@ impl Seat {
         self.phase.store(UPGRADED, Ordering::Relaxed);
     }
 
+    pub(crate) fn is_upgraded(&self) -> bool {
+        self.is(UPGRADED)
+    }
+
     fn is(&self, phase: u8) -> bool {
         self.phase.load(Ordering::Relaxed) == phase
     }
@@ -68,19 +73,24 @@ const UPGRADED: u8 = 2;
 pub(crate) struct Paced<S> {
     inner: S,
     seat: Arc<Seat>,
+    counters: Arc<Counters>,
     /// Runs while a head has begun and is not whole: that of the request behind so many.
     head: Option<(u32, Pin<Box<Sleep>>)>,
     /// Runs while bytes wait for the client.
     write: Option<Pin<Box<Sleep>>>,
+    /// The client took nothing for too long.
+    is_stuck: bool,
 }
 
 impl<S> Paced<S> {
-    pub(crate) fn new(inner: S, seat: Arc<Seat>) -> Self {
+    pub(crate) fn new(inner: S, seat: Arc<Seat>, counters: Arc<Counters>) -> Self {
         Self {
             inner,
             seat,
+            counters,
             head: None,
             write: None,
+            is_stuck: false,
         }
     }
 
@@ -90,15 +100,20 @@ impl<S> Paced<S> {
         cx: &mut Context<'_>,
         outcome: Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
-        if outcome.is_ready() || self.seat.is(UPGRADED) {
+        if outcome.is_ready() {
             self.write = None;
             return outcome;
         }
         let wait = self.write.get_or_insert_with(|| Box::pin(sleep(WRITE)));
-        match wait.as_mut().poll(cx) {
-            Poll::Ready(()) => Poll::Ready(Err(io::Error::new(ErrorKind::TimedOut, SlowReader))),
-            Poll::Pending => Poll::Pending,
+        if wait.as_mut().poll(cx).is_pending() {
+            return Poll::Pending;
         }
+        // Whoever asks again is told again.
+        if !self.is_stuck {
+            self.is_stuck = true;
+            self.counters.slow_reader.add();
+        }
+        Poll::Ready(Err(io::Error::new(ErrorKind::TimedOut, SlowReader)))
     }
 }
 
@@ -170,8 +185,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
 
 /// The client does not read.
 #[derive(Debug, thiserror::Error)]
-#[error("the client does not read its answer")]
-pub(crate) struct SlowReader;
+#[error("the client does not read what is sent to it")]
+struct SlowReader;
 
 /// The head of a request takes too long.
 #[derive(Debug, thiserror::Error)]
@@ -180,5 +195,38 @@ pub(crate) struct LateHead;
 
 /// How long the head of a request may take from its first byte.
 const HEAD: Duration = Duration::from_secs(10);
-/// How long a client may take nothing of an answer.
+/// How long a client may take nothing of what is sent to it.
 const WRITE: Duration = Duration::from_secs(20);
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt;
+    use tokio::time::{Instant, timeout};
+
+    use super::*;
+    use crate::places::Places;
+
+    /// The clock goes on by itself where all wait.
+    #[tokio::test(start_paused = true)]
+    async fn who_does_not_read_is_left_before_an_upgrade_and_after_it() {
+        for is_upgraded in [false, true] {
+            let place = Arc::new(Places::new(1, 1)).take(None).unwrap();
+            let seat = Seat::new(place);
+            if is_upgraded {
+                seat.upgrade();
+            }
+            let counters = Arc::<Counters>::default();
+            let (_client, server) = tokio::io::duplex(64);
+            let mut server = Paced::new(server, seat, Arc::clone(&counters));
+            let began = Instant::now();
+            for _ in 0..2 {
+                let written = timeout(WRITE * 2, server.write_all(&[0; 1000])).await;
+                let error = written.expect("an end").unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::TimedOut);
+            }
+            let waited = began.elapsed();
+            assert!(waited >= WRITE && waited < WRITE * 2, "{waited:?}");
+            assert_eq!(counters.snapshot().slow_reader, 1);
+        }
+    }
+}

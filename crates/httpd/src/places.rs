@@ -39,15 +39,13 @@ struct Counts {
 
 impl Places {
     pub(crate) fn new(total: usize, per_prefix: usize) -> Self {
-        let requests = u32::try_from(per_prefix).unwrap_or(u32::MAX);
+        let rate = u32::try_from(per_prefix).unwrap_or(u32::MAX).max(1);
+        let at_once = rate.saturating_mul(SECONDS).max(LEAST_AT_ONCE);
         Self {
             total,
             per_prefix,
             counts: Mutex::default(),
-            rates: Rates::new(
-                requests.saturating_mul(SECONDS),
-                SECONDS * Duration::from_secs(1),
-            ),
+            rates: Rates::new(at_once, Duration::from_secs(at_once.into()) / rate),
         }
     }
 
@@ -143,6 +141,8 @@ impl Drop for Place {
 /// A prefix may have as many requests in a second as it may have connections, and those of three
 /// seconds at once.
 const SECONDS: u32 = 3;
+/// But so many in any case: those of a visitor who comes over HTTPS, or of a few.
+const LEAST_AT_ONCE: u32 = 64;
 
 #[cfg(test)]
 mod tests {
@@ -186,8 +186,17 @@ mod tests {
 
     #[test]
     fn a_network_has_the_requests_of_three_seconds_at_once() {
-        let places = places(9, 10);
-        places.charge(ip("192.0.2.1"), 30).unwrap();
-        assert_eq!(places.charge(ip("192.0.2.9"), 2), Err(NoPlace::Rate));
+        let places = places(9, 100);
+        places.charge(ip("192.0.2.1"), 300).unwrap();
+        assert_eq!(places.charge(ip("192.0.2.9"), 200), Err(NoPlace::Rate));
+    }
+
+    #[test]
+    fn a_network_of_one_connection_has_what_https_takes() {
+        let places = places(9, 1);
+        for _ in 0..3 {
+            places.charge(ip("192.0.2.1"), 1 + 16 + 1).unwrap();
+        }
+        assert_eq!(places.charge(ip("192.0.2.1"), 18), Err(NoPlace::Rate));
     }
 }

@@ -68,14 +68,14 @@ impl Rates {
 
 /// Nanoseconds.
 #[derive(Clone, Copy, Debug)]
-struct Pace {
-    one: u64,
+pub(crate) struct Pace {
+    pub(crate) one: u64,
     /// How far ahead of the clock.
-    most: u64,
+    pub(crate) most: u64,
 }
 
 impl Pace {
-    fn new(many: u32, within: Duration) -> Self {
+    pub(crate) fn new(many: u32, within: Duration) -> Self {
         let most = nanoseconds(within);
         Self {
             one: most / u64::from(many.max(1)),

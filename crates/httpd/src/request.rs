@@ -8,6 +8,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::extract::connect_info::ConnectInfo;
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Version, header};
 use axum::response::{IntoResponse, Response};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -33,7 +34,10 @@ pub(crate) async fn answer(
         Ok(request) => server.routes.clone().call(request).await,
         Err(refusal) => Ok(refusal),
     };
-    let answer = answered.unwrap_or_else(|never| match never {});
+    let mut answer = answered.unwrap_or_else(|never| match never {});
+    if server.is_for_few && ENDS_FOR_FEW.contains(&answer.status()) {
+        answer = last(answer);
+    }
     if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
         server.counters.upgrades.add();
         seat.upgrade();
@@ -51,6 +55,19 @@ async fn admit(
     request: Request<Incoming>,
 ) -> Result<Request, Response> {
     let (mut parts, body) = request.into_parts();
+    match admitted(server, seat, from, &mut parts, body).await {
+        Ok(body) => Ok(Request::from_parts(parts, body)),
+        Err(refusal) => Err((server.dress)(&parts, refusal)),
+    }
+}
+
+async fn admitted(
+    server: &Server,
+    seat: &Seat,
+    from: SocketAddr,
+    parts: &mut Parts,
+    body: Incoming,
+) -> Result<Body, Response> {
     if !has_one_host(parts.version, &parts.headers) {
         server.counters.malformed.add();
         return Err(refusal(
@@ -59,18 +76,14 @@ async fn admit(
         ));
     }
     let visitor = visitor(server, from, &parts.headers);
-    let placed = if visitor == from {
-        Ok(())
-    } else {
-        seat.belongs_to(visitor.ip())
-    };
-    placed
+    // A proxy that brings no readable visitor is the visitor.
+    seat.belongs_to(visitor.ip())
         .and_then(|()| server.places.charge(visitor.ip(), REQUEST))
         .map_err(|why| refuse(server, why))?;
     parts.extensions.insert(ConnectInfo(visitor));
     let body = whole(server, body).await?;
     server.counters.requests.add();
-    Ok(Request::from_parts(parts, body))
+    Ok(body)
 }
 
 /// RFC 9112 §3.2: a request has exactly one, unless it is of a time before.
@@ -98,7 +111,7 @@ fn visitor(server: &Server, from: SocketAddr, headers: &HeaderMap) -> SocketAddr
     from
 }
 
-/// Reads a body to its end, within bounds.
+/// Reads a body to its end, within bounds. Behind one that is refused the next request is not found.
 async fn whole(server: &Server, body: Incoming) -> Result<Body, Response> {
     let read = timeout(BODY, Limited::new(body, MOST_BODY).collect()).await;
     match read {
@@ -132,20 +145,27 @@ fn refuse(server: &Server, why: NoPlace) -> Response {
     let mut answer = refusal(StatusCode::TOO_MANY_REQUESTS, sentence);
     let soon = HeaderValue::from_static("3");
     answer.headers_mut().insert(header::RETRY_AFTER, soon);
-    answer
+    // Others may have its place.
+    last(answer)
 }
 
 fn refusal(status: StatusCode, sentence: &'static str) -> Response {
     (status, format!("{sentence}\n")).into_response()
 }
 
-/// The connection ends behind it: where the next request begins is not known.
+/// The connection ends behind it.
 fn last(mut answer: Response) -> Response {
     let close = HeaderValue::from_static("close");
     answer.headers_mut().insert(header::CONNECTION, close);
     answer
 }
 
+/// What strangers are told who ask for nothing that is there, or without a token.
+const ENDS_FOR_FEW: [StatusCode; 3] = [
+    StatusCode::UNAUTHORIZED,
+    StatusCode::NOT_FOUND,
+    StatusCode::METHOD_NOT_ALLOWED,
+];
 /// How long a body may take.
 const BODY: Duration = Duration::from_secs(10);
 /// The most bytes of a body.

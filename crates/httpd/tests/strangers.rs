@@ -8,12 +8,16 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::ConnectInfo;
+use axum::extract::{ConnectInfo, Request};
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use httpd::{Options, Prepared, Running, Snapshot, Visit};
+use hyper_util::rt::TokioIo;
 use rustls::ProtocolVersion;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// A server without certificates.
 #[derive(Debug)]
@@ -33,6 +37,7 @@ fn server(change: impl FnOnce(&mut Options)) -> Running {
         Arc::new(NoCertificate),
         ProtocolVersion::TLSv1_2,
     );
+    (options.per_prefix, options.is_for_few) = (256, false);
     change(&mut options);
     httpd::start(options, routes()).expect("a server")
 }
@@ -43,7 +48,27 @@ fn routes() -> Router {
     Router::new()
         .route("/whose", get(whose))
         .route("/length", post(length))
+        .route("/upgrade", get(upgrade))
+        .route("/secret", get(async || StatusCode::UNAUTHORIZED))
         .merge(httpd::pages())
+}
+
+/// After the upgrade it says with each read how many bytes came until then.
+async fn upgrade(request: Request) -> impl IntoResponse {
+    let upgraded = hyper::upgrade::on(request);
+    tokio::spawn(async move {
+        let mut stream = TokioIo::new(upgraded.await.expect("an upgrade"));
+        let (mut buffer, mut count) = ([0; 1024], 0);
+        while let Ok(length @ 1..) = stream.read(&mut buffer).await {
+            count += length;
+            stream
+                .write_all(format!(" {count}").as_bytes())
+                .await
+                .expect("a client that reads");
+        }
+    });
+    let headers = [(header::CONNECTION, "upgrade"), (header::UPGRADE, "count")];
+    (StatusCode::SWITCHING_PROTOCOLS, headers)
 }
 
 /// What comes of these bytes until the server closes, or is silent for a moment behind an answer.
@@ -174,6 +199,29 @@ fn a_body_is_read_whole_and_a_long_one_is_refused() {
 }
 
 #[test]
+fn a_refusal_that_no_route_sees_is_completed_for_its_path() {
+    let server = server(|options| {
+        options.dress = Arc::new(|head, mut refusal| {
+            let path = head.uri.path().parse().unwrap();
+            refusal.headers_mut().insert("x-path", path);
+            refusal
+        });
+    });
+    for (more, refusal) in [
+        ("Content-Length: 65537\r\n", 413),
+        ("Host: b\r\n", 400),
+        ("", 200),
+    ] {
+        let body = if refusal == 413 { 65_537 } else { 0 };
+        let asked = request("POST /length", more) + &"a".repeat(body);
+        let answer = talk(&server, asked.as_bytes());
+        assert_eq!(status(&answer), Some(refusal));
+        let is_completed = answer.contains("x-path: /length");
+        assert_eq!(is_completed, refusal != 200, "{answer}");
+    }
+}
+
+#[test]
 fn requests_that_come_at_once_are_answered_in_their_order() {
     let server = server(|_| {});
     let all = request("GET /whose", "") + &request("GET /nowhere", "") + &request("GET /whose", "");
@@ -203,12 +251,41 @@ fn a_network_has_its_connections_and_no_more() {
 }
 
 #[test]
-fn a_network_that_asks_too_fast_is_told_to_wait() {
+fn a_server_for_few_keeps_no_connection_of_a_stranger() {
+    let options = Options::new(
+        "metrics",
+        vec![],
+        Arc::new(NoCertificate),
+        ProtocolVersion::TLSv1_2,
+    );
+    assert!(options.per_prefix < options.connections);
+    for (is_for_few, refusals) in [(true, 1), (false, 3)] {
+        let server = server(|it| it.is_for_few = is_for_few);
+        for (first, refusal) in [
+            ("GET /nowhere", "HTTP/1.1 404"),
+            ("GET /length", "HTTP/1.1 405"),
+            ("GET /secret", "HTTP/1.1 401"),
+        ] {
+            let answer = talk(&server, request(first, "").repeat(3).as_bytes());
+            assert_eq!(answer.matches(refusal).count(), refusals, "{answer}");
+        }
+        let answer = talk(&server, request("GET /whose", "").repeat(3).as_bytes());
+        assert_eq!(answer.matches("HTTP/1.1 200").count(), 3, "{answer}");
+    }
+}
+
+#[test]
+fn a_network_that_asks_too_fast_is_told_to_wait_and_its_connection_ends() {
     let server = server(|options| options.per_prefix = 10);
-    let all = request("GET /whose", "").repeat(60);
+    let all = request("GET /whose", "").repeat(200);
     let answer = talk(&server, all.as_bytes());
-    assert!(answer.contains("429 Too Many Requests") && answer.contains("retry-after: 3"));
-    assert!(server.snapshot().refused_rate > 0);
+    let refusals: Vec<_> = answer.match_indices("429 Too Many Requests").collect();
+    // The connection ends behind it.
+    assert_eq!(refusals.len(), 1, "{answer}");
+    let (at, _) = refusals[0];
+    let refusal = &answer[at..];
+    assert!(refusal.contains("retry-after: 3") && refusal.contains("connection: close"));
+    assert_eq!(server.snapshot().refused_rate, 1);
 }
 
 #[test]
@@ -231,17 +308,22 @@ fn the_visitors_of_a_proxy_are_bounded_each_by_its_own_network() {
         options.per_prefix = 2;
         options.is_proxy = Arc::new(move |host| host == localhost);
     });
-    let visit = |visitor: &str| {
+    let visit = |visitor: &[u8]| {
         let mut stream = TcpStream::connect(server.listeners()[0]).unwrap();
-        let more = format!("X-Forwarded-For: {visitor}\r\n");
-        let answer = exchange(&mut stream, request("GET /whose", &more).as_bytes());
+        let head = b"GET /whose HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: ";
+        let answer = exchange(&mut stream, &[head, visitor, b"\r\n\r\n"].concat());
         (status(&answer), stream)
     };
     // Connections that are kept open.
-    let (first, second) = (visit("192.0.2.1"), visit("192.0.2.2"));
+    let (first, second) = (visit(b"192.0.2.1"), visit(b"192.0.2.2"));
     assert_eq!((first.0, second.0), (Some(200), Some(200)));
-    assert_eq!(visit("192.0.2.3").0, Some(429));
-    assert_eq!(visit("198.51.100.1").0, Some(200));
+    assert_eq!(visit(b"192.0.2.3").0, Some(429));
+    assert_eq!(visit(b"\xff, 192.0.2.3").0, Some(429));
+    assert_eq!(visit(b"198.51.100.1").0, Some(200));
+    // Whoever the proxy does not name counts as the proxy.
+    let (first, second) = (visit(b"\xff"), visit(b"unknown"));
+    assert_eq!((first.0, second.0), (Some(200), Some(200)));
+    assert_eq!(visit(b"").0, Some(429));
 }
 
 #[test]
@@ -267,4 +349,21 @@ fn a_connection_that_another_server_accepted_is_served() {
     let answer = exchange(&mut visitor, b"TP/1.1\r\nHost: a\r\n\r\n");
     assert!(answer.ends_with("192.0.2.7"), "{answer}");
     assert_eq!(server.snapshot().connections, 1);
+}
+
+#[test]
+fn after_an_upgrade_a_stranger_is_read_at_a_rate_whatever_its_bytes_are() {
+    let asked = request("GET /upgrade", "Connection: upgrade\r\nUpgrade: count\r\n");
+    let most = 60_000;
+    for (rate, is_all) in [(1_000_000, true), (1, false)] {
+        let server = server(|options| options.upgraded = rate);
+        let mut stream = TcpStream::connect(server.listeners()[0]).unwrap();
+        let answer = exchange(&mut stream, asked.as_bytes());
+        assert_eq!(status(&answer), Some(101));
+        // Continuations of nothing.
+        let answer = exchange(&mut stream, &[0, 0x80, 0, 0, 0, 0].repeat(most / 6));
+        let count: usize = answer.split(' ').next_back().unwrap().parse().unwrap();
+        assert_eq!(count == most, is_all, "{count} at {rate}");
+        assert!(count > 0);
+    }
 }

@@ -12,8 +12,7 @@ pub(super) fn refuse(headers: &HeaderMap, origins: &[String]) -> Option<Refusal>
 
 /// The answer to a browser that asks whether its page may ask.
 pub(super) fn preflight(method: &Method, headers: &HeaderMap) -> Option<Response> {
-    let is_asked = headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
-    (method == Method::OPTIONS && is_asked).then(|| {
+    is_preflight(method, headers).then(|| {
         let allowed = [
             (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST"),
             (
@@ -24,6 +23,11 @@ pub(super) fn preflight(method: &Method, headers: &HeaderMap) -> Option<Response
         ];
         (StatusCode::NO_CONTENT, allowed).into_response()
     })
+}
+
+/// Whether a browser asks so.
+pub(super) fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
+    method == Method::OPTIONS && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
 }
 
 /// Lets the page of a listed origin read the answer.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use axum::body::Bytes;
 use axum::extract::{ConnectInfo, FromRequest, Path, Query, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
@@ -17,7 +18,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::cross_origin;
-use super::minting::Minting;
+use super::minting::{Minting, NoCredential};
 use super::refusal::{Outcomes, Refusal};
 use super::tokens::{Shown, Token, Tokens};
 use super::told::{self, Refusals, Refused};
@@ -69,7 +70,7 @@ impl Endpoint {
         };
         let in_array = |server| json!({ "iceServers": [server] });
         let alone = |server| json!({ "iceServers": server });
-        let credentials = "/v1/turn/keys/{id}/credentials";
+        let credentials = format!("{KEYS}{{id}}/credentials");
         let own = Router::new()
             .route(
                 &format!("{credentials}/generate-ice-servers"),
@@ -83,6 +84,15 @@ impl Endpoint {
         others
             .layer(from_fn_with_state(self.clone(), turn_rest))
             .merge(own)
+    }
+
+    /// Lets the page of a listed origin read a refusal that none of these routes made.
+    pub(super) fn dress(&self, head: &Parts, refusal: Response) -> Response {
+        let path = head.uri.path();
+        if path != "/" && !path.starts_with(KEYS) || self.0.tokens.load().are_none() {
+            return refusal;
+        }
+        cross_origin::share(refusal, &head.headers, &self.0.origins.load())
     }
 
     /// A credential for the one whom a request names. Who shows no good token is told nothing else.
@@ -107,7 +117,10 @@ impl Endpoint {
             return Err(Refusal::NoUri);
         }
         let credential = offer.credential(&token.terms.realm, &user, lifetime);
-        let credential = credential.map_err(|_| Refusal::NoSecret)?;
+        let credential = credential.map_err(|why| match why {
+            NoCredential::NoSecret => Refusal::NoSecret,
+            NoCredential::OtherRealm => Refusal::OtherRealm,
+        })?;
         if credential.username.len() > MOST_USERNAME {
             return Err(Refusal::LongUser);
         }
@@ -197,6 +210,7 @@ async fn turn_rest(State(endpoint): State<Endpoint>, request: Request, next: Nex
     let is_asked = match *request.method() {
         Method::GET => request.uri().query().is_some_and(asks),
         Method::POST => true,
+        Method::OPTIONS => cross_origin::is_preflight(request.method(), request.headers()),
         _ => false,
     };
     if !is_here || !is_asked {
@@ -206,6 +220,9 @@ async fn turn_rest(State(endpoint): State<Endpoint>, request: Request, next: Nex
     let origins = endpoint.0.origins.load_full();
     if let Some(refusal) = cross_origin::refuse(&headers, &origins) {
         return endpoint.finish(Err(refusal.into()));
+    }
+    if let Some(answer) = cross_origin::preflight(request.method(), &headers) {
+        return cross_origin::share(answer, &headers, &origins);
     }
     let from = request.extensions().get::<ConnectInfo<SocketAddr>>();
     let from = from.map_or(IpAddr::from([0; 4]), |from| from.0.ip());
@@ -343,6 +360,8 @@ fn named(token: &Token, wanted: Option<&str>) -> Result<String, Refusal> {
     Ok(user.to_owned())
 }
 
+/// The paths in Cloudflare's shape begin so.
+const KEYS: &str = "/v1/turn/keys/";
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// RFC 8489 §14.3.
 const MOST_USERNAME: usize = 508;

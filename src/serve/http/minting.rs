@@ -1,6 +1,6 @@
 //! Credentials for browsers, minted now by the configuration that is in effect.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -18,9 +18,14 @@ pub(in crate::serve) struct Minting {
     offer: ArcSwap<Offer>,
 }
 
-/// A realm whose users cannot be minted.
+/// Why a user has no credential.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct NoSecret;
+pub(super) enum NoCredential {
+    /// The realm has no secret.
+    NoSecret,
+    /// The user's name ends in another realm, of which the relay would take it to be.
+    OtherRealm,
+}
 
 impl Minting {
     pub(in crate::serve) fn new(config: &Config) -> Self {
@@ -38,8 +43,12 @@ impl Minting {
     /// This server with a credential for a user of the default realm.
     ///
     /// # Errors
-    /// If that realm has no secret.
-    pub(super) fn ice_server(&self, user: &str, lifetime: Duration) -> Result<IceServer, NoSecret> {
+    /// If that realm has no secret, or the user is of another one.
+    pub(super) fn ice_server(
+        &self,
+        user: &str,
+        lifetime: Duration,
+    ) -> Result<IceServer, NoCredential> {
         let offer = self.offer.load();
         let credential = offer.credential(&offer.realm, user, lifetime)?;
         Ok(IceServer::new(&offer.uris, credential))
@@ -56,6 +65,8 @@ pub(super) struct Offer {
     pub(super) uris: Vec<Uri>,
     /// The default one.
     realm: String,
+    /// The others.
+    realms: BTreeSet<String>,
     /// The first of each realm that has any.
     secrets: BTreeMap<String, Secret>,
 }
@@ -72,6 +83,12 @@ impl Offer {
         Self {
             uris: uris(config, None),
             realm: config.realm.clone(),
+            realms: config
+                .auth
+                .realms
+                .iter()
+                .map(|realm| realm.name.clone())
+                .collect(),
             secrets: all.filter_map(first).collect(),
         }
     }
@@ -79,14 +96,19 @@ impl Offer {
     /// A credential for a user of a realm, by HMAC-SHA1, which servers of every make take.
     ///
     /// # Errors
-    /// If the realm has no secret.
+    /// If the realm has no secret, or the user's name ends in another realm.
     pub(super) fn credential(
         &self,
         realm: &str,
         user: &str,
         lifetime: Duration,
-    ) -> Result<Credential, NoSecret> {
-        let secret = self.secrets.get(realm).ok_or(NoSecret)?;
+    ) -> Result<Credential, NoCredential> {
+        let secret = self.secrets.get(realm).ok_or(NoCredential::NoSecret)?;
+        // Of a user of another realm than the default one the name ends in that realm in any case.
+        let ends_in = user.rsplit_once('@').map(|(_, realm)| realm);
+        if realm == self.realm && ends_in.is_some_and(|realm| self.realms.contains(realm)) {
+            return Err(NoCredential::OtherRealm);
+        }
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let expiry = now.unwrap_or_default().saturating_add(lifetime).as_secs();
         let secret = secret.expose().as_bytes();
@@ -139,6 +161,6 @@ mod tests {
         }
         minting.follow(&config(&[]));
         let refused = minting.ice_server("a", Duration::from_secs(60));
-        assert_eq!(refused, Err(NoSecret));
+        assert_eq!(refused, Err(NoCredential::NoSecret));
     }
 }

@@ -40,6 +40,8 @@ pub(super) enum Refusal {
     LongUser,
     /// The token is for others.
     OtherUser,
+    /// The name is that of a user of another realm.
+    OtherRealm,
     /// The realm has no secret any more.
     NoSecret,
     /// This server does not know where clients reach it.
@@ -71,7 +73,8 @@ impl Refusal {
             | Self::LongLifetime(_)
             | Self::NotUser
             | Self::LongUser
-            | Self::OtherUser => StatusCode::BAD_REQUEST,
+            | Self::OtherUser
+            | Self::OtherRealm => StatusCode::BAD_REQUEST,
             Self::OtherMethod => StatusCode::METHOD_NOT_ALLOWED,
             Self::NoSecret | Self::NoUri => StatusCode::SERVICE_UNAVAILABLE,
             Self::NotRevocable => StatusCode::NOT_IMPLEMENTED,
@@ -94,6 +97,7 @@ impl Refusal {
             Self::NotUser => "not-user",
             Self::LongUser => "long-user",
             Self::OtherUser => "other-user",
+            Self::OtherRealm => "other-realm",
             Self::NoSecret => "no-secret",
             Self::NoUri => "no-uri",
             Self::NotRevocable => "not-revocable",
@@ -133,6 +137,10 @@ impl Refusal {
             Self::OtherUser => {
                 "this token is not for users of such a name (`users` in [[http.token]])"
             }
+            Self::OtherRealm => {
+                "the name of the user ends in @ and another realm than that of this token (`realm` in \
+                 [[http.token]])"
+            }
             Self::NoSecret => "the realm of this token has no secret (`secrets` in [auth])",
             Self::NoUri => {
                 "the server does not know where clients reach it (`uris` in [advertise])"
@@ -157,6 +165,7 @@ impl Refusal {
             | Self::NotUser
             | Self::LongUser
             | Self::OtherUser
+            | Self::OtherRealm
             | Self::NoSecret
             | Self::NoUri
             | Self::NotRevocable => None,
@@ -211,7 +220,8 @@ impl Outcomes {
                 | Refusal::LongLifetime(_)
                 | Refusal::NotUser
                 | Refusal::LongUser
-                | Refusal::OtherUser,
+                | Refusal::OtherUser
+                | Refusal::OtherRealm,
             ) => &self.bad_request,
             Some(Refusal::NoSecret | Refusal::NoUri | Refusal::NotRevocable) => &self.unavailable,
         };
