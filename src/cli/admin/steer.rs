@@ -11,7 +11,7 @@ use crate::cli::Failure;
 /// Have the running server grant no new sessions, and end with the last one.
 ///
 /// Sessions that there are go on. New clients are sent to another server by a
-/// [[redirect]] with when = "draining", or refused. The same as SIGUSR1.
+/// `[[redirect]]` with when = "draining", or refused. The same as SIGUSR1.
 #[derive(Args)]
 #[command(after_long_help = "Examples:\n  hairpin drain\n  hairpin drain --undo")]
 pub(in crate::cli) struct Drain {
