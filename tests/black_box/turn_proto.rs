@@ -312,7 +312,7 @@ impl Agent {
     /// The packet that comes within a moment, if one does.
     fn hear(&mut self) -> Option<Vec<u8>> {
         let mut buffer = vec![0; 2048];
-        let moment = Duration::from_millis(200);
+        let moment = Duration::from_secs(1);
         let length = self.socket.receive(&mut buffer, moment)?;
         buffer.truncate(length);
         Some(buffer)

@@ -48,7 +48,7 @@ fn run_tests(workspace: &Workspace, steps: &mut Steps) -> Result<(), Failure> {
         run_program(server_tests(workspace).arg("--no-run"))
     })?;
     let log = workspace.target().join("crates.log");
-    let crates = Background::start(&mut tests_of_crates(workspace), log)?;
+    let crates = Background::start(&mut nice(&tests_of_crates(workspace)), log)?;
     // Steps remembers the failures.
     let _ = steps.run("tests of the binary", || {
         let mut waiting = server_tests(workspace);
@@ -84,6 +84,20 @@ fn tests_of_crates(workspace: &Workspace) -> Command {
         crates.args(["--test", target]);
     }
     crates
+}
+
+/// The same at the lowest priority: what is tested beside it has times to keep.
+fn nice(command: &Command) -> Command {
+    let mut nice = Command::new("nice");
+    nice.args(["-n", "19"])
+        .arg(command.get_program())
+        .args(command.get_args());
+    let variables = command.get_envs();
+    nice.envs(variables.filter_map(|(name, value)| Some((name, value?))));
+    if let Some(directory) = command.get_current_dir() {
+        nice.current_dir(directory);
+    }
+    nice
 }
 
 /// Attacks, which must not meet other tests, and rooms of browsers, each of which draws and decodes pictures.
