@@ -22,7 +22,7 @@ pub use answers::{
 };
 pub use end::{End, Ended};
 
-/// What the API needs of the server.
+/// The parts of the server that the API works on.
 pub struct Handles {
     /// The shards.
     pub running: Arc<Running>,

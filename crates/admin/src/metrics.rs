@@ -25,19 +25,19 @@ pub use process::Process;
 /// A server at one moment.
 #[derive(Clone, Debug)]
 pub struct Sample {
-    /// What the relay cores did, over the life of the process.
+    /// Counters of the relay cores, over the life of the process.
     pub relay: Counters,
-    /// What their sockets did.
+    /// Counters of their sockets.
     pub net: NetCounters,
     /// How far limits are used.
     pub load: Load,
     /// The certificates that clients are shown.
     pub certificates: Vec<Certificate>,
-    /// What happened on the control side.
+    /// Counters of the control side.
     pub control: ControlCounters,
     /// The rooms of calls.
     pub signaling: Signaling,
-    /// What browsers came for to `[http]`, over the life of the process, by name.
+    /// Counters of `[http]`, over the life of the process, by name.
     pub http: Vec<(&'static str, u64)>,
     /// The process, as the system sees it.
     pub process: Process,
@@ -52,7 +52,7 @@ pub struct Signaling {
     pub members: u64,
     /// Bytes now that wait for members.
     pub queued: u64,
-    /// What happened, by name.
+    /// Counters of events, by name.
     pub events: Vec<(&'static str, u64)>,
 }
 
@@ -67,7 +67,7 @@ pub struct Certificate {
     pub ends: SystemTime,
 }
 
-/// What happened on the control side, over the life of the process.
+/// Counters of the control side, over the life of the process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ControlCounters {
     /// Configurations that took effect.

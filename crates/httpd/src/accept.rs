@@ -21,7 +21,7 @@ use crate::rates::Pace;
 use crate::seldom::Seldom;
 use crate::{Dress, Options, Visit};
 
-/// What all connections share.
+/// The state that all connections share.
 pub(crate) struct Server {
     pub(crate) places: Arc<Places>,
     pub(crate) counters: Arc<Counters>,

@@ -1,4 +1,4 @@
-//! What the server has done and refused, each under a name.
+//! Counters of what the server has done and refused, each under a name.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -14,7 +14,7 @@ macro_rules! counters {
             }
         }
 
-        /// What was counted until now.
+        /// The counts until now.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         pub struct Snapshot { $($(#[$doc])* pub $field: u64,)* }
 

@@ -41,7 +41,7 @@ pub use counters::Snapshot;
 pub use pages::pages;
 pub use rates::{Rate, Rates};
 
-/// What the server is started with.
+/// The options of a server.
 pub struct Options {
     /// The table of the configuration that it has, for sentences about its keys.
     pub table: &'static str,
@@ -254,7 +254,7 @@ impl Running {
         &self.listeners
     }
 
-    /// What was done and refused until now.
+    /// The counters until now.
     pub fn snapshot(&self) -> Snapshot {
         self.server.counters.snapshot()
     }

@@ -15,7 +15,7 @@ pub use datagrams::{Datagrams, HALF_OPEN, HALF_OPEN_OF_PREFIX};
 pub use session::TlsSession;
 pub use streams::{FirstBytes, MOST};
 
-/// What clients over TLS and DTLS are offered.
+/// The offer to clients over TLS and DTLS.
 pub struct Offered(Arc<Tls>);
 
 impl Offered {

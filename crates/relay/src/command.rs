@@ -106,7 +106,7 @@ pub struct Listed {
 /// All about an allocation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shown {
-    /// What a list has.
+    /// The fields that a list has, too.
     pub listed: Listed,
     /// How long each relayed address lives if it is not refreshed, in their order.
     pub left: Vec<Duration>,

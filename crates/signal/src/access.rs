@@ -1,4 +1,4 @@
-//! Who may enter a room.
+//! The right to enter a room.
 
 use std::fmt;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use subtle::{Choice, ConstantTimeEq};
 use crate::Refusal;
 use crate::message::Join;
 
-/// Who may enter a room.
+/// The right to enter a room.
 #[derive(Clone, Debug)]
 pub enum Access {
     /// Everyone who knows its name.

@@ -35,7 +35,7 @@ pub use refusal::Refusal;
 pub use rooms::{ConnectionId, Frame, Full, Report, Rooms};
 pub use signaling::{Options, Signaling};
 
-/// What a browser needs: the array of `RTCConfiguration.iceServers`, and how long its credential lives.
+/// A browser's credentials: the array of `RTCConfiguration.iceServers`, and how long its credential lives.
 #[derive(Clone, Debug)]
 pub struct Ice {
     /// The array.

@@ -1,4 +1,4 @@
-//! What happened, as lines of the log: without addresses and names. Rooms have numbers there, since in
+//! Events as lines of the log: without addresses and names. Rooms have numbers there, since in
 //! an open one the name is all that is needed to enter; only `debug` shows it.
 
 use std::sync::Mutex;

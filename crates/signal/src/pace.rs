@@ -88,7 +88,7 @@ impl Networks {
     }
 }
 
-/// What one host is known by: an IPv4 address, or the IPv6 /64 in which it chooses its own.
+/// The mark of one host: an IPv4 address, or the IPv6 /64 in which it chooses its own.
 pub(crate) fn host(ip: IpAddr) -> u128 {
     match ip.to_canonical() {
         IpAddr::V4(ip) => ip.to_bits().into(),

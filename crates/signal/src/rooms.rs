@@ -286,7 +286,7 @@ impl Rooms {
         })
     }
 
-    /// What happened since the last call.
+    /// The events since the last call.
     pub fn poll_report(&mut self) -> Option<Report> {
         self.reports.pop_front()
     }

@@ -27,7 +27,7 @@ pub struct Signaling(Arc<Host>);
 /// What may change while rooms are open.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Who may enter a room.
+    /// The right to enter a room.
     pub access: Access,
     /// How much of everything there may be.
     pub limits: Limits,
@@ -36,7 +36,7 @@ pub struct Options {
     pub origins: Vec<String>,
 }
 
-/// What all connections share.
+/// The state that all connections share.
 pub(crate) struct Host {
     core: Mutex<Core>,
     notices: Notices,

@@ -163,7 +163,7 @@ impl From<net::Page> for Sessions {
 /// All about one session.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct SessionDetails {
-    /// What a list has.
+    /// The fields that a list has, too.
     #[serde(flatten)]
     pub session: Session,
     /// How long each relayed address lives if it is not refreshed, in seconds.
@@ -220,7 +220,7 @@ impl From<Shown> for SessionDetails {
     }
 }
 
-/// What a reload changed.
+/// The outcome of a reload.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reloaded {
     /// The keys that changed, and hold.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use procfs::process::{Process as Proc, Task};
 use procfs::{page_size, ticks_per_second};
 
-/// What the process takes of the machine. A value that the system does not tell is 0.
+/// The share of the machine that the process takes. A value that the system does not tell is 0.
 #[derive(Clone, Debug, Default)]
 pub struct Process {
     /// Resident memory, in bytes.

@@ -18,7 +18,7 @@ pub(crate) struct State {
     engine: UnbufferedServerConnection,
     /// The beginning of records whose end has not come.
     pub(crate) partial: Vec<u8>,
-    /// What was decrypted and not taken yet.
+    /// Plaintext that was not taken yet.
     pub(crate) plain: BytesMut,
     /// Records that the kernel has not taken yet.
     pub(crate) unsent: BytesMut,

@@ -1,4 +1,4 @@
-//! What waits for a member: sent or not, until it is acknowledged. A connection that breaks loses
+//! Messages that wait for a member: sent or not, until it is acknowledged. A connection that breaks loses
 //! nothing of it.
 
 use std::collections::{BTreeMap, VecDeque};
