@@ -199,7 +199,15 @@ impl Agent {
         for minutes in [29, 2] {
             self.ahead += Duration::from_secs(minutes * 60);
             let heard = self.said.len();
-            while self.turn().is_some() {}
+            // The answer to a Refresh is waited for: without it the client would ask again later.
+            let mut silences = if minutes == 29 { ANSWER } else { 1 };
+            while silences > 0 {
+                silences = if self.turn().is_some() {
+                    1
+                } else {
+                    silences - 1
+                };
+            }
             let refreshed = self.said.len() > heard;
             assert_eq!(refreshed, minutes == 29, "a Refresh, once");
         }
@@ -312,12 +320,15 @@ impl Agent {
     /// The packet that comes within a moment, if one does.
     fn hear(&mut self) -> Option<Vec<u8>> {
         let mut buffer = vec![0; 2048];
-        let moment = Duration::from_secs(1);
+        let moment = Duration::from_millis(200);
         let length = self.socket.receive(&mut buffer, moment)?;
         buffer.truncate(length);
         Some(buffer)
     }
 }
+
+/// How many moments an answer may take.
+const ANSWER: u32 = 25;
 
 /// The result of a turn.
 enum Step {
