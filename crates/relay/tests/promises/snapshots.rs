@@ -312,7 +312,11 @@ fn a_snapshot_of_another_version_is_refused_by_name() {
     );
     assert_eq!(
         refused.to_string(),
-        "the snapshot has format 3, and this program reads format 2"
+        format!(
+            "the snapshot has format {}, and this program reads format {}",
+            Snapshot::FORMAT + 1,
+            Snapshot::FORMAT
+        )
     );
     let other = thaw(rules(), 1, now, &snapshot);
     assert_eq!(other.err(), Some(Unreadable::Part));
