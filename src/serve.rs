@@ -14,6 +14,7 @@ pub(crate) mod external;
 mod held_back;
 mod http;
 mod metrics;
+mod nearby;
 mod reload;
 mod signals;
 mod state;
@@ -22,12 +23,10 @@ mod tickets;
 mod trial;
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use net::{ListenerOptions, Running};
-use relay::policy::Network;
 use relay::{NatDiscovery, NonceSecret, ProcessSecret, RelayAddress, Rules, SecondAddress};
 use tracing::{info, warn};
 
@@ -39,6 +38,7 @@ use addresses::Addresses;
 use certificates::Shown;
 use control::Control;
 use http::{Minting, Prepared};
+use nearby::open_for_trying;
 use reload::Reload;
 use signals::Signals;
 use tickets::Tickets;
@@ -313,42 +313,6 @@ fn keep_secret(
     Ok(())
 }
 
-/// For trying: makes peers of all addresses nearby.
-fn open_for_trying(config: &mut Config, host: &Machine) {
-    if config.relay.addresses.is_empty() {
-        let local = IpAddr::from(Ipv4Addr::LOCALHOST);
-        config.relay.addresses.push(RelayAddress {
-            local,
-            external: local,
-        });
-    }
-    allow_nearby(config, host);
-    trial::listen(config, host);
-    // Where no stranger gets, no authority does: the certificate that was made is shown.
-    if config.tls.acme.take().is_some() {
-        warn!("--dev: [tls.acme] is not used");
-    }
-    warn!(
-        "--dev: clients may reach loopback, private networks and this host. \
-         Never run this where strangers can reach it"
-    );
-}
-
-/// Makes peers of what is nearby, and of this host, also over TCP.
-fn allow_nearby(config: &mut Config, host: &Machine) {
-    config.tcp_relay = true;
-    let near = NEAR.iter().map(|network| (*network).to_owned());
-    let own = host.addresses.iter().map(ToString::to_string);
-    let networks = near
-        .chain(own)
-        .filter_map(|network| network.parse::<Network>().ok());
-    for network in networks {
-        if !config.peers.allow.contains(&network) {
-            config.peers.allow.push(network);
-        }
-    }
-}
-
 fn net_options(config: &Config, host: &Machine) -> Result<net::Options, Fault> {
     let listeners = config.listeners.iter().map(|listener| ListenerOptions {
         transports: listener.transports,
@@ -440,16 +404,3 @@ fn say_what_runs(config: &Config, running: &Running) {
         );
     }
 }
-
-/// The networks that `--dev` allows: loopback, private, shared and link-local.
-const NEAR: &[&str] = &[
-    "127.0.0.0/8",
-    "10.0.0.0/8",
-    "172.16.0.0/12",
-    "192.168.0.0/16",
-    "100.64.0.0/10",
-    "169.254.0.0/16",
-    "::1/128",
-    "fc00::/7",
-    "fe80::/10",
-];

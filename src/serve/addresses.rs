@@ -12,8 +12,9 @@ use tracing::{error, info, warn};
 
 use super::control::Control;
 use super::external::{self, Question};
+use super::nearby::allow_nearby;
 use super::reload::Reload;
-use super::{allow_nearby, rules};
+use super::rules;
 use crate::config::{Config, Machine};
 use crate::netlink::{Unasked, Watch};
 

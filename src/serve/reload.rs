@@ -17,7 +17,8 @@ use super::admin::Answer;
 use super::control::Control;
 use super::difference::{Difference, emptied, in_effect};
 use super::http::demonstrate;
-use super::{open_for_trying, rules, systemd};
+use super::nearby::open_for_trying;
+use super::{rules, systemd};
 use crate::config::{self, Config, Filed, Loaded, Machine, Remarks, Secret, Unusable, Watched};
 use crate::log::say;
 
