@@ -319,7 +319,7 @@ impl Link {
     }
 }
 
-/// What quinn asks of a socket.
+/// The functions that quinn asks of a socket.
 impl AsyncUdpSocket for Relayed {
     fn create_io_poller(self: Arc<Self>) -> Pin<Box<dyn UdpPoller>> {
         Box::pin(Writable(self.link.clone()))

@@ -11,10 +11,20 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use httpd::Authorities;
 use probe::UriHost;
 use rustls::{Error, InconsistentKeys};
 
 pub(crate) use flaw::Flaw;
+
+/// The authorities in a file of PEM, of which one has signed the certificate of every client.
+///
+/// # Errors
+/// The flaw, in words that follow the name of the file.
+pub(crate) fn authorities(text: &[u8]) -> Result<Authorities, String> {
+    let certificates = pem::chain(text).map_err(|flaw| flaw.to_string())?;
+    Authorities::new(certificates).map_err(|why| why.to_string())
+}
 
 /// A certificate, its chain and its key.
 #[derive(Clone)]

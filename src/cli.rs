@@ -2,10 +2,14 @@
 
 mod admin;
 mod asking;
+mod bench;
 mod check;
 mod completions;
 mod credentials;
 mod doctor;
+mod health;
+mod import_coturn;
+mod login;
 mod man;
 mod policy;
 mod probe;
@@ -23,6 +27,7 @@ use clap::{Args, Parser, Subcommand};
 use tokio::runtime::Runtime;
 
 use crate::config::{self, Loaded, Machine, NoSecret, Secret, Unusable};
+use crate::shown;
 
 /// A STUN and TURN server, closed by default.
 ///
@@ -45,12 +50,23 @@ enum Command {
     Policy(policy::Policy),
     Probe(probe::Probe),
     Doctor(doctor::Doctor),
+    Health(health::Health),
+    #[command(name = "import-coturn")]
+    ImportCoturn(import_coturn::ImportCoturn),
+    Bench(bench::Bench),
     Status(admin::Status),
     Sessions(admin::Sessions),
     Session(admin::Session),
+    Trace(admin::Trace),
     End(admin::End),
+    Bans(admin::Bans),
+    Config(admin::ShowConfig),
+    #[command(name = "log-level")]
+    LogLevel(admin::ShowLogLevel),
     Drain(admin::Drain),
     Reload(admin::Reload),
+    Top(admin::Top),
+    Usage(admin::Usage),
     Completions(completions::Completions),
     Man(man::Man),
 }
@@ -65,12 +81,21 @@ pub(crate) fn run() -> ExitCode {
         Command::Policy(policy) => policy.run(),
         Command::Probe(probe) => probe.run(),
         Command::Doctor(doctor) => doctor.run(),
+        Command::Health(health) => health.run(),
+        Command::ImportCoturn(import) => import.run(),
+        Command::Bench(bench) => bench.run(),
         Command::Status(status) => status.run(),
         Command::Sessions(sessions) => sessions.run(),
         Command::Session(session) => session.run(),
+        Command::Trace(trace) => trace.run(),
         Command::End(end) => end.run(),
+        Command::Bans(bans) => bans.run(),
+        Command::Config(config) => config.run(),
+        Command::LogLevel(level) => level.run(),
         Command::Drain(drain) => drain.run(),
         Command::Reload(reload) => reload.run(),
+        Command::Top(top) => top.run(),
+        Command::Usage(usage) => usage.run(),
         Command::Completions(completions) => completions.run(),
         Command::Man(man) => man.run(),
     };
@@ -96,12 +121,27 @@ enum Failure {
     /// The man pages could not be written.
     #[error("cannot write man pages to {path}: {source} (option --output)")]
     ManPages { path: PathBuf, source: io::Error },
+    /// The configuration of coturn has to be another, or readable.
+    #[error("cannot read {}: {source}", shown::path(path))]
+    Coturn { path: PathBuf, source: io::Error },
+    /// The database of coturn, likewise.
+    #[error(transparent)]
+    Database(#[from] crate::coturn::Unread),
+    /// A file was there already, or cannot be there.
+    #[error("cannot write {}: {source}{}", shown::path(path), is_there(.source))]
+    Written { path: PathBuf, source: io::Error },
     /// The server could not start, or stopped.
     #[error(transparent)]
     Serve(#[from] crate::serve::Fault),
     /// Nothing could be probed.
     #[error(transparent)]
     Probe(#[from] ::probe::Fault),
+    /// Nothing could be measured.
+    #[error("{}", ::probe::escaped(&.0.to_string()))]
+    Bench(#[from] ::bench::Fault),
+    /// The server to measure has no address.
+    #[error(transparent)]
+    Unresolved(#[from] ::probe::Unresolved),
     /// The running server was not asked, or did not do it.
     #[error(transparent)]
     Admin(#[from] admin::Fault),
@@ -118,33 +158,56 @@ enum Failure {
 
 impl Failure {
     fn report(&self) -> ExitCode {
+        if let Self::Admin(fault) = self
+            && let Some(report) = fault.report()
+        {
+            eprint!("{report}");
+            return ExitCode::from(WRONG_REQUEST);
+        }
         match self {
             // A report has headings of its own, and colours for a terminal.
             Self::Configuration(Unusable::Faulty(remarks, _)) => anstream::eprint!("{remarks:#}"),
-            // So has what the running server says of a configuration.
-            Self::Admin(admin::Fault::Refused(told)) if told.ends_with('\n') => eprint!("{told}"),
-            Self::Configuration(Unusable::Unreadable { .. })
+            Self::Configuration(Unusable::Unreadable { .. } | Unusable::Twice)
             | Self::Usage(_)
             | Self::Secret { .. }
             | Self::ManPages { .. }
+            | Self::Coturn { .. }
+            | Self::Database(_)
+            | Self::Written { .. }
             | Self::Serve(_)
             | Self::Probe(_)
+            | Self::Bench(_)
+            | Self::Unresolved(_)
             | Self::Admin(_)
             | Self::Machine(_)
             | Self::Runtime(_)
             | Self::Output(_) => eprintln!("error: {self}"),
         }
         match self {
-            Self::Configuration(_) | Self::Usage(_) | Self::Secret { .. } | Self::Probe(_) => {
-                ExitCode::from(WRONG_REQUEST)
-            }
+            Self::Configuration(_)
+            | Self::Usage(_)
+            | Self::Secret { .. }
+            | Self::Coturn { .. }
+            | Self::Database(_)
+            | Self::Probe(_) => ExitCode::from(WRONG_REQUEST),
             Self::ManPages { .. }
+            | Self::Written { .. }
             | Self::Serve(_)
+            | Self::Bench(_)
+            | Self::Unresolved(_)
             | Self::Admin(_)
             | Self::Machine(_)
             | Self::Runtime(_)
             | Self::Output(_) => ExitCode::FAILURE,
         }
+    }
+}
+
+fn is_there(source: &io::Error) -> &'static str {
+    if source.kind() == io::ErrorKind::AlreadyExists {
+        " (--force writes it all the same)"
+    } else {
+        ""
     }
 }
 
@@ -162,6 +225,12 @@ fn path() -> impl TypedValueParser<Value = PathBuf> {
 }
 
 impl ConfigFile {
+    fn at(path: &Path) -> Self {
+        Self {
+            path: Some(path.to_owned()),
+        }
+    }
+
     /// The file, if one is named: a variable that is empty names none.
     fn path(&self) -> Option<&Path> {
         let is_unset = || env::var_os("HAIRPIN_CONFIG").is_some_and(|name| name.is_empty());
@@ -238,25 +307,33 @@ const WRONG_REQUEST: u8 = 2;
 const AFTER_HELP: &str = "\
 Examples:
   hairpin serve                              start with no configuration at all
-  hairpin check --config turnserver.toml     is the file right, and what does it mean
+  hairpin check --config turnserver.toml     check the file, and show what it means
   hairpin credentials --config turnserver.toml --user alice
-                                             what to paste into a web page
-  hairpin token --config turnserver.toml     what an authorization server would issue
-  hairpin policy explain 10.0.0.7            may clients reach this peer, and why not
-  hairpin probe                              what NAT is this host behind
+                                             make credentials to paste into a page
+  hairpin token --config turnserver.toml     make a token, for tests of a service
+  hairpin policy explain 10.0.0.7            say whether clients may reach this peer
+  hairpin probe                              find out the NAT of this host
+  sudo hairpin import-coturn /etc/turnserver.conf --out turnserver.toml
+                                             move over from coturn
   hairpin doctor turn:turn.example.org --secret-file secret
-                                             does this server work
+                                             find out whether this server works
+  hairpin bench turn:127.0.0.1 --secret-file secret
+                                             measure how many packets it passes on
 
 Exit codes:
   0  done
   1  failed; for `policy explain`: the peer is denied
   2  the command line or the configuration is wrong
-  `probe` has codes of its own: see `hairpin probe --help`
+  `probe` and `import-coturn` have codes of their own: see their --help
 
 Environment:
   HAIRPIN_CONFIG       the configuration file, where --config is not given
+  HAIRPIN_CONFIG_TOML  the configuration itself, in place of a file
   HAIRPIN_SOCKET       the socket of the running server, where --socket is not given
-  HAIRPIN_REALM        realm, where the file does not have it
+  HAIRPIN_URL          the URL of its [admin] listen, where --url is not given
+  HAIRPIN_TOKEN_FILE   the file with its token, likewise; or HAIRPIN_TOKEN, the token
+  HAIRPIN_CA_FILE      the authority of its certificate, where --ca-file is not given
+  HAIRPIN_REALM        the key realm, where the file does not have it
   HAIRPIN_EXTERNAL     [relay] external, likewise; several with commas between
   HAIRPIN_SECRET       [auth] secrets, likewise; one secret
   HAIRPIN_SECRET_FILE  [auth] secret-files, likewise; one file

@@ -1,25 +1,31 @@
 //! The operator's configuration as plain data, and the way from `turnserver.toml` to it.
 //!
-//! Each key is a row (`rows`). By the rows the text becomes values (`read`), each of them possible
-//! alone (`form`); then they are reviewed against each other and against this [`Machine`] (`review`). The
+//! Each key is a row (`rows`), with a kind (`kind`). By the rows the text becomes values (`read`), each of
+//! them possible alone (`form`); then they are reviewed against each other and against this [`Machine`] (`review`). The
 //! result is a [`Config`] in which nothing is left to choose, or all mistakes at once.
 
 mod access;
+mod changes;
+mod clients;
 mod coturn;
 mod environment;
 mod form;
 mod instead;
+mod kind;
 mod load;
 mod machine;
 mod mask;
+mod names;
 mod read;
 mod remark;
 mod review;
+mod row;
 mod rows;
 mod secret;
 mod table;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
+mod values;
 mod watched;
 
 use std::collections::BTreeMap;
@@ -32,22 +38,27 @@ use std::{fmt, iter};
 
 use ipnet::IpNet;
 use net::proxy::Proxies;
-use net::{ProxyOptions, StreamLimits, TlsVersion, Transports, WebOptions};
+use net::{Offload, ProxyOptions, StreamLimits, TlsVersion, Transports, WebOptions};
 use relay::keys::{Keys, NotOpaque, TokenKeys};
 use relay::policy::{Mode, Network, Own, Policy};
 use relay::{
     Allowance, Bandwidth, HostAddress, IcmpTold, Limits, NatDiscovery, PortRange, Realms, Redirect,
-    RelayAddress, SecondAddress, Sha256, Transport,
+    RelayAddress, SecondAddress, Sha256, Thresholds, Transport,
 };
 
 use crate::certificate::Certificate;
+pub(crate) use changes::{Change, changes};
+pub(crate) use clients::Clients;
 pub(crate) use coturn::is_needless;
-pub(crate) use form::{spelled, spelled_bandwidth};
+pub(crate) use form::{realm_flaw, spelled, spelled_bandwidth, spelled_size};
 pub(crate) use load::{Loaded, Unusable, load, read};
 pub(crate) use machine::Machine;
 pub(crate) use remark::Remarks;
-pub(crate) use rows::{ROWS, Row, Unwritten};
+pub(crate) use review::{secret_flaw, unfilled};
+pub(crate) use row::{Row, Unwritten};
+pub(crate) use rows::ROWS;
 pub(crate) use secret::{NoSecret, PrecomputedKey, Secret, TokenSecret};
+pub(crate) use values::{Values, keeping};
 pub(crate) use watched::Watched;
 
 /// The whole configuration, every choice made.
@@ -89,6 +100,8 @@ pub(crate) struct Config {
     pub(crate) tcp: StreamLimits,
     /// `[proxy-protocol]`.
     pub(crate) proxies: ProxyOptions,
+    /// `[clients]`.
+    pub(crate) clients: Clients,
     /// `[web]`.
     pub(crate) web: WebOptions,
     /// `[http]`.
@@ -97,14 +110,26 @@ pub(crate) struct Config {
     pub(crate) signal: Signal,
     /// `[demo] enabled`: whether pages are served.
     pub(crate) demo: bool,
-    /// `[admin] socket`.
-    pub(crate) admin: AdminSocket,
+    /// `[admin]`.
+    pub(crate) admin: Admin,
     /// `[metrics]`.
     pub(crate) metrics: Metrics,
+    /// `[usage]`.
+    pub(crate) usage: Usage,
+    /// `[[cap]]`.
+    pub(crate) caps: Vec<usage::Cap>,
+    /// `[quality]`.
+    pub(crate) quality: Quality,
+    /// `[datapath] offload`.
+    pub(crate) offload: Offload,
     /// `[peers]`.
     pub(crate) peers: Peers,
     /// `[log]`.
     pub(crate) log: Log,
+    /// `[reload] watch`: whether a change of the file is followed without being asked.
+    pub(crate) watch: bool,
+    /// `[stop] drain`: how long a server that is to stop waits for its last allocation.
+    pub(crate) stop_drain: Duration,
 }
 
 /// One address that clients come to.
@@ -114,7 +139,7 @@ pub(crate) struct Listener {
     pub(crate) listen: SocketAddr,
 }
 
-/// What clients over TLS are shown.
+/// The side of TLS that clients are shown.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct Tls {
     /// The first is for clients that name nobody.
@@ -279,7 +304,7 @@ pub(crate) struct Http {
     pub(crate) proxies: Proxies,
     /// The pages of other servers that may use this one; `*` is all of them.
     pub(crate) origins: Vec<String>,
-    /// What makes credentials.
+    /// The tokens that make credentials.
     pub(crate) tokens: Vec<HttpToken>,
 }
 
@@ -318,6 +343,16 @@ pub(crate) struct Signal {
     pub(crate) limits: signal::Limits,
 }
 
+/// How the operator reaches the server.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(crate) struct Admin {
+    pub(crate) socket: AdminSocket,
+    /// The addresses beside it. There are none without a token, and but for loopback none without a certificate.
+    pub(crate) listen: Vec<SocketAddr>,
+    /// The token that a request there has to show.
+    pub(crate) token: Option<Secret>,
+}
+
 /// The place of the socket for the operator.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) enum AdminSocket {
@@ -331,10 +366,61 @@ pub(crate) enum AdminSocket {
 /// Where metrics are scraped.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct Metrics {
-    /// The addresses. Without any there are none.
+    /// The addresses. Without any there are none. Beside loopback there are none without a certificate of this server
+    /// and without one of the keys below.
     pub(crate) listen: Vec<SocketAddr>,
-    /// What a scrape has to show.
+    /// The token that a scrape has to show.
     pub(crate) token: Option<Secret>,
+    /// The authorities of the certificates of scrapers.
+    pub(crate) client_ca: Option<httpd::Authorities>,
+}
+
+/// Reports on the use of allocations, and their receivers.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(crate) struct Usage {
+    /// How often an allocation tells.
+    pub(crate) every: Duration,
+    /// The file of events.
+    pub(crate) file: Option<PathBuf>,
+    pub(crate) webhook: Option<Webhook>,
+    /// The directory of what is kept; `None` is the usual one.
+    pub(crate) spool: Option<PathBuf>,
+    /// The bytes of events that may wait there.
+    pub(crate) spool_size: u64,
+    /// Whether events have the addresses of clients.
+    pub(crate) addresses: bool,
+}
+
+/// Where events are posted to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Webhook {
+    pub(crate) url: String,
+    /// A good one: [`usage::SigningKey`] takes it.
+    pub(crate) secret: Secret,
+    /// The roots by which it is believed; without any those that browsers have.
+    pub(crate) roots: Vec<rustls::pki_types::CertificateDer<'static>>,
+}
+
+impl Usage {
+    /// Whether events go anywhere.
+    pub(crate) const fn is_told(&self) -> bool {
+        self.file.is_some() || self.webhook.is_some()
+    }
+}
+
+/// How the quality of calls is judged.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Quality {
+    /// Whether it is not measured.
+    pub(crate) off: bool,
+    pub(crate) bad: Thresholds,
+}
+
+impl Quality {
+    /// From where on a leg is bad, if that is measured.
+    pub(crate) fn thresholds(self) -> Option<Thresholds> {
+        (!self.off).then_some(self.bad)
+    }
 }
 
 /// The peers that allocations may send to.
@@ -368,9 +454,13 @@ pub(crate) enum Level {
 /// How a log line is written.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Format {
+    /// As fields of the journal where standard error leads there, else as text.
     #[default]
+    Auto,
     Text,
     Json,
+    /// As fields of the journal, wherever standard error leads.
+    Journal,
 }
 
 impl Config {
@@ -379,7 +469,7 @@ impl Config {
         load::defaults(host)
     }
 
-    /// What the host decides, before the rows do.
+    /// The part that the host decides, before the rows do.
     fn of(host: &Machine) -> Self {
         let mut relay = RelayPool::default();
         relay.follow(host, &[]);
@@ -442,9 +532,15 @@ impl Config {
 
     /// The peer policy, which also protects what belongs to this host.
     pub(crate) fn policy(&self, host: &Machine) -> Policy {
+        self.policy_beside(host, &[])
+    }
+
+    /// The same while there are these listeners, too, which a reload took away.
+    pub(crate) fn policy_beside(&self, host: &Machine, retiring: &[SocketAddr]) -> Policy {
         let relays = || self.relay.addresses.iter();
         // Peers reach neither the listeners nor the ports of partners.
         let listeners = self.listeners.iter().map(|listener| listener.listen);
+        let listeners = listeners.chain(retiring.iter().copied());
         let partners = self.nat_discovery.iter().filter_map(|discovery| {
             let port = discovery.partner()?.port;
             Some(SocketAddr::new(discovery.primary.local, port))

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use net::Transports;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use probe::{Service, Uri, UriHost};
-use relay::Transport;
+use relay::{RelayAddress, Transport};
 use serde::Serialize;
 
 use crate::browsers::{MOST_URIS, rank, refusing};
@@ -102,7 +102,7 @@ pub(crate) struct PublicName {
 
 /// The TURN URIs for clients: those that the configuration has, unless a name is given, or else those
 /// of its listeners. In the order in which a browser should try them, and no more than it should
-/// have. What browsers refuse is left out, unless nothing else is there. RFC 7065 §3.1.
+/// have. URIs that browsers refuse are left out, unless there are no others. RFC 7065 §3.1.
 pub(crate) fn uris(config: &Config, name: Option<&PublicName>) -> Vec<Uri> {
     if name.is_none() && !config.advertised.is_empty() {
         let mut uris = config.advertised.clone();
@@ -119,6 +119,18 @@ pub(crate) fn uris(config: &Config, name: Option<&PublicName>) -> Vec<Uri> {
 pub(crate) fn note(uri: &Uri) -> Option<&'static str> {
     let is_address = matches!(uri.host, UriHost::Address(_));
     (uri.is_secure && is_address).then_some("not Firefox")
+}
+
+/// An address in URIs that is one of this host's own, and that nobody has written as the public one.
+pub(crate) fn guessed(config: &Config, uris: &[Uri]) -> Option<IpAddr> {
+    if !config.advertised.is_empty() {
+        return None;
+    }
+    let mut relays = config.relay.addresses.iter();
+    let is_given = |ip: IpAddr| uris.iter().any(|uri| uri.host == UriHost::Address(ip));
+    let is_own = |relay: &&RelayAddress| relay.local == relay.external && is_given(relay.local);
+    let relay = relays.find(is_own)?;
+    (!config.relay.external.contains(&relay.external)).then_some(relay.external)
 }
 
 /// Whether clients refuse a URI by its name, which no certificate is for.

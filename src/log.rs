@@ -2,10 +2,16 @@
 //! operator asks for them; passwords and keys are never logged.
 
 mod front;
+mod journal;
+mod json;
 mod reporter;
 mod thinned;
 mod tls;
 
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use tokio::sync::Notify;
 use tracing::level_filters::LevelFilter;
 use tracing::{error, warn};
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
@@ -19,17 +25,32 @@ use tracing_subscriber::{Registry, fmt, reload};
 
 use crate::config::{Format, Level, Log, Remarks};
 
+use journal::{Entry, Journal};
 pub(crate) use reporter::Reporter;
+pub(crate) use thinned::Thinned;
 pub(crate) use tls::TlsReporter;
 
-/// Sends the log to standard error from now on, until the writer is dropped.
+/// Sends the log to standard error, or to the journal, from now on, until the writer is dropped.
 pub(crate) fn init(log: &Log) -> Writer {
-    let (filter, level) = reload::Layer::new(filter(log.level));
-    let (lines, guard) = NonBlockingBuilder::default()
+    let levels = Levels {
+        configured: log.level,
+        wanted: None,
+    };
+    let (filter, level) = reload::Layer::new(filter(levels.in_force()));
+    let builder = NonBlockingBuilder::default()
         .lossy(true)
         .buffered_lines_limit(WAITING_LINES)
-        .thread_name("log")
-        .finish(std::io::stderr());
+        .thread_name("log");
+    let journal = match log.format {
+        Format::Auto => Journal::of_stderr(),
+        Format::Journal => Journal::here(),
+        Format::Text | Format::Json => None,
+    };
+    let is_journal = journal.is_some();
+    let (lines, guard) = match journal {
+        Some(journal) => builder.finish(journal),
+        None => builder.finish(std::io::stderr()),
+    };
     let lost = lines.error_counter();
     let lines = fmt::layer()
         .with_target(false)
@@ -39,11 +60,24 @@ pub(crate) fn init(log: &Log) -> Writer {
         .with_writer(lines);
     let log_of = tracing_subscriber::registry().with(filter);
     match log.format {
-        Format::Text => log_of.with(lines.fmt_fields(fields())).init(),
-        Format::Json => log_of.with(lines.json().flatten_event(true)).init(),
+        Format::Json => log_of.with(lines.event_format(json::Line)).init(),
+        Format::Auto | Format::Journal if is_journal => {
+            let entries = lines.event_format(Entry).fmt_fields(fields());
+            log_of.with(entries).init();
+        }
+        Format::Auto | Format::Journal | Format::Text => {
+            log_of.with(lines.fmt_fields(fields())).init();
+        }
+    }
+    if log.format == Format::Journal && !is_journal {
+        warn!(
+            "log.no-journal: this host has no journal (key `format` in [log]), so lines are text"
+        );
     }
     Writer {
         level,
+        levels: Mutex::new(levels),
+        changed: Notify::new(),
         lost,
         _guard: guard,
     }
@@ -54,9 +88,9 @@ pub(crate) fn say(remarks: &Remarks) {
     for line in remarks.lines() {
         let (place, help) = (line.place, line.help);
         if line.is_fault {
-            error!(place, help, "{}", line.sentence);
+            error!(place, help, "configuration.fault: {}", line.sentence);
         } else {
-            warn!(place, help, "{}", line.sentence);
+            warn!(place, help, "configuration.caution: {}", line.sentence);
         }
     }
 }
@@ -81,6 +115,16 @@ fn fields() -> impl for<'w> FormatFields<'w> + Send + Sync + 'static {
     field.delimited(" ")
 }
 
+/// The name of an event and its sentence, either of which may be missing: events of libraries have no name.
+fn split(text: &str) -> (Option<&str>, &str) {
+    let (name, sentence) = text.split_once(": ").unwrap_or((text, ""));
+    if name.contains('.') && !name.contains(char::is_whitespace) {
+        (Some(name), sentence)
+    } else {
+        (None, text)
+    }
+}
+
 fn filter(level: Level) -> Targets {
     let level = match level {
         Level::Error => LevelFilter::ERROR,
@@ -98,15 +142,53 @@ fn filter(level: Level) -> Targets {
 /// shard.
 pub(crate) struct Writer {
     level: reload::Handle<Targets, Registry>,
+    levels: Mutex<Levels>,
+    changed: Notify,
     lost: ErrorCounter,
     _guard: WorkerGuard,
 }
 
+/// The levels by which lines are logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Levels {
+    pub(crate) configured: Level,
+    /// The level that the operator wants in place of it, and until when.
+    pub(crate) wanted: Option<(Level, Option<Instant>)>,
+}
+
+impl Levels {
+    /// The one that holds.
+    pub(crate) fn in_force(self) -> Level {
+        self.wanted.map_or(self.configured, |(level, _)| level)
+    }
+}
+
 impl Writer {
-    /// From now on these lines are logged.
+    /// From now on these lines are logged, unless the operator wants others.
     pub(crate) fn set_level(&self, level: Level) {
+        self.change(|levels| levels.configured = level);
+    }
+
+    /// The operator wants these lines, until then; or no others than the configuration.
+    pub(crate) fn want(&self, wanted: Option<(Level, Option<Instant>)>) {
+        self.change(|levels| levels.wanted = wanted);
+        self.changed.notify_one();
+    }
+
+    pub(crate) fn levels(&self) -> Levels {
+        *self.levels.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until the operator wants other lines.
+    pub(crate) async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Levels)) {
+        let mut levels = self.levels.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut levels);
         // It fails where there is no log any more.
-        let _ = self.level.reload(filter(level));
+        let _ = self.level.reload(filter(levels.in_force()));
     }
 
     /// How many lines were lost because the reader was too slow.
@@ -128,7 +210,14 @@ mod tests {
     use super::*;
 
     #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<u8>>>);
+    pub(super) struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Lines {
+        /// All that was written.
+        pub(super) fn text(&self) -> String {
+            String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+        }
+    }
 
     impl Write for Lines {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -141,7 +230,7 @@ mod tests {
     }
 
     /// All that is written of what is said.
-    fn written(said: impl FnOnce()) -> String {
+    pub(super) fn written(said: impl FnOnce()) -> String {
         let lines = Lines::default();
         let out = lines.clone();
         let log = fmt()
@@ -151,7 +240,7 @@ mod tests {
             .fmt_fields(fields())
             .with_writer(move || out.clone());
         tracing::subscriber::with_default(log.finish(), said);
-        String::from_utf8(lines.0.lock().unwrap().clone()).unwrap()
+        lines.text()
     }
 
     #[test]

@@ -5,10 +5,12 @@ mod browsers;
 mod certificate;
 mod cli;
 mod config;
+mod coturn;
 mod ice_servers;
 mod log;
 mod netlink;
 mod serve;
+mod shown;
 
 use std::process::ExitCode;
 

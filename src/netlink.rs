@@ -1,4 +1,4 @@
-//! What the kernel takes for this host, and word of its changes: rtnetlink. RFC 3549.
+//! The addresses that the kernel takes for this host, and word of their changes: rtnetlink. RFC 3549.
 
 use std::io;
 use std::net::IpAddr;
@@ -20,7 +20,7 @@ use netlink_sys::{AsyncSocket, AsyncSocketExt, Socket, SocketAddr, TokioSocket};
 pub(crate) struct Inventory {
     /// The addresses of its interfaces, in the kernel's order.
     pub(crate) addresses: Vec<Address>,
-    /// What its `local` routing tables call local, anycast or broadcast, but for loopback.
+    /// Networks that its `local` routing tables call local, anycast or broadcast, without loopback.
     pub(crate) networks: Vec<IpNet>,
 }
 
@@ -143,7 +143,7 @@ fn interface(message: &AddressMessage) -> Option<Address> {
     })
 }
 
-/// What a route of the table `local` makes this host's.
+/// The network that a route of the table `local` makes this host's.
 fn network(route: &RouteMessage) -> Option<IpNet> {
     let RouteHeader {
         address_family,
@@ -202,7 +202,7 @@ fn messages(bytes: &[u8]) -> impl Iterator<Item = io::Result<NetlinkMessage<Rout
 pub(crate) struct Watch(TokioSocket);
 
 impl Watch {
-    /// Needs a runtime around it. What changes from now on is told.
+    /// Needs a runtime around it. Changes from now on are told.
     pub(crate) fn open() -> Result<Self, Unasked> {
         let mut socket = TokioSocket::new(NETLINK_ROUTE)?;
         socket.socket_mut().bind_auto()?;

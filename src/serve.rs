@@ -1,10 +1,13 @@
 //! `hairpin serve`: reads the host, starts the shards, announces the server, and leaves it to the
 //! control side until it ends. No packet is seen here.
 
+mod access;
 mod acme;
 mod addresses;
 pub(crate) mod admin;
 mod announce;
+mod bans;
+pub(crate) mod buffers;
 mod certificates;
 mod control;
 mod descriptors;
@@ -13,36 +16,50 @@ mod ending;
 pub(crate) mod external;
 mod held_back;
 mod http;
+mod in_force;
+mod live;
+mod log_level;
+mod looks;
 mod metrics;
 mod nearby;
+mod relisten;
 mod reload;
 mod signals;
 mod state;
 mod systemd;
 mod tickets;
 mod trial;
+mod usage;
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
-use net::{ListenerOptions, Running};
+use ::admin::api::configuration::Configuration;
+use ::admin::quality::Qualities;
+use arc_swap::ArcSwap;
+use net::{Running, Together};
 use relay::{NatDiscovery, NonceSecret, ProcessSecret, RelayAddress, Rules, SecondAddress};
 use tracing::{info, warn};
 
-use crate::config::{Config, Loaded, Machine, Secret, Watched};
+use crate::config::{Config, Loaded, Machine, Secret, Values, Watched};
 use crate::log::{self, Reporter, Writer};
 use crate::netlink::Unasked;
 use acme::Orders;
 use addresses::Addresses;
+use buffers::UdpMemory;
 use certificates::Shown;
 use control::Control;
 use http::{Minting, Prepared};
+use looks::Looks;
 use nearby::open_for_trying;
 use reload::Reload;
 use signals::Signals;
 use tickets::Tickets;
 use trial::Made;
+use usage::{Tap, Usage};
 
 /// The options of the command line.
 #[derive(Debug)]
@@ -67,6 +84,9 @@ pub(crate) enum Fault {
     /// The secret cannot be kept.
     #[error("cannot keep the secret in {path}: {source} (option --state-dir)")]
     State { path: PathBuf, source: io::Error },
+    /// The secret of a configuration cannot be generated.
+    #[error("cannot generate a secret in {path}: {source} (key `generated-secret-file` in [auth])")]
+    GeneratedSecret { path: PathBuf, source: io::Error },
     /// Neither option nor environment names a directory.
     #[error("there is no place for the secret: name one with --state-dir")]
     NoStateDir,
@@ -79,7 +99,7 @@ pub(crate) enum Fault {
     /// The port for the pages is taken.
     #[error("port {0} is taken: give the pages another one, such as --demo={next}", next = http::port_after(*.0))]
     DemoPort(u16),
-    /// What systemd has passed cannot be served.
+    /// The sockets that systemd has passed cannot be served.
     #[error("cannot use the sockets that were passed: {0} (unit of type socket)")]
     Passed(io::Error),
     /// The certificate for trying cannot be made.
@@ -127,8 +147,14 @@ struct Start {
     config: Config,
     /// Where the configuration comes from, in words.
     source: String,
+    /// Its keys and values, without secrets.
+    values: Values,
+    /// The cautions about it.
+    cautions: String,
     /// The file and its text, unless there is no configuration at all.
     file: Option<(PathBuf, Secret)>,
+    /// The file, to be followed.
+    own: Option<Watched>,
     files: Vec<Watched>,
     trying: Trying,
     log: Writer,
@@ -138,6 +164,7 @@ struct Start {
     tickets: Arc<Tickets>,
     shown: Arc<Shown>,
     orders: Orders,
+    usage: Arc<Usage>,
 }
 
 impl Start {
@@ -147,18 +174,27 @@ impl Start {
             remarks,
             source,
             text,
+            own,
             files,
             stale: _,
+            ungenerated,
+            values,
         } = loaded;
         let log = log::init(&config.log);
         info!(
             version = env!("CARGO_PKG_VERSION"),
             configuration = source,
-            "starting"
+            "server.starting"
         );
         log::say(&remarks);
         let passed = net::passed().map_err(Fault::Passed)?;
-        let zero_config = options.config_file.is_none() && config.auth.secrets.is_empty();
+        if let Some(path) = ungenerated {
+            config.auth.secrets.push(state::secret_at(&path)?);
+            say_kept(&path);
+        }
+        // A text in the environment is a configuration as much as a file is.
+        let is_written = options.config_file.is_some() || !text.expose().is_empty();
+        let zero_config = !is_written && config.auth.secrets.is_empty();
         if zero_config {
             keep_secret(&mut config, host, options.state_dir.clone())?;
         }
@@ -171,13 +207,17 @@ impl Start {
         let tickets = certificates::tickets(&config, directory.clone());
         let its = made.as_ref().map(|made: &Made| made.certificate.clone());
         let shown = Arc::new(Shown::new(&config.tls.certificates, its));
+        let usage = Arc::new(Usage::new(directory.clone()));
         let orders = Orders::new(config.tls.acme.clone(), directory);
         // Clients that come before the authority is asked are shown the certificate of the last run.
         orders.begin(&shown);
         Ok(Self {
             config,
             source,
+            values,
+            cautions: remarks.to_string(),
             file: (!zero_config).then(|| (options.config_file.unwrap_or_default(), text)),
+            own,
             files,
             trying,
             log,
@@ -186,6 +226,7 @@ impl Start {
             tickets,
             shown,
             orders,
+            usage,
         })
     }
 
@@ -197,7 +238,10 @@ impl Start {
         let Self {
             config,
             source,
+            values,
+            cautions,
             file,
+            own,
             files,
             trying,
             log,
@@ -206,17 +250,20 @@ impl Start {
             tickets,
             shown,
             orders,
+            usage,
         } = self;
-        let mut shards = net_options(&config, host)?;
+        let qualities = Arc::new(Qualities::default());
+        let mut shards = net_options(&config, host, usage.tap(), &qualities)?;
         shards.streams.connections = shares.tcp;
-        shards.tls = shown.options(&config, Arc::clone(&tickets));
+        shards.tls = Some(shown.options(&config, Arc::clone(&tickets)));
         let browsers = Prepared::new();
         shards.browsers = http::door(&config, &browsers);
         let running = net::start_on(passed, shards)?;
-        say_what_runs(&config, &running);
         let minting = Arc::new(Minting::new(&config));
         let browsers = http::begin(browsers, &config, shares.http, &shown, &minting);
         let browsers = browsers.map_err(|fault| Fault::of_browsers(fault, trying.demo))?;
+        // Both servers listen by the time of the first of these lines.
+        say_what_runs(&config, &running, host);
         addresses::say_what_is_missing(&config, host);
         if let Some(made) = &made {
             made.say(trying.dev);
@@ -225,16 +272,18 @@ impl Start {
             announce::print(&config, made.as_ref());
         }
         let Trying { dev, demo } = trying;
+        let access = Arc::new(access::Access::of_operator(&config));
+        let policy = ArcSwap::from_pointee(config.policy(host));
         let reload = Reload {
             file,
             dev,
             demo,
             config,
-            files,
+            looks: Looks::new(own, files),
             waiting: Vec::new(),
             stale: String::new(),
+            cautions,
             addresses,
-            look: None,
             late: None,
         };
         let control = Control {
@@ -245,7 +294,17 @@ impl Start {
             orders,
             minting,
             browsers,
+            usage,
+            access,
+            policy,
+            configuration: ArcSwap::from_pointee(Configuration {
+                source: source.clone(),
+                values,
+                ..Configuration::default()
+            }),
             reloads: metrics::Reloads::default(),
+            stop_drain: AtomicU64::new(0),
+            qualities,
         };
         control::run(control, signals, reload, finding, source).await
     }
@@ -307,75 +366,91 @@ fn keep_secret(
     config.auth.secrets.push(secret);
     if (host.access)(&path).is_public {
         let path = path.display();
-        warn!(%path, "every user of this host may read the secret: chmod 600 the file");
+        warn!(%path, "secret.readable: every user of this host may read the secret: chmod 600 the file");
     }
-    info!(path = %path.display(), "secret kept; `hairpin credentials --secret-file` mints from it");
+    say_kept(&path);
     Ok(())
 }
 
-fn net_options(config: &Config, host: &Machine) -> Result<net::Options, Fault> {
-    let listeners = config.listeners.iter().map(|listener| ListenerOptions {
-        transports: listener.transports,
-        listen: listener.listen,
-    });
-    let reporter = Reporter::new(config, host);
+fn say_kept(path: &Path) {
+    info!(path = %path.display(), "secret.kept: the generated secret is in the file at `path`; make credentials with `hairpin credentials --secret-file FILE`");
+}
+
+fn net_options(
+    config: &Config,
+    host: &Machine,
+    usage: Arc<Tap>,
+    qualities: &Arc<Qualities>,
+) -> Result<net::Options, Fault> {
+    let (reporter, qualities) = (Reporter::new(config, host), Arc::clone(qualities));
     let nonce_secret = config.auth.nonce_secret.as_ref();
     Ok(net::Options {
-        listeners: listeners.collect(),
+        listeners: relisten::options(config),
         shards: config.threads,
+        offload: config.offload,
+        relay_buffer: UdpMemory::here().relay_buffer(config),
         config: relay::Config {
             secret: ProcessSecret(rand::random()),
             nonce_secret: nonce_secret.map(|text| NonceSecret::shared(text.expose().as_bytes())),
             ports: config.relay.ports,
             nat_discovery: config.nat_discovery.clone(),
-            rules: Arc::new(rules(config, host)?),
+            rules: Arc::new(rules(config, host, Vec::new())?),
         },
         streams: config.tcp,
         tls: None,
         proxies: config.proxies.clone(),
         web: config.web,
         browsers: None,
-        report: Arc::new(move |report| reporter.report(report)),
+        report: Arc::new(move |report| {
+            qualities.count_end(&report);
+            reporter.report(&report);
+            usage.report(&report);
+        }),
         keys: None,
     })
 }
 
-/// The rules, which may change while the server runs.
-fn rules(config: &Config, host: &Machine) -> Result<Rules, Fault> {
+/// The rules, which may change while the server runs. A reload may have left listeners that retire.
+fn rules(config: &Config, host: &Machine, retiring: Vec<SocketAddr>) -> Result<Rules, Fault> {
     Ok(Rules {
         realms: config.realms()?,
         tokens: config.tokens(),
         sha256: config.auth.sha256,
         failures_per_minute: config.auth.failures_per_minute,
+        clients: config.clients.rules(),
         nonce_lifetime: config.auth.nonce_lifetime,
-        policy: config.policy(host),
+        policy: config.policy_beside(host, &retiring),
         relays: config.relay.addresses.clone(),
         limits: config.allocation,
         mobility: config.mobility,
         tcp: config.tcp_relay,
         icmp: config.icmp,
+        quality: config.quality.thresholds(),
         unauthenticated: config.unauthenticated,
         redirects: config.redirects.clone(),
+        retiring,
         serial: 0,
     })
 }
 
-fn say_what_runs(config: &Config, running: &Running) {
-    for (transports, listen) in running.listeners() {
-        info!(
-            transport = transports.name(),
-            protocol = transports.protocol(),
-            %listen,
-            "listening"
-        );
+fn say_what_runs(config: &Config, running: &Running, host: &Machine) {
+    let listeners = running.listeners().into_iter();
+    // `address.awaited` tells of the others.
+    for (transports, listen) in listeners.filter(|(_, it)| host.has(it.ip().to_canonical())) {
+        relisten::say(transports, listen);
     }
+    let Together { received, sent } = running.together();
+    let memory = UdpMemory::here();
+    let relay_buffer = memory.relay_buffer(config);
+    info!(gro = received, gso = sent, relay_buffer, "server.datapath");
+    buffers::say_what_lacks(memory, config);
     for RelayAddress { local, external } in &config.relay.addresses {
         info!(
             address = %local,
             external = (external != local).then(|| tracing::field::display(external)),
             first_port = config.relay.ports.first(),
             last_port = config.relay.ports.last(),
-            "relaying"
+            "server.relaying"
         );
     }
     for NatDiscovery {
@@ -394,12 +469,12 @@ fn say_what_runs(config: &Config, running: &Running) {
             partner = matches!(alternate, SecondAddress::Partner(_)),
             first_port,
             second_port,
-            "discovering NATs"
+            "server.nat-discovery"
         );
     }
     if config.is_stun_only() {
         warn!(
-            "STUN only: there are no users, secrets and token keys, so nobody can allocate \
+            "server.stun-only: STUN only, for there are no users, secrets and token keys, so nobody can allocate \
              (keys `users` and `secrets` in [auth], table [[oauth.key]])"
         );
     }

@@ -48,13 +48,13 @@ MIXERS = f"""
     audiotestsrc is-live=true wave=silence ! audio/x-raw,rate=48000,channels=2 ! sound.
 """
 
-# What becomes of the streams of a member before they are mixed.
+# The elements that a member's streams pass before they are mixed.
 DECODERS = {
     "video": "queue ! rtpvp8depay ! vp8dec ! videoconvert ! videoscale ! queue",
     "audio": "queue ! rtpopusdepay ! opusdec ! audioconvert ! audioresample ! queue",
 }
 
-# What each member is sent, and from which tee.
+# The streams that each member is sent, and the tee of each.
 SENT = [
     ("pictures", "application/x-rtp,media=video,encoding-name=VP8,payload=96,clock-rate=90000"),
     ("sounds", "application/x-rtp,media=audio,encoding-name=OPUS,payload=111,clock-rate=48000,encoding-params=(string)2"),

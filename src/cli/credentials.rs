@@ -1,16 +1,17 @@
 //! `hairpin credentials`: a user name and a password that expire by themselves.
 
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 use probe::Uri;
 use relay::keys::{self, Mint};
+use relay::policy::block;
 
 use super::{Failure, given_secret, print};
-use crate::config::{self, Config, Machine, Secret};
+use crate::config::{self, Config, Loaded, Machine, Secret};
 use crate::ice_servers::{self, IceServer, PublicName};
 
 /// Make a time-limited user name and password from a shared secret.
@@ -22,8 +23,8 @@ use crate::ice_servers::{self, IceServer, PublicName};
 /// base64(HMAC-SHA1(secret, user name)). Hairpin also takes `USER:EXPIRY`, and an
 /// expiry with a fraction.
 ///
-/// The secret is taken from one of --secret, --secret-file and --config, or else from
-/// where `serve` has it: the file in $HAIRPIN_CONFIG, then $HAIRPIN_SECRET or
+/// The secret is taken from one of --secret, --secret-file and --config, or else from the place
+/// that `serve` reads: the file in $HAIRPIN_CONFIG, then $HAIRPIN_SECRET or
 /// $HAIRPIN_SECRET_FILE.
 #[derive(Args)]
 #[command(after_long_help = AFTER_HELP)]
@@ -50,14 +51,14 @@ pub(super) struct Credentials {
     #[arg(long, value_name = "REALM")]
     realm: Option<String>,
 
-    /// How long the credential is accepted.
+    /// Time for which the credential is accepted.
     #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = ttl)]
     ttl: Duration,
 
-    /// The server's name in the URLs, with another port if clients see another:
-    /// HOST, or HOST:PORT if all listeners have the same port. Where it is not given:
-    /// `[advertise] uris`, or else the relay addresses, as peers see them, and for TLS the
-    /// realm if a certificate is for it, or else the first name of one.
+    /// The server's name in the URLs: HOST, or HOST:PORT if clients see another port and all
+    /// listeners have the same one. Without it the URLs are those of `[advertise] uris`, or
+    /// else have the relay addresses, as peers see them; those for TLS have the realm if a
+    /// certificate is for it, or else the first name of a certificate.
     #[arg(long, value_name = "HOST")]
     host: Option<PublicName>,
 
@@ -140,7 +141,31 @@ impl Credentials {
                 eprintln!("note: no certificate is for {name}: clients refuse {uri}");
             }
         }
+        if host.is_none()
+            && let Some(doubt) = self.doubt(config, &uris)
+        {
+            eprintln!("note: {doubt}");
+        }
         Ok(uris)
+    }
+
+    /// Why clients may not reach the server by the addresses that this host gave the URIs.
+    fn doubt(&self, config: &Config, uris: &[Uri]) -> Option<String> {
+        let ip = ice_servers::guessed(config, uris)?;
+        if self.secret.is_some() || self.secret_file.is_some() {
+            return Some(format!(
+                "{ip} is this host's own address: if the server is another host, name it by --host"
+            ));
+        }
+        if config.relay.tellers.is_some() {
+            return Some(format!(
+                "{ip} is this host's own address: the public one, which the running server finds out \
+                 (`[relay] external`), is not known here; name the server by --host"
+            ));
+        }
+        block(ip).is_some().then(|| {
+            format!("only its own network reaches {ip}: name the server by --host, or see `[relay] external`")
+        })
     }
 
     /// The secret, and the configuration with the server's addresses.
@@ -159,12 +184,17 @@ impl Credentials {
             .config
             .clone()
             .or_else(|| variable().map(PathBuf::from));
-        let config = config::load(path.as_deref(), host)?.config;
+        let Loaded {
+            config,
+            ungenerated,
+            ..
+        } = config::load(path.as_deref(), host)?;
         let secret = match (&self.realm, path) {
             (Some(realm), _) => first_of_realm(&config, realm)?,
-            (None, Some(_)) => config.auth.secrets.first().ok_or(Failure::Usage(
-                "the configuration has no secret: add one to `[auth] secrets`",
-            ))?,
+            (None, Some(_)) => {
+                let why = no_secret_of(ungenerated.as_deref());
+                config.auth.secrets.first().ok_or(Failure::Usage(why))?
+            }
             (None, None) => config
                 .auth
                 .secrets
@@ -172,6 +202,17 @@ impl Credentials {
                 .ok_or(Failure::Usage(NO_SECRET))?,
         };
         Ok((secret.clone(), config))
+    }
+}
+
+/// The remedy for a configuration without a secret; `ungenerated` is the file of one to come.
+const fn no_secret_of(ungenerated: Option<&Path>) -> &'static str {
+    match ungenerated {
+        None => "the configuration has no secret: add one to `[auth] secrets`",
+        Some(_) => {
+            "there is no secret yet: the server generates it when it starts for the first time \
+             (`[auth] generated-secret-file`)"
+        }
     }
 }
 
@@ -208,7 +249,8 @@ fn ttl(text: &str) -> Result<Duration, &'static str> {
     }
 }
 
-const NO_SECRET: &str = "no secret is given: use --secret-file, --config, or set HAIRPIN_SECRET";
+const NO_SECRET: &str = "no secret is given: use --secret-file, --config, or set HAIRPIN_SECRET; the log \
+    of a `serve` without a configuration says in `path=` in which file it keeps its own";
 
 const SEVERAL_PORTS: &str = "--host has a port, and the listeners have several: give the name alone, \
     or write the URIs as clients see them into `[advertise] uris`";
@@ -292,7 +334,7 @@ mod tests {
         let text = "realm = \"example.org\"\n[auth]\nsecrets = [\"3vQ0cW1hZ2ljIG51bWJlcnM=\"]\n\
                     [[auth.realm]]\nname = \"example.net\"\nsecrets = [\"5qLqO1tM0lYcN3S0\"]\n\
                     [[auth.realm]]\nname = \"example.com\"\n[auth.realm.users]\nbob = \"wonderland\"\n";
-        let config = config::read(text, std::path::Path::new("x"), &Machine::anywhere());
+        let config = config::read(text, Path::new("x"), &Machine::anywhere());
         let config = config.unwrap().config;
         let first = |realm| first_of_realm(&config, realm).map(Secret::expose).ok();
         assert_eq!(first("example.org"), Some("3vQ0cW1hZ2ljIG51bWJlcnM="));
@@ -324,6 +366,46 @@ mod tests {
         assert_eq!(several, SEVERAL_PORTS);
         let dtls = (Transport::Dtls, "0.0.0.0:5349");
         assert!(refused("credentials --host a", &[dtls]).contains("DTLS"));
+    }
+
+    #[test]
+    fn an_address_that_clients_may_not_reach_is_doubted_unless_the_server_is_named() {
+        let mut config = config();
+        config.listeners = vec![Listener {
+            transports: Transports::Datagrams,
+            listen: "0.0.0.0:3478".parse().unwrap(),
+        }];
+        let doubt = |line: &str, config: &Config| {
+            let line = Line::parse_from(line.split(' ')).credentials;
+            line.doubt(config, &ice_servers::uris(config, line.host.as_ref()))
+        };
+        let relay = |local: &str, external: &str| relay::RelayAddress {
+            local: local.parse().unwrap(),
+            external: external.parse().unwrap(),
+        };
+        config.relay.addresses = vec![relay("10.9.0.5", "10.9.0.5")];
+        let private = doubt("credentials --config a", &config).unwrap();
+        assert!(private.contains("10.9.0.5") && private.contains("--host"));
+        let elsewhere = doubt("credentials --secret a", &config).unwrap();
+        assert!(elsewhere.contains("another host"), "{elsewhere}");
+        assert_eq!(doubt("credentials --secret a --host b", &config), None);
+        config.relay.tellers = Some(Vec::new());
+        let unknown = doubt("credentials --config a", &config).unwrap();
+        assert!(
+            unknown.contains("the running server finds out"),
+            "{unknown}"
+        );
+        config.advertised = vec!["turn:turn.example.org".parse().unwrap()];
+        assert_eq!(doubt("credentials --config a", &config), None);
+        config.advertised.clear();
+        config.relay.tellers = None;
+        // A public address as such, and one that was written.
+        for external in ["9.9.9.9", "10.9.0.6"] {
+            config.relay.addresses = vec![relay("10.9.0.5", external)];
+            assert_eq!(doubt("credentials --config a", &config), None);
+        }
+        config.relay.addresses = vec![relay("9.9.9.9", "9.9.9.9")];
+        assert_eq!(doubt("credentials --config a", &config), None);
     }
 
     #[test]

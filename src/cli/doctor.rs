@@ -8,25 +8,24 @@ mod own;
 use std::io::{IsTerminal, stderr};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
 use indicatif::ProgressBar;
 use probe::doctor::{Examination, Examined, Finding, Login, Severity};
 use probe::{NotAUri, Service, Uri};
-use relay::keys::{self, Mint};
 
 use super::asking::Asking;
-use super::{Failure, given_secret, print, print_styled, read_secret, runtime};
-use crate::config::{self, Config, Loaded, Machine, Secret};
+use super::login::Login as LoginOptions;
+use super::{Failure, print, print_styled, runtime};
+use crate::config::{self, Config, Loaded, Machine};
 
-/// Find out whether a STUN or TURN server works from here, and what to change if not.
+/// Find out whether a STUN or TURN server works from here, and how to repair it if not.
 ///
-/// Does what clients do, with any server: a Binding, the challenge, an allocation,
-/// data to another allocation and to a plain socket and back, a refresh, the end; for
-/// turns: also the certificate, as browsers judge it. Each finding has a code, which
-/// docs/doctor.md explains. Takes at most 15 seconds and sends some 200 datagrams.
+/// Acts as a client does, at any server: a Binding, the challenge, an allocation, data to
+/// another allocation and to a plain socket and back, a refresh, the end; for turns: also the
+/// certificate, as browsers judge it. Each finding has a code, which docs/doctor.md explains.
+/// Takes at most 15 seconds and sends some 200 datagrams.
 #[derive(Args)]
 #[command(after_long_help = AFTER_HELP)]
 pub(super) struct Doctor {
@@ -35,26 +34,8 @@ pub(super) struct Doctor {
     #[arg(value_name = "URI", required_unless_present = "config", value_parser = a_uri)]
     servers: Vec<String>,
 
-    /// Authenticate as this user.
-    #[arg(long, value_name = "NAME", requires = "password_source")]
-    user: Option<String>,
-
-    /// The user's password. Every user of this host can see it in the list of
-    /// processes: prefer --password-file.
-    #[arg(long, value_name = "PASSWORD", groups = ["password_source", "login"], requires = "user")]
-    password: Option<String>,
-
-    /// A file that holds the password; `-` is standard input.
-    #[arg(long, value_name = "FILE", groups = ["password_source", "login"], requires = "user")]
-    password_file: Option<PathBuf>,
-
-    /// Authenticate with credentials made from this shared secret. Prefer --secret-file.
-    #[arg(long, value_name = "SECRET", group = "login")]
-    secret: Option<String>,
-
-    /// A file that holds the secret; `-` is standard input.
-    #[arg(long, value_name = "FILE", group = "login")]
-    secret_file: Option<PathBuf>,
+    #[command(flatten)]
+    login: LoginOptions,
 
     /// The configuration of the Hairpin on this host: its listeners are examined with its own
     /// credentials, and the host with them.
@@ -85,7 +66,7 @@ pub(super) struct Doctor {
 impl Doctor {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
         let loaded = self.own_config()?;
-        let login = self.login()?;
+        let login = self.login.read("doctor")?;
         let uris = self.uris(login.as_ref())?;
         let mut examination = Examination {
             servers: uris.into_iter().map(Examined::from).collect(),
@@ -137,22 +118,6 @@ impl Doctor {
         Ok(uris)
     }
 
-    fn login(&self) -> Result<Option<Login>, Failure> {
-        if let Some(user) = &self.user {
-            let password = match (&self.password, &self.password_file) {
-                (Some(password), _) => password.clone(),
-                (None, Some(path)) => read_secret(path, "--password-file")?.expose().to_owned(),
-                (None, None) => return Err(Failure::Usage("--user needs a password")),
-            };
-            return Ok(Some(Login::Password {
-                user: user.clone(),
-                password,
-            }));
-        }
-        let secret = given_secret(self.secret.as_deref(), self.secret_file.as_deref())?;
-        Ok(secret.map(minting))
-    }
-
     fn examine(
         &self,
         examination: &Examination,
@@ -194,15 +159,6 @@ fn a_uri(text: &str) -> Result<String, NotAUri> {
     text.parse::<Uri>().map(|_| text.to_owned())
 }
 
-/// Credentials as a web service would mint them.
-fn minting(secret: Secret) -> Login {
-    Login::Secret(Arc::new(move |expiry| {
-        let secret = secret.expose().as_bytes();
-        let credential = keys::mint(Mint::Sha1, secret, Some("doctor"), expiry);
-        (credential.username, credential.password)
-    }))
-}
-
 const STUN_ONLY: &str = "stun: and stuns: servers take neither credentials nor realm: \
     name the server as turn: or turns:";
 
@@ -213,7 +169,7 @@ Examples:
       --user alice --password-file pw
   sudo hairpin doctor --config /etc/hairpin/turnserver.toml
                                              on the server itself
-  hairpin doctor stun:stun.example.org       what strangers see
+  hairpin doctor stun:stun.example.org       as a client without credentials
 
 Exit codes:
   0  no errors; there may be warnings

@@ -1,16 +1,16 @@
 //! `hairpin policy`: ask the peer policy what it would do.
 
-use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
-use std::str::FromStr;
 
+use ::admin::api::policy::{Explained, Peer};
 use clap::{Args, Subcommand};
-use relay::policy::{self, IpRuling};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::{ConfigFile, Failure, print};
+use super::admin::Asking;
+use super::{ConfigFile, Failure};
 use crate::config::Machine;
 
-/// Ask the peer policy.
+/// Look up the peer policy: which peers clients may reach.
 ///
 /// The policy decides to which peers clients may send, and from which they
 /// receive. It is closed: private, special and own addresses are denied until
@@ -40,13 +40,13 @@ struct Explain {
 
     #[command(flatten)]
     config: ConfigFile,
-}
 
-/// A peer, with its port if that is known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Peer {
-    Host(IpAddr),
-    Socket(SocketAddr),
+    /// Ask the running server, whose policy may be another than that of the file.
+    #[arg(long, conflicts_with = "path")]
+    running: bool,
+
+    #[command(flatten)]
+    asking: Asking,
 }
 
 impl Policy {
@@ -59,11 +59,23 @@ impl Policy {
 
 impl Explain {
     fn run(self) -> Result<ExitCode, Failure> {
-        let host = Machine::here()?;
-        let policy = self.config.load(&host)?.config.policy(&host);
-        let (allowed, why) = verdict(&policy, self.peer);
-        print(&format!("{why}\n"))?;
-        Ok(if allowed {
+        let explained: Explained = if self.running {
+            let peer = match self.peer {
+                Peer::Host(ip) => ip.to_string(),
+                Peer::Socket(socket) => socket.to_string(),
+            };
+            let peer = utf8_percent_encode(&peer, NON_ALPHANUMERIC);
+            self.asking.get(&format!("/v1/policy?peer={peer}"))?
+        } else {
+            let host = Machine::here()?;
+            let loaded = self.config.load(&host)?;
+            let is_default = self.config.path().is_none() && loaded.text.expose().is_empty();
+            eprintln!("{}", asked(&loaded.source, is_default));
+            let policy = loaded.config.policy(&host);
+            Explained::of(&policy, self.peer)
+        };
+        self.asking.print(&explained, Explained::words)?;
+        Ok(if explained.allowed {
             ExitCode::SUCCESS
         } else {
             ExitCode::FAILURE
@@ -71,53 +83,14 @@ impl Explain {
     }
 }
 
-fn verdict(policy: &policy::Policy, peer: Peer) -> (bool, String) {
-    match peer {
-        Peer::Socket(peer) => match policy.judge(peer) {
-            Ok(permit) => (true, permit.to_string()),
-            Err(denial) => (false, format!("{denial:#}")),
-        },
-        Peer::Host(ip) => match policy.judge_ip(ip) {
-            IpRuling::EveryPort(permit) => (true, permit.to_string()),
-            IpRuling::SomePorts => (true, by_port(policy, ip)),
-            IpRuling::NoPort(denial) => (false, format!("{denial:#}")),
-        },
+/// Which configuration answers; the running server may have another.
+fn asked(source: &str, is_default: bool) -> String {
+    if is_default {
+        return format!(
+            "note: by the defaults ({source}): --config FILE asks a file, --running the running server"
+        );
     }
-}
-
-/// One line per range of ports with the same ruling.
-fn by_port(policy: &policy::Policy, ip: IpAddr) -> String {
-    let mut lines = String::from("allowed on some ports:");
-    for span in policy.spans(ip) {
-        let why = match span.ruling {
-            Ok(permit) => permit.to_string(),
-            Err(denial) => format!("{denial:#}"),
-        };
-        let (first, last) = span.ports.into_inner();
-        let ports = if first == last {
-            first.to_string()
-        } else {
-            format!("{first}-{last}")
-        };
-        lines.push_str(&format!("\n  {ports:<11}  {why}"));
-    }
-    lines
-}
-
-impl FromStr for Peer {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let ip = text
-            .strip_prefix('[')
-            .and_then(|text| text.strip_suffix(']'))
-            .unwrap_or(text);
-        if let Ok(ip) = ip.parse() {
-            return Ok(Self::Host(ip));
-        }
-        let socket = text.parse().map(Self::Socket);
-        socket.map_err(|_| "write an IP address, or an IP address and a port, such as 192.0.2.7:3478 or [2001:db8::7]:3478")
-    }
+    format!("note: by {source}: --running asks the running server")
 }
 
 const AFTER_HELP: &str = "\
@@ -125,12 +98,13 @@ Examples:
   hairpin policy explain 8.8.8.8
   hairpin policy explain 10.1.2.3:10000 --config turnserver.toml
   hairpin policy explain ::ffff:127.0.0.1
+  hairpin policy explain 10.1.2.3 --running
 
 Exit codes: 0 allowed, 1 denied, 2 wrong usage or configuration.";
 
 #[cfg(test)]
 mod tests {
-    use relay::policy::{Mode, Own};
+    use relay::policy::{self, Mode, Own};
 
     use super::*;
 
@@ -143,7 +117,8 @@ mod tests {
         };
         let allow = vec!["10.1.2.0/24:10000-20000".parse().unwrap()];
         let policy = policy::Policy::new(Mode::Closed, allow, Vec::new(), own);
-        verdict(&policy, peer.parse().unwrap())
+        let explained = Explained::of(&policy, peer.parse().unwrap());
+        (explained.allowed, explained.words())
     }
 
     #[test]
@@ -167,6 +142,13 @@ mod tests {
         ] {
             assert!(wrong.parse::<Peer>().is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn the_answer_says_which_configuration_was_asked() {
+        let defaults = asked("no configuration file", true);
+        assert!(defaults.contains("by the defaults") && defaults.contains("--running"));
+        assert!(asked("turnserver.toml", false).contains("by turnserver.toml"));
     }
 
     #[test]

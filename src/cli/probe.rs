@@ -15,11 +15,11 @@ use probe::{Bind, Options, Results, Uri, Verdict};
 use super::asking::Asking;
 use super::{Failure, print, print_styled, runtime};
 
-/// Find out what the NAT in front of this host does, and what that means for a WebRTC call.
+/// Find out the kind of the NAT in front of this host, and its effect on a WebRTC call.
 ///
 /// Asks STUN servers over UDP, TCP and TLS and compares what they see. A server that
 /// speaks RFC 5780 (Hairpin with [nat-discovery] does) tells everything; two ordinary
-/// servers tell whether a direct call has a chance. What cannot be known is said to be
+/// servers tell whether a direct call has a chance. An answer that cannot be known is said to be
 /// unknown.
 #[derive(Args)]
 #[command(after_long_help = AFTER_HELP)]
@@ -29,12 +29,12 @@ pub(super) struct Probe {
     #[arg(value_name = "URI")]
     servers: Vec<Uri>,
 
-    /// How long a question waits for its answer; it is asked three times meanwhile.
+    /// Time to wait for each reply; three attempts within it.
     #[arg(long, value_name = "DURATION", default_value = "3s", value_parser = timeout)]
     timeout: Duration,
 
-    /// Also find out how long a mapping lives that nobody uses, up to this long. Takes up
-    /// to twice that time.
+    /// Also measure how long an unused mapping lives, up to this time. The measurement takes up
+    /// to twice as long.
     #[arg(long, value_name = "MAX", num_args = 0..=1, default_missing_value = "5m",
           require_equals = true, value_parser = lifetime)]
     lifetime: Option<Duration>,
@@ -120,7 +120,8 @@ fn lifetime(text: &str) -> Result<Duration, String> {
 }
 
 fn duration(text: &str, least: Duration, most: Duration) -> Result<Duration, String> {
-    let duration = humantime::parse_duration(text).map_err(|why| why.to_string())?;
+    let duration = humantime::parse_duration(text);
+    let duration = duration.map_err(|_| "write a number and a unit, such as 500ms, 3s or 5m")?;
     if (least..=most).contains(&duration) {
         return Ok(duration);
     }
@@ -141,7 +142,7 @@ Examples:
   hairpin probe stun:a.example.org stuns:a.example.org:443 -4
                                              over UDP, TCP and TLS, IPv4 only
   hairpin probe stun:a.example.org --lifetime
-                                             how often must a keepalive be sent
+                                             also how often to send a keepalive
   hairpin probe --json | jq -r .verdict      for scripts
 
 Exit codes:

@@ -13,42 +13,41 @@ use crate::serve::{self, Options};
 
 /// Run the STUN and TURN server.
 ///
-/// Without a configuration it listens on UDP and TCP port 3478 on all addresses,
-/// makes a secret, keeps it in the state directory, and prints an `iceServers`
-/// entry to paste into a web page. With a configuration it does what that says:
-/// if the file has neither users nor secrets, it answers STUN and relays nothing.
-/// Variables such as HAIRPIN_SECRET stand for keys that the file leaves out, or
-/// for the file; `hairpin --help` lists them.
+/// Without a configuration it listens on UDP and TCP port 3478 on all addresses, makes a
+/// secret, keeps it in the state directory, and prints an `iceServers` entry to paste into a
+/// web page. With a configuration it follows that: a file without users and without secrets
+/// makes it answer STUN and relay nothing. Variables such as HAIRPIN_SECRET stand for keys that
+/// the file leaves out, or for the file; `hairpin --help` lists them.
 #[derive(Args)]
 #[command(after_long_help = AFTER_HELP)]
 pub(super) struct Serve {
     #[command(flatten)]
     config: ConfigFile,
 
-    /// Directory for what must outlive a restart.
+    /// Directory for data that must outlive a restart.
     ///
     /// Where it is not given: $STATE_DIRECTORY (set by systemd), then
     /// $XDG_STATE_HOME/hairpin, then ~/.local/state/hairpin.
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
 
-    /// For trying on one machine: let clients reach loopback and private peers.
+    /// Let clients reach loopback and private peers, for trying on one machine.
     ///
-    /// Listeners for TLS without a certificate get one that is made here, and where no listener is
-    /// written there is one at port 5349. It is kept in the state directory, and the log says
-    /// how a browser for tests comes to trust it.
+    /// A listener for TLS that has no certificate gets one that is made here; a configuration
+    /// without listeners gets one for TLS at port 5349. The certificate is kept in the state
+    /// directory, and the log says how a browser for tests comes to trust it.
     ///
-    /// Never on a server that others can reach: whoever may allocate then reaches
-    /// every service of this host and of its network.
+    /// Never use it on a server that others can reach: every user could then reach every
+    /// service of this host and of its network.
     #[arg(long)]
     dev: bool,
 
     /// Serve two pages: one for calls, and one that tests the relay. The links are printed.
     ///
-    /// At port 8080, or as --demo=PORT says, unless `[http] listen` has addresses. Whoever opens
-    /// them is given a credential of this server: only for trying. HTTPS has a certificate that is
-    /// made here if there is none, of which browsers warn once; without HTTPS they give a page of
-    /// another host no camera.
+    /// The pages are at port 8080, or at PORT with --demo=PORT, unless `[http] listen` has
+    /// addresses. Every visitor gets a credential of this server, so use it only for trying. If
+    /// there is no certificate for HTTPS, one is made here, and browsers warn of it once.
+    /// Without HTTPS, browsers allow the camera only to pages of this computer.
     #[arg(long, value_name = "PORT", num_args = 0..=1, require_equals = true, default_missing_value = "8080", value_parser = page_port)]
     demo: Option<NonZeroU16>,
 }
@@ -57,6 +56,7 @@ impl Serve {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
         let host = Machine {
             is_for_trying: self.dev || self.demo.is_some(),
+            generates_secrets: true,
             ..Machine::here()?
         };
         // Its cautions are lines of the log, whose form it decides.
@@ -91,17 +91,18 @@ Examples:
   hairpin serve --config /etc/hairpin/turnserver.toml
   HAIRPIN_SECRET_FILE=/run/secrets/turn HAIRPIN_EXTERNAL=YOUR_PUBLIC_IPv4 hairpin serve
 
-SIGHUP has the configuration and its secret files read again: calls go on. What
-needs a restart (listeners, the ports of [relay], threads, [nat-discovery], [tcp],
-[dtls], [proxy-protocol], [web], [http] but for `origins` and tokens, `enabled` in [signal],
-[demo], [admin], [metrics], `minimum-version` in [tls], the secret of nonces, the form of the
-log) is named in the log. A faulty file is told there in full, and changes nothing. Files of
-users, secrets and certificates that change are read again without a signal.
-SIGTERM ends it: allocations are closed and the process exits within 5 seconds.
+At SIGHUP the server reads the configuration and its secret files again; calls go on.
+The log names keys that need a restart; docs/reload.md lists them. A faulty file
+changes nothing, and the log has its faults. Files of users, secrets and certificates that
+change are read again without a signal, and the configuration itself with `watch` in
+[reload].
+SIGTERM ends it: allocations are closed and the process exits within 5 seconds. With
+`drain` in [stop] it drains first, for at most that long; a second SIGTERM ends it at
+once, as SIGINT does.
 SIGUSR1 drains it: no new allocation is granted (clients are sent elsewhere by a
 [[redirect]] with when = \"draining\", or refused), those there are go on, and the
 process exits when the last one has ended. SIGUSR1 again ends it at once.
-No other signal that can be caught does anything.
+SIGUSR2, SIGQUIT, SIGALRM and others that end most programs do nothing.
 
 Exit codes: 0 ended by a signal, 1 failed, 2 wrong usage or configuration.";
 

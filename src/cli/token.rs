@@ -37,7 +37,7 @@ pub(super) struct MintToken {
     #[arg(long, value_name = "ID")]
     kid: Option<String>,
 
-    /// How long the token is accepted.
+    /// Time for which the token is accepted.
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = lifetime)]
     lifetime: u32,
 
@@ -46,12 +46,12 @@ pub(super) struct MintToken {
     #[arg(long, value_name = "NAME")]
     server_name: Option<String>,
 
-    /// A mac_key of 256 bits, for clients that sign with MESSAGE-INTEGRITY-SHA256, instead of
-    /// 160.
+    /// Make a mac_key of 256 bits in place of 160, for clients that sign with
+    /// MESSAGE-INTEGRITY-SHA256.
     #[arg(long)]
     sha256: bool,
 
-    /// Print the JSON object that RFC 7635, Appendix B, has authorization servers answer with.
+    /// Print JSON: the answer of an authorization server by RFC 7635, Appendix B.
     #[arg(long)]
     json: bool,
 }

@@ -1,4 +1,4 @@
-//! Who may read a file, by the modes of it and of the directories above it.
+//! The users who may read a file, by the modes of it and of the directories above it.
 
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::remark::Remark;
 
-/// Who may read a file.
+/// The users who may read a file.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Access {
     /// Whether every user of the host may.
@@ -75,7 +75,14 @@ impl Reader {
     /// `None` if there is no such file.
     fn may_read(&self, path: &Path) -> Option<bool> {
         let path = path.canonicalize().ok()?;
-        let mut above = path.ancestors().skip(1);
+        // systemd leads the service, and nobody else, past these. systemd.exec(5), `DynamicUser=`
+        let is_led = |directory: &&Path| {
+            self.id.is_some()
+                && PRIVATE
+                    .iter()
+                    .any(|private| *directory == Path::new(private))
+        };
+        let mut above = path.ancestors().skip(1).filter(|it| !is_led(it));
         let may = self.may(&fs::metadata(&path).ok()?, READ);
         let passes = |directory| Some(self.may(&fs::metadata(directory).ok()?, PASS));
         Some(may && above.all(|directory| passes(directory).unwrap_or(true)))
@@ -107,6 +114,8 @@ pub(super) fn this_user() -> String {
 
 /// The user of the unit in `packaging/systemd`.
 const SERVICE: &str = "hairpin";
+/// Where the directories are of a service whose user is made when it starts.
+const PRIVATE: [&str; 3] = ["/var/cache/private", "/var/lib/private", "/var/log/private"];
 const READ: u32 = 4;
 const PASS: u32 = 1;
 

@@ -1,7 +1,10 @@
 //! A configuration of coturn in place of ours.
 
+use super::names::known;
 use super::remark::Remark;
-use super::rows::{ROWS, Row, known};
+use super::row::Row;
+use super::rows::ROWS;
+use crate::coturn;
 
 /// The remark about a text that is coturn's turnserver.conf.
 pub(super) fn remark(text: &str) -> Option<Remark> {
@@ -20,7 +23,7 @@ pub(super) fn remark(text: &str) -> Option<Remark> {
         start += line.len();
     }
     let ours = known("");
-    let is_theirs = |option: &str| row(option).is_some() || OTHERS.contains(&option);
+    let is_theirs = |option: &str| row(option).is_some() || coturn::find(option).is_some();
     let (theirs, other): (Vec<_>, Vec<_>) = options
         .into_iter()
         .filter(|(_, option)| !ours.contains(option))
@@ -39,7 +42,7 @@ pub(super) fn remark(text: &str) -> Option<Remark> {
             list.push(words);
         }
     }
-    let mut help = "begin with turnserver.toml, which has every key".to_owned();
+    let mut help = "`hairpin import-coturn` translates it".to_owned();
     let is_not = if nowhere.len() == 1 {
         " is not needed or not there"
     } else {
@@ -60,43 +63,9 @@ fn row(option: &str) -> Option<&'static Row> {
     ROWS.iter().find(|row| row.coturn.contains(&option))
 }
 
-/// Whether coturn has an option of this name, or one with it in its name, for which there is no key.
+/// Whether coturn has an option of this name, or one with it in its name.
 pub(crate) fn is_needless(option: &str) -> bool {
     let option = option.to_lowercase();
-    OTHERS
-        .iter()
-        .any(|other| other.to_lowercase().contains(&option))
+    let mut options = coturn::OPTIONS.iter();
+    options.any(|other| other.name.to_lowercase().contains(&option))
 }
-
-/// Options in most files of coturn that no key stands for.
-pub(super) const OTHERS: [&str; 29] = [
-    "CA-file",
-    "alt-tls-listening-port",
-    "cipher-list",
-    "cli-password",
-    "dh-file",
-    "dh1066",
-    "dh2066",
-    "dh566",
-    "ec-curve-name",
-    "fingerprint",
-    "listening-device",
-    "log-file",
-    "no-cli",
-    "no-loopback-peers",
-    "no-multicast-peers",
-    "no-sslv2",
-    "no-sslv3",
-    "no-stdout-log",
-    "no-tlsv1",
-    "no-tlsv1_1",
-    "pidfile",
-    "proc-group",
-    "proc-user",
-    "simple-log",
-    "sock-buf-size",
-    "syslog",
-    "tcp-proxy-port",
-    "userdb",
-    "Verbose",
-];

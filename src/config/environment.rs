@@ -11,8 +11,8 @@ use std::{env, fmt};
 use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
 
+use super::names::{self, nearest};
 use super::remark::{NOWHERE, Remark, Remarks};
-use super::rows::{self, nearest};
 use super::secret::Secret;
 
 /// The variables that the configuration reads, and those that look as if it did.
@@ -40,10 +40,20 @@ const VARIABLES: [[&str; 4]; 4] = [
 ];
 
 /// The variables of the command line.
-const OF_COMMANDS: [&str; 2] = ["HAIRPIN_CONFIG", "HAIRPIN_SOCKET"];
+const OF_COMMANDS: [&str; 7] = [
+    "HAIRPIN_CONFIG",
+    TEXT,
+    "HAIRPIN_SOCKET",
+    "HAIRPIN_URL",
+    "HAIRPIN_TOKEN",
+    "HAIRPIN_TOKEN_FILE",
+    "HAIRPIN_CA_FILE",
+];
 const PREFIX: &str = "HAIRPIN_";
 /// The variables of this project's own tests, which the servers that they start inherit.
 const OF_TESTS: [&str; 4] = ["BIN", "TEST_", "FLOOD_", "SIM_"];
+/// The text of a configuration, in place of a file.
+const TEXT: &str = "HAIRPIN_CONFIG_TOML";
 /// The directory of a service's credentials. systemd.exec(5)
 const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
 
@@ -72,6 +82,12 @@ impl Environment {
         };
         let directory = String::from_utf8(self.0.get(CREDENTIALS)?.clone()).ok()?;
         Some((directory + rest).into())
+    }
+
+    /// The configuration that a variable holds in place of a file, unless it is empty.
+    pub(super) fn text(&self) -> Option<Cow<'_, str>> {
+        let text = self.0.get(TEXT).filter(|text| !text.is_empty())?;
+        Some(String::from_utf8_lossy(text))
     }
 
     /// Puts the variables into the tables of a file of `length` bytes where it leaves their keys
@@ -165,7 +181,7 @@ impl Beside {
             .find_map(|key| Some((key, table.get(key).filter(|it| !is_empty(it.get_ref()))?)))
         {
             let is_same = says(written.get_ref(), &parts);
-            let other = rows::full_name(place, other);
+            let other = names::full_name(place, other);
             return self.clash(name, at, &other, written.span(), is_same);
         }
         let value = |(at, text): (Range<usize>, String)| {
@@ -279,7 +295,7 @@ fn unread(name: &str, at: Range<usize>) -> Remark {
         Some(near) => format!("did you mean `{PREFIX}{near}`?"),
         None => format!(
             "the variables are {}; all else stands in the configuration file",
-            rows::listed(&known)
+            names::listed(&known)
         ),
     };
     Remark::fault(at, format!("nothing reads the variable `{name}`")).help(help)

@@ -2,26 +2,25 @@
 
 mod origin;
 mod rate;
+mod size;
 mod template;
 mod uri;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::num::NonZeroU64;
 use std::time::{Duration, UNIX_EPOCH};
 
 use ipnet::IpNet;
-use probe::UriHost;
 use relay::policy::Network;
-use relay::{PortRange, Target, Transport};
+use relay::{Target, Transport};
 
-use super::Config;
-use super::rows::{Kind, listed, nearest};
 use origin::origin;
 pub(super) use rate::bandwidth;
-use rate::rate;
+pub(super) use rate::{percent, rate};
 pub(crate) use rate::{spelled, spelled_bandwidth};
-use template::has_template;
-pub(super) use template::{FILL_IN, TEMPLATE, is_blank, is_template};
+pub(super) use size::size;
+pub(crate) use size::spelled_size;
+pub(super) use template::{FILL_IN, TEMPLATE, has_template, is_blank, is_template};
+pub(super) use uri::webhook;
 pub(super) use uri::{BROWSERS_PORTS, directory, teller, turn_uri};
 use uri::{directory_help, is_mailbox};
 
@@ -48,7 +47,7 @@ pub(crate) enum Form {
     Address,
     /// The same, or the word for one that is found out.
     External,
-    /// What tells an external address.
+    /// The source of an external address.
     Teller,
     /// A `turn:` or `turns:` URI that browsers take.
     TurnUri,
@@ -71,158 +70,18 @@ pub(crate) enum Form {
     Contact,
     /// The directory of an authority.
     Directory,
+    /// A number of bytes.
+    Size,
+    /// Where events are posted to.
+    Webhook,
 }
 
-/// What is wrong with a value: words after the name of its key, and what to write instead.
+/// A fault of a value: words after the name of its key, and what to write instead.
 pub(super) type Flaw = (String, Option<String>);
 
 /// A flaw without a way out, or with one.
-fn flaw<T>(words: impl Into<String>, help: &str) -> Result<T, Flaw> {
+pub(super) fn flaw<T>(words: impl Into<String>, help: &str) -> Result<T, Flaw> {
     Err((words.into(), (!help.is_empty()).then(|| help.to_owned())))
-}
-
-impl Kind {
-    /// The kind in words.
-    pub(crate) fn words(&self) -> String {
-        match self {
-            Self::Text(form) => form.words().to_owned(),
-            Self::Texts(form) => format!("an array, each {}", form.words()),
-            Self::TextOrTexts(form) => format!("one or an array, each {}", form.words()),
-            Self::Number(..) => "a whole number".to_owned(),
-            Self::Duration(..) => "a duration".to_owned(),
-            Self::Rate(_) => "bytes per second".to_owned(),
-            Self::Bandwidth(_) => "bits or bytes per second".to_owned(),
-            Self::Flag(_) => "true or false".to_owned(),
-            Self::Word(_) | Self::When => format!("one of {}", listed(&self.choices())),
-            Self::Ports(_) => "a port range".to_owned(),
-            Self::Users => "a table".to_owned(),
-        }
-    }
-
-    /// The smallest and the largest value.
-    pub(crate) fn range(&self) -> Option<[String; 2]> {
-        if let Self::Number(least, most, _) = self {
-            return Some([least, most].map(u32::to_string));
-        }
-        if let Self::Duration(least, most, _) = self {
-            let span = |seconds: &u64| humantime::format_duration(Duration::from_secs(*seconds));
-            return Some([least, most].map(|seconds| span(seconds).to_string()));
-        }
-        if matches!(self, Self::Bandwidth(_)) {
-            return Some(["8kbit/s", "100Gbit/s, or \"unlimited\""].map(str::to_owned));
-        }
-        let is_rate = matches!(self, Self::Rate(_));
-        is_rate.then(|| ["1KiB", "1GiB, or \"unlimited\""].map(str::to_owned))
-    }
-
-    /// Reads a value from its text, and puts it where it goes.
-    pub(super) fn read(&self, text: &str, config: &mut Config) -> Result<(), Flaw> {
-        // Secrets, also those in files, are reviewed; a file without its name filled in is not found.
-        let is_file = matches!(
-            self,
-            Self::Text(Form::File | Form::Chain) | Self::Texts(Form::File)
-        );
-        let is_unfilled = is_template(text) || is_blank(text) || has_template(text);
-        if is_unfilled && !is_file && !self.is_secret() {
-            return flaw(TEMPLATE, FILL_IN);
-        }
-        match self {
-            Self::Text(form) | Self::Texts(form) | Self::TextOrTexts(form) => form.check(text)?,
-            Self::Number(least, most, set) => match text.parse() {
-                Ok(number) if (*least..=*most).contains(&number) => set(config, number),
-                Ok(_) | Err(_) => return self.outside(),
-            },
-            Self::Duration(least, most, set) => match humantime::parse_duration(text) {
-                Ok(span) if span.subsec_nanos() > 0 => return flaw("is not a duration", DURATION),
-                Ok(span) if (*least..=*most).contains(&span.as_secs()) => set(config, span),
-                Ok(_) => return self.outside(),
-                Err(_) => return flaw("is not a duration", DURATION),
-            },
-            Self::Rate(set) => match rate(text) {
-                Some(Some(0..LEAST_RATE) | Some(MORE_THAN_MOST..)) => return self.outside(),
-                Some(rate) => set(config, rate.and_then(NonZeroU64::new)),
-                None => return flaw("is not a number of bytes", BYTES),
-            },
-            Self::Bandwidth(set) => match bandwidth(text) {
-                Some(Some(0..LEAST_BANDWIDTH) | Some(MORE_THAN_MOST_BANDWIDTH..)) => {
-                    return self.outside();
-                }
-                Some(rate) => set(config, rate.and_then(NonZeroU64::new)),
-                None => return flaw("is not a number of bits or bytes per second", BANDWIDTH),
-            },
-            Self::Flag(set) if matches!(text, "true" | "false") => set(config, text == "true"),
-            Self::Flag(_) => return flaw("must be true or false", ""),
-            Self::Word(words) => match words.iter().find(|(word, _)| *word == text) {
-                Some((_, set)) => set(config),
-                None => return self.no_choice(text),
-            },
-            Self::Ports(set) => set(config, ports(text)?),
-            Self::When if matches!(text, "always" | "draining") => {}
-            Self::When => return self.no_choice(text),
-            Self::Users => {}
-        }
-        Ok(())
-    }
-
-    /// The address in a text that is read as one, or as more.
-    pub(super) fn address(&self, text: &str) -> Option<IpAddr> {
-        let (Self::Text(form) | Self::Texts(form) | Self::TextOrTexts(form)) = self else {
-            return None;
-        };
-        let address = match form {
-            Form::Socket | Form::SecondSocket | Form::Backend => {
-                text.parse::<SocketAddr>().ok()?.ip()
-            }
-            Form::Target => target(text)?.address.ip(),
-            Form::Address | Form::External | Form::Certified => text.parse().ok()?,
-            Form::Hosts => network(text)?.addr(),
-            Form::Network => {
-                let first = text.split(['/', '-']).next()?;
-                let alone = first.parse::<IpAddr>().ok();
-                alone.or_else(|| Some(first.parse::<SocketAddr>().ok()?.ip()))?
-            }
-            Form::TurnUri => match turn_uri(text).ok()?.host {
-                UriHost::Address(address) => address,
-                UriHost::Name(_) => return None,
-            },
-            Form::Teller
-            | Form::Any
-            | Form::Realm
-            | Form::Domain
-            | Form::Name(_)
-            | Form::Origin
-            | Form::Time
-            | Form::Secret
-            | Form::File
-            | Form::Chain
-            | Form::Contact
-            | Form::Directory => return None,
-        };
-        Some(address.to_canonical())
-    }
-
-    fn outside(&self) -> Result<(), Flaw> {
-        let [least, most] = self.range().unwrap_or_default();
-        flaw(format!("must be from {least} to {most}"), "")
-    }
-
-    /// The choices of a word, or of `when`.
-    fn choices(&self) -> Vec<&'static str> {
-        let Self::Word(words) = self else {
-            return vec!["always", "draining", "{ allocations = 1000 }"];
-        };
-        words.iter().map(|(word, _)| *word).collect()
-    }
-
-    fn no_choice(&self, text: &str) -> Result<(), Flaw> {
-        let choices = self.choices();
-        let all = listed(&choices);
-        let help = match nearest(text, &choices) {
-            Some(near) => format!("did you mean `{near}`? One of {all}"),
-            None => format!("one of {all}"),
-        };
-        flaw(format!("cannot be `{text}`"), &help)
-    }
 }
 
 impl Form {
@@ -248,10 +107,12 @@ impl Form {
             Self::Certified => "a name of DNS or an IP address",
             Self::Contact => "a URL such as mailto:",
             Self::Directory => "\"letsencrypt\", \"staging\" or an https:// URL",
+            Self::Size => "a number of bytes",
+            Self::Webhook => "an https:// or http:// URL",
         }
     }
 
-    fn check(self, text: &str) -> Result<(), Flaw> {
+    pub(super) fn check(self, text: &str) -> Result<(), Flaw> {
         match self {
             Self::Any | Self::Secret | Self::File | Self::Chain => Ok(()),
             Self::Certified => match text.parse::<acme::Name>() {
@@ -264,6 +125,14 @@ impl Form {
             Self::Directory => match directory(text) {
                 Some(_) => Ok(()),
                 None => flaw(format!("is not {}", self.words()), directory_help(text)),
+            },
+            Self::Size => match size(text) {
+                Some(1..) => Ok(()),
+                Some(0) | None => flaw("is not a number of bytes", SIZE),
+            },
+            Self::Webhook => match webhook(text) {
+                Some(_) => Ok(()),
+                None => flaw(format!("is not {}", self.words()), WEBHOOK),
             },
             Self::Realm => match realm_flaw(text) {
                 Some(reason) => flaw(reason, REALM),
@@ -323,7 +192,7 @@ impl Form {
 
 /// Why clients could not send this realm back. RFC 8489 §14.9: fewer than 128
 /// characters, and in the end a quoted string.
-pub(super) fn realm_flaw(realm: &str) -> Option<&'static str> {
+pub(crate) fn realm_flaw(realm: &str) -> Option<&'static str> {
     if realm.is_empty() {
         return Some("is empty");
     }
@@ -387,19 +256,6 @@ fn unicast(address: IpAddr) -> Result<(), Flaw> {
     flaw(format!("cannot be {address}: that is {kind} address"), "")
 }
 
-fn ports(text: &str) -> Result<PortRange, Flaw> {
-    let port = |text: &str| text.trim().parse::<u16>().ok();
-    let ends = text.split_once('-');
-    match ends.and_then(|(first, last)| port(first).zip(port(last))) {
-        None => flaw("is not a port range", PORTS),
-        Some((0, _) | (_, 0)) => flaw("contains port 0, which no peer can send to", ABOVE),
-        Some((first, last)) => PortRange::new(first, last).ok_or_else(|| {
-            let words = format!("starts at {first} and ends at {last}");
-            (words, Some(format!("write \"{last}-{first}\"")))
-        }),
-    }
-}
-
 /// An address and a port, and the transport behind it if there is one.
 pub(super) fn target(written: &str) -> Option<Target> {
     let (address, transport) = match written.rsplit_once('/') {
@@ -446,13 +302,6 @@ const CONTACT: &str = "write it such as \"mailto:admin@example.org\"";
 const ADDRESS: &str =
     "write it without port and brackets, such as \"192.0.2.7\" or \"2001:db8::7\"";
 const DOMAIN: &str = "write it in ASCII and without a dot at the end, such as \"b.example.org\"";
-const DURATION: &str = "write a number and a unit, such as \"90s\", \"10m\" or \"1h 30m\"";
-const BYTES: &str = "write a number and a unit, such as \"16KiB\" or \"2MiB\", or \"unlimited\"";
-const BANDWIDTH: &str = "write a number and a unit in quotes, such as \"10Mbit/s\" or, \
-                                    the same, \"1250kB/s\", or \"unlimited\"";
-const PORTS: &str = "write the first and the last port, such as \"49152-65535\"";
-const ABOVE: &str = "start at 1024 or above, such as \"49152-65535\"";
-const LEAST_RATE: u64 = 1 << 10;
-const MORE_THAN_MOST: u64 = (1 << 30) + 1;
-const LEAST_BANDWIDTH: u64 = 1000;
-const MORE_THAN_MOST_BANDWIDTH: u64 = 12_500_000_001;
+const SIZE: &str = "write a number and a unit in quotes, such as \"500 GB\" or \"64 MiB\"";
+const WEBHOOK: &str =
+    "write it such as \"https://billing.example.org/usage\", without user and password";

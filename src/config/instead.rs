@@ -1,11 +1,12 @@
-//! What to write in place of a value of another type, or without quotes: the same in the right type
+//! Corrections of a value of another type, or without quotes: the same value in the right type
 //! if it can be read as that, so that the next try is not refused again.
 
 use toml::de::DeValue;
 
 use super::Config;
 use super::form::Form;
-use super::rows::{Kind, Row};
+use super::kind::Kind;
+use super::row::Row;
 
 /// A value as it is written, without quotes; `None` if it has parts.
 pub(super) fn written(value: &DeValue<'_>) -> Option<String> {
@@ -68,6 +69,8 @@ pub(super) fn instead(row: &Row, text: &str, is_entry: bool) -> Option<String> {
 fn completed(kind: &Kind, text: &str) -> String {
     match kind {
         Kind::Duration(..) => format!("{text}s"),
+        Kind::Milliseconds(..) => format!("{text}ms"),
+        Kind::Percent(_) => format!("{text}%"),
         Kind::Rate(_) => format!("{text}B"),
         Kind::Text(Form::Socket) => format!("0.0.0.0:{text}"),
         Kind::Text(_)
@@ -84,7 +87,7 @@ fn completed(kind: &Kind, text: &str) -> String {
     }
 }
 
-/// What is wanted, where nothing in the text shows what was meant.
+/// The kind of value that is wanted, where the text does not show which value was meant.
 fn wanted(kind: &Kind, is_entry: bool, is_quoted: bool) -> String {
     let mut words = if let Kind::Texts(form) = kind
         && is_entry

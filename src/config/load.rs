@@ -1,5 +1,6 @@
 //! From a file and the environment to a [`Config`], or to all that is wrong with them.
 
+use std::collections::HashSet;
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,9 @@ use super::read::{read as read_values, tree as read_tree};
 use super::remark::{Remark, Remarks};
 use super::review::{self, Reviewed};
 use super::table::Table;
+use super::values::{self, Values};
 use super::{Config, Filed, Machine, Secret, Watched, coturn, machine, mask};
+use crate::shown;
 
 /// A configuration that can be run, and the cautions about it.
 #[derive(Debug)]
@@ -21,20 +24,32 @@ pub(crate) struct Loaded {
     pub(crate) remarks: Remarks,
     /// The text of the file, which holds secrets; empty without a file.
     pub(crate) text: Secret,
+    /// The file as it was before it was read, if it can be read again.
+    pub(crate) own: Option<Watched>,
     /// The files that it names.
     pub(crate) files: Vec<Watched>,
+    /// The file of `generated-secret-file`, if there is none yet: the server makes it when it starts.
+    pub(crate) ungenerated: Option<PathBuf>,
     /// Why certificates stay that were in effect before: their files hold no good ones.
     pub(crate) stale: Remarks,
     /// The file, and the variables that count beside it, in words.
     pub(crate) source: String,
+    /// Its keys and values, without secrets.
+    pub(crate) values: Values,
 }
 
 /// A configuration that cannot be run.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Unusable {
     /// The file is missing, or cannot be read by this user.
-    #[error("cannot read the configuration file {path}: {source}{}", hint(.path, .source))]
+    #[error("cannot read the configuration file {}: {source}{}", shown::path(.path), hint(.path, .source))]
     Unreadable { path: PathBuf, source: io::Error },
+    /// There is a file, and a text in the environment.
+    #[error(
+        "there are two configurations: a file (--config or HAIRPIN_CONFIG) and the text in HAIRPIN_CONFIG_TOML; \
+         leave one of them out"
+    )]
+    Twice,
     /// The file or the environment is wrong. These certificates are good all the same.
     #[error("{0}")]
     Faulty(Remarks, Vec<Filed>),
@@ -43,12 +58,19 @@ pub(crate) enum Unusable {
 /// Reads the configuration from `path`, which is standard input if it is `-`, and from the
 /// environment of `host`.
 pub(crate) fn load(path: Option<&Path>, host: &Machine) -> Result<Loaded, Unusable> {
+    let written = host.environment.text();
     let Some(path) = path else {
-        return read("", Path::new(""), host);
+        return read(&written.unwrap_or_default(), Path::new(""), host);
     };
+    if written.is_some() {
+        return Err(Unusable::Twice);
+    }
     let named = path.to_str().and_then(|path| host.environment.path(path));
     let path = named.as_deref().unwrap_or(path);
-    let text = if path == Path::new("-") {
+    let is_input = path == Path::new("-");
+    // A change while it is read is one that comes after.
+    let own = (!is_input).then(|| Watched::now(path.to_owned()));
+    let text = if is_input {
         machine::bounded(io::stdin(), io::Read::read_to_string)
     } else {
         machine::read_text(path)
@@ -57,7 +79,8 @@ pub(crate) fn load(path: Option<&Path>, host: &Machine) -> Result<Loaded, Unusab
         path: path.to_owned(),
         source,
     })?;
-    read(&text, path, host)
+    let loaded = read(&text, path, host)?;
+    Ok(Loaded { own, ..loaded })
 }
 
 /// Reads the configuration from the text of the file at `path`, which is empty if there is none,
@@ -65,7 +88,8 @@ pub(crate) fn load(path: Option<&Path>, host: &Machine) -> Result<Loaded, Unusab
 pub(crate) fn read(text: &str, path: &Path, host: &Machine) -> Result<Loaded, Unusable> {
     let name = match path.to_str() {
         Some("-") => "standard input".to_owned(),
-        Some(_) | None => path.display().to_string(),
+        Some("") if !text.is_empty() => "HAIRPIN_CONFIG_TOML".to_owned(),
+        Some(_) | None => shown::path(path),
     };
     let tree = match coturn::remark(text) {
         Some(fault) => Err(fault),
@@ -82,6 +106,7 @@ pub(crate) fn read(text: &str, path: &Path, host: &Machine) -> Result<Loaded, Un
     mask::secrets(&tree, "", &mut hidden);
     let mut beside = host.environment.fill(&mut tree, text.len());
     let source = source(&name, &beside);
+    let values = values::of(&tree);
     let mut reviewed = parse(&tree, path, host);
     // Quotation marks around nothing are no secret.
     if let Some(at) = hidden.iter().find(|at| at.len() > 2) {
@@ -101,9 +126,12 @@ pub(crate) fn read(text: &str, path: &Path, host: &Machine) -> Result<Loaded, Un
         config: reviewed.config,
         remarks,
         text: Secret::new(text),
+        own: None,
         files: reviewed.files,
+        ungenerated: reviewed.ungenerated,
         stale,
         source,
+        values,
     })
 }
 
@@ -119,7 +147,7 @@ fn parse(tree: &DeTable<'_>, path: &Path, host: &Machine) -> Reviewed {
             let mut reviewed = review::review(&Table::top(tree), config, remarks, path, host);
             // One mistake is told once.
             let faults = reviewed.remarks.iter().filter(|remark| remark.is_fault);
-            let faults: Vec<_> = faults.map(|remark| remark.at.clone()).collect();
+            let faults: HashSet<_> = faults.map(|remark| remark.at.clone()).collect();
             let is_told = |remark: &Remark| !remark.is_fault && faults.contains(&remark.at);
             reviewed.remarks.retain(|remark| !is_told(remark));
             reviewed
@@ -132,10 +160,10 @@ fn parse(tree: &DeTable<'_>, path: &Path, host: &Machine) -> Reviewed {
     }
 }
 
-/// What is said of a file with secrets that others may read, or the service may not.
+/// Remarks on a file with secrets that others may read, or the service may not.
 fn readable(secret: Range<usize>, path: &Path, host: &Machine) -> impl Iterator<Item = Remark> {
     let access = (host.access)(path);
-    let name = path.display();
+    let name = shown::path(path);
     let public = access.is_public.then(|| {
         let sentence = "every user of this host may read this file, which holds secrets";
         Remark::caution(secret, sentence).help(format!("chmod 640 {name}"))

@@ -34,12 +34,14 @@ pub(crate) struct Machine {
     pub(crate) bind: fn(IpAddr) -> io::Result<()>,
     /// Reads a file that holds secrets.
     pub(crate) read_secret: fn(&Path) -> io::Result<Vec<u8>>,
-    /// Who may read a file.
+    /// Tells which users may read a file.
     pub(crate) access: fn(&Path) -> Access,
     /// The variables of this process.
     pub(crate) environment: Environment,
     /// Whether the server is for trying only, so that a certificate is made where there is none.
     pub(crate) is_for_trying: bool,
+    /// Whether the server starts, and generates the secret that is not there.
+    pub(crate) generates_secrets: bool,
     /// The certificates in effect: each stays while its files hold no good one.
     pub(crate) certificates: Vec<Filed>,
 }
@@ -73,6 +75,7 @@ impl Machine {
             access: Access::of,
             environment: Environment::here(),
             is_for_trying: false,
+            generates_secrets: false,
             certificates: Vec::new(),
         }
     }

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use toml::de::DeTable;
 
-use super::rows::holds_a_secret;
+use super::names::holds_a_secret;
 use super::table::join;
 
 /// The text with the hidden parts starred out, every byte still in its place.
@@ -52,7 +52,7 @@ pub(super) fn secrets(tree: &DeTable<'_>, table: &str, hidden: &mut Vec<Range<us
     }
 }
 
-/// What to hide in a text that is not TOML, found line by line.
+/// The parts to hide in a text that is not TOML, found line by line.
 pub(super) fn guess(text: &str) -> Vec<Range<usize>> {
     let mut hidden = Vec::new();
     let mut table = "";
@@ -85,6 +85,46 @@ pub(super) fn assigned(text: &str, at: usize) -> Option<(&str, &str, &str)> {
     let table = text[..start].lines().rev().find_map(header);
     let value = line[value..].split(" #").next().unwrap_or_default().trim();
     Some((table.unwrap_or_default(), key, value))
+}
+
+/// Where the name of the line with a place stands first, in a text that is not TOML, and whether it is
+/// that of a table.
+pub(super) fn first_named(text: &str, at: usize) -> Option<(Range<usize>, bool)> {
+    let (wanted, is_table) = named(text, at)?;
+    let end = text[..at].rfind('\n').map_or(0, |end| end + 1);
+    let (mut table, mut first, mut start) = ("", None, 0);
+    for line in text[..end].split_inclusive('\n') {
+        let bare = line.split('#').next().unwrap_or_default();
+        let name = if let Some(name) = header(bare) {
+            table = name;
+            // Each entry of an array has keys and tables of its own.
+            if bare.trim_start().starts_with("[[") && wanted.starts_with(name) {
+                first = None;
+            }
+            is_table.then(|| name.to_owned())
+        } else {
+            let key = assignment(line).filter(|_| !is_table);
+            key.map(|(key, _)| join(table, key))
+        };
+        if first.is_none() && name.as_ref() == Some(&wanted) {
+            first = Some(start..start + bare.trim_end().len());
+        }
+        start += line.len();
+    }
+    Some((first?, is_table))
+}
+
+/// The full name that the line with a place has, in a text that is not TOML, and whether it is that
+/// of a table.
+fn named(text: &str, at: usize) -> Option<(String, bool)> {
+    let start = text.get(..at)?.rfind('\n').map_or(0, |end| end + 1);
+    let line = text[start..].lines().next()?;
+    if let Some(table) = header(line.split('#').next()?) {
+        return Some((table.to_owned(), true));
+    }
+    let (key, _) = assignment(line)?;
+    let table = text[..start].lines().rev().find_map(header);
+    Some((join(table.unwrap_or_default(), key), false))
 }
 
 /// The name in a line such as `[auth.users]`.

@@ -9,13 +9,16 @@ use toml::de::{DeTable, DeValue};
 
 use super::form::Form;
 use super::instead::{instead, written};
+use super::kind::Kind;
+use super::names;
 use super::remark::Remark;
-use super::rows::{self, Kind, ROWS, Row, Unwritten};
+use super::row::{Row, Unwritten};
+use super::rows::ROWS;
 use super::table::{Table, join};
 use super::{Config, Machine, mask};
 
-/// Puts the values of a file into `config`, and says what cannot be one of them. What a table
-/// lacks is told only where all keys and types are right: it may stand under a misspelt one.
+/// Puts the values of a file into `config`, and says what cannot be one of them. Keys that a table
+/// lacks are told only where all keys and types are right: they may stand under misspelt names.
 pub(super) fn read(
     tree: &DeTable<'_>,
     config: &mut Config,
@@ -58,6 +61,18 @@ pub(super) fn tree(text: &str) -> Result<DeTable<'_>, Remark> {
     }
 }
 
+/// The place of what the line with a place writes for the second time, and what to do about it.
+fn duplicate(text: &str, at: usize) -> Option<(Range<usize>, String)> {
+    let (first, is_table) = mask::first_named(text, at)?;
+    let line = text[..first.start].matches('\n').count() + 1;
+    let help = if is_table {
+        format!("line {line} begins this table already: put the keys there, under one heading")
+    } else {
+        format!("line {line} has this key already: leave one of the two out")
+    };
+    Some((first, help))
+}
+
 fn syntax(error: &toml::de::Error, text: &str) -> Remark {
     let mut at = error.span().unwrap_or_default();
     // An error at the end of the file has no text of its own to underline.
@@ -66,10 +81,15 @@ fn syntax(error: &toml::de::Error, text: &str) -> Remark {
     let help = mask::assigned(text, at.start).and_then(|(table, key, value)| {
         let is_bare = !value.is_empty() && !value.starts_with(['"', '\'', '[', '{']);
         is_bare
-            .then(|| instead(rows::find(table, key)?, value, false))
+            .then(|| instead(names::find(table, key)?, value, false))
             .flatten()
     });
-    let fault = Remark::fault(at, format!("this is not TOML: {}", error.message()));
+    let fault = Remark::fault(at.clone(), format!("this is not TOML: {}", error.message()));
+    if error.message() == "duplicate key"
+        && let Some((first, help)) = duplicate(text, at.start)
+    {
+        return fault.see(first, "first here").help(help);
+    }
     Remark { help, ..fault }
 }
 
@@ -105,7 +125,7 @@ impl<'c> Reader<'c> {
         for (key, value) in table.entries.into_iter().flatten() {
             let name = key.get_ref().as_ref();
             let inner = join(&table.path, name);
-            if let Some(row) = rows::find(&table.path, name) {
+            if let Some(row) = names::find(&table.path, name) {
                 self.value(row, table, value);
             } else if !ROWS.iter().any(|row| row.table == inner) {
                 self.unknown(
@@ -113,16 +133,16 @@ impl<'c> Reader<'c> {
                     key.span(),
                     name,
                     value,
-                    &rows::known(&table.path),
+                    &names::known(&table.path),
                 );
-            } else if rows::header(&inner).starts_with("[[") {
+            } else if names::header(&inner).starts_with("[[") {
                 self.entries(table, name, value);
             } else if value.get_ref().is_table() {
                 let table = table.table(name);
                 self.table(&table);
                 self.missing(&table);
             } else {
-                let full = rows::full_name(&table.path, name);
+                let full = names::full_name(&table.path, name);
                 self.mistyped(&full, false, value, "a table", None);
             }
         }
@@ -130,7 +150,7 @@ impl<'c> Reader<'c> {
 
     /// The tables of an array such as `[[listener]]`.
     fn entries(&mut self, table: &Table<'_>, name: &str, value: &Spanned<DeValue<'_>>) {
-        let full = rows::full_name(&table.path, name);
+        let full = names::full_name(&table.path, name);
         let Some(array) = value.get_ref().as_array() else {
             let is_key = full == "[oauth] key" && value.get_ref().is_str();
             let help = if full == "[auth] realm" && value.get_ref().is_str() {
@@ -138,7 +158,7 @@ impl<'c> Reader<'c> {
             } else if is_key {
                 "a key has a table of its own, [[oauth.key]], with an `id`".to_owned()
             } else {
-                let header = rows::header(&join(&table.path, name));
+                let header = names::header(&join(&table.path, name));
                 format!("write {header} in double brackets, once per entry")
             };
             return self.mistyped(&full, false, value, "an array", Some(help));
@@ -169,7 +189,7 @@ impl<'c> Reader<'c> {
     }
 
     fn value(&mut self, row: &'static Row, table: &Table<'_>, value: &Spanned<DeValue<'_>>) {
-        let (key, full) = (row.key, rows::full_name(row.table, row.key));
+        let (key, full) = (row.key, names::full_name(row.table, row.key));
         match (&row.kind, value.get_ref()) {
             (Kind::Number(..), DeValue::Integer(number)) => {
                 let number = i64::from_str_radix(number.as_str(), number.radix());
@@ -269,7 +289,7 @@ impl<'c> Reader<'c> {
 
     /// `"password"` or `{ key = "32 hexadecimal digits" }`.
     fn user(&mut self, users: &Table<'_>, key: &str, name: &str, entry: &Spanned<DeValue<'_>>) {
-        let full = rows::full_name(&users.path, name);
+        let full = names::full_name(&users.path, name);
         let Some(inner) = entry.get_ref().as_table() else {
             if !entry.get_ref().is_str() {
                 self.mistyped(
@@ -287,7 +307,7 @@ impl<'c> Reader<'c> {
             if name.get_ref() != "key" {
                 self.unknown(&path, name.span(), name.get_ref(), value, &["key"]);
             } else if !value.get_ref().is_str() {
-                let full = rows::full_name(&path, "key");
+                let full = names::full_name(&path, "key");
                 self.mistyped(
                     &full,
                     false,
@@ -322,12 +342,12 @@ impl<'c> Reader<'c> {
         let place = if table.is_empty() {
             String::new()
         } else {
-            format!(" {}", rows::place(table))
+            format!(" {}", names::place(table))
         };
         let fault = Remark::fault(at, format!("unknown {kind} `{name}`{place}"));
         self.is_right = false;
         self.remarks
-            .push(fault.help(rows::hint(table, name, known)));
+            .push(fault.help(names::hint(table, name, known)));
     }
 
     /// A value, or an entry of an array, of another TOML type.
@@ -373,6 +393,8 @@ impl Kind {
             Self::When => "\"always\", \"draining\" or { allocations = … }",
             Self::Text(_)
             | Self::Duration(..)
+            | Self::Milliseconds(..)
+            | Self::Percent(_)
             | Self::Rate(_)
             | Self::Bandwidth(_)
             | Self::Word(_)

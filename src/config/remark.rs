@@ -52,7 +52,7 @@ impl Remark {
         Self { at, ..self }
     }
 
-    /// What to write instead.
+    /// The correction.
     pub(super) fn help(self, help: impl Into<String>) -> Self {
         Self {
             help: Some(help.into()),
@@ -91,7 +91,7 @@ pub(crate) struct Line<'r> {
     pub(crate) sentence: &'r str,
     /// File, line and column, as far as there are any.
     pub(crate) place: Option<String>,
-    /// What to write instead.
+    /// The correction.
     pub(crate) help: Option<&'r str>,
 }
 

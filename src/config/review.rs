@@ -4,10 +4,13 @@
 //! a fault was told is not reviewed.
 
 mod acme;
+mod admin;
 mod advertise;
 mod auth;
+mod clients;
 mod credentials;
 mod dtls;
+mod found;
 mod http;
 mod idle_redirects;
 mod limits;
@@ -20,17 +23,20 @@ mod redirects;
 mod reuse;
 mod signal;
 mod tls;
+mod usage;
 mod users_file;
 mod web;
 
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::machine::Machine;
 use super::remark::{Remark, Remarks};
 use super::table::Table;
 use super::watched::Watched;
 use super::{Config, Listener};
+pub(crate) use credentials::{secret_flaw, unfilled};
+use found::Found;
 use reuse::Known;
 
 /// A file after its review.
@@ -46,6 +52,8 @@ pub(super) struct Reviewed {
     pub(super) files: Vec<Watched>,
     /// Why certificates stay that were in effect before.
     pub(super) stale: Vec<Remark>,
+    /// The file of `generated-secret-file`, if there is none yet.
+    pub(super) ungenerated: Option<PathBuf>,
 }
 
 /// Reviews a file at `path` by the facts of `host`, after the reader, which has put its values into
@@ -61,10 +69,11 @@ pub(super) fn review(
         host,
         directory: path.parent().unwrap_or(Path::new("")),
         config,
-        remarks,
+        remarks: remarks.into_iter().collect(),
         others: Remarks::default(),
         files: Vec::new(),
         stale: Vec::new(),
+        ungenerated: None,
         listeners: None,
         capacity: None,
         realms: Vec::new(),
@@ -93,18 +102,22 @@ pub(super) fn review(
     review.unauthenticated(&file.table("unauthenticated"));
     review.tcp(&file.table("tcp"));
     review.proxy_protocol(&file.table("proxy-protocol"));
+    review.clients(&file.table("clients"));
     review.web(&file.table("web"));
     review.http(file);
     review.signal(file);
     review.admin(&file.table("admin"));
     review.metrics(&file.table("metrics"));
+    review.usage(&file.table("usage"));
+    review.caps(file);
     review.peers(&file.table("peers"));
     Reviewed {
         config: review.config,
-        remarks: review.remarks,
+        remarks: review.remarks.in_order(),
         others: review.others,
         files: review.files,
         stale: review.stale,
+        ungenerated: review.ungenerated,
     }
 }
 
@@ -114,13 +127,15 @@ struct Review<'h> {
     /// Where relative paths start.
     directory: &'h Path,
     config: Config,
-    remarks: Vec<Remark>,
+    remarks: Found,
     /// Remarks about other files than this one.
     others: Remarks,
     /// The files that were read.
     files: Vec<Watched>,
     /// Why certificates stay.
     stale: Vec<Remark>,
+    /// The file of a secret that is to be generated.
+    ungenerated: Option<PathBuf>,
     /// The listeners without those of `[nat-discovery]`; `None` if any is not usable.
     listeners: Option<Vec<Listener>>,
     /// How many allocations the ports can hold; `None` if `[relay]` is not usable.
@@ -140,8 +155,8 @@ impl Review<'_> {
 
     /// Whether a fault was told of the value at a place.
     fn is_told(&self, at: &Range<usize>) -> bool {
-        let mut faults = self.remarks.iter().filter(|remark| remark.is_fault);
-        faults.any(|fault| at.contains(&fault.at.start))
+        let mut within = self.remarks.within(at);
+        within.any(|remark| remark.is_fault)
     }
 
     /// Whether no fault was told of a table and these keys of it.
@@ -152,6 +167,6 @@ impl Review<'_> {
 
     /// Whether there is nothing yet that refuses the file.
     fn is_faultless(&self) -> bool {
-        !self.remarks.iter().any(|remark| remark.is_fault) && !self.others.are_faults()
+        !self.remarks.all().any(|remark| remark.is_fault) && !self.others.are_faults()
     }
 }

@@ -5,7 +5,8 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::rows::{self, Unwritten};
+use super::names;
+use super::row::Unwritten;
 
 /// A text and its place.
 pub(super) type Text<'t> = Spanned<&'t str>;
@@ -35,12 +36,12 @@ impl<'t> Table<'t> {
 
     /// A key of this table in backticks, and whose it is.
     pub(super) fn name(&self, key: &str) -> String {
-        format!("`{}`{}", rows::full_name(&self.path, key), self.of())
+        format!("`{}`{}", names::full_name(&self.path, key), self.of())
     }
 
     /// The header in backticks, and whose it is.
     pub(super) fn heading(&self) -> String {
-        format!("`{}`{}", rows::header(&self.path), self.of())
+        format!("`{}`{}", names::header(&self.path), self.of())
     }
 
     fn of(&self) -> String {
@@ -51,7 +52,7 @@ impl<'t> Table<'t> {
 
     pub(super) fn value(&self, key: &str) -> Option<&'t Spanned<DeValue<'t>>> {
         debug_assert!(
-            rows::known(&self.path).contains(&key),
+            names::known(&self.path).contains(&key),
             "{} {key}",
             self.path
         );
@@ -85,7 +86,7 @@ impl<'t> Table<'t> {
                 let number = value.as_integer()?;
                 u32::from_str_radix(number.as_str(), number.radix()).ok()
             }
-            None => match rows::find(&self.path, key)?.unwritten {
+            None => match names::find(&self.path, key)?.unwritten {
                 Unwritten::Is(number) => number.parse().ok(),
                 Unwritten::Says(_) | Unwritten::Missing(_) => None,
             },

@@ -15,7 +15,7 @@ pub(crate) struct Watched {
     stamp: Option<Stamp>,
 }
 
-/// What tells one content of a path from another: file, length, times. `None` stands for a file
+/// The marks by which one content of a path is told from another: file, length, times. `None` stands for a file
 /// that is not there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Stamp {
@@ -27,7 +27,7 @@ struct Stamp {
 
 impl Watched {
     /// The file as it is now.
-    pub(super) fn now(path: PathBuf) -> Self {
+    pub(crate) fn now(path: PathBuf) -> Self {
         let stamp = Stamp::of(&path);
         Self { path, stamp }
     }

@@ -28,7 +28,7 @@ struct Seen {
     sole: Option<(Option<IpAddr>, u32)>,
 }
 
-/// What hides clients.
+/// The host that hides clients.
 #[derive(Debug, PartialEq, Eq)]
 enum Hidden {
     BehindGateway(IpAddr),

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Lines by a name that they have in common: a cause, a user.
-pub(super) struct Thinned {
+pub(crate) struct Thinned {
     /// How many lines may come at once.
     burst: u32,
     /// One more may come after each of these.
@@ -22,7 +22,7 @@ struct Lines {
 }
 
 impl Thinned {
-    pub(super) const fn new(burst: u32, interval: Duration) -> Self {
+    pub(crate) const fn new(burst: u32, interval: Duration) -> Self {
         Self {
             burst,
             interval,
@@ -31,7 +31,7 @@ impl Thinned {
     }
 
     /// Whether a line of this name is logged now, and how many were not since the last one.
-    pub(super) fn may_log(&self, name: &str, now: Instant) -> Option<u64> {
+    pub(crate) fn may_log(&self, name: &str, now: Instant) -> Option<u64> {
         let mut all = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         if all.len() >= NAMES && !all.contains_key(name) {
             all.retain(|_, lines| lines.earned > now);

@@ -1,4 +1,4 @@
-//! What clients over TLS have against this server, as lines.
+//! The objections of clients over TLS to this server, as lines.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -81,17 +81,7 @@ impl TlsReporter {
     }
 
     fn unserved(&self, client: ClientTuple, lack: Lack) {
-        let sentence = match lack {
-            Lack::Dtls => "clients come over DTLS, which is off (key `enabled` in [dtls])",
-            Lack::Version => {
-                "clients know no version of TLS that is taken (key `minimum-version` in [tls]; 1.2 is \
-                 the oldest)"
-            }
-            Lack::KeyType => {
-                "clients can check the signatures of no certificate here: they want another kind of \
-                 key, most often RSA (add such a one to [[tls.certificates]]), or know old ciphers only"
-            }
-        };
+        let sentence = wanting(lack, !self.certificates.all().is_empty());
         if let Some(silent) = self.unserved.may_log(sentence, Instant::now()) {
             warn!(
                 listener = %client.server,
@@ -116,6 +106,25 @@ impl TlsReporter {
     }
 }
 
+/// A sentence about a lack of this server's that clients meet.
+const fn wanting(lack: Lack, has_certificate: bool) -> &'static str {
+    match lack {
+        Lack::Dtls => "clients come over DTLS, which is off (key `enabled` in [dtls])",
+        Lack::Version => {
+            "clients know no version of TLS that is taken (key `minimum-version` in [tls]; 1.2 is \
+             the oldest)"
+        }
+        Lack::KeyType if !has_certificate => {
+            "there is no certificate yet: the one that is ordered ([tls.acme]) has not come; an order \
+             that failed has a line of its own"
+        }
+        Lack::KeyType => {
+            "clients can check the signatures of no certificate here: they want another kind of \
+             key, most often RSA (add such a one to [[tls.certificates]]), or know old ciphers only"
+        }
+    }
+}
+
 /// The alert's name. RFC 8446 §6.
 const fn cause(alert: u8) -> &'static str {
     match alert {
@@ -127,7 +136,7 @@ const fn cause(alert: u8) -> &'static str {
     }
 }
 
-/// What clients mean by it, and what to do.
+/// The meaning of an alert, and the remedy.
 const fn meaning(alert: u8) -> &'static str {
     match alert {
         45 => "clients say that it has expired: see its time, that of the chain, and their clocks",
@@ -144,3 +153,14 @@ const fn meaning(alert: u8) -> &'static str {
 }
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_comes_before_the_certificate_is_no_client_of_old_ciphers() {
+        assert!(wanting(Lack::KeyType, false).starts_with("there is no certificate yet"));
+        assert!(wanting(Lack::KeyType, true).contains("RSA"));
+    }
+}

@@ -40,18 +40,46 @@ impl Orders {
         }
     }
 
-    /// Shows the certificate of the last run, if one is wanted.
+    /// Shows the certificate of the last run, if one is wanted, and says that another is awaited if
+    /// that one does not do.
     pub(super) fn begin(&self, shown: &Shown) {
         let is_wanted = self.wanted.borrow().is_some();
         let directory = self.directory.as_ref().filter(|_| is_wanted);
         if let Some(held) = directory.and_then(|directory| ::acme::held(directory)) {
             serve(shown, Some(&held));
         }
+        self.say_what_is_awaited(shown);
     }
 
     /// Wants this certificate from now on, and at once.
-    pub(super) fn want(&self, wanted: Option<Wanted>) {
+    pub(super) fn want(&self, wanted: Option<Wanted>, shown: &Shown) {
         self.wanted.send_replace(wanted);
+        self.say_what_is_awaited(shown);
+    }
+
+    /// Says that a certificate is ordered, if the one of an earlier order was ordered otherwise.
+    fn say_what_is_awaited(&self, shown: &Shown) {
+        let wanted = self.wanted.borrow();
+        let Some((wanted, directory)) = wanted.as_ref().zip(self.directory.as_ref()) else {
+            return;
+        };
+        if ::acme::is_held(wanted, directory) {
+            return;
+        }
+        let (names, directory) = (listed(&wanted.names), wanted.directory.as_str());
+        if shown.is_empty() {
+            info!(
+                names,
+                directory,
+                "certificate.awaited: clients over TLS are refused until the one that is ordered now has come"
+            );
+        } else {
+            info!(
+                names,
+                directory,
+                "certificate.awaited: clients over TLS are shown another one until the one that is ordered now has come"
+            );
+        }
     }
 
     /// How many were issued, and how many failed.
@@ -62,7 +90,7 @@ impl Orders {
     pub(super) fn say_what_was_done(&self) {
         let [issued, failed] = self.counts();
         if issued + failed > 0 {
-            info!(issued, failed, "certificates ordered");
+            info!(issued, failed, "server.certificates");
         }
     }
 }

@@ -14,7 +14,7 @@ use super::control::Control;
 use super::external::{self, Question};
 use super::nearby::allow_nearby;
 use super::reload::Reload;
-use super::rules;
+use super::{relisten, rules};
 use crate::config::{Config, Machine};
 use crate::netlink::{Unasked, Watch};
 
@@ -67,7 +67,7 @@ impl Addresses {
             };
             tokio::select! {
                 told = self.kernel.changed() => if let Err(error) = told {
-                    error!(%error, "the kernel does not tell of its addresses; they are read each second");
+                    error!(%error, "addresses.untold: the kernel does not tell of its addresses; they are read each second");
                     sleep(Duration::from_secs(1)).await;
                 },
                 // The task that finds them never ends before this one.
@@ -113,8 +113,8 @@ impl Addresses {
 }
 
 impl Reload {
-    /// Has the shards follow the host's addresses. What was granted for peers that are this host by
-    /// now ends at once, and a while later what lives on addresses that it does not have any more.
+    /// Has the shards follow the host's addresses. Permissions for peers that are this host by
+    /// now end at once, and a while later allocations on addresses that it does not have any more.
     pub(super) async fn follow_host(&mut self, control: &Control) {
         let earlier = self.addresses.host.clone();
         match self.addresses.look() {
@@ -127,7 +127,9 @@ impl Reload {
                     self.have_followed(control, config).await;
                 }
             }
-            Err(error) => error!("{error}; the server goes on with what was known before"),
+            Err(error) => error!(
+                "addresses.unreadable: {error}; the server goes on with the addresses that it knew before"
+            ),
         }
         self.end_what_is_lost(control).await;
     }
@@ -137,9 +139,9 @@ impl Reload {
         if self.dev {
             allow_nearby(&mut config, host);
         }
-        match rules(&config, host) {
+        match rules(&config, host, relisten::retiring(&control.running)) {
             Ok(rules) => control.adopt(rules).await,
-            Err(fault) => return error!("{fault}"),
+            Err(fault) => return error!("addresses.refused: {fault}"),
         }
         control.minting.follow(&config);
         for RelayAddress { local, external } in &config.relay.addresses {
@@ -148,7 +150,7 @@ impl Reload {
                 external: *external,
             });
             if is_new {
-                info!(address = %local, %external, "relaying from now on");
+                info!(address = %local, %external, "address.served: relaying from now on");
             }
         }
         let before = std::mem::take(&mut self.config.relay.addresses);
@@ -167,7 +169,7 @@ impl Reload {
         for (RelayAddress { local, external }, _) in due {
             let ended = control.running.lose(RelayAddress { local, external }).await;
             let allocations = ended.allocations;
-            warn!(address = %local, %external, allocations, "the address has gone, and what lived on it has ended");
+            warn!(address = %local, %external, allocations, "address.gone: the address has gone, and the allocations on it have ended");
         }
     }
 
@@ -175,9 +177,11 @@ impl Reload {
     fn say_what_came_and_went(&self, earlier: &Machine) {
         for ip in named(&self.config) {
             match (earlier.has(ip), self.addresses.host.has(ip)) {
-                (false, true) => info!(address = %ip, "the address has come, and is served"),
+                (false, true) => {
+                    info!(address = %ip, "address.come: the address has come, and is served")
+                }
                 (true, false) => {
-                    warn!(address = %ip, "the address has gone; it is served again once it comes back")
+                    warn!(address = %ip, "address.gone: the address has gone; it is served again once it comes back")
                 }
                 (true, true) | (false, false) => {}
             }
@@ -188,14 +192,19 @@ impl Reload {
 /// Says which addresses of the configuration the host does not have yet.
 pub(super) fn say_what_is_missing(config: &Config, host: &Machine) {
     for ip in named(config).into_iter().filter(|ip| !host.has(*ip)) {
-        warn!(address = %ip, "this host does not have the address yet; it is served once it comes");
+        say_awaited(ip);
     }
     if config.relay.addresses.is_empty() && !config.is_stun_only() {
         warn!(
-            "this host has no address but loopback: nobody can allocate until it has one, or \
+            "address.none: this host has no address but loopback: nobody can allocate until it has one, or \
              `addresses` in [relay] names one (on one machine try `hairpin serve --dev`)"
         );
     }
+}
+
+/// Says that the host does not have an address yet.
+pub(super) fn say_awaited(ip: IpAddr) {
+    warn!(address = %ip, "address.awaited: this host does not have the address yet; it is served once the host has it");
 }
 
 /// The addresses that a configuration names one by one.

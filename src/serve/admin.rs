@@ -1,279 +1,271 @@
-//! `[admin]`: a Unix socket by which the operator looks into the server and steers it.
+//! `[admin]`: how the operator looks into the server and steers it: by a Unix socket, and where it is wanted over
+//! HTTPS, too.
 
-use std::fs::{self, Permissions};
-use std::io::{self, ErrorKind};
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
-use std::os::unix::net;
-use std::path::{Path, PathBuf};
+mod counted;
+mod network;
+mod socket;
+
+use std::convert::Infallible;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant, SystemTime};
 
-use ::admin::api::{Handles, Reloaded, router};
-use ::admin::metrics;
+use ::admin::api::{
+    self, DrainWish, Endless, Handles, ReloadWish, configuration, log_level, policy,
+};
+use ::admin::live::Live;
+use ::admin::{guarded, metrics};
 use axum::Router;
+use axum::extract::Request;
+use hyper::StatusCode;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use rustix::fs::Mode;
-use rustix::process::umask;
-use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::net::UnixStream;
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
+use super::bans;
 use super::control::Control;
 use super::metrics::sample;
 use crate::config::{AdminSocket, Config};
+use crate::log::Thinned;
+use counted::{Counted, Written};
+pub(super) use network::begin;
+use socket::{Removed, listener};
+pub(crate) use socket::{SOCKET, place};
 
 /// The wishes of the operator, which tasks of the control side grant.
 pub(super) struct Wishes {
     /// To drain, or to go on.
-    pub(super) drain: mpsc::Receiver<bool>,
+    pub(super) drain: mpsc::Receiver<DrainWish>,
+    /// When a server that drains ends what is left.
+    pub(super) deadline: watch::Sender<Option<SystemTime>>,
     /// To read the configuration again.
-    pub(super) reload: mpsc::Receiver<Answer>,
+    pub(super) reload: mpsc::Receiver<ReloadWish>,
 }
 
-/// Takes what changed, or why nothing did.
-pub(super) type Answer = oneshot::Sender<Result<Reloaded, String>>;
-
-/// The senders of those wishes.
+/// The senders of those wishes, and what is heard of them.
 pub(super) struct Wishing {
-    drain: mpsc::Sender<bool>,
-    reload: mpsc::Sender<Answer>,
+    wishes: api::Wishes,
+    deadline: watch::Receiver<Option<SystemTime>>,
 }
 
 /// A way for wishes.
 pub(super) fn wishes() -> (Wishing, Wishes) {
-    // Whoever wishes waits until the wish before was taken.
+    // A wish waits until the one before was taken.
     let (drain, drains) = mpsc::channel(1);
     let (reload, reloads) = mpsc::channel(1);
+    let (deadline, seen) = watch::channel(None);
+    let wishing = Wishing {
+        wishes: api::Wishes { drain, reload },
+        deadline: seen,
+    };
     let wishes = Wishes {
         drain: drains,
+        deadline,
         reload: reloads,
     };
-    (Wishing { drain, reload }, wishes)
-}
-
-/// The places of the socket, the first of which is used: that of the configuration, else the runtime
-/// directory of systemd, else that of the user's session.
-pub(crate) fn place(
-    socket: &AdminSocket,
-    variable: impl Fn(&str) -> Option<std::ffi::OsString>,
-) -> Option<PathBuf> {
-    let directory = |name: &str| {
-        variable(name)
-            .filter(|value| !value.is_empty())
-            .map(PathBuf::from)
-    };
-    match socket {
-        AdminSocket::Off => None,
-        AdminSocket::At(path) => Some(path.clone()),
-        AdminSocket::Auto => directory("RUNTIME_DIRECTORY")
-            .map(|directory| directory.join(SOCKET))
-            .or_else(|| Some(directory("XDG_RUNTIME_DIR")?.join("hairpin").join(SOCKET))),
-    }
+    (wishing, wishes)
 }
 
 /// Serves the socket until the server ends. Where it cannot be had the log says why, and the server does
 /// without.
-pub(super) async fn serve(
-    control: Arc<Control>,
-    config: Config,
-    source: String,
-    Wishing { drain, reload }: Wishing,
-) {
-    let Some(path) = place(&config.admin, |name| std::env::var_os(name)) else {
-        if config.admin == AdminSocket::Auto {
+pub(super) async fn serve(config: Config, routes: Router) {
+    let routes = guarded(routes.merge(httpd::dashboard()));
+    let Some(path) = place(&config.admin.socket, |name| std::env::var_os(name)) else {
+        if config.admin.socket == AdminSocket::Auto {
             info!(
-                "admin: there is no socket, for neither RUNTIME_DIRECTORY nor XDG_RUNTIME_DIR is set; \
+                "admin.no-socket: there is no socket, for neither RUNTIME_DIRECTORY nor XDG_RUNTIME_DIR is set; \
                  `hairpin status` and others need one (key `socket` in [admin])"
             );
         }
         return std::future::pending().await;
     };
     let listener = listener(&path).await;
-    info!(path = %path.display(), "admin: listening");
-    let sampled = Arc::clone(&control);
-    let routes = router(Handles {
-        running: Arc::clone(&control.running),
-        version: env!("CARGO_PKG_VERSION"),
-        configuration: source,
-        started: SystemTime::now(),
-        drain,
-        reload,
-    });
-    let routes = routes.merge(metrics::router(Arc::new(move || sample(&sampled)), None));
+    info!(path = %path.display(), "admin.listening");
     let _removed = Removed::with(path);
     let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let lines = Arc::new(Thinned::new(3, Duration::from_secs(5)));
     loop {
         // Those beyond wait at the socket.
         let place = Arc::clone(&places).acquire_owned().await;
         match listener.accept().await {
             Ok((stream, _)) => {
-                let answered = answer(stream, routes.clone());
+                let answered = answer(stream, routes.clone(), Arc::clone(&lines));
                 tokio::spawn(async move {
                     let _place = place;
                     answered.await;
                 });
             }
             Err(error) => {
-                warn!(%error, "admin: no connection can be accepted, the next try is in a second");
+                warn!(%error, "admin.accept-failed: no connection can be accepted, the next try is in a second");
                 sleep(Duration::from_secs(1)).await;
             }
         }
     }
 }
 
+/// All that the operator may ask for. A feature with a file of its own in `admin::api` is one line here.
+pub(super) fn routes(
+    control: &Arc<Control>,
+    config: &Config,
+    source: String,
+    Wishing { wishes, deadline }: Wishing,
+    live: Arc<Live>,
+) -> Router {
+    let [sampled, judging, configured] = [(); 3].map(|()| Arc::clone(control));
+    let addresses = config.log.addresses;
+    let lifted = move |ban: &relay::Ban| bans::say_ended(ban, "lifted", addresses);
+    let handles = Handles {
+        running: Arc::clone(&control.running),
+        version: env!("CARGO_PKG_VERSION"),
+        configuration: source,
+        started: SystemTime::now(),
+        deadline,
+    };
+    let routes = api::router(handles, wishes)
+        .merge(metrics::router(Arc::new(move || sample(&sampled))))
+        .merge(api::bans::router(Arc::clone(&control.running), lifted))
+        .merge(api::live::router(live))
+        .merge(api::trace::router(Arc::clone(&control.running)))
+        .merge(api::usage::router(control.usage.source()))
+        .merge(log_level::router(super::log_level::of(control)))
+        .merge(policy::router(Arc::new(move || judging.policy.load_full())))
+        .merge(configuration::router(Arc::new(move || {
+            configured.configuration.load_full()
+        })));
+    api::bound_endless(routes)
+}
+
 /// Answers one request. The tasks of the control side have one thread, and their own to do.
-async fn answer(stream: UnixStream, routes: Router) {
+async fn answer(stream: UnixStream, routes: Router, lines: Arc<Thinned>) {
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD)
         .keep_alive(false);
-    let service = TowerToHyperService::new(routes);
-    let connection = builder.serve_connection(TokioIo::new(stream), service);
-    match timeout(REQUEST, connection).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => debug!(%error, "admin: a connection ended early"),
-        Err(_) => debug!("admin: a connection took too long"),
-    }
-}
-
-/// The socket, which is tried for until it can be had: the server that has it may be about to end.
-async fn listener(path: &Path) -> UnixListener {
-    let mut said = String::new();
-    loop {
-        match bind(path) {
-            Ok(listener) => return listener,
-            Err(why) => {
-                let why = why.to_string();
-                if why != said {
-                    let path = path.display();
-                    warn!(%path, why, "admin: there is no socket yet (key `socket` in [admin])");
-                    said = why;
-                }
-                sleep(TRY_AGAIN).await;
+    let routes = TowerToHyperService::new(routes);
+    let is_endless = AtomicBool::new(false);
+    let service = service_fn(|request: Request<Incoming>| {
+        let (answer, is_endless, lines) = (routes.call(request), &is_endless, &lines);
+        async move {
+            let answer = answer.await?;
+            let endless = answer.extensions().get::<Endless>();
+            is_endless.store(endless.is_some(), Ordering::Relaxed);
+            if answer.status() == StatusCode::PAYLOAD_TOO_LARGE {
+                say(lines, "body-too-large");
             }
+            Ok::<_, Infallible>(answer)
         }
-    }
-}
-
-/// Takes the socket away with the server, unless another server's is there by now.
-struct Removed {
-    path: PathBuf,
-    /// Device and inode.
-    own: Option<(u64, u64)>,
-}
-
-impl Removed {
-    fn with(path: PathBuf) -> Self {
-        let own = identity(&path);
-        Self { path, own }
-    }
-}
-
-impl Drop for Removed {
-    fn drop(&mut self) {
-        if self.own.is_some() && identity(&self.path) == self.own {
-            // It may go at this moment.
-            let _ = fs::remove_file(&self.path);
-        }
-    }
-}
-
-fn identity(path: &Path) -> Option<(u64, u64)> {
-    let there = fs::symlink_metadata(path).ok()?;
-    Some((there.dev(), there.ino()))
-}
-
-/// Binds the socket for this user and group, in a directory that is made if need be. A socket that a server
-/// left behind is replaced, and nothing else.
-fn bind(path: &Path) -> io::Result<UnixListener> {
-    if let Some(directory) = path.parent() {
-        let mut builder = fs::DirBuilder::new();
-        builder.recursive(true).mode(0o750).create(directory)?;
-    }
-    let listener = match private(path) {
-        Err(error) if error.kind() == ErrorKind::AddrInUse => {
-            let there = fs::symlink_metadata(path)?.file_type();
-            if !there.is_socket() {
-                return Err(io::Error::other("there is a file that is no socket"));
-            }
-            if net::UnixStream::connect(path).is_ok() {
-                return Err(io::Error::other("another server has it"));
-            }
-            fs::remove_file(path)?;
-            private(path)?
-        }
-        bound => bound?,
+    });
+    let written = Written::default();
+    let stream = Counted {
+        stream,
+        written: written.clone(),
     };
-    // Whatever the mask of the process is.
-    fs::set_permissions(path, Permissions::from_mode(0o660))?;
-    Ok(listener)
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let ended = match timeout(REQUEST, connection.as_mut()).await {
+        Ok(ended) => ended,
+        Err(_) if is_endless.load(Ordering::Relaxed) => {
+            match while_read(connection, &written).await {
+                Some(ended) => ended,
+                None => {
+                    return debug!("admin.connection-failed: an answer without an end is not read");
+                }
+            }
+        }
+        Err(_) => return say(&lines, "slow"),
+    };
+    match ended {
+        Ok(()) => {}
+        Err(error) if error.is_timeout() => say(&lines, "head-late"),
+        Err(error) => debug!(%error, "admin.connection-failed: a connection ended early"),
+    }
 }
 
-/// Binds a socket that is at no moment for others.
-fn private(path: &Path) -> io::Result<UnixListener> {
-    let before = umask(Mode::from_raw_mode(0o117));
-    let bound = UnixListener::bind(path);
-    umask(before);
-    bound
+/// Says what a connection of the socket was ended or refused for, each reason once in a while.
+fn say(lines: &Thinned, reason: &'static str) {
+    if let Some(silent) = lines.may_log(reason, Instant::now()) {
+        let silent = (silent > 0).then_some(silent);
+        info!(reason, silent, "admin.refused");
+    }
 }
 
-/// How many connections are answered at a time.
+/// Waits for the end of a connection; `None` if nothing of its answer was taken for so long that its reader
+/// must be gone. An answer without an end has something to say more often than that.
+async fn while_read<T>(
+    mut connection: Pin<&mut impl Future<Output = T>>,
+    written: &Written,
+) -> Option<T> {
+    loop {
+        let before = written.bytes();
+        if let Ok(ended) = timeout(UNREAD, connection.as_mut()).await {
+            return Some(ended);
+        }
+        if written.bytes() == before {
+            return None;
+        }
+    }
+}
+
+/// How many connections are answered at a time. The answers without an end are fewer
+/// ([`api::bound_endless`]), so that there is always room for others.
 const CONNECTIONS: usize = 32;
 /// How long the head of a request may take.
 const HEAD: Duration = Duration::from_secs(10);
-/// How long a whole request and its answer may take.
+/// How long a whole request and its answer may take, unless that has no end.
 const REQUEST: Duration = Duration::from_secs(60);
-const TRY_AGAIN: Duration = Duration::from_secs(5);
-/// The name of the socket in its directory.
-pub(crate) const SOCKET: &str = "admin.sock";
+/// How long nobody may read an answer that has no end.
+const UNREAD: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
 mod tests {
+    use axum::body::Bytes;
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
     use super::*;
 
-    #[tokio::test]
-    async fn a_socket_left_behind_is_replaced_and_no_other_file_is() {
-        let place = tempfile::tempdir().unwrap();
-        let path = place.path().join("made/admin.sock");
-        drop(bind(&path).unwrap());
-        assert!(path.exists());
-        let listener = bind(&path).unwrap();
-        let again = bind(&path).unwrap_err();
-        assert_eq!(again.to_string(), "another server has it");
-        drop(listener);
-
-        let file = place.path().join("precious");
-        fs::write(&file, "a secret").unwrap();
-        let flaw = bind(&file).unwrap_err();
-        assert_eq!(flaw.to_string(), "there is a file that is no socket");
-        assert_eq!(fs::read_to_string(&file).unwrap(), "a secret");
-        let link = place.path().join("link");
-        std::os::unix::fs::symlink(&file, &link).unwrap();
-        bind(&link).unwrap_err();
-        assert!(file.exists() && link.exists());
-    }
-
-    #[test]
-    fn the_socket_is_where_the_configuration_then_systemd_then_the_session_says() {
-        let both = |name: &str| match name {
-            "RUNTIME_DIRECTORY" => Some("/run/hairpin".into()),
-            "XDG_RUNTIME_DIR" => Some("/run/user/1".into()),
-            _ => None,
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_without_an_end_goes_on_while_it_is_read_and_no_longer() {
+        let events = || async {
+            let (sender, parts) = mpsc::channel(1);
+            tokio::spawn(async move {
+                while sender.send(Bytes::from_static(&[b'x'; 8192])).await.is_ok() {
+                    sleep(Duration::from_secs(1)).await;
+                }
+            });
+            api::endless("text/plain", "\n", parts)
         };
-        let session = |name: &str| both(name).filter(|_| name == "XDG_RUNTIME_DIR");
-        let named = AdminSocket::At("/a/b".into());
-        assert_eq!(place(&named, both), Some("/a/b".into()));
-        assert_eq!(
-            place(&AdminSocket::Auto, both),
-            Some("/run/hairpin/admin.sock".into())
-        );
-        let in_session = Some("/run/user/1/hairpin/admin.sock".into());
-        assert_eq!(place(&AdminSocket::Auto, session), in_session);
-        assert_eq!(place(&AdminSocket::Auto, |_| None), None);
-        assert_eq!(place(&AdminSocket::Off, both), None);
+        let routes = Router::new().route("/", get(events));
+        let lines = Arc::new(Thinned::new(1, Duration::from_secs(5)));
+        let ask = async || {
+            let (mut client, server) = UnixStream::pair().unwrap();
+            let head = b"GET / HTTP/1.1\r\nHost: hairpin\r\n\r\n";
+            client.write_all(head).await.unwrap();
+            (
+                client,
+                tokio::spawn(answer(server, routes.clone(), Arc::clone(&lines))),
+            )
+        };
+        let (mut reads, mut read) = ask().await;
+        let (_stands_still, unread) = ask().await;
+        let reading = tokio::spawn(async move {
+            let mut buffer = [0; 1 << 16];
+            while reads.read(&mut buffer).await.unwrap() > 0 {}
+        });
+        timeout(Duration::from_secs(600), unread)
+            .await
+            .unwrap()
+            .unwrap();
+        timeout(Duration::from_secs(600), &mut read)
+            .await
+            .unwrap_err();
+        reading.abort();
     }
 }

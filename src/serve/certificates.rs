@@ -90,16 +90,22 @@ impl Shown {
         self.certificates.clone()
     }
 
-    /// The options that the shards are started with, if any listener takes TLS.
-    pub(super) fn options(&self, config: &Config, tickets: Arc<Tickets>) -> Option<TlsOptions> {
+    /// The options that the shards are started with. Listeners for TLS may come later.
+    pub(super) fn options(&self, config: &Config, tickets: Arc<Tickets>) -> TlsOptions {
         let reporter = TlsReporter::new(config, self.certificates.clone());
-        is_wanted(config).then(|| TlsOptions {
+        TlsOptions {
             certificates: self.certificates.clone(),
             minimum: config.tls.minimum,
             dtls: config.dtls,
             tickets,
             tell: Arc::new(move |event| reporter.report(event)),
-        })
+        }
+    }
+
+    /// Whether there is none, not even one that was made.
+    pub(super) fn is_empty(&self) -> bool {
+        let all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        all.is_empty()
     }
 
     /// Whether one of them is for a host.

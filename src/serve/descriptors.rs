@@ -27,7 +27,7 @@ pub(super) fn raise(ports: usize, connections: usize, web: WebOptions, browsers:
             maximum: limit.maximum,
         };
         if let Err(error) = setrlimit(Resource::Nofile, raised) {
-            warn!(%error, "cannot raise the limit of open files");
+            warn!(%error, "descriptors.unraised: cannot raise the limit of open files");
         }
     }
     let granted = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
@@ -43,9 +43,9 @@ pub(super) fn raise(ports: usize, connections: usize, web: WebOptions, browsers:
             connections = share,
             browsers = http,
             allocations = ports.min(free - share * of_connection),
-            "the limit of open files is lower than relay ports and TCP clients together: only so \
-             many connections are served, and so many allocations (LimitNOFILE= in the unit, or \
-             `ulimit -n`; keys `connections` in [tcp] and [http], `ports` in [relay])"
+            "descriptors.limited: the limit of open files is lower than relay ports and TCP clients together, so that no more \
+             connections and allocations are served than these (raise LimitNOFILE= in the unit, or \
+             `ulimit -n`; or lower `connections` in [tcp] and [http], or `ports` in [relay])"
         );
     }
     Shares { tcp: share, http }

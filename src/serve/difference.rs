@@ -3,7 +3,155 @@
 
 use std::collections::BTreeMap;
 
-use crate::config::{Auth, Config, Http, Log, RelayPool, Signal, Tls};
+use net::Prepared;
+
+use super::relisten::PASSED;
+use crate::config::Config;
+
+/// A key whose value may differ, or several that are one decision.
+struct Key {
+    /// As sentences and docs/reload.md name it.
+    name: &'static str,
+    holds: Holds,
+    /// Whether the second configuration has another value than the first.
+    differs: fn(&Config, &Config) -> bool,
+    /// Gives the second the value of the first.
+    keep: fn(&Config, &mut Config),
+}
+
+/// When a new value holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Holds {
+    /// When the configuration is read again.
+    AtOnce,
+    /// When the server starts.
+    AtRestart,
+}
+
+/// Keys by the fields that they fill.
+macro_rules! keys {
+    ($($holds:ident { $($name:literal => $($field:ident).+,)+ })+) => {
+        static KEYS: &[Key] = &[$($(Key {
+            name: $name,
+            holds: Holds::$holds,
+            differs: |old, new| old.$($field).+ != new.$($field).+,
+            keep: |old, new| new.$($field).+.clone_from(&old.$($field).+),
+        },)+)+];
+    };
+}
+
+keys! {
+    AtOnce {
+        "realm" => realm,
+        "[[listener]]" => listeners,
+        "[advertise] uris" => advertised,
+        "[[tls.certificates]]" => tls.certificates,
+        "[tls.acme]" => tls.acme,
+        "[auth] secrets" => auth.secrets,
+        "[auth] users" => auth.users,
+        "[auth] failures-per-minute" => auth.failures_per_minute,
+        "[auth] nonce-lifetime" => auth.nonce_lifetime,
+        "[auth] sha256" => auth.sha256,
+        "[[auth.realm]]" => auth.realms,
+        "[oauth]" => oauth,
+        "[allocation] default-lifetime" => allocation.default_lifetime,
+        "[allocation] max-lifetime" => allocation.max_lifetime,
+        "[allocation] per-user" => allocation.per_user,
+        "[allocation] total" => allocation.total,
+        "[allocation] bandwidth" => allocation.bandwidth.allocation,
+        "[allocation] per-user-bandwidth" => allocation.bandwidth.user,
+        "[allocation] permissions" => allocation.permissions,
+        "[allocation] channels" => allocation.channels,
+        "[allocation] tcp" => tcp_relay,
+        "[allocation] connections" => allocation.connections,
+        "[allocation] mobility" => mobility,
+        "[allocation] icmp" => icmp,
+        "[tcp] data-indication" => allocation.stream_indication,
+        "[[redirect]]" => redirects,
+        "[clients]" => clients,
+        "[unauthenticated]" => unauthenticated,
+        "[relay] addresses" => relay.written,
+        "[relay] external" => relay.external,
+        "[relay] external-from" => relay.tellers,
+        "[http] origins" => http.origins,
+        "[[http.token]]" => http.tokens,
+        "[signal] secrets" => signal.secrets,
+        "[signal] token-secrets" => signal.token_secrets,
+        "[signal] open" => signal.open,
+        "[signal]" => signal.limits,
+        "[[cap]]" => caps,
+        "[quality]" => quality,
+        "[admin] token" => admin.token,
+        "[peers]" => peers,
+        "[log] level" => log.level,
+        "[reload] watch" => watch,
+        "[stop] drain" => stop_drain,
+    }
+    AtRestart {
+        "threads" => threads,
+        "[tls] minimum-version" => tls.minimum,
+        "[dtls] enabled" => dtls,
+        "[relay] ports" => relay.ports,
+        "[nat-discovery]" => nat_discovery,
+        "[auth] nonce-secret-file" => auth.nonce_secret,
+        "[tcp]" => tcp,
+        "[proxy-protocol]" => proxies,
+        "[web]" => web,
+        "[http] listen" => http.listen,
+        "[http] tls-listeners" => http.tls_listeners,
+        "[http] connections" => http.connections,
+        "[http] per-prefix" => http.per_prefix,
+        "[http] forwarded-from" => http.proxies,
+        "[signal] enabled" => signal.enabled,
+        "[demo] enabled" => demo,
+        "[admin] socket" => admin.socket,
+        "[admin] listen" => admin.listen,
+        "[metrics]" => metrics,
+        "[usage]" => usage,
+        "[datapath] offload" => offload,
+        "[log] format" => log.format,
+        "[log] addresses" => log.addresses,
+    }
+}
+
+/// All fields are named, so that a new one is not forgotten above.
+const fn all_have_keys(config: &Config) {
+    let Config {
+        realm: _,
+        threads: _,
+        listeners: _,
+        advertised: _,
+        tls: _,
+        dtls: _,
+        relay: _,
+        nat_discovery: _,
+        auth: _,
+        oauth: _,
+        allocation: _,
+        mobility: _,
+        tcp_relay: _,
+        icmp: _,
+        redirects: _,
+        unauthenticated: _,
+        tcp: _,
+        proxies: _,
+        clients: _,
+        web: _,
+        http: _,
+        signal: _,
+        demo: _,
+        admin: _,
+        metrics: _,
+        usage: _,
+        caps: _,
+        quality: _,
+        offload: _,
+        peers: _,
+        log: _,
+        watch: _,
+        stop_drain: _,
+    } = config;
+}
 
 /// Keys whose values differ, as sentences name them. Values are not shown.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -14,115 +162,49 @@ pub(super) struct Difference {
     pub(super) fixed: Vec<&'static str>,
 }
 
-/// The keys whose values, by their fields, differ.
-macro_rules! rows {
-    ($old:ident, $new:ident, $($key:literal => $($field:ident).+,)+) => {
-        [$(($key, $new.$($field).+ != $old.$($field).+)),+]
-            .into_iter()
-            .filter_map(|(key, differs)| differs.then_some(key))
-            .collect()
-    };
-}
-
 impl Difference {
     /// From what is in effect to a new configuration.
     pub(super) fn between(old: &Config, new: &Config) -> Self {
-        // All fields are named, so that a new one is not forgotten below.
-        let Config {
-            realm: _,
-            threads: _,
-            listeners: _,
-            advertised: _,
-            tls: _,
-            dtls: _,
-            relay: _,
-            nat_discovery: _,
-            auth: _,
-            oauth: _,
-            allocation: _,
-            mobility: _,
-            tcp_relay: _,
-            icmp: _,
-            redirects: _,
-            unauthenticated: _,
-            tcp: _,
-            proxies: _,
-            web: _,
-            http: _,
-            signal: _,
-            demo: _,
-            admin: _,
-            metrics: _,
-            peers: _,
-            log: _,
-        } = new;
-        let mut live: Vec<&'static str> = rows!(old, new,
-            "realm" => realm,
-            "[advertise] uris" => advertised,
-            "[[tls.certificates]]" => tls.certificates,
-            "[tls.acme]" => tls.acme,
-            "[auth] secrets" => auth.secrets,
-            "[auth] users" => auth.users,
-            "[auth] failures-per-minute" => auth.failures_per_minute,
-            "[auth] nonce-lifetime" => auth.nonce_lifetime,
-            "[auth] sha256" => auth.sha256,
-            "[[auth.realm]]" => auth.realms,
-            "[oauth]" => oauth,
-            "[allocation] default-lifetime" => allocation.default_lifetime,
-            "[allocation] max-lifetime" => allocation.max_lifetime,
-            "[allocation] per-user" => allocation.per_user,
-            "[allocation] total" => allocation.total,
-            "[allocation] bandwidth" => allocation.bandwidth.allocation,
-            "[allocation] per-user-bandwidth" => allocation.bandwidth.user,
-            "[allocation] permissions" => allocation.permissions,
-            "[allocation] channels" => allocation.channels,
-            "[allocation] tcp" => tcp_relay,
-            "[allocation] connections" => allocation.connections,
-            "[allocation] mobility" => mobility,
-            "[allocation] icmp" => icmp,
-            "[tcp] data-indication" => allocation.stream_indication,
-            "[[redirect]]" => redirects,
-            "[unauthenticated]" => unauthenticated,
-            "[relay] addresses" => relay.written,
-            "[relay] external" => relay.external,
-            "[relay] external-from" => relay.tellers,
-            "[http] origins" => http.origins,
-            "[[http.token]]" => http.tokens,
-            "[signal] secrets" => signal.secrets,
-            "[signal] token-secrets" => signal.token_secrets,
-            "[signal] open" => signal.open,
-            "[signal]" => signal.limits,
-            "[peers]" => peers,
-            "[log] level" => log.level,
-        );
-        let fixed = rows!(old, new,
-            "threads" => threads,
-            "[[listener]]" => listeners,
-            "[tls] minimum-version" => tls.minimum,
-            "[dtls] enabled" => dtls,
-            "[relay] ports" => relay.ports,
-            "[nat-discovery]" => nat_discovery,
-            "[auth] nonce-secret-file" => auth.nonce_secret,
-            "[tcp]" => tcp,
-            "[proxy-protocol]" => proxies,
-            "[web]" => web,
-            "[http] listen" => http.listen,
-            "[http] tls-listeners" => http.tls_listeners,
-            "[http] connections" => http.connections,
-            "[http] per-prefix" => http.per_prefix,
-            "[http] forwarded-from" => http.proxies,
-            "[signal] enabled" => signal.enabled,
-            "[demo] enabled" => demo,
-            "[admin] socket" => admin,
-            "[metrics]" => metrics,
-            "[log] format" => log.format,
-            "[log] addresses" => log.addresses,
-        );
-        if is_oauth_untouched(old, new) {
-            live.retain(|key| *key != "[oauth]");
+        all_have_keys(new);
+        let mut difference = Self::default();
+        for key in KEYS {
+            if !(key.differs)(old, new) || key.name == OAUTH && is_oauth_untouched(old, new) {
+                continue;
+            }
+            match key.holds {
+                Holds::AtOnce if key.name == LISTENER && !may_relisten(old, new) => {
+                    difference.fixed.push(key.name);
+                }
+                Holds::AtOnce => difference.live.push(key.name),
+                Holds::AtRestart => difference.fixed.push(key.name),
+            }
         }
-        Self { live, fixed }
+        difference
     }
+}
+
+impl Difference {
+    /// Notes that sockets which another process bound are served until a restart.
+    pub(super) fn note_passed(&mut self, prepared: &Prepared, old: &Config, effective: &Config) {
+        if prepared.passed().is_empty() {
+            return;
+        }
+        self.fixed.push(PASSED);
+        let mut listeners = effective.listeners.iter();
+        if effective.listeners.len() == old.listeners.len()
+            && listeners.all(|listener| old.listeners.contains(listener))
+        {
+            self.live.retain(|key| *key != LISTENER);
+        }
+    }
+}
+
+const OAUTH: &str = "[oauth]";
+const LISTENER: &str = "[[listener]]";
+
+/// Whether listeners may come and go: NAT discovery has some of them, and begins with the server.
+fn may_relisten(old: &Config, new: &Config) -> bool {
+    old.nat_discovery == new.nat_discovery
 }
 
 /// Whether `[oauth]` differs by the name of this server only, which follows the realm.
@@ -148,45 +230,16 @@ pub(super) fn emptied(old: &Config, new: &Config) -> Vec<(String, usize)> {
 }
 
 /// The new configuration with the old values of what is fixed at the start.
-pub(super) fn in_effect(old: &Config, new: Config) -> Config {
-    Config {
-        threads: old.threads,
-        listeners: old.listeners.clone(),
-        dtls: old.dtls,
-        tls: Tls {
-            minimum: old.tls.minimum,
-            ..new.tls
-        },
-        relay: RelayPool {
-            ports: old.relay.ports,
-            ..new.relay
-        },
-        nat_discovery: old.nat_discovery.clone(),
-        auth: Auth {
-            nonce_secret: old.auth.nonce_secret.clone(),
-            ..new.auth
-        },
-        tcp: old.tcp,
-        proxies: old.proxies.clone(),
-        web: old.web,
-        http: Http {
-            origins: new.http.origins,
-            tokens: new.http.tokens,
-            ..old.http.clone()
-        },
-        signal: Signal {
-            enabled: old.signal.enabled,
-            ..new.signal
-        },
-        demo: old.demo,
-        admin: old.admin.clone(),
-        metrics: old.metrics.clone(),
-        log: Log {
-            level: new.log.level,
-            ..old.log
-        },
-        ..new
+pub(super) fn in_effect(old: &Config, mut new: Config) -> Config {
+    if !may_relisten(old, &new) {
+        new.listeners.clone_from(&old.listeners);
     }
+    for key in KEYS {
+        if key.holds == Holds::AtRestart {
+            (key.keep)(old, &mut new);
+        }
+    }
+    new
 }
 
 #[cfg(test)]
@@ -223,8 +276,8 @@ mod tests {
             ("threads = 63\n", None, Some("threads")),
             (
                 "[[listener]]\ntransport = \"udp\"\nlisten = \"127.0.0.1:5\"\n",
-                None,
                 Some("[[listener]]"),
+                None,
             ),
             ("[dtls]\nenabled = true\n", None, Some("[dtls] enabled")),
             (
@@ -289,6 +342,12 @@ mod tests {
                 None,
             ),
             ("[signal]\nrooms = 7\n", Some("[signal]"), None),
+            (
+                "[[cap]]\nmonth = \"1 GB\"\nthen = \"warn\"\n",
+                Some("[[cap]]"),
+                None,
+            ),
+            ("[usage]\nfile = \"a\"\n", None, Some("[usage]")),
             ("[peers]\ndeny = [\"1.2.3.4\"]\n", Some("[peers]"), None),
             ("[log]\nlevel = \"warn\"\n", Some("[log] level"), None),
             ("[log]\naddresses = true\n", None, Some("[log] addresses")),
@@ -302,6 +361,52 @@ mod tests {
             let effective = in_effect(&old, new);
             let left = Difference::between(&old, &effective);
             assert_eq!((left.live, left.fixed), (expected.live, vec![]), "{text}");
+        }
+    }
+
+    const DOCUMENT: &str = include_str!("../../docs/reload.md");
+
+    /// The rows of the document: the keys of its first cell, and when they hold.
+    fn documented() -> impl Iterator<Item = (&'static str, &'static str)> {
+        let rows = DOCUMENT.lines().filter(|line| line.starts_with("| `"));
+        rows.map(|row| {
+            let mut cells = row.trim_start_matches("| ").split(" | ");
+            (cells.next().unwrap(), cells.next().unwrap())
+        })
+    }
+
+    #[test]
+    fn the_document_says_of_each_key_when_it_holds() {
+        let first =
+            |(keys, holds): (&'static str, &'static str)| (keys.split('`').nth(1).unwrap(), holds);
+        let documented: Vec<_> = documented().map(first).collect();
+        let holds = |key: &Key| match key.holds {
+            Holds::AtOnce => "at once",
+            Holds::AtRestart => "at a restart",
+        };
+        let keys: Vec<_> = KEYS.iter().map(|key| (key.name, holds(key))).collect();
+        assert_eq!(documented, keys);
+    }
+
+    #[test]
+    fn the_document_has_every_key_that_may_be_written() {
+        for row in config::ROWS {
+            let key = format!("`{}`", row.key);
+            let whole = format!("{} {}", row.header, row.key);
+            let tables = row.table.split('.').scan(String::new(), |path, part| {
+                let dot = if path.is_empty() { "" } else { "." };
+                *path += &format!("{dot}{part}");
+                Some(path.clone())
+            });
+            let tables: Vec<_> = tables
+                .flat_map(|table| [format!("`[{table}]`"), format!("`[[{table}]]`")])
+                .collect();
+            let is_in = |(keys, _): (&str, &str)| {
+                let is_beside = keys.contains(row.header) && keys.contains(&key);
+                let is_whole = tables.iter().any(|table| keys == table);
+                is_beside || is_whole || keys.starts_with(&format!("`{}`", whole.trim_start()))
+            };
+            assert!(documented().any(is_in), "{whole}");
         }
     }
 }

@@ -30,7 +30,7 @@ use hosts::Hosts;
 pub(super) use links::{Link, links, mistaken};
 pub(super) use minting::Minting;
 
-/// What browsers come to.
+/// The server for browsers.
 #[derive(Default)]
 pub(super) struct Browsers {
     /// Runs until it is dropped.
@@ -43,6 +43,9 @@ pub(super) struct Browsers {
 impl Browsers {
     /// Has all of it follow a configuration.
     pub(super) fn follow(&self, config: &Config) {
+        if let Some(server) = &self.server {
+            server.pace_upgraded(upgraded(config));
+        }
         if let Some(endpoint) = &self.endpoint {
             endpoint.follow(config);
         }
@@ -56,7 +59,7 @@ impl Browsers {
     pub(super) fn say_what_was_done(&self) {
         for (what, count) in self.outcomes() {
             if count > 0 {
-                info!(what, count, "http");
+                info!(what, count, "server.http");
             }
         }
     }
@@ -119,6 +122,7 @@ pub(super) fn begin(
         connections,
         per_prefix: http.per_prefix,
         upgraded: upgraded(config),
+        authorities: None,
         is_for_few: false,
         is_proxy: {
             let proxies = http.proxies.clone();
@@ -128,7 +132,7 @@ pub(super) fn begin(
     };
     let running = prepared.start(options, routes)?;
     for listen in running.listeners() {
-        info!(protocol = "HTTP and HTTPS", %listen, "listening");
+        info!(protocol = "HTTP and HTTPS", %listen, "server.listening");
     }
     Ok(Browsers {
         server: Some(running),

@@ -5,9 +5,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use admin::metrics::{Certificate, ControlCounters, Process, Sample, router};
+use axum::middleware::from_fn_with_state;
 use httpd::{Fault, Options, Running};
 use tracing::info;
 
+use super::access::{Access, let_in};
 use super::control::Control;
 use super::http::{oldest_tls, signaling};
 use crate::config::Config;
@@ -19,15 +21,17 @@ pub(super) fn begin(control: &Arc<Control>, config: &Config) -> Result<Option<Ru
         return Ok(None);
     }
     let sampled = Arc::clone(control);
-    let token = metrics.token.as_ref();
-    let token = token.map(|token| token.expose().as_bytes().into());
-    let routes = router(Arc::new(move || sample(&sampled)), token);
+    let mut routes = router(Arc::new(move || sample(&sampled)));
+    if let Some(access) = Access::of_scrapes(config) {
+        routes = routes.layer(from_fn_with_state(Arc::new(access), let_in));
+    }
     let certificates = Arc::new(control.shown.certificates());
     let listen = metrics.listen.clone();
-    let options = Options::new("metrics", listen, certificates, oldest_tls(config));
+    let mut options = Options::new("metrics", listen, certificates, oldest_tls(config));
+    options.authorities = metrics.client_ca.clone();
     let running = httpd::start(options, routes)?;
     for listen in running.listeners() {
-        info!(protocol = "HTTP and HTTPS", %listen, path = "/metrics", "listening");
+        info!(protocol = "HTTP and HTTPS", %listen, path = "/metrics", "server.listening");
     }
     Ok(Some(running))
 }
@@ -77,6 +81,7 @@ pub(super) fn sample(control: &Control) -> Sample {
         relay,
         net,
         load: control.running.load(),
+        bounds: control.running.bounds(),
         certificates: certificates.collect(),
         control: ControlCounters {
             reloads: reloads.done.load(Ordering::Relaxed),
@@ -86,8 +91,10 @@ pub(super) fn sample(control: &Control) -> Sample {
             certificates_failed,
             log_lines_lost: control.log.lost_lines() as u64,
         },
+        quality: control.qualities.sample(),
         signaling: signaling::counted(control.browsers.signaling.as_ref()),
         http: control.browsers.outcomes(),
+        usage: control.usage.sample(),
         process: Process::now(),
     }
 }

@@ -22,10 +22,10 @@ pub(super) fn open_for_trying(config: &mut Config, host: &Machine) {
     trial::listen(config, host);
     // Where no stranger gets, no authority does: the certificate that was made is shown.
     if config.tls.acme.take().is_some() {
-        warn!("--dev: [tls.acme] is not used");
+        warn!("option.ignored: --dev: [tls.acme] is not used");
     }
     warn!(
-        "--dev: clients may reach loopback, private networks and this host. \
+        "server.open: --dev: clients may reach loopback, private networks and this host. \
          Never run this where strangers can reach it"
     );
 }

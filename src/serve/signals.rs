@@ -58,7 +58,7 @@ impl Idle {
             if self.number != Number::XFSZ.as_raw() {
                 info!(
                     signal = self.number,
-                    "this signal does nothing: SIGHUP reads the configuration again, SIGUSR1 \
+                    "server.signal: this signal does nothing: SIGHUP reads the configuration again, SIGUSR1 \
                      drains, SIGTERM ends the server"
                 );
             }

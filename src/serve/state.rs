@@ -23,6 +23,15 @@ pub(super) fn secret(option: Option<PathBuf>) -> Result<(Secret, PathBuf), Fault
     }
 }
 
+/// The secret in a file that a configuration names, made unless it is there.
+pub(super) fn secret_at(path: &Path) -> Result<Secret, Fault> {
+    let directory = path.parent().unwrap_or(Path::new(""));
+    read_or_make(directory, path).map_err(|source| Fault::GeneratedSecret {
+        path: path.to_owned(),
+        source,
+    })
+}
+
 /// The directory of the state, if there is a place for one.
 pub(super) fn place(option: Option<PathBuf>) -> Option<PathBuf> {
     directory(option, |name| std::env::var_os(name))
@@ -112,6 +121,16 @@ mod tests {
             .unwrap()
             .permissions()
             .mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_secret_that_a_configuration_has_generated_is_made_once() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("deep/secret");
+        let first = secret_at(&path).unwrap();
+        assert_eq!(secret_at(&path).unwrap(), first);
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
     }
 

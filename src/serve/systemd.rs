@@ -54,6 +54,12 @@ pub(super) fn reloaded() {
     tell(&[NotifyState::Ready]);
 }
 
+/// The service was told to stop and waits for its last clients: it is not killed for the next ten
+/// seconds. systemd.service(5), `TimeoutStopSec`
+pub(super) fn extend_stop() {
+    tell(&[NotifyState::ExtendTimeoutUsec(10_000_000)]);
+}
+
 /// No client is served any more.
 pub(super) fn stopping() {
     tell(&[NotifyState::Stopping]);
@@ -82,6 +88,6 @@ impl Watchdog {
 
 fn tell(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
-        warn!(%error, "cannot tell systemd");
+        warn!(%error, "systemd.untold: cannot tell systemd");
     }
 }

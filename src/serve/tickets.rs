@@ -1,7 +1,7 @@
 //! The keys that seal the tickets by which clients resume a TLS session. RFC 8446 §4.6.1, RFC 5077.
 //!
 //! They are kept in the state directory: a browser that comes back after a restart of the server
-//! resumes, as after any other break. Each seals for a day and opens for two. Whoever steals one can
+//! resumes, as after any other break. Each seals for a day and opens for two. A thief of one can
 //! read recorded sessions of TLS 1.2 from that day; those of TLS 1.3 have secrets of their own.
 
 use std::fmt;
@@ -89,8 +89,8 @@ impl Tickets {
         warn!(
             file = %file.display(),
             %why,
-            "the keys of TLS tickets cannot be kept, so that clients begin anew after a restart \
-             (option --state-dir)"
+            "tickets.not-kept: the keys of TLS tickets cannot be kept, so that clients make whole handshakes after \
+             a restart (option --state-dir)"
         );
     }
 }

@@ -1,7 +1,12 @@
 //! Certificates that come by themselves, with Pebble as the authority. Renewal information and
 //! profiles, which it has not, are tested against a double, in `crates/acme/tests`.
 
-use std::{fs, net::SocketAddr, path::Path, time::Duration};
+use std::{
+    fs,
+    net::SocketAddr,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use lab::{
     PATIENCE,
@@ -172,6 +177,7 @@ fn a_directory_that_is_dead_costs_a_line_and_nobody_a_call() {
     in_own_world(|world| {
         let (mut pebble, home) = (Pebble::start(Habits::default()), home());
         pebble.stop();
+        let begin = Instant::now();
         let server = start(world, &home, setup(&pebble.keys(&[NAME])));
         server.wait_for_line(&[
             "ERROR",
@@ -183,7 +189,17 @@ fn a_directory_that_is_dead_costs_a_line_and_nobody_a_call() {
         ]);
         LiveClient::udp().binding();
         client_without_certificate();
-        assert_eq!(server.log().matches("certificate.failed").count(), 1);
+        server.wait_for_line(&["INFO", "certificate.awaited", "names=", "directory="]);
+        server.wait_for_line(&["WARN", "tls.unserved", "there is no certificate yet"]);
+        let failed = server.log().matches("certificate.failed").count();
+        // One for each try: between two of them there are ten seconds at least.
+        let tries = 1 + begin.elapsed().as_secs() / 10;
+        assert!(failed as u64 <= tries, "{failed} lines, {tries} tries");
+        // It is said again to an operator who has the configuration read again.
+        reload(&server, setup(&pebble.keys(&[NAME])));
+        server.wait_for_line(&["configuration.reloaded"]);
+        let awaited = "certificate.awaited: clients over TLS are refused";
+        assert_eq!(server.log().matches(awaited).count(), 2);
     });
 }
 
@@ -232,6 +248,7 @@ fn other_names_are_ordered_at_a_reload_and_the_old_certificate_stays_until_they_
         let elsewhere = PEER_V4.to_string();
         reload(&server, setup(&pebble.keys(&[NAME, &elsewhere])));
         server.wait_for_line(&["configuration.reloaded", "changed=\"[tls.acme]\""]);
+        server.wait_for_line(&["INFO", "certificate.awaited", "are shown another one"]);
         server.wait_for_line(&["WARN", "certificate.failed", "the one that there is stays"]);
         client(&root)
             .connect_to(https(), NAME)

@@ -1,4 +1,4 @@
-//! What browsers and web services come to over HTTP: by curl, by Node's `fetch`, through nginx, and with
+//! The pages and endpoints over HTTP, as browsers and web services use them: by curl, by Node's `fetch`, through nginx, and with
 //! credentials that are then used.
 
 use std::{
@@ -128,7 +128,7 @@ fn a_token_makes_no_credential_that_is_of_another_realm() {
             status == 400 && sentence.contains("another realm"),
             "{answer}"
         );
-        // What is no realm is a part of the name.
+        // A text that is no realm is a part of the name.
         let (answer, status) = named("alice@mail.example");
         assert_eq!(status, 201);
         let client = client(&answer["iceServers"]).allocate();
@@ -341,7 +341,7 @@ fn a_proxy_that_is_named_says_who_its_visitors_are_and_another_is_told_of_once()
             let named = format!("http.forwarded-from = ['{SERVER_V4}']");
             let _server = serve(world, demo.clone().with(&named));
             let direct = visitor(&curl(&[&at("/ice")]));
-            // What the client says of itself is not believed, by the proxy's help or without.
+            // The client's own word on its address is not believed, by the proxy's help or without.
             assert_eq!(visitor(&curl(&[&through])), direct);
             assert_eq!(visitor(&curl(&[&[&*through], &lie[..]].concat())), direct);
             assert_eq!(

@@ -4,13 +4,13 @@
 use client::{AllocateOptions, Event, Transport};
 use lab::{
     live::{Code, LiveClient},
+    program::Program,
     raw::tell_unreachable,
     server::serving,
     setup::Setup,
     socket::{assert_hears, peer_at},
     world::{FAR_V4, FAR_V6, PEER_V4, SERVER_V4, in_own_world, peer_of},
 };
-use rustix::process::Signal;
 use wire::AddressFamily::{self, V4, V6};
 use wire::attributes::Icmp;
 
@@ -77,12 +77,12 @@ fn a_loss_that_waits_at_the_socket_takes_no_other_datagram_with_it() {
             session.create_permission(address).expect("a permission");
             for number in 0..ROUNDS {
                 // Both come in one turn of the server: the first is lost before the second is sent.
-                server.program.signal(Signal::STOP);
-                session.post(nowhere, b"lost");
-                session.post(address, &number.to_be_bytes());
-                open.send_to(b"back", relayed)
-                    .expect("a route to the relay");
-                server.program.signal(Signal::CONT);
+                server.program.while_stopped(|| {
+                    session.post(nowhere, b"lost");
+                    session.post(address, &number.to_be_bytes());
+                    open.send_to(b"back", relayed)
+                        .expect("a route to the relay");
+                });
                 assert_hears(&open, relayed, &number.to_be_bytes());
             }
             let (mut back, mut lost) = (0, 0);
@@ -100,6 +100,30 @@ fn a_loss_that_waits_at_the_socket_takes_no_other_datagram_with_it() {
         let log = server.stop().output;
         for failed in ["send-failed", "receive-failed"] {
             assert!(!log.contains(failed), "{log}");
+        }
+    });
+}
+
+/// The queue of a device counts what leaves in one call as one packet, and refuses it whole.
+#[test]
+fn datagrams_that_a_queue_has_no_room_for_together_are_sent_one_by_one() {
+    in_own_world(|world| {
+        let queue = "qdisc add dev server0 root tbf rate 1gbit burst 100kb limit 5000";
+        let mut tc = world.on_server_host("tc");
+        tc.args(queue.split(' '));
+        Program::succeed(tc);
+        let server = world.serve(Setup::default());
+        let (peer, address) = peer_at(PEER_V4);
+        let (mut session, relayed) = LiveClient::over(Transport::Udp, V4).allocated_of(V4);
+        let channel = session.bind_channel(address).expect("a channel");
+        let datagrams = [1, 2, 3, 4, 5, 6].map(|number| [number; 1_200]);
+        server.program.while_stopped(|| {
+            for datagram in &datagrams {
+                session.post_on(channel, datagram);
+            }
+        });
+        for datagram in &datagrams {
+            assert_hears(&peer, relayed, datagram);
         }
     });
 }

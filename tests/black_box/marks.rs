@@ -3,12 +3,12 @@
 use client::Transport;
 use lab::{
     live::LiveClient,
+    machine::configure,
     server::{PORT, serving},
     setup::Setup,
     socket::{LiveSocket, mark, peer_at},
-    world::{peer_of, server_of},
+    world::{World, peer_of, server_of},
 };
-use rustix::process::Signal;
 use wire::AddressFamily::{self, V4};
 
 use crate::{
@@ -18,20 +18,21 @@ use crate::{
 
 #[test]
 fn every_datagram_of_a_batch_keeps_its_dscp_and_ecn_on_the_way_to_the_peer() {
-    serving(Setup::default(), |_, server| {
+    serving(Setup::default(), |world, server| {
+        cut_early(world);
         for (client, relay) in PAIRS {
             let mut wire = Capture::of(relay);
             let (mut session, _) = LiveClient::over(Transport::Udp, client).allocated_of(relay);
             let (_peer, address) = peer_at(peer_of(relay));
             let channel = session.bind_channel(address).expect("a channel");
             // More datagrams than fit a batch, and all there at once.
-            server.program.signal(Signal::STOP);
-            for marking in markings() {
-                session.socket.mark(marking);
-                session.post(address, &[marking]);
-                session.post_on(channel, &[marking]);
-            }
-            server.program.signal(Signal::CONT);
+            server.program.while_stopped(|| {
+                for marking in markings() {
+                    session.socket.mark(marking);
+                    session.post(address, &[marking]);
+                    session.post_on(channel, &[marking]);
+                }
+            });
             for marking in markings().flat_map(|marking| [marking; 2]) {
                 let packet = wire.next(server_of(relay), address.ip());
                 assert_eq!(
@@ -45,7 +46,8 @@ fn every_datagram_of_a_batch_keeps_its_dscp_and_ecn_on_the_way_to_the_peer() {
 
 #[test]
 fn every_datagram_of_a_batch_keeps_its_dscp_and_ecn_on_the_way_to_the_client() {
-    serving(Setup::default(), |_, server| {
+    serving(Setup::default(), |world, server| {
+        cut_early(world);
         for (client, relay) in PAIRS {
             let mut wire = Capture::of(client);
             let (mut session, relayed) =
@@ -53,15 +55,15 @@ fn every_datagram_of_a_batch_keeps_its_dscp_and_ecn_on_the_way_to_the_client() {
             let (on_channel, bound) = peer_at(peer_of(relay));
             let (other, _) = peer_at(peer_of(relay));
             session.bind_channel(bound).expect("a channel");
-            server.program.signal(Signal::STOP);
-            for marking in markings() {
-                for peer in [&on_channel, &other] {
-                    mark(&peer.into(), relayed, marking);
-                    let sent = peer.send_to(&[0xDA, 0x7A, marking], relayed);
-                    sent.expect("a route to the relay");
+            server.program.while_stopped(|| {
+                for marking in markings() {
+                    for peer in [&on_channel, &other] {
+                        mark(&peer.into(), relayed, marking);
+                        let sent = peer.send_to(&[0xDA, 0x7A, marking], relayed);
+                        sent.expect("a route to the relay");
+                    }
                 }
-            }
-            server.program.signal(Signal::CONT);
+            });
             for marking in markings().flat_map(|marking| [marking; 2]) {
                 let packet = delivered(&mut wire, &session, &[0xDA, 0x7A, marking]);
                 assert_eq!(packet.marking, marking);
@@ -134,3 +136,11 @@ fn delivered(wire: &mut Capture, session: &LiveClient, data: &[u8]) -> Packet {
 const EXPEDITED: u8 = 46 << 2;
 /// ECN: congestion experienced. RFC 3168 §5.
 const CONGESTED: u8 = 0b11;
+
+/// Has the kernel cut what left in one call before the wire, as a device does: a capture would see it in one piece.
+fn cut_early(world: &World) {
+    configure(
+        world.on_server_host("ip"),
+        "link set dev server0 gso_max_segs 1\n",
+    );
+}

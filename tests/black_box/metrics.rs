@@ -1,23 +1,35 @@
-//! Metrics, scraped by Prometheus itself with the configuration, the alerts and the dashboard that are in the tree.
+//! Metrics, scraped by Prometheus itself with the configuration, the alerts and the dashboard that are in the tree, and
+//! by curl.
 
-use std::fs;
-use std::path::Path;
-use std::time::Duration;
+mod prometheus;
 
+use std::{
+    fs,
+    net::{IpAddr, SocketAddr},
+    path::Path,
+    time::Duration,
+};
+
+use client::Transport;
 use lab::{
+    PATIENCE,
+    authority::{Authority, Wish},
     live::{Code, LiveClient},
-    program::Program,
-    server::serving,
+    program::{Program, here},
+    server::{PORT, USER, serving},
     setup::Setup,
     socket::peer_at,
     wait_for,
-    world::{PEER_V4, World, in_own_world},
+    world::{CLIENT_V4, FAR_V4, PEER_V4, SERVER_V4, World, in_own_world},
 };
-use serde_json::Value;
+use rustix::process::Signal;
 use tempfile::TempDir;
+use wire::AddressFamily;
+
+use prometheus::{Prometheus, examples};
 
 const LISTEN: &str = "127.0.0.1:9641";
-const TOKEN: &str = "a token of thirty-two characters";
+const TOKEN: &str = "a-token-of-thirty-two-characters";
 
 #[test]
 fn prometheus_scrapes_what_clients_do_and_all_that_the_dashboard_and_the_alerts_name() {
@@ -37,11 +49,7 @@ fn prometheus_scrapes_what_clients_do_and_all_that_the_dashboard_and_the_alerts_
             assert_eq!(guess, Err(Code(401)));
 
             let prometheus = Prometheus::start(world);
-            let is = |query: &str, value: &str| {
-                wait_for(&format!("{query} to be {value}"), PATIENCE, || {
-                    (prometheus.value(query).as_deref() == Some(value)).then_some(())
-                });
-            };
+            let is = |query: &str, value: &str| prometheus.wait_for(query, value);
             is("up", "1");
             is("turn_allocations", "1");
             is(
@@ -76,92 +84,285 @@ fn prometheus_scrapes_what_clients_do_and_all_that_the_dashboard_and_the_alerts_
 }
 
 #[test]
-fn metrics_are_for_those_who_show_the_token() {
-    in_own_world(|world| {
-        let token = format!("token = '{TOKEN}'");
-        let _server = world.serve(Setup::default().with(&scraped(&token)));
-        let status = |header: &str| {
-            let mut curl = world.on_server_host("curl");
-            curl.args(["-s", "-o", "/dev/null", "-w", "%{http_code}", "-H", header]);
-            curl.arg(format!("http://{LISTEN}/metrics"));
-            Program::succeed(curl)
-        };
-        assert_eq!(status(&format!("Authorization: Bearer {TOKEN}")), "200");
-        assert_eq!(status(&format!("authorization: bearer {TOKEN}")), "200");
-        for wrong in [
-            "X-Nothing: 1".to_owned(),
-            "Authorization: Bearer".to_owned(),
-            format!("Authorization: Bearer {TOKEN}x"),
-            format!("Authorization: Basic {TOKEN}"),
-        ] {
-            assert_eq!(status(&wrong), "401", "{wrong}");
+fn a_scrape_has_what_was_counted_until_now_and_names_nobody() {
+    let keys = "allocation.total = 7\n[[auth.realm]]\nname = 'other.test'\ntotal = 5\n";
+    serving(
+        Setup::default().with(&scraped("")).with(keys),
+        |world, server| {
+            let metrics = Scraper(world);
+            let (mut client, relayed) = LiveClient::udp().allocated();
+            let (over_tcp, _) = LiveClient::over(Transport::Tcp, AddressFamily::V4).allocated();
+            let (peer, address) = peer_at(PEER_V4);
+            client.bind_channel(address).expect("a channel");
+            client.send(address, b"five!");
+            peer.recv(&mut [0; 5]).expect("what the client sent");
+            for answer in ["at first", "and then"] {
+                peer.send_to(answer.as_bytes(), relayed).expect("sent");
+                assert_eq!(client.receive().1, answer.as_bytes());
+            }
+            // Nobody permitted this one.
+            client.post((FAR_V4, 9).into(), b"lost");
+            let guess = LiveClient::udp().login("mallory", "a wrong password");
+            assert_eq!({ guess }.allocate(), Err(Code(401)));
+            for (series, value) in [
+                ("turn_relayed_packets_total{direction=\"out\"}", 1.0),
+                ("turn_relayed_packets_total{direction=\"in\"}", 2.0),
+                ("turn_relayed_bytes_total{direction=\"out\"}", 5.0),
+                ("turn_relayed_bytes_total{direction=\"in\"}", 16.0),
+                ("turn_packets_dropped_total{cause=\"no-permission\"}", 1.0),
+                ("turn_packets_dropped_total{cause=\"no-channel\"}", 0.0),
+                ("turn_connections", 1.0),
+                ("turn_allocations", 2.0),
+                ("turn_allocations_limit", 7.0),
+                ("turn_realm_allocations{realm=\"hairpin.test\"}", 2.0),
+                ("turn_realm_allocations_limit{realm=\"hairpin.test\"}", 0.0),
+                ("turn_realm_allocations_limit{realm=\"other.test\"}", 5.0),
+                (
+                    "turn_unauthenticated_limit_bytes{scope=\"total\"}",
+                    262_144.0,
+                ),
+                (BUILD, 1.0),
+                ("turn_reloads_total{outcome=\"ok\"}", 0.0),
+            ] {
+                metrics.wait_for(series, value);
+            }
+            let scraped = metrics.scrape();
+            // The challenges are longer than the requests were.
+            assert!(value_of(&scraped, "turn_unauthenticated_bytes_total") > Some(0.0));
+            assert_names_nobody(&scraped);
+
+            server.program.signal(Signal::HUP);
+            metrics.wait_for("turn_reloads_total{outcome=\"ok\"}", 1.0);
+            let good = fs::read_to_string(server.config()).expect("a configuration");
+            fs::write(server.config(), format!("bogus = 1\n{good}")).expect("ours");
+            server.program.signal(Signal::HUP);
+            metrics.wait_for("turn_reloads_total{outcome=\"failed\"}", 1.0);
+            metrics.wait_for("turn_reloads_total{outcome=\"ok\"}", 1.0);
+            drop(over_tcp);
+            metrics.wait_for("turn_connections", 0.0);
+        },
+    );
+}
+
+#[test]
+fn metrics_are_off_until_an_address_is_written() {
+    serving(Setup::default(), |world, server| {
+        LiveClient::udp().allocated();
+        let mut listening = world.on_server_host("ss");
+        listening.args(["-Htln"]);
+        for line in Program::succeed(listening).lines() {
+            assert!(line.contains(&format!(":{PORT} ")), "{line}");
         }
+        assert!(!server.log().contains("/metrics"), "{}", server.log());
     });
 }
 
-fn scraped(more: &str) -> String {
-    format!("[metrics]\nlisten = '{LISTEN}'\n{more}")
-}
-
-/// Prometheus on the server's host, as the examples configure it, but in a hurry.
-struct Prometheus<'w> {
-    world: &'w World,
-    _program: Program,
-    _files: TempDir,
-}
-
-impl<'w> Prometheus<'w> {
-    fn start(world: &'w World) -> Self {
-        let files = TempDir::new().expect("a temporary directory");
-        let examples = examples("prometheus");
-        let read = |name: &str| fs::read_to_string(examples.join(name)).expect("an example");
-        let hasty =
-            read("prometheus.yml").replace("scrape_interval: 15s", "scrape_interval: 100ms");
-        assert!(hasty.contains("100ms"), "{hasty}");
-        let configuration = files.path().join("prometheus.yml");
-        fs::write(&configuration, hasty).expect("our directory");
-        fs::write(files.path().join("alerts.yml"), read("alerts.yml")).expect("our directory");
-        let mut promtool = world.on_server_host("promtool");
-        Program::succeed({
-            promtool.args(["check", "config"]).arg(&configuration);
-            promtool
-        });
-        let mut command = world.on_server_host("prometheus");
-        command
-            .arg(format!("--config.file={}", configuration.display()))
-            .arg(format!(
-                "--storage.tsdb.path={}",
-                files.path().join("data").display()
-            ))
-            .arg("--web.listen-address=127.0.0.1:9090");
-        Self {
-            world,
-            _program: Program::start(command),
-            _files: files,
+#[test]
+fn metrics_are_for_those_who_show_the_token_and_nobody_shows_it_in_the_clear() {
+    in_own_world(|world| {
+        let token = format!("token = '{TOKEN}'");
+        let setup = Setup::default().with_tls();
+        let server = world.serve(setup.with(&scraped(&token)));
+        let root = Authority::lab().root_file();
+        let curl = |header: &str, url: &str| {
+            let mut curl = world.on_server_host("curl");
+            curl.args([
+                "-s",
+                "-w",
+                "%{http_code} %{time_total}",
+                "-o",
+                "/dev/null",
+                "-H",
+                header,
+            ]);
+            curl.arg("--cacert")
+                .arg(root.path())
+                .arg(format!("{url}/metrics"));
+            curl
+        };
+        let status = |header: &str, url: &str| Program::succeed(curl(header, url))[..3].to_owned();
+        let right = format!("Authorization: Bearer {TOKEN}");
+        let here = format!("http://{LISTEN}");
+        assert_eq!(status(&right, &here), "200");
+        assert_eq!(
+            status(&format!("authorization: bearer {TOKEN}"), &here),
+            "200"
+        );
+        let wrong = [
+            "X-Nothing: 1".to_owned(),
+            "Authorization: Bearer".to_owned(),
+            format!("{right}x"),
+            format!("Authorization: Basic {TOKEN}"),
+        ];
+        // Each of them waits.
+        let asked = wrong.map(|header| (Program::start(curl(&header, &here)), header));
+        for (mut program, header) in asked {
+            let answer = program.wait(PATIENCE).output;
+            let (status, seconds) = answer.split_once(' ').expect("two numbers");
+            assert_eq!(status, "401", "{header}");
+            assert!(
+                seconds.parse::<f64>().expect("seconds") >= 1.0,
+                "{header}: {answer}"
+            );
         }
+        server.wait_for_line(&["metrics.refused", "reason=\"wrong-token\""]);
+        // Its own address is none of loopback.
+        let elsewhere = format!("{SERVER_V4}:9641");
+        assert_eq!(status(&right, &format!("https://{elsewhere}")), "200");
+        assert_eq!(status(&right, &format!("http://{elsewhere}")), "403");
+        server.wait_for_line(&["metrics.refused", "reason=\"in-the-clear\""]);
+        assert!(!server.log().contains(TOKEN));
+    });
+}
+
+#[test]
+fn scrapers_show_a_certificate_of_the_authority_and_prometheus_shows_its_own_with_the_token() {
+    in_own_world(|world| {
+        let files = TempDir::new().expect("a temporary directory");
+        let (ours, others) = (Authority::make(), Authority::make());
+        let file = |name: &str, text: &str| {
+            let path = files.path().join(name);
+            fs::write(&path, text).expect("our directory");
+            path.display().to_string()
+        };
+        let scraper = made_as_the_document_says(files.path());
+        let theirs = fs::read_to_string(files.path().join("metrics-ca.pem")).expect("an authority");
+        let ca = file("ca.pem", &format!("{}{theirs}", ours.root()));
+        let root = file("root.pem", Authority::lab().root());
+        let token = file("token", TOKEN);
+        let keys = format!("token-file = '{token}'\nclient-ca = '{ca}'");
+        let server = world.serve(Setup::default().with_tls().with(&scraped(&keys)));
+        let expired = Wish {
+            days: -1,
+            ..Wish::RIGHT
+        };
+        let [own, foreign, of_server, old] = [
+            ("own", ours.issue_for_client(Wish::RIGHT)),
+            ("foreign", others.issue_for_client(Wish::RIGHT)),
+            ("of-server", ours.issue(Wish::RIGHT)),
+            ("old", ours.issue_for_client(expired)),
+        ]
+        .map(|(name, issued)| issued.write(files.path(), name));
+        let asked = |url: &str, shown: Option<&[String; 2]>, header: &str| {
+            let mut curl = world.on_server_host("curl");
+            curl.args([
+                "-s",
+                "-o",
+                "/dev/null",
+                "-w",
+                "%{http_code}",
+                "--cacert",
+                &root,
+            ]);
+            curl.args(["-H", header, &format!("{url}/metrics")]);
+            if let Some([chain, key]) = shown {
+                curl.args(["--cert", chain, "--key", key]);
+            }
+            Program::run(curl, PATIENCE).output
+        };
+        let right = format!("Authorization: Bearer {TOKEN}");
+        let elsewhere = format!("https://{SERVER_V4}:9641");
+        for shown in [&own, &scraper] {
+            assert_eq!(asked(&elsewhere, Some(shown), &right), "200");
+        }
+        assert_eq!(asked(&elsewhere, Some(&own), "X-None: 1"), "401");
+        assert_eq!(
+            asked(&format!("http://{SERVER_V4}:9641"), None, &right),
+            "403"
+        );
+        // On this host it is the same. There is no HTTP without a certificate.
+        let here = format!("https://{LISTEN}");
+        assert_eq!(asked(&here, Some(&own), &right), "200");
+        for shown in [None, Some(&foreign), Some(&of_server), Some(&old)] {
+            assert_eq!(asked(&here, shown, &right), "000", "{shown:?}");
+        }
+        assert_eq!(asked(&format!("http://{LISTEN}"), None, &right), "403");
+
+        let [chain, key] = &scraper;
+        let secure = format!(
+            "    scheme: https\n    authorization: {{ credentials_file: {token} }}\n    tls_config: {{ ca_file: \
+             {root}, cert_file: {chain}, key_file: {key} }}\n    static_configs:"
+        );
+        let prometheus = Prometheus::configured(world, |example| {
+            let example = example.replace(LISTEN, &format!("{SERVER_V4}:9641"));
+            example.replace("    static_configs:", &secure)
+        });
+        prometheus.wait_for("up", "1");
+        prometheus.wait_for("turn_allocations", "0");
+        server.wait_for_line(&["metrics.refused", "reason=\"in-the-clear\""]);
+        server.wait_for_line(&["metrics.refused", "reason=\"handshakes-failed\""]);
+        // It was the certificates, and not that so many came.
+        assert!(!server.log().contains("refused-rate"), "{}", server.log());
+    });
+}
+
+/// The files of a scraper's certificate and of its key, beside that of the authority.
+fn made_as_the_document_says(directory: &Path) -> [String; 2] {
+    let mut blocks = include_str!("../../docs/metrics.md").split("```");
+    let script = blocks.find_map(|block| {
+        block
+            .strip_prefix("sh\n")
+            .filter(|it| it.contains("openssl req"))
+    });
+    let mut shell = here("sh");
+    shell
+        .args(["-ec", script.expect("commands")])
+        .current_dir(directory);
+    Program::succeed(shell);
+    ["scraper.pem", "scraper.key"].map(|name| directory.join(name).display().to_string())
+}
+
+/// Asks as Prometheus does, at once.
+struct Scraper<'w>(&'w World);
+
+impl Scraper<'_> {
+    fn scrape(&self) -> String {
+        let mut curl = self.0.on_server_host("curl");
+        curl.args(["-s", "--fail", &format!("http://{LISTEN}/metrics")]);
+        Program::succeed(curl)
     }
 
-    /// The value of a query whose answer is one number.
-    fn value(&self, query: &str) -> Option<String> {
-        let answer = self.ask("query", query)?;
-        let value = answer["data"]["result"].get(0)?["value"][1].as_str()?;
-        Some(value.to_owned())
+    #[track_caller]
+    fn wait_for(&self, series: &str, value: f64) {
+        wait_for(&format!("{series} to be {value}"), PATIENCE, || {
+            (value_of(&self.scrape(), series) == Some(value)).then_some(())
+        });
     }
+}
 
-    /// The names of all metrics.
-    fn metrics(&self) -> Vec<String> {
-        let answer = self.ask("label/__name__/values", "").expect("an answer");
-        serde_json::from_value(answer["data"].clone()).expect("names")
-    }
+/// The value of a series in a scrape.
+fn value_of(scraped: &str, series: &str) -> Option<f64> {
+    let mut lines = scraped.lines();
+    let value = lines.find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+    value.map(|value| value.parse().expect("a number"))
+}
 
-    fn ask(&self, what: &str, query: &str) -> Option<Value> {
-        let mut curl = self.world.on_server_host("curl");
-        curl.args(["-s", "-G", "--data-urlencode"]);
-        curl.arg(format!("query={query}"));
-        curl.arg(format!("http://127.0.0.1:9090/api/v1/{what}"));
-        let output = curl.output().expect("curl");
-        serde_json::from_slice(&output.stdout).ok()
+/// No user is in any line, nor an address of anybody.
+#[track_caller]
+fn assert_names_nobody(scraped: &str) {
+    for word in [USER, "mallory"] {
+        assert!(!scraped.contains(word), "{word} in {scraped}");
     }
+    for label in scraped
+        .lines()
+        .flat_map(|line| line.split('"').skip(1).step_by(2))
+    {
+        let is_address = label.parse::<IpAddr>().is_ok() || label.parse::<SocketAddr>().is_ok();
+        assert!(!is_address, "{label}");
+    }
+    for address in [CLIENT_V4, PEER_V4, SERVER_V4, FAR_V4] {
+        assert!(!scraped.contains(&address.to_string()), "{address}");
+    }
+}
+
+/// Metrics on loopback, and where somebody is let in by what he shows, at an address of the server, too.
+fn scraped(more: &str) -> String {
+    let elsewhere = if more.is_empty() {
+        String::new()
+    } else {
+        format!(", '{SERVER_V4}:9641'")
+    };
+    format!("[metrics]\nlisten = ['{LISTEN}'{elsewhere}]\n{more}")
 }
 
 /// The metrics that the dashboard and the alerts name.
@@ -180,11 +381,4 @@ fn named_in_examples() -> Vec<String> {
     names
 }
 
-fn examples(file: &str) -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("examples")
-        .join(file)
-}
-
-/// Prometheus takes its time to start.
-const PATIENCE: Duration = Duration::from_secs(20);
+const BUILD: &str = concat!("turn_build{version=\"", env!("CARGO_PKG_VERSION"), "\"}");

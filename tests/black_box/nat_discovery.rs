@@ -196,7 +196,7 @@ fn without_its_partner_a_host_offers_one_address_and_with_it_two_again() {
         let mut partners = Partners::start(world);
         partners.there.stop();
         // One partner of each family, 15 seconds after the last note.
-        partners.near.wait_for_lines("partner.lost", 2);
+        partners.near.wait_for_news("partner.lost", FAR);
         let found = natdiscovery(SERVER_V4.into(), &["-m", "-f"]);
         assert_says(&found, "UDP reflexive addr");
         assert!(!found.contains("RFC 5780 response"), "{found}");
@@ -223,12 +223,10 @@ impl Partners {
     #[track_caller]
     fn start(world: &World) -> Self {
         let far = far_host(1500);
-        let near = world.serve(Setup::default().with(&partner_of([FAR_V4.into(), FAR_V6.into()])));
+        let near = world.serve(Setup::default().with(&partner_of(FAR)));
         let there = start_there(&far);
-        for server in [&near, &there] {
-            // One partner of each family.
-            server.wait_for_lines("partner.met", 2);
-        }
+        near.wait_for_news("partner.met", FAR);
+        there.wait_for_news("partner.met", NEAR);
         Self { near, there, far }
     }
 
@@ -240,18 +238,22 @@ impl Partners {
 
 #[track_caller]
 fn start_there(far: &Machine) -> Server {
-    let listeners = [IpAddr::from(FAR_V4), FAR_V6.into()].map(|ip| SocketAddr::new(ip, 3478));
-    let setup = Setup::at(&listeners, &[]).with(&partner_of([SERVER_V4.into(), SERVER_V6.into()]));
+    let listeners = FAR.map(|ip| SocketAddr::new(ip, PORT));
+    let setup = Setup::at(&listeners, &[]).with(&partner_of(NEAR));
     Server::start_by(|program| far.command(program), setup)
 }
 
 /// The table that makes a server the partner of another host's.
 fn partner_of(other: [IpAddr; 2]) -> String {
-    let [v4, v6] = other.map(|ip| SocketAddr::new(ip, 3479));
+    let [v4, v6] = at_3479(other);
     format!(
         "[nat-discovery]\npartner = [\"{v4}\", \"{v6}\"]\n\
          secret = \"what only the two of them know\"\n"
     )
+}
+
+fn at_3479(ips: [IpAddr; 2]) -> [SocketAddr; 2] {
+    ips.map(|ip| SocketAddr::new(ip, 3479))
 }
 
 /// No client of RFC 5780 over TLS is known, so the messages are written here.
@@ -304,8 +306,7 @@ fn over_tls_the_corners_name_the_one_across_and_change_nothing() {
 /// A server whose host has two addresses of each family.
 fn two_addresses(world: &World) -> Server {
     world.add_alternates();
-    let alternates = [ALTERNATE_V4.into(), ALTERNATE_V6.into()];
-    let [v4, v6] = alternates.map(|ip: IpAddr| SocketAddr::new(ip, 3479));
+    let [v4, v6] = at_3479([ALTERNATE_V4.into(), ALTERNATE_V6.into()]);
     world.serve(Setup::default().with(&format!(
         "[nat-discovery]\nalternate = [\"{v4}\", \"{v6}\"]\n"
     )))
@@ -327,3 +328,7 @@ fn natdiscovery(server: IpAddr, options: &[&str]) -> String {
 fn stun(server: IpAddr) -> String {
     stun_by(here, server).wait(PATIENCE).output
 }
+
+/// The addresses of the two partners.
+const NEAR: [IpAddr; 2] = [IpAddr::V4(SERVER_V4), IpAddr::V6(SERVER_V6)];
+const FAR: [IpAddr; 2] = [IpAddr::V4(FAR_V4), IpAddr::V6(FAR_V6)];

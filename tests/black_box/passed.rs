@@ -15,6 +15,7 @@ use lab::{
     setup::Setup,
     world::{SERVER_V4, SERVER_V6, World, in_own_world},
 };
+use rustix::process::Signal;
 use tempfile::TempDir;
 
 #[test]
@@ -63,6 +64,30 @@ fn a_passed_socket_that_no_listener_has_is_named() {
             "{log}"
         );
         assert!(log.contains("tcp444"), "{log}");
+    });
+}
+
+#[test]
+fn a_passed_socket_is_served_until_a_restart_also_where_a_reload_takes_its_listener_away() {
+    in_own_world(|world| {
+        let server = start(world, &["udp V4 443", "tcp V4 443", "udp V4 443"]);
+        let config = server.config();
+        let directory = Path::new(&config).parent().expect("a directory");
+        let relays: [IpAddr; 1] = [SERVER_V4.into()];
+        let elsewhere = SocketAddr::from((SERVER_V4, 3555));
+        Setup::at(&[elsewhere], &relays)
+            .with("threads = 2")
+            .write(directory);
+        server.program.signal(Signal::HUP);
+        server.wait_for_line(&[
+            "configuration.waits",
+            "[[listener]] (a socket that was passed",
+        ]);
+        server.wait_for_line(&["configuration.reloaded", "changed=\"[[listener]]\""]);
+        for transport in [Transport::Udp, Transport::Tcp].repeat(4) {
+            LiveClient::to((SERVER_V4, 443), transport).allocated();
+            LiveClient::to(elsewhere, transport).allocated();
+        }
     });
 }
 

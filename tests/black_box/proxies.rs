@@ -182,7 +182,7 @@ fn nginx_in_front_of_udp_is_refused_with_the_reason() {
         client.send(&lab::server::BINDING).expect("a route");
         server.wait_for_line(&["version 2", "nginx", "`udp-from`"]);
         client.send(&lab::server::BINDING).expect("a route");
-        // Who is not behind the proxy is served.
+        // A client that is not behind the proxy is served.
         let mut other = LiveClient::udp();
         assert_eq!(other.binding(), other.address());
     });

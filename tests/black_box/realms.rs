@@ -39,15 +39,20 @@ fn a_user_with_a_realm_in_the_name_is_known_at_every_listener() {
 }
 
 fn two_listeners() -> Setup {
-    Setup::default().with(&format!(
+    Setup::default().with(&another_realm())
+}
+
+/// `example.net` with a listener on port 3479 and another alice.
+pub(crate) fn another_realm() -> String {
+    format!(
         "[[listener]]\ntransport = 'udp'\nlisten = '{SERVER_V4}:3479'\n\
          [[auth.realm]]\nname = 'example.net'\nlisteners = ['{SERVER_V4}:3479']\n\
          users.{USER} = '{OTHER_PASSWORD}'\n"
-    ))
+    )
 }
 
 /// A realm that no listener challenges with.
 pub(crate) const REALMS: &str =
     "[[auth.realm]]\nname = \"example.net\"\n[auth.realm.users]\nalice = \"looking-glass\"\n";
 
-const OTHER_PASSWORD: &str = "looking-glass";
+pub(crate) const OTHER_PASSWORD: &str = "looking-glass";

@@ -1,6 +1,8 @@
 //! Clients that a server sends to another one, and the nonces that they take there.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::path::Path;
+use std::time::Duration;
 
 use client::Transport;
 use lab::{
@@ -11,6 +13,7 @@ use lab::{
     socket::{LiveSocket, peer_at},
     world::{CLIENT_V4, PEER_V4, SERVER_V4, World, in_own_world},
 };
+use rustix::process::Signal;
 use wire::attributes::{
     AlternateDomain, AlternateServer, ErrorCode, Nonce, Realm, RequestedTransport, Username,
     XorRelayedAddress,
@@ -95,6 +98,36 @@ fn a_client_without_a_nonce_is_sent_on_before_it_gets_one() {
         assert_eq!(client.allocate(), Some(300));
         assert_eq!(client.allocate(), Some(401));
         assert_eq!(client.allocate(), None);
+    });
+}
+
+#[test]
+fn a_redirect_that_a_reload_changes_is_for_new_clients_at_once_and_a_call_goes_on() {
+    in_own_world(|world| {
+        let server = world.serve(setup(3478));
+        let (mut session, _) = LiveClient::udp().allocated();
+        let config = server.config();
+        let directory = Path::new(&config).parent().expect("a directory");
+        let mut reloads = 0;
+        let mut follow = |setup: Setup| {
+            setup.write(directory);
+            server.program.signal(Signal::HUP);
+            reloads += 1;
+            server.wait_for_lines("changed=\"[[redirect]]\"", reloads);
+        };
+        let first_answer = || {
+            let mut client = ChromiumLike::new(3478);
+            (client.allocate(), client.server.port())
+        };
+        assert_eq!(first_answer(), (Some(401), 3478));
+        for port in [3479, 3480] {
+            let to = format!("{SERVER_V4}:{port}");
+            follow(setup(3478).redirecting(&to, "when = 'always'"));
+            assert_eq!(first_answer(), (Some(300), port));
+        }
+        assert_eq!(session.refresh(Duration::from_secs(60)), Ok(()));
+        follow(setup(3478));
+        assert_eq!(first_answer(), (Some(401), 3478));
     });
 }
 

@@ -208,6 +208,50 @@ fn mount(mounted: &Path, version: &str, users: &str) {
     fs::rename(mounted.join("new"), mounted.join("current")).expect("our directory");
 }
 
+/// As a container's mounted file changes, and as an editor saves one.
+#[test]
+fn a_change_of_the_file_itself_is_followed_where_it_should_be() {
+    serving(Setup::default().with("reload.watch = true"), |_, server| {
+        let mut alice = Call::of("alice", "wonderland").expect("alice is known");
+        let config = server.config();
+        let path = Path::new(&config);
+        let directory = path.parent().expect("a directory");
+        let good = fs::read_to_string(path).expect("a configuration");
+        let with = |user: &str| {
+            let users = format!("auth.users]\n{user} = 'looking-glass'\n");
+            good.replacen("auth.users]\n", &users, 1)
+        };
+        fs::write(path, with("bob")).expect("our directory");
+        wait_for_reloads(server, 1);
+        Call::of("bob", "looking-glass").expect("bob is known");
+        let half = with("carol");
+        fs::write(path, &half[..half.len() - 3]).expect("our directory");
+        server.wait_for_line(&["configuration.refused"]);
+        server.wait_for_line(&["configuration.fault", "turnserver.toml:"]);
+        // It is told once, and what it lacks comes by a link that is turned.
+        fs::write(directory.join("next.toml"), half).expect("our directory");
+        symlink("next.toml", directory.join("new")).expect("our directory");
+        fs::rename(directory.join("new"), path).expect("our directory");
+        wait_for_reloads(server, 2);
+        Call::of("carol", "looking-glass").expect("carol is known");
+        let log = server.log();
+        assert_eq!(log.matches("configuration.refused").count(), 1, "{log}");
+        alice.goes_on();
+        alice.refresh().expect("alice is still there");
+        // One that is right again is told, although nothing changes by it.
+        fs::write(path, "bogus = 1\n").expect("our directory");
+        server.wait_for_lines("configuration.refused", 2);
+        fs::write(path, with("carol")).expect("our directory");
+        wait_for_reloads(server, 3);
+        // Nobody has to say so twice.
+        fs::write(path, good.replace("watch = true", "watch = false")).expect("our directory");
+        wait_for_reloads(server, 4);
+        fs::write(path, with("dave")).expect("our directory");
+        std::thread::sleep(Duration::from_secs(3));
+        assert_eq!(Call::of("dave", "looking-glass").err(), Some(Code(401)));
+    });
+}
+
 /// A server whose file of users is a pipe that nobody writes to, as a file system that does not
 /// answer.
 fn reading_a_pipe(world: &World, users: &Path) -> Server {

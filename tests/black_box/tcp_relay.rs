@@ -119,7 +119,7 @@ fn a_client_connects_to_a_peer_and_both_say_what_they_will() {
         let (client, peer, _control, _) = connected();
         says(&client, &peer, b"hello");
         says(&peer, &client, b"hello yourself");
-        // What looks like STUN is data like any other.
+        // Bytes that look like STUN are data like any other.
         says(&client, &peer, &[0; 20]);
         says(&peer, &client, b"\x40\0\0\x04data");
     });

@@ -5,7 +5,7 @@ use std::time::Duration;
 use lab::{
     server::{SECRET, USER, serving},
     setup::Setup,
-    world::{PEER_V4, SERVER_V6},
+    world::{PEER_V4, SERVER_V6, in_own_world_for},
 };
 
 use crate::uclient::Uclient;
@@ -110,7 +110,9 @@ fn without_a_permission_nothing_passes() {
 /// clients that leave silently and come back, and clients that connect and exit at once.
 #[test]
 fn after_clients_that_misbehave_others_are_served_as_before() {
-    serving(Setup::default(), |_, _| {
+    // Sixteen clients, of which each may be slow.
+    in_own_world_for(Duration::from_secs(400), |world| {
+        let _server = world.serve(Setup::default());
         for misbehaviour in ["-N", "-R", "-B", "-O"] {
             for how in ["-s", "-t"] {
                 let client = Uclient::to(PEER_V4);

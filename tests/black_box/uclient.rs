@@ -14,6 +14,9 @@ use lab::{
     server::{PASSWORD, TLS_PORT, USER},
     world::SERVER_V4,
 };
+use rustix::net::sockopt::{
+    set_socket_recv_buffer_size as set_room, set_socket_recv_buffer_size_force as force_room,
+};
 use tempfile::NamedTempFile;
 
 /// One or more clients that send messages to a peer which echoes them.
@@ -163,9 +166,14 @@ impl Uclient {
         Program::run(self.command(), PATIENCE)
     }
 
+    /// Starts the client, which is ended when the program is dropped.
+    pub(crate) fn start(&self) -> Program {
+        Program::start(self.command())
+    }
+
     /// Ends the client after a while if it has not ended by itself.
     pub(crate) fn run_for(self, a_while: Duration) {
-        let mut program = Program::start(self.command());
+        let mut program = self.start();
         let deadline = Instant::now() + a_while;
         while program.ended().is_none() && Instant::now() < deadline {
             thread::sleep(Duration::from_millis(20));
@@ -214,6 +222,10 @@ fn echo_with_rtcp(ip: IpAddr) -> SocketAddr {
 
 fn echo_on(socket: UdpSocket) -> SocketAddr {
     let address = socket.local_addr().expect("a bound socket");
+    // Without the right to more, as much as everybody may have.
+    force_room(&socket, ROOM)
+        .or_else(|_| set_room(&socket, ROOM))
+        .expect("a size");
     thread::spawn(move || {
         let mut packet = [0; 2048];
         while let Ok((length, from)) = socket.recv_from(&mut packet) {
@@ -222,3 +234,6 @@ fn echo_on(socket: UdpSocket) -> SocketAddr {
     });
     address
 }
+
+/// All that clients send while the peer waits for a processor.
+const ROOM: usize = 8 * 1024 * 1024;

@@ -1,9 +1,10 @@
 //! Real browsers, each calling itself through the built server.
 
+mod dashboard;
 mod disturbances;
 mod mixed;
+mod quality;
 mod refusals;
-mod test_page;
 mod video;
 
 use std::{net::Ipv4Addr, time::Duration};
@@ -179,5 +180,5 @@ fn assert_relayed(result: &Value) {
 }
 
 /// A browser needs seconds to start, more when two start at once on a small machine; the page
-/// itself gives up before this.
+/// itself gives up before this, unless its call is held.
 const CALL: Duration = Duration::from_secs(80);

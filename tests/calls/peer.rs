@@ -68,7 +68,12 @@ impl Peer {
     #[track_caller]
     pub(crate) fn description(&mut self) -> Value {
         let what = format!("{:?} to describe itself", self.end);
-        wait_for(&what, PATIENCE, || {
+        // A page has to be opened first, by a browser that has to start.
+        let patience = match self.speaker {
+            Speaker::Program(_) => PATIENCE,
+            Speaker::Page(_) => 4 * PATIENCE,
+        };
+        wait_for(&what, patience, || {
             self.listen();
             self.description.clone()
         })

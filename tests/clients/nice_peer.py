@@ -17,7 +17,7 @@ from gi.repository import GLib, Nice
 from contract import INTERVAL, arguments, report
 
 COMPONENT = 1
-# What libnice calls TLS is TURN in the clear, to the port of TLS.
+# TLS of libnice is TURN in the clear, to the port of TLS.
 RELAYS = {
     ("turn", "udp"): Nice.RelayType.UDP,
     ("turn", "tcp"): Nice.RelayType.TCP,

@@ -9,7 +9,7 @@ use lab::{
     program::here,
     server::{PASSWORD, REALM, SECRET, Server, USER, serving},
     setup::Setup,
-    world::{CLIENT_V4, PEER_V4, SERVER_V4, SERVER_V6, World, in_own_world},
+    world::{CLIENT_V4, PEER_V4, PEER_V6, SERVER_V4, SERVER_V6, World, in_own_world},
 };
 use tempfile::NamedTempFile;
 
@@ -63,12 +63,16 @@ fn what_works_has_a_line_per_transport_and_what_was_not_tested_says_how_to_have_
         let login = ["--user", USER, "--password", PASSWORD, "--bind", &bind];
         let text = read(&[&[udp.as_str(), &tcp][..], &login].concat());
         let lines = format!(
-            "What was tested works; 1 point was not tested.\n  \
+            "Everything that was tested works.\n  \
              ok         D059  {server} over UDP relays, to peers outside as well\n  \
              ok         D059  {server} over TCP relays, to peers outside as well\n"
         );
         assert!(text.starts_with(&lines), "{text}");
+        // Each way is one that a URI of the run names.
+        assert!(!text.contains("D083"), "{text}");
+        let text = read(&[&[udp.as_str()][..], &login].concat());
         for words in [
+            "Everything that was tested works; 1 point was not tested.",
             "not tested D083",
             "-> Name them as well: turn:HOST?transport=tcp",
         ] {
@@ -99,6 +103,29 @@ fn hairpin_is_found_well_over_ipv6() {
     serving(Setup::default(), |_, _| {
         let uri = format!("turn:[{SERVER_V6}]");
         examine_as_user(&uri, &[]).assert_clean();
+    });
+}
+
+#[test]
+fn peers_of_the_other_family_than_the_clients_are_tried_as_well() {
+    let allow = format!("peers.allow = ['{CLIENT_V4}']");
+    serving(Setup::default().with(&allow), |_, _| {
+        let report = examine_as_user(&format!("turn:[{SERVER_V6}]"), &[]);
+        report.assert_clean();
+        report.assert_has(&["D050", "D055"]);
+        let v4 = format!("between {CLIENT_V4}");
+        assert!(report.text.contains(&v4), "{report}");
+    });
+}
+
+#[test]
+fn of_ipv6_alone_peers_of_ipv6_are_tried() {
+    serving(Setup::default(), |_, _| {
+        let bind = PEER_V6.to_string();
+        let uri = format!("turn:[{SERVER_V6}]");
+        let report = examine_as_user(&uri, &["-6", "--bind", &bind]);
+        report.assert_clean();
+        report.assert_has(&["D050", "D055"]);
     });
 }
 

@@ -3,7 +3,7 @@
 use lab::{
     authority::{Authority, Name, Wish},
     credentials::password_of,
-    machine::replace,
+    machine::{name_hosts, replace},
     program::{Program, here},
     server::{SECRET, Server, serving},
     setup::Setup,
@@ -62,6 +62,19 @@ fn dns_that_is_dead_or_out_of_reach_is_d008() {
         let report = examine(&["turn:turn.example", "--secret", SECRET]);
         report.assert_errors(&["D008"]);
         report.assert_says("D008", "DNS");
+    });
+}
+
+#[test]
+fn a_name_in_the_hosts_file_is_taken_from_there_where_dns_is_silent() {
+    serving(Setup::default(), |_, _| {
+        resolve_by(&[CLIENT_V4, PEER_V4], |_, _| vec![]);
+        name_hosts(&[(SERVER_V4.into(), "turn.example.org")]);
+        for uri in ["turn:turn.example.org", "stun:turn.example.org"] {
+            let report = examine(&[uri]);
+            report.assert_clean();
+            report.assert_says("D020", &SERVER_V4.to_string());
+        }
     });
 }
 

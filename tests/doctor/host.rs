@@ -180,7 +180,7 @@ fn a_chain_of_nftables_that_drops_by_its_policy_is_d074() {
         let report = examine_there(world, &config);
         report.assert_clean();
         report.assert_says("D074", "table inet guard, chain first");
-        // Who may not read the rules does not call them good.
+        // A user who may not read the rules does not call them good.
         let path = Path::new(&config);
         for (path, mode) in [(path.parent().unwrap(), 0o755), (path, 0o644)] {
             fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
@@ -235,6 +235,17 @@ fn a_low_file_limit_is_d071() {
         let report = examine_there(world, &server.config());
         report.assert_has(&["D071"]);
         report.assert_says("D071", "64 files");
+    });
+}
+
+#[test]
+fn little_memory_for_udp_is_d086() {
+    in_own_world(|world| {
+        world.show_udp_memory(16 << 20);
+        let report = serve_and_examine(world, setup());
+        report.assert_has(&["D086"]);
+        report.assert_says("D086", "may hold 16 MiB together (net.ipv4.udp_mem)");
+        report.assert_says("D086", "for 100 allocations");
     });
 }
 

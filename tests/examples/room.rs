@@ -172,7 +172,7 @@ pub(crate) fn serve() -> Server {
 
 /// The name of the room.
 const ROOM: &str = "lounge";
-/// What its members know.
+/// The secret that its members know.
 const SECRET: &str = "all who may enter know this";
 /// The last byte of Hairpin's address.
 const HAIRPIN: u8 = 1;

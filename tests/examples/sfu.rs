@@ -51,7 +51,7 @@ fn members_behind_nats_all_see_each_other_through_the_sfu_until_one_is_lost() {
         room.lose("carol");
         room.wait_until("alice", |sees| sees["streams"]["carol"].is_null());
         let before = room.wait_until("alice", |_| true);
-        // What is left goes on.
+        // The others go on.
         room.wait_until("alice", |sees| frames(sees) > frames(&before) + 5);
     });
 }

@@ -156,7 +156,7 @@ fn a_client_that_asks_far_ahead_hears_every_answer_once_it_reads() {
     });
 }
 
-/// What a socket did at once, if anything.
+/// The result of a socket's call, unless it would have waited.
 #[track_caller]
 fn unless_blocked(outcome: io::Result<usize>) -> Option<usize> {
     match outcome {

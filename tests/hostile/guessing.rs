@@ -11,7 +11,7 @@ use std::{
 
 use client::Transport;
 use lab::{
-    PATIENCE, foreign,
+    PATIENCE,
     live::{Code, LiveClient},
     program::{Program, here},
     server::{PORT, REALM, Server, USER},
@@ -28,7 +28,7 @@ use crate::{bystander::Bystander, strangers::socket_at};
 #[test]
 fn guesses_at_full_speed_are_answered_a_minutes_worth_and_neighbours_notice_nothing() {
     in_own_world(|_| {
-        for (limit, most) in [(60, 60 + GUESSING.as_secs() as usize + 1), (0, usize::MAX)] {
+        for limit in [60, 0] {
             let mut server =
                 Server::start(setup().with(&format!("auth.failures-per-minute = {limit}")));
             // Of the same network, which calls and comes in meanwhile.
@@ -39,7 +39,7 @@ fn guesses_at_full_speed_are_answered_a_minutes_worth_and_neighbours_notice_noth
                 came.push(crate::clients::on_udp().allocated());
                 thread::sleep(Duration::from_millis(50));
             }
-            let (guesses, answers) = guesser.join().expect("a guesser");
+            let (guesses, answers, took) = guesser.join().expect("a guesser");
             println!(
                 "limit {limit}: {guesses} guesses, {answers} answers, {} neighbours",
                 came.len()
@@ -48,7 +48,10 @@ fn guesses_at_full_speed_are_answered_a_minutes_worth_and_neighbours_notice_noth
             let ended = server.stop();
             let dropped = ended.dropped("too-many-failures");
             println!("{dropped} dropped");
-            assert!((1..=most).contains(&answers), "{answers} answers");
+            // Those of a minute at once, and one more with each second.
+            let most = limit + took.as_secs() as usize + 1;
+            let is_within = limit == 0 || answers <= most;
+            assert!(answers > 0 && is_within, "{answers} answers in {took:?}");
             assert_eq!(dropped > 0, limit > 0);
         }
     });
@@ -69,7 +72,7 @@ fn over_tcp_a_guess_too_many_ends_the_connection() {
         let mut heard = Vec::new();
         stream.read_to_end(&mut heard).expect("an end");
         assert_eq!(crate::stream::frames(&heard).len(), 3);
-        // Who fails on a connection with a call on it loses no call.
+        // A failure on a connection with a call on it ends no call.
         let (mut session, _) = good;
         session.socket.send(&guess_with(USER, "no nonce"));
         session.refresh(Duration::from_secs(600)).expect("a call");
@@ -121,8 +124,8 @@ fn the_filter_for_fail2ban_finds_who_fails_and_nobody_else() {
     });
 }
 
-/// The addresses that the filter finds in a log, by the regular expressions of Fail2Ban's language.
-fn banned(log: &str) -> Vec<String> {
+/// The addresses that Fail2Ban finds in a log with the filter.
+pub(crate) fn banned(log: &str) -> Vec<String> {
     let filter = concat!(
         env!("CARGO_MANIFEST_DIR"),
         "/packaging/fail2ban/filter.d/hairpin.conf"
@@ -130,33 +133,15 @@ fn banned(log: &str) -> Vec<String> {
     let files = tempfile::tempdir().expect("a temporary directory");
     let file = files.path().join("log");
     fs::write(&file, log).expect("the directory is ours");
-    let mut command: Command = here(&foreign::python());
-    command.args(["-c", FAIL2BAN, filter]).arg(file);
+    let mut command: Command = here("fail2ban-regex");
+    command.args(["--out", "ip"]).arg(file).arg(filter);
     let found = Program::succeed(command);
     found.lines().map(str::to_owned).collect()
 }
 
-/// As Fail2Ban does it: the time is cut out of a line where it is found, and the expressions are
-/// Python's, with <ADDR> for an address.
-const FAIL2BAN: &str = r#"
-import configparser, re, sys
-reader = configparser.RawConfigParser()
-reader.read(sys.argv[1])
-address = r"(?P<address>(?:\d{1,3}\.){3}\d{1,3}|[0-9a-fA-F:]*:[0-9a-fA-F:]*)"
-rules = reader["Definition"]["failregex"].strip().splitlines()
-rules = [re.compile(rule.replace("<ADDR>", address)) for rule in rules]
-for line in open(sys.argv[2]):
-    cut = re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+Z", "", line, count=1)
-    for text in (line, cut):
-        found = [match for match in (rule.search(text) for rule in rules) if match]
-        assert len(found) <= 1
-    if found:
-        print(found[0]["address"])
-"#;
-
-/// Sends guesses for a while, at the rate of `HAIRPIN_GUESSES` per second; returns how many, and the
-/// answers.
-fn guess() -> (usize, usize) {
+/// Sends guesses for a while, at the rate of `HAIRPIN_GUESSES` per second; returns how many, the
+/// answers, and the time that it took.
+fn guess() -> (usize, usize, Duration) {
     let rate = env::var("HAIRPIN_GUESSES").ok();
     let rate = rate.map_or(2000.0, |rate| rate.parse().expect("a number"));
     let socket = socket_at(Ipv4Addr::new(127, 0, 0, 9));
@@ -173,10 +158,10 @@ fn guess() -> (usize, usize) {
         }
         thread::sleep(Duration::from_micros(100));
     }
-    (sent, answers)
+    (sent, answers, start.elapsed())
 }
 
-fn nonce_for(socket: &UdpSocket) -> String {
+pub(crate) fn nonce_for(socket: &UdpSocket) -> String {
     let mut request = Vec::new();
     Writer::new(&mut request, Method::Allocate, Class::Request, ID).put(&RequestedTransport::UDP);
     socket.send(&request).expect("the server is there");
@@ -190,7 +175,7 @@ fn nonce_for(socket: &UdpSocket) -> String {
 }
 
 /// An Allocate with a wrong password.
-fn guess_with(user: &str, nonce: &str) -> Vec<u8> {
+pub(crate) fn guess_with(user: &str, nonce: &str) -> Vec<u8> {
     let mut request = Vec::new();
     let key = Key::md5(user, REALM, "guessed").schedule(Algorithm::Sha1);
     Writer::new(&mut request, Method::Allocate, Class::Request, ID)

@@ -1,4 +1,4 @@
-//! What a crowd does to the server for browsers, while a page is asked for beside it and a call goes on.
+//! A crowd at the server for browsers, while a page is asked for beside it and a call goes on.
 
 use std::{
     io::{ErrorKind, Read, Write},
@@ -50,6 +50,17 @@ fn visit() -> Duration {
     began.elapsed()
 }
 
+/// A page comes within a second. One visit may take longer by chance, for instance if a packet is lost, and the next two
+/// not.
+#[track_caller]
+fn assert_visitable() {
+    let most = Duration::from_secs(1);
+    if visit() >= most {
+        let next = [visit(), visit()];
+        assert!(next.iter().all(|took| *took < most), "{next:?}");
+    }
+}
+
 #[test]
 fn connections_that_say_nothing_or_speak_drop_by_drop_cost_little_and_end_in_time() {
     in_own_world(|_| {
@@ -64,7 +75,7 @@ fn connections_that_say_nothing_or_speak_drop_by_drop_cost_little_and_end_in_tim
                 .expect("a server");
         }
         let connected = Instant::now();
-        assert!(visit() < Duration::from_secs(1));
+        assert_visitable();
         let each = server.program.memory().saturating_sub(before) / 2000;
         println!("a connection without a request costs {each} bytes");
         assert!(each <= MOST_FOR_SILENCE, "{each} bytes each");
@@ -93,7 +104,7 @@ fn a_network_that_takes_all_connections_it_can_leaves_those_of_others() {
         let crowd: Vec<TcpStream> = (0..200)
             .map(|host| connect((Ipv4Addr::new(127, 9, 9, host), 0).into(), HTTP))
             .collect();
-        assert!(visit() < Duration::from_secs(1));
+        assert_visitable();
         // The second half is closed at once, the first when it has been silent for too long.
         let began = Instant::now();
         for stream in &crowd[100..] {
@@ -122,7 +133,7 @@ fn answers_that_nobody_reads_cost_little_and_end_the_connection() {
         }
         let began = Instant::now();
         for _ in 0..50 {
-            assert!(visit() < Duration::from_secs(1));
+            assert_visitable();
         }
         let each = server.program.memory().saturating_sub(before) / 20;
         println!("answers that nobody reads cost {each} bytes a connection");
@@ -161,8 +172,10 @@ fn a_flood_of_requests_and_of_guesses_does_not_reach_a_visitor() {
         }
         let text = String::from_utf8_lossy(&answers);
         let statuses = [" 401 ", " 429 "].map(|status| text.matches(status).count());
-        assert!(statuses[1] > 0 && statuses.iter().sum::<usize>() < 1000);
-        assert!(visit() < Duration::from_secs(1));
+        // The last answer of each says why it ends, whatever was still on its way to the server.
+        assert!(statuses[1] >= 5, "{statuses:?}");
+        assert!(statuses.iter().sum::<usize>() < 1000, "{statuses:?}");
+        assert_visitable();
         assert!((1..=70).contains(&statuses[0]), "{statuses:?}");
         bystander.finish().assert_undisturbed();
         let ended = server.stop();
@@ -172,5 +185,5 @@ fn a_flood_of_requests_and_of_guesses_does_not_reach_a_visitor() {
 
 /// A task, its place and the socket.
 const MOST_FOR_SILENCE: u64 = 12 * 1024;
-/// What hyper reads ahead and what waits to be sent.
+/// The bytes that hyper reads ahead and those that wait to be sent.
 const MOST_FOR_ANSWERS: u64 = 96 * 1024;

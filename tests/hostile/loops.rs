@@ -10,6 +10,7 @@ use std::{
 };
 
 use lab::{
+    PATIENCE,
     internet::{on_the_internet, server_host, server_v4},
     program::here,
     server::{PASSWORD, PORT, REALM, Server, USER, USER_AND_PASSWORD},
@@ -156,7 +157,7 @@ impl Order {
 struct User {
     socket: UdpSocket,
     transactions: u64,
-    /// What each server gave last.
+    /// The last nonce of each server.
     nonces: BTreeMap<SocketAddr, String>,
 }
 
@@ -171,7 +172,9 @@ impl User {
 
     /// The relayed address of a new allocation, and its ticket, if it may move.
     fn allocate(&mut self, way: &[SocketAddr], may_move: bool) -> Option<(SocketAddr, Vec<u8>)> {
-        let answer = self.ask(way, Method::Allocate, |writer| {
+        // The first server of a way always answers, however late.
+        let patience = if way.len() == 1 { PATIENCE } else { ANSWERED };
+        let answer = self.ask_for(patience, way, Method::Allocate, |writer| {
             writer.put(&RequestedTransport::UDP);
             if may_move {
                 writer.put(&MobilityTicket(b""));
@@ -202,6 +205,17 @@ impl User {
         method: Method,
         put: impl Fn(&mut Writer<'_>),
     ) -> Option<Vec<u8>> {
+        self.ask_for(ANSWERED, way, method, put)
+    }
+
+    /// The same, waited for so long.
+    fn ask_for(
+        &mut self,
+        patience: Duration,
+        way: &[SocketAddr],
+        method: Method,
+        put: impl Fn(&mut Writer<'_>),
+    ) -> Option<Vec<u8>> {
         let key = Key::md5(USER, REALM, PASSWORD).schedule(Algorithm::Sha1);
         let at = way[way.len() - 1];
         // Once with the nonce that was heard last, once with the one that is heard now.
@@ -220,7 +234,7 @@ impl User {
                 writer.put(&Nonce(nonce)).sign(&key);
             }
             self.post(way, &request);
-            let answer = self.answer(id)?;
+            let answer = self.answer(id, patience)?;
             match Message::parse(&answer).ok()?.get() {
                 Ok(Some(Nonce(heard))) if tries == 1 => {
                     self.nonces.insert(at, heard.to_owned());
@@ -246,8 +260,8 @@ impl User {
     }
 
     /// The answer in this transaction, out of everything that is around it.
-    fn answer(&self, id: TransactionId) -> Option<Vec<u8>> {
-        let deadline = Instant::now() + ANSWERED;
+    fn answer(&self, id: TransactionId, patience: Duration) -> Option<Vec<u8>> {
+        let deadline = Instant::now() + patience;
         let mut buffer = vec![0; 65_536];
         while Instant::now() < deadline {
             let Ok(length) = self.socket.recv(&mut buffer) else {

@@ -3,7 +3,9 @@
 //!
 //! Every test has a host of its own, on which all of 127.0.0.0/8 can be client or peer.
 
+mod admin;
 mod bad_input;
+mod bans;
 mod bystander;
 mod clients;
 mod crowds;
@@ -12,6 +14,7 @@ mod flood;
 mod frames;
 mod guessing;
 mod http;
+mod journal;
 mod loops;
 mod lost_log;
 mod lost_sends;
@@ -27,4 +30,5 @@ mod silence;
 mod strangers;
 mod stream;
 mod tls;
+mod watched;
 mod zero_configuration;

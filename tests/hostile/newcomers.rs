@@ -78,5 +78,5 @@ fn hears(newcomer: &&UdpSocket) -> bool {
 
 const NEWCOMERS: u8 = 200;
 const DURATION: Duration = Duration::from_secs(8);
-/// What a debug build on a busy machine can read, and more than the budget lets it answer.
+/// A debug build on a busy machine can read as many, and the budget lets it answer fewer.
 const RATE: usize = 5_000;

@@ -1,4 +1,4 @@
-//! What a proxy lets through, and what is meant for the web server on the same port.
+//! Clients behind a proxy, and visitors of the web server on the same port.
 
 use std::{
     io::{Read, Write},

@@ -69,7 +69,7 @@ fn twenty_sessions_lose_nothing_beside_a_flood() {
 
 /// Timings are no test: this is for a quiet machine, with a release build.
 #[test]
-#[ignore = "a measurement: run by `cargo xtask load --flood`"]
+#[ignore = "a measurement: run by `cargo xtask bench flood`"]
 fn twenty_sessions_beside_a_flood_are_measured() {
     in_own_world(|_| {
         let wanted = |name| env::var(name).ok()?.parse().ok();

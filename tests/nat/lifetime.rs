@@ -1,11 +1,11 @@
 //! The lifetime of a silent mapping: the router is told it, and the probe must find it out.
 
-use std::time::Duration;
+use std::{iter, time::Duration};
 
 use lab::{internet::on_the_internet, nat::Nat, servers::Kind};
 use serde_json::Value;
 
-use crate::probe;
+use crate::probe::{self, Told};
 
 #[test]
 fn the_lifetime_of_a_mapping_is_found_between_two_silences() {
@@ -20,19 +20,12 @@ fn the_lifetime_of_a_mapping_is_found_between_two_silences() {
         let kinds = [Kind::Alternate, Kind::Partners, Kind::Coturn];
         let _servers = kinds.map(Kind::start);
         let probes = kinds.map(|kind| probe::start(&home, &kind.uris(), &["--lifetime=12s"]));
-        for running in probes {
-            let told = running.told();
-            let [at_least, below] = ["at_least_seconds", "below_seconds"]
-                .map(|name| told.v4()["lifetime"][name].as_f64().expect("a number"));
-            let lifetime = LIFETIME.as_secs_f64();
-            // The router counts from the last packet, the probe from the answer to it. A silence
-            // that a mapping survived was shorter than the lifetime; one that it did not survive
-            // may also look a little shorter.
-            assert!(at_least < lifetime, "{told:#?}");
-            assert!(below > lifetime - DELAY, "{told:#?}");
-            assert!(below - at_least < 2.0, "{told:#?}");
-            // The verdict does not need the lifetime.
-            assert_eq!(told.report["verdict"], "mostly-direct", "{told:#?}");
+        for (kind, running) in kinds.into_iter().zip(probes) {
+            // A silence that was longer than it should be, on a machine that stood still, finds another
+            // lifetime: a probe that is wrong finds that each time.
+            let again = (0..2).map(|_| probe::run(&home, &kind.uris(), &["--lifetime=12s"]));
+            let mut told = iter::once(running.told()).chain(again);
+            assert!(told.any(|told| is_found(&told)), "{kind:?}");
         }
     });
 }
@@ -47,6 +40,19 @@ fn ordinary_servers_cannot_tell_the_lifetime() {
         let why = "no server that answered speaks RFC 5780";
         assert_eq!(told.v4()["unknown"]["lifetime"], why);
     });
+}
+
+/// Whether the probe found the lifetime that the router was told.
+fn is_found(told: &Told) -> bool {
+    // The verdict does not need the lifetime.
+    assert_eq!(told.report["verdict"], "mostly-direct", "{told:#?}");
+    let [at_least, below] = ["at_least_seconds", "below_seconds"]
+        .map(|name| told.v4()["lifetime"][name].as_f64().expect("a number"));
+    println!("from {at_least} to {below} seconds");
+    let lifetime = LIFETIME.as_secs_f64();
+    // The router counts from the last packet, the probe from the answer to it. A silence that a mapping
+    // survived was shorter than the lifetime; one that it did not survive may also look a little shorter.
+    at_least < lifetime && below > lifetime - DELAY && below - at_least < 2.0
 }
 
 /// The lifetime that the router is told.

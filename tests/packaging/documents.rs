@@ -1,7 +1,8 @@
-//! Every command line of README and `docs/`, as written, in a throw-away root (`root.sh`).
+//! The command lines of README and `docs/`, as written, in a throw-away root (`root.sh`), but for those in `NOT_RUN`.
 //!
-//! `sudo`, `cargo`, `systemctl` and `journalctl` are stand-ins (`stand_ins`), which fail at arguments that they do not
-//! know. All else is the program that the reader would run.
+//! `sudo`, `apt`, `cargo`, `systemctl` and `journalctl` are stand-ins (`stand_ins`), which fail at arguments that they do not
+//! know. All else is the program that the reader would run. Not read here: CONTRIBUTING.md, SECURITY.md, CHANGELOG.md, and
+//! the documents beside the sources of crates.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ use super::{binary, text};
 
 /// Command lines that do not run here, by their beginnings, and why. Of those that begin with `hairpin`, the arguments
 /// are checked all the same.
-const NOT_RUN: [(&str, &str); 22] = [
+const NOT_RUN: &[(&str, &str)] = &[
     (
         "cargo run --manifest-path examples/sfu",
         "takes part in a room until a signal ends it; tests/examples does the same",
@@ -21,12 +22,16 @@ const NOT_RUN: [(&str, &str); 22] = [
         "takes part in a room until a signal ends it; tests/examples does the same",
     ),
     ("python3 -m http.server", "serves until a signal ends it"),
+    (
+        "cargo run --example",
+        "tests/examples/library.rs and quic.rs run the examples",
+    ),
     ("cargo xtask test", "this test is part of it"),
     (
         "cargo xtask check",
         "a check of the sources, of which `cargo xtask test` runs all",
     ),
-    ("cargo xtask load", "a measurement of minutes"),
+    ("cargo xtask bench", "a measurement of minutes"),
     ("cargo bench", "a measurement of minutes"),
     ("cargo deny", "fetches the list of advisories"),
     ("cargo test", "tests, of which `cargo xtask test` runs all"),
@@ -47,9 +52,66 @@ const NOT_RUN: [(&str, &str); 22] = [
         "asks a server that is configured for it; tests/black_box does the same",
     ),
     ("hairpin probe", "asks a server on the Internet"),
-    ("hairpin status", "asks a running server"),
+    (
+        "hairpin import-coturn",
+        "reads a configuration of the reader's; tests/black_box/import_coturn.rs has many",
+    ),
     ("hairpin session", "asks a running server"),
+    ("hairpin status", "asks a running server"),
+    ("hairpin top", "asks a running server"),
+    (
+        "hairpin policy explain 10.0.0.7 --running",
+        "asks a running server",
+    ),
     ("hairpin end", "asks a running server"),
+    ("hairpin bans", "asks a running server"),
+    (
+        "journalctl -f HAIRPIN",
+        "asks the journal of a server; tests/hostile/journal.rs does the same",
+    ),
+    (
+        "journalctl HAIRPIN",
+        "asks the journal of a server; tests/hostile/journal.rs does the same",
+    ),
+    (
+        "journalctl -u hairpin -p",
+        "asks the journal of a server; tests/hostile/journal.rs does the same",
+    ),
+    (
+        "journalctl -u hairpin -o",
+        "asks the journal of a server; tests/hostile/journal.rs does the same",
+    ),
+    ("hairpin check --against-running", "asks a running server"),
+    ("hairpin bench", "measures a server of the reader's"),
+    (
+        "sudo hairpin credentials --user alice",
+        "needs the configuration of the package; tests/packaging/debian.sh does the same",
+    ),
+    (
+        "sudo dnf install",
+        "a package for Fedora; its files are compared with the deb's",
+    ),
+    (
+        "tar -xzf hairpin-",
+        "a release; `cargo xtask package static` runs its binary alone",
+    ),
+    (
+        "sudo install -m 755 hairpin-",
+        "a release; `cargo xtask package static` runs its binary alone",
+    ),
+    (
+        "docker ",
+        "needs Docker; tests/packaging/container.sh runs the image",
+    ),
+    (
+        "cargo xtask package",
+        "makes packages; tests/packaging/packages.rs does the same",
+    ),
+    (
+        "cargo xtask semver",
+        "compiles cargo-semver-checks, and no release has a tag yet",
+    ),
+    ("hairpin usage", "asks a running server"),
     ("hairpin reload", "asks a running server"),
     ("hairpin drain", "asks a running server"),
     ("hairpin serve", "serves until a signal ends it"),
@@ -57,11 +119,67 @@ const NOT_RUN: [(&str, &str); 22] = [
         "install -m 640 -g hairpin",
         "a line of a hook of certbot, which sets `RENEWED_LINEAGE`",
     ),
+    ("aws ", CLOUD),
+    ("gcloud ", CLOUD),
+    ("doctl ", CLOUD),
+    (
+        "kubectl ",
+        "asks a cluster; the manifest is parsed by tests/packaging/recipes/containers.rs",
+    ),
+    (
+        "cargo add",
+        "fetches crates; recipes/minting.rs builds the same package with locked ones",
+    ),
+    ("cargo init", "recipes/minting.rs makes the same package"),
+    ("read -rp", "asks at a terminal"),
+    (
+        "ssh turn.example.org",
+        "copies the secret from another host",
+    ),
+    (
+        "sudo install -m 400 -o matrix-synapse",
+        "has a user of Synapse's package, which the root of this test lacks",
+    ),
+    (
+        "sudo install -m 640 -g nogroup",
+        "has a group of Debian, which the root of this test lacks",
+    ),
+    ("sudo -u www-data", ELSEWHERE),
+    ("sudo bbb-conf", ELSEWHERE),
+    ("sudo firewall-cmd", "recipes/firewalls.rs runs it"),
+    ("sudo nft", "recipes/firewalls.rs runs it"),
+    ("sudo ufw", "recipes/firewalls.rs runs it"),
+    (
+        "sudo apt install libnginx",
+        "recipes/port_443.rs loads this module",
+    ),
+    (
+        "sudo systemctl stop hairpin",
+        "the lines behind it ask the server",
+    ),
+    ("sudo systemctl restart haproxy", PROGRAM),
+    ("sudo systemctl restart nginx", PROGRAM),
+    ("sudo systemctl restart caddy", PROGRAM),
+    ("sudo systemctl restart janus", PROGRAM),
+    ("sudo systemctl restart prosody", PROGRAM),
+    ("sudo systemctl reload prometheus", PROGRAM),
+    ("sudo systemctl enable nftables", PROGRAM),
+    ("sudo systemctl disable --now coturn", ELSEWHERE),
+    ("sudo systemctl restart freeswitch", ELSEWHERE),
+    ("sudo systemctl restart galene", ELSEWHERE),
+    ("sudo systemctl restart livekit-docker", ELSEWHERE),
+    ("sudo systemctl restart matrix-synapse", ELSEWHERE),
     (
         "sudo systemctl daemon-reload",
         "systemd itself has to bind the sockets of `hairpin.socket`",
     ),
 ];
+
+const CLOUD: &str =
+    "asks a cloud; recipes/firewalls.rs only compares its ports with the base configuration";
+const ELSEWHERE: &str = "of a product that no test has: nothing here shows that the line works";
+const PROGRAM: &str =
+    "a service that the root of this test lacks; a test starts the program with the page's lines";
 
 /// The command line whose exit code is no, as it has to be: the address is denied.
 const DENIED: &str = "hairpin policy explain 10.0.0.7";
@@ -115,10 +233,12 @@ fn every_command_line_of_the_documents_works_as_written_on_a_fresh_debian() {
     assert!(ran.status.success(), "{told}");
 }
 
-/// What follows from the README's five minutes to a relay.
-const OUTCOME: [&str; 2] = [
+/// The outcome of installing the server as docs/install.md says, and of making the secret of a container: its user reads
+/// it, and the reader, who is root here, by the group.
+const OUTCOME: [&str; 3] = [
     r#"test "$(stat -c %a:%U:%G /etc/hairpin/turnserver.toml)" = 640:root:hairpin"#,
     r#"test "$(stat -c %U "/proc/$(cat /run/hairpin.pid)")" = hairpin"#,
+    r#"test "$(stat -c %a:%u:%G ~/turn/turn.secret)" = 440:65532:root"#,
 ];
 
 /// Command lines of a document that belong together.
@@ -129,15 +249,18 @@ struct Block {
     lines: Vec<String>,
 }
 
-fn documents() -> Vec<PathBuf> {
+pub(super) fn documents() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut documents = vec![root.join("README.md")];
-    for directory in ["docs", "docs/decisions"] {
+    for directory in ["docs", "docs/decisions", "docs/recipes"] {
         let entries = fs::read_dir(root.join(directory)).expect("documents");
         documents.extend(entries.map(|entry| entry.expect("a document").path()));
     }
+    // tests/black_box/admin_document.rs runs those of this one, beside a server.
+    documents.retain(|path| !path.ends_with("docs/admin.md"));
     documents.retain(|path| path.extension().is_some_and(|extension| extension == "md"));
-    documents[1..].sort();
+    // The other documents are typed where the server is installed.
+    documents[1..].sort_by_key(|path| (!path.ends_with("docs/install.md"), path.clone()));
     documents
 }
 
@@ -178,15 +301,17 @@ fn is_command_line(span: &str) -> bool {
     programs.iter().any(|program| span.starts_with(program)) && span.split(' ').count() > 2
 }
 
-/// What runs in place of a line, which is the line itself unless it is one of `NOT_RUN`.
+/// The command that runs in place of a line: the line itself unless it is one of `NOT_RUN`.
 fn runnable(line: &str, unused: &mut Vec<&str>) -> String {
+    // The same command is asked for with and without root's rights.
+    let plain = line.strip_prefix("sudo ").unwrap_or(line);
     let listed = NOT_RUN
         .iter()
-        .find(|(beginning, _)| line.starts_with(beginning));
+        .find(|(beginning, _)| line.starts_with(beginning) || plain.starts_with(beginning));
     if let Some((beginning, _)) = listed {
         unused.retain(|unused| unused != beginning);
-        let command = line.split(['|', '#']).next().unwrap_or(line);
-        return if line.starts_with("hairpin") {
+        let command = plain.split(['|', '#']).next().unwrap_or(plain);
+        return if plain.starts_with("hairpin") {
             format!("{command} --help >/dev/null")
         } else {
             String::new()

@@ -1,6 +1,11 @@
-//! The files beside the binary: the systemd unit, its environment, its user, and the command lines of our documents.
+//! The files beside the binary: the systemd unit, its environment, its user, the command lines and names of our
+//! documents, the recipes, and the packages.
 
 mod documents;
+mod fail2ban;
+mod named;
+mod packages;
+mod recipes;
 
 use std::path::Path;
 use std::process::{Command, Output};

@@ -3,7 +3,8 @@
 # machine's under an overlay, and whose /etc has what a fresh Debian 12 has and nothing else.
 # $1 the repository, $2 the server's binary, $3 the test's directory with the command lines, in order, in commands/*.sh
 set -eu
-root=$3/root
+place=$3 root=$3/root
+. "$(dirname "$0")/shared.sh"
 mkdir "$root"
 mount -t tmpfs root "$root"
 
@@ -33,12 +34,7 @@ mount -t proc proc proc
 install -m 755 "$2" run/hairpin-that-was-built
 cp -r "$3/commands" run/commands
 
-ip link set lo up
-ip link add near type veth peer name far
-ip address add 198.41.0.10/24 dev near
-ip link set near up
-ip link set far up
-ip route add default via 198.41.0.1
+link_to_the_internet
 
 for commands in run/commands/*.sh; do
     echo "── $(head -n 1 "$commands")"

@@ -222,7 +222,7 @@ fn here() -> Setup {
     open(Setup::at(&[relay], &[HERE.ip()]))
 }
 
-/// What instants of members are told by.
+/// The beginning that instants of members count from.
 fn epoch() -> Instant {
     static EPOCH: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
     *EPOCH.get_or_init(Instant::now)

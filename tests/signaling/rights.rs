@@ -1,4 +1,4 @@
-//! Who is let in by a running server, and how it says farewell.
+//! Members whom a running server lets in, and how it says farewell.
 
 use std::fs;
 

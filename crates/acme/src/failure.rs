@@ -1,9 +1,9 @@
 //! Why there is no new certificate, and how long that may last.
 
-use std::error::Error;
 use std::fmt::Write as _;
 use std::time::SystemTime;
 
+pub(crate) use https::chain;
 use instant_acme::Problem;
 
 /// Why there is no new certificate.
@@ -73,20 +73,6 @@ pub(crate) fn kind(error: &instant_acme::Error) -> Option<&str> {
         return None;
     };
     problem.r#type.as_deref()?.rsplit(':').next()
-}
-
-/// An error and what is behind it. Some say only what failed, and leave why to the next.
-pub(crate) fn chain(error: &dyn Error) -> String {
-    let mut words = error.to_string();
-    let mut next = error.source();
-    while let Some(error) = next {
-        let own = error.to_string();
-        if !words.contains(&own) {
-            let _ = write!(words, ": {own}");
-        }
-        next = error.source();
-    }
-    words
 }
 
 /// The texts of an authority reach the log: on one line, and not without end.

@@ -8,43 +8,16 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
+use https::{Client, Schemes};
 use hyper::header::{HeaderMap, HeaderValue, RETRY_AFTER, USER_AGENT};
 use hyper::{Method, Request, Response, Uri};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
 use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient};
-use rustls::crypto::ring::default_provider;
-use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject;
 use tokio::time::timeout;
 
 use crate::Failure;
 use crate::failure::chain;
 use crate::schedule::LONGEST_RETRY_AFTER;
-
-/// The certificates in a file of PEM, for [`Wanted::roots`](crate::Wanted::roots).
-///
-/// # Errors
-/// If there is none, or one that cannot be a root: in words that follow the file's name.
-pub fn roots_in(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, &'static str> {
-    let roots = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>();
-    match roots {
-        Err(_) => Err("which is not written as PEM"),
-        Ok(roots) if roots.is_empty() => Err("which has no certificate"),
-        Ok(roots)
-            if RootCertStore::empty()
-                .add_parsable_certificates(roots.clone())
-                .1
-                > 0 =>
-        {
-            Err("which has a certificate that cannot be read")
-        }
-        Ok(roots) => Ok(roots),
-    }
-}
 
 /// Whether a text is the URL of a directory: `https://`, a host and a path.
 #[must_use]
@@ -56,7 +29,7 @@ pub fn is_directory(url: &str) -> bool {
 /// Requests of one attempt at a certificate.
 #[derive(Clone)]
 pub(crate) struct Http {
-    client: Client<HttpsConnector<HttpConnector>, BodyWrapper<Bytes>>,
+    client: Client<BodyWrapper<Bytes>>,
     /// The time before which the last refusal forbids to ask again.
     not_before: Arc<Mutex<Option<SystemTime>>>,
     asked: Arc<AtomicU32>,
@@ -64,23 +37,9 @@ pub(crate) struct Http {
 
 impl Http {
     pub(crate) fn new(roots: &[CertificateDer<'static>]) -> Result<Self, Failure> {
-        let mut store = RootCertStore::empty();
-        if roots.is_empty() {
-            store.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-        }
-        store.add_parsable_certificates(roots.iter().cloned());
-        let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(|error| Failure::unheard(chain(&error)))?
-            .with_root_certificates(store)
-            .with_no_client_auth();
-        let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(config)
-            .https_only()
-            .enable_http1()
-            .build();
+        let client = https::client(roots, Schemes::Https);
         Ok(Self {
-            client: Client::builder(TokioExecutor::new()).build(connector),
+            client: client.map_err(|error| Failure::unheard(chain(&error)))?,
             not_before: Arc::default(),
             asked: Arc::default(),
         })
@@ -110,8 +69,8 @@ impl Http {
         request.headers_mut().insert(USER_AGENT, OURS);
         let (method, host) = (request.method().clone(), host(&request));
         let answered = async {
-            let response = self.client.request(request).await;
-            let (mut parts, body) = response.map_err(|error| other(chain(&error)))?.into_parts();
+            let response = https::exchange(&self.client, request).await;
+            let (mut parts, body) = response.map_err(other)?.into_parts();
             let body = Limited::new(body, MOST_BYTES).collect().await;
             let body = body.map_err(|error| other(error.to_string()))?.to_bytes();
             let after = bound_retry_after(&mut parts.headers, SystemTime::now());
@@ -182,7 +141,6 @@ const MOST_REQUESTS: u32 = 500;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tests::{HOUR, issued};
 
     fn bound(text: &str) -> (Option<Duration>, Option<u64>) {
         let now = httpdate::parse_http_date("Sun, 06 Nov 1994 08:49:37 GMT").unwrap();
@@ -217,18 +175,6 @@ mod tests {
             bound_retry_after(&mut HeaderMap::new(), SystemTime::now()),
             None
         );
-    }
-
-    #[test]
-    fn a_file_of_roots_has_certificates_and_nothing_else() {
-        let (pem, key) = issued(&["a.example"], HOUR);
-        assert_eq!(roots_in(pem.as_bytes()).unwrap().len(), 1);
-        let two = format!("{pem}{pem}");
-        assert_eq!(roots_in(two.as_bytes()).unwrap().len(), 2);
-        let junk = format!("{pem}-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
-        for wrong in ["", "<html>", &key, &junk] {
-            roots_in(wrong.as_bytes()).unwrap_err();
-        }
     }
 
     /// In virtual time, which passes while nothing happens.

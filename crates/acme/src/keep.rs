@@ -62,8 +62,16 @@ pub enum Event {
 /// The certificate of the last run, if there is one that can be read, for use before [`keep()`] runs.
 #[must_use]
 pub fn held(state: &Path) -> Option<Certificate> {
-    let held = Store::new(state).certificate().ok()??;
-    Some(held.certificate)
+    Some(kept(state)?.certificate)
+}
+
+/// Whether the certificate that is kept in a state directory came by an order like this one.
+pub fn is_held(wanted: &Wanted, state: &Path) -> bool {
+    kept(state).is_some_and(|held| wanted.is_same_order(&held.ordered))
+}
+
+fn kept(state: &Path) -> Option<Held> {
+    Store::new(state).certificate().ok().flatten()
 }
 
 /// Keeps the certificate that is wanted at the time, with its state in a directory. Never returns.

@@ -87,8 +87,8 @@ impl Keeper {
         self.failures % 2 == 1
     }
 
-    /// The operator has changed something, and wants to see whether it helps. What the authority
-    /// said still holds.
+    /// The operator has changed something, and wants to see whether it helps. The authority's own
+    /// waiting time still holds.
     pub(crate) fn hurry(&mut self, is_same_authority: bool) {
         self.failures = 0;
         self.paused = None;

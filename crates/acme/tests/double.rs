@@ -106,7 +106,7 @@ async fn a_certificate_comes_with_all_names_and_the_next_start_asks_nobody() {
     let mut client = Client::start(wanted, &state);
     assert!(matches!(client.next().await, Event::Found { .. }));
     assert_eq!(client.served.lock().unwrap()[0].as_ref(), Some(&served));
-    // Whatever it asked would have failed.
+    // Any request of it would have failed.
     tokio::time::sleep(Duration::from_millis(300)).await;
     client.events.try_recv().unwrap_err();
     assert!(asked > 0);

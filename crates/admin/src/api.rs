@@ -1,9 +1,23 @@
-//! The admin API: HTTP/1.1 and JSON. Whoever reaches it may do everything; it is served on a Unix socket, whose
+//! The admin API: HTTP/1.1 and JSON. Every client that reaches it may do everything; it is served on a Unix socket, whose
 //! file says who that is.
 
 mod answers;
+pub mod bans;
+pub mod configuration;
+mod drain;
 mod end;
+mod endless;
+pub mod live;
+pub mod log_level;
+mod object;
+mod openapi;
+pub mod policy;
+mod quality;
+mod reload;
 mod sessions;
+mod stories;
+pub mod trace;
+pub mod usage;
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -14,13 +28,19 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use net::Running;
-use serde::Serialize;
-use tokio::sync::{mpsc, oneshot};
+use serde::{Deserialize, Serialize};
+use tokio::sync::{mpsc, watch};
 
 pub use answers::{
-    Channel, Permission, Reloaded, Session, SessionDetails, Sessions, Status, Traffic,
+    Channel, Permission, Refused, Session, SessionDetails, Sessions, Status, Traffic,
 };
+pub use drain::{Drain, DrainWish, Left};
 pub use end::{End, Ended};
+pub use endless::{Endless, bound_endless, endless};
+pub use quality::{Contents, Leg, Quality, Stream};
+pub use reload::{Changed, Reload, ReloadWish, Reloaded};
+pub use stories::{Ending, Failed, Happened, Stories, What};
+pub use trace::Line;
 
 /// The parts of the server that the API works on.
 pub struct Handles {
@@ -32,38 +52,49 @@ pub struct Handles {
     pub configuration: String,
     /// When the process began.
     pub started: SystemTime,
-    /// Takes wishes to drain (`true`) and to go on (`false`).
-    pub drain: mpsc::Sender<bool>,
-    /// Takes wishes to read the configuration again; the answer says what changed, or why nothing did.
-    pub reload: mpsc::Sender<oneshot::Sender<Result<Reloaded, String>>>,
+    /// When a server that drains ends what is left.
+    pub deadline: watch::Receiver<Option<SystemTime>>,
+}
+
+/// The ways to tasks that do what is asked.
+pub struct Wishes {
+    /// Takes wishes to drain, and to go on.
+    pub drain: mpsc::Sender<DrainWish>,
+    /// Takes wishes to read the configuration again.
+    pub reload: mpsc::Sender<ReloadWish>,
 }
 
 /// The routes of the API.
-pub fn router(handles: Handles) -> Router {
+pub fn router(handles: Handles, wishes: Wishes) -> Router {
+    let handles = Arc::new(handles);
     Router::new()
-        .route("/live", get(|| async { "live\n" }))
+        .route("/live", get(live_at_all))
         .route("/ready", get(ready))
         .route("/v1/status", get(status))
         .route("/v1/sessions", get(sessions::list))
         .route("/v1/sessions/end", post(end::end))
         .route("/v1/sessions/{id}", get(sessions::show))
-        .route("/v1/drain", post(drain).delete(undrain))
-        .route("/v1/reload", post(reload))
+        .route("/v1/stories", get(stories::list))
+        .route("/v1/openapi.json", get(openapi::show))
+        .with_state(Arc::clone(&handles))
+        .merge(drain::router(handles, wishes.drain))
+        .merge(reload::router(wishes.reload))
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(BODY))
-        .with_state(Arc::new(handles))
 }
 
 type Server = State<Arc<Handles>>;
 
 /// A refusal, as a sentence.
 #[derive(Debug)]
-pub(crate) struct Refusal(StatusCode, String);
+pub struct Refusal(pub StatusCode, pub String);
 
-#[derive(Serialize)]
-struct Error {
-    error: String,
+/// A refusal as it is sent.
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Error {
+    /// Why, and what to do.
+    pub error: String,
 }
 
 impl IntoResponse for Refusal {
@@ -76,46 +107,30 @@ fn refuse<T>(status: StatusCode, sentence: impl Into<String>) -> Result<T, Refus
     Err(Refusal(status, sentence.into()))
 }
 
+/// Whether there is a server.
+#[utoipa::path(get, path = "/live", tag = "health", responses((status = 200, body = String, content_type = "text/plain")), security(()))]
+async fn live_at_all() -> &'static str {
+    "live\n"
+}
+
 /// Whether new clients may be sent here.
+#[utoipa::path(get, path = "/ready", tag = "health", responses((status = 200, description = "They may.", body = String, content_type = "text/plain"), (status = 503, description = "It drains, or this host does not have the address of a listener yet.", body = String, content_type = "text/plain")), security(()))]
 async fn ready(State(server): Server) -> Response {
-    if server.running.load().is_draining {
-        (StatusCode::SERVICE_UNAVAILABLE, "draining\n").into_response()
+    // Whoever asks may be a stranger, who is not told which address it is.
+    let why_not = if server.running.load().is_draining {
+        "draining\n"
+    } else if answers::awaits(&server.running) {
+        "awaiting an address\n"
     } else {
-        "ready\n".into_response()
-    }
+        return "ready\n".into_response();
+    };
+    (StatusCode::SERVICE_UNAVAILABLE, why_not).into_response()
 }
 
+/// The server as a whole.
+#[utoipa::path(get, path = "/v1/status", tag = "server", responses((status = 200, body = Status)))]
 async fn status(State(server): Server) -> Json<Status> {
-    Json(Status::of(&server))
-}
-
-async fn drain(State(server): Server) -> Result<Json<Status>, Refusal> {
-    wish(&server, true).await
-}
-
-async fn undrain(State(server): Server) -> Result<Json<Status>, Refusal> {
-    wish(&server, false).await
-}
-
-async fn wish(server: &Handles, is_to_drain: bool) -> Result<Json<Status>, Refusal> {
-    if server.drain.send(is_to_drain).await.is_err() {
-        return ending();
-    }
-    // Once there is room again, the wish before was taken: another would wait behind it.
-    let _ = server.drain.reserve().await;
-    Ok(Json(Status::of(server)))
-}
-
-async fn reload(State(server): Server) -> Result<Json<Reloaded>, Refusal> {
-    let (answer, answered) = oneshot::channel();
-    if server.reload.send(answer).await.is_err() {
-        return ending();
-    }
-    match answered.await {
-        Ok(Ok(reloaded)) => Ok(Json(reloaded)),
-        Ok(Err(why)) => refuse(StatusCode::UNPROCESSABLE_ENTITY, why),
-        Err(_) => ending(),
-    }
+    Json(Status::of(&server).await)
 }
 
 fn ending<T>() -> Result<T, Refusal> {

@@ -2,4 +2,10 @@
 //! shards publish and what they share, and ask shards by commands; no shard waits for them.
 
 pub mod api;
+pub mod bearer;
+mod guard;
+pub mod live;
 pub mod metrics;
+pub mod quality;
+
+pub use guard::guarded;

@@ -2,23 +2,24 @@
 
 mod list;
 mod process;
+mod values;
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use axum::Router;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use net::{Load, NetCounters};
+use net::{Bounds, Load, NetCounters};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 use relay::Counters;
-use subtle::ConstantTimeEq;
 
+use crate::quality::{Buckets, QualitySample};
 pub use list::METRICS;
 pub use process::Process;
 
@@ -31,16 +32,33 @@ pub struct Sample {
     pub net: NetCounters,
     /// How far limits are used.
     pub load: Load,
+    /// Limits of the configuration in force.
+    pub bounds: Bounds,
     /// The certificates that clients are shown.
     pub certificates: Vec<Certificate>,
     /// Counters of the control side.
     pub control: ControlCounters,
+    /// How good the allocations were that have ended.
+    pub quality: QualitySample,
     /// The rooms of calls.
     pub signaling: Signaling,
     /// Counters of `[http]`, over the life of the process, by name.
     pub http: Vec<(&'static str, u64)>,
+    /// Usage events and caps.
+    pub usage: Usage,
     /// The process, as the system sees it.
     pub process: Process,
+}
+
+/// Usage events and caps of data.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Counters of events, by what became of them.
+    pub events: Vec<(&'static str, u64)>,
+    /// Events now that wait.
+    pub waiting: u64,
+    /// Users and realms now that are over a cap, by what follows.
+    pub over: Vec<(&'static str, u64)>,
 }
 
 /// The rooms of calls, over the life of the process.
@@ -95,76 +113,100 @@ pub struct Metric {
     pub unit: Option<&'static str>,
     /// One sentence without a full stop.
     pub help: &'static str,
-    /// Whether it only grows.
-    pub is_counter: bool,
+    /// Its kind, and where its values are.
+    pub kind: Kind,
     /// The names of its labels.
     pub labels: &'static [&'static str],
-    values: fn(&Sample) -> Vec<Value>,
 }
 
+/// The kind of a metric.
+#[derive(Clone, Copy)]
+pub enum Kind {
+    /// It only grows.
+    Counter(Values),
+    /// It goes up and down.
+    Gauge(Values),
+    /// It counts values by how large they are.
+    Histogram(Distributions),
+}
+
+/// The values of a metric at one moment.
+pub type Values = fn(&Sample) -> Vec<Value>;
+/// Those of a histogram.
+pub type Distributions = fn(&Sample) -> Vec<(&'static str, Buckets)>;
+
 /// A value, and the values of its labels in their order.
-struct Value(Vec<String>, f64);
+#[derive(Debug)]
+pub struct Value(Vec<String>, f64);
+
+impl Kind {
+    /// The name of the kind in the format.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Counter(_) => "counter",
+            Self::Gauge(_) => "gauge",
+            Self::Histogram(_) => "histogram",
+        }
+    }
+}
 
 impl Metric {
     /// The name as it is scraped.
     pub fn full_name(&self) -> String {
         let unit = self.unit.map(|unit| format!("_{unit}")).unwrap_or_default();
-        let total = if self.is_counter { "_total" } else { "" };
+        let total = match self.kind {
+            Kind::Counter(_) => "_total",
+            Kind::Gauge(_) | Kind::Histogram(_) => "",
+        };
         format!("{PREFIX}_{}{unit}{total}", self.name)
     }
 
     fn encode(&self, encoder: &mut DescriptorEncoder<'_>, sample: &Sample) -> fmt::Result {
-        let (kind, unit) = (
-            if self.is_counter {
-                MetricType::Counter
-            } else {
-                MetricType::Gauge
-            },
-            self.unit.map(|unit| Unit::Other(unit.to_owned())),
-        );
+        let unit = self.unit.map(|unit| Unit::Other(unit.to_owned()));
+        let kind = match self.kind {
+            Kind::Counter(_) => MetricType::Counter,
+            Kind::Gauge(_) => MetricType::Gauge,
+            Kind::Histogram(_) => MetricType::Histogram,
+        };
         let mut metric = encoder.encode_descriptor(self.name, self.help, unit.as_ref(), kind)?;
-        for Value(values, value) in (self.values)(sample) {
-            let labels: Vec<(&str, String)> = self.labels.iter().copied().zip(values).collect();
-            let mut of_labels = metric.encode_family(&labels)?;
-            if self.is_counter {
-                of_labels.encode_counter::<NoLabelSet, f64, f64>(&value, None)?;
-            } else {
-                of_labels.encode_gauge(&value)?;
+        match self.kind {
+            Kind::Counter(values) => {
+                for Value(values, value) in values(sample) {
+                    let labels = self.labelled(values);
+                    let mut of_labels = metric.encode_family(&labels)?;
+                    of_labels.encode_counter::<NoLabelSet, f64, f64>(&value, None)?;
+                }
+            }
+            Kind::Gauge(values) => {
+                for Value(values, value) in values(sample) {
+                    let labels = self.labelled(values);
+                    metric.encode_family(&labels)?.encode_gauge(&value)?;
+                }
+            }
+            Kind::Histogram(distributions) => {
+                for (value, Buckets { counts, sum }) in distributions(sample) {
+                    let labels = self.labelled([value.to_owned()]);
+                    let mut of_labels = metric.encode_family(&labels)?;
+                    let all = counts.iter().map(|(_, count)| count).sum();
+                    of_labels.encode_histogram::<NoLabelSet>(sum, all, &counts, None)?;
+                }
             }
         }
         Ok(())
     }
+
+    /// The labels, each with its value.
+    fn labelled(&self, values: impl IntoIterator<Item = String>) -> Vec<(&'static str, String)> {
+        self.labels.iter().copied().zip(values).collect()
+    }
 }
 
-/// The metrics of a server at `/metrics`, for whoever shows the token, if there is one.
-pub fn router(source: Source, token: Option<Arc<[u8]>>) -> Router {
+/// The metrics of a server at `/metrics`, for everybody who is let in.
+pub fn router(source: Source) -> Router {
     let mut registry = Registry::with_prefix(PREFIX);
     registry.register_collector(Box::new(Scraped(source)));
     let registry = Arc::new(registry);
-    Router::new().route(
-        "/metrics",
-        get(move |headers: HeaderMap| {
-            let may = token.as_ref().is_none_or(|token| shows(&headers, token));
-            let answer = if may {
-                answer(&registry)
-            } else {
-                let headers = [(header::WWW_AUTHENTICATE, "Bearer")];
-                (StatusCode::UNAUTHORIZED, headers, WANTED).into_response()
-            };
-            async { answer }
-        }),
-    )
-}
-
-/// Whether a request shows the token. RFC 6750 §2.1.
-fn shows(headers: &HeaderMap, token: &[u8]) -> bool {
-    let shown = headers
-        .get(header::AUTHORIZATION)
-        .map(HeaderValue::as_bytes);
-    let shown = shown.and_then(|shown| shown.split_at_checked(BEARER.len()));
-    shown.is_some_and(|(scheme, shown)| {
-        scheme.eq_ignore_ascii_case(BEARER) && bool::from(shown.ct_eq(token))
-    })
+    Router::new().route("/metrics", get(async move || answer(&registry)))
 }
 
 struct Scraped(Source);
@@ -193,15 +235,14 @@ fn answer(registry: &Registry) -> Response {
     }
 }
 
-const BEARER: &[u8] = b"Bearer ";
-const WANTED: &str =
-    "metrics are for those who show the token (keys `token`, `token-file` in [metrics])\n";
 const PREFIX: &str = "turn";
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
+
+    use relay::{Allowance, RealmLoad};
 
     use super::*;
 
@@ -210,6 +251,7 @@ mod tests {
             relay: Counters::default(),
             net: NetCounters {
                 handshakes: 7,
+                run_datagrams_sent: 16,
                 ..NetCounters::default()
             },
             load: Load {
@@ -218,7 +260,23 @@ mod tests {
                 ports: 100,
                 connections: 1,
                 most_connections: 50,
+                bans: 2,
                 is_draining: false,
+            },
+            bounds: Bounds {
+                allocations: Some(9),
+                realms: [("example.org", Some(5)), ("example.net", None)]
+                    .map(|(realm, limit)| RealmLoad {
+                        realm: realm.into(),
+                        allocations: 3,
+                        limit,
+                    })
+                    .into(),
+                unauthenticated: Allowance {
+                    per_prefix: None,
+                    ..Allowance::default()
+                },
+                unauthenticated_spent: 11,
             },
             certificates: [
                 ("RSA", 1_800_000_000),
@@ -232,11 +290,17 @@ mod tests {
             })
             .into(),
             control: ControlCounters::default(),
+            quality: QualitySample::default(),
             signaling: Signaling {
                 events: vec![("joined", 0)],
                 ..Signaling::default()
             },
             http: vec![("requests", 0)],
+            usage: Usage {
+                events: vec![("delivered", 0)],
+                over: vec![("warn", 0)],
+                ..Usage::default()
+            },
             process: Process::now(),
         };
         let mut registry = Registry::with_prefix(PREFIX);
@@ -250,7 +314,10 @@ mod tests {
     fn every_metric_is_scraped_under_the_name_that_it_says() {
         let text = scraped();
         for metric in METRICS {
-            let name = metric.full_name();
+            let mut name = metric.full_name();
+            if matches!(metric.kind, Kind::Histogram(_)) {
+                name += "_count";
+            }
             let is_there = text.lines().any(|line| {
                 line.strip_prefix(&name)
                     .is_some_and(|rest| rest.starts_with([' ', '{']))
@@ -262,6 +329,21 @@ mod tests {
             text.contains("turn_sockets_total{event=\"handshakes\"} 7"),
             "{text}"
         );
+        let sent = "turn_datagrams_in_runs_total{direction=\"sent\"} 16";
+        assert!(text.contains(sent), "{text}");
+        assert!(!text.contains("event=\"run"), "{text}");
+        for limit in [
+            "turn_allocations_limit 9.0",
+            "turn_realm_allocations{realm=\"example.net\"} 3.0",
+            "turn_realm_allocations_limit{realm=\"example.org\"} 5.0",
+            // There is none.
+            "turn_realm_allocations_limit{realm=\"example.net\"} 0.0",
+            "turn_unauthenticated_bytes_total 11.0",
+            "turn_unauthenticated_limit_bytes{scope=\"total\"} 262144.0",
+            "turn_unauthenticated_limit_bytes{scope=\"per-prefix\"} 0.0",
+        ] {
+            assert!(text.contains(&format!("\n{limit}\n")), "{limit} in\n{text}");
+        }
         // Each series stands once.
         let ends = text
             .lines()
@@ -292,11 +374,7 @@ mod tests {
     #[test]
     fn the_document_has_every_metric_as_it_is() {
         let row = |metric: &Metric| {
-            let kind = if metric.is_counter {
-                "counter"
-            } else {
-                "gauge"
-            };
+            let kind = metric.kind.name();
             let labels = metric.labels.iter().map(|label| format!("`{label}`"));
             let labels = labels.collect::<Vec<_>>().join(", ");
             let name = metric.full_name();

@@ -1,4 +1,4 @@
-//! What the servers of the targets offer to clients over TLS and DTLS, and a client who trusts them.
+//! The offer of the targets' servers to clients over TLS and DTLS, and a client who trusts them.
 
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;

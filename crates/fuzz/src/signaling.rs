@@ -1,7 +1,7 @@
 //! Rooms and all their members. Bytes are read as a program: connections come, join, resume, speak
 //! rightly and wrongly, do not read, break; time passes.
 //!
-//! What is held: nothing panics; limits are kept; every text is a message; a session's numbers have no
+//! It holds that nothing panics; limits are kept; every text is a message; a session's numbers have no
 //! gap and no repetition, whatever its connections do; nothing reaches another room; in the end no
 //! trace is left.
 
@@ -39,7 +39,7 @@ struct Play {
 
 struct Connection {
     id: ConnectionId,
-    /// What it has joined or resumed.
+    /// The session that it has joined or resumed.
     session: Option<String>,
     /// The session that it has asked to resume.
     asked: Option<String>,

@@ -29,10 +29,10 @@ struct Trial {
     /// Whether somebody has written into the stream, and so everything may end.
     is_touched: bool,
     is_over: bool,
-    /// What the client said, and what was heard of it.
+    /// The bytes that the client said, and those that were heard of it.
     said: Vec<u8>,
     heard: Vec<u8>,
-    /// What the server said, and what was heard of it.
+    /// The bytes that the server said, and those that were heard of it.
     answered: Vec<u8>,
     learned: Vec<u8>,
 }
@@ -98,7 +98,7 @@ impl Trial {
         self.leave();
     }
 
-    /// What the client has to send is on the way.
+    /// The client's bytes are on the way.
     fn leave(&mut self) {
         while self.client.wants_write() {
             (self.client.write_tls(&mut self.upward)).expect("there is room in memory");
@@ -202,7 +202,7 @@ impl Trial {
         self.is_touched |= at < end;
     }
 
-    /// Whatever nobody has touched arrives whole.
+    /// Bytes that nobody has touched arrive whole.
     fn conclude(mut self) {
         self.arrive();
         if self.is_touched {

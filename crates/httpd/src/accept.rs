@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -25,8 +26,8 @@ use crate::{Dress, Options, Visit};
 pub(crate) struct Server {
     pub(crate) places: Arc<Places>,
     pub(crate) counters: Arc<Counters>,
-    /// How fast a connection is read after its upgrade.
-    pub(crate) upgraded: Pace,
+    /// The bytes in a second with which a connection is read after its upgrade.
+    upgraded: AtomicU32,
     pub(crate) routes: Router,
     pub(crate) secure: TlsAcceptor,
     pub(crate) is_for_few: bool,
@@ -52,6 +53,7 @@ impl Server {
             listen: _,
             certificates,
             oldest_tls,
+            authorities,
             connections,
             per_prefix,
             upgraded,
@@ -62,18 +64,28 @@ impl Server {
         Self {
             places: Arc::new(Places::new(connections, per_prefix)),
             counters: Arc::default(),
-            upgraded: Pace::new(
-                upgraded.saturating_mul(AT_ONCE),
-                AT_ONCE * Duration::from_secs(1),
-            ),
+            upgraded: upgraded.into(),
             routes,
-            secure: connection::acceptor(certificates, oldest_tls),
+            secure: connection::acceptor(certificates, oldest_tls, authorities.as_ref()),
             is_for_few,
             is_proxy,
             dress,
             table,
             seldom: Lines::default(),
         }
+    }
+
+    pub(crate) fn pace_upgraded(&self, bytes: u32) {
+        self.upgraded.store(bytes, Ordering::Relaxed);
+    }
+
+    /// How fast a connection that begins now is read after its upgrade.
+    pub(crate) fn upgraded(&self) -> Pace {
+        let bytes = self.upgraded.load(Ordering::Relaxed);
+        Pace::new(
+            bytes.saturating_mul(AT_ONCE),
+            AT_ONCE * Duration::from_secs(1),
+        )
     }
 
     pub(crate) fn is_proxy(&self, host: IpAddr) -> bool {
@@ -124,7 +136,7 @@ impl Server {
     fn fail(&self, error: &io::Error) {
         self.counters.accept_failed.add();
         if self.seldom.accept.may_log() {
-            warn!(%error, table = self.table, "http: connections cannot be accepted");
+            warn!(%error, table = self.table, "http.accept-failed: connections cannot be accepted");
         }
     }
 }
@@ -185,3 +197,22 @@ const CONNECTION: u32 = 1;
 const AT_ONCE: u32 = 4;
 /// How long nothing is accepted after the system could not.
 const PAUSE: Duration = Duration::from_millis(200);
+
+#[cfg(test)]
+mod tests {
+    use rustls::ProtocolVersion;
+    use rustls::server::ResolvesServerCertUsingSni;
+
+    use super::*;
+
+    #[test]
+    fn another_rate_holds_for_connections_that_begin_after_it_was_set() {
+        let certificates = Arc::new(ResolvesServerCertUsingSni::new());
+        let options = Options::new("http", Vec::new(), certificates, ProtocolVersion::TLSv1_3);
+        let server = Server::new(options, Router::new());
+        let before = server.upgraded();
+        server.pace_upgraded(512 * 1024);
+        assert_eq!(server.upgraded().one, before.one / 2);
+        assert_eq!(server.upgraded().most, before.most);
+    }
+}

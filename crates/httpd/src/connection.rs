@@ -27,11 +27,14 @@ use crate::paced::{LateHead, Paced, Seat};
 use crate::places::Place;
 use crate::request;
 use crate::wire::Wire;
+use crate::{Authorities, Encrypted};
 
-/// Takes TLS from this version on with these certificates.
+/// Takes TLS from this version on with these certificates, of clients that one of the authorities vouches for,
+/// if there are any.
 pub(crate) fn acceptor(
     certificates: Arc<dyn ResolvesServerCert>,
     oldest: ProtocolVersion,
+    authorities: Option<&Authorities>,
 ) -> TlsAcceptor {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let versions: &[_] = if oldest == ProtocolVersion::TLSv1_3 {
@@ -40,10 +43,12 @@ pub(crate) fn acceptor(
         &[&TLS13, &TLS12]
     };
     let config = ServerConfig::builder_with_provider(provider).with_protocol_versions(versions);
-    let mut config = config
-        .expect("ring has the cipher suites of both versions")
-        .with_no_client_auth()
-        .with_cert_resolver(certificates);
+    let config = config.expect("ring has the cipher suites of both versions");
+    let config = match authorities {
+        None => config.with_no_client_auth(),
+        Some(authorities) => config.with_client_cert_verifier(Arc::clone(&authorities.verifier)),
+    };
+    let mut config = config.with_cert_resolver(certificates);
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Arc::new(config).into()
 }
@@ -79,12 +84,17 @@ impl Connection {
                 }
             }
         };
-        let stream = Wire::new(first, stream, Arc::clone(&self.seat), self.server.upgraded);
-        // What those need who speak is not kept for those who say nothing.
+        let stream = Wire::new(
+            first,
+            stream,
+            Arc::clone(&self.seat),
+            self.server.upgraded(),
+        );
+        // The memory for a handshake is not taken before the first byte has come.
         if begins_with == TLS_HANDSHAKE {
             Box::pin(self.secure(stream)).await;
         } else {
-            Box::pin(self.speak(stream)).await;
+            Box::pin(self.speak(stream, false)).await;
         }
     }
 
@@ -99,7 +109,7 @@ impl Connection {
         match timeout(HANDSHAKE_TIME, self.server.secure.accept(stream)).await {
             Ok(Ok(session)) => {
                 counters.handshakes.add();
-                self.speak(session).await;
+                self.speak(session, true).await;
             }
             Ok(Err(error)) => {
                 counters.handshakes_failed.add();
@@ -109,7 +119,7 @@ impl Connection {
         }
     }
 
-    async fn speak<S>(self, stream: S)
+    async fn speak<S>(self, stream: S, is_encrypted: bool)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -120,8 +130,11 @@ impl Connection {
         } = self;
         let counters = Arc::clone(&server.counters);
         let stream = TokioIo::new(Paced::new(stream, Arc::clone(&seat), counters));
-        let counted = Arc::clone(&server);
-        let service = service_fn(move |request: Request<Incoming>| {
+        let (counted, seated) = (Arc::clone(&server), Arc::clone(&seat));
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            if is_encrypted {
+                request.extensions_mut().insert(Encrypted);
+            }
             let (server, seat) = (Arc::clone(&server), Arc::clone(&seat));
             request::answer(server, seat, visitor, request)
         });
@@ -142,7 +155,12 @@ impl Connection {
             // The request that is under way is answered.
             None => {
                 connection.as_mut().graceful_shutdown();
-                timeout(LAST_ANSWER, connection).await.ok()
+                // A slow reader ends it, and whoever makes its parts.
+                if seated.is_endless() {
+                    Some(connection.await)
+                } else {
+                    timeout(LAST_ANSWER, connection).await.ok()
+                }
             }
         };
         if let Some(Err(error)) = ended {
@@ -175,7 +193,7 @@ const FIRST_BYTE: Duration = Duration::from_secs(10);
 const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 /// How long it may say nothing between two requests. Proxies keep their connections for a minute.
 const IDLE: Duration = Duration::from_secs(75);
-/// The same where places are few. What scrapes metrics connects anew.
+/// The same where places are few. A scraper of metrics connects anew.
 const IDLE_OF_FEW: Duration = Duration::from_secs(5);
 /// How long it may make requests before it has to connect anew. A WebSocket may take longer.
 const LIFETIME: Duration = Duration::from_secs(600);

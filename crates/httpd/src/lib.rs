@@ -9,9 +9,11 @@
 //! refusal has a name and a count ([`Snapshot`]).
 
 mod accept;
+mod authorities;
 mod connection;
 mod counters;
 mod forwarded;
+mod linger;
 mod paced;
 mod pages;
 mod places;
@@ -37,8 +39,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use accept::Server;
+pub use authorities::{Authorities, NoAuthority};
 pub use counters::Snapshot;
-pub use pages::pages;
+pub use pages::{dashboard, pages};
 pub use rates::{Rate, Rates};
 
 /// The options of a server.
@@ -51,6 +54,9 @@ pub struct Options {
     pub certificates: Arc<dyn ResolvesServerCert>,
     /// TLS 1.2 or 1.3: clients with an older one are refused.
     pub oldest_tls: ProtocolVersion,
+    /// The authorities of clients. A client without a certificate of theirs has no connection over TLS; one
+    /// without TLS has none to show, and is left to the routes ([`Encrypted`]).
+    pub authorities: Option<Authorities>,
     /// Connections at a time, WebSockets included.
     pub connections: usize,
     /// Those of one [`relay::SourcePrefix`]. It also has so many requests in a second.
@@ -64,10 +70,19 @@ pub struct Options {
     pub is_for_few: bool,
     /// Whether a host is a proxy whose `X-Forwarded-For` is believed.
     pub is_proxy: Arc<dyn Fn(IpAddr) -> bool + Send + Sync>,
-    /// What becomes of a refusal of a request that no route sees, such as 429: a route's own pages may need
+    /// Dresses a refusal of a request that no route sees, such as 429: a route's own pages may need
     /// headers to read it.
     pub dress: Dress,
 }
+
+/// The mark of a request that came over TLS, in its extensions: where there are [`Options::authorities`], from a
+/// client whose certificate one of them has signed.
+#[derive(Clone, Copy, Debug)]
+pub struct Encrypted;
+
+/// The mark of an answer without an end, in its extensions: its connection may live as long as it reads.
+#[derive(Clone, Copy, Debug)]
+pub struct Endless;
 
 /// Completes the answer to a request with this head.
 pub type Dress = Arc<dyn Fn(&Parts, Response) -> Response + Send + Sync>;
@@ -85,6 +100,7 @@ impl Options {
             listen,
             certificates,
             oldest_tls,
+            authorities: None,
             connections: FEW,
             per_prefix: FEW / 8,
             upgraded: 256 * 1024,
@@ -254,13 +270,18 @@ impl Running {
         &self.listeners
     }
 
+    /// Reads connections that are upgraded from now on at another rate than [`Options::upgraded`].
+    pub fn pace_upgraded(&self, bytes: u32) {
+        self.server.pace_upgraded(bytes);
+    }
+
     /// The counters until now.
     pub fn snapshot(&self) -> Snapshot {
         self.server.counters.snapshot()
     }
 }
 
-/// What to do about it.
+/// The remedy, in words.
 fn hint(source: &io::Error) -> &'static str {
     if source.kind() == io::ErrorKind::AddrInUse {
         "; another program has this port: `ss -lntp` shows which"

@@ -15,7 +15,7 @@ use tokio::time::{Sleep, sleep};
 use crate::counters::Counters;
 use crate::places::{NoPlace, Place};
 
-/// What the connection and its requests both know of it.
+/// The state that the connection and its requests share.
 #[derive(Debug)]
 pub(crate) struct Seat {
     /// Is given back with the last of both, for a WebSocket has it, too.
@@ -56,6 +56,15 @@ impl Seat {
         self.phase.store(UPGRADED, Ordering::Relaxed);
     }
 
+    /// Its answer has no end.
+    pub(crate) fn stream(&self) {
+        self.phase.store(ENDLESS, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_endless(&self) -> bool {
+        self.is(ENDLESS)
+    }
+
     pub(crate) fn is_upgraded(&self) -> bool {
         self.is(UPGRADED)
     }
@@ -68,6 +77,7 @@ impl Seat {
 const BETWEEN: u8 = 0;
 const REQUEST: u8 = 1;
 const UPGRADED: u8 = 2;
+const ENDLESS: u8 = 3;
 
 /// The bytes of a connection.
 pub(crate) struct Paced<S> {
@@ -108,7 +118,7 @@ impl<S> Paced<S> {
         if wait.as_mut().poll(cx).is_pending() {
             return Poll::Pending;
         }
-        // Whoever asks again is told again.
+        // Each further request is told again.
         if !self.is_stuck {
             self.is_stuck = true;
             self.counters.slow_reader.add();

@@ -1,15 +1,28 @@
-//! The pages of the demo: files that are in the binary, and no others.
+//! The pages: files that are in the binary, and no others.
 
 use axum::Router;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
-/// The routes of all pages.
+/// The routes of the pages for visitors.
 pub fn pages() -> Router {
+    routes(FILES, POLICY)
+}
+
+/// The routes of the dashboard, a page for the operator. It asks `/v1/status` and `/v1/live` at the same
+/// origin, which another crate serves; it asks for a token if those want one, and has no secret itself.
+pub fn dashboard() -> Router {
+    routes(DASHBOARD, DASHBOARD_POLICY)
+}
+
+fn routes(files: &'static [File], policy: &'static str) -> Router {
     let mut routes = Router::new();
-    for &File { path, kind, bytes } in FILES {
-        routes = routes.route(path, get(move || async move { answer(kind, bytes) }));
+    for &File { path, kind, bytes } in files {
+        routes = routes.route(
+            path,
+            get(move || async move { answer(kind, bytes, policy) }),
+        );
     }
     routes
 }
@@ -20,10 +33,10 @@ struct File {
     bytes: &'static [u8],
 }
 
-fn answer(kind: &'static str, bytes: &'static [u8]) -> Response {
+fn answer(kind: &'static str, bytes: &'static [u8], policy: &'static str) -> Response {
     let headers = [
         (header::CONTENT_TYPE, kind),
-        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::CONTENT_SECURITY_POLICY, policy),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "no-referrer"),
         // Another version of the server has other pages.
@@ -81,10 +94,28 @@ const FILES: &[File] = files! {
     "/hairpin-files.js" SCRIPT "hairpin-files.js"
 };
 
+const DASHBOARD: &[File] = files! {
+    "/" HTML "dashboard/dashboard.html"
+    "/dashboard.css" STYLE "dashboard/dashboard.css"
+    "/dashboard.js" SCRIPT "dashboard/dashboard.js"
+    "/chart.js" SCRIPT "dashboard/chart.js"
+    "/elements.js" SCRIPT "dashboard/elements.js"
+    "/format.js" SCRIPT "dashboard/format.js"
+    "/quality.js" SCRIPT "dashboard/quality.js"
+    "/stream.js" SCRIPT "dashboard/stream.js"
+    "/talkers.js" SCRIPT "dashboard/talkers.js"
+    "/base.css" STYLE "base.css"
+    "/icon.svg" PICTURE "icon.svg"
+};
+
 /// Nothing comes from elsewhere, and nothing that stands within a page is run.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
      img-src 'self' data: blob:; media-src 'self' blob:; connect-src 'self' ws: wss:; \
      form-action 'none'; base-uri 'none'; frame-ancestors 'none'";
+
+/// The dashboard speaks to its own server, and to nothing else.
+const DASHBOARD_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
+     connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'";
 
 #[cfg(test)]
 mod tests {
@@ -96,7 +127,8 @@ mod tests {
 
     #[test]
     fn pages_have_nothing_within_them_that_their_policy_forbids() {
-        for page in FILES.iter().filter(|file| file.kind == HTML) {
+        let all = FILES.iter().chain(DASHBOARD);
+        for page in all.filter(|file| file.kind == HTML) {
             let text = text(page);
             for forbidden in ["<style", " style=", "<script>", " onclick=", "://"] {
                 assert!(!text.contains(forbidden), "{}: {forbidden}", page.path);
@@ -106,7 +138,11 @@ mod tests {
 
     #[test]
     fn every_file_that_a_page_or_a_module_names_is_served() {
-        for file in FILES {
+        let sites = [FILES, DASHBOARD];
+        let all = sites
+            .iter()
+            .flat_map(|site| site.iter().map(|file| (*site, file)));
+        for (site, file) in all {
             let parts = text(file).split('"').zip(text(file).split('"').skip(1));
             let named = parts.filter_map(|(before, name)| {
                 let is_import = before.ends_with(" from ") || before.ends_with("import ");
@@ -116,7 +152,7 @@ mod tests {
             });
             for name in named {
                 let is_served = |other: &File| other.path.trim_start_matches('/') == name;
-                assert!(FILES.iter().any(is_served), "{}: {name}", file.path);
+                assert!(site.iter().any(is_served), "{}: {name}", file.path);
             }
         }
     }

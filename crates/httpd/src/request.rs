@@ -17,6 +17,7 @@ use tokio::time::timeout;
 use tower_service::Service;
 use tracing::warn;
 
+use crate::Endless;
 use crate::accept::Server;
 use crate::forwarded;
 use crate::paced::Seat;
@@ -41,6 +42,8 @@ pub(crate) async fn answer(
     if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
         server.counters.upgrades.add();
         seat.upgrade();
+    } else if answer.extensions().get::<Endless>().is_some() {
+        seat.stream();
     } else {
         seat.end_request();
     }
@@ -160,7 +163,7 @@ fn last(mut answer: Response) -> Response {
     answer
 }
 
-/// What strangers are told who ask for nothing that is there, or without a token.
+/// The answers to strangers who ask for nothing that is there, or without a token.
 const ENDS_FOR_FEW: [StatusCode; 3] = [
     StatusCode::UNAUTHORIZED,
     StatusCode::NOT_FOUND,

@@ -12,6 +12,7 @@ use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use crate::linger::Linger;
 use crate::paced::Seat;
 use crate::rates::Pace;
 
@@ -25,6 +26,8 @@ pub(crate) struct Wire<S> {
     earned: Instant,
     /// Runs while nothing is read.
     pause: Option<Pin<Box<Sleep>>>,
+    /// Set when this side has said its last.
+    end: Option<Linger>,
 }
 
 impl<S> Wire<S> {
@@ -36,6 +39,7 @@ impl<S> Wire<S> {
             pace,
             earned: Instant::now(),
             pause: None,
+            end: None,
         }
     }
 
@@ -77,7 +81,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<S> {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -103,7 +107,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+        let this = self.get_mut();
+        if this.end.is_none() {
+            ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
+        }
+        let end = this.end.get_or_insert_with(Linger::new);
+        end.poll(&mut this.stream, cx).map(Ok)
     }
 }
 

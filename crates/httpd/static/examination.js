@@ -3,18 +3,19 @@
 import { familyOf } from "./addresses.js";
 import { gather } from "./gathering.js";
 import { judge, judgeList } from "./judging.js";
-import { knock, relayedOf, relayedOverTcp, rightName } from "./knocking.js";
+import { SOON, knock, relayedOf, relayedOverTcp, rightName } from "./knocking.js";
 import { Loop, reachOutside } from "./loop.js";
 import { askNetwork } from "./network.js";
 import { readUri, refusalOfPort } from "./turn-uri.js";
 
 /**
- * Examines servers. `progress` hears a sentence for each step, and `settled` each patient whose findings
- * are known, as early as they are.
+ * Examines servers. `progress` hears a sentence for each step, `heard` a sentence about a patient whose
+ * outcome takes longer than a second, and `settled` each patient whose findings are known, as early as
+ * they are.
  *
  * @param {{ url: string, username?: string, credential?: string }[]} servers
  */
-export async function examine(servers, { more = [], progress, settled }) {
+export async function examine(servers, { more = [], progress, heard, settled }) {
   const isFirefox = navigator.userAgent.includes("Firefox/");
   const patients = servers.map((server, index) => patientOf(server, index, isFirefox));
   const sound = patients.filter(({ refusal }) => !refusal);
@@ -29,9 +30,13 @@ export async function examine(servers, { more = [], progress, settled }) {
       wants: patient.uri.isTurn ? "relay" : "srflx",
       patience: patient.uri.transport === "udp" ? PATIENCE_UDP : PATIENCE_STREAM,
     });
-    const knocking = knock(patient, pending, isFirefox);
+    const hear = (sentence) => { if (patient.gathered === null) heard(patient, sentence); };
+    const datagrams = patient.uri.isTurn ? "udp" : "binding";
+    setTimeout(hear, SOON, SLOW[patient.uri.transport === "udp" ? datagrams : "stream"]);
+    const knocking = knock(patient, pending, isFirefox, hear);
     patient.gathered = await pending;
-    // What is clear is shown at once.
+    if (canRelay(patient)) heard(patient, `A relayed address came after ${patient.gathered.ms} ms. Sending data through it …`);
+    // A clear outcome is shown at once.
     if (patient.gathered.end === "refused") update(patient);
     patient.knocks = await knocking;
     if (!canRelay(patient)) update(patient);
@@ -125,6 +130,13 @@ function canRelay({ uri, gathered }) {
 function counted(number, what) {
   return number === 1 ? `1 ${what}` : `${number} ${what}s`;
 }
+
+/** Said of a URL that has not answered in a second. */
+const SLOW = {
+  udp: "No answer over UDP within a second. Asking again, and over TCP as well …",
+  binding: "No answer over UDP within a second. Asking again …",
+  stream: "No connection within a second. Waiting a little longer …",
+};
 
 /** URLs whose relays are used at the same time. */
 const AT_ONCE = 4;

@@ -50,7 +50,7 @@ export const FINDINGS = {
     "name": "NoTls",
     "severity": "error",
     "meaning": "There is no TLS or DTLS on this port.",
-    "remedy": "Give the server a certificate and a key that belong together, and see that this port is its TLS port."
+    "remedy": "Give the server a certificate and a key that belong together, and see that this port is its TLS port. One that comes by itself (`[tls.acme]`) may not have come yet: the line `certificate.failed` in the log says why."
   },
   "D013": {
     "name": "NameMismatch",
@@ -92,12 +92,12 @@ export const FINDINGS = {
     "name": "CredentialExpired",
     "severity": "error",
     "meaning": "The credential has expired.",
-    "remedy": "Mint a new one for every call; a day is a usual life."
+    "remedy": "Make a new credential for every call; most last a day."
   },
   "D035": {
     "name": "NonceRefused",
     "severity": "error",
-    "meaning": "The server finds every nonce stale, also its own.",
+    "meaning": "The server rejects every nonce as too old, even one that it has just given.",
     "remedy": "If several servers share this name, give them the same nonce secret; otherwise see the server's clock."
   },
   "D036": {
@@ -133,7 +133,7 @@ export const FINDINGS = {
   "D044": {
     "name": "OutsideUntried",
     "severity": "not tested",
-    "meaning": "Whether peers outside are reached cannot be told from this host.",
+    "meaning": "This host cannot tell whether peers outside are reached.",
     "remedy": "Run the doctor from another network, and from one whose peers the server relays to."
   },
   "D045": {
@@ -146,18 +146,18 @@ export const FINDINGS = {
     "name": "Loses",
     "severity": "warning",
     "meaning": "The relay loses packets.",
-    "remedy": "Look at the server's CPU and socket buffers (net.core.rmem_max), and at the line between, or the server's limits of bandwidth ([allocation] bandwidth, per-user-bandwidth; max-bps in coturn)."
+    "remedy": "Check the server's CPU and socket buffers (net.core.rmem_max), the network between, and the server's limits of bandwidth ([allocation] bandwidth, per-user-bandwidth; max-bps in coturn)."
   },
   "D055": {
     "name": "ReachesOutside",
     "severity": "ok",
-    "meaning": "Data passes between the relay and a peer without one, both ways.",
+    "meaning": "Data passes both ways between the relay and a peer that uses no relay.",
     "remedy": ""
   },
   "D056": {
     "name": "NothingOut",
     "severity": "error",
-    "meaning": "What clients send does not reach a peer outside.",
+    "meaning": "Packets of clients do not reach a peer outside.",
     "remedy": "Let UDP from the relay ports out, and see that a NAT before the server keeps addresses and ports."
   },
   "D058": {
@@ -169,7 +169,7 @@ export const FINDINGS = {
   "D059": {
     "name": "Works",
     "severity": "ok",
-    "meaning": "What was tested over this transport works.",
+    "meaning": "Everything that was tested over this transport works.",
     "remedy": ""
   },
   "D064": {
@@ -181,7 +181,7 @@ export const FINDINGS = {
   "D082": {
     "name": "UsersUntried",
     "severity": "not tested",
-    "meaning": "What users get was not tested.",
+    "meaning": "The service to users was not tested.",
     "remedy": "Give credentials: --secret-file, or --user with --password-file."
   },
   "D083": {
@@ -193,7 +193,7 @@ export const FINDINGS = {
   "D099": {
     "name": "OutOfTime",
     "severity": "error",
-    "meaning": "The examination did not come to its end.",
+    "meaning": "The examination ran out of time before it was finished.",
     "remedy": "Try again; the findings about the server say how far the examination came."
   },
   "B001": {

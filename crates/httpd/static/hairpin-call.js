@@ -30,7 +30,7 @@
 //     stream      the member's stream has a new track, or is a new one
 //     message     `data`: what the member sent, any value that JSON knows, each once and in order
 //
-// What the library does by itself, since browsers do not:
+// The library does by itself, since browsers do not:
 // - It restarts ICE at `disconnected`. At `failed`, Firefox's media is dead for good; then there is a new
 //   RTCPeerConnection, to which both ends change by its number.
 // - It takes up its place in the room again when the connection to the server breaks, and misses nothing.
@@ -110,7 +110,7 @@ export class Room extends EventTarget {
       case "back": return member?.setAway(false);
       case "signal": return member?.receive(message.data);
       case "error":
-        // What the other end did not get may have been an offer, which it would be waited for in vain.
+        // The message that the other end did not get may have been an offer, whose answer would never come.
         if (message.code === "not-delivered") this.members.get(message.to)?.renew();
         return this.emit("error", { code: message.code, message: message.message });
     }

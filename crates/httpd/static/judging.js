@@ -20,7 +20,7 @@ export function judge(patient, circumstances) {
   const findings = [...hidden(patient)];
   if (!uri.isTurn) findings.push(...judgeStun(patient, circumstances));
   else if (gathered.end === "relay") findings.push(...judgeRelay(patient, circumstances.now));
-  // What hides the clients is also why there is no relayed address.
+  // The host that hides the clients is also the reason why there is no relayed address.
   else if (findings.length === 0) findings.push(failure(patient, circumstances));
   const isWrong = ({ code }) => ["error", "warning"].includes(FINDINGS[code].severity);
   if (patient.tally && !findings.some(isWrong)) {
@@ -151,7 +151,7 @@ function noTls(uri, gathered, knocks, rightName, isFirefox) {
     return found("D010", `${place} answers TURN over TCP without TLS.`);
   }
   const doubt = isTaken ? "" : " It is also possible that nothing listens there: this browser does not tell.";
-  return found("D017", `${place} ends the TLS connection. The certificate is for another name, expired, signed by itself, or lacks its chain; a page is not told which.${other} ${ask}${doubt}`);
+  return found("D017", `${place} ends the TLS connection. The certificate is for another name, expired, self-signed, or lacks its chain; a page is not told which.${other} ${ask}${doubt}`);
 }
 
 /** The finding about a server that sends no code. */

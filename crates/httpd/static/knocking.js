@@ -10,8 +10,9 @@ import { familyOf } from "./turn-uri.js";
 /**
  * Asks what helps with a URL of this kind; `pending` is its own gathering. Every answer is one of
  * `relays`, `answers` (with an error code), `connects` (and the connection ends), `refuses`, `silent`.
+ * `hear` is told at once if TCP shows that UDP is blocked.
  */
-export async function knock({ server, uri }, pending, isFirefox) {
+export async function knock({ server, uri }, pending, isFirefox, hear) {
   const early = await Promise.race([pending, sleep(SOON).then(() => null)]);
   if (early && (early.end === "relay" || early.end === "refused" || !uri.isTurn)) return {};
   const base = `${uri.host}:${uri.port}`;
@@ -19,7 +20,12 @@ export async function knock({ server, uri }, pending, isFirefox) {
   if (uri.transport === "udp" || uri.isSecure) {
     questions.plainTcp = ask({ ...server, url: `turn:${base}?transport=tcp` });
   }
-  if (uri.transport === "udp") questions.binding = binding(`stun:${base}`);
+  if (uri.transport === "udp") {
+    questions.binding = binding(`stun:${base}`);
+    questions.plainTcp.then((answer) => {
+      if (answer === "relays" || answer === "answers") hear(BLOCKED);
+    });
+  }
   // Firefox drops answers that tell it an address it does not believe, but it reports a refusal.
   if (isFirefox && !uri.isSecure) questions.stranger = ask({ ...server, username: STRANGER, credential: "x" });
   const names = Object.keys(questions);
@@ -69,9 +75,12 @@ function classify({ end, errors }) {
   return errors.some(({ ms }) => ms < QUICK) ? "refuses" : "silent";
 }
 
+const BLOCKED =
+  "The server answers over TCP, and not over UDP: UDP seems to be blocked. Waiting a little longer …";
+
 const PATIENT = { wants: "relay", patience: 3000 };
 const QUICK = 1500;
 /** By then most servers have answered. */
-const SOON = 1000;
+export const SOON = 1000;
 const NAMES = 3;
 const STRANGER = "hairpin-test-page";

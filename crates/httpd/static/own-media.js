@@ -1,4 +1,4 @@
-// What this end of a call shows: camera and microphone, a shared screen, or what is drawn in their place.
+// The media of this end of a call: camera and microphone, a shared screen, or what is drawn in their place.
 
 import { Picture, Tone } from "./synthetic.js";
 

@@ -57,6 +57,7 @@ async function test() {
     const examined = await examine(read.servers, {
       more,
       progress,
+      heard: (patient, sentence) => cards[patient.index].wait(sentence),
       settled: (patient) => cards[patient.index].show(patient),
     });
     show(examined, read.notes);
@@ -125,8 +126,10 @@ function card({ url }) {
     const head = make("div", { className: "head" }, make("h3", { textContent: url }), badge);
     element.replaceChildren(head, ...measures(patient), ...told(patient));
   };
-  element.append(make("h3", { textContent: url }), make("p", { className: "quiet", textContent: "Asking …" }));
-  return { element, show };
+  const wait = (sentence) => element.replaceChildren(
+    make("h3", { textContent: url }), make("p", { className: "quiet wait", textContent: sentence }));
+  wait("Asking …");
+  return { element, show, wait };
 }
 
 function measures({ uri, gathered, tally, throughput }) {

@@ -101,14 +101,21 @@ impl Authority {
         file
     }
 
-    /// Signs a certificate.
+    /// Signs a certificate of a server.
     pub fn issue(&self, wish: Wish<'_>) -> Issued {
+        self.sign(wish, ExtendedKeyUsagePurpose::ServerAuth)
+    }
+
+    /// Signs a certificate that a client shows a server.
+    pub fn issue_for_client(&self, wish: Wish<'_>) -> Issued {
+        self.sign(wish, ExtendedKeyUsagePurpose::ClientAuth)
+    }
+
+    fn sign(&self, wish: Wish<'_>, purpose: ExtendedKeyUsagePurpose) -> Issued {
         let mut params = CertificateParams::default();
-        params
-            .distinguished_name
-            .push(DnType::CommonName, "a server");
+        params.distinguished_name.push(DnType::CommonName, "a test");
         params.subject_alt_names = wish.names.iter().map(Name::entry).collect();
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.extended_key_usages = vec![purpose];
         params.use_authority_key_identifier_extension = true;
         let now = SystemTime::now();
         let end = if wish.days < 0 {

@@ -4,12 +4,15 @@
 //! Firefox speaks WebDriver BiDi, and Chromium its DevTools protocol. Both are JSON over a WebSocket, and
 //! little of either is used here.
 
+mod keyboard;
+
 use std::{
     fs,
     net::{SocketAddr, TcpStream},
     process::Command,
 };
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tungstenite::{Message, WebSocket, client};
@@ -88,6 +91,48 @@ impl Driven {
         self.wire.evaluate(body).unwrap_or_else(what)
     }
 
+    /// The errors of scripts, and what the browser refused or could not load, since it was opened.
+    #[track_caller]
+    pub fn complaints(&mut self) -> Vec<String> {
+        // Complaints from before its answer were told by then.
+        self.evaluate("");
+        self.wire.complaints.clone()
+    }
+
+    /// Shows pages as on a screen of this width, in CSS pixels, light or dark. Only Chromium can.
+    #[track_caller]
+    pub fn look(&mut self, width: u32, is_dark: bool) {
+        let scheme = if is_dark { "dark" } else { "light" };
+        let features = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
+        let screen =
+            json!({ "width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500 });
+        self.wire.ask("Emulation.setDeviceMetricsOverride", screen);
+        self.wire.ask(
+            "Emulation.setEmulatedMedia",
+            json!({ "features": features }),
+        );
+    }
+
+    /// The addresses of all pages that one comes back to, this one among them. Only Chromium can.
+    #[track_caller]
+    pub fn history(&mut self) -> Vec<String> {
+        let history = self.wire.ask("Page.getNavigationHistory", json!({}));
+        let entries = history["entries"].as_array().expect("a list").iter();
+        entries.map(|entry| text(&entry["url"])).collect()
+    }
+
+    /// A picture of the whole page in the PNG format, looked at in this way.
+    #[track_caller]
+    pub fn picture(&mut self, width: u32, is_dark: bool) -> Vec<u8> {
+        self.look(width, is_dark);
+        let height = self.evaluate("return document.documentElement.scrollHeight;");
+        let clip = json!({ "x": 0, "y": 0, "width": width, "height": height, "scale": 1 });
+        let about = json!({ "format": "png", "captureBeyondViewport": true, "clip": clip });
+        let picture = self.wire.ask("Page.captureScreenshot", about);
+        let bytes = BASE64_STANDARD.decode(text(&picture["data"]));
+        bytes.expect("a picture")
+    }
+
     /// Waits until an expression is true in the page.
     #[track_caller]
     pub fn wait_until(&mut self, expression: &str) {
@@ -107,6 +152,8 @@ struct Wire {
     number: u64,
     /// The browser's own name for the page.
     page: String,
+    /// The complaints of the browser.
+    complaints: Vec<String>,
 }
 
 impl Wire {
@@ -128,8 +175,18 @@ impl Wire {
             socket,
             number: 0,
             page: String::new(),
+            complaints: Vec::new(),
         };
         wire.page = wire.first_page();
+        match browser {
+            Browser::Chromium => {
+                wire.ask("Runtime.enable", json!({}));
+                wire.ask("Log.enable", json!({}));
+            }
+            Browser::Firefox => {
+                wire.ask("session.subscribe", json!({ "events": ["log.entryAdded"] }));
+            }
+        }
         wire
     }
 
@@ -209,6 +266,7 @@ impl Wire {
                 continue;
             };
             let mut message: Value = serde_json::from_str(&message).expect("JSON");
+            self.complaints.extend(complaint(&message));
             // The others are events.
             if message["id"] == self.number {
                 return match message.get("error") {
@@ -218,6 +276,18 @@ impl Wire {
             }
         }
     }
+}
+
+/// The complaint of an event.
+fn complaint(event: &Value) -> Option<String> {
+    let about = &event["params"];
+    let is_error = match event["method"].as_str()? {
+        "Runtime.exceptionThrown" => true,
+        "Log.entryAdded" => about["entry"]["level"] == "error",
+        "log.entryAdded" => about["level"] == "error",
+        _ => false,
+    };
+    is_error.then(|| about.to_string())
 }
 
 fn chromium_flags(command: &mut Command, devices_for: Option<&str>) {

@@ -21,6 +21,19 @@ pub fn python() -> String {
     env::var("HAIRPIN_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned())
 }
 
+/// The path of a program of Synapse's.
+pub fn synapse(program: &str) -> String {
+    let directory = env::var_os("HAIRPIN_TEST_SYNAPSE")
+        .map_or_else(|| repository().join("target/synapse"), PathBuf::from);
+    let path = directory.join("bin").join(program);
+    assert!(
+        path.exists(),
+        "there is no {}: `cargo xtask tools` makes it, and HAIRPIN_TEST_SYNAPSE says where",
+        path.display()
+    );
+    path.display().to_string()
+}
+
 /// A package of npm that has the interface of browsers.
 pub fn node(how: impl FnOnce(&str) -> Command, package: &str) -> Command {
     let mut command = script(how, "node", "node_peer.cjs");

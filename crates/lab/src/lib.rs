@@ -6,6 +6,7 @@
 //! here links its crates. Only `live`, the project's own client, knows packets.
 
 pub mod authority;
+pub mod bad_line;
 pub mod board;
 pub mod browser;
 pub mod credentials;
@@ -15,6 +16,7 @@ pub mod foreign;
 pub mod internet;
 pub mod live;
 pub mod machine;
+pub mod modules;
 pub mod namespaces;
 pub mod nat;
 pub mod pebble;
@@ -26,7 +28,9 @@ pub mod servers;
 pub mod setup;
 pub mod socket;
 pub mod talks;
+pub mod terminal;
 pub mod tls;
+pub mod traffic;
 pub mod turn_client;
 pub mod world;
 

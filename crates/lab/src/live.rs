@@ -131,6 +131,24 @@ impl LiveClient {
         Ok(relayed)
     }
 
+    /// The relayed address of a new allocation from a server that may not answer at all.
+    pub fn allocate_within(&mut self, patience: Duration) -> Option<Result<SocketAddr, Code>> {
+        let options = AllocateOptions::default();
+        self.client.allocate(Instant::now(), options);
+        let event = self.event_within(patience)?;
+        if let Event::Failed {
+            failure: Failure::Refused { code, .. },
+            ..
+        } = event
+        {
+            return Some(Err(Code(code)));
+        }
+        let Event::Allocated { relayed, .. } = event else {
+            panic!("an Allocate led to {event:?}");
+        };
+        Some(Ok(relayed))
+    }
+
     /// Refreshes the allocation, or ends it with a lifetime of zero.
     #[track_caller]
     pub fn refresh(&mut self, lifetime: Duration) -> Result<(), Code> {

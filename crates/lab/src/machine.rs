@@ -4,8 +4,9 @@
 use std::{
     fs::{self, File},
     io,
-    net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket},
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
     os::fd::AsFd,
+    path::Path,
     process::Command,
     thread,
 };
@@ -51,13 +52,18 @@ impl Machine {
         )
     }
 
+    /// A listener there. It stays in that network, whichever thread uses it.
+    pub fn listen(&self, at: SocketAddr) -> io::Result<TcpListener> {
+        self.there(move || TcpListener::bind(at))
+    }
+
     /// A connection to a program there. It stays in that network, whichever thread uses it.
     pub fn connect(&self, to: SocketAddr) -> io::Result<TcpStream> {
         self.there(move || TcpStream::connect(to))
     }
 
-    /// Runs this in that network.
-    fn there<T: Send + 'static>(
+    /// Runs this in that network, on a thread of its own. Sockets that it makes stay there.
+    pub fn there<T: Send + 'static>(
         &self,
         act: impl FnOnce() -> io::Result<T> + Send + 'static,
     ) -> io::Result<T> {
@@ -104,6 +110,24 @@ pub fn name_hosts(hosts: &[(IpAddr, &str)]) {
     let text = format!("127.0.0.1 localhost\n{}", lines.collect::<String>());
     replace("/etc/hosts", &text);
 }
+
+/// Adds a file to `/etc`, for the test's own programs. Called before other files of `/etc` are replaced: it hides those.
+pub fn add_to_etc(path: &str, text: &str) {
+    let mut mount = here("sh");
+    mount.args(["-ec", OVER_ETC]);
+    Program::succeed(mount);
+    let path = Path::new("/etc").join(path);
+    fs::create_dir_all(path.parent().expect("a directory")).expect("it is the test's own");
+    fs::write(path, text).expect("it is the test's own");
+}
+
+/// Files written below `/etc` are in memory from then on.
+const OVER_ETC: &str = "place=$(mktemp --directory)
+mount -t tmpfs none \"$place\"
+mkdir \"$place/new\" \"$place/work\"
+mount -t overlay none -o lowerdir=/etc,upperdir=\"$place/new\",workdir=\"$place/work\" /etc
+umount --lazy \"$place\"
+rmdir \"$place\"";
 
 /// Gives a file another text for the test's own programs.
 pub fn replace(path: &str, text: &str) {

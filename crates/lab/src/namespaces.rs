@@ -47,7 +47,8 @@ fn run_inside(test: &str) {
     );
     // A name that matches no test would pass as well, so the output must show that one ran.
     let passed = output.status.success() && stdout.contains("test result: ok. 1 passed");
-    assert!(passed, "{stdout}{stderr}{}", output.status);
+    // The panic of the test inside stands first: a long message is cut at its end.
+    assert!(passed, "{stderr}{stdout}{}", output.status);
     // Measurements, for `--nocapture`.
     print!("{stdout}");
 }
@@ -64,4 +65,4 @@ fn end_after(lifetime: Duration) {
 /// Set in the environment of a test that runs in its own world.
 const INSIDE: &str = "HAIRPIN_TEST_INSIDE";
 /// The lifetime of a test, unless it asks for more.
-pub const LIFETIME: Duration = Duration::from_secs(120);
+pub const LIFETIME: Duration = Duration::from_secs(300);

@@ -1,7 +1,13 @@
 //! Pebble, an ACME server for tests (RFC 8555), at the clients' host of a world, with a DNS that leads
 //! every name to the server's host.
 
-use std::{fs, io::Write, net::SocketAddr, process::Command, time::Duration};
+use std::{
+    fs,
+    io::Write,
+    net::{SocketAddr, UdpSocket},
+    process::Command,
+    time::Duration,
+};
 
 use serde_json::json;
 use tempfile::TempDir;
@@ -10,6 +16,7 @@ use crate::{
     PATIENCE,
     authority::{Authority, Key, Name, Wish},
     program::{Program, here},
+    wait_for,
     world::{CLIENT_V4, SERVER_V4},
 };
 
@@ -19,7 +26,7 @@ pub struct Pebble {
     files: TempDir,
 }
 
-/// What differs from a Pebble that gives everybody everything.
+/// The differences from a Pebble that gives everybody everything.
 #[derive(Clone, Copy, Debug)]
 pub struct Habits {
     /// How long certificates hold.
@@ -76,7 +83,7 @@ impl Pebble {
         command.args(["-dnsserver", &resolver().to_string()]);
         // Without it, it waits up to 15 seconds before it looks.
         command.env("PEBBLE_VA_NOSLEEP", "1");
-        // What was proved before is proved again.
+        // A name that was proved before is proved again.
         command.env("PEBBLE_AUTHZREUSE", "0");
         let mut server = Program::start(command);
         server.wait_for_words("ACME directory available");
@@ -91,13 +98,19 @@ impl Pebble {
         self.programs.clear();
     }
 
+    /// The URL of its directory, and the file with the root by which it is believed there.
+    pub fn directory(&self) -> [String; 2] {
+        let root = self.files.path().join(DIRECTORY_ROOT);
+        [
+            format!("https://{}/dir", acme()),
+            root.display().to_string(),
+        ]
+    }
+
     /// The keys of `[tls.acme]` by which a server comes here for these names.
     pub fn keys(&self, names: &[&str]) -> String {
-        format!(
-            "[tls.acme]\nnames = {names:?}\ndirectory = 'https://{}/dir'\nca-file = {:?}\n",
-            acme(),
-            self.files.path().join(DIRECTORY_ROOT)
-        )
+        let [url, root] = self.directory();
+        format!("[tls.acme]\nnames = {names:?}\ndirectory = '{url}'\nca-file = '{root}'\n")
     }
 
     /// The file with the root of its certificates.
@@ -128,7 +141,26 @@ fn start_dns() -> Program {
         command.args([other, ""]);
     }
     command.args(["-management", "127.0.0.1:8055"]);
-    Program::start(command)
+    let program = Program::start(command);
+    wait_for_dns();
+    program
+}
+
+/// It says that it starts before it listens. A name that Pebble could not look up is refused, and the next order comes
+/// minutes later.
+#[track_caller]
+fn wait_for_dns() {
+    // RFC 1035 §4.1: one question, for the address of `a`.
+    let question = b"\x01\x02\x01\0\0\x01\0\0\0\0\0\0\x01a\0\0\x01\0\x01";
+    let socket = UdpSocket::bind((CLIENT_V4, 0)).expect("an address of ours");
+    let patience = Some(Duration::from_millis(100));
+    socket.set_read_timeout(patience).expect("a duration");
+    socket.connect(resolver()).expect("a route");
+    wait_for("an answer of the DNS", PATIENCE, || {
+        // Either fails while nobody listens.
+        socket.send(question).ok()?;
+        socket.recv(&mut [0; 512]).ok()
+    });
 }
 
 fn acme() -> SocketAddr {

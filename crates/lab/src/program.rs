@@ -98,8 +98,12 @@ impl Program {
 
     /// The program's output so far.
     pub fn output(&self) -> String {
-        let bytes = fs::read(self.output.path()).expect("the output file");
-        String::from_utf8_lossy(&bytes).into_owned()
+        String::from_utf8_lossy(&self.bytes()).into_owned()
+    }
+
+    /// The same as it came: a character may be there in part.
+    pub fn bytes(&self) -> Vec<u8> {
+        fs::read(self.output.path()).expect("the output file")
     }
 
     /// Waits until the program has written these words. It must not end before.
@@ -119,19 +123,44 @@ impl Program {
         let _ = kill_process(self.pid(), signal);
     }
 
+    /// Does this while the program stands still: what comes meanwhile is all there when it goes on.
+    #[track_caller]
+    pub fn while_stopped<T>(&self, it: impl FnOnce() -> T) -> T {
+        self.signal(Signal::STOP);
+        // A thread that waits for a processor first ends the system call that it is in.
+        wait_for("every thread to stop", PATIENCE, || {
+            let tasks = fs::read_dir(self.proc_path("task")).expect("a living process");
+            let mut states = tasks
+                .flatten()
+                .map(|task| fs::read_to_string(task.path().join("stat")));
+            // The state follows the name, which is in parentheses. man 5 proc
+            let is_stopped = |stat: String| {
+                stat.rsplit(") ")
+                    .next()
+                    .is_some_and(|rest| rest.starts_with('T'))
+            };
+            states.all(|stat| stat.is_ok_and(is_stopped)).then_some(())
+        });
+        let done = it();
+        self.signal(Signal::CONT);
+        done
+    }
+
     /// The process id of the program itself.
     pub fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
     }
 
-    /// The memory that the process has, in bytes.
+    /// The memory that the process has of its own, in bytes: not its code, of which the kernel brings in 64 KiB wherever
+    /// a page runs for the first time.
     pub fn memory(&self) -> u64 {
-        self.status("VmRSS:")
+        self.status("RssAnon:")
     }
 
-    /// The most memory that the process ever had, in bytes.
+    /// The most memory that the process ever had of its own, in bytes. The kernel keeps the peak of all its memory: code
+    /// that came after the peak is taken off it, too.
     pub fn peak_memory(&self) -> u64 {
-        self.status("VmHWM:")
+        self.status("VmHWM:") - self.status("RssFile:")
     }
 
     /// The processor time that the process has used.
@@ -149,8 +178,11 @@ impl Program {
     }
 
     fn proc(&self, file: &str) -> String {
-        let path = format!("/proc/{}/{file}", self.pid().as_raw_nonzero());
-        fs::read_to_string(path).expect("a living process")
+        fs::read_to_string(self.proc_path(file)).expect("a living process")
+    }
+
+    fn proc_path(&self, file: &str) -> String {
+        format!("/proc/{}/{file}", self.pid().as_raw_nonzero())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     env,
-    net::{SocketAddr, TcpStream},
+    net::{IpAddr, SocketAddr, TcpStream},
     path::Path,
     process::Command,
     thread,
@@ -137,6 +137,24 @@ impl Server {
         wait_for(&format!("{count} lines with {words}"), 2 * PATIENCE, || {
             (self.log().matches(words).count() == count).then_some(())
         });
+    }
+
+    /// Waits until this is the last news of each of these partners: on a busy machine one may be lost for a while.
+    #[track_caller]
+    pub fn wait_for_news(&self, news: &str, partners: [IpAddr; 2]) {
+        for ip in partners {
+            // Its port does not matter.
+            let partner = SocketAddr::new(ip, 0).to_string();
+            let partner = partner.trim_end_matches('0');
+            wait_for(&format!("{news} of {partner}"), 2 * PATIENCE, || {
+                let log = self.log();
+                let last = log.lines().rfind(|line| {
+                    let is_news = line.contains("partner.met") || line.contains("partner.lost");
+                    is_news && line.contains(partner)
+                })?;
+                last.contains(news).then_some(())
+            });
+        }
     }
 
     /// The `iceServers` that a server without configuration prints for a web page.
@@ -299,6 +317,8 @@ pub const USER: &str = "alice";
 pub const PASSWORD: &str = "wonderland";
 /// Both, as coturn takes them.
 pub const USER_AND_PASSWORD: &str = "alice:wonderland";
+/// The operator's token.
+pub const TOKEN: &str = "b25lIHdobyBvcGVyYXRlcyBpdA==";
 /// The secret that time-limited credentials are minted from.
 pub const SECRET: &str = "a secret shared with the web application";
 /// The longest time that the server may take after SIGTERM.

@@ -141,9 +141,8 @@ fn partners(first: u8, second: u8) -> Serving {
         hairpin(&[first], &table(second)),
         hairpin_on(|program| host.command(program), &[second], &table(first)),
     ];
-    for server in &servers {
-        // One meeting for each family.
-        server.wait_for_lines("partner.met", 2);
+    for (server, other) in servers.iter().zip([second, first]) {
+        server.wait_for_news("partner.met", both(other));
     }
     Serving {
         _servers: servers,

@@ -60,7 +60,7 @@ impl TlsSession {
         chain.iter().map(|it| it.clone().into_owned()).collect()
     }
 
-    /// Sends these bytes in records of their own. What cannot be sent in time follows once something
+    /// Sends these bytes in records of their own. Bytes that cannot be sent in time follow once something
     /// is received.
     ///
     /// # Errors
@@ -77,7 +77,7 @@ impl TlsSession {
         Ok(())
     }
 
-    /// What came, if anything does in time; 0 is the end.
+    /// Reads the bytes that come in time, if any do; 0 is the end.
     ///
     /// # Errors
     /// Those of the connection, `WouldBlock` if nothing came, and `InvalidData` if it was no TLS.

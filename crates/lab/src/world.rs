@@ -6,7 +6,7 @@
 //! for which the test runs once more inside fresh ones.
 
 use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket},
     process::Command,
     time::Duration,
 };
@@ -16,7 +16,7 @@ use wire::AddressFamily;
 use crate::{
     machine::{Machine, configure, filter},
     namespaces::{LIFETIME, in_own_namespaces},
-    program::here,
+    program::{Program, here},
 };
 
 /// The server's address.
@@ -79,9 +79,19 @@ impl World {
         self.server_host.command(program)
     }
 
+    /// The server's host.
+    pub const fn server_host(&self) -> &Machine {
+        &self.server_host
+    }
+
     /// A socket for datagrams at an address of the server's host, and the whole address.
     pub fn server_side_socket(&self, ip: impl Into<IpAddr>) -> (UdpSocket, SocketAddr) {
         self.server_host.peer(ip)
+    }
+
+    /// A listener at an address of the server's host.
+    pub fn server_side_listener(&self, at: SocketAddr) -> TcpListener {
+        self.server_host.listen(at).expect("a free port")
     }
 
     /// Gives the server's host its second addresses.
@@ -110,6 +120,14 @@ impl World {
     /// Gives the server's host a table of nftables.
     pub fn filter_server(&self, table: &str) {
         filter(self.on_server_host("nft"), table);
+    }
+
+    /// Shows programs on the server's host a bound of what all UDP sockets hold. The kernel has one bound for all
+    /// network namespaces, which it shows to the first alone, so it stays as it is.
+    pub fn show_udp_memory(&self, bytes: u64) {
+        let mut shell = self.on_server_host("sh");
+        shell.args(["-c", SHOW_UDP_MEMORY, "sh", &bytes.to_string()]);
+        Program::succeed(shell);
     }
 
     pub(crate) fn new() -> Self {
@@ -151,6 +169,19 @@ fn server_links() -> String {
          route add default via {CLIENT_V6}\n"
     )
 }
+
+/// Puts a directory with the same settings and one more in place of the kernel's. Some cannot be read.
+const SHOW_UDP_MEMORY: &str = "
+set -e
+settings=/proc/sys/net/ipv4
+copy=$(mktemp -d)
+cp -r $settings/. $copy 2>/dev/null || true
+pages=$(($1 / $(getconf PAGESIZE)))
+printf '%s\\t%s\\t%s\\n' $((pages / 2)) $((pages / 4 * 3)) $pages > $copy/udp_mem
+mount -t tmpfs tmpfs $settings
+cp -r $copy/. $settings
+rm -r $copy
+";
 
 /// Known to both sides beforehand, as discovering an IPv6 neighbour on a new link takes a second.
 const CLIENT_MAC: &str = "02:00:00:00:00:02";

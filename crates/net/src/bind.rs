@@ -9,39 +9,26 @@ use std::time::Duration;
 use relay::{AddressFamily, OpenError};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
-use crate::{Fault, ListenerOptions, Passed, Transports, sys};
+use crate::listeners::{Bound, Listener};
+use crate::{Fault, ListenerOptions, Passed, Together, Transports, sys};
 
 /// Binds one socket per shard for every listener that none was passed for; port 0 becomes a real one.
 pub(crate) fn listeners(
     options: &[ListenerOptions],
     mut passed: Vec<Passed>,
     shards: usize,
-) -> Result<Vec<Vec<Bound>>, Fault> {
-    let mut by_shard: Vec<Vec<Bound>> = (0..shards).map(|_| Vec::new()).collect();
+    together: Together,
+) -> Result<Vec<Listener>, Fault> {
+    let mut listeners = Vec::new();
     for options in options {
-        let &ListenerOptions { transports, listen } = options;
-        let fault = |source| Fault::Listen {
-            transports,
-            listen,
-            source,
-        };
         let own: Vec<Passed> = passed
             .extract_if(.., |passed| passed.fits(options))
             .collect();
-        if !own.is_empty() {
-            share(own, transports, &mut by_shard).map_err(fault)?;
-            continue;
-        }
-        let listen = real_address(transports, listen).map_err(fault)?;
-        for bound in &mut by_shard {
-            let socket = listener(transports, listen, true).map_err(fault)?;
-            bound.push(Bound {
-                transports,
-                listen,
-                socket,
-                is_read: true,
-            });
-        }
+        listeners.push(if own.is_empty() {
+            new_listener(*options, shards, together, Claim::Alone)?
+        } else {
+            shared(own, *options, shards, together).map_err(|source| options.fault(source))?
+        });
     }
     for Passed {
         name,
@@ -55,56 +42,108 @@ pub(crate) fn listeners(
             protocol,
             %listen,
             name,
-            "a socket was passed that no listener has, and is served by nobody: add a [[listener]] \
+            "socket.unserved: a socket was passed that no listener has, and is served by nobody: add a [[listener]] \
              with this address, or take it out of the unit"
         );
     }
-    Ok(by_shard)
+    Ok(listeners)
+}
+
+/// Whether a new listener may share its port with sockets of this process.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Claim {
+    /// Nobody else has the port.
+    Alone,
+    /// A listener of this process that is about to go has it, for another address.
+    Beside,
+}
+
+/// Binds a listener for all shards.
+pub(crate) fn new_listener(
+    options: ListenerOptions,
+    shards: usize,
+    together: Together,
+    claim: Claim,
+) -> Result<Listener, Fault> {
+    let ListenerOptions { transports, listen } = options;
+    let bind = || {
+        let real = match claim {
+            Claim::Alone => real_address(transports, listen, together)?,
+            Claim::Beside => listen,
+        };
+        let socket = |_| {
+            let socket = listener(transports, real, together, true)?;
+            Ok(vec![Bound::new(socket, true)])
+        };
+        Ok(Listener {
+            transports,
+            asked: listen,
+            listen: real,
+            is_passed: false,
+            is_retiring: false,
+            sockets: (0..shards).map(socket).collect::<io::Result<_>>()?,
+        })
+    };
+    bind().map_err(|source| options.fault(source))
 }
 
 /// Shares passed sockets out. Every shard has one to send on.
-fn share(own: Vec<Passed>, transports: Transports, by_shard: &mut [Vec<Bound>]) -> io::Result<()> {
-    let (shards, count) = (by_shard.len(), own.len());
+fn shared(
+    own: Vec<Passed>,
+    options: ListenerOptions,
+    shards: usize,
+    together: Together,
+) -> io::Result<Listener> {
+    let ListenerOptions { transports, listen } = options;
+    let count = own.len();
     if !transports.are_streams() && count < shards {
         tracing::warn!(
-            listen = %own[0].listen,
+            %listen,
             sockets = count,
             shards,
-            "fewer UDP sockets were passed than there are shards: only so many read them (one \
+            "socket.too-few: fewer UDP sockets were passed than there are shards: only so many read them (one \
              ListenDatagram= per shard and ReusePort=yes in the unit, or key `threads`)"
         );
     }
     for Passed { socket, .. } in &own {
-        prepare(socket, transports)?;
+        prepare(socket, transports, together)?;
     }
-    for (number, bound) in by_shard.iter_mut().enumerate() {
+    let mut sockets = Vec::new();
+    for number in 0..shards {
+        let mut of_shard = Vec::new();
         // More sockets than shards are shared out among these, each to one of them.
         for at in (number..count.max(shards)).step_by(shards) {
-            let Passed { listen, socket, .. } = &own[at % count];
-            bound.push(Bound {
-                transports,
-                listen: *listen,
-                socket: socket.try_clone()?,
-                is_read: transports.are_streams() || at < count,
-            });
+            let socket = own[at % count].socket.try_clone()?;
+            of_shard.push(Bound::new(socket, transports.are_streams() || at < count));
         }
+        sockets.push(of_shard);
     }
-    Ok(())
+    Ok(Listener {
+        transports,
+        asked: listen,
+        listen,
+        is_passed: true,
+        is_retiring: false,
+        sockets,
+    })
 }
 
 /// Makes a passed socket as one that was bound here.
-fn prepare(socket: &Socket, transports: Transports) -> io::Result<()> {
+fn prepare(socket: &Socket, transports: Transports, together: Together) -> io::Result<()> {
     socket.set_nonblocking(true)?;
     if transports.are_streams() {
         return socket.listen(BACKLOG);
     }
     let is_v6 = socket.domain()? == Domain::IPV6;
-    prepare_udp(socket, is_v6)?;
+    prepare_udp(socket, is_v6, together, SOCKET_BUFFER)?;
     sys::receive_destination(socket.as_fd(), is_v6)
 }
 
 /// Binds the sockets that partners write to. There is one for all shards, and one shard reads it.
-pub(crate) fn partners(config: &relay::Config) -> Result<Vec<PartnerSocket>, Fault> {
+pub(crate) fn partners(
+    config: &relay::Config,
+    together: Together,
+) -> Result<Vec<PartnerSocket>, Fault> {
     let mut sockets = Vec::new();
     for discovery in &config.nat_discovery {
         let Some(partner) = discovery.partner() else {
@@ -112,7 +151,7 @@ pub(crate) fn partners(config: &relay::Config) -> Result<Vec<PartnerSocket>, Fau
         };
         let listen = SocketAddr::new(discovery.primary.local, partner.port);
         let bind = || {
-            let socket = udp(listen)?;
+            let socket = udp(listen, together, SOCKET_BUFFER)?;
             bind_early(&socket, listen)?;
             Ok(socket)
         };
@@ -142,34 +181,33 @@ impl PartnerSocket {
     }
 }
 
-/// A listener's socket of one shard.
-#[derive(Debug)]
-pub(crate) struct Bound {
-    pub(crate) transports: Transports,
-    pub(crate) listen: SocketAddr,
-    pub(crate) socket: Socket,
-    /// Whether this shard reads it, and not another that has it, too.
-    pub(crate) is_read: bool,
-}
-
 /// Proves that no other program has the address, and makes port 0 a real one. With `SO_REUSEPORT`
 /// alone a second server of the same user would silently take half of our clients.
-fn real_address(transports: Transports, listen: SocketAddr) -> io::Result<SocketAddr> {
-    let socket = listener(transports, listen, false)?;
+fn real_address(
+    transports: Transports,
+    listen: SocketAddr,
+    together: Together,
+) -> io::Result<SocketAddr> {
+    let socket = listener(transports, listen, together, false)?;
     socket
         .local_addr()?
         .as_socket()
         .ok_or_else(|| io::ErrorKind::InvalidInput.into())
 }
 
-fn listener(transports: Transports, listen: SocketAddr, reuse_port: bool) -> io::Result<Socket> {
+fn listener(
+    transports: Transports,
+    listen: SocketAddr,
+    together: Together,
+    reuse_port: bool,
+) -> io::Result<Socket> {
     let socket = if transports.are_streams() {
         let socket = socket(listen, Type::STREAM, Protocol::TCP)?;
         // Connections of an earlier run may linger; listeners still exclude each other.
         socket.set_reuse_address(true)?;
         socket
     } else {
-        udp(listen)?
+        udp(listen, together, SOCKET_BUFFER)?
     };
     socket.set_reuse_port(reuse_port)?;
     bind_early(&socket, listen)?;
@@ -192,10 +230,15 @@ fn bind_early(socket: &Socket, address: SocketAddr) -> io::Result<()> {
     socket.bind(&address.into())
 }
 
-/// Binds a relay socket, which needs its address at once: until that comes the client is refused.
-pub(crate) fn relay(local: SocketAddr) -> Result<Socket, OpenError> {
+/// Binds a relay socket, which needs its address at once: until that comes the client is refused. It asks for so
+/// many bytes of receive buffer.
+pub(crate) fn relay(
+    local: SocketAddr,
+    together: Together,
+    buffer: usize,
+) -> Result<Socket, OpenError> {
     let bind = || {
-        let socket = udp(local)?;
+        let socket = udp(local, together, buffer)?;
         sys::receive_losses(socket.as_fd(), local.is_ipv6())?;
         socket.bind(&local.into())?;
         Ok(socket)
@@ -256,23 +299,26 @@ pub(crate) fn prepare_stream(socket: SockRef<'_>) -> io::Result<()> {
     socket.set_tcp_keepalive(&keepalive)
 }
 
-fn udp(address: SocketAddr) -> io::Result<Socket> {
+fn udp(address: SocketAddr, together: Together, buffer: usize) -> io::Result<Socket> {
     let socket = socket(address, Type::DGRAM, Protocol::UDP)?;
-    prepare_udp(&socket, address.is_ipv6())?;
+    prepare_udp(&socket, address.is_ipv6(), together, buffer)?;
     Ok(socket)
 }
 
-fn prepare_udp(socket: &Socket, is_v6: bool) -> io::Result<()> {
-    size_buffers(socket)?;
+fn prepare_udp(socket: &Socket, is_v6: bool, together: Together, buffer: usize) -> io::Result<()> {
+    size_buffers(socket, buffer)?;
     sys::receive_overflow(socket.as_fd())?;
+    if together.received {
+        sys::receive_together(socket.as_fd())?;
+    }
     // Relayed datagrams keep their DSCP and ECN, and may be fragmented on their way.
     sys::receive_marking(socket.as_fd(), is_v6)?;
     sys::allow_fragmentation(socket.as_fd(), is_v6)
 }
 
 fn socket(address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(address), kind, Some(protocol))?;
-    socket.set_nonblocking(true)?;
+    let domain = Domain::for_address(address);
+    let socket = Socket::new(domain, kind.nonblocking(), Some(protocol))?;
     if address.is_ipv6() {
         // Otherwise an IPv6 socket also reaches IPv4 addresses in IPv4-mapped form, such as
         // ::ffff:127.0.0.1.
@@ -281,20 +327,26 @@ fn socket(address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Soc
     Ok(socket)
 }
 
-fn size_buffers(socket: &Socket) -> io::Result<()> {
-    if sys::force_receive_buffer(socket.as_fd(), SOCKET_BUFFER as i32).is_err() {
-        socket.set_recv_buffer_size(SOCKET_BUFFER)?;
+/// Asks for so many bytes of receive buffer, and for a whole send buffer. What the kernel grants is looked at once: a
+/// listener, which comes first, asks for the most.
+fn size_buffers(socket: &Socket, wanted: usize) -> io::Result<()> {
+    let wanted = wanted.min(SOCKET_BUFFER);
+    if sys::force_receive_buffer(socket.as_fd(), wanted as i32).is_err() {
+        socket.set_recv_buffer_size(wanted)?;
     }
     socket.set_send_buffer_size(SOCKET_BUFFER)?;
+    if LOOKED.swap(true, Ordering::Relaxed) {
+        return Ok(());
+    }
     // The kernel doubles the size that it grants, for its own bookkeeping.
     let receive = socket.recv_buffer_size()? / 2;
     let send = socket.send_buffer_size()? / 2;
-    if receive.min(send) < SOCKET_BUFFER && !WARNED.swap(true, Ordering::Relaxed) {
+    if receive < wanted || send < SOCKET_BUFFER {
         tracing::warn!(
             receive,
             send,
-            wanted = SOCKET_BUFFER,
-            "the kernel grants small socket buffers, bursts will be lost: \
+            wanted,
+            "socket.small-buffers: the kernel grants small socket buffers, bursts will be lost: \
              raise the sysctls net.core.rmem_max and net.core.wmem_max"
         );
     }
@@ -309,8 +361,8 @@ pub(crate) const fn is_wildcard(ip: IpAddr) -> bool {
     }
 }
 
-/// Bytes of send and of receive buffer that every UDP socket asks for. Measured: with this size a
-/// forwarder loses nothing at twice the rate that it manages with the kernel's default.
+/// Bytes of send buffer that every UDP socket asks for, and of receive buffer that a listener does. Measured: with this
+/// size a forwarder loses nothing at twice the rate that it manages with the kernel's default.
 pub const SOCKET_BUFFER: usize = 2 * 1024 * 1024;
 
 /// Unsent bytes that the kernel holds for a TCP client.
@@ -322,5 +374,5 @@ const BACKLOG: i32 = 1024;
 /// Peers of one allocation that wait to be accepted.
 const PEERS: i32 = 16;
 
-/// One warning is enough: every socket is granted the same size.
-static WARNED: AtomicBool = AtomicBool::new(false);
+/// Whether a socket was looked at: every one is granted the same at most.
+static LOOKED: AtomicBool = AtomicBool::new(false);

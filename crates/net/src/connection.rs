@@ -6,6 +6,7 @@ use std::net::{Shutdown, SocketAddr};
 use std::os::fd::AsFd;
 
 use socket2::SockRef;
+use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
@@ -40,6 +41,8 @@ pub(crate) struct Connection {
     host: Option<SocketAddr>,
     /// The marking of datagrams to peers for this client.
     pub(crate) marking: Marking,
+    /// Whether the network may hold bytes that the last read had no room for.
+    may_have_more: Cell<bool>,
     queue: RefCell<SendQueue>,
     /// Notified when the queue is no longer empty.
     filled: Notify,
@@ -59,6 +62,7 @@ impl Connection {
             host,
             marking: marking(session.stream(), host).without_ecn(),
             session,
+            may_have_more: Cell::new(false),
             queue: RefCell::new(SendQueue::new(limit)),
             filled: Notify::new(),
             stuck: Cell::new(false),
@@ -67,35 +71,28 @@ impl Connection {
         }
     }
 
-    /// Sends a frame, or as much of it as the kernel takes; the rest waits. Returns how many media
-    /// frames were dropped for it.
-    pub(crate) fn send(&self, parts: &[IoSlice<'_>], urgency: Urgency) -> u64 {
+    /// Sends frames, each gathered from its parts, or as much of them as the kernel takes in one call;
+    /// the rest waits. Returns how many media frames were dropped for it.
+    pub(crate) fn send<const PARTS: usize>(
+        &self,
+        frames: &[[IoSlice<'_>; PARTS]],
+        urgency: Urgency,
+    ) -> u64 {
         let mut queue = self.queue.borrow_mut();
-        let length: usize = parts.iter().map(|part| part.len()).sum();
         let sent = if queue.is_empty() {
             // An error shows at the next read, where the session ends.
-            self.session.try_write(parts).unwrap_or(0)
+            self.session.try_write(frames).unwrap_or(0)
         } else {
             0
         };
-        if sent == length {
-            if self.session.has_unsent() {
-                self.filled.notify_one();
-            }
-            return 0;
+        let kept = queue.keep(frames, sent, urgency);
+        if kept == Err(Stuck) {
+            self.stuck.set(true);
         }
-        let mut frame = Vec::with_capacity(length);
-        for part in parts {
-            frame.extend_from_slice(part);
+        if self.stuck.get() || !queue.is_empty() || self.session.has_unsent() {
+            self.filled.notify_one();
         }
-        self.filled.notify_one();
-        match queue.push(frame.into(), sent, urgency) {
-            Ok(dropped) => dropped,
-            Err(Stuck) => {
-                self.stuck.set(true);
-                0
-            }
-        }
+        kept.unwrap_or(0)
     }
 
     /// Whether the client leaves so many answers unread that it is not read either.
@@ -128,9 +125,9 @@ impl Connection {
         if queue.is_empty() {
             return self.session.flush().map_err(|_| Lost::Closed);
         }
-        let mut parts = [IoSlice::new(&[]); BATCH];
-        let count = queue.gather(&mut parts);
-        match self.session.try_write(&parts[..count]) {
+        let mut frames = [[IoSlice::new(&[])]; BATCH];
+        let count = queue.gather(&mut frames);
+        match self.session.try_write(&frames[..count]) {
             Ok(sent) => queue.advance(sent),
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
             Err(_) => return Err(Lost::Closed),
@@ -140,7 +137,7 @@ impl Connection {
 
     /// Waits until there are bytes to read, or the end.
     pub(crate) async fn readable(&self) -> io::Result<()> {
-        if self.session.has_plain() {
+        if self.session.is_ready() {
             return Ok(());
         }
         self.session.stream().readable().await
@@ -148,7 +145,12 @@ impl Connection {
 
     /// Reads the bytes that are there, without waiting; 0 is the end of the stream.
     pub(crate) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.session.try_read(buffer)
+        self.session.try_read(buffer, &self.may_have_more)
+    }
+
+    /// Whether the last read may have left bytes behind.
+    pub(crate) fn has_more(&self) -> bool {
+        self.may_have_more.get() || self.session.is_ready()
     }
 
     /// How many records of TLS came since the last time.
@@ -210,7 +212,7 @@ impl Connection {
 
     /// Sends bytes that are no frame, without waiting; returns how many were taken.
     pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        self.session.try_write(&[IoSlice::new(bytes)])
+        self.session.try_write(&[[IoSlice::new(bytes)]])
     }
 
     /// Tells the client that nothing more comes, which may go on sending.
@@ -243,11 +245,11 @@ impl Session {
         self.stream().writable().await
     }
 
-    /// Whether bytes can be read without waiting for the network.
-    fn has_plain(&self) -> bool {
+    /// Whether bytes, or their end, can be read without waiting for the network.
+    fn is_ready(&self) -> bool {
         match self {
             Self::Tcp(_) => false,
-            Self::Tls(session) => session.has_plain(),
+            Self::Tls(session) => session.is_ready(),
         }
     }
 
@@ -266,17 +268,17 @@ impl Session {
         }
     }
 
-    fn try_write(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+    fn try_write<const PARTS: usize>(&self, frames: &[[IoSlice<'_>; PARTS]]) -> io::Result<usize> {
         match self {
-            Self::Tcp(stream) => stream.try_write_vectored(parts),
-            Self::Tls(session) => session.try_write(parts),
+            Self::Tcp(stream) => stream.try_write_vectored(frames.as_flattened()),
+            Self::Tls(session) => session.try_write(frames),
         }
     }
 
-    fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+    fn try_read(&self, buffer: &mut [u8], may_have_more: &Cell<bool>) -> io::Result<usize> {
         match self {
-            Self::Tcp(stream) => stream.try_read(buffer),
-            Self::Tls(session) => session.try_read(buffer),
+            Self::Tcp(stream) => read(stream, buffer, may_have_more),
+            Self::Tls(session) => session.try_read(buffer, may_have_more),
         }
     }
 
@@ -293,6 +295,29 @@ impl Session {
             Self::Tls(session) => session.close(),
         }
     }
+}
+
+/// Reads once, and notes whether there may be more. A read that does not fill the buffer has taken all
+/// there was, so that the next bytes make the stream ready anew: no second call to hear so. epoll(7)
+pub(crate) fn read(
+    stream: &TcpStream,
+    buffer: &mut [u8],
+    may_have_more: &Cell<bool>,
+) -> io::Result<usize> {
+    may_have_more.set(false);
+    let length = stream.try_read(buffer)?;
+    may_have_more.set(length == buffer.len());
+    if length < buffer.len() {
+        let nothing_left = || Err::<(), _>(ErrorKind::WouldBlock.into());
+        // That is how the runtime is told.
+        let _ = stream.try_io(Interest::READABLE, nothing_left);
+    }
+    Ok(length)
+}
+
+/// The length of a frame in parts.
+pub(crate) fn length_of(parts: &[IoSlice<'_>]) -> usize {
+    parts.iter().map(|part| part.len()).sum()
 }
 
 /// The marking of packets from the other end; plain if the system does not tell it.

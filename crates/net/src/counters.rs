@@ -1,10 +1,17 @@
 //! Counters of the sockets, beside those of the core: one list for the fields, their names and their
 //! order.
 
+use zerocopy::{FromBytes, Immutable, IntoBytes, transmute, transmute_ref};
+
+use crate::sys::Runs;
+
 macro_rules! net_counters {
     ($($(#[$doc:meta])* $field:ident = $name:literal,)*) => {
         /// Plain integers, one set per shard.
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        #[derive(
+            Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, Immutable, IntoBytes,
+        )]
+        #[repr(C)]
         pub struct NetCounters { $($(#[$doc])* pub $field: u64,)* }
 
         impl NetCounters {
@@ -16,10 +23,14 @@ macro_rules! net_counters {
                 [$(($name, self.$field)),*]
             }
 
-            /// What [`NetCounters::named`] told, from the numbers in that order.
-            pub(crate) const fn from_words(words: &[u64; Self::WORDS]) -> Self {
-                let [$($field),*] = *words;
-                Self { $($field),* }
+            /// The numbers of [`NetCounters::named`], in that order, where they lie.
+            pub(crate) const fn words(&self) -> &[u64; Self::WORDS] {
+                transmute_ref!(self)
+            }
+
+            /// Counters from the numbers that [`NetCounters::named`] told, in its order.
+            pub(crate) const fn from_words(words: [u64; Self::WORDS]) -> Self {
+                transmute!(words)
             }
 
             /// Adds those of another shard.
@@ -41,6 +52,8 @@ net_counters! {
     send_gone = "send-gone",
     /// Packets of clients that move between shards, dropped because a shard's inbox was full.
     inbox_full = "inbox-full",
+    /// Data between clients of two shards, dropped because the other shard had so much to read of its sender.
+    crossing_full = "crossing-full",
     /// Media frames dropped because a TCP client reads too slowly.
     queue_dropped = "queue-dropped",
     /// TCP connections accepted.
@@ -102,4 +115,32 @@ net_counters! {
     /// TCP connections ended because their clients, or neighbours of them, failed to authenticate too
     /// often.
     connections_failed = "connections-failed",
+    /// Calls in which the kernel took several datagrams of one flow (GSO).
+    runs_sent = "runs-sent",
+    /// The datagrams of these calls.
+    run_datagrams_sent = "run-datagrams-sent",
+    /// Messages in which the kernel brought several datagrams of one flow (GRO).
+    runs_received = "runs-received",
+    /// The datagrams of these messages.
+    run_datagrams_received = "run-datagrams-received",
+}
+
+impl NetCounters {
+    /// Counts a call that took so many datagrams.
+    pub(crate) const fn count_run_sent(&mut self, datagrams: usize) {
+        self.runs_sent += 1;
+        self.run_datagrams_sent += datagrams as u64;
+    }
+
+    /// Counts so many messages, each of several datagrams, of which there were so many.
+    pub(crate) const fn count_runs_received(
+        &mut self,
+        Runs {
+            messages,
+            datagrams,
+        }: Runs,
+    ) {
+        self.runs_received += messages as u64;
+        self.run_datagrams_received += datagrams as u64;
+    }
 }

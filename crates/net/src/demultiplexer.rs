@@ -1,4 +1,4 @@
-//! Tells what a stream is by its first bytes, in whatever pieces they come. What is told does not
+//! Tells what a stream is by its first bytes, in whatever pieces they come. The verdict does not
 //! depend on the pieces, and no more than [`MOST`] bytes are kept for it.
 
 use bytes::{Buf, BytesMut};
@@ -15,7 +15,7 @@ pub(crate) struct Demultiplexer {
     step: Step,
 }
 
-/// What is looked for next.
+/// The part that is looked for next.
 enum Step {
     /// The header of a proxy.
     Header,
@@ -27,7 +27,7 @@ enum Step {
     Signature,
 }
 
-/// What the bytes tell, in the order in which it is told.
+/// News that the bytes tell, in the order in which they come.
 pub(crate) enum Told {
     /// A proxy has said whose bytes follow; `None` if it speaks for itself. More is told of these.
     Header(Option<Proxied>),
@@ -39,7 +39,7 @@ pub(crate) enum Told {
     Tls,
     /// The hello of a TLS client is there.
     Hello(Hello),
-    /// What should be a hello is none.
+    /// The bytes in a hello's place are no hello.
     BadHello(Box<(rustls::Error, AcceptedAlert)>),
     /// The hello is longer than [`MOST`].
     LongHello,
@@ -208,7 +208,7 @@ mod tests {
         records.collect::<Vec<_>>().concat()
     }
 
-    /// What is told at last, as bytes come in pieces.
+    /// The last news, as bytes come in pieces.
     fn told<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Option<Told> {
         let mut first = Demultiplexer::new(false);
         for mut piece in pieces {

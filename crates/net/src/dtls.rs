@@ -36,7 +36,7 @@ use hello::ClientHello;
 pub(crate) use session::takes_key;
 use session::{Broken, Drained, Session};
 
-/// What the shards need to serve DTLS.
+/// The means of the shards to serve DTLS.
 pub(crate) struct Offer {
     certificates: Certificates,
     /// Whether listeners for all datagrams take it.
@@ -128,7 +128,7 @@ pub(crate) struct HalfOpen {
     _admitted: Admitted,
 }
 
-/// What became of a datagram.
+/// The outcome of a datagram.
 #[derive(Default)]
 pub(crate) struct Outcome {
     /// The client has a new session in place of one that it had.
@@ -151,6 +151,11 @@ impl Dtls {
             whole: Vec::new(),
             sealed: vec![0; ROOM],
         }
+    }
+
+    /// Whether a datagram is the first of a handshake: what follows costs more.
+    fn begins(&self, client: ClientTuple, datagram: &[u8]) -> bool {
+        is_hello(datagram) && !self.sessions.contains_key(&client)
     }
 
     /// Takes a datagram of a client, whose first byte says that it is a record.
@@ -244,7 +249,7 @@ impl Dtls {
             egress.send_record(client, Marking::PLAIN, &request);
             return Outcome::default();
         };
-        // What came before in this handshake's place is over: the client has begun anew.
+        // The earlier handshake in this place is over: the client has begun anew.
         self.half_open.remove(&client);
         let Some((admitted, place)) = self.admit(now, client) else {
             egress.counters.dtls_refused += 1;

@@ -22,6 +22,38 @@ pub enum Fault {
         /// The system's error.
         source: io::Error,
     },
+    /// A new listener would take the clients of another one, whose calls go on.
+    #[error(
+        "cannot listen on {} {listen} while the server runs: {other} has the port, and the calls on it \
+         would break (key `listen` of a [[listener]]); restart the server for this, or take another port",
+        .transports.protocol()
+    )]
+    Overlaps {
+        /// The transports of the new listener.
+        transports: Transports,
+        /// Its address.
+        listen: SocketAddr,
+        /// The other's address.
+        other: SocketAddr,
+    },
+    /// A listener would no longer understand the clients that it has.
+    #[error(
+        "the listener udp {listen} cannot become {} from {} while the server runs: it serves clients of \
+         both by one socket (key `transport` of a [[listener]]); restart the server for this",
+        .new.name(),
+        .old.name()
+    )]
+    Unlearned {
+        /// The address of the listener.
+        listen: SocketAddr,
+        /// The transports that it takes.
+        old: Transports,
+        /// Those that it would take.
+        new: Transports,
+    },
+    /// A shard cannot take the socket of a listener.
+    #[error("cannot serve the new listeners: {0} (table [[listener]])")]
+    Listeners(io::Error),
     /// The port for the partner cannot be bound.
     #[error(
         "cannot listen for the partner on udp {listen}: {source} (key `port` in [nat-discovery]){}",
@@ -33,7 +65,7 @@ pub enum Fault {
         /// The system's error.
         source: io::Error,
     },
-    /// What clients over TLS are offered cannot be had.
+    /// The offer for clients over TLS cannot be made.
     #[error("cannot serve TLS: {0} (table [tls])")]
     Tls(rustls::Error),
     /// The library for DTLS finds its own cryptography wrong.

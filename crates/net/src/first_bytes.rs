@@ -1,6 +1,6 @@
-//! What the first bytes of a client tell. RFC 7983, RFC 9443, RFC 8489 §6.2.2.
+//! The kind of a packet or stream by a client's first bytes. RFC 7983, RFC 9443, RFC 8489 §6.2.2.
 
-/// What a stream carries.
+/// The protocol that a stream carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stream {
     /// STUN in the clear.
@@ -13,7 +13,7 @@ pub(crate) enum Stream {
     Other,
 }
 
-/// What a stream begins with, as soon as it can be told.
+/// The protocol that a stream begins with, as soon as it can be told.
 pub(crate) fn stream(bytes: &[u8]) -> Option<Stream> {
     Some(match bytes.first()? {
         0..=3 => Stream::Stun,

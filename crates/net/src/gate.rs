@@ -1,5 +1,5 @@
-//! Turns by kind: the UDP listeners, the relay sockets and the streams of a shard share its thread by
-//! kind, however many sockets there are of one kind.
+//! Turns by kind: the UDP listeners, the relay sockets, the data of other shards and the streams of a
+//! shard share its thread by kind, however many sockets there are of one kind.
 //!
 //! The tasks of a thread run in the order in which they became ready. Alone, that gives a listener
 //! one turn in a thousand beside a thousand connections that always have something to say. So each
@@ -23,6 +23,7 @@ use crate::sys::BATCH;
 pub(crate) struct Gates {
     pub(crate) listeners: Gate,
     pub(crate) relays: Gate,
+    pub(crate) crossings: Gate,
     pub(crate) streams: Gate,
     /// Notified when somebody begins to wait.
     pub(crate) contended: Rc<Notify>,
@@ -35,6 +36,7 @@ impl Gates {
         Self {
             listeners: gate(DATAGRAMS),
             relays: gate(DATAGRAMS),
+            crossings: gate(DATAGRAMS),
             streams: gate(FRAMES),
             contended,
         }
@@ -42,14 +44,22 @@ impl Gates {
 
     /// Whether anybody waits for the next round.
     pub(crate) const fn are_contended(&self) -> bool {
-        self.listeners.occupied | self.relays.occupied | self.streams.occupied != 0
+        let datagrams = self.listeners.occupied | self.relays.occupied | self.crossings.occupied;
+        datagrams | self.streams.occupied != 0
     }
 
-    /// Begins a round: every kind has its whole allowance again.
+    /// Begins a round: every kind has its whole allowance again, less what it took too much before.
     pub(crate) fn begin_round(&mut self) {
-        for gate in [&mut self.listeners, &mut self.relays, &mut self.streams] {
-            gate.left = gate.allowance;
-            gate.call();
+        for gate in [
+            &mut self.listeners,
+            &mut self.relays,
+            &mut self.crossings,
+            &mut self.streams,
+        ] {
+            gate.left = (gate.left + gate.allowance).min(gate.allowance);
+            if gate.left > 0 {
+                gate.call();
+            }
         }
     }
 }
@@ -57,9 +67,10 @@ impl Gates {
 /// The allowance of one kind, and the tasks that wait for it.
 pub(crate) struct Gate {
     /// Packets per round.
-    allowance: usize,
-    /// Of these, what is left in this round.
-    left: usize,
+    allowance: isize,
+    /// Of these, what is left in this round. Less than nothing if the last turn took more: one call may
+    /// bring a thousand datagrams of one sender (GRO). The rounds that follow make up for it.
+    left: isize,
     lines: [Line; LINES],
     /// A bit for each line in which somebody waits.
     occupied: u64,
@@ -95,7 +106,7 @@ impl Place {
 }
 
 impl Gate {
-    fn new(allowance: usize, contended: Rc<Notify>) -> Self {
+    fn new(allowance: isize, contended: Rc<Notify>) -> Self {
         Self {
             allowance,
             left: allowance,
@@ -125,7 +136,7 @@ impl Gate {
 
     /// Ends a turn that handled so many packets, and gives the next turn if anything is left.
     pub(crate) fn spend(&mut self, packets: usize) {
-        self.left = self.left.saturating_sub(packets.max(1));
+        self.left -= packets.max(1) as isize;
         if self.left > 0 {
             self.call();
         }
@@ -152,9 +163,9 @@ impl Gate {
 }
 
 /// Datagrams of one kind in a round.
-const DATAGRAMS: usize = 4 * BATCH;
-/// Frames in a round: fewer, as each is a send of its own.
-const FRAMES: usize = 2 * BATCH;
+const DATAGRAMS: isize = 4 * BATCH as isize;
+/// Frames in a round: fewer, as each was read from a stream by itself.
+const FRAMES: isize = 2 * BATCH as isize;
 /// The lines of a gate, as many as there are bits to note them in.
 const LINES: usize = u64::BITS as usize;
 
@@ -181,13 +192,14 @@ mod tests {
                 .filter_map(|place| takes(&mut gates.streams, place, 1).then_some(()))
                 .count()
         };
-        assert_eq!(frames(&mut gates, &mut crowd), FRAMES);
+        let share = FRAMES as usize;
+        assert_eq!(frames(&mut gates, &mut crowd), share);
         assert!(gates.are_contended());
         let mut listener = Place::of(0);
         assert!(takes(&mut gates.listeners, &mut listener, BATCH));
         // Each round gives as much again, in the order in which they came.
         gates.begin_round();
-        assert_eq!(frames(&mut gates, &mut crowd[FRAMES..]), FRAMES);
+        assert_eq!(frames(&mut gates, &mut crowd[share..]), share);
     }
 
     #[test]
@@ -213,11 +225,39 @@ mod tests {
         panic!("two rounds without a turn");
     }
 
+    /// Every kind has as much to do as it can, and one of them takes a thousand datagrams with each call.
+    #[test]
+    fn what_a_turn_takes_too_much_is_taken_off_the_rounds_that_follow() {
+        const ROUNDS: usize = 200;
+        const CALL: usize = 1024;
+        let mut gates = Gates::new();
+        let [mut flood, mut listener, mut other, mut stream] = [0, 1, 2, 3].map(Place::of);
+        let (mut flooded, mut handled) = (0, [0; 3]);
+        for _ in 0..ROUNDS {
+            gates.begin_round();
+            while takes(&mut gates.relays, &mut flood, CALL) {
+                flooded += CALL;
+            }
+            while takes(&mut gates.listeners, &mut listener, BATCH) {
+                handled[0] += BATCH;
+            }
+            while takes(&mut gates.crossings, &mut other, BATCH) {
+                handled[1] += BATCH;
+            }
+            while takes(&mut gates.streams, &mut stream, 1) {
+                handled[2] += 1;
+            }
+        }
+        let [datagrams, frames] = [DATAGRAMS, FRAMES].map(|it| ROUNDS * it as usize);
+        assert_eq!(handled, [datagrams, datagrams, frames]);
+        assert!(flooded <= datagrams + CALL, "{flooded}");
+    }
+
     #[test]
     fn one_who_is_gone_holds_nobody_up_for_longer_than_a_round() {
         let mut gates = Gates::new();
         let gate = &mut gates.streams;
-        assert!(takes(gate, &mut Place::of(0), FRAMES));
+        assert!(takes(gate, &mut Place::of(0), FRAMES as usize));
         let (mut gone, mut waits) = (Place::of(0), Place::of(0));
         assert!(!takes(gate, &mut gone, 1) && !takes(gate, &mut waits, 1));
         gates.begin_round();

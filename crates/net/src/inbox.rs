@@ -1,17 +1,21 @@
 //! The inbox of a shard: mail of other shards, which a client's move takes (RFC 8016), and commands
-//! and keys of the control side.
+//! and keys of the control side. Data that other shards bring has lanes of its own beside it.
 //!
 //! No shard waits for another or for the control side, and no lock is on the way of a packet: letters
 //! are put into a queue, and read when the shard comes to them.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use relay::keys::User;
-use relay::{Answer, Command, Mail, NoKey, RelayId, ShardId, UserName};
+use relay::{Answer, Command, Mail, NoKey, RelayId, ShardId, Trace, UserName};
 use socket2::Socket;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::sync::{Mutex, MutexGuard, oneshot};
+
+use crate::crossings::{self, Lanes};
+use crate::traces::Outlet;
 
 /// One entry of an inbox.
 #[derive(Debug)]
@@ -20,6 +24,10 @@ pub(crate) enum Letter {
     Mail(Parcel),
     /// Of the control side, which hears the answer.
     Command(Command, oneshot::Sender<Answer>),
+    /// Of the control side, which wants to be told by this outlet.
+    Trace(Trace, Outlet),
+    /// Of the control side: the listeners are others.
+    Listeners(oneshot::Sender<io::Result<()>>),
     /// Of the key store, which was asked for this user.
     Key(UserName, Result<User, NoKey>),
 }
@@ -59,7 +67,11 @@ impl Slot {
 
 /// Where a shard's mail comes out. It belongs to no life of the shard: the next one reads on.
 #[derive(Debug)]
-pub(crate) struct Inbox(Mutex<UnboundedReceiver<Letter>>);
+pub(crate) struct Inbox {
+    letters: Mutex<UnboundedReceiver<Letter>>,
+    /// The lanes of data from and to the other shards.
+    pub(crate) lanes: Lanes,
+}
 
 /// Why a letter could not be put in.
 #[derive(Debug)]
@@ -72,11 +84,16 @@ pub(crate) enum Unsent {
 
 /// A post office for so many shards.
 pub(crate) fn open(shards: usize) -> (Arc<Post>, Vec<Inbox>) {
-    let (slots, inboxes) = (0..shards)
-        .map(|_| {
-            let (letters, inbox) = mpsc::unbounded_channel();
-            let packets = AtomicUsize::new(0);
-            (Slot { letters, packets }, Inbox(Mutex::new(inbox)))
+    let (slots, inboxes) = crossings::lay(shards)
+        .into_iter()
+        .map(|lanes| {
+            let (sender, receiver) = mpsc::unbounded_channel();
+            let slot = Slot {
+                letters: sender,
+                packets: AtomicUsize::new(0),
+            };
+            let letters = Mutex::new(receiver);
+            (slot, Inbox { letters, lanes })
         })
         .unzip();
     (Arc::new(Post(slots)), inboxes)
@@ -101,7 +118,12 @@ impl Post {
             slot.packets.fetch_sub(is_packet.into(), Ordering::Relaxed);
             match unsent.0 {
                 Letter::Mail(parcel) => Unsent::Gone(parcel.into()),
-                Letter::Command(..) | Letter::Key(..) => unreachable!("mail was sent"),
+                Letter::Command(..)
+                | Letter::Trace(..)
+                | Letter::Listeners(_)
+                | Letter::Key(..) => {
+                    unreachable!("mail was sent")
+                }
             }
         })
     }
@@ -122,6 +144,27 @@ impl Post {
         command: Command,
     ) -> Option<oneshot::Receiver<Answer>> {
         Some(self.0.get(shard)?.ask(command))
+    }
+
+    /// Has a shard tell of what a trace means, in this life of it.
+    pub(crate) fn trace(&self, shard: usize, trace: &Trace, outlet: &Outlet) {
+        if let Some(slot) = self.0.get(shard) {
+            // A shard that has stopped tells nothing.
+            let _ = slot
+                .letters
+                .send(Letter::Trace(trace.clone(), outlet.clone()));
+        }
+    }
+
+    /// Has every shard look at the listeners again.
+    pub(crate) fn relisten(&self) -> Vec<oneshot::Receiver<io::Result<()>>> {
+        let tell = |slot: &Slot| {
+            let (answer, answered) = oneshot::channel();
+            // To a shard that has stopped: the answer is dropped.
+            let _ = slot.letters.send(Letter::Listeners(answer));
+            answered
+        };
+        self.0.iter().map(tell).collect()
     }
 
     /// Gives a shard the key that it asked for. There is one letter for each question.
@@ -147,12 +190,12 @@ impl Post {
 impl Inbox {
     /// All letters, for the life of the shard that reads them now.
     pub(crate) async fn letters(&self) -> MutexGuard<'_, UnboundedReceiver<Letter>> {
-        self.0.lock().await
+        self.letters.lock().await
     }
 
     /// The next letter that is there already, for a shard that stops.
     pub(crate) fn last(&self) -> Option<Letter> {
-        self.0.try_lock().ok()?.try_recv().ok()
+        self.letters.try_lock().ok()?.try_recv().ok()
     }
 }
 

@@ -3,23 +3,22 @@
 use std::io;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::thread;
 use std::time::Duration;
 
-use relay::{ShardId, Shared, Transport};
+use relay::{ShardId, Shared};
 use tokio::sync::{Mutex, mpsc, watch};
 
 use crate::admission::Admission;
 use crate::life;
+use crate::listeners::Listeners;
 use crate::published::Published;
 use crate::running::{Failed, Running, Thread};
 use crate::shard::Blueprint;
 use crate::tls::Tls;
-use crate::{
-    Fault, ListenerOptions, Options, Passed, StreamLimits, TlsOptions, Transports, bind, inbox,
-    quic,
-};
+use crate::traces::TracePlaces;
+use crate::{Fault, ListenerOptions, Options, Passed, StreamLimits, TlsOptions, bind, inbox, quic};
 
 /// Binds the listeners and starts the shards. When it returns, clients are served.
 ///
@@ -77,15 +76,15 @@ pub fn start(options: Options) -> Result<Running, Fault> {
 /// # Errors
 /// As [`start`].
 pub fn start_on(passed: Vec<Passed>, options: Options) -> Result<Running, Fault> {
-    let bound = bind::listeners(&options.listeners, passed, options.shards.max(1))?;
+    let count = options.shards.max(1);
+    let together = options.offload.find();
+    let list = bind::listeners(&options.listeners, passed, count, together)?;
     let tls = tls(options.tls, &options.listeners, options.streams)?;
-    let partners = Arc::new(bind::partners(&options.config)?);
-    let listeners = bound[0]
-        .iter()
-        .map(|bound| (bound.transports, bound.listen))
-        .collect();
+    let partners = Arc::new(bind::partners(&options.config, together)?);
+    let listeners = Arc::new(Listeners::new(list, count, together));
     let config = Arc::new(options.config);
     let shared = Arc::new(Shared::new(&config));
+    let relay_buffer = Arc::new(AtomicUsize::new(options.relay_buffer));
     let admission = Arc::new(Admission::new(&options.streams));
     let proxies = Arc::new(options.proxies);
     let flows = Arc::new(Admission::new(&quic::limits()));
@@ -94,17 +93,19 @@ pub fn start_on(passed: Vec<Passed>, options: Options) -> Result<Running, Fault>
     let (tell, failed) = mpsc::unbounded_channel();
     let (ready, is_ready) = std::sync::mpsc::channel();
 
-    let (post, inboxes) = inbox::open(bound.len());
+    let (post, inboxes) = inbox::open(count);
     let mut shards = Vec::new();
-    for (number, (bound, inbox)) in bound.into_iter().zip(inboxes).enumerate() {
+    for (number, inbox) in inboxes.into_iter().enumerate() {
         let heartbeat = Arc::new(AtomicU64::new(0));
         let published = Arc::new(Published::new());
         let blueprint = Blueprint {
             number: ShardId(u16::try_from(number).expect("there are fewer shards than ports")),
             post: Arc::clone(&post),
             inbox: Arc::new(inbox),
-            bound,
+            listeners: Arc::clone(&listeners),
             partners: Arc::clone(&partners),
+            together,
+            relay_buffer: Arc::clone(&relay_buffer),
             config: Arc::clone(&config),
             rules: rules_now.clone(),
             shared: Arc::clone(&shared),
@@ -133,7 +134,10 @@ pub fn start_on(passed: Vec<Passed>, options: Options) -> Result<Running, Fault>
         });
     }
     let mut running = Running {
+        relay_buffer,
         listeners,
+        together,
+        serves_tls: tls.is_some(),
         shards,
         stop,
         shared,
@@ -141,22 +145,20 @@ pub fn start_on(passed: Vec<Passed>, options: Options) -> Result<Running, Fault>
         rules,
         reloading: Mutex::new(()),
         post,
+        traces: TracePlaces::default(),
         failed: Mutex::new(failed),
     };
     wait_until_ready(&mut running, &is_ready)?;
     Ok(running)
 }
 
-/// What clients over TLS and DTLS are offered, if a listener takes them.
+/// The offer for clients over TLS and DTLS, if a listener takes them.
 fn tls(
     options: Option<TlsOptions>,
     listeners: &[ListenerOptions],
     limits: StreamLimits,
 ) -> Result<Option<Arc<Tls>>, Fault> {
-    let mut only_tls = listeners.iter().filter(|listener| {
-        let alone = [Transport::Tls, Transport::Dtls].map(Transports::Only);
-        alone.contains(&listener.transports)
-    });
+    let mut only_tls = listeners.iter().filter(|listener| listener.needs_tls());
     match (options, only_tls.next()) {
         (Some(options), _) => Ok(Some(Arc::new(Tls::new(options, limits)?))),
         (None, Some(&ListenerOptions { listen, .. })) => Err(Fault::NoCertificate { listen }),

@@ -7,62 +7,42 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use relay::ShardId;
-use tokio::net::TcpListener;
-use tokio::task::{JoinSet, LocalSet};
+use tokio::runtime::LocalOptions;
+use tokio::task::JoinSet;
 use tokio::time;
 
-use crate::bind::Bound;
-use crate::egress::UdpListener;
 use crate::gate::Place;
-use crate::inbox::{Inbox, Post};
+use crate::inbox::{Inbox, Letter, Post};
+use crate::listeners::{self, Listeners};
 use crate::local::{Handle, Local};
 use crate::shard::{Blueprint, Shard};
-use crate::{Transports, clock, quic, stream, sys, udp};
+use crate::{clock, quic, sys, udp};
+
+#[cfg(test)]
+mod tests;
 
 /// Runs a shard on this thread until it is told to stop.
 ///
 /// # Errors
-/// If it cannot begin, or a task panicked. What its clients had is given up then; their sockets
+/// If it cannot begin, or a task panicked. The allocations of its clients are given up then; their sockets
 /// are the blueprint's and stay, so that a new life of the shard hears the same clients.
 pub(crate) fn run(blueprint: &Blueprint) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .build()?;
-    let tasks = LocalSet::new();
-    runtime.block_on(tasks.run_until(serve(blueprint)))
+        .build_local(LocalOptions::default())?;
+    // Not a `LocalSet`: whenever a task of it wakes, all that `serve` waits for is looked at, too.
+    runtime.block_on(serve(blueprint))
 }
 
 async fn serve(blueprint: &Blueprint) -> io::Result<()> {
-    let Sockets {
-        listeners,
-        read,
-        acceptors,
-    } = Sockets::of(&blueprint.bound)?;
-    let mut shard = Shard::new(blueprint, listeners);
+    let mut shard = Shard::new(blueprint);
     for partner in blueprint.partners.iter() {
         shard.egress.partners.push(partner.try_clone()?);
     }
-    let shard = Rc::new(Local::new(shard));
-    let mut tasks = JoinSet::new();
-    if blueprint.number == KEEPS_PARTNERS {
-        for partner in blueprint.partners.iter() {
-            let socket = sys::register(partner.socket.try_clone()?)?;
-            tasks.spawn_local(udp::partner(Rc::clone(&shard), socket));
-        }
-        shard.shard.borrow_mut().server.keep_partners(clock::now());
-    }
-    for index in read {
-        tasks.spawn_local(udp::listen(Rc::clone(&shard), index));
-    }
-    for (acceptor, transports) in acceptors {
-        tasks.spawn_local(stream::accept(Rc::clone(&shard), acceptor, transports));
-    }
-    let (post, inbox) = (Arc::clone(&blueprint.post), Arc::clone(&blueprint.inbox));
-    tasks.spawn_local(read_mail(Rc::clone(&shard), post, blueprint.number, inbox));
-    tasks.spawn_local(give_tasks(Rc::clone(&shard)));
-    tasks.spawn_local(keep_rounds(Rc::clone(&shard)));
-    let heartbeat = Arc::clone(&blueprint.heartbeat);
-    tasks.spawn_local(keep_time(Rc::clone(&shard), heartbeat));
+    let (entrances, exits) = blueprint.inbox.lanes.ends().await;
+    shard.egress.entrances = Some(entrances);
+    let shard = Rc::new(Local::new(shard, exits));
+    let mut tasks = begin(&shard, blueprint).await?;
     // In a later life of the shard the receiver is gone: only the start waits for it.
     let _ = blueprint.ready.send(());
 
@@ -89,55 +69,60 @@ async fn serve(blueprint: &Blueprint) -> io::Result<()> {
     outcome
 }
 
-/// The sockets of one life of a shard, on its runtime.
-pub(crate) struct Sockets {
-    pub(crate) listeners: Vec<UdpListener>,
-    /// The places of those that this shard reads.
-    read: Vec<usize>,
-    acceptors: Vec<(TcpListener, Transports)>,
+/// Begins the tasks that serve the sockets, the mail and the clock of a shard.
+async fn begin(shard: &Handle, blueprint: &Blueprint) -> io::Result<JoinSet<()>> {
+    let mut tasks = JoinSet::new();
+    if blueprint.number == KEEPS_PARTNERS {
+        for partner in blueprint.partners.iter() {
+            let socket = sys::register(partner.socket.try_clone()?)?;
+            tasks.spawn_local(udp::partner(Rc::clone(shard), socket));
+        }
+        shard.shard.borrow_mut().server.keep_partners(clock::now());
+    }
+    listeners::follow(shard, &blueprint.listeners).await?;
+    let mail = Mail {
+        post: Arc::clone(&blueprint.post),
+        own: blueprint.number,
+        inbox: Arc::clone(&blueprint.inbox),
+        listeners: Arc::clone(&blueprint.listeners),
+    };
+    tasks.spawn_local(mail.read(Rc::clone(shard)));
+    tasks.spawn_local(udp::crossings(Rc::clone(shard)));
+    tasks.spawn_local(give_tasks(Rc::clone(shard)));
+    tasks.spawn_local(keep_rounds(Rc::clone(shard)));
+    let heartbeat = Arc::clone(&blueprint.heartbeat);
+    tasks.spawn_local(keep_time(Rc::clone(shard), heartbeat));
+    Ok(tasks)
 }
 
-impl Sockets {
-    pub(crate) fn of(bound: &[Bound]) -> io::Result<Self> {
-        let (mut listeners, mut read, mut acceptors) = (Vec::new(), Vec::new(), Vec::new());
-        for Bound {
-            transports,
-            listen,
-            socket,
-            is_read,
-        } in bound
-        {
-            let socket = socket.try_clone()?;
-            if transports.are_streams() {
-                acceptors.push((TcpListener::from_std(socket.into())?, *transports));
-            } else {
-                let socket = if *is_read {
-                    read.push(listeners.len());
-                    sys::register(socket)?
-                } else {
-                    sys::register_to_send(socket)?
-                };
-                listeners.push(UdpListener {
-                    transports: *transports,
-                    listen: *listen,
-                    socket,
-                });
+/// The mail of a shard, and what it is about.
+struct Mail {
+    post: Arc<Post>,
+    own: ShardId,
+    inbox: Arc<Inbox>,
+    listeners: Arc<Listeners>,
+}
+
+impl Mail {
+    /// Reads the mail of other shards and of the control side.
+    async fn read(self, shard: Handle) {
+        let mut letters = self.inbox.letters().await;
+        while let Some(letter) = letters.recv().await {
+            self.post.taken_out(self.own, &letter);
+            if let Letter::Listeners(answer) = letter {
+                let outcome = listeners::follow(&shard, &self.listeners).await;
+                // The control side may have given up.
+                let _ = answer.send(outcome);
+                continue;
+            }
+            let is_command = matches!(letter, Letter::Command(..));
+            shard.shard.borrow_mut().handle_letter(letter);
+            if is_command {
+                // Many may list sessions at once. The runtime looks at the sockets before it goes on here, so
+                // that a packet waits for one of their commands, and not for one of each.
+                tokio::task::yield_now().await;
             }
         }
-        Ok(Self {
-            listeners,
-            read,
-            acceptors,
-        })
-    }
-}
-
-/// Reads the mail of other shards.
-async fn read_mail(shard: Handle, post: Arc<Post>, own: ShardId, inbox: Arc<Inbox>) {
-    let mut letters = inbox.letters().await;
-    while let Some(letter) = letters.recv().await {
-        post.taken_out(own, &letter);
-        shard.shard.borrow_mut().handle_letter(letter);
     }
 }
 

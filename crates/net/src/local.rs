@@ -4,8 +4,9 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::thread;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedMutexGuard};
 
+use crate::crossings::Exits;
 use crate::shard::Shard;
 use crate::sys::Batch;
 use crate::tls::Room;
@@ -15,21 +16,24 @@ pub(crate) struct Local {
     pub(crate) shard: RefCell<Shard>,
     /// The buffers that datagrams are received into.
     pub(crate) batch: RefCell<Batch>,
+    /// Where data of other shards is read from.
+    pub(crate) exits: RefCell<OwnedMutexGuard<Exits>>,
     /// The buffer that streams are read into.
     pub(crate) scratch: RefCell<Vec<u8>>,
     /// Where TLS sessions encrypt and decrypt.
     pub(crate) room: Rc<Room>,
-    /// Notified when a task panicked. What it left half done cannot be trusted, so the shard ends.
+    /// Notified when a task panicked, or a listener cannot be read any more. State that it left half done cannot be trusted, so the shard ends.
     pub(crate) panicked: Notify,
 }
 
 pub(crate) type Handle = Rc<Local>;
 
 impl Local {
-    pub(crate) fn new(shard: Shard) -> Self {
+    pub(crate) fn new(shard: Shard, exits: OwnedMutexGuard<Exits>) -> Self {
         Self {
             shard: RefCell::new(shard),
             batch: RefCell::new(Batch::new()),
+            exits: RefCell::new(exits),
             scratch: RefCell::new(vec![0; SCRATCH]),
             room: Rc::new(Room::new()),
             panicked: Notify::new(),

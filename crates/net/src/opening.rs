@@ -115,6 +115,10 @@ impl Opening<'_> {
         let Some(Proxied { source, .. }) = proxied else {
             return Ok(());
         };
+        let now = clock::now().mono;
+        if self.shard.shard.borrow_mut().refuses(now, source.ip()) {
+            return Err(End::Closed);
+        }
         if !self.admitted.belongs_to(source.ip()) {
             let counters = &mut self.shard.shard.borrow_mut().egress.counters;
             counters.connections_refused += 1;

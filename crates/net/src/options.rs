@@ -1,14 +1,15 @@
 //! The options that the shards are started with.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use relay::{Config, Report};
+use relay::{Config, Report, Transport};
 
 use crate::proxy::Proxies;
-use crate::{KeyRequest, TlsOptions, Transports};
+use crate::{Fault, KeyRequest, Offload, SOCKET_BUFFER, TlsOptions, Transports};
 
 /// Everything [`crate::start`] needs.
 pub struct Options {
@@ -16,11 +17,17 @@ pub struct Options {
     pub listeners: Vec<ListenerOptions>,
     /// How many shards; at least one.
     pub shards: usize,
+    /// Whether neighbours of one flow go together.
+    pub offload: Offload,
+    /// Bytes of receive buffer that each relay socket asks for; [`SOCKET_BUFFER`] is the most of use.
+    /// `net.ipv4.udp_mem` bounds what all sockets of a host hold, so where there are many, each should ask
+    /// for less.
+    pub relay_buffer: usize,
     /// The configuration of the relay core.
     pub config: Config,
     /// The bounds of clients on streams.
     pub streams: StreamLimits,
-    /// What clients over TLS are offered; without it no listener takes TLS.
+    /// The offer for clients over TLS; without it no listener takes TLS.
     pub tls: Option<TlsOptions>,
     /// The proxies that say whose bytes they bring.
     pub proxies: ProxyOptions,
@@ -48,6 +55,8 @@ impl Options {
         Self {
             listeners: listeners.into_iter().map(listener).collect(),
             shards: 1,
+            offload: Offload::default(),
+            relay_buffer: SOCKET_BUFFER,
             config,
             streams: StreamLimits::default(),
             tls: None,
@@ -86,6 +95,22 @@ pub struct ListenerOptions {
     pub transports: Transports,
     /// Its address; port 0 lets the system choose one.
     pub listen: SocketAddr,
+}
+
+impl ListenerOptions {
+    /// Whether all its clients come over TLS or DTLS.
+    pub(crate) fn needs_tls(&self) -> bool {
+        self.transports.each().all(Transport::is_secure)
+    }
+
+    pub(crate) const fn fault(self, source: io::Error) -> Fault {
+        let Self { transports, listen } = self;
+        Fault::Listen {
+            transports,
+            listen,
+            source,
+        }
+    }
 }
 
 /// The proxies in front of this server, which begin all that they send with a header of the PROXY

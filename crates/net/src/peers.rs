@@ -1,7 +1,7 @@
 //! Connections with peers of TCP allocations: they are made or accepted here, and kept unread until
 //! a client binds them. RFC 6062.
 //!
-//! What a peer sends before that stays in the kernel, within the receive buffer; then the peer is
+//! Until then the bytes of a peer stay in the kernel, within the receive buffer; then the peer is
 //! held back.
 
 use std::convert::Infallible;

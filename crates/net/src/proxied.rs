@@ -209,7 +209,7 @@ pub(crate) fn note_missing(shard: &Handle, proxy: IpAddr) {
     if MISSING.may_log(clock::now().mono) {
         tracing::warn!(
             %proxy,
-            "a connection of a proxy does not begin with a PROXY header and was closed: have the \
+            "proxy.silent: a connection of a proxy does not begin with a PROXY header and was closed: have the \
              proxy send it, such as `send-proxy-v2` of haproxy or `proxy_protocol on` of nginx, or \
              take its network out of the key `tcp-from` in [proxy-protocol]"
         );
@@ -235,7 +235,7 @@ fn say_foreign(host: IpAddr, now: Instant) {
         let near = is_near.then(|| tracing::field::display(host));
         tracing::warn!(
             host = near,
-            "a PROXY header came from a host that is no proxy, and is not believed: the networks of \
+            "proxy.unknown: a PROXY header came from a host that is no proxy, and is not believed: the networks of \
              proxies belong into the key `tcp-from`, or `udp-from`, in [proxy-protocol]"
         );
     }
@@ -246,7 +246,7 @@ fn say_missing_in_datagram(proxy: IpAddr, now: Instant) {
     if MISSING.may_log(now) {
         tracing::warn!(
             %proxy,
-            "a datagram of a proxy does not begin with a PROXY header of version 2 and was dropped: \
+            "proxy.silent: a datagram of a proxy does not begin with a PROXY header of version 2 and was dropped: \
              each needs one, and proxies that write it on the first of a client only, as nginx does, \
              cannot be used (key `udp-from` in [proxy-protocol])"
         );

@@ -323,7 +323,7 @@ mod tests {
     }
 
     proptest! {
-        /// What is known stays so: a part is unfinished, or already what the whole is.
+        /// A verdict stays: a part is unfinished, or already what the whole is.
         #[test]
         fn however_a_header_comes_in_pieces_the_outcome_is_the_same(
             signature in prop::sample::select(vec![VERSION_1, VERSION_2, b"PROXY TCP4 ", b""]),

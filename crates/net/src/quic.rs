@@ -66,7 +66,7 @@ enum Trust {
     Proven,
 }
 
-/// What is known of a client whose address is not proven.
+/// The claim of a client whose address is not proven.
 #[derive(Clone, Copy, Debug)]
 struct Claim {
     /// The connection ID that the client invented for its first packet.
@@ -231,6 +231,10 @@ impl Shard {
         let counters = &mut self.egress.counters;
         let flow = match flow.map(Rc::clone) {
             Some(flow) => flow,
+            None if self.server.turns_away(now, client.client.ip()) => {
+                self.perform_effects();
+                return true;
+            }
             None => match flows.open(client, datagram, now) {
                 Some(flow) => {
                     counters.quic_flows += 1;
@@ -339,7 +343,7 @@ fn say_why(backend: SocketAddr, error: &io::Error, now: Instant) {
         tracing::warn!(
             %backend,
             %error,
-            "the HTTP/3 server cannot be reached (key `quic-backend` in [web])"
+            "web.unreachable: the HTTP/3 server cannot be reached (key `quic-backend` in [web])"
         );
     }
 }

@@ -1,30 +1,38 @@
-//! The shards together, as the control side sees them: commands, counters, the end.
+//! The shards together, as the control side sees them: rules, limits, counters, the end. What is asked of all
+//! shards is in [`questions`], how listeners come and go in [`listening`].
+
+mod listening;
+mod questions;
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
-use relay::{
-    AllocationId, Answer, Command, Counters, Listed, Places, RelayAddress, Rules, Selection,
-    Shared, Shown,
-};
+use relay::{Allowance, Bans, Command, Counters, RealmLoad, Rules, Shared};
 use tokio::sync::{Mutex, mpsc, watch};
-use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::Transports;
 use crate::admission::Admission;
 use crate::counters::NetCounters;
 use crate::inbox::Post;
+use crate::listeners::Listeners;
 use crate::published::Published;
+use crate::traces::TracePlaces;
+use crate::{Together, Transports};
+
+pub(crate) use questions::PLACES;
+pub use questions::{Answers, Cursor, Ended, Lately, Page};
 
 /// Shards at work. Tasks of the control side may share it. Its futures need a tokio runtime with
 /// time; no shard waits for them.
 #[derive(Debug)]
 pub struct Running {
-    pub(crate) listeners: Vec<(Transports, SocketAddr)>,
+    pub(crate) listeners: Arc<Listeners>,
+    pub(crate) together: Together,
+    /// Bytes of receive buffer that each relay socket asks for.
+    pub(crate) relay_buffer: Arc<AtomicUsize>,
+    pub(crate) serves_tls: bool,
     pub(crate) shards: Vec<Thread>,
     pub(crate) stop: watch::Sender<bool>,
     pub(crate) shared: Arc<Shared>,
@@ -34,6 +42,7 @@ pub struct Running {
     /// Held while rules change.
     pub(crate) reloading: Mutex<()>,
     pub(crate) post: Arc<Post>,
+    pub(crate) traces: TracePlaces,
     pub(crate) failed: Mutex<mpsc::UnboundedReceiver<Failed>>,
 }
 
@@ -46,16 +55,6 @@ pub(crate) struct Thread {
     pub(crate) heartbeat: Arc<AtomicU64>,
     /// The heartbeat when it was last looked at.
     pub(crate) seen: AtomicU64,
-}
-
-/// The answers of the shards to a command.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Answers {
-    /// Of every shard that answered, in their order.
-    pub given: Vec<Answer>,
-    /// The shards that did not within [`Running::PATIENCE`], from 0: they stand still, or failed over
-    /// the command.
-    pub silent: Vec<usize>,
 }
 
 /// How far limits are used.
@@ -71,37 +70,23 @@ pub struct Load {
     pub connections: usize,
     /// How many of them there may be (`[tcp] connections`, or fewer by the limit of open files).
     pub most_connections: usize,
+    /// Source prefixes that are banned (`[clients] ban-after`).
+    pub bans: usize,
     /// Whether no new allocation is granted.
     pub is_draining: bool,
 }
 
-/// A place among the allocations of all shards.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Cursor {
-    /// The shard, from 0.
-    pub shard: usize,
-    /// The place there.
-    pub place: usize,
-}
-
-/// Some of the allocations, by [`Running::list`].
+/// Limits that a reload may change, and how far those are used that [`Load`] says nothing of.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Page {
-    /// The allocations.
-    pub listed: Vec<Listed>,
-    /// Where the next page begins, if there is one.
-    pub next: Option<Cursor>,
-    /// The shards that did not answer, from 0.
-    pub silent: Vec<usize>,
-}
-
-/// The outcome of [`Running::end`].
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Ended {
-    /// How many allocations.
-    pub allocations: usize,
-    /// The shards that did not answer, from 0.
-    pub silent: Vec<usize>,
+pub struct Bounds {
+    /// The most allocations (`[allocation] total`); `None` is without limit.
+    pub allocations: Option<u32>,
+    /// The realms, each with a limit of its own.
+    pub realms: Vec<RealmLoad>,
+    /// How many bytes a second answers to unauthenticated requests may be longer than these.
+    pub unauthenticated: Allowance,
+    /// How many they were since the start.
+    pub unauthenticated_spent: u64,
 }
 
 /// A shard that failed, which only a fault in this program or a host without memory can bring about.
@@ -115,8 +100,18 @@ pub struct Failed {
 
 impl Running {
     /// Where clients come in, with real ports.
-    pub fn listeners(&self) -> &[(Transports, SocketAddr)] {
-        &self.listeners
+    pub fn listeners(&self) -> Vec<(Transports, SocketAddr)> {
+        self.listeners.those(false)
+    }
+
+    /// Listeners that were taken away and serve the allocations on them to their end.
+    pub fn retiring(&self) -> Vec<(Transports, SocketAddr)> {
+        self.listeners.those(true)
+    }
+
+    /// The ways in which neighbours of one flow go together on this host.
+    pub const fn together(&self) -> Together {
+        self.together
     }
 
     /// Waits until a shard fails. Its clients have lost what they had; it begins anew by itself.
@@ -139,103 +134,9 @@ impl Running {
         self.shards.iter().filter(|it| !has_turned(it)).count() == 0
     }
 
-    /// How long [`Running::command`] waits for shards. A shard answers within milliseconds, unless
-    /// it stands still or begins anew.
-    pub const PATIENCE: Duration = Duration::from_secs(3);
-
-    /// Asks every shard, and waits for all of them together for [`Running::PATIENCE`]. A shard that
-    /// stands still comes to the command when it goes on, or in its next life. An allocation that
-    /// moves from one shard to another at this moment may be missed: [`Running::end`] asks again.
-    pub async fn command(&self, command: Command) -> Answers {
-        let deadline = Instant::now() + Self::PATIENCE;
-        let mut answers = Answers::default();
-        for (shard, answered) in self.post.ask(&command).into_iter().enumerate() {
-            match timeout_at(deadline, answered).await {
-                Ok(Ok(answer)) => answers.given.push(answer),
-                Ok(Err(_)) | Err(_) => answers.silent.push(shard),
-            }
-        }
-        answers
-    }
-
-    /// The allocations that are meant, from a place on: at least one and about `most`, unless there are
-    /// no more. A shard looks at a thousand places in one turn and then goes on with its packets.
-    /// An allocation that is opened or ended meanwhile may be listed or not.
-    pub async fn list(&self, selection: &Selection, from: Cursor, most: usize) -> Page {
-        let mut page = Page::default();
-        let mut next = Some(from);
-        while let Some(Cursor { shard, place }) = next
-            && page.listed.len() < most
-        {
-            let places = Places {
-                from: place,
-                count: PLACES,
-            };
-            let list = Command::List(selection.clone(), places);
-            let Some(answered) = self.post.ask_one(shard, list) else {
-                next = None;
-                break;
-            };
-            let mut more = None;
-            match timeout(Self::PATIENCE, answered).await {
-                Ok(Ok(Answer::Allocations(listed, place))) => {
-                    page.listed.extend(listed);
-                    more = place;
-                }
-                Ok(Ok(Answer::Adopted | Answer::Ended(_) | Answer::Shown(_)) | Err(_)) | Err(_) => {
-                    page.silent.push(shard);
-                }
-            }
-            next = Some(match more {
-                Some(place) => Cursor { shard, place },
-                None => Cursor {
-                    shard: shard + 1,
-                    place: 0,
-                },
-            });
-        }
-        page.next = next;
-        page
-    }
-
-    /// All about one allocation, if there is one of this id.
-    pub async fn show(&self, id: AllocationId) -> Option<Shown> {
-        let answers = self.command(Command::Show(id)).await;
-        answers.given.into_iter().find_map(|answer| match answer {
-            Answer::Shown(shown) => shown.map(|shown| *shown),
-            Answer::Adopted | Answer::Allocations(..) | Answer::Ended(_) => None,
-        })
-    }
-
-    /// Ends allocations in every shard, also those that move meanwhile.
-    pub async fn end(&self, selection: Selection) -> Ended {
-        self.end_by(Command::End(selection)).await
-    }
-
-    /// Ends what is relayed from an address that has left the host, likewise: [`Command::Lose`].
-    pub async fn lose(&self, address: RelayAddress) -> Ended {
-        self.end_by(Command::Lose(address)).await
-    }
-
-    async fn end_by(&self, command: Command) -> Ended {
-        let mut ended = Ended::default();
-        loop {
-            let answers = self.command(command.clone()).await;
-            let more = answers.given.iter().map(|answer| match answer {
-                Answer::Ended(count) => *count,
-                Answer::Adopted | Answer::Allocations(..) | Answer::Shown(_) => 0,
-            });
-            let more: usize = more.sum();
-            ended.allocations += more;
-            ended.silent = answers.silent;
-            if more == 0 {
-                return ended;
-            }
-        }
-    }
-
-    /// From now on these rules hold, in every shard and in each that begins anew. What was granted
-    /// lives on, but for permissions and channels of peers that the policy denies now. Returns when
+    /// From now on these rules hold, in every shard and in each that begins anew. Allocations
+    /// live on, but for permissions and channels of peers that the policy denies now, and for
+    /// allocations of clients that are not served any more. Returns when
     /// every shard follows them, or after [`Running::PATIENCE`] with the shards that did not answer, from 0. Those follow
     /// them when they go on, or in their next life.
     pub async fn reload(&self, mut rules: Rules) -> Vec<usize> {
@@ -249,6 +150,11 @@ impl Running {
         // users takes longer than a packet may wait.
         drop(earlier);
         silent
+    }
+
+    /// From now on each relay socket that is opened asks for so many bytes of receive buffer.
+    pub fn set_relay_buffer(&self, bytes: usize) {
+        self.relay_buffer.store(bytes, Ordering::Relaxed);
     }
 
     /// From now on no shard grants a new allocation, and each serves those it has to the end. The
@@ -268,6 +174,11 @@ impl Running {
         self.shared.is_drained()
     }
 
+    /// The source prefixes that are banned, in all shards alike.
+    pub fn bans(&self) -> &Bans {
+        &self.shared.bans
+    }
+
     /// How far limits are used.
     pub fn load(&self) -> Load {
         let [connections, most_connections] = self.admission.load();
@@ -277,7 +188,19 @@ impl Running {
             ports: self.shared.ports.count(),
             connections,
             most_connections,
+            bans: self.shared.bans.count(),
             is_draining: self.shared.is_draining(),
+        }
+    }
+
+    /// The limits of the rules that hold, and how far they are used.
+    pub fn bounds(&self) -> Bounds {
+        let rules = self.rules.borrow();
+        Bounds {
+            allocations: rules.limits.total,
+            realms: rules.realms.load(&self.shared.quotas),
+            unauthenticated: rules.unauthenticated,
+            unauthenticated_spent: self.shared.budget.spent(),
         }
     }
 
@@ -319,9 +242,6 @@ impl Drop for Running {
         let _ = self.stop.send(true);
     }
 }
-
-/// How many places a shard looks at in one turn: some ten microseconds.
-const PLACES: usize = 1024;
 
 #[cfg(test)]
 mod tests;

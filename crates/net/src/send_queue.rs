@@ -6,6 +6,8 @@
 use std::collections::VecDeque;
 use std::io::IoSlice;
 
+use crate::connection::length_of;
+
 /// Frames that wait, within a bound.
 #[derive(Debug)]
 pub(crate) struct SendQueue {
@@ -58,14 +60,33 @@ impl SendQueue {
         self.answers > ANSWERS / 2
     }
 
-    /// Appends a frame of which `sent` bytes are on the wire already; returns how many media
-    /// frames were dropped for it, itself perhaps among them.
-    pub(crate) fn push(
+    /// Appends what is left of frames, each in parts, of which `sent` bytes are on the wire already; returns
+    /// how many media frames were dropped for it, of these perhaps among them.
+    pub(crate) fn keep<const PARTS: usize>(
         &mut self,
-        bytes: Box<[u8]>,
-        sent: usize,
+        frames: &[[IoSlice<'_>; PARTS]],
+        mut sent: usize,
         urgency: Urgency,
     ) -> Result<u64, Stuck> {
+        let mut dropped = 0;
+        for parts in frames {
+            let length = length_of(parts);
+            if sent >= length {
+                sent -= length;
+                continue;
+            }
+            let mut frame = Vec::with_capacity(length);
+            for part in parts {
+                frame.extend_from_slice(part);
+            }
+            dropped += self.push(frame.into(), std::mem::take(&mut sent), urgency)?;
+        }
+        Ok(dropped)
+    }
+
+    /// Appends a frame of which `sent` bytes are on the wire already; returns how many media
+    /// frames were dropped for it, itself perhaps among them.
+    fn push(&mut self, bytes: Box<[u8]>, sent: usize, urgency: Urgency) -> Result<u64, Stuck> {
         debug_assert!(
             sent == 0 || self.is_empty(),
             "only the first frame can be half sent"
@@ -98,14 +119,14 @@ impl SendQueue {
         Ok(dropped)
     }
 
-    /// Fills `parts` with the bytes to send next, in order; returns how many parts there are.
-    pub(crate) fn gather<'q>(&'q self, parts: &mut [IoSlice<'q>]) -> usize {
+    /// Fills `frames` with the bytes to send next, in order; returns how many frames there are.
+    pub(crate) fn gather<'q>(&'q self, frames: &mut [[IoSlice<'q>; 1]]) -> usize {
         let mut sent = self.sent;
-        for (part, frame) in parts.iter_mut().zip(&self.frames) {
-            *part = IoSlice::new(&frame.bytes[sent..]);
+        for (next, frame) in frames.iter_mut().zip(&self.frames) {
+            *next = [IoSlice::new(&frame.bytes[sent..])];
             sent = 0;
         }
-        self.frames.len().min(parts.len())
+        self.frames.len().min(frames.len())
     }
 
     /// Notes that so many bytes of [`SendQueue::gather`] were sent.
@@ -162,9 +183,10 @@ mod tests {
 
     /// Reads at most `most` bytes.
     fn read(queue: &mut SendQueue, most: usize) -> Vec<u8> {
-        let mut parts = [IoSlice::new(&[]); 4];
-        let count = queue.gather(&mut parts);
-        let mut out: Vec<u8> = parts[..count]
+        let mut frames = [[IoSlice::new(&[])]; 4];
+        let count = queue.gather(&mut frames);
+        let mut out: Vec<u8> = frames[..count]
+            .as_flattened()
             .iter()
             .flat_map(|part| part.to_vec())
             .collect();
@@ -237,6 +259,52 @@ mod tests {
             .map(|_| queue.push(frame(0, 4), 0, Urgency::Media).unwrap())
             .sum();
         assert!(dropped > 9_000, "only {dropped} were dropped");
+    }
+
+    /// Frames of three parts with bytes that differ, of lengths that parts and frames end at anywhere.
+    fn in_parts(bytes: &[u8]) -> [[IoSlice<'_>; 3]; 3] {
+        [[0, 4, 4, 4], [4, 8, 19, 20], [20, 24, 25, 28]]
+            .map(|[a, b, c, d]| [&bytes[a..b], &bytes[b..c], &bytes[c..d]].map(IoSlice::new))
+    }
+
+    #[test]
+    fn what_the_kernel_has_not_taken_waits_whichever_byte_it_stopped_at() {
+        let bytes: Vec<u8> = (0..28).collect();
+        for sent in 0..=bytes.len() {
+            for most in 1..=bytes.len() {
+                let mut queue = SendQueue::new(limit(3, 28));
+                let dropped = queue.keep(&in_parts(&bytes), sent, Urgency::Media);
+                assert_eq!(dropped, Ok(0));
+                let mut wire = bytes[..sent].to_vec();
+                while !queue.is_empty() {
+                    wire.extend(read(&mut queue, most));
+                }
+                assert_eq!(wire, bytes, "{sent} were sent, and then {most} at a time");
+                assert_eq!((queue.cost, queue.sent), (0, 0));
+            }
+        }
+    }
+
+    #[test]
+    fn of_frames_that_wait_together_as_many_are_dropped_as_one_by_one() {
+        let bytes: Vec<u8> = (0..28).collect();
+        let frames = in_parts(&bytes);
+        for frames_that_fit in 0..4 {
+            for sent in [0, 1, 30] {
+                let waiting = || {
+                    let mut queue = SendQueue::new(limit(frames_that_fit + 1, 40));
+                    queue.push(frame(9, 31), sent, Urgency::Media).unwrap();
+                    queue
+                };
+                let (mut together, mut apart) = (waiting(), waiting());
+                let dropped = together.keep(&frames, 0, Urgency::Media).unwrap();
+                let one_by_one = frames.chunks(1);
+                let one_by_one =
+                    one_by_one.map(|frame| apart.keep(frame, 0, Urgency::Media).unwrap());
+                assert_eq!(dropped, one_by_one.sum::<u64>());
+                assert_eq!(drain(&mut together), drain(&mut apart));
+            }
+        }
     }
 
     proptest! {

@@ -1,40 +1,46 @@
 //! One shard: a relay core and the sockets around it.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Instant;
 
 use relay::{
-    ClientTuple, DropReason, Effect, Mail, NoKey, Now, OpenError, RelayId, Report, Rules, Server,
-    ShardId, Shared, UserName, Verdict,
+    ClientTuple, Command, DropReason, Effect, Mail, NoKey, Now, OpenError, RelayId, Report, Rules,
+    Server, ShardId, Shared, UserName, Verdict,
 };
 use socket2::Socket;
 use tokio::sync::{Notify, watch};
 
 use crate::admission::Admission;
-use crate::bind::{self, Bound, PartnerSocket};
+use crate::bind::{self, PartnerSocket};
 use crate::dtls::Dtls;
-use crate::egress::{Egress, UdpListener};
+use crate::egress::Egress;
 use crate::gate::Gates;
 use crate::inbox::{Inbox, Letter, Parcel, Post, Unsent};
+use crate::listeners::{Acceptor, Listeners};
 use crate::marking::Marking;
 use crate::peers::Peers;
-use crate::published::{Published, Totals};
+use crate::published::{Published, Publisher};
 use crate::quic::Flows;
 use crate::tls::Tls;
+use crate::traces::Outlets;
 use crate::turn::Turn;
 use crate::web::HttpsBackend;
-use crate::{Browsers, KeyRequest, KeyStore, ProxyOptions, StreamLimits, WebOptions, clock};
+use crate::{
+    Browsers, KeyRequest, KeyStore, ProxyOptions, StreamLimits, Together, WebOptions, clock,
+};
 
 /// The parts that every life of a shard is made from.
 pub(crate) struct Blueprint {
     pub(crate) number: ShardId,
     pub(crate) post: Arc<Post>,
     pub(crate) inbox: Arc<Inbox>,
-    pub(crate) bound: Vec<Bound>,
+    pub(crate) listeners: Arc<Listeners>,
     pub(crate) partners: Arc<Vec<PartnerSocket>>,
+    pub(crate) together: Together,
+    pub(crate) relay_buffer: Arc<AtomicUsize>,
     pub(crate) config: Arc<relay::Config>,
     /// The rules that hold: those of a new life.
     pub(crate) rules: watch::Receiver<Arc<Rules>>,
@@ -58,20 +64,23 @@ pub(crate) struct Blueprint {
     pub(crate) ready: mpsc::Sender<()>,
 }
 
-impl Blueprint {
-    /// Its clients over DTLS, if a listener takes them.
-    fn dtls(&self) -> Option<Dtls> {
-        let offer = &self.tls.as_ref()?.dtls;
-        let mut bound = self.bound.iter();
-        let is_served = bound.any(|bound| offer.serves(bound.transports));
-        is_served.then(|| Dtls::new(Arc::clone(offer), clock::now().mono))
-    }
+/// The outcome of a client's packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Handled {
+    /// It brought data, which leaves with the turn.
+    Relayed,
+    /// It was of use otherwise. Keepalives are: a Binding indication, a blank Send indication.
+    Done,
+    /// It was of no use.
+    Dropped(DropReason),
 }
 
 /// The state of a shard. Its tasks borrow it for one batch at a time, never across an await.
 pub(crate) struct Shard {
     pub(crate) server: Server,
     pub(crate) egress: Egress,
+    /// The listeners for streams.
+    pub(crate) acceptors: Vec<Acceptor>,
     pub(crate) peers: Peers,
     pub(crate) gates: Gates,
     pub(crate) limits: StreamLimits,
@@ -84,31 +93,32 @@ pub(crate) struct Shard {
     pub(crate) flows: Option<Flows>,
     report: Arc<dyn Fn(Report) + Send + Sync>,
     keys: Option<KeyStore>,
+    /// Bytes of receive buffer that each relay socket asks for.
+    relay_buffer: Arc<AtomicUsize>,
     /// Relay sockets that no task reads yet.
     pub(crate) unread: Vec<RelayId>,
     /// There are some again.
     pub(crate) opened: Rc<Notify>,
-    number: ShardId,
+    pub(crate) number: ShardId,
     post: Arc<Post>,
-    published: Arc<Published>,
-    /// The counters of its earlier lives.
-    earlier: Totals,
+    publisher: Publisher,
     /// Sockets that came with the letter that is being read.
     arrived: Vec<(RelayId, Socket)>,
+    outlets: Outlets,
     /// The socket of a peer that came with it.
     pub(crate) arrived_peer: Option<Socket>,
 }
 
 impl Shard {
-    pub(crate) fn new(blueprint: &Blueprint, listeners: Vec<UdpListener>) -> Self {
+    /// Without listeners yet.
+    pub(crate) fn new(blueprint: &Blueprint) -> Self {
         let config = Arc::clone(&blueprint.config);
         let rules = Arc::clone(&blueprint.rules.borrow());
         let shared = Arc::clone(&blueprint.shared);
-        let mut egress = Egress::of(listeners);
-        egress.dtls = blueprint.dtls().map(Box::new);
         Self {
             server: Server::with_rules(config, rules, shared, blueprint.number, rand::random()),
-            egress,
+            egress: Egress::new(blueprint.together),
+            acceptors: Vec::new(),
             gates: Gates::new(),
             limits: blueprint.streams,
             admission: Arc::clone(&blueprint.admission),
@@ -120,20 +130,32 @@ impl Shard {
                 .map(|backend| Flows::to(backend, Arc::clone(&blueprint.flows))),
             report: Arc::clone(&blueprint.report),
             keys: blueprint.keys.clone(),
+            relay_buffer: Arc::clone(&blueprint.relay_buffer),
             unread: Vec::new(),
             opened: Rc::default(),
             number: blueprint.number,
-            earlier: blueprint.published.load(),
-            published: Arc::clone(&blueprint.published),
+            publisher: Publisher::new(Arc::clone(&blueprint.published)),
             post: Arc::clone(&blueprint.post),
             arrived: Vec::new(),
             arrived_peer: None,
+            outlets: Outlets::default(),
             peers: Peers::default(),
         }
     }
 
-    /// A packet from a client; why it was dropped, if it was of no use. Keepalives are: a Binding
-    /// indication, a blank Send indication.
+    /// Serves clients over DTLS, if a listener takes them by now.
+    pub(crate) fn begin_dtls(&mut self) {
+        let Some(offer) = self.tls.as_ref().map(|tls| &tls.dtls) else {
+            return;
+        };
+        let mut listeners = self.egress.listeners.iter();
+        if self.egress.dtls.is_none() && listeners.any(|own| offer.serves(own.transports)) {
+            let dtls = Dtls::new(Arc::clone(offer), clock::now().mono);
+            self.egress.dtls = Some(Box::new(dtls));
+        }
+    }
+
+    /// A packet from a client.
     pub(crate) fn handle_client<'p>(
         &mut self,
         turn: &mut Turn<'p>,
@@ -141,15 +163,15 @@ impl Shard {
         client: ClientTuple,
         marking: Marking,
         packet: &'p [u8],
-    ) -> Option<DropReason> {
+    ) -> Handled {
         let verdict = self.server.handle_client(now, client, packet);
-        let dropped = if let Verdict::Drop(why) = verdict {
-            Some(why)
-        } else {
-            None
+        let handled = match verdict {
+            Verdict::Relay(_) => Handled::Relayed,
+            Verdict::Answer(_) | Verdict::Done => Handled::Done,
+            Verdict::Drop(why) => Handled::Dropped(why),
         };
         turn.push(verdict, marking);
-        dropped
+        handled
     }
 
     /// When the shard has something to do although no packet comes.
@@ -162,19 +184,41 @@ impl Shard {
         self.server.poll_timeout().into_iter().chain(dtls).min()
     }
 
+    /// Ends a turn that is full, and begins another.
+    pub(crate) fn make_room<'p>(&mut self, turn: &mut Turn<'p>) {
+        if turn.is_full() {
+            self.next_turn(turn);
+        }
+    }
+
+    /// Ends a turn, and begins another.
+    pub(crate) fn next_turn<'p>(&mut self, turn: &mut Turn<'p>) {
+        self.end(turn);
+        self.egress.begin_anew(turn);
+    }
+
     /// Ends a turn: sends what it collected, and performs what follows from it. Effects wait for no
     /// packet: a client may send on the strength of what it asked for, and a packet that is dropped
     /// may still have found an allocation to be over.
-    pub(crate) fn end(&mut self, turn: Turn<'_>) {
+    pub(crate) fn end(&mut self, turn: &mut Turn<'_>) {
         self.egress.flush(turn);
         self.perform_effects();
         self.publish();
     }
 
     /// Lets everybody see what was done so far.
-    pub(crate) fn publish(&self) {
+    pub(crate) fn publish(&mut self) {
         let (relay, net) = (self.server.counters(), &self.egress.counters);
-        self.published.store(&self.earlier, relay, net);
+        self.publisher.publish(relay, net);
+    }
+
+    /// Whether a host is turned away, of which the operator hears.
+    pub(crate) fn refuses(&mut self, now: Instant, host: IpAddr) -> bool {
+        let is_refused = self.server.turns_away(now, host);
+        if is_refused {
+            self.perform_effects();
+        }
+        is_refused
     }
 
     /// Performs the effects of what was handled.
@@ -183,7 +227,10 @@ impl Shard {
             match effect {
                 // A shard's mail brings packets without their marking. Few come that way, and best
                 // effort is what RFC 8656 §14 has for who cannot tell.
-                Effect::Send(outgoing) => self.egress.send(outgoing.borrowed(), Marking::PLAIN),
+                Effect::Send(outgoing) => {
+                    self.egress.send(outgoing.borrowed(), Marking::PLAIN);
+                    self.egress.wake_others();
+                }
                 Effect::OpenRelay { relay, local } => {
                     let outcome = self.open_relay(relay, local);
                     self.server.handle_opened(clock::now().mono, relay, outcome);
@@ -209,6 +256,7 @@ impl Shard {
                 } => self.splice(client, connection, passage),
                 Effect::AdoptConnection { connection } => self.adopt_connection(connection),
                 Effect::Report(report) => (self.report)(report),
+                Effect::Traced(traced) => self.outlets.tell(*traced),
                 // No kernel carries packets for this server yet.
                 Effect::Bind(_) | Effect::Unbind(_) => {}
                 Effect::Mail { to, mail } => self.write(to, mail),
@@ -230,12 +278,21 @@ impl Shard {
                 self.arrived.clear();
                 self.arrived_peer = None;
             }
+            Letter::Trace(trace, outlet) => {
+                self.outlets.add(outlet);
+                self.server.handle_command(now, Command::Trace(trace));
+            }
             Letter::Command(command, answer) => {
+                if let Command::Untrace(id) = command {
+                    self.outlets.remove(id);
+                }
                 let answered = self.server.handle_command(now, command);
                 self.perform_effects();
                 // Nobody may wait for it any more.
                 let _ = answer.send(answered);
             }
+            // `read_mail` takes it. A shard that stops needs no listeners.
+            Letter::Listeners(_) => {}
             Letter::Key(name, outcome) => {
                 self.server.handle_key(now, &name, outcome);
                 self.perform_effects();
@@ -308,7 +365,8 @@ impl Shard {
     }
 
     fn open_relay(&mut self, relay: RelayId, local: SocketAddr) -> Result<(), OpenError> {
-        let socket = bind::relay(local)?;
+        let buffer = self.relay_buffer.load(Ordering::Relaxed);
+        let socket = bind::relay(local, self.egress.together, buffer)?;
         self.egress
             .relays
             .insert(relay, socket)

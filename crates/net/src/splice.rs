@@ -68,7 +68,7 @@ pub(crate) async fn carry(
         io::Result::Ok(())
     };
     tokio::select! {
-        // What is wrong with an end, the other hears as the end.
+        // A failure of one end is told to the other as its end.
         _ = both => {}
         _ = closed => {}
     }

@@ -17,12 +17,14 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 pub(crate) use losses::{Loss, take_loss};
+#[cfg(test)]
+pub(crate) use options::leave_checksums_out;
 pub(crate) use options::{
     allow_fragmentation, force_receive_buffer, receive_destination, receive_losses,
-    receive_marking, receive_overflow,
+    receive_marking, receive_overflow, receive_together,
 };
-pub(crate) use receive::{BATCH, Batch, Envelope};
-pub(crate) use send::{Label, send};
+pub(crate) use receive::{BATCH, Batch, Envelope, Runs};
+pub(crate) use send::{Apart, Label, send, send_each, send_together};
 pub(crate) use stream::stream_marking;
 
 /// Registers a socket with the runtime of this thread, for reading only. The kernel signals a loss

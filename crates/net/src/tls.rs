@@ -26,7 +26,7 @@ pub(crate) use failed::failed;
 pub(crate) use session::{Handshake, Room, TlsSession};
 pub(crate) use state::State;
 
-/// What clients over TLS are offered.
+/// The offer for clients over TLS.
 #[derive(Clone)]
 pub struct TlsOptions {
     /// The certificates, which may be replaced while clients are served.
@@ -73,12 +73,12 @@ pub enum TlsEvent {
     Unserved {
         /// The client.
         client: ClientTuple,
-        /// What is not in common.
+        /// The thing that is not in common.
         lack: Lack,
     },
 }
 
-/// What a client and this server do not have in common.
+/// A thing that a client and this server do not have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lack {
     /// The client comes over DTLS to a listener that could take it, and DTLS is off.
@@ -99,7 +99,7 @@ impl fmt::Debug for TlsOptions {
     }
 }
 
-/// What the shards need to serve TLS.
+/// The means of the shards to serve TLS.
 pub(crate) struct Tls {
     pub(crate) certificates: Certificates,
     /// For clients.

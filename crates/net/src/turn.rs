@@ -8,7 +8,7 @@ use relay::{Destination, Outgoing, Verdict};
 use crate::marking::Marking;
 use crate::sys::BATCH;
 
-/// All that leaves in answer to one batch of packets, in the order in which it came about. Application
+/// All that leaves in answer to some packets of a batch, in the order in which it came about. Application
 /// data lies in the packets (`'p`); answers are copied, as the server writes the next where the last
 /// one stood.
 pub(crate) struct Turn<'p> {
@@ -61,20 +61,42 @@ impl<'p> Turn<'p> {
         self.departures.push(departure);
     }
 
-    /// All that was noted, in its order.
-    pub(crate) fn departures(&self) -> impl Iterator<Item = (Outgoing<&[u8]>, Marking)> {
-        self.departures.iter().map(|departure| {
-            let contents = match &departure.contents {
-                Contents::Data(payload) => payload,
-                Contents::Answer(place) => &self.answers[place.clone()],
-            };
-            let to = departure.to;
-            (Outgoing { to, contents }, departure.marking)
-        })
+    /// Whether there is room for no other verdict.
+    pub(crate) const fn is_full(&self) -> bool {
+        self.departures.is_full()
     }
 
-    /// The room for answers, for the next turn.
-    pub(crate) fn into_answers(self) -> Vec<u8> {
-        self.answers
+    /// All that was noted, if that is one.
+    pub(crate) fn lone(&self) -> Option<(Outgoing<&[u8]>, Marking)> {
+        let only = (self.departures.len() == 1).then(|| self.departures.first());
+        only.flatten().map(|departure| self.shown(departure))
+    }
+
+    /// All that was noted, in its order.
+    pub(crate) fn departures(&self) -> impl Iterator<Item = (Outgoing<&[u8]>, Marking)> + Clone {
+        let each = self.departures.iter();
+        each.map(|departure| self.shown(departure))
+    }
+
+    fn shown(&self, departure: &Departure<'p>) -> (Outgoing<&[u8]>, Marking) {
+        let contents = match &departure.contents {
+            Contents::Data(payload) => payload,
+            Contents::Answer(place) => &self.answers[place.clone()],
+        };
+        let to = departure.to;
+        (Outgoing { to, contents }, departure.marking)
+    }
+
+    /// Forgets all that was noted, and gives the room for answers away. A turn is long, so it is emptied where
+    /// it is and never moved.
+    pub(crate) fn empty(&mut self) -> Vec<u8> {
+        self.departures.clear();
+        std::mem::take(&mut self.answers)
+    }
+
+    /// Goes on with the room for answers that an earlier turn made.
+    pub(crate) fn refill(&mut self, mut answers: Vec<u8>) {
+        answers.clear();
+        self.answers = answers;
     }
 }

@@ -11,6 +11,7 @@ use relay::{ClientTuple, PeerAddr, RelayId, Transport};
 use socket2::Socket;
 use tokio::io::unix::AsyncFd;
 
+use crate::crossings::Exits;
 use crate::egress::{Egress, UdpListener};
 use crate::first_bytes::Datagram;
 use crate::gate::Place;
@@ -21,15 +22,18 @@ use crate::shard::Shard;
 use crate::sys::{self, BATCH, Batch, Envelope, Loss};
 use crate::{Transports, bind, clock};
 
-/// Serves the clients of one UDP listener.
-pub(crate) async fn listen(shard: Handle, index: usize) {
-    let mut state = Reading::at(Place::of(index as u64));
+/// Serves the clients of one UDP listener. It ends when the listener is taken away.
+pub(crate) async fn listen(shard: Handle, number: u64) {
+    let _alarm = Alarm::of(&shard);
+    let mut state = Reading::at(Place::of(number));
     poll_fn(|cx| {
         let mut batch = shard.batch.borrow_mut();
         let mut shard = shard.shard.borrow_mut();
-        shard.poll_listener(index, &mut batch, &mut state, cx)
+        shard.poll_listener(number, &mut batch, &mut state, cx)
     })
     .await;
+    // The socket cannot be polled any more: the next life of the shard serves its clients.
+    shard.panicked.notify_one();
 }
 
 /// Serves the peers of one relay socket.
@@ -42,6 +46,24 @@ pub(crate) async fn relay(shard: Handle, relay: RelayId, place: Place) {
         shard.poll_relay(relay, &mut batch, &mut state, cx)
     })
     .await;
+}
+
+/// Serves the data that other shards bring.
+pub(crate) async fn crossings(shard: Handle) {
+    let _alarm = Alarm::of(&shard);
+    let written = shard.exits.borrow().written();
+    // One line is enough: the lanes are called by turns.
+    let mut place = Place::of(0);
+    loop {
+        // Before the first waiting, too: the last life of the shard may have been told of what is there.
+        poll_fn(|cx| {
+            let mut exits = shard.exits.borrow_mut();
+            let mut shard = shard.shard.borrow_mut();
+            shard.poll_crossings(&mut exits, &mut place, cx)
+        })
+        .await;
+        written.notified().await;
+    }
 }
 
 /// Serves one partner.
@@ -57,13 +79,17 @@ pub(crate) async fn partner(shard: Handle, socket: AsyncFd<Socket>) {
 /// The state of a task that reads a socket.
 struct Reading {
     place: Place,
-    /// How many datagrams the kernel has dropped, by its own count.
-    overflow: u32,
+    /// How many datagrams the kernel had dropped at the last one that came, by its own count. That began with the
+    /// socket, which another life of the shard or another shard may have read before.
+    overflow: Option<u32>,
 }
 
 impl Reading {
     const fn at(place: Place) -> Self {
-        Self { place, overflow: 0 }
+        Self {
+            place,
+            overflow: None,
+        }
     }
 }
 
@@ -75,33 +101,34 @@ impl Shard {
         cx: &mut Context<'_>,
     ) -> Poll<()> {
         loop {
-            let Self { server, egress, .. } = self;
             let received = ready!(poll_batch(socket, batch, |_| Poll::Ready(()), cx));
-            let (count, is_last) = match received {
-                Received::Datagrams { count, is_last } => (count, is_last),
+            let is_last = match received {
+                Received::Datagrams { is_last } => is_last,
                 Received::Error => {
-                    egress.counters.receive_failed += 1;
-                    (0, false)
+                    self.egress.counters.receive_failed += 1;
+                    return others_turn(false, cx);
                 }
                 Received::Nothing => return Poll::Ready(()),
             };
-            let (now, mut turn) = (clock::now(), egress.begin());
-            for datagram in 0..count {
-                let Some((envelope, packet)) = batch.datagram(datagram) else {
-                    egress.counters.receive_failed += 1;
+            self.egress.counters.count_runs_received(batch.runs());
+            let (now, mut turn) = (clock::now(), self.egress.begin());
+            for datagram in batch.datagrams() {
+                let Some((envelope, packet)) = datagram else {
+                    self.egress.counters.receive_failed += 1;
                     continue;
                 };
-                let verdict = server.handle_partner(now, envelope.from, packet);
+                self.make_room(&mut turn);
+                let verdict = self.server.handle_partner(now, envelope.from, packet);
                 turn.push(verdict, Marking::PLAIN);
             }
-            self.end(turn);
+            self.end(&mut turn);
             ready!(others_turn(is_last, cx));
         }
     }
 
     fn poll_listener(
         &mut self,
-        index: usize,
+        number: u64,
         batch: &mut Batch,
         Reading { place, overflow }: &mut Reading,
         cx: &mut Context<'_>,
@@ -112,37 +139,48 @@ impl Shard {
                 counters,
                 ..
             } = &mut self.egress;
-            let UdpListener {
+            let own = listeners.iter().find(|own| own.number == number);
+            let Some(&UdpListener {
                 transports,
                 listen,
                 ref socket,
-            } = listeners[index];
+                ..
+            }) = own
+            else {
+                return Poll::Ready(());
+            };
             let gate = |cx: &mut Context<'_>| self.gates.listeners.poll(place, cx);
-            let (count, is_last) = match ready!(poll_batch(socket, batch, gate, cx)) {
-                Received::Datagrams { count, is_last } => (count, is_last),
+            let is_last = match ready!(poll_batch(socket, batch, gate, cx)) {
+                Received::Datagrams { is_last } => is_last,
                 Received::Error => {
                     counters.receive_failed += 1;
-                    (0, false)
+                    self.gates.listeners.spend(1);
+                    return others_turn(false, cx);
                 }
                 Received::Nothing => return Poll::Ready(()),
             };
+            self.egress.counters.count_runs_received(batch.runs());
             let (now, mut turn) = (clock::now(), self.egress.begin());
-            for datagram in 0..count {
-                let Some((envelope, packet)) = batch.datagram(datagram) else {
+            let mut count = 0;
+            for datagram in batch.datagrams() {
+                count += 1;
+                let Some((envelope, packet)) = datagram else {
                     self.egress.counters.receive_failed += 1;
                     continue;
                 };
-                self.egress.counters.receive_overflow += overflow_since(overflow, envelope);
+                self.make_room(&mut turn);
+                self.egress.counters.receive_overflow +=
+                    overflow_since(overflow, envelope.overflow);
                 let client = client_tuple(listen, envelope);
                 let Some((client, packet)) = self.introduce(client, packet, now.mono) else {
                     continue;
                 };
                 let is_record = Datagram::of(packet) == Datagram::Dtls;
                 if is_record && self.egress.serves_dtls(transports) {
-                    // What came before it leaves before what follows from it.
-                    self.end(turn);
+                    // Earlier packets leave before the answers to this one.
+                    self.end(&mut turn);
                     self.handle_record(now, client, envelope.marking, packet);
-                    turn = self.egress.begin();
+                    self.egress.begin_anew(&mut turn);
                     continue;
                 }
                 if is_record || transports == Transports::Only(Transport::Dtls) {
@@ -155,10 +193,36 @@ impl Shard {
                 }
                 self.handle_client(&mut turn, now, client, envelope.marking, packet);
             }
-            self.end(turn);
+            self.end(&mut turn);
             self.gates.listeners.spend(count);
             ready!(others_turn(is_last, cx));
         }
+    }
+
+    fn poll_crossings(
+        &mut self,
+        exits: &mut Exits,
+        place: &mut Place,
+        cx: &mut Context<'_>,
+    ) -> Poll<()> {
+        ready!(self.gates.crossings.poll(place, cx));
+        let Some(arrived) = exits.read() else {
+            self.gates.crossings.spend(1);
+            return Poll::Ready(());
+        };
+        let datagrams = arrived.datagrams(self.number);
+        let (now, mut turn) = (clock::now(), self.egress.begin());
+        for (crossing, marking, payload) in &datagrams {
+            self.make_room(&mut turn);
+            let verdict = self.server.handle_crossing(now, *crossing, payload);
+            turn.push(verdict, *marking);
+        }
+        self.end(&mut turn);
+        self.gates.crossings.spend(datagrams.len());
+        drop(turn);
+        drop(datagrams);
+        drop(arrived);
+        others_turn(exits.is_empty(), cx)
     }
 
     /// Drops what no listener for these transports takes.
@@ -183,12 +247,7 @@ impl Shard {
         cx: &mut Context<'_>,
     ) -> Poll<()> {
         loop {
-            let Self {
-                server,
-                egress,
-                gates,
-                ..
-            } = self;
+            let Self { egress, gates, .. } = self;
             let Some(Relay {
                 socket, has_losses, ..
             }) = egress.relays.get_mut(relay)
@@ -202,8 +261,8 @@ impl Shard {
             } else {
                 ready!(poll_batch(socket, batch, gate, cx))
             };
-            let (count, is_last) = match received {
-                Received::Datagrams { count, is_last } => (count, is_last),
+            let is_last = match received {
+                Received::Datagrams { is_last } => is_last,
                 Received::Error => {
                     self.tell_losses(relay);
                     self.gates.relays.spend(BATCH);
@@ -211,18 +270,23 @@ impl Shard {
                 }
                 Received::Nothing => return Poll::Ready(()),
             };
-            let (now, mut turn) = (clock::now(), egress.begin());
-            for datagram in 0..count {
-                let Some((envelope, payload)) = batch.datagram(datagram) else {
-                    egress.counters.receive_failed += 1;
+            self.egress.counters.count_runs_received(batch.runs());
+            let (now, mut turn) = (clock::now(), self.egress.begin());
+            let mut count = 0;
+            for datagram in batch.datagrams() {
+                count += 1;
+                let Some((envelope, payload)) = datagram else {
+                    self.egress.counters.receive_failed += 1;
                     continue;
                 };
-                egress.counters.receive_overflow += overflow_since(overflow, envelope);
+                self.make_room(&mut turn);
+                self.egress.counters.receive_overflow +=
+                    overflow_since(overflow, envelope.overflow);
                 let peer = PeerAddr(envelope.from);
-                let verdict = server.handle_peer(now, relay, peer, payload);
+                let verdict = self.server.handle_peer(now, relay, peer, payload);
                 turn.push(verdict, envelope.marking);
             }
-            self.end(turn);
+            self.end(&mut turn);
             self.gates.relays.spend(count);
             ready!(others_turn(is_last, cx));
         }
@@ -256,7 +320,7 @@ impl Shard {
             }
             open.has_losses = !is_told;
         }
-        self.end(turn);
+        self.end(&mut turn);
     }
 }
 
@@ -273,8 +337,6 @@ fn others_turn(is_last: bool, cx: &mut Context<'_>) -> Poll<()> {
 enum Received {
     /// Datagrams in the batch.
     Datagrams {
-        /// How many.
-        count: usize,
         /// Whether nothing is left, so that waiting is all there is to do.
         is_last: bool,
     },
@@ -289,33 +351,26 @@ enum Received {
 fn poll_batch(
     socket: &AsyncFd<Socket>,
     batch: &mut Batch,
-    mut gate: impl FnMut(&mut Context<'_>) -> Poll<()>,
+    gate: impl FnOnce(&mut Context<'_>) -> Poll<()>,
     cx: &mut Context<'_>,
 ) -> Poll<Received> {
-    let mut has_passed = false;
-    loop {
-        let Ok(mut readable) = ready!(socket.poll_read_ready(cx)) else {
-            return Poll::Ready(Received::Nothing);
-        };
-        if !has_passed {
-            ready!(gate(cx));
-            has_passed = true;
-        }
-        match batch.receive(socket.get_ref().as_fd()) {
-            Ok(count) => {
-                // Less than asked for means that nothing is left, or that an error came in between:
-                // one that came since the socket was found ready makes it ready anew. No second
-                // call to hear so.
-                let is_last = count < BATCH;
-                if is_last {
-                    readable.clear_ready();
-                }
-                return Poll::Ready(Received::Datagrams { count, is_last });
-            }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => readable.clear_ready(),
-            Err(_) => return Poll::Ready(Received::Error),
-        }
+    let Ok(mut readable) = ready!(socket.poll_read_ready(cx)) else {
+        return Poll::Ready(Received::Nothing);
+    };
+    ready!(gate(cx));
+    let count = match batch.receive(socket.get_ref().as_fd()) {
+        Ok(count) => count,
+        // A turn that was had for nothing is a turn all the same.
+        Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
+        Err(_) => return Poll::Ready(Received::Error),
+    };
+    // Less than asked for means that nothing is left, or that an error came in between: one that came since
+    // the socket was found ready makes it ready anew. No second call to hear so.
+    let is_last = count < BATCH;
+    if is_last {
+        readable.clear_ready();
     }
+    Poll::Ready(Received::Datagrams { is_last })
 }
 
 fn client_tuple(listen: SocketAddr, envelope: Envelope) -> ClientTuple {
@@ -330,10 +385,14 @@ fn client_tuple(listen: SocketAddr, envelope: Envelope) -> ClientTuple {
     }
 }
 
-/// How many more datagrams the kernel dropped; its counter wraps.
-fn overflow_since(seen: &mut u32, envelope: Envelope) -> u64 {
-    let Some(overflow) = envelope.overflow else {
-        return 0;
-    };
-    u64::from(overflow.wrapping_sub(std::mem::replace(seen, overflow)))
+/// How many more datagrams the kernel dropped before this one; its counter wraps. The first that a socket takes has none
+/// before it.
+fn overflow_since(seen: &mut Option<u32>, overflow: Option<u32>) -> u64 {
+    // The kernel does not tell of none.
+    let overflow = overflow.unwrap_or(0);
+    let before = seen.replace(overflow).unwrap_or(overflow);
+    u64::from(overflow.wrapping_sub(before))
 }
+
+#[cfg(test)]
+mod tests;

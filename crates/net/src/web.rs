@@ -194,7 +194,7 @@ fn say_why(backend: SocketAddr, error: &io::Error) {
         tracing::warn!(
             %backend,
             %error,
-            "the web server cannot be reached, its clients are closed (key `https-backend` in [web])"
+            "web.unreachable: the web server cannot be reached, its clients are closed (key `https-backend` in [web])"
         );
     }
 }

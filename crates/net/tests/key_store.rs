@@ -10,9 +10,13 @@ use client::{AllocateOptions, Client, Credentials, Event};
 use net::{KeyRequest, KeyStore, Options, Running};
 use relay::keys::User;
 use relay::policy::{Mode, Own, Policy};
-use relay::{Config, Keys, PortRange, ProcessSecret, RelayAddress, Rules, Transport};
+use relay::{Config, DropReason, Keys, PortRange, ProcessSecret, RelayAddress, Rules, Transport};
+use wire::ChannelNumber;
 
 const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+/// For what must come.
+const PATIENCE: Duration = Duration::from_secs(60);
+const TRIES: usize = 10;
 
 /// One shard for users of this store, which relays to loopback.
 fn start(ports: (u16, u16), keys: Option<KeyStore>) -> (Running, SocketAddr) {
@@ -90,6 +94,20 @@ impl Caller {
     }
 }
 
+/// Sends data to a peer and back, a hundred times.
+fn pass_data(alice: &mut Caller, channel: ChannelNumber, peer: &UdpSocket) {
+    for number in 0..100 {
+        alice.client.send_channel(channel, &[number]).unwrap();
+        assert_eq!(alice.wait(Duration::ZERO), None);
+        let mut data = [0; 16];
+        let (length, relayed) = peer.recv_from(&mut data).unwrap();
+        assert_eq!(data[..length], [number]);
+        peer.send_to(&data[..length], relayed).unwrap();
+        let heard = alice.wait(PATIENCE);
+        assert!(matches!(heard, Some(Event::Data { .. })), "{heard:?}");
+    }
+}
+
 #[test]
 fn a_store_that_takes_its_time_does_not_hold_up_the_data_of_others() {
     let (slow, waiting) = mpsc::channel::<KeyRequest>();
@@ -99,47 +117,52 @@ fn a_store_that_takes_its_time_does_not_hold_up_the_data_of_others() {
         _ => slow.lock().unwrap().send(request).unwrap(),
     };
     let (running, server) = start((21_000, 21_099), Some(Arc::new(store)));
-    let long = Duration::from_secs(10);
     let mut alice = Caller::new("alice", server);
     alice.allocate();
-    let granted = alice.wait(long);
+    let granted = alice.wait(PATIENCE);
     assert!(
         matches!(granted, Some(Event::Allocated { .. })),
         "{granted:?}"
     );
     let peer = UdpSocket::bind((LOCAL, 0)).unwrap();
-    peer.set_read_timeout(Some(long)).unwrap();
+    peer.set_read_timeout(Some(PATIENCE)).unwrap();
     let there = peer.local_addr().unwrap();
     let channel = alice.client.bind_channel(Instant::now(), there).unwrap();
-    let bound = alice.wait(long);
+    let bound = alice.wait(PATIENCE);
     assert!(
         matches!(bound, Some(Event::ChannelBound { .. })),
         "{bound:?}"
     );
 
-    let mut bob = Caller::new("bob", server);
-    bob.allocate();
-    assert_eq!(bob.wait(Duration::from_millis(300)), None);
-    let request = waiting.try_recv().expect("bob's key is asked for");
-    for number in 0..100 {
-        alice.client.send_channel(channel, &[number]).unwrap();
-        assert_eq!(alice.wait(Duration::ZERO), None);
-        let mut data = [0; 16];
-        let (length, relayed) = peer.recv_from(&mut data).unwrap();
-        assert_eq!(data[..length], [number]);
-        peer.send_to(&data[..length], relayed).unwrap();
-        let heard = alice.wait(long);
-        assert!(matches!(heard, Some(Event::Data { .. })), "{heard:?}");
-    }
-    assert_eq!(bob.wait(Duration::ZERO), None);
-    assert!(request.deadline() > Instant::now(), "all within the time");
-    request.answer(Ok(User::with_password("wonderland").unwrap()));
-    let granted = bob.wait(long);
-    assert!(
-        matches!(granted, Some(Event::Allocated { .. })),
-        "{granted:?}"
-    );
-    assert!(waiting.try_recv().is_err(), "the key is asked for once");
+    // A busy host may use up the time of the store: then it is tried with the next user.
+    let is_in_time = (0..TRIES).any(|number| {
+        let user = format!("bob{number}");
+        let is_his = |request: &KeyRequest| *request.name().user == *user;
+        let mut bob = Caller::new(&user, server);
+        bob.allocate();
+        let request = loop {
+            // That the client gives up, after 39.5 s, is an event.
+            assert_eq!(bob.wait(Duration::from_millis(20)), None);
+            if let Some(request) = waiting.try_iter().find(is_his) {
+                break request;
+            }
+        };
+        pass_data(&mut alice, channel, &peer);
+        if request.deadline() <= Instant::now() {
+            return false;
+        }
+        assert_eq!(bob.wait(Duration::from_millis(20)), None);
+        request.answer(Ok(User::with_password("wonderland").unwrap()));
+        let granted = bob.wait(PATIENCE);
+        assert!(
+            matches!(granted, Some(Event::Allocated { .. })),
+            "{granted:?}"
+        );
+        let is_asked_again = waiting.try_iter().any(|request| is_his(&request));
+        assert!(!is_asked_again, "the key is asked for once");
+        true
+    });
+    assert!(is_in_time, "all within the time");
     running.stop();
 }
 
@@ -148,7 +171,10 @@ fn without_a_store_users_of_a_remote_realm_hear_nothing() {
     let (running, server) = start((21_100, 21_199), None);
     let mut alice = Caller::new("alice", server);
     alice.allocate();
+    // That the client gives up, after 39.5 s, is an event.
+    while running.snapshot().0.dropped(DropReason::KeyUnavailable) == 0 {
+        assert_eq!(alice.wait(Duration::from_millis(20)), None);
+    }
     assert_eq!(alice.wait(Duration::from_millis(500)), None);
-    let (counters, _) = running.stop();
-    assert!(counters.dropped(relay::DropReason::KeyUnavailable) > 0);
+    running.stop();
 }

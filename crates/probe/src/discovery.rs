@@ -20,7 +20,7 @@ use lifetime::Search;
 pub struct Config {
     /// STUN servers over UDP, all of one address family. At least one.
     pub servers: Vec<SocketAddr>,
-    /// How long a question waits for its answer; it is sent three times in that time.
+    /// Time to wait for each reply; three attempts within it.
     pub timeout: Duration,
     /// Whether to learn how long a silent mapping lives, and the longest silence tried. Takes
     /// twice that time.

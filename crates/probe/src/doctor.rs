@@ -27,7 +27,7 @@ use tokio::task::JoinSet;
 use crate::escape::escaped;
 use crate::findings::is_behind_nat;
 use crate::host::{self, Fault, Trust};
-use crate::{Bind, Families, Resolver, Service, Target, Transport, Unresolved, Uri};
+use crate::{Bind, Families, Resolver, Service, Target, Transport, Unresolved, Uri, UriHost};
 use connect::Connector;
 pub use credentials::Login;
 use dialogue::{Carrier, Dialogue};
@@ -194,7 +194,7 @@ impl Patient {
             }
         };
         targets.retain(|target| self.examination.families.has(target.address));
-        // Clients pass over an address that their host has no way to.
+        // Clients skip an address that their host has no way to.
         targets.sort_by_key(|target| self.local_address(target.address).is_none());
         let mut firsts: Vec<Target> = Vec::new();
         for &target in &targets {
@@ -219,7 +219,11 @@ impl Patient {
     fn untried(&mut self, targets: &[Target], firsts: &[Target]) {
         let is_open = self.uri.transport.is_none() && !self.uri.is_secure;
         let is_udp = |first: &Target| first.transport == Transport::Udp;
-        if self.uri.service == Service::Turn && is_open && firsts.iter().all(is_udp) {
+        let others = &self.examination.servers;
+        let is_tried = others
+            .iter()
+            .any(|other| is_stream(&other.uri, &self.uri.host));
+        if self.uri.service == Service::Turn && is_open && !is_tried && firsts.iter().all(is_udp) {
             self.find(Code::WaysUntried, "the URI names neither TCP nor TLS");
         }
         let is_other = |target: &&Target| {
@@ -296,6 +300,12 @@ const LIMIT: Duration = Duration::from_secs(14);
 
 /// The longest wait for a single answer: the request is sent three times in that time.
 const PATIENCE: Duration = Duration::from_millis(2_400);
+
+/// Whether a URI leads to a TURN server on this host by TCP or TLS.
+fn is_stream(uri: &Uri, host: &UriHost) -> bool {
+    let is_stream = uri.is_secure || uri.transport == Some(Transport::Tcp);
+    uri.service == Service::Turn && uri.host == *host && is_stream
+}
 
 /// Whether an address is this host's own: nothing else is reached from itself.
 fn is_own(ip: IpAddr) -> bool {

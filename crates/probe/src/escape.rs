@@ -2,7 +2,7 @@
 
 /// A sentence without characters that control a terminal or change the direction of text, and of
 /// bounded length.
-pub(crate) fn escaped(sentence: &str) -> String {
+pub fn escaped(sentence: &str) -> String {
     let mut text = String::new();
     // Coturn ends its reasons with zeros.
     let sentence = sentence.trim_end_matches('\0');
@@ -16,9 +16,10 @@ pub(crate) fn escaped(sentence: &str) -> String {
     text
 }
 
-/// Control characters, and characters that change how others are shown: Unicode's Cc, and of Cf and
-/// Z those that have no shape or change the line or the direction.
-fn is_unseen(letter: char) -> bool {
+/// Whether a screen should not be sent this character as it is: control characters, and characters that
+/// change how others are shown. Unicode's Cc, and of Cf and Z those that have no shape or change the line
+/// or the direction.
+pub fn is_unseen(letter: char) -> bool {
     letter.is_control()
         || matches!(letter, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{feff}')
         || matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')

@@ -24,7 +24,7 @@ pub struct Options {
     pub servers: Vec<Uri>,
     /// The address or interface to send from.
     pub bind: Bind,
-    /// How long a question waits for its answer.
+    /// Time to wait for each reply.
     pub timeout: Duration,
     /// Whether to learn how long a silent mapping lives, and the longest silence tried.
     pub lifetime: Option<Duration>,

@@ -21,6 +21,7 @@ mod uri;
 mod verdict;
 
 pub use discovery::{Config, Discovery, Progress, Transmit};
+pub use escape::{escaped, is_unseen};
 pub use findings::{
     Behaviour, ClassicName, DoubleNat, Findings, Lifetime, Mapping, Outcome, Ports, Unknown,
 };

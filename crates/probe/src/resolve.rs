@@ -3,15 +3,20 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use hickory_resolver::TokioResolver;
-use hickory_resolver::proto::rr::{RData, RecordType};
+use hickory_resolver::proto::op::Query;
+use hickory_resolver::proto::rr::{Name, RData, RecordType};
+use hickory_resolver::{Hosts, TokioResolver};
 
 use crate::escape::escaped;
 use crate::uri::{Service, Transport, Uri, UriHost};
 
 /// The resolvers of this host.
 #[derive(Debug)]
-pub struct Resolver(Option<TokioResolver>);
+pub struct Resolver {
+    /// The names of /etc/hosts.
+    hosts: Hosts,
+    dns: Option<TokioResolver>,
+}
 
 /// A server of a URI: address and transport.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,15 +53,19 @@ pub enum Unresolved {
 }
 
 impl Resolver {
-    /// The resolvers that the host is configured with.
+    /// /etc/hosts, and the resolvers that the host is configured with.
     pub fn of_host() -> Self {
         let builder = TokioResolver::builder_tokio().ok();
-        Self(builder.and_then(|mut builder| {
+        let dns = builder.and_then(|mut builder| {
             let options = builder.options_mut();
             options.timeout = TIMEOUT;
             options.attempts = 2;
             builder.build().ok()
-        }))
+        });
+        Self {
+            hosts: Hosts::from_system().unwrap_or_default(),
+            dns,
+        }
     }
 
     /// The servers of a URI, the preferred ones first and only a few, since otherwise the author of
@@ -79,7 +88,14 @@ impl Resolver {
             UriHost::Address(ip) => return Ok(vec![at(*ip, uri.port_or_default())]),
             UriHost::Name(name) => name,
         };
-        let resolver = self.0.as_ref().ok_or(Unresolved::NoResolver)?;
+        // DNS is not asked for a name that /etc/hosts has, as other programs do not: its resolvers may be
+        // silent, and each record that they are asked for costs the time until that is clear.
+        let written = addresses_in(&self.hosts, name);
+        if !written.is_empty() {
+            let port = uri.port_or_default();
+            return Ok(few(written.into_iter().map(|ip| at(ip, port)).collect()));
+        }
+        let resolver = self.dns.as_ref().ok_or(Unresolved::NoResolver)?;
         let located = async {
             // A port in the URI means that very host. RFC 8489 §8, RFC 5928 §3.
             let services = match uri.port {
@@ -264,6 +280,18 @@ fn protocol(tag: &str, is_secure: bool) -> Option<Transport> {
     }
 }
 
+/// The addresses that a file of hosts has for a name, those of IPv4 first as DNS gives them.
+fn addresses_in(hosts: &Hosts, name: &str) -> Vec<IpAddr> {
+    let Ok(name) = name.parse::<Name>() else {
+        return vec![];
+    };
+    let kinds = [RecordType::A, RecordType::AAAA];
+    let found = kinds.map(|kind| hosts.lookup_static_host(&Query::query(name.clone(), kind)));
+    let found: Vec<_> = found.into_iter().flatten().collect();
+    let records = found.iter().flat_map(|found| found.answers());
+    records.filter_map(|record| record.data.ip_addr()).collect()
+}
+
 async fn addresses(resolver: &TokioResolver, name: &str) -> Result<Vec<IpAddr>, Unresolved> {
     match resolver.lookup_ip(name).await {
         Ok(found) => Ok(found.iter().collect()),
@@ -309,6 +337,22 @@ mod tests {
         let asked = few(all.clone());
         assert_eq!(asked.iter().collect::<Vec<_>>(), preferred);
         assert_eq!(few(asked.clone()), asked);
+    }
+
+    #[test]
+    fn a_file_of_hosts_gives_the_addresses_of_both_families_in_any_spelling_of_the_name() {
+        let mut hosts = Hosts::default();
+        let text = "127.0.0.1 localhost\n2001:db8::7 turn.example.org\n192.0.2.7 turn.example.org turn # x\n";
+        hosts.read_hosts_conf(text.as_bytes()).unwrap();
+        let both: Vec<IpAddr> = ["192.0.2.7", "2001:db8::7"]
+            .map(|ip| ip.parse().unwrap())
+            .into();
+        for name in ["turn.example.org", "turn.example.org.", "TURN.Example.org"] {
+            assert_eq!(addresses_in(&hosts, name), both, "{name}");
+        }
+        assert_eq!(addresses_in(&hosts, "turn"), both[..1]);
+        assert!(addresses_in(&hosts, "stun.example.org").is_empty());
+        assert!(addresses_in(&hosts, "").is_empty());
     }
 
     #[test]

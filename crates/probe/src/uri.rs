@@ -55,6 +55,11 @@ pub enum NotAUri {
     /// The host cannot be read.
     #[error("expected a host name, an IPv4 address, or an IPv6 address in brackets")]
     Host,
+    /// The host is written as in the URL of a page.
+    #[error(
+        "there is no // in such a URI, and neither user nor password: write turn:HOST, and give both by options"
+    )]
+    Slashes,
     /// The port cannot be read.
     #[error("the port must be a number from 1 to 65535")]
     Port,
@@ -97,6 +102,9 @@ impl FromStr for Uri {
             }
             Some(_) => return Err(NotAUri::Query),
         };
+        if authority.starts_with("//") {
+            return Err(NotAUri::Slashes);
+        }
         let (host, port) = authority_parts(authority)?;
         Ok(Self {
             service,
@@ -245,7 +253,11 @@ mod tests {
             ("http:example.org", NotAUri::Scheme),
             ("stun:", NotAUri::Host),
             ("", NotAUri::Host),
-            ("stun://example.org", NotAUri::Host),
+            ("stun://example.org", NotAUri::Slashes),
+            (
+                "turn://alice:pw@example.org:3478?transport=udp",
+                NotAUri::Slashes,
+            ),
             ("stun:exa mple.org", NotAUri::Host),
             ("stun:[2001:db8::7", NotAUri::Host),
             ("stun:example.org:0", NotAUri::Port),

@@ -1,11 +1,13 @@
 //! An allocation: all that one client has. RFC 8656 §3.2.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Instant;
 
 use wire::attributes::ReservationToken;
 use wire::{AddressFamily, ChannelNumber, MacKey, TransactionId};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::auth::Signed;
 use crate::bandwidth::Meter;
@@ -14,12 +16,15 @@ use crate::mobility::{Holder, Mobile};
 use crate::nonce::Issued;
 use crate::permissions::Permissions;
 use crate::ports::Parity;
+use crate::quality::Tally;
 use crate::realms::{Account, RealmId};
+use crate::story::{Event, Story};
 use crate::tcp::Tcp;
 use crate::{AllocationId, ClientTuple, OpenError, Reject, RelayId, Way};
 
 /// Packets and bytes of application data.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, Immutable, IntoBytes)]
+#[repr(C)]
 pub struct Traffic {
     /// Datagrams.
     pub packets: u64,
@@ -71,12 +76,16 @@ pub(crate) struct Allocation {
     pub(crate) sends_empty: bool,
     pub(crate) sent: Traffic,
     pub(crate) received: Traffic,
+    /// The counts of its data; `None` before it may have any, and if nothing is counted.
+    pub(crate) tally: Option<Box<Tally>>,
     /// How fast data may pass; `None` if that is without limit.
     pub(crate) meter: Option<Box<Meter>>,
     /// The state of mobility; `None` if the client asked for no ticket. RFC 8016.
     pub(crate) mobile: Option<Box<Mobile>>,
     /// Its connections, if it is a TCP allocation; `None` if it is for UDP. RFC 6062.
     pub(crate) tcp: Option<Box<Tcp>>,
+    /// Its last control events.
+    pub(crate) story: Story,
 }
 
 /// How far an allocation is. The client hears success only when the outcome of every socket is
@@ -158,6 +167,12 @@ impl Allocation {
         self.phase == Phase::Open
     }
 
+    /// Adds an event to its story.
+    pub(crate) fn note(&mut self, at: Instant, event: &Event) {
+        let since = at.saturating_duration_since(self.born);
+        self.story.note(since, event);
+    }
+
     /// The data that has passed.
     pub(crate) fn traffic(&self, way: Way) -> Traffic {
         match (&self.tcp, way) {
@@ -199,6 +214,14 @@ impl Allocation {
         self.belongs_to(request)
             && (self.grant.as_ref().zip(request.grant.as_ref()))
                 .is_none_or(|(grant, shown)| same(grant, shown))
+    }
+
+    /// The limit of its bandwidth by a cap of data.
+    pub(crate) fn capped_rate(&self) -> Option<NonZeroU64> {
+        match &self.tcp {
+            Some(tcp) => tcp.passage.meter().and_then(|meter| meter.capped),
+            None => self.meter.as_ref().and_then(|meter| meter.capped),
+        }
     }
 
     /// Whose quota it falls under.

@@ -20,7 +20,6 @@ pub(crate) struct Allocations {
     by_client: HashTable<AllocationId>,
     /// Allocations by the 5-tuple that their client is moving to; empty most of the time. RFC 8016.
     by_next: HashMap<ClientTuple, AllocationId, RandomState>,
-    by_relayed: HashTable<RelayId>,
     hasher: RandomState,
     generation: u32,
 }
@@ -31,7 +30,6 @@ impl Allocations {
             slots: Slab::new(),
             by_client: HashTable::new(),
             by_next: HashMap::with_hasher(hasher.clone()),
-            by_relayed: HashTable::new(),
             hasher,
             generation,
         }
@@ -46,7 +44,7 @@ impl Allocations {
         restored.slots = slots.collect();
         restored.slots.shrink_to_fit();
         for (id, next) in ids {
-            restored.list(id);
+            restored.list_client(id);
             if let Some(next) = next {
                 restored.add_next(id, next.client);
             }
@@ -93,11 +91,12 @@ impl Allocations {
         self.by_next.get(&client)
     }
 
-    /// The relay socket that has a relayed transport address.
-    pub(crate) fn by_relayed(&self, relayed: SocketAddr) -> Option<RelayId> {
-        let hash = self.hasher.hash_one(relayed);
-        let has = |id: &RelayId| self.relay(*id).is_some_and(|it| it.relayed == relayed);
-        self.by_relayed.find(hash, has).copied()
+    /// The relay socket that is bound to this address, if the allocation in this slot has it.
+    pub(crate) fn relay_at(&self, slot: u32, local: SocketAddr) -> Option<RelayId> {
+        let allocation = self.slots.get(slot as usize)?;
+        let family = AddressFamily::of(local.ip());
+        let relay = allocation.relays.get(family)?;
+        (relay.local == local).then(|| allocation.relay_id(family))
     }
 
     pub(crate) fn relay(&self, id: RelayId) -> Option<&Relay> {
@@ -119,18 +118,8 @@ impl Allocations {
             generation: self.generation,
         };
         entry.insert(make(id));
-        self.list(id);
-        id
-    }
-
-    fn list(&mut self, id: AllocationId) {
         self.list_client(id);
-        for family in [AddressFamily::V4, AddressFamily::V6] {
-            self.list_relayed(RelayId {
-                allocation: id,
-                family,
-            });
-        }
+        id
     }
 
     /// Grows the list of slots in small steps: a `Vec` by itself doubles, and half of it could be
@@ -145,18 +134,14 @@ impl Allocations {
     /// Moves an allocation to another relay socket of the family, after the first could not be
     /// opened.
     pub(crate) fn replace_relay(&mut self, id: RelayId, relay: Relay) {
-        self.remove_relay(id);
         if let Some(allocation) = self.get_mut(id.allocation) {
             allocation.relays.set(relay);
-            self.list_relayed(id);
         }
     }
 
     /// Takes one relay socket from an allocation.
     pub(crate) fn remove_relay(&mut self, id: RelayId) -> Option<Relay> {
-        let relay = self.get_mut(id.allocation)?.relays.take(id.family)?;
-        self.unlist_relayed(id, relay.relayed);
-        Some(relay)
+        self.get_mut(id.allocation)?.relays.take(id.family)
     }
 
     /// Makes an allocation known also by the 5-tuple that its client is moving to.
@@ -187,9 +172,6 @@ impl Allocations {
         self.get(id)?;
         let allocation = self.slots.remove(id.slot as usize);
         self.unlist_client(id, allocation.client);
-        for relay in allocation.relays.iter() {
-            self.unlist_relayed(allocation.relay_id(relay.family()), relay.relayed);
-        }
         Some(allocation)
     }
 
@@ -215,15 +197,13 @@ impl Allocations {
 
     /// How many relay sockets they have, also those still to be opened.
     pub(crate) fn relays(&self) -> usize {
-        self.by_relayed.len()
+        let relays = self.slots.iter().map(|(_, it)| it.relays.iter().count());
+        relays.sum()
     }
 
     /// Whether there are no allocations, in any of the tables.
     pub(crate) fn is_empty(&self) -> bool {
-        self.slots.is_empty()
-            && self.by_client.is_empty()
-            && self.by_next.is_empty()
-            && self.by_relayed.is_empty()
+        self.slots.is_empty() && self.by_client.is_empty() && self.by_next.is_empty()
     }
 }
 
@@ -251,27 +231,6 @@ impl Allocations {
     fn unlist_client(&mut self, id: AllocationId, client: ClientTuple) {
         let hash = self.hasher.hash_one(client);
         if let Ok(entry) = self.by_client.find_entry(hash, |listed| *listed == id) {
-            entry.remove();
-        }
-    }
-
-    /// Does nothing if there is no such relay socket.
-    fn list_relayed(&mut self, id: RelayId) {
-        if self.relay(id).is_none() {
-            return;
-        }
-        let Self { slots, hasher, .. } = self;
-        let hash = |id: &RelayId| {
-            let allocation = slots.get(id.allocation.slot as usize);
-            let relay = allocation.and_then(|allocation| allocation.relays.get(id.family));
-            relay.map_or(0, |relay| hasher.hash_one(relay.relayed))
-        };
-        self.by_relayed.insert_unique(hash(&id), id, hash);
-    }
-
-    fn unlist_relayed(&mut self, id: RelayId, relayed: SocketAddr) {
-        let hash = self.hasher.hash_one(relayed);
-        if let Ok(entry) = self.by_relayed.find_entry(hash, |listed| *listed == id) {
             entry.remove();
         }
     }

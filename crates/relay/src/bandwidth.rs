@@ -8,6 +8,7 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::caps::slower;
 use crate::data::MAX_DATAGRAM;
 use crate::rate::{Cell, SECOND, cost};
 use crate::realms::Account;
@@ -52,12 +53,6 @@ impl Ways {
         Self([Cell::earned_by(earned), Cell::earned_by(earned)])
     }
 
-    /// Another rate holds from now on: a burst of it is the longest that anybody waits for.
-    fn forgive(&self, now: u64, rate: NonZeroU64) {
-        let latest = now.saturating_add(burst(rate));
-        self.0.iter().for_each(|cell| cell.forgive(latest));
-    }
-
     const fn of(&self, way: Way) -> &Cell {
         let [out, inward] = &self.0;
         match way {
@@ -67,56 +62,90 @@ impl Ways {
     }
 }
 
+/// A limit, and what was charged to it.
+#[derive(Debug)]
+struct Limit {
+    rate: NonZeroU64,
+    /// [`burst`] of the rate, so that no packet divides for it.
+    burst: u64,
+    ways: Arc<Ways>,
+}
+
+impl Limit {
+    fn new(rate: NonZeroU64, ways: Arc<Ways>) -> Self {
+        Self {
+            rate,
+            burst: burst(rate),
+            ways,
+        }
+    }
+
+    /// When all has to be earned that is charged now.
+    const fn latest(&self, now: u64) -> u64 {
+        now.saturating_add(self.burst)
+    }
+
+    fn cost(&self, bytes: usize) -> u64 {
+        cost(bytes as u64, self.rate)
+    }
+
+    /// This rate holds from now on: a burst of it is the longest that anybody waits for.
+    fn forgive(&self, now: u64) {
+        let latest = self.latest(now);
+        self.ways.0.iter().for_each(|cell| cell.forgive(latest));
+    }
+}
+
 /// The limits of one allocation.
 #[derive(Debug, Default)]
 pub(crate) struct Meter {
     /// Its own limit.
-    own: Option<(NonZeroU64, Arc<Ways>)>,
+    own: Option<Limit>,
     /// That which it shares with the other allocations of its user.
-    user: Option<(NonZeroU64, Arc<Ways>)>,
+    user: Option<Limit>,
+    /// The limit by a cap of data, which is in that of the user.
+    pub(crate) capped: Option<NonZeroU64>,
 }
 
 impl Meter {
     /// Whether so many bytes may pass; charges them if so.
     #[inline(never)]
     pub(crate) fn admit(&self, now: u64, way: Way, bytes: usize) -> bool {
-        let of = |rate: NonZeroU64, ways: &Ways, take: fn(&Cell, u64, u64, u64) -> bool| {
-            let latest = now.saturating_add(burst(rate));
-            take(ways.of(way), now, latest, cost(bytes as u64, rate))
+        let of = |limit: &Limit| {
+            limit
+                .ways
+                .of(way)
+                .take_whole(now, limit.latest(now), limit.cost(bytes))
         };
-        let own = |take| {
-            self.own
-                .as_ref()
-                .is_none_or(|(rate, ways)| of(*rate, ways, take))
+        let Some(own) = &self.own else {
+            return self.user.as_ref().is_none_or(of);
         };
-        let user = self.user.as_ref();
+        let (cell, latest, cost) = (own.ways.of(way), own.latest(now), own.cost(bytes));
         // Data refused by one limit is not charged to the other. An allocation's own cell is charged
         // by its shard alone.
-        own(Cell::has_room_for)
-            && user.is_none_or(|(rate, ways)| of(*rate, ways, Cell::take_whole))
-            && own(Cell::take_whole)
+        cell.has_room_for(now, latest, cost)
+            && self.user.as_ref().is_none_or(of)
+            && cell.take_whole(now, latest, cost)
     }
 
     /// How many nanoseconds until so many bytes may pass; 0 if they may now.
     pub(crate) fn wait(&self, now: u64, way: Way, bytes: usize) -> u64 {
-        let longest = self.both(way).map(|(rate, cell)| {
-            let latest = now.saturating_add(burst(rate));
-            cell.wait(now, latest, cost(bytes as u64, rate))
+        let longest = self.both().map(|limit| {
+            let cell = limit.ways.of(way);
+            cell.wait(now, limit.latest(now), limit.cost(bytes))
         });
         longest.max().unwrap_or(0)
     }
 
     /// Charges bytes that have passed.
     pub(crate) fn charge(&self, now: u64, way: Way, bytes: usize) {
-        for (rate, cell) in self.both(way) {
-            cell.add(now, cost(bytes as u64, rate));
+        for limit in self.both() {
+            limit.ways.of(way).add(now, limit.cost(bytes));
         }
     }
 
-    /// The limits of one way, each with what was charged to it.
-    fn both(&self, way: Way) -> impl Iterator<Item = (NonZeroU64, &Cell)> {
-        let all = self.own.iter().chain(&self.user);
-        all.map(move |(rate, ways)| (*rate, ways.of(way)))
+    fn both(&self) -> impl Iterator<Item = &Limit> {
+        self.own.iter().chain(&self.user)
     }
 }
 
@@ -131,14 +160,17 @@ impl Server {
     fn meter(&self, account: Account<'_>, born: Option<Instant>) -> Option<Box<Meter>> {
         let realms = &self.rules.realms;
         let Bandwidth { allocation, user } = realms.bandwidth(account.realm, &self.rules.limits);
+        let capped = self.capped(account).rate;
+        let user = slower(user, capped);
         if allocation.is_none() && user.is_none() {
             return None;
         }
         let quotas = &self.shared.quotas;
         let born = born.map(|born| self.shared.epoch.count(born));
         Some(Box::new(Meter {
-            own: allocation.map(|rate| (rate, Arc::new(Ways::new(born, rate)))),
-            user: user.map(|rate| (rate, quotas.ways(account, || Ways::new(born, rate)))),
+            own: allocation.map(|rate| Limit::new(rate, Arc::new(Ways::new(born, rate)))),
+            user: user.map(|rate| Limit::new(rate, quotas.ways(account, || Ways::new(born, rate)))),
+            capped,
         }))
     }
 
@@ -150,7 +182,7 @@ impl Server {
         }
     }
 
-    /// Puts an allocation under the limits of the rules. What it was charged stays charged, but for
+    /// Puts an allocation under the limits of the rules. Its debt stays, but for
     /// what only a lower rate than the present one makes it wait for.
     pub(crate) fn measure(&mut self, now: Instant, id: AllocationId) {
         let now = self.shared.epoch.count(now);
@@ -162,20 +194,18 @@ impl Server {
             return;
         };
         let earlier = allocation.meter.take();
+        let charged = |meter: &Meter| meter.own.as_ref().map(|own| Arc::clone(&own.ways));
         let charged = match &allocation.tcp {
-            Some(tcp) => tcp.passage.meter().and_then(|earlier| earlier.own.clone()),
-            None => earlier.and_then(|earlier| earlier.own),
+            Some(tcp) => tcp.passage.meter().and_then(|earlier| charged(&earlier)),
+            None => earlier.and_then(|earlier| charged(&earlier)),
         };
-        if let Some((_, ways)) = meter.as_mut().and_then(|meter| meter.own.as_mut())
-            && let Some((_, charged)) = charged
+        if let Some(own) = meter.as_mut().and_then(|meter| meter.own.as_mut())
+            && let Some(charged) = charged
         {
-            *ways = charged;
+            own.ways = charged;
         }
         if let Some(meter) = &meter {
-            let own = meter.own.as_ref().map(|(rate, ways)| (*rate, &**ways));
-            let user = meter.user.as_ref().map(|(rate, ways)| (*rate, &**ways));
-            let all = own.into_iter().chain(user);
-            all.for_each(|(rate, ways)| ways.forgive(now, rate));
+            meter.both().for_each(|limit| limit.forgive(now));
         }
         match &allocation.tcp {
             Some(tcp) => tcp.passage.limit(meter),

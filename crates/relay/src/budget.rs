@@ -34,6 +34,7 @@
 
 use std::net::IpAddr;
 use std::num::NonZeroU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use crate::ProcessSecret;
@@ -71,6 +72,8 @@ pub struct Budget {
     kept: Cell,
     prefixes: Cells,
     acquaintances: Acquaintances,
+    /// The bytes that were charged since the start, also where there is no limit.
+    spent: AtomicU64,
 }
 
 impl Budget {
@@ -82,7 +85,13 @@ impl Budget {
             kept: Cell::default(),
             prefixes: Cells::new(secret, b"amplification budget", CELLS),
             acquaintances: Acquaintances::new(),
+            spent: AtomicU64::new(0),
         }
+    }
+
+    /// How many bytes answers to unauthenticated requests were longer than these since the start, over all shards.
+    pub fn spent(&self) -> u64 {
+        self.spent.load(Ordering::Relaxed)
     }
 
     /// Whether `to` may be sent so many bytes more than came in its name; charges them if so.
@@ -106,9 +115,13 @@ impl Budget {
         let prefix = self.prefixes.at(hash);
         // A charge that one cell refuses is not made to the other. Another shard may come in
         // between, which costs an answer that could have been sent, but never sends one too many.
-        prefix.has_room(latest, per_prefix)
+        let is_admitted = prefix.has_room(latest, per_prefix)
             && self.take(hash, now, latest, excess, total)
-            && prefix.take(now, latest, excess, per_prefix)
+            && prefix.take(now, latest, excess, per_prefix);
+        if is_admitted {
+            self.spent.fetch_add(excess, Ordering::Relaxed);
+        }
+        is_admitted
     }
 
     /// Charges the total.
@@ -209,6 +222,7 @@ mod tests {
             drained(&budget, now + Duration::from_secs(3600), to, 64),
             4096
         );
+        assert_eq!(budget.0.spent(), 4096 + 1024 + 1024 + 4096);
     }
 
     #[test]

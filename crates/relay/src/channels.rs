@@ -13,7 +13,7 @@ use crate::allocation::Allocation;
 use crate::policy::Policy;
 use crate::routes::Bound;
 use crate::timers::Timer;
-use crate::{AllocationId, ClientTuple, Effect, RelayId, Route, Server};
+use crate::{AllocationId, ClientTuple, Effect, Event, RelayId, Route, Server};
 
 impl Server {
     /// Binds a channel, or prolongs it.
@@ -33,13 +33,37 @@ impl Server {
     }
 
     /// Ends a channel whose lifetime is over.
-    pub(crate) fn expire_channel(&mut self, id: AllocationId, channel: ChannelNumber) {
+    pub(crate) fn expire_channel(
+        &mut self,
+        now: Instant,
+        id: AllocationId,
+        channel: ChannelNumber,
+    ) {
+        self.cut_channel(now, id, channel, false);
+    }
+
+    /// Ends a channel whose time is over or whose peer is denied.
+    fn cut_channel(
+        &mut self,
+        now: Instant,
+        id: AllocationId,
+        channel: ChannelNumber,
+        denied: bool,
+    ) {
         let Some(allocation) = self.allocations.get_mut(id) else {
             return;
         };
         allocation.channels.retain(|bound| *bound != channel);
         let client = allocation.client;
-        self.end_channel(id, client, channel);
+        if let Some(bound) = self.end_channel(id, client, channel) {
+            let peer = bound.peer.0;
+            let over = Event::ChannelOver {
+                channel,
+                peer,
+                denied,
+            };
+            self.note(now, id, &over);
+        }
     }
 
     /// Ends all channels of an allocation that was removed from the tables; returns their bindings.
@@ -69,17 +93,20 @@ impl Server {
     }
 
     /// Ends the permissions and channels of peers that the policy denies by now.
-    pub(crate) fn judge_peers_of(&mut self, id: AllocationId) {
+    pub(crate) fn judge_peers_of(&mut self, now: Instant, id: AllocationId) {
         let rules = Arc::clone(&self.rules);
-        self.end_denied_channels(id, &rules.policy);
-        self.end_denied_connections(id, &rules.policy);
-        if let Some(allocation) = self.allocations.get_mut(id) {
-            allocation.permissions.judge_again(&rules.policy);
+        self.end_denied_channels(now, id, &rules.policy);
+        self.end_denied_connections(now, id, &rules.policy);
+        let allocation = self.allocations.get_mut(id);
+        let denied = allocation.map(|it| it.permissions.judge_again(&rules.policy));
+        for peer in denied.into_iter().flatten() {
+            let denied = true;
+            self.note(now, id, &Event::PermissionOver { peer, denied });
         }
     }
 
     /// Ends the channels to peers that the policy denies by now.
-    fn end_denied_channels(&mut self, id: AllocationId, policy: &Policy) {
+    fn end_denied_channels(&mut self, now: Instant, id: AllocationId, policy: &Policy) {
         let Some(allocation) = self.allocations.get(id) else {
             return;
         };
@@ -91,7 +118,7 @@ impl Server {
         let channels = allocation.channels.iter();
         let denied: Vec<_> = channels.filter(is_denied).copied().collect();
         for channel in denied {
-            self.expire_channel(id, channel);
+            self.cut_channel(now, id, channel, true);
         }
     }
 

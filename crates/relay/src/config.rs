@@ -1,6 +1,6 @@
 //! The decisions of the operator, the same for every shard.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::policy::Policy;
 use crate::realms::Realms;
 use crate::redirect::Redirect;
 use crate::sha256::Sha256;
-use crate::{Allowance, Bandwidth, NatDiscovery, ProcessSecret};
+use crate::{Allowance, Bandwidth, ClientTuple, Clients, NatDiscovery, ProcessSecret, Thresholds};
 
 /// The decisions that are fixed when the shards start, and the rules that they start with.
 #[derive(Debug)]
@@ -44,6 +44,8 @@ pub struct Rules {
     /// How many requests whose integrity is wrong one source prefix is answered: as many at once as in
     /// a minute. `None` is without limit. Requests that are signed well are always answered.
     pub failures_per_minute: Option<NonZeroU32>,
+    /// Which clients are served.
+    pub clients: Clients,
     /// How long a nonce is good for.
     pub nonce_lifetime: Duration,
     /// Which peers may be reached.
@@ -61,8 +63,13 @@ pub struct Rules {
     pub icmp: IcmpTold,
     /// How many bytes strangers may be sent beyond those that they send.
     pub unauthenticated: Allowance,
+    /// From where on the quality of a leg is bad; `None` if quality is not measured.
+    pub quality: Option<Thresholds>,
     /// The rules that send clients to another server; the first that concerns a client counts.
     pub redirects: Vec<Redirect>,
+    /// UDP listeners that are to go once the last allocation on them has ended: new ones are refused.
+    /// An address may stand for every one of its family.
+    pub retiring: Vec<SocketAddr>,
     /// How many rules came before these: a shard follows no earlier ones than it has.
     pub serial: u64,
 }
@@ -76,6 +83,7 @@ impl Rules {
             tokens: TokenKeys::default(),
             sha256: Sha256::default(),
             failures_per_minute: NonZeroU32::new(60),
+            clients: Clients::default(),
             nonce_lifetime: Duration::from_secs(3600),
             policy,
             relays: Vec::new(),
@@ -84,7 +92,9 @@ impl Rules {
             tcp: false,
             icmp: IcmpTold::default(),
             unauthenticated: Allowance::default(),
+            quality: Some(Thresholds::default()),
             redirects: Vec::new(),
+            retiring: Vec::new(),
             serial: 0,
         }
     }
@@ -92,6 +102,18 @@ impl Rules {
     /// Whether there is any limit of bandwidth.
     pub(crate) fn limit_bandwidth(&self) -> bool {
         self.limits.bandwidth != Bandwidth::default() || self.realms.limit_bandwidth()
+    }
+
+    /// Whether a client comes to a listener that is to go.
+    pub(crate) fn retire(&self, client: ClientTuple) -> bool {
+        let ClientTuple {
+            transport, server, ..
+        } = client;
+        let is_at = |listen: &SocketAddr| {
+            let is_every = listen.ip().is_unspecified() && listen.is_ipv4() == server.is_ipv4();
+            listen.port() == server.port() && (is_every || listen.ip() == server.ip())
+        };
+        !transport.is_stream() && self.retiring.iter().any(is_at)
     }
 
     /// Makes these the rules that follow earlier ones: realms keep their ids for the life of the
@@ -174,6 +196,16 @@ pub struct RelayAddress {
     pub local: IpAddr,
     /// The address the world knows it by; the same unless there is a 1:1 NAT.
     pub external: IpAddr,
+}
+
+impl From<IpAddr> for RelayAddress {
+    /// An address by which the world knows this host, too: there is no 1:1 NAT.
+    fn from(address: IpAddr) -> Self {
+        Self {
+            local: address,
+            external: address,
+        }
+    }
 }
 
 /// Ports from `first` to `last`, both included.

@@ -1,8 +1,9 @@
 //! Counters: plain integers, one set per shard. One list is the fields and their order as words.
 
 use wire::{AddressFamily, Transport};
+use zerocopy::{FromBytes, Immutable, IntoBytes, transmute, transmute_ref};
 
-use crate::{DropReason, EndCause, Refusal, Traffic};
+use crate::{DropReason, EndCause, Refusal, Traffic, Way};
 
 macro_rules! counters {
     (
@@ -11,7 +12,8 @@ macro_rules! counters {
         $($(#[$traffic_doc:meta])* $traffic:ident,)*
     ) => {
         /// How often a server did each thing.
-        #[derive(Clone, Debug)]
+        #[derive(Clone, Debug, FromBytes, Immutable, IntoBytes)]
+        #[repr(C)]
         pub struct Counters {
             $($(#[$by_doc])* $by: [u64; $length],)*
             $($(#[$doc])* pub $count: u64,)*
@@ -24,30 +26,15 @@ macro_rules! counters {
                  [$(stringify!($count)),*].len()
                 + 2 * [$(stringify!($traffic)),*].len();
 
-            /// All of them as numbers in a fixed order, to be published one by one.
-            pub fn to_words(&self) -> [u64; Self::WORDS] {
-                let mut words = [0; Self::WORDS];
-                let rest = &mut words[..];
-                $(
-                    let (own, rest) = rest.split_at_mut($length);
-                    own.copy_from_slice(&self.$by);
-                )*
-                rest.copy_from_slice(&[
-                    $(self.$count,)*
-                    $(self.$traffic.packets, self.$traffic.bytes,)*
-                ]);
-                words
+            /// All of them as numbers in a fixed order, to be published one by one. They lie in memory in that
+            /// order, and are not copied.
+            pub const fn words(&self) -> &[u64; Self::WORDS] {
+                transmute_ref!(self)
             }
 
-            /// What [`Counters::to_words`] was made from.
-            pub fn from_words(words: &[u64; Self::WORDS]) -> Self {
-                let mut words = words.iter().copied();
-                let mut next = || words.next().unwrap_or_default();
-                Self {
-                    $($by: std::array::from_fn(|_| next()),)*
-                    $($count: next(),)*
-                    $($traffic: Traffic { packets: next(), bytes: next() },)*
-                }
+            /// The counters that are these [`Counters::words`].
+            pub const fn from_words(words: [u64; Self::WORDS]) -> Self {
+                transmute!(words)
             }
         }
     };
@@ -79,6 +66,10 @@ counters! {
     bound,
     /// Connections with peers that no client has bound in time.
     unbound,
+    /// Allocations now whose leg to the client was bad when it was judged last.
+    bad_client_legs,
+    /// The same of the leg to the peers.
+    bad_peer_legs,
     ;
     /// From clients to peers.
     sent,
@@ -129,7 +120,7 @@ impl Families {
 
 impl Default for Counters {
     fn default() -> Self {
-        Self::from_words(&[0; Self::WORDS])
+        Self::from_words([0; Self::WORDS])
     }
 }
 
@@ -142,6 +133,14 @@ impl Counters {
     /// Requests that were not granted for this cause.
     pub const fn refused_for(&self, refusal: Refusal) -> u64 {
         self.refusals[refusal as usize]
+    }
+
+    /// Allocations whose leg is bad from which data comes this way.
+    pub(crate) const fn bad_mut(&mut self, way: Way) -> &mut u64 {
+        match way {
+            Way::Out => &mut self.bad_client_legs,
+            Way::In => &mut self.bad_peer_legs,
+        }
     }
 
     /// Requests challenged for want of credentials; the normal first step of every client.
@@ -197,8 +196,8 @@ impl Counters {
 
     /// Adds those of another shard.
     pub fn add(&mut self, other: &Self) {
-        let (own, other) = (self.to_words(), other.to_words());
-        *self = Self::from_words(&std::array::from_fn(|at| own[at] + other[at]));
+        let (own, other) = (self.words(), other.words());
+        *self = Self::from_words(std::array::from_fn(|at| own[at] + other[at]));
     }
 }
 
@@ -213,7 +212,10 @@ mod tests {
     #[test]
     fn every_counter_is_a_word_of_its_own() {
         let words = std::array::from_fn(|at| at as u64 + 1);
-        assert_eq!(Counters::from_words(&words).to_words(), words);
-        assert_eq!(Counters::default().to_words(), [0; Counters::WORDS]);
+        let counters = Counters::from_words(words);
+        assert_eq!(counters.words(), &words);
+        assert_eq!(counters.dropped[0], 1);
+        assert_eq!(counters.received.bytes, words[Counters::WORDS - 1]);
+        assert_eq!(Counters::default().words(), &[0; Counters::WORDS]);
     }
 }

@@ -3,6 +3,7 @@
 //! Nothing here allocates memory, and a packet costs one lookup by channel or by peer.
 
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use rand::Rng;
 use wire::attributes::Icmp;
@@ -12,10 +13,11 @@ use crate::allocation::Allocation;
 use crate::bandwidth::Way;
 use crate::permissions::Scope;
 use crate::policy::Permit;
+use crate::ports::Home;
 use crate::routes::Bound;
 use crate::{
-    ClientTuple, Destination, DropReason, Hop, Now, Outgoing, PeerAddr, RelayAddress, RelayId,
-    Server, Verdict,
+    ClientTuple, Crossing, Destination, DropReason, Event, Hop, Now, Outgoing, PeerAddr,
+    RelayAddress, RelayId, Server, Verdict,
 };
 
 impl Server {
@@ -27,10 +29,10 @@ impl Server {
         packet: &'p [u8],
     ) -> Verdict<'static, 'p> {
         let Ok(data) = ChannelData::parse(packet) else {
-            return self.discard(DropReason::Malformed);
+            return self.discard_from(client, DropReason::Malformed);
         };
-        let Some(bound) = self.route(client, data.number) else {
-            return self.discard(DropReason::NoChannel);
+        let Some(bound) = self.route(now.mono, client, data.number) else {
+            return self.discard_from(client, DropReason::NoChannel);
         };
         let hop = Hop {
             from: bound.relay,
@@ -41,16 +43,26 @@ impl Server {
     }
 
     /// The binding of a client's channel.
-    fn route(&mut self, client: ClientTuple, channel: ChannelNumber) -> Option<Bound> {
+    fn route(
+        &mut self,
+        now: Instant,
+        client: ClientTuple,
+        channel: ChannelNumber,
+    ) -> Option<Bound> {
         let bound = self.routes.by_channel(client, channel);
-        bound.or_else(|| self.route_settled(client, channel))
+        bound.or_else(|| self.route_settled(now, client, channel))
     }
 
     /// The same for a client that moves, which is known by its old 5-tuple until data comes from
     /// the new one.
     #[cold]
-    fn route_settled(&mut self, client: ClientTuple, channel: ChannelNumber) -> Option<Bound> {
-        if self.settle(client) {
+    fn route_settled(
+        &mut self,
+        now: Instant,
+        client: ClientTuple,
+        channel: ChannelNumber,
+    ) -> Option<Bound> {
+        if self.settle(now, client) {
             self.routes.by_channel(client, channel)
         } else {
             None
@@ -66,25 +78,30 @@ impl Server {
     ) -> Verdict<'static, 'p> {
         let from = hop.from;
         if Kind::of(payload).is_some() && self.is_of_a_loop(from, payload) {
-            return self.discard(DropReason::TurnWithin);
+            return self.discard_of(from.allocation, DropReason::TurnWithin);
         }
         let Some(allocation) = self.allocations.get_mut(from.allocation) else {
-            return self.discard(DropReason::RelayGone);
+            return self.discard_of(from.allocation, DropReason::RelayGone);
         };
         if !allocation.relays.has(from.family) {
-            return self.discard(DropReason::RelayGone);
+            return self.discard_of(from.allocation, DropReason::RelayGone);
         }
         if payload.len() > MAX_DATAGRAM {
-            return self.discard(DropReason::TooLarge);
+            return self.discard_of(from.allocation, DropReason::TooLarge);
         }
+        let tally = allocation.tally.as_mut();
+        let is_noted = tally.is_none_or(|tally| tally.pass(Way::Out, payload));
         if let Some(meter) = &allocation.meter {
             let now = self.shared.epoch.count(now.mono);
             if !meter.admit(now, Way::Out, payload.len()) {
-                return self.discard(DropReason::BandwidthExceeded);
+                return self.discard_of(from.allocation, DropReason::BandwidthExceeded);
             }
         }
         allocation.sent.count(payload.len());
         self.counters.sent.count(payload.len());
+        if !is_noted {
+            self.look_closely(now.mono, from.allocation, Way::Out, payload);
+        }
         let verdict = match self.rules.relay_at(hop.to.0.ip()) {
             Some(address) => self.hairpin(now, address, hop, payload),
             None => hop.leave(payload),
@@ -103,8 +120,9 @@ impl Server {
         }
     }
 
-    /// Delivers data between two relayed addresses of this server. If the receiver's allocation is
-    /// in this shard, the datagram does not go through the kernel.
+    /// Delivers data between two relayed addresses of this server: here, or in the shard that has the
+    /// receiver's allocation. The datagram does not go through the kernel, unless that allocation is
+    /// on its way between two shards: then it waits in the socket.
     fn hairpin<'p>(
         &mut self,
         now: Now,
@@ -112,30 +130,63 @@ impl Server {
         hop: Hop,
         payload: &'p [u8],
     ) -> Verdict<'static, 'p> {
-        let port = hop.to.0.port();
         // Behind a 1:1 NAT the local address is a second name of the same relay, and the host's
         // other programs on it are as closed to clients.
-        let relayed = SocketAddr::new(address.external, port);
+        let local = SocketAddr::new(address.local, hop.to.0.port());
         // A socket that is still being opened belongs to nobody yet, whatever the shard.
-        let is_open = self.shared.ports.is_open(address.local, port);
-        let here = self.allocations.by_relayed(relayed);
-        if let Some(relay) = here.filter(|_| is_open) {
-            let Some(source) = self.allocations.relay(hop.from) else {
-                return self.discard(DropReason::RelayGone);
+        let Some(home) = self.shared.ports.home(local) else {
+            return match self.rules.policy.judge(hop.to.0) {
+                Ok(Permit::Public | Permit::Listed(_)) => hop.leave(payload),
+                Ok(Permit::OwnRelay) | Err(_) => {
+                    self.discard_of(hop.from.allocation, DropReason::NoRelay)
+                }
             };
-            return self.deliver(now, relay, PeerAddr(source.relayed), payload);
+        };
+        let Some(source) = self.allocations.relay(hop.from) else {
+            return self.discard_of(hop.from.allocation, DropReason::RelayGone);
+        };
+        let from = PeerAddr(source.relayed);
+        match home {
+            Home::At(shard, slot) if shard == self.shard => {
+                if let Some(relay) = self.allocations.relay_at(slot, local) {
+                    return self.deliver(now, relay, from, payload);
+                }
+            }
+            Home::At(shard, _) => {
+                let crossing = Crossing {
+                    shard,
+                    from,
+                    to: local,
+                };
+                return crossing.leave(payload);
+            }
+            Home::Between => {}
         }
-        if is_open {
-            let to = PeerAddr(SocketAddr::new(address.local, port));
-            return Hop { to, ..hop }.leave(payload);
+        let to = PeerAddr(local);
+        Hop { to, ..hop }.leave(payload)
+    }
+
+    /// A datagram that another shard brings: [`Destination::Relayed`]. Its sender's permission was
+    /// asked there, its receiver's is asked here.
+    pub fn handle_crossing<'p>(
+        &mut self,
+        now: Now,
+        crossing: Crossing,
+        payload: &'p [u8],
+    ) -> Verdict<'static, 'p> {
+        self.handle_timeout(now);
+        let Crossing { from, to, .. } = crossing;
+        match self.shared.ports.home(to) {
+            Some(Home::At(shard, slot)) if shard == self.shard => {
+                match self.allocations.relay_at(slot, to) {
+                    Some(relay) => self.deliver(now, relay, from, payload),
+                    None => self.discard(DropReason::RelayGone),
+                }
+            }
+            // The allocation has moved on meanwhile. It moves when its client does, so this ends.
+            Some(Home::At(shard, _)) => Crossing { shard, ..crossing }.leave(payload),
+            Some(Home::Between) | None => self.discard(DropReason::RelayGone),
         }
-        if matches!(
-            self.rules.policy.judge(hop.to.0),
-            Ok(Permit::Public | Permit::Listed(_))
-        ) {
-            return hop.leave(payload);
-        }
-        self.discard(DropReason::NoRelay)
     }
 
     /// Hands a peer's datagram to the client, if the peer has a channel or a permission. RFC 8656
@@ -153,20 +204,20 @@ impl Server {
         let channel = self.routes.by_peer(relay, from);
         let (allocation, scope) = match self.hearer_of(now, relay, from.0, channel.is_some()) {
             Ok(found) => found,
-            Err(why) => return self.discard(why),
+            Err(why) => return self.discard_of(relay.allocation, why),
         };
         let (to, sends_empty) = (allocation.client, allocation.sends_empty);
         if !self.in_scope(scope, from.0) {
-            return self.discard(DropReason::PeerDenied);
+            return self.discard_of(relay.allocation, DropReason::PeerDenied);
         }
         if payload.is_empty() && !sends_empty {
-            return self.discard(DropReason::EmptyDatagram);
+            return self.discard_of(relay.allocation, DropReason::EmptyDatagram);
         }
         if self.is_impostor(from.0) {
-            return self.discard(DropReason::NoRelay);
+            return self.discard_of(relay.allocation, DropReason::NoRelay);
         }
         if Kind::of(payload).is_some() && self.is_of_a_loop(relay, payload) {
-            return self.discard(DropReason::TurnWithin);
+            return self.discard_of(relay.allocation, DropReason::TurnWithin);
         }
         let header = match channel {
             Some(channel) if payload.len() <= MAX_DATAGRAM => {
@@ -175,26 +226,32 @@ impl Server {
             None if payload.len() <= RelayHeader::max_payload(from.0) => {
                 RelayHeader::data_indication(from.0, payload.len(), self.next_transaction())
             }
-            Some(_) | None => return self.discard(DropReason::TooLarge),
+            Some(_) | None => return self.discard_of(relay.allocation, DropReason::TooLarge),
         };
         let length = header.len() + payload.len() + header.padding();
         if to.transport.is_stream() {
             if channel.is_none() && length > self.rules.limits.stream_indication() {
-                return self.discard(DropReason::IndicationTooLong);
+                return self.discard_of(relay.allocation, DropReason::IndicationTooLong);
             }
         } else if length > MAX_DATAGRAM {
-            return self.discard(DropReason::TooLarge);
+            return self.discard_of(relay.allocation, DropReason::TooLarge);
         }
+        let mut is_noted = true;
         if let Some(allocation) = self.allocations.get_mut(relay.allocation) {
+            let tally = allocation.tally.as_mut();
+            is_noted = tally.is_none_or(|tally| tally.pass(Way::In, payload));
             if let Some(meter) = &allocation.meter {
                 let now = self.shared.epoch.count(now.mono);
                 if !meter.admit(now, Way::In, payload.len()) {
-                    return self.discard(DropReason::BandwidthExceeded);
+                    return self.discard_of(relay.allocation, DropReason::BandwidthExceeded);
                 }
             }
             allocation.received.count(payload.len());
         }
         self.counters.received.count(payload.len());
+        if !is_noted {
+            self.look_closely(now.mono, relay.allocation, Way::In, payload);
+        }
         Verdict::Relay(Outgoing {
             to: Destination::Client { client: to, header },
             contents: payload,
@@ -210,17 +267,24 @@ impl Server {
         icmp: Icmp,
     ) -> Verdict<'static, 'static> {
         let Some(icmp) = worth_telling(relay.family, icmp) else {
-            return self.discard(DropReason::IcmpType);
+            return self.discard_of(relay.allocation, DropReason::IcmpType);
         };
         let has_channel = self.routes.by_peer(relay, peer).is_some();
         let to = match self.hearer_of(now, relay, peer.0, has_channel) {
             Ok((allocation, _)) if !self.rules.icmp.is_for(allocation) => {
-                return self.discard(DropReason::IcmpUnasked);
+                return self.discard_of(relay.allocation, DropReason::IcmpUnasked);
             }
             Ok((allocation, _)) => allocation.client,
-            Err(why) => return self.discard(why),
+            Err(why) => return self.discard_of(relay.allocation, why),
         };
         self.counters.icmp += 1;
+        let event = Event::Icmp {
+            peer: peer.0,
+            kind: icmp.kind,
+            code: icmp.code,
+            times: 1,
+        };
+        self.note(now.mono, relay.allocation, &event);
         let header = RelayHeader::icmp_indication(peer.0, icmp, self.next_transaction());
         Verdict::Relay(Outgoing {
             to: Destination::Client { client: to, header },
@@ -274,8 +338,8 @@ impl Server {
         let Some(address) = self.rules.relay_at(peer.ip()) else {
             return false;
         };
-        !self.shared.ports.is_open(address.local, peer.port())
-            && self.rules.policy.judge(peer) == Ok(Permit::OwnRelay)
+        let local = SocketAddr::new(address.local, peer.port());
+        !self.shared.ports.is_open(local) && self.rules.policy.judge(peer) == Ok(Permit::OwnRelay)
     }
 
     /// Whether data would go round in a loop, where each server is the client of another. It is asked
@@ -310,6 +374,16 @@ impl Hop {
     const fn leave(self, payload: &[u8]) -> Verdict<'static, '_> {
         Verdict::Relay(Outgoing {
             to: Destination::Peer(self),
+            contents: payload,
+        })
+    }
+}
+
+impl Crossing {
+    /// Brings a payload to the other shard.
+    const fn leave(self, payload: &[u8]) -> Verdict<'static, '_> {
+        Verdict::Relay(Outgoing {
+            to: Destination::Relayed(self),
             contents: payload,
         })
     }

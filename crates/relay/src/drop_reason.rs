@@ -38,6 +38,11 @@ drop_reasons! {
     OverBudget = "over-budget",
     /// A request whose integrity is wrong, beyond the number of such that its network is answered.
     TooManyFailures = "too-many-failures",
+    /// A request, a connection or a handshake from a network that is not served. Table `[clients]`.
+    ClientDenied = "client-denied",
+    /// The same from a network that is banned because it kept failing to authenticate. Key `ban-after`
+    /// in `[clients]`.
+    ClientBanned = "client-banned",
     /// Data faster than the limit of its allocation or user.
     BandwidthExceeded = "bandwidth-exceeded",
     /// An indication with a comprehension-required attribute that is not known. RFC 8489 §6.3.2.

@@ -22,6 +22,13 @@ impl Effects {
         self.queue.push_back((effect, None));
     }
 
+    /// Adds an effect if there is one.
+    pub(crate) fn extend(&mut self, effect: Option<Effect>) {
+        if let Some(effect) = effect {
+            self.push(effect);
+        }
+    }
+
     /// A message to a client that waits for it.
     pub(crate) fn answer(&mut self, to: ClientTuple, contents: Vec<u8>) {
         self.push(Effect::Send(Outgoing::answer(to, contents)));

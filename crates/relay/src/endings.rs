@@ -5,7 +5,10 @@ use std::time::Instant;
 
 use crate::allocation::{Allocation, Relay};
 use crate::timers::Timer;
-use crate::{AllocationId, Effect, EndCause, RelayAddress, RelayId, Report, Server, Way};
+use crate::{
+    AllocationId, Answer, Effect, EndCause, Event, Places, Quality, RelayAddress, RelayId, Report,
+    Server, Way,
+};
 
 impl Server {
     /// Ends a family whose lifetime is over; the other family of a dual allocation may live on.
@@ -33,26 +36,29 @@ impl Server {
     }
 
     /// Ends what is relayed from an address that has left the host; returns how many relay sockets.
-    pub(crate) fn lose_address(&mut self, now: Instant, gone: RelayAddress) -> usize {
+    pub(crate) fn lose_address(
+        &mut self,
+        now: Instant,
+        gone: RelayAddress,
+        places: Places,
+    ) -> Answer {
         let is_on_it =
             |relay: &&Relay| relay.local.ip() == gone.local && relay.relayed.ip() == gone.external;
+        let (ids, more) = self.at(places);
         let mut lost = Vec::new();
-        for allocation in self
-            .allocations
-            .ids()
-            .filter_map(|id| self.allocations.get(id))
-        {
+        for allocation in ids.filter_map(|id| self.allocations.get(id)) {
             let relays = allocation.relays.iter().filter(is_on_it);
             lost.extend(relays.map(|relay| allocation.relay_id(relay.family())));
         }
         for relay in &lost {
             self.remove_relay(now, *relay, EndCause::AddressGone);
         }
-        lost.len()
+        Answer::Ended(lost.len(), more)
     }
 
     /// Ends an allocation with all it has.
     pub(crate) fn remove_allocation(&mut self, now: Instant, id: AllocationId, cause: EndCause) {
+        self.note_what_is_over(now, id);
         let Some(allocation) = self.allocations.remove(id) else {
             return;
         };
@@ -72,9 +78,10 @@ impl Server {
     pub(crate) fn give_back_and_report(
         &mut self,
         now: Instant,
-        allocation: Allocation,
+        mut allocation: Allocation,
         cause: EndCause,
     ) {
+        Self::pardon(&mut self.counters, &mut allocation);
         let account = allocation.account();
         self.shared.quotas.release(account);
         if let Some(mobile) = &allocation.mobile {
@@ -82,8 +89,11 @@ impl Server {
         }
         if allocation.is_open() {
             self.counters.count_ending(cause);
+            let story = std::mem::take(&mut allocation.story);
+            self.note_end(now, &allocation, (cause, story));
             let realm = Arc::clone(self.rules.realms.name(allocation.realm));
-            let report = ended(now, realm, allocation, cause);
+            let quality = self.quality_at_end(now, &allocation).map(Box::new);
+            let report = ended(now, realm, allocation, (cause, quality));
             self.effects.push(Effect::Report(report));
         }
     }
@@ -102,7 +112,7 @@ impl Server {
             return self.remove_allocation(now, id.allocation, cause);
         }
         self.end_channels_of(id);
-        self.end_connections_of(id.allocation, id.family);
+        self.end_connections_of(now, id.allocation, id.family);
         if let Some(relay) = self.allocations.remove_relay(id) {
             self.close(id, &relay);
         }
@@ -110,6 +120,8 @@ impl Server {
             return;
         };
         allocation.permissions.forget(id.family);
+        let family = id.family;
+        self.note(now, id.allocation, &Event::FamilyOver { family, cause });
     }
 
     /// Closes a relay socket, and gives back the ports that were taken for it.
@@ -124,7 +136,12 @@ impl Server {
     }
 }
 
-fn ended(now: Instant, realm: Arc<str>, allocation: Allocation, cause: EndCause) -> Report {
+fn ended(
+    now: Instant,
+    realm: Arc<str>,
+    allocation: Allocation,
+    (cause, quality): (EndCause, Option<Box<Quality>>),
+) -> Report {
     Report::Ended {
         allocation: allocation.id,
         client: allocation.seen_at(),
@@ -134,7 +151,8 @@ fn ended(now: Instant, realm: Arc<str>, allocation: Allocation, cause: EndCause)
         cause,
         sent: allocation.traffic(Way::Out),
         received: allocation.traffic(Way::In),
-        user: allocation.user,
-        account: allocation.account,
+        quality,
+        user: allocation.account,
+        credential: allocation.user,
     }
 }

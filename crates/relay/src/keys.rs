@@ -52,7 +52,7 @@ impl Keys {
     }
 
     /// A realm whose users are in a store outside the process, by names that [`is_opaque`]: clients
-    /// prepare theirs (RFC 8489 §14.3). What the store has of a user is not known before it is
+    /// prepare theirs (RFC 8489 §14.3). The kinds of keys that the store has are not known before it is
     /// asked, so clients are offered neither SHA-256 keys nor USERHASH.
     pub fn remote(realm: impl Into<Arc<str>>) -> Self {
         Self {

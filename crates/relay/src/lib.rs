@@ -11,7 +11,9 @@
 //! 3. Ask [`Server::poll_timeout`] when to call [`Server::handle_timeout`].
 //!
 //! A datagram walks: `handle_client` -> `Verdict::Relay` to a [`Destination::Peer`], and back:
-//! `handle_peer` -> `Verdict::Relay` to a [`Destination::Client`]. Neither allocates memory.
+//! `handle_peer` -> `Verdict::Relay` to a [`Destination::Client`]. Between two clients of this server
+//! it goes from client to client, by way of [`Destination::Relayed`] and `handle_crossing` if they are
+//! in two shards. None of it allocates memory.
 
 mod acquaintances;
 mod address;
@@ -19,8 +21,11 @@ mod allocation;
 mod allocations;
 mod auth;
 mod bandwidth;
+mod bans;
 mod budget;
+mod caps;
 mod channels;
+mod clients;
 mod command;
 mod config;
 mod counters;
@@ -31,6 +36,7 @@ mod endings;
 mod failures;
 mod keyring;
 pub mod keys;
+mod lately;
 mod mobility;
 mod nat_discovery;
 mod nonce;
@@ -38,6 +44,7 @@ mod outgoing;
 mod permissions;
 pub mod policy;
 mod ports;
+mod quality;
 mod quotas;
 mod rate;
 mod realms;
@@ -54,30 +61,38 @@ mod sha256;
 mod shared;
 mod snapshot;
 mod source_prefix;
+mod story;
+mod survey;
 mod tcp;
 mod timers;
+mod traces;
 mod verdict;
 mod waiting;
 
 pub use address::{AllocationId, ClientTuple, NotAnId, PeerAddr, RelayId};
 pub use allocation::Traffic;
 pub use bandwidth::{Bandwidth, Way};
+pub use bans::{Ban, Bans};
 pub use budget::{Allowance, Budget};
+pub use caps::{Capped, Caps};
+pub use clients::{BanRule, Clients, Networks};
 pub use command::{Answer, Command, Listed, Places, Selection, Shown};
 pub use config::{Config, IcmpTold, Limits, PortRange, RelayAddress, Rules};
 pub use counters::{Counters, Families};
 pub use drop_reason::DropReason;
 pub use keyring::{NoKey, UserName};
 pub use keys::{Keys, is_opaque};
+pub use lately::{Failed, Happened, Standing};
 pub use mobility::{Arrival, Mail, ShardId, Whereabouts};
 pub use nat_discovery::{
     HostAddress, NatDiscovery, Partner, PartnerFlaw, PartnerSecret, SecondAddress,
 };
 pub use nonce::NonceSecret;
-pub use outgoing::{Destination, Hop, Outgoing};
+pub use outgoing::{Crossing, Destination, Hop, Outgoing};
 pub use ports::Ports;
+pub use quality::{Bad, Contents, Leg, Loss, Quality, Stream, Thresholds};
 pub use quotas::Quotas;
-pub use realms::{Realm, Realms};
+pub use realms::{Realm, RealmLoad, Realms};
 pub use redirect::{Alternate, Redirect, Target, When};
 pub use reject::{Refusal, Reject};
 pub use report::{EndCause, PartnerNews, Report};
@@ -89,7 +104,10 @@ pub use sha256::Sha256;
 pub use shared::Shared;
 pub use snapshot::{Snapshot, Unreadable};
 pub use source_prefix::SourcePrefix;
+pub use story::Event;
+pub use survey::Survey;
 pub use tcp::{ConnectError, Passage, Register};
+pub use traces::{Seen, Trace, TraceId, Traced};
 pub use verdict::{Effect, OpenError, Verdict};
 pub use wire::attributes::{ConnectionId, Icmp};
 pub use wire::{AddressFamily, ChannelNumber, Key, Method, RelayHeader, Transport};

@@ -33,7 +33,7 @@ use std::time::Instant;
 use wire::{ChannelNumber, TransactionId};
 
 use crate::allocation::Allocation;
-use crate::{AllocationId, ClientTuple, Effect, EndCause, Now, Report, Server};
+use crate::{AllocationId, ClientTuple, Effect, EndCause, Event, Now, Report, Server};
 
 /// The part of an allocation that only one with a ticket has.
 #[derive(Debug)]
@@ -149,13 +149,14 @@ impl Server {
 
     /// Settles an allocation on the 5-tuple that its client is moving to, because data came from
     /// there, and forgets the old one. RFC 8016 §3.2.2. Returns whether there was such a client.
-    pub(crate) fn settle(&mut self, client: ClientTuple) -> bool {
+    pub(crate) fn settle(&mut self, now: Instant, client: ClientTuple) -> bool {
         let allocation = self.allocations.of_mut(client);
         let Some(allocation) = allocation.filter(|allocation| allocation.is_next(client)) else {
             return false;
         };
         let id = allocation.id;
-        let (realm, user) = (allocation.realm, Arc::clone(&allocation.user));
+        let realm = allocation.realm;
+        let [user, credential] = [&allocation.account, &allocation.user].map(Arc::clone);
         let Some(mobile) = allocation.mobile.as_mut() else {
             return false;
         };
@@ -166,12 +167,14 @@ impl Server {
         // If the allocation goes to another shard, that shard reports the move.
         if via.is_none() {
             self.counters.moved += 1;
+            self.note_move(now, id, client);
             self.effects.push(Effect::Report(Report::Moved {
                 allocation: id,
                 was: id,
                 client,
                 realm: Arc::clone(self.rules.realms.name(realm)),
                 user,
+                credential,
             }));
         }
         true
@@ -193,12 +196,13 @@ impl Server {
                 self.allocations.forget_next(client);
             }
             Some(next) => {
-                self.settle(next.client);
+                self.settle(now, next.client);
                 self.hand_over(id);
             }
             None => {
                 mobile.lost = Some(client);
                 self.change_client(id, client.nobody(id));
+                self.note(now, id, &Event::Away);
             }
         }
     }

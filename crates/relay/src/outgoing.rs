@@ -1,8 +1,10 @@
 //! Outgoing: one datagram or frame, and its destination.
 
+use std::net::SocketAddr;
+
 use wire::{AddressFamily, RelayHeader};
 
-use crate::{ClientTuple, PeerAddr, RelayId};
+use crate::{ClientTuple, PeerAddr, RelayId, ShardId};
 
 /// One datagram, or one frame of a stream, that leaves. Its contents are borrowed where it is sent
 /// in the same turn, and owned where it waits.
@@ -19,6 +21,9 @@ pub struct Outgoing<B> {
 pub enum Destination {
     /// Application data to a peer.
     Peer(Hop),
+    /// Application data to another relayed address of this server, whose allocation is in another
+    /// shard: that one's [`crate::Server::handle_crossing`] takes it.
+    Relayed(Crossing),
     /// Application data to a client: header, contents and padding make one datagram or one frame.
     Client {
         /// The client.
@@ -35,7 +40,7 @@ pub enum Destination {
 }
 
 /// The way from a relayed transport address to a peer.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hop {
     /// The socket to send from.
     pub from: RelayId,
@@ -44,6 +49,18 @@ pub struct Hop {
     /// Whether the DF bit is to be set. A received datagram does not show whether its DF bit was
     /// set, so only a Send indication can ask for it: RFC 8656 §14, alternate behaviour.
     pub dont_fragment: bool,
+}
+
+/// The way from a relayed transport address to one of another shard of this process, beside the
+/// kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Crossing {
+    /// The shard that has the receiver's allocation.
+    pub shard: ShardId,
+    /// The sender's relayed transport address: the peer that the receiver sees.
+    pub from: PeerAddr,
+    /// The address that the receiver's relay socket is bound to.
+    pub to: SocketAddr,
 }
 
 impl<B> Outgoing<B> {

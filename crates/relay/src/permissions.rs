@@ -56,6 +56,12 @@ impl Permissions {
         self.0.iter().map(left).filter(|(_, left)| !left.is_zero())
     }
 
+    /// Forgets those whose time is over; returns their peers, and when it was.
+    pub(crate) fn take_over(&mut self, now: Instant) -> Vec<(IpAddr, Instant)> {
+        let over = self.0.extract_if(.., |it| it.deadline <= now);
+        over.map(|it| (it.ip, it.deadline)).collect()
+    }
+
     /// How many there are.
     pub(crate) fn living(&self, now: Instant) -> usize {
         let living = self.0.iter().filter(|it| it.deadline > now);
@@ -104,17 +110,19 @@ impl Permissions {
         }
     }
 
-    /// Forgets those of peers that the policy denies by now, and narrows or widens the others.
-    pub(crate) fn judge_again(&mut self, policy: &Policy) {
-        self.0.retain_mut(
-            |permission| match Scope::of(policy.judge_ip(permission.ip)) {
+    /// Forgets those of peers that the policy denies by now, and narrows or widens the others; returns
+    /// the peers that are denied.
+    pub(crate) fn judge_again(&mut self, policy: &Policy) -> Vec<IpAddr> {
+        let denied = self.0.extract_if(.., |permission| {
+            match Scope::of(policy.judge_ip(permission.ip)) {
                 Ok(scope) => {
                     permission.scope = scope;
-                    true
+                    false
                 }
-                Err(_) => false,
-            },
-        );
+                Err(_) => true,
+            }
+        });
+        denied.map(|it| it.ip).collect()
     }
 
     /// Forgets those of a family. RFC 8656 §8.1.

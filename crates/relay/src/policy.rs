@@ -40,7 +40,7 @@
 //! assert_eq!(
 //!     format!("{denial:#}"),
 //!     "denied: 10.1.2.4, inside the address (NAT64, RFC 6052), lies in 10.0.0.0/8, \
-//!      Private-Use (RFC 1918); only an allow entry inside that opens it",
+//!      Private-Use (RFC 1918); only an entry of [peers] allow inside this network opens it",
 //! );
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -63,7 +63,7 @@ pub use face::{Face, Form};
 pub use network::{MalformedNetwork, Network};
 pub use own::Own;
 pub use ruling::{Denial, IpRuling, Permit, Rule, Ruling, Span};
-pub use special::{Block, block};
+pub use special::{Block, block, blocks};
 
 /// The rules of one server.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,6 +1,8 @@
 //! Which ports of the relay addresses are free, shared by all shards.
 
-use std::net::IpAddr;
+mod homes;
+
+use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,9 +10,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arc_swap::ArcSwap;
 
 use crate::PortRange;
+use homes::Homes;
 
-/// The free ports of every relay address. Lock-free: four bits a port. A port is
-/// given out once, for UDP or for TCP.
+pub(crate) use homes::Home;
+
+/// The free ports of every relay address, and where the sockets of the others are. Lock-free: three
+/// bits and a word a port. A port is given out once, for UDP or for TCP.
 #[derive(Debug)]
 pub struct Ports {
     range: PortRange,
@@ -23,7 +28,7 @@ struct AddressPorts {
     /// Promised to an allocation of ours.
     taken: Bits,
     /// Bound by its UDP socket: no other program can have it.
-    open: Bits,
+    homes: Homes,
     /// Bound by the socket of a TCP allocation, which listens.
     listening: Bits,
     /// Found in use by another program; left alone for a while.
@@ -93,10 +98,17 @@ impl Ports {
         place.is_some_and(|(ports, index)| ports.listening.is_set(index))
     }
 
-    /// The UDP socket of a port that was taken is bound.
-    pub(crate) fn opened(&self, local: IpAddr, port: u16) {
-        if let Some((ports, index)) = self.place(local, port) {
-            ports.open.set(index);
+    /// The UDP socket of a port that was taken is bound, and from now on this is its home.
+    pub(crate) fn opened(&self, local: SocketAddr, home: Home) {
+        if let Some((ports, index)) = self.place(local.ip(), local.port()) {
+            ports.homes.set(index, home);
+        }
+    }
+
+    /// The UDP socket of a port leaves its shard for another one.
+    pub(crate) fn departs(&self, local: SocketAddr) {
+        if self.home(local).is_some() {
+            self.opened(local, Home::Between);
         }
     }
 
@@ -112,7 +124,7 @@ impl Ports {
     /// Gives a port back.
     pub(crate) fn release(&self, local: IpAddr, port: u16) {
         if let Some((ports, index)) = self.place(local, port) {
-            ports.open.clear(index);
+            ports.homes.clear(index);
             ports.listening.clear(index);
             ports.taken.clear(index);
         }
@@ -146,12 +158,17 @@ impl Ports {
     }
 
     /// Whether an allocation of some shard has bound the UDP port, so that no other program has it.
-    pub(crate) fn is_open(&self, local: IpAddr, port: u16) -> bool {
+    pub(crate) fn is_open(&self, local: SocketAddr) -> bool {
+        self.home(local).is_some()
+    }
+
+    /// The home of the UDP socket that is bound here.
+    pub(crate) fn home(&self, local: SocketAddr) -> Option<Home> {
+        let index = self.index(local.port())?;
         // On the packet path: the list is borrowed, and no count is touched.
         let known = self.addresses.load();
-        let mut ports = known.iter().filter(|ports| ports.local == local);
-        let is_open = |index| ports.any(|ports| ports.open.is_set(index));
-        self.index(port).is_some_and(is_open)
+        let mut ports = known.iter().filter(|ports| ports.local == local.ip());
+        ports.find_map(|ports| ports.homes.get(index))
     }
 
     fn of(&self, local: IpAddr) -> Option<Arc<AddressPorts>> {
@@ -176,7 +193,7 @@ impl AddressPorts {
         Self {
             local,
             taken: bits(),
-            open: bits(),
+            homes: Homes::new(range.count()),
             listening: bits(),
             foreign: bits(),
         }

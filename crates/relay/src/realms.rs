@@ -19,7 +19,7 @@ use wire::attributes::UserHash;
 
 use crate::keys::Keys;
 use crate::snapshot::{Field, Reader, Unreadable, Writer};
-use crate::{Bandwidth, Limits, PortRange};
+use crate::{Bandwidth, Limits, PortRange, Quotas};
 use names::Names;
 
 /// All realms of a server: the default one, and others.
@@ -51,6 +51,17 @@ pub struct Realm {
     pub per_user: Option<u32>,
     /// How fast data may pass; `None` is as in [`Limits`].
     pub bandwidth: Bandwidth,
+}
+
+/// How far a realm uses its limit of allocations.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RealmLoad {
+    /// Its name.
+    pub realm: Arc<str>,
+    /// Allocations that its users have.
+    pub allocations: u32,
+    /// The most of them; `None` is without limit.
+    pub limit: Option<u32>,
 }
 
 /// A realm of this server.
@@ -171,6 +182,16 @@ impl Realms {
     pub(crate) fn names_in_order(&self) -> Vec<Arc<str>> {
         let names = self.all.iter().map(|realm| realm.keys.realm());
         names.map(Arc::clone).collect()
+    }
+
+    /// How far each realm that is not gone uses its limit.
+    pub fn load(&self, quotas: &Quotas) -> Vec<RealmLoad> {
+        let load = |(name, &id): (&Arc<str>, &RealmId)| RealmLoad {
+            realm: Arc::clone(name),
+            allocations: quotas.of_realm(id),
+            limit: self.all[id.0 as usize].total,
+        };
+        self.by_name.iter().map(load).collect()
     }
 
     /// By which names and listeners the realms are found.

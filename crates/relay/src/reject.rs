@@ -61,10 +61,10 @@ pub enum Reject {
         by: Duration,
     },
     /// The password is wrong, or the token's key, or the realm that a precomputed key is bound to.
-    #[error("bad integrity: wrong password, secret, realm or mac_key")]
+    #[error("bad integrity: wrong password, secret, realm or key of the access token")]
     BadIntegrity,
     /// The nonce is too old or not ours.
-    #[error("stale nonce")]
+    #[error("the nonce is too old, or of before a restart: the client tries again with a new one")]
     StaleNonce,
     /// The allocation is another user's.
     #[error("the allocation belongs to another user")]
@@ -176,12 +176,20 @@ pub enum Reject {
     /// (RFC 8656 §7.4), 486 would tell the user of a quota, and 403 not to come back.
     #[error("the server drains and grants no new allocations")]
     Draining,
+    /// The listener that the client came to was taken out of the configuration, and serves the
+    /// allocations that there are on it to their end. 508 as above: a client that hears nothing would
+    /// ask for half a minute before it tries its next server.
+    #[error("the listener is no more in the configuration, and grants no new allocations")]
+    ListenerRetires,
     /// The user has as many allocations as allowed.
     #[error("the user's quota is reached (key `per-user` in [allocation] or [[auth.realm]])")]
     UserQuota,
     /// The user's realm has as many allocations as allowed.
     #[error("the realm's quota is reached (key `total` in [[auth.realm]])")]
     RealmQuota,
+    /// The user or its realm has used up the data of this month.
+    #[error("the data of this month is used up (key `month` in [[cap]])")]
+    DataCap,
     /// The server has as many allocations as allowed.
     #[error("the server's quota is reached (key `total` in [allocation])")]
     TotalQuota,
@@ -286,8 +294,9 @@ impl Reject {
             Self::FamilyMismatch => 443,
             Self::ConnectionExists => 446,
             Self::NotConnected(_) => 447,
-            Self::UserQuota | Self::RealmQuota => 486,
+            Self::UserQuota | Self::RealmQuota | Self::DataCap => 486,
             Self::Draining
+            | Self::ListenerRetires
             | Self::TotalQuota
             | Self::TooManyReservations
             | Self::NoReservation
@@ -399,8 +408,10 @@ refusals! {
     ChannelConflict = 400 "channel-conflict",
     TryAlternate = 300 "try-alternate",
     Draining = 508 "draining",
+    ListenerRetires = 508 "listener-retires",
     UserQuota = 486 "user-quota",
     RealmQuota = 486 "realm-quota",
+    DataCap = 486 "cap",
     TotalQuota = 508 "total-quota",
     TooManyPermissions = 403 "too-many-permissions",
     TooManyChannels = 403 "too-many-channels",

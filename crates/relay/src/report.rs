@@ -1,12 +1,12 @@
 //! Reports: what the operator is told about allocations, refusals and partners.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use wire::Method;
 
-use crate::{AllocationId, ClientTuple, PartnerFlaw, Reject, Traffic};
+use crate::{AllocationId, Ban, ClientTuple, PartnerFlaw, Quality, Reject, Traffic};
 
 /// An event, for the operator's log.
 #[derive(Clone, Debug)]
@@ -19,10 +19,10 @@ pub enum Report {
         client: ClientTuple,
         /// The realm that the user belongs to.
         realm: Arc<str>,
-        /// The USERNAME, without the realm if it ends in it.
+        /// The person, or the key of a token, that it is counted under.
         user: Arc<str>,
-        /// The person, or the token, that it is counted under.
-        account: Arc<str>,
+        /// The USERNAME, without the realm if it ends in it.
+        credential: Arc<str>,
         /// The relayed transport addresses, as the client was told: IPv4 first, one per family.
         relayed: Vec<SocketAddr>,
         /// The lifetime granted, in seconds.
@@ -36,10 +36,10 @@ pub enum Report {
         client: ClientTuple,
         /// The realm that the user belongs to.
         realm: Arc<str>,
-        /// The USERNAME, without the realm if it ends in it.
+        /// The person, or the key of a token, that it is counted under.
         user: Arc<str>,
-        /// The person, or the token, that it is counted under.
-        account: Arc<str>,
+        /// The USERNAME, without the realm if it ends in it.
+        credential: Arc<str>,
         /// The relayed transport addresses that it had when it ended.
         relayed: Vec<SocketAddr>,
         /// The cause of the end.
@@ -50,6 +50,8 @@ pub enum Report {
         sent: Traffic,
         /// Data from peers to the client.
         received: Traffic,
+        /// How good its legs were, if that was measured.
+        quality: Option<Box<Quality>>,
     },
     /// An allocation moved to another 5-tuple of its client. RFC 8016.
     Moved {
@@ -61,8 +63,10 @@ pub enum Report {
         client: ClientTuple,
         /// The realm that the user belongs to.
         realm: Arc<str>,
-        /// The USERNAME, without the realm if it ends in it.
+        /// The person, or the key of a token, that it is counted under.
         user: Arc<str>,
+        /// The USERNAME, without the realm if it ends in it.
+        credential: Arc<str>,
     },
     /// Something about the partner for NAT discovery.
     Partner {
@@ -73,12 +77,17 @@ pub enum Report {
     },
     /// A request was refused.
     Refused {
+        /// The allocation of the client that asked, if it has one.
+        allocation: Option<AllocationId>,
         /// The client that asked.
         client: ClientTuple,
         /// The realm of the user, or that of the listener if the user is not known.
         realm: Arc<str>,
-        /// The USERNAME. It proves nothing if the credentials were refused.
+        /// The person, or the key of a token, that the USERNAME names. It proves nothing if the
+        /// credentials were refused.
         user: Option<Box<str>>,
+        /// The USERNAME, without the realm if it ends in it.
+        credential: Option<Box<str>>,
         /// The method of the request.
         method: Method,
         /// Whether the client has shown that its address is its own: over TCP, or by a nonce that was
@@ -86,6 +95,14 @@ pub enum Report {
         proven: bool,
         /// Why it was refused.
         reject: Reject,
+    },
+    /// A source prefix failed too often to prove who it is, and is banned.
+    Banned(Ban),
+    /// A client that the rules deny was not answered. Reported at most once a second; over UDP anybody can write such
+    /// an address on a packet.
+    Denied {
+        /// Its address.
+        client: IpAddr,
     },
 }
 
@@ -117,6 +134,10 @@ pub enum EndCause {
     Operator,
     /// The address that it relayed from has left the host, or peers know the host by another.
     AddressGone,
+    /// The rules deny its client by now.
+    ClientDenied,
+    /// The server drains, and the time that it had for that is over.
+    DrainDeadline,
 }
 
 impl EndCause {
@@ -129,6 +150,8 @@ impl EndCause {
         Self::Stranded,
         Self::Operator,
         Self::AddressGone,
+        Self::ClientDenied,
+        Self::DrainDeadline,
     ];
 
     /// The name in logs and metrics.
@@ -141,6 +164,8 @@ impl EndCause {
             Self::Stranded => "stranded",
             Self::Operator => "operator",
             Self::AddressGone => "address-gone",
+            Self::ClientDenied => "client-denied",
+            Self::DrainDeadline => "drain-deadline",
         }
     }
 }

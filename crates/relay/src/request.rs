@@ -18,6 +18,7 @@ pub(crate) use answer::{Challenge, Head, NextTry, Outcome};
 pub(crate) use binding::{Origin, Success};
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use wire::attributes::{
     AccessToken, ChannelNumberAttribute, ConnectionId, Data, DontFragment, ErrorCode, EvenPort,
@@ -31,8 +32,8 @@ use crate::auth::third_party::takes_token;
 use crate::auth::{self, NotSigned, Refusal, Signed};
 use crate::realms::RealmId;
 use crate::{
-    ClientTuple, DropReason, Effect, Now, Outgoing, Reject, Report, Server, Transport, Verdict,
-    nonce,
+    ClientTuple, DropReason, Effect, Event, Now, Outgoing, Reject, Report, Server, Transport,
+    Verdict, nonce,
 };
 
 /// Handles any request.
@@ -42,6 +43,9 @@ pub(crate) fn handle<'s>(
     client: ClientTuple,
     message: Message<'_>,
 ) -> Verdict<'s, 'static> {
+    if server.traces.are_any() {
+        server.trace_request(now, client, &message);
+    }
     match message.method() {
         Method::Binding => binding::binding(server, now, client, &message),
         _ if message.transaction().is_rfc3489() => server.discard(DropReason::NoCookie),
@@ -89,7 +93,9 @@ fn authenticated<'s>(
         Err(NotSigned::KeyAwaited(name)) => {
             return server.await_key(now, client, name, message.as_bytes());
         }
-        Err(NotSigned::KeyUnavailable) => return server.discard(DropReason::KeyUnavailable),
+        Err(NotSigned::KeyUnavailable) => {
+            return leave_unanswered(server, client, &message, DropReason::KeyUnavailable);
+        }
         Err(NotSigned::Refused(refused)) => {
             return not_signed(server, now, client, &message, refused);
         }
@@ -98,14 +104,16 @@ fn authenticated<'s>(
     budget.acquaint(now.mono, client.client.ip());
     match understood(&signed).and_then(|()| handler(server, now, &signed)) {
         Ok(Outcome::Later) => Verdict::Done,
-        Ok(Outcome::Never(why)) => server.discard(why),
+        Ok(Outcome::Never(why)) => leave_unanswered(server, client, &message, why),
         Ok(Outcome::Elsewhere(host)) => {
             server.pass_to(host, client, message.as_bytes());
             Verdict::Done
         }
         Ok(outcome) => {
-            let contents = head.succeed(&mut server.reply, &outcome, &signed.key);
-            Verdict::Answer(Outgoing::answer(client, contents))
+            head.succeed(&mut server.reply, &outcome, &signed.key);
+            server.trace_reply(client);
+            server.note_granted(now.mono, client, &message, outcome.lifetime());
+            Verdict::Answer(Outgoing::answer(client, &server.reply))
         }
         Err(reject) => {
             let whose = Whose {
@@ -113,12 +121,14 @@ fn authenticated<'s>(
                 realm: signed.realm,
                 user: Some(&signed.user),
                 proven: false,
+                signed: true,
             };
-            report_refused(server, whose, &head, &reject);
+            report_refused(server, now.mono, whose, &head, &reject);
             let next_try = try_alternate::next_try(server, now, &signed, &reject);
             let next_try = next_try.as_ref();
-            let contents = head.fail(&mut server.reply, &reject, next_try, &signed.key);
-            Verdict::Answer(Outgoing::answer(client, contents))
+            head.fail(&mut server.reply, &reject, next_try, &signed.key);
+            server.trace_reply(client);
+            Verdict::Answer(Outgoing::answer(client, &server.reply))
         }
     }
 }
@@ -138,7 +148,7 @@ fn not_signed<'s>(
         refused = sent_on.map_or_else(Refusal::from, |()| refused);
     }
     if refused.reject.is_failed_proof() && !may_fail(server, now, client) {
-        return server.discard(DropReason::TooManyFailures);
+        return leave_unanswered(server, client, message, DropReason::TooManyFailures);
     }
     let realm = auth::realm_told(server, client, message, &refused.reject);
     let draft = server.nonces.blank();
@@ -167,8 +177,33 @@ fn may_fail(server: &mut Server, now: Now, client: ClientTuple) -> bool {
     failures.admit(per_minute, now.mono, client.client.ip())
 }
 
+/// Drops a request without an answer.
+#[cold]
+fn leave_unanswered(
+    server: &mut Server,
+    client: ClientTuple,
+    request: &Message<'_>,
+    why: DropReason,
+) -> Verdict<'static, 'static> {
+    server.note_unanswered(client, request, why);
+    server.discard(why)
+}
+
+/// Counts a failed proof against its prefix, which is banned if that was one too many.
+#[cold]
+fn note_failure(server: &mut Server, now: Now, client: ClientTuple) {
+    if let Some(rule) = server.rules.clients.ban {
+        let bans = &server.shared.bans;
+        let ban = bans.note(rule, now.mono, client.client.ip());
+        let report = ban.map(|ban| Effect::Report(Report::Banned(ban)));
+        report
+            .into_iter()
+            .for_each(|report| server.effects.push(report));
+    }
+}
+
 /// The USERNAME of a request, signed or not.
-fn named_user<'a>(request: &Message<'a>) -> Option<&'a str> {
+pub(crate) fn named_user<'a>(request: &Message<'a>) -> Option<&'a str> {
     request.get().ok().flatten().map(|Username(user)| user)
 }
 
@@ -186,7 +221,7 @@ fn unauthenticated<'s>(
 ) -> Verdict<'s, 'static> {
     let excess = server.reply.len().saturating_sub(request.as_bytes().len());
     if excess > 0 && !may_amplify(server, now, via, excess) {
-        return server.discard(DropReason::OverBudget);
+        return leave_unanswered(server, client, request, DropReason::OverBudget);
     }
     match refused {
         Some((refused, realm)) => {
@@ -201,11 +236,22 @@ fn unauthenticated<'s>(
                 user: named_user(request),
                 proven: refused.reject.is_failed_proof()
                     && auth::has_address(server, client, request),
+                signed: false,
             };
-            report_refused(server, whose, &head, &refused.reject);
+            if whose.proven {
+                note_failure(server, now, client);
+            }
+            report_refused(server, now.mono, whose, &head, &refused.reject);
         }
-        None => server.counters.bindings += 1,
+        None => {
+            server.counters.bindings += 1;
+            if server.traces.are_any() {
+                let event = Event::granted(Method::Binding, None, None);
+                server.trace_event(client, None, &event, None);
+            }
+        }
     }
+    server.trace_reply(client);
     Verdict::Answer(Outgoing::answer(via, &server.reply))
 }
 
@@ -251,17 +297,34 @@ pub(crate) struct Whose<'a> {
     pub(crate) user: Option<&'a str>,
     /// Whether a failed proof came from the address that it shows.
     pub(crate) proven: bool,
+    /// Whether the request was signed by that user.
+    pub(crate) signed: bool,
 }
 
-pub(crate) fn report_refused(server: &mut Server, whose: Whose<'_>, head: &Head, reject: &Reject) {
+pub(crate) fn report_refused(
+    server: &mut Server,
+    now: Instant,
+    whose: Whose<'_>,
+    head: &Head,
+    reject: &Reject,
+) {
     server.counters.count_refusal(reject.refusal());
+    server.note_refused(now, &whose, head.method, reject);
     if matches!(reject, Reject::Challenge | Reject::TryAlternate(_)) {
         return;
     }
+    let realms = &server.rules.realms;
+    let signer = whose
+        .user
+        .map(|it| realms.signer(it.into(), whose.realm, None));
+    let realm = signer.as_ref().map_or(whose.realm, |it| it.realm);
+    let credential = signer.as_ref().map(|it| it.user());
     let report = Report::Refused {
+        allocation: server.open_allocation(whose.client),
         client: whose.client,
-        realm: Arc::clone(server.rules.realms.name(whose.realm)),
-        user: whose.user.map(Box::from),
+        realm: Arc::clone(realms.name(realm)),
+        user: credential.map(|it| Box::from(realms.account(realm, it).name)),
+        credential: credential.map(Box::from),
         method: head.method,
         proven: whose.proven,
         reject: reject.clone(),

@@ -8,8 +8,8 @@ use crate::{AllocationId, Config, Rules, Server};
 
 impl Server {
     /// From now on these rules hold, unless later ones hold already. They keep the ids of the realms
-    /// that the server has: [`Rules::succeed`]. What was granted lives on, but for peers that the
-    /// policy denies now.
+    /// that the server has: [`Rules::succeed`]. Allocations live on, but for peers that the
+    /// policy denies now, and for clients that are not served any more.
     pub(crate) fn adopt(&mut self, now: Instant, rules: Arc<Rules>) {
         if rules.serial < self.rules.serial {
             return;
@@ -22,7 +22,16 @@ impl Server {
         self.keyring.forget_answers();
         // Mostly it is users that change, and there may be a million permissions.
         if self.rules.policy != earlier.policy {
-            self.judge_again();
+            self.judge_again(now);
+        }
+        if self.rules.clients != earlier.clients {
+            self.end_denied(now);
+            if self.rules.clients.ban.is_none() {
+                self.shared.bans.end_all(now);
+            }
+        }
+        if self.rules.quality != earlier.quality {
+            self.tally_again();
         }
         if self.rules.limit_bandwidth() || earlier.limit_bandwidth() {
             self.measure_again(now);
@@ -30,10 +39,10 @@ impl Server {
     }
 
     /// Ends the permissions and channels of all peers that the policy denies by now.
-    pub(crate) fn judge_again(&mut self) {
+    pub(crate) fn judge_again(&mut self, now: Instant) {
         let ids: Vec<AllocationId> = self.allocations.ids().collect();
         for id in ids {
-            self.judge_peers_of(id);
+            self.judge_peers_of(now, id);
         }
     }
 }

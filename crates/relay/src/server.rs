@@ -16,6 +16,7 @@ use crate::allocations::Allocations;
 use crate::auth::Signed;
 use crate::effects::Effects;
 use crate::keyring::Keyring;
+use crate::lately::Lately;
 use crate::mobility::{Guests, Tickets};
 use crate::nat_discovery::Partners;
 use crate::nonce::Nonces;
@@ -24,6 +25,7 @@ use crate::routes::Routes;
 use crate::rules::offered;
 use crate::sha256::Offered;
 use crate::timers::{Timer, Timers};
+use crate::traces::Traces;
 use crate::{
     AllocationId, ClientTuple, Config, ConnectionId, Counters, DropReason, Effect, EndCause, Now,
     OpenError, PeerAddr, Reject, RelayId, Rules, ShardId, Shared, Verdict,
@@ -91,6 +93,11 @@ pub struct Server {
     pub(crate) counters: Counters,
     /// Where answers are written; grows to the longest and stays.
     pub(crate) reply: Vec<u8>,
+    /// Sessions that ended and requests that failed just now.
+    pub(crate) lately: Lately,
+    pub(crate) traces: Traces,
+    /// Until then the operator hears of no client that is denied.
+    pub(crate) denied_quiet: Option<Instant>,
 }
 
 impl Server {
@@ -147,6 +154,9 @@ impl Server {
             effects: Effects::default(),
             counters: Counters::default(),
             reply: Vec::new(),
+            lately: Lately::default(),
+            traces: Traces::default(),
+            denied_quiet: None,
             rng,
             shard,
             config,
@@ -190,6 +200,12 @@ impl Server {
         client: ClientTuple,
         packet: &'p [u8],
     ) -> Verdict<'s, 'p> {
+        if is_request(packet)
+            && let Some(why) = self.turned_away(now.mono, client, packet)
+        {
+            self.tell_of_denied(now.mono, client.client.ip(), why);
+            return self.discard(why);
+        }
         let Ok(message) = Message::parse(packet) else {
             return self.discard(DropReason::Malformed);
         };
@@ -302,12 +318,13 @@ impl Server {
                     }
                 }
                 Timer::Relay(relay) => self.expire(now.mono, relay),
-                Timer::Channel(id, channel) => self.expire_channel(id, channel),
-                Timer::Connection(connection) => self.expire_connection(connection),
+                Timer::Channel(id, channel) => self.expire_channel(now.mono, id, channel),
+                Timer::Connection(connection) => self.expire_connection(now.mono, connection),
                 Timer::ForeignPort(local) => {
                     self.shared.ports.forget_foreign(local.ip(), local.port());
                 }
                 Timer::Reservations => self.expire_reservations(now.mono),
+                Timer::Traces => self.trace_second(now.mono),
                 Timer::Key(name) => self.give_up_key(now, &name),
             }
         }
@@ -405,4 +422,9 @@ impl Server {
         self.counters.count_drop(why);
         Verdict::Drop(why)
     }
+}
+
+/// Whether a STUN message is a request, by the bits of its class. RFC 8489 §5.
+fn is_request(packet: &[u8]) -> bool {
+    matches!(packet, [high, low, ..] if high & 1 == 0 && low & 0x10 == 0)
 }

@@ -1,9 +1,11 @@
 //! The state that the shards of one process share.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
 use crate::failures::Failures;
 use crate::nat_discovery::Lines;
 use crate::rate::Epoch;
-use crate::{Budget, Config, Ports, Quotas, Register, Reservations, Whereabouts};
+use crate::{Bans, Budget, Caps, Config, Ports, Quotas, Register, Reservations, Whereabouts};
 
 /// The state that the shards of one process share, on the slow path only.
 #[derive(Debug)]
@@ -16,6 +18,8 @@ pub struct Shared {
     pub reservations: Reservations,
     /// The rest of the bytes that strangers may be sent.
     pub budget: Budget,
+    /// The prefixes that are banned, and those that may be soon.
+    pub bans: Bans,
     /// The failed proofs of identity.
     pub(crate) failures: Failures,
     /// The time that limits of bandwidth count from.
@@ -26,6 +30,8 @@ pub struct Shared {
     pub connections: Register,
     /// The state that every shard needs to write to partners.
     pub(crate) lines: Lines,
+    /// The users and realms that are over a cap of data. It is read where an allocation begins or its limits change.
+    pub(crate) caps: Mutex<Arc<Caps>>,
 }
 
 impl Shared {
@@ -37,12 +43,29 @@ impl Shared {
             quotas: Quotas::default(),
             reservations: Reservations::default(),
             budget: Budget::new(&config.secret),
+            bans: Bans::new(&config.secret),
             failures: Failures::new(&config.secret),
             epoch: Epoch::default(),
             whereabouts: Whereabouts::default(),
             connections: Register::default(),
             lines: Lines::new(&config.nat_discovery),
+            caps: Mutex::default(),
         }
+    }
+
+    /// From now on new allocations follow these caps. Those that there are do so once each shard has
+    /// carried out [`crate::Command::Measure`].
+    pub fn cap(&self, caps: Caps) {
+        *self.lock_caps() = Arc::new(caps);
+    }
+
+    pub(crate) fn caps(&self) -> Arc<Caps> {
+        Arc::clone(&self.lock_caps())
+    }
+
+    /// A panic cannot leave a pointer half changed.
+    fn lock_caps(&self) -> MutexGuard<'_, Arc<Caps>> {
+        self.caps.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// From now on the shards grant no new allocation, and serve those they have to the end. No

@@ -88,7 +88,7 @@ type Part = Option<ShardId>;
 
 impl Snapshot {
     /// The number of the format. It goes up with every change of what is written.
-    pub const FORMAT: u16 = 3;
+    pub const FORMAT: u16 = 5;
 
     /// The bytes, to be handed to the next process.
     pub fn as_bytes(&self) -> &[u8] {
@@ -215,11 +215,14 @@ impl Shared {
             quotas,
             reservations,
             budget: _,
+            bans: _,
             whereabouts,
             connections: _,
             failures: _,
             epoch: _,
             lines: _,
+            // The control side says who is over a cap, to each process.
+            caps: _,
         } = self;
         let mut to = Snapshot::begin(None, rules, now);
         quotas.is_draining().write(&mut to);

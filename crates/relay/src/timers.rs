@@ -24,6 +24,8 @@ pub(crate) enum Timer {
     Reservations,
     /// A keepalive to the partner of this family.
     Partner(AddressFamily),
+    /// A second of the traces is over.
+    Traces,
     /// A key that was asked for; boxed as rare, too.
     Key(Box<UserName>),
 }
@@ -78,15 +80,16 @@ impl Timers {
             | Timer::Connection(_)
             | Timer::Reservations
             | Timer::Partner(_)
+            | Timer::Traces
             | Timer::Key(_) => None,
         })
     }
 
-    /// Whether only timers of ports, foreign or reserved, and of partners are left.
+    /// Whether only timers of ports, foreign or reserved, of partners and of traces are left.
     pub(crate) fn is_idle(&self) -> bool {
         let mut timers = self.queue.iter().map(|(_, timer)| timer);
         timers.all(|timer| match timer {
-            Timer::ForeignPort(_) | Timer::Reservations | Timer::Partner(_) => true,
+            Timer::ForeignPort(_) | Timer::Reservations | Timer::Partner(_) | Timer::Traces => true,
             Timer::Relay(_) | Timer::Channel(..) | Timer::Connection(_) | Timer::Key(_) => false,
         })
     }

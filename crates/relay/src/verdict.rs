@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::{
     ClientTuple, ConnectionId, DropReason, Mail, Outgoing, Passage, RelayId, Report, Route,
-    ShardId, UserName,
+    ShardId, Traced, UserName,
 };
 
 /// The outcome of the packet that was just handled. An answer borrows the server (`'s`), which
@@ -115,6 +115,8 @@ pub enum Effect {
     },
     /// Tell the operator.
     Report(Report),
+    /// Tell those who trace a client. It is boxed, as there is seldom one.
+    Traced(Box<Traced>),
 }
 
 /// Why a relay socket could not be opened.

@@ -115,6 +115,74 @@ fn a_send_indication_costs_no_allocation_with_dont_fragment_or_without() {
 }
 
 #[test]
+fn data_from_shard_to_shard_costs_neither_of_them_an_allocation() {
+    let mut world = World::sharded(2, |_| {});
+    let clients = [world.client_on(0, "alice"), world.client_on(1, "bob")];
+    let doors = clients.map(|client| Peer(client.allocate(&mut world, minutes(10))));
+    clients[0].bind(&mut world, doors[1]);
+    clients[1].bind(&mut world, doors[0]);
+    let packet = [&[0x40, 0, 0x04, 0xB0][..], &[7; 1200]].concat();
+    let (now, tuple) = (world.now(), clients[0].tuple(&world));
+    let mut cross = || {
+        let verdict = world.server(0).handle_client(now, tuple, &packet);
+        let Verdict::Relay(Outgoing {
+            to: Destination::Relayed(crossing),
+            contents,
+        }) = verdict
+        else {
+            panic!("{verdict:?}");
+        };
+        let verdict = world.server(1).handle_crossing(now, crossing, contents);
+        assert!(relays_to_client(&verdict), "{verdict:?}");
+    };
+    cross();
+    let counted = allocation_counter::measure(|| (0..PACKETS).for_each(|_| cross()));
+    assert_eq!(counted.count_total, 0, "{counted:?}");
+}
+
+/// Media, checks, and what only looks like them: every packet is measured.
+#[test]
+fn what_is_measured_costs_no_allocation() {
+    let mut session = Session::new();
+    let mut place = 0_u32;
+    let mut next = move |data: &mut [u8]| {
+        place += 1;
+        data.fill(0xA5);
+        let (head, _) = data.split_first_chunk_mut::<12>().unwrap();
+        // Two streams, gaps, a flood of sources, and STUN.
+        let ssrc = match place % 5 {
+            0 | 1 => place % 2,
+            _ => place.wrapping_mul(0x9E37_79B9),
+        };
+        *head = [0x80, 96, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        head[2..4].copy_from_slice(&(place / 4 * 3).to_be_bytes()[2..]);
+        head[4..8].copy_from_slice(&(place * 90).to_be_bytes());
+        head[8..].copy_from_slice(&ssrc.to_be_bytes());
+        if place.is_multiple_of(7) {
+            let kind = if place.is_multiple_of(2) {
+                [0, 1]
+            } else {
+                [1, 1]
+            };
+            data[..2].copy_from_slice(&kind);
+            data[2..8].copy_from_slice(&[0x04, 0x9C, 0x21, 0x12, 0xA4, 0x42]);
+            // One attribute that may be ignored.
+            data[20..24].copy_from_slice(&[0xC0, 0x01, 0x04, 0x98]);
+        }
+    };
+    let mut packet = [&[0x40, 0, 0x04, 0xB0][..], &[7; 1200]].concat();
+    let (peer, relay) = (session.bound, session.world.relay_of(session.alice));
+    session.assert_no_allocation(|server, mut now, tuple| {
+        now.mono += std::time::Duration::from_millis(u64::from(packet[11]));
+        next(&mut packet[4..]);
+        let verdict = server.handle_client(now, tuple, &packet);
+        assert!(relays_to_peer(&verdict), "{verdict:?}");
+        let verdict = server.handle_peer(now, relay, PeerAddr(peer.0), &packet[4..]);
+        assert!(relays_to_client(&verdict), "{verdict:?}");
+    });
+}
+
+#[test]
 fn an_icmp_error_costs_no_allocation_told_or_not() {
     for told in [IcmpTold::Always, IcmpTold::Never] {
         icmp_errors_cost_no_allocation(told);

@@ -11,7 +11,7 @@ use serde_json::Value;
 use subtle::{Choice, ConstantTimeEq};
 
 use crate::Refusal;
-use crate::message::Join;
+use crate::message::{Join, read_object};
 
 /// The right to enter a room.
 #[derive(Clone, Debug)]
@@ -198,7 +198,7 @@ impl Claims {
 
 fn read<T: for<'de> Deserialize<'de>>(part: &str) -> Option<T> {
     let json = BASE64_URL_SAFE_NO_PAD.decode(part).ok()?;
-    serde_json::from_slice(&json).ok()
+    read_object(&json)
 }
 
 fn hashed(secret: &[u8]) -> [u8; 32] {

@@ -29,7 +29,7 @@ pub enum ClientError {
     /// No connection, or no WebSocket.
     #[error(transparent)]
     Socket(#[from] Box<tungstenite::Error>),
-    /// What came is no message.
+    /// The bytes that came are no message.
     #[error("not a message: {0}")]
     Strange(String),
 }

@@ -5,7 +5,7 @@
 //! out; it owns no socket, clock, task or random source. [`Signaling`] is the host around it: WebSockets
 //! and one task for each.
 //!
-//! Whatever strangers send, memory is bounded: connections and members by number, in all and of a
+//! Strangers cannot make memory grow without bound: connections and members by number, in all and of a
 //! network; what waits for a member by a share for each other member, and in all. A member that sends
 //! too fast is read more slowly, and only a member of a room can name another one of it.
 

@@ -23,7 +23,7 @@ pub enum Message {
     Text {
         /// The id of the member.
         to: Option<String>,
-        /// What is said.
+        /// The words.
         text: String,
     },
     /// Asks for a fresh credential.
@@ -36,7 +36,7 @@ pub enum Message {
     Leave,
 }
 
-/// Who enters which room, by which right.
+/// A wish to enter a room: as whom, and by which right.
 #[derive(Clone, Default)]
 pub struct Join {
     /// The name of the room.
@@ -92,9 +92,9 @@ struct Fields<'a> {
 impl Message {
     /// Reads a text. Keys that are not known are left for later versions.
     pub fn decode(text: &str) -> Result<Decoded, Malformed> {
-        let fields: Fields<'_> = serde_json::from_str(text).map_err(|_| {
-            Malformed("not a JSON object with a `type`, or a key of another type than it should be")
-        })?;
+        let fields: Fields<'_> = read_object(text.as_bytes()).ok_or(Malformed(
+            "not a JSON object with a `type`, or a key of another type than it should be",
+        ))?;
         let message = match &*fields.kind {
             "join" => Self::Join(Join {
                 room: room(fields.room)?,
@@ -128,6 +128,12 @@ impl Message {
             ack: fields.ack,
         })
     }
+}
+
+/// Reads JSON that is an object. For a struct serde takes a list of its values as well.
+pub(crate) fn read_object<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Option<T> {
+    let is_object = json.trim_ascii_start().starts_with(b"{");
+    is_object.then(|| serde_json::from_slice(json).ok())?
 }
 
 fn room(room: Option<String>) -> Result<String, Malformed> {
@@ -259,6 +265,7 @@ mod tests {
         for text in [
             "",
             "[]",
+            r#"["ping",null,null,null,null,null,null,null,null,null]"#,
             "null",
             "{}",
             "{\"type\":1}",

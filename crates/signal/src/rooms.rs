@@ -131,7 +131,7 @@ impl Rooms {
         }
     }
 
-    /// A connection is about to be there. Whoever gets a number calls [`Rooms::handle_closed`] with it.
+    /// A connection is about to be there. The caller that gets a number calls [`Rooms::handle_closed`] with it.
     pub fn open(&mut self, now: Instant, visitor: IpAddr) -> Result<ConnectionId, Full> {
         let prefix = SourcePrefix::of(visitor);
         let is_room = self.connections.len() < self.limits.connections && !self.is_ending;

@@ -24,7 +24,7 @@ use crate::{Access, ConnectionId, Counters, Full, Limits, Mint, Rooms, origin, s
 #[derive(Clone)]
 pub struct Signaling(Arc<Host>);
 
-/// What may change while rooms are open.
+/// The options that may change while rooms are open.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The right to enter a room.

@@ -116,7 +116,7 @@ fn refuse(connection: &Connection, refusal: Refusal) -> Duration {
     Duration::ZERO
 }
 
-/// What was wrong with the bytes of a client; none if the connection is broken, and nothing can be said.
+/// The flaw of a client's bytes; none if the connection is broken, and nothing can be said.
 fn flaw(error: Error) -> Option<Refusal> {
     use tungstenite::Error as Flaw;
     match *error.into_inner().downcast::<Flaw>().ok()? {

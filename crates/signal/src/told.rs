@@ -82,7 +82,7 @@ impl Told<'_> {
             .into()
     }
 
-    /// What a client hears before its connection ends.
+    /// The message that a client hears before its connection ends.
     pub(crate) fn refusal(refusal: Refusal) -> Option<String> {
         let told = Told::Error {
             code: refusal.code()?,

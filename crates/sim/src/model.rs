@@ -142,7 +142,7 @@ impl Model {
         }
     }
 
-    /// Other terms hold from now on. What was granted lives on, but for peers that are denied now.
+    /// Other terms hold from now on. Allocations live on, but for peers that are denied now.
     pub(crate) fn adopt(&mut self, terms: Terms) {
         self.has_changed = true;
         self.terms = terms;

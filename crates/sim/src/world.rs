@@ -16,8 +16,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use relay::{
-    ChannelNumber, ClientTuple, Command, Config, Counters, EndCause, Now, Reject, RelayId, Report,
-    Route, Rules, Server, Shared,
+    Caps, ChannelNumber, ClientTuple, Command, Config, Counters, Crossing, EndCause, Now, Places,
+    Reject, RelayId, Report, Route, Rules, Server, Shared, Traced,
 };
 
 use crate::client::Memory;
@@ -44,6 +44,7 @@ pub struct World {
     peers: u16,
     transactions: u64,
     reports: Vec<Report>,
+    traced: Vec<Traced>,
     post: post::Post,
     key_store: key_store::KeyStore,
     connections: connections::Connections,
@@ -53,6 +54,8 @@ pub struct World {
     to_partner: Vec<Vec<u8>>,
     /// Outcomes of packets that waited somewhere, since they were last asked for.
     late: Vec<Outcome>,
+    /// Data that waits between two shards, if it is held.
+    held_crossings: Option<Vec<(Crossing, Vec<u8>)>>,
     /// How many calls that perform effects are under way, one inside the other: until all have
     /// returned the books do not balance.
     performing: usize,
@@ -86,6 +89,15 @@ impl World {
         }
     }
 
+    /// From now on these caps hold, in every shard.
+    pub fn cap(&mut self, caps: Caps) {
+        self.shared.cap(caps);
+        for shard in 0..self.shards.len() {
+            let answer = self.command(shard, Command::Measure(Places::ALL));
+            assert_eq!(answer, relay::Answer::Measured(None));
+        }
+    }
+
     /// The control side asks a shard.
     pub fn command(&mut self, shard: usize, command: Command) -> relay::Answer {
         let now = self.clock.now();
@@ -116,12 +128,14 @@ impl World {
             peers: 0,
             transactions: 0,
             reports: Vec::new(),
+            traced: Vec::new(),
             post: post::Post::default(),
             key_store: key_store::KeyStore::default(),
             connections: connections::Connections::new(),
             routes: BTreeMap::new(),
             to_partner: Vec::new(),
             late: Vec::new(),
+            held_crossings: None,
             performing: 0,
             shared,
             rules: Arc::clone(&config.rules),
@@ -181,6 +195,11 @@ impl World {
         std::mem::take(&mut self.reports)
     }
 
+    /// The events that traces told since this was last asked.
+    pub fn traced(&mut self) -> Vec<Traced> {
+        std::mem::take(&mut self.traced)
+    }
+
     /// The refusal that is the only report since these were last asked for.
     ///
     /// # Panics
@@ -204,7 +223,9 @@ impl World {
                 Report::Opened { .. }
                 | Report::Moved { .. }
                 | Report::Partner { .. }
-                | Report::Refused { .. } => None,
+                | Report::Refused { .. }
+                | Report::Banned(_)
+                | Report::Denied { .. } => None,
             });
         causes.collect()
     }

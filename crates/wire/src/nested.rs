@@ -9,8 +9,8 @@ use crate::attributes::Data;
 use crate::{Attribute, ChannelData, Class, Kind, Message, Method, TransactionId, method, padding};
 
 /// Whether data is itself TURN: ChannelData as servers write it, with data and at most its padding
-/// behind, or a STUN message of a method of TURN (RFC 8656 §17, RFC 6062 §6.1). What ICE and its
-/// extensions send is not, nor a counter that happens to begin as a channel does.
+/// behind, or a STUN message of a method of TURN (RFC 8656 §17, RFC 6062 §6.1). Messages of ICE and its
+/// extensions are not, nor is a counter that happens to begin as a channel does.
 ///
 /// ```
 /// assert!(wire::is_turn(b"\x40\0\0\x02hi"));

@@ -51,12 +51,9 @@ impl Deframer {
         if std::mem::take(&mut self.spent) {
             self.partial.clear();
         }
-        // A frame that is whole in the input is returned in place.
         if self.partial.is_empty()
-            && let Some(length) = frame_length(input, limit)?
-            && let Some((frame, rest)) = input.split_at_checked(length)
+            && let Some(frame) = whole_frame(input, limit)?
         {
-            *input = rest;
             return Ok(Some(frame));
         }
         while !input.is_empty() {
@@ -76,10 +73,35 @@ impl Deframer {
         Ok(None)
     }
 
+    /// Keeps the beginning of a frame, which [`whole_frame`] has left, until [`Deframer::next`] is given the rest.
+    pub fn keep(&mut self, beginning: &[u8]) {
+        if std::mem::take(&mut self.spent) {
+            self.partial.clear();
+        }
+        self.partial.extend_from_slice(beginning);
+    }
+
     /// Bytes of an unfinished frame.
     pub fn pending(&self) -> usize {
         if self.spent { 0 } else { self.partial.len() }
     }
+}
+
+/// Takes the next frame off the front of `input` if it is whole there. So several frames of one input can be
+/// borrowed at once. While [`Deframer::pending`] bytes wait for the rest of their frame, the beginning of an input is
+/// [`Deframer::next`]'s; what is left in the end is for [`Deframer::keep`].
+///
+/// # Errors
+/// As [`Deframer::next`].
+pub fn whole_frame<'i>(input: &mut &'i [u8], limit: usize) -> Result<Option<&'i [u8]>, FrameError> {
+    let Some(length) = frame_length(input, limit)? else {
+        return Ok(None);
+    };
+    let Some((frame, rest)) = input.split_at_checked(length) else {
+        return Ok(None);
+    };
+    *input = rest;
+    Ok(Some(frame))
 }
 
 /// Both kinds have their length field within the first four bytes.
@@ -125,6 +147,24 @@ mod tests {
         Ok(frames)
     }
 
+    /// The same where frames that are whole in a read are borrowed all at once.
+    fn frames_in_place(reads: &[&[u8]]) -> Result<Vec<Vec<u8>>, FrameError> {
+        let mut deframer = Deframer::default();
+        let mut frames = Vec::new();
+        for mut read in reads.iter().copied() {
+            let mut together = Vec::new();
+            if deframer.pending() > 0 {
+                together.extend(deframer.next(&mut read, MAX_FRAME)?);
+            }
+            while let Some(frame) = whole_frame(&mut read, MAX_FRAME)? {
+                together.push(frame);
+            }
+            frames.extend(together.into_iter().map(<[u8]>::to_vec));
+            deframer.keep(read);
+        }
+        Ok(frames)
+    }
+
     fn channel_data(payload: &[u8]) -> Vec<u8> {
         let mut frame = vec![0x40, 0x00];
         frame.extend_from_slice(&(payload.len() as u16).to_be_bytes());
@@ -155,7 +195,8 @@ mod tests {
             cuts.extend([0, stream.len()]);
             cuts.sort_unstable();
             let reads: Vec<&[u8]> = cuts.windows(2).map(|pair| &stream[pair[0]..pair[1]]).collect();
-            prop_assert_eq!(frames_of(&reads), Ok(frames));
+            prop_assert_eq!(frames_of(&reads), Ok(frames.clone()));
+            prop_assert_eq!(frames_in_place(&reads), Ok(frames));
         }
 
         #[test]

@@ -1,12 +1,15 @@
-//! Programs that run beside everything else, and whose output is read only when they have ended.
+//! Programs that run beside everything else, and whose output is printed when they are waited for.
 
-use std::fs::{self, File};
-use std::mem;
+use std::fs::File;
+use std::io::{self, Read, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command};
+use std::time::Duration;
+use std::{mem, thread};
 
 use crate::command::{ended, line};
 use crate::failure::Failure;
+use crate::told;
 
 /// A program that runs. It ends with this value; an interrupt from the keyboard ends it, too.
 pub(crate) struct Background {
@@ -43,14 +46,43 @@ impl Background {
         self.child.id()
     }
 
-    /// Waits for its end and prints what it wrote.
+    /// Whether it has ended by itself.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(Some(_)))
+    }
+
+    /// Prints what it wrote and what it writes until its end. The failure has what failed tests said.
     pub(crate) fn join(mut self) -> Result<(), Failure> {
-        let status = self.child.wait();
-        match fs::read(&self.output) {
-            Ok(output) => eprint!("{}", String::from_utf8_lossy(&output)),
-            Err(source) => eprintln!("{}: {source}", self.output.display()),
+        let at = |source| Failure::File {
+            path: self.output.clone(),
+            source,
+        };
+        let mut output = Vec::new();
+        let mut reader = File::open(&self.output).map_err(at)?;
+        let status = loop {
+            // Asked before the last reading, which thus has all.
+            let status = self.child.try_wait();
+            let known = output.len();
+            reader.read_to_end(&mut output).map_err(at)?;
+            // There is nobody to tell that nobody listens.
+            let _ = io::stderr().write_all(&output[known..]);
+            match status {
+                Ok(None) => thread::sleep(Duration::from_millis(200)),
+                Ok(Some(status)) => break Ok(status),
+                Err(source) => break Err(source),
+            }
+        };
+        let told = told::failures(&String::from_utf8_lossy(&output));
+        match ended(mem::take(&mut self.line), status) {
+            Err(Failure::Unsuccessful { command, status }) if !told.is_empty() => {
+                Err(Failure::Tests {
+                    command,
+                    status,
+                    told,
+                })
+            }
+            outcome => outcome,
         }
-        ended(mem::take(&mut self.line), status)
     }
 }
 
@@ -65,6 +97,7 @@ impl Drop for Background {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::path::Path;
 
     use super::*;

@@ -4,11 +4,11 @@ use std::process::Command;
 
 use clap::ValueEnum;
 
-use crate::command::{cargo, kept_tool, run as run_program};
+use crate::command::{cargo, kept_tool, output, run as run_program};
 use crate::failure::Failure;
 use crate::steps::Steps;
 use crate::workspace::Workspace;
-use crate::{layers, links, paths, promised, purity};
+use crate::{layers, links, logs, paths, promised, purity, tables};
 
 /// The checks, quickest first.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -21,10 +21,16 @@ pub(crate) enum Check {
     Purity,
     /// No file names a path of somebody's machine
     Paths,
-    /// Links between our documents lead somewhere
+    /// Links between our documents, and names of files in them, lead somewhere
     Links,
+    /// Rows of tables begin with a name
+    Tables,
     /// Every test that the documents name exists, and every obligation of docs/conformance.md has a test or a reason
     Promised,
+    /// docs/logs.md has every event of the log with its levels and fields, and no other
+    Logs,
+    /// The crates that others embed can be packaged for a registry
+    Packages,
     /// Every package of the graph has a licence and a source that deny.toml allows (cargo-deny)
     Licences,
     /// Every declared dependency is used (cargo-machete)
@@ -70,7 +76,10 @@ impl Check {
             Self::Stale => "stale",
             Self::Paths => "paths",
             Self::Links => "links",
+            Self::Tables => "tables",
             Self::Promised => "promised",
+            Self::Logs => "logs",
+            Self::Packages => "packages",
             Self::Clippy => "clippy",
             Self::Docs => "docs",
         }
@@ -102,7 +111,10 @@ impl Check {
             }
             Self::Paths => paths::check(workspace),
             Self::Links => links::check(workspace),
+            Self::Tables => tables::check(workspace),
             Self::Promised => promised::check(workspace),
+            Self::Logs => logs::check(workspace),
+            Self::Packages => packages(workspace),
             Self::Clippy => {
                 let clippy = "clippy --workspace --all-targets --all-features -- -D warnings";
                 run_program(apart(workspace).args(clippy.split(' ')))
@@ -117,6 +129,29 @@ impl Check {
             }
         }
     }
+}
+
+/// Packs the crates that may go to a registry. The tests have built them; the release workflow builds what is packed.
+fn packages(workspace: &Workspace) -> Result<(), Failure> {
+    let package = |more: &[&str]| {
+        let mut package = cargo(workspace);
+        package.args(["package", "--quiet", "--allow-dirty"]);
+        package.args(more);
+        package
+    };
+    let mut package_all = package(&["--no-verify"]);
+    let mut findings = Vec::new();
+    for name in workspace.published() {
+        package_all.args(["--package", name]);
+        let files = output(&mut package(&["--list", "--package", name]))?;
+        for wanted in ["LICENSE-APACHE", "LICENSE-MIT", "README.md"] {
+            if !files.lines().any(|file| file == wanted) {
+                findings.push(format!("the package of {name} has no {wanted}"));
+            }
+        }
+    }
+    Failure::unless_empty(findings)?;
+    run_program(&mut package_all)
 }
 
 /// Cargo with a build directory of its own: in the common one it would hold up the tests that run at the same time.

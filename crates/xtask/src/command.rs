@@ -56,6 +56,13 @@ pub(crate) fn output(command: &mut Command) -> Result<String, Failure> {
     })
 }
 
+/// The output of a program that may be missing, or fail, in silence.
+pub(crate) fn quiet_output(command: &mut Command) -> Option<String> {
+    let output = command.stderr(Stdio::null()).output().ok()?;
+    output.status.success().then_some(())?;
+    String::from_utf8(output.stdout).ok()
+}
+
 /// Whether a program runs and succeeds, in silence.
 pub(crate) fn succeeds(command: &mut Command) -> bool {
     command

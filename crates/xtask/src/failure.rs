@@ -16,6 +16,13 @@ pub(crate) enum Failure {
     /// A program ran and failed. Its own output, above, says why.
     #[error("`{command}` ended with {status}")]
     Unsuccessful { command: String, status: ExitStatus },
+    /// Tests ran and some failed. The end of the run repeats what they said.
+    #[error("`{command}` ended with {status}\n{told}")]
+    Tests {
+        command: String,
+        status: ExitStatus,
+        told: String,
+    },
     /// A program did not even start.
     #[error("cannot run `{command}`: {source}")]
     Spawn { command: String, source: io::Error },
@@ -39,6 +46,12 @@ pub(crate) enum Failure {
     Toml {
         path: PathBuf,
         source: toml::de::Error,
+    },
+    /// The output of a program is not of the expected form.
+    #[error("cannot read the output of `{command}`: {source}")]
+    Json {
+        command: &'static str,
+        source: serde_json::Error,
     },
     /// The machine lacks something that the tests need.
     #[error("the tests need {0}")]

@@ -23,7 +23,9 @@ pub(crate) fn check(workspace: &Workspace) -> Result<(), Failure> {
 /// uses `lab`, so that neither ever ships.
 const BELOW: &[(&str, &[&str])] = &[
     ("hairpin-wire", &[]),
-    ("hairpin-acme", &[]),
+    ("hairpin-https", &[]),
+    ("hairpin-usage", &[]),
+    ("hairpin-acme", &["hairpin-https"]),
     (
         "hairpin-admin",
         &["hairpin-net", "hairpin-relay", "hairpin-wire"],
@@ -35,6 +37,7 @@ const BELOW: &[(&str, &[&str])] = &[
     ("hairpin-xdp", &["hairpin-relay"]),
     ("hairpin-keys", &["hairpin-relay"]),
     ("hairpin-probe", &["hairpin-client", "hairpin-wire"]),
+    ("hairpin-bench", &["hairpin-client", "hairpin-wire"]),
     ("hairpin-signal", &["hairpin-relay"]),
     (
         "hairpin-sim",
@@ -45,14 +48,17 @@ const BELOW: &[(&str, &[&str])] = &[
         "hairpin",
         &[
             "hairpin-acme",
+            "hairpin-bench",
             "hairpin-client",
             "hairpin-httpd",
+            "hairpin-https",
             "hairpin-keys",
             "hairpin-net",
             "hairpin-admin",
             "hairpin-probe",
             "hairpin-relay",
             "hairpin-signal",
+            "hairpin-usage",
             "hairpin-wire",
             "hairpin-xdp",
         ],

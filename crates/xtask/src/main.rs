@@ -2,25 +2,30 @@
 //!
 //! A *step* is a name and a verdict. Steps that read the workspace are values in, findings out, each in a file of its
 //! own ([`layers`], [`purity`], [`paths`], [`links`], [`promised`]); the rest run a program ([`check`], [`suite`],
-//! [`tools`], [`load`]). [`steps`] times them and sums up.
+//! [`tools`], [`mod@bench`], [`package`]). [`steps`] times them and sums up.
 
 mod background;
+mod bench;
 mod check;
 mod clients;
 mod command;
 mod failure;
-mod flood;
 mod layers;
 mod links;
-mod load;
+mod logs;
+mod markdown;
 mod namespaces;
 mod one_test;
+mod package;
 mod paths;
 mod promised;
 mod purity;
 mod python;
+mod semver;
 mod steps;
 mod suite;
+mod tables;
+mod told;
 mod tools;
 mod workspace;
 
@@ -58,9 +63,24 @@ enum Task {
     },
     /// Installs what the tests need and nothing else
     Tools,
-    /// Measures what a relayed packet costs, against Debian's coturn (package coturn) in the same run, or what a flood
-    /// costs
-    Load(load::Load),
+    /// Measures Hairpin, coturn and plain forwarders under the same loads, by turns, and prints a table
+    ///
+    /// It installs coturn if it is missing (as root on Debian), builds the release server, and measures in a network
+    /// namespace of its own: the server on one processor, the load on another one. HAIRPIN_BIN and HAIRPIN_TEST_FORWARDER
+    /// name programs that are built already. The table is Markdown; progress goes to the error output.
+    #[command(after_help = BENCH_EXAMPLES)]
+    Bench(bench::Bench),
+    /// Makes the packages of a release: deb, rpm, static archive, container image
+    #[command(
+        after_help = "Examples:\n  cargo xtask package deb\n  cargo xtask package static container --target aarch64-unknown-linux-musl --out packages"
+    )]
+    Package(package::Package),
+    /// Compares the crates that others embed with an earlier release: a change that breaks them needs another version
+    #[command(after_help = "Example:\n  cargo xtask semver v0.1.0")]
+    Semver {
+        /// A tag or another commit
+        since: String,
+    },
 }
 
 fn main() -> ExitCode {
@@ -73,7 +93,9 @@ fn main() -> ExitCode {
         }
         Task::Test { name: None } => suite::run(&workspace, &mut steps),
         Task::Test { name: Some(part) } => one_test::run(&part, &workspace, &mut steps),
-        Task::Load(load) => load::measure(load, &workspace),
+        Task::Bench(bench) => bench::run(bench, &workspace),
+        Task::Package(package) => package::make(package, &workspace),
+        Task::Semver { since } => semver::check(&since, &workspace),
         Task::Tools => steps.run("tools", || tools::install(&workspace)),
     });
     steps.sum_up();
@@ -85,3 +107,15 @@ fn main() -> ExitCode {
         }
     }
 }
+
+const BENCH_EXAMPLES: &str = "\
+Examples:
+  cargo xtask bench                               all rows, five rounds of 2 s: about 20 minutes
+  cargo xtask bench --rounds 3 --duration 1       the same in about 8 minutes
+  cargo xtask bench --only burst,relay            the rows whose names begin so
+  cargo xtask bench --only up-160 --servers hairpin,forwarder
+  cargo xtask bench --list                        the names of the rows
+  cargo xtask bench soak --minutes 10             80 % of the highest rate, held
+  cargo xtask bench flood --rate 100000           strangers' requests beside twenty sessions
+
+The machine should be quiet: the first line of the result says whether it was.";

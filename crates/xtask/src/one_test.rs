@@ -37,7 +37,7 @@ pub(crate) fn run(part: &str, workspace: &Workspace, steps: &mut Steps) -> Resul
         // Steps remembers the failure.
         let _ = steps.run("test", || {
             eprintln!("{}: {}", target.join(" "), Vec::from_iter(names).join(", "));
-            let mut test = suite::tests(workspace, "debug/hairpin");
+            let mut test = suite::tests(workspace, "debug");
             // A test of the long calls, which are ignored otherwise, is run when it is named.
             test.args(&target).args(["--", "--include-ignored", part]);
             run_program(&mut test)
@@ -57,6 +57,12 @@ fn prepare(
             .keys()
             .any(|target| target[1..] == ["hairpin", "--test", name])
     };
+    if targets
+        .keys()
+        .any(|target| target[1..] == ["xtask", "--test", "bench"])
+    {
+        run_program(&mut suite::programs(workspace))?;
+    }
     if !targets
         .keys()
         .any(|target| target[1..3] == ["hairpin", "--test"])
@@ -77,11 +83,17 @@ fn prepare(
     if is_named("calls") || is_named("examples") {
         clients::install(workspace)?;
     }
+    if is_named("packaging") {
+        python::SYNAPSE.install(workspace)?;
+        if tools::is_root() {
+            tools::debian(workspace)?;
+        }
+    }
     if ["calls", "black_box", "signaling"]
         .into_iter()
         .any(is_named)
     {
-        python::install(workspace)?;
+        python::CLIENTS.install(workspace)?;
     }
     Ok(())
 }
@@ -156,7 +168,7 @@ mod tests {
                 "tests/black_box/uclient.rs",
                 "--package hairpin --test black_box",
             ),
-            ("tests/cli.rs", "--package hairpin --test cli"),
+            ("tests/cli/main.rs", "--package hairpin --test cli"),
             (
                 "src/config/tests/faults.rs",
                 "--package hairpin --bin hairpin",

@@ -1,6 +1,6 @@
 //! Tests that our documents name: each must exist, or the document only claims it.
 //!
-//! Four documents are read. In the README's table of features, each row with "works" names a test,
+//! Four documents are read. In the table of `docs/features.md`, each row with "works" names a test,
 //! and so do the tables of `SECURITY.md` and `docs/clients.md`. In `docs/conformance.md` each row is
 //! an obligation of an RFC, and its last cell names the tests that fail without it, or says why there
 //! is none.
@@ -31,7 +31,7 @@ pub(crate) fn check(workspace: &Workspace) -> Result<(), Failure> {
 type Faults = fn(&str, &BTreeSet<String>) -> Vec<String>;
 
 const DOCUMENTS: [(&str, Faults); 4] = [
-    ("README.md", feature),
+    ("docs/features.md", feature),
     ("SECURITY.md", feature),
     ("docs/clients.md", feature),
     ("docs/conformance.md", obligation),

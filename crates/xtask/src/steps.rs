@@ -12,7 +12,8 @@ pub(crate) struct Steps {
 
 struct Step {
     name: &'static str,
-    passed: bool,
+    /// Why it failed, if it did.
+    failure: Option<Failure>,
     took: Duration,
 }
 
@@ -31,12 +32,17 @@ impl Steps {
             Ok(()) => eprintln!("   {name}: passed in {}", seconds(took)),
             Err(failure) => eprintln!("{failure}\n   {name}: FAILED after {}", seconds(took)),
         }
+        let failure = outcome.err();
+        let verdict = match failure {
+            Some(_) => Err(Failure::Steps(vec![name])),
+            None => Ok(()),
+        };
         self.done.push(Step {
             name,
-            passed: outcome.is_ok(),
+            failure,
             took,
         });
-        outcome.map_err(|_| Failure::Steps(vec![name]))
+        verdict
     }
 
     /// Fails with the names of all steps that failed so far.
@@ -44,7 +50,7 @@ impl Steps {
         let failed: Vec<_> = self
             .done
             .iter()
-            .filter(|step| !step.passed)
+            .filter(|step| step.failure.is_some())
             .map(|step| step.name)
             .collect();
         if failed.is_empty() {
@@ -54,15 +60,25 @@ impl Steps {
         }
     }
 
-    /// Prints the steps that ran, their outcome and how long they took.
+    /// Prints the steps that ran, their outcome and how long they took, and once more what failed tests said: their own
+    /// step may have ended thousands of lines above.
     pub(crate) fn sum_up(&self) {
         eprintln!();
         for step in &self.done {
-            let verdict = if step.passed { "passed" } else { "FAILED" };
+            let verdict = if step.failure.is_some() {
+                "FAILED"
+            } else {
+                "passed"
+            };
             eprintln!("{verdict}  {:>8}  {}", seconds(step.took), step.name);
         }
         let total = self.done.iter().map(|step| step.took).sum();
         eprintln!("        {:>8}  in all", seconds(total));
+        for step in &self.done {
+            if let Some(failure @ Failure::Tests { .. }) = &step.failure {
+                eprintln!("\n{}: {failure}", step.name);
+            }
+        }
     }
 }
 

@@ -42,6 +42,13 @@ impl Workspace {
         tests.map(|target| target.name.as_str())
     }
 
+    /// The names of the packages that may go to a registry.
+    pub(crate) fn published(&self) -> impl Iterator<Item = &str> {
+        let packages = self.metadata.workspace_packages().into_iter();
+        let published = packages.filter(|package| package.publish.is_none());
+        published.map(|package| package.name.as_str())
+    }
+
     /// A file of the workspace, by its path from the root.
     pub(crate) fn read(&self, path: &str) -> Result<String, Failure> {
         read(&self.root().join(path))

@@ -22,7 +22,7 @@
 //!
 //! It needs Debian's libssl-dev and pkg-config, or the like.
 //!
-//! Read on in `sfu.rs`. What is left out: simulcast, bandwidth estimation towards viewers, TLS to the signaling (run
+//! Read on in `sfu.rs`. The program leaves out simulcast, bandwidth estimation towards viewers, TLS to the signaling (run
 //! both on one host or in one private network), and coming back when the signaling is lost: the program then ends, and
 //! systemd or the like starts it again.
 

@@ -78,7 +78,7 @@ impl Participant {
             Description::Answer(sdp) => self.accept_answer(&sdp),
         };
         if let Err(error) = outcome {
-            // What it says may be the member's own words.
+            // The error may hold the member's own words.
             println!(
                 "a description cannot be used: {}",
                 error.to_string().escape_debug()

@@ -34,7 +34,7 @@ pub enum Description {
     Answer(String),
 }
 
-/// What the SFU hears from the room.
+/// News that the SFU hears from the room.
 pub enum News {
     /// Somebody has come.
     Joined(Member),
@@ -74,7 +74,7 @@ impl Room {
         Ok((room, members))
     }
 
-    /// What happened next in the room; `None` at its end. Nothing is lost if this is given up while it waits.
+    /// The next news of the room; `None` at its end. Nothing is lost if this is given up while it waits.
     pub async fn next(&mut self) -> Result<Option<News>, Box<dyn Error>> {
         // The server keeps what is not acknowledged, and cuts off members that never do.
         if self.received >= self.acknowledged + 16 {

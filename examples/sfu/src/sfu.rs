@@ -1,4 +1,4 @@
-//! Who is shown what: the tracks of the room, and the participants that they come from and go to.
+//! The pictures that each participant is shown: the tracks of the room, and the participants that they come from and go to.
 //!
 //! One rule, which is str0m's: **one change, then drain**. After each packet, message or timeout, [`Sfu::drain`] takes
 //! everything out of every participant; what one of them received is a change of the others, and they are drained
@@ -45,7 +45,7 @@ pub enum Kind {
     Picture,
 }
 
-/// What one participant's connection brings for the others.
+/// News from one participant's connection for the others.
 pub enum Brought {
     /// A picture, or some milliseconds of sound.
     Media(Box<MediaData>),
@@ -91,7 +91,7 @@ impl Sfu {
 
     /// Takes a datagram: it is the participant's whose connection knows the sender, or the secrets in it.
     pub fn handle_packet(&mut self, now: Instant, from: SocketAddr, packet: &[u8]) {
-        // What no connection could read is of a stranger.
+        // A packet that no connection could read is a stranger's.
         let Ok(receive) = Receive::new(Protocol::Udp, from, self.media, packet) else {
             return;
         };
@@ -117,7 +117,7 @@ impl Sfu {
             for (id, participant) in &mut self.participants {
                 let timeout = participant.drain(
                     |packet, to| {
-                        // What the kernel does not take now is lost, as any datagram may be.
+                        // A datagram that the kernel does not take now is lost, as any may be.
                         let _ = socket.try_send_to(packet, to);
                     },
                     |it| brought.push_back((id.clone(), it)),

@@ -14,7 +14,7 @@ pub(super) fn list(words: &str, as_json: bool) -> Result<ExitCode, Failure> {
     let rows: Vec<&Row> = ROWS.iter().filter(|row| fits(row, &words)).collect();
     if rows.is_empty() {
         return Err(Failure::Usage(if is_needless(&words) {
-            "no key has these words: what coturn calls so is not needed here, or not there (option --keys)"
+            "no key has these words: coturn's option of this name is not needed here, or Hairpin has nothing like it (option --keys)"
         } else {
             "no key has these words (option --keys)"
         }));
@@ -89,7 +89,7 @@ mod tests {
     fn a_key_is_listed_with_kind_range_default_help_and_coturns_name() {
         assert_eq!(
             paragraph(row("[auth] nonce-lifetime")),
-            "[auth] nonce-lifetime\n  How long a nonce is accepted.\n  \
+            "[auth] nonce-lifetime\n  The time for which a nonce is accepted.\n  \
              a duration from 1s to 1h; 1h by default\n  In turnserver.conf: stale-nonce\n"
         );
         let key = object(row("[auth] secrets"));

@@ -6,16 +6,19 @@ mod realms;
 
 use std::fmt::{self, Write};
 use std::net::IpAddr;
+use std::path::Path;
 use std::time::Duration;
 
+use net::{Offload, Together};
 use relay::policy::{Mode, Network};
 use relay::{
     Allowance, Bandwidth, IcmpTold, Partner, Redirect, SecondAddress, Sha256, Target, When,
 };
 
 use crate::config::{Config, Format, Level, Listener, Teller, spelled, spelled_bandwidth};
+use crate::serve::buffers::UdpMemory;
 use control::beside;
-use listeners::{listeners, proxies, tcp, tls, uris, web};
+use listeners::{listeners, proxies, served, tcp, tls, uris, web};
 use realms::{other_realm, token_clients};
 
 /// The configuration in effect, in words.
@@ -23,6 +26,12 @@ pub(super) struct Summary<'c> {
     pub(super) config: &'c Config,
     /// Whether there is a file; without one `serve` makes a secret of its own.
     pub(super) has_file: bool,
+    /// The file of a secret that the server generates when it starts.
+    pub(super) ungenerated: Option<&'c Path>,
+    /// The part of `[datapath] offload` that this host can do.
+    pub(super) together: Together,
+    /// The memory that this host gives to UDP.
+    pub(super) memory: UdpMemory,
 }
 
 impl fmt::Display for Summary<'_> {
@@ -30,6 +39,8 @@ impl fmt::Display for Summary<'_> {
         let config = self.config;
         line(f, "realm", &config.realm)?;
         line(f, "shards", config.threads)?;
+        line(f, "datapath", self.datapath())?;
+        line(f, "buffers", self.memory.summary(config))?;
         line(f, "listeners", listeners(config))?;
         if config.listeners.iter().any(Listener::is_secure) {
             line(f, "tls", tls(config))?;
@@ -48,10 +59,14 @@ impl fmt::Display for Summary<'_> {
         for redirect in &config.redirects {
             line(f, "redirect", redirected(redirect))?;
         }
-        line(f, "strangers", strangers(config))?;
+        line(f, "replies", replies_to_strangers(config))?;
         line(f, "nat discovery", nat_discovery(config))?;
         line(f, "tcp clients", tcp(config))?;
-        for (name, value) in [("proxies", proxies(config)), ("web server", web(config))] {
+        for (name, value) in [
+            ("served", served(config)),
+            ("proxies", proxies(config)),
+            ("web server", web(config)),
+        ] {
             if let Some(value) = value {
                 line(f, name, value)?;
             }
@@ -65,8 +80,37 @@ impl fmt::Display for Summary<'_> {
 }
 
 impl Summary<'_> {
+    fn datapath(&self) -> &'static str {
+        if self.config.offload == Offload::Off {
+            return "one datagram a call, as `[datapath] offload` says";
+        }
+        match (self.together.received, self.together.sent) {
+            (true, true) => "neighbours of one flow are received and sent in one call (GRO, GSO)",
+            (true, false) => {
+                "neighbours of one flow are received in one call (GRO), and sent one by one: this kernel has no GSO"
+            }
+            (false, true) => {
+                "neighbours of one flow are sent in one call (GSO), and received one by one: this kernel has no GRO"
+            }
+            (false, false) => {
+                "one datagram a call: this kernel has neither GRO nor GSO, or no loopback to try them on"
+            }
+        }
+    }
+
+    /// Whether there is a file, and no client that could allocate.
+    pub(super) fn serves_nobody(&self) -> bool {
+        self.has_file && self.ungenerated.is_none() && self.config.is_stun_only()
+    }
+
     fn clients(&self) -> String {
         let auth = &self.config.auth;
+        if let (true, Some(file)) = (self.config.is_stun_only(), self.ungenerated) {
+            return format!(
+                "one secret, which the server generates in {} when it starts",
+                file.display()
+            );
+        }
         if self.config.is_stun_only() {
             return if self.has_file {
                 "none: this is a STUN server only; `[auth] secrets` or `[auth.users]` make it relay"
@@ -215,16 +259,16 @@ fn redirected(redirect: &Redirect) -> String {
     format!("{whose}{when}, to {}{name}", to.join(" or "))
 }
 
-fn strangers(config: &Config) -> String {
+fn replies_to_strangers(config: &Config) -> String {
     let Allowance { per_prefix, total } = config.unauthenticated;
     if per_prefix.or(total).is_none() {
-        return "hear more than they send, without limit: this server can be used to attack others"
+        return "to unauthenticated clients are not limited: this server can be used to attack others"
             .to_owned();
     }
     let words =
         |rate| spelled(rate).map_or_else(|| "any amount".to_owned(), |rate| rate + " per second");
     format!(
-        "hear at most this much more than they send: {} to one network, {} in all",
+        "to unauthenticated clients are limited (anti-amplification); beyond the bytes received: {} to one network, {} in all",
         words(per_prefix),
         words(total),
     )
@@ -281,8 +325,10 @@ fn log(config: &Config) -> String {
         Level::Trace => "everything, down to packets",
     };
     let format = match config.log.format {
+        Format::Auto => "text, or under systemd fields of the journal",
         Format::Text => "text",
         Format::Json => "JSON",
+        Format::Journal => "fields of the journal",
     };
     let addresses = if config.log.addresses {
         "with"
@@ -336,6 +382,12 @@ mod tests {
         Summary {
             config: &config,
             has_file: true,
+            ungenerated: None,
+            together: Together {
+                received: true,
+                sent: false,
+            },
+            memory: UdpMemory::default(),
         }
         .to_string()
     }
@@ -367,6 +419,41 @@ mod tests {
     }
 
     #[test]
+    fn a_file_by_which_nobody_can_allocate_is_one_and_a_secret_to_come_makes_it_another() {
+        let config = Config::default();
+        let of = |ungenerated| Summary {
+            config: &config,
+            has_file: true,
+            ungenerated,
+            together: Together {
+                received: true,
+                sent: true,
+            },
+            memory: UdpMemory::default(),
+        };
+        assert!(of(None).serves_nobody());
+        assert!(of(None).clients().starts_with("none"));
+        let to_come = of(Some(Path::new("/var/lib/hairpin/secret")));
+        assert!(!to_come.serves_nobody());
+        assert!(
+            to_come
+                .clients()
+                .contains("generates in /var/lib/hairpin/secret")
+        );
+    }
+
+    #[test]
+    fn an_address_that_the_server_finds_out_is_not_said_to_be_the_public_one() {
+        let found = summary("[relay]\nexternal = \"auto\"\nexternal-from = [\"metadata\"]\n");
+        assert!(
+            found.contains("in place of 10.0.0.5 comes the public address"),
+            "{found}"
+        );
+        let written = summary("[relay]\nexternal = [\"203.0.113.7\"]\n");
+        assert!(!written.contains("in place of"), "{written}");
+    }
+
+    #[test]
     fn the_summary_says_what_is_in_effect() {
         let summary = summary(
             "[[listener]]\ntransport = \"udp\"\nlisten = \"0.0.0.0:3478\"\n\
@@ -389,6 +476,8 @@ mod tests {
         let expected = "\
 realm            host.example.org
 shards           1
+datapath         neighbours of one flow are received in one call (GRO), and sent one by one: this kernel has no GSO
+buffers          2 MiB for a listener, 256 KiB for a relay socket
 listeners        udp 0.0.0.0:3478, udp 10.0.0.5:3479, udp 10.0.0.6:3479
 uris             turn:203.0.113.7:3478?transport=udp, turn:203.0.113.7:3479?transport=udp
 relay addresses  10.0.0.5, which peers see as 203.0.113.7; following the default routes
@@ -400,14 +489,14 @@ token clients    2 keys of authorization servers, which know this server as turn
 allocations      live 10m, at most 1h; at most 4 per user, no limit in all; 256 permissions and 256 channels each; relay no TCP; may not follow their clients to other addresses; clients that sign with an algorithm of RFC 8489 hear ICMP errors; data passes without limit
 redirect         everyone while the server drains, to 203.0.113.9:3478 or [2001:db8::9]:3478
 redirect         users of example.net while there are 90 allocations or more, to 203.0.113.9:443/tcp
-strangers        hear at most this much more than they send: 16KiB per second to one network, 256KiB per second in all
+replies          to unauthenticated clients are limited (anti-amplification); beyond the bytes received: 16KiB per second to one network, 256KiB per second in all
 nat discovery    10.0.0.5 (seen as 203.0.113.7) and 10.0.0.6 (seen as 203.0.113.8), each on ports 3478 and 3479
 tcp clients      at most 16384, 1024 of one network; closed after 10s without a first request, 1m of silence, 1h without an allocation; Data indications above 2048 bytes are dropped
 admin            a socket in the runtime directory, if there is one
 peers            Public addresses are allowed. Private and special addresses and those of this host are denied. \
 Clients of this server reach each other. Allowed by name: 10.1.2.0/24. Denied by name, also where allowed: 10.1.2.9. \
 The server's own listeners are always denied.
-log              events as text, without client addresses
+log              events as text, or under systemd fields of the journal, without client addresses
 ";
         assert_eq!(summary, expected);
     }
@@ -478,6 +567,20 @@ log              events as text, without client addresses
         let summary = summary("[tcp]\ndata-indication = 1500\n");
         let words = "; Data indications above 1500 bytes are dropped\n";
         assert!(summary.contains(words), "{summary}");
+    }
+
+    #[test]
+    fn what_the_host_does_of_the_offload_is_said() {
+        for (text, words) in [
+            ("", "received in one call (GRO), and sent one by one: "),
+            (
+                "[datapath]\noffload = \"off\"\n",
+                "datapath         one datagram a call, ",
+            ),
+        ] {
+            let summary = summary(text);
+            assert!(summary.contains(words), "{summary}");
+        }
     }
 
     #[test]

@@ -15,6 +15,7 @@ use relay::Transport;
 use relay::policy::block;
 
 use crate::config::{Config, Listener, Machine};
+use crate::serve::buffers::UdpMemory;
 use crate::serve::external::Question;
 use process::Process;
 use sockets::UdpTable;
@@ -27,6 +28,8 @@ pub(super) async fn examine(config: &Config, outside: &Uri) -> Vec<Finding> {
     findings.extend(listeners(config, &table));
     findings.extend(relay_ports(config, &table));
     findings.extend(buffers(server.as_ref()));
+    let lack = UdpMemory::here().lack(config);
+    findings.extend(lack.map(|lack| finding(Code::LittleUdpMemory, lack)));
     findings.extend(firewall());
     match nftables() {
         Some(chains) => findings.extend(closed(&chains)),
@@ -93,7 +96,7 @@ fn listeners(config: &Config, table: &UdpTable) -> Vec<Finding> {
         .listeners
         .iter()
         .filter(|listener| listener.transports.has(Transport::Udp));
-    let closed = udp.filter(|listener| table.owner(listener.listen).is_none());
+    let closed = udp.filter(|listener| table.owner_now(listener.listen).is_none());
     let sentence = |listener: &Listener| format!("no UDP socket is bound to {}", listener.listen);
     closed
         .map(|listener| finding(Code::ListenerClosed, sentence(listener)))
@@ -103,7 +106,7 @@ fn listeners(config: &Config, table: &UdpTable) -> Vec<Finding> {
 /// Ports of the range that other programs hold: sockets of other users than the listener's.
 fn relay_ports(config: &Config, table: &UdpTable) -> Option<Finding> {
     let mut listeners = config.listeners.iter();
-    let server = listeners.find_map(|listener| table.owner(listener.listen));
+    let server = listeners.find_map(|listener| table.owner_now(listener.listen));
     let ports = config.relay.ports.first()..=config.relay.ports.last();
     let relays = config.relay.addresses.iter().map(|relay| relay.local);
     let relays: Vec<_> = relays.collect();

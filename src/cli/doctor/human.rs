@@ -24,10 +24,12 @@ pub(super) fn text(examination: &Examination, findings: &[Finding]) -> String {
             several => format!("{several} {what}s"),
         });
     let verdict = match (errors, warnings, of(Severity::NotTested)) {
-        (0, 0, 1..) if of(Severity::Ok) == 0 => "Nothing could be tested.".to_owned(),
+        (0, 0, _) if of(Severity::Ok) == 0 => "Nothing could be tested.".to_owned(),
         (0, 0, 0) => "Everything that was tested works.".to_owned(),
-        (0, 0, 1) => "What was tested works; 1 point was not tested.".to_owned(),
-        (0, 0, several) => format!("What was tested works; {several} points were not tested."),
+        (0, 0, 1) => "Everything that was tested works; 1 point was not tested.".to_owned(),
+        (0, 0, several) => {
+            format!("Everything that was tested works; {several} points were not tested.")
+        }
         (0, _, _) => format!("It works, with {poor}."),
         (_, 0, _) => format!("It does not work: {bad}."),
         (_, _, _) => format!("It does not work: {bad} and {poor}."),
@@ -108,7 +110,15 @@ mod tests {
         let untried = finding(Code::ListenerUntried);
         let said = text(&examination, std::slice::from_ref(&untried));
         assert!(said.contains("Nothing could be tested."), "{said}");
+        let nowhere = finding(Code::NoAddressForListener);
+        let said = text(&examination, std::slice::from_ref(&nowhere));
+        assert!(said.contains("Nothing could be tested."), "{said}");
+        let said = text(&examination, &[finding(Code::Works), nowhere]);
+        assert!(said.contains("Everything that was tested works."), "{said}");
         let said = text(&examination, &[finding(Code::Works), untried]);
-        assert!(said.contains("What was tested works; 1 point"), "{said}");
+        assert!(
+            said.contains("Everything that was tested works; 1 point"),
+            "{said}"
+        );
     }
 }

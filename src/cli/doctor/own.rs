@@ -8,7 +8,7 @@ use probe::doctor::{Code, Examination, Examined, Finding, Login};
 use relay::Transport;
 
 use super::host::finding;
-use super::minting;
+use crate::cli::login::minting;
 use crate::config::{Config, Listener, Loaded, Realm, UserKey};
 use crate::ice_servers;
 
@@ -24,7 +24,12 @@ pub(super) fn complete(examination: &mut Examination, loaded: &Loaded) -> Vec<Fi
         ));
     }
     if examination.servers.is_empty() {
-        for listener in &config.listeners {
+        let (here, nowhere): (Vec<_>, Vec<_>) = config
+            .listeners
+            .iter()
+            .partition(|listener| address(**listener, config).is_some());
+        findings.extend(without_address(&nowhere));
+        for listener in here {
             match reached(*listener, config) {
                 Ok(here) => {
                     let is_secure = taken(here, config).any(Transport::is_secure);
@@ -58,6 +63,13 @@ fn untried(Listener { transports, listen }: Listener, why: &str) -> Finding {
     finding(Code::ListenerUntried, sentence)
 }
 
+/// Wildcard listeners of a family that this host has no address of: told once for all of them.
+fn without_address(listeners: &[&Listener]) -> Option<Finding> {
+    let told = |it: &&Listener| format!("{} over {}", it.listen, it.transports.name());
+    let told: Vec<String> = listeners.iter().map(told).collect();
+    (!told.is_empty()).then(|| finding(Code::NoAddressForListener, told.join(", ")))
+}
+
 /// A listener at the address by which this host reaches it.
 ///
 /// # Errors
@@ -69,9 +81,7 @@ fn reached(listener: Listener, config: &Config) -> Result<Listener, String> {
     if let Some(realm) = config.auth.realms.iter().find(has_it) {
         return Err(format!("it is for the realm \"{}\"", realm.name));
     }
-    let Some(ip) = address(listener, config) else {
-        return Err("this host has no address for it".to_owned());
-    };
+    let ip = address(listener, config).unwrap_or(listen.ip());
     Ok(Listener {
         listen: SocketAddr::new(ip, listen.port()),
         ..listener
@@ -88,7 +98,7 @@ fn address(listener: Listener, config: &Config) -> Option<IpAddr> {
     }
 }
 
-/// What a listener is to clients of each transport that it takes: over TLS and DTLS a name, since
+/// The address of a listener for clients of each transport that it takes: over TLS and DTLS a name, since
 /// that is what they check.
 fn servers(listener: Listener, config: &Config) -> Vec<Examined> {
     let listen = listener.listen;
@@ -129,7 +139,7 @@ pub(super) fn explain(findings: &mut [Finding], config: &Config) {
 /// The first secret, or the first user whose password is known.
 fn login(config: &Config) -> Option<Login> {
     if let Some(secret) = config.auth.secrets.first() {
-        return Some(minting(secret.clone()));
+        return Some(minting(secret.clone(), "doctor".to_owned()));
     }
     config.auth.users.iter().find_map(|(user, key)| match key {
         UserKey::Password(password) => Some(Login::Password {
@@ -167,6 +177,23 @@ mod tests {
         let uri = "turns:turn.example.org:443?transport=tcp".to_owned();
         let both = [plain, vec![(uri, address)]].concat();
         assert_eq!(examined(Transports::Streams, &config), both);
+    }
+
+    #[test]
+    fn wildcard_listeners_without_an_address_are_told_once_and_ask_for_nothing() {
+        let listener = |listen: &str| Listener {
+            transports: Transports::Datagrams,
+            listen: listen.parse().unwrap(),
+        };
+        let (one, other) = (listener("[::]:3478"), listener("[::]:5349"));
+        let found = without_address(&[&one, &other]).unwrap();
+        assert_eq!(found.code, Code::NoAddressForListener);
+        let name = Transports::Datagrams.name();
+        assert_eq!(
+            found.sentence,
+            format!("[::]:3478 over {name}, [::]:5349 over {name}")
+        );
+        assert_eq!(without_address(&[]), None);
     }
 
     #[test]

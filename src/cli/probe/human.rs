@@ -99,7 +99,8 @@ fn findings_rows(findings: &Findings) -> Rows {
         rows.push(row("second NAT", double_nat(found)));
     }
     if let Some((count, from)) = findings.strays {
-        let strays = format!("{count} answers from where nobody was asked, first {from}");
+        let strays =
+            format!("{count} answers from addresses that were not asked, the first from {from}");
         rows.push(row("strays", strays));
     }
     rows

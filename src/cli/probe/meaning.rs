@@ -74,8 +74,8 @@ fn why_direct(findings: &Findings) -> &'static str {
     match (findings.mapping, is_open) {
         (Ok(Mapping::NoNat), true) => "This host has no NAT, and nothing that keeps peers out.",
         (Ok(Mapping::NoNat), false) => {
-            "This host has no NAT. A firewall may let in only who was asked first, which ICE sees \
-             to; a peer behind a symmetric NAT may need a TURN server."
+            "This host has no NAT. A firewall may let in only hosts to which this host has sent \
+             first; ICE does that. A peer behind a symmetric NAT may need a TURN server."
         }
         (_, true) => {
             "The NAT keeps one mapping for all destinations and lets peers in from any port."

@@ -4,13 +4,29 @@ use std::num::NonZeroU64;
 
 /// Bytes per second, the inner `None` for no limit. 0 could be read as no limit and as nothing at
 /// all, so it is neither.
-pub(super) fn rate(text: &str) -> Option<Option<u64>> {
+pub(in crate::config) fn rate(text: &str) -> Option<Option<u64>> {
     in_units(text, UNITS)
 }
 
 /// The same of data.
 pub(in crate::config) fn bandwidth(text: &str) -> Option<Option<u64>> {
     in_units(text, BANDWIDTHS)
+}
+
+/// Thousandths, of a number in percent with one decimal place or none.
+pub(in crate::config) fn percent(text: &str) -> Option<u32> {
+    let number = text.trim().strip_suffix('%')?.trim_end();
+    let (whole, tenths) = number.split_once('.').unwrap_or((number, "0"));
+    let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_read = is_number(whole) && is_number(tenths) && tenths.len() == 1;
+    let thousandths = || {
+        whole
+            .parse::<u32>()
+            .ok()?
+            .checked_mul(10)?
+            .checked_add(tenths.parse().ok()?)
+    };
+    is_read.then(thousandths)?
 }
 
 /// A whole number and its unit, or no limit.

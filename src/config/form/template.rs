@@ -31,7 +31,7 @@ fn is_between(text: &str, (open, close): (&str, &str)) -> bool {
 }
 
 /// Whether a text holds a template: passwords may hold its marks by chance, names may not.
-pub(super) fn has_template(text: &str) -> bool {
+pub(in crate::config) fn has_template(text: &str) -> bool {
     let holds = |(open, close)| {
         text.split_once(open)
             .is_some_and(|(_, rest)| rest.contains(close))

@@ -6,7 +6,7 @@ use super::{Flaw, flaw};
 use crate::browsers::refusing;
 use crate::config::Teller;
 
-/// What tells the external address of this host.
+/// The source of this host's external address.
 pub(in crate::config) fn teller(text: &str) -> Option<Teller> {
     if text == "metadata" {
         return Some(Teller::Metadata);
@@ -66,13 +66,25 @@ pub(in crate::config) fn directory(text: &str) -> Option<&str> {
     }
 }
 
-/// What to write in place of what names no directory.
+/// A correction for a text that names no directory.
 pub(super) fn directory_help(text: &str) -> &'static str {
     if text.contains("staging") && !text.contains("://") {
         "did you mean \"staging\"?"
     } else {
         DIRECTORY
     }
+}
+
+/// The URL of a webhook, and whether it is over TLS.
+pub(in crate::config) fn webhook(text: &str) -> Option<(hyper::Uri, bool)> {
+    let url: hyper::Uri = text.parse().ok()?;
+    let is_secure = match url.scheme_str() {
+        Some("https") => true,
+        Some("http") => false,
+        Some(_) | None => return None,
+    };
+    let has_password = url.authority()?.as_str().contains('@');
+    (url.host().is_some_and(|host| !host.is_empty()) && !has_password).then_some((url, is_secure))
 }
 
 /// Whether a text is what RFC 8555 §7.3 takes: a mailto URL with one mailbox and nothing else.

@@ -73,7 +73,11 @@ impl Review<'_> {
         names.into_iter().map(|(name, _)| name).collect()
     }
 
-    fn roots(&mut self, table: &Table<'_>) -> Vec<rustls::pki_types::CertificateDer<'static>> {
+    /// The roots in the file of `ca-file`.
+    pub(super) fn roots(
+        &mut self,
+        table: &Table<'_>,
+    ) -> Vec<rustls::pki_types::CertificateDer<'static>> {
         let key = table.name("ca-file");
         let Some(written) = table.text("ca-file") else {
             return Vec::new();
@@ -84,7 +88,7 @@ impl Review<'_> {
         self.watch(&path);
         let read = (self.host.read_secret)(&path);
         let read = read.map_err(|why| format!("which cannot be read: {why}"));
-        let roots = read.and_then(|pem| acme::roots_in(&pem).map_err(str::to_owned));
+        let roots = read.and_then(|pem| https::roots_in(&pem).map_err(str::to_owned));
         roots.unwrap_or_else(|why| {
             let sentence = format!("{key} names {}, {why}", path.display());
             let help = "name the file with the root of the authority, as PEM";

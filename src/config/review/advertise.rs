@@ -1,5 +1,7 @@
 //! `[advertise]`: the URIs that clients are given, and the ports that browsers take.
 
+use std::collections::HashSet;
+use std::net::SocketAddr;
 use std::ops::Range;
 
 use net::Transports;
@@ -78,24 +80,24 @@ impl Review<'_> {
         self.say(Remark::caution(at, sentence).help(help));
     }
 
-    /// What browsers are to relay through has to be at a port that they take.
+    /// Cautions where browsers do not take the port of a listener that they would relay through.
     pub(super) fn caution_ports(&mut self, file: &Table<'_>) {
         if self.config.is_stun_only() {
             return;
         }
+        let listeners = self.config.listeners.iter();
+        let for_browsers: HashSet<SocketAddr> = listeners
+            .filter(|listener| listener.transports != Transports::Only(Transport::Dtls))
+            .map(|listener| listener.listen)
+            .collect();
         for table in file.tables("listener") {
             let Some((listen, at)) = table.text("listen").and_then(socket) else {
                 continue;
             };
-            let mut kinds = self.config.listeners.iter();
-            let is_for_browsers = kinds.any(|listener| {
-                listener.listen == listen
-                    && listener.transports != Transports::Only(Transport::Dtls)
-            });
             let Some(who) = refusing(listen.port()).filter(|_| listen.port() != 0) else {
                 continue;
             };
-            if is_for_browsers && !self.is_told(&at) {
+            if for_browsers.contains(&listen) && !self.is_told(&at) {
                 let key = table.name("listen");
                 let sentence = format!("{key} has port {}, which {who} for TURN", listen.port());
                 self.say(Remark::caution(at, sentence).help(BROWSERS_PORTS));

@@ -1,5 +1,6 @@
 //! `realm`, `[auth]` and `[[auth.realm]]`: who clients are and what they have to know.
 
+use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
 use std::ops::Range;
@@ -12,9 +13,9 @@ use super::reuse::Known;
 use crate::config::form::bandwidth;
 use crate::config::remark::Remark;
 use crate::config::table::{Table, Text};
-use crate::config::{Realm, UserKey};
+use crate::config::{Realm, Secret, UserKey};
 
-/// What realms have used up, and where: each name and each listener is had once.
+/// The names and listeners that realms have taken, and where: each can be taken once.
 #[derive(Default)]
 struct Used {
     names: Vec<(String, Range<usize>)>,
@@ -56,6 +57,11 @@ impl Review<'_> {
         }
         let realm = self.config.realm.clone();
         (self.config.auth.secrets, self.config.auth.users) = self.credentials(table, &realm);
+        if let Some(secret) = self.generated_secret(table)
+            && !self.config.auth.secrets.contains(&secret)
+        {
+            self.config.auth.secrets.push(secret);
+        }
         let mut used = Used::default();
         for table in table.tables("realm") {
             let realm = self.other_realm(&table, &mut used);
@@ -74,6 +80,31 @@ impl Review<'_> {
                 Remark::fault(at, sentence).help("give the password instead, or write \"offer\""),
             );
         }
+    }
+
+    /// The secret that the server has generated. Before its first start there is none, which is no fault.
+    fn generated_secret(&mut self, table: &Table<'_>) -> Option<Secret> {
+        let written = table.text("generated-secret-file")?;
+        let (key, at) = (table.name("generated-secret-file"), written.span());
+        let path = self.credential_path(&key, &written)?;
+        let there = (self.host.read_secret)(&path);
+        if there.is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+            self.watch(&path);
+            if !self.host.generates_secrets {
+                let name = path.display();
+                let sentence = format!("{key} names {name}, which is not there yet");
+                let help = "the server generates a secret in it when it starts";
+                self.say(Remark::caution(at, sentence).help(help));
+            }
+            self.ungenerated = Some(path);
+            return None;
+        }
+        let secret = self.secret_file(&key, &written)?;
+        if !self.is_strong(&key, &secret, &at) {
+            return None;
+        }
+        self.know(&key, &secret, &at);
+        Some(secret)
     }
 
     fn other_realm(&mut self, table: &Table<'_>, used: &mut Used) -> Option<Realm> {

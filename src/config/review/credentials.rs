@@ -21,6 +21,17 @@ use crate::config::{NoSecret, PrecomputedKey, Secret, UserKey};
 /// The users of a realm so far, and where they stand in the file at hand.
 pub(super) type Seen = BTreeMap<String, Option<Range<usize>>>;
 
+/// The one secret of a table.
+pub(super) struct Given {
+    /// The key that has it, as sentences name it.
+    pub(super) key: String,
+    pub(super) secret: Secret,
+    pub(super) at: Range<usize>,
+}
+
+/// A fault was told.
+pub(super) struct Told;
+
 impl Review<'_> {
     /// The secrets and the users of a realm.
     pub(super) fn credentials(
@@ -77,6 +88,55 @@ impl Review<'_> {
             self.say(Remark::fault(at.clone(), sentence).help(help));
         }
         secrets.into_iter().map(|(secret, _)| secret).collect()
+    }
+
+    /// The secret of a table that has one at most: in the file, or in a file of its own.
+    ///
+    /// # Errors
+    /// If a fault was told.
+    pub(super) fn one_secret(
+        &mut self,
+        table: &Table<'_>,
+        [here, in_file]: [&str; 2],
+    ) -> Result<Option<Given>, Told> {
+        let (name, written) = match (filled(table, here), filled(table, in_file)) {
+            (None, None) => return Ok(None),
+            (Some(_), Some(file)) => {
+                let sentence = format!("{} and `{here}` exclude each other", table.name(in_file));
+                self.say(Remark::fault(file.span(), sentence).help("keep the file"));
+                return Err(Told);
+            }
+            (Some(written), None) => (here, written),
+            (None, Some(written)) => (in_file, written),
+        };
+        let (key, at) = (table.name(name), written.span());
+        let secret = if name == here {
+            Some(Secret::new(*written.get_ref()))
+        } else {
+            self.secret_file(&key, &written)
+        };
+        let secret = secret.filter(|secret| self.is_strong(&key, secret, &at));
+        let secret = secret.ok_or(Told)?;
+        Ok(Some(Given { key, secret, at }))
+    }
+
+    /// The same, of what a request shows as its bearer token.
+    pub(super) fn bearer_token(
+        &mut self,
+        table: &Table<'_>,
+        keys: [&str; 2],
+    ) -> Result<Option<Given>, Told> {
+        let Some(token) = self.one_secret(table, keys)? else {
+            return Ok(None);
+        };
+        // RFC 6750 §2.1 has fewer, but clients send what they are given, up to a blank.
+        let is_sent = |letter: char| letter.is_ascii_graphic();
+        if !token.secret.expose().chars().all(is_sent) {
+            let sentence = format!("{} has characters that no bearer token has", token.key);
+            self.say(Remark::fault(token.at, sentence).help(MAKE_SECRET));
+            return Err(Told);
+        }
+        Ok(Some(token))
     }
 
     /// Remembers a secret, to compare it with that of nonces.
@@ -156,17 +216,7 @@ impl Review<'_> {
     /// A shared secret opens the relay to whoever guesses it, offline and without end:
     /// each credential seen on the wire proves a guess right or wrong.
     pub(super) fn is_strong(&mut self, key: &str, secret: &Secret, at: &Range<usize>) -> bool {
-        let length = secret.expose().len();
-        let (flaw, help) = if secret.expose().trim().is_empty() {
-            ("has a secret that is empty".to_owned(), MAKE_SECRET)
-        } else if let Some(flaw) = unfilled(secret.expose()) {
-            flaw
-        } else if length < 16 {
-            let flaw = format!(
-                "is a secret of {length} bytes, too short to resist guessing: 16 are the least"
-            );
-            (flaw, MAKE_SECRET)
-        } else {
+        let Some((flaw, help)) = secret_flaw(secret.expose()) else {
             return true;
         };
         self.say(Remark::fault(at.clone(), format!("{key} {flaw}")).help(help));
@@ -244,7 +294,7 @@ impl Review<'_> {
         let digits = entry.get_ref().get("key").and_then(text)?;
         let parsed = PrecomputedKey::from_hex(digits.get_ref());
         if parsed.is_none() {
-            let sentence = "`key` is not a key: that is 32 hexadecimal digits";
+            let sentence = "`key` must be 32 hexadecimal digits";
             let help = "make one with `printf 'USER:REALM:PASSWORD' | md5sum`";
             self.say(Remark::fault(digits.span(), sentence).help(help));
         }
@@ -274,8 +324,27 @@ impl Review<'_> {
     }
 }
 
-/// Why nobody has chosen this secret, if nobody has, and what to do.
-fn unfilled(text: &str) -> Option<(String, &'static str)> {
+/// A text that is not empty.
+pub(super) fn filled<'t>(table: &Table<'t>, key: &str) -> Option<Text<'t>> {
+    table.text(key).filter(|text| !text.get_ref().is_empty())
+}
+
+/// Why a shared secret is refused, if it is, in words that follow the name of its key; and what to do.
+pub(crate) fn secret_flaw(secret: &str) -> Option<(String, &'static str)> {
+    let length = secret.len();
+    if secret.trim().is_empty() {
+        return Some(("has a secret that is empty".to_owned(), MAKE_SECRET));
+    }
+    unfilled(secret).or_else(|| {
+        let flaw = || {
+            format!("is a secret of {length} bytes, too short to resist guessing: 16 are the least")
+        };
+        (length < 16).then(|| (flaw(), MAKE_SECRET))
+    })
+}
+
+/// Why nobody has chosen this secret or password, if nobody has, and what to do.
+pub(crate) fn unfilled(text: &str) -> Option<(String, &'static str)> {
     if is_template(text) {
         return Some((TEMPLATE.to_owned(), FILL_IN));
     }

@@ -10,6 +10,7 @@ use relay::Transport;
 use toml::Spanned;
 
 use super::Review;
+use super::credentials::Given;
 use super::net::{meet, socket, twice};
 use crate::browsers::open_no_page;
 use crate::config::remark::Remark;
@@ -146,40 +147,13 @@ impl Review<'_> {
     }
 
     fn bearer(&mut self, table: &Table<'_>) -> Option<Secret> {
-        let (key, secret, at) = match (table.text("secret"), table.text("secret-file")) {
-            (Some(text), None) => {
-                let secret = Secret::new(*text.get_ref());
-                (table.name("secret"), secret, text.span())
-            }
-            (None, Some(file)) => {
-                let key = table.name("secret-file");
-                let secret = self.secret_file(&key, &file)?;
-                (key, secret, file.span())
-            }
-            (Some(_), Some(file)) => {
-                let key = table.name("secret-file");
-                let sentence = format!("{key} stands beside `secret`, which says it already");
-                self.say(Remark::fault(file.span(), sentence).help("remove one of them"));
-                return None;
-            }
-            (None, None) => {
-                let sentence = "this `[[http.token]]` has no `secret`";
-                let fault = Remark::fault(table.at.clone(), sentence);
-                self.say(fault.help("add a line such as `secret-file = \"web.token\"`"));
-                return None;
-            }
+        let given = self.bearer_token(table, ["secret", "secret-file"]).ok()?;
+        let Some(Given { key, secret, at }) = given else {
+            let sentence = "this `[[http.token]]` has no `secret`";
+            let fault = Remark::fault(table.at.clone(), sentence);
+            self.say(fault.help("add a line such as `secret-file = \"web.token\"`"));
+            return None;
         };
-        if !self.is_strong(&key, &secret, &at) {
-            return None;
-        }
-        // RFC 6750 §2.1: others cannot stand in a header.
-        let is_sent = |letter: char| letter.is_ascii_alphanumeric() || "-._~+/=".contains(letter);
-        if !secret.expose().chars().all(is_sent) {
-            let sentence = format!("{key} has characters that no bearer token has");
-            let help = "make one with `openssl rand -base64 32`";
-            self.say(Remark::fault(at, sentence).help(help));
-            return None;
-        }
         self.know(&key, &secret, &at);
         let auth = &self.config.auth;
         let realms = auth.realms.iter().flat_map(|realm| &realm.secrets);

@@ -56,8 +56,7 @@ impl Review<'_> {
         for (index, (rule, table)) in rules.iter().zip(tables).enumerate() {
             let own = || arrivals.iter().filter(|arrival| arrival.is_served_by(rule));
             if own().next().is_none() {
-                let sentence =
-                    "no client of this server can go to what this `[[redirect]] to` names";
+                let sentence = "no client of this server can go to the servers that this `[[redirect]] to` names";
                 let help = format!(
                     "a client keeps its transport and the family of its address: here clients come \
                      over {}",

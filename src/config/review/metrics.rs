@@ -1,35 +1,25 @@
-//! `[admin]` and `[metrics]`: how the operator reaches the server.
+//! `[metrics]`: where metrics are scraped.
 
-use net::Transports;
+use std::net::SocketAddr;
+
+use httpd::Authorities;
 
 use super::Review;
-use super::net::{meet, socket};
+use super::credentials::{Told, filled};
+use super::net::socket;
+use crate::certificate;
 use crate::config::remark::Remark;
 use crate::config::table::Table;
-use crate::config::{AdminSocket, Secret};
 
 impl Review<'_> {
-    /// `[admin] socket`.
-    pub(super) fn admin(&mut self, table: &Table<'_>) {
-        let Some(written) = table.text("socket") else {
-            return;
-        };
-        self.config.admin = match *written.get_ref() {
-            "auto" => AdminSocket::Auto,
-            "off" => AdminSocket::Off,
-            path if path.starts_with('/') => AdminSocket::At(path.into()),
-            _ => {
-                let sentence = format!("{} is no absolute path", table.name("socket"));
-                let help = "write \"auto\", \"off\" or a path such as \"/run/hairpin/admin.sock\"";
-                return self.say(Remark::fault(written.span(), sentence).help(help));
-            }
-        };
-    }
-
     pub(super) fn metrics(&mut self, table: &Table<'_>) {
         let key = table.name("listen");
-        let is_good = self.is_good(table, &["listen", "token", "token-file"]);
-        let token = self.scrape_token(table);
+        let is_good = self.is_good(table, &["listen", "token", "token-file", "client-ca"]);
+        let token = self.bearer_token(table, ["token", "token-file"]);
+        let client_ca = self.client_ca(table);
+        let is_right = is_good && token.is_ok() && client_ca.is_ok();
+        self.config.metrics.token = token.ok().flatten().map(|given| given.secret);
+        self.config.metrics.client_ca = client_ca.ok().flatten();
         for text in table.texts("listen") {
             let Some((listen, at)) = socket(text) else {
                 continue;
@@ -37,53 +27,75 @@ impl Review<'_> {
             if !self.is_on_host(&key, listen.ip(), &at) {
                 continue;
             }
-            let is_stream = |transports: Transports| transports.are_streams();
-            let mut listeners = self.config.listeners.iter();
-            let is_relays =
-                listeners.any(|other| is_stream(other.transports) && other.covers(listen));
-            if is_relays
-                || self
-                    .config
-                    .http
-                    .listen
-                    .iter()
-                    .any(|other| meet(*other, listen))
-            {
-                let sentence = format!("{key} is a listener of the relay or of [http]");
-                let help = "give it a port of its own, such as \"127.0.0.1:9641\"";
-                self.say(Remark::fault(at, sentence).help(help));
-                continue;
+            match self.flaw_of_scrapes(&key, listen, is_right) {
+                Some((sentence, help)) => self.say(Remark::fault(at, sentence).help(help)),
+                None => self.config.metrics.listen.push(listen),
             }
-            if is_good && token.is_none() && !listen.ip().is_loopback() {
-                let sentence = format!("{key} tells everybody who reaches {listen} of the server");
-                self.say(Remark::fault(at, sentence).help(
-                    "write token-file = \"…\", which Prometheus shows as `authorization`, or listen on \
-                     127.0.0.1",
-                ));
-                continue;
-            }
-            self.config.metrics.listen.push(listen);
         }
-        self.config.metrics.token = token;
     }
 
-    /// The token, which stands in the file or in one of its own.
-    fn scrape_token(&mut self, table: &Table<'_>) -> Option<Secret> {
-        let filled = |key| table.text(key).filter(|text| !text.get_ref().is_empty());
-        let (key, written) = match (filled("token"), filled("token-file")) {
-            (Some(_), Some(file)) => {
-                let sentence = "`[metrics] token` and `token-file` exclude each other";
-                self.say(Remark::fault(file.span(), sentence).help("keep the file"));
-                return None;
+    /// Why nobody may scrape at an address, and what to do. `is_right` says that the other keys have no faults.
+    fn flaw_of_scrapes(
+        &self,
+        key: &str,
+        listen: SocketAddr,
+        is_right: bool,
+    ) -> Option<(String, &'static str)> {
+        let metrics = &self.config.metrics;
+        let wants_certificate = metrics.client_ca.is_some();
+        let is_here = listen.ip().is_loopback();
+        if self.is_listened_on(listen) {
+            let sentence = format!("{key} is a listener of the relay, of [http] or of [admin]");
+            let help = "give it a port of its own, such as \"127.0.0.1:9641\"";
+            Some((sentence, help))
+        } else if is_right && metrics.token.is_none() && !wants_certificate && !is_here {
+            let sentence = format!("{key} tells everybody who reaches {listen} of the server");
+            let help = "write token-file = \"…\", which Prometheus shows as `authorization`, or client-ca = \
+                        \"…\", whose certificates it shows by `tls_config`, or listen on 127.0.0.1";
+            Some((sentence, help))
+        } else if is_right && (wants_certificate || !is_here) && !self.has_certificates() {
+            let sentence = format!("{key} needs TLS at {listen}, and there is no certificate");
+            let help = if wants_certificate {
+                "write `certificates` or `acme` under [tls]: clients show their certificates over HTTPS only"
+            } else {
+                "write `certificates` or `acme` under [tls], or listen on 127.0.0.1"
+            };
+            Some((sentence, help))
+        } else {
+            None
+        }
+    }
+
+    /// The authorities of clients, in a file of their own.
+    ///
+    /// # Errors
+    /// If a fault was told.
+    fn client_ca(&mut self, table: &Table<'_>) -> Result<Option<Authorities>, Told> {
+        let Some(written) = filled(table, "client-ca") else {
+            return Ok(None);
+        };
+        let (key, at) = (table.name("client-ca"), written.span());
+        let path = self.credential_path(&key, &written).ok_or(Told)?;
+        self.watch(&path);
+        let shown = path.display();
+        let read = (self.host.read_secret)(&path);
+        let authorities = read.map_err(|why| format!("which cannot be read: {why}"));
+        let authorities = authorities.and_then(|text| certificate::authorities(&text));
+        match authorities {
+            Ok(authorities) => {
+                let access = (self.host.access)(&path);
+                let shut = access.shut_out(&path, &format!("{shown}, which {key} names"));
+                self.remarks.extend(shut.map(|remark| remark.at(at)));
+                Ok(Some(authorities))
             }
-            (Some(inline), None) => ("token", inline),
-            (None, file) => ("token-file", file?),
-        };
-        let (name, at) = (table.name(key), written.span());
-        let token = match key {
-            "token" => Secret::new(*written.get_ref()),
-            _ => self.secret_file(&name, &written)?,
-        };
-        Some(token).filter(|token| self.is_strong(&name, token, &at))
+            Err(why) => {
+                self.say(Remark::fault(at, format!("{key} names {shown}, {why}")).help(CLIENT_CA));
+                Err(Told)
+            }
+        }
     }
 }
+
+const CLIENT_CA: &str = "a relative path starts at the directory of the configuration file; the file has the certificate \
+                         of the authority that signs those of scrapers, as PEM: a text with -----BEGIN \
+                         CERTIFICATE----- in it";

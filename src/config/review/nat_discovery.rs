@@ -7,6 +7,7 @@ use net::Transports;
 use relay::{HostAddress, NatDiscovery, Partner, PartnerSecret, SecondAddress, Transport};
 
 use super::Review;
+use super::credentials::filled;
 use super::net::{
     address, count, different_families, family, is_private, private, second_of_family, socket,
 };
@@ -127,39 +128,26 @@ impl Review<'_> {
 
     /// The secret shared with the partner; empty, and used by nobody, where there is none.
     fn partner_secret(&mut self, table: &Table<'_>, partners: &[Written]) -> Option<Secret> {
-        let filled = |key| table.text(key).filter(|text| !text.get_ref().is_empty());
-        let (key, written) = match (filled("secret"), filled("secret-file")) {
-            (Some(_), Some(file)) => {
-                let sentence = "`[nat-discovery] secret-file` and `secret` exclude each other";
-                self.say(Remark::fault(file.span(), sentence).help("keep the file"));
-                return None;
-            }
-            (Some(inline), None) => ("secret", inline),
-            (None, Some(file)) => ("secret-file", file),
-            (None, None) => {
-                let Some((_, at)) = partners.first() else {
-                    return Some(Secret::new(""));
-                };
-                let sentence = "`[nat-discovery] partner` needs a secret that both hosts know";
-                self.say(Remark::fault(at.clone(), sentence).help(
-                    "make one with `openssl rand -base64 32` and write it as `secret` on both hosts",
-                ));
-                return None;
-            }
-        };
-        let (name, at) = (table.name(key), written.span());
-        if partners.is_empty() {
-            let fault = Remark::fault(at, format!("{name} means nothing without `partner`"));
-            self.say(fault.help("name the other host, such as partner = \"203.0.113.8:3479\""));
+        let keys = ["secret", "secret-file"];
+        let Some((_, at)) = partners.first() else {
+            let written = keys.map(|key| Some((key, filled(table, key)?)));
+            let Some((key, written)) = written.into_iter().flatten().next() else {
+                return Some(Secret::new(""));
+            };
+            let sentence = format!("{} means nothing without `partner`", table.name(key));
+            let help = "name the other host, such as partner = \"203.0.113.8:3479\"";
+            self.say(Remark::fault(written.span(), sentence).help(help));
             return None;
-        }
-        let secret = match key {
-            "secret" => Secret::new(*written.get_ref()),
-            _ => self.secret_file(&name, &written)?,
         };
-        let secret = Some(secret).filter(|secret| self.is_strong(&name, secret, &at))?;
-        self.know(&name, &secret, &at);
-        Some(secret)
+        let Some(given) = self.one_secret(table, keys).ok()? else {
+            let sentence = "`[nat-discovery] partner` needs a secret that both hosts know";
+            self.say(Remark::fault(at.clone(), sentence).help(
+                "make one with `openssl rand -base64 32` and write it as `secret` on both hosts",
+            ));
+            return None;
+        };
+        self.know(&given.key, &given.secret, &given.at);
+        Some(given.secret)
     }
 
     /// The address and port of the first UDP listener of the family, which `second` must not share.
@@ -234,7 +222,7 @@ impl Review<'_> {
         sockets
     }
 
-    /// What clients see of each alternate.
+    /// The address of each alternate as clients see it.
     fn externals(&mut self, table: &Table<'_>, alternates: &[Written]) -> Option<Vec<IpAddr>> {
         let externals: Vec<_> = table
             .texts("external")

@@ -1,5 +1,6 @@
 //! `[[listener]]` and `[relay]`: addresses and ports.
 
+use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::ops::Range;
@@ -18,6 +19,8 @@ use crate::config::{Listener, Teller};
 impl Review<'_> {
     pub(super) fn listeners(&mut self, file: &Table<'_>) {
         let mut listeners: Vec<(Listener, Range<usize>)> = Vec::new();
+        // Those that stand at an address: there may be thousands of listeners, and few at one.
+        let mut places: HashMap<SocketAddr, Vec<usize>> = HashMap::new();
         for table in file.tables("listener") {
             let word = table.text("transport");
             let kinds = word.map_or(&[][..], |word| transports(word.get_ref()));
@@ -33,14 +36,18 @@ impl Review<'_> {
                     format!("{key} has port 0: the kernel picks another port at each start");
                 self.say(Remark::caution(at.clone(), sentence).help("clients expect 3478"));
             }
-            // Port 0 twice is two ports.
             let shares = |other: &Listener| {
                 let mut protocols = kinds.iter().map(|kind| kind.are_streams());
-                other.listen == listen
-                    && listen.port() != 0
-                    && protocols.any(|streams| streams == other.transports.are_streams())
+                protocols.any(|streams| streams == other.transports.are_streams())
             };
-            if let Some((other, first)) = listeners.iter().find(|(other, _)| shares(other)) {
+            // Port 0 twice is two ports.
+            let mut alone = Vec::new();
+            let here = match listen.port() {
+                0 => &mut alone,
+                _ => places.entry(listen).or_default(),
+            };
+            let other = here.iter().find(|index| shares(&listeners[**index].0));
+            if let Some((other, first)) = other.map(|index| &listeners[*index]) {
                 let fault = twice(&key, at, first.clone());
                 self.say(if kinds.contains(&other.transports) {
                     fault
@@ -50,6 +57,7 @@ impl Review<'_> {
                 continue;
             }
             let of_kind = |&transports| (Listener { transports, listen }, at.clone());
+            here.extend(listeners.len()..listeners.len() + kinds.len());
             listeners.extend(kinds.iter().map(of_kind));
         }
         self.caution_one_family(&listeners);
@@ -67,11 +75,14 @@ impl Review<'_> {
 
     /// On many systems `[::]` takes IPv4 as well. Here it does not, so that one server can have both.
     fn caution_one_family(&mut self, listeners: &[(Listener, Range<usize>)]) {
+        let mut over_ipv4: Vec<Transports> = Vec::new();
+        for (Listener { transports, listen }, _) in listeners {
+            if listen.is_ipv4() && !over_ipv4.contains(transports) {
+                over_ipv4.push(*transports);
+            }
+        }
         for (Listener { transports, listen }, at) in listeners {
-            let mut others = listeners.iter().map(|(other, _)| other);
-            let has_ipv4 =
-                others.any(|other| other.transports == *transports && other.listen.is_ipv4());
-            if listen.ip() == Ipv6Addr::UNSPECIFIED && !has_ipv4 {
+            if listen.ip() == Ipv6Addr::UNSPECIFIED && !over_ipv4.contains(transports) {
                 let sentence = format!(
                     "{listen} takes no IPv4, and no other `[[listener]]` does over {}: IPv4 is not served",
                     transports.protocol()
@@ -161,7 +172,7 @@ impl Review<'_> {
         addresses
     }
 
-    /// What tells the external addresses, if they are to be found out.
+    /// The sources of the external addresses, if they are to be found out.
     fn tellers(&mut self, table: &Table<'_>, external: &[Spanned<IpAddr>]) {
         let mut words = table.texts("external").into_iter();
         let auto = words.find(|text| *text.get_ref() == AUTO);
@@ -202,24 +213,33 @@ impl Review<'_> {
             return true;
         };
         let here: Vec<String> = self.host.addresses.iter().map(IpAddr::to_string).collect();
-        let local = if key.contains("alternate") {
-            "`alternate`"
+        let mut help = if key.contains("[[listener]]") {
+            let all = match address {
+                IpAddr::V4(_) => "0.0.0.0",
+                IpAddr::V6(_) => "[::]",
+            };
+            format!(
+                "behind 1:1 NAT, {key} holds the local address, or {all} for all; `[relay] external` holds the public one"
+            )
+        } else if key.contains("listen") {
+            format!("behind 1:1 NAT, {key} holds the local address")
         } else {
-            "`[relay] addresses`"
+            let local = if key.contains("alternate") {
+                "`alternate`"
+            } else {
+                "`[relay] addresses`"
+            };
+            format!("behind 1:1 NAT, {local} holds the local address and `external` the public one")
         };
-        let mut help = format!(
-            "behind 1:1 NAT, {local} holds the local address and `external` the public one"
-        );
         if !here.is_empty() {
             help += &format!("; this host has {}", here.join(", "));
         }
         let is_away = source.kind() == io::ErrorKind::AddrNotAvailable;
         // One mistake is told once: an address copied from a document is not here, either.
-        self.remarks
-            .retain(|remark| remark.is_fault || remark.at != *at);
+        self.remarks.forget_cautions(at);
         let remark = if is_away {
             let sentence = format!(
-                "{key} holds {address}, which this host does not have: it is served once it comes"
+                "{key} holds {address}, which this host does not have: it is served once the host has it"
             );
             Remark::caution(at.clone(), sentence)
         } else {
@@ -279,7 +299,7 @@ impl Review<'_> {
     }
 }
 
-/// What a word of `transport` stands for.
+/// The transports that a word of `transport` stands for.
 fn transports(word: &str) -> &'static [Transports] {
     match word {
         "udp" => &[Transports::Only(Transport::Udp)],

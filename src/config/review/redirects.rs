@@ -1,5 +1,6 @@
 //! `[[redirect]]`: who is sent to another server.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::sync::Arc;
@@ -47,7 +48,8 @@ impl Review<'_> {
     }
 
     fn targets(&mut self, table: &Table<'_>) -> Vec<Target> {
-        let mut targets: Vec<(Target, Range<usize>)> = Vec::new();
+        let mut targets: Vec<Target> = Vec::new();
+        let mut places: HashMap<SocketAddr, Vec<(Target, Range<usize>)>> = HashMap::new();
         for written in table.texts("to") {
             let at = written.span();
             let Some(target) = target(written.get_ref()).filter(|_| !self.is_told(&at)) else {
@@ -60,14 +62,16 @@ impl Review<'_> {
                 self.say(Remark::fault(at, sentence).help(help));
                 continue;
             }
-            if let Some((_, first)) = targets.iter().find(|(other, _)| overlap(*other, target)) {
+            let here = places.entry(target.address).or_default();
+            if let Some((_, first)) = here.iter().find(|(other, _)| overlap(*other, target)) {
                 self.say(twice("`[[redirect]] to`", at, first.clone()));
                 continue;
             }
             self.caution_target(target.address, &at);
-            targets.push((target, at));
+            here.push((target, at));
+            targets.push(target);
         }
-        targets.into_iter().map(|(target, _)| target).collect()
+        targets
     }
 
     /// The name for clients that check certificates: it is there if and only if some are sent on.
@@ -166,14 +170,13 @@ impl Review<'_> {
     }
 }
 
-/// Whether some clients may be sent to both, which are one place then.
+/// Whether some clients may be sent to both of one address, which are one place then.
 fn overlap(one: Target, other: Target) -> bool {
-    let same = match (one.transport, other.transport) {
+    match (one.transport, other.transport) {
         (None, None) => true,
         (Some(own), _) => other.speaks(own),
         (None, Some(own)) => one.speaks(own),
-    };
-    one.address == other.address && same
+    }
 }
 
 /// Why an address of one host leads few clients to another server, if any.

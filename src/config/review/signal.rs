@@ -12,7 +12,7 @@ impl Review<'_> {
         self.config.signal.token_secrets = self.secrets(table, keys);
     }
 
-    /// What must agree with it.
+    /// Checks that other tables agree with it.
     pub(super) fn signal(&mut self, file: &Table<'_>) {
         let table = file.table("signal");
         let signal = &self.config.signal;

@@ -41,7 +41,11 @@ impl Review<'_> {
         if is_secure && entries.is_empty() && !comes_by_itself && !self.host.is_for_trying {
             self.say_that_there_is_none(file);
         }
-        if let Some(first) = entries.first().filter(|_| !is_secure) {
+        // Each of these has them, too.
+        let mut others = ["http", "admin", "metrics"].into_iter();
+        let is_shown =
+            is_secure || others.any(|other| !file.table(other).texts("listen").is_empty());
+        if let Some(first) = entries.first().filter(|_| !is_shown) {
             let sentence = "no listener takes TLS, so that this certificate is shown to nobody";
             let help = "write transport = \"tls\" or \"auto\" in a `[[listener]]`";
             self.say(Remark::caution(first.at.clone(), sentence).help(help));

@@ -32,7 +32,8 @@ impl Review<'_> {
                 mask::secrets(&tree, "auth.users", &mut hidden);
                 let read = read::users(&tree, key, self.host);
                 let is_right = read.is_ok();
-                self.remarks = read.unwrap_or_else(|remarks| remarks);
+                let remarks = read.unwrap_or_else(|remarks| remarks);
+                self.remarks = remarks.into_iter().collect();
                 if is_right {
                     users = self.users(&Table::top(&tree), key, realm, seen);
                 }
@@ -49,7 +50,7 @@ impl Review<'_> {
         let path = self.path(written).unwrap_or_default();
         let path = path.display().to_string();
         self.others
-            .append(Remarks::new(path, text, &hidden, remarks));
+            .append(Remarks::new(path, text, &hidden, remarks.in_order()));
         users
     }
 }

@@ -100,7 +100,7 @@ fn an_address_copied_from_a_document_is_a_warning_under_every_key() {
         let examples = told.iter().filter(|told| told.sentence.contains(&words));
         assert_eq!(examples.count(), 1, "{before}{value}: {told:?}");
     }
-    // What a host has was not copied.
+    // An address that the host has was not copied from an example.
     let listener = "[[listener]]\ntransport = \"udp\"\nlisten = \"[2001:db8::5]:3478\"\n";
     assert_eq!(said(listener, &public()), []);
     // One mistake is told once: the host does not have this one.

@@ -142,9 +142,33 @@ fn the_files_key_goes_before_the_variable_and_the_clash_is_said() {
 }
 
 #[test]
+fn a_variable_holds_a_whole_configuration_in_place_of_a_file() {
+    let text = "[relay]\nports = \"50000-50099\"\n";
+    let variables = [("HAIRPIN_CONFIG_TOML", text), ("HAIRPIN_SECRET", SECRET)];
+    let read = load(None, &with(&variables)).unwrap();
+    assert_eq!(read.config.relay.ports.first(), 50_000);
+    assert_eq!(read.config.auth.secrets, [Secret::new(SECRET)]);
+    assert_eq!(read.source, "HAIRPIN_CONFIG_TOML, HAIRPIN_SECRET");
+
+    let wrong = [("HAIRPIN_CONFIG_TOML", "[relay]\nport = 1\n")];
+    let told = load(None, &with(&wrong)).unwrap_err().to_string();
+    assert!(told.contains("HAIRPIN_CONFIG_TOML:2:1"), "{told}");
+
+    let twice = load(Some(path()), &with(&variables)).unwrap_err();
+    assert!(
+        twice
+            .to_string()
+            .starts_with("there are two configurations")
+    );
+    let empty = load(None, &with(&[("HAIRPIN_CONFIG_TOML", "")])).unwrap();
+    assert_eq!(empty.source, "no configuration file");
+}
+
+#[test]
 fn a_variable_that_nobody_reads_is_refused_with_the_one_that_is_near() {
     let help = "the variables are `HAIRPIN_EXTERNAL`, `HAIRPIN_REALM`, `HAIRPIN_SECRET`, \
-                `HAIRPIN_SECRET_FILE`, `HAIRPIN_CONFIG`, `HAIRPIN_SOCKET`; all else stands in the configuration file";
+                `HAIRPIN_SECRET_FILE`, `HAIRPIN_CONFIG`, `HAIRPIN_CONFIG_TOML`, `HAIRPIN_SOCKET`, `HAIRPIN_URL`, \
+                `HAIRPIN_TOKEN`, `HAIRPIN_TOKEN_FILE`, `HAIRPIN_CA_FILE`; all else stands in the configuration file";
     for (name, help) in [
         ("HAIRPIN_SECRETS", "did you mean `HAIRPIN_SECRET`?"),
         ("HAIRPIN_EXTERNAL_IP", "did you mean `HAIRPIN_EXTERNAL`?"),

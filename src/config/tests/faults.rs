@@ -33,8 +33,19 @@ fn a_file_that_is_not_toml_is_told_its_first_error() {
         "error: this is not TOML: duplicate key",
         "3:1",
         "ports",
-        "",
+        "line 2 has this key already: leave one of the two out",
     );
+}
+
+#[test]
+fn a_table_or_key_that_is_written_twice_is_shown_where_it_stands_already() {
+    let keys = "[relay]\nports = \"50000-50009\"\n\n[stop]\ndrain = \"1m\"\n\n";
+    let twice = |more: &str| fault(&format!("{keys}{more}")).help.unwrap();
+    let table = twice("[relay]\nexternal = \"auto\"\n");
+    assert!(table.starts_with("line 1 begins this table"), "{table}");
+    let key =
+        twice("[[listener]]\nlisten = \"a\"\n\n[[listener]]\nlisten = \"b\"\nlisten = \"c\"\n");
+    assert!(key.starts_with("line 11 has this key"), "{key}");
 }
 
 #[test]
@@ -75,7 +86,7 @@ fn a_key_in_the_wrong_table_is_shown_the_right_table() {
         "error: unknown key `realm` in `[log]`",
         "2:1",
         "realm",
-        "`realm` belongs at the top of the file, before the first table or in `[[redirect]]` or in `[[http.token]]`",
+        "`realm` belongs at the top of the file, before the first table or in `[[redirect]]` or in `[[http.token]]` or in `[[cap]]`",
     );
 }
 
@@ -259,19 +270,25 @@ fn one_port_serves_two_transports() {
 
 #[test]
 fn an_address_that_this_host_does_not_have_is_waited_for_and_those_it_has_are_named() {
-    let help = "behind 1:1 NAT, `[relay] addresses` holds the local address and `external` the public one; \
-                this host has 127.0.0.1, 10.0.0.5, 10.0.0.6, 2001:db8::5, 2001:db8::6";
+    let here = "this host has 127.0.0.1, 10.0.0.5, 10.0.0.6, 2001:db8::5, 2001:db8::6";
+    let help = format!(
+        "behind 1:1 NAT, `[relay] addresses` holds the local address and `external` the public one; {here}"
+    );
     warned("[relay]\naddresses = [\"203.0.113.7\"]\n")[0].is(
-        "warning: `[relay] addresses` holds 203.0.113.7, which this host does not have: it is served once it comes",
+        "warning: `[relay] addresses` holds 203.0.113.7, which this host does not have: it is served once the host has it",
         "2:14",
         "\"203.0.113.7\"",
-        help,
+        &help,
+    );
+    let help = format!(
+        "behind 1:1 NAT, `[[listener]] listen` holds the local address, or 0.0.0.0 for all; \
+         `[relay] external` holds the public one; {here}"
     );
     warned("[[listener]]\ntransport = \"udp\"\nlisten = \"203.0.113.7:3478\"\n")[0].is(
-        "warning: `[[listener]] listen` holds 203.0.113.7, which this host does not have: it is served once it comes",
+        "warning: `[[listener]] listen` holds 203.0.113.7, which this host does not have: it is served once the host has it",
         "3:10",
         "\"203.0.113.7:3478\"",
-        help,
+        &help,
     );
 }
 
@@ -735,4 +752,26 @@ fn more_secrets_than_a_rotation_needs_are_refused() {
         "remove those whose last credential has expired; services of their own have `[[auth.realm]]`",
     );
     assert_eq!(config(&secrets(8)).auth.secrets.len(), 8);
+}
+
+#[test]
+fn a_threshold_of_quality_is_a_share_in_percent_or_milliseconds() {
+    for (key, written, said) in [
+        ("bad-loss", "\"3\"", "is not a share in percent"),
+        ("bad-loss", "\"0.05%\"", "is not a share in percent"),
+        ("bad-loss", "\"-1%\"", "is not a share in percent"),
+        ("bad-loss", "\"0%\"", "must be from 0.1% to 100%"),
+        ("bad-loss", "\"101%\"", "must be from 0.1% to 100%"),
+        ("bad-round-trip", "\"300\"", "is not a duration"),
+        ("bad-round-trip", "\"2m\"", "must be from 1ms to 1m"),
+        (
+            "bad-jitter",
+            "\"10us\"",
+            "is not a duration in milliseconds",
+        ),
+    ] {
+        let told = fault(&format!("[quality]\n{key} = {written}\n"));
+        let sentence = format!("error: `[quality] {key}` {said}");
+        assert_eq!(told.sentence, sentence, "{written}");
+    }
 }

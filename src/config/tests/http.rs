@@ -124,7 +124,7 @@ fn a_port_on_every_address_and_the_same_one_on_one_are_a_fault_before_the_start(
     let told = fault(&format!("{}{metrics}", http("\"0.0.0.0:8080\"")));
     assert!(
         told.sentence
-            .contains("is a listener of the relay or of [http]"),
+            .contains("is a listener of the relay, of [http] or of [admin]"),
         "{told:?}"
     );
     let loaded = config(&format!(

@@ -1,4 +1,4 @@
-//! What is suggested can be written: the next try is not refused again.
+//! Suggestions can be written as they are: the next try is not refused again.
 
 use super::{fault, refused};
 use crate::config::{Unusable, read};
@@ -29,7 +29,7 @@ fn a_value_of_another_type_is_suggested_in_a_form_that_is_read() {
         ("[allocation]", "max-lifetime", "3600", "\"3600s\""),
         ("[unauthenticated]", "total", "65536", "\"65536B\""),
         ("[allocation]", "mobility", "\"true\"", "true"),
-        // What is not TOML at all for want of quotes.
+        // Lines that are not TOML for want of quotes.
         ("", "realm", "turn.example.org", "\"turn.example.org\""),
         ("[relay]", "external", "9.9.9.9 # ours", "\"9.9.9.9\""),
         ("[relay]", "ports", "50000-50099", "\"50000-50099\""),
@@ -71,7 +71,10 @@ fn a_value_that_no_quotes_make_right_is_answered_with_what_is_wanted() {
             "[relay]\nports = 49152\n",
             "write the first and the last port, such as \"49152-65535\"",
         ),
-        ("[log]\nformat = true\n", "one of `text`, `json`"),
+        (
+            "[log]\nformat = true\n",
+            "one of `auto`, `text`, `json`, `journal`",
+        ),
         ("[allocation]\nmobility = \"yes\"\n", "write true or false"),
         (
             "[allocation]\nmax-lifetime = 0\n",
@@ -113,7 +116,7 @@ fn a_configuration_of_coturn_is_called_so_and_its_options_are_shown_ours() {
         "error: this is a turnserver.conf of coturn, which Hairpin does not read",
         "2:1",
         "listening-port",
-        "begin with turnserver.toml, which has every key; here `listening-port` is `[[listener]] listen`, \
+        "`hairpin import-coturn` translates it; here `listening-port` is `[[listener]] listen`, \
          `use-auth-secret` is `[auth] secrets`, `static-auth-secret` is `[auth] secrets`, `total-quota` is \
          `[allocation] total`, `external-ip` is `[relay] external`; `fingerprint`, `no-multicast-peers` are \
          not needed or not there",

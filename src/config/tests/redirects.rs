@@ -325,7 +325,7 @@ fn a_redirect_that_no_client_of_any_listener_can_follow_is_a_warning() {
         let told = warned(&(to(target) + listeners));
         assert_eq!(told.len(), 1, "{told:#?}");
         told[0].is(
-            "warning: no client of this server can go to what this `[[redirect]] to` names",
+            "warning: no client of this server can go to the servers that this `[[redirect]] to` names",
             "3:7",
             target,
             &format!(

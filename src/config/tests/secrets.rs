@@ -72,6 +72,29 @@ fn a_template_that_nothing_has_filled_in_is_refused_and_a_secret_one_is_hidden()
 }
 
 #[test]
+fn a_secret_that_is_to_be_generated_is_no_fault_before_the_first_start() {
+    let text = |name: &str| format!("[auth]\ngenerated-secret-file = \"{name}\"\n");
+    let there = config(&text("/var/lib/hairpin/secret"));
+    let secret = Secret::new("Z2VuZXJhdGVkIGF0IHRoZSBzdGFydA==");
+    assert_eq!(there.auth.secrets, [secret]);
+
+    let loaded = read(&text("not-there"), path(), &host()).unwrap();
+    assert_eq!(loaded.config.auth.secrets, []);
+    assert_eq!(
+        loaded.ungenerated.as_deref(),
+        Some(path().with_file_name("not-there").as_path())
+    );
+    let told = &warned(&text("not-there"))[0];
+    assert!(told.sentence.contains("which is not there yet"), "{told:?}");
+    let help = "the server generates a secret in it when it starts";
+    assert_eq!(told.help.as_deref(), Some(help));
+
+    // One that is there and weak is not replaced.
+    let told = fault(&text("weak"));
+    assert!(told.sentence.contains("the example of a guide"), "{told:?}");
+}
+
+#[test]
 fn an_empty_secret_is_called_so() {
     for empty in ["", " ", "\t"] {
         let told = fault(&format!("[auth]\nsecrets = ['{empty}']\n"));
@@ -301,7 +324,7 @@ fn users_have_passwords_or_keys() {
 #[test]
 fn a_malformed_key_is_refused_unseen() {
     fault("[auth.users]\nbob = { key = \"8493\" }\n").is(
-        "error: `key` is not a key: that is 32 hexadecimal digits",
+        "error: `key` must be 32 hexadecimal digits",
         "2:15",
         "\"****\"",
         "make one with `printf 'USER:REALM:PASSWORD' | md5sum`",

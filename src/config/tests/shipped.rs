@@ -44,6 +44,7 @@ fn the_defaults_of_the_rows_are_those_of_the_libraries() {
     assert_eq!(config.allocation, relay::Limits::default());
     assert_eq!(config.tcp, net::StreamLimits::default());
     assert_eq!(config.unauthenticated, relay::Allowance::default());
+    assert_eq!(config.quality.bad, relay::Thresholds::default());
     assert_eq!(config.relay.ports, relay::PortRange::default());
     assert_eq!(config.signal.limits, signal::Limits::default());
     assert_eq!((config.icmp, config.peers.mode), Default::default());
@@ -58,6 +59,7 @@ fn the_examples_in_the_shipped_file_work() {
     // Tokens need a secret to make credentials with.
     let with_secret = "\nsecrets = [\"Zm9yIGFsbCBjcmVkZW50aWFscw==\"]";
     let everything = everything.replacen("\nsecrets = []", with_secret, 1);
+    let everything = everything.replace("CHANGE-ME", "looking-glass");
     let loaded = read(&everything, path(), &host()).unwrap();
     assert_eq!(told(&loaded.remarks.to_string()), []);
     assert_eq!(loaded.config.realm, "turn.example.org");

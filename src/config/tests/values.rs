@@ -21,6 +21,14 @@ fn no_entry_opens_a_listener_by_the_external_address_that_leads_to_it() {
     assert!(policy.judge("198.41.0.5:80".parse().unwrap()).is_ok());
 }
 
+#[test]
+fn no_entry_opens_a_listener_that_a_reload_took_away_and_that_serves_its_last_calls() {
+    let config = config("[peers]\nallow = [\"10.0.0.5\"]\n[relay]\naddresses = [\"10.0.0.5\"]\n");
+    let gone = "10.0.0.5:3999".parse().unwrap();
+    assert!(config.policy(&host()).judge(gone).is_ok());
+    assert!(config.policy_beside(&host(), &[gone]).judge(gone).is_err());
+}
+
 /// RFC 8656 §5 has an hour as the longest.
 #[test]
 fn a_nonce_is_good_for_an_hour_unless_the_file_says_less() {
@@ -258,7 +266,7 @@ fn the_policy_knows_what_belongs_to_this_host() {
         "203.0.113.7:80",
         "127.0.0.1:80",
         "[2001:db8::5]:80",
-        // What the NAT leads back, and what the kernel takes for its own.
+        // Addresses that the NAT leads back, and others that the kernel takes for its own.
         "8.8.4.4:80",
         "9.9.10.77:80",
     ] {
@@ -293,6 +301,22 @@ fn a_file_that_cannot_be_read_is_refused_by_name() {
     assert!(
         unnamed.to_string().ends_with("HAIRPIN_CONFIG is empty"),
         "{unnamed}"
+    );
+}
+
+#[test]
+fn the_name_of_a_file_commands_no_terminal() {
+    let path = std::path::Path::new("/nonexistent/a\u{1b}[2J.toml");
+    let refused = load(Some(path), &host()).unwrap_err().to_string();
+    assert!(refused.contains("a\\u{1b}[2J.toml: "), "{refused}");
+    let faulty = super::read("realms = 1\n", path, &host()).unwrap_err();
+    let shown = format!("{faulty}");
+    assert!(shown.contains("a\\u{1b}[2J.toml:1:1"), "{shown}");
+    let sound = super::read("realm = \"example.org\"\n", path, &host()).unwrap();
+    assert!(
+        sound.source.ends_with("a\\u{1b}[2J.toml"),
+        "{}",
+        sound.source
     );
 }
 
@@ -340,4 +364,20 @@ fn a_user_has_a_quarter_of_the_ports_unless_the_file_says_otherwise() {
         let config = config(&format!("[allocation]\n{written}"));
         assert_eq!(config.allocation.per_user, meant, "{written}");
     }
+}
+
+#[test]
+fn the_quality_of_calls_is_measured_unless_the_file_says_no() {
+    let thresholds = config("").quality.thresholds().expect("it is measured");
+    assert_eq!(thresholds, relay::Thresholds::default());
+    let other =
+        config("[quality]\nbad-loss = \"0.5%\"\nbad-round-trip = \"1s\"\nbad-jitter = \"20ms\"\n");
+    let expected = relay::Thresholds {
+        loss: 5,
+        round_trip: Duration::from_secs(1),
+        jitter: Duration::from_millis(20),
+    };
+    assert_eq!(other.quality.thresholds(), Some(expected));
+    let off = config("[quality]\nenabled = false\n");
+    assert_eq!(off.quality.thresholds(), None);
 }

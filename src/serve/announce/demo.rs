@@ -51,7 +51,7 @@ pub(super) fn text(config: &Config, is_made_here: bool, given: &str) -> String {
     text
 }
 
-/// What is to be done so that others get here.
+/// Steps that let others get here.
 fn from_elsewhere(config: &Config, links: &[Link], given: &str) -> String {
     let Some(through) = through(config) else {
         return "Only this machine reaches the pages, by the address in `listen` of [http].\n"
@@ -63,7 +63,7 @@ fn from_elsewhere(config: &Config, links: &[Link], given: &str) -> String {
         );
     }
     format!(
-        "For people elsewhere a router or the cloud's firewall has to pass on {through}; then start \
+        "For people elsewhere a router or the cloud's firewall has to let through {through}; then start \
          with\n\n  HAIRPIN_EXTERNAL=YOUR_PUBLIC_IPv4 hairpin {given}\n\n"
     )
 }
@@ -146,7 +146,7 @@ mod tests {
             open.contains("TCP to port 8080, and UDP and TCP to port 3478, and"),
             "{open}"
         );
-        for words in ["has to pass on", "warn once", "https:"] {
+        for words in ["has to let through", "warn once", "https:"] {
             assert!(!text.contains(words), "{words}: {text}");
         }
         assert!(said("0.0.0.0:8080", &[]).contains("nobody can allocate"));

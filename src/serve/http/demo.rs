@@ -18,7 +18,7 @@ use super::minting::Minting;
 use crate::browsers::open_no_page;
 use crate::config::{Config, Machine};
 
-/// What `--demo` adds to a configuration: the pages, and this port for them if it has no address.
+/// Adds the pages of `--demo` to a configuration, and this port for them if it has no address.
 pub(in crate::serve) fn demonstrate(config: &mut Config, host: &Machine, port: u16) {
     config.demo = true;
     if config.http.listen.is_empty() {
@@ -34,7 +34,9 @@ pub(in crate::serve) fn say_if_ignored(config: &Config, port: u16) {
     let is_used = listen.is_empty() || listen.iter().any(|it| it.port() == port);
     // The default one may not have been written.
     if !is_used && port != PAGES {
-        warn!("--demo={port} is ignored: `listen` in [http] says where the pages are");
+        warn!(
+            "option.ignored: --demo={port} is ignored: `listen` in [http] says where the pages are"
+        );
     }
 }
 

@@ -25,7 +25,7 @@ use super::told::{self, Refusals, Refused};
 use crate::config::Config;
 use crate::ice_servers::IceServer;
 
-/// What requests are answered from. All clones are one.
+/// The state that requests are answered from. All clones are one.
 #[derive(Clone, Debug)]
 pub(in crate::serve) struct Endpoint(Arc<Inner>);
 
@@ -56,7 +56,7 @@ impl Endpoint {
         self.0.origins.store(Arc::new(config.http.origins.clone()));
     }
 
-    /// What became of requests until now, by name.
+    /// The outcomes of requests until now, by name.
     pub(in crate::serve) fn outcomes(&self) -> impl Iterator<Item = (&'static str, u64)> {
         self.0.outcomes.named()
     }
@@ -95,7 +95,7 @@ impl Endpoint {
         cross_origin::share(refusal, &head.headers, &self.0.origins.load())
     }
 
-    /// A credential for the one whom a request names. Who shows no good token is told nothing else.
+    /// A credential for the one whom a request names. Without a good token a request is told nothing else.
     fn mint(
         &self,
         from: IpAddr,
@@ -147,7 +147,7 @@ impl Endpoint {
     }
 }
 
-/// What a request asks for.
+/// The wish of a request.
 #[derive(Default)]
 struct Wish {
     user: Option<String>,

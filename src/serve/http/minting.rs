@@ -12,7 +12,7 @@ use relay::keys::{Credential, Mint, mint};
 use crate::config::{Config, Secret};
 use crate::ice_servers::{IceServer, uris};
 
-/// What is needed to mint. It follows the configuration at a reload, and the addresses of the host.
+/// The means to mint. They follow the configuration at a reload, and the addresses of the host.
 #[derive(Debug)]
 pub(in crate::serve) struct Minting {
     offer: ArcSwap<Offer>,
@@ -34,8 +34,8 @@ impl Minting {
         }
     }
 
-    /// Mints by this configuration from now on. What was minted before is good until it expires, if
-    /// its secret is still there.
+    /// Mints by this configuration from now on. Earlier credentials are good until they expire, if
+    /// their secret is still there.
     pub(in crate::serve) fn follow(&self, config: &Config) {
         self.offer.store(Offer::of(config).into());
     }
@@ -54,7 +54,7 @@ impl Minting {
         Ok(IceServer::new(&offer.uris, credential))
     }
 
-    /// What is in effect.
+    /// The offer that is in effect.
     pub(super) fn offer(&self) -> Arc<Offer> {
         self.offer.load_full()
     }

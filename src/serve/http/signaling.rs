@@ -33,12 +33,12 @@ pub(in crate::serve) async fn end(signaling: Option<&Signaling>) {
     signaling.end().await;
     for (what, count) in signaling.counters().events() {
         if count > 0 {
-            info!(what, count, "signaling");
+            info!(what, count, "server.signaling");
         }
     }
 }
 
-/// What is counted of the rooms, all of it zero where there are none.
+/// The counters of the rooms, all of them zero where there are none.
 pub(in crate::serve) fn counted(signaling: Option<&Signaling>) -> metrics::Signaling {
     let counters = signaling.map(Signaling::counters).unwrap_or_default();
     metrics::Signaling {

@@ -24,7 +24,7 @@ pub(super) struct Token {
     rate: Option<Rate>,
 }
 
-/// What a request shows.
+/// The token and the address that come with a request.
 #[derive(Clone, Copy)]
 pub(super) struct Shown<'r> {
     /// The token that it means, if it says so.
@@ -73,7 +73,7 @@ impl Tokens {
         self.all.iter().any(|token| token.terms.id == id)
     }
 
-    /// The token that a request shows, of which one credential is taken. Who knows a token is let in
+    /// The token that a request shows, of which one credential is taken. A request with a token is let in
     /// however often a neighbour did not.
     pub(super) fn let_in(&self, from: IpAddr, shown: Shown<'_>) -> Result<Arc<Token>, NotLetIn> {
         let Some(token) = self.find(shown) else {

@@ -1,4 +1,4 @@
-//! What the log says of requests for credentials, without any secret: strangers cause refusals, so of
+//! Lines of the log about requests for credentials, without any secret: strangers cause refusals, so of
 //! these there is one line in [`PERIOD`] at most.
 
 use std::sync::{Mutex, PoisonError};

@@ -359,7 +359,7 @@ impl Shared {
     }
 }
 
-/// What a request signs. `null` if there is nothing.
+/// The payload that a request signs. `null` if there is none.
 fn payload(body: &[u8]) -> Value {
     let Ok(signed) = serde_json::from_slice::<Value>(body) else {
         return Value::Null;

@@ -9,12 +9,14 @@ use axum::http::StatusCode;
 use relay::Selection;
 use serde::{Deserialize, Serialize};
 use tracing::info;
+use utoipa::ToSchema;
 
+use super::object::Object;
 use super::sessions::{id_of, network};
-use super::{Refusal, Server, refuse};
+use super::{Error, Refusal, Server, refuse};
 
 /// Which sessions end: those to which everything said here applies.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct End {
     /// The id of one.
@@ -34,13 +36,14 @@ pub struct End {
     pub client: Option<String>,
     /// Those with a permission for this peer, or a channel to it.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     pub peer: Option<IpAddr>,
     /// All, where nothing else is said.
     pub all: bool,
 }
 
 /// How many sessions were ended.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct Ended {
     /// So many.
     pub ended: usize,
@@ -49,11 +52,13 @@ pub struct Ended {
     pub silent_shards: Vec<usize>,
 }
 
+/// Ends the sessions that the body names.
+#[utoipa::path(post, operation_id = "end_sessions", path = "/v1/sessions/end", tag = "sessions", request_body = End, responses((status = 200, body = Ended), (status = 400, description = "A parameter is none.", body = Error), (status = 413, description = "The body is longer than 16 KiB.", body = Error), (status = 415, description = "The body is not said to be JSON.", body = Error), (status = 422, description = "The body does not say it right.", body = Error)))]
 pub(super) async fn end(
     State(server): Server,
-    end: Result<Json<End>, JsonRejection>,
+    end: Result<Json<Object<End>>, JsonRejection>,
 ) -> Result<Json<Ended>, Refusal> {
-    let Json(end) = end.or_else(|flaw| refuse(flaw.status(), flaw.body_text()))?;
+    let Json(Object(end)) = end.or_else(|flaw| refuse(flaw.status(), flaw.body_text()))?;
     let selection = Selection {
         id: end.id.as_deref().map(id_of).transpose()?,
         realm: end.realm.as_deref().map(Into::into),
@@ -61,6 +66,7 @@ pub(super) async fn end(
         credential: end.credential.as_deref().map(Into::into),
         client: network(end.client.as_deref())?,
         peer: end.peer,
+        ..Selection::default()
     };
     if end.all != (selection == Selection::default()) {
         return refuse(
@@ -71,7 +77,7 @@ pub(super) async fn end(
     let ended = server.running.end(selection).await;
     info!(
         sessions = ended.allocations,
-        "sessions ended by the operator"
+        "sessions.ended: by the operator"
     );
     Ok(Json(Ended {
         ended: ended.allocations,

@@ -1,6 +1,9 @@
 //! Sessions: lists by pages, and all about one.
 
+#![allow(unused_qualifications, reason = "what utoipa makes of a query has one")]
+
 use std::net::IpAddr;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
@@ -10,23 +13,43 @@ use net::Cursor;
 use relay::policy::Network;
 use relay::{AllocationId, Selection};
 use serde::Deserialize;
+use utoipa::IntoParams;
 
-use super::{Refusal, Server, SessionDetails, Sessions, refuse};
+use super::{Error, Refusal, Server, SessionDetails, Sessions, refuse};
 
 /// The query of a list.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Filter {
+    /// Those of users of this realm.
     realm: Option<String>,
+    /// Those of this person: the name without realm and expiry.
     user: Option<String>,
+    /// Those of this credential: the USERNAME without the realm.
     credential: Option<String>,
-    /// An address or a network.
+    /// Those of clients at this address or in this network.
     client: Option<String>,
+    /// Those with a permission for this peer, or a channel to it.
+    #[param(value_type = Option<String>)]
     peer: Option<IpAddr>,
+    /// Those of which a leg is bad now.
+    bad: Option<bool>,
+    /// Those that have lived so many seconds at least.
+    // No format: `int64` would promise a bound that is none here.
+    #[param(value_type = Option<usize>)]
+    min_age: Option<u64>,
+    /// Those that have relayed so many bytes of data at least, both ways together.
+    #[param(value_type = Option<usize>)]
+    min_bytes: Option<u64>,
+    /// About so many, 10,000 at most; 100 unless it says so.
     limit: Option<usize>,
+    /// The `next` of the page before.
     cursor: Option<String>,
 }
 
+/// Some of the sessions, a page at a time.
+#[utoipa::path(get, operation_id = "list_sessions", path = "/v1/sessions", tag = "sessions", params(Filter), responses((status = 200, body = Sessions), (status = 400, description = "A parameter is none.", body = Error)))]
 pub(super) async fn list(
     State(server): Server,
     filter: Result<Query<Filter>, QueryRejection>,
@@ -39,6 +62,9 @@ pub(super) async fn list(
         credential: filter.credential.as_deref().map(Into::into),
         client: network(filter.client.as_deref())?,
         peer: filter.peer,
+        bad: filter.bad.unwrap_or(false),
+        min_age: Duration::from_secs(filter.min_age.unwrap_or(0)),
+        min_bytes: filter.min_bytes.unwrap_or(0),
     };
     let from = match &filter.cursor {
         Some(cursor) => cursor_of(cursor)?,
@@ -50,6 +76,8 @@ pub(super) async fn list(
     ))
 }
 
+/// All about one session.
+#[utoipa::path(get, operation_id = "show_session", path = "/v1/sessions/{id}", tag = "sessions", params(("id" = String, Path, description = "The id, as a list and the log have it.", example = "0.be76a450")), responses((status = 200, body = SessionDetails), (status = 400, description = "A parameter is none.", body = Error), (status = 404, description = "There is none (any more).", body = Error)))]
 pub(super) async fn show(
     State(server): Server,
     Path(id): Path<String>,
@@ -66,7 +94,13 @@ pub(super) async fn show(
 
 pub(super) fn id_of(text: &str) -> Result<AllocationId, Refusal> {
     let id = text.parse::<AllocationId>();
-    id.or_else(|flaw| refuse(StatusCode::BAD_REQUEST, flaw.to_string()))
+    id.or_else(|_| {
+        let sentence = format!(
+            "`{}` is no session id; one looks like 0.be76a450, and a list of the sessions and the log have it",
+            text.escape_debug()
+        );
+        refuse(StatusCode::BAD_REQUEST, sentence)
+    })
 }
 
 pub(super) fn network(text: Option<&str>) -> Result<Option<Network>, Refusal> {

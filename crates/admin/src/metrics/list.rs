@@ -1,17 +1,42 @@
 //! Every metric, once.
 
-use std::time::UNIX_EPOCH;
+use relay::{DropReason, EndCause};
 
-use relay::{DropReason, EndCause, Families, Refusal, Traffic};
-use wire::Transport;
-
-use super::{Metric, Sample, Value};
+use super::values::{
+    both_ways, by, by_leg, by_realm, certificates, events, named, one, opened, refused, threads,
+    unauthenticated,
+};
+use super::{Distributions, Kind, Metric, Sample, Value};
 
 /// All of them. docs/metrics.md shows the same, which a test holds.
 pub const METRICS: &[Metric] = &[
     gauge("allocations", None, "Allocations that there are", |it| {
         one(it.load.allocations)
     }),
+    gauge(
+        "allocations_limit",
+        None,
+        "The most allocations ([allocation] total); 0 if there is no limit",
+        |it| one(it.bounds.allocations.unwrap_or(0)),
+    ),
+    Metric {
+        labels: &["realm"],
+        ..gauge(
+            "realm_allocations",
+            None,
+            "Allocations that there are, by the realm of their users; all realms are of the configuration",
+            |it| by_realm(it, |realm| realm.allocations),
+        )
+    },
+    Metric {
+        labels: &["realm"],
+        ..gauge(
+            "realm_allocations_limit",
+            None,
+            "The most allocations of a realm ([[auth.realm]] total); 0 if there is no limit",
+            |it| by_realm(it, |realm| realm.limit.unwrap_or(0)),
+        )
+    },
     counter(
         "allocations_opened",
         None,
@@ -53,6 +78,38 @@ pub const METRICS: &[Metric] = &[
         &["direction"],
         |it| both_ways(it, |traffic| traffic.bytes),
     ),
+    Metric {
+        labels: &["leg"],
+        ..gauge(
+            "allocations_bad",
+            None,
+            "Allocations of which a leg was bad when data came last ([quality]), by that leg",
+            |it| {
+                named(&[
+                    ("client", it.relay.bad_client_legs),
+                    ("peer", it.relay.bad_peer_legs),
+                ])
+            },
+        )
+    },
+    quality(
+        "leg_round_trip",
+        "seconds",
+        "Round trips of allocations at their end, by leg: client is between client and server",
+        |it| by_leg(&it.quality, |leg| &leg.round_trip),
+    ),
+    quality(
+        "leg_loss",
+        "ratio",
+        "The share of RTP packets that allocations lost in their life, by the leg that lost them",
+        |it| by_leg(&it.quality, |leg| &leg.loss),
+    ),
+    quality(
+        "leg_jitter",
+        "seconds",
+        "Jitter of RTP of allocations at their end, by leg",
+        |it| by_leg(&it.quality, |leg| &leg.jitter),
+    ),
     counter(
         "bindings",
         None,
@@ -88,6 +145,22 @@ pub const METRICS: &[Metric] = &[
         },
     ),
     counter(
+        "unauthenticated",
+        Some("bytes"),
+        "Bytes that answers over UDP to clients without credentials were longer than the requests",
+        &[],
+        |it| one(it.bounds.unauthenticated_spent),
+    ),
+    Metric {
+        labels: &["scope"],
+        ..gauge(
+            "unauthenticated_limit",
+            Some("bytes"),
+            "The most of those bytes in a second ([unauthenticated] total, per-prefix); 0 if there is no limit",
+            unauthenticated,
+        )
+    },
+    counter(
         "icmp_told",
         None,
         "ICMP errors that clients were told of",
@@ -112,9 +185,33 @@ pub const METRICS: &[Metric] = &[
     counter(
         "sockets",
         None,
-        "What happened at sockets, connections and TLS and DTLS sessions, by event",
+        "Events at sockets, connections and TLS and DTLS sessions",
         &["event"],
-        |it| named(&it.net.named()),
+        events,
+    ),
+    counter(
+        "datagram_runs",
+        None,
+        "Calls by which the kernel took several datagrams of one flow (sent), and messages in which it brought several (received)",
+        &["direction"],
+        |it| {
+            named(&[
+                ("sent", it.net.runs_sent),
+                ("received", it.net.runs_received),
+            ])
+        },
+    ),
+    counter(
+        "datagrams_in_runs",
+        None,
+        "Datagrams that left by such a call (sent) or came in such a message (received); any other is alone in its own",
+        &["direction"],
+        |it| {
+            named(&[
+                ("sent", it.net.run_datagrams_sent),
+                ("received", it.net.run_datagrams_received),
+            ])
+        },
     ),
     gauge(
         "connections",
@@ -125,7 +222,7 @@ pub const METRICS: &[Metric] = &[
     gauge(
         "connections_limit",
         None,
-        "How many connections there may be ([tcp] connections, or fewer by the limit of open files)",
+        "The most connections ([tcp] connections, or fewer by the limit of open files)",
         |it| one(it.load.most_connections),
     ),
     gauge(
@@ -141,6 +238,12 @@ pub const METRICS: &[Metric] = &[
         |it| one(it.load.ports),
     ),
     gauge(
+        "bans",
+        None,
+        "Networks that are banned because they kept failing to authenticate ([clients] ban-after)",
+        |it| one(it.load.bans),
+    ),
+    gauge(
         "draining",
         None,
         "1 while no new allocation is granted",
@@ -151,7 +254,7 @@ pub const METRICS: &[Metric] = &[
         ..gauge(
             "certificate_expiry",
             Some("seconds"),
-            "When a certificate that clients are shown ends, since the Unix epoch, by its first name and the kind of its key",
+            "The end of a certificate that clients are shown, since the Unix epoch, by its first name and the kind of its key",
             certificates,
         )
     },
@@ -184,23 +287,45 @@ pub const METRICS: &[Metric] = &[
     gauge(
         "signaling_queued",
         Some("bytes"),
-        "What waits for members of rooms, or was not acknowledged yet",
+        "Bytes that wait for members of rooms or were not acknowledged yet",
         |it| one(it.signaling.queued),
     ),
     counter(
         "signaling",
         None,
-        "What happened in rooms and at their doors, by event",
+        "Events in rooms and at their doors",
         &["event"],
         |it| named(&it.signaling.events),
     ),
     counter(
         "http",
         None,
-        "What the server for browsers ([http]) and the credential endpoint did and refused, by event",
+        "Answers and refusals of the server for browsers ([http]) and of the credential endpoint, by event",
         &["event"],
         |it| named(&it.http),
     ),
+    counter(
+        "usage_events",
+        None,
+        "Usage events that came to the webhook or were lost, and reports of shards that were missed, by outcome",
+        &["outcome"],
+        |it| named(&it.usage.events),
+    ),
+    gauge(
+        "usage_events_waiting",
+        None,
+        "Usage events that wait for the webhook or the file",
+        |it| one(it.usage.waiting),
+    ),
+    Metric {
+        labels: &["then"],
+        ..gauge(
+            "over_cap",
+            None,
+            "Users and realms that are over a cap of data in this month, by what follows",
+            |it| named(&it.usage.over),
+        )
+    },
     counter(
         "reloads",
         None,
@@ -216,7 +341,7 @@ pub const METRICS: &[Metric] = &[
     gauge(
         "reload_time",
         Some("seconds"),
-        "When the configuration in force took effect, since the Unix epoch",
+        "The time at which the configuration in force took effect, since the Unix epoch",
         |it| vec![Value(Vec::new(), it.control.reloaded.as_secs_f64())],
     ),
     counter(
@@ -247,7 +372,7 @@ pub const METRICS: &[Metric] = &[
     gauge(
         "process_descriptors_limit",
         None,
-        "How many file descriptors may be open; 0 if there is no limit",
+        "The most open file descriptors; 0 if there is no limit",
         |it| one(it.process.most_descriptors),
     ),
     counter(
@@ -269,9 +394,8 @@ const fn gauge(
         name,
         unit,
         help,
-        is_counter: false,
+        kind: Kind::Gauge(values),
         labels: &[],
-        values,
     }
 }
 
@@ -286,90 +410,23 @@ const fn counter(
         name,
         unit,
         help,
-        is_counter: true,
+        kind: Kind::Counter(values),
         labels,
-        values,
     }
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "metrics are floating point numbers"
-)]
-fn number(count: u64) -> f64 {
-    count as f64
-}
-
-fn one(count: impl TryInto<u64>) -> Vec<Value> {
-    vec![Value(
-        Vec::new(),
-        number(count.try_into().unwrap_or(u64::MAX)),
-    )]
-}
-
-fn named(counts: &[(&str, u64)]) -> Vec<Value> {
-    let value = |(name, count): &(&str, u64)| Value(vec![(*name).to_owned()], number(*count));
-    counts.iter().map(value).collect()
-}
-
-fn by<T: Copy>(
-    all: &[T],
-    name: impl Fn(T) -> &'static str,
-    count: impl Fn(T) -> u64,
-) -> Vec<Value> {
-    let value = |&one: &T| Value(vec![name(one).to_owned()], number(count(one)));
-    all.iter().map(value).collect()
-}
-
-fn both_ways(sample: &Sample, of: impl Fn(Traffic) -> u64) -> Vec<Value> {
-    named(&[
-        ("out", of(sample.relay.sent)),
-        ("in", of(sample.relay.received)),
-    ])
-}
-
-fn opened(sample: &Sample) -> Vec<Value> {
-    let each = |transport: Transport| {
-        Families::ALL.map(|families| {
-            let labels = vec![transport.name().to_owned(), families.name().to_owned()];
-            Value(labels, number(sample.relay.opened_as(transport, families)))
-        })
-    };
-    Transport::ALL.into_iter().flat_map(each).collect()
-}
-
-fn refused(sample: &Sample) -> Vec<Value> {
-    let value = |&refusal: &Refusal| {
-        let labels = vec![refusal.code().to_string(), refusal.cause().to_owned()];
-        Value(labels, number(sample.relay.refused_for(refusal)))
-    };
-    Refusal::ALL.iter().map(value).collect()
-}
-
-fn certificates(sample: &Sample) -> Vec<Value> {
-    let mut all: Vec<Value> = Vec::new();
-    for certificate in &sample.certificates {
-        let ends = certificate.ends.duration_since(UNIX_EPOCH);
-        let ends = ends.unwrap_or_default().as_secs_f64();
-        let labels = vec![certificate.name.clone(), certificate.key.to_owned()];
-        // Of two with one name and kind of key the first to end.
-        match all.iter_mut().find(|Value(known, _)| *known == labels) {
-            Some(Value(_, first)) => *first = first.min(ends),
-            None => all.push(Value(labels, ends)),
-        }
+/// One of the quality of allocations, by leg.
+const fn quality(
+    name: &'static str,
+    unit: &'static str,
+    help: &'static str,
+    distributions: Distributions,
+) -> Metric {
+    Metric {
+        name,
+        unit: Some(unit),
+        help,
+        kind: Kind::Histogram(distributions),
+        labels: &["leg"],
     }
-    all
-}
-
-/// Threads of one name are one.
-fn threads(sample: &Sample) -> Vec<Value> {
-    let mut all: Vec<Value> = Vec::new();
-    for (name, time) in &sample.process.threads {
-        let seconds = time.as_secs_f64();
-        match all.iter_mut().find(|Value(labels, _)| labels[0] == *name) {
-            Some(Value(_, sum)) => *sum += seconds,
-            None => all.push(Value(vec![name.clone()], seconds)),
-        }
-    }
-    all
 }

@@ -7,7 +7,7 @@ use wire::{Class, Message, Method, TransactionId, Writer};
 use crate::server::{Answer, key};
 use crate::world::{World, peer};
 
-/// What a server says of a peer that has connected.
+/// A server's message about a peer that has connected.
 fn attempt(fill: impl FnOnce(&mut Writer<'_>)) -> Vec<u8> {
     let mut packet = Vec::new();
     let (class, id) = (Class::Indication, TransactionId::new([9; 12]));

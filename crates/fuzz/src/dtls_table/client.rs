@@ -12,7 +12,7 @@ pub(super) struct Client {
     socket: UdpSocket,
     pub(super) address: SocketAddr,
     outbox: Vec<Vec<u8>>,
-    /// What the server said that is no part of the handshake.
+    /// Messages of the server that are no part of the handshake.
     heard: Vec<Vec<u8>>,
     /// The handshake that the engine has begun is done.
     is_done: bool,
@@ -103,7 +103,7 @@ impl Client {
         }
     }
 
-    /// What is about to be sent is changed on the way, or lost.
+    /// A datagram that is about to be sent is changed on the way, or lost.
     pub(super) fn spoil(&mut self, which: u8, place: usize, byte: u8) {
         let Some(which) = usize::from(which).checked_rem(self.outbox.len()) else {
             return;

@@ -1,4 +1,4 @@
-//! What of a handshake is read and written before there is any state: the beginning of a
+//! The part of a handshake that is read and written before there is any state: the beginning of a
 //! ClientHello, and the answers to one whose sender may be forged. RFC 6347 §4.2.1.
 
 /// The beginning of a ClientHello, as its first fragment has it.

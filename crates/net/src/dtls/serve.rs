@@ -9,7 +9,7 @@ use relay::{ClientTuple, DropReason, Now, Transport};
 use super::session::{Drained, Over};
 use super::{Dtls, Outcome, PAUSE, drain, remind};
 use crate::marking::Marking;
-use crate::shard::Shard;
+use crate::shard::{Handled, Shard};
 
 impl Shard {
     /// A datagram of records that came from a client.
@@ -34,6 +34,12 @@ impl Shard {
             self.egress.counters.dtls_dropped += 1;
             return;
         };
+        let begins = !has_allocation && dtls.begins(client, datagram);
+        if begins && self.server.turns_away(now.mono, client.client.ip()) {
+            self.egress.dtls = Some(dtls);
+            self.perform_effects();
+            return;
+        }
         let outcome = dtls.handle(&mut self.egress, now.mono, client, datagram);
         let opened = mem::take(&mut dtls.opened);
         self.egress.dtls = Some(dtls);
@@ -43,7 +49,7 @@ impl Shard {
             drained,
         } = outcome;
         if is_replaced {
-            // The client was restarted. What it had was its old session's.
+            // The client was restarted. Its allocation was its old session's.
             self.server.handle_disconnected(now.mono, client);
             self.perform_effects();
         }
@@ -58,7 +64,7 @@ impl Shard {
         }
     }
 
-    /// What a client sent, decrypted; whether its session may go on.
+    /// Serves the decrypted bytes of a client; returns whether its session may go on.
     fn handle_opened(
         &mut self,
         now: Now,
@@ -77,13 +83,18 @@ impl Shard {
             }
             let packet = &opened[range.clone()];
             match self.handle_client(&mut turn, now, client, marking, packet) {
-                None => is_useful = true,
+                Handled::Relayed | Handled::Done => is_useful = true,
                 // A call does not end for what its neighbours do.
-                Some(DropReason::TooManyFailures) if !has_allocation => may_go_on = false,
-                Some(_) => {}
+                Handled::Dropped(DropReason::TooManyFailures) if !has_allocation => {
+                    may_go_on = false;
+                }
+                Handled::Dropped(DropReason::ClientDenied | DropReason::ClientBanned) => {
+                    may_go_on = false;
+                }
+                Handled::Dropped(_) => {}
             }
         }
-        self.end(turn);
+        self.end(&mut turn);
         if is_useful
             && let Some(dtls) = &mut self.egress.dtls
             && let Some(session) = dtls.sessions.get_mut(&client)

@@ -16,12 +16,13 @@ use crate::admission::Admission;
 use crate::bind;
 use crate::dtls::{self, Dtls};
 use crate::inbox;
-use crate::life::Sockets;
+use crate::listeners::Listeners;
 use crate::marking::Marking;
 use crate::published::Published;
 use crate::shard::{Blueprint, Shard};
 use crate::{
-    Fault, ListenerOptions, NetCounters, ProxyOptions, StreamLimits, Transports, WebOptions,
+    Fault, ListenerOptions, NetCounters, ProxyOptions, StreamLimits, Together, Transports,
+    WebOptions,
 };
 
 /// The most handshakes that are not done.
@@ -53,9 +54,8 @@ impl Datagrams {
             transports: Transports::Datagrams,
             listen: (IpAddr::from([127, 0, 0, 1]), 0).into(),
         }];
-        let mut bound = bind::listeners(&listeners, Vec::new(), 1)?;
-        let bound = bound.remove(0);
-        let listener = bound[0].listen;
+        let list = bind::listeners(&listeners, Vec::new(), 1, Together::default())?;
+        let listener = list[0].listen;
         let config = Arc::new(config);
         let (post, mut inboxes) = inbox::open(1);
         let (_, rules) = watch::channel(Arc::clone(&config.rules));
@@ -64,8 +64,10 @@ impl Datagrams {
             number: ShardId(0),
             post,
             inbox: Arc::new(inboxes.remove(0)),
-            bound,
+            listeners: Arc::new(Listeners::new(Vec::new(), 1, Together::default())),
             partners: Arc::default(),
+            together: Together::default(),
+            relay_buffer: Arc::new(crate::SOCKET_BUFFER.into()),
             shared: Arc::new(Shared::new(&config)),
             config,
             rules,
@@ -88,9 +90,10 @@ impl Datagrams {
             .build()
             .map_err(Fault::Shard)?;
         let entered = runtime.enter();
-        let sockets = Sockets::of(&blueprint.bound).map_err(Fault::Shard)?;
+        let own = list[0].of_shard(&list[0].sockets[0][0]);
         drop(entered);
-        let mut shard = Shard::new(&blueprint, sockets.listeners);
+        let mut shard = Shard::new(&blueprint);
+        shard.egress.listeners.push(own.map_err(Fault::Shard)?);
         let dtls = Dtls::new(Arc::clone(&offered.0.dtls), now);
         shard.egress.dtls = Some(Box::new(dtls));
         Ok(Self {

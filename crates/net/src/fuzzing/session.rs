@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 
-use bytes::Buf;
+use bytes::{Buf, BytesMut};
 
 use super::Offered;
 use crate::Fault;
@@ -14,7 +14,7 @@ use crate::tls::State;
 pub struct TlsSession {
     state: State,
     input: Vec<u8>,
-    output: Vec<u8>,
+    output: BytesMut,
 }
 
 impl TlsSession {
@@ -26,7 +26,7 @@ impl TlsSession {
         Ok(Self {
             state: State::new(Arc::clone(&offered.0.config)).map_err(Fault::Tls)?,
             input: Vec::new(),
-            output: Vec::new(),
+            output: BytesMut::new(),
         })
     }
 
@@ -63,8 +63,9 @@ impl TlsSession {
     /// # Errors
     /// The session is over.
     pub fn write(&mut self, plain: &[u8]) -> io::Result<()> {
-        let length = self.state.encrypt(plain, &mut self.output)?;
-        self.state.unsent.extend_from_slice(&self.output[..length]);
+        self.output.clear();
+        self.state.encrypt(plain, &mut self.output)?;
+        self.state.unsent.extend_from_slice(&self.output);
         Ok(())
     }
 
@@ -76,8 +77,8 @@ impl TlsSession {
 
     /// Says that nothing more will be sent.
     pub fn close(&mut self) {
-        let length = self.state.encrypt_end(&mut self.output);
-        self.state.unsent.extend_from_slice(&self.output[..length]);
+        self.state.encrypt_end(&mut self.output);
+        self.state.unsent.extend_from_slice(&self.output);
     }
 
     /// Whether the client has said that it sends no more.

@@ -1,13 +1,16 @@
 //! Shards that fail, stand still and follow commands.
 
 use super::*;
-use crate::tests::{LOCAL, config, rules};
-use crate::{Options, start};
-use relay::{RelayAddress, Report, Transport};
+use crate::tests::{LOCAL, alices_rules, config, relaying_at_local, rules};
+use crate::{ListenerOptions, Options, Relistened, start, sys};
+use client::{AllocateOptions, Client, Credentials, Event};
+use relay::{Answer, Keys, Places, PortRange, RelayAddress, Report, Selection, Transport};
 use std::io::Write;
+use std::mem::ManuallyDrop;
 use std::net::{TcpStream, UdpSocket};
 use std::pin::pin;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use tokio::time::timeout;
 
 fn runtime() -> tokio::runtime::Runtime {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
@@ -28,13 +31,12 @@ fn options(shards: usize, report: impl Fn(Report) + Send + Sync + 'static) -> Op
 }
 
 fn failed(running: &Running) -> Failed {
-    let failed =
-        runtime().block_on(async { timeout(Duration::from_secs(10), running.failed()).await });
+    let failed = runtime().block_on(async { timeout(PATIENCE, running.failed()).await });
     failed.expect("a shard that fails")
 }
 
 fn at(running: &Running, wanted: Transport) -> SocketAddr {
-    let mut listeners = running.listeners().iter();
+    let mut listeners = running.listeners().into_iter();
     let listener = listeners.find(|(transports, _)| transports.has(wanted));
     listener.unwrap().1
 }
@@ -55,9 +57,7 @@ fn a_shard_in_which_anything_panics_says_so_and_begins_anew() {
         }
         assert_eq!(failed(&running).shard, 0);
         // The same client, at the same socket, is heard by the next life.
-        client
-            .set_read_timeout(Some(Duration::from_secs(10)))
-            .unwrap();
+        client.set_read_timeout(Some(PATIENCE)).unwrap();
         client
             .send(b"\x00\x01\x00\x00\x21\x12\xA4\x42anyone there")
             .unwrap();
@@ -68,6 +68,66 @@ fn a_shard_in_which_anything_panics_says_so_and_begins_anew() {
         }
         running.stop();
     }
+}
+
+/// The receive buffer of the socket of this process at an address; the kernel says twice what it was asked for.
+fn receive_buffer(at: SocketAddr) -> usize {
+    let buffer = (3..1_000).find_map(|descriptor| {
+        // It belongs to the shard, or to another test.
+        let socket = ManuallyDrop::new(sys::adopt(descriptor).ok()?);
+        let own = socket.local_addr().ok()?.as_socket();
+        (own == Some(at)).then(|| socket.recv_buffer_size().unwrap())
+    });
+    buffer.expect("a socket there") / 2
+}
+
+/// The relayed address of a new client.
+fn allocated(server: SocketAddr, seed: u8) -> (UdpSocket, SocketAddr) {
+    let socket = UdpSocket::bind((LOCAL, 0)).unwrap();
+    socket.connect(server).unwrap();
+    let patience = Some(PATIENCE);
+    socket.set_read_timeout(patience).unwrap();
+    let mut config = client::Config::new(Transport::Udp);
+    config.credentials = Some(Credentials::new("alice", "wonderland").unwrap());
+    let mut client = Client::new(config, [seed; 32]);
+    client.allocate(Instant::now(), AllocateOptions::default());
+    loop {
+        while let Some(packet) = client.poll_transmit() {
+            socket.send(&packet).unwrap();
+        }
+        if let Some(event) = client.poll_event() {
+            let Event::Allocated { relayed, .. } = event else {
+                panic!("{event:?}");
+            };
+            return (socket, relayed);
+        }
+        let mut packet = [0; 1_024];
+        let length = socket.recv(&mut packet).unwrap();
+        client.handle_input(Instant::now(), &packet[..length]);
+    }
+}
+
+#[test]
+fn relay_sockets_have_the_receive_buffer_that_was_set_last_before_they_were_opened() {
+    const SMALL: usize = 40 << 10;
+    const LARGE: usize = 90 << 10;
+    let mut options = options(1, |_| {});
+    let mut keys = Keys::new("hairpin.test");
+    keys.add_user("alice", "wonderland").unwrap();
+    let policy = rules("hairpin.test").policy;
+    let mut rules = Rules::new(keys, policy);
+    rules.relays.clone_from(&options.config.rules.relays);
+    options.config.rules = Arc::new(rules);
+    options.relay_buffer = SMALL;
+    let running = start(options).unwrap();
+    let server = at(&running, Transport::Udp);
+    let (_first, before) = allocated(server, 1);
+    assert_eq!(receive_buffer(before), SMALL);
+    running.set_relay_buffer(LARGE);
+    let (_second, after) = allocated(server, 2);
+    assert_eq!(receive_buffer(after), LARGE);
+    assert_eq!(receive_buffer(before), SMALL, "it stays as it was");
+    running.stop();
 }
 
 /// Users come from the control side, and so does the news that they are users no more.
@@ -81,7 +141,7 @@ fn shards_follow_new_rules_and_answer_the_control_side_also_after_they_began_ane
     let running = start(options(1, |_| panic!("a fault"))).unwrap();
     let client = UdpSocket::bind((LOCAL, 0)).unwrap();
     client.connect(at(&running, Transport::Udp)).unwrap();
-    let patience = Some(Duration::from_secs(10));
+    let patience = Some(PATIENCE);
     client.set_read_timeout(patience).unwrap();
     let hears_realm = |realm: &[u8]| {
         let mut answer = [0; 256];
@@ -153,6 +213,52 @@ fn a_shard_that_stands_still_is_named_and_holds_up_no_command() {
 }
 
 #[test]
+fn an_order_to_end_reaches_every_place_and_a_shard_that_stands_still_when_it_goes_on() {
+    let (go_on, wait) = std::sync::mpsc::channel::<()>();
+    let wait = std::sync::Mutex::new(wait);
+    let report = move |report| {
+        if matches!(report, Report::Refused { .. }) {
+            let _ = wait.lock().unwrap().recv();
+        }
+    };
+    let ports = PortRange::new(20_000, 20_999).unwrap();
+    let running = start(Options {
+        config: relaying_at_local(ports, alices_rules(ports, vec![])),
+        ..options(1, report)
+    });
+    let (running, runtime) = (running.unwrap(), runtime());
+    let server = at(&running, Transport::Udp);
+    let open = |count: u8| {
+        (0..count)
+            .map(|seed| allocated(server, seed))
+            .collect::<Vec<_>>()
+    };
+    let end = || runtime.block_on(running.end(Selection::default()));
+    // More than a shard looks at in one turn.
+    let count = PLACES + 10;
+    let crowd = open(u8::try_from(count).unwrap());
+    assert_eq!(end().allocations, count);
+    drop(crowd);
+
+    let _crowd = open(3);
+    let client = UdpSocket::bind((LOCAL, 0)).unwrap();
+    client.connect(server).unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    let refused = b"\x00\x01\x00\x04\x21\x12\xA4\x42over and out\x00\x02\x00\x00";
+    client.send(refused).unwrap();
+    client.recv(&mut [0; 64]).unwrap();
+    let ended = end();
+    assert_eq!((ended.allocations, ended.silent), (0, vec![0]));
+    drop(go_on);
+    let all = || runtime.block_on(running.survey()).0.allocations;
+    let deadline = Instant::now() + PATIENCE;
+    while all() > 0 {
+        assert!(Instant::now() < deadline, "{} go on", all());
+    }
+    running.stop();
+}
+
+#[test]
 fn no_shard_has_to_free_the_rules_that_held_before() {
     let (go_on, wait) = std::sync::mpsc::channel::<()>();
     let wait = std::sync::Mutex::new(wait);
@@ -182,3 +288,100 @@ fn no_shard_has_to_free_the_rules_that_held_before() {
     assert_eq!(earlier.strong_count(), 0);
     running.stop();
 }
+
+/// Sends a request that is always answered; whether it was, or the host said that nobody is there.
+fn answers(server: SocketAddr) -> bool {
+    let client = UdpSocket::bind((LOCAL, 0)).unwrap();
+    client.connect(server).unwrap();
+    let patience = Some(PATIENCE);
+    client.set_read_timeout(patience).unwrap();
+    client.send(crate::tests::BINDING).unwrap();
+    match client.recv(&mut [0; 64]) {
+        Ok(_) => true,
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => false,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+fn listener(transport: Transport, listen: SocketAddr) -> ListenerOptions {
+    ListenerOptions {
+        transports: transport.into(),
+        listen,
+    }
+}
+
+/// A free port of loopback, for a moment.
+fn free() -> SocketAddr {
+    let socket = UdpSocket::bind((LOCAL, 0)).unwrap();
+    socket.local_addr().unwrap()
+}
+
+#[test]
+fn listeners_come_and_go_in_all_shards_and_in_a_shard_that_begins_anew() {
+    let (first, second) = (free(), free());
+    let wanted = |at: SocketAddr| [Transport::Udp, Transport::Tcp].map(|it| listener(it, at));
+    let running = start(Options {
+        listeners: wanted(first).into(),
+        ..options(3, |_| panic!("a fault"))
+    });
+    let (running, runtime) = (running.unwrap(), runtime());
+    let relisten = |wanted: &[ListenerOptions]| {
+        let prepared = running.prepare(wanted).unwrap();
+        runtime.block_on(running.listen(prepared)).unwrap()
+    };
+    assert_eq!(relisten(&wanted(first)), Relistened::default());
+
+    let changes = relisten(&wanted(second));
+    assert_eq!((changes.opened.len(), changes.retired.len()), (2, 2));
+    assert_eq!(running.retiring(), [(Transport::Udp.into(), first)]);
+    let served = |at| (0..8).filter(|_| answers(at)).count();
+    assert_eq!(
+        (served(first), served(second)),
+        (8, 8),
+        "until they are closed"
+    );
+    TcpStream::connect(first).unwrap_err();
+    TcpStream::connect(second).unwrap();
+    let closed = runtime.block_on(running.close_unused());
+    assert_eq!(closed, [(Transport::Udp.into(), first)]);
+    assert_eq!((served(first), served(second)), (0, 8));
+
+    // A shard fails over its report, and its next life serves what there is by now.
+    let refused = b"\x00\x01\x00\x04\x21\x12\xA4\x42over and out\x00\x02\x00\x00";
+    let client = UdpSocket::bind((LOCAL, 0)).unwrap();
+    client.connect(second).unwrap();
+    client.send(refused).unwrap();
+    failed(&running);
+    assert_eq!((served(first), served(second)), (0, 8));
+    relisten(&wanted(first));
+    assert_eq!(served(first), 8);
+    TcpStream::connect(first).unwrap();
+    assert_eq!(running.listeners().len(), 2);
+    running.stop();
+}
+
+#[test]
+fn listeners_that_cannot_be_had_change_nothing() {
+    let spare = free();
+    let other = UdpSocket::bind((LOCAL, 0)).unwrap();
+    let running = start(options(2, |_| ())).unwrap();
+    let (udp, tcp) = (at(&running, Transport::Udp), at(&running, Transport::Tcp));
+    let every = SocketAddr::new([0, 0, 0, 0].into(), udp.port());
+    let others = other.local_addr().unwrap();
+    for (wanted, word) in [
+        (listener(Transport::Udp, others), "Address already in use"),
+        (listener(Transport::Udp, every), "the calls on it"),
+        (listener(Transport::Tls, spare), "needs a certificate"),
+    ] {
+        let outcome = running.prepare(&[listener(Transport::Udp, spare), wanted]);
+        let fault = outcome.err().unwrap().to_string();
+        assert!(fault.contains(word), "{fault}");
+        assert!(answers(udp));
+        TcpStream::connect(tcp).unwrap();
+        assert_eq!(running.listeners().len(), 2);
+    }
+    running.stop();
+}
+
+/// For what must come.
+const PATIENCE: Duration = Duration::from_secs(60);

@@ -12,9 +12,15 @@ pub(crate) fn receive_destination(socket: BorrowedFd<'_>, is_v6: bool) -> io::Re
     }
 }
 
-/// Asks for [`super::Envelope::overflow`].
+/// Lets datagrams of one sender that come one behind the other, and are of one length, be received
+/// in one message. udp(7), `UDP_GRO`.
+pub(crate) fn receive_together(socket: BorrowedFd<'_>) -> io::Result<()> {
+    set_option(socket, libc::SOL_UDP, libc::UDP_GRO, 1)
+}
+
+/// Asks for [`super::Envelope::overflow`], where this host has it: emulators and sandboxes may not.
 pub(crate) fn receive_overflow(socket: BorrowedFd<'_>) -> io::Result<()> {
-    set_option(socket, libc::SOL_SOCKET, libc::SO_RXQ_OVFL, 1)
+    if_known(set_option(socket, libc::SOL_SOCKET, libc::SO_RXQ_OVFL, 1))
 }
 
 /// Sets the receive buffer beyond what `net.core.rmem_max` allows; needs CAP_NET_ADMIN.
@@ -38,7 +44,12 @@ pub(crate) fn receive_losses(socket: BorrowedFd<'_>, is_v6: bool) -> io::Result<
     } else {
         set_option(socket, libc::IPPROTO_IP, libc::IP_RECVERR, 1)?;
     }
-    set_option(socket, libc::SOL_SOCKET, libc::SO_SELECT_ERR_QUEUE, 1)
+    if_known(set_option(
+        socket,
+        libc::SOL_SOCKET,
+        libc::SO_SELECT_ERR_QUEUE,
+        1,
+    ))
 }
 
 /// Lets datagrams be fragmented, on this host (to IPv6) or on their way (to IPv4, with DF clear).
@@ -66,6 +77,20 @@ pub(crate) fn forbid_fragmentation(socket: BorrowedFd<'_>) -> io::Result<()> {
 
 fn discover_mtu(socket: BorrowedFd<'_>, how: i32) -> io::Result<()> {
     set_option(socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, how)
+}
+
+/// Leaves the checksums out, with which the kernel takes no datagrams together (`EINVAL`).
+#[cfg(test)]
+pub(crate) fn leave_checksums_out(socket: BorrowedFd<'_>) -> io::Result<()> {
+    set_option(socket, libc::SOL_SOCKET, libc::SO_NO_CHECK, 1)
+}
+
+/// Goes on without an option that the host does not know.
+fn if_known(outcome: io::Result<()>) -> io::Result<()> {
+    outcome.or_else(|error| match error.raw_os_error() {
+        Some(libc::ENOPROTOOPT) => Ok(()),
+        _ => Err(error),
+    })
 }
 
 pub(super) fn set_option(

@@ -8,6 +8,7 @@ use socket2::{Domain, Type};
 
 use super::*;
 use crate::marking::Marking;
+use crate::run::MOST_BYTES;
 
 fn pair(ip: &str) -> (UdpSocket, UdpSocket) {
     let bind = |address: &str| UdpSocket::bind(format!("{address}:0")).unwrap();
@@ -47,8 +48,8 @@ fn a_batch_tells_who_sent_what_to_which_address() {
         }
         let mut batch = Batch::new();
         assert_eq!(batch.receive(server.as_fd()).unwrap(), 3);
-        for (index, text) in ["one", "", "three"].into_iter().enumerate() {
-            let (envelope, bytes) = batch.datagram(index).unwrap();
+        for (datagram, text) in batch.datagrams().zip(["one", "", "three"]) {
+            let (envelope, bytes) = datagram.unwrap();
             assert_eq!(bytes, text.as_bytes());
             assert_eq!(envelope.from, client.local_addr().unwrap());
             assert_eq!(envelope.to, Some(target.ip()));
@@ -80,7 +81,8 @@ fn the_largest_datagram_fits() {
     client.send_to(&[7; 65_507], ("127.0.0.1", port)).unwrap();
     let mut batch = Batch::new();
     assert_eq!(batch.receive(server.as_fd()).unwrap(), 1);
-    assert_eq!(batch.datagram(0).unwrap().1.len(), 65_507);
+    let (_, bytes) = batch.datagrams().next().unwrap().unwrap();
+    assert_eq!(bytes.len(), 65_507);
 }
 
 #[test]
@@ -100,9 +102,80 @@ fn every_datagram_of_a_batch_keeps_a_marking_of_its_own() {
         }
         let mut batch = Batch::new();
         assert_eq!(batch.receive(server.as_fd()).unwrap(), markings.len());
-        let received = std::array::from_fn(|index| batch.datagram(index).unwrap().0.marking);
-        assert_eq!(received, markings);
+        let received = batch.datagrams().map(|it| it.unwrap().0.marking);
+        assert_eq!(received.collect::<Vec<_>>(), markings);
     }
+}
+
+#[test]
+fn datagrams_that_leave_together_arrive_as_they_are_whether_they_are_received_together_or_not() {
+    for ip in ["127.0.0.1", "[::1]"] {
+        for is_together in [false, true] {
+            let (server, client) = pair(ip);
+            receive_marking(server.as_fd(), ip.starts_with('[')).unwrap();
+            if is_together {
+                receive_together(server.as_fd()).unwrap();
+            }
+            let label = Label {
+                to: format!("{ip}:{}", port(&server)).parse().unwrap(),
+                from: None,
+                marking: Marking(0b1011_1001),
+                dont_fragment: false,
+            };
+            // Headers and payloads, and a last one that is shorter.
+            let parts = [&b"1:"[..], b"abc", b"2:", b"def", b"", b"3:ghi", b"4:"];
+            send_together(client.as_fd(), &label, &parts.map(IoSlice::new), 5).unwrap();
+            send(client.as_fd(), &label, &[IoSlice::new(b"alone")]).unwrap();
+
+            let mut batch = Batch::new();
+            let messages = batch.receive(server.as_fd()).unwrap();
+            assert_eq!(messages, if is_together { 2 } else { 5 });
+            let datagrams = batch.datagrams().map(Option::unwrap);
+            let (envelopes, bytes): (Vec<_>, Vec<_>) = datagrams.unzip();
+            assert_eq!(bytes, [&b"1:abc"[..], b"2:def", b"3:ghi", b"4:", b"alone"]);
+            for envelope in envelopes {
+                assert_eq!(envelope.from, client.local_addr().unwrap());
+                assert_eq!(envelope.marking, label.marking);
+            }
+        }
+    }
+}
+
+#[test]
+fn datagrams_that_do_not_fit_the_route_are_not_sent_together() {
+    let (server, client) = pair("127.0.0.1");
+    // Longer than what loopback takes without fragments; one by one they are fragmented.
+    let payload = [7; 65_500 / 2];
+    let parts = [IoSlice::new(&payload); 2];
+    let label = label(&server);
+    let to = SocketAddr::from(([127, 0, 0, 1], port(&server)));
+    let label = Label { to, ..label };
+    SockRef::from(&client)
+        .set_send_buffer_size(1 << 20)
+        .unwrap();
+    let most = send_together(client.as_fd(), &label, &parts, 32_750);
+    assert!(most.is_ok(), "loopback takes 65,536: {most:?}");
+    let none = send_together(client.as_fd(), &label, &[IoSlice::new(&[7; 200])], 1);
+    assert!(
+        matches!(none, Err(Apart::Length)),
+        "200 datagrams: {none:?}"
+    );
+}
+
+#[test]
+fn the_longest_run_reaches_its_receiver_in_one() {
+    let (server, client) = pair("[::1]");
+    receive_together(server.as_fd()).unwrap();
+    let label = label(&server);
+    let heard = |length: usize| {
+        let payload = vec![7; length];
+        let parts = [IoSlice::new(&payload); 2];
+        send_together(client.as_fd(), &label, &parts, length as u16).unwrap();
+        let mut batch = Batch::new();
+        batch.receive(server.as_fd()).unwrap()
+    };
+    assert_eq!(heard(MOST_BYTES / 2), 1);
+    assert_eq!(heard(MOST_BYTES / 2 + 1), 2, "the kernel cuts it up");
 }
 
 #[test]
@@ -172,5 +245,30 @@ fn a_stream_has_the_marking_of_its_clients_packets() {
         let (stream, _) = listener.accept().unwrap();
         let marking = stream_marking(stream.as_fd(), is_v6).unwrap();
         assert_eq!(marking, Marking(0xB8), "{ip}");
+    }
+}
+
+#[test]
+fn of_several_datagrams_the_one_that_the_kernel_does_not_take_keeps_no_other_back() {
+    let (sender, first) = pair("127.0.0.1");
+    let (_, second) = pair("127.0.0.1");
+    let receivers = [first, second];
+    let too_long = [0; 65_508];
+    for refused in 0..3 {
+        let mut all = [(0, &b"first"[..]), (1, b"second"), (0, b"third")];
+        all[refused].1 = &too_long;
+        let each = all.map(|(at, payload): (usize, &[u8])| {
+            let empty: &[u8] = &[];
+            (
+                label(&receivers[at]),
+                [empty, payload, empty].map(IoSlice::new),
+            )
+        });
+        assert_eq!(send_each(sender.as_fd(), &each), 1);
+        for (at, payload) in all.iter().filter(|(_, payload)| payload.len() < 10) {
+            let mut buffer = [0; 16];
+            let length = receivers[*at].recv(&mut buffer).unwrap();
+            assert_eq!(&buffer[..length], *payload);
+        }
     }
 }

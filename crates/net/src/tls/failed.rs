@@ -1,4 +1,4 @@
-//! What the failure of a handshake tells an operator.
+//! The failure of a handshake in an operator's terms.
 
 use relay::ClientTuple;
 use rustls::{AlertDescription, Error, PeerIncompatible};
@@ -33,7 +33,7 @@ fn distrust(error: &Error) -> Option<u8> {
     is_of_certificate.then(|| u8::from(*alert))
 }
 
-/// What the client and this server do not have in common, if a key of the configuration decides it.
+/// The lack that made a handshake fail, if a key of the configuration decides it.
 fn lack(error: &Error) -> Option<Lack> {
     let is_version = matches!(
         error,

@@ -11,6 +11,7 @@ use rustls::ServerConfig;
 use tokio::net::TcpStream;
 
 use super::state::{RECORD, State};
+use crate::connection::{self, length_of};
 
 /// The room in which the sessions of a thread encrypt and decrypt, one after the other.
 #[derive(Debug)]
@@ -20,7 +21,7 @@ pub(crate) struct Room {
     /// Frames as they are encrypted.
     plain: RefCell<Vec<u8>>,
     /// Records as they leave.
-    output: RefCell<Vec<u8>>,
+    output: RefCell<BytesMut>,
 }
 
 impl Room {
@@ -65,7 +66,7 @@ impl Handshake {
     /// Takes bytes of the client, and sends what answers them as far as the kernel takes it.
     ///
     /// # Errors
-    /// What is wrong with them. The client is told by an alert. RFC 8446 §6.2.
+    /// The bytes are not TLS as it should be. The client is told by an alert. RFC 8446 §6.2.
     pub(crate) fn take(&mut self, bytes: &[u8]) -> Result<(), rustls::Error> {
         let Self(TlsSession {
             stream,
@@ -114,9 +115,10 @@ impl TlsSession {
         &self.stream
     }
 
-    /// Whether bytes of the client can be read without waiting for the network.
-    pub(crate) fn has_plain(&self) -> bool {
-        !self.state.borrow().plain.is_empty()
+    /// Whether bytes of the client, or their end, can be read without waiting for the network.
+    pub(crate) fn is_ready(&self) -> bool {
+        let state = self.state.borrow();
+        state.has_ended || !state.plain.is_empty()
     }
 
     /// Whether records wait for the kernel to take them.
@@ -133,13 +135,18 @@ impl TlsSession {
     ///
     /// # Errors
     /// [`ErrorKind::WouldBlock`], the network's, or [`ErrorKind::InvalidData`] for what is no TLS.
-    pub(crate) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+    pub(crate) fn try_read(
+        &self,
+        buffer: &mut [u8],
+        may_have_more: &Cell<bool>,
+    ) -> io::Result<usize> {
         let mut state = self.state.borrow_mut();
         if state.plain.is_empty() && !state.has_ended {
             let mut input = self.room.input.borrow_mut();
             let most = buffer.len().min(PIECE);
             let kept = state.fill(&mut input, most);
-            let read = self.stream.try_read(&mut input[kept..kept + most])?;
+            let room = &mut input[kept..kept + most];
+            let read = connection::read(&self.stream, room, may_have_more)?;
             if read == 0 {
                 return Ok(0);
             }
@@ -167,39 +174,46 @@ impl TlsSession {
         }
     }
 
-    /// Sends parts as one record, as many of them as fit; a longer one is alone. Returns how many
-    /// bytes were taken, which are the session's to send from then on.
+    /// Sends frames, each gathered from its parts, each as a record of its own: there are clients that look
+    /// for one whole frame in every record. Returns how many bytes of whole frames were taken, which are
+    /// the session's to send from then on.
     ///
     /// # Errors
     /// [`ErrorKind::WouldBlock`] while an earlier record waits, or the network's.
-    pub(crate) fn try_write(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+    pub(crate) fn try_write<const PARTS: usize>(
+        &self,
+        frames: &[[IoSlice<'_>; PARTS]],
+    ) -> io::Result<usize> {
         let mut state = self.state.borrow_mut();
-        state.flush(&self.stream)?;
-        if !state.unsent.is_empty() {
-            return Err(ErrorKind::WouldBlock.into());
-        }
-        let mut plain = self.room.plain.borrow_mut();
-        plain.clear();
-        for part in parts {
-            if !plain.is_empty() && plain.len() + part.len() > RECORD {
-                break;
-            }
-            plain.extend_from_slice(part);
-        }
         let mut output = self.room.output.borrow_mut();
-        let length = state.encrypt(&plain, &mut output)?;
-        let sent = if state.unsent.is_empty() {
-            match self.stream.try_write(&output[..length]) {
+        let mut plain = self.room.plain.borrow_mut();
+        let mut frames = frames.iter().peekable();
+        let mut taken = 0;
+        state.flush(&self.stream)?;
+        while state.unsent.is_empty() && frames.peek().is_some() {
+            output.clear();
+            // The session may have to keep all that leaves in one call.
+            while let Some(parts) = frames
+                .next_if(|parts| output.is_empty() || output.len() + length_of(*parts) <= RECORD)
+            {
+                plain.clear();
+                for part in parts {
+                    plain.extend_from_slice(part);
+                }
+                state.encrypt(&plain, &mut output)?;
+                taken += plain.len();
+            }
+            let sent = match self.stream.try_write(&output) {
                 Ok(sent) => sent,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
                 Err(error) => return Err(error),
-            }
-        } else {
-            // A key update goes first.
-            0
-        };
-        state.unsent.extend_from_slice(&output[sent..length]);
-        Ok(plain.len())
+            };
+            state.unsent.extend_from_slice(&output[sent..]);
+        }
+        if taken == 0 {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        Ok(taken)
     }
 
     /// Sends what waits, as far as the kernel takes it.
@@ -214,9 +228,9 @@ impl TlsSession {
             return;
         }
         let mut output = self.room.output.borrow_mut();
-        let length = state.encrypt_end(&mut output);
+        state.encrypt_end(&mut output);
         // The connection ends either way.
-        let _ = self.stream.try_write(&output[..length]);
+        let _ = self.stream.try_write(&output);
     }
 }
 

@@ -62,7 +62,7 @@ impl State {
     /// into the buffer; those for which it has no room are kept, too.
     ///
     /// # Errors
-    /// What is wrong with them. The session is over.
+    /// The bytes are not TLS as it should be. The session is over.
     pub(crate) fn process(
         &mut self,
         input: &mut [u8],
@@ -147,15 +147,11 @@ impl State {
         }
     }
 
-    /// Encrypts bytes; returns how many they became. What the engine has to say first goes to those
-    /// that are unsent. The engine counts on being shown the bytes that it has seen and not taken.
-    pub(crate) fn encrypt(&mut self, plain: &[u8], output: &mut Vec<u8>) -> io::Result<usize> {
+    /// Encrypts bytes, and appends them to what leaves, after what the engine has to say first. The engine
+    /// counts on being shown the bytes that it has seen and not taken.
+    pub(crate) fn encrypt(&mut self, plain: &[u8], output: &mut BytesMut) -> io::Result<()> {
         if self.has_failed {
             return Err(ErrorKind::BrokenPipe.into());
-        }
-        let room = plain.len() + (plain.len() / RECORD + 1) * OVERHEAD;
-        if output.len() < room {
-            output.resize(room, 0);
         }
         loop {
             let (engine, partial) = (&mut self.engine, &mut self.partial);
@@ -163,11 +159,15 @@ impl State {
             let UnbufferedStatus { discard, state } = status.map_err(io::Error::other)?;
             let outcome = match state {
                 Ok(ConnectionState::WriteTraffic(mut traffic)) => {
-                    let encrypted = traffic.encrypt(plain, output);
-                    Some(encrypted.map_err(io::Error::other))
+                    let room = plain.len() + (plain.len() / RECORD + 1) * OVERHEAD;
+                    let before = output.len();
+                    output.resize(before + room, 0);
+                    let encrypted = traffic.encrypt(plain, &mut output[before..]);
+                    output.truncate(before + encrypted.as_ref().unwrap_or(&0));
+                    Some(encrypted.map(|_| ()).map_err(io::Error::other))
                 }
                 Ok(ConnectionState::EncodeTlsData(mut data)) => {
-                    append(&mut self.unsent, |room| data.encode(room));
+                    append(output, |room| data.encode(room));
                     None
                 }
                 Ok(ConnectionState::TransmitTlsData(data)) => {
@@ -187,21 +187,18 @@ impl State {
         }
     }
 
-    /// Encrypts that nothing more will be sent; 0 if that cannot be said any more. RFC 8446 §6.1.
-    pub(crate) fn encrypt_end(&mut self, output: &mut Vec<u8>) -> usize {
+    /// Encrypts that nothing more will be sent, unless that cannot be said any more. RFC 8446 §6.1.
+    pub(crate) fn encrypt_end(&mut self, output: &mut BytesMut) {
+        output.clear();
         if self.has_failed {
-            return 0;
-        }
-        if output.len() < OVERHEAD {
-            output.resize(OVERHEAD, 0);
+            return;
         }
         let (engine, partial) = (&mut self.engine, &mut self.partial);
         let status = guarded(move || engine.process_tls_records(partial));
-        match status.and_then(|it| it.state) {
-            Ok(ConnectionState::WriteTraffic(mut traffic)) => {
-                traffic.queue_close_notify(output).unwrap_or(0)
-            }
-            Ok(_) | Err(_) => 0,
+        if let Ok(Ok(ConnectionState::WriteTraffic(mut traffic))) = status.map(|it| it.state) {
+            output.resize(OVERHEAD, 0);
+            let length = traffic.queue_close_notify(output).unwrap_or(0);
+            output.truncate(length);
         }
     }
 }

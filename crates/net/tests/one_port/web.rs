@@ -171,7 +171,7 @@ fn a_client_of_a_web_server_that_is_down_is_closed() {
     assert_eq!(sockets.web_unreachable, 1);
 }
 
-/// What a web server that never reads lets wait is what the kernel takes, and one piece.
+/// While a web server never reads, the kernel's buffers and one piece wait for it, and no more.
 #[test]
 fn a_web_server_that_never_reads_holds_its_client_back_and_nobody_else() {
     let (running, web) = start(false);

@@ -19,6 +19,8 @@ use super::Code;
 #[derive(Debug)]
 pub(super) struct Witness {
     usual: Arc<WebPkiServerVerifier>,
+    /// Whether its roots are those of --ca.
+    are_given: bool,
     seen: Mutex<Option<Seen>>,
 }
 
@@ -30,15 +32,18 @@ struct Seen {
     /// Whether the chain is all that the server sent.
     is_whole: bool,
     verdict: Result<(), Error>,
+    /// Whether it was judged by the roots of --ca.
+    are_given: bool,
     /// The name that clients ask for.
     asked: String,
     at: UnixTime,
 }
 
 impl Witness {
-    pub(super) fn new(usual: Arc<WebPkiServerVerifier>) -> Self {
+    pub(super) fn new(usual: Arc<WebPkiServerVerifier>, are_given: bool) -> Self {
         Self {
             usual,
+            are_given,
             seen: Mutex::new(None),
         }
     }
@@ -66,6 +71,7 @@ impl Witness {
             chain: vec![leaf.into_owned()],
             is_whole: false,
             verdict: verdict.map(drop),
+            are_given: self.are_given,
             asked: name.to_str().into_owned(),
             at: now,
         });
@@ -95,6 +101,7 @@ impl ServerCertVerifier for Witness {
                 .collect(),
             is_whole: true,
             verdict: verdict.map(drop),
+            are_given: self.are_given,
             asked: name.to_str().into_owned(),
             at: now,
         };
@@ -188,7 +195,13 @@ impl Seen {
         };
         let (subject, issuer) = (last.subject(), last.issuer());
         if subject == issuer && self.chain.len() == 1 {
-            let sentence = format!("the certificate is signed by itself ({subject:.200})");
+            if self.are_given && last.is_ca() {
+                return unusable(format!(
+                    "it is one of an authority ({subject:.200}), which many clients refuse from a server \
+                     even if they trust it (--ca). Make one with basicConstraints=CA:FALSE"
+                ));
+            }
+            let sentence = format!("the certificate is self-signed ({subject:.200})");
             return (Code::SelfSigned, sentence);
         }
         let chain = match self.chain.len() {

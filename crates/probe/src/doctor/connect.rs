@@ -1,6 +1,7 @@
 //! Connections of the kind that a URI asks for.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -58,7 +59,10 @@ impl Connector {
                 UriHost::Address(ip) => Ok(ServerName::from(*ip)),
                 UriHost::Name(name) => ServerName::try_from(name.clone()).map_err(io::Error::other),
             },
-            witness: Arc::new(Witness::new(trust.verifier())),
+            witness: Arc::new(Witness::new(
+                trust.verifier(),
+                patient.examination.roots.is_some(),
+            )),
         });
         Self {
             target,
@@ -80,12 +84,16 @@ impl Connector {
         let address = self.target.address;
         match (self.target.transport, &self.tls) {
             (Transport::Udp, None) => {
-                let socket = self.socket().map_err(NoDialogue::Connect)?;
+                let socket = self
+                    .socket(self.target.address)
+                    .map_err(NoDialogue::Connect)?;
                 Ok(Carrier::udp(socket, address))
             }
             (Transport::Udp, Some(tls)) => {
                 let name = tls.name()?;
-                let socket = self.socket().map_err(NoDialogue::Connect)?;
+                let socket = self
+                    .socket(self.target.address)
+                    .map_err(NoDialogue::Connect)?;
                 let session = DtlsSession::connect(socket, address, until).await;
                 let (session, leaf) = session.map_err(NoDialogue::Dtls)?;
                 tls.witness.see_leaf(&leaf, &name);
@@ -106,8 +114,8 @@ impl Connector {
     }
 
     /// A UDP socket of this host that can reach the server.
-    pub(super) fn socket(&self) -> io::Result<UdpSocket> {
-        let socket = host::open(&self.bind, self.target.address)?;
+    pub(super) fn socket(&self, server: SocketAddr) -> io::Result<UdpSocket> {
+        let socket = host::open(&self.bind, server)?;
         UdpSocket::from_std(socket.into())
     }
 

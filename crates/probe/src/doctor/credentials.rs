@@ -163,6 +163,9 @@ impl Patient {
             Ok(mut allocation) => {
                 let sentence = format!("an IPv6 address is relayed: {}", allocation.relayed);
                 self.find(Code::RelaysIpv6, sentence);
+                if connector.target.address.is_ipv6() {
+                    self.outside(connector, &mut allocation).await;
+                }
                 allocation.end().await;
             }
             Err(none) => self.find(Code::NoIpv6, format!("asked for an IPv6 address: {none}")),
@@ -246,8 +249,17 @@ fn refusal(none: &NoAllocation, login: &Login, user: &str, left: Option<i64>) ->
         (Some(_) | None, ..) => Code::AllocationRefused,
     };
     let life = match left {
+        None if code == Code::CredentialsRefused => {
+            "; there is no time in front of the name: one that `hairpin credentials` made begins with a \
+             number and a colon, and is given whole"
+                .to_owned()
+        }
         None => String::new(),
         Some(ago @ ..=0) => format!("; the name expired {} seconds ago", ago.abs()),
+        Some(left @ CENTURY..) => format!(
+            "; the name is good for {} years: its expiry may be in milliseconds, where seconds are meant",
+            left / (CENTURY / 100)
+        ),
         Some(left) => format!("; by this host's clock the name is good for {left} seconds more"),
     };
     (
@@ -275,10 +287,43 @@ const MINUTE: u64 = 60;
 const GRACE: u64 = 120;
 const HOUR: u64 = 3_600;
 const DAY: u64 = 86_400;
+/// No credential is meant to be good for as long.
+const CENTURY: i64 = 100 * 365 * 86_400;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_expiry_in_milliseconds_is_called_one() {
+        let login = Login::Password {
+            user: "alice".to_owned(),
+            password: "pw".to_owned(),
+        };
+        let said = |left| refusal(&Failure::Timeout.into(), &login, "alice", Some(left)).1;
+        let milliseconds = said(1_794_231_688_887);
+        assert!(milliseconds.contains("in milliseconds"), "{milliseconds}");
+        assert!(said(86_400).ends_with("for 86400 seconds more"));
+    }
+
+    #[test]
+    fn a_name_that_may_have_lost_its_number_is_told_of_it() {
+        let login = Login::Password {
+            user: "alice".to_owned(),
+            password: "pw".to_owned(),
+        };
+        let refused = NoAllocation::Failed(Failure::Refused {
+            code: 401,
+            reason: String::new(),
+        });
+        let (code, sentence) = refusal(&refused, &login, "alice", None);
+        assert_eq!(code, Code::CredentialsRefused);
+        assert!(sentence.contains("is given whole"), "{sentence}");
+        let (_, sentence) = refusal(&refused, &login, "1796144501:alice", Some(60));
+        assert!(!sentence.contains("is given whole"), "{sentence}");
+        let (_, sentence) = refusal(&Failure::Timeout.into(), &login, "alice", None);
+        assert!(!sentence.contains("is given whole"), "{sentence}");
+    }
 
     #[test]
     fn only_a_time_before_the_name_expires() {

@@ -38,7 +38,7 @@ pub(super) enum NoDtls {
     #[error("no answer")]
     Silent,
     /// Answers came, but the handshake did not end.
-    #[error("what answers does not end the handshake")]
+    #[error("something answers, but the DTLS handshake is never completed")]
     Unfinished,
     /// The two have no algorithms in common; an RSA certificate is the usual reason.
     #[error("no handshake without an ECDSA certificate ({0})")]

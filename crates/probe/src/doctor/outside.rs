@@ -16,12 +16,25 @@ impl Patient {
     /// Sends a datagram from outside, and one back in each framing.
     pub(super) async fn outside(&mut self, connector: &Connector, near: &mut Allocation) {
         let relayed = near.relayed;
-        let server = connector.target.address;
-        if server.is_ipv4() != relayed.is_ipv4() {
-            let sentence = format!("peers of {relayed} have another family than {server}");
-            return self.find(Code::OutsideUntried, sentence);
+        let mut server = connector.target.address;
+        let is_other = server.is_ipv4() != relayed.is_ipv4();
+        if is_other && !self.examination.families.has(relayed) {
+            // The other family was left out by the command line.
+            return;
         }
-        let Some((socket, reflexive)) = plain_socket(connector).await else {
+        if is_other {
+            // Most servers take clients at the address that they relay.
+            server = SocketAddr::new(relayed.ip(), server.port());
+        }
+        let Some((socket, reflexive)) = plain_socket(connector, server).await else {
+            if is_other {
+                let option = if relayed.is_ipv4() { "-4" } else { "-6" };
+                let sentence = format!(
+                    "peers of {relayed} have another family than {}: {option} tries it",
+                    connector.target.address
+                );
+                return self.find(Code::OutsideUntried, sentence);
+            }
             let sentence = format!("{server} does not tell over UDP what address this host has");
             return self.find(Code::OutsideUntried, sentence);
         };
@@ -44,7 +57,9 @@ impl Patient {
             self.way_out(&socket, near, peer).await;
         } else if is_private(reflexive.ip()) && !is_private(relayed.ip()) {
             // Many NATs do not let their own side in by the public address.
-            let sentence = format!("{reflexive} is private with the server, {relayed} is outside");
+            let sentence = format!(
+                "{reflexive} is an address of a private network, {relayed} is a public one"
+            );
             self.find(Code::OutsideUntried, sentence);
         } else {
             let sentence = format!("{TRIES} from {reflexive} to {relayed} did not arrive");
@@ -74,7 +89,10 @@ impl Patient {
         });
         let (code, sentence) = match (by_send, by_channel.await) {
             (true, true) => (Code::ReachesOutside, "pass both ways, in both framings"),
-            (false, false) => (Code::NothingOut, "come in, and none comes back"),
+            (false, false) => (
+                Code::NothingOut,
+                "arrive at the relay, but none of the answers comes back",
+            ),
             (true, false) => (
                 Code::OneFramingOnly,
                 "come back by Send, not as ChannelData",
@@ -131,9 +149,11 @@ async fn came_out(
 }
 
 /// A socket like those of peers, and its address as the server sees it.
-async fn plain_socket(connector: &Connector) -> Option<(UdpSocket, SocketAddr)> {
-    let socket = connector.socket().ok()?;
-    let server = connector.target.address;
+async fn plain_socket(
+    connector: &Connector,
+    server: SocketAddr,
+) -> Option<(UdpSocket, SocketAddr)> {
+    let socket = connector.socket(server).ok()?;
     let mut dialogue = Dialogue::new(Carrier::udp(socket, server), None, PATIENCE);
     let mapped = dialogue.binding().await.ok()?;
     Some((dialogue.into_socket()?, mapped))

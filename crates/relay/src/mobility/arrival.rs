@@ -16,14 +16,18 @@ impl Server {
         let Some((to, number)) = mobile.and_then(|it| Some((it.via.take()?, it.number))) else {
             return;
         };
-        let Some(allocation) = self.allocations.remove(id) else {
+        let Some(mut allocation) = self.allocations.remove(id) else {
             return;
         };
+        // The other shard judges anew.
+        Self::pardon(&mut self.counters, &mut allocation);
         for relay in allocation.relays.iter() {
+            self.shared.ports.departs(relay.local);
             let timer = Timer::Relay(allocation.relay_id(relay.family()));
             self.timers.disarm(relay.deadline, timer);
         }
         let channels = self.end_channels(&allocation);
+        self.trace_end(&allocation);
         self.shared.whereabouts.note(number, Place::Between);
         let mail = Mail::Arrive(Box::new(Arrival {
             allocation,
@@ -38,7 +42,8 @@ impl Server {
             allocation,
             channels,
         } = arrival;
-        let (was, user) = (allocation.id, Arc::clone(&allocation.user));
+        let was = allocation.id;
+        let [user, credential] = [&allocation.account, &allocation.user].map(Arc::clone);
         let realm = Arc::clone(self.rules.realms.name(allocation.realm));
         let settled = allocation.client;
         let id = self.install(allocation);
@@ -47,17 +52,23 @@ impl Server {
         };
         self.adopt_channels(id, client, channels);
         // The shard that it came from may have had earlier rules.
-        self.judge_peers_of(id);
+        self.judge_peers_of(now, id);
         self.measure(now, id);
         self.counters.moved += 1;
+        if self.traces.are_any() {
+            self.trace_arrival(now, was, id);
+        }
+        self.note_move(now, id, settled);
         self.effects.push(Effect::Report(Report::Moved {
             allocation: id,
             was,
             client: settled,
             realm,
             user,
+            credential,
         }));
         self.recall(settled, from);
+        self.judge_client_of(now, id);
     }
 
     /// Enters an allocation of another shard under an id of this one. Its sockets follow.
@@ -86,6 +97,7 @@ impl Server {
         for relay in allocation.relays.iter() {
             let family = relay.family();
             let adopted = allocation.relay_id(family);
+            self.note_open(adopted, relay.local);
             self.timers.arm(relay.deadline, Timer::Relay(adopted));
             let was = RelayId {
                 allocation: was,

@@ -5,6 +5,8 @@ use std::ops::RangeInclusive;
 
 use ipnet::IpNet;
 
+use crate::PortRange;
+
 /// The addresses of this server and its host. Behind a 1:1 NAT the external ones belong here too:
 /// the NAT leads them back.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +24,16 @@ pub struct Own {
 }
 
 impl Own {
+    /// A host whose only address is that of this listener, and that relays from it as well.
+    pub fn alone(listen: SocketAddr, ports: PortRange) -> Self {
+        Self {
+            listeners: vec![listen],
+            addresses: vec![listen.ip().into()],
+            relays: vec![listen.ip()],
+            relay_ports: ports.first()..=ports.last(),
+        }
+    }
+
     /// Whether the server listens on this transport address.
     pub(super) fn listens_on(&self, ip: IpAddr, port: u16) -> bool {
         let mut on_port = self

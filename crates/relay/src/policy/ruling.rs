@@ -115,13 +115,13 @@ impl fmt::Display for Rule {
             Self::NotListed => {
                 f.write_str("is named by no allow entry, and the mode is allow-list")
             }
-            Self::OwnAddress => {
-                f.write_str("belongs to this host; only an allow entry for it alone opens it")
-            }
+            Self::OwnAddress => f.write_str(
+                "belongs to this host; only an entry of [peers] allow for it alone opens it",
+            ),
             Self::SpecialPurpose(block) => {
                 write!(
                     f,
-                    "lies in {block}; only an allow entry inside that opens it"
+                    "lies in {block}; only an entry of [peers] allow inside this network opens it"
                 )
             }
         }

@@ -32,6 +32,11 @@ pub fn block(ip: IpAddr) -> Option<&'static Block> {
     row.filter(|row| !row.globally_reachable)
 }
 
+/// All blocks of a family, each below the one that it lies in.
+pub fn blocks(is_ipv4: bool) -> &'static [Block] {
+    if is_ipv4 { &IPV4 } else { &IPV6 }
+}
+
 /// Whether all of `network` lies in one block that is not globally reachable.
 pub(super) fn encloses(network: IpNet) -> bool {
     closed(network).any(|row| row.network.contains(&network))
@@ -45,14 +50,7 @@ pub(super) fn inside(network: IpNet) -> Option<&'static Block> {
 /// The blocks of a family that are not globally reachable, without the rest of IPv6 around them.
 fn closed(network: IpNet) -> impl Iterator<Item = &'static Block> {
     let closed = |row: &&Block| !row.globally_reachable && row.network.prefix_len() > 0;
-    rows(network).iter().filter(closed)
-}
-
-fn rows(network: IpNet) -> &'static [Block] {
-    match network {
-        IpNet::V4(_) => &IPV4,
-        IpNet::V6(_) => &IPV6,
-    }
+    blocks(network.addr().is_ipv4()).iter().filter(closed)
 }
 
 /// A row of an IANA registry.
@@ -68,6 +66,11 @@ pub struct Block {
 }
 
 impl Block {
+    /// Whether its addresses are on the public Internet: an exception to the block around it.
+    pub fn is_globally_reachable(&self) -> bool {
+        self.globally_reachable
+    }
+
     /// Whether its addresses stand in documents for others, and nobody has them.
     pub fn is_documentation(&self) -> bool {
         self.name.starts_with("Documentation")

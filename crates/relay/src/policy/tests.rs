@@ -510,7 +510,7 @@ fn a_ruling_reads_as_a_sentence() {
         (
             "[64:ff9b::10.0.0.1]:80",
             "denied: 10.0.0.1, inside the address (NAT64, RFC 6052), lies in 10.0.0.0/8, \
-             Private-Use (RFC 1918); only an allow entry inside that opens it",
+             Private-Use (RFC 1918); only an entry of [peers] allow inside this network opens it",
         ),
         (
             "[::ffff:10.0.0.5]:3478",
@@ -535,7 +535,7 @@ fn a_denial_for_the_log_keeps_the_peers_address_to_itself() {
         (
             "[64:ff9b::10.1.2.3]:80",
             "denied: the IPv4 address inside it (NAT64, RFC 6052) lies in 10.0.0.0/8, \
-             Private-Use (RFC 1918); only an allow entry inside that opens it",
+             Private-Use (RFC 1918); only an entry of [peers] allow inside this network opens it",
         ),
     ] {
         assert_eq!(policy.judge(peer(text)).unwrap_err().to_string(), sentence);

@@ -19,6 +19,7 @@ use crate::permissions::Permissions;
 use crate::policy::is_tunnelled;
 use crate::ports::Parity;
 use crate::realms::Account;
+use crate::story::Story;
 use crate::tcp::Tcp;
 use crate::{DropReason, Now, Reject, RelayAddress, Server, Traffic};
 
@@ -47,11 +48,14 @@ pub(super) fn allocate(
     let wanted = Wanted::read(server, request)?;
     let rules = Arc::clone(&server.rules);
     // RFC 8656 §7.2 step 11, which may come at any point: here the request is known to be one that
-    // a server could grant. What was reserved here is to be had nowhere else.
+    // a server could grant. A port that was reserved here is to be had nowhere else.
     let elsewhere = match wanted {
         Wanted::Reserved(_) => None,
         Wanted::One(..) | Wanted::Both(_) => try_alternate::known(server, request)?,
     };
+    if rules.retire(request.client) {
+        return Err(try_alternate::rather(elsewhere, Reject::ListenerRetires));
+    }
     let lifetime = request.lifetime(request.requested_lifetime()?, &rules.limits, now)?;
     let account = request.account(&rules.realms);
     let taken = take_room(server, now, wanted, account);
@@ -91,11 +95,13 @@ pub(super) fn allocate(
         channels: Vec::new(),
         knows_rfc8489: request.knows_rfc8489(),
         sends_empty: false,
+        tally: None,
         sent: Traffic::default(),
         received: Traffic::default(),
         meter,
         mobile: None,
         tcp,
+        story: Story::default(),
     });
     opening::ask_for_all(server, id);
     Ok(Outcome::Later)
@@ -130,8 +136,8 @@ pub(super) fn check_client(server: &Server, client: SocketAddr) -> Result<(), Re
     let ports = &server.shared.ports;
     let relay = server.rules.relay_at(client.ip());
     let is_relayed = relay.is_some_and(|relay| {
-        let port = client.port();
-        ports.is_open(relay.local, port) || ports.is_listening(relay.local, port)
+        let (ip, port) = (relay.local, client.port());
+        ports.is_open(SocketAddr::new(ip, port)) || ports.is_listening(ip, port)
     });
     if is_relayed || server.rules.policy.is_listener(client) {
         return Err(Reject::ClientIsServer);
@@ -235,6 +241,7 @@ fn take_room(
         .rules
         .realms
         .quota(account.realm, &server.rules.limits, server.config.ports);
+    server.check_cap(account)?;
     server.shared.quotas.admit(account, &quota)?;
     let taken = take_ports(server, now, wanted, account);
     taken.inspect_err(|_| server.shared.quotas.release(account))

@@ -50,6 +50,20 @@ pub(crate) enum Outcome {
     Never(DropReason),
 }
 
+impl Outcome {
+    /// The lifetime granted, in seconds, if one was.
+    pub(crate) const fn lifetime(&self) -> Option<u32> {
+        match self {
+            Self::Allocated { lifetime, .. } | Self::Refreshed { lifetime, .. } => Some(*lifetime),
+            Self::Connected(_)
+            | Self::Granted
+            | Self::Later
+            | Self::Elsewhere(_)
+            | Self::Never(_) => None,
+        }
+    }
+}
+
 /// The attributes that a client needs for its next try. RFC 8489 §9.2.4.
 pub(crate) struct Challenge<'a> {
     pub(crate) realm: &'a str,

@@ -58,5 +58,6 @@ pub(super) fn channel_bind(
         peer,
     };
     server.bind_channel(now.mono, route);
+    server.begin_tally(now.mono, id);
     Ok(Outcome::Granted)
 }

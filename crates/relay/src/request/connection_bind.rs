@@ -4,7 +4,7 @@ use super::Outcome;
 use crate::auth::Signed;
 use crate::{ConnectionId, Effect, Now, Reject, Server};
 
-/// RFC 6062 §5.4. What comes on the connection behind this request is data.
+/// RFC 6062 §5.4. Bytes behind this request on the connection are data.
 pub(super) fn connection_bind(
     server: &mut Server,
     _: Now,

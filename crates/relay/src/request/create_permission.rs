@@ -47,6 +47,8 @@ pub(super) fn create_permission(
     for (ip, scope) in scopes {
         permissions.install(ip, scope, now.mono);
     }
+    let id = allocation.id;
+    server.begin_tally(now.mono, id);
     Ok(Outcome::Granted)
 }
 

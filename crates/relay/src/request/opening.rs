@@ -15,6 +15,7 @@ use super::{Head, Outcome, Whose, report_refused};
 use crate::allocation::{Allocation, NoRelay, Phase, RefusedFamily, Relay, RelaySocket};
 use crate::effects::Effects;
 use crate::mobility::{Mobile, Ticket, Tickets};
+use crate::ports::Home;
 use crate::timers::{FOREIGN_PORT, Timer};
 use crate::{AllocationId, Effect, Families, OpenError, RelayAddress, RelayId, Report, Server};
 
@@ -67,7 +68,7 @@ impl Server {
         if allocation.is_some_and(|it| it.tcp.is_some()) {
             ports.listens(local.ip(), local.port());
         } else {
-            ports.opened(local.ip(), local.port());
+            ports.opened(local, Home::At(self.shard, id.allocation.slot));
         }
     }
 }
@@ -152,7 +153,7 @@ fn answer_if_decided(server: &mut Server, now: Instant, id: AllocationId) {
         return;
     }
     if relays.is_empty() {
-        give_up(server, id, fingerprint);
+        give_up(server, now, id, fingerprint);
     } else {
         grant(server, now, id, (fingerprint, ticket));
     }
@@ -196,13 +197,19 @@ fn grant(server: &mut Server, now: Instant, id: AllocationId, (fingerprint, tick
         allocation: id,
         client: allocation.client,
         realm: Arc::clone(server.rules.realms.name(allocation.realm)),
-        user: Arc::clone(&allocation.user),
-        account: Arc::clone(&allocation.account),
+        user: Arc::clone(&allocation.account),
+        credential: Arc::clone(&allocation.user),
         relayed: allocation.relays.relayed().collect(),
         lifetime: allocation.lifetime,
     };
-    server.effects.answer(allocation.client, message);
+    let (client, lifetime) = (allocation.client, allocation.lifetime);
+    if server.traces.are_any() {
+        server.trace_arrival(now, id, id);
+        server.trace_answer(client, &message);
+    }
+    server.effects.answer(client, message);
     server.effects.push(Effect::Report(report));
+    server.note_opening(now, id, lifetime);
 }
 
 /// Reserves the next port for the token, if EVEN-PORT asked for it.
@@ -228,7 +235,7 @@ fn reserve_next(server: &mut Server, now: Instant, id: AllocationId) -> Option<R
 }
 
 /// Refuses and forgets an allocation without sockets; its ports are given back already.
-fn give_up(server: &mut Server, id: AllocationId, fingerprint: bool) {
+fn give_up(server: &mut Server, now: Instant, id: AllocationId, fingerprint: bool) {
     let Some(mut allocation) = server.allocations.remove(id) else {
         return;
     };
@@ -240,14 +247,16 @@ fn give_up(server: &mut Server, id: AllocationId, fingerprint: bool) {
     let head = head_of(&allocation, fingerprint);
     let mut message = Vec::new();
     head.fail(&mut message, &reject, None, &allocation.key);
+    server.trace_answer(allocation.client, &message);
     server.effects.answer(allocation.client, message);
     let whose = Whose {
         client: allocation.client,
         realm: allocation.realm,
         user: Some(&allocation.user),
         proven: false,
+        signed: true,
     };
-    report_refused(server, whose, &head, &reject);
+    report_refused(server, now, whose, &head, &reject);
 }
 
 /// The answer that the client got and gets again, wherever it is now.

@@ -98,7 +98,7 @@ fn arrive(
     server.allocations.add_next(id, request.client);
     if is_lost {
         // The old connection has ended already.
-        server.settle(request.client);
+        server.settle(now.mono, request.client);
     }
     Ok(Outcome::Refreshed {
         lifetime,

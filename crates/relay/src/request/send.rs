@@ -28,19 +28,19 @@ pub(crate) fn send<'p>(
         return server.discard(DropReason::NoAllocation);
     };
     if allocation.tcp.is_some() {
-        return server.discard(DropReason::TcpAllocation);
+        return server.discard_from(client, DropReason::TcpAllocation);
     }
     let scope = allocation.permissions.scope(peer.ip(), now.mono);
     let relay = allocation.relay_id(AddressFamily::of(peer.ip()));
     if allocation.is_next(client) {
-        server.settle(client);
+        server.settle(now.mono, client);
     }
     let scope = scope.or_else(|| server.scope_of_channel(relay, PeerAddr(peer)));
     let Some(scope) = scope else {
-        return server.discard(DropReason::NoPermission);
+        return server.discard_of(relay.allocation, DropReason::NoPermission);
     };
     if !server.in_scope(scope, peer) {
-        return server.discard(DropReason::PeerDenied);
+        return server.discard_of(relay.allocation, DropReason::PeerDenied);
     }
     let hop = Hop {
         from: relay,

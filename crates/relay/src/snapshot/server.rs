@@ -9,6 +9,7 @@ use super::{Field, Reader, Snapshot, Unreadable};
 use crate::allocation::{Allocation, RelaySocket};
 use crate::allocations::Allocations;
 use crate::mobility::{Arrival, Place};
+use crate::ports::Home;
 use crate::request::opening;
 use crate::sha256::PREFIXES;
 use crate::tcp::{State, entry};
@@ -45,12 +46,15 @@ impl Server {
             effects: _,
             counters,
             reply: _,
+            lately: _,
+            traces: _,
+            denied_quiet: _,
         } = self;
         let mut to = Snapshot::begin(Some(*shard), rules, now);
         nonces.serial().write(&mut to);
         let prefixes: Vec<Box<str>> = nonces.prefixes().map(Box::from).collect();
         prefixes.write(&mut to);
-        Vec::from(counters.to_words()).write(&mut to);
+        counters.words().to_vec().write(&mut to);
         allocations.generation().write(&mut to);
         guests.passed().write(&mut to);
         let claimed = claimed
@@ -90,7 +94,8 @@ impl Server {
         from.end()?;
         let mut server = Self::with_rules(config, rules, shared, shard, seed);
         server.go_on(frozen)?;
-        server.judge_again();
+        server.judge_again(now.mono);
+        server.end_denied(now.mono);
         server.measure_again(now.mono);
         server.handle_timeout(now);
         Ok(server)
@@ -150,7 +155,10 @@ impl Server {
                     let (ip, port) = (relay.local.ip(), relay.local.port());
                     match allocation.tcp {
                         Some(_) => shared.ports.listens(ip, port),
-                        None => shared.ports.opened(ip, port),
+                        None => {
+                            let home = Home::At(self.shard, allocation.id.slot);
+                            shared.ports.opened(relay.local, home);
+                        }
                     }
                     Effect::AdoptRelay { was: id, relay: id }
                 }
@@ -220,7 +228,7 @@ impl Frozen {
         let frozen = Self {
             serial,
             prefixes: prefixes.ok_or(Unreadable::Value)?,
-            counters: Counters::from_words(words.ok_or(Unreadable::Value)?),
+            counters: Counters::from_words(*words.ok_or(Unreadable::Value)?),
             generation: Field::read(from)?,
             guests: Field::read(from)?,
             claimed: Field::read(from)?,

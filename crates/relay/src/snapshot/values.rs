@@ -24,7 +24,8 @@ use crate::{
 
 fields!(Allocation: id, client, realm, user, account, key, opened_with, grant, transaction,
     lifetime, born, relays, refused, token, phase, permissions, channels, knows_rfc8489,
-    sends_empty, sent, received, meter, mobile, tcp);
+    sends_empty, sent, received, tally, meter, mobile, tcp,
+    story);
 // The rules say it again, and what was charged is earned within seconds.
 impl Field for Option<Box<Meter>> {
     fn write(&self, _: &mut Writer) {}
@@ -158,7 +159,7 @@ impl Field for State {
     }
 }
 
-/// What has passed, and the connections by their ids. The rules say again what may pass.
+/// The counts, and the connections by their ids. The rules set the limits again.
 impl Field for Tcp {
     fn write(&self, to: &mut Writer) {
         let Self {

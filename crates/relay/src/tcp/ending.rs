@@ -1,6 +1,7 @@
 //! How peer data connections end. RFC 6062 §5.2, §5.3, §5.5.
 
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use wire::AddressFamily;
 
@@ -39,18 +40,18 @@ impl Server {
     }
 
     /// A connection got on too slowly: the peer does not answer, or the client does not bind.
-    pub(crate) fn expire_connection(&mut self, connection: ConnectionId) {
+    pub(crate) fn expire_connection(&mut self, now: Instant, connection: ConnectionId) {
         let Some((_, it)) = self.connection_mut(connection) else {
             return;
         };
         match it.state {
             State::Connecting(_) => {
                 self.effects.push(Effect::CloseConnection { connection });
-                self.not_connected(connection, ConnectError::TimedOut);
+                self.not_connected(now, connection, ConnectError::TimedOut);
             }
             State::Pending => {
                 self.counters.unbound += 1;
-                self.end_connection(connection);
+                self.end_connection(now, connection);
             }
             State::Bound(_) => {}
         }
@@ -76,13 +77,13 @@ impl Server {
     }
 
     /// Ends a connection, in whatever shard its socket is. A client that waits for it hears so.
-    fn end_connection(&mut self, connection: ConnectionId) {
+    fn end_connection(&mut self, now: Instant, connection: ConnectionId) {
         let Some((_, it)) = self.connection_mut(connection) else {
             return;
         };
         if matches!(it.state, State::Connecting(_)) {
             self.effects.push(Effect::CloseConnection { connection });
-            self.not_connected(connection, ConnectError::GivenUp);
+            self.not_connected(now, connection, ConnectError::GivenUp);
         } else if let Some((_, it)) = self.remove_connection(connection) {
             self.close_connection(connection, &it);
         }
@@ -116,16 +117,31 @@ impl Server {
     }
 
     /// Ends the connections with peers of one family. RFC 8656 §8.1.
-    pub(crate) fn end_connections_of(&mut self, id: AllocationId, family: AddressFamily) {
-        self.end_connections_with(id, |peer| AddressFamily::of(peer.0.ip()) == family);
+    pub(crate) fn end_connections_of(
+        &mut self,
+        now: Instant,
+        id: AllocationId,
+        family: AddressFamily,
+    ) {
+        self.end_connections_with(now, id, |peer| AddressFamily::of(peer.0.ip()) == family);
     }
 
     /// Ends the connections with peers that the policy denies by now.
-    pub(crate) fn end_denied_connections(&mut self, id: AllocationId, policy: &Policy) {
-        self.end_connections_with(id, |peer| policy.judge(peer.0).is_err());
+    pub(crate) fn end_denied_connections(
+        &mut self,
+        now: Instant,
+        id: AllocationId,
+        policy: &Policy,
+    ) {
+        self.end_connections_with(now, id, |peer| policy.judge(peer.0).is_err());
     }
 
-    fn end_connections_with(&mut self, id: AllocationId, is_meant: impl Fn(PeerAddr) -> bool) {
+    fn end_connections_with(
+        &mut self,
+        now: Instant,
+        id: AllocationId,
+        is_meant: impl Fn(PeerAddr) -> bool,
+    ) {
         let tcp = self.allocations.get(id).and_then(|it| it.tcp.as_ref());
         let Some(tcp) = tcp else {
             return;
@@ -133,7 +149,7 @@ impl Server {
         let meant = tcp.connections.iter().filter(|(_, it)| is_meant(it.peer));
         let meant: Vec<ConnectionId> = meant.map(|(connection, _)| *connection).collect();
         for connection in meant {
-            self.end_connection(connection);
+            self.end_connection(now, connection);
         }
     }
 

@@ -14,8 +14,8 @@ use crate::allocation::Allocation;
 use crate::request::{Outcome, Whose, report_refused};
 use crate::timers::Timer;
 use crate::{
-    AllocationId, ConnectError, ConnectionId, DropReason, Effect, Now, PeerAddr, Reject, RelayId,
-    Server, ShardId,
+    AllocationId, ConnectError, ConnectionId, DropReason, Effect, Event, Now, PeerAddr, Reject,
+    RelayId, Server, ShardId,
 };
 
 impl Server {
@@ -62,7 +62,7 @@ impl Server {
         self.handle_timeout(now);
         match outcome {
             Ok(()) => self.connected(now.mono, connection),
-            Err(why) => self.not_connected(connection, why),
+            Err(why) => self.not_connected(now.mono, connection, why),
         }
     }
 
@@ -72,6 +72,7 @@ impl Server {
             // It was given up meanwhile.
             return self.effects.push(Effect::CloseConnection { connection });
         };
+        let peer = it.peer.0;
         let State::Connecting(awaiting) = std::mem::replace(&mut it.state, State::Pending) else {
             return;
         };
@@ -83,11 +84,21 @@ impl Server {
         let Awaiting { head, key, .. } = *awaiting;
         let mut message = Vec::new();
         head.succeed(&mut message, &Outcome::Connected(connection), &key);
+        self.trace_answer(client, &message);
         self.effects.answer(client, message);
+        if let Some(id) = self.connections.get(&connection).copied() {
+            let event = Event::granted(Method::Connect, None, Some(peer));
+            self.note(now, id, &event);
+        }
     }
 
     /// Answers a Connect with 447, and forgets it.
-    pub(super) fn not_connected(&mut self, connection: ConnectionId, why: ConnectError) {
+    pub(super) fn not_connected(
+        &mut self,
+        now: Instant,
+        connection: ConnectionId,
+        why: ConnectError,
+    ) {
         let Some((id, it)) = self.remove_connection(connection) else {
             return;
         };
@@ -103,14 +114,16 @@ impl Server {
         head.fail(&mut message, &reject, None, &key);
         let (client, realm) = (allocation.client, allocation.realm);
         let user = Arc::clone(&allocation.user);
+        self.trace_answer(client, &message);
         self.effects.answer(client, message);
         let whose = Whose {
             client,
             realm,
             user: Some(&user),
             proven: false,
+            signed: true,
         };
-        report_refused(self, whose, &head, &reject);
+        report_refused(self, now, whose, &head, &reject);
     }
 
     /// A peer has connected to a relayed transport address. The caller keeps the socket, unread,
@@ -131,6 +144,9 @@ impl Server {
             Ok(connection) => {
                 self.counters.accepted += 1;
                 self.announce(relay, connection, peer.0);
+                let peer = peer.0;
+                let connected = Event::PeerConnected { peer };
+                self.note(now.mono, relay.allocation, &connected);
             }
             Err(why) => self.counters.count_drop(why),
         }
@@ -173,7 +189,9 @@ impl Server {
         Writer::new(&mut message, method, Class::Indication, transaction)
             .put(&connection)
             .put(&XorPeerAddress(peer));
-        self.effects.answer(allocation.client, message);
+        let client = allocation.client;
+        self.trace_answer(client, &message);
+        self.effects.answer(client, message);
     }
 }
 

@@ -98,6 +98,11 @@ impl Register {
         }
     }
 
+    /// Whether a connection waits for ConnectionBind.
+    pub(crate) fn waits(&self, id: ConnectionId) -> bool {
+        self.entries().get(&id).is_some_and(|entry| entry.waits)
+    }
+
     /// Binds a connection that waits, once, for its owner. RFC 6062 §5.4.
     pub(crate) fn bind(&self, id: ConnectionId, request: &Signed<'_>) -> Result<Entry, Reject> {
         let mut entries = self.entries();

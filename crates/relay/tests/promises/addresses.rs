@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use relay::policy::{Mode, Policy};
-use relay::{AddressFamily, Answer, Command, DropReason, EndCause, RelayAddress, Rules};
+use relay::{AddressFamily, Answer, Command, DropReason, EndCause, Places, RelayAddress, Rules};
 use sim::Outcome::Lost;
 use sim::{EXTERNAL, LOCAL, LOCAL_V6, Peer, Request, World, minutes};
 
@@ -101,8 +101,8 @@ fn what_is_relayed_from_an_address_that_is_gone_ends_with_that_cause() {
     v6.succeeds(&mut world, Request::allocate().family(AddressFamily::V6));
     world.change_rules(rules(&[], &[plain(LATER), plain(LOCAL_V6)]));
     for shard in 0..2 {
-        let gone = Command::Lose(plain(LOCAL));
-        assert_eq!(world.command(shard, gone), Answer::Ended(1));
+        let gone = Command::Lose(plain(LOCAL), Places::ALL);
+        assert_eq!(world.command(shard, gone), Answer::Ended(1, None));
     }
     assert_eq!(world.end_causes(), [EndCause::AddressGone]);
     // An allocation with an address that is still there lives on with that one.
@@ -123,8 +123,8 @@ fn an_external_address_that_changes_ends_only_what_peers_knew_by_the_old_one() {
     world.change_rules(rules(&[], &[behind(LATER)]));
     let new = world.client("bob");
     assert_eq!(new.allocate(&mut world, minutes(60)).ip(), LATER);
-    let gone = Command::Lose(behind(EXTERNAL));
-    assert_eq!(world.command(0, gone), Answer::Ended(1));
+    let gone = Command::Lose(behind(EXTERNAL), Places::ALL);
+    assert_eq!(world.command(0, gone), Answer::Ended(1, None));
     assert_eq!(world.end_causes(), [EndCause::AddressGone]);
     new.refresh(&mut world, minutes(10));
 }

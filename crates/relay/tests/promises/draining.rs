@@ -2,11 +2,15 @@
 
 use std::net::SocketAddr;
 
-use relay::{DropReason, Redirect, Reject, Target, Transport, When};
+use relay::{
+    Answer, Command, DropReason, EndCause, Places, Redirect, Reject, Selection, Survey, Target,
+    Transport, When,
+};
 use sim::Outcome::Lost;
-use sim::{Request, World, minutes};
+use sim::{REALM, Request, World, minutes};
 
 use crate::mobility;
+use crate::rules::rules;
 
 #[test]
 fn a_draining_server_grants_nothing_new_on_any_shard() {
@@ -135,4 +139,85 @@ fn a_rule_sends_clients_elsewhere_while_the_server_drains_and_not_before() {
     let answer = bob.ask(&mut world, Request::allocate().unsigned());
     assert_eq!(answer.code(), Some(300));
     alice.refresh(&mut world, minutes(10));
+}
+
+#[test]
+fn a_listener_that_retires_grants_nothing_new_and_serves_what_it_granted() {
+    let mut world = World::new();
+    let (alice, peer, late) = (world.client("alice"), world.peer(), world.client("alice"));
+    let relayed = alice.allocate(&mut world, minutes(10));
+    alice.bind(&mut world, peer);
+    let server = alice.tuple(&world).server;
+    let every = SocketAddr::new([0, 0, 0, 0].into(), server.port());
+    let other_port = SocketAddr::new(server.ip(), server.port() + 1);
+    for (retiring, is_refused) in [
+        (vec![server], true),
+        (vec![every], true),
+        (vec![other_port], false),
+        (vec![], false),
+    ] {
+        let mut changed = rules(&["alice"]);
+        changed.retiring = retiring;
+        world.change_rules(changed);
+        world.reports();
+        let answer = late.ask(&mut world, Request::allocate());
+        if is_refused {
+            assert_eq!(answer.code(), Some(508));
+            assert_eq!(world.refusal(), Reject::ListenerRetires);
+        } else {
+            assert!(answer.is_success());
+            late.delete(&mut world);
+        }
+        // Strangers find out their address, and what was granted goes on.
+        assert!(late.ask(&mut world, Request::binding()).is_success());
+        let heard = peer.hears(relayed, b"hi");
+        assert_eq!(alice.send(&mut world, peer, b"hi"), heard);
+        alice.refresh(&mut world, minutes(10));
+    }
+}
+
+#[test]
+fn a_survey_tells_how_many_there_are_whose_where_and_how_long_they_may_last() {
+    let mut world = World::sharded(2, |_| {});
+    let alice = world.client_on(0, "alice");
+    alice.allocate(&mut world, minutes(20));
+    world.advance(minutes(5));
+    for name in ["bob", "carol"] {
+        let client = world.client_on(1, name);
+        client.allocate(&mut world, minutes(10));
+    }
+    let mut all = Survey::default();
+    for shard in [0, 1] {
+        // Place by place, as a shard with many is asked.
+        let mut next = Some(0);
+        while let Some(from) = next {
+            let places = Places { from, count: 1 };
+            let Answer::Survey(survey, more) = world.command(shard, Command::Survey(places)) else {
+                panic!("a survey");
+            };
+            assert!(survey.allocations <= 1);
+            all.add(&survey);
+            next = more;
+        }
+    }
+    assert_eq!(all.allocations, 3);
+    assert_eq!(
+        all.realms.into_iter().collect::<Vec<_>>(),
+        [(REALM.into(), 3)]
+    );
+    assert_eq!((all.oldest, all.longest), (minutes(5), minutes(15)));
+    let server = alice.tuple(&world).server;
+    assert_eq!(all.listeners.into_iter().collect::<Vec<_>>(), [(server, 3)]);
+}
+
+#[test]
+fn what_is_left_at_the_deadline_ends_for_that_cause() {
+    let mut world = World::new();
+    let alice = world.client("alice");
+    alice.allocate(&mut world, minutes(10));
+    world.drain();
+    let end = Command::End(Selection::default(), EndCause::DrainDeadline, Places::ALL);
+    assert_eq!(world.command(0, end), Answer::Ended(1, None));
+    assert!(world.is_drained());
+    assert_eq!(world.end_causes(), [EndCause::DrainDeadline]);
 }

@@ -14,7 +14,9 @@ fn endings(world: &mut World) -> Vec<(relay::ClientTuple, EndCause, u64)> {
             Report::Opened { .. }
             | Report::Moved { .. }
             | Report::Partner { .. }
-            | Report::Refused { .. } => None,
+            | Report::Refused { .. }
+            | Report::Banned(_)
+            | Report::Denied { .. } => None,
         })
         .collect()
 }

@@ -85,7 +85,7 @@ fn both_permissions_are_asked_as_if_the_packet_had_travelled() {
 }
 
 #[test]
-fn within_a_shard_the_packet_never_meets_the_kernel_and_else_it_does_once() {
+fn the_packet_never_meets_the_kernel_whatever_the_shards() {
     for (at_once, (mut world, alice, bob)) in [true, false, true, false].into_iter().zip(worlds()) {
         let (at_alice, at_bob) = (door(&world, alice), door(&world, bob));
         alice.permit(&mut world, at_bob);
@@ -97,11 +97,14 @@ fn within_a_shard_the_packet_never_meets_the_kernel_and_else_it_does_once() {
                 to: Destination::Client { client, .. },
                 ..
             }) => assert!(at_once && client == to),
-            // To the local address: the external one would lead out to the NAT.
+            // From the address that Bob knows, to the one that his socket has.
             Verdict::Relay(Outgoing {
-                to: Destination::Peer(hop),
+                to: Destination::Relayed(crossing),
                 ..
-            }) => assert!(!at_once && hop.to.0.ip() == LOCAL),
+            }) => {
+                assert!(!at_once && crossing.from.0 == at_alice.0);
+                assert_eq!(crossing.to, SocketAddr::new(LOCAL, at_bob.0.port()));
+            }
             other @ (Verdict::Relay(_) | Verdict::Answer(_) | Verdict::Drop(_) | Verdict::Done) => {
                 panic!("{other:?}")
             }

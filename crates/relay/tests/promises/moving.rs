@@ -2,11 +2,14 @@
 //!
 //! The host is shard 0, and the client comes back by way of shard 1.
 
+mod crossings;
 mod failures;
 mod races;
 
 use relay::keys::{Mint, mint};
-use relay::{ClientTuple, DropReason, EndCause, Report, Transport};
+use relay::{
+    Answer, ClientTuple, Command, DropReason, EndCause, Loss, Places, Report, Selection, Transport,
+};
 use sim::{Client, Outcome, Peer, Request, World, minutes, seconds};
 use wire::attributes::{MobilityTicket, XorPeerAddress};
 
@@ -308,4 +311,30 @@ fn a_packet_that_crosses_the_end_of_the_allocation_is_answered_by_its_own_shard(
     let codes: Vec<_> = codes.iter().map(sim::Answer::code).collect();
     assert_eq!(codes, [Some(437), Some(437)]);
     assert!(scene.world.is_idle());
+}
+
+#[test]
+fn the_quality_of_an_allocation_goes_with_it() {
+    let mut scene = Scene::new();
+    let rtp = |number: u16| {
+        let [high, low] = number.to_be_bytes();
+        [0x80, 96, high, low, 0, 0, 0, 0, 0, 0, 0, 7]
+    };
+    for number in (0..100).filter(|number| number % 10 != 3) {
+        scene.home.send(&mut scene.world, scene.peer, &rtp(number));
+    }
+    scene.show();
+    for number in 100..200 {
+        scene.away.send(&mut scene.world, scene.peer, &rtp(number));
+    }
+    let list = Command::List(Selection::default(), Places::ALL);
+    let Answer::Allocations(listed, None) = scene.world.command(1, list) else {
+        panic!("a list");
+    };
+    let client = listed[0].quality.expect("it is measured").client;
+    let expected = Loss {
+        expected: 200,
+        lost: 10,
+    };
+    assert_eq!(client.whole, expected);
 }

@@ -180,7 +180,9 @@ fn reported(world: &mut World) -> Vec<String> {
         Report::Opened { .. }
         | Report::Ended { .. }
         | Report::Moved { .. }
-        | Report::Refused { .. } => None,
+        | Report::Refused { .. }
+        | Report::Banned(_)
+        | Report::Denied { .. } => None,
     });
     told.collect()
 }

@@ -134,7 +134,7 @@ fn time_limited_names_of_one_person_share_a_quota() {
 }
 
 #[test]
-fn what_one_person_opens_and_ends_is_reported_under_one_account() {
+fn what_one_person_opens_and_ends_is_reported_under_one_user() {
     let mut world = one_for_each_person();
     let now = world.now().unix.as_secs();
     for lasts in [60, 61] {
@@ -146,12 +146,41 @@ fn what_one_person_opens_and_ends_is_reported_under_one_account() {
     let reports = world.reports();
     assert_eq!(reports.len(), 4);
     for report in reports {
-        let (Report::Opened { user, account, .. } | Report::Ended { user, account, .. }) = report
+        let (Report::Opened {
+            user, credential, ..
+        }
+        | Report::Ended {
+            user, credential, ..
+        }) = report
         else {
             panic!("{report:?}");
         };
-        assert!(user.ends_with(":dave") && *account == *"dave");
+        assert!(credential.ends_with(":dave") && *user == *"dave");
     }
+}
+
+#[test]
+fn a_refusal_is_reported_with_the_person_and_the_whole_credential() {
+    let mut world = one_for_each_person();
+    let expiry = world.now().unix.as_secs() + 60;
+    let mut refused = |secret: &[u8], code| {
+        let credential = mint(Mint::Sha1, secret, Some("dave"), expiry);
+        let client = world.client_with(&credential.username, &credential.password);
+        let answer = client.ask(&mut world, Request::allocate());
+        assert_eq!(answer.code(), code);
+        let reports = world.reports();
+        let Some(Report::Refused {
+            user, credential, ..
+        }) = reports.last()
+        else {
+            return None;
+        };
+        user.clone().zip(credential.clone())
+    };
+    assert_eq!(refused(b"north", None), None);
+    let both = Some(("dave".into(), format!("{expiry}:dave").into()));
+    assert_eq!(refused(b"north", Some(486)), both);
+    assert_eq!(refused(b"of another", Some(401)), both);
 }
 
 /// `printf %s NAME | openssl dgst -sha1 -hmac north -binary | base64`.

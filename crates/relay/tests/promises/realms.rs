@@ -4,7 +4,10 @@
 use std::net::SocketAddr;
 
 use relay::keys::{Mint, mint};
-use relay::{ClientTuple, Config, Keys, Realm, Reject, Report, Rules, Sha256};
+use relay::{
+    Answer as Answered, ClientTuple, Command, Config, EndCause, Keys, Places, Realm, Reject,
+    Report, Rules, Selection, Sha256,
+};
 use sim::{Answer, Client, LISTENER, Proof, REALM, Request, World, minutes, password};
 use wire::attributes::{Nonce, PasswordAlgorithm, ReservationToken, UserHash, Username};
 use wire::{Attribute, Key};
@@ -161,7 +164,7 @@ fn time_limited_names_have_realms_too() {
     for server in [LISTENER, NET_LISTENER] {
         let client = client_at(&mut world, server, &alice.username, &alice.password);
         client.allocate(&mut world, minutes(10));
-        assert_eq!(opened_for(&mut world), of(&format!("{expiry}:alice"), NET));
+        assert_eq!(opened_for(&mut world), of("alice", NET));
     }
     // A secret of one realm is not good in the other.
     for (server, secret, user) in [
@@ -418,4 +421,29 @@ fn hashes_are_not_offered_where_a_key_is_bound_to_one_of_several_realms() {
     let Nonce(nonce) = answer.get().unwrap();
     // Bit 0 of 24 only: password algorithms.
     assert!(nonce.starts_with("obMatJos2gAAA"), "{nonce}");
+}
+
+#[test]
+fn the_allocations_of_a_realm_are_ended_and_those_of_another_go_on() {
+    let mut world = World::with(two_realms);
+    let [org, net] =
+        [(LISTENER, "alice"), (NET_LISTENER, "alice@example.net")].map(|(listener, user)| {
+            let client = client_at(&mut world, listener, "alice", &password(user));
+            client.allocate(&mut world, minutes(10));
+            client
+        });
+    let end = |realm: &str| {
+        let selection = Selection {
+            realm: Some(realm.into()),
+            ..Selection::default()
+        };
+        Command::End(selection, EndCause::Operator, Places::ALL)
+    };
+    for (realm, count) in [("example.com", 0), (NET, 1), (NET, 0)] {
+        assert_eq!(world.command(0, end(realm)), Answered::Ended(count, None));
+    }
+    org.refresh(&mut world, minutes(10));
+    net.hears_error(&mut world, 437, Request::refresh(minutes(10)));
+    assert_eq!(world.command(0, end(REALM)), Answered::Ended(1, None));
+    assert_eq!(world.end_causes(), [EndCause::Operator; 2]);
 }

@@ -1,13 +1,11 @@
-//! Rules that change while the server runs, and commands of the control side.
+//! Rules that change while the server runs.
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use relay::keys::{Mint, mint};
 use relay::policy::{Mode, Policy};
-use relay::{
-    Answer, Command, DropReason, EndCause, Keys, Places, Realm, Rules, Selection, Sha256, Transport,
-};
+use relay::{Answer, Command, DropReason, EndCause, Keys, Realm, Rules, Sha256, Transport};
 use sim::Outcome::Lost;
 use sim::{Client, Proof, REALM, Request, World, minutes, password, seconds};
 use wire::Attribute;
@@ -258,146 +256,6 @@ fn a_shorter_nonce_lifetime_ends_no_call() {
     world.change_rules(changed);
     world.advance(minutes(5));
     assert_eq!(code(&mut world, alice, Request::refresh(minutes(60))), None);
-}
-
-#[test]
-fn allocations_are_listed_and_ended_by_id_user_realm_and_credential() {
-    let mut world = World::sharded(2, |_| {});
-    let (alice, bob) = (world.client("alice"), world.client_on(1, "bob"));
-    let relayed = alice.allocate(&mut world, minutes(10));
-    bob.allocate(&mut world, minutes(10));
-    world.advance(seconds(7));
-    let of = |user: &str| Selection {
-        user: Some(Arc::from(user)),
-        ..Selection::default()
-    };
-    let Answer::Allocations(listed, None) =
-        world.command(0, Command::List(of("alice"), Places::ALL))
-    else {
-        panic!("a list was asked for");
-    };
-    let [only] = &listed[..] else {
-        panic!("{listed:?}");
-    };
-    assert_eq!((&*only.user, &*only.realm), ("alice", REALM));
-    assert_eq!(
-        (only.client, &only.relayed[..]),
-        (alice.tuple(&world), &[relayed][..])
-    );
-    assert_eq!(only.age, seconds(7));
-    let nobody = Selection {
-        realm: Some(Arc::from("example.net")),
-        ..of("alice")
-    };
-    assert_eq!(world.command(0, Command::End(nobody)), Answer::Ended(0));
-    let this = Selection {
-        id: Some(only.id),
-        ..Selection::default()
-    };
-    assert_eq!(world.command(0, Command::End(this)), Answer::Ended(1));
-    let credential = Selection {
-        credential: Some(Arc::from("bob")),
-        ..Selection::default()
-    };
-    assert_eq!(world.command(1, Command::End(credential)), Answer::Ended(1));
-    assert!(world.is_idle());
-    assert_eq!(world.end_causes(), [EndCause::Operator; 2]);
-}
-
-#[test]
-fn a_list_looks_at_so_many_places_and_says_where_it_goes_on() {
-    let mut world = World::new();
-    let clients: Vec<Client> = (0..5).map(|_| world.client("alice")).collect();
-    for client in &clients {
-        client.allocate(&mut world, minutes(10));
-    }
-    // A place in the middle is empty.
-    clients[2].delete(&mut world);
-    let mut seen = Vec::new();
-    let mut next = Some(0);
-    while let Some(from) = next {
-        let places = Places { from, count: 2 };
-        let list = Command::List(Selection::default(), places);
-        let Answer::Allocations(listed, more) = world.command(0, list) else {
-            panic!("a list was asked for");
-        };
-        assert!(listed.len() <= 2 && more.is_none_or(|more| more > from));
-        seen.extend(listed.iter().map(|it| it.client));
-        next = more;
-    }
-    let living = [0, 1, 3, 4].map(|at| clients[at].tuple(&world));
-    assert_eq!(seen, living);
-    let beyond = Places {
-        from: usize::MAX,
-        count: usize::MAX,
-    };
-    assert_eq!(
-        world.command(0, Command::List(Selection::default(), beyond)),
-        Answer::Allocations(vec![], None)
-    );
-}
-
-#[test]
-fn an_allocation_is_shown_with_all_that_lasts_and_how_long() {
-    let mut world = World::new();
-    let (alice, peer) = (world.client("alice"), world.peer());
-    alice.allocate(&mut world, minutes(10));
-    alice.bind(&mut world, peer);
-    world.advance(minutes(1));
-    let everything = Command::List(Selection::default(), Places::ALL);
-    let Answer::Allocations(listed, None) = world.command(0, everything) else {
-        panic!("a list was asked for");
-    };
-    let Answer::Shown(Some(shown)) = world.command(0, Command::Show(listed[0].id)) else {
-        panic!("an allocation was asked for");
-    };
-    let address = peer.0;
-    assert_eq!(shown.left, [minutes(9)]);
-    assert_eq!(shown.permissions, [(address.ip(), minutes(4))]);
-    let [(_, to, left)] = shown.channels[..] else {
-        panic!("{:?}", shown.channels);
-    };
-    assert_eq!((to, left), (address, minutes(9)));
-    let with = |ip| Selection {
-        peer: Some(ip),
-        ..Selection::default()
-    };
-    for (ip, count) in [(address.ip(), 1), ("192.0.2.250".parse().unwrap(), 0)] {
-        let answer = world.command(0, Command::List(with(ip), Places::ALL));
-        let Answer::Allocations(listed, None) = answer else {
-            panic!("a list was asked for");
-        };
-        assert_eq!(listed.len(), count, "{ip}");
-    }
-    // A minute after the permission's end the channel still reaches the peer.
-    world.advance(minutes(5));
-    let answer = world.command(0, Command::List(with(address.ip()), Places::ALL));
-    assert!(matches!(answer, Answer::Allocations(listed, None) if listed.len() == 1));
-    alice.delete(&mut world);
-    assert_eq!(
-        world.command(0, Command::Show(shown.listed.id)),
-        Answer::Shown(None)
-    );
-}
-
-#[test]
-fn an_id_is_read_as_it_is_written() {
-    let id: relay::AllocationId = "12.0be76a45".parse().unwrap();
-    assert_eq!(id.to_string(), "12.0be76a45");
-    for wrong in [
-        "",
-        ".",
-        "1",
-        "1.",
-        ".1",
-        "x.1",
-        "1.g",
-        "1.2.3",
-        "-1.2",
-        "1.123456789",
-    ] {
-        assert!(wrong.parse::<relay::AllocationId>().is_err(), "{wrong}");
-    }
 }
 
 /// By the first user with a precomputed key, by SHA-256 switched off and on, by a secret: what a

@@ -212,12 +212,12 @@ fn a_token_opens_an_allocation_and_its_key_signs_all_that_follows() {
 }
 
 #[test]
-fn the_log_shows_the_id_of_the_key_as_the_user() {
+fn an_allocation_by_a_token_is_reported_with_the_id_of_the_key_as_the_credential() {
     let mut world = world();
     guest(&mut world).allocate(&mut world, minutes(10));
     let reports = world.reports();
     assert!(
-        matches!(&reports[..], [.., Report::Opened { user, .. }] if **user == *"north"),
+        matches!(&reports[..], [.., Report::Opened { credential, .. }] if **credential == *"north"),
         "{reports:?}"
     );
 }

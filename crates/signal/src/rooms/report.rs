@@ -1,8 +1,8 @@
-//! What the rooms report. No name of a member and no address is in it.
+//! Reports of the rooms. No name of a member and no address is in them.
 
 use std::sync::Arc;
 
-/// What happened, for the log.
+/// An event, for the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Report {
     /// A room has its first member.

@@ -157,6 +157,12 @@ fn the_log_says_of_a_refused_token_what_its_client_is_not_told() {
             "public key, and not HS256",
         ),
         (json!({"alg": "none"}), json!({}), "a key", "`alg` is none"),
+        (
+            hs256(),
+            json!(["blue", null, 1_900_000_000, null]),
+            "a key",
+            "no JSON object",
+        ),
     ] {
         let mut world = token_rooms();
         let token = token(header, claims, key.as_bytes());

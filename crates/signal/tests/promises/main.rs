@@ -1,4 +1,4 @@
-//! What the rooms promise to their members, in virtual time.
+//! The promises of the rooms to their members, in virtual time.
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 

@@ -87,7 +87,7 @@ fn a_client_that_answers_no_ping_is_away_within_ten_seconds() {
     assert_eq!(world.types(bob), ["away"]);
     // If it can hear, it hears that it is to resume.
     assert_eq!(world.fate(alice), (None, Some(4002)));
-    // What it sends late is not taken: it will send it again.
+    // A late message of it is not taken: it will send it again.
     world.signal(alice, "m2", json!(1));
     assert!(world.hear(bob).is_empty());
     let alice = world.resume(&session, 2);

@@ -1,4 +1,4 @@
-//! What one network takes is never taken from another one.
+//! The share of one network is never taken from another one.
 
 use serde_json::json;
 

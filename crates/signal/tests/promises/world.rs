@@ -150,7 +150,7 @@ impl World {
         peer
     }
 
-    /// What a client has heard since the last call.
+    /// The messages that a client has heard since the last call.
     pub(crate) fn hear(&mut self, peer: Peer) -> Vec<Value> {
         self.heard.remove(&peer).unwrap_or_default()
     }

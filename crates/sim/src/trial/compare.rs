@@ -139,8 +139,11 @@ impl Trial {
         let (mut causes, mut endings, mut moves) = (Vec::new(), Vec::new(), Vec::new());
         for report in self.world.reports() {
             match report {
-                // A trial has no partner.
-                Report::Opened { .. } | Report::Partner { .. } => {}
+                // A trial has no partner, and bans nobody.
+                Report::Opened { .. }
+                | Report::Partner { .. }
+                | Report::Banned(_)
+                | Report::Denied { .. } => {}
                 Report::Moved { client, .. } => moves.push(client),
                 Report::Refused { client, reject, .. } => causes.push((client, cause(&reject))),
                 Report::Ended {

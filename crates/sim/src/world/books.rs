@@ -66,6 +66,7 @@ impl World {
                     self.late.push(outcome);
                 }
                 Effect::Report(report) => self.reports.push(report),
+                Effect::Traced(traced) => self.traced.push(*traced),
                 Effect::Bind(route) => {
                     let earlier = self
                         .routes
@@ -135,7 +136,7 @@ impl World {
     }
 }
 
-/// What a client is told of a peer that has connected; `None` for any other message. RFC 6062 §5.3.
+/// The peer that has connected, as a client is told; `None` for any other message. RFC 6062 §5.3.
 fn connection_attempt(message: &[u8]) -> Option<(ConnectionId, SocketAddr)> {
     let message = Message::parse(message).ok()?;
     if (message.class(), message.method()) != (Class::Indication, Method::ConnectionAttempt) {

@@ -3,7 +3,9 @@
 use std::net::{IpAddr, SocketAddr};
 
 use relay::policy::Permit;
-use relay::{ClientTuple, Destination, DropReason, Hop, Icmp, Outgoing, PeerAddr, Verdict};
+use relay::{
+    ClientTuple, Crossing, Destination, DropReason, Hop, Icmp, Outgoing, PeerAddr, Verdict,
+};
 use wire::attributes::{AccessToken, Data, PasswordAlgorithm, Realm, Username, XorPeerAddress};
 use wire::{
     Algorithm, ChannelData, ChannelNumber, Class, Kind, MacKey, Message, Method, TransactionId,
@@ -190,6 +192,7 @@ impl World {
     ) -> Outcome {
         match to {
             Destination::Peer(hop) => self.bring_to_peer(shard, hop, contents),
+            Destination::Relayed(crossing) => self.cross(shard, crossing, &contents),
             Destination::Client { client, header } => {
                 let mut packet = header.to_vec();
                 packet.extend_from_slice(&contents);
@@ -207,6 +210,35 @@ impl World {
                 Outcome::Silent
             }
         }
+    }
+
+    /// Brings data to another shard, unless crossings are held.
+    fn cross(&mut self, from: usize, crossing: Crossing, payload: &[u8]) -> Outcome {
+        let to = usize::from(crossing.shard.0);
+        assert_ne!(from, to, "what stays in a shard does not cross");
+        if let Some(held) = &mut self.held_crossings {
+            held.push((crossing, payload.to_vec()));
+            return Outcome::Silent;
+        }
+        let now = self.clock.now();
+        let verdict = self.shards[to].handle_crossing(now, crossing, payload);
+        let outcome = self.carry(to, OwnedVerdict::from(verdict), None);
+        self.follow_up(to);
+        outcome
+    }
+
+    /// From now on data between shards waits for [`World::release_crossings`].
+    pub fn hold_crossings(&mut self) {
+        self.held_crossings.get_or_insert_default();
+    }
+
+    /// Brings the data that waits, and from now on all data between shards at once; returns what
+    /// became of it.
+    pub fn release_crossings(&mut self) -> Vec<Outcome> {
+        let held = self.held_crossings.take().unwrap_or_default();
+        let held = held.into_iter();
+        held.map(|(crossing, payload)| self.cross(usize::MAX, crossing, &payload))
+            .collect()
     }
 
     fn bring_to_peer(&mut self, shard: usize, hop: Hop, payload: Vec<u8>) -> Outcome {

@@ -134,7 +134,9 @@ fn is_longer_than_allowed(raw: RawAttribute<'_>) -> bool {
         | XorMappedAddress::TYPE
         | AlternateServer::TYPE
         | XorPeerAddress::TYPE
-        | XorRelayedAddress::TYPE => match raw.value {
+        | XorRelayedAddress::TYPE
+        | ResponseOrigin::TYPE
+        | OtherAddress::TYPE => match raw.value {
             [_, 0x01, ..] => 8,
             _ => 20,
         },
@@ -225,9 +227,10 @@ fn noise() -> impl Strategy<Value = Vec<u8>> {
 }
 
 /// Every type that has a name here, and some that have one only in stun-rs or nowhere.
-const KINDS: [u16; 22] = [
+const KINDS: [u16; 28] = [
     0x0001, 0x0006, 0x0008, 0x0009, 0x000A, 0x000C, 0x000D, 0x0012, 0x0013, 0x0014, 0x0015, 0x0016,
-    0x0017, 0x0018, 0x0019, 0x001C, 0x001D, 0x0020, 0x7ABC, 0x8022, 0x8028, 0xFABC,
+    0x0017, 0x0018, 0x0019, 0x001A, 0x001C, 0x001D, 0x0020, 0x0022, 0x7ABC, 0x8001, 0x8022, 0x8023,
+    0x8028, 0x802B, 0x802C, 0xFABC,
 ];
 
 const PASSWORD: &str = "VOkJxbRl1RmTxUk/WvJxBt";

@@ -3,9 +3,10 @@
 use ipnet::IpNet;
 use net::proxy::Proxies;
 use net::{ProxyOptions, TlsVersion, Transports, WebOptions};
+use relay::Networks;
 
 use super::span;
-use crate::config::{Config, Listener};
+use crate::config::{Clients, Config, Listener};
 use crate::ice_servers;
 
 pub(super) fn listeners(config: &Config) -> String {
@@ -37,7 +38,14 @@ pub(super) fn uris(config: &Config) -> String {
         Some(note) => format!("{uri} ({note})"),
         None => uri.to_string(),
     });
-    words.collect::<Vec<_>>().join(", ")
+    let mut words = words.collect::<Vec<_>>().join(", ");
+    if let (Some(_), Some(ip)) = (&config.relay.tellers, ice_servers::guessed(config, &uris)) {
+        words += &format!(
+            "; in place of {ip} comes the public address, which the running server finds out and \
+             `check` does not know"
+        );
+    }
+    words
 }
 
 pub(super) fn tls(config: &Config) -> String {
@@ -88,6 +96,32 @@ pub(super) fn tcp(config: &Config) -> String {
     )
 }
 
+/// Which clients are served, if not all.
+pub(super) fn served(config: &Config) -> Option<String> {
+    let Clients {
+        allow,
+        deny,
+        ban_after,
+        ban_within,
+        ban_for,
+    } = &config.clients;
+    let named = |networks: &Networks| {
+        let all: Vec<String> = networks.iter().map(|it| it.to_string()).collect();
+        all.join(", ")
+    };
+    let allow = (!allow.is_empty()).then(|| format!("clients from {} only", named(allow)));
+    let deny = (!deny.is_empty()).then(|| format!("none from {}", named(deny)));
+    let ban = ban_after.map(|after| {
+        format!(
+            "a network is banned for {} after {after} failures to authenticate within {}",
+            span(*ban_for),
+            span(*ban_within)
+        )
+    });
+    let all: Vec<String> = [allow, deny, ban].into_iter().flatten().collect();
+    (!all.is_empty()).then(|| all.join("; "))
+}
+
 /// Whose PROXY headers are believed, if anybody's.
 pub(super) fn proxies(config: &Config) -> Option<String> {
     let ProxyOptions { tcp, udp } = &config.proxies;
@@ -100,7 +134,7 @@ pub(super) fn proxies(config: &Config) -> Option<String> {
     (!both.is_empty()).then(|| format!("begin with a PROXY header: {}", both.join("; ")))
 }
 
-/// What goes to the server on the same ports, if there is one.
+/// The web server behind the same ports, if there is one.
 pub(super) fn web(config: &Config) -> Option<String> {
     let WebOptions {
         https,

@@ -14,6 +14,8 @@ struct Entry {
 }
 
 impl UdpTable {
+    /// Reads the tables. The kernel hands them out page by page and counts sockets to find its place again, so one may be
+    /// passed over if others are closed meanwhile: [`Self::owner_now`].
     pub(super) fn read() -> Self {
         let tables = [procfs::net::udp(), procfs::net::udp6()];
         let entries = tables.into_iter().flatten().flatten().map(|entry| Entry {
@@ -34,6 +36,12 @@ impl UdpTable {
             everywhere || local.ip() == at.ip()
         });
         owner.map(|entry| entry.user)
+    }
+
+    /// The same, and if there is none, by what is read again.
+    pub(super) fn owner_now(&self, at: SocketAddr) -> Option<u32> {
+        let again = || (0..READINGS).find_map(|_| Self::read().owner(at));
+        self.owner(at).or_else(again)
     }
 
     /// The ports of a range that are not available on these addresses, since other users than this
@@ -59,6 +67,9 @@ impl UdpTable {
     }
 }
 
+/// How often the tables are read before nobody is said to be bound somewhere.
+const READINGS: usize = 20;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -79,7 +90,9 @@ mod tests {
     #[test]
     fn the_kernels_table_is_read() {
         let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-        let owner = UdpTable::read().owner(socket.local_addr().unwrap());
+        let at = socket.local_addr().unwrap();
+        // Other tests close sockets meanwhile.
+        let owner = UdpTable::read().owner_now(at);
         assert_eq!(owner, Some(rustix::process::getuid().as_raw()));
     }
 

@@ -24,7 +24,7 @@ pub(super) struct Client {
     pub(super) fragment: Option<usize>,
 }
 
-/// What a client hears within a while.
+/// News that a client hears within a while.
 #[derive(Debug)]
 pub(super) enum Heard {
     Data(Vec<u8>),
@@ -86,7 +86,7 @@ impl Client {
 
     /// Ends a handshake that was begun.
     pub(super) fn go_on(&mut self) {
-        let end = Instant::now() + Duration::from_secs(20);
+        let end = Instant::now() + PATIENCE;
         while !self.is_connected {
             assert!(Instant::now() < end, "no handshake");
             self.step(Duration::from_secs(1));
@@ -143,7 +143,11 @@ impl Client {
     }
 
     pub(super) fn hear(&mut self) -> Heard {
-        let end = Instant::now() + Duration::from_secs(1);
+        self.hear_within(PATIENCE)
+    }
+
+    pub(super) fn hear_within(&mut self, patience: Duration) -> Heard {
+        let end = Instant::now() + patience;
         loop {
             if let Some(datagram) = self.inbox.pop_front() {
                 return Heard::Data(datagram);
@@ -166,7 +170,7 @@ impl Client {
 
     /// The next datagram as it is.
     pub(super) fn hear_raw(&self) -> Option<Vec<u8>> {
-        self.receive(Duration::from_secs(5))
+        self.receive(PATIENCE)
     }
 
     /// Takes a datagram; returns what is sent in answer to it.
@@ -274,3 +278,6 @@ impl Client {
 fn at_u16(number: usize) -> [u8; 2] {
     (number as u16).to_be_bytes()
 }
+
+/// For what must come.
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);

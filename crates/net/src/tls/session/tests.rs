@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener};
 use std::panic;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
@@ -63,7 +64,7 @@ impl Pair {
     async fn read_all(&mut self, buffer: &mut [u8], read: &mut Vec<u8>) {
         tokio::task::yield_now().await;
         loop {
-            match self.session.try_read(buffer) {
+            match self.session.try_read(buffer, &Cell::new(false)) {
                 Ok(length) => read.extend_from_slice(&buffer[..length]),
                 Err(error) => {
                     assert_eq!(error.kind(), ErrorKind::WouldBlock);
@@ -118,7 +119,7 @@ impl TlsSession {
     async fn reads(&self) -> io::Result<usize> {
         for _ in 0..100 {
             tokio::task::yield_now().await;
-            match self.try_read(&mut [0; 4096]) {
+            match self.try_read(&mut [0; 4096], &Cell::new(false)) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 outcome => return outcome,
             }
@@ -159,7 +160,7 @@ fn a_record_that_was_changed_is_answered_by_an_alert_and_no_more_asked_of_the_en
                 let error = pair.session.reads().await.unwrap_err();
                 assert_eq!(error.kind(), ErrorKind::InvalidData);
                 // The shard ends it, and may have been about to answer.
-                let error = pair.session.try_write(&[IoSlice::new(b"too late")]);
+                let error = pair.session.try_write(&[[IoSlice::new(b"too late")]]);
                 assert_eq!(error.unwrap_err().kind(), ErrorKind::BrokenPipe);
                 pair.session.close();
                 while pair
@@ -187,7 +188,7 @@ fn a_part_of_a_message_whose_rest_never_comes_hinders_neither_answers_nor_the_en
         pair.wire.write_all(&forger.handshake(&[24], 0)).unwrap();
         let error = pair.session.reads().await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::WouldBlock);
-        let answer = [IoSlice::new(b"an answer")];
+        let answer = [[IoSlice::new(b"an answer")]];
         assert_eq!(pair.session.try_write(&answer).unwrap(), 9);
         assert_eq!(pair.session.try_write(&answer).unwrap(), 9);
         pair.session.close();
@@ -243,6 +244,42 @@ fn a_part_of_a_message_and_then_an_error_end_a_handshake_and_nothing_else() {
     });
 }
 
+#[test]
+fn each_frame_is_a_record_of_its_own_however_many_leave_together() {
+    run(async {
+        for is_old in [false, true] {
+            let mut pair = Pair::shake_hands(is_old, 4_096).await;
+            let lengths = [4, 1_204, 0x4000 - 4, 8, 172];
+            let frames = lengths.map(|length| vec![length as u8; length]);
+            let parts: Vec<_> = (frames.iter())
+                .map(|frame| [&frame[..4], &frame[4..], &[]].map(IoSlice::new))
+                .collect();
+            let all = frames.concat();
+            assert_eq!(pair.session.try_write(&parts).unwrap(), all.len());
+            let mut heard: Vec<Vec<u8>> = Vec::new();
+            let deadline = Instant::now() + Duration::from_secs(10);
+            while heard.concat().len() < all.len() {
+                assert!(Instant::now() < deadline, "{} records", heard.len());
+                // The runtime looks whether the kernel has room again.
+                tokio::task::yield_now().await;
+                pair.session.flush().unwrap();
+                // Byte by byte, so that each record shows by itself.
+                let mut byte = (&pair.wire).take(1);
+                while pair.client.read_tls(&mut byte).is_ok_and(|read| read > 0) {
+                    let state = pair.client.process_new_packets().unwrap();
+                    let mut plain = vec![0; state.plaintext_bytes_to_read()];
+                    pair.client.reader().read_exact(&mut plain).unwrap();
+                    if !plain.is_empty() {
+                        heard.push(plain);
+                    }
+                    byte.set_limit(1);
+                }
+            }
+            assert!(heard == frames, "{} records", heard.len());
+        }
+    });
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
@@ -289,7 +326,7 @@ proptest! {
             while read.len() < all.len() {
                 while sent < all.len() {
                     let part = &all[sent..all.len().min(sent + 20_000)];
-                    match pair.session.try_write(&[IoSlice::new(part)]) {
+                    match pair.session.try_write(&[[IoSlice::new(part)]]) {
                         Ok(length) => sent += length,
                         Err(error) => {
                             assert_eq!(error.kind(), ErrorKind::WouldBlock);

@@ -36,7 +36,7 @@ impl World {
         let usual = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider);
         Self {
             intermediate,
-            witness: Witness::new(usual.build().unwrap()),
+            witness: Witness::new(usual.build().unwrap(), false),
         }
     }
 
@@ -181,6 +181,29 @@ fn a_certificate_signed_by_itself_is_told_so_whether_it_claims_to_be_an_authorit
         assert_eq!(code, Code::SelfSigned, "{sentence}");
         assert!(sentence.contains("a server"), "{sentence}");
     }
+}
+
+#[test]
+fn where_roots_were_given_an_authoritys_certificate_is_told_as_the_mistake() {
+    let mut world = World::new();
+    world.witness.are_given = true;
+    let own = |is_ca| {
+        let mut params = server();
+        params.is_ca = is_ca;
+        let own = params.self_signed(&key()).unwrap();
+        own.der().clone()
+    };
+    assert_found(
+        world.finding(&[own(IsCa::Ca(BasicConstraints::Unconstrained))], NAME, 60),
+        Code::CertificateRefused,
+        "basicConstraints=CA:FALSE",
+    );
+    // Its authority is still one that no file of --ca has.
+    assert_found(
+        world.finding(&[own(IsCa::NoCa)], NAME, 60),
+        Code::SelfSigned,
+        "a server",
+    );
 }
 
 #[test]

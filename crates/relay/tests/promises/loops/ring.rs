@@ -226,7 +226,7 @@ impl Node {
                 }
                 Effect::CloseRelay { relay } => self.sockets.retain(|_, id| *id != relay),
                 Effect::Send(outgoing) => sent.push(outgoing),
-                Effect::Bind(_) | Effect::Unbind(_) | Effect::Report(_) => {}
+                Effect::Bind(_) | Effect::Unbind(_) | Effect::Report(_) | Effect::Traced(_) => {}
                 Effect::Mail { .. }
                 | Effect::AdoptRelay { .. }
                 | Effect::FetchKey { .. }
@@ -257,6 +257,7 @@ impl Node {
                 let (local, _) = sockets.find(|(_, id)| **id == hop.from).unwrap();
                 (*local, hop.to.0, contents)
             }
+            Destination::Relayed(_) => panic!("there is one shard"),
             Destination::Partner(_) => panic!("there is no partner"),
         }
     }

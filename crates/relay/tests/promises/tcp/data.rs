@@ -1,8 +1,9 @@
 //! How much data passes, and how fast. RFC 6062 §5.4, RFC 8656 §5.
 
 use std::num::NonZeroU64;
+use std::sync::Arc;
 
-use relay::{Bandwidth, Report, Rules, Way};
+use relay::{Bandwidth, Capped, Caps, Report, Rules, Way};
 use sim::{Client, World, seconds};
 
 use super::{alice, rules, sharded, world};
@@ -90,6 +91,27 @@ fn other_limits_hold_for_connections_that_are_there() {
     let bytes = passed(&mut world, connection, Way::Out, 10);
     assert!((9_900_000..=10_100_000).contains(&bytes), "{bytes}");
     world.change_rules(rules());
+    for _ in 0..1000 {
+        world.pass(connection, Way::Out, CHUNK).unwrap();
+    }
+}
+
+#[test]
+fn connections_of_a_user_over_a_cap_are_read_more_slowly_until_it_is_lifted() {
+    let mut world = world();
+    let alice = alice(&mut world);
+    let connection = carried(&mut world, alice);
+    let mut caps = Caps::default();
+    let slow = Capped {
+        is_refused: false,
+        rate: NonZeroU64::new(1_000_000),
+    };
+    caps.add(&Arc::from(sim::REALM), None, slow);
+    world.cap(caps);
+    passed(&mut world, connection, Way::Out, 2);
+    let bytes = passed(&mut world, connection, Way::Out, 10);
+    assert!((9_900_000..=10_100_000).contains(&bytes), "{bytes}");
+    world.cap(Caps::default());
     for _ in 0..1000 {
         world.pass(connection, Way::Out, CHUNK).unwrap();
     }

@@ -1,7 +1,7 @@
 //! How connections end: with their allocation, and by themselves. RFC 6062 §5.5.
 
 use relay::policy::{Mode, Policy};
-use relay::{Command, EndCause, Selection};
+use relay::{Command, EndCause, Places, Selection};
 use sim::{Client, Request, World, minutes, own_addresses};
 
 use super::{alice, rules, world};
@@ -29,7 +29,10 @@ fn all_connections_end_with_their_allocation() {
             alice.disconnect(world);
         }),
         (EndCause::Operator, |world, _| {
-            world.command(0, Command::End(Selection::default()));
+            world.command(
+                0,
+                Command::End(Selection::default(), EndCause::Operator, Places::ALL),
+            );
         }),
         (EndCause::Shutdown, |world, _| world.shut_down()),
         // The bound connection is all that lives so long.
