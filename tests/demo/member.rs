@@ -46,6 +46,7 @@ impl Member {
     ) -> Self {
         let mut page = Driven::open(browser, &home.host, devices);
         page.visit(&format!("{}/#room=blue-fox&name={name}", origin()));
+        page.evaluate(KEEP_CONNECTIONS);
         Self { name, page }
     }
 
@@ -60,6 +61,7 @@ impl Member {
     #[track_caller]
     pub(crate) fn reload(&mut self) {
         self.page.reload();
+        self.page.evaluate(KEEP_CONNECTIONS);
         self.enter();
     }
 
@@ -78,22 +80,38 @@ impl Member {
     /// The same, whatever the tile of one more member shows.
     #[track_caller]
     pub(crate) fn sees_but_for(&mut self, others: &[&str], absent: &str) {
+        if let Err(seen) = self.try_to_see(others, absent) {
+            panic!("{seen}\n{}", self.report());
+        }
+    }
+
+    /// The same. What is seen in place of that is the error.
+    pub(crate) fn try_to_see(&mut self, others: &[&str], absent: &str) -> Result<(), String> {
         let mut expected = others.to_vec();
         expected.sort_unstable();
         let (mut before, mut now) = (Vec::new(), Vec::new());
         let deadline = Instant::now() + PICTURES;
         while !all_move(&before, &now, &expected) {
-            assert!(
-                Instant::now() < deadline,
-                "{} is to see {expected:?}, and sees {now:#?}; before, {before:#?}",
-                self.name
-            );
+            if Instant::now() > deadline {
+                let name = self.name;
+                return Err(format!(
+                    "{name} is to see {expected:?}, and sees {now:#?}; before, {before:#?}"
+                ));
+            }
             // The page counts frames once a second.
             thread::sleep(Duration::from_millis(1300));
             let mut tiles = self.tiles();
             tiles.retain(|tile| tile.name != absent);
             before = mem::replace(&mut now, tiles);
         }
+        Ok(())
+    }
+
+    /// What the browser says of its connections' ways and pictures.
+    #[track_caller]
+    pub(crate) fn report(&mut self) -> String {
+        let connections = self.page.evaluate(REPORT);
+        format!("{}'s connections: {connections:#}", self.name)
     }
 
     /// Says this to all.
@@ -242,6 +260,34 @@ const TILES: &str = "
             pixels: data.reduce((sum, byte, index) => sum + byte * (index % 97), 0),
         };
     });";
+
+/// Keeps the connections that the page makes from now on.
+const KEEP_CONNECTIONS: &str = "
+    window.connections = [];
+    window.RTCPeerConnection = class extends RTCPeerConnection {
+        constructor(configuration) {
+            super(configuration);
+            window.connections.push(this);
+        }
+    };";
+
+/// The connections that are not closed: their states, the pairs of candidates in use, and numbers of their pictures.
+const REPORT: &str = "
+    const open = window.connections.filter((each) => each.connectionState !== 'closed');
+    return Promise.all(open.map(async (each) => {
+        const all = [...(await each.getStats()).values()];
+        const of = (wanted) => all.filter(wanted).map(({ codecId, transportId, mid, ...rest }) => rest);
+        const pairs = of(({ type, state }) => type === 'candidate-pair' && state === 'succeeded');
+        const ends = pairs.flatMap((pair) => [pair.localCandidateId, pair.remoteCandidateId]);
+        return {
+            states: [each.connectionState, each.iceConnectionState, each.signalingState],
+            remote: each.remoteDescription?.sdp.match(/^o=.*/m)?.[0],
+            transports: of(({ type }) => type === 'transport'),
+            pairs,
+            candidates: of(({ id }) => ends.includes(id)),
+            pictures: of(({ kind, type }) => kind === 'video' && type.includes('bound-rtp')),
+        };
+    }));";
 
 /// The bytes of a file, by their places.
 const BYTE: &str = "(_, place) => (place * 7 + (place >> 8) * 13) & 255";
