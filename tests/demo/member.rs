@@ -196,6 +196,30 @@ impl Member {
         });
     }
 
+    /// Clicks when the clock shows this time, in milliseconds since 1970.
+    #[track_caller]
+    pub(crate) fn click_at(&mut self, milliseconds: u128, selector: &str) {
+        self.page.evaluate(&format!(
+            "setTimeout(() => document.querySelector({selector:?}).click(), {milliseconds} - Date.now());"
+        ));
+    }
+
+    /// How many connections the page has made.
+    #[track_caller]
+    pub(crate) fn connections(&mut self) -> u64 {
+        let count = self.page.evaluate("return window.connections.length;");
+        count.as_u64().expect("a number")
+    }
+
+    /// Waits until the other end of the newest connection has said what it got of the picture that this end sends.
+    #[track_caller]
+    pub(crate) fn is_told_of_its_picture(&mut self) {
+        self.page.wait_until(
+            "[...(await window.connections.at(-1).getStats()).values()] \
+             .some(({ type, kind }) => type === 'remote-inbound-rtp' && kind === 'video')",
+        );
+    }
+
     #[track_caller]
     pub(crate) fn page(&mut self) -> &mut Driven {
         &mut self.page

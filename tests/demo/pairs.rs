@@ -1,5 +1,10 @@
 //! Two that call each other: directly where their NATs let them, and through the relay.
 
+use std::{
+    thread,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
 use lab::{
     browser::Browser,
     internet::{Internet, on_the_internet_for},
@@ -47,6 +52,37 @@ fn two_whose_networks_let_nothing_through_between_them_call_each_other_through_t
         alice.sees(&["Bob"]);
         bob.sees(&["Alice"]);
         alice.goes("through the relay, TCP");
+    });
+}
+
+/// Without feedback the first packet that is lost ends a picture: Firefox sends none to Chromium once it has rolled back an
+/// offer of its own.
+#[test]
+fn two_that_make_a_new_connection_at_the_same_time_go_on_telling_each_other_of_their_pictures() {
+    on_the_internet_for(LIFETIME, |internet| {
+        let _server = demo(internet);
+        let homes = [1, 2].map(|number| internet.home(number, Nat::PortRestricted));
+        let mut alice = Member::join("Alice", Browser::Chromium, &homes[0]);
+        let mut bob = Member::join("Bob", Browser::Firefox, &homes[1]);
+        alice.sees(&["Bob"]);
+        bob.sees(&["Alice"]);
+        let (mut met, mut tries) = (0, 0);
+        while met < 3 {
+            tries += 1;
+            assert!(tries < 20, "their offers met {met} times");
+            let before = bob.connections();
+            let soon = (SystemTime::now() + Duration::from_secs(1)).duration_since(UNIX_EPOCH);
+            let soon = soon.expect("after 1970").as_millis();
+            alice.click_at(soon, "#relay");
+            bob.click_at(soon, "#relay");
+            thread::sleep(Duration::from_secs(2));
+            alice.sees(&["Bob"]);
+            bob.sees(&["Alice"]);
+            alice.is_told_of_its_picture();
+            bob.is_told_of_its_picture();
+            // One of its own, and another for the offer that it gives way to.
+            met += u32::from(bob.connections() >= before + 2);
+        }
     });
 }
 

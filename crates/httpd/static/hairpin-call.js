@@ -221,10 +221,11 @@ class Member {
     this.connection?.close();
   }
 
-  /** Takes what the other end sent: perfect negotiation, for connections that have numbers. */
+  /** Takes what the other end sent: perfect negotiation, but for its rollback, for connections that have numbers. */
   async receive({ number, description, candidate }) {
-    if (!Number.isSafeInteger(number) || number < this.#number) return;
+    if (!Number.isSafeInteger(number) || number < Math.max(1, this.#number)) return;
     if (number > this.#number) this.#connect(number);
+    if (description?.type === "offer" && !this.#givesWay()) return;
     const connection = this.connection;
     try {
       // A candidate that belongs to an offer which was ignored is refused, and is of no use.
@@ -235,10 +236,25 @@ class Member {
     }
   }
 
+  /**
+   * Whether an offer is taken: not by the impolite end while it makes one itself. The polite end gives its own up, together
+   * with the connection. If that were rolled back, Firefox would send Chromium no feedback for video from then on, and
+   * the picture would stand still from the first packet that is lost.
+   */
+  #givesWay() {
+    const { connection } = this;
+    const isStable = connection.signalingState === "stable" || this.#answering;
+    if (isStable && !this.#offering) return true;
+    if (!this.#polite) return false;
+    // Both ends have agreed on this connection before: the other one cannot take another in its place.
+    const isNew = connection.currentRemoteDescription === null;
+    if (isNew) this.#connect(this.#number);
+    else this.renew();
+    return isNew;
+  }
+
   async #take(description, connection) {
     const isOffer = description.type === "offer";
-    const isStable = connection.signalingState === "stable" || this.#answering;
-    if (isOffer && !this.#polite && (this.#offering || !isStable)) return;
     this.#answering = !isOffer;
     await connection.setRemoteDescription(description);
     this.#answering = false;
