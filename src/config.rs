@@ -12,11 +12,14 @@ mod environment;
 mod form;
 mod instead;
 mod kind;
+mod listener;
 mod load;
 mod machine;
 mod mask;
 mod names;
+mod peers;
 mod read;
+mod relay_pool;
 mod remark;
 mod review;
 mod row;
@@ -29,21 +32,18 @@ mod values;
 mod watched;
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
-use std::{fmt, iter};
 
-use ipnet::IpNet;
 use net::proxy::Proxies;
 use net::{Offload, ProxyOptions, StreamLimits, TlsVersion, Transports, WebOptions};
 use relay::keys::{Keys, NotOpaque, TokenKeys};
-use relay::policy::{Mode, Network, Own, Policy};
 use relay::{
-    Allowance, Bandwidth, HostAddress, IcmpTold, Limits, NatDiscovery, PortRange, Realms, Redirect,
-    RelayAddress, SecondAddress, Sha256, Thresholds, Transport,
+    Allowance, Bandwidth, IcmpTold, Limits, NatDiscovery, Realms, Redirect, Sha256, Thresholds,
+    Transport,
 };
 
 use crate::certificate::Certificate;
@@ -51,8 +51,11 @@ pub(crate) use changes::{Change, changes};
 pub(crate) use clients::Clients;
 pub(crate) use coturn::is_needless;
 pub(crate) use form::{realm_flaw, spelled, spelled_bandwidth, spelled_size};
+pub(crate) use listener::Listener;
 pub(crate) use load::{Loaded, Unusable, load, read};
 pub(crate) use machine::Machine;
+pub(crate) use peers::Peers;
+pub(crate) use relay_pool::{RelayPool, Teller};
 pub(crate) use remark::Remarks;
 pub(crate) use review::{secret_flaw, unfilled};
 pub(crate) use row::{Row, Unwritten};
@@ -132,13 +135,6 @@ pub(crate) struct Config {
     pub(crate) stop_drain: Duration,
 }
 
-/// One address that clients come to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Listener {
-    pub(crate) transports: Transports,
-    pub(crate) listen: SocketAddr,
-}
-
 /// The side of TLS that clients are shown.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct Tls {
@@ -156,75 +152,6 @@ pub(crate) struct Filed {
     pub(crate) chain: PathBuf,
     pub(crate) key: PathBuf,
     pub(crate) certificate: Certificate,
-}
-
-/// The addresses and ports of allocations.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub(crate) struct RelayPool {
-    /// The first of each family is for new allocations; on the others live some from before. Empty
-    /// while the host has no address but loopback.
-    pub(crate) addresses: Vec<RelayAddress>,
-    /// `addresses` as written; without any they are those of the host's default routes.
-    pub(crate) written: Vec<IpAddr>,
-    /// `external` as written: for each of `addresses`, or one of each family.
-    pub(crate) external: Vec<IpAddr>,
-    /// The services that are asked for the external addresses, if they are to be found out.
-    pub(crate) tellers: Option<Vec<Teller>>,
-    /// The ports allocations take.
-    pub(crate) ports: PortRange,
-}
-
-/// A service that tells an external address of this host.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Teller {
-    /// The metadata service of the cloud that this host is in.
-    Metadata,
-    /// A STUN server.
-    Stun(probe::Uri),
-}
-
-impl fmt::Display for Teller {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Metadata => f.write_str("metadata"),
-            Self::Stun(server) => server.fmt(f),
-        }
-    }
-}
-
-impl RelayPool {
-    /// The addresses for new allocations on this host as it is, and behind them those of before that
-    /// it still has. `found` are the external ones that were found out.
-    pub(crate) fn follow(&mut self, host: &Machine, found: &[RelayAddress]) {
-        let locals = if self.written.is_empty() {
-            &host.routed
-        } else {
-            &self.written
-        };
-        let pair = |(place, &local): (usize, &IpAddr)| {
-            let mut found = found.iter().filter(|pair| pair.local == local);
-            let mut external = self.external.iter().enumerate();
-            let stands_for = |(at, ip): &(usize, &IpAddr)| {
-                ip.is_ipv4() == local.is_ipv4() && (self.written.is_empty() || *at == place)
-            };
-            let external = match &self.tellers {
-                Some(_) => found.next().map(|pair| pair.external),
-                None => external.find(stands_for).map(|(_, external)| *external),
-            };
-            RelayAddress {
-                local,
-                external: external.unwrap_or(local),
-            }
-        };
-        let mut now: Vec<_> = locals.iter().enumerate().map(pair).collect();
-        for before in &self.addresses {
-            let is_known = now.iter().any(|pair| pair.local == before.local);
-            if !is_known && host.has(before.local) {
-                now.push(*before);
-            }
-        }
-        self.addresses = now;
-    }
 }
 
 /// The users who may allocate.
@@ -423,14 +350,6 @@ impl Quality {
     }
 }
 
-/// The peers that allocations may send to.
-#[derive(Debug, Default, Clone, PartialEq)]
-pub(crate) struct Peers {
-    pub(crate) mode: Mode,
-    pub(crate) allow: Vec<Network>,
-    pub(crate) deny: Vec<Network>,
-}
-
 /// The lines that are logged, and their form.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct Log {
@@ -529,67 +448,6 @@ impl Config {
         }
         Ok(realms)
     }
-
-    /// The peer policy, which also protects what belongs to this host.
-    pub(crate) fn policy(&self, host: &Machine) -> Policy {
-        self.policy_beside(host, &[])
-    }
-
-    /// The same while there are these listeners, too, which a reload took away.
-    pub(crate) fn policy_beside(&self, host: &Machine, retiring: &[SocketAddr]) -> Policy {
-        let relays = || self.relay.addresses.iter();
-        // Peers reach neither the listeners nor the ports of partners.
-        let listeners = self.listeners.iter().map(|listener| listener.listen);
-        let listeners = listeners.chain(retiring.iter().copied());
-        let partners = self.nat_discovery.iter().filter_map(|discovery| {
-            let port = discovery.partner()?.port;
-            Some(SocketAddr::new(discovery.primary.local, port))
-        });
-        // A NAT leads what is sent to an external address to the listener at the local one.
-        let everywhere = listeners.chain(partners).flat_map(|listen| {
-            let pairs = self
-                .translated()
-                .filter(move |pair| pair.local == listen.ip());
-            let outside = pairs.map(move |pair| SocketAddr::new(pair.external, listen.port()));
-            iter::once(listen).chain(outside)
-        });
-        let own = Own {
-            listeners: everywhere.collect(),
-            addresses: self.addresses_of(host),
-            // Peers know only the external address; the local one is an address of this host.
-            relays: relays().map(|pair| pair.external).collect(),
-            relay_ports: self.relay.ports.first()..=self.relay.ports.last(),
-        };
-        Policy::new(
-            self.peers.mode,
-            self.peers.allow.clone(),
-            self.peers.deny.clone(),
-            own,
-        )
-    }
-
-    /// All that leads to this host: what its kernel says, and what a NAT leads back.
-    fn addresses_of(&self, host: &Machine) -> Vec<IpNet> {
-        let external = self.translated().map(|pair| pair.external);
-        let single = host.addresses.iter().copied().chain(external);
-        let networks = host.networks.iter().copied();
-        single.map(IpNet::from).chain(networks).collect()
-    }
-
-    /// The addresses of this host with those that the world knows them by.
-    fn translated(&self) -> impl Iterator<Item = HostAddress> {
-        let relays = self.relay.addresses.iter();
-        let relays =
-            relays.map(|&RelayAddress { local, external }| HostAddress { local, external });
-        let discovery = self.nat_discovery.iter().flat_map(|discovery| {
-            let alternate = match discovery.alternate {
-                SecondAddress::Here(alternate) => Some(alternate),
-                SecondAddress::Partner(_) => None,
-            };
-            iter::once(discovery.primary).chain(alternate)
-        });
-        relays.chain(discovery)
-    }
 }
 
 /// The users of a realm.
@@ -610,37 +468,3 @@ fn keys(
     }
     Ok(keys)
 }
-
-impl Listener {
-    /// Whether it needs a certificate.
-    pub(crate) fn is_secure(&self) -> bool {
-        let mut each = self.transports.each();
-        each.any(Transport::is_secure)
-    }
-
-    /// Whether clients may come to this address on this listener. Either may stand for every
-    /// address of its family.
-    fn covers(&self, address: SocketAddr) -> bool {
-        let (own, other) = (self.listen.ip(), address.ip());
-        let same = own == other || own.is_unspecified() || other.is_unspecified();
-        self.listen.port() == address.port() && own.is_ipv4() == other.is_ipv4() && same
-    }
-
-    /// UDP and TCP on 3478, on all addresses of both families.
-    pub(crate) fn defaults(host: &Machine) -> Vec<Self> {
-        let mut every: Vec<IpAddr> = vec![Ipv4Addr::UNSPECIFIED.into()];
-        if host.has_ipv6 {
-            every.push(Ipv6Addr::UNSPECIFIED.into());
-        }
-        let both = |transport: Transport| {
-            every.iter().map(move |&ip| Self {
-                transports: transport.into(),
-                listen: SocketAddr::new(ip, STUN_PORT),
-            })
-        };
-        both(Transport::Udp).chain(both(Transport::Tcp)).collect()
-    }
-}
-
-/// The port of STUN and TURN over UDP and TCP. RFC 8489 §8.
-const STUN_PORT: u16 = 3478;
