@@ -49,7 +49,7 @@ impl Client {
     }
 
     async fn next(&mut self) -> Event {
-        let event = timeout(Duration::from_secs(20), self.events.recv()).await;
+        let event = timeout(Duration::from_secs(120), self.events.recv()).await;
         event
             .expect("an event in time")
             .expect("a client that runs")
@@ -314,7 +314,7 @@ async fn a_wish_that_goes_takes_the_certificate_along_and_one_that_comes_back_fi
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    timeout(Duration::from_secs(20), gone)
+    timeout(Duration::from_secs(120), gone)
         .await
         .expect("nothing is served");
     client.wanted.send_replace(Some(authority.wanted(&NAMES)));

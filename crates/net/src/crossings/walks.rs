@@ -93,7 +93,7 @@ impl Caller {
             bind::relay((LOCAL, 0).into(), Offload::Auto.find(), bind::SOCKET_BUFFER).unwrap();
         let socket = UdpSocket::from(socket);
         socket.set_nonblocking(false).unwrap();
-        let patience = Some(Duration::from_secs(20));
+        let patience = Some(Duration::from_secs(60));
         socket.set_read_timeout(patience).unwrap();
         let mut config = ::client::Config::new(Transport::Udp);
         config.credentials = Some(Credentials::new("alice", "wonderland").unwrap());

@@ -27,7 +27,7 @@ const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const PROXY: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 9, 0, 1));
 const PROXIES: &str = "127.9.0.0/16";
 const BINDING: &[u8] = b"\x00\x01\x00\x00\x21\x12\xA4\x42twelve bytes";
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A server of one shard for all transports at one address each for streams and datagrams, with a
 /// certificate for `turn.test`.

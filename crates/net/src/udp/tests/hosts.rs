@@ -389,4 +389,4 @@ const NOBODY_V6: (Ipv6Addr, u16) = (Ipv6Addr::new(0x2001, 0xDB8, 0, 0, 0, 0, 0, 
 /// Ports of relayed addresses, below those that the system gives out.
 const PORTS: (u16, u16) = (21_000, 21_999);
 
-pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
