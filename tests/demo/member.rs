@@ -196,12 +196,19 @@ impl Member {
         });
     }
 
-    /// Clicks when the clock shows this time, in milliseconds since 1970.
+    /// Runs a script in the page when the clock shows this time, in milliseconds since 1970.
     #[track_caller]
-    pub(crate) fn click_at(&mut self, milliseconds: u128, selector: &str) {
+    pub(crate) fn run_at(&mut self, milliseconds: u128, script: &str) {
         self.page.evaluate(&format!(
-            "setTimeout(() => document.querySelector({selector:?}).click(), {milliseconds} - Date.now());"
+            "setTimeout(() => {{ {script} }}, {milliseconds} - Date.now());"
         ));
+    }
+
+    /// How often it gave its own connection up for an offer of the same number, which met its own.
+    #[track_caller]
+    pub(crate) fn gave_way(&mut self) -> u64 {
+        let count = "return window.connections.length - window.numbers.size;";
+        self.page.evaluate(count).as_u64().expect("a number")
     }
 
     /// How many connections the page has made.
@@ -285,7 +292,7 @@ const TILES: &str = "
         };
     });";
 
-/// Keeps the connections that the page makes from now on.
+/// Keeps the connections that the page makes from now on, and the numbers of those that it signals about.
 const KEEP_CONNECTIONS: &str = "
     window.connections = [];
     window.RTCPeerConnection = class extends RTCPeerConnection {
@@ -293,25 +300,34 @@ const KEEP_CONNECTIONS: &str = "
             super(configuration);
             window.connections.push(this);
         }
+    };
+    window.numbers = new Set();
+    const { send } = WebSocket.prototype;
+    WebSocket.prototype.send = function (text) {
+        const number = JSON.parse(text).data?.number;
+        if (number) window.numbers.add(number);
+        send.call(this, text);
     };";
 
 /// The connections that are not closed: their states, the pairs of candidates in use, and numbers of their pictures.
 const REPORT: &str = "
     const open = window.connections.filter((each) => each.connectionState !== 'closed');
-    return Promise.all(open.map(async (each) => {
+    const of = async (each) => {
+        const remote = each.remoteDescription?.sdp.match(/^o=.*/m)?.[0];
         const all = [...(await each.getStats()).values()];
-        const of = (wanted) => all.filter(wanted).map(({ codecId, transportId, mid, ...rest }) => rest);
-        const pairs = of(({ type, state }) => type === 'candidate-pair' && state === 'succeeded');
+        const chosen = (wanted) => all.filter(wanted).map(({ codecId, transportId, mid, ...rest }) => rest);
+        const pairs = chosen(({ type, state }) => type === 'candidate-pair' && state === 'succeeded');
         const ends = pairs.flatMap((pair) => [pair.localCandidateId, pair.remoteCandidateId]);
         return {
             states: [each.connectionState, each.iceConnectionState, each.signalingState],
-            remote: each.remoteDescription?.sdp.match(/^o=.*/m)?.[0],
-            transports: of(({ type }) => type === 'transport'),
+            remote,
+            transports: chosen(({ type }) => type === 'transport'),
             pairs,
-            candidates: of(({ id }) => ends.includes(id)),
-            pictures: of(({ kind, type }) => kind === 'video' && type.includes('bound-rtp')),
+            candidates: chosen(({ id }) => ends.includes(id)),
+            pictures: chosen(({ kind, type }) => kind === 'video' && type.includes('bound-rtp')),
         };
-    }));";
+    };
+    return Promise.all(open.map((each) => of(each).catch(String)));";
 
 /// The bytes of a file, by their places.
 const BYTE: &str = "(_, place) => (place * 7 + (place >> 8) * 13) & 255";

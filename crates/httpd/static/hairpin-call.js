@@ -224,10 +224,11 @@ class Member {
   /** Takes what the other end sent: perfect negotiation, but for its rollback, for connections that have numbers. */
   async receive({ number, description, candidate }) {
     if (!Number.isSafeInteger(number) || number < Math.max(1, this.#number)) return;
-    if (number > this.#number) this.#connect(number);
-    if (description?.type === "offer" && !this.#givesWay()) return;
-    const connection = this.connection;
+    let connection = this.connection;
     try {
+      if (number > this.#number) this.#connect(number);
+      if (description?.type === "offer" && !this.#givesWay()) return;
+      connection = this.connection;
       // A candidate that belongs to an offer which was ignored is refused, and is of no use.
       if (candidate) await connection.addIceCandidate(candidate).catch(() => {});
       if (description) await this.#take(description, connection);
@@ -256,11 +257,15 @@ class Member {
   async #take(description, connection) {
     const isOffer = description.type === "offer";
     this.#answering = !isOffer;
-    await connection.setRemoteDescription(description);
-    this.#answering = false;
+    try {
+      await connection.setRemoteDescription(description);
+    } finally {
+      if (this.#is(connection)) this.#answering = false;
+    }
     if (!isOffer) return;
-    // The other end mends the connection: no need to do so from here as well.
-    if (this.#is(connection) && connection.connectionState !== "connected") this.#later(PATIENCE, () => this.renew());
+    // The other end mends the connection: no need to do so from here as well, unless it is dead here.
+    const isMended = this.#is(connection) && !this.#dead && connection.connectionState !== "connected";
+    if (isMended) this.#later(PATIENCE, () => this.renew());
     await this.#describe(connection);
   }
 
@@ -277,10 +282,11 @@ class Member {
   }
 
   #connect(number) {
+    const connection = new RTCPeerConnection(this.#room.configuration);
     this.connection?.close();
+    this.connection = connection;
     this.#number = number;
     this.#dead = this.#offering = this.#answering = false;
-    const connection = (this.connection = new RTCPeerConnection(this.#room.configuration));
     connection.onnegotiationneeded = () => this.#is(connection) && this.#offer(connection);
     connection.onicecandidate = ({ candidate }) => candidate && this.#signal(connection, { candidate });
     connection.onconnectionstatechange = () => this.#is(connection) && this.#changed();
