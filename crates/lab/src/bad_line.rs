@@ -13,6 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use socket2::SockRef;
 use wire::{ChannelData, Class, Kind, Message, Method, attributes::Data};
 
 /// The line. It lasts as long as the test.
@@ -42,6 +43,9 @@ impl BadLine {
     /// many packets of RTP is lost on its way to the server.
     pub fn to(server: SocketAddr, from: impl Into<IpAddr>, delay: Duration, one_in: u64) -> Self {
         let socket = UdpSocket::bind((from.into(), 0)).expect("an address of the client's host");
+        // What comes while this thread waits for a processor is to be late, not lost: none but its own losses are counted.
+        let room = SockRef::from(&socket).set_recv_buffer_size(ROOM);
+        room.expect("a socket has a buffer");
         let address = socket.local_addr().expect("a bound socket");
         let shared = Arc::new(Shared {
             server,
@@ -159,6 +163,9 @@ impl Shared {
         }
     }
 }
+
+/// The bytes that may wait for the line, as far as the host lets it.
+const ROOM: usize = 4 << 20;
 
 /// The data that a client sends to a peer in a packet.
 fn data_of(packet: &[u8]) -> &[u8] {
