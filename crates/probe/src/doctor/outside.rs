@@ -1,7 +1,7 @@
 //! Data between the relay and a plain socket, such as peers without a relay have.
 
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use client::{Event, Failure};
 use tokio::net::UdpSocket;
@@ -9,7 +9,7 @@ use tokio::net::UdpSocket;
 use super::connect::Connector;
 use super::credentials::Allocation;
 use super::dialogue::{Carrier, Dialogue};
-use super::relaying::{WAIT, ask};
+use super::relaying::ask;
 use super::{Code, PATIENCE, Patient, is_private};
 
 impl Patient {
@@ -159,8 +159,11 @@ async fn plain_socket(
     Some((dialogue.into_socket()?, mapped))
 }
 
-/// Datagrams in one direction, before the direction counts as closed.
+/// Datagrams in one direction, before the direction counts as closed. One that is late counts for the next.
 const TRIES: u32 = 3;
+
+/// The wait after each.
+const WAIT: Duration = Duration::from_millis(700);
 
 const INWARD: &[u8] = b"from outside";
 const OUTWARD: &[u8] = b"from within";

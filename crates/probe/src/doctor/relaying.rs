@@ -337,8 +337,9 @@ const DATAGRAMS: u32 = 50;
 /// The time between two of them: the pace of a video call.
 const PACE: Duration = Duration::from_millis(5);
 
-/// The wait for the last of them.
-pub(super) const WAIT: Duration = Duration::from_millis(700);
+/// The wait for the last of them: four ways of 300 ms, as over a satellite, and some time for a busy host. Only where one is
+/// missing does it last so long.
+const WAIT: Duration = Duration::from_millis(1_500);
 
 /// The wait for an allocation to be gone.
 const DELETING: Duration = Duration::from_millis(1_500);
