@@ -54,15 +54,14 @@ pub(crate) fn run(workspace: &Workspace, steps: &mut Steps) -> Result<(), Failur
 
 /// Every test but those of ten minutes. Tests of the binary mostly wait, for timers, browsers and silent hosts: all of the
 /// black box's take a minute and a half of processor time, and 22 minutes one after the other on a busy machine. So four
-/// of these and four of the others go at once, and those of the crates, which compute, beside both, as do the checks that
-/// compile. Those that need the machine for themselves come last, when all these are done.
+/// of these and four of the others go at once, and beside both the checks that compile. Those of the crates compute, and
+/// have times to keep as well: they come when all these are done, and last those that need the machine for themselves.
 fn run_tests(
     compiling: Background,
     workspace: &Workspace,
     steps: &mut Steps,
 ) -> Result<(), Failure> {
     let start = |command: &mut Command, log: &str| start(workspace, command, log);
-    let crates = start(&mut nice(&tests_of_crates(workspace)), "crates.log")?;
     let black_box = start(&mut four_at_once(workspace, [BLACK_BOX]), "black-box.log")?;
     let others = workspace.test_targets("hairpin");
     let others = others
@@ -71,8 +70,10 @@ fn run_tests(
     // Steps remembers the failures.
     let _ = steps.run("tests of the binary", || others.join());
     let _ = steps.run("black box", || black_box.join());
-    let _ = steps.run("tests of the crates", || crates.join());
     let _ = steps.run("compiling checks", || compiling.join());
+    let _ = steps.run("tests of the crates", || {
+        start(&mut tests_of_crates(workspace), "crates.log")?.join()
+    });
     for (target, threads) in ALONE {
         let _ = steps.run(target, || {
             let mut alone = server_tests(workspace);
