@@ -359,6 +359,7 @@ fn a_proxy_that_is_named_says_who_its_visitors_are_and_another_is_told_of_once()
         for _ in 0..3 {
             curl(&[&through]);
         }
+        server.wait_for_line(&["http.forwarded"]);
         assert_eq!(server.log().matches("http.forwarded").count(), 1);
     });
 }

@@ -328,7 +328,7 @@ impl Agent {
 }
 
 /// How many moments an answer may take.
-const ANSWER: u32 = 25;
+const ANSWER: u32 = 100;
 
 /// The result of a turn.
 enum Step {

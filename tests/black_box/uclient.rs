@@ -163,7 +163,8 @@ impl Uclient {
 
     #[track_caller]
     fn run(self) -> Ended {
-        Program::run(self.command(), PATIENCE)
+        // It begins after some seconds, and stops ten seconds after the last packet.
+        Program::run(self.command(), 2 * PATIENCE)
     }
 
     /// Starts the client, which is ended when the program is dropped.

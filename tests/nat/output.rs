@@ -66,7 +66,7 @@ fn scripts_find_the_same_names_whatever_is_found() {
 fn text(home: &Home, colours: &str) -> String {
     let mut command = hairpin_by(|program| home.host.command(program));
     command
-        .args(["probe", "--timeout", "1s"])
+        .args(["probe", "--timeout", "6s"])
         .args(Kind::Alternate.uris());
     command
         .env_remove("NO_COLOR")

@@ -139,7 +139,8 @@ impl Worker {
             let received = self.tally.all.received;
             self.seen.received.store(received, Ordering::Relaxed);
             if received > last {
-                (last, end) = (received, now.max(end));
+                // It may have stood still since `now`.
+                (last, end) = (received, self.now().max(end));
             }
             if now >= chores {
                 chores = now + CHORES;
