@@ -3,7 +3,11 @@
 
 mod scenes;
 
-use std::{net::Ipv4Addr, time::Duration};
+use std::{
+    net::Ipv4Addr,
+    thread,
+    time::{Duration, Instant},
+};
 
 use lab::{
     authority::SERVER_NAME,
@@ -117,6 +121,15 @@ fn each_fault_is_named(world: &World, browser: Browser) {
     let quiet = [&well, &refusing].map(pasted);
     board.pin("scenes", json!([quiet, faulty]));
     let mut window = browser.open(board.url());
+    // Once in many runs a browser hangs before it has loaded any page.
+    let begun = Instant::now();
+    while !board.is_visited() && begun.elapsed() < CALL / 2 {
+        thread::sleep(Duration::from_millis(100));
+    }
+    if !board.is_visited() {
+        println!("{browser:?} has loaded nothing, and is opened again");
+        window = browser.open(board.url());
+    }
     let mut said = |name: &str| {
         let said = wait_for(name, CALL, || {
             assert_eq!(window.ended(), None, "the browser ended");

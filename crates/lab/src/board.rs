@@ -29,6 +29,9 @@ pub struct Board {
     pinned: Pinned,
 }
 
+/// The name of what says that the page was loaded. No page pins it.
+const VISITED: &str = "(visited)";
+
 const SCRIPT: &str = include_str!("../../../tests/pages/board.js");
 
 const ROOM: &str = include_str!("../../../examples/room.js");
@@ -61,7 +64,10 @@ impl Board {
     ) -> Self {
         let pinned = Pinned::default();
         let router = router
-            .route("/", get(move || async move { Html(page) }))
+            .route(
+                "/",
+                get(move |State(pinned): State<Pinned>| visit(pinned, page)),
+            )
             .route("/board.js", get(|| async { script(SCRIPT) }))
             .route("/room.js", get(|| async { script(ROOM) }))
             .route("/board/{name}", get(read).post(pin))
@@ -78,6 +84,11 @@ impl Board {
     /// The address of the page.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Whether a browser has loaded the page.
+    pub fn is_visited(&self) -> bool {
+        self.read(VISITED).is_some()
     }
 
     /// Leaves a value under a name, in place of the one before.
@@ -101,6 +112,11 @@ impl Pinned {
         let pinned = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         pinned.get(name).cloned()
     }
+}
+
+async fn visit(pinned: Pinned, page: &'static str) -> Html<&'static str> {
+    pinned.pin(VISITED.to_owned(), Value::Bool(true));
+    Html(page)
 }
 
 async fn pin(State(pinned): State<Pinned>, Path(name): Path<String>, Json(value): Json<Value>) {
