@@ -107,7 +107,7 @@ impl Member {
         Ok(())
     }
 
-    /// What the browser says of its connections' ways and pictures.
+    /// The browser's account of its connections: their ways and pictures.
     #[track_caller]
     pub(crate) fn report(&mut self) -> String {
         let connections = self.page.evaluate(REPORT);

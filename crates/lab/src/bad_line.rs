@@ -43,7 +43,7 @@ impl BadLine {
     /// many packets of RTP is lost on its way to the server.
     pub fn to(server: SocketAddr, from: impl Into<IpAddr>, delay: Duration, one_in: u64) -> Self {
         let socket = UdpSocket::bind((from.into(), 0)).expect("an address of the client's host");
-        // What comes while this thread waits for a processor is to be late, not lost: none but its own losses are counted.
+        // Packets that come while this thread waits for a processor are to be late, not lost: only its own losses are counted.
         let room = SockRef::from(&socket).set_recv_buffer_size(ROOM);
         room.expect("a socket has a buffer");
         let address = socket.local_addr().expect("a bound socket");
