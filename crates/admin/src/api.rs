@@ -22,7 +22,8 @@ pub mod usage;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{DefaultBodyLimit, Query, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -105,6 +106,14 @@ impl IntoResponse for Refusal {
 
 fn refuse<T>(status: StatusCode, sentence: impl Into<String>) -> Result<T, Refusal> {
     Err(Refusal(status, sentence.into()))
+}
+
+/// A query that is right, or why it is not.
+fn queried<T>(query: Result<Query<T>, QueryRejection>) -> Result<T, Refusal> {
+    match query {
+        Ok(Query(query)) => Ok(query),
+        Err(flaw) => refuse(StatusCode::BAD_REQUEST, flaw.body_text()),
+    }
 }
 
 /// Whether there is a server.

@@ -12,7 +12,7 @@ use tracing::info;
 use utoipa::ToSchema;
 
 use super::object::Object;
-use super::sessions::{id_of, network};
+use super::sessions::{chosen, id_of};
 use super::{Error, Refusal, Server, refuse};
 
 /// Which sessions end: those to which everything said here applies.
@@ -61,12 +61,11 @@ pub(super) async fn end(
     let Json(Object(end)) = end.or_else(|flaw| refuse(flaw.status(), flaw.body_text()))?;
     let selection = Selection {
         id: end.id.as_deref().map(id_of).transpose()?,
-        realm: end.realm.as_deref().map(Into::into),
-        user: end.user.as_deref().map(Into::into),
-        credential: end.credential.as_deref().map(Into::into),
-        client: network(end.client.as_deref())?,
-        peer: end.peer,
-        ..Selection::default()
+        ..chosen(
+            [&end.realm, &end.user, &end.credential],
+            end.client.as_deref(),
+            end.peer,
+        )?
     };
     if end.all != (selection == Selection::default()) {
         return refuse(

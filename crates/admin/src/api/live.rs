@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
-use axum::http::StatusCode;
 use axum::response::sse::Event;
 use axum::response::{IntoResponse, Response, Sse};
 use axum::routing::get;
@@ -14,7 +13,7 @@ use futures_util::stream::unfold;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Endless, Error, Refusal, ending, refuse};
+use super::{Endless, Error, Refusal, ending, queried};
 use crate::live::{Live, Looking, Moment, Point, Top, Wanted};
 
 /// The data of an event of `GET /v1/live`.
@@ -43,7 +42,7 @@ pub(super) async fn watch(
     wanted: Result<Query<Wanted>, QueryRejection>,
 ) -> Result<Response, Refusal> {
     let watcher = Watcher {
-        wanted: wanted_by(wanted)?,
+        wanted: queried(wanted)?,
         looking: live.look(),
         last: None,
     };
@@ -58,17 +57,10 @@ pub(super) async fn top(
     State(live): State<Arc<Live>>,
     wanted: Result<Query<Wanted>, QueryRejection>,
 ) -> Result<Json<Top>, Refusal> {
-    let wanted = wanted_by(wanted)?;
+    let wanted = queried(wanted)?;
     match live.look().latest().await {
         Some(seen) => Ok(Json(Top::of(&seen, &wanted))),
         None => ending(),
-    }
-}
-
-fn wanted_by(wanted: Result<Query<Wanted>, QueryRejection>) -> Result<Wanted, Refusal> {
-    match wanted {
-        Ok(Query(wanted)) => Ok(wanted),
-        Err(flaw) => refuse(StatusCode::BAD_REQUEST, flaw.body_text()),
     }
 }
 

@@ -16,7 +16,7 @@ use relay::policy::{IpRuling, Policy};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Error, Refusal, refuse};
+use super::{Error, Refusal, queried, refuse};
 
 /// A peer, with its port if that is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -169,7 +169,7 @@ pub(super) async fn explain(
     State(policy): State<InForce>,
     asked: Result<Query<Asked>, QueryRejection>,
 ) -> Result<Json<Explained>, Refusal> {
-    let Query(asked) = asked.or_else(|flaw| refuse(StatusCode::BAD_REQUEST, flaw.body_text()))?;
+    let asked = queried(asked)?;
     let peer = asked.peer.parse();
     let peer = peer.or_else(|help| refuse(StatusCode::BAD_REQUEST, format!("`peer`: {help}")))?;
     Ok(Json(Explained::of(&policy(), peer)))

@@ -15,7 +15,7 @@ use relay::{AllocationId, Selection};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::{Error, Refusal, Server, SessionDetails, Sessions, refuse};
+use super::{Error, Refusal, Server, SessionDetails, Sessions, queried, refuse};
 
 /// The query of a list.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -54,17 +54,16 @@ pub(super) async fn list(
     State(server): Server,
     filter: Result<Query<Filter>, QueryRejection>,
 ) -> Result<Json<Sessions>, Refusal> {
-    let Query(filter) = filter.or_else(|flaw| refuse(StatusCode::BAD_REQUEST, flaw.body_text()))?;
+    let filter = queried(filter)?;
     let selection = Selection {
-        id: None,
-        realm: filter.realm.as_deref().map(Into::into),
-        user: filter.user.as_deref().map(Into::into),
-        credential: filter.credential.as_deref().map(Into::into),
-        client: network(filter.client.as_deref())?,
-        peer: filter.peer,
         bad: filter.bad.unwrap_or(false),
         min_age: Duration::from_secs(filter.min_age.unwrap_or(0)),
         min_bytes: filter.min_bytes.unwrap_or(0),
+        ..chosen(
+            [&filter.realm, &filter.user, &filter.credential],
+            filter.client.as_deref(),
+            filter.peer,
+        )?
     };
     let from = match &filter.cursor {
         Some(cursor) => cursor_of(cursor)?,
@@ -103,7 +102,25 @@ pub(super) fn id_of(text: &str) -> Result<AllocationId, Refusal> {
     })
 }
 
-pub(super) fn network(text: Option<&str>) -> Result<Option<Network>, Refusal> {
+/// The sessions to which all of this applies, as far as it is said: these names of their user, a client at this address or in
+/// this network, and a permission for this peer or a channel to it.
+pub(super) fn chosen(
+    names: [&Option<String>; 3],
+    client: Option<&str>,
+    peer: Option<IpAddr>,
+) -> Result<Selection, Refusal> {
+    let [realm, user, credential] = names.map(|name| name.as_deref().map(Into::into));
+    Ok(Selection {
+        realm,
+        user,
+        credential,
+        client: network(client)?,
+        peer,
+        ..Selection::default()
+    })
+}
+
+fn network(text: Option<&str>) -> Result<Option<Network>, Refusal> {
     let network = text.map(str::parse::<Network>).transpose();
     network.or_else(|_| {
         refuse(

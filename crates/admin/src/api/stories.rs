@@ -8,13 +8,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
-use axum::http::StatusCode;
-use relay::{Event, Selection, Standing};
+use relay::{Event, Standing};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::sessions::network;
-use super::{Error, Refusal, Server, SessionDetails, refuse};
+use super::sessions::chosen;
+use super::{Error, Refusal, Server, SessionDetails, queried};
 
 /// Sessions that ended and clients that were refused in the last quarter of an hour: 256 sessions and as many clients of each
 /// standing in a shard, and of one user or network no more than 32.
@@ -140,15 +139,12 @@ pub(super) async fn list(
     State(server): Server,
     filter: Result<Query<Filter>, QueryRejection>,
 ) -> Result<Json<Stories>, Refusal> {
-    let Query(filter) = filter.or_else(|flaw| refuse(StatusCode::BAD_REQUEST, flaw.body_text()))?;
-    let selection = Selection {
-        realm: filter.realm.as_deref().map(Into::into),
-        user: filter.user.as_deref().map(Into::into),
-        credential: filter.credential.as_deref().map(Into::into),
-        client: network(filter.client.as_deref())?,
-        peer: filter.peer,
-        ..Selection::default()
-    };
+    let filter = queried(filter)?;
+    let selection = chosen(
+        [&filter.realm, &filter.user, &filter.credential],
+        filter.client.as_deref(),
+        filter.peer,
+    )?;
     let lately = server.running.lately(selection).await;
     Ok(Json(Stories {
         ended: lately.ended.into_iter().map(Into::into).collect(),

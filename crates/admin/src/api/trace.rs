@@ -23,9 +23,9 @@ use tokio::sync::mpsc::{Sender, channel};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use utoipa::{IntoParams, ToSchema};
 
-use super::sessions::{id_of, network};
+use super::sessions::{chosen, id_of};
 use super::stories::{What, since_epoch, thousandths};
-use super::{Error, Quality, Refusal, Traffic, endless, refuse};
+use super::{Error, Quality, Refusal, Traffic, endless, queried, refuse};
 
 /// A line of a trace: what does not belong to it is absent.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -120,15 +120,14 @@ pub(super) async fn trace(
     State(running): State<Arc<Running>>,
     wanted: Result<Query<Wanted>, QueryRejection>,
 ) -> Result<Response, Refusal> {
-    let Query(wanted) = wanted.or_else(|flaw| refuse(StatusCode::BAD_REQUEST, flaw.body_text()))?;
+    let wanted = queried(wanted)?;
     let selection = Selection {
         id: wanted.session.as_deref().map(id_of).transpose()?,
-        realm: wanted.realm.as_deref().map(Into::into),
-        user: wanted.user.as_deref().map(Into::into),
-        credential: wanted.credential.as_deref().map(Into::into),
-        client: network(wanted.client.as_deref())?,
-        peer: wanted.peer,
-        ..Selection::default()
+        ..chosen(
+            [&wanted.realm, &wanted.user, &wanted.credential],
+            wanted.client.as_deref(),
+            wanted.peer,
+        )?
     };
     if selection == Selection::default() {
         return refuse(StatusCode::BAD_REQUEST, UNNAMED);

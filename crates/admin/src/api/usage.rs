@@ -16,7 +16,7 @@ use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Error, Refusal, refuse};
+use super::{Error, Refusal, queried, refuse};
 
 /// The users that are asked for: those to which everything said here applies.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
@@ -124,7 +124,7 @@ pub(super) async fn usage(
     State(source): State<Source>,
     query: Result<Query<Filter>, QueryRejection>,
 ) -> Result<Json<Usage>, Refusal> {
-    let Query(query) = query.or_else(|flaw| refuse(StatusCode::BAD_REQUEST, flaw.body_text()))?;
+    let query = queried(query)?;
     match source(query).await {
         Some(usage) => Ok(Json(usage)),
         None => refuse(
