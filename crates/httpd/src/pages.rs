@@ -89,6 +89,7 @@ const FILES: &[File] = files! {
     "/turn-uri.js" SCRIPT "turn-uri.js"
     "/verdict.js" SCRIPT "verdict.js"
     "/base.css" STYLE "base.css"
+    "/whole.js" SCRIPT "whole.js"
     "/icon.svg" PICTURE "icon.svg"
     "/hairpin-call.js" SCRIPT "hairpin-call.js"
     "/hairpin-files.js" SCRIPT "hairpin-files.js"
@@ -105,6 +106,7 @@ const DASHBOARD: &[File] = files! {
     "/stream.js" SCRIPT "dashboard/stream.js"
     "/talkers.js" SCRIPT "dashboard/talkers.js"
     "/base.css" STYLE "base.css"
+    "/whole.js" SCRIPT "whole.js"
     "/icon.svg" PICTURE "icon.svg"
 };
 
@@ -133,6 +135,19 @@ mod tests {
             for forbidden in ["<style", " style=", "<script>", " onclick=", "://"] {
                 assert!(!text.contains(forbidden), "{}: {forbidden}", page.path);
             }
+        }
+    }
+
+    #[test]
+    fn every_page_can_tell_that_a_script_did_not_come() {
+        let all = FILES.iter().chain(DASHBOARD);
+        for page in all.filter(|file| file.kind == HTML) {
+            let first = text(page).split("<script ").nth(1);
+            assert!(
+                first.is_some_and(|it| it.starts_with("src=\"whole.js\"")),
+                "{}",
+                page.path
+            );
         }
     }
 

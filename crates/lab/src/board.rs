@@ -2,17 +2,18 @@
 //! other.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     net::{SocketAddr, TcpListener},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
 };
 
 use axum::{
     Json, Router,
     body::Body,
-    extract::{Path, State},
-    http::{Uri, header::CONTENT_TYPE},
+    extract::{Path, Request, State},
+    http::{StatusCode, Uri, header::CONTENT_TYPE},
+    middleware::{Next, from_fn_with_state},
     response::{Html, IntoResponse, Response},
     routing::get,
 };
@@ -27,10 +28,8 @@ use tokio::{
 pub struct Board {
     url: String,
     pinned: Pinned,
+    asked: Asked,
 }
-
-/// The name of what says that the page was loaded. No page pins it.
-const VISITED: &str = "(visited)";
 
 const SCRIPT: &str = include_str!("../../../tests/pages/board.js");
 
@@ -40,6 +39,10 @@ const ROOM: &str = include_str!("../../../examples/room.js");
 #[derive(Clone, Default)]
 struct Pinned(Arc<Mutex<HashMap<String, Value>>>);
 
+/// How often each path was asked for.
+#[derive(Clone, Default)]
+struct Asked(Arc<Mutex<BTreeMap<String, usize>>>);
+
 impl Board {
     /// Serves `page` at `address`. Port 0 is any that is free.
     pub fn serve(address: impl Into<SocketAddr>, page: &'static str) -> Self {
@@ -47,13 +50,19 @@ impl Board {
     }
 
     /// The same, and everything else comes from a web server, whose pages may then be framed by this
-    /// one.
+    /// one. Of those, the paths that are pinned as `missing` do not come.
     pub fn in_front_of(
         server: SocketAddr,
         address: impl Into<SocketAddr>,
         page: &'static str,
     ) -> Self {
-        let router = Router::new().fallback(move |uri: Uri| pass(server, uri));
+        let router =
+            Router::new().fallback(move |State(pinned): State<Pinned>, uri: Uri| async move {
+                if pinned.misses(&uri) {
+                    return StatusCode::NOT_FOUND.into_response();
+                }
+                pass(server, uri).await
+            });
         Self::serve_with(address, page, router)
     }
 
@@ -62,15 +71,13 @@ impl Board {
         page: &'static str,
         router: Router<Pinned>,
     ) -> Self {
-        let pinned = Pinned::default();
+        let (pinned, asked) = (Pinned::default(), Asked::default());
         let router = router
-            .route(
-                "/",
-                get(move |State(pinned): State<Pinned>| visit(pinned, page)),
-            )
+            .route("/", get(move || async move { Html(page) }))
             .route("/board.js", get(|| async { script(SCRIPT) }))
             .route("/room.js", get(|| async { script(ROOM) }))
             .route("/board/{name}", get(read).post(pin))
+            .layer(from_fn_with_state(asked.clone(), count))
             .with_state(pinned.clone());
         let listener = TcpListener::bind(address.into()).expect("a free port");
         let address = listener.local_addr().expect("a bound socket");
@@ -78,17 +85,13 @@ impl Board {
         Self {
             url: format!("http://{address}/"),
             pinned,
+            asked,
         }
     }
 
     /// The address of the page.
     pub fn url(&self) -> &str {
         &self.url
-    }
-
-    /// Whether a browser has loaded the page.
-    pub fn is_visited(&self) -> bool {
-        self.read(VISITED).is_some()
     }
 
     /// Leaves a value under a name, in place of the one before.
@@ -112,11 +115,32 @@ impl Pinned {
         let pinned = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         pinned.get(name).cloned()
     }
+
+    fn misses(&self, uri: &Uri) -> bool {
+        let missing = self.read("missing");
+        let missing = missing.as_ref().and_then(Value::as_array);
+        missing.is_some_and(|missing| missing.iter().any(|path| path == uri.path()))
+    }
 }
 
-async fn visit(pinned: Pinned, page: &'static str) -> Html<&'static str> {
-    pinned.pin(VISITED.to_owned(), Value::Bool(true));
-    Html(page)
+impl Asked {
+    fn paths(&self) -> MutexGuard<'_, BTreeMap<String, usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Board {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!("--- {} was asked for: {:#?}", self.url, self.asked.paths());
+        }
+    }
+}
+
+async fn count(State(asked): State<Asked>, request: Request, next: Next) -> Response {
+    let path = request.uri().path().to_owned();
+    *asked.paths().entry(path).or_default() += 1;
+    next.run(request).await
 }
 
 async fn pin(State(pinned): State<Pinned>, Path(name): Path<String>, Json(value): Json<Value>) {
