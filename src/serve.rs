@@ -24,15 +24,16 @@ mod metrics;
 mod nearby;
 mod relisten;
 mod reload;
+mod shards;
 mod signals;
 mod state;
 mod systemd;
 mod tickets;
 mod trial;
+mod trying;
 mod usage;
 
 use std::io;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -41,11 +42,11 @@ use ::admin::api::configuration::Configuration;
 use ::admin::quality::Qualities;
 use arc_swap::ArcSwap;
 use net::{Running, Together};
-use relay::{NatDiscovery, NonceSecret, ProcessSecret, RelayAddress, Rules, SecondAddress};
+use relay::{NatDiscovery, RelayAddress, SecondAddress};
 use tracing::{info, warn};
 
 use crate::config::{Config, Loaded, Machine, Secret, Values, Watched};
-use crate::log::{self, Reporter, Writer};
+use crate::log::{self, Writer};
 use crate::netlink::Unasked;
 use acme::Orders;
 use addresses::Addresses;
@@ -54,12 +55,12 @@ use certificates::Shown;
 use control::Control;
 use http::{Minting, Prepared};
 use looks::Looks;
-use nearby::open_for_trying;
 use reload::Reload;
 use signals::Signals;
 use tickets::Tickets;
 use trial::Made;
-use usage::{Tap, Usage};
+use trying::Trying;
+use usage::Usage;
 
 /// The options of the command line.
 #[derive(Debug)]
@@ -253,12 +254,12 @@ impl Start {
             usage,
         } = self;
         let qualities = Arc::new(Qualities::default());
-        let mut shards = net_options(&config, host, usage.tap(), &qualities)?;
-        shards.streams.connections = shares.tcp;
-        shards.tls = Some(shown.options(&config, Arc::clone(&tickets)));
+        let mut options = shards::options(&config, host, usage.tap(), &qualities)?;
+        options.streams.connections = shares.tcp;
+        options.tls = Some(shown.options(&config, Arc::clone(&tickets)));
         let browsers = Prepared::new();
-        shards.browsers = http::door(&config, &browsers);
-        let running = net::start_on(passed, shards)?;
+        options.browsers = http::door(&config, &browsers);
+        let running = net::start_on(passed, options)?;
         let minting = Arc::new(Minting::new(&config));
         let browsers = http::begin(browsers, &config, shares.http, &shown, &minting);
         let browsers = browsers.map_err(|fault| Fault::of_browsers(fault, trying.demo))?;
@@ -327,34 +328,6 @@ impl Start {
     }
 }
 
-/// The options for trying.
-struct Trying {
-    dev: bool,
-    demo: Option<u16>,
-}
-
-impl Trying {
-    /// Changes the configuration as they say; returns the certificate that was made because there is none.
-    fn prepare(
-        &self,
-        config: &mut Config,
-        host: &Machine,
-        directory: Option<&Path>,
-    ) -> Result<Option<Made>, Fault> {
-        if let Some(port) = self.demo {
-            http::say_if_ignored(config, port);
-            http::demonstrate(config, host, port);
-        }
-        if self.dev {
-            open_for_trying(config, host);
-        }
-        let is_wanted = self.demo.is_some() || self.dev && certificates::is_wanted(config);
-        let is_missing = is_wanted && config.tls.certificates.is_empty();
-        let made = is_missing.then(|| trial::certificate(config, host, directory));
-        Ok(made.transpose()?)
-    }
-}
-
 /// Gives a server without any configuration the secret that it has made, in this run or an earlier
 /// one.
 fn keep_secret(
@@ -374,63 +347,6 @@ fn keep_secret(
 
 fn say_kept(path: &Path) {
     info!(path = %path.display(), "secret.kept: the generated secret is in the file at `path`; make credentials with `hairpin credentials --secret-file FILE`");
-}
-
-fn net_options(
-    config: &Config,
-    host: &Machine,
-    usage: Arc<Tap>,
-    qualities: &Arc<Qualities>,
-) -> Result<net::Options, Fault> {
-    let (reporter, qualities) = (Reporter::new(config, host), Arc::clone(qualities));
-    let nonce_secret = config.auth.nonce_secret.as_ref();
-    Ok(net::Options {
-        listeners: relisten::options(config),
-        shards: config.threads,
-        offload: config.offload,
-        relay_buffer: UdpMemory::here().relay_buffer(config),
-        config: relay::Config {
-            secret: ProcessSecret(rand::random()),
-            nonce_secret: nonce_secret.map(|text| NonceSecret::shared(text.expose().as_bytes())),
-            ports: config.relay.ports,
-            nat_discovery: config.nat_discovery.clone(),
-            rules: Arc::new(rules(config, host, Vec::new())?),
-        },
-        streams: config.tcp,
-        tls: None,
-        proxies: config.proxies.clone(),
-        web: config.web,
-        browsers: None,
-        report: Arc::new(move |report| {
-            qualities.count_end(&report);
-            reporter.report(&report);
-            usage.report(&report);
-        }),
-        keys: None,
-    })
-}
-
-/// The rules, which may change while the server runs. A reload may have left listeners that retire.
-fn rules(config: &Config, host: &Machine, retiring: Vec<SocketAddr>) -> Result<Rules, Fault> {
-    Ok(Rules {
-        realms: config.realms()?,
-        tokens: config.tokens(),
-        sha256: config.auth.sha256,
-        failures_per_minute: config.auth.failures_per_minute,
-        clients: config.clients.rules(),
-        nonce_lifetime: config.auth.nonce_lifetime,
-        policy: config.policy_beside(host, &retiring),
-        relays: config.relay.addresses.clone(),
-        limits: config.allocation,
-        mobility: config.mobility,
-        tcp: config.tcp_relay,
-        icmp: config.icmp,
-        quality: config.quality.thresholds(),
-        unauthenticated: config.unauthenticated,
-        redirects: config.redirects.clone(),
-        retiring,
-        serial: 0,
-    })
 }
 
 fn say_what_runs(config: &Config, running: &Running, host: &Machine) {

@@ -13,8 +13,9 @@ use tracing::{error, info, warn};
 use super::control::Control;
 use super::external::{self, Question};
 use super::nearby::allow_nearby;
+use super::relisten;
 use super::reload::Reload;
-use super::{relisten, rules};
+use super::shards::rules;
 use crate::config::{Config, Machine};
 use crate::netlink::{Unasked, Watch};
 

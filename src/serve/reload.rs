@@ -20,7 +20,8 @@ use super::http::demonstrate;
 use super::in_force::{changed_values, note_adopted, note_refused};
 use super::looks::Looks;
 use super::nearby::open_for_trying;
-use super::{buffers, relisten, rules, systemd};
+use super::shards::rules;
+use super::{buffers, relisten, systemd};
 use crate::config::{self, Config, Filed, Loaded, Machine, Remarks, Secret, Unusable};
 use crate::log::say;
 
