@@ -7,6 +7,9 @@ import { OwnMedia } from "./own-media.js";
 import { Tiles, icon } from "./tiles.js";
 
 const at = (id) => document.getElementById(id);
+
+// All modules have come.
+at("unfinished").remove();
 const media = new OwnMedia();
 const door = new Door(media);
 const tiles = new Tiles(at("tiles"));

@@ -11,6 +11,9 @@ import { verdictOf } from "./verdict.js";
 
 const at = (id) => document.getElementById(id);
 
+// All modules have come.
+at("unfinished").remove();
+
 at("form").addEventListener("submit", (event) => {
   event.preventDefault();
   test();

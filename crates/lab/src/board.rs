@@ -28,7 +28,7 @@ use tokio::{
 pub struct Board {
     url: String,
     pinned: Pinned,
-    asked: Asked,
+    paths: Paths,
 }
 
 const SCRIPT: &str = include_str!("../../../tests/pages/board.js");
@@ -39,9 +39,17 @@ const ROOM: &str = include_str!("../../../examples/room.js");
 #[derive(Clone, Default)]
 struct Pinned(Arc<Mutex<HashMap<String, Value>>>);
 
-/// How often each path was asked for.
+/// What became of the paths.
 #[derive(Clone, Default)]
-struct Asked(Arc<Mutex<BTreeMap<String, usize>>>);
+struct Paths(Arc<Mutex<Fates>>);
+
+#[derive(Default)]
+struct Fates {
+    /// How often each was asked for.
+    asked: BTreeMap<String, usize>,
+    /// The one that does not come.
+    left_out: Option<&'static str>,
+}
 
 impl Board {
     /// Serves `page` at `address`. Port 0 is any that is free.
@@ -50,19 +58,13 @@ impl Board {
     }
 
     /// The same, and everything else comes from a web server, whose pages may then be framed by this
-    /// one. Of those, the paths that are pinned as `missing` do not come.
+    /// one.
     pub fn in_front_of(
         server: SocketAddr,
         address: impl Into<SocketAddr>,
         page: &'static str,
     ) -> Self {
-        let router =
-            Router::new().fallback(move |State(pinned): State<Pinned>, uri: Uri| async move {
-                if pinned.misses(&uri) {
-                    return StatusCode::NOT_FOUND.into_response();
-                }
-                pass(server, uri).await
-            });
+        let router = Router::new().fallback(move |uri: Uri| pass(server, uri));
         Self::serve_with(address, page, router)
     }
 
@@ -71,13 +73,13 @@ impl Board {
         page: &'static str,
         router: Router<Pinned>,
     ) -> Self {
-        let (pinned, asked) = (Pinned::default(), Asked::default());
+        let (pinned, paths) = (Pinned::default(), Paths::default());
         let router = router
             .route("/", get(move || async move { Html(page) }))
             .route("/board.js", get(|| async { script(SCRIPT) }))
             .route("/room.js", get(|| async { script(ROOM) }))
             .route("/board/{name}", get(read).post(pin))
-            .layer(from_fn_with_state(asked.clone(), count))
+            .layer(from_fn_with_state(paths.clone(), look))
             .with_state(pinned.clone());
         let listener = TcpListener::bind(address.into()).expect("a free port");
         let address = listener.local_addr().expect("a bound socket");
@@ -85,13 +87,18 @@ impl Board {
         Self {
             url: format!("http://{address}/"),
             pinned,
-            asked,
+            paths,
         }
     }
 
     /// The address of the page.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// From now on this path does not come.
+    pub fn leave_out(&self, path: &'static str) {
+        self.paths.fates().left_out = Some(path);
     }
 
     /// Leaves a value under a name, in place of the one before.
@@ -115,16 +122,10 @@ impl Pinned {
         let pinned = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         pinned.get(name).cloned()
     }
-
-    fn misses(&self, uri: &Uri) -> bool {
-        let missing = self.read("missing");
-        let missing = missing.as_ref().and_then(Value::as_array);
-        missing.is_some_and(|missing| missing.iter().any(|path| path == uri.path()))
-    }
 }
 
-impl Asked {
-    fn paths(&self) -> MutexGuard<'_, BTreeMap<String, usize>> {
+impl Paths {
+    fn fates(&self) -> MutexGuard<'_, Fates> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -132,14 +133,24 @@ impl Asked {
 impl Drop for Board {
     fn drop(&mut self) {
         if thread::panicking() {
-            eprintln!("--- {} was asked for: {:#?}", self.url, self.asked.paths());
+            let asked = &self.paths.fates().asked;
+            eprintln!("--- {} was asked for: {asked:#?}", self.url);
         }
     }
 }
 
-async fn count(State(asked): State<Asked>, request: Request, next: Next) -> Response {
+/// Counts what is asked for, and leaves out what is not to come.
+async fn look(State(paths): State<Paths>, request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
-    *asked.paths().entry(path).or_default() += 1;
+    let is_left_out = {
+        let mut fates = paths.fates();
+        let is_left_out = fates.left_out.is_some_and(|left_out| path == left_out);
+        *fates.asked.entry(path).or_default() += 1;
+        is_left_out
+    };
+    if is_left_out {
+        return StatusCode::NOT_FOUND.into_response();
+    }
     next.run(request).await
 }
 

@@ -7,6 +7,9 @@ import { summary } from "./quality.js";
 import { ask, Closed, token, watch } from "./stream.js";
 import * as talkers from "./talkers.js";
 
+// All modules have come.
+at("unfinished").remove();
+
 const charts = [
   new Chart(at("throughput"), "Throughput along the last hour", [
     { name: "to peers", value: (point) => point.sent },
