@@ -132,6 +132,8 @@ impl Home {
 
     /// Puts it in again.
     pub fn plug(&self) {
+        // As on most hosts: the network changes a second time when the link's own address is known to be its own.
+        set(&self.host, "ipv6/conf/lan0/accept_dad", "1");
         let router = router_of(self.inside);
         let links = format!("link set lan0 up\nroute replace default via {router}\n");
         configure(self.host.command("ip"), &links);

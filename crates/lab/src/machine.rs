@@ -15,7 +15,7 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use tempfile::NamedTempFile;
 
 use crate::{
-    namespaces::ADDRESSES_AT_ONCE,
+    namespaces::ADDRESS_DETECTION,
     program::{Program, here},
     socket::patient,
 };
@@ -29,8 +29,7 @@ impl Machine {
     /// A host without any link.
     pub fn make() -> Self {
         let mut idle = Command::new("unshare");
-        let (file, value) = ADDRESSES_AT_ONCE;
-        let script = format!("echo {value} > {file}; echo apart; exec sleep infinity");
+        let script = format!("echo 0 > {ADDRESS_DETECTION}; echo apart; exec sleep infinity");
         idle.args(["--net", "sh", "-ec", &script]);
         let mut idle = Program::start(idle);
         idle.wait_for_words("apart");

@@ -12,7 +12,7 @@ use std::{
 pub(crate) fn in_own_namespaces<F>(lifetime: Duration, promise: impl FnOnce()) {
     if env::var_os(INSIDE).is_some() {
         end_after(lifetime);
-        fs::write(ADDRESSES_AT_ONCE.0, ADDRESSES_AT_ONCE.1).expect("a namespace of our own");
+        fs::write(ADDRESS_DETECTION, "0").expect("a namespace of our own");
         promise();
     } else {
         run_inside(&test_name::<F>());
@@ -63,11 +63,11 @@ fn end_after(lifetime: Duration) {
     });
 }
 
-/// What makes the addresses of links usable at once. Duplicate address detection (RFC 4862 §5.4) takes one to two
-/// seconds: an address that comes so late is a change of the network, for which Chromium gives up what it is
-/// loading (`ERR_NETWORK_CHANGED`), and part of a page is missing.
-pub(crate) const ADDRESSES_AT_ONCE: (&str, &str) =
-    ("/proc/sys/net/ipv6/conf/default/accept_dad", "0");
+/// Whether links look for other hosts with their addresses (RFC 4862 §5.4). That takes one to two seconds, and an
+/// address that comes so late is a change of the network: Chromium gives up what it is loading for it
+/// (`ERR_NETWORK_CHANGED`), and a part of the page is missing. Without it the links' own addresses come within
+/// milliseconds; those that a test binds to at once are still added with `nodad`.
+pub(crate) const ADDRESS_DETECTION: &str = "/proc/sys/net/ipv6/conf/default/accept_dad";
 
 /// Set in the environment of a test that runs in its own world.
 const INSIDE: &str = "HAIRPIN_TEST_INSIDE";

@@ -33,7 +33,7 @@ fn every_configuration_of_the_recipes_is_taken_up_as_its_page_says_and_relays() 
         for change in changes() {
             if change.page == "ipv6" {
                 let add = |ip| format!("address add {ip} dev server0\n");
-                // An address of IPv6 is not in use before its host has looked for another host with it.
+                // The server binds to an address of IPv6 at once.
                 let lines = PUBLIC
                     .map(add)
                     .concat()
