@@ -121,8 +121,9 @@ fn progress_is_shown_on_a_terminal_and_the_result_behind_it() {
 
 #[test]
 fn cycles_and_idle_allocations_are_measured() {
-    let setup = Setup::default().with_tls().with("allocation.per-user = 0");
-    serving(setup, |_, server| {
+    // Every cycle begins as a stranger.
+    let keys = "allocation.per-user = 0\nunauthenticated.per-prefix = 'unlimited'\nunauthenticated.total = 'unlimited'";
+    serving(Setup::default().with_tls().with(keys), |_, server| {
         let udp = format!("turn:{SERVER_V4}");
         // A busy machine may stand still for all of the time that counts.
         let mut tries = (0..5).map(|_| {
@@ -143,6 +144,18 @@ fn cycles_and_idle_allocations_are_measured() {
         assert_eq!(idle["packets"]["sent"], 300, "{idle}");
         let each = idle["cost"]["per_allocation"].as_f64().expect("a number");
         assert!(each < 100_000.0, "{idle}");
+    });
+}
+
+#[test]
+fn a_server_that_bounds_its_answers_to_strangers_is_told_of_where_cycles_wait_for_it() {
+    let setup = Setup::default().with("unauthenticated.per-prefix = '1KiB'");
+    serving(setup, |_, server| {
+        let udp = format!("turn:{SERVER_V4}");
+        let cycles = measured(&udp, "--mode allocate --flows 2 --duration 2s", server);
+        let remarks = cycles["remarks"].as_array().expect("a list");
+        let share = remarks.iter().find_map(|it| it["asked_again"].as_f64());
+        assert!(share.is_some_and(|it| it > 0.0 && it <= 1.0), "{cycles}");
     });
 }
 

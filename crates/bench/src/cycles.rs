@@ -12,14 +12,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use client::Failure;
+use client::{Failure, Retransmission};
 use hdrhistogram::Histogram;
 
 use crate::account::{Account, resident};
 use crate::measured::{Cost, Generator, Latency, Measured, Packets, Remark};
 use crate::pace::Pace;
 use crate::session::Session;
-use crate::{Fault, Mode, Plan, Progress, Rate};
+use crate::{Fault, Mode, Plan, Progress, Rate, Transport};
 
 /// One thread for each flow: it waits for the server most of the time.
 pub(crate) fn run(plan: &Plan, told: &mut dyn FnMut(Progress)) -> Result<Measured, Fault> {
@@ -65,6 +65,8 @@ pub(crate) fn run(plan: &Plan, told: &mut dyn FnMut(Progress)) -> Result<Measure
         let memory = plan.pid.map(resident).transpose()?.unwrap_or(0);
         let cycles = last.received - first.received;
         let generator = Generator::new(plan, flows, pace.is_none());
+        let mut remarks = Remark::of(&spending, generator);
+        remarks.extend(counts.asked_again());
         Ok(Measured {
             seconds: spending.elapsed.as_secs_f64(),
             packets: Packets {
@@ -74,7 +76,7 @@ pub(crate) fn run(plan: &Plan, told: &mut dyn FnMut(Progress)) -> Result<Measure
             },
             latency: latency.as_ref().and_then(Latency::of),
             cost: Cost::of(&spending, cycles, memory),
-            remarks: Remark::of(&spending, generator),
+            remarks,
         })
     })
 }
@@ -86,6 +88,8 @@ struct Counts {
     done: AtomicU64,
     /// How often a server still knew a 5-tuple.
     refused: AtomicU64,
+    /// Cycles that took as long as it takes until a request is sent again.
+    slow: AtomicU64,
 }
 
 impl Counts {
@@ -96,6 +100,12 @@ impl Counts {
             sent: done + self.refused.load(Ordering::Relaxed),
             received: done,
         }
+    }
+
+    fn asked_again(&self) -> Option<Remark> {
+        let slow = self.slow.load(Ordering::Relaxed);
+        let share = slow as f64 / self.done.load(Ordering::Relaxed).max(1) as f64;
+        (slow > 0).then_some(Remark::AskedAgain(share))
     }
 }
 
@@ -115,12 +125,17 @@ fn turn(
             pace.go_on();
             due
         });
+        let begun = Instant::now();
         if let Err(fault) = cycle(plan, counts, ports) {
             counts.is_over.store(true, Ordering::Relaxed);
             return Err(fault);
         }
         let took = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
         latency.saturating_record(took);
+        // Nothing is sent again on a stream.
+        if plan.transport == Transport::Udp && begun.elapsed() >= Retransmission::default().rto {
+            counts.slow.fetch_add(1, Ordering::Relaxed);
+        }
         counts.done.fetch_add(1, Ordering::Relaxed);
     }
     Ok(latency)

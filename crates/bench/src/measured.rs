@@ -102,6 +102,8 @@ pub enum Remark {
     Disturbed(f64),
     /// The host of this machine gave so much of a processor to others.
     Stolen(f64),
+    /// This share of the cycles had no answer to a request in the time after which it is sent again (RFC 8489 §6.2.1).
+    AskedAgain(f64),
     /// The operating system lost packets of the generator itself, or the server lost them: this share did not arrive.
     Lost(f64),
 }
@@ -244,6 +246,13 @@ impl fmt::Display for Remark {
             Self::Stolen(share) => write!(
                 f,
                 "the host of this virtual machine gave {} of a processor to others meanwhile",
+                percent(share)
+            ),
+            Self::AskedAgain(share) => write!(
+                f,
+                "{} of the cycles had to send a request again: it or its answer was lost, or the server bounds what it \
+                 answers strangers, as each new client is one (keys `per-prefix` and `total` in [unauthenticated] of \
+                 Hairpin)",
                 percent(share)
             ),
             Self::Lost(share) => write!(f, "{} of the packets did not arrive", percent(share)),
