@@ -1,4 +1,4 @@
-//! What the configuration means to the shards.
+//! The options and the rules of the shards, as the configuration says.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use super::{Fault, relisten};
 use crate::config::{Config, Machine};
 use crate::log::Reporter;
 
-/// What they are started with, but for TLS and browsers.
+/// Their options. The caller adds TLS, browsers and the share of connections.
 pub(super) fn options(
     config: &Config,
     host: &Machine,

@@ -7,7 +7,7 @@ use super::trial::{self, Made};
 use super::{Fault, certificates, http};
 use crate::config::{Config, Machine};
 
-/// Both options.
+/// The options for trying.
 pub(super) struct Trying {
     pub(super) dev: bool,
     pub(super) demo: Option<u16>,
