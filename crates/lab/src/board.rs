@@ -39,7 +39,7 @@ const ROOM: &str = include_str!("../../../examples/room.js");
 #[derive(Clone, Default)]
 struct Pinned(Arc<Mutex<HashMap<String, Value>>>);
 
-/// What became of the paths.
+/// How often each path was asked for, and which one does not come.
 #[derive(Clone, Default)]
 struct Paths(Arc<Mutex<Fates>>);
 
