@@ -32,11 +32,22 @@ impl TlsSession {
         name: ServerName<'static>,
         config: Arc<ClientConfig>,
     ) -> io::Result<Self> {
+        Self::connect_within(PATIENCE, stream, name, config)
+    }
+
+    /// The same, with a server that may be silent: each of its answers must come within this time.
+    pub fn connect_within(
+        patience: Duration,
+        stream: TcpStream,
+        name: ServerName<'static>,
+        config: Arc<ClientConfig>,
+    ) -> io::Result<Self> {
         let mut session = ClientConnection::new(config, name).map_err(io::Error::other)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(patience))?;
         while session.is_handshaking() {
             session.complete_io(&mut &stream)?;
         }
+        stream.set_read_timeout(Some(PATIENCE))?;
         Ok(Self {
             stream,
             session: Box::new(session.into()),

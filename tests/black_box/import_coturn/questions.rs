@@ -132,8 +132,7 @@ fn may_reach(client: &mut LiveClient, peer: &str) -> String {
 fn tls_to(at: SocketAddr) -> Option<LiveSocket> {
     let stream = TcpStream::connect(at).ok()?;
     // A port for plain TCP waits for the rest of what it takes for a frame.
-    stream.set_read_timeout(Some(PATIENCE / 8)).ok()?;
-    let session = TlsSession::connect(stream, at.ip().into(), trusting());
+    let session = TlsSession::connect_within(PATIENCE / 4, stream, at.ip().into(), trusting());
     session.ok().map(LiveSocket::Tls)
 }
 
