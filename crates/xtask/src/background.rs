@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use std::{mem, thread};
 
 use crate::command::{ended, line};
@@ -16,6 +16,7 @@ pub(crate) struct Background {
     line: String,
     child: Child,
     output: PathBuf,
+    started: Instant,
 }
 
 impl Background {
@@ -33,12 +34,18 @@ impl Background {
                 line,
                 child,
                 output,
+                started: Instant::now(),
             }),
             Err(source) => Err(Failure::Spawn {
                 command: line,
                 source,
             }),
         }
+    }
+
+    /// When it started.
+    pub(crate) fn started(&self) -> Instant {
+        self.started
     }
 
     /// Its process.

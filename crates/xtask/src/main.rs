@@ -12,6 +12,7 @@ mod command;
 mod failure;
 mod layers;
 mod links;
+mod load;
 mod logs;
 mod markdown;
 mod namespaces;
@@ -85,7 +86,7 @@ enum Task {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let mut steps = Steps::default();
+    let mut steps = Steps::begin();
     let outcome = Workspace::load().and_then(|workspace| match arguments.task {
         Task::Check { checks } => {
             let chosen = |check| checks.is_empty() || checks.contains(&check);

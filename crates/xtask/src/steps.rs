@@ -2,12 +2,14 @@
 
 use std::time::{Duration, Instant};
 
+use crate::background::Background;
 use crate::failure::Failure;
+use crate::load::{Load, Watch};
 
 /// The steps that ran, in their order.
-#[derive(Default)]
 pub(crate) struct Steps {
     done: Vec<Step>,
+    watch: Watch,
 }
 
 struct Step {
@@ -15,12 +17,39 @@ struct Step {
     /// Why it failed, if it did.
     failure: Option<Failure>,
     took: Duration,
+    load: Option<Load>,
 }
 
 impl Steps {
+    /// None ran.
+    pub(crate) fn begin() -> Self {
+        Self {
+            done: Vec::new(),
+            watch: Watch::begin(),
+        }
+    }
+
     /// Runs one step. Its failure is printed here; the error only names the step.
     pub(crate) fn run(
         &mut self,
+        name: &'static str,
+        step: impl FnOnce() -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        self.run_since(Instant::now(), name, step)
+    }
+
+    /// Waits for one that has been running beside others.
+    pub(crate) fn join(
+        &mut self,
+        name: &'static str,
+        background: Background,
+    ) -> Result<(), Failure> {
+        self.run_since(background.started(), name, || background.join())
+    }
+
+    fn run_since(
+        &mut self,
+        started: Instant,
         name: &'static str,
         step: impl FnOnce() -> Result<(), Failure>,
     ) -> Result<(), Failure> {
@@ -28,6 +57,7 @@ impl Steps {
         let start = Instant::now();
         let outcome = step();
         let took = start.elapsed();
+        let load = self.watch.worst_since(started);
         match &outcome {
             Ok(()) => eprintln!("   {name}: passed in {}", seconds(took)),
             Err(failure) => eprintln!("{failure}\n   {name}: FAILED after {}", seconds(took)),
@@ -41,6 +71,7 @@ impl Steps {
             name,
             failure,
             took,
+            load,
         });
         verdict
     }
@@ -60,8 +91,8 @@ impl Steps {
         }
     }
 
-    /// Prints the steps that ran, their outcome and how long they took, and once more what failed tests said: their own
-    /// step may have ended thousands of lines above.
+    /// Prints the steps that ran, their outcome, how long they took and how busy the machine was, and once more what failed
+    /// tests said: their own step may have ended thousands of lines above.
     pub(crate) fn sum_up(&self) {
         eprintln!();
         for step in &self.done {
@@ -70,15 +101,24 @@ impl Steps {
             } else {
                 "passed"
             };
-            eprintln!("{verdict}  {:>8}  {}", seconds(step.took), step.name);
+            let took = seconds(step.took);
+            let line = format!("{verdict}  {took:>8}  {:<24}  {}", step.name, step.load());
+            eprintln!("{}", line.trim_end());
         }
         let total = self.done.iter().map(|step| step.took).sum();
         eprintln!("        {:>8}  in all", seconds(total));
         for step in &self.done {
             if let Some(failure @ Failure::Tests { .. }) = &step.failure {
-                eprintln!("\n{}: {failure}", step.name);
+                eprintln!("\n{}: {failure}\n{}", step.name, step.load());
             }
         }
+    }
+}
+
+impl Step {
+    /// How busy the machine was, if that is known.
+    fn load(&self) -> String {
+        self.load.as_ref().map(Load::to_string).unwrap_or_default()
     }
 }
 
@@ -92,7 +132,7 @@ mod tests {
 
     #[test]
     fn a_failed_step_fails_the_run_and_is_named() {
-        let mut steps = Steps::default();
+        let mut steps = Steps::begin();
         steps.run("good", || Ok(())).unwrap();
         steps
             .run("bad", || Err(Failure::Findings(vec!["no".into()])))
@@ -103,7 +143,7 @@ mod tests {
 
     #[test]
     fn a_run_without_a_failed_step_passes() {
-        let mut steps = Steps::default();
+        let mut steps = Steps::begin();
         steps.run("good", || Ok(())).unwrap();
         assert!(steps.all_passed().is_ok());
     }

@@ -36,7 +36,7 @@ pub(crate) fn run(workspace: &Workspace, steps: &mut Steps) -> Result<(), Failur
         &mut nice(server_tests(workspace).arg("--no-run")),
         "tests.log",
     )?;
-    steps.run("release", || release.join())?;
+    steps.join("release", release)?;
     // All of them side by side, whatever the number of cores. Cargo would wait for the build of the other tests.
     let long_calls = long_calls.map(|mut calls| {
         calls.args(["--ignored", "--test-threads", "64"]);
@@ -45,10 +45,10 @@ pub(crate) fn run(workspace: &Workspace, steps: &mut Steps) -> Result<(), Failur
     let long_calls = long_calls.transpose()?;
     // Steps remembers the failures.
     let _ = check::run(|check| !check.compiles(), workspace, steps);
-    steps.run("build of tests", || tests.join())?;
+    steps.join("build of tests", tests)?;
     let compiling = compiling_checks(&itself, workspace)?;
     let _ = run_tests(compiling, workspace, steps);
-    let _ = steps.run("long calls", || long_calls.map_or(Ok(()), Background::join));
+    let _ = long_calls.map(|calls| steps.join("long calls", calls));
     steps.all_passed()
 }
 
@@ -68,9 +68,9 @@ fn run_tests(
         .filter(|target| *target != BLACK_BOX && !ALONE.iter().any(|(alone, _)| alone == target));
     let others = start(&mut four_at_once(workspace, others), "others.log")?;
     // Steps remembers the failures.
-    let _ = steps.run("tests of the binary", || others.join());
-    let _ = steps.run("black box", || black_box.join());
-    let _ = steps.run("compiling checks", || compiling.join());
+    let _ = steps.join("tests of the binary", others);
+    let _ = steps.join("black box", black_box);
+    let _ = steps.join("compiling checks", compiling);
     let _ = steps.run("tests of the crates", || {
         start(&mut tests_of_crates(workspace), "crates.log")?.join()
     });
