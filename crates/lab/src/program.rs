@@ -9,7 +9,9 @@ use std::{
     time::Duration,
 };
 
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use rustix::process::{
+    Pid, Signal, getpriority_pgrp, getpriority_process, kill_process, kill_process_group,
+};
 use tempfile::NamedTempFile;
 
 use crate::{PATIENCE, wait_for};
@@ -171,6 +173,13 @@ impl Program {
         let ticks = fields.split_whitespace().skip(11).take(2);
         let ticks = ticks.map(|field| field.parse::<u64>().expect("a number"));
         Duration::from_millis(10 * ticks.sum::<u64>())
+    }
+
+    /// Whether a thread of its process group has a higher priority than the test.
+    pub fn is_favoured(&self) -> bool {
+        // Nice values, low where the priority is high.
+        let highest = getpriority_pgrp(Some(self.pid())).expect("a living process");
+        highest < getpriority_process(None).expect("our own")
     }
 
     fn status(&self, field: &str) -> u64 {

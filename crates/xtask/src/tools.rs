@@ -89,6 +89,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("turnutils_uclient", COTURN),
     ("ufw", "ufw"),
     ("prlimit", "util-linux"),
+    ("setpriv", "util-linux"),
     ("taskset", "util-linux"),
     ("unshare", "util-linux"),
 ];
