@@ -38,15 +38,15 @@ fn the_leg_that_loses_and_delays_is_found_in_a_call_of_firefox_by_indications() 
 /// A server that tells how its sessions are, with thresholds between a line that is bad and none.
 fn judging(place: &TempDir) -> Setup {
     Setup::closed().with(&format!(
-        "admin.socket = '{}'\nquality.bad-loss = '1%'\nquality.bad-round-trip = '40ms'",
+        "admin.socket = '{}'\nquality.bad-loss = '1%'\nquality.bad-round-trip = '120ms'",
         place.path().join("admin.sock").display()
     ))
 }
 
-/// One end of a call has a line of 60 ms there and back that loses 2 %, the other end has none.
+/// One end of a call has a line of 200 ms there and back that loses 2 %, the other end has none.
 fn the_bad_leg_is_found(browser: Browser, world: &World, server: &Server, place: &TempDir) {
     let address = SocketAddr::from((SERVER_V4, PORT));
-    let line = BadLine::to(address, PEER_V4, Duration::from_millis(30), 50);
+    let line = BadLine::to(address, PEER_V4, Duration::from_millis(100), 50);
     let mut trace = Program::start(command(world, place, &["trace", "--user", USER, "--json"]));
     trace.wait_for_words("begun");
     let ends = [line.address(), address].map(|address| {
@@ -66,15 +66,14 @@ fn the_bad_leg_is_found(browser: Browser, world: &World, server: &Server, place:
 
     let before = line.media();
     let listed = asked(world, place, &["sessions", "--bad"]);
-    let after = line.media();
+    let (after, round_trips) = (line.media(), milliseconds(&line));
     let sessions = listed.as_array().expect("sessions").iter();
     let is_on_line = |it: &&Value| line.has(it["client"].as_str().expect("an address"));
     let (on_line, direct): (Vec<_>, Vec<_>) = sessions.partition(is_on_line);
     let ([on_line], [direct]) = (&on_line[..], &direct[..]) else {
         panic!("two sessions: {listed:#}");
     };
-    let round_trip = line.round_trip();
-    println!("{browser:?}: {before:?} to {after:?}, {round_trip:?} there and back, {listed:#}");
+    println!("{browser:?}: {before:?} to {after:?}, {round_trips:?} ms there and back, {listed:#}");
     // The media went on while it was listed.
     let share = |(media, lost): (u64, u64)| lost as f64 / media as f64;
     let shares = [share(before), share(after)];
@@ -83,17 +82,16 @@ fn the_bad_leg_is_found(browser: Browser, world: &World, server: &Server, place:
         assert_near_between(told, shares, leg);
         let media = [before.0 as f64, after.0 as f64];
         assert_near_between(number(leg, "expected"), media, leg);
-        let expected = round_trip.as_secs_f64() * 1000.0;
-        assert_near(number(leg, "round_trip_ms"), expected, leg);
+        assert_near_between(number(leg, "round_trip_ms"), round_trips, leg);
         assert_eq!(leg["bad"], true, "{leg:#}");
     }
     for leg in [&direct["quality"]["client"], &on_line["quality"]["peer"]] {
-        // Other tests may take the processor from a browser and the server for a moment.
+        // Other tests may take the processor from a browser, which answers, and from the server for a moment.
         assert!(
             number(leg, "lost") * 500.0 <= number(leg, "expected"),
             "{leg:#}"
         );
-        assert!(number(leg, "round_trip_ms") < 20.0, "{leg:#}");
+        assert!(number(leg, "round_trip_ms") < 60.0, "{leg:#}");
         assert_eq!(leg["bad"], false, "{leg:#}");
     }
     let id = on_line["id"].as_str().expect("an id");
@@ -103,7 +101,7 @@ fn the_bad_leg_is_found(browser: Browser, world: &World, server: &Server, place:
     let streams = details["streams"].as_array().expect("streams");
     let mut video = streams.iter().filter(|it| it["clock"] == 90_000);
     assert!(video.next().is_some(), "{details:#}");
-    assert_traced(&trace.output(), id, &line);
+    assert_traced(&trace.output(), id, milliseconds(&line));
     page.result();
     let ids = [on_line, direct].map(|it| it["id"].as_str().expect("an id"));
     assert_told_at_the_end(world, server, place, ids, &line);
@@ -111,7 +109,7 @@ fn the_bad_leg_is_found(browser: Browser, world: &World, server: &Server, place:
 
 /// A trace has the quality of both legs with the data of a second.
 #[track_caller]
-fn assert_traced(told: &str, id: &str, line: &BadLine) {
+fn assert_traced(told: &str, id: &str, round_trips: [f64; 2]) {
     let whole = told.rsplit_once('\n').map_or("", |(whole, _)| whole);
     let lines = whole.lines().map(serde_json::from_str::<Value>);
     let mut seconds = lines.filter_map(|it| {
@@ -120,8 +118,8 @@ fn assert_traced(told: &str, id: &str, line: &BadLine) {
     });
     let last = seconds.next_back().expect("data");
     let quality = &last["quality"];
-    let expected = line.round_trip().as_secs_f64() * 1000.0;
-    assert_near(number(&quality["client"], "round_trip_ms"), expected, &last);
+    let told = number(&quality["client"], "round_trip_ms");
+    assert_near_between(told, round_trips, &last);
     for (leg, is_bad) in [("client", true), ("peer", false)] {
         assert_eq!(quality[leg]["bad"], is_bad, "{leg} of {last:#}");
     }
@@ -153,10 +151,10 @@ fn assert_told_at_the_end(
         let measured = |leg, measure| number(&ended["fields"], &format!("{leg}_{measure}"));
         let (media, lost) = line.media();
         assert_near(measured(bad, "loss"), lost as f64 / media as f64, ended);
-        let expected = line.round_trip().as_secs_f64() * 1000.0;
-        assert_near(measured(bad, "round_trip_ms"), expected, ended);
+        let told = measured(bad, "round_trip_ms");
+        assert_near_between(told, milliseconds(line), ended);
         assert!(measured(good, "loss") <= 0.002, "{ended:#}");
-        assert!(measured(good, "round_trip_ms") < 20.0, "{ended:#}");
+        assert!(measured(good, "round_trip_ms") < 60.0, "{ended:#}");
     }
     let mut curl = world.on_server_host("curl");
     curl.args(["-s", "--unix-socket"]).arg(socket(place));
@@ -165,7 +163,7 @@ fn assert_told_at_the_end(
     // Of either leg one session has the line there, and the other has not.
     for leg in ["client", "peer"] {
         for (measure, under, over) in [
-            ("round_trip_seconds", "0.05", "0.1"),
+            ("round_trip_seconds", "0.1", "0.5"),
             ("loss_ratio", "0.01", "0.03"),
         ] {
             let up_to = |bound: &str| {
@@ -203,6 +201,11 @@ fn command(world: &World, place: &TempDir, arguments: &[&str]) -> Command {
 
 fn socket(place: &TempDir) -> PathBuf {
     place.path().join("admin.sock")
+}
+
+/// How long a check takes over the line, there and back.
+fn milliseconds(line: &BadLine) -> [f64; 2] {
+    line.round_trips().map(|it| it.as_secs_f64() * 1000.0)
 }
 
 #[track_caller]

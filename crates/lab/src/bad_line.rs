@@ -5,7 +5,7 @@ use std::{
     collections::HashMap,
     net::{IpAddr, SocketAddr, UdpSocket},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
         mpsc::{Receiver, Sender, channel},
     },
@@ -14,7 +14,7 @@ use std::{
 };
 
 use socket2::SockRef;
-use wire::{ChannelData, Class, Kind, Message, Method, attributes::Data};
+use wire::{ChannelData, Class, Kind, Message, Method, TransactionId, attributes::Data};
 
 /// The line. It lasts as long as the test.
 pub struct BadLine {
@@ -29,8 +29,10 @@ struct Shared {
     one_in: u64,
     media: AtomicU64,
     lost: AtomicU64,
-    /// How long datagrams really took, to the server and back.
-    took: [Mutex<Vec<Duration>>; 2],
+    /// When a check for a client came from the server: nothing if it came twice.
+    asked: Mutex<HashMap<TransactionId, Option<Instant>>>,
+    /// How long each check took from there to the client and back to the server.
+    answered: Mutex<Vec<Duration>>,
     /// Where its clients are seen by the server.
     seen_at: Mutex<Vec<SocketAddr>>,
 }
@@ -53,7 +55,8 @@ impl BadLine {
             one_in,
             media: AtomicU64::new(0),
             lost: AtomicU64::new(0),
-            took: Default::default(),
+            asked: Mutex::default(),
+            answered: Mutex::default(),
             seen_at: Mutex::default(),
         });
         let carrying = Arc::clone(&shared);
@@ -72,20 +75,22 @@ impl BadLine {
         (media.load(Ordering::SeqCst), lost.load(Ordering::SeqCst))
     }
 
-    /// How long it was there and back, by the median of each: a busy machine adds to what was asked for.
-    pub fn round_trip(&self) -> Duration {
-        let median = |took: &Mutex<Vec<Duration>>| {
-            let mut took = took.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            took.sort_unstable();
-            took[took.len() / 2]
-        };
-        self.shared.took.iter().map(median).sum()
+    /// How long five checks took there and back, by their median: up to the last one, and up to the one before it, as who
+    /// tells it may not know the last yet. A busy machine adds to what was asked for, and so does a browser, which answers
+    /// when it has a processor.
+    pub fn round_trips(&self) -> [Duration; 2] {
+        let answered = locked(&self.shared.answered);
+        [0, 1].map(|less| {
+            let known = &answered[..answered.len() - less];
+            let mut last = known[known.len().saturating_sub(5)..].to_vec();
+            last.sort_unstable();
+            last[(last.len() - 1) / 2]
+        })
     }
 
     /// Whether the server sees a client of this line at an address.
     pub fn has(&self, client: &str) -> bool {
-        let seen_at = self.shared.seen_at.lock();
-        let seen_at = seen_at.unwrap_or_else(PoisonError::into_inner);
+        let seen_at = locked(&self.shared.seen_at);
         seen_at.iter().any(|it| it.to_string() == client)
     }
 }
@@ -125,25 +130,27 @@ impl Shared {
         let far = UdpSocket::bind(("0.0.0.0", 0)).expect("a free port");
         far.connect(self.server).expect("a server of IPv4");
         let seen_at = far.local_addr().expect("a bound socket");
-        self.seen_at
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(seen_at);
+        locked(&self.seen_at).push(seen_at);
         let far = Arc::new(far);
         let (there, back) = (channel::<Late>(), channel::<Late>());
         let to_server = Arc::clone(&far);
         let line = Arc::clone(self);
-        thread::spawn(move || line.deliver(0, &there.1, |packet| drop(to_server.send(packet))));
-        let line = Arc::clone(self);
         thread::spawn(move || {
-            line.deliver(1, &back.1, |packet| drop(near.send_to(packet, client)))
+            line.deliver(&there.1, |packet| {
+                let _ = to_server.send(packet);
+                line.answer(packet);
+            });
         });
+        let line = Arc::clone(self);
+        thread::spawn(move || line.deliver(&back.1, |packet| drop(near.send_to(packet, client))));
         let returning = back.0;
+        let line = Arc::clone(self);
         thread::spawn(move || {
             let mut buffer = [0; 2048];
             loop {
                 // An ICMP error is told once, and then forgotten.
                 if let Ok(length) = far.recv(&mut buffer) {
+                    line.ask(&buffer[..length]);
                     let late = (Instant::now(), buffer[..length].to_vec());
                     returning.send(late).expect("the way back lasts as long");
                 }
@@ -153,21 +160,40 @@ impl Shared {
     }
 
     /// Sends each datagram when it is due. All of them take as long, so that they keep their order.
-    fn deliver(&self, way: usize, late: &Receiver<Late>, send: impl Fn(&[u8])) {
+    fn deliver(&self, late: &Receiver<Late>, send: impl Fn(&[u8])) {
         for (came, packet) in late {
             thread::sleep(self.delay.saturating_sub(came.elapsed()));
             send(&packet);
-            let took = self.took[way].lock();
-            let mut took = took.unwrap_or_else(PoisonError::into_inner);
-            took.push(came.elapsed());
         }
     }
+
+    /// A packet comes from the server.
+    fn ask(&self, packet: &[u8]) {
+        if let Some(id) = check(packet, Class::Request) {
+            let mut asked = locked(&self.asked);
+            let at = (!asked.contains_key(&id)).then(Instant::now);
+            asked.insert(id, at);
+        }
+    }
+
+    /// A packet has gone to the server.
+    fn answer(&self, packet: &[u8]) {
+        let id = check(packet, Class::Success);
+        let at = id.and_then(|id| locked(&self.asked).insert(id, None)?);
+        if let Some(at) = at {
+            locked(&self.answered).push(at.elapsed());
+        }
+    }
+}
+
+fn locked<T>(it: &Mutex<T>) -> MutexGuard<'_, T> {
+    it.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The bytes that may wait for the line, as far as the host lets it.
 const ROOM: usize = 4 << 20;
 
-/// The data that a client sends to a peer in a packet.
+/// The data between a client and a peer in a packet.
 fn data_of(packet: &[u8]) -> &[u8] {
     match Kind::of(packet) {
         Some(Kind::ChannelData) => ChannelData::parse(packet).map_or(&[], |it| it.payload),
@@ -175,12 +201,19 @@ fn data_of(packet: &[u8]) -> &[u8] {
             let Ok(message) = Message::parse(packet) else {
                 return &[];
             };
-            let is_send = (message.class(), message.method()) == (Class::Indication, Method::Send);
+            let has_data = message.class() == Class::Indication;
             let data = message.get::<Data>().ok().flatten();
-            data.filter(|_| is_send).map_or(&[], |Data(data)| data)
+            data.filter(|_| has_data).map_or(&[], |Data(data)| data)
         }
         None => &[],
     }
+}
+
+/// The transaction of a check of this class in a packet. RFC 8445 §7, RFC 7675
+fn check(packet: &[u8], class: Class) -> Option<TransactionId> {
+    let message = Message::parse(data_of(packet)).ok()?;
+    let is_it = (message.class(), message.method()) == (class, Method::Binding);
+    is_it.then(|| message.transaction())
 }
 
 /// RFC 7983, without RTCP: RFC 5761 §4.
