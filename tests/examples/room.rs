@@ -122,7 +122,7 @@ impl<'a> Room<'a> {
             }
             assert!(
                 Instant::now() < deadline,
-                "after {CALL:?} {name} sees {sees:#}"
+                "after {CALL:?} {name} sees {sees}"
             );
             thread::sleep(Duration::from_millis(50));
         }
@@ -153,8 +153,8 @@ pub(crate) fn hears(sees: &Value) -> bool {
 /// Asserts that a member's connection goes from the relay to the host of the forwarder, and that nothing went wrong.
 #[track_caller]
 pub(crate) fn assert_relayed(sees: &Value) {
-    assert_eq!(sees["way"], json!(["relay", "host"]), "{sees:#}");
-    assert_eq!(sees["problems"], json!([]), "{sees:#}");
+    assert_eq!(sees["way"], json!(["relay", "host"]), "{sees}");
+    assert_eq!(sees["problems"], json!([]), "{sees}");
 }
 
 /// The address of the WebSocket.
@@ -183,7 +183,7 @@ pub(crate) const RED: [u8; 3] = [255, 0, 0];
 pub(crate) const LIME: [u8; 3] = [0, 255, 0];
 pub(crate) const BLUE: [u8; 3] = [0, 0, 255];
 
-/// Browsers need seconds to start, and three at once on a busy machine half a minute.
+/// Browsers need seconds to start, and three at once on a slow machine half a minute.
 const CALL: Duration = Duration::from_secs(100);
 /// As long as a few of those.
 pub(crate) const LIFETIME: Duration = Duration::from_secs(240);
