@@ -81,22 +81,6 @@ fn the_ice_servers_of_a_server_without_configuration_are_ready_to_paste() {
     });
 }
 
-#[test]
-fn a_browser_takes_no_processor_from_the_server_by_a_higher_priority() {
-    in_own_world(|world| {
-        let url = format!("turn:{SERVER_V4}?transport=udp");
-        let _server = world.serve(Setup::closed());
-        let servers = ice_servers(&url, [USER, PASSWORD]);
-        let mut page = Page::open(
-            Browser::Chromium,
-            json!({ "ends": [&servers, &servers], "seconds": 0 }),
-        );
-        page.result();
-        // That of root, that is: nobody else may raise a priority.
-        assert!(!page.browser.is_favoured());
-    });
-}
-
 fn a_call_is_relayed(browser: Browser, transport: &str, world: &World) {
     let url = format!("turn:{SERVER_V4}?transport={transport}");
     let _server = world.serve(Setup::closed());
@@ -180,6 +164,10 @@ impl Page {
     #[track_caller]
     fn result(&mut self) -> Value {
         let result = self.read("result");
+        assert!(
+            !self.browser.is_favoured(),
+            "a browser takes the processor from the server, as only root's can"
+        );
         assert_relayed(&result);
         result
     }

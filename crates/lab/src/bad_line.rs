@@ -29,7 +29,7 @@ struct Shared {
     one_in: u64,
     media: AtomicU64,
     lost: AtomicU64,
-    /// When a check for a client came from the server: nothing if it came twice.
+    /// When a check for a client came from the server: nothing if it came twice, or was answered.
     asked: Mutex<HashMap<TransactionId, Option<Instant>>>,
     /// How long each check took from there to the client and back to the server.
     answered: Mutex<Vec<Duration>>,
@@ -75,14 +75,20 @@ impl BadLine {
         (media.load(Ordering::SeqCst), lost.load(Ordering::SeqCst))
     }
 
-    /// How long five checks took there and back, by their median: up to the last one, and up to the one before it, as who
-    /// tells it may not know the last yet. A busy machine adds to what was asked for, and so does a browser, which answers
-    /// when it has a processor.
+    /// How many checks for clients were answered.
+    pub fn checks(&self) -> usize {
+        locked(&self.shared.answered).len()
+    }
+
+    /// The median of what the last five checks took there and back, and the same without the newest check, which the
+    /// server may not have counted yet. A busy machine makes both longer than the delay that was asked for, and so does a
+    /// browser that waits for a processor before it answers.
     pub fn round_trips(&self) -> [Duration; 2] {
         let answered = locked(&self.shared.answered);
-        [0, 1].map(|less| {
-            let known = &answered[..answered.len() - less];
-            let mut last = known[known.len().saturating_sub(5)..].to_vec();
+        [0, 1].map(|newest| {
+            let known = answered.len().checked_sub(newest).filter(|it| *it > 0);
+            let known = known.expect("two checks were answered");
+            let mut last = answered[known.saturating_sub(5)..known].to_vec();
             last.sort_unstable();
             last[(last.len() - 1) / 2]
         })
@@ -137,8 +143,8 @@ impl Shared {
         let line = Arc::clone(self);
         thread::spawn(move || {
             line.deliver(&there.1, |packet| {
-                let _ = to_server.send(packet);
                 line.answer(packet);
+                let _ = to_server.send(packet);
             });
         });
         let line = Arc::clone(self);
@@ -169,18 +175,21 @@ impl Shared {
 
     /// A packet comes from the server.
     fn ask(&self, packet: &[u8]) {
-        if let Some(id) = check(packet, Class::Request) {
-            let mut asked = locked(&self.asked);
-            let at = (!asked.contains_key(&id)).then(Instant::now);
-            asked.insert(id, at);
-        }
+        let Some((Class::Request, id)) = check_of(packet) else {
+            return;
+        };
+        let mut asked = locked(&self.asked);
+        let at = (!asked.contains_key(&id)).then(Instant::now);
+        asked.insert(id, at);
     }
 
-    /// A packet has gone to the server.
+    /// A packet goes to the server.
     fn answer(&self, packet: &[u8]) {
-        let id = check(packet, Class::Success);
-        let at = id.and_then(|id| locked(&self.asked).insert(id, None)?);
-        if let Some(at) = at {
+        let Some((Class::Success | Class::Error, id)) = check_of(packet) else {
+            return;
+        };
+        let asked = locked(&self.asked).get_mut(&id).and_then(Option::take);
+        if let Some(at) = asked {
             locked(&self.answered).push(at.elapsed());
         }
     }
@@ -209,11 +218,11 @@ fn data_of(packet: &[u8]) -> &[u8] {
     }
 }
 
-/// The transaction of a check of this class in a packet. RFC 8445 §7, RFC 7675
-fn check(packet: &[u8], class: Class) -> Option<TransactionId> {
+/// The class and the transaction of a check, or of its answer, in a packet. RFC 8445 §7, RFC 7675
+fn check_of(packet: &[u8]) -> Option<(Class, TransactionId)> {
     let message = Message::parse(data_of(packet)).ok()?;
-    let is_it = (message.class(), message.method()) == (class, Method::Binding);
-    is_it.then(|| message.transaction())
+    let is_it = message.method() == Method::Binding;
+    is_it.then(|| (message.class(), message.transaction()))
 }
 
 /// RFC 7983, without RTCP: RFC 5761 §4.

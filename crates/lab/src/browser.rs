@@ -120,8 +120,8 @@ fn trust(authority: &Authority, certificates: &Path) {
 }
 
 /// Arguments of `setpriv` that take CAP_SYS_NICE away. Root has it, and Chromium then gives its threads for drawing and
-/// sound a nice value of -8: six times the weight of the server, the SFU and the test. A program of root's has again what
-/// either set has, so it leaves both. man 7 capabilities
+/// sound a nice value of -8: six times the weight of the server, the SFU and the test. The capability is taken out of both
+/// sets, as a program of root's has again what either of them has. man 7 capabilities
 const WITHOUT_SYS_NICE: [&str; 3] = ["--bounding-set=-sys_nice", "--inh-caps=-sys_nice", "--"];
 
 const CHROMIUM_FLAGS: [&str; 10] = [

@@ -15,7 +15,7 @@ type Windows = Mutex<Vec<(Instant, Load)>>;
 /// The machine in one stretch of time, or the worst of each in several.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Load {
-    /// How much later than it had asked for a thread with the priority of this program woke.
+    /// How late a thread woke that has the priority of this program.
     late: Duration,
     /// How many threads ran or waited for a processor, at any priority: a mean.
     running: f64,
@@ -35,11 +35,11 @@ impl Watch {
         Self { windows }
     }
 
-    /// The worst since then: nothing before a stretch is over, nor where the kernel does not say.
+    /// The worst since then, without the stretch that is not over yet: nothing at first, nor where the kernel does not say.
     pub(crate) fn worst_since(&self, then: Instant) -> Option<Load> {
         let windows = self.windows.lock();
         let windows = windows.unwrap_or_else(PoisonError::into_inner);
-        let since = windows.iter().filter(|(begun, _)| *begun >= then);
+        let since = windows.iter().filter(|(begun, _)| *begun + WINDOW > then);
         since.map(|(_, load)| load.clone()).reduce(Load::worst)
     }
 }
@@ -97,13 +97,13 @@ fn window() -> Option<Load> {
     }
     let after = Reading::take()?;
     let time = after.at - before.at;
-    let waited = |after: Duration, before| 100.0 * (after - before).div_duration_f64(time);
+    let share = |after: Duration, before| 100.0 * (after - before).div_duration_f64(time);
     Some(Load {
         late,
         running: running / looks,
         stolen: after.ticks.stolen_since(&before.ticks),
-        disk: waited(after.disk, before.disk),
-        memory: waited(after.memory, before.memory),
+        disk: share(after.disk, before.disk),
+        memory: share(after.memory, before.memory),
     })
 }
 
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn only_stretches_that_began_since_count_and_the_worst_of_each() {
+    fn only_stretches_that_ended_since_count_and_the_worst_of_each() {
         let watch = Watch {
             windows: Arc::default(),
         };

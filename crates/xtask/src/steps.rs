@@ -1,5 +1,6 @@
 //! Steps: a heading and a verdict for each, a table of all at the end.
 
+use std::cell::LazyCell;
 use std::time::{Duration, Instant};
 
 use crate::background::Background;
@@ -9,7 +10,8 @@ use crate::load::{Load, Watch};
 /// The steps that ran, in their order.
 pub(crate) struct Steps {
     done: Vec<Step>,
-    watch: Watch,
+    /// Begins with the first step: nothing runs beside a benchmark.
+    watch: LazyCell<Watch>,
 }
 
 struct Step {
@@ -25,7 +27,7 @@ impl Steps {
     pub(crate) fn begin() -> Self {
         Self {
             done: Vec::new(),
-            watch: Watch::begin(),
+            watch: LazyCell::new(Watch::begin),
         }
     }
 
@@ -54,10 +56,11 @@ impl Steps {
         step: impl FnOnce() -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         eprintln!("\n── {name} ──");
+        let watch = LazyCell::force(&self.watch);
         let start = Instant::now();
         let outcome = step();
         let took = start.elapsed();
-        let load = self.watch.worst_since(started);
+        let load = watch.worst_since(started);
         match &outcome {
             Ok(()) => eprintln!("   {name}: passed in {}", seconds(took)),
             Err(failure) => eprintln!("{failure}\n   {name}: FAILED after {}", seconds(took)),
@@ -109,7 +112,8 @@ impl Steps {
         eprintln!("        {:>8}  in all", seconds(total));
         for step in &self.done {
             if let Some(failure @ Failure::Tests { .. }) = &step.failure {
-                eprintln!("\n{}: {failure}\n{}", step.name, step.load());
+                let told = format!("\n{}: {failure}\n{}", step.name, step.load());
+                eprintln!("{}", told.trim_end());
             }
         }
     }
