@@ -1,15 +1,18 @@
 //! How busy the machine was while a step ran: whether a test failed for want of a processor should not be a guess.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::thread;
 use std::time::{Duration, Instant};
-use std::{fmt, fs, thread};
+
+use procfs::{Current, CurrentSI, IoPressure, KernelStats, MemoryPressure, ProcResult};
 
 /// Looks at the machine as long as it lives.
 pub(crate) struct Watch {
     windows: Arc<Windows>,
 }
 
-/// What was seen in each stretch of [`WINDOW`], and when that began.
+/// The machine in each stretch of [`WINDOW`], with the time at which that began.
 type Windows = Mutex<Vec<(Instant, Load)>>;
 
 /// The machine in one stretch of time, or the worst of each in several.
@@ -86,116 +89,91 @@ fn look_on(windows: &Weak<Windows>) {
 
 /// Looks on for one stretch.
 fn window() -> Option<Load> {
-    let before = Reading::take()?;
+    let before = Reading::take().ok()?;
     let (mut late, mut running, mut looks) = (Duration::ZERO, 0.0, 0.0);
     while before.at.elapsed() < WINDOW {
         let asleep = Instant::now();
         thread::sleep(PAUSE);
         late = late.max(asleep.elapsed().saturating_sub(PAUSE));
-        running += running_threads(&fs::read_to_string("/proc/stat").ok()?)?;
+        let threads = KernelStats::current().ok()?.procs_running?;
+        // This one is among them.
+        running += f64::from(threads) - 1.0;
         looks += 1.0;
     }
-    let after = Reading::take()?;
-    let time = after.at - before.at;
-    let share = |after: Duration, before| 100.0 * (after - before).div_duration_f64(time);
     Some(Load {
         late,
         running: running / looks,
-        stolen: after.ticks.stolen_since(&before.ticks),
-        disk: share(after.disk, before.disk),
-        memory: share(after.memory, before.memory),
+        ..Reading::take().ok()?.since(&before)
     })
 }
 
 /// The kernel's counters, which begin with the machine.
 struct Reading {
     at: Instant,
-    ticks: Ticks,
+    processors: u32,
+    /// Of all processors together.
+    stolen: Duration,
     disk: Duration,
     memory: Duration,
 }
 
 impl Reading {
-    fn take() -> Option<Self> {
-        let read = |path: &str| fs::read_to_string(path).ok();
-        Some(Self {
+    fn take() -> ProcResult<Self> {
+        let stats = KernelStats::current()?;
+        Ok(Self {
             at: Instant::now(),
-            ticks: Ticks::read(&read("/proc/stat")?)?,
-            disk: waited(&read("/proc/pressure/io")?)?,
-            memory: waited(&read("/proc/pressure/memory")?)?,
-        })
-    }
-}
-
-/// The processors' time. man 5 proc, /proc/stat
-struct Ticks {
-    all: f64,
-    stolen: f64,
-}
-
-impl Ticks {
-    fn read(stat: &str) -> Option<Self> {
-        let fields = stat.lines().next()?.split_whitespace();
-        let fields: Vec<f64> = fields.filter_map(|it| it.parse().ok()).collect();
-        Some(Self {
-            // Those after it, of guests, are in the first two already.
-            all: fields.get(..=STOLEN)?.iter().sum(),
-            stolen: fields[STOLEN],
+            processors: stats.cpu_time.len() as u32,
+            stolen: stats.total.steal_duration().unwrap_or_default(),
+            disk: Duration::from_micros(IoPressure::current()?.some.total),
+            memory: Duration::from_micros(MemoryPressure::current()?.some.total),
         })
     }
 
-    /// In per cent.
-    fn stolen_since(&self, earlier: &Self) -> f64 {
-        100.0 * (self.stolen - earlier.stolen) / (self.all - earlier.all).max(1.0)
+    /// What the counters tell of the time since an earlier reading.
+    fn since(&self, earlier: &Self) -> Load {
+        let time = self.at - earlier.at;
+        let share = |of: fn(&Self) -> Duration, time| {
+            100.0 * (of(self) - of(earlier)).div_duration_f64(time)
+        };
+        Load {
+            stolen: share(|it| it.stolen, time * self.processors),
+            disk: share(|it| it.disk, time),
+            memory: share(|it| it.memory, time),
+            ..Load::default()
+        }
     }
-}
-
-/// How many threads run or wait for a processor, this one not among them.
-fn running_threads(stat: &str) -> Option<f64> {
-    let mut counts = stat
-        .lines()
-        .filter_map(|it| it.strip_prefix("procs_running "));
-    Some(counts.next()?.parse::<f64>().ok()? - 1.0)
-}
-
-/// How long somebody waited. The kernel's documentation, accounting/psi
-fn waited(pressure: &str) -> Option<Duration> {
-    let some = pressure.lines().find(|it| it.starts_with("some "))?;
-    let (_, total) = some.rsplit_once("total=")?;
-    Some(Duration::from_micros(total.parse().ok()?))
 }
 
 /// Long enough for a mean, and shorter than a test's patience.
 const WINDOW: Duration = Duration::from_secs(5);
 /// How long the thread sleeps between two looks.
 const PAUSE: Duration = Duration::from_millis(100);
-/// The field of stolen time among the processors' times.
-const STOLEN: usize = 7;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn stolen_time_is_a_part_of_all_time_without_that_of_guests() {
-        let read = |stat| Ticks::read(stat).unwrap();
-        let earlier = read("cpu  10 0 10 80 0 0 0 0 5 5\ncpu0 1 2 3\n");
-        let later = read("cpu  40 0 20 110 0 0 0 30 9 9\ncpu0 1 2 3\n");
-        assert_eq!(later.stolen_since(&earlier), 30.0);
-        assert_eq!(later.stolen_since(&later), 0.0);
-        assert!(Ticks::read("cpu  10 0 10 80\n").is_none());
-    }
-
-    #[test]
-    fn running_threads_and_waits_for_the_disk_are_read_as_the_kernel_writes_them() {
-        let stat =
-            "ctxt 2883013661\nbtime 1796116000\nprocesses 91\nprocs_running 5\nprocs_blocked 0\n";
-        assert_eq!(running_threads(stat), Some(4.0));
-        assert_eq!(running_threads("ctxt 2883013661\n"), None);
-        let pressure = "some avg10=0.10 avg60=0.11 avg300=0.85 total=508336237\n\
-             full avg10=0.10 avg60=0.10 avg300=0.65 total=180744917\n";
-        assert_eq!(waited(pressure), Some(Duration::from_micros(508_336_237)));
-        assert_eq!(waited(""), None);
+    fn stolen_time_is_a_part_of_that_of_all_processors_and_waits_are_of_the_time() {
+        let earlier = Reading {
+            at: Instant::now(),
+            processors: 2,
+            stolen: Duration::from_secs(90),
+            disk: Duration::from_secs(7),
+            memory: Duration::from_secs(1),
+        };
+        let later = Reading {
+            at: earlier.at + WINDOW,
+            stolen: Duration::from_secs(93),
+            disk: Duration::from_secs(8),
+            ..earlier
+        };
+        let expected = Load {
+            stolen: 30.0,
+            disk: 20.0,
+            ..Load::default()
+        };
+        assert_eq!(later.since(&earlier), expected);
     }
 
     #[test]

@@ -177,12 +177,9 @@ fn kept_itself(workspace: &Workspace) -> Result<PathBuf, Failure> {
 fn compiling_checks(itself: &Path, workspace: &Workspace) -> Result<Background, Failure> {
     let checks = Check::value_variants().iter();
     let checks = checks.filter(|check| check.compiles());
-    let mut all = Command::new("nice");
-    all.args(["-n", "19"])
-        .arg(itself)
-        .arg("check")
-        .args(checks.map(|check| check.name()));
-    start(workspace, &mut all, "checks.log")
+    let mut all = Command::new(itself);
+    all.arg("check").args(checks.map(|check| check.name()));
+    start(workspace, &mut nice(&all), "checks.log")
 }
 
 /// Builds the server, and the forwarder that it is measured against. They are named together, so that both are built of
