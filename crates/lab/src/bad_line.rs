@@ -5,7 +5,7 @@ use std::{
     collections::HashMap,
     net::{IpAddr, SocketAddr, UdpSocket},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering},
         mpsc::{Receiver, Sender, channel},
     },
@@ -15,6 +15,8 @@ use std::{
 
 use socket2::SockRef;
 use wire::{ChannelData, Class, Kind, Message, Method, TransactionId, attributes::Data};
+
+use crate::locked;
 
 /// The line. It lasts as long as the test.
 pub struct BadLine {
@@ -193,10 +195,6 @@ impl Shared {
             locked(&self.answered).push(at.elapsed());
         }
     }
-}
-
-fn locked<T>(it: &Mutex<T>) -> MutexGuard<'_, T> {
-    it.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The bytes that may wait for the line, as far as the host lets it.

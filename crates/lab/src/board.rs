@@ -4,7 +4,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     net::{SocketAddr, TcpListener},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     thread,
 };
 
@@ -22,6 +22,8 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     runtime,
 };
+
+use crate::locked;
 
 /// A page that is served, the scripts that it may import, and the board that all find at
 /// `/board/NAME`.
@@ -114,19 +116,17 @@ impl Board {
 
 impl Pinned {
     fn pin(&self, name: String, value: Value) {
-        let mut pinned = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        pinned.insert(name, value);
+        locked(&self.0).insert(name, value);
     }
 
     fn read(&self, name: &str) -> Option<Value> {
-        let pinned = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        pinned.get(name).cloned()
+        locked(&self.0).get(name).cloned()
     }
 }
 
 impl Paths {
     fn fates(&self) -> MutexGuard<'_, Fates> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.0)
     }
 }
 

@@ -35,6 +35,7 @@ pub mod turn_client;
 pub mod world;
 
 use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
     thread,
     time::{Duration, Instant},
 };
@@ -53,4 +54,9 @@ pub fn wait_for<T>(what: &str, patience: Duration, mut look: impl FnMut() -> Opt
         assert!(Instant::now() < deadline, "waited {patience:?} for {what}");
         thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// What a mutex guards, also after a thread has panicked with it: a test that fails still tells what it knows.
+pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -5,7 +5,7 @@ use std::{
     io::{self, Read, Write},
     iter,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket},
-    sync::{Mutex, PoisonError},
+    sync::Mutex,
     time::Duration,
 };
 
@@ -13,7 +13,7 @@ use client::Transport;
 use socket2::{Domain, SockRef, Socket, Type};
 
 use crate::{
-    PATIENCE,
+    PATIENCE, locked,
     tls::{TlsSession, trusting},
 };
 
@@ -186,7 +186,7 @@ pub fn peer_at(ip: impl Into<IpAddr>) -> (UdpSocket, SocketAddr) {
 fn is_new(socket: &UdpSocket) -> bool {
     static HAD: Mutex<Option<HashSet<u16>>> = Mutex::new(None);
     let port = socket.local_addr().expect("a bound socket").port();
-    let mut had = HAD.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut had = locked(&HAD);
     had.get_or_insert_default().insert(port)
 }
 
